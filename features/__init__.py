@@ -1,0 +1,53 @@
+"""The stored-feature contract: schema, spec, reader, writer, errors, and exact top_k in NumPy."""
+
+from features.arrays import Floats, Rows, Strings, unit_rows
+from features.errors import FeatureFileError, ImageError, InputError, MismatchError, ModelError
+from features.exact import METRICS, top_k
+from features.files import hash_file, new_folder, read_json, replace_folder, write_file, write_json
+from features.listing import Failure, Listing, first_of_each, read_failures
+from features.manifest import Manifest, read_manifest
+from features.plan import Plan, Shard, make_plan
+from features.reader import Features, open_features
+from features.schema import LISTING, part_schema, to_embeddings, to_part
+from features.spec import BackboneSpec, check_same_backbone
+from features.writer import FeatureWriter, check_is_ours, open_writer
+
+__all__ = [
+    "LISTING",
+    "METRICS",
+    "BackboneSpec",
+    "Failure",
+    "FeatureFileError",
+    "FeatureWriter",
+    "Features",
+    "Floats",
+    "ImageError",
+    "InputError",
+    "Listing",
+    "Manifest",
+    "MismatchError",
+    "ModelError",
+    "Plan",
+    "Rows",
+    "Shard",
+    "Strings",
+    "check_is_ours",
+    "check_same_backbone",
+    "first_of_each",
+    "hash_file",
+    "make_plan",
+    "new_folder",
+    "open_features",
+    "open_writer",
+    "part_schema",
+    "read_failures",
+    "read_json",
+    "read_manifest",
+    "replace_folder",
+    "to_embeddings",
+    "to_part",
+    "top_k",
+    "unit_rows",
+    "write_file",
+    "write_json",
+]

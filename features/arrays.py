@@ -1,0 +1,28 @@
+"""The array types that every room speaks, and the one way to scale rows to unit length."""
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+"""float32; [N, D] for embeddings, [Q, K] for scores."""
+Rows = npt.NDArray[np.int64]
+"""int64 row numbers."""
+Strings = npt.NDArray[np.object_]
+"""Python strings, None where unknown."""
+
+
+def unit_rows(embeddings: Floats) -> Floats:
+    """Scale each row to unit length; a row of zeros stays as it is, so that its cosine to anything is 0.
+
+    Args:
+        embeddings: float32 [N, D].
+
+    Returns:
+        float32 [N, D].
+
+    >>> unit_rows(np.array([[3.0, 4.0], [0.0, 0.0]], dtype="f4")).tolist()
+    [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
+    """
+    norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    scaled: Floats = np.divide(embeddings, norms, out=np.zeros_like(embeddings), where=norms > 0)
+    return scaled

@@ -1,0 +1,56 @@
+"""The only error classes of the project.
+
+InputError              what the user can put right; exit code 1
+|-- ImageError          one image that can't be used; counted and listed, it does not end a run
+|-- FeatureFileError    a stored table, index or head that is missing, broken or in use
+|-- ModelError          a backbone that can't be found, loaded or understood
+`-- MismatchError       two things that do not belong together (backbones, widths, classes)
+"""
+
+
+class InputError(Exception):
+    """Something the user can put right.
+
+    Args:
+        message: What is wrong, with the values got and wanted.
+        mend: What to type or change.
+
+    >>> print(InputError("No such folder: fotos", mend="Check the path: ls fotos"))
+    No such folder: fotos
+    Check the path: ls fotos
+    """
+
+    def __init__(self, message: str, *, mend: str = "") -> None:
+        super().__init__(message, mend)
+        self.message = message
+        self.mend = mend
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.mend}" if self.mend else self.message
+
+
+class ImageError(InputError):
+    """One image that can't be used.
+
+    Args:
+        stage: Where it failed: `list`, `read`, `decode` or `embed`.
+        reason: A word or two that can be counted, such as `truncated`.
+        message: What was found.
+    """
+
+    def __init__(self, stage: str, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.stage = stage
+        self.reason = reason
+
+
+class FeatureFileError(InputError):
+    """A stored table, index or head that is missing, broken or in use."""
+
+
+class ModelError(InputError):
+    """A backbone that can't be found, loaded or understood."""
+
+
+class MismatchError(InputError):
+    """Two things that do not belong together: other backbones, widths or classes."""

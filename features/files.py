@@ -1,0 +1,138 @@
+"""Files that appear whole or not at all, and folders that are replaced in one step."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from features.errors import FeatureFileError
+
+_HASH_BLOCK_BYTES = 1 << 20
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+def write_file(path: Path, write: Callable[[Path], None], *, staging_dir: Path | None = None) -> None:
+    """Write a file so that a reader sees the old one or the whole new one, also after a power cut.
+
+    Args:
+        path: Where it ends.
+        write: Called with a path to write to.
+        staging_dir: Where it is written first, on the same file system; beside `path` when None.
+
+    Raises:
+        FeatureFileError: The disk is full or refuses; nothing at `path` has changed.
+    """
+    staging = (staging_dir or path.parent) / f".{path.name}.{os.getpid()}.tmp"
+    try:
+        with _clear_errors(path):
+            write(staging)
+            _sync(staging)
+            staging.replace(path)
+            _sync(path.parent)
+    finally:
+        staging.unlink(missing_ok=True)
+
+
+def write_json(path: Path, document: dict[str, Any]) -> None:
+    """Write a JSON document whole, keys sorted."""
+    text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    write_file(path, lambda staging: _write_text(staging, text + "\n"))
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path, *, mend: str) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        FeatureFileError: It is missing, or no JSON object.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise FeatureFileError(f"There is no {path}.", mend=mend) from error
+    except (OSError, ValueError) as error:
+        raise FeatureFileError(f"{path} can't be read: {error}.", mend=mend) from error
+    if not isinstance(document, dict):
+        raise FeatureFileError(f"{path} holds no JSON object.", mend=mend)
+    return document
+
+
+@contextlib.contextmanager
+def new_folder(path: Path, *, replace: bool) -> Iterator[Path]:
+    """Fill a folder beside its place and move it there when the block ends without an error.
+
+    Args:
+        path: Where it ends.
+        replace: Whether a folder that stands there may go; the caller has checked that it is ours.
+
+    Yields:
+        The folder to fill.
+
+    Raises:
+        FeatureFileError: Something stands at `path` and must not go, or the disk refuses.
+    """
+    if path.exists() and not replace:
+        raise FeatureFileError(f"{path} is there already.", mend="Give another --out, or --force to replace it.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    try:
+        staging.chmod(0o777 & ~_umask())
+        with _clear_errors(path):
+            yield staging
+            for file in staging.rglob("*"):
+                _sync(file)
+            replace_folder(staging, path)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def replace_folder(new: Path, path: Path) -> None:
+    """Move a folder to `path`; what stood there is deleted only after the new one is in place."""
+    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    if path.exists():
+        path.rename(old)
+    new.rename(path)
+    _sync(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def hash_file(path: Path) -> str:
+    """Give the sha256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256", _bufsize=_HASH_BLOCK_BYTES).hexdigest()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _clear_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in _NO_SPACE
+        mend = "Free some space" if full else "Check the folder's permissions"
+        raise FeatureFileError(
+            f"{path} can't be written: {error.strerror or error}.",
+            mend=f"{mend} and type the same command again; what is stored already is kept.",
+        ) from error

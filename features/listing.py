@@ -1,0 +1,105 @@
+"""What a source holds, and what became of it."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.errors import FeatureFileError
+from features.files import write_file
+from features.schema import FAILURES, LISTING
+
+FAILURES_NAME = "failures.parquet"
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """One image that can't be used.
+
+    Attributes:
+        id: Its stored name.
+        uri: Where it is.
+        stage: `list`, `read`, `decode` or `embed`.
+        reason: A word or two that can be counted.
+        message: What was found.
+        size: Bytes, None where unknown.
+        mtime: Nanoseconds since 1970, None where unknown.
+    """
+
+    id: str
+    uri: str
+    stage: str
+    reason: str
+    message: str
+    size: int | None = None
+    mtime: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """All candidate images of a source, in its stable order.
+
+    Attributes:
+        source: The source, as an absolute path or URL.
+        images: A table with the columns of `LISTING`.
+        failures: What could not even be listed.
+        n_ignored: Files that are no images and do not claim to be.
+    """
+
+    source: str
+    images: pa.Table
+    failures: tuple[Failure, ...] = ()
+    n_ignored: int = 0
+
+
+def to_failures(failures: Sequence[Failure]) -> pa.Table:
+    """Lay failures out as rows of failures.parquet."""
+    return pa.Table.from_pylist([dataclasses.asdict(failure) for failure in failures], schema=FAILURES)
+
+
+def read_failures(folder: Path) -> pa.Table:
+    """Read a folder's failures.parquet; a table of no rows where there is none.
+
+    Raises:
+        FeatureFileError: The file is broken.
+    """
+    path = folder / FAILURES_NAME
+    if not path.exists():
+        return FAILURES.empty_table()
+    try:
+        return pq.read_table(path, schema=FAILURES)
+    except (pa.ArrowException, OSError) as error:
+        raise FeatureFileError(
+            f"{path} can't be read: {error}.", mend="Delete it: the failures are found again by the next run."
+        ) from error
+
+
+def write_failures(folder: Path, failures: pa.Table) -> None:
+    """Replace a folder's failures.parquet."""
+    write_file(folder / FAILURES_NAME, lambda staging: pq.write_table(failures, staging))
+
+
+def first_of_each(images: pa.Table) -> tuple[pa.Table, list[Failure]]:
+    """Keep the first row of each id; the others become failures.
+
+    Args:
+        images: A table with the columns of `LISTING`.
+
+    Returns:
+        The table without repeats, and a failure for each row left out.
+    """
+    ids = images["id"].to_pylist()
+    seen: set[str] = set()
+    repeats = [row for row, name in enumerate(ids) if name in seen or seen.add(name)]  # type: ignore[func-returns-value]
+    if not repeats:
+        return images, []
+    kept = sorted(set(range(len(ids))) - set(repeats))
+    lost = images.take(repeats).select(LISTING.names).to_pylist()
+    return images.take(kept), [_repeated(row) for row in lost]
+
+
+def _repeated(row: dict[str, object]) -> Failure:
+    message = "another image of the source has the same id"
+    return Failure(str(row["id"]), str(row["uri"]), "list", "repeated id", message)

@@ -1,0 +1,41 @@
+"""One writer a folder at a time."""
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from features.errors import FeatureFileError
+
+
+@contextlib.contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Hold a folder for writing; the operating system lets go when the process ends, however it ends.
+
+    Raises:
+        FeatureFileError: Another process holds it; the message names it.
+    """
+    with (folder / ".lock").open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise FeatureFileError(
+                f"{folder} is being written by {_holder(folder)}.",
+                mend="Wait until it is done, or give another --out.",
+            ) from error
+        file.truncate(0)
+        started = time.strftime("%Y-%m-%d %H:%M:%S")
+        file.write(json.dumps({"pid": os.getpid(), "started": started}))
+        file.flush()
+        yield
+
+
+def _holder(folder: Path) -> str:
+    try:
+        holder = json.loads((folder / ".lock").read_text(encoding="utf-8"))
+    except ValueError:
+        return "another process"
+    return f"process {holder['pid']}, started {holder['started']}"

@@ -1,0 +1,133 @@
+"""features.json: which parts are live, what they were made by, and their content generation."""
+
+import dataclasses
+import hashlib
+from pathlib import Path
+from typing import Any, Self
+
+from features.errors import FeatureFileError
+from features.files import hash_file, read_json, write_json
+from features.schema import CONTRACT
+from features.spec import BackboneSpec
+
+NAME = "features.json"
+PARTS = "parts"
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One live part: file name, rows, and what tells its content.
+
+    Attributes:
+        name: File name below `parts/`.
+        rows: Rows in it, >= 1.
+        size_bytes: Size of the file.
+        mtime_ns: When the file was written, nanoseconds since 1970.
+        sha256: Of the file's bytes, hex.
+    """
+
+    name: str
+    rows: int
+    size_bytes: int
+    mtime_ns: int
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path, rows: int) -> Self:
+        """Describe a part on disk."""
+        status = path.stat()
+        return cls(path.name, rows, status.st_size, status.st_mtime_ns, hash_file(path))
+
+    def is_still(self, path: Path) -> bool:
+        """Tell whether the file is the one described, by size and time."""
+        status = path.stat()
+        return (status.st_size, status.st_mtime_ns) == (self.size_bytes, self.mtime_ns)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What features.json says.
+
+    Attributes:
+        spec: The backbone behind every row.
+        source: What was embedded, as an absolute path or URL.
+        engine: What ran the backbone.
+        versions: Library name -> version.
+        n_failed: Rows of failures.parquet.
+        n_ignored: Files of the source that are no images.
+        parts: The live parts, in the order of their numbers.
+    """
+
+    spec: BackboneSpec
+    source: str
+    engine: str = "none"
+    versions: dict[str, str] = dataclasses.field(default_factory=dict)
+    n_failed: int = 0
+    n_ignored: int = 0
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def n_rows(self) -> int:
+        """Count the stored images."""
+        return sum(part.rows for part in self.parts)
+
+    @property
+    def generation(self) -> str:
+        """Name the content: another one whenever a row was added, changed or removed (16 hex digits)."""
+        content = hashlib.sha256(self.spec.fingerprint.encode())
+        for part in self.parts:
+            content.update(f"{part.name}:{part.sha256}\n".encode())
+        return content.hexdigest()[:16]
+
+    def to_json(self) -> dict[str, Any]:
+        """Give features.json's document."""
+        return {
+            "contract": CONTRACT,
+            "kind": "features",
+            "generation": self.generation,
+            "backbone": self.spec.to_json(),
+            "source": self.source,
+            "engine": self.engine,
+            "precision": self.spec.precision,
+            "versions": self.versions,
+            "counts": {"rows": self.n_rows, "failed": self.n_failed, "ignored": self.n_ignored},
+            "parts": [dataclasses.asdict(part) for part in self.parts],
+        }
+
+    def write(self, folder: Path) -> None:
+        """Replace the folder's features.json."""
+        write_json(folder / NAME, self.to_json())
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read a folder's features.json.
+
+    Raises:
+        FeatureFileError: It is missing, broken, or of a contract that this version does not know.
+    """
+    document = read_json(folder / NAME, mend=f"Make the table with: frieze embed SOURCE --out {folder}")
+    try:
+        _check_contract(document, folder)
+        return Manifest(
+            spec=BackboneSpec.from_json(document["backbone"]),
+            source=document["source"],
+            engine=document["engine"],
+            versions=document["versions"],
+            n_failed=document["counts"]["failed"],
+            n_ignored=document["counts"]["ignored"],
+            parts=tuple(Part(**part) for part in document["parts"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise FeatureFileError(
+            f"{folder / NAME} lacks what a table of features has ({error}).",
+            mend="Put back the features.json that belongs there.",
+        ) from error
+
+
+def _check_contract(document: dict[str, Any], folder: Path) -> None:
+    if document["kind"] != "features" or document["contract"] > CONTRACT:
+        raise FeatureFileError(
+            f"{folder / NAME} is of kind {document['kind']}, contract {document['contract']};"
+            f" this version reads features up to contract {CONTRACT}.",
+            mend="Upgrade with: pip install --upgrade frieze",
+        )

@@ -1,0 +1,134 @@
+"""Reading a table of features: ids and embeddings, whole or in batches."""
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.arrays import Floats, Strings
+from features.errors import FeatureFileError
+from features.manifest import PARTS, Manifest, read_manifest
+from features.schema import to_embeddings
+from features.spec import BackboneSpec
+
+_BATCH_ROWS = 4096
+
+
+class Features:
+    """A stored table of images and their embeddings, read in the order of part number, then row.
+
+    Attributes:
+        path: The folder.
+        manifest: What features.json says.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.manifest: Manifest = read_manifest(path)
+
+    def __len__(self) -> int:
+        return self.manifest.n_rows
+
+    @property
+    def spec(self) -> BackboneSpec:
+        """The backbone behind the embeddings."""
+        return self.manifest.spec
+
+    @functools.cached_property
+    def rows(self) -> pa.Table:
+        """Every column but the embedding: our own, then the user's."""
+        tables = [self._read(part.name) for part in self.manifest.parts]
+        return pa.concat_tables(tables, promote_options="permissive") if tables else _no_rows()
+
+    @property
+    def ids(self) -> Strings:
+        """The ids, one a row."""
+        return _strings(self.rows["id"])
+
+    @property
+    def labels(self) -> Strings:
+        """The labels, one a row; None where unknown."""
+        return _strings(self.rows["label"].cast(pa.string()))
+
+    def embeddings(self) -> Floats:
+        """Read all embeddings.
+
+        Returns:
+            float32 [N, D].
+
+        Raises:
+            FeatureFileError: A part is missing or broken.
+        """
+        out = np.empty((len(self), self.spec.dim), np.float32)
+        start = 0
+        for part in self.manifest.parts:
+            for batch in self._batches(part.name, ["embedding"], _BATCH_ROWS):
+                out[start : start + len(batch)] = to_embeddings(batch["embedding"])
+                start += len(batch)
+        return out
+
+    def batches(self, batch_size: int = _BATCH_ROWS) -> Iterator[tuple[Strings, Floats]]:
+        """Read ids and embeddings piece by piece.
+
+        Args:
+            batch_size: Rows in a batch at most; a batch never spans two parts.
+
+        Yields:
+            ids [n] and embeddings float32 [n, D].
+
+        Raises:
+            FeatureFileError: A part is missing or broken.
+        """
+        for part in self.manifest.parts:
+            for batch in self._batches(part.name, ["id", "embedding"], batch_size):
+                yield _strings(batch["id"]), to_embeddings(batch["embedding"])
+
+    def _batches(self, name: str, columns: list[str], batch_size: int) -> Iterator[Any]:
+        path = self.path / PARTS / name
+        try:
+            with pq.ParquetFile(path) as file:
+                yield from file.iter_batches(batch_size=batch_size, columns=columns)
+        except (pa.ArrowException, OSError) as error:
+            raise _broken(path, error) from error
+
+    def _read(self, name: str) -> pa.Table:
+        path = self.path / PARTS / name
+        try:
+            names = [column for column in pq.read_schema(path).names if column != "embedding"]
+            return pq.read_table(path, columns=names)
+        except (pa.ArrowException, OSError) as error:
+            raise _broken(path, error) from error
+
+
+def open_features(path: str | Path) -> Features:
+    """Open a stored table of features.
+
+    Args:
+        path: The folder that `frieze embed --out` made.
+
+    Returns:
+        The table, with `.ids`, `.labels`, `.embeddings()`, `.batches()` and `.spec`.
+
+    Raises:
+        FeatureFileError: There is none, or it is broken.
+    """
+    return Features(Path(path))
+
+
+def _strings(column: Any) -> Strings:
+    return np.array(column.to_pylist(), dtype=object)
+
+
+def _no_rows() -> pa.Table:
+    return pa.schema([("id", pa.string()), ("uri", pa.string()), ("label", pa.string())]).empty_table()
+
+
+def _broken(path: Path, error: Exception) -> FeatureFileError:
+    return FeatureFileError(
+        f"{path} is missing or broken: {error}.",
+        mend="Delete that file and run frieze embed again: its images are embedded anew.",
+    )

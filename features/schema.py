@@ -1,0 +1,99 @@
+"""The columns of a stored part, and the small tables beside it."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from features.arrays import Floats
+from features.spec import BackboneSpec
+
+CONTRACT = 1
+"""Version of docs/format.md."""
+
+SPEC_KEY = b"frieze:backbone"
+"""Key of the spec in a part's file metadata."""
+
+LISTING = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("label", pa.string()),
+        pa.field("size_bytes", pa.int64(), nullable=False),
+        pa.field("mtime_ns", pa.int64(), nullable=False),
+    ]
+)
+"""One candidate image of a source; sources may add columns, which are stored untouched."""
+
+FAILURES = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("stage", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("message", pa.string(), nullable=False),
+        pa.field("size", pa.int64()),
+        pa.field("mtime", pa.int64()),
+    ]
+)
+"""One image that can't be used: size in bytes, mtime in nanoseconds since 1970."""
+
+_LABEL = pa.dictionary(pa.int32(), pa.string())
+
+
+def part_schema(spec: BackboneSpec, user_columns: Sequence[pa.Field] = ()) -> pa.Schema:
+    """Give the schema of a part that holds this backbone's embeddings.
+
+    Args:
+        spec: The backbone; its width fixes the `embedding` column, and it stands in the file metadata.
+        user_columns: The user's own columns, stored after ours.
+    """
+    value = pa.field("item", pa.float32(), nullable=False)
+    ours = [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("label", _LABEL),
+        pa.field("sha256", pa.string()),
+        pa.field("size_bytes", pa.int64()),
+        pa.field("mtime_ns", pa.int64()),
+        pa.field("width", pa.int32()),
+        pa.field("height", pa.int32()),
+        pa.field("embedding", pa.list_(value, spec.dim), nullable=False),
+    ]
+    metadata = {SPEC_KEY: json.dumps(spec.to_json(), sort_keys=True).encode(), b"frieze:contract": str(CONTRACT)}
+    return pa.schema([*ours, *user_columns], metadata=metadata)
+
+
+def to_part(columns: dict[str, Any], embeddings: Floats, schema: pa.Schema) -> pa.Table:
+    """Lay columns and embeddings out as rows of a part.
+
+    Args:
+        columns: One array or list of N values for each column but `embedding`.
+        embeddings: float32 [N, D].
+        schema: From `part_schema`.
+
+    Returns:
+        A table of N rows.
+    """
+    flat = pa.array(np.ascontiguousarray(embeddings, dtype=np.float32).reshape(-1))
+    vectors = pa.FixedSizeListArray.from_arrays(flat, type=schema.field("embedding").type)
+    arrays = [vectors if name == "embedding" else _column(columns[name], schema.field(name)) for name in schema.names]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _column(values: Any, field: pa.Field) -> Any:
+    if isinstance(values, pa.Array | pa.ChunkedArray):
+        return values.cast(field.type)
+    if pa.types.is_dictionary(field.type):
+        return pa.array(values, field.type.value_type).cast(field.type)
+    return pa.array(values, field.type)
+
+
+def to_embeddings(vectors: Any) -> Floats:
+    """Give an `embedding` column as float32 [N, D], without a copy where it lies in one piece."""
+    if isinstance(vectors, pa.ChunkedArray):
+        vectors = vectors.combine_chunks()
+    floats = np.asarray(vectors.flatten(), dtype=np.float32)
+    return floats.reshape(len(vectors), vectors.type.list_size)

@@ -1,0 +1,198 @@
+"""Writing a table of features: one part a commit, whole or not at all."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from features.errors import FeatureFileError
+from features.files import write_file
+from features.listing import Failure, read_failures, to_failures, write_failures
+from features.lock import lock
+from features.manifest import NAME, PARTS, Manifest, Part, read_manifest
+from features.plan import Shard
+from features.spec import check_same_backbone
+
+_ROW_GROUP_ROWS = 4096
+_STAGING = "staging"
+_STORED = ["id", "size_bytes", "mtime_ns"]
+
+
+def part_name(number: int) -> str:
+    """Name a part's file.
+
+    >>> part_name(7)
+    'part-000007.parquet'
+    """
+    return f"part-{number:06d}.parquet"
+
+
+def write_part(table: pa.Table, path: Path) -> None:
+    """Write rows as Parquet the way docs/format.md says."""
+    pq.write_table(
+        table,
+        path,
+        row_group_size=_ROW_GROUP_ROWS,
+        use_dictionary=["label"],  # a dictionary over vectors halves reading speed
+        compression={name: "zstd" if name != _VECTOR else "none" for name in _leaves(table.schema)},
+        write_statistics=["id"],
+        store_schema=True,
+    )
+
+
+_VECTOR = "embedding.list.element"
+
+
+def _leaves(schema: pa.Schema) -> list[str]:
+    return [_VECTOR if name == "embedding" else name for name in schema.names]
+
+
+class FeatureWriter:
+    """A table of features held for writing; use `open_writer`.
+
+    Attributes:
+        path: The folder.
+        manifest: What features.json says after the last commit.
+        failed: The failures that hold, a table of `FAILURES`.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path = path
+        self.manifest = dataclasses.replace(manifest, parts=_live_parts(path, manifest))
+        self.failed = read_failures(path)
+
+    def stored(self) -> pa.Table:
+        """Give `id, size_bytes, mtime_ns, part` of every stored row, in reading order."""
+        tables = [self._stored_in(part.name) for part in self.manifest.parts]
+        empty = pa.schema(
+            [("id", pa.string()), ("size_bytes", pa.int64()), ("mtime_ns", pa.int64()), ("part", pa.int64())]
+        ).empty_table()
+        return pa.concat_tables([empty, *tables], promote_options="permissive")
+
+    def _stored_in(self, name: str) -> pa.Table:
+        table = pq.read_table(self.path / PARTS / name, columns=_STORED)
+        number = int(Path(name).stem.removeprefix("part-"))
+        return table.append_column("part", pa.repeat(pa.scalar(number, pa.int64()), len(table)))
+
+    def commit(self, shard: Shard, rows: pa.Table, failures: Sequence[Failure] = ()) -> None:
+        """Make a shard's part stand: the rows it keeps, then the new ones.
+
+        Args:
+            shard: Which part, and which of its ids leave it.
+            rows: The new rows, of the table's part schema; may be empty.
+            failures: What could not be embedded.
+
+        Raises:
+            FeatureFileError: The disk refuses; the table is as before.
+        """
+        path = self.path / PARTS / part_name(shard.part)
+        kept = self._kept(path, shard)
+        table = rows if kept is None else pa.concat_tables([kept, rows], promote_options="permissive")
+        others = [part for part in self.manifest.parts if part.name != path.name]
+        if len(table):
+            write_file(path, lambda staging: write_part(table, staging), staging_dir=self.path / _STAGING)
+            others.append(Part.of(path, len(table)))
+        self.note_failures(failures)
+        self.update(parts=tuple(sorted(others, key=lambda part: part.name)))
+        if not len(table):
+            path.unlink(missing_ok=True)
+
+    def note_failures(self, failures: Sequence[Failure]) -> None:
+        """Add to failures.parquet."""
+        if failures:
+            self.replace_failures(pa.concat_tables([self.failed, to_failures(failures)]))
+
+    def replace_failures(self, failed: pa.Table) -> None:
+        """Make failures.parquet hold exactly these."""
+        if not failed.equals(self.failed):
+            write_failures(self.path, failed)
+        self.failed = failed
+
+    def update(self, **changes: object) -> None:
+        """Replace features.json with some of its fields changed."""
+        self.manifest = dataclasses.replace(self.manifest, n_failed=len(self.failed), **changes)  # type: ignore[arg-type]
+        self.manifest.write(self.path)
+
+    def _kept(self, path: Path, shard: Shard) -> pa.Table | None:
+        if not shard.drop:
+            return None
+        table = pq.read_table(path)
+        return table.filter(pc.invert(pc.is_in(table["id"], pa.array(sorted(shard.drop), pa.string()))))
+
+
+@contextlib.contextmanager
+def open_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
+    """Begin a table of features, or go on with one.
+
+    Args:
+        path: The folder; made when missing.
+        manifest: What the run brings: backbone, source, engine, versions.
+
+    Yields:
+        The writer; the folder is held until the block ends.
+
+    Raises:
+        FeatureFileError: The folder holds something else, or another process writes to it.
+        MismatchError: The table there holds another backbone's embeddings.
+    """
+    check_is_ours(path)
+    for name in (PARTS, _STAGING):
+        (path / name).mkdir(parents=True, exist_ok=True)
+    with lock(path):
+        for left_over in (path / _STAGING).iterdir():
+            left_over.unlink()
+        yield FeatureWriter(path, _going_on(path, manifest))
+
+
+def check_is_ours(path: Path) -> None:
+    """Refuse a folder (or file) that holds something else than a table of features.
+
+    Raises:
+        FeatureFileError: It does.
+    """
+    if path.is_dir() and ((path / NAME).exists() or not any(_foreign(path))):
+        return
+    if path.exists():
+        raise FeatureFileError(
+            f"{path} is there already and holds no features.", mend="Give another --out: a new or an empty folder."
+        )
+
+
+def _foreign(path: Path) -> Iterator[Path]:
+    ours = {PARTS, _STAGING, ".lock"}
+    return (child for child in path.iterdir() if child.name not in ours)
+
+
+def _going_on(path: Path, manifest: Manifest) -> Manifest:
+    """Take what an earlier run stored, if it fits."""
+    if not (path / NAME).exists():
+        manifest.write(path)
+        return manifest
+    before = read_manifest(path)
+    mend = f"Give another --out, or begin {path} again with --force."
+    check_same_backbone(manifest.spec, before.spec, where=str(path), mend=mend)
+    if manifest.source != before.source:
+        raise FeatureFileError(f"{path} was made from {before.source}, not from {manifest.source}.", mend=mend)
+    return dataclasses.replace(manifest, parts=before.parts)
+
+
+def _live_parts(path: Path, manifest: Manifest) -> tuple[Part, ...]:
+    """Take the parts that are there: a part is renamed into place before features.json names it."""
+    known = {part.name: part for part in manifest.parts}
+    files = sorted((path / PARTS).glob("part-*.parquet"))
+    return tuple(
+        known[file.name] if file.name in known and known[file.name].is_still(file) else _adopt(file) for file in files
+    )
+
+
+def _adopt(file: Path) -> Part:
+    try:
+        return Part.of(file, pq.read_metadata(file).num_rows)
+    except (pa.ArrowException, OSError) as error:
+        raise FeatureFileError(
+            f"{file} is broken: {error}.", mend=f"Delete it and run again to embed its images anew: rm {file}"
+        ) from error
