@@ -4,8 +4,9 @@ from features.arrays import Floats, Rows, Strings, unit_rows
 from features.errors import FeatureFileError, ImageError, InputError, MismatchError, ModelError
 from features.exact import METRICS, top_k
 from features.files import hash_file, new_folder, read_json, replace_folder, write_file, write_json
-from features.listing import Failure, Listing, first_of_each, read_failures
-from features.manifest import Manifest, read_manifest
+from features.listing import Failure, Listing, first_of_each, read_failures, to_failures
+from features.lock import lock
+from features.manifest import Manifest, is_features, read_manifest
 from features.plan import Plan, Shard, make_plan
 from features.reader import Features, open_features
 from features.schema import LISTING, part_schema, to_embeddings, to_part
@@ -35,6 +36,8 @@ __all__ = [
     "check_same_backbone",
     "first_of_each",
     "hash_file",
+    "is_features",
+    "lock",
     "make_plan",
     "new_folder",
     "open_features",
@@ -45,6 +48,7 @@ __all__ = [
     "read_manifest",
     "replace_folder",
     "to_embeddings",
+    "to_failures",
     "to_part",
     "top_k",
     "unit_rows",

@@ -15,7 +15,8 @@ def _dot(queries: Floats, embeddings: Floats) -> Floats:
 
 
 def _cosine(queries: Floats, embeddings: Floats) -> Floats:
-    return _dot(unit_rows(queries), unit_rows(embeddings))
+    scores = _dot(unit_rows(queries), unit_rows(embeddings))
+    return np.clip(scores, -1, 1, out=scores)  # rounding may step over the edge
 
 
 def _negative_l2(queries: Floats, embeddings: Floats) -> Floats:
@@ -62,7 +63,11 @@ def top_k(queries: Floats, embeddings: Floats, *, k: int, metric: str = "cosine"
 
 
 def _best(scores: Floats, k: int) -> tuple[Rows, Floats]:
-    rows = np.sort(np.argpartition(-scores, k - 1, axis=1)[:, :k], axis=1)  # [Q, k], ascending rows
+    rows = np.argpartition(-scores, k - 1, axis=1)[:, :k]  # [Q, k]
+    last = np.take_along_axis(scores, rows[:, -1:], axis=1)  # [Q, 1], the k-th best score
+    cut = (scores >= last).sum(1) > k  # rows that tie for the last place: a partition takes any of them
+    rows[cut] = np.argsort(-scores[cut], axis=1, kind="stable")[:, :k]
+    rows.sort(axis=1)
     found = np.take_along_axis(scores, rows, axis=1)
     order = np.argsort(-found, axis=1, kind="stable")
     return np.take_along_axis(rows, order, axis=1), np.take_along_axis(found, order, axis=1)

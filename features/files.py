@@ -26,17 +26,18 @@ def write_file(path: Path, write: Callable[[Path], None], *, staging_dir: Path |
         staging_dir: Where it is written first, on the same file system; beside `path` when None.
 
     Raises:
-        FeatureFileError: The disk is full or refuses; nothing at `path` has changed.
+        FeatureFileError: The disk is full or refuses; `path` holds the old file, or the whole new one.
     """
     staging = (staging_dir or path.parent) / f".{path.name}.{os.getpid()}.tmp"
     try:
-        with _clear_errors(path):
+        with clear_errors(path):
             write(staging)
             _sync(staging)
             staging.replace(path)
             _sync(path.parent)
     finally:
-        staging.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what stays behind harms nobody
+            staging.unlink(missing_ok=True)
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
@@ -86,9 +87,9 @@ def new_folder(path: Path, *, replace: bool) -> Iterator[Path]:
     staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     try:
         staging.chmod(0o777 & ~_umask())
-        with _clear_errors(path):
+        with clear_errors(path):
             yield staging
-            for file in staging.rglob("*"):
+            for file in (staging, *staging.rglob("*")):
                 _sync(file)
             replace_folder(staging, path)
     finally:
@@ -97,12 +98,17 @@ def new_folder(path: Path, *, replace: bool) -> Iterator[Path]:
 
 def replace_folder(new: Path, path: Path) -> None:
     """Move a folder to `path`; what stood there is deleted only after the new one is in place."""
-    old = path.with_name(f".{path.name}.{os.getpid()}.old")
-    if path.exists():
-        path.rename(old)
-    new.rename(path)
-    _sync(path.parent)
-    shutil.rmtree(old, ignore_errors=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
+    old = aside / path.name
+    try:
+        if path.exists():
+            path.rename(old)
+        new.rename(path)
+        _sync(path.parent)
+    finally:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def hash_file(path: Path) -> str:
@@ -126,7 +132,12 @@ def _sync(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _clear_errors(path: Path) -> Iterator[None]:
+def clear_errors(path: Path) -> Iterator[None]:
+    """Turn what the disk refuses into an error that says what to do.
+
+    Raises:
+        FeatureFileError: The disk is full or refuses.
+    """
     try:
         yield
     except OSError as error:

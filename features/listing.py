@@ -4,12 +4,14 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.errors import FeatureFileError
 from features.files import write_file
-from features.schema import FAILURES, LISTING
+from features.schema import FAILURES
 
 FAILURES_NAME = "failures.parquet"
 
@@ -90,14 +92,12 @@ def first_of_each(images: pa.Table) -> tuple[pa.Table, list[Failure]]:
     Returns:
         The table without repeats, and a failure for each row left out.
     """
-    ids = images["id"].to_pylist()
-    seen: set[str] = set()
-    repeats = [row for row, name in enumerate(ids) if name in seen or seen.add(name)]  # type: ignore[func-returns-value]
-    if not repeats:
+    ids = images["id"]
+    if pc.count_distinct(ids).as_py() == len(ids):
         return images, []
-    kept = sorted(set(range(len(ids))) - set(repeats))
-    lost = images.take(repeats).select(LISTING.names).to_pylist()
-    return images.take(kept), [_repeated(row) for row in lost]
+    _, first = np.unique(ids.to_numpy(), return_index=True)
+    repeats = np.delete(np.arange(len(ids)), first)
+    return images.take(np.sort(first)), [_repeated(row) for row in images.take(repeats).to_pylist()]
 
 
 def _repeated(row: dict[str, object]) -> Failure:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from features.errors import FeatureFileError
+from features.files import clear_errors
 
 
 @contextlib.contextmanager
@@ -16,9 +17,11 @@ def lock(folder: Path) -> Iterator[None]:
     """Hold a folder for writing; the operating system lets go when the process ends, however it ends.
 
     Raises:
-        FeatureFileError: Another process holds it; the message names it.
+        FeatureFileError: Another process holds it (the message names it), or it can't be written.
     """
-    with (folder / ".lock").open("a+", encoding="utf-8") as file:
+    with clear_errors(folder):
+        file = (folder / ".lock").open("a+", encoding="utf-8")
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -51,6 +51,7 @@ class Manifest:
     Attributes:
         spec: The backbone behind every row.
         source: What was embedded, as an absolute path or URL.
+        request: What was asked for, word by word; a run that asks for the same need not load the backbone to know it.
         engine: What ran the backbone.
         versions: Library name -> version.
         n_failed: Rows of failures.parquet.
@@ -60,6 +61,7 @@ class Manifest:
 
     spec: BackboneSpec
     source: str
+    request: dict[str, Any] = dataclasses.field(default_factory=dict)
     engine: str = "none"
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
     n_failed: int = 0
@@ -87,6 +89,7 @@ class Manifest:
             "generation": self.generation,
             "backbone": self.spec.to_json(),
             "source": self.source,
+            "request": self.request,
             "engine": self.engine,
             "precision": self.spec.precision,
             "versions": self.versions,
@@ -97,6 +100,11 @@ class Manifest:
     def write(self, folder: Path) -> None:
         """Replace the folder's features.json."""
         write_json(folder / NAME, self.to_json())
+
+
+def is_features(folder: Path) -> bool:
+    """Tell whether a folder holds a table of features."""
+    return (folder / NAME).is_file()
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -111,13 +119,14 @@ def read_manifest(folder: Path) -> Manifest:
         return Manifest(
             spec=BackboneSpec.from_json(document["backbone"]),
             source=document["source"],
+            request=document["request"],
             engine=document["engine"],
             versions=document["versions"],
             n_failed=document["counts"]["failed"],
             n_ignored=document["counts"]["ignored"],
             parts=tuple(Part(**part) for part in document["parts"]),
         )
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise FeatureFileError(
             f"{folder / NAME} lacks what a table of features has ({error}).",
             mend="Put back the features.json that belongs there.",

@@ -65,7 +65,7 @@ def make_plan(
     Args:
         listing: What the source has now.
         stored: `id, size_bytes, mtime_ns, part` of every stored row; `part` is the number of its part.
-        failed: The failures of earlier runs.
+        failed: The failures of earlier runs; those without size or time are forgotten, as nothing tells them apart.
         shard_size: Images in a new part, >= 1.
         retry_failures: Embed the earlier failures, and nothing else.
         limit: Embed at most so many images.
@@ -75,13 +75,16 @@ def make_plan(
     """
     images = listing.images
     at = pc.index_in(images["id"], stored["id"])  # null where the image is not stored
+    failed = failed.filter(pc.and_(failed["size"].is_valid(), failed["mtime"].is_valid()))
     earlier = failed.select(["id", "size", "mtime"]).rename_columns(["id", "size_bytes", "mtime_ns"])
     is_same = _is_same(images, stored, at)
     has_failed = _is_same(images, earlier, pc.index_in(images["id"], earlier["id"]))
     pending = has_failed if retry_failures else ~(is_same | has_failed)
     rows = np.flatnonzero(pending)[:limit]
     is_new = _mask(at.is_null())[rows]
-    gone = _mask(pc.invert(pc.is_in(stored["id"], images["id"]))) & (not retry_failures)
+    # A stored image that has changed and failed since is gone too: a kill may have left its old row behind.
+    lasting = images["id"].filter(pa.array(is_same | ~has_failed))
+    gone = _mask(pc.invert(pc.is_in(stored["id"], lasting))) & (not retry_failures)
     return Plan(
         shards=(
             *_rewrites(rows[~is_new], stored, at=at, gone=gone),

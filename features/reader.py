@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 
 from features.arrays import Floats, Strings
 from features.errors import FeatureFileError
-from features.manifest import PARTS, Manifest, read_manifest
+from features.manifest import PARTS, Manifest, Part, read_manifest
+from features.parts import name_broken_part, read_part
 from features.schema import to_embeddings
 from features.spec import BackboneSpec
 
@@ -41,7 +42,7 @@ class Features:
     @functools.cached_property
     def rows(self) -> pa.Table:
         """Every column but the embedding: our own, then the user's."""
-        tables = [self._read(part.name) for part in self.manifest.parts]
+        tables = [self._read(part) for part in self.manifest.parts]
         return pa.concat_tables(tables, promote_options="permissive") if tables else _no_rows()
 
     @property
@@ -66,7 +67,7 @@ class Features:
         out = np.empty((len(self), self.spec.dim), np.float32)
         start = 0
         for part in self.manifest.parts:
-            for batch in self._batches(part.name, ["embedding"], _BATCH_ROWS):
+            for batch in self._batches(part, ["embedding"], _BATCH_ROWS):
                 out[start : start + len(batch)] = to_embeddings(batch["embedding"])
                 start += len(batch)
         return out
@@ -84,24 +85,30 @@ class Features:
             FeatureFileError: A part is missing or broken.
         """
         for part in self.manifest.parts:
-            for batch in self._batches(part.name, ["id", "embedding"], batch_size):
+            for batch in self._batches(part, ["id", "embedding"], batch_size):
                 yield _strings(batch["id"]), to_embeddings(batch["embedding"])
 
-    def _batches(self, name: str, columns: list[str], batch_size: int) -> Iterator[Any]:
-        path = self.path / PARTS / name
-        try:
-            with pq.ParquetFile(path) as file:
-                yield from file.iter_batches(batch_size=batch_size, columns=columns)
-        except (pa.ArrowException, OSError) as error:
-            raise _broken(path, error) from error
+    def _batches(self, part: Part, columns: list[str], batch_size: int) -> Iterator[Any]:
+        path = self.path / PARTS / part.name
+        with name_broken_part(path), pq.ParquetFile(path) as file:
+            self._check_rows(part, file.metadata.num_rows)
+            yield from file.iter_batches(batch_size=batch_size, columns=columns)
 
-    def _read(self, name: str) -> pa.Table:
-        path = self.path / PARTS / name
-        try:
-            names = [column for column in pq.read_schema(path).names if column != "embedding"]
-            return pq.read_table(path, columns=names)
-        except (pa.ArrowException, OSError) as error:
-            raise _broken(path, error) from error
+    def _read(self, part: Part) -> pa.Table:
+        path = self.path / PARTS / part.name
+        with name_broken_part(path):
+            columns = [name for name in pq.read_schema(path).names if name != "embedding"]
+        table = read_part(path, columns)
+        self._check_rows(part, len(table))
+        return table
+
+    def _check_rows(self, part: Part, rows: int) -> None:
+        """Refuse a part that was rewritten since features.json was: by a run that was cut short, or is at it now."""
+        if rows != part.rows:
+            raise FeatureFileError(
+                f"{self.path / PARTS / part.name} has {rows} rows, but features.json says {part.rows}.",
+                mend=f"Let the run end, or finish it: frieze embed {self.manifest.source} --out {self.path}",
+            )
 
 
 def open_features(path: str | Path) -> Features:
@@ -125,10 +132,3 @@ def _strings(column: Any) -> Strings:
 
 def _no_rows() -> pa.Table:
     return pa.schema([("id", pa.string()), ("uri", pa.string()), ("label", pa.string())]).empty_table()
-
-
-def _broken(path: Path, error: Exception) -> FeatureFileError:
-    return FeatureFileError(
-        f"{path} is missing or broken: {error}.",
-        mend="Delete that file and run frieze embed again: its images are embedded anew.",
-    )

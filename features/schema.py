@@ -50,7 +50,7 @@ def part_schema(spec: BackboneSpec, user_columns: Sequence[pa.Field] = ()) -> pa
         spec: The backbone; its width fixes the `embedding` column, and it stands in the file metadata.
         user_columns: The user's own columns, stored after ours.
     """
-    value = pa.field("item", pa.float32(), nullable=False)
+    value = pa.field("element", pa.float32(), nullable=False)
     ours = [
         pa.field("id", pa.string(), nullable=False),
         pa.field("uri", pa.string(), nullable=False),

@@ -17,7 +17,7 @@ class BackboneSpec:
         dim: Width D of an embedding, >= 1.
         image_size: Height and width in pixels of what the network sees.
         fit: How an image meets that size: `squash`, `crop` or `pad`.
-        pixels: Range handed to the network: a key of `--pixels`, or `own` where the model scales itself.
+        pixels: Range of the pixels handed to the network, such as `-1..1`.
         layer: The layer or output that is read; None for the last one.
         weights: What to type after `--weights` to get it again; None where the handle says it all.
         precision: `float32` unless asked for less.

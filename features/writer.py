@@ -7,48 +7,18 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from features.errors import FeatureFileError
-from features.files import write_file
+from features.files import clear_errors, write_file
 from features.listing import Failure, read_failures, to_failures, write_failures
 from features.lock import lock
-from features.manifest import NAME, PARTS, Manifest, Part, read_manifest
+from features.manifest import PARTS, Manifest, Part, is_features, read_manifest
+from features.parts import describe_part, part_name, read_part, write_part
 from features.plan import Shard
-from features.spec import check_same_backbone
+from features.spec import BackboneSpec, check_same_backbone
 
-_ROW_GROUP_ROWS = 4096
 _STAGING = "staging"
 _STORED = ["id", "size_bytes", "mtime_ns"]
-
-
-def part_name(number: int) -> str:
-    """Name a part's file.
-
-    >>> part_name(7)
-    'part-000007.parquet'
-    """
-    return f"part-{number:06d}.parquet"
-
-
-def write_part(table: pa.Table, path: Path) -> None:
-    """Write rows as Parquet the way docs/format.md says."""
-    pq.write_table(
-        table,
-        path,
-        row_group_size=_ROW_GROUP_ROWS,
-        use_dictionary=["label"],  # a dictionary over vectors halves reading speed
-        compression={name: "zstd" if name != _VECTOR else "none" for name in _leaves(table.schema)},
-        write_statistics=["id"],
-        store_schema=True,
-    )
-
-
-_VECTOR = "embedding.list.element"
-
-
-def _leaves(schema: pa.Schema) -> list[str]:
-    return [_VECTOR if name == "embedding" else name for name in schema.names]
 
 
 class FeatureWriter:
@@ -74,24 +44,24 @@ class FeatureWriter:
         return pa.concat_tables([empty, *tables], promote_options="permissive")
 
     def _stored_in(self, name: str) -> pa.Table:
-        table = pq.read_table(self.path / PARTS / name, columns=_STORED)
+        table = read_part(self.path / PARTS / name, _STORED)
         number = int(Path(name).stem.removeprefix("part-"))
         return table.append_column("part", pa.repeat(pa.scalar(number, pa.int64()), len(table)))
 
-    def commit(self, shard: Shard, rows: pa.Table, failures: Sequence[Failure] = ()) -> None:
+    def commit(self, shard: Shard, rows: pa.Table | None = None, failures: Sequence[Failure] = ()) -> None:
         """Make a shard's part stand: the rows it keeps, then the new ones.
 
         Args:
             shard: Which part, and which of its ids leave it.
-            rows: The new rows, of the table's part schema; may be empty.
+            rows: The new rows, of the table's part schema; None where rows only leave.
             failures: What could not be embedded.
 
         Raises:
-            FeatureFileError: The disk refuses; the table is as before.
+            FeatureFileError: The disk refuses; the table is as before, or the part stands and the next run finds it.
         """
         path = self.path / PARTS / part_name(shard.part)
-        kept = self._kept(path, shard)
-        table = rows if kept is None else pa.concat_tables([kept, rows], promote_options="permissive")
+        pieces = [piece for piece in (self._kept(path, shard), rows) if piece is not None]
+        table = pa.concat_tables(pieces, promote_options="permissive")
         others = [part for part in self.manifest.parts if part.name != path.name]
         if len(table):
             write_file(path, lambda staging: write_part(table, staging), staging_dir=self.path / _STAGING)
@@ -99,7 +69,8 @@ class FeatureWriter:
         self.note_failures(failures)
         self.update(parts=tuple(sorted(others, key=lambda part: part.name)))
         if not len(table):
-            path.unlink(missing_ok=True)
+            with clear_errors(path):
+                path.unlink(missing_ok=True)
 
     def note_failures(self, failures: Sequence[Failure]) -> None:
         """Add to failures.parquet."""
@@ -120,7 +91,7 @@ class FeatureWriter:
     def _kept(self, path: Path, shard: Shard) -> pa.Table | None:
         if not shard.drop:
             return None
-        table = pq.read_table(path)
+        table = read_part(path)
         return table.filter(pc.invert(pc.is_in(table["id"], pa.array(sorted(shard.drop), pa.string()))))
 
 
@@ -139,13 +110,20 @@ def open_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
         FeatureFileError: The folder holds something else, or another process writes to it.
         MismatchError: The table there holds another backbone's embeddings.
     """
+    path = path.absolute()  # pyarrow takes a relative `a:b` for a URL
     check_is_ours(path)
-    for name in (PARTS, _STAGING):
-        (path / name).mkdir(parents=True, exist_ok=True)
+    with clear_errors(path):
+        for name in (PARTS, _STAGING):
+            (path / name).mkdir(parents=True, exist_ok=True)
     with lock(path):
-        for left_over in (path / _STAGING).iterdir():
-            left_over.unlink()
-        yield FeatureWriter(path, _going_on(path, manifest))
+        with clear_errors(path):
+            for left_over in (*(path / _STAGING).iterdir(), *filter(_is_left_over, path.iterdir())):
+                left_over.unlink()
+        before = _going_on(path, manifest)
+        writer = FeatureWriter(path, before)
+        if writer.manifest.parts != before.parts:
+            writer.update()  # a run that finds nothing to do must not leave a part unnamed
+        yield writer
 
 
 def check_is_ours(path: Path) -> None:
@@ -154,7 +132,7 @@ def check_is_ours(path: Path) -> None:
     Raises:
         FeatureFileError: It does.
     """
-    if path.is_dir() and ((path / NAME).exists() or not any(_foreign(path))):
+    if path.is_dir() and (is_features(path) or not any(_foreign(path))):
         return
     if path.exists():
         raise FeatureFileError(
@@ -164,19 +142,27 @@ def check_is_ours(path: Path) -> None:
 
 def _foreign(path: Path) -> Iterator[Path]:
     ours = {PARTS, _STAGING, ".lock"}
-    return (child for child in path.iterdir() if child.name not in ours)
+    return (child for child in path.iterdir() if child.name not in ours and not _is_left_over(child))
+
+
+def _is_left_over(child: Path) -> bool:
+    """Tell whether a `write_file` that was cut short left this behind."""
+    return child.match(".*.tmp") and child.is_file()
 
 
 def _going_on(path: Path, manifest: Manifest) -> Manifest:
     """Take what an earlier run stored, if it fits."""
-    if not (path / NAME).exists():
+    if not is_features(path):
         manifest.write(path)
         return manifest
     before = read_manifest(path)
-    mend = f"Give another --out, or begin {path} again with --force."
+    mend = f"Go on with --backbone {before.spec.handle}, give another --out, or begin {path} again with --force."
     check_same_backbone(manifest.spec, before.spec, where=str(path), mend=mend)
     if manifest.source != before.source:
-        raise FeatureFileError(f"{path} was made from {before.source}, not from {manifest.source}.", mend=mend)
+        raise FeatureFileError(
+            f"{path} was made from {before.source}, not from {manifest.source}.",
+            mend=f"Give another --out, or begin {path} again with --force.",
+        )
     return dataclasses.replace(manifest, parts=before.parts)
 
 
@@ -185,14 +171,12 @@ def _live_parts(path: Path, manifest: Manifest) -> tuple[Part, ...]:
     known = {part.name: part for part in manifest.parts}
     files = sorted((path / PARTS).glob("part-*.parquet"))
     return tuple(
-        known[file.name] if file.name in known and known[file.name].is_still(file) else _adopt(file) for file in files
+        known[file.name] if file.name in known and known[file.name].is_still(file) else _adopt(file, manifest.spec)
+        for file in files
     )
 
 
-def _adopt(file: Path) -> Part:
-    try:
-        return Part.of(file, pq.read_metadata(file).num_rows)
-    except (pa.ArrowException, OSError) as error:
-        raise FeatureFileError(
-            f"{file} is broken: {error}.", mend=f"Delete it and run again to embed its images anew: rm {file}"
-        ) from error
+def _adopt(file: Path, spec: BackboneSpec) -> Part:
+    stored, rows = describe_part(file)
+    check_same_backbone(spec, stored, where=str(file), mend=f"Move it away: {file}")
+    return Part.of(file, rows)

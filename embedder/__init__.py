@@ -1,0 +1,33 @@
+"""Images -> embeddings: sources, decoding, backbones, engines, the job."""
+
+from embedder.backbones import (
+    Backbone,
+    BackboneRequest,
+    list_backbones,
+    open_backbone,
+    reopen_backbone,
+)
+from embedder.decoding import decode
+from embedder.engines import ENGINES
+from embedder.job import JobOptions, embed_source
+from embedder.pipeline import read
+from embedder.preprocessing import FITS, PIXELS
+from embedder.queries import embed_images
+from embedder.sources import LABELS
+
+__all__ = [
+    "ENGINES",
+    "FITS",
+    "LABELS",
+    "PIXELS",
+    "Backbone",
+    "BackboneRequest",
+    "JobOptions",
+    "decode",
+    "embed_images",
+    "embed_source",
+    "list_backbones",
+    "open_backbone",
+    "read",
+    "reopen_backbone",
+]

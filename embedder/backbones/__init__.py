@@ -1,0 +1,163 @@
+"""Backbones: whatever their origin, one frozen callable with its preprocessing inside, and a spec."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from embedder.backbones.built_in import DIM, NAME, SIDE_PX, open_built_in
+from embedder.backbones.catalogue import APPLICATIONS
+from embedder.backbones.fingerprint import without_loading
+from embedder.backbones.hub import open_remote
+from embedder.backbones.keras_applications import PREFIX, describe, open_application
+from embedder.backbones.keras_file import open_keras_file
+from embedder.backbones.request import Backbone, BackboneRequest, Network
+from embedder.backbones.saved_model import open_saved_model
+from embedder.decoding import VERSION
+from embedder.preprocessing import FITS, PIXELS
+from embedder.quiet import import_tensorflow
+from features import BackboneSpec, InputError, ModelError, check_same_backbone
+
+__all__ = ["Backbone", "BackboneRequest", "list_backbones", "open_backbone", "reopen_backbone", "without_loading"]
+
+_SIDE_PX = 224
+"""For modules whose graph takes any size and whose name does not tell: what most of them were trained at."""
+
+
+_MAPS_RANK, _ROWS_RANK = 4, 2  # [B, h, w, D] and [B, D]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Kind:
+    """How a handle is known, and what opens it."""
+
+    matches: Callable[[str], bool]
+    open: Callable[[BackboneRequest], Network]
+
+
+_KINDS = (
+    _Kind(lambda handle: handle == "builtin", open_built_in),
+    _Kind(lambda handle: handle.startswith(PREFIX), open_application),
+    _Kind(lambda handle: "://" in handle, open_remote),
+    _Kind(lambda handle: handle.endswith(".keras"), open_keras_file),
+    _Kind(lambda handle: Path(handle).is_dir(), open_saved_model),
+)
+
+
+def open_backbone(request: BackboneRequest) -> Backbone:
+    """Load a backbone.
+
+    Args:
+        request: What is asked for.
+
+    Returns:
+        The backbone, and the spec that decides its embeddings.
+
+    Raises:
+        ModelError: It can't be found, loaded or understood.
+        InputError: An option does not fit it.
+    """
+    _check(request)
+    kind = next((kind for kind in _KINDS if kind.matches(request.handle)), None)
+    if kind is None:
+        raise ModelError(
+            f"There is no backbone {request.handle}.",
+            mend="Give builtin, keras:NAME, a SavedModel's folder, a .keras file or a URL; see: frieze backbones",
+        )
+    network = kind.open(request)
+    side = request.image_size
+    size = (side, side) if side else network.image_size or (_SIDE_PX, _SIDE_PX)
+    pixels = request.pixels or network.pixels
+    call = _images_to_embeddings(network, pixels, request.layer)
+    spec = BackboneSpec(
+        name=network.name,
+        handle=network.handle,
+        fingerprint=network.fingerprint,
+        dim=_width(call, network, size),
+        image_size=size,
+        fit=request.fit,
+        pixels=pixels,
+        layer=request.layer,
+        weights=request.weights,
+        decoding=VERSION,
+    )
+    return Backbone(spec, call)
+
+
+def reopen_backbone(spec: BackboneSpec, *, where: str) -> Backbone:
+    """Load the backbone behind stored embeddings.
+
+    Args:
+        spec: The stored spec.
+        where: What holds it, for the message.
+
+    Raises:
+        ModelError: It is no longer there.
+        MismatchError: Another network stands in its place now.
+    """
+    backbone = open_backbone(BackboneRequest.of(spec))
+    mend = f"Put the first one back at {spec.handle}, or embed again."
+    check_same_backbone(backbone.spec, spec, where=where, mend=mend)
+    return backbone
+
+
+def list_backbones() -> list[dict[str, Any]]:
+    """List what can be asked for by name: handle, width, input size, parameters and pixel range of each."""
+    built_in = {"handle": "builtin", "dim": DIM, "image_size": SIDE_PX, "parameters": 0, "pixels": "0..1", "name": NAME}
+    return [built_in, *(describe(name, application) for name, application in APPLICATIONS.items())]
+
+
+def _check(request: BackboneRequest) -> None:
+    is_application = request.handle.startswith(PREFIX)
+    if request.weights is not None and not is_application:
+        raise InputError(
+            f"--weights does not go with {request.handle}: its weights are in it.", mend="Leave --weights out."
+        )
+    if request.pixels is not None and is_application:
+        raise InputError(f"{request.handle} has its own preprocessing.", mend="Leave --pixels out.")
+    for option, value, table in (("fit", request.fit, FITS), ("pixels", request.pixels, PIXELS)):
+        if value is not None and value not in table:
+            raise InputError(f"Unknown --{option}: {value}.", mend=f"Use one of: {', '.join(table)}.")
+
+
+def _images_to_embeddings(network: Network, pixels: str, layer: str | None) -> Callable[[Any], Any]:
+    to_range = PIXELS[pixels]
+    return lambda images: _pooled(_output(network.call(to_range(images)), layer))
+
+
+def _output(outputs: Any, layer: str | None) -> Any:
+    """Take the one output there is, or the one asked for."""
+    if not isinstance(outputs, dict):
+        return outputs
+    name = layer if layer in outputs else "default" if "default" in outputs else None
+    if name is None and len(outputs) == 1:
+        name = next(iter(outputs))
+    if name is None:
+        raise ModelError(
+            f"The backbone has several outputs: {', '.join(sorted(outputs))}.", mend="Choose one with --layer NAME."
+        )
+    return outputs[name]
+
+
+def _pooled(values: Any) -> Any:
+    tf = import_tensorflow()
+    if values.shape.rank == _MAPS_RANK:
+        values = tf.reduce_mean(values, axis=(1, 2))  # average pooling over height and width
+    if values.shape.rank != _ROWS_RANK:
+        raise ModelError(
+            f"The backbone's output has the shape {values.shape}; wanted is [B, D] or [B, h, w, D].",
+            mend="Choose another output with --layer NAME.",
+        )
+    return tf.cast(values, tf.float32)
+
+
+def _width(call: Callable[[Any], Any], network: Network, size: tuple[int, int]) -> int:
+    """Run one black image through: it shows the width, and whether the size is one that the network takes."""
+    tf = import_tensorflow()
+    try:
+        return int(call(tf.zeros([1, *size, 3])).shape[-1])
+    except (ValueError, TypeError, tf.errors.OpError) as error:
+        raise ModelError(
+            f"{network.name} does not take images of {size[0]} x {size[1]} pixels: {str(error).splitlines()[0]}",
+            mend="Give the size it was made for with --image-size, or the right output with --layer.",
+        ) from error

@@ -1,0 +1,54 @@
+"""sha256 over the saved files or the weights: the same hex digits mean the same network."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embedder.backbones.request import BackboneRequest
+from features import ModelError, hash_file
+
+_SAVED = ("saved_model.pb", "saved_model.pbtxt", "tfhub_module.pb", "variables/*", "assets/*")
+
+
+def of_saved_model(folder: Path) -> str:
+    """Hash what TensorFlow reads of a SavedModel; notes and thumbnails beside it do not count."""
+    total = hashlib.sha256()
+    for path in sorted(path for pattern in _SAVED for path in folder.glob(pattern) if path.is_file()):
+        total.update(f"{path.relative_to(folder)}:{hash_file(path)}\n".encode())
+    return total.hexdigest()
+
+
+def of_weights(name: str, weights: Iterable[Any]) -> str:
+    """Hash a network's name with its weights, in order."""
+    total = hashlib.sha256(name.encode())
+    for weight in weights:
+        values = np.ascontiguousarray(weight)
+        total.update(f"{values.shape}:{values.dtype}".encode())
+        total.update(values.data)
+    return total.hexdigest()
+
+
+def of_file(name: str, path: Path) -> str:
+    """Hash a network's name with its file of weights.
+
+    Raises:
+        ModelError: There is no such file.
+    """
+    if not path.is_file():
+        raise ModelError(f"There is no file {path}.", mend="Check the path of the weights.")
+    return hashlib.sha256(f"{name}:{hash_file(path)}".encode()).hexdigest()
+
+
+def without_loading(request: BackboneRequest) -> str | None:
+    """Give the fingerprint a request would have where local files decide it; None where only loading tells."""
+    path = Path(request.handle)
+    if path.is_dir():
+        return of_saved_model(path)
+    if path.suffix == ".keras" and path.is_file():
+        return of_file("", path)
+    if request.weights not in (None, "imagenet", "random"):
+        return of_file(request.handle, Path(request.weights))
+    return None

@@ -1,0 +1,82 @@
+"""Handles of tfhub.dev and its successors, fetched once into a cache of the user's own."""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import sys
+import urllib.parse
+from pathlib import Path
+
+from embedder.backbones import saved_model
+from embedder.backbones.request import BackboneRequest, Network
+from embedder.quiet import import_tensorflow, import_tensorflow_hub
+from features import ModelError, new_folder
+
+_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
+
+
+def open_remote(request: BackboneRequest) -> Network:
+    """Load the SavedModel behind a URL.
+
+    Raises:
+        ModelError: It can't be fetched, or what came is no SavedModel.
+    """
+    handle = request.handle
+    folder = _copy(handle) if "://" in handle and not handle.startswith("http") else _resolve(handle)
+    name = urllib.parse.urlsplit(handle).path.strip("/")
+    return saved_model.load(folder, handle=handle, name=name, layer=request.layer)
+
+
+def cache_dir() -> Path:
+    """Give the folder of fetched modules: `TFHUB_CACHE_DIR`, or one below the user's cache.
+
+    The hub's own default lies in the temporary folder, whose cleaning leaves broken modules (tensorflow/hub#896).
+    """
+    stated = os.environ.get("TFHUB_CACHE_DIR")
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(stated) if stated else Path(base) / "frieze" / "hub"
+
+
+def _resolve(handle: str) -> Path:
+    os.environ["TFHUB_CACHE_DIR"] = str(cache_dir())
+    folder = _download(handle)
+    if not _has_model(folder) and folder.is_relative_to(cache_dir()):  # half a module, left by whatever cleaned here
+        shutil.rmtree(folder, ignore_errors=True)
+        folder = _download(handle)
+    return folder
+
+
+def _download(handle: str) -> Path:
+    hub = import_tensorflow_hub()
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # its progress would stand between our results
+            return Path(hub.resolve(handle))
+    except Exception as error:
+        raise ModelError(
+            f"{handle} can't be fetched: {error}.",
+            mend="Check the handle and the connection; or fetch it elsewhere and give the unpacked folder: "
+            f"curl -L '{handle}?tf-hub-format=compressed' | tar xz -C FOLDER",
+        ) from error
+
+
+def _copy(handle: str) -> Path:
+    """Copy a module from a file system of TensorFlow's (`gs://...`) into the cache."""
+    gfile = import_tensorflow().io.gfile
+    folder = cache_dir() / hashlib.sha256(handle.encode()).hexdigest()
+    if _has_model(folder):
+        return folder
+    try:
+        with new_folder(folder, replace=True) as staging:
+            for path, _, files in gfile.walk(handle):
+                below = staging / path.removeprefix(handle).strip("/")
+                below.mkdir(exist_ok=True)
+                for file in files:
+                    gfile.copy(f"{path.rstrip('/')}/{file}", str(below / file))
+    except import_tensorflow().errors.OpError as error:
+        raise ModelError(f"{handle} can't be read: {error}.", mend="Check the handle and your credentials.") from error
+    return folder
+
+
+def _has_model(folder: Path) -> bool:
+    return any((folder / file).is_file() for file in _MODEL_FILES)

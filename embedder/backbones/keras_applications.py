@@ -1,0 +1,94 @@
+"""`keras:NAME`: every image model of keras.applications, with its own preprocessing."""
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+from embedder.backbones import fingerprint
+from embedder.backbones.catalogue import APPLICATIONS, Application
+from embedder.backbones.keras_file import load_model, read_layer
+from embedder.backbones.request import BackboneRequest, Network
+from embedder.quiet import import_tensorflow
+from features import ModelError
+
+PREFIX = "keras:"
+_SEED = 0
+_NAMED_WEIGHTS = ("imagenet", "random")
+
+
+def open_application(request: BackboneRequest) -> Network:
+    """Build a model of keras.applications without its top, average pooling at its end.
+
+    Raises:
+        ModelError: The name or the layer is unknown, or the weights can't be had or do not fit.
+    """
+    name = request.handle.removeprefix(PREFIX)
+    if name not in APPLICATIONS:
+        near = difflib.get_close_matches(name, APPLICATIONS, n=3, cutoff=0.4)
+        raise ModelError(
+            f"keras.applications has no {name}." + (f" Did you mean {' or '.join(near)}?" if near else ""),
+            mend="List what there is with: frieze backbones",
+        )
+    application = APPLICATIONS[name]
+    weights = request.weights or "imagenet"
+    side = request.image_size or application.side_px
+    model = _build(name, weights, side)
+    return Network(
+        name=name,
+        handle=request.handle,
+        fingerprint=_fingerprint(request.handle, weights, model),
+        image_size=(side, side),
+        pixels=application.pixels,
+        call=read_layer(model, request.layer),
+    )
+
+
+def _build(name: str, weights: str, side: int) -> Any:
+    import_tensorflow()
+    import keras
+
+    build = getattr(keras.applications, name)
+    keras.utils.set_random_seed(_SEED)  # random weights are the same ones every time
+    try:
+        named = "imagenet" if weights == "imagenet" else None
+        model = build(include_top=False, weights=named, pooling="avg", input_shape=(side, side, 3))
+    except ValueError as error:
+        raise ModelError(f"{name} can't be built: {error}", mend="Try another --image-size.") from error
+    except Exception as error:
+        raise ModelError(
+            f"The ImageNet weights of {name} can't be fetched: {error}.",
+            mend="Check the connection, or give a file: --weights FILE.keras (or --weights random, to try things out).",
+        ) from error
+    if weights not in _NAMED_WEIGHTS:
+        _load_weights(model, Path(weights))
+    return model
+
+
+def _load_weights(model: Any, path: Path) -> None:
+    try:
+        if path.suffix == ".keras":
+            model.set_weights(load_model(path).get_weights())
+        else:
+            model.load_weights(path)
+    except (ValueError, OSError) as error:
+        raise ModelError(
+            f"{path} does not hold the weights of {model.name} without its top: {error}",
+            mend="Give a .keras, .weights.h5 or .h5 file of the same network, saved with include_top=False.",
+        ) from error
+
+
+def _fingerprint(handle: str, weights: str, model: Any) -> str:
+    if weights in _NAMED_WEIGHTS:
+        return fingerprint.of_weights(handle, model.get_weights())
+    return fingerprint.of_file(handle, Path(weights))
+
+
+def describe(name: str, application: Application) -> dict[str, Any]:
+    """Give a row of `frieze backbones`."""
+    return {
+        "handle": PREFIX + name,
+        "dim": application.dim,
+        "image_size": application.side_px,
+        "parameters": application.n_parameters,
+        "pixels": application.pixels,
+    }

@@ -1,0 +1,88 @@
+"""A `.keras` file: any Keras 3 model with one image input."""
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from embedder.backbones import fingerprint
+from embedder.backbones.request import BackboneRequest, Network
+from embedder.quiet import import_tensorflow
+from features import ModelError
+
+_SCALING = ("Rescaling", "Normalization")
+
+
+def open_keras_file(request: BackboneRequest) -> Network:
+    """Load a `.keras` file, without running code from it.
+
+    Raises:
+        ModelError: The file or the layer can't be used, or nobody says what range of pixels it wants.
+    """
+    path = Path(request.handle).absolute()
+    digest = fingerprint.of_file("", path)
+    model = load_model(path)
+    if request.pixels is None and not _scales_itself(model):
+        raise ModelError(
+            f"{path} does not say what pixels it was trained on: no layer of it rescales them.",
+            mend="Say so with --pixels 0..1, -1..1, 0..255, caffe or torch: a wrong range is a silent loss.",
+        )
+    return Network(
+        name=path.stem,
+        handle=str(path),
+        fingerprint=digest,
+        image_size=_stated_size(model),
+        pixels="0..255",  # what Rescaling and Normalization layers expect by custom; --pixels says otherwise
+        call=read_layer(model, request.layer),
+    )
+
+
+def load_model(path: Path) -> Any:
+    """Load a Keras model in safe mode, uncompiled.
+
+    Raises:
+        ModelError: It can't be loaded, or would run code.
+    """
+    import_tensorflow()
+    import keras
+
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        raise ModelError(
+            f"{path} can't be loaded by Keras {keras.__version__}: {error}.",
+            mend="Save it with model.save('NAME.keras'), from layers that Keras itself has.",
+        ) from error
+
+
+def read_layer(model: Any, layer: str | None) -> Callable[[Any], Any]:
+    """Give the function from a model's input to a layer's output, in inference mode.
+
+    Args:
+        model: A Keras model with one input.
+        layer: Name of the layer; None for the model's own output.
+
+    Raises:
+        ModelError: The model has no such layer.
+    """
+    if layer is None:
+        return lambda images: model(images, training=False)
+    import keras
+
+    names = [one.name for one in model.layers]
+    if layer not in names:
+        near = difflib.get_close_matches(layer, names, n=5, cutoff=0.3)
+        raise ModelError(
+            f"{model.name} has no layer {layer}.", mend=f"Near it are: {', '.join(near) or ', '.join(names[-5:])}."
+        )
+    cut = keras.Model(model.inputs, model.get_layer(layer).output)
+    return lambda images: cut(images, training=False)
+
+
+def _scales_itself(model: Any) -> bool:
+    return any(type(layer).__name__ in _SCALING for layer in model.layers[:4])
+
+
+def _stated_size(model: Any) -> tuple[int, int] | None:
+    height, width = model.inputs[0].shape[1:3]
+    return None if height is None or width is None else (int(height), int(width))

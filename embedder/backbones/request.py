@@ -1,0 +1,78 @@
+"""What the user asks for, and what comes of it."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from features import BackboneSpec
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BackboneRequest:
+    """A backbone as the user asks for it; None means the backbone's own default.
+
+    Attributes:
+        handle: `builtin`, a SavedModel's folder, a URL, `keras:NAME` or a `.keras` file.
+        weights: `imagenet`, `random` or a file; for `keras:NAME` only.
+        layer: The layer or output to read.
+        image_size: Side of the square that the network sees, in pixels.
+        fit: `squash`, `crop` or `pad`.
+        pixels: Range of the pixels that the network was trained on.
+    """
+
+    handle: str = "builtin"
+    weights: str | None = None
+    layer: str | None = None
+    image_size: int | None = None
+    fit: str = "squash"
+    pixels: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the request as plain JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def of(cls, spec: BackboneSpec) -> "BackboneRequest":
+        """Give the request that brings a stored spec's backbone back."""
+        return cls(
+            handle=spec.handle,
+            weights=spec.weights,
+            layer=spec.layer,
+            image_size=spec.image_size[0],
+            fit=spec.fit,
+            pixels=None if spec.handle.startswith("keras:") else spec.pixels,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Backbone:
+    """A frozen graph with its spec.
+
+    Attributes:
+        spec: What decides its embeddings.
+        call: TensorFlow function: float32 [B, H, W, 3] in [0, 1] -> float32 [B, D]; preprocessing is inside.
+    """
+
+    spec: BackboneSpec
+    call: Callable[[Any], Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Network:
+    """What each kind of backbone gives; `open_backbone` makes the rest alike.
+
+    Attributes:
+        name: For people.
+        handle: What to type to get it again.
+        fingerprint: sha256, hex.
+        image_size: Height and width it was made for; None where any will do.
+        pixels: Range it was trained on, a key of `PIXELS`.
+        call: TensorFlow function: float32 [B, H, W, 3] in that range -> [B, D], [B, h, w, C] or a dictionary of these.
+    """
+
+    name: str
+    handle: str
+    fingerprint: str
+    image_size: tuple[int, int] | None
+    pixels: str
+    call: Callable[[Any], Any]

@@ -1,0 +1,115 @@
+"""A folder with a TensorFlow SavedModel in hub form: TF2 callables and TF1 signatures."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from embedder.backbones import fingerprint
+from embedder.backbones.request import BackboneRequest, Network
+from embedder.quiet import import_tensorflow
+from features import ModelError
+
+_SIDES = "96|128|160|192|224|240|256|260|288|299|300|320|331|380|384|456|480|512|528|600"
+_SIDE_IN_NAME = re.compile(rf"_({_SIDES})(?![0-9])")
+_NAMED_SIDES = {"inception_resnet_v2": 299, "inception_v3": 299, "nasnet_large": 331}
+"""Sizes that the module's graph leaves open. Source: the modules' pages on tfhub.dev."""
+
+_IMAGES_RANK = 4
+_SIGNATURES = ("default", "image_feature_vector", "serving_default")
+_UNTOLD = re.compile(r"saved_model|\d+")
+
+
+def open_saved_model(request: BackboneRequest) -> Network:
+    """Load a SavedModel's folder.
+
+    Raises:
+        ModelError: It is no SavedModel, or can't be called with images.
+    """
+    folder = Path(request.handle).absolute()
+    return load(folder, handle=str(folder), name=_name(folder), layer=request.layer)
+
+
+def load(folder: Path, *, handle: str, name: str, layer: str | None) -> Network:
+    """Load a SavedModel that lies in a local folder, whatever handle led to it.
+
+    Raises:
+        ModelError: It is no SavedModel, or can't be called with images.
+    """
+    if not any((folder / file).is_file() for file in ("saved_model.pb", "saved_model.pbtxt")):
+        raise ModelError(
+            f"{folder} holds no saved_model.pb.", mend="Give the folder that a SavedModel was unpacked to."
+        )
+    tf = import_tensorflow()
+    tags: list[str] | None = (
+        [] if (folder / "tfhub_module.pb").exists() else None
+    )  # TF1 hub modules are saved without tags
+    try:
+        module = tf.saved_model.load(str(folder), tags=tags)
+    except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
+        raise ModelError(
+            f"{folder} can't be loaded: {error}.", mend="Unpack the SavedModel again: its files are damaged or missing."
+        ) from error
+    function = _function(module, layer)
+    return Network(
+        name=name,
+        handle=handle,
+        fingerprint=fingerprint.of_saved_model(folder),
+        image_size=_stated_size(function, module) or _named_size(name),
+        pixels="0..1",
+        call=_Call(module, function),
+    )
+
+
+class _Call:
+    """A module's function on images; it holds the module, whose variables would go with it."""
+
+    def __init__(self, module: Any, function: Any) -> None:
+        self.module = module
+        self.function = function
+
+    def __call__(self, images: Any) -> Any:
+        _, named = getattr(self.function, "structured_input_signature", ((), {}))
+        names = list(named)
+        return self.function(**{names[0]: images}) if names else self.function(images)
+
+
+def _function(module: Any, layer: str | None) -> Any:
+    """Choose what to call: the module itself (TF2), or a signature (TF1, or one asked for by `layer`)."""
+    signatures = module.signatures
+    if layer is not None and layer in signatures:
+        return signatures[layer]
+    if callable(module):
+        return module
+    for name in _SIGNATURES:
+        if name in signatures:
+            return signatures[name]
+    raise ModelError(
+        f"The SavedModel can't be called, and has only these signatures: {', '.join(signatures) or 'none'}.",
+        mend="Name the one that takes images with --layer.",
+    )
+
+
+def _stated_size(function: Any, module: Any) -> tuple[int, int] | None:
+    shapes = [spec.shape for spec in _inputs(function, module) if spec.shape.rank == _IMAGES_RANK]
+    sizes = {(shape[1], shape[2]) for shape in shapes if shape[1] is not None and shape[2] is not None}
+    return sizes.pop() if sizes else None
+
+
+def _inputs(function: Any, module: Any) -> list[Any]:
+    tf = import_tensorflow()
+    callee = function if function is not module else module.__call__
+    concrete = getattr(callee, "concrete_functions", [callee])
+    structures = [getattr(one, "structured_input_signature", ()) for one in concrete]
+    return [spec for spec in tf.nest.flatten(structures) if isinstance(spec, tf.TensorSpec)]
+
+
+def _named_size(name: str) -> tuple[int, int] | None:
+    found = _SIDE_IN_NAME.search(name)
+    side = int(found[1]) if found else next((side for part, side in _NAMED_SIDES.items() if part in name), None)
+    return None if side is None else (side, side)
+
+
+def _name(folder: Path) -> str:
+    """Name a module by its folder, or the one above where that says nothing (`saved_model`, `1`)."""
+    parts = [part for part in folder.resolve().parts if not _UNTOLD.fullmatch(part)]
+    return parts[-1]

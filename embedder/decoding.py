@@ -1,0 +1,137 @@
+"""Bytes of an image file -> an upright RGB image of 8 bits a channel."""
+
+import io
+import struct
+import warnings
+from typing import Any
+
+import numpy as np
+from PIL import (
+    BmpImagePlugin,
+    ExifTags,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
+
+from features import ImageError
+
+VERSION = "pillow-draft2x-bilinear-1"
+"""Stored with every embedding: what changes a pixel changes this word."""
+
+MAX_PIXELS = 178_956_970
+"""Largest image taken; the size at which Pillow itself cries decompression bomb."""
+
+_PLUGINS = (BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin)
+"""Imported here so that each is registered before the first image is opened."""
+
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+_BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
+_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*")
+HEAD_BYTES = 18
+"""How many first bytes `is_image` wants."""
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what turns the image upright (CIPA DC-008, tag 274)."""
+
+# Our own limit is checked before any pixel is decoded; Pillow's warning at half of it would only be noise.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+def is_image(head: bytes) -> bool:
+    """Tell from its first bytes whether a file is an image of a kind that we read.
+
+    Args:
+        head: The first `HEAD_BYTES` bytes.
+
+    >>> is_image(b"GIF89a"), is_image(b"BMW prices went up"), is_image(b"")
+    (True, False, False)
+    """
+    if head.startswith(b"RIFF"):
+        return head[8:12] == b"WEBP"
+    if head.startswith(b"BM"):  # two letters are too few: the size of the next header must fit as well
+        return len(head) >= HEAD_BYTES and struct.unpack("<I", head[14:18])[0] in _BMP_HEADERS
+    return head.startswith(_SIGNATURES)
+
+
+def decode(data: bytes, *, side_px: int) -> tuple[Image.Image, tuple[int, int]]:
+    """Decode an image file: first frame, EXIF orientation applied, alpha over white.
+
+    Args:
+        data: The file's bytes.
+        side_px: Longer side of what the network sees. A JPEG is decoded at a fraction of its size that keeps both
+            sides at twice this or more, which moves an embedding by less than a cosine of 0.001.
+
+    Returns:
+        The image in mode RGB, and its full width and height in pixels as displayed.
+
+    Raises:
+        ImageError: The bytes are no image that we read, are damaged, or hold too many pixels.
+    """
+    if not data:
+        raise ImageError("decode", "empty", "the file has no bytes")
+    try:
+        return _decode(data, side_px)
+    except ImageError:
+        raise
+    except UnidentifiedImageError as error:
+        raise ImageError("decode", "not an image", "the bytes are no image of a kind that is read") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError("decode", "too large", str(error)) from error
+    except Exception as error:
+        raise ImageError("decode", _reason(error), str(error) or type(error).__name__) from error
+
+
+def _decode(data: bytes, side_px: int) -> tuple[Image.Image, tuple[int, int]]:
+    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise ImageError("decode", "too large", f"{width} x {height} pixels; the limit is {MAX_PIXELS}")
+        image.draft(None, (2 * side_px, 2 * side_px))
+        image.load()
+        turn = _UPRIGHT.get(_orientation(image))
+        upright = _to_rgb(image) if turn is None else _to_rgb(image).transpose(turn)
+    # TIFF turns itself upright while it loads; a draft is smaller but lies the same way.
+    is_turned = (width < height) != (upright.width < upright.height) and upright.width != upright.height
+    return upright, (height, width) if is_turned else (width, height)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # noqa: BLE001  broken EXIF data does not make the pixels worse
+        return 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise ImageError("decode", "unsupported", "floating-point pixels have no fixed range")
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        return _from_16_bits(np.asarray(image)).convert("RGB")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _from_16_bits(values: Any) -> Image.Image:
+    if values.min() < 0 or values.max() > np.iinfo(np.uint16).max:
+        raise ImageError("decode", "unsupported", "grey values beyond 16 bits have no fixed range")
+    scaled = (values.astype(np.uint32) + 128) // 257  # Pillow's own conversion clips instead
+    return Image.fromarray(scaled.astype(np.uint8))
+
+
+def _reason(error: Exception) -> str:
+    return "truncated" if "truncated" in str(error).lower() else "damaged"

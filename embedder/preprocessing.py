@@ -1,0 +1,65 @@
+"""An RGB image -> the pixels that a network sees."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+Pixels = npt.NDArray[np.uint8]
+"""uint8 [H, W, 3] or [B, H, W, 3], RGB."""
+
+_BILINEAR = Image.Resampling.BILINEAR  # Pillow widens the filter when it shrinks, so this is antialiased
+
+
+def _squash(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    return image.resize(size, _BILINEAR)
+
+
+def _crop(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    return ImageOps.fit(image, size, _BILINEAR)
+
+
+def _pad(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    return ImageOps.pad(image, size, _BILINEAR)
+
+
+FITS: dict[str, Callable[[Image.Image, tuple[int, int]], Image.Image]] = {"squash": _squash, "crop": _crop, "pad": _pad}
+"""How an image meets (width, height): aspect given up, edges cut off, or black bars added."""
+
+
+def fit_image(image: Image.Image, *, fit: str, image_size: tuple[int, int]) -> Pixels:
+    """Bring an image to the network's size.
+
+    Args:
+        image: Mode RGB.
+        fit: A key of `FITS`.
+        image_size: Height and width in pixels.
+
+    Returns:
+        uint8 [H, W, 3].
+    """
+    height, width = image_size
+    return np.asarray(FITS[fit](image, (width, height)), dtype=np.uint8)
+
+
+def _caffe(images: Any) -> Any:
+    return images[..., ::-1] * 255.0 - np.array([103.939, 116.779, 123.68], np.float32)
+
+
+def _torch(images: Any) -> Any:
+    return (images - np.array([0.485, 0.456, 0.406], np.float32)) / np.array([0.229, 0.224, 0.225], np.float32)
+
+
+PIXELS: dict[str, Callable[[Any], Any]] = {
+    "0..1": lambda images: images,
+    "-1..1": lambda images: images * 2.0 - 1.0,
+    "0..255": lambda images: images * 255.0,
+    "caffe": _caffe,
+    "torch": _torch,
+}
+"""Range a network was trained on -> the step from float32 [B, H, W, 3] in [0, 1] to it.
+
+Source: the modes of `keras.applications.imagenet_utils.preprocess_input`.
+"""

@@ -1,0 +1,46 @@
+"""TensorFlow, imported without its chatter."""
+
+import contextlib
+import importlib
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+
+def import_tensorflow() -> Any:
+    """Import TensorFlow the first time it is needed; its own log keeps to fatal errors unless told otherwise."""
+    if "tensorflow" not in sys.modules:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        with _quiet_stderr():
+            importlib.import_module("tensorflow")
+    return sys.modules["tensorflow"]
+
+
+def import_tensorflow_hub() -> Any:
+    """Import tensorflow_hub, whose use of pkg_resources warns on every import (tensorflow/hub#934)."""
+    import_tensorflow()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="pkg_resources is deprecated", category=UserWarning)
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module="pkg_resources|tensorflow_hub")
+        import tensorflow_hub
+    return tensorflow_hub
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Close file descriptor 2 to the C++ lines that no setting silences; Python's errors are exceptions and survive."""
+    try:
+        stderr = os.dup(2)
+    except OSError:  # started without a stderr: nothing to silence
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(nowhere)
+        os.close(stderr)

@@ -1,0 +1,151 @@
+"""A folder of images, walked recursively in a stable order."""
+
+import dataclasses
+import os
+import re
+import stat
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from embedder.decoding import HEAD_BYTES, is_image
+from features import LISTING, Failure, Listing, first_of_each
+
+_EXTENSIONS = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"))
+_BATCH_ROWS = 65_536
+_ODD = re.compile("[\udc80-\udcff]")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """One file whose name or first bytes say that it is an image."""
+
+    path: str
+    id: str
+    status: os.stat_result
+
+
+def list_folder(root: Path, *, has_labels: bool, skip: Path | None = None) -> Listing:
+    """List a folder's images.
+
+    Args:
+        root: The folder, or one file.
+        has_labels: Whether an image's parent folder names its label; at the root the label is null.
+        skip: A folder that is not looked into.
+
+    Returns:
+        Every file whose extension or first bytes are an image's, ordered by folder, then name. A dangling link, an
+        unreadable folder or a special file with an image's extension is a failure. Other files are counted.
+    """
+    base = str(root if root.is_dir() else root.parent)
+    walk = _Walk(base, skip=None if skip is None else os.path.realpath(skip))
+    start = walk.folder(base, above=()) if root.is_dir() else walk.file(str(root))
+    images, repeats = first_of_each(_to_table(start, has_labels=has_labels))
+    return Listing(str(root), images, (*walk.failures, *repeats), walk.n_ignored)
+
+
+def to_path(uri: str) -> bytes:
+    r"""Turn a stored uri back into a path of the file system.
+
+    >>> to_path("/a/b.jpg"), to_path("file:///a/%FF.jpg")
+    (b'/a/b.jpg', b'/a/\xff.jpg')
+    """
+    if uri.startswith("file://"):
+        return urllib.parse.unquote_to_bytes(uri.removeprefix("file://"))
+    return os.fsencode(uri)
+
+
+class _Walk:
+    """One walk through a folder: what it yields, and what it met besides."""
+
+    def __init__(self, base: str, *, skip: str | None) -> None:
+        self.base = base
+        self.skip = skip
+        self.failures: list[Failure] = []
+        self.n_ignored = 0
+
+    def folder(self, path: str, above: tuple[tuple[int, int], ...]) -> Iterator[_Found]:
+        """Yield what is below a folder; `above` holds device and inode of the folders it lies in."""
+        try:
+            with os.scandir(path) as entries:
+                children = sorted(entries, key=lambda entry: entry.name)
+            status = os.stat(path)
+        except OSError as error:
+            self._fail(path, error)
+            return
+        here = (status.st_dev, status.st_ino)
+        if here in above:  # a link to a folder that it lies in
+            return
+        for child in children:
+            if not child.is_dir():
+                yield from self.file(child.path)
+            elif self.skip is None or os.path.realpath(child.path) != self.skip:
+                yield from self.folder(child.path, (*above, here))
+
+    def file(self, path: str) -> Iterator[_Found]:
+        """Yield the file if it claims to be an image or is one."""
+        claims = os.path.splitext(path)[1].lower() in _EXTENSIONS
+        try:
+            status = _regular(path)
+            is_candidate = claims or is_image(_head(path))
+        except OSError as error:
+            if claims:
+                self._fail(path, error)
+            self.n_ignored += not claims
+            return
+        if is_candidate:
+            yield _Found(path, _id(path, self.base), status)
+        self.n_ignored += not is_candidate
+
+    def _fail(self, path: str, error: OSError) -> None:
+        reason = "dangling link" if os.path.islink(path) else "unreadable"
+        message = error.strerror or str(error)
+        self.failures.append(Failure(_id(path, self.base), _uri(path), "list", reason, message))
+
+
+def _regular(path: str) -> os.stat_result:
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
+        raise OSError(0, "not a regular file")
+    return status
+
+
+def _head(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(HEAD_BYTES)
+
+
+def _id(path: str, base: str) -> str:
+    r"""Name a file by its path below the source, odd bytes written as `\xNN`."""
+    return _ODD.sub(lambda odd: f"\\x{ord(odd.group()) - 0xDC00:02x}", os.path.relpath(path, base))
+
+
+def _uri(path: str) -> str:
+    if _ODD.search(path):
+        return "file://" + urllib.parse.quote(os.fsencode(path))
+    return path
+
+
+def _label(image_id: str) -> str | None:
+    return os.path.basename(os.path.dirname(image_id)) or None
+
+
+def _to_table(found: Iterator[_Found], *, has_labels: bool) -> pa.Table:
+    """Collect in batches, so that a million paths are Arrow strings and not Python objects."""
+    batches, rows = [], []
+    for image in found:
+        label = _label(image.id) if has_labels else None
+        rows.append((image.id, _uri(image.path), label, image.status.st_size, image.status.st_mtime_ns))
+        if len(rows) == _BATCH_ROWS:
+            batches.append(_to_batch(rows))
+            rows = []
+    return pa.Table.from_batches([*batches, _to_batch(rows)], schema=LISTING)
+
+
+def _to_batch(rows: list[tuple[str, str, str | None, int, int]]) -> pa.RecordBatch:
+    columns = list(zip(*rows, strict=True)) or [()] * len(LISTING.names)
+    return pa.RecordBatch.from_arrays(
+        [pa.array(column, field.type) for column, field in zip(columns, LISTING, strict=True)], schema=LISTING
+    )
