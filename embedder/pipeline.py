@@ -168,6 +168,7 @@ def stream(
     )
     options = tf.data.Options()
     options.threading.private_threadpool_size = workers + 1
+    options.autotune.enabled = False  # nothing is left to tune, and its thread can hold the end up for seconds
     dataset = dataset.with_options(options).prefetch(_PREFETCHED_BATCHES)
     if device is not None:
         dataset = dataset.apply(tf.data.experimental.prefetch_to_device(device, _PREFETCHED_BATCHES))

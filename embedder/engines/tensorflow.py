@@ -33,7 +33,8 @@ class TensorFlowEngine:
 
     def infer(self, pixels: Any) -> Floats:
         """Embed uint8 [B, H, W, 3] as float32 [B, D]."""
-        (embeddings,) = self._run(import_tensorflow().convert_to_tensor(pixels))
+        # By keyword: positional arguments make a frozen function try, and print, another signature first.
+        (embeddings,) = self._run(pixels=import_tensorflow().convert_to_tensor(pixels))
         return np.asarray(embeddings.numpy(), np.float32)
 
 
