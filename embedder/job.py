@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.metadata
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +29,7 @@ from features import (
     make_plan,
     open_writer,
     read_manifest,
+    replace_folder,
     to_failures,
 )
 
@@ -49,6 +51,7 @@ class JobOptions:
         shard_size: Images in a new part.
         limit: Embed at most so many images in this run.
         retry_failures: Embed the images that failed before, and nothing else.
+        force: Make the table anew; the old one stays until the new one is whole.
     """
 
     engine: str = "auto"
@@ -58,6 +61,7 @@ class JobOptions:
     shard_size: int = 4096
     limit: int | None = None
     retry_failures: bool = False
+    force: bool = False
 
     def check(self) -> None:
         """Refuse numbers that make no sense.
@@ -90,9 +94,22 @@ def embed_source(
     Raises:
         InputError: Something the user can mend; what is stored stays.
     """
-    began = time.perf_counter()
     options.check()
     check_is_ours(out)
+    if not (options.force and is_features(out)):
+        return _bring_up_to_date(source, out, request=request, options=options, progress=progress)
+    fresh = out.with_name(f".{out.name}.new")  # a fixed name: what a killed run left there is gone on with
+    if is_features(fresh) and read_manifest(fresh).request != request.to_json():
+        shutil.rmtree(fresh)
+    document = _bring_up_to_date(source, fresh, request=request, options=options, progress=progress)
+    replace_folder(fresh, out)
+    return document | {"out": str(out)}
+
+
+def _bring_up_to_date(
+    source: str, out: Path, *, request: BackboneRequest, options: JobOptions, progress: Progress | None
+) -> dict[str, Any]:
+    began = time.perf_counter()
     listing = list_source(source, labels=options.labels, skip=out)
     manifest = _stored_manifest(out, listing, request)
     backbone = None

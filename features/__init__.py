@@ -3,7 +3,7 @@
 from features.arrays import Floats, Rows, Strings, unit_rows
 from features.errors import FeatureFileError, ImageError, InputError, MismatchError, ModelError
 from features.exact import METRICS, top_k
-from features.files import hash_file, new_folder, read_json, replace_folder, write_file, write_json
+from features.files import check_free, hash_file, new_folder, read_json, replace_folder, write_file, write_json
 from features.listing import Failure, Listing, first_of_each, read_failures, to_failures
 from features.lock import lock
 from features.manifest import Manifest, is_features, read_manifest
@@ -32,6 +32,7 @@ __all__ = [
     "Rows",
     "Shard",
     "Strings",
+    "check_free",
     "check_is_ours",
     "check_same_backbone",
     "first_of_each",

@@ -67,6 +67,16 @@ def read_json(path: Path, *, mend: str) -> dict[str, Any]:
     return document
 
 
+def check_free(path: Path, *, replace: bool) -> None:
+    """Refuse to write over something.
+
+    Raises:
+        FeatureFileError: Something stands at `path` and must not go.
+    """
+    if path.exists() and not replace:
+        raise FeatureFileError(f"{path} is there already.", mend="Give another --out, or --force to replace it.")
+
+
 @contextlib.contextmanager
 def new_folder(path: Path, *, replace: bool) -> Iterator[Path]:
     """Fill a folder beside its place and move it there when the block ends without an error.
@@ -81,8 +91,7 @@ def new_folder(path: Path, *, replace: bool) -> Iterator[Path]:
     Raises:
         FeatureFileError: Something stands at `path` and must not go, or the disk refuses.
     """
-    if path.exists() and not replace:
-        raise FeatureFileError(f"{path} is there already.", mend="Give another --out, or --force to replace it.")
+    check_free(path, replace=replace)
     path.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     try:

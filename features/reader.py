@@ -28,7 +28,7 @@ class Features:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = path.absolute()  # pyarrow takes a relative `a:b` for a URL
         self.manifest: Manifest = read_manifest(path)
 
     def __len__(self) -> int:

@@ -1,1 +1,45 @@
-"""x."""
+"""Frieze: image collections into stored embeddings, searches and trained heads.
+
+Every command of `frieze` is a function here with the same options as keyword-only parameters.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from classifiers import open_head
+    from features import InputError, open_features
+    from frieze.api import backbones, embed, evaluate, index, info, predict, search, train
+    from frieze.report import write_report
+    from index import open_index
+
+__all__ = [
+    "InputError",
+    "backbones",
+    "embed",
+    "evaluate",
+    "index",
+    "info",
+    "open_features",
+    "open_head",
+    "open_index",
+    "predict",
+    "search",
+    "train",
+    "write_report",
+]
+
+_HOMES = {
+    "InputError": "features",
+    "open_features": "features",
+    "open_head": "classifiers",
+    "open_index": "index",
+    "write_report": "frieze.report",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Lazy, so that `frieze --help` does not wait for NumPy.
+    if name not in __all__:
+        raise AttributeError(f"module 'frieze' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES.get(name, "frieze.api")), name)

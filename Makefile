@@ -1,0 +1,55 @@
+# make demo [IMAGES=folder]   install, then the whole idea on real images
+# make test                   the tests (under six minutes on two cores)
+# make test-slow              the long ones; with FRIEZE_DATA=folder also those on real data
+# make check                  format, lint, types, generated docs
+# make bench FRIEZE_DATA=...  the tables of docs/benchmarks.md
+
+FITS := import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+ROOMS := features embedder index classifiers frieze
+
+.PHONY: demo test test-slow check format docs bench clean
+
+demo: .venv/installed
+	@$(BIN)/python examples/demo.py $(IMAGES)
+
+test: .venv/installed-dev
+	$(BIN)/python -m pytest
+
+test-slow: .venv/installed-dev
+	$(BIN)/python -m pytest -m slow
+
+check: .venv/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python docs/make_commands.py --check
+
+format: .venv/installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: .venv/installed-dev
+	$(BIN)/python docs/make_commands.py
+
+bench: .venv/installed-dev
+	$(BIN)/python benchmarks/accuracy.py
+
+clean:
+	rm -rf .venv demo-out build dist
+
+.venv/bin/python:
+	@if [ -z "$(PYTHON)" ]; then \
+	  echo "Frieze needs Python 3.11 to 3.13 with venv. On Debian or Ubuntu: apt install python3 python3-venv" >&2; exit 1; fi
+	$(PYTHON) -m venv .venv
+
+.venv/installed: pyproject.toml | .venv/bin/python
+	@echo "Installing Frieze and what it needs (TensorFlow is large: the first time takes a few minutes) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+.venv/installed-dev: pyproject.toml | .venv/bin/python
+	@echo "Installing Frieze with the tools for its tests ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ .venv/installed

@@ -1,0 +1,16 @@
+"""Small classifiers on stored features: linear, svm and keras heads; training, evaluation, storage, prediction."""
+
+from classifiers.evaluation import evaluate_head
+from classifiers.heads import HEADS
+from classifiers.prediction import predict_features
+from classifiers.storage import Head, open_head
+from classifiers.training import train_head
+
+__all__ = [
+    "HEADS",
+    "Head",
+    "evaluate_head",
+    "open_head",
+    "predict_features",
+    "train_head",
+]

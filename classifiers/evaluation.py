@@ -1,0 +1,90 @@
+"""Scoring a stored head on a table, without the rows it was fitted on."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from classifiers.labels import Examples, labelled_rows
+from classifiers.scores import score
+from classifiers.storage import Head, check_backbone, open_head, read_fitted
+from features import Features, InputError
+
+Mask = npt.NDArray[np.bool_]
+
+
+def evaluate_head(path: str | Path, features: Features) -> dict[str, Any]:
+    """Score a head on the labelled rows of a table that it was not fitted on.
+
+    A row was fitted on when the head's split has its id, and its sha256 where both know one. On the unchanged table
+    that the head was trained from, this gives the figures of `train_head`.
+
+    Args:
+        path: The folder of the head.
+        features: The table, of the head's backbone.
+
+    Returns:
+        The figures of `train_head` (`n_train` and `fit_seconds` are the head's), `n_unknown_label` (rows left out since
+        the head does not know their label), `rows` (`held-out` when fitted rows were left out, else `all`) and `note`,
+        which says so in words.
+
+    Raises:
+        FeatureFileError: The head or the table is missing or broken.
+        InputError: No row is left to score.
+        MismatchError: The table is of another backbone.
+    """
+    started = time.perf_counter()
+    head = open_head(path)
+    check_backbone(head, features)
+    examples = labelled_rows(features.rows)
+    is_fitted = _is_fitted(examples, read_fitted(head.path))
+    is_known = np.isin(examples.labels.astype(str), head.classes.astype(str))
+    chosen = examples.take(np.flatnonzero(~is_fitted & is_known))
+    n_fitted, n_unknown = int(is_fitted.sum()), int((~is_fitted & ~is_known).sum())
+    note = _note(len(chosen), n_fitted=n_fitted, n_unknown=n_unknown)
+    if not len(chosen):
+        raise InputError(f"No row of {features.path} can be scored. {note}", mend=f"Give other images: {_MEND}")
+    probabilities = head.probabilities(features.embeddings()[chosen.rows])
+    return {
+        **_of_training(head),
+        **score(probabilities, chosen.labels, classes=head.classes, seed=head.document["split"]["seed"]),
+        "n_test": len(chosen),
+        "n_unlabelled": len(features) - len(examples),
+        "n_unknown_label": n_unknown,
+        "rows": "held-out" if n_fitted else "all",
+        "note": note,
+        "seconds": time.perf_counter() - started,
+    }
+
+
+_MEND = "frieze embed OTHER --out FEATURES, with class folders named as the head's classes."
+
+
+def _is_fitted(examples: Examples, fitted: dict[str, str | None]) -> Mask:
+    pairs = zip(examples.ids, examples.sha256, strict=True)
+    return np.array([name in fitted and _may_be_same(sha256, fitted[name]) for name, sha256 in pairs], dtype=bool)
+
+
+def _may_be_same(one: str | None, other: str | None) -> bool:
+    return one is None or other is None or one == other
+
+
+def _of_training(head: Head) -> dict[str, Any]:
+    scores = head.document["scores"]
+    return {name: scores[name] for name in ("head", "classes", "n_train", "fit_seconds")}
+
+
+def _note(n_chosen: int, *, n_fitted: int, n_unknown: int) -> str:
+    """Say in words which rows count.
+
+    >>> _note(20, n_fitted=80, n_unknown=0)
+    'Scored on the 20 held-out rows; the 80 rows that the head was fitted on are left out.'
+    """
+    if n_fitted:
+        rows = f"the {n_chosen} held-out rows; the {n_fitted} rows that the head was fitted on are left out"
+    else:
+        rows = f"all {n_chosen} rows; the head was fitted on none of them"
+    unknown = f" {n_unknown} rows with a label that the head does not know are left out." if n_unknown else ""
+    return f"Scored on {rows}.{unknown}"

@@ -1,0 +1,64 @@
+"""Which rows of a table carry a label, in an order that does not depend on how the table was written."""
+
+import dataclasses
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+
+from features import InputError, Rows, Strings
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Labelled rows of a table.
+
+    Attributes:
+        rows: int64 [n], row numbers of the table.
+        ids: The images' ids [n].
+        labels: Their labels [n], none of them None.
+        sha256: Hash of each image's bytes [n], None where unknown.
+        uris: Where each image is [n].
+    """
+
+    rows: Rows
+    ids: Strings
+    labels: Strings
+    sha256: Strings
+    uris: Strings
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, chosen: Rows) -> Self:
+        """Give some of the examples, by their place in this collection."""
+        return type(self)(*(getattr(self, field.name)[chosen] for field in dataclasses.fields(self)))
+
+
+def labelled_rows(table: pa.Table) -> Examples:
+    """Find the rows that have a label.
+
+    Args:
+        table: `Features.rows`.
+
+    Returns:
+        The labelled rows in the order of their ids, so that a head does not depend on the order of the table.
+
+    Raises:
+        InputError: No row has a label.
+    """
+    labels = _strings(table, "label")
+    ids = _strings(table, "id")
+    rows = np.flatnonzero([label is not None for label in labels])
+    if not len(rows):
+        raise InputError(
+            f"None of the {len(labels)} rows has a label.",
+            mend="Labels come from the parent folder: put the images of each class into a folder of its own, then"
+            " frieze embed SOURCE --labels folder --out FEATURES",
+        )
+    rows = rows[np.argsort(ids[rows])]
+    return Examples(rows, ids[rows], labels[rows], _strings(table, "sha256")[rows], _strings(table, "uri")[rows])
+
+
+def _strings(table: pa.Table, name: str) -> Strings:
+    return np.array(table[name].cast(pa.string()).to_pylist(), dtype=object)

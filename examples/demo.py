@@ -1,0 +1,89 @@
+"""The whole idea in one run: images -> features -> index, search, head, predictions, and a page to look at.
+
+Usage: python examples/demo.py [FOLDER]; without a folder the 1,797 handwritten digits of scikit-learn are used.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+from PIL import Image
+
+import frieze
+
+OUT = Path("demo-out")
+N_SHOWN = 6
+
+
+def write_digits(folder: Path) -> Path:
+    """Write scikit-learn's digits as 64 x 64 images into ten class folders."""
+    from sklearn.datasets import load_digits  # noqa: PLC0415  not needed with a folder of one's own
+
+    digits = load_digits()
+    for number, (pixels, label) in enumerate(zip(digits.images, digits.target, strict=True)):
+        path = folder / str(label) / f"{number:04d}.png"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray((pixels * 15).astype("uint8")).resize((64, 64), Image.Resampling.BICUBIC).save(path)
+    return folder
+
+
+def step(title: str) -> None:
+    """Say what comes next."""
+    print(f"\n== {title}", flush=True)
+
+
+def main() -> None:
+    """Run the demo."""
+    began = time.perf_counter()
+    OUT.mkdir(exist_ok=True)
+    images = Path(sys.argv[1]) if len(sys.argv) > 1 else write_digits(OUT / "digits")
+    features, index, head = (OUT / name for name in ("images.features", "images.index", "images.head"))
+
+    step(f"Embed: every image of {images} becomes a vector, once")
+    embedded = frieze.embed(images, out=features, force=_is_of_other_images(features, images))
+    print(f"{embedded['embedded']} embedded, {embedded['unchanged']} unchanged, {embedded['failed']} failed,")
+    print(f"{embedded['images_per_second']:.0f} images/s, {embedded['dim']} numbers each, in {features}")
+
+    step("Index: find similar ones fast, with a recall that was measured")
+    built = frieze.index(features, out=index)
+    print(f"{built['kind']}: recall@10 {built['recall_at_10']:.3f}. {built['why']}")
+
+    step("Search: the most similar images to a few of them")
+    ids = frieze.open_features(features).ids
+    queries = [f"id:{ids[row]}" for row in range(0, len(ids), max(1, len(ids) // N_SHOWN))][:N_SHOWN]
+    found = frieze.search(index, queries, k=9)
+    for one in found["queries"]:
+        print(f"{one['query']:24} -> " + ", ".join(hit["id"] for hit in one["hits"][1:4]))
+    made = [features, index]
+    if len(frieze.info(features)["labels"]) > 1:
+        step("Train: a head on the stored vectors, measured on images it never saw")
+        trained = frieze.train(features, out=head, force=True)
+        low, high = trained["confidence_interval"]
+        print(f"accuracy {trained['accuracy']:.1%} ({low:.1%} to {high:.1%}) on {trained['n_test']} held-out images")
+        step("Predict")
+        predicted = frieze.predict(head, features, out=OUT / "predictions.parquet", force=True)
+        print(f"{predicted['rows']} rows in {OUT / 'predictions.parquet'}")
+        made += [head, OUT / "predictions.parquet"]
+    page = OUT / "report.html"
+    frieze.write_report(page, title="Frieze demo", found=found, head=head if head in made else None)
+    _say_goodbye(images, [*made, page], time.perf_counter() - began)
+
+
+def _is_of_other_images(features: Path, images: Path) -> bool:
+    """Tell whether an earlier demo ran on another folder."""
+    return (features / "features.json").exists() and frieze.info(features)["source"] != str(images.absolute())
+
+
+def _say_goodbye(images: Path, made: list[Path], seconds: float) -> None:
+    print(f"\nDone in {seconds:.0f} s. Made:")
+    for path in made:
+        print(f"  {path}")
+    print(f"\nLook at {(OUT / 'report.html').absolute()} in a browser. Go on with:")
+    print(f"  .venv/bin/frieze search {OUT}/images.index YOUR_IMAGE.jpg --html found.html")
+    print(f"  .venv/bin/frieze embed {images} --backbone keras:MobileNetV2 --out better.features")
+    print("  .venv/bin/frieze --help")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""The command line: finds a command, and turns errors into exit codes."""
+
+import importlib
+import importlib.metadata
+from typing import Any
+
+import click
+
+_COMMANDS = {
+    "embed": "Turn every image of a source into an embedding, once.",
+    "info": "Say what a folder is and what is in it.",
+    "index": "Build a FAISS index over a table of features.",
+    "search": "Find the most similar images.",
+    "train": "Train a head on stored features.",
+    "evaluate": "Measure a head on a table of features.",
+    "predict": "Predict the labels of features or of new images.",
+    "backbones": "List the backbones that can be asked for by name.",
+}
+"""Each stands in a module of its own below `frieze.commands`, imported only when it runs."""
+
+_INPUT_ERROR, _INTERRUPTED = 1, 130
+
+
+class _Commands(click.Group):
+    """The group: lists without importing, runs with one place for errors."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        """List the commands in the order of work."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  click's signature
+        """Import one command."""
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"frieze.commands.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  click's signature
+        """Write the list for `frieze --help` from the table."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; what the user can mend ends with exit code 1, Ctrl-C with 130."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("Stopped. What is done is kept: type the same command again to go on.", err=True)
+            ctx.exit(_INTERRUPTED)
+        except Exception as error:
+            from features import InputError  # here, so that --help does not wait for NumPy
+            from frieze import output
+
+            if not isinstance(error, InputError):
+                raise
+            output.show_error(error)
+            ctx.exit(_INPUT_ERROR)
+
+
+@click.command(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Example: frieze embed photos --out photos.features",
+)
+@click.version_option(importlib.metadata.version("frieze"), prog_name="frieze")
+def main() -> None:
+    """Image collections into stored embeddings, searches and trained heads."""

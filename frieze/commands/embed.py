@@ -1,0 +1,44 @@
+"""`frieze embed`."""
+
+from typing import Any
+
+import click
+
+from frieze.commands import options
+
+_FITS = ("squash", "crop", "pad")
+_PIXELS = ("0..1", "-1..1", "0..255", "caffe", "torch")
+
+
+@click.command(epilog="Example: frieze embed photos --backbone keras:MobileNetV2 --out photos.features")
+@click.argument("source")
+@options.out("Folder of the table; gone on with when it is there.")
+@click.option("--backbone", default="builtin", show_default=True, metavar="SPEC", help="See: frieze backbones")
+@click.option("--weights", metavar="imagenet|random|FILE", help="For keras:NAME.  [default: imagenet]")
+@click.option("--layer", metavar="NAME", help="Layer or output to read.  [default: the last one]")
+@click.option("--image-size", type=click.IntRange(min=1), metavar="N", help="Side in pixels that the network sees.")
+@click.option("--fit", type=click.Choice(_FITS), default="squash", show_default=True, help="How an image meets it.")
+@click.option("--pixels", type=click.Choice(_PIXELS), help="Range of pixels the network was trained on.")
+@click.option("--engine", type=click.Choice(["auto", "tensorflow"]), default="auto", show_default=True)
+@click.option("--batch-size", type=options.Size(), default="auto", show_default=True, help="Images a batch.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Threads that decode.  [default: one a core]")
+@click.option("--labels", type=click.Choice(["folder", "none"]), default="folder", show_default=True)
+@click.option("--shard-size", type=click.IntRange(min=1), default=4096, show_default=True, help="Images in a new part.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Embed at most N images in this run.")
+@click.option("--retry-failures", is_flag=True, help="Embed the images that failed before, and nothing else.")
+@options.force
+@options.as_json
+def embed(*, as_json: bool, **asked: Any) -> None:
+    """Turn every image of SOURCE into an embedding, once.
+
+    SOURCE is a folder, walked through with all its folders, or one image. Run it again at any time: only what is new
+    or changed is embedded. Images that can't be used are listed in failures.parquet, and the exit code is 3.
+    """
+    from frieze import api, output
+
+    document = api.embed(asked.pop("source"), **asked)
+    if as_json:
+        output.show_json(document)
+    else:
+        output.show_facts(document)
+    options.end(document)

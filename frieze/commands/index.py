@@ -1,0 +1,26 @@
+"""`frieze index`."""
+
+from typing import Any
+
+import click
+
+from frieze.commands import options
+
+
+@click.command(epilog="Example: frieze index photos.features --out photos.index")
+@click.argument("features")
+@options.out("Folder of the index; brought up to date when it is there.")
+@click.option("--metric", type=click.Choice(["cosine", "l2", "dot"]), default="cosine", show_default=True)
+@click.option("--recall", default=0.95, show_default=True, help="Wanted share of the 10 nearest that are found.")
+@click.option("--kind", type=click.Choice(["auto", "exact", "ivf"]), default="auto", show_default=True)
+@options.force
+@options.as_json
+def index(*, as_json: bool, **asked: Any) -> None:
+    """Build a FAISS index over the table FEATURES, with its recall measured on the table itself."""
+    from frieze import api, output
+
+    document = api.index(asked.pop("features"), **asked)
+    if as_json:
+        output.show_json(document)
+    else:
+        output.show_facts(document)

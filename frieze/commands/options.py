@@ -1,0 +1,37 @@
+"""Options that several commands share, and how a command ends."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+SOME_SKIPPED = 3
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+force = click.option("--force", is_flag=True, help="Replace what is there.")
+seed = click.option("--seed", default=0, show_default=True, help="Decides every random choice.")
+
+
+def out(what: str) -> Callable[[_Command], _Command]:
+    """Give the required `--out` option of a command that writes."""
+    return click.option("--out", required=True, metavar="PATH", help=what)
+
+
+class Size(click.ParamType[int | None]):
+    """A positive number, or `auto` for None."""
+
+    name = "auto|N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        """Read the option's text."""
+        if value is None or value == "auto":
+            return None
+        return click.IntRange(min=1).convert(value, param, ctx)
+
+
+def end(document: dict[str, Any]) -> None:
+    """Leave with exit code 3 where some inputs were skipped."""
+    if document["failed"]:
+        click.get_current_context().exit(SOME_SKIPPED)

@@ -1,0 +1,26 @@
+"""`frieze predict`."""
+
+from typing import Any
+
+import click
+
+from frieze.commands import options
+
+
+@click.command(epilog="Example: frieze predict photos.head new-photos --out predictions.parquet")
+@click.argument("head")
+@click.argument("source")
+@options.out("Parquet file: id, prediction, probability.")
+@click.option("--scores", is_flag=True, help="Add a column score_CLASS for each class.")
+@options.force
+@options.as_json
+def predict(*, as_json: bool, **asked: Any) -> None:
+    """Predict labels with HEAD for SOURCE: a table of features, a folder of images, or one image."""
+    from frieze import api, output
+
+    document = api.predict(asked.pop("head"), asked.pop("source"), **asked)
+    if as_json:
+        output.show_json(document)
+    else:
+        output.show_facts(document)
+    options.end(document)

@@ -1,0 +1,33 @@
+"""`frieze search`."""
+
+from typing import Any
+
+import click
+
+from frieze.commands import options
+
+_COLUMNS = ("score", "label", "id")
+
+
+@click.command(epilog="Example: frieze search photos.index holiday.jpg id:cats/tom.jpg -k 5")
+@click.argument("index")
+@click.argument("query", nargs=-1, required=True)
+@click.option("-k", type=click.IntRange(min=1), default=10, show_default=True, help="Hits a query at most.")
+@click.option("--min-score", type=float, metavar="S", help="Leave out hits below this score.")
+@click.option("--html", metavar="FILE", help="Write the hits as pictures to FILE.")
+@options.as_json
+def search(*, as_json: bool, **asked: Any) -> None:
+    """Find the images most similar to each QUERY.
+
+    QUERY is an image file, id:NAME of a stored image, or FILE.npy of vectors. A higher score is nearer. A stored image
+    finds itself first.
+    """
+    from frieze import api, output
+
+    document = api.search(asked.pop("index"), asked.pop("query"), **asked)
+    if as_json:
+        output.show_json(document)
+        return
+    for found in document["queries"]:
+        output.show_facts({"query": found["query"]})
+        output.show_table(found["hits"], _COLUMNS)

@@ -1,0 +1,26 @@
+"""`frieze train`."""
+
+from typing import Any
+
+import click
+
+from frieze.commands import options
+
+
+@click.command(epilog="Example: frieze train photos.features --head svm --out photos.head")
+@click.argument("features")
+@options.out("Folder of the head; report.html is written there too.")
+@click.option("--head", type=click.Choice(["linear", "svm", "keras"]), default="linear", show_default=True)
+@click.option("--test-size", default=0.2, show_default=True, help="Share of the labelled images held out.")
+@options.seed
+@options.force
+@options.as_json
+def train(*, as_json: bool, **asked: Any) -> None:
+    """Train a head on the labels of the table FEATURES and measure it on held-out images."""
+    from frieze import api, output
+
+    document = api.train(asked.pop("features"), **asked)
+    if as_json:
+        output.show_json(document)
+    else:
+        output.show_facts(document)

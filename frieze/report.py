@@ -1,0 +1,144 @@
+"""Self-contained HTML: pictures of search results, scores and confusion of a head. Opens without a server."""
+
+import base64
+import html
+import io
+from pathlib import Path
+from typing import Any
+
+from embedder import decode, read
+from features import ImageError, read_json, write_file
+
+_THUMBNAIL_PX = 128
+_STYLE = """
+body { font: 15px/1.4 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem;
+  color: #222; background: #fff }
+h2 { margin-top: 2.5rem }
+h3 { font-weight: 600; overflow-wrap: anywhere }
+.row { display: flex; flex-wrap: wrap; gap: .6rem }
+figure { margin: 0; width: 128px }
+figure img, figure .lost { width: 128px; height: 128px; object-fit: contain; background: #f3f3f3; display: block }
+figure .lost { display: grid; place-items: center; color: #777 }
+figcaption { font-size: 12px; overflow-wrap: anywhere }
+figure.query img { outline: 3px solid #2a6fdb }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+th, td { padding: .25rem .6rem; text-align: right }
+th:first-child { text-align: left }
+thead th { border-bottom: 1px solid #999 }
+.wide { overflow-x: auto }
+@media (prefers-color-scheme: dark) {
+  body { color: #ddd; background: #181818 }
+  figure img, figure .lost { background: #262626 }
+}
+"""
+
+
+def write_report(
+    path: str | Path, *, title: str, found: dict[str, Any] | None = None, head: str | Path | None = None
+) -> None:
+    """Write search results and a head's scores as one page that opens without a server.
+
+    Args:
+        path: The HTML file; replaced whole.
+        title: Plain text.
+        found: What `frieze.search` returned; its hits are shown as pictures.
+        head: Folder of a head; its scores, confusion matrix and surest mistakes are shown.
+    """
+    sections = [] if found is None else [_search_section(found)]
+    sections += [] if head is None else [_head_section(Path(head))]
+    page = (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>'
+        f"<body><h1>{html.escape(title)}</h1>{''.join(sections)}</body></html>"
+    )
+    write_file(Path(path), lambda staging: _write_text(staging, page))
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _search_section(document: dict[str, Any]) -> str:
+    return "<h2>Similar images</h2>" + "".join(_results(one) for one in document["queries"])
+
+
+def _results(found: dict[str, Any]) -> str:
+    query, hits = found["query"], found["hits"]
+    shown = [hit for hit in hits if f"id:{hit['id']}" != query]
+    itself = [hit["uri"] for hit in hits if hit not in shown] or [query]
+    pictures = [_figure(itself[0], "query", is_query=True)]
+    pictures += [_figure(hit["uri"], f"{hit['score']:.3f} {hit['label'] or ''} {hit['id']}") for hit in shown]
+    return f'<h3>{html.escape(query)}</h3><div class="row">{"".join(pictures)}</div>'
+
+
+def _figure(uri: str, caption: str, *, is_query: bool = False) -> str:
+    kind = ' class="query"' if is_query else ""
+    return f"<figure{kind}>{_picture(uri)}<figcaption>{html.escape(caption)}</figcaption></figure>"
+
+
+def _picture(uri: str) -> str:
+    try:
+        image, _ = decode(read(uri), side_px=_THUMBNAIL_PX)
+    except ImageError as error:
+        return f'<div class="lost">{html.escape(error.reason)}</div>'
+    image.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=80)
+    data = base64.b64encode(file.getvalue()).decode()
+    return f'<img alt="{html.escape(uri)}" src="data:image/jpeg;base64,{data}">'
+
+
+def _head_section(head: Path) -> str:
+    report = read_json(head / "report.json", mend="Train the head again with --force.")
+    low, high = report["confidence_interval"]
+    return (
+        f"<h2>Head: {html.escape(report['head'])}</h2>"
+        f"<p>Accuracy <b>{report['accuracy']:.1%}</b> on {report['n_test']} held-out images"
+        f" (95 % interval {low:.1%} to {high:.1%}), macro F1 {report['macro_f1']:.3f},"
+        f" expected calibration error {report['expected_calibration_error']:.3f};"
+        f" trained on {report['n_train']} images.</p>"
+        f"{_classes(report)}{_confusion(report)}{_mistakes(report)}"
+    )
+
+
+def _classes(report: dict[str, Any]) -> str:
+    rows = [
+        [one["class"], *(f"{one[name]:.3f}" for name in ("precision", "recall", "f1")), str(one["n_test"])]
+        for one in report["per_class"]
+    ]
+    return "<h3>Classes</h3>" + _table(["class", "precision", "recall", "F1", "held out"], rows)
+
+
+def _confusion(report: dict[str, Any]) -> str:
+    classes = report["classes"]
+    most = max((n for row in report["confusion"] for n in row), default=1) or 1
+    cells = [
+        f"<tr><th>{html.escape(name)}</th>"
+        + "".join(f'<td style="background: rgb(42 111 219 / {n / most:.2f})">{n}</td>' for n in row)
+        + "</tr>"
+        for name, row in zip(classes, report["confusion"], strict=True)
+    ]
+    return (
+        "<h3>Confusion: rows are true, columns predicted</h3>"
+        f'<div class="wide"><table><thead>{_header(["", *classes])}</thead>{"".join(cells)}</table></div>'
+    )
+
+
+def _mistakes(report: dict[str, Any]) -> str:
+    pictures = [
+        _figure(one["uri"], f"{one['prediction']} ({one['probability']:.0%}), labelled {one['label']}: {one['id']}")
+        for one in report["mistakes"]
+    ]
+    return f'<h3>Surest mistakes</h3><div class="row">{"".join(pictures) or "None."}</div>'
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    body = "".join(
+        f"<tr><th>{html.escape(row[0])}</th>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row[1:])}</tr>"
+        for row in rows
+    )
+    return f'<div class="wide"><table><thead>{_header(header)}</thead>{body}</table></div>'
+
+
+def _header(names: list[str]) -> str:
+    return "<tr>" + "".join(f"<th>{html.escape(name)}</th>" for name in names) + "</tr>"

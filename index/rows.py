@@ -1,0 +1,101 @@
+"""rows.parquet: what is known about each row of an index beside its embedding, in row order."""
+
+import difflib
+import functools
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from features import FeatureFileError, Rows
+
+_GROUP_ROWS = 4096  # a hit costs the reading of its row group
+_N_COMPARED = 20_000  # ids looked through for close matches to a mistyped one
+
+
+def write_rows(rows: pa.Table, path: Path) -> None:
+    """Write every column of the table but the embedding, in row order."""
+    pq.write_table(rows, path, row_group_size=_GROUP_ROWS, compression="zstd", use_dictionary=["label"])
+
+
+class StoredRows:
+    """A rows.parquet, opened: row groups are read when a hit lies in them, also after the file was deleted.
+
+    Nothing here makes an Arrow value from a Python or NumPy one: pyarrow then imports pandas where that is installed,
+    0.4 s that a search by id would wait for.
+
+    Raises:
+        FeatureFileError: It is missing or broken.
+    """
+
+    def __init__(self, path: Path, *, mend: str) -> None:
+        try:
+            self._file = pq.ParquetFile(path, memory_map=True)
+        except (pa.ArrowException, OSError) as error:
+            raise FeatureFileError(f"{path} is missing or broken: {error}.", mend=mend) from error
+        self._path = path
+        self._mend = mend
+        self._groups: dict[int, pa.Table] = {}
+
+    def __len__(self) -> int:
+        return int(self._file.metadata.num_rows)
+
+    @functools.cached_property
+    def ids(self) -> pa.ChunkedArray:
+        """The ids, string [N]."""
+        return self._guarded(lambda: self._file.read(columns=["id"])["id"])
+
+    def find(self, id: str) -> int | None:  # noqa: A002  the stored name of an image is its id everywhere
+        """Give the row of an id, None where there is none."""
+        candidates = pc.indices_nonzero(pc.starts_with(self.ids, id)).to_pylist()
+        return next((row for row in candidates if True), None)
+
+    def suggest(self, wanted: str) -> str:
+        """Say which ids look like the wanted one: those of the same file name first."""
+        same_name = self.ids.filter(pc.match_substring(self.ids, wanted.rsplit("/", 1)[-1]))
+        compared = (same_name if len(same_name) else self.ids)[:_N_COMPARED].to_pylist()
+        close = difflib.get_close_matches(wanted, compared, n=3)
+        return f"Did you mean: {', '.join(close)}?" if close else f"Its ids look like: {', '.join(compared[:3])}."
+
+    def take(self, rows: Rows) -> list[dict[str, Any]]:
+        """Give some rows [n] as plain JSON values, in the order asked for."""
+        groups, group_at = np.unique(rows // _GROUP_ROWS, return_inverse=True)
+        if not len(groups):
+            return []
+        table = pa.concat_tables([self._group(int(group)) for group in groups], promote_options="permissive")
+        places = np.ascontiguousarray(group_at * _GROUP_ROWS + rows % _GROUP_ROWS, dtype=np.int64)
+        taken = table.take(pa.Array.from_buffers(pa.int64(), len(places), [None, pa.py_buffer(places)]))
+        return [{name: to_plain(value) for name, value in row.items()} for row in taken.to_pylist()]
+
+    def _group(self, number: int) -> pa.Table:
+        if number not in self._groups:
+            self._groups[number] = self._guarded(lambda: self._file.read_row_group(number))
+        return self._groups[number]
+
+    def _guarded(self, read: Callable[[], Any]) -> Any:
+        try:
+            return read()
+        except (pa.ArrowException, OSError) as error:
+            raise FeatureFileError(f"{self._path} is broken: {error}.", mend=self._mend) from error
+
+
+def to_plain(value: Any) -> Any:
+    """Give a column's value as plain JSON: bytes in hex, not-finite numbers as None, dates and others as text.
+
+    >>> to_plain({"raw": b"a", "scores": [0.5, float("nan")]})
+    {'raw': '61', 'scores': [0.5, None]}
+    """
+    if isinstance(value, dict):
+        return {str(name): to_plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, bytes):
+        return value.hex()
+    return value if isinstance(value, str | int | float | None) else str(value)

@@ -1,0 +1,158 @@
+"""A stored index, opened: from queries to the nearest images with all that is known about them."""
+
+import functools
+import itertools
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from features import BackboneSpec, FeatureFileError, Floats, InputError, MismatchError, Strings
+from index.index_files import FAISS_NAME, ROWS_NAME, check_files, read_document
+from index.rows import StoredRows
+from index.searcher import Searcher, load
+
+
+class Index:
+    """A stored index; use `open_index`.
+
+    It goes on with what it opened when a newer generation takes its place.
+
+    Attributes:
+        path: The folder.
+        document: What index.json says.
+    """
+
+    def __init__(self, path: Path, document: dict[str, Any]) -> None:
+        self.path = path
+        self.document = document
+        folder = path / document["generation"]
+        mend = f"Make it anew: frieze index {document['features']['path']} --out {path} --force"
+        check_files(folder, document["files"], mend=mend)
+        self._rows = StoredRows(folder / ROWS_NAME, mend=mend)
+        self._searcher = Searcher(
+            load(folder / FAISS_NAME, mend=mend),
+            kind=document["index_kind"],
+            metric=document["metric"],
+            effort=document["nprobe"] or 1,
+        )
+        counts = {len(self), len(self._rows), self._searcher.raw.ntotal}
+        if len(counts) > 1:
+            raise FeatureFileError(f"The files of {folder} count different rows: {sorted(counts)}.", mend=mend)
+
+    def __len__(self) -> int:
+        return int(self.document["rows"])
+
+    @property
+    def metric(self) -> str:
+        """`cosine`, `dot` or `l2`."""
+        return str(self.document["metric"])
+
+    @functools.cached_property
+    def spec(self) -> BackboneSpec:
+        """The backbone behind the embeddings."""
+        return BackboneSpec.from_json(self.document["features"]["backbone"])
+
+    @functools.cached_property
+    def ids(self) -> Strings:
+        """The ids, one a row, in the order of the table."""
+        return np.array(self._rows.ids.to_pylist(), dtype=object)
+
+    def top_k(self, queries: Floats, k: int) -> tuple[Strings, Floats]:
+        """Find the k nearest images for each query.
+
+        Args:
+            queries: float32 [Q, D].
+            k: 1 <= k <= N.
+
+        Returns:
+            ids: object [Q, k], best first.
+            scores: float32 [Q, k]; cosine in [-1, 1], the dot product, or the negative Euclidean distance.
+
+        Raises:
+            InputError: k is out of range, or a query is not finite or too large.
+            MismatchError: The queries have another width than the index.
+        """
+        if not 1 <= k <= len(self):
+            raise InputError(f"k is {k}, but the index has {len(self)} rows.", mend=f"Use 1 <= k <= {len(self)}.")
+        rows, scores = self._searcher.search(self._checked(queries), k=k)
+        return self.ids[rows], scores
+
+    def search(self, queries: Floats, *, k: int, min_score: float | None = None) -> list[list[dict[str, Any]]]:
+        """Find at most k nearest images for each query, with their columns.
+
+        Args:
+            queries: float32 [Q, D].
+            k: How many at most, >= 1; in a smaller collection all are found.
+            min_score: Leave out hits below it.
+
+        Returns:
+            For each query its hits, best first, as plain JSON values: `id, score, label, uri`, then all other columns
+            of the table. A column of the user's own named `score` stays behind the hit's.
+
+        Raises:
+            InputError: k is below 1, or a query is not finite or too large.
+            MismatchError: The queries have another width than the index.
+        """
+        if k < 1:
+            raise InputError(f"k is {k}.", mend="Use k >= 1.")
+        rows, scores = self._searcher.search(self._checked(queries), k=min(k, len(self)))
+        kept = scores >= (-math.inf if min_score is None else min_score)  # [Q, k], true up to a point in each row
+        hits = iter(_hit(*found) for found in zip(self._rows.take(rows[kept]), scores[kept].tolist(), strict=True))
+        return [list(itertools.islice(hits, n_hits)) for n_hits in kept.sum(axis=1).tolist()]
+
+    def embedding(self, id: str) -> Floats:  # noqa: A002  the stored name of an image is its id everywhere
+        """Give the stored embedding of an image.
+
+        Returns:
+            float32 [D]; of unit length where the metric is cosine.
+
+        Raises:
+            InputError: No image has that id; the message names close ones.
+        """
+        row = self._rows.find(id)
+        if row is None:
+            raise InputError(f"No image in {self.path} has the id {id}.", mend=self._rows.suggest(id))
+        stored: Floats = self._searcher.reconstruct(np.array([row]))[0]
+        return stored
+
+    def _checked(self, queries: npt.ArrayLike) -> Floats:
+        with np.errstate(over="ignore"):  # what float32 can't hold becomes infinite and is refused below
+            ready = np.ascontiguousarray(queries, dtype=np.float32)
+        if ready.ndim != 2:  # noqa: PLR2004  axes: queries, width
+            raise ValueError(f"Queries are an array [Q, D], not of shape {ready.shape}.")
+        if ready.shape[1] != self.spec.dim:
+            raise MismatchError(
+                f"The queries have width {ready.shape[1]}, the index {self.spec.dim}.",
+                mend=f"Embed the queries with: frieze embed QUERIES --backbone {self.spec.handle}",
+            )
+        bad = ~np.isfinite(ready).all(axis=1)
+        if bad.any():
+            raise InputError(f"Query {bad.argmax()} holds a value that is not finite.", mend="Embed it anew.")
+        return ready
+
+
+def open_index(path: str | Path) -> Index:
+    """Open a stored index; its vectors are mapped, not read.
+
+    Args:
+        path: The folder that `frieze index --out` made.
+
+    Raises:
+        FeatureFileError: There is none, or it is broken.
+    """
+    path = Path(path)
+    document = read_document(path)
+    try:
+        return Index(path, document)
+    except FeatureFileError:
+        # A build may have put a new generation in place since index.json was read.
+        if read_document(path)["generation"] == document["generation"]:
+            raise
+        return open_index(path)
+
+
+def _hit(known: dict[str, Any], score: float) -> dict[str, Any]:
+    return {"id": known["id"], "score": score, "label": known["label"], "uri": known["uri"]} | known | {"score": score}

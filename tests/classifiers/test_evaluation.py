@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+
+from classifiers import evaluate_head
+from features import FeatureFileError, InputError, MismatchError
+
+FIGURES = [
+    "accuracy", "classes", "confidence_interval", "expected_calibration_error", "fit_seconds", "head", "macro_f1",
+    "n_test", "n_train", "n_unlabelled",
+]  # fmt: skip
+
+
+def renamed(ids):
+    """Give ids that no head was fitted on."""
+    return [f"{name}.copy" for name in ids]
+
+
+def test_training_table_gives_the_figures_of_training(doubtful, head):
+    """On the table it was trained from, a head has exactly the figures of its held-out rows."""
+    found = evaluate_head(doubtful[head], doubtful.features)
+    assert {name: found[name] for name in FIGURES} == {name: doubtful.results[head][name] for name in FIGURES}
+    assert (found["rows"], found["n_test"]) == ("held-out", 30)
+    assert found["note"].startswith("Scored on the 30 held-out rows; the 120 rows that the head was fitted on")
+
+
+def test_other_images_are_all_scored(doubtful, table, points):
+    """Of a table of other images all rows count."""
+    ids, labels, embeddings = points(noise=0.4, seed=9)
+    found = evaluate_head(doubtful["linear"], table(renamed(ids), labels, embeddings))
+    assert (found["rows"], found["n_test"], found["n_train"]) == ("all", 60, 120)
+    assert found["note"] == "Scored on all 60 rows; the head was fitted on none of them."
+
+
+def test_accuracy_is_that_of_the_predictions(doubtful, table, points):
+    """The accuracy is the share of rows whose predicted class is the label."""
+    from classifiers import open_head
+
+    ids, labels, embeddings = points(noise=0.4, seed=9)
+    predicted, _ = open_head(doubtful["linear"]).predict(embeddings)
+    found = evaluate_head(doubtful["linear"], table(renamed(ids), labels, embeddings))
+    assert found["accuracy"] == np.mean(predicted == labels) < 1
+
+
+@pytest.mark.parametrize(("hash_of", "n_test"), [("hash of {}", 12), ("another hash of {}", 60), (None, 12)])
+def test_a_row_is_fitted_on_by_id_and_hash(trained, table, hash_of, n_test, points):
+    """The same id with other bytes is another image; where the bytes are unknown the id alone decides."""
+    ids, labels, embeddings = points(noise=0.1)
+    sha256 = [hash_of and hash_of.format(name) for name in ids]
+    found = evaluate_head(trained["linear"], table(ids, labels, embeddings, sha256=sha256))
+    assert found["n_test"] == n_test
+
+
+def test_labels_that_the_head_does_not_know_are_left_out(trained, table, points):
+    """Rows of an unknown class are counted apart, not as wrong."""
+    ids, labels, embeddings = points(noise=0.1)
+    found = evaluate_head(trained["linear"], table(renamed(ids), ["dog"] * 5 + labels[5:], embeddings))
+    assert (found["n_unknown_label"], found["n_test"], found["accuracy"]) == (5, 55, 1)
+    assert found["note"].endswith("5 rows with a label that the head does not know are left out.")
+
+
+def test_rows_without_a_label_are_counted(trained, table, points):
+    """Rows without a label are left out and counted."""
+    ids, labels, embeddings = points(noise=0.1)
+    found = evaluate_head(trained["linear"], table(renamed(ids), [None] * 5 + labels[5:], embeddings))
+    assert (found["n_unlabelled"], found["n_test"]) == (5, 55)
+
+
+def test_no_row_to_score_is_refused(trained, table, points):
+    """When every label is unknown, the message says why nothing is left."""
+    ids, _, embeddings = points(noise=0.1)
+    with pytest.raises(InputError, match="60 rows with a label that the head does not know") as caught:
+        evaluate_head(trained["linear"], table(renamed(ids), ["dog"] * 60, embeddings))
+    assert "frieze embed" in caught.value.mend
+
+
+def test_no_label_at_all_is_refused(trained, table, points):
+    """A table without labels can't be scored."""
+    ids, _, embeddings = points(noise=0.1)
+    with pytest.raises(InputError, match="None of the 60 rows has a label"):
+        evaluate_head(trained["linear"], table(ids, [None] * 60, embeddings))
+
+
+def test_another_backbone_is_refused(trained, table, points):
+    """A table of another backbone is refused; the message names both and what to type."""
+    other = table(*points(noise=0.1), fingerprint="0" * 64)
+    with pytest.raises(MismatchError, match=r"fingerprint: 0000.* here, ffff.* there") as caught:
+        evaluate_head(trained["linear"], other)
+    assert "frieze embed SOURCE --backbone builtin" in caught.value.mend
+
+
+def test_a_head_without_its_split_is_refused(copied, separable):
+    """Without split.parquet nobody knows which rows are held out."""
+    path = copied("linear")
+    (path / "split.parquet").write_bytes(b"PAR1")
+    with pytest.raises(FeatureFileError, match=r"split\.parquet can't be used"):
+        evaluate_head(path, separable)

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+
+from classifiers import HEADS, open_head
+from classifiers.heads import new_head
+from features import InputError
+
+
+def test_separable_points_are_told_apart(trained, head):
+    """Each head is right on every held-out row of points that a line tells apart."""
+    trained[head]
+    assert trained.results[head]["accuracy"] == 1
+    assert trained.results[head]["macro_f1"] == 1
+
+
+def test_stored_head_says_what_the_fitted_one_said(doubtful, head, tmp_path):
+    """Probabilities are the same bits before and after save and load."""
+    fitted, embeddings = doubtful.refitted(head), doubtful.features.embeddings()
+    fitted.save(tmp_path / fitted.file_name)
+    loaded = HEADS[head].load(tmp_path / fitted.file_name, classes=fitted.classes, dim=8)
+    assert np.array_equal(loaded.probabilities(embeddings), fitted.probabilities(embeddings))
+
+
+def test_same_rows_and_seed_give_the_same_head(doubtful, head):
+    """Fitting twice gives the same probabilities."""
+    embeddings = doubtful.features.embeddings()
+    first = open_head(doubtful[head]).probabilities(embeddings)
+    assert np.allclose(doubtful.refitted(head).probabilities(embeddings), first, atol=1e-5)
+
+
+def test_probabilities_are_float32_and_sum_to_one(doubtful, head):
+    """A row of probabilities has one entry a class, none below 0, and the sum 1."""
+    found = open_head(doubtful[head]).probabilities(doubtful.features.embeddings())
+    assert (found.dtype, found.shape) == (np.float32, (150, 3))
+    assert found.min() >= 0
+    assert np.allclose(found.sum(1), 1, atol=1e-6)
+
+
+def test_batch_size_does_not_matter(trained, head):
+    """A row alone and in company has the same probabilities."""
+    opened, embeddings = open_head(trained[head]), trained.features.embeddings()
+    alone = np.concatenate([opened.probabilities(row[None]) for row in embeddings[:5]])
+    assert np.allclose(alone, opened.probabilities(embeddings)[:5], atol=1e-6)
+
+
+def test_length_of_an_embedding_does_not_matter(trained, head):
+    """Heads look at the direction only, so that a backbone's scale is no concern of theirs."""
+    opened, embeddings = open_head(trained[head]), trained.features.embeddings()
+    assert np.allclose(opened.probabilities(1000 * embeddings), opened.probabilities(embeddings), atol=1e-5)
+
+
+def test_a_zero_embedding_has_probabilities(trained, head):
+    """An embedding of zeros has no direction, and gets finite probabilities all the same."""
+    assert open_head(trained[head]).probabilities(np.zeros((1, 8), "f4")).sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("rows", [[0, 20], [0, 1, 2, 3, 20, 21]], ids=["1+1", "4+2"])
+def test_few_rows_are_enough(separable, head, rows):
+    """Two classes of one to four rows are fitted without a warning and told apart."""
+    embeddings, labels = separable.embeddings()[rows], separable.labels[rows]
+    few = new_head(head, seed=0)
+    few.fit(embeddings, labels)
+    assert few.classes.tolist() == ["ant", "bee"]
+    assert few.probabilities(embeddings[[0, -1]]).argmax(1).tolist() == [0, 1]
+
+
+def test_unknown_head_is_refused():
+    """An unknown kind is answered with the known ones."""
+    with pytest.raises(InputError, match="Unknown head: forest") as caught:
+        new_head("forest", seed=0)
+    assert caught.value.mend == "Use one of: linear, svm, keras."

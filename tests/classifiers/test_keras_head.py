@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+
+from classifiers.keras_head import _watched_rows
+from classifiers.splits import split_rows
+
+
+@pytest.fixture
+def fitted(doubtful):
+    """A keras head in memory, with the history of its fit."""
+    return doubtful.refitted("keras")
+
+
+def test_network_has_one_hidden_layer(fitted):
+    """128 hidden units and one output a class: (8 + 1) 128 + (128 + 1) 3 weights."""
+    assert fitted.network.count_params() == 1152 + 387
+
+
+def test_fit_stops_early(fitted):
+    """Overlapping classes stop getting better long before the last epoch."""
+    assert len(fitted.network.history.epoch) < 100
+
+
+def test_best_weights_stay(fitted, overlapping):
+    """The watched loss of the fitted head is the lowest of its history, within the least gain that counts."""
+    train, _ = split_rows(overlapping.labels, test_size=0.2, seed=0)
+    _, watched = _watched_rows(overlapping.labels[train], 0)
+    probabilities = fitted.probabilities(overlapping.embeddings()[train][watched])
+    codes = np.searchsorted(fitted.classes, overlapping.labels[train][watched])
+    loss = -np.log(probabilities[np.arange(len(codes)), codes]).mean()
+    assert loss == pytest.approx(min(fitted.network.history.history["val_loss"]), abs=1e-3)
+
+
+def test_keras_reads_the_file_by_itself(fitted, overlapping, tmp_path):
+    """The stored file is a plain Keras model that gives our probabilities without our help."""
+    import keras
+
+    fitted.save(tmp_path / "head.keras")
+    alone = keras.models.load_model(tmp_path / "head.keras")
+    embeddings = overlapping.embeddings()
+    assert np.allclose(alone(embeddings), fitted.probabilities(embeddings), atol=1e-6)

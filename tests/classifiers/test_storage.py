@@ -1,0 +1,191 @@
+import collections
+import json
+import pickle
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+
+from classifiers import open_head
+from features import FeatureFileError, MismatchError, hash_file, write_json
+
+
+class Bomb:
+    """A pickle that writes a file when it is read."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+def change(folder, **fields):
+    """Change some fields of head.json."""
+    document = json.loads((folder / "head.json").read_text(encoding="utf-8"))
+    write_json(folder / "head.json", document | fields)
+
+
+def forge(folder, file):
+    """Make head.json vouch for the file that stands there now."""
+    change(folder, model={"file": file.name, "sha256": hash_file(file)})
+
+
+def test_open_head_says_what_it_is(trained, separable, head):
+    """A head knows its backbone and its classes."""
+    opened = open_head(str(trained[head]))
+    assert opened.spec == separable.spec
+    assert opened.classes.tolist() == ["ant", "bee", "cow"]
+    assert opened.document["head"] == head
+
+
+def test_predict_gives_the_likeliest_class(doubtful):
+    """The label is the class of the largest probability, and the probability is that one."""
+    opened, embeddings = open_head(doubtful["linear"]), doubtful.features.embeddings()
+    labels, probabilities = opened.predict(embeddings)
+    every = opened.probabilities(embeddings)
+    assert labels.tolist() == opened.classes[every.argmax(1)].tolist()
+    assert np.array_equal(probabilities, every.max(1))
+    assert (labels.dtype, probabilities.dtype) == (object, np.float32)
+
+
+def test_no_rows_give_no_predictions(trained, head):
+    """Nothing asked, nothing said: [0, 3] probabilities."""
+    assert open_head(trained[head]).probabilities(np.empty((0, 8), "f4")).shape == (0, 3)
+
+
+@pytest.mark.parametrize("shape", [(2, 7), (8,)])
+def test_another_width_is_refused(trained, shape):
+    """Embeddings of another width are refused with what to type."""
+    with pytest.raises(MismatchError, match=r"the head takes \[N, 8\]") as caught:
+        open_head(trained["linear"]).predict(np.zeros(shape, "f4"))
+    assert "--backbone builtin" in caught.value.mend
+
+
+def test_no_head_is_refused(tmp_path):
+    """Where there is no head, the message says how to make one."""
+    with pytest.raises(FeatureFileError, match="There is no") as caught:
+        open_head(tmp_path)
+    assert "frieze train" in caught.value.mend
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"kind": "features"}, "is of kind features, not head"),
+        ({"contract": 2}, "contract 2; this version reads"),
+        ({"head": "forest"}, "head forest of contract 1"),
+        ({"head": ["linear"]}, "of contract 1"),
+        ({"backbone": {}}, "can't be used"),
+        ({"model": None}, "can't be used"),
+        ({"classes": ["ant", "bee"]}, "for another width or other classes"),
+        ({"classes": [1, 2, 3]}, "can't be used"),
+    ],
+)
+def test_a_spoilt_document_is_refused(copied, fields, message):
+    """A head.json that is not what training wrote is refused."""
+    path = copied("linear")
+    change(path, **fields)
+    with pytest.raises(FeatureFileError, match=message):
+        open_head(path)
+
+
+def test_a_missing_model_is_refused(copied, head):
+    """Without its model a folder is no head."""
+    path = copied(head)
+    for file in path.glob("head.[sk]*s"):
+        file.unlink()
+    with pytest.raises(FeatureFileError, match="can't be used"):
+        open_head(path)
+
+
+def test_an_altered_model_is_refused(copied, head):
+    """A model whose bytes are not those that were stored is refused before it is read."""
+    path = copied(head)
+    file = next(path.glob("head.[sk]*s"))
+    file.write_bytes(file.read_bytes() + b" ")
+    with pytest.raises(FeatureFileError, match="it is not the file that was stored"):
+        open_head(path)
+
+
+def test_a_truncated_model_is_refused(copied, head):
+    """A model that breaks off is refused, also when head.json vouches for it."""
+    path = copied(head)
+    file = next(path.glob("head.[sk]*s"))
+    file.write_bytes(file.read_bytes()[:-200])
+    forge(path, file)
+    with pytest.raises(FeatureFileError, match="can't be used"):
+        open_head(path)
+
+
+def test_a_pickle_is_never_run(copied, tmp_path, head):
+    """A pickle under the name of a model is refused, and what it would do is not done."""
+    path = copied(head)
+    file = next(path.glob("head.[sk]*s"))
+    file.write_bytes(pickle.dumps(Bomb(tmp_path / "run")))
+    forge(path, file)
+    with pytest.raises(FeatureFileError, match="can't be used"):
+        open_head(path)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_type_is_refused(copied):
+    """A skops file with a type that skops does not trust is refused."""
+    import skops.io
+
+    path = copied("linear")
+    skops.io.dump(collections.Counter(ant=1), path / "head.skops")
+    forge(path, path / "head.skops")
+    with pytest.raises(FeatureFileError, match="Counter"):
+        open_head(path)
+
+
+def test_another_model_is_refused(copied):
+    """A skops file with a model of another kind is refused, though skops trusts it."""
+    import skops.io
+    from sklearn.linear_model import Ridge
+    from sklearn.pipeline import make_pipeline
+
+    path = copied("linear")
+    skops.io.dump(make_pipeline(Ridge().fit(np.eye(8), np.eye(8))), path / "head.skops")
+    forge(path, path / "head.skops")
+    with pytest.raises(FeatureFileError, match="it holds another model"):
+        open_head(path)
+
+
+def test_a_lambda_layer_is_refused(copied, tmp_path):
+    """A .keras file with a layer of Python code is refused, and the code is not run."""
+    import keras
+
+    path, marker = copied("keras"), str(tmp_path / "run")
+    layer = keras.layers.Lambda(lambda x: (open(marker, "w"), x)[1])  # noqa: PTH123, SIM115 - what an attacker writes
+    keras.Sequential([keras.Input((8,)), layer, keras.layers.Dense(3)]).save(path / "head.keras")
+    (tmp_path / "run").unlink(missing_ok=True)
+    forge(path, path / "head.keras")
+    with pytest.raises(FeatureFileError, match="it describes another network"):
+        open_head(path)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_description_is_never_built(copied, tmp_path):
+    """A layer class from another module under a known name is refused before anything is imported."""
+    path = copied("keras")
+    before = shutil.move(path / "head.keras", tmp_path / "before.keras")
+    with zipfile.ZipFile(before) as old, zipfile.ZipFile(path / "head.keras", "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            new.writestr(
+                name, content.replace(b'"keras.layers"', b'"antigravity"') if name == "config.json" else content
+            )
+    forge(path, path / "head.keras")
+    with pytest.raises(FeatureFileError, match="it describes another network"):
+        open_head(path)
+
+
+def test_weights_of_another_shape_are_refused(copied):
+    """Weights for other classes than head.json names are refused."""
+    path = copied("keras")
+    change(path, classes=["ant", "bee"])
+    with pytest.raises(FeatureFileError, match="can't be used"):
+        open_head(path)

@@ -1,0 +1,58 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from features import part_schema, to_embeddings, to_part
+
+_FLOATS = st.floats(width=32, allow_nan=False)  # extremes, subnormals, -0.0 and infinities too
+
+
+def test_columns_in_order(spec):
+    """A part has our columns first, in this order, then the user's as they are."""
+    schema = part_schema(spec, [pa.field("camera", pa.string())])
+    ours = ["id", "uri", "label", "sha256", "size_bytes", "mtime_ns", "width", "height", "embedding"]
+    assert schema.names == [*ours, "camera"]
+
+
+def test_not_null(spec):
+    """Id, uri and embedding are never null, nor is any float of an embedding."""
+    schema = part_schema(spec)
+    assert [field.name for field in schema if not field.nullable] == ["id", "uri", "embedding"]
+    assert not schema.field("embedding").type.value_field.nullable
+
+
+def test_embedding_has_the_width(spec):
+    """The embedding column is a list of exactly D float32."""
+    kind = part_schema(spec).field("embedding").type
+    assert (kind.list_size, kind.value_type) == (4, pa.float32())
+
+
+@given(hnp.arrays(np.float32, (3, 4), elements=_FLOATS))
+def test_same_bits(spec, embeddings):
+    """Embeddings laid out as a part come back with the same bits."""
+    columns = dict.fromkeys(part_schema(spec).names, [None] * 3) | {"id": ["a"] * 3, "uri": ["b"] * 3}
+    part = to_part(columns, embeddings, part_schema(spec))
+    assert to_embeddings(part["embedding"]).tobytes() == embeddings.tobytes()
+
+
+def test_embeddings_without_a_copy(rows, images):
+    """A column that lies in one piece is viewed, not copied."""
+    vectors = rows(images(("a", 1, 1), ("b", 2, 2)))["embedding"].chunk(0)
+    floats = to_embeddings(vectors)
+    assert floats.__array_interface__["data"][0] == vectors.values.buffers()[1].address
+
+
+def test_embeddings_of_a_slice(rows, images):
+    """A slice of a column gives the rows of the slice."""
+    vectors = rows(images(("a", 1, 1), ("b", 2, 2)))["embedding"]
+    assert to_embeddings(vectors.slice(1)).tolist() == [[1, 98, 2, 2]]
+
+
+def test_other_width_refused(spec):
+    """Embeddings of another width are no rows of this part."""
+    columns = dict.fromkeys(part_schema(spec).names, ["1"] * 4)
+    with pytest.raises(pa.ArrowInvalid):
+        to_part(columns, np.zeros((4, 3), np.float32), part_schema(spec))

@@ -1,0 +1,51 @@
+import dataclasses
+import json
+
+import pytest
+
+from features import MismatchError, check_same_backbone
+
+CHANGED = {
+    "fingerprint": "cd" * 32,
+    "dim": 5,
+    "image_size": (9, 8),
+    "fit": "crop",
+    "pixels": "-1..1",
+    "layer": "top",
+    "precision": "bfloat16",
+    "decoding": "2",
+}
+"""Each field that decides what an embedding is, with another value."""
+
+
+def test_json_round_trip(spec):
+    """A spec read back from its JSON text is the same spec."""
+    full = dataclasses.replace(spec, **CHANGED, weights="imagenet")
+    assert type(spec).from_json(json.loads(json.dumps(full.to_json()))) == full
+
+
+def test_later_fields_left_aside(spec):
+    """A field that a later version adds does not keep an older one from reading."""
+    assert type(spec).from_json(spec.to_json() | {"colour_space": "P3"}) == spec
+
+
+@pytest.mark.parametrize("field", CHANGED)
+def test_other_identity_refused(field, spec):
+    """A difference in any field of the identity is refused, with both sides and the mend."""
+    other = dataclasses.replace(spec, **{field: CHANGED[field]})
+    with pytest.raises(MismatchError) as caught:
+        check_same_backbone(other, spec, where="photos.features", mend="frieze embed --force")
+    assert f"{field}: {getattr(other, field)} here, {getattr(spec, field)} there" in caught.value.message
+    assert "photos.features" in caught.value.message
+    assert caught.value.mend == "frieze embed --force"
+
+
+@pytest.mark.parametrize("field", ["name", "handle", "weights"])
+def test_other_name_accepted(field, spec):
+    """Names are for people: a difference there is no mismatch."""
+    check_same_backbone(dataclasses.replace(spec, **{field: "other"}), spec, where="x", mend="y")
+
+
+def test_every_field_is_judged(spec):
+    """Each field of a spec is either part of the identity or named above as not."""
+    assert {field.name for field in dataclasses.fields(spec)} == {*CHANGED, "name", "handle", "weights"}

@@ -1,0 +1,226 @@
+import dataclasses
+import errno
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from features import (
+    Failure,
+    FeatureFileError,
+    MismatchError,
+    Shard,
+    check_is_ours,
+    open_features,
+    open_writer,
+    part_schema,
+    read_failures,
+    read_manifest,
+)
+from features.parts import write_part
+
+BROKEN = Failure("bad", "/photos/bad", "decode", "truncated", "cut", 13, 1)
+
+
+def _names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_new_table(tmp_path, manifest):
+    """A table that was begun can be opened at once: it has no rows."""
+    with open_writer(tmp_path / "deep" / "out", manifest):
+        assert len(open_features(tmp_path / "deep" / "out")) == 0
+
+
+def test_commit_is_read_at_once(tmp_path, manifest, rows, images):
+    """After each commit a reader finds its rows, and nothing half-written lies about."""
+    with open_writer(tmp_path, manifest) as writer:
+        writer.commit(Shard(0, np.arange(1)), rows(images(("a", 1, 1))))
+        assert open_features(tmp_path).ids.tolist() == ["a"]
+        writer.commit(Shard(1, np.arange(1)), rows(images(("b", 1, 1))))
+        assert open_features(tmp_path).ids.tolist() == ["a", "b"]
+    assert _names(tmp_path) == [".lock", "features.json", "parts", "staging"]
+    assert (_names(tmp_path / "parts"), _names(tmp_path / "staging")) == (
+        ["part-000000.parquet", "part-000001.parquet"],
+        [],
+    )
+
+
+def test_stored(table, manifest):
+    """The writer tells id, size, time and part of each stored row, in reading order."""
+    with open_writer(table, manifest) as writer:
+        stored = writer.stored()
+    assert stored.column_names == ["id", "size_bytes", "mtime_ns", "part"]
+    assert [tuple(row.values()) for row in stored.to_pylist()] == [
+        ("a", 1, 1, 0),
+        ("b", 2, 1, 0),
+        ("c", 3, 1, 1),
+        ("d", 4, 1, 1),
+    ]
+
+
+def test_rewrite_keeps_the_schema(table, manifest, rows, images, spec):
+    """A rewritten part holds the rows it keeps, then the new ones, in the schema of a fresh part."""
+    with open_writer(table, manifest) as writer:
+        writer.commit(Shard(0, np.arange(1), frozenset({"a"})), rows(images(("a", 9, 9))))
+    part = pq.read_table(table / "parts" / "part-000000.parquet")
+    assert (part["id"].to_pylist(), part["size_bytes"].to_pylist()) == (["b", "a"], [2, 9])
+    assert part.schema.equals(part_schema(spec), check_metadata=True)
+
+
+def test_rewrite_touches_no_other_part(table, manifest):
+    """Rows that leave one part leave every other file as it is."""
+    before = (table / "parts" / "part-000001.parquet").stat()
+    with open_writer(table, manifest) as writer:
+        writer.commit(Shard(0, np.arange(0), frozenset({"a"})))
+    assert (table / "parts" / "part-000001.parquet").stat() == before
+    assert open_features(table).ids.tolist() == ["b", "c", "d"]
+
+
+def test_emptied_part_goes(table, manifest):
+    """A part whose last row leaves is deleted."""
+    with open_writer(table, manifest) as writer:
+        writer.commit(Shard(0, np.arange(0), frozenset({"a", "b"})))
+    assert _names(table / "parts") == ["part-000001.parquet"]
+    assert open_features(table).ids.tolist() == ["c", "d"]
+
+
+def test_failures_add_up(tmp_path, manifest, rows, images):
+    """Failures of each commit are added to failures.parquet and counted in features.json."""
+    other = dataclasses.replace(BROKEN, id="worse")
+    with open_writer(tmp_path, manifest) as writer:
+        writer.commit(Shard(0, np.arange(2)), rows(images(("a", 1, 1))), [BROKEN])
+        writer.commit(Shard(1, np.arange(1)), rows(images()), [other])
+    assert [Failure(**row) for row in read_failures(tmp_path).to_pylist()] == [BROKEN, other]
+    assert json.loads((tmp_path / "features.json").read_text())["counts"]["failed"] == 2
+    assert _names(tmp_path / "parts") == ["part-000000.parquet"]
+
+
+def test_other_backbone_refused(table, manifest, spec):
+    """A table never takes another backbone's rows; the mend names the table's own backbone."""
+    other = dataclasses.replace(manifest, spec=dataclasses.replace(spec, name="other", fingerprint="cd" * 32))
+    with pytest.raises(MismatchError, match="come from other") as caught, open_writer(table, other):
+        pytest.fail("the block must not run")
+    assert "--backbone tiny/" in caught.value.mend
+
+
+def test_other_source_refused(table, manifest):
+    """A table never goes on with another source: it would remove every row."""
+    other = dataclasses.replace(manifest, source="/pictures")
+    with pytest.raises(FeatureFileError, match="was made from /photos, not from /pictures"), open_writer(table, other):
+        pytest.fail("the block must not run")
+
+
+def test_unnamed_part_is_adopted(table, manifest, rows, images):
+    """A part that a kill left unnamed is in features.json as soon as the table is opened for writing."""
+    write_part(rows(images(("e", 5, 1))), table / "parts" / "part-000002.parquet")
+    with open_writer(table, manifest):
+        assert open_features(table).ids.tolist() == ["a", "b", "c", "d", "e"]
+
+
+def test_rewritten_part_is_adopted(table, manifest, rows, images):
+    """A part that a kill left rewritten is described anew as soon as the table is opened for writing."""
+    write_part(rows(images(("c", 3, 1))), table / "parts" / "part-000001.parquet")
+    with open_writer(table, manifest):
+        assert open_features(table).ids.tolist() == ["a", "b", "c"]
+
+
+def test_deleted_part_is_forgotten(table, manifest):
+    """A part that somebody deleted is forgotten, so that its images are embedded anew."""
+    (table / "parts" / "part-000000.parquet").unlink()
+    with open_writer(table, manifest) as writer:
+        assert writer.stored()["id"].to_pylist() == ["c", "d"]
+    assert open_features(table).ids.tolist() == ["c", "d"]
+
+
+def test_copy_is_the_same_generation(table, tmp_path, manifest):
+    """A copy with other file times is gone on with as the same content."""
+    shutil.copytree(table, tmp_path / "copy", copy_function=shutil.copyfile)
+    with open_writer(tmp_path / "copy", manifest):
+        assert read_manifest(tmp_path / "copy").generation == read_manifest(table).generation
+
+
+def test_foreign_part_refused(table, manifest, spec):
+    """A part of another backbone, found in the folder, is never adopted."""
+    other = part_schema(dataclasses.replace(spec, fingerprint="cd" * 32))
+    write_part(other.empty_table(), table / "parts" / "part-000002.parquet")
+    with pytest.raises(MismatchError, match=r"part-000002\.parquet"), open_writer(table, manifest):
+        pytest.fail("the block must not run")
+
+
+def test_broken_part_refused(table, manifest):
+    """A cut part is named before anything is written."""
+    part = table / "parts" / "part-000000.parquet"
+    part.write_bytes(part.read_bytes()[:-9])
+    with (
+        pytest.raises(FeatureFileError, match=r"part-000000\.parquet is missing or broken"),
+        open_writer(table, manifest),
+    ):
+        pytest.fail("the block must not run")
+
+
+def test_left_overs_are_swept(table, manifest):
+    """What a kill left half-written is deleted by the next run."""
+    left_overs = [table / "staging" / ".part-000009.parquet.1.tmp", table / ".features.json.1.tmp"]
+    for path in left_overs:
+        path.write_text("half")
+    with open_writer(table, manifest):
+        assert not any(path.exists() for path in left_overs)
+
+
+@pytest.mark.parametrize("name", ["photo.jpg", "staging2", ".hidden"])
+def test_other_folder_refused(name, tmp_path):
+    """A folder that holds something else is refused, not written into."""
+    (tmp_path / name).touch()
+    with pytest.raises(FeatureFileError, match=r"holds no features(?s:.)*Give another --out"):
+        check_is_ours(tmp_path)
+
+
+def test_file_refused(tmp_path):
+    """A file is no place for a table."""
+    (tmp_path / "out").touch()
+    with pytest.raises(FeatureFileError, match="holds no features"):
+        check_is_ours(tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["parts", "staging", ".lock", ".features.json.7.tmp"])
+def test_begun_folder_is_ours(name, tmp_path):
+    """A folder in which a run was killed before its first features.json may be gone on with."""
+    (tmp_path / name).touch()
+    check_is_ours(tmp_path)
+
+
+def test_colon_in_a_relative_path(tmp_path, monkeypatch, run, images):
+    """A relative path that looks like a URL is a path."""
+    monkeypatch.chdir(tmp_path)
+    run(Path("photos:v1"), images(("a", 1, 1)))
+    assert open_features("photos:v1").embeddings().tolist() == [[1, 97, 1, 1]]
+
+
+def test_folder_that_refuses(tmp_path, manifest):
+    """A folder that can't be made is a mendable error."""
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(FeatureFileError, match="can't be written: Not a directory"),
+        open_writer(tmp_path / "file" / "out", manifest),
+    ):
+        pytest.fail("the block must not run")
+
+
+def test_full_disk(table, manifest, monkeypatch, rows, images):
+    """On a full disk a commit says so and how to go on, and the table is as before."""
+    before = read_manifest(table)
+    monkeypatch.setattr("features.parts.pq.write_table", lambda *_, **__: _full())
+    with pytest.raises(FeatureFileError) as caught, open_writer(table, manifest) as writer:
+        writer.commit(Shard(2, np.arange(1)), rows(images(("e", 5, 1))))
+    assert "No space left on device" in caught.value.message
+    assert caught.value.mend == "Free some space and type the same command again; what is stored already is kept."
+    assert (read_manifest(table), _names(table / "staging")) == (before, [])
+
+
+def _full():
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

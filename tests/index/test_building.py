@@ -1,0 +1,192 @@
+import dataclasses
+import json
+import shutil
+
+import faiss
+import numpy as np
+import pytest
+
+from features import METRICS, FeatureFileError, InputError, MismatchError, lock, open_features
+from index import KINDS, build_index, open_index
+
+
+@pytest.fixture
+def out(small, tmp_path):
+    """An index of the small table."""
+    build_index(small, tmp_path / "small.index")
+    return tmp_path / "small.index"
+
+
+def snapshot(folder):
+    """Every file below a folder, with its bytes; the lock aside."""
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file() and file.name != ".lock")
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_document_tells_what_was_built(kind, metric, table, tmp_path):
+    """The command's document has every field that others rely on, with measured values."""
+    document = build_index(table, tmp_path / "i", kind=kind, metric=metric)
+    assert (document["rows"], document["dim"], document["kind"], document["metric"]) == (2_000, 16, kind, metric)
+    assert document["recipe"] == {"exact": "Flat", "ivf": "IVF51,Flat"}[kind]
+    assert KINDS[kind].floor <= document["recall_at_10"] <= 1
+    assert document["bytes"] == sum(map(len, snapshot(tmp_path / "i" / "generation-1").values()))
+    assert 0 < document["ms_per_query"] / 1e3 < document["build_seconds"]
+    assert document["peak_memory_bytes"] > 2_000 * 16 * 4
+    assert document["why"] == f"{kind} was asked for."
+
+
+def test_index_json_explains_the_index(small, out):
+    """index.json says what it is an index of, how it was asked for, and by which libraries it was made."""
+    document = json.loads((out / "index.json").read_text())
+    assert (document["contract"], document["kind"], document["index_kind"]) == (1, "index", "exact")
+    assert document["features"] == {
+        "path": str(small.path),
+        "generation": small.manifest.generation,
+        "backbone": small.spec.to_json(),
+    }
+    assert document["request"] == {"metric": "cosine", "kind": "auto", "recall": 0.95}
+    assert document["versions"]["faiss"] == faiss.__version__
+    assert (document["generation"], document["nprobe"], document["recall_target"]) == ("generation-1", None, 0.95)
+
+
+def test_a_fitting_index_is_left_alone(small, out):
+    """Built again with the same options, nothing is written and the stored figures are told."""
+    before = snapshot(out)
+    document = build_index(small, out)
+    stored = json.loads((out / "index.json").read_text())
+    assert not document["rebuilt"]
+    assert document["build_seconds"] == stored["build_seconds"]
+    assert snapshot(out) == before
+
+
+@pytest.mark.parametrize("change", [{"metric": "l2"}, {"kind": "ivf"}, {"recall": 0.9}, {"force": True}])
+def test_other_options_are_a_new_generation(change, small, out):
+    """With another metric, kind or recall, or by force, a new generation takes the old one's place."""
+    assert build_index(small, out, **change)["rebuilt"]
+    assert open_index(out).document["generation"] == "generation-2"
+    assert [child.name for child in out.glob("*generation*")] == ["generation-2"]
+
+
+def test_a_grown_table_is_indexed_anew(small, out, tmp_path, write_table, clustered):
+    """When the table has other rows than the index was made of, the index follows."""
+    shutil.rmtree(small.path)
+    grown = write_table(small.path, clustered(61, 8))
+    assert build_index(grown, out)["rebuilt"]
+    assert open_index(out).ids.tolist() == grown.ids.tolist()
+
+
+def test_another_backbone_is_refused(small, out, tmp_path, write_table, clustered, make_spec):
+    """An index of another backbone stays as it is, and the message says how to replace it; --force does so."""
+    other = write_table(tmp_path / "other", clustered(30, 8), spec=make_spec(8, fingerprint="e" * 64))
+    before = snapshot(out)
+    with pytest.raises(MismatchError, match=r"fingerprint: e+ here, f+ there") as caught:
+        build_index(other, out)
+    assert "--force" in caught.value.mend
+    assert snapshot(out) == before
+    assert build_index(other, out, force=True)["rows"] == 30
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("name", ["notes.txt", "features.json", "index.json"])
+def test_a_foreign_folder_is_left_alone(name, force, small, tmp_path):
+    """A folder that holds something else is refused, by force too, and nothing is put into it."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / name).write_text("{}")
+    with pytest.raises(FeatureFileError):
+        build_index(small, tmp_path / "mine", force=force)
+    assert [child.name for child in (tmp_path / "mine").iterdir()] == [name]
+    assert (tmp_path / "mine" / name).read_text() == "{}"
+
+
+def test_a_file_is_no_place_for_an_index(small, tmp_path):
+    """A file where the index should stand is refused, and so is a path below one."""
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(FeatureFileError, match="is there already and is no index"):
+        build_index(small, tmp_path / "file")
+    with pytest.raises(FeatureFileError, match="can't be written: Not a directory"):
+        build_index(small, tmp_path / "file" / "index")
+
+
+def test_the_table_itself_is_no_place_for_an_index(small):
+    """The features are not overwritten by their own index."""
+    before = snapshot(small.path)
+    with pytest.raises(FeatureFileError, match="is there already and is no index"):
+        build_index(small, small.path, force=True)
+    assert snapshot(small.path) == before
+
+
+def test_an_empty_folder_is_room_for_an_index(small, tmp_path):
+    """An empty folder, and one below folders that are missing, are filled."""
+    (tmp_path / "empty").mkdir()
+    assert build_index(small, tmp_path / "empty")["rows"] == 60
+    assert build_index(small, tmp_path / "a" / "b" / "c")["rows"] == 60
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"metric": "cos"}, "Unknown metric: cos."),
+        ({"kind": "graph"}, "Unknown kind of index: graph."),
+        ({"recall": 0}, "The recall is 0."),
+        ({"recall": 95}, "The recall is 95."),
+        ({"recall": float("nan")}, "The recall is nan."),
+    ],
+)
+def test_options_out_of_range_are_refused(options, message, small, tmp_path):
+    """An unknown word or a recall outside (0, 1] is an input error, and no folder is made."""
+    with pytest.raises(InputError) as caught:
+        build_index(small, tmp_path / "i", **options)
+    assert caught.value.message == message
+    assert not (tmp_path / "i").exists()
+
+
+def test_an_empty_table_is_refused(tmp_path, write_table):
+    """A table without rows has nothing to index."""
+    empty = write_table(tmp_path / "t", np.empty((0, 8), np.float32))
+    with pytest.raises(InputError, match="holds no rows to index"):
+        build_index(empty, tmp_path / "i")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("n_rows", [1, 2, 11])
+def test_the_smallest_tables_work(n_rows, kind, tmp_path, write_table, clustered):
+    """A table of a single row or a few is indexed and searched."""
+    table = write_table(tmp_path / "t", clustered(n_rows, 8))
+    assert build_index(table, tmp_path / "i", kind=kind)["recall_at_10"] == 1
+    ids, _ = open_index(tmp_path / "i").top_k(table.embeddings(), n_rows)
+    assert ids[:, 0].tolist() == table.ids.tolist()
+
+
+def test_one_writer_at_a_time(small, out):
+    """While another process holds the index it is not written, and the message says by whom."""
+    with lock(out), pytest.raises(FeatureFileError, match="is being written by process"):
+        build_index(small, out, force=True)
+
+
+def test_threads_are_given_back(small, tmp_path):
+    """A build and a search leave FAISS's number of threads as they found it."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        build_index(small, tmp_path / "i")
+        open_index(tmp_path / "i").top_k(small.embeddings(), 3)
+        assert faiss.omp_get_max_threads() == 1
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+def test_a_table_that_lost_a_part_is_named(small, tmp_path):
+    """A missing part of the table ends the build with the table's error, and leaves no index."""
+    next((small.path / "parts").iterdir()).unlink()
+    with pytest.raises(FeatureFileError, match=r"part-000000\.parquet is missing or broken"):
+        build_index(open_features(small.path), tmp_path / "i")
+    assert not (tmp_path / "i" / "index.json").exists()
+
+
+def test_the_last_query_settles_it(small, out):
+    """Whether an index fits depends on the table's content, not on its path."""
+    moved = small.path.rename(small.path.with_name("moved"))
+    assert not build_index(open_features(moved), out)["rebuilt"]
+    assert dataclasses.asdict(open_index(out).spec) == dataclasses.asdict(small.spec)

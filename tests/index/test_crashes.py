@@ -1,0 +1,113 @@
+import errno
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from features import FeatureFileError, top_k
+from index import build_index, open_index
+from index.searcher import save
+
+STEPS = [(os, "fsync"), (Path, "rename"), (Path, "replace"), (Path, "mkdir")]
+
+
+def fail_at(monkeypatch, owner, name, nth):
+    """Let the n-th call of a file operation fail as a full disk does; tells whether it came to that."""
+    real, calls = getattr(owner, name), itertools.count(1)
+    failed = []
+
+    def step(*args, **kwargs):
+        if next(calls) == nth:
+            failed.append(name)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, step)
+    return failed
+
+
+def build_or_fail(table, out, metric):
+    """Build; a failure must be the error that tells what the disk said."""
+    try:
+        build_index(table, out, metric=metric)
+    except FeatureFileError as error:
+        return "can't be written: No space left on device" in error.message
+    return True
+
+
+def is_right(out, table):
+    """Whether an index opens and answers what NumPy does."""
+    index, embeddings = open_index(out), table.embeddings()
+    rows, _ = top_k(embeddings, embeddings, k=3, metric=index.metric)
+    return (index.top_k(embeddings, 3)[0] == table.ids[rows]).all()
+
+
+@pytest.mark.parametrize(("owner", "name"), STEPS)
+def test_a_failing_step_leaves_an_index(owner, name, small, tmp_path):
+    """Whichever write, rename or sync fails, the old or the new index answers and the next build succeeds."""
+    out = tmp_path / "i"
+    build_index(small, out)
+    for nth in itertools.count(1):
+        with pytest.MonkeyPatch.context() as patch:
+            failed = fail_at(patch, owner, name, nth)
+            assert build_or_fail(small, out, "l2")
+        assert is_right(out, small)
+        assert build_index(small, out, metric="cosine")["metric"] == "cosine"
+        assert sorted(child.name.split("-")[0] for child in out.iterdir()) == [".lock", "generation", "index.json"]
+        if not failed:
+            break
+    assert nth > 1
+
+
+def test_a_full_disk_under_faiss_is_told(indexes):
+    """A disk that is full at the last bytes is noticed, which FAISS alone does not."""
+    with pytest.raises(OSError, match="No space left on device"):
+        save(indexes("exact")._searcher, Path("/dev/full"))
+
+
+_KILLED_BUILD = """
+import os, sys
+from pathlib import Path
+from features import open_features
+from index import build_index, building
+
+real, calls = getattr(building, sys.argv[3]), []
+def die(*args, **kwargs):
+    if sys.argv[4] == "after":
+        real(*args, **kwargs)
+    os._exit(9)
+setattr(building, sys.argv[3], die)
+build_index(open_features(sys.argv[1]), Path(sys.argv[2]), metric="l2")
+"""
+
+
+@pytest.mark.parametrize(
+    ("step", "when", "live"),
+    [("save", "after", "cosine"), ("write_json", "before", "cosine"), ("write_json", "after", "l2")],
+)
+def test_a_killed_build_leaves_an_index(step, when, live, small, tmp_path):
+    """A process that dies in the middle leaves the old index or the new one, no lock, and nothing that stays behind."""
+    out = tmp_path / "i"
+    build_index(small, out)
+    command = [sys.executable, "-c", _KILLED_BUILD, small.path, out, step, when]
+    assert subprocess.run(command, check=False).returncode == 9
+    assert open_index(out).metric == live
+    assert build_index(small, out, metric="dot")["rebuilt"]
+    assert len(list(out.glob("*generation*"))) == 1
+
+
+def test_searching_by_id_loads_little(small, tmp_path):
+    """Opening an index and searching by id imports neither TensorFlow nor pandas."""
+    build_index(small, tmp_path / "i")
+    code = (
+        "import sys, json; from index import open_index; index = open_index(sys.argv[1])\n"
+        "hits = index.search(index.embedding('c07/img-7.jpg')[None], k=2)\n"
+        "print(json.dumps([hits[0][0]['id'], [name for name in ('tensorflow', 'pandas') if name in sys.modules]]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "i"], check=True, capture_output=True, text=True)
+    assert json.loads(done.stdout) == ["c07/img-7.jpg", []]
+    assert done.stderr == ""

@@ -1,0 +1,239 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from features import METRICS, InputError, MismatchError, top_k
+from index import KINDS, build_index, open_index
+
+EVERY = [(kind, metric) for kind in KINDS for metric in METRICS]
+
+
+def ties_as_right(scores, exact_scores):
+    """Part of the found scores that are as good as the exact k-th."""
+    return (scores >= exact_scores[:, -1:] - 1e-5 * np.abs(exact_scores[:, -1:]).clip(1)).mean()
+
+
+@pytest.mark.parametrize(("kind", "metric"), EVERY)
+def test_agrees_with_numpy(kind, metric, table, indexes, queries):
+    """Each kind finds, by each metric, what NumPy finds, down to its stated floor."""
+    _, exact_scores = top_k(queries, table.embeddings(), k=10, metric=metric)
+    _, scores = indexes(kind, metric).top_k(queries, 10)
+    assert ties_as_right(scores, exact_scores) >= KINDS[kind].floor
+
+
+@pytest.mark.parametrize(("kind", "metric"), EVERY)
+def test_scores_are_those_of_the_ids(kind, metric, table, indexes, queries):
+    """The score of each id that comes back is what NumPy computes for that image's embedding, best first."""
+    ids, scores = indexes(kind, metric).top_k(queries, 5)
+    row_of = {name: row for row, name in enumerate(table.ids)}
+    rows = np.vectorize(row_of.get)(ids)
+    expected = np.take_along_axis(METRICS[metric](queries, table.embeddings()), rows, axis=1)
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+    assert (np.diff(scores, axis=1) <= 0).all()
+
+
+@pytest.mark.parametrize(("kind", "metric"), EVERY)
+def test_same_after_reopening(kind, metric, indexes, queries):
+    """An index answers the same when it is opened again."""
+    index = indexes(kind, metric)
+    ids, scores = index.top_k(queries, 7)
+    again_ids, again_scores = open_index(index.path).top_k(queries, 7)
+    assert (ids == again_ids).all()
+    np.testing.assert_array_equal(scores, again_scores)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(row=st.integers(0, 1_999), metric=st.sampled_from(["cosine", "l2"]))
+def test_a_stored_row_finds_itself(kind, row, metric, indexes, table):
+    """A stored row finds itself first, or a tie with it."""
+    index, own = indexes(kind, metric), table.ids[row]
+    ids, scores = index.top_k(table.embeddings()[[row]], 2)
+    best = 1.0 if metric == "cosine" and row != 5 else 0.0  # row 5 is all zeros
+    assert scores[0, 0] == pytest.approx(best, abs=1e-5)
+    assert own in ids[0] or scores[0, 1] == pytest.approx(best, abs=1e-5)
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(order=st.permutations(range(40)))
+def test_order_of_rows_does_not_matter(order, tmp_path_factory, clustered, write_table):
+    """The same images stored in another order give the same hits."""
+    folder, embeddings = tmp_path_factory.mktemp("order"), clustered(40, 4)
+    names = [f"{row}.jpg" for row in range(40)]
+    plain, mixed = (
+        write_table(folder / name, embeddings[rows], names=[names[row] for row in rows])
+        for name, rows in (("plain", list(range(40))), ("mixed", list(order)))
+    )
+    build_index(plain, folder / "a")
+    build_index(mixed, folder / "b")
+    first, second = (open_index(folder / name).top_k(embeddings, 3) for name in "ab")
+    np.testing.assert_allclose(first[1], second[1], atol=1e-6)
+    assert (first[0] == second[0]).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_batch_size_does_not_matter(kind, indexes, table):
+    """Queries asked one by one have the scores they have together, also the nearest ones by l2."""
+    index, queries = indexes(kind, "l2"), 100 * table.embeddings()[:200]
+    together = index.top_k(queries, 3)[1]
+    alone = np.vstack([index.top_k(query[None], 3)[1] for query in queries])
+    np.testing.assert_array_equal(together, alone)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_large_batch_keeps_l2_exact(kind, tmp_path, clustered, write_table):
+    """By l2 a row lies at 0 from itself, however many queries are asked at once."""
+    embeddings = 30 + clustered(3_000, 64)
+    build_index(write_table(tmp_path / "t", embeddings), tmp_path / "i", metric="l2", kind=kind)
+    _, scores = open_index(tmp_path / "i").top_k(embeddings, 1)
+    assert (scores == 0).all()
+
+
+def test_ids_are_names_in_the_tables_order(indexes, table):
+    """`ids` are the stored names, one a row."""
+    assert indexes("exact").ids.tolist() == table.ids.tolist()
+    assert indexes("exact").ids[7] == "c07/img-7.jpg"
+
+
+def test_a_hit_tells_all_columns_as_plain_json(indexes, table):
+    """A hit has id, score, label and uri first, then every other column, as JSON can carry it."""
+    hit = indexes("ivf").search(table.embeddings()[[7]], k=1)[0][0]
+    assert list(hit)[:4] == ["id", "score", "label", "uri"]
+    assert json.loads(json.dumps(hit, allow_nan=False)) == {
+        "id": "c07/img-7.jpg",
+        "score": pytest.approx(1, abs=1e-6),
+        "label": "c07",
+        "uri": "/photos/c07/img-7.jpg",
+        "sha256": "0" * 64,
+        "size_bytes": 1,
+        "mtime_ns": 2,
+        "width": 3,
+        "height": 4,
+        "camera": "camera of c07/img-7.jpg",
+        "iso": None,
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_search_and_top_k_agree(kind, indexes, queries):
+    """`search` gives the ids and scores of `top_k`, query by query."""
+    ids, scores = indexes(kind).top_k(queries, 4)
+    hits = indexes(kind).search(queries, k=4)
+    assert [[hit["id"] for hit in found] for found in hits] == ids.tolist()
+    assert [[hit["score"] for hit in found] for found in hits] == scores.tolist()
+
+
+def test_min_score_leaves_out_what_is_farther(indexes, queries):
+    """With `min_score` exactly the hits at or above it stay, and each query keeps its own."""
+    index = indexes("exact")
+    everything = index.search(queries, k=50)
+    floor = everything[0][20]["score"]
+    kept = index.search(queries, k=50, min_score=floor)
+    assert kept == [[hit for hit in found if hit["score"] >= floor] for found in everything]
+    assert index.search(queries, k=3, min_score=2.0) == [[]] * 100
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_k_up_to_the_whole_collection(kind, indexes, table):
+    """With k = N every image comes back once, also where only a few lists are looked into by default."""
+    ids, _ = indexes(kind).top_k(table.embeddings()[:2], len(table))
+    assert sorted(ids[0]) == sorted(ids[1]) == sorted(table.ids)
+
+
+def test_k_beyond_the_collection(indexes, table):
+    """`search` takes k as "at most"; `top_k` refuses more than there are and says how many there are."""
+    index, queries = indexes("ivf"), table.embeddings()[:1]
+    assert len(index.search(queries, k=5_000)[0]) == 2_000
+    with pytest.raises(InputError, match="k is 5000, but the index has 2000 rows"):
+        index.top_k(queries, 5_000)
+
+
+@pytest.mark.parametrize("ask", [lambda index, q: index.search(q, k=0), lambda index, q: index.top_k(q, 0)])
+def test_k_below_one_is_refused(ask, indexes, table):
+    """A k of 0 is an input error."""
+    with pytest.raises(InputError, match="k is 0"):
+        ask(indexes("exact"), table.embeddings()[:1])
+
+
+def test_no_queries_no_hits(indexes):
+    """An empty batch of queries gives an empty answer of the right shape."""
+    nothing = np.empty((0, 16), np.float32)
+    assert indexes("ivf").search(nothing, k=3) == []
+    assert [found.shape for found in indexes("ivf").top_k(nothing, 3)] == [(0, 3), (0, 3)]
+
+
+def test_other_width_is_refused(indexes):
+    """Queries of another width are refused, with both widths and what to type."""
+    with pytest.raises(MismatchError, match="width 8, the index 16") as caught:
+        indexes("exact").top_k(np.ones((1, 8), np.float32), 1)
+    assert caught.value.mend == "Embed the queries with: frieze embed QUERIES --backbone builtin"
+
+
+def test_one_vector_is_no_batch(indexes):
+    """A query without its batch axis is a broken call."""
+    with pytest.raises(ValueError, match=r"\[Q, D\], not of shape \(16,\)"):
+        indexes("exact").top_k(np.ones(16, np.float32), 1)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_not_finite_queries_are_refused(value, indexes):
+    """A query that float32 can't hold is refused by its number."""
+    queries = np.ones((3, 16))
+    queries[1, 2] = value
+    with pytest.raises(InputError, match="Query 1 holds a value that is not finite"):
+        indexes("exact").top_k(queries, 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scores_beyond_float32_are_refused(kind, indexes):
+    """A finite query whose scores overflow is refused, it does not loop or name wrong images."""
+    with pytest.raises(InputError, match="Query 0 is too large"):
+        indexes(kind, "l2").top_k(np.full((1, 16), 3e38, np.float32), 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_zero_vector_scores_zero(kind, indexes):
+    """By cosine a query of zeros scores 0 with every image."""
+    _, scores = indexes(kind).top_k(np.zeros((1, 16), np.float32), 2_000)
+    assert (scores == 0).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_duplicates_come_in_the_tables_order(kind, indexes, table):
+    """Two equal embeddings tie at the top, the earlier row first."""
+    ids, scores = indexes(kind).top_k(table.embeddings()[[1_500]], 2)
+    assert ids[0].tolist() == [table.ids[30], table.ids[1_500]]
+    assert scores[0, 0] == scores[0, 1]
+
+
+@pytest.mark.parametrize(("kind", "metric"), EVERY)
+def test_embedding_of_an_id(kind, metric, indexes, table):
+    """`embedding` gives an image's stored vector, of unit length for cosine, and it finds that image."""
+    stored, raw = indexes(kind, metric).embedding("c07/img-7.jpg"), table.embeddings()[7]
+    expected = raw / np.linalg.norm(raw) if metric == "cosine" else raw
+    np.testing.assert_allclose(stored, expected, rtol=1e-6)
+    assert stored.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("wanted", "mend"),
+    [
+        ("c07/img7.jpg", "Did you mean: c07/img-7.jpg"),
+        ("img-1234.jpg", "Did you mean: c04/img-1234.jpg"),
+        ("?", "Its ids look like: c00/img-0.jpg"),
+    ],
+)
+def test_unknown_id_names_close_ones(wanted, mend, indexes):
+    """A mistyped id, one without its folder, and one that is like none are told what there is."""
+    with pytest.raises(InputError, match="has the id") as caught:
+        indexes("exact").embedding(wanted)
+    assert caught.value.mend.startswith(mend)
+
+
+def test_an_opened_index_knows_its_backbone(indexes, make_spec):
+    """The spec, the metric and the number of rows are those of the table and the build."""
+    index = indexes("ivf", "l2")
+    assert (index.spec, index.metric, len(index)) == (make_spec(), "l2", 2_000)
