@@ -44,7 +44,7 @@ def accuracy_interval(n_right: int, n_rows: int, *, seed: int) -> list[float]:
     """Give the 95 % bootstrap interval of an accuracy, as [low, high].
 
     >>> [round(end, 2) for end in accuracy_interval(90, 100, seed=0)]
-    [0.84, 0.95]
+    [0.84, 0.96]
     """
     # Drawing n rows with replacement and counting the right ones is one binomial draw.
     resampled = np.random.default_rng(seed).binomial(n_rows, n_right / n_rows, _RESAMPLES) / n_rows

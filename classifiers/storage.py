@@ -105,11 +105,11 @@ def open_head(path: str | Path) -> Head:
     try:
         kind = HEADS[document["head"]]
         file = path / kind.file_name
-        classes = np.array(document["classes"], dtype=object)
+        classes = _classes(document["classes"])
         dim = BackboneSpec.from_json(document["backbone"]).dim
         is_whole = hash_file(file) == document["model"]["sha256"]
-    except (KeyError, TypeError, OSError) as error:
-        raise _broken(path, error) from error
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        raise _broken(path / NAME, error) from error
     if not is_whole:
         raise _broken(file, ValueError("it is not the file that was stored"))
     return Head(path, document, _guarded(file, lambda: kind.load(file, classes=classes, dim=dim)))
@@ -197,13 +197,19 @@ def _read_document(path: Path) -> dict[str, Any]:
     document = read_json(path / NAME, mend=_TRAIN)
     if document.get("kind") != "head":
         raise FeatureFileError(f"{path / NAME} is of kind {document.get('kind')}, not head.", mend=_TRAIN)
-    if document.get("contract") != CONTRACT or document.get("head") not in HEADS:
+    if document.get("contract") != CONTRACT or str(document.get("head")) not in HEADS:
         raise FeatureFileError(
             f"{path / NAME} is a head {document.get('head')} of contract {document.get('contract')}; this version reads"
             f" {', '.join(HEADS)} of contract {CONTRACT}.",
             mend="Upgrade with: pip install --upgrade frieze",
         )
     return document
+
+
+def _classes(stored: Any) -> Strings:
+    if not (isinstance(stored, list) and all(isinstance(name, str) for name in stored) and stored == sorted(stored)):
+        raise ValueError("its classes are no sorted list of names")
+    return np.array(stored, dtype=object)
 
 
 def _guarded(file: Path, load: Callable[[], Classifier]) -> Classifier:

@@ -45,9 +45,13 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF orientation -> what turns the image upright (CIPA DC-008, tag 274)."""
+_LYING = (5, 6, 7, 8)
+"""Orientations that swap width and height."""
 
-# Our own limit is checked before any pixel is decoded; Pillow's warning at half of it would only be noise.
+# Pillow warns of large images (our own limit is checked before any pixel is decoded) and of broken metadata (which does
+# not make the pixels worse): thousands of such lines would only be noise.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 def is_image(head: bytes) -> bool:
@@ -99,13 +103,14 @@ def _decode(data: bytes, side_px: int) -> tuple[Image.Image, tuple[int, int]]:
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise ImageError("decode", "too large", f"{width} x {height} pixels; the limit is {MAX_PIXELS}")
-        image.draft(None, (2 * side_px, 2 * side_px))
+        is_draft = image.draft(None, (2 * side_px, 2 * side_px)) is not None
         image.load()
-        turn = _UPRIGHT.get(_orientation(image))
-        upright = _to_rgb(image) if turn is None else _to_rgb(image).transpose(turn)
-    # TIFF turns itself upright while it loads; a draft is smaller but lies the same way.
-    is_turned = (width < height) != (upright.width < upright.height) and upright.width != upright.height
-    return upright, (height, width) if is_turned else (width, height)
+        size = (width, height) if is_draft else image.size  # TIFF turns itself upright while it loads
+        orientation = _orientation(image)
+        rgb = _to_rgb(image)
+    if orientation not in _UPRIGHT:
+        return rgb, size
+    return rgb.transpose(_UPRIGHT[orientation]), size[::-1] if orientation in _LYING else size
 
 
 def _orientation(image: Image.Image) -> int:

@@ -78,7 +78,7 @@ def embed(
         force=force,
     )
     with output.progress("Embedding", "images") as step:
-        return embedder.embed_source(str(source), Path(out), request=request, options=options, progress=step)
+        return embedder.embed_source(str(source), Path(out).absolute(), request=request, options=options, progress=step)
 
 
 def info(path: str | Path) -> dict[str, Any]:

@@ -47,6 +47,8 @@ class _Commands(click.Group):
         except KeyboardInterrupt:
             click.echo("Stopped. What is done is kept: type the same command again to go on.", err=True)
             ctx.exit(_INTERRUPTED)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise  # click's own ways to end
         except Exception as error:
             from features import InputError  # here, so that --help does not wait for NumPy
             from frieze import output

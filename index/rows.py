@@ -53,7 +53,7 @@ class StoredRows:
     def find(self, id: str) -> int | None:  # noqa: A002  the stored name of an image is its id everywhere
         """Give the row of an id, None where there is none."""
         candidates = pc.indices_nonzero(pc.starts_with(self.ids, id)).to_pylist()
-        return next((row for row in candidates if True), None)
+        return next((row for row in candidates if self.ids[row].as_py() == id), None)
 
     def suggest(self, wanted: str) -> str:
         """Say which ids look like the wanted one: those of the same file name first."""

@@ -76,11 +76,12 @@ def test_no_head_is_refused(tmp_path):
         ({"kind": "features"}, "is of kind features, not head"),
         ({"contract": 2}, "contract 2; this version reads"),
         ({"head": "forest"}, "head forest of contract 1"),
-        ({"head": ["linear"]}, "of contract 1"),
+        ({"head": ["linear"]}, "head .* of contract 1"),
         ({"backbone": {}}, "can't be used"),
         ({"model": None}, "can't be used"),
         ({"classes": ["ant", "bee"]}, "for another width or other classes"),
-        ({"classes": [1, 2, 3]}, "can't be used"),
+        ({"classes": [1, 2, 3]}, "no sorted list of names"),
+        ({"classes": ["cow", "bee", "ant"]}, "no sorted list of names"),
     ],
 )
 def test_a_spoilt_document_is_refused(copied, fields, message):
@@ -158,14 +159,14 @@ def test_a_lambda_layer_is_refused(copied, tmp_path):
     """A .keras file with a layer of Python code is refused, and the code is not run."""
     import keras
 
-    path, marker = copied("keras"), str(tmp_path / "run")
-    layer = keras.layers.Lambda(lambda x: (open(marker, "w"), x)[1])  # noqa: PTH123, SIM115 - what an attacker writes
+    path, marker = copied("keras"), tmp_path / "run"
+    layer = keras.layers.Lambda(lambda x: (marker.touch(), x)[1])
     keras.Sequential([keras.Input((8,)), layer, keras.layers.Dense(3)]).save(path / "head.keras")
-    (tmp_path / "run").unlink(missing_ok=True)
+    marker.unlink()
     forge(path, path / "head.keras")
     with pytest.raises(FeatureFileError, match="it describes another network"):
         open_head(path)
-    assert not (tmp_path / "run").exists()
+    assert not marker.exists()
 
 
 def test_a_description_is_never_built(copied, tmp_path):

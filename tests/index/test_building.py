@@ -185,7 +185,7 @@ def test_a_table_that_lost_a_part_is_named(small, tmp_path):
     assert not (tmp_path / "i" / "index.json").exists()
 
 
-def test_the_last_query_settles_it(small, out):
+def test_a_moved_table_is_the_same_table(small, out):
     """Whether an index fits depends on the table's content, not on its path."""
     moved = small.path.rename(small.path.with_name("moved"))
     assert not build_index(open_features(moved), out)["rebuilt"]

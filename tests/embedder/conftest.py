@@ -1,0 +1,214 @@
+"""The judge of embedder/: a fixed tiny SavedModel, and the plain loop over it that people write in a notebook."""
+
+import functools
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from embedder import BackboneRequest, JobOptions, embed_source, open_backbone
+from embedder.engines.tensorflow import TensorFlowEngine
+from embedder.quiet import import_tensorflow
+from features import open_features
+
+SIDE_PX, DIM = 32, 16
+
+
+def _tiny_module(seed):
+    """Give a module of convolution, batch norm and a dense layer: float32 [B, 32, 32, 3] -> [B, 16]."""
+    tf = import_tensorflow()
+    rng = np.random.default_rng(seed)
+
+    def variable(*shape, mean=0.0, scale=1.0):
+        return tf.Variable(rng.normal(mean, scale, shape).astype(np.float32))
+
+    class Tiny(tf.Module):
+        def __init__(self):
+            super().__init__()
+            self.kernel = variable(4, 4, 3, 8, scale=0.2)
+            self.mean, self.deviation = variable(8, scale=0.1), tf.abs(variable(8, mean=0.5, scale=0.1))
+            self.dense = variable(8 * 8 * 8, DIM, scale=0.05)
+
+        @tf.function(autograph=False)
+        def __call__(self, images, training=False):
+            maps = tf.nn.conv2d(images, self.kernel, 4, "VALID")  # [B, 8, 8, 8]
+            mean = tf.reduce_mean(maps, (0, 1, 2)) if training else self.mean
+            maps = tf.nn.relu((maps - mean) / self.deviation)
+            return tf.reshape(maps, [-1, 8 * 8 * 8]) @ self.dense
+
+    return Tiny()
+
+
+def _save_tiny(path, seed=0):
+    tf = import_tensorflow()
+    module = _tiny_module(seed)
+    images = tf.TensorSpec([None, SIDE_PX, SIDE_PX, 3], tf.float32)
+    for training in (False, True):
+        module.__call__.get_concrete_function(images, training=training)
+    tf.saved_model.save(module, str(path))
+    return path
+
+
+def _photo(seed, width=48, height=36):
+    """Draw a smooth picture, as a photograph is: mode RGB, another one for each seed."""
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(0, 256, (5, 6, 3), dtype=np.uint8))
+    return coarse.resize((width, height), Image.Resampling.BICUBIC)
+
+
+def _write_photos(folder, names, *, first_seed=0):
+    """Write a small JPEG under each name."""
+    for seed, name in enumerate(names, first_seed):
+        path = Path(folder) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _photo(seed).save(path, "JPEG", quality=95)
+    return Path(folder)
+
+
+def _cosines(some, others):
+    """Give the cosine of each row to its partner; float64 [n]."""
+    a, b = (np.asarray(rows, np.float64) for rows in (some, others))
+    return (a * b).sum(1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
+
+
+@pytest.fixture(scope="session")
+def tf():
+    """TensorFlow, imported once."""
+    return import_tensorflow()
+
+
+@pytest.fixture(scope="session")
+def save_tiny():
+    """`save_tiny(path, seed=0)`: a SavedModel in hub form; another seed is another network."""
+    return _save_tiny
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """The folder of the fixed tiny SavedModel: 32 x 32 pixels, D = 16."""
+    return _save_tiny(tmp_path_factory.mktemp("backbones") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def module(tiny, tf):
+    """The tiny SavedModel as anybody loads it."""
+    return tf.saved_model.load(str(tiny))
+
+
+@pytest.fixture(scope="session")
+def plain_loop(module):
+    """Paths -> float32 [n, 16]: Pillow's full decode, bilinear resize, / 255, the loaded module."""
+
+    def embed_one(path):
+        image = Image.open(path).convert("RGB").resize((SIDE_PX, SIDE_PX), Image.Resampling.BILINEAR)
+        return module(np.asarray(image, np.float32)[None] / 255).numpy()[0]
+
+    return lambda paths: np.stack([embed_one(path) for path in paths])
+
+
+@pytest.fixture(scope="session")
+def photo():
+    """`photo(seed, width=48, height=36)`: a smooth picture."""
+    return _photo
+
+
+@pytest.fixture(scope="session")
+def write_photos():
+    """`write_photos(folder, names, first_seed=0)`: a small JPEG under each name."""
+    return _write_photos
+
+
+@pytest.fixture(scope="session")
+def cosines():
+    """`cosines(some, others)`: one for each pair of rows."""
+    return _cosines
+
+
+@pytest.fixture(scope="session")
+def gallery(tmp_path_factory):
+    """24 photographs in three folders, from small ones to some so large that a JPEG is drafted."""
+    folder = tmp_path_factory.mktemp("gallery")
+    for number in range(24):
+        path = folder / f"c{number % 3}" / f"{number:02}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        scale = (1, 4, 12, 25)[number % 4]
+        _photo(number, 40 * scale + number, 30 * scale).save(path, quality=92)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Ten small photographs `a.jpg` to `j.jpg`, to be changed as a test likes."""
+    return _write_photos(tmp_path / "photos", [f"{name}.jpg" for name in "abcdefghij"])
+
+
+@pytest.fixture(scope="session")
+def embed(tiny):
+    """`embed(source, out, backbone=tiny, progress=None, **options)`: run the job in shards of 4 and batches of 2."""
+
+    def run(source, out, *, backbone=tiny, progress=None, **options):
+        request = BackboneRequest(handle=str(backbone))
+        options = JobOptions(**{"shard_size": 4, "batch_size": 2, "workers": 2} | options)
+        return embed_source(str(source), out, request=request, options=options, progress=progress)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def stored():
+    """`stored(out)`: id -> embedding, in reading order."""
+
+    def read(out):
+        features = open_features(out)
+        return dict(zip(features.ids, features.embeddings(), strict=True))
+
+    return read
+
+
+@pytest.fixture
+def infers(monkeypatch):
+    """The number of images in each batch that an engine runs; the first is the warm-up's one."""
+    counts, infer = [], TensorFlowEngine.infer
+
+    def counting(engine, pixels):
+        counts.append(len(pixels))
+        return infer(engine, pixels)
+
+    monkeypatch.setattr(TensorFlowEngine, "infer", counting)
+    return counts
+
+
+@pytest.fixture(scope="session")
+def opened():
+    """`opened(handle, **options)`: an open backbone, opened once a session."""
+
+    @functools.cache
+    def get(handle, **options):
+        return open_backbone(BackboneRequest(handle=handle, **options))
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def small_network(tmp_path_factory, tf):
+    """MobileNetV3Small at 32 pixels with weights of its own, saved as `.keras` and `.weights.h5`."""
+    import keras
+
+    keras.utils.set_random_seed(7)
+    options = {"weights": None, "include_top": False, "pooling": "avg", "input_shape": (SIDE_PX, SIDE_PX, 3)}
+    model = keras.applications.MobileNetV3Small(**options)
+    folder = tmp_path_factory.mktemp("keras")
+    model.save(folder / "small.keras")
+    model.save_weights(folder / "small.weights.h5")
+    return model, folder
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """The folder of real photographs and backbones; a test that wants it is skipped where there is none."""
+    path = Path(os.environ.get("FRIEZE_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    if not path.is_dir():
+        pytest.skip("there are no shared data: set FRIEZE_DATA")
+    return path

@@ -1,0 +1,56 @@
+"""A small world: three classes of images, and what each command makes of them, once a session."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import frieze
+from frieze.cli import main
+
+COLOURS = {"blue": (30, 60, 200), "green": (40, 170, 60), "red": (200, 40, 40)}
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory) -> Path:
+    """Ten noisy images of each of three colours, a broken one and a note."""
+    folder = tmp_path_factory.mktemp("world") / "photos"
+    rng = np.random.default_rng(0)
+    for label, colour in COLOURS.items():
+        (folder / label).mkdir(parents=True)
+        for number in range(10):
+            pixels = np.clip(np.array(colour) + rng.normal(0, 25, (48, 64, 3)), 0, 255)
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / label / f"{number}.png")
+    (folder / "broken.jpg").write_text("no image")
+    (folder / "notes.txt").write_text("a note")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def world(photos) -> Path:
+    """The folder above `photos`, with photos.features, photos.index and photos.head beside it."""
+    folder = photos.parent
+    frieze.embed(photos, out=folder / "photos.features")
+    frieze.index(folder / "photos.features", out=folder / "photos.index")
+    frieze.train(folder / "photos.features", out=folder / "photos.head")
+    return folder
+
+
+@pytest.fixture
+def run():
+    """Run a command in this process: `run("info", path)` gives click's result, stdout and stderr apart."""
+    return lambda *args: CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+@pytest.fixture
+def run_json(run):
+    """Run a command with --json and give the exit code and the document."""
+
+    def run_and_read(*args):
+        result = run(*args, "--json")
+        return result.exit_code, json.loads(result.stdout)
+
+    return run_and_read

@@ -1,0 +1,146 @@
+"""The command line as a whole: help, exit codes, streams."""
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from classifiers import HEADS
+from embedder import ENGINES, FITS, LABELS, PIXELS
+from features import METRICS
+from frieze import api
+from frieze.cli import main
+from index import KINDS
+
+COMMANDS = main.list_commands(click.Context(main))
+HEAVY = ["tensorflow", "keras", "faiss", "numpy", "sklearn", "pyarrow", "rich", "PIL"]
+
+
+def command(name: str) -> click.Command:
+    """Give a command by name."""
+    return main.get_command(click.Context(main), name)
+
+
+def modules_after(code: str) -> set[str]:
+    """Give the names of the modules that a fresh Python has loaded after running the code."""
+    script = f"import sys\n{code}\nprint(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(done.stderr.split())
+
+
+def choices(name: str, option: str) -> set[str]:
+    """Give the words that a command's option takes."""
+    return set(next(param for param in command(name).params if param.name == option).type.choices)
+
+
+@pytest.mark.parametrize("args", [["--help"], *([name, "--help"] for name in COMMANDS)])
+def test_help_loads_nothing_heavy(args):
+    """Help is quick because it imports neither TensorFlow nor FAISS nor NumPy."""
+    loaded = modules_after(f"from frieze.cli import main; main({args!r}, standalone_mode=False)")
+    assert not loaded.intersection(HEAVY)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_help_ends_in_an_example(name, run):
+    """Each command's help says what it does and ends in an example that is a call of it."""
+    lines = run(name, "--help").stdout.strip().splitlines()
+    assert any(f"Example: frieze {name} " in line for line in lines[-2:])
+    assert command(name).help
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_commands_mirror_functions(name):
+    """Every command is a function of the same name with the same options."""
+    options = {param.name for param in command(name).params if param.name != "as_json"}
+    assert options == set(inspect.signature(getattr(api, name)).parameters)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_defaults_agree(name):
+    """An option left out means the same on the command line and in Python."""
+    parameters = inspect.signature(getattr(api, name)).parameters
+    required = [param for param in command(name).params if param.required]
+    words = [word for param in required for word in ([param.opts[0], "x"] if "--" in param.opts[0] else ["x"])]
+    read = command(name).make_context(name, words).params
+    others = set(parameters) - {param.name for param in required}
+    assert {one: read[one] for one in others} == {one: parameters[one].default for one in others}
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "table"),
+    [
+        ("embed", "fit", set(FITS)),
+        ("embed", "pixels", set(PIXELS)),
+        ("embed", "labels", set(LABELS)),
+        ("embed", "engine", {"auto", *ENGINES}),
+        ("index", "metric", set(METRICS)),
+        ("index", "kind", {"auto", *KINDS}),
+        ("train", "head", set(HEADS)),
+    ],
+)
+def test_choices_are_the_tables(name, option, table):
+    """What an option offers is what the room's table has, no more and no less."""
+    assert choices(name, option) == table
+
+
+def test_input_error_is_exit_code_1(run, tmp_path):
+    """What the user can mend goes to stderr with the mend, and the exit code is 1."""
+    result = run("info", tmp_path)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "Error:" in result.stderr
+    assert "frieze embed SOURCE --out FEATURES" in result.stderr
+
+
+def test_wrong_usage_is_exit_code_2(run):
+    """A missing option is wrong usage."""
+    assert run("embed", "photos").exit_code == 2
+    assert run("no-such-command").exit_code == 2
+
+
+def test_interrupt_is_exit_code_130(run, monkeypatch):
+    """Ctrl-C ends with 130 and says how to go on."""
+
+    def interrupt(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api, "embed", interrupt)
+    result = run("embed", "photos", "--out", "x")
+    assert result.exit_code == 130
+    assert "same command again" in result.stderr
+
+
+def test_a_bug_keeps_its_traceback(run, monkeypatch):
+    """An error that is ours is not dressed up as the user's."""
+
+    def fail(*_args, **_kwargs):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(api, "info", fail)
+    assert isinstance(run("info", "x").exception, ZeroDivisionError)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "main(['info', 'photos.features'], standalone_mode=False)",
+        "main(['search', 'photos.index', 'id:red/0.png', '--json'], standalone_mode=False)",
+        "main(['evaluate', 'photos.head', 'photos.features'], standalone_mode=False)",
+        "main(['predict', 'photos.head', 'photos.features', '--out', 'p.parquet', '--force'], standalone_mode=False)",
+        "try: main(['embed', 'photos', '--out', 'photos.features'], standalone_mode=False)\nexcept SystemExit: pass",
+    ],
+)
+def test_no_tensorflow_where_no_network_runs(world, monkeypatch, line):
+    """A search by id, a linear head and a re-run with nothing to do never import TensorFlow."""
+    monkeypatch.chdir(world)
+    assert not {"tensorflow", "keras"} & modules_after(f"from frieze.cli import main\n{line}")
+
+
+def test_the_installed_command_runs():
+    """The script that pip installs answers."""
+    script = Path(sys.executable).with_name("frieze")
+    done = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("frieze, version ")

@@ -1,0 +1,180 @@
+"""Each command: its document, its exit code, what it prints for people."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import frieze
+
+DOCUMENTS = {
+    "embed": "images embedded unchanged removed failed ignored seconds images_per_second dim backbone engine precision "
+    "stages startup_seconds",
+    "index": "rows dim kind recipe metric recall_at_10 ms_per_query bytes build_seconds peak_memory_bytes",
+    "train": "head accuracy macro_f1 classes n_train n_test seconds fit_seconds confidence_interval "
+    "expected_calibration_error",
+    "evaluate": "head accuracy macro_f1 classes n_train n_test seconds fit_seconds confidence_interval "
+    "expected_calibration_error",
+    "predict": "rows failed",
+    "search": "index k queries",
+}
+"""The fields that others rely on (docs/commands.md)."""
+
+
+@pytest.fixture
+def lines(world, tmp_path):
+    """A call of each command on the small world."""
+    features, index, head = (world / f"photos.{kind}" for kind in ("features", "index", "head"))
+    return {
+        "embed": ("embed", world / "photos", "--out", features),
+        "index": ("index", features, "--out", tmp_path / "index"),
+        "train": ("train", features, "--out", tmp_path / "head"),
+        "evaluate": ("evaluate", head, features),
+        "predict": ("predict", head, features, "--out", tmp_path / "p.parquet"),
+        "search": ("search", index, "id:red/0.png"),
+    }
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_documents_have_the_promised_fields(name, lines, run_json):
+    """Each command's document has every field that others rely on."""
+    _, document = run_json(*lines[name])
+    assert set(DOCUMENTS[name].split()) <= set(document)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_stdout_is_one_document_with_sorted_keys(name, lines, run):
+    """With --json stdout holds one JSON document, keys sorted, and nothing else."""
+    stdout = run(*lines[name], "--json").stdout
+    assert stdout == json.dumps(json.loads(stdout), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def test_embed_counts_and_exits_3(world, run_json):
+    """A run that skipped some inputs says how many, and its exit code is 3."""
+    code, document = run_json("embed", world / "photos", "--out", world / "photos.features")
+    counts = {name: document[name] for name in ("images", "embedded", "unchanged", "removed", "failed", "ignored")}
+    assert code == 3
+    assert counts == {"images": 31, "embedded": 0, "unchanged": 30, "removed": 0, "failed": 1, "ignored": 1}
+
+
+def test_embed_stages_are_four(world, run_json):
+    """The waits are told for reading, decoding, inferring and writing."""
+    _, document = run_json("embed", world / "photos", "--out", world / "photos.features")
+    assert set(document["stages"]) == {"read", "decode", "infer", "write"}
+
+
+def test_search_finds_the_image_itself_first(world, run_json):
+    """A stored image is its own nearest, with a cosine of 1; hits come best first with id, score, label and uri."""
+    code, document = run_json("search", world / "photos.index", "id:red/0.png", "-k", 4)
+    hits = document["queries"][0]["hits"]
+    assert code == 0
+    assert (hits[0]["id"], round(hits[0]["score"], 5)) == ("red/0.png", 1.0)
+    assert [hit["label"] for hit in hits] == ["red"] * 4
+    assert sorted((hit["score"] for hit in hits), reverse=True) == [hit["score"] for hit in hits]
+    assert hits[0]["uri"] == str(world / "photos" / "red" / "0.png")
+
+
+def test_search_takes_images_ids_and_vectors_together(world, run_json, tmp_path):
+    """Queries of all three kinds give the same answer for the same image, in the order they were asked."""
+    table = frieze.open_features(world / "photos.features")
+    np.save(tmp_path / "two.npy", table.embeddings()[[5, 25]])
+    asked = ["id:green/3.png", world / "photos" / "green" / "3.png", tmp_path / "two.npy"]
+    _, document = run_json("search", world / "photos.index", *asked, "-k", 1)
+    first = [(one["query"], one["hits"][0]["id"]) for one in document["queries"]]
+    names = [str(asked[0]), str(asked[1]), f"{asked[2]}[0]", f"{asked[2]}[1]"]
+    assert first == list(zip(names, ["green/3.png", "green/3.png", table.ids[5], table.ids[25]], strict=True))
+
+
+def test_min_score_leaves_out_what_is_below(world, run_json):
+    """With --min-score only nearer hits remain."""
+    _, document = run_json("search", world / "photos.index", "id:red/0.png", "--min-score", "0.99999", "-k", 30)
+    assert [hit["id"] for hit in document["queries"][0]["hits"]] == ["red/0.png"]
+
+
+@pytest.mark.parametrize("query", ["id:no-such", "missing.jpg", "missing.npy"])
+def test_search_refuses_what_is_not_there(world, run, query):
+    """An unknown id, image or file of vectors ends with exit code 1 and its name."""
+    result = run("search", world / "photos.index", query)
+    assert result.exit_code == 1
+    assert query.removeprefix("id:") in result.stderr
+
+
+def test_search_prints_a_table_for_people(world, run):
+    """Without --json the hits come as lines with score, label and id."""
+    lines = run("search", world / "photos.index", "id:blue/1.png", "-k", 2).stdout.splitlines()
+    assert any("blue/1.png" in line and "1" in line for line in lines)
+
+
+def test_predict_on_features_and_images_agree(world, run_json, tmp_path):
+    """New images get the predictions that their stored features get."""
+    run_json("predict", world / "photos.head", world / "photos.features", "--out", tmp_path / "a.parquet")
+    code, document = run_json("predict", world / "photos.head", world / "photos", "--out", tmp_path / "b.parquet")
+    stored, fresh = pq.read_table(tmp_path / "a.parquet"), pq.read_table(tmp_path / "b.parquet")
+    assert (code, document["rows"], document["failed"]) == (3, 30, 1)
+    assert fresh.column_names == ["id", "prediction", "probability"]
+    assert fresh.select(["id", "prediction"]).equals(stored.select(["id", "prediction"]))
+    assert np.allclose(fresh["probability"], stored["probability"], atol=1e-3)
+
+
+def test_predict_leaves_nothing_else_behind(world, run_json, tmp_path):
+    """The vectors made on the way to a prediction are gone afterwards."""
+    run_json("predict", world / "photos.head", world / "photos" / "red", "--out", tmp_path / "p.parquet")
+    assert [path.name for path in tmp_path.iterdir()] == ["p.parquet"]
+
+
+def test_predict_does_not_overwrite(world, run, tmp_path):
+    """A file that is there is refused before anything is embedded, and replaced with --force."""
+    out = tmp_path / "p.parquet"
+    out.write_text("mine")
+    result = run("predict", world / "photos.head", world / "photos", "--out", out)
+    assert (result.exit_code, out.read_text()) == (1, "mine")
+    assert run("predict", world / "photos.head", world / "photos.features", "--out", out, "--force").exit_code == 0
+
+
+def test_heads_agree_from_python_and_command_line(world, run_json, tmp_path):
+    """The same features, head and seed give the same figures either way."""
+    python = frieze.train(world / "photos.features", out=tmp_path / "a", head="svm", seed=3)
+    features = world / "photos.features"
+    _, line = run_json("train", features, "--out", tmp_path / "b", "--head", "svm", "--seed", 3)
+    same = ("accuracy", "macro_f1", "n_train", "n_test", "confidence_interval", "expected_calibration_error")
+    assert {name: python[name] for name in same} == {name: line[name] for name in same}
+
+
+def test_train_writes_a_report(world):
+    """A head's folder holds a page with its classes."""
+    page = (world / "photos.head" / "report.html").read_text()
+    assert all(f"<th>{name}</th>" in page for name in ("blue", "green", "red"))
+
+
+@pytest.mark.parametrize("kind", ["features", "index", "head"])
+def test_info_knows_our_folders(world, run_json, kind):
+    """Info says of each folder which kind it is."""
+    assert run_json("info", world / f"photos.{kind}")[1]["kind"] == kind
+
+
+def test_info_counts_labels_and_failures(world, run_json):
+    """Info on features counts rows by label and failures by reason."""
+    _, document = run_json("info", world / "photos.features")
+    assert document["labels"] == {"blue": 10, "green": 10, "red": 10}
+    assert document["failures"] == {"not an image": 1}
+    assert document["counts"] == {"rows": 30, "failed": 1, "ignored": 1}
+
+
+def test_backbones_lists_what_can_be_asked_for(run_json):
+    """The list names handle, width, input size and parameters."""
+    rows = {row["handle"]: row for row in run_json("backbones")[1]}
+    assert rows["keras:MobileNetV2"]["dim"] == 1280
+    assert rows["keras:VGG16"]["parameters"] == 14_714_688
+    assert rows["builtin"]["image_size"] == 128
+
+
+def test_another_backbone_is_refused_everywhere(world, run, tmp_path):
+    """A table of another image size meets neither the index, nor the head, nor the table of the first one."""
+    small = tmp_path / "small.features"
+    line = ("embed", world / "photos" / "red", "--fit", "crop", "--out")
+    assert run(*line, small).exit_code == 0
+    assert run(*line, world / "photos.features").exit_code == 1
+    assert run("index", small, "--out", world / "photos.index").exit_code == 1
+    assert run("evaluate", world / "photos.head", small).exit_code == 1
+    assert run("predict", world / "photos.head", small, "--out", tmp_path / "p").exit_code == 1

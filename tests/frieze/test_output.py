@@ -1,0 +1,45 @@
+"""What reaches the terminal."""
+
+from features import InputError
+from frieze import output
+
+
+def test_json_keeps_letters_and_sorts_keys(capsys):
+    """JSON goes to stdout with keys sorted and letters as they are."""
+    output.show_json({"b": 1, "a": "é"})
+    assert capsys.readouterr().out == '{\n  "a": "é",\n  "b": 1\n}\n'
+
+
+def test_errors_go_to_stderr_with_their_mend(capsys):
+    """An error is one line of what is wrong and one of what to type."""
+    output.show_error(InputError("No such folder.", mend="ls"))
+    assert capsys.readouterr() == ("", "Error: No such folder.\nls\n")
+
+
+def test_a_file_name_cannot_steer_the_terminal(capsys):
+    """Control characters in a name are shown, not obeyed."""
+    output.show_table([{"id": "a\x1b[2Jb"}], ["id"])
+    output.show_facts({"id": "a\x1b[2Jb"})
+    output.show_error(InputError("a\x1b[2Jb"))
+    streams = capsys.readouterr()
+    assert "\x1b" not in streams.out + streams.err
+    assert streams.out.count("a\\x1b[2Jb") == 2
+
+
+def test_brackets_in_a_name_are_no_markup(capsys):
+    """A name with rich's own markup is printed as it is."""
+    output.show_table([{"id": "[red]x[/red]"}], ["id"])
+    assert "[red]x[/red]" in capsys.readouterr().out
+
+
+def test_facts_are_plain_text(capsys):
+    """Numbers, lists, tables and nothing are written so that a person can read them."""
+    output.show_facts({"a": 0.12345, "bb": [1, 2], "c": {"x": None}, "d": 1234.5})
+    assert capsys.readouterr().out == "a   0.1235\nbb  1, 2\nc   x -\nd   1,234.5\n"
+
+
+def test_progress_is_silent_without_a_terminal(capsys):
+    """A bar that nobody sees writes nothing."""
+    with output.progress("Embedding", "images") as step, output.waiting("x"):
+        step(1, 2)
+    assert capsys.readouterr() == ("", "")

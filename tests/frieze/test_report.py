@@ -1,0 +1,77 @@
+"""Pages that open without a server."""
+
+import json
+import re
+
+import pytest
+from PIL import Image
+
+import frieze
+
+
+@pytest.fixture
+def found(tmp_path):
+    """A search document with a picture, a lost one, and a hostile name."""
+    Image.new("RGB", (300, 100), "red").save(tmp_path / "a.png")
+    hits = [
+        {"id": "a.png", "score": 1.0, "label": "red", "uri": str(tmp_path / "a.png")},
+        {"id": "<script>alert(1)</script>", "score": 0.5, "label": None, "uri": str(tmp_path / "lost.png")},
+    ]
+    return {"queries": [{"query": "id:a.png", "hits": hits}]}
+
+
+@pytest.fixture
+def page(found, tmp_path):
+    """The page written from `found`."""
+    frieze.write_report(tmp_path / "page.html", title="A & B", found=found)
+    return (tmp_path / "page.html").read_text()
+
+
+def test_pictures_are_inside_the_page(page):
+    """The page needs nothing else: every picture is in it, and nothing is fetched."""
+    assert page.count("data:image/jpeg;base64,") == 1
+    assert not re.search(r"(src|href)=\"(?!data:)", page)
+
+
+def test_names_are_escaped(page):
+    """What comes from file names and titles is text, never markup."""
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    assert "<title>A &amp; B</title>" in page
+
+
+def test_a_lost_picture_says_so(page):
+    """An image that is no longer there leaves a place that says why."""
+    assert '<div class="lost">unreadable</div>' in page
+
+
+def test_the_query_is_shown_once(page):
+    """A stored image that finds itself is the query, not a hit as well."""
+    assert page.count("<figure") == 2
+    assert page.count('<figure class="query">') == 1
+
+
+def test_head_section_shows_the_figures(tmp_path):
+    """Accuracy, the confusion matrix and the mistakes of report.json stand on the page."""
+    report = {
+        "head": "linear",
+        "accuracy": 0.875,
+        "confidence_interval": [0.5, 1.0],
+        "macro_f1": 0.9,
+        "expected_calibration_error": 0.01,
+        "n_test": 8,
+        "n_train": 32,
+        "classes": ["a", "b"],
+        "confusion": [[4, 1], [0, 3]],
+        "per_class": [{"class": "a", "precision": 1.0, "recall": 0.8, "f1": 0.889, "n_test": 5}],
+        "mistakes": [{"id": "x", "uri": "/no", "label": "a", "prediction": "b", "probability": 0.75}],
+    }
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    frieze.write_report(tmp_path / "page.html", title="t", head=tmp_path)
+    page = (tmp_path / "page.html").read_text()
+    assert "<b>87.5%</b> on 8 held-out images (95 % interval 50.0% to 100.0%)" in page
+    assert [re.findall(r">(\d+)</td>", row) for row in re.findall(r"<tr><th>[ab]</th>.*?</tr>", page)[1:]] == [
+        ["4", "1"],
+        ["0", "3"],
+    ]
+    assert "b (75%), labelled a: x" in page
