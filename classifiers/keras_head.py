@@ -17,7 +17,7 @@ _BATCH_ROWS = 64
 _MAX_EPOCHS = 100
 _EPOCH_ROWS = 2048  # at least; an epoch of few rows would cost more time in looking than in learning
 _PATIENCE_EPOCHS = 5
-_LEAST_GAIN = 5e-3  # of the watched loss; without it that of separable classes falls by nothing for ever
+_LEAST_GAIN = 2e-3  # of the watched loss; without it that of separable classes falls by nothing for ever
 _WATCHED_SHARE = 0.1
 _PREDICT_ROWS = 4096
 

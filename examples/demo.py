@@ -52,7 +52,7 @@ def main() -> None:
     step("Search: the most similar images to a few of them")
     ids = frieze.open_features(features).ids
     queries = [f"id:{ids[row]}" for row in range(0, len(ids), max(1, len(ids) // N_SHOWN))][:N_SHOWN]
-    found = frieze.search(index, queries, k=9)
+    found = frieze.search(index, queries, k=8)
     for one in found["queries"]:
         print(f"{one['query']:24} -> " + ", ".join(hit["id"] for hit in one["hits"][1:4]))
     made = [features, index]

@@ -13,7 +13,9 @@ Step = Callable[[int, int], None]
 
 def show_json(document: Any) -> None:
     """Print one JSON document on stdout, keys sorted."""
-    sys.stdout.write(json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False)
+    # A file name that is no text has lone surrogates: these alone are written as JSON escapes.
+    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
 
 
 def show_facts(facts: Mapping[str, Any]) -> None:

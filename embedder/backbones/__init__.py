@@ -78,7 +78,7 @@ def open_backbone(request: BackboneRequest) -> Backbone:
         fit=request.fit,
         pixels=pixels,
         layer=request.layer,
-        weights=request.weights,
+        weights=request.weights if request.weights_path is None else str(request.weights_path),
         decoding=VERSION,
     )
     return Backbone(spec, call)

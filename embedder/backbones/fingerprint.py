@@ -49,6 +49,6 @@ def without_loading(request: BackboneRequest) -> str | None:
         return of_saved_model(path)
     if path.suffix == ".keras" and path.is_file():
         return of_file("", path)
-    if request.weights not in (None, "imagenet", "random"):
-        return of_file(request.handle, Path(request.weights))
+    if request.weights_path is not None:
+        return of_file(request.handle, request.weights_path)
     return None

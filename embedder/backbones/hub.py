@@ -68,7 +68,7 @@ def _copy(handle: str) -> Path:
         return folder
     try:
         with new_folder(folder, replace=True) as staging:
-            for path, _, files in gfile.walk(handle):
+            for path, _, files in gfile.walk(handle, onerror=_give_up):
                 below = staging / path.removeprefix(handle).strip("/")
                 below.mkdir(exist_ok=True)
                 for file in files:
@@ -76,6 +76,10 @@ def _copy(handle: str) -> Path:
     except import_tensorflow().errors.OpError as error:
         raise ModelError(f"{handle} can't be read: {error}.", mend="Check the handle and your credentials.") from error
     return folder
+
+
+def _give_up(error: Exception) -> None:
+    raise error  # left alone, the walk through what is not there would end without a word
 
 
 def _has_model(folder: Path) -> bool:

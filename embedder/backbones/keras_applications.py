@@ -1,19 +1,19 @@
 """`keras:NAME`: every image model of keras.applications, with its own preprocessing."""
 
 import difflib
+import warnings
 from pathlib import Path
 from typing import Any
 
 from embedder.backbones import fingerprint
 from embedder.backbones.catalogue import APPLICATIONS, Application
 from embedder.backbones.keras_file import load_model, read_layer
-from embedder.backbones.request import BackboneRequest, Network
+from embedder.backbones.request import NAMED_WEIGHTS, BackboneRequest, Network
 from embedder.quiet import import_tensorflow
 from features import ModelError
 
 PREFIX = "keras:"
 _SEED = 0
-_NAMED_WEIGHTS = ("imagenet", "random")
 
 
 def open_application(request: BackboneRequest) -> Network:
@@ -30,13 +30,12 @@ def open_application(request: BackboneRequest) -> Network:
             mend="List what there is with: frieze backbones",
         )
     application = APPLICATIONS[name]
-    weights = request.weights or "imagenet"
     side = request.image_size or application.side_px
-    model = _build(name, weights, side)
+    model = _build(name, request.weights or "imagenet", side)
     return Network(
         name=name,
         handle=request.handle,
-        fingerprint=_fingerprint(request.handle, weights, model),
+        fingerprint=_fingerprint(request, model),
         image_size=(side, side),
         pixels=application.pixels,
         call=read_layer(model, request.layer),
@@ -59,28 +58,30 @@ def _build(name: str, weights: str, side: int) -> Any:
             f"The ImageNet weights of {name} can't be fetched: {error}.",
             mend="Check the connection, or give a file: --weights FILE.keras (or --weights random, to try things out).",
         ) from error
-    if weights not in _NAMED_WEIGHTS:
+    if weights not in NAMED_WEIGHTS:
         _load_weights(model, Path(weights))
     return model
 
 
 def _load_weights(model: Any, path: Path) -> None:
     try:
-        if path.suffix == ".keras":
-            model.set_weights(load_model(path).get_weights())
-        else:
-            model.load_weights(path)
-    except (ValueError, OSError) as error:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="Skipping")  # weights that would stay random
+            if path.suffix == ".keras":
+                model.set_weights(load_model(path).get_weights())
+            else:
+                model.load_weights(path)
+    except (ValueError, OSError, UserWarning) as error:
         raise ModelError(
             f"{path} does not hold the weights of {model.name} without its top: {error}",
             mend="Give a .keras, .weights.h5 or .h5 file of the same network, saved with include_top=False.",
         ) from error
 
 
-def _fingerprint(handle: str, weights: str, model: Any) -> str:
-    if weights in _NAMED_WEIGHTS:
-        return fingerprint.of_weights(handle, model.get_weights())
-    return fingerprint.of_file(handle, Path(weights))
+def _fingerprint(request: BackboneRequest, model: Any) -> str:
+    if request.weights_path is None:
+        return fingerprint.of_weights(request.handle, model.get_weights())
+    return fingerprint.of_file(request.handle, request.weights_path)
 
 
 def describe(name: str, application: Application) -> dict[str, Any]:

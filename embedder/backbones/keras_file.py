@@ -63,20 +63,34 @@ def read_layer(model: Any, layer: str | None) -> Callable[[Any], Any]:
         layer: Name of the layer; None for the model's own output.
 
     Raises:
-        ModelError: The model has no such layer.
+        ModelError: The model has no such layer, or several inputs or outputs.
     """
-    if layer is None:
-        return lambda images: model(images, training=False)
     import keras
 
+    if len(model.inputs) != 1:
+        raise ModelError(
+            f"{model.name} has {len(model.inputs)} inputs; wanted is one, for images.", mend="Save a model of one input."
+        )
+    output = _only_output(model) if layer is None else _layer(model, layer).output
+    cut = keras.Model(model.inputs[0], output)  # inputs in a list of one would make Keras warn at every call
+    return lambda images: cut(images, training=False)
+
+
+def _only_output(model: Any) -> Any:
+    if len(model.outputs) != 1:
+        names = ", ".join(model.output_names)
+        raise ModelError(f"{model.name} has several outputs: {names}.", mend="Choose one with --layer NAME.")
+    return model.outputs[0]
+
+
+def _layer(model: Any, layer: str) -> Any:
     names = [one.name for one in model.layers]
     if layer not in names:
         near = difflib.get_close_matches(layer, names, n=5, cutoff=0.3)
         raise ModelError(
             f"{model.name} has no layer {layer}.", mend=f"Near it are: {', '.join(near) or ', '.join(names[-5:])}."
         )
-    cut = keras.Model(model.inputs, model.get_layer(layer).output)
-    return lambda images: cut(images, training=False)
+    return model.get_layer(layer)
 
 
 def _scales_itself(model: Any) -> bool:

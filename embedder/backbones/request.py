@@ -2,9 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from features import BackboneSpec
+
+NAMED_WEIGHTS = ("imagenet", "random")
+"""What `--weights` takes besides a file."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,6 +30,11 @@ class BackboneRequest:
     image_size: int | None = None
     fit: str = "squash"
     pixels: str | None = None
+
+    @property
+    def weights_path(self) -> Path | None:
+        """The file of weights, absolute; None where none is asked for."""
+        return None if self.weights in (None, *NAMED_WEIGHTS) else Path(str(self.weights)).absolute()
 
     def to_json(self) -> dict[str, Any]:
         """Give the request as plain JSON values."""

@@ -45,7 +45,7 @@ def load(folder: Path, *, handle: str, name: str, layer: str | None) -> Network:
     )  # TF1 hub modules are saved without tags
     try:
         module = tf.saved_model.load(str(folder), tags=tags)
-    except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
+    except (OSError, ValueError, RuntimeError, LookupError, tf.errors.OpError) as error:
         raise ModelError(
             f"{folder} can't be loaded: {error}.", mend="Unpack the SavedModel again: its files are damaged or missing."
         ) from error

@@ -28,11 +28,14 @@ class TensorFlowEngine:
         gpus = tf.config.list_logical_devices("GPU")
         self.device: str | None = gpus[0].name if gpus else None
         self.batch_size = _GPU_BATCH if gpus else _CPU_BATCH
+        self._dim = backbone.spec.dim
         self._run = freeze(backbone)
         self.infer(np.zeros((1, *backbone.spec.image_size, 3), np.uint8))  # what is slow once is slow here
 
     def infer(self, pixels: Any) -> Floats:
         """Embed uint8 [B, H, W, 3] as float32 [B, D]."""
+        if len(pixels) == 0:  # convolutions of no images fail
+            return np.empty((0, self._dim), np.float32)
         # By keyword: positional arguments make a frozen function try, and print, another signature first.
         (embeddings,) = self._run(pixels=import_tensorflow().convert_to_tensor(pixels))
         return np.asarray(embeddings.numpy(), np.float32)

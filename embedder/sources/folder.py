@@ -43,7 +43,7 @@ def list_folder(root: Path, *, has_labels: bool, skip: Path | None = None) -> Li
     walk = _Walk(base, skip=None if skip is None else os.path.realpath(skip))
     start = walk.folder(base, above=()) if root.is_dir() else walk.file(str(root))
     images, repeats = first_of_each(_to_table(start, has_labels=has_labels))
-    return Listing(str(root), images, (*walk.failures, *repeats), walk.n_ignored)
+    return Listing(_uri(str(root)), images, (*walk.failures, *repeats), walk.n_ignored)
 
 
 def to_path(uri: str) -> bytes:
@@ -79,7 +79,7 @@ class _Walk:
         if here in above:  # a link to a folder that it lies in
             return
         for child in children:
-            if not child.is_dir():
+            if not _is_folder(child):
                 yield from self.file(child.path)
             elif self.skip is None or os.path.realpath(child.path) != self.skip:
                 yield from self.folder(child.path, (*above, here))
@@ -103,6 +103,13 @@ class _Walk:
         reason = "dangling link" if os.path.islink(path) else "unreadable"
         message = error.strerror or str(error)
         self.failures.append(Failure(_id(path, self.base), _uri(path), "list", reason, message))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, or into a folder that can't be read
+        return False
 
 
 def _regular(path: str) -> os.stat_result:

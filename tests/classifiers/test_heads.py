@@ -54,9 +54,9 @@ def test_a_zero_embedding_has_probabilities(trained, head):
     assert open_head(trained[head]).probabilities(np.zeros((1, 8), "f4")).sum() == pytest.approx(1)
 
 
-@pytest.mark.parametrize("rows", [[0, 20], [0, 1, 2, 3, 20, 21]], ids=["1+1", "4+2"])
-def test_few_rows_are_enough(separable, head, rows):
-    """Two classes of one to four rows are fitted without a warning and told apart."""
+def test_few_rows_are_enough(separable, head):
+    """Two classes of four and two rows are fitted without a warning and told apart."""
+    rows = [0, 1, 2, 3, 20, 21]
     embeddings, labels = separable.embeddings()[rows], separable.labels[rows]
     few = new_head(head, seed=0)
     few.fit(embeddings, labels)

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from embedder import BackboneRequest, JobOptions, embed_source, open_backbone
+from embedder.backbones.catalogue import APPLICATIONS, Application
 from embedder.engines.tensorflow import TensorFlowEngine
 from embedder.quiet import import_tensorflow
 from features import open_features
@@ -191,14 +192,36 @@ def opened():
     return get
 
 
+def _build_small(*, include_top, weights, pooling, input_shape):
+    """Build a network of two layers as the functions of keras.applications build theirs: D = 8."""
+    import keras
+
+    assert (include_top, weights, pooling) == (False, None, "avg")
+    if input_shape[0] < 8:
+        raise ValueError("Input size must be at least 8x8.")
+    images = keras.Input(input_shape)
+    maps = keras.layers.Conv2D(6, 3, activation="relu", name="first")(images)
+    maps = keras.layers.Conv2D(8, 3, activation="relu", name="second")(maps)
+    return keras.Model(images, keras.layers.GlobalAveragePooling2D(name="mean")(maps), name="Small")
+
+
+@pytest.fixture
+def small_application(monkeypatch, tf):
+    """`keras:Small`, one more model of keras.applications, made in no time; pixels -1..1."""
+    import keras
+
+    monkeypatch.setattr(keras.applications, "Small", _build_small, raising=False)
+    monkeypatch.setitem(APPLICATIONS, "Small", Application(8, SIDE_PX, 614, "-1..1"))
+    return "keras:Small"
+
+
 @pytest.fixture(scope="session")
 def small_network(tmp_path_factory, tf):
-    """MobileNetV3Small at 32 pixels with weights of its own, saved as `.keras` and `.weights.h5`."""
+    """That model with weights of its own, and the folder where it is saved as `.keras` and `.weights.h5`."""
     import keras
 
     keras.utils.set_random_seed(7)
-    options = {"weights": None, "include_top": False, "pooling": "avg", "input_shape": (SIDE_PX, SIDE_PX, 3)}
-    model = keras.applications.MobileNetV3Small(**options)
+    model = _build_small(include_top=False, weights=None, pooling="avg", input_shape=(SIDE_PX, SIDE_PX, 3))
     folder = tmp_path_factory.mktemp("keras")
     model.save(folder / "small.keras")
     model.save_weights(folder / "small.weights.h5")

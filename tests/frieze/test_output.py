@@ -10,6 +10,12 @@ def test_json_keeps_letters_and_sorts_keys(capsys):
     assert capsys.readouterr().out == '{\n  "a": "é",\n  "b": 1\n}\n'
 
 
+def test_json_escapes_names_that_are_no_text(capsys):
+    """A name with odd bytes is valid JSON on any stdout."""
+    output.show_json({"a": "\udcff"})
+    assert capsys.readouterr().out == '{\n  "a": "\\udcff"\n}\n'
+
+
 def test_errors_go_to_stderr_with_their_mend(capsys):
     """An error is one line of what is wrong and one of what to type."""
     output.show_error(InputError("No such folder.", mend="ls"))

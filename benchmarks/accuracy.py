@@ -1,0 +1,142 @@
+"""How true the stored vectors are: accuracies on real photographs, and cosines to a plain loop over the loaded module.
+
+Usage: FRIEZE_DATA=folder python benchmarks/accuracy.py [PASSAGE ...]   prints the tables of docs/benchmarks.md.
+"""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import frieze
+from features import Features, Floats, open_features, unit_rows
+
+DATA = Path(os.environ.get("FRIEZE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+SETS = ("imagenette_val", "flowers_ccby_200", "neardup_ccby")
+BACKBONES = ("mobilenet_v2_100_224", "mobilenet_v2_100_224_bn", "mobilenet_v1_025_128", "builtin")
+SEEDS = range(10)
+
+
+def embed(folder: Path, images: str, backbone: str, **options: str) -> Features:
+    """Embed a set of images by a backbone of the data folder, or by any handle."""
+    stored = DATA / "backbones" / backbone / "saved_model"
+    out = folder / f"{images}-{backbone.replace(':', '-')}.features"
+    handle = str(stored) if stored.exists() else backbone
+    frieze.embed(DATA / "images" / images, out=out, backbone=handle, **options)
+    return open_features(out)
+
+
+def nearest_accuracy(embeddings: Floats, labels: np.ndarray) -> tuple[float, float]:
+    """Give leave-one-out cosine 1-NN accuracy and mean average precision."""
+    unit = unit_rows(embeddings)
+    scores = unit @ unit.T
+    np.fill_diagonal(scores, -np.inf)
+    order = np.argsort(-scores, axis=1)[:, :-1]
+    hits = labels[order] == labels[:, None]  # [N, N - 1]
+    precision = hits.cumsum(1) / np.arange(1, hits.shape[1] + 1)
+    found = hits.sum(1)
+    averages = (precision * hits).sum(1)[found > 0] / found[found > 0]
+    return float(hits[:, 0].mean()), float(averages.mean())
+
+
+def mean_head_accuracy(table: Features, head: str) -> float:
+    """Give a head's held-out accuracy, mean of ten 80:20 splits."""
+    with tempfile.TemporaryDirectory() as folder:
+        return float(
+            np.mean(
+                [frieze.train(table.path, out=f"{folder}/{seed}", head=head, seed=seed)["accuracy"] for seed in SEEDS]
+            )
+        )
+
+
+def plain_loop(table: Features, backbone: str) -> Floats:
+    """Embed a table's images the plain way: Pillow full decode, bilinear resize, the loaded module, one by one."""
+    import tensorflow as tf
+
+    module = tf.saved_model.load(str(DATA / "backbones" / backbone / "saved_model"))
+    height, width = table.spec.image_size
+    embeddings = []
+    for uri in table.rows["uri"].to_pylist():
+        image = Image.open(uri).convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
+        embeddings.append(module(np.asarray(image, np.float32)[None] / 255.0).numpy()[0])
+    return np.array(embeddings)
+
+
+def cosines(one: Floats, other: Floats) -> Floats:
+    """Give the cosine of each pair of rows."""
+    return (unit_rows(one) * unit_rows(other)).sum(1)
+
+
+def show(title: str, header: str, rows: list[list[object]], *, digits: int = 3) -> None:
+    """Print a Markdown table."""
+    print(f"\n{title}\n\n| {header} |\n|{'---|' * len(header.split('|'))}")
+    for row in rows:
+        print(
+            "| " + " | ".join(f"{cell:.{digits}f}" if isinstance(cell, float) else str(cell) for cell in row) + " |",
+            flush=True,
+        )
+
+
+def neighbours(folder: Path) -> None:
+    """Print 1-NN, mAP and head accuracies of each backbone on each set."""
+    rows = []
+    for backbone in BACKBONES:
+        for images in SETS:
+            table = embed(folder, images, backbone)
+            nearest = nearest_accuracy(table.embeddings(), table.labels)
+            linear = mean_head_accuracy(table, "linear") if images != "neardup_ccby" else "-"
+            rows.append([backbone, images, *nearest, linear])
+    show("Neighbours and linear head", "backbone | images | 1-NN | mAP | linear, mean of ten splits", rows)
+
+
+def truth(folder: Path) -> None:
+    """Print the cosine of every stored vector to the plain loop's."""
+    rows = []
+    for backbone in ("mobilenet_v2_100_224", "mobilenet_v1_025_128"):
+        for images in (*SETS, "coral_ccby_photos"):  # the last are large enough to be decoded at a fraction
+            table = embed(folder, images, backbone)
+            found = cosines(table.embeddings(), plain_loop(table, backbone))
+            rows.append([backbone, images, len(found), float(found.min()), float(np.median(found))])
+    show("Cosine to a plain loop", "backbone | images | n | least | median", rows, digits=6)
+
+
+def keras(folder: Path) -> None:
+    """Print how keras:MobileNetV2 with the same weights agrees with the SavedModel."""
+    weights = DATA / "backbones" / "mobilenet_v2_100_224" / "keras" / "mobilenet_v2_notop.keras"
+    rows = []
+    for images in SETS[1:]:
+        ours = embed(folder, images, "keras:MobileNetV2", weights=str(weights)).embeddings()
+        found = cosines(ours, embed(folder, images, "mobilenet_v2_100_224").embeddings())
+        rows.append([images, len(found), float(found.min()), float(np.median(found))])
+    show(
+        "keras:MobileNetV2 with the .keras weights against the SavedModel",
+        "images | n | least | median",
+        rows,
+        digits=6,
+    )
+
+
+def heads(folder: Path) -> None:
+    """Print the heads on flowers5_128, mean of ten splits."""
+    rows = []
+    for backbone in ("mobilenet_v1_025_128", "mobilenet_v2_100_224"):
+        table = embed(folder, "flowers5_128", backbone)
+        rows.append([backbone, *(mean_head_accuracy(table, head) for head in ("linear", "svm", "keras"))])
+    show("Heads on flowers5_128, mean of ten splits", "backbone | linear | svm | keras", rows)
+
+
+PASSAGES = {"neighbours": neighbours, "truth": truth, "keras": keras, "heads": heads}
+
+
+def main() -> None:
+    """Run the passages asked for, or all."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in sys.argv[1:] or PASSAGES:
+            PASSAGES[name](Path(folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+import importlib
+
+import numpy as np
+import pytest
+
+from embedder import PIXELS
+from embedder.backbones.catalogue import APPLICATIONS
+
+
+def test_complete(tf):
+    """The table has every image model of keras.applications, and no other."""
+    import keras
+
+    there = {name for name, value in vars(keras.applications).items() if callable(value)}
+    assert set(APPLICATIONS) == there
+
+
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_pixels(name, tf):
+    """The range of pixels is what the model's own preprocess_input makes of 0..255."""
+    import keras
+
+    prepare = importlib.import_module(getattr(keras.applications, name).__module__).preprocess_input
+    images = np.random.default_rng(0).random((2, 4, 4, 3), np.float32)
+    expected = prepare(images * 255)
+    assert np.allclose(PIXELS[APPLICATIONS[name].pixels](images), expected, atol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_size_width_and_parameters(name, tf, monkeypatch):
+    """Default side, width after average pooling and number of weights are those of the built model."""
+    import keras
+    from keras.src.applications import imagenet_utils
+
+    stated, obtain = [], imagenet_utils.obtain_input_shape
+
+    def noting(*args, **options):
+        stated.append(options["default_size"])
+        return obtain(*args, **options)
+
+    monkeypatch.setattr(imagenet_utils, "obtain_input_shape", noting)
+    model = getattr(keras.applications, name)(weights=None, include_top=False, pooling="avg")
+    got = (model.output_shape[-1], stated[0], model.count_params())
+    assert got == APPLICATIONS[name][:3]
+    keras.backend.clear_session()

@@ -1,0 +1,118 @@
+import numpy as np
+import pytest
+
+from embedder import PIXELS, BackboneRequest, open_backbone
+from features import ModelError
+
+COLOUR = np.array([0.2, 0.4, 0.6], np.float32)
+IMAGES = np.broadcast_to(COLOUR, (2, 8, 8, 3))
+
+
+@pytest.fixture
+def save(tf, tmp_path):
+    """`save(*layers, side=8)`: the path of a model of these layers."""
+    import keras
+
+    def write(*layers, side=8):
+        model = keras.Sequential([keras.Input((side, side, 3)), *layers, keras.layers.GlobalAveragePooling2D()])
+        model.save(tmp_path / "mean.keras")
+        return str(tmp_path / "mean.keras")
+
+    return write
+
+
+def refusal(**asked):
+    """Open what can't be opened: gives the error."""
+    with pytest.raises(ModelError) as caught:
+        open_backbone(BackboneRequest(**asked))
+    return caught.value
+
+
+@pytest.mark.parametrize("pixels", PIXELS)
+def test_pixels(pixels, save):
+    """--pixels gives the network the range that it names."""
+    backbone = open_backbone(BackboneRequest(handle=save(), pixels=pixels))
+    assert backbone.spec.pixels == pixels
+    assert np.allclose(backbone.call(IMAGES), PIXELS[pixels](COLOUR), atol=1e-4)
+
+
+def test_pixels_must_be_known(save):
+    """A model that does not rescale its pixels is refused without --pixels: a wrong range is a silent loss."""
+    error = refusal(handle=save())
+    assert "no layer of it rescales them" in error.message
+    assert "--pixels 0..1, -1..1, 0..255, caffe or torch" in error.mend
+
+
+def test_rescaling(save):
+    """A model that rescales by itself gets 0..255."""
+    import keras
+
+    backbone = open_backbone(BackboneRequest(handle=save(keras.layers.Rescaling(1 / 127.5, offset=-1))))
+    assert backbone.spec.pixels == "0..255"
+    assert np.allclose(backbone.call(IMAGES), [[-0.6, -0.2, 0.2]] * 2, atol=1e-5)
+
+
+def test_spec(save):
+    """The spec has the file's name and path, the model's size and width."""
+    handle = save()
+    spec = open_backbone(BackboneRequest(handle=handle, pixels="0..1")).spec
+    assert (spec.name, spec.handle, spec.dim, spec.image_size) == ("mean", handle, 3, (8, 8))
+
+
+def test_any_size(save):
+    """A model of no fixed size gets 224 pixels, or what --image-size says."""
+    request = {"handle": save(side=None), "pixels": "0..1"}
+    assert open_backbone(BackboneRequest(**request)).spec.image_size == (224, 224)
+    assert open_backbone(BackboneRequest(**request, image_size=64)).spec.image_size == (64, 64)
+
+
+def test_layer(save):
+    """--layer reads a layer of it; one that is not there is told its neighbours."""
+    import keras
+
+    handle = save(keras.layers.Rescaling(2.0, name="doubled"), keras.layers.ReLU(name="positive"))
+    backbone = open_backbone(BackboneRequest(handle=handle, layer="doubled", pixels="0..1"))
+    assert np.allclose(backbone.call(IMAGES), [2 * COLOUR] * 2, atol=1e-5)
+    assert refusal(handle=handle, layer="double").mend == "Near it are: doubled."
+
+
+def test_input_in_a_list(tf, tmp_path):
+    """A model that was made with its one input in a list is called without a warning."""
+    import keras
+
+    images = keras.Input((8, 8, 3))
+    keras.Model([images], [keras.layers.GlobalAveragePooling2D()(images)]).save(tmp_path / "mean.keras")
+    backbone = open_backbone(BackboneRequest(handle=str(tmp_path / "mean.keras"), pixels="0..1"))
+    assert np.allclose(backbone.call(IMAGES), [COLOUR] * 2, atol=1e-5)
+
+
+def test_several_inputs_or_outputs(tf, tmp_path):
+    """Of several outputs one must be named; several inputs are too many."""
+    import keras
+
+    images, path = keras.Input((8, 8, 3), name="images"), str(tmp_path / "net.keras")
+    means = [keras.layers.GlobalAveragePooling2D(name=name)(images) for name in ("one", "two")]
+    keras.Model(images, means).save(path)
+    assert "several outputs: one, two." in refusal(handle=path, pixels="0..1").message
+    assert open_backbone(BackboneRequest(handle=path, pixels="0..1", layer="two")).spec.dim == 3
+    keras.Model([images, keras.Input((1,))], means[0]).save(path)
+    assert "has 2 inputs" in refusal(handle=path, pixels="0..1").message
+
+
+def test_code_is_not_run(save):
+    """A model that would run code of its own is refused."""
+    import keras
+
+    error = refusal(handle=save(keras.layers.Lambda(lambda images: images)), pixels="0..1")
+    assert "can't be loaded by Keras" in error.message
+
+
+@pytest.mark.parametrize("content", [None, b"", b"text"])
+def test_no_model(content, tmp_path):
+    """A file that is missing or holds no model is refused, by its name."""
+    path = tmp_path / "net.keras"
+    if content is not None:
+        path.write_bytes(content)
+    error = refusal(handle=str(path), pixels="0..1")
+    assert str(path) in error.message
+    assert error.mend

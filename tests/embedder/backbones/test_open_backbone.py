@@ -1,0 +1,84 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from embedder import BackboneRequest, list_backbones, open_backbone, reopen_backbone
+from embedder.backbones.catalogue import APPLICATIONS
+from features import BackboneSpec, InputError, MismatchError, ModelError
+
+
+def test_builtin_is_the_default(opened):
+    """Nothing asked for is the built-in descriptor."""
+    assert BackboneRequest().handle == "builtin"
+    assert opened("builtin").spec.name == "frieze-descriptor-1"
+
+
+@pytest.mark.parametrize("handle", ["nowhere/at/all", "mobilenet"])
+def test_unknown_handle(handle):
+    """A handle of no known kind is refused with the kinds there are."""
+    with pytest.raises(ModelError, match=r"There is no backbone .*\n.*builtin, keras:NAME"):
+        open_backbone(BackboneRequest(handle=handle))
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"weights": "imagenet"}, "--weights does not go with builtin: its weights are in it."),
+        ({"fit": "stretch"}, "Unknown --fit: stretch."),
+        ({"pixels": "0..2"}, "Unknown --pixels: 0..2."),
+        ({"handle": "keras:VGG16", "pixels": "0..1"}, "keras:VGG16 has its own preprocessing."),
+    ],
+)
+def test_options_that_do_not_fit(asked, message):
+    """An option that is unknown, or does not go with the backbone, is refused before anything is loaded."""
+    with pytest.raises(InputError) as caught:
+        open_backbone(BackboneRequest(**asked))
+    assert caught.value.message == message
+    assert caught.value.mend
+
+
+def test_pixels_of_a_saved_model(tiny, opened, module):
+    """--pixels goes before a hub module's [0, 1]."""
+    images = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
+    backbone = opened(str(tiny), pixels="-1..1")
+    assert backbone.spec.pixels == "-1..1"
+    assert np.allclose(backbone.call(images), module(2 * images - 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{}, {"fit": "crop"}, {"pixels": "-1..1"}])
+def test_reopened(options, tiny, opened):
+    """A stored spec brings its own backbone back, with every option."""
+    spec = opened(str(tiny), **options).spec
+    assert reopen_backbone(BackboneSpec.from_json(spec.to_json()), where="the table").spec == spec
+
+
+def test_reopened_application(small_network, small_application, monkeypatch, tmp_path):
+    """So does that of a Keras application with a layer and a file of weights, also from another folder."""
+    monkeypatch.chdir(small_network[1])
+    request = BackboneRequest(handle=small_application, weights="small.keras", layer="first", image_size=40)
+    spec = open_backbone(request).spec
+    monkeypatch.chdir(tmp_path)
+    assert reopen_backbone(spec, where="the table").spec == spec
+    assert spec.weights == str(small_network[1] / "small.keras")
+
+
+def test_another_network_in_its_place(tiny, opened):
+    """A network that was exchanged under the same path is refused, and both fingerprints are named."""
+    spec = dataclasses.replace(opened(str(tiny)).spec, fingerprint="0" * 64)
+    with pytest.raises(MismatchError, match=rf"fingerprint: \w+ here, 0+ there(?s:.)*Put the first one back at {tiny}"):
+        reopen_backbone(spec, where="the table")
+
+
+def test_list():
+    """The list has the built-in one and every Keras application, with what one needs to choose."""
+    rows = {row["handle"]: row for row in list_backbones()}
+    assert list(rows) == ["builtin", *(f"keras:{name}" for name in APPLICATIONS)]
+    assert rows["builtin"]["dim"] == 896
+    assert rows["keras:MobileNetV2"] == {
+        "handle": "keras:MobileNetV2",
+        "dim": 1280,
+        "image_size": 224,
+        "parameters": 2_257_984,
+        "pixels": "-1..1",
+    }

@@ -1,0 +1,55 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from embedder import quiet
+
+
+def test_the_same_tensorflow(tf):
+    """TensorFlow is imported once, and is the one that `import tensorflow` gives."""
+    import tensorflow
+
+    assert quiet.import_tensorflow() is tensorflow
+
+
+def test_hub_without_warnings(tf):
+    """tensorflow_hub is imported without the warnings that it gives at every import."""
+    assert callable(quiet.import_tensorflow_hub().resolve)
+
+
+def test_stderr_is_closed_for_a_while(capfd):
+    """What C++ writes to stderr during the import is dropped; before and after it is not."""
+    os.write(2, b"before ")
+    with quiet._quiet_stderr():
+        os.write(2, b"noise ")
+    os.write(2, b"after")
+    assert capfd.readouterr().err == "before after"
+
+
+def test_stderr_is_opened_again_after_an_error(capfd):
+    """An import that fails leaves stderr open for its traceback."""
+    with pytest.raises(ImportError), quiet._quiet_stderr():
+        raise ImportError
+    os.write(2, b"seen")
+    assert capfd.readouterr().err == "seen"
+
+
+def test_no_stderr(monkeypatch):
+    """A process that was started without a stderr has nothing to silence."""
+
+    def refuse(_):
+        raise OSError(9, "Bad file descriptor")
+
+    monkeypatch.setattr(os, "dup", refuse)
+    with quiet._quiet_stderr():
+        pass
+
+
+@pytest.mark.slow
+def test_nothing_is_said():
+    """Importing TensorFlow and running something on it prints nothing at all."""
+    code = "from embedder.quiet import import_tensorflow as tf; assert float(tf().reduce_sum([1.0, 2.0])) == 3.0"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("", "")

@@ -1,0 +1,143 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from embedder.pipeline import Batch, ImageInfo
+from embedder.shards import ShardFiller, to_rows
+from features import (
+    LISTING,
+    BackboneSpec,
+    FeatureFileError,
+    Manifest,
+    Shard,
+    open_features,
+    open_writer,
+    read_failures,
+)
+
+SPEC = BackboneSpec(name="two", handle="two/", fingerprint="ab" * 32, dim=2, image_size=(8, 8))
+IMAGES = pa.Table.from_pylist(
+    [
+        {"id": name, "uri": f"/photos/{name}", "label": None, "size_bytes": size, "mtime_ns": 7}
+        for size, name in enumerate("abcdef")
+    ],
+    schema=LISTING,
+)
+SHARDS = [Shard(0, np.array([0, 1, 2])), Shard(1, np.array([3, 4, 5]))]
+
+
+def batch(rows, *, shard=0, is_last=False):
+    """Give a decoded batch."""
+    infos = [ImageInfo(f"hash of {row}", 10 + row, 20 + row) for row in rows]
+    return Batch(shard, is_last, np.array(rows, np.int64), infos, [], None, 0.0, 0.0)
+
+
+def vectors(rows):
+    """Give the embeddings of rows: row, -row."""
+    return np.array([[row, -row] for row in rows], np.float32).reshape(-1, 2)
+
+
+@pytest.fixture
+def writer(tmp_path):
+    """A new table, held for writing."""
+    with open_writer(tmp_path / "out", Manifest(spec=SPEC, source="/photos")) as writer:
+        yield writer
+
+
+@pytest.fixture
+def ids(tmp_path):
+    """The ids that the table has now."""
+    return lambda: open_features(tmp_path / "out").ids.tolist()
+
+
+def fill(writer, *batches, shards=SHARDS):
+    """Add batches of rows to the shards; gives the filler."""
+    with ShardFiller(writer, IMAGES, shards) as filler:
+        for rows, is_last in batches:
+            filler.add(batch(rows, is_last=is_last), vectors(rows))
+    return filler
+
+
+def test_full_shards_are_committed(writer, tmp_path):
+    """Each shard becomes one part when its last batch comes; vectors, facts and ids stay together."""
+    filler = fill(writer, ([0, 1], False), ([2], True), ([3, 5], True))
+    features = open_features(tmp_path / "out")
+    assert filler.n_embedded == 5
+    assert [part.rows for part in features.manifest.parts] == [3, 2]
+    assert features.ids.tolist() == ["a", "b", "c", "d", "f"]
+    assert features.embeddings().tolist() == vectors([0, 1, 2, 3, 5]).tolist()
+    assert features.rows["sha256"].to_pylist() == [f"hash of {row}" for row in (0, 1, 2, 3, 5)]
+    assert features.rows["width"].to_pylist() == [10, 11, 12, 13, 15]
+
+
+def test_not_finite(writer, tmp_path, ids):
+    """An image whose vector is not finite is a failure of stage embed, and its neighbours keep their own facts."""
+    broken = vectors([0, 1, 2])
+    broken[1, 1] = np.nan
+    with ShardFiller(writer, IMAGES, SHARDS) as filler:
+        filler.add(batch([0, 1, 2], is_last=True), broken)
+    (failure,) = read_failures(tmp_path / "out").to_pylist()
+    assert (failure["id"], failure["stage"], failure["reason"]) == ("b", "embed", "not finite")
+    assert (failure["size"], failure["mtime"]) == (1, 7)
+    assert ids() == ["a", "c"]
+    assert open_features(tmp_path / "out").rows["sha256"].to_pylist() == ["hash of 0", "hash of 2"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_cut_short(error, writer, ids):
+    """A run that ends by an error or Ctrl-C keeps the images of the shard that it had begun."""
+    with pytest.raises(error), ShardFiller(writer, IMAGES, SHARDS) as filler:
+        filler.add(batch([0, 1, 2], is_last=True), vectors([0, 1, 2]))
+        filler.add(batch([3], shard=1), vectors([3]))
+        raise error
+    assert ids() == ["a", "b", "c", "d"]
+
+
+def test_rewrite_cut_short(writer, ids):
+    """A part that is rewritten stays as it was: half of it would lose the rows that are not yet embedded anew."""
+    fill(writer, ([0, 1, 2], True), shards=SHARDS[:1])
+    again = [Shard(0, np.array([0, 1]), drop=frozenset("ab"))]
+    with pytest.raises(KeyboardInterrupt), ShardFiller(writer, IMAGES, again) as filler:
+        filler.add(batch([0]), vectors([0]))
+        raise KeyboardInterrupt
+    assert ids() == ["a", "b", "c"]
+
+
+def test_rewrite(writer, ids):
+    """Rows that come anew leave their part and are added to it."""
+    fill(writer, ([0, 1, 2], True), shards=SHARDS[:1])
+    fill(writer, ([1], True), shards=[Shard(0, np.array([1]), drop=frozenset("b"))])
+    assert ids() == ["a", "c", "b"]
+
+
+def test_refused_write(writer, ids, monkeypatch):
+    """A shard that can't be written ends the run with the disk's words, and no later shard is written."""
+    commit, seen = writer.commit, []
+
+    def refusing(shard, *rest):
+        seen.append(shard.part)
+        if shard.part == 1:
+            raise FeatureFileError("The disk is full.")
+        commit(shard, *rest)
+
+    monkeypatch.setattr(writer, "commit", refusing)
+    with pytest.raises(FeatureFileError, match="The disk is full"):
+        fill(writer, ([0, 1, 2], True), ([3, 4, 5], True))
+    assert (ids(), seen) == (["a", "b", "c"], [0, 1])
+
+
+def test_waits_for_its_commits(writer, ids):
+    """After the wait all that was handed over stands."""
+    with ShardFiller(writer, IMAGES, SHARDS) as filler:
+        filler.add(batch([0, 1, 2], is_last=True), vectors([0, 1, 2]))
+        filler.wait()
+        assert ids() == ["a", "b", "c"]
+
+
+def test_user_columns():
+    """Columns that a source adds are stored after ours, untouched."""
+    images = IMAGES.append_column("camera", pa.array([f"camera {row}" for row in range(6)])).take([4, 2])
+    table = to_rows(images, batch([4, 2]).infos, vectors([4, 2]), SPEC)
+    assert table.schema.names[-2:] == ["embedding", "camera"]
+    assert table["camera"].to_pylist() == ["camera 4", "camera 2"]
+    assert table["embedding"].to_pylist() == [[4, -4], [2, -2]]

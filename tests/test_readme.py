@@ -1,0 +1,110 @@
+"""What the README and the guides tell people to type."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+from PIL import Image, ImageOps
+
+from frieze.cli import main
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("README.md", "docs/howto.md", "CONTRIBUTING.md")
+
+
+def console_lines(page: str) -> list[str]:
+    """Give the commands of a page's console blocks, without their comments."""
+    blocks = re.findall(r"```console\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    return [line.removeprefix("$ ") for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+
+
+def words_of(line: str) -> list[str]:
+    """Give a `frieze` line's words after `frieze`."""
+    return shlex.split(line, comments=True)[1:]
+
+
+FRIEZE_LINES = [line for page in PAGES for line in console_lines(page) if line.startswith("frieze")]
+
+
+@pytest.mark.parametrize("line", FRIEZE_LINES)
+def test_each_line_parses(line):
+    """Every `frieze` line of the pages is a right use of the command."""
+    name, *words = words_of(line)
+    command = main.get_command(click.Context(main), name)
+    assert command.make_context(name, words).params
+
+
+def test_each_make_target_is_there():
+    """Every `make` line of the pages names a target of the Makefile."""
+    named = {line.split()[1] for page in PAGES for line in console_lines(page) if line.startswith("make")}
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert named
+    assert named <= targets
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    """Every link and picture of the pages is a file of the project."""
+    links = re.findall(r"\]\((?!http)([^)#]+)", (ROOT / page).read_text())
+    assert [link for link in links if not ((ROOT / page).parent / link).exists()] == []
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A folder with what the README's tour starts from."""
+    for folder, names in {"photos/sky": 8, "photos/grass": 8, "new-photos": 2}.items():
+        (tmp_path / folder).mkdir(parents=True)
+        for number in range(names):
+            colour = (40 + number, 160, 60) if "grass" in folder else (40 + number, 60, 200)
+            ImageOps.expand(Image.new("RGB", (60 + number, 40), colour), number + 1).save(
+                tmp_path / folder / f"{number}.png"
+            )
+    Image.new("RGB", (50, 40), (40, 60, 200)).save(tmp_path / "holiday.jpg")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_tour_of_five_commands_runs(home):
+    """The five commands run as they stand, one after the other (with random weights: no download in a test)."""
+    lines = [line for line in console_lines("README.md") if line.startswith("frieze")]
+    assert len(lines) == 5
+    for line in lines:
+        words = words_of(line)
+        result = CliRunner().invoke(main, [*words, *(["--weights", "random"] if "--backbone" in words else [])])
+        assert result.exit_code == 0, (line, result.output, result.exception)
+    assert (home / "found.html").exists()
+    assert (home / "predictions.parquet").exists()
+
+
+def test_the_python_of_the_readme_runs(home):
+    """The README's Python runs as it stands."""
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)  # noqa: S102  our own page
+    assert names["ids"].shape == names["scores"].shape == (3, 5)
+    assert (home / "photos.index").is_dir()
+
+
+def test_generated_docs_are_fresh():
+    """docs/commands.md is what the help texts say today, and the check can tell."""
+    script = [sys.executable, ROOT / "docs" / "make_commands.py", "--check"]
+    assert subprocess.run(script, check=False).returncode == 0
+    assert all(f"## frieze {name}\n" in (ROOT / "docs/commands.md").read_text() for name in main.list_commands(None))
+
+
+@pytest.mark.slow
+def test_the_demo_runs(tmp_path):
+    """`make demo`'s script makes everything and says where, twice in a row, and the second time embeds nothing."""
+    script = [sys.executable, ROOT / "examples" / "demo.py"]
+    first = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    again = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert "1797 embedded, 0 unchanged, 0 failed" in first
+    assert "0 embedded, 1797 unchanged, 0 failed" in again
+    page = (tmp_path / "demo-out" / "report.html").read_text()
+    assert page.count('<figure class="query">') == 6
+    assert "Confusion: rows are true, columns predicted" in page

@@ -1,0 +1,75 @@
+"""The accuracies that a true embedder reaches on real photographs with real weights (slow; needs FRIEZE_DATA)."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def accuracy(data_dir):
+    """The benchmark's own functions, pointed at the data folder."""
+    spec = importlib.util.spec_from_file_location("accuracy", ROOT / "benchmarks" / "accuracy.py")
+    module = sys.modules["accuracy"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.DATA = data_dir
+    return module
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where tables are kept for all tests of this module: each is embedded once."""
+    return tmp_path_factory.mktemp("real")
+
+
+@pytest.mark.parametrize(
+    ("images", "nearest", "tolerance"),
+    [("flowers_ccby_200", 0.825, 0.02), ("imagenette_val", 0.961, 0.01), ("neardup_ccby", 0.993, 0.01)],
+)
+def test_neighbours_are_those_of_a_true_embedder(accuracy, folder, images, nearest, tolerance):
+    """1-NN accuracies of MobileNetV2's vectors are those measured with a plain loop."""
+    table = accuracy.embed(folder, images, "mobilenet_v2_100_224")
+    assert accuracy.nearest_accuracy(table.embeddings(), table.labels)[0] == pytest.approx(nearest, abs=tolerance)
+
+
+def test_ranking_is_that_of_a_true_embedder(accuracy, folder):
+    """The mean average precision on imagenette_val is the one measured with a plain loop."""
+    table = accuracy.embed(folder, "imagenette_val", "mobilenet_v2_100_224")
+    assert accuracy.nearest_accuracy(table.embeddings(), table.labels)[1] == pytest.approx(0.810, abs=0.015)
+
+
+def test_linear_head_reaches_its_accuracy(accuracy, folder):
+    """A linear head on imagenette_val is right on 97.5 % of held-out images and more, mean of ten splits."""
+    table = accuracy.embed(folder, "imagenette_val", "mobilenet_v2_100_224")
+    assert accuracy.mean_head_accuracy(table, "linear") >= 0.975
+
+
+@pytest.mark.parametrize("images", ["flowers_ccby_200", "neardup_ccby"])
+def test_every_vector_is_true(accuracy, folder, images):
+    """Every stored vector has a cosine of 0.999 or more to Pillow's full decode, one by one through the module."""
+    table = accuracy.embed(folder, images, "mobilenet_v2_100_224")
+    assert accuracy.cosines(table.embeddings(), accuracy.plain_loop(table, "mobilenet_v2_100_224")).min() >= 0.999
+
+
+def test_keras_and_saved_model_agree(accuracy, folder, data_dir):
+    """keras:MobileNetV2 with the same network's weights gives the SavedModel's vectors, cosine 0.9999 or more."""
+    weights = data_dir / "backbones" / "mobilenet_v2_100_224" / "keras" / "mobilenet_v2_notop.keras"
+    ours = accuracy.embed(folder, "flowers_ccby_200", "keras:MobileNetV2", weights=str(weights))
+    theirs = accuracy.embed(folder, "flowers_ccby_200", "mobilenet_v2_100_224")
+    assert ours.ids.tolist() == theirs.ids.tolist()
+    assert accuracy.cosines(ours.embeddings(), theirs.embeddings()).min() >= 0.9999
+
+
+def test_keras_head_keeps_up_with_the_linear_head(accuracy, folder, monkeypatch):
+    """The keras head on flowers5_128 is within two points of the linear head, mean of three splits."""
+    monkeypatch.setattr(accuracy, "SEEDS", range(3))
+    table = accuracy.embed(folder, "flowers5_128", "mobilenet_v1_025_128")
+    linear, keras = (accuracy.mean_head_accuracy(table, head) for head in ("linear", "keras"))
+    assert keras >= linear - 0.02
+    assert np.isclose(linear, 0.70, atol=0.05)
