@@ -100,12 +100,11 @@ def decode(data: bytes, *, side_px: int) -> tuple[Image.Image, tuple[int, int]]:
 
 def _decode(data: bytes, side_px: int) -> tuple[Image.Image, tuple[int, int]]:
     with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-        width, height = image.size
+        width, height = size = image.size  # TIFF tells it as displayed, and turns itself upright while it loads
         if width * height > MAX_PIXELS:
             raise ImageError("decode", "too large", f"{width} x {height} pixels; the limit is {MAX_PIXELS}")
-        is_draft = image.draft(None, (2 * side_px, 2 * side_px)) is not None
+        image.draft(None, (2 * side_px, 2 * side_px))
         image.load()
-        size = (width, height) if is_draft else image.size  # TIFF turns itself upright while it loads
         orientation = _orientation(image)
         rgb = _to_rgb(image)
     if orientation not in _UPRIGHT:

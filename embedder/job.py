@@ -1,6 +1,7 @@
 """The embedding job: what is missing, shard after shard, into a table of features."""
 
 import dataclasses
+import functools
 import importlib.metadata
 import os
 import shutil
@@ -12,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from embedder.backbones import Backbone, BackboneRequest, open_backbone, without_loading
+from embedder.decoding import VERSION
 from embedder.engines import Engine, choose_engine
 from embedder.pipeline import Batch, Decoder, stream
 from embedder.shards import ShardFiller
@@ -94,23 +96,39 @@ def embed_source(
     Raises:
         InputError: Something the user can mend; what is stored stays.
     """
+    began = time.perf_counter()
     options.check()
+    out = out.absolute()
     check_is_ours(out)
+    fresh = out.with_name(f".{out.name}.new")  # a fixed name: what a killed --force left there is gone on with
+    listing = list_source(source, labels=options.labels, skip=(out, fresh))
+    bring_up_to_date = functools.partial(
+        _bring_up_to_date, listing=listing, began=began, request=request, options=options, progress=progress
+    )
     if not (options.force and is_features(out)):
-        return _bring_up_to_date(source, out, request=request, options=options, progress=progress)
-    fresh = out.with_name(f".{out.name}.new")  # a fixed name: what a killed run left there is gone on with
-    if is_features(fresh) and read_manifest(fresh).request != request.to_json():
+        return bring_up_to_date(out)
+    if is_features(fresh) and not _goes_on(fresh, listing, request):
         shutil.rmtree(fresh)
-    document = _bring_up_to_date(source, fresh, request=request, options=options, progress=progress)
+    document = bring_up_to_date(fresh)
     replace_folder(fresh, out)
     return document | {"out": str(out)}
 
 
+def _goes_on(fresh: Path, listing: Listing, request: BackboneRequest) -> bool:
+    stored = read_manifest(fresh)
+    is_same = (stored.source, stored.spec.decoding) == (listing.source, VERSION)
+    return is_same and _stored_manifest(fresh, listing, request) is not None
+
+
 def _bring_up_to_date(
-    source: str, out: Path, *, request: BackboneRequest, options: JobOptions, progress: Progress | None
+    out: Path,
+    *,
+    listing: Listing,
+    began: float,
+    request: BackboneRequest,
+    options: JobOptions,
+    progress: Progress | None,
 ) -> dict[str, Any]:
-    began = time.perf_counter()
-    listing = list_source(source, labels=options.labels, skip=out)
     manifest = _stored_manifest(out, listing, request)
     backbone = None
     if manifest is None:

@@ -69,7 +69,8 @@ def read_layer(model: Any, layer: str | None) -> Callable[[Any], Any]:
 
     if len(model.inputs) != 1:
         raise ModelError(
-            f"{model.name} has {len(model.inputs)} inputs; wanted is one, for images.", mend="Save a model of one input."
+            f"{model.name} has {len(model.inputs)} inputs; wanted is one, for images.",
+            mend="Save a model of one input.",
         )
     output = _only_output(model) if layer is None else _layer(model, layer).output
     cut = keras.Model(model.inputs[0], output)  # inputs in a list of one would make Keras warn at every call

@@ -1,5 +1,6 @@
 """Where images come from: one file a kind, each giving a `features.Listing`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from embedder.sources.folder import list_folder, to_path
@@ -11,13 +12,13 @@ LABELS = ("folder", "none")
 __all__ = ["LABELS", "list_source", "to_path"]
 
 
-def list_source(source: str, *, labels: str = "folder", skip: Path | None = None) -> Listing:
+def list_source(source: str, *, labels: str = "folder", skip: Sequence[Path] = ()) -> Listing:
     """List the candidate images of a source.
 
     Args:
         source: A folder, or one image file.
         labels: One of `LABELS`.
-        skip: A folder inside the source that is not looked into: the run's own output.
+        skip: Folders that are not looked into: the run's own output may lie inside the source.
 
     Returns:
         The listing, in a stable order.

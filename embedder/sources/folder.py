@@ -5,7 +5,7 @@ import os
 import re
 import stat
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -27,20 +27,20 @@ class _Found:
     status: os.stat_result
 
 
-def list_folder(root: Path, *, has_labels: bool, skip: Path | None = None) -> Listing:
+def list_folder(root: Path, *, has_labels: bool, skip: Sequence[Path] = ()) -> Listing:
     """List a folder's images.
 
     Args:
         root: The folder, or one file.
         has_labels: Whether an image's parent folder names its label; at the root the label is null.
-        skip: A folder that is not looked into.
+        skip: Folders that are not looked into.
 
     Returns:
         Every file whose extension or first bytes are an image's, ordered by folder, then name. A dangling link, an
         unreadable folder or a special file with an image's extension is a failure. Other files are counted.
     """
     base = str(root if root.is_dir() else root.parent)
-    walk = _Walk(base, skip=None if skip is None else os.path.realpath(skip))
+    walk = _Walk(base, skip=frozenset(map(os.path.realpath, skip)))
     start = walk.folder(base, above=()) if root.is_dir() else walk.file(str(root))
     images, repeats = first_of_each(_to_table(start, has_labels=has_labels))
     return Listing(_uri(str(root)), images, (*walk.failures, *repeats), walk.n_ignored)
@@ -60,7 +60,7 @@ def to_path(uri: str) -> bytes:
 class _Walk:
     """One walk through a folder: what it yields, and what it met besides."""
 
-    def __init__(self, base: str, *, skip: str | None) -> None:
+    def __init__(self, base: str, *, skip: frozenset[str]) -> None:
         self.base = base
         self.skip = skip
         self.failures: list[Failure] = []
@@ -81,7 +81,7 @@ class _Walk:
         for child in children:
             if not _is_folder(child):
                 yield from self.file(child.path)
-            elif self.skip is None or os.path.realpath(child.path) != self.skip:
+            elif os.path.realpath(child.path) not in self.skip:
                 yield from self.folder(child.path, (*above, here))
 
     def file(self, path: str) -> Iterator[_Found]:

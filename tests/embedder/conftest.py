@@ -12,7 +12,6 @@ from embedder import BackboneRequest, JobOptions, embed_source, open_backbone
 from embedder.backbones.catalogue import APPLICATIONS, Application
 from embedder.engines.tensorflow import TensorFlowEngine
 from embedder.quiet import import_tensorflow
-from features import open_features
 
 SIDE_PX, DIM = 32, 16
 
@@ -158,14 +157,16 @@ def embed(tiny):
 
 
 @pytest.fixture(scope="session")
-def stored():
-    """`stored(out)`: id -> embedding, in reading order."""
+def whole(gallery, embed, tmp_path_factory):
+    """The gallery's table, made in one unbroken run, and the run's document."""
+    out = tmp_path_factory.mktemp("whole") / "gallery.features"
+    return out, embed(gallery, out)
 
-    def read(out):
-        features = open_features(out)
-        return dict(zip(features.ids, features.embeddings(), strict=True))
 
-    return read
+@pytest.fixture
+def out(tmp_path):
+    """Where a test's table goes."""
+    return tmp_path / "photos.features"
 
 
 @pytest.fixture

@@ -10,13 +10,14 @@ from embedder.pipeline import Batch, Decoder, ImageInfo, decode_for, stream
 from embedder.sources import list_source
 from features import ImageError
 
+EMPTY = {"infos": [], "failures": [], "pixels": None, "read_s": 0.0, "decode_s": 0.0}
 SHARDS = [np.arange(5), np.arange(5, 6), np.arange(6, 20)]
 
 
 def decode_rows(piece):
     """Stand in for decoding: an image is one pixel that holds its row."""
     pixels = np.repeat(piece.rows.astype(np.uint8), 3).reshape(-1, 1, 1, 3)
-    return Batch(piece.shard, piece.is_last, piece.rows, [], [], pixels, 0.0, 0.0)
+    return Batch(piece.shard, piece.is_last, piece.rows, **EMPTY | {"pixels": pixels})
 
 
 def run(decode_batch=decode_rows, *, workers=2, batch_size=2, device=None):
@@ -31,7 +32,7 @@ def decoder(folder, tiny, opened):
     images = list_source(str(folder)).images
     (folder / "e.jpg").unlink()
     batch = Decoder(images, opened(str(tiny)).spec).batch
-    return lambda *rows: batch(Batch(3, True, np.array(rows), [], [], None, 0.0, 0.0))
+    return lambda *rows: batch(Batch(3, is_last=True, rows=np.array(rows), **EMPTY))
 
 
 def test_failures_in_between(decoder):

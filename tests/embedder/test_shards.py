@@ -26,10 +26,11 @@ IMAGES = pa.Table.from_pylist(
 SHARDS = [Shard(0, np.array([0, 1, 2])), Shard(1, np.array([3, 4, 5]))]
 
 
-def batch(rows, *, shard=0, is_last=False):
+def batch(rows, *, is_last=False):
     """Give a decoded batch."""
     infos = [ImageInfo(f"hash of {row}", 10 + row, 20 + row) for row in rows]
-    return Batch(shard, is_last, np.array(rows, np.int64), infos, [], None, 0.0, 0.0)
+    empty = {"failures": [], "pixels": None, "read_s": 0.0, "decode_s": 0.0}
+    return Batch(0, is_last, np.array(rows, np.int64), infos, **empty)
 
 
 def vectors(rows):
@@ -46,15 +47,21 @@ def writer(tmp_path):
 
 @pytest.fixture
 def ids(tmp_path):
-    """The ids that the table has now."""
-    return lambda: open_features(tmp_path / "out").ids.tolist()
+    """`ids()`: the ids that the table has now."""
+
+    def read():
+        return open_features(tmp_path / "out").ids.tolist()
+
+    return read
 
 
-def fill(writer, *batches, shards=SHARDS):
-    """Add batches of rows to the shards; gives the filler."""
+def fill(writer, *batches, shards=SHARDS, error=None):
+    """Add batches of rows to the shards, then break off if an error is given; gives the filler."""
     with ShardFiller(writer, IMAGES, shards) as filler:
         for rows, is_last in batches:
             filler.add(batch(rows, is_last=is_last), vectors(rows))
+        if error:
+            raise error
     return filler
 
 
@@ -86,10 +93,8 @@ def test_not_finite(writer, tmp_path, ids):
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_cut_short(error, writer, ids):
     """A run that ends by an error or Ctrl-C keeps the images of the shard that it had begun."""
-    with pytest.raises(error), ShardFiller(writer, IMAGES, SHARDS) as filler:
-        filler.add(batch([0, 1, 2], is_last=True), vectors([0, 1, 2]))
-        filler.add(batch([3], shard=1), vectors([3]))
-        raise error
+    with pytest.raises(error):
+        fill(writer, ([0, 1, 2], True), ([3], False), error=error)
     assert ids() == ["a", "b", "c", "d"]
 
 
@@ -97,9 +102,8 @@ def test_rewrite_cut_short(writer, ids):
     """A part that is rewritten stays as it was: half of it would lose the rows that are not yet embedded anew."""
     fill(writer, ([0, 1, 2], True), shards=SHARDS[:1])
     again = [Shard(0, np.array([0, 1]), drop=frozenset("ab"))]
-    with pytest.raises(KeyboardInterrupt), ShardFiller(writer, IMAGES, again) as filler:
-        filler.add(batch([0]), vectors([0]))
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        fill(writer, ([0], False), shards=again, error=KeyboardInterrupt)
     assert ids() == ["a", "b", "c"]
 
 

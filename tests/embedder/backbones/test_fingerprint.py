@@ -65,7 +65,7 @@ def test_files_of_weights(tmp_path):
     first = of_file("net", tmp_path / "a")
     assert of_file("net", tmp_path / "b") == first
     assert first not in (of_file("net", tmp_path / "c"), of_file("other", tmp_path / "a"))
-    with pytest.raises(ModelError, match="There is no file .*nowhere"):
+    with pytest.raises(ModelError, match=r"There is no file .*nowhere"):
         of_file("net", tmp_path / "nowhere")
 
 

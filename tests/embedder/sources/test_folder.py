@@ -183,8 +183,8 @@ def test_output_is_skipped(linked, write_photos, folder, tmp_path):
     if linked:
         out = tmp_path / "link"
         out.symlink_to(folder / "out")
-    assert ids(list_source(str(folder), skip=out))[-1] == "outside/l.jpg"
-    assert len(list_source(str(folder), skip=out).images) == 11
+    assert ids(list_source(str(folder), skip=[out]))[-1] == "outside/l.jpg"
+    assert len(list_source(str(folder), skip=[out]).images) == 11
 
 
 def test_one_image(folder):

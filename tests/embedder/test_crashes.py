@@ -1,0 +1,109 @@
+"""What `kill -9` leaves behind. As a script, this file kills its own forks: pytest must not fork."""
+
+import contextlib
+import os
+import random
+import select
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from embedder import BackboneRequest, JobOptions, embed_source
+from embedder.quiet import import_tensorflow
+from features import open_features
+
+pytestmark = pytest.mark.slow
+
+N_IMAGES, N_KILLS = 200, 10
+OPTIONS = {"shard_size": 16, "batch_size": 4, "workers": 2}
+
+
+def run_in_fork(source, tiny, out):
+    """Begin a run in a process of its own; gives the process's id."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        with contextlib.suppress(BaseException):
+            try:
+                request = BackboneRequest(handle=str(tiny))
+                embed_source(str(source), out, request=request, options=JobOptions(**OPTIONS))
+                code = 0
+            except BaseException:
+                traceback.print_exc()
+                raise
+        os._exit(code)
+    return child
+
+
+def kill_forks(folder, source, tiny):
+    """Run once unbroken, then kill run after run at a random moment of that time."""
+    import_tensorflow()  # imported, but nothing is run on it: its threads would not survive a fork
+    start = time.monotonic()
+    assert os.waitpid(run_in_fork(source, tiny, folder / "unbroken"), 0)[1] == 0
+    seconds = time.monotonic() - start
+    moments = random.Random(0)  # noqa: S311  not for secrets
+    for number in range(N_KILLS):
+        child = run_in_fork(source, tiny, folder / f"killed-{number}")
+        select.select([], [], [], seconds * moments.uniform(0.2, 0.9))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory, write_photos):
+    """200 small photographs."""
+    return write_photos(tmp_path_factory.mktemp("photos"), [f"{number:03}.jpg" for number in range(N_IMAGES)])
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory, source, tiny):
+    """A folder with the table of an unbroken run, and those of runs that were killed."""
+    folder = tmp_path_factory.mktemp("killed")
+    command = [sys.executable, __file__, folder, source, tiny]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stderr == ""
+    return folder
+
+
+def glob_rows(out):
+    """Count what a glob over the parts reads, without our help; each id is there once."""
+    ids = [name for part in out.glob("parts/*.parquet") for name in pq.read_table(part)["id"].to_pylist()]
+    assert len(set(ids)) == len(ids)
+    return len(ids)
+
+
+def by_id(out):
+    """Give a table's ids, sorted, and their vectors."""
+    features = open_features(out)
+    order = np.argsort(features.ids)
+    return features.ids[order].tolist(), features.embeddings()[order]
+
+
+def test_kills_are_of_use(killed):
+    """The runs were killed at different moments, some of them with parts written and others to come."""
+    counts = [glob_rows(killed / f"killed-{number}") for number in range(N_KILLS)]
+    assert sum(0 < count < N_IMAGES for count in counts) >= 3
+
+
+@pytest.mark.parametrize("number", range(N_KILLS))
+def test_killed(number, killed, source, embed):
+    """Run again after a kill, only what is missing is embedded, and the table is an unbroken run's."""
+    out = killed / f"killed-{number}"
+    there = glob_rows(out)
+    document = embed(source, out, **OPTIONS)
+    assert (document["embedded"], document["rows"]) == (N_IMAGES - there, N_IMAGES)
+    ids, vectors = by_id(out)
+    expected_ids, expected = by_id(killed / "unbroken")
+    assert ids == expected_ids
+    assert np.abs(vectors - expected).max() < 1e-4
+
+
+if __name__ == "__main__":
+    kill_forks(*map(Path, sys.argv[1:]))

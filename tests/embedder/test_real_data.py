@@ -1,0 +1,67 @@
+"""Real photographs through real weights; skipped where the shared data are not there (FRIEZE_DATA)."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from embedder import BackboneRequest, embed_images, open_backbone
+from features import open_features
+
+pytestmark = pytest.mark.slow
+
+NAME = "mobilenet_v2_100_224"
+
+
+@pytest.fixture(scope="module")
+def photographs(shared_data):
+    """20 natural photographs of five kinds of flowers."""
+    return sorted((shared_data / "images" / "flowers_ccby_200").glob("*/*.jpg"))[::10]
+
+
+@pytest.fixture(scope="module")
+def handle(shared_data):
+    """A SavedModel with ImageNet weights."""
+    return str(shared_data / "backbones" / NAME / "saved_model")
+
+
+@pytest.fixture(scope="module")
+def expected(handle, photographs, tf):
+    """The plain loop's vectors: Pillow, bilinear, the loaded module."""
+    module = tf.saved_model.load(handle)
+    images = [Image.open(path).convert("RGB").resize((224, 224), Image.Resampling.BILINEAR) for path in photographs]
+    return np.concatenate([module(np.asarray(image, np.float32)[None] / 255).numpy() for image in images])
+
+
+def test_names_and_sizes(shared_data):
+    """Each real SavedModel is opened with the width and size that its notes tell."""
+    for name, dim, side in ((NAME, 1280, 224), ("mobilenet_v1_025_128", 256, 128), ("resnet8_cifar10_32", 64, 32)):
+        path = shared_data / "backbones" / name / "saved_model"
+        spec = open_backbone(BackboneRequest(handle=str(path))).spec
+        assert (spec.name, spec.dim, spec.image_size) == (name, dim, (side, side))
+
+
+def test_agrees_with_the_plain_loop(handle, photographs, expected, cosines):
+    """Every photograph's vector has cosine >= 0.999 to the plain loop's."""
+    assert len(photographs) == 20
+    got = embed_images(photographs, open_backbone(BackboneRequest(handle=handle)))
+    assert cosines(got, expected).min() >= 0.999
+
+
+def test_stored_vectors(handle, shared_data, embed, cosines, tf, tmp_path):
+    """So has every stored vector of a table, batch norm live."""
+    handle = shared_data / "backbones" / f"{NAME}_bn" / "saved_model"
+    embed(shared_data / "images" / "flowers_ccby_200" / "daisy", tmp_path / "out", backbone=handle, batch_size=16)
+    module, features = tf.saved_model.load(str(handle)), open_features(tmp_path / "out")
+    for path, vector in zip(features.rows["uri"].to_pylist(), features.embeddings(), strict=True):
+        image = Image.open(path).convert("RGB").resize((224, 224), Image.Resampling.BILINEAR)
+        assert cosines([vector], module(np.asarray(image, np.float32)[None] / 255))[0] >= 0.999
+
+
+def test_keras_twin(shared_data, handle, photographs, cosines):
+    """`keras:MobileNetV2` with the same network's weights agrees with the SavedModel, cosine >= 0.9999."""
+    weights = str(shared_data / "backbones" / NAME / "keras" / "mobilenet_v2_notop.keras")
+    one, twin = (
+        embed_images(photographs, open_backbone(request))
+        for request in (BackboneRequest(handle=handle), BackboneRequest(handle="keras:MobileNetV2", weights=weights))
+    )
+    assert cosines(one, twin).min() >= 0.9999
