@@ -2,6 +2,7 @@
 
 from classifiers.evaluation import evaluate_head
 from classifiers.heads import HEADS
+from classifiers.outputs import check_predictions
 from classifiers.prediction import predict_features
 from classifiers.storage import Head, open_head
 from classifiers.training import train_head
@@ -9,6 +10,7 @@ from classifiers.training import train_head
 __all__ = [
     "HEADS",
     "Head",
+    "check_predictions",
     "evaluate_head",
     "open_head",
     "predict_features",

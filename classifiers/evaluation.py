@@ -73,7 +73,8 @@ def _may_be_same(one: str | None, other: str | None) -> bool:
 
 def _of_training(head: Head) -> dict[str, Any]:
     scores = head.document["scores"]
-    return {name: scores[name] for name in ("head", "classes", "n_train", "fit_seconds")}
+    known = {"head": head.document["head"], "classes": head.classes.tolist()}
+    return known | {name: scores[name] for name in ("n_train", "fit_seconds")}
 
 
 def _note(n_chosen: int, *, n_fitted: int, n_unknown: int) -> str:

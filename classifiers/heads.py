@@ -16,12 +16,14 @@ class Classifier(Protocol):
         libraries: Distributions whose versions are stored with it.
         classes: The names of the C classes, sorted; known after `fit` or `load`.
         fit_seconds: How long the last fit alone took; choosing and calibrating excluded.
+        converged: Whether the last fit ended by itself, not by the limit on its steps.
     """
 
     file_name: ClassVar[str]
     libraries: ClassVar[tuple[str, ...]]
     classes: Strings
     fit_seconds: float
+    converged: bool
 
     def __init__(self, *, seed: int) -> None: ...
 

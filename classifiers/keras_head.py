@@ -34,6 +34,7 @@ class KerasHead:
     libraries: ClassVar[tuple[str, ...]] = ("numpy", "keras", "tensorflow")
     classes: Strings
     fit_seconds: float
+    converged: bool
     network: Any
 
     def __init__(self, *, seed: int) -> None:
@@ -52,7 +53,7 @@ class KerasHead:
         seen, watched = _watched_rows(labels, self.seed)
         seen = np.tile(seen, -(-_EPOCH_ROWS // len(seen)))
         started = time.perf_counter()
-        self.network.fit(
+        history = self.network.fit(
             embeddings[seen],
             codes[seen],
             validation_data=(embeddings[watched], codes[watched]),
@@ -62,6 +63,7 @@ class KerasHead:
             verbose=0,
         )
         self.fit_seconds = time.perf_counter() - started
+        self.converged = len(history.epoch) < _MAX_EPOCHS
 
     def probabilities(self, embeddings: Floats) -> Floats:
         """Give float32 [N, C] for float32 [N, D]."""

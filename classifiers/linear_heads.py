@@ -1,6 +1,9 @@
 """Heads with one weight vector a class, on embeddings of unit length: `linear` and `svm`."""
 
+import contextlib
 import time
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -21,6 +24,7 @@ class _PipelineHead:
     libraries: ClassVar[tuple[str, ...]] = ("numpy", "scikit-learn", "skops")
     classes: Strings
     fit_seconds: float
+    converged: bool
     pipeline: Any
 
     def __init__(self, *, seed: int) -> None:
@@ -31,7 +35,9 @@ class _PipelineHead:
         self.classes, codes = np.unique(labels, return_inverse=True)
         self.pipeline = self._new_pipeline()
         started = time.perf_counter()
-        self.pipeline.fit(embeddings, codes)
+        with _quiet() as complaints:
+            self.pipeline.fit(embeddings, codes)
+        self.converged = not complaints
         self.fit_seconds = time.perf_counter() - started
 
     def _new_pipeline(self) -> Any:
@@ -127,7 +133,8 @@ class SvmHead(_PipelineHead):
             return 1.0
         folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=self.seed)
         pipeline = self._new_pipeline()
-        margins = cross_val_predict(pipeline, embeddings[often], codes, cv=folds, method="decision_function")
+        with _quiet():
+            margins = cross_val_predict(pipeline, embeddings[often], codes, cv=folds, method="decision_function")
         return best_factor(_two_sided(margins), codes)
 
 
@@ -155,6 +162,27 @@ def best_factor(margins: Floats, codes: Rows) -> float:
         return -float((targets * log_softmax(np.exp(log_factor) * margins, axis=1)).sum())
 
     return float(np.exp(minimize_scalar(loss, bounds=(-10, 10), method="bounded").x))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[list[warnings.WarningMessage]]:
+    """Keep from the user what scikit-learn says about a fit; warnings of others are shown when the block ends.
+
+    Yields:
+        A list that holds the warnings of convergence after the block.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+
+    found: list[warnings.WarningMessage] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConvergenceWarning)
+        warnings.filterwarnings("ignore", "The number of unique classes")  # class numbers of few rows are no regression
+        yield found
+    for one in caught:
+        if issubclass(one.category, ConvergenceWarning):
+            found.append(one)
+        else:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
 def _two_sided(margins: Floats) -> Floats:

@@ -6,8 +6,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from classifiers.outputs import PREDICTION_COLUMNS, SCORE, check_predictions
 from classifiers.storage import Head, check_backbone, open_head
-from features import FeatureFileError, Features, Floats, Strings, write_file
+from features import Features, Floats, Strings, clear_errors, write_file
 
 
 def predict_features(
@@ -20,20 +21,21 @@ def predict_features(
         features: The table, of the head's backbone; it is read in batches.
         out: The Parquet file: `id`, `prediction` (a class name), `probability` (float32); rows as in the table.
         scores: Add a column `score_CLASS` (float32) for each class, in the order of the head's classes.
-        force: Replace a file that stands at `out`.
+        force: Replace predictions that stand at `out`; any other file stays.
 
     Returns:
-        `rows` written, `failed` (0: a stored row can't fail) and `out`.
+        `rows` written, `failed` (0: a stored row can't fail) and `out` (absolute).
 
     Raises:
-        FeatureFileError: Something stands at `out`, or the head or the table is missing or broken.
+        FeatureFileError: `out` can't be written or holds what must not go, or the head or the table is broken.
         MismatchError: The table is of another backbone.
     """
-    if out.exists() and not force:
-        raise FeatureFileError(f"{out} is there already.", mend="Give another --out, or --force to replace it.")
+    out = out.absolute()  # pyarrow takes a relative `a:b` for a URL
+    check_predictions(out, force=force)
     head = open_head(path)
     check_backbone(head, features)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    with clear_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
     write_file(out, lambda staging: _write(staging, head, features, scores=scores))
     return {"rows": len(features), "failed": 0, "out": str(out)}
 
@@ -46,8 +48,8 @@ def _write(path: Path, head: Head, features: Features, *, scores: bool) -> None:
 
 
 def _schema(scored: Strings | tuple[()]) -> pa.Schema:
-    ours = [("id", pa.string()), ("prediction", pa.string()), ("probability", pa.float32())]
-    fields = [*ours, *((f"score_{name}", pa.float32()) for name in scored)]
+    ours = zip(PREDICTION_COLUMNS, (pa.string(), pa.string(), pa.float32()), strict=True)
+    fields = [*ours, *((f"{SCORE}{name}", pa.float32()) for name in scored)]
     return pa.schema([pa.field(name, kind, nullable=False) for name, kind in fields])
 
 

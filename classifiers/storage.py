@@ -1,5 +1,8 @@
 """A head in a folder: written whole, read back without running anything from it."""
 
+import hashlib
+import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,7 @@ from features import (
     check_same_backbone,
     hash_file,
     read_json,
+    read_manifest,
 )
 
 CONTRACT = 1
@@ -30,6 +34,26 @@ NAME = "head.json"
 SPLIT_NAME = "split.parquet"
 REPORT_NAME = "report.json"
 
+MAX_SEED = 2**32 - 1
+"""What both NumPy and scikit-learn take."""
+
+_FORM = {
+    "head": str,
+    "backbone": {
+        **dict.fromkeys(("name", "handle", "fingerprint", "fit", "pixels", "precision", "decoding"), str),
+        "dim": int,
+        "image_size": [int],
+        "layer": str | None,
+        "weights": str | None,
+    },
+    "features": {"path": str, "generation": str},
+    "classes": [str],
+    "split": {"test_size": int | float, "seed": int},
+    "scores": {"n_train": int, "fit_seconds": int | float},
+    "model": {"sha256": str, "classes_sha256": str},
+}
+"""The fields of head.json that are read, and what they are."""
+
 _TRAIN = "Train it with: frieze train FEATURES --out HEAD"
 
 
@@ -37,7 +61,7 @@ class Head:
     """A fitted head read from its folder; use `open_head`.
 
     Attributes:
-        path: The folder.
+        path: The folder, absolute.
         document: What head.json says.
         spec: The backbone whose embeddings it takes.
         classes: The names of the C classes, sorted.
@@ -87,6 +111,23 @@ class Head:
         found = self.probabilities(embeddings)
         return self.classes[found.argmax(axis=1)], found.max(axis=1)
 
+    def staleness(self) -> str | None:
+        """Say that the table has changed since the head was trained on it.
+
+        Returns:
+            A sentence with the command to train again; None where the table is the same, gone or unreadable.
+        """
+        table, generation = (self.document["features"][name] for name in ("path", "generation"))
+        try:
+            if read_manifest(Path(table)).generation == generation:
+                return None
+        except FeatureFileError:
+            return None
+        split = self.document["split"]
+        options = f"--head {self.document['head']} --test-size {split['test_size']} --seed {split['seed']} --force"
+        command = f"frieze train {shlex.quote(table)} --out {shlex.quote(str(self.path))} {options}"
+        return f"{table} has changed since {self.path} was trained on it. Train again with: {command}"
+
 
 def open_head(path: str | Path) -> Head:
     """Open a stored head.
@@ -100,18 +141,17 @@ def open_head(path: str | Path) -> Head:
     Raises:
         FeatureFileError: There is none, or it is broken, altered, or of a later version.
     """
-    path = Path(path)
+    path = Path(path).absolute()  # pyarrow takes a relative `a:b` for a URL
     document = _read_document(path)
+    kind = HEADS[document["head"]]
+    file = path / kind.file_name
     try:
-        kind = HEADS[document["head"]]
-        file = path / kind.file_name
-        classes = _classes(document["classes"])
-        dim = BackboneSpec.from_json(document["backbone"]).dim
         is_whole = hash_file(file) == document["model"]["sha256"]
-    except (KeyError, TypeError, ValueError, OSError) as error:
-        raise _broken(path / NAME, error) from error
+    except OSError as error:
+        raise _broken(file, error) from error
     if not is_whole:
         raise _broken(file, ValueError("it is not the file that was stored"))
+    classes, dim = np.array(document["classes"], dtype=object), document["backbone"]["dim"]
     return Head(path, document, _guarded(file, lambda: kind.load(file, classes=classes, dim=dim)))
 
 
@@ -128,11 +168,16 @@ def write_model(folder: Path, classifier: Classifier) -> dict[str, str]:
     """Write the fitted model.
 
     Returns:
-        `file`, its name, and `sha256` of its bytes (hex).
+        `file`, its name, `sha256` of its bytes (hex), and `classes_sha256` of the names of its classes.
     """
     file = folder / classifier.file_name
     classifier.save(file)
-    return {"file": file.name, "sha256": hash_file(file)}
+    return {"file": file.name, "sha256": hash_file(file), "classes_sha256": hash_names(classifier.classes.tolist())}
+
+
+def hash_names(names: list[str]) -> str:
+    """Give the sha256 (hex) of a list of names, so that renamed or reordered classes are found out."""
+    return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
 
 def write_split(folder: Path, examples: Examples, test: Rows) -> None:
@@ -160,56 +205,61 @@ def read_fitted(path: Path) -> dict[str, str | None]:
         FeatureFileError: split.parquet is missing or broken.
     """
     try:
-        split = pq.read_table(path / SPLIT_NAME, columns=["id", "sha256", "part"])
-    except (pa.ArrowException, OSError) as error:
+        split = pq.read_table(path / SPLIT_NAME).select(["id", "sha256", "part"])
+    except (pa.ArrowException, KeyError, OSError) as error:
         raise _broken(path / SPLIT_NAME, error) from error
     return {row["id"]: row["sha256"] for row in split.to_pylist() if row["part"] == "train"}
-
-
-def check_out(out: Path, *, force: bool) -> None:
-    """Refuse to write a head where something stands that must not go.
-
-    Raises:
-        FeatureFileError: It does.
-    """
-    if not out.exists():
-        return
-    if not force:
-        raise FeatureFileError(f"{out} is there already.", mend="Give another --out, or --force to replace it.")
-    if not _is_head(out):
-        raise FeatureFileError(
-            f"{out} is there already and holds no head.", mend="Give another --out: --force replaces heads only."
-        )
 
 
 def _embed_with(spec: BackboneSpec) -> str:
     return f"Embed the images with: frieze embed SOURCE --backbone {spec.handle} --out FEATURES"
 
 
-def _is_head(path: Path) -> bool:
-    try:
-        return read_json(path / NAME, mend=_TRAIN).get("kind") == "head"
-    except FeatureFileError:
-        return False
-
-
 def _read_document(path: Path) -> dict[str, Any]:
     document = read_json(path / NAME, mend=_TRAIN)
     if document.get("kind") != "head":
         raise FeatureFileError(f"{path / NAME} is of kind {document.get('kind')}, not head.", mend=_TRAIN)
-    if document.get("contract") != CONTRACT or str(document.get("head")) not in HEADS:
-        raise FeatureFileError(
-            f"{path / NAME} is a head {document.get('head')} of contract {document.get('contract')}; this version reads"
-            f" {', '.join(HEADS)} of contract {CONTRACT}.",
-            mend="Upgrade with: pip install --upgrade frieze",
-        )
+    try:
+        _check_form(document, {"contract": int}, of="")
+        if document["contract"] > CONTRACT:
+            raise _later(path, document)
+        _check_form(document, _FORM, of="")
+        if document["head"] not in HEADS:
+            raise _later(path, document)
+        _check_values(document)
+    except ValueError as error:
+        raise _broken(path / NAME, error) from error
     return document
 
 
-def _classes(stored: Any) -> Strings:
-    if not (isinstance(stored, list) and all(isinstance(name, str) for name in stored) and stored == sorted(stored)):
-        raise ValueError("its classes are no sorted list of names")
-    return np.array(stored, dtype=object)
+def _later(path: Path, document: dict[str, Any]) -> FeatureFileError:
+    return FeatureFileError(
+        f"{path / NAME} is a head {document.get('head')} of contract {document['contract']}; this version reads"
+        f" {', '.join(HEADS)} of contract {CONTRACT}.",
+        mend="Upgrade with: pip install --upgrade frieze",
+    )
+
+
+def _check_form(value: Any, form: Any, *, of: str) -> None:
+    """Refuse a value that has not its form: types, a list with the form of its entries, or fields with theirs."""
+    types = type(form) if isinstance(form, dict | list) else form
+    if not isinstance(value, types) or isinstance(value, bool):
+        raise ValueError(f"its {of} is missing or of another type")  # noqa: TRY004 - the user's file, not our call
+    if isinstance(value, list):
+        for entry in value:
+            _check_form(entry, form[0], of=of)
+    if isinstance(value, dict):
+        for name, inner in form.items():
+            _check_form(value.get(name), inner, of=f"{of}.{name}".lstrip("."))
+
+
+def _check_values(document: dict[str, Any]) -> None:
+    if document["contract"] < 1:
+        raise ValueError(f"there is no contract {document['contract']}")
+    if not 0 <= document["split"]["seed"] <= MAX_SEED:
+        raise ValueError(f"its split.seed is not between 0 and {MAX_SEED}")
+    if hash_names(document["classes"]) != document["model"]["classes_sha256"]:
+        raise ValueError("its classes are not those that were stored")
 
 
 def _guarded(file: Path, load: Callable[[], Classifier]) -> Classifier:

@@ -7,10 +7,11 @@ from typing import Any
 
 from classifiers.heads import HEADS, new_head
 from classifiers.labels import labelled_rows
+from classifiers.outputs import check_head
 from classifiers.scores import report, score
 from classifiers.splits import split_rows
-from classifiers.storage import CONTRACT, NAME, REPORT_NAME, check_out, write_model, write_split
-from features import Features, new_folder, write_json
+from classifiers.storage import CONTRACT, MAX_SEED, NAME, REPORT_NAME, write_model, write_split
+from features import Features, InputError, new_folder, write_json
 
 
 def train_head(
@@ -23,19 +24,22 @@ def train_head(
         out: The folder to write.
         head: A key of `HEADS`.
         test_size: Share of each class to hold out, between 0 and 1, both excluded.
-        seed: For the split, the fit and the bootstrap.
-        force: Replace a head that stands at `out`.
+        seed: For the split, the fit and the bootstrap, between 0 and 4294967295.
+        force: Replace a head that stands at `out`; a folder with anything else in it stays.
 
     Returns:
         `head, accuracy, macro_f1, classes, n_train, n_test, n_unlabelled, seconds` (all), `fit_seconds` (the last fit
-        alone), `confidence_interval` [low, high] of the accuracy, `expected_calibration_error, out`.
+        alone), `converged` (whether that fit ended by itself), `confidence_interval` [low, high] of the accuracy,
+        `expected_calibration_error` and `out` (absolute).
 
     Raises:
-        FeatureFileError: Something stands at `out` and must not go, or the table is broken.
+        FeatureFileError: `out` can't be written or holds what must not go, or the table is broken.
         InputError: There are no labels, too few classes or rows, or an argument is out of range.
     """
     started = time.perf_counter()
-    check_out(out, force=force)
+    out = out.absolute()  # pyarrow takes a relative `a:b` for a URL
+    _check_seed(seed)
+    check_head(out, force=force)
     classifier = new_head(head, seed=seed)
     examples = labelled_rows(features.rows)
     train, test = split_rows(examples.labels, test_size=test_size, seed=seed)
@@ -50,6 +54,7 @@ def train_head(
         "n_test": len(test),
         "n_unlabelled": len(features) - len(examples),
         "fit_seconds": classifier.fit_seconds,
+        "converged": classifier.converged,
         **score(probabilities, held_out.labels, classes=classifier.classes, seed=seed),
     }
     with new_folder(out, replace=force) as folder:
@@ -60,6 +65,11 @@ def train_head(
         split = {"method": "stratified", "test_size": test_size, "seed": seed}
         write_json(folder / NAME, _document(features, figures, split=split, model=model))
     return figures | {"out": str(out)}
+
+
+def _check_seed(seed: int) -> None:
+    if not 0 <= seed <= MAX_SEED:
+        raise InputError(f"The seed is {seed}; it lies between 0 and {MAX_SEED}.", mend="Use for example --seed 0")
 
 
 def _document(

@@ -9,7 +9,8 @@ from embedder.backbones import (
 )
 from embedder.decoding import decode
 from embedder.engines import ENGINES
-from embedder.job import JobOptions, embed_source
+from embedder.job import embed_source
+from embedder.options import JobOptions
 from embedder.pipeline import read
 from embedder.preprocessing import FITS, PIXELS
 from embedder.queries import embed_images

@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from embedder.decoding import decode
+from embedder.decoding import HEAD_BYTES, decode, is_image
 from embedder.preprocessing import Pixels, fit_image
 from embedder.quiet import import_tensorflow
 from embedder.sources import to_path
 from features import BackboneSpec, Failure, ImageError, Rows
+
+MAX_BYTES = 1 << 30
+"""Largest file taken."""
 
 _PREFETCHED_BATCHES = 2
 
@@ -108,13 +111,19 @@ def read(uri: str) -> bytes:
     """Read an image's bytes.
 
     Raises:
-        ImageError: The file can't be read.
+        ImageError: The file can't be read, is no image by its first bytes, or has more than `MAX_BYTES`.
     """
     try:
         with open(to_path(uri), "rb") as file:  # noqa: PTH123  the path is bytes: not every name is text
-            return file.read()
+            head = file.read(HEAD_BYTES)
+            if head and not is_image(head):  # a film named .jpg is not read to its end
+                raise ImageError("decode", "not an image", "the bytes are no image of a kind that is read")
+            data = head + file.read(MAX_BYTES)
     except OSError as error:
         raise ImageError("read", "unreadable", error.strerror or str(error)) from error
+    if len(data) > MAX_BYTES:
+        raise ImageError("read", "too large", f"the file has more than {MAX_BYTES} bytes")
+    return data
 
 
 def decode_for(data: bytes, spec: BackboneSpec) -> tuple[Pixels, tuple[int, int]]:

@@ -3,6 +3,7 @@
 Usage: python examples/demo.py [FOLDER]; without a folder the 1,797 handwritten digits of scikit-learn are used.
 """
 
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -41,9 +42,15 @@ def main() -> None:
     features, index, head = (OUT / name for name in ("images.features", "images.index", "images.head"))
 
     step(f"Embed: every image of {images} becomes a vector, once")
-    embedded = frieze.embed(images, out=features, force=_is_of_other_images(features, images))
-    print(f"{embedded['embedded']} embedded, {embedded['unchanged']} unchanged, {embedded['failed']} failed,")
-    print(f"{embedded['images_per_second']:.0f} images/s, {embedded['dim']} numbers each, in {features}")
+    is_other = _is_of_other_images(features, images)
+    if is_other:  # what an earlier demo made of other images would stand beside this one's
+        shutil.rmtree(head, ignore_errors=True)
+        (OUT / "predictions.parquet").unlink(missing_ok=True)
+    embedded = frieze.embed(images, out=features, force=is_other)
+    print(f"{embedded['embedded']} embedded, {embedded['unchanged']} unchanged, {embedded['failed']} failed")
+    if embedded["failed"]:
+        print(f"What failed, and why, stands in {features}/failures.parquet: {embedded['failures']}")
+    print(f"{embedded['rows']} vectors of {embedded['dim']} numbers in {features}")
 
     step("Index: find similar ones fast, with a recall that was measured")
     built = frieze.index(features, out=index)
@@ -54,9 +61,12 @@ def main() -> None:
     queries = [f"id:{ids[row]}" for row in range(0, len(ids), max(1, len(ids) // N_SHOWN))][:N_SHOWN]
     found = frieze.search(index, queries, k=8)
     for one in found["queries"]:
-        print(f"{one['query']:24} -> " + ", ".join(hit["id"] for hit in one["hits"][1:4]))
+        others = [hit["id"] for hit in one["hits"] if f"id:{hit['id']}" != one["query"]]
+        print(f"{one['query']:24} -> {', '.join(others[:3])}")
     made = [features, index]
-    if len(frieze.info(features)["labels"]) > 1:
+    if len(frieze.info(features)["labels"]) < 2:  # noqa: PLR2004  a head tells classes apart
+        print("\nNo head is trained: the images do not lie in one folder a class.")
+    else:
         step("Train: a head on the stored vectors, measured on images it never saw")
         trained = frieze.train(features, out=head, force=True)
         low, high = trained["confidence_interval"]
@@ -86,4 +96,7 @@ def _say_goodbye(images: Path, made: list[Path], seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except frieze.InputError as error:
+        sys.exit(f"Error: {error}")

@@ -3,15 +3,25 @@
 from features.arrays import Floats, Rows, Strings, unit_rows
 from features.errors import FeatureFileError, ImageError, InputError, MismatchError, ModelError
 from features.exact import METRICS, top_k
-from features.files import check_free, hash_file, new_folder, read_json, replace_folder, write_file, write_json
+from features.files import (
+    check_free,
+    clear_errors,
+    hash_file,
+    new_folder,
+    read_json,
+    replace_folder,
+    write_file,
+    write_json,
+)
 from features.listing import Failure, Listing, first_of_each, read_failures, to_failures
 from features.lock import lock
 from features.manifest import Manifest, is_features, read_manifest
+from features.ownership import check_is_only_ours, check_is_ours
 from features.plan import Plan, Shard, make_plan
 from features.reader import Features, open_features
 from features.schema import LISTING, part_schema, to_embeddings, to_part
 from features.spec import BackboneSpec, check_same_backbone
-from features.writer import FeatureWriter, check_is_ours, open_writer
+from features.writer import FeatureWriter, open_writer
 
 __all__ = [
     "LISTING",
@@ -33,8 +43,10 @@ __all__ = [
     "Shard",
     "Strings",
     "check_free",
+    "check_is_only_ours",
     "check_is_ours",
     "check_same_backbone",
+    "clear_errors",
     "first_of_each",
     "hash_file",
     "is_features",

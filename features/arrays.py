@@ -23,6 +23,9 @@ def unit_rows(embeddings: Floats) -> Floats:
     >>> unit_rows(np.array([[3.0, 4.0], [0.0, 0.0]], dtype="f4")).tolist()
     [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
     """
-    norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
-    scaled: Floats = np.divide(embeddings, norms, out=np.zeros_like(embeddings), where=norms > 0)
-    return scaled
+    largest = np.abs(embeddings).max(axis=1, keepdims=True, initial=0)
+    # First to a largest number of 1: squares of very large or small numbers leave the range of float32.
+    scaled: Floats = np.divide(embeddings, largest, out=np.zeros_like(embeddings), where=largest > 0)
+    norms = np.linalg.norm(scaled, axis=1, keepdims=True)
+    unit: Floats = np.divide(scaled, norms, out=scaled, where=norms > 0)
+    return unit

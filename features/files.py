@@ -1,6 +1,7 @@
 """Files that appear whole or not at all, and folders that are replaced in one step."""
 
 import contextlib
+import ctypes
 import errno
 import hashlib
 import json
@@ -14,6 +15,7 @@ from typing import Any
 from features.errors import FeatureFileError
 
 _HASH_BLOCK_BYTES = 1 << 20
+_HERE, _RENAME_EXCHANGE = -100, 2  # AT_FDCWD and the flag of renameat2(2)
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -73,7 +75,9 @@ def check_free(path: Path, *, replace: bool) -> None:
     Raises:
         FeatureFileError: Something stands at `path` and must not go.
     """
-    if path.exists() and not replace:
+    with clear_errors(path):  # a name that is too long, a parent that is a file
+        is_there = path.exists()
+    if is_there and not replace:
         raise FeatureFileError(f"{path} is there already.", mend="Give another --out, or --force to replace it.")
 
 
@@ -92,8 +96,9 @@ def new_folder(path: Path, *, replace: bool) -> Iterator[Path]:
         FeatureFileError: Something stands at `path` and must not go, or the disk refuses.
     """
     check_free(path, replace=replace)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    with clear_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     try:
         staging.chmod(0o777 & ~_umask())
         with clear_errors(path):
@@ -107,15 +112,28 @@ def new_folder(path: Path, *, replace: bool) -> Iterator[Path]:
 
 def replace_folder(new: Path, path: Path) -> None:
     """Move a folder to `path`; what stood there is deleted only after the new one is in place."""
+    if not path.exists():
+        new.rename(path)
+    elif not _exchange(new, path):
+        _move_aside_and_in(new, path)
+    _sync(path.parent)
+    shutil.rmtree(new, ignore_errors=True)  # after an exchange, the old one
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two folders in one step, where the system can: at no moment is either place empty."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # Linux
+    return rename is not None and rename(_HERE, bytes(one), _HERE, bytes(other), _RENAME_EXCHANGE) == 0
+
+
+def _move_aside_and_in(new: Path, path: Path) -> None:
     aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
     old = aside / path.name
     try:
-        if path.exists():
-            path.rename(old)
+        path.rename(old)
         new.rename(path)
-        _sync(path.parent)
     finally:
-        if old.exists() and not path.exists():
+        if not path.exists():
             old.rename(path)
         shutil.rmtree(aside, ignore_errors=True)
 

@@ -107,13 +107,18 @@ def is_features(folder: Path) -> bool:
     return (folder / NAME).is_file()
 
 
+def _mend(folder: Path) -> str:
+    anew = " --force" if is_features(folder) else ""
+    return f"Make the table with: frieze embed SOURCE --out {folder}{anew}"
+
+
 def read_manifest(folder: Path) -> Manifest:
     """Read a folder's features.json.
 
     Raises:
         FeatureFileError: It is missing, broken, or of a contract that this version does not know.
     """
-    document = read_json(folder / NAME, mend=f"Make the table with: frieze embed SOURCE --out {folder}")
+    document = read_json(folder / NAME, mend=_mend(folder))
     try:
         _check_contract(document, folder)
         return Manifest(

@@ -66,7 +66,12 @@ def check_same_backbone(got: BackboneSpec, wanted: BackboneSpec, *, where: str, 
     """
     differ = [name for name in _IDENTITY if getattr(got, name) != getattr(wanted, name)]
     if differ:
-        sides = "; ".join(f"{name}: {getattr(got, name)} here, {getattr(wanted, name)} there" for name in differ)
+        sides = "; ".join(f"{name}: {_short(got, name)} here, {_short(wanted, name)} there" for name in differ)
         raise MismatchError(
             f"The embeddings come from {got.name}, but {where} holds those of {wanted.name} ({sides}).", mend=mend
         )
+
+
+def _short(spec: BackboneSpec, name: str) -> str:
+    value = str(getattr(spec, name))
+    return value[:12] if name == "fingerprint" else value

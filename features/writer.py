@@ -13,12 +13,15 @@ from features.files import clear_errors, write_file
 from features.listing import Failure, read_failures, to_failures, write_failures
 from features.lock import lock
 from features.manifest import PARTS, Manifest, Part, is_features, read_manifest
+from features.ownership import STAGING, check_is_ours, left_overs, part_files
 from features.parts import describe_part, part_name, read_part, write_part
 from features.plan import Shard
 from features.spec import BackboneSpec, check_same_backbone
 
-_STAGING = "staging"
 _STORED = ["id", "size_bytes", "mtime_ns"]
+_NOTHING_STORED = pa.schema(
+    [("id", pa.string()), ("size_bytes", pa.int64()), ("mtime_ns", pa.int64()), ("part", pa.int64())]
+).empty_table()
 
 
 class FeatureWriter:
@@ -36,12 +39,28 @@ class FeatureWriter:
         self.failed = read_failures(path)
 
     def stored(self) -> pa.Table:
-        """Give `id, size_bytes, mtime_ns, part` of every stored row, in reading order."""
+        """Give `id, size_bytes, mtime_ns, part` of every stored row, in reading order.
+
+        Raises:
+            FeatureFileError: A part repeats ids of another one.
+        """
         tables = [self._stored_in(part.name) for part in self.manifest.parts]
-        empty = pa.schema(
-            [("id", pa.string()), ("size_bytes", pa.int64()), ("mtime_ns", pa.int64()), ("part", pa.int64())]
-        ).empty_table()
-        return pa.concat_tables([empty, *tables], promote_options="permissive")
+        stored = pa.concat_tables([_NOTHING_STORED, *tables], promote_options="permissive")
+        if pc.count_distinct(stored["id"]).as_py() != len(stored):
+            self._name_repeats(tables)
+        return stored
+
+    def _name_repeats(self, tables: Sequence[pa.Table]) -> None:
+        seen: set[str] = set()
+        for part, table in zip(self.manifest.parts, tables, strict=True):
+            ids = table["id"].to_pylist()
+            if len(seen.union(ids)) != len(seen) + len(ids):
+                path = self.path / PARTS / part.name
+                raise FeatureFileError(
+                    f"{path} repeats ids that are stored already.",
+                    mend=f"Delete it and run again to embed its images anew: rm '{path}'",
+                )
+            seen.update(ids)
 
     def _stored_in(self, name: str) -> pa.Table:
         table = read_part(self.path / PARTS / name, _STORED)
@@ -64,7 +83,7 @@ class FeatureWriter:
         table = pa.concat_tables(pieces, promote_options="permissive")
         others = [part for part in self.manifest.parts if part.name != path.name]
         if len(table):
-            write_file(path, lambda staging: write_part(table, staging), staging_dir=self.path / _STAGING)
+            write_file(path, lambda staging: write_part(table, staging), staging_dir=self.path / STAGING)
             others.append(Part.of(path, len(table)))
         self.note_failures(failures)
         self.update(parts=tuple(sorted(others, key=lambda part: part.name)))
@@ -113,11 +132,11 @@ def open_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
     path = path.absolute()  # pyarrow takes a relative `a:b` for a URL
     check_is_ours(path)
     with clear_errors(path):
-        for name in (PARTS, _STAGING):
+        for name in (PARTS, STAGING):
             (path / name).mkdir(parents=True, exist_ok=True)
     with lock(path):
         with clear_errors(path):
-            for left_over in (*(path / _STAGING).iterdir(), *filter(_is_left_over, path.iterdir())):
+            for left_over in left_overs(path):
                 left_over.unlink()
         before = _going_on(path, manifest)
         writer = FeatureWriter(path, before)
@@ -126,37 +145,13 @@ def open_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
         yield writer
 
 
-def check_is_ours(path: Path) -> None:
-    """Refuse a folder (or file) that holds something else than a table of features.
-
-    Raises:
-        FeatureFileError: It does.
-    """
-    if path.is_dir() and (is_features(path) or not any(_foreign(path))):
-        return
-    if path.exists():
-        raise FeatureFileError(
-            f"{path} is there already and holds no features.", mend="Give another --out: a new or an empty folder."
-        )
-
-
-def _foreign(path: Path) -> Iterator[Path]:
-    ours = {PARTS, _STAGING, ".lock"}
-    return (child for child in path.iterdir() if child.name not in ours and not _is_left_over(child))
-
-
-def _is_left_over(child: Path) -> bool:
-    """Tell whether a `write_file` that was cut short left this behind."""
-    return child.match(".*.tmp") and child.is_file()
-
-
 def _going_on(path: Path, manifest: Manifest) -> Manifest:
     """Take what an earlier run stored, if it fits."""
     if not is_features(path):
         manifest.write(path)
         return manifest
     before = read_manifest(path)
-    mend = f"Go on with --backbone {before.spec.handle}, give another --out, or begin {path} again with --force."
+    mend = f"Go on with {_as_options(before)}, give another --out, or begin {path} again with --force."
     check_same_backbone(manifest.spec, before.spec, where=str(path), mend=mend)
     if manifest.source != before.source:
         raise FeatureFileError(
@@ -166,13 +161,20 @@ def _going_on(path: Path, manifest: Manifest) -> Manifest:
     return dataclasses.replace(manifest, parts=before.parts)
 
 
+def _as_options(manifest: Manifest) -> str:
+    """Write what a table was made with as one types it."""
+    asked = {"backbone": manifest.spec.handle} | {
+        name.replace("_", "-"): value for name, value in manifest.request.items() if name != "handle"
+    }
+    return " ".join(f"--{name} {value}" for name, value in asked.items() if value is not None)
+
+
 def _live_parts(path: Path, manifest: Manifest) -> tuple[Part, ...]:
     """Take the parts that are there: a part is renamed into place before features.json names it."""
     known = {part.name: part for part in manifest.parts}
-    files = sorted((path / PARTS).glob("part-*.parquet"))
     return tuple(
         known[file.name] if file.name in known and known[file.name].is_still(file) else _adopt(file, manifest.spec)
-        for file in files
+        for file in part_files(path)
     )
 
 

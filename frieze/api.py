@@ -1,22 +1,20 @@
 """The commands as Python functions: each returns the document that the command prints with `--json`."""
 
+import contextlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 import classifiers
 import embedder
 import features as stored
-from features import Floats, InputError, is_features
+from features import InputError
 from frieze import output
-from frieze.information import describe
-from frieze.report import write_report
-from index import Index, build_index, open_index
-
-_ID = "id:"
+from frieze.information import check_kind, describe, kind_of, list_failures
+from frieze.queries import to_vectors
+from frieze.report import check_page, write_report
+from index import build_index, open_index
 
 
 def embed(
@@ -78,7 +76,7 @@ def embed(
         force=force,
     )
     with output.progress("Embedding", "images") as step:
-        return embedder.embed_source(str(source), Path(out).absolute(), request=request, options=options, progress=step)
+        return embedder.embed_source(str(source), _place(out), request=request, options=options, progress=step)
 
 
 def info(path: str | Path) -> dict[str, Any]:
@@ -87,7 +85,7 @@ def info(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: It is none of ours, or broken.
     """
-    return describe(Path(path))
+    return describe(_place(path))
 
 
 def index(
@@ -115,9 +113,9 @@ def index(
     Raises:
         InputError: Something you can mend; the message says how.
     """
-    table = stored.open_features(features)
+    table = _table(features)
     with output.waiting("Indexing"):
-        return build_index(table, Path(out), metric=metric, recall=recall, kind=kind, force=force)
+        return build_index(table, _place(out), metric=metric, recall=recall, kind=kind, force=force)
 
 
 def search(
@@ -143,45 +141,18 @@ def search(
     Raises:
         InputError: Something you can mend; the message says how.
     """
-    opened = open_index(index)
-    names, vectors = _queries(opened, [query] if isinstance(query, str | Path) else query, where=str(index))
+    queries = [str(query)] if isinstance(query, str | Path) else [str(one) for one in query]
+    if html is not None:
+        check_page(_place(html))
+    check_kind(_place(index), "index")
+    opened = open_index(_place(index))
+    names, vectors = to_vectors(opened, queries, where=str(index))
     hits = opened.search(vectors, k=k, min_score=min_score)
     found = [{"query": name, "hits": one} for name, one in zip(names, hits, strict=True)]
-    document = {"index": str(index), "k": k, "queries": found}
+    document = {"index": str(index), "k": k, "queries": found, "note": opened.staleness()}
     if html is not None:
         write_report(html, title="Search results", found=document)
     return document
-
-
-def _queries(index: Index, queries: Sequence[str | Path], *, where: str) -> tuple[list[str], Floats]:
-    """Name and embed each query; the backbone is loaded only when one is an image."""
-    images = [str(query) for query in queries if not _is_stored(str(query))]
-    of_images: dict[str, Floats] = {}
-    if images:
-        backbone = embedder.reopen_backbone(index.spec, where=where)
-        of_images = dict(zip(images, embedder.embed_images(images, backbone)[:, None], strict=True))
-    names: list[str] = []
-    vectors: list[Floats] = []
-    for query in map(str, queries):
-        found = of_images[query] if query in of_images else _stored_vectors(index, query)
-        names += [query] if len(found) == 1 else [f"{query}[{row}]" for row in range(len(found))]
-        vectors.append(found)
-    return names, np.concatenate(vectors)
-
-
-def _is_stored(query: str) -> bool:
-    return query.startswith(_ID) or query.endswith(".npy")
-
-
-def _stored_vectors(index: Index, query: str) -> Floats:
-    if query.startswith(_ID):
-        return index.embedding(query.removeprefix(_ID))[None]
-    try:
-        return np.atleast_2d(np.load(query, allow_pickle=False)).astype(np.float32)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{query} can't be read as vectors: {error}.", mend="Save them with numpy.save('FILE.npy', vectors)."
-        ) from error
 
 
 def train(
@@ -209,11 +180,12 @@ def train(
     Raises:
         InputError: Something you can mend; the message says how.
     """
-    table = stored.open_features(features)
+    table = _table(features)
     with output.waiting("Training"):
-        document = classifiers.train_head(table, Path(out), head=head, test_size=test_size, seed=seed, force=force)
-    write_report(Path(out) / "report.html", title=f"Head: {head}", head=out)
-    return document
+        document = classifiers.train_head(table, _place(out), head=head, test_size=test_size, seed=seed, force=force)
+    page = Path(out) / "report.html"
+    write_report(page, title="Head", head=out)
+    return document | {"report": str(page)}
 
 
 def evaluate(head: str | Path, features: str | Path) -> dict[str, Any]:
@@ -222,7 +194,8 @@ def evaluate(head: str | Path, features: str | Path) -> dict[str, Any]:
     Raises:
         InputError: Something you can mend; the message says how.
     """
-    return classifiers.evaluate_head(head, stored.open_features(features))
+    check_kind(_place(head), "head")
+    return classifiers.evaluate_head(_place(head), _table(features))
 
 
 def predict(
@@ -238,24 +211,55 @@ def predict(
         force: Replace a file that is there.
 
     Returns:
-        `rows` predicted, and images that `failed`.
+        `rows` predicted, and images that `failed`; `failures` lists these with stage and reason.
 
     Raises:
         InputError: Something you can mend; the message says how.
     """
-    if is_features(Path(source)):
-        table = stored.open_features(source)
-        return classifiers.predict_features(head, table, Path(out), scores=scores, force=force) | {"failed": 0}
-    stored.check_free(Path(out), replace=force)  # before the hours of embedding, not after
-    request = embedder.BackboneRequest.of(classifiers.open_head(head).spec)
-    Path(out).absolute().parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".frieze-", dir=Path(out).absolute().parent) as folder:
+    check_kind(_place(head), "head")
+    place = _place(out)
+    classifiers.check_predictions(place, force=force)  # before the hours of embedding, not after
+    if kind_of(Path(source)) == "features":
+        return classifiers.predict_features(_place(head), _table(source), place, scores=scores, force=force)
+    request = embedder.BackboneRequest.of(classifiers.open_head(_place(head)).spec)
+    with _scratch_folder(place) as folder:
         options = embedder.JobOptions(labels="none")
         with output.progress("Embedding", "images") as step:
-            embedded = embedder.embed_source(str(source), Path(folder), request=request, options=options, progress=step)
-        table = stored.open_features(folder)
-        document = classifiers.predict_features(head, table, Path(out), scores=scores, force=force)
-    return document | {"failed": embedded["failed"]}
+            embedded = embedder.embed_source(str(source), folder, request=request, options=options, progress=step)
+        document = classifiers.predict_features(_place(head), _table(folder), place, scores=scores, force=force)
+        return document | {"failed": embedded["failed"], "failures": list_failures(folder)}
+
+
+@contextlib.contextmanager
+def _scratch_folder(out: Path) -> Iterator[Path]:
+    """Give a folder beside `out`, gone afterwards: vectors on their way may be too many for the temporary folder."""
+    with stored.clear_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(prefix=".frieze-", dir=out.parent)
+    with folder as name:
+        yield Path(name)
+
+
+def _table(path: str | Path) -> stored.Features:
+    check_kind(_place(path), "features")
+    return stored.open_features(_place(path))
+
+
+def _place(path: str | Path) -> Path:
+    """Make a path absolute, and refuse one that Parquet and JSON can't name.
+
+    Raises:
+        InputError: It is no UTF-8 text, or too long.
+    """
+    place = Path(path).absolute()
+    try:
+        str(place).encode()
+        place.exists()
+    except (UnicodeEncodeError, OSError) as error:
+        raise InputError(
+            f"{path} can't be used as a path: {error}.", mend="Give a shorter one in plain text."
+        ) from error
+    return place
 
 
 def backbones() -> list[dict[str, Any]]:

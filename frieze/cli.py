@@ -45,7 +45,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            click.echo("Stopped. What is done is kept: type the same command again to go on.", err=True)
+            click.echo("Stopped. What is stored already is kept: type the same command again.", err=True)
             ctx.exit(_INTERRUPTED)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise  # click's own ways to end

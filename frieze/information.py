@@ -4,12 +4,37 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pyarrow.compute as pc
+from features import InputError, open_features, read_failures, read_json
 
-from features import InputError, is_features, open_features, read_failures, read_json
+_FILES = {"features": "features.json", "index": "index.json", "head": "head.json"}
+_MAKERS = {
+    "features": "frieze embed SOURCE --out FEATURES",
+    "index": "frieze index FEATURES --out INDEX",
+    "head": "frieze train FEATURES --out HEAD",
+}
+_ARTICLES = {"features": "a table of features", "index": "an index", "head": "a head"}
 
-_NAMES = {"index": "index.json", "head": "head.json"}
-_TOP = 20
+
+def kind_of(path: Path) -> str | None:
+    """Tell what a folder is: `features`, `index` or `head`; None for anything else."""
+    return next((kind for kind, name in _FILES.items() if (path / name).is_file()), None)
+
+
+def check_kind(path: Path, wanted: str) -> None:
+    """Refuse a path that is not what a command wants there, and say what it is.
+
+    Raises:
+        InputError: It is missing, or something else.
+    """
+    if not path.exists():
+        raise InputError(f"There is no {path}.", mend=f"Make {_ARTICLES[wanted]} with: {_MAKERS[wanted]}")
+    kind = kind_of(path)
+    if kind != wanted:
+        is_now = "holds nothing of ours" if kind is None else f"is {_ARTICLES[kind]}"
+        raise InputError(
+            f"{path} {is_now}; wanted is {_ARTICLES[wanted]}.",
+            mend=f"Look at the order of the arguments, or make one with: {_MAKERS[wanted]}",
+        )
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -21,25 +46,19 @@ def describe(path: Path) -> dict[str, Any]:
     Raises:
         InputError: It is none of ours.
     """
-    if is_features(path):
+    kind = kind_of(path)
+    if kind == "features":
         return _describe_features(path)
-    for kind, name in _NAMES.items():
-        if (path / name).is_file():
-            return (
-                {"path": str(path)}
-                | read_json(path / name, mend="It was made by frieze: make it again.")
-                | {"kind": kind}
-            )
-    raise InputError(
-        f"{path} is no folder of features, no index and no head.",
-        mend="Make one with: frieze embed SOURCE --out FEATURES",
-    )
+    if kind is None:
+        is_there = "is no folder of features, no index and no head" if path.exists() else "is not there"
+        raise InputError(f"{path} {is_there}.", mend=f"Make one with: {_MAKERS['features']}")
+    document = read_json(path / _FILES[kind], mend=f"Make it anew with: {_MAKERS[kind]} --force")
+    return {"path": str(path)} | document | {"kind": kind}
 
 
 def _describe_features(path: Path) -> dict[str, Any]:
     table = open_features(path)
     labels = table.rows["label"].value_counts().to_pylist() if len(table) else []
-    failures = Counter(read_failures(path)["reason"].to_pylist())
     counts = sorted(((one["values"], one["counts"]) for one in labels), key=lambda one: (-one[1], str(one[0])))
     return {
         "path": str(path),
@@ -47,6 +66,11 @@ def _describe_features(path: Path) -> dict[str, Any]:
         "n_parts": len(table.manifest.parts),
         "bytes": sum(part.size_bytes for part in table.manifest.parts),
         "labels": {name: n for name, n in counts if name is not None},
-        "unlabelled": pc.sum(table.rows["label"].is_null()).as_py() or 0,
-        "failures": dict(failures.most_common(_TOP)),
+        "unlabelled": sum(n for name, n in counts if name is None),
+        "failures": dict(Counter(read_failures(path)["reason"].to_pylist()).most_common()),
     }
+
+
+def list_failures(path: Path) -> list[dict[str, str]]:
+    """List a table's failures: id, stage and reason of each."""
+    return list(read_failures(path).select(["id", "stage", "reason"]).to_pylist())

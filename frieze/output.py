@@ -12,17 +12,25 @@ Step = Callable[[int, int], None]
 
 
 def show_json(document: Any) -> None:
-    """Print one JSON document on stdout, keys sorted."""
-    text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False)
-    # A file name that is no text has lone surrogates: these alone are written as JSON escapes.
-    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
+    """Print one JSON document on stdout, keys sorted; it is valid whatever stdout can write."""
+    is_utf8 = getattr(sys.stdout, "encoding", "utf-8").lower().replace("-", "") == "utf8"
+    _write(json.dumps(document, indent=2, sort_keys=True, ensure_ascii=not is_utf8) + "\n")
 
 
 def show_facts(facts: Mapping[str, Any]) -> None:
-    """Print names and values on stdout, one pair a line."""
-    width = max(len(name) for name in facts)
-    for name, value in facts.items():
-        sys.stdout.write(f"{name:{width}}  {_plain(value)}\n")
+    """Print names and values on stdout, one pair a line; what stands inside a value is indented below it."""
+    _write("".join(f"{line}\n" for line in _lines(facts)))
+
+
+def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
+    told = {name: value for name, value in facts.items() if value is not None and value not in ({}, [])}
+    width = max(map(len, told), default=0)
+    for name, value in told.items():
+        if isinstance(value, Mapping):
+            yield name
+            yield from (f"  {line}" for line in _lines(value))
+        else:
+            yield f"{name:{width}}  {_plain(value)}"
 
 
 def show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
@@ -36,8 +44,11 @@ def show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Non
     for column in columns:
         table.add_column(column, justify="right" if _is_number(rows, column) else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_plain(row.get(column))) for column in columns))  # Text: a name is no markup
-    Console(file=sys.stdout).print(table)
+        table.add_row(*(Text(_cell(row.get(column))) for column in columns))  # Text: a name is no markup
+    console = Console(file=sys.stdout)
+    with console.capture() as printed:
+        console.print(table)
+    _write(printed.get())
 
 
 def say(message: str) -> None:
@@ -99,14 +110,40 @@ def waiting(title: str) -> Iterator[None]:
         yield
 
 
+def shorten(names: Sequence[str], *, most: int = 5) -> str:
+    """Name the first few of many.
+
+    >>> shorten(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _write(text: str) -> None:
+    if sys.stdout is not None:  # closed by who started us
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        # A file name that is no text has lone surrogates, and some terminals know few letters: these are escaped.
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def _cell(value: Any) -> str:
+    """Write a value of a table, whose numbers stand below each other."""
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "-" if value is None else _plain(value)
+
+
 def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.4g}" if abs(value) < 1 else f"{value:,.1f}"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_plain(one)}" for name, one in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(_plain, value))
-    return "-" if value is None else printable(str(value)).replace("\n", "\\n")
+    return printable(str(value)).replace("\n", "\\n")
 
 
 def _is_number(rows: Sequence[Mapping[str, Any]], column: str) -> bool:

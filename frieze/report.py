@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from embedder import decode, read
-from features import ImageError, read_json, write_file
+from features import ImageError, InputError, read_json, write_file
 
 _THUMBNAIL_PX = 128
 _STYLE = """
@@ -33,6 +33,19 @@ thead th { border-bottom: 1px solid #999 }
 """
 
 
+_DOCTYPE = '<!doctype html><html lang="en">'
+
+
+def check_page(path: Path) -> None:
+    """Refuse to write a page over anything but a page of ours.
+
+    Raises:
+        InputError: Something else stands there.
+    """
+    if path.is_dir() or (path.exists() and not path.read_bytes().startswith(_DOCTYPE.encode())):
+        raise InputError(f"{path} is there already and is no page of ours.", mend="Give another file's name.")
+
+
 def write_report(
     path: str | Path, *, title: str, found: dict[str, Any] | None = None, head: str | Path | None = None
 ) -> None:
@@ -44,10 +57,12 @@ def write_report(
         found: What `frieze.search` returned; its hits are shown as pictures.
         head: Folder of a head; its scores, confusion matrix and surest mistakes are shown.
     """
+    check_page(Path(path))
     sections = [] if found is None else [_search_section(found)]
     sections += [] if head is None else [_head_section(Path(head))]
     page = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f"{_DOCTYPE}<head>"
+        f'<meta charset="utf-8"><title>{html.escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>'
         f"<body><h1>{html.escape(title)}</h1>{''.join(sections)}</body></html>"
     )

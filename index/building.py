@@ -17,19 +17,18 @@ from features import (
     InputError,
     check_same_backbone,
     new_folder,
-    write_json,
 )
 from index.choosing import Choice, Task, choose
 from index.index_files import (
     CONTRACT,
     FAISS_NAME,
-    INDEX_NAME,
     ROWS_NAME,
+    describe_files,
     held,
-    measure_files,
     next_generation,
     stored_document,
     sweep,
+    write_document,
 )
 from index.kinds import KINDS
 from index.recall import make_probe, measure_ms
@@ -84,6 +83,7 @@ def build_index(
         FeatureFileError: `out` holds something that is no index, the table is broken, or the disk refuses.
         MismatchError: `out` holds an index of another backbone, and `force` is not set.
     """
+    out = out.absolute()  # Arrow takes a relative path with a colon for a URL
     _check(features, metric=metric, recall=recall, kind=kind)
     request = {"metric": metric, "kind": kind, "recall": recall}
     stored_document(out, force=force)  # a foreign folder is refused before a lock is put into it
@@ -95,7 +95,7 @@ def build_index(
         if before and not force and _is_fresh(before, features, request=request, out=out):
             return _report(before, out, rebuilt=False)
         document = _write_generation(features, request, next_generation(out))
-        write_json(out / INDEX_NAME, document)
+        write_document(out, document)
         sweep(out, live=document["generation"])
     return _report(document, out, rebuilt=True)
 
@@ -143,8 +143,11 @@ def _write_generation(features: Features, request: dict[str, Any], folder: Path)
         choice = choose(task, request["kind"])
         save(choice.searcher, staging / FAISS_NAME)
         write_rows(features.rows, staging / ROWS_NAME)
-        files = measure_files(staging)
-        measured = {"ms_per_query": _measure_stored(choice, task, staging), "bytes": sum(files.values())}
+        files = describe_files(staging)
+        measured = {
+            "ms_per_query": _measure_stored(choice, task, staging),
+            "bytes": sum(file["size_bytes"] for file in files.values()),
+        }
     measured["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_BYTES
     measured["build_seconds"] = time.perf_counter() - begun
     return _describe(task, choice) | measured | {"request": request, "generation": folder.name, "files": files}

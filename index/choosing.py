@@ -14,6 +14,7 @@ from index.searcher import Searcher, all_cores
 from index.vectors import draw_rows, stream, take_rows
 
 _QUICK_MS = 5.0  # an exact query below this is as good as instant
+_FINENESS = 32  # efforts closer than this part are as good; each trial costs 500 searches
 _TIMED_FLOATS = 1 << 24  # 64 MB of rows tell how long an exact query takes
 
 
@@ -68,13 +69,15 @@ def choose(task: Task, kind: str) -> Choice:
     exact_ms = time_exact(task)
     if exact_ms < _QUICK_MS:
         return _fill(task, "exact", why=f"An exact query takes {exact_ms:.2g} ms here.")
-    return _settle(task, _fill(task, "ivf", why=f"An exact query would take {exact_ms:.2g} ms here."), exact_ms)
+    why = f"An exact query would take {exact_ms:.2g} ms here."
+    return _settle(task, _fill(task, "ivf", why=why, limit_ms=exact_ms), exact_ms)
 
 
 def _settle(task: Task, lists: Choice, exact_ms: float) -> Choice:
     """Keep lists only where they find enough and win time."""
     if lists.recall < task.target:
-        return _fill(task, "exact", why=f"{lists.recipe} reached a recall of only {lists.recall:.3f}.")
+        why = f"{lists.recipe} reached a recall of only {lists.recall:.3f} in the time of an exact query."
+        return _fill(task, "exact", why=why)
     lists_ms = measure_ms(lists.searcher, task.probe)
     if lists_ms >= exact_ms:
         why = f"{lists.recipe} needs {lists_ms:.2g} ms a query for that recall, an exact one {exact_ms:.2g} ms."
@@ -91,7 +94,7 @@ def time_exact(task: Task) -> float:
     return measure_ms(searcher, task.probe) * n_rows / len(sample)
 
 
-def _fill(task: Task, kind: str, *, why: str) -> Choice:
+def _fill(task: Task, kind: str, *, why: str, limit_ms: float | None = None) -> Choice:
     searcher = _empty(kind, task)
     prepare = MEASURES[task.metric].prepare
     with all_cores():
@@ -99,7 +102,7 @@ def _fill(task: Task, kind: str, *, why: str) -> Choice:
         for _, embeddings in stream(task.features):
             searcher.raw.add(prepare(embeddings))
     most = count_lists(len(task.features)) if KINDS[kind].knob else 1
-    recall = tune(searcher, task.probe, target=task.target, most=most)
+    recall = tune(searcher, task.probe, target=task.target, most=most, limit_ms=limit_ms)
     return Choice(kind, write_recipe(kind, len(task.features)), searcher, recall, why)
 
 
@@ -121,28 +124,37 @@ def _train(searcher: Searcher, task: Task, prepare: Callable[[Floats], Floats]) 
     searcher.raw.train(prepare(take_rows(task.features, draw_rows(n_rows, n_trained))))
 
 
-def tune(searcher: Searcher, probe: Probe, *, target: float, most: int) -> float:
-    """Set the least effort that reaches a recall, `most` where none does.
+def tune(searcher: Searcher, probe: Probe, *, target: float, most: int, limit_ms: float | None = None) -> float:
+    """Set the least effort that reaches a recall, to 3 % of it; where none does, the largest one tried.
 
     Args:
         searcher: Its effort is set.
-        probe: What recall is measured on.
+        probe: What recall and time are measured on.
         target: Recall wanted, in (0, 1].
         most: Largest effort, >= 1.
+        limit_ms: No effort is tried at which a query takes longer; None for any time.
 
     Returns:
         Recall measured at that effort, in [0, 1].
     """
+    recalls: dict[int, Floats] = {}
 
     def is_enough(effort: int) -> bool:
         searcher.effort = effort
-        return _lower_bound(measure_recall(searcher, probe)) >= target
+        recalls[effort] = measure_recall(searcher, probe)
+        return _lower_bound(recalls[effort]) >= target
 
     effort = 1
-    while effort < most and not is_enough(effort):
-        effort = min(2 * effort, most)
-    searcher.effort = bisect.bisect_left(range(effort), True, lo=effort // 2 + 1, key=is_enough)  # noqa: FBT003  the value sought
-    return float(measure_recall(searcher, probe).mean())
+    while not is_enough(effort) and effort < most:
+        searcher.effort = min(2 * effort, most)
+        if limit_ms is not None and measure_ms(searcher, probe) > limit_ms:
+            break
+        effort = searcher.effort
+    else:
+        tried = range(effort, effort // 2, -max(1, effort // _FINENESS))[::-1]  # up to the effort known to do
+        effort = tried[bisect.bisect_left(tried, True, hi=len(tried) - 1, key=is_enough)]  # noqa: FBT003  the value sought
+    searcher.effort = effort
+    return float(recalls[effort].mean())
 
 
 def _lower_bound(recalls: Floats) -> float:

@@ -1,19 +1,27 @@
 """The files of a stored index: index.json names the one live generation, and is replaced last."""
 
 import contextlib
+import hashlib
+import json
+import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from features import FeatureFileError, lock, read_json
+from features import FeatureFileError, hash_file, lock, read_json, write_json
 
 CONTRACT = 1
 INDEX_NAME = "index.json"
 FAISS_NAME = "index.faiss"
 ROWS_NAME = "rows.parquet"
 _GENERATION = "generation-"
-_NEEDED = {"features", "files", "generation", "index_kind", "metric", "nprobe", "request", "rows"}
+_DIGEST = "sha256"
+_END_BYTES = 1 << 20  # both ends of a file tell it from another one without reading gigabytes
+_OUR_FOLDER = re.compile(r"generation-\d+|\.generation-\d+\.\w+\.(tmp|old)", re.ASCII)
+_OUR_FILE = re.compile(r"index\.json|\.lock|\.index\.json\.\d+\.tmp", re.ASCII)
+_LEFT_OVER = re.compile(r"\.index\.json\.\d+\.tmp", re.ASCII)
 _ANOTHER = "Give another --out: a new or an empty folder."
 
 
@@ -21,22 +29,43 @@ def read_document(path: Path) -> dict[str, Any]:
     """Read an index's index.json.
 
     Raises:
-        FeatureFileError: It is missing, broken, or of a contract that this version does not know.
+        FeatureFileError: It is missing, broken, changed since, or of a contract that this version does not know.
     """
-    document = read_json(path / INDEX_NAME, mend=f"Make the index with: frieze index FEATURES --out {path} --force")
-    if document.get("kind") != "index":
+    mend = f"Make the index with: frieze index FEATURES --out {path} --force"
+    document = read_json(path / INDEX_NAME, mend=mend)
+    _check_contract(document, path)
+    # No field is looked at before this: whatever was edited, it is told here and not by a traceback.
+    if not _is_whole(document):
+        raise FeatureFileError(f"{path / INDEX_NAME} is not as it was written.", mend=mend)
+    return document
+
+
+def write_document(path: Path, document: dict[str, Any]) -> None:
+    """Replace an index's index.json; from then on its generation is the live one."""
+    write_json(path / INDEX_NAME, document | {_DIGEST: _digest(document)})
+
+
+def _check_contract(document: dict[str, Any], path: Path) -> None:
+    contract = document.get("contract")
+    if document.get("kind", "index") != "index":
         raise FeatureFileError(f"{path / INDEX_NAME} does not belong to an index.", mend="Give the path of an index.")
-    if document.get("contract", 0) > CONTRACT:
+    if isinstance(contract, int) and contract > CONTRACT:
         raise FeatureFileError(
-            f"{path} is an index of contract {document['contract']}; this version reads up to {CONTRACT}.",
+            f"{path} is an index of contract {contract}; this version reads up to {CONTRACT}.",
             mend="Upgrade with: pip install --upgrade frieze",
         )
-    if missing := _NEEDED - document.keys():
-        raise FeatureFileError(
-            f"{path / INDEX_NAME} lacks what an index has: {', '.join(sorted(missing))}.",
-            mend="Put back the index.json that belongs there.",
-        )
-    return document
+
+
+def _digest(document: dict[str, Any]) -> str:
+    """Give the sha256 of all that a document says but of the digest itself."""
+    said = {name: value for name, value in document.items() if name != _DIGEST}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _is_whole(document: dict[str, Any]) -> bool:
+    """Tell whether a document is as it was written, and names a folder beside it."""
+    is_beside = re.fullmatch(rf"{_GENERATION}\d+", str(document.get("generation")), re.ASCII) is not None
+    return is_beside and document.get(_DIGEST) == _digest(document)
 
 
 def stored_document(path: Path, *, force: bool) -> dict[str, Any] | None:
@@ -60,21 +89,31 @@ def stored_document(path: Path, *, force: bool) -> dict[str, Any] | None:
 
 
 def _is_ruin(path: Path) -> bool:
-    """Tell whether a folder was an index: generations of ours beside an index.json that can't be read."""
-    try:
-        read_json(path / INDEX_NAME, mend="")
-    except FeatureFileError:
-        return _is_all_ours(path) and any(path.glob(f"{_GENERATION}*"))
-    return False
+    """Tell whether a folder was an index: only generations of ours beside an index.json that is broken.
+
+    Raises:
+        FeatureFileError: The index.json is of another thing, or of a later version.
+    """
+    document: dict[str, Any] = {}
+    with contextlib.suppress(FeatureFileError):
+        document = read_json(path / INDEX_NAME, mend="")
+    _check_contract(document, path)
+    return not _is_whole(document) and _is_all_ours(path) and any(path.glob(f"{_GENERATION}*"))
 
 
 def _is_all_ours(path: Path) -> bool:
-    return all(_is_ours(child) for child in path.iterdir())
+    return all(_is_our_folder(child) or _is_our_file(child) for child in path.iterdir())
 
 
-def _is_ours(child: Path) -> bool:
-    name = child.name.removeprefix(".")
-    return name.startswith((INDEX_NAME, _GENERATION)) or child.name == ".lock"
+def _is_our_file(child: Path) -> bool:
+    return _OUR_FILE.fullmatch(child.name) is not None and child.is_file()
+
+
+def _is_our_folder(child: Path) -> bool:
+    """Tell whether this is a generation, whole or begun: nothing but our own files in it."""
+    if not _OUR_FOLDER.fullmatch(child.name) or child.is_symlink() or not child.is_dir():
+        return False
+    return all(file.name in {FAISS_NAME, ROWS_NAME} and file.is_file() for file in child.iterdir())
 
 
 @contextlib.contextmanager
@@ -103,31 +142,48 @@ def next_generation(path: Path) -> Path:
 
 
 def sweep(path: Path, *, live: str | None) -> None:
-    """Delete every generation but the live one, and what a broken run left behind.
+    """Delete every generation but the live one, and what a broken run left behind; whatever else is there stays.
 
     A reader that has opened an older generation goes on: its files stay until it lets them go.
     """
-    for child in [*path.glob(f"{_GENERATION}*"), *path.glob(f".{_GENERATION}*")]:
-        if child.name != live:
+    for child in list(path.iterdir()):
+        if child.name != live and _is_our_folder(child):
             shutil.rmtree(child, ignore_errors=True)
-    for left_over in path.glob(f".{INDEX_NAME}.*.tmp"):
-        left_over.unlink()
+        elif _LEFT_OVER.fullmatch(child.name) and child.is_file():
+            child.unlink()
 
 
-def measure_files(folder: Path) -> dict[str, int]:
-    """Give the size in bytes of each file of a generation."""
-    return {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
+def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """Give of each file of a generation `size_bytes`, `sha256`, and `ends`: the sha256 of its first and last MB."""
+    return {
+        file.name: {"size_bytes": file.stat().st_size, "sha256": hash_file(file), "ends": _hash_ends(file)}
+        for file in sorted(folder.iterdir())
+    }
 
 
-def check_files(folder: Path, sizes: dict[str, int], *, mend: str) -> None:
-    """Refuse a generation that was copied by half: FAISS maps an index that lacks its last bytes.
+def check_files(folder: Path, known: dict[str, dict[str, Any]], *, mend: str) -> None:
+    """Refuse a generation that was copied by half or holds another index's files.
+
+    FAISS itself maps an index that lacks its last bytes. Of a large file only the ends are read.
 
     Raises:
-        FeatureFileError: A file is missing or has another size than it was written with.
+        FeatureFileError: A file is missing, or is not the one that was written.
     """
-    for name, size in sizes.items():
+    for name, written in known.items():
         path = folder / name
-        if not path.is_file():
-            raise FeatureFileError(f"{path} is missing.", mend=mend)
-        if path.stat().st_size != size:
-            raise FeatureFileError(f"{path} is broken: {path.stat().st_size} bytes instead of {size}.", mend=mend)
+        try:
+            size, ends = path.stat().st_size, _hash_ends(path)
+        except OSError as error:
+            raise FeatureFileError(f"{path} can't be read: {error.strerror}.", mend=mend) from error
+        if size != written["size_bytes"]:
+            raise FeatureFileError(f"{path} is broken: {size} bytes instead of {written['size_bytes']}.", mend=mend)
+        if ends != written["ends"]:
+            raise FeatureFileError(f"{path} is not the file that was written there.", mend=mend)
+
+
+def _hash_ends(path: Path) -> str:
+    with path.open("rb") as file:
+        found = hashlib.sha256(file.read(_END_BYTES))
+        file.seek(max(file.tell(), os.fstat(file.fileno()).st_size - _END_BYTES))
+        found.update(file.read())
+    return found.hexdigest()

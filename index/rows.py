@@ -52,11 +52,14 @@ class StoredRows:
 
     def find(self, id: str) -> int | None:  # noqa: A002  the stored name of an image is its id everywhere
         """Give the row of an id, None where there is none."""
+        if to_printable(id) != id:
+            return None  # Arrow knows text only
         candidates = pc.indices_nonzero(pc.starts_with(self.ids, id)).to_pylist()
         return next((row for row in candidates if self.ids[row].as_py() == id), None)
 
     def suggest(self, wanted: str) -> str:
         """Say which ids look like the wanted one: those of the same file name first."""
+        wanted = to_printable(wanted)
         same_name = self.ids.filter(pc.match_substring(self.ids, wanted.rsplit("/", 1)[-1]))
         compared = (same_name if len(same_name) else self.ids)[:_N_COMPARED].to_pylist()
         close = difflib.get_close_matches(wanted, compared, n=3)
@@ -82,6 +85,15 @@ class StoredRows:
             return read()
         except (pa.ArrowException, OSError) as error:
             raise FeatureFileError(f"{self._path} is broken: {error}.", mend=self._mend) from error
+
+
+def to_printable(text: str) -> str:
+    r"""Write what is no text, such as bytes of a name that is not UTF-8, in plain letters.
+
+    >>> print(to_printable("caf\udce9.jpg"))
+    caf\udce9.jpg
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def to_plain(value: Any) -> Any:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from features import BackboneSpec, FeatureFileError, Floats, InputError, MismatchError, Strings
+from features import BackboneSpec, FeatureFileError, Floats, InputError, MismatchError, Strings, read_manifest
 from index.index_files import FAISS_NAME, ROWS_NAME, check_files, read_document
-from index.rows import StoredRows
+from index.rows import StoredRows, to_printable
 from index.searcher import Searcher, load
 
 
@@ -29,7 +29,7 @@ class Index:
         self.path = path
         self.document = document
         folder = path / document["generation"]
-        mend = f"Make it anew: frieze index {document['features']['path']} --out {path} --force"
+        mend = f"Make it anew: {self._command} --force"
         check_files(folder, document["files"], mend=mend)
         self._rows = StoredRows(folder / ROWS_NAME, mend=mend)
         self._searcher = Searcher(
@@ -50,6 +50,11 @@ class Index:
         """`cosine`, `dot` or `l2`."""
         return str(self.document["metric"])
 
+    @property
+    def _command(self) -> str:
+        options = "".join(f" --{name} {value}" for name, value in self.document["request"].items())
+        return f"frieze index {self.document['features']['path']} --out {self.path}{options}"
+
     @functools.cached_property
     def spec(self) -> BackboneSpec:
         """The backbone behind the embeddings."""
@@ -59,6 +64,17 @@ class Index:
     def ids(self) -> Strings:
         """The ids, one a row, in the order of the table."""
         return np.array(self._rows.ids.to_pylist(), dtype=object)
+
+    def staleness(self) -> str | None:
+        """Say that the table has changed since, and what to type; None where it has not, or can't be read."""
+        made_of = self.document["features"]
+        try:
+            generation = read_manifest(Path(made_of["path"])).generation
+        except FeatureFileError:
+            return None
+        if generation == made_of["generation"]:
+            return None
+        return f"{self.path} was made from an older state of its table. Bring it up to date with: {self._command}"
 
     def top_k(self, queries: Floats, k: int) -> tuple[Strings, Floats]:
         """Find the k nearest images for each query.
@@ -114,7 +130,7 @@ class Index:
         """
         row = self._rows.find(id)
         if row is None:
-            raise InputError(f"No image in {self.path} has the id {id}.", mend=self._rows.suggest(id))
+            raise InputError(f"No image in {self.path} has the id {to_printable(id)}.", mend=self._rows.suggest(id))
         stored: Floats = self._searcher.reconstruct(np.array([row]))[0]
         return stored
 
@@ -143,7 +159,7 @@ def open_index(path: str | Path) -> Index:
     Raises:
         FeatureFileError: There is none, or it is broken.
     """
-    path = Path(path)
+    path = Path(path).absolute()  # Arrow takes a relative path with a colon for a URL
     document = read_document(path)
     try:
         return Index(path, document)

@@ -1,6 +1,7 @@
 """Backbones: whatever their origin, one frozen callable with its preprocessing inside, and a spec."""
 
 import dataclasses
+import difflib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,14 +62,14 @@ def open_backbone(request: BackboneRequest) -> Backbone:
     kind = next((kind for kind in _KINDS if kind.matches(request.handle)), None)
     if kind is None:
         raise ModelError(
-            f"There is no backbone {request.handle}.",
-            mend="Give builtin, keras:NAME, a SavedModel's folder, a .keras file or a URL; see: frieze backbones",
+            f"{request.handle} is no backbone: no name, no URL, no SavedModel's folder and no .keras file.",
+            mend=f"{_suggest(request.handle)}See: frieze backbones",
         )
     network = kind.open(request)
     side = request.image_size
     size = (side, side) if side else network.image_size or (_SIDE_PX, _SIDE_PX)
     pixels = request.pixels or network.pixels
-    call = _images_to_embeddings(network, pixels, request.layer)
+    call = _images_to_embeddings(network, pixels)
     spec = BackboneSpec(
         name=network.name,
         handle=network.handle,
@@ -107,36 +108,30 @@ def list_backbones() -> list[dict[str, Any]]:
     return [built_in, *(describe(name, application) for name, application in APPLICATIONS.items())]
 
 
+def _suggest(handle: str) -> str:
+    names = {name.lower(): name for name in APPLICATIONS}
+    near = difflib.get_close_matches(handle.lower(), names, n=1)
+    return f"Did you mean {PREFIX}{names[near[0]]}? " if near else ""
+
+
 def _check(request: BackboneRequest) -> None:
     is_application = request.handle.startswith(PREFIX)
     if request.weights is not None and not is_application:
         raise InputError(
             f"--weights does not go with {request.handle}: its weights are in it.", mend="Leave --weights out."
         )
-    if request.pixels is not None and is_application:
+    if request.pixels is not None and (is_application or request.handle == "builtin"):
         raise InputError(f"{request.handle} has its own preprocessing.", mend="Leave --pixels out.")
+    if request.image_size is not None and request.image_size < 1:
+        raise InputError(f"--image-size is {request.image_size}.", mend="Give the side in pixels, 1 or more.")
     for option, value, table in (("fit", request.fit, FITS), ("pixels", request.pixels, PIXELS)):
         if value is not None and value not in table:
             raise InputError(f"Unknown --{option}: {value}.", mend=f"Use one of: {', '.join(table)}.")
 
 
-def _images_to_embeddings(network: Network, pixels: str, layer: str | None) -> Callable[[Any], Any]:
+def _images_to_embeddings(network: Network, pixels: str) -> Callable[[Any], Any]:
     to_range = PIXELS[pixels]
-    return lambda images: _pooled(_output(network.call(to_range(images)), layer))
-
-
-def _output(outputs: Any, layer: str | None) -> Any:
-    """Take the one output there is, or the one asked for."""
-    if not isinstance(outputs, dict):
-        return outputs
-    name = layer if layer in outputs else "default" if "default" in outputs else None
-    if name is None and len(outputs) == 1:
-        name = next(iter(outputs))
-    if name is None:
-        raise ModelError(
-            f"The backbone has several outputs: {', '.join(sorted(outputs))}.", mend="Choose one with --layer NAME."
-        )
-    return outputs[name]
+    return lambda images: _pooled(network.call(to_range(images)))
 
 
 def _pooled(values: Any) -> Any:
@@ -158,6 +153,10 @@ def _width(call: Callable[[Any], Any], network: Network, size: tuple[int, int]) 
         return int(call(tf.zeros([1, *size, 3])).shape[-1])
     except (ValueError, TypeError, tf.errors.OpError) as error:
         raise ModelError(
-            f"{network.name} does not take images of {size[0]} x {size[1]} pixels: {str(error).splitlines()[0]}",
-            mend="Give the size it was made for with --image-size, or the right output with --layer.",
+            f"{network.name} can't embed images of {size[0]} x {size[1]} pixels: {str(error).splitlines()[0]}",
+            mend=f"It was made for {_stated(network)}; give that size with --image-size, or its output with --layer.",
         ) from error
+
+
+def _stated(network: Network) -> str:
+    return "a size that it does not tell" if network.image_size is None else "{} x {}".format(*network.image_size)

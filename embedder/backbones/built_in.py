@@ -10,6 +10,7 @@ from typing import Any
 
 from embedder.backbones.request import BackboneRequest, Network
 from embedder.quiet import import_tensorflow
+from features import ModelError
 
 NAME = "frieze-descriptor-1"
 """The version stands in the name: whoever changes a number below changes it too."""
@@ -21,8 +22,14 @@ _BINS = 8
 _EPSILON = 1e-8
 
 
-def open_built_in(request: BackboneRequest) -> Network:  # noqa: ARG001  every kind is opened alike
-    """Give the descriptor."""
+def open_built_in(request: BackboneRequest) -> Network:
+    """Give the descriptor.
+
+    Raises:
+        ModelError: A layer is asked for.
+    """
+    if request.layer is not None:
+        raise ModelError(f"builtin has no layer {request.layer}.", mend="Leave --layer out.")
     return Network(
         name=NAME,
         handle="builtin",

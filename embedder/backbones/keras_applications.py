@@ -1,7 +1,8 @@
 """`keras:NAME`: every image model of keras.applications, with its own preprocessing."""
 
+import contextlib
 import difflib
-import warnings
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,8 @@ def _build(name: str, weights: str, side: int) -> Any:
     keras.utils.set_random_seed(_SEED)  # random weights are the same ones every time
     try:
         named = "imagenet" if weights == "imagenet" else None
-        model = build(include_top=False, weights=named, pooling="avg", input_shape=(side, side, 3))
+        with contextlib.redirect_stdout(sys.stderr):  # a download's progress would stand between our results
+            model = build(include_top=False, weights=named, pooling="avg", input_shape=(side, side, 3))
     except ValueError as error:
         raise ModelError(f"{name} can't be built: {error}", mend="Try another --image-size.") from error
     except Exception as error:
@@ -65,13 +67,11 @@ def _build(name: str, weights: str, side: int) -> Any:
 
 def _load_weights(model: Any, path: Path) -> None:
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("error", message="Skipping")  # weights that would stay random
-            if path.suffix == ".keras":
-                model.set_weights(load_model(path).get_weights())
-            else:
-                model.load_weights(path)
-    except (ValueError, OSError, UserWarning) as error:
+        if path.suffix == ".keras":
+            model.set_weights(load_model(path).get_weights())
+        else:
+            model.load_weights(path)
+    except (ValueError, OSError) as error:
         raise ModelError(
             f"{path} does not hold the weights of {model.name} without its top: {error}",
             mend="Give a .keras, .weights.h5 or .h5 file of the same network, saved with include_top=False.",

@@ -49,7 +49,7 @@ class BackboneRequest:
             layer=spec.layer,
             image_size=spec.image_size[0],
             fit=spec.fit,
-            pixels=None if spec.handle.startswith("keras:") else spec.pixels,
+            pixels=None if spec.handle == "builtin" or spec.handle.startswith("keras:") else spec.pixels,
         )
 
 
@@ -76,7 +76,7 @@ class Network:
         fingerprint: sha256, hex.
         image_size: Height and width it was made for; None where any will do.
         pixels: Range it was trained on, a key of `PIXELS`.
-        call: TensorFlow function: float32 [B, H, W, 3] in that range -> [B, D], [B, h, w, C] or a dictionary of these.
+        call: TensorFlow function: float32 [B, H, W, 3] in that range -> [B, D] or [B, h, w, D].
     """
 
     name: str

@@ -15,6 +15,7 @@ _NAMED_SIDES = {"inception_resnet_v2": 299, "inception_v3": 299, "nasnet_large":
 """Sizes that the module's graph leaves open. Source: the modules' pages on tfhub.dev."""
 
 _IMAGES_RANK = 4
+_ONLY = "default"  # the hub's name for the output that is meant
 _SIGNATURES = ("default", "image_feature_vector", "serving_default")
 _UNTOLD = re.compile(r"saved_model|\d+")
 
@@ -56,21 +57,34 @@ def load(folder: Path, *, handle: str, name: str, layer: str | None) -> Network:
         fingerprint=fingerprint.of_saved_model(folder),
         image_size=_stated_size(function, module) or _named_size(name),
         pixels="0..1",
-        call=_Call(module, function),
+        call=_Call(module, function, None if layer in module.signatures else layer),
     )
 
 
 class _Call:
-    """A module's function on images; it holds the module, whose variables would go with it."""
+    """One output of a module's function on images; it holds the module, whose variables would go with it."""
 
-    def __init__(self, module: Any, function: Any) -> None:
+    def __init__(self, module: Any, function: Any, output: str | None) -> None:
         self.module = module
         self.function = function
+        self.output = output
 
     def __call__(self, images: Any) -> Any:
         _, named = getattr(self.function, "structured_input_signature", ((), {}))
         names = list(named)
-        return self.function(**{names[0]: images}) if names else self.function(images)
+        outputs = self.function(**{names[0]: images}) if names else self.function(images)
+        return _choose(outputs if isinstance(outputs, dict) else {_ONLY: outputs}, self.output)
+
+
+def _choose(outputs: dict[str, Any], wanted: str | None) -> Any:
+    """Take the output asked for; else the one there is, or the hub's `default`."""
+    name = wanted or (_ONLY if _ONLY in outputs else next(iter(outputs)) if len(outputs) == 1 else None)
+    if name in outputs:
+        return outputs[name]
+    has = "several outputs" if wanted is None else f"no output {wanted}"
+    raise ModelError(
+        f"The backbone has {has}. It has: {', '.join(sorted(outputs))}.", mend="Choose one of these with --layer NAME."
+    )
 
 
 def _function(module: Any, layer: str | None) -> Any:

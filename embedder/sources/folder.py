@@ -1,12 +1,12 @@
 """A folder of images, walked recursively in a stable order."""
 
-import dataclasses
 import os
 import re
 import stat
 import urllib.parse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -18,8 +18,10 @@ _BATCH_ROWS = 65_536
 _ODD = re.compile("[\udc80-\udcff]")
 
 
-@dataclasses.dataclass(frozen=True)
-class _Found:
+_Opened = tuple[Iterator[os.DirEntry[str]], frozenset[tuple[int, int]]]
+
+
+class _Found(NamedTuple):
     """One file whose name or first bytes say that it is an image."""
 
     path: str
@@ -41,7 +43,7 @@ def list_folder(root: Path, *, has_labels: bool, skip: Sequence[Path] = ()) -> L
     """
     base = str(root if root.is_dir() else root.parent)
     walk = _Walk(base, skip=frozenset(map(os.path.realpath, skip)))
-    start = walk.folder(base, above=()) if root.is_dir() else walk.file(str(root))
+    start = walk.folder(base) if root.is_dir() else walk.file(str(root))
     images, repeats = first_of_each(_to_table(start, has_labels=has_labels))
     return Listing(_uri(str(root)), images, (*walk.failures, *repeats), walk.n_ignored)
 
@@ -66,23 +68,31 @@ class _Walk:
         self.failures: list[Failure] = []
         self.n_ignored = 0
 
-    def folder(self, path: str, above: tuple[tuple[int, int], ...]) -> Iterator[_Found]:
-        """Yield what is below a folder; `above` holds device and inode of the folders it lies in."""
-        try:
-            with os.scandir(path) as entries:
-                children = sorted(entries, key=lambda entry: entry.name)
-            status = os.stat(path)
-        except OSError as error:
-            self._fail(path, error)
-            return
-        here = (status.st_dev, status.st_ino)
-        if here in above:  # a link to a folder that it lies in
-            return
-        for child in children:
-            if not _is_folder(child):
+    def folder(self, path: str) -> Iterator[_Found]:
+        """Yield what is below a folder, in order; on a stack of our own, for a folder may be deeper than Python's."""
+        opened = [self._open(path, above=frozenset())]
+        while opened:
+            children, here = opened[-1]
+            child = next(children, None)
+            if child is None:
+                opened.pop()
+            elif not _is_folder(child):
                 yield from self.file(child.path)
             elif os.path.realpath(child.path) not in self.skip:
-                yield from self.folder(child.path, (*above, here))
+                opened.append(self._open(child.path, above=here))
+
+    def _open(self, path: str, *, above: frozenset[tuple[int, int]]) -> _Opened:
+        """List a folder; `above` holds device and inode of the folders it lies in, so that a link to one ends."""
+        try:
+            status = os.stat(path)
+            here = (status.st_dev, status.st_ino)
+            if here in above:
+                return iter(()), above
+            with os.scandir(path) as entries:
+                return iter(sorted(entries, key=lambda entry: entry.name)), above | {here}
+        except OSError as error:
+            self._fail(path, error)
+            return iter(()), above
 
     def file(self, path: str) -> Iterator[_Found]:
         """Yield the file if it claims to be an image or is one."""
@@ -126,11 +136,12 @@ def _head(path: str) -> bytes:
 
 def _id(path: str, base: str) -> str:
     r"""Name a file by its path below the source, odd bytes written as `\xNN`."""
-    return _ODD.sub(lambda odd: f"\\x{ord(odd.group()) - 0xDC00:02x}", os.path.relpath(path, base))
+    name = path[len(base.rstrip("/")) + 1 :] or "."
+    return name if name.isascii() else _ODD.sub(lambda odd: f"\\x{ord(odd.group()) - 0xDC00:02x}", name)
 
 
 def _uri(path: str) -> str:
-    if _ODD.search(path):
+    if not path.isascii() and _ODD.search(path):
         return "file://" + urllib.parse.quote(os.fsencode(path))
     return path
 

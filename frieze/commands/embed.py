@@ -41,4 +41,4 @@ def embed(*, as_json: bool, **asked: Any) -> None:
         output.show_json(document)
     else:
         output.show_facts(document)
-    options.end(document)
+    options.end(document, where=f"see {document['out']}/failures.parquet")

@@ -11,7 +11,9 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 force = click.option("--force", is_flag=True, help="Replace what is there.")
-seed = click.option("--seed", default=0, show_default=True, help="Decides every random choice.")
+seed = click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Decides every random choice."
+)
 
 
 def out(what: str) -> Callable[[_Command], _Command]:
@@ -31,7 +33,10 @@ class Size(click.ParamType[int | None]):
         return click.IntRange(min=1).convert(value, param, ctx)
 
 
-def end(document: dict[str, Any]) -> None:
-    """Leave with exit code 3 where some inputs were skipped."""
+def end(document: dict[str, Any], *, where: str) -> None:
+    """Say what was skipped and leave with exit code 3, where something was."""
+    from frieze import output
+
     if document["failed"]:
+        output.say(f"{document['failed']} images can't be used: {where}")
         click.get_current_context().exit(SOME_SKIPPED)

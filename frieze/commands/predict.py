@@ -22,5 +22,6 @@ def predict(*, as_json: bool, **asked: Any) -> None:
     if as_json:
         output.show_json(document)
     else:
-        output.show_facts(document)
-    options.end(document)
+        output.show_facts({name: value for name, value in document.items() if name != "failures"})
+    skipped = [f"{one['id']} ({one['stage']}, {one['reason']})" for one in document.get("failures", [])]
+    options.end(document, where=output.shorten(skipped))

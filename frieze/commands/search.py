@@ -20,11 +20,13 @@ def search(*, as_json: bool, **asked: Any) -> None:
     """Find the images most similar to each QUERY.
 
     QUERY is an image file, id:NAME of a stored image, or FILE.npy of vectors. A higher score is nearer. A stored image
-    finds itself first.
+    is found too, among its equals.
     """
     from frieze import api, output
 
     document = api.search(asked.pop("index"), asked.pop("query"), **asked)
+    if document["note"]:
+        output.say(document["note"])
     if as_json:
         output.show_json(document)
         return

@@ -1,4 +1,6 @@
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from classifiers import evaluate_head
@@ -91,6 +93,7 @@ def test_another_backbone_is_refused(trained, table, points):
 def test_a_head_without_its_split_is_refused(copied, separable):
     """Without split.parquet nobody knows which rows are held out."""
     path = copied("linear")
-    (path / "split.parquet").write_bytes(b"PAR1")
-    with pytest.raises(FeatureFileError, match=r"split\.parquet can't be used"):
-        evaluate_head(path, separable)
+    for spoil in (lambda file: file.write_bytes(b"PAR1"), lambda file: pq.write_table(pa.table({"id": ["a"]}), file)):
+        spoil(path / "split.parquet")
+        with pytest.raises(FeatureFileError, match=r"split\.parquet can't be used"):
+            evaluate_head(path, separable)

@@ -1,8 +1,10 @@
+import warnings
+
 import numpy as np
 import pytest
 
 from classifiers import open_head
-from classifiers.linear_heads import SvmHead, best_factor
+from classifiers.linear_heads import LinearHead, SvmHead, _quiet, best_factor
 from classifiers.scores import calibration_error
 from classifiers.splits import split_rows
 
@@ -67,3 +69,25 @@ def test_margins_without_a_mistake_do_not_end_in_certainty():
     margins = np.eye(2)[[0, 1] * 5]
     factor = best_factor(margins, np.array([0, 1] * 5))
     assert 1 / (1 + np.exp(-factor)) == pytest.approx(11 / 12, abs=0.001)
+
+
+def test_only_the_warning_of_convergence_is_silenced(overlapping, monkeypatch):
+    """A cut fit sets `converged` and says nothing; other warnings come through."""
+    monkeypatch.setattr("classifiers.linear_heads._MAX_ITERATIONS", 1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with _quiet() as complaints:
+            warnings.warn("another", stacklevel=1)
+            LinearHead(seed=0)._new_pipeline().fit(overlapping.embeddings(), overlapping.labels.astype(str))
+    assert [str(one.message) for one in caught] == ["another"]
+    assert len(complaints) == 1
+
+
+def test_a_cut_svm_says_so_without_a_warning(overlapping, monkeypatch):
+    """Neither the fit nor the choice of the temperature warns; `converged` tells."""
+    from sklearn.svm import LinearSVC
+
+    monkeypatch.setattr(SvmHead, "_new_model", lambda _: LinearSVC(max_iter=1, random_state=0))
+    head = SvmHead(seed=0)
+    head.fit(overlapping.embeddings(), overlapping.labels)
+    assert head.converged is False

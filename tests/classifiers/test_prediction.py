@@ -1,8 +1,10 @@
+from pathlib import Path
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from classifiers import open_head, predict_features
+from classifiers import open_head, predict_features, train_head
 from features import FeatureFileError, MismatchError
 
 
@@ -50,13 +52,40 @@ def test_an_empty_table_gives_an_empty_file(trained, table, tmp_path):
 
 
 def test_another_file_is_never_overwritten(trained, tmp_path):
-    """Without force a file that is there stays as it is; with force it gives way."""
+    """A file that holds no predictions stays as it is, with force too."""
     out = tmp_path / "p.parquet"
     out.write_text("mine", encoding="utf-8")
-    with pytest.raises(FeatureFileError, match="is there already"):
-        predict_features(trained["linear"], trained.features, out)
+    for force in (False, True):
+        with pytest.raises(FeatureFileError, match="is there already"):
+            predict_features(trained["linear"], trained.features, out, force=force)
     assert out.read_text(encoding="utf-8") == "mine"
-    assert predict_features(trained["linear"], trained.features, out, force=True)["rows"] == 60
+
+
+def test_force_replaces_predictions(trained, tmp_path):
+    """With force earlier predictions give way, with and without scores."""
+    out = tmp_path / "p.parquet"
+    for scores in (True, False, True):
+        predict_features(trained["linear"], trained.features, out, scores=scores, force=True)
+        assert len(pq.read_schema(out).names) == (6 if scores else 3)
+
+
+def test_predictions_may_stand_below_a_colon(trained, tmp_path, monkeypatch):
+    """A relative path that looks like a URL to pyarrow is a path."""
+    monkeypatch.chdir(tmp_path)
+    assert predict_features(trained["linear"], trained.features, Path("a:b/p.parquet"))["rows"] == 60
+    assert len(pq.read_table(tmp_path / "a:b" / "p.parquet")) == 60
+
+
+def test_class_names_are_written_as_they_are(table, tmp_path, points):
+    """Names with any characters, also those of our own columns, give one column each."""
+    names = ["", "ID", "Zoë, 2/3", "\n'\"", "a.b", "id", "prediction", "score_id", "😀"]
+    ids, _, embeddings = points(noise=0.1)
+    odd = table(ids, (names * 7)[:60], embeddings)
+    train_head(odd, tmp_path / "head")
+    predict_features(tmp_path / "head", odd, tmp_path / "p.parquet", scores=True)
+    found = pq.read_table(tmp_path / "p.parquet")
+    assert found.column_names[3:] == [f"score_{name}" for name in sorted(names)]
+    assert set(found["prediction"].to_pylist()) <= set(names)
 
 
 def test_another_backbone_is_refused(trained, table, tmp_path, points):

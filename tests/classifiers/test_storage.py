@@ -7,7 +7,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from classifiers import open_head
+from classifiers import open_head, train_head
+from classifiers.storage import hash_names
 from features import FeatureFileError, MismatchError, hash_file, write_json
 
 
@@ -21,15 +22,20 @@ class Bomb:
         return (open, (str(self.path), "w"))
 
 
+def read(folder):
+    """Read head.json."""
+    return json.loads((folder / "head.json").read_text(encoding="utf-8"))
+
+
 def change(folder, **fields):
     """Change some fields of head.json."""
-    document = json.loads((folder / "head.json").read_text(encoding="utf-8"))
-    write_json(folder / "head.json", document | fields)
+    write_json(folder / "head.json", read(folder) | fields)
 
 
 def forge(folder, file):
-    """Make head.json vouch for the file that stands there now."""
-    change(folder, model={"file": file.name, "sha256": hash_file(file)})
+    """Make head.json vouch for the classes and the file that stand there now."""
+    hashes = {"sha256": hash_file(file), "classes_sha256": hash_names(read(folder)["classes"])}
+    change(folder, model={"file": file.name, **hashes})
 
 
 def test_open_head_says_what_it_is(trained, separable, head):
@@ -74,22 +80,84 @@ def test_no_head_is_refused(tmp_path):
     ("fields", "message"),
     [
         ({"kind": "features"}, "is of kind features, not head"),
-        ({"contract": 2}, "contract 2; this version reads"),
-        ({"head": "forest"}, "head forest of contract 1"),
-        ({"head": ["linear"]}, "head .* of contract 1"),
-        ({"backbone": {}}, "can't be used"),
-        ({"model": None}, "can't be used"),
-        ({"classes": ["ant", "bee"]}, "for another width or other classes"),
-        ({"classes": [1, 2, 3]}, "no sorted list of names"),
-        ({"classes": ["cow", "bee", "ant"]}, "no sorted list of names"),
+        ({"contract": "1"}, "its contract is missing or of another type"),
+        ({"contract": 0}, "there is no contract 0"),
+        ({"head": ["linear"]}, "its head is missing or of another type"),
+        ({"backbone": {}}, "its backbone.name is missing or of another type"),
+        ({"model": None}, "its model is missing or of another type"),
+        ({"scores": None}, "its scores is missing or of another type"),
+        ({"scores": {"n_train": 48}}, "its scores.fit_seconds is missing or of another type"),
+        ({"split": {"test_size": 0.2, "seed": -1}}, "its split.seed is not between 0"),
+        ({"split": {"test_size": 0.2, "seed": True}}, "its split.seed is missing or of another type"),
+        ({"features": []}, "its features is missing or of another type"),
+        ({"classes": "ant"}, "its classes is missing or of another type"),
+        ({"classes": [1, 2, 3]}, "its classes is missing or of another type"),
+        ({"classes": ["cow", "bee", "ant"]}, "its classes are not those that were stored"),
+        ({"classes": ["art", "bee", "cow"]}, "its classes are not those that were stored"),
     ],
 )
 def test_a_spoilt_document_is_refused(copied, fields, message):
     """A head.json that is not what training wrote is refused."""
     path = copied("linear")
     change(path, **fields)
-    with pytest.raises(FeatureFileError, match=message):
+    with pytest.raises(FeatureFileError, match=message) as caught:
         open_head(path)
+    assert "frieze train" in caught.value.mend
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["name", "handle", "fingerprint", "dim", "image_size", "fit", "pixels", "layer", "weights", "precision"],
+)
+def test_a_spoilt_backbone_is_refused(copied, field):
+    """Each part of the backbone has its type."""
+    path = copied("linear")
+    change(path, backbone=read(path)["backbone"] | {field: ["8"]})
+    with pytest.raises(FeatureFileError, match=f"its backbone.{field} is missing or of another type"):
+        open_head(path)
+
+
+@pytest.mark.parametrize("fields", [{"contract": 2}, {"contract": 2, "head": None}, {"head": "forest"}])
+def test_a_later_head_asks_for_an_upgrade(copied, fields):
+    """A later contract, whatever its form, or a kind of head that is not known yet is for a later version."""
+    path = copied("linear")
+    change(path, **fields)
+    with pytest.raises(FeatureFileError, match="this version reads linear, svm, keras of contract 1") as caught:
+        open_head(path)
+    assert caught.value.mend == "Upgrade with: pip install --upgrade frieze"
+
+
+def test_a_head_may_stand_below_a_colon(trained, tmp_path, monkeypatch):
+    """A relative path that looks like a URL to pyarrow is a path."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(trained["linear"], tmp_path / "a:b" / "head")
+    assert open_head("a:b/head").path == tmp_path / "a:b" / "head"
+
+
+def test_an_unchanged_table_makes_no_head_stale(trained):
+    """Nothing is said while the table is the one that was trained on."""
+    assert open_head(trained["linear"]).staleness() is None
+
+
+def test_a_changed_table_makes_a_head_stale(table, tmp_path, points):
+    """A table of another generation at the same place is told, with the command to train again."""
+    train_head(table(*points(noise=0.1)), tmp_path / "my head", test_size=0.5, seed=3)
+    shutil.rmtree(tmp_path / "new.features")
+    table(*points(noise=0.1, seed=1))
+    again = f"frieze train {tmp_path}/new.features --out '{tmp_path}/my head' --head linear --test-size 0.5 --seed 3"
+    said = open_head(tmp_path / "my head").staleness()
+    assert "has changed since" in said
+    assert said.endswith(f"Train again with: {again} --force")
+
+
+@pytest.mark.parametrize("content", [None, "{"])
+def test_a_lost_table_makes_no_head_stale(table, tmp_path, points, content):
+    """Where the table is gone or can't be read, nothing is known, and nothing is said."""
+    train_head(table(*points(noise=0.1)), tmp_path / "head")
+    (tmp_path / "new.features" / "features.json").unlink()
+    if content:
+        (tmp_path / "new.features" / "features.json").write_text(content, encoding="utf-8")
+    assert open_head(tmp_path / "head").staleness() is None
 
 
 def test_a_missing_model_is_refused(copied, head):
@@ -185,9 +253,19 @@ def test_a_description_is_never_built(copied, tmp_path):
         open_head(path)
 
 
+def test_a_model_of_other_classes_is_refused(copied):
+    """A model for three classes is refused under the names of two."""
+    path = copied("linear")
+    change(path, classes=["ant", "bee"])
+    forge(path, path / "head.skops")
+    with pytest.raises(FeatureFileError, match="for another width or other classes"):
+        open_head(path)
+
+
 def test_weights_of_another_shape_are_refused(copied):
     """Weights for other classes than head.json names are refused."""
     path = copied("keras")
     change(path, classes=["ant", "bee"])
+    forge(path, path / "head.keras")
     with pytest.raises(FeatureFileError, match="can't be used"):
         open_head(path)

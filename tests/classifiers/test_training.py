@@ -1,12 +1,13 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from classifiers import train_head
+from classifiers import HEADS, evaluate_head, train_head
 from features import FeatureFileError, InputError
 
 
@@ -24,8 +25,8 @@ def test_result_has_the_fields_of_the_command(trained):
     """The result is the JSON document of `frieze train`."""
     trained["linear"]
     assert sorted(trained.results["linear"]) == [
-        "accuracy", "classes", "confidence_interval", "expected_calibration_error", "fit_seconds", "head", "macro_f1",
-        "n_test", "n_train", "n_unlabelled", "out", "seconds",
+        "accuracy", "classes", "confidence_interval", "converged", "expected_calibration_error", "fit_seconds", "head",
+        "macro_f1", "n_test", "n_train", "n_unlabelled", "out", "seconds",
     ]  # fmt: skip
     assert trained.results["linear"]["classes"] == ["ant", "bee", "cow"]
 
@@ -103,13 +104,14 @@ def test_another_thing_is_never_overwritten(separable, tmp_path):
     assert contents(tmp_path) == {"notes.txt": b"mine"}
 
 
-@pytest.mark.parametrize("name", ["notes.txt", "features.json", "head.json"])
-def test_force_replaces_heads_only(separable, tmp_path, name):
-    """Even with force a folder that holds no head stays as it is."""
-    (tmp_path / name).write_text('{"kind": "features"}', encoding="utf-8")
-    with pytest.raises(FeatureFileError, match="holds no head"):
-        train_head(separable, tmp_path, force=True)
-    assert contents(tmp_path) == {name: b'{"kind": "features"}'}
+def test_a_foreign_file_is_never_lost(separable, copied):
+    """Even with force a file that a user put beside the head stays, and so does the head."""
+    path = copied("linear")
+    (path / "notes.txt").write_text("mine", encoding="utf-8")
+    before = contents(path)
+    with pytest.raises(FeatureFileError, match=r"notes\.txt is no part of a head"):
+        train_head(separable, path, force=True)
+    assert contents(path) == before
 
 
 def test_force_replaces_a_head(separable, copied):
@@ -137,6 +139,64 @@ def test_wrong_arguments_are_refused_before_anything_is_read(separable, tmp_path
     """An unknown kind of head is an error that the user can mend."""
     with pytest.raises(InputError, match="Unknown head: forest"):
         train_head(separable, tmp_path / "head", head="forest")
+
+
+@pytest.mark.parametrize("name", ["head.json/head", "x" * 256])
+def test_an_impossible_place_is_refused_before_the_fit(trained, tmp_path, monkeypatch, name):
+    """Where the head can't be written, nothing is fitted."""
+    monkeypatch.setattr(HEADS["linear"], "fit", lambda *_: pytest.fail("fitted"))
+    with pytest.raises(FeatureFileError, match="can't be written"):
+        train_head(trained.features, trained["linear"] / name)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_out_of_range_is_refused(separable, tmp_path, seed):
+    """Seeds are what both NumPy and scikit-learn take."""
+    with pytest.raises(InputError, match=f"The seed is {seed}; it lies between 0 and 4294967295") as caught:
+        train_head(separable, tmp_path / "head", seed=seed)
+    assert "--seed 0" in caught.value.mend
+
+
+def test_the_largest_seed_works(separable, tmp_path, head, monkeypatch):
+    """Each kind of head takes the largest seed that is allowed."""
+    monkeypatch.setattr("classifiers.keras_head._MAX_EPOCHS", 1)
+    train_head(separable, tmp_path / "head", head=head, seed=2**32 - 1)
+    assert read(tmp_path / "head" / "head.json")["split"]["seed"] == 4294967295
+
+
+def test_a_head_may_be_written_below_a_colon(separable, tmp_path, monkeypatch):
+    """A relative path that looks like a URL to pyarrow is a path."""
+    monkeypatch.chdir(tmp_path)
+    assert train_head(separable, Path("a:b/head"))["out"] == str(tmp_path / "a:b" / "head")
+    assert evaluate_head("a:b/head", separable)["rows"] == "held-out"
+    assert len(pq.read_table(tmp_path / "a:b" / "head" / "split.parquet")) == 60
+
+
+def test_heads_converge(trained, head):
+    """On separable points each head ends by itself."""
+    trained[head]
+    assert trained.results[head]["converged"] is True
+    assert read(trained[head] / "report.json")["converged"] is True
+
+
+@pytest.mark.parametrize(("module", "limit"), [("linear_heads", "_MAX_ITERATIONS"), ("keras_head", "_MAX_EPOCHS")])
+def test_a_cut_fit_is_told_in_the_document(overlapping, tmp_path, monkeypatch, module, limit):
+    """A head that is cut off before its end is told by a field, not by a warning."""
+    monkeypatch.setattr(f"classifiers.{module}.{limit}", 1)
+    kinds = {"linear_heads": "linear", "keras_head": "keras"}
+    assert train_head(overlapping, tmp_path / "head", head=kinds[module])["converged"] is False
+
+
+def test_many_classes_of_few_rows_are_told_apart(table, tmp_path, head):
+    """Thirty classes of two rows, one each to train on, give a report of thirty classes without a warning."""
+    codes = np.repeat(np.arange(30), 2)
+    embeddings = np.eye(30, dtype="f4")[codes] + 0.02 * np.random.default_rng(0).normal(size=(60, 30)).astype("f4")
+    ids = [f"{row:03d}" for row in range(60)]
+    found = train_head(table(ids, [f"class {code}" for code in codes], embeddings), tmp_path / "head", head=head)
+    assert (found["n_train"], found["n_test"], found["accuracy"]) == (30, 30, 1)
+    report = read(tmp_path / "head" / "report.json")
+    assert report["confusion"] == np.eye(30, dtype=int).tolist()
+    assert [row["n_test"] for row in report["per_class"]] == [1] * 30
 
 
 def test_linear_never_imports_tensorflow(separable, tmp_path):

@@ -146,10 +146,10 @@ def folder(tmp_path):
 
 @pytest.fixture(scope="session")
 def embed(tiny):
-    """`embed(source, out, backbone=tiny, progress=None, **options)`: run the job in shards of 4 and batches of 2."""
+    """`embed(source, out, backbone=tiny, fit=, progress=, **options)`: run the job in shards of 4, batches of 2."""
 
-    def run(source, out, *, backbone=tiny, progress=None, **options):
-        request = BackboneRequest(handle=str(backbone))
+    def run(source, out, *, backbone=tiny, fit="squash", progress=None, **options):
+        request = BackboneRequest(handle=str(backbone), fit=fit)
         options = JobOptions(**{"shard_size": 4, "batch_size": 2, "workers": 2} | options)
         return embed_source(str(source), out, request=request, options=options, progress=progress)
 

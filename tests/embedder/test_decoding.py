@@ -251,6 +251,12 @@ def test_is_image(kind, photo):
     assert is_image(encode(photo(1), kind)[:HEAD_BYTES])
 
 
+def test_is_big_tiff():
+    """So is a TIFF of more than 4 GB, and one of the other byte order."""
+    assert is_image(b"II+\0" + bytes(14))
+    assert is_image(b"MM\0*" + bytes(14))
+
+
 @pytest.mark.parametrize(
     "head", [b"", b"BM", b"BMW prices went up again", b"RIFF\0\0\0\0WAVEfmt ......", b"notes on GIF", b"%PDF-1.7"]
 )

@@ -1,5 +1,4 @@
 import hashlib
-import json
 import os
 import shutil
 from pathlib import Path
@@ -12,11 +11,6 @@ from PIL import ExifTags, Image, ImageOps
 from embedder import BackboneRequest, JobOptions, embed_source
 from embedder.engines.tensorflow import TensorFlowEngine
 from features import FeatureFileError, InputError, open_features, read_failures, read_manifest
-
-KEYS = {
-    *("images", "embedded", "unchanged", "removed", "failed", "ignored", "seconds", "images_per_second"),
-    *("dim", "backbone", "engine", "precision", "stages", "startup_seconds", "rows", "out"),
-}
 
 
 def stored(out):
@@ -47,19 +41,6 @@ def test_agrees_with_the_plain_loop(whole, gallery, plain_loop, cosines):
     assert len(vectors) == 24
     assert cosines(list(vectors.values()), expected).min() >= 0.999
     assert cosines(expected[1:], expected[:-1]).max() < 0.99
-
-
-def test_document(whole):
-    """The document says what was done, how fast, and by what."""
-    out, document = whole
-    assert set(document) == KEYS
-    assert set(document["stages"]) == {"read", "decode", "infer", "write"}
-    counts = ("images", "embedded", "unchanged", "removed", "failed", "ignored", "rows", "dim")
-    assert [document[name] for name in counts] == [24, 24, 0, 0, 0, 0, 24, 16]
-    words = ("backbone", "engine", "precision", "out")
-    assert [document[name] for name in words] == ["tiny", "tensorflow", "float32", str(out)]
-    assert document["images_per_second"] == pytest.approx(24 / document["seconds"], rel=0.05)
-    assert json.loads(json.dumps(document)) == document
 
 
 def test_stored_facts(whole, gallery):
@@ -102,14 +83,6 @@ def test_defaults(folder, tiny, out):
     """Without options a folder becomes one part, decoded by all cores in the engine's own batches."""
     embed_source(str(folder), out, request=BackboneRequest(handle=str(tiny)), options=JobOptions())
     assert parts(out) == [[f"{name}.jpg" for name in "abcdefghij"]]
-
-
-def test_progress(folder, embed, out):
-    """Progress is told after each batch: images done and images to do, failures included."""
-    (folder / "c.jpg").write_text("text")
-    told = []
-    embed(folder, out, progress=lambda *counts: told.append(counts))
-    assert told == [(2, 10), (4, 10), (6, 10), (8, 10), (10, 10)]
 
 
 def test_order_with_failures(folder, embed, plain_loop, cosines, out):
@@ -209,16 +182,6 @@ def test_relative_paths(folder, embed, monkeypatch):
     for force in (False, True):
         document = embed("photos", Path("a:b.features"), force=force)
         assert (document["embedded"], document["out"]) == (10, str(folder.parent / "a:b.features"))
-
-
-@pytest.mark.parametrize("name", ["batch_size", "workers", "shard_size", "limit"])
-def test_numbers_below_one(name, folder, embed, out):
-    """A number below 1 is refused before anything is written, with the option's name."""
-    with pytest.raises(InputError) as caught:
-        embed(folder, out, **{name: 0})
-    option = "--" + name.replace("_", "-")
-    assert (caught.value.message, caught.value.mend) == (f"{option} is 0.", f"Give {option} 1 or more.")
-    assert not out.exists()
 
 
 @pytest.mark.parametrize("source", ["nowhere", "empty"])

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from embedder.engines.tensorflow import TensorFlowEngine
-from features import FeatureFileError, MismatchError, open_features, read_failures, read_manifest
+from features import FeatureFileError, InputError, MismatchError, open_features, read_failures, read_manifest
 
 
 def stored(out):
@@ -215,6 +215,13 @@ def test_another_backbone(folder, save_tiny, embed, tmp_path, out):
     assert len(stored(out)) == 4
 
 
+def test_another_fit(folder, embed, out):
+    """Nor do vectors of the same network that saw the images in another way, also where nothing is left to embed."""
+    embed(folder, out)
+    with pytest.raises(MismatchError, match="fit: crop here, squash there"):
+        embed(folder, out, fit="crop")
+
+
 def test_exchanged_backbone(folder, save_tiny, embed, tmp_path, out):
     """A network that was exchanged under its path is refused, also where nothing is left to embed."""
     path = save_tiny(tmp_path / "net")
@@ -239,6 +246,23 @@ def test_another_source(folder, write_photos, embed, tmp_path, out):
     with pytest.raises(FeatureFileError, match=rf"was made from {folder}, not from {other}(?s:.)*--force"):
         embed(other, out)
     assert len(stored(out)) == 10
+
+
+def test_other_labels(folder, embed, out):
+    """A table holds one sort of labels: a run that asks for another is refused."""
+    embed(folder, out, limit=4)
+    with pytest.raises(InputError, match=r"labelled by --labels folder, not none(?s:.)*--force"):
+        embed(folder, out, labels="none")
+    assert embed(folder, out, labels="none", force=True)["embedded"] == 10
+
+
+def test_force_spares_others(folder, embed, out):
+    """--force replaces no folder that holds anything besides the table."""
+    embed(folder, out)
+    (out / "thesis.txt").write_text("text")
+    with pytest.raises(FeatureFileError, match=r"thesis\.txt is no part of a table"):
+        embed(folder, out, force=True)
+    assert (out / "thesis.txt").read_text() == "text"
 
 
 def test_force(folder, write_photos, save_tiny, embed, tmp_path, out):

@@ -27,8 +27,8 @@ def run(decode_batch=decode_rows, *, workers=2, batch_size=2, device=None):
 
 @pytest.fixture
 def decoder(folder, tiny, opened):
-    """`decoder(rows)`: a batch of the ten photographs, decoded; `c` is text, `e` has gone since it was listed."""
-    (folder / "c.jpg").write_text("text")
+    """`decoder(rows)`: a batch of the ten photographs, decoded; `c` is cut, `e` has gone since it was listed."""
+    (folder / "c.jpg").write_bytes((folder / "c.jpg").read_bytes()[:400])
     images = list_source(str(folder)).images
     (folder / "e.jpg").unlink()
     batch = Decoder(images, opened(str(tiny)).spec).batch
@@ -40,7 +40,7 @@ def test_failures_in_between(decoder):
     batch = decoder(1, 2, 3, 4, 5)
     assert batch.rows.tolist() == [1, 3, 5]
     assert [(one.id, one.stage, one.reason) for one in batch.failures] == [
-        ("c.jpg", "decode", "not an image"),
+        ("c.jpg", "decode", "truncated"),
         ("e.jpg", "read", "unreadable"),
     ]
     assert (batch.shard, batch.is_last, len(batch.infos), len(batch.pixels)) == (3, True, 3, 3)
@@ -50,7 +50,7 @@ def test_facts_of_failures(decoder, folder):
     """A failure keeps size and time of the file, so that a later run knows whether it has changed."""
     (failure,) = decoder(2).failures
     status = (folder / "c.jpg").stat()
-    assert (failure.uri, failure.size, failure.mtime) == (str(folder / "c.jpg"), 4, status.st_mtime_ns)
+    assert (failure.uri, failure.size, failure.mtime) == (str(folder / "c.jpg"), 400, status.st_mtime_ns)
 
 
 def test_pixels_and_facts(decoder, folder):
@@ -88,8 +88,8 @@ def test_fit(folder, tiny, opened):
 def test_read_odd_name(tmp_path):
     """A name that is no text is read by its percent-encoded URL."""
     with open(os.fsencode(tmp_path) + b"/\xff.jpg", "wb") as file:  # noqa: PTH123  the name is bytes
-        file.write(b"bytes")
-    assert read(f"file://{tmp_path}/%FF.jpg") == b"bytes"
+        file.write(b"GIF89a")
+    assert read(f"file://{tmp_path}/%FF.jpg") == b"GIF89a"
 
 
 def test_read_fails(tmp_path):
@@ -97,6 +97,19 @@ def test_read_fails(tmp_path):
     with pytest.raises(ImageError, match="No such file") as caught:
         read(str(tmp_path / "gone.jpg"))
     assert (caught.value.stage, caught.value.reason) == ("read", "unreadable")
+
+
+@pytest.mark.parametrize(
+    ("content", "stage", "reason"),
+    [(b"a film, named .jpg by mistake", "decode", "not an image"), (b"GIF89a" + bytes(95), "read", "too large")],
+)
+def test_read_no_further(content, stage, reason, tmp_path, monkeypatch):
+    """What is no image by its first bytes, or too large a file, is not read to its end."""
+    monkeypatch.setattr("embedder.pipeline.MAX_BYTES", 100)
+    (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(ImageError) as caught:
+        read(str(tmp_path / "a.jpg"))
+    assert (caught.value.stage, caught.value.reason) == (stage, reason)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 100])

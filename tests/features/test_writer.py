@@ -14,6 +14,7 @@ from features import (
     FeatureFileError,
     MismatchError,
     Shard,
+    check_is_only_ours,
     check_is_ours,
     open_features,
     open_writer,
@@ -187,11 +188,66 @@ def test_file_refused(tmp_path):
         check_is_ours(tmp_path / "out")
 
 
-@pytest.mark.parametrize("name", ["parts", "staging", ".lock", ".features.json.7.tmp"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "parts/part-000001.parquet",
+        "staging/.part-000001.parquet.7.tmp",
+        ".lock",
+        ".features.json.7.tmp",
+        "failures.parquet",
+    ],
+)
 def test_begun_folder_is_ours(name, tmp_path):
     """A folder in which a run was killed before its first features.json may be gone on with."""
+    (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).touch()
     check_is_ours(tmp_path)
+
+
+FOREIGN = ["parts/a.jpg", "staging/a.jpg", "staging/.photo.tmp", ".photo.tmp", "notes/a.txt"]
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_folders_named_like_ours_are_not(name, tmp_path):
+    """A user's file is refused wherever it lies, also in a folder or under a name like ours."""
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).touch()
+    with pytest.raises(FeatureFileError, match="holds no features"):
+        check_is_ours(tmp_path)
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_foreign_files_stay(name, table, manifest):
+    """What else lies in a table's folder survives a run, and keeps the folder from being replaced."""
+    (table / name).parent.mkdir(exist_ok=True)
+    (table / name).touch()
+    with open_writer(table, manifest):
+        pass
+    assert (table / name).exists()
+    with pytest.raises(FeatureFileError, match="is not replaced"):
+        check_is_only_ours(table)
+
+
+def test_another_features_json_is_not_ours(tmp_path):
+    """A features.json of another program does not make a folder replaceable."""
+    (tmp_path / "features.json").write_text('{"type": "FeatureCollection"}')
+    with pytest.raises(FeatureFileError, match="is not replaced"):
+        check_is_only_ours(tmp_path)
+
+
+def test_a_broken_table_is_replaceable(table):
+    """A table whose features.json was emptied may be made anew."""
+    (table / "features.json").write_text("")
+    check_is_only_ours(table)
+
+
+def test_repeated_ids_are_named(table, manifest):
+    """A part that repeats stored ids is refused by name, with the way to be rid of it."""
+    first = next((table / "parts").iterdir())
+    (table / "parts" / "part-000900.parquet").write_bytes(first.read_bytes())
+    with open_writer(table, manifest) as writer, pytest.raises(FeatureFileError, match=r"part-000900\.parquet repeats"):
+        writer.stored()
 
 
 def test_colon_in_a_relative_path(tmp_path, monkeypatch, run, images):

@@ -124,12 +124,13 @@ def test_predict_leaves_nothing_else_behind(world, run_json, tmp_path):
 
 
 def test_predict_does_not_overwrite(world, run, tmp_path):
-    """A file that is there is refused before anything is embedded, and replaced with --force."""
-    out = tmp_path / "p.parquet"
-    out.write_text("mine")
-    result = run("predict", world / "photos.head", world / "photos", "--out", out)
-    assert (result.exit_code, out.read_text()) == (1, "mine")
-    assert run("predict", world / "photos.head", world / "photos.features", "--out", out, "--force").exit_code == 0
+    """Predictions are replaced with --force alone, and anything else not even then."""
+    mine, out = tmp_path / "mine.txt", tmp_path / "p.parquet"
+    mine.write_text("mine")
+    line = ("predict", world / "photos.head", world / "photos.features", "--out")
+    assert [run(*line, mine, *force).exit_code for force in ([], ["--force"])] == [1, 1]
+    assert [run(*line, out, *force).exit_code for force in ([], [], ["--force"])] == [0, 1, 0]
+    assert mine.read_text() == "mine"
 
 
 def test_heads_agree_from_python_and_command_line(world, run_json, tmp_path):

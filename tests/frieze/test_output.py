@@ -40,8 +40,8 @@ def test_brackets_in_a_name_are_no_markup(capsys):
 
 def test_facts_are_plain_text(capsys):
     """Numbers, lists, tables and nothing are written so that a person can read them."""
-    output.show_facts({"a": 0.12345, "bb": [1, 2], "c": {"x": None}, "d": 1234.5})
-    assert capsys.readouterr().out == "a   0.1235\nbb  1, 2\nc   x -\nd   1,234.5\n"
+    output.show_facts({"a": 0.12345, "bb": [1, 2], "c": {"x": True, "y": None}, "d": 1234.5, "e": {}})
+    assert capsys.readouterr().out == "a   0.1235\nbb  1, 2\nc\n  x  yes\nd   1,234.5\n"
 
 
 def test_progress_is_silent_without_a_terminal(capsys):

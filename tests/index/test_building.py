@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import faiss
 import numpy as np
@@ -89,15 +90,57 @@ def test_another_backbone_is_refused(small, out, tmp_path, write_table, clustere
 
 
 @pytest.mark.parametrize("force", [False, True])
-@pytest.mark.parametrize("name", ["notes.txt", "features.json", "index.json"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "notes.txt",
+        "features.json",
+        "index.json",
+        "index.json.bak",
+        "generation-2024",
+        "generation-1/photo.jpg",
+        "generation-x/index.faiss",
+        ".generation-1.keep/index.faiss",
+        "generation-1/index.faiss/mine",
+    ],
+)
 def test_a_foreign_folder_is_left_alone(name, force, small, tmp_path):
     """A folder that holds something else is refused, by force too, and nothing is put into it."""
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / name).write_text("{}")
+    file = tmp_path / "mine" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("{}")
     with pytest.raises(FeatureFileError):
         build_index(small, tmp_path / "mine", force=force)
-    assert [child.name for child in (tmp_path / "mine").iterdir()] == [name]
-    assert (tmp_path / "mine" / name).read_text() == "{}"
+    assert snapshot(tmp_path / "mine") == {name: b"{}"}
+    assert not (tmp_path / "mine" / ".lock").exists()
+
+
+def test_a_foreign_folder_beside_an_index_stays(small, out):
+    """A rebuild deletes no folder that holds a user's file, whatever its name."""
+    for name in ("generation-2024", "generation-photos", ".generation-3.tmp"):
+        (out / name).mkdir()
+        (out / name / "photo.jpg").write_bytes(b"mine")
+    assert build_index(small, out, force=True)["rebuilt"]
+    assert open_index(out).document["generation"] == "generation-2025"
+    assert len(list(out.glob("*/photo.jpg"))) == 3
+    assert not (out / "generation-1").exists()
+
+
+def test_a_linked_generation_is_not_followed(small, out, tmp_path):
+    """A link named like a generation is not ours, and what it leads to stays."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "index.faiss").write_bytes(b"mine")
+    (out / "generation-7").symlink_to(tmp_path / "elsewhere")
+    build_index(small, out, force=True)
+    assert (out / "generation-7" / "index.faiss").read_bytes() == b"mine"
+
+
+def test_a_relative_path_with_a_colon_works(small, tmp_path, monkeypatch):
+    """A relative path that looks like a URL is a path."""
+    monkeypatch.chdir(tmp_path)
+    document = build_index(small, Path("a:b/i"))
+    assert document["index"] == str(tmp_path / "a:b" / "i")
+    assert open_index("a:b/i").ids.tolist() == small.ids.tolist()
 
 
 def test_a_file_is_no_place_for_an_index(small, tmp_path):

@@ -47,7 +47,10 @@ def test_exact_where_lists_miss_the_recall(task, monkeypatch):
     monkeypatch.setattr(choosing, "time_exact", lambda _: 500.0)
     monkeypatch.setattr(choosing, "tune", lambda searcher, *_, **__: 0.5 if hasattr(searcher.raw, "nlist") else 1.0)
     choice = choose(task, "auto")
-    assert (choice.kind, choice.why) == ("exact", "IVF51,Flat reached a recall of only 0.500.")
+    assert (choice.kind, choice.why) == (
+        "exact",
+        "IVF51,Flat reached a recall of only 0.500 in the time of an exact query.",
+    )
 
 
 def test_exact_where_lists_win_no_time(task, monkeypatch):
@@ -89,7 +92,7 @@ def test_tuning_finds_the_least_effort(enough, monkeypatch):
     searcher, measure = rising(lambda effort: 0.97 if effort >= enough else 0.9)
     monkeypatch.setattr(choosing, "measure_recall", measure)
     assert tune(searcher, None, target=0.95, most=100) == pytest.approx(0.97)
-    assert searcher.effort == enough
+    assert 0 <= searcher.effort - enough <= enough / 32
     assert len(searcher.asked) <= 15
 
 
@@ -99,6 +102,16 @@ def test_tuning_ends_at_the_most(monkeypatch):
     monkeypatch.setattr(choosing, "measure_recall", measure)
     assert tune(searcher, None, target=0.95, most=100) == pytest.approx(0.5)
     assert searcher.effort == 100
+
+
+def test_tuning_ends_where_exact_is_faster(monkeypatch):
+    """No effort is tried at which a query takes longer than the limit; the last one within it is set."""
+    searcher, measure = rising(lambda effort: effort / 100)
+    monkeypatch.setattr(choosing, "measure_recall", measure)
+    monkeypatch.setattr(choosing, "measure_ms", lambda searcher, _: float(searcher.effort))
+    assert tune(searcher, None, target=0.95, most=100, limit_ms=20.0) == pytest.approx(0.16)
+    assert searcher.effort == 16
+    assert searcher.asked == [1, 2, 4, 8, 16]
 
 
 def test_tuning_leaves_room_for_other_queries(monkeypatch):

@@ -1,10 +1,11 @@
+import hashlib
 import json
 
 import pytest
 
 from features import FeatureFileError
 from index import KINDS, build_index, index_files, open_index, search
-from index.index_files import next_generation, stored_document, sweep
+from index.index_files import check_files, describe_files, next_generation, stored_document, sweep, write_document
 
 
 @pytest.fixture(params=KINDS)
@@ -15,9 +16,14 @@ def out(request, table, tmp_path):
 
 
 def change(out, **values):
-    """Write other values into index.json."""
+    """Write other values into index.json, by hand."""
     path = out / "index.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def rewrite(out, **values):
+    """Write other values into index.json, as an index's own."""
+    write_document(out, json.loads((out / "index.json").read_text()) | values)
 
 
 DAMAGES = {
@@ -39,15 +45,16 @@ def test_a_broken_file_is_told_and_mended(damage, name, out, table):
         path.write_bytes(DAMAGES[damage](whole))
     with pytest.raises(FeatureFileError, match=name) as caught:
         open_index(out)
-    assert caught.value.mend == f"Make it anew: frieze index {table.path} --out {out} --force"
     request = json.loads((out / "index.json").read_text())["request"]
+    options = f"--kind {request['kind']} --metric cosine --recall 0.95"
+    assert caught.value.mend == f"Make it anew: frieze index {table.path} --out {out} {options} --force"
     assert build_index(table, out, **request)["rebuilt"]
     assert len(open_index(out)) == 2_000
 
 
 def test_files_of_two_indexes_are_refused(out):
     """An index.json and files that count different rows do not belong together."""
-    change(out, rows=60)
+    rewrite(out, rows=60)
     with pytest.raises(FeatureFileError, match=r"count different rows: \[60, 2000\]"):
         open_index(out)
 
@@ -79,11 +86,87 @@ def test_another_document_is_refused(values, message, out):
         open_index(out)
 
 
-def test_a_document_without_its_fields_is_refused(out):
-    """An index.json that lacks fields says which."""
-    (out / "index.json").write_text(json.dumps({"kind": "index", "contract": 1, "rows": 1, "dim": 1}))
-    with pytest.raises(FeatureFileError, match="features, files, generation, index_kind, metric, nprobe, request"):
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("values", [{"kind": "head"}, {"contract": 2}])
+def test_another_document_is_not_replaced(force, values, out, table):
+    """An index.json of another thing or of a later version does not go, by force neither."""
+    change(out, **values)
+    with pytest.raises(FeatureFileError):
+        build_index(table, out, force=force)
+    assert (out / "generation-1").exists()
+
+
+EDITS = [
+    {"index_kind": "graph"},
+    {"metric": "l2"},
+    {"metric": ["cosine"]},
+    {"rows": "2000"},
+    {"contract": "1"},
+    {"contract": None},
+    {"generation": 1},
+    {"nprobe": "all"},
+    {"request": None},
+    {"files": {}},
+    {"features": {"path": 3}},
+]
+
+
+@pytest.mark.parametrize("values", EDITS, ids=str)
+def test_an_edited_document_is_refused(values, out, table):
+    """An index.json with another value than was written is refused with the mend, and goes by force."""
+    change(out, **values)
+    for use in (open_index, lambda path: build_index(table, path)):
+        with pytest.raises(FeatureFileError, match="not as it was written") as caught:
+            use(out)
+        assert caught.value.mend == f"Make the index with: frieze index FEATURES --out {out} --force"
+    assert build_index(table, out, force=True)["rows"] == 2_000
+
+
+def test_a_document_that_lacks_a_field_is_refused(indexes, tmp_path):
+    """An index.json without one of its fields is refused, whichever it is."""
+    whole = indexes("exact").document
+    for name in whole:
+        (tmp_path / "index.json").write_text(json.dumps({key: whole[key] for key in whole if key != name}))
+        with pytest.raises(FeatureFileError, match="not as it was written"):
+            open_index(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../generation-1", "..", ".", "generation-1/..", "/tmp", "", None])
+def test_a_generation_lies_in_the_index(name, out):
+    """A generation that leads out of the folder is refused, also where the document is whole."""
+    rewrite(out, generation=name)
+    with pytest.raises(FeatureFileError, match="not as it was written"):
         open_index(out)
+
+
+@pytest.mark.parametrize("name", ["index.faiss", "rows.parquet"])
+def test_a_file_of_another_index_is_refused(name, out, tmp_path, write_table, clustered):
+    """A file of the same size from another index is refused, and the next build mends it."""
+    other = write_table(
+        tmp_path / "other", clustered(2_000, seed=9), names=[f"other-{row}.jpg" for row in range(2_000)]
+    )
+    kind = json.loads((out / "index.json").read_text())["index_kind"]
+    build_index(other, tmp_path / "other.index", kind=kind)
+    path = out / "generation-1" / name
+    size = path.stat().st_size
+    path.write_bytes((tmp_path / "other.index" / "generation-1" / name).read_bytes()[:size].ljust(size, b"\0"))
+    with pytest.raises(FeatureFileError, match="is not the file that was written"):
+        open_index(out)
+
+
+@pytest.mark.parametrize("n_bytes", [0, 1, 9, 10, 11, 19, 20, 21, 50])
+def test_files_are_told_by_both_ends(n_bytes, tmp_path, monkeypatch):
+    """A change in the first or the last bytes is noticed at any size; the stored sha256 is that of the whole file."""
+    monkeypatch.setattr(index_files, "_END_BYTES", 10)
+    path, content = tmp_path / "index.faiss", bytes(range(n_bytes))
+    path.write_bytes(content)
+    known = describe_files(tmp_path)
+    check_files(tmp_path, known, mend="")
+    assert known["index.faiss"]["sha256"] == hashlib.sha256(content).hexdigest()
+    for place in {*range(min(10, n_bytes)), *range(max(0, n_bytes - 10), n_bytes)}:
+        path.write_bytes(content[:place] + b"x" + content[place + 1 :])
+        with pytest.raises(FeatureFileError, match="not the file"):
+            check_files(tmp_path, known, mend="")
 
 
 def test_a_ruined_document_goes_by_force_only(out, table):
@@ -98,20 +181,21 @@ def test_a_ruined_document_goes_by_force_only(out, table):
 
 def test_an_unfinished_first_build_is_room(tmp_path):
     """A folder that holds only what a broken first build leaves is room for an index."""
-    for name in ("generation-1", ".generation-2.abc.tmp"):
+    for name in ("generation-1", ".generation-2.abc.tmp", ".generation-2.ab_1.old"):
         (tmp_path / "i" / name).mkdir(parents=True)
+    (tmp_path / "i" / "generation-1" / "index.faiss").touch()
     (tmp_path / "i" / ".lock").touch()
     assert stored_document(tmp_path / "i", force=False) is None
 
 
 def test_sweeping_keeps_the_live_generation(tmp_path):
     """Other generations and half-written files go; the live one and foreign files stay."""
-    for name in ("generation-2", "generation-10", ".generation-11.abc.tmp", "notes"):
+    for name in ("generation-2", "generation-10", ".generation-11.abc.tmp", "notes", "generation-x"):
         (tmp_path / name).mkdir()
     (tmp_path / ".index.json.77.tmp").touch()
     assert next_generation(tmp_path).name == "generation-11"
     sweep(tmp_path, live="generation-10")
-    assert sorted(child.name for child in tmp_path.iterdir()) == ["generation-10", "notes"]
+    assert sorted(child.name for child in tmp_path.iterdir()) == ["generation-10", "generation-x", "notes"]
 
 
 def test_a_reader_goes_on_after_a_rebuild(out, table, queries):

@@ -32,7 +32,8 @@ def test_no_rows_are_no_rows(stored):
 
 
 @pytest.mark.parametrize(
-    ("name", "row"), [("0.jpg", 0), ("9999.jpg", 9_999), ("999.jpg", 999), ("99.jp", None), ("", None)]
+    ("name", "row"),
+    [("0.jpg", 0), ("9999.jpg", 9_999), ("999.jpg", 999), ("99.jp", None), ("", None), ("0.jpg\udcff", None)],
 )
 def test_find_takes_the_whole_id(name, row, stored):
     """An id is found as a whole: neither its beginning nor its end is enough."""

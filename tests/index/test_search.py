@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -158,11 +159,22 @@ def test_k_below_one_is_refused(ask, indexes, table):
         ask(indexes("exact"), table.embeddings()[:1])
 
 
-def test_no_queries_no_hits(indexes):
+@pytest.mark.parametrize(("kind", "metric"), EVERY)
+def test_no_queries_no_hits(kind, metric, indexes):
     """An empty batch of queries gives an empty answer of the right shape."""
-    nothing = np.empty((0, 16), np.float32)
-    assert indexes("ivf").search(nothing, k=3) == []
-    assert [found.shape for found in indexes("ivf").top_k(nothing, 3)] == [(0, 3), (0, 3)]
+    index, nothing = indexes(kind, metric), np.empty((0, 16), np.float32)
+    assert index.search(nothing, k=3) == []
+    assert index.search(nothing, k=3, min_score=0.5) == []
+    assert [found.shape for found in index.top_k(nothing, 3)] == [(0, 3), (0, 3)]
+
+
+@pytest.mark.parametrize("factor", [1e20, 1e-30])
+@pytest.mark.parametrize("kind", KINDS)
+def test_length_does_not_matter_to_cosine(kind, factor, indexes, queries):
+    """By cosine a very long or very short query finds what it finds at unit length."""
+    plain, scaled = (indexes(kind).top_k(np.float32(by) * queries, 5) for by in (1, factor))
+    assert (plain[0] == scaled[0]).all()
+    np.testing.assert_allclose(plain[1], scaled[1], atol=1e-6)
 
 
 def test_other_width_is_refused(indexes):
@@ -224,6 +236,7 @@ def test_embedding_of_an_id(kind, metric, indexes, table):
         ("c07/img7.jpg", "Did you mean: c07/img-7.jpg"),
         ("img-1234.jpg", "Did you mean: c04/img-1234.jpg"),
         ("?", "Its ids look like: c00/img-0.jpg"),
+        ("c07/img-7\udcff.jpg", "Did you mean: c07/img-7.jpg"),
     ],
 )
 def test_unknown_id_names_close_ones(wanted, mend, indexes):
@@ -231,6 +244,29 @@ def test_unknown_id_names_close_ones(wanted, mend, indexes):
     with pytest.raises(InputError, match="has the id") as caught:
         indexes("exact").embedding(wanted)
     assert caught.value.mend.startswith(mend)
+    assert str(caught.value).encode()  # can be printed
+
+
+def test_a_changed_table_is_told(tmp_path, small, write_table, clustered):
+    """An index whose table has other content says so, with the command; built anew it says nothing."""
+    build_index(small, tmp_path / "i", metric="l2")
+    assert open_index(tmp_path / "i").staleness() is None
+    shutil.rmtree(small.path)
+    grown = write_table(small.path, clustered(61, 8))
+    command = f"frieze index {small.path} --out {tmp_path / 'i'} --kind auto --metric l2 --recall 0.95"
+    assert open_index(tmp_path / "i").staleness() == (
+        f"{tmp_path / 'i'} was made from an older state of its table. Bring it up to date with: {command}"
+    )
+    build_index(grown, tmp_path / "i", metric="l2")
+    assert open_index(tmp_path / "i").staleness() is None
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_text("{")])
+def test_a_table_that_is_gone_tells_nothing(damage, tmp_path, small):
+    """An index outlives its table: without one to compare with it is not called stale."""
+    build_index(small, tmp_path / "i")
+    damage(small.path / "features.json")
+    assert open_index(tmp_path / "i").staleness() is None
 
 
 def test_an_opened_index_knows_its_backbone(indexes, make_spec):

@@ -78,6 +78,7 @@ def wrong_weights(small_network, tf, tmp_path):
     return tmp_path
 
 
+@pytest.mark.filterwarnings("ignore:Skipping")  # Keras warns before it refuses
 @pytest.mark.parametrize(
     "file",
     ["shapes.keras", "shapes.weights.h5", "names.keras", "names.weights.h5", "text.h5", "nowhere.h5", "nowhere.keras"],

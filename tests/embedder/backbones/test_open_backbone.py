@@ -16,17 +16,22 @@ def test_builtin_is_the_default(opened):
 
 @pytest.mark.parametrize("handle", ["nowhere/at/all", "mobilenet"])
 def test_unknown_handle(handle):
-    """A handle of no known kind is refused with the kinds there are."""
-    with pytest.raises(ModelError, match=r"There is no backbone .*\n.*builtin, keras:NAME"):
+    """A handle of no known kind is refused, with the list of what there is and the name that is near."""
+    with pytest.raises(ModelError, match=f"{handle} is no backbone") as caught:
         open_backbone(BackboneRequest(handle=handle))
+    is_near = handle == "mobilenet"
+    assert caught.value.mend == "Did you mean keras:MobileNet? " * is_near + "See: frieze backbones"
 
 
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
         ({"weights": "imagenet"}, "--weights does not go with builtin: its weights are in it."),
+        ({"image_size": 0}, "--image-size is 0."),
+        ({"layer": "edges"}, "builtin has no layer edges."),
         ({"fit": "stretch"}, "Unknown --fit: stretch."),
-        ({"pixels": "0..2"}, "Unknown --pixels: 0..2."),
+        ({"handle": "net.keras", "pixels": "0..2"}, "Unknown --pixels: 0..2."),
+        ({"pixels": "0..1"}, "builtin has its own preprocessing."),
         ({"handle": "keras:VGG16", "pixels": "0..1"}, "keras:VGG16 has its own preprocessing."),
     ],
 )

@@ -85,7 +85,7 @@ def test_tf1_hub_module(hub1, opened):
 def test_several_outputs(save):
     """Of several outputs one must be named; the error lists them."""
     text = refusal(handle=save(two_maps))
-    assert "several outputs: maps, rows." in text
+    assert "several outputs. It has: maps, rows." in text
     assert "--layer NAME" in text
 
 
@@ -96,6 +96,12 @@ def test_layer(layer, save):
     expected = IMAGES.mean((1, 2)) if layer == "maps" else IMAGES[:, 0, 0]
     assert (backbone.spec.layer, backbone.spec.dim) == (layer, 3)
     assert np.allclose(backbone.call(IMAGES), expected, atol=1e-6)
+
+
+def test_unknown_layer(save, tiny):
+    """A layer that is not there is refused with those that are, also where there is only one output."""
+    assert "no output heads. It has: maps, rows." in refusal(handle=save(two_maps), layer="heads")
+    assert "no output heads" in refusal(handle=str(tiny), layer="heads")
 
 
 @pytest.mark.parametrize("outputs", [("default", "other"), ("only",)])
@@ -154,8 +160,8 @@ def test_name(tmp_path):
 def test_wrong_size(tiny):
     """A size that the graph does not take is refused with what to give."""
     text = refusal(handle=str(tiny), image_size=64)
-    assert "tiny does not take images of 64 x 64 pixels" in text
-    assert "--image-size" in text
+    assert "tiny can't embed images of 64 x 64 pixels" in text
+    assert "It was made for 32 x 32; give that size with --image-size" in text
 
 
 def test_no_saved_model(folder):

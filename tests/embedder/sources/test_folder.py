@@ -1,5 +1,7 @@
+import inspect
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -130,6 +132,18 @@ def test_loops_end(write_photos, folder):
     listing = list_source(str(folder))
     assert (len(listing.images), listing.n_ignored) == (11, 1)
     assert reasons(listing) == {"self.jpg": "dangling link"}
+
+
+def test_deep_folder(write_photos, folder):
+    """Folders may lie deeper than Python's own calls may."""
+    write_photos(folder / "/".join("d" * 300), ["k.jpg"])
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 200)
+    try:
+        listing = list_source(str(folder))
+    finally:
+        sys.setrecursionlimit(limit)
+    assert (len(listing.images), listing.failures) == (11, ())
 
 
 def test_linked_folder(write_photos, folder, tmp_path):

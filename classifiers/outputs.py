@@ -1,0 +1,85 @@
+"""Where heads and predictions may be written: checked before the work, so that nobody waits for a refusal."""
+
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from classifiers.heads import HEADS
+from classifiers.storage import NAME, REPORT_NAME, SPLIT_NAME
+from features import FeatureFileError, check_free, clear_errors, read_json
+
+PREDICTION_COLUMNS = ("id", "prediction", "probability")
+SCORE = "score_"
+"""What the columns of scores begin with."""
+
+_FILES = {NAME, SPLIT_NAME, REPORT_NAME, "report.html", *(kind.file_name for kind in HEADS.values())}
+"""All that a head's folder may hold; the page is written by the room above."""
+
+
+def check_head(out: Path, *, force: bool) -> None:
+    """Refuse a place where no head can be written, or where something stands that must not go.
+
+    Args:
+        out: The folder to write.
+        force: Whether a head that stands there may go; a folder with anything else in it may not.
+
+    Raises:
+        FeatureFileError: It is such a place.
+    """
+    _check_place(out, force=force)
+    if not out.exists():
+        return
+    if not _is_head(out):
+        raise FeatureFileError(
+            f"{out} is there already and holds no head.", mend="Give another --out: --force replaces heads only."
+        )
+    foreign = min((path for path in out.iterdir() if path.name not in _FILES or path.is_dir()), default=None)
+    if foreign is not None:
+        raise FeatureFileError(
+            f"{out} is not replaced: {foreign} is no part of a head.", mend="Move it elsewhere, or give another --out."
+        )
+
+
+def check_predictions(out: Path, *, force: bool) -> None:
+    """Refuse a place where no predictions can be written, or where something stands that must not go.
+
+    Args:
+        out: The Parquet file to write.
+        force: Whether predictions that stand there may go; any other file, or a folder, may not.
+
+    Raises:
+        FeatureFileError: It is such a place.
+    """
+    out = out.absolute()  # pyarrow takes a relative `a:b` for a URL
+    _check_place(out, force=force)
+    if out.exists() and not _are_predictions(out):
+        raise FeatureFileError(
+            f"{out} is there already and holds no predictions.",
+            mend="Give another --out: --force replaces predictions only.",
+        )
+
+
+def _check_place(out: Path, *, force: bool) -> None:
+    check_free(out, replace=force)
+    with clear_errors(out):
+        nearest = next(folder for folder in out.absolute().parents if folder.exists())
+        # Under such a name the result is written at first: it must be allowed, and not too long.
+        tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".tmp", dir=nearest).cleanup()
+
+
+def _is_head(path: Path) -> bool:
+    try:
+        return read_json(path / NAME, mend="").get("kind") == "head"
+    except FeatureFileError:
+        return False
+
+
+def _are_predictions(path: Path) -> bool:
+    try:
+        names = pq.read_schema(path).names if path.is_file() else []
+    except (pa.ArrowException, OSError):
+        return False
+    ours = len(PREDICTION_COLUMNS)
+    return tuple(names[:ours]) == PREDICTION_COLUMNS and all(name.startswith(SCORE) for name in names[ours:])

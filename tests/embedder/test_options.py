@@ -1,0 +1,38 @@
+import pytest
+
+from embedder import JobOptions
+from features import InputError
+
+
+def refusal(**options):
+    """Check options that make no sense: gives the error."""
+    with pytest.raises(InputError) as caught:
+        JobOptions(**options).check()
+    return caught.value
+
+
+def test_defaults():
+    """The defaults are sound, and so are the smallest numbers."""
+    JobOptions().check()
+    JobOptions(batch_size=1, workers=1, shard_size=1, limit=1, labels="none").check()
+
+
+@pytest.mark.parametrize("name", ["batch_size", "workers", "shard_size", "limit"])
+@pytest.mark.parametrize("number", [0, -3])
+def test_numbers_below_one(name, number):
+    """A number below 1 is refused with the option's name."""
+    error, option = refusal(**{name: number}), "--" + name.replace("_", "-")
+    assert (error.message, error.mend) == (f"{option} is {number}.", f"Give {option} 1 or more.")
+
+
+def test_unknown_labels():
+    """A word for --labels that there is not is refused with those there are."""
+    error = refusal(labels="names")
+    assert (error.message, error.mend) == ("Unknown --labels: names.", "Use one of: folder, none.")
+
+
+def test_checked_first(folder, embed, out):
+    """The job checks its options before anything is written."""
+    with pytest.raises(InputError):
+        embed(folder, out, limit=0)
+    assert not out.exists()

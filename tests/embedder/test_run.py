@@ -1,0 +1,53 @@
+import json
+
+import pytest
+
+KEYS = {
+    *("images", "embedded", "unchanged", "removed", "failed", "ignored", "seconds", "images_per_second"),
+    *("dim", "backbone", "engine", "precision", "stages", "startup_seconds", "rows", "out", "failures", "left"),
+}
+
+
+def test_document(whole):
+    """The document says what was done, how fast, and by what."""
+    out, document = whole
+    assert set(document) == KEYS
+    assert set(document["stages"]) == {"read", "decode", "infer", "write"}
+    counts = ("images", "embedded", "unchanged", "removed", "failed", "ignored", "left", "rows", "dim")
+    assert [document[name] for name in counts] == [24, 24, 0, 0, 0, 0, 0, 24, 16]
+    words = ("backbone", "engine", "precision", "out")
+    assert [document[name] for name in words] == ["tiny", "tensorflow", "float32", str(out)]
+    assert document["failures"] == {}
+    assert document["images_per_second"] == pytest.approx(24 / document["seconds"], rel=0.05)
+    assert json.loads(json.dumps(document)) == document
+
+
+def test_progress(folder, embed, out):
+    """Progress is told at once and after each batch: images done and images to do, failures included."""
+    (folder / "c.jpg").write_text("text")
+    told = []
+    embed(folder, out, progress=lambda *counts: told.append(counts))
+    assert told == [(0, 10), (2, 10), (4, 10), (6, 10), (8, 10), (10, 10)]
+
+
+def test_failures_are_counted_by_reason(folder, embed, out):
+    """The document counts the failures of this run and of earlier ones that hold, by their reasons."""
+    for name, content in {"a": b"text", "b": b"text", "c": b""}.items():
+        (folder / f"{name}.jpg").write_bytes(content)
+    for _ in range(2):
+        document = embed(folder, out)
+        assert document["failures"] == {"not an image": 2, "empty": 1}
+        assert (document["failed"], document["rows"]) == (3, 7)
+
+
+def test_left(folder, embed, out):
+    """What --limit leaves for another run is counted; a failure is not left."""
+    (folder / "b.jpg").write_text("text")
+    assert [embed(folder, out, limit=4)["left"] for _ in range(3)] == [6, 2, 0]
+
+
+def test_seconds(folder, embed, out):
+    """No stage is waited for longer than the run takes, and reading begins after the start."""
+    document = embed(folder, out)
+    assert sum(document["stages"].values()) <= document["seconds"] + 0.05
+    assert document["startup_seconds"] > 0

@@ -1,0 +1,164 @@
+"""What people mistype, and what they are told."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import embedder
+import frieze
+from features import InputError
+
+
+@pytest.fixture
+def loads_nothing(monkeypatch):
+    """Make it a failure to load a backbone: a mistake is told before the seconds that takes."""
+    monkeypatch.setattr(embedder, "reopen_backbone", lambda *_args, **_kwargs: pytest.fail("a backbone was loaded"))
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("search {features} a.png", "is a table of features; wanted is an index"),
+        ("search {photo} {index}", "holds nothing of ours; wanted is an index"),
+        ("index {photos} --out {new}", "holds nothing of ours; wanted is a table of features"),
+        ("train {index} --out {new}", "is an index; wanted is a table of features"),
+        ("evaluate {features} {head}", "is a table of features; wanted is a head"),
+        ("predict {index} {photos} --out {new}", "is an index; wanted is a head"),
+        ("info {new}", "is not there"),
+        ("index {new} --out {new}", "There is no"),
+        ("search {index} nosuch.jpg", "There is no file nosuch.jpg."),
+    ],
+)
+def test_the_wrong_folder_is_named(world, run, tmp_path, loads_nothing, line, told):
+    """A folder of another kind, or none, is named for what it is, with what makes the wanted one."""
+    places = {kind: world / f"photos.{kind}" for kind in ("features", "index", "head")}
+    words = line.format(**places, photos=world / "photos", photo=world / "photos/red/0.png", new=tmp_path / "new")
+    result = run(*words.split())
+    assert result.exit_code == 1
+    assert told in result.stderr
+
+
+@pytest.mark.parametrize(
+    "vectors",
+    [
+        np.zeros((2, 3, 4), np.float32),
+        np.zeros(3, complex),
+        np.zeros(3, [("a", "f4")]),
+        np.zeros(3, "datetime64[s]"),
+        np.array(["a"]),
+    ],
+    ids=["3-D", "complex", "structured", "dates", "words"],
+)
+def test_arrays_that_are_no_vectors(world, run, tmp_path, vectors):
+    """A .npy file that holds no real vectors [n, D] is refused."""
+    np.save(tmp_path / "q.npy", vectors)
+    result = run("search", world / "photos.index", tmp_path / "q.npy")
+    assert result.exit_code == 1
+    assert "holds no vectors" in result.stderr
+
+
+@pytest.mark.parametrize("data", [b"", b"\x93NUMPY", b"PK\x03\x04"])
+def test_files_that_are_no_arrays(world, run, tmp_path, data):
+    """A damaged .npy file is refused by its name."""
+    (tmp_path / "q.npy").write_bytes(data)
+    result = run("search", world / "photos.index", tmp_path / "q.npy")
+    assert result.exit_code == 1
+    assert "can't be read as vectors" in result.stderr
+
+
+def test_no_query(world):
+    """A search for nothing is refused."""
+    with pytest.raises(InputError, match="no query"):
+        frieze.search(world / "photos.index", [])
+
+
+def test_html_does_not_overwrite(world, run, tmp_path):
+    """--html replaces a page of ours and nothing else."""
+    photo, page = tmp_path / "photo.png", tmp_path / "page.html"
+    Image.new("RGB", (9, 9)).save(photo)
+    before = photo.read_bytes()
+    line = ("search", world / "photos.index", "id:red/0.png", "--html")
+    assert run(*line, photo).exit_code == 1
+    assert photo.read_bytes() == before
+    assert [run(*line, page).exit_code for _ in range(2)] == [0, 0]
+
+
+def test_a_stale_index_says_so(photos, run, tmp_path):
+    """After the table has changed, a search still answers, and says what to type."""
+    source = tmp_path / "source"
+    shutil.copytree(photos / "red", source)
+    frieze.embed(source, out=tmp_path / "f")
+    frieze.index(tmp_path / "f", out=tmp_path / "i")
+    assert frieze.search(tmp_path / "i", "id:0.png")["note"] is None
+    (source / "9.png").unlink()
+    frieze.embed(source, out=tmp_path / "f")
+    result = run("search", tmp_path / "i", "id:0.png")
+    assert result.exit_code == 0
+    assert f"frieze index {tmp_path / 'f'} --out {tmp_path / 'i'}" in result.stderr
+
+
+def test_failures_are_told(world, run, tmp_path):
+    """Where images were skipped, stderr says how many and where to look, or which and why."""
+    embedded = run("embed", world / "photos", "--out", world / "photos.features")
+    assert f"1 images can't be used: see {world / 'photos.features'}/failures.parquet" in embedded.stderr
+    predicted = run("predict", world / "photos.head", world / "photos", "--out", tmp_path / "p.parquet")
+    assert "1 images can't be used: broken.jpg (decode, not an image)" in predicted.stderr
+
+
+@pytest.mark.parametrize("name", [b"n\xff", b"x" * 300])
+def test_paths_that_no_table_can_have(world, run, tmp_path, name):
+    """A path that is no text, or too long, is refused before any work."""
+    result = run("index", world / "photos.features", "--out", os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+    assert result.exit_code == 1
+    assert "can't be used as a path" in result.stderr
+
+
+def test_a_path_like_a_url(world, run, monkeypatch, tmp_path):
+    """A relative path with a colon is a path."""
+    monkeypatch.chdir(tmp_path)
+    assert run("index", world / "photos.features", "--out", "a:b/i").exit_code == 0
+    assert run("train", world / "photos.features", "--out", "a:b/h").exit_code == 0
+    assert run("predict", "a:b/h", world / "photos.features", "--out", "a:b/p.parquet").exit_code == 0
+    assert run("search", "a:b/i", "id:red/0.png").exit_code == 0
+
+
+def test_other_labels_are_refused(world, run):
+    """A table labelled by folders does not silently stay so when none are asked for."""
+    result = run("embed", world / "photos", "--out", world / "photos.features", "--labels", "none")
+    assert result.exit_code == 1
+    assert "was labelled by --labels folder, not none" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--layer", "nope"], "builtin has no layer nope"),
+        (["--pixels", "0..255"], "has its own preprocessing"),
+        (["--weights", "random"], "its weights are in it"),
+        (["--backbone", "mobilenetv2"], "Did you mean keras:MobileNetV2?"),
+    ],
+)
+def test_options_that_do_not_fit(world, run, tmp_path, options, told):
+    """An option that a backbone can't follow is refused, never ignored."""
+    result = run("embed", world / "photos", "--out", tmp_path / "f", *options)
+    assert result.exit_code == 1
+    assert told in result.stderr
+    assert not (tmp_path / "f").exists()
+
+
+def test_force_never_takes_photographs(world, run, tmp_path):
+    """--force replaces a table and nothing else, whatever a folder's files are called."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "features.json").write_text('{"type": "FeatureCollection"}')
+    (mine / "a.png").write_bytes(b"precious")
+    assert run("embed", world / "photos" / "red", "--out", mine, "--force").exit_code == 1
+    assert (mine / "a.png").read_bytes() == b"precious"
+
+
+def test_names_complete():
+    """The package lists its public names, so that a shell can complete them."""
+    assert dir(frieze) == frieze.__all__
