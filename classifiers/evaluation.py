@@ -27,8 +27,8 @@ def evaluate_head(path: str | Path, features: Features) -> dict[str, Any]:
 
     Returns:
         The figures of `train_head` (`n_train` and `fit_seconds` are the head's), `n_unknown_label` (rows left out since
-        the head does not know their label), `rows` (`held-out` when fitted rows were left out, else `all`) and `note`,
-        which says so in words.
+        the head does not know their label), `rows` (`held-out` when fitted rows were left out, else `all`) `note`,
+        which says so in words, and `stale` (None, or what to type where the table has changed since the training).
 
     Raises:
         FeatureFileError: The head or the table is missing or broken.
@@ -49,12 +49,13 @@ def evaluate_head(path: str | Path, features: Features) -> dict[str, Any]:
     probabilities = head.probabilities(features.embeddings()[chosen.rows])
     return {
         **_of_training(head),
-        **score(probabilities, chosen.labels, classes=head.classes, seed=head.document["split"]["seed"]),
+        **score(probabilities, chosen.labels, classes=head.classes),
         "n_test": len(chosen),
         "n_unlabelled": len(features) - len(examples),
         "n_unknown_label": n_unknown,
         "rows": "held-out" if n_fitted else "all",
         "note": note,
+        "stale": head.staleness(),
         "seconds": time.perf_counter() - started,
     }
 

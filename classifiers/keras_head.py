@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from classifiers.splits import split_rows
-from features import Floats, Rows, Strings
+from features import Floats, Rows, Strings, import_keras
 
 _HIDDEN = 128
 _LEARNING_RATE = 1e-3
@@ -42,7 +42,7 @@ class KerasHead:
 
     def fit(self, embeddings: Floats, labels: Strings) -> None:
         """Fit on float32 [N, D] and N labels of two classes or more."""
-        import keras
+        keras = import_keras()
 
         keras.utils.set_random_seed(self.seed)
         self.classes, codes = np.unique(labels, return_inverse=True)
@@ -95,7 +95,7 @@ class KerasHead:
 
 
 def _new_network(dim: int, n_classes: int) -> Any:
-    import keras
+    keras = import_keras()
 
     return keras.Sequential(
         [
@@ -109,7 +109,7 @@ def _new_network(dim: int, n_classes: int) -> Any:
 
 
 def _early_stopping() -> Any:
-    import keras
+    keras = import_keras()
 
     return keras.callbacks.EarlyStopping(min_delta=_LEAST_GAIN, patience=_PATIENCE_EPOCHS, restore_best_weights=True)
 

@@ -24,7 +24,8 @@ def predict_features(
         force: Replace predictions that stand at `out`; any other file stays.
 
     Returns:
-        `rows` written, `failed` (0: a stored row can't fail) and `out` (absolute).
+        `rows` written, `failed` (0: a stored row can't fail), `out` (absolute), and `stale` (None, or what to type
+        where the table that the head was trained on has changed since).
 
     Raises:
         FeatureFileError: `out` can't be written or holds what must not go, or the head or the table is broken.
@@ -37,7 +38,7 @@ def predict_features(
     with clear_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
     write_file(out, lambda staging: _write(staging, head, features, scores=scores))
-    return {"rows": len(features), "failed": 0, "out": str(out)}
+    return {"rows": len(features), "failed": 0, "out": str(out), "stale": head.staleness()}
 
 
 def _write(path: Path, head: Head, features: Features, *, scores: bool) -> None:

@@ -55,7 +55,7 @@ def train_head(
         "n_unlabelled": len(features) - len(examples),
         "fit_seconds": classifier.fit_seconds,
         "converged": classifier.converged,
-        **score(probabilities, held_out.labels, classes=classifier.classes, seed=seed),
+        **score(probabilities, held_out.labels, classes=classifier.classes),
     }
     with new_folder(out, replace=force) as folder:
         model = write_model(folder, classifier)

@@ -12,9 +12,8 @@ import pyarrow as pa
 
 from embedder.decoding import HEAD_BYTES, decode, is_image
 from embedder.preprocessing import Pixels, fit_image
-from embedder.quiet import import_tensorflow
 from embedder.sources import to_path
-from features import BackboneSpec, Failure, ImageError, Rows
+from features import BackboneSpec, Failure, ImageError, Rows, import_tensorflow
 
 MAX_BYTES = 1 << 30
 """Largest file taken."""

@@ -18,6 +18,7 @@ from features.lock import lock
 from features.manifest import Manifest, is_features, read_manifest
 from features.ownership import check_is_only_ours, check_is_ours
 from features.plan import Plan, Shard, make_plan
+from features.quiet import import_keras, import_tensorflow, import_tensorflow_hub
 from features.reader import Features, open_features
 from features.schema import LISTING, part_schema, to_embeddings, to_part
 from features.spec import BackboneSpec, check_same_backbone
@@ -49,6 +50,9 @@ __all__ = [
     "clear_errors",
     "first_of_each",
     "hash_file",
+    "import_keras",
+    "import_tensorflow",
+    "import_tensorflow_hub",
     "is_features",
     "lock",
     "make_plan",

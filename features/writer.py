@@ -19,9 +19,9 @@ from features.plan import Shard
 from features.spec import BackboneSpec, check_same_backbone
 
 _STORED = ["id", "size_bytes", "mtime_ns"]
-_NOTHING_STORED = pa.schema(
+_STORED_SCHEMA = pa.schema(
     [("id", pa.string()), ("size_bytes", pa.int64()), ("mtime_ns", pa.int64()), ("part", pa.int64())]
-).empty_table()
+)
 
 
 class FeatureWriter:
@@ -45,7 +45,7 @@ class FeatureWriter:
             FeatureFileError: A part repeats ids of another one.
         """
         tables = [self._stored_in(part.name) for part in self.manifest.parts]
-        stored = pa.concat_tables([_NOTHING_STORED, *tables], promote_options="permissive")
+        stored = pa.concat_tables([_STORED_SCHEMA.empty_table(), *tables], promote_options="permissive")
         if pc.count_distinct(stored["id"]).as_py() != len(stored):
             self._name_repeats(tables)
         return stored

@@ -149,7 +149,7 @@ def search(
     names, vectors = to_vectors(opened, queries, where=str(index))
     hits = opened.search(vectors, k=k, min_score=min_score)
     found = [{"query": name, "hits": one} for name, one in zip(names, hits, strict=True)]
-    document = {"index": str(index), "k": k, "queries": found, "note": opened.staleness()}
+    document = {"index": str(index), "k": k, "queries": found, "stale": opened.staleness()}
     if html is not None:
         write_report(html, title="Search results", found=document)
     return document

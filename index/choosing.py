@@ -14,6 +14,7 @@ from index.searcher import Searcher, all_cores
 from index.vectors import draw_rows, stream, take_rows
 
 _QUICK_MS = 5.0  # an exact query below this is as good as instant
+_WORTH = 0.5  # lists are worth their loss of recall where they save half of the time, and tried no further
 _FINENESS = 32  # efforts closer than this part are as good; each trial costs 500 searches
 _TIMED_FLOATS = 1 << 24  # 64 MB of rows tell how long an exact query takes
 
@@ -70,13 +71,13 @@ def choose(task: Task, kind: str) -> Choice:
     if exact_ms < _QUICK_MS:
         return _fill(task, "exact", why=f"An exact query takes {exact_ms:.2g} ms here.")
     why = f"An exact query would take {exact_ms:.2g} ms here."
-    return _settle(task, _fill(task, "ivf", why=why, limit_ms=exact_ms), exact_ms)
+    return _settle(task, _fill(task, "ivf", why=why, limit_ms=_WORTH * exact_ms), exact_ms)
 
 
 def _settle(task: Task, lists: Choice, exact_ms: float) -> Choice:
     """Keep lists only where they find enough and win time."""
     if lists.recall < task.target:
-        why = f"{lists.recipe} reached a recall of only {lists.recall:.3f} in the time of an exact query."
+        why = f"{lists.recipe} reached a recall of only {lists.recall:.3f} in half the time of an exact query."
         return _fill(task, "exact", why=why)
     lists_ms = measure_ms(lists.searcher, task.probe)
     if lists_ms >= exact_ms:
@@ -102,7 +103,9 @@ def _fill(task: Task, kind: str, *, why: str, limit_ms: float | None = None) -> 
         for _, embeddings in stream(task.features):
             searcher.raw.add(prepare(embeddings))
     most = count_lists(len(task.features)) if KINDS[kind].knob else 1
-    recall = tune(searcher, task.probe, target=task.target, most=most, limit_ms=limit_ms)
+    if limit_ms is not None:
+        most = limit_effort(searcher, task.probe, most=most, limit_ms=limit_ms)
+    recall = tune(searcher, task.probe, target=task.target, most=most)
     return Choice(kind, write_recipe(kind, len(task.features)), searcher, recall, why)
 
 
@@ -124,15 +127,14 @@ def _train(searcher: Searcher, task: Task, prepare: Callable[[Floats], Floats]) 
     searcher.raw.train(prepare(take_rows(task.features, draw_rows(n_rows, n_trained))))
 
 
-def tune(searcher: Searcher, probe: Probe, *, target: float, most: int, limit_ms: float | None = None) -> float:
-    """Set the least effort that reaches a recall, to 3 % of it; where none does, the largest one tried.
+def tune(searcher: Searcher, probe: Probe, *, target: float, most: int) -> float:
+    """Set the least effort that reaches a recall, to 3 % of it; `most` where none does.
 
     Args:
         searcher: Its effort is set.
-        probe: What recall and time are measured on.
+        probe: What recall is measured on.
         target: Recall wanted, in (0, 1].
         most: Largest effort, >= 1.
-        limit_ms: No effort is tried at which a query takes longer; None for any time.
 
     Returns:
         Recall measured at that effort, in [0, 1].
@@ -145,16 +147,24 @@ def tune(searcher: Searcher, probe: Probe, *, target: float, most: int, limit_ms
         return _lower_bound(recalls[effort]) >= target
 
     effort = 1
-    while not is_enough(effort) and effort < most:
-        searcher.effort = min(2 * effort, most)
-        if limit_ms is not None and measure_ms(searcher, probe) > limit_ms:
-            break
-        effort = searcher.effort
-    else:
-        tried = range(effort, effort // 2, -max(1, effort // _FINENESS))[::-1]  # up to the effort known to do
+    while not (found := is_enough(effort)) and effort < most:
+        effort = min(2 * effort, most)
+    if found:
+        tried = range(effort, effort // 2, -max(1, effort // _FINENESS))[::-1]  # the last one is known to do
         effort = tried[bisect.bisect_left(tried, True, hi=len(tried) - 1, key=is_enough)]  # noqa: FBT003  the value sought
     searcher.effort = effort
     return float(recalls[effort].mean())
+
+
+def limit_effort(searcher: Searcher, probe: Probe, *, most: int, limit_ms: float) -> int:
+    """Give an effort up to `most`, >= 1, at which a query takes no longer than the limit; time grows with effort."""
+    while most > 1:
+        searcher.effort = most
+        share = limit_ms / measure_ms(searcher, probe)
+        if share >= 1:
+            break
+        most = max(1, int(0.9 * share * most))  # a little below: each trial costs up to two seconds
+    return most
 
 
 def _lower_bound(recalls: Floats) -> float:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from features import import_tensorflow
+
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
@@ -13,3 +15,9 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}: set FRIEZE_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tf():
+    """TensorFlow, imported once."""
+    return import_tensorflow()

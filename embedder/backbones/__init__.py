@@ -16,8 +16,7 @@ from embedder.backbones.request import Backbone, BackboneRequest, Network
 from embedder.backbones.saved_model import open_saved_model
 from embedder.decoding import VERSION
 from embedder.preprocessing import FITS, PIXELS
-from embedder.quiet import import_tensorflow
-from features import BackboneSpec, InputError, ModelError, check_same_backbone
+from features import BackboneSpec, InputError, ModelError, check_same_backbone, import_tensorflow
 
 __all__ = ["Backbone", "BackboneRequest", "list_backbones", "open_backbone", "reopen_backbone", "without_loading"]
 

@@ -9,8 +9,7 @@ import math
 from typing import Any
 
 from embedder.backbones.request import BackboneRequest, Network
-from embedder.quiet import import_tensorflow
-from features import ModelError
+from features import ModelError, import_tensorflow
 
 NAME = "frieze-descriptor-1"
 """The version stands in the name: whoever changes a number below changes it too."""

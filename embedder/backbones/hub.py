@@ -10,8 +10,7 @@ from pathlib import Path
 
 from embedder.backbones import saved_model
 from embedder.backbones.request import BackboneRequest, Network
-from embedder.quiet import import_tensorflow, import_tensorflow_hub
-from features import ModelError, new_folder
+from features import ModelError, import_tensorflow, import_tensorflow_hub, new_folder
 
 _MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
 

@@ -10,8 +10,7 @@ from embedder.backbones import fingerprint
 from embedder.backbones.catalogue import APPLICATIONS, Application
 from embedder.backbones.keras_file import load_model, read_layer
 from embedder.backbones.request import NAMED_WEIGHTS, BackboneRequest, Network
-from embedder.quiet import import_tensorflow
-from features import ModelError
+from features import ModelError, import_keras
 
 PREFIX = "keras:"
 _SEED = 0
@@ -44,8 +43,7 @@ def open_application(request: BackboneRequest) -> Network:
 
 
 def _build(name: str, weights: str, side: int) -> Any:
-    import_tensorflow()
-    import keras
+    keras = import_keras()
 
     build = getattr(keras.applications, name)
     keras.utils.set_random_seed(_SEED)  # random weights are the same ones every time

@@ -7,8 +7,7 @@ from typing import Any
 
 from embedder.backbones import fingerprint
 from embedder.backbones.request import BackboneRequest, Network
-from embedder.quiet import import_tensorflow
-from features import ModelError
+from features import ModelError, import_keras
 
 _SCALING = ("Rescaling", "Normalization")
 
@@ -43,8 +42,7 @@ def load_model(path: Path) -> Any:
     Raises:
         ModelError: It can't be loaded, or would run code.
     """
-    import_tensorflow()
-    import keras
+    keras = import_keras()
 
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
@@ -65,7 +63,7 @@ def read_layer(model: Any, layer: str | None) -> Callable[[Any], Any]:
     Raises:
         ModelError: The model has no such layer, or several inputs or outputs.
     """
-    import keras
+    keras = import_keras()
 
     if len(model.inputs) != 1:
         raise ModelError(

@@ -6,8 +6,7 @@ from typing import Any
 
 from embedder.backbones import fingerprint
 from embedder.backbones.request import BackboneRequest, Network
-from embedder.quiet import import_tensorflow
-from features import ModelError
+from features import ModelError, import_tensorflow
 
 _SIDES = "96|128|160|192|224|240|256|260|288|299|300|320|331|380|384|456|480|512|528|600"
 _SIDE_IN_NAME = re.compile(rf"_({_SIDES})(?![0-9])")

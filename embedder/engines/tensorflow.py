@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 
 from embedder.backbones import Backbone
-from embedder.quiet import import_tensorflow
-from features import Floats
+from features import Floats, import_tensorflow
 
 _CPU_BATCH = 32
 _GPU_BATCH = 128

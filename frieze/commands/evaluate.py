@@ -14,6 +14,7 @@ def evaluate(*, head: str, features: str, as_json: bool) -> None:
     from frieze import api, output
 
     document = api.evaluate(head, features)
+    options.warn(document)
     if as_json:
         output.show_json(document)
     else:

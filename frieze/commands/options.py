@@ -33,6 +33,14 @@ class Size(click.ParamType[int | None]):
         return click.IntRange(min=1).convert(value, param, ctx)
 
 
+def warn(document: dict[str, Any]) -> None:
+    """Say on stderr where an index or a head is older than its table."""
+    from frieze import output
+
+    if document["stale"]:
+        output.say(f"Note: {document['stale']}")
+
+
 def end(document: dict[str, Any], *, where: str) -> None:
     """Say what was skipped and leave with exit code 3, where something was."""
     from frieze import output

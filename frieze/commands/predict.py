@@ -19,6 +19,7 @@ def predict(*, as_json: bool, **asked: Any) -> None:
     from frieze import api, output
 
     document = api.predict(asked.pop("head"), asked.pop("source"), **asked)
+    options.warn(document)
     if as_json:
         output.show_json(document)
     else:

@@ -25,8 +25,7 @@ def search(*, as_json: bool, **asked: Any) -> None:
     from frieze import api, output
 
     document = api.search(asked.pop("index"), asked.pop("query"), **asked)
-    if document["note"]:
-        output.say(document["note"])
+    options.warn(document)
     if as_json:
         output.show_json(document)
         return

@@ -24,7 +24,7 @@ def test_columns_are_plain(trained, tmp_path):
     schema = pq.read_schema(tmp_path / "p.parquet")
     names = {name: str(schema.field(name).type) for name in schema.names}
     assert names == {"id": "string", "prediction": "string", "probability": "float"}
-    assert found == {"rows": 60, "failed": 0, "out": str(tmp_path / "p.parquet")}
+    assert found == {"rows": 60, "failed": 0, "out": str(tmp_path / "p.parquet"), "stale": None}
 
 
 def test_scores_are_a_column_a_class(doubtful, tmp_path):

@@ -29,7 +29,7 @@ def test_figures_are_those_of_sklearn(seed):
 
     probabilities, labels = predictions(seed=seed)
     predicted = CLASSES[probabilities.argmax(1)].tolist()
-    found = score(probabilities, labels, classes=CLASSES, seed=0)
+    found = score(probabilities, labels, classes=CLASSES)
     assert found["accuracy"] == pytest.approx(accuracy_score(labels.tolist(), predicted))
     assert found["macro_f1"] == pytest.approx(f1_score(labels.tolist(), predicted, average="macro"))
 
@@ -37,15 +37,24 @@ def test_figures_are_those_of_sklearn(seed):
 def test_macro_f1_is_over_the_classes_that_occur():
     """A class without a test row has no part in the mean, though rows were mistaken for it."""
     probabilities = np.eye(3, dtype="f4")[[0, 0, 1, 2]]
-    found = score(probabilities, CLASSES[[0, 0, 1, 1]], classes=CLASSES, seed=0)
+    found = score(probabilities, CLASSES[[0, 0, 1, 1]], classes=CLASSES)
     assert found["macro_f1"] == pytest.approx((1 + 2 / 3) / 2)
 
 
 def test_interval_is_that_of_resampled_rows():
-    """The binomial draw has the percentiles of resampling the rows one by one."""
-    is_right = np.arange(200) < 150
-    resampled = np.random.default_rng(1).choice(is_right, (2000, 200)).mean(1)
-    assert accuracy_interval(150, 200, seed=0) == pytest.approx(np.percentile(resampled, [2.5, 97.5]), abs=0.011)
+    """Of many rows the interval has the percentiles of resampling the rows one by one."""
+    is_right = np.arange(2000) < 1500
+    resampled = np.random.default_rng(1).choice(is_right, (1000, 2000)).mean(1)
+    assert accuracy_interval(1500, 2000) == pytest.approx(np.percentile(resampled, [2.5, 97.5]), abs=0.005)
+
+
+@pytest.mark.parametrize(("n_right", "n_rows"), [(0, 1), (2, 2), (40, 40)])
+def test_few_rows_claim_no_certainty(n_right, n_rows):
+    """Where every row is right, or wrong, the interval still has a width, as Wilson's formula gives it."""
+    z = 1.959964
+    middle = (n_right + z**2 / 2) / (n_rows + z**2)
+    half = z / (n_rows + z**2) * np.sqrt(n_right * (n_rows - n_right) / n_rows + z**2 / 4)
+    assert accuracy_interval(n_right, n_rows) == pytest.approx([middle - half, middle + half], abs=1e-5)
 
 
 def test_calibration_error_by_hand():

@@ -11,7 +11,7 @@ from PIL import Image
 from embedder import BackboneRequest, JobOptions, embed_source, open_backbone
 from embedder.backbones.catalogue import APPLICATIONS, Application
 from embedder.engines.tensorflow import TensorFlowEngine
-from embedder.quiet import import_tensorflow
+from features import import_tensorflow
 
 SIDE_PX, DIM = 32, 16
 
@@ -71,12 +71,6 @@ def _cosines(some, others):
     """Give the cosine of each row to its partner; float64 [n]."""
     a, b = (np.asarray(rows, np.float64) for rows in (some, others))
     return (a * b).sum(1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
-
-
-@pytest.fixture(scope="session")
-def tf():
-    """TensorFlow, imported once."""
-    return import_tensorflow()
 
 
 @pytest.fixture(scope="session")

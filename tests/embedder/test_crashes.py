@@ -16,8 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from embedder import BackboneRequest, JobOptions, embed_source
-from embedder.quiet import import_tensorflow
-from features import open_features
+from features import import_tensorflow, open_features
 
 pytestmark = pytest.mark.slow
 

@@ -92,7 +92,7 @@ def test_a_stale_index_says_so(photos, run, tmp_path):
     shutil.copytree(photos / "red", source)
     frieze.embed(source, out=tmp_path / "f")
     frieze.index(tmp_path / "f", out=tmp_path / "i")
-    assert frieze.search(tmp_path / "i", "id:0.png")["note"] is None
+    assert frieze.search(tmp_path / "i", "id:0.png")["stale"] is None
     (source / "9.png").unlink()
     frieze.embed(source, out=tmp_path / "f")
     result = run("search", tmp_path / "i", "id:0.png")

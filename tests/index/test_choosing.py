@@ -1,10 +1,11 @@
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from index import choosing
-from index.choosing import Task, choose, time_exact, tune
+from index.choosing import Task, choose, limit_effort, time_exact, tune
 from index.recall import make_probe
 
 
@@ -47,17 +48,15 @@ def test_exact_where_lists_miss_the_recall(task, monkeypatch):
     monkeypatch.setattr(choosing, "time_exact", lambda _: 500.0)
     monkeypatch.setattr(choosing, "tune", lambda searcher, *_, **__: 0.5 if hasattr(searcher.raw, "nlist") else 1.0)
     choice = choose(task, "auto")
-    assert (choice.kind, choice.why) == (
-        "exact",
-        "IVF51,Flat reached a recall of only 0.500 in the time of an exact query.",
-    )
+    assert choice.kind == "exact"
+    assert choice.why == "IVF51,Flat reached a recall of only 0.500 in half the time of an exact query."
 
 
 def test_exact_where_lists_win_no_time(task, monkeypatch):
     """Lists that take as long as an exact search give way to it."""
     monkeypatch.setattr(choosing, "time_exact", lambda _: 6.0)
     monkeypatch.setattr(choosing, "measure_ms", lambda *_: 6.5)
-    choice = choose(task, "auto")
+    choice = choose(dataclasses.replace(task, target=0.01), "auto")
     assert choice.why == "IVF51,Flat needs 6.5 ms a query for that recall, an exact one 6 ms."
     assert choice.kind == "exact"
 
@@ -104,14 +103,21 @@ def test_tuning_ends_at_the_most(monkeypatch):
     assert searcher.effort == 100
 
 
-def test_tuning_ends_where_exact_is_faster(monkeypatch):
-    """No effort is tried at which a query takes longer than the limit; the last one within it is set."""
-    searcher, measure = rising(lambda effort: effort / 100)
-    monkeypatch.setattr(choosing, "measure_recall", measure)
+@pytest.mark.parametrize(("limit_ms", "most"), [(1_000.0, 100), (100.0, 100), (50.0, 45), (3.0, 2), (0.1, 1)])
+def test_effort_is_limited_by_time(limit_ms, most, monkeypatch):
+    """The efforts tried end below the one at which a query takes longer than the limit."""
     monkeypatch.setattr(choosing, "measure_ms", lambda searcher, _: float(searcher.effort))
-    assert tune(searcher, None, target=0.95, most=100, limit_ms=20.0) == pytest.approx(0.16)
-    assert searcher.effort == 16
-    assert searcher.asked == [1, 2, 4, 8, 16]
+    assert limit_effort(SimpleNamespace(effort=1), None, most=100, limit_ms=limit_ms) == most
+
+
+def test_lists_are_not_tried_where_exact_is_faster(task, monkeypatch):
+    """Where lists take as long as an exact query before they find enough, exact is chosen after few trials."""
+    monkeypatch.setattr(choosing, "time_exact", lambda _: 20.0)
+    monkeypatch.setattr(choosing, "measure_ms", lambda searcher, _: 5.0 * searcher.effort)
+    trials = []
+    monkeypatch.setattr(choosing, "measure_recall", lambda searcher, _: trials.append(searcher.effort) or np.zeros(4))
+    assert choose(task, "auto").kind == "exact"
+    assert trials == [1, 1]
 
 
 def test_tuning_leaves_room_for_other_queries(monkeypatch):

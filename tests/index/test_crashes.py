@@ -87,7 +87,7 @@ build_index(open_features(sys.argv[1]), Path(sys.argv[2]), metric="l2")
 
 @pytest.mark.parametrize(
     ("step", "when", "live"),
-    [("save", "after", "cosine"), ("write_json", "before", "cosine"), ("write_json", "after", "l2")],
+    [("save", "after", "cosine"), ("write_document", "before", "cosine"), ("write_document", "after", "l2")],
 )
 def test_a_killed_build_leaves_an_index(step, when, live, small, tmp_path):
     """A process that dies in the middle leaves the old index or the new one, no lock, and nothing that stays behind."""

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from embedder import quiet
+from features import quiet
 
 
 def test_the_same_tensorflow(tf):
@@ -48,6 +48,6 @@ def test_no_stderr(monkeypatch):
 @pytest.mark.slow
 def test_nothing_is_said():
     """Importing TensorFlow and running something on it prints nothing at all."""
-    code = "from embedder.quiet import import_tensorflow as tf; assert float(tf().reduce_sum([1.0, 2.0])) == 3.0"
+    code = "from features import import_tensorflow as tf; assert float(tf().reduce_sum([1.0, 2.0])) == 3.0"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("", "")

@@ -18,6 +18,12 @@ def import_tensorflow() -> Any:
     return sys.modules["tensorflow"]
 
 
+def import_keras() -> Any:
+    """Import Keras on top of a quiet TensorFlow."""
+    import_tensorflow()
+    return importlib.import_module("keras")
+
+
 def import_tensorflow_hub() -> Any:
     """Import tensorflow_hub, whose use of pkg_resources warns on every import (tensorflow/hub#934)."""
     import_tensorflow()
