@@ -20,7 +20,7 @@ from PIL import (
 
 from features import ImageError
 
-VERSION = "pillow-draft2x-bilinear-1"
+VERSION = "pillow-draft-bilinear-1"
 """Stored with every embedding: what changes a pixel changes this word."""
 
 MAX_PIXELS = 178_956_970
@@ -33,6 +33,8 @@ _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
 _TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+", b"MM*\x00", b"II\x00*")  # classic, big, and two that lie
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", *_TIFF)
+_LEAST_DRAFT_PX = 448  # small networks see the loss of a smaller draft: least cosine .997 instead of .999
+
 HEAD_BYTES = 18
 """How many first bytes `is_image` wants."""
 
@@ -76,8 +78,8 @@ def decode(data: bytes, *, side_px: int) -> tuple[Image.Image, tuple[int, int]]:
 
     Args:
         data: The file's bytes.
-        side_px: Longer side of what the network sees. A JPEG is decoded at a fraction of its size that keeps both
-            sides at twice this or more, which moves an embedding by less than a cosine of 0.001.
+        side_px: Longer side of what the network sees. A large JPEG is decoded at a fraction of its size that keeps
+            both sides at twice this, and at 448 pixels, or more (docs/benchmarks.md: what that does to the vectors).
 
     Returns:
         The image in mode RGB, and its full width and height in pixels as displayed.
@@ -104,7 +106,8 @@ def _decode(data: bytes, side_px: int) -> tuple[Image.Image, tuple[int, int]]:
         width, height = size = image.size  # TIFF tells it as displayed, and turns itself upright while it loads
         if width * height > MAX_PIXELS:
             raise ImageError("decode", "too large", f"{width} x {height} pixels; the limit is {MAX_PIXELS}")
-        image.draft(None, (2 * side_px, 2 * side_px))
+        drafted_px = max(2 * side_px, _LEAST_DRAFT_PX)
+        image.draft(None, (drafted_px, drafted_px))
         image.load()
         orientation = _orientation(image)
         rgb = _to_rgb(image)

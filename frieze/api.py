@@ -1,4 +1,7 @@
-"""The commands as Python functions: each returns the document that the command prints with `--json`."""
+"""The commands as Python functions: each returns the document that the command prints with `--json`.
+
+A room is imported by the functions that need it: a search by id does not wait for the embedder and the heads.
+"""
 
 import contextlib
 import tempfile
@@ -6,15 +9,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import classifiers
-import embedder
 import features as stored
 from features import InputError
 from frieze import output
 from frieze.information import check_kind, describe, kind_of, list_failures
 from frieze.queries import to_vectors
 from frieze.report import check_page, write_report
-from index import build_index, open_index
 
 
 def embed(
@@ -62,6 +62,8 @@ def embed(
     Raises:
         InputError: Something you can mend; the message says how. What is stored stays.
     """
+    import embedder
+
     request = embedder.BackboneRequest(
         handle=backbone, weights=weights, layer=layer, image_size=image_size, fit=fit, pixels=pixels
     )
@@ -113,6 +115,8 @@ def index(
     Raises:
         InputError: Something you can mend; the message says how.
     """
+    from index import build_index
+
     table = _table(features)
     with output.waiting("Indexing"):
         return build_index(table, _place(out), metric=metric, recall=recall, kind=kind, force=force)
@@ -141,6 +145,8 @@ def search(
     Raises:
         InputError: Something you can mend; the message says how.
     """
+    from index import open_index
+
     queries = [str(query)] if isinstance(query, str | Path) else [str(one) for one in query]
     if html is not None:
         check_page(_place(html))
@@ -180,6 +186,8 @@ def train(
     Raises:
         InputError: Something you can mend; the message says how.
     """
+    import classifiers
+
     table = _table(features)
     with output.waiting("Training"):
         document = classifiers.train_head(table, _place(out), head=head, test_size=test_size, seed=seed, force=force)
@@ -194,6 +202,8 @@ def evaluate(head: str | Path, features: str | Path) -> dict[str, Any]:
     Raises:
         InputError: Something you can mend; the message says how.
     """
+    import classifiers
+
     check_kind(_place(head), "head")
     return classifiers.evaluate_head(_place(head), _table(features))
 
@@ -216,6 +226,9 @@ def predict(
     Raises:
         InputError: Something you can mend; the message says how.
     """
+    import classifiers
+    import embedder
+
     check_kind(_place(head), "head")
     place = _place(out)
     classifiers.check_predictions(place, force=force)  # before the hours of embedding, not after
@@ -264,4 +277,6 @@ def _place(path: str | Path) -> Path:
 
 def backbones() -> list[dict[str, Any]]:
     """List the backbones that can be asked for by name."""
+    import embedder
+
     return embedder.list_backbones()

@@ -1,7 +1,6 @@
 """The command line: finds a command, and turns errors into exit codes."""
 
 import importlib
-import importlib.metadata
 from typing import Any
 
 import click
@@ -64,6 +63,6 @@ class _Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Example: frieze embed photos --out photos.features",
 )
-@click.version_option(importlib.metadata.version("frieze"), prog_name="frieze")
+@click.version_option(package_name="frieze", prog_name="frieze")
 def main() -> None:
     """Image collections into stored embeddings, searches and trained heads."""

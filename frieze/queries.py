@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-import embedder
 from features import Floats, InputError
 from frieze import output
 from index import Index
@@ -48,6 +47,8 @@ def _embed_images(index: Index, images: Sequence[str], *, where: str) -> dict[st
             raise InputError(
                 f"There is no file {image}.", mend=f"Check the path; a stored image is asked for by id:{image}"
             )
+    import embedder
+
     with output.waiting("Loading the backbone"):
         backbone = embedder.reopen_backbone(index.spec, where=where)
         return dict(zip(images, embedder.embed_images(images, backbone)[:, None], strict=True))

@@ -6,7 +6,6 @@ import io
 from pathlib import Path
 from typing import Any
 
-from embedder import decode, read
 from features import ImageError, InputError, read_json, write_file
 
 _THUMBNAIL_PX = 128
@@ -92,6 +91,8 @@ def _figure(uri: str, caption: str, *, is_query: bool = False) -> str:
 
 
 def _picture(uri: str) -> str:
+    from embedder import decode, read
+
     try:
         image, _ = decode(read(uri), side_px=_THUMBNAIL_PX)
     except ImageError as error:

@@ -127,7 +127,7 @@ def gallery(tmp_path_factory):
     for number in range(24):
         path = folder / f"c{number % 3}" / f"{number:02}.jpg"
         path.parent.mkdir(exist_ok=True)
-        scale = (1, 4, 12, 25)[number % 4]
+        scale = (1, 4, 12, 40)[number % 4]
         _photo(number, 40 * scale + number, 30 * scale).save(path, quality=92)
     return folder
 

@@ -167,7 +167,7 @@ def test_orientation_of_a_square(kind, photo):
     assert np.abs(np.asarray(image, np.int64) - upright).mean() < 2
 
 
-@pytest.mark.parametrize("size", [(800, 600), (513, 514), (514, 513), (514, 514)])
+@pytest.mark.parametrize("size", [(1600, 1200), (1025, 1026), (1026, 1025), (1026, 1026)])
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
 def test_orientation_of_a_draft(orientation, size, photo):
     """A drafted JPEG tells its full size as displayed, also where the draft came out square."""
@@ -186,10 +186,10 @@ def test_broken_exif(photo):
 
 def test_draft(photo):
     """A large JPEG is decoded smaller, but at twice the network's size or more, and the picture is the same."""
-    data = encode(photo(3, 1000, 700), "JPEG")
+    data = encode(photo(3, 2000, 1400), "JPEG")
     image, size = decode(data, side_px=64)
-    assert size == (1000, 700)
-    assert 128 <= image.height < 350
+    assert size == (2000, 1400)
+    assert 448 <= image.height <= 700
     full = Image.open(io.BytesIO(data)).convert("RGB")
     small, same = (np.asarray(one.resize((64, 64), Image.Resampling.BILINEAR), np.int64) for one in (full, image))
     assert np.abs(small - same).mean() < 0.5
@@ -197,10 +197,10 @@ def test_draft(photo):
 
 @pytest.mark.parametrize("side_px", [8, 17, 32, 75, 200, 400])
 def test_draft_is_never_too_small(side_px, photo):
-    """Both sides of what is decoded are twice the network's at least, or the file's own."""
-    image, size = decode(encode(photo(3, 640, 301), "JPEG"), side_px=side_px)
-    assert size == (640, 301)
-    assert image.size == size or min(image.size) >= 2 * side_px
+    """Both sides of what is decoded are 448 and twice the network's at least, or the file's own."""
+    image, size = decode(encode(photo(3, 1900, 911), "JPEG"), side_px=side_px)
+    assert size == (1900, 911)
+    assert image.size == size or min(image.size) >= max(448, 2 * side_px)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
