@@ -35,6 +35,7 @@ docs: .venv/installed-dev
 
 bench: .venv/installed-dev
 	$(BIN)/python benchmarks/accuracy.py
+	$(BIN)/python benchmarks/start.py
 
 clean:
 	rm -rf .venv demo-out build dist

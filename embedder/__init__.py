@@ -14,7 +14,7 @@ from embedder.options import JobOptions
 from embedder.pipeline import read
 from embedder.preprocessing import FITS, PIXELS
 from embedder.queries import embed_images
-from embedder.sources import LABELS
+from embedder.sources import LABELS, list_source
 
 __all__ = [
     "ENGINES",
@@ -28,6 +28,7 @@ __all__ = [
     "embed_images",
     "embed_source",
     "list_backbones",
+    "list_source",
     "open_backbone",
     "read",
     "reopen_backbone",
