@@ -1,6 +1,8 @@
 """Each command: its document, its exit code, what it prints for people."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -19,7 +21,7 @@ DOCUMENTS = {
     "predict": "rows failed",
     "search": "index k queries",
 }
-"""The fields that others rely on (docs/commands.md)."""
+"""The fields that others rely on (docs/json.md)."""
 
 
 @pytest.fixture
@@ -41,6 +43,27 @@ def test_documents_have_the_promised_fields(name, lines, run_json):
     """Each command's document has every field that others rely on."""
     _, document = run_json(*lines[name])
     assert set(DOCUMENTS[name].split()) <= set(document)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_field_is_documented(name, lines, run_json):
+    """docs/json.md tells what each field of each document means, and no field that is not there."""
+    _, document = run_json(*lines[name])
+    page = (Path(__file__).parents[2] / "docs" / "json.md").read_text()
+    (section,) = [one for one in page.split("\n## ") if name in one.splitlines()[0].split(", ")]
+    cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    told = {word for cell in cells for word in re.findall(r"`(\w+)`", cell)}
+    assert set(document) <= told
+    assert told - set(document) <= {
+        "converged",
+        "failures",
+        "n_unknown_label",
+        "note",
+        "out",
+        "report",
+        "rows",
+        "stale",
+    }
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
