@@ -1,7 +1,6 @@
 """One run over a plan of shards, and what came of it."""
 
 import dataclasses
-import os
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,7 +13,7 @@ from embedder.options import JobOptions
 from embedder.pipeline import Batch, Decoder, stream
 from embedder.shards import ShardFiller
 from embedder.stages import Stages
-from features import FeatureWriter, Listing, Plan, make_plan, to_failures
+from features import FeatureWriter, Listing, Plan, count_cores, make_plan, to_failures
 
 Progress = Callable[[int, int], None]
 """Called with the images done and the images to do."""
@@ -71,7 +70,7 @@ class Run:
             [shard.rows for shard in shards],
             Decoder(self.listing.images, backbone.spec).batch,
             batch_size=options.batch_size or engine.batch_size,
-            workers=options.workers or _n_cores(),
+            workers=options.workers or count_cores(),
             device=engine.device,
         )
         with ShardFiller(self.writer, self.listing.images, shards) as filler:
@@ -125,7 +124,3 @@ class Run:
 
 def _count_reasons(failed: pa.Table) -> dict[str, int]:
     return {one["values"]: one["counts"] for one in failed["reason"].value_counts().to_pylist()}
-
-
-def _n_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -15,6 +15,7 @@ from features.files import (
 )
 from features.listing import Failure, Listing, first_of_each, read_failures, to_failures
 from features.lock import lock
+from features.machine import count_cores
 from features.manifest import Manifest, is_features, read_manifest
 from features.ownership import check_is_only_ours, check_is_ours
 from features.plan import Plan, Shard, make_plan
@@ -48,6 +49,7 @@ __all__ = [
     "check_is_ours",
     "check_same_backbone",
     "clear_errors",
+    "count_cores",
     "first_of_each",
     "hash_file",
     "import_keras",

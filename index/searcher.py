@@ -2,14 +2,13 @@
 
 import contextlib
 import functools
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from features import FeatureFileError, Floats, InputError, Rows
+from features import FeatureFileError, Floats, InputError, Rows, count_cores
 from index.kinds import KINDS
 from index.measures import MEASURES
 
@@ -22,17 +21,11 @@ def all_cores() -> Iterator[None]:
     import faiss
 
     before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(_count_cores())
+    faiss.omp_set_num_threads(count_cores())
     try:
         yield
     finally:
         faiss.omp_set_num_threads(before)
-
-
-def _count_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class Searcher:
