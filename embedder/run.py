@@ -13,7 +13,7 @@ from embedder.options import JobOptions
 from embedder.pipeline import Batch, Decoder, stream
 from embedder.shards import ShardFiller
 from embedder.stages import Stages
-from features import FeatureWriter, Listing, Plan, count_cores, make_plan, to_failures
+from features import FeatureWriter, Listing, Plan, count_cores, count_reasons, make_plan, to_failures
 
 Progress = Callable[[int, int], None]
 """Called with the images done and the images to do."""
@@ -106,7 +106,7 @@ class Run:
             "unchanged": self.plan.n_unchanged,
             "removed": self.plan.n_removed,
             "failed": manifest.n_failed,
-            "failures": _count_reasons(self.writer.failed),
+            "failures": count_reasons(self.writer.failed),
             "left": self._n_left(),
             "ignored": manifest.n_ignored,
             "rows": manifest.n_rows,
@@ -120,7 +120,3 @@ class Run:
             "precision": manifest.spec.precision,
             "out": str(self.writer.path),
         }
-
-
-def _count_reasons(failed: pa.Table) -> dict[str, int]:
-    return {one["values"]: one["counts"] for one in failed["reason"].value_counts().to_pylist()}

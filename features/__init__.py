@@ -13,7 +13,7 @@ from features.files import (
     write_file,
     write_json,
 )
-from features.listing import Failure, Listing, first_of_each, read_failures, to_failures
+from features.listing import Failure, Listing, count_reasons, first_of_each, read_failures, to_failures
 from features.lock import lock
 from features.machine import count_cores
 from features.manifest import Manifest, is_features, read_manifest
@@ -50,6 +50,7 @@ __all__ = [
     "check_same_backbone",
     "clear_errors",
     "count_cores",
+    "count_reasons",
     "first_of_each",
     "hash_file",
     "import_keras",

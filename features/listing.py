@@ -1,6 +1,7 @@
 """What a source holds, and what became of it."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -81,6 +82,11 @@ def read_failures(folder: Path) -> pa.Table:
 def write_failures(folder: Path, failures: pa.Table) -> None:
     """Replace a folder's failures.parquet."""
     write_file(folder / FAILURES_NAME, lambda staging: pq.write_table(failures, staging))
+
+
+def count_reasons(failures: pa.Table) -> dict[str, int]:
+    """Count failures by reason, most frequent first."""
+    return dict(Counter(failures["reason"].to_pylist()).most_common())
 
 
 def first_of_each(images: pa.Table) -> tuple[pa.Table, list[Failure]]:

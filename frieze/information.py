@@ -1,10 +1,9 @@
 """What a folder is: features, an index or a head."""
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from features import InputError, open_features, read_failures, read_json
+from features import InputError, count_reasons, open_features, read_failures, read_json
 
 _FILES = {"features": "features.json", "index": "index.json", "head": "head.json"}
 _MAKERS = {
@@ -67,7 +66,7 @@ def _describe_features(path: Path) -> dict[str, Any]:
         "bytes": sum(part.size_bytes for part in table.manifest.parts),
         "labels": {name: n for name, n in counts if name is not None},
         "unlabelled": sum(n for name, n in counts if name is None),
-        "failures": dict(Counter(read_failures(path)["reason"].to_pylist()).most_common()),
+        "failures": count_reasons(read_failures(path)),
     }
 
 

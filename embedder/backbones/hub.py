@@ -12,8 +12,6 @@ from embedder.backbones import saved_model
 from embedder.backbones.request import BackboneRequest, Network
 from features import ModelError, import_tensorflow, import_tensorflow_hub, new_folder
 
-_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
-
 
 def open_remote(request: BackboneRequest) -> Network:
     """Load the SavedModel behind a URL.
@@ -40,7 +38,9 @@ def cache_dir() -> Path:
 def _resolve(handle: str) -> Path:
     os.environ["TFHUB_CACHE_DIR"] = str(cache_dir())
     folder = _download(handle)
-    if not _has_model(folder) and folder.is_relative_to(cache_dir()):  # half a module, left by whatever cleaned here
+    if not saved_model.has_model(folder) and folder.is_relative_to(
+        cache_dir()
+    ):  # half a module, left by whatever cleaned here
         shutil.rmtree(folder, ignore_errors=True)
         folder = _download(handle)
     return folder
@@ -63,7 +63,7 @@ def _copy(handle: str) -> Path:
     """Copy a module from a file system of TensorFlow's (`gs://...`) into the cache."""
     gfile = import_tensorflow().io.gfile
     folder = cache_dir() / hashlib.sha256(handle.encode()).hexdigest()
-    if _has_model(folder):
+    if saved_model.has_model(folder):
         return folder
     try:
         with new_folder(folder, replace=True) as staging:
@@ -79,7 +79,3 @@ def _copy(handle: str) -> Path:
 
 def _give_up(error: Exception) -> None:
     raise error  # left alone, the walk through what is not there would end without a word
-
-
-def _has_model(folder: Path) -> bool:
-    return any((folder / file).is_file() for file in _MODEL_FILES)

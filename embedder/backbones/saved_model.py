@@ -35,7 +35,7 @@ def load(folder: Path, *, handle: str, name: str, layer: str | None) -> Network:
     Raises:
         ModelError: It is no SavedModel, or can't be called with images.
     """
-    if not any((folder / file).is_file() for file in ("saved_model.pb", "saved_model.pbtxt")):
+    if not has_model(folder):
         raise ModelError(
             f"{folder} holds no saved_model.pb.", mend="Give the folder that a SavedModel was unpacked to."
         )
@@ -58,6 +58,11 @@ def load(folder: Path, *, handle: str, name: str, layer: str | None) -> Network:
         pixels="0..1",
         call=_Call(module, function, None if layer in module.signatures else layer),
     )
+
+
+def has_model(folder: Path) -> bool:
+    """Tell whether a folder holds a SavedModel's graph."""
+    return any((folder / file).is_file() for file in ("saved_model.pb", "saved_model.pbtxt"))
 
 
 class _Call:
