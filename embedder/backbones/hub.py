@@ -38,9 +38,8 @@ def cache_dir() -> Path:
 def _resolve(handle: str) -> Path:
     os.environ["TFHUB_CACHE_DIR"] = str(cache_dir())
     folder = _download(handle)
-    if not saved_model.has_model(folder) and folder.is_relative_to(
-        cache_dir()
-    ):  # half a module, left by whatever cleaned here
+    # Half a module may be left by whatever cleaned here.
+    if not saved_model.has_model(folder) and folder.is_relative_to(cache_dir()):
         shutil.rmtree(folder, ignore_errors=True)
         folder = _download(handle)
     return folder
