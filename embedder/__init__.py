@@ -7,29 +7,37 @@ from embedder.backbones import (
     open_backbone,
     reopen_backbone,
 )
-from embedder.decoding import decode
+from embedder.decoding import MAX_BYTES, MAX_PIXELS, Limits, decode
 from embedder.engines import ENGINES
+from embedder.estimate import estimate_source
 from embedder.job import embed_source
 from embedder.options import JobOptions
-from embedder.pipeline import read
 from embedder.preprocessing import FITS, PIXELS
 from embedder.queries import embed_images
-from embedder.sources import LABELS, list_source
+from embedder.resampling import LEAST_COSINE, embed_again
+from embedder.sources import LABELS, SourceOptions, open_source, read_image
 
 __all__ = [
     "ENGINES",
     "FITS",
     "LABELS",
+    "LEAST_COSINE",
+    "MAX_BYTES",
+    "MAX_PIXELS",
     "PIXELS",
     "Backbone",
     "BackboneRequest",
     "JobOptions",
+    "Limits",
+    "SourceOptions",
     "decode",
+    "embed_again",
     "embed_images",
     "embed_source",
+    "estimate_source",
     "list_backbones",
-    "list_source",
     "open_backbone",
-    "read",
+    "open_source",
+    "read_image",
     "reopen_backbone",
 ]

@@ -1,8 +1,11 @@
 """Bytes of an image file -> an upright RGB image of 8 bits a channel."""
 
+import contextlib
+import dataclasses
 import io
 import struct
 import warnings
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,7 @@ from PIL import (
     ExifTags,
     GifImagePlugin,
     Image,
+    ImageFile,
     JpegImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,
@@ -24,7 +28,10 @@ VERSION = "pillow-draft-bilinear-1"
 """Stored with every embedding: what changes a pixel changes this word."""
 
 MAX_PIXELS = 178_956_970
-"""Largest image taken; the size at which Pillow itself cries decompression bomb."""
+"""Largest image taken unless asked otherwise; the size at which Pillow itself cries decompression bomb."""
+
+MAX_BYTES = 1 << 30
+"""Largest file taken unless asked otherwise."""
 
 _PLUGINS = (BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin)
 """Imported here so that each is registered before the first image is opened."""
@@ -57,6 +64,49 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
+LIMITED = ("too large", "truncated")
+"""Reasons of failures that other limits may mend."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What is refused before it costs memory or gives a wrong vector.
+
+    Attributes:
+        max_pixels: Largest width times height, >= 1.
+        max_bytes: Largest file, >= 1.
+        accept_truncated: Take an image that ends too early as far as it goes; the rest is grey or black.
+    """
+
+    max_pixels: int = MAX_PIXELS
+    max_bytes: int = MAX_BYTES
+    accept_truncated: bool = False
+
+    @classmethod
+    def of(cls, request: Mapping[str, Any]) -> "Limits":
+        """Take what `to_json` gave from among other things."""
+        return cls(**{field.name: request[field.name] for field in dataclasses.fields(cls) if field.name in request})
+
+    def to_json(self) -> dict[str, int | bool]:
+        """Give those that are not the default."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if getattr(self, field.name) != field.default
+        }
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Have Pillow accept truncated images, or not, while the block runs: it has one switch for the process."""
+        before = ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS
+        ImageFile.LOAD_TRUNCATED_IMAGES = self.accept_truncated
+        Image.MAX_IMAGE_PIXELS = max(self.max_pixels, MAX_PIXELS)  # beyond twice this, Pillow refuses on its own
+        try:
+            yield
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = before
+
+
 def is_image(head: bytes) -> bool:
     """Tell from its first bytes whether a file is an image of a kind that we read.
 
@@ -73,13 +123,14 @@ def is_image(head: bytes) -> bool:
     return head.startswith(_SIGNATURES)
 
 
-def decode(data: bytes, *, side_px: int) -> tuple[Image.Image, tuple[int, int]]:
+def decode(data: bytes, *, side_px: int, max_pixels: int = MAX_PIXELS) -> tuple[Image.Image, tuple[int, int]]:
     """Decode an image file: first frame, EXIF orientation applied, alpha over white.
 
     Args:
         data: The file's bytes.
         side_px: Longer side of what the network sees. A large JPEG is decoded at a fraction of its size that keeps
             both sides at twice this, and at 448 pixels, or more (docs/benchmarks.md: what that does to the vectors).
+        max_pixels: Largest width times height taken; larger ones are refused before any pixel is decoded.
 
     Returns:
         The image in mode RGB, and its full width and height in pixels as displayed.
@@ -90,7 +141,7 @@ def decode(data: bytes, *, side_px: int) -> tuple[Image.Image, tuple[int, int]]:
     if not data:
         raise ImageError("decode", "empty", "the file has no bytes")
     try:
-        return _decode(data, side_px)
+        return _decode(data, side_px, max_pixels)
     except ImageError:
         raise
     except UnidentifiedImageError as error:
@@ -101,11 +152,11 @@ def decode(data: bytes, *, side_px: int) -> tuple[Image.Image, tuple[int, int]]:
         raise ImageError("decode", _reason(error), str(error) or type(error).__name__) from error
 
 
-def _decode(data: bytes, side_px: int) -> tuple[Image.Image, tuple[int, int]]:
+def _decode(data: bytes, side_px: int, max_pixels: int) -> tuple[Image.Image, tuple[int, int]]:
     with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
         width, height = size = image.size  # TIFF tells it as displayed, and turns itself upright while it loads
-        if width * height > MAX_PIXELS:
-            raise ImageError("decode", "too large", f"{width} x {height} pixels; the limit is {MAX_PIXELS}")
+        if width * height > max_pixels:
+            raise ImageError("decode", "too large", f"{width} x {height} pixels; the limit is {max_pixels}")
         drafted_px = max(2 * side_px, _LEAST_DRAFT_PX)
         image.draft(None, (drafted_px, drafted_px))
         image.load()

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from embedder.backbones import Backbone, BackboneRequest, open_backbone, without_loading
-from embedder.decoding import VERSION
+from embedder.decoding import LIMITED, VERSION, Limits
 from embedder.options import JobOptions
-from embedder.run import Progress, Run, make_shards
-from embedder.sources import list_source
+from embedder.run import Progress, make_run
+from embedder.sources import Source, open_source
 from features import (
     InputError,
-    Listing,
     Manifest,
     check_is_only_ours,
     check_is_ours,
@@ -30,12 +29,17 @@ _VERSIONS = ("frieze", "keras", "numpy", "pillow", "pyarrow", "tensorflow")
 
 
 def embed_source(
-    source: str, out: Path, *, request: BackboneRequest, options: JobOptions, progress: Progress | None = None
+    source: Any,
+    out: Path,
+    *,
+    request: BackboneRequest,
+    options: JobOptions,
+    progress: Progress = lambda _done, _total: None,
 ) -> dict[str, Any]:
     """Bring a table of features up to date with a source.
 
     Args:
-        source: A folder of images, or one image.
+        source: What `open_source` takes.
         out: The table's folder; made when missing, gone on with when there.
         request: The backbone.
         options: How.
@@ -52,8 +56,8 @@ def embed_source(
     out = out.absolute()
     check_is_ours(out)
     fresh = out.with_name(f".{out.name}.new")  # a fixed name: what a killed --force left there is gone on with
-    listing = list_source(source, labels=options.labels, skip=(out, fresh))
-    task = _Task(listing, request, options, began, progress)
+    opened = open_source(source, dataclasses.replace(options.source, skip=(out, fresh)))
+    task = _Task(opened, request, options, began, progress)
     if not (options.force and is_features(out)):
         return task.bring_up_to_date(out)
     check_is_only_ours(out)
@@ -74,28 +78,34 @@ class _Task:
         began: When the job began, on `time.perf_counter`'s clock.
     """
 
-    listing: Listing
+    source: Source
     request: BackboneRequest
     options: JobOptions
     began: float
-    progress: Progress | None
+    progress: Progress
 
     @property
     def _asked(self) -> dict[str, Any]:
-        return self.request.to_json() | {"labels": self.options.labels}
+        return self.request.to_json() | {"labels": self.options.source.labels} | self.options.limits.to_json()
 
     def bring_up_to_date(self, out: Path) -> dict[str, Any]:
         """Embed what a table lacks; the backbone is loaded only where something is to be embedded."""
         manifest = self._stored_manifest(out)
+        forgets = is_features(out) and Limits.of(read_manifest(out).request) != self.options.limits
         backbone = None
         if manifest is None:
             backbone = open_backbone(self.request)
             manifest = self._new_manifest(backbone)
-        with open_writer(out, manifest) as writer:
-            run = Run(self.began, writer, self.listing, make_shards(writer, self.listing, self.options))
-            run.remove()
+        with self.options.limits.hold(), open_writer(out, manifest) as writer:
+            if forgets:
+                writer.forget_failures(LIMITED)
+            run = make_run(self.began, writer, self.source, self.options, self.progress)
+            run.copy()
             if run.plan.n_pending:
-                run.embed(backbone or self._reopened(manifest), self.options, self.progress)
+                run.embed(backbone or self._reopened(manifest))
+            run.remove()
+            if run.plan.shards:
+                writer.merge(shard_size=self.options.shard_size)
             writer.update()
             return run.document()
 
@@ -106,30 +116,27 @@ class _Task:
             source = read_manifest(fresh).source
         except InputError:  # it is broken, or was asked for otherwise
             return False
-        return stored is not None and (source, stored.spec.decoding) == (self.listing.source, VERSION)
+        return stored is not None and (source, stored.spec.decoding) == (self.source.listing.source, VERSION)
 
     def _stored_manifest(self, out: Path) -> Manifest | None:
         """Take the table's own word on its backbone, where the same was asked for and no local file has changed."""
         if not is_features(out):
             return None
         stored = read_manifest(out)
-        labels = stored.request.get("labels", self.options.labels)
-        if labels != self.options.labels:
-            raise InputError(
-                f"{out} was labelled by --labels {labels}, not {self.options.labels}.",
-                mend="Ask for the same, give another --out, or begin again with --force.",
-            )
-        if stored.request != self._asked or without_loading(self.request) not in (None, stored.spec.fingerprint):
+        asked = self.request.to_json()
+        is_asked = asked.items() <= stored.request.items()
+        if not is_asked or without_loading(self.request) not in (None, stored.spec.fingerprint):
             return None
-        return dataclasses.replace(stored, source=self.listing.source, n_ignored=self.listing.n_ignored)
+        listing = self.source.listing
+        return dataclasses.replace(stored, source=listing.source, request=self._asked, n_ignored=listing.n_ignored)
 
     def _new_manifest(self, backbone: Backbone) -> Manifest:
         return Manifest(
             spec=backbone.spec,
-            source=self.listing.source,
+            source=self.source.listing.source,
             request=self._asked,
             versions={name: importlib.metadata.version(name) for name in _VERSIONS},
-            n_ignored=self.listing.n_ignored,
+            n_ignored=self.source.listing.n_ignored,
         )
 
     def _reopened(self, manifest: Manifest) -> Backbone:

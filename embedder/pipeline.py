@@ -4,30 +4,34 @@ import dataclasses
 import hashlib
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from embedder.decoding import HEAD_BYTES, decode, is_image
+from embedder.decoding import MAX_PIXELS, decode
 from embedder.preprocessing import Pixels, fit_image
-from embedder.sources import to_path
+from embedder.sources import Content, Source
 from features import BackboneSpec, Failure, ImageError, Rows, import_tensorflow
-
-MAX_BYTES = 1 << 30
-"""Largest file taken."""
 
 _PREFETCHED_BATCHES = 2
 
+_NO_ROWS = np.empty(0, np.int64)
+
 
 @dataclasses.dataclass(frozen=True)
-class ImageInfo:
-    """What decoding learned of an image: sha256 of its bytes (hex), width and height in pixels as displayed."""
+class Piece:
+    """The listing's rows of one batch, before reading.
 
-    sha256: str
-    width: int
-    height: int
+    Attributes:
+        shard: Number of the shard in the plan.
+        is_last: Whether the shard ends with it.
+        rows: int64 [n].
+    """
+
+    shard: int
+    is_last: bool
+    rows: Rows
 
 
 @dataclasses.dataclass
@@ -35,54 +39,60 @@ class Batch:
     """Decoded images of one shard.
 
     Attributes:
-        shard: Number of the shard in the plan.
-        is_last: Whether the shard ends with it.
-        rows: int64, the listing's rows that were decoded.
-        infos: One an image.
+        piece: What was asked for.
+        rows: int64 [n], the listing's rows whose bytes are those of an image.
+        digests: sha256 of each row's bytes.
+        sizes: For each row of `pixels` its sha256, and the image's width and height in pixels as displayed. Rows with
+            equal bytes share one, and there is none for bytes that have an embedding already.
         failures: Images of the batch that could not be read or decoded.
-        pixels: [B, H, W, 3] uint8, on the engine's device.
+        pixels: [len(sizes), H, W, 3] uint8, on the engine's device.
         read_s: Seconds a thread spent reading files.
         decode_s: Seconds a thread spent decoding and resizing.
     """
 
-    shard: int
-    is_last: bool
-    rows: Rows
-    infos: list[ImageInfo]
-    failures: list[Failure]
-    pixels: Any
-    read_s: float
-    decode_s: float
-
-
-@dataclasses.dataclass(frozen=True)
-class _Piece:
-    """The rows of one batch, before decoding."""
-
-    shard: int
-    is_last: bool
-    rows: Rows
+    piece: Piece
+    rows: Rows = dataclasses.field(default_factory=_NO_ROWS.copy)
+    digests: list[bytes] = dataclasses.field(default_factory=list)
+    sizes: dict[bytes, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    failures: list[Failure] = dataclasses.field(default_factory=list)
+    pixels: Any = None
+    read_s: float = 0.0
+    decode_s: float = 0.0
 
 
 class Decoder:
-    """Decodes batches of a listing's rows for one backbone.
+    """Decodes batches of a source's images for one backbone.
 
     Args:
-        images: A table with the columns of `LISTING`.
+        source: Gives the bytes.
         spec: Says size and fit.
+        max_pixels: Largest width times height taken.
+        is_known: Tells by sha256 whether bytes have an embedding already; these are not decoded.
     """
 
-    def __init__(self, images: pa.Table, spec: BackboneSpec) -> None:
-        self._images = images.select(["id", "uri", "size_bytes", "mtime_ns"])
+    def __init__(
+        self,
+        source: Source,
+        spec: BackboneSpec,
+        *,
+        max_pixels: int = MAX_PIXELS,
+        is_known: Callable[[bytes], bool] = lambda _: False,
+    ) -> None:
+        self.source = source
+        self._images = source.listing.images.select(["id", "uri", "size_bytes", "mtime_ns"])
         self._spec = spec
+        self._max_pixels = max_pixels
+        self._is_known = is_known
 
-    def batch(self, piece: _Piece) -> Batch:
-        """Read and decode a batch; what can't be is a failure of it."""
-        batch = Batch(piece.shard, piece.is_last, piece.rows, [], [], None, 0.0, 0.0)
-        good, pixels = [], []
-        for row, image in zip(piece.rows, self._images.take(piece.rows).to_pylist(), strict=True):
+    def batch(self, piece: Piece, contents: Iterable[Content]) -> Batch:
+        """Decode a batch from its images' bytes; what can't be is a failure of it."""
+        batch = Batch(piece)
+        good: list[int] = []
+        pixels: list[Pixels] = []
+        images = self._images.take(piece.rows).to_pylist()
+        for row, image, content in zip(piece.rows, images, _timed(contents, batch), strict=True):
             try:
-                pixels.append(self._one(image["uri"], batch))
+                self._one(content, batch, pixels)
                 good.append(row)
             except ImageError as error:
                 facts = (error.stage, error.reason, error.message, image["size_bytes"], image["mtime_ns"])
@@ -91,41 +101,33 @@ class Decoder:
         batch.pixels = np.stack(pixels) if pixels else np.empty((0, *self._spec.image_size, 3), np.uint8)
         return batch
 
-    def _one(self, uri: str, batch: Batch) -> Pixels:
+    def _one(self, content: Content, batch: Batch, pixels: list[Pixels]) -> None:
+        if isinstance(content, ImageError):
+            raise content
         start = time.perf_counter()
         try:
-            data = read(uri)
+            digest = hashlib.sha256(content).digest()
+            if digest not in batch.sizes and not self._is_known(digest):
+                one, batch.sizes[digest] = decode_for(content, self._spec, max_pixels=self._max_pixels)
+                pixels.append(one)
+            batch.digests.append(digest)
         finally:
-            decoding = time.perf_counter()
-            batch.read_s += decoding - start
-        try:
-            pixels, size = decode_for(data, self._spec)
-        finally:
-            batch.decode_s += time.perf_counter() - decoding
-        batch.infos.append(ImageInfo(hashlib.sha256(data).hexdigest(), *size))
-        return pixels
+            batch.decode_s += time.perf_counter() - start
 
 
-def read(uri: str) -> bytes:
-    """Read an image's bytes.
-
-    Raises:
-        ImageError: The file can't be read, is no image by its first bytes, or has more than `MAX_BYTES`.
-    """
-    try:
-        with open(to_path(uri), "rb") as file:  # noqa: PTH123  the path is bytes: not every name is text
-            head = file.read(HEAD_BYTES)
-            if head and not is_image(head):  # a film named .jpg is not read to its end
-                raise ImageError("decode", "not an image", "the bytes are no image of a kind that is read")
-            data = head + file.read(MAX_BYTES)
-    except OSError as error:
-        raise ImageError("read", "unreadable", error.strerror or str(error)) from error
-    if len(data) > MAX_BYTES:
-        raise ImageError("read", "too large", f"the file has more than {MAX_BYTES} bytes")
-    return data
+def _timed(contents: Iterable[Content], batch: Batch) -> Iterator[Content]:
+    """Count what it takes to get each image's bytes as reading."""
+    remaining = iter(contents)
+    while True:
+        start = time.perf_counter()
+        content = next(remaining, None)
+        batch.read_s += time.perf_counter() - start
+        if content is None:
+            return
+        yield content
 
 
-def decode_for(data: bytes, spec: BackboneSpec) -> tuple[Pixels, tuple[int, int]]:
+def decode_for(data: bytes, spec: BackboneSpec, *, max_pixels: int = MAX_PIXELS) -> tuple[Pixels, tuple[int, int]]:
     """Turn an image's bytes into what a backbone sees.
 
     Returns:
@@ -134,23 +136,18 @@ def decode_for(data: bytes, spec: BackboneSpec) -> tuple[Pixels, tuple[int, int]
     Raises:
         ImageError: The bytes are no image that can be used.
     """
-    image, size = decode(data, side_px=max(spec.image_size))
+    image, size = decode(data, side_px=max(spec.image_size), max_pixels=max_pixels)
     return fit_image(image, fit=spec.fit, image_size=spec.image_size), size
 
 
 def stream(
-    shards: Sequence[Rows],
-    decode_batch: Callable[[_Piece], Batch],
-    *,
-    batch_size: int,
-    workers: int,
-    device: str | None,
+    shards: Sequence[Rows], decoder: Decoder, *, batch_size: int, workers: int, device: str | None
 ) -> Iterator[Batch]:
     """Decode all shards' rows, batch after batch, some batches ahead of who asks.
 
     Args:
         shards: For each shard the listing's rows, int64 [n], n >= 1.
-        decode_batch: Decodes one batch; called from `workers` threads at once.
+        decoder: Decodes one batch; called from `workers` threads at once.
         batch_size: Images a batch; a batch never spans two shards.
         workers: Threads that decode.
         device: Where the pixels are wanted; None for the host's memory.
@@ -160,19 +157,30 @@ def stream(
     """
     tf = import_tensorflow()
     pieces = list(_pieces(shards, batch_size))
+    contents: dict[int, Iterable[Content]] = {}
     decoded: dict[int, Batch] = {}
+
+    def read(number: Any) -> Any:
+        piece = pieces[int(number)]
+        lazy = decoder.source.read(piece.rows)
+        contents[int(number)] = list(lazy) if decoder.source.in_order else lazy
+        return number
 
     def fill(number: Any) -> Pixels:
         # All but the pixels goes round TensorFlow; a whole batch is one call, so threads wait little for Python.
-        batch = decode_batch(pieces[int(number)])
+        batch = decoder.batch(pieces[int(number)], contents.pop(int(number)))
         pixels, batch.pixels = batch.pixels, None
         decoded[int(number)] = batch
         return np.asarray(pixels)
 
-    dataset = tf.data.Dataset.range(len(pieces)).map(
-        lambda number: (number, tf.numpy_function(fill, [number], tf.uint8)),
-        num_parallel_calls=workers,
-        deterministic=True,
+    dataset = (
+        tf.data.Dataset.range(len(pieces))
+        .map(lambda number: tf.ensure_shape(tf.numpy_function(read, [number], tf.int64), ()))  # one at a time
+        .map(
+            lambda number: (number, tf.numpy_function(fill, [number], tf.uint8)),
+            num_parallel_calls=workers,
+            deterministic=True,
+        )
     )
     options = tf.data.Options()
     options.threading.private_threadpool_size = workers + 1
@@ -186,8 +194,8 @@ def stream(
         yield batch
 
 
-def _pieces(shards: Sequence[Rows], batch_size: int) -> Iterator[_Piece]:
+def _pieces(shards: Sequence[Rows], batch_size: int) -> Iterator[Piece]:
     for shard, rows in enumerate(shards):
         parts = np.split(rows, range(batch_size, len(rows), batch_size))
         for part, is_last in zip(parts, itertools.chain([False] * (len(parts) - 1), [True]), strict=True):
-            yield _Piece(shard, is_last, part)
+            yield Piece(shard, is_last, part)

@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from embedder.backbones import Backbone
+from embedder.decoding import MAX_BYTES
 from embedder.engines import choose_engine
-from embedder.pipeline import decode_for, read
+from embedder.pipeline import decode_for
+from embedder.sources import read_place
 from features import Floats, ImageError, InputError
 
 
@@ -27,7 +29,7 @@ def embed_images(paths: Sequence[str | Path], backbone: Backbone) -> Floats:
     pixels = []
     for path in paths:
         try:
-            pixels.append(decode_for(read(str(path)), backbone.spec)[0])
+            pixels.append(decode_for(read_place(str(path), max_bytes=MAX_BYTES), backbone.spec)[0])
         except ImageError as error:
             raise InputError(
                 f"{path} can't be used ({error.stage}, {error.reason}): {error.message}.",

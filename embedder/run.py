@@ -5,32 +5,39 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from embedder.backbones import Backbone
 from embedder.engines import Engine, choose_engine
+from embedder.known import Known, Seen
 from embedder.options import JobOptions
 from embedder.pipeline import Batch, Decoder, stream
-from embedder.shards import ShardFiller
+from embedder.recognition import recognise
+from embedder.shards import ShardFiller, commit
+from embedder.sources import Source
 from embedder.stages import Stages
-from features import FeatureWriter, Listing, Plan, count_cores, count_reasons, make_plan, to_failures
+from features import PART, Comparison, FeatureWriter, Plan, compare, count_cores, count_reasons, make_plan, to_failures
 
 Progress = Callable[[int, int], None]
 """Called with the images done and the images to do."""
 
 
-def make_shards(writer: FeatureWriter, listing: Listing, options: JobOptions) -> Plan:
-    """Hold a listing against a table, and put what can't even be listed among its failures."""
+def make_run(began: float, writer: FeatureWriter, source: Source, options: JobOptions, progress: Progress) -> "Run":
+    """Hold a source against a table, and put what can't even be listed among its failures."""
+    unlisted = [failure.id for failure in source.listing.failures]
+    comparison = compare(source.listing.images, writer.stored(), writer.failed, unlisted=unlisted)
+    workers = options.workers or count_cores()
+    origins = recognise(comparison, source, writer, workers=workers, step=progress)
     plan = make_plan(
-        listing,
-        stored=writer.stored(),
-        failed=writer.failed,
+        comparison,
+        origins,
         shard_size=options.shard_size,
         retry_failures=options.retry_failures,
         limit=options.limit,
     )
-    writer.replace_failures(pa.concat_tables([plan.known_failures, to_failures(listing.failures)]))
-    return plan
+    writer.replace_failures(pa.concat_tables([plan.known_failures, to_failures(source.listing.failures)]))
+    return Run(began, writer, source, options, progress, comparison, plan)
 
 
 @dataclasses.dataclass
@@ -45,69 +52,97 @@ class Run:
 
     began: float
     writer: FeatureWriter
-    listing: Listing
+    source: Source
+    options: JobOptions
+    progress: Progress
+    comparison: Comparison
     plan: Plan
     n_embedded: int = 0
+    n_stored: int = 0
     first_read: float = 0.0
     done: float = 0.0
     stages: Stages = dataclasses.field(default_factory=Stages)
 
-    def remove(self) -> None:
-        """Commit the shards that only lose rows."""
+    def copy(self) -> None:
+        """Commit the new parts that need no backbone."""
         for shard in self.plan.shards:
-            if not len(shard.rows):
-                self.writer.commit(shard)
+            if not len(shard.rows) and not shard.drop:
+                commit(shard, self.writer, self.comparison)
 
-    def embed(self, backbone: Backbone, options: JobOptions, progress: Progress | None) -> None:
+    def remove(self) -> None:
+        """Commit the old parts that only lose rows or change columns; last, for new parts copy from them."""
+        for shard in self.plan.shards:
+            if not len(shard.rows) and shard.drop:
+                commit(shard, self.writer, self.comparison)
+
+    def embed(self, backbone: Backbone) -> None:
         """Commit all other shards."""
-        if progress:
-            progress(0, self.plan.n_pending)
-        engine = choose_engine(options.engine, backbone)
+        self.progress(0, self.plan.n_pending)
+        engine = choose_engine(self.options.engine, backbone)
         self.writer.update(engine=engine.name)
+        known = Known(self.writer, self._stored_digests())
         shards = [shard for shard in self.plan.shards if len(shard.rows)]
         self.first_read = time.perf_counter()
         batches = stream(
             [shard.rows for shard in shards],
-            Decoder(self.listing.images, backbone.spec).batch,
-            batch_size=options.batch_size or engine.batch_size,
-            workers=options.workers or count_cores(),
+            Decoder(self.source, backbone.spec, max_pixels=self.options.limits.max_pixels, is_known=known.__contains__),
+            batch_size=self.options.batch_size or engine.batch_size,
+            workers=self.options.workers or count_cores(),
             device=engine.device,
         )
-        with ShardFiller(self.writer, self.listing.images, shards) as filler:
-            self._fill(filler, batches, engine, progress)
-        self.n_embedded = filler.n_embedded
+        with ShardFiller(self.writer, self.comparison, shards, known) as filler:
+            self._fill(filler, batches, engine, known)
         self.done = time.perf_counter()
 
-    def _fill(self, filler: ShardFiller, batches: Iterator[Batch], engine: Engine, progress: Progress | None) -> None:
+    def _stored_digests(self) -> dict[bytes, int]:
+        """Give the part of each stored image's bytes, but of those that leave their part in this run."""
+        places = self.comparison.places[np.concatenate([shard.rows for shard in self.plan.shards])]
+        stays = ~self.comparison.gone
+        stays[places[places >= 0]] = False
+        hashes = self.writer.hashes().filter(pa.array(stays)).to_pylist()
+        parts = self.comparison.stored[PART].filter(pa.array(stays)).to_pylist()
+        return {bytes.fromhex(sha): part for sha, part in zip(hashes, parts, strict=True) if sha is not None}
+
+    def _fill(self, filler: ShardFiller, batches: Iterator[Batch], engine: Engine, known: Known) -> None:
         n_done = 0
         for batch in self.stages.timed(batches):
             with self.stages.waiting("infer"):
-                embeddings = engine.infer(batch.pixels)
+                seen = self._infer(batch, engine, known)
             with self.stages.waiting("write"):
-                filler.add(batch, embeddings)
-            n_done += len(batch.rows) + len(batch.failures)
-            if progress:
-                progress(n_done, self.plan.n_pending)
+                filler.add(batch, seen)
+            n_done += len(batch.piece.rows)
+            self.progress(n_done, self.plan.n_pending)
         with self.stages.waiting("write"):
             filler.wait()
 
-    def _n_left(self) -> int:
-        """Count the images that --limit left for another run."""
-        images = len(self.listing.images) + len(self.listing.failures)
-        return images - self.writer.manifest.n_rows - self.writer.manifest.n_failed
+    def _infer(self, batch: Batch, engine: Engine, known: Known) -> list[Seen | None]:
+        """Run a batch through the backbone, but for what it has seen before; None for what is not finite."""
+        fresh = [row for row, digest in enumerate(batch.sizes) if digest not in known]
+        pixels = batch.pixels if len(fresh) == len(batch.sizes) else np.asarray(batch.pixels)[fresh]
+        embedded = dict(zip([list(batch.sizes)[row] for row in fresh], engine.infer(pixels), strict=True))
+        for digest, embedding in embedded.items():
+            if np.isfinite(embedding).all():
+                known.add(digest, Seen(embedding, *batch.sizes[digest]))
+                self.n_embedded += 1
+        seen = [known.get(digest) for digest in batch.digests]
+        self.n_stored += sum(one is not None for one in seen)
+        return seen
 
     def document(self) -> dict[str, Any]:
         """Give the document of `frieze embed --json`."""
         manifest = self.writer.manifest
+        listing = self.source.listing
         seconds = self.done - self.first_read
         return {
-            "images": len(self.listing.images) + len(self.listing.failures),
+            "images": len(listing.images) + len(listing.failures),
             "embedded": self.n_embedded,
             "unchanged": self.plan.n_unchanged,
+            "renamed": self.plan.n_renamed,
+            "duplicates": self.n_stored - self.n_embedded,
             "removed": self.plan.n_removed,
             "failed": manifest.n_failed,
             "failures": count_reasons(self.writer.failed),
-            "left": self._n_left(),
+            "left": self.plan.n_left,
             "ignored": manifest.n_ignored,
             "rows": manifest.n_rows,
             "seconds": round(seconds, 3),
@@ -118,5 +153,6 @@ class Run:
             "backbone": manifest.spec.name,
             "engine": manifest.engine,
             "precision": manifest.spec.precision,
+            "broken_parts": self.writer.broken_parts,
             "out": str(self.writer.path),
         }

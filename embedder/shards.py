@@ -9,18 +9,36 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from embedder.pipeline import Batch, ImageInfo
-from features import LISTING, BackboneSpec, Failure, FeatureWriter, Floats, Rows, Shard, part_schema, to_part
+from embedder.known import Known, Seen
+from embedder.pipeline import Batch
+from embedder.rows import copied_rows, embedded_rows
+from features import Comparison, Failure, FeatureWriter, Rows, Shard
 
 
 @dataclasses.dataclass
-class _Rows:
+class Filling:
     """What a shard has so far."""
 
     rows: list[Rows] = dataclasses.field(default_factory=list)
-    infos: list[ImageInfo] = dataclasses.field(default_factory=list)
-    embeddings: list[Floats] = dataclasses.field(default_factory=list)
+    digests: list[bytes] = dataclasses.field(default_factory=list)
+    seen: list[Seen] = dataclasses.field(default_factory=list)
     failures: list[Failure] = dataclasses.field(default_factory=list)
+
+
+def commit(shard: Shard, writer: FeatureWriter, comparison: Comparison, filled: Filling | None = None) -> None:
+    """Write a shard's part: what was embedded, and what is only copied.
+
+    Raises:
+        FeatureFileError: The disk refuses, or a part that is copied from is broken.
+    """
+    tables = []
+    if len(shard.copies):
+        tables.append(copied_rows(comparison.images, comparison.stored, shard, writer))
+    if filled is not None and filled.seen:
+        images = comparison.images.take(np.concatenate(filled.rows))
+        tables.append(embedded_rows(images, filled.digests, filled.seen, writer.manifest.spec))
+    rows = pa.concat_tables(tables, promote_options="permissive") if tables else None
+    writer.commit(shard, rows, filled.failures if filled is not None else ())
 
 
 class ShardFiller:
@@ -31,22 +49,20 @@ class ShardFiller:
 
     Args:
         writer: The table.
-        images: The listing's table.
+        comparison: The listing held against it.
         shards: The shards that the batches belong to, in order.
-
-    Attributes:
-        n_embedded: Images handed over for writing.
+        known: Told of what is written.
     """
 
-    def __init__(self, writer: FeatureWriter, images: pa.Table, shards: Sequence[Shard]) -> None:
+    def __init__(self, writer: FeatureWriter, comparison: Comparison, shards: Sequence[Shard], known: Known) -> None:
         self._writer = writer
-        self._images = images
+        self._comparison = comparison
         self._shards = shards
+        self._known = known
         self._at = 0
-        self._filling = _Rows()
+        self._filling = Filling()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="frieze-write")
         self._commit: Future[None] | None = None
-        self.n_embedded = 0
 
     def __enter__(self) -> Self:
         return self
@@ -57,24 +73,24 @@ class ShardFiller:
                 self._hand_over()
             self.wait()
 
-    def add(self, batch: Batch, embeddings: Floats) -> None:
+    def add(self, batch: Batch, seen: Sequence[Seen | None]) -> None:
         """Take a batch.
 
         Args:
             batch: The next batch of the stream.
-            embeddings: float32 [n, D], one row an image of the batch.
+            seen: What is known of each of its images, in the order of its rows; None where the backbone gave nothing.
 
         Raises:
             FeatureFileError: An earlier shard could not be written.
         """
-        is_finite = np.asarray(np.isfinite(embeddings).all(axis=1))
         filling = self._filling
-        filling.rows.append(batch.rows[is_finite])
-        filling.infos.extend(batch.infos[row] for row in np.flatnonzero(is_finite))
-        filling.embeddings.append(embeddings[is_finite])
+        is_good = np.array([one is not None for one in seen], bool)
+        filling.rows.append(batch.rows[is_good])
+        filling.digests.extend(batch.digests[row] for row in np.flatnonzero(is_good))
+        filling.seen.extend(one for one in seen if one is not None)
         filling.failures.extend(batch.failures)
-        filling.failures.extend(self._not_finite(batch.rows[~is_finite]))
-        if batch.is_last:
+        filling.failures.extend(self._not_finite(batch.rows[~is_good]))
+        if batch.piece.is_last:
             self._hand_over()
             self._at += 1
 
@@ -91,14 +107,12 @@ class ShardFiller:
     def _hand_over(self) -> None:
         """Have what is gathered written; at most one shard waits for the disk, so memory stays flat."""
         self.wait()
-        filled, self._filling = self._filling, _Rows()
-        self.n_embedded += len(filled.infos)
+        filled, self._filling = self._filling, Filling()
         self._commit = self._thread.submit(self._write, self._shards[self._at], filled)
 
-    def _write(self, shard: Shard, filled: _Rows) -> None:
-        images = self._images.take(np.concatenate(filled.rows))
-        table = to_rows(images, filled.infos, np.concatenate(filled.embeddings), self._writer.manifest.spec)
-        self._writer.commit(shard, table, filled.failures)
+    def _write(self, shard: Shard, filled: Filling) -> None:
+        commit(shard, self._writer, self._comparison, filled)
+        self._known.settle(shard.part, filled.digests)
 
     def _not_finite(self, rows: Rows) -> list[Failure]:
         return [
@@ -111,23 +125,5 @@ class ShardFiller:
                 size=image["size_bytes"],
                 mtime=image["mtime_ns"],
             )
-            for image in self._images.take(rows).to_pylist()
+            for image in self._comparison.images.take(rows).to_pylist()
         ]
-
-
-def to_rows(images: pa.Table, infos: Sequence[ImageInfo], embeddings: Floats, spec: BackboneSpec) -> pa.Table:
-    """Join listed images with what decoding and the backbone made of them.
-
-    Args:
-        images: Rows of a listing.
-        infos: One an image.
-        embeddings: float32 [n, D].
-        spec: The backbone's.
-
-    Returns:
-        Rows of a part.
-    """
-    user_columns = [field for field in images.schema if field.name not in LISTING.names]
-    columns = {name: images[name] for name in images.column_names}
-    learned = {field.name: [getattr(info, field.name) for info in infos] for field in dataclasses.fields(ImageInfo)}
-    return to_part(columns | learned, embeddings, part_schema(spec, user_columns))

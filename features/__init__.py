@@ -1,6 +1,7 @@
 """The stored-feature contract: schema, spec, reader, writer, errors, and exact top_k in NumPy."""
 
 from features.arrays import Floats, Rows, Strings, unit_rows
+from features.comparison import PART, Comparison, compare
 from features.errors import FeatureFileError, ImageError, InputError, MismatchError, ModelError
 from features.exact import METRICS, top_k
 from features.files import (
@@ -13,6 +14,7 @@ from features.files import (
     write_file,
     write_json,
 )
+from features.importing import check_can_embed, import_vectors
 from features.listing import Failure, Listing, count_reasons, first_of_each, read_failures, to_failures
 from features.lock import lock
 from features.machine import count_cores
@@ -21,14 +23,19 @@ from features.ownership import check_is_only_ours, check_is_ours
 from features.plan import Plan, Shard, make_plan
 from features.quiet import import_keras, import_tensorflow, import_tensorflow_hub
 from features.reader import Features, open_features
-from features.schema import LISTING, part_schema, to_embeddings, to_part
+from features.schema import LISTING, OURS, part_schema, to_embeddings, to_part, user_column
 from features.spec import BackboneSpec, check_same_backbone
-from features.writer import FeatureWriter, open_writer
+from features.vector_files import VectorOptions
+from features.verification import verify_features
+from features.writer import FeatureWriter, open_writer, read_stored
 
 __all__ = [
     "LISTING",
     "METRICS",
+    "OURS",
+    "PART",
     "BackboneSpec",
+    "Comparison",
     "Failure",
     "FeatureFileError",
     "FeatureWriter",
@@ -44,11 +51,14 @@ __all__ = [
     "Rows",
     "Shard",
     "Strings",
+    "VectorOptions",
+    "check_can_embed",
     "check_free",
     "check_is_only_ours",
     "check_is_ours",
     "check_same_backbone",
     "clear_errors",
+    "compare",
     "count_cores",
     "count_reasons",
     "first_of_each",
@@ -56,6 +66,7 @@ __all__ = [
     "import_keras",
     "import_tensorflow",
     "import_tensorflow_hub",
+    "import_vectors",
     "is_features",
     "lock",
     "make_plan",
@@ -66,12 +77,15 @@ __all__ = [
     "read_failures",
     "read_json",
     "read_manifest",
+    "read_stored",
     "replace_folder",
     "to_embeddings",
     "to_failures",
     "to_part",
     "top_k",
     "unit_rows",
+    "user_column",
+    "verify_features",
     "write_file",
     "write_json",
 ]

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from features.arrays import Rows
 from features.errors import FeatureFileError
 from features.files import write_file
 from features.schema import FAILURES
@@ -89,21 +90,21 @@ def count_reasons(failures: pa.Table) -> dict[str, int]:
     return dict(Counter(failures["reason"].to_pylist()).most_common())
 
 
-def first_of_each(images: pa.Table) -> tuple[pa.Table, list[Failure]]:
-    """Keep the first row of each id; the others become failures.
+def first_of_each(images: pa.Table) -> tuple[Rows, list[Failure]]:
+    """Find the first row of each id; the others become failures.
 
     Args:
         images: A table with the columns of `LISTING`.
 
     Returns:
-        The table without repeats, and a failure for each row left out.
+        The rows that stay, int64 in ascending order, and a failure for each row left out.
     """
     ids = images["id"]
     if pc.count_distinct(ids).as_py() == len(ids):
-        return images, []
+        return np.arange(len(ids)), []
     _, first = np.unique(ids.to_numpy(), return_index=True)
     repeats = np.delete(np.arange(len(ids)), first)
-    return images.take(np.sort(first)), [_repeated(row) for row in images.take(repeats).to_pylist()]
+    return np.sort(first), [_repeated(row) for row in images.take(repeats).to_pylist()]
 
 
 def _repeated(row: dict[str, object]) -> Failure:

@@ -8,7 +8,7 @@ from typing import Any, Self
 from features.errors import FeatureFileError
 from features.files import hash_file, read_json, write_json
 from features.schema import CONTRACT
-from features.spec import BackboneSpec
+from features.spec import MADE_ELSEWHERE, BackboneSpec
 
 NAME = "features.json"
 PARTS = "parts"
@@ -37,6 +37,11 @@ class Part:
         """Describe a part on disk."""
         status = path.stat()
         return cls(path.name, rows, status.st_size, status.st_mtime_ns, hash_file(path))
+
+    @property
+    def number(self) -> int:
+        """The number in its name."""
+        return int(Path(self.name).stem.removeprefix("part-"))
 
     def is_still(self, path: Path) -> bool:
         """Tell whether the file is the one described, by size and time."""
@@ -72,6 +77,11 @@ class Manifest:
     def n_rows(self) -> int:
         """Count the stored images."""
         return sum(part.rows for part in self.parts)
+
+    @property
+    def maker(self) -> str:
+        """The command that made the table, and brings it up to date."""
+        return "frieze import" if self.spec.decoding == MADE_ELSEWHERE else "frieze embed"
 
     @property
     def generation(self) -> str:

@@ -14,6 +14,7 @@ _FILES = (NAME, "failures.parquet", ".lock")
 _PART = r"part-\d{6,}\.parquet"
 _LEFT_OVER = re.compile(rf"\.({_PART}|{re.escape(NAME)}|failures\.parquet)\.\d+\.tmp")
 _STORED_PART = re.compile(_PART)
+_STAGED = re.compile(rf"{_PART}|{_LEFT_OVER.pattern}")
 
 
 def part_files(folder: Path) -> list[Path]:
@@ -25,6 +26,11 @@ def left_overs(folder: Path) -> list[Path]:
     """List what a `write_file` that was cut short left behind."""
     children = (*folder.iterdir(), *(folder / STAGING).iterdir())
     return [path for path in children if _LEFT_OVER.fullmatch(path.name) and path.is_file()]
+
+
+def staged_parts(folder: Path) -> list[Path]:
+    """List the parts that stepped aside for a merge that was cut short."""
+    return [path for path in (folder / STAGING).iterdir() if _STORED_PART.fullmatch(path.name)]
 
 
 def check_is_ours(folder: Path) -> None:
@@ -73,6 +79,6 @@ def _foreign(folder: Path) -> Iterator[Path]:
         if child.name == PARTS and child.is_dir():
             yield from (path for path in child.iterdir() if not _STORED_PART.fullmatch(path.name))
         elif child.name == STAGING and child.is_dir():
-            yield from (path for path in child.iterdir() if not _LEFT_OVER.fullmatch(path.name))
+            yield from (path for path in child.iterdir() if not _STAGED.fullmatch(path.name))
         elif child.name not in _FILES and not _LEFT_OVER.fullmatch(child.name):
             yield child

@@ -39,14 +39,15 @@ def write_part(table: pa.Table, path: Path) -> None:
     )
 
 
-def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read a part, or some of its columns.
+def read_part(path: Path, columns: Sequence[str] | None = None, *, leave_out: Sequence[str] = ()) -> pa.Table:
+    """Read a part, or some of its columns, or all but some.
 
     Raises:
         FeatureFileError: It is missing or broken.
     """
-    with name_broken_part(path):
-        return pq.read_table(path, columns=columns)
+    with name_broken_part(path), pq.ParquetFile(path) as file:
+        wanted = columns or file.schema_arrow.names
+        return file.read([name for name in wanted if name not in leave_out])
 
 
 def describe_part(path: Path) -> tuple[BackboneSpec, int]:
@@ -64,6 +65,21 @@ def describe_part(path: Path) -> tuple[BackboneSpec, int]:
         raise FeatureFileError(f"{path} does not say what made it.", mend=f"Move it away: {path}") from error
 
 
+def is_damaged(path: Path) -> bool:
+    """Tell whether a part's bytes are no whole Parquet file, as after a cut; one that the disk refuses is not judged.
+
+    Raises:
+        FeatureFileError: The disk refuses.
+    """
+    try:
+        read_part(path)
+    except FeatureFileError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno is not None:
+            raise
+        return True
+    return False
+
+
 @contextlib.contextmanager
 def name_broken_part(path: Path) -> Iterator[None]:
     """Turn what goes wrong while a part is read into an error that names it.
@@ -76,5 +92,5 @@ def name_broken_part(path: Path) -> Iterator[None]:
     except (pa.ArrowException, OSError) as error:
         raise FeatureFileError(
             f"{path} is missing or broken: {error}.",
-            mend="Delete that file and run frieze embed again: its images are embedded anew.",
+            mend="Delete that file and run again what made the table: its rows are made anew.",
         ) from error

@@ -1,17 +1,13 @@
-"""What a run has to do: the source's listing held against what is stored, cut into shards."""
+"""What a run has to do, cut into shards: the unit of work, and one part of the table each."""
 
 import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from features.arrays import Rows
-from features.listing import Listing
-
-Mask = npt.NDArray[np.bool_]
+from features.comparison import PART, Comparison, Mask
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,11 +18,15 @@ class Shard:
         part: Number of the part.
         rows: int64, the listing's rows to embed into it; may be empty.
         drop: Ids that leave the part, because they are gone or come anew.
+        copies: int64, the listing's rows whose embedding is stored already; these need no backbone.
+        origins: int64, for each copy the stored row that has its embedding.
     """
 
     part: int
     rows: Rows
     drop: frozenset[str] = frozenset()
+    copies: Rows = dataclasses.field(default_factory=lambda: np.empty(0, np.int64))
+    origins: Rows = dataclasses.field(default_factory=lambda: np.empty(0, np.int64))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,15 +34,19 @@ class Plan:
     """The shards of a run, and the counts of what it leaves alone.
 
     Attributes:
-        shards: In order of work.
-        n_unchanged: Stored images that stay as they are.
-        n_removed: Stored images that the source no longer has.
+        shards: In order of work: new parts first, for they copy from old ones, which are rewritten next.
+        n_unchanged: Images that keep their embedding under their id, whatever else of them has changed.
+        n_renamed: Images whose bytes were stored under an id that is gone.
+        n_removed: Stored images that the source no longer has under any name.
+        n_left: Images that are new or changed, and wait for another run.
         known_failures: Failures of earlier runs that still hold, a table of `FAILURES`.
     """
 
     shards: tuple[Shard, ...]
     n_unchanged: int
+    n_renamed: int
     n_removed: int
+    n_left: int
     known_failures: pa.Table
 
     @property
@@ -52,81 +56,73 @@ class Plan:
 
 
 def make_plan(
-    listing: Listing,
+    comparison: Comparison,
+    origins: Rows,
     *,
-    stored: pa.Table,
-    failed: pa.Table,
     shard_size: int,
     retry_failures: bool = False,
     limit: int | None = None,
 ) -> Plan:
-    """Compare a listing with what is stored and freeze what is pending into shards.
+    """Freeze what is pending into shards.
 
     Args:
-        listing: What the source has now.
-        stored: `id, size_bytes, mtime_ns, part` of every stored row; `part` is the number of its part.
-        failed: The failures of earlier runs; those without size or time are forgotten, as nothing tells them apart.
+        comparison: A listing held against a table.
+        origins: int64 [N], for each listed image the stored row with its bytes: its own, where it has changed in
+            nothing that matters, or that of a vanished image; -1 where there is none.
         shard_size: Images in a new part, >= 1.
         retry_failures: Embed the earlier failures, and nothing else.
         limit: Embed at most so many images.
-
-    Returns:
-        Shards that rewrite parts with changed or removed rows, then shards of new images.
     """
-    images = listing.images
-    at = pc.index_in(images["id"], stored["id"])  # null where the image is not stored
-    failed = failed.filter(pc.and_(failed["size"].is_valid(), failed["mtime"].is_valid()))
-    earlier = failed.select(["id", "size", "mtime"]).rename_columns(["id", "size_bytes", "mtime_ns"])
-    is_same = _is_same(images, stored, at)
-    has_failed = _is_same(images, earlier, pc.index_in(images["id"], earlier["id"]))
-    pending = has_failed if retry_failures else ~(is_same | has_failed)
-    rows = np.flatnonzero(pending)[:limit]
-    is_new = _mask(at.is_null())[rows]
-    # A stored image that has changed and failed since is gone too: a kill may have left its old row behind.
-    lasting = images["id"].filter(pa.array(is_same | ~has_failed))
-    gone = _mask(pc.invert(pc.is_in(stored["id"], lasting))) & (not retry_failures)
+    if retry_failures:
+        origins = np.full_like(origins, -1)
+    changed = (origins < 0) & ~(comparison.is_same | comparison.has_failed)
+    comes = (origins >= 0) | _first(comparison.has_failed if retry_failures else changed, limit)
+    cutter = _Cutter(comparison, np.where(comes, origins, -1))
+    gone = comparison.gone & (not retry_failures)
+    renamed = np.unique(origins[comes & ~comparison.is_stored])
+    renamed = renamed[renamed >= 0]
     return Plan(
         shards=(
-            *_rewrites(rows[~is_new], stored, at=at, gone=gone),
-            *_additions(rows[is_new], first_part=_next_part(stored), shard_size=shard_size),
+            *cutter.additions(np.flatnonzero(comes & ~comparison.is_stored), shard_size),
+            *cutter.rewrites(np.flatnonzero(comes & comparison.is_stored), gone),
         ),
-        n_unchanged=int(is_same.sum()),
-        n_removed=int(gone.sum()),
-        known_failures=_still_failed(images, failed, has_failed=has_failed, pending=rows),
+        n_unchanged=int((comparison.is_same | (comparison.is_stored & (origins >= 0))).sum()),
+        n_renamed=len(renamed),
+        n_removed=int(gone.sum()) - len(renamed),
+        n_left=int((changed & ~comes).sum()),
+        known_failures=comparison.failures_but(comes),
     )
 
 
-def _mask(values: pa.ChunkedArray) -> Mask:
-    return pc.fill_null(values, fill_value=False).to_numpy()  # type: ignore[no-any-return]
+def _first(mask: Mask, limit: int | None) -> Mask:
+    taken = np.zeros_like(mask)
+    taken[np.flatnonzero(mask)[:limit]] = True
+    return taken
 
 
-def _is_same(images: pa.Table, known: pa.Table, at: pa.ChunkedArray) -> Mask:
-    """Mark the images whose size and time are those of the known row that `at` points to."""
-    size, time = (_mask(pc.equal(images[name], known[name].take(at))) for name in ("size_bytes", "mtime_ns"))
-    return size & time
+@dataclasses.dataclass(frozen=True)
+class _Cutter:
+    """Cuts rows of the listing into shards."""
 
+    comparison: Comparison
+    origins: Rows
 
-def _rewrites(changed: Rows, stored: pa.Table, *, at: pa.ChunkedArray, gone: Mask) -> Iterator[Shard]:
-    places = at.take(changed).to_numpy().astype(np.int64)  # stored rows of the changed images
-    parts = stored["part"].to_numpy()
-    leaving = gone.copy()
-    leaving[places] = True
-    for part in np.unique(parts[leaving]):
-        drop = stored["id"].take(np.flatnonzero(leaving & (parts == part))).to_pylist()
-        yield Shard(int(part), changed[parts[places] == part], frozenset(drop))
+    def additions(self, rows: Rows, shard_size: int) -> Iterator[Shard]:
+        first = self.comparison.next_part
+        for number, start in enumerate(range(0, len(rows), shard_size)):
+            yield self._shard(first + number, rows[start : start + shard_size])
 
+    def rewrites(self, rows: Rows, gone: Mask) -> Iterator[Shard]:
+        """Cut by the parts that hold the rows or lose some; those with images to embed first."""
+        stored, places = self.comparison.stored, self.comparison.places[rows]
+        parts = stored[PART].to_numpy()
+        leaving = gone.copy()
+        leaving[places] = True
+        for part in np.unique(parts[leaving]):
+            drop = stored["id"].take(np.flatnonzero(leaving & (parts == part))).to_pylist()
+            yield self._shard(int(part), rows[parts[places] == part], frozenset(drop))
 
-def _additions(rows: Rows, *, first_part: int, shard_size: int) -> Iterator[Shard]:
-    for number, start in enumerate(range(0, len(rows), shard_size)):
-        yield Shard(first_part + number, rows[start : start + shard_size])
-
-
-def _next_part(stored: pa.Table) -> int:
-    return 0 if len(stored) == 0 else int(pc.max(stored["part"]).as_py()) + 1
-
-
-def _still_failed(images: pa.Table, failed: pa.Table, *, has_failed: Mask, pending: Rows) -> pa.Table:
-    still = has_failed.copy()
-    still[pending] = False
-    ids = images["id"].take(np.flatnonzero(still)).combine_chunks()
-    return failed.filter(pc.is_in(failed["id"], ids))
+    def _shard(self, part: int, rows: Rows, drop: frozenset[str] = frozenset()) -> Shard:
+        is_copy = self.origins[rows] >= 0
+        copies = rows[is_copy]
+        return Shard(part, rows[~is_copy], drop, copies, self.origins[copies])

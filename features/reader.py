@@ -96,9 +96,7 @@ class Features:
 
     def _read(self, part: Part) -> pa.Table:
         path = self.path / PARTS / part.name
-        with name_broken_part(path):
-            columns = [name for name in pq.read_schema(path).names if name != "embedding"]
-        table = read_part(path, columns)
+        table = read_part(path, leave_out=["embedding"])
         self._check_rows(part, len(table))
         return table
 
@@ -107,7 +105,7 @@ class Features:
         if rows != part.rows:
             raise FeatureFileError(
                 f"{self.path / PARTS / part.name} has {rows} rows, but features.json says {part.rows}.",
-                mend=f"Let the run end, or finish it: frieze embed {self.manifest.source} --out {self.path}",
+                mend=f"Let the run end, or finish it: {self.manifest.maker} {self.manifest.source} --out {self.path}",
             )
 
 

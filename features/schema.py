@@ -21,11 +21,14 @@ LISTING = pa.schema(
         pa.field("id", pa.string(), nullable=False),
         pa.field("uri", pa.string(), nullable=False),
         pa.field("label", pa.string()),
-        pa.field("size_bytes", pa.int64(), nullable=False),
-        pa.field("mtime_ns", pa.int64(), nullable=False),
+        pa.field("size_bytes", pa.int64()),
+        pa.field("mtime_ns", pa.int64()),
     ]
 )
-"""One candidate image of a source; sources may add columns, which are stored untouched."""
+"""One candidate image of a source; size and time are null where unknown, and the user's own columns follow."""
+
+OURS = ("id", "uri", "label", "sha256", "size_bytes", "mtime_ns", "width", "height", "embedding")
+"""The columns of a part that are not the user's."""
 
 FAILURES = pa.schema(
     [
@@ -64,6 +67,15 @@ def part_schema(spec: BackboneSpec, user_columns: Sequence[pa.Field] = ()) -> pa
     ]
     metadata = {SPEC_KEY: json.dumps(spec.to_json(), sort_keys=True).encode(), b"frieze:contract": str(CONTRACT)}
     return pa.schema([*ours, *user_columns], metadata=metadata)
+
+
+def user_column(name: str) -> str:
+    """Name a column of the user's: as it is, unless one of ours has that name.
+
+    >>> user_column("year"), user_column("width")
+    ('year', 'source_width')
+    """
+    return f"source_{name}" if name in OURS else name
 
 
 def to_part(columns: dict[str, Any], embeddings: Floats, schema: pa.Schema) -> pa.Table:

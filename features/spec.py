@@ -5,6 +5,9 @@ from typing import Any, Self
 
 from features.errors import MismatchError
 
+MADE_ELSEWHERE = "made elsewhere"
+"""Stands for fit, pixels and decoding of vectors that were imported."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BackboneSpec:

@@ -8,20 +8,22 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.comparison import PART
 from features.errors import FeatureFileError
 from features.files import clear_errors, write_file
 from features.listing import Failure, read_failures, to_failures, write_failures
 from features.lock import lock
 from features.manifest import PARTS, Manifest, Part, is_features, read_manifest
+from features.merging import merge, piles, restore
 from features.ownership import STAGING, check_is_ours, left_overs, part_files
-from features.parts import describe_part, part_name, read_part, write_part
+from features.parts import describe_part, is_damaged, part_name, read_part, write_part
 from features.plan import Shard
+from features.schema import LISTING
 from features.spec import BackboneSpec, check_same_backbone
 
-_STORED = ["id", "size_bytes", "mtime_ns"]
-_STORED_SCHEMA = pa.schema(
-    [("id", pa.string()), ("size_bytes", pa.int64()), ("mtime_ns", pa.int64()), ("part", pa.int64())]
-)
+_LEARNED = ("sha256", "width", "height", "embedding")
+"""What a run finds out of an image, and no listing tells."""
+_STORED_SCHEMA = pa.schema([*((field.name, field.type) for field in LISTING), (PART, pa.int64())])
 
 
 class FeatureWriter:
@@ -31,29 +33,39 @@ class FeatureWriter:
         path: The folder.
         manifest: What features.json says after the last commit.
         failed: The failures that hold, a table of `FAILURES`.
+        broken_parts: Names of parts that were cut short and are gone: the run embeds their images anew.
     """
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
         self.path = path
-        self.manifest = dataclasses.replace(manifest, parts=_live_parts(path, manifest))
+        self.broken_parts: list[str] = []
+        self.manifest = dataclasses.replace(manifest, parts=tuple(self._live_parts(manifest)))
         self.failed = read_failures(path)
 
     def stored(self) -> pa.Table:
-        """Give `id, size_bytes, mtime_ns, part` of every stored row, in reading order.
+        """Give every stored row in reading order, less what a listing does not tell; `PART` is the number of its part.
 
         Raises:
-            FeatureFileError: A part repeats ids of another one.
+            FeatureFileError: A part repeats ids of another one, or is broken.
         """
-        tables = [self._stored_in(part.name) for part in self.manifest.parts]
-        stored = pa.concat_tables([_STORED_SCHEMA.empty_table(), *tables], promote_options="permissive")
+        stored = read_stored(self.path, self.manifest)
         if pc.count_distinct(stored["id"]).as_py() != len(stored):
-            self._name_repeats(tables)
+            self._name_repeats(stored)
         return stored
 
-    def _name_repeats(self, tables: Sequence[pa.Table]) -> None:
+    def hashes(self) -> pa.ChunkedArray:
+        """Give the sha256 of each stored image's bytes, hex, in reading order; null where unknown."""
+        tables = [read_part(self.path / PARTS / part.name, ["sha256"]) for part in self.manifest.parts]
+        return pa.concat_tables([pa.table({"sha256": pa.array([], pa.string())}), *tables])["sha256"]
+
+    def learned(self, part: int) -> pa.Table:
+        """Give `id, sha256, width, height, embedding` of the rows of a part."""
+        return read_part(self.path / PARTS / part_name(part), ["id", *_LEARNED])
+
+    def _name_repeats(self, stored: pa.Table) -> None:
         seen: set[str] = set()
-        for part, table in zip(self.manifest.parts, tables, strict=True):
-            ids = table["id"].to_pylist()
+        for part in self.manifest.parts:
+            ids = stored["id"].filter(pc.equal(stored[PART], part.number)).to_pylist()
             if len(seen.union(ids)) != len(seen) + len(ids):
                 path = self.path / PARTS / part.name
                 raise FeatureFileError(
@@ -61,11 +73,6 @@ class FeatureWriter:
                     mend=f"Delete it and run again to embed its images anew: rm '{path}'",
                 )
             seen.update(ids)
-
-    def _stored_in(self, name: str) -> pa.Table:
-        table = read_part(self.path / PARTS / name, _STORED)
-        number = int(Path(name).stem.removeprefix("part-"))
-        return table.append_column("part", pa.repeat(pa.scalar(number, pa.int64()), len(table)))
 
     def commit(self, shard: Shard, rows: pa.Table | None = None, failures: Sequence[Failure] = ()) -> None:
         """Make a shard's part stand: the rows it keeps, then the new ones.
@@ -80,7 +87,7 @@ class FeatureWriter:
         """
         path = self.path / PARTS / part_name(shard.part)
         pieces = [piece for piece in (self._kept(path, shard), rows) if piece is not None]
-        table = pa.concat_tables(pieces, promote_options="permissive")
+        table = pa.concat_tables([*pieces], promote_options="permissive") if pieces else ()
         others = [part for part in self.manifest.parts if part.name != path.name]
         if len(table):
             write_file(path, lambda staging: write_part(table, staging), staging_dir=self.path / STAGING)
@@ -91,10 +98,25 @@ class FeatureWriter:
             with clear_errors(path):
                 path.unlink(missing_ok=True)
 
+    def merge(self, *, shard_size: int) -> None:
+        """Merge small parts, where they have piled up, into parts of at most `shard_size` rows.
+
+        Raises:
+            FeatureFileError: The disk refuses; the next `open_writer` mends the table.
+        """
+        for group in piles(self.manifest.parts, shard_size=shard_size):
+            merged = merge(self.path, group)
+            others = [part for part in self.manifest.parts if part not in group]
+            self.update(parts=tuple(sorted([*others, merged], key=lambda part: part.name)))
+
     def note_failures(self, failures: Sequence[Failure]) -> None:
         """Add to failures.parquet."""
         if failures:
             self.replace_failures(pa.concat_tables([self.failed, to_failures(failures)]))
+
+    def forget_failures(self, reasons: Sequence[str]) -> None:
+        """Take failures for some reasons out of failures.parquet: their images are tried again."""
+        self.replace_failures(self.failed.filter(pc.invert(pc.is_in(self.failed["reason"], pa.array(reasons)))))
 
     def replace_failures(self, failed: pa.Table) -> None:
         """Make failures.parquet hold exactly these."""
@@ -107,11 +129,40 @@ class FeatureWriter:
         self.manifest = dataclasses.replace(self.manifest, n_failed=len(self.failed), **changes)  # type: ignore[arg-type]
         self.manifest.write(self.path)
 
+    def _live_parts(self, manifest: Manifest) -> Iterator[Part]:
+        """Take the parts that are there: a part is renamed into place before features.json names it."""
+        known = {part.name: part for part in manifest.parts}
+        for file in part_files(self.path):
+            if file.name in known and known[file.name].is_still(file):
+                yield known[file.name]
+            elif is_damaged(file):
+                self.broken_parts.append(file.name)
+                with clear_errors(self.path):
+                    file.unlink()
+            else:
+                yield _adopt(file, manifest.spec)
+
     def _kept(self, path: Path, shard: Shard) -> pa.Table | None:
         if not shard.drop:
             return None
         table = read_part(path)
         return table.filter(pc.invert(pc.is_in(table["id"], pa.array(sorted(shard.drop), pa.string()))))
+
+
+def read_stored(folder: Path, manifest: Manifest) -> pa.Table:
+    """Read every row of a table, less what a listing does not tell; `PART` is the number of its part.
+
+    Raises:
+        FeatureFileError: A part is missing or broken.
+    """
+    tables = [_stored_in(folder / PARTS / part.name, part.number) for part in manifest.parts]
+    return pa.concat_tables([_STORED_SCHEMA.empty_table(), *tables], promote_options="permissive")
+
+
+def _stored_in(path: Path, number: int) -> pa.Table:
+    table = read_part(path, leave_out=_LEARNED)
+    table = table.set_column(table.column_names.index("label"), "label", table["label"].cast(pa.string()))
+    return table.append_column(PART, pa.repeat(pa.scalar(number, pa.int64()), len(table)))
 
 
 @contextlib.contextmanager
@@ -138,6 +189,7 @@ def open_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
         with clear_errors(path):
             for left_over in left_overs(path):
                 left_over.unlink()
+        restore(path)
         before = _going_on(path, manifest)
         writer = FeatureWriter(path, before)
         if writer.manifest.parts != before.parts:
@@ -151,7 +203,8 @@ def _going_on(path: Path, manifest: Manifest) -> Manifest:
         manifest.write(path)
         return manifest
     before = read_manifest(path)
-    mend = f"Go on with {_as_options(before)}, give another --out, or begin {path} again with --force."
+    begin = f"give another --out, or begin {path} again with --force."
+    mend = f"Go on with {_as_options(before)}, {begin}" if before.maker == manifest.maker else begin.capitalize()
     check_same_backbone(manifest.spec, before.spec, where=str(path), mend=mend)
     if manifest.source != before.source:
         raise FeatureFileError(
@@ -167,15 +220,6 @@ def _as_options(manifest: Manifest) -> str:
         name.replace("_", "-"): value for name, value in manifest.request.items() if name != "handle"
     }
     return " ".join(f"--{name} {value}" for name, value in asked.items() if value is not None)
-
-
-def _live_parts(path: Path, manifest: Manifest) -> tuple[Part, ...]:
-    """Take the parts that are there: a part is renamed into place before features.json names it."""
-    known = {part.name: part for part in manifest.parts}
-    return tuple(
-        known[file.name] if file.name in known and known[file.name].is_still(file) else _adopt(file, manifest.spec)
-        for file in part_files(path)
-    )
 
 
 def _adopt(file: Path, spec: BackboneSpec) -> Part:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from classifiers import open_head
     from features import InputError, open_features
-    from frieze.api import backbones, embed, evaluate, index, info, predict, search, train
+    from frieze.api import backbones, embed, evaluate, import_vectors, index, info, predict, search, train, verify
     from frieze.report import write_report
     from index import open_index
 
@@ -18,6 +18,7 @@ __all__ = [
     "backbones",
     "embed",
     "evaluate",
+    "import_vectors",
     "index",
     "info",
     "open_features",
@@ -26,6 +27,7 @@ __all__ = [
     "predict",
     "search",
     "train",
+    "verify",
     "write_report",
 ]
 

@@ -4,10 +4,11 @@ A room is imported by the functions that need it: a search by id does not wait f
 """
 
 import contextlib
+import dataclasses
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import features as stored
 from features import InputError
@@ -15,6 +16,9 @@ from frieze import output
 from frieze.information import check_kind, describe, kind_of, list_failures
 from frieze.queries import to_vectors
 from frieze.report import check_page, write_report
+
+if TYPE_CHECKING:
+    from embedder import BackboneRequest, JobOptions
 
 
 def embed(
@@ -27,14 +31,22 @@ def embed(
     image_size: int | None = None,
     fit: str = "squash",
     pixels: str | None = None,
+    trust_backbone: bool = False,
     engine: str = "auto",
     batch_size: int | None = None,
     workers: int | None = None,
     labels: str = "folder",
+    image: str | None = None,
+    id: str | None = None,  # noqa: A002  the option's name
+    label: str | None = None,
+    max_pixels: int = 178_956_970,
+    max_bytes: int = 1 << 30,
+    accept_truncated: bool = False,
     shard_size: int = 4096,
     limit: int | None = None,
     retry_failures: bool = False,
     force: bool = False,
+    dry_run: bool = False,
 ) -> dict[str, Any]:
     """Turn every image of a source into an embedding, once; run it again to bring the table up to date.
 
@@ -47,14 +59,22 @@ def embed(
         image_size: Side in pixels of what the network sees; its own by default.
         fit: How an image meets that square: `squash`, `crop` or `pad`.
         pixels: Range the network was trained on: `0..1`, `-1..1`, `0..255`, `caffe` or `torch`.
+        trust_backbone: Run a SavedModel that reads or writes files, calls Python or the like.
         engine: `auto` or `tensorflow`.
         batch_size: Images a batch; None leaves it to the engine.
         workers: Threads that decode; None for one a core.
-        labels: `folder` (the parent folder's name) or `none`.
+        labels: `folder` (the parent folder's name, or what a manifest says), `none`, or a file with ids and labels.
+        image: Column that holds an image's path or bytes; a usual name by default.
+        id: Column of the ids; `id` by default, then where the image lies.
+        label: Column of the labels; a usual name by default.
+        max_pixels: Refuse images of more pixels.
+        max_bytes: Refuse files of more bytes.
+        accept_truncated: Take images that end too early, as far as they go.
         shard_size: Images in a new part.
         limit: Embed at most so many images in this run.
         retry_failures: Embed the images that failed before, and nothing else.
         force: Make the table anew.
+        dry_run: Write nothing; estimate images, bytes and seconds from a few images.
 
     Returns:
         Counts, seconds, images per second, and what was used.
@@ -62,23 +82,61 @@ def embed(
     Raises:
         InputError: Something you can mend; the message says how. What is stored stays.
     """
+    asked = locals()  # every option at once: each belongs where there is a field of its name
     import embedder
 
-    request = embedder.BackboneRequest(
-        handle=backbone, weights=weights, layer=layer, image_size=image_size, fit=fit, pixels=pixels
-    )
-    options = embedder.JobOptions(
-        engine=engine,
-        batch_size=batch_size,
-        workers=workers,
-        labels=labels,
-        shard_size=shard_size,
-        limit=limit,
-        retry_failures=retry_failures,
-        force=force,
-    )
+    request, options = _to_options(asked)
+    if dry_run:
+        return embedder.estimate_source(source, _place(out), request=request, options=options)
     with output.progress("Embedding", "images") as step:
-        return embedder.embed_source(str(source), _place(out), request=request, options=options, progress=step)
+        return embedder.embed_source(source, _place(out), request=request, options=options, progress=step)
+
+
+def _to_options(asked: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions"]:
+    """Sort the options of `embed` into what is asked of the backbone, of the source, and of the run."""
+    from embedder import LABELS, BackboneRequest, JobOptions, Limits, SourceOptions
+
+    def take(kind: Any, **others: Any) -> Any:
+        return kind(
+            **{field.name: asked[field.name] for field in dataclasses.fields(kind) if field.name in asked} | others
+        )
+
+    labels = asked["labels"] if asked["labels"] in LABELS else str(_place(asked["labels"]))
+    request = take(BackboneRequest, handle=asked["backbone"], trust=asked["trust_backbone"])
+    return request, take(JobOptions, source=take(SourceOptions, labels=labels), limits=take(Limits))
+
+
+def import_vectors(
+    vectors: str | Path,
+    *,
+    out: str | Path,
+    id: str | None = None,  # noqa: A002  the option's name
+    embedding: str | None = None,
+    label: str | None = None,
+    ids: str | Path | None = None,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Bring vectors made elsewhere into a table of features; run it again to go on after a stop.
+
+    Args:
+        vectors: A `.npy` file [N, D], a Parquet file, a folder of Parquet files, or clip-retrieval's folder.
+        out: Folder of the table; gone on with when it was begun from the same files.
+        id: Column of the ids; by default `id` (clip-retrieval: `image_path`, where no value repeats), then the row's
+            number, after the file's name in a folder: `FILE/ROW`.
+        embedding: Column of the vectors; by default `embedding`, or the only one with lists of numbers.
+        label: Column of the labels; `label` by default, where there is one.
+        ids: For a `.npy` file: text with one id a line, or a `.npy` of strings; the row's number by default.
+        force: Make the table anew.
+
+    Returns:
+        Counts, width and seconds; the files' fingerprint stands where a backbone's would.
+
+    Raises:
+        InputError: Something you can mend; the message says how. What is stored stays.
+    """
+    options = stored.VectorOptions(id=id, embedding=embedding, label=label, ids=None if ids is None else _place(ids))
+    with output.progress("Importing", "rows") as step:
+        return stored.import_vectors(_place(vectors), _place(out), options=options, force=force, progress=step)
 
 
 def info(path: str | Path) -> dict[str, Any]:
@@ -88,6 +146,25 @@ def info(path: str | Path) -> dict[str, Any]:
         InputError: It is none of ours, or broken.
     """
     return describe(_place(path))
+
+
+def verify(path: str | Path, *, sample: int = 0) -> dict[str, Any]:
+    """Check again all that was promised about a folder: features, an index or a head.
+
+    Args:
+        path: The folder.
+        sample: For features: embed so many images again and compare the vectors.
+
+    Returns:
+        `ok`, `problems` (each with check, where, message and mend), and what was counted.
+
+    Raises:
+        InputError: It is none of ours, or broken beyond checking.
+    """
+    from frieze import verification
+
+    with output.waiting("Checking"):
+        return verification.verify(_place(path), sample=sample)
 
 
 def index(
@@ -234,9 +311,14 @@ def predict(
     classifiers.check_predictions(place, force=force)  # before the hours of embedding, not after
     if kind_of(Path(source)) == "features":
         return classifiers.predict_features(_place(head), _table(source), place, scores=scores, force=force)
-    request = embedder.BackboneRequest.of(classifiers.open_head(_place(head)).spec)
+    spec = classifiers.open_head(_place(head)).spec
+    again = f"frieze predict {head} FEATURES --out {out}"
+    stored.check_can_embed(
+        spec, where=str(head), mend=f"Import their vectors together with the old ones, train again, then: {again}"
+    )
+    request = embedder.BackboneRequest.of(spec)
     with _scratch_folder(place) as folder:
-        options = embedder.JobOptions(labels="none")
+        options = embedder.JobOptions(source=embedder.SourceOptions(labels="none"))
         with output.progress("Embedding", "images") as step:
             embedded = embedder.embed_source(str(source), folder, request=request, options=options, progress=step)
         document = classifiers.predict_features(_place(head), _table(folder), place, scores=scores, force=force)

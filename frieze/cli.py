@@ -7,7 +7,9 @@ import click
 
 _COMMANDS = {
     "embed": "Turn every image of a source into an embedding, once.",
+    "import": "Bring vectors made elsewhere into a table of features.",
     "info": "Say what a folder is and what is in it.",
+    "verify": "Check again what was promised about a folder.",
     "index": "Build a FAISS index over a table of features.",
     "search": "Find the most similar images.",
     "train": "Train a head on stored features.",
@@ -16,6 +18,8 @@ _COMMANDS = {
     "backbones": "List the backbones that can be asked for by name.",
 }
 """Each stands in a module of its own below `frieze.commands`, imported only when it runs."""
+_KEYWORDS = {"import": "import_vectors"}
+"""Commands whose module and function can't have their name, for it is a word of Python's own."""
 
 _INPUT_ERROR, _INTERRUPTED = 1, 130
 
@@ -31,7 +35,8 @@ class _Commands(click.Group):
         """Import one command."""
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(f"frieze.commands.{cmd_name}"), cmd_name)
+        name = _KEYWORDS.get(cmd_name, cmd_name)
+        command: click.Command = getattr(importlib.import_module(f"frieze.commands.{name}"), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  click's signature

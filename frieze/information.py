@@ -36,6 +36,17 @@ def check_kind(path: Path, wanted: str) -> None:
         )
 
 
+def check_is_ours(path: Path) -> None:
+    """Refuse a path that is no folder of ours.
+
+    Raises:
+        InputError: It is none.
+    """
+    if kind_of(path) is None:
+        is_there = "is no folder of features, no index and no head" if path.exists() else "is not there"
+        raise InputError(f"{path} {is_there}.", mend=f"Make one with: {_MAKERS['features']}")
+
+
 def describe(path: Path) -> dict[str, Any]:
     """Describe a folder of ours.
 
@@ -45,12 +56,10 @@ def describe(path: Path) -> dict[str, Any]:
     Raises:
         InputError: It is none of ours.
     """
-    kind = kind_of(path)
+    check_is_ours(path)
+    kind = str(kind_of(path))
     if kind == "features":
         return _describe_features(path)
-    if kind is None:
-        is_there = "is no folder of features, no index and no head" if path.exists() else "is not there"
-        raise InputError(f"{path} {is_there}.", mend=f"Make one with: {_MAKERS['features']}")
     document = read_json(path / _FILES[kind], mend=f"Make it anew with: {_MAKERS[kind]} --force")
     return {"path": str(path)} | document | {"kind": kind}
 

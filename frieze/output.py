@@ -63,6 +63,12 @@ def show_error(error: InputError) -> None:
         say(printable(error.mend))
 
 
+def show_problem(problem: Mapping[str, str]) -> None:
+    """Print what a check found on stderr, then what to type."""
+    say(printable(f"{problem['check']}: {problem['where']}: {problem['message']}"))
+    say(printable(f"  {problem['mend']}"))
+
+
 def printable(text: str) -> str:
     r"""Escape what a terminal would obey instead of show, such as a file name that moves the cursor.
 
@@ -94,7 +100,14 @@ def progress(title: str, unit: str) -> Iterator[Step]:
             speed = bar.tasks[0].speed
             bar.update(task, completed=done, total=total, rate=f"{speed:.0f}" if speed else "-")
 
-        yield step
+        try:
+            yield step
+        except KeyboardInterrupt:
+            now = bar.tasks[0]
+            bar.stop()
+            if now.total:
+                say(f"Stopped after {now.completed:,.0f} of {now.total:,.0f} {unit}.")
+            raise
 
 
 @contextlib.contextmanager

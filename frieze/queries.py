@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from features import Floats, InputError
+from features import Floats, InputError, check_can_embed
 from frieze import output
 from index import Index
 
@@ -47,6 +47,7 @@ def _embed_images(index: Index, images: Sequence[str], *, where: str) -> dict[st
             raise InputError(
                 f"There is no file {image}.", mend=f"Check the path; a stored image is asked for by id:{image}"
             )
+    check_can_embed(index.spec, where=where, mend=f"Ask by {_ID}NAME, or by a .npy file of vectors made the same way.")
     import embedder
 
     with output.waiting("Loading the backbone"):

@@ -91,10 +91,10 @@ def _figure(uri: str, caption: str, *, is_query: bool = False) -> str:
 
 
 def _picture(uri: str) -> str:
-    from embedder import decode, read
+    from embedder import decode, read_image
 
     try:
-        image, _ = decode(read(uri), side_px=_THUMBNAIL_PX)
+        image, _ = decode(read_image(uri), side_px=_THUMBNAIL_PX)
     except ImageError as error:
         return f'<div class="lost">{html.escape(error.reason)}</div>'
     image.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))

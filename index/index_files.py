@@ -181,6 +181,17 @@ def check_files(folder: Path, known: dict[str, dict[str, Any]], *, mend: str) ->
             raise FeatureFileError(f"{path} is not the file that was written there.", mend=mend)
 
 
+def check_hashes(folder: Path, known: dict[str, dict[str, Any]], *, mend: str) -> None:
+    """Refuse a generation with a byte changed anywhere.
+
+    Raises:
+        FeatureFileError: A file is not the one that was written.
+    """
+    for name, written in known.items():
+        if hash_file(folder / name) != written["sha256"]:
+            raise FeatureFileError(f"{folder / name} is not the file that was written there.", mend=mend)
+
+
 def _hash_ends(path: Path) -> str:
     with path.open("rb") as file:
         found = hashlib.sha256(file.read(_END_BYTES))

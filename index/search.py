@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features import BackboneSpec, FeatureFileError, Floats, InputError, MismatchError, Strings, read_manifest
-from index.index_files import FAISS_NAME, ROWS_NAME, check_files, read_document
+from index.index_files import FAISS_NAME, ROWS_NAME, check_files, check_hashes, read_document
 from index.rows import StoredRows, to_printable
 from index.searcher import Searcher, load
 
@@ -75,6 +75,15 @@ class Index:
         if generation == made_of["generation"]:
             return None
         return f"{self.path} was made from an older state of its table. Bring it up to date with: {self._command}"
+
+    def check_hashes(self) -> None:
+        """Hash every byte of the index's files; opening looks only at the ends of large ones.
+
+        Raises:
+            FeatureFileError: A file is not the one that was written.
+        """
+        folder = self.path / self.document["generation"]
+        check_hashes(folder, self.document["files"], mend=f"Make it anew: {self._command} --force")
 
     def top_k(self, queries: Floats, k: int) -> tuple[Strings, Floats]:
         """Find the k nearest images for each query.

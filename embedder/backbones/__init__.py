@@ -115,6 +115,12 @@ def _suggest(handle: str) -> str:
 
 def _check(request: BackboneRequest) -> None:
     is_application = request.handle.startswith(PREFIX)
+    has_graph = not (is_application or request.handle == "builtin" or request.handle.endswith(".keras"))
+    if request.trust and not has_graph:
+        raise InputError(
+            f"--trust-backbone does not go with {request.handle}: it runs no code but ours and that of Keras.",
+            mend="Leave --trust-backbone out: it is for SavedModels.",
+        )
     if request.weights is not None and not is_application:
         raise InputError(
             f"--weights does not go with {request.handle}: its weights are in it.", mend="Leave --weights out."

@@ -17,12 +17,12 @@ def open_remote(request: BackboneRequest) -> Network:
     """Load the SavedModel behind a URL.
 
     Raises:
-        ModelError: It can't be fetched, or what came is no SavedModel.
+        ModelError: It can't be fetched, or what came is no SavedModel or does more than compute and is not trusted.
     """
     handle = request.handle
     folder = _copy(handle) if "://" in handle and not handle.startswith("http") else _resolve(handle)
     name = urllib.parse.urlsplit(handle).path.strip("/")
-    return saved_model.load(folder, handle=handle, name=name, layer=request.layer)
+    return saved_model.load(folder, handle=handle, name=name, layer=request.layer, trust=request.trust)
 
 
 def cache_dir() -> Path:

@@ -47,10 +47,19 @@ def load_model(path: Path) -> Any:
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
+        if "safe_mode" in str(error):
+            raise ModelError(
+                f"{path} holds code of its own, and a .keras file is never trusted with that: {_first_sentence(error)}",
+                mend="Whoever made it can export it as a SavedModel, with model.export('FOLDER'): give that folder.",
+            ) from error
         raise ModelError(
             f"{path} can't be loaded by Keras {keras.__version__}: {error}.",
             mend="Save it with model.save('NAME.keras'), from layers that Keras itself has.",
         ) from error
+
+
+def _first_sentence(error: Exception) -> str:
+    return str(error).split(". ", maxsplit=1)[0] + "."
 
 
 def read_layer(model: Any, layer: str | None) -> Callable[[Any], Any]:

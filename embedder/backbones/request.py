@@ -22,6 +22,7 @@ class BackboneRequest:
         image_size: Side of the square that the network sees, in pixels.
         fit: `squash`, `crop` or `pad`.
         pixels: Range of the pixels that the network was trained on.
+        trust: Run a SavedModel that does more than compute, too.
     """
 
     handle: str = "builtin"
@@ -30,6 +31,7 @@ class BackboneRequest:
     image_size: int | None = None
     fit: str = "squash"
     pixels: str | None = None
+    trust: bool = False
 
     @property
     def weights_path(self) -> Path | None:
@@ -37,12 +39,12 @@ class BackboneRequest:
         return None if self.weights in (None, *NAMED_WEIGHTS) else Path(str(self.weights)).absolute()
 
     def to_json(self) -> dict[str, Any]:
-        """Give the request as plain JSON values."""
-        return dataclasses.asdict(self)
+        """Give what decides the embeddings as plain JSON values: trust is the word of one run, and is not stored."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "trust"}
 
     @classmethod
     def of(cls, spec: BackboneSpec) -> "BackboneRequest":
-        """Give the request that brings a stored spec's backbone back."""
+        """Give the request that brings a stored spec's backbone back, untrusted: a table may be anybody's."""
         return cls(
             handle=spec.handle,
             weights=spec.weights,

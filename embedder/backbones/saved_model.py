@@ -6,6 +6,7 @@ from typing import Any
 
 from embedder.backbones import fingerprint
 from embedder.backbones.request import BackboneRequest, Network
+from embedder.backbones.trust import check_only_computes
 from features import ModelError, import_tensorflow
 
 _SIDES = "96|128|160|192|224|240|256|260|288|299|300|320|331|380|384|456|480|512|528|600"
@@ -23,17 +24,17 @@ def open_saved_model(request: BackboneRequest) -> Network:
     """Load a SavedModel's folder.
 
     Raises:
-        ModelError: It is no SavedModel, or can't be called with images.
+        ModelError: It is no SavedModel, can't be called with images, or does more than compute and is not trusted.
     """
     folder = Path(request.handle).absolute()
-    return load(folder, handle=str(folder), name=_name(folder), layer=request.layer)
+    return load(folder, handle=str(folder), name=_name(folder), layer=request.layer, trust=request.trust)
 
 
-def load(folder: Path, *, handle: str, name: str, layer: str | None) -> Network:
+def load(folder: Path, *, handle: str, name: str, layer: str | None, trust: bool) -> Network:
     """Load a SavedModel that lies in a local folder, whatever handle led to it.
 
     Raises:
-        ModelError: It is no SavedModel, or can't be called with images.
+        ModelError: It is no SavedModel, can't be called with images, or does more than compute and is not trusted.
     """
     if not has_model(folder):
         raise ModelError(
@@ -44,6 +45,8 @@ def load(folder: Path, *, handle: str, name: str, layer: str | None) -> Network:
         [] if (folder / "tfhub_module.pb").exists() else None
     )  # TF1 hub modules are saved without tags
     try:
+        if not trust:
+            check_only_computes(folder, name=name)  # before loading, which runs initializers
         module = tf.saved_model.load(str(folder), tags=tags)
     except (OSError, ValueError, RuntimeError, LookupError, tf.errors.OpError) as error:
         raise ModelError(

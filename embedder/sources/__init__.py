@@ -1,38 +1,118 @@
-"""Where images come from: one file a kind, each giving a `features.Listing`."""
+"""Where images come from: one file a kind, each giving a `Source`."""
 
-from collections.abc import Sequence
+import glob
+import os
 from pathlib import Path
+from typing import Any
 
-from embedder.sources.folder import list_folder, to_path
-from features import InputError, Listing
+from embedder.decoding import MAX_BYTES
+from embedder.sources.folder import open_files, open_folder
+from embedder.sources.kinds import IN_FOLDERS, KINDS, kind_of, open_kind
+from embedder.sources.label_file import join_labels
+from embedder.sources.paths import STDIN, open_stdin
+from embedder.sources.places import read_place, to_path, to_uri
+from embedder.sources.source import Content, File, Source, SourceOptions
+from features import InputError
 
 LABELS = ("folder", "none")
-"""Where labels come from: the parent folder's name, or nowhere."""
+"""Where labels come from, besides a file: the parent folder's name, or nowhere."""
 
-__all__ = ["LABELS", "list_source", "to_path"]
+_KNOWN = (
+    "a folder of images or of shards, one image, a glob, a .tar, .tfrecord, .parquet, .csv, .jsonl or .txt file,"
+    " - for a list of paths on stdin, or s3://BUCKET/PREFIX"
+)
+
+__all__ = ["LABELS", "Content", "File", "Source", "SourceOptions", "open_source", "read_image", "read_place", "to_path"]
 
 
-def list_source(source: str, *, labels: str = "folder", skip: Sequence[Path] = ()) -> Listing:
+def open_source(source: Any, options: SourceOptions) -> Source:
     """List the candidate images of a source.
 
     Args:
-        source: A folder, or one image file.
-        labels: One of `LABELS`.
-        skip: Folders that are not looked into: the run's own output may lie inside the source.
+        source: What the user gave.
+        options: How to read it.
 
     Returns:
-        The listing, in a stable order.
+        The source, its images in a stable order.
 
     Raises:
         InputError: There is no such source, or nothing in it is an image.
     """
-    path = Path(source).absolute()
-    if not path.exists():
-        raise InputError(f"There is no {source}.", mend="SOURCE is a folder of images, or one image: check the path.")
-    listing = list_folder(path, has_labels=labels == "folder", skip=skip)
-    if len(listing.images) == 0 and not listing.failures:
+    opened = open_stdin(options) if source == STDIN else _open(str(source), options)
+    if options.labels not in LABELS:
+        opened = join_labels(opened, options.labels)
+    if len(opened.listing.images) == 0 and not opened.listing.failures:
         raise InputError(
-            f"There is no image in {source}: {listing.n_ignored} other files were found.",
+            f"There is no image in {source}: {opened.listing.n_ignored} other files were found.",
             mend="SOURCE is looked through with all its folders for JPEG, PNG, GIF, BMP, WebP and TIFF files.",
         )
-    return listing
+    return opened
+
+
+def _open(source: str, options: SourceOptions) -> Source:
+    path = Path(source).absolute()
+    if path.is_dir():
+        return _open_folder(path, options)
+    if kind_of(source) is not None and path.exists():
+        return open_kind([File(path.name, to_uri(str(path)))], to_uri(str(path)), options)
+    if path.exists():
+        return open_folder(path, options)
+    if glob.has_magic(source):
+        return _open_glob(str(path), options)
+    raise InputError(f"There is no {source} in {Path.cwd()}.", mend=f"SOURCE is {_KNOWN}: check the path.")
+
+
+def _open_folder(path: Path, options: SourceOptions) -> Source:
+    """List a folder of images or, where it has none, of shards."""
+    opened = open_folder(path, options)
+    shards = _shards_below(path) if not len(opened.listing.images) and opened.listing.n_ignored else []
+    return open_kind(shards, f"{to_uri(str(path))}/**", options) if shards else opened
+
+
+def _shards_below(path: Path) -> list[File]:
+    found = sorted(os.path.join(here, name) for here, _, names in os.walk(path) for name in names)
+    return [_file(one, str(path)) for one in found if kind_of(one) in IN_FOLDERS]
+
+
+def _open_glob(pattern: str, options: SourceOptions) -> Source:
+    """List what a pattern matches: images, or files of one kind that hold many."""
+    found = sorted(path for path in glob.glob(pattern, recursive=True) if not os.path.isdir(path))
+    if not found:
+        raise InputError(
+            f"Nothing matches {pattern}.", mend="Check the pattern; quote it, so that the shell leaves it."
+        )
+    base = _fixed_part(pattern)
+    if all(kind_of(path) is not None for path in found):
+        return open_kind([_file(path, base) for path in found], pattern, options)
+    return open_files(found, base, pattern, options)
+
+
+def _fixed_part(pattern: str) -> str:
+    """Give the folder above a pattern's first wildcard.
+
+    >>> _fixed_part("/a/b/c*/*.jpg")
+    '/a/b'
+    """
+    folder = os.path.dirname(pattern)
+    while glob.has_magic(folder):
+        folder = os.path.dirname(folder)
+    return folder
+
+
+def _file(path: str, base: str) -> File:
+    return File(os.path.relpath(path, base), to_uri(path))
+
+
+def read_image(uri: str, *, max_bytes: int = MAX_BYTES) -> bytes:
+    """Read one image by the uri under which it is stored, also from within an archive.
+
+    Raises:
+        ImageError: It can't be read, is no image by its first bytes, or is larger than `max_bytes`.
+    """
+    place, kind = uri, None
+    while "/" in place.rstrip("/") and (kind is None or kind.read is None):
+        place = place.rpartition("/")[0]
+        kind = KINDS.get(str(kind_of(place)))
+    if kind is None or kind.read is None or os.path.isdir(to_path(place)):
+        return read_place(uri, max_bytes=max_bytes)
+    return kind.read(place, uri[len(place) + 1 :])

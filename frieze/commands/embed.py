@@ -19,20 +19,34 @@ _PIXELS = ("0..1", "-1..1", "0..255", "caffe", "torch")
 @click.option("--image-size", type=click.IntRange(min=1), metavar="N", help="Side in pixels that the network sees.")
 @click.option("--fit", type=click.Choice(_FITS), default="squash", show_default=True, help="How an image meets it.")
 @click.option("--pixels", type=click.Choice(_PIXELS), help="Range of pixels the network was trained on.")
+@click.option("--trust-backbone", is_flag=True, help="Run a SavedModel that reads or writes files or calls Python.")
 @click.option("--engine", type=click.Choice(["auto", "tensorflow"]), default="auto", show_default=True)
 @click.option("--batch-size", type=options.Size(), default="auto", show_default=True, help="Images a batch.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Threads that decode.  [default: one a core]")
-@click.option("--labels", type=click.Choice(["folder", "none"]), default="folder", show_default=True)
+@click.option(
+    "--labels", default="folder", show_default=True, metavar="folder|none|FILE", help="Where labels come from."
+)
+@click.option("--image", metavar="COLUMN", help="Column of paths or bytes in a manifest.  [default: a usual name]")
+@click.option("--id", metavar="COLUMN", help="Column of ids.  [default: id, else where the image lies]")
+@click.option("--label", metavar="COLUMN", help="Column of labels.  [default: a usual name]")
 @click.option("--shard-size", type=click.IntRange(min=1), default=4096, show_default=True, help="Images in a new part.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Embed at most N images in this run.")
 @click.option("--retry-failures", is_flag=True, help="Embed the images that failed before, and nothing else.")
+@click.option(
+    "--max-pixels", type=click.IntRange(min=1), default=178_956_970, metavar="N", help="Refuse larger images."
+)
+@click.option("--max-bytes", type=click.IntRange(min=1), default=1 << 30, metavar="N", help="Refuse larger files.")
+@click.option("--accept-truncated", is_flag=True, help="Take images that end too early, as far as they go.")
+@click.option("--dry-run", is_flag=True, help="Write nothing: estimate images, bytes and time.")
 @options.force
 @options.as_json
 def embed(*, as_json: bool, **asked: Any) -> None:
     """Turn every image of SOURCE into an embedding, once.
 
-    SOURCE is a folder, walked through with all its folders, or one image. Run it again at any time: only what is new
-    or changed is embedded. Images that can't be used are listed in failures.parquet, and the exit code is 3.
+    SOURCE is a folder of images or of shards, one image, a glob in quotes, a manifest (.csv, .jsonl, .parquet), a list
+    of paths (.txt, or - for stdin), .tar or .tfrecord shards, or s3:// and gs:// places of these. Run it again at any
+    time: only what is new or changed is embedded. Images that can't be used are listed in failures.parquet, and the
+    exit code is 3.
     """
     from frieze import api, output
 
@@ -41,4 +55,5 @@ def embed(*, as_json: bool, **asked: Any) -> None:
         output.show_json(document)
     else:
         output.show_facts(document)
-    options.end(document, where=f"see {document['out']}/failures.parquet")
+    if not document.get("dry_run"):
+        options.end(document, where=f"see {document['out']}/failures.parquet")

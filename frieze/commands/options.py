@@ -37,7 +37,7 @@ def warn(document: dict[str, Any]) -> None:
     """Say on stderr where an index or a head is older than its table."""
     from frieze import output
 
-    if document["stale"]:
+    if document.get("stale"):
         output.say(f"Note: {document['stale']}")
 
 

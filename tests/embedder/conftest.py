@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from embedder import BackboneRequest, JobOptions, embed_source, open_backbone
+from embedder import BackboneRequest, JobOptions, SourceOptions, embed_source, open_backbone
 from embedder.backbones.catalogue import APPLICATIONS, Application
 from embedder.engines.tensorflow import TensorFlowEngine
 from features import import_tensorflow
@@ -65,6 +65,10 @@ def _write_photos(folder, names, *, first_seed=0):
         path.parent.mkdir(parents=True, exist_ok=True)
         _photo(seed).save(path, "JPEG", quality=95)
     return Path(folder)
+
+
+def _untold(done, total):
+    """Take progress and say nothing."""
 
 
 def _cosines(some, others):
@@ -140,12 +144,13 @@ def folder(tmp_path):
 
 @pytest.fixture(scope="session")
 def embed(tiny):
-    """`embed(source, out, backbone=tiny, fit=, progress=, **options)`: run the job in shards of 4, batches of 2."""
+    """`embed(source, out, backbone=, fit=, labels=, progress=, **options)`: the job in shards of 4, batches of 2."""
 
-    def run(source, out, *, backbone=tiny, fit="squash", progress=None, **options):
+    def run(source, out, *, backbone=tiny, fit="squash", labels="folder", progress=_untold, **options):
         request = BackboneRequest(handle=str(backbone), fit=fit)
-        options = JobOptions(**{"shard_size": 4, "batch_size": 2, "workers": 2} | options)
-        return embed_source(str(source), out, request=request, options=options, progress=progress)
+        source_options = SourceOptions(labels=labels)
+        options = JobOptions(**{"shard_size": 4, "batch_size": 2, "workers": 2, "source": source_options} | options)
+        return embed_source(source, out, request=request, options=options, progress=progress)
 
     return run
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageFile
 
-from embedder import decode, decoding
+from embedder import decode
 from embedder.decoding import HEAD_BYTES, is_image
 from features import ImageError
 
@@ -232,9 +232,10 @@ def test_damaged(photo):
 
 def test_too_large(photo, monkeypatch):
     """An image above the limit is refused before a pixel of it is decoded."""
-    monkeypatch.setattr(decoding, "MAX_PIXELS", 48 * 36 - 1)
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _: pytest.fail("it was decoded"))
-    assert refusal(encode(photo(1))) == "too large"
+    with pytest.raises(ImageError, match="48 x 36 pixels; the limit is 1727") as caught:
+        decode(encode(photo(1)), side_px=32, max_pixels=48 * 36 - 1)
+    assert caught.value.reason == "too large"
 
 
 def test_decompression_bomb(photo):

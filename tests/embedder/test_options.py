@@ -1,6 +1,6 @@
 import pytest
 
-from embedder import JobOptions
+from embedder import JobOptions, Limits
 from features import InputError
 
 
@@ -14,7 +14,7 @@ def refusal(**options):
 def test_defaults():
     """The defaults are sound, and so are the smallest numbers."""
     JobOptions().check()
-    JobOptions(batch_size=1, workers=1, shard_size=1, limit=1, labels="none").check()
+    JobOptions(batch_size=1, workers=1, shard_size=1, limit=1, limits=Limits(max_pixels=1, max_bytes=1)).check()
 
 
 @pytest.mark.parametrize("name", ["batch_size", "workers", "shard_size", "limit"])
@@ -25,10 +25,11 @@ def test_numbers_below_one(name, number):
     assert (error.message, error.mend) == (f"{option} is {number}.", f"Give {option} 1 or more.")
 
 
-def test_unknown_labels():
-    """A word for --labels that there is not is refused with those there are."""
-    error = refusal(labels="names")
-    assert (error.message, error.mend) == ("Unknown --labels: names.", "Use one of: folder, none.")
+@pytest.mark.parametrize("name", ["max_pixels", "max_bytes"])
+def test_limits_below_one(name):
+    """A limit below 1 is refused as any other number."""
+    option = "--" + name.replace("_", "-")
+    assert refusal(limits=Limits(**{name: 0})).message == f"{option} is 0."
 
 
 def test_checked_first(folder, embed, out):

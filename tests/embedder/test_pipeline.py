@@ -1,38 +1,54 @@
 import hashlib
-import os
 import threading
 
 import numpy as np
 import pytest
 
-from embedder import decode, read
-from embedder.pipeline import Batch, Decoder, ImageInfo, decode_for, stream
-from embedder.sources import list_source
-from features import ImageError
+from embedder import SourceOptions, decode, open_source
+from embedder.pipeline import Batch, Decoder, Piece, decode_for, stream
+from embedder.sources import Source
+from features import LISTING, Listing
 
-EMPTY = {"infos": [], "failures": [], "pixels": None, "read_s": 0.0, "decode_s": 0.0}
 SHARDS = [np.arange(5), np.arange(5, 6), np.arange(6, 20)]
 
 
-def decode_rows(piece):
-    """Stand in for decoding: an image is one pixel that holds its row."""
-    pixels = np.repeat(piece.rows.astype(np.uint8), 3).reshape(-1, 1, 1, 3)
-    return Batch(piece.shard, piece.is_last, piece.rows, **EMPTY | {"pixels": pixels})
+def decode_rows(piece, contents):
+    """Stand in for decoding: an image is one pixel that holds its content."""
+    pixels = np.repeat(np.array(list(contents), np.uint8), 3).reshape(-1, 1, 1, 3)
+    return Batch(piece, piece.rows, pixels=pixels)
 
 
-def run(decode_batch=decode_rows, *, workers=2, batch_size=2, device=None):
+class Decoding:
+    """A decoder whose images' contents are their rows, and the threads that read."""
+
+    def __init__(self, batch, in_order):
+        self.batch = batch
+        self.source = Source(Listing("/photos", LISTING.empty_table()), self.read, in_order)
+        self.asked = []
+
+    def read(self, rows):
+        """Give each row as its content."""
+        self.asked.append(rows[0])
+        yield from rows
+
+
+def run(batch=decode_rows, *, workers=2, batch_size=2, device=None, in_order=False):
     """Stream `SHARDS`."""
-    return list(stream(SHARDS, decode_batch, batch_size=batch_size, workers=workers, device=device))
+    return list(stream(SHARDS, Decoding(batch, in_order), batch_size=batch_size, workers=workers, device=device))
 
 
 @pytest.fixture
 def decoder(folder, tiny, opened):
     """`decoder(rows)`: a batch of the ten photographs, decoded; `c` is cut, `e` has gone since it was listed."""
     (folder / "c.jpg").write_bytes((folder / "c.jpg").read_bytes()[:400])
-    images = list_source(str(folder)).images
+    source = open_source(folder, SourceOptions())
     (folder / "e.jpg").unlink()
-    batch = Decoder(images, opened(str(tiny)).spec).batch
-    return lambda *rows: batch(Batch(3, is_last=True, rows=np.array(rows), **EMPTY))
+
+    def batch(*rows, **options):
+        decoder = Decoder(source, opened(str(tiny)).spec, **options)
+        return decoder.batch(Piece(3, is_last=True, rows=np.array(rows)), source.read(np.array(rows)))
+
+    return batch
 
 
 def test_failures_in_between(decoder):
@@ -43,7 +59,7 @@ def test_failures_in_between(decoder):
         ("c.jpg", "decode", "truncated"),
         ("e.jpg", "read", "unreadable"),
     ]
-    assert (batch.shard, batch.is_last, len(batch.infos), len(batch.pixels)) == (3, True, 3, 3)
+    assert (batch.piece.shard, len(batch.digests), len(batch.sizes), len(batch.pixels)) == (3, 3, 3, 3)
 
 
 def test_facts_of_failures(decoder, folder):
@@ -56,11 +72,27 @@ def test_facts_of_failures(decoder, folder):
 def test_pixels_and_facts(decoder, folder):
     """Each image has its own pixels, the hash of its bytes, and its width and height."""
     batch = decoder(6, 1)
-    for name, pixels, info in zip("gb", batch.pixels, batch.infos, strict=True):
+    for name, pixels, digest in zip("gb", batch.pixels, batch.digests, strict=True):
         data = (folder / f"{name}.jpg").read_bytes()
         image, _ = decode(data, side_px=32)
-        assert info == ImageInfo(hashlib.sha256(data).hexdigest(), 48, 36)
+        assert (digest, batch.sizes[digest]) == (hashlib.sha256(data).digest(), (48, 36))
         assert np.array_equal(pixels, image.resize((32, 32), 2))
+
+
+def test_equal_bytes_are_decoded_once(decoder, folder):
+    """Images of equal bytes share one row of pixels, and each keeps its own row of the listing."""
+    (folder / "b.jpg").write_bytes((folder / "g.jpg").read_bytes())
+    batch = decoder(6, 1, 0)
+    assert (batch.rows.tolist(), len(batch.pixels)) == ([6, 1, 0], 2)
+    assert batch.digests[0] == batch.digests[1] == next(iter(batch.sizes)) != batch.digests[2]
+
+
+def test_known_bytes_are_not_decoded(decoder, folder):
+    """What has an embedding already keeps its row and its hash, and has no pixels."""
+    known = hashlib.sha256((folder / "b.jpg").read_bytes()).digest()
+    batch = decoder(0, 1, is_known=lambda digest: digest == known)
+    assert (batch.rows.tolist(), batch.digests[1], len(batch.pixels)) == ([0, 1], known, 1)
+    assert list(batch.sizes) == batch.digests[:1]
 
 
 def test_all_failed(decoder):
@@ -85,33 +117,6 @@ def test_fit(folder, tiny, opened):
     assert padded[0].max() == 0
 
 
-def test_read_odd_name(tmp_path):
-    """A name that is no text is read by its percent-encoded URL."""
-    with open(os.fsencode(tmp_path) + b"/\xff.jpg", "wb") as file:  # noqa: PTH123  the name is bytes
-        file.write(b"GIF89a")
-    assert read(f"file://{tmp_path}/%FF.jpg") == b"GIF89a"
-
-
-def test_read_fails(tmp_path):
-    """A file that can't be read says so in the system's words."""
-    with pytest.raises(ImageError, match="No such file") as caught:
-        read(str(tmp_path / "gone.jpg"))
-    assert (caught.value.stage, caught.value.reason) == ("read", "unreadable")
-
-
-@pytest.mark.parametrize(
-    ("content", "stage", "reason"),
-    [(b"a film, named .jpg by mistake", "decode", "not an image"), (b"GIF89a" + bytes(95), "read", "too large")],
-)
-def test_read_no_further(content, stage, reason, tmp_path, monkeypatch):
-    """What is no image by its first bytes, or too large a file, is not read to its end."""
-    monkeypatch.setattr("embedder.pipeline.MAX_BYTES", 100)
-    (tmp_path / "a.jpg").write_bytes(content)
-    with pytest.raises(ImageError) as caught:
-        read(str(tmp_path / "a.jpg"))
-    assert (caught.value.stage, caught.value.reason) == (stage, reason)
-
-
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 100])
 @pytest.mark.parametrize("workers", [1, 4])
 def test_order(workers, batch_size):
@@ -124,7 +129,7 @@ def test_order(workers, batch_size):
 
 def test_batches_never_span_shards():
     """A shard's last batch may be smaller, and says that it is the last."""
-    got = [(batch.shard, len(batch.rows), batch.is_last) for batch in run(batch_size=4)]
+    got = [(batch.piece.shard, len(batch.rows), batch.piece.is_last) for batch in run(batch_size=4)]
     assert got == [(0, 4, False), (0, 1, True), (1, 1, True), (2, 4, False), (2, 4, False), (2, 4, False), (2, 2, True)]
 
 
@@ -132,20 +137,30 @@ def test_threads_work_at_once():
     """Batches are decoded side by side, and still come in order: the first waits here for the second."""
     second_began = threading.Event()
 
-    def decode_batch(piece):
+    def decode_batch(piece, contents):
         if piece.rows[0] == 2:
             second_began.set()
         elif piece.rows[0] == 0:
             assert second_began.wait(20)
-        return decode_rows(piece)
+        return decode_rows(piece, contents)
 
     assert [batch.rows[0] for batch in run(decode_batch)][:3] == [0, 2, 4]
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_reading_in_order(in_order):
+    """A source that is read from its beginning is asked batch after batch, however many threads decode."""
+    decoding = Decoding(decode_rows, in_order)
+    batches = list(stream(SHARDS, decoding, batch_size=1, workers=4, device=None))
+    assert [batch.rows[0] for batch in batches] == list(range(20))
+    assert sorted(decoding.asked) == list(range(20))
+    assert not in_order or decoding.asked == list(range(20))
 
 
 def test_an_error_in_our_code_is_seen():
     """What goes wrong in a thread, beyond a broken image, ends the run with its own words."""
 
-    def decode_batch(piece):
+    def decode_batch(piece, contents):
         raise KeyError("a bug")
 
     with pytest.raises(Exception, match="a bug"):

@@ -5,6 +5,7 @@ import pytest
 KEYS = {
     *("images", "embedded", "unchanged", "removed", "failed", "ignored", "seconds", "images_per_second"),
     *("dim", "backbone", "engine", "precision", "stages", "startup_seconds", "rows", "out", "failures", "left"),
+    *("renamed", "duplicates", "broken_parts"),
 }
 
 
@@ -13,8 +14,8 @@ def test_document(whole):
     out, document = whole
     assert set(document) == KEYS
     assert set(document["stages"]) == {"read", "decode", "infer", "write"}
-    counts = ("images", "embedded", "unchanged", "removed", "failed", "ignored", "left", "rows", "dim")
-    assert [document[name] for name in counts] == [24, 24, 0, 0, 0, 0, 0, 24, 16]
+    counts = ("images", "embedded", "unchanged", "removed", "failed", "ignored", "left", "rows", "dim", "renamed")
+    assert [document[name] for name in counts] == [24, 24, 0, 0, 0, 0, 0, 24, 16, 0]
     words = ("backbone", "engine", "precision", "out")
     assert [document[name] for name in words] == ["tiny", "tensorflow", "float32", str(out)]
     assert document["failures"] == {}

@@ -2,14 +2,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from embedder.pipeline import Batch, ImageInfo
-from embedder.shards import ShardFiller, to_rows
+from embedder.known import Known, Seen
+from embedder.pipeline import Batch, Piece
+from embedder.rows import embedded_rows
+from embedder.shards import ShardFiller
 from features import (
     LISTING,
     BackboneSpec,
     FeatureFileError,
     Manifest,
     Shard,
+    compare,
     open_features,
     open_writer,
     read_failures,
@@ -28,14 +31,29 @@ SHARDS = [Shard(0, np.array([0, 1, 2])), Shard(1, np.array([3, 4, 5]))]
 
 def batch(rows, *, is_last=False):
     """Give a decoded batch."""
-    infos = [ImageInfo(f"hash of {row}", 10 + row, 20 + row) for row in rows]
-    empty = {"failures": [], "pixels": None, "read_s": 0.0, "decode_s": 0.0}
-    return Batch(0, is_last, np.array(rows, np.int64), infos, **empty)
+    rows = np.array(rows, np.int64)
+    return Batch(Piece(0, is_last, rows), rows, [digest(row) for row in rows])
+
+
+def digest(row):
+    """Give what stands for the hash of a row's bytes."""
+    return bytes([row] * 32)
 
 
 def vectors(rows):
     """Give the embeddings of rows: row, -row."""
     return np.array([[row, -row] for row in rows], np.float32).reshape(-1, 2)
+
+
+def seen(rows):
+    """Give what is known of rows."""
+    return [Seen(vector, 10 + row, 20 + row) for row, vector in zip(rows, vectors(rows), strict=True)]
+
+
+def filler_of(writer, shards=SHARDS, known=None):
+    """Give a filler of shards."""
+    comparison = compare(IMAGES, writer.stored(), writer.failed)
+    return ShardFiller(writer, comparison, shards, Known(writer, {}) if known is None else known)
 
 
 @pytest.fixture
@@ -56,38 +74,35 @@ def ids(tmp_path):
 
 
 def fill(writer, *batches, shards=SHARDS, error=None):
-    """Add batches of rows to the shards, then break off if an error is given; gives the filler."""
-    with ShardFiller(writer, IMAGES, shards) as filler:
+    """Add batches of rows to the shards, then break off if an error is given."""
+    with filler_of(writer, shards) as filler:
         for rows, is_last in batches:
-            filler.add(batch(rows, is_last=is_last), vectors(rows))
+            filler.add(batch(rows, is_last=is_last), seen(rows))
         if error:
             raise error
-    return filler
 
 
 def test_full_shards_are_committed(writer, tmp_path):
     """Each shard becomes one part when its last batch comes; vectors, facts and ids stay together."""
-    filler = fill(writer, ([0, 1], False), ([2], True), ([3, 5], True))
+    fill(writer, ([0, 1], False), ([2], True), ([3, 5], True))
     features = open_features(tmp_path / "out")
-    assert filler.n_embedded == 5
     assert [part.rows for part in features.manifest.parts] == [3, 2]
     assert features.ids.tolist() == ["a", "b", "c", "d", "f"]
     assert features.embeddings().tolist() == vectors([0, 1, 2, 3, 5]).tolist()
-    assert features.rows["sha256"].to_pylist() == [f"hash of {row}" for row in (0, 1, 2, 3, 5)]
+    assert features.rows["sha256"].to_pylist() == [digest(row).hex() for row in (0, 1, 2, 3, 5)]
     assert features.rows["width"].to_pylist() == [10, 11, 12, 13, 15]
 
 
 def test_not_finite(writer, tmp_path, ids):
-    """An image whose vector is not finite is a failure of stage embed, and its neighbours keep their own facts."""
-    broken = vectors([0, 1, 2])
-    broken[1, 1] = np.nan
-    with ShardFiller(writer, IMAGES, SHARDS) as filler:
-        filler.add(batch([0, 1, 2], is_last=True), broken)
+    """An image that the backbone gave nothing for is a failure of stage embed, and its neighbours keep their facts."""
+    first, _, last = seen([0, 1, 2])
+    with filler_of(writer) as filler:
+        filler.add(batch([0, 1, 2], is_last=True), [first, None, last])
     (failure,) = read_failures(tmp_path / "out").to_pylist()
     assert (failure["id"], failure["stage"], failure["reason"]) == ("b", "embed", "not finite")
     assert (failure["size"], failure["mtime"]) == (1, 7)
     assert ids() == ["a", "c"]
-    assert open_features(tmp_path / "out").rows["sha256"].to_pylist() == ["hash of 0", "hash of 2"]
+    assert open_features(tmp_path / "out").rows["sha256"].to_pylist() == [digest(0).hex(), digest(2).hex()]
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
@@ -132,16 +147,37 @@ def test_refused_write(writer, ids, monkeypatch):
 
 def test_waits_for_its_commits(writer, ids):
     """After the wait all that was handed over stands."""
-    with ShardFiller(writer, IMAGES, SHARDS) as filler:
-        filler.add(batch([0, 1, 2], is_last=True), vectors([0, 1, 2]))
+    with filler_of(writer) as filler:
+        filler.add(batch([0, 1, 2], is_last=True), seen([0, 1, 2]))
         filler.wait()
         assert ids() == ["a", "b", "c"]
+
+
+def test_settled(writer, ids):
+    """What is written is known from then on, and read from the table."""
+    known = Known(writer, {})
+    with filler_of(writer, known=known) as filler:
+        filler.add(batch([0, 1, 2], is_last=True), seen([0, 1, 2]))
+    found = known.get(digest(1))
+    assert (found.embedding.tolist(), found.width, found.height) == ([1, -1], 11, 21)
+
+
+def test_copies_stand_beside_the_embedded(writer, tmp_path):
+    """A shard's copies take hash, size and vector of the stored row, and all else from the listing."""
+    fill(writer, ([0, 1, 2], True), shards=SHARDS[:1])
+    renamed = Shard(1, np.array([3]), copies=np.array([4, 5]), origins=np.array([2, 0]))
+    fill(writer, ([3], True), shards=[renamed])
+    features = open_features(tmp_path / "out")
+    assert features.ids.tolist() == ["a", "b", "c", "e", "f", "d"]
+    assert features.embeddings()[3:].tolist() == vectors([2, 0, 3]).tolist()
+    assert features.rows["sha256"].to_pylist()[3:] == [digest(row).hex() for row in (2, 0, 3)]
+    assert features.rows["size_bytes"].to_pylist()[3:] == [4, 5, 3]
 
 
 def test_user_columns():
     """Columns that a source adds are stored after ours, untouched."""
     images = IMAGES.append_column("camera", pa.array([f"camera {row}" for row in range(6)])).take([4, 2])
-    table = to_rows(images, batch([4, 2]).infos, vectors([4, 2]), SPEC)
+    table = embedded_rows(images, [digest(4), digest(2)], seen([4, 2]), SPEC)
     assert table.schema.names[-2:] == ["embedding", "camera"]
     assert table["camera"].to_pylist() == ["camera 4", "camera 2"]
     assert table["embedding"].to_pylist() == [[4, -4], [2, -2]]

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import settings
 
-from features import LISTING, BackboneSpec, Failure, Listing, Manifest, make_plan, open_writer, part_schema, to_part
+from features import LISTING, BackboneSpec, Failure, Manifest, compare, make_plan, open_writer, part_schema, to_part
 
 settings.register_profile("frieze", deadline=None, derandomize=True, database=None, max_examples=60)
 settings.load_profile("frieze")
@@ -56,9 +56,9 @@ def _embed(images):
 
 def _run(path, images, *, manifest, **options):
     """Bring the table at `path` up to date with a table of images; gives the plan."""
-    listing = Listing(manifest.source, images)
     with open_writer(path, manifest) as writer:
-        plan = make_plan(listing, stored=writer.stored(), failed=writer.failed, **{"shard_size": 2} | options)
+        comparison = compare(images, writer.stored(), writer.failed)
+        plan = make_plan(comparison, np.full(len(images), -1), **{"shard_size": 2} | options)
         writer.replace_failures(plan.known_failures)
         for shard in plan.shards:
             writer.commit(shard, *_embed(images.take(shard.rows)))

@@ -1,24 +1,27 @@
 import dataclasses
 from collections import Counter
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features import LISTING, Failure, Listing, make_plan, read_failures
+from features import LISTING, PART, Failure, compare, make_plan, read_failures
 from features.listing import to_failures
 
 _IDS = st.text(st.sampled_from("ab\n\"'/é"), min_size=1, max_size=3)
 _IMAGE = st.tuples(_IDS, st.sampled_from([1, 2, 13]), st.sampled_from([1, 2]))  # 13 bytes can't be decoded
 _IMAGES = st.lists(_IMAGE, unique_by=lambda image: image[0], max_size=12)
 
-STORED = pa.table({"id": ["a", "b", "c"], "size_bytes": [1, 1, 1], "mtime_ns": [1, 1, 1], "part": [0, 0, 4]})
 NONE_FAILED = to_failures([])
 
 
-def _plan(images, *, stored=STORED, failed=NONE_FAILED, shard_size=2, **options):
-    return make_plan(Listing("/photos", images), stored=stored, failed=failed, shard_size=shard_size, **options)
+def _plan(images, *, stored=None, failed=NONE_FAILED, shard_size=2, origins=None, **options):
+    """Plan a run over a, b | c; no image's bytes are looked at."""
+    stored = _stored([("a", 1, 1, 0), ("b", 1, 1, 0), ("c", 1, 1, 4)]) if stored is None else stored
+    origins = np.full(len(images), -1) if origins is None else np.array(origins)
+    return make_plan(compare(images, stored, failed), origins, shard_size=shard_size, **options)
 
 
 def _shards(plan):
@@ -41,13 +44,13 @@ def _carry_out(now, stored, failed, shard_size=2):
 
 def _images(images):
     columns = ["id", "size_bytes", "mtime_ns"]
-    rows = [dict(zip(columns, image, strict=True)) | {"uri": image[0]} for image in images]
+    rows = [dict(zip(columns, image, strict=True)) | {"uri": f"/photos/{image[0]}"} for image in images]
     return pa.Table.from_pylist(rows, schema=LISTING)
 
 
 def _stored(rows):
-    schema = pa.schema([("id", pa.string()), *((name, pa.int64()) for name in ("size_bytes", "mtime_ns", "part"))])
-    return pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows], schema=schema)
+    images = _images([row[:3] for row in rows])
+    return images.append_column(PART, pa.array([row[3] for row in rows], pa.int64()))
 
 
 @given(before=_IMAGES, now=_IMAGES, shard_size=st.integers(1, 4))
@@ -130,7 +133,7 @@ def test_empty_source_removes_all(images):
 def test_limit(images):
     """A limit embeds the first images that are pending and leaves the others as they are."""
     plan = _plan(images(("a", 2, 1), ("new", 1, 1), ("b", 1, 1), ("c", 2, 1)), limit=2)
-    assert _shards(plan) == [(0, [0], {"a"}), (5, [1], set())]
+    assert _shards(plan) == [(5, [1], set()), (0, [0], {"a"})]
 
 
 def _failed(size=13, time=1, stage="decode"):
@@ -166,7 +169,6 @@ def test_failure_of_unknown_size_hides_nothing(images):
 
 def test_row_left_behind_by_a_kill(images):
     """A stored row whose image has changed and failed since leaves its part."""
-    stored = pa.table({"id": ["bad"], "size_bytes": [1], "mtime_ns": [1], "part": [3]})
-    plan = _plan(images(("bad", 13, 1)), stored=stored, failed=_failed())
+    plan = _plan(images(("bad", 13, 1)), stored=_stored([("bad", 1, 1, 3)]), failed=_failed())
     assert _shards(plan) == [(3, [], {"bad"})]
     assert len(plan.known_failures) == 1

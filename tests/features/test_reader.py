@@ -90,7 +90,7 @@ def test_broken_part_is_named(reading, breakage, table):
     with pytest.raises(FeatureFileError) as caught:
         READINGS[reading](open_features(table))
     assert caught.value.message.startswith(f"{part} is missing or broken: ")
-    assert caught.value.mend == "Delete that file and run frieze embed again: its images are embedded anew."
+    assert caught.value.mend == "Delete that file and run again what made the table: its rows are made anew."
 
 
 @pytest.mark.parametrize("reading", READINGS)

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features import (
+    PART,
     Failure,
     FeatureFileError,
     MismatchError,
@@ -52,15 +53,15 @@ def test_commit_is_read_at_once(tmp_path, manifest, rows, images):
 
 
 def test_stored(table, manifest):
-    """The writer tells id, size, time and part of each stored row, in reading order."""
+    """The writer tells what a listing tells, and the part, of each stored row in reading order."""
     with open_writer(table, manifest) as writer:
         stored = writer.stored()
-    assert stored.column_names == ["id", "size_bytes", "mtime_ns", "part"]
+    assert stored.column_names == ["id", "uri", "label", "size_bytes", "mtime_ns", PART]
     assert [tuple(row.values()) for row in stored.to_pylist()] == [
-        ("a", 1, 1, 0),
-        ("b", 2, 1, 0),
-        ("c", 3, 1, 1),
-        ("d", 4, 1, 1),
+        ("a", "/photos/a", None, 1, 1, 0),
+        ("b", "/photos/b", None, 2, 1, 0),
+        ("c", "/photos/c", None, 3, 1, 1),
+        ("d", "/photos/d", None, 4, 1, 1),
     ]
 
 
@@ -153,15 +154,31 @@ def test_foreign_part_refused(table, manifest, spec):
         pytest.fail("the block must not run")
 
 
-def test_broken_part_refused(table, manifest):
-    """A cut part is named before anything is written."""
+def test_cut_part_goes(table, manifest):
+    """A part that was cut short is told and taken out, so that its images come anew."""
     part = table / "parts" / "part-000000.parquet"
     part.write_bytes(part.read_bytes()[:-9])
+    with open_writer(table, manifest) as writer:
+        assert writer.broken_parts == [part.name]
+        assert writer.stored()["id"].to_pylist() == ["c", "d"]
+    assert not part.exists()
+
+
+def test_unreadable_part_stays(table, manifest, monkeypatch):
+    """A part that the disk refuses to read is named, and not deleted: it may be whole."""
+    part = table / "parts" / "part-000000.parquet"
+    os.utime(part, ns=(1, 1))
+
+    def refuse(*_, **__):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(pq, "ParquetFile", refuse)
     with (
         pytest.raises(FeatureFileError, match=r"part-000000\.parquet is missing or broken"),
         open_writer(table, manifest),
     ):
         pytest.fail("the block must not run")
+    assert part.exists()
 
 
 def test_left_overs_are_swept(table, manifest):

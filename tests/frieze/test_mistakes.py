@@ -125,11 +125,12 @@ def test_a_path_like_a_url(world, run, monkeypatch, tmp_path):
     assert run("search", "a:b/i", "id:red/0.png").exit_code == 0
 
 
-def test_other_labels_are_refused(world, run):
+def test_other_labels_are_taken(world, tmp_path, run, run_json):
     """A table labelled by folders does not silently stay so when none are asked for."""
-    result = run("embed", world / "photos", "--out", world / "photos.features", "--labels", "none")
-    assert result.exit_code == 1
-    assert "was labelled by --labels folder, not none" in result.stderr
+    out = shutil.copytree(world / "photos.features", tmp_path / "photos.features")
+    run("embed", world / "photos", "--out", out, "--labels", "none")
+    _, document = run_json("info", out)
+    assert (document["labels"], document["unlabelled"], document["request"]["labels"]) == ({}, 30, "none")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """What reaches the terminal."""
 
+import pytest
+
 from features import InputError
 from frieze import output
 
@@ -49,3 +51,18 @@ def test_progress_is_silent_without_a_terminal(capsys):
     with output.progress("Embedding", "images") as step, output.waiting("x"):
         step(1, 2)
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("steps", "said"), [(1, "Stopped after 1,200 of 30,000 images.\n"), (0, "")])
+def test_progress_says_where_it_stopped(steps, said, capsys):
+    """Ctrl-C tells on stderr how far the work had come, without a bar too; before the first image it says nothing."""
+
+    def stop():
+        with output.progress("Embedding", "images") as step:
+            for _ in range(steps):
+                step(1200, 30_000)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stop()
+    assert capsys.readouterr() == ("", said)

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -99,12 +101,21 @@ def test_several_inputs_or_outputs(tf, tmp_path):
     assert "has 2 inputs" in refusal(handle=path, pixels="0..1").message
 
 
-def test_code_is_not_run(save):
-    """A model that would run code of its own is refused."""
+@pytest.mark.parametrize("layer", ["Lambda", "TFSMLayer"])
+def test_code_is_not_run(layer, tf, tmp_path):
+    """A model that would run code of its own is refused, with the way out that its maker has."""
     import keras
 
-    error = refusal(handle=save(keras.layers.Lambda(lambda images: images)), pixels="0..1")
-    assert "can't be loaded by Keras" in error.message
+    images = keras.Input((8, 8, 3))
+    mean = keras.Model(images, keras.layers.GlobalAveragePooling2D()(images))
+    mean.export(tmp_path / "mean", verbose=False)
+    code = {"Lambda": {"function": lambda images: images}, "TFSMLayer": {"filepath": str(tmp_path / "mean")}}
+    path = str(tmp_path / "net.keras")
+    keras.Model(images, getattr(keras.layers, layer)(**code[layer])(images)).save(path)
+    error = refusal(handle=path, pixels="0..1")
+    assert error.message.startswith(f"{path} holds code of its own, and a .keras file is never trusted with that: ")
+    assert re.search(rf"deserialization of a `{layer}`[^.]*\.$", error.message)
+    assert "model.export('FOLDER')" in error.mend
 
 
 @pytest.mark.parametrize("content", [None, b"", b"text"])

@@ -7,6 +7,8 @@ from embedder import BackboneRequest, list_backbones, open_backbone, reopen_back
 from embedder.backbones.catalogue import APPLICATIONS
 from features import BackboneSpec, InputError, MismatchError, ModelError
 
+_NO_CODE = "it runs no code but ours and that of Keras."
+
 
 def test_builtin_is_the_default(opened):
     """Nothing asked for is the built-in descriptor."""
@@ -33,6 +35,10 @@ def test_unknown_handle(handle):
         ({"handle": "net.keras", "pixels": "0..2"}, "Unknown --pixels: 0..2."),
         ({"pixels": "0..1"}, "builtin has its own preprocessing."),
         ({"handle": "keras:VGG16", "pixels": "0..1"}, "keras:VGG16 has its own preprocessing."),
+        *(
+            ({"handle": handle, "trust": True}, f"--trust-backbone does not go with {handle}: {_NO_CODE}")
+            for handle in ("builtin", "keras:VGG16", "net.keras")
+        ),
     ],
 )
 def test_options_that_do_not_fit(asked, message):

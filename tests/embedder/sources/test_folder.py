@@ -6,8 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from embedder.sources import list_source, to_path
+from embedder.sources import SourceOptions, open_source
+from embedder.sources.places import to_path
 from features import InputError
+
+
+def list_source(source, **options):
+    """List a source."""
+    return open_source(source, SourceOptions(**options)).listing
 
 
 def ids(listing):
@@ -197,8 +203,8 @@ def test_output_is_skipped(linked, write_photos, folder, tmp_path):
     if linked:
         out = tmp_path / "link"
         out.symlink_to(folder / "out")
-    assert ids(list_source(str(folder), skip=[out]))[-1] == "outside/l.jpg"
-    assert len(list_source(str(folder), skip=[out]).images) == 11
+    assert ids(list_source(str(folder), skip=(out,)))[-1] == "outside/l.jpg"
+    assert len(list_source(str(folder), skip=(out,)).images) == 11
 
 
 def test_one_image(folder):
@@ -210,13 +216,13 @@ def test_one_image(folder):
 def test_large_folders_are_collected_in_batches(folder, monkeypatch):
     """The listing is the same however many rows are turned into Arrow at a time."""
     whole = list_source(str(folder)).images
-    monkeypatch.setattr("embedder.sources.folder._BATCH_ROWS", 3)
+    monkeypatch.setattr("embedder.sources.collecting._BATCH_ROWS", 3)
     assert list_source(str(folder)).images.equals(whole)
 
 
 def test_missing_source(tmp_path):
     """A source that is not there is named, with what a source is."""
-    with pytest.raises(InputError, match=r"There is no .*nowhere\.(?s:.)*check the path"):
+    with pytest.raises(InputError, match=r"There is no .*nowhere in /(?s:.)*check the path"):
         list_source(str(tmp_path / "nowhere"))
 
 

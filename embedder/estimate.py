@@ -1,0 +1,89 @@
+"""What a run would do and how long it would take, measured on a few of its images."""
+
+import dataclasses
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embedder.backbones import Backbone, BackboneRequest, open_backbone
+from embedder.engines import choose_engine
+from embedder.options import JobOptions
+from embedder.pipeline import Decoder, stream
+from embedder.sources import Source, open_source
+from features import Rows, check_is_ours, compare, count_cores, is_features, read_failures, read_manifest, read_stored
+
+_SAMPLE = 64
+_ROW_BYTES = 200
+"""About what names, hash and sizes of an image take in a part."""
+
+
+def estimate_source(source: Any, out: Path, *, request: BackboneRequest, options: JobOptions) -> dict[str, Any]:
+    """Tell what `embed_source` would do; nothing is written.
+
+    Args:
+        source: What `open_source` takes.
+        out: The table's folder, there or not.
+        request: The backbone; loaded only where something is to be embedded.
+        options: How.
+
+    Returns:
+        The document of `frieze embed --dry-run --json`. Equal bytes under other names are only found by the run itself.
+
+    Raises:
+        InputError: Something the user can mend.
+    """
+    began = time.perf_counter()
+    options.check()
+    check_is_ours(out)
+    opened = open_source(source, dataclasses.replace(options.source, skip=(out,)))
+    rows, counts = _pending(opened, out, options)
+    document = {"dry_run": True, "out": str(out), "free_bytes": _free_bytes(out), "to_embed": len(rows)} | counts
+    if len(rows) == 0:
+        return document | {"bytes": 0, "images_per_second": 0.0, "seconds": 0.0, "startup_seconds": 0.0}
+    backbone = open_backbone(request)
+    rate, started = _measure(opened, rows, backbone, options)
+    return document | {
+        "backbone": backbone.spec.name,
+        "dim": backbone.spec.dim,
+        "bytes": len(rows) * (4 * backbone.spec.dim + _ROW_BYTES),
+        "images_per_second": round(rate, 1),
+        "seconds": round(len(rows) / rate, 1),
+        "startup_seconds": round(started - began, 3),
+    }
+
+
+def _pending(source: Source, out: Path, options: JobOptions) -> tuple[Rows, dict[str, int]]:
+    """Give the listing's rows to embed, and count the others."""
+    listing = source.listing
+    counts = {"images": len(listing.images) + len(listing.failures), "ignored": listing.n_ignored}
+    if options.force or not is_features(out):
+        return np.arange(len(listing.images))[: options.limit], counts | {"unchanged": 0, "removed": 0}
+    unlisted = [failure.id for failure in listing.failures]
+    comparison = compare(listing.images, read_stored(out, read_manifest(out)), read_failures(out), unlisted=unlisted)
+    counts |= {"unchanged": int(comparison.has_facts.sum()), "removed": int(comparison.gone.sum())}
+    pending = comparison.has_failed if options.retry_failures else ~(comparison.has_facts | comparison.has_failed)
+    return np.flatnonzero(pending)[: options.limit], counts
+
+
+def _measure(source: Source, rows: Rows, backbone: Backbone, options: JobOptions) -> tuple[float, float]:
+    """Embed a few images spread over all rows: gives images a second, and when the first was read."""
+    engine = choose_engine(options.engine, backbone)
+    sample = rows[np.unique(np.linspace(0, len(rows) - 1, _SAMPLE).astype(np.int64))]
+    start = time.perf_counter()
+    for batch in stream(
+        [sample],
+        Decoder(source, backbone.spec, max_pixels=options.limits.max_pixels),
+        batch_size=options.batch_size or engine.batch_size,
+        workers=options.workers or count_cores(),
+        device=engine.device,
+    ):
+        engine.infer(batch.pixels)
+    return len(sample) / (time.perf_counter() - start), start
+
+
+def _free_bytes(out: Path) -> int:
+    there = next(folder for folder in (out, *out.parents) if folder.exists())
+    return shutil.disk_usage(there).free

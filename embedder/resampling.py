@@ -1,0 +1,89 @@
+"""Some stored images embedded once more: do the vectors hold?"""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from embedder.backbones import Backbone, reopen_backbone
+from embedder.decoding import Limits
+from embedder.engines import Engine, choose_engine
+from embedder.pipeline import decode_for
+from embedder.sources import read_image
+from features import Features, Floats, ImageError, Rows, unit_rows
+
+LEAST_COSINE = 0.9999
+"""What float32 keeps over batch sizes, threads and devices."""
+
+
+def embed_again(table: Features, *, n: int, seed: int = 0) -> dict[str, Any]:
+    """Embed images of a table once more and compare.
+
+    Args:
+        table: The stored ones.
+        n: How many, drawn at random; all where there are fewer.
+        seed: Decides which.
+
+    Returns:
+        `sampled`, images whose bytes are still those that were embedded; `least_cosine` of their vectors to the stored
+        ones, null where there are none; `drifted`, the ids below `LEAST_COSINE`; `changed` and `unreadable`, the ids
+        that could not be compared.
+
+    Raises:
+        InputError: The backbone is not there any more, or is another one.
+    """
+    backbone = reopen_backbone(table.spec, where=str(table.path))
+    sample = _Sample(backbone, choose_engine("auto", backbone), Limits.of(table.manifest.request))
+    rows = np.sort(np.random.default_rng(seed).permutation(len(table))[:n])
+    with sample.limits.hold():
+        for images, embeddings in _take(table, rows):
+            sample.compare(images, embeddings)
+    drifted = [name for name, cosine in sample.cosines.items() if cosine < LEAST_COSINE]
+    return {
+        "sampled": len(sample.cosines),
+        "least_cosine": min(sample.cosines.values(), default=None),
+        "drifted": drifted,
+        "changed": sample.changed,
+        "unreadable": sample.unreadable,
+    }
+
+
+class _Sample:
+    """The images looked at so far."""
+
+    def __init__(self, backbone: Backbone, engine: Engine, limits: Limits) -> None:
+        self.backbone = backbone
+        self.engine = engine
+        self.limits = limits
+        self.cosines: dict[str, float] = {}
+        self.changed: list[str] = []
+        self.unreadable: list[str] = []
+
+    def compare(self, images: list[dict[str, Any]], stored: Floats) -> None:
+        """Embed images whose bytes have not changed, and keep their cosines to the stored vectors."""
+        pixels, kept = [], []
+        for row, image in enumerate(images):
+            try:
+                data = read_image(image["uri"], max_bytes=self.limits.max_bytes)
+                if hashlib.sha256(data).hexdigest() != image["sha256"]:
+                    self.changed.append(image["id"])
+                    continue
+                pixels.append(decode_for(data, self.backbone.spec, max_pixels=self.limits.max_pixels)[0])
+                kept.append(row)
+            except ImageError:
+                self.unreadable.append(image["id"])
+        if kept:
+            cosines = (unit_rows(self.engine.infer(np.stack(pixels))) * unit_rows(stored[kept])).sum(axis=1)
+            names = (images[row]["id"] for row in kept)
+            self.cosines |= dict(zip(names, cosines.round(7).tolist(), strict=True))
+
+
+def _take(table: Features, rows: Rows) -> Iterator[tuple[list[dict[str, Any]], Floats]]:
+    """Give some rows of a table in small batches: names and uris, and vectors."""
+    start = 0
+    for ids, embeddings in table.batches(batch_size=64):
+        here = rows[(rows >= start) & (rows < start + len(ids))]
+        if len(here):
+            yield table.rows.take(here).select(["id", "uri", "sha256"]).to_pylist(), embeddings[here - start]
+        start += len(ids)

@@ -1,0 +1,190 @@
+"""Archives: files that each hold many images, listed one after the other and read in order."""
+
+import contextlib
+import dataclasses
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from typing import BinaryIO
+
+import numpy as np
+
+from embedder.decoding import HEAD_BYTES, is_image
+from embedder.sources.collecting import Collected, Found, collect
+from embedder.sources.places import facts_of, open_place, to_id
+from embedder.sources.source import Content, File, Source, SourceOptions
+from features import Failure, ImageError, InputError, Listing, Rows
+
+_UNPACK = {
+    "gz": "gunzip",
+    "tgz": "gunzip",
+    "bz2": "bunzip2",
+    "tbz": "bunzip2",
+    "tbz2": "bunzip2",
+    "xz": "unxz",
+    "txz": "unxz",
+    "zst": "unzstd",
+    "tzst": "unzstd",
+    "lz4": "unlz4",
+}
+"""What a compressed file's name ends in, and what makes it a plain one."""
+
+
+@dataclasses.dataclass
+class Archive:
+    """One archive, and what is met in it besides images.
+
+    Attributes:
+        number: Its number among the source's archives.
+        id: Its path below the source, as text.
+        place: Its absolute path or URL.
+        options: How it is read.
+        facts: Size in bytes, and mtime in nanoseconds, when it was listed.
+        failures: What of it can't be listed.
+        n_ignored: What is in it besides images and what belongs to them.
+        keys: All names that an option could have meant.
+    """
+
+    number: int
+    id: str
+    place: str
+    options: SourceOptions
+    facts: tuple[int, int] = (0, 0)
+    failures: list[Failure] = dataclasses.field(default_factory=list)
+    n_ignored: int = 0
+    keys: set[str] = dataclasses.field(default_factory=set)
+
+    def fail(self, reason: str, message: str, *, below: str = "") -> None:
+        """Note that it can't be listed, or not to its end, or not what is in it under a name."""
+        self.failures.append(Failure(self.id + below, self.place + below, "list", reason, message))
+
+    @contextlib.contextmanager
+    def noting(self) -> Iterator[None]:
+        """Note it when the block finds the archive damaged, or can't read it."""
+        try:
+            yield
+        except OSError as error:
+            self.fail("unreadable", error.strerror or str(error))
+        except ImageError as error:
+            self.fail(error.reason, error.message)
+
+
+Find = Callable[[Archive, BinaryIO], Iterator[Found]]
+"""Finds the images of an open archive; raises an ImageError where it is damaged. A Found's offset is in bytes."""
+
+
+def open_archives(files: Sequence[File], source: str, options: SourceOptions, find: Find) -> Source:
+    """List the images of some archives.
+
+    Args:
+        files: The archives.
+        source: What the user gave.
+        options: How to read them.
+        find: Lists one.
+
+    Returns:
+        The images in the order of the files, then as each gives them. An archive that can't be read is a failure.
+
+    Raises:
+        InputError: One is compressed, none can be read, or an option names what is not there.
+    """
+    for file in files:
+        _check_is_plain(file)
+    archives = [Archive(number, to_id(file.name), file.place, options) for number, file in enumerate(files)]
+    collected = collect(found for archive in archives for found in _find(archive, find))
+    failures = [failure for archive in archives for failure in archive.failures]
+    if len(collected.images) == 0 and failures:
+        raise InputError(
+            f"There is no image in {source}, for {failures[0].id} can't be read: {failures[0].message}.",
+            mend=f"Check what it is, and whether it is whole: file {shlex.quote(failures[0].uri)}",
+        )
+    _check_names(options, set().union(*(archive.keys for archive in archives)))
+    n_ignored = sum(archive.n_ignored for archive in archives)
+    listing = Listing(source, collected.images, (*failures, *collected.repeats), n_ignored)
+    return Source(listing, _Pieces(archives, collected, options.max_bytes).read, in_order=True)
+
+
+def _check_is_plain(file: File) -> None:
+    command = _UNPACK.get(file.name.lower().rpartition(".")[2])
+    if command is not None:
+        raise InputError(
+            f"{file.place} is compressed: the images in it can't be reached one by one.",
+            mend=f"Decompress it: {command} {shlex.quote(file.place)}",
+        )
+
+
+def _check_names(options: SourceOptions, keys: set[str]) -> None:
+    for option in ("image", "id", "label"):
+        name = getattr(options, option)
+        if name is not None and name not in keys:
+            raise InputError(
+                f"No image has a key {name}; there are: {', '.join(sorted(keys)[:20]) or 'none'}.",
+                mend=f"Name one of these with --{option}.",
+            )
+
+
+def _find(archive: Archive, find: Find) -> Iterator[Found]:
+    with archive.noting():
+        archive.facts = facts_of(archive.place)
+        with open_place(archive.place) as file:
+            yield from find(archive, file)
+
+
+class _Pieces:
+    """Reads images that are pieces of archives; one is open at a time, from call to call."""
+
+    def __init__(self, archives: Sequence[Archive], collected: Collected, max_bytes: int) -> None:
+        self._opened: tuple[int, BinaryIO] | None = None
+        self._archives = archives
+        self._numbers = collected.files
+        self._offsets = collected.offsets
+        self._sizes = np.asarray(collected.images["size_bytes"], np.int64)
+        self._max_bytes = max_bytes
+
+    def __del__(self) -> None:
+        self._close()
+
+    def read(self, rows: Rows) -> Iterator[Content]:
+        """Give the content of each row."""
+        for row in rows:
+            try:
+                yield self._read(int(self._numbers[row]), int(self._offsets[row]), int(self._sizes[row]))
+            except ImageError as error:
+                yield error
+            except OSError as error:
+                yield ImageError("read", "unreadable", error.strerror or str(error))
+
+    def _read(self, number: int, offset: int, size_bytes: int) -> bytes:
+        if size_bytes > self._max_bytes:
+            raise ImageError("read", "too large", f"the image has {size_bytes} bytes; the limit is {self._max_bytes}")
+        return read_piece(self._file(number), offset, size_bytes)
+
+    def _file(self, number: int) -> BinaryIO:
+        if self._opened is None or self._opened[0] != number:
+            self._close()
+            archive = self._archives[number]
+            if facts_of(archive.place) != archive.facts:  # the offsets would lead into the middle of something else
+                raise ImageError("read", "changed", f"{archive.id} has changed since it was listed")
+            self._opened = number, open_place(archive.place)
+        return self._opened[1]
+
+    def _close(self) -> None:
+        if self._opened is not None:
+            self._opened[1].close()
+            self._opened = None
+
+
+def read_piece(file: BinaryIO, offset: int, size_bytes: int) -> bytes:
+    """Read an image that is a piece of a file.
+
+    Raises:
+        ImageError: The piece is no image by its first bytes, or the file ends before it does.
+        OSError: The file can't be read.
+    """
+    file.seek(offset)
+    data = file.read(min(HEAD_BYTES, size_bytes))
+    if data and not is_image(data):  # a film named .jpg is not read to its end
+        raise ImageError("decode", "not an image", "the bytes are no image of a kind that is read")
+    data += file.read(size_bytes - len(data))
+    if len(data) < size_bytes:
+        raise ImageError("read", "truncated", f"the file ends after {len(data)} of the image's {size_bytes} bytes")
+    return data

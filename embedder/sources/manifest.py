@@ -1,0 +1,101 @@
+"""Manifests: tables that name images, one a row, and tell of them."""
+
+import posixpath
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from embedder.sources.columns import ID, IMAGE, LABEL, PATH, choose
+from embedder.sources.named import open_named, resolve
+from embedder.sources.places import to_id
+from embedder.sources.source import File, Source, SourceOptions
+from embedder.sources.tables import read_header, read_table
+from features import Failure, InputError, user_column
+
+_TEXT = pa.string()
+
+
+def open_manifest(files: Sequence[File], source: str, options: SourceOptions) -> Source:
+    """List the images that manifests name.
+
+    Args:
+        files: The manifests.
+        source: What the user gave.
+        options: Names of columns, where they are not the usual ones.
+
+    Returns:
+        The images in the order of the rows. A row without a path, or whose file is not there, is a failure. All other
+        columns are the user's own. Without a column of ids, an image's id is its path as it is written.
+
+    Raises:
+        InputError: A manifest can't be read, has no column of paths, or an id is there twice.
+    """
+    failures: list[Failure] = []
+    tables = [_named(file, options, failures) for file in files]
+    try:
+        named = pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowException as error:
+        raise InputError(
+            f"The manifests of {source} have columns of one name and different types: {error}.",
+            mend="Give them one at a time, each with an --out of its own, or make the types alike.",
+        ) from error
+    return open_named(named, failures, source, options)
+
+
+def choose_columns(names: Sequence[str], options: SourceOptions, place: str) -> dict[str, str]:
+    """Choose the columns that mean something: `image`, and `id` and `label` where there are such.
+
+    Raises:
+        InputError: There is no column of images, or none of the name that an option gives.
+    """
+    usual = {"image": (*PATH, *IMAGE), "id": ID, "label": LABEL if options.labels != "none" else ()}
+    chosen = {}
+    for what, known in usual.items():
+        asked = getattr(options, what)
+        name = choose(names, known) if asked is None else next((name for name in names if name == asked), None)
+        if name is not None:
+            chosen[what] = name
+        elif asked is not None or what == "image":
+            wanted = asked or f"of a usual name ({', '.join(PATH)})"
+            raise InputError(
+                f"{place} has no column {wanted}; there are: {', '.join(names)}.",
+                mend=f"Name the column with --{what} COLUMN.",
+            )
+    return chosen
+
+
+def split_columns(table: pa.Table, chosen: dict[str, str]) -> pa.Table:
+    """Give the user's own columns under the names they are stored by.
+
+    Args:
+        table: With all columns.
+        chosen: From `choose_columns`.
+    """
+    own = table.drop_columns([name for name in chosen.values() if name in table.column_names])
+    return own.rename_columns([user_column(name) for name in own.column_names])
+
+
+def _named(file: File, options: SourceOptions, failures: list[Failure]) -> pa.Table:
+    """Give id, uri, label and the user's columns of each row that has a path; the others are failures."""
+    names = read_header(file.place)
+    chosen = choose_columns(names, options, file.place)
+    table = read_table(file.place, names, text=list(chosen.values()))
+    has_path = table[chosen["image"]].is_valid()
+    for row in [row for row, there in enumerate(has_path.to_pylist()) if not there]:
+        below = f"/{row}"
+        failures.append(Failure(to_id(file.name) + below, file.place + below, "list", "no path", "the row has no path"))
+    table = table.filter(has_path)
+    paths, base = table[chosen["image"]].to_pylist(), file.place.rpartition("/")[0]
+    ids = pa.chunked_array([pa.array(map(_id, paths), _TEXT)])
+    ours = {
+        "id": pc.coalesce(table[chosen["id"]], ids) if "id" in chosen else ids,
+        "uri": pa.array([resolve(path, base) for path in paths], _TEXT),
+        "label": table[chosen["label"]] if "label" in chosen else pa.nulls(len(table), _TEXT),
+    }
+    own = split_columns(table, chosen)
+    return pa.table(ours | {name: own[name] for name in own.column_names})
+
+
+def _id(path: str) -> str:
+    return to_id(path if "://" in path else posixpath.normpath(path))

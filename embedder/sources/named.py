@@ -1,0 +1,104 @@
+"""Images that are named one by one, in a manifest or a list."""
+
+import os
+import posixpath
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from embedder.sources.places import facts_of, is_remote, read_places, to_path, to_uri
+from embedder.sources.source import Source, SourceOptions
+from features import LISTING, Failure, InputError, Listing
+
+_ASKED_AT_ONCE = 16  # a bucket answers slowly, and many at a time
+_SHOWN = 5
+
+
+def resolve(path: str, base: str) -> str:
+    """Turn a path as it is written into a uri.
+
+    Args:
+        path: Relative, absolute, or a URL.
+        base: Folder or URL that relative ones begin at.
+
+    Raises:
+        InputError: It is a URL of a kind that is not read.
+
+    >>> resolve("a/../b.jpg", "/photos"), resolve("b.jpg", "s3://bucket/photos"), resolve("gs://x/b.jpg", "/photos")
+    ('/photos/b.jpg', 's3://bucket/photos/b.jpg', 'gs://x/b.jpg')
+    """
+    if path.startswith("file://"):
+        return to_uri(os.fsdecode(to_path(path)))
+    if "://" in path and not is_remote(path):
+        raise InputError(
+            f"{path} can't be read: images are read from disk, s3:// or gs://.",
+            mend="Fetch the images first, then give the folder they are in.",
+        )
+    if is_remote(path) or (is_remote(base) and not path.startswith("/")):
+        return path if is_remote(path) else f"{base.rstrip('/')}/{posixpath.normpath(path)}"
+    return to_uri(os.path.normpath(os.path.join(base, path)))
+
+
+def open_named(named: pa.Table, failures: Sequence[Failure], source: str, options: SourceOptions) -> Source:
+    """List named images.
+
+    Args:
+        named: `id`, `uri` and `label` of each, then the user's own columns.
+        failures: Those that have no path.
+        source: What the user gave.
+        options: How to read them.
+
+    Returns:
+        All that are there; any other is a failure.
+
+    Raises:
+        InputError: An id is there twice.
+    """
+    check_ids(named["id"], source)
+    facts = _facts(named["uri"].to_pylist())
+    errors = [one for one in facts if isinstance(one, OSError)]
+    is_there = np.array([not isinstance(one, OSError) for one in facts], bool)
+    missing = [
+        Failure(image["id"], image["uri"], "list", "unreadable", error.strerror or str(error))
+        for error, image in zip(errors, named.filter(pa.array(~is_there)).to_pylist(), strict=True)
+    ]
+    images = named.filter(pa.array(is_there))
+    known = np.array([one for one in facts if not isinstance(one, OSError)], np.int64).reshape(-1, 2)
+    for at, (name, values) in enumerate(zip(("size_bytes", "mtime_ns"), known.T, strict=True), 3):
+        images = images.add_column(at, LISTING.field(name), pa.array(values))
+    images = images.cast(pa.schema([*LISTING, *list(images.schema)[len(LISTING) :]]))
+    listing = Listing(source, images, (*failures, *missing))
+    return Source(listing, read_places(images["uri"], max_bytes=options.max_bytes))
+
+
+def check_ids(ids: pa.ChunkedArray, source: str) -> None:
+    """Refuse ids that are there twice.
+
+    Raises:
+        InputError: There are such; the message names some.
+    """
+    counts = ids.value_counts()
+    repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values").to_pylist()
+    if repeated:
+        names = ", ".join(repeated[:_SHOWN]) + (", ..." if len(repeated) > _SHOWN else "")
+        raise InputError(
+            f"{source} names {len(repeated)} ids more than once: {names}.",
+            mend="Give each row an id of its own, or name another column with --id COLUMN.",
+        )
+
+
+def _facts(places: Sequence[str]) -> list[tuple[int, int] | OSError]:
+    if not any(map(is_remote, places)):
+        return list(map(_facts_or_error, places))
+    with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
+        return list(pool.map(_facts_or_error, places))
+
+
+def _facts_or_error(place: str) -> tuple[int, int] | OSError:
+    try:
+        return facts_of(place)
+    except OSError as error:
+        return error

@@ -1,0 +1,171 @@
+"""Parquet files: manifests of paths, or tables that hold the images' bytes themselves."""
+
+import bisect
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from embedder.sources.manifest import choose_columns, open_manifest, split_columns
+from embedder.sources.named import check_ids
+from embedder.sources.places import facts_of, open_place, to_id
+from embedder.sources.source import Content, File, Source, SourceOptions
+from embedder.sources.tables import named_errors, read_table
+from features import LISTING, ImageError, InputError, Listing, Rows
+
+_BATCH_ROWS = 16
+_BUFFER_BYTES = 1 << 20  # else a column's whole chunk is read at once, and may be larger than memory
+
+
+def open_parquet(files: Sequence[File], source: str, options: SourceOptions) -> Source:
+    """List the images of Parquet files.
+
+    Args:
+        files: The files, all with the same columns.
+        source: What the user gave.
+        options: Names of columns, where they are not the usual ones. The column of images holds paths, bytes, or
+            structs with `bytes` as Hugging Face's datasets do.
+
+    Returns:
+        The images in the order of the rows; of bytes, the id is `FILE/ROW` where there is no column of ids.
+
+    Raises:
+        InputError: A file can't be read, has no column of images, or an id is there twice.
+    """
+    if _leaf(files[0].place, options) is None:
+        return open_manifest(files, source, options)
+    opened = [_Images(file, options) for file in files]
+    images = pa.concat_tables([LISTING.empty_table(), *(one.table for one in opened)], promote_options="permissive")
+    check_ids(images["id"], source)
+    return Source(Listing(source, images), _Cursor(opened, options.max_bytes).read, in_order=True)
+
+
+def read_row(place: str, row: str) -> bytes:
+    """Read one image by the number of its row.
+
+    Raises:
+        ImageError: There is no such row, or it can't be read.
+    """
+    try:
+        images = _Images(File("", place), SourceOptions(labels="none"))
+        (content,) = _Cursor([images], max_bytes=1 << 62).read(np.array([int(row)]))
+    except (ValueError, IndexError, InputError) as error:
+        raise ImageError("read", "unreadable", str(error)) from error
+    if isinstance(content, ImageError):
+        raise content
+    return content
+
+
+def _leaf(place: str, options: SourceOptions) -> str | None:
+    """Name the column, or the member of a struct, that holds bytes; None where the column of images holds paths."""
+    with named_errors(place), open_place(place) as file:
+        schema = pq.read_schema(file)
+    name = choose_columns(schema.names, options, place)["image"]
+    kind = schema.field(name).type
+    if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+        return f"{name}.bytes"
+    return name if _is_binary(kind) else None
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+
+
+class _Images:
+    """One file whose rows hold images.
+
+    Attributes:
+        place: The file.
+        leaf: The column of bytes.
+        table: The listing's rows of it.
+        starts: The first row of each row group, then the number of all rows.
+    """
+
+    def __init__(self, file: File, options: SourceOptions) -> None:
+        self.place = file.place
+        leaf = _leaf(file.place, options)
+        if leaf is None:
+            raise InputError(
+                f"{file.place} holds paths where other files of the source hold bytes.", mend="Give one kind."
+            )
+        self.leaf = leaf
+        with named_errors(file.place), open_place(file.place) as opened:
+            metadata = pq.read_metadata(opened)
+            names = metadata.schema.to_arrow_schema().names
+        rows = (metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
+        self.starts = list(itertools.accumulate(rows, initial=0))
+        self.table = self._listed(file, names, options)
+
+    def _listed(self, file: File, names: Sequence[str], options: SourceOptions) -> pa.Table:
+        chosen = choose_columns(names, options, file.place)
+        kept = [name for name in names if name != chosen["image"]]
+        table = read_table(file.place, kept, text=[name for name in chosen.values() if name in kept])
+        n_rows, (_, mtime_ns) = self.starts[-1], facts_of(file.place)
+        ids = pa.chunked_array([pa.array([f"{to_id(file.name)}/{row}" for row in range(n_rows)], pa.string())])
+        ours = {
+            "id": pc.coalesce(table[chosen["id"]], ids) if "id" in chosen else ids,
+            "uri": [f"{file.place}/{row}" for row in range(n_rows)],
+            "label": table[chosen["label"]] if "label" in chosen else pa.nulls(n_rows, pa.string()),
+            "size_bytes": pa.nulls(n_rows, pa.int64()),
+            "mtime_ns": [mtime_ns] * n_rows,
+        }
+        own = split_columns(table, chosen)
+        schema = pa.schema([*LISTING, *own.schema])
+        return pa.table(ours | {name: own[name] for name in own.column_names}, schema=schema)
+
+    def batches(self, group: int) -> Iterator[Any]:
+        """Give the bytes of a row group's images, some at a time."""
+        with open_place(self.place) as file:
+            parquet = pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+            for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group], columns=[self.leaf]):
+                column = batch.column(0)
+                yield column.field("bytes") if pa.types.is_struct(column.type) else column
+
+
+class _Cursor:
+    """A place in a sequence of files that moves on as rows are asked for in their order."""
+
+    def __init__(self, files: Sequence[_Images], max_bytes: int) -> None:
+        self._files = files
+        self._max_bytes = max_bytes
+        self._firsts = list(itertools.accumulate((file.starts[-1] for file in files), initial=0))
+        self._at = (-1, -1)  # file and row group
+        self._batches: Iterator[Any] = iter(())
+        self._batch: Any = []
+        self._row = 0  # of the batch's first, in its file
+
+    def read(self, rows: Rows) -> Iterator[Content]:
+        """Give the content of each row."""
+        for row in rows.tolist():
+            try:
+                yield self._read(row)
+            except ImageError as error:
+                yield error
+            except (OSError, pa.ArrowException) as error:
+                self._at = (-1, -1)
+                yield ImageError("read", "unreadable", str(error))
+
+    def _read(self, row: int) -> bytes:
+        number = bisect.bisect_right(self._firsts, row) - 1
+        value = self._value(number, row - self._firsts[number])
+        if not value.is_valid:
+            raise ImageError("read", "no bytes", "the row holds no bytes")
+        data: bytes = value.as_py()
+        if len(data) > self._max_bytes:
+            raise ImageError("read", "too large", f"the image has {len(data)} bytes; the limit is {self._max_bytes}")
+        return data
+
+    def _value(self, number: int, row: int) -> Any:
+        file = self._files[number]
+        group = bisect.bisect_right(file.starts, row) - 1
+        if self._at != (number, group) or row < self._row:
+            self._at, self._row, self._batch = (number, group), file.starts[group], []
+            self._batches = file.batches(group)
+        while row >= self._row + len(self._batch):
+            self._row += len(self._batch)
+            self._batch = next(self._batches)
+        return self._batch[row - self._row]

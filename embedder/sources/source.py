@@ -1,0 +1,62 @@
+"""What every kind of source gives: a listing, and the way to the bytes of each image in it."""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from embedder.decoding import MAX_BYTES
+from features import ImageError, Listing, Rows
+
+Content = bytes | ImageError
+"""An image's bytes, or why there are none."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SourceOptions:
+    """How a source is read.
+
+    Attributes:
+        labels: `folder` (where the source's form has folders), `none`, or a file of labels.
+        image: Column or key that holds an image's path or bytes; None looks for a usual name.
+        id: Column or key that holds the ids; None looks for `id`, then names an image by where it lies.
+        label: Column or key that holds the labels; None looks for a usual name.
+        max_bytes: Largest file taken.
+        skip: Folders that are not looked into: the run's own output may lie inside the source.
+    """
+
+    labels: str = "folder"
+    image: str | None = None
+    id: str | None = None
+    label: str | None = None
+    max_bytes: int = MAX_BYTES
+    skip: tuple[Path, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+    """One file that holds many images: an archive or a manifest.
+
+    Attributes:
+        name: Its path below the source; the images' ids begin with it.
+        place: Its absolute path or URL.
+    """
+
+    name: str
+    place: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A listed source.
+
+    Attributes:
+        listing: What there is, in a stable order.
+        read: Takes rows of the listing, int64 [n], ascending, and gives the content of each in that order. It never
+            raises for a single image, and may be lazy.
+        in_order: Whether `read` is quick only when calls come one at a time and in ascending order, as from an archive
+            that is read from its beginning; else many threads may call it at once.
+    """
+
+    listing: Listing
+    read: Callable[[Rows], Iterable[Content]]
+    in_order: bool = False

@@ -1,0 +1,158 @@
+"""Tables that name images or tell of them: CSV, TSV, lines of JSON, Parquet."""
+
+import contextlib
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.json as pa_json
+import pyarrow.parquet as pq
+
+from embedder.sources.places import open_place
+from features import InputError
+
+_SEPARATORS = ",\t;|"
+_BLOCK_BYTES = 16 << 20
+"""What is parsed at a time; a line of JSON must fit."""
+
+
+class _Format(NamedTuple):
+    """One format: how to read the names of its columns, and how to read it with some of them as text."""
+
+    header: Callable[[str], list[str]]
+    read: Callable[[str, Sequence[str], Sequence[str]], pa.Table]
+
+
+def read_header(place: str) -> list[str]:
+    """Give the names of a table's columns, in order.
+
+    Raises:
+        InputError: The file can't be read, or is not what its name says.
+    """
+    with named_errors(place):
+        return _format(place).header(place)
+
+
+def read_table(place: str, columns: Sequence[str], *, text: Sequence[str] = ()) -> pa.Table:
+    """Read some columns of a table.
+
+    Args:
+        place: Path or URL; its name says what it is.
+        columns: Those to read.
+        text: Those of them to read as text, whatever they look like: `007` stays `007`; an empty text is null.
+
+    Raises:
+        InputError: The file can't be read, or is not what its name says.
+    """
+    with named_errors(place):
+        table = _format(place).read(place, columns, [name for name in columns if name in text])
+    for name in text:
+        if name in columns:
+            table = table.set_column(table.column_names.index(name), name, _to_text(table[name], place, name))
+    return table.select(list(columns))
+
+
+def _format(place: str) -> _Format:
+    return _FORMATS[os.path.splitext(place.lower())[1]]
+
+
+def _to_text(column: pa.ChunkedArray, place: str, name: str) -> pa.ChunkedArray:
+    try:
+        values = column.cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise InputError(
+            f"The column {name} of {place} is of type {column.type}; wanted is text.",
+            mend="Name other columns with --image, --id and --label.",
+        ) from error
+    return pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values)
+
+
+@contextlib.contextmanager
+def named_errors(place: str) -> Iterator[None]:
+    """Turn what goes wrong while a table is read into an error that names it."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{place} can't be read: {reason}.", mend="Check that it is what its name says.") from error
+
+
+def _csv_header(place: str) -> list[str]:
+    with open_place(place) as file, io.TextIOWrapper(file, "utf-8-sig", newline="") as lines:
+        names = next(csv.reader(lines, delimiter=_separator(place)), [])
+    if len(set(names)) < len(names):
+        raise ValueError(f"its header names a column twice: {', '.join(names)}")
+    return names
+
+
+def _separator(place: str) -> str:
+    """Tell by the first line what stands between columns; a comma where nothing does."""
+    with open_place(place) as file:
+        line = file.readline(_BLOCK_BYTES).decode("utf-8", "replace")
+    return max(_SEPARATORS, key=line.count)
+
+
+def _read_csv(place: str, columns: Sequence[str], text: Sequence[str]) -> pa.Table:
+    with open_place(place) as file:
+        return pa_csv.read_csv(
+            file,
+            read_options=pa_csv.ReadOptions(block_size=_BLOCK_BYTES),
+            parse_options=pa_csv.ParseOptions(delimiter=_separator(place), newlines_in_values=True),
+            convert_options=pa_csv.ConvertOptions(
+                column_types=dict.fromkeys(text, pa.string()), include_columns=list(columns)
+            ),
+        )
+
+
+def _json_header(place: str) -> list[str]:
+    """Give the keys of the first lines; a key that comes later is read all the same, but has no special meaning."""
+    with open_place(place) as file:
+        lines = file.read(_BLOCK_BYTES).splitlines()[:100]
+    found: dict[str, Any] = {}
+    for line in lines[:-1] if len(lines) == 100 else lines:  # noqa: PLR2004  the last may be cut
+        found |= json.loads(line) if line.strip() else {}
+    return list(found)
+
+
+def _read_json(place: str, columns: Sequence[str], text: Sequence[str]) -> pa.Table:
+    schema = pa.schema([(name, pa.string()) for name in text])  # else a date in a name would be a date
+    options = pa_json.ReadOptions(block_size=_BLOCK_BYTES)
+    with open_place(place) as file:
+        try:
+            table = pa_json.read_json(file, options, pa_json.ParseOptions(explicit_schema=schema))
+        except pa.ArrowInvalid:  # some of these are numbers
+            file.seek(0)
+            table = pa_json.read_json(file, options)
+    missing = [name for name in columns if name not in table.column_names]
+    for name in missing:
+        table = table.append_column(name, pa.nulls(len(table)))
+    return table
+
+
+def _parquet_header(place: str) -> list[str]:
+    with open_place(place) as file:
+        return list(pq.read_schema(file).names)
+
+
+def _read_parquet(place: str, columns: Sequence[str], _text: Sequence[str]) -> pa.Table:
+    with open_place(place) as file:
+        return pq.read_table(file, columns=list(columns))
+
+
+_CSV = _Format(_csv_header, _read_csv)
+_JSON = _Format(_json_header, _read_json)
+_FORMATS = {
+    ".csv": _CSV,
+    ".tsv": _CSV,
+    ".jsonl": _JSON,
+    ".ndjson": _JSON,
+    ".parquet": _Format(_parquet_header, _read_parquet),
+}
+SUFFIXES = tuple(_FORMATS)
+"""What the name of a table ends in, in small letters."""

@@ -1,0 +1,285 @@
+r"""Tar archives, also those of WebDataset: listed by their headers, read piece by piece, never extracted."""
+
+import functools
+import json
+import os
+import tarfile
+import urllib.parse
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO, NamedTuple
+
+from embedder.decoding import HEAD_BYTES, MAX_BYTES, is_image
+from embedder.sources.archives import Archive, open_archives, read_piece
+from embedder.sources.collecting import Found
+from embedder.sources.columns import LABEL, take_text
+from embedder.sources.folder import EXTENSIONS
+from embedder.sources.places import facts_of, open_place, to_id, to_uri
+from embedder.sources.source import File, Source, SourceOptions
+from features import ImageError
+
+_TEXTS = ("cls", "json", "txt")
+"""Members that describe the image they share a name with."""
+
+_MAX_TEXT_BYTES = 1 << 20
+_LAST_S = 2**63 / 1e9  # a later time does not fit into nanoseconds
+
+
+def open_tar(files: Sequence[File], source: str, options: SourceOptions) -> Source:
+    """List the images in tar archives.
+
+    Args:
+        files: The archives.
+        source: What the user gave.
+        options: `image` is what follows the first dot of an image's name; `id` and `label` are keys of its .json, or
+            `cls` or `txt`. Unless told otherwise the label is the .cls, else the .json's `label` or `class`, else the
+            name of the folder that the image lies in.
+
+    Returns:
+        Every member whose extension or first bytes are an image's, in the order of the archive. What an image's .cls,
+        .json and .txt say become its columns; they may stand anywhere in its archive, and hold 1 MiB at most. Links are
+        followed.
+
+    Raises:
+        InputError: As for all archives.
+    """
+    return open_archives(files, source, options, _find)
+
+
+def read_member(place: str, below: str) -> bytes:
+    """Read one image.
+
+    Args:
+        place: The archive's.
+        below: What follows it in the image's uri.
+
+    Raises:
+        ImageError: It can't be read.
+    """
+    try:
+        members = _index(place, facts_of(place))
+        if f"{place}/{below}" not in members:
+            raise ImageError("read", "missing", f"{place} holds no image {below}")
+        member = members[f"{place}/{below}"]
+        if member.size_bytes > MAX_BYTES:
+            raise ImageError("read", "too large", f"the image has {member.size_bytes} bytes")
+        with open_place(place) as file:
+            return read_piece(file, member.offset, member.size_bytes)
+    except OSError as error:
+        raise ImageError("read", "unreadable", error.strerror or str(error)) from error
+
+
+class _Member(NamedTuple):
+    name: str
+    offset: int
+    size_bytes: int
+    mtime_ns: int
+
+
+@functools.lru_cache(1)
+def _index(place: str, facts: tuple[int, int]) -> dict[str, _Member]:
+    """Give the images of an archive by uri; `facts` tell it from what it was before."""
+    with open_place(place) as file:
+        scan = _Scan(Archive(0, "", place, SourceOptions(), facts), file)
+    return {_to_uri(place, image.name): image for image in reversed(scan.images)}  # of one name the first
+
+
+def _find(archive: Archive, file: BinaryIO) -> Iterator[Found]:
+    options = archive.options
+    scan = _Scan(archive, file)
+    for image in scan.images:
+        columns = scan.columns(image.name)
+        archive.keys.update(columns)
+        name, uri = to_id(image.name), _to_uri(archive.place, image.name)
+        own_id = take_text(columns, [options.id] if options.id else ())
+        label = _take_label(columns, name, options)
+        facts = (image.size_bytes, image.mtime_ns, archive.number, image.offset)
+        yield Found(own_id or f"{archive.id}/{name}", uri, label, *facts, columns or None)
+
+
+def _take_label(columns: dict[str, Any], name: str, options: SourceOptions) -> str | None:
+    if options.labels != "folder":
+        return None
+    if options.label is not None:
+        return take_text(columns, [options.label])
+    return take_text(columns, LABEL) or os.path.basename(os.path.dirname(name)) or None
+
+
+def _to_uri(place: str, name: str) -> str:
+    """Give a member's uri; where the archive's is percent-encoded, or has to be, all of it is."""
+    if place.startswith("file://"):
+        return f"{place}/{urllib.parse.quote(os.fsencode(name))}"
+    return to_uri(f"{place}/{name}") if place.startswith("/") else f"{place}/{to_id(name)}"
+
+
+class _Scan:
+    """One pass over the headers of an archive: its images in order, and the small texts that describe them."""
+
+    def __init__(self, archive: Archive, file: BinaryIO) -> None:
+        self.images: list[_Member] = []
+        self._archive = archive
+        self._file = file
+        self._links: list[tuple[_Member, str]] = []
+        self._texts: dict[str, dict[str, bytes]] = {ending: {} for ending in _TEXTS}
+        with archive.noting():
+            for member in _members(file, archive.facts[0]):
+                self._take(member)
+        self._follow_links()
+        described = {_split(image.name)[0] for image in self.images}
+        archive.n_ignored += sum(key not in described for texts in self._texts.values() for key in texts)
+
+    def columns(self, name: str) -> dict[str, Any]:
+        """Give what the texts say of an image."""
+        key, _ = _split(name)
+        columns = self._json(key)
+        for ending in ("cls", "txt"):
+            if key in self._texts[ending]:
+                columns[ending] = self._texts[ending][key].decode(errors="backslashreplace")
+        if "cls" in columns:
+            columns["cls"] = str(columns["cls"]).strip()
+        return columns
+
+    def _json(self, key: str) -> dict[str, Any]:
+        text = self._texts["json"].get(key)
+        if text is None:
+            return {}
+        try:
+            return _to_columns(text)
+        except (ValueError, RecursionError) as error:
+            del self._texts["json"][key]  # one failure, also where it describes several images
+            message = f"the image stays, without what this says of it: {error}"
+            self._archive.fail("damaged json", message, below=f"/{to_id(key)}.json")
+            return {}
+
+    def _take(self, member: tarfile.TarInfo) -> None:
+        name = member.name.removeprefix("./")
+        one = _Member(name, member.offset_data, member.size, self._mtime_ns(member))
+        claims, is_plain = _claims(name), member.isreg() and not member.issparse()
+        if claims and (member.issym() or member.islnk()):
+            here = os.path.dirname(name) if member.issym() else ""
+            self._links.append((one, os.path.normpath(os.path.join(here, member.linkname))))
+        elif claims and member.issparse():
+            self._archive.fail("unsupported", "a sparse member is not in one piece", below=f"/{to_id(name)}")
+        elif is_plain and (claims or is_image(self._read(one, HEAD_BYTES))):
+            self._add(one)
+        elif not member.isdir() and not (is_plain and self._keep_text(one)):
+            self._archive.n_ignored += 1
+
+    def _add(self, image: _Member) -> None:
+        _, ending = _split(image.name)
+        self._archive.keys.add(ending)
+        if self._archive.options.image in (None, ending):
+            self.images.append(image)
+        else:
+            self._archive.n_ignored += 1
+
+    def _keep_text(self, member: _Member) -> bool:
+        key, ending = _split(member.name)
+        is_text = ending in self._texts and member.size_bytes <= _MAX_TEXT_BYTES
+        if is_text:
+            self._texts[ending][key] = self._read(member, member.size_bytes)
+        return is_text
+
+    def _read(self, member: _Member, size_bytes: int) -> bytes:
+        self._file.seek(member.offset)
+        return self._file.read(min(size_bytes, member.size_bytes))
+
+    def _mtime_ns(self, member: tarfile.TarInfo) -> int:
+        """Give a member's own time or, where its writer left that out, the archive's."""
+        if not 0 < member.mtime < _LAST_S:
+            return self._archive.facts[1]
+        return int(member.mtime) * 10**9 + int(member.mtime % 1 * 1e9)
+
+    def _follow_links(self) -> None:
+        """Add each link to an image as an image of its own, as in a folder."""
+        if not self._links:
+            return
+        targets = {image.name: image for image in self.images}
+        for link, name in self._links:
+            if name in targets:
+                target = targets[name]
+                targets[link.name] = target._replace(name=link.name)
+                self._add(targets[link.name])
+            else:
+                self._archive.fail("dangling link", f"there is no image {to_id(name)}", below=f"/{to_id(link.name)}")
+
+
+def _claims(name: str) -> bool:
+    """Tell whether a member is an image by its name; `._a.jpg` is what macOS notes of a.jpg."""
+    return os.path.splitext(name)[1].lower() in EXTENSIONS and not os.path.basename(name).startswith("._")
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Split a member's name as WebDataset does: what the members of a sample share, and what this one holds.
+
+    >>> _split("a.b/000.seg.PNG")
+    ('a.b/000', 'seg.png')
+    """
+    folder, slash, base = name.rpartition("/")
+    key, _, ending = base.partition(".")
+    return folder + slash + key, ending.lower()
+
+
+def _to_columns(text: bytes) -> dict[str, Any]:
+    """Parse a .json; what has no columns of its own stays text.
+
+    Raises:
+        ValueError: It is no JSON, or holds what is no text.
+        RecursionError: It is nested too deep.
+    """
+    document = json.loads(text)
+    if rb"\ud" in text.lower():  # half of a sign that takes two is no text
+        json.dumps(document, ensure_ascii=False).encode()
+    if not isinstance(document, dict):
+        return {"json": json.dumps(document, ensure_ascii=False)}
+    return {
+        key: json.dumps(value, ensure_ascii=False) if _is_nested(value) else value for key, value in document.items()
+    }
+
+
+def _is_nested(value: Any) -> bool:
+    """Tell whether a value has a form of its own, which no other image need share."""
+    return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(one, dict | list) for one in value))
+
+
+def _members(file: BinaryIO, size_bytes: int) -> Iterator[tarfile.TarInfo]:
+    """Give the members of an archive, one after the other.
+
+    Raises:
+        ImageError: It is damaged, or no archive at all.
+        OSError: It can't be read.
+    """
+    at = 0
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as archive:
+            while (member := archive.next()) is not None:
+                archive.members.clear()  # type: ignore[attr-defined]  # tarfile would keep them all
+                _check_is_whole(member, size_bytes)
+                at = archive.offset
+                yield member
+        _check_end(file, at)
+    except OSError:
+        raise
+    except Exception as error:  # odd bytes in a header make tarfile raise nearly anything
+        raise ImageError("list", "damaged archive", f"damaged at byte {at}: {error}") from error
+
+
+def _check_is_whole(member: tarfile.TarInfo, size_bytes: int) -> None:
+    end = member.offset_data + (member.size if member.isreg() and not member.issparse() else 0)
+    if member.size < 0 or end > size_bytes:
+        raise tarfile.ReadError(f"{to_id(member.name)} is cut short")
+
+
+def _check_end(file: BinaryIO, at: int) -> None:
+    """Check what follows the last member: tarfile takes a broken header for the end.
+
+    Raises:
+        ReadError: There is something else than zeros, or nothing.
+    """
+    file.seek(at)
+    block = file.read(tarfile.BLOCKSIZE)
+    if not block:
+        raise tarfile.ReadError("it has no end mark, and may have been longer")
+    while block:
+        if block.strip(b"\0"):
+            raise tarfile.ReadError("there is something that is no member")
+        block = file.read(1 << 20)

@@ -1,0 +1,131 @@
+"""A source's listing held against what is stored."""
+
+import dataclasses
+import functools
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.arrays import Rows
+
+Mask = npt.NDArray[np.bool_]
+
+PART = "frieze:part"
+"""The column that says in which part a stored row is; no column of the user's is called so."""
+
+_FACTS = ("size_bytes", "mtime_ns")
+_NOT_EQUALLED = (pa.types.is_nested, pa.types.is_floating, pa.types.is_null)
+"""Types that Arrow does not compare, or not as we want: no number is one."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """What became of each listed image, and of each stored row, as far as names, sizes and times tell.
+
+    Attributes:
+        images: The listing: `id, uri, label, size_bytes, mtime_ns`, then the user's columns.
+        stored: The same of every stored row, and `PART`, the number of its part.
+        failed: The failures of earlier runs.
+        places: int64 [N], the stored row of each listed image; -1 where it is not stored.
+        has_facts: Whether size and time of a stored image are those of its row.
+        is_same: Whether all that is known of the image is as stored: there is nothing to do.
+        has_failed: Whether it failed before, and has not changed since.
+        gone: Which stored rows the source no longer has.
+    """
+
+    images: pa.Table
+    stored: pa.Table
+    failed: pa.Table
+    places: Rows
+    has_facts: Mask
+    is_same: Mask
+    has_failed: Mask
+    gone: Mask
+
+    @property
+    def is_stored(self) -> Mask:
+        """Whether there is a row of its id."""
+        return self.places >= 0
+
+    @property
+    def next_part(self) -> int:
+        """The number after that of the last part."""
+        return 0 if len(self.stored) == 0 else int(pc.max(self.stored[PART]).as_py()) + 1
+
+    def failures_but(self, rows: Mask) -> pa.Table:
+        """Give the failures that still hold when these rows of the listing come anew."""
+        ids = self.images["id"].filter(pa.array(self.has_failed & ~rows)).combine_chunks()
+        return self.failed.filter(pc.is_in(self.failed["id"], ids))
+
+
+def compare(images: pa.Table, stored: pa.Table, failed: pa.Table, *, unlisted: Sequence[str] = ()) -> Comparison:
+    """Hold a listing against a table.
+
+    Args:
+        images: A table with the columns of `LISTING`, then the user's; a size or time of null is unknown.
+        stored: The same columns of every stored row, and `PART`.
+        failed: A table of `FAILURES`; one without any size or time is forgotten, as nothing tells it apart.
+        unlisted: Ids of folders and archives that could not be listed, or not to their end: nobody knows what is gone
+            from them, so the rows below them stay.
+    """
+    failed = failed.filter(pc.or_(failed["size"].is_valid(), failed["mtime"].is_valid()))
+    places = _places(images, stored)
+    earlier = failed.rename_columns({"size": "size_bytes", "mtime": "mtime_ns"})
+    failures = _places(images, earlier)
+    has_facts = _has_facts(images, stored, places)
+    has_failed = _has_facts(images, earlier, failures)
+    columns = [name for name in images.column_names if name not in ("id", *_FACTS)]
+    is_same = has_facts & _all_equal(images, stored, places, columns)
+    # A stored image that has changed and failed since is gone too: a kill may have left its old row behind.
+    lasting = images["id"].filter(pa.array(has_facts | ~has_failed))
+    gone = _mask(pc.invert(pc.is_in(stored["id"], lasting))) & ~_is_below(stored["id"], unlisted)
+    return Comparison(images, stored, failed, places, has_facts, is_same, has_failed & ~has_facts, gone)
+
+
+def _mask(values: pa.ChunkedArray) -> Mask:
+    return pc.fill_null(values, fill_value=False).to_numpy()  # type: ignore[no-any-return]
+
+
+def _places(images: pa.Table, known: pa.Table) -> Rows:
+    return pc.fill_null(pc.index_in(images["id"], known["id"]), -1).to_numpy().astype(np.int64)  # type: ignore[no-any-return]
+
+
+def _is_below(ids: pa.ChunkedArray, folders: Sequence[str]) -> Mask:
+    below = np.full(len(ids), "." in folders)  # the source itself
+    for folder in folders:
+        below |= _mask(pc.starts_with(ids, f"{folder}/"))
+    return below
+
+
+def _has_facts(images: pa.Table, known: pa.Table, places: Rows) -> Mask:
+    """Mark the images that nothing tells from the known row at their place, and one fact at least does not."""
+    at = pa.array(places, mask=places < 0)
+    agree, tell = places >= 0, np.zeros(len(places), bool)
+    for name in _FACTS:
+        equal = pc.equal(images[name], known[name].take(at))  # null where unknown
+        agree &= pc.fill_null(equal, fill_value=True).to_numpy()
+        tell |= _mask(equal)
+    return agree & tell
+
+
+def _all_equal(images: pa.Table, stored: pa.Table, places: Rows, columns: Iterable[str]) -> Mask:
+    at = pa.array(places, mask=places < 0)
+    equal = [_equal(images[name], stored[name].take(at)) for name in columns if name in stored.column_names]
+    missing = any(name not in stored.column_names for name in columns)
+    return functools.reduce(np.logical_and, equal, np.full(len(images), not missing))
+
+
+def _equal(new: pa.ChunkedArray, old: pa.ChunkedArray) -> Mask:
+    """Compare two columns value by value; null equals null, and no number itself."""
+    new, old = (_plain(column) for column in (new, old))
+    if new.type != old.type or any(is_odd(new.type) for is_odd in _NOT_EQUALLED):
+        return np.array([repr(one) == repr(other) for one, other in zip(new.to_pylist(), old.to_pylist(), strict=True)])
+    both_null = pc.and_(new.is_null(), old.is_null())
+    return _mask(pc.or_kleene(pc.equal(new, old), both_null))
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column

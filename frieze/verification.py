@@ -1,0 +1,70 @@
+"""Re-checking what was promised about a folder: features, an index or a head."""
+
+from pathlib import Path
+from typing import Any
+
+from features import FeatureFileError, check_can_embed, open_features, verify_features
+from frieze.information import check_is_ours, kind_of
+
+
+def verify(path: Path, *, sample: int) -> dict[str, Any]:
+    """Check a folder of ours.
+
+    Args:
+        path: The folder.
+        sample: For features: how many images to embed again.
+
+    Returns:
+        `kind`, `ok`, `problems`, and what was counted.
+
+    Raises:
+        InputError: It is none of ours, or so broken that nothing can be checked.
+    """
+    check_is_ours(path)
+    kind = str(kind_of(path))
+    document = _CHECKS[kind](path, sample)
+    return {"path": str(path), "kind": kind, "ok": not document["problems"]} | document
+
+
+def _features(path: Path, sample: int) -> dict[str, Any]:
+    document = verify_features(path)
+    if sample and not document["problems"]:
+        from embedder import LEAST_COSINE, embed_again
+
+        table = open_features(path)
+        check_can_embed(table.spec, where=str(path), mend="Leave --sample out.")
+        again = embed_again(table, n=sample)
+        document |= again
+        if again["drifted"]:
+            message = f"{len(again['drifted'])} of {again['sampled']} images have another vector now"
+            mend = "Other versions of the libraries, or another backbone? Make the table anew with --force."
+            document["problems"].append(_problem("drift", path, f"{message} (cosine below {LEAST_COSINE})", mend))
+    return document
+
+
+def _index(path: Path, _sample: int) -> dict[str, Any]:
+    from index import open_index
+
+    try:
+        opened = open_index(path)
+        opened.check_hashes()
+    except FeatureFileError as error:
+        return {"problems": [_problem("files", path, error.message, error.mend)]}
+    return {"problems": [], "rows": len(opened), "stale": opened.staleness()}
+
+
+def _head(path: Path, _sample: int) -> dict[str, Any]:
+    from classifiers import open_head
+
+    try:
+        opened = open_head(path)
+    except FeatureFileError as error:
+        return {"problems": [_problem("files", path, error.message, error.mend)]}
+    return {"problems": [], "classes": opened.classes.tolist(), "stale": opened.staleness()}
+
+
+def _problem(check: str, where: Path, message: str, mend: str) -> dict[str, str]:
+    return {"check": check, "where": str(where), "message": message, "mend": mend}
+
+
+_CHECKS = {"features": _features, "index": _index, "head": _head}

@@ -1,0 +1,32 @@
+import os
+
+import pytest
+
+from embedder.sources.places import read_place
+from features import ImageError
+
+
+def test_read_odd_name(tmp_path):
+    """A name that is no text is read by its percent-encoded URL."""
+    with open(os.fsencode(tmp_path) + b"/\xff.jpg", "wb") as file:  # noqa: PTH123  the name is bytes
+        file.write(b"GIF89a")
+    assert read_place(f"file://{tmp_path}/%FF.jpg", max_bytes=100) == b"GIF89a"
+
+
+def test_read_fails(tmp_path):
+    """A file that can't be read says so in the system's words."""
+    with pytest.raises(ImageError, match="No such file") as caught:
+        read_place(str(tmp_path / "gone.jpg"), max_bytes=100)
+    assert (caught.value.stage, caught.value.reason) == ("read", "unreadable")
+
+
+@pytest.mark.parametrize(
+    ("content", "stage", "reason"),
+    [(b"a film, named .jpg by mistake", "decode", "not an image"), (b"GIF89a" + bytes(95), "read", "too large")],
+)
+def test_read_no_further(content, stage, reason, tmp_path):
+    """What is no image by its first bytes, or too large a file, is not read to its end."""
+    (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(ImageError) as caught:
+        read_place(str(tmp_path / "a.jpg"), max_bytes=100)
+    assert (caught.value.stage, caught.value.reason) == (stage, reason)

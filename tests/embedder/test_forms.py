@@ -1,0 +1,183 @@
+"""The same images in every form of source: the same vectors and labels."""
+
+import csv
+import io
+import json
+import tarfile
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from embedder import BackboneRequest, JobOptions, SourceOptions, embed_source
+from features import open_features
+
+
+def write_folder(images, folder):
+    """Write LABEL/NAME.jpg files."""
+    for name, label, data in images:
+        path = folder / "folder" / label / f"{name}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return folder / "folder"
+
+
+def write_csv(images, folder):
+    """Write a manifest that names the folder's files."""
+    write_folder(images, folder)
+    with (folder / "images.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["path", "label", "number"])
+        rows.writerows([f"folder/{label}/{name}.jpg", label, number] for number, (name, label, _) in enumerate(images))
+    return folder / "images.csv"
+
+
+def write_jsonl(images, folder):
+    """Write the same as lines of JSON."""
+    write_folder(images, folder)
+    lines = [json.dumps({"path": f"folder/{label}/{name}.jpg", "label": label}) for name, label, _ in images]
+    (folder / "images.jsonl").write_text("\n".join(lines))
+    return folder / "images.jsonl"
+
+
+def write_list(images, folder):
+    """Write the paths, one a line."""
+    write_folder(images, folder)
+    (folder / "images.txt").write_text("".join(f"folder/{label}/{name}.jpg\n" for name, label, _ in images))
+    return folder / "images.txt"
+
+
+def write_glob(images, folder):
+    """Name the folder's files by a pattern."""
+    return write_folder(images, folder) / "*" / "*.jpg"
+
+
+def write_tar(images, folder):
+    """Write WebDataset shards of a thousand images: NAME.jpg and NAME.cls."""
+    shards = folder / "shards"
+    shards.mkdir()
+    for start in range(0, len(images), 1000):
+        with tarfile.open(shards / f"{start // 1000:05d}.tar", "w") as shard:
+            for name, label, data in images[start : start + 1000]:
+                for suffix, content in (("jpg", data), ("cls", label.encode())):
+                    member = tarfile.TarInfo(f"{name}.{suffix}")
+                    member.size = len(content)
+                    shard.addfile(member, io.BytesIO(content))
+    return shards
+
+
+def write_parquet(images, folder):
+    """Write one table of bytes."""
+    names, labels, data = zip(*images, strict=True)
+    pq.write_table(pa.table({"id": names, "label": labels, "image": data}), folder / "images.parquet")
+    return folder / "images.parquet"
+
+
+def write_tfrecord(images, folder):
+    """Write `tf.train.Example`s as TensorFlow's image scripts do."""
+    import tensorflow as tf
+
+    def feature(value):
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+    with tf.io.TFRecordWriter(str(folder / "images.tfrecord")) as file:
+        for name, label, data in images:
+            features = {
+                "image/encoded": feature(data),
+                "image/class/text": feature(label.encode()),
+                "image/filename": feature(name.encode()),
+            }
+            example = tf.train.Example(features=tf.train.Features(feature=features))
+            file.write(example.SerializeToString())
+    return folder / "images.tfrecord"
+
+
+FORMS = {
+    "folder": write_folder,
+    "glob": write_glob,
+    "list": write_list,
+    "csv": write_csv,
+    "jsonl": write_jsonl,
+    "tar": write_tar,
+    "parquet": write_parquet,
+    "tfrecord": write_tfrecord,
+}
+
+
+def content(source, out, backbone, **options):
+    """Embed a source; gives sha256 -> (label, vector), so that ids, which differ by form, do not matter."""
+    request, job = BackboneRequest(handle=str(backbone)), JobOptions(source=SourceOptions(), **options)
+    embed_source(source, out, request=request, options=job)
+    table = open_features(out)
+    found = zip(table.rows["sha256"].to_pylist(), table.labels, table.embeddings(), strict=True)
+    return {sha: (label, vector) for sha, label, vector in found}
+
+
+def check_same(found, expected):
+    """Hold two sources' contents against each other."""
+    assert found.keys() == expected.keys()
+    assert all(found[sha][0] == expected[sha][0] for sha in expected)
+    differences = [np.abs(found[sha][1] - expected[sha][1]).max() for sha in expected]
+    assert max(differences) < 1e-4
+
+
+@pytest.fixture(scope="module")
+def images(gallery):
+    """The gallery as (name, label, bytes)."""
+    paths = sorted(gallery.glob("*/*.jpg"))
+    return [(path.stem, path.parent.name, path.read_bytes()) for path in paths]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_same_vectors(form, images, gallery, tiny, tmp_path):
+    """Whatever the form of the source, each image has the vector and the label that it has in a folder."""
+    options = {"batch_size": 4, "shard_size": 9}
+    expected = content(gallery, tmp_path / "expected", tiny, **options)
+    source = FORMS[form](images, tmp_path)
+    check_same(content(str(source), tmp_path / "out", tiny, **options), expected)
+    assert len(expected) == 24
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_again(form, images, tiny, tmp_path):
+    """Run again, no source has anything to do."""
+    source = FORMS[form](images, tmp_path)
+    request, options = BackboneRequest(handle=str(tiny)), JobOptions()
+    embed_source(str(source), tmp_path / "out", request=request, options=options)
+    document = embed_source(str(source), tmp_path / "out", request=request, options=options)
+    assert (document["embedded"], document["unchanged"]) == (0, 24)
+
+
+@pytest.fixture(scope="module")
+def cifar(shared_data):
+    """The 10,000 images of the CIFAR-10 test set as (name, label, bytes)."""
+    found = {}
+    for path in sorted((shared_data / "images" / "cifar10_test_webdataset").glob("*.tar")):
+        with tarfile.open(path) as shard:
+            for member in shard:
+                found[member.name] = shard.extractfile(member).read()
+    return [
+        (name.removesuffix(".jpg"), found[name.replace(".jpg", ".cls")].decode().strip(), data)
+        for name, data in found.items()
+        if name.endswith(".jpg")
+    ]
+
+
+@pytest.fixture(scope="module")
+def cifar_vectors(cifar, shared_data, tmp_path_factory):
+    """Their contents, embedded from a folder."""
+    folder = tmp_path_factory.mktemp("cifar")
+    return content(
+        write_folder(cifar, folder), folder / "out", shared_data / "backbones/resnet8_cifar10_32/saved_model"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", [form for form in FORMS if form != "folder"])
+def test_ten_thousand(form, cifar, cifar_vectors, shared_data, tmp_path):
+    """The same 10,000 real images give the same vectors and labels in every form."""
+    source = FORMS[form](cifar, tmp_path)
+    backbone = shared_data / "backbones/resnet8_cifar10_32/saved_model"
+    check_same(content(str(source), tmp_path / "out", backbone), cifar_vectors)
+    assert len(cifar_vectors) == 10_000

@@ -1,0 +1,206 @@
+"""The job over a source that changes: what was seen before is never embedded again."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from embedder import Limits
+from features import open_features
+
+COUNTS = ("embedded", "unchanged", "renamed", "duplicates", "removed", "rows")
+
+
+def counts(document):
+    """Give what a run did: embedded, unchanged, renamed, duplicates, removed, rows."""
+    return tuple(document[name] for name in COUNTS)
+
+
+def vectors(out):
+    """Give id -> embedding."""
+    features = open_features(out)
+    return dict(zip(features.ids, features.embeddings(), strict=True))
+
+
+@pytest.fixture
+def table(folder, embed, out):
+    """The ten photographs' table, its ids and vectors."""
+    embed(folder, out)
+    return vectors(out)
+
+
+def test_renamed(folder, embed, out, table):
+    """A renamed image keeps its embedding to the bit, under its new id, and is not embedded again."""
+    (folder / "c.jpg").rename(folder / "z.jpg")
+    (folder / "new").mkdir()
+    (folder / "a.jpg").rename(folder / "new" / "a.jpg")
+    assert counts(embed(folder, out)) == (0, 8, 2, 0, 0, 10)
+    after = vectors(out)
+    assert np.array_equal(after["z.jpg"], table["c.jpg"])
+    assert np.array_equal(after["new/a.jpg"], table["a.jpg"])
+    rows = {row["id"]: row for row in open_features(out).rows.to_pylist()}
+    assert (rows["new/a.jpg"]["label"], rows["new/a.jpg"]["uri"]) == ("new", str(folder / "new" / "a.jpg"))
+
+
+def test_whole_folder_renamed(folder, embed, out, table):
+    """A collection moved into a subfolder is renamed as a whole; no part of the old names stays."""
+    inner = folder / "all"
+    inner.mkdir()
+    for path in folder.glob("*.jpg"):
+        path.rename(inner / path.name)
+    assert counts(embed(folder, out)) == (0, 0, 10, 0, 0, 10)
+    assert {name: vector.tolist() for name, vector in vectors(out).items()} == {
+        f"all/{name}": vector.tolist() for name, vector in table.items()
+    }
+    assert counts(embed(folder, out)) == (0, 10, 0, 0, 0, 10)
+
+
+def test_touched(folder, embed, out, table):
+    """A file that was only touched is unchanged; its new time is stored, so that it is not read again."""
+    os.utime(folder / "b.jpg", ns=(1, 7))
+    assert counts(embed(folder, out)) == (0, 10, 0, 0, 0, 10)
+    rows = {row["id"]: row for row in open_features(out).rows.to_pylist()}
+    assert rows["b.jpg"]["mtime_ns"] == 7
+    assert np.array_equal(vectors(out)["b.jpg"], table["b.jpg"])
+
+
+def test_same_size_other_bytes(folder, embed, out, table):
+    """A changed file is embedded anew even when its size is as before."""
+    data = bytearray((folder / "b.jpg").read_bytes())
+    data[-20] ^= 0x55
+    (folder / "b.jpg").write_bytes(data)
+    assert counts(embed(folder, out)) == (1, 9, 0, 0, 0, 10)
+
+
+def test_copied(folder, embed, out, table):
+    """A copy of a stored image takes its embedding, without the backbone."""
+    shutil.copy(folder / "c.jpg", folder / "copy.jpg")
+    assert counts(embed(folder, out)) == (0, 10, 0, 1, 0, 11)
+    assert np.array_equal(vectors(out)["copy.jpg"], table["c.jpg"])
+
+
+def test_equal_bytes_run_once(folder, embed, out, infers):
+    """Equal bytes run through the backbone once, in one batch, in two, and in two shards; all rows stay."""
+    for name in ("b", "c", "e", "j"):
+        shutil.copy(folder / "a.jpg", folder / f"{name}.jpg")
+    assert counts(embed(folder, out, batch_size=3)) == (6, 0, 0, 4, 0, 10)
+    assert sum(infers[1:]) == 6
+    found = vectors(out)
+    assert all(np.array_equal(found[f"{name}.jpg"], found["a.jpg"]) for name in "bcej")
+
+
+def test_two_names_swapped(folder, embed, out, table):
+    """Two images that swap their names swap their vectors."""
+    (folder / "a.jpg").rename(folder / "x")
+    (folder / "h.jpg").rename(folder / "a.jpg")
+    (folder / "x").rename(folder / "h.jpg")
+    embed(folder, out)
+    after = vectors(out)
+    assert np.abs(after["a.jpg"] - table["h.jpg"]).max() < 1e-4
+    assert np.abs(after["h.jpg"] - table["a.jpg"]).max() < 1e-4
+
+
+def test_all_at_once(folder, write_photos, embed, out, table):
+    """New, changed, touched, renamed, copied and removed images in one run make the table of a fresh one."""
+    (folder / "a.jpg").unlink()
+    (folder / "b.jpg").rename(folder / "r.jpg")
+    os.utime(folder / "c.jpg", ns=(1, 7))
+    shutil.copy(folder / "d.jpg", folder / "k.jpg")
+    write_photos(folder, ["e.jpg", "n.jpg"], first_seed=50)
+    assert counts(embed(folder, out)) == (2, 7, 1, 1, 1, 11)
+    embed(folder, out.with_name("fresh"))
+    after, fresh = vectors(out), vectors(out.with_name("fresh"))
+    assert sorted(after) == sorted(fresh)
+    assert all(np.abs(after[name] - fresh[name]).max() < 1e-4 for name in fresh)
+
+
+def test_no_tensorflow_for_a_rename(folder, tiny, embed, out, table):
+    """A run that only renames, touches and removes imports no TensorFlow."""
+    (folder / "c.jpg").rename(folder / "z.jpg")
+    os.utime(folder / "b.jpg", ns=(1, 7))
+    (folder / "a.jpg").unlink()
+    code = (
+        "import sys; from pathlib import Path; from embedder import *\n"
+        "embed_source(sys.argv[1], Path(sys.argv[3]), request=BackboneRequest(handle=sys.argv[2]),"
+        " options=JobOptions(shard_size=4))\n"
+        "assert 'tensorflow' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, folder, tiny, out], check=True)
+    assert sorted(vectors(out)) == [f"{name}.jpg" for name in "bdefghijz"]
+
+
+def test_small_parts_are_merged(folder, write_photos, embed, out, monkeypatch):
+    """The parts of many small runs are merged into few, and no vector changes."""
+    monkeypatch.setattr("features.merging._PILE", 3)
+    embed(folder, out)
+    for number in range(8):
+        write_photos(folder, [f"n{number}.jpg"], first_seed=100 + number)
+        embed(folder, out, shard_size=6)
+    assert len(list((out / "parts").iterdir())) <= 7
+    embed(folder, out.with_name("fresh"))
+    after, fresh = vectors(out), vectors(out.with_name("fresh"))
+    assert sorted(after) == sorted(fresh)
+    assert all(np.abs(after[name] - fresh[name]).max() < 1e-4 for name in fresh)
+
+
+def test_truncated_accepted_on_request(folder, embed, out):
+    """A truncated image is refused, and taken as far as it goes when asked for."""
+    data = (folder / "a.jpg").read_bytes()
+    (folder / "a.jpg").write_bytes(data[: len(data) * 2 // 3])
+    assert embed(folder, out)["failures"] == {"truncated": 1}
+    document = embed(folder, out, limits=Limits(accept_truncated=True))
+    assert (document["embedded"], document["failed"]) == (1, 0)
+
+
+def test_other_limits_try_again(folder, embed, out):
+    """An image that was too large is tried again under another limit, and not under the same."""
+    document = embed(folder, out, limits=Limits(max_pixels=1000))
+    assert document["failures"] == {"too large": 10}
+    assert embed(folder, out, limits=Limits(max_pixels=1000))["failures"] == {"too large": 10}
+    assert counts(embed(folder, out)) == (10, 0, 0, 0, 0, 10)
+
+
+def test_changed_labels(folder, embed, out, table, tmp_path, monkeypatch):
+    """A label that changes is changed in the table; the image is neither read nor embedded again."""
+    labels = tmp_path / "labels.csv"
+    labels.write_text("id,label\na.jpg,one\nb.jpg,two\n")
+    out = out.with_name("labelled")
+    embed(folder, out, labels=str(labels))
+    labels.write_text("id,label\na.jpg,one\nb.jpg,three\n")
+    monkeypatch.setattr("embedder.sources.places.open_place", lambda _: pytest.fail("an image was read"))
+    assert counts(embed(folder, out, labels=str(labels))) == (0, 10, 0, 0, 0, 10)
+    assert dict(zip(open_features(out).ids, open_features(out).labels, strict=True))["b.jpg"] == "three"
+    part = pq.read_table(out / "parts" / "part-000000.parquet")
+    assert pa.types.is_dictionary(part.schema.field("label").type)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_part_cut_by_hand(share, folder, embed, out, table):
+    """A part that was cut short is made anew from its images, and the run says which it was."""
+    part = out / "parts" / "part-000001.parquet"
+    os.truncate(part, int(part.stat().st_size * share))
+    document = embed(folder, out)
+    assert (document["broken_parts"], counts(document)) == ([part.name], (4, 6, 0, 0, 0, 10))
+    after = vectors(out)
+    assert sorted(after) == sorted(table)
+    assert all(np.abs(after[name] - table[name]).max() < 1e-4 for name in table)
+
+
+def test_folder_that_can_not_be_read(folder, write_photos, embed, out, monkeypatch):
+    """Images in a folder that can't be read for once stay in the table, and the folder is a failure."""
+    write_photos(folder, ["in/k.jpg", "in/l.jpg"])
+    embed(folder, out)
+    scandir = os.scandir
+    refused = OSError(13, "Permission denied")
+    monkeypatch.setattr(os, "scandir", lambda path: scandir(path) if not str(path).endswith("in") else _raise(refused))
+    document = embed(folder, out)
+    assert (document["removed"], document["rows"], document["failures"]) == (0, 12, {"unreadable": 1})
+
+
+def _raise(error):
+    raise error

@@ -1,0 +1,244 @@
+"""A kill or a refusal at each call that changes the disk, over a source that changed in every way there is.
+
+TensorFlow takes no part: a NumPy engine stands in, so that hundreds of trials take seconds. As a script, this file
+kills its own forks: pytest must not fork.
+"""
+
+import contextlib
+import errno
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+import embedder.job
+import embedder.run
+from embedder import BackboneRequest, JobOptions, embed_source
+from embedder.backbones import Backbone
+from features import BackboneSpec, FeatureFileError, merging, open_features, read_failures
+
+SPEC = BackboneSpec(name="means", handle="means", fingerprint="ab" * 32, dim=3, image_size=(4, 4))
+CALLS = {
+    "fsync": (os, None),
+    "replace": (Path, None),
+    "unlink": (Path, None),
+    "write_table": (pq, 1),
+    "write_text": (Path, 0),
+}
+"""The calls by which a run changes the disk: whose they are, and which argument is the file they write."""
+STARTS = ("new", "begun")
+KILLED = [(start, name) for start in STARTS for name in CALLS if name != "fsync"]  # the next call kills the same state
+
+
+class MeansEngine:
+    """Stands in for TensorFlow: an image's embedding is its mean colour."""
+
+    name, device, batch_size = "means", None, 2
+
+    def infer(self, pixels):
+        """Embed uint8 [B, H, W, 3] as float32 [B, 3]."""
+        return np.asarray(pixels, np.float32).mean((1, 2))
+
+
+def plain_stream(shards, decoder, *, batch_size, **_):
+    """Stand in for tf.data: the same batches, one after the other."""
+    for piece in embedder.pipeline._pieces(shards, batch_size):
+        yield decoder.batch(piece, decoder.source.read(piece.rows))
+
+
+STAND_INS = (
+    (embedder.job, "open_backbone", lambda _: Backbone(SPEC, None)),
+    (embedder.run, "choose_engine", lambda *_: MeansEngine()),
+    (embedder.run, "stream", plain_stream),
+    (merging, "_PILE", 1),
+    (os, "fsync", lambda _: None),
+)
+
+
+def run(source, out):
+    """Bring a table up to date."""
+    options = JobOptions(shard_size=3, batch_size=2, workers=1)
+    return embed_source(str(source), out, request=BackboneRequest(handle="means"), options=options)
+
+
+def draw(folder, names, seed=0):
+    """Write a small image under each name."""
+    for number, name in enumerate(names, seed):
+        pixels = np.random.default_rng(number).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+
+
+def change(folder):
+    """Change a source in every way there is."""
+    (folder / "a.png").unlink()
+    (folder / "b.png").rename(folder / "r.png")
+    (folder / "g.png").rename(folder / "s.png")
+    os.utime(folder / "c.png", ns=(1, 7))
+    shutil.copy(folder / "d.png", folder / "k.png")
+    (folder / "e.png").write_bytes(b"broken now")
+    draw(folder, "fnop", seed=50)
+
+
+@contextlib.contextmanager
+def failing(name, n, fail):
+    """Let the n-th call fail, half done where it writes; yields the calls made."""
+    owner, file_at = CALLS[name]
+    call, calls = getattr(owner, name), []
+
+    def broken(*args, **options):
+        calls.append(args)
+        if len(calls) != n:
+            return call(*args, **options)
+        if file_at is not None:
+            call(*args, **options)
+            os.truncate(args[file_at], args[file_at].stat().st_size // 2)
+        return fail()
+
+    setattr(owner, name, broken)
+    try:
+        yield calls
+    finally:
+        setattr(owner, name, call)
+
+
+def begin(path, start, begun):
+    """Lay down what a trial starts from: nothing, or a copy of an earlier run's table."""
+    if start == "begun":
+        shutil.copytree(begun, path)
+    return path
+
+
+def kill_forks(folder, source, begun):
+    """Kill a run at each of its calls, one fork and one folder a trial; a fork that ends well is the last."""
+    for owner, name, stand_in in STAND_INS:
+        setattr(owner, name, stand_in)
+    pa.array([""])  # imports pandas where it is: once, and not in each fork
+    for start, name in KILLED:
+        for n in itertools.count(1):
+            path = folder / start / name / str(n)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            child = os.fork() or die_at(source, begin(path, start, begun), name, n)
+            if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 9:
+                break
+
+
+def die_at(source, path, name, n):
+    """Run in a fork until the n-th call, then end as `kill -9` ends: nothing is cleaned up."""
+    try:
+        with failing(name, n, lambda: os._exit(9)):
+            run(source, path)
+    except BaseException:  # noqa: BLE001 - a fork must not go on with its parent's work
+        traceback.print_exc()
+    os._exit(0)
+
+
+def content(path):
+    """Give all that a table says, sorted by id: rows with their vectors, and failures."""
+    features = open_features(path)
+    rows = zip(features.rows.to_pylist(), features.embeddings().tolist(), strict=True)
+    by_id = sorted(rows, key=lambda row: row[0]["id"])
+    return by_id, sorted((row["id"], row["reason"]) for row in read_failures(path).to_pylist())
+
+
+def check_glob(path, vectors):
+    """Hold what any reader of `parts/*.parquet` may rely on at any moment: ids once, and each vector its image's."""
+    rows = [row for part in path.glob("parts/*.parquet") for row in pq.read_table(part).to_pylist()]
+    assert len({row["id"] for row in rows}) == len(rows)
+    assert all(row["embedding"] == vectors[row["sha256"]] for row in rows)
+
+
+@pytest.fixture(autouse=True)
+def _stand_ins(monkeypatch):
+    for owner, name, stand_in in STAND_INS:
+        monkeypatch.setattr(owner, name, stand_in)
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """A changed source, the table of its earlier state, and that of an unbroken run over it as it is now."""
+    folder = tmp_path_factory.mktemp("begun")
+    (folder / "photos").mkdir()
+    draw(folder / "photos", "abcdefghij")
+    with pytest.MonkeyPatch.context() as patch:
+        for owner, name, stand_in in STAND_INS:
+            patch.setattr(owner, name, stand_in)
+        run(folder / "photos", folder / "before")
+        change(folder / "photos")
+        run(folder / "photos", folder / "fresh")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def vectors(begun):
+    """sha256 -> the embedding of those bytes, before the change and after."""
+    tables = [open_features(begun / name) for name in ("before", "fresh")]
+    return {
+        sha: vector
+        for table in tables
+        for sha, vector in zip(table.rows["sha256"].to_pylist(), table.embeddings().tolist(), strict=True)
+    }
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory, begun):
+    """A folder of tables, each killed at another call."""
+    folder = tmp_path_factory.mktemp("killed")
+    command = [sys.executable, __file__, folder, begun / "photos", begun / "before"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stderr == ""
+    return folder
+
+
+def test_trials_are_of_use(begun, tmp_path):
+    """One run meets every change there is, copies, rewrites and merges, so that the trials below prove something."""
+    shutil.copytree(begun / "before", tmp_path / "out")
+    document = run(begun / "photos", tmp_path / "out")
+    counts = ("embedded", "unchanged", "renamed", "duplicates", "removed", "failed", "rows")
+    assert [document[name] for name in counts] == [4, 5, 2, 1, 1, 1, 12]
+    assert len(list((tmp_path / "out" / "parts").iterdir())) == 5  # two of six are merged
+    assert content(tmp_path / "out") == content(begun / "fresh")
+
+
+@pytest.mark.parametrize(("start", "name"), KILLED)
+def test_killed(start, name, killed, begun, vectors):
+    """Killed at any call, the glob is whole, and the next run gives the table of an unbroken one."""
+    trials = sorted((killed / start / name).iterdir())
+    assert len(trials) > 2
+    for path in trials:
+        check_glob(path, vectors)
+        run(begun / "photos", path)
+        assert content(path) == content(begun / "fresh"), path
+        assert not list((path / "staging").iterdir())
+
+
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("name", CALLS)
+def test_refused(start, name, begun, vectors, tmp_path):
+    """Whatever call a full disk refuses, the error is mendable, the glob is whole, and the next run mends the table."""
+
+    def refuse():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for n in itertools.count(1):
+        path = begin(tmp_path / str(n), start, begun / "before")
+        with failing(name, n, refuse) as calls, contextlib.suppress(FeatureFileError):
+            run(begun / "photos", path)
+        check_glob(path, vectors)
+        run(begun / "photos", path)
+        assert content(path) == content(begun / "fresh"), path
+        if len(calls) < n:
+            break
+    assert n > 2
+
+
+if __name__ == "__main__":
+    kill_forks(*map(Path, sys.argv[1:]))

@@ -1,0 +1,111 @@
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from features import PART, Failure, compare
+from features.listing import to_failures
+
+NONE_FAILED = to_failures([])
+
+
+def stored(images, part=0):
+    """Give a listing as what is stored of it."""
+    return images.append_column(PART, pa.array([part] * len(images), pa.int64()))
+
+
+def with_column(images, values, name="year"):
+    """Add a column of the user's."""
+    return images.append_column(name, pa.array(values))
+
+
+def told(comparison):
+    """Give what a comparison says of each listed image: S as stored, F as it failed, C changed, N new."""
+    marks = zip(comparison.is_same, comparison.has_failed, comparison.is_stored, strict=True)
+    return "".join("S" if same else "F" if failed else "C" if known else "N" for same, failed, known in marks)
+
+
+def test_names_and_facts(images):
+    """An image is the same with its name, size and time; it is changed with another size or time, else new."""
+    before = stored(images(("a", 1, 1), ("b", 1, 1), ("c", 1, 1), ("gone", 1, 1)))
+    now = images(("a", 1, 1), ("b", 2, 1), ("c", 1, 2), ("d", 1, 1))
+    comparison = compare(now, before, NONE_FAILED)
+    assert (told(comparison), comparison.gone.tolist()) == ("SCCN", [False, False, False, True])
+    assert comparison.places.tolist() == [0, 1, 2, -1]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "mark"),
+    [
+        ((1, 1), (1, None), "S"),
+        ((1, 1), (None, 1), "S"),
+        ((1, 1), (2, None), "C"),
+        ((1, 1), (None, None), "C"),
+        ((None, 1), (5, 1), "S"),
+        ((None, None), (5, 1), "C"),
+    ],
+)
+def test_unknown_facts(before, now, mark, images):
+    """A size or time that is not known says nothing; where neither tells, the image may have changed."""
+    assert told(compare(images(("a", *now)), stored(images(("a", *before))), NONE_FAILED)) == mark
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_same"),
+    [
+        ([1], [1], True),
+        ([1], [2], False),
+        ([None], [None], True),
+        ([None], [1], False),
+        ([float("nan")], [float("nan")], True),
+        ([0.5], [float("nan")], False),
+        ([[1, 2]], [[1, 2]], True),
+        ([[1, 2]], [[2, 1]], False),
+        ([{"a": None}], [{"a": 1}], False),
+        ([1], ["1"], False),
+        (["x"], ["y"], False),
+    ],
+)
+def test_columns(old, new, is_same, images):
+    """A column of the user's that changed makes an image another one, though not its facts."""
+    before, now = (with_column(images(("a", 1, 1)), values) for values in (old, new))
+    comparison = compare(now, stored(before), NONE_FAILED)
+    assert (comparison.is_same.tolist(), comparison.has_facts.tolist()) == ([is_same], [True])
+
+
+def test_dictionary_column(images):
+    """A column is compared by its values, however it is laid out."""
+    before = images(("a", 1, 1)).append_column("kind", pa.array(["x"]).dictionary_encode())
+    assert told(compare(with_column(images(("a", 1, 1)), ["x"], "kind"), stored(before), NONE_FAILED)) == "S"
+
+
+def test_new_column(images):
+    """A column that was not there before makes all images other ones; one that is no longer given does not."""
+    plain, dated = images(("a", 1, 1)), with_column(images(("a", 1, 1)), [1999])
+    assert told(compare(dated, stored(plain), NONE_FAILED)) == "C"
+    assert told(compare(plain, stored(dated), NONE_FAILED)) == "S"
+
+
+def test_failures(images):
+    """An image that failed stays failed while its facts are those of the failure."""
+    failure = Failure("a", "/photos/a", "decode", "truncated", "cut", 1, 1)
+    failed = to_failures(
+        [failure, dataclasses.replace(failure, id="b"), dataclasses.replace(failure, id="c", mtime=None)]
+    )
+    comparison = compare(images(("a", 1, 1), ("b", 1, 2), ("c", 1, 5)), stored(images()), failed)
+    assert told(comparison) == "FNF"
+    assert comparison.failures_but(np.array([True, False, False]))["id"].to_pylist() == ["c"]
+
+
+def test_rows_below_what_could_not_be_listed_stay(images):
+    """Rows of a folder or archive that could not be read are not gone; those whose name only begins alike are."""
+    before = stored(images(("a.tar/1", 1, 1), ("a.tarred", 1, 1), ("b/2", 1, 1), ("c", 1, 1)))
+    gone = [compare(images(), before, NONE_FAILED, unlisted=names).gone.tolist() for names in (["a.tar", "c"], ["."])]
+    assert gone == [[False, True, True, True], [False] * 4]
+
+
+def test_column_called_part(images):
+    """The user's own column `part` is no other than any."""
+    now = with_column(images(("a", 1, 1)), ["wing"], "part")
+    assert told(compare(now, stored(now), NONE_FAILED)) == "S"

@@ -1,0 +1,136 @@
+import json
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from features import FeatureFileError, verify_features
+from features.parts import write_part
+
+PART = "parts/part-000000.parquet"
+
+
+def found(path):
+    """Give what a check finds: (check, message), in order."""
+    return [(problem["check"], problem["message"]) for problem in verify_features(path)["problems"]]
+
+
+def checks(path):
+    """Give the checks that fail."""
+    return [check for check, _ in found(path)]
+
+
+def rewrite(table, change, *, name=PART):
+    """Change a part's content."""
+    path = table / name
+    write_part(change(pq.read_table(path)), path)
+
+
+def with_vectors(rows, change):
+    """Change the vectors of a part's rows."""
+    vectors = np.asarray(rows["embedding"].combine_chunks().flatten()).reshape(len(rows), -1).copy()
+    change(vectors)
+    kind = rows.schema.field("embedding")
+    return rows.set_column(8, kind, pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), type=kind.type))
+
+
+def test_sound(table):
+    """A sound table has no problem, and its rows, parts and bytes are counted."""
+    document = verify_features(table)
+    n_bytes = sum(path.stat().st_size for path in (table / "parts").iterdir())
+    assert document == {"problems": [], "rows": 4, "parts": 2, "bytes": n_bytes, "n_zero": 0, "zero_vectors": []}
+
+
+def test_changed_byte(table):
+    """One byte changed in a vector is found by the hash of its part."""
+    data = bytearray((table / PART).read_bytes())
+    data[data.index(np.float32(97).tobytes())] ^= 1
+    (table / PART).write_bytes(data)
+    assert checks(table) == ["hash"]
+
+
+def test_missing_part(table):
+    """A part that is not there is named."""
+    (table / PART).unlink()
+    assert found(table) == [("parts", "features.json names it, and it is not there")]
+
+
+def test_unnamed_part(table):
+    """A part that features.json does not know is named: a run was cut short."""
+    shutil.copy(table / PART, table / "parts" / "part-000009.parquet")
+    assert found(table) == [("parts", "features.json does not name it")]
+
+
+def test_cut_part(table):
+    """A part that was cut short is named, and the others are still checked."""
+    (table / PART).write_bytes((table / PART).read_bytes()[:-9])
+    document = verify_features(table)
+    assert [problem["check"] for problem in document["problems"]] == ["hash", "readable"]
+    assert "run again what made the table" in document["problems"][1]["mend"]
+    assert document["rows"] == 2
+
+
+def test_repeated_ids(table):
+    """An id that is there twice, in one part or in two, is named."""
+    rewrite(table, lambda rows: pa.concat_tables([rows, rows.slice(0, 1)]))
+    shutil.copy(table / PART, table / "parts" / "part-000001.parquet")
+    messages = [message for check, message in found(table) if check == "ids"]
+    assert messages == ["1 images are there more than once: a", "2 images are there more than once: a, b"]
+
+
+def test_not_finite(table):
+    """A vector that is not finite is named by its image."""
+    rewrite(table, lambda rows: with_vectors(rows, lambda vectors: vectors[1].fill(np.nan)))
+    assert ("vectors", "1 images have a vector that is not finite: b") in found(table)
+
+
+def test_zero_vectors(table):
+    """A vector of zeros is no broken promise, and is named."""
+    rewrite(table, lambda rows: with_vectors(rows, lambda vectors: vectors[0].fill(0)))
+    document = verify_features(table)
+    assert (document["n_zero"], document["zero_vectors"]) == (1, ["a"])
+    assert [problem["check"] for problem in document["problems"]] == ["hash"]
+
+
+def test_rows_are_counted(table):
+    """A part with another number of rows than features.json says is named."""
+    rewrite(table, lambda rows: rows.filter(pc.equal(rows["id"], "a")))
+    assert ("counts", "it has 1 rows, features.json says 2") in found(table)
+
+
+def test_failures_are_counted(table):
+    """A failures.parquet of another length than features.json says is named, and so is a broken one."""
+    document = json.loads((table / "features.json").read_text())
+    document["counts"]["failed"] = 3
+    (table / "features.json").write_text(json.dumps(document))
+    assert found(table) == [("counts", "failures.parquet has 0 rows, features.json says 3")]
+    (table / "failures.parquet").write_text("broken")
+    assert checks(table) == ["failures"]
+
+
+def test_other_backbone(table, run, images, spec):
+    """A part of another backbone is named with both sides."""
+    document = json.loads((table / "features.json").read_text())
+    document["backbone"]["fingerprint"] = "ef" * 32
+    (table / "features.json").write_text(json.dumps(document))
+    ((check, message), _) = found(table)
+    assert (check, "abababababab here, efefefefefef there" in message) == ("backbone", True)
+
+
+def test_other_columns(table):
+    """A column of another type, or none, is named with what is wanted."""
+    rewrite(table, lambda rows: rows.drop_columns("sha256").set_column(1, "uri", rows["uri"].cast(pa.large_string())))
+    messages = [message for check, message in found(table) if check == "columns"]
+    assert [message.split(",")[0] for message in messages] == [
+        "wanted is pyarrow.Field<uri: string not null>",
+        "wanted is pyarrow.Field<sha256: string>",
+    ]
+
+
+def test_no_table(tmp_path):
+    """Where there is no table, that is an error and no problem of one."""
+    with pytest.raises(FeatureFileError, match="There is no"):
+        verify_features(tmp_path)
