@@ -36,6 +36,7 @@ docs: .venv/installed-dev
 bench: .venv/installed-dev
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/start.py
+	$(BIN)/python benchmarks/scale.py
 
 clean:
 	rm -rf .venv demo-out build dist

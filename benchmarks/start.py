@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 import frieze
-from embedder import list_source
+from embedder import SourceOptions, open_source
 from features import (
     LISTING,
     FeatureWriter,
@@ -57,7 +57,7 @@ def write_table(source: Path, out: Path) -> None:
     frieze.embed(one / "images", out=one / "table")
     made = open_features(one / "table").manifest
     spec = dataclasses.replace(made.spec, dim=DIM)
-    listing = list_source(str(source))
+    listing = open_source(source, SourceOptions()).listing
     with open_writer(out, Manifest(spec=spec, source=listing.source, request=made.request)) as writer:
         _fill(writer, listing, vectors(len(listing.images)))
 

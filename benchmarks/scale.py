@@ -1,0 +1,113 @@
+"""What many images cost: memory of embedding and of listing, and a re-run over a finished table; whole processes.
+
+Usage: FRIEZE_DATA=... python benchmarks/scale.py   prints the tables of docs/benchmarks.md (takes some minutes, and
+half a gigabyte of the temporary folder, which is given back).
+"""
+
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+DATA = Path(os.environ.get("FRIEZE_DATA", "../shared/data"))
+BACKBONE = DATA / "backbones" / "resnet8_cifar10_32" / "saved_model"
+SHARDS = DATA / "images" / "cifar10_test_webdataset"
+SCRIPT = Path(sys.executable).with_name("frieze")
+FEW, MANY, LISTED = 1_000, 100_000, 1_000_000
+
+WATCH = """
+import os, sys
+pid = os.spawnvp(os.P_NOWAIT, sys.argv[1], sys.argv[1:])
+_, status, used = os.wait4(pid, 0)
+sys.stderr.write(f" {status} {used.ru_maxrss}")
+"""
+
+LIST = """
+import sys, time
+from embedder import SourceOptions, open_source
+start = time.perf_counter()
+n_images = len(open_source(sys.argv[1], SourceOptions()).listing.images)
+print(n_images, time.perf_counter() - start)
+"""
+
+
+def write_images(folder: Path, count: int) -> Path:
+    """Write small JPEGs, each of other bytes: what follows a JPEG's end makes the repeats distinct."""
+    images = itertools.cycle(list(_read_images()))
+    for number in range(count):
+        path = folder / f"{number % 100:02d}" / f"{number:06d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(next(images) + str(number).encode())
+    return folder
+
+
+def _read_images() -> Iterator[bytes]:
+    for path in sorted(SHARDS.glob("*.tar")):
+        with tarfile.open(path) as shard:
+            for member in shard:
+                if member.name.endswith(".jpg"):
+                    yield shard.extractfile(member).read()
+
+
+def run(*words: object) -> tuple[str, float, float]:
+    """Run a process: gives its stdout, its seconds and its peak of memory in MB."""
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", WATCH, *map(str, words)], check=True, capture_output=True, text=True)
+    seconds = time.perf_counter() - start
+    status, kilobytes = done.stderr.rsplit(maxsplit=2)[-2:]
+    if status != "0":
+        raise SystemExit(done.stderr)
+    return done.stdout, seconds, int(kilobytes) / (1 if sys.platform == "darwin" else 1024)
+
+
+def embed(folder: Path, out: Path) -> tuple[dict[str, object], float, float]:
+    """Run `frieze embed`."""
+    text, seconds, peak = run(SCRIPT, "embed", folder, "--backbone", BACKBONE, "--out", out, "--json")
+    return json.loads(text), seconds, peak
+
+
+def main() -> None:
+    """Print the tables."""
+    folder = Path(tempfile.mkdtemp(prefix="frieze-scale-"))
+    try:
+        _embedding(folder)
+        _listing(folder)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _embedding(folder: Path) -> None:
+    print("| `frieze embed`, resnet8_cifar10_32 | images/s | seconds | peak MB |\n|---|---|---|---|")
+    peaks = {}
+    for count in (FEW, MANY):
+        source = write_images(folder / f"images-{count}", count)
+        document, seconds, peaks[count] = embed(source, folder / f"{count}.features")
+        print(f"| {count:,} images | {document['images_per_second']:,} | {seconds:.1f} | {peaks[count]:,.0f} |")
+    document, seconds, peak = embed(folder / f"images-{MANY}", folder / f"{MANY}.features")
+    print(f"| {document['unchanged']:,} of them again | - | {seconds:.1f} | {peak:,.0f} |")
+    print(f"\nPeak of {MANY:,} images over that of {FEW:,}: {peaks[MANY] / peaks[FEW]:.2f}\n")
+    shutil.rmtree(folder / f"images-{MANY}")
+
+
+def _listing(folder: Path) -> None:
+    source = folder / "listed"
+    for number in range(LISTED):
+        path = source / f"{number % 1000:03d}" / f"{number:07d}.jpg"
+        if number < 1000:
+            path.parent.mkdir(parents=True)
+        os.close(os.open(path, os.O_CREAT))
+    text, _, peak = run(sys.executable, "-c", LIST, source)
+    n_images, seconds = text.split()
+    print("| listing | seconds | peak MB |\n|---|---|---|")
+    print(f"| {int(n_images):,} paths | {float(seconds):.1f} | {peak:,.0f} |")
+
+
+if __name__ == "__main__":
+    main()
