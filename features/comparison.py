@@ -31,7 +31,8 @@ class Comparison:
         failed: The failures of earlier runs.
         places: int64 [N], the stored row of each listed image; -1 where it is not stored.
         has_facts: Whether size and time of a stored image are those of its row.
-        is_same: Whether all that is known of the image is as stored: there is nothing to do.
+        is_current: Whether its row says already all that the listing says.
+        is_same: Whether all this is known without a look at its bytes: there is nothing to do.
         has_failed: Whether it failed before, and has not changed since.
         gone: Which stored rows the source no longer has.
     """
@@ -41,6 +42,7 @@ class Comparison:
     failed: pa.Table
     places: Rows
     has_facts: Mask
+    is_current: Mask
     is_same: Mask
     has_failed: Mask
     gone: Mask
@@ -75,14 +77,15 @@ def compare(images: pa.Table, stored: pa.Table, failed: pa.Table, *, unlisted: S
     places = _places(images, stored)
     earlier = failed.rename_columns({"size": "size_bytes", "mtime": "mtime_ns"})
     failures = _places(images, earlier)
-    has_facts = _has_facts(images, stored, places)
-    has_failed = _has_facts(images, earlier, failures)
+    agree, has_facts = _facts(images, stored, places)
+    _, has_failed = _facts(images, earlier, failures)
     columns = [name for name in images.column_names if name not in ("id", *_FACTS)]
-    is_same = has_facts & _all_equal(images, stored, places, columns)
+    is_current = agree & _all_equal(images, stored, places, columns)
+    is_same = has_facts & is_current
     # A stored image that has changed and failed since is gone too: a kill may have left its old row behind.
     lasting = images["id"].filter(pa.array(has_facts | ~has_failed))
     gone = _mask(pc.invert(pc.is_in(stored["id"], lasting))) & ~_is_below(stored["id"], unlisted)
-    return Comparison(images, stored, failed, places, has_facts, is_same, has_failed & ~has_facts, gone)
+    return Comparison(images, stored, failed, places, has_facts, is_current, is_same, has_failed & ~has_facts, gone)
 
 
 def _mask(values: pa.ChunkedArray) -> Mask:
@@ -100,15 +103,15 @@ def _is_below(ids: pa.ChunkedArray, folders: Sequence[str]) -> Mask:
     return below
 
 
-def _has_facts(images: pa.Table, known: pa.Table, places: Rows) -> Mask:
-    """Mark the images that nothing tells from the known row at their place, and one fact at least does not."""
+def _facts(images: pa.Table, known: pa.Table, places: Rows) -> tuple[Mask, Mask]:
+    """Mark the images that no fact tells from the known row at their place, and those that some fact speaks for."""
     at = pa.array(places, mask=places < 0)
     agree, tell = places >= 0, np.zeros(len(places), bool)
     for name in _FACTS:
         equal = pc.equal(images[name], known[name].take(at))  # null where unknown
         agree &= pc.fill_null(equal, fill_value=True).to_numpy()
         tell |= _mask(equal)
-    return agree & tell
+    return agree, agree & tell
 
 
 def _all_equal(images: pa.Table, stored: pa.Table, places: Rows, columns: Iterable[str]) -> Mask:

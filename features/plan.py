@@ -76,6 +76,8 @@ def make_plan(
     if retry_failures:
         origins = np.full_like(origins, -1)
     changed = (origins < 0) & ~(comparison.is_same | comparison.has_failed)
+    stays = (origins == comparison.places) & comparison.is_current  # its bytes were looked at, and nothing is new
+    origins = np.where(stays, -1, origins)
     comes = (origins >= 0) | _first(comparison.has_failed if retry_failures else changed, limit)
     cutter = _Cutter(comparison, np.where(comes, origins, -1))
     gone = comparison.gone & (not retry_failures)
@@ -86,7 +88,7 @@ def make_plan(
             *cutter.additions(np.flatnonzero(comes & ~comparison.is_stored), shard_size),
             *cutter.rewrites(np.flatnonzero(comes & comparison.is_stored), gone),
         ),
-        n_unchanged=int((comparison.is_same | (comparison.is_stored & (origins >= 0))).sum()),
+        n_unchanged=int((comparison.is_same | stays | (comparison.is_stored & (origins >= 0))).sum()),
         n_renamed=len(renamed),
         n_removed=int(gone.sum()) - len(renamed),
         n_left=int((changed & ~comes).sum()),

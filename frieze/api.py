@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def embed(
-    source: str | Path,
+    source: Any,
     *,
     out: str | Path,
     backbone: str = "builtin",
@@ -51,7 +51,9 @@ def embed(
     """Turn every image of a source into an embedding, once; run it again to bring the table up to date.
 
     Args:
-        source: A folder of images, walked recursively, or one image.
+        source: A path, glob or URL as README's table of sources has them, or `-` for a list of paths on stdin; or a
+            uint8 array [N, H, W, 3]; or a list or generator of arrays, PIL images, bytes or paths, each alone, as
+            `(id, image)`, or as a dict with `image` and, where wanted, `id`, `label` and other columns.
         out: Folder of the table; gone on with when it is there.
         backbone: `builtin`, `keras:NAME`, a SavedModel's folder, a `.keras` file or a hub URL.
         weights: For `keras:NAME`: `imagenet` (default), `random` or a file.

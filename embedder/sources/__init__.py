@@ -9,6 +9,7 @@ from embedder.decoding import MAX_BYTES
 from embedder.sources.folder import open_files, open_folder
 from embedder.sources.kinds import IN_FOLDERS, KINDS, kind_of, open_kind
 from embedder.sources.label_file import join_labels
+from embedder.sources.objects import open_objects
 from embedder.sources.paths import STDIN, open_stdin
 from embedder.sources.places import read_place, to_path, to_uri
 from embedder.sources.source import Content, File, Source, SourceOptions
@@ -38,7 +39,10 @@ def open_source(source: Any, options: SourceOptions) -> Source:
     Raises:
         InputError: There is no such source, or nothing in it is an image.
     """
-    opened = open_stdin(options) if source == STDIN else _open(str(source), options)
+    if not isinstance(source, str | Path):
+        opened = open_objects(source, options)
+    else:
+        opened = open_stdin(options) if source == STDIN else _open(str(source), options)
     if options.labels not in LABELS:
         opened = join_labels(opened, options.labels)
     if len(opened.listing.images) == 0 and not opened.listing.failures:

@@ -1,0 +1,185 @@
+"""Arrays, PIL images and what yields them, from a Python program."""
+
+import array
+import io
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from embedder.sources.collecting import Collected, Found, collect
+from embedder.sources.columns import take_text
+from embedder.sources.places import read_place, to_uri
+from embedder.sources.source import Content, Source, SourceOptions
+from features import Failure, ImageError, InputError, Listing, Rows
+
+NAME = "python objects"
+"""Stands for the source in features.json: another call may bring other objects for the same table."""
+
+_STACK_AXES = (3, 4)  # [N, H, W] or [N, H, W, channels]
+_CHANNELS = (1, 3, 4)
+_KEPT_MODES = frozenset(("1", "L", "LA", "RGB", "RGBA", "CMYK", "I", "I;16", "F"))
+"""Modes that TIFF keeps as they are; what `decode` makes of each is its own matter."""
+_WITH_ALPHA = ("LA", "RGBA")
+_MEND = (
+    "Give uint8 arrays [H, W, 3], PIL images, bytes or paths; alone, as (id, image), or as {'image': ..., 'id': ...}."
+)
+
+
+class _Item(NamedTuple):
+    """One object as it was given."""
+
+    id: str
+    uri: str
+    label: str | None
+    image: Any
+    columns: dict[str, Any]
+
+
+def open_objects(objects: Any, options: SourceOptions) -> Source:
+    """List images that a program holds.
+
+    Args:
+        objects: A uint8 array [N, H, W, 3], also with 4 channels or 1 or without that axis; a sequence; or anything
+            that yields. Of the last two each element is an image (uint8 array, PIL image, bytes of a file, path), a
+            pair `(id, image)`, or a dict with `image` and, where wanted, `id`, `label` and any other columns. What
+            yields is read once, into a temporary file; a sequence stays where it is.
+        options: Only `labels` and `max_bytes` matter.
+
+    Returns:
+        The images; an id that is not given is the number of the element. What is no image is a failure when it is read.
+
+    Raises:
+        InputError: It is none of these.
+    """
+    if isinstance(objects, np.ndarray):
+        _check_stack(objects)
+    if isinstance(objects, np.ndarray | Sequence):
+        items = [_item(one, number, options) for number, one in enumerate(objects)]
+        collected = collect(_found(item, number) for number, item in enumerate(items))
+        return _source(collected, lambda row: encode(items[int(collected.offsets[row])].image, options.max_bytes))
+    if not isinstance(objects, Iterable):
+        raise InputError(f"{type(objects).__name__} is no source of images.", mend=_MEND)
+    return _spooled(objects, options)
+
+
+def _check_stack(images: np.ndarray[Any, Any]) -> None:
+    is_one = images.ndim == min(_STACK_AXES) and images.shape[-1] in _CHANNELS
+    if images.ndim not in _STACK_AXES or is_one or images.dtype != np.uint8:
+        raise InputError(
+            f"The array has shape {list(images.shape)} and type {images.dtype}; wanted is [N, H, W, 3] of uint8.",
+            mend="One image is images[None]; values in [0, 1] are (images * 255).round().astype('uint8').",
+        )
+
+
+def _item(one: Any, number: int, options: SourceOptions) -> _Item:
+    """Take an element apart."""
+    columns: dict[str, Any] = {}
+    if isinstance(one, Mapping):
+        columns = dict(one)
+    elif isinstance(one, tuple) and len(one) == 2:  # noqa: PLR2004  a pair
+        columns = {"id": one[0], "image": one[1]}
+    else:
+        columns = {"image": one}
+    image = columns.pop("image", None)
+    name, label = take_text(columns, ["id"]), take_text(columns, ["label"])
+    name = str(number) if name is None else name
+    uri = to_uri(os.path.abspath(image)) if isinstance(image, str | Path) else f"memory:{name}"
+    return _Item(name, uri, None if options.labels == "none" else label, image, columns)
+
+
+def _found(item: _Item, at: int) -> Found:
+    return Found(item.id, item.uri, item.label, None, None, offset=at, columns=item.columns)
+
+
+def _source(collected: Collected, read_one: Callable[[int], bytes], failures: Sequence[Failure] = ()) -> Source:
+    def read(rows: Rows) -> Iterator[Content]:
+        for row in rows:
+            try:
+                yield read_one(int(row))
+            except ImageError as error:
+                yield error
+
+    return Source(Listing(NAME, collected.images, (*failures, *collected.repeats)), read)
+
+
+def _spooled(objects: Iterable[Any], options: SourceOptions) -> Source:
+    spool = _Spool()
+    failures: list[Failure] = []
+    collected = collect(_write(objects, spool, failures, options))
+    return _source(collected, lambda row: spool.read(int(collected.offsets[row])), failures)
+
+
+def _write(objects: Iterable[Any], spool: "_Spool", failures: list[Failure], options: SourceOptions) -> Iterator[Found]:
+    for number, one in enumerate(objects):
+        item = _item(one, number, options)
+        try:
+            yield _found(item, spool.add(encode(item.image, options.max_bytes)))
+        except ImageError as error:
+            failures.append(Failure(item.id, item.uri, error.stage, error.reason, error.message))
+
+
+class _Spool:
+    """A temporary file of images, one behind the other; it goes when nobody reads it any more."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile(prefix="frieze-")  # noqa: SIM115  closed with the object
+        self._starts = array.array("q", [0])
+
+    def __del__(self) -> None:
+        self._file.close()
+
+    def add(self, data: bytes) -> int:
+        """Write an image; gives its number."""
+        self._file.write(data)
+        self._starts.append(self._starts[-1] + len(data))
+        return len(self._starts) - 2
+
+    def read(self, number: int) -> bytes:
+        """Give an image's bytes; many threads may call this at once, when all are written."""
+        self._file.flush()
+        start, end = self._starts[number : number + 2]
+        return os.pread(self._file.fileno(), end - start, start)
+
+
+def encode(image: Any, max_bytes: int) -> bytes:
+    """Give an image as the bytes of a file, without loss.
+
+    Raises:
+        ImageError: It is no image, or not of a kind that we take, or has more than `max_bytes`.
+    """
+    if isinstance(image, str | Path):
+        return read_place(to_uri(os.path.abspath(image)), max_bytes=max_bytes)
+    data = bytes(image) if isinstance(image, bytes | bytearray | memoryview) else _to_tiff(image)
+    if len(data) > max_bytes:
+        raise ImageError("read", "too large", f"the image has {len(data)} bytes; the limit is {max_bytes}")
+    return data
+
+
+def _to_tiff(image: Any) -> bytes:
+    try:
+        picture = image if isinstance(image, Image.Image) else _from_array(image)
+        file = io.BytesIO()
+        _plain(picture).save(file, "TIFF")
+    except (OSError, ValueError, TypeError, SyntaxError) as error:
+        raise ImageError("decode", "not an image", f"{type(image).__name__}: {error}") from error
+    return file.getvalue()
+
+
+def _from_array(values: Any) -> Image.Image:
+    values = np.asarray(values)
+    if values.dtype != np.uint8 or values.ndim not in (2, 3):
+        raise ValueError(f"shape {list(values.shape)}, type {values.dtype}; wanted is [H, W, 3] of uint8")
+    return Image.fromarray(values[..., 0] if values.ndim == 3 and values.shape[2] == 1 else values)  # noqa: PLR2004
+
+
+def _plain(picture: Image.Image) -> Image.Image:
+    """Turn a picture upright, in a mode that TIFF keeps."""
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode in _KEPT_MODES and not (picture.has_transparency_data and picture.mode not in _WITH_ALPHA):
+        return picture
+    return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
