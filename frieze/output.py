@@ -106,7 +106,7 @@ def progress(title: str, unit: str) -> Iterator[Step]:
             now = bar.tasks[0]
             bar.stop()
             if now.total:
-                say(f"Stopped after {now.completed:,.0f} of {now.total:,.0f} {unit}.")
+                say(f"Done with {now.completed:,.0f} of {now.total:,.0f} {unit}.")
             raise
 
 

@@ -53,7 +53,7 @@ def test_progress_is_silent_without_a_terminal(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize(("steps", "said"), [(1, "Stopped after 1,200 of 30,000 images.\n"), (0, "")])
+@pytest.mark.parametrize(("steps", "said"), [(1, "Done with 1,200 of 30,000 images.\n"), (0, "")])
 def test_progress_says_where_it_stopped(steps, said, capsys):
     """Ctrl-C tells on stderr how far the work had come, without a bar too; before the first image it says nothing."""
 
