@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib.metadata
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,13 @@ from embedder.sources import Source, open_source
 from features import (
     InputError,
     Manifest,
-    check_is_only_ours,
     check_is_ours,
     check_same_backbone,
     is_features,
-    lock,
     open_writer,
     read_manifest,
-    replace_folder,
+    succession,
+    successor_of,
 )
 
 _VERSIONS = ("frieze", "keras", "numpy", "pillow", "pyarrow", "tensorflow")
@@ -55,18 +53,12 @@ def embed_source(
     options.check()
     out = out.absolute()
     check_is_ours(out)
-    fresh = out.with_name(f".{out.name}.new")  # a fixed name: what a killed --force left there is gone on with
-    opened = open_source(source, dataclasses.replace(options.source, skip=(out, fresh)))
+    opened = open_source(source, dataclasses.replace(options.source, skip=(out, successor_of(out))))
     task = _Task(opened, request, options, began, progress)
     if not (options.force and is_features(out)):
         return task.bring_up_to_date(out)
-    check_is_only_ours(out)
-    with lock(out):  # nobody adds to a table that is about to go
-        if fresh.exists() and not task.goes_on(fresh):
-            check_is_only_ours(fresh)
-            shutil.rmtree(fresh)
+    with succession(out, goes_on=task.goes_on) as fresh:
         document = task.bring_up_to_date(fresh)
-        replace_folder(fresh, out)
     return document | {"out": str(out)}
 
 

@@ -25,6 +25,7 @@ from features.quiet import import_keras, import_tensorflow, import_tensorflow_hu
 from features.reader import Features, open_features
 from features.schema import LISTING, OURS, part_schema, to_embeddings, to_part, user_column
 from features.spec import BackboneSpec, check_same_backbone
+from features.succession import succession, successor_of
 from features.vector_files import VectorOptions
 from features.verification import verify_features
 from features.writer import FeatureWriter, open_writer, read_stored
@@ -79,6 +80,8 @@ __all__ = [
     "read_manifest",
     "read_stored",
     "replace_folder",
+    "succession",
+    "successor_of",
     "to_embeddings",
     "to_failures",
     "to_part",

@@ -1,13 +1,11 @@
 """The import job: vectors made elsewhere, piece by piece, into a table of features."""
 
-import contextlib
 import dataclasses
 import hashlib
 import importlib.metadata
 import json
-import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +13,14 @@ import numpy as np
 import pyarrow as pa
 
 from features.errors import InputError, MismatchError
-from features.files import hash_file, replace_folder
+from features.files import hash_file
 from features.listing import Failure, count_reasons
-from features.lock import lock
 from features.manifest import Manifest, is_features, read_manifest
-from features.ownership import check_is_only_ours, check_is_ours
+from features.ownership import check_is_ours
 from features.parts import part_name
 from features.plan import Shard
 from features.spec import MADE_ELSEWHERE, BackboneSpec, check_same_backbone
+from features.succession import succession
 from features.vector_files import VectorFiles, VectorOptions, open_vectors
 from features.vector_rows import PIECE_ROWS, find_width, lay_out, read_pieces
 from features.vector_tables import name_broken
@@ -66,7 +64,7 @@ def import_vectors(
     files = open_vectors(path, options)
     task = _Task(files, options, _manifest(files, options), progress)
     if force and is_features(out):
-        with _successor(out, task) as fresh:
+        with succession(out, goes_on=task.goes_on) as fresh:
             document = task.bring_up_to_date(fresh)
     else:
         document = task.bring_up_to_date(out)
@@ -165,6 +163,14 @@ class _Task:
             if got != wanted:
                 raise MismatchError(f"{out} was imported {what} {wanted}, not {what} {got}.", mend=mend)
 
+    def goes_on(self, fresh: Path) -> bool:
+        """Tell whether a table that an earlier run began is the one that this run would make."""
+        try:
+            self.check_same(fresh)
+        except InputError:  # it is broken, or another import's
+            return False
+        return True
+
     def _add_missing(self, writer: FeatureWriter) -> None:
         """Add the parts that are missing, and the failures that a kill kept from failures.parquet."""
         self.progress(0, self.files.rows)
@@ -184,24 +190,3 @@ class _Task:
                 rows = pa.concat_tables([rows for rows, _ in made])
                 writer.commit(Shard(number, np.arange(len(rows))), rows, failures)
             self.progress(ends[number], self.files.rows)
-
-
-@contextlib.contextmanager
-def _successor(out: Path, task: _Task) -> Iterator[Path]:
-    """Give a folder for the table that takes another's place when the block ends."""
-    fresh = out.with_name(f".{out.name}.new")  # a fixed name: what a killed --force left there is gone on with
-    check_is_only_ours(out)
-    with lock(out):  # nobody adds to a table that is about to go
-        if fresh.exists() and not _goes_on(fresh, task):
-            check_is_only_ours(fresh)
-            shutil.rmtree(fresh)
-        yield fresh
-        replace_folder(fresh, out)
-
-
-def _goes_on(fresh: Path, task: _Task) -> bool:
-    try:
-        task.check_same(fresh)
-    except InputError:  # it is broken, or another import's
-        return False
-    return True
