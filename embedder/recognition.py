@@ -56,17 +56,20 @@ def _may_be_stored(comparison: Comparison) -> np.ndarray:
     as_before = pc.fill_null(pc.equal(sizes, own), fill_value=True).to_numpy() & ~comparison.has_facts
     of_gone = stored["size_bytes"].filter(pa.array(comparison.gone))
     as_gone = pc.or_(sizes.is_null(), pc.is_in(sizes, of_gone.combine_chunks())).to_numpy() & comparison.gone.any()
-    return np.where(comparison.is_stored, as_before, as_gone) & ~comparison.has_failed  # type: ignore[no-any-return]
+    return np.where(comparison.is_stored, as_before, as_gone)  # type: ignore[no-any-return]
 
 
 def _hash(source: Source, rows: Rows, workers: int, step: Callable[[int, int], None]) -> Iterator[str | None]:
     """Give the sha256 of each row's bytes, hex; None where they can't be read."""
     pieces = np.split(rows, range(_ROWS_A_CALL, len(rows), _ROWS_A_CALL))
-    with ThreadPoolExecutor(1 if source.in_order else workers, thread_name_prefix="frieze-hash") as pool:
+    pool = ThreadPoolExecutor(1 if source.in_order else workers, thread_name_prefix="frieze-hash")
+    try:
         hashed = pool.map(lambda piece: [_sha256(content) for content in source.read(piece)], pieces)
         for done, found in enumerate(itertools.chain.from_iterable(hashed), 1):
             step(done, len(rows))
             yield found
+    finally:  # after Ctrl-C the pieces that wait are not read
+        pool.shutdown(cancel_futures=True)
 
 
 def _sha256(content: object) -> str | None:

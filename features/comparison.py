@@ -85,7 +85,7 @@ def compare(images: pa.Table, stored: pa.Table, failed: pa.Table, *, unlisted: S
     # A stored image that has changed and failed since is gone too: a kill may have left its old row behind.
     lasting = images["id"].filter(pa.array(has_facts | ~has_failed))
     gone = _mask(pc.invert(pc.is_in(stored["id"], lasting))) & ~_is_below(stored["id"], unlisted)
-    return Comparison(images, stored, failed, places, has_facts, is_current, is_same, has_failed & ~has_facts, gone)
+    return Comparison(images, stored, failed, places, has_facts, is_current, is_same, has_failed, gone)
 
 
 def _mask(values: pa.ChunkedArray) -> Mask:

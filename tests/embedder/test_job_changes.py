@@ -105,6 +105,34 @@ def test_two_names_swapped(folder, embed, out, table):
     assert np.abs(after["h.jpg"] - table["a.jpg"]).max() < 1e-4
 
 
+def test_names_rotated_over_three_parts(folder, embed, out, table):
+    """An image whose new bytes stood in a part that this run has rewritten already is embedded all the same."""
+    data = {name: (folder / f"{name}.jpg").read_bytes() for name in "aei"}
+    for name, other in ("ae", "ei", "ia"):
+        (folder / f"{name}.jpg").write_bytes(data[other])
+    embed(folder, out)
+    after = vectors(out)
+    assert all(np.abs(after[f"{name}.jpg"] - table[f"{other}.jpg"]).max() < 1e-4 for name, other in ("ae", "ei", "ia"))
+
+
+def test_bytes_of_a_removed_image(folder, photo, embed, out, table):
+    """So is one whose new bytes were those of an image that left such a part."""
+    (folder / "a.jpg").rename(folder / "i.jpg")
+    for seed, name in enumerate("be", 60):
+        photo(seed).save(folder / f"{name}.jpg", quality=95)
+    assert counts(embed(folder, out)) == (3, 6, 0, 0, 1, 9)
+    assert np.abs(vectors(out)["i.jpg"] - table["a.jpg"]).max() < 1e-4
+
+
+def test_known_failure_is_not_read_again(folder, embed, out, table, monkeypatch):
+    """A stored image that was spoilt, its size as before, is a failure, and left alone from then on."""
+    path = folder / "b.jpg"
+    path.write_bytes(bytes(path.stat().st_size))
+    assert embed(folder, out)["failures"] == {"not an image": 1}
+    monkeypatch.setattr("embedder.sources.places.open_place", lambda _: pytest.fail("it was read"))
+    assert counts(embed(folder, out)) == (0, 9, 0, 0, 0, 9)
+
+
 def test_all_at_once(folder, write_photos, embed, out, table):
     """New, changed, touched, renamed, copied and removed images in one run make the table of a fresh one."""
     (folder / "a.jpg").unlink()
