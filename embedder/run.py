@@ -37,7 +37,18 @@ def make_run(began: float, writer: FeatureWriter, source: Source, options: JobOp
         limit=options.limit,
     )
     writer.replace_failures(pa.concat_tables([plan.known_failures, to_failures(source.listing.failures)]))
-    return Run(began, writer, source, options, progress, comparison, plan)
+    stored = _stored_digests(writer, comparison, plan) if plan.n_pending else {}
+    return Run(began, writer, source, options, progress, comparison, plan, stored)
+
+
+def _stored_digests(writer: FeatureWriter, comparison: Comparison, plan: Plan) -> dict[bytes, int]:
+    """Give the part of each stored image's bytes, but of those that leave their part in this run."""
+    places = comparison.places[np.concatenate([shard.rows for shard in plan.shards])]
+    stays = ~comparison.gone
+    stays[places[places >= 0]] = False
+    hashes = writer.hashes().filter(pa.array(stays)).to_pylist()
+    parts = comparison.stored[PART].filter(pa.array(stays)).to_pylist()
+    return {bytes.fromhex(sha): part for sha, part in zip(hashes, parts, strict=True) if sha is not None}
 
 
 @dataclasses.dataclass
@@ -46,6 +57,7 @@ class Run:
 
     Attributes:
         began: When the run began, on `time.perf_counter`'s clock, as all times here.
+        stored: sha256 -> number of the part, of the rows that stay where they are.
         first_read: When the first image was read.
         done: When the last part was committed.
     """
@@ -57,6 +69,7 @@ class Run:
     progress: Progress
     comparison: Comparison
     plan: Plan
+    stored: dict[bytes, int]
     n_embedded: int = 0
     n_stored: int = 0
     first_read: float = 0.0
@@ -80,7 +93,7 @@ class Run:
         self.progress(0, self.plan.n_pending)
         engine = choose_engine(self.options.engine, backbone)
         self.writer.update(engine=engine.name)
-        known = Known(self.writer, self._stored_digests())
+        known = Known(self.writer, self.stored)
         shards = [shard for shard in self.plan.shards if len(shard.rows)]
         self.first_read = time.perf_counter()
         batches = stream(
@@ -93,15 +106,6 @@ class Run:
         with ShardFiller(self.writer, self.comparison, shards, known) as filler:
             self._fill(filler, batches, engine, known)
         self.done = time.perf_counter()
-
-    def _stored_digests(self) -> dict[bytes, int]:
-        """Give the part of each stored image's bytes, but of those that leave their part in this run."""
-        places = self.comparison.places[np.concatenate([shard.rows for shard in self.plan.shards])]
-        stays = ~self.comparison.gone
-        stays[places[places >= 0]] = False
-        hashes = self.writer.hashes().filter(pa.array(stays)).to_pylist()
-        parts = self.comparison.stored[PART].filter(pa.array(stays)).to_pylist()
-        return {bytes.fromhex(sha): part for sha, part in zip(hashes, parts, strict=True) if sha is not None}
 
     def _fill(self, filler: ShardFiller, batches: Iterator[Batch], engine: Engine, known: Known) -> None:
         n_done = 0

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from embedder.decoding import MAX_BYTES
+from embedder.sources.buckets import open_remote
 from embedder.sources.folder import open_files, open_folder
 from embedder.sources.kinds import IN_FOLDERS, KINDS, kind_of, open_kind
 from embedder.sources.label_file import join_labels
 from embedder.sources.objects import open_objects
 from embedder.sources.paths import STDIN, open_stdin
-from embedder.sources.places import read_place, to_path, to_uri
+from embedder.sources.places import is_remote, read_place, to_path, to_uri
 from embedder.sources.source import Content, File, Source, SourceOptions
 from features import InputError
 
@@ -54,6 +55,10 @@ def open_source(source: Any, options: SourceOptions) -> Source:
 
 
 def _open(source: str, options: SourceOptions) -> Source:
+    if is_remote(source):
+        return open_remote(source, options)
+    if "://" in source:
+        source = _local(source)
     path = Path(source).absolute()
     if path.is_dir():
         return _open_folder(path, options)
@@ -64,6 +69,14 @@ def _open(source: str, options: SourceOptions) -> Source:
     if glob.has_magic(source):
         return _open_glob(str(path), options)
     raise InputError(f"There is no {source} in {Path.cwd()}.", mend=f"SOURCE is {_KNOWN}: check the path.")
+
+
+def _local(source: str) -> str:
+    if not source.startswith("file://"):
+        raise InputError(
+            f"{source} can't be read: images are read from disk, s3:// or gs://.", mend=f"SOURCE is {_KNOWN}."
+        )
+    return os.fsdecode(to_path(source))
 
 
 def _open_folder(path: Path, options: SourceOptions) -> Source:

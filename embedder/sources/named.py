@@ -3,17 +3,15 @@
 import os
 import posixpath
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from embedder.sources.places import facts_of, is_remote, read_places, to_path, to_uri
+from embedder.sources.places import ask, facts_of, is_remote, read_places, to_path, to_uri
 from embedder.sources.source import Source, SourceOptions
 from features import LISTING, Failure, InputError, Listing
 
-_ASKED_AT_ONCE = 16  # a bucket answers slowly, and many at a time
 _SHOWN = 5
 
 
@@ -58,7 +56,7 @@ def open_named(named: pa.Table, failures: Sequence[Failure], source: str, option
         InputError: An id is there twice.
     """
     check_ids(named["id"], source)
-    facts = _facts(named["uri"].to_pylist())
+    facts = list(ask(_facts_or_error, named["uri"].to_pylist()))
     errors = [one for one in facts if isinstance(one, OSError)]
     is_there = np.array([not isinstance(one, OSError) for one in facts], bool)
     missing = [
@@ -88,13 +86,6 @@ def check_ids(ids: pa.ChunkedArray, source: str) -> None:
             f"{source} names {len(repeated)} ids more than once: {names}.",
             mend="Give each row an id of its own, or name another column with --id COLUMN.",
         )
-
-
-def _facts(places: Sequence[str]) -> list[tuple[int, int] | OSError]:
-    if not any(map(is_remote, places)):
-        return list(map(_facts_or_error, places))
-    with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
-        return list(pool.map(_facts_or_error, places))
 
 
 def _facts_or_error(place: str) -> tuple[int, int] | OSError:

@@ -1,15 +1,25 @@
-r"""Where bytes lie: opening a local path by the uri under which it is stored."""
+"""Where bytes lie: files on disk and objects in buckets, by the uri under which they are stored."""
 
+import errno
+import functools
+import io
 import os
 import re
 import stat
 import urllib.parse
-from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, BinaryIO, TypeVar
 
 from embedder.decoding import HEAD_BYTES, is_image
 from embedder.sources.source import Content
 from features import ImageError, Rows
+
+Answer = TypeVar("Answer")
+
+_ASKED_AT_ONCE = 16
+_AHEAD_BYTES = 8 << 20
+"""What one request for a shard in a bucket brings; members that follow each other come with it."""
 
 _ODD = re.compile("[\udc80-\udcff]")
 
@@ -54,12 +64,34 @@ def is_remote(place: str) -> bool:
     return place.startswith(("s3://", "gs://"))
 
 
+def open_bucket(place: str) -> tuple[Any, str]:
+    """Give the file system that a bucket's place is in, and its path there: bucket, then key.
+
+    Credentials, region and endpoint come from the environment, as all tools of the bucket's maker read them.
+
+    Raises:
+        OSError: There is no such bucket, or nobody answers.
+    """
+    scheme, _, path = place.partition("://")
+    return _file_system(f"{scheme}://{path.partition('/')[0]}"), path
+
+
+@functools.cache
+def _file_system(bucket: str) -> Any:
+    from pyarrow.fs import FileSystem
+
+    return FileSystem.from_uri(bucket)[0]
+
+
 def open_place(place: str) -> BinaryIO:
     """Open a file for reading from any offset.
 
     Raises:
         OSError: It can't be opened.
     """
+    if is_remote(place):
+        system, path = open_bucket(place)
+        return io.BufferedReader(system.open_input_file(path), _AHEAD_BYTES)
     return open(to_path(place), "rb")
 
 
@@ -69,6 +101,12 @@ def facts_of(place: str) -> tuple[int, int]:
     Raises:
         OSError: There is no such file, or it is a folder or pipe.
     """
+    if is_remote(place):
+        system, path = open_bucket(place)
+        (info,) = system.get_file_info([path])
+        if not info.is_file:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return info.size, info.mtime_ns
     status = os.stat(to_path(place))
     if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
         raise OSError(0, "not a regular file")
@@ -82,11 +120,7 @@ def read_place(place: str, *, max_bytes: int) -> bytes:
         ImageError: The file can't be read, is no image by its first bytes, or is larger than `max_bytes`.
     """
     try:
-        with open_place(place) as file:
-            head = file.read(HEAD_BYTES)
-            if head and not is_image(head):  # a film named .jpg is not read to its end
-                raise ImageError("decode", "not an image", "the bytes are no image of a kind that is read")
-            data = head + file.read(max_bytes + 1 - len(head))
+        data = _read_remote(place, max_bytes) if is_remote(place) else _read_local(place, max_bytes)
     except OSError as error:
         raise ImageError("read", "unreadable", error.strerror or str(error)) from error
     if len(data) > max_bytes:
@@ -94,7 +128,38 @@ def read_place(place: str, *, max_bytes: int) -> bytes:
     return data
 
 
-def read_places(places: Any, *, max_bytes: int) -> Callable[[Rows], Iterator[Content]]:
+def _read_local(place: str, max_bytes: int) -> bytes:
+    with open_place(place) as file:
+        head = file.read(HEAD_BYTES)
+        _check_head(head)  # a film named .jpg is not read to its end
+        return head + file.read(max_bytes + 1 - len(head))
+
+
+def _read_remote(place: str, max_bytes: int) -> bytes:
+    """Read an object by one request for its size and one for its bytes."""
+    system, path = open_bucket(place)
+    with system.open_input_file(path) as file:
+        data: bytes = file.read(min(file.size(), max_bytes + 1))
+    _check_head(data)
+    return data
+
+
+def _check_head(data: bytes) -> None:
+    if data and not is_image(data[:HEAD_BYTES]):
+        raise ImageError("decode", "not an image", "the bytes are no image of a kind that is read")
+
+
+@functools.cache
+def _readers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_ASKED_AT_ONCE, thread_name_prefix="frieze-fetch")
+
+
+def ask(question: Callable[[str], Answer], places: Sequence[str]) -> Iterable[Answer]:
+    """Ask the same of many places, in their order: of a bucket many at once, for it answers slowly."""
+    return _readers().map(question, places) if any(map(is_remote, places)) else map(question, places)
+
+
+def read_places(places: Any, *, max_bytes: int) -> Callable[[Rows], Iterable[Content]]:
     """Give the `read` of a source whose images are files of their own.
 
     Args:
@@ -102,11 +167,10 @@ def read_places(places: Any, *, max_bytes: int) -> Callable[[Rows], Iterator[Con
         max_bytes: Largest file taken.
     """
 
-    def read(rows: Rows) -> Iterator[Content]:
-        for place in places.take(rows).to_pylist():
-            try:
-                yield read_place(place, max_bytes=max_bytes)
-            except ImageError as error:
-                yield error
+    def read_one(place: str) -> Content:
+        try:
+            return read_place(place, max_bytes=max_bytes)
+        except ImageError as error:
+            return error
 
-    return read
+    return lambda rows: ask(read_one, places.take(rows).to_pylist())

@@ -47,6 +47,14 @@ def test_renamed(folder, embed, out, table):
     assert (rows["new/a.jpg"]["label"], rows["new/a.jpg"]["uri"]) == ("new", str(folder / "new" / "a.jpg"))
 
 
+def test_renamed_beside_a_changed_one(folder, photo, embed, out, table):
+    """A renamed image that fills a new part alone is copied before the changed one's part is rewritten."""
+    (folder / "c.jpg").rename(folder / "z.jpg")
+    photo(99).save(folder / "b.jpg", quality=95)
+    assert counts(embed(folder, out)) == (1, 8, 1, 0, 0, 10)
+    assert np.array_equal(vectors(out)["z.jpg"], table["c.jpg"])
+
+
 def test_whole_folder_renamed(folder, embed, out, table):
     """A collection moved into a subfolder is renamed as a whole; no part of the old names stays."""
     inner = folder / "all"

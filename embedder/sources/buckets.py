@@ -1,0 +1,99 @@
+"""Folders and shards in buckets: `s3://` and `gs://`."""
+
+import fnmatch
+import glob
+import posixpath
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from embedder.sources.collecting import Found, collect
+from embedder.sources.folder import EXTENSIONS
+from embedder.sources.kinds import IN_FOLDERS, kind_of, open_kind
+from embedder.sources.places import open_bucket, read_places
+from embedder.sources.source import File, Source, SourceOptions
+from features import InputError, Listing
+
+_ENVIRONMENT = (
+    "Check the bucket's name, the network and your credentials: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION,"
+    " and AWS_ENDPOINT_URL for a server of your own; for gs:// GOOGLE_APPLICATION_CREDENTIALS."
+)
+
+
+def open_remote(place: str, options: SourceOptions) -> Source:
+    """List the images of a bucket.
+
+    Args:
+        place: `s3://BUCKET/PREFIX` or `gs://BUCKET/PREFIX`: a folder, one object, or a pattern with `*` and `?`.
+        options: How to read it.
+
+    Returns:
+        Of a folder every object with an image's extension, in the order in which a folder on disk would give them; of
+        one without images its shards. Other objects are counted.
+
+    Raises:
+        InputError: There is no such place, or it can't be listed.
+    """
+    _check_plain(place)
+    place = place.rstrip("/")
+    base = place if not glob.has_magic(place) else _fixed_part(place)
+    infos = _list(base)
+    if glob.has_magic(place):
+        infos = [info for info in infos if _matches(_place(info, base), place)]
+    elif len(infos) == 1 and _place(infos[0], base) == place:  # one object
+        base = posixpath.dirname(place)
+    images = [info for info in infos if posixpath.splitext(info.path)[1].lower() in EXTENSIONS]
+    shards = [info for info in infos if kind_of(info.path) in IN_FOLDERS or (len(infos) == 1 and kind_of(info.path))]
+    if shards and not images:
+        return open_kind([File(_name(info, base), _place(info, base)) for info in shards], place, options)
+    collected = collect(_found(images, base, options))
+    listing = Listing(place, collected.images, tuple(collected.repeats), len(infos) - len(images))
+    return Source(listing, read_places(collected.images["uri"], max_bytes=options.max_bytes))
+
+
+def _check_plain(place: str) -> None:
+    """Refuse a URL with a key in it: it would be stored with every image."""
+    path = place.partition("://")[2]
+    if "@" in path.partition("/")[0] or ("?" in path and "=" in path.rpartition("?")[2]):
+        raise InputError("The URL has credentials or options in it, which would be stored.", mend=_ENVIRONMENT)
+
+
+def _list(base: str) -> list[Any]:
+    """List the objects at or below a place, in the order of names."""
+    from pyarrow.fs import FileSelector
+
+    try:
+        system, path = open_bucket(base)
+        (info,) = system.get_file_info([path])
+        found = [info] if info.is_file else system.get_file_info(FileSelector(path, recursive=True))
+    except FileNotFoundError as error:
+        raise InputError(f"There is nothing at {base}.", mend=_ENVIRONMENT) from error
+    except OSError as error:
+        raise InputError(f"{base} can't be listed: {error}.", mend=_ENVIRONMENT) from error
+    return sorted((info for info in found if info.is_file), key=lambda info: info.path.split("/"))
+
+
+def _found(images: Sequence[Any], base: str, options: SourceOptions) -> Iterator[Found]:
+    for info in images:
+        name = _name(info, base)
+        label = posixpath.basename(posixpath.dirname(name)) or None if options.labels == "folder" else None
+        yield Found(name, _place(info, base), label, info.size, info.mtime_ns)
+
+
+def _place(info: Any, base: str) -> str:
+    return f"{base.partition('://')[0]}://{info.path}"
+
+
+def _name(info: Any, base: str) -> str:
+    return _place(info, base).removeprefix(f"{base}/")
+
+
+def _matches(place: str, pattern: str) -> bool:
+    """Tell whether each part between slashes matches."""
+    parts, patterns = place.split("/"), pattern.split("/")
+    return len(parts) == len(patterns) and all(map(fnmatch.fnmatchcase, parts, patterns))
+
+
+def _fixed_part(pattern: str) -> str:
+    while glob.has_magic(pattern):
+        pattern = posixpath.dirname(pattern)
+    return pattern
