@@ -1,5 +1,6 @@
 """Where images come from: one file a kind, each giving a `Source`."""
 
+import dataclasses
 import glob
 import os
 from pathlib import Path
@@ -40,12 +41,13 @@ def open_source(source: Any, options: SourceOptions) -> Source:
     Raises:
         InputError: There is no such source, or nothing in it is an image.
     """
-    if not isinstance(source, str | Path):
-        opened = open_objects(source, options)
+    if options.labels in LABELS:
+        opened = _open(source, options)
+        _check_has_columns(opened, {"image": options.image, "id": options.id, "label": options.label})
     else:
-        opened = open_stdin(options) if source == STDIN else _open(str(source), options)
-    if options.labels not in LABELS:
-        opened = join_labels(opened, options.labels)
+        opened = _open(source, dataclasses.replace(options, label=None))
+        _check_has_columns(opened, {"image": options.image})
+        opened = join_labels(opened, options.labels, options)
     if len(opened.listing.images) == 0 and not opened.listing.failures:
         raise InputError(
             f"There is no image in {source}: {opened.listing.n_ignored} other files were found.",
@@ -54,7 +56,22 @@ def open_source(source: Any, options: SourceOptions) -> Source:
     return opened
 
 
-def _open(source: str, options: SourceOptions) -> Source:
+def _check_has_columns(source: Source, asked: dict[str, str | None]) -> None:
+    for option, name in asked.items():
+        if name is not None and not source.has_columns:
+            raise InputError(
+                f"{source.listing.source} has no columns, so --{option} {name} means nothing there.",
+                mend=f"Leave --{option} out, or give a manifest; labels can come from a file: --labels FILE.",
+            )
+
+
+def _open(source: Any, options: SourceOptions) -> Source:
+    if not isinstance(source, str | Path):
+        return open_objects(source, options)
+    return open_stdin(options) if source == STDIN else _open_place(str(source), options)
+
+
+def _open_place(source: str, options: SourceOptions) -> Source:
     if is_remote(source):
         return open_remote(source, options)
     if "://" in source:

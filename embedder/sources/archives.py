@@ -100,7 +100,7 @@ def open_archives(files: Sequence[File], source: str, options: SourceOptions, fi
     _check_names(options, set().union(*(archive.keys for archive in archives)))
     n_ignored = sum(archive.n_ignored for archive in archives)
     listing = Listing(source, collected.images, (*failures, *collected.repeats), n_ignored)
-    return Source(listing, _Pieces(archives, collected, options.max_bytes).read, in_order=True)
+    return Source(listing, _Pieces(archives, collected, options.max_bytes).read, in_order=True, has_columns=True)
 
 
 def _check_is_plain(file: File) -> None:

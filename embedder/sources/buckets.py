@@ -51,8 +51,10 @@ def open_remote(place: str, options: SourceOptions) -> Source:
 
 
 def _check_plain(place: str) -> None:
-    """Refuse a URL with a key in it: it would be stored with every image."""
+    """Refuse a URL without a bucket, or with a key in it: it would be stored with every image."""
     path = place.partition("://")[2]
+    if not path.strip("/"):
+        raise InputError(f"{place} names no bucket.", mend="Write s3://BUCKET/PREFIX or gs://BUCKET/PREFIX.")
     if "@" in path.partition("/")[0] or ("?" in path and "=" in path.rpartition("?")[2]):
         raise InputError("The URL has credentials or options in it, which would be stored.", mend=_ENVIRONMENT)
 

@@ -1,5 +1,6 @@
 """Manifests: tables that name images, one a row, and tell of them."""
 
+import dataclasses
 import posixpath
 from collections.abc import Sequence
 
@@ -10,7 +11,7 @@ from embedder.sources.columns import ID, IMAGE, LABEL, PATH, choose
 from embedder.sources.named import open_named, resolve
 from embedder.sources.places import to_id
 from embedder.sources.source import File, Source, SourceOptions
-from embedder.sources.tables import read_header, read_table
+from embedder.sources.tables import concat, read_header, read_table
 from features import Failure, InputError, user_column
 
 _TEXT = pa.string()
@@ -33,14 +34,8 @@ def open_manifest(files: Sequence[File], source: str, options: SourceOptions) ->
     """
     failures: list[Failure] = []
     tables = [_named(file, options, failures) for file in files]
-    try:
-        named = pa.concat_tables(tables, promote_options="permissive")
-    except pa.ArrowException as error:
-        raise InputError(
-            f"The manifests of {source} have columns of one name and different types: {error}.",
-            mend="Give them one at a time, each with an --out of its own, or make the types alike.",
-        ) from error
-    return open_named(named, failures, source, options)
+    opened = open_named(concat(tables, source), failures, source, options)
+    return dataclasses.replace(opened, has_columns=True)
 
 
 def choose_columns(names: Sequence[str], options: SourceOptions, place: str) -> dict[str, str]:
@@ -59,7 +54,7 @@ def choose_columns(names: Sequence[str], options: SourceOptions, place: str) -> 
         elif asked is not None or what == "image":
             wanted = asked or f"of a usual name ({', '.join(PATH)})"
             raise InputError(
-                f"{place} has no column {wanted}; there are: {', '.join(names)}.",
+                f"{place} has no column {wanted}; there are: {', '.join(names) or 'none'}.",
                 mend=f"Name the column with --{what} COLUMN.",
             )
     return chosen

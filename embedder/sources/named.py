@@ -3,6 +3,7 @@
 import os
 import posixpath
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -53,7 +54,7 @@ def open_named(named: pa.Table, failures: Sequence[Failure], source: str, option
         All that are there; any other is a failure.
 
     Raises:
-        InputError: An id is there twice.
+        InputError: An id is there twice, or none of the images is there.
     """
     check_ids(named["id"], source)
     facts = list(ask(_facts_or_error, named["uri"].to_pylist()))
@@ -63,6 +64,11 @@ def open_named(named: pa.Table, failures: Sequence[Failure], source: str, option
         Failure(image["id"], image["uri"], "list", "unreadable", error.strerror or str(error))
         for error, image in zip(errors, named.filter(pa.array(~is_there)).to_pylist(), strict=True)
     ]
+    if missing and not is_there.any():
+        raise InputError(
+            f"None of the {len(missing):,} images that {source} names is there: the first would be {missing[0].uri}.",
+            mend="Paths begin at the manifest's own folder, on stdin at the current one; or write them from / on.",
+        )
     images = named.filter(pa.array(is_there))
     known = np.array([one for one in facts if not isinstance(one, OSError)], np.int64).reshape(-1, 2)
     for at, (name, values) in enumerate(zip(("size_bytes", "mtime_ns"), known.T, strict=True), 3):
@@ -78,14 +84,22 @@ def check_ids(ids: pa.ChunkedArray, source: str) -> None:
     Raises:
         InputError: There are such; the message names some.
     """
-    counts = ids.value_counts()
-    repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values").to_pylist()
-    if repeated:
-        names = ", ".join(repeated[:_SHOWN]) + (", ..." if len(repeated) > _SHOWN else "")
+    counts = ids.drop_null().value_counts()
+    repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
+    if len(repeated):
         raise InputError(
-            f"{source} names {len(repeated)} ids more than once: {names}.",
+            f"{source} names {len(repeated)} ids more than once: {shown(repeated)}.",
             mend="Give each row an id of its own, or name another column with --id COLUMN.",
         )
+
+
+def shown(ids: Any) -> str:
+    """Write the first of some ids for a message.
+
+    >>> shown(pa.array(["a", "b"])), shown(pa.array(["a"] * 9)), shown(pa.array([]))
+    ('a, b', 'a, a, a, a, a, ...', 'none')
+    """
+    return ", ".join(map(str, ids[:_SHOWN].to_pylist())) + (", ..." if len(ids) > _SHOWN else "") or "none"
 
 
 def _facts_or_error(place: str) -> tuple[int, int] | OSError:
@@ -93,3 +107,5 @@ def _facts_or_error(place: str) -> tuple[int, int] | OSError:
         return facts_of(place)
     except OSError as error:
         return error
+    except ValueError as error:  # NUL in a name
+        return OSError(0, str(error))

@@ -56,14 +56,14 @@ def open_objects(objects: Any, options: SourceOptions) -> Source:
     Raises:
         InputError: It is none of these.
     """
+    if not isinstance(objects, Iterable) or isinstance(objects, bytes | bytearray | memoryview):
+        raise InputError(f"{type(objects).__name__} is no source of images.", mend=_MEND)
     if isinstance(objects, np.ndarray):
         _check_stack(objects)
     if isinstance(objects, np.ndarray | Sequence):
         items = [_item(one, number, options) for number, one in enumerate(objects)]
         collected = collect(_found(item, number) for number, item in enumerate(items))
         return _source(collected, lambda row: encode(items[int(collected.offsets[row])].image, options.max_bytes))
-    if not isinstance(objects, Iterable):
-        raise InputError(f"{type(objects).__name__} is no source of images.", mend=_MEND)
     return _spooled(objects, options)
 
 

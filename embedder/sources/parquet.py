@@ -14,10 +14,11 @@ from embedder.sources.manifest import choose_columns, open_manifest, split_colum
 from embedder.sources.named import check_ids
 from embedder.sources.places import facts_of, open_place, to_id
 from embedder.sources.source import Content, File, Source, SourceOptions
-from embedder.sources.tables import named_errors, read_table
+from embedder.sources.tables import concat, named_errors, read_table
 from features import LISTING, ImageError, InputError, Listing, Rows
 
-_BATCH_ROWS = 16
+_BATCH_BYTES = 8 << 20
+_NOWHERE = (-1, -1)
 _BUFFER_BYTES = 1 << 20  # else a column's whole chunk is read at once, and may be larger than memory
 
 
@@ -39,9 +40,10 @@ def open_parquet(files: Sequence[File], source: str, options: SourceOptions) -> 
     if _leaf(files[0].place, options) is None:
         return open_manifest(files, source, options)
     opened = [_Images(file, options) for file in files]
-    images = pa.concat_tables([LISTING.empty_table(), *(one.table for one in opened)], promote_options="permissive")
+    images = concat([LISTING.empty_table(), *(one.table for one in opened)], source)
     check_ids(images["id"], source)
-    return Source(Listing(source, images), _Cursor(opened, options.max_bytes).read, in_order=True)
+    read = _Cursor(opened, options.max_bytes).read
+    return Source(Listing(source, images), read, in_order=True, has_columns=True)
 
 
 def read_row(place: str, row: str) -> bytes:
@@ -81,6 +83,7 @@ class _Images:
     Attributes:
         place: The file.
         leaf: The column of bytes.
+        facts: Size in bytes, and mtime in nanoseconds, when it was listed.
         table: The listing's rows of it.
         starts: The first row of each row group, then the number of all rows.
     """
@@ -94,6 +97,7 @@ class _Images:
             )
         self.leaf = leaf
         with named_errors(file.place), open_place(file.place) as opened:
+            self.facts = facts_of(file.place)
             metadata = pq.read_metadata(opened)
             names = metadata.schema.to_arrow_schema().names
         rows = (metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
@@ -104,24 +108,31 @@ class _Images:
         chosen = choose_columns(names, options, file.place)
         kept = [name for name in names if name != chosen["image"]]
         table = read_table(file.place, kept, text=[name for name in chosen.values() if name in kept])
-        n_rows, (_, mtime_ns) = self.starts[-1], facts_of(file.place)
+        n_rows = self.starts[-1]
         ids = pa.chunked_array([pa.array([f"{to_id(file.name)}/{row}" for row in range(n_rows)], pa.string())])
         ours = {
             "id": pc.coalesce(table[chosen["id"]], ids) if "id" in chosen else ids,
             "uri": [f"{file.place}/{row}" for row in range(n_rows)],
             "label": table[chosen["label"]] if "label" in chosen else pa.nulls(n_rows, pa.string()),
             "size_bytes": pa.nulls(n_rows, pa.int64()),
-            "mtime_ns": [mtime_ns] * n_rows,
+            "mtime_ns": [self.facts[1]] * n_rows,
         }
         own = split_columns(table, chosen)
         schema = pa.schema([*LISTING, *own.schema])
         return pa.table(ours | {name: own[name] for name in own.column_names}, schema=schema)
 
+    def check_unchanged(self) -> None:
+        """Raise an ImageError where the rows may be others than those listed."""
+        if facts_of(self.place) != self.facts:
+            raise ImageError("read", "changed", f"{self.place} has changed since it was listed")
+
     def batches(self, group: int) -> Iterator[Any]:
         """Give the bytes of a row group's images, some at a time."""
         with open_place(self.place) as file:
             parquet = pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
-            for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group], columns=[self.leaf]):
+            facts = parquet.metadata.row_group(group)
+            n_rows = max(1, _BATCH_BYTES * facts.num_rows // (facts.total_byte_size + 1))
+            for batch in parquet.iter_batches(batch_size=n_rows, row_groups=[group], columns=[self.leaf]):
                 column = batch.column(0)
                 yield column.field("bytes") if pa.types.is_struct(column.type) else column
 
@@ -133,7 +144,7 @@ class _Cursor:
         self._files = files
         self._max_bytes = max_bytes
         self._firsts = list(itertools.accumulate((file.starts[-1] for file in files), initial=0))
-        self._at = (-1, -1)  # file and row group
+        self._at = _NOWHERE  # file and row group
         self._batches: Iterator[Any] = iter(())
         self._batch: Any = []
         self._row = 0  # of the batch's first, in its file
@@ -146,8 +157,8 @@ class _Cursor:
             except ImageError as error:
                 yield error
             except (OSError, pa.ArrowException) as error:
-                self._at = (-1, -1)
-                yield ImageError("read", "unreadable", str(error))
+                self._at = _NOWHERE
+                yield ImageError("read", "unreadable", getattr(error, "strerror", None) or str(error))
 
     def _read(self, row: int) -> bytes:
         number = bisect.bisect_right(self._firsts, row) - 1
@@ -163,8 +174,10 @@ class _Cursor:
         file = self._files[number]
         group = bisect.bisect_right(file.starts, row) - 1
         if self._at != (number, group) or row < self._row:
-            self._at, self._row, self._batch = (number, group), file.starts[group], []
-            self._batches = file.batches(group)
+            self._at = _NOWHERE
+            file.check_unchanged()
+            self._row, self._batch, self._batches = file.starts[group], [], file.batches(group)
+            self._at = (number, group)
         while row >= self._row + len(self._batch):
             self._row += len(self._batch)
             self._batch = next(self._batches)

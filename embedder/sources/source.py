@@ -18,8 +18,9 @@ class SourceOptions:
     Attributes:
         labels: `folder` (where the source's form has folders), `none`, or a file of labels.
         image: Column or key that holds an image's path or bytes; None looks for a usual name.
-        id: Column or key that holds the ids; None looks for `id`, then names an image by where it lies.
-        label: Column or key that holds the labels; None looks for a usual name.
+        id: Column or key that holds the ids, also in a file of labels; None looks for `id`, then names an image by
+            where it lies.
+        label: Column or key that holds the labels, in a file of labels where there is one; None looks for a usual name.
         max_bytes: Largest file taken.
         skip: Folders that are not looked into: the run's own output may lie inside the source.
     """
@@ -55,8 +56,10 @@ class Source:
             raises for a single image, and may be lazy.
         in_order: Whether `read` is quick only when calls come one at a time and in ascending order, as from an archive
             that is read from its beginning; else many threads may call it at once.
+        has_columns: Whether its images have columns or keys that `SourceOptions` can name.
     """
 
     listing: Listing
     read: Callable[[Rows], Iterable[Content]]
     in_order: bool = False
+    has_columns: bool = False

@@ -3,10 +3,9 @@
 import contextlib
 import csv
 import io
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -58,6 +57,21 @@ def read_table(place: str, columns: Sequence[str], *, text: Sequence[str] = ()) 
     return table.select(list(columns))
 
 
+def concat(tables: Sequence[pa.Table], source: str) -> pa.Table:
+    """Put the tables of a source's files under each other; a column that one lacks is null there.
+
+    Raises:
+        InputError: Columns of one name have types that can't be one.
+    """
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowException as error:
+        raise InputError(
+            f"The files of {source} have columns of one name and different types: {error}.",
+            mend="Give them one at a time, each with an --out of its own, or make the types alike.",
+        ) from error
+
+
 def _format(place: str) -> _Format:
     return _FORMATS[os.path.splitext(place.lower())[1]]
 
@@ -80,7 +94,8 @@ def named_errors(place: str) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError, ValueError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{place} can't be read: {reason}.", mend="Check that it is what its name says.") from error
+        mend = "Save it as UTF-8 text." if "utf" in reason.lower() else "Check that it is what its name says."
+        raise InputError(f"{place} can't be read: {reason.rstrip('.')}.", mend=mend) from error
 
 
 def _csv_header(place: str) -> list[str]:
@@ -111,28 +126,21 @@ def _read_csv(place: str, columns: Sequence[str], text: Sequence[str]) -> pa.Tab
 
 
 def _json_header(place: str) -> list[str]:
-    """Give the keys of the first lines; a key that comes later is read all the same, but has no special meaning."""
-    with open_place(place) as file:
-        lines = file.read(_BLOCK_BYTES).splitlines()[:100]
-    found: dict[str, Any] = {}
-    for line in lines[:-1] if len(lines) == 100 else lines:  # noqa: PLR2004  the last may be cut
-        found |= json.loads(line) if line.strip() else {}
-    return list(found)
+    """Give the keys of all lines: any may come late."""
+    return list(_parse_json(place, []).column_names)
 
 
-def _read_json(place: str, columns: Sequence[str], text: Sequence[str]) -> pa.Table:
-    schema = pa.schema([(name, pa.string()) for name in text])  # else a date in a name would be a date
+def _read_json(place: str, _columns: Sequence[str], text: Sequence[str]) -> pa.Table:
+    table = _parse_json(place, [])
+    dates = [name for name in text if pa.types.is_temporal(table.schema.field(name).type)]
+    return _parse_json(place, dates) if dates else table
+
+
+def _parse_json(place: str, text: Sequence[str]) -> pa.Table:
+    schema = pa.schema([(name, pa.string()) for name in text])
     options = pa_json.ReadOptions(block_size=_BLOCK_BYTES)
     with open_place(place) as file:
-        try:
-            table = pa_json.read_json(file, options, pa_json.ParseOptions(explicit_schema=schema))
-        except pa.ArrowInvalid:  # some of these are numbers
-            file.seek(0)
-            table = pa_json.read_json(file, options)
-    missing = [name for name in columns if name not in table.column_names]
-    for name in missing:
-        table = table.append_column(name, pa.nulls(len(table)))
-    return table
+        return pa_json.read_json(file, options, pa_json.ParseOptions(explicit_schema=schema))
 
 
 def _parquet_header(place: str) -> list[str]:

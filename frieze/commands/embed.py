@@ -27,8 +27,12 @@ _PIXELS = ("0..1", "-1..1", "0..255", "caffe", "torch")
     "--labels", default="folder", show_default=True, metavar="folder|none|FILE", help="Where labels come from."
 )
 @click.option("--image", metavar="COLUMN", help="Column of paths or bytes in a manifest.  [default: a usual name]")
-@click.option("--id", metavar="COLUMN", help="Column of ids.  [default: id, else where the image lies]")
-@click.option("--label", metavar="COLUMN", help="Column of labels.  [default: a usual name]")
+@click.option(
+    "--id", metavar="COLUMN", help="Column of ids, also in a --labels FILE.  [default: id, else where the image lies]"
+)
+@click.option(
+    "--label", metavar="COLUMN", help="Column of labels, in a --labels FILE or the manifest.  [default: a usual name]"
+)
 @click.option("--shard-size", type=click.IntRange(min=1), default=4096, show_default=True, help="Images in a new part.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Embed at most N images in this run.")
 @click.option("--retry-failures", is_flag=True, help="Embed the images that failed before, and nothing else.")

@@ -1,0 +1,116 @@
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from embedder.sources import SourceOptions, open_source
+from features import InputError
+
+JPEG = b"\xff\xd8\xff\xe0" + bytes(100)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder `photos` with `a.jpg`, `in/b.jpg` and `in/c.jpg`."""
+    (tmp_path / "photos" / "in").mkdir(parents=True)
+    for name in ("a.jpg", "in/b.jpg", "in/c.jpg"):
+        (tmp_path / "photos" / name).write_bytes(JPEG)
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def labelled(folder, tmp_path):
+    """`labelled(text, **options)`: the rows of the folder with labels from a file of this text."""
+
+    def write_and_open(text, source=folder, name="labels.csv", **options):
+        (tmp_path / name).write_text(text)
+        opened = open_source(str(source), SourceOptions(labels=str(tmp_path / name), **options))
+        return opened.listing.images.to_pylist()
+
+    return write_and_open
+
+
+def labels(rows):
+    """Give id -> label."""
+    return {row["id"]: row["label"] for row in rows}
+
+
+def test_join(labelled):
+    """Labels are joined by id, whatever the order; an image that the file does not name has none."""
+    found = labels(labelled("id,label\nin/c.jpg,7\nelsewhere.jpg,x\na.jpg,007\n"))
+    assert found == {"a.jpg": "007", "in/b.jpg": None, "in/c.jpg": "7"}
+
+
+def test_own_columns(labelled):
+    """All other columns come along, null where an image is not named."""
+    found = {
+        row["id"]: (row["split"], row["source_width"]) for row in labelled("id,label,split,width\na.jpg,x,test,3\n")
+    }
+    assert found == {"a.jpg": ("test", 3), "in/b.jpg": (None, None), "in/c.jpg": (None, None)}
+
+
+def test_columns_replace_those_of_the_source(labelled, tmp_path):
+    """A column of the file takes the place of the source's own one of its name; labels too."""
+    (tmp_path / "photos" / "m.csv").write_text("path,label,year,kept\na.jpg,old,1,x\nin/b.jpg,old,2,y\n")
+    rows = labelled("id,label,year\na.jpg,new,1999\n", source=tmp_path / "photos" / "m.csv")
+    assert [(row["label"], row["year"], row["kept"]) for row in rows] == [("new", 1999, "x"), (None, None, "y")]
+
+
+@pytest.mark.parametrize("header", ["path,class", "file_name,Label", "ID,label"])
+def test_usual_names(header, labelled):
+    """Ids and labels are found under their usual names."""
+    assert labels(labelled(f"{header}\na.jpg,x\n"))["a.jpg"] == "x"
+
+
+def test_named_columns(labelled):
+    """--id and --label name the file's columns."""
+    assert labels(labelled("Photo,id,Kind\na.jpg,1,x\n", id="Photo", label="Kind"))["a.jpg"] == "x"
+
+
+def test_parquet(labelled, folder, tmp_path):
+    """A Parquet file of labels is as good."""
+    columns = {"id": ["a.jpg"], "label": pa.array(["x"]).dictionary_encode()}
+    pq.write_table(pa.table(columns), tmp_path / "labels.parquet")
+    opened = open_source(str(folder), SourceOptions(labels=str(tmp_path / "labels.parquet")))
+    assert labels(opened.listing.images.to_pylist())["a.jpg"] == "x"
+
+
+def test_rows_without_an_id(labelled):
+    """Rows without an id name nothing."""
+    assert labels(labelled("id,label\n,x\n,y\nin/b.jpg,z\n")) == {"a.jpg": None, "in/b.jpg": "z", "in/c.jpg": None}
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("id,label\na,x\nb,y\n", {}, r"names no image of the source: its ids are a, b, the source's a\.jpg, in/b\.jpg"),
+        ("id,label\n", {}, r"names no image of the source: its ids are none"),
+        ("id,label\na.jpg,x\na.jpg,y\n", {}, r"names 1 ids more than once: a\.jpg\."),
+        ("label,x\na,b\n", {}, r"has no column of ids; there are: label, x\."),
+        ("id,x\na,b\n", {}, r"has no column of labels; there are: id, x\."),
+        ("id,label\na.jpg,x\n", {"label": "kind"}, r"has no column of labels of the name kind; there are: id, label\."),
+        ("id,label\na.jpg,x\n", {"id": "key"}, r"has no column of ids of the name key; there are: id, label\."),
+        ("id,label\na.jpg,x\n", {"image": "path"}, r"has no columns, so --image path means nothing there"),
+    ],
+)
+def test_refused(text, options, message, labelled):
+    """A file that can't be joined is refused: it names nothing, names an id twice, or lacks a column."""
+    with pytest.raises(InputError, match=message):
+        labelled(text, **options)
+
+
+def test_no_file(folder):
+    """What is neither a known word nor a table is refused with both."""
+    with pytest.raises(InputError, match=r"--labels is flder: neither folder nor none, nor a table"):
+        open_source(str(folder), SourceOptions(labels="flder"))
+
+
+def test_missing_file(folder):
+    """A file that is not there is named."""
+    with pytest.raises(InputError, match=r"nosuch\.csv can't be read: No such file or directory"):
+        open_source(str(folder), SourceOptions(labels="nosuch.csv"))
+
+
+def test_a_folder_has_no_columns(folder):
+    """A name of a column means nothing in a folder."""
+    with pytest.raises(InputError, match=r"photos has no columns, so --label kind means nothing there"):
+        open_source(str(folder), SourceOptions(label="kind"))

@@ -1,0 +1,244 @@
+import json
+import os
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from embedder.sources import SourceOptions, open_source
+from features import InputError
+
+JPEG = b"\xff\xd8\xff\xe0" + bytes(100)
+OURS = ("id", "uri", "label", "size_bytes", "mtime_ns")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with `a.jpg`, `in/b.jpg` and `ü.jpg`."""
+    (tmp_path / "in").mkdir()
+    for name in ("a.jpg", "in/b.jpg", "ü.jpg"):
+        (tmp_path / name).write_bytes(JPEG + name.encode())
+    return tmp_path
+
+
+@pytest.fixture
+def listed(folder):
+    """`listed(data, name="m.csv", **options)`: the source of a manifest with this content beside the images."""
+
+    def write_and_open(data, name="m.csv", **options):
+        (folder / name).write_bytes(data if isinstance(data, bytes) else data.encode())
+        return open_source(str(folder / name), SourceOptions(**options))
+
+    return write_and_open
+
+
+def rows(source, *names):
+    """Give some columns of a source's listing, a tuple a row."""
+    return [tuple(row[name] for name in names) for row in source.listing.images.to_pylist()]
+
+
+def own(source):
+    """Give the user's own columns of each row."""
+    return [
+        {name: value for name, value in row.items() if name not in OURS} for row in source.listing.images.to_pylist()
+    ]
+
+
+def failures(source):
+    """Give (id, reason) of what can't be listed."""
+    return [(failure.id, failure.stage, failure.reason) for failure in source.listing.failures]
+
+
+FORMS = {
+    "m.csv": "id,path,label,year\n007,a.jpg,1,1999\n008,in/b.jpg,,2000\n",
+    "m.tsv": "id\tpath\tlabel\tyear\n007\ta.jpg\t1\t1999\n008\tin/b.jpg\t\t2000\n",
+    "semicolons.csv": "id;path;label;year\n007;a.jpg;1;1999\n008;in/b.jpg;;2000\n",
+    "quoted.CSV": '"id","path","label","year"\r\n"007","a.jpg","1","1999"\r\n"008","in/b.jpg","","2000"\r\n',
+    "bom.csv": "\ufeffid,path,label,year\n007,a.jpg,1,1999\n008,in/b.jpg,,2000\n",
+    "dots.csv": "id,path,label,year\n007,./a.jpg,1,1999\n008,in/../in/b.jpg,,2000",
+    "m.jsonl": '{"id": "007", "path": "a.jpg", "label": 1, "year": 1999}\n'
+    '{"id": "008", "path": "in/b.jpg", "label": null, "year": 2000}\n',
+    "m.ndjson": '{"id": "007", "path": "a.jpg", "label": "1", "year": 1999}\n\n'
+    '{"id": "008", "path": "in/b.jpg", "year": 2000}',
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_forms(name, listed, folder):
+    """Every form of manifest gives ids as they are written, labels as text, other columns as they look, and images."""
+    source = listed(FORMS[name], name)
+    facts = [(folder / path).stat() for path in ("a.jpg", "in/b.jpg")]
+    assert rows(source, *OURS) == [
+        ("007", f"{folder}/a.jpg", "1", facts[0].st_size, facts[0].st_mtime_ns),
+        ("008", f"{folder}/in/b.jpg", None, facts[1].st_size, facts[1].st_mtime_ns),
+    ]
+    assert (own(source), failures(source)) == ([{"year": 1999}, {"year": 2000}], [])
+    assert list(source.read(np.array([0, 1]))) == [JPEG + b"a.jpg", JPEG + b"in/b.jpg"]
+
+
+def test_ids_are_paths(listed):
+    """Without a column of ids an image is named by its path as it is written, without detours."""
+    source = listed("path\n./in/../a.jpg\nin//b.jpg\nü.jpg\n")
+    assert rows(source, "id") == [("a.jpg",), ("in/b.jpg",), ("ü.jpg",)]
+
+
+def test_absolute_paths(listed, folder):
+    """A path may be absolute, or a file:// URL."""
+    source = listed(f"path\n{folder}/a.jpg\nfile://{folder}/in/b.jpg\n")
+    assert rows(source, "uri") == [(f"{folder}/a.jpg",), (f"{folder}/in/b.jpg",)]
+
+
+def test_empty_id(listed):
+    """A row whose id is empty is named by its path."""
+    assert rows(listed("id,path\n,a.jpg\nx,in/b.jpg\n"), "id") == [("a.jpg",), ("x",)]
+
+
+@pytest.mark.parametrize(
+    ("header", "options"),
+    [
+        ("file_name,Class", {}),
+        ("photo,kind", {"image": "photo", "label": "kind"}),
+        ("path,kind,filename", {"image": "path", "label": "kind"}),
+        ("URI,Label", {}),
+    ],
+)
+def test_names_of_columns(header, options, listed):
+    """Columns of usual names are found in any letters; others are named by options."""
+    rest = "," * (header.count(",") - 1)
+    assert rows(listed(f"{header}\na.jpg,cat{rest}\n", **options), "id", "label") == [("a.jpg", "cat")]
+
+
+def test_no_labels(listed):
+    """With --labels none the column of labels is one of the user's own."""
+    source = listed("path,label\na.jpg,cat\n", labels="none")
+    assert (rows(source, "label"), own(source)) == ([(None,)], [{"source_label": "cat"}])
+
+
+def test_own_columns(listed):
+    """Own columns keep numbers, dates and text; one that has the name of ours gets another."""
+    row, _ = own(listed("path,score,day,note,width\na.jpg,0.5,2024-05-06,NA,3\nin/b.jpg,1,2024-05-07,DE,4\n"))
+    assert (row["score"], str(row["day"]), row["note"], row["source_width"]) == (0.5, "2024-05-06", "NA", 3)
+
+
+def test_values_across_lines(listed):
+    """A quoted value may go over several lines."""
+    assert own(listed('path,note\na.jpg,"one\ntwo"\nin/b.jpg,x\n')) == [{"note": "one\ntwo"}, {"note": "x"}]
+
+
+def test_column_without_a_name(listed):
+    """The unnamed index column that pandas writes is kept, and in nobody's way."""
+    assert rows(listed(",path,label\n0,a.jpg,cat\n1,in/b.jpg,dog\n"), "id", "label") == [
+        ("a.jpg", "cat"),
+        ("in/b.jpg", "dog"),
+    ]
+
+
+def test_dates_for_names(listed, folder):
+    """An id or label of JSON that looks like a date stays as it is written."""
+    (folder / "2024-05-06").write_bytes(JPEG)
+    source = listed('{"path": "2024-05-06", "label": "2024-05-06"}\n', "m.jsonl")
+    assert rows(source, "id", "label") == [("2024-05-06", "2024-05-06")]
+
+
+def test_missing_keys(listed):
+    """A key that a line of JSON lacks is null there."""
+    lines = [{"path": "a.jpg"}, {"path": "in/b.jpg", "label": "dog", "tags": ["x", "y"]}]
+    source = listed("\n".join(map(json.dumps, lines)), "m.jsonl")
+    assert rows(source, "label") == [(None,), ("dog",)]
+    assert own(source) == [{"tags": []}, {"tags": ["x", "y"]}] or own(source) == [{"tags": None}, {"tags": ["x", "y"]}]
+
+
+def test_late_key(listed):
+    """A key that first comes after many lines is a column all the same."""
+    lines = [{"path": f"{number}.jpg"} for number in range(5000)] + [{"path": "a.jpg", "late": 3}]
+    assert own(listed("\n".join(map(json.dumps, lines)), "m.jsonl")) == [{"late": 3}]
+
+
+def test_parquet_of_paths(listed, folder):
+    """A Parquet manifest of paths takes numbers for ids and dictionaries for labels."""
+    columns = {
+        "path": ["a.jpg", "in/b.jpg"],
+        "id": [7, None],
+        "label": pa.array(["cat", None]).dictionary_encode(),
+        "day": pa.array([0, 1], pa.date32()),
+    }
+    pq.write_table(pa.table(columns), folder / "m.parquet")
+    source = open_source(str(folder / "m.parquet"), SourceOptions())
+    assert rows(source, "id", "label") == [("7", "cat"), ("in/b.jpg", None)]
+    assert [str(row["day"]) for row in own(source)] == ["1970-01-01", "1970-01-02"]
+
+
+def test_several_manifests(folder, listed):
+    """A glob of manifests is one source: columns of all, and paths relative to the folder of each."""
+    listed("path,year\na.jpg,1999\n", "1.csv")
+    listed("path,label\nb.jpg,dog\n", "in/2.csv")
+    source = open_source(f"{folder}/**/*.csv", SourceOptions())
+    assert rows(source, "uri", "label", "year") == [
+        (f"{folder}/a.jpg", None, 1999),
+        (f"{folder}/in/b.jpg", "dog", None),
+    ]
+
+
+def test_bad_rows(listed):
+    """A row without a path, a missing file and a folder are failures; the other images are embedded."""
+    source = listed("id,path\none,a.jpg\ntwo,\nthree,gone.jpg\nfour,in\nfive,\0.jpg\n")
+    assert rows(source, "id") == [("one",)]
+    assert sorted(failures(source)) == [
+        ("five", "list", "unreadable"),
+        ("four", "list", "unreadable"),
+        ("m.csv/1", "list", "no path"),
+        ("three", "list", "unreadable"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "message"),
+    [
+        ("id,path\nx,a.jpg\nx,in/b.jpg\n", "m.csv", r"names 1 ids more than once: x\.\nGive each row an id of its own"),
+        ("path\na.jpg\n./a.jpg\n", "m.csv", r"names 1 ids more than once: a\.jpg\."),
+        ("x,y\n1,2\n", "m.csv", r"no column of a usual name \(.*\); there are: x, y\.\n.*--image COLUMN"),
+        ("", "m.csv", r"no column of a usual name .*there are: none"),
+        ("path,path\na.jpg,a.jpg\n", "m.csv", r"m\.csv can't be read: its header names a column twice"),
+        ("path,note\na.jpg,x,y\n", "m.csv", r"m\.csv can't be read: .*Expected 2 columns, got 3"),
+        (b"path\n\xe9.jpg\n", "m.csv", r"m\.csv can't be read: .*utf-8.*Save it as UTF-8"),
+        ("path\n", "m.csv", r"There is no image in .*m\.csv"),
+        ('{"path": "a.jpg"}\n{"path": \n', "m.jsonl", r"m\.jsonl can't be read"),
+        ("[1, 2]\n", "m.jsonl", r"m\.jsonl can't be read"),
+        ("no parquet", "m.parquet", r"m\.parquet can't be read"),
+        ("path\nhttps://x.org/a.jpg\n", "m.csv", r"https://x\.org/a\.jpg can't be read: .*\nFetch the images first"),
+        (
+            "path\nx.jpg\ny.jpg\n",
+            "m.csv",
+            r"None of the 2 images that .*m\.csv names is there: .*/x\.jpg\.\nPaths begin",
+        ),
+    ],
+)
+def test_bad_manifests(data, name, message, listed):
+    """A manifest that can't be used is refused: what is wrong, and what to do."""
+    with pytest.raises(InputError, match=f"(?s){message}"):
+        listed(data, name)
+
+
+@pytest.mark.parametrize("option", ["image", "id", "label"])
+def test_mistyped_column(option, listed):
+    """A column that an option names and that is not there is refused, with those that are."""
+    with pytest.raises(InputError, match=rf"has no column nosuch; there are: path, x\.\n.*--{option} COLUMN"):
+        listed("path,x\na.jpg,1\n", **{option: "nosuch"})
+
+
+def test_types_that_differ(listed, folder):
+    """Manifests whose columns of one name can't be one are refused with the column."""
+    listed('{"path": "a.jpg", "x": {"y": 1}}\n', "1.jsonl")
+    listed('{"path": "in/b.jpg", "x": 3}\n', "2.jsonl")
+    with pytest.raises(InputError, match=r"columns of one name and different types: .*x"):
+        open_source(f"{folder}/*.jsonl", SourceOptions())
+
+
+def test_unreadable(listed, folder, monkeypatch):
+    """A manifest that may not be read is refused with the reason."""
+    listed("path\na.jpg\n")
+    denied = PermissionError(13, os.strerror(13))
+    monkeypatch.setattr("embedder.sources.tables.open_place", lambda _: (_ for _ in ()).throw(denied))
+    with pytest.raises(InputError, match=r"m\.csv can't be read: Permission denied\."):
+        open_source(str(folder / "m.csv"), SourceOptions())

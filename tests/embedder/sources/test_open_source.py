@@ -1,0 +1,137 @@
+import io
+import os
+import tarfile
+
+import numpy as np
+import pytest
+
+from embedder.sources import SourceOptions, open_source
+from features import InputError
+
+JPEG = b"\xff\xd8\xff\xe0" + bytes(100)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(folder, *names):
+    """Write images."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(JPEG + os.fsencode(name))
+
+
+def write_tar(path, *names):
+    """Write an archive of images."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as archive:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size = len(JPEG)
+            archive.addfile(member, io.BytesIO(JPEG))
+
+
+def ids(source, **options):
+    """Give the ids of a source's images."""
+    return open_source(source, SourceOptions(**options)).listing.images["id"].to_pylist()
+
+
+def test_one_image(folder):
+    """One file is a source of one image."""
+    write(folder, "in/a.jpg")
+    assert ids("in/a.jpg") == ["a.jpg"]
+
+
+def test_url_of_a_file(folder):
+    """A file:// URL is a path, its percent signs undone."""
+    write(folder, "two words/a.jpg")
+    assert ids(f"file://{folder}/two%20words") == ["a.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("photos/*", ["a.jpg", "b.jpg"]),
+        ("photos/**", ["a.jpg", "b.jpg", "in/c.jpg"]),
+        ("photos/**/*.jpg", ["a.jpg", "b.jpg", "in/c.jpg"]),
+        ("pho*/[ab].jpg", ["photos/a.jpg", "photos/b.jpg"]),
+        ("photos/i?/*", ["in/c.jpg"]),
+    ],
+)
+def test_globs(pattern, found, folder):
+    """A pattern's images are named by their paths below its fixed part; what is no image is counted."""
+    write(folder, "photos/a.jpg", "photos/b.jpg", "photos/in/c.jpg")
+    (folder / "photos" / "README.md").write_text("Photographs.")
+    assert ids(pattern) == found
+
+
+def test_glob_counts_what_is_no_image(folder):
+    """A README among the images is counted and no failure."""
+    write(folder, "photos/a.jpg")
+    (folder / "photos" / "README.md").write_text("Photographs.")
+    listing = open_source("photos/*", SourceOptions()).listing
+    assert (listing.n_ignored, listing.failures) == (1, ())
+
+
+def test_name_with_wildcards(folder):
+    """A file whose name looks like a pattern is that file."""
+    write(folder, "a[1].jpg", "a1.jpg")
+    assert ids("a[1].jpg") == ["a[1].jpg"]
+
+
+def test_folder_of_shards(folder):
+    """A folder without images is the shards that lie in it, at any depth, whatever else is there."""
+    write_tar(folder / "shards" / "in" / "b.tar", "1.jpg")
+    write_tar(folder / "shards" / "a.tar", "1.jpg", "2.jpg")
+    (folder / "shards" / "README.md").write_text("Shards.")
+    (folder / "shards" / "index.csv").write_text("shard,images\n")
+    assert ids("shards") == ["a.tar/1.jpg", "a.tar/2.jpg", "in/b.tar/1.jpg"]
+
+
+def test_images_before_shards(folder):
+    """In a folder with images, shards are other files."""
+    write(folder, "both/a.jpg")
+    write_tar(folder / "both" / "a.tar", "1.jpg")
+    listing = open_source("both", SourceOptions()).listing
+    assert (listing.images["id"].to_pylist(), listing.n_ignored) == (["a.jpg"], 1)
+
+
+def test_glob_of_shards(folder):
+    """A pattern of shards is those, named by their paths below its fixed part."""
+    write_tar(folder / "shards" / "in" / "b.tar", "1.jpg")
+    write_tar(folder / "shards" / "a.tar", "1.jpg")
+    write(folder, "shards/a.jpg")
+    assert ids("shards/**/*.tar") == ["a.tar/1.jpg", "in/b.tar/1.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("nosuch", r"There is no nosuch in .*\.\nSOURCE is a folder of images or of shards, .*: check the path\."),
+        ("nosuch.csv", r"There is no nosuch\.csv in "),
+        ("nosuch*.jpg", r"Nothing matches .*/nosuch\*\.jpg\.\nCheck the pattern; quote it"),
+        ("empty", r"There is no image in empty: 0 other files were found\.\nSOURCE is looked through"),
+        ("texts", r"There is no image in texts: 1 other files were found\."),
+        ("https://x.org/photos", r"https://x\.org/photos can't be read: images are read from disk, s3:// or gs://\."),
+        ("azure://x/photos", r"azure://x/photos can't be read"),
+        ("s3:///", r"s3:/// names no bucket\.\nWrite s3://BUCKET/PREFIX"),
+    ],
+)
+def test_mistyped(source, message, folder):
+    """An empty or mistyped source fails at once, saying what was looked for and where."""
+    (folder / "empty").mkdir()
+    (folder / "texts").mkdir()
+    (folder / "texts" / "a.txt").write_text("a")
+    with pytest.raises(InputError, match=message):
+        open_source(source, SourceOptions())
+
+
+@pytest.mark.parametrize("source", [b"photos", 7, None, np.zeros((3, 4))])
+def test_no_source(source):
+    """What is no source at all is refused by its type."""
+    with pytest.raises(InputError):
+        open_source(source, SourceOptions())
