@@ -37,6 +37,7 @@ bench: .venv/installed-dev
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/scale.py
+	$(BIN)/python benchmarks/forms.py
 
 clean:
 	rm -rf .venv demo-out build dist

@@ -139,6 +139,8 @@ def test_other_labels_are_taken(world, tmp_path, run, run_json):
         (["--layer", "nope"], "builtin has no layer nope"),
         (["--pixels", "0..255"], "has its own preprocessing"),
         (["--weights", "random"], "its weights are in it"),
+        (["--trust-backbone"], "--trust-backbone does not go with builtin"),
+        (["--label", "kind"], "has no columns, so --label kind means nothing there"),
         (["--backbone", "mobilenetv2"], "Did you mean keras:MobileNetV2?"),
     ],
 )
