@@ -1,6 +1,7 @@
 """Images -> embeddings: sources, decoding, backbones, engines, the job."""
 
 from embedder.backbones import (
+    PRECISIONS,
     Backbone,
     BackboneRequest,
     list_backbones,
@@ -8,13 +9,14 @@ from embedder.backbones import (
     reopen_backbone,
 )
 from embedder.decoding import MAX_BYTES, MAX_PIXELS, Limits, decode
+from embedder.drift import LEAST_COSINE
 from embedder.engines import ENGINES
 from embedder.estimate import estimate_source
 from embedder.job import embed_source
 from embedder.options import JobOptions
 from embedder.preprocessing import FITS, PIXELS
 from embedder.queries import embed_images
-from embedder.resampling import LEAST_COSINE, embed_again
+from embedder.resampling import embed_again
 from embedder.sources import LABELS, SourceOptions, open_source, read_image
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "MAX_BYTES",
     "MAX_PIXELS",
     "PIXELS",
+    "PRECISIONS",
     "Backbone",
     "BackboneRequest",
     "JobOptions",

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from embedder.backbones import Backbone, BackboneRequest, open_backbone
-from embedder.engines import choose_engine
+from embedder.choosing import choose_engine
 from embedder.options import JobOptions
 from embedder.pipeline import Decoder, stream
+from embedder.probe import Probe
 from embedder.sources import Source, open_source
-from features import Rows, check_is_ours, compare, count_cores, is_features, read_failures, read_manifest, read_stored
+from features import Manifest, Rows, check_is_ours, compare, is_features, read_failures, read_manifest, read_stored
 
 _SAMPLE, _LONGEST_S = 256, 5.0
 """How many images are embedded to see how fast it goes, and for how many seconds at most."""
@@ -45,7 +46,7 @@ def estimate_source(source: Any, out: Path, *, request: BackboneRequest, options
     if len(rows) == 0:
         return document | {"bytes": 0, "images_per_second": 0.0, "seconds": 0.0, "startup_seconds": 0.0}
     backbone = open_backbone(request)
-    rate, started = _measure(opened, rows, backbone, options)
+    rate, started = _measure(opened, rows, backbone, options, out)
     return document | {
         "backbone": backbone.spec.name,
         "dim": backbone.spec.dim,
@@ -69,19 +70,22 @@ def _pending(source: Source, out: Path, options: JobOptions) -> tuple[Rows, dict
     return np.flatnonzero(pending)[: options.limit], counts
 
 
-def _measure(source: Source, rows: Rows, backbone: Backbone, options: JobOptions) -> tuple[float, float]:
+def _measure(source: Source, rows: Rows, backbone: Backbone, options: JobOptions, out: Path) -> tuple[float, float]:
     """Embed a few images spread over all rows: gives images a second, and when the first was read.
 
     The first batch is not counted where there are others: it waits for the pipeline to fill.
     """
-    engine = choose_engine(options.engine, backbone)
+    max_pixels = options.limits.max_pixels
+    stored = read_manifest(out) if is_features(out) else Manifest(spec=backbone.spec, source=source.listing.source)
+    choice = choose_engine(backbone, options, Probe(source, rows, backbone.spec, max_pixels), stored)
+    engine = choice.engine
     sample = rows[np.unique(np.linspace(0, len(rows) - 1, _SAMPLE).astype(np.int64))]
     done, start = [0], [time.perf_counter()]
     for batch in stream(
         [sample],
-        Decoder(source, backbone.spec, max_pixels=options.limits.max_pixels),
-        batch_size=options.batch_size or engine.batch_size,
-        workers=options.workers or count_cores(),
+        Decoder(source, backbone.spec, max_pixels=max_pixels),
+        batch_size=choice.batch_size,
+        workers=choice.workers,
         device=engine.device,
     ):
         engine.infer(batch.pixels)

@@ -38,10 +38,15 @@ class Known:
     def __init__(self, writer: FeatureWriter, stored: dict[bytes, int]) -> None:
         self._parts = stored
         self._flying: dict[bytes, Seen] = {}
+        self._expected: set[bytes] = set()
         self._read = functools.lru_cache(_CACHED_PARTS)(lambda number: _by_digest(writer.learned(number)))
 
     def __contains__(self, digest: bytes) -> bool:
-        return digest in self._flying or digest in self._parts
+        return digest in self._expected or digest in self._flying or digest in self._parts
+
+    def expect(self, digests: Iterable[bytes]) -> None:
+        """Note what an engine is at: another image with these bytes need not run, for its batch ends later."""
+        self._expected.update(digests)
 
     def get(self, digest: bytes) -> Seen | None:
         """Give what is known of some bytes; None for new ones."""
@@ -50,9 +55,11 @@ class Known:
             return flying
         return self._read(self._parts[digest])[digest]
 
-    def add(self, digest: bytes, seen: Seen) -> None:
-        """Note what was embedded and is not written yet."""
-        self._flying[digest] = seen
+    def add(self, digest: bytes, seen: Seen | None) -> None:
+        """Note what was embedded and is not written yet; None where nothing usable came."""
+        if seen is not None:
+            self._flying[digest] = seen
+        self._expected.discard(digest)
 
     def settle(self, part: int, digests: Iterable[bytes]) -> None:
         """Note that a part with these stands now; its vectors need not be kept in memory any more."""

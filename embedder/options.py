@@ -12,9 +12,11 @@ class JobOptions:
     """How a source is embedded.
 
     Attributes:
-        engine: A key of `ENGINES`, or `auto`.
-        batch_size: Images a batch; None leaves it to the engine.
-        workers: Threads that decode; None for one a core.
+        engine: A key of `ENGINES`, or `auto` for the fastest.
+        device: `auto` (every GPU, else the CPU), `cpu`, `gpu`, or names such as `gpu:1`, with commas.
+        batch_size: Images a batch; None for what a short trial shows to be fastest.
+        workers: Threads that decode; None for as many as their share of the work wants.
+        accept_drift: Take an engine or precision whose vectors are too far from the reference's, too.
         shard_size: Images in a new part.
         limit: Embed at most so many images in this run.
         retry_failures: Embed the images that failed before, and nothing else.
@@ -24,8 +26,10 @@ class JobOptions:
     """
 
     engine: str = "auto"
+    device: str = "auto"
     batch_size: int | None = None
     workers: int | None = None
+    accept_drift: bool = False
     shard_size: int = 4096
     limit: int | None = None
     retry_failures: bool = False

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,8 @@ class Batch:
         pixels: [len(sizes), H, W, 3] uint8, on the engine's device.
         read_s: Seconds a thread spent reading files.
         decode_s: Seconds a thread spent decoding and resizing.
+        read_cpu_s: What reading took of the processor's time.
+        decode_cpu_s: What hashing, decoding and resizing took of it.
     """
 
     piece: Piece
@@ -58,6 +60,8 @@ class Batch:
     pixels: Any = None
     read_s: float = 0.0
     decode_s: float = 0.0
+    read_cpu_s: float = 0.0
+    decode_cpu_s: float = 0.0
 
 
 class Decoder:
@@ -88,40 +92,45 @@ class Decoder:
         """Decode a batch from its images' bytes; what can't be is a failure of it."""
         batch = Batch(piece)
         good: list[int] = []
-        pixels: list[Pixels] = []
-        images = self._images.take(piece.rows).to_pylist()
-        for row, image, content in zip(piece.rows, images, _timed(contents, batch), strict=True):
+        pixels = np.empty((len(piece.rows), *self._spec.image_size, 3), np.uint8)
+        for row, content in zip(piece.rows, _timed(contents, batch), strict=True):
             try:
                 self._one(content, batch, pixels)
                 good.append(row)
             except ImageError as error:
-                facts = (error.stage, error.reason, error.message, image["size_bytes"], image["mtime_ns"])
-                batch.failures.append(Failure(image["id"], image["uri"], *facts))
+                batch.failures.append(self._failure(int(row), error))
         batch.rows = np.array(good, np.int64)
-        batch.pixels = np.stack(pixels) if pixels else np.empty((0, *self._spec.image_size, 3), np.uint8)
+        batch.pixels = pixels[: len(batch.sizes)]
         return batch
 
-    def _one(self, content: Content, batch: Batch, pixels: list[Pixels]) -> None:
+    def _failure(self, row: int, error: ImageError) -> Failure:
+        (image,) = self._images.slice(row, 1).to_pylist()
+        facts = (error.stage, error.reason, error.message, image["size_bytes"], image["mtime_ns"])
+        return Failure(image["id"], image["uri"], *facts)
+
+    def _one(self, content: Content, batch: Batch, pixels: Pixels) -> None:
         if isinstance(content, ImageError):
             raise content
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.thread_time()
         try:
             digest = hashlib.sha256(content).digest()
             if digest not in batch.sizes and not self._is_known(digest):
-                one, batch.sizes[digest] = decode_for(content, self._spec, max_pixels=self._max_pixels)
-                pixels.append(one)
+                pixels[len(batch.sizes)], size = decode_for(content, self._spec, max_pixels=self._max_pixels)
+                batch.sizes[digest] = size
             batch.digests.append(digest)
         finally:
             batch.decode_s += time.perf_counter() - start
+            batch.decode_cpu_s += time.thread_time() - cpu
 
 
 def _timed(contents: Iterable[Content], batch: Batch) -> Iterator[Content]:
     """Count what it takes to get each image's bytes as reading."""
     remaining = iter(contents)
     while True:
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.thread_time()
         content = next(remaining, None)
         batch.read_s += time.perf_counter() - start
+        batch.read_cpu_s += time.thread_time() - cpu
         if content is None:
             return
         yield content
@@ -142,7 +151,7 @@ def decode_for(data: bytes, spec: BackboneSpec, *, max_pixels: int = MAX_PIXELS)
 
 def stream(
     shards: Sequence[Rows], decoder: Decoder, *, batch_size: int, workers: int, device: str | None
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Decode all shards' rows, batch after batch, some batches ahead of who asks.
 
     Args:
@@ -157,18 +166,20 @@ def stream(
     """
     tf = import_tensorflow()
     pieces = list(_pieces(shards, batch_size))
-    contents: dict[int, Iterable[Content]] = {}
+    begun: dict[int, tuple[Iterable[Content], Batch]] = {}
     decoded: dict[int, Batch] = {}
 
     def read(number: Any) -> Any:
         piece = pieces[int(number)]
-        lazy = decoder.source.read(piece.rows)
-        contents[int(number)] = list(lazy) if decoder.source.in_order else lazy
+        contents, clock = decoder.source.read(piece.rows), Batch(piece)
+        begun[int(number)] = (list(_timed(contents, clock)) if decoder.source.in_order else contents), clock
         return number
 
     def fill(number: Any) -> Pixels:
         # All but the pixels goes round TensorFlow; a whole batch is one call, so threads wait little for Python.
-        batch = decoder.batch(pieces[int(number)], contents.pop(int(number)))
+        contents, clock = begun.pop(int(number))
+        batch = decoder.batch(pieces[int(number)], contents)
+        batch.read_s, batch.read_cpu_s = batch.read_s + clock.read_s, batch.read_cpu_s + clock.read_cpu_s
         pixels, batch.pixels = batch.pixels, None
         decoded[int(number)] = batch
         return np.asarray(pixels)

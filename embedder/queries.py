@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from embedder.backbones import Backbone
+from embedder.choosing import default_engine
 from embedder.decoding import MAX_BYTES
-from embedder.engines import choose_engine
 from embedder.pipeline import decode_for
 from embedder.sources import read_place
 from features import Floats, ImageError, InputError
@@ -35,4 +35,4 @@ def embed_images(paths: Sequence[str | Path], backbone: Backbone) -> Floats:
                 f"{path} can't be used ({error.stage}, {error.reason}): {error.message}.",
                 mend="Give a JPEG, PNG, GIF, BMP, WebP or TIFF file.",
             ) from error
-    return choose_engine("auto", backbone).infer(np.stack(pixels))
+    return default_engine(backbone).infer(np.stack(pixels))

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 
 from embedder.backbones import Backbone, reopen_backbone
+from embedder.choosing import default_engine
 from embedder.decoding import Limits
-from embedder.engines import Engine, choose_engine
+from embedder.drift import LEAST_COSINE
+from embedder.engines import Engine
 from embedder.pipeline import decode_for
 from embedder.sources import read_image
-from features import Features, Floats, ImageError, Rows, unit_rows
-
-LEAST_COSINE = 0.9999
-"""What float32 keeps over batch sizes, threads and devices."""
+from features import BackboneSpec, Features, Floats, ImageError, Rows, unit_rows
 
 
 def embed_again(table: Features, *, n: int, seed: int = 0) -> dict[str, Any]:
@@ -27,19 +26,19 @@ def embed_again(table: Features, *, n: int, seed: int = 0) -> dict[str, Any]:
 
     Returns:
         `sampled`, images whose bytes are still those that were embedded; `least_cosine` of their vectors to the stored
-        ones, null where there are none; `drifted`, the ids below `LEAST_COSINE`; `changed` and `unreadable`, the ids
-        that could not be compared.
+        ones, null where there are none; `drifted`, the ids below `LEAST_COSINE`, or in a lower precision below
+        the least cosine that it was stored with; `changed` and `unreadable`, the ids that could not be compared.
 
     Raises:
         InputError: The backbone is not there any more, or is another one.
     """
     backbone = reopen_backbone(table.spec, where=str(table.path))
-    sample = _Sample(backbone, choose_engine("auto", backbone), Limits.of(table.manifest.request))
+    sample = _Sample(backbone, default_engine(backbone), Limits.of(table.manifest.request))
     rows = np.sort(np.random.default_rng(seed).permutation(len(table))[:n])
     with sample.limits.hold():
         for images, embeddings in _take(table, rows):
             sample.compare(images, embeddings)
-    drifted = [name for name, cosine in sample.cosines.items() if cosine < LEAST_COSINE]
+    drifted = [name for name, cosine in sample.cosines.items() if cosine < _wanted(table.spec)]
     return {
         "sampled": len(sample.cosines),
         "least_cosine": min(sample.cosines.values(), default=None),
@@ -47,6 +46,11 @@ def embed_again(table: Features, *, n: int, seed: int = 0) -> dict[str, Any]:
         "changed": sample.changed,
         "unreadable": sample.unreadable,
     }
+
+
+def _wanted(spec: BackboneSpec) -> float:
+    """Give the least cosine to hope for: no two processors round a lower precision alike."""
+    return LEAST_COSINE if spec.precision == "float32" or spec.drift is None else float(spec.drift["least_cosine"])
 
 
 class _Sample:

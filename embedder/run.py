@@ -1,5 +1,6 @@
 """One run over a plan of shards, and what came of it."""
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Iterator
@@ -9,10 +10,13 @@ import numpy as np
 import pyarrow as pa
 
 from embedder.backbones import Backbone
-from embedder.engines import Engine, choose_engine
-from embedder.known import Known, Seen
+from embedder.choosing import choose_engine
+from embedder.explanation import explain
+from embedder.inference import Embedded, embed_batches
+from embedder.known import Known
 from embedder.options import JobOptions
-from embedder.pipeline import Batch, Decoder, stream
+from embedder.pipeline import Decoder, stream
+from embedder.probe import Probe
 from embedder.recognition import recognise
 from embedder.shards import ShardFiller, commit
 from embedder.sources import Source
@@ -91,46 +95,38 @@ class Run:
     def embed(self, backbone: Backbone) -> None:
         """Commit all other shards."""
         self.progress(0, self.plan.n_pending)
-        engine = choose_engine(self.options.engine, backbone)
-        self.writer.update(engine=engine.name)
-        known = Known(self.writer, self.stored)
         shards = [shard for shard in self.plan.shards if len(shard.rows)]
-        self.first_read = time.perf_counter()
+        rows = [shard.rows for shard in shards]
+        max_pixels = self.options.limits.max_pixels
+        probe = Probe(self.source, np.concatenate(rows), backbone.spec, max_pixels)
+        choice = choose_engine(backbone, self.options, probe, self.writer.manifest)
+        self.writer.update(engine=choice.engine.name, tuning=choice.tuning, spec=choice.spec)
+        known = Known(self.writer, self.stored)
+        self.first_read, self.stages = time.perf_counter(), Stages()
         batches = stream(
-            [shard.rows for shard in shards],
-            Decoder(self.source, backbone.spec, max_pixels=self.options.limits.max_pixels, is_known=known.__contains__),
-            batch_size=self.options.batch_size or engine.batch_size,
-            workers=self.options.workers or count_cores(),
-            device=engine.device,
+            rows,
+            Decoder(self.source, backbone.spec, max_pixels=max_pixels, is_known=known.__contains__),
+            batch_size=choice.batch_size,
+            workers=choice.workers,
+            device=choice.engine.device,
         )
-        with ShardFiller(self.writer, self.comparison, shards, known) as filler:
-            self._fill(filler, batches, engine, known)
+        # Closed here: a pipeline that Python's own end finds open would wait for ever for threads that are gone.
+        with contextlib.closing(batches), ShardFiller(self.writer, self.comparison, shards, known) as filler:
+            self._fill(filler, embed_batches(batches, choice.engine, known, self.stages))
         self.done = time.perf_counter()
+        self.stages.end(write_cpu_s=filler.cpu_s)
 
-    def _fill(self, filler: ShardFiller, batches: Iterator[Batch], engine: Engine, known: Known) -> None:
+    def _fill(self, filler: ShardFiller, batches: Iterator[Embedded]) -> None:
         n_done = 0
-        for batch in self.stages.timed(batches):
-            with self.stages.waiting("infer"):
-                seen = self._infer(batch, engine, known)
+        for batch, seen, n_run in batches:
             with self.stages.waiting("write"):
                 filler.add(batch, seen)
+            self.n_embedded += n_run
+            self.n_stored += sum(one is not None for one in seen)
             n_done += len(batch.piece.rows)
             self.progress(n_done, self.plan.n_pending)
         with self.stages.waiting("write"):
             filler.wait()
-
-    def _infer(self, batch: Batch, engine: Engine, known: Known) -> list[Seen | None]:
-        """Run a batch through the backbone, but for what it has seen before; None for what is not finite."""
-        fresh = [row for row, digest in enumerate(batch.sizes) if digest not in known]
-        pixels = batch.pixels if len(fresh) == len(batch.sizes) else np.asarray(batch.pixels)[fresh]
-        embedded = dict(zip([list(batch.sizes)[row] for row in fresh], engine.infer(pixels), strict=True))
-        for digest, embedding in embedded.items():
-            if np.isfinite(embedding).all():
-                known.add(digest, Seen(embedding, *batch.sizes[digest]))
-                self.n_embedded += 1
-        seen = [known.get(digest) for digest in batch.digests]
-        self.n_stored += sum(one is not None for one in seen)
-        return seen
 
     def document(self) -> dict[str, Any]:
         """Give the document of `frieze embed --json`."""
@@ -152,11 +148,21 @@ class Run:
             "seconds": round(seconds, 3),
             "images_per_second": round(self.n_embedded / seconds, 1) if seconds else 0.0,
             "startup_seconds": round((self.first_read or time.perf_counter()) - self.began, 3),
-            "stages": self.stages.to_json(),
+            **self._explanation(seconds),
             "dim": manifest.spec.dim,
             "backbone": manifest.spec.name,
             "engine": manifest.engine,
+            "batch_size": manifest.tuning.get("batch_size"),
             "precision": manifest.spec.precision,
+            "drift": manifest.spec.drift,
             "broken_parts": self.writer.broken_parts,
             "out": str(self.writer.path),
         }
+
+    def _explanation(self, seconds: float) -> dict[str, Any]:
+        """Say what was waited for, what kept the processor busy, and what bounds the run; nothing where nothing ran."""
+        told = {"stages": self.stages.waited.to_json(), "cpu_seconds": self.stages.cpu.to_json()}
+        if not self.n_embedded:
+            return told | {"bound_by": None, "advice": None}
+        found = explain(self.stages.waited, self.stages.cpu, seconds=seconds, cores=count_cores())
+        return told | {"bound_by": found.stage, "advice": found.advice}

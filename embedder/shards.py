@@ -1,6 +1,7 @@
 """Embedded images gathered into shards, each written while the next one fills."""
 
 import dataclasses
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
@@ -52,6 +53,9 @@ class ShardFiller:
         comparison: The listing held against it.
         shards: The shards that the batches belong to, in order.
         known: Told of what is written.
+
+    Attributes:
+        cpu_s: What writing took of the processor's time.
     """
 
     def __init__(self, writer: FeatureWriter, comparison: Comparison, shards: Sequence[Shard], known: Known) -> None:
@@ -63,6 +67,7 @@ class ShardFiller:
         self._filling = Filling()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="frieze-write")
         self._commit: Future[None] | None = None
+        self.cpu_s = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -111,7 +116,9 @@ class ShardFiller:
         self._commit = self._thread.submit(self._write, self._shards[self._at], filled)
 
     def _write(self, shard: Shard, filled: Filling) -> None:
+        start = time.thread_time()
         commit(shard, self._writer, self._comparison, filled)
+        self.cpu_s += time.thread_time() - start
         self._known.settle(shard.part, filled.digests)
 
     def _not_finite(self, rows: Rows) -> list[Failure]:

@@ -58,6 +58,7 @@ class Manifest:
         source: What was embedded, as an absolute path or URL.
         request: What was asked for, word by word; a run that asks for the same need not load the backbone to know it.
         engine: What ran the backbone.
+        tuning: The engine's setting and what it was chosen among, for the next run; empty where nothing was tried.
         versions: Library name -> version.
         n_failed: Rows of failures.parquet.
         n_ignored: Files of the source that are no images.
@@ -68,6 +69,7 @@ class Manifest:
     source: str
     request: dict[str, Any] = dataclasses.field(default_factory=dict)
     engine: str = "none"
+    tuning: dict[str, Any] = dataclasses.field(default_factory=dict)
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
     n_failed: int = 0
     n_ignored: int = 0
@@ -101,6 +103,7 @@ class Manifest:
             "source": self.source,
             "request": self.request,
             "engine": self.engine,
+            **({"tuning": self.tuning} if self.tuning else {}),
             "precision": self.spec.precision,
             "versions": self.versions,
             "counts": {"rows": self.n_rows, "failed": self.n_failed, "ignored": self.n_ignored},
@@ -136,6 +139,7 @@ def read_manifest(folder: Path) -> Manifest:
             source=document["source"],
             request=document["request"],
             engine=document["engine"],
+            tuning=document.get("tuning", {}),  # younger than the contract
             versions=document["versions"],
             n_failed=document["counts"]["failed"],
             n_ignored=document["counts"]["ignored"],

@@ -25,6 +25,8 @@ class BackboneSpec:
         weights: What to type after `--weights` to get it again; None where the handle says it all.
         precision: `float32` unless asked for less.
         decoding: Version of the road from bytes to pixels; another one gives other vectors.
+        drift: How far the engine's vectors are from the reference's in float32, measured on some of the images; None
+            where the reference itself made them.
     """
 
     name: str
@@ -38,10 +40,12 @@ class BackboneSpec:
     weights: str | None = None
     precision: str = "float32"
     decoding: str = "none"
+    drift: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Give the spec as plain JSON values."""
-        return dataclasses.asdict(self) | {"image_size": list(self.image_size)}
+        stored = dataclasses.asdict(self) | {"image_size": list(self.image_size)}
+        return {name: value for name, value in stored.items() if name != "drift" or value is not None}
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Self:

@@ -33,6 +33,9 @@ def embed(
     pixels: str | None = None,
     trust_backbone: bool = False,
     engine: str = "auto",
+    precision: str = "float32",
+    accept_drift: bool = False,
+    device: str = "auto",
     batch_size: int | None = None,
     workers: int | None = None,
     labels: str = "folder",
@@ -62,9 +65,12 @@ def embed(
         fit: How an image meets that square: `squash`, `crop` or `pad`.
         pixels: Range the network was trained on: `0..1`, `-1..1`, `0..255`, `caffe` or `torch`.
         trust_backbone: Run a SavedModel that reads or writes files, calls Python or the like.
-        engine: `auto` or `tensorflow`.
-        batch_size: Images a batch; None leaves it to the engine.
-        workers: Threads that decode; None for one a core.
+        engine: `tensorflow`, `openvino` (CPU), or `auto` for the one that is faster on some of the images.
+        precision: `float32`; `bfloat16` (CPU) or `float16` (GPU) are refused where they change the neighbours.
+        accept_drift: Take an engine or precision that changes the vectors too much, too.
+        device: `auto` (every GPU, else the CPU), `cpu`, `gpu`, or names such as `gpu:1`, with commas.
+        batch_size: Images a batch; None for the fastest, found by a short trial.
+        workers: Threads that decode; None for as many as their share of the work wants.
         labels: `folder` (the parent folder's name, or what a manifest says), `none`, or a file with ids and labels.
         image: Column that holds an image's path or bytes; a usual name by default.
         id: Column of the ids; `id` by default, then where the image lies.
@@ -320,7 +326,7 @@ def predict(
     )
     request = embedder.BackboneRequest.of(spec)
     with _scratch_folder(place) as folder:
-        options = embedder.JobOptions(source=embedder.SourceOptions(labels="none"))
+        options = embedder.JobOptions(source=embedder.SourceOptions(labels="none"), accept_drift=True)
         with output.progress("Embedding", "images") as step:
             embedded = embedder.embed_source(str(source), folder, request=request, options=options, progress=step)
         document = classifiers.predict_features(_place(head), _table(folder), place, scores=scores, force=force)

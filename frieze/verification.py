@@ -29,7 +29,7 @@ def verify(path: Path, *, sample: int) -> dict[str, Any]:
 def _features(path: Path, sample: int) -> dict[str, Any]:
     document = verify_features(path)
     if sample and not document["problems"]:
-        from embedder import LEAST_COSINE, embed_again
+        from embedder import embed_again
 
         table = open_features(path)
         check_can_embed(table.spec, where=str(path), mend="Leave --sample out.")
@@ -38,7 +38,9 @@ def _features(path: Path, sample: int) -> dict[str, Any]:
         if again["drifted"]:
             message = f"{len(again['drifted'])} of {again['sampled']} images have another vector now"
             mend = "Other versions of the libraries, or another backbone? Make the table anew with --force."
-            document["problems"].append(_problem("drift", path, f"{message} (cosine below {LEAST_COSINE})", mend))
+            document["problems"].append(
+                _problem("drift", path, f"{message} (least cosine {again['least_cosine']:.4f})", mend)
+            )
     return document
 
 

@@ -12,13 +12,21 @@ from embedder.backbones.fingerprint import without_loading
 from embedder.backbones.hub import open_remote
 from embedder.backbones.keras_applications import PREFIX, describe, open_application
 from embedder.backbones.keras_file import open_keras_file
-from embedder.backbones.request import Backbone, BackboneRequest, Network
+from embedder.backbones.request import PRECISIONS, Backbone, BackboneRequest, Network
 from embedder.backbones.saved_model import open_saved_model
 from embedder.decoding import VERSION
 from embedder.preprocessing import FITS, PIXELS
 from features import BackboneSpec, InputError, ModelError, check_same_backbone, import_tensorflow
 
-__all__ = ["Backbone", "BackboneRequest", "list_backbones", "open_backbone", "reopen_backbone", "without_loading"]
+__all__ = [
+    "PRECISIONS",
+    "Backbone",
+    "BackboneRequest",
+    "list_backbones",
+    "open_backbone",
+    "reopen_backbone",
+    "without_loading",
+]
 
 _SIDE_PX = 224
 """For modules whose graph takes any size and whose name does not tell: what most of them were trained at."""
@@ -79,6 +87,7 @@ def open_backbone(request: BackboneRequest) -> Backbone:
         pixels=pixels,
         layer=request.layer,
         weights=request.weights if request.weights_path is None else str(request.weights_path),
+        precision=request.precision,
         decoding=VERSION,
     )
     return Backbone(spec, call)
@@ -129,7 +138,12 @@ def _check(request: BackboneRequest) -> None:
         raise InputError(f"{request.handle} has its own preprocessing.", mend="Leave --pixels out.")
     if request.image_size is not None and request.image_size < 1:
         raise InputError(f"--image-size is {request.image_size}.", mend="Give the side in pixels, 1 or more.")
-    for option, value, table in (("fit", request.fit, FITS), ("pixels", request.pixels, PIXELS)):
+    words = (
+        ("fit", request.fit, FITS),
+        ("pixels", request.pixels, PIXELS),
+        ("precision", request.precision, PRECISIONS),
+    )
+    for option, value, table in words:
         if value is not None and value not in table:
             raise InputError(f"Unknown --{option}: {value}.", mend=f"Use one of: {', '.join(table)}.")
 

@@ -1,14 +1,19 @@
 """What the user asks for, and what comes of it."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from embedder.backbones.frozen import freeze
 from features import BackboneSpec
 
 NAMED_WEIGHTS = ("imagenet", "random")
 """What `--weights` takes besides a file."""
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+"""What a network's numbers can be while it runs; embeddings are stored as float32 whatever it is."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,6 +27,7 @@ class BackboneRequest:
         image_size: Side of the square that the network sees, in pixels.
         fit: `squash`, `crop` or `pad`.
         pixels: Range of the pixels that the network was trained on.
+        precision: What the network's numbers are while it runs: `float32`, `bfloat16` or `float16`.
         trust: Run a SavedModel that does more than compute, too.
     """
 
@@ -31,6 +37,7 @@ class BackboneRequest:
     image_size: int | None = None
     fit: str = "squash"
     pixels: str | None = None
+    precision: str = "float32"
     trust: bool = False
 
     @property
@@ -52,6 +59,7 @@ class BackboneRequest:
             image_size=spec.image_size[0],
             fit=spec.fit,
             pixels=None if spec.handle == "builtin" or spec.handle.startswith("keras:") else spec.pixels,
+            precision=spec.precision,
         )
 
 
@@ -66,6 +74,11 @@ class Backbone:
 
     spec: BackboneSpec
     call: Callable[[Any], Any]
+
+    @functools.cached_property
+    def frozen(self) -> Any:
+        """TensorFlow function without variables: uint8 [B, H, W, 3] -> float32 [B, D]."""
+        return freeze(self.call, self.spec.image_size)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,45 +1,78 @@
 """Engines: what runs a backbone on batches of pixels."""
 
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 from embedder.backbones import Backbone
+from embedder.engines.devices import AUTO, are_gpus, find_devices
+from embedder.engines.openvino import OpenVINOEngine
+from embedder.engines.setting import Setting
 from embedder.engines.tensorflow import TensorFlowEngine
-from embedder.preprocessing import Pixels
 from features import Floats, InputError
 
-__all__ = ["ENGINES", "Engine", "choose_engine"]
+__all__ = ["AUTO", "ENGINES", "REFERENCE", "Engine", "Setting", "are_gpus", "find_devices", "usable"]
 
 
 class Engine(Protocol):
-    """Runs one backbone.
+    """Runs one backbone; made from a `Backbone` and a `Setting`.
 
     Attributes:
         name: Key in `ENGINES`.
         device: Where pixels are wanted, as TensorFlow names it; None for the host's memory.
-        batch_size: Images a batch that suit it.
+        batch_size: Images run at once.
+        depth: Batches under way at once that keep it busy.
     """
 
     name: str
     device: str | None
     batch_size: int
+    depth: int
 
-    def infer(self, pixels: Pixels) -> Floats:
-        """Embed uint8 [B, H, W, 3] as float32 [B, D]."""
+    def infer(self, pixels: Any) -> Floats:
+        """Embed uint8 [n, H, W, 3] as float32 [n, D]."""
+
+    def submit(self, pixels: Any) -> Callable[[], Floats]:
+        """Begin to embed, and give what waits for the embeddings."""
 
 
-ENGINES = {"tensorflow": TensorFlowEngine}
+class _Kind(Protocol):
+    """What makes an engine."""
+
+    def __call__(self, backbone: Backbone, setting: Setting | None = None) -> Engine:
+        """Make it, and warm it up."""
+
+    def settings(self, setting: Setting) -> Iterator[Setting]:
+        """Give the settings worth a trial."""
+
+    def why_not(self, setting: Setting) -> str | None:
+        """Say why a setting can't be had here; None where it can."""
 
 
-def choose_engine(name: str, backbone: Backbone) -> Engine:
-    """Make an engine for a backbone.
+ENGINES: dict[str, _Kind] = {"tensorflow": TensorFlowEngine, "openvino": OpenVINOEngine}
+REFERENCE = "tensorflow"
+"""The engine that the others are held against, in float32."""
+
+
+def usable(asked: str, setting: Setting) -> list[str]:
+    """Name the engines that can run here as asked, the reference first.
 
     Args:
-        name: A key of `ENGINES`, or `auto`.
-        backbone: What it runs.
+        asked: A key of `ENGINES`, or `auto` for any.
+        setting: Precision and devices.
 
     Raises:
-        InputError: The name is unknown.
+        InputError: The name is unknown, or none can.
     """
-    if name not in ("auto", *ENGINES):
-        raise InputError(f"Unknown engine: {name}.", mend=f"Use one of: auto, {', '.join(ENGINES)}.")
-    return ENGINES["tensorflow" if name == "auto" else name](backbone)
+    if asked not in (AUTO, *ENGINES):
+        raise InputError(f"Unknown engine: {asked}.", mend=f"Use one of: auto, {', '.join(ENGINES)}.")
+    names = list(ENGINES) if asked == AUTO else [asked]
+    reasons = {name: ENGINES[name].why_not(setting) for name in names}
+    found = [name for name, reason in reasons.items() if reason is None]
+    if not found:
+        raise InputError(
+            f"--precision {setting.precision} can't be had here: {'; '.join(map(str, reasons.values()))}."
+            if asked == AUTO
+            else f"--engine {asked} can't be had here: {reasons[asked]}.",
+            mend="Give another --precision, --engine or --device.",
+        )
+    return found

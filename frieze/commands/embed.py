@@ -7,6 +7,8 @@ import click
 from frieze.commands import options
 
 _FITS = ("squash", "crop", "pad")
+_ENGINES = ("auto", "tensorflow", "openvino")
+_PRECISIONS = ("float32", "bfloat16", "float16")
 _PIXELS = ("0..1", "-1..1", "0..255", "caffe", "torch")
 
 
@@ -20,9 +22,14 @@ _PIXELS = ("0..1", "-1..1", "0..255", "caffe", "torch")
 @click.option("--fit", type=click.Choice(_FITS), default="squash", show_default=True, help="How an image meets it.")
 @click.option("--pixels", type=click.Choice(_PIXELS), help="Range of pixels the network was trained on.")
 @click.option("--trust-backbone", is_flag=True, help="Run a SavedModel that reads or writes files or calls Python.")
-@click.option("--engine", type=click.Choice(["auto", "tensorflow"]), default="auto", show_default=True)
+@click.option("--engine", type=click.Choice(_ENGINES), default="auto", show_default=True, help="What runs it.")
+@click.option(
+    "--precision", type=click.Choice(_PRECISIONS), default="float32", show_default=True, help="Lower is faster."
+)
+@click.option("--accept-drift", is_flag=True, help="Take an engine or precision that changes the neighbours, too.")
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|gpu|NAME,...", help="Where it runs.")
 @click.option("--batch-size", type=options.Size(), default="auto", show_default=True, help="Images a batch.")
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Threads that decode.  [default: one a core]")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Threads that decode.  [default: measured]")
 @click.option(
     "--labels", default="folder", show_default=True, metavar="folder|none|FILE", help="Where labels come from."
 )

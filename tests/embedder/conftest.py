@@ -144,10 +144,11 @@ def folder(tmp_path):
 
 @pytest.fixture(scope="session")
 def embed(tiny):
-    """`embed(source, out, backbone=, fit=, labels=, progress=, **options)`: the job in shards of 4, batches of 2."""
+    """`embed(source, out, backbone=, fit=, precision=, labels=, progress=, **options)`: shards of 4, batches of 2."""
 
-    def run(source, out, *, backbone=tiny, fit="squash", labels="folder", progress=_untold, **options):
-        request = BackboneRequest(handle=str(backbone), fit=fit)
+    def run(source, out, *, backbone=tiny, labels="folder", progress=_untold, **options):
+        asked = {name: options.pop(name) for name in ("fit", "precision") if name in options}
+        request = BackboneRequest(handle=str(backbone), **asked)
         source_options = SourceOptions(labels=labels)
         options = JobOptions(**{"shard_size": 4, "batch_size": 2, "workers": 2, "source": source_options} | options)
         return embed_source(source, out, request=request, options=options, progress=progress)

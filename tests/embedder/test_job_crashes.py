@@ -26,6 +26,7 @@ import embedder.job
 import embedder.run
 from embedder import BackboneRequest, JobOptions, embed_source
 from embedder.backbones import Backbone
+from embedder.choosing import Choice
 from features import BackboneSpec, FeatureFileError, merging, open_features, read_failures
 
 SPEC = BackboneSpec(name="means", handle="means", fingerprint="ab" * 32, dim=3, image_size=(4, 4))
@@ -44,11 +45,17 @@ KILLED = [(start, name) for start in STARTS for name in CALLS if name != "fsync"
 class MeansEngine:
     """Stands in for TensorFlow: an image's embedding is its mean colour."""
 
-    name, device, batch_size = "means", None, 2
+    name, device, batch_size, depth = "means", None, 2, 2
 
-    def infer(self, pixels):
+    def submit(self, pixels):
         """Embed uint8 [B, H, W, 3] as float32 [B, 3]."""
-        return np.asarray(pixels, np.float32).mean((1, 2))
+        found = np.asarray(pixels, np.float32).mean((1, 2))
+        return lambda: found
+
+
+def choose(*_):
+    """Stand in for the choice of an engine."""
+    return Choice(MeansEngine(), batch_size=2, workers=1, tuning={}, spec=SPEC)
 
 
 def plain_stream(shards, decoder, *, batch_size, **_):
@@ -59,7 +66,7 @@ def plain_stream(shards, decoder, *, batch_size, **_):
 
 STAND_INS = (
     (embedder.job, "open_backbone", lambda _: Backbone(SPEC, None)),
-    (embedder.run, "choose_engine", lambda *_: MeansEngine()),
+    (embedder.run, "choose_engine", choose),
     (embedder.run, "stream", plain_stream),
     (merging, "_PILE", 1),
     (os, "fsync", lambda _: None),

@@ -5,7 +5,7 @@ import pytest
 KEYS = {
     *("images", "embedded", "unchanged", "removed", "failed", "ignored", "seconds", "images_per_second"),
     *("dim", "backbone", "engine", "precision", "stages", "startup_seconds", "rows", "out", "failures", "left"),
-    *("renamed", "duplicates", "broken_parts"),
+    *("renamed", "duplicates", "broken_parts", "cpu_seconds", "bound_by", "advice", "batch_size", "drift"),
 }
 
 
@@ -13,7 +13,8 @@ def test_document(whole):
     """The document says what was done, how fast, and by what."""
     out, document = whole
     assert set(document) == KEYS
-    assert set(document["stages"]) == {"read", "decode", "infer", "write"}
+    assert set(document["stages"]) == set(document["cpu_seconds"]) == {"read", "decode", "infer", "write"}
+    assert document["bound_by"] in document["stages"]
     counts = ("images", "embedded", "unchanged", "removed", "failed", "ignored", "left", "rows", "dim", "renamed")
     assert [document[name] for name in counts] == [24, 24, 0, 0, 0, 0, 0, 24, 16, 0]
     words = ("backbone", "engine", "precision", "out")

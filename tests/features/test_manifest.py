@@ -102,3 +102,13 @@ def test_missing_field_refused(table):
     (table / "features.json").write_text(json.dumps(document))
     with pytest.raises(FeatureFileError, match="'engine'"):
         read_manifest(table)
+
+
+def test_tuning_is_optional(manifest, tmp_path):
+    """A choice of engine comes back as it was written; where none was made, features.json does not speak of it."""
+    manifest.write(tmp_path)
+    assert "tuning" not in json.loads((tmp_path / "features.json").read_text())
+    assert read_manifest(tmp_path).tuning == {}
+    tuned = dataclasses.replace(manifest, tuning={"engine": "openvino"})
+    tuned.write(tmp_path)
+    assert read_manifest(tmp_path) == tuned

@@ -16,6 +16,7 @@ CHANGED = {
     "decoding": "2",
 }
 """Each field that decides what an embedding is, with another value."""
+NOT_JUDGED = ("name", "handle", "weights", "drift")
 
 
 def test_json_round_trip(spec):
@@ -41,12 +42,19 @@ def test_other_identity_refused(field, spec):
     assert caught.value.mend == "frieze embed --force"
 
 
-@pytest.mark.parametrize("field", ["name", "handle", "weights"])
+@pytest.mark.parametrize("field", NOT_JUDGED)
 def test_other_name_accepted(field, spec):
-    """Names are for people: a difference there is no mismatch."""
+    """Names are for people, and drift is what was measured: a difference there is no mismatch."""
     check_same_backbone(dataclasses.replace(spec, **{field: "other"}), spec, where="x", mend="y")
+
+
+def test_drift_is_stored(spec):
+    """What was measured of the drift comes back with the spec; where nothing was, nothing is written."""
+    measured = dataclasses.replace(spec, drift={"least_cosine": 0.99})
+    assert type(spec).from_json(measured.to_json()) == measured
+    assert "drift" not in spec.to_json()
 
 
 def test_every_field_is_judged(spec):
     """Each field of a spec is either part of the identity or named above as not."""
-    assert {field.name for field in dataclasses.fields(spec)} == {*CHANGED, "name", "handle", "weights"}
+    assert {field.name for field in dataclasses.fields(spec)} == {*CHANGED, *NOT_JUDGED}

@@ -1,50 +1,21 @@
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-from embedder import ENGINES
-from embedder.engines import choose_engine
-from embedder.engines.tensorflow import TensorFlowEngine, freeze
+from embedder.engines import Setting
+from embedder.engines.tensorflow import TensorFlowEngine
 from features import InputError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (32, 32, 32, 3), dtype=np.uint8)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def engine(tiny, opened):
     """The reference engine on the tiny backbone."""
     return TensorFlowEngine(opened(str(tiny)))
-
-
-@pytest.mark.parametrize("name", ENGINES)
-def test_agrees_with_the_module(name, opened, tiny, module):
-    """Each engine gives float32 [B, D], what the module itself gives for pixels / 255."""
-    embeddings = choose_engine(name, opened(str(tiny))).infer(PIXELS)
-    assert (embeddings.shape, embeddings.dtype) == ((32, 16), np.float32)
-    assert np.abs(embeddings - module(PIXELS / np.float32(255))).max() < 1e-4
-
-
-@pytest.mark.parametrize("batch_size", [1, 3, 32])
-def test_batch_size_does_not_matter(batch_size, engine):
-    """However images are cut into batches, their vectors are the same."""
-    pieces = [engine.infer(PIXELS[start : start + batch_size]) for start in range(0, 32, batch_size)]
-    assert np.abs(np.concatenate(pieces) - engine.infer(PIXELS)).max() < 1e-4
-
-
-def test_empty_batch(engine):
-    """A batch without images gives no rows of the right width: all its files may have failed."""
-    assert engine.infer(PIXELS[:0]).shape == (0, 16)
-
-
-def test_frozen(opened, tiny, tf):
-    """The frozen graph has no variables left, and gives what the unfrozen one does, live batch norm included."""
-    backbone = opened(str(tiny))
-    frozen = freeze(backbone)
-    assert frozen.variables == ()
-    assert {"VarHandleOp", "ReadVariableOp"}.isdisjoint(op.type for op in frozen.graph.get_operations())
-    (got,) = frozen(pixels=tf.constant(PIXELS))
-    assert np.abs(got - backbone.call(PIXELS / np.float32(255))).max() < 1e-4
 
 
 def test_keras_batch_norm(opened):
@@ -72,20 +43,118 @@ def test_first_batch_is_as_fast_as_any(opened, tiny, infers):
     assert infers == [1]
 
 
-def test_auto(opened, tiny):
-    """`auto` is the reference engine."""
-    assert choose_engine("auto", opened(str(tiny))).name == "tensorflow"
-
-
-def test_unknown_engine(opened, tiny):
-    """An engine that there is not is refused with the names of those there are."""
-    with pytest.raises(InputError, match=r"Unknown engine: abacus\.\nUse one of: auto, tensorflow"):
-        choose_engine("abacus", opened(str(tiny)))
-
-
 def test_other_sizes(opened, tiny, tf):
     """A size that is no square keeps height before width."""
     backbone = opened(str(tiny))
     spec = dataclasses.replace(backbone.spec, image_size=(4, 6), dim=3)
     tall = dataclasses.replace(backbone, spec=spec, call=lambda images: tf.reduce_sum(images, (1, 2)))
     assert TensorFlowEngine(tall).infer(np.full((1, 4, 6, 3), 255, np.uint8)).tolist() == [[24.0] * 3]
+
+
+def starve(engine, monkeypatch, tf, *, most):
+    """Let the memory hold so many images at once; gives the sizes of the batches that were tried."""
+    run, tried = engine._function, []
+
+    def hungry(*, pixels):
+        tried.append(len(pixels))
+        if len(pixels) > most:
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+        return run(pixels=pixels)
+
+    monkeypatch.setattr(engine, "_function", hungry)
+    return tried
+
+
+def test_memory_runs_out(engine, monkeypatch, tf):
+    """When memory runs out the batch is halved until it fits, for good, and no image is lost."""
+    wanted = engine.infer(PIXELS)
+    tried = starve(engine, monkeypatch, tf, most=10)
+    assert np.abs(engine.infer(PIXELS) - wanted).max() < 1e-4
+    assert (tried, engine.batch_size) == ([32, 16, 8, 8, 8, 8], 8)
+    engine.infer(PIXELS[:16])
+    assert tried[6:] == [8, 8]
+
+
+def test_memory_for_nothing(engine, monkeypatch, tf):
+    """A memory too small for one image is an error that names the device."""
+    starve(engine, monkeypatch, tf, most=0)
+    with pytest.raises(InputError, match=r"The memory of CPU:0 is too small .*\n.*--image-size"):
+        engine.infer(PIXELS)
+
+
+def test_bfloat16(opened, tiny):
+    """In bfloat16 the graph is rewritten, for this engine alone: another one on the same backbone stays as it was."""
+    backbone = opened(str(tiny))
+    before = TensorFlowEngine(backbone).infer(PIXELS)
+    lower = TensorFlowEngine(backbone, Setting(precision="bfloat16")).infer(PIXELS)
+    error = np.abs(lower - before).max() / np.abs(before).max()
+    assert error < 0.05
+    assert np.array_equal(TensorFlowEngine(backbone).infer(PIXELS), before)
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "reason"),
+    [
+        ("CPU:0", "float32", None),
+        ("CPU:0", "bfloat16", None),
+        ("CPU:0", "float16", "TensorFlow has no float16 on a CPU"),
+        ("GPU:0", "float16", None),
+        ("GPU:0", "bfloat16", "TensorFlow has no bfloat16 on a GPU"),
+    ],
+)
+def test_precisions(device, precision, reason):
+    """Each kind of device has the precisions that Grappler can rewrite a graph to."""
+    assert TensorFlowEngine.why_not(Setting(precision=precision, devices=(device,))) == reason
+
+
+def test_settings_by_device():
+    """A GPU is tried with larger batches than a CPU."""
+    sizes = {
+        kind: [one.batch_size for one in TensorFlowEngine.settings(Setting(devices=(f"{kind}:0",)))]
+        for kind in ("CPU", "GPU")
+    }
+    assert max(sizes["CPU"]) < max(sizes["GPU"])
+    assert all(found == sorted(found) for found in sizes.values())
+
+
+_TWO_DEVICES = """
+import sys
+import numpy as np
+from features import import_tensorflow
+tf = import_tensorflow()
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from embedder import BackboneRequest, open_backbone
+from embedder.engines import Setting, find_devices
+from embedder.engines.tensorflow import TensorFlowEngine
+backbone = open_backbone(BackboneRequest(handle=sys.argv[1]))
+engine = TensorFlowEngine(backbone, Setting(devices=find_devices(sys.argv[2])))
+run, used = engine._function, []
+def spy(*, pixels):
+    found = run(pixels=pixels)
+    used.append((pixels.device[-5:], found[0].device[-5:]))
+    return found
+engine._function = spy
+pixels = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
+waits = [engine.submit(pixels[at : at + 2]) for at in (0, 2, 4)]
+parts = np.concatenate([wait() for wait in waits])
+whole = TensorFlowEngine(backbone, Setting(devices=("CPU:0",))).infer(pixels)
+assert np.abs(parts - whole).max() < 1e-4
+print(engine.depth, sorted(set(used)))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("asked", "printed"),
+    [
+        ("auto", "4 [('CPU:0', 'CPU:0'), ('CPU:1', 'CPU:1')]"),
+        ("cpu:1", "2 [('CPU:1', 'CPU:1')]"),
+    ],
+)
+def test_devices_take_turns(asked, printed, tiny):
+    """Each device runs a replica, batches go round, and come back in order; --device names one."""
+    command = [sys.executable, "-c", _TWO_DEVICES, str(tiny), asked]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == printed

@@ -1,0 +1,155 @@
+"""Which engine runs a backbone in this run, how, and whether its vectors hold."""
+
+import dataclasses
+import importlib.metadata
+import importlib.util
+import math
+from typing import Any
+
+from embedder.backbones import Backbone
+from embedder.drift import check_drift, measure_drift
+from embedder.engines import AUTO, ENGINES, REFERENCE, Engine, Setting, are_gpus, find_devices, usable
+from embedder.options import JobOptions
+from embedder.probe import Probe
+from embedder.tuning import Trial, together, try_engines
+from features import BackboneSpec, InputError, Manifest, MismatchError, ModelError, count_cores
+
+_FEW = 32
+"""Images that show whether an engine computes the same in float32."""
+_SPARE = 1.5
+"""How much faster decoding may be than the network: it must never be waited for."""
+_LIBRARIES = ("openvino", "tensorflow")
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What runs the backbone.
+
+    Attributes:
+        engine: The engine, warm.
+        batch_size: Images that are decoded together and handed to it at once.
+        workers: Threads that decode.
+        tuning: What features.json keeps, so that the next run need not try again; empty where nothing was tried.
+        spec: The backbone's, with the drift that was measured.
+    """
+
+    engine: Engine
+    batch_size: int
+    workers: int
+    tuning: dict[str, Any]
+    spec: BackboneSpec
+
+
+def choose_engine(backbone: Backbone, options: JobOptions, probe: Probe, stored: Manifest) -> Choice:
+    """Choose an engine and its setting for a run.
+
+    What an earlier run on this table chose is taken again as long as the same is asked, by the same libraries on the
+    same kind of machine. Else, where there are many images, each engine is tried on some of them for a moment and the
+    fastest is taken; where there are few, the reference. Every other engine or precision than the reference in float32
+    is held against that one.
+
+    Args:
+        backbone: What is run.
+        options: What is asked.
+        probe: Some of the images.
+        stored: What features.json says.
+
+    Raises:
+        InputError: What is asked can't be had here.
+        ModelError: The engine asked for can't run the backbone.
+        MismatchError: The vectors would be too far from the reference's.
+    """
+    devices = find_devices(options.device)
+    setting = Setting(precision=backbone.spec.precision, devices=devices, batch_size=options.batch_size)
+    names = usable(options.engine, setting)
+    asked = _asked(options, setting)
+    if stored.tuning.get("asked") == asked:
+        return _as_before(backbone, options, setting, stored)
+    if not probe.is_full:
+        return _Trials(backbone, options, probe, stored.spec).choose([[Trial(names[0], setting)]], {})
+    trials = try_engines(options.engine, names, backbone, setting, probe.pixels)
+    return _Trials(backbone, options, probe, stored.spec).choose(trials, asked)
+
+
+def default_engine(backbone: Backbone) -> Engine:
+    """Give an engine for a few images: the reference, or another where only that has the precision.
+
+    Where nothing here has it, float32 takes its place: that is the truer vector.
+    """
+    setting = Setting(precision=backbone.spec.precision, devices=find_devices())
+    try:
+        return ENGINES[usable(AUTO, setting)[0]](backbone, setting)
+    except InputError:
+        return ENGINES[REFERENCE](backbone, dataclasses.replace(setting, precision="float32"))
+
+
+def _asked(options: JobOptions, setting: Setting) -> dict[str, Any]:
+    """Say what a choice depends on."""
+    installed = [name for name in _LIBRARIES if importlib.util.find_spec(name)]
+    return {
+        "engine": options.engine,
+        "precision": setting.precision,
+        "batch_size": options.batch_size,
+        "devices": list(setting.devices),
+        "cores": count_cores(),
+        "versions": {name: importlib.metadata.version(name) for name in installed},
+    }
+
+
+def _as_before(backbone: Backbone, options: JobOptions, setting: Setting, stored: Manifest) -> Choice:
+    tuning = stored.tuning
+    setting = dataclasses.replace(setting, batch_size=tuning["batch_size"], streams=tuning["streams"])
+    engine = Trial(tuning["engine"], setting).make(backbone)
+    spec = dataclasses.replace(backbone.spec, drift=stored.spec.drift)
+    return Choice(engine, options.batch_size or together(engine), options.workers or tuning["workers"], tuning, spec)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Trials:
+    """What was tried, and how its vectors are judged."""
+
+    backbone: Backbone
+    options: JobOptions
+    probe: Probe
+    stored: BackboneSpec
+
+    def choose(self, found: list[list[Trial]], asked: dict[str, Any]) -> Choice:
+        """Take the fastest whose vectors hold."""
+        problem: InputError | None = None
+        for trials in found:
+            try:
+                engine = trials[0].make(self.backbone)
+                drift = self._drift(trials[0], engine)
+            except (MismatchError, ModelError) as error:
+                problem = problem or error
+                continue
+            workers = self._workers(trials[0])
+            all_trials = [trial.to_json() for one in found for trial in one]
+            tuning = {"asked": asked, **trials[0].to_json(), "workers": workers, "tried": all_trials} if asked else {}
+            spec = dataclasses.replace(self.backbone.spec, drift=drift)
+            batch_size = self.options.batch_size or together(engine)
+            return Choice(engine, batch_size, self.options.workers or workers, tuning, spec)
+        raise problem or ValueError("no engine was tried")
+
+    def _drift(self, trial: Trial, engine: Engine) -> dict[str, Any] | None:
+        """Hold an engine's vectors against the reference's in float32."""
+        precision = trial.setting.precision
+        if (trial.engine, precision) == (REFERENCE, "float32"):
+            return self.stored.drift  # of rows that are there
+        pixels = self.probe.pixels[:_FEW] if precision == "float32" else self.probe.pixels
+        reference = Setting(devices=trial.setting.devices)
+        wanted = ENGINES[REFERENCE](self.backbone, reference).infer(pixels)
+        drift = {"engine": trial.engine} | measure_drift(engine.infer(pixels), wanted)
+        if not self.options.accept_drift:
+            check_drift(drift, engine=trial.engine, precision=precision)
+        before = self.stored.drift
+        is_better = before is not None and before["engine"] == trial.engine and before["images"] > drift["images"]
+        return before if is_better else drift
+
+    def _workers(self, trial: Trial) -> int:
+        """Divide the cores as decoding and the network divide the work."""
+        cores, rate = count_cores(), trial.images_per_second
+        if rate is None or are_gpus(trial.setting.devices):
+            return cores
+        share = self.probe.decode_s / (self.probe.decode_s + cores / rate)
+        return min(cores, math.ceil(_SPARE * cores * share))

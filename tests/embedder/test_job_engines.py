@@ -1,0 +1,85 @@
+"""Engines, precisions and their choice, through a whole run."""
+
+import numpy as np
+import pytest
+
+from embedder import choosing, probe
+from embedder.choosing import try_engines
+from features import MismatchError, open_features, read_manifest
+
+
+@pytest.fixture
+def eager(monkeypatch):
+    """Ten images are enough for a trial; gives the number of times that engines were tried."""
+    tried = []
+    monkeypatch.setattr(probe, "SIZE", 10)
+    monkeypatch.setattr(choosing, "try_engines", lambda *args: tried.append(args) or try_engines(*args))
+    return tried
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("engine", ["auto", "openvino", "tensorflow"])
+def test_same_vectors(engine, folder, embed, out, plain_loop, cosines):
+    """Whatever engine runs, and in batches of any size, the stored vectors are those of the plain loop."""
+    document = embed(folder, out, engine=engine, batch_size=None)
+    table = open_features(out)
+    paths = [folder / name for name in table.ids]
+    assert cosines(table.embeddings(), plain_loop(paths)).min() > 0.9999
+    assert document["engine"] == read_manifest(out).engine
+    assert document["engine"] in ("tensorflow", "openvino") if engine == "auto" else document["engine"] == engine
+
+
+def test_tried_once(folder, embed, out, eager, write_photos):
+    """Engines are tried once a table: a later run takes what was chosen, and what it says of it is stored."""
+    embed(folder, out, batch_size=None)
+    tuning = read_manifest(out).tuning
+    write_photos(folder, ["new.jpg"], first_seed=90)
+    document = embed(folder, out, batch_size=None)
+    assert (len(eager), document["embedded"]) == (1, 1)
+    assert read_manifest(out).tuning == tuning
+    assert (document["engine"], document["batch_size"]) == (tuning["engine"], tuning["batch_size"])
+    assert {one["engine"] for one in tuning["tried"]} == {"tensorflow", "openvino"}
+
+
+def test_few_images_are_not_tried_on(folder, embed, out, monkeypatch):
+    """A run of a few images takes the reference, and says nothing of a choice."""
+    monkeypatch.setattr(choosing, "try_engines", None)
+    document = embed(folder, out)
+    assert (document["engine"], document["batch_size"], document["drift"]) == ("tensorflow", None, None)
+
+
+def test_nothing_usable_to_try_on(folder, embed, out, eager):
+    """Images of which none can be used are failures, not the end of a trial."""
+    for path in folder.iterdir():
+        path.write_text("text")
+    assert embed(folder, out, batch_size=None)["failed"] == 10
+    assert eager == []
+
+
+@pytest.mark.parametrize("engine", ["openvino", "tensorflow"])
+def test_low_precision(engine, folder, embed, out, cosines, plain_loop):
+    """Vectors of a lower precision are stored as what they are, with how far they are from float32's."""
+    document = embed(folder, out, precision="bfloat16", engine=engine)
+    table = open_features(out)
+    assert (document["precision"], table.spec.precision) == ("bfloat16", "bfloat16")
+    near = cosines(table.embeddings(), plain_loop([folder / name for name in table.ids]))
+    assert document["drift"]["least_cosine"] == pytest.approx(near.min(), abs=1e-3)
+    assert (document["drift"]["engine"], document["drift"]["images"]) == (engine, 10)
+
+
+def test_precisions_do_not_mix(folder, embed, out, write_photos):
+    """Embeddings of another precision never enter a table; the message names both."""
+    embed(folder, out)
+    before = open_features(out).embeddings()
+    write_photos(folder, ["new.jpg"], first_seed=90)
+    with pytest.raises(MismatchError, match="precision: bfloat16 here, float32 there"):
+        embed(folder, out, precision="bfloat16")
+    assert np.array_equal(open_features(out).embeddings(), before)
+
+
+def test_refused_before_anything_is_stored(folder, embed, out, monkeypatch):
+    """An engine whose vectors drift is refused before the first part is written."""
+    monkeypatch.setattr("embedder.drift.LEAST_COSINE", 1.1)
+    with pytest.raises(MismatchError, match="changes this backbone's embeddings too much"):
+        embed(folder, out, engine="openvino")
+    assert len(open_features(out)) == 0
