@@ -35,6 +35,7 @@ docs: .venv/installed-dev
 
 bench: .venv/installed-dev
 	$(BIN)/python benchmarks/accuracy.py
+	$(BIN)/python benchmarks/embed.py
 	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/forms.py

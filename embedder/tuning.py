@@ -11,7 +11,7 @@ from embedder.engines import AUTO, ENGINES, Engine, Setting
 from embedder.preprocessing import Pixels
 from features import ModelError
 
-_TRIAL_S, _LONGEST_BATCH_S = 0.3, 1.0
+_TRIAL_S, _LONGEST_BATCH_S = 0.2, 1.0
 """How long a setting is tried, and how long a batch of it may be expected to take."""
 _AS_GOOD = 0.97
 """A smaller batch, which takes less memory, wins with this share of the best speed."""
