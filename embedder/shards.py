@@ -38,7 +38,7 @@ def commit(shard: Shard, writer: FeatureWriter, comparison: Comparison, filled: 
     if filled is not None and filled.seen:
         images = comparison.images.take(np.concatenate(filled.rows))
         tables.append(embedded_rows(images, filled.digests, filled.seen, writer.manifest.spec))
-    rows = pa.concat_tables(tables, promote_options="permissive") if tables else None
+    rows = pa.concat_tables(tables) if tables else None
     writer.commit(shard, rows, filled.failures if filled is not None else ())
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.files import clear_errors, write_file
+from features.joining import join_rows
 from features.manifest import PARTS, Part
 from features.ownership import STAGING, part_files, staged_parts
 from features.parts import read_part, write_part
@@ -55,7 +55,7 @@ def merge(folder: Path, group: Sequence[Part]) -> Part:
         FeatureFileError: The disk refuses, or a part is broken; `restore` brings back what stepped aside.
     """
     first, *others = (folder / PARTS / part.name for part in group)
-    table = pa.concat_tables([read_part(path) for path in (first, *others)], promote_options="permissive")
+    table = join_rows([read_part(path) for path in (first, *others)])
 
     def write_and_make_room(staging: Path) -> None:
         write_part(table, staging)

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from features.arrays import Floats, Strings
 from features.errors import FeatureFileError
+from features.joining import join_rows
 from features.manifest import PARTS, Manifest, Part, read_manifest
 from features.parts import name_broken_part, read_part
 from features.schema import to_embeddings
@@ -41,9 +42,9 @@ class Features:
 
     @functools.cached_property
     def rows(self) -> pa.Table:
-        """Every column but the embedding: our own, then the user's."""
+        """Every column but the embedding: our own, then the user's; one of several types is text."""
         tables = [self._read(part) for part in self.manifest.parts]
-        return pa.concat_tables(tables, promote_options="permissive") if tables else _no_rows()
+        return join_rows(tables) if tables else _no_rows()
 
     @property
     def ids(self) -> Strings:

@@ -1,5 +1,6 @@
 """Writing a table of features: one part a commit, whole or not at all."""
 
+import collections
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ import pyarrow.compute as pc
 from features.comparison import PART
 from features.errors import FeatureFileError
 from features.files import clear_errors, write_file
+from features.joining import join_rows
 from features.listing import Failure, read_failures, to_failures, write_failures
 from features.lock import lock
 from features.manifest import PARTS, Manifest, Part, is_features, read_manifest
@@ -86,8 +88,8 @@ class FeatureWriter:
             FeatureFileError: The disk refuses; the table is as before, or the part stands and the next run finds it.
         """
         path = self.path / PARTS / part_name(shard.part)
-        pieces = [piece for piece in (self._kept(path, shard), rows) if piece is not None]
-        table = pa.concat_tables([*pieces], promote_options="permissive") if pieces else ()
+        pieces = [piece for piece in (self._kept(path, shard), rows) if piece is not None and len(piece)]
+        table = join_rows(pieces) if pieces else ()
         others = [part for part in self.manifest.parts if part.name != path.name]
         if len(table):
             write_file(path, lambda staging: write_part(table, staging), staging_dir=self.path / STAGING)
@@ -152,11 +154,17 @@ class FeatureWriter:
 def read_stored(folder: Path, manifest: Manifest) -> pa.Table:
     """Read every row of a table, less what a listing does not tell; `PART` is the number of its part.
 
+    Left out are columns that have several types: held against a listing they count as new, so that its rows are written
+    anew and all parts have the listing's type.
+
     Raises:
         FeatureFileError: A part is missing or broken.
     """
     tables = [_stored_in(folder / PARTS / part.name, part.number) for part in manifest.parts]
-    return pa.concat_tables([_STORED_SCHEMA.empty_table(), *tables], promote_options="permissive")
+    fields = {(field.name, field.type) for table in tables for field in table.schema}
+    counts = collections.Counter(name for name, _ in fields)
+    alike = [table.select([name for name in table.column_names if counts[name] == 1]) for table in tables]
+    return pa.concat_tables([_STORED_SCHEMA.empty_table(), *alike], promote_options="permissive")
 
 
 def _stored_in(path: Path, number: int) -> pa.Table:

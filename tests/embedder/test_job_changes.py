@@ -215,6 +215,46 @@ def test_changed_labels(folder, embed, out, table, tmp_path, monkeypatch):
     assert pa.types.is_dictionary(part.schema.field("label").type)
 
 
+@pytest.fixture
+def years(folder, embed, out):
+    """`years("1", "x")`: embed a manifest of the first photographs, each with a year; gives the counts."""
+
+    def run(*values):
+        rows = [f"{name}.jpg,{value}\n" for name, value in zip("abcdefghij", values, strict=False)]
+        (folder / "all.csv").write_text("".join(["path,year\n", *rows]))
+        return counts(embed(folder / "all.csv", out))
+
+    return run
+
+
+def kinds_of(out, name):
+    """Give a column's type in each part."""
+    return [pq.read_schema(part).field(name).type for part in sorted((out / "parts").iterdir())]
+
+
+def test_column_changes_its_type(years, out):
+    """A column that becomes text, or numbers again, is so in every part, and nothing is embedded again."""
+    years("1", "2", "3", "4", "5")
+    assert years("1", "2", "3", "4", "5", "unknown") == (1, 5, 0, 0, 0, 6)
+    assert kinds_of(out, "year") == [pa.string()] * 3
+    assert open_features(out).rows["year"].to_pylist() == ["1", "2", "3", "4", "5", "unknown"]
+    assert years("1", "2", "3", "4", "5", "6") == (0, 6, 0, 0, 0, 6)
+    assert kinds_of(out, "year") == [pa.int64()] * 3
+
+
+def test_column_changes_its_type_in_a_run_cut_short(years, out, monkeypatch):
+    """Where a run was cut short between two types, the next one writes the other parts too."""
+    years("1", "2")
+    with monkeypatch.context() as patch:
+        patch.setattr("embedder.run.Run.remove", lambda _: _raise(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            years("1", "2", "unknown")
+    assert kinds_of(out, "year") == [pa.int64(), pa.string()]
+    assert open_features(out).rows["year"].to_pylist() == ["1", "2", "unknown"]
+    assert years("1", "2", "unknown") == (0, 3, 0, 0, 0, 3)
+    assert kinds_of(out, "year") == [pa.string()] * 2
+
+
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
 def test_part_cut_by_hand(share, folder, embed, out, table):
     """A part that was cut short is made anew from its images, and the run says which it was."""

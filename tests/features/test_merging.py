@@ -4,6 +4,7 @@ import itertools
 import os
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from features import FeatureFileError, open_features, open_writer
 from features.manifest import Part
 from features.merging import _PILE, piles
+from features.parts import read_part, write_part
 
 
 def parts_of(rows):
@@ -62,6 +64,15 @@ def test_merged(pile, manifest, glob_rows):
         ("part-000004.parquet", 1),
     ]
     assert (features.ids.tolist(), list((pile / "staging").iterdir())) == (list("abcde"), [])
+
+
+def test_merged_types(pile, manifest):
+    """A column of several types is merged as text."""
+    for number, years in enumerate([[1999], ["unknown"]]):
+        path = pile / "parts" / f"part-{number:06d}.parquet"
+        write_part(read_part(path).append_column("year", pa.array(years)), path)
+    merge(pile, manifest)
+    assert open_features(pile).rows["year"].to_pylist() == ["1999", "unknown", None, None, None]
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -72,6 +73,25 @@ def test_rewrite_keeps_the_schema(table, manifest, rows, images, spec):
     part = pq.read_table(table / "parts" / "part-000000.parquet")
     assert (part["id"].to_pylist(), part["size_bytes"].to_pylist()) == (["b", "a"], [2, 9])
     assert part.schema.equals(part_schema(spec), check_metadata=True)
+
+
+@pytest.mark.parametrize(("drop", "years"), [("b", ["1999", "unknown"]), ("ab", ["unknown"])])
+def test_rewrite_with_another_type(drop, years, table, manifest, rows, images):
+    """A column that the kept rows have in another type becomes text, and what is written stays readable."""
+    with open_writer(table, manifest) as writer:
+        for name, year, leave in ("a", 1999, "ab"), ("e", "unknown", drop):
+            new = rows(images((name, 9, 9))).append_column("year", pa.array([year]))
+            writer.commit(Shard(0, np.arange(1), frozenset(leave)), new)
+    assert open_features(table).rows["year"].to_pylist() == [*years, None, None]
+
+
+def test_type_of_the_rows_that_stay(table, manifest, rows, images):
+    """The type of rows that have all left does not count."""
+    with open_writer(table, manifest) as writer:
+        for years in (["unknown"], [1999]):
+            new = rows(images(("a", 9, 9))).append_column("year", pa.array(years))
+            writer.commit(Shard(0, np.arange(1), frozenset("ab")), new)
+    assert pq.read_schema(table / "parts" / "part-000000.parquet").field("year").type == pa.int64()
 
 
 def test_rewrite_touches_no_other_part(table, manifest):
