@@ -1,7 +1,7 @@
 """The stored-feature contract: schema, spec, reader, writer, errors, and exact top_k in NumPy."""
 
 from features.arrays import Floats, Rows, Strings, unit_rows
-from features.comparison import PART, Comparison, compare
+from features.comparison import Comparison, compare
 from features.errors import FeatureFileError, ImageError, InputError, MismatchError, ModelError
 from features.exact import METRICS, top_k
 from features.files import (
@@ -23,7 +23,7 @@ from features.ownership import check_is_only_ours, check_is_ours
 from features.plan import Plan, Shard, make_plan
 from features.quiet import import_keras, import_tensorflow, import_tensorflow_hub
 from features.reader import Features, open_features
-from features.schema import LISTING, OURS, part_schema, to_embeddings, to_part, user_column
+from features.schema import LISTING, OURS, PART, part_schema, to_embeddings, to_part, user_columns
 from features.spec import BackboneSpec, check_same_backbone
 from features.succession import succession, successor_of
 from features.vector_files import VectorOptions
@@ -87,7 +87,7 @@ __all__ = [
     "to_part",
     "top_k",
     "unit_rows",
-    "user_column",
+    "user_columns",
     "verify_features",
     "write_file",
     "write_json",

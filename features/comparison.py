@@ -10,11 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.arrays import Rows
+from features.schema import PART
 
 Mask = npt.NDArray[np.bool_]
-
-PART = "frieze:part"
-"""The column that says in which part a stored row is; no column of the user's is called so."""
 
 _FACTS = ("size_bytes", "mtime_ns")
 _NOT_EQUALLED = (pa.types.is_nested, pa.types.is_floating, pa.types.is_null)

@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 
 from features.arrays import Rows
-from features.comparison import PART, Comparison, Mask
+from features.comparison import Comparison, Mask
+from features.schema import PART
 
 
 @dataclasses.dataclass(frozen=True)

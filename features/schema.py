@@ -1,7 +1,7 @@
 """The columns of a stored part, and the small tables beside it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,9 @@ LISTING = pa.schema(
 
 OURS = ("id", "uri", "label", "sha256", "size_bytes", "mtime_ns", "width", "height", "embedding")
 """The columns of a part that are not the user's."""
+
+PART = "frieze:part"
+"""The column that says in which part a stored row is; it is never stored."""
 
 FAILURES = pa.schema(
     [
@@ -69,13 +72,21 @@ def part_schema(spec: BackboneSpec, user_columns: Sequence[pa.Field] = ()) -> pa
     return pa.schema([*ours, *user_columns], metadata=metadata)
 
 
-def user_column(name: str) -> str:
-    """Name a column of the user's: as it is, unless one of ours has that name.
+def user_columns(names: Iterable[str]) -> list[str]:
+    """Name the user's columns as they are stored: as they are, but for `source_` before a name of ours.
 
-    >>> user_column("year"), user_column("width")
-    ('year', 'source_width')
+    >>> user_columns(["year", "width"]), user_columns(["uri", "source_uri"])
+    (['year', 'source_width'], ['source_source_uri', 'source_uri'])
     """
-    return f"source_{name}" if name in OURS else name
+    names = list(names)
+    return [_free_name(name, names) for name in names]
+
+
+def _free_name(name: str, names: Sequence[str]) -> str:
+    stored = name
+    while stored in (*OURS, PART) or (stored != name and stored in names):
+        stored = f"source_{stored}"
+    return stored
 
 
 def to_part(columns: dict[str, Any], embeddings: Floats, schema: pa.Schema) -> pa.Table:

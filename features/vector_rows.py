@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from features.arrays import Floats
 from features.errors import InputError
 from features.listing import Failure
-from features.schema import part_schema, to_part, user_column
+from features.schema import part_schema, to_part, user_columns
 from features.spec import BackboneSpec
 from features.vector_files import VectorFile, VectorFiles, VectorOptions
 from features.vector_tables import list_names, name_broken
@@ -215,10 +215,11 @@ def lay_out(files: VectorFiles, options: VectorOptions, spec: BackboneSpec) -> L
     if is_first is not None and options.id is None and files.must_be_unique:
         del sources["id"]
         is_first = None
-    users = {_free_name(name, schema.names): name for name in schema.names if name not in sources.values()}
-    user_columns = [pa.field(stored, schema.field(name).type) for stored, name in users.items()]
+    own = [name for name in schema.names if name not in sources.values()]
+    users = dict(zip(user_columns(own), own, strict=True))
+    fields = [pa.field(stored, schema.field(name).type) for stored, name in users.items()]
     uri_columns = [name for name in files.uri_columns if name in schema.names and _is_text(schema.field(name).type)]
-    return Layout(files, part_schema(spec, user_columns), sources | users, tuple(uri_columns), is_first)
+    return Layout(files, part_schema(spec, fields), sources | users, tuple(uri_columns), is_first)
 
 
 def _unified(files: VectorFiles) -> pa.Schema:
@@ -273,11 +274,3 @@ def _find_repeats(files: VectorFiles, column: str) -> npt.NDArray[np.bool_] | No
     if pc.count_distinct(ids).as_py() == len(ids):
         return None
     return pc.index_in(ids, value_set=ids).to_numpy() == np.arange(len(ids))  # type: ignore[no-any-return]
-
-
-def _free_name(name: str, names: Sequence[str]) -> str:
-    """Name a column of the user's so that it is neither one of ours nor another of the user's."""
-    stored = user_column(name)
-    while stored != name and stored in names:
-        stored = f"source_{stored}"
-    return stored

@@ -9,7 +9,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.comparison import PART
 from features.errors import FeatureFileError
 from features.files import clear_errors, write_file
 from features.joining import join_rows
@@ -20,7 +19,7 @@ from features.merging import merge, piles, restore
 from features.ownership import STAGING, check_is_ours, left_overs, part_files
 from features.parts import describe_part, is_damaged, part_name, read_part, write_part
 from features.plan import Shard
-from features.schema import LISTING
+from features.schema import LISTING, PART
 from features.spec import BackboneSpec, check_same_backbone
 
 _LEARNED = ("sha256", "width", "height", "embedding")

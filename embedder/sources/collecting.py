@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from features import LISTING, Failure, Rows, first_of_each, user_column
+from features import LISTING, Failure, Rows, first_of_each, user_columns
 
 _BATCH_ROWS = 16_384
 _HAS_NO_TYPE = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError)  # what Arrow raises for values of several
@@ -54,39 +54,42 @@ class Collected(NamedTuple):
 
 def collect(found: Iterable[Found]) -> Collected:
     """Gather images in batches of Arrow columns."""
-    batches, files, offsets = [], [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    batches, files, offsets = [_Batch(LISTING.empty_table(), {})], [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     remaining = iter(found)
     while rows := list(itertools.islice(remaining, _BATCH_ROWS)):
-        batches.append(_to_table(rows))
+        batches.append(_to_batch(rows))
         files.append(np.array([row.file for row in rows], np.int64))
         offsets.append(np.array([row.offset for row in rows], np.int64))
-    images = _join([LISTING.empty_table(), *batches])
+    images = _join(batches)
     first, repeats = first_of_each(images)
     return Collected(images.take(first), np.concatenate(files)[first], np.concatenate(offsets)[first], repeats)
 
 
-def _to_table(rows: list[Found]) -> pa.Table:
+class _Batch(NamedTuple):
+    """Some images: our columns, and the user's under the user's names."""
+
+    images: pa.Table
+    own: dict[str, pa.Array]
+
+
+def _to_batch(rows: list[Found]) -> _Batch:
     ours = [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), LISTING, strict=False)]
-    table = pa.Table.from_arrays(ours, schema=LISTING)
-    names = {user_column(name): name for row in rows for name in row.columns or ()}
-    for stored_as, name in names.items():
-        table = table.append_column(stored_as, _to_array([(row.columns or {}).get(name) for row in rows]))
-    return table
+    names = dict.fromkeys(name for row in rows for name in row.columns or ())
+    own = {name: _to_array([(row.columns or {}).get(name) for row in rows]) for name in names}
+    return _Batch(pa.Table.from_arrays(ours, schema=LISTING), own)
 
 
-def _join(tables: list[pa.Table]) -> pa.Table:
-    """Put tables one below the other; each may have columns, and types of them, that others have not."""
-    images = pa.concat_tables([table.select(LISTING.names) for table in tables])
-    for name in dict.fromkeys(name for table in tables for name in table.column_names[len(LISTING) :]):
-        images = images.append_column(name, _join_column(tables, name))
+def _join(batches: list[_Batch]) -> pa.Table:
+    """Put batches one below the other; each may have columns, and types of them, that others have not."""
+    images = pa.concat_tables([batch.images for batch in batches])
+    names = list(dict.fromkeys(name for batch in batches for name in batch.own))
+    for stored_as, name in zip(user_columns(names), names, strict=True):
+        images = images.append_column(stored_as, _join_column(batches, name))
     return images
 
 
-def _join_column(tables: list[pa.Table], name: str) -> pa.ChunkedArray | pa.Array:
-    parts = [
-        table.select([name]) if name in table.column_names else pa.table({name: pa.nulls(len(table))})
-        for table in tables
-    ]
+def _join_column(batches: list[_Batch], name: str) -> pa.ChunkedArray | pa.Array:
+    parts = [pa.table({name: batch.own.get(name, pa.nulls(len(batch.images)))}) for batch in batches]
     try:
         return pa.concat_tables(parts, promote_options="default")[name]
     except _HAS_NO_TYPE:

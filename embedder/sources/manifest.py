@@ -12,7 +12,7 @@ from embedder.sources.named import open_named, resolve
 from embedder.sources.places import to_id
 from embedder.sources.source import File, Source, SourceOptions
 from embedder.sources.tables import concat, read_header, read_table
-from features import Failure, InputError, user_column
+from features import Failure, InputError, user_columns
 
 _TEXT = pa.string()
 
@@ -68,7 +68,7 @@ def split_columns(table: pa.Table, chosen: dict[str, str]) -> pa.Table:
         chosen: From `choose_columns`.
     """
     own = table.drop_columns([name for name in chosen.values() if name in table.column_names])
-    return own.rename_columns([user_column(name) for name in own.column_names])
+    return own.rename_columns(user_columns(own.column_names))
 
 
 def _named(file: File, options: SourceOptions, failures: list[Failure]) -> pa.Table:

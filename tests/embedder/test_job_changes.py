@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from embedder import Limits
-from features import open_features
+from features import OURS, PART, open_features
 
 COUNTS = ("embedded", "unchanged", "renamed", "duplicates", "removed", "rows")
 
@@ -213,6 +213,21 @@ def test_changed_labels(folder, embed, out, table, tmp_path, monkeypatch):
     assert dict(zip(open_features(out).ids, open_features(out).labels, strict=True))["b.jpg"] == "three"
     part = pq.read_table(out / "parts" / "part-000000.parquet")
     assert pa.types.is_dictionary(part.schema.field("label").type)
+
+
+@pytest.mark.parametrize("name", [*OURS[3:], PART])
+def test_columns_named_as_ours(name, folder, embed, out):
+    """Columns of the user's named as one of ours, also with `source_` before it, are kept apart from run to run."""
+    manifest = folder / "all.csv"
+    for n_rows in (1, 2):
+        rows = [f"{image}.jpg,{image}1,{image}2\n" for image in "ab"[:n_rows]]
+        manifest.write_text("".join([f"path,{name},source_{name}\n", *rows]))
+        assert counts(embed(manifest, out)) == (1, n_rows - 1, 0, 0, 0, n_rows)
+    found = open_features(out).rows
+    assert [found[f"{prefix}{name}"].to_pylist() for prefix in ("source_source_", "source_")] == [
+        ["a1", "b1"],
+        ["a2", "b2"],
+    ]
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from features import part_schema, to_embeddings, to_part
+from features import OURS, PART, part_schema, to_embeddings, to_part, user_columns
 
 _FLOATS = st.floats(width=32, allow_nan=False)  # extremes, subnormals, -0.0 and infinities too
 
@@ -15,6 +15,14 @@ def test_columns_in_order(spec):
     schema = part_schema(spec, [pa.field("camera", pa.string())])
     ours = ["id", "uri", "label", "sha256", "size_bytes", "mtime_ns", "width", "height", "embedding"]
     assert schema.names == [*ours, "camera"]
+
+
+@pytest.mark.parametrize("name", [*OURS, PART])
+def test_user_columns(name):
+    """Columns of the user's are stored under names that are neither ours nor that of another one of the user's."""
+    assert user_columns([name, "year"]) == [f"source_{name}", "year"]
+    assert user_columns([f"source_{name}", name]) == [f"source_{name}", f"source_source_{name}"]
+    assert user_columns([f"source_{name}"]) == [f"source_{name}"]
 
 
 def test_not_null(spec):

@@ -54,6 +54,14 @@ def test_names_of_ours():
     assert (row["label"], row["source_label"], row["source_width"], row["year"]) == (None, "owl", 3, 1)
 
 
+@pytest.mark.parametrize("batch_rows", [1, 100])
+def test_names_that_meet(batch_rows, monkeypatch):
+    """Where the other name is taken, in whatever batch, no value is lost or mistaken for another column's."""
+    monkeypatch.setattr(collecting, "_BATCH_ROWS", batch_rows)
+    images = collect(found({"uri": 1}, {"uri": 2, "source_uri": 3})).images
+    assert (images["source_source_uri"].to_pylist(), images["source_uri"].to_pylist()) == ([1, 2], [None, 3])
+
+
 @pytest.mark.parametrize("batch_rows", [1, 2, 100])
 @pytest.mark.parametrize(
     ("column", "kind", "expected"),
@@ -77,7 +85,8 @@ def test_types(column, kind, expected, batch_rows, monkeypatch):
     assert values(found(*({"own": value} for value in column)), "own") == (kind, expected)
 
 
-ROWS = st.lists(st.dictionaries(st.sampled_from("abc"), st.integers(0, 9) | st.text("xy", max_size=2)), max_size=9)
+NAMES = st.sampled_from(["a", "uri", "source_uri"])
+ROWS = st.lists(st.dictionaries(NAMES, st.integers(0, 9) | st.text("xy", max_size=2)), max_size=9)
 
 
 @given(rows=ROWS, batch_rows=st.integers(1, 9))
