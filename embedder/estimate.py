@@ -63,8 +63,8 @@ def _pending(source: Source, out: Path, options: JobOptions) -> tuple[Rows, dict
     counts = {"images": len(listing.images) + len(listing.failures), "ignored": listing.n_ignored}
     if options.force or not is_features(out):
         return np.arange(len(listing.images))[: options.limit], counts | {"unchanged": 0, "removed": 0}
-    unlisted = [failure.id for failure in listing.failures]
-    comparison = compare(listing.images, read_stored(out, read_manifest(out)), read_failures(out), unlisted=unlisted)
+    stored = read_stored(out, read_manifest(out))
+    comparison = compare(listing.images, stored, read_failures(out), unlisted=listing.failures)
     counts |= {"unchanged": int(comparison.has_facts.sum()), "removed": int(comparison.gone.sum())}
     pending = comparison.has_failed if options.retry_failures else ~(comparison.has_facts | comparison.has_failed)
     return np.flatnonzero(pending)[: options.limit], counts

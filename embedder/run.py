@@ -29,8 +29,7 @@ Progress = Callable[[int, int], None]
 
 def make_run(began: float, writer: FeatureWriter, source: Source, options: JobOptions, progress: Progress) -> "Run":
     """Hold a source against a table, and put what can't even be listed among its failures."""
-    unlisted = [failure.id for failure in source.listing.failures]
-    comparison = compare(source.listing.images, writer.stored(), writer.failed, unlisted=unlisted)
+    comparison = compare(source.listing.images, writer.stored(), writer.failed, unlisted=source.listing.failures)
     workers = options.workers or count_cores()
     origins = recognise(comparison, source, writer, workers=workers, step=progress)
     plan = make_plan(

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.arrays import Rows
+from features.listing import Failure
 from features.schema import PART
 
 Mask = npt.NDArray[np.bool_]
@@ -61,15 +62,15 @@ class Comparison:
         return self.failed.filter(pc.is_in(self.failed["id"], ids))
 
 
-def compare(images: pa.Table, stored: pa.Table, failed: pa.Table, *, unlisted: Sequence[str] = ()) -> Comparison:
+def compare(images: pa.Table, stored: pa.Table, failed: pa.Table, *, unlisted: Sequence[Failure] = ()) -> Comparison:
     """Hold a listing against a table.
 
     Args:
         images: A table with the columns of `LISTING`, then the user's; a size or time of null is unknown.
         stored: The same columns of every stored row, and `PART`.
         failed: A table of `FAILURES`; one without any size or time is forgotten, as nothing tells it apart.
-        unlisted: Ids of folders and archives that could not be listed, or not to their end: nobody knows what is gone
-            from them, so the rows below them stay.
+        unlisted: Failures of folders and archives that could not be listed, or not to their end: nobody knows what is
+            gone from them, so the rows below them stay, by id or by uri.
     """
     failed = failed.filter(pc.or_(failed["size"].is_valid(), failed["mtime"].is_valid()))
     places = _places(images, stored)
@@ -82,7 +83,8 @@ def compare(images: pa.Table, stored: pa.Table, failed: pa.Table, *, unlisted: S
     is_same = has_facts & is_current
     # A stored image that has changed and failed since is gone too: a kill may have left its old row behind.
     lasting = images["id"].filter(pa.array(has_facts | ~has_failed))
-    gone = _mask(pc.invert(pc.is_in(stored["id"], lasting))) & ~_is_below(stored["id"], unlisted)
+    gone = _mask(pc.invert(pc.is_in(stored["id"], lasting)))
+    gone[gone] = ~_is_below(stored.filter(pa.array(gone)), unlisted)
     return Comparison(images, stored, failed, places, has_facts, is_current, is_same, has_failed, gone)
 
 
@@ -94,11 +96,18 @@ def _places(images: pa.Table, known: pa.Table) -> Rows:
     return pc.fill_null(pc.index_in(images["id"], known["id"]), -1).to_numpy().astype(np.int64)  # type: ignore[no-any-return]
 
 
-def _is_below(ids: pa.ChunkedArray, folders: Sequence[str]) -> Mask:
-    below = np.full(len(ids), "." in folders)  # the source itself
-    for folder in folders:
-        below |= _mask(pc.starts_with(ids, f"{folder}/"))
-    return below
+def _is_below(rows: pa.Table, unlisted: Sequence[Failure]) -> Mask:
+    places = {place for failure in unlisted for place in (failure.id, failure.uri)}
+    if not places or "." in places:  # the source itself
+        return np.full(len(rows), bool(places))
+    names = zip(rows["id"].to_pylist(), rows["uri"].to_pylist(), strict=True)  # an id may be the user's own
+    return np.array([any(not places.isdisjoint(_folders(name)) for name in pair) for pair in names], bool)
+
+
+def _folders(name: str) -> Iterator[str]:
+    """Give what a name lies in, the innermost first."""
+    while name := name.rpartition("/")[0]:
+        yield name
 
 
 def _facts(images: pa.Table, known: pa.Table, places: Rows) -> tuple[Mask, Mask]:

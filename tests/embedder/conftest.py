@@ -146,7 +146,7 @@ def folder(tmp_path):
 def embed(tiny):
     """`embed(source, out, backbone=, fit=, precision=, labels=, progress=, **options)`: shards of 4, batches of 2."""
 
-    def run(source, out, *, backbone=tiny, labels="folder", progress=_untold, **options):
+    def run(source, out, /, *, backbone=tiny, labels="folder", progress=_untold, **options):
         asked = {name: options.pop(name) for name in ("fit", "precision") if name in options}
         request = BackboneRequest(handle=str(backbone), **asked)
         source_options = SourceOptions(labels=labels)

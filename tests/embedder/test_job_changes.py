@@ -1,16 +1,19 @@
 """The job over a source that changes: what was seen before is never embedded again."""
 
+import io
+import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from embedder import Limits
+from embedder import Limits, SourceOptions
 from features import OURS, PART, open_features
 
 COUNTS = ("embedded", "unchanged", "renamed", "duplicates", "removed", "rows")
@@ -213,6 +216,23 @@ def test_changed_labels(folder, embed, out, table, tmp_path, monkeypatch):
     assert dict(zip(open_features(out).ids, open_features(out).labels, strict=True))["b.jpg"] == "three"
     part = pq.read_table(out / "parts" / "part-000000.parquet")
     assert pa.types.is_dictionary(part.schema.field("label").type)
+
+
+def test_shard_with_ids_of_its_own_that_is_cut(folder, embed, out):
+    """Images behind a shard's damage stay in the table also where their ids do not tell that they are in it."""
+    shard = folder / "1.tar"
+    with tarfile.open(shard, "w") as archive:
+        for name in "abc":
+            begin = archive.offset
+            archive.add(folder / f"{name}.jpg", f"{name}.jpg")
+            text = json.dumps({"name": f"image {name}"}).encode()
+            member = tarfile.TarInfo(f"{name}.json")
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text))
+    assert counts(embed(shard, out, source=SourceOptions(id="name"))) == (3, 0, 0, 0, 0, 3)
+    os.truncate(shard, begin + 600)
+    document = embed(shard, out, source=SourceOptions(id="name"))
+    assert (document["removed"], document["rows"], document["failures"]) == (0, 3, {"damaged archive": 1})
 
 
 @pytest.mark.parametrize("name", [*OURS[3:], PART])

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features import PART, Failure, compare
+from features import LISTING, PART, Failure, compare
 from features.listing import to_failures
 
 NONE_FAILED = to_failures([])
@@ -101,8 +101,17 @@ def test_failures(images):
 def test_rows_below_what_could_not_be_listed_stay(images):
     """Rows of a folder or archive that could not be read are not gone; those whose name only begins alike are."""
     before = stored(images(("a.tar/1", 1, 1), ("a.tarred", 1, 1), ("b/2", 1, 1), ("c", 1, 1)))
-    gone = [compare(images(), before, NONE_FAILED, unlisted=names).gone.tolist() for names in (["a.tar", "c"], ["."])]
-    assert gone == [[False, True, True, True], [False] * 4]
+    for names, gone in (["a.tar", "c"], [False, True, True, True]), (["."], [False] * 4), ([], [True] * 4):
+        unlisted = [Failure(name, "/elsewhere", "list", "truncated", "cut") for name in names]
+        assert compare(images(), before, NONE_FAILED, unlisted=unlisted).gone.tolist() == gone
+
+
+def test_rows_of_a_shard_that_could_not_be_listed_stay_whatever_their_ids(images):
+    """Rows with ids of the user's own are known by their uri to lie in a shard that could not be read to its end."""
+    before = stored(images(("a.tar/1", 1, 1), ("a.tarred/2", 1, 1), ("b.tar/3", 1, 1)))
+    before = before.set_column(0, LISTING.field("id"), pa.array(["one", "two", "three"]))
+    unlisted = [Failure("shards/a.tar", "/photos/a.tar", "list", "truncated", "cut")]
+    assert compare(images(), before, NONE_FAILED, unlisted=unlisted).gone.tolist() == [False, True, True]
 
 
 def test_column_called_part(images):
