@@ -69,8 +69,8 @@ def compare(images: pa.Table, stored: pa.Table, failed: pa.Table, *, unlisted: S
         images: A table with the columns of `LISTING`, then the user's; a size or time of null is unknown.
         stored: The same columns of every stored row, and `PART`.
         failed: A table of `FAILURES`; one without any size or time is forgotten, as nothing tells it apart.
-        unlisted: Failures of folders and archives that could not be listed, or not to their end: nobody knows what is
-            gone from them, so the rows below them stay, by id or by uri.
+        unlisted: Failures of images, folders and archives; where one could not be looked at, or not to its end, nobody
+            knows what is gone, so its rows and those below it stay, by id or by uri.
     """
     failed = failed.filter(pc.or_(failed["size"].is_valid(), failed["mtime"].is_valid()))
     places = _places(images, stored)
@@ -97,17 +97,18 @@ def _places(images: pa.Table, known: pa.Table) -> Rows:
 
 
 def _is_below(rows: pa.Table, unlisted: Sequence[Failure]) -> Mask:
-    places = {place for failure in unlisted for place in (failure.id, failure.uri)}
+    places = {place for failure in unlisted if failure.hides_rows for place in (failure.id, failure.uri)}
     if not places or "." in places:  # the source itself
         return np.full(len(rows), bool(places))
     names = zip(rows["id"].to_pylist(), rows["uri"].to_pylist(), strict=True)  # an id may be the user's own
-    return np.array([any(not places.isdisjoint(_folders(name)) for name in pair) for pair in names], bool)
+    return np.array([any(not places.isdisjoint(_within(name)) for name in pair) for pair in names], bool)
 
 
-def _folders(name: str) -> Iterator[str]:
-    """Give what a name lies in, the innermost first."""
-    while name := name.rpartition("/")[0]:
+def _within(name: str) -> Iterator[str]:
+    """Give a name and what it lies in, the innermost first."""
+    while name:
         yield name
+        name = name.rpartition("/")[0]
 
 
 def _facts(images: pa.Table, known: pa.Table, places: Rows) -> tuple[Mask, Mask]:

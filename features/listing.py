@@ -16,6 +16,7 @@ from features.files import write_file
 from features.schema import FAILURES
 
 FAILURES_NAME = "failures.parquet"
+_HIDING = ("unreadable", "damaged archive")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +40,11 @@ class Failure:
     message: str
     size: int | None = None
     mtime: int | None = None
+
+    @property
+    def hides_rows(self) -> bool:
+        """Whether nobody knows if what is stored of it, or of what lies in it, is gone."""
+        return self.stage == "list" and self.reason in _HIDING
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import dataclasses
 import glob
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from embedder.sources.objects import open_objects
 from embedder.sources.paths import STDIN, open_stdin
 from embedder.sources.places import is_remote, read_place, to_path, to_uri
 from embedder.sources.source import Content, File, Source, SourceOptions
+from embedder.sources.walking import Pattern, Walk
 from features import InputError
 
 LABELS = ("folder", "none")
@@ -77,11 +79,11 @@ def _open_place(source: str, options: SourceOptions) -> Source:
     if "://" in source:
         source = _local(source)
     path = Path(source).absolute()
-    if path.is_dir():
+    if os.path.isdir(path):  # Path's own would raise where the folder above is locked
         return _open_folder(path, options)
-    if kind_of(source) is not None and path.exists():
+    if kind_of(source) is not None and os.path.exists(path):
         return open_kind([File(path.name, to_uri(str(path)))], to_uri(str(path)), options)
-    if path.exists():
+    if os.path.exists(path):
         return open_folder(path, options)
     if glob.has_magic(source):
         return _open_glob(str(path), options)
@@ -99,42 +101,31 @@ def _local(source: str) -> str:
 def _open_folder(path: Path, options: SourceOptions) -> Source:
     """List a folder of images or, where it has none, of shards."""
     opened = open_folder(path, options)
-    shards = _shards_below(path) if not len(opened.listing.images) and opened.listing.n_ignored else []
-    return open_kind(shards, f"{to_uri(str(path))}/**", options) if shards else opened
+    if len(opened.listing.images) or not opened.listing.n_ignored:
+        return opened
+    walk = Walk(str(path), options)
+    shards = sorted(found for found in walk.files() if kind_of(found) in IN_FOLDERS)
+    return _open_kind(walk, shards, f"{to_uri(str(path))}/**", options) if shards else opened
 
 
-def _shards_below(path: Path) -> list[File]:
-    found = sorted(os.path.join(here, name) for here, _, names in os.walk(path) for name in names)
-    return [_file(one, str(path)) for one in found if kind_of(one) in IN_FOLDERS]
-
-
-def _open_glob(pattern: str, options: SourceOptions) -> Source:
+def _open_glob(place: str, options: SourceOptions) -> Source:
     """List what a pattern matches: images, or files of one kind that hold many."""
-    found = sorted(path for path in glob.glob(pattern, recursive=True) if not os.path.isdir(path))
-    if not found:
-        raise InputError(
-            f"Nothing matches {pattern}.", mend="Check the pattern; quote it, so that the shell leaves it."
-        )
-    base = _fixed_part(pattern)
-    if all(kind_of(path) is not None for path in found):
-        return open_kind([_file(path, base) for path in found], pattern, options)
-    return open_files(found, base, pattern, options)
+    pattern = Pattern(place)
+    walk = Walk(pattern.base, options, pattern.leads)
+    found = sorted(filter(pattern.matches, walk.files()))
+    if not found and not any(failure.hides_rows for failure in walk.failures):
+        raise InputError(f"Nothing matches {place}.", mend="Check the pattern; quote it, so that the shell leaves it.")
+    if found and all(kind_of(path) is not None for path in found):
+        return _open_kind(walk, found, place, options)
+    return open_files(walk, found, place, options)
 
 
-def _fixed_part(pattern: str) -> str:
-    """Give the folder above a pattern's first wildcard.
-
-    >>> _fixed_part("/a/b/c*/*.jpg")
-    '/a/b'
-    """
-    folder = os.path.dirname(pattern)
-    while glob.has_magic(folder):
-        folder = os.path.dirname(folder)
-    return folder
-
-
-def _file(path: str, base: str) -> File:
-    return File(os.path.relpath(path, base), to_uri(path))
+def _open_kind(walk: Walk, paths: Sequence[str], source: str, options: SourceOptions) -> Source:
+    """List what some files hold; what the walk could not look at may be more of them."""
+    files = [File(os.path.relpath(path, walk.base or "/"), to_uri(path)) for path in paths]
+    opened = open_kind(files, source, options)
+    failures = (*walk.failures, *opened.listing.failures)
+    return dataclasses.replace(opened, listing=dataclasses.replace(opened.listing, failures=failures))
 
 
 def read_image(uri: str, *, max_bytes: int = MAX_BYTES) -> bytes:

@@ -1,5 +1,6 @@
 """Images that are named one by one, in a manifest or a list."""
 
+import errno
 import os
 import posixpath
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from embedder.sources.places import ask, facts_of, is_remote, read_places, to_path, to_uri
+from embedder.sources.places import ask, facts_of, is_gone, is_remote, read_places, to_path, to_uri
 from embedder.sources.source import Source, SourceOptions
 from features import LISTING, Failure, InputError, Listing
 
@@ -61,7 +62,7 @@ def open_named(named: pa.Table, failures: Sequence[Failure], source: str, option
     errors = [one for one in facts if isinstance(one, OSError)]
     is_there = np.array([not isinstance(one, OSError) for one in facts], bool)
     missing = [
-        Failure(image["id"], image["uri"], "list", "unreadable", error.strerror or str(error))
+        Failure(image["id"], image["uri"], "list", _reason(error), error.strerror or str(error))
         for error, image in zip(errors, named.filter(pa.array(~is_there)).to_pylist(), strict=True)
     ]
     if missing and not is_there.any():
@@ -108,4 +109,8 @@ def _facts_or_error(place: str) -> tuple[int, int] | OSError:
     except OSError as error:
         return error
     except ValueError as error:  # NUL in a name
-        return OSError(0, str(error))
+        return FileNotFoundError(errno.ENOENT, str(error))
+
+
+def _reason(error: OSError) -> str:
+    return "missing" if is_gone(error) else "unreadable"

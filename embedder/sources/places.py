@@ -21,6 +21,7 @@ _ASKED_AT_ONCE = 16
 _AHEAD_BYTES = 8 << 20
 """What one request for a shard in a bucket brings; members that follow each other come with it."""
 
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
 _ODD = re.compile("[\udc80-\udcff]")
 
 
@@ -109,8 +110,17 @@ def facts_of(place: str) -> tuple[int, int]:
         return info.size, info.mtime_ns
     status = os.stat(to_path(place))
     if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
-        raise OSError(0, "not a regular file")
+        raise OSError(errno.ENXIO, "not a regular file")
     return status.st_size, status.st_mtime_ns
+
+
+def is_gone(error: OSError) -> bool:
+    """Tell whether an error means that there is no such file; any other may pass, and the file be there.
+
+    >>> is_gone(FileNotFoundError(2, "No such file")), is_gone(PermissionError(13, "Permission denied"))
+    (True, False)
+    """
+    return error.errno in _GONE
 
 
 def read_place(place: str, *, max_bytes: int) -> bytes:

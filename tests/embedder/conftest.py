@@ -1,5 +1,6 @@
 """The judge of embedder/: a fixed tiny SavedModel, and the plain loop over it that people write in a notebook."""
 
+import ctypes
 import functools
 import os
 from pathlib import Path
@@ -161,6 +162,33 @@ def whole(gallery, embed, tmp_path_factory):
     """The gallery's table, made in one unbroken run, and the run's document."""
     out = tmp_path_factory.mktemp("whole") / "gallery.features"
     return out, embed(gallery, out)
+
+
+def _obey_rights(rights):
+    """Have this thread of root's obey the rights of files, or not: CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH."""
+    libc = ctypes.CDLL(None)
+    header, data = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    libc.capget(header, data)
+    data[0] = data[0] & ~6 if rights else data[0] | data[1] & 6
+    libc.capset(header, data)
+
+
+@pytest.fixture
+def lock():
+    """`lock(path, mode=0)`: takes the rights to a file or folder until the test ends, also from root."""
+    locked = []
+
+    def take(path, mode=0):
+        locked.append((path, path.stat().st_mode))
+        path.chmod(mode)
+        if os.geteuid() == 0:
+            _obey_rights(rights=True)
+
+    yield take
+    if os.geteuid() == 0:
+        _obey_rights(rights=False)
+    for path, mode in reversed(locked):
+        path.chmod(mode)
 
 
 @pytest.fixture

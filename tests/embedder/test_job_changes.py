@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -281,7 +282,7 @@ def test_column_changes_its_type_in_a_run_cut_short(years, out, monkeypatch):
     """Where a run was cut short between two types, the next one writes the other parts too."""
     years("1", "2")
     with monkeypatch.context() as patch:
-        patch.setattr("embedder.run.Run.remove", lambda _: _raise(KeyboardInterrupt()))
+        patch.setattr("embedder.run.Run.remove", mock.Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             years("1", "2", "unknown")
     assert kinds_of(out, "year") == [pa.int64(), pa.string()]
@@ -302,16 +303,16 @@ def test_part_cut_by_hand(share, folder, embed, out, table):
     assert all(np.abs(after[name] - table[name]).max() < 1e-4 for name in table)
 
 
-def test_folder_that_can_not_be_read(folder, write_photos, embed, out, monkeypatch):
-    """Images in a folder that can't be read for once stay in the table, and the folder is a failure."""
-    write_photos(folder, ["in/k.jpg", "in/l.jpg"])
-    embed(folder, out)
-    scandir = os.scandir
-    refused = OSError(13, "Permission denied")
-    monkeypatch.setattr(os, "scandir", lambda path: scandir(path) if not str(path).endswith("in") else _raise(refused))
-    document = embed(folder, out)
-    assert (document["removed"], document["rows"], document["failures"]) == (0, 12, {"unreadable": 1})
-
-
-def _raise(error):
-    raise error
+@pytest.mark.parametrize("source", [".", "*/*.jpg", "**/*.jpg", "m.csv"])
+@pytest.mark.parametrize("mode", [0, 0o444])
+def test_folder_that_can_not_be_read(mode, source, tmp_path, write_photos, embed, lock):
+    """Images in a folder that can't be read for once stay in the table, whatever names them; what is gone goes."""
+    names = ["in/k.jpg", "in/l.jpg", "out/m.jpg", "out/n.jpg"]
+    folder = write_photos(tmp_path / "photos", names)
+    (folder / "m.csv").write_text("\n".join(["path", *names]))
+    embed(str(folder / source), tmp_path / "features")
+    lock(folder / "in", mode)
+    (folder / "out" / "m.jpg").unlink()
+    document = embed(str(folder / source), tmp_path / "features")
+    assert (document["removed"], document["rows"]) == (1, 3)
+    assert document["failures"]["unreadable"] == (1 if mode == 0 and source != "m.csv" else 2)

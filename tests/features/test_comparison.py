@@ -99,10 +99,10 @@ def test_failures(images):
 
 
 def test_rows_below_what_could_not_be_listed_stay(images):
-    """Rows of a folder or archive that could not be read are not gone; those whose name only begins alike are."""
+    """What could not be looked at, and rows below it, are not gone; those whose name only begins alike are."""
     before = stored(images(("a.tar/1", 1, 1), ("a.tarred", 1, 1), ("b/2", 1, 1), ("c", 1, 1)))
-    for names, gone in (["a.tar", "c"], [False, True, True, True]), (["."], [False] * 4), ([], [True] * 4):
-        unlisted = [Failure(name, "/elsewhere", "list", "truncated", "cut") for name in names]
+    for names, gone in (["a.tar", "c"], [False, True, True, False]), (["."], [False] * 4), ([], [True] * 4):
+        unlisted = [Failure(name, "/elsewhere", "list", "unreadable", "cut") for name in names]
         assert compare(images(), before, NONE_FAILED, unlisted=unlisted).gone.tolist() == gone
 
 
@@ -110,7 +110,7 @@ def test_rows_of_a_shard_that_could_not_be_listed_stay_whatever_their_ids(images
     """Rows with ids of the user's own are known by their uri to lie in a shard that could not be read to its end."""
     before = stored(images(("a.tar/1", 1, 1), ("a.tarred/2", 1, 1), ("b.tar/3", 1, 1)))
     before = before.set_column(0, LISTING.field("id"), pa.array(["one", "two", "three"]))
-    unlisted = [Failure("shards/a.tar", "/photos/a.tar", "list", "truncated", "cut")]
+    unlisted = [Failure("shards/a.tar", "/photos/a.tar", "list", "unreadable", "cut")]
     assert compare(images(), before, NONE_FAILED, unlisted=unlisted).gone.tolist() == [False, True, True]
 
 

@@ -97,6 +97,17 @@ def test_dangling_link(folder):
     assert (len(listing.images), listing.n_ignored) == (10, 1)
 
 
+@pytest.mark.parametrize("name", ["a.jpg", "noextension"])
+def test_file_that_can_not_be_looked_at(name, folder, lock):
+    """What may be an image, and can't be looked at for another reason than that it is gone, is a failure."""
+    (folder / "k").mkdir()
+    (folder / "a.jpg").rename(folder / "k" / name)
+    lock(folder / "k", 0o444)
+    listing = list_source(str(folder))
+    assert (reasons(listing), listing.n_ignored) == ({f"k/{name}": "unreadable"}, 0)
+    assert listing.failures[0].uri == str(folder / "k" / name)
+
+
 def test_link_to_an_image(folder):
     """A link to an image is an image of its own."""
     (folder / "k.jpg").symlink_to(folder / "a.jpg")
@@ -108,25 +119,7 @@ def test_pipe(folder):
     os.mkfifo(folder / "pipe.jpg")
     os.mkfifo(folder / "pipe")
     listing = list_source(str(folder))
-    assert (reasons(listing), listing.n_ignored) == ({"pipe.jpg": "unreadable"}, 1)
-
-
-def test_unreadable_folder(write_photos, folder, monkeypatch):
-    """A folder that can't be read is a failure with the system's words; the others are looked through."""
-    write_photos(folder, ["locked/k.jpg", "open/l.jpg"])
-    scandir = os.scandir
-
-    def refusing(path):
-        if str(path).endswith("locked"):
-            raise PermissionError(13, "Permission denied")
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", refusing)
-    listing = list_source(str(folder))
-    assert [(one.id, one.reason, one.message) for one in listing.failures] == [
-        ("locked", "unreadable", "Permission denied")
-    ]
-    assert len(listing.images) == 11
+    assert (reasons(listing), listing.n_ignored) == ({"pipe.jpg": "missing"}, 1)
 
 
 def test_loops_end(write_photos, folder):

@@ -185,11 +185,19 @@ def test_bad_rows(listed):
     source = listed("id,path\none,a.jpg\ntwo,\nthree,gone.jpg\nfour,in\nfive,\0.jpg\n")
     assert rows(source, "id") == [("one",)]
     assert sorted(failures(source)) == [
-        ("five", "list", "unreadable"),
-        ("four", "list", "unreadable"),
+        ("five", "list", "missing"),
+        ("four", "list", "missing"),
         ("m.csv/1", "list", "no path"),
-        ("three", "list", "unreadable"),
+        ("three", "list", "missing"),
     ]
+
+
+def test_locked_folder(listed, folder, lock):
+    """An image that can't be looked at for another reason than that it is gone is unreadable, not missing."""
+    (folder / "m.csv").write_text("path\na.jpg\nin/b.jpg\n")
+    lock(folder / "in")
+    source = open_source(str(folder / "m.csv"), SourceOptions())
+    assert (rows(source, "id"), failures(source)) == ([("a.jpg",)], [("in/b.jpg", "list", "unreadable")])
 
 
 @pytest.mark.parametrize(

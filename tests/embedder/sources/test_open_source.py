@@ -108,6 +108,34 @@ def test_glob_of_shards(folder):
     assert ids("shards/**/*.tar") == ["a.tar/1.jpg", "in/b.tar/1.jpg"]
 
 
+@pytest.mark.parametrize("source", ["t", "t/*/*.tar", "t/**/*.tar"])
+def test_shards_in_a_locked_folder(source, folder, lock):
+    """Where shards may lie in a folder that can't be read, that folder is a failure beside those that are listed."""
+    write_tar(folder / "t" / "x" / "0.tar", "1.jpg")
+    write_tar(folder / "t" / "y" / "1.tar", "1.jpg")
+    lock(folder / "t" / "y")
+    listing = open_source(source, SourceOptions()).listing
+    assert listing.images["id"].to_pylist() == ["x/0.tar/1.jpg"]
+    assert [(one.id, one.uri, one.reason) for one in listing.failures] == [("y", f"{folder}/t/y", "unreadable")]
+
+
+@pytest.mark.parametrize("source", ["t", "t/*", "t/**/*.jpg"])
+def test_nothing_but_a_locked_folder(source, folder, lock):
+    """Where the source itself can't be read, that is the one failure, and no reason to refuse it."""
+    write(folder, "t/a.jpg")
+    lock(folder / "t")
+    listing = open_source(source, SourceOptions()).listing
+    assert [(one.id, one.reason) for one in listing.failures] == [(".", "unreadable")]
+
+
+@pytest.mark.parametrize("source", ["t", "t/**"])
+def test_output_among_shards(source, folder):
+    """The run's own folder is no part of the source, also where that is made of shards or a pattern."""
+    write_tar(folder / "t" / "0.tar", "1.jpg")
+    write_tar(folder / "t" / "out" / "parts" / "part-000000.parquet", "1.jpg")
+    assert ids(source, skip=(folder / "t" / "out",)) == ["0.tar/1.jpg"]
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [

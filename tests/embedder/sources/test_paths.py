@@ -85,7 +85,7 @@ def test_odd_names(piped, folder):
 def test_missing(piped):
     """A path that leads nowhere is a failure."""
     source = piped(b"a.jpg\ngone.jpg\n")
-    assert [(one.id, one.stage, one.reason) for one in source.listing.failures] == [("gone.jpg", "list", "unreadable")]
+    assert [(one.id, one.stage, one.reason) for one in source.listing.failures] == [("gone.jpg", "list", "missing")]
 
 
 @pytest.mark.parametrize("data", [b"", b"\n\n", b"\0", b"\xef\xbb\xbf"])

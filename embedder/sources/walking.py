@@ -1,0 +1,123 @@
+"""The files below a folder, in a stable order, and what of it can't be looked at."""
+
+import fnmatch
+import glob
+import os
+from collections.abc import Callable, Iterator
+
+from embedder.sources.places import is_gone, to_id, to_uri
+from embedder.sources.source import SourceOptions
+from features import Failure
+
+_Opened = tuple[Iterator[os.DirEntry[str]], frozenset[tuple[int, int]]]
+
+
+class Walk:
+    """One walk through a folder.
+
+    Attributes:
+        base: The folder; names begin below it.
+        failures: What could not be looked at so far.
+
+    Args:
+        base: The same.
+        options: Of these `skip`: folders that are not looked into.
+        leads: Tells by its path whether a folder is looked into; all are unless told otherwise.
+    """
+
+    def __init__(self, base: str, options: SourceOptions, leads: Callable[[str], bool] = lambda _: True) -> None:
+        self.base = base.rstrip("/")
+        self.failures: list[Failure] = []
+        self._skip = frozenset(map(os.path.realpath, options.skip))
+        self._leads = leads
+
+    def files(self) -> Iterator[str]:
+        """Yield the paths of all files, by folder, then name; on a stack of our own: folders lie deeper than calls."""
+        opened = [self._open(self.base or "/", above=frozenset())]
+        while opened:
+            children, here = opened[-1]
+            child = next(children, None)
+            if child is None:
+                opened.pop()
+            elif not self._is_folder(child):
+                yield child.path
+            elif self._leads(child.path) and os.path.realpath(child.path) not in self._skip:
+                opened.append(self._open(child.path, above=here))
+
+    def name(self, path: str) -> str:
+        """Give a path below the base as text."""
+        return to_id(path[len(self.base) + 1 :] or ".")
+
+    def fail(self, path: str, error: OSError) -> None:
+        """Note what can't be looked at."""
+        reason = "unreadable" if not is_gone(error) else "dangling link" if os.path.islink(path) else "missing"
+        message = error.strerror or str(error)
+        self.failures.append(Failure(self.name(path), to_uri(path), "list", reason, message))
+
+    def _open(self, path: str, *, above: frozenset[tuple[int, int]]) -> _Opened:
+        """List a folder; `above` holds device and inode of the folders it lies in, so that a link to one ends."""
+        try:
+            status = os.stat(path)
+            here = (status.st_dev, status.st_ino)
+            if here in above:
+                return iter(()), above
+            with os.scandir(path) as entries:
+                return iter(sorted(entries, key=lambda entry: entry.name)), above | {here}
+        except OSError as error:
+            self.fail(path, error)
+            return iter(()), above
+
+    def _is_folder(self, entry: os.DirEntry[str]) -> bool:
+        try:
+            return entry.is_dir()
+        except OSError as error:  # a link to itself, or into a folder that can't be read
+            return not is_gone(error) and self._leads(entry.path)
+
+
+class Pattern:
+    """What a pattern with `*`, `?`, `[...]` and `**` means, as Python's glob has it.
+
+    Attributes:
+        base: The folder above its first wildcard.
+
+    Args:
+        pattern: An absolute path with wildcards.
+
+    >>> pattern = Pattern("/a/b/c*/**/*.jpg")
+    >>> pattern.base, pattern.matches("/a/b/c1/x/y/1.jpg"), pattern.matches("/a/b/c1/.x/1.jpg")
+    ('/a/b', True, False)
+    >>> pattern.leads("/a/b/c1/x"), pattern.leads("/a/b/d")
+    (True, False)
+    """
+
+    def __init__(self, pattern: str) -> None:
+        base = os.path.dirname(pattern)
+        while glob.has_magic(base):
+            base = os.path.dirname(base)
+        self.base = base
+        parts = self._split(pattern)
+        self._parts = [*parts, "*"] if parts[-1] == "**" else parts  # of files; Python's own takes folders too
+
+    def matches(self, path: str) -> bool:
+        """Tell whether a path below the base matches."""
+        return [] in _rests(self._parts, self._split(path))
+
+    def leads(self, path: str) -> bool:
+        """Tell whether a path in this folder may match."""
+        return any(_rests(self._parts, self._split(path)))
+
+    def _split(self, path: str) -> list[str]:
+        return path[len(self.base.rstrip("/")) + 1 :].split("/")
+
+
+def _rests(parts: list[str], names: list[str]) -> Iterator[list[str]]:
+    """Give what may be left of a pattern's parts when the names have matched, in all ways to match them."""
+    if not names:
+        yield parts
+    elif parts:
+        is_hidden = names[0].startswith(".") and not parts[0].startswith(".")
+        if parts[0] == "**":
+            yield from _rests(parts[1:], names)
+            yield from () if is_hidden else _rests(parts, names[1:])
+        elif not is_hidden and fnmatch.fnmatchcase(names[0], parts[0]):
+            yield from _rests(parts[1:], names[1:])
