@@ -134,6 +134,7 @@ class _Pieces:
 
     def __init__(self, archives: Sequence[Archive], collected: Collected, max_bytes: int) -> None:
         self._opened: tuple[int, BinaryIO] | None = None
+        self._unchanged: int | None = None  # the archive that was looked at last in this call
         self._archives = archives
         self._numbers = collected.files
         self._offsets = collected.offsets
@@ -145,6 +146,7 @@ class _Pieces:
 
     def read(self, rows: Rows) -> Iterator[Content]:
         """Give the content of each row."""
+        self._unchanged = None
         for row in rows:
             try:
                 yield self._read(int(self._numbers[row]), int(self._offsets[row]), int(self._sizes[row]))
@@ -159,11 +161,13 @@ class _Pieces:
         return read_piece(self._file(number), offset, size_bytes)
 
     def _file(self, number: int) -> BinaryIO:
-        if self._opened is None or self._opened[0] != number:
-            self._close()
-            archive = self._archives[number]
+        archive = self._archives[number]
+        if self._unchanged != number:
             if facts_of(archive.place) != archive.facts:  # the offsets would lead into the middle of something else
                 raise ImageError("read", "changed", f"{archive.id} has changed since it was listed")
+            self._unchanged = number
+        if self._opened is None or self._opened[0] != number:
+            self._close()
             self._opened = number, open_place(archive.place)
         return self._opened[1]
 

@@ -21,7 +21,6 @@ _TEXTS = ("cls", "json", "txt")
 """Members that describe the image they share a name with."""
 
 _MAX_TEXT_BYTES = 1 << 20
-_LAST_S = 2**63 / 1e9  # a later time does not fit into nanoseconds
 
 
 def open_tar(files: Sequence[File], source: str, options: SourceOptions) -> Source:
@@ -37,7 +36,7 @@ def open_tar(files: Sequence[File], source: str, options: SourceOptions) -> Sour
     Returns:
         Every member whose extension or first bytes are an image's, in the order of the archive. What an image's .cls,
         .json and .txt say become its columns; they may stand anywhere in its archive, and hold 1 MiB at most. Links are
-        followed.
+        followed. An image's time is the archive's.
 
     Raises:
         InputError: As for all archives.
@@ -72,7 +71,6 @@ class _Member(NamedTuple):
     name: str
     offset: int
     size_bytes: int
-    mtime_ns: int
 
 
 @functools.lru_cache(1)
@@ -92,7 +90,8 @@ def _find(archive: Archive, file: BinaryIO) -> Iterator[Found]:
         name, uri = to_id(image.name), _to_uri(archive.place, image.name)
         own_id = take_text(columns, [options.id] if options.id else ())
         label = _take_label(columns, name, options)
-        facts = (image.size_bytes, image.mtime_ns, archive.number, image.offset)
+        # Not the member's own time: where archives are made to be the same each time, it says nothing.
+        facts = (image.size_bytes, archive.facts[1], archive.number, image.offset)
         yield Found(own_id or f"{archive.id}/{name}", uri, label, *facts, columns or None)
 
 
@@ -152,7 +151,7 @@ class _Scan:
 
     def _take(self, member: tarfile.TarInfo) -> None:
         name = member.name.removeprefix("./")
-        one = _Member(name, member.offset_data, member.size, self._mtime_ns(member))
+        one = _Member(name, member.offset_data, member.size)
         claims, is_plain = _claims(name), member.isreg() and not member.issparse()
         if claims and (member.issym() or member.islnk()):
             here = os.path.dirname(name) if member.issym() else ""
@@ -182,12 +181,6 @@ class _Scan:
     def _read(self, member: _Member, size_bytes: int) -> bytes:
         self._file.seek(member.offset)
         return self._file.read(min(size_bytes, member.size_bytes))
-
-    def _mtime_ns(self, member: tarfile.TarInfo) -> int:
-        """Give a member's own time or, where its writer left that out, the archive's."""
-        if not 0 < member.mtime < _LAST_S:
-            return self._archive.facts[1]
-        return int(member.mtime) * 10**9 + int(member.mtime % 1 * 1e9)
 
     def _follow_links(self) -> None:
         """Add each link to an image as an image of its own, as in a folder."""

@@ -169,14 +169,22 @@ def test_gone_after_it_was_listed(pair):
     assert read(source) == ["unreadable", "unreadable", image(2), image(3)]
 
 
+def test_overwritten_while_it_is_read(pair):
+    """An open archive that another one is written over is noticed by the next call, whatever it had read before."""
+    source, folder = pair
+    assert read(source, [0]) == [image(0)]
+    write_tar(folder / "a.tar", {"longer/name.jpg": image(5), "0.jpg": image(0), "1.jpg": image(1)})
+    assert read(source, [1, 2, 3]) == ["changed", image(2), image(3)]
+
+
 def test_cut_while_it_is_read(tmp_path):
     """An image whose archive ends before it does is a failure."""
     write_tar(tmp_path / "a.tar", {"0.jpg": image(0), "1.jpg": image(1) + bytes(1 << 20)})
-    source = open_source(str(tmp_path), SourceOptions())
-    assert read(source, [0]) == [image(0)]
+    contents = open_source(str(tmp_path), SourceOptions()).read(np.arange(2))
+    assert next(contents) == image(0)
     with (tmp_path / "a.tar").open("r+b") as file:
         file.truncate(1 << 19)
-    assert read(source, [1]) == ["truncated"]
+    assert next(contents).reason == "truncated"
 
 
 def test_too_large(pair):
