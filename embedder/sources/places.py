@@ -88,12 +88,27 @@ def open_place(place: str) -> BinaryIO:
     """Open a file for reading from any offset.
 
     Raises:
-        OSError: It can't be opened.
+        OSError: It can't be opened, or is a folder or pipe.
     """
     if is_remote(place):
         system, path = open_bucket(place)
         return io.BufferedReader(system.open_input_file(path), _AHEAD_BYTES)
-    return open(to_path(place), "rb")
+    return open(to_path(place), "rb", opener=_open_file)
+
+
+def _open_file(path: str, flags: int) -> int:
+    number = os.open(path, flags | os.O_NONBLOCK)  # else a pipe would wait for its writer
+    try:
+        _check_is_file(os.fstat(number))
+    except OSError:
+        os.close(number)
+        raise
+    return number
+
+
+def _check_is_file(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
+        raise OSError(errno.ENXIO, "not a regular file")
 
 
 def facts_of(place: str) -> tuple[int, int]:
@@ -109,8 +124,7 @@ def facts_of(place: str) -> tuple[int, int]:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         return info.size, info.mtime_ns
     status = os.stat(to_path(place))
-    if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
-        raise OSError(errno.ENXIO, "not a regular file")
+    _check_is_file(status)
     return status.st_size, status.st_mtime_ns
 
 

@@ -20,6 +20,14 @@ def test_read_fails(tmp_path):
     assert (caught.value.stage, caught.value.reason) == ("read", "unreadable")
 
 
+def test_read_pipe(tmp_path):
+    """A pipe that took an image's place is no file, and nobody waits for what may come out of it."""
+    os.mkfifo(tmp_path / "a.jpg")
+    with pytest.raises(ImageError, match="not a regular file") as caught:
+        read_place(str(tmp_path / "a.jpg"), max_bytes=100)
+    assert (caught.value.stage, caught.value.reason) == ("read", "unreadable")
+
+
 @pytest.mark.parametrize(
     ("content", "stage", "reason"),
     [(b"a film, named .jpg by mistake", "decode", "not an image"), (b"GIF89a" + bytes(95), "read", "too large")],
