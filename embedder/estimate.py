@@ -1,8 +1,8 @@
 """What a run would do and how long it would take, measured on a few of its images."""
 
-import dataclasses
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,22 @@ import numpy as np
 
 from embedder.backbones import Backbone, BackboneRequest, open_backbone
 from embedder.choosing import choose_engine
+from embedder.job import Task, open_job
 from embedder.options import JobOptions
 from embedder.pipeline import Decoder, stream
 from embedder.probe import Probe
-from embedder.sources import Source, open_source
-from features import Manifest, Rows, check_is_ours, compare, is_features, read_failures, read_manifest, read_stored
+from embedder.sources import Source
+from features import (
+    Manifest,
+    Rows,
+    check_is_only_ours,
+    compare,
+    going_on,
+    is_features,
+    read_failures,
+    read_manifest,
+    read_stored,
+)
 
 _SAMPLE, _LONGEST_S = 256, 5.0
 """How many images are embedded to see how fast it goes, and for how many seconds at most."""
@@ -38,14 +49,13 @@ def estimate_source(source: Any, out: Path, *, request: BackboneRequest, options
         InputError: Something the user can mend.
     """
     began = time.perf_counter()
-    options.check()
-    check_is_ours(out)
-    opened = open_source(source, dataclasses.replace(options.source, skip=(out,)))
+    opened = open_job(source, out, options)
+    open_checked = _check(out, Task(opened, request, options, began))
     rows, counts = _pending(opened, out, options)
     document = {"dry_run": True, "out": str(out), "free_bytes": _free_bytes(out), "to_embed": len(rows)} | counts
     if len(rows) == 0:
         return document | {"bytes": 0, "images_per_second": 0.0, "seconds": 0.0, "startup_seconds": 0.0}
-    backbone = open_backbone(request)
+    backbone = open_checked()
     rate, started = _measure(opened, rows, backbone, options, out)
     return document | {
         "backbone": backbone.spec.name,
@@ -55,6 +65,17 @@ def estimate_source(source: Any, out: Path, *, request: BackboneRequest, options
         "seconds": round(len(rows) / rate, 1),
         "startup_seconds": round(started - began, 3),
     }
+
+
+def _check(out: Path, task: Task) -> Callable[[], Backbone]:
+    """Refuse what the run would refuse of a table; gives what loads the backbone, which may be loaded by then."""
+    if is_features(out) and not task.options.force:
+        manifest, backbone = task.brings(out)
+        going_on(out, manifest)
+        return lambda: backbone or task.reopened(manifest)
+    if is_features(out):
+        check_is_only_ours(out)
+    return lambda: open_backbone(task.request)
 
 
 def _pending(source: Source, out: Path, options: JobOptions) -> tuple[Rows, dict[str, int]]:

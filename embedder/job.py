@@ -50,11 +50,8 @@ def embed_source(
         InputError: Something the user can mend; what is stored stays.
     """
     began = time.perf_counter()
-    options.check()
     out = out.absolute()
-    check_is_ours(out)
-    opened = open_source(source, dataclasses.replace(options.source, skip=(out, successor_of(out))))
-    task = _Task(opened, request, options, began, progress)
+    task = Task(open_job(source, out, options), request, options, began, progress)
     if not (options.force and is_features(out)):
         return task.bring_up_to_date(out)
     with succession(out, goes_on=task.goes_on) as fresh:
@@ -62,8 +59,23 @@ def embed_source(
     return document | {"out": str(out)}
 
 
+def open_job(source: Any, out: Path, options: JobOptions) -> Source:
+    """Refuse what makes no sense, then list the source.
+
+    Raises:
+        InputError: An option makes no sense, the folder is not ours, or there is no such source.
+    """
+    options.check()
+    check_is_ours(out)
+    if options.retry_failures and not is_features(out):
+        raise InputError(
+            f"There is no table {out}, so no image of it has failed before.", mend="Leave --retry-failures out."
+        )
+    return open_source(source, dataclasses.replace(options.source, skip=(out, successor_of(out))))
+
+
 @dataclasses.dataclass(frozen=True)
-class _Task:
+class Task:
     """What is to be embedded, by what and how.
 
     Attributes:
@@ -74,7 +86,7 @@ class _Task:
     request: BackboneRequest
     options: JobOptions
     began: float
-    progress: Progress
+    progress: Progress = lambda _done, _total: None
 
     @property
     def _asked(self) -> dict[str, Any]:
@@ -82,19 +94,15 @@ class _Task:
 
     def bring_up_to_date(self, out: Path) -> dict[str, Any]:
         """Embed what a table lacks; the backbone is loaded only where something is to be embedded."""
-        manifest = self._stored_manifest(out)
+        manifest, backbone = self.brings(out)
         forgets = is_features(out) and Limits.of(read_manifest(out).request) != self.options.limits
-        backbone = None
-        if manifest is None:
-            backbone = open_backbone(self.request)
-            manifest = self._new_manifest(backbone)
         with self.options.limits.hold(), open_writer(out, manifest) as writer:
             if forgets:
                 writer.forget_failures(LIMITED)
             run = make_run(self.began, writer, self.source, self.options, self.progress)
             run.copy()
             if run.plan.n_pending:
-                run.embed(backbone or self._reopened(manifest))
+                run.embed(backbone or self.reopened(manifest))
             run.remove()
             if run.plan.shards:
                 writer.merge(shard_size=self.options.shard_size)
@@ -109,6 +117,14 @@ class _Task:
         except InputError:  # it is broken, or was asked for otherwise
             return False
         return stored is not None and (source, stored.spec.decoding) == (self.source.listing.source, VERSION)
+
+    def brings(self, out: Path) -> tuple[Manifest, Backbone | None]:
+        """Tell what the run brings to a table, and the backbone where it had to be loaded to tell."""
+        manifest = self._stored_manifest(out)
+        if manifest is not None:
+            return manifest, None
+        backbone = open_backbone(self.request)
+        return self._new_manifest(backbone), backbone
 
     def _stored_manifest(self, out: Path) -> Manifest | None:
         """Take the table's own word on its backbone, where the same was asked for and no local file has changed."""
@@ -131,7 +147,12 @@ class _Task:
             n_ignored=self.source.listing.n_ignored,
         )
 
-    def _reopened(self, manifest: Manifest) -> Backbone:
+    def reopened(self, manifest: Manifest) -> Backbone:
+        """Load the backbone of a table.
+
+        Raises:
+            MismatchError: Another network stands in its place now.
+        """
         backbone = open_backbone(self.request)
         check_same_backbone(backbone.spec, manifest.spec, where="the table", mend="Begin again with --force.")
         return backbone

@@ -41,7 +41,7 @@ class JobOptions:
         """Refuse what makes no sense.
 
         Raises:
-            InputError: A number is below 1.
+            InputError: A number is below 1, or two options exclude each other.
         """
         numbers = dataclasses.asdict(self) | dataclasses.asdict(self.limits)
         for name in ("batch_size", "workers", "shard_size", "limit", "max_pixels", "max_bytes"):
@@ -49,3 +49,7 @@ class JobOptions:
             if value is not None and value < 1:
                 option = name.replace("_", "-")
                 raise InputError(f"--{option} is {value}.", mend=f"Give --{option} 1 or more.")
+        if self.force and self.retry_failures:
+            raise InputError(
+                "--force makes a table anew, --retry-failures goes on with one.", mend="Leave one of the two out."
+            )

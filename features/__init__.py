@@ -28,7 +28,7 @@ from features.spec import BackboneSpec, check_same_backbone
 from features.succession import succession, successor_of
 from features.vector_files import VectorOptions
 from features.verification import verify_features
-from features.writer import FeatureWriter, open_writer, read_stored
+from features.writer import FeatureWriter, going_on, open_writer, read_stored
 
 __all__ = [
     "LISTING",
@@ -63,6 +63,7 @@ __all__ = [
     "count_cores",
     "count_reasons",
     "first_of_each",
+    "going_on",
     "hash_file",
     "import_keras",
     "import_tensorflow",

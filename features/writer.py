@@ -197,17 +197,27 @@ def open_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
             for left_over in left_overs(path):
                 left_over.unlink()
         restore(path)
-        before = _going_on(path, manifest)
+        if not is_features(path):
+            manifest.write(path)
+        before = going_on(path, manifest)
         writer = FeatureWriter(path, before)
         if writer.manifest.parts != before.parts:
             writer.update()  # a run that finds nothing to do must not leave a part unnamed
         yield writer
 
 
-def _going_on(path: Path, manifest: Manifest) -> Manifest:
-    """Take what an earlier run stored, if it fits."""
+def going_on(path: Path, manifest: Manifest) -> Manifest:
+    """Take what an earlier run stored, if it fits; nothing is written.
+
+    Args:
+        path: The folder; there need be no table yet.
+        manifest: What the run brings.
+
+    Raises:
+        FeatureFileError: The table there was made from another source, or is broken.
+        MismatchError: It holds another backbone's embeddings.
+    """
     if not is_features(path):
-        manifest.write(path)
         return manifest
     before = read_manifest(path)
     begin = f"give another --out, or begin {path} again with --force."

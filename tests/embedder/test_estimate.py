@@ -1,17 +1,19 @@
 import os
+import shutil
 
+import numpy as np
 import pytest
 
 from embedder import BackboneRequest, JobOptions, estimate_source
-from features import InputError
+from features import InputError, VectorOptions, import_vectors
 
 
 @pytest.fixture
 def estimate(tiny):
-    """`estimate(source, out, **options)`: what a run would do."""
+    """`estimate(source, out, backbone=, **options)`: what a run would do."""
 
-    def run(source, out, **options):
-        request = BackboneRequest(handle=str(tiny))
+    def run(source, out, backbone=tiny, **options):
+        request = BackboneRequest(handle=str(backbone))
         return estimate_source(str(source), out, request=request, options=JobOptions(**options))
 
     return run
@@ -56,6 +58,57 @@ def test_options(option, to_embed, folder, embed, out, estimate):
     if "limit" not in option:
         embed(folder, out)
     assert estimate(folder, out, **option)["to_embed"] == to_embed
+
+
+def refusal(call, *args, **options):
+    """Give what a call is refused with."""
+    with pytest.raises(InputError) as caught:
+        call(*args, **options)
+    return caught.value.message, caught.value.mend
+
+
+@pytest.mark.parametrize("other", ["net", "other"])
+def test_another_backbone(other, folder, save_tiny, embed, estimate, out):
+    """A table of another backbone, also of one exchanged under its path, is refused in the words of the run."""
+    backbone = save_tiny(out.with_name("net"), seed=2)
+    embed(folder, out, backbone=backbone)
+    shutil.rmtree(backbone)
+    backbone = save_tiny(out.with_name(other), seed=1)
+    told = refusal(estimate, folder, out, backbone=backbone)
+    assert (told, "fingerprint" in told[0]) == (refusal(embed, folder, out, backbone=backbone), True)
+
+
+def test_another_source(folder, embed, estimate, out):
+    """So is a table of another source."""
+    embed(folder, out)
+    told = refusal(estimate, folder / "a.jpg", out)
+    assert (told, f"was made from {folder}, not" in told[0]) == (refusal(embed, folder / "a.jpg", out), True)
+
+
+def test_an_import(folder, embed, estimate, out, tmp_path):
+    """So is a table of vectors made elsewhere."""
+    np.save(tmp_path / "v.npy", np.eye(3))
+    import_vectors(tmp_path / "v.npy", out, options=VectorOptions())
+    assert refusal(estimate, folder, out) == refusal(embed, folder, out)
+
+
+def test_force_spares_others(folder, embed, estimate, out):
+    """A folder that --force would not replace is refused."""
+    embed(folder, out)
+    (out / "thesis.txt").write_text("text")
+    told = refusal(estimate, folder, out, force=True)
+    assert (told, "thesis.txt is no part of a table" in told[0]) == (refusal(embed, folder, out, force=True), True)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_retry_without_a_table(force, folder, embed, estimate, out):
+    """Where there is no table to go on with, or it would be made anew, no failure can be tried again."""
+    if force:
+        embed(folder, out)
+    options = {"retry_failures": True, "force": force}
+    told = refusal(estimate, folder, out, **options)
+    assert (told, told[1][:5]) == (refusal(embed, folder, out, **options), "Leave")
+    assert out.exists() == force
 
 
 def test_what_is_wrong_is_told(folder, out, estimate):
