@@ -5,6 +5,7 @@ A room is imported by the functions that need it: a search by id does not wait f
 
 import contextlib
 import dataclasses
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -109,7 +110,8 @@ def _to_options(asked: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions"]
             **{field.name: asked[field.name] for field in dataclasses.fields(kind) if field.name in asked} | others
         )
 
-    labels = asked["labels"] if asked["labels"] in LABELS else str(_place(asked["labels"]))
+    labels = str(asked["labels"])
+    labels = labels if labels in LABELS or _is_url(labels) else str(_place(labels))
     request = take(BackboneRequest, handle=asked["backbone"], trust=asked["trust_backbone"])
     return request, take(JobOptions, source=take(SourceOptions, labels=labels), limits=take(Limits))
 
@@ -352,8 +354,13 @@ def _place(path: str | Path) -> Path:
     """Make a path absolute, and refuse one that Parquet and JSON can't name.
 
     Raises:
-        InputError: It is no UTF-8 text, or too long.
+        InputError: It is a URL, no UTF-8 text, or too long.
     """
+    if _is_url(path):
+        raise InputError(
+            f"{path} is not on disk: tables, indexes, heads and pages are read and written on disk only.",
+            mend="Give a path on disk; what is written there can be copied to a bucket afterwards.",
+        )
     place = Path(path).absolute()
     try:
         str(place).encode()
@@ -363,6 +370,11 @@ def _place(path: str | Path) -> Path:
             f"{path} can't be used as a path: {error}.", mend="Give a shorter one in plain text."
         ) from error
     return place
+
+
+def _is_url(path: str | Path) -> bool:
+    """Tell a URL from a path; a `Path` has made one slash of its two."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)) is not None
 
 
 def backbones() -> list[dict[str, Any]]:

@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import embedder
 import frieze
-from features import top_k
+from features import InputError, top_k
 
 
 def test_all_names_are_there():
@@ -50,6 +52,23 @@ def test_search_writes_pictures(world, tmp_path):
     """With html the hits are written as a page."""
     frieze.search(world / "photos.index", "id:red/1.png", k=3, html=tmp_path / "found.html")
     assert (tmp_path / "found.html").read_text().count("<img") == 3
+
+
+def test_labels_may_lie_in_a_bucket(monkeypatch, tmp_path):
+    """A file of labels is handed on as it was given where it is a URL, as an absolute path else."""
+    monkeypatch.setattr(embedder, "embed_source", lambda *_, options, **__: options.source.labels)
+    monkeypatch.chdir(tmp_path)
+    given = ["s3://bucket/labels.csv", Path("labels.csv"), "none"]
+    wanted = ["s3://bucket/labels.csv", str(tmp_path / "labels.csv"), "none"]
+    assert [frieze.embed("photos", out="f", labels=labels) for labels in given] == wanted
+
+
+def test_a_url_may_come_as_a_path(tmp_path, monkeypatch):
+    """A URL that was made a `Path`, which has one slash left, is refused as an output too."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="is not on disk"):
+        frieze.embed(tmp_path, out=Path("s3://bucket/out"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_removed_image_leaves_table_and_index(photos, tmp_path):

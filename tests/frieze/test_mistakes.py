@@ -116,6 +116,19 @@ def test_paths_that_no_table_can_have(world, run, tmp_path, name):
     assert "can't be used as a path" in result.stderr
 
 
+@pytest.mark.parametrize("url", ["s3://bucket/out", "gs://bucket/out", "file:///out"])
+@pytest.mark.parametrize(
+    "line", ["embed {photos} --out", "index {features} --out", "train {features} --out", "search {index} q.npy --html"]
+)
+def test_urls_of_what_lies_on_disk(world, run, monkeypatch, tmp_path, line, url):
+    """A URL where a path on disk is wanted is refused, and no folder of that name is made."""
+    monkeypatch.chdir(tmp_path)
+    words = line.format(**{name: world / f"photos.{name}" for name in ("features", "index")}, photos=world / "photos")
+    result = run(*words.split(), url)
+    assert (result.exit_code, f"{url} is not on disk" in result.stderr) == (1, True)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_path_like_a_url(world, run, monkeypatch, tmp_path):
     """A relative path with a colon is a path."""
     monkeypatch.chdir(tmp_path)

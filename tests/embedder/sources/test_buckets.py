@@ -42,6 +42,15 @@ def test_folder(photos, bucket):
     assert rows(f"{bucket.url}/some/photos", labels="none")[0][0]["label"] is None
 
 
+def test_labels(photos, bucket, tmp_path):
+    """A file of labels may lie in a bucket."""
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "l.csv").write_text("id,label\nz.jpg,07\n")
+    bucket.put_folder(tmp_path / "labels", "labels")
+    labels = {row["id"]: row["label"] for row in rows(str(photos), labels=f"{bucket.url}/labels/l.csv")[0]}
+    assert (labels["z.jpg"], labels["a/1.jpg"]) == ("07", None)
+
+
 def test_one_image_and_patterns(photos, bucket):
     """One object is a source, and so is a pattern, whose wildcards stay between slashes."""
     bucket.put_folder(photos, "p")
