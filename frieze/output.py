@@ -23,9 +23,9 @@ def show_facts(facts: Mapping[str, Any]) -> None:
 
 
 def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
-    told = {name: value for name, value in facts.items() if value is not None and value not in ({}, [])}
-    width = max(map(len, told), default=0)
-    for name, value in told.items():
+    told = [(_plain(name), value) for name, value in facts.items() if value is not None and value not in ({}, [])]
+    width = max((len(name) for name, _ in told), default=0)
+    for name, value in told:
         if isinstance(value, Mapping):
             yield name
             yield from (f"  {line}" for line in _lines(value))
@@ -52,21 +52,21 @@ def show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Non
 
 
 def say(message: str) -> None:
-    """Print a line for people on stderr."""
-    sys.stderr.write(f"{message}\n")
+    """Print a line for people on stderr; a name in it can't steer the terminal."""
+    sys.stderr.write(f"{printable(message)}\n")
 
 
 def show_error(error: InputError) -> None:
     """Print what is wrong, then what to type."""
-    say(f"Error: {printable(error.message)}")
+    say(f"Error: {error.message}")
     if error.mend:
-        say(printable(error.mend))
+        say(error.mend)
 
 
 def show_problem(problem: Mapping[str, str]) -> None:
     """Print what a check found on stderr, then what to type."""
-    say(printable(f"{problem['check']}: {problem['where']}: {problem['message']}"))
-    say(printable(f"  {problem['mend']}"))
+    say(f"{problem['check']}: {problem['where']}: {problem['message']}")
+    say(f"  {problem['mend']}")
 
 
 def printable(text: str) -> str:

@@ -27,11 +27,13 @@ def test_errors_go_to_stderr_with_their_mend(capsys):
 def test_a_file_name_cannot_steer_the_terminal(capsys):
     """Control characters in a name are shown, not obeyed."""
     output.show_table([{"id": "a\x1b[2Jb"}], ["id"])
-    output.show_facts({"id": "a\x1b[2Jb"})
+    output.show_facts({"id": "a\x1b[2Jb", "labels": {"a\x1b[2Jb": 1, "a\nb": 22, "c": 333}})
     output.show_error(InputError("a\x1b[2Jb"))
+    output.say("a\x1b[2Jb")
     streams = capsys.readouterr()
     assert "\x1b" not in streams.out + streams.err
-    assert streams.out.count("a\\x1b[2Jb") == 2
+    assert (streams.out + streams.err).count("a\\x1b[2Jb") == 5
+    assert streams.out.endswith("\n  a\\x1b[2Jb  1\n  a\\nb       22\n  c          333\n")
 
 
 def test_brackets_in_a_name_are_no_markup(capsys):
