@@ -1,6 +1,8 @@
 """The command line: finds a command, and turns errors into exit codes."""
 
 import importlib
+import os
+import signal
 from typing import Any
 
 import click
@@ -49,7 +51,8 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            click.echo("Stopped. What is stored already is kept: type the same command again.", err=True)
+            signal.signal(signal.SIGINT, lambda *_: os._exit(_INTERRUPTED))  # one more ends at once, in no other way
+            click.echo("Stopped. Nothing that was stored is lost: type the same command again.", err=True)
             ctx.exit(_INTERRUPTED)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise  # click's own ways to end

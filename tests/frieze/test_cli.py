@@ -1,6 +1,7 @@
 """The command line as a whole: help, exit codes, streams."""
 
 import inspect
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -112,9 +113,22 @@ def test_interrupt_is_exit_code_130(run, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(api, "embed", interrupt)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # this process goes on
     result = run("embed", "photos", "--out", "x")
     assert result.exit_code == 130
     assert "same command again" in result.stderr
+
+
+def test_impatient_interrupts_are_exit_code_130():
+    """Ctrl-C once more, while the first one is told, ends with 130 too."""
+    script = (
+        "import click, os, signal\n"
+        "from frieze import api, cli\n"
+        "press = lambda *_, **__: os.kill(os.getpid(), signal.SIGINT)\n"
+        "api.embed = click.echo = press\n"
+        "cli.main(['embed', 'photos', '--out', 'x'])"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False, capture_output=True).returncode == 130
 
 
 def test_a_bug_keeps_its_traceback(run, monkeypatch):
