@@ -29,4 +29,4 @@ def import_vectors(*, as_json: bool, **asked: Any) -> None:
         output.show_json(document)
     else:
         output.show_facts(document)
-    options.end(document, where=f"see {document['out']}/failures.parquet")
+    options.end(document, where=f"see {document['out']}/failures.parquet", unit="row")

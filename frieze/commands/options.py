@@ -41,10 +41,11 @@ def warn(document: dict[str, Any]) -> None:
         output.say(f"Note: {document['stale']}")
 
 
-def end(document: dict[str, Any], *, where: str) -> None:
+def end(document: dict[str, Any], *, where: str, unit: str = "image") -> None:
     """Say what was skipped and leave with exit code 3, where something was."""
     from frieze import output
 
-    if document["failed"]:
-        output.say(f"{document['failed']} images can't be used: {where}")
+    n_failed = document["failed"]
+    if n_failed:
+        output.say(f"{n_failed:,} {unit}{'s' if n_failed > 1 else ''} can't be used: {where}")
         click.get_current_context().exit(SOME_SKIPPED)

@@ -136,11 +136,11 @@ def test_no_image_is_predicted(imported, run, photo, tmp_path):
 
 def test_skipped_rows_are_exit_code_3(run, tmp_path):
     """Where rows can't be used, the others are imported, and the exit code is 3."""
-    np.save(tmp_path / "v.npy", np.array([[1.0], [np.nan]]))
+    np.save(tmp_path / "v.npy", np.array([[1.0], [np.nan], [np.nan]]))
     result = run("import", tmp_path / "v.npy", "--out", tmp_path / "f", "--json")
     document = json.loads(result.stdout)
-    assert (result.exit_code, document["rows"], document["failures"]) == (3, 1, {"not finite": 1})
-    assert f"see {tmp_path / 'f'}/failures.parquet" in result.stderr
+    assert (result.exit_code, document["rows"], document["failures"]) == (3, 1, {"not finite": 2})
+    assert f"2 rows can't be used: see {tmp_path / 'f'}/failures.parquet" in result.stderr
 
 
 def test_another_file_needs_force(run, tmp_path):

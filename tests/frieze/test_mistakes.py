@@ -103,9 +103,9 @@ def test_a_stale_index_says_so(photos, run, tmp_path):
 def test_failures_are_told(world, run, tmp_path):
     """Where images were skipped, stderr says how many and where to look, or which and why."""
     embedded = run("embed", world / "photos", "--out", world / "photos.features")
-    assert f"1 images can't be used: see {world / 'photos.features'}/failures.parquet" in embedded.stderr
+    assert f"1 image can't be used: see {world / 'photos.features'}/failures.parquet" in embedded.stderr
     predicted = run("predict", world / "photos.head", world / "photos", "--out", tmp_path / "p.parquet")
-    assert "1 images can't be used: broken.jpg (decode, not an image)" in predicted.stderr
+    assert "1 image can't be used: broken.jpg (decode, not an image)" in predicted.stderr
 
 
 @pytest.mark.parametrize("name", [b"n\xff", b"x" * 300])
