@@ -57,7 +57,9 @@ def embed(
     Args:
         source: A path, glob or URL as README's table of sources has them, or `-` for a list of paths on stdin; or a
             uint8 array [N, H, W, 3]; or a list or generator of arrays, PIL images, bytes or paths, each alone, as
-            `(id, image)`, or as a dict with `image` and, where wanted, `id`, `label` and other columns.
+            `(id, image)`, or as a dict with `image` and, where wanted, `id`, `label` and other columns. Here an id that
+            is not given is the element's number, also of a path, and a label that is not given is unknown: a list of
+            paths in a file or on stdin takes both from the path.
         out: Folder of the table; gone on with when it is there.
         backbone: `builtin`, `keras:NAME`, a SavedModel's folder, a `.keras` file or a hub URL.
         weights: For `keras:NAME`: `imagenet` (default), `random` or a file.

@@ -26,8 +26,11 @@ _KEPT_MODES = frozenset(("1", "L", "LA", "RGB", "RGBA", "CMYK", "I", "I;16", "F"
 """Modes that TIFF keeps as they are; what `decode` makes of each is its own matter."""
 _WITH_ALPHA = ("LA", "RGBA")
 _MEND = (
-    "Give uint8 arrays [H, W, 3], PIL images, bytes or paths; alone, as (id, image), or as {'image': ..., 'id': ...}."
+    "Give a list of uint8 arrays [H, W, 3], PIL images, bytes or paths; each alone, as (id, image), or as"
+    " {'image': ..., 'id': ...}. Of a dict of images by their ids give images.items()."
 )
+_NO_SOURCES = (bytes, bytearray, memoryview, Mapping)
+"""What can be iterated over, but not image by image: a dict yields its keys."""
 
 
 class _Item(NamedTuple):
@@ -51,12 +54,13 @@ def open_objects(objects: Any, options: SourceOptions) -> Source:
         options: Only `labels` and `max_bytes` matter.
 
     Returns:
-        The images; an id that is not given is the number of the element. What is no image is a failure when it is read.
+        The images; an id that is not given is the number of the element, also of a path, and a label that is not given
+        is unknown. What is no image is a failure when it is read.
 
     Raises:
         InputError: It is none of these.
     """
-    if not isinstance(objects, Iterable) or isinstance(objects, bytes | bytearray | memoryview):
+    if not isinstance(objects, Iterable) or isinstance(objects, _NO_SOURCES):
         raise InputError(f"{type(objects).__name__} is no source of images.", mend=_MEND)
     if isinstance(objects, np.ndarray):
         _check_stack(objects)

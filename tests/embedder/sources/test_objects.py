@@ -93,6 +93,24 @@ def test_names_labels_and_columns(tmp_path):
     assert opened(objects, labels="none")[0][2]["label"] is None
 
 
+def test_named_by_a_dict():
+    """A dict of images by their ids would yield its ids: its pairs are wanted, as the refusal says, and are taken."""
+    images = {"a": pixels(5, 9, 7, 3), "b": pixels(6, 9, 7, 3)}
+    with pytest.raises(InputError, match=r"give images\.items\(\)"):
+        opened(images)
+    found, decoded = opened(images.items())
+    assert [image["id"] for image in found] == ["a", "b"]
+    assert all(np.array_equal(one, other) for one, other in zip(decoded, images.values(), strict=True))
+
+
+def test_paths_in_a_list(tmp_path):
+    """A path in a list is named by its number, as all objects are, and its folder is no label."""
+    (tmp_path / "roses").mkdir()
+    Image.fromarray(pixels(4, 9, 7, 3)).save(tmp_path / "roses" / "a.png")
+    (image,), _ = opened([tmp_path / "roses" / "a.png"])
+    assert (image["id"], image["label"], image["uri"]) == ("0", None, str(tmp_path / "roses" / "a.png"))
+
+
 def test_generator_is_read_once():
     """What a generator yields is the same as from a list, though it is read but once."""
     stack = pixels(5, 20, 9, 7, 3)
@@ -127,6 +145,7 @@ def test_bad_element(bad, lazily):
         (np.zeros((2, 9, 7, 3)), "type float64; wanted is [N, H, W, 3] of uint8"),
         (np.zeros((9, 7, 3), np.uint8), "shape [9, 7, 3]"),
         (5, "int is no source of images"),
+        ({"a": np.zeros((9, 7, 3), np.uint8)}, "dict is no source of images"),
         ([], "There is no image in"),
     ],
 )
