@@ -38,7 +38,7 @@ def evaluate_head(path: str | Path, features: Features) -> dict[str, Any]:
     started = time.perf_counter()
     head = open_head(path)
     check_backbone(head, features)
-    examples = labelled_rows(features.rows)
+    examples = labelled_rows(features.rows, maker=features.manifest.maker)
     is_fitted = _is_fitted(examples, read_fitted(head.path))
     is_known = np.isin(examples.labels.astype(str), head.classes.astype(str))
     chosen = examples.take(np.flatnonzero(~is_fitted & is_known))

@@ -35,11 +35,21 @@ class Examples:
         return type(self)(*(getattr(self, field.name)[chosen] for field in dataclasses.fields(self)))
 
 
-def labelled_rows(table: pa.Table) -> Examples:
+_MENDS = {
+    "frieze embed": "Labels come from the parent folder, a column or a file; nothing is embedded again for them:"
+    " frieze embed SOURCE --labels FILE --out FEATURES",
+    "frieze import": "Labels come from a column of the vectors' table:"
+    " frieze import VECTORS --label COLUMN --out FEATURES --force",
+}
+"""What to type, by what made the table."""
+
+
+def labelled_rows(table: pa.Table, *, maker: str = "frieze embed") -> Examples:
     """Find the rows that have a label.
 
     Args:
         table: `Features.rows`.
+        maker: What made the table, `Manifest.maker`.
 
     Returns:
         The labelled rows in the order of their ids, so that a head does not depend on the order of the table.
@@ -51,11 +61,7 @@ def labelled_rows(table: pa.Table) -> Examples:
     ids = _strings(table, "id")
     rows = np.flatnonzero([label is not None for label in labels])
     if not len(rows):
-        raise InputError(
-            f"None of the {len(labels)} rows has a label.",
-            mend="Labels come from the parent folder: put the images of each class into a folder of its own, then"
-            " frieze embed SOURCE --labels folder --out FEATURES",
-        )
+        raise InputError(f"None of the {len(labels)} rows has a label.", mend=_MENDS[maker])
     rows = rows[np.argsort(ids[rows])]
     return Examples(rows, ids[rows], labels[rows], _strings(table, "sha256")[rows], _strings(table, "uri")[rows])
 

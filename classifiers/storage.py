@@ -212,6 +212,8 @@ def read_fitted(path: Path) -> dict[str, str | None]:
 
 
 def _embed_with(spec: BackboneSpec) -> str:
+    if spec.is_made_elsewhere:
+        return f"Import both together, {spec.handle} and the new vectors (frieze import), and train again."
     return f"Embed the images with: frieze embed SOURCE --backbone {spec.handle} --out FEATURES"
 
 

@@ -41,7 +41,7 @@ def train_head(
     _check_seed(seed)
     check_head(out, force=force)
     classifier = new_head(head, seed=seed)
-    examples = labelled_rows(features.rows)
+    examples = labelled_rows(features.rows, maker=features.manifest.maker)
     train, test = split_rows(examples.labels, test_size=test_size, seed=seed)
     embeddings = features.embeddings()
     classifier.fit(embeddings[examples.rows[train]], examples.labels[train])

@@ -82,7 +82,7 @@ def check_can_embed(spec: BackboneSpec, *, where: str, mend: str) -> None:
     Raises:
         InputError: They were made elsewhere.
     """
-    if spec.decoding == MADE_ELSEWHERE:
+    if spec.is_made_elsewhere:
         raise InputError(
             f"{where} holds vectors made elsewhere, imported from {spec.handle}: Frieze can't make one of an image.",
             mend=mend,

@@ -8,7 +8,7 @@ from typing import Any, Self
 from features.errors import FeatureFileError
 from features.files import hash_file, read_json, write_json
 from features.schema import CONTRACT
-from features.spec import MADE_ELSEWHERE, BackboneSpec
+from features.spec import BackboneSpec
 
 NAME = "features.json"
 PARTS = "parts"
@@ -83,7 +83,7 @@ class Manifest:
     @property
     def maker(self) -> str:
         """The command that made the table, and brings it up to date."""
-        return "frieze import" if self.spec.decoding == MADE_ELSEWHERE else "frieze embed"
+        return "frieze import" if self.spec.is_made_elsewhere else "frieze embed"
 
     @property
     def generation(self) -> str:

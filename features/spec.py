@@ -47,6 +47,11 @@ class BackboneSpec:
         stored = dataclasses.asdict(self) | {"image_size": list(self.image_size)}
         return {name: value for name, value in stored.items() if name != "drift" or value is not None}
 
+    @property
+    def is_made_elsewhere(self) -> bool:
+        """Whether the vectors were imported: nothing here can make another of them."""
+        return self.decoding == MADE_ELSEWHERE
+
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Self:
         """Read what `to_json` gave; fields of later versions are left aside."""

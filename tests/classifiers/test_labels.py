@@ -44,8 +44,11 @@ def test_take_chooses_by_place():
     )
 
 
-def test_a_table_without_labels_is_refused():
-    """Without any label the message says where labels come from."""
+@pytest.mark.parametrize(
+    ("maker", "mend"), [("frieze embed", "SOURCE --labels FILE"), ("frieze import", "VECTORS --label COLUMN")]
+)
+def test_a_table_without_labels_is_refused(maker, mend):
+    """Without any label the message says how the command that made the table takes labels."""
     with pytest.raises(InputError, match="None of the 12 rows has a label") as caught:
-        labelled_rows(rows(labels=[None] * 12))
-    assert "--labels folder" in caught.value.mend
+        labelled_rows(rows(labels=[None] * 12), maker=maker)
+    assert f"{maker} {mend} --out FEATURES" in caught.value.mend

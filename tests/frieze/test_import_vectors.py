@@ -134,6 +134,23 @@ def test_no_image_is_predicted(imported, run, photo, tmp_path):
     assert f"frieze predict {imported / 'v.head'} FEATURES --out {tmp_path / 'p.parquet'}" in result.stderr
 
 
+def test_a_head_of_other_vectors(imported, run, tmp_path):
+    """A head trained on an import refuses another one, and says that both are to be imported together."""
+    np.save(tmp_path / "v.npy", np.eye(8, dtype=np.float32))
+    frieze.import_vectors(tmp_path / "v.npy", out=tmp_path / "other")
+    result = run("predict", imported / "v.head", tmp_path / "other", "--out", tmp_path / "p.parquet")
+    assert (result.exit_code, "--backbone" in result.stderr) == (1, False)
+    assert f"Import both together, {imported / 'tables'} and the new vectors" in result.stderr
+
+
+def test_training_without_labels(run, tmp_path):
+    """Vectors without labels can't be learned from; the mend is the import's."""
+    np.save(tmp_path / "v.npy", np.eye(8, dtype=np.float32))
+    frieze.import_vectors(tmp_path / "v.npy", out=tmp_path / "f")
+    result = run("train", tmp_path / "f", "--out", tmp_path / "h")
+    assert (result.exit_code, "frieze import VECTORS --label COLUMN" in result.stderr) == (1, True)
+
+
 def test_skipped_rows_are_exit_code_3(run, tmp_path):
     """Where rows can't be used, the others are imported, and the exit code is 3."""
     np.save(tmp_path / "v.npy", np.array([[1.0], [np.nan], [np.nan]]))
