@@ -1,6 +1,7 @@
 """Some stored images embedded once more: do the vectors hold?"""
 
 import hashlib
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,12 +9,15 @@ import numpy as np
 
 from embedder.backbones import Backbone, reopen_backbone
 from embedder.choosing import default_engine
-from embedder.decoding import Limits
+from embedder.decoding import MAX_BYTES, Limits
 from embedder.drift import LEAST_COSINE
 from embedder.engines import Engine
 from embedder.pipeline import decode_for
 from embedder.sources import read_image
 from features import BackboneSpec, Features, Floats, ImageError, Rows, unit_rows
+
+_TAKEN = Limits(max_pixels=sys.maxsize, accept_truncated=True)
+"""A stored image was taken under the limits of its own run, whatever those of the last one are."""
 
 
 def embed_again(table: Features, *, n: int, seed: int = 0) -> dict[str, Any]:
@@ -33,9 +37,9 @@ def embed_again(table: Features, *, n: int, seed: int = 0) -> dict[str, Any]:
         InputError: The backbone is not there any more, or is another one.
     """
     backbone = reopen_backbone(table.spec, where=str(table.path))
-    sample = _Sample(backbone, default_engine(backbone), Limits.of(table.manifest.request))
+    sample = _Sample(backbone, default_engine(backbone))
     rows = np.sort(np.random.default_rng(seed).permutation(len(table))[:n])
-    with sample.limits.hold():
+    with _TAKEN.hold():
         for images, embeddings in _take(table, rows):
             sample.compare(images, embeddings)
     drifted = [name for name, cosine in sample.cosines.items() if cosine < _wanted(table.spec)]
@@ -56,10 +60,9 @@ def _wanted(spec: BackboneSpec) -> float:
 class _Sample:
     """The images looked at so far."""
 
-    def __init__(self, backbone: Backbone, engine: Engine, limits: Limits) -> None:
+    def __init__(self, backbone: Backbone, engine: Engine) -> None:
         self.backbone = backbone
         self.engine = engine
-        self.limits = limits
         self.cosines: dict[str, float] = {}
         self.changed: list[str] = []
         self.unreadable: list[str] = []
@@ -69,11 +72,11 @@ class _Sample:
         pixels, kept = [], []
         for row, image in enumerate(images):
             try:
-                data = read_image(image["uri"], max_bytes=self.limits.max_bytes)
+                data = read_image(image["uri"], max_bytes=max(MAX_BYTES, image["size_bytes"] or 0))
                 if hashlib.sha256(data).hexdigest() != image["sha256"]:
                     self.changed.append(image["id"])
                     continue
-                pixels.append(decode_for(data, self.backbone.spec, max_pixels=self.limits.max_pixels)[0])
+                pixels.append(decode_for(data, self.backbone.spec, max_pixels=_TAKEN.max_pixels)[0])
                 kept.append(row)
             except ImageError:
                 self.unreadable.append(image["id"])
@@ -89,5 +92,8 @@ def _take(table: Features, rows: Rows) -> Iterator[tuple[list[dict[str, Any]], F
     for ids, embeddings in table.batches(batch_size=64):
         here = rows[(rows >= start) & (rows < start + len(ids))]
         if len(here):
-            yield table.rows.take(here).select(["id", "uri", "sha256"]).to_pylist(), embeddings[here - start]
+            yield (
+                table.rows.take(here).select(["id", "uri", "sha256", "size_bytes"]).to_pylist(),
+                embeddings[here - start],
+            )
         start += len(ids)

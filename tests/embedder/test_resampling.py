@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from embedder import embed_again
+from embedder import Limits, embed_again
 from features import ModelError, open_features
 
 
@@ -31,6 +31,16 @@ def test_changed_and_gone(table, folder):
     (folder / "c.jpg").unlink()
     document = embed_again(table, n=10)
     assert (document["sampled"], document["changed"], document["unreadable"]) == (8, ["b.jpg"], ["c.jpg"])
+
+
+def test_limits_of_an_earlier_run(folder, embed, out):
+    """An image that the limits of an earlier run let in is compared, though those of the last run would refuse it."""
+    data = (folder / "a.jpg").read_bytes()
+    (folder / "a.jpg").write_bytes(data[: len(data) * 2 // 3])
+    embed(folder, out, limits=Limits(accept_truncated=True))
+    assert embed(folder, out, limits=Limits(max_pixels=1000, max_bytes=100))["unchanged"] == 10
+    document = embed_again(open_features(out), n=10)
+    assert (document["sampled"], document["drifted"], document["unreadable"]) == (10, [], [])
 
 
 def test_drift(table, monkeypatch):
