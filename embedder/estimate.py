@@ -1,5 +1,6 @@
 """What a run would do and how long it would take, measured on a few of its images."""
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable
@@ -10,11 +11,14 @@ import numpy as np
 
 from embedder.backbones import Backbone, BackboneRequest, open_backbone
 from embedder.choosing import choose_engine
+from embedder.inference import embed_batches
 from embedder.job import Task, open_job
+from embedder.known import Known
 from embedder.options import JobOptions
 from embedder.pipeline import Decoder, stream
 from embedder.probe import Probe
 from embedder.sources import Source
+from embedder.stages import Stages
 from features import (
     Manifest,
     Rows,
@@ -99,23 +103,27 @@ def _measure(source: Source, rows: Rows, backbone: Backbone, options: JobOptions
     max_pixels = options.limits.max_pixels
     stored = read_manifest(out) if is_features(out) else Manifest(spec=backbone.spec, source=source.listing.source)
     choice = choose_engine(backbone, options, Probe(source, rows, backbone.spec, max_pixels), stored)
-    engine = choice.engine
     sample = rows[np.unique(np.linspace(0, len(rows) - 1, _SAMPLE).astype(np.int64))]
-    done, start = [0], [time.perf_counter()]
-    for batch in stream(
+    batches = stream(
         [sample],
         Decoder(source, backbone.spec, max_pixels=max_pixels),
         batch_size=choice.batch_size,
         workers=choice.workers,
-        device=engine.device,
-    ):
-        engine.infer(batch.pixels)
-        done.append(done[-1] + len(batch.piece.rows))
-        start.append(time.perf_counter())
-        if start[-1] - start[0] > _LONGEST_S:
-            break
+        device=choice.engine.device,
+    )
+    done, start = [0], [time.perf_counter()]
+    with contextlib.closing(batches):
+        for batch, _, _ in embed_batches(batches, choice.engine, Known(_learned_nothing, {}), Stages()):
+            done.append(done[-1] + len(batch.piece.rows))
+            start.append(time.perf_counter())
+            if start[-1] - start[0] > _LONGEST_S:
+                break
     first = 1 if len(done) > 2 else 0  # noqa: PLR2004  two batches: one to fill the pipeline, one to measure
     return (done[-1] - done[first]) / (start[-1] - start[first]), start[0]
+
+
+def _learned_nothing(part: int) -> Any:
+    raise ValueError(f"part {part} of a table that is not written")
 
 
 def _free_bytes(out: Path) -> int:

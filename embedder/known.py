@@ -1,12 +1,12 @@
 """Which bytes have an embedding already: equal ones run through the backbone once."""
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import pyarrow as pa
 
-from features import FeatureWriter, Floats, to_embeddings
+from features import Floats, to_embeddings
 
 _CACHED_PARTS = 4
 
@@ -31,15 +31,15 @@ class Known:
     Asked from many threads, told from those that embed and write: each step is one operation on a dict.
 
     Args:
-        writer: The table.
+        learned: Gives what a part of the table learned of its images, by number, as `FeatureWriter.learned` does.
         stored: sha256 -> number of the part, of the rows that stay in the table.
     """
 
-    def __init__(self, writer: FeatureWriter, stored: dict[bytes, int]) -> None:
+    def __init__(self, learned: Callable[[int], pa.Table], stored: dict[bytes, int]) -> None:
         self._parts = stored
         self._flying: dict[bytes, Seen] = {}
         self._expected: set[bytes] = set()
-        self._read = functools.lru_cache(_CACHED_PARTS)(lambda number: _by_digest(writer.learned(number)))
+        self._read = functools.lru_cache(_CACHED_PARTS)(lambda number: _by_digest(learned(number)))
 
     def __contains__(self, digest: bytes) -> bool:
         return digest in self._expected or digest in self._flying or digest in self._parts

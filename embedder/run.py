@@ -100,7 +100,7 @@ class Run:
         probe = Probe(self.source, np.concatenate(rows), backbone.spec, max_pixels)
         choice = choose_engine(backbone, self.options, probe, self.writer.manifest)
         self.writer.update(engine=choice.engine.name, tuning=choice.tuning, spec=choice.spec)
-        known = Known(self.writer, self.stored)
+        known = Known(self.writer.learned, self.stored)
         self.first_read, self.stages = time.perf_counter(), Stages()
         batches = stream(
             rows,

@@ -1,5 +1,3 @@
-import types
-
 import numpy as np
 import pytest
 
@@ -45,7 +43,7 @@ def run():
 
     def embed(*contents, depth=2):
         engine = Summing(depth)
-        known = Known(types.SimpleNamespace(), {})
+        known = Known(None, {})
         found = list(embed_batches(batches(*contents), engine, known, Stages()))
         rows = [[None if one is None else float(one.embedding[0]) for one in seen] for _, seen, _ in found]
         return engine, rows, [n_run for _, _, n_run in found]

@@ -53,7 +53,7 @@ def seen(rows):
 def filler_of(writer, shards=SHARDS, known=None):
     """Give a filler of shards."""
     comparison = compare(IMAGES, writer.stored(), writer.failed)
-    return ShardFiller(writer, comparison, shards, Known(writer, {}) if known is None else known)
+    return ShardFiller(writer, comparison, shards, Known(writer.learned, {}) if known is None else known)
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def test_waits_for_its_commits(writer, ids):
 
 def test_settled(writer, ids):
     """What is written is known from then on, and read from the table."""
-    known = Known(writer, {})
+    known = Known(writer.learned, {})
     with filler_of(writer, known=known) as filler:
         filler.add(batch([0, 1, 2], is_last=True), seen([0, 1, 2]))
     found = known.get(digest(1))
