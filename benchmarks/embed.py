@@ -23,7 +23,7 @@ import numpy as np
 import scale
 from PIL import Image
 
-from embedder.drift import measure_drift
+from embedder import measure_drift
 from features import count_cores, open_features
 
 HERE = Path(__file__).parent

@@ -17,10 +17,15 @@ from pathlib import Path
 
 import numpy as np
 
-from embedder import BackboneRequest, open_backbone
-from embedder.engines import Setting, find_devices
-from embedder.pipeline import decode_for
-from embedder.tuning import measure_rate, try_engines
+from embedder import (
+    BackboneRequest,
+    Setting,
+    decode_for,
+    find_devices,
+    measure_rate,
+    open_backbone,
+    try_engines,
+)
 from features import BackboneSpec, count_cores
 
 SECONDS = 5.0

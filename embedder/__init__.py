@@ -9,15 +9,17 @@ from embedder.backbones import (
     reopen_backbone,
 )
 from embedder.decoding import MAX_BYTES, MAX_PIXELS, Limits, decode
-from embedder.drift import LEAST_COSINE
-from embedder.engines import ENGINES
+from embedder.drift import LEAST_COSINE, measure_drift
+from embedder.engines import ENGINES, Setting, find_devices
 from embedder.estimate import estimate_source
 from embedder.job import embed_source
 from embedder.options import JobOptions
+from embedder.pipeline import decode_for
 from embedder.preprocessing import FITS, PIXELS
 from embedder.queries import embed_images
 from embedder.resampling import embed_again
 from embedder.sources import LABELS, SourceOptions, open_source, read_image
+from embedder.tuning import measure_rate, try_engines
 
 __all__ = [
     "ENGINES",
@@ -32,15 +34,21 @@ __all__ = [
     "BackboneRequest",
     "JobOptions",
     "Limits",
+    "Setting",
     "SourceOptions",
     "decode",
+    "decode_for",
     "embed_again",
     "embed_images",
     "embed_source",
     "estimate_source",
+    "find_devices",
     "list_backbones",
+    "measure_drift",
+    "measure_rate",
     "open_backbone",
     "open_source",
     "read_image",
     "reopen_backbone",
+    "try_engines",
 ]
