@@ -26,6 +26,7 @@ from features import (
     compare,
     going_on,
     is_features,
+    look_over,
     read_failures,
     read_manifest,
     read_stored,
@@ -88,7 +89,7 @@ def _pending(source: Source, out: Path, options: JobOptions) -> tuple[Rows, dict
     counts = {"images": len(listing.images) + len(listing.failures), "ignored": listing.n_ignored}
     if options.force or not is_features(out):
         return np.arange(len(listing.images))[: options.limit], counts | {"unchanged": 0, "removed": 0}
-    stored = read_stored(out, read_manifest(out))
+    stored = read_stored(out, look_over(out, read_manifest(out)).live)
     comparison = compare(listing.images, stored, read_failures(out), unlisted=listing.failures)
     counts |= {"unchanged": int(comparison.has_facts.sum()), "removed": int(comparison.gone.sum())}
     pending = comparison.has_failed if options.retry_failures else ~(comparison.has_facts | comparison.has_failed)

@@ -1,5 +1,6 @@
 """The stored-feature contract: schema, spec, reader, writer, errors, and exact top_k in NumPy."""
 
+from features.adoption import look_over
 from features.arrays import Floats, Rows, Strings, unit_rows
 from features.comparison import Comparison, compare
 from features.errors import FeatureFileError, ImageError, InputError, MismatchError, ModelError
@@ -71,6 +72,7 @@ __all__ = [
     "import_vectors",
     "is_features",
     "lock",
+    "look_over",
     "make_plan",
     "new_folder",
     "open_features",

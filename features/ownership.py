@@ -18,8 +18,9 @@ _STAGED = re.compile(rf"{_PART}|{_LEFT_OVER.pattern}")
 
 
 def part_files(folder: Path) -> list[Path]:
-    """List a table's parts, in the order of their numbers."""
-    return sorted(path for path in (folder / PARTS).glob("part-*") if _STORED_PART.fullmatch(path.name))
+    """List a table's parts, in the order of their numbers; a link that leads nowhere is none."""
+    found = (folder / PARTS).glob("part-*")
+    return sorted(path for path in found if _STORED_PART.fullmatch(path.name) and path.is_file())
 
 
 def left_overs(folder: Path) -> list[Path]:

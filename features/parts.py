@@ -36,16 +36,25 @@ def write_part(table: pa.Table, path: Path) -> None:
         compression={name: "zstd" if name != _VECTOR else "none" for name in leaves},
         write_statistics=["id"],
         store_schema=True,
+        write_page_checksum=True,
     )
 
 
-def read_part(path: Path, columns: Sequence[str] | None = None, *, leave_out: Sequence[str] = ()) -> pa.Table:
+def read_part(
+    path: Path, columns: Sequence[str] | None = None, *, leave_out: Sequence[str] = (), check_pages: bool = False
+) -> pa.Table:
     """Read a part, or some of its columns, or all but some.
+
+    Args:
+        path: The part.
+        columns: Those to read; None for all.
+        leave_out: Those not to read.
+        check_pages: Hold each page against its checksum: changed bytes are an error, and never other values.
 
     Raises:
         FeatureFileError: It is missing or broken.
     """
-    with name_broken_part(path), pq.ParquetFile(path) as file:
+    with name_broken_part(path), pq.ParquetFile(path, page_checksum_verification=check_pages) as file:
         wanted = columns or file.schema_arrow.names
         return file.read([name for name in wanted if name not in leave_out])
 
@@ -61,23 +70,8 @@ def describe_part(path: Path) -> tuple[BackboneSpec, int]:
     try:
         stored = (metadata.metadata or {})[SPEC_KEY]
         return BackboneSpec.from_json(json.loads(stored)), metadata.num_rows
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise FeatureFileError(f"{path} does not say what made it.", mend=f"Move it away: {path}") from error
-
-
-def is_damaged(path: Path) -> bool:
-    """Tell whether a part's bytes are no whole Parquet file, as after a cut; one that the disk refuses is not judged.
-
-    Raises:
-        FeatureFileError: The disk refuses.
-    """
-    try:
-        read_part(path)
-    except FeatureFileError as error:
-        if isinstance(error.__cause__, OSError) and error.__cause__.errno is not None:
-            raise
-        return True
-    return False
 
 
 @contextlib.contextmanager
@@ -89,7 +83,7 @@ def name_broken_part(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise FeatureFileError(
             f"{path} is missing or broken: {error}.",
             mend="Delete that file and run again what made the table: its rows are made anew.",

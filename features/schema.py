@@ -72,6 +72,15 @@ def part_schema(spec: BackboneSpec, user_columns: Sequence[pa.Field] = ()) -> pa
     return pa.schema([*ours, *user_columns], metadata=metadata)
 
 
+def wrong_columns(schema: pa.Schema, spec: BackboneSpec) -> list[str]:
+    """Say of each of our columns that a part lacks, or has in another type, what is wanted and what is found."""
+    wanted = part_schema(spec)
+    found = {name: schema.field(name) if schema.names.count(name) == 1 else "nothing" for name in OURS}
+    return [
+        f"wanted is {wanted.field(name)}, found {found[name]}" for name in OURS if wanted.field(name) != found[name]
+    ]
+
+
 def user_columns(names: Iterable[str]) -> list[str]:
     """Name the user's columns as they are stored: as they are, but for `source_` before a name of ours.
 

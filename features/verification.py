@@ -17,10 +17,12 @@ from features.listing import read_failures
 from features.manifest import PARTS, Manifest, Part, read_manifest
 from features.ownership import part_files
 from features.parts import describe_part, name_broken_part
-from features.schema import OURS, part_schema, to_embeddings
+from features.schema import to_embeddings, wrong_columns
 from features.spec import check_same_backbone
 
 _BATCH_ROWS = 4096
+_COLUMNS = "columns"
+"""Where these are not right, nothing more can be said of the rows."""
 _NAMED = 20
 """How many ids are named of one kind of fault; all are counted."""
 _AGAIN = "Run again what made the table: it finishes what was cut short."
@@ -113,9 +115,10 @@ class _Check:
                 sha256 = hash_file(file)
             if sha256 != part.sha256:
                 yield Problem("hash", str(file), "its bytes are not those that were written", _ANEW)
-            yield from self._layout(file, part)
-            for batch in self._batches(file):
-                yield from self._rows(str(file), batch)
+            problems = list(self._layout(file, part))
+            yield from problems
+            if _COLUMNS not in (problem.check for problem in problems):
+                yield from self._rows(file)
         except FeatureFileError as error:
             yield Problem("readable", str(file), error.message, _ANEW)
 
@@ -127,17 +130,17 @@ class _Check:
             check_same_backbone(stored, self.manifest.spec, where="features.json", mend=_ANEW)
         except MismatchError as error:
             yield Problem("backbone", str(file), error.message, error.mend)
-        schema, wanted = pq.read_schema(file), part_schema(stored)
-        for name in OURS:
-            if name not in schema.names or not schema.field(name).equals(wanted.field(name)):
-                found = schema.field(name) if name in schema.names else "nothing"
-                yield Problem("columns", str(file), f"wanted is {wanted.field(name)}, found {found}", _ANEW)
+        with name_broken_part(file):
+            schema = pq.read_schema(file)
+        for message in wrong_columns(schema, stored):
+            yield Problem(_COLUMNS, str(file), message, _ANEW)
 
-    def _batches(self, file: Path) -> Iterator[pa.RecordBatch]:
+    def _rows(self, file: Path) -> Iterator[Problem]:
         with name_broken_part(file), pq.ParquetFile(file) as opened:
-            yield from opened.iter_batches(batch_size=_BATCH_ROWS, columns=["id", "embedding"])
+            for batch in opened.iter_batches(batch_size=_BATCH_ROWS, columns=["id", "embedding"]):
+                yield from self._batch(str(file), batch)
 
-    def _rows(self, where: str, batch: pa.RecordBatch) -> Iterator[Problem]:
+    def _batch(self, where: str, batch: pa.RecordBatch) -> Iterator[Problem]:
         ids, embeddings = batch["id"].to_pylist(), to_embeddings(batch["embedding"])
         self.n_rows += len(ids)
         repeated = sorted({name for name in ids if name in self.seen} | _twice(ids))

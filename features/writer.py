@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.adoption import look_over
 from features.errors import FeatureFileError
 from features.files import clear_errors, write_file
 from features.joining import join_rows
@@ -16,11 +17,11 @@ from features.listing import Failure, read_failures, to_failures, write_failures
 from features.lock import lock
 from features.manifest import PARTS, Manifest, Part, is_features, read_manifest
 from features.merging import merge, piles, restore
-from features.ownership import STAGING, check_is_ours, left_overs, part_files
-from features.parts import describe_part, is_damaged, part_name, read_part, write_part
+from features.ownership import STAGING, check_is_ours, left_overs
+from features.parts import part_name, read_part, write_part
 from features.plan import Shard
 from features.schema import LISTING, PART
-from features.spec import BackboneSpec, check_same_backbone
+from features.spec import check_same_backbone
 
 _LEARNED = ("sha256", "width", "height", "embedding")
 """What a run finds out of an image, and no listing tells."""
@@ -34,13 +35,17 @@ class FeatureWriter:
         path: The folder.
         manifest: What features.json says after the last commit.
         failed: The failures that hold, a table of `FAILURES`.
-        broken_parts: Names of parts that were cut short and are gone: the run embeds their images anew.
+        broken_parts: Names of parts that were cut short or spoilt and are gone: the run embeds their images anew.
     """
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
         self.path = path
-        self.broken_parts: list[str] = []
-        self.manifest = dataclasses.replace(manifest, parts=tuple(self._live_parts(manifest)))
+        live, broken = look_over(path, manifest)
+        self.broken_parts = [file.name for file in broken]
+        for file in broken:
+            with clear_errors(path):
+                file.unlink()
+        self.manifest = dataclasses.replace(manifest, parts=live)
         self.failed = read_failures(path)
 
     def stored(self) -> pa.Table:
@@ -49,7 +54,7 @@ class FeatureWriter:
         Raises:
             FeatureFileError: A part repeats ids of another one, or is broken.
         """
-        stored = read_stored(self.path, self.manifest)
+        stored = read_stored(self.path, self.manifest.parts)
         if pc.count_distinct(stored["id"]).as_py() != len(stored):
             self._name_repeats(stored)
         return stored
@@ -130,19 +135,6 @@ class FeatureWriter:
         self.manifest = dataclasses.replace(self.manifest, n_failed=len(self.failed), **changes)  # type: ignore[arg-type]
         self.manifest.write(self.path)
 
-    def _live_parts(self, manifest: Manifest) -> Iterator[Part]:
-        """Take the parts that are there: a part is renamed into place before features.json names it."""
-        known = {part.name: part for part in manifest.parts}
-        for file in part_files(self.path):
-            if file.name in known and known[file.name].is_still(file):
-                yield known[file.name]
-            elif is_damaged(file):
-                self.broken_parts.append(file.name)
-                with clear_errors(self.path):
-                    file.unlink()
-            else:
-                yield _adopt(file, manifest.spec)
-
     def _kept(self, path: Path, shard: Shard) -> pa.Table | None:
         if not shard.drop:
             return None
@@ -150,8 +142,8 @@ class FeatureWriter:
         return table.filter(pc.invert(pc.is_in(table["id"], pa.array(sorted(shard.drop), pa.string()))))
 
 
-def read_stored(folder: Path, manifest: Manifest) -> pa.Table:
-    """Read every row of a table, less what a listing does not tell; `PART` is the number of its part.
+def read_stored(folder: Path, parts: Sequence[Part]) -> pa.Table:
+    """Read every row of a table's parts, less what a listing does not tell; `PART` is the number of its part.
 
     Left out are columns that have several types: held against a listing they count as new, so that its rows are written
     anew and all parts have the listing's type.
@@ -159,7 +151,7 @@ def read_stored(folder: Path, manifest: Manifest) -> pa.Table:
     Raises:
         FeatureFileError: A part is missing or broken.
     """
-    tables = [_stored_in(folder / PARTS / part.name, part.number) for part in manifest.parts]
+    tables = [_stored_in(folder / PARTS / part.name, part.number) for part in parts]
     fields = {(field.name, field.type) for table in tables for field in table.schema}
     counts = collections.Counter(name for name, _ in fields)
     alike = [table.select([name for name in table.column_names if counts[name] == 1]) for table in tables]
@@ -237,9 +229,3 @@ def _as_options(manifest: Manifest) -> str:
         name.replace("_", "-"): value for name, value in manifest.request.items() if name != "handle"
     }
     return " ".join(f"--{name} {value}" for name, value in asked.items() if value is not None)
-
-
-def _adopt(file: Path, spec: BackboneSpec) -> Part:
-    stored, rows = describe_part(file)
-    check_same_backbone(spec, stored, where=str(file), mend=f"Move it away: {file}")
-    return Part.of(file, rows)

@@ -41,6 +41,17 @@ def test_changed_source(folder, write_photos, embed, out, estimate):
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
 
 
+def test_deleted_and_broken_parts(folder, embed, out, estimate):
+    """Of a table that lost parts, their images are counted as the run will count them, and nothing is deleted."""
+    embed(folder, out)
+    parts = sorted((out / "parts").iterdir())
+    parts[0].unlink()
+    os.truncate(parts[1], 100)
+    document = estimate(folder, out)
+    assert [document[name] for name in ("to_embed", "unchanged", "removed")] == [8, 2, 0]
+    assert parts[1].exists()
+
+
 def test_nothing_to_do(folder, embed, out, estimate, monkeypatch):
     """Where nothing is to be embedded no backbone is opened."""
     embed(folder, out)

@@ -43,6 +43,16 @@ def test_vectors_are_stored_plain(part):
     assert {column.compression for column in columns if column is not vectors} == {"ZSTD"}
 
 
+def test_pages_have_checksums(part):
+    """A changed byte in a vector is found when pages are held against their checksums."""
+    data = bytearray(part.read_bytes())
+    data[data.index(np.float32(97).tobytes())] ^= 1
+    part.write_bytes(data)
+    assert read_part(part)["embedding"].to_pylist() != [[1, 97, 1, 1], [1, 98, 2, 1]]
+    with pytest.raises(FeatureFileError, match="CRC checksum"):
+        read_part(part, check_pages=True)
+
+
 def test_row_groups(tmp_path, rows, images):
     """A row group holds at most 4,096 rows, so that a reader streams."""
     table = rows(images(("a", 1, 1))).take(np.zeros(5000, np.int64))

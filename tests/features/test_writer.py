@@ -2,7 +2,6 @@ import dataclasses
 import errno
 import json
 import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,6 @@ from features import (
     read_failures,
     read_manifest,
 )
-from features.parts import write_part
 
 BROKEN = Failure("bad", "/photos/bad", "decode", "truncated", "cut", 13, 1)
 
@@ -137,68 +135,12 @@ def test_other_source_refused(table, manifest):
         pytest.fail("the block must not run")
 
 
-def test_unnamed_part_is_adopted(table, manifest, rows, images):
-    """A part that a kill left unnamed is in features.json as soon as the table is opened for writing."""
-    write_part(rows(images(("e", 5, 1))), table / "parts" / "part-000002.parquet")
-    with open_writer(table, manifest):
-        assert open_features(table).ids.tolist() == ["a", "b", "c", "d", "e"]
-
-
-def test_rewritten_part_is_adopted(table, manifest, rows, images):
-    """A part that a kill left rewritten is described anew as soon as the table is opened for writing."""
-    write_part(rows(images(("c", 3, 1))), table / "parts" / "part-000001.parquet")
-    with open_writer(table, manifest):
-        assert open_features(table).ids.tolist() == ["a", "b", "c"]
-
-
 def test_deleted_part_is_forgotten(table, manifest):
     """A part that somebody deleted is forgotten, so that its images are embedded anew."""
     (table / "parts" / "part-000000.parquet").unlink()
     with open_writer(table, manifest) as writer:
         assert writer.stored()["id"].to_pylist() == ["c", "d"]
     assert open_features(table).ids.tolist() == ["c", "d"]
-
-
-def test_copy_is_the_same_generation(table, tmp_path, manifest):
-    """A copy with other file times is gone on with as the same content."""
-    shutil.copytree(table, tmp_path / "copy", copy_function=shutil.copyfile)
-    with open_writer(tmp_path / "copy", manifest):
-        assert read_manifest(tmp_path / "copy").generation == read_manifest(table).generation
-
-
-def test_foreign_part_refused(table, manifest, spec):
-    """A part of another backbone, found in the folder, is never adopted."""
-    other = part_schema(dataclasses.replace(spec, fingerprint="cd" * 32))
-    write_part(other.empty_table(), table / "parts" / "part-000002.parquet")
-    with pytest.raises(MismatchError, match=r"part-000002\.parquet"), open_writer(table, manifest):
-        pytest.fail("the block must not run")
-
-
-def test_cut_part_goes(table, manifest):
-    """A part that was cut short is told and taken out, so that its images come anew."""
-    part = table / "parts" / "part-000000.parquet"
-    part.write_bytes(part.read_bytes()[:-9])
-    with open_writer(table, manifest) as writer:
-        assert writer.broken_parts == [part.name]
-        assert writer.stored()["id"].to_pylist() == ["c", "d"]
-    assert not part.exists()
-
-
-def test_unreadable_part_stays(table, manifest, monkeypatch):
-    """A part that the disk refuses to read is named, and not deleted: it may be whole."""
-    part = table / "parts" / "part-000000.parquet"
-    os.utime(part, ns=(1, 1))
-
-    def refuse(*_, **__):
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    monkeypatch.setattr(pq, "ParquetFile", refuse)
-    with (
-        pytest.raises(FeatureFileError, match=r"part-000000\.parquet is missing or broken"),
-        open_writer(table, manifest),
-    ):
-        pytest.fail("the block must not run")
-    assert part.exists()
 
 
 def test_left_overs_are_swept(table, manifest):
