@@ -92,7 +92,7 @@ def _pending(source: Source, out: Path, options: JobOptions) -> tuple[Rows, dict
     stored = read_stored(out, look_over(out, read_manifest(out)).live)
     comparison = compare(listing.images, stored, read_failures(out), unlisted=listing.failures)
     counts |= {"unchanged": int(comparison.has_facts.sum()), "removed": int(comparison.gone.sum())}
-    pending = comparison.has_failed if options.retry_failures else ~(comparison.has_facts | comparison.has_failed)
+    pending = comparison.is_among_failed if options.retry_failures else ~(comparison.has_facts | comparison.has_failed)
     return np.flatnonzero(pending)[: options.limit], counts
 
 

@@ -27,11 +27,12 @@ class Comparison:
     Attributes:
         images: The listing: `id, uri, label, size_bytes, mtime_ns`, then the user's columns.
         stored: The same of every stored row, and `PART`, the number of its part.
-        failed: The failures of earlier runs.
+        failed: The failures of earlier runs, less those of a listing: every listing finds its own again.
         places: int64 [N], the stored row of each listed image; -1 where it is not stored.
         has_facts: Whether size and time of a stored image are those of its row.
         is_current: Whether its row says already all that the listing says.
         is_same: Whether all this is known without a look at its bytes: there is nothing to do.
+        is_among_failed: Whether it failed before, be it that it could not be listed, and is not stored as it is now.
         has_failed: Whether it failed before, and has not changed since.
         gone: Which stored rows the source no longer has.
     """
@@ -43,6 +44,7 @@ class Comparison:
     has_facts: Mask
     is_current: Mask
     is_same: Mask
+    is_among_failed: Mask
     has_failed: Mask
     gone: Mask
 
@@ -56,9 +58,9 @@ class Comparison:
         """The number after that of the last part."""
         return 0 if len(self.stored) == 0 else int(pc.max(self.stored[PART]).as_py()) + 1
 
-    def failures_but(self, rows: Mask) -> pa.Table:
-        """Give the failures that still hold when these rows of the listing come anew."""
-        ids = self.images["id"].filter(pa.array(self.has_failed & ~rows)).combine_chunks()
+    def failures_of(self, rows: Mask) -> pa.Table:
+        """Give the failures of these rows of the listing."""
+        ids = self.images["id"].filter(pa.array(rows)).combine_chunks()
         return self.failed.filter(pc.is_in(self.failed["id"], ids))
 
 
@@ -68,11 +70,12 @@ def compare(images: pa.Table, stored: pa.Table, failed: pa.Table, *, unlisted: S
     Args:
         images: A table with the columns of `LISTING`, then the user's; a size or time of null is unknown.
         stored: The same columns of every stored row, and `PART`.
-        failed: A table of `FAILURES`; one without any size or time is forgotten, as nothing tells it apart.
+        failed: A table of `FAILURES`.
         unlisted: Failures of images, folders and archives; where one could not be looked at, or not to its end, nobody
             knows what is gone, so its rows and those below it stay, by id or by uri.
     """
-    failed = failed.filter(pc.or_(failed["size"].is_valid(), failed["mtime"].is_valid()))
+    is_among_failed = _mask(pc.is_in(images["id"], failed["id"].combine_chunks()))
+    failed = failed.filter(pc.not_equal(failed["stage"], "list"))
     places = _places(images, stored)
     earlier = failed.rename_columns({"size": "size_bytes", "mtime": "mtime_ns"})
     failures = _places(images, earlier)
@@ -81,11 +84,12 @@ def compare(images: pa.Table, stored: pa.Table, failed: pa.Table, *, unlisted: S
     columns = [name for name in images.column_names if name not in ("id", *_FACTS)]
     is_current = agree & _all_equal(images, stored, places, columns)
     is_same = has_facts & is_current
+    is_among_failed &= ~has_facts
     # A stored image that has changed and failed since is gone too: a kill may have left its old row behind.
     lasting = images["id"].filter(pa.array(has_facts | ~has_failed))
     gone = _mask(pc.invert(pc.is_in(stored["id"], lasting)))
     gone[gone] = ~_is_below(stored.filter(pa.array(gone)), unlisted)
-    return Comparison(images, stored, failed, places, has_facts, is_current, is_same, has_failed, gone)
+    return Comparison(images, stored, failed, places, has_facts, is_current, is_same, is_among_failed, has_failed, gone)
 
 
 def _mask(values: pa.ChunkedArray) -> Mask:

@@ -71,7 +71,7 @@ def make_plan(
         origins: int64 [N], for each listed image the stored row with its bytes: its own, where it has changed in
             nothing that matters, or that of a vanished image; -1 where there is none.
         shard_size: Images in a new part, >= 1.
-        retry_failures: Embed the earlier failures, and nothing else.
+        retry_failures: Embed the earlier failures, whether they have changed since or not, and nothing else.
         limit: Embed at most so many images.
     """
     if retry_failures:
@@ -79,7 +79,8 @@ def make_plan(
     changed = (origins < 0) & ~(comparison.is_same | comparison.has_failed)
     stays = (origins == comparison.places) & comparison.is_current  # its bytes were looked at, and nothing is new
     origins = np.where(stays, -1, origins)
-    comes = (origins >= 0) | _first(comparison.has_failed if retry_failures else changed, limit)
+    comes = (origins >= 0) | _first(comparison.is_among_failed if retry_failures else changed, limit)
+    still_failed = comparison.is_among_failed if retry_failures else comparison.has_failed
     cutter = _Cutter(comparison, np.where(comes, origins, -1))
     gone = comparison.gone & (not retry_failures)
     renamed = np.unique(origins[comes & ~comparison.is_stored])
@@ -93,7 +94,7 @@ def make_plan(
         n_renamed=len(renamed),
         n_removed=int(gone.sum()) - len(renamed),
         n_left=int((changed & ~comes).sum()),
-        known_failures=comparison.failures_but(comes),
+        known_failures=comparison.failures_of(still_failed & ~comes),
     )
 
 

@@ -180,6 +180,21 @@ def test_retry_failures(folder, write_photos, embed, out):
     assert ("c.jpg" in stored(out), "new.jpg" in stored(out), failures(out)) == (True, False, {})
 
 
+@pytest.mark.parametrize("is_link", [True, False])
+def test_retry_what_was_mended(is_link, folder, embed, out):
+    """--retry-failures embeds a file that was put right since, also one that could not even be listed."""
+    path = folder / "c.jpg"
+    good = path.read_bytes()
+    path.unlink()
+    path.symlink_to("nowhere") if is_link else path.write_bytes(good[:100])
+    assert embed(folder, out)["failed"] == 1
+    path.unlink()
+    path.write_bytes(good)
+    document = embed(folder, out, retry_failures=True)
+    assert [document[name] for name in ("embedded", "failed", "left")] == [1, 0, 0]
+    assert "c.jpg" in stored(out)
+
+
 def test_spoilt_image(folder, embed, out):
     """A stored image whose file can no longer be decoded leaves the table and is a failure."""
     embed(folder, out)

@@ -95,7 +95,16 @@ def test_failures(images):
     )
     comparison = compare(images(("a", 1, 1), ("b", 1, 2), ("c", 1, 5)), stored(images()), failed)
     assert told(comparison) == "FNF"
-    assert comparison.failures_but(np.array([True, False, False]))["id"].to_pylist() == ["c"]
+    assert comparison.is_among_failed.tolist() == [True, True, True]
+    assert comparison.failures_of(np.array([False, False, True]))["id"].to_pylist() == ["c"]
+
+
+def test_failures_of_a_listing(images):
+    """What could not be listed and now is counts as failed before, unless an image of that id is stored as it is."""
+    failed = to_failures([Failure(name, f"/photos/{name}", "list", "repeated id", "again") for name in "ab"])
+    comparison = compare(images(("a", 1, 1), ("b", 1, 1)), stored(images(("a", 1, 1))), failed)
+    assert (told(comparison), comparison.is_among_failed.tolist()) == ("SN", [False, True])
+    assert len(comparison.failures_of(np.array([True, True]))) == 0
 
 
 def test_rows_below_what_could_not_be_listed_stay(images):

@@ -159,6 +159,20 @@ def test_retry_failures(images):
     assert (len(plan.known_failures), plan.n_removed) == (0, 0)
 
 
+@pytest.mark.parametrize("failed", [_failed(13), _failed(14), _failed(None, None), _failed(None, None, "list")])
+def test_retry_of_what_was_mended(failed, images):
+    """A retry takes a failure whatever has become of its file, also one that could not be listed."""
+    plan = _plan(images(("bad", 13, 1)), failed=failed, retry_failures=True)
+    assert (_shards(plan), plan.n_left, len(plan.known_failures)) == ([(5, [0], set())], 0, 0)
+
+
+def test_failures_that_are_not_retried_stay(images):
+    """A failure that a limited retry does not reach is kept, whether its file has changed or not."""
+    failed = to_failures([Failure(name, f"/photos/{name}", "decode", "cut", "", 13, 1) for name in "xyz"])
+    plan = _plan(images(("x", 13, 1), ("y", 14, 1), ("z", 13, 1)), failed=failed, retry_failures=True, limit=1)
+    assert (_shards(plan), plan.known_failures["id"].to_pylist()) == ([(5, [0], set())], ["y", "z"])
+
+
 def test_failure_of_unknown_size_hides_nothing(images):
     """A failure without size or time (a repeated id) keeps neither the image nor another failure of its id alive."""
     failed = pa.concat_tables([_failed(None, None, "list"), _failed()])
