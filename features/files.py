@@ -62,7 +62,7 @@ def read_json(path: Path, *, mend: str) -> dict[str, Any]:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise FeatureFileError(f"There is no {path}.", mend=mend) from error
-    except (OSError, ValueError) as error:
+    except (OSError, RecursionError, ValueError) as error:
         raise FeatureFileError(f"{path} can't be read: {error}.", mend=mend) from error
     if not isinstance(document, dict):
         raise FeatureFileError(f"{path} holds no JSON object.", mend=mend)

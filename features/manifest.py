@@ -2,6 +2,8 @@
 
 import dataclasses
 import hashlib
+import types
+import typing
 from pathlib import Path
 from typing import Any, Self
 
@@ -134,7 +136,7 @@ def read_manifest(folder: Path) -> Manifest:
     document = read_json(folder / NAME, mend=_mend(folder))
     try:
         _check_contract(document, folder)
-        return Manifest(
+        manifest = Manifest(
             spec=BackboneSpec.from_json(document["backbone"]),
             source=document["source"],
             request=document["request"],
@@ -145,11 +147,23 @@ def read_manifest(folder: Path) -> Manifest:
             n_ignored=document["counts"]["ignored"],
             parts=tuple(Part(**part) for part in document["parts"]),
         )
+        for read in (manifest, manifest.spec, *manifest.parts):
+            _check_types(read)
     except (AttributeError, KeyError, TypeError) as error:
         raise FeatureFileError(
             f"{folder / NAME} lacks what a table of features has ({error}).",
             mend="Put back the features.json that belongs there.",
         ) from error
+    return manifest
+
+
+def _check_types(read: Any) -> None:
+    """Hold the fields of a dataclass that was read from JSON against their types."""
+    for field in dataclasses.fields(read):
+        kind: Any = field.type
+        plain = kind if isinstance(kind, types.UnionType) else typing.get_origin(kind) or kind
+        if not isinstance(getattr(read, field.name), plain):
+            raise TypeError(f"{field.name} is {getattr(read, field.name)!r}")
 
 
 def _check_contract(document: dict[str, Any], folder: Path) -> None:

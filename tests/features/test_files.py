@@ -80,6 +80,7 @@ def test_json_has_no_nan(tmp_path):
         (b'{"a": 1', "can't be read"),
         (b"\xff\xfe", "can't be read"),
         (b"[1]", "holds no JSON object"),
+        (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "can't be read"),
     ],
 )
 def test_broken_json(content, message, tmp_path):

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import re
 
 import pytest
 
@@ -92,6 +93,34 @@ def test_broken_field_refused(field, value, table):
     """A field of the wrong kind is a mendable error, whatever it holds."""
     _rewrite(table, **{field: value})
     with pytest.raises(FeatureFileError, match="lacks what a table of features has"):
+        read_manifest(table)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("request",), [1]),
+        (("source",), 7),
+        (("versions",), "x"),
+        (("counts", "failed"), "3"),
+        (("backbone", "dim"), "4"),
+        (("backbone", "layer"), 3),
+        (("parts", 0, "name"), 1),
+        (("parts", 0, "rows"), "2"),
+        (("parts", 1, "mtime_ns"), None),
+    ],
+)
+def test_field_of_another_type_refused(place, value, table):
+    """A field deep inside of the wrong type is a mendable error that names it."""
+    document = inner = json.loads((table / "features.json").read_text())
+    *above, last = place
+    for name in above:
+        inner = inner[name]
+    inner[last] = value
+    _rewrite(table, **document)
+    with pytest.raises(
+        FeatureFileError, match=f"lacks what a table of features has .*{last} is {re.escape(repr(value))}"
+    ):
         read_manifest(table)
 
 

@@ -130,6 +130,35 @@ def test_other_columns(table):
     ]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda rows: rows.drop_columns("embedding"),
+        lambda rows: rows.set_column(8, "embedding", rows["embedding"].cast(pa.list_(pa.float32()))),
+        lambda rows: rows.set_column(0, "id", pa.array([None, "b"])),
+        lambda rows: rows.append_column("id", rows["id"]),
+    ],
+)
+def test_rows_that_can_not_be_looked_at(change, table):
+    """Where ids or vectors are not as they should be, that is told, and the other parts are still checked."""
+    pq.write_table(change(pq.read_table(table / PART)), table / PART)
+    document = verify_features(table)
+    assert ({problem["check"] for problem in document["problems"]}, document["rows"]) == ({"hash", "columns"}, 2)
+
+
+def test_dangling_part(table):
+    """A part that is a link to nowhere is not there."""
+    (table / PART).unlink()
+    (table / PART).symlink_to("nowhere.parquet")
+    assert found(table) == [("parts", "features.json names it, and it is not there")]
+
+
+def test_part_whose_names_are_no_text(table):
+    """A part whose bytes changed where a column is named is named."""
+    (table / PART).write_bytes((table / PART).read_bytes().replace(b"width", b"widt\xff"))
+    assert checks(table) == ["hash", "readable"]
+
+
 def test_no_table(tmp_path):
     """Where there is no table, that is an error and no problem of one."""
     with pytest.raises(FeatureFileError, match="There is no"):
