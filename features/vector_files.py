@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import re
+import tokenize
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -176,10 +177,17 @@ def _map_matrix(path: Path) -> Any:
     """Map an array [N, D] of numbers into memory."""
     mend = "Save numbers [N, D] with numpy.save('FILE.npy', vectors)."
     with name_broken(path, mend=mend):
-        matrix = np.lib.format.open_memmap(path, mode="r")  # takes no pickle
+        matrix = _map_array(path)
     if matrix.ndim != _MATRIX_AXES or matrix.dtype.kind not in "fiu" or matrix.shape[1] == 0:
         raise InputError(f"{path} holds no vectors: its shape is {matrix.shape}, its type {matrix.dtype}.", mend=mend)
     return matrix
+
+
+def _map_array(path: Path) -> Any:
+    try:
+        return np.lib.format.open_memmap(path, mode="r")  # takes no pickle
+    except (SyntaxError, TypeError, tokenize.TokenError) as error:  # the header is parsed as Python
+        raise ValueError(f"its header is broken ({error})") from error
 
 
 def _read_npy(path: Path, columns: dict[str, pa.Array], start: int) -> Iterator[Batch]:
@@ -212,7 +220,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _npy_ids(path: Path) -> list[str]:
-    array = np.load(path, allow_pickle=False)
+    array = _map_array(path)
     if array.ndim != 1 or array.dtype.kind not in "USiu":
         raise ValueError(f"its shape is {array.shape}, its type {array.dtype}")
     return [one.decode() if isinstance(one, bytes) else str(one) for one in array.tolist()]

@@ -96,6 +96,17 @@ def test_pickles_are_refused(tmp_path):
         open_vectors(_save(tmp_path / "v.npy", np.array([[None, 1]], object)), ASKED)
 
 
+@pytest.mark.parametrize(("old", "new"), [(b"}", b" "), (b"'descr'", b"b'desc'"), (b": (", b": )")])
+@pytest.mark.parametrize("ids", [False, True])
+def test_an_npy_with_a_broken_header(tmp_path, old, new, ids):
+    """A .npy file whose header is not closed, or makes no sense, is told by name, be it of vectors or of ids."""
+    vectors, names = _save(tmp_path / "v.npy", ROWS), _save(tmp_path / "ids.npy", np.arange(3))
+    path = names if ids else vectors
+    path.write_bytes(path.read_bytes().replace(old, new, 1))
+    with pytest.raises(InputError, match=rf"{path.name} can't be read"):
+        open_vectors(vectors, VectorOptions(ids=names))
+
+
 @pytest.mark.parametrize("keep", [8, 40, 130])
 def test_a_cut_npy(tmp_path, keep):
     """An array that was cut short is refused by its name."""
