@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from embedder.decoding import MAX_BYTES, is_image
 from embedder.sources.archives import Archive, open_archives
+from embedder.sources.checksums import masked_crc
 from embedder.sources.collecting import Found
 from embedder.sources.columns import IMAGE, LABEL, take_text
 from embedder.sources.places import facts_of, open_place
@@ -23,7 +24,7 @@ from embedder.sources.source import File, Source, SourceOptions
 from features import ImageError
 
 _FRAME = struct.Struct("<QI")  # a record's length and that number's checksum; the record and its own checksum follow
-_CHECKSUM_BYTES = 4
+_CHECKSUM = struct.Struct("<I")
 
 _MESSAGES = {
     "BytesList": [("value", "repeated", "bytes")],
@@ -52,7 +53,7 @@ def open_tfrecord(files: Sequence[File], source: str, options: SourceOptions) ->
 
     Returns:
         One image a record. The other features are its columns: one value where no record has several, else a list;
-        bytes as text, and where they are none they are left out.
+        bytes as text, and where they are none they are left out. A record whose checksum is wrong is a failure.
 
     Raises:
         InputError: As for all archives.
@@ -139,12 +140,12 @@ def _records(file: BinaryIO, size_bytes: int) -> Iterator[tuple[int, int]]:
         if len(frame) < _FRAME.size:
             raise _damaged(number, at, "is cut short")
         length, checksum = _FRAME.unpack(frame)
-        if checksum != _checksum(frame[:8]):
+        if checksum != masked_crc(frame[:8]):
             raise _damaged(number, at, "is damaged, or the file is compressed or no TFRecord file")
-        if at + _FRAME.size + length + _CHECKSUM_BYTES > size_bytes:
+        if at + _FRAME.size + length + _CHECKSUM.size > size_bytes:
             raise _damaged(number, at, "is cut short")
         yield at + _FRAME.size, length
-        at, number = at + _FRAME.size + length + _CHECKSUM_BYTES, number + 1
+        at, number = at + _FRAME.size + length + _CHECKSUM.size, number + 1
 
 
 def _damaged(number: int, at: int, what: str) -> ImageError:
@@ -152,28 +153,18 @@ def _damaged(number: int, at: int, what: str) -> ImageError:
 
 
 def _read(file: BinaryIO, offset: int, size_bytes: int, max_bytes: int) -> bytes:
+    """Read a record.
+
+    Raises:
+        ImageError: It is too large, or not what was written.
+    """
     if size_bytes > max_bytes:
         raise ImageError("read", "too large", f"the record has {size_bytes} bytes; the limit is {max_bytes}")
     file.seek(offset)
-    return file.read(size_bytes)
-
-
-def _checksum(data: bytes) -> int:
-    """Give a masked CRC-32C."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc = (crc >> 8) ^ _CRC[(crc ^ byte) & 0xFF]
-    crc ^= 0xFFFFFFFF
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-def _crc_of(byte: int) -> int:
-    for _ in range(8):
-        byte = (byte >> 1) ^ (0x82F63B78 if byte & 1 else 0)
-    return byte
-
-
-_CRC = [_crc_of(byte) for byte in range(256)]
+    record, checksum = file.read(size_bytes), file.read(_CHECKSUM.size)
+    if checksum != _CHECKSUM.pack(masked_crc(record)):
+        raise ImageError("list", "damaged record", "its bytes are not those that its checksum was made of")
+    return record
 
 
 @functools.cache

@@ -229,6 +229,21 @@ def test_broken_framing(at, flipped, whole, tmp_path_factory):
     assert contents(source) == [image(0)] * 2
 
 
+@given(at=st.floats(0, 1, exclude_max=True), flipped=st.integers(1, 255))
+@settings(max_examples=40)
+def test_broken_record(at, flipped, whole, tmp_path_factory):
+    """A changed byte in a record, or in its checksum, is found; the other records are listed and read."""
+    data, starts = bytearray(whole[0]), whole[1]
+    start = starts[2] + 12
+    data[start + int(at * (starts[3] - start))] ^= flipped
+    path = tmp_path_factory.mktemp("broken") / "a.tfrecord"
+    path.write_bytes(data)
+    source = open_source(str(path), SourceOptions())
+    assert (failures(source), contents(source)) == ([("a.tfrecord/2", "damaged record")], [image(0)] * 3)
+    with pytest.raises(ImageError, match="its checksum"):
+        read_image(f"{path}/2")
+
+
 @pytest.mark.parametrize("data", [b"\x1f\x8b" + bytes(30), b"not at all a file of records"])
 def test_no_records(data, tmp_path):
     """A file of another kind is refused with what it may be."""
