@@ -1,12 +1,15 @@
 """Tables that name images or tell of them: CSV, TSV, lines of JSON, Parquet."""
 
+import codecs
 import contextlib
 import csv
 import io
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
@@ -19,6 +22,12 @@ from features import InputError
 _SEPARATORS = ",\t;|"
 _BLOCK_BYTES = 16 << 20
 """What is parsed at a time; a line of JSON must fit."""
+
+_DEEPEST = 32
+"""How deep the values of JSON may be nested: Parquet has room for 100 levels, and a list takes two."""
+
+_JSON_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+_ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class _Format(NamedTuple):
@@ -127,7 +136,20 @@ def _read_csv(place: str, columns: Sequence[str], text: Sequence[str]) -> pa.Tab
 
 def _json_header(place: str) -> list[str]:
     """Give the keys of all lines: any may come late."""
+    with open_place(place) as file:
+        for number, line in enumerate(iter(lambda: file.readline(_BLOCK_BYTES), b""), 1):
+            _check_line(line.removeprefix(codecs.BOM_UTF8).strip(), number)
     return list(_parse_json(place, []).column_names)
+
+
+def _check_line(line: bytes, number: int) -> None:
+    if line and not (line.startswith(b"{") and line.endswith(b"}")):
+        raise ValueError(f"line {number} is not one object in braces")
+    if line.count(b"[") + line.count(b"{") > _DEEPEST:  # not all of them need be nested
+        brackets = np.frombuffer(_JSON_STRING.sub(b"", line).translate(None, _ALL_BUT_BRACKETS), np.uint8)
+        depths = np.cumsum(np.where(np.isin(brackets, list(b"[{")), 1, -1))
+        if depths.max(initial=0) > _DEEPEST:
+            raise ValueError(f"line {number} is nested {depths.max()} deep; the limit is {_DEEPEST}")
 
 
 def _read_json(place: str, _columns: Sequence[str], text: Sequence[str]) -> pa.Table:

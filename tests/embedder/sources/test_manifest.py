@@ -155,6 +155,13 @@ def test_late_key(listed):
     assert own(listed("\n".join(map(json.dumps, lines)), "m.jsonl")) == [{"late": 3}]
 
 
+def test_many_brackets(listed):
+    """Brackets side by side, or in text, are no nesting."""
+    lines = [{"path": "a.jpg", "box": [[1, 2]] * 50}, {"path": "in/b.jpg", "note": '[{\\"' * 50}]
+    one, other = own(listed("\n".join(map(json.dumps, lines)), "m.jsonl"))
+    assert (one["box"], other["note"]) == ([[1, 2]] * 50, '[{\\"' * 50)
+
+
 def test_parquet_of_paths(listed, folder):
     """A Parquet manifest of paths takes numbers for ids and dictionaries for labels."""
     columns = {
@@ -213,6 +220,12 @@ def test_locked_folder(listed, folder, lock):
         ("path\n", "m.csv", r"There is no image in .*m\.csv"),
         ('{"path": "a.jpg"}\n{"path": \n', "m.jsonl", r"m\.jsonl can't be read"),
         ("[1, 2]\n", "m.jsonl", r"m\.jsonl can't be read"),
+        (
+            f'{{"path": "a.jpg", "x": {"[" * 5000}{"]" * 5000}}}',
+            "m.jsonl",
+            r"line 1 is nested 5001 deep; the limit is 32",
+        ),
+        ('{"path": "a.jpg"}\n{"path":\n"b.jpg"}\n', "m.jsonl", r"line 2 is not one object in braces"),
         ("no parquet", "m.parquet", r"m\.parquet can't be read"),
         ("path\nhttps://x.org/a.jpg\n", "m.csv", r"https://x\.org/a\.jpg can't be read: .*\nFetch the images first"),
         (
