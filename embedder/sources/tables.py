@@ -26,6 +26,8 @@ _BLOCK_BYTES = 16 << 20
 _DEEPEST = 32
 """How deep the values of JSON may be nested: Parquet has room for 100 levels, and a list takes two."""
 
+_VIEWS = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
+
 _JSON_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -172,7 +174,25 @@ def _parquet_header(place: str) -> list[str]:
 
 def _read_parquet(place: str, columns: Sequence[str], _text: Sequence[str]) -> pa.Table:
     with open_place(place) as file:
-        return pq.read_table(file, columns=list(columns))
+        table = pq.read_table(file, columns=list(columns))
+    return table.cast(pa.schema([_plain(field) for field in table.schema]))
+
+
+def _without_views(kind: pa.DataType) -> pa.DataType:
+    """Give the type that holds the same and whose rows Arrow can take: it can't those of views, wherever they lie."""
+    if pa.types.is_struct(kind):
+        return pa.struct([_plain(field) for field in kind])
+    if pa.types.is_map(kind):
+        return pa.map_(_plain(kind.key_field), _plain(kind.item_field))
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(_plain(kind.value_field), kind.list_size)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return (pa.list_ if pa.types.is_list(kind) else pa.large_list)(_plain(kind.value_field))
+    return _VIEWS.get(kind, kind)
+
+
+def _plain(field: pa.Field) -> pa.Field:
+    return field.with_type(_without_views(field.type))
 
 
 _CSV = _Format(_csv_header, _read_csv)

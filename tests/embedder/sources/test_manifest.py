@@ -10,6 +10,7 @@ from embedder.sources import SourceOptions, open_source
 from features import InputError
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(100)
+VIEW = pa.string_view()
 OURS = ("id", "uri", "label", "size_bytes", "mtime_ns")
 
 
@@ -174,6 +175,27 @@ def test_parquet_of_paths(listed, folder):
     source = open_source(str(folder / "m.parquet"), SourceOptions())
     assert rows(source, "id", "label") == [("7", "cat"), ("in/b.jpg", None)]
     assert [str(row["day"]) for row in own(source)] == ["1970-01-01", "1970-01-02"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (VIEW, "x"),
+        (pa.binary_view(), b"x"),
+        (pa.list_(VIEW), ["x", None]),
+        (pa.large_list(VIEW), ["x"]),
+        (pa.list_(VIEW, 2), ["x", "y"]),
+        (pa.map_(VIEW, pa.list_(VIEW)), [("x", ["y"])]),
+        (pa.struct({"x": pa.int8(), "y": pa.struct({"z": VIEW})}), {"x": 1, "y": {"z": "x"}}),
+    ],
+    ids=str,
+)
+def test_parquet_of_views(kind, value, folder):
+    """Text and bytes that Arrow keeps as views, also in lists and structs, are what they are elsewhere."""
+    columns = {"path": pa.array(["a.jpg", None, "in/b.jpg"], VIEW), "x": pa.array([value, None, value], kind)}
+    pq.write_table(pa.table(columns), folder / "m.parquet")
+    source = open_source(str(folder / "m.parquet"), SourceOptions())
+    assert (rows(source, "id"), own(source)) == ([("a.jpg",), ("in/b.jpg",)], [{"x": value}] * 2)
 
 
 def test_several_manifests(folder, listed):
