@@ -110,14 +110,14 @@ def _open_folder(path: Path, options: SourceOptions) -> Source:
 
 def _open_glob(place: str, options: SourceOptions) -> Source:
     """List what a pattern matches: images, or files of one kind that hold many."""
-    pattern = Pattern(place)
+    pattern, name = Pattern(place), to_uri(place)
     walk = Walk(pattern.base, options, pattern.leads)
     found = sorted(filter(pattern.matches, walk.files()))
     if not found and not any(failure.hides_rows for failure in walk.failures):
         raise InputError(f"Nothing matches {place}.", mend="Check the pattern; quote it, so that the shell leaves it.")
     if found and all(kind_of(path) is not None for path in found):
-        return _open_kind(walk, found, place, options)
-    return open_files(walk, found, place, options)
+        return _open_kind(walk, found, name, options)
+    return open_files(walk, found, name, options)
 
 
 def _open_kind(walk: Walk, paths: Sequence[str], source: str, options: SourceOptions) -> Source:

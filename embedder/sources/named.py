@@ -22,13 +22,15 @@ def resolve(path: str, base: str) -> str:
 
     Args:
         path: Relative, absolute, or a URL.
-        base: Folder or URL that relative ones begin at.
+        base: Uri of the folder that relative ones begin at.
 
     Raises:
         InputError: It is a URL of a kind that is not read.
 
     >>> resolve("a/../b.jpg", "/photos"), resolve("b.jpg", "s3://bucket/photos"), resolve("gs://x/b.jpg", "/photos")
     ('/photos/b.jpg', 's3://bucket/photos/b.jpg', 'gs://x/b.jpg')
+    >>> resolve("100%.jpg", "file:///caf%E9")
+    'file:///caf%E9/100%25.jpg'
     """
     if path.startswith("file://"):
         return to_uri(os.fsdecode(to_path(path)))
@@ -39,7 +41,7 @@ def resolve(path: str, base: str) -> str:
         )
     if is_remote(path) or (is_remote(base) and not path.startswith("/")):
         return path if is_remote(path) else f"{base.rstrip('/')}/{posixpath.normpath(path)}"
-    return to_uri(os.path.normpath(os.path.join(base, path)))
+    return to_uri(os.path.normpath(os.path.join(os.fsdecode(to_path(base)), path)))
 
 
 def open_named(named: pa.Table, failures: Sequence[Failure], source: str, options: SourceOptions) -> Source:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from embedder.sources.named import open_named, resolve
-from embedder.sources.places import open_place, to_id
+from embedder.sources.places import open_place, to_id, to_uri
 from embedder.sources.source import File, Source, SourceOptions
 from features import InputError
 
@@ -42,7 +42,7 @@ def open_stdin(options: SourceOptions) -> Source:
         raise InputError(
             "There is no list of paths on stdin.", mend="Send one: find photos -name '*.jpg' | frieze embed - --out OUT"
         )
-    here = str(Path.cwd())
+    here = to_uri(str(Path.cwd()))
     return _open([(path, here) for path in _split(sys.stdin.buffer.read())], STDIN, options)
 
 

@@ -1,11 +1,12 @@
 import io
 import os
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from embedder.sources import SourceOptions, open_source
+from embedder.sources import SourceOptions, open_source, read_image
 from features import InputError
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(100)
@@ -106,6 +107,21 @@ def test_glob_of_shards(folder):
     write_tar(folder / "shards" / "a.tar", "1.jpg")
     write(folder, "shards/a.jpg")
     assert ids("shards/**/*.tar") == ["a.tar/1.jpg", "in/b.tar/1.jpg"]
+
+
+@pytest.mark.parametrize("source", [".", "*.jpg", "i?/*.jpg", "*.tar", "m.csv", "m.jsonl", "list.txt"])
+def test_folder_whose_name_is_no_text(source, folder):
+    """Below a folder whose name is no UTF-8 every source is found, and all that is stored of it is text."""
+    odd = Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9 100%"))
+    write(odd, "in/a.jpg", "b.jpg")
+    write_tar(odd / "c.tar", "1.jpg")
+    (odd / "m.csv").write_text("path\nb.jpg\nin/a.jpg\n")
+    (odd / "m.jsonl").write_text('{"path": "b.jpg"}')
+    (odd / "list.txt").write_text("b.jpg\n")
+    source = open_source(f"{odd}/{source}", SourceOptions())
+    uris = source.listing.images["uri"].to_pylist()
+    assert source.listing.source.startswith(f"file://{folder}/caf%E9%20100%25")
+    assert [read_image(uri)[:4] for uri in uris] == [JPEG[:4]] * len(uris) != []
 
 
 @pytest.mark.parametrize("source", ["t", "t/*/*.tar", "t/**/*.tar"])
