@@ -154,9 +154,10 @@ def decode(data: bytes, *, side_px: int, max_pixels: int = MAX_PIXELS) -> tuple[
 
 def _decode(data: bytes, side_px: int, max_pixels: int) -> tuple[Image.Image, tuple[int, int]]:
     with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-        width, height = size = image.size  # TIFF tells it as displayed, and turns itself upright while it loads
-        if width * height > max_pixels:
-            raise ImageError("decode", "too large", f"{width} x {height} pixels; the limit is {max_pixels}")
+        size = image.size  # TIFF tells it as displayed, and turns itself upright while it loads
+        for width, height in (size, _tile_size(image)):
+            if width * height > max_pixels:
+                raise ImageError("decode", "too large", f"{width} x {height} pixels; the limit is {max_pixels}")
         drafted_px = max(2 * side_px, _LEAST_DRAFT_PX)
         image.draft(None, (drafted_px, drafted_px))
         image.load()
@@ -165,6 +166,12 @@ def _decode(data: bytes, side_px: int, max_pixels: int) -> tuple[Image.Image, tu
     if orientation not in _UPRIGHT:
         return rgb, size
     return rgb.transpose(_UPRIGHT[orientation]), size[::-1] if orientation in _LYING else size
+
+
+def _tile_size(image: Image.Image) -> tuple[int, int]:
+    """Give width and height of a tile: of a TIFF whole tiles are decoded, and one may be larger than the image."""
+    tags: Mapping[int, Any] = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
+    return int(tags.get(TiffImagePlugin.TILEWIDTH, 0)), int(tags.get(TiffImagePlugin.TILELENGTH, 0))
 
 
 def _orientation(image: Image.Image) -> int:

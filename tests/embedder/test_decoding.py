@@ -238,6 +238,20 @@ def test_too_large(photo, monkeypatch):
     assert caught.value.reason == "too large"
 
 
+@pytest.mark.parametrize(("side", "kept"), [(48, True), (64, False)])
+def test_too_large_tile(side, kept):
+    """A TIFF of tiles above the limit is refused whatever the image's own size: it is decoded tile by tile."""
+    data = zlib.compress(bytes(side * side))
+    values = {256: 8, 257: 8, 258: 8, 259: 8, 262: 1, 322: side, 323: side, 324: 122, 325: len(data)}
+    tags = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in values.items())
+    tiff = struct.pack("<2sHIH", b"II", 42, 8, len(values)) + tags + bytes(4) + data
+    if kept:
+        assert decode(tiff, side_px=32, max_pixels=48 * 48)[1] == (8, 8)
+    else:
+        with pytest.raises(ImageError, match="64 x 64 pixels; the limit is 2304"):
+            decode(tiff, side_px=32, max_pixels=48 * 48)
+
+
 def test_decompression_bomb(photo):
     """A header that promises billions of pixels is refused."""
     data = bytearray(encode(photo(1)))
