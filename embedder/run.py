@@ -143,6 +143,8 @@ class Run:
             "failures": count_reasons(self.writer.failed),
             "left": self.plan.n_left,
             "ignored": manifest.n_ignored,
+            "unlabelled": listing.images["label"].null_count,
+            "unmatched_labels": self.source.n_unmatched,
             "rows": manifest.n_rows,
             "seconds": round(seconds, 3),
             "images_per_second": round(self.n_embedded / seconds, 1) if seconds else 0.0,

@@ -27,7 +27,7 @@ def join_labels(source: Source, labels: str, options: SourceOptions) -> Source:
         options: The names of these two, where they are not the usual ones.
 
     Returns:
-        The source; an image that the file does not name has no label.
+        The source; an image that the file does not name has no label, and rows that name no image are counted.
 
     Raises:
         InputError: The file can't be read, lacks a column, names an id twice, or names no image of the source.
@@ -39,8 +39,9 @@ def join_labels(source: Source, labels: str, options: SourceOptions) -> Source:
     columns = _choose_columns(names, options, place)
     table = read_table(place, names, text=list(columns.values()))
     check_ids(table[columns["id"]], place)
-    images = _join(source.listing.images, table, columns, place)
-    return dataclasses.replace(source, listing=dataclasses.replace(source.listing, images=images))
+    images, n_unmatched = _join(source.listing.images, table, columns, place)
+    listing = dataclasses.replace(source.listing, images=images)
+    return dataclasses.replace(source, listing=listing, n_unmatched=n_unmatched)
 
 
 def _choose_columns(names: Sequence[str], options: SourceOptions, place: str) -> dict[str, str]:
@@ -55,7 +56,8 @@ def _choose_columns(names: Sequence[str], options: SourceOptions, place: str) ->
     return chosen
 
 
-def _join(images: pa.Table, table: pa.Table, columns: dict[str, str], place: str) -> pa.Table:
+def _join(images: pa.Table, table: pa.Table, columns: dict[str, str], place: str) -> tuple[pa.Table, int]:
+    """Give the images with their labels and columns, and the number of rows that name none."""
     ids = table[columns["id"]]
     at = pc.index_in(images["id"], ids.drop_null())
     if len(images) and not pc.any(at.is_valid()).as_py():
@@ -66,4 +68,5 @@ def _join(images: pa.Table, table: pa.Table, columns: dict[str, str], place: str
     table = table.filter(ids.is_valid())
     own = split_columns(table, columns)
     joined = {name: images[name] for name in images.column_names} | {"label": table[columns["label"]].take(at)}
-    return pa.table(joined | {name: own[name].take(at) for name in own.column_names})
+    n_unmatched = len(table) - (len(at) - at.null_count)  # an id stands once on either side
+    return pa.table(joined | {name: own[name].take(at) for name in own.column_names}), n_unmatched

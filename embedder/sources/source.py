@@ -57,9 +57,11 @@ class Source:
         in_order: Whether `read` is quick only when calls come one at a time and in ascending order, as from an archive
             that is read from its beginning; else many threads may call it at once.
         has_columns: Whether its images have columns or keys that `SourceOptions` can name.
+        n_unmatched: Rows of the file of labels that name no image of it; None where there is no such file.
     """
 
     listing: Listing
     read: Callable[[Rows], Iterable[Content]]
     in_order: bool = False
     has_columns: bool = False
+    n_unmatched: int | None = None

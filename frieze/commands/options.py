@@ -41,6 +41,17 @@ def warn(document: dict[str, Any]) -> None:
         output.say(f"Note: {document['stale']}")
 
 
+def warn_of_labels(document: dict[str, Any]) -> None:
+    """Say on stderr where a file of labels leaves images without one, or names others."""
+    from frieze import output
+
+    n_unlabelled, n_unmatched = document["unlabelled"], document["unmatched_labels"]
+    if n_unmatched is not None and n_unlabelled + n_unmatched:
+        output.say(
+            f"Note: images without a label: {n_unlabelled:,}; rows of labels that name no image: {n_unmatched:,}."
+        )
+
+
 def end(document: dict[str, Any], *, where: str, unit: str = "image") -> None:
     """Say what was skipped and leave with exit code 3, where something was."""
     from frieze import output

@@ -22,8 +22,8 @@ def estimate(tiny):
 def test_new_table(folder, out, estimate):
     """Of a new table it tells images, bytes and seconds, and writes nothing."""
     document = estimate(folder, out)
-    names = ("images", "to_embed", "unchanged", "removed", "ignored", "dim", "bytes")
-    assert [document[name] for name in names] == [10, 10, 0, 0, 0, 16, 10 * (64 + 100)]
+    names = ("images", "to_embed", "unchanged", "removed", "ignored", "unlabelled", "unmatched_labels", "dim", "bytes")
+    assert [document[name] for name in names] == [10, 10, 0, 0, 0, 10, None, 16, 10 * (64 + 100)]
     assert document["seconds"] == pytest.approx(10 / document["images_per_second"], abs=0.1)
     assert document["free_bytes"] > 0
     assert list(out.parent.iterdir()) == [folder]

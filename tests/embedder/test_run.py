@@ -6,6 +6,7 @@ KEYS = {
     *("images", "embedded", "unchanged", "removed", "failed", "ignored", "seconds", "images_per_second"),
     *("dim", "backbone", "engine", "precision", "stages", "startup_seconds", "rows", "out", "failures", "left"),
     *("renamed", "duplicates", "broken_parts", "cpu_seconds", "bound_by", "advice", "batch_size", "drift"),
+    *("unlabelled", "unmatched_labels"),
 }
 
 
@@ -46,6 +47,14 @@ def test_left(folder, embed, out):
     """What --limit leaves for another run is counted; a failure is not left."""
     (folder / "b.jpg").write_text("text")
     assert [embed(folder, out, limit=4)["left"] for _ in range(3)] == [6, 2, 0]
+
+
+def test_labels(folder, embed, out):
+    """What a file of labels leaves without one is counted, and so is what it names in vain; without it, nothing is."""
+    labels = out.with_name("labels.csv")
+    labels.write_text("id,label\na.jpg,x\nb.jpg,\nghost.jpg,y\n,z\n")
+    documents = [embed(folder, out, labels=one) for one in (str(labels), "none")]
+    assert [(one["unlabelled"], one["unmatched_labels"]) for one in documents] == [(9, 1), (10, None)]
 
 
 def test_seconds(folder, embed, out):

@@ -108,6 +108,18 @@ def test_failures_are_told(world, run, tmp_path):
     assert "1 image can't be used: broken.jpg (decode, not an image)" in predicted.stderr
 
 
+@pytest.mark.parametrize("option", ["--dry-run", "--json"])
+def test_labels_that_meet_few_images(world, run, tmp_path, option):
+    """Where a file of labels leaves images without one, or names others, stderr says how many; else it says nothing."""
+    images = world / "photos" / "red"
+    labels = tmp_path / "labels.csv"
+    labels.write_text("id,label\n0.png,a\n1.png,b\nghost.png,c\n")
+    result = run("embed", images, "--labels", labels, "--out", tmp_path / "f", option)
+    assert result.stderr == "Note: images without a label: 8; rows of labels that name no image: 1.\n"
+    labels.write_text("id,label\n" + "".join(f"{number}.png,a\n" for number in range(10)))
+    assert run("embed", images, "--labels", labels, "--out", tmp_path / "f", option).stderr == ""
+
+
 @pytest.mark.parametrize("name", [b"n\xff", b"x" * 300])
 def test_paths_that_no_table_can_have(world, run, tmp_path, name):
     """A path that is no text, or too long, is refused before any work."""
