@@ -156,6 +156,14 @@ def test_which_feature_is_the_image(features, options, expected, listed):
     assert contents(source) == [expected] == [read_image(rows(source)[0]["uri"])]
 
 
+def test_uri_names_the_feature(listed, tmp_path):
+    """The uri is the file, the record's number and, where one was asked for, the feature."""
+    records = [{"image": image(0), "image/depth": image(1)}] * 2
+    uris = [[row["uri"] for row in rows(listed(records, **asked))] for asked in ({}, {"image": "image/depth"})]
+    place = tmp_path / "a.tfrecord"
+    assert uris == [[f"{place}/0", f"{place}/1"], [f"{place}/0/image/depth", f"{place}/1/image/depth"]]
+
+
 def test_chosen_id(listed):
     """A feature names the images; a record that has none of it is named by its number."""
     source = listed([{"image": image(0), "key": b"first"}, {"image": image(1)}], id="key")
