@@ -161,8 +161,8 @@ def _check_types(read: Any) -> None:
     """Hold the fields of a dataclass that was read from JSON against their types."""
     for field in dataclasses.fields(read):
         kind: Any = field.type
-        plain = kind if isinstance(kind, types.UnionType) else typing.get_origin(kind) or kind
-        if not isinstance(getattr(read, field.name), plain):
+        kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+        if not isinstance(getattr(read, field.name), tuple(typing.get_origin(one) or one for one in kinds)):
             raise TypeError(f"{field.name} is {getattr(read, field.name)!r}")
 
 
