@@ -51,11 +51,18 @@ def open_source(source: Any, options: SourceOptions) -> Source:
         _check_has_columns(opened, {"image": options.image})
         opened = join_labels(opened, options.labels, options)
     if len(opened.listing.images) == 0 and not opened.listing.failures:
-        raise InputError(
-            f"There is no image in {source}: {opened.listing.n_ignored} other files were found.",
-            mend="SOURCE is looked through with all its folders for JPEG, PNG, GIF, BMP, WebP and TIFF files.",
-        )
+        raise _nothing(opened, source)
     return opened
+
+
+def _nothing(opened: Source, source: Any) -> InputError:
+    if opened.has_columns and not opened.listing.n_ignored:
+        mend = "Check how it was written: a table has one row an image, below the names of its columns."
+        return InputError(f"There is no image in {source}: it is empty.", mend=mend)
+    return InputError(
+        f"There is no image in {source}: {opened.listing.n_ignored} other files were found.",
+        mend="SOURCE is looked through with all its folders for JPEG, PNG, GIF, BMP, WebP and TIFF files.",
+    )
 
 
 def _check_has_columns(source: Source, asked: dict[str, str | None]) -> None:
@@ -78,7 +85,7 @@ def _open_place(source: str, options: SourceOptions) -> Source:
         return open_remote(source, options)
     if "://" in source:
         source = _local(source)
-    path = Path(source).absolute()
+    path = _without_detours(Path(source).absolute())
     if os.path.isdir(path):  # Path's own would raise where the folder above is locked
         return _open_folder(path, options)
     if kind_of(source) is not None and os.path.exists(path):
@@ -96,6 +103,13 @@ def _local(source: str) -> str:
             f"{source} can't be read: images are read from disk, s3:// or gs://.", mend=f"SOURCE is {_KNOWN}."
         )
     return os.fsdecode(to_path(source))
+
+
+def _without_detours(path: Path) -> Path:
+    """Leave `..` out where it leads back the way one came: of a place given in two ways one table is made."""
+    straight = Path(os.path.normpath(path))
+    leads_back = ".." in path.parts and os.path.realpath(straight) == os.path.realpath(path)
+    return straight if leads_back else path  # behind a link `..` is the folder above what it links to
 
 
 def _open_folder(path: Path, options: SourceOptions) -> Source:

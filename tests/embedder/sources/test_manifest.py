@@ -239,7 +239,7 @@ def test_locked_folder(listed, folder, lock):
         ("path,path\na.jpg,a.jpg\n", "m.csv", r"m\.csv can't be read: its header names a column twice"),
         ("path,note\na.jpg,x,y\n", "m.csv", r"m\.csv can't be read: .*Expected 2 columns, got 3"),
         (b"path\n\xe9.jpg\n", "m.csv", r"m\.csv can't be read: .*utf-8.*Save it as UTF-8"),
-        ("path\n", "m.csv", r"There is no image in .*m\.csv"),
+        ("path\n", "m.csv", r"There is no image in .*m\.csv: it is empty\.\n.*one row an image"),
         ('{"path": "a.jpg"}\n{"path": \n', "m.jsonl", r"m\.jsonl can't be read"),
         ("[1, 2]\n", "m.jsonl", r"m\.jsonl can't be read"),
         (
@@ -261,6 +261,14 @@ def test_bad_manifests(data, name, message, listed):
     """A manifest that can't be used is refused: what is wrong, and what to do."""
     with pytest.raises(InputError, match=f"(?s){message}"):
         listed(data, name)
+
+
+def test_parquet_without_rows(folder):
+    """A Parquet file that has columns and no row is empty."""
+    for kind in (pa.string(), pa.binary()):
+        pq.write_table(pa.table({"image": pa.array([], kind)}), folder / "m.parquet")
+        with pytest.raises(InputError, match="it is empty"):
+            open_source(str(folder / "m.parquet"), SourceOptions())
 
 
 @pytest.mark.parametrize("option", ["image", "id", "label"])

@@ -47,6 +47,15 @@ def test_one_image(folder):
     assert ids("in/a.jpg") == ["a.jpg"]
 
 
+def test_one_place_given_in_two_ways(folder):
+    """A source is stored by its straight path; only behind a link does `..` lead elsewhere."""
+    write(folder, "in/photos/a.jpg", "other/photos/b.jpg", "other/deep/c.jpg")
+    (folder / "in" / "link").symlink_to(folder / "other" / "deep")
+    listings = [open_source(f"in/{name}/photos", SourceOptions()).listing for name in ("../in", "link/..")]
+    assert [listing.source for listing in listings] == [f"{folder}/in/photos", f"{folder}/in/link/../photos"]
+    assert [listing.images["id"].to_pylist() for listing in listings] == [["a.jpg"], ["b.jpg"]]
+
+
 def test_url_of_a_file(folder):
     """A file:// URL is a path, its percent signs undone."""
     write(folder, "two words/a.jpg")
