@@ -1,6 +1,7 @@
 """Some stored images embedded once more: do the vectors hold?"""
 
 import hashlib
+import math
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -30,8 +31,8 @@ def embed_again(table: Features, *, n: int, seed: int = 0) -> dict[str, Any]:
 
     Returns:
         `sampled`, images whose bytes are still those that were embedded; `least_cosine` of their vectors to the stored
-        ones, null where there are none; `drifted`, the ids below `LEAST_COSINE`, or in a lower precision below
-        the least cosine that it was stored with; `changed` and `unreadable`, the ids that could not be compared.
+        ones, null where there are none; `drifted`, the ids below `LEAST_COSINE`, or in a lower precision
+        further away than its drift explains; `changed` and `unreadable`, the ids that could not be compared.
 
     Raises:
         InputError: The backbone is not there any more, or is another one.
@@ -53,8 +54,10 @@ def embed_again(table: Features, *, n: int, seed: int = 0) -> dict[str, Any]:
 
 
 def _wanted(spec: BackboneSpec) -> float:
-    """Give the least cosine to hope for: no two processors round a lower precision alike."""
-    return LEAST_COSINE if spec.precision == "float32" or spec.drift is None else float(spec.drift["least_cosine"])
+    """Give the least cosine to hope for: two as far from float32 as was measured may lie twice as far apart."""
+    if spec.precision == "float32" or spec.drift is None:
+        return LEAST_COSINE
+    return min(LEAST_COSINE, math.cos(2 * math.acos(spec.drift["least_cosine"])))
 
 
 class _Sample:

@@ -10,7 +10,7 @@ import click
 import pytest
 
 from classifiers import HEADS
-from embedder import ENGINES, FITS, PIXELS
+from embedder import ENGINES, FITS, PIXELS, PRECISIONS
 from features import METRICS
 from frieze import api
 from frieze.cli import main
@@ -81,6 +81,7 @@ def test_defaults_agree(name):
         ("embed", "fit", set(FITS)),
         ("embed", "pixels", set(PIXELS)),
         ("embed", "engine", {"auto", *ENGINES}),
+        ("embed", "precision", set(PRECISIONS)),
         ("index", "metric", set(METRICS)),
         ("index", "kind", {"auto", *KINDS}),
         ("train", "head", set(HEADS)),

@@ -1,0 +1,60 @@
+"""Engines and precisions at the door."""
+
+import pytest
+
+import frieze
+
+
+@pytest.fixture
+def lower(world, tmp_path):
+    """A table of the photos in bfloat16, and an index over it."""
+    frieze.embed(world / "photos", out=tmp_path / "low.features", precision="bfloat16")
+    frieze.index(tmp_path / "low.features", out=tmp_path / "low.index")
+    return tmp_path
+
+
+def test_query_of_a_lower_precision(lower, world):
+    """An image is searched for in the precision of its index, and finds itself."""
+    (found,) = frieze.search(lower / "low.index", world / "photos" / "red" / "1.png", k=1)["queries"]
+    assert (found["hits"][0]["id"], round(found["hits"][0]["score"], 3)) == ("red/1.png", 1.0)
+
+
+def test_verify_of_a_lower_precision(lower):
+    """Embedding images again, as verify does, compares with what was stored in their own precision."""
+    document = frieze.verify(lower / "low.features", sample=5)
+    assert (document["ok"], document["sampled"], document["drifted"]) == (True, 5, [])
+
+
+def test_predict_of_a_lower_precision(lower, world):
+    """New images meet a head in the precision that it was trained in."""
+    frieze.train(lower / "low.features", out=lower / "low.head")
+    document = frieze.predict(lower / "low.head", world / "photos" / "red", out=lower / "found.parquet")
+    assert document["rows"] > 0
+
+
+def test_precisions_do_not_meet(lower, world, run):
+    """A head never predicts on features of another precision; the message names both."""
+    result = run("predict", world / "photos.head", lower / "low.features", "--out", lower / "found.parquet")
+    assert result.exit_code == 1
+    assert "precision: bfloat16" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--precision", "float16"), "TensorFlow has no float16 on a CPU"),
+        (("--device", "gpu:7"), "There is no device gpu:7 here; there are: cpu:0"),
+    ],
+)
+def test_what_is_not_here(words, told, world, run, tmp_path):
+    """What this machine has not is refused with what it has, before anything is written."""
+    result = run("embed", world / "photos", "--out", tmp_path / "none.features", *words)
+    assert result.exit_code == 1
+    assert told in result.stderr
+
+
+def test_advice_is_told(world, run, tmp_path):
+    """A run says at its end what bounds it."""
+    result = run("embed", world / "photos", "--out", tmp_path / "new.features")
+    assert "advice" in result.stdout
+    assert "%" in result.stdout
