@@ -7,12 +7,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from embedder.sources.column_types import with_types
 from embedder.sources.columns import ID, LABEL, PATH, choose
 from embedder.sources.manifest import split_columns
 from embedder.sources.named import check_ids, shown
 from embedder.sources.places import is_remote, to_uri
 from embedder.sources.source import Source, SourceOptions
-from embedder.sources.tables import SUFFIXES, read_header, read_table
+from embedder.sources.tables import SUFFIXES, UNTYPED, read_header, read_table
 from features import InputError
 
 _MEND = "Give --labels a CSV, TSV, JSONL or Parquet file with a column `id` (or a path as in the ids) and one `label`."
@@ -38,6 +39,8 @@ def join_labels(source: Source, labels: str, options: SourceOptions) -> Source:
     names = read_header(place)
     columns = _choose_columns(names, options, place)
     table = read_table(place, names, text=list(columns.values()))
+    if place.lower().endswith(UNTYPED):
+        table = with_types(table, [name for name in names if name not in columns.values()])
     check_ids(table[columns["id"]], place)
     images, n_unmatched = _join(source.listing.images, table, columns, place)
     listing = dataclasses.replace(source.listing, images=images)

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from embedder.sources.column_types import with_types
 from embedder.sources.columns import ID, IMAGE, LABEL, PATH, choose
 from embedder.sources.named import open_named, resolve
 from embedder.sources.places import to_id
 from embedder.sources.source import File, Source, SourceOptions
-from embedder.sources.tables import concat, read_header, read_table
+from embedder.sources.tables import UNTYPED, concat, read_header, read_table
 from features import Failure, InputError, user_columns
 
+_OURS = ("id", "uri", "label")
 _TEXT = pa.string()
 
 
@@ -34,7 +36,10 @@ def open_manifest(files: Sequence[File], source: str, options: SourceOptions) ->
     """
     failures: list[Failure] = []
     tables = [_named(file, options, failures) for file in files]
-    opened = open_named(concat(tables, source), failures, source, options)
+    named = concat(tables, source)
+    if files[0].place.lower().endswith(UNTYPED):  # then all are, and now that all are there, their types can be told
+        named = with_types(named, named.column_names[len(_OURS) :])
+    opened = open_named(named, failures, source, options)
     return dataclasses.replace(opened, has_columns=True)
 
 

@@ -26,17 +26,21 @@ _BLOCK_BYTES = 16 << 20
 _DEEPEST = 32
 """How deep the values of JSON may be nested: Parquet has room for 100 levels, and a list takes two."""
 
-_VIEWS = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
+_Types = dict[pa.DataType, pa.DataType]
+_VIEWS: _Types = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
+"""Types whose rows Arrow can't take, and those that hold the same."""
+_DATES: _Types = {pa.timestamp("s"): pa.string()}
+"""What Arrow makes of texts in JSON that look like dates, and what they are."""
 
 _JSON_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class _Format(NamedTuple):
-    """One format: how to read the names of its columns, and how to read it with some of them as text."""
+    """One format: how to read the names of its columns, and how to read it."""
 
     header: Callable[[str], list[str]]
-    read: Callable[[str, Sequence[str], Sequence[str]], pa.Table]
+    read: Callable[[str, Sequence[str]], pa.Table]
 
 
 def read_header(place: str) -> list[str]:
@@ -50,7 +54,7 @@ def read_header(place: str) -> list[str]:
 
 
 def read_table(place: str, columns: Sequence[str], *, text: Sequence[str] = ()) -> pa.Table:
-    """Read some columns of a table.
+    """Read some columns of a table; what is text in the file is text here, and so is all of a CSV.
 
     Args:
         place: Path or URL; its name says what it is.
@@ -61,7 +65,7 @@ def read_table(place: str, columns: Sequence[str], *, text: Sequence[str] = ()) 
         InputError: The file can't be read, or is not what its name says.
     """
     with named_errors(place):
-        table = _format(place).read(place, columns, [name for name in columns if name in text])
+        table = _format(place).read(place, columns)
     for name in text:
         if name in columns:
             table = table.set_column(table.column_names.index(name), name, _to_text(table[name], place, name))
@@ -124,14 +128,14 @@ def _separator(place: str) -> str:
     return max(_SEPARATORS, key=line.count)
 
 
-def _read_csv(place: str, columns: Sequence[str], text: Sequence[str]) -> pa.Table:
+def _read_csv(place: str, columns: Sequence[str]) -> pa.Table:
     with open_place(place) as file:
         return pa_csv.read_csv(
             file,
             read_options=pa_csv.ReadOptions(block_size=_BLOCK_BYTES),
             parse_options=pa_csv.ParseOptions(delimiter=_separator(place), newlines_in_values=True),
             convert_options=pa_csv.ConvertOptions(
-                column_types=dict.fromkeys(text, pa.string()), include_columns=list(columns)
+                column_types=dict.fromkeys(columns, pa.string()), include_columns=list(columns)
             ),
         )
 
@@ -141,7 +145,7 @@ def _json_header(place: str) -> list[str]:
     with open_place(place) as file:
         for number, line in enumerate(iter(lambda: file.readline(_BLOCK_BYTES), b""), 1):
             _check_line(line.removeprefix(codecs.BOM_UTF8).strip(), number)
-    return list(_parse_json(place, []).column_names)
+    return list(_parse_json(place).column_names)
 
 
 def _check_line(line: bytes, number: int) -> None:
@@ -154,14 +158,13 @@ def _check_line(line: bytes, number: int) -> None:
             raise ValueError(f"line {number} is nested {depths.max()} deep; the limit is {_DEEPEST}")
 
 
-def _read_json(place: str, _columns: Sequence[str], text: Sequence[str]) -> pa.Table:
-    table = _parse_json(place, [])
-    dates = [name for name in text if pa.types.is_temporal(table.schema.field(name).type)]
-    return _parse_json(place, dates) if dates else table
+def _read_json(place: str, _columns: Sequence[str]) -> pa.Table:
+    found = _parse_json(place).schema
+    as_text = pa.schema([_replaced(field, _DATES) for field in found])
+    return _parse_json(place, as_text if as_text != found else None)
 
 
-def _parse_json(place: str, text: Sequence[str]) -> pa.Table:
-    schema = pa.schema([(name, pa.string()) for name in text])
+def _parse_json(place: str, schema: pa.Schema | None = None) -> pa.Table:
     options = pa_json.ReadOptions(block_size=_BLOCK_BYTES)
     with open_place(place) as file:
         return pa_json.read_json(file, options, pa_json.ParseOptions(explicit_schema=schema))
@@ -172,27 +175,27 @@ def _parquet_header(place: str) -> list[str]:
         return list(pq.read_schema(file).names)
 
 
-def _read_parquet(place: str, columns: Sequence[str], _text: Sequence[str]) -> pa.Table:
+def _read_parquet(place: str, columns: Sequence[str]) -> pa.Table:
     with open_place(place) as file:
         table = pq.read_table(file, columns=list(columns))
-    return table.cast(pa.schema([_plain(field) for field in table.schema]))
+    return table.cast(pa.schema([_replaced(field, _VIEWS) for field in table.schema]))
 
 
-def _without_views(kind: pa.DataType) -> pa.DataType:
-    """Give the type that holds the same and whose rows Arrow can take: it can't those of views, wherever they lie."""
+def _replaced(field: pa.Field, types: _Types) -> pa.Field:
+    """Give the field with some types replaced, wherever in its own they lie."""
+    return field.with_type(_replaced_type(field.type, types))
+
+
+def _replaced_type(kind: pa.DataType, types: _Types) -> pa.DataType:
     if pa.types.is_struct(kind):
-        return pa.struct([_plain(field) for field in kind])
+        return pa.struct([_replaced(field, types) for field in kind])
     if pa.types.is_map(kind):
-        return pa.map_(_plain(kind.key_field), _plain(kind.item_field))
+        return pa.map_(_replaced(kind.key_field, types), _replaced(kind.item_field, types))
     if pa.types.is_fixed_size_list(kind):
-        return pa.list_(_plain(kind.value_field), kind.list_size)
+        return pa.list_(_replaced(kind.value_field, types), kind.list_size)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return (pa.list_ if pa.types.is_list(kind) else pa.large_list)(_plain(kind.value_field))
-    return _VIEWS.get(kind, kind)
-
-
-def _plain(field: pa.Field) -> pa.Field:
-    return field.with_type(_without_views(field.type))
+        return (pa.list_ if pa.types.is_list(kind) else pa.large_list)(_replaced(kind.value_field, types))
+    return types.get(kind, kind)
 
 
 _CSV = _Format(_csv_header, _read_csv)
@@ -206,3 +209,5 @@ _FORMATS = {
 }
 SUFFIXES = tuple(_FORMATS)
 """What the name of a table ends in, in small letters."""
+UNTYPED = tuple(suffix for suffix, form in _FORMATS.items() if form is _CSV)
+"""The same, of those that hold nothing but text."""

@@ -48,6 +48,11 @@ def test_own_columns(labelled):
     assert found == {"a.jpg": ("test", 3), "in/b.jpg": (None, None), "in/c.jpg": (None, None)}
 
 
+def test_codes_stay_text(labelled):
+    """A column of codes stays as it is written."""
+    assert labelled("id,label,cam\na.jpg,x,00\nin/b.jpg,x,01\n")[0]["cam"] == "00"
+
+
 def test_columns_replace_those_of_the_source(labelled, tmp_path):
     """A column of the file takes the place of the source's own one of its name; labels too."""
     (tmp_path / "photos" / "m.csv").write_text("path,label,year,kept\na.jpg,old,1,x\nin/b.jpg,old,2,y\n")

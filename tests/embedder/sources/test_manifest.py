@@ -117,9 +117,24 @@ def test_no_labels(listed):
 
 
 def test_own_columns(listed):
-    """Own columns keep numbers, dates and text; one that has the name of ours gets another."""
+    """Own columns are numbers, dates and text; one that has the name of ours gets another."""
     row, _ = own(listed("path,score,day,note,width\na.jpg,0.5,2024-05-06,NA,3\nin/b.jpg,1,2024-05-07,DE,4\n"))
     assert (row["score"], str(row["day"]), row["note"], row["source_width"]) == (0.5, "2024-05-06", "NA", 3)
+
+
+def test_types_over_several_files(listed, folder):
+    """Columns of several CSV files have one type, found over all of them."""
+    listed("path,zip,n\na.jpg,99999,1\n", "1.csv")
+    listed("path,zip,n\nin/b.jpg,01234,2\n", "2.csv")
+    source = open_source(f"{folder}/*.csv", SourceOptions())
+    assert own(source) == [{"zip": "99999", "n": 1}, {"zip": "01234", "n": 2}]
+
+
+@pytest.mark.parametrize("text", ["2024-05-06", "2024-05-06 07:08:09", "2024-05-06T07:08:09Z"])
+def test_dates_in_json(text, listed):
+    """What is text in JSON stays text, also where it looks like a date and lies in a list or an object."""
+    row = {"day": text, "days": [text], "all": {"day": text, "n": 1}}
+    assert own(listed(json.dumps(row | {"path": "a.jpg"}), "m.jsonl")) == [row]
 
 
 def test_values_across_lines(listed):
@@ -136,7 +151,7 @@ def test_column_without_a_name(listed):
 
 
 def test_dates_for_names(listed, folder):
-    """An id or label of JSON that looks like a date stays as it is written."""
+    """A path or label of JSON that looks like a date stays as it is written."""
     (folder / "2024-05-06").write_bytes(JPEG)
     source = listed('{"path": "2024-05-06", "label": "2024-05-06"}\n', "m.jsonl")
     assert rows(source, "id", "label") == [("2024-05-06", "2024-05-06")]
