@@ -4,6 +4,7 @@ import dataclasses
 import posixpath
 from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -82,9 +83,10 @@ def _named(file: File, options: SourceOptions, failures: list[Failure]) -> pa.Ta
     chosen = choose_columns(names, options, file.place)
     table = read_table(file.place, names, text=list(chosen.values()))
     has_path = table[chosen["image"]].is_valid()
-    for row in [row for row, there in enumerate(has_path.to_pylist()) if not there]:
-        below = f"/{row}"
-        failures.append(Failure(to_id(file.name) + below, file.place + below, "list", "no path", "the row has no path"))
+    for row in np.flatnonzero(~np.asarray(has_path)).tolist():
+        own_id = table[chosen["id"]][row].as_py() if "id" in chosen else None
+        name = own_id or f"{to_id(file.name)}/{row}"
+        failures.append(Failure(name, f"{file.place}/{row}", "list", "no path", "the row has no path"))
     table = table.filter(has_path)
     paths, base = table[chosen["image"]].to_pylist(), file.place.rpartition("/")[0]
     ids = pa.chunked_array([pa.array(map(_id, paths), _TEXT)])

@@ -59,7 +59,7 @@ def open_named(named: pa.Table, failures: Sequence[Failure], source: str, option
     Raises:
         InputError: An id is there twice, or none of the images is there.
     """
-    check_ids(named["id"], source)
+    check_ids(pa.chunked_array([*named["id"].chunks, [one.id for one in failures]], pa.string()), source)
     facts = list(ask(_facts_or_error, named["uri"].to_pylist()))
     errors = [one for one in facts if isinstance(one, OSError)]
     is_there = np.array([not isinstance(one, OSError) for one in facts], bool)
@@ -91,7 +91,7 @@ def check_ids(ids: pa.ChunkedArray, source: str) -> None:
     repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
     if len(repeated):
         raise InputError(
-            f"{source} names {len(repeated)} ids more than once: {shown(repeated)}.",
+            f"{source} names {len(repeated)} id{'s' if len(repeated) > 1 else ''} more than once: {shown(repeated)}.",
             mend="Give each row an id of its own, or name another column with --id COLUMN.",
         )
 

@@ -89,7 +89,7 @@ def test_rows_without_an_id(labelled):
     [
         ("id,label\na,x\nb,y\n", {}, r"names no image of the source: its ids are a, b, the source's a\.jpg, in/b\.jpg"),
         ("id,label\n", {}, r"names no image of the source: its ids are none"),
-        ("id,label\na.jpg,x\na.jpg,y\n", {}, r"names 1 ids more than once: a\.jpg\."),
+        ("id,label\na.jpg,x\na.jpg,y\n", {}, r"names 1 id more than once: a\.jpg\."),
         ("label,x\na,b\n", {}, r"has no column of ids; there are: label, x\."),
         ("id,x\na,b\n", {}, r"has no column of labels; there are: id, x\."),
         ("id,label\na.jpg,x\n", {"label": "kind"}, r"has no column of labels of the name kind; there are: id, label\."),

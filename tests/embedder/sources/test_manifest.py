@@ -231,8 +231,17 @@ def test_bad_rows(listed):
     assert sorted(failures(source)) == [
         ("five", "list", "missing"),
         ("four", "list", "missing"),
-        ("m.csv/1", "list", "no path"),
         ("three", "list", "missing"),
+        ("two", "list", "no path"),
+    ]
+
+
+def test_row_without_a_path(listed, folder):
+    """A row without a path is named by its own id, else by its number; its uri is where it stands."""
+    source = listed("id,path\nzero,a.jpg\none,\n,\n")
+    assert [(one.id, one.uri) for one in source.listing.failures] == [
+        ("one", f"{folder}/m.csv/1"),
+        ("m.csv/2", f"{folder}/m.csv/2"),
     ]
 
 
@@ -247,8 +256,9 @@ def test_locked_folder(listed, folder, lock):
 @pytest.mark.parametrize(
     ("data", "name", "message"),
     [
-        ("id,path\nx,a.jpg\nx,in/b.jpg\n", "m.csv", r"names 1 ids more than once: x\.\nGive each row an id of its own"),
-        ("path\na.jpg\n./a.jpg\n", "m.csv", r"names 1 ids more than once: a\.jpg\."),
+        ("id,path\nx,a.jpg\nx,in/b.jpg\n", "m.csv", r"names 1 id more than once: x\.\nGive each row an id of its own"),
+        ("id,path\nx,\ny,a.jpg\nx,in/b.jpg\ny,\n", "m.csv", r"names 2 ids more than once: [xy], [xy]\."),
+        ("path\na.jpg\n./a.jpg\n", "m.csv", r"names 1 id more than once: a\.jpg\."),
         ("x,y\n1,2\n", "m.csv", r"no column of a usual name \(.*\); there are: x, y\.\n.*--image COLUMN"),
         ("", "m.csv", r"no column of a usual name .*there are: none"),
         ("path,path\na.jpg,a.jpg\n", "m.csv", r"m\.csv can't be read: its header names a column twice"),

@@ -78,7 +78,7 @@ def test_named_columns(listed):
 
 def test_repeated_ids(listed):
     """Ids that are there twice are refused."""
-    with pytest.raises(InputError, match=r"names 1 ids more than once: x\."):
+    with pytest.raises(InputError, match=r"names 1 id more than once: x\."):
         listed({"id": ["x", "x"], "image": [image(0), image(1)]})
 
 
