@@ -1,5 +1,6 @@
 """Tables that name images or tell of them: CSV, TSV, lines of JSON, Parquet."""
 
+import bisect
 import codecs
 import contextlib
 import csv
@@ -32,6 +33,7 @@ _VIEWS: _Types = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 _DATES: _Types = {pa.timestamp("s"): pa.string()}
 """What Arrow makes of texts in JSON that look like dates, and what they are."""
 
+_ARROWS_ROW = re.compile(r"\.? in row \d+$")
 _JSON_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -167,7 +169,25 @@ def _read_json(place: str, _columns: Sequence[str]) -> pa.Table:
 def _parse_json(place: str, schema: pa.Schema | None = None) -> pa.Table:
     options = pa_json.ReadOptions(block_size=_BLOCK_BYTES)
     with open_place(place) as file:
-        return pa_json.read_json(file, options, pa_json.ParseOptions(explicit_schema=schema))
+        try:
+            return pa_json.read_json(file, options, pa_json.ParseOptions(explicit_schema=schema))
+        except pa.ArrowInvalid as error:
+            file.seek(0)
+            number = _bad_line(file.read().splitlines(keepends=True))
+            raise ValueError(f"line {number}: {_ARROWS_ROW.sub('', str(error))}") from error
+
+
+def _bad_line(lines: Sequence[bytes]) -> int:
+    """Give the number of the line that can't be read after those before it: Arrow counts rows anew in each block."""
+    return bisect.bisect_left(range(1, len(lines)), 1, key=lambda end: _is_bad(b"".join(lines[:end]))) + 1
+
+
+def _is_bad(data: bytes) -> bool:
+    try:
+        pa_json.read_json(io.BytesIO(data), pa_json.ReadOptions(block_size=_BLOCK_BYTES))
+    except pa.ArrowInvalid:
+        return True
+    return False
 
 
 def _parquet_header(place: str) -> list[str]:

@@ -265,7 +265,9 @@ def test_locked_folder(listed, folder, lock):
         ("path,note\na.jpg,x,y\n", "m.csv", r"m\.csv can't be read: .*Expected 2 columns, got 3"),
         (b"path\n\xe9.jpg\n", "m.csv", r"m\.csv can't be read: .*utf-8.*Save it as UTF-8"),
         ("path\n", "m.csv", r"There is no image in .*m\.csv: it is empty\.\n.*one row an image"),
-        ('{"path": "a.jpg"}\n{"path": \n', "m.jsonl", r"m\.jsonl can't be read"),
+        ('{"path": "a.jpg"}\n{"path": \n', "m.jsonl", r"m\.jsonl can't be read: line 2 is not one object"),
+        ('{"path": "a.jpg"}\n\n{"path": }\n{"path"}', "m.jsonl", r"can't be read: line 3: .*Invalid value\.\nCheck"),
+        ('\n{"path": "a.jpg"}\n{"path": 3}', "m.jsonl", r"can't be read: line 3: .*changed from string to number\."),
         ("[1, 2]\n", "m.jsonl", r"m\.jsonl can't be read"),
         (
             f'{{"path": "a.jpg", "x": {"[" * 5000}{"]" * 5000}}}',
