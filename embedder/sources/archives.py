@@ -28,6 +28,8 @@ _UNPACK = {
 }
 """What a compressed file's name ends in, and what makes it a plain one."""
 
+_COMPRESSED = "compressed"
+
 
 @dataclasses.dataclass
 class Archive:
@@ -85,17 +87,15 @@ def open_archives(files: Sequence[File], source: str, options: SourceOptions, fi
         The images in the order of the files, then as each gives them. An archive that can't be read is a failure.
 
     Raises:
-        InputError: One is compressed, none can be read, or an option names what is not there.
+        InputError: None can be read, or an option names what is not there.
     """
-    for file in files:
-        _check_is_plain(file)
     archives = [Archive(number, to_id(file.name), file.place, options) for number, file in enumerate(files)]
     collected = collect(found for archive in archives for found in _find(archive, find))
     failures = [failure for archive in archives for failure in archive.failures]
     if len(collected.images) == 0 and failures:
         raise InputError(
             f"There is no image in {source}, for {failures[0].id} can't be read: {failures[0].message}.",
-            mend=f"Check what it is, and whether it is whole: file {shlex.quote(failures[0].uri)}",
+            mend=_mend(failures[0]),
         )
     _check_names(options, set().union(*(archive.keys for archive in archives)))
     n_ignored = sum(archive.n_ignored for archive in archives)
@@ -103,13 +103,15 @@ def open_archives(files: Sequence[File], source: str, options: SourceOptions, fi
     return Source(listing, _Pieces(archives, collected, options.max_bytes).read, in_order=True, has_columns=True)
 
 
-def _check_is_plain(file: File) -> None:
-    command = _UNPACK.get(file.name.lower().rpartition(".")[2])
-    if command is not None:
-        raise InputError(
-            f"{file.place} is compressed: the images in it can't be reached one by one.",
-            mend=f"Decompress it: {command} {shlex.quote(file.place)}",
-        )
+def _mend(failure: Failure) -> str:
+    path = shlex.quote(failure.uri)
+    if failure.reason == _COMPRESSED:
+        return f"Decompress it: {_unpacker(failure.uri)} {path}"
+    return f"Check what it is, and whether it is whole: file {path}"
+
+
+def _unpacker(name: str) -> str | None:
+    return _UNPACK.get(name.lower().rpartition(".")[2])
 
 
 def _check_names(options: SourceOptions, keys: set[str]) -> None:
@@ -124,6 +126,8 @@ def _check_names(options: SourceOptions, keys: set[str]) -> None:
 
 def _find(archive: Archive, find: Find) -> Iterator[Found]:
     with archive.noting():
+        if _unpacker(archive.place) is not None:
+            raise ImageError("list", _COMPRESSED, "it is compressed, and its images can't be reached one by one")
         archive.facts = facts_of(archive.place)
         with open_place(archive.place) as file:
             yield from find(archive, file)

@@ -1,3 +1,4 @@
+import gzip
 import io
 import tarfile
 
@@ -96,12 +97,22 @@ def test_each_is_opened_once(shards, monkeypatch):
     ],
 )
 def test_compressed(name, command, tmp_path):
-    """A compressed archive is refused with what makes it a plain one."""
+    """A compressed archive alone is refused with what makes it a plain one."""
     (tmp_path / name).write_bytes(b"")
-    with pytest.raises(InputError, match=r"is compressed: the images in it can't be reached") as caught:
+    with pytest.raises(InputError, match=r"it is compressed, and its images can't be reached one by one\.") as caught:
         open_source(str(tmp_path / name), SourceOptions())
     quote = "'" if " " in name else ""
     assert caught.value.mend == f"Decompress it: {command} {quote}{tmp_path}/{name}{quote}"
+
+
+@pytest.mark.parametrize("name", ["aa.tar.gz", "aa.tgz"])
+def test_one_compressed_of_many(name, pair):
+    """A compressed archive beside others is a failure, and these are listed."""
+    (pair[1] / name).write_bytes(gzip.compress((pair[1] / "a.tar").read_bytes()))
+    source = open_source(str(pair[1]), SourceOptions())
+    message = "it is compressed, and its images can't be reached one by one"
+    assert failures(source) == [(name, "list", "compressed", message)]
+    assert read(source) == [image(number) for number in range(4)]
 
 
 @pytest.mark.parametrize(("data", "message"), [(b"", "empty file"), (b"text" * 200, "invalid header")])
