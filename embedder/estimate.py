@@ -83,14 +83,15 @@ def _check(out: Path, task: Task) -> Callable[[], Backbone]:
     return lambda: open_backbone(task.request)
 
 
-def _pending(source: Source, out: Path, options: JobOptions) -> tuple[Rows, dict[str, int | None]]:
+def _pending(source: Source, out: Path, options: JobOptions) -> tuple[Rows, dict[str, Any]]:
     """Give the listing's rows to embed, and count the others."""
     listing = source.listing
-    counts = {
+    counts: dict[str, Any] = {
         "images": len(listing.images) + len(listing.failures),
         "ignored": listing.n_ignored,
         "unlabelled": listing.images["label"].null_count,
         "unmatched_labels": source.n_unmatched,
+        "unread_shards": source.unread_shards,
     }
     if options.force or not is_features(out):
         return np.arange(len(listing.images))[: options.limit], counts | {"unchanged": 0, "removed": 0}

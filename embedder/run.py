@@ -145,6 +145,7 @@ class Run:
             "ignored": manifest.n_ignored,
             "unlabelled": listing.images["label"].null_count,
             "unmatched_labels": self.source.n_unmatched,
+            "unread_shards": self.source.unread_shards,
             "rows": manifest.n_rows,
             "seconds": round(seconds, 3),
             "images_per_second": round(self.n_embedded / seconds, 1) if seconds else 0.0,

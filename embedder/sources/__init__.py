@@ -10,8 +10,9 @@ from typing import Any
 from embedder.decoding import MAX_BYTES
 from embedder.sources.buckets import open_remote
 from embedder.sources.folder import open_files, open_folder
-from embedder.sources.kinds import IN_FOLDERS, KINDS, kind_of, open_kind
+from embedder.sources.kinds import KINDS, kind_of, open_kind
 from embedder.sources.label_file import join_labels
+from embedder.sources.mixtures import may_hold_shards, shards_among, unread_shards
 from embedder.sources.objects import open_objects
 from embedder.sources.paths import STDIN, open_stdin
 from embedder.sources.places import is_remote, read_place, to_path, to_uri
@@ -115,11 +116,14 @@ def _without_detours(path: Path) -> Path:
 def _open_folder(path: Path, options: SourceOptions) -> Source:
     """List a folder of images or, where it has none, of shards."""
     opened = open_folder(path, options)
-    if len(opened.listing.images) or not opened.listing.n_ignored:
+    if not opened.listing.n_ignored:
         return opened
-    walk = Walk(str(path), options)
-    shards = sorted(found for found in walk.files() if kind_of(found) in IN_FOLDERS)
-    return _open_kind(walk, shards, f"{to_uri(str(path))}/**", options) if shards else opened
+    walk = Walk(str(path), options, may_hold_shards)
+    shards, base = shards_among(walk.files()), to_uri(str(path))
+    images = opened.listing.images["uri"].to_pylist() if shards else []
+    if images:
+        return dataclasses.replace(opened, unread_shards=unread_shards(base, list(map(to_uri, shards)), images))
+    return _open_kind(walk, shards, f"{base}/**", options) if shards else opened
 
 
 def _open_glob(place: str, options: SourceOptions) -> Source:

@@ -9,6 +9,7 @@ from typing import Any
 from embedder.sources.collecting import Found, collect
 from embedder.sources.folder import EXTENSIONS
 from embedder.sources.kinds import IN_FOLDERS, kind_of, open_kind
+from embedder.sources.mixtures import unread_shards
 from embedder.sources.places import open_bucket, read_places
 from embedder.sources.source import File, Source, SourceOptions
 from features import InputError, Listing
@@ -47,7 +48,11 @@ def open_remote(place: str, options: SourceOptions) -> Source:
         return open_kind([File(_name(info, base), _place(info, base)) for info in shards], place, options)
     collected = collect(_found(images, base, options))
     listing = Listing(place, collected.images, tuple(collected.repeats), len(infos) - len(images))
-    return Source(listing, read_places(collected.images["uri"], max_bytes=options.max_bytes))
+    read = read_places(collected.images["uri"], max_bytes=options.max_bytes)
+    if not shards:
+        return Source(listing, read)
+    places = [_place(info, base) for info in shards]
+    return Source(listing, read, unread_shards=unread_shards(base, places, collected.images["uri"].to_pylist()))
 
 
 def _check_plain(place: str) -> None:

@@ -57,6 +57,7 @@ class Source:
         in_order: Whether `read` is quick only when calls come one at a time and in ascending order, as from an archive
             that is read from its beginning; else many threads may call it at once.
         has_columns: Whether its images have columns or keys that `SourceOptions` can name.
+        unread_shards: How many shards lie among a folder's images and are not read, by the glob that would find them.
         n_unmatched: Rows of the file of labels that name no image of it; None where there is no such file.
     """
 
@@ -64,4 +65,5 @@ class Source:
     read: Callable[[Rows], Iterable[Content]]
     in_order: bool = False
     has_columns: bool = False
+    unread_shards: dict[str, int] = dataclasses.field(default_factory=dict)
     n_unmatched: int | None = None

@@ -1,5 +1,6 @@
 """Options that several commands share, and how a command ends."""
 
+import shlex
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -41,10 +42,13 @@ def warn(document: dict[str, Any]) -> None:
         output.say(f"Note: {document['stale']}")
 
 
-def warn_of_labels(document: dict[str, Any]) -> None:
-    """Say on stderr where a file of labels leaves images without one, or names others."""
+def warn_of_source(document: dict[str, Any]) -> None:
+    """Say on stderr where shards lie among the images, and where labels and images do not match."""
     from frieze import output
 
+    for pattern, n_shards in document["unread_shards"].items():
+        where = f"embed them by themselves: {shlex.quote(pattern)}"
+        output.say(f"Note: shards among the images that are not read: {n_shards:,}; {where}")
     n_unlabelled, n_unmatched = document["unlabelled"], document["unmatched_labels"]
     if n_unmatched is not None and n_unlabelled + n_unmatched:
         output.say(

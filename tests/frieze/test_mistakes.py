@@ -120,6 +120,18 @@ def test_labels_that_meet_few_images(world, run, tmp_path, option):
     assert run("embed", images, "--labels", labels, "--out", tmp_path / "f", option).stderr == ""
 
 
+@pytest.mark.parametrize("option", ["--dry-run", "--json"])
+def test_shards_among_images(world, run, tmp_path, option):
+    """Where shards lie among the images, stderr says that they are not read, and what to type for them."""
+    images = shutil.copytree(world / "photos" / "red", tmp_path / "red")
+    (images / "00000.tar").write_bytes(b"")
+    result = run("embed", images, "--out", tmp_path / "f", option)
+    pattern = f"'{images}/*.tar'"
+    assert result.stderr == (
+        f"Note: shards among the images that are not read: 1; embed them by themselves: {pattern}\n"
+    )
+
+
 @pytest.mark.parametrize("name", [b"n\xff", b"x" * 300])
 def test_paths_that_no_table_can_have(world, run, tmp_path, name):
     """A path that is no text, or too long, is refused before any work."""

@@ -135,6 +135,17 @@ def test_shards(photos, bucket, tmp_path):
     assert read_image(f"{bucket.url}/shards/0.tar/2.jpg") == images[2]
 
 
+def test_shards_among_images(photos, bucket):
+    """Shards among the images of a bucket are told, and refused where they are more."""
+    bucket.put_folder(photos, "p")
+    bucket.put("p/a/0.tar", write_shard([]))
+    assert open_source(f"{bucket.url}/p", SourceOptions()).unread_shards == {f"{bucket.url}/p/*/*.tar": 1}
+    for number in range(5):
+        bucket.put(f"p/{number}.tar", write_shard([]))
+    with pytest.raises(InputError, match=r"/p holds 5 images and 6 shards"):
+        open_source(f"{bucket.url}/p", SourceOptions())
+
+
 def test_manifests(photos, bucket, tmp_path):
     """A manifest in a bucket names objects beside it, and one on disk may name objects; Parquet may hold the bytes."""
     bucket.put_folder(photos, "p")

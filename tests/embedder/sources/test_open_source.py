@@ -103,11 +103,33 @@ def test_folder_of_shards(folder):
 
 
 def test_images_before_shards(folder):
-    """In a folder with images, shards are other files."""
-    write(folder, "both/a.jpg")
-    write_tar(folder / "both" / "a.tar", "1.jpg")
-    listing = open_source("both", SourceOptions()).listing
-    assert (listing.images["id"].to_pylist(), listing.n_ignored) == (["a.jpg"], 1)
+    """In a folder with images, shards are other files; they are told by the globs that find them."""
+    write(folder, "a[1]/1.jpg", "a[1]/2.jpg", "a[1]/3.jpg")
+    for name in ("0.tar", "in/1.tar", "in/2.tar"):
+        write_tar(folder / "a[1]" / name, "1.jpg")
+    source = open_source("a[1]", SourceOptions())
+    assert (source.listing.images["id"].to_pylist(), source.listing.n_ignored) == (["1.jpg", "2.jpg", "3.jpg"], 3)
+    assert source.unread_shards == {f"{folder}/a[[]1]/*.tar": 1, f"{folder}/a[[]1]/*/*.tar": 2}
+    assert [len(ids(pattern)) for pattern in source.unread_shards] == [1, 2]
+
+
+def test_more_shards_than_images(folder):
+    """A folder with more shards than images is refused, with what to type for either."""
+    write(folder, "s s/preview.jpg")
+    for number in range(2):
+        write_tar(folder / "s s" / f"{number}.tar", "1.jpg")
+    with pytest.raises(InputError, match=r"/s s holds 1 image and 2 shards, and only one kind") as caught:
+        open_source("s s", SourceOptions())
+    assert caught.value.mend == (f"Give the shards: '{folder}/s s/*.tar', or the images alone: '{folder}/s s/*.jpg'")
+
+
+@pytest.mark.parametrize("name", ["features.json", "index.json", "head.json"])
+def test_what_we_made_is_no_shard(name, folder):
+    """The Parquet files of tables, indexes and heads that lie among images are nothing to tell."""
+    write(folder, "photos/1.jpg")
+    write_tar(folder / "photos" / "made" / "parts" / "part-000000.parquet", "1.jpg")
+    (folder / "photos" / "made" / name).write_text("{}")
+    assert open_source("photos", SourceOptions()).unread_shards == {}
 
 
 def test_glob_of_shards(folder):

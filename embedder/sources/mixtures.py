@@ -1,0 +1,72 @@
+"""Folders that hold both images and shards: the images are embedded, and the shards are told, or asked about."""
+
+import glob
+import os
+import posixpath
+import re
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from embedder.sources.folder import EXTENSIONS
+from embedder.sources.kinds import IN_FOLDERS, KINDS, kind_of
+from features import InputError
+
+_MADE_HERE = ("features.json", "index.json", "head.json")
+"""What lies in a folder that Frieze made; the Parquet files in it are no shards."""
+
+
+def may_hold_shards(folder: str) -> bool:
+    """Tell whether a folder is worth a look: it is none of those that Frieze makes."""
+    return not any(os.path.exists(f"{folder}/{name}") for name in _MADE_HERE)
+
+
+def shards_among(places: Iterable[str]) -> list[str]:
+    """Give those of some paths or URLs that are shards by their names, sorted."""
+    others = (place for place in places if posixpath.splitext(place)[1].lower() not in EXTENSIONS)
+    return sorted(place for place in others if kind_of(place) in IN_FOLDERS)
+
+
+def unread_shards(base: str, shards: Sequence[str], images: Sequence[str]) -> dict[str, int]:
+    """Count the shards that lie among images, and so are not read.
+
+    Args:
+        base: Path or URL of the folder.
+        shards: Those below it.
+        images: Those below it, at least one.
+
+    Returns:
+        How many a glob would find, by glob.
+
+    Raises:
+        InputError: There are more shards than images: it is not clear what is meant.
+    """
+    globs = Counter(_glob(base, place, _shard_ending(place)) for place in shards)
+    if len(shards) > len(images):
+        n_images = f"{len(images):,} image{'s' if len(images) > 1 else ''}"
+        alone = _glob(base, images[0], posixpath.splitext(images[0])[1])
+        raise InputError(
+            f"{base} holds {n_images} and {len(shards):,} shards, and only one kind can be embedded at a time.",
+            mend=f"Give the shards: {' or '.join(map(shlex.quote, globs))}, or the images alone: {shlex.quote(alone)}",
+        )
+    return dict(globs)
+
+
+def _shard_ending(place: str) -> str:
+    """Give the part of a shard's name that says what it is, with wildcards for its numbers.
+
+    >>> _shard_ending("/s/00000.tar"), _shard_ending("/s/a.tfrecord-00000-of-00010")
+    ('.tar', '.tfrecord-*-of-*')
+    """
+    found = KINDS[str(kind_of(place))].names.search(place.lower())
+    return re.sub(r"\d+", "*", place[found.start() :] if found else place)
+
+
+def _glob(base: str, place: str, ending: str) -> str:
+    """Give a glob that finds a place and all that end alike at its depth.
+
+    >>> _glob("/s", "/s/in/0.tar", ".tar"), _glob("s3://b", "s3://b/x-0-of-1", "/x-*-of-*")
+    ('/s/*/*.tar', 's3://b/x-*-of-*')
+    """
+    depth = place[len(base) + 1 :].count("/")
+    return glob.escape(base) + "/*" * depth + (ending if ending.startswith("/") else f"/*{ending}")
