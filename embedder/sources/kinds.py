@@ -37,7 +37,7 @@ KINDS: dict[str, Kind] = {
     "tfrecord": Kind(
         "TFRecord files",
         # TensorFlow's own scripts write train-00000-of-01024; a checkpoint's variables.data-00000-of-00001 is none.
-        re.compile(rf"\.(tfrecords?|tfrec)(-\d+-of-\d+)?{_COMPRESSED}|(^|/)[^/.]+-\d{{5}}-of-\d{{5}}$"),
+        re.compile(rf"\.(tfrecords?|tfrec)(-\d+-of-\d+)?{_COMPRESSED}|(^|/)[^/.]+-\d+-of-\d+$"),
         open_tfrecord,
         read_record,
     ),
