@@ -18,6 +18,10 @@ _FEW = 32
 """Images that show whether an engine computes the same in float32."""
 _SPARE = 1.5
 """How much faster decoding may be than the network: it must never be waited for."""
+_LEAST_TOGETHER, _LONGEST_DECODE_S = 8, 0.1
+"""Images decoded in one call are a multiple of this, and how long it may be expected to take where it has more."""
+_CALLS_A_CORE = 4
+"""Into how many calls a core's share of a few images is cut at least, so that all cores end together."""
 _LIBRARIES = ("openvino", "tensorflow")
 
 
@@ -101,7 +105,9 @@ def _as_before(backbone: Backbone, options: JobOptions, setting: Setting, stored
     setting = dataclasses.replace(setting, batch_size=tuning["batch_size"], streams=tuning["streams"])
     engine = Trial(tuning["engine"], setting).make(backbone)
     spec = dataclasses.replace(backbone.spec, drift=stored.spec.drift)
-    return Choice(engine, options.batch_size or together(engine), options.workers or tuning["workers"], tuning, spec)
+    return Choice(
+        engine, options.batch_size or tuning["decode_batch"], options.workers or tuning["workers"], tuning, spec
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,12 +129,12 @@ class _Trials:
             except (MismatchError, ModelError) as error:
                 problem = problem or error
                 continue
-            workers = self._workers(trials[0])
+            pipeline = {"decode_batch": self._decode_batch(engine), "workers": self._workers(trials[0])}
             all_trials = [trial.to_json() for one in found for trial in one]
-            tuning = {"asked": asked, **trials[0].to_json(), "workers": workers, "tried": all_trials} if asked else {}
+            tuning = {"asked": asked, **trials[0].to_json(), **pipeline, "tried": all_trials} if asked else {}
             spec = dataclasses.replace(self.backbone.spec, drift=drift)
-            batch_size = self.options.batch_size or together(engine)
-            return Choice(engine, batch_size, self.options.workers or workers, tuning, spec)
+            batch_size = self.options.batch_size or pipeline["decode_batch"]
+            return Choice(engine, batch_size, self.options.workers or pipeline["workers"], tuning, spec)
         raise problem or ValueError("no engine was tried")
 
     def _drift(self, trial: Trial, engine: Engine) -> dict[str, Any] | None:
@@ -145,6 +151,14 @@ class _Trials:
         before = self.stored.drift
         is_better = before is not None and before["engine"] == trial.engine and before["images"] > drift["images"]
         return before if is_better else drift
+
+    def _decode_batch(self, engine: Engine) -> int:
+        """Give how many images to decode in one call: many where it is quick, few where cores would wait at the end."""
+        if self.probe.is_full:
+            most = math.ceil(_LONGEST_DECODE_S / self.probe.decode_s)
+        else:
+            most = len(self.probe.rows) // (_CALLS_A_CORE * count_cores())
+        return min(together(engine), max(_LEAST_TOGETHER, most // _LEAST_TOGETHER * _LEAST_TOGETHER))
 
     def _workers(self, trial: Trial) -> int:
         """Divide the cores as decoding and the network divide the work."""

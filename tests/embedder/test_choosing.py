@@ -56,7 +56,7 @@ def machine(monkeypatch, tf):
 
 def choose(n=256, *, precision="float32", decode_s=0.001, stored=None, drift=None, **options):
     """Choose an engine for so many images."""
-    probe = types.SimpleNamespace(pixels=PIXELS[:n], is_full=n >= 256, decode_s=decode_s)
+    probe = types.SimpleNamespace(pixels=PIXELS[:n], rows=np.arange(n), is_full=n >= 256, decode_s=decode_s)
     spec = dataclasses.replace(SPEC, precision=precision)
     manifest = Manifest(spec=dataclasses.replace(spec, drift=drift), source="s", tuning=stored or {})
     return choose_engine(Backbone(spec, None), JobOptions(**options), probe, manifest)
@@ -161,6 +161,21 @@ def test_workers(decode_s, cores, workers, machine):
     machine(cores=cores)
     share = decode_s / (decode_s + cores / RATES["openvino"])
     assert choose(decode_s=decode_s).workers == workers == min(cores, int(np.ceil(1.5 * cores * share)))
+
+
+@pytest.mark.parametrize(("decode_s", "batch"), [(0.0001, 32), (0.002, 32), (0.006, 16), (0.03, 8), (10.0, 8)])
+def test_decode_batch(decode_s, batch, machine):
+    """As many images are decoded in one call as take a tenth of a second, in eights, 32 at most."""
+    machine()
+    choice = choose(decode_s=decode_s)
+    assert (choice.batch_size, choice.tuning["decode_batch"]) == (batch, batch)
+
+
+@pytest.mark.parametrize(("n", "cores", "batch"), [(3, 2, 8), (48, 2, 8), (200, 2, 24), (255, 1, 32), (255, 16, 8)])
+def test_decode_batch_of_few(n, cores, batch, machine):
+    """A few images are cut so that all cores have work to the end."""
+    machine(cores=cores)
+    assert choose(n).batch_size == batch
 
 
 def test_workers_asked_for(machine):
