@@ -156,7 +156,8 @@ def _read_local(place: str, max_bytes: int) -> bytes:
     with open_place(place) as file:
         head = file.read(HEAD_BYTES)
         _check_head(head)  # a film named .jpg is not read to its end
-        return head + file.read(max_bytes + 1 - len(head))
+        size_bytes = os.fstat(file.fileno()).st_size  # Python makes room for as much as it is told to read
+        return head + file.read(max(0, min(size_bytes, max_bytes + 1) - len(head)))
 
 
 def _read_remote(place: str, max_bytes: int) -> bytes:

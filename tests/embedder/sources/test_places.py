@@ -1,4 +1,5 @@
 import os
+import tracemalloc
 
 import pytest
 
@@ -38,3 +39,16 @@ def test_read_no_further(content, stage, reason, tmp_path):
     with pytest.raises(ImageError) as caught:
         read_place(str(tmp_path / "a.jpg"), max_bytes=100)
     assert (caught.value.stage, caught.value.reason) == (stage, reason)
+
+
+def test_no_more_memory_than_the_file(tmp_path):
+    """Reading a small file makes room for that file, not for the largest one that would be taken."""
+    path = tmp_path / "a.gif"
+    path.write_bytes(b"GIF89a" + bytes(1000))
+    tracemalloc.start()
+    try:
+        data = read_place(str(path), max_bytes=1 << 30)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (len(data), peak < 1 << 20) == (1006, True)
