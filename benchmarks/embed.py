@@ -30,6 +30,7 @@ HERE = Path(__file__).parent
 DATA = Path(os.environ.get("FRIEZE_DATA", HERE.parents[1] / "shared" / "data"))
 FRIEZE = Path(sys.executable).with_name("frieze")
 ROUNDS = 3
+SPEED = ("mobilenet_v2_100_224", "mobilenet_v2_100_224_bn")
 NETWORKS = {
     "mobilenet_v2_100_224": 224,
     "mobilenet_v2_100_224_bn": 224,
@@ -123,7 +124,7 @@ def show(title: str, header: str, rows: list[list[object]]) -> None:
 
 def speed(folder: Path) -> None:
     """Print the contestants on natural photographs, and the bound."""
-    for network in ("mobilenet_v2_100_224", "mobilenet_v2_100_224_bn"):
+    for network in SPEED:
         source = natural(folder)
         contestants: dict[str, Callable[[], Result]] = {
             "recipe 3's loop": lambda source=source, network=network: recipe3(source, network),
