@@ -4,6 +4,7 @@ import dataclasses
 import importlib.metadata
 import importlib.util
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from embedder.backbones import Backbone
@@ -22,7 +23,7 @@ _LEAST_TOGETHER, _LONGEST_DECODE_S = 8, 0.1
 """Images decoded in one call are a multiple of this, and how long it may be expected to take where it has more."""
 _CALLS_A_CORE = 4
 """Into how many calls a core's share of a few images is cut at least, so that all cores end together."""
-_LIBRARIES = ("openvino", "tensorflow")
+_LIBRARIES = ("frieze", "openvino", "tensorflow")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,12 +68,12 @@ def choose_engine(backbone: Backbone, options: JobOptions, probe: Probe, stored:
     setting = Setting(precision=backbone.spec.precision, devices=devices, batch_size=options.batch_size)
     names = usable(options.engine, setting)
     asked = _asked(options, setting)
-    if stored.tuning.get("asked") == asked:
+    if stored.tuning.get("asked") == asked and _is_sound(stored.tuning, names):
         return _as_before(backbone, options, setting, stored)
     if not probe.is_full:
-        return _Trials(backbone, options, probe, stored.spec).choose([[Trial(names[0], setting)]], {})
+        return _Trials(backbone, options, probe, stored).choose([[Trial(names[0], setting)]], {})
     trials = try_engines(options.engine, names, backbone, setting, probe.pixels)
-    return _Trials(backbone, options, probe, stored.spec).choose(trials, asked)
+    return _Trials(backbone, options, probe, stored).choose(trials, asked)
 
 
 def default_engine(backbone: Backbone) -> Engine:
@@ -100,11 +101,24 @@ def _asked(options: JobOptions, setting: Setting) -> dict[str, Any]:
     }
 
 
+def _is_sound(tuning: dict[str, Any], names: Sequence[str]) -> bool:
+    """Tell whether a stored choice can be taken again: it may come from another machine, or from somebody's hand."""
+    numbers = [tuning.get(name) for name in ("batch_size", "decode_batch", "workers")]
+    streams = tuning.get("streams")
+    return (
+        tuning.get("engine") in names
+        and all(isinstance(number, int) and number > 0 for number in numbers)
+        and (streams is None or (isinstance(streams, int) and streams > 0))
+    )
+
+
 def _as_before(backbone: Backbone, options: JobOptions, setting: Setting, stored: Manifest) -> Choice:
-    tuning = stored.tuning
+    tuning, drift = stored.tuning, stored.spec.drift
+    if drift is not None and not options.accept_drift:
+        check_drift(drift, engine=tuning["engine"], precision=setting.precision)
     setting = dataclasses.replace(setting, batch_size=tuning["batch_size"], streams=tuning["streams"])
     engine = Trial(tuning["engine"], setting).make(backbone)
-    spec = dataclasses.replace(backbone.spec, drift=stored.spec.drift)
+    spec = dataclasses.replace(backbone.spec, drift=drift)
     return Choice(
         engine, options.batch_size or tuning["decode_batch"], options.workers or tuning["workers"], tuning, spec
     )
@@ -117,7 +131,7 @@ class _Trials:
     backbone: Backbone
     options: JobOptions
     probe: Probe
-    stored: BackboneSpec
+    stored: Manifest
 
     def choose(self, found: list[list[Trial]], asked: dict[str, Any]) -> Choice:
         """Take the fastest whose vectors hold."""
@@ -131,25 +145,26 @@ class _Trials:
                 continue
             pipeline = {"decode_batch": self._decode_batch(engine), "workers": self._workers(trials[0])}
             all_trials = [trial.to_json() for one in found for trial in one]
-            tuning = {"asked": asked, **trials[0].to_json(), **pipeline, "tried": all_trials} if asked else {}
+            tuning = {"asked": asked, **trials[0].to_json(), **pipeline, "tried": all_trials}
             spec = dataclasses.replace(self.backbone.spec, drift=drift)
             batch_size = self.options.batch_size or pipeline["decode_batch"]
-            return Choice(engine, batch_size, self.options.workers or pipeline["workers"], tuning, spec)
+            workers = self.options.workers or pipeline["workers"]
+            return Choice(engine, batch_size, workers, tuning if asked else self.stored.tuning, spec)
         raise problem or ValueError("no engine was tried")
 
     def _drift(self, trial: Trial, engine: Engine) -> dict[str, Any] | None:
         """Hold an engine's vectors against the reference's in float32."""
         precision = trial.setting.precision
         if (trial.engine, precision) == (REFERENCE, "float32"):
-            return self.stored.drift  # of rows that are there
+            return self.stored.spec.drift  # of rows that are there
         pixels = self.probe.pixels[:_FEW] if precision == "float32" else self.probe.pixels
         reference = Setting(devices=trial.setting.devices)
         wanted = ENGINES[REFERENCE](self.backbone, reference).infer(pixels)
         drift = {"engine": trial.engine} | measure_drift(engine.infer(pixels), wanted)
         if not self.options.accept_drift:
             check_drift(drift, engine=trial.engine, precision=precision)
-        before = self.stored.drift
-        is_better = before is not None and before["engine"] == trial.engine and before["images"] > drift["images"]
+        before = self.stored.spec.drift
+        is_better = before is not None and before.get("engine") == trial.engine and before["images"] > drift["images"]
         return before if is_better else drift
 
     def _decode_batch(self, engine: Engine) -> int:

@@ -26,12 +26,16 @@ def measure_drift(embeddings: Floats, reference: Floats) -> dict[str, Any]:
         reference: float32 [N, D], of the same images.
 
     Returns:
-        `images`; `least_cosine` and `median_cosine` of each image's two vectors; `recall_at_10`, the share of its ten
+        `images`, less those of which the reference gives zeros or no finite numbers; `least_cosine` and `median_cosine`
+        of each image's two vectors, 0 where the reference's alone is finite; `recall_at_10`, the share of its ten
         nearest other images that are found again, None for fewer than `ENOUGH` images.
 
     >>> measure_drift(np.eye(2, dtype="f4"), np.eye(2, dtype="f4"))["least_cosine"]
     1.0
     """
+    is_usable = np.isfinite(reference).all(axis=1) & reference.any(axis=1)  # of the others there is nothing to keep
+    embeddings, reference = embeddings[is_usable], reference[is_usable]
+    embeddings = np.where(np.isfinite(embeddings).all(axis=1, keepdims=True), embeddings, np.float32(0))
     cosines = (unit_rows(embeddings) * unit_rows(reference)).sum(axis=1)
     recall = _recall(embeddings, reference) if len(embeddings) >= ENOUGH else None
     return {

@@ -108,7 +108,8 @@ def _measure(source: Source, rows: Rows, backbone: Backbone, options: JobOptions
     The first batch is not counted where there are others: it waits for the pipeline to fill.
     """
     max_pixels = options.limits.max_pixels
-    stored = read_manifest(out) if is_features(out) else Manifest(spec=backbone.spec, source=source.listing.source)
+    goes_on = is_features(out) and not options.force
+    stored = read_manifest(out) if goes_on else Manifest(spec=backbone.spec, source=source.listing.source)
     choice = choose_engine(backbone, options, Probe(source, rows, backbone.spec, max_pixels), stored)
     sample = rows[np.unique(np.linspace(0, len(rows) - 1, _SAMPLE).astype(np.int64))]
     batches = stream(

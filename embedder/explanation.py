@@ -24,15 +24,15 @@ _BUSY_WITH = {
     "read": "Reading took {share:.0%} of the processor's time: tar shards or a local disk would help most.",
     "decode": "Decoding took {share:.0%} of the processor's time: smaller originals would help more than a faster"
     " backbone.",
-    "infer": "The network took {share:.0%} of the processor's time: a smaller backbone, --precision bfloat16 or a GPU"
-    " would help more than smaller originals.",
+    "infer": "The network took {share:.0%} of the processor's time: a smaller backbone or a faster device would help"
+    " more than smaller originals.",
     "write": "Writing took {share:.0%} of the processor's time: a backbone with fewer dimensions would help most.",
 }
 _WAITED_FOR = {
     "read": "The run waited for reading {share:.0%} of its time while cores were idle: a faster disk or network would"
     " help most.",
-    "decode": "The run waited for decoding {share:.0%} of its time while cores were idle: more --workers would help"
-    " most.",
+    "decode": "The run waited for decoding {share:.0%} of its time while cores were idle: smaller originals would"
+    " help most.",
     "infer": "The run waited for the network {share:.0%} of its time: a faster device or a smaller backbone would help"
     " most.",
     "write": "The run waited for the disk {share:.0%} of its time: a faster disk for --out would help most.",

@@ -57,7 +57,7 @@ def _wanted(spec: BackboneSpec) -> float:
     """Give the least cosine to hope for: two as far from float32 as was measured may lie twice as far apart."""
     if spec.precision == "float32" or spec.drift is None:
         return LEAST_COSINE
-    return min(LEAST_COSINE, math.cos(2 * math.acos(spec.drift["least_cosine"])))
+    return min(LEAST_COSINE, math.cos(min(math.pi / 2, 2 * math.acos(spec.drift["least_cosine"]))))
 
 
 class _Sample:

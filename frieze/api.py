@@ -330,7 +330,9 @@ def predict(
     )
     request = embedder.BackboneRequest.of(spec)
     with _scratch_folder(place) as folder:
-        options = embedder.JobOptions(source=embedder.SourceOptions(labels="none"), accept_drift=True)
+        options = embedder.JobOptions(
+            source=embedder.SourceOptions(labels="none"), accept_drift=spec.precision != "float32"
+        )
         with output.progress("Embedding", "images") as step:
             embedded = embedder.embed_source(str(source), folder, request=request, options=options, progress=step)
         document = classifiers.predict_features(_place(head), _table(folder), place, scores=scores, force=force)

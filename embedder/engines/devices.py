@@ -27,7 +27,10 @@ def find_devices(asked: str = AUTO) -> tuple[str, ...]:
             f"There is no device {asked} here; there are: {', '.join(name.lower() for name in there)}.",
             mend="Leave --device out, or name one of these.",
         )
-    return tuple(dict.fromkeys(name for names in found for name in names))
+    names = tuple(dict.fromkeys(name for names in found for name in names))
+    if len({name.partition(":")[0] for name in names}) > 1:
+        raise InputError(f"--device {asked} names several kinds of device.", mend="Give GPUs alone, or the CPU.")
+    return names
 
 
 def _matching(name: str, there: list[str]) -> list[str]:

@@ -17,6 +17,8 @@ from features import Floats, ModelError, count_cores
 
 _BATCHES = (1, 4, 8)
 _BATCH = 4
+_LARGEST_BATCH = 32
+"""What more would only cost memory: a batch takes its full size however few images there are."""
 _TYPES = {"float32": "f32", "bfloat16": "bf16"}
 """Precision -> what OpenVINO calls it."""
 
@@ -37,17 +39,17 @@ class OpenVINOEngine:
 
     def __init__(self, backbone: Backbone, setting: Setting | None = None) -> None:
         setting = setting or Setting()
-        self.batch_size = setting.batch_size or _BATCH
+        self.batch_size = min(setting.batch_size or _BATCH, _LARGEST_BATCH)
         self._dim = backbone.spec.dim
         self._free: list[Any] = []
         try:
             self._compiled = _compile(backbone, self.batch_size, setting)
+            self.infer(np.zeros((1, *backbone.spec.image_size, 3), np.uint8))
         except RuntimeError as error:
             raise ModelError(
                 f"OpenVINO can't run {backbone.spec.name}: {str(error).strip().splitlines()[-1]}",
                 mend="Leave --engine out, or give --engine tensorflow.",
             ) from error
-        self.infer(np.zeros((1, *backbone.spec.image_size, 3), np.uint8))
 
     @staticmethod
     def settings(setting: Setting) -> Iterator[Setting]:

@@ -200,13 +200,13 @@ def out(tmp_path):
 @pytest.fixture
 def infers(monkeypatch):
     """The number of images in each batch that an engine runs; the first is the warm-up's one."""
-    counts, infer = [], TensorFlowEngine.infer
+    counts, infer = [], TensorFlowEngine.infer_on
 
-    def counting(engine, pixels):
+    def counting(engine, device, pixels):
         counts.append(len(pixels))
-        return infer(engine, pixels)
+        return infer(engine, device, pixels)
 
-    monkeypatch.setattr(TensorFlowEngine, "infer", counting)
+    monkeypatch.setattr(TensorFlowEngine, "infer_on", counting)
     return counts
 
 

@@ -136,6 +136,34 @@ def test_next_run(machine):
     assert (again.spec, again.tuning) == (first.spec, first.tuning)
 
 
+@pytest.mark.parametrize(
+    "spoilt", [{"engine": "abacus"}, {"batch_size": "8"}, {"workers": 0}, {"decode_batch": None}, {"streams": "two"}]
+)
+def test_spoilt_tuning(spoilt, machine):
+    """A stored choice that can't be taken, from another machine or edited by hand, is made anew."""
+    seen = machine()
+    tuning = choose().tuning
+    assert choose(stored=tuning | spoilt).tuning == tuning
+    assert seen.tried == 2
+
+
+def test_accepted_once(machine):
+    """A drift that was accepted for one run is refused in the next unless it is accepted again."""
+    machine(dict.fromkeys([("openvino", "bfloat16"), ("tensorflow", "bfloat16")], 0.5))
+    first = choose(precision="bfloat16", accept_drift=True)
+    again = {"precision": "bfloat16", "stored": first.tuning, "drift": first.spec.drift}
+    assert choose(**again, accept_drift=True).engine.name == "openvino"
+    with pytest.raises(MismatchError, match="--accept-drift"):
+        choose(**again)
+
+
+def test_few_images_keep_the_choice(machine):
+    """A run of a few images under other conditions leaves what an earlier one chose for later runs."""
+    machine()
+    stored = choose().tuning
+    assert choose(24, engine="tensorflow", stored=stored).tuning == stored
+
+
 @pytest.mark.parametrize("other", [{"batch_size": 9}, {"engine": "openvino"}, {"cores": 3}])
 def test_other_conditions(other, machine):
     """Where something else is asked, or the machine is another one, the trials are made again."""

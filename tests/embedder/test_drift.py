@@ -51,6 +51,23 @@ def test_equal_images():
     assert measure_drift(rows, rows)["recall_at_10"] == 1.0
 
 
+def test_unusable_reference():
+    """Images of which the reference itself gives zeros or no finite numbers say nothing of drift."""
+    rows = ROWS[:20].copy()
+    rows[3], rows[5] = 0, np.nan
+    found = measure_drift(rows, rows)
+    assert (found["images"], found["least_cosine"]) == (18, 1.0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_not_finite():
+    """A row that overflows where the reference's does not is as far away as can be."""
+    rows = ROWS.copy()
+    rows[7] = np.inf
+    found = measure_drift(rows, ROWS)
+    assert (found["images"], found["least_cosine"], found["median_cosine"]) == (ENOUGH, 0.0, 1.0)
+
+
 def test_few():
     """Fewer images than the neighbours need give cosines alone."""
     assert measure_drift(ROWS[:-1], ROWS[:-1])["recall_at_10"] is None

@@ -106,6 +106,13 @@ def test_rate(monkeypatch):
     assert (engine.most, engine.flying) == (2, 0)
 
 
+def test_rate_of_a_slow_network(monkeypatch):
+    """Where already the first batches take long, their rate is taken: a trial is a moment."""
+    now = iter(np.arange(0, 1000.0, 40))
+    monkeypatch.setattr(tuning.time, "perf_counter", lambda: next(now))
+    assert measure_rate(Fake(None, Setting(batch_size=20)), PIXELS) == pytest.approx(2 * 40 / 40)
+
+
 @pytest.mark.parametrize(("batch_size", "wanted"), [(1, 32), (4, 32), (5, 35), (32, 32), (64, 64)])
 def test_together(batch_size, wanted):
     """The pipeline hands over whole batches of an engine, enough for few calls."""

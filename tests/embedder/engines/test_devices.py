@@ -41,6 +41,13 @@ def test_without_gpu(machine):
     assert find_devices() == ("CPU:0",)
 
 
+def test_several_kinds(machine):
+    """GPUs and CPUs together are refused: they do not have the same precisions."""
+    machine("CPU:0", "GPU:0")
+    with pytest.raises(InputError, match="--device gpu,cpu names several kinds of device"):
+        find_devices("gpu,cpu")
+
+
 def test_not_there(machine):
     """A device that is not there is refused with those that are."""
     machine("CPU:0", "GPU:0")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from embedder.engines import Setting
-from embedder.engines.tensorflow import TensorFlowEngine
+from embedder.engines.tensorflow import TensorFlowEngine, _rewriting
 from features import InputError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (32, 32, 32, 3), dtype=np.uint8)
@@ -92,6 +92,38 @@ def test_bfloat16(opened, tiny):
     assert np.array_equal(TensorFlowEngine(backbone).infer(PIXELS), before)
 
 
+def test_rewriting_lasts(tf):
+    """The switch of the whole process stays on while any replica is at work in a lower precision."""
+    option = "auto_mixed_precision_onednn_bfloat16"
+    found = tf.config.optimizer.get_experimental_options
+    with _rewriting(option):
+        with _rewriting(option):
+            assert found()[option]
+        assert found()[option]
+    assert not found()[option]
+
+
+def test_memory_of_a_gpu(engine, monkeypatch, tf):
+    """A GPU too full to take the pixels is memory run out as well; any other error of TensorFlow's stays one."""
+    run, full = engine._function, [True]
+
+    def fail_once(*, pixels):
+        if full.pop() if full else False:
+            raise tf.errors.InternalError(None, None, "Failed copying: Dst tensor is not initialized.")
+        return run(pixels=pixels)
+
+    monkeypatch.setattr(engine, "_function", fail_once)
+    assert engine.infer(PIXELS).shape == (32, 16)
+    assert engine.batch_size == 16
+
+    def fail(*, pixels):
+        raise tf.errors.InternalError(None, None, "something else")
+
+    monkeypatch.setattr(engine, "_function", fail)
+    with pytest.raises(tf.errors.InternalError, match="something else"):
+        engine.infer(PIXELS)
+
+
 @pytest.mark.parametrize(
     ("device", "precision", "reason"),
     [
@@ -115,6 +147,33 @@ def test_settings_by_device():
     }
     assert max(sizes["CPU"]) < max(sizes["GPU"])
     assert all(found == sorted(found) for found in sizes.values())
+
+
+_LOW_ON_TWO = """
+import sys
+import numpy as np
+from features import import_tensorflow
+tf = import_tensorflow()
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from embedder import BackboneRequest, Setting, find_devices, open_backbone
+from embedder.engines.tensorflow import TensorFlowEngine
+backbone = open_backbone(BackboneRequest(handle=sys.argv[1]))
+pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+one = TensorFlowEngine(backbone, Setting(precision="bfloat16", devices=("CPU:0",))).infer(pixels)
+two = TensorFlowEngine(backbone, Setting(precision="bfloat16", devices=find_devices("cpu")))
+waits = [two.submit(pixels) for _ in range(100)]
+print(max(float(np.abs(wait() - one).max()) for wait in waits))
+"""
+
+
+@pytest.mark.slow
+def test_low_precision_on_two_devices(tiny):
+    """Replicas that work at the same time all stay in the precision asked for: none ever falls back to float32."""
+    command = [sys.executable, "-c", _LOW_ON_TWO, str(tiny)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 1e-6
 
 
 _TWO_DEVICES = """
