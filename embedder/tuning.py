@@ -9,13 +9,15 @@ from typing import Any
 from embedder.backbones import Backbone
 from embedder.engines import AUTO, ENGINES, Engine, Setting
 from embedder.preprocessing import Pixels
-from features import ModelError
+from features import ModelError, count_cores
 
 _TRIAL_S, _LONGEST_BATCH_S = 0.2, 1.0
 """How long a setting is tried, and how long a batch of it may be expected to take."""
 _AS_GOOD = 0.97
 """A smaller batch, which takes less memory, wins with this share of the best speed."""
 _TOGETHER = 32
+_HANDED_A_CORE = 4
+"""Images a core that a trial hands over at once: enough to keep every stream busy, few enough to end soon."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +110,7 @@ def measure_rate(engine: Engine, pixels: Pixels, *, seconds: float = _TRIAL_S) -
     Returns:
         Images per second.
     """
-    step = together(engine)
+    step = _whole_batches(engine, _HANDED_A_CORE * count_cores())
     pieces = [pixels[at : at + step] for at in range(0, len(pixels), step)]
     start = time.perf_counter()
     n_warm = sum(len(wait()) for wait in [engine.submit(pieces[0]) for _ in range(engine.depth)])
@@ -127,4 +129,8 @@ def measure_rate(engine: Engine, pixels: Pixels, *, seconds: float = _TRIAL_S) -
 
 def together(engine: Engine) -> int:
     """Give how many images the pipeline hands to an engine at once: whole batches, and enough for few calls."""
-    return engine.batch_size * -(-_TOGETHER // engine.batch_size)
+    return _whole_batches(engine, _TOGETHER)
+
+
+def _whole_batches(engine: Engine, n_images: int) -> int:
+    return engine.batch_size * -(-n_images // engine.batch_size)

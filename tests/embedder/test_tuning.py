@@ -99,18 +99,20 @@ def test_engine_that_can_not(rates, monkeypatch):
 def test_rate(monkeypatch):
     """The rate is that of images which came back, several batches under way, the first one not counted."""
     now = iter(np.arange(1000.0))
+    monkeypatch.setattr(tuning, "count_cores", lambda: 2)
     monkeypatch.setattr(tuning.time, "perf_counter", lambda: next(now))
     engine = Fake(None, Setting(batch_size=20))
     # The clock is asked at the start, before each of the 3 batches and once at the end of them, and for the rate.
-    assert measure_rate(engine, PIXELS, seconds=4) == pytest.approx(3 * 40 / 5)
+    assert measure_rate(engine, PIXELS, seconds=4) == pytest.approx(3 * 20 / 5)
     assert (engine.most, engine.flying) == (2, 0)
 
 
 def test_rate_of_a_slow_network(monkeypatch):
     """Where already the first batches take long, their rate is taken: a trial is a moment."""
     now = iter(np.arange(0, 1000.0, 40))
+    monkeypatch.setattr(tuning, "count_cores", lambda: 2)
     monkeypatch.setattr(tuning.time, "perf_counter", lambda: next(now))
-    assert measure_rate(Fake(None, Setting(batch_size=20)), PIXELS) == pytest.approx(2 * 40 / 40)
+    assert measure_rate(Fake(None, Setting(batch_size=20)), PIXELS) == pytest.approx(2 * 20 / 40)
 
 
 @pytest.mark.parametrize(("batch_size", "wanted"), [(1, 32), (4, 32), (5, 35), (32, 32), (64, 64)])
