@@ -144,7 +144,7 @@ class _Trials:
                 problem = problem or error
                 continue
             pipeline = {"decode_batch": self._decode_batch(engine), "workers": self._workers(trials[0])}
-            all_trials = [trial.to_json() for one in found for trial in one]
+            all_trials = {trial.words: trial.to_json()["images_per_second"] for one in found for trial in one}
             tuning = {"asked": asked, **trials[0].to_json(), **pipeline, "tried": all_trials}
             spec = dataclasses.replace(self.backbone.spec, drift=drift)
             batch_size = self.options.batch_size or pipeline["decode_batch"]

@@ -34,6 +34,12 @@ class Trial:
     setting: Setting
     images_per_second: float | None = None
 
+    @property
+    def words(self) -> str:
+        """Say what was tried."""
+        streams = "" if self.setting.streams is None else f", {self.setting.streams} streams"
+        return f"{self.engine}, batches of {self.setting.batch_size}{streams}"
+
     def make(self, backbone: Backbone) -> Engine:
         """Make the engine."""
         return ENGINES[self.engine](backbone, self.setting)

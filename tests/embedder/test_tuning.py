@@ -123,7 +123,9 @@ def test_together(batch_size, wanted):
 
 def test_json():
     """A trial is told with its setting."""
-    assert Trial("openvino", Setting(batch_size=4, streams=2), 123.456).to_json() == {
+    trial = Trial("openvino", Setting(batch_size=4, streams=2), 123.456)
+    assert trial.words == "openvino, batches of 4, 2 streams"
+    assert trial.to_json() == {
         "engine": "openvino",
         "precision": "float32",
         "batch_size": 4,
