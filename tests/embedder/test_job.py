@@ -153,8 +153,8 @@ def test_orientation(orientation, tmp_path, photo, embed, cosines, out):
 
 def test_not_finite(folder, embed, monkeypatch, out):
     """An image that the backbone gives no finite vector for is a failure of stage embed."""
-    infer = TensorFlowEngine.infer
-    monkeypatch.setattr(TensorFlowEngine, "infer", lambda engine, pixels: infer(engine, pixels) + np.float32("nan"))
+    infer = TensorFlowEngine.infer_on
+    monkeypatch.setattr(TensorFlowEngine, "infer_on", lambda *args: infer(*args) + np.float32("nan"))
     document = embed(folder, out)
     assert (document["embedded"], document["failed"], stored(out)) == (0, 10, {})
     assert set(failures(out).values()) == {("embed", "not finite")}

@@ -49,15 +49,15 @@ def touch(path, content=None):
 
 def break_off(monkeypatch, at, error):
     """Let the engine's batch number `at` raise; the warm-up is number 0."""
-    infer, n_calls = TensorFlowEngine.infer, []
+    infer, n_calls = TensorFlowEngine.infer_on, []
 
-    def breaking(engine, pixels):
+    def breaking(engine, device, pixels):
         n_calls.append(1)
         if len(n_calls) > at:
             raise error
-        return infer(engine, pixels)
+        return infer(engine, device, pixels)
 
-    monkeypatch.setattr(TensorFlowEngine, "infer", breaking)
+    monkeypatch.setattr(TensorFlowEngine, "infer_on", breaking)
 
 
 def test_nothing_to_do(whole, gallery, embed, monkeypatch, out):
