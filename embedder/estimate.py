@@ -32,8 +32,8 @@ from features import (
     read_stored,
 )
 
-_SAMPLE, _LONGEST_S = 256, 5.0
-"""How many images are embedded to see how fast it goes, and for how many seconds at most."""
+_LONGEST_S = 5.0
+"""For how many seconds at most images are embedded to see how fast it goes."""
 _ROW_BYTES = 100
 """About what names, hash and sizes of an image take in a part."""
 
@@ -110,10 +110,10 @@ def _measure(source: Source, rows: Rows, backbone: Backbone, options: JobOptions
     max_pixels = options.limits.max_pixels
     goes_on = is_features(out) and not options.force
     stored = read_manifest(out) if goes_on else Manifest(spec=backbone.spec, source=source.listing.source)
-    choice = choose_engine(backbone, options, Probe(source, rows, backbone.spec, max_pixels), stored)
-    sample = rows[np.unique(np.linspace(0, len(rows) - 1, _SAMPLE).astype(np.int64))]
+    probe = Probe(source, rows, backbone.spec, max_pixels)
+    choice = choose_engine(backbone, options, probe, stored)
     batches = stream(
-        [sample],
+        [probe.sample],
         Decoder(source, backbone.spec, max_pixels=max_pixels),
         batch_size=choice.batch_size,
         workers=choice.workers,

@@ -38,6 +38,11 @@ class Probe:
         return len(self.rows) >= SIZE and len(self.pixels) >= SIZE // 2
 
     @property
+    def sample(self) -> Rows:
+        """int64, rows spread over all, `SIZE` at most."""
+        return self.rows[np.unique(np.linspace(0, len(self.rows) - 1, SIZE).astype(np.int64))]
+
+    @property
     def pixels(self) -> Pixels:
         """uint8 [n, H, W, 3], n at most `SIZE`; images that can't be used are left out."""
         return self._decoded[0]
@@ -49,7 +54,7 @@ class Probe:
 
     @functools.cached_property
     def _decoded(self) -> tuple[Pixels, float]:
-        sample = self.rows[np.unique(np.linspace(0, len(self.rows) - 1, SIZE).astype(np.int64))]
+        sample = self.sample
         decoder = Decoder(self.source, self.spec, max_pixels=self.max_pixels)
         batches = list(stream([sample], decoder, batch_size=_BATCH, workers=count_cores(), device=None))
         seconds = sum(batch.read_s + batch.decode_s for batch in batches)
