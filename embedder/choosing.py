@@ -119,9 +119,15 @@ def _as_before(backbone: Backbone, options: JobOptions, setting: Setting, stored
     setting = dataclasses.replace(setting, batch_size=tuning["batch_size"], streams=tuning["streams"])
     engine = Trial(tuning["engine"], setting).make(backbone)
     spec = dataclasses.replace(backbone.spec, drift=drift)
-    return Choice(
-        engine, options.batch_size or tuning["decode_batch"], options.workers or tuning["workers"], tuning, spec
-    )
+    return _choice(engine, options, tuning, tuning, spec)
+
+
+def _choice(
+    engine: Engine, options: JobOptions, pipeline: dict[str, Any], tuning: dict[str, Any], spec: BackboneSpec
+) -> Choice:
+    """Let what was asked for overrule what the pipeline was found to need."""
+    batch_size = options.batch_size or pipeline["decode_batch"]
+    return Choice(engine, batch_size, options.workers or pipeline["workers"], tuning, spec)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,9 +153,7 @@ class _Trials:
             all_trials = {trial.words: trial.to_json()["images_per_second"] for one in found for trial in one}
             tuning = {"asked": asked, **trials[0].to_json(), **pipeline, "tried": all_trials}
             spec = dataclasses.replace(self.backbone.spec, drift=drift)
-            batch_size = self.options.batch_size or pipeline["decode_batch"]
-            workers = self.options.workers or pipeline["workers"]
-            return Choice(engine, batch_size, workers, tuning if asked else self.stored.tuning, spec)
+            return _choice(engine, self.options, pipeline, tuning if asked else self.stored.tuning, spec)
         raise problem or ValueError("no engine was tried")
 
     def _drift(self, trial: Trial, engine: Engine) -> dict[str, Any] | None:
