@@ -4,16 +4,19 @@ import dataclasses
 import importlib.metadata
 import importlib.util
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+import numpy as np
 
 from embedder.backbones import Backbone
 from embedder.drift import check_drift, measure_drift
 from embedder.engines import AUTO, ENGINES, REFERENCE, Engine, Setting, are_gpus, find_devices, usable
 from embedder.options import JobOptions
+from embedder.preprocessing import Pixels
 from embedder.probe import Probe
-from embedder.tuning import Trial, together, try_engines
-from features import BackboneSpec, InputError, Manifest, MismatchError, ModelError, count_cores
+from embedder.tuning import Trial, measure_rate, together, try_engines
+from features import BackboneSpec, Floats, InputError, Manifest, MismatchError, ModelError, count_cores
 
 _FEW = 32
 """Images that show whether an engine computes the same in float32."""
@@ -104,11 +107,12 @@ def _asked(options: JobOptions, setting: Setting) -> dict[str, Any]:
 def _is_sound(tuning: dict[str, Any], names: Sequence[str]) -> bool:
     """Tell whether a stored choice can be taken again: it may come from another machine, or from somebody's hand."""
     numbers = [tuning.get(name) for name in ("batch_size", "decode_batch", "workers")]
-    streams = tuning.get("streams")
+    streams, has_stem = tuning.get("streams"), tuning.get("has_float32_stem", False)
     return (
         tuning.get("engine") in names
         and all(isinstance(number, int) and number > 0 for number in numbers)
         and (streams is None or (isinstance(streams, int) and streams > 0))
+        and isinstance(has_stem, bool)
     )
 
 
@@ -116,7 +120,12 @@ def _as_before(backbone: Backbone, options: JobOptions, setting: Setting, stored
     tuning, drift = stored.tuning, stored.spec.drift
     if drift is not None and not options.accept_drift:
         check_drift(drift, engine=tuning["engine"], precision=setting.precision)
-    setting = dataclasses.replace(setting, batch_size=tuning["batch_size"], streams=tuning["streams"])
+    setting = dataclasses.replace(
+        setting,
+        batch_size=tuning["batch_size"],
+        streams=tuning["streams"],
+        has_float32_stem=tuning.get("has_float32_stem", False),
+    )
     engine = Trial(tuning["engine"], setting).make(backbone)
     spec = dataclasses.replace(backbone.spec, drift=drift)
     return _choice(engine, options, tuning, tuning, spec)
@@ -130,6 +139,16 @@ def _choice(
     return Choice(engine, batch_size, options.workers or pipeline["workers"], tuning, spec)
 
 
+def _check_is_lower(embeddings: Floats, reference: Floats, trial: Trial) -> None:
+    """Refuse a precision that only stands in the name: where a processor lacks it, nothing is rewritten."""
+    precision = trial.setting.precision
+    if precision != "float32" and np.array_equal(embeddings, reference, equal_nan=True):
+        raise ModelError(
+            f"{trial.engine} runs this backbone in float32 here: {precision} changes nothing of it.",
+            mend="Leave --precision out.",
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class _Trials:
     """What was tried, and how its vectors are judged."""
@@ -138,23 +157,37 @@ class _Trials:
     options: JobOptions
     probe: Probe
     stored: Manifest
+    references: dict[int, Floats] = dataclasses.field(default_factory=dict)
 
     def choose(self, found: list[list[Trial]], asked: dict[str, Any]) -> Choice:
         """Take the fastest whose vectors hold."""
         problem: InputError | None = None
-        for trials in found:
+        tried = {name: rate for one in found for trial in one for name, rate in trial.told.items()}
+        for trial in self._in_order(found):
             try:
-                engine = trials[0].make(self.backbone)
-                drift = self._drift(trials[0], engine)
+                engine = trial.make(self.backbone)
+                drift = self._drift(trial, engine)
             except (MismatchError, ModelError) as error:
                 problem = problem or error
                 continue
-            pipeline = {"decode_batch": self._decode_batch(engine), "workers": self._workers(trials[0])}
-            all_trials = {trial.words: trial.to_json()["images_per_second"] for one in found for trial in one}
-            tuning = {"asked": asked, **trials[0].to_json(), **pipeline, "tried": all_trials}
+            timed = self._timed(trial, engine)
+            pipeline = {"decode_batch": self._decode_batch(engine), "workers": self._workers(timed)}
+            tuning = {"asked": asked, **timed.to_json(), **pipeline, "tried": tried | timed.told}
             spec = dataclasses.replace(self.backbone.spec, drift=drift)
             return _choice(engine, self.options, pipeline, tuning if asked else self.stored.tuning, spec)
         raise problem or ValueError("no engine was tried")
+
+    def _in_order(self, found: list[list[Trial]]) -> Iterator[Trial]:
+        """Give each engine's best trial, and after it what is truer."""
+        for best, *_ in found:
+            yield best
+            for setting in ENGINES[best.engine].truer(best.setting):
+                yield Trial(best.engine, setting)
+
+    def _timed(self, trial: Trial, engine: Engine) -> Trial:
+        if trial.images_per_second is not None or not self.probe.is_full:
+            return trial
+        return dataclasses.replace(trial, images_per_second=measure_rate(engine, self.probe.pixels))
 
     def _drift(self, trial: Trial, engine: Engine) -> dict[str, Any] | None:
         """Hold an engine's vectors against the reference's in float32."""
@@ -162,14 +195,20 @@ class _Trials:
         if (trial.engine, precision) == (REFERENCE, "float32"):
             return self.stored.spec.drift  # of rows that are there
         pixels = self.probe.pixels[:_FEW] if precision == "float32" else self.probe.pixels
-        reference = Setting(devices=trial.setting.devices)
-        wanted = ENGINES[REFERENCE](self.backbone, reference).infer(pixels)
-        drift = {"engine": trial.engine} | measure_drift(engine.infer(pixels), wanted)
+        embeddings, wanted = engine.infer(pixels), self._wanted(pixels, trial.setting.devices)
+        _check_is_lower(embeddings, wanted, trial)
+        drift = {"engine": trial.engine} | measure_drift(embeddings, wanted)
         if not self.options.accept_drift:
             check_drift(drift, engine=trial.engine, precision=precision)
         before = self.stored.spec.drift
         is_better = before is not None and before.get("engine") == trial.engine and before["images"] > drift["images"]
         return before if is_better else drift
+
+    def _wanted(self, pixels: Pixels, devices: tuple[str, ...]) -> Floats:
+        """Give the reference's embeddings, made once for all that are held against them."""
+        if len(pixels) not in self.references:
+            self.references[len(pixels)] = ENGINES[REFERENCE](self.backbone, Setting(devices=devices)).infer(pixels)
+        return self.references[len(pixels)]
 
     def _decode_batch(self, engine: Engine) -> int:
         """Give how many images to decode in one call: many where it is quick, few where cores would wait at the end."""

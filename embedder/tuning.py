@@ -38,7 +38,13 @@ class Trial:
     def words(self) -> str:
         """Say what was tried."""
         streams = "" if self.setting.streams is None else f", {self.setting.streams} streams"
-        return f"{self.engine}, batches of {self.setting.batch_size}{streams}"
+        stem = ", first layers in float32" if self.setting.has_float32_stem else ""
+        return f"{self.engine}, batches of {self.setting.batch_size}{streams}{stem}"
+
+    @property
+    def told(self) -> dict[str, float | None]:
+        """Say what was tried and how many images a second it ran; empty where it was not tried."""
+        return {} if self.images_per_second is None else {self.words: round(self.images_per_second, 1)}
 
     def make(self, backbone: Backbone) -> Engine:
         """Make the engine."""

@@ -8,14 +8,29 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from features.machine import count_cores
+
 
 def import_tensorflow() -> Any:
-    """Import TensorFlow the first time it is needed; its own log keeps to fatal errors unless told otherwise."""
+    """Import TensorFlow the first time it is needed.
+
+    Its own log keeps to fatal errors, and it takes as many threads as this process may use cores, unless the
+    environment tells otherwise. Who has imported it before has set it up.
+    """
     if "tensorflow" not in sys.modules:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         with _quiet_stderr():
-            importlib.import_module("tensorflow")
+            tensorflow = importlib.import_module("tensorflow")
+        _set_threads(tensorflow.config.threading)
     return sys.modules["tensorflow"]
+
+
+def _set_threads(threading: Any) -> None:
+    """Divide one operation's work over all cores, and let as many operations run at once: one a replica."""
+    if "TF_NUM_INTRAOP_THREADS" not in os.environ:
+        threading.set_intra_op_parallelism_threads(count_cores())
+    if "TF_NUM_INTEROP_THREADS" not in os.environ:
+        threading.set_inter_op_parallelism_threads(count_cores())
 
 
 def import_keras() -> Any:

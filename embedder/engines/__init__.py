@@ -44,6 +44,9 @@ class _Kind(Protocol):
     def settings(self, setting: Setting) -> Iterator[Setting]:
         """Give the settings worth a trial."""
 
+    def truer(self, setting: Setting) -> Iterator[Setting]:
+        """Give what is worth a trial where a setting's vectors don't hold."""
+
     def why_not(self, setting: Setting) -> str | None:
         """Say why a setting can't be had here; None where it can."""
 

@@ -2,8 +2,9 @@
 
 import dataclasses
 import importlib.util
+import itertools
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from embedder.backbones import Backbone
 from embedder.engines.devices import are_gpus
 from embedder.engines.setting import Setting
+from embedder.engines.stem import split_stem
 from embedder.preprocessing import Pixels
 from features import Floats, ModelError, count_cores
 
@@ -41,9 +43,9 @@ class OpenVINOEngine:
         setting = setting or Setting()
         self.batch_size = min(setting.batch_size or _BATCH, _LARGEST_BATCH)
         self._dim = backbone.spec.dim
-        self._free: list[Any] = []
+        self._free: list[_Request] = []
         try:
-            self._compiled = _compile(backbone, self.batch_size, setting)
+            self._parts = _compile(backbone, self.batch_size, setting)
             self.infer(np.zeros((1, *backbone.spec.image_size, 3), np.uint8))
         except RuntimeError as error:
             raise ModelError(
@@ -58,6 +60,12 @@ class OpenVINOEngine:
             yield dataclasses.replace(setting, batch_size=batch_size, streams=count_cores())
         if count_cores() > 1:
             yield dataclasses.replace(setting, batch_size=_BATCHES[-1], streams=count_cores() // 2)
+
+    @staticmethod
+    def truer(setting: Setting) -> Iterator[Setting]:
+        """Give what is worth a trial where a setting's vectors don't hold."""
+        if setting.precision != "float32":
+            yield dataclasses.replace(setting, has_float32_stem=True)
 
     @staticmethod
     def why_not(setting: Setting) -> str | None:
@@ -85,22 +93,41 @@ class OpenVINOEngine:
 
         return wait
 
-    def _start(self, pixels: Pixels) -> Any:
-        """Begin one inference; one that has fewer images than it takes keeps those of another batch behind them."""
-        request = self._free.pop() if self._free else self._compiled.create_infer_request()
-        # Copied: OpenVINO does not keep alive what it shares.
-        request.get_input_tensor().data[: len(pixels)] = pixels
-        request.start_async()
+    def _start(self, pixels: Pixels) -> "_Request":
+        request = self._free.pop() if self._free else _Request(self._parts)
+        request.start(pixels)
         return request
 
-    def _end(self, request: Any, n_images: int) -> Floats:
-        request.wait()
-        embeddings: Floats = request.get_output_tensor().data[:n_images].copy()
+    def _end(self, request: "_Request", n_images: int) -> Floats:
+        embeddings = request.wait()[:n_images].copy()
         self._free.append(request)
         return embeddings
 
 
-def _compile(backbone: Backbone, batch_size: int, setting: Setting) -> Any:
+class _Request:
+    """One inference at a time through the parts of a graph, each beginning when the one before it has ended."""
+
+    def __init__(self, parts: Sequence[Any]) -> None:
+        self._steps = [part.create_infer_request() for part in parts]
+        for step, following in itertools.pairwise(self._steps):
+            following.set_input_tensor(step.get_output_tensor())  # handed on in place
+            step.set_callback(lambda _, following=following: following.start_async(), None)
+
+    def start(self, pixels: Pixels) -> None:
+        """Begin; where there are fewer images than it takes, those of another batch stand behind them."""
+        # Copied: OpenVINO does not keep alive what it shares.
+        self._steps[0].get_input_tensor().data[: len(pixels)] = pixels
+        self._steps[0].start_async()
+
+    def wait(self) -> Floats:
+        """Give the embeddings; they are overwritten by the next inference."""
+        for step in self._steps:
+            step.wait()
+        embeddings: Floats = self._steps[-1].get_output_tensor().data
+        return embeddings
+
+
+def _compile(backbone: Backbone, batch_size: int, setting: Setting) -> list[Any]:
     import openvino
 
     core = openvino.Core()
@@ -112,10 +139,14 @@ def _compile(backbone: Backbone, batch_size: int, setting: Setting) -> Any:
     options = {
         "NUM_STREAMS": setting.streams or count_cores(),
         "INFERENCE_NUM_THREADS": count_cores(),
-        "INFERENCE_PRECISION_HINT": _TYPES[setting.precision],
         "ENABLE_CPU_PINNING": False,  # threads that decode share the cores
     }
-    return core.compile_model(model, "CPU", options)
+    parts = split_stem(model) if setting.has_float32_stem else [model]
+    precisions = ["float32"] * (len(parts) - 1) + [setting.precision]
+    return [
+        core.compile_model(part, "CPU", options | {"INFERENCE_PRECISION_HINT": _TYPES[precision]})
+        for part, precision in zip(parts, precisions, strict=True)
+    ]
 
 
 def _has_bfloat16() -> bool:

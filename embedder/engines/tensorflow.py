@@ -65,6 +65,11 @@ class TensorFlowEngine:
             yield dataclasses.replace(setting, batch_size=batch_size)
 
     @staticmethod
+    def truer(_setting: Setting) -> Iterator[Setting]:
+        """Give what is worth a trial where a setting's vectors don't hold."""
+        return iter(())
+
+    @staticmethod
     def why_not(setting: Setting) -> str | None:
         """Say why a setting can't be had here; None where it can."""
         kind = setting.devices[0][:3]

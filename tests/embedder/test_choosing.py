@@ -9,13 +9,18 @@ import pytest
 from embedder import JobOptions, choosing
 from embedder.backbones import Backbone
 from embedder.choosing import choose_engine, default_engine
+from embedder.engines.openvino import OpenVINOEngine
+from embedder.engines.tensorflow import TensorFlowEngine
 from embedder.tuning import Trial
-from features import BackboneSpec, InputError, Manifest, MismatchError
+from features import BackboneSpec, InputError, Manifest, MismatchError, ModelError
 
 SPEC = BackboneSpec(name="fake", handle="fake", fingerprint="ab" * 32, dim=8, image_size=(4, 4))
 PIXELS = np.random.default_rng(0).integers(0, 256, (256, 4, 4, 3), dtype=np.uint8)
 RATES = {"tensorflow": 100.0, "openvino": 150.0}
 NOISE = np.random.default_rng(1).normal(size=(256, 8)).astype(np.float32)
+
+
+ALL_DRIFT = dict.fromkeys([("openvino", "bfloat16"), ("openvino", "bfloat16", "stem"), ("tensorflow", "bfloat16")], 0.5)
 
 
 @pytest.fixture
@@ -27,14 +32,18 @@ def machine(monkeypatch, tf):
         def make(name):
             def engine(backbone, setting):
                 seen.made.append((name, setting.precision, setting.batch_size, setting.streams))
-                scale = (noise or {}).get((name, setting.precision), 0.0)
+                stem = ("stem",) if setting.has_float32_stem else ()
+                scale = (noise or {}).get((name, setting.precision, *stem), 0.0)
                 base = PIXELS.reshape(256, -1)[:, :8].astype(np.float32) - 128
                 return types.SimpleNamespace(
                     name=name,
                     batch_size=setting.batch_size or 32,
+                    depth=1,
                     infer=lambda pixels: base[: len(pixels)] + scale * 70 * NOISE[: len(pixels)],
+                    submit=lambda pixels: lambda: pixels,
                 )
 
+            engine.truer = OpenVINOEngine.truer if name == "openvino" else TensorFlowEngine.truer
             engine.why_not = lambda setting: None if setting.precision != "float16" else f"{name} has no float16"
             return engine
 
@@ -109,12 +118,45 @@ def test_low_precision_that_holds(machine):
 
 def test_low_precision_that_does_not_hold(machine):
     """A lower precision that changes the neighbours is refused with the figures, and taken where that is accepted."""
-    machine(dict.fromkeys([("openvino", "bfloat16"), ("tensorflow", "bfloat16")], 0.5))
+    machine(ALL_DRIFT)
     with pytest.raises(MismatchError, match=r"of each one's ten nearest are found again; wanted is a recall of 0\.95"):
         choose(precision="bfloat16")
     choice = choose(precision="bfloat16", accept_drift=True)
     assert choice.engine.name == "openvino"
     assert choice.spec.drift["recall_at_10"] < 0.95
+
+
+def test_first_layers_in_float32(machine):
+    """Where a lower precision does not hold, it is tried with its first layers in float32, and that is kept."""
+    machine(ALL_DRIFT | {("openvino", "bfloat16", "stem"): 0.001})
+    choice = choose(precision="bfloat16")
+    assert (choice.engine.name, choice.tuning["has_float32_stem"]) == ("openvino", True)
+    assert choice.tuning["tried"]["openvino, batches of 4, 2 streams, first layers in float32"] > 0
+    assert choice.spec.drift["recall_at_10"] >= 0.95
+
+
+def test_first_layers_in_float32_again(machine):
+    """The next run keeps its first layers in float32 too."""
+    machine(ALL_DRIFT | {("openvino", "bfloat16", "stem"): 0.001})
+    first = choose(precision="bfloat16")
+    again = choose(1, precision="bfloat16", stored=first.tuning, drift=first.spec.drift)
+    assert np.array_equal(again.engine.infer(PIXELS), first.engine.infer(PIXELS))
+    assert again.tuning == first.tuning
+
+
+def test_precision_in_name_only(machine):
+    """An engine that computes the same to the last bit has no lower precision here, and says so."""
+    machine()
+    with pytest.raises(ModelError, match=r"runs this backbone in float32 here: bfloat16 changes nothing"):
+        choose(precision="bfloat16", accept_drift=True)
+
+
+def test_reference_is_run_once(machine):
+    """All that is held against the reference is held against the same vectors."""
+    seen = machine(ALL_DRIFT)
+    with pytest.raises(MismatchError):
+        choose(precision="bfloat16")
+    assert seen.made.count(("tensorflow", "float32", None, None)) == 1
 
 
 def test_no_such_precision(machine):
@@ -137,7 +179,15 @@ def test_next_run(machine):
 
 
 @pytest.mark.parametrize(
-    "spoilt", [{"engine": "abacus"}, {"batch_size": "8"}, {"workers": 0}, {"decode_batch": None}, {"streams": "two"}]
+    "spoilt",
+    [
+        {"engine": "abacus"},
+        {"batch_size": "8"},
+        {"workers": 0},
+        {"decode_batch": None},
+        {"streams": "two"},
+        {"has_float32_stem": 1},
+    ],
 )
 def test_spoilt_tuning(spoilt, machine):
     """A stored choice that can't be taken, from another machine or edited by hand, is made anew."""
@@ -149,7 +199,7 @@ def test_spoilt_tuning(spoilt, machine):
 
 def test_accepted_once(machine):
     """A drift that was accepted for one run is refused in the next unless it is accepted again."""
-    machine(dict.fromkeys([("openvino", "bfloat16"), ("tensorflow", "bfloat16")], 0.5))
+    machine(ALL_DRIFT)
     first = choose(precision="bfloat16", accept_drift=True)
     again = {"precision": "bfloat16", "stored": first.tuning, "drift": first.spec.drift}
     assert choose(**again, accept_drift=True).engine.name == "openvino"

@@ -121,6 +121,13 @@ def test_together(batch_size, wanted):
     assert together(Fake(None, Setting(batch_size=batch_size))) == wanted
 
 
+def test_words_of_a_stem():
+    """A trial says where its first layers stay in float32; one that was not tried has nothing to tell."""
+    trial = Trial("openvino", Setting(batch_size=4, has_float32_stem=True))
+    assert trial.words == "openvino, batches of 4, first layers in float32"
+    assert trial.told == {}
+
+
 def test_json():
     """A trial is told with its setting."""
     trial = Trial("openvino", Setting(batch_size=4, streams=2), 123.456)
@@ -130,5 +137,6 @@ def test_json():
         "precision": "float32",
         "batch_size": 4,
         "streams": 2,
+        "has_float32_stem": False,
         "images_per_second": 123.5,
     }

@@ -1,15 +1,36 @@
 import os
 import subprocess
 import sys
+import types
 
 import pytest
 
-from features import quiet
+from features import count_cores, quiet
 
 
 def test_the_same_tensorflow(tf):
     """TensorFlow is imported once, and is the one that `import tensorflow` gives."""
     assert quiet.import_tensorflow() is tf is sys.modules["tensorflow"]
+
+
+@pytest.mark.parametrize(("environment", "wanted"), [({}, "3 3"), ({"TF_NUM_INTRAOP_THREADS": "1"}, "0 3")])
+def test_threads(environment, wanted, monkeypatch):
+    """TensorFlow takes a thread a core that the process may use, unless the environment says how many."""
+    monkeypatch.setattr(quiet, "count_cores", lambda: 3)
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    told = types.SimpleNamespace(intra=0, inter=0)
+    told.set_intra_op_parallelism_threads = lambda n: setattr(told, "intra", n)
+    told.set_inter_op_parallelism_threads = lambda n: setattr(told, "inter", n)
+    quiet._set_threads(told)
+    assert f"{told.intra} {told.inter}" == wanted
+
+
+def test_threads_are_set(tf):
+    """The TensorFlow that runs here has as many threads as there are cores."""
+    assert tf.config.threading.get_intra_op_parallelism_threads() == count_cores()
 
 
 def test_hub_without_warnings(tf):
