@@ -2,12 +2,14 @@
 # make test                   the tests (under six minutes on two cores)
 # make test-slow              the long ones; with FRIEZE_DATA=folder also those on real data
 # make check                  format, lint, types, generated docs
-# make bench FRIEZE_DATA=...  the tables of docs/benchmarks.md
+# make bench FRIEZE_DATA=...  runs the benchmarks (BENCHMARKS="embed forms": these) and writes docs/benchmarks.md's tables
 
 FITS := import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 ROOMS := features embedder index classifiers frieze
+BENCHMARKS ?= accuracy embed start scale forms
+SHELL := /bin/bash
 
 .PHONY: demo test test-slow check format docs bench clean
 
@@ -34,11 +36,8 @@ docs: .venv/installed-dev
 	$(BIN)/python docs/make_commands.py
 
 bench: .venv/installed-dev
-	$(BIN)/python benchmarks/accuracy.py
-	$(BIN)/python benchmarks/embed.py
-	$(BIN)/python benchmarks/start.py
-	$(BIN)/python benchmarks/scale.py
-	$(BIN)/python benchmarks/forms.py
+	@for name in $(BENCHMARKS); do \
+	  set -o pipefail; $(BIN)/python benchmarks/$$name.py | $(BIN)/python benchmarks/write_tables.py || exit 1; done
 
 clean:
 	rm -rf .venv demo-out build dist

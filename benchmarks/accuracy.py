@@ -3,6 +3,7 @@
 Usage: FRIEZE_DATA=folder python benchmarks/accuracy.py [PASSAGE ...]   prints the tables of docs/benchmarks.md.
 """
 
+import itertools
 import os
 import sys
 import tempfile
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from report import show
 
 import frieze
 from features import Features, Floats, open_features, unit_rows
@@ -70,14 +72,13 @@ def cosines(one: Floats, other: Floats) -> Floats:
     return (unit_rows(one) * unit_rows(other)).sum(1)
 
 
-def show(title: str, header: str, rows: list[list[object]], *, digits: int = 3) -> None:
-    """Print a Markdown table."""
-    print(f"\n{title}\n\n| {header} |\n|{'---|' * len(header.split('|'))}")
-    for row in rows:
-        print(
-            "| " + " | ".join(f"{cell:.{digits}f}" if isinstance(cell, float) else str(cell) for cell in row) + " |",
-            flush=True,
-        )
+def plain_figures(backbone: str, images: str) -> list[str]:
+    """Look up what the data's MANIFEST.md says that a plain loop reaches: 1-NN, mAP and, where it has it, a head."""
+    lines = (DATA / "MANIFEST.md").read_text(encoding="utf-8").splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    header = next(row for row in cells if row[0] == "backbone" and images in row)
+    (found,) = [row[header.index(images)] for row in cells[cells.index(header) :] if row[0] == backbone] or [""]
+    return [figure.strip() for figure in found.split("/")] if found else []
 
 
 def neighbours(folder: Path) -> None:
@@ -86,10 +87,12 @@ def neighbours(folder: Path) -> None:
     for backbone in BACKBONES:
         for images in SETS:
             table = embed(folder, images, backbone)
-            nearest = nearest_accuracy(table.embeddings(), table.labels)
-            linear = mean_head_accuracy(table, "linear") if images != "neardup_ccby" else "-"
-            rows.append([backbone, images, *nearest, linear])
-    show("Neighbours and linear head", "backbone | images | 1-NN | mAP | linear, mean of ten splits", rows)
+            found = [*nearest_accuracy(table.embeddings(), table.labels)]
+            found += [mean_head_accuracy(table, "linear")] if images != "neardup_ccby" else []
+            plain = itertools.chain(plain_figures(backbone, images), itertools.repeat(""))
+            cells = [f"{figure:.3f}" + f" ({one})" * bool(one) for figure, one in zip(found, plain, strict=False)]
+            rows.append([backbone, images, *cells, *[""] * (3 - len(cells))])
+    show("accuracy neighbours", "backbone | images | 1-NN | mAP | linear, ten splits", rows)
 
 
 def truth(folder: Path) -> None:
@@ -100,7 +103,7 @@ def truth(folder: Path) -> None:
             table = embed(folder, images, backbone)
             found = cosines(table.embeddings(), plain_loop(table, backbone))
             rows.append([backbone, images, len(found), float(found.min()), float(np.median(found))])
-    show("Cosine to a plain loop", "backbone | images | n | least | median", rows, digits=6)
+    show("accuracy truth", "backbone | images | n | least | median", rows, digits=6)
 
 
 def keras(folder: Path) -> None:
@@ -112,7 +115,7 @@ def keras(folder: Path) -> None:
         found = cosines(ours, embed(folder, images, "mobilenet_v2_100_224").embeddings())
         rows.append([images, len(found), float(found.min()), float(np.median(found))])
     show(
-        "keras:MobileNetV2 with the .keras weights against the SavedModel",
+        "accuracy keras",
         "images | n | least | median",
         rows,
         digits=6,
@@ -125,7 +128,7 @@ def heads(folder: Path) -> None:
     for backbone in ("mobilenet_v1_025_128", "mobilenet_v2_100_224"):
         table = embed(folder, "flowers5_128", backbone)
         rows.append([backbone, *(mean_head_accuracy(table, head) for head in ("linear", "svm", "keras"))])
-    show("Heads on flowers5_128, mean of ten splits", "backbone | linear | svm | keras", rows)
+    show("accuracy heads", "backbone | linear | svm | keras", rows)
 
 
 PASSAGES = {"neighbours": neighbours, "truth": truth, "keras": keras, "heads": heads}

@@ -6,15 +6,16 @@ Usage: FRIEZE_DATA=... python benchmarks/forms.py   prints the table of docs/ben
 import json
 import os
 import runpy
-import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from report import show
 
 import frieze
 
@@ -55,26 +56,27 @@ def content(out: Path) -> dict[str, tuple[str, np.ndarray]]:
     }
 
 
+def rows(folder: Path) -> Iterator[list[object]]:
+    """Embed each form, and hold it against the first."""
+    images = read_images()
+    expected: dict[str, tuple[str, np.ndarray]] = {}
+    for form, write in FORMS.items():
+        place = folder / form
+        place.mkdir()
+        document, again = embed(write(images, place), place / "out")
+        found = content(place / "out")
+        expected = expected or found
+        labels = all(found[sha][0] == label for sha, (label, _) in expected.items())
+        largest = max(np.abs(found[sha][1] - vector).max() for sha, (_, vector) in expected.items())
+        rate = f"{document['images_per_second']:,.0f}"
+        yield [form, f"{document['rows']:,}", rate, f"{again:.1f}", "yes" if labels else "NO", f"{largest:.1e}"]
+
+
 def main() -> None:
     """Print the table."""
-    images = read_images()
-    folder = Path(tempfile.mkdtemp(prefix="frieze-forms-"))
-    print("| source | images | images/s | again, seconds | same labels | largest difference of any number |")
-    print("|---|---|---|---|---|---|")
-    try:
-        expected: dict[str, tuple[str, np.ndarray]] = {}
-        for form, write in FORMS.items():
-            place = folder / form
-            place.mkdir()
-            document, again = embed(write(images, place), place / "out")
-            found = content(place / "out")
-            expected = expected or found
-            labels = all(found[sha][0] == label for sha, (label, _) in expected.items())
-            largest = max(np.abs(found[sha][1] - vector).max() for sha, (_, vector) in expected.items())
-            cells = f"{document['rows']:,} | {document['images_per_second']:,.0f} | {again:.1f}"
-            print(f"| {form} | {cells} | {'yes' if labels else 'NO'} | {largest:.1e} |")
-    finally:
-        shutil.rmtree(folder)
+    header = "source | images | images/s | again, seconds | same labels | largest difference of any number"
+    with tempfile.TemporaryDirectory(prefix="frieze-forms-") as folder:
+        show("forms", header, rows(Path(folder)))
 
 
 if __name__ == "__main__":

@@ -2,11 +2,11 @@
 
 Usage: python benchmarks/parts.py decode FOLDER SIDE         images/s by one thread and by one a core; CPU-seconds an
                                                              image; seconds an image holds Python's interpreter
-       python benchmarks/parts.py forward FOLDER SAVED_MODEL ENGINE PRECISION [OUT.npy]
+       python benchmarks/parts.py forward FOLDER SAVED_MODEL ENGINE [PRECISION] [--stem] [--out VECTORS.npy]
                                                              images/s and CPU-seconds an image at the best setting
 """
 
-import dataclasses
+import argparse
 import json
 import sys
 import threading
@@ -29,12 +29,13 @@ from embedder import (
 from features import BackboneSpec, count_cores
 
 SECONDS = 5.0
+PROBE = 256
 
 
 def decode(folder: str, side: str) -> dict[str, float]:
     """Decode images from memory, by one thread and by one a core."""
     spec = BackboneSpec(name="", handle="", fingerprint="", dim=1, image_size=(int(side), int(side)))
-    files = [path.read_bytes() for path in sorted(Path(folder).rglob("*.jpg"))[:400]]
+    files = [path.read_bytes() for path in _photographs(folder)[:400]]
     one, cpu_s = _decode_rate(files, spec, 1)
     many, _ = _decode_rate(files, spec, count_cores())
     return {"one": one, "many": many, "cpu_s": cpu_s, "interpreter_s": _interpreter_s(files, spec)}
@@ -74,21 +75,34 @@ def _turns_beside(work: Callable[[], object]) -> float:
     return turns[0] / (time.perf_counter() - start)
 
 
-def forward(folder: str, model: str, engine: str, precision: str, out: str = "") -> dict[str, object]:
+def forward(folder: str, model: str, *words: str) -> dict[str, object]:
     """Run the network alone, at its best setting."""
+    asked = _options().parse_args(words)
     backbone = open_backbone(BackboneRequest(handle=model))
-    paths = sorted(Path(folder).rglob("*.jpg"))
-    pixels = np.stack([decode_for(path.read_bytes(), backbone.spec)[0] for path in paths])
-    setting = Setting(precision=precision, devices=find_devices())
-    (trials,) = try_engines(engine, [engine], backbone, setting, pixels)
+    pixels = np.stack([decode_for(path.read_bytes(), backbone.spec)[0] for path in _photographs(folder)])
+    setting = Setting(precision=asked.precision, devices=find_devices(), has_float32_stem=asked.stem)
+    (trials,) = try_engines(asked.engine, [asked.engine], backbone, setting, pixels[:PROBE])
     made = trials[0].make(backbone)
     measure_rate(made, pixels, seconds=1)
     cpu, start = time.process_time(), time.perf_counter()
     rate = measure_rate(made, pixels, seconds=SECONDS)
     used, seconds = time.process_time() - cpu, time.perf_counter() - start
-    if out:
-        np.save(out, made.infer(pixels))
-    return {"images_per_second": rate, "cpu_s": used / (rate * seconds), **dataclasses.asdict(trials[0].setting)}
+    if asked.out:
+        np.save(asked.out, made.infer(pixels))
+    return {"images_per_second": rate, "cpu_s": used / (rate * seconds), **trials[0].setting.to_json()}
+
+
+def _options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser()
+    options.add_argument("engine")
+    options.add_argument("precision", nargs="?", default="float32")
+    options.add_argument("--stem", action="store_true")
+    options.add_argument("--out")
+    return options
+
+
+def _photographs(folder: str) -> list[Path]:
+    return sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
 
 
 if __name__ == "__main__":

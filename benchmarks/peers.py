@@ -1,6 +1,7 @@
 """What others do with the same folder of images; each prints JSON: images, seconds, images_per_second.
 
 Usage: python benchmarks/peers.py keras FOLDER NETWORK.keras
+       python benchmarks/peers.py onnx FOLDER SAVED_MODEL
        python benchmarks/peers.py torch FOLDER            MobileNetV2 of timm with random weights: speed alone
 """
 
@@ -8,12 +9,14 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from features import import_keras
+from embedder import BackboneRequest, decode_for, open_backbone
+from features import count_cores, import_keras
 
 SIDE, BATCH = 224, 32
 
@@ -57,9 +60,38 @@ def run_torch(folder: str, _network: str = "") -> Callable[[], int]:
     return embed
 
 
+def run_onnx(folder: str, model: str) -> Callable[[], int]:
+    """The network alone in ONNX Runtime: a session of one thread on each core, one image at a time, its best here."""
+    import onnxruntime
+    import tf2onnx
+
+    backbone = open_backbone(BackboneRequest(handle=model))
+    (entry,), (last,) = backbone.frozen.inputs, backbone.frozen.outputs
+    graph, _ = tf2onnx.convert.from_graph_def(
+        backbone.frozen.graph.as_graph_def(), input_names=[entry.name], output_names=[last.name], opset=17
+    )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    paths = [path for path in sorted(Path(folder).rglob("*")) if path.suffix.lower() in (".jpg", ".jpeg")]
+    pixels = [decode_for(path.read_bytes(), backbone.spec)[0][None] for path in paths]
+    code = graph.SerializeToString()
+    sessions = [onnxruntime.InferenceSession(code, options) for _ in range(count_cores())]
+    shares = [pixels[number :: len(sessions)] for number in range(len(sessions))]
+
+    def share(session: Any, images: list[Any]) -> int:
+        return sum(len(session.run(None, {entry.name: image})[0]) for image in images)
+
+    def embed() -> int:
+        with ThreadPoolExecutor(len(sessions)) as pool:
+            return sum(pool.map(share, sessions, shares))
+
+    embed()
+    return embed
+
+
 def main() -> None:
     """Time one peer, loading left out."""
-    run = {"keras": run_keras, "torch": run_torch}[sys.argv[1]](*sys.argv[2:])
+    run = {"keras": run_keras, "torch": run_torch, "onnx": run_onnx}[sys.argv[1]](*sys.argv[2:])
     start = time.perf_counter()
     n_images = run()
     seconds = time.perf_counter() - start

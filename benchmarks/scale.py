@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from report import show
+
 DATA = Path(os.environ.get("FRIEZE_DATA", "../shared/data"))
 BACKBONE = DATA / "backbones" / "resnet8_cifar10_32" / "saved_model"
 SHARDS = DATA / "images" / "cifar10_test_webdataset"
@@ -74,29 +76,29 @@ def embed(folder: Path, out: Path) -> tuple[dict[str, object], float, float]:
 
 
 def main() -> None:
-    """Print the tables."""
-    folder = Path(tempfile.mkdtemp(prefix="frieze-scale-"))
-    try:
-        _embedding(folder)
-        _listing(folder)
-    finally:
-        shutil.rmtree(folder)
+    """Print the table."""
+    with tempfile.TemporaryDirectory(prefix="frieze-scale-") as folder:
+        rows, peaks = _embedding(Path(folder))
+        rows.append(_listing(Path(folder)))
+        note = f"The peak of {MANY:,} images is {peaks[MANY] / peaks[FEW]:.2f} times that of {FEW:,} (target: 1.15)."
+        show("scale", "what | images/s | seconds | peak MB", rows, note)
 
 
-def _embedding(folder: Path) -> None:
-    print("| `frieze embed`, resnet8_cifar10_32 | images/s | seconds | peak MB |\n|---|---|---|---|")
-    peaks = {}
+def _embedding(folder: Path) -> tuple[list[list[object]], dict[int, float]]:
+    rows: list[list[object]] = []
+    peaks: dict[int, float] = {}
     for count in (FEW, MANY):
         source = write_images(folder / f"images-{count}", count)
         document, seconds, peaks[count] = embed(source, folder / f"{count}.features")
-        print(f"| {count:,} images | {document['images_per_second']:,} | {seconds:.1f} | {peaks[count]:,.0f} |")
+        rate = f"{document['images_per_second']:,}"
+        rows.append([f"embed {count:,} images", rate, f"{seconds:.1f}", f"{peaks[count]:,.0f}"])
     document, seconds, peak = embed(folder / f"images-{MANY}", folder / f"{MANY}.features")
-    print(f"| {document['unchanged']:,} of them again | - | {seconds:.1f} | {peak:,.0f} |")
-    print(f"\nPeak of {MANY:,} images over that of {FEW:,}: {peaks[MANY] / peaks[FEW]:.2f}\n")
+    rows.append([f"the {document['unchanged']:,} again, nothing to do", "", f"{seconds:.1f}", f"{peak:,.0f}"])
     shutil.rmtree(folder / f"images-{MANY}")
+    return rows, peaks
 
 
-def _listing(folder: Path) -> None:
+def _listing(folder: Path) -> list[object]:
     source = folder / "listed"
     for number in range(LISTED):
         path = source / f"{number % 1000:03d}" / f"{number:07d}.jpg"
@@ -105,8 +107,7 @@ def _listing(folder: Path) -> None:
         os.close(os.open(path, os.O_CREAT))
     text, _, peak = run(sys.executable, "-c", LIST, source)
     n_images, seconds = text.split()
-    print("| listing | seconds | peak MB |\n|---|---|---|")
-    print(f"| {int(n_images):,} paths | {float(seconds):.1f} | {peak:,.0f} |")
+    return [f"list {int(n_images):,} paths", "", f"{float(seconds):.1f}", f"{peak:,.0f}"]
 
 
 if __name__ == "__main__":

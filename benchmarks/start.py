@@ -4,16 +4,17 @@ Usage: python benchmarks/start.py   prints the table of docs/benchmarks.md (100,
 """
 
 import dataclasses
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from report import show
 
 import frieze
 from embedder import SourceOptions, open_source
@@ -82,22 +83,23 @@ def median_seconds(*words: str) -> float:
     return statistics.median(times)
 
 
+def rows(folder: Path) -> Iterator[list[object]]:
+    """Time the three commands."""
+    source, table, index = folder / "images", folder / "t.features", folder / "t.index"
+    write_files(source)
+    write_table(source, table)
+    frieze.index(table, out=index)
+    yield ["`frieze --help`", median_seconds("--help")]
+    again = median_seconds("embed", str(source), "--out", str(table))
+    yield [f"`frieze embed` again on a finished table of {N_FILES:,} images", again]
+    found = median_seconds("search", str(index), "id:07/000007.jpg", "--json")
+    yield [f"`frieze search INDEX id:NAME`, {N_FILES:,} x {DIM}", found]
+
+
 def main() -> None:
     """Print the table."""
-    folder = Path(tempfile.mkdtemp(prefix="frieze-start-"))
-    try:
-        source, table, index = folder / "images", folder / "t.features", folder / "t.index"
-        write_files(source)
-        write_table(source, table)
-        frieze.index(table, out=index)
-        print("| what | seconds, median of 5 |\n|---|---|")
-        print(f"| `frieze --help` | {median_seconds('--help'):.2f} |")
-        again = median_seconds("embed", str(source), "--out", str(table))
-        print(f"| `frieze embed` again on a finished table of {N_FILES:,} images | {again:.2f} |")
-        found = median_seconds("search", str(index), "id:07/000007.jpg", "--json")
-        print(f"| `frieze search INDEX id:NAME`, {N_FILES:,} x {DIM} | {found:.2f} |")
-    finally:
-        shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory(prefix="frieze-start-") as folder:
+        show("start", "what | seconds, median of 5", rows(Path(folder)), digits=2)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,22 @@
+"""Markdown tables with a name, so that `write_tables.py` finds their place in docs/benchmarks.md."""
+
+from collections.abc import Iterable, Sequence
+
+
+def show(name: str, header: str, rows: Iterable[Sequence[object]], *notes: str, digits: int = 3) -> None:
+    """Print a table, line by line as its rows come.
+
+    Args:
+        name: Of the table; docs/benchmarks.md has it between `<!-- NAME -->` and `<!-- end -->`.
+        header: Column names between bars.
+        rows: Cells.
+        notes: What stands below the table.
+        digits: Decimals of a float.
+    """
+    print(f"\n<!-- {name} -->\n| {header} |\n|{'---|' * len(header.split('|'))}", flush=True)
+    for row in rows:
+        cells = (f"{cell:.{digits}f}" if isinstance(cell, float) else str(cell) for cell in row)
+        print("| " + " | ".join(cells) + " |", flush=True)
+    for note in notes:
+        print(f"\n{note}")
+    print("<!-- end -->", flush=True)

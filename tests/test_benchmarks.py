@@ -1,0 +1,44 @@
+import io
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+WRITING = runpy.run_path(str(ROOT / "benchmarks" / "write_tables.py"))
+DOCUMENT = "Before.\n<!-- one -->\nold\n<!-- end -->\nBetween.\n<!-- two -->\n<!-- end -->\n"
+
+
+def test_places():
+    """Every table that a benchmark prints has its place in docs/benchmarks.md, and every place its benchmark."""
+    places = re.findall(r"<!-- (?!end)(.+) -->", (ROOT / "docs" / "benchmarks.md").read_text())
+    scripts = "".join(path.read_text() for path in (ROOT / "benchmarks").glob("*.py"))
+    names = re.findall(r"show\(\s*f?\"([^\"]+)\"", scripts)
+    patterns = [re.sub(r"\\{.*?\\}", "mobilenet.*", re.escape(name)) for name in names]
+    assert len(places) == len(set(places))
+    assert [name for name in places if not any(re.fullmatch(pattern, name) for pattern in patterns)] == []
+    assert [pattern for pattern in patterns if not any(re.fullmatch(pattern, name) for name in places)] == []
+
+
+def test_put():
+    """A table takes the place of the one with its name, and all else stays."""
+    put = WRITING["put"](DOCUMENT, "one", "<!-- one -->\n| 1\\2 |\n<!-- end -->\n")
+    assert put == DOCUMENT.replace("old", "| 1\\2 |")
+
+
+def test_no_place():
+    """A table without a place in the document ends the run and says what to put there."""
+    with pytest.raises(SystemExit, match="put <!-- three --> and <!-- end --> where it belongs"):
+        WRITING["put"](DOCUMENT, "three", "")
+
+
+def test_main(tmp_path, monkeypatch, capsys):
+    """What comes in is passed on, and whole tables alone are written."""
+    path, printed = tmp_path / "b.md", "Hello.\n<!-- two -->\n| 2 |\n<!-- end -->\n<!-- one -->\n| cut"
+    path.write_text(DOCUMENT)
+    monkeypatch.setattr("sys.argv", ["write_tables.py", str(path)])
+    monkeypatch.setattr("sys.stdin", io.StringIO(printed))
+    WRITING["main"]()
+    assert capsys.readouterr().out == printed
+    assert path.read_text() == DOCUMENT.replace("<!-- two -->\n", "<!-- two -->\n| 2 |\n")
