@@ -186,6 +186,7 @@ def index(
     metric: str = "cosine",
     recall: float = 0.95,
     kind: str = "auto",
+    max_memory: str | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
     """Build a FAISS index over a table of features, or bring one up to date.
@@ -195,8 +196,9 @@ def index(
         out: Folder of the index.
         metric: `cosine`, `l2` or `dot`.
         recall: Wanted recall@10, in (0, 1].
-        kind: `auto`, `exact` or `ivf`.
-        force: Replace an index of another backbone.
+        kind: `auto`, or the name of a kind.
+        max_memory: What the index may hold in memory while it serves, such as `500MB`.
+        force: Build anew, also over an index of another backbone.
 
     Returns:
         What was chosen and measured.
@@ -208,7 +210,9 @@ def index(
 
     table = _table(features)
     with output.waiting("Indexing"):
-        return build_index(table, _place(out), metric=metric, recall=recall, kind=kind, force=force)
+        return build_index(
+            table, _place(out), metric=metric, recall=recall, kind=kind, max_memory=max_memory, force=force
+        )
 
 
 def search(

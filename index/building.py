@@ -18,11 +18,12 @@ from features import (
     check_same_backbone,
     new_folder,
 )
-from index.choosing import Choice, Task, choose
+from index.choosing import Choice, choose
 from index.index_files import (
     CONTRACT,
     FAISS_NAME,
     ROWS_NAME,
+    VECTORS_NAME,
     describe_files,
     held,
     next_generation,
@@ -33,8 +34,12 @@ from index.index_files import (
 from index.kinds import KINDS
 from index.recall import make_probe, measure_ms
 from index.rows import write_rows
-from index.search import open_index
-from index.searcher import Searcher, load, save
+from index.search import open_index, open_searcher
+from index.searcher import save
+from index.sizes import read_size
+from index.stored_vectors import write_vectors
+from index.trials import Task
+from index.updating import count_changes, refresh
 
 _MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 _REPORTED = (
@@ -43,27 +48,33 @@ _REPORTED = (
     "recipe",
     "metric",
     "recall_at_10",
+    "queries_per_second",
     "ms_per_query",
     "bytes",
+    "memory_bytes",
     "build_seconds",
     "peak_memory_bytes",
-    "nprobe",
+    "effort",
     "why",
+    "tried",
+    "changes",
 )
 
 
-def build_index(
+def build_index(  # noqa: PLR0913  the mirror of a command
     features: Features,
     out: Path,
     *,
     metric: str = "cosine",
     recall: float = 0.95,
     kind: str = "auto",
+    max_memory: str | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
-    """Make `out` an index of a table; nothing is done where it is one already, made the same way.
+    """Make `out` an index of a table, or bring it up to date; nothing is done where it is that already.
 
-    A new index is written beside the old one and takes its place in one step.
+    A new index is written beside the old one and takes its place in one step. What an older one of the same wishes has
+    learnt is used again for as long as it finds enough.
 
     Args:
         features: The table, N >= 1 rows.
@@ -71,21 +82,20 @@ def build_index(
         metric: `cosine`, `dot` or `l2`.
         recall: Recall@10 to reach, in (0, 1].
         kind: A key of `KINDS`, or `auto`.
-        force: Build in any case, also over an index of another backbone or a broken one.
+        max_memory: What the index may hold in memory while it serves, such as `500MB`; None for any.
+        force: Build anew in any case, also over an index of another backbone or a broken one.
 
     Returns:
-        The document of `frieze index --json`: `rows, dim, kind, recipe, metric, recall_at_10, ms_per_query, bytes,
-        build_seconds, peak_memory_bytes`, and `index` (its path), `nprobe` (None for exact), `why` (this kind),
-        `rebuilt` (whether anything was done).
+        The document of `frieze index --json`; docs/json.md tells its fields.
 
     Raises:
-        InputError: An option is out of range, or the table has no rows.
+        InputError: An option is out of range, the table has no rows, or no kind of index does.
         FeatureFileError: `out` holds something that is no index, the table is broken, or the disk refuses.
         MismatchError: `out` holds an index of another backbone, and `force` is not set.
     """
     out = out.absolute()  # Arrow takes a relative path with a colon for a URL
     _check(features, metric=metric, recall=recall, kind=kind)
-    request = {"metric": metric, "kind": kind, "recall": recall}
+    request = {"metric": metric, "kind": kind, "recall": recall, "max_memory": max_memory}
     stored_document(out, force=force)  # a foreign folder is refused before a lock is put into it
     with held(out):
         before = stored_document(out, force=force)
@@ -94,7 +104,8 @@ def build_index(
         sweep(out, live=before["generation"] if before else None)
         if before and not force and _is_fresh(before, features, request=request, out=out):
             return _report(before, out, rebuilt=False)
-        document = _write_generation(features, request, next_generation(out))
+        usable = before if before and not force and before["request"] == request else None
+        document = _write_generation(features, request, next_generation(out), before=usable)
         write_document(out, document)
         sweep(out, live=document["generation"])
     return _report(document, out, rebuilt=True)
@@ -134,50 +145,66 @@ def _is_fresh(before: dict[str, Any], features: Features, *, request: dict[str, 
     return True
 
 
-def _write_generation(features: Features, request: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _write_generation(
+    features: Features, request: dict[str, Any], folder: Path, *, before: dict[str, Any] | None
+) -> dict[str, Any]:
     """Build an index into a new folder that appears whole; give its index.json."""
     begun = time.perf_counter()
-    metric = request["metric"]
+    old = folder.parent / before["generation"] if before else None
+    max_bytes = read_size(request["max_memory"]) if request["max_memory"] else None
     with new_folder(folder, replace=False) as staging:
-        task = Task(features, make_probe(features, metric), metric, request["recall"])
-        choice = choose(task, request["kind"])
-        save(choice.searcher, staging / FAISS_NAME)
+        vectors = write_vectors(features, staging / VECTORS_NAME, metric=request["metric"])
+        task = Task(vectors, make_probe(vectors), request["recall"], max_bytes)
+        choice = (refresh(task, old, before) if old and before else None) or choose(task, request["kind"])
+        if choice.searcher.codes is not None:
+            save(choice.searcher.codes, staging / FAISS_NAME)
         write_rows(features.rows, staging / ROWS_NAME)
-        files = describe_files(staging)
-        measured = {
-            "ms_per_query": _measure_stored(choice, task, staging),
-            "bytes": sum(file["size_bytes"] for file in files.values()),
+        document = _describe(features, task, choice) | {
+            "request": request,
+            "generation": folder.name,
+            "files": describe_files(staging),
+            "changes": count_changes(old / ROWS_NAME, staging / ROWS_NAME) if old else None,
+            "trained_rows": before["trained_rows"] if before and choice.is_refreshed else len(features),
         }
-    measured["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_BYTES
-    measured["build_seconds"] = time.perf_counter() - begun
-    return _describe(task, choice) | measured | {"request": request, "generation": folder.name, "files": files}
+        return document | _measured(document, staging, task, begun)
 
 
-def _measure_stored(choice: Choice, task: Task, folder: Path) -> float:
-    raw = load(folder / FAISS_NAME, mend="Type the same command again.")
-    stored = Searcher(raw, kind=choice.kind, metric=task.metric, effort=choice.searcher.effort)
-    return measure_ms(stored, task.probe)
+def _measured(document: dict[str, Any], folder: Path, task: Task, begun: float) -> dict[str, Any]:
+    """Measure an index as it will be opened."""
+    stored = open_searcher(document, folder, mend="Type the same command again.")
+    sizes = {name: file["size_bytes"] for name, file in document["files"].items()}
+    return {
+        "ms_per_query": measure_ms(stored, task.probe),
+        "bytes": sum(sizes.values()),
+        "memory_bytes": sizes.get(FAISS_NAME, sizes[VECTORS_NAME]),
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_BYTES,
+        "build_seconds": time.perf_counter() - begun,
+    }
 
 
-def _describe(task: Task, choice: Choice) -> dict[str, Any]:
+def _describe(features: Features, task: Task, choice: Choice) -> dict[str, Any]:
     import faiss
 
+    effort = choice.searcher.effort
+    knob = {KINDS[choice.searcher.kind].knob: effort.knob} if KINDS[choice.searcher.kind].knob else {}
     return {
         "contract": CONTRACT,
         "kind": "index",
-        "index_kind": choice.kind,
+        "index_kind": choice.searcher.kind,
         "recipe": choice.recipe,
-        "metric": task.metric,
-        "rows": len(task.features),
-        "dim": task.features.spec.dim,
+        "metric": task.vectors.metric,
+        "rows": len(features),
+        "dim": features.spec.dim,
         "recall_target": task.target,
-        "recall_at_10": choice.recall,
-        "nprobe": choice.searcher.effort if KINDS[choice.kind].knob else None,
+        "recall_at_10": choice.tuned.recall,
+        "queries_per_second": choice.tuned.rate,
+        "effort": knob | {"k_factor": effort.k_factor},
         "why": choice.why,
+        "tried": choice.tried,
         "features": {
-            "path": str(task.features.path.absolute()),
-            "generation": task.features.manifest.generation,
-            "backbone": task.features.spec.to_json(),
+            "path": str(features.path.absolute()),
+            "generation": features.manifest.generation,
+            "backbone": features.spec.to_json(),
         },
         "versions": {"faiss": faiss.__version__, "numpy": np.__version__, "pyarrow": pa.__version__},
     }

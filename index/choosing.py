@@ -1,21 +1,19 @@
-"""Choosing the kind of an index and how hard it looks, by measuring."""
+"""Choosing the kind of an index and how hard it looks."""
 
-import bisect
 import dataclasses
-from collections.abc import Callable
+from typing import Any
 
-import numpy as np
-
-from features import Features, Floats
-from index.kinds import KINDS, POINTS_PER_LIST, count_lists, write_recipe
-from index.measures import MEASURES
-from index.recall import Probe, measure_ms, measure_recall
-from index.searcher import Searcher, all_cores
-from index.vectors import draw_rows, stream, take_rows
+from features import InputError
+from index.filling import Filler
+from index.kinds import KINDS, count_lists, write_recipe
+from index.recall import measure_ms
+from index.searcher import Searcher
+from index.sizes import write_size
+from index.trials import Task, Trial, try_kinds
+from index.tuning import Tuned, tune
+from index.vectors import HeldVectors
 
 _QUICK_MS = 5.0  # an exact query below this is as good as instant
-_WORTH = 0.5  # lists are worth their loss of recall where they save half of the time, and tried no further
-_FINENESS = 32  # efforts closer than this part are as good; each trial costs 500 searches
 _TIMED_FLOATS = 1 << 24  # 64 MB of rows tell how long an exact query takes
 
 
@@ -24,149 +22,129 @@ class Choice:
     """What was chosen, and how it measured.
 
     Attributes:
-        kind: A key of `KINDS`.
-        recipe: FAISS factory string.
         searcher: The index, filled, with its effort set.
-        recall: Measured recall@10, in [0, 1].
-        why: One sentence.
+        recipe: FAISS factory string.
+        tuned: What it reaches.
+        why: A sentence or two.
+        tried: Every kind that was looked at, as plain JSON values, the best first.
+        is_refreshed: Whether what an older index had learnt was used again.
     """
 
-    kind: str
-    recipe: str
     searcher: Searcher
-    recall: float
+    recipe: str
+    tuned: Tuned
     why: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """What is asked for.
-
-    Attributes:
-        features: A table of N >= 1 rows.
-        probe: Its queries with their exact answers.
-        metric: A key of `MEASURES`.
-        target: Recall@10 wanted, in (0, 1].
-    """
-
-    features: Features
-    probe: Probe
-    metric: str
-    target: float
+    tried: list[dict[str, Any]]
+    is_refreshed: bool = False
 
 
 def choose(task: Task, kind: str) -> Choice:
-    """Fill the index that serves a table best.
+    """Fill the index that serves a collection best.
 
     Args:
         task: What is asked for.
-        kind: A key of `KINDS`, or `auto`: exact where that is quick or where lists can't win, else lists.
+        kind: A key of `KINDS`, or `auto`: exact where that is quick, else the kind that answers most queries a second
+            at the recall wanted within the memory given.
+
+    Raises:
+        InputError: None does.
     """
     if kind != "auto":
-        return _fill(task, kind, why=f"{kind} was asked for.")
-    n_rows = len(task.features)
-    if count_lists(n_rows) == 1:
-        return _fill(task, "exact", why=f"{n_rows} rows are too few to train lists.")
-    exact_ms = time_exact(task)
-    if exact_ms < _QUICK_MS:
-        return _fill(task, "exact", why=f"An exact query takes {exact_ms:.2g} ms here.")
-    why = f"An exact query would take {exact_ms:.2g} ms here."
-    return _settle(task, _fill(task, "ivf", why=why, limit_ms=_WORTH * exact_ms), exact_ms)
+        _check(task, kind)
+        return fill(task, kind, why=f"{kind} was asked for.")
+    if task.fits("exact"):
+        if count_lists(len(task.vectors)) == 1:
+            return fill(task, "exact", why=f"{len(task.vectors)} rows are too few to train lists.")
+        if (exact_ms := time_exact(task)) < _QUICK_MS:
+            return fill(task, "exact", why=f"An exact query takes {exact_ms:.2g} ms here.")
+    return _best(task, try_kinds(task))
 
 
-def _settle(task: Task, lists: Choice, exact_ms: float) -> Choice:
-    """Keep lists only where they find enough and win time."""
-    if lists.recall < task.target:
-        why = f"{lists.recipe} reached a recall of only {lists.recall:.3f} in half the time of an exact query."
-        return _fill(task, "exact", why=why)
-    lists_ms = measure_ms(lists.searcher, task.probe)
-    if lists_ms >= exact_ms:
-        why = f"{lists.recipe} needs {lists_ms:.2g} ms a query for that recall, an exact one {exact_ms:.2g} ms."
-        return _fill(task, "exact", why=why)
-    return lists
+def _check(task: Task, kind: str) -> None:
+    metric = task.vectors.metric
+    if not KINDS[kind].serves(metric):
+        raise InputError(
+            f"{kind} keeps principal components alone, which tells little of dot products.",
+            mend="Leave --kind out, or use --metric cosine.",
+        )
+    if not task.fits(kind):
+        needed = write_size(task.count_bytes(kind))
+        raise InputError(
+            f"{kind} would take {needed} of memory, more than the {write_size(task.max_bytes or 0)} given.",
+            mend=f"Leave --kind out, or give --max-memory {needed}.",
+        )
 
 
 def time_exact(task: Task) -> float:
     """Estimate how many milliseconds an exact query takes, from a sample that is searched and scaled up."""
-    n_rows, dim = len(task.features), task.features.spec.dim
-    sample = take_rows(task.features, draw_rows(n_rows, max(1, _TIMED_FLOATS // dim)))
-    searcher = _empty("exact", task)
-    searcher.raw.add(MEASURES[task.metric].prepare(sample))
-    return measure_ms(searcher, task.probe) * n_rows / len(sample)
+    n_rows = len(task.vectors)
+    sample = HeldVectors(task.vectors.draw(max(1, _TIMED_FLOATS // task.vectors.dim)), metric=task.vectors.metric)
+    return measure_ms(_exact(sample.raw, task), task.probe) * n_rows / len(sample)
 
 
-def _fill(task: Task, kind: str, *, why: str, limit_ms: float | None = None) -> Choice:
-    searcher = _empty(kind, task)
-    prepare = MEASURES[task.metric].prepare
-    with all_cores():
-        _train(searcher, task, prepare)
-        for _, embeddings in stream(task.features):
-            searcher.raw.add(prepare(embeddings))
-    most = count_lists(len(task.features)) if KINDS[kind].knob else 1
-    if limit_ms is not None:
-        most = limit_effort(searcher, task.probe, most=most, limit_ms=limit_ms)
-    recall = tune(searcher, task.probe, target=task.target, most=most)
-    return Choice(kind, write_recipe(kind, len(task.features)), searcher, recall, why)
+def _exact(flat: Any, task: Task) -> Searcher:
+    return Searcher(flat, None, kind="exact", metric=task.vectors.metric)
 
 
-def _empty(kind: str, task: Task) -> Searcher:
-    import faiss
-
-    metric = getattr(faiss, MEASURES[task.metric].faiss_name)
-    recipe = write_recipe(kind, len(task.features))
-    return Searcher(faiss.index_factory(task.features.spec.dim, recipe, metric), kind=kind, metric=task.metric)
-
-
-def _train(searcher: Searcher, task: Task, prepare: Callable[[Floats], Floats]) -> None:
-    if searcher.raw.is_trained:
-        return
-    n_rows = len(task.features)
-    n_trained = POINTS_PER_LIST * count_lists(n_rows)  # measured at 100,000 x 256: 64 or 256 a list find no more
-    # A table of fewer rows than one list wants is trained all the same, without FAISS's warning on stderr.
-    searcher.raw.cp.min_points_per_centroid = 1
-    searcher.raw.train(prepare(take_rows(task.features, draw_rows(n_rows, n_trained))))
+def fill(task: Task, kind: str, *, why: str, tried: list[Trial] | None = None) -> Choice:
+    """Fill an index of a kind with all rows and tune it."""
+    vectors = task.vectors
+    codes = Filler(vectors).fill(kind)
+    searcher = Searcher(vectors.raw, codes, kind=kind, metric=vectors.metric)
+    tuned = tune(searcher, task.probe, target=task.target)
+    return _choice(task, searcher, tuned, why, tried or [])
 
 
-def tune(searcher: Searcher, probe: Probe, *, target: float, most: int) -> float:
-    """Set the least effort that reaches a recall, to 3 % of it; `most` where none does.
-
-    Args:
-        searcher: Its effort is set.
-        probe: What recall is measured on.
-        target: Recall wanted, in (0, 1].
-        most: Largest effort, >= 1.
-
-    Returns:
-        Recall measured at that effort, in [0, 1].
-    """
-    recalls: dict[int, Floats] = {}
-
-    def is_enough(effort: int) -> bool:
-        searcher.effort = effort
-        recalls[effort] = measure_recall(searcher, probe)
-        return _lower_bound(recalls[effort]) >= target
-
-    effort = 1
-    while not (found := is_enough(effort)) and effort < most:
-        effort = min(2 * effort, most)
-    if found:
-        tried = range(effort, effort // 2, -max(1, effort // _FINENESS))[::-1]  # the last one is known to do
-        effort = tried[bisect.bisect_left(tried, True, hi=len(tried) - 1, key=is_enough)]  # noqa: FBT003  the value sought
-    searcher.effort = effort
-    return float(recalls[effort].mean())
+def _choice(task: Task, searcher: Searcher, tuned: Tuned, why: str, tried: list[Trial]) -> Choice:
+    recipe = write_recipe(searcher.kind, len(task.vectors), task.vectors.dim)
+    return Choice(searcher, recipe, tuned, why, [trial.to_json() for trial in tried])
 
 
-def limit_effort(searcher: Searcher, probe: Probe, *, most: int, limit_ms: float) -> int:
-    """Give an effort up to `most`, >= 1, at which a query takes no longer than the limit; time grows with effort."""
-    while most > 1:
-        searcher.effort = most
-        share = limit_ms / measure_ms(searcher, probe)
-        if share >= 1:
+def _best(task: Task, trials: list[Trial]) -> Choice:
+    """Fill what answers most queries; where that falls short with all rows, the next one."""
+    for number, trial in enumerate(trials):
+        if not trial.does:
             break
-        most = max(1, int(0.9 * share * most))  # a little below: each trial costs up to two seconds
-    return most
+        why = _why(trial, trials[number + 1 :], task)
+        if trial.searcher is not None and trial.tuned is not None:
+            return _choice(task, trial.searcher, trial.tuned, why, trials)
+        choice = fill(task, trial.kind, why=why, tried=trials)
+        if choice.tuned.does:
+            return choice
+    if task.fits("exact"):
+        return fill(task, "exact", why=f"No other kind reaches a recall of {task.target:g} here.", tried=trials)
+    raise _nothing_does(task, trials)
 
 
-def _lower_bound(recalls: Floats) -> float:
-    """Give what the mean over other queries will reach too: the mean less two standard errors."""
-    return float(recalls.mean() - 2 * recalls.std() / np.sqrt(len(recalls)))
+def _why(chosen: Trial, others: list[Trial], task: Task) -> str:
+    """Say why a kind won and the others lost."""
+    told = [f"{chosen.kind} answers most queries a second at a recall of {task.target:g}{_in_memory(task)}"]
+    does = [trial.kind for trial in others if trial.does]
+    short = [trial.kind for trial in others if trial.tuned is not None and not trial.does]
+    large = [trial.kind for trial in others if trial.tuned is None]
+    told += [f"the runner-up is {does[0]}"] if does else []
+    told += [f"slower: {', '.join(does[1:])}"] if does[1:] else []
+    told += [f"short of the recall: {', '.join(short)}"] if short else []
+    told += [f"too large: {', '.join(large)}"] if large else []
+    return "; ".join(told) + "."
+
+
+def _in_memory(task: Task) -> str:
+    return "" if task.max_bytes is None else f" within {write_size(task.max_bytes)}"
+
+
+def _nothing_does(task: Task, trials: list[Trial]) -> InputError:
+    """Name the best there is, and what to change."""
+    smallest, exact_size = min(KINDS, key=task.count_bytes), write_size(task.count_bytes("exact"))
+    best = trials[0].tuned if trials else None
+    if best is None:
+        return InputError(
+            f"No kind of index fits{_in_memory(task)}; the smallest, {smallest}, takes"
+            f" {write_size(task.count_bytes(smallest))}.",
+            mend=f"Give --max-memory {write_size(task.count_bytes(smallest))} or more.",
+        )
+    return InputError(
+        f"No kind of index reaches a recall of {task.target:g}{_in_memory(task)}; the best is {trials[0].kind}, with"
+        f" {best.recall:.3f}.",
+        mend=f"Give --recall {int(best.recall * 100) / 100:g}, or --max-memory {exact_size}.",
+    )

@@ -12,10 +12,11 @@ from typing import Any
 
 from features import FeatureFileError, hash_file, lock, read_json, write_json
 
-CONTRACT = 1
+CONTRACT = 2
 INDEX_NAME = "index.json"
 FAISS_NAME = "index.faiss"
 ROWS_NAME = "rows.parquet"
+VECTORS_NAME = "vectors.faiss"
 _GENERATION = "generation-"
 _DIGEST = "sha256"
 _END_BYTES = 1 << 20  # both ends of a file tell it from another one without reading gigabytes
@@ -113,7 +114,7 @@ def _is_our_folder(child: Path) -> bool:
     """Tell whether this is a generation, whole or begun: nothing but our own files in it."""
     if not _OUR_FOLDER.fullmatch(child.name) or child.is_symlink() or not child.is_dir():
         return False
-    return all(file.name in {FAISS_NAME, ROWS_NAME} and file.is_file() for file in child.iterdir())
+    return all(file.name in {FAISS_NAME, ROWS_NAME, VECTORS_NAME} and file.is_file() for file in child.iterdir())
 
 
 @contextlib.contextmanager

@@ -6,13 +6,14 @@ import time
 
 import numpy as np
 
-from features import Features, Floats, Rows, top_k
+from features import Floats, Rows, top_k
 from index.searcher import Searcher
-from index.vectors import draw_rows, stream, take_rows
+from index.vectors import Vectors, draw_rows
 
 _N_QUERIES = 500
 _N_TIMED = 100
 _TIMED_MS = 2_000.0
+_RATED_S = 0.3
 _K = 10
 _TIE = 1e-6  # relative: two float32 roads to one score differ by as much
 
@@ -34,24 +35,19 @@ class Probe:
     worst: Floats
 
 
-def make_probe(features: Features, metric: str) -> Probe:
-    """Draw up to 500 rows of a table and find their exact neighbours; a row is not its own answer.
-
-    Args:
-        features: A table of N >= 1 rows.
-        metric: A key of `features.METRICS`.
-    """
-    rows = draw_rows(len(features), _N_QUERIES)
-    queries = take_rows(features, rows)
-    k = min(_K, len(features) - 1)
-    found, scores = _without_own(*_exact(features, queries, k=k + 1, metric=metric), rows)
+def make_probe(vectors: Vectors) -> Probe:
+    """Draw up to 500 rows and find their exact neighbours; a row is not its own answer."""
+    rows = draw_rows(len(vectors), _N_QUERIES)
+    queries = vectors.draw(_N_QUERIES)
+    k = min(_K, len(vectors) - 1)
+    found, scores = _without_own(*_exact(vectors, queries, k=k + 1), rows)
     return Probe(rows, queries, answers=found, worst=scores[:, -1] if k else np.zeros(len(rows), np.float32))
 
 
-def _exact(features: Features, queries: Floats, *, k: int, metric: str) -> tuple[Rows, Floats]:
+def _exact(vectors: Vectors, queries: Floats, *, k: int) -> tuple[Rows, Floats]:
     rows, scores = np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
-    for start, embeddings in stream(features):
-        new_rows, new_scores = top_k(queries, embeddings, k=min(k, len(embeddings)), metric=metric)
+    for start, embeddings in vectors.pieces():
+        new_rows, new_scores = top_k(queries, embeddings, k=min(k, len(embeddings)), metric=vectors.metric)
         rows, scores = np.hstack([rows, new_rows + start]), np.hstack([scores, new_scores])
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         rows, scores = np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
@@ -70,7 +66,7 @@ def measure_recall(searcher: Searcher, probe: Probe) -> Floats:
     """Tell which part of the exact answers an index finds.
 
     A found row is right when it is an exact answer or ties with the last one. Ties are judged by the index's own
-    scores, which are exact for kinds that store whole embeddings.
+    scores, which are those of the whole embeddings.
 
     Returns:
         float32 [Q], in [0, 1]; 1 where there are no other rows to find.
@@ -85,9 +81,19 @@ def measure_recall(searcher: Searcher, probe: Probe) -> Floats:
     return recalls
 
 
+def measure_rate(searcher: Searcher, probe: Probe) -> float:
+    """Give the queries a second that an index answers, ten hits each, many at once."""
+    k = min(_K, searcher.flat.ntotal)
+    n_done, begun = 0, time.perf_counter()
+    while (seconds := time.perf_counter() - begun) < _RATED_S:
+        searcher.search(probe.queries, k=k)
+        n_done += len(probe.queries)
+    return n_done / seconds
+
+
 def measure_ms(searcher: Searcher, probe: Probe) -> float:
     """Time single queries, up to 100 of them and about two seconds; the median in milliseconds."""
-    k = min(_K, searcher.raw.ntotal)
+    k = min(_K, searcher.flat.ntotal)
     times_ms: list[float] = []
     for query in probe.queries[:_N_TIMED]:
         times_ms.append(_time_ms(searcher, query[None], k))

@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from features import BackboneSpec, FeatureFileError, Floats, InputError, MismatchError, Strings, read_manifest
-from index.index_files import FAISS_NAME, ROWS_NAME, check_files, check_hashes, read_document
+from index.index_files import FAISS_NAME, ROWS_NAME, VECTORS_NAME, check_files, check_hashes, read_document
+from index.kinds import KINDS
 from index.rows import StoredRows, to_printable
-from index.searcher import Searcher, load
+from index.searcher import Effort, Searcher
+from index.stored_vectors import load
 
 
 class Index:
@@ -32,13 +34,8 @@ class Index:
         mend = f"Make it anew: {self._command} --force"
         check_files(folder, document["files"], mend=mend)
         self._rows = StoredRows(folder / ROWS_NAME, mend=mend)
-        self._searcher = Searcher(
-            load(folder / FAISS_NAME, mend=mend),
-            kind=document["index_kind"],
-            metric=document["metric"],
-            effort=document["nprobe"] or 1,
-        )
-        counts = {len(self), len(self._rows), self._searcher.raw.ntotal}
+        self._searcher = open_searcher(document, folder, mend=mend)
+        counts = {len(self), len(self._rows), *self._searcher.counts}
         if len(counts) > 1:
             raise FeatureFileError(f"The files of {folder} count different rows: {sorted(counts)}.", mend=mend)
 
@@ -52,7 +49,8 @@ class Index:
 
     @property
     def _command(self) -> str:
-        options = "".join(f" --{name} {value}" for name, value in self.document["request"].items())
+        asked = {name: value for name, value in self.document["request"].items() if value is not None}
+        options = "".join(f" --{name.replace('_', '-')} {value}" for name, value in asked.items())
         return f"frieze index {self.document['features']['path']} --out {self.path}{options}"
 
     @functools.cached_property
@@ -157,6 +155,22 @@ class Index:
         if bad.any():
             raise InputError(f"Query {bad.argmax()} holds a value that is not finite.", mend="Embed it anew.")
         return ready
+
+
+def open_searcher(document: dict[str, Any], folder: Path, *, mend: str) -> Searcher:
+    """Open the FAISS files of a generation.
+
+    Raises:
+        FeatureFileError: One is missing or broken.
+    """
+    kind, effort = document["index_kind"], document["effort"]
+    return Searcher(
+        load(folder / VECTORS_NAME, mend=mend),
+        None if kind == "exact" else load(folder / FAISS_NAME, mend=mend),
+        kind=kind,
+        metric=document["metric"],
+        effort=Effort(effort.get(KINDS[kind].knob, 1), effort["k_factor"]),
+    )
 
 
 def open_index(path: str | Path) -> Index:

@@ -1,6 +1,7 @@
 """FAISS in our terms: an index of one kind and metric that gives rows and scores, higher is nearer."""
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from features import FeatureFileError, Floats, InputError, Rows, count_cores
+from features import Floats, InputError, Rows, count_cores
 from index.kinds import KINDS
 from index.measures import MEASURES
 
 _BLOCK_FLOATS = 1 << 24  # values of found rows held at once: 64 MB
+_BLOCK_FOUND = 1 << 20  # rows found at once, those to be scored anew included
 
 
 @contextlib.contextmanager
@@ -28,21 +30,42 @@ def all_cores() -> Iterator[None]:
         faiss.omp_set_num_threads(before)
 
 
+@dataclasses.dataclass(frozen=True)
+class Effort:
+    """How hard an index looks.
+
+    Attributes:
+        knob: Value of the kind's knob, >= 1; kinds without one ignore it.
+        k_factor: How many times k rows are found and scored anew, >= 1; kinds that store whole embeddings ignore it.
+    """
+
+    knob: int = 1
+    k_factor: int = 1
+
+
 class Searcher:
     """A FAISS index and how hard it looks.
 
     Args:
-        raw: The FAISS index.
+        flat: FAISS's flat index of all embeddings, as the metric wants them.
+        codes: FAISS's index of the kind over the same rows; None for `exact`, which is the flat one.
         kind: A key of `KINDS`.
         metric: A key of `MEASURES`.
-        effort: Value of the kind's knob, >= 1; kinds without one ignore it.
+        effort: How hard it looks.
     """
 
-    def __init__(self, raw: Any, *, kind: str, metric: str, effort: int = 1) -> None:
-        self.raw = raw
-        self.effort = effort
-        self._kind = KINDS[kind]
+    def __init__(self, flat: Any, codes: Any, *, kind: str, metric: str, effort: Effort | None = None) -> None:
+        self.flat = flat
+        self.codes = codes
+        self.kind = kind
+        self.metric = metric
+        self.effort = effort or Effort()
         self._measure = MEASURES[metric]
+
+    @property
+    def counts(self) -> list[int]:
+        """How many rows each of its FAISS indexes has."""
+        return [one.ntotal for one in (self.flat, self.codes) if one is not None]
 
     def search(self, queries: Floats, *, k: int) -> tuple[Rows, Floats]:
         """Find k rows for each query.
@@ -59,47 +82,61 @@ class Searcher:
             InputError: A score leaves the range of float32.
         """
         ready = self._measure.prepare(queries)
+        rows, scores = np.empty((len(ready), k), np.int64), np.empty((len(ready), k), np.float32)
+        step = max(1, _BLOCK_FOUND // (k * self.effort.k_factor))
         with all_cores():
-            numbers, rows = self._find(ready, k)
-            scores = self._rescore(ready, rows) if self._measure.is_rough else self._measure.to_scores(numbers)
-        order = np.lexsort((rows, -scores))  # along the last axis
-        return np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
+            for start in range(0, len(ready), step):
+                block = slice(start, start + step)
+                rows[block], scores[block] = self._block(ready[block], k, start)
+        return rows, scores
 
     def reconstruct(self, rows: Rows) -> Floats:
         """Give stored rows [n] as float32 [n, D], as the metric stores them (of unit length for cosine)."""
-        vectors: Floats = self._readable.reconstruct_batch(rows)
+        vectors: Floats = self.flat.reconstruct_batch(rows)
         return vectors
 
-    @functools.cached_property
-    def _readable(self) -> Any:
-        if hasattr(self.raw, "make_direct_map"):
-            self.raw.make_direct_map()
-        return self.raw
-
-    def _find(self, ready: Floats, k: int) -> tuple[Floats, Rows]:
-        numbers, rows = self.raw.search(ready, k, params=self._parameters(self.effort))
-        effort = self.effort
-        # FAISS pads with -1 when the lists it looked into hold fewer than k rows.
-        while self._kind.knob and effort < self.raw.ntotal and (short := (rows < 0).any(axis=1)).any():
-            effort *= 2
-            numbers[short], rows[short] = self.raw.search(ready[short], k, params=self._parameters(effort))
+    def _block(self, ready: Floats, k: int, start: int) -> tuple[Rows, Floats]:
+        numbers, rows = self._raw.search(ready, k, params=self._parameters())
+        # FAISS pads with -1 where it has looked at fewer than k rows: these queries go through all.
+        if self.codes is not None and (short := (rows < 0).any(axis=1)).any():
+            numbers[short], rows[short] = self.flat.search(ready[short], k)
         if (rows < 0).any():
             raise InputError(
-                f"Query {(rows < 0).any(axis=1).argmax()} is too large: its scores leave the range of float32.",
+                f"Query {start + (rows < 0).any(axis=1).argmax()} is too large: its scores leave the range of float32.",
                 mend="Scale the queries as the stored embeddings are scaled.",
             )
-        return numbers, rows
+        scores = self._rescore(ready, rows) if self._measure.is_rough else self._measure.to_scores(numbers)
+        order = np.lexsort((rows, -scores))  # along the last axis
+        return np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
 
-    def _parameters(self, effort: int) -> Any:
-        if not self._kind.knob:
-            return None
+    @functools.cached_property
+    def _raw(self) -> Any:
+        """What is asked: the codes, and behind them the embeddings where these are not stored whole."""
         import faiss
 
-        return getattr(faiss, self._kind.parameters)(**{self._kind.knob: effort})
+        if self.codes is None:
+            return self.flat
+        return faiss.IndexRefine(self.codes, self.flat) if KINDS[self.kind].is_refined else self.codes
+
+    def _parameters(self) -> Any:
+        """Say how hard to look, in FAISS's words."""
+        import faiss
+
+        kind = KINDS[self.kind]
+        if self.codes is None:
+            return None
+        name = "SearchParametersHNSW" if kind.knob == "efSearch" else "SearchParametersIVF"
+        inner = getattr(faiss, name)(**{kind.knob: self.effort.knob})
+        if kind.is_narrowed:
+            inner = faiss.SearchParametersPreTransform(index_params=inner)  # type: ignore[call-arg]  # see below
+        if not kind.is_refined:
+            return inner
+        k_factor = self.effort.k_factor  # FAISS's stubs know no fields of these classes
+        return faiss.IndexRefineSearchParameters(k_factor=k_factor, base_index_params=inner)  # type: ignore[call-arg]
 
     def _rescore(self, ready: Floats, rows: Rows) -> Floats:
         scores = np.empty(rows.shape, np.float32)
-        step = max(1, _BLOCK_FLOATS // (rows.shape[1] * self.raw.d))
+        step = max(1, _BLOCK_FLOATS // (rows.shape[1] * self.flat.d))
         for start in range(0, len(rows), step):
             block = rows[start : start + step]
             vectors = self.reconstruct(block.ravel()).reshape(*block.shape, -1)  # [q, k, D]
@@ -107,7 +144,7 @@ class Searcher:
         return scores
 
 
-def save(searcher: Searcher, path: Path) -> None:
+def save(codes: Any, path: Path) -> None:
     """Write the FAISS file.
 
     Raises:
@@ -118,20 +155,4 @@ def save(searcher: Searcher, path: Path) -> None:
     # Through a file of our own: given a path, FAISS leaves a full disk at the last bytes unnoticed.
     with path.open("wb") as file:
         writer = faiss.PyCallbackIOWriter(file.write)  # type: ignore[attr-defined]  # left out of FAISS's stubs
-        faiss.write_index(searcher.raw, writer)
-
-
-def load(path: Path, *, mend: str) -> Any:
-    """Open a FAISS file without reading it: the system maps what a search touches.
-
-    Raises:
-        FeatureFileError: It is missing, cut short or broken.
-    """
-    import faiss
-
-    try:
-        # Measured: this flag maps the lists of IVF too, and answers one query 4x faster than IO_FLAG_MMAP,
-        # which starts prefetching threads for each.
-        return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
-    except RuntimeError as error:
-        raise FeatureFileError(f"{path} is missing or broken: {str(error).split('Error: ')[-1]}.", mend=mend) from error
+        faiss.write_index(codes, writer)

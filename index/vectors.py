@@ -1,33 +1,75 @@
-"""Reading a table's embeddings in one pass, without holding them all."""
+"""Embeddings as a metric wants them: all of a collection, or a few that are held in memory."""
 
+import functools
 from collections.abc import Iterator
+from typing import Any, Protocol
 
 import numpy as np
 
-from features import FeatureFileError, Features, Floats, Rows
+from features import Floats, Rows
+from index.measures import MEASURES
 
 _SEED = 0
 
 
-def stream(features: Features) -> Iterator[tuple[int, Floats]]:
-    """Read the embeddings piece by piece.
+class Vectors(Protocol):
+    """Embeddings as the metric wants them.
 
-    Yields:
-        The number of the piece's first row, and embeddings float32 [n, D], n >= 1, all finite.
-
-    Raises:
-        FeatureFileError: A part is missing or broken, or a value is not finite.
+    Attributes:
+        metric: A key of `MEASURES`.
+        dim: D.
+        raw: FAISS's flat index of them.
     """
-    start = 0
-    for ids, embeddings in features.batches():
-        bad = ~np.isfinite(embeddings).all(axis=1)
-        if bad.any():
-            raise FeatureFileError(
-                f"The embedding of {ids[bad.argmax()]} in {features.path} holds a value that is not finite.",
-                mend="Embed that image anew: remove it from its folder, run frieze embed, put it back, run again.",
-            )
-        yield start, embeddings
-        start += len(embeddings)
+
+    metric: str
+    dim: int
+
+    def __len__(self) -> int:
+        """Count them: N >= 1."""
+
+    @property
+    def raw(self) -> Any:
+        """FAISS's flat index of them."""
+
+    def pieces(self) -> Iterator[tuple[int, Floats]]:
+        """Read them piece by piece: the first row's number, and float32 [n, D]."""
+
+    def draw(self, n_drawn: int) -> Floats:
+        """Give some, spread evenly, the same ones each time; float32 [min(n_drawn, N), D]."""
+
+
+class HeldVectors:
+    """Embeddings in memory.
+
+    Args:
+        embeddings: float32 [N, D], N >= 1, as the metric wants them.
+        metric: A key of `MEASURES`.
+    """
+
+    def __init__(self, embeddings: Floats, *, metric: str) -> None:
+        self._embeddings = embeddings
+        self.metric = metric
+        self.dim = embeddings.shape[1]
+
+    def __len__(self) -> int:
+        return len(self._embeddings)
+
+    @functools.cached_property
+    def raw(self) -> Any:
+        """FAISS's flat index of them."""
+        import faiss
+
+        flat = faiss.IndexFlat(self.dim, getattr(faiss, MEASURES[self.metric].faiss_name))
+        flat.add(self._embeddings)
+        return flat
+
+    def pieces(self) -> Iterator[tuple[int, Floats]]:
+        """Give them in one piece."""
+        yield 0, self._embeddings
+
+    def draw(self, n_drawn: int) -> Floats:
+        """Give some, spread evenly, the same ones each time; float32 [min(n_drawn, N), D]."""
+        return self._embeddings[draw_rows(len(self), n_drawn)]
 
 
 def draw_rows(n_rows: int, n_drawn: int) -> Rows:
@@ -41,20 +83,3 @@ def draw_rows(n_rows: int, n_drawn: int) -> Rows:
     """
     drawn: Rows = np.random.default_rng(_SEED).choice(n_rows, size=min(n_drawn, n_rows), replace=False)
     return np.sort(drawn).astype(np.int64)
-
-
-def take_rows(features: Features, rows: Rows) -> Floats:
-    """Read the embeddings of some rows in one pass.
-
-    Args:
-        features: The table.
-        rows: int64 [n], ascending.
-
-    Returns:
-        float32 [n, D].
-    """
-    taken = np.empty((len(rows), features.spec.dim), np.float32)
-    for start, embeddings in stream(features):
-        first, last = np.searchsorted(rows, [start, start + len(embeddings)])
-        taken[first:last] = embeddings[rows[first:last] - start]
-    return taken

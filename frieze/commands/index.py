@@ -6,13 +6,16 @@ import click
 
 from frieze.commands import options
 
+_KINDS = ("auto", "exact", "ivf", "fp16", "sq8", "rabitq", "pq", "pca-pq", "hnsw")
+
 
 @click.command(epilog="Example: frieze index photos.features --out photos.index")
 @click.argument("features")
 @options.out("Folder of the index; brought up to date when it is there.")
 @click.option("--metric", type=click.Choice(["cosine", "l2", "dot"]), default="cosine", show_default=True)
 @click.option("--recall", default=0.95, show_default=True, help="Wanted share of the 10 nearest that are found.")
-@click.option("--kind", type=click.Choice(["auto", "exact", "ivf"]), default="auto", show_default=True)
+@click.option("--kind", type=click.Choice(_KINDS), default="auto", show_default=True)
+@click.option("--max-memory", metavar="SIZE", help="What the index may hold in memory, like 500MB or 2GB.")
 @options.force
 @options.as_json
 def index(*, as_json: bool, **asked: Any) -> None:

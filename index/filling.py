@@ -1,0 +1,92 @@
+"""Codes: FAISS's index of a kind, trained on some embeddings and filled with all."""
+
+from typing import Any
+
+import numpy as np
+
+from features import Floats
+from index.kinds import KINDS, count_trained, write_recipe
+from index.measures import MEASURES
+from index.searcher import all_cores
+from index.vectors import Vectors
+
+
+class Filler:
+    """Makes codes of several kinds over the same embeddings; what the kinds have in common is learnt once.
+
+    Args:
+        vectors: The embeddings.
+        most_trained: How many rows may be held at once to learn from.
+    """
+
+    def __init__(self, vectors: Vectors, *, most_trained: int | None = None) -> None:
+        self._vectors = vectors
+        self._most_trained = most_trained or len(vectors)
+        self._centroids: Floats | None = None
+
+    def fill(self, kind: str) -> Any:
+        """Train and fill codes; None for `exact`, which has none."""
+        if kind == "exact":
+            return None
+        with all_cores():
+            codes = self._trained(kind)
+            add_all(codes, self._vectors)
+        return codes
+
+    def _trained(self, kind: str) -> Any:
+        import faiss
+
+        codes = empty_codes(kind, self._vectors)
+        sample = self._vectors.draw(min(self._most_trained, count_trained(kind, len(self._vectors))))
+        lists = faiss.try_extract_index_ivf(codes)
+        if lists is not None:
+            _allow_few(lists)
+            if not KINDS[kind].is_narrowed:
+                lists.quantizer.add(self._lists(lists, sample))  # FAISS trains none where there are as many as wanted
+        codes.train(sample)
+        return codes
+
+    def _lists(self, lists: Any, sample: Floats) -> Floats:
+        """Give the centroids of the lists, float32 [n_lists, D]."""
+        import faiss
+
+        if self._centroids is None:
+            means = faiss.Kmeans(
+                self._vectors.dim,
+                lists.nlist,
+                niter=lists.cp.niter,
+                spherical=lists.cp.spherical,
+                min_points_per_centroid=1,
+                max_points_per_centroid=len(sample),
+            )
+            means.train(sample)
+            self._centroids = np.asarray(means.centroids, np.float32)
+        return self._centroids
+
+
+def _allow_few(lists: Any) -> None:
+    """Train on fewer rows than FAISS would like without its warning on stderr: a small table has no more."""
+    lists.cp.min_points_per_centroid = 1
+    if hasattr(lists, "pq"):
+        lists.pq.cp.min_points_per_centroid = 1
+
+
+def empty_codes(kind: str, vectors: Vectors) -> Any:
+    """Give codes of a kind that have learnt nothing yet."""
+    import faiss
+
+    metric = getattr(faiss, MEASURES[vectors.metric].faiss_name)
+    recipe = write_recipe(kind, len(vectors), vectors.dim)
+    if not KINDS[kind].is_narrowed or metric == faiss.METRIC_L2:
+        return faiss.index_factory(vectors.dim, recipe, metric)
+    # Principal components are taken from the mean on, which moves inner products but no distances; of unit vectors
+    # these order alike. The outer word is what the refining index is compared by.
+    codes = faiss.index_factory(vectors.dim, recipe, faiss.METRIC_L2)
+    codes.metric_type = metric
+    return codes
+
+
+def add_all(codes: Any, vectors: Vectors) -> None:
+    """Fill codes with all embeddings, in the order of rows."""
+    for _, embeddings in vectors.pieces():
+        codes.add(embeddings)

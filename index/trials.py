@@ -1,0 +1,122 @@
+"""Trying kinds of index on a collection, or on a sample of it."""
+
+import dataclasses
+import time
+from typing import Any
+
+from index.filling import Filler
+from index.kinds import KINDS, count_bytes, write_recipe
+from index.recall import Probe, make_probe
+from index.searcher import Searcher
+from index.tuning import Tuned, tune
+from index.vectors import HeldVectors, Vectors
+
+_TRIED_ROWS = 50_000
+"""Kinds are told apart on so many rows where there are more than twice as many."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What is asked for.
+
+    Attributes:
+        vectors: The embeddings.
+        probe: Some of them as queries, with their exact answers.
+        target: Recall@10 wanted, in (0, 1].
+        max_bytes: What the index may hold in memory while it serves; None for any.
+    """
+
+    vectors: Vectors
+    probe: Probe
+    target: float
+    max_bytes: int | None = None
+
+    def count_bytes(self, kind: str) -> int:
+        """Estimate what a kind would take in memory."""
+        return count_bytes(kind, len(self.vectors), self.vectors.dim)
+
+    def fits(self, kind: str) -> bool:
+        """Tell whether a kind keeps to the memory given."""
+        return self.max_bytes is None or self.count_bytes(kind) <= self.max_bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """A kind that was looked at.
+
+    Attributes:
+        kind: A key of `KINDS`.
+        recipe: FAISS factory string for all rows.
+        memory_bytes: What the index would take in memory.
+        tuned: What it reached on the rows it was tried on; None where it does not fit the memory.
+        seconds: What filling and tuning took.
+        searcher: The index where it was filled with all rows and nothing tried before was faster.
+    """
+
+    kind: str
+    recipe: str
+    memory_bytes: int
+    tuned: Tuned | None = None
+    seconds: float = 0.0
+    searcher: Searcher | None = None
+
+    @property
+    def order(self) -> tuple[float, float]:
+        """What trials are compared by: queries a second where they do, and recall."""
+        return (-1.0, 0.0) if self.tuned is None else (self.tuned.rate, self.tuned.recall)
+
+    @property
+    def does(self) -> bool:
+        """Whether the recall wanted is reached."""
+        return self.tuned is not None and self.tuned.does
+
+    def to_json(self) -> dict[str, Any]:
+        """Give it as plain JSON values."""
+        told: dict[str, Any] = {"kind": self.kind, "recipe": self.recipe, "memory_bytes": self.memory_bytes}
+        if self.tuned is None:
+            return told | {"recall_at_10": None, "queries_per_second": None, "seconds": None}
+        recall, rate = round(self.tuned.recall, 4), round(self.tuned.rate) if self.does else None
+        return told | {"recall_at_10": recall, "queries_per_second": rate, "seconds": round(self.seconds, 2)}
+
+
+def try_kinds(task: Task) -> list[Trial]:
+    """Try each kind that fits on some rows, or on all where these are not many more.
+
+    Returns:
+        Those that do, the fastest first; then the others by what they reach; then those that do not fit.
+    """
+    is_whole = len(task.vectors) <= 2 * _TRIED_ROWS
+    held = task.vectors if is_whole else HeldVectors(task.vectors.draw(_TRIED_ROWS), metric=task.vectors.metric)
+    bench = _Bench(task, held, task.probe if is_whole else make_probe(held), is_whole)
+    found: list[Trial] = []
+    for kind in KINDS:
+        if kind != "exact" and KINDS[kind].serves(task.vectors.metric):
+            found = _without_lesser_searchers([*found, bench.trial(kind)])
+    return sorted(found, key=lambda trial: trial.order, reverse=True)
+
+
+def _without_lesser_searchers(trials: list[Trial]) -> list[Trial]:
+    """Let go of all codes but those of the best so far: memory holds two kinds at most."""
+    best = max(trials, key=lambda trial: trial.order)
+    return [trial if trial is best else dataclasses.replace(trial, searcher=None) for trial in trials]
+
+
+class _Bench:
+    """What kinds are tried on."""
+
+    def __init__(self, task: Task, vectors: Vectors, probe: Probe, is_whole: bool) -> None:
+        self._task, self._vectors, self._probe, self._is_whole = task, vectors, probe, is_whole
+        self._filler = Filler(vectors)
+
+    def trial(self, kind: str) -> Trial:
+        """Try a kind, or only look at it where it does not fit."""
+        recipe = write_recipe(kind, len(self._task.vectors), self._task.vectors.dim)
+        trial = Trial(kind, recipe, self._task.count_bytes(kind))
+        if not self._task.fits(kind):
+            return trial
+        begun = time.perf_counter()
+        codes = self._filler.fill(kind)
+        searcher = Searcher(self._vectors.raw, codes, kind=kind, metric=self._vectors.metric)
+        tuned = tune(searcher, self._probe, target=self._task.target)
+        seconds = time.perf_counter() - begun
+        return dataclasses.replace(trial, tuned=tuned, seconds=seconds, searcher=searcher if self._is_whole else None)
