@@ -94,7 +94,7 @@ def build_index(  # noqa: PLR0913  the mirror of a command
         MismatchError: `out` holds an index of another backbone, and `force` is not set.
     """
     out = out.absolute()  # Arrow takes a relative path with a colon for a URL
-    _check(features, metric=metric, recall=recall, kind=kind)
+    _check(features, metric=metric, recall=recall, kind=kind, max_memory=max_memory)
     request = {"metric": metric, "kind": kind, "recall": recall, "max_memory": max_memory}
     stored_document(out, force=force)  # a foreign folder is refused before a lock is put into it
     with held(out):
@@ -102,20 +102,22 @@ def build_index(  # noqa: PLR0913  the mirror of a command
         if before and not force:
             _check_backbone(features.spec, before, out)
         sweep(out, live=before["generation"] if before else None)
-        if before and not force and _is_fresh(before, features, request=request, out=out):
-            return _report(before, out, rebuilt=False)
-        usable = before if before and not force and before["request"] == request else None
+        usable = before if before and not force and _is_usable(before, request, out) else None
+        if usable and usable["features"]["generation"] == features.manifest.generation:
+            return _report(usable, out, rebuilt=False)
         document = _write_generation(features, request, next_generation(out), before=usable)
         write_document(out, document)
         sweep(out, live=document["generation"])
     return _report(document, out, rebuilt=True)
 
 
-def _check(features: Features, *, metric: str, recall: float, kind: str) -> None:
+def _check(features: Features, *, metric: str, recall: float, kind: str, max_memory: str | None) -> None:
     if metric not in METRICS:
         raise InputError(f"Unknown metric: {metric}.", mend=f"Use one of: {', '.join(METRICS)}.")
     if kind not in KINDS and kind != "auto":
         raise InputError(f"Unknown kind of index: {kind}.", mend=f"Use one of: auto, {', '.join(KINDS)}.")
+    if max_memory is not None:
+        read_size(max_memory)
     if not 0 < recall <= 1:
         raise InputError(f"The recall is {recall}.", mend="Use a number above 0 and up to 1, such as 0.95.")
     if len(features) == 0:
@@ -134,9 +136,9 @@ def _check_backbone(spec: BackboneSpec, before: dict[str, Any], out: Path) -> No
     )
 
 
-def _is_fresh(before: dict[str, Any], features: Features, *, request: dict[str, Any], out: Path) -> bool:
-    """Tell whether the index there is whole and is what a new one would be."""
-    if before["request"] != request or before["features"]["generation"] != features.manifest.generation:
+def _is_usable(before: dict[str, Any], request: dict[str, Any], out: Path) -> bool:
+    """Tell whether the index there is whole and was asked for in the same words."""
+    if before["request"] != request:
         return False
     try:
         open_index(out)

@@ -15,6 +15,7 @@ from index.measures import MEASURES
 
 _BLOCK_FLOATS = 1 << 24  # values of found rows held at once: 64 MB
 _BLOCK_FOUND = 1 << 20  # rows found at once, those to be scored anew included
+_TUNED_K = 10  # for so many hits the effort was tuned: fewer are chosen from as many rows
 
 
 @contextlib.contextmanager
@@ -83,7 +84,7 @@ class Searcher:
         """
         ready = self._measure.prepare(queries)
         rows, scores = np.empty((len(ready), k), np.int64), np.empty((len(ready), k), np.float32)
-        step = max(1, _BLOCK_FOUND // (k * self.effort.k_factor))
+        step = max(1, _BLOCK_FOUND // (max(k, _TUNED_K) * self.effort.k_factor))
         with all_cores():
             for start in range(0, len(ready), step):
                 block = slice(start, start + step)
@@ -96,7 +97,7 @@ class Searcher:
         return vectors
 
     def _block(self, ready: Floats, k: int, start: int) -> tuple[Rows, Floats]:
-        numbers, rows = self._raw.search(ready, k, params=self._parameters())
+        numbers, rows = self._raw.search(ready, k, params=self._parameters(k))
         # FAISS pads with -1 where it has looked at fewer than k rows: these queries go through all.
         if self.codes is not None and (short := (rows < 0).any(axis=1)).any():
             numbers[short], rows[short] = self.flat.search(ready[short], k)
@@ -118,8 +119,8 @@ class Searcher:
             return self.flat
         return faiss.IndexRefine(self.codes, self.flat) if KINDS[self.kind].is_refined else self.codes
 
-    def _parameters(self) -> Any:
-        """Say how hard to look, in FAISS's words."""
+    def _parameters(self, k: int) -> Any:
+        """Say how hard to look for k rows, in FAISS's words."""
         import faiss
 
         kind = KINDS[self.kind]
@@ -131,7 +132,7 @@ class Searcher:
             inner = faiss.SearchParametersPreTransform(index_params=inner)  # type: ignore[call-arg]  # see below
         if not kind.is_refined:
             return inner
-        k_factor = self.effort.k_factor  # FAISS's stubs know no fields of these classes
+        k_factor = self.effort.k_factor * max(k, _TUNED_K) / k  # FAISS's stubs know no fields of these classes
         return faiss.IndexRefineSearchParameters(k_factor=k_factor, base_index_params=inner)  # type: ignore[call-arg]
 
     def _rescore(self, ready: Floats, rows: Rows) -> Floats:

@@ -52,6 +52,15 @@ def _columns(names):
     }
 
 
+@pytest.fixture(autouse=True, scope="session")
+def brief_timing():
+    """Rates are measured in a hundredth of a second: small tables tell nothing by more."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("index.recall._RATED_S", 0.01)
+        patch.setattr("index.recall._TIMED_MS", 10.0)
+        yield
+
+
 @pytest.fixture(scope="session")
 def clustered():
     """`clustered(n_rows, dim=16, seed=0)`: vectors as a backbone gives them."""

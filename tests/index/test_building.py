@@ -9,6 +9,9 @@ import pytest
 
 from features import METRICS, FeatureFileError, InputError, MismatchError, lock, open_features
 from index import KINDS, build_index, open_index
+from index.kinds import count_bytes, write_recipe
+
+EVERY = [(kind, metric) for kind in KINDS for metric in METRICS if KINDS[kind].serves(metric)]
 
 
 @pytest.fixture
@@ -24,32 +27,33 @@ def snapshot(folder):
     return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "metric"), EVERY)
 def test_the_document_tells_what_was_built(kind, metric, table, tmp_path):
     """The command's document has every field that others rely on, with measured values."""
     document = build_index(table, tmp_path / "i", kind=kind, metric=metric)
     assert (document["rows"], document["dim"], document["kind"], document["metric"]) == (2_000, 16, kind, metric)
-    assert document["recipe"] == {"exact": "Flat", "ivf": "IVF51,Flat"}[kind]
+    assert document["recipe"] == write_recipe(kind, 2_000, 16)
     assert KINDS[kind].floor <= document["recall_at_10"] <= 1
     assert document["bytes"] == sum(map(len, snapshot(tmp_path / "i" / "generation-1").values()))
     assert 0 < document["ms_per_query"] / 1e3 < document["build_seconds"]
     assert document["peak_memory_bytes"] > 2_000 * 16 * 4
+    assert document["memory_bytes"] == pytest.approx(count_bytes(kind, 2_000, 16), rel=0.35, abs=10_000)
     assert document["why"] == f"{kind} was asked for."
 
 
 def test_index_json_explains_the_index(small, out):
     """index.json says what it is an index of, how it was asked for, and by which libraries it was made."""
     document = json.loads((out / "index.json").read_text())
-    assert (document["contract"], document["kind"], document["index_kind"]) == (1, "index", "exact")
+    assert (document["contract"], document["kind"], document["index_kind"]) == (2, "index", "exact")
     assert document["features"] == {
         "path": str(small.path),
         "generation": small.manifest.generation,
         "backbone": small.spec.to_json(),
     }
-    assert document["request"] == {"metric": "cosine", "kind": "auto", "recall": 0.95}
+    assert document["request"] == {"metric": "cosine", "kind": "auto", "recall": 0.95, "max_memory": None}
     assert document["versions"]["faiss"] == faiss.__version__
-    assert (document["generation"], document["nprobe"], document["recall_target"]) == ("generation-1", None, 0.95)
+    assert (document["generation"], document["recall_target"]) == ("generation-1", 0.95)
+    assert document["effort"] == {"k_factor": 1}
 
 
 def test_a_fitting_index_is_left_alone(small, out):
@@ -62,7 +66,9 @@ def test_a_fitting_index_is_left_alone(small, out):
     assert snapshot(out) == before
 
 
-@pytest.mark.parametrize("change", [{"metric": "l2"}, {"kind": "ivf"}, {"recall": 0.9}, {"force": True}])
+@pytest.mark.parametrize(
+    "change", [{"metric": "l2"}, {"kind": "ivf"}, {"recall": 0.9}, {"max_memory": "1GB"}, {"force": True}]
+)
 def test_other_options_are_a_new_generation(change, small, out):
     """With another metric, kind or recall, or by force, a new generation takes the old one's place."""
     assert build_index(small, out, **change)["rebuilt"]
@@ -173,6 +179,7 @@ def test_an_empty_folder_is_room_for_an_index(small, tmp_path):
         ({"metric": "cos"}, "Unknown metric: cos."),
         ({"kind": "graph"}, "Unknown kind of index: graph."),
         ({"recall": 0}, "The recall is 0."),
+        ({"max_memory": "lots"}, "lots is no size of memory."),
         ({"recall": 95}, "The recall is 95."),
         ({"recall": float("nan")}, "The recall is nan."),
     ],

@@ -66,7 +66,7 @@ def test_a_failing_step_leaves_an_index(owner, name, small, tmp_path):
 def test_a_full_disk_under_faiss_is_told(indexes):
     """A disk that is full at the last bytes is noticed, which FAISS alone does not."""
     with pytest.raises(OSError, match="No space left on device"):
-        save(indexes("exact")._searcher, Path("/dev/full"))
+        save(indexes("ivf")._searcher.codes, Path("/dev/full"))
 
 
 _KILLED_BUILD = """
@@ -81,7 +81,7 @@ def die(*args, **kwargs):
         real(*args, **kwargs)
     os._exit(9)
 setattr(building, sys.argv[3], die)
-build_index(open_features(sys.argv[1]), Path(sys.argv[2]), metric="l2")
+build_index(open_features(sys.argv[1]), Path(sys.argv[2]), metric="l2", kind="ivf")
 """
 
 

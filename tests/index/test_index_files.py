@@ -4,13 +4,13 @@ import json
 import pytest
 
 from features import FeatureFileError
-from index import KINDS, build_index, index_files, open_index, search
+from index import build_index, index_files, open_index, search
 from index.index_files import check_files, describe_files, next_generation, stored_document, sweep, write_document
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=["exact", "ivf", "pca-pq"])
 def out(request, table, tmp_path):
-    """An index of the table, of each kind."""
+    """An index of the table: of one file of vectors, of whole vectors in lists, and of codes."""
     build_index(table, tmp_path / "i", kind=request.param)
     return tmp_path / "i"
 
@@ -34,7 +34,7 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("name", ["index.faiss", "rows.parquet"])
+@pytest.mark.parametrize("name", ["vectors.faiss", "rows.parquet"])
 @pytest.mark.parametrize("damage", [*DAMAGES, "missing"])
 def test_a_broken_file_is_told_and_mended(damage, name, out, table):
     """A file that is missing, cut or overwritten is named with the command that mends it; the next build mends it."""
@@ -76,7 +76,7 @@ def test_features_are_no_index(table):
     ("values", "message"),
     [
         ({"kind": "features"}, "does not belong to an index"),
-        ({"contract": 2}, "an index of contract 2; this version reads up to 1"),
+        ({"contract": 3}, "an index of contract 3; this version reads up to 2"),
     ],
 )
 def test_another_document_is_refused(values, message, out):
@@ -87,7 +87,7 @@ def test_another_document_is_refused(values, message, out):
 
 
 @pytest.mark.parametrize("force", [False, True])
-@pytest.mark.parametrize("values", [{"kind": "head"}, {"contract": 2}])
+@pytest.mark.parametrize("values", [{"kind": "head"}, {"contract": 3}])
 def test_another_document_is_not_replaced(force, values, small, tmp_path):
     """An index.json of another thing or of a later version does not go, by force neither."""
     out = tmp_path / "i"
@@ -106,7 +106,7 @@ EDITS = [
     {"contract": "1"},
     {"contract": None},
     {"generation": 1},
-    {"nprobe": "all"},
+    {"effort": "all"},
     {"request": None},
     {"files": {}},
     {"features": {"path": 3}},
@@ -143,7 +143,7 @@ def test_a_generation_lies_in_the_index(name, indexes, tmp_path):
         open_index(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["index.faiss", "rows.parquet"])
+@pytest.mark.parametrize("name", ["vectors.faiss", "rows.parquet"])
 def test_a_file_of_another_index_is_refused(name, out, tmp_path, write_table, clustered):
     """A file of the same size from another index is refused, and the next build mends it."""
     names = [f"other-{row}.jpg" for row in range(2_000)]
@@ -214,7 +214,7 @@ def test_a_reader_goes_on_after_a_rebuild(out, table, queries):
 def test_opening_during_a_switch(out, table, monkeypatch):
     """A reader that read index.json just before a rebuild opens the new generation."""
     stale = index_files.read_document(out)
-    build_index(table, out, metric="dot", kind=stale["index_kind"])
+    build_index(table, out, metric="l2", kind=stale["index_kind"])
     documents = iter([stale])
     monkeypatch.setattr(search, "read_document", lambda path: next(documents, None) or index_files.read_document(path))
-    assert open_index(out).metric == "dot"
+    assert open_index(out).metric == "l2"

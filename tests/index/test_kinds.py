@@ -1,9 +1,19 @@
 import math
 
+import numpy as np
 import pytest
 
 from features import METRICS
-from index.kinds import KINDS, POINTS_PER_LIST, count_lists, write_recipe
+from index.kinds import (
+    KINDS,
+    POINTS_PER_LIST,
+    count_bytes,
+    count_codes,
+    count_lists,
+    count_narrow,
+    count_trained,
+    write_recipe,
+)
 from index.measures import MEASURES
 
 
@@ -15,15 +25,52 @@ def test_lists_can_be_trained(n_rows):
     assert n_lists == 1 or n_lists * POINTS_PER_LIST <= n_rows
 
 
+@pytest.mark.parametrize("dim", [1, 7, 16, 100, 1001, 1024])
 @pytest.mark.parametrize("kind", KINDS)
-def test_recipes_are_faiss_recipes(kind):
-    """FAISS understands the recipe of every kind, and the search parameters it names."""
+def test_recipes_are_faiss_recipes(kind, dim):
+    """FAISS understands the recipe of every kind at any width."""
     import faiss
 
-    assert faiss.index_factory(8, write_recipe(kind, 5_000)).d == 8
-    assert not KINDS[kind].knob or getattr(faiss, KINDS[kind].parameters)(**{KINDS[kind].knob: 3})
+    assert faiss.index_factory(dim, write_recipe(kind, 5_000, dim)).d == dim
+
+
+@pytest.mark.parametrize("dim", [1, 2, 7, 16, 100, 1001, 1024])
+def test_codes_are_equally_long(dim):
+    """A vector, whole or narrowed, is cut into parts of one length."""
+    assert dim % count_codes(dim) == 0
+    assert count_narrow(dim) % count_codes(count_narrow(dim)) == 0
+    assert count_narrow(dim) <= dim
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_memory_is_estimated(kind, clustered):
+    """What an index is said to take is what FAISS writes of it, within a quarter."""
+    import faiss
+
+    from index.filling import Filler
+    from index.vectors import HeldVectors
+
+    vectors = HeldVectors(clustered(20_000, 64), metric="l2")
+    codes = Filler(vectors).fill(kind)
+    size = 20_000 * 64 * 4 if codes is None else len(faiss.serialize_index(codes))
+    assert count_bytes(kind, 20_000, 64) == pytest.approx(size, rel=0.25)
+
+
+def test_what_learns_is_trained_on_enough():
+    """Lists want 39 rows each, codes 4,096 at the least, exact search none; never more than there are."""
+    counts = [count_trained(kind, n_rows) for kind, n_rows in (("exact", 9_000), ("ivf", 90_000), ("pq", 9_000))]
+    assert counts == [0, 39 * 1_200, 39 * 230]
+    assert count_trained("hnsw", 90_000) == 4_096
+    assert count_trained("pq", 50) == 50
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_principal_components_serve_no_dot_products(metric):
+    """Components taken from the mean on keep distances and the order of unit vectors, but no dot products."""
+    assert [kind for kind in KINDS if not KINDS[kind].serves(metric)] == (["pca-pq"] if metric == "dot" else [])
 
 
 def test_a_measure_for_each_metric():
     """Every metric of the house has its terms in FAISS."""
     assert sorted(MEASURES) == sorted(METRICS)
+    assert np.isclose(MEASURES["l2"].to_scores(np.float32([4]))[0], -2)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from features import METRICS, top_k
-from index.recall import make_probe, measure_ms, measure_recall
+from index.recall import make_probe, measure_ms, measure_rate, measure_recall
+from index.vectors import HeldVectors
 
 
 def fixed(rows, scores):
@@ -18,33 +19,33 @@ def exact_with_own(probe, embeddings, metric="cosine"):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_answers_are_numpys_without_the_own_row(metric, table, vectors):
+def test_answers_are_numpys_without_the_own_row(metric, vectors):
     """The exact answers, gathered batch by batch, are NumPy's over the whole table less the query itself."""
-    probe = make_probe(table, metric)
+    probe = make_probe(HeldVectors(vectors, metric=metric))
     scores = METRICS[metric](probe.queries, vectors)
     scores[np.arange(len(probe.rows)), probe.rows] = -np.inf
     assert not (probe.answers == probe.rows[:, None]).any()
     np.testing.assert_allclose(probe.worst, np.sort(scores, axis=1)[:, -10], atol=1e-5)
 
 
-def test_exact_answers_have_recall_one(table, vectors):
+def test_exact_answers_have_recall_one(vectors):
     """NumPy's own answers are right for every query."""
-    probe = make_probe(table, "cosine")
+    probe = make_probe(HeldVectors(vectors, metric="cosine"))
     assert (measure_recall(fixed(*exact_with_own(probe, vectors)), probe) == 1).all()
 
 
-def test_the_own_row_is_no_answer(table, vectors):
+def test_the_own_row_is_no_answer(vectors):
     """A searcher that finds only the query itself and nothing true has recall 0."""
-    probe = make_probe(table, "cosine")
+    probe = make_probe(HeldVectors(vectors, metric="cosine"))
     rows, scores = exact_with_own(probe, -vectors)
     rows[:, 0], scores[:, 0] = probe.rows, 1
     scores[:, 1:] = -1
     assert measure_recall(fixed(rows, scores), probe).max() == 0
 
 
-def test_half_of_the_answers_is_recall_one_half(table, vectors):
+def test_half_of_the_answers_is_recall_one_half(vectors):
     """Five right answers of ten are a recall of 0.5."""
-    probe = make_probe(table, "l2")
+    probe = make_probe(HeldVectors(vectors, metric="l2"))
     rows, scores = exact_with_own(probe, vectors, "l2")
     rows[:, 6:], scores[:, 6:] = -1, -np.inf
     is_plain = (rows[:, :6] == probe.rows[:, None]).any(axis=1)
@@ -52,40 +53,50 @@ def test_half_of_the_answers_is_recall_one_half(table, vectors):
     np.testing.assert_allclose(measure_recall(fixed(rows, scores), probe)[is_plain], 0.5)
 
 
-def test_ties_are_right(tmp_path, clustered, write_table):
+def test_ties_are_right(clustered):
     """Among many duplicates any of them is a right answer, also where the own row is not found."""
     embeddings = np.tile(clustered(2, 8), (30, 1))
-    probe = make_probe(write_table(tmp_path / "t", embeddings), "cosine")
+    probe = make_probe(HeldVectors(embeddings, metric="cosine"))
     rows, scores = top_k(probe.queries, embeddings, k=30)
     assert (measure_recall(fixed(rows[:, 19:], scores[:, 19:]), probe) == 1).all()
 
 
 @pytest.mark.parametrize(("n_rows", "k"), [(1, 0), (2, 1), (10, 9), (11, 10), (12, 10)])
-def test_small_tables_ask_for_what_there_is(n_rows, k, tmp_path, clustered, write_table):
+def test_small_tables_ask_for_what_there_is(n_rows, k, clustered):
     """Below eleven rows recall is measured on all other rows; the only row of a table has recall 1."""
     embeddings = clustered(n_rows, 8)
-    probe = make_probe(write_table(tmp_path / "t", embeddings), "dot")
+    probe = make_probe(HeldVectors(embeddings, metric="dot"))
     assert probe.answers.shape == (n_rows, k)
     assert (measure_recall(fixed(*exact_with_own(probe, embeddings, "dot")), probe) == 1).all()
 
 
-def test_ms_is_the_median_of_single_queries(table, monkeypatch):
+def test_ms_is_the_median_of_single_queries(vectors, monkeypatch):
     """One hundred queries are timed alone and the median is told, in milliseconds."""
     clock = iter(np.cumsum([0.001, 0.002] * 90 + [0.001, 0.5] * 10).tolist())
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
     asked = []
     searcher = SimpleNamespace(
-        raw=SimpleNamespace(ntotal=2_000), search=lambda query, k: asked.append((*query.shape, k))
+        flat=SimpleNamespace(ntotal=2_000), search=lambda query, k: asked.append((*query.shape, k))
     )
-    assert measure_ms(searcher, make_probe(table, "cosine")) == pytest.approx(2)
+    assert measure_ms(searcher, make_probe(HeldVectors(vectors, metric="cosine"))) == pytest.approx(2)
     assert set(asked) == {(1, 16, 10)}
 
 
-def test_slow_queries_are_not_all_timed(table, monkeypatch):
+def test_slow_queries_are_not_all_timed(vectors, monkeypatch):
     """Timing ends after about two seconds."""
     clock = iter(np.arange(0.0, 200.0, 0.9).tolist())
+    monkeypatch.setattr("index.recall._TIMED_MS", 2_000.0)
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
     asked = []
-    searcher = SimpleNamespace(raw=SimpleNamespace(ntotal=2_000), search=lambda query, k: asked.append(k))
-    assert measure_ms(searcher, make_probe(table, "cosine")) == pytest.approx(900)
+    searcher = SimpleNamespace(flat=SimpleNamespace(ntotal=2_000), search=lambda query, k: asked.append(k))
+    assert measure_ms(searcher, make_probe(HeldVectors(vectors, metric="cosine"))) == pytest.approx(900)
     assert len(asked) == 3
+
+
+def test_rate_counts_all_queries(vectors, monkeypatch):
+    """The rate is that of the probe's queries asked together, again and again for a while."""
+    clock = iter([0.0, 0.0, 0.1, 0.2, 0.3])
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("index.recall._RATED_S", 0.25)
+    searcher = SimpleNamespace(flat=SimpleNamespace(ntotal=2_000), search=lambda queries, k: None)
+    assert measure_rate(searcher, make_probe(HeldVectors(vectors, metric="cosine"))) == pytest.approx(1_500 / 0.3)

@@ -1,15 +1,38 @@
+import faiss
 import numpy as np
 import pytest
 
-from features import FeatureFileError
-from index.vectors import draw_rows, stream, take_rows
+from features import METRICS, FeatureFileError, unit_rows
+from index.stored_vectors import load, write_vectors
+from index.vectors import HeldVectors, draw_rows
 
 
-def test_stream_gives_every_row_once(table, vectors):
-    """The pieces, laid at the row numbers they name, are the table."""
-    pieces = list(stream(table))
-    assert [start for start, _ in pieces] == [0, 700, 1_400]
-    np.testing.assert_array_equal(np.vstack([embeddings for _, embeddings in pieces]), vectors)
+@pytest.fixture(params=METRICS)
+def stored(request, table, tmp_path):
+    """The shared table's vectors, stored for a metric."""
+    return write_vectors(table, tmp_path / "vectors.faiss", metric=request.param)
+
+
+def test_stored_vectors_are_a_faiss_index(stored, vectors):
+    """FAISS reads the file as its own, with every row as the metric wants it."""
+    flat = faiss.read_index(str(stored.path))
+    wanted = unit_rows(vectors) if stored.metric == "cosine" else vectors
+    np.testing.assert_array_equal(flat.reconstruct_n(0, flat.ntotal), wanted)
+    assert flat.metric_type == (faiss.METRIC_L2 if stored.metric == "l2" else faiss.METRIC_INNER_PRODUCT)
+
+
+def test_the_file_is_what_faiss_would_write(stored, tmp_path):
+    """Written piece by piece, the file is byte by byte the one that FAISS writes of the whole."""
+    faiss.write_index(faiss.read_index(str(stored.path)), str(tmp_path / "again.faiss"))
+    assert (tmp_path / "again.faiss").read_bytes() == stored.path.read_bytes()
+
+
+def test_pieces_are_the_whole(stored, monkeypatch):
+    """The pieces, laid at the row numbers they name, are all rows; the mapped index has the same."""
+    monkeypatch.setattr("index.stored_vectors._PIECE_BYTES", 300 * 16 * 4)
+    pieces = list(stored.pieces())
+    assert [start for start, _ in pieces] == [0, 300, 600, 900, 1_200, 1_500, 1_800]
+    np.testing.assert_array_equal(np.vstack([piece for _, piece in pieces]), stored.raw.reconstruct_n(0, 2_000))
 
 
 def test_rows_are_drawn_over_the_whole_table():
@@ -21,10 +44,19 @@ def test_rows_are_drawn_over_the_whole_table():
     assert (np.bincount(rows // 1_000, minlength=10) > 25).all()
 
 
-def test_take_rows_across_parts(table, vectors):
-    """Rows are taken by their number, wherever their part begins and ends."""
+def test_take_across_pieces(stored, monkeypatch):
+    """Rows are taken by their number, wherever a piece begins and ends."""
+    monkeypatch.setattr("index.stored_vectors._PIECE_BYTES", 700 * 16 * 4)
     rows = np.array([0, 5, 699, 700, 1_399, 1_400, 1_999])
-    np.testing.assert_array_equal(take_rows(table, rows), vectors[rows])
+    np.testing.assert_array_equal(stored.take(rows), stored.raw.reconstruct_batch(rows))
+
+
+def test_held_vectors_are_like_stored_ones(stored):
+    """Vectors in memory give what stored ones give: the same draw, the same rows, the same index."""
+    held = HeldVectors(stored.raw.reconstruct_n(0, 2_000), metric=stored.metric)
+    assert (len(held), held.dim, held.metric) == (len(stored), stored.dim, stored.metric)
+    np.testing.assert_array_equal(held.draw(50), stored.draw(50))
+    np.testing.assert_array_equal(held.raw.reconstruct_n(0, 2_000), stored.raw.reconstruct_n(0, 2_000))
 
 
 def test_an_embedding_that_is_not_finite_is_named(tmp_path, clustered, write_table):
@@ -32,4 +64,11 @@ def test_an_embedding_that_is_not_finite_is_named(tmp_path, clustered, write_tab
     embeddings = clustered(20, 8)
     embeddings[13, 2] = np.nan
     with pytest.raises(FeatureFileError, match=r"c03/img-13\.jpg .* not finite"):
-        list(stream(write_table(tmp_path / "t", embeddings)))
+        write_vectors(write_table(tmp_path / "t", embeddings), tmp_path / "v", metric="l2")
+
+
+def test_a_missing_file_is_told(tmp_path):
+    """A FAISS file that is not there is named, with the mend."""
+    with pytest.raises(FeatureFileError, match=r"none\.faiss is missing or broken") as caught:
+        load(tmp_path / "none.faiss", mend="Type this.")
+    assert caught.value.mend == "Type this."
