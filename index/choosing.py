@@ -51,6 +51,8 @@ def choose(task: Task, kind: str) -> Choice:
     """
     if kind != "auto":
         _check(task, kind)
+        if len(task.vectors) < KINDS[kind].least_rows(task.vectors.dim):
+            return fill(task, "exact", why=f"{len(task.vectors)} rows are too few to train {kind}.")
         return fill(task, kind, why=f"{kind} was asked for.")
     if task.fits("exact"):
         if count_lists(len(task.vectors)) == 1:

@@ -37,6 +37,11 @@ class Kind:
         """Tell whether it can answer in a metric."""
         return not (self.is_narrowed and metric == "dot")
 
+    def least_rows(self, dim: int) -> int:
+        """Give how many rows of a width it can learn from at the least."""
+        words = POINTS_PER_LIST * 16 if "x4" in self.recipe else 1
+        return max(words, dim) if self.is_narrowed else words
+
 
 def count_codes(dim: int) -> int:
     """Give how many parts of a vector get a word of 4 bits each: at most one for two numbers, all parts equally long.
@@ -80,10 +85,10 @@ KINDS = {
         knob="nprobe",
         is_refined=True,
     ),
-    "pq": Kind(recipe="IVF{n_lists},PQ{n_codes}x4fsr", floor=0.95, row_bytes=_pq_bytes, knob="nprobe", is_refined=True),
+    "pq": Kind(recipe="IVF{n_lists},PQ{n_codes}x4fsr", floor=0.93, row_bytes=_pq_bytes, knob="nprobe", is_refined=True),
     "pca-pq": Kind(
         recipe="PCAR{narrow},IVF{n_lists},PQ{narrow_codes}x4fsr",
-        floor=0.95,
+        floor=0.93,
         row_bytes=lambda dim: _pq_bytes(count_narrow(dim)),
         knob="nprobe",
         is_refined=True,

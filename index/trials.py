@@ -39,6 +39,11 @@ class Task:
         """Tell whether a kind keeps to the memory given."""
         return self.max_bytes is None or self.count_bytes(kind) <= self.max_bytes
 
+    def suits(self, kind: str) -> bool:
+        """Tell whether a kind can answer in the metric and learn from so few rows."""
+        enough = len(self.vectors) >= KINDS[kind].least_rows(self.vectors.dim)
+        return enough and KINDS[kind].serves(self.vectors.metric)
+
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
@@ -90,7 +95,7 @@ def try_kinds(task: Task) -> list[Trial]:
     bench = _Bench(task, held, task.probe if is_whole else make_probe(held), is_whole)
     found: list[Trial] = []
     for kind in KINDS:
-        if kind != "exact" and KINDS[kind].serves(task.vectors.metric):
+        if kind != "exact" and task.suits(kind):
             found = _without_lesser_searchers([*found, bench.trial(kind)])
     return sorted(found, key=lambda trial: trial.order, reverse=True)
 

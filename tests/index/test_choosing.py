@@ -1,78 +1,144 @@
 import dataclasses
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from index import choosing
-from index.choosing import Task, choose, limit_effort, time_exact, tune
+from features import InputError
+from index import choosing, trials
+from index.choosing import choose, time_exact
+from index.kinds import KINDS, count_bytes
 from index.recall import make_probe
+from index.searcher import Effort
+from index.trials import Task, try_kinds
+from index.tuning import Tuned
+from index.vectors import HeldVectors
 
 
 @pytest.fixture(scope="module")
-def task(table):
-    """The shared table, to be indexed by cosine at a recall of 0.95."""
-    return Task(table, make_probe(table, "cosine"), "cosine", 0.95)
+def task(vectors):
+    """The shared vectors, to be indexed by l2 at a recall of 0.95."""
+    held = HeldVectors(vectors, metric="l2")
+    return Task(held, make_probe(held), 0.95)
 
 
-def rising(recall_at, *, n_queries=4):
-    """A searcher and a measure of recall that depends on its effort alone."""
-    searcher = SimpleNamespace(effort=1, asked=[])
+@pytest.fixture
+def slow(monkeypatch):
+    """An exact query is slow."""
+    monkeypatch.setattr(choosing, "time_exact", lambda _: 500.0)
 
-    def measure(searcher, _):
-        searcher.asked.append(searcher.effort)
-        return np.full(n_queries, recall_at(searcher.effort))
 
-    return searcher, measure
+@pytest.fixture
+def rates(monkeypatch):
+    """`rates(pq=900, ivf=None)`: how many queries a second each kind answers, None where it falls short."""
+
+    def set_up(**found):
+        def tune(searcher, _, *, target, **__):
+            rate = found.get(searcher.kind.replace("-", "_"), 1)
+            return Tuned(Effort(3, 2), 0.5 if rate is None else 0.97, rate is not None, float(rate or 0))
+
+        monkeypatch.setattr(trials, "tune", tune)
+        monkeypatch.setattr(choosing, "tune", tune)
+
+    return set_up
 
 
 def test_quick_exact_search_wins(task, monkeypatch):
     """Where an exact query is below 5 ms, exact is chosen."""
     monkeypatch.setattr(choosing, "time_exact", lambda _: 4.9)
     choice = choose(task, "auto")
-    assert (choice.kind, choice.recipe, choice.recall) == ("exact", "Flat", 1.0)
+    assert (choice.searcher.kind, choice.recipe, choice.tuned.recall) == ("exact", "Flat", 1.0)
     assert choice.why == "An exact query takes 4.9 ms here."
 
 
-def test_lists_win_where_exact_is_slow(task, monkeypatch):
-    """Where an exact query is slow, lists are chosen that reach the recall asked for."""
-    monkeypatch.setattr(choosing, "time_exact", lambda _: 500.0)
+def test_the_fastest_kind_wins(task, slow, rates):
+    """Where an exact query is slow, the kind that answers most queries is chosen, and what was tried is told."""
+    rates(pq=900, rabitq=800, hnsw=None)
     choice = choose(task, "auto")
-    assert (choice.kind, choice.recipe) == ("ivf", "IVF51,Flat")
-    assert choice.recall >= 0.95
-    assert choice.searcher.effort < 51
+    assert choice.searcher.kind == "pq"
+    assert choice.why == (
+        "pq answers most queries a second at a recall of 0.95; the runner-up is rabitq; slower: ivf, fp16, sq8, pca-pq;"
+        " short of the recall: hnsw."
+    )
+    assert [one["kind"] for one in choice.tried] == ["pq", "rabitq", "ivf", "fp16", "sq8", "pca-pq", "hnsw"]
+    assert [one["queries_per_second"] for one in choice.tried] == [900, 800, 1, 1, 1, 1, None]
 
 
-def test_exact_where_lists_miss_the_recall(task, monkeypatch):
-    """Lists that do not find enough give way to exact, and the reason says what they reached."""
-    monkeypatch.setattr(choosing, "time_exact", lambda _: 500.0)
-    monkeypatch.setattr(choosing, "tune", lambda searcher, *_, **__: 0.5 if hasattr(searcher.raw, "nlist") else 1.0)
+def test_what_was_tried_on_all_rows_is_kept(task, slow, rates, monkeypatch):
+    """A kind that was filled with all rows while it was tried is not filled again."""
+    rates(pq=900)
+    monkeypatch.setattr(choosing, "fill", None)
+    assert choose(task, "auto").searcher.codes.ntotal == 2_000
+
+
+def test_only_what_fits_the_memory(task, slow, rates):
+    """Within a memory budget the fastest that fits wins; what does not is told, and is not tried."""
+    rates(ivf=900, sq8=800, pq=700)
+    choice = choose(dataclasses.replace(task, max_bytes=count_bytes("sq8", 2_000, 16)), "auto")
+    assert choice.searcher.kind == "sq8"
+    assert "within 52KB" in choice.why
+    assert choice.why.endswith("too large: ivf, fp16, hnsw.")
+    assert [one["recall_at_10"] for one in choice.tried][-3:] == [None] * 3
+
+
+def test_a_quick_exact_search_must_fit_too(task, rates, monkeypatch):
+    """Exact search is not chosen where it takes more memory than is given, however quick."""
+    rates(pq=700)
+    monkeypatch.setattr(choosing, "time_exact", lambda _: 0.1)
+    assert choose(dataclasses.replace(task, max_bytes=60_000), "auto").searcher.kind == "pq"
+
+
+def test_nothing_does(task, slow, rates):
+    """Where no kind reaches the recall, exact is built if it fits; else the run ends with the best and the mend."""
+    rates(**dict.fromkeys([kind.replace("-", "_") for kind in KINDS if kind != "exact"]))
     choice = choose(task, "auto")
-    assert choice.kind == "exact"
-    assert choice.why == "IVF51,Flat reached a recall of only 0.500 in half the time of an exact query."
+    assert (choice.searcher.kind, choice.why) == ("exact", "No other kind reaches a recall of 0.95 here.")
+    with pytest.raises(InputError, match=r"reaches a recall of 0\.95 within 60KB; the best is") as caught:
+        choose(dataclasses.replace(task, max_bytes=60_000), "auto")
+    assert caught.value.mend == "Give --recall 0.5, or --max-memory 128KB."
 
 
-def test_exact_where_lists_win_no_time(task, monkeypatch):
-    """Lists that take as long as an exact search give way to it."""
-    monkeypatch.setattr(choosing, "time_exact", lambda _: 6.0)
-    monkeypatch.setattr(choosing, "measure_ms", lambda *_: 6.5)
-    choice = choose(dataclasses.replace(task, target=0.01), "auto")
-    assert choice.why == "IVF51,Flat needs 6.5 ms a query for that recall, an exact one 6 ms."
-    assert choice.kind == "exact"
+def test_nothing_fits(task):
+    """Where no kind fits the memory the smallest is named, with what it takes."""
+    with pytest.raises(InputError, match=r"No kind of index fits within 5KB; the smallest, .*, takes") as caught:
+        choose(dataclasses.replace(task, max_bytes=5_000), "auto")
+    assert "--max-memory" in caught.value.mend
 
 
-def test_few_rows_are_exact(small):
-    """A table too small to train two lists is searched exactly, without timing anything."""
-    choice = choose(Task(small, make_probe(small, "l2"), "l2", 0.95), "auto")
-    assert (choice.kind, choice.why) == ("exact", "60 rows are too few to train lists.")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_that_was_asked_for(kind, task):
+    """A kind that is asked for is filled, and tuned to the recall as far as it goes."""
+    choice = choose(task, kind)
+    assert (choice.searcher.kind, choice.why, choice.tried) == (kind, f"{kind} was asked for.", [])
+    assert choice.tuned.recall >= KINDS[kind].floor
+
+
+def test_a_kind_that_does_not_fit(task):
+    """A kind that was asked for and is too large is refused with what it takes."""
+    with pytest.raises(InputError, match=r"ivf would take 14.KB of memory, more than the 10KB given"):
+        choose(dataclasses.replace(task, max_bytes=10_000), "ivf")
+
+
+def test_a_kind_that_does_not_serve(vectors):
+    """A kind that can't answer in the metric is refused."""
+    held = HeldVectors(vectors, metric="dot")
+    with pytest.raises(InputError, match="tells little of dot products"):
+        choose(Task(held, make_probe(held), 0.95), "pca-pq")
+
+
+def test_few_rows_are_exact(clustered):
+    """A table too small to train two lists is searched exactly, without timing; so is one too small for its codes."""
+    held = HeldVectors(clustered(60, 8), metric="l2")
+    task = Task(held, make_probe(held), 0.95)
+    assert choose(task, "auto").why == "60 rows are too few to train lists."
+    assert (choose(task, "pq").searcher.kind, choose(task, "pq").why) == ("exact", "60 rows are too few to train pq.")
 
 
 @pytest.mark.parametrize("n_rows", [1, 2, 50])
-def test_lists_on_demand_for_any_size(n_rows, tmp_path, capfd, clustered, write_table):
+def test_lists_on_demand_for_any_size(n_rows, capfd, clustered):
     """Lists that were asked for are made of the smallest table too, and FAISS does not talk on stderr."""
-    table = write_table(tmp_path / "t", clustered(n_rows, 8))
-    choice = choose(Task(table, make_probe(table, "cosine"), "cosine", 1.0), "ivf")
-    assert (choice.recipe, choice.recall, choice.why) == ("IVF1,Flat", 1.0, "ivf was asked for.")
+    held = HeldVectors(clustered(n_rows, 8), metric="l2")
+    choice = choose(Task(held, make_probe(held), 1.0), "ivf")
+    assert (choice.recipe, choice.tuned.recall, choice.why) == ("IVF1,Flat", 1.0, "ivf was asked for.")
     assert capfd.readouterr() == ("", "")
 
 
@@ -80,51 +146,42 @@ def test_exact_time_is_scaled_to_the_table(task, monkeypatch):
     """An exact query over the whole table is told from a sample: twenty times the rows, twenty times the time."""
     monkeypatch.setattr(choosing, "_TIMED_FLOATS", 100 * 16)
     sizes = []
-    monkeypatch.setattr(choosing, "measure_ms", lambda searcher, _: sizes.append(searcher.raw.ntotal) or 0.5)
+    monkeypatch.setattr(choosing, "measure_ms", lambda searcher, _: sizes.append(searcher.flat.ntotal) or 0.5)
     assert time_exact(task) == pytest.approx(10.0)
     assert sizes == [100]
 
 
-@pytest.mark.parametrize("enough", [1, 2, 3, 7, 8, 9, 64, 99, 100])
-def test_tuning_finds_the_least_effort(enough, monkeypatch):
-    """The least effort that reaches the recall is set, found in few trials."""
-    searcher, measure = rising(lambda effort: 0.97 if effort >= enough else 0.9)
-    monkeypatch.setattr(choosing, "measure_recall", measure)
-    assert tune(searcher, None, target=0.95, most=100) == pytest.approx(0.97)
-    assert 0 <= searcher.effort - enough <= enough / 32
-    assert len(searcher.asked) <= 15
+def test_many_rows_are_tried_on_a_sample(task, rates, monkeypatch):
+    """Of a large collection some rows tell the kinds apart, and the best is filled with all."""
+    monkeypatch.setattr(trials, "_TRIED_ROWS", 800)
+    rates(pq=900)
+    found = try_kinds(task)
+    assert (found[0].kind, found[0].recipe) == ("pq", "IVF51,PQ8x4fsr")
+    assert all(trial.searcher is None for trial in found)
+    monkeypatch.setattr(choosing, "time_exact", lambda _: 500.0)
+    assert choose(task, "auto").searcher.codes.ntotal == 2_000
 
 
-def test_tuning_ends_at_the_most(monkeypatch):
-    """Where no effort reaches the recall, the most is set and what it reached is told."""
-    searcher, measure = rising(lambda _: 0.5)
-    monkeypatch.setattr(choosing, "measure_recall", measure)
-    assert tune(searcher, None, target=0.95, most=100) == pytest.approx(0.5)
-    assert searcher.effort == 100
+def test_the_next_one_where_the_first_falls_short(task, slow, rates, monkeypatch):
+    """A kind that reaches the recall on the sample but not on all rows gives way to the next."""
+    monkeypatch.setattr(trials, "_TRIED_ROWS", 800)
+    rates(pq=900, ivf=800)
+    short = Tuned(Effort(), 0.9, does=False)
+    real = choosing.tune
+    monkeypatch.setattr(choosing, "tune", lambda s, *a, **k: short if s.kind == "pq" else real(s, *a, **k))
+    choice = choose(task, "auto")
+    assert (choice.searcher.kind, choice.tuned.recall) == ("ivf", 0.97)
 
 
-@pytest.mark.parametrize(("limit_ms", "most"), [(1_000.0, 100), (100.0, 100), (50.0, 45), (3.0, 2), (0.1, 1)])
-def test_effort_is_limited_by_time(limit_ms, most, monkeypatch):
-    """The efforts tried end below the one at which a query takes longer than the limit."""
-    monkeypatch.setattr(choosing, "measure_ms", lambda searcher, _: float(searcher.effort))
-    assert limit_effort(SimpleNamespace(effort=1), None, most=100, limit_ms=limit_ms) == most
+def test_memory_holds_few_kinds(task, rates):
+    """Of what was tried on all rows the best alone is kept."""
+    rates(pq=900)
+    assert [trial.kind for trial in try_kinds(task) if trial.searcher is not None] == ["pq"]
 
 
-def test_lists_are_not_tried_where_exact_is_faster(task, monkeypatch):
-    """Where lists take as long as an exact query before they find enough, exact is chosen after few trials."""
-    monkeypatch.setattr(choosing, "time_exact", lambda _: 20.0)
-    monkeypatch.setattr(choosing, "measure_ms", lambda searcher, _: 5.0 * searcher.effort)
-    trials = []
-    monkeypatch.setattr(choosing, "measure_recall", lambda searcher, _: trials.append(searcher.effort) or np.zeros(4))
-    assert choose(task, "auto").kind == "exact"
-    assert trials == [1, 1]
-
-
-def test_tuning_leaves_room_for_other_queries(monkeypatch):
-    """Recall on the measured queries must stand two standard errors above the target."""
-    monkeypatch.setattr(
-        choosing, "measure_recall", lambda searcher, _: np.array([1.0, 0.9] * 50) + searcher.effort / 500
-    )
-    searcher = SimpleNamespace(effort=1)
-    tune(searcher, None, target=0.95, most=100)
-    assert searcher.effort == 5  # 0.95 + 5/500 - 2 * 0.05/10
+def test_trials_are_real(task):
+    """On real vectors what is told of a trial is what its index does."""
+    found = {trial.kind: trial for trial in try_kinds(task)}
+    assert set(found) == set(KINDS) - {"exact"}
+    assert np.mean([trial.does for trial in found.values()]) > 0.8
+    assert all(trial.tuned.recall >= 0.95 for trial in found.values() if trial.does)
