@@ -74,7 +74,7 @@ def choose_engine(backbone: Backbone, options: JobOptions, probe: Probe, stored:
     if stored.tuning.get("asked") == asked and _is_sound(stored.tuning, names):
         return _as_before(backbone, options, setting, stored)
     if not probe.is_full:
-        return _Trials(backbone, options, probe, stored).choose([[Trial(names[0], setting)]], {})
+        return _Trials(backbone, options, probe, stored).choose([[Trial(name, setting)] for name in names], {})
     trials = try_engines(options.engine, names, backbone, setting, probe.pixels)
     return _Trials(backbone, options, probe, stored).choose(trials, asked)
 

@@ -124,8 +124,9 @@ def count_trained(kind: str, n_rows: int) -> int:
 def count_bytes(kind: str, n_rows: int, dim: int) -> int:
     """Estimate what an index takes in memory while it serves: rows and centroids."""
     row_bytes, n_lists = KINDS[kind].row_bytes(dim), count_lists(n_rows) if "{n_lists}" in KINDS[kind].recipe else 0
+    narrow = count_narrow(dim) if KINDS[kind].is_narrowed else dim
     n_padded = n_lists * _PADDED_ROWS if "x4fs" in KINDS[kind].recipe else 0
-    return math.ceil((n_rows + n_padded) * row_bytes) + 4 * dim * n_lists
+    return math.ceil((n_rows + n_padded) * row_bytes) + 4 * narrow * n_lists
 
 
 def write_recipe(kind: str, n_rows: int, dim: int) -> str:

@@ -7,6 +7,7 @@ import click
 from frieze.commands import options
 
 _KINDS = ("auto", "exact", "ivf", "fp16", "sq8", "rabitq", "pq", "pca-pq", "hnsw")
+_TRIED = ("kind", "recipe", "memory_bytes", "recall_at_10", "queries_per_second", "seconds")
 
 
 @click.command(epilog="Example: frieze index photos.features --out photos.index")
@@ -26,4 +27,7 @@ def index(*, as_json: bool, **asked: Any) -> None:
     if as_json:
         output.show_json(document)
     else:
+        tried = document.pop("tried")
         output.show_facts(document)
+        if tried:
+            output.show_table(tried, _TRIED)

@@ -211,3 +211,13 @@ def test_another_backbone_is_refused_everywhere(world, run, tmp_path):
     assert run("index", small, "--out", world / "photos.index").exit_code == 1
     assert run("evaluate", world / "photos.head", small).exit_code == 1
     assert run("predict", world / "photos.head", small, "--out", tmp_path / "p").exit_code == 1
+
+
+def test_index_tells_what_was_tried(world, run, monkeypatch, tmp_path):
+    """Where kinds were tried, a table of them stands below the facts."""
+    monkeypatch.setattr("index.choosing.time_exact", lambda _: 100.0)
+    monkeypatch.setattr("index.choosing.count_lists", lambda _: 2)
+    result = run("index", world / "photos.features", "--out", tmp_path / "tried.index")
+    words = [line.split() for line in result.stdout.splitlines() if line.strip()]
+    header = words.index(["kind", "recipe", "memory_bytes", "recall_at_10", "queries_per_second", "seconds"])
+    assert {row[0] for row in words[header + 2 :]} == {"ivf", "fp16", "sq8", "rabitq", "hnsw"}

@@ -3,12 +3,18 @@
 import pytest
 
 import frieze
+from features import InputError
 
 
 @pytest.fixture
 def lower(world, tmp_path):
     """A table of the photos in bfloat16, and an index over it."""
-    frieze.embed(world / "photos", out=tmp_path / "low.features", precision="bfloat16")
+    try:
+        frieze.embed(world / "photos", out=tmp_path / "low.features", precision="bfloat16")
+    except InputError as error:
+        if "bfloat16 changes nothing of it" not in error.message:
+            raise
+        pytest.skip("this processor has no bfloat16")
     frieze.index(tmp_path / "low.features", out=tmp_path / "low.index")
     return tmp_path
 

@@ -35,7 +35,7 @@ def test_sample(world, run_json):
     ("name", "check"),
     [
         ("photos.features/parts/part-000000.parquet", "hash"),
-        ("photos.index/generation-1/index.faiss", "files"),
+        ("photos.index/generation-1/vectors.faiss", "files"),
         ("photos.head/head.skops", "files"),
     ],
 )
@@ -52,7 +52,7 @@ def test_hash_of_a_large_index(copied, run, monkeypatch):
     """A byte changed far from the ends of an index is found, where opening it looks at the ends alone."""
     monkeypatch.setattr("index.index_files._END_BYTES", 8)
     frieze.index(copied / "photos.features", out=copied / "large.index")
-    spoil(copied / "large.index" / "generation-1" / "index.faiss")
+    spoil(copied / "large.index" / "generation-1" / "vectors.faiss")
     frieze.open_index(copied / "large.index")
     result = run("verify", copied / "large.index")
     assert (result.exit_code, "is not the file that was written there" in result.stderr) == (1, True)
