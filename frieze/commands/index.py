@@ -7,7 +7,7 @@ import click
 from frieze.commands import options
 
 _KINDS = ("auto", "exact", "ivf", "fp16", "sq8", "rabitq", "pq", "pca-pq", "hnsw")
-_TRIED = ("kind", "recipe", "memory_bytes", "recall_at_10", "queries_per_second", "seconds")
+_TRIED = ("kind", "recall_at_10", "queries_per_second", "memory_bytes", "recipe")
 
 
 @click.command(epilog="Example: frieze index photos.features --out photos.index")

@@ -219,5 +219,5 @@ def test_index_tells_what_was_tried(world, run, monkeypatch, tmp_path):
     monkeypatch.setattr("index.choosing.count_lists", lambda _: 2)
     result = run("index", world / "photos.features", "--out", tmp_path / "tried.index")
     words = [line.split() for line in result.stdout.splitlines() if line.strip()]
-    header = words.index(["kind", "recipe", "memory_bytes", "recall_at_10", "queries_per_second", "seconds"])
+    header = words.index(["kind", "recall_at_10", "queries_per_second", "memory_bytes", "recipe"])
     assert {row[0] for row in words[header + 2 :]} == {"ivf", "fp16", "sq8", "rabitq", "hnsw"}
