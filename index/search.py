@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features import BackboneSpec, FeatureFileError, Floats, InputError, MismatchError, Strings, read_manifest
-from index.index_files import FAISS_NAME, ROWS_NAME, VECTORS_NAME, check_files, check_hashes, read_document
+from index.index_files import CONTRACT, FAISS_NAME, ROWS_NAME, VECTORS_NAME, check_files, check_hashes, read_document
 from index.kinds import KINDS
 from index.rows import StoredRows, to_printable
 from index.searcher import Effort, Searcher
@@ -32,6 +32,8 @@ class Index:
         self.document = document
         folder = path / document["generation"]
         mend = f"Make it anew: {self._command} --force"
+        if document["contract"] < CONTRACT:
+            raise FeatureFileError(f"{path} was made by an older version of frieze.", mend=f"Type: {self._command}")
         check_files(folder, document["files"], mend=mend)
         self._rows = StoredRows(folder / ROWS_NAME, mend=mend)
         self._searcher = open_searcher(document, folder, mend=mend)

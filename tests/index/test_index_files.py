@@ -86,6 +86,20 @@ def test_another_document_is_refused(values, message, out):
         open_index(out)
 
 
+def test_an_index_of_an_older_version(small, tmp_path):
+    """An index of the first contract is refused with what to type, and that makes it anew."""
+    out = tmp_path / "i"
+    build_index(small, out)
+    document = json.loads((out / "index.json").read_text()) | {"contract": 1}
+    request = {name: value for name, value in document["request"].items() if name != "max_memory"}
+    write_document(out, {name: value for name, value in document.items() if name != "effort"} | {"request": request})
+    with pytest.raises(FeatureFileError, match="was made by an older version") as caught:
+        open_index(out)
+    assert caught.value.mend.startswith(f"Type: frieze index {small.path} --out {out}")
+    assert build_index(small, out)["rebuilt"]
+    assert len(open_index(out)) == 60
+
+
 @pytest.mark.parametrize("force", [False, True])
 @pytest.mark.parametrize("values", [{"kind": "head"}, {"contract": 3}])
 def test_another_document_is_not_replaced(force, values, small, tmp_path):
