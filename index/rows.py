@@ -27,7 +27,7 @@ class StoredRows:
     """A rows.parquet, opened: row groups are read when a hit lies in them, also after the file was deleted.
 
     Nothing here makes an Arrow value from a Python or NumPy one: pyarrow then imports pandas where that is installed,
-    0.4 s that a search by id would wait for.
+    0.4 s that a search by id would wait for. (A filter, index/filters.py, can't do without.)
 
     Raises:
         FeatureFileError: It is missing or broken.
@@ -49,6 +49,15 @@ class StoredRows:
     def ids(self) -> pa.ChunkedArray:
         """The ids, string [N]."""
         return self._guarded(lambda: self._file.read(columns=["id"])["id"])
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Names and types of what is known about a row."""
+        return self._file.schema_arrow
+
+    def read(self, names: list[str]) -> pa.Table:
+        """Read some columns, all N rows of them."""
+        return self._guarded(lambda: self._file.read(columns=names))
 
     def find(self, id: str) -> int | None:  # noqa: A002  the stored name of an image is its id everywhere
         """Give the row of an id, None where there is none."""

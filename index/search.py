@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from features import BackboneSpec, FeatureFileError, Floats, InputError, MismatchError, Strings, read_manifest
+from features import BackboneSpec, FeatureFileError, Floats, InputError, MismatchError, Rows, Strings, read_manifest
+from index.allowed import Allowed
+from index.filters import find_rows
 from index.index_files import CONTRACT, FAISS_NAME, ROWS_NAME, VECTORS_NAME, check_files, check_hashes, read_document
 from index.kinds import KINDS
 from index.rows import StoredRows, to_printable
 from index.searcher import Effort, Searcher
 from index.stored_vectors import load
+
+_N_FILTERS = 8  # whose rows are remembered: a filter is often asked with one query after the other
 
 
 class Index:
@@ -37,6 +41,7 @@ class Index:
         check_files(folder, document["files"], mend=mend)
         self._rows = StoredRows(folder / ROWS_NAME, mend=mend)
         self._searcher = open_searcher(document, folder, mend=mend)
+        self._passing = functools.lru_cache(_N_FILTERS)(lambda where: Allowed(find_rows(self._rows, where), len(self)))
         counts = {len(self), len(self._rows), *self._searcher.counts}
         if len(counts) > 1:
             raise FeatureFileError(f"The files of {folder} count different rows: {sorted(counts)}.", mend=mend)
@@ -85,32 +90,37 @@ class Index:
         folder = self.path / self.document["generation"]
         check_hashes(folder, self.document["files"], mend=f"Make it anew: {self._command} --force")
 
-    def top_k(self, queries: Floats, k: int) -> tuple[Strings, Floats]:
+    def top_k(self, queries: Floats, k: int, where: str | None = None) -> tuple[Strings, Floats]:
         """Find the k nearest images for each query.
 
         Args:
             queries: float32 [Q, D].
             k: 1 <= k <= N.
+            where: Find only images that pass this filter, such as `label = 'cat'`; see `search`.
 
         Returns:
-            ids: object [Q, k], best first.
+            ids: object [Q, k], best first; fewer than k columns where fewer images pass the filter.
             scores: float32 [Q, k]; cosine in [-1, 1], the dot product, or the negative Euclidean distance.
 
         Raises:
-            InputError: k is out of range, or a query is not finite or too large.
+            InputError: k is out of range, a query is not finite or too large, or the filter can't be used.
             MismatchError: The queries have another width than the index.
         """
         if not 1 <= k <= len(self):
             raise InputError(f"k is {k}, but the index has {len(self)} rows.", mend=f"Use 1 <= k <= {len(self)}.")
-        rows, scores = self._searcher.search(self._checked(queries), k=k)
+        rows, scores = self._nearest(queries, k, where)
         return self.ids[rows], scores
 
-    def search(self, queries: Floats, *, k: int, min_score: float | None = None) -> list[list[dict[str, Any]]]:
+    def search(
+        self, queries: Floats, *, k: int, where: str | None = None, min_score: float | None = None
+    ) -> list[list[dict[str, Any]]]:
         """Find at most k nearest images for each query, with their columns.
 
         Args:
             queries: float32 [Q, D].
-            k: How many at most, >= 1; in a smaller collection all are found.
+            k: How many at most, >= 1; where fewer images are there, or pass the filter, all of them are found.
+            where: Find only images that pass this filter: a condition in SQL's words over `id`, `label` and the table's
+                other columns, such as `label = 'cat' and year >= 2019`.
             min_score: Leave out hits below it.
 
         Returns:
@@ -118,15 +128,23 @@ class Index:
             of the table. A column of the user's own named `score` stays behind the hit's.
 
         Raises:
-            InputError: k is below 1, or a query is not finite or too large.
+            InputError: k is below 1, a query is not finite or too large, or the filter can't be used.
             MismatchError: The queries have another width than the index.
         """
         if k < 1:
             raise InputError(f"k is {k}.", mend="Use k >= 1.")
-        rows, scores = self._searcher.search(self._checked(queries), k=min(k, len(self)))
+        rows, scores = self._nearest(queries, k, where)
         kept = scores >= (-math.inf if min_score is None else min_score)  # [Q, k], true up to a point in each row
         hits = iter(_hit(*found) for found in zip(self._rows.take(rows[kept]), scores[kept].tolist(), strict=True))
         return [list(itertools.islice(hits, n_hits)) for n_hits in kept.sum(axis=1).tolist()]
+
+    def _nearest(self, queries: Floats, k: int, where: str | None) -> tuple[Rows, Floats]:
+        """Find k rows for each query, or as many as there are."""
+        checked = self._checked(queries)
+        among = None if where is None else self._passing(where)
+        if among is not None and not len(among):
+            return np.empty((len(checked), 0), np.int64), np.empty((len(checked), 0), np.float32)
+        return self._searcher.search(checked, k=min(k, len(self if among is None else among)), among=among)
 
     def embedding(self, id: str) -> Floats:  # noqa: A002  the stored name of an image is its id everywhere
         """Give the stored embedding of an image.

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,15 @@ from typing import Any
 import numpy as np
 
 from features import Floats, InputError, Rows, count_cores
+from index.allowed import Allowed
 from index.kinds import KINDS
 from index.measures import MEASURES
 
 _BLOCK_FLOATS = 1 << 24  # values of found rows held at once: 64 MB
 _BLOCK_FOUND = 1 << 20  # rows found at once, those to be scored anew included
 _TUNED_K = 10  # for so many hits the effort was tuned: fewer are chosen from as many rows
+_FEW = 10_000  # allowed rows that are gone through in a few milliseconds, whatever the kind
+_LINKS = 32  # rows that HNSW looks at for each that it goes on from, about
 
 
 @contextlib.contextmanager
@@ -68,12 +72,13 @@ class Searcher:
         """How many rows each of its FAISS indexes has."""
         return [one.ntotal for one in (self.flat, self.codes) if one is not None]
 
-    def search(self, queries: Floats, *, k: int) -> tuple[Rows, Floats]:
+    def search(self, queries: Floats, *, k: int, among: Allowed | None = None) -> tuple[Rows, Floats]:
         """Find k rows for each query.
 
         Args:
             queries: float32 [Q, D], finite.
-            k: 1 <= k <= N.
+            k: 1 <= k <= N, and at most as many as may be found.
+            among: The rows that may be found; all by default.
 
         Returns:
             rows: int64 [Q, k], best first; of those found, rows of equal score in ascending order.
@@ -85,10 +90,11 @@ class Searcher:
         ready = self._measure.prepare(queries)
         rows, scores = np.empty((len(ready), k), np.int64), np.empty((len(ready), k), np.float32)
         step = max(1, _BLOCK_FOUND // (max(k, _TUNED_K) * self.effort.k_factor))
+        among = None if among is None or len(among) == self.flat.ntotal else among
         with all_cores():
             for start in range(0, len(ready), step):
                 block = slice(start, start + step)
-                rows[block], scores[block] = self._block(ready[block], k, start)
+                rows[block], scores[block] = self._block(ready[block], k, start, among)
         return rows, scores
 
     def reconstruct(self, rows: Rows) -> Floats:
@@ -96,11 +102,8 @@ class Searcher:
         vectors: Floats = self.flat.reconstruct_batch(rows)
         return vectors
 
-    def _block(self, ready: Floats, k: int, start: int) -> tuple[Rows, Floats]:
-        numbers, rows = self._raw.search(ready, k, params=self._parameters(k))
-        # FAISS pads with -1 where it has looked at fewer than k rows: these queries go through all.
-        if self.codes is not None and (short := (rows < 0).any(axis=1)).any():
-            numbers[short], rows[short] = self.flat.search(ready[short], k)
+    def _block(self, ready: Floats, k: int, start: int, among: Allowed | None) -> tuple[Rows, Floats]:
+        numbers, rows = self._find(ready, k, among)
         if (rows < 0).any():
             raise InputError(
                 f"Query {start + (rows < 0).any(axis=1).argmax()} is too large: its scores leave the range of float32.",
@@ -110,24 +113,65 @@ class Searcher:
         order = np.lexsort((rows, -scores))  # along the last axis
         return np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
 
+    def _find(self, ready: Floats, k: int, among: Allowed | None) -> tuple[Floats, Rows]:
+        found: tuple[Floats, Rows]
+        if among is not None:
+            return self._find_among(ready, k, among)
+        if self.codes is None:
+            found = self.flat.search(ready, k)
+            return found
+        numbers, rows = found = self._raw.search(ready, k, params=self._parameters(k, self.effort.knob))
+        # FAISS pads with -1 where it has looked at fewer than k rows: these queries go through all.
+        if (short := (rows < 0).any(axis=1)).any():
+            numbers[short], rows[short] = self.flat.search(ready[short], k)
+        return found
+
+    def _find_among(self, ready: Floats, k: int, among: Allowed) -> tuple[Floats, Rows]:
+        """Look twice as hard for as long as that finds other rows: what may be found can lie far from a query.
+
+        The first round looks at as many of these as there are to be looked at of all. Where rows pass by chance, it and
+        a second one do; a query beside the regions that pass needs more, and in the end goes through all that pass.
+        """
+        numbers, rows = np.empty((len(ready), k), np.float32), np.full((len(ready), k), -1)
+        # HNSW keeps at the least as many rows as it is asked for, however small its knob.
+        least = max(k, _TUNED_K) * self.effort.k_factor if KINDS[self.kind].knob == "efSearch" else 1
+        pending, knob = np.arange(len(ready)), math.ceil(max(self.effort.knob, least) / among.share)
+        while len(pending) and not self._is_short(among, knob):
+            found, before = self._raw.search(ready[pending], k, params=self._parameters(k, knob, among)), rows[pending]
+            numbers[pending], rows[pending] = found
+            pending = pending[((rows[pending] != before) | (before < 0)).any(axis=1)]
+            knob *= 2
+        if len(pending):
+            numbers[pending], rows[pending] = among.search(self.flat, ready[pending], k)
+        return numbers, rows
+
+    def _is_short(self, among: Allowed, knob: int) -> bool:
+        """Tell whether going through all rows that may be found is the shorter way."""
+        return self.codes is None or len(among) <= max(_FEW, self._count_met(knob))
+
+    def _count_met(self, knob: int) -> float:
+        """Estimate at how many rows the kind looks for one query."""
+        import faiss
+
+        lists = faiss.try_extract_index_ivf(self.codes)
+        met = knob * _LINKS if lists is None else self.flat.ntotal * knob / lists.nlist
+        return float(min(met, self.flat.ntotal))
+
     @functools.cached_property
     def _raw(self) -> Any:
         """What is asked: the codes, and behind them the embeddings where these are not stored whole."""
         import faiss
 
-        if self.codes is None:
-            return self.flat
         return faiss.IndexRefine(self.codes, self.flat) if KINDS[self.kind].is_refined else self.codes
 
-    def _parameters(self, k: int) -> Any:
-        """Say how hard to look for k rows, in FAISS's words."""
+    def _parameters(self, k: int, knob: int, among: Allowed | None = None) -> Any:
+        """Say how hard to look for k rows and what may be found, in FAISS's words."""
         import faiss
 
         kind = KINDS[self.kind]
-        if self.codes is None:
-            return None
         name = "SearchParametersHNSW" if kind.knob == "efSearch" else "SearchParametersIVF"
-        inner = getattr(faiss, name)(**{kind.knob: self.effort.knob})
+        selector = {} if among is None else {"sel": among.selector}
+        inner = getattr(faiss, name)(**{kind.knob: knob}, **selector)
         if kind.is_narrowed:
             inner = faiss.SearchParametersPreTransform(index_params=inner)  # type: ignore[call-arg]  # see below
         if not kind.is_refined:
