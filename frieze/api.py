@@ -220,6 +220,7 @@ def search(
     query: str | Path | Sequence[str | Path],
     *,
     k: int = 10,
+    where: str | None = None,
     min_score: float | None = None,
     html: str | Path | None = None,
 ) -> dict[str, Any]:
@@ -229,6 +230,8 @@ def search(
         index: The index's folder.
         query: One or more of: an image file, `id:NAME` of a stored image, a `.npy` file of vectors [n, D].
         k: Hits a query at most.
+        where: Find only images that pass this filter: a condition in SQL's words over the hits' columns, such as
+            `label = 'cat' and year >= 2019`.
         min_score: Leave out hits below this score.
         html: Write the hits as pictures to this file.
 
@@ -246,9 +249,9 @@ def search(
     check_kind(_place(index), "index")
     opened = open_index(_place(index))
     names, vectors = to_vectors(opened, queries, where=str(index))
-    hits = opened.search(vectors, k=k, min_score=min_score)
+    hits = opened.search(vectors, k=k, where=where, min_score=min_score)
     found = [{"query": name, "hits": one} for name, one in zip(names, hits, strict=True)]
-    document = {"index": str(index), "k": k, "queries": found, "stale": opened.staleness()}
+    document = {"index": str(index), "k": k, "where": where, "queries": found, "stale": opened.staleness()}
     if html is not None:
         write_report(html, title="Search results", found=document)
     return document

@@ -13,6 +13,7 @@ _COLUMNS = ("score", "label", "id")
 @click.argument("index")
 @click.argument("query", nargs=-1, required=True)
 @click.option("-k", type=click.IntRange(min=1), default=10, show_default=True, help="Hits a query at most.")
+@click.option("--where", metavar="EXPR", help="Find only images that pass, such as \"label = 'cat' and year >= 2019\".")
 @click.option("--min-score", type=float, metavar="S", help="Leave out hits below this score.")
 @click.option("--html", metavar="FILE", help="Write the hits as pictures to FILE.")
 @options.as_json
