@@ -22,7 +22,7 @@ DOCUMENTS = {
     "evaluate": "head accuracy macro_f1 classes n_train n_test seconds fit_seconds confidence_interval "
     "expected_calibration_error",
     "predict": "rows failed",
-    "search": "index k queries",
+    "search": "index k where queries",
 }
 """The fields that others rely on (docs/json.md)."""
 
@@ -105,6 +105,23 @@ def test_search_finds_the_image_itself_first(world, run_json):
     assert [hit["label"] for hit in hits] == ["red"] * 4
     assert sorted((hit["score"] for hit in hits), reverse=True) == [hit["score"] for hit in hits]
     assert hits[0]["uri"] == str(world / "photos" / "red" / "0.png")
+
+
+def test_search_with_a_filter(world, run_json):
+    """With --where only images that pass are hits, k of them where so many pass; the stored query need not pass."""
+    line = ("search", world / "photos.index", "id:red/0.png", "-k", 4, "--where")
+    code, document = run_json(*line, "label in ('blue', 'green') and width = 64")
+    hits = document["queries"][0]["hits"]
+    assert (code, document["where"], document["k"]) == (0, "label in ('blue', 'green') and width = 64", 4)
+    assert len(hits) == 4
+    assert {hit["label"] for hit in hits} <= {"blue", "green"}
+    assert [hit["id"] for hit in run_json(*line, "id = 'blue/3.png'")[1]["queries"][0]["hits"]] == ["blue/3.png"]
+    assert run_json(*line, "label is null")[1]["queries"][0]["hits"] == []
+
+
+def test_search_without_a_filter_says_so(world, run_json):
+    """Without --where the document's `where` is null."""
+    assert run_json("search", world / "photos.index", "id:red/0.png")[1]["where"] is None
 
 
 def test_search_takes_images_ids_and_vectors_together(world, run_json, tmp_path):

@@ -75,6 +75,25 @@ def test_no_query(world):
         frieze.search(world / "photos.index", [])
 
 
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        ("lable = 'red'", "The filter names a column that is not there: lable\nDid you mean: label?"),
+        ("label = 'red", "Error: The filter can't be read, for a quote has no end: label = 'red"),
+        ("label = = 'red'", "Error: The filter can't be read from here on: = 'red'\nThe whole of it: label = = 'red'"),
+        ("", "Error: The filter is empty."),
+        ("width > 'wide'", "Error: width > 'wide' compares a number with text."),
+        ("upper(label) = 'RED'", "Error: A filter can't hold this: UPPER(label)\nA filter compares columns"),
+        ("label", "Error: label by itself is text; wanted is what is true or false."),
+    ],
+)
+def test_filters_that_can_not_be_used(world, run, where, told):
+    """A filter that can't be read, found or compared is told on stderr with exit code 1, and nothing on stdout."""
+    result = run("search", world / "photos.index", "id:red/0.png", "--where", where)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert told in result.stderr
+
+
 def test_html_does_not_overwrite(world, run, tmp_path):
     """--html replaces a page of ours and nothing else."""
     photo, page = tmp_path / "photo.png", tmp_path / "page.html"

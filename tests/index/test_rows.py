@@ -51,6 +51,14 @@ def test_a_broken_group_is_told_when_it_is_read(stored, tmp_path):
     assert caught.value.mend == "Make it anew."
 
 
+def test_single_columns_are_read(stored):
+    """Columns are read by their names, all rows of them, and their names and types are known before."""
+    rows = StoredRows(stored, mend="")
+    assert rows.schema.names == ["id", "label"]
+    assert rows.read(["label"]).column_names == ["label"]
+    assert rows.read(["id"])["id"].to_pylist() == [f"{row}.jpg" for row in range(10_000)]
+
+
 def test_everybody_can_read_the_file(stored):
     """The file is plain Parquet with the columns as they were, in row order."""
     table = pq.read_table(stored)

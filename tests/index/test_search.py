@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from features import METRICS, InputError, MismatchError, top_k
-from index import KINDS, build_index, open_index
+from index import KINDS, build_index, open_index, searcher
+from index.allowed import Allowed
 
 EVERY = [(kind, metric) for kind in KINDS for metric in METRICS if KINDS[kind].serves(metric)]
 
@@ -280,3 +281,113 @@ def test_an_opened_index_knows_its_backbone(indexes, make_spec):
     """The spec, the metric and the number of rows are those of the table and the build."""
     index = indexes("ivf", "l2")
     assert (index.spec, index.metric, len(index)) == (make_spec(), "l2", 2_000)
+
+
+FILTERS = {"half": "label < 'c05'", "tenth": "label = 'c03'", "few": "id in ('c03/img-13.jpg', 'c00/img-40.jpg')"}
+"""Filters that pass 1,000, 200 and 2 of the 2,000 rows."""
+
+
+def passing(table, where):
+    """Give the rows that pass one of those filters."""
+    folders = np.array([name[:3] for name in table.ids])
+    rows = {"half": folders < "c05", "tenth": folders == "c03", "few": np.isin(np.arange(2_000), [13, 40])}
+    return np.flatnonzero(rows[where])
+
+
+@pytest.fixture(params=[0, 10_000], ids=["by the kind", "one by one"])
+def either_way(request, monkeypatch):
+    """Have what passes a filter searched as the kind searches, then gone through row by row."""
+    monkeypatch.setattr(searcher, "_FEW", request.param)
+
+
+@pytest.mark.usefixtures("either_way")
+@pytest.mark.parametrize("where", FILTERS)
+@pytest.mark.parametrize(("kind", "metric"), EVERY)
+def test_filtered_agrees_with_numpy(kind, metric, where, table, indexes, queries):
+    """Among what passes a filter each kind finds what NumPy finds there, by its own search and row by row."""
+    rows = passing(table, where)
+    k = min(10, len(rows))
+    _, exact_scores = top_k(queries, table.embeddings()[rows], k=k, metric=metric)
+    ids, scores = indexes(kind, metric).top_k(queries, 10, where=FILTERS[where])
+    assert ids.shape == scores.shape == (100, k)
+    assert set(ids.ravel()) <= set(table.ids[rows])
+    assert ties_as_right(scores, exact_scores) >= KINDS[kind].floor
+
+
+@pytest.mark.parametrize(("kind", "metric"), EVERY)
+def test_filtered_scores_are_those_of_the_ids(kind, metric, table, indexes, queries, monkeypatch):
+    """With a filter too the score of each id is NumPy's, best first, no id comes twice, and a batch is no matter."""
+    monkeypatch.setattr(searcher, "_FEW", 0)
+    index, row_of = indexes(kind, metric), {name: row for row, name in enumerate(table.ids)}
+    ids, scores = index.top_k(queries, 5, where=FILTERS["half"])
+    expected = METRICS[metric](queries, table.embeddings())[np.arange(100)[:, None], np.vectorize(row_of.get)(ids)]
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+    assert (np.diff(scores, axis=1) <= 0).all()
+    assert all(len(set(found)) == 5 for found in ids)
+    alone = np.vstack([index.top_k(query[None], 5, where=FILTERS["half"])[1] for query in queries[:10]])
+    np.testing.assert_allclose(scores[:10], alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_as_many_hits_as_pass(kind, indexes, table, monkeypatch):
+    """However few pass, each of them is a hit where k is as large; where none passes there are no hits."""
+    monkeypatch.setattr(searcher, "_FEW", 0)
+    index, queries = indexes(kind), table.embeddings()[:30]
+    found = index.search(queries, k=5_000, where=FILTERS["tenth"])
+    assert [sorted(hit["id"] for hit in hits) for hits in found] == [sorted(table.ids[passing(table, "tenth")])] * 30
+    assert index.search(queries, k=3, where="label = 'c99'") == [[]] * 30
+    assert [part.shape for part in index.top_k(queries, 3, where="label = 'c99'")] == [(30, 0), (30, 0)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_filter_that_all_pass_changes_nothing(kind, indexes, queries):
+    """A filter that every row passes gives the hits of a search without one."""
+    plain, filtered = (indexes(kind).top_k(queries, 5, where=where) for where in (None, "label is not null"))
+    assert (plain[0] == filtered[0]).all()
+
+
+def test_min_score_counts_beside_a_filter(indexes, queries):
+    """`min_score` leaves out hits of what passes a filter as it does of all."""
+    index = indexes("ivf")
+    everything = index.search(queries, k=50, where=FILTERS["half"])
+    floor = everything[0][20]["score"]
+    kept = index.search(queries, k=50, where=FILTERS["half"], min_score=floor)
+    assert kept == [[hit for hit in found if hit["score"] >= floor] for found in everything]
+
+
+def test_an_asked_filter_is_remembered(indexes, queries, monkeypatch):
+    """A filter asked again is not read again."""
+    index = indexes("exact")
+    before = index.top_k(queries, 3, where="label = 'c04'")
+    monkeypatch.setattr(index._rows, "read", None)
+    assert (index.top_k(queries, 3, where="label = 'c04'")[0] == before[0]).all()
+
+
+def test_filtered_k_is_held_to_the_collection(indexes, queries):
+    """`top_k` refuses k beyond the collection with a filter too, and a filter that can't be used is told."""
+    with pytest.raises(InputError, match="k is 2001"):
+        indexes("exact").top_k(queries, 2_001, where="label = 'c04'")
+    with pytest.raises(InputError, match="not there: lable"):
+        indexes("exact").top_k(queries, 3, where="lable = 'c04'")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_filtered_scores_beyond_float32_are_refused(kind, indexes, monkeypatch):
+    """With a filter too, a query whose scores overflow is refused."""
+    monkeypatch.setattr(searcher, "_FEW", 0)
+    with pytest.raises(InputError, match="Query 0 is too large"):
+        indexes(kind, "l2").top_k(np.full((1, 16), 3e38, np.float32), 1, where=FILTERS["half"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "exact"])
+def test_filters_keep_their_recall(kind, tmp_path, clustered, write_table):
+    """Filters that pass 50 %, 5 % and 0.1 % of 40,000 rows, by chance or on one side of the space, keep recall 0.95."""
+    stored, queries = np.split(clustered(40_300, 64), [40_000])
+    build_index(write_table(tmp_path / "t", stored), tmp_path / "i", kind=kind)
+    index = open_index(tmp_path / "i")
+    ranks = np.random.default_rng(0).permutation(40_000), np.argsort(np.argsort(stored[:, 0]))
+    for rows in (np.flatnonzero(rank < most) for rank in ranks for most in (20_000, 2_000, 40)):
+        _, exact_scores = top_k(queries, stored[rows], k=10, metric="cosine")
+        _, scores = index._searcher.search(queries, k=10, among=Allowed(rows, 40_000))
+        assert ties_as_right(scores, exact_scores) >= 0.95
