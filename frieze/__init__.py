@@ -9,13 +9,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from classifiers import open_head
     from features import InputError, open_features
-    from frieze.api import backbones, embed, evaluate, import_vectors, index, info, predict, search, train, verify
+    from frieze.api import (
+        backbones,
+        duplicates,
+        embed,
+        evaluate,
+        import_vectors,
+        index,
+        info,
+        predict,
+        search,
+        train,
+        verify,
+    )
     from frieze.report import write_report
     from index import open_index
 
 __all__ = [
     "InputError",
     "backbones",
+    "duplicates",
     "embed",
     "evaluate",
     "import_vectors",

@@ -257,6 +257,34 @@ def search(
     return document
 
 
+def duplicates(index: str | Path, *, min_score: float | None = None, html: str | Path | None = None) -> dict[str, Any]:
+    """Find the groups of images that are duplicates of each other: equal files first, then near-duplicates.
+
+    Args:
+        index: The index's folder.
+        min_score: The lowest score of a pair of near-duplicates; drawn from the collection by default.
+        html: Write the groups as pictures to this file.
+
+    Returns:
+        The groups, largest first: of each the ids, the one to keep first, and the lowest score inside it.
+
+    Raises:
+        InputError: Something you can mend; the message says how.
+    """
+    from index import find_duplicates, open_index
+
+    if html is not None:
+        check_page(_place(html))
+    check_kind(_place(index), "index")
+    opened = open_index(_place(index))
+    with output.progress("Comparing", "images") as step:
+        found = find_duplicates(opened, min_score=min_score, progress=step)
+    document = {"index": str(index), "stale": opened.staleness(), **found}
+    if html is not None:
+        write_report(html, title="Duplicates", duplicates=document)
+    return document
+
+
 def train(
     features: str | Path,
     *,

@@ -14,6 +14,7 @@ _COMMANDS = {
     "verify": "Check again what was promised about a folder.",
     "index": "Build a FAISS index over a table of features.",
     "search": "Find the most similar images.",
+    "duplicates": "Find the groups of images that are duplicates.",
     "train": "Train a head on stored features.",
     "evaluate": "Measure a head on a table of features.",
     "predict": "Predict the labels of features or of new images.",

@@ -9,6 +9,7 @@ from typing import Any
 from features import ImageError, InputError, read_json, write_file
 
 _THUMBNAIL_PX = 128
+_MOST_GROUPS, _MOST_IMAGES = 200, 24  # of duplicates: each picture is read, and is in the page
 _STYLE = """
 body { font: 15px/1.4 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem;
   color: #222; background: #fff }
@@ -20,6 +21,7 @@ figure img, figure .lost { width: 128px; height: 128px; object-fit: contain; bac
 figure .lost { display: grid; place-items: center; color: #777 }
 figcaption { font-size: 12px; overflow-wrap: anywhere }
 figure.query img { outline: 3px solid #2a6fdb }
+figure.keep img { outline: 3px solid #2f9e44 }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 th, td { padding: .25rem .6rem; text-align: right }
 th:first-child { text-align: left }
@@ -46,18 +48,25 @@ def check_page(path: Path) -> None:
 
 
 def write_report(
-    path: str | Path, *, title: str, found: dict[str, Any] | None = None, head: str | Path | None = None
+    path: str | Path,
+    *,
+    title: str,
+    found: dict[str, Any] | None = None,
+    duplicates: dict[str, Any] | None = None,
+    head: str | Path | None = None,
 ) -> None:
-    """Write search results and a head's scores as one page that opens without a server.
+    """Write search results, duplicates and a head's scores as one page that opens without a server.
 
     Args:
         path: The HTML file; replaced whole.
         title: Plain text.
         found: What `frieze.search` returned; its hits are shown as pictures.
+        duplicates: What `frieze.duplicates` returned; the first groups are shown as pictures, the one to keep first.
         head: Folder of a head; its scores, confusion matrix and surest mistakes are shown.
     """
     check_page(Path(path))
     sections = [] if found is None else [_search_section(found)]
+    sections += [] if duplicates is None else [_duplicates_section(duplicates)]
     sections += [] if head is None else [_head_section(Path(head))]
     page = (
         f"{_DOCTYPE}<head>"
@@ -80,14 +89,35 @@ def _results(found: dict[str, Any]) -> str:
     query, hits = found["query"], found["hits"]
     shown = [hit for hit in hits if f"id:{hit['id']}" != query]
     itself = [hit["uri"] for hit in hits if hit not in shown] or [query]
-    pictures = [_figure(itself[0], "query", is_query=True)]
+    pictures = [_figure(itself[0], "query", kind="query")]
     pictures += [_figure(hit["uri"], f"{hit['score']:.3f} {hit['label'] or ''} {hit['id']}") for hit in shown]
     return f'<h3>{html.escape(query)}</h3><div class="row">{"".join(pictures)}</div>'
 
 
-def _figure(uri: str, caption: str, *, is_query: bool = False) -> str:
-    kind = ' class="query"' if is_query else ""
-    return f"<figure{kind}>{_picture(uri)}<figcaption>{html.escape(caption)}</figcaption></figure>"
+def _duplicates_section(document: dict[str, Any]) -> str:
+    groups = document["groups"]
+    n_left = len(groups) - len(groups[:_MOST_GROUPS])
+    more = f"<p>{n_left:,} more groups are left out.</p>" if n_left else ""
+    facts = (
+        f"<p>{len(groups):,} groups among {document['rows']:,} images; {document['n_duplicates']:,} images could go. "
+        "The one to keep is framed.</p>"
+    )
+    return "<h2>Duplicates</h2>" + facts + "".join(map(_group, groups[:_MOST_GROUPS])) + more
+
+
+def _group(group: dict[str, Any]) -> str:
+    ids, uris = group["ids"], group["uris"]
+    how = "equal files" if group["exact"] else f"lowest score {group['min_score']:.3f}"
+    shown = list(zip(ids, uris, strict=True))[:_MOST_IMAGES]
+    pictures = [_figure(uri, name, kind="" if number else "keep") for number, (name, uri) in enumerate(shown)]
+    n_left = len(ids) - len(shown)
+    more = f"<p>and {n_left:,} more</p>" if n_left else ""
+    return f'<h3>{len(ids):,} images, {how}</h3><div class="row">{"".join(pictures)}</div>{more}'
+
+
+def _figure(uri: str, caption: str, *, kind: str = "") -> str:
+    named = f' class="{kind}"' if kind else ""
+    return f"<figure{named}>{_picture(uri)}<figcaption>{html.escape(caption)}</figcaption></figure>"
 
 
 def _picture(uri: str) -> str:

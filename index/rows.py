@@ -3,7 +3,7 @@
 import difflib
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,14 @@ class StoredRows:
         places = np.ascontiguousarray(group_at * _GROUP_ROWS + rows % _GROUP_ROWS, dtype=np.int64)
         taken = table.take(pa.Array.from_buffers(pa.int64(), len(places), [None, pa.py_buffer(places)]))
         return [{name: to_plain(value) for name, value in row.items()} for row in taken.to_pylist()]
+
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        """Give some columns of all rows; one that the table has not is null throughout."""
+        there = [name for name in names if name in self._file.schema_arrow.names]
+        table = self._guarded(lambda: self._file.read(columns=there))
+        for name in set(names) - set(there):
+            table = table.append_column(name, pa.nulls(len(self)))
+        return table
 
     def _group(self, number: int) -> pa.Table:
         if number not in self._groups:

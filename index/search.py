@@ -55,6 +55,16 @@ class Index:
         return str(self.document["metric"])
 
     @property
+    def searcher(self) -> Searcher:
+        """What asks FAISS; for this room's own modules."""
+        return self._searcher
+
+    @property
+    def stored_rows(self) -> StoredRows:
+        """What is known about each row; for this room's own modules."""
+        return self._rows
+
+    @property
     def _command(self) -> str:
         asked = {name: value for name, value in self.document["request"].items() if value is not None}
         options = "".join(f" --{name.replace('_', '-')} {value}" for name, value in asked.items())

@@ -1,0 +1,45 @@
+"""`frieze duplicates`."""
+
+from typing import Any
+
+import click
+
+from frieze.commands import options
+
+_FACTS = ("n_exact", "n_near", "n_duplicates", "rows", "min_score", "recall")
+_COLUMNS = ("images", "min_score", "exact", "keep", "others")
+_MOST_GROUPS, _MOST_OTHERS = 20, 3
+
+
+@click.command(epilog="Example: frieze duplicates photos.index --html duplicates.html")
+@click.argument("index")
+@click.option("--min-score", type=float, metavar="S", help="Lowest score of a pair; drawn from the images by default.")
+@click.option("--html", metavar="FILE", help="Write the groups as pictures to FILE.")
+@options.as_json
+def duplicates(*, as_json: bool, **asked: Any) -> None:
+    """Find the groups of images in INDEX that are duplicates: equal files, then near-duplicates.
+
+    Each group names the image to keep (most pixels, then most bytes) and the lowest score inside it: a group whose
+    lowest score is far below the others' may be a chain of images that only look alike. Nothing is deleted.
+    """
+    from frieze import api, output
+
+    document = api.duplicates(asked.pop("index"), **asked)
+    options.warn(document)
+    if as_json:
+        output.show_json(document)
+        return
+    groups = document["groups"]
+    output.show_facts({"groups": len(groups)} | {name: document[name] for name in _FACTS})
+    if groups:
+        output.show_table([_row(group) for group in groups[:_MOST_GROUPS]], _COLUMNS)
+    if len(groups) > _MOST_GROUPS:
+        output.say(f"{len(groups) - _MOST_GROUPS:,} more groups: --json tells all, --html shows them.")
+
+
+def _row(group: dict[str, Any]) -> dict[str, Any]:
+    from frieze import output
+
+    others = output.shorten(group["ids"][1:], most=_MOST_OTHERS)
+    exact = "yes" if group["exact"] else "no"
+    return {"images": len(group["ids"]), **group, "exact": exact, "others": others}
