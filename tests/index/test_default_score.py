@@ -65,11 +65,11 @@ def test_equal_vectors_only(metric, find):
 
 
 def test_the_score_moves_with_the_collection(find):
-    """The nearer unrelated images are to each other, the higher is the score: .16 of the typical distance below 1."""
+    """The nearer unrelated images are to each other, the higher is the score: .22 of the typical distance below 1."""
     wide, narrow = photographs(300), photographs(300, offset=2.0)
     for embeddings in (wide, narrow):
         typical = embeddings.var(axis=0, ddof=1).sum()
-        assert find(embeddings)["min_score"] == pytest.approx(1 - 0.16 * typical, rel=1e-2)
+        assert find(embeddings)["min_score"] == pytest.approx(1 - 0.22 * typical, rel=1e-2)
 
 
 def test_a_crowded_collection_asks_for_more(find):
@@ -77,7 +77,7 @@ def test_a_crowded_collection_asks_for_more(find):
     rng = np.random.default_rng(2)
     embeddings = photographs(10)[rng.integers(0, 10, 1_000)] + 0.3 * photographs(1_000, seed=3)
     found = find(embeddings.astype(np.float32))
-    assert found["min_score"] > 1 - 0.1 * unit_rows(embeddings).var(axis=0, ddof=1).sum()
+    assert found["min_score"] > 1 - 0.15 * unit_rows(embeddings).var(axis=0, ddof=1).sum()
     assert found["n_duplicates"] <= 50
 
 

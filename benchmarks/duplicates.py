@@ -1,0 +1,117 @@
+"""Duplicates: are the groups right on photographs, and what does a million images cost.
+
+Usage: FRIEZE_DATA=... python benchmarks/duplicates.py [groups|scale]   prints the tables of docs/benchmarks.md, or one
+(the second takes some minutes, and 4 GB of the temporary folder, which are given back).
+"""
+
+import itertools
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from report import show
+from scale import SCRIPT, run
+
+import frieze
+from features import METRICS, Floats, Rows
+
+DATA = Path(os.environ.get("FRIEZE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+BACKBONES = ("mobilenet_v2_100_224", "mobilenet_v1_025_128", "builtin")
+EDITED, UNEDITED = "neardup_ccby", ("imagenette_val", "flowers_ccby_200")
+N_ROWS, DIM, N_CLUSTERS, N_PLANTED, N_SAMPLED = 1_000_000, 128, 10_000, 50_000, 2_000
+
+
+def duplicates(images: str, backbone: str, folder: Path) -> dict[str, object]:
+    """Embed a set of photographs, index it, and find its duplicates at the default score."""
+    stored = DATA / "backbones" / backbone / "saved_model"
+    table, index = folder / f"{images}-{backbone}.features", folder / f"{images}-{backbone}.index"
+    frieze.embed(DATA / "images" / images, out=table, backbone=str(stored) if stored.exists() else backbone)
+    frieze.index(table, out=index)
+    return frieze.duplicates(index)
+
+
+def pairs_of(groups: Iterator[list[str]]) -> set[tuple[str, str]]:
+    """Give every pair inside a group."""
+    return {pair for group in groups for pair in itertools.combinations(sorted(group), 2)}
+
+
+def judged(folder: Path) -> Iterator[list[object]]:
+    """Judge the groups of photographs with edits, and count those of photographs without."""
+    text = (DATA / "images" / EDITED / "groundtruth.json").read_text(encoding="utf-8")
+    right = pairs_of([one["query"], *one["positives"]] for one in json.loads(text).values())
+    for backbone, images in itertools.product(BACKBONES, (EDITED, *UNEDITED)):
+        found = duplicates(images, backbone, folder)
+        told = pairs_of(group["ids"] for group in found["groups"])
+        row = [backbone, images, found["rows"], found["min_score"], len(found["groups"])]
+        largest = max((len(group["ids"]) for group in found["groups"]), default=0)
+        shares = [len(told & right) / len(told), len(told & right) / len(right)] if images == EDITED else ["", ""]
+        yield [*row, largest, *shares]
+
+
+def vectors() -> tuple[Floats, Rows]:
+    """Draw vectors in clusters on a curved sheet of 16 dimensions; every twentieth is another one's edit.
+
+    Returns:
+        float32 [N, 128], and the rows of the edits: each some hundredths away from the row it was made of.
+    """
+    rng = np.random.default_rng(0)
+    widen, centres = rng.normal(size=(16, DIM)) / 4, rng.normal(size=(N_CLUSTERS, 16))
+    embeddings = np.empty((N_ROWS, DIM), np.float32)
+    for block in np.array_split(np.arange(N_ROWS), 20):
+        inner = centres[rng.integers(0, N_CLUSTERS, len(block))] + 0.4 * rng.normal(size=(len(block), 16))
+        embeddings[block] = np.tanh(inner @ widen) + 0.02 * rng.normal(size=(len(block), DIM))
+    edits, originals = np.split(rng.permutation(N_ROWS)[: 2 * N_PLANTED], 2)
+    away = rng.uniform(0, 0.08, (N_PLANTED, 1)) * rng.normal(size=(N_PLANTED, DIM))
+    embeddings[edits] = embeddings[originals[rng.integers(0, N_PLANTED, N_PLANTED)]] + away
+    return embeddings, edits
+
+
+def pair_recall(embeddings: Floats, rows: Rows, found: dict[str, object]) -> tuple[float, int]:
+    """Scan all rows for the pairs of some; give the share of pairs that is inside a group, and how many there are."""
+    groups = np.arange(len(embeddings))
+    for number, group in enumerate(found["groups"]):
+        groups[np.array(group["ids"], dtype=np.int64)] = len(embeddings) + number
+    right = n_pairs = 0
+    for start in range(0, len(embeddings), 10_000):
+        others = np.arange(start, min(start + 10_000, len(embeddings)))
+        scores = METRICS["cosine"](embeddings[rows], embeddings[others])
+        near = (scores >= found["min_score"]) & (rows[:, None] != others)
+        n_pairs += int(near.sum())
+        right += int((near & (groups[rows][:, None] == groups[others])).sum())
+    return right / max(1, n_pairs), n_pairs
+
+
+def measured(folder: Path) -> Iterator[list[object]]:
+    """Time the command as a whole process, and hold its groups against an exact scan of a sample."""
+    embeddings, edits = vectors()
+    np.save(folder / "v.npy", embeddings)
+    frieze.import_vectors(folder / "v.npy", out=folder / "t.features")
+    start = time.perf_counter()
+    kind = frieze.index(folder / "t.features", out=folder / "t.index")["kind"]
+    yield [f"`frieze index`, {N_ROWS:,} x {DIM}: {kind}", f"{time.perf_counter() - start:,.0f}", "", "", "", ""]
+    text, seconds, peak = run(SCRIPT, "duplicates", folder / "t.index", "--json")
+    found = json.loads(text)
+    recall, n_pairs = pair_recall(embeddings, edits[:N_SAMPLED], found)
+    figures = [f"{seconds:,.0f}", f"{peak:,.0f}", found["min_score"], f"{len(found['groups']):,}"]
+    yield ["`frieze duplicates`", *figures, f"{recall:.4f} of {n_pairs:,}"]
+
+
+def main() -> None:
+    """Print the tables asked for."""
+    asked = sys.argv[1:] or ["groups", "scale"]
+    with tempfile.TemporaryDirectory(prefix="frieze-duplicates-") as folder:
+        if "groups" in asked:
+            header = "backbone | images | n | score | groups | largest | precision of pairs | recall of pairs"
+            show("duplicates groups", header, judged(Path(folder)))
+        if "scale" in asked:
+            header = "what | seconds | peak MB | score | groups | recall of pairs"
+            show("duplicates scale", header, measured(Path(folder)))
+
+
+if __name__ == "__main__":
+    main()
