@@ -3,11 +3,9 @@
 A room is imported by the functions that need it: a search by id does not wait for the embedder and the heads.
 """
 
-import contextlib
 import dataclasses
 import re
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +15,7 @@ from frieze import output
 from frieze.information import check_kind, describe, kind_of, list_failures
 from frieze.queries import to_vectors
 from frieze.report import check_page, write_report
+from frieze.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from embedder import BackboneRequest, JobOptions
@@ -364,7 +363,7 @@ def predict(
         spec, where=str(head), mend=f"Import their vectors together with the old ones, train again, then: {again}"
     )
     request = embedder.BackboneRequest.of(spec)
-    with _scratch_folder(place) as folder:
+    with scratch_folder(place) as folder:
         options = embedder.JobOptions(
             source=embedder.SourceOptions(labels="none"), accept_drift=spec.precision != "float32"
         )
@@ -372,16 +371,6 @@ def predict(
             embedded = embedder.embed_source(str(source), folder, request=request, options=options, progress=step)
         document = classifiers.predict_features(_place(head), _table(folder), place, scores=scores, force=force)
         return document | {"failed": embedded["failed"], "failures": list_failures(folder)}
-
-
-@contextlib.contextmanager
-def _scratch_folder(out: Path) -> Iterator[Path]:
-    """Give a folder beside `out`, gone afterwards: vectors on their way may be too many for the temporary folder."""
-    with stored.clear_errors(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(prefix=".frieze-", dir=out.parent)
-    with folder as name:
-        yield Path(name)
 
 
 def _table(path: str | Path) -> stored.Features:

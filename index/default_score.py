@@ -10,18 +10,17 @@ from index.searcher import Searcher
 from index.vectors import draw_rows
 
 _N_SAMPLED = 1_000
-_N_NEAREST = 100
-_PART = 0.22
-"""Of the typical squared distance between two images: near is .47 of the typical distance.
+_PART = 0.25
+"""Of the typical squared distance between two images: near is half the typical distance.
 
-Chosen on edits of 120 photographs (of imagenette and flowers, none of them in neardup_ccby) among 1,090 others: the
-part at which 95 % of the pairs in groups are right by either network that it was tried with. Their typical cosines, and
-with them the scores of near-duplicates, are .33 and .47; the part is the same.
+Chosen on edits of 120 photographs (of imagenette and flowers, none of them in neardup_ccby) among others: the part at
+which 95 % of the pairs in groups are right by either network that it was tried with. Typical cosines are .33 by one and
+.47 by the other; the part is the same.
 """
 _CHANCE = 0.01  # unrelated images an image may have that near, at most
 _RANK = 20  # whoever is ranked from here on is no duplicate, in most collections
-_SPREAD = 5
-_FEW_ROWS = 400  # up to here the ranks say nothing: 20 are a large part of all, and may be edits of one photograph
+_LAST_RANK = 100  # or a quarter of all: further away there is no law
+_FEW_ROWS = 160  # in a smaller collection the two ranks are too close to tell anything
 _LEAST_PART = _PART / 10  # however crowded it is
 _PRIOR_PAIRS = 50  # how much a guess counts against what is measured: it decides where there are few images
 _PRIOR = 0.5  # half the squared distance between two images, of their squared length: a cosine of .5
@@ -57,7 +56,7 @@ def draw_sample(searcher: Searcher, candidates: Rows) -> Sample:
     rows = candidates[draw_rows(len(candidates), _N_SAMPLED)]
     exact = Searcher(searcher.flat, None, kind="exact", metric=searcher.metric)
     vectors = searcher.reconstruct(rows)
-    found, scores = exact.search(vectors, k=min(_N_NEAREST + 1, searcher.flat.ntotal))
+    found, scores = exact.search(vectors, k=min(_LAST_RANK + 1, searcher.flat.ntotal))
     return Sample(searcher.flat.ntotal, rows, vectors, found, scores)
 
 
@@ -65,9 +64,9 @@ def choose_min_score(sample: Sample, *, metric: str, longest: float) -> float:
     """Give the score from which two images of a collection count as near-duplicates.
 
     A score of its own says little: unrelated photographs have a cosine of .33 by one backbone and of .82 by another.
-    So near is what is near for this collection: at most .22 of the typical squared distance between two images. In a
-    crowded collection unrelated images come that near too. There it is the distance at which an image is expected to
-    have .05 unrelated ones: their number shrinks with a power of the distance, which the 20th and the 100th nearest
+    So near is what is near for this collection: at most a quarter of the typical squared distance between two images.
+    In a crowded collection unrelated images come that near too. There it is the distance at which an image is expected
+    to have .01 unrelated ones: their number grows with a power of the distance, which the 20th and the 100th nearest
     tell, for duplicates are few among these.
 
     Args:
@@ -97,12 +96,12 @@ def _typical_gap(vectors: Floats, length: float) -> float:
 
 def _crowded_gap(sample: Sample, metric: str, longest: float) -> float:
     """Give half the squared distance at which an image is expected to have few unrelated others; inf where unknown."""
-    last = _RANK * _SPREAD
-    if sample.n_rows <= _FEW_ROWS:
+    if sample.n_rows < _FEW_ROWS:
         return math.inf
+    last = min(_LAST_RANK, sample.n_rows // 4)
     ranked = sample.scores[:, [_RANK, last]].astype(np.float64)
     gaps = np.square(ranked) / 2 if metric == "l2" else (1.0 if metric == "cosine" else longest) - ranked
     near, far = np.median(gaps, axis=0)
     if not 0 < near < far:
         return 0.0
-    return float(near * (_CHANCE / _RANK) ** (np.log(far / near) / np.log(_SPREAD)))
+    return float(near * (_CHANCE / _RANK) ** (np.log(far / near) / np.log(last / _RANK)))

@@ -23,6 +23,7 @@ DOCUMENTS = {
     "expected_calibration_error",
     "predict": "rows failed",
     "search": "index k where queries",
+    "duplicates": "groups rows index min_score stale n_exact n_near n_duplicates",
 }
 """The fields that others rely on (docs/json.md)."""
 
@@ -43,6 +44,7 @@ def lines(world, tmp_path):
         "evaluate": ("evaluate", head, features),
         "predict": ("predict", head, features, "--out", tmp_path / "p.parquet"),
         "search": ("search", index, "id:red/0.png"),
+        "duplicates": ("duplicates", index),
     }
 
 
