@@ -16,7 +16,7 @@ _NEAREST = (10, 80, 640)  # nearest rows looked at, as long as all of them are n
 _BLOCK_FLOATS = 1 << 22  # scores held at once where a row is compared with all: 16 MB
 _TOLERANCE = 1e-6  # relative: two float32 roads to one score differ by as much
 _FOUND = 0.95  # of the near pairs of a sample that one search has to find
-_LARGEST_KNOB = 1 << 14
+_STILL = 0.001  # what looking twice as hard has to find for it to go on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,12 +99,14 @@ def with_enough_effort(searcher: Searcher, sample: Sample, nearness: Nearness) -
     wanted = nearness.pairs(exact, sample.scores[:, :n_compared]) & (exact != sample.rows[:, None])
     rows = np.flatnonzero(wanted.any(axis=1))
     harder = Searcher(searcher.flat, searcher.codes, kind=searcher.kind, metric=searcher.metric, effort=searcher.effort)
-    while len(rows) and harder.codes is not None and harder.effort.knob < _LARGEST_KNOB:
+    before = -1.0
+    while len(rows) and harder.codes is not None:
         found, _ = harder.search(sample.vectors[rows], k=n_compared)
         is_found = (exact[rows, :, None] == found[:, None]).any(axis=2)
-        if is_found[wanted[rows]].mean() >= _FOUND:
+        share = float(is_found[wanted[rows]].mean())
+        if share >= _FOUND or share < before + _STILL:
             break
-        harder.effort = Effort(2 * harder.effort.knob, harder.effort.k_factor)
+        harder.effort, before = Effort(2 * harder.effort.knob, 2 * harder.effort.k_factor), share
     return harder
 
 
