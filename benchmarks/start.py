@@ -88,7 +88,7 @@ def rows(folder: Path) -> Iterator[list[object]]:
     source, table, index = folder / "images", folder / "t.features", folder / "t.index"
     write_files(source)
     write_table(source, table)
-    frieze.index(table, out=index)
+    subprocess.run([SCRIPT, "index", table, "--out", index], check=True)  # index.py here hides the package
     yield ["`frieze --help`", median_seconds("--help")]
     again = median_seconds("embed", str(source), "--out", str(table))
     yield [f"`frieze embed` again on a finished table of {N_FILES:,} images", again]

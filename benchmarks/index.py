@@ -1,0 +1,171 @@
+"""How good `frieze index` is: against autofaiss, hnswlib, usearch and the exact scan.
+
+Usage: [FRIEZE_DATA=...] python benchmarks/index.py [SET ...] [--autofaiss PYTHON] [--limit-s 600] [--only NAME ...]
+
+Prints the tables of docs/benchmarks.md. SET is one of 200000x256, 100000x1024, cifar10 (by default these three) and
+million: clustered vectors on a low-dimensional sheet, or embeddings of photographs; benchmarks/index_data.py tells how
+they are drawn. Every contestant builds in a process of its own and answers in another, in turn, with every core
+(benchmarks/index_peers.py). autofaiss needs NumPy < 2, pyarrow < 19 and faiss-cpu < 1.10, so an environment of its own:
+
+    python3.11 -m venv AF && AF/bin/pip install "autofaiss==2.18.0" "numpy<2" "pyarrow<19" "faiss-cpu<1.10"
+
+PYTHON is that AF/bin/python, or what AUTOFAISS_PYTHON says. What is not installed is left out, with a note.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from report import show
+
+HERE = Path(__file__).parent
+SETS = {
+    "200000x256": ("sheet", "200000", "256"),
+    "100000x1024": ("sheet", "100000", "1024"),
+    "cifar10": ("cifar10",),
+    "million": ("sheet", "1000000", "128"),
+}
+BY_DEFAULT = ("200000x256", "100000x1024", "cifar10")
+HEADER = "index | build s | memory MB | disk MB | recall@10 | queries/s, 1,000 at once | one by one | what it is"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A contestant and how it is asked.
+
+    Attributes:
+        label: First cell.
+        name: One of benchmarks/index_peers.py.
+        options: Words behind `build`; `{quarter}` is a quarter of the raw vectors in bytes.
+        is_tuned: Whether a peer's knob is set by us.
+    """
+
+    label: str
+    name: str
+    options: tuple[str, ...] = ()
+    is_tuned: bool = True
+
+    def builds_as(self, other: "Row") -> bool:
+        """Tell whether one index does for both."""
+        return (self.name, self.options) == (other.name, other.options)
+
+
+ROWS = (
+    Row("**frieze**, recall .90", "frieze", ("recall=0.90",)),
+    Row("**frieze**, recall .95", "frieze", ("recall=0.95",)),
+    Row("**frieze**, recall .99", "frieze", ("recall=0.99",)),
+    Row("**frieze**, recall .95, a quarter of the memory", "frieze", ("recall=0.95", "max_memory={quarter}B")),
+    Row("hnswlib", "hnswlib"),
+    Row("usearch", "usearch"),
+    Row("exact", "exact"),
+    Row("autofaiss, 1 GB", "autofaiss", ("max_index_memory_usage=1GB",), is_tuned=False),
+    Row("autofaiss, 1 GB, its search tuned", "autofaiss", ("max_index_memory_usage=1GB",)),
+    Row(
+        "autofaiss, a quarter of the memory",
+        "autofaiss",
+        ("max_index_memory_usage={quarter_mb:.1f}MB",),
+        is_tuned=False,
+    ),
+)
+
+
+class MissingError(Exception):
+    """A contestant gives no figures; the text says why."""
+
+
+class Arena:
+    """One set of vectors and the contestants on it.
+
+    Args:
+        folder: Where all is kept.
+        words: What benchmarks/index_data.py is told.
+        asked: The command's options.
+    """
+
+    def __init__(self, folder: Path, words: tuple[str, ...], asked: argparse.Namespace) -> None:
+        self.folder = folder
+        self.asked = asked
+        self.data = start(sys.executable, HERE / "index_data.py", folder, *words)
+        self.built: dict[int, dict[str, Any]] = {}
+
+    def rows(self) -> Iterator[list[str]]:
+        """Let each contestant build and search; give its cells."""
+        for row in ROWS:
+            if self.asked.only and row.name not in self.asked.only:
+                continue
+            try:
+                yield self._cells(row)
+            except MissingError as error:
+                yield [row.label, *[""] * 6, str(error)]
+
+    def _cells(self, row: Row) -> list[str]:
+        python = sys.executable if row.name != "autofaiss" else self.asked.autofaiss
+        if not python:
+            raise MissingError("left out, its environment is not given")
+        same = next(number for number, other in enumerate(ROWS) if other.builds_as(row))
+        words = (row.name, self.folder, self.folder / f"{row.name}-{same}")
+        if same not in self.built:  # rows may differ in their search alone
+            self.built[same] = self._build(python, row, words)
+        made = self.built[same]
+        found = start(python, HERE / "index_peers.py", "search", *words, *([] if row.is_tuned else ["is_tuned=no"]))
+        told = made["told"] + (f"; set to {found['knob']}" if found["knob"] else "")
+        figures = [f"{made['seconds']:.1f}", f"{made['memory_mb']:,.0f}", f"{made['disk_mb']:,.0f}"]
+        rates = [f"{found[name]:,.0f}" for name in ("batch", "single")]
+        return [row.label, *figures, f"{found['recall']:.3f}", *rates, told]
+
+    def _build(self, python: str, row: Row, words: tuple[object, ...]) -> dict[str, Any]:
+        quarter = self.data["rows"] * self.data["dim"]  # bytes: a number of a vector takes four
+        options = [option.format(quarter=quarter, quarter_mb=quarter / 1e6) for option in row.options]
+        return start(python, HERE / "index_peers.py", "build", *words, *options, limit_s=self.asked.limit_s)
+
+
+def start(python: str, *words: object, limit_s: float | None = None) -> dict[str, Any]:
+    """Run a script and read the JSON of its last line.
+
+    Raises:
+        MissingError: It lacks a library, takes too long, or fails.
+    """
+    command = [python, "-P", *map(str, words)]
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=limit_s)
+    except subprocess.TimeoutExpired as error:
+        raise MissingError(f"given up after {limit_s:.0f} s of building") from error
+    if "ModuleNotFoundError" in done.stderr:
+        raise MissingError("left out, not installed here")
+    if done.returncode:
+        print(done.stderr, file=sys.stderr)
+        raise MissingError(done.stderr.splitlines()[-1])
+    print(f"  {' '.join(map(str, words[1:]))}: {done.stdout.splitlines()[-1]}", file=sys.stderr)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def read_options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("sets", nargs="*", metavar="SET", help=" | ".join(SETS))
+    parser.add_argument("--autofaiss", default=os.environ.get("AUTOFAISS_PYTHON"), metavar="PYTHON")
+    parser.add_argument("--limit-s", type=float, default=600.0, help="seconds that a build may take")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="leave the other contestants out")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Print the tables of the sets asked for."""
+    asked = read_options()
+    for name in asked.sets or BY_DEFAULT:
+        with tempfile.TemporaryDirectory(prefix="frieze-index-") as folder:
+            arena = Arena(Path(folder), SETS[name], asked)
+            note = f"Before it, `frieze import` of the vectors takes {arena.data['import_seconds']:.1f} s."
+            show(f"index {name}", HEADER, arena.rows(), note)
+
+
+if __name__ == "__main__":
+    main()
