@@ -2,18 +2,21 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from features import Floats, InputError, check_can_embed
 from frieze import output
-from index import Index
+
+if TYPE_CHECKING:
+    from index import Index
 
 _ID = "id:"
 _VECTOR_AXES = (1, 2)  # one vector [D], or several [n, D]
 
 
-def to_vectors(index: Index, queries: Sequence[str], *, where: str) -> tuple[list[str], Floats]:
+def to_vectors(index: "Index", queries: Sequence[str], *, where: str) -> tuple[list[str], Floats]:
     """Name and embed each query; the backbone is loaded only when one is an image.
 
     Args:
@@ -41,7 +44,7 @@ def to_vectors(index: Index, queries: Sequence[str], *, where: str) -> tuple[lis
     return names, np.concatenate(found)
 
 
-def _embed_images(index: Index, images: Sequence[str], *, where: str) -> dict[str, Floats]:
+def _embed_images(index: "Index", images: Sequence[str], *, where: str) -> dict[str, Floats]:
     for image in images:  # before the seconds that a backbone takes to load
         if not Path(image).is_file():
             raise InputError(
@@ -59,7 +62,7 @@ def _is_stored(query: str) -> bool:
     return query.startswith(_ID) or query.endswith(".npy")
 
 
-def _stored_vectors(index: Index, query: str) -> Floats:
+def _stored_vectors(index: "Index", query: str) -> Floats:
     if query.startswith(_ID):
         return index.embedding(query.removeprefix(_ID))[None]
     mend = "Save float vectors [n, D] with numpy.save('FILE.npy', vectors)."
