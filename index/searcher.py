@@ -23,12 +23,17 @@ _LINKS = 32  # rows that HNSW looks at for each that it goes on from, about
 
 
 @contextlib.contextmanager
-def all_cores() -> Iterator[None]:
-    """Let FAISS use the cores this process may use while the block runs, and give them back after it."""
+def all_cores(*, n_tasks: int | None = None) -> Iterator[None]:
+    """Let FAISS use the cores this process may use while the block runs, and give them back after it.
+
+    Args:
+        n_tasks: How many cores can be of use; a second one costs a single query more than it brings, most of all where
+            others work on this machine too: FAISS waits for it.
+    """
     import faiss
 
     before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(count_cores())
+    faiss.omp_set_num_threads(min(count_cores(), n_tasks or count_cores()))
     try:
         yield
     finally:
@@ -91,7 +96,7 @@ class Searcher:
         rows, scores = np.empty((len(ready), k), np.int64), np.empty((len(ready), k), np.float32)
         step = max(1, _BLOCK_FOUND // (max(k, _TUNED_K) * self.effort.k_factor))
         among = None if among is None or len(among) == self.flat.ntotal else among
-        with all_cores():
+        with all_cores(n_tasks=len(ready)):
             for start in range(0, len(ready), step):
                 block = slice(start, start + step)
                 rows[block], scores[block] = self._block(ready[block], k, start, among)
