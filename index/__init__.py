@@ -7,8 +7,8 @@ from index.duplicates import find_duplicates
 from index.kinds import KINDS
 from index.search import Index, open_index
 
-# Before FAISS is loaded: its threads wait for each other by spinning, for milliseconds, and where other programs work
-# on the same cores nothing gets done meanwhile (measured: 400 queries a second, not 18,000). So they soon sleep.
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+# Before FAISS is loaded: left alone, its threads wait for each other by spinning, and where other programs work on the
+# same cores nothing gets done meanwhile (measured there: a quantiser trained in 1 s instead of 12 to 50).
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __all__ = ["KINDS", "Index", "build_index", "find_duplicates", "open_index"]
