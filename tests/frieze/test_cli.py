@@ -49,6 +49,14 @@ def test_help_loads_nothing_heavy(args):
     assert not loaded.intersection(HEAVY)
 
 
+def test_the_parser_waits_for_a_filter(world):
+    """A search by id without --where loads neither what reads a filter nor pandas."""
+    words = ["search", str(world / "photos.index"), "id:red/0.png", "--json"]
+    loaded = modules_after(f"from frieze.cli import main; main({words!r}, standalone_mode=False)")
+    assert "index.search" in loaded
+    assert not loaded & {"sqlglot", "pandas"}
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_help_ends_in_an_example(name, run):
     """Each command's help says what it does and ends in an example that is a call of it."""
