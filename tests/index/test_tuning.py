@@ -46,6 +46,14 @@ def test_the_least_effort(enough, measures):
     assert len(searcher.asked) <= 15
 
 
+def test_graphs_begin_with_some_effort(measures):
+    """A graph knows the neighbours of its own rows: it is not asked below what others need."""
+    measures(lambda _: 1.0)
+    searcher = Lists("hnsw")
+    tune(searcher, None, target=0.5)
+    assert searcher.effort.knob == 32
+
+
 def test_the_most(measures):
     """Where no effort reaches the recall, what comes nearest is set and told, without a rate."""
     measures(lambda effort: 0.5 + effort.knob / 1000)
