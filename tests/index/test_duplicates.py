@@ -158,14 +158,6 @@ def test_order_of_groups(planted, build):
     assert len({len(group["ids"]) for group in groups}) > 3
 
 
-def test_an_index_that_finds_little_looks_harder(planted, build):
-    """An index tuned to a low recall finds near-duplicates all the same."""
-    index = build(planted, kind="ivf")
-    index.searcher.effort = type(index.searcher.effort)(1, 1)
-    expected = judge(planted, "cosine", 0.999)
-    assert len(rows_of(find_duplicates(index, min_score=0.999)) & expected) >= 0.95 * len(expected)
-
-
 def test_progress_counts_to_its_end(planted, build):
     """What is done grows up to the number of different vectors."""
     steps = []
