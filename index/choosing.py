@@ -122,10 +122,12 @@ def _why(chosen: Trial, others: list[Trial], task: Task) -> str:
     """Say why a kind won and the others lost."""
     told = [f"{chosen.kind} answers most queries a second at a recall of {task.target:g}{_in_memory(task)}"]
     does = [trial.kind for trial in others if trial.does]
-    short = [trial.kind for trial in others if trial.tuned is not None and not trial.does]
+    slow = [trial.kind for trial in others if trial.is_slow]
+    short = [trial.kind for trial in others if trial.tuned is not None and not trial.does and not trial.is_slow]
     large = [trial.kind for trial in others if trial.tuned is None]
     told += [f"the runner-up is {does[0]}"] if does else []
     told += [f"slower: {', '.join(does[1:])}"] if does[1:] else []
+    told += [f"slow to build: {', '.join(slow)}"] if slow else []
     told += [f"short of the recall: {', '.join(short)}"] if short else []
     told += [f"too large: {', '.join(large)}"] if large else []
     return "; ".join(told) + "."

@@ -13,6 +13,8 @@ from index.vectors import HeldVectors, Vectors
 
 _TRIED_ROWS = 50_000
 """Kinds are told apart on so many rows where there are more than twice as many."""
+_LONG_S, _TIMES_LONGER = 60.0, 3.0
+"""A kind that takes longer to fill than this, and so many times as long as the quickest, is not worth waiting for."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +57,8 @@ class Trial:
         memory_bytes: What the index would take in memory.
         tuned: What it reached on the rows it was tried on; None where it does not fit the memory.
         seconds: What filling and tuning took.
+        fill_s: What filling with all rows would take.
+        is_slow: Whether that is far beyond what other kinds that do would take.
         searcher: The index where it was filled with all rows and nothing tried before was faster.
     """
 
@@ -63,17 +67,19 @@ class Trial:
     memory_bytes: int
     tuned: Tuned | None = None
     seconds: float = 0.0
+    fill_s: float = 0.0
+    is_slow: bool = False
     searcher: Searcher | None = None
 
     @property
     def order(self) -> tuple[float, float]:
         """What trials are compared by: queries a second where they do, and recall."""
-        return (-1.0, 0.0) if self.tuned is None else (self.tuned.rate, self.tuned.recall)
+        return (-1.0, 0.0) if self.tuned is None else (self.tuned.rate * (not self.is_slow), self.tuned.recall)
 
     @property
     def does(self) -> bool:
-        """Whether the recall wanted is reached."""
-        return self.tuned is not None and self.tuned.does
+        """Whether the recall wanted is reached, in a time to build that others take too."""
+        return self.tuned is not None and self.tuned.does and not self.is_slow
 
     def to_json(self) -> dict[str, Any]:
         """Give it as plain JSON values."""
@@ -97,7 +103,14 @@ def try_kinds(task: Task) -> list[Trial]:
     for kind in KINDS:
         if kind != "exact" and task.suits(kind):
             found = _without_lesser_searchers([*found, bench.trial(kind)])
-    return sorted(found, key=lambda trial: trial.order, reverse=True)
+    return sorted(_with_slow(found), key=lambda trial: trial.order, reverse=True)
+
+
+def _with_slow(trials: list[Trial]) -> list[Trial]:
+    """Tell which kinds take far longer to fill than the quickest that does."""
+    quickest = min((trial.fill_s for trial in trials if trial.does), default=0.0)
+    limit_s = max(_LONG_S, _TIMES_LONGER * quickest)
+    return [dataclasses.replace(trial, is_slow=trial.fill_s > limit_s) for trial in trials]
 
 
 def _without_lesser_searchers(trials: list[Trial]) -> list[Trial]:
@@ -121,7 +134,10 @@ class _Bench:
             return trial
         begun = time.perf_counter()
         codes = self._filler.fill(kind)
+        fill_s = (time.perf_counter() - begun) * len(self._task.vectors) / len(self._vectors)
         searcher = Searcher(self._vectors.raw, codes, kind=kind, metric=self._vectors.metric)
         tuned = tune(searcher, self._probe, target=self._task.target)
         seconds = time.perf_counter() - begun
-        return dataclasses.replace(trial, tuned=tuned, seconds=seconds, searcher=searcher if self._is_whole else None)
+        return dataclasses.replace(
+            trial, tuned=tuned, seconds=seconds, fill_s=fill_s, searcher=searcher if self._is_whole else None
+        )

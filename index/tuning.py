@@ -14,8 +14,8 @@ from index.searcher import Effort, Searcher
 _FINENESS = 32  # efforts closer than this part are as good; each trial costs 500 searches
 _K_FACTORS = (2, 4, 8, 16, 32)
 _LEAST_EF, _LARGEST_EF = 32, 2048
-"""A row of the collection is linked to its neighbours in the graph, so it finds them sooner than other queries do: below
-the least its recall says little (measured: .95 on rows, .89 on others)."""
+"""A row of the collection is linked to its neighbours in the graph, so it finds them sooner than other queries do:
+below the least its recall says little (measured: .95 on rows, .89 on others)."""
 _STILL = 0.001  # what looking twice as hard has to find for it to go on
 
 
@@ -74,12 +74,13 @@ class _Search:
 
     def least(self) -> Tuned:
         """Give the least knob that reaches the recall, to 3 % of it; the largest that was tried where none does."""
-        knob = _LEAST_EF if KINDS[self.searcher.kind].knob == "efSearch" else 1
+        knob = least = _LEAST_EF if KINDS[self.searcher.kind].knob == "efSearch" else 1
         most = self._most()
         while not (found := self._does(knob)) and knob < most and knob not in self.slow and self._grows(knob):
             knob = min(2 * knob, most)
         if found:
-            tried = range(knob, knob // 2, -max(1, knob // _FINENESS))[::-1]  # the last one is known to do
+            lowest = max(knob // 2, least - 1)
+            tried = range(knob, lowest, -max(1, knob // _FINENESS))[::-1]  # the last one is known to do
             knob = tried[bisect.bisect_left(tried, True, hi=len(tried) - 1, key=self._does)]  # noqa: FBT003  the value sought
         return Tuned(Effort(knob, self.k_factor), float(self.recalls[knob].mean()), found)
 

@@ -185,3 +185,13 @@ def test_trials_are_real(task):
     assert set(found) == set(KINDS) - {"exact"}
     assert np.mean([trial.does for trial in found.values()]) > 0.8
     assert all(trial.tuned.recall >= 0.95 for trial in found.values() if trial.does)
+
+
+def test_what_takes_too_long_to_fill(task, slow, rates, monkeypatch):
+    """The fastest kind gives way where filling it takes minutes and several times as long as another."""
+    rates(hnsw=900, pq=800)
+    monkeypatch.setattr(trials, "_LONG_S", 0.0)
+    clock = iter(np.cumsum([1.0] * 18 + [60.0] * 3).tolist())
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    choice = choose(task, "auto")
+    assert (choice.searcher.kind, "slow to build: hnsw" in choice.why) == ("pq", True)
