@@ -12,7 +12,8 @@ from index.tuning import Tuned, tune
 from index.vectors import HeldVectors, Vectors
 
 _TRIED_ROWS = 50_000
-"""Kinds are told apart on so many rows where there are more than twice as many."""
+_TRIED_FLOATS = 1 << 24
+"""Kinds are told apart on so many rows, of so many numbers together, where there are more than twice as many."""
 _LONG_S, _TIMES_LONGER = 60.0, 3.0
 """A kind that takes longer to fill than this, and so many times as long as the quickest, is not worth waiting for."""
 
@@ -96,8 +97,9 @@ def try_kinds(task: Task) -> list[Trial]:
     Returns:
         Those that do, the fastest first; then the others by what they reach; then those that do not fit.
     """
-    is_whole = len(task.vectors) <= 2 * _TRIED_ROWS
-    held = task.vectors if is_whole else HeldVectors(task.vectors.draw(_TRIED_ROWS), metric=task.vectors.metric)
+    n_tried = min(_TRIED_ROWS, _TRIED_FLOATS // task.vectors.dim)
+    is_whole = len(task.vectors) <= 2 * n_tried
+    held = task.vectors if is_whole else HeldVectors(task.vectors.draw(n_tried), metric=task.vectors.metric)
     bench = _Bench(task, held, task.probe if is_whole else make_probe(held), is_whole)
     found: list[Trial] = []
     for kind in KINDS:
