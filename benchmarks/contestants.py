@@ -90,10 +90,10 @@ def recipe3(source: Path, network: str) -> Result:
     return run(sys.executable, HERE / "recipe3.py", source, model(network), NETWORKS[network])
 
 
-def in_turn(contestants: dict[str, Callable[[], Result]]) -> dict[str, list[Result]]:
+def in_turn(contestants: dict[str, Callable[[], Result]], *, rounds: int = ROUNDS) -> dict[str, list[Result]]:
     """Let contestants run in turn."""
     found: dict[str, list[Result]] = {name: [] for name in contestants}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for name, contestant in contestants.items():
             found[name].append(contestant())
             print(f"  {name}: {found[name][-1]['images_per_second']:.1f}", file=sys.stderr)

@@ -118,7 +118,8 @@ def _precisions(folder: Path, network: str) -> Iterator[list[object]]:
         {
             f"{network}, {how}": lambda how=how: network_alone(network, *how.split(), "--out", folder / f"{how}.npy")
             for how in FORMS
-        }
+        },
+        rounds=1,  # each runs for five seconds by itself
     )
     rates = dict(zip(FORMS, map(median, found.values()), strict=True))
     best = max(rates[how] for how in FORMS if "bfloat16" not in how)

@@ -1,6 +1,7 @@
 """Measuring what an index finds, and how fast, on rows of its own table."""
 
 import dataclasses
+import math
 import statistics
 import time
 
@@ -13,7 +14,7 @@ from index.vectors import Vectors, draw_rows
 _N_QUERIES = 500
 _N_TIMED = 100
 _TIMED_MS = 2_000.0
-_RATED_S = 0.3
+_RATED_S = 0.2
 _K = 10
 _TIE = 1e-6  # relative: two float32 roads to one score differ by as much
 
@@ -82,13 +83,16 @@ def measure_recall(searcher: Searcher, probe: Probe) -> Floats:
 
 
 def measure_rate(searcher: Searcher, probe: Probe) -> float:
-    """Give the queries a second that an index answers, ten hits each, many at once."""
+    """Give the queries a second that an index answers, ten hits each, many at once: at its best of some rounds.
+
+    Whatever else runs on the machine takes time from some rounds, and kinds are compared by this.
+    """
     k = min(_K, searcher.flat.ntotal)
-    n_done, begun = 0, time.perf_counter()
-    while (seconds := time.perf_counter() - begun) < _RATED_S:
+    best_s, begun = math.inf, time.perf_counter()
+    while (start := time.perf_counter()) - begun < _RATED_S:
         searcher.search(probe.queries, k=k)
-        n_done += len(probe.queries)
-    return n_done / seconds
+        best_s = min(best_s, time.perf_counter() - start)
+    return len(probe.queries) / best_s
 
 
 def measure_ms(searcher: Searcher, probe: Probe) -> float:
