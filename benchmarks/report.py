@@ -1,6 +1,11 @@
 """Markdown tables with a name, so that `write_tables.py` finds their place in docs/benchmarks.md."""
 
+import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+# This folder comes first in a script's path, and its index.py would hide the room of that name.
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 
 def show(name: str, header: str, rows: Iterable[Sequence[object]], *notes: str, digits: int = 3) -> None:

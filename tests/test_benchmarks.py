@@ -1,6 +1,8 @@
 import io
 import re
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,3 +44,9 @@ def test_main(tmp_path, monkeypatch, capsys):
     WRITING["main"]()
     assert capsys.readouterr().out == printed
     assert path.read_text() == DOCUMENT.replace("<!-- two -->\n", "<!-- two -->\n| 2 |\n")
+
+
+def test_benchmarks_find_the_rooms():
+    """A script among the benchmarks finds the room `index`, and not the benchmark of that name."""
+    code = "import report, index, sys; assert index.__doc__.startswith('Embeddings to neighbours'), index.__file__"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT / "benchmarks")

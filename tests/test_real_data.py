@@ -17,7 +17,9 @@ def accuracy(data_dir):
     """The benchmark's own functions, pointed at the data folder."""
     spec = importlib.util.spec_from_file_location("accuracy", ROOT / "benchmarks" / "accuracy.py")
     module = sys.modules["accuracy"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [*sys.path, str(ROOT / "benchmarks")])
+        spec.loader.exec_module(module)
     module.DATA = data_dir
     return module
 
