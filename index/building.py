@@ -187,12 +187,11 @@ def _measured(document: dict[str, Any], folder: Path, task: Task, begun: float) 
 def _describe(features: Features, task: Task, choice: Choice) -> dict[str, Any]:
     import faiss
 
-    effort = choice.searcher.effort
-    knob = {KINDS[choice.searcher.kind].knob: effort.knob} if KINDS[choice.searcher.kind].knob else {}
+    searcher = choice.searcher
     return {
         "contract": CONTRACT,
         "kind": "index",
-        "index_kind": choice.searcher.kind,
+        "index_kind": searcher.kind,
         "recipe": choice.recipe,
         "metric": task.vectors.metric,
         "rows": len(features),
@@ -200,7 +199,7 @@ def _describe(features: Features, task: Task, choice: Choice) -> dict[str, Any]:
         "recall_target": task.target,
         "recall_at_10": choice.tuned.recall,
         "queries_per_second": choice.tuned.rate,
-        "effort": knob | {"k_factor": effort.k_factor},
+        "effort": searcher.effort.to_json(kind=searcher.kind),
         "why": choice.why,
         "tried": choice.tried,
         "features": {

@@ -81,11 +81,8 @@ def time_exact(task: Task) -> float:
     """Estimate how many milliseconds an exact query takes, from a sample that is searched and scaled up."""
     n_rows = len(task.vectors)
     sample = HeldVectors(task.vectors.draw(max(1, _TIMED_FLOATS // task.vectors.dim)), metric=task.vectors.metric)
-    return measure_ms(_exact(sample.raw, task), task.probe) * n_rows / len(sample)
-
-
-def _exact(flat: Any, task: Task) -> Searcher:
-    return Searcher(flat, None, kind="exact", metric=task.vectors.metric)
+    exact = Searcher(sample.raw, None, kind="exact", metric=task.vectors.metric)
+    return measure_ms(exact, task.probe) * n_rows / len(sample)
 
 
 def fill(task: Task, kind: str, *, why: str, tried: list[Trial] | None = None) -> Choice:

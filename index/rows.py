@@ -86,8 +86,8 @@ class StoredRows:
 
     def columns(self, names: Sequence[str]) -> pa.Table:
         """Give some columns of all rows; one that the table has not is null throughout."""
-        there = [name for name in names if name in self._file.schema_arrow.names]
-        table = self._guarded(lambda: self._file.read(columns=there))
+        there = [name for name in names if name in self.schema.names]
+        table = self.read(there)
         for name in set(names) - set(there):
             table = table.append_column(name, pa.nulls(len(self)))
         return table

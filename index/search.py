@@ -13,7 +13,6 @@ from features import BackboneSpec, FeatureFileError, Floats, InputError, Mismatc
 from index.allowed import Allowed
 from index.filters import find_rows
 from index.index_files import CONTRACT, FAISS_NAME, ROWS_NAME, VECTORS_NAME, check_files, check_hashes, read_document
-from index.kinds import KINDS
 from index.rows import StoredRows, to_printable
 from index.searcher import Effort, Searcher
 from index.stored_vectors import load
@@ -193,13 +192,13 @@ def open_searcher(document: dict[str, Any], folder: Path, *, mend: str) -> Searc
     Raises:
         FeatureFileError: One is missing or broken.
     """
-    kind, effort = document["index_kind"], document["effort"]
+    kind = document["index_kind"]
     return Searcher(
         load(folder / VECTORS_NAME, mend=mend),
         None if kind == "exact" else load(folder / FAISS_NAME, mend=mend),
         kind=kind,
         metric=document["metric"],
-        effort=Effort(effort.get(KINDS[kind].knob, 1), effort["k_factor"]),
+        effort=Effort.from_json(document["effort"], kind=kind),
     )
 
 

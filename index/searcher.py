@@ -52,6 +52,16 @@ class Effort:
     knob: int = 1
     k_factor: int = 1
 
+    @classmethod
+    def from_json(cls, document: dict[str, int], *, kind: str) -> "Effort":
+        """Read what `to_json` gave."""
+        return cls(document.get(KINDS[kind].knob, 1), document["k_factor"])
+
+    def to_json(self, *, kind: str) -> dict[str, int]:
+        """Give it as index.json has it: the knob by the name that it has in a kind."""
+        knob = {KINDS[kind].knob: self.knob} if KINDS[kind].knob else {}
+        return knob | {"k_factor": self.k_factor}
+
 
 class Searcher:
     """A FAISS index and how hard it looks.

@@ -8,7 +8,6 @@ import pyarrow.parquet as pq
 from index.choosing import Choice
 from index.filling import add_all
 from index.index_files import FAISS_NAME
-from index.kinds import KINDS
 from index.recall import measure_recall
 from index.searcher import Effort, Searcher, all_cores
 from index.trials import Task
@@ -16,6 +15,7 @@ from index.tuning import Tuned, reaches, tune
 
 _MOST_GROWTH = 2.0
 """By how much a collection may grow or shrink before its lists are too few or too many."""
+_SINCE = " Since then "
 
 
 def refresh(task: Task, old: Path, before: dict[str, Any]) -> Choice | None:
@@ -28,10 +28,10 @@ def refresh(task: Task, old: Path, before: dict[str, Any]) -> Choice | None:
 
     Returns:
         The index, looking harder than before where it has to; None where it has to be chosen anew: it was exact, the
-        collection is another one by size, or too little is found at any effort.
+        collection is another one by size or has outgrown the memory given, or too little is found at any effort.
     """
-    grown = len(task.vectors) / before["trained_rows"]
-    if before["index_kind"] == "exact" or not 1 / _MOST_GROWTH <= grown <= _MOST_GROWTH:
+    kind, grown = before["index_kind"], len(task.vectors) / before["trained_rows"]
+    if kind == "exact" or not task.fits(kind) or not 1 / _MOST_GROWTH <= grown <= _MOST_GROWTH:
         return None
     searcher = _filled(task, old, before)
     recalls = measure_recall(searcher, task.probe)
@@ -39,25 +39,22 @@ def refresh(task: Task, old: Path, before: dict[str, Any]) -> Choice | None:
     tuned = Tuned(searcher.effort, stale, does=True, rate=before["queries_per_second"])
     if not reaches(recalls, task.target):
         tuned = tune(searcher, task.probe, target=task.target)
-    if not tuned.does or (task.max_bytes is not None and task.count_bytes(searcher.kind) > task.max_bytes):
+    if not tuned.does:
         return None
     why = before["why"].partition(_SINCE)[0] + f"{_SINCE}filled anew with what it had learnt: recall {stale:.3f}."
     return Choice(searcher, before["recipe"], tuned, why, before["tried"], is_refreshed=True)
 
 
-_SINCE = " Since then "
-
-
 def _filled(task: Task, old: Path, before: dict[str, Any]) -> Searcher:
     import faiss
 
-    kind, effort = before["index_kind"], before["effort"]
+    kind = before["index_kind"]
     codes = faiss.read_index(str(old / FAISS_NAME))
     codes.reset()
     with all_cores():
         add_all(codes, task.vectors)
-    asked = Effort(effort.get(KINDS[kind].knob, 1), effort["k_factor"])
-    return Searcher(task.vectors.raw, codes, kind=kind, metric=task.vectors.metric, effort=asked)
+    effort = Effort.from_json(before["effort"], kind=kind)
+    return Searcher(task.vectors.raw, codes, kind=kind, metric=task.vectors.metric, effort=effort)
 
 
 def count_changes(old: Path, new: Path) -> dict[str, int]:
