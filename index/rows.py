@@ -27,7 +27,7 @@ class StoredRows:
     """A rows.parquet, opened: row groups are read when a hit lies in them, also after the file was deleted.
 
     Nothing here makes an Arrow value from a Python or NumPy one: pyarrow then imports pandas where that is installed,
-    0.4 s that a search by id would wait for. (A filter, index/filters.py, can't do without.)
+    0.4 s that a search by id would wait for. (A filter, index/conditions.py, can't do without.)
 
     Raises:
         FeatureFileError: It is missing or broken.
