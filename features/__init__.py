@@ -18,7 +18,7 @@ from features.files import (
 from features.importing import check_can_embed, import_vectors
 from features.listing import Failure, Listing, count_reasons, first_of_each, read_failures, to_failures
 from features.lock import lock
-from features.machine import count_cores
+from features.machine import count_cores, trim_memory
 from features.manifest import Manifest, is_features, read_manifest
 from features.ownership import check_is_only_ours, check_is_ours
 from features.plan import Plan, Shard, make_plan
@@ -89,6 +89,7 @@ __all__ = [
     "to_failures",
     "to_part",
     "top_k",
+    "trim_memory",
     "unit_rows",
     "user_columns",
     "verify_features",

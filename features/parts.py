@@ -59,6 +59,16 @@ def read_part(
         return file.read([name for name in wanted if name not in leave_out])
 
 
+def read_schema(path: Path) -> pa.Schema:
+    """Read the names and types of a part's columns.
+
+    Raises:
+        FeatureFileError: It is missing or broken.
+    """
+    with name_broken_part(path):
+        return pq.read_schema(path)
+
+
 def describe_part(path: Path) -> tuple[BackboneSpec, int]:
     """Give the backbone and the row count that a part's file metadata tell.
 

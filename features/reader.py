@@ -13,7 +13,7 @@ from features.arrays import Floats, Strings
 from features.errors import FeatureFileError
 from features.joining import join_rows
 from features.manifest import PARTS, Manifest, Part, read_manifest
-from features.parts import name_broken_part, read_part
+from features.parts import name_broken_part, read_part, read_schema
 from features.schema import to_embeddings
 from features.spec import BackboneSpec
 
@@ -43,8 +43,26 @@ class Features:
     @functools.cached_property
     def rows(self) -> pa.Table:
         """Every column but the embedding: our own, then the user's; one of several types is text."""
-        tables = [self._read(part) for part in self.manifest.parts]
-        return join_rows(tables) if tables else _no_rows()
+        return pa.concat_tables([self._no_rows, *self.row_tables()])
+
+    def row_tables(self) -> Iterator[pa.Table]:
+        """Read `rows` part by part.
+
+        Yields:
+            Tables of one schema, that of `rows`.
+
+        Raises:
+            FeatureFileError: A part is missing or broken.
+        """
+        for part in self.manifest.parts:
+            yield join_rows([self._no_rows, self._read(part)])  # the columns of all, in their order and types
+
+    @functools.cached_property
+    def _no_rows(self) -> pa.Table:
+        """The columns of `rows`: those of all parts together."""
+        parts = [read_schema(self.path / PARTS / part.name) for part in self.manifest.parts]
+        empty = [schema.empty_table().drop_columns("embedding") for schema in parts]
+        return join_rows(empty) if empty else _no_rows()
 
     @property
     def ids(self) -> Strings:

@@ -4,15 +4,14 @@ A room is imported by the functions that need it: a search by id does not wait f
 """
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import features as stored
-from features import InputError
 from frieze import output
 from frieze.information import check_kind, describe, kind_of, list_failures
+from frieze.places import is_url, open_table, to_place
 from frieze.queries import to_vectors
 from frieze.report import check_page, write_report
 from frieze.scratch import scratch_folder
@@ -97,9 +96,9 @@ def embed(
 
     request, options = _to_options(asked)
     if dry_run:
-        return embedder.estimate_source(source, _place(out), request=request, options=options)
+        return embedder.estimate_source(source, to_place(out), request=request, options=options)
     with output.progress("Embedding", "images") as step:
-        return embedder.embed_source(source, _place(out), request=request, options=options, progress=step)
+        return embedder.embed_source(source, to_place(out), request=request, options=options, progress=step)
 
 
 def _to_options(asked: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions"]:
@@ -112,7 +111,7 @@ def _to_options(asked: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions"]
         )
 
     labels = str(asked["labels"])
-    labels = labels if labels in LABELS or _is_url(labels) else str(_place(labels))
+    labels = labels if labels in LABELS or is_url(labels) else str(to_place(labels))
     request = take(BackboneRequest, handle=asked["backbone"], trust=asked["trust_backbone"])
     return request, take(JobOptions, source=take(SourceOptions, labels=labels), limits=take(Limits))
 
@@ -145,9 +144,9 @@ def import_vectors(
     Raises:
         InputError: Something you can mend; the message says how. What is stored stays.
     """
-    options = stored.VectorOptions(id=id, embedding=embedding, label=label, ids=None if ids is None else _place(ids))
+    options = stored.VectorOptions(id=id, embedding=embedding, label=label, ids=None if ids is None else to_place(ids))
     with output.progress("Importing", "rows") as step:
-        return stored.import_vectors(_place(vectors), _place(out), options=options, force=force, progress=step)
+        return stored.import_vectors(to_place(vectors), to_place(out), options=options, force=force, progress=step)
 
 
 def info(path: str | Path) -> dict[str, Any]:
@@ -156,7 +155,7 @@ def info(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: It is none of ours, or broken.
     """
-    return describe(_place(path))
+    return describe(to_place(path))
 
 
 def verify(path: str | Path, *, sample: int = 0) -> dict[str, Any]:
@@ -175,7 +174,7 @@ def verify(path: str | Path, *, sample: int = 0) -> dict[str, Any]:
     from frieze import verification
 
     with output.waiting("Checking"):
-        return verification.verify(_place(path), sample=sample)
+        return verification.verify(to_place(path), sample=sample)
 
 
 def index(
@@ -186,6 +185,7 @@ def index(
     recall: float = 0.95,
     kind: str = "auto",
     max_memory: str | None = None,
+    max_build_memory: str | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
     """Build a FAISS index over a table of features, or bring one up to date.
@@ -197,6 +197,7 @@ def index(
         recall: Wanted recall@10, in (0, 1].
         kind: `auto`, or the name of a kind.
         max_memory: What the index may hold in memory while it serves, such as `500MB`.
+        max_build_memory: What building it may take in memory.
         force: Build anew, also over an index of another backbone.
 
     Returns:
@@ -207,10 +208,17 @@ def index(
     """
     from index import build_index
 
-    table = _table(features)
+    table = open_table(features)
     with output.waiting("Indexing"):
         return build_index(
-            table, _place(out), metric=metric, recall=recall, kind=kind, max_memory=max_memory, force=force
+            table,
+            to_place(out),
+            metric=metric,
+            recall=recall,
+            kind=kind,
+            max_memory=max_memory,
+            max_build_memory=max_build_memory,
+            force=force,
         )
 
 
@@ -244,9 +252,9 @@ def search(
 
     queries = [str(query)] if isinstance(query, str | Path) else [str(one) for one in query]
     if html is not None:
-        check_page(_place(html))
-    check_kind(_place(index), "index")
-    opened = open_index(_place(index))
+        check_page(to_place(html))
+    check_kind(to_place(index), "index")
+    opened = open_index(to_place(index))
     names, vectors = to_vectors(opened, queries, where=str(index))
     hits = opened.search(vectors, k=k, where=where, min_score=min_score)
     found = [{"query": name, "hits": one} for name, one in zip(names, hits, strict=True)]
@@ -273,9 +281,9 @@ def duplicates(index: str | Path, *, min_score: float | None = None, html: str |
     from index import find_duplicates, open_index
 
     if html is not None:
-        check_page(_place(html))
-    check_kind(_place(index), "index")
-    opened = open_index(_place(index))
+        check_page(to_place(html))
+    check_kind(to_place(index), "index")
+    opened = open_index(to_place(index))
     with output.progress("Comparing", "images") as step:
         found = find_duplicates(opened, min_score=min_score, progress=step)
     document = {"index": str(index), "stale": opened.staleness(), **found}
@@ -311,9 +319,9 @@ def train(
     """
     import classifiers
 
-    table = _table(features)
+    table = open_table(features)
     with output.waiting("Training"):
-        document = classifiers.train_head(table, _place(out), head=head, test_size=test_size, seed=seed, force=force)
+        document = classifiers.train_head(table, to_place(out), head=head, test_size=test_size, seed=seed, force=force)
     page = Path(out) / "report.html"
     write_report(page, title="Head", head=out)
     return document | {"report": str(page)}
@@ -327,8 +335,8 @@ def evaluate(head: str | Path, features: str | Path) -> dict[str, Any]:
     """
     import classifiers
 
-    check_kind(_place(head), "head")
-    return classifiers.evaluate_head(_place(head), _table(features))
+    check_kind(to_place(head), "head")
+    return classifiers.evaluate_head(to_place(head), open_table(features))
 
 
 def predict(
@@ -352,12 +360,12 @@ def predict(
     import classifiers
     import embedder
 
-    check_kind(_place(head), "head")
-    place = _place(out)
+    check_kind(to_place(head), "head")
+    place = to_place(out)
     classifiers.check_predictions(place, force=force)  # before the hours of embedding, not after
     if kind_of(Path(source)) == "features":
-        return classifiers.predict_features(_place(head), _table(source), place, scores=scores, force=force)
-    spec = classifiers.open_head(_place(head)).spec
+        return classifiers.predict_features(to_place(head), open_table(source), place, scores=scores, force=force)
+    spec = classifiers.open_head(to_place(head)).spec
     again = f"frieze predict {head} FEATURES --out {out}"
     stored.check_can_embed(
         spec, where=str(head), mend=f"Import their vectors together with the old ones, train again, then: {again}"
@@ -369,40 +377,8 @@ def predict(
         )
         with output.progress("Embedding", "images") as step:
             embedded = embedder.embed_source(str(source), folder, request=request, options=options, progress=step)
-        document = classifiers.predict_features(_place(head), _table(folder), place, scores=scores, force=force)
+        document = classifiers.predict_features(to_place(head), open_table(folder), place, scores=scores, force=force)
         return document | {"failed": embedded["failed"], "failures": list_failures(folder)}
-
-
-def _table(path: str | Path) -> stored.Features:
-    check_kind(_place(path), "features")
-    return stored.open_features(_place(path))
-
-
-def _place(path: str | Path) -> Path:
-    """Make a path absolute, and refuse one that Parquet and JSON can't name.
-
-    Raises:
-        InputError: It is a URL, no UTF-8 text, or too long.
-    """
-    if _is_url(path):
-        raise InputError(
-            f"{path} is not on disk: tables, indexes, heads and pages are read and written on disk only.",
-            mend="Give a path on disk; what is written there can be copied to a bucket afterwards.",
-        )
-    place = Path(path).absolute()
-    try:
-        str(place).encode()
-        place.exists()
-    except (UnicodeEncodeError, OSError) as error:
-        raise InputError(
-            f"{path} can't be used as a path: {error}.", mend="Give a shorter one in plain text."
-        ) from error
-    return place
-
-
-def _is_url(path: str | Path) -> bool:
-    """Tell a URL from a path; a `Path` has made one slash of its two."""
-    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)) is not None
 
 
 def backbones() -> list[dict[str, Any]]:

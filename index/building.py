@@ -17,6 +17,7 @@ from features import (
     InputError,
     check_same_backbone,
     new_folder,
+    trim_memory,
 )
 from index.choosing import Choice, choose
 from index.index_files import (
@@ -32,13 +33,13 @@ from index.index_files import (
     write_document,
 )
 from index.kinds import KINDS
-from index.recall import make_probe, measure_ms
+from index.recall import make_probe
 from index.rows import write_rows
-from index.search import open_index, open_searcher
+from index.search import open_index
 from index.searcher import save
 from index.sizes import read_size
 from index.stored_vectors import write_vectors
-from index.trials import Task
+from index.task import Task
 from index.updating import count_changes, refresh
 
 _MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
@@ -69,6 +70,7 @@ def build_index(  # noqa: PLR0913  the mirror of a command
     recall: float = 0.95,
     kind: str = "auto",
     max_memory: str | None = None,
+    max_build_memory: str | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
     """Make `out` an index of a table, or bring it up to date; nothing is done where it is that already.
@@ -83,6 +85,7 @@ def build_index(  # noqa: PLR0913  the mirror of a command
         recall: Recall@10 to reach, in (0, 1].
         kind: A key of `KINDS`, or `auto`.
         max_memory: What the index may hold in memory while it serves, such as `500MB`; None for any.
+        max_build_memory: What building may take in memory beyond the process's start; None for any.
         force: Build anew in any case, also over an index of another backbone or a broken one.
 
     Returns:
@@ -95,6 +98,7 @@ def build_index(  # noqa: PLR0913  the mirror of a command
     """
     out = out.absolute()  # Arrow takes a relative path with a colon for a URL
     _check(features, metric=metric, recall=recall, kind=kind, max_memory=max_memory)
+    max_build_bytes = read_size(max_build_memory) if max_build_memory is not None else None
     request = {"metric": metric, "kind": kind, "recall": recall, "max_memory": max_memory}
     stored_document(out, force=force)  # a foreign folder is refused before a lock is put into it
     with held(out):
@@ -105,7 +109,7 @@ def build_index(  # noqa: PLR0913  the mirror of a command
         usable = before if before and not force and _is_usable(before, request, out) else None
         if usable and usable["features"]["generation"] == features.manifest.generation:
             return _report(usable, out, rebuilt=False)
-        document = _write_generation(features, request, next_generation(out), before=usable)
+        document = _write_generation(features, request, next_generation(out), max_build_bytes, before=usable)
         write_document(out, document)
         sweep(out, live=document["generation"])
     return _report(document, out, rebuilt=True)
@@ -148,7 +152,12 @@ def _is_usable(before: dict[str, Any], request: dict[str, Any], out: Path) -> bo
 
 
 def _write_generation(
-    features: Features, request: dict[str, Any], folder: Path, *, before: dict[str, Any] | None
+    features: Features,
+    request: dict[str, Any],
+    folder: Path,
+    max_build_bytes: int | None,
+    *,
+    before: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """Build an index into a new folder that appears whole; give its index.json."""
     begun = time.perf_counter()
@@ -156,11 +165,13 @@ def _write_generation(
     max_bytes = read_size(request["max_memory"]) if request["max_memory"] else None
     with new_folder(folder, replace=False) as staging:
         vectors = write_vectors(features, staging / VECTORS_NAME, metric=request["metric"])
-        task = Task(vectors, make_probe(vectors), request["recall"], max_bytes)
+        trim_memory()
+        vectors.most_fetched = (max_build_bytes or 0) // 6 or None
+        task = Task(vectors, make_probe(vectors), request["recall"], max_bytes, max_build_bytes)
         choice = (refresh(task, old, before) if old and before else None) or choose(task, request["kind"])
         if choice.searcher.codes is not None:
             save(choice.searcher.codes, staging / FAISS_NAME)
-        write_rows(features.rows, staging / ROWS_NAME)
+        write_rows(features.row_tables(), staging / ROWS_NAME)
         document = _describe(features, task, choice) | {
             "request": request,
             "generation": folder.name,
@@ -168,15 +179,13 @@ def _write_generation(
             "changes": count_changes(old / ROWS_NAME, staging / ROWS_NAME) if old else None,
             "trained_rows": before["trained_rows"] if before and choice.is_refreshed else len(features),
         }
-        return document | _measured(document, staging, task, begun)
+        return document | _measured(document, begun)
 
 
-def _measured(document: dict[str, Any], folder: Path, task: Task, begun: float) -> dict[str, Any]:
-    """Measure an index as it will be opened."""
-    stored = open_searcher(document, folder, mend="Type the same command again.")
+def _measured(document: dict[str, Any], begun: float) -> dict[str, Any]:
+    """Tell what an index takes, and what its building took."""
     sizes = {name: file["size_bytes"] for name, file in document["files"].items()}
     return {
-        "ms_per_query": measure_ms(stored, task.probe),
         "bytes": sum(sizes.values()),
         "memory_bytes": sizes.get(FAISS_NAME, sizes[VECTORS_NAME]),
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_BYTES,
@@ -199,6 +208,7 @@ def _describe(features: Features, task: Task, choice: Choice) -> dict[str, Any]:
         "recall_target": task.target,
         "recall_at_10": choice.tuned.recall,
         "queries_per_second": choice.tuned.rate,
+        "ms_per_query": choice.ms_per_query,
         "effort": searcher.effort.to_json(kind=searcher.kind),
         "why": choice.why,
         "tried": choice.tried,

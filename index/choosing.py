@@ -6,10 +6,10 @@ from typing import Any
 from features import InputError
 from index.filling import Filler
 from index.kinds import KINDS, count_lists, write_recipe
-from index.recall import measure_ms
-from index.searcher import Searcher
-from index.sizes import write_size
-from index.trials import Task, Trial, try_kinds
+from index.recall import measure_ms, measure_rate
+from index.searcher import Effort, Searcher
+from index.task import TRAINED_SHARE, TRIED_SHARE, Task
+from index.trials import Trial, try_kinds
 from index.tuning import Tuned, tune
 from index.vectors import HeldVectors
 
@@ -28,6 +28,7 @@ class Choice:
         why: A sentence or two.
         tried: Every kind that was looked at, as plain JSON values, the best first.
         is_refreshed: Whether what an older index had learnt was used again.
+        ms_per_query: Median of single queries, in milliseconds.
     """
 
     searcher: Searcher
@@ -36,6 +37,7 @@ class Choice:
     why: str
     tried: list[dict[str, Any]]
     is_refreshed: bool = False
+    ms_per_query: float = 0.0
 
 
 def choose(task: Task, kind: str) -> Choice:
@@ -57,7 +59,7 @@ def choose(task: Task, kind: str) -> Choice:
     if task.fits("exact"):
         if count_lists(len(task.vectors)) == 1:
             return fill(task, "exact", why=f"{len(task.vectors)} rows are too few to train lists.")
-        if (exact_ms := time_exact(task)) < _QUICK_MS:
+        if (exact_ms := time_exact(task).ms) < _QUICK_MS:
             return fill(task, "exact", why=f"An exact query takes {exact_ms:.2g} ms here.")
     return _best(task, try_kinds(task))
 
@@ -70,33 +72,54 @@ def _check(task: Task, kind: str) -> None:
             mend="Leave --kind out, or use --metric cosine.",
         )
     if not task.fits(kind):
-        needed = write_size(task.count_bytes(kind))
-        raise InputError(
-            f"{kind} would take {needed} of memory, more than the {write_size(task.max_bytes or 0)} given.",
-            mend=f"Leave --kind out, or give --max-memory {needed}.",
-        )
+        raise task.too_large(kind, kind)
 
 
-def time_exact(task: Task) -> float:
-    """Estimate how many milliseconds an exact query takes, from a sample that is searched and scaled up."""
-    n_rows = len(task.vectors)
-    sample = HeldVectors(task.vectors.draw(max(1, _TIMED_FLOATS // task.vectors.dim)), metric=task.vectors.metric)
-    exact = Searcher(sample.raw, None, kind="exact", metric=task.vectors.metric)
-    return measure_ms(exact, task.probe) * n_rows / len(sample)
+@dataclasses.dataclass(frozen=True)
+class Speed:
+    """How fast an index answers.
+
+    Attributes:
+        ms: Median of single queries, in milliseconds.
+        rate: Queries a second, many at once.
+    """
+
+    ms: float
+    rate: float
+
+
+def time_exact(task: Task) -> Speed:
+    """Estimate how fast exact search is, from a sample that is searched and scaled up."""
+    n_timed = min(max(1, _TIMED_FLOATS // task.vectors.dim), task.count_held(TRIED_SHARE))
+    sample = HeldVectors(task.vectors.draw(n_timed), metric=task.vectors.metric)
+    exact = Searcher.over(sample, None, kind="exact")
+    times = len(task.vectors) / len(sample)
+    return Speed(measure_ms(exact, task.probe) * times, measure_rate(exact, task.probe) / times)
 
 
 def fill(task: Task, kind: str, *, why: str, tried: list[Trial] | None = None) -> Choice:
     """Fill an index of a kind with all rows and tune it."""
-    vectors = task.vectors
-    codes = Filler(vectors).fill(kind)
-    searcher = Searcher(vectors.raw, codes, kind=kind, metric=vectors.metric)
-    tuned = tune(searcher, task.probe, target=task.target)
+    codes = Filler(task.vectors, most_trained=task.count_held(TRAINED_SHARE)).fill(kind, left_out=task.probe.rows)
+    searcher = Searcher.over(task.vectors, codes, kind=kind)
+    tuned = Tuned(Effort(), 1.0, does=True) if codes is None else tune(searcher, task.probe, target=task.target)
     return _choice(task, searcher, tuned, why, tried or [])
 
 
 def _choice(task: Task, searcher: Searcher, tuned: Tuned, why: str, tried: list[Trial]) -> Choice:
     recipe = write_recipe(searcher.kind, len(task.vectors), task.vectors.dim)
-    return Choice(searcher, recipe, tuned, why, [trial.to_json() for trial in tried])
+    return settle(task, Choice(searcher, recipe, tuned, why, [trial.to_json() for trial in tried]))
+
+
+def settle(task: Task, choice: Choice) -> Choice:
+    """Time an index that was chosen, and give it the probe's rows too."""
+    if choice.searcher.codes is None:
+        speed = time_exact(task)
+        return dataclasses.replace(
+            choice, ms_per_query=speed.ms, tuned=dataclasses.replace(choice.tuned, rate=speed.rate)
+        )
+    ms = measure_ms(choice.searcher, task.probe)
+    choice.searcher.codes.add_with_ids(task.probe.queries, task.probe.rows)
+    return dataclasses.replace(choice, ms_per_query=ms)
 
 
 def _best(task: Task, trials: list[Trial]) -> Choice:
@@ -117,7 +140,7 @@ def _best(task: Task, trials: list[Trial]) -> Choice:
 
 def _why(chosen: Trial, others: list[Trial], task: Task) -> str:
     """Say why a kind won and the others lost."""
-    told = [f"{chosen.kind} answers most queries a second at a recall of {task.target:g}{_in_memory(task)}"]
+    told = [f"{chosen.kind} answers most queries a second at a recall of {task.target:g}{task.within()}"]
     does = [trial.kind for trial in others if trial.does]
     slow = [trial.kind for trial in others if trial.is_slow]
     short = [trial.kind for trial in others if trial.tuned is not None and not trial.does and not trial.is_slow]
@@ -130,22 +153,14 @@ def _why(chosen: Trial, others: list[Trial], task: Task) -> str:
     return "; ".join(told) + "."
 
 
-def _in_memory(task: Task) -> str:
-    return "" if task.max_bytes is None else f" within {write_size(task.max_bytes)}"
-
-
 def _nothing_does(task: Task, trials: list[Trial]) -> InputError:
     """Name the best there is, and what to change."""
-    smallest, exact_size = min(KINDS, key=task.count_bytes), write_size(task.count_bytes("exact"))
     best = trials[0].tuned if trials else None
     if best is None:
-        return InputError(
-            f"No kind of index fits{_in_memory(task)}; the smallest, {smallest}, takes"
-            f" {write_size(task.count_bytes(smallest))}.",
-            mend=f"Give --max-memory {write_size(task.count_bytes(smallest))} or more.",
-        )
+        smallest = min(KINDS, key=task.count_bytes)
+        return task.too_large(smallest, f"No kind of index fits; the smallest, {smallest},")
     return InputError(
-        f"No kind of index reaches a recall of {task.target:g}{_in_memory(task)}; the best is {trials[0].kind}, with"
+        f"No kind of index reaches a recall of {task.target:g}{task.within()}; the best is {trials[0].kind}, with"
         f" {best.recall:.3f}.",
-        mend=f"Give --recall {int(best.recall * 100) / 100:g}, or --max-memory {exact_size}.",
+        mend=f"Give --recall {int(best.recall * 100) / 100:g}, or {task.enough_for('exact')}.",
     )

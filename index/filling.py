@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from features import Floats
+from features import Floats, Rows, trim_memory
 from index.kinds import KINDS, count_trained, write_recipe
 from index.measures import MEASURES
 from index.searcher import all_cores
-from index.vectors import Vectors
+from index.vectors import Vectors, pieces_without
 
 
 class Filler:
@@ -24,13 +24,16 @@ class Filler:
         self._most_trained = most_trained or len(vectors)
         self._centroids: Floats | None = None
 
-    def fill(self, kind: str) -> Any:
-        """Train and fill codes; None for `exact`, which has none."""
+    def fill(self, kind: str, *, left_out: Rows) -> Any:
+        """Train and fill codes, but for some rows [m]; None for `exact`, which has none."""
         if kind == "exact":
             return None
+        trim_memory()
         with all_cores():
             codes = self._trained(kind)
-            add_all(codes, self._vectors)
+            trim_memory()
+            add_without(codes, self._vectors, left_out)
+        trim_memory()
         return codes
 
     def _trained(self, kind: str) -> Any:
@@ -86,7 +89,7 @@ def empty_codes(kind: str, vectors: Vectors) -> Any:
     return codes
 
 
-def add_all(codes: Any, vectors: Vectors) -> None:
-    """Fill codes with all embeddings, in the order of rows."""
-    for _, embeddings in vectors.pieces():
-        codes.add(embeddings)
+def add_without(codes: Any, vectors: Vectors, left_out: Rows) -> None:
+    """Fill codes with all embeddings but for some rows [m], under the numbers of their rows."""
+    for rows, embeddings in pieces_without(vectors, left_out):
+        codes.add_with_ids(embeddings, rows)

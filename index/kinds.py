@@ -9,6 +9,8 @@ POINTS_PER_LIST = 39
 _POINTS_PER_WORD = 256
 """Rows that training a quantiser of 16 words wants at the least, and then some."""
 _ID_BYTES = 8
+_LEAST_BUILD_BYTES = 250 * 10**6
+"""Libraries, and the pieces in which embeddings are read, whatever the kind."""
 _PADDED_ROWS = 16
 """By how many rows fast scan fills a list up to a multiple of 32, on average."""
 
@@ -95,9 +97,9 @@ KINDS = {
         is_narrowed=True,
     ),
     "hnsw": Kind(
-        recipe="HNSW32,SQ8",
+        recipe="IDMap,HNSW32,SQ8",
         floor=0.95,
-        row_bytes=lambda dim: dim + 4 * 32 * 2 * 1.1,  # both sides' links, and the upper levels'
+        row_bytes=lambda dim: dim + 4 * 32 * 2 * 1.1 + _ID_BYTES,  # both sides' links, and the upper levels'
         knob="efSearch",
         is_refined=True,
     ),
@@ -127,6 +129,15 @@ def count_bytes(kind: str, n_rows: int, dim: int) -> int:
     narrow = count_narrow(dim) if KINDS[kind].is_narrowed else dim
     n_padded = n_lists * _PADDED_ROWS if "x4fs" in KINDS[kind].recipe else 0
     return math.ceil((n_rows + n_padded) * row_bytes) + 4 * narrow * n_lists
+
+
+def count_build_bytes(kind: str, n_rows: int, dim: int) -> int:
+    """Estimate what building an index takes in memory beyond the process's start.
+
+    A list or an array that outgrows its room is copied to one of twice the size, while both are there.
+    """
+    codes = 0 if kind == "exact" else count_bytes(kind, n_rows, dim)
+    return _LEAST_BUILD_BYTES + codes * (3 if KINDS[kind].knob == "efSearch" else 2)
 
 
 def write_recipe(kind: str, n_rows: int, dim: int) -> str:

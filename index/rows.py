@@ -2,8 +2,9 @@
 
 import difflib
 import functools
+import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,30 @@ _GROUP_ROWS = 4096  # a hit costs the reading of its row group
 _N_COMPARED = 20_000  # ids looked through for close matches to a mistyped one
 
 
-def write_rows(rows: pa.Table, path: Path) -> None:
-    """Write every column of the table but the embedding, in row order."""
-    pq.write_table(rows, path, row_group_size=_GROUP_ROWS, compression="zstd", use_dictionary=["label"])
+def write_rows(tables: Iterable[pa.Table], path: Path) -> None:
+    """Write every column of a table but the embedding, in row order, piece by piece.
+
+    Args:
+        tables: One or more of one schema.
+        path: The file.
+    """
+    tables = iter(tables)
+    first = next(tables)
+    with pq.ParquetWriter(path, first.schema, compression="zstd", use_dictionary=["label"]) as writer:
+        for table in _in_groups(itertools.chain([first], tables)):
+            writer.write_table(table, row_group_size=_GROUP_ROWS)
+
+
+def _in_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Give the same rows in tables of whole groups, but for the last."""
+    rest: list[pa.Table] = []
+    for table in tables:
+        joined = pa.concat_tables([*rest, table])
+        n_whole = len(joined) // _GROUP_ROWS * _GROUP_ROWS
+        if n_whole:
+            yield joined.slice(0, n_whole)
+        rest = [joined.slice(n_whole)]
+    yield from (table for table in rest if len(table))
 
 
 class StoredRows:

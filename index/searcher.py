@@ -14,6 +14,7 @@ from features import Floats, InputError, Rows, count_cores
 from index.allowed import Allowed
 from index.kinds import KINDS
 from index.measures import MEASURES
+from index.vectors import Vectors
 
 _BLOCK_FLOATS = 1 << 24  # values of found rows held at once: 64 MB
 _BLOCK_FOUND = 1 << 20  # rows found at once, those to be scored anew included
@@ -72,15 +73,31 @@ class Searcher:
         kind: A key of `KINDS`.
         metric: A key of `MEASURES`.
         effort: How hard it looks.
+        vectors: What the flat index is of, where it has rows only after `Vectors.fetch`.
     """
 
-    def __init__(self, flat: Any, codes: Any, *, kind: str, metric: str, effort: Effort | None = None) -> None:
+    def __init__(
+        self,
+        flat: Any,
+        codes: Any,
+        *,
+        kind: str,
+        metric: str,
+        effort: Effort | None = None,
+        vectors: Vectors | None = None,
+    ) -> None:
         self.flat = flat
         self.codes = codes
         self.kind = kind
         self.metric = metric
         self.effort = effort or Effort()
         self._measure = MEASURES[metric]
+        self._vectors = vectors
+
+    @classmethod
+    def over(cls, vectors: Vectors, codes: Any, *, kind: str, effort: Effort | None = None) -> "Searcher":
+        """Give one that is being built."""
+        return cls(vectors.raw, codes, kind=kind, metric=vectors.metric, effort=effort, vectors=vectors)
 
     @property
     def counts(self) -> list[int]:
@@ -111,6 +128,17 @@ class Searcher:
                 block = slice(start, start + step)
                 rows[block], scores[block] = self._block(ready[block], k, start, among)
         return rows, scores
+
+    def fetch(self, queries: Floats, *, k: int) -> None:
+        """Have the rows in memory that a search for these queries will score anew."""
+        if self._vectors is None or self.codes is None:
+            return
+        _, rows = self.codes.search(
+            self._measure.prepare(queries),
+            max(1, min(max(k, _TUNED_K) * self.effort.k_factor, self.codes.ntotal)),
+            params=self._inner(self.effort.knob),
+        )
+        self._vectors.fetch(rows)
 
     def reconstruct(self, rows: Rows) -> Floats:
         """Give stored rows [n] as float32 [n, D], as the metric stores them (of unit length for cosine)."""
@@ -177,10 +205,25 @@ class Searcher:
         """What is asked: the codes, and behind them the embeddings where these are not stored whole."""
         import faiss
 
-        return faiss.IndexRefine(self.codes, self.flat) if KINDS[self.kind].is_refined else self.codes
+        if not KINDS[self.kind].is_refined:
+            return self.codes
+        empty = faiss.IndexFlat(self.flat.d, self.flat.metric_type)
+        raw = faiss.IndexRefine(empty, empty)  # it takes equal counts only, and the codes may lack rows as yet
+        raw.base_index, raw.refine_index, raw.ntotal = self.codes, self.flat, self.flat.ntotal
+        return raw
 
     def _parameters(self, k: int, knob: int, among: Allowed | None = None) -> Any:
         """Say how hard to look for k rows and what may be found, in FAISS's words."""
+        import faiss
+
+        inner = self._inner(knob, among)
+        if not KINDS[self.kind].is_refined:
+            return inner
+        k_factor = self.effort.k_factor * max(k, _TUNED_K) / k  # FAISS's stubs know no fields of these classes
+        return faiss.IndexRefineSearchParameters(k_factor=k_factor, base_index_params=inner)  # type: ignore[call-arg]
+
+    def _inner(self, knob: int, among: Allowed | None = None) -> Any:
+        """Say it for the codes alone."""
         import faiss
 
         kind = KINDS[self.kind]
@@ -188,11 +231,8 @@ class Searcher:
         selector = {} if among is None else {"sel": among.selector}
         inner = getattr(faiss, name)(**{kind.knob: knob}, **selector)
         if kind.is_narrowed:
-            inner = faiss.SearchParametersPreTransform(index_params=inner)  # type: ignore[call-arg]  # see below
-        if not kind.is_refined:
-            return inner
-        k_factor = self.effort.k_factor * max(k, _TUNED_K) / k  # FAISS's stubs know no fields of these classes
-        return faiss.IndexRefineSearchParameters(k_factor=k_factor, base_index_params=inner)  # type: ignore[call-arg]
+            inner = faiss.SearchParametersPreTransform(index_params=inner)  # type: ignore[call-arg]  # as above
+        return inner
 
     def _rescore(self, ready: Floats, rows: Rows) -> Floats:
         scores = np.empty(rows.shape, np.float32)

@@ -10,9 +10,8 @@ import numpy as np
 
 from features import FeatureFileError, Features, Floats, Rows
 from index.measures import MEASURES
-from index.vectors import draw_rows
-
-_PIECE_BYTES = 1 << 24
+from index.sparse import SparseVectors
+from index.vectors import count_piece, draw_rows
 
 
 class StoredVectors:
@@ -23,7 +22,10 @@ class StoredVectors:
         metric: A key of `MEASURES`.
         n_rows: N >= 1.
         dim: D.
+        most_fetched: How many bytes the rows of `raw` may take; None for any.
     """
+
+    most_fetched: int | None = None
 
     def __init__(self, path: Path, *, metric: str, n_rows: int, dim: int) -> None:
         self.path = path
@@ -34,10 +36,18 @@ class StoredVectors:
     def __len__(self) -> int:
         return self.n_rows
 
-    @functools.cached_property
+    @property
     def raw(self) -> Any:
-        """The file as FAISS's flat index, which the system maps as a search touches it."""
-        return load(self.path, mend="Type the same command again.")
+        """FAISS's flat index of the rows that were fetched; all others are zeros."""
+        return self._sparse.flat
+
+    @functools.cached_property
+    def _sparse(self) -> SparseVectors:
+        return SparseVectors(self.path, n_rows=self.n_rows, dim=self.dim, most_bytes=self.most_fetched)
+
+    def fetch(self, rows: Rows) -> None:
+        """Have rows [n], negative ones left out, in `raw`."""
+        self._sparse.fetch(rows)
 
     def pieces(self) -> Iterator[tuple[int, Floats]]:
         """Read the embeddings piece by piece, not by the map: what is mapped counts as memory of the process.
@@ -45,7 +55,7 @@ class StoredVectors:
         Yields:
             The number of the piece's first row, and embeddings float32 [n, D], n >= 1.
         """
-        step = max(1, _PIECE_BYTES // (4 * self.dim))
+        step = count_piece(self.dim)
         with self.path.open("rb") as file:
             file.seek(len(_header(self.metric, self.n_rows, self.dim)))
             for start in range(0, self.n_rows, step):

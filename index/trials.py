@@ -5,9 +5,10 @@ import time
 from typing import Any
 
 from index.filling import Filler
-from index.kinds import KINDS, count_bytes, write_recipe
+from index.kinds import KINDS, write_recipe
 from index.recall import Probe, make_probe
 from index.searcher import Searcher
+from index.task import TRIED_SHARE, Task
 from index.tuning import Tuned, tune
 from index.vectors import HeldVectors, Vectors
 
@@ -16,36 +17,6 @@ _TRIED_FLOATS = 1 << 24
 """Kinds are told apart on so many rows, of so many numbers together, where there are more than twice as many."""
 _LONG_S, _TIMES_LONGER = 60.0, 3.0
 """A kind that takes longer to fill than this, and so many times as long as the quickest, is not worth waiting for."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """What is asked for.
-
-    Attributes:
-        vectors: The embeddings.
-        probe: Some of them as queries, with their exact answers.
-        target: Recall@10 wanted, in (0, 1].
-        max_bytes: What the index may hold in memory while it serves; None for any.
-    """
-
-    vectors: Vectors
-    probe: Probe
-    target: float
-    max_bytes: int | None = None
-
-    def count_bytes(self, kind: str) -> int:
-        """Estimate what a kind would take in memory."""
-        return count_bytes(kind, len(self.vectors), self.vectors.dim)
-
-    def fits(self, kind: str) -> bool:
-        """Tell whether a kind keeps to the memory given."""
-        return self.max_bytes is None or self.count_bytes(kind) <= self.max_bytes
-
-    def suits(self, kind: str) -> bool:
-        """Tell whether a kind can answer in the metric and learn from so few rows."""
-        enough = len(self.vectors) >= KINDS[kind].least_rows(self.vectors.dim)
-        return enough and KINDS[kind].serves(self.vectors.metric)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +31,7 @@ class Trial:
         seconds: What filling and tuning took.
         fill_s: What filling with all rows would take.
         is_slow: Whether that is far beyond what other kinds that do would take.
-        searcher: The index where it was filled with all rows and nothing tried before was faster.
+        searcher: The index where it was filled with all rows but the probe's and nothing tried before was faster.
     """
 
     kind: str
@@ -97,7 +68,7 @@ def try_kinds(task: Task) -> list[Trial]:
     Returns:
         Those that do, the fastest first; then the others by what they reach; then those that do not fit.
     """
-    n_tried = min(_TRIED_ROWS, _TRIED_FLOATS // task.vectors.dim)
+    n_tried = min(_TRIED_ROWS, _TRIED_FLOATS // task.vectors.dim, task.count_held(TRIED_SHARE))
     is_whole = len(task.vectors) <= 2 * n_tried
     held = task.vectors if is_whole else HeldVectors(task.vectors.draw(n_tried), metric=task.vectors.metric)
     bench = _Bench(task, held, task.probe if is_whole else make_probe(held), is_whole)
@@ -135,9 +106,9 @@ class _Bench:
         if not self._task.fits(kind):
             return trial
         begun = time.perf_counter()
-        codes = self._filler.fill(kind)
+        codes = self._filler.fill(kind, left_out=self._probe.rows)
         fill_s = (time.perf_counter() - begun) * len(self._task.vectors) / len(self._vectors)
-        searcher = Searcher(self._vectors.raw, codes, kind=kind, metric=self._vectors.metric)
+        searcher = Searcher.over(self._vectors, codes, kind=kind)
         tuned = tune(searcher, self._probe, target=self._task.target)
         seconds = time.perf_counter() - begun
         return dataclasses.replace(

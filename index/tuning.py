@@ -2,7 +2,6 @@
 
 import bisect
 import dataclasses
-import time
 
 import numpy as np
 
@@ -13,9 +12,8 @@ from index.searcher import Effort, Searcher
 
 _FINENESS = 32  # efforts closer than this part are as good; each trial costs 500 searches
 _K_FACTORS = (2, 4, 8, 16, 32)
-_LEAST_EF, _LARGEST_EF = 32, 2048
-"""A row of the collection is linked to its neighbours in the graph, so it finds them sooner than other queries do:
-below the least its recall says little (measured: .95 on rows, .89 on others)."""
+_LARGEST_EF = 2048
+_K = 10
 _STILL = 0.001  # what looking twice as hard has to find for it to go on
 
 
@@ -36,18 +34,17 @@ class Tuned:
     rate: float = 0.0
 
 
-def tune(searcher: Searcher, probe: Probe, *, target: float, limit_s: float = float("inf")) -> Tuned:
+def tune(searcher: Searcher, probe: Probe, *, target: float) -> Tuned:
     """Set the effort that reaches a recall soonest, or that which comes nearest where none does.
 
     Args:
         searcher: Its effort is set.
         probe: What recall is measured on.
         target: Recall wanted, in (0, 1].
-        limit_s: How long all queries of the probe may take; what takes longer is given up.
     """
     best: Tuned | None = None
     for k_factor in _K_FACTORS if KINDS[searcher.kind].is_refined else (1,):
-        found = _Search(searcher, probe, target, limit_s, k_factor).least()
+        found = _Search(searcher, probe, target, k_factor).least()
         if found.does:
             searcher.effort = found.effort
             found = dataclasses.replace(found, rate=measure_rate(searcher, probe))
@@ -67,16 +64,15 @@ class _Search:
     searcher: Searcher
     probe: Probe
     target: float
-    limit_s: float
     k_factor: int
     recalls: dict[int, Floats] = dataclasses.field(default_factory=dict)
-    slow: set[int] = dataclasses.field(default_factory=set)
 
     def least(self) -> Tuned:
         """Give the least knob that reaches the recall, to 3 % of it; the largest that was tried where none does."""
-        knob = least = _LEAST_EF if KINDS[self.searcher.kind].knob == "efSearch" else 1
+        # FAISS's graph looks at as many rows as are asked for at the least, however small its knob.
+        knob = least = _K * self.k_factor if KINDS[self.searcher.kind].knob == "efSearch" else 1
         most = self._most()
-        while not (found := self._does(knob)) and knob < most and knob not in self.slow and self._grows(knob):
+        while not (found := self._does(knob)) and knob < most and self._grows(knob):
             knob = min(2 * knob, most)
         if found:
             lowest = max(knob // 2, least - 1)
@@ -94,10 +90,7 @@ class _Search:
 
     def _does(self, knob: int) -> bool:
         self.searcher.effort = Effort(knob, self.k_factor)
-        begun = time.perf_counter()
         self.recalls[knob] = measure_recall(self.searcher, self.probe)
-        if time.perf_counter() - begun > self.limit_s:
-            self.slow.add(knob)
         return reaches(self.recalls[knob], self.target)
 
     def _grows(self, knob: int) -> bool:

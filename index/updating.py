@@ -3,14 +3,17 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 
-from index.choosing import Choice
-from index.filling import add_all
+from features import Rows
+from index.choosing import Choice, settle
+from index.filling import add_without
 from index.index_files import FAISS_NAME
+from index.kinds import write_recipe
 from index.recall import measure_recall
 from index.searcher import Effort, Searcher, all_cores
-from index.trials import Task
+from index.task import Task
 from index.tuning import Tuned, reaches, tune
 
 _MOST_GROWTH = 2.0
@@ -27,11 +30,11 @@ def refresh(task: Task, old: Path, before: dict[str, Any]) -> Choice | None:
         before: Its index.json.
 
     Returns:
-        The index, looking harder than before where it has to; None where it has to be chosen anew: it was exact, the
-        collection is another one by size or has outgrown the memory given, or too little is found at any effort.
+        The index, looking harder than before where it has to; None where it has to be chosen anew: it was exact, this
+        version makes the kind in another way, the collection is another one by size or has outgrown the memory given,
+        or too little is found at any effort.
     """
-    kind, grown = before["index_kind"], len(task.vectors) / before["trained_rows"]
-    if kind == "exact" or not task.fits(kind) or not 1 / _MOST_GROWTH <= grown <= _MOST_GROWTH:
+    if before["index_kind"] == "exact" or not _is_usable(task, before):
         return None
     searcher = _filled(task, old, before)
     recalls = measure_recall(searcher, task.probe)
@@ -42,7 +45,13 @@ def refresh(task: Task, old: Path, before: dict[str, Any]) -> Choice | None:
     if not tuned.does:
         return None
     why = before["why"].partition(_SINCE)[0] + f"{_SINCE}filled anew with what it had learnt: recall {stale:.3f}."
-    return Choice(searcher, before["recipe"], tuned, why, before["tried"], is_refreshed=True)
+    return settle(task, Choice(searcher, before["recipe"], tuned, why, before["tried"], is_refreshed=True))
+
+
+def _is_usable(task: Task, before: dict[str, Any]) -> bool:
+    kind, n_before = before["index_kind"], before["trained_rows"]
+    is_same = before["recipe"] == write_recipe(kind, n_before, task.vectors.dim)
+    return is_same and task.fits(kind) and 1 / _MOST_GROWTH <= len(task.vectors) / n_before <= _MOST_GROWTH
 
 
 def _filled(task: Task, old: Path, before: dict[str, Any]) -> Searcher:
@@ -52,22 +61,27 @@ def _filled(task: Task, old: Path, before: dict[str, Any]) -> Searcher:
     codes = faiss.read_index(str(old / FAISS_NAME))
     codes.reset()
     with all_cores():
-        add_all(codes, task.vectors)
-    effort = Effort.from_json(before["effort"], kind=kind)
-    return Searcher(task.vectors.raw, codes, kind=kind, metric=task.vectors.metric, effort=effort)
+        add_without(codes, task.vectors, task.probe.rows)
+    return Searcher.over(task.vectors, codes, kind=kind, effort=Effort.from_json(before["effort"], kind=kind))
 
 
 def count_changes(old: Path, new: Path) -> dict[str, int]:
     """Count the images that were added, removed, and replaced by other bytes, between two rows.parquet."""
-    before, after = (_digests(path) for path in (old, new))
-    kept = before.keys() & after.keys()
+    (names, images), (names_now, images_now) = _hashes(old), _hashes(new)
+    n_kept = len(np.intersect1d(names, names_now, assume_unique=True))
     return {
-        "added": len(after) - len(kept),
-        "removed": len(before) - len(kept),
-        "replaced": sum(before[name] != after[name] for name in kept),
+        "added": len(names_now) - n_kept,
+        "removed": len(names) - n_kept,
+        "replaced": n_kept - len(np.intersect1d(images, images_now, assume_unique=True)),
     }
 
 
-def _digests(path: Path) -> dict[str, str]:
-    table = pq.read_table(path, columns=["id", "sha256"])
-    return dict(zip(table["id"].to_pylist(), table["sha256"].to_pylist(), strict=True))
+def _hashes(path: Path) -> tuple[Rows, Rows]:
+    """Give of each row 8 bytes that stand for its id, and 8 for its id and content: int64 [N] each."""
+    names, images = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(columns=["id", "sha256"]):
+            pairs = list(zip(batch["id"].to_pylist(), batch["sha256"].to_pylist(), strict=True))
+            names.append(np.array([hash(name) for name, _ in pairs], np.int64))
+            images.append(np.array([hash(pair) for pair in pairs], np.int64))
+    return np.concatenate(names), np.concatenate(images)

@@ -10,6 +10,8 @@ from features import Floats, Rows
 from index.measures import MEASURES
 
 _SEED = 0
+_PIECE_ROWS, _PIECE_BYTES = 1 << 13, 1 << 24
+"""Together with all that is computed of it, a piece takes a hundred megabytes."""
 
 
 class Vectors(Protocol):
@@ -36,6 +38,9 @@ class Vectors(Protocol):
 
     def draw(self, n_drawn: int) -> Floats:
         """Give some, spread evenly, the same ones each time; float32 [min(n_drawn, N), D]."""
+
+    def fetch(self, rows: Rows) -> None:
+        """Have rows [n], negative ones left out, in `raw`; others may read as zeros there."""
 
 
 class HeldVectors:
@@ -64,12 +69,43 @@ class HeldVectors:
         return flat
 
     def pieces(self) -> Iterator[tuple[int, Floats]]:
-        """Give them in one piece."""
-        yield 0, self._embeddings
+        """Give them piece by piece."""
+        step = count_piece(self.dim)
+        for start in range(0, len(self), step):
+            yield start, self._embeddings[start : start + step]
 
     def draw(self, n_drawn: int) -> Floats:
         """Give some, spread evenly, the same ones each time; float32 [min(n_drawn, N), D]."""
         return self._embeddings[draw_rows(len(self), n_drawn)]
+
+    def fetch(self, rows: Rows) -> None:
+        """Do nothing: all rows are in memory."""
+
+
+def count_piece(dim: int) -> int:
+    """Give how many embeddings of a width are read at once.
+
+    >>> count_piece(128), count_piece(1024)
+    (8192, 4096)
+    """
+    return max(1, min(_PIECE_ROWS, _PIECE_BYTES // (4 * dim)))
+
+
+def pieces_without(vectors: Vectors, left_out: Rows) -> Iterator[tuple[Rows, Floats]]:
+    """Read embeddings piece by piece, but for some rows.
+
+    Args:
+        vectors: The embeddings.
+        left_out: int64 [m], the rows to leave out.
+
+    Yields:
+        int64 [n], ascending, and float32 [n, D]; n >= 1.
+    """
+    for start, embeddings in vectors.pieces():
+        rows = np.arange(start, start + len(embeddings))
+        is_kept = ~np.isin(rows, left_out)
+        if is_kept.any():
+            yield rows[is_kept], embeddings[is_kept]
 
 
 def draw_rows(n_rows: int, n_drawn: int) -> Rows:

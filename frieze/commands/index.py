@@ -17,6 +17,7 @@ _TRIED = ("kind", "recall_at_10", "queries_per_second", "memory_bytes", "recipe"
 @click.option("--recall", default=0.95, show_default=True, help="Wanted share of the 10 nearest that are found.")
 @click.option("--kind", type=click.Choice(_KINDS), default="auto", show_default=True)
 @click.option("--max-memory", metavar="SIZE", help="What the index may hold in memory, like 500MB or 2GB.")
+@click.option("--max-build-memory", metavar="SIZE", help="What building may take in memory, beyond the program itself.")
 @options.force
 @options.as_json
 def index(*, as_json: bool, **asked: Any) -> None:

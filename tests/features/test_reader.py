@@ -59,6 +59,21 @@ def test_rows_have_every_column_but_the_vectors(table):
     assert open_features(table).rows.column_names == columns
 
 
+def test_rows_part_by_part(tmp_path, run, manifest, spec):
+    """Part by part the rows are those of the whole, in its columns and types, whatever a part has of its own."""
+    own = [pa.field("year", pa.int64())], [pa.field("year", pa.string()), pa.field("camera", pa.string())]
+    with open_writer(tmp_path, manifest) as writer:
+        for number, (fields, year) in enumerate(zip(own, (1999, "unknown"), strict=True)):
+            schema = part_schema(spec, fields)
+            columns = {key: [None] for key in schema.names} | {"id": [f"i{number}"], "uri": ["u"], "year": [year]}
+            writer.commit(Shard(number, np.arange(1)), to_part(columns, np.zeros((1, 4), np.float32), schema))
+    features = open_features(tmp_path)
+    tables = list(features.row_tables())
+    assert [table.schema for table in tables] == [features.rows.schema] * 2
+    assert [table["year"].to_pylist() for table in tables] == [["1999"], ["unknown"]]
+    assert pa.concat_tables(tables).equals(features.rows)
+
+
 def test_empty_table(tmp_path, run, images, spec):
     """A table without rows has no ids, no labels and [0, D] embeddings."""
     run(tmp_path, images())
@@ -70,6 +85,7 @@ def test_empty_table(tmp_path, run, images, spec):
 
 READINGS = {
     "rows": lambda features: features.rows,
+    "row_tables": lambda features: list(features.row_tables()),
     "embeddings": lambda features: features.embeddings(),
     "batches": lambda features: list(features.batches()),
 }

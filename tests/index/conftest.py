@@ -23,7 +23,7 @@ def _spec(dim=16, fingerprint="f" * 64):
     return BackboneSpec(name="test", handle="builtin", fingerprint=fingerprint, dim=dim, image_size=(8, 8))
 
 
-def _write_table(path, embeddings, *, spec=None, names=None, columns=None):
+def _write_table(path, embeddings, *, spec=None, names=None, columns=None, part_rows=_PART_ROWS):
     """Store embeddings as a table in parts of 700 rows and open it; row 7 of 100 is `c07/img-7.jpg`, labelled `c07`.
 
     `columns` takes the place of what `_columns` makes up, by name.
@@ -32,8 +32,8 @@ def _write_table(path, embeddings, *, spec=None, names=None, columns=None):
     schema = part_schema(spec, [pa.field("camera", pa.string()), pa.field("iso", pa.float64())])
     names = names or [f"c{row % 10:02}/img-{row}.jpg" for row in range(len(embeddings))]
     with open_writer(path, Manifest(spec=spec, source="/photos")) as writer:
-        for part, start in enumerate(range(0, len(embeddings), _PART_ROWS)):
-            rows = range(start, min(start + _PART_ROWS, len(embeddings)))
+        for part, start in enumerate(range(0, len(embeddings), part_rows)):
+            rows = range(start, min(start + part_rows, len(embeddings)))
             own = {name: values[rows.start : rows.stop] for name, values in (columns or {}).items()}
             made = _columns([names[row] for row in rows]) | own
             table = to_part(made, embeddings[rows.start : rows.stop], schema)
@@ -79,7 +79,7 @@ def make_spec():
 
 @pytest.fixture(scope="session")
 def write_table():
-    """`write_table(path, embeddings, spec=None, names=None, columns=None)`: a table, stored and opened."""
+    """`write_table(path, embeddings, spec=None, names=None, columns=None, part_rows=700)`: stored and opened."""
     return _write_table
 
 

@@ -1,15 +1,17 @@
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 
 from features import InputError
 from index import choosing, trials
-from index.choosing import choose, time_exact
-from index.kinds import KINDS, count_bytes
+from index.choosing import Speed, choose, time_exact
+from index.kinds import KINDS, count_build_bytes, count_bytes
 from index.recall import make_probe
 from index.searcher import Effort
-from index.trials import Task, try_kinds
+from index.task import Task
+from index.trials import try_kinds
 from index.tuning import Tuned
 from index.vectors import HeldVectors
 
@@ -24,7 +26,7 @@ def task(vectors):
 @pytest.fixture
 def slow(monkeypatch):
     """An exact query is slow."""
-    monkeypatch.setattr(choosing, "time_exact", lambda _: 500.0)
+    monkeypatch.setattr(choosing, "time_exact", lambda _: Speed(500.0, 2.0))
 
 
 @pytest.fixture
@@ -44,9 +46,10 @@ def rates(monkeypatch):
 
 def test_quick_exact_search_wins(task, monkeypatch):
     """Where an exact query is below 5 ms, exact is chosen."""
-    monkeypatch.setattr(choosing, "time_exact", lambda _: 4.9)
+    monkeypatch.setattr(choosing, "time_exact", lambda _: Speed(4.9, 300.0))
     choice = choose(task, "auto")
     assert (choice.searcher.kind, choice.recipe, choice.tuned.recall) == ("exact", "Flat", 1.0)
+    assert (choice.ms_per_query, choice.tuned.rate) == (4.9, 300.0)
     assert choice.why == "An exact query takes 4.9 ms here."
 
 
@@ -83,7 +86,7 @@ def test_only_what_fits_the_memory(task, slow, rates):
 def test_a_quick_exact_search_must_fit_too(task, rates, monkeypatch):
     """Exact search is not chosen where it takes more memory than is given, however quick."""
     rates(pq=700)
-    monkeypatch.setattr(choosing, "time_exact", lambda _: 0.1)
+    monkeypatch.setattr(choosing, "time_exact", lambda _: Speed(0.1, 1.0))
     assert choose(dataclasses.replace(task, max_bytes=60_000), "auto").searcher.kind == "pq"
 
 
@@ -99,9 +102,10 @@ def test_nothing_does(task, slow, rates):
 
 def test_nothing_fits(task):
     """Where no kind fits the memory the smallest is named, with what it takes."""
-    with pytest.raises(InputError, match=r"No kind of index fits within 5KB; the smallest, .*, takes") as caught:
+    text = r"No kind of index fits; the smallest, .*, would take .*KB, more than the 5KB given"
+    with pytest.raises(InputError, match=text) as caught:
         choose(dataclasses.replace(task, max_bytes=5_000), "auto")
-    assert "--max-memory" in caught.value.mend
+    assert caught.value.mend.startswith("Give --max-memory ")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -114,8 +118,38 @@ def test_a_kind_that_was_asked_for(kind, task):
 
 def test_a_kind_that_does_not_fit(task):
     """A kind that was asked for and is too large is refused with what it takes."""
-    with pytest.raises(InputError, match=r"ivf would take 14.KB of memory, more than the 10KB given"):
+    with pytest.raises(InputError, match=r"ivf would take 14.KB, more than the 10KB given"):
         choose(dataclasses.replace(task, max_bytes=10_000), "ivf")
+    text = r"ivf would take 14.KB, more than the 10KB given and 251MB to build, more than the 200MB given"
+    with pytest.raises(InputError, match=text) as caught:
+        choose(dataclasses.replace(task, max_bytes=10_000, max_build_bytes=200_000_000), "ivf")
+    assert re.fullmatch(r"Give --max-memory 14.KB --max-build-memory 251MB\.", caught.value.mend)
+
+
+def test_what_is_too_large_to_build(task, slow, rates):
+    """A kind that fits once it is built, but not while it is, is not chosen."""
+    rates(hnsw=900, pq=800)
+    choice = choose(dataclasses.replace(task, max_build_bytes=count_build_bytes("sq8", 2_000, 16)), "auto")
+    assert (choice.searcher.kind, choice.why.endswith("too large: ivf, fp16, hnsw.")) == ("pq", True)
+    assert "built within 251MB" in choice.why
+
+
+def test_less_is_held_while_building(task, monkeypatch):
+    """What kinds are tried on, timed on and learn from are shares of what building may take."""
+    monkeypatch.setattr("index.kinds._LEAST_BUILD_BYTES", 0)
+    held, real = [], HeldVectors.__init__
+    monkeypatch.setattr(
+        HeldVectors, "__init__", lambda *args, **named: held.append(len(args[1])) or real(*args, **named)
+    )
+    learnt, filler = [], choosing.Filler
+    monkeypatch.setattr(
+        choosing, "Filler", lambda vectors, most_trained: learnt.append(most_trained) or filler(vectors)
+    )
+    within = dataclasses.replace(task, max_build_bytes=200_000)
+    try_kinds(within)
+    time_exact(within)
+    choose(within, "pq")
+    assert (held, learnt) == ([195, 195], [520])  # 200,000 bytes / 16, / 6, at 64 bytes a row
 
 
 def test_a_kind_that_does_not_serve(vectors):
@@ -147,7 +181,8 @@ def test_exact_time_is_scaled_to_the_table(task, monkeypatch):
     monkeypatch.setattr(choosing, "_TIMED_FLOATS", 100 * 16)
     sizes = []
     monkeypatch.setattr(choosing, "measure_ms", lambda searcher, _: sizes.append(searcher.flat.ntotal) or 0.5)
-    assert time_exact(task) == pytest.approx(10.0)
+    monkeypatch.setattr(choosing, "measure_rate", lambda searcher, _: 4_000.0)
+    assert dataclasses.astuple(time_exact(task)) == pytest.approx((10.0, 200.0))
     assert sizes == [100]
 
 
@@ -158,7 +193,7 @@ def test_many_rows_are_tried_on_a_sample(task, rates, monkeypatch):
     found = try_kinds(task)
     assert (found[0].kind, found[0].recipe) == ("pq", "IVF51,PQ8x4fsr")
     assert all(trial.searcher is None for trial in found)
-    monkeypatch.setattr(choosing, "time_exact", lambda _: 500.0)
+    monkeypatch.setattr(choosing, "time_exact", lambda _: Speed(500.0, 2.0))
     assert choose(task, "auto").searcher.codes.ntotal == 2_000
 
 
@@ -191,7 +226,7 @@ def test_what_takes_too_long_to_fill(task, slow, rates, monkeypatch):
     """The fastest kind gives way where filling it takes minutes and several times as long as another."""
     rates(hnsw=900, pq=800)
     monkeypatch.setattr(trials, "_LONG_S", 0.0)
-    clock = iter(np.cumsum([1.0] * 18 + [60.0] * 3).tolist())
+    clock = iter(np.cumsum([1.0] * 18 + [60.0] * 3 + [1.0] * 300).tolist())
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
     choice = choose(task, "auto")
     assert (choice.searcher.kind, "slow to build: hnsw" in choice.why) == ("pq", True)

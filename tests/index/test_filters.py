@@ -55,7 +55,7 @@ def columns():
 def stored(tmp_path_factory):
     """Those rows, stored, with columns that nothing can be compared with."""
     path = tmp_path_factory.mktemp("filters") / "rows.parquet"
-    write_rows(columns().append_column("boxes", pa.array([[1]] * N)).append_column("none", pa.nulls(N)), path)
+    write_rows([columns().append_column("boxes", pa.array([[1]] * N)).append_column("none", pa.nulls(N))], path)
     return StoredRows(path, mend="")
 
 
@@ -166,7 +166,7 @@ def test_rows_are_numbers_in_order(stored):
 
 def rows_of(tmp_path, **named):
     """Store columns of a few values."""
-    write_rows(pa.table(named), tmp_path / "rows.parquet")
+    write_rows([pa.table(named)], tmp_path / "rows.parquet")
     return StoredRows(tmp_path / "rows.parquet", mend="")
 
 

@@ -15,7 +15,7 @@ def stored(tmp_path_factory):
     """10,000 rows in three row groups, whose labels differ from group to group."""
     path = tmp_path_factory.mktemp("rows") / "rows.parquet"
     labels = pa.array([f"l{row // 4_000}" for row in range(10_000)]).dictionary_encode()
-    write_rows(pa.table({"id": [f"{row}.jpg" for row in range(10_000)], "label": labels}), path)
+    write_rows([pa.table({"id": [f"{row}.jpg" for row in range(10_000)], "label": labels})], path)
     return path
 
 
@@ -24,6 +24,19 @@ def test_rows_come_in_the_order_asked_for(stored):
     rows = np.array([9_999, 0, 4_095, 4_096, 0, 8_192])
     taken = StoredRows(stored, mend="").take(rows)
     assert taken == [{"id": f"{row}.jpg", "label": f"l{row // 4_000}"} for row in rows]
+
+
+@pytest.mark.parametrize("sizes", [[10_000], [1, 4_096, 4_095, 1_808], [700] * 14 + [200], [5, 0, 9_995]])
+def test_groups_are_whole(sizes, tmp_path):
+    """However the rows come, they are written in groups of 4,096: a row is found by its number alone."""
+    ends = np.cumsum(sizes)
+    whole = pa.table({"id": [str(row) for row in range(10_000)], "label": ["x"] * 10_000})
+    write_rows(
+        [whole.slice(end - size, size) for end, size in zip(ends, sizes, strict=True)], tmp_path / "rows.parquet"
+    )
+    file = pq.ParquetFile(tmp_path / "rows.parquet")
+    assert [file.metadata.row_group(number).num_rows for number in range(3)] == [4_096, 4_096, 1_808]
+    assert file.read()["id"].to_pylist() == [str(row) for row in range(10_000)]
 
 
 def test_no_rows_are_no_rows(stored):

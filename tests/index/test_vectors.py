@@ -4,7 +4,12 @@ import pytest
 
 from features import METRICS, FeatureFileError, unit_rows
 from index.stored_vectors import load, write_vectors
-from index.vectors import HeldVectors, draw_rows
+from index.vectors import HeldVectors, draw_rows, pieces_without
+
+
+def whole(stored):
+    """All embeddings of a file, as FAISS reads them."""
+    return faiss.read_index(str(stored.path)).reconstruct_n(0, 2_000)
 
 
 @pytest.fixture(params=METRICS)
@@ -29,10 +34,10 @@ def test_the_file_is_what_faiss_would_write(stored, tmp_path):
 
 def test_pieces_are_the_whole(stored, monkeypatch):
     """The pieces, laid at the row numbers they name, are all rows; the mapped index has the same."""
-    monkeypatch.setattr("index.stored_vectors._PIECE_BYTES", 300 * 16 * 4)
+    monkeypatch.setattr("index.vectors._PIECE_BYTES", 300 * 16 * 4)
     pieces = list(stored.pieces())
     assert [start for start, _ in pieces] == [0, 300, 600, 900, 1_200, 1_500, 1_800]
-    np.testing.assert_array_equal(np.vstack([piece for _, piece in pieces]), stored.raw.reconstruct_n(0, 2_000))
+    np.testing.assert_array_equal(np.vstack([piece for _, piece in pieces]), whole(stored))
 
 
 def test_rows_are_drawn_over_the_whole_table():
@@ -46,17 +51,48 @@ def test_rows_are_drawn_over_the_whole_table():
 
 def test_take_across_pieces(stored, monkeypatch):
     """Rows are taken by their number, wherever a piece begins and ends."""
-    monkeypatch.setattr("index.stored_vectors._PIECE_BYTES", 700 * 16 * 4)
+    monkeypatch.setattr("index.vectors._PIECE_BYTES", 700 * 16 * 4)
     rows = np.array([0, 5, 699, 700, 1_399, 1_400, 1_999])
-    np.testing.assert_array_equal(stored.take(rows), stored.raw.reconstruct_batch(rows))
+    np.testing.assert_array_equal(stored.take(rows), whole(stored)[rows])
+
+
+def test_what_is_left_out_of_the_pieces(stored, monkeypatch):
+    """Rows that are left out are in no piece, and the others keep their numbers; a piece without any is not given."""
+    monkeypatch.setattr("index.vectors._PIECE_BYTES", 300 * 16 * 4)
+    left_out = np.array([0, 299, *range(600, 900), 1_999])
+    rows, embeddings = zip(*pieces_without(stored, left_out), strict=True)
+    assert len(rows) == 6
+    np.testing.assert_array_equal(np.concatenate(rows), np.setdiff1d(np.arange(2_000), left_out))
+    np.testing.assert_array_equal(np.concatenate(embeddings), whole(stored)[np.concatenate(rows)])
+
+
+def test_rows_are_there_when_they_were_fetched(stored):
+    """Of a stored file the index of a build has the rows that were fetched, and zeros for others."""
+    stored.fetch(np.array([[1_999, -1], [3, 1_999]]))
+    stored.fetch(np.array([700]))
+    found = stored.raw.reconstruct_n(0, 2_000)
+    np.testing.assert_array_equal(found[[3, 700, 1_999]], whole(stored)[[3, 700, 1_999]])
+    assert np.flatnonzero(found.any(axis=1)).tolist() == [3, 700, 1_999]
+
+
+def test_no_more_is_fetched_than_allowed(stored):
+    """Where rows would take more than is allowed, those fetched before go first."""
+    stored.most_fetched = 3 * (16 * 4 + 4_096)
+    stored.fetch(np.array([1, 2]))
+    stored.fetch(np.array([2, 3]))
+    assert np.flatnonzero(stored.raw.reconstruct_n(0, 2_000).any(axis=1)).tolist() == [1, 2, 3]
+    stored.fetch(np.array([8, 9]))
+    assert np.flatnonzero(stored.raw.reconstruct_n(0, 2_000).any(axis=1)).tolist() == [8, 9]
+    stored.fetch(np.arange(10, 20))
+    assert np.flatnonzero(stored.raw.reconstruct_n(0, 2_000).any(axis=1)).tolist() == [10, 11, 12]
 
 
 def test_held_vectors_are_like_stored_ones(stored):
     """Vectors in memory give what stored ones give: the same draw, the same rows, the same index."""
-    held = HeldVectors(stored.raw.reconstruct_n(0, 2_000), metric=stored.metric)
+    held = HeldVectors(whole(stored), metric=stored.metric)
     assert (len(held), held.dim, held.metric) == (len(stored), stored.dim, stored.metric)
     np.testing.assert_array_equal(held.draw(50), stored.draw(50))
-    np.testing.assert_array_equal(held.raw.reconstruct_n(0, 2_000), stored.raw.reconstruct_n(0, 2_000))
+    np.testing.assert_array_equal(held.raw.reconstruct_n(0, 2_000), whole(stored))
 
 
 def test_an_embedding_that_is_not_finite_is_named(tmp_path, clustered, write_table):

@@ -1,0 +1,81 @@
+"""What an index is to do, within which memory."""
+
+import dataclasses
+
+from features import InputError
+from index.kinds import KINDS, count_build_bytes, count_bytes
+from index.recall import Probe
+from index.sizes import write_size
+from index.vectors import Vectors
+
+TRIED_SHARE = 1 / 16
+"""Of what building may take: with its index and what that learns from, a sample takes five times its bytes."""
+TRAINED_SHARE = 1 / 6
+"""The same for what is learnt from, which is copied in part."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What is asked for.
+
+    Attributes:
+        vectors: The embeddings.
+        probe: Some of them as queries, with their exact answers.
+        target: Recall@10 wanted, in (0, 1].
+        max_bytes: What the index may hold in memory while it serves; None for any.
+        max_build_bytes: What building may take in memory beyond the process's start; None for any.
+    """
+
+    vectors: Vectors
+    probe: Probe
+    target: float
+    max_bytes: int | None = None
+    max_build_bytes: int | None = None
+
+    def count_bytes(self, kind: str) -> int:
+        """Estimate what a kind would take in memory."""
+        return count_bytes(kind, len(self.vectors), self.vectors.dim)
+
+    def count_held(self, share: float) -> int:
+        """Tell how many rows fill a share of what building may take; all where it may take any."""
+        if self.max_build_bytes is None:
+            return len(self.vectors)
+        return max(1, min(len(self.vectors), int(self.max_build_bytes * share) // (4 * self.vectors.dim)))
+
+    def fits(self, kind: str) -> bool:
+        """Tell whether a kind keeps to the memory given, serving and building."""
+        return not self.lacks(kind)
+
+    def suits(self, kind: str) -> bool:
+        """Tell whether a kind can answer in the metric and learn from so few rows."""
+        enough = len(self.vectors) >= KINDS[kind].least_rows(self.vectors.dim)
+        return enough and KINDS[kind].serves(self.vectors.metric)
+
+    def lacks(self, kind: str) -> dict[str, tuple[int, int]]:
+        """Give the options that leave a kind too little memory: what each gives, and what the kind would take."""
+        wanted = {
+            "--max-memory": (self.max_bytes, self.count_bytes(kind)),
+            "--max-build-memory": (
+                self.max_build_bytes,
+                count_build_bytes(kind, len(self.vectors), self.vectors.dim),
+            ),
+        }
+        return {option: (given, takes) for option, (given, takes) in wanted.items() if given and given < takes}
+
+    def within(self) -> str:
+        """Say which memory is given."""
+        told = [f" within {write_size(self.max_bytes)}"] if self.max_bytes else []
+        return "".join([*told, f" built within {write_size(self.max_build_bytes)}"] if self.max_build_bytes else told)
+
+    def too_large(self, kind: str, text: str) -> InputError:
+        """Say that a kind takes more than is given, after a text, and what to give."""
+        lacks = self.lacks(kind)
+        told = " and ".join(
+            f"{write_size(takes)}{' to build' if 'build' in option else ''}, more than the {write_size(given)} given"
+            for option, (given, takes) in lacks.items()
+        )
+        return InputError(f"{text} would take {told}.", mend=f"Give {self.enough_for(kind)}.")
+
+    def enough_for(self, kind: str) -> str:
+        """Write the options that give a kind enough."""
+        return " ".join(f"{option} {write_size(takes)}" for option, (_, takes) in self.lacks(kind).items())

@@ -1,0 +1,32 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from index.sizes import read_size
+
+_BUILD = """
+import json, sys
+from pathlib import Path
+import index, faiss, pyarrow.parquet, features
+start = int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1]) * 1024
+open("/proc/self/clear_refs", "w").write("5")
+document = index.build_index(features.open_features(sys.argv[1]), Path(sys.argv[2]), max_build_memory=sys.argv[3])
+peak = int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) * 1024
+print(json.dumps({"beyond": peak - start, "kind": document["kind"], "recall": document["recall_at_10"]}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+@pytest.mark.parametrize("size", ["320MB", "500MB"])
+def test_the_build_keeps_to_its_memory(size, tmp_path, clustered, write_table):
+    """Building takes no more than it was given, though the embeddings alone take more."""
+    table = write_table(tmp_path / "t", clustered(400_000, 256), part_rows=50_000)
+    assert len(table) * 256 * 4 > 400_000_000
+    command = [sys.executable, "-c", _BUILD, table.path, tmp_path / "i", size]
+    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert found["beyond"] <= read_size(size)
+    assert found["recall"] >= 0.95
+    assert found["kind"] != "exact"
