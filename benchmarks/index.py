@@ -2,10 +2,10 @@
 
 Usage: [FRIEZE_DATA=...] python benchmarks/index.py [SET ...] [--autofaiss PYTHON] [--limit-s 600] [--only NAME ...]
 
-Prints the tables of docs/benchmarks.md. SET is one of 200000x256, 100000x1024, cifar10 (by default these three) and
-million: clustered vectors on a low-dimensional sheet, or embeddings of photographs; benchmarks/index_data.py tells how
-they are drawn. Every contestant builds in a process of its own and answers in another, in turn, with every core
-(benchmarks/index_peers.py). autofaiss needs NumPy < 2, pyarrow < 19 and faiss-cpu < 1.10, so an environment of its own:
+Prints the tables of docs/benchmarks.md. SET is one of 200000x256, 100000x1024, cifar10 (by default these three),
+million, and memory (a million of 256 numbers, built within less and less): clustered vectors on a low-dimensional
+sheet, or embeddings of photographs; benchmarks/index_data.py tells how they are drawn. Every contestant builds in a
+process of its own and answers in another, in turn, with every core (benchmarks/index_peers.py). autofaiss needs NumPy < 2, pyarrow < 19 and faiss-cpu < 1.10, so an environment of its own:
 
     python3.11 -m venv AF && AF/bin/pip install "autofaiss==2.18.0" "numpy<2" "pyarrow<19" "faiss-cpu<1.10"
 
@@ -31,6 +31,7 @@ SETS = {
     "100000x1024": ("sheet", "100000", "1024"),
     "cifar10": ("cifar10",),
     "million": ("sheet", "1000000", "128"),
+    "memory": ("sheet", "1000000", "256"),
 }
 BY_DEFAULT = ("200000x256", "100000x1024", "cifar10")
 HEADER = "index | build s | memory MB | disk MB | recall@10 | queries/s, 1,000 at once | one by one | what it is"
@@ -74,6 +75,12 @@ ROWS = (
         is_tuned=False,
     ),
 )
+MEMORY_ROWS = (
+    Row("any", "frieze", ("recall=0.95",)),
+    Row("600 MB", "frieze", ("recall=0.95", "max_build_memory=600MB")),
+    Row("320 MB", "frieze", ("recall=0.95", "max_build_memory=320MB")),
+)
+"""The same index, built within less and less."""
 
 
 class MissingError(Exception):
@@ -95,9 +102,9 @@ class Arena:
         self.data = start(sys.executable, HERE / "index_data.py", folder, *words)
         self.built: dict[int, dict[str, Any]] = {}
 
-    def rows(self) -> Iterator[list[str]]:
+    def rows(self, rows: tuple[Row, ...]) -> Iterator[list[str]]:
         """Let each contestant build and search; give its cells."""
-        for row in ROWS:
+        for row in rows:
             if self.asked.only and row.name not in self.asked.only:
                 continue
             try:
@@ -109,7 +116,7 @@ class Arena:
         python = sys.executable if row.name != "autofaiss" else self.asked.autofaiss
         if not python:
             raise MissingError("left out, its environment is not given")
-        same = next(number for number, other in enumerate(ROWS) if other.builds_as(row))
+        same = next(number for number, other in enumerate(ROWS + MEMORY_ROWS) if other.builds_as(row))
         words = (row.name, self.folder, self.folder / f"{row.name}-{same}")
         if same not in self.built:  # rows may differ in their search alone
             self.built[same] = self._build(python, row, words)
@@ -164,7 +171,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="frieze-index-") as folder:
             arena = Arena(Path(folder), SETS[name], asked)
             note = f"Before it, `frieze import` of the vectors takes {arena.data['import_seconds']:.1f} s."
-            show(f"index {name}", HEADER, arena.rows(), note)
+            show(f"index {name}", HEADER, arena.rows(MEMORY_ROWS if name == "memory" else ROWS), note)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ FOLDER gets vectors/vectors.npy float32 [N, D] and queries.npy float32 [1000, D]
 import_seconds. `-P` keeps this folder off the path of imports: index.py would hide Frieze's package of that name.
 
 The sheet: 1,000 cluster centres from a normal distribution in 20 dimensions; each point is a centre drawn at random
-plus normal noise of half its spread; a random linear map to D dimensions that keeps the spread, tanh, and normal noise
+plus normal noise of .8 of its spread; a random linear map to D dimensions that keeps the spread, tanh, and normal noise
 of .02 in each number. Seed 0. So neighbours lie on a curved sheet, as those of images do (random vectors without
 structure have no neighbours to speak of, and no index finds them). Queries are more points of the same draw.
 
@@ -27,7 +27,7 @@ from features import Floats, open_features, top_k, unit_rows
 
 DATA = Path(os.environ.get("FRIEZE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 N_QUERIES, K, SEED = 1_000, 10, 0
-N_CLUSTERS, N_INNER, SPREAD, NOISE = 1_000, 20, 0.5, 0.02
+N_CLUSTERS, N_INNER, SPREAD, NOISE = 1_000, 20, 0.8, 0.02
 PIECE_ROWS = 100_000
 
 
