@@ -5,7 +5,8 @@ Usage: [FRIEZE_DATA=...] python benchmarks/index.py [SET ...] [--autofaiss PYTHO
 Prints the tables of docs/benchmarks.md. SET is one of 200000x256, 100000x1024, cifar10 (by default these three),
 million, and memory (a million of 256 numbers, built within less and less): clustered vectors on a low-dimensional
 sheet, or embeddings of photographs; benchmarks/index_data.py tells how they are drawn. Every contestant builds in a
-process of its own and answers in another, in turn, with every core (benchmarks/index_peers.py). autofaiss needs NumPy < 2, pyarrow < 19 and faiss-cpu < 1.10, so an environment of its own:
+process of its own and answers in another, in turn, with every core (benchmarks/index_peers.py). autofaiss
+needs NumPy < 2, pyarrow < 19 and faiss-cpu < 1.10, so an environment of its own:
 
     python3.11 -m venv AF && AF/bin/pip install "autofaiss==2.18.0" "numpy<2" "pyarrow<19" "faiss-cpu<1.10"
 
