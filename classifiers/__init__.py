@@ -4,6 +4,7 @@ from classifiers.evaluation import evaluate_head
 from classifiers.heads import HEADS
 from classifiers.outputs import check_predictions
 from classifiers.prediction import predict_features
+from classifiers.solver import fit_linear, fit_path
 from classifiers.storage import Head, open_head
 from classifiers.training import train_head
 
@@ -12,6 +13,8 @@ __all__ = [
     "Head",
     "check_predictions",
     "evaluate_head",
+    "fit_linear",
+    "fit_path",
     "open_head",
     "predict_features",
     "train_head",

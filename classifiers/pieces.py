@@ -29,7 +29,7 @@ def blocks(pieces: Pieces, weights: Floats | None) -> Iterator[tuple[Floats, Row
         weights: float32 [n].
 
     Raises:
-        ValueError: There are more or fewer weights than rows.
+        ValueError: There are no rows, or more or fewer weights than rows.
     """
     n_rows = 0
     for embeddings, codes in pieces:
@@ -39,6 +39,8 @@ def blocks(pieces: Pieces, weights: Floats | None) -> Iterator[tuple[Floats, Row
             at = n_rows + start
             yield embeddings[block], own, _weights_of(weights, at, len(own))
         n_rows += len(codes)
+    if not n_rows:
+        raise ValueError("There are no rows. Pieces are gone through many times: a generator, once used, is empty.")
     if weights is not None and len(weights) != n_rows:
         raise ValueError(f"There are {len(weights)} weights for {n_rows} rows.")
 

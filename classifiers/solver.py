@@ -34,7 +34,7 @@ class Solution:
     converged: bool
 
 
-def fit(
+def fit_linear(
     pieces: Pieces,
     loss: str,
     *,
@@ -61,16 +61,16 @@ def fit(
 
     Raises:
         KeyError: There is no such loss.
-        ValueError: There are more or fewer weights than rows.
+        ValueError: There are no rows, as from a generator gone through before, or more or fewer weights than rows.
 
     >>> codes = np.array([0, 1, 2])
-    >>> fit([(np.eye(3, dtype="f4"), codes)], "softmax", cost=1.0, n_classes=3).coef.argmax(0).tolist()
+    >>> fit_linear([(np.eye(3, dtype="f4"), codes)], "softmax", cost=1.0, n_classes=3).coef.argmax(0).tolist()
     [0, 1, 2]
     """
-    return next(path(pieces, loss, costs=[cost], n_classes=n_classes, weights=weights, start=start))
+    return next(fit_path(pieces, loss, costs=[cost], n_classes=n_classes, weights=weights, start=start))
 
 
-def path(
+def fit_path(
     pieces: Pieces,
     loss: str,
     *,
@@ -79,7 +79,7 @@ def path(
     weights: Floats | None = None,
     start: Solution | None = None,
 ) -> Iterator[Solution]:
-    """Fit a head for each of some costs, each from the one before it; the arguments are those of `fit`.
+    """Fit a head for each of some costs, each from the one before it; the arguments are those of `fit_linear`.
 
     Args:
         pieces: The rows.

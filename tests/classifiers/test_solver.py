@@ -7,7 +7,7 @@ from scipy.special import log_softmax
 
 from classifiers import solver
 from classifiers.losses import LOSSES
-from classifiers.solver import fit, path
+from classifiers.solver import fit_linear, fit_path
 
 COSTS = [1e-3, 0.1, 1, 30, 1e4]
 
@@ -57,7 +57,7 @@ def predict(solution, embeddings):
 def assert_same(loss, rows, *, cost, weights=None):
     """Hold one fit against scikit-learn's: objective within 0.1 %, 99.5 % of the predictions."""
     embeddings, codes = rows
-    found = fit([rows], loss, cost=cost, n_classes=codes.max() + 1, weights=weights)
+    found = fit_linear([rows], loss, cost=cost, n_classes=codes.max() + 1, weights=weights)
     model = judge(loss, *rows, cost=cost, weights=weights)
     wanted = objective(loss, model, rows, cost=cost, weights=1 if weights is None else weights)
     assert found.converged
@@ -84,7 +84,7 @@ def test_weights_are_scikit_learns(loss, n_classes):
 def test_two_classes_have_mirrored_columns():
     """With two classes one column is the negative of the other, and softmax has scikit-learn's probabilities."""
     rows = draw(2)
-    found = fit([rows], "softmax", cost=2.0, n_classes=2)
+    found = fit_linear([rows], "softmax", cost=2.0, n_classes=2)
     margins = rows[0] @ found.coef.T + found.intercept
     wanted = judge("softmax", *rows, cost=2.0).decision_function(rows[0])
     assert np.allclose(found.coef[0], -found.coef[1], atol=1e-3)
@@ -109,7 +109,7 @@ def test_fewer_rows_than_columns(loss):
 def test_one_row_a_class(loss):
     """Thirty classes of one row each are told apart."""
     embeddings, codes = draw(30, n=30, dim=64)
-    found = fit([(embeddings, codes)], loss, cost=100.0, n_classes=30)
+    found = fit_linear([(embeddings, codes)], loss, cost=100.0, n_classes=30)
     assert predict(found, embeddings).tolist() == list(range(30))
 
 
@@ -128,8 +128,8 @@ def test_pieces_are_the_whole(loss):
     weights = np.linspace(0.5, 2, 3000, dtype="f4")
     cuts = [0, 1, 700, 700, 2900, 3000]
     pieces = [(embeddings[a:b], codes[a:b]) for a, b in itertools.pairwise(cuts)]
-    whole = fit([(embeddings, codes)], loss, cost=5.0, n_classes=5, weights=weights)
-    found = fit(pieces, loss, cost=5.0, n_classes=5, weights=weights)
+    whole = fit_linear([(embeddings, codes)], loss, cost=5.0, n_classes=5, weights=weights)
+    found = fit_linear(pieces, loss, cost=5.0, n_classes=5, weights=weights)
     assert found.objective == pytest.approx(whole.objective, rel=1e-5)
     assert np.allclose(found.coef, whole.coef, atol=0.01 * np.abs(whole.coef).max())
 
@@ -138,9 +138,9 @@ def test_pieces_are_the_whole(loss):
 def test_a_start_near_the_end_saves_steps(loss):
     """From a neighbouring solution the same minimum is reached in fewer steps."""
     rows = draw(5)
-    near = fit([rows], loss, cost=20.0, n_classes=5)
-    cold = fit([rows], loss, cost=22.0, n_classes=5)
-    warm = fit([rows], loss, cost=22.0, n_classes=5, start=near)
+    near = fit_linear([rows], loss, cost=20.0, n_classes=5)
+    cold = fit_linear([rows], loss, cost=22.0, n_classes=5)
+    warm = fit_linear([rows], loss, cost=22.0, n_classes=5, start=near)
     assert warm.objective == pytest.approx(cold.objective, rel=1e-5)
     assert warm.n_iterations < cold.n_iterations
 
@@ -149,18 +149,27 @@ def test_a_start_near_the_end_saves_steps(loss):
 def test_a_path_is_its_fits(loss):
     """Each solution of a path is that of a single fit at its cost."""
     rows = draw(5)
-    for cost, found in zip(COSTS, path([rows], loss, costs=COSTS, n_classes=5), strict=True):
-        alone = fit([rows], loss, cost=cost, n_classes=5)
+    for cost, found in zip(COSTS, fit_path([rows], loss, costs=COSTS, n_classes=5), strict=True):
+        alone = fit_linear([rows], loss, cost=cost, n_classes=5)
         assert found.objective == pytest.approx(alone.objective, rel=1e-4)
         assert np.mean(predict(found, rows[0]) == predict(alone, rows[0])) >= 0.99
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_path_saves_steps(loss):
+    """Each cost of a path begins where the one before it ended."""
+    rows, costs = draw(5), np.geomspace(1, 100, 8)
+    alone = sum(fit_linear([rows], loss, cost=cost, n_classes=5).n_iterations for cost in costs)
+    together = sum(found.n_iterations for found in fit_path([rows], loss, costs=costs, n_classes=5))
+    assert together < 0.9 * alone
 
 
 def test_a_path_goes_no_further_than_it_is_asked():
     """Only what is taken from a path is fitted."""
     passes = _Counted([draw(3)])
-    next(path(passes, "softmax", costs=[1, 1e4], n_classes=3))
+    next(fit_path(passes, "softmax", costs=[1, 1e4], n_classes=3))
     n_first = passes.n_passes
-    fit(passes, "softmax", cost=1, n_classes=3)
+    fit_linear(passes, "softmax", cost=1, n_classes=3)
     assert passes.n_passes == 2 * n_first
 
 
@@ -178,7 +187,7 @@ class _Counted(list):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_extreme_costs_give_numbers(loss, cost):
     """Costs beyond all sense give finite weights."""
-    found = fit([draw(3)], loss, cost=cost, n_classes=3)
+    found = fit_linear([draw(3)], loss, cost=cost, n_classes=3)
     assert np.isfinite(found.coef).all()
     assert np.isfinite([*found.intercept, found.objective]).all()
 
@@ -187,7 +196,7 @@ def test_a_cut_fit_says_so(monkeypatch):
     """A fit that the limits on its rounds and steps end has not converged."""
     monkeypatch.setattr("classifiers.lbfgs._MAX_ITERATIONS", 2)
     monkeypatch.setattr("classifiers.solver._MAX_ROUNDS", 3)
-    found = fit([draw(5)], "softmax", cost=100.0, n_classes=5)
+    found = fit_linear([draw(5)], "softmax", cost=100.0, n_classes=5)
     assert (found.converged, found.n_iterations) == (False, 6)
 
 
@@ -195,7 +204,14 @@ def test_a_cut_fit_says_so(monkeypatch):
 def test_weights_are_one_a_row(n_weights):
     """Too few weights and too many are refused."""
     with pytest.raises(ValueError, match=f"There are {n_weights} weights for 300 rows"):
-        fit([draw(3)], "softmax", cost=1.0, n_classes=3, weights=np.ones(n_weights, "f4"))
+        fit_linear([draw(3)], "softmax", cost=1.0, n_classes=3, weights=np.ones(n_weights, "f4"))
+
+
+@pytest.mark.parametrize("pieces", [[], iter([draw(3)])], ids=["none", "generator"])
+def test_no_rows_are_refused(pieces):
+    """Nothing is fitted on no rows, nor on pieces that can be gone through only once."""
+    with pytest.raises(ValueError, match="There are no rows"):
+        fit_linear(pieces, "softmax", cost=1.0, n_classes=3)
 
 
 def test_ended_classes_are_left_alone(monkeypatch):
@@ -207,5 +223,5 @@ def test_ended_classes_are_left_alone(monkeypatch):
         return whole(self, weights, classes)
 
     monkeypatch.setattr(solver._Problem, "_pass", count)
-    fit([draw(5)], "squared_hinge", cost=100.0, n_classes=5)
+    fit_linear([draw(5)], "squared_hinge", cost=100.0, n_classes=5)
     assert (sizes[0], sizes[-1] < 5) == (5, True)
