@@ -13,15 +13,13 @@ if TYPE_CHECKING:
         backbones,
         duplicates,
         embed,
-        evaluate,
         import_vectors,
         index,
         info,
-        predict,
         search,
-        train,
         verify,
     )
+    from frieze.heads import evaluate, predict, train
     from frieze.report import write_report
     from index import open_index
 
@@ -46,6 +44,7 @@ __all__ = [
 
 _HOMES = {
     "InputError": "features",
+    **dict.fromkeys(("evaluate", "predict", "train"), "frieze.heads"),
     "open_features": "features",
     "open_head": "classifiers",
     "open_index": "index",

@@ -11,9 +11,9 @@ from frieze.commands import options
 @options.as_json
 def evaluate(*, head: str, features: str, as_json: bool) -> None:
     """Measure HEAD on the table FEATURES; images that it was fitted on are left out."""
-    from frieze import api, output
+    from frieze import heads, output
 
-    document = api.evaluate(head, features)
+    document = heads.evaluate(head, features)
     options.warn(document)
     if as_json:
         output.show_json(document)

@@ -16,9 +16,9 @@ from frieze.commands import options
 @options.as_json
 def predict(*, as_json: bool, **asked: Any) -> None:
     """Predict labels with HEAD for SOURCE: a table of features, a folder of images, or one image."""
-    from frieze import api, output
+    from frieze import heads, output
 
-    document = api.predict(asked.pop("head"), asked.pop("source"), **asked)
+    document = heads.predict(asked.pop("head"), asked.pop("source"), **asked)
     options.warn(document)
     if as_json:
         output.show_json(document)

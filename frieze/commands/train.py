@@ -17,9 +17,9 @@ from frieze.commands import options
 @options.as_json
 def train(*, as_json: bool, **asked: Any) -> None:
     """Train a head on the labels of the table FEATURES and measure it on held-out images."""
-    from frieze import api, output
+    from frieze import heads, output
 
-    document = api.train(asked.pop("features"), **asked)
+    document = heads.train(asked.pop("features"), **asked)
     if as_json:
         output.show_json(document)
     else:

@@ -1,0 +1,100 @@
+"""Heads: train, evaluate and predict, with the options of the command line as keyword-only parameters."""
+
+from pathlib import Path
+from typing import Any
+
+import features as stored
+from frieze import output
+from frieze.information import check_kind, kind_of, list_failures
+from frieze.places import open_table, to_place
+from frieze.report import write_report
+from frieze.scratch import scratch_folder
+
+
+def train(
+    features: str | Path,
+    *,
+    out: str | Path,
+    head: str = "linear",
+    test_size: float = 0.2,
+    seed: int = 0,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Train a head on stored features and measure it on held-out images.
+
+    Args:
+        features: The table's folder; its labels are learned.
+        out: Folder of the head; `report.html` is written there too.
+        head: `linear`, `svm` or `keras`.
+        test_size: Share of the labelled images held out, in (0, 1).
+        seed: Decides the split and every other random choice.
+        force: Replace a head that is there.
+
+    Returns:
+        Accuracy with its 95 % interval, macro F1, calibration error, counts and seconds.
+
+    Raises:
+        InputError: Something you can mend; the message says how.
+    """
+    import classifiers
+
+    table = open_table(features)
+    with output.waiting("Training"):
+        document = classifiers.train_head(table, to_place(out), head=head, test_size=test_size, seed=seed, force=force)
+    page = Path(out) / "report.html"
+    write_report(page, title="Head", head=out)
+    return document | {"report": str(page)}
+
+
+def evaluate(head: str | Path, features: str | Path) -> dict[str, Any]:
+    """Measure a head on a table of features; images it was fitted on are left out.
+
+    Raises:
+        InputError: Something you can mend; the message says how.
+    """
+    import classifiers
+
+    check_kind(to_place(head), "head")
+    return classifiers.evaluate_head(to_place(head), open_table(features))
+
+
+def predict(
+    head: str | Path, source: str | Path, *, out: str | Path, scores: bool = False, force: bool = False
+) -> dict[str, Any]:
+    """Predict the labels of stored features, or of new images.
+
+    Args:
+        head: The head's folder.
+        source: A table of features, a folder of images, or one image; images go through the head's own backbone.
+        out: Parquet file: id, prediction, probability.
+        scores: Add a column `score_CLASS` for each class.
+        force: Replace a file that is there.
+
+    Returns:
+        `rows` predicted, and images that `failed`; `failures` lists these with stage and reason.
+
+    Raises:
+        InputError: Something you can mend; the message says how.
+    """
+    import classifiers
+    import embedder
+
+    check_kind(to_place(head), "head")
+    place = to_place(out)
+    classifiers.check_predictions(place, force=force)  # before the hours of embedding, not after
+    if kind_of(Path(source)) == "features":
+        return classifiers.predict_features(to_place(head), open_table(source), place, scores=scores, force=force)
+    spec = classifiers.open_head(to_place(head)).spec
+    again = f"frieze predict {head} FEATURES --out {out}"
+    stored.check_can_embed(
+        spec, where=str(head), mend=f"Import their vectors together with the old ones, train again, then: {again}"
+    )
+    request = embedder.BackboneRequest.of(spec)
+    with scratch_folder(place) as folder:
+        options = embedder.JobOptions(
+            source=embedder.SourceOptions(labels="none"), accept_drift=spec.precision != "float32"
+        )
+        with output.progress("Embedding", "images") as step:
+            embedded = embedder.embed_source(str(source), folder, request=request, options=options, progress=step)
+        document = classifiers.predict_features(to_place(head), open_table(folder), place, scores=scores, force=force)
+        return document | {"failed": embedded["failed"], "failures": list_failures(folder)}
