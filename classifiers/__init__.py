@@ -1,17 +1,22 @@
-"""Small classifiers on stored features: linear, svm and keras heads; training, evaluation, storage, prediction."""
+"""Small classifiers on stored features: their kinds, training to protocol, comparison, evaluation, prediction."""
 
+from classifiers.comparison import compare_heads
 from classifiers.evaluation import evaluate_head
+from classifiers.fitting import Recipe
 from classifiers.heads import HEADS
 from classifiers.outputs import check_predictions
 from classifiers.prediction import predict_features
 from classifiers.solver import fit_linear, fit_path
 from classifiers.storage import Head, open_head
-from classifiers.training import train_head
+from classifiers.training import Parting, train_head
 
 __all__ = [
     "HEADS",
     "Head",
+    "Parting",
+    "Recipe",
     "check_predictions",
+    "compare_heads",
     "evaluate_head",
     "fit_linear",
     "fit_path",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from classifiers.labels import Examples, labelled_rows
+from classifiers.labels import Examples, labelled_rows, read_unit
 from classifiers.scores import score
 from classifiers.storage import Head, check_backbone, open_head, read_fitted
 from features import Features, InputError
@@ -46,7 +46,8 @@ def evaluate_head(path: str | Path, features: Features) -> dict[str, Any]:
     note = _note(len(chosen), n_fitted=n_fitted, n_unknown=n_unknown)
     if not len(chosen):
         raise InputError(f"No row of {features.path} can be scored. {note}", mend=f"Give other images: {_MEND}")
-    probabilities = head.probabilities(features.embeddings()[chosen.rows])
+    (embeddings,) = read_unit(features, chosen.rows)
+    probabilities = head.probabilities(embeddings)
     return {
         **_of_training(head),
         **score(probabilities, chosen.labels, classes=head.classes),

@@ -1,10 +1,12 @@
 """The kinds of head, and what each of them must do."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
+from typing import ClassVar, Protocol, Self
 
 from classifiers.keras_head import KerasHead
-from classifiers.linear_heads import LinearHead, SvmHead
+from classifiers.linear_heads import LinearHead, PrototypeHead, RidgeHead, SvmHead
+from classifiers.neighbours_head import NeighboursHead
 from features import Floats, InputError, Strings
 
 
@@ -14,24 +16,47 @@ class Classifier(Protocol):
     Attributes:
         file_name: Its file in the folder of a head.
         libraries: Distributions whose versions are stored with it.
-        classes: The names of the C classes, sorted; known after `fit` or `load`.
-        fit_seconds: How long the last fit alone took; choosing and calibrating excluded.
-        converged: Whether the last fit ended by itself, not by the limit on its steps.
+        setting: Name of what is chosen for it, such as `C`; empty where nothing is.
+        values: What it is chosen from, the simplest head first.
+        usual: The value where nothing can be chosen: too few rows.
+        is_calibrated: Whether its probabilities are honest as they are fitted; else they want `soften`.
+        classes: The names of the C classes, sorted.
+        fit_seconds: How long the fit took; choosing and calibrating excluded.
+        converged: Whether the fit ended by itself, not by the limit on its steps.
     """
 
     file_name: ClassVar[str]
     libraries: ClassVar[tuple[str, ...]]
+    setting: ClassVar[str]
+    values: ClassVar[tuple[float, ...]]
+    usual: ClassVar[float]
+    is_calibrated: ClassVar[bool]
     classes: Strings
     fit_seconds: float
     converged: bool
 
-    def __init__(self, *, seed: int) -> None: ...
+    @classmethod
+    def fit_each(
+        cls, embeddings: Floats, labels: Strings, values: Sequence[float], *, weights: Floats | None, seed: int
+    ) -> Iterator[Self]:
+        """Fit one head for each value.
 
-    def fit(self, embeddings: Floats, labels: Strings) -> None:
-        """Fit on float32 [N, D] and N labels of two classes or more."""
+        Args:
+            embeddings: float32 [N, D] of unit length.
+            labels: Class names [N], two different ones or more.
+            values: Of what is chosen, in the order of `values`.
+            weights: float32 [N], >= 0, how much each row counts; None for all alike.
+            seed: For whatever is drawn.
+        """
+
+    def margins(self, embeddings: Floats) -> Floats:
+        """Give float32 [N, C] for float32 [N, D] of any length: their softmax are the probabilities."""
 
     def probabilities(self, embeddings: Floats) -> Floats:
         """Give float32 [N, C] for float32 [N, D], N >= 1; columns as in `classes`, each row sums to 1."""
+
+    def soften(self, factor: float) -> None:
+        """Multiply the margins by a factor > 0: one over a temperature."""
 
     def save(self, path: Path) -> None:
         """Write the fitted head to one file."""
@@ -44,17 +69,20 @@ class Classifier(Protocol):
 HEADS: dict[str, type[Classifier]] = {
     "linear": LinearHead,
     "svm": SvmHead,
+    "ridge": RidgeHead,
+    "knn": NeighboursHead,
+    "prototype": PrototypeHead,
     "keras": KerasHead,
 }
 """Name -> kind. A new kind is one line here, and every test over HEADS tests it."""
 
 
-def new_head(name: str, **options: Any) -> Classifier:
-    """Make an unfitted head.
+def kind_of_head(name: str) -> type[Classifier]:
+    """Give a kind of head by name.
 
     Raises:
         InputError: There is no such kind.
     """
     if name not in HEADS:
         raise InputError(f"Unknown head: {name}.", mend=f"Use one of: {', '.join(HEADS)}.")
-    return HEADS[name](**options)
+    return HEADS[name]

@@ -3,6 +3,7 @@
 import json
 import time
 import zipfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -20,6 +21,7 @@ _PATIENCE_EPOCHS = 5
 _LEAST_GAIN = 2e-3  # of the watched loss; without it that of separable classes falls by nothing for ever
 _WATCHED_SHARE = 0.1
 _PREDICT_ROWS = 4096
+_LEAST_PROBABILITY = 1e-12
 
 
 class KerasHead:
@@ -32,31 +34,47 @@ class KerasHead:
 
     file_name: ClassVar[str] = "head.keras"
     libraries: ClassVar[tuple[str, ...]] = ("numpy", "keras", "tensorflow")
+    is_calibrated: ClassVar[bool] = True  # it stops where rows that it does not see are explained best
+    setting: ClassVar[str] = ""
+    values: ClassVar[tuple[float, ...]] = (1.0,)
+    usual: ClassVar[float] = 1.0
     classes: Strings
     fit_seconds: float
     converged: bool
-    network: Any
 
-    def __init__(self, *, seed: int) -> None:
-        self.seed = seed
+    def __init__(self, *, classes: Strings, network: Any) -> None:
+        self.classes = classes
+        self.network = network
 
-    def fit(self, embeddings: Floats, labels: Strings) -> None:
-        """Fit on float32 [N, D] and N labels of two classes or more."""
+    @classmethod
+    def fit_each(
+        cls, embeddings: Floats, labels: Strings, values: Sequence[float], *, weights: Floats | None, seed: int
+    ) -> Iterator[Self]:
+        """Fit on float32 [N, D], N labels of two classes or more, and their weights; nothing is chosen by a value."""
         keras = import_keras()
 
-        keras.utils.set_random_seed(self.seed)
-        self.classes, codes = np.unique(labels, return_inverse=True)
-        self.network = _new_network(embeddings.shape[1], len(self.classes))
+        for _ in values:
+            keras.utils.set_random_seed(seed)
+            classes, codes = np.unique(labels, return_inverse=True)
+            head = cls(classes=classes, network=_new_network(embeddings.shape[1], len(classes)))
+            head.fit(embeddings, codes, weights=weights, seed=seed)
+            yield head
+
+    def fit(self, embeddings: Floats, codes: Rows, *, weights: Floats | None, seed: int) -> None:
+        """Train the network on class numbers [N]."""
+        keras = import_keras()
+
         adam = keras.optimizers.Adam(_LEARNING_RATE)
         # XLA takes longer to compile so small a network than to train it.
         self.network.compile(adam, loss="sparse_categorical_crossentropy", jit_compile=False, steps_per_execution=32)
-        seen, watched = _watched_rows(labels, self.seed)
+        seen, watched = _watched_rows(codes, seed)
         seen = np.tile(seen, -(-_EPOCH_ROWS // len(seen)))
         started = time.perf_counter()
         history = self.network.fit(
             embeddings[seen],
             codes[seen],
             validation_data=(embeddings[watched], codes[watched]),
+            sample_weight=None if weights is None else weights[seen],
             batch_size=_BATCH_ROWS,
             epochs=_MAX_EPOCHS,
             callbacks=[_early_stopping()],
@@ -64,6 +82,15 @@ class KerasHead:
         )
         self.fit_seconds = time.perf_counter() - started
         self.converged = len(history.epoch) < _MAX_EPOCHS
+
+    def margins(self, embeddings: Floats) -> Floats:
+        """Give the logarithms of the probabilities, float32 [N, C] for float32 [N, D]."""
+        return np.log(np.maximum(self.probabilities(embeddings), _LEAST_PROBABILITY))
+
+    def soften(self, factor: float) -> None:
+        """Multiply the margins by a factor > 0: one over a temperature."""
+        last = self.network.layers[-1]
+        last.set_weights([factor * values for values in last.get_weights()])
 
     def probabilities(self, embeddings: Floats) -> Floats:
         """Give float32 [N, C] for float32 [N, D]."""
@@ -85,9 +112,7 @@ class KerasHead:
             ValueError: The file describes other layers, or weights of other shapes.
             zipfile.BadZipFile: It is no whole `.keras` file.
         """
-        head = cls(seed=0)
-        head.classes = classes
-        head.network = _new_network(dim, len(classes))
+        head = cls(classes=classes, network=_new_network(dim, len(classes)))
         if _layers(json.loads(_description(path))) != _layers({"config": head.network.get_config()}):
             raise ValueError("it describes another network")
         head.network.load_weights(path)
@@ -123,8 +148,8 @@ def _layers(description: dict[str, Any]) -> list[tuple[str, str]]:
     return [(layer["module"], layer["class_name"]) for layer in description["config"]["layers"]]
 
 
-def _watched_rows(labels: Strings, seed: int) -> tuple[Rows, Rows]:
+def _watched_rows(codes: Rows, seed: int) -> tuple[Rows, Rows]:
     """Part the training rows into those to fit and those to watch; where each class has one row, all are both."""
-    if len(np.unique(labels)) == len(labels):
-        return np.arange(len(labels)), np.arange(len(labels))
-    return split_rows(labels, test_size=_WATCHED_SHARE, seed=seed)
+    if len(np.unique(codes)) == len(codes):
+        return np.arange(len(codes)), np.arange(len(codes))
+    return split_rows(codes, test_size=_WATCHED_SHARE, seed=seed)

@@ -1,53 +1,86 @@
-"""Heads with one weight vector a class, on embeddings of unit length: `linear` and `svm`."""
+"""Heads with one weight vector a class, on embeddings of unit length: `linear`, `svm`, `ridge` and `prototype`."""
 
-import contextlib
 import time
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from features import Floats, Rows, Strings
+from classifiers.margins import Softmax, two_sided
+from classifiers.scikit import quiet
+from classifiers.solver import fit_path
+from features import Floats, Rows, Strings, unit_rows
 
-_LINEAR_C = 30.0  # inverse regularisation of published linear probes on unit vectors
-_SVM_C = 1.0  # the usual value; from 0.5 to 5 held-out accuracies of pretrained backbones move by a point or less
-_MAX_ITERATIONS = 1000
-_FOLDS = 3
+_TWO = 2
 
 
-class _PipelineHead:
-    """A scikit-learn pipeline: scale to unit length, then one linear model fitted on class numbers 0..C-1."""
+class PipelineHead(Softmax):
+    """A scikit-learn pipeline: scale to unit length, then one linear model over class numbers 0..C-1.
+
+    Probabilities are the softmax of the margins; what makes them honest (`soften`) is folded into the weights.
+    """
 
     file_name: ClassVar[str] = "head.skops"
     libraries: ClassVar[tuple[str, ...]] = ("numpy", "scikit-learn", "skops")
+    is_calibrated: ClassVar[bool] = False
+    _margin_share: ClassVar[float] = 1.0  # what each side of two classes has of the model's one margin
     classes: Strings
     fit_seconds: float
     converged: bool
     pipeline: Any
 
-    def __init__(self, *, seed: int) -> None:
-        self.seed = seed
+    def __init__(self, *, classes: Strings, pipeline: Any) -> None:
+        self.classes = classes
+        self.pipeline = pipeline
 
-    def fit(self, embeddings: Floats, labels: Strings) -> None:
-        """Fit on float32 [N, D] and N labels of two classes or more."""
-        self.classes, codes = np.unique(labels, return_inverse=True)
-        self.pipeline = self._new_pipeline()
-        started = time.perf_counter()
-        with _quiet() as complaints:
-            self.pipeline.fit(embeddings, codes)
-        self.converged = not complaints
-        self.fit_seconds = time.perf_counter() - started
+    @classmethod
+    def new_model(cls) -> Any:
+        """Make an unfitted model of the kind that is stored."""
+        raise NotImplementedError
 
-    def _new_pipeline(self) -> Any:
+    @classmethod
+    def filled(cls, coef: Floats, intercept: Floats) -> Any:
+        """Make a model with weights float32 [C, D] and intercepts [C], as if it had been fitted.
+
+        Of two classes scikit-learn has one row of weights, for the second's side.
+        """
+        model = cls.new_model()
+        model.classes_, model.n_features_in_ = np.arange(len(coef)), coef.shape[1]
+        if len(coef) == _TWO:
+            coef, intercept = (np.diff(both, axis=0) / (2 * cls._margin_share) for both in (coef, intercept))
+        model.coef_, model.intercept_ = coef, intercept
+        return model
+
+    @classmethod
+    def of_model(cls, model: Any, classes: Strings, *, begun: float, converged: bool = True) -> Self:
+        """Put a fitted model behind the scaling.
+
+        Args:
+            model: Fitted on class numbers.
+            classes: The names of the C classes.
+            begun: When the fit began, by `time.perf_counter`.
+            converged: Whether it ended by itself.
+        """
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import Normalizer
 
-        return make_pipeline(Normalizer(), self._new_model())
+        scale = Normalizer()
+        scale.n_features_in_ = model.n_features_in_
+        head = cls(classes=classes, pipeline=make_pipeline(scale, model))
+        head.fit_seconds, head.converged = time.perf_counter() - begun, converged
+        return head
 
-    def _new_model(self) -> Any:
-        raise NotImplementedError
+    def margins(self, embeddings: Floats) -> Floats:
+        """Give float32 [N, C] for float32 [N, D], whose softmax are the probabilities."""
+        found = self.pipeline.decision_function(embeddings).astype(np.float32)
+        return two_sided(found * self._margin_share) if found.ndim == 1 else found
+
+    def soften(self, factor: float) -> None:
+        """Multiply the margins by a factor > 0: one over a temperature."""
+        model = self.pipeline[-1]
+        model.coef_ = (model.coef_ * factor).astype(model.coef_.dtype)
+        model.intercept_ = (model.intercept_ * factor).astype(model.coef_.dtype)
 
     def save(self, path: Path) -> None:
         """Write the pipeline in skops form."""
@@ -64,127 +97,127 @@ class _PipelineHead:
             skops.io.exceptions.UntrustedTypesFoundException: It holds a type that could run code.
         """
         import skops.io
+        from sklearn.preprocessing import Normalizer
 
-        head = cls(seed=0)
-        head.classes = classes
-        head.pipeline = skops.io.load(path, trusted=[])
-        wanted = [type(step) for _, step in head._new_pipeline().steps]
-        if [type(step) for _, step in head.pipeline.steps] != wanted:
+        head = cls(classes=classes, pipeline=skops.io.load(path, trusted=[]))
+        if [type(step) for _, step in head.pipeline.steps] != [Normalizer, type(cls.new_model())]:
             raise ValueError("it holds another model")
         if (head.pipeline.n_features_in_, head.pipeline.classes_.tolist()) != (dim, list(range(len(classes)))):
             raise ValueError("its model is for another width or other classes")
         return head
 
 
-class LinearHead(_PipelineHead):
-    """Multinomial logistic regression; the probabilities are the model's own."""
+class _SolvedHead(PipelineHead):
+    """A head that our own solver fits, for a row of costs one from the other."""
 
-    def _new_model(self) -> Any:
+    setting: ClassVar[str] = "C"
+    loss: ClassVar[str]
+
+    @classmethod
+    def fit_each(
+        cls, embeddings: Floats, labels: Strings, values: Sequence[float], *, weights: Floats | None, seed: int
+    ) -> Iterator[Self]:
+        """Fit on float32 [N, D] of unit length, N labels of two classes or more, and their weights, for each cost."""
+        del seed  # nothing is drawn
+        classes, codes = np.unique(labels, return_inverse=True)
+        solutions = fit_path([(embeddings, codes)], cls.loss, costs=values, n_classes=len(classes), weights=weights)
+        begun = time.perf_counter()
+        for value, solution in zip(values, solutions, strict=True):
+            model = cls.filled(solution.coef, solution.intercept).set_params(C=value)
+            yield cls.of_model(model, classes, begun=begun, converged=solution.converged)
+            begun = time.perf_counter()
+
+
+class LinearHead(_SolvedHead):
+    """Multinomial logistic regression, as scikit-learn's LogisticRegression defines it."""
+
+    values: ClassVar[tuple[float, ...]] = (0.3, 1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000)
+    usual: ClassVar[float] = 30.0  # inverse regularisation of published linear probes on unit vectors
+    loss: ClassVar[str] = "softmax"
+    _margin_share: ClassVar[float] = 0.5
+
+    @classmethod
+    def new_model(cls) -> Any:
+        """Make an unfitted LogisticRegression."""
         from sklearn.linear_model import LogisticRegression
 
-        return LogisticRegression(C=_LINEAR_C, max_iter=_MAX_ITERATIONS)
-
-    def probabilities(self, embeddings: Floats) -> Floats:
-        """Give float32 [N, C] for float32 [N, D]."""
-        found: Floats = self.pipeline.predict_proba(embeddings).astype(np.float32)
-        return found
+        return LogisticRegression()
 
 
-class SvmHead(_PipelineHead):
-    """Linear support vector machine: squared hinge, one class against the rest.
+class SvmHead(_SolvedHead):
+    """Linear support vector machine: squared hinge, one class against the rest, as in scikit-learn's LinearSVC."""
 
-    A margin is no probability. Here a probability is the softmax of the C margins over one temperature for all
-    classes, chosen so that margins of rows not fitted on (three folds of the training rows) explain their labels
-    best; the order of the classes stays that of the margins. The weights are stored divided by the temperature.
-    Classes of fewer than three training rows take no part in the choice; with fewer than two other classes the
-    temperature is 1, and the probability says no more than the order.
+    values: ClassVar[tuple[float, ...]] = (0.03, 0.1, 0.3, 1, 3, 10, 30)
+    usual: ClassVar[float] = 1.0
+    loss: ClassVar[str] = "squared_hinge"
 
-    Source: Guo et al. 2017, On Calibration of Modern Neural Networks, section 4.2.
-    """
-
-    def _new_model(self) -> Any:
+    @classmethod
+    def new_model(cls) -> Any:
+        """Make an unfitted LinearSVC."""
         from sklearn.svm import LinearSVC
 
-        return LinearSVC(C=_SVM_C, max_iter=10 * _MAX_ITERATIONS, random_state=self.seed)
-
-    def fit(self, embeddings: Floats, labels: Strings) -> None:
-        """Fit on float32 [N, D] and N labels of two classes or more, then scale the margins."""
-        super().fit(embeddings, labels)
-        factor = self._margin_factor(embeddings, labels)
-        model = self.pipeline[-1]
-        model.coef_ *= factor
-        model.intercept_ *= factor
-
-    def probabilities(self, embeddings: Floats) -> Floats:
-        """Give float32 [N, C] for float32 [N, D]."""
-        from scipy.special import softmax
-
-        found: Floats = softmax(_two_sided(self.pipeline.decision_function(embeddings)), axis=1).astype(np.float32)
-        return found
-
-    def _margin_factor(self, embeddings: Floats, labels: Strings) -> float:
-        """Find one over the temperature, from margins of rows that were not fitted on."""
-        from sklearn.model_selection import StratifiedKFold, cross_val_predict
-
-        _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
-        often = np.flatnonzero((counts >= _FOLDS)[codes])
-        classes, codes = np.unique(codes[often], return_inverse=True)
-        if len(classes) < 2:  # noqa: PLR2004 - one class leaves nothing to tell apart
-            return 1.0
-        folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=self.seed)
-        pipeline = self._new_pipeline()
-        with _quiet():
-            margins = cross_val_predict(pipeline, embeddings[often], codes, cv=folds, method="decision_function")
-        return best_factor(_two_sided(margins), codes)
+        return LinearSVC()
 
 
-def best_factor(margins: Floats, codes: Rows) -> float:
-    """Find the factor on the margins whose softmax explains the labels best.
+class RidgeHead(PipelineHead):
+    """Least squares with squared weights added, on targets of 1 and -1: scikit-learn's RidgeClassifier."""
 
-    Args:
-        margins: float [N, C].
-        codes: int64 [N], the right column of each row.
+    setting: ClassVar[str] = "alpha"
+    values: ClassVar[tuple[float, ...]] = (30, 10, 3, 1, 0.3, 0.1, 0.03)
+    usual: ClassVar[float] = 1.0
 
-    Returns:
-        One over the temperature, > 0. One row in N + 2 is taken for wrong, so that margins without a mistake do not
-        end in certainty.
+    @classmethod
+    def new_model(cls) -> Any:
+        """Make an unfitted RidgeClassifier."""
+        from sklearn.linear_model import RidgeClassifier
 
-    Source: Platt 1999, Probabilistic Outputs for Support Vector Machines, section 2.2 (the targets).
+        return RidgeClassifier()
+
+    @classmethod
+    def fit_each(
+        cls, embeddings: Floats, labels: Strings, values: Sequence[float], *, weights: Floats | None, seed: int
+    ) -> Iterator[Self]:
+        """Fit on float32 [N, D] of unit length, N labels of two classes or more, and their weights, for each alpha."""
+        classes, codes = np.unique(labels, return_inverse=True)
+        for value in values:
+            begun = time.perf_counter()
+            model = cls.new_model().set_params(alpha=value, random_state=seed)
+            with quiet():
+                model.fit(embeddings, codes, sample_weight=weights)
+            yield cls.of_model(model, classes, begun=begun)
+
+
+class PrototypeHead(PipelineHead):
+    """The mean of each class, scaled to unit length: the class whose mean is nearest by cosine. For few rows a class.
+
+    Source: Snell et al. 2017, Prototypical Networks for Few-shot Learning; stored as a LogisticRegression.
     """
-    from scipy.optimize import minimize_scalar
-    from scipy.special import log_softmax
 
-    doubt = 1 / (len(margins) + 2)
-    targets = np.full(margins.shape, doubt / (margins.shape[1] - 1))
-    targets[np.arange(len(codes)), codes] = 1 - doubt
+    setting: ClassVar[str] = ""
+    values: ClassVar[tuple[float, ...]] = (1.0,)
+    usual: ClassVar[float] = 1.0
+    _margin_share: ClassVar[float] = 0.5
 
-    def loss(log_factor: float) -> float:
-        return -float((targets * log_softmax(np.exp(log_factor) * margins, axis=1)).sum())
+    @classmethod
+    def new_model(cls) -> Any:
+        """Make an unfitted LogisticRegression."""
+        return LinearHead.new_model()
 
-    return float(np.exp(minimize_scalar(loss, bounds=(-10, 10), method="bounded").x))
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[list[warnings.WarningMessage]]:
-    """Keep from the user what scikit-learn says about a fit; warnings of others are shown when the block ends.
-
-    Yields:
-        A list that holds the warnings of convergence after the block.
-    """
-    from sklearn.exceptions import ConvergenceWarning
-
-    found: list[warnings.WarningMessage] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ConvergenceWarning)
-        warnings.filterwarnings("ignore", "The number of unique classes")  # class numbers of few rows are no regression
-        yield found
-    for one in caught:
-        if issubclass(one.category, ConvergenceWarning):
-            found.append(one)
-        else:
-            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    @classmethod
+    def fit_each(
+        cls, embeddings: Floats, labels: Strings, values: Sequence[float], *, weights: Floats | None, seed: int
+    ) -> Iterator[Self]:
+        """Average float32 [N, D] of unit length by N labels of two classes or more; weights do not change a mean."""
+        del weights, seed
+        begun = time.perf_counter()
+        classes, codes = np.unique(labels, return_inverse=True)
+        means = unit_rows(_sums(embeddings, codes, len(classes)))
+        for _ in values:
+            yield cls.of_model(cls.filled(means, np.zeros(len(classes), np.float32)), classes, begun=begun)
 
 
-def _two_sided(margins: Floats) -> Floats:
-    """Give [N, C] margins also for two classes, where scikit-learn gives [N]: those of the second."""
-    return np.column_stack([-margins, margins]) if margins.ndim == 1 else margins
+def _sums(embeddings: Floats, codes: Rows, n_classes: int) -> Floats:
+    sums = np.zeros((n_classes, embeddings.shape[1]))
+    for code in range(n_classes):
+        sums[code] = embeddings[codes == code].sum(axis=0, dtype=np.float64)
+    return sums.astype(np.float32)

@@ -11,6 +11,8 @@ from classifiers.storage import NAME, REPORT_NAME, SPLIT_NAME
 from features import FeatureFileError, check_free, clear_errors, read_json
 
 PREDICTION_COLUMNS = ("id", "prediction", "probability")
+ABSTAINED = "abstained"
+"""Whether a prediction is not to be believed, for heads that abstain."""
 SCORE = "score_"
 """What the columns of scores begin with."""
 
@@ -82,4 +84,5 @@ def _are_predictions(path: Path) -> bool:
     except (pa.ArrowException, OSError):
         return False
     ours = len(PREDICTION_COLUMNS)
-    return tuple(names[:ours]) == PREDICTION_COLUMNS and all(name.startswith(SCORE) for name in names[ours:])
+    others = [name for name in names[ours:] if name != ABSTAINED]
+    return tuple(names[:ours]) == PREDICTION_COLUMNS and all(name.startswith(SCORE) for name in others)

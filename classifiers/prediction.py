@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from classifiers.outputs import PREDICTION_COLUMNS, SCORE, check_predictions
+from classifiers.outputs import ABSTAINED, PREDICTION_COLUMNS, SCORE, check_predictions
 from classifiers.storage import Head, check_backbone, open_head
 from features import Features, Floats, Strings, clear_errors, write_file
 
@@ -19,7 +19,8 @@ def predict_features(
     Args:
         path: The folder of the head.
         features: The table, of the head's backbone; it is read in batches.
-        out: The Parquet file: `id`, `prediction` (a class name), `probability` (float32); rows as in the table.
+        out: The Parquet file: `id`, `prediction` (a class name), `probability` (float32), and where the head abstains
+            below a probability `abstained` (bool); rows as in the table.
         scores: Add a column `score_CLASS` (float32) for each class, in the order of the head's classes.
         force: Replace predictions that stand at `out`; any other file stays.
 
@@ -42,20 +43,22 @@ def predict_features(
 
 
 def _write(path: Path, head: Head, features: Features, *, scores: bool) -> None:
-    schema = _schema(head.classes if scores else ())
+    schema = _schema(head, scores=scores)
     with pq.ParquetWriter(path, schema) as writer:
         for ids, embeddings in features.batches():
-            writer.write_table(_predictions(ids, head.probabilities(embeddings), classes=head.classes, schema=schema))
+            writer.write_table(_predictions(ids, head.probabilities(embeddings), head, schema))
 
 
-def _schema(scored: Strings | tuple[()]) -> pa.Schema:
-    ours = zip(PREDICTION_COLUMNS, (pa.string(), pa.string(), pa.float32()), strict=True)
-    fields = [*ours, *((f"{SCORE}{name}", pa.float32()) for name in scored)]
+def _schema(head: Head, *, scores: bool) -> pa.Schema:
+    fields = list(zip(PREDICTION_COLUMNS, (pa.string(), pa.string(), pa.float32()), strict=True))
+    fields += [] if head.threshold is None else [(ABSTAINED, pa.bool_())]
+    fields += [(f"{SCORE}{name}", pa.float32()) for name in head.classes] if scores else []
     return pa.schema([pa.field(name, kind, nullable=False) for name, kind in fields])
 
 
-def _predictions(ids: Strings, probabilities: Floats, *, classes: Strings, schema: pa.Schema) -> pa.Table:
-    predicted = classes[probabilities.argmax(axis=1)]
-    every = [ids, predicted, probabilities.max(axis=1), *probabilities.T]
-    arrays = [pa.array(values, field.type) for values, field in zip(every, schema, strict=False)]
+def _predictions(ids: Strings, probabilities: Floats, head: Head, schema: pa.Schema) -> pa.Table:
+    highest = probabilities.max(axis=1)
+    every = [ids, head.classes[probabilities.argmax(axis=1)], highest]
+    every += [] if head.threshold is None else [highest < head.threshold]
+    arrays = [pa.array(values, field.type) for values, field in zip([*every, *probabilities.T], schema, strict=False)]
     return pa.Table.from_arrays(arrays, schema=schema)

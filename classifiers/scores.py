@@ -37,6 +37,29 @@ def score(probabilities: Floats, labels: Strings, *, classes: Strings) -> dict[s
     }
 
 
+def abstention(
+    probabilities: Floats, labels: Strings, classes: Strings, precision: float, threshold: float
+) -> dict[str, float | None]:
+    """Tell what abstaining below a threshold does on test rows.
+
+    Args:
+        probabilities: float32 [N, C].
+        labels: The true labels [N].
+        classes: The C class names, sorted.
+        precision: Share of right answers wanted.
+        threshold: The least probability that is answered.
+
+    Returns:
+        `precision` and `threshold` as given, `coverage` (share of the rows that is answered) and `precision_on_test`
+        (share of the answers that is right; None where there is none).
+    """
+    is_answered = probabilities.max(axis=1) >= threshold
+    is_right = classes[probabilities.argmax(axis=1)] == labels
+    on_test = float(is_right[is_answered].mean()) if is_answered.any() else None
+    known = {"precision": precision, "threshold": threshold}
+    return known | {"coverage": float(is_answered.mean()), "precision_on_test": on_test}
+
+
 def accuracy_interval(n_right: int, n_rows: int) -> list[float]:
     """Give the 95 % Wilson interval of an accuracy, as [low, high].
 

@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 
 from classifiers.heads import HEADS, Classifier
 from classifiers.labels import Examples
+from classifiers.splits import Split
 from features import (
     BackboneSpec,
     FeatureFileError,
     Features,
     Floats,
     MismatchError,
-    Rows,
     Strings,
     check_same_backbone,
     hash_file,
@@ -111,6 +111,12 @@ class Head:
         found = self.probabilities(embeddings)
         return self.classes[found.argmax(axis=1)], found.max(axis=1)
 
+    @property
+    def threshold(self) -> float | None:
+        """The least probability that is an answer, in [0, 1]; None for a head that always answers."""
+        abstain = self.document["scores"].get("abstain")
+        return None if abstain is None else float(abstain["threshold"])
+
     def staleness(self) -> str | None:
         """Say that the table has changed since the head was trained on it.
 
@@ -180,19 +186,19 @@ def hash_names(names: list[str]) -> str:
     return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
 
-def write_split(folder: Path, examples: Examples, test: Rows) -> None:
-    """Write split.parquet: `id`, `sha256` and `part` (`train` or `test`) of each labelled row.
+def write_split(folder: Path, examples: Examples, split: Split) -> None:
+    """Write split.parquet: `id`, `sha256`, `part` (`train`, `validation` or `test`) of each row that has one.
 
     Args:
         folder: The folder of the head.
         examples: The labelled rows.
-        test: int64, the places in `examples` that were held out.
+        split: Places in `examples`.
     """
-    parts = np.full(len(examples), "train", dtype=object)
-    parts[test] = "test"
+    parts = np.full(len(examples), None, dtype=object)
+    parts[split.train], parts[split.validation], parts[split.test] = "train", "validation", "test"
     columns = {"id": examples.ids, "sha256": examples.sha256, "part": parts}
     table = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
-    pq.write_table(table, folder / SPLIT_NAME)
+    pq.write_table(table.filter(table["part"].is_valid()), folder / SPLIT_NAME)
 
 
 def read_fitted(path: Path) -> dict[str, str | None]:
@@ -208,7 +214,7 @@ def read_fitted(path: Path) -> dict[str, str | None]:
         split = pq.read_table(path / SPLIT_NAME).select(["id", "sha256", "part"])
     except (pa.ArrowException, KeyError, OSError) as error:
         raise _broken(path / SPLIT_NAME, error) from error
-    return {row["id"]: row["sha256"] for row in split.to_pylist() if row["part"] == "train"}
+    return {row["id"]: row["sha256"] for row in split.to_pylist() if row["part"] != "test"}
 
 
 def _embed_with(spec: BackboneSpec) -> str:
@@ -260,6 +266,7 @@ def _check_values(document: dict[str, Any]) -> None:
         raise ValueError(f"there is no contract {document['contract']}")
     if not 0 <= document["split"]["seed"] <= MAX_SEED:
         raise ValueError(f"its split.seed is not between 0 and {MAX_SEED}")
+    _check_form(document["scores"].get("abstain", {"threshold": 0}), {"threshold": int | float}, of="scores.abstain")
     if hash_names(document["classes"]) != document["model"]["classes_sha256"]:
         raise ValueError("its classes are not those that were stored")
 

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
         search,
         verify,
     )
-    from frieze.heads import evaluate, predict, train
+    from frieze.heads import compare, evaluate, predict, train
     from frieze.report import write_report
     from index import open_index
 
 __all__ = [
     "InputError",
     "backbones",
+    "compare",
     "duplicates",
     "embed",
     "evaluate",
@@ -44,7 +45,7 @@ __all__ = [
 
 _HOMES = {
     "InputError": "features",
-    **dict.fromkeys(("evaluate", "predict", "train"), "frieze.heads"),
+    **dict.fromkeys(("compare", "evaluate", "predict", "train"), "frieze.heads"),
     "open_features": "features",
     "open_head": "classifiers",
     "open_index": "index",

@@ -16,6 +16,7 @@ _COMMANDS = {
     "search": "Find the most similar images.",
     "duplicates": "Find the groups of images that are duplicates.",
     "train": "Train a head on stored features.",
+    "compare": "Rank heads over several tables of the same images.",
     "evaluate": "Measure a head on a table of features.",
     "predict": "Predict the labels of features or of new images.",
     "backbones": "List the backbones that can be asked for by name.",

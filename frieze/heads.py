@@ -1,7 +1,10 @@
 """Heads: train, evaluate and predict, with the options of the command line as keyword-only parameters."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import features as stored
 from frieze import output
@@ -17,6 +20,10 @@ def train(
     out: str | Path,
     head: str = "linear",
     test_size: float = 0.2,
+    split: str | None = None,
+    group: str | None = None,
+    balanced: bool = False,
+    abstain: float | None = None,
     seed: int = 0,
     force: bool = False,
 ) -> dict[str, Any]:
@@ -25,8 +32,12 @@ def train(
     Args:
         features: The table's folder; its labels are learned.
         out: Folder of the head; `report.html` is written there too.
-        head: `linear`, `svm` or `keras`.
+        head: `linear`, `svm`, `ridge`, `knn`, `prototype` or `keras`.
         test_size: Share of the labelled images held out, in (0, 1).
+        split: A column of the table that says `train`, `val` or `test` for each image.
+        group: A column of the table, or `duplicates`: images of one value, or near-duplicates, come on one side.
+        balanced: Let each class count alike, however many images it has.
+        abstain: The share of right answers wanted, in (0, 1): below a probability the head gives no answer.
         seed: Decides the split and every other random choice.
         force: Replace a head that is there.
 
@@ -39,11 +50,72 @@ def train(
     import classifiers
 
     table = open_table(features)
+    recipe = classifiers.Recipe(head, seed=seed, is_balanced=balanced, precision=abstain)
+    place = to_place(out)
+    by = {"groups": lambda: duplicate_groups(table, place)} if group == "duplicates" else {"group": group}
+    parting = classifiers.Parting(test_size=test_size, seed=seed, column=split, **by)
     with output.waiting("Training"):
-        document = classifiers.train_head(table, to_place(out), head=head, test_size=test_size, seed=seed, force=force)
+        document = classifiers.train_head(table, place, recipe=recipe, parting=parting, force=force)
     page = Path(out) / "report.html"
     write_report(page, title="Head", head=out)
     return document | {"report": str(page)}
+
+
+def duplicate_groups(table: stored.Features, near: Path) -> stored.Rows:
+    """Number the groups of near-duplicates of a table.
+
+    Args:
+        table: The table.
+        near: A place beside which an index of it may stand for a while.
+
+    Returns:
+        int64 [N]; a row without a duplicate is a group of its own.
+    """
+    from index import build_index, find_duplicates, open_index
+
+    with scratch_folder(near) as folder, output.progress("Comparing", "images") as step:
+        build_index(table, folder)
+        found = find_duplicates(open_index(folder), progress=step)
+    place = {name: row for row, name in enumerate(table.ids)}
+    groups = np.arange(len(table))
+    for group in found["groups"]:
+        rows = [place[name] for name in group["ids"]]
+        groups[rows] = rows[0]
+    return groups
+
+
+def compare(  # the mirror of a command
+    features: str | Path | Sequence[str | Path],
+    *,
+    heads: str = "linear,svm,knn",
+    test_size: float = 0.2,
+    split: str | None = None,
+    group: str | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Fit several heads on several tables of the same images, and score all on the same held-out images.
+
+    Args:
+        features: The tables' folders.
+        heads: Kinds of head, with commas between.
+        test_size: Share of the labelled images held out, in (0, 1).
+        split: A column of the first table that says `train`, `val` or `test` for each image.
+        group: A column of the first table: images of one value come on one side.
+        seed: Decides the split and every other random choice.
+
+    Returns:
+        `rows`: one for each table and head, the highest accuracy first.
+
+    Raises:
+        InputError: Something you can mend; the message says how.
+    """
+    import classifiers
+
+    paths = [features] if isinstance(features, str | Path) else list(features)
+    recipes = [classifiers.Recipe(name.strip(), seed=seed) for name in heads.split(",")]
+    parting = classifiers.Parting(test_size=test_size, seed=seed, column=split, group=group)
+    with output.waiting("Comparing"):
+        return classifiers.compare_heads([open_table(path) for path in paths], recipes, parting)
 
 
 def evaluate(head: str | Path, features: str | Path) -> dict[str, Any]:

@@ -6,12 +6,18 @@ import click
 
 from frieze.commands import options
 
+_HEADS = ("linear", "svm", "ridge", "knn", "prototype", "keras")
+
 
 @click.command(epilog="Example: frieze train photos.features --head svm --out photos.head")
 @click.argument("features")
 @options.out("Folder of the head; report.html is written there too.")
-@click.option("--head", type=click.Choice(["linear", "svm", "keras"]), default="linear", show_default=True)
+@click.option("--head", type=click.Choice(_HEADS), default="linear", show_default=True)
 @click.option("--test-size", default=0.2, show_default=True, help="Share of the labelled images held out.")
+@click.option("--split", metavar="COLUMN", help="Column that says train, val or test for each image.")
+@click.option("--group", metavar="COLUMN|duplicates", help="Images of one value, or near-duplicates, come on one side.")
+@click.option("--balanced", is_flag=True, help="Let each class count alike, however many images it has.")
+@click.option("--abstain", type=float, metavar="P", help="Wanted share of right answers; unsure images get none.")
 @options.seed
 @options.force
 @options.as_json

@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from classifiers import HEADS, train_head
-from classifiers.heads import new_head
+from classifiers import HEADS, Recipe, train_head
+from classifiers.fitting import fit_head
 from classifiers.splits import split_rows
-from features import BackboneSpec, Manifest, Shard, open_features, open_writer, part_schema, to_part
+from features import BackboneSpec, Manifest, Shard, open_features, open_writer, part_schema, to_part, unit_rows
 
 DIM = 8
 CLASSES = ["ant", "bee", "cow"]
@@ -71,15 +71,15 @@ class Trained:
     def __getitem__(self, head):
         path = self._folder / head
         if head not in self.results:
-            self.results[head] = train_head(self.features, path, head=head)
+            self.results[head] = train_head(self.features, path, recipe=Recipe(head))
         return path
 
     def refitted(self, head):
         """The same head fitted once more, never stored."""
         if head not in self._refitted:
             train, _ = split_rows(self.features.labels, test_size=0.2, seed=0)
-            self._refitted[head] = new_head(head, seed=0)
-            self._refitted[head].fit(self.features.embeddings()[train], self.features.labels[train])
+            embeddings, labels = unit_rows(self.features.embeddings()), self.features.labels
+            self._refitted[head], _ = fit_head(Recipe(head), embeddings[train], labels[train])
         return self._refitted[head]
 
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from classifiers import HEADS, open_head
-from classifiers.heads import new_head
-from features import InputError
+from classifiers import HEADS, Recipe, open_head
+from classifiers.fitting import fit_head
+from features import InputError, unit_rows
 
 
 def test_separable_points_are_told_apart(trained, head):
@@ -58,8 +58,7 @@ def test_few_rows_are_enough(separable, head):
     """Two classes of four and two rows are fitted without a warning and told apart."""
     rows = [0, 1, 2, 3, 20, 21]
     embeddings, labels = separable.embeddings()[rows], separable.labels[rows]
-    few = new_head(head, seed=0)
-    few.fit(embeddings, labels)
+    few, _ = fit_head(Recipe(head), unit_rows(embeddings), labels)
     assert few.classes.tolist() == ["ant", "bee"]
     assert few.probabilities(embeddings[[0, -1]]).argmax(1).tolist() == [0, 1]
 
@@ -67,5 +66,5 @@ def test_few_rows_are_enough(separable, head):
 def test_unknown_head_is_refused():
     """An unknown kind is answered with the known ones."""
     with pytest.raises(InputError, match="Unknown head: forest") as caught:
-        new_head("forest", seed=0)
-    assert caught.value.mend == "Use one of: linear, svm, keras."
+        Recipe("forest")
+    assert caught.value.mend == "Use one of: linear, svm, ridge, knn, prototype, keras."

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from classifiers import open_head, predict_features, train_head
+from classifiers import Recipe, open_head, predict_features, train_head
 from features import FeatureFileError, MismatchError
 
 
@@ -25,6 +25,18 @@ def test_columns_are_plain(trained, tmp_path):
     names = {name: str(schema.field(name).type) for name in schema.names}
     assert names == {"id": "string", "prediction": "string", "probability": "float"}
     assert found == {"rows": 60, "failed": 0, "out": str(tmp_path / "p.parquet"), "stale": None}
+
+
+def test_unsure_predictions_are_marked(overlapping, tmp_path):
+    """A head that abstains marks the predictions below its threshold, in a column before the scores."""
+    train_head(overlapping, tmp_path / "head", recipe=Recipe("linear", precision=0.9))
+    for again in (False, True):
+        predict_features(tmp_path / "head", overlapping, tmp_path / "p.parquet", scores=True, force=again)
+    table, threshold = pq.read_table(tmp_path / "p.parquet"), open_head(tmp_path / "head").threshold
+    assert table.column_names == ["id", "prediction", "probability", "abstained", "score_ant", "score_bee", "score_cow"]
+    marked = table["abstained"].to_numpy()
+    assert np.array_equal(marked, table["probability"].to_numpy() < np.float32(threshold))
+    assert 0 < marked.mean() < 1
 
 
 def test_scores_are_a_column_a_class(doubtful, tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from classifiers import HEADS, evaluate_head, train_head
+from classifiers import HEADS, Parting, Recipe, evaluate_head, open_head, train_head
 from features import FeatureFileError, InputError
 
 
@@ -26,7 +26,7 @@ def test_result_has_the_fields_of_the_command(trained):
     trained["linear"]
     assert sorted(trained.results["linear"]) == [
         "accuracy", "classes", "confidence_interval", "converged", "expected_calibration_error", "fit_seconds", "head",
-        "macro_f1", "n_test", "n_train", "n_unlabelled", "out", "seconds",
+        "macro_f1", "n_test", "n_train", "n_unlabelled", "out", "seconds", "setting", "tried",
     ]  # fmt: skip
     assert trained.results["linear"]["classes"] == ["ant", "bee", "cow"]
 
@@ -67,10 +67,11 @@ def test_head_json_names_the_versions(trained, head, library):
     assert ("keras" in versions) == (head == "keras")
 
 
-def test_report_adds_confusion_and_mistakes_to_the_figures(doubtful):
+def test_report_adds_confusion_and_mistakes_to_the_figures(table, tmp_path, points):
     """report.json holds the figures, and its mistakes are what the confusion matrix has off its diagonal."""
-    found = read(doubtful["linear"] / "report.json")
-    assert found["accuracy"] == doubtful.results["linear"]["accuracy"] < 1
+    figures = train_head(table(*points(noise=0.8, n=50)), tmp_path / "head")
+    found = read(tmp_path / "head" / "report.json")
+    assert found["accuracy"] == figures["accuracy"] < 1
     assert np.trace(found["confusion"]) == round(found["accuracy"] * 30)
     assert len(found["mistakes"]) == 30 - np.trace(found["confusion"])
     assert [row["n_test"] for row in found["per_class"]] == [10, 10, 10]
@@ -118,7 +119,7 @@ def test_force_replaces_a_head(separable, copied):
     """With force a head gives way to the new one, and nothing of the old one stays."""
     path = copied("linear")
     (path / "report.html").write_text("old", encoding="utf-8")
-    train_head(separable, path, head="svm", force=True)
+    train_head(separable, path, recipe=Recipe("svm"), force=True)
     assert read(path / "head.json")["head"] == "svm"
     assert sorted(contents(path)) == ["head.json", "head.skops", "report.json", "split.parquet"]
 
@@ -138,13 +139,13 @@ def test_a_failed_training_leaves_nothing(separable, tmp_path, monkeypatch):
 def test_wrong_arguments_are_refused_before_anything_is_read(separable, tmp_path):
     """An unknown kind of head is an error that the user can mend."""
     with pytest.raises(InputError, match="Unknown head: forest"):
-        train_head(separable, tmp_path / "head", head="forest")
+        train_head(separable, tmp_path / "head", recipe=Recipe("forest"))
 
 
 @pytest.mark.parametrize("name", ["head.json/head", "x" * 256])
 def test_an_impossible_place_is_refused_before_the_fit(trained, tmp_path, monkeypatch, name):
     """Where the head can't be written, nothing is fitted."""
-    monkeypatch.setattr(HEADS["linear"], "fit", lambda *_: pytest.fail("fitted"))
+    monkeypatch.setattr(HEADS["linear"], "fit_each", lambda *_, **__: pytest.fail("fitted"))
     with pytest.raises(FeatureFileError, match="can't be written"):
         train_head(trained.features, trained["linear"] / name)
 
@@ -153,14 +154,14 @@ def test_an_impossible_place_is_refused_before_the_fit(trained, tmp_path, monkey
 def test_a_seed_out_of_range_is_refused(separable, tmp_path, seed):
     """Seeds are what both NumPy and scikit-learn take."""
     with pytest.raises(InputError, match=f"The seed is {seed}; it lies between 0 and 4294967295") as caught:
-        train_head(separable, tmp_path / "head", seed=seed)
+        train_head(separable, tmp_path / "head", parting=Parting(seed=seed))
     assert "--seed 0" in caught.value.mend
 
 
 def test_the_largest_seed_works(separable, tmp_path, head, monkeypatch):
     """Each kind of head takes the largest seed that is allowed."""
     monkeypatch.setattr("classifiers.keras_head._MAX_EPOCHS", 1)
-    train_head(separable, tmp_path / "head", head=head, seed=2**32 - 1)
+    train_head(separable, tmp_path / "head", recipe=Recipe(head, seed=2**32 - 1), parting=Parting(seed=2**32 - 1))
     assert read(tmp_path / "head" / "head.json")["split"]["seed"] == 4294967295
 
 
@@ -179,12 +180,12 @@ def test_heads_converge(trained, head):
     assert read(trained[head] / "report.json")["converged"] is True
 
 
-@pytest.mark.parametrize(("module", "limit"), [("linear_heads", "_MAX_ITERATIONS"), ("keras_head", "_MAX_EPOCHS")])
-def test_a_cut_fit_is_told_in_the_document(overlapping, tmp_path, monkeypatch, module, limit):
+@pytest.mark.parametrize("cut", ["linear", "svm", "keras"])
+def test_a_cut_fit_is_told_in_the_document(overlapping, tmp_path, monkeypatch, cut):
     """A head that is cut off before its end is told by a field, not by a warning."""
-    monkeypatch.setattr(f"classifiers.{module}.{limit}", 1)
-    kinds = {"linear_heads": "linear", "keras_head": "keras"}
-    assert train_head(overlapping, tmp_path / "head", head=kinds[module])["converged"] is False
+    for limit in ("lbfgs._MAX_ITERATIONS", "solver._MAX_ROUNDS", "keras_head._MAX_EPOCHS"):
+        monkeypatch.setattr(f"classifiers.{limit}", 1)
+    assert train_head(overlapping, tmp_path / "head", recipe=Recipe(cut))["converged"] is False
 
 
 def test_many_classes_of_few_rows_are_told_apart(table, tmp_path, head):
@@ -192,7 +193,8 @@ def test_many_classes_of_few_rows_are_told_apart(table, tmp_path, head):
     codes = np.repeat(np.arange(30), 2)
     embeddings = np.eye(30, dtype="f4")[codes] + 0.02 * np.random.default_rng(0).normal(size=(60, 30)).astype("f4")
     ids = [f"{row:03d}" for row in range(60)]
-    found = train_head(table(ids, [f"class {code}" for code in codes], embeddings), tmp_path / "head", head=head)
+    rows = table(ids, [f"class {code}" for code in codes], embeddings)
+    found = train_head(rows, tmp_path / "head", recipe=Recipe(head))
     assert (found["n_train"], found["n_test"], found["accuracy"]) == (30, 30, 1)
     report = read(tmp_path / "head" / "report.json")
     assert report["confusion"] == np.eye(30, dtype=int).tolist()
@@ -213,3 +215,60 @@ def test_linear_never_imports_tensorflow(separable, tmp_path):
         print(sorted({{"tensorflow", "keras"}} & set(sys.modules)))"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.fixture
+def twins(table, points):
+    """150 rows of three classes that overlap, each followed by a copy of it that is nearly the same; with columns."""
+    ids, labels, embeddings = points(noise=0.6, n=50)
+    ids, labels = [f"{name}{twin}" for name in ids for twin in "ab"], [label for label in labels for _ in "ab"]
+    moved = np.repeat(embeddings, 2, axis=0) + 0.001 * np.random.default_rng(1).normal(size=(300, 8)).astype("f4")
+    return table(ids, labels, moved)
+
+
+def test_twins_on_both_sides_flatter(twins, tmp_path):
+    """With twins kept together the accuracy is lower than a split of single rows would tell, and both are told."""
+    parting = Parting(groups=lambda: np.arange(300) // 2)
+    found = train_head(twins, tmp_path / "head", recipe=Recipe("knn"), parting=parting)
+    assert found["naive_accuracy"] > found["accuracy"] + 0.1
+    split = pq.read_table(tmp_path / "head" / "split.parquet").to_pylist()
+    parts = {row["id"]: row["part"] for row in split}
+    assert all(parts[name[:-1] + "a"] == parts[name[:-1] + "b"] for name in parts)
+    assert read(tmp_path / "head" / "head.json")["split"]["method"] == "grouped"
+
+
+def test_a_column_groups(twins, tmp_path):
+    """Rows of one value of a column come on one side; rows without a value are on their own."""
+    found = train_head(twins, tmp_path / "head", recipe=Recipe("prototype"), parting=Parting(group="sha256"))
+    assert found["naive_accuracy"] >= 0
+    assert read(tmp_path / "head" / "head.json")["split"]["group"] == "sha256"
+
+
+@pytest.mark.parametrize("parting", [{"group": "nosuch"}, {"column": "nosuch"}])
+def test_a_column_that_is_not_there(twins, tmp_path, parting):
+    """A column that the table has not is refused with those that it has."""
+    with pytest.raises(InputError, match="There is no column nosuch") as caught:
+        train_head(twins, tmp_path / "head", parting=Parting(**parting))
+    assert "sha256" in caught.value.mend
+
+
+def test_group_and_column_exclude_each_other():
+    """Where a column says each row's part, groups mean nothing."""
+    with pytest.raises(InputError, match="says where each row goes"):
+        Parting(column="a", group="b")
+
+
+def test_a_head_that_abstains(overlapping, tmp_path):
+    """Asked for a precision, a head has a threshold, and its answers above it are right about so often."""
+    found = train_head(overlapping, tmp_path / "head", recipe=Recipe("linear", precision=0.9))["abstain"]
+    assert found["precision"] == 0.9
+    assert 0 < found["coverage"] < 1
+    assert found["precision_on_test"] >= 0.75
+    assert open_head(tmp_path / "head").threshold == found["threshold"]
+
+
+@pytest.mark.parametrize("precision", [0, 1, -0.5, 95])
+def test_a_precision_is_a_share(precision):
+    """A precision out of range is refused."""
+    with pytest.raises(InputError, match="The precision is"):
+        Recipe("linear", precision=precision)

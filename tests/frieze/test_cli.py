@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
+import frieze
 from classifiers import HEADS
 from embedder import ENGINES, FITS, PIXELS, PRECISIONS
 from features import METRICS
@@ -22,7 +23,7 @@ HEAVY = ["tensorflow", "keras", "faiss", "numpy", "sklearn", "pyarrow", "rich", 
 
 def function(name: str):
     """Give a command's mirror in Python: `import` is no name there."""
-    return getattr(api, "import_vectors" if name == "import" else name)
+    return getattr(frieze, "import_vectors" if name == "import" else name)
 
 
 def command(name: str) -> click.Command:

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import frieze
+from index.choosing import Speed
 
 DOCUMENTS = {
     "embed": "images embedded unchanged removed failed ignored seconds images_per_second dim backbone engine precision "
@@ -21,6 +22,7 @@ DOCUMENTS = {
     "expected_calibration_error",
     "evaluate": "head accuracy macro_f1 classes n_train n_test seconds fit_seconds confidence_interval "
     "expected_calibration_error",
+    "compare": "rows classes n_train n_test n_left_out",
     "predict": "rows failed",
     "search": "index k where queries",
     "duplicates": "groups rows index min_score stale n_exact n_near n_duplicates",
@@ -42,6 +44,7 @@ def lines(world, tmp_path):
         "index": ("index", features, "--out", tmp_path / "index"),
         "train": ("train", features, "--out", tmp_path / "head"),
         "evaluate": ("evaluate", head, features),
+        "compare": ("compare", features, "--heads", "prototype,ridge"),
         "predict": ("predict", head, features, "--out", tmp_path / "p.parquet"),
         "search": ("search", index, "id:red/0.png"),
         "duplicates": ("duplicates", index),
@@ -65,6 +68,10 @@ def test_every_field_is_documented(name, lines, run_json):
     told = {word for cell in cells for word in re.findall(r"`(\w+)`", cell)}
     assert set(document) <= told
     assert told - set(document) <= {
+        "abstain",
+        "naive_accuracy",
+        "setting",
+        "tried",
         *({"classes", "stale"} if name == "verify" else ()),
         "converged",
         "failures",
@@ -234,7 +241,7 @@ def test_another_backbone_is_refused_everywhere(world, run, tmp_path):
 
 def test_index_tells_what_was_tried(world, run, monkeypatch, tmp_path):
     """Where kinds were tried, a table of them stands below the facts."""
-    monkeypatch.setattr("index.choosing.time_exact", lambda _: 100.0)
+    monkeypatch.setattr("index.choosing.time_exact", lambda _: Speed(100.0, 10.0))
     monkeypatch.setattr("index.choosing.count_lists", lambda _: 2)
     result = run("index", world / "photos.features", "--out", tmp_path / "tried.index")
     words = [line.split() for line in result.stdout.splitlines() if line.strip()]

@@ -1,0 +1,86 @@
+"""Heads over several tables of the same images, on one split: which backbone and which head are best."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from classifiers.fitting import Recipe, fit_head
+from classifiers.labels import Examples, labelled_rows, read_unit
+from classifiers.scores import score
+from classifiers.splits import Split
+from classifiers.training import Parting
+from features import Features, InputError, Rows
+
+
+@dataclasses.dataclass(frozen=True)
+class _Common:
+    """Labelled images that all tables have, and how they are parted; places are the same in every table."""
+
+    examples: list[Examples]
+    split: Split
+    groups: Rows | None
+    n_left_out: int
+
+
+def compare_heads(tables: Sequence[Features], recipes: Sequence[Recipe], parting: Parting) -> dict[str, Any]:
+    """Fit every head on every table and score them on the same held-out images.
+
+    Args:
+        tables: One or more, of the same images by id.
+        recipes: The heads.
+        parting: How rows are held out; the first table's columns count.
+
+    Returns:
+        `rows`, the highest accuracy first: `features`, `backbone`, `dim`, `head`, `setting`, `accuracy`,
+        `confidence_interval`, `macro_f1`, `expected_calibration_error`, `fit_seconds`; and for all `classes`,
+        `n_train`, `n_test` and `n_left_out` (labelled images that one of the tables has not, or under another label).
+
+    Raises:
+        InputError: The tables have no labelled images in common, or these can't be parted.
+        FeatureFileError: A table is broken.
+    """
+    common = _find_common(tables, parting)
+    rows = [
+        row
+        for table, examples in zip(tables, common.examples, strict=True)
+        for row in _judge(table, examples, recipes, common)
+    ]
+    return {
+        "rows": sorted(rows, key=lambda row: row["accuracy"], reverse=True),
+        "classes": np.unique(common.examples[0].labels).tolist(),
+        "n_train": len(common.split.train),
+        "n_test": len(common.split.test),
+        "n_left_out": common.n_left_out,
+    }
+
+
+def _find_common(tables: Sequence[Features], parting: Parting) -> _Common:
+    found = [labelled_rows(table.rows, maker=table.manifest.maker) for table in tables]
+    known = [dict(zip(one.ids, one.labels, strict=True)) for one in found]
+    names = {name for name, label in known[0].items() if all(other.get(name) == label for other in known[1:])}
+    if not names:
+        raise InputError(
+            "The tables have no labelled image in common.",
+            mend="Compare tables of the same images: their ids and labels must be the same.",
+        )
+    common = [one.take(np.flatnonzero([name in names for name in one.ids])) for one in found]
+    split, groups = parting.part(tables[0], common[0])
+    return _Common(common, split, groups, len(set().union(*known)) - len(names))
+
+
+def _judge(table: Features, examples: Examples, recipes: Sequence[Recipe], common: _Common) -> list[dict[str, Any]]:
+    split = common.split
+    train, test = read_unit(table, examples.rows[split.train], examples.rows[split.test])
+    labels, held_out = examples.labels[split.train], examples.labels[split.test]
+    groups = None if common.groups is None else common.groups[split.train]
+    validation = np.searchsorted(split.train, split.validation)
+    known = {"features": str(table.path), "backbone": table.spec.name, "dim": table.spec.dim}
+    rows = []
+    for recipe in recipes:
+        head, tuned = fit_head(recipe, train, labels, groups=groups, validation=validation)
+        figures = score(head.probabilities(test), held_out, classes=head.classes)
+        setting = {type(head).setting: tuned.value} if type(head).setting else {}
+        rows.append(known | {"head": recipe.head, "setting": setting, **figures, "fit_seconds": head.fit_seconds})
+    return rows

@@ -1,0 +1,84 @@
+"""Fitting a head to protocol: its setting chosen on folds, fitted on all training rows, its probabilities honest."""
+
+import dataclasses
+
+import numpy as np
+
+from classifiers.heads import Classifier, kind_of_head
+from classifiers.tuning import Folds, Tuned, make_folds, tune_head
+from features import Floats, InputError, Rows, Strings
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How a head is fitted.
+
+    Attributes:
+        head: A key of `HEADS`.
+        seed: For folds and fit.
+        is_balanced: Whether each class counts alike, however many rows it has.
+        precision: What share of the answers is to be right, in (0, 1): the head abstains where it may not be. None to
+            answer all.
+    """
+
+    head: str
+    seed: int = 0
+    is_balanced: bool = False
+    precision: float | None = None
+
+    def __post_init__(self) -> None:
+        kind_of_head(self.head)
+        if self.precision is not None and not 0 < self.precision < 1:
+            raise InputError(
+                f"The precision is {self.precision}; it is a share of the answers, between 0 and 1.",
+                mend="Use for example --abstain 0.95",
+            )
+
+
+def fit_head(
+    recipe: Recipe, embeddings: Floats, labels: Strings, *, groups: Rows | None = None, validation: Rows | None = None
+) -> tuple[Classifier, Tuned]:
+    """Choose the setting, fit on all rows, and soften the margins.
+
+    Args:
+        recipe: How.
+        embeddings: float32 [N, D] of unit length.
+        labels: Class names [N], two or more.
+        groups: int64 [N]; rows of one group are in one fold.
+        validation: int64, rows to choose the setting on, in place of folds.
+    """
+    kind = kind_of_head(recipe.head)
+    weights = _balance(labels) if recipe.is_balanced else None
+    wants_folds = len(kind.values) > 1 or not kind.is_calibrated or recipe.precision is not None
+    folds = _folds(labels, groups, validation, recipe.seed) if wants_folds else []
+    tuned = tune_head(kind, embeddings, labels, folds, weights=weights, seed=recipe.seed)
+    head = next(kind.fit_each(embeddings, labels, [tuned.value], weights=weights, seed=recipe.seed))
+    head.soften(tuned.factor)
+    return head, tuned
+
+
+def _folds(labels: Strings, groups: Rows | None, validation: Rows | None, seed: int) -> Folds:
+    if validation is None or not len(validation):
+        return make_folds(labels, groups, seed=seed)
+    fitted = np.setdiff1d(np.arange(len(labels)), validation)
+    return [(fitted, validation[np.isin(labels[validation], labels[fitted])])]
+
+
+def _balance(labels: Strings) -> Floats:
+    """Give weights of mean 1 under which each class counts alike."""
+    classes, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    return (len(labels) / (len(classes) * counts))[codes].astype(np.float32)
+
+
+def find_threshold(tuned: Tuned, precision: float) -> float:
+    """Find the probability from which on the share of right answers was as high as wanted, on rows not fitted on.
+
+    Returns:
+        In [0, 1]; 1 where it was at none, or nothing is known: only certainty is answered then.
+    """
+    order = np.argsort(-tuned.confidences, kind="stable")
+    confidences = tuned.confidences[order]
+    precisions = np.cumsum(tuned.is_right[order]) / np.arange(1, len(order) + 1)
+    is_end = np.append(np.diff(confidences) < 0, True)[: len(order)]  # rows of one probability are answered together
+    enough = np.flatnonzero((precisions >= precision) & is_end)
+    return float(confidences[enough[-1]]) if len(enough) else 1.0

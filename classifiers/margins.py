@@ -1,0 +1,52 @@
+"""From margins to probabilities: their softmax, at the temperature that makes them honest."""
+
+import numpy as np
+
+from features import Floats, Rows
+
+
+class Softmax:
+    """What heads have in common whose probabilities are the softmax of margins."""
+
+    def margins(self, embeddings: Floats) -> Floats:
+        """Give float32 [N, C] for float32 [N, D]."""
+        raise NotImplementedError
+
+    def probabilities(self, embeddings: Floats) -> Floats:
+        """Give float32 [N, C] for float32 [N, D], N >= 1; each row sums to 1."""
+        from scipy.special import softmax
+
+        found: Floats = softmax(self.margins(embeddings), axis=1)
+        return found
+
+
+def two_sided(margins: Floats) -> Floats:
+    """Give [N, 2] margins for [N], those of the second of two classes."""
+    return np.column_stack([-margins, margins])
+
+
+def best_factor(margins: Floats, codes: Rows) -> float:
+    """Find the factor on the margins whose softmax explains the labels best.
+
+    Args:
+        margins: float [N, C].
+        codes: int64 [N], the right column of each row.
+
+    Returns:
+        One over the temperature, > 0. One row in N + 2 is taken for wrong, so that margins without a mistake do not
+        end in certainty.
+
+    Source: Guo et al. 2017, On Calibration of Modern Neural Networks, section 4.2 (the temperature); Platt 1999,
+    Probabilistic Outputs for Support Vector Machines, section 2.2 (the targets).
+    """
+    from scipy.optimize import minimize_scalar
+    from scipy.special import log_softmax
+
+    doubt = 1 / (len(margins) + 2)
+    targets = np.full(margins.shape, doubt / (margins.shape[1] - 1))
+    targets[np.arange(len(codes)), codes] = 1 - doubt
+
+    def loss(log_factor: float) -> float:
+        return -float((targets * log_softmax(np.exp(log_factor) * margins, axis=1)).sum())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-10, 10), method="bounded").x))

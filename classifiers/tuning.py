@@ -1,0 +1,120 @@
+"""Choosing a head's setting on folds of the training rows, and what those rows tell about its probabilities."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from classifiers.heads import Classifier
+from classifiers.margins import best_factor
+from classifiers.scikit import quiet
+from features import Floats, Rows, Strings
+
+_FOLDS = 3
+_MANY_ROWS = 20_000
+_PARTS = 5
+"""Of so many rows a fifth tells enough: they are parted once, not into folds."""
+_FAR = 20.0  # below the lowest margin: of a class that a fold has not seen
+
+Folds = list[tuple[Rows, Rows]]
+"""Rows to fit on and rows to look at, once or more."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tuned:
+    """What folds told.
+
+    Attributes:
+        value: The setting that was right most often; of several alike the simplest.
+        accuracies: Accuracy on the rows that were not fitted on, by value; empty where there were no folds.
+        factor: On the margins, so that their softmax explains those rows best.
+        confidences: float32 [n], the probability of the prediction for each of them, at that factor.
+        is_right: bool [n], whether the prediction is right.
+    """
+
+    value: float
+    accuracies: dict[float, float] = dataclasses.field(default_factory=dict)
+    factor: float = 1.0
+    confidences: Floats = dataclasses.field(default_factory=lambda: np.empty(0, np.float32))
+    is_right: npt.NDArray[np.bool_] = dataclasses.field(default_factory=lambda: np.empty(0, bool))
+
+
+def make_folds(labels: Strings, groups: Rows | None, *, seed: int) -> Folds:
+    """Part the training rows so that each class is on both sides; none where fewer than two classes have three rows.
+
+    Args:
+        labels: Class names [N].
+        groups: int64 [N]; rows of one group stay together. None for rows on their own.
+        seed: The same seed gives the same folds.
+
+    Returns:
+        Three pairs of row numbers, or one where there are many rows; rows of classes with fewer than three are in none.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    often = np.flatnonzero((counts >= _FOLDS)[codes])
+    if len(np.unique(codes[often])) < 2:  # noqa: PLR2004  one class leaves nothing to tell apart
+        return []
+    kind: Any = StratifiedKFold if groups is None else StratifiedGroupKFold
+    is_many = len(often) >= _MANY_ROWS
+    parts = kind(_PARTS if is_many else _FOLDS, shuffle=True, random_state=seed)
+    own = None if groups is None else groups[often]
+    with quiet():
+        folds = [(often[train], often[held]) for train, held in parts.split(often, codes[often], own)]
+    return folds[:1] if is_many else folds
+
+
+def tune_head(
+    kind: type[Classifier], embeddings: Floats, labels: Strings, folds: Folds, *, weights: Floats | None, seed: int
+) -> Tuned:
+    """Choose a kind's value on folds, and the factor on its margins.
+
+    Args:
+        kind: An entry of `HEADS`.
+        embeddings: float32 [N, D] of unit length.
+        labels: Class names [N].
+        folds: Of `make_folds`.
+        weights: float32 [N] or None.
+        seed: For whatever is drawn.
+    """
+    if not folds:
+        return Tuned(kind.usual)
+    fitted: list[list[Classifier]] = []
+    n_right = np.zeros(len(kind.values))
+    for train, held in folds:
+        own = None if weights is None else weights[train]
+        heads = list(kind.fit_each(embeddings[train], labels[train], kind.values, weights=own, seed=seed))
+        n_right += [int((_predicted(head, embeddings[held]) == labels[held]).sum()) for head in heads]
+        fitted.append(heads)
+    best = int(n_right.argmax())
+    seen = np.concatenate([held for _, held in folds])
+    classes, codes = np.unique(labels[seen], return_inverse=True)
+    margins = np.vstack(
+        [_spread(heads[best], embeddings[held], classes) for heads, (_, held) in zip(fitted, folds, strict=True)]
+    )
+    accuracies = dict(zip(kind.values, (n_right / len(seen)).tolist(), strict=True))
+    return _judged(kind.values[best], accuracies, margins, codes)
+
+
+def _judged(value: float, accuracies: dict[float, float], margins: Floats, codes: Rows) -> Tuned:
+    from scipy.special import softmax
+
+    factor = best_factor(margins, codes)
+    confidences = softmax(factor * margins, axis=1).max(axis=1).astype(np.float32)
+    return Tuned(value, accuracies, factor, confidences, margins.argmax(axis=1) == codes)
+
+
+def _predicted(head: Classifier, embeddings: Floats) -> Strings:
+    predicted: Strings = head.classes[head.margins(embeddings).argmax(axis=1)]
+    return predicted
+
+
+def _spread(head: Classifier, embeddings: Floats, classes: Strings) -> Floats:
+    """Give margins with a column for each of some classes, those too that the head has not seen."""
+    margins = head.margins(embeddings)
+    wide = np.full((len(margins), len(classes)), margins.min() - _FAR, np.float32)
+    known = np.isin(head.classes, classes)
+    wide[:, np.searchsorted(classes, head.classes[known])] = margins[:, known]
+    return wide

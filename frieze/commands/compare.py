@@ -1,0 +1,29 @@
+"""`frieze compare`."""
+
+from typing import Any
+
+import click
+
+from frieze.commands import options
+
+_SHOWN = ("accuracy", "confidence_interval", "macro_f1", "head", "setting", "backbone", "features", "fit_seconds")
+
+
+@click.command(epilog="Example: frieze compare small.features large.features --heads linear,svm,knn")
+@click.argument("features", nargs=-1, required=True)
+@click.option("--heads", default="linear,svm,knn", show_default=True, help="Kinds of head, with commas between.")
+@click.option("--test-size", default=0.2, show_default=True, help="Share of the labelled images held out.")
+@click.option("--split", metavar="COLUMN", help="Column that says train, val or test for each image.")
+@click.option("--group", metavar="COLUMN", help="Images of one value come on one side.")
+@options.seed
+@options.as_json
+def compare(*, as_json: bool, **asked: Any) -> None:
+    """Rank heads over several tables FEATURES of the same images, all on the same held-out images."""
+    from frieze import heads, output
+
+    document = heads.compare(asked.pop("features"), **asked)
+    if as_json:
+        output.show_json(document)
+    else:
+        output.show_table(document.pop("rows"), _SHOWN)
+        output.show_facts(document)

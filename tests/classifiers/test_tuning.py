@@ -1,0 +1,118 @@
+import numpy as np
+import pytest
+
+from classifiers import HEADS, Recipe
+from classifiers.fitting import find_threshold, fit_head
+from classifiers.linear_heads import LinearHead
+from classifiers.tuning import Tuned, make_folds, tune_head
+from features import unit_rows
+
+LABELS = np.repeat(np.array(["a", "b", "c"], dtype=object), [30, 30, 2])
+
+
+def test_folds_hold_each_row_once():
+    """Each row is looked at once and never fitted on then; rows of a class of two are in no fold."""
+    folds = make_folds(LABELS, None, seed=0)
+    assert np.sort(np.concatenate([held for _, held in folds])).tolist() == list(range(60))
+    for train, held in folds:
+        assert not np.intersect1d(train, held).size
+        assert set(LABELS[held]) == set(LABELS[train]) == {"a", "b"}
+
+
+def test_groups_stay_together():
+    """Rows of one group are in one fold."""
+    groups = np.arange(62) // 4
+    for train, held in make_folds(LABELS, groups, seed=0):
+        assert not np.intersect1d(groups[train], groups[held]).size
+
+
+def test_many_rows_are_parted_once(monkeypatch):
+    """Of many rows a fifth is looked at, once."""
+    monkeypatch.setattr("classifiers.tuning._MANY_ROWS", 60)
+    ((train, held),) = make_folds(LABELS, None, seed=0)
+    assert (len(train), len(held)) == (48, 12)
+
+
+def test_few_rows_have_no_folds():
+    """Where fewer than two classes have three rows, nothing is chosen and the usual value stands."""
+    labels = np.array(["a"] * 5 + ["b", "b"], dtype=object)
+    assert make_folds(labels, None, seed=0) == []
+    tuned = tune_head(LinearHead, np.eye(7, dtype="f4"), labels, [], weights=None, seed=0)
+    assert (tuned.value, tuned.factor, tuned.accuracies, len(tuned.confidences)) == (30.0, 1.0, {}, 0)
+
+
+@pytest.mark.parametrize("head", [name for name in HEADS if len(HEADS[name].values) > 1])
+def test_the_value_is_the_one_that_is_right_most_often(head, overlapping):
+    """What is chosen has the highest accuracy on rows not fitted on, computed by hand; of several alike the first."""
+    kind, embeddings, labels = HEADS[head], unit_rows(overlapping.embeddings()), overlapping.labels
+    folds = make_folds(labels, None, seed=0)
+    n_right = [
+        sum(
+            (one.classes[one.probabilities(embeddings[held]).argmax(1)] == labels[held]).sum()
+            for train, held in folds
+            for one in kind.fit_each(embeddings[train], labels[train], [value], weights=None, seed=0)
+        )
+        for value in kind.values
+    ]
+    tuned = tune_head(kind, embeddings, labels, folds, weights=None, seed=0)
+    assert list(tuned.accuracies) == list(kind.values)
+    assert np.allclose(list(tuned.accuracies.values()), np.array(n_right) / 150, atol=0.02)  # of a path, not alone
+    best = max(tuned.accuracies.values())
+    assert tuned.value == next(value for value in kind.values if tuned.accuracies[value] == best)
+
+
+def test_confidences_are_of_rows_not_fitted_on(overlapping):
+    """The accuracy among the confidences is the chosen value's, and their mean is near it."""
+    embeddings, labels = unit_rows(overlapping.embeddings()), overlapping.labels
+    tuned = tune_head(LinearHead, embeddings, labels, make_folds(labels, None, seed=0), weights=None, seed=0)
+    assert tuned.is_right.mean() == pytest.approx(tuned.accuracies[tuned.value])
+    assert tuned.confidences.mean() == pytest.approx(tuned.is_right.mean(), abs=0.05)
+
+
+def test_a_validation_part_takes_the_place_of_folds(overlapping, monkeypatch):
+    """Given rows to choose on, these alone are looked at; the head is fitted on all."""
+    seen, real = [], LinearHead.fit_each.__func__
+
+    def fit_each(cls, embeddings, *args, **named):
+        seen.append(len(embeddings))
+        return real(cls, embeddings, *args, **named)
+
+    monkeypatch.setattr(LinearHead, "fit_each", classmethod(fit_each))
+    embeddings, labels = unit_rows(overlapping.embeddings()), overlapping.labels
+    _, tuned = fit_head(Recipe("linear"), embeddings, labels, validation=np.arange(0, 150, 5))
+    assert (seen, len(tuned.confidences)) == ([120, 150], 30)
+
+
+def test_a_class_that_a_fold_has_not_seen(overlapping):
+    """Where a fold lacks a class in training, its rows are told wrong there and the others keep their margins."""
+    embeddings, labels = unit_rows(overlapping.embeddings()), overlapping.labels
+    folds = [(np.flatnonzero(labels != "cow"), np.arange(150))]
+    tuned = tune_head(HEADS["ridge"], embeddings, labels, folds, weights=None, seed=0)
+    assert not tuned.is_right[labels == "cow"].any()
+    assert tuned.is_right[labels != "cow"].mean() > 0.7
+
+
+def test_balanced_classes_count_alike(overlapping):
+    """With one class ten times as frequent, balancing gives the rare ones more of the rows."""
+    embeddings, labels = unit_rows(overlapping.embeddings()), overlapping.labels
+    rows = np.concatenate([np.flatnonzero(labels == "ant"), np.flatnonzero(labels != "ant")[::10]])
+    shares = []
+    for is_balanced in (False, True):
+        head, _ = fit_head(Recipe("svm", is_balanced=is_balanced), embeddings[rows], labels[rows])
+        shares.append((head.probabilities(embeddings).argmax(1) > 0).mean())
+    assert shares[1] > shares[0]
+
+
+def test_the_threshold_keeps_the_precision():
+    """The least probability from which on enough answers were right; rows of one probability go together."""
+    confidences = np.array([0.9, 0.8, 0.7, 0.7, 0.6], "f4")
+    tuned = Tuned(1.0, confidences=confidences, is_right=np.array([True, True, False, True, False]))
+    assert find_threshold(tuned, 0.99) == pytest.approx(0.8)
+    assert find_threshold(tuned, 0.75) == pytest.approx(0.7)
+    assert find_threshold(tuned, 0.6) == pytest.approx(0.6)
+
+
+def test_no_threshold_where_nothing_was_right():
+    """Where no answer was right, or nothing is known, only certainty is answered."""
+    assert find_threshold(Tuned(1.0, confidences=np.array([0.9], "f4"), is_right=np.array([False])), 0.5) == 1
+    assert find_threshold(Tuned(1.0), 0.5) == 1
