@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from classifiers.labels import Examples, labelled_rows, read_unit
 from classifiers.scores import score
-from classifiers.storage import Head, check_backbone, open_head, read_fitted
+from classifiers.storage import Head, check_backbone, may_be_same, open_head, read_fitted
 from features import Features, InputError
 
 Mask = npt.NDArray[np.bool_]
@@ -66,11 +66,7 @@ _MEND = "frieze embed OTHER --out FEATURES, with class folders named as the head
 
 def _is_fitted(examples: Examples, fitted: dict[str, str | None]) -> Mask:
     pairs = zip(examples.ids, examples.sha256, strict=True)
-    return np.array([name in fitted and _may_be_same(sha256, fitted[name]) for name, sha256 in pairs], dtype=bool)
-
-
-def _may_be_same(one: str | None, other: str | None) -> bool:
-    return one is None or other is None or one == other
+    return np.array([name in fitted and may_be_same(sha256, fitted[name]) for name, sha256 in pairs], dtype=bool)
 
 
 def _of_training(head: Head) -> dict[str, Any]:

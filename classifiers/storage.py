@@ -201,6 +201,23 @@ def write_split(folder: Path, examples: Examples, split: Split) -> None:
     pq.write_table(table.filter(table["part"].is_valid()), folder / SPLIT_NAME)
 
 
+def read_split(path: Path) -> list[dict[str, str | None]]:
+    """Read how a head's labelled rows were divided.
+
+    Returns:
+        `id`, `sha256` (None where unknown) and `part` (`train`, `validation` or `test`) of each row.
+
+    Raises:
+        FeatureFileError: split.parquet is missing or broken.
+    """
+    try:
+        split = pq.read_table(path / SPLIT_NAME).select(["id", "sha256", "part"])
+    except (pa.ArrowException, KeyError, OSError) as error:
+        raise _broken(path / SPLIT_NAME, error) from error
+    rows: list[dict[str, str | None]] = split.to_pylist()
+    return rows
+
+
 def read_fitted(path: Path) -> dict[str, str | None]:
     """Read which images a head was fitted on.
 
@@ -210,11 +227,12 @@ def read_fitted(path: Path) -> dict[str, str | None]:
     Raises:
         FeatureFileError: split.parquet is missing or broken.
     """
-    try:
-        split = pq.read_table(path / SPLIT_NAME).select(["id", "sha256", "part"])
-    except (pa.ArrowException, KeyError, OSError) as error:
-        raise _broken(path / SPLIT_NAME, error) from error
-    return {row["id"]: row["sha256"] for row in split.to_pylist() if row["part"] != "test"}
+    return {str(row["id"]): row["sha256"] for row in read_split(path) if row["part"] != "test"}
+
+
+def may_be_same(one: str | None, other: str | None) -> bool:
+    """Tell whether two images of one id may be the same: their sha256 are equal, or one is unknown."""
+    return one is None or other is None or one == other
 
 
 def _embed_with(spec: BackboneSpec) -> str:

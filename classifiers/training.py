@@ -20,6 +20,16 @@ from classifiers.tuning import Tuned
 from features import Features, Floats, InputError, Rows, new_folder, write_json
 
 
+def check_seed(seed: int) -> None:
+    """Refuse a seed that NumPy or scikit-learn does not take.
+
+    Raises:
+        InputError: It is out of range.
+    """
+    if not 0 <= seed <= MAX_SEED:
+        raise InputError(f"The seed is {seed}; it lies between 0 and {MAX_SEED}.", mend="Use for example --seed 0")
+
+
 @dataclasses.dataclass(frozen=True)
 class Parting:
     """How rows are parted into those to fit on and those held out.
@@ -39,10 +49,7 @@ class Parting:
     groups: Callable[[], Rows] | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed <= MAX_SEED:
-            raise InputError(
-                f"The seed is {self.seed}; it lies between 0 and {MAX_SEED}.", mend="Use for example --seed 0"
-            )
+        check_seed(self.seed)
         if self.column and (self.group or self.groups is not None):
             raise InputError("The column of parts says where each row goes.", mend="Leave --group or --split out.")
 
