@@ -1,9 +1,11 @@
 """Small classifiers on stored features: their kinds, training to protocol, comparison, evaluation, prediction."""
 
+from classifiers.audit import audit_labels, check_audit
 from classifiers.comparison import compare_heads
 from classifiers.evaluation import evaluate_head
 from classifiers.fitting import Recipe
 from classifiers.heads import HEADS
+from classifiers.neighbourhood import N_NEIGHBOURS, Neighbourhood
 from classifiers.outputs import check_predictions
 from classifiers.prediction import predict_features
 from classifiers.solver import fit_linear, fit_path
@@ -12,9 +14,13 @@ from classifiers.training import Parting, train_head
 
 __all__ = [
     "HEADS",
+    "N_NEIGHBOURS",
     "Head",
+    "Neighbourhood",
     "Parting",
     "Recipe",
+    "audit_labels",
+    "check_audit",
     "check_predictions",
     "compare_heads",
     "evaluate_head",

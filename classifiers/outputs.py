@@ -1,11 +1,13 @@
-"""Where heads and predictions may be written: checked before the work, so that nobody waits for a refusal."""
+"""Where heads, predictions and findings may be written: checked before the work, so that nobody waits for a refusal."""
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from classifiers.findings import SCHEMA
 from classifiers.heads import HEADS
 from classifiers.storage import NAME, REPORT_NAME, SPLIT_NAME
 from features import FeatureFileError, check_free, clear_errors, read_json
@@ -54,12 +56,30 @@ def check_predictions(out: Path, *, force: bool) -> None:
     Raises:
         FeatureFileError: It is such a place.
     """
+    _check_table(out, _are_predictions, "predictions", force=force)
+
+
+def check_findings(out: Path, *, force: bool) -> None:
+    """Refuse a place where no findings of an audit can be written, or where something stands that must not go.
+
+    Args:
+        out: The Parquet file to write.
+        force: Whether findings that stand there may go; any other file, or a folder, may not.
+
+    Raises:
+        FeatureFileError: It is such a place.
+    """
+    _check_table(out, lambda names: names == SCHEMA.names, "findings", force=force)
+
+
+def _check_table(out: Path, is_ours: Callable[[list[str]], bool], what: str, *, force: bool) -> None:
+    """Refuse a place for a Parquet file; one that stands there is known by the names of its columns."""
     out = out.absolute()  # pyarrow takes a relative `a:b` for a URL
     _check_place(out, force=force)
-    if out.exists() and not _are_predictions(out):
+    if out.exists() and not is_ours(_columns(out)):
         raise FeatureFileError(
-            f"{out} is there already and holds no predictions.",
-            mend="Give another --out: --force replaces predictions only.",
+            f"{out} is there already and holds no {what}.",
+            mend=f"Give another --out: --force replaces {what} only.",
         )
 
 
@@ -78,11 +98,16 @@ def _is_head(path: Path) -> bool:
         return False
 
 
-def _are_predictions(path: Path) -> bool:
+def _columns(path: Path) -> list[str]:
+    """Name the columns of a Parquet file; none where it is something else."""
     try:
-        names = pq.read_schema(path).names if path.is_file() else []
+        names: list[str] = pq.read_schema(path).names if path.is_file() else []
     except (pa.ArrowException, OSError):
-        return False
+        return []
+    return names
+
+
+def _are_predictions(names: list[str]) -> bool:
     ours = len(PREDICTION_COLUMNS)
     others = [name for name in names[ours:] if name != ABSTAINED]
     return tuple(names[:ours]) == PREDICTION_COLUMNS and all(name.startswith(SCORE) for name in others)

@@ -3,10 +3,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from classifiers import check_predictions
-from classifiers.outputs import check_head
+from classifiers.findings import SCHEMA
+from classifiers.outputs import check_findings, check_head
 from features import FeatureFileError
 
-CHECKS = pytest.mark.parametrize("check", [check_head, check_predictions])
+CHECKS = pytest.mark.parametrize("check", [check_head, check_predictions, check_findings])
 FORCE = pytest.mark.parametrize("force", [False, True])
 COLUMNS = ["id", "prediction", "probability"]
 
@@ -73,6 +74,14 @@ def test_predictions_replace_no_folder(tmp_path):
     write_columns(tmp_path / "p.parquet", COLUMNS)
     with pytest.raises(FeatureFileError, match="holds no predictions"):
         check_predictions(tmp_path, force=True)
+
+
+def test_force_replaces_findings_only(tmp_path):
+    """With force a file that has the columns of findings may go, and one that has others stays."""
+    check_findings(write_columns(tmp_path / "f.parquet", SCHEMA.names), force=True)
+    for names in (COLUMNS, SCHEMA.names[:-1], [*SCHEMA.names, "note"]):
+        with pytest.raises(FeatureFileError, match="holds no findings"):
+            check_findings(write_columns(tmp_path / "p.parquet", names), force=True)
 
 
 def test_predictions_may_stand_below_a_colon(tmp_path, monkeypatch):
