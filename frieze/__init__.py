@@ -19,12 +19,14 @@ if TYPE_CHECKING:
         search,
         verify,
     )
+    from frieze.auditing import audit
     from frieze.heads import compare, evaluate, predict, train
     from frieze.report import write_report
     from index import open_index
 
 __all__ = [
     "InputError",
+    "audit",
     "backbones",
     "compare",
     "duplicates",
@@ -46,6 +48,7 @@ __all__ = [
 _HOMES = {
     "InputError": "features",
     **dict.fromkeys(("compare", "evaluate", "predict", "train"), "frieze.heads"),
+    "audit": "frieze.auditing",
     "open_features": "features",
     "open_head": "classifiers",
     "open_index": "index",

@@ -15,6 +15,7 @@ _COMMANDS = {
     "index": "Build a FAISS index over a table of features.",
     "search": "Find the most similar images.",
     "duplicates": "Find the groups of images that are duplicates.",
+    "audit": "Look through labels for what is likely wrong.",
     "train": "Train a head on stored features.",
     "compare": "Rank heads over several tables of the same images.",
     "evaluate": "Measure a head on a table of features.",

@@ -64,17 +64,31 @@ def write_report(
         duplicates: What `frieze.duplicates` returned; the first groups are shown as pictures, the one to keep first.
         head: Folder of a head; its scores, confusion matrix and surest mistakes are shown.
     """
-    check_page(Path(path))
     sections = [] if found is None else [_search_section(found)]
     sections += [] if duplicates is None else [_duplicates_section(duplicates)]
     sections += [] if head is None else [_head_section(Path(head))]
+    write_page(Path(path), title=title, body="".join(sections))
+
+
+def write_page(path: Path, *, title: str, body: str) -> None:
+    """Write a page of ours, whole.
+
+    Args:
+        path: The HTML file.
+        title: Plain text.
+        body: What stands below the title, as HTML.
+
+    Raises:
+        InputError: Something that is no page of ours stands at `path`.
+    """
+    check_page(path)
     page = (
         f"{_DOCTYPE}<head>"
         f'<meta charset="utf-8"><title>{html.escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>'
-        f"<body><h1>{html.escape(title)}</h1>{''.join(sections)}</body></html>"
+        f"<body><h1>{html.escape(title)}</h1>{body}</body></html>"
     )
-    write_file(Path(path), lambda staging: _write_text(staging, page))
+    write_file(path, lambda staging: _write_text(staging, page))
 
 
 def _write_text(path: Path, text: str) -> None:
@@ -89,8 +103,8 @@ def _results(found: dict[str, Any]) -> str:
     query, hits = found["query"], found["hits"]
     shown = [hit for hit in hits if f"id:{hit['id']}" != query]
     itself = [hit["uri"] for hit in hits if hit not in shown] or [query]
-    pictures = [_figure(itself[0], "query", kind="query")]
-    pictures += [_figure(hit["uri"], f"{hit['score']:.3f} {hit['label'] or ''} {hit['id']}") for hit in shown]
+    pictures = [figure(itself[0], "query", kind="query")]
+    pictures += [figure(hit["uri"], f"{hit['score']:.3f} {hit['label'] or ''} {hit['id']}") for hit in shown]
     return f'<h3>{html.escape(query)}</h3><div class="row">{"".join(pictures)}</div>'
 
 
@@ -109,13 +123,20 @@ def _group(group: dict[str, Any]) -> str:
     ids, uris = group["ids"], group["uris"]
     how = "equal files" if group["exact"] else f"lowest score {group['min_score']:.3f}"
     shown = list(zip(ids, uris, strict=True))[:_MOST_IMAGES]
-    pictures = [_figure(uri, name, kind="" if number else "keep") for number, (name, uri) in enumerate(shown)]
+    pictures = [figure(uri, name, kind="" if number else "keep") for number, (name, uri) in enumerate(shown)]
     n_left = len(ids) - len(shown)
     more = f"<p>and {n_left:,} more</p>" if n_left else ""
     return f'<h3>{len(ids):,} images, {how}</h3><div class="row">{"".join(pictures)}</div>{more}'
 
 
-def _figure(uri: str, caption: str, *, kind: str = "") -> str:
+def figure(uri: str, caption: str, *, kind: str = "") -> str:
+    """Give a picture with its caption, both escaped; one that is lost says why.
+
+    Args:
+        uri: The image.
+        caption: Plain text.
+        kind: Its class in the page's style: `query`, `keep` or none.
+    """
     named = f' class="{kind}"' if kind else ""
     return f"<figure{named}>{_picture(uri)}<figcaption>{html.escape(caption)}</figcaption></figure>"
 
@@ -172,7 +193,7 @@ def _confusion(report: dict[str, Any]) -> str:
 
 def _mistakes(report: dict[str, Any]) -> str:
     pictures = [
-        _figure(one["uri"], f"{one['prediction']} ({one['probability']:.0%}), labelled {one['label']}: {one['id']}")
+        figure(one["uri"], f"{one['prediction']} ({one['probability']:.0%}), labelled {one['label']}: {one['id']}")
         for one in report["mistakes"]
     ]
     return f'<h3>Surest mistakes</h3><div class="row">{"".join(pictures) or "None."}</div>'

@@ -26,6 +26,7 @@ DOCUMENTS = {
     "predict": "rows failed",
     "search": "index k where queries",
     "duplicates": "groups rows index min_score stale n_exact n_near n_duplicates",
+    "audit": "counts first rows n_unlabelled n_judged accuracy cost small_classes features out seconds",
 }
 """The fields that others rely on (docs/json.md)."""
 
@@ -48,6 +49,7 @@ def lines(world, tmp_path):
         "predict": ("predict", head, features, "--out", tmp_path / "p.parquet"),
         "search": ("search", index, "id:red/0.png"),
         "duplicates": ("duplicates", index),
+        "audit": ("audit", features, "--out", tmp_path / "findings.parquet"),
     }
 
 

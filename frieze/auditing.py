@@ -1,0 +1,91 @@
+"""Auditing labels: near-duplicates and neighbours come from an index made for the purpose, the rest from the heads."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from features import Features, Floats, Rows
+from frieze import output
+from frieze.audit_page import write_audit_page
+from frieze.information import check_kind
+from frieze.places import open_table, to_place
+from frieze.report import check_page
+from frieze.scratch import scratch_folder
+
+if TYPE_CHECKING:
+    from classifiers import Neighbourhood
+    from index import Index
+
+
+def audit(
+    features: str | Path,
+    *,
+    out: str | Path,
+    html: str | Path | None = None,
+    head: str | Path | None = None,
+    seed: int = 0,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Look for wrong labels, near-duplicates under two labels or on both sides of a split, outliers and small classes.
+
+    Args:
+        features: The table's folder; rows without a label are left out.
+        out: Parquet file of the findings, one row a finding.
+        html: Write the findings as pictures to this file.
+        head: A head's folder: near-duplicates on both sides of its split are looked for, too.
+        seed: Decides which rows each judging head is not fitted on.
+        force: Replace findings that are there.
+
+    Returns:
+        Counts of findings by kind, and the most serious of each.
+
+    Raises:
+        InputError: Something you can mend; the message says how.
+    """
+    import classifiers
+
+    started = time.perf_counter()
+    table, place = open_table(features), to_place(out)
+    if html is not None:
+        check_page(to_place(html))
+    if head is not None:
+        check_kind(to_place(head), "head")
+    split = None if head is None else to_place(head)
+    classifiers.check_audit(table, place, head=split, seed=seed, force=force)
+    near = _neighbourhood(table, place)
+    with output.waiting("Auditing"):
+        document = classifiers.audit_labels(table, place, near=near, head=split, seed=seed)
+    if html is not None:
+        write_audit_page(to_place(html), place)
+    return document | {"features": str(features), "seconds": time.perf_counter() - started}
+
+
+def _neighbourhood(table: Features, out: Path) -> "Neighbourhood":
+    """Index a table for a moment, and find each row's near-duplicates and nearest rows."""
+    import classifiers
+    from index import build_index, find_duplicates, open_index
+
+    with scratch_folder(out) as folder:
+        with output.waiting("Indexing"):
+            build_index(table, folder / "index")
+        opened = open_index(folder / "index")
+        rows = {name: row for row, name in enumerate(opened.ids)}
+        with output.progress("Comparing", "images") as step:
+            groups = _numbered(find_duplicates(opened, progress=step)["groups"], rows)
+        with output.waiting("Looking around"):
+            return classifiers.Neighbourhood(groups, *_nearest(opened, table, rows, k=classifiers.N_NEIGHBOURS))
+
+
+def _numbered(groups: list[dict[str, Any]], rows: dict[str, int]) -> Rows:
+    numbers = np.full(len(rows), -1, np.int64)
+    for number, group in enumerate(groups):
+        numbers[[rows[name] for name in group["ids"]]] = number
+    return numbers
+
+
+def _nearest(opened: "Index", table: Features, rows: dict[str, int], *, k: int) -> tuple[Rows, Floats]:
+    found = [opened.top_k(embeddings, min(k, len(table))) for _, embeddings in table.batches()]
+    ids, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return np.array([rows[name] for name in ids.flat]).reshape(ids.shape), scores
