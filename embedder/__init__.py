@@ -12,6 +12,7 @@ from embedder.decoding import MAX_BYTES, MAX_PIXELS, Limits, decode
 from embedder.drift import LEAST_COSINE, measure_drift
 from embedder.engines import ENGINES, Setting, find_devices
 from embedder.estimate import estimate_source
+from embedder.graph import decode_batch, fit_batch, freeze_with
 from embedder.job import embed_source
 from embedder.options import JobOptions
 from embedder.pipeline import decode_for
@@ -37,12 +38,15 @@ __all__ = [
     "Setting",
     "SourceOptions",
     "decode",
+    "decode_batch",
     "decode_for",
     "embed_again",
     "embed_images",
     "embed_source",
     "estimate_source",
     "find_devices",
+    "fit_batch",
+    "freeze_with",
     "list_backbones",
     "measure_drift",
     "measure_rate",

@@ -40,7 +40,7 @@ _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
 _TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+", b"MM*\x00", b"II\x00*")  # classic, big, and two that lie
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", *_TIFF)
-_LEAST_DRAFT_PX = 448  # small networks see the loss of a smaller draft: least cosine .997 instead of .999
+LEAST_DRAFT_PX = 448  # small networks see the loss of a smaller draft: least cosine .997 instead of .999
 
 HEAD_BYTES = 18
 """How many first bytes `is_image` wants."""
@@ -158,7 +158,7 @@ def _decode(data: bytes, side_px: int, max_pixels: int) -> tuple[Image.Image, tu
         for width, height in (size, _tile_size(image)):
             if width * height > max_pixels:
                 raise ImageError("decode", "too large", f"{width} x {height} pixels; the limit is {max_pixels}")
-        drafted_px = max(2 * side_px, _LEAST_DRAFT_PX)
+        drafted_px = max(2 * side_px, LEAST_DRAFT_PX)
         image.draft(None, (drafted_px, drafted_px))
         image.load()
         orientation = _orientation(image)

@@ -1,0 +1,57 @@
+"""Bytes of an image file -> upright RGB pixels, in TensorFlow's operations."""
+
+import functools
+from typing import Any
+
+from embedder.decoding import LEAST_DRAFT_PX
+from embedder.graph.orientation import read_orientation, turn_upright
+from features import import_tensorflow
+
+_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+_RATIOS = (1, 2, 4, 8)  # the fractions at which libjpeg decodes
+
+
+def decode_bytes(data: Any, *, side_px: int) -> Any:
+    """Decode an image file: first frame, EXIF orientation of a JPEG applied, alpha of a PNG over white.
+
+    Args:
+        data: string [], the bytes of a JPEG, PNG, GIF, BMP or WebP file; anything else is TensorFlow's
+            InvalidArgumentError when the graph runs.
+        side_px: Longer side of what the network sees; a large JPEG is decoded at the fraction that `decode` takes.
+
+    Returns:
+        uint8 [h, w, 3].
+    """
+    tf = import_tensorflow()
+
+    def other() -> Any:
+        return tf.cond(_begins(tf, data, _PNG), lambda: _decode_png(tf, data), lambda: _decode_other(tf, data))
+
+    image = tf.cond(_begins(tf, data, _JPEG), lambda: _decode_jpeg(tf, data, side_px), other)
+    image.set_shape([None, None, 3])
+    return image
+
+
+def _begins(tf: Any, data: Any, signature: bytes) -> Any:
+    return tf.equal(tf.strings.substr(data, 0, len(signature)), signature)
+
+
+def _decode_jpeg(tf: Any, data: Any, side_px: int) -> Any:
+    n_times = tf.reduce_min(tf.io.extract_jpeg_shape(data)[:2]) // max(2 * side_px, LEAST_DRAFT_PX)
+    which = tf.reduce_sum(tf.cast(n_times >= _RATIOS[1:], tf.int32))
+    # The slow, exact cosine transform is Pillow's; TensorFlow's own default is a faster one.
+    decode = functools.partial(tf.io.decode_jpeg, data, channels=3, dct_method="INTEGER_ACCURATE")
+    image = tf.switch_case(which, [functools.partial(decode, ratio=ratio) for ratio in _RATIOS])
+    return turn_upright(image, read_orientation(data))
+
+
+def _decode_png(tf: Any, data: Any) -> Any:
+    image = tf.cast(tf.io.decode_png(data, channels=4), tf.float32)
+    alpha = image[..., 3:] / 255.0
+    return tf.cast(tf.round(image[..., :3] * alpha + 255.0 * (1.0 - alpha)), tf.uint8)
+
+
+def _decode_other(tf: Any, data: Any) -> Any:
+    image = tf.io.decode_image(data, channels=3, expand_animations=False)
+    image.set_shape([None, None, 3])
+    return image
