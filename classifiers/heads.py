@@ -1,8 +1,8 @@
 """The kinds of head, and what each of them must do."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 from classifiers.keras_head import KerasHead
 from classifiers.linear_heads import LinearHead, PrototypeHead, RidgeHead, SvmHead
@@ -54,6 +54,12 @@ class Classifier(Protocol):
 
     def probabilities(self, embeddings: Floats) -> Floats:
         """Give float32 [N, C] for float32 [N, D], N >= 1; columns as in `classes`, each row sums to 1."""
+
+    def as_function(self) -> Callable[[Any], Any]:
+        """Give `probabilities` in TensorFlow's operations, for `frieze export`: float32 [B, D] -> float32 [B, C].
+
+        It is traced once and frozen: what it reads of the head, arrays or variables, become constants of the graph.
+        """
 
     def soften(self, factor: float) -> None:
         """Multiply the margins by a factor > 0: one over a temperature."""

@@ -3,7 +3,7 @@
 import json
 import time
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -86,6 +86,10 @@ class KerasHead:
     def margins(self, embeddings: Floats) -> Floats:
         """Give the logarithms of the probabilities, float32 [N, C] for float32 [N, D]."""
         return np.log(np.maximum(self.probabilities(embeddings), _LEAST_PROBABILITY))
+
+    def as_function(self) -> Callable[[Any], Any]:
+        """Give `probabilities` as a TensorFlow function: float32 [B, D] -> float32 [B, C]."""
+        return lambda embeddings: self.network(embeddings, training=False)
 
     def soften(self, factor: float) -> None:
         """Multiply the margins by a factor > 0: one over a temperature."""

@@ -1,12 +1,13 @@
 """Heads with one weight vector a class, on embeddings of unit length: `linear`, `svm`, `ridge` and `prototype`."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from classifiers.graphs import linear_softmax
 from classifiers.margins import Softmax, two_sided
 from classifiers.scikit import quiet
 from classifiers.solver import fit_path
@@ -75,6 +76,15 @@ class PipelineHead(Softmax):
         """Give float32 [N, C] for float32 [N, D], whose softmax are the probabilities."""
         found = self.pipeline.decision_function(embeddings).astype(np.float32)
         return two_sided(found * self._margin_share) if found.ndim == 1 else found
+
+    def as_function(self) -> Callable[[Any], Any]:
+        """Give `probabilities` as a TensorFlow function: float32 [B, D] -> float32 [B, C]."""
+        model = self.pipeline[-1]
+        weights, intercepts = model.coef_, model.intercept_
+        if len(weights) == 1:
+            sides = self._margin_share * np.array([-1, 1])
+            weights, intercepts = sides[:, None] * weights, sides * intercepts
+        return linear_softmax(weights, intercepts)
 
     def soften(self, factor: float) -> None:
         """Multiply the margins by a factor > 0: one over a temperature."""

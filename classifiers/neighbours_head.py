@@ -1,12 +1,13 @@
 """The `knn` head: the nearest training rows vote."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from classifiers.graphs import neighbour_votes, power_of_shares
 from classifiers.margins import Softmax
 from classifiers.scikit import quiet
 from features import Floats, Strings, unit_rows
@@ -58,6 +59,12 @@ class NeighboursHead(Softmax):
         shares = np.maximum(self._model.predict_proba(unit_rows(embeddings)), _LEAST_SHARE)
         margins: Floats = (self._factor * np.log(shares)).astype(np.float32)
         return margins
+
+    def as_function(self) -> Callable[[Any], Any]:
+        """Give `probabilities` as a TensorFlow function: float32 [B, D] -> float32 [B, C]."""
+        model, n_classes = self._model, len(self.classes)
+        votes = neighbour_votes(model._fit_X, model._y, k=model.n_neighbors, n_classes=n_classes)  # noqa: SLF001  as stored
+        return power_of_shares(votes, factor=self._factor, least=_LEAST_SHARE)
 
     def soften(self, factor: float) -> None:
         """Multiply the margins by a factor > 0: one over a temperature."""

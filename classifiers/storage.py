@@ -117,6 +117,10 @@ class Head:
         abstain = self.document["scores"].get("abstain")
         return None if abstain is None else float(abstain["threshold"])
 
+    def as_function(self) -> Callable[[Any], Any]:
+        """Give `probabilities` in TensorFlow's operations: float32 [B, D] -> float32 [B, C]; to be frozen."""
+        return self._classifier.as_function()
+
     def staleness(self) -> str | None:
         """Say that the table has changed since the head was trained on it.
 
