@@ -30,7 +30,7 @@ def linear_softmax(weights: Floats, intercepts: Floats) -> Function:
 
 
 def neighbour_votes(stored: Floats, codes: Rows, *, k: int, n_classes: int) -> Function:
-    """Give the shares of the k nearest stored rows' votes, by the inverse of their distance; of equal rows, theirs alone.
+    """Give the shares of the k nearest rows' votes, by the inverse of their distance; of equal rows, theirs alone.
 
     Args:
         stored: float32 [N, D] of unit length.

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         verify,
     )
     from frieze.auditing import audit
+    from frieze.exporting import export
     from frieze.heads import compare, evaluate, predict, train
     from frieze.report import write_report
     from index import open_index
@@ -32,6 +33,7 @@ __all__ = [
     "duplicates",
     "embed",
     "evaluate",
+    "export",
     "import_vectors",
     "index",
     "info",
@@ -49,6 +51,7 @@ _HOMES = {
     "InputError": "features",
     **dict.fromkeys(("compare", "evaluate", "predict", "train"), "frieze.heads"),
     "audit": "frieze.auditing",
+    "export": "frieze.exporting",
     "open_features": "features",
     "open_head": "classifiers",
     "open_index": "index",

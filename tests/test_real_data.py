@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import frieze
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
@@ -105,3 +107,19 @@ def test_audit_finds_planted_copies(audit, tmp_path):
     for count in found["the same file"]:
         n_told, n_planted = count.split(" of ")
         assert n_told == n_planted
+
+
+@pytest.mark.parametrize("fit", ["squash", "crop"])
+def test_an_exported_head_says_of_photographs_what_it_says_here(accuracy, tmp_path, tf, fit):
+    """An exported head gives files of photographs the classes they have here, and their probabilities within 0.01."""
+    table = accuracy.embed(tmp_path, "flowers_ccby_200", "mobilenet_v2_100_224", fit=fit)
+    frieze.train(table.path, out=tmp_path / "head")
+    document = frieze.export(tmp_path / "head", out=tmp_path / "model")
+    expected = frieze.open_head(tmp_path / "head").probabilities(table.embeddings())
+    answer = tf.saved_model.load(document["out"]).signatures["serving_default"]
+    files = [Path(uri).read_bytes() for uri in table.rows["uri"].to_pylist()]
+    answers = [answer(image_bytes=tf.constant(files[start : start + 40])) for start in range(0, len(files), 40)]
+    probabilities = np.concatenate([one["probabilities"] for one in answers])
+    names = np.concatenate([one["prediction"] for one in answers]).astype(str)
+    assert np.abs(probabilities - expected).max() < 0.01
+    assert names.tolist() == [document["classes"][column] for column in expected.argmax(axis=1)]

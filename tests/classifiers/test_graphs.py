@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from classifiers import open_head
-from classifiers.heads import new_head
-from features import import_tensorflow
+from classifiers import Recipe, open_head
+from classifiers.fitting import fit_head
+from features import import_tensorflow, unit_rows
 
 
 def test_a_head_in_a_graph_is_the_head(doubtful, head):
@@ -19,8 +19,7 @@ def test_two_classes(overlapping, head):
     """So it does with two classes, of which scikit-learn keeps one row of weights."""
     rows = np.flatnonzero(overlapping.labels != "cow")
     embeddings = overlapping.embeddings()[rows]
-    fitted = new_head(head, seed=0)
-    fitted.fit(embeddings, overlapping.labels[rows])
+    fitted, _ = fit_head(Recipe(head), unit_rows(embeddings), overlapping.labels[rows])
     got = fitted.as_function()(import_tensorflow().constant(embeddings)).numpy()
     assert np.allclose(got, fitted.probabilities(embeddings), atol=1e-5)
 

@@ -1,0 +1,226 @@
+"""A head that leaves the house: preprocessing, backbone and head in one SavedModel."""
+
+import dataclasses
+import importlib.metadata
+import io
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import features as stored
+from frieze import output
+from frieze.information import check_kind
+from frieze.places import to_place
+from frieze.scratch import scratch_folder
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from classifiers import Head
+    from embedder import Backbone
+
+NAME = "export.json"
+"""Says of a SavedModel that it is ours, and what is in it."""
+
+_CONTRACT = 1
+_FILES = re.compile(
+    rf"{re.escape(NAME)}|saved_model\.pb|fingerprint\.pb|assets|variables|variables/variables\.(index|data-[\d-]+of-\d+)"
+)
+_N_SAMPLES = 16
+_TOLERANCE = 1e-3  # of a probability: another order of sums moves one by far less, another network by far more
+_LIBRARIES = ("frieze", "keras", "tensorflow")
+
+
+def export(head: str | Path, *, out: str | Path, force: bool = False) -> dict[str, Any]:
+    """Write a head with its backbone and preprocessing as one SavedModel that needs TensorFlow alone.
+
+    It has two signatures: `serving_default` takes `image_bytes`, string [N], and `pixels` takes `pixels`, uint8
+    [N, H, W, 3] of any size. Both give `probabilities`, float32 [N, C], and `prediction`, string [N]. It is loaded
+    again and held against the head itself before it appears at `out`.
+
+    Args:
+        head: The head's folder.
+        out: Folder of the SavedModel.
+        force: Replace an exported model that is there; any other folder stays.
+
+    Returns:
+        `out`, `head` (its kind), `backbone`, `classes`, `checked` (images), `largest_difference` of a probability
+        between the two, in [0, 1], `bytes`, `seconds`, and `stale` as `evaluate` has it.
+
+    Raises:
+        InputError: Something you can mend; the message says how.
+    """
+    import classifiers
+    import embedder
+
+    started = time.perf_counter()
+    _check_is_head(head)
+    place = to_place(out)
+    _check_out(place, force=force)
+    opened = classifiers.open_head(to_place(head))
+    stored.check_can_embed(opened.spec, where=str(head), mend="Embed the images with a backbone, and train on that.")
+    with output.waiting("Exporting"):
+        backbone = embedder.reopen_backbone(opened.spec, where=str(head))
+        with stored.new_folder(place, replace=force) as folder:
+            _write(folder, opened, backbone)
+            checks = {"checked": _N_SAMPLES, "largest_difference": _check(folder, opened, backbone, place)}
+            facts = {"head": opened.document["head"], "classes": opened.classes.tolist(), **checks}
+            stored.write_json(folder / NAME, _document(opened) | facts)
+    return facts | {
+        "out": str(place),
+        "backbone": opened.spec.name,
+        "bytes": sum(path.stat().st_size for path in place.rglob("*") if path.is_file()),
+        "stale": opened.staleness(),
+        "seconds": time.perf_counter() - started,
+    }
+
+
+def _check_is_head(head: str | Path) -> None:
+    if str(head) == "builtin" and not Path(head).exists():
+        raise stored.InputError(
+            "builtin is a backbone by itself; so far heads are exported, with their backbone.",
+            mend="Train a head on it first: frieze train FEATURES --out HEAD, then: frieze export HEAD --out PATH",
+        )
+    check_kind(to_place(head), "head")
+
+
+def _check_out(place: Path, *, force: bool) -> None:
+    stored.check_free(place, replace=force)
+    if not place.exists():
+        return
+    if not _is_export(place):
+        raise stored.FeatureFileError(
+            f"{place} is there already and holds no exported model.",
+            mend="Give another --out: --force replaces exported models only.",
+        )
+    names = ((path, path.relative_to(place).as_posix()) for path in place.rglob("*"))
+    foreign = min((path for path, name in names if not _FILES.fullmatch(name)), default=None)
+    if foreign is not None:
+        raise stored.FeatureFileError(
+            f"{place} is not replaced: {foreign} is no part of an exported model.",
+            mend="Move it elsewhere, or give another --out.",
+        )
+
+
+def _is_export(place: Path) -> bool:
+    try:
+        return stored.read_json(place / NAME, mend="").get("kind") == "export"
+    except stored.FeatureFileError:
+        return False
+
+
+def _document(head: "Head") -> dict[str, Any]:
+    """Give what export.json says beside the figures."""
+    return {
+        "contract": _CONTRACT,
+        "kind": "export",
+        "backbone": head.spec.to_json(),
+        "features": head.document["features"],
+        "versions": {name: importlib.metadata.version(name) for name in _LIBRARIES},
+    }
+
+
+def _write(folder: Path, head: "Head", backbone: "Backbone") -> None:
+    tf = stored.import_tensorflow()
+    module = tf.Module()
+    module.serve, module.pixels = _functions(head, backbone)
+    signatures = {"serving_default": module.serve, "pixels": module.pixels}
+    try:
+        tf.saved_model.save(module, str(folder), signatures=signatures)
+    except (AssertionError, ValueError, tf.errors.OpError) as error:
+        raise stored.ModelError(
+            f"{head.path} with {head.spec.name} can't be written as one SavedModel: {str(error).splitlines()[0]}",
+            mend=f"Free some space if the disk is full; else use the head itself: frieze predict {head.path} SOURCE"
+            " --out FILE.parquet",
+        ) from error
+
+
+def _functions(head: "Head", backbone: "Backbone") -> tuple[Any, Any]:
+    """Give the functions from files' bytes and from pixels to probabilities and predictions."""
+    import embedder
+
+    tf = stored.import_tensorflow()
+    network = embedder.freeze_with(backbone, head.as_function())
+
+    def answer(pixels: Any) -> dict[str, Any]:
+        (probabilities,) = network(pixels=pixels)
+        names = tf.constant(head.classes.tolist())
+        return {"probabilities": probabilities, "prediction": tf.gather(names, tf.argmax(probabilities, axis=1))}
+
+    files = tf.TensorSpec([None], tf.string, name="image_bytes")
+    images = tf.TensorSpec([None, None, None, 3], tf.uint8, name="pixels")
+    return (
+        tf.function(
+            lambda image_bytes: answer(embedder.decode_batch(image_bytes, head.spec)), [files], autograph=False
+        ),
+        tf.function(lambda pixels: answer(embedder.fit_batch(pixels, head.spec)), [images], autograph=False),
+    )
+
+
+def _check(folder: Path, head: "Head", backbone: "Backbone", place: Path) -> float:
+    """Hold the written model against the head itself, on images of the network's size in both signatures.
+
+    Returns:
+        The largest difference of a probability.
+
+    Raises:
+        ModelError: One is too large, or another class is predicted.
+    """
+    import numpy as np
+
+    tf = stored.import_tensorflow()
+    pixels = _sample_pixels(head.spec.image_size)
+    files = [_to_png(one) for one in pixels]
+    ours = head.probabilities(_embed(files, backbone, place))
+    signatures = tf.saved_model.load(str(folder)).signatures
+    answers = (
+        signatures["pixels"](pixels=tf.constant(pixels)),
+        signatures["serving_default"](image_bytes=tf.constant(files)),
+    )
+    difference = float(max(np.abs(one["probabilities"].numpy() - ours).max() for one in answers))
+    are_same = all(_predicts_the_same(one["prediction"].numpy(), head, ours) for one in answers)
+    if not (difference <= _TOLERANCE and are_same):
+        raise stored.ModelError(
+            f"The exported model is not {head.path}: on {len(pixels)} images its probabilities differ by up to"
+            f" {difference:.2g} (at most {_TOLERANCE} is right){'' if are_same else ', and its predictions too'}.",
+            mend=f"Nothing was written. Use the head itself: frieze predict {head.path} SOURCE --out FILE.parquet",
+        )
+    return difference
+
+
+def _predicts_the_same(names: "np.ndarray", head: "Head", ours: stored.Floats) -> bool:
+    """Tell whether the predicted classes are our best ones, or as good: of equal probabilities either may win."""
+    columns = {name.encode(): column for column, name in enumerate(head.classes)}
+    found = [row[columns[name]] if name in columns else -1.0 for name, row in zip(names, ours, strict=True)]
+    return bool((ours.max(axis=1) - found <= _TOLERANCE).all())
+
+
+def _sample_pixels(image_size: tuple[int, int]) -> "np.ndarray":
+    """Draw smooth pictures, the same every time: uint8 [n, H, W, 3]."""
+    import numpy as np
+    from PIL import Image
+
+    coarse = np.random.default_rng(0).integers(0, 256, (_N_SAMPLES, 6, 6, 3), dtype=np.uint8)
+    size = image_size[::-1]
+    return np.stack([np.asarray(Image.fromarray(one).resize(size, Image.Resampling.BICUBIC)) for one in coarse])
+
+
+def _to_png(pixels: "np.ndarray") -> bytes:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def _embed(files: list[bytes], backbone: "Backbone", place: Path) -> stored.Floats:
+    """Embed as `embed` does; in float32, which the exported model runs in whatever the head was trained on."""
+    import embedder
+
+    exact = dataclasses.replace(backbone, spec=dataclasses.replace(backbone.spec, precision="float32"))
+    with scratch_folder(place) as folder:
+        paths = [folder / f"{number}.png" for number in range(len(files))]
+        for path, data in zip(paths, files, strict=True):
+            path.write_bytes(data)
+        return embedder.embed_images(paths, exact)
