@@ -22,8 +22,8 @@ from features import Features, Strings, unit_rows
 
 IMAGES, BACKBONE = "flowers5_128", "mobilenet_v2_100_224"
 SHARE, SEEDS = 0.05, range(5)
-PLAIN_COSTS = (1.0, 3.0, 30.0)
-"""scikit-learn's own, the best on these images, and that of the head `linear`."""
+PLAIN_COSTS = (1.0, 3.0)
+"""scikit-learn's own, and the best on these images."""
 N_EDITED = 60
 EDITS: dict[str, Callable[[Image.Image], Image.Image] | None] = {
     "the same file": None,
@@ -74,17 +74,21 @@ def share_found(ranked: list[str], table: Features, is_wrong: np.ndarray) -> flo
     return float(np.mean([name in first for name in table.ids[is_wrong]]))
 
 
-def labels(folder: Path) -> None:
-    """Print which share of flipped labels stands in the first 5 %."""
-    table = embed(folder, IMAGES, BACKBONE)
-    shares: dict[str, list[float]] = defaultdict(list)
+def measured(folder: Path) -> Iterator[list[object]]:
+    """Give the shares found of each seed's flipped labels, by us and by scikit-learn, then their means."""
+    table, rows = embed(folder, IMAGES, BACKBONE), []
     for seed in SEEDS:
         given, is_wrong = flip(table.labels, seed)
-        shares["**`frieze audit`**"].append(share_found(audited(table, given, folder), table, is_wrong))
-        for cost in PLAIN_COSTS:
-            shares[f"scikit-learn, C {cost:g}"].append(share_found(plainly(table, given, cost), table, is_wrong))
-    header = " | ".join(["ranking", "mean", *(f"seed {seed}" for seed in SEEDS)])
-    show("audit labels", header, [[name, float(np.mean(found)), *found] for name, found in shares.items()])
+        ranked = [audited(table, given, folder), *(plainly(table, given, cost) for cost in PLAIN_COSTS)]
+        rows.append([share_found(one, table, is_wrong) for one in ranked])
+        yield [seed, *rows[-1]]
+    yield ["mean", *map(float, np.mean(rows, axis=0))]
+
+
+def labels(folder: Path) -> None:
+    """Print which share of flipped labels stands in the first 5 %."""
+    header = " | ".join(["seed", "**`frieze audit`**", *(f"scikit-learn, C {cost:g}" for cost in PLAIN_COSTS)])
+    show("audit labels", header, measured(folder))
 
 
 def plant(source: Path, folder: Path) -> dict[str, list[tuple[str, str]]]:

@@ -24,7 +24,9 @@ def linear_softmax(weights: Floats, intercepts: Floats) -> Function:
 
     def probabilities(embeddings: Any) -> Any:
         tf = import_tensorflow()
-        return tf.nn.softmax(_unit(embeddings) @ weights.T.astype(np.float32) + intercepts.astype(np.float32))
+        return tf.nn.softmax(
+            _unit(embeddings, least=_LEAST_LENGTH) @ weights.T.astype(np.float32) + intercepts.astype(np.float32)
+        )
 
     return probabilities
 
@@ -44,7 +46,7 @@ def neighbour_votes(stored: Floats, codes: Rows, *, k: int, n_classes: int) -> F
 
     def shares(embeddings: Any) -> Any:
         tf = import_tensorflow()
-        unit = _unit(embeddings)
+        unit = _unit(embeddings, least=0.0)
         nearest = tf.math.top_k(unit @ stored.T, k).indices  # [B, k]
         distances = tf.norm(tf.gather(stored, nearest) - unit[:, None], axis=2)
         is_equal = tf.cast(distances == 0, tf.float32)
@@ -65,7 +67,7 @@ def power_of_shares(shares: Function, *, factor: float, least: float) -> Functio
     return probabilities
 
 
-def _unit(embeddings: Any) -> Any:
+def _unit(embeddings: Any, *, least: float) -> Any:
     tf = import_tensorflow()
     length = tf.norm(embeddings, axis=1, keepdims=True)
-    return embeddings / tf.where(length < _LEAST_LENGTH, 1.0, length)
+    return embeddings / tf.where((length < least) | (length == 0), 1.0, length)

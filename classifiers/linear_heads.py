@@ -80,7 +80,7 @@ class PipelineHead(Softmax):
     def as_function(self) -> Callable[[Any], Any]:
         """Give `probabilities` as a TensorFlow function: float32 [B, D] -> float32 [B, C]."""
         model = self.pipeline[-1]
-        weights, intercepts = model.coef_, model.intercept_
+        weights, intercepts = np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
         if len(weights) == 1:
             sides = self._margin_share * np.array([-1, 1])
             weights, intercepts = sides[:, None] * weights, sides * intercepts

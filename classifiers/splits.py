@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from classifiers.scikit import quiet
+from classifiers.folds import fold_rows
 from features import InputError, Rows, Strings
 
 _PARTS = {"train": "train", "val": "validation", "validation": "validation", "valid": "validation", "test": "test"}
@@ -77,16 +77,11 @@ def split_groups(labels: Strings, groups: Rows, *, test_size: float, seed: int) 
     Raises:
         InputError: As for `split_rows`, or the groups leave nothing to hold out.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
-
     classes, codes = np.unique(labels, return_inverse=True)
     _check(classes, codes, test_size)
-    n_parts = min(max(2, round(1 / test_size)), len(np.unique(groups)))
-    if n_parts < 2:  # noqa: PLR2004  one group can't be parted
-        raise _too_few_groups()
-    parts = StratifiedGroupKFold(n_parts, shuffle=True, random_state=seed)
-    with quiet():
-        train, test = next(iter(parts.split(codes, codes, groups)))
+    own = np.unique(groups, return_inverse=True)[1]
+    folds = fold_rows(codes, own, n_folds=max(2, round(1 / test_size)), seed=seed)
+    train, test = np.flatnonzero(folds != 0), np.flatnonzero(folds == 0)
     unseen = ~np.isin(codes[test], codes[train])  # what is never fitted can't be right: it goes to the other side
     is_moved = np.isin(groups[test], groups[test][unseen])
     train, test = np.sort(np.append(train, test[is_moved])), test[~is_moved]

@@ -1,14 +1,13 @@
 """Choosing a head's setting on folds of the training rows, and what those rows tell about its probabilities."""
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from classifiers.folds import fold_rows
 from classifiers.heads import Classifier
 from classifiers.margins import best_factor
-from classifiers.scikit import quiet
 from features import Floats, Rows, Strings
 
 _FOLDS = 3
@@ -51,19 +50,15 @@ def make_folds(labels: Strings, groups: Rows | None, *, seed: int) -> Folds:
     Returns:
         Three pairs of row numbers, or one where there are many rows; rows of classes with fewer than three are in none.
     """
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
-
     _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     often = np.flatnonzero((counts >= _FOLDS)[codes])
     if len(np.unique(codes[often])) < 2:  # noqa: PLR2004  one class leaves nothing to tell apart
         return []
-    kind: Any = StratifiedKFold if groups is None else StratifiedGroupKFold
+    own = np.arange(len(often)) if groups is None else np.unique(groups[often], return_inverse=True)[1]
     is_many = len(often) >= _MANY_ROWS
-    parts = kind(_PARTS if is_many else _FOLDS, shuffle=True, random_state=seed)
-    own = None if groups is None else groups[often]
-    with quiet():
-        folds = [(often[train], often[held]) for train, held in parts.split(often, codes[often], own)]
-    return folds[:1] if is_many else folds
+    fold_of = fold_rows(codes[often], own, n_folds=_PARTS if is_many else _FOLDS, seed=seed)
+    folds = [(often[fold_of != fold], often[fold_of == fold]) for fold in np.unique(fold_of)]
+    return [] if len(folds) == 1 else folds[:1] if is_many else folds
 
 
 def tune_head(

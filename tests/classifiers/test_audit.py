@@ -121,6 +121,24 @@ def test_the_order_of_the_table_does_not_matter(audit, points, tmp_path):
     }
 
 
+def test_the_lengths_of_vectors_do_not_matter(audit, points):
+    """Vectors a thousand times as long or as short have the same findings."""
+    ids, labels, embeddings = points(noise=0.4)
+    lengths = np.random.default_rng(0).choice([1e-3, 1, 1e3], (60, 1)).astype("f4")
+    one, other = audit(ids, labels, embeddings, name="one"), audit(ids, labels, embeddings * lengths, name="two")
+    assert one[1]["label"]
+    assert list(one[1]["label"]) == list(other[1]["label"])
+    assert one[0]["cost"] == other[0]["cost"]
+
+
+def test_a_copy_does_not_vouch_for_a_label(audit, points):
+    """Copies of one image that all have a wrong label are found where they are known as copies."""
+    ids, labels, embeddings = points(noise=0.1)
+    embeddings[:12] = embeddings[0] = embeddings[25]
+    assert not set(ids[:12]) <= set(audit(ids, labels, embeddings, name="one")[1]["label"])
+    assert set(ids[:12]) <= set(audit(ids, labels, embeddings, copies=[range(12)], name="two")[1]["label"])
+
+
 def test_a_table_without_labels_is_refused(points, table, tmp_path):
     """Where no row has a label, that is told before the work."""
     ids, _, embeddings = points(noise=0.1)

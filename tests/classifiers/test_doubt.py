@@ -3,7 +3,7 @@ import pytest
 
 from classifiers.doubt import find_doubts, hold_out
 from classifiers.folds import fold_rows
-from classifiers.linear_heads import best_factor
+from classifiers.margins import best_factor
 from features import unit_rows
 
 
@@ -35,25 +35,32 @@ def judged(planted, cost):
     return cross_val_predict(model, embeddings, codes, cv=PredefinedSplit(folds), method="decision_function")
 
 
-def test_probabilities_are_those_of_sklearn(planted, held_out):
+@pytest.mark.parametrize("cost", [0.03, 3.0])
+def test_probabilities_are_those_of_sklearn(planted, monkeypatch, cost):
     """scikit-learn's heads on the same folds, scaled by one temperature, give the same probabilities."""
     from scipy.special import softmax
 
-    margins = judged(planted, held_out.cost)
-    judge = softmax(best_factor(margins, planted[1]) * margins, axis=1)
+    monkeypatch.setattr("classifiers.doubt._COSTS", (cost,))
+    embeddings, codes, _, folds = planted
+    held_out, margins = hold_out(embeddings, codes, folds), judged(planted, cost)
+    judge = softmax(best_factor(margins, codes) * margins, axis=1)
     assert np.abs(held_out.probabilities - judge).max() < 0.01
     assert held_out.probabilities.dtype == np.float32
-    assert held_out.log_loss == pytest.approx(-np.log(judge[np.arange(300), planted[1]]).mean(), abs=1e-3)
+    assert held_out.log_loss == pytest.approx(-np.log(judge[np.arange(300), codes]).mean(), abs=1e-3)
 
 
-def test_the_cost_explains_the_labels_best(planted, held_out, monkeypatch):
-    """No other cost on the path has a lower held-out loss."""
+def test_the_cost_explains_the_labels_best(planted, monkeypatch):
+    """No other cost on the path has a lower held-out loss, be it lower or higher than the one taken."""
     embeddings, codes, _, folds = planted
-    others = []
-    for cost in (0.3, 1.0, 3.0, 10.0, 30.0, 100.0):
+    costs, losses = (0.0001, 0.1, 100.0, 10_000.0), []
+    for cost in costs:
         monkeypatch.setattr("classifiers.doubt._COSTS", (cost,))
-        others.append(hold_out(embeddings, codes, folds).log_loss)
-    assert held_out.log_loss == pytest.approx(min(others), rel=2e-3)
+        losses.append(hold_out(embeddings, codes, folds).log_loss)
+    monkeypatch.setattr("classifiers.doubt._COSTS", costs)
+    held_out = hold_out(embeddings, codes, folds)
+    assert held_out.cost == costs[np.argmin(losses)]
+    assert held_out.cost in costs[1:-1]
+    assert held_out.log_loss == pytest.approx(min(losses), rel=2e-3)
 
 
 def test_wrong_labels_come_first(planted, held_out):

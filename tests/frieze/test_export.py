@@ -230,9 +230,10 @@ def test_a_backbone_that_has_changed(photos, tmp_path, tf, run):
     assert not (tmp_path / "model").exists()
 
 
-def always(*probabilities):
-    """Give an `as_function` of a head that answers the same whatever it sees."""
-    return lambda _head: lambda embeddings: 0 * embeddings[:, : len(probabilities)] + [probabilities]
+def times(factor):
+    """Give an `as_function` whose probabilities are off by a factor, and whose order is right."""
+    real = LinearHead.as_function
+    return lambda head: lambda embeddings: factor * real(head)(embeddings)
 
 
 def check_nothing_is_left(tmp_path, world, error, match):
@@ -244,7 +245,7 @@ def check_nothing_is_left(tmp_path, world, error, match):
 
 def test_another_answer_fails_the_check(world, tmp_path, monkeypatch):
     """A written model whose probabilities are not the head's is not left behind."""
-    monkeypatch.setattr(LinearHead, "as_function", always(0.5, 0.5, 0.0))
+    monkeypatch.setattr(LinearHead, "as_function", times(0.99))
     check_nothing_is_left(tmp_path, world, ModelError, "its probabilities differ by up to")
 
 
@@ -263,7 +264,7 @@ def test_other_names_fail_the_check(world, tmp_path, monkeypatch):
 
 def test_not_a_number_fails_the_check(world, tmp_path, monkeypatch):
     """Nor is one that gives no numbers."""
-    monkeypatch.setattr(LinearHead, "as_function", always(float("nan"), 0.0, 0.0))
+    monkeypatch.setattr(LinearHead, "as_function", times(float("nan")))
     check_nothing_is_left(tmp_path, world, ModelError, "differ by up to nan")
 
 
@@ -319,8 +320,13 @@ def test_a_stale_head_says_so(photos, tmp_path, run):
     assert "Note" not in result.stdout
 
 
-def test_lower_precision_is_exported_in_float32(photos, tmp_path):
+def test_lower_precision_is_exported_in_float32(photos, tmp_path, monkeypatch):
     """A head on vectors of a lower precision goes with the network in float32, and the check holds it to that."""
     frieze.embed(photos, out=tmp_path / "f", precision="bfloat16", accept_drift=True)
     frieze.train(tmp_path / "f", out=tmp_path / "head")
+    real, asked = embedder.embed_images, []
+    monkeypatch.setattr(
+        embedder, "embed_images", lambda paths, one: asked.append(one.spec.precision) or real(paths, one)
+    )
     assert frieze.export(tmp_path / "head", out=tmp_path / "model")["largest_difference"] < 1e-4
+    assert asked == ["float32"]
