@@ -197,18 +197,15 @@ def test_many_rows_are_tried_on_a_sample(task, rates, monkeypatch):
     assert choose(task, "auto").searcher.codes.ntotal == 2_000
 
 
-def test_a_sample_is_not_believed_to_a_few_percent(task, slow, rates, monkeypatch):
-    """Of kinds nearly as fast as the fastest on a sample the one that is filled soonest is taken, and that is said."""
+@pytest.mark.parametrize(("graph", "chosen"), [(1_400, "pq"), (1_600, "hnsw")])
+def test_a_graph_is_not_believed_on_a_sample(graph, chosen, task, slow, rates, monkeypatch):
+    """Where a sample was tried, a graph has to be far ahead, for it falls behind with all rows; that is said."""
+    rates(pq=900, hnsw=graph)
+    assert choose(task, "auto").searcher.kind == "hnsw"  # tried on all rows
     monkeypatch.setattr(trials, "_TRIED_ROWS", 800)
-    rates(pq=900, hnsw=1_000, rabitq=700)
-    clock = iter((np.arange(10_000) * 0.01) ** 2)  # each kind takes longer than the one before
-    monkeypatch.setattr("time.perf_counter", lambda: float(next(clock)))
     choice = choose(task, "auto")
-    assert (choice.searcher.kind, choice.tried[0]["kind"]) == ("pq", "pq")
-    assert choice.why.startswith(
-        "pq answers nearly as many queries a second as hnsw on a sample, and is filled sooner, at a recall of 0.95; the"
-        " runner-up is hnsw; then rabitq, "
-    )
+    assert choice.searcher.kind == chosen
+    assert ("faster on a sample alone: hnsw" in choice.why) == (chosen == "pq")
 
 
 def test_the_next_one_where_the_first_falls_short(task, slow, rates, monkeypatch):
