@@ -7,7 +7,7 @@ import numpy as np
 
 from features import Floats, Rows, import_tensorflow
 
-_LEAST_LENGTH = 10 * np.finfo(np.float32).eps  # scikit-learn's Normalizer leaves shorter vectors as they are
+_LEAST_LENGTH = float(10 * np.finfo(np.float32).eps)  # scikit-learn's Normalizer leaves shorter vectors as they are
 Function = Callable[[Any], Any]
 
 

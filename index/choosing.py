@@ -141,11 +141,11 @@ def _best(task: Task, trials: list[Trial]) -> Choice:
 def _why(chosen: Trial, others: list[Trial], task: Task) -> str:
     """Say why a kind won and the others lost."""
     told = [f"{chosen.kind} answers most queries a second at a recall of {task.target:g}{task.within()}"]
-    does = [trial.kind for trial in sorted(others, key=lambda trial: trial.order, reverse=True) if trial.does]
+    does = [trial.kind for trial in others if trial.does]
     slow = [trial.kind for trial in others if trial.is_slow]
     short = [trial.kind for trial in others if trial.tuned is not None and not trial.does and not trial.is_slow]
     large = [trial.kind for trial in others if trial.tuned is None]
-    faster = [trial.kind for trial in others if trial.does and trial.tuned and trial.tuned.rate > chosen.tuned.rate]
+    faster = [trial.kind for trial in others if trial.does and trial.rate > chosen.rate]
     told += [f"the runner-up is {does[0]}"] if does else []
     told += [f"then {', '.join(does[1:])}"] if does[1:] else []
     told += [f"faster on a sample alone: {', '.join(faster)}"] if faster else []
