@@ -1,12 +1,13 @@
 """`frieze compare`."""
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from frieze.commands import options
 
-_SHOWN = ("accuracy", "confidence_interval", "macro_f1", "head", "setting", "backbone", "features", "fit_seconds")
+_SHOWN = ("accuracy", "macro_f1", "head", "setting", "features", "fit_seconds")
 
 
 @click.command(epilog="Example: frieze compare small.features large.features --heads linear,svm,knn")
@@ -25,5 +26,10 @@ def compare(*, as_json: bool, **asked: Any) -> None:
     if as_json:
         output.show_json(document)
     else:
-        output.show_table(document.pop("rows"), _SHOWN)
+        output.show_table([_short(row) for row in document.pop("rows")], _SHOWN)
         output.show_facts(document)
+
+
+def _short(row: dict[str, Any]) -> dict[str, Any]:
+    setting = " ".join(f"{name} {value:g}" for name, value in row["setting"].items())
+    return row | {"features": Path(row["features"]).name, "setting": setting or None}

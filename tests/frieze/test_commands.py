@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 import frieze
 from index.choosing import Speed
@@ -251,3 +252,41 @@ def test_index_tells_what_was_tried(world, run, monkeypatch, tmp_path):
     words = [line.split() for line in result.stdout.splitlines() if line.strip()]
     header = words.index(["kind", "recall_at_10", "queries_per_second", "memory_bytes", "recipe"])
     assert {row[0] for row in words[header + 2 :]} == {"ivf", "fp16", "sq8", "rabitq", "hnsw"}
+
+
+def test_near_duplicates_come_on_one_side(tmp_path, run_json):
+    """With --group duplicates an image and its copy are both fitted on or both held out, and the flattery is told."""
+    rng = np.random.default_rng(0)
+    for label in ("blue", "red"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(20):
+            tiles = Image.fromarray(rng.integers(0, 256, (3, 4, 3), dtype=np.uint8)).resize(
+                (64, 48), Image.Resampling.BOX
+            )
+            for twin in ("a", "b"):
+                Image.fromarray(tiles).save(tmp_path / "photos" / label / f"{number}{twin}.png")
+    frieze.embed(tmp_path / "photos", out=tmp_path / "f")
+    code, document = run_json(
+        "train", tmp_path / "f", "--out", tmp_path / "h", "--group", "duplicates", "--head", "knn"
+    )
+    assert (code, document["n_train"] + document["n_test"]) == (0, 80)
+    assert document["naive_accuracy"] > document["accuracy"]
+    parts = {row["id"]: row["part"] for row in pq.read_table(tmp_path / "h" / "split.parquet").to_pylist()}
+    assert all(parts[name] == parts[name.replace("a.png", "b.png")] for name in parts if name.endswith("a.png"))
+    assert set(parts.values()) == {"train", "test"}
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["f", "h", "photos"]
+
+
+def test_heads_are_ranked(world, run):
+    """Without --json `compare` prints a row for each head, the best first."""
+    result = run("compare", world / "photos.features", "--heads", "prototype, ridge")
+    assert result.exit_code == 0
+    assert result.stdout.index("accuracy") < min(result.stdout.index("prototype"), result.stdout.index("ridge"))
+    assert "n_left_out" in result.stdout
+
+
+def test_an_unknown_head_is_told(world, run):
+    """A head that is not there is refused with those that are."""
+    result = run("compare", world / "photos.features", "--heads", "forest")
+    assert result.exit_code == 1
+    assert "linear, svm, ridge, knn, prototype, keras" in result.stderr
