@@ -3,7 +3,7 @@
 Usage: [FRIEZE_DATA=...] python benchmarks/index.py [SET ...] [--autofaiss PYTHON] [--limit-s 600] [--only NAME ...]
 
 Prints the tables of docs/benchmarks.md. SET is one of 200000x256, 100000x1024, cifar10 (by default these three),
-million, and memory (a million of 256 numbers, built within less and less): clustered vectors on a low-dimensional
+million, and memory (a million of 256 numbers, built within a limit): clustered vectors on a low-dimensional
 sheet, or embeddings of photographs; benchmarks/index_data.py tells how they are drawn. Every contestant builds in a
 process of its own and answers in another, in turn, with every core (benchmarks/index_peers.py). autofaiss
 needs NumPy < 2, pyarrow < 19 and faiss-cpu < 1.10, so an environment of its own:
@@ -79,9 +79,8 @@ ROWS = (
 MEMORY_ROWS = (
     Row("any", "frieze", ("recall=0.95",)),
     Row("600 MB", "frieze", ("recall=0.95", "max_build_memory=600MB")),
-    Row("320 MB", "frieze", ("recall=0.95", "max_build_memory=320MB")),
 )
-"""The same index, built within less and less."""
+"""The same index, built within less."""
 
 
 class MissingError(Exception):

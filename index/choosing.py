@@ -133,6 +133,7 @@ def _best(task: Task, trials: list[Trial]) -> Choice:
         choice = fill(task, trial.kind, why=why, tried=trials)
         if choice.tuned.does:
             return choice
+        del choice  # before the next one takes its memory
     if task.fits("exact"):
         return fill(task, "exact", why=f"No other kind reaches a recall of {task.target:g} here.", tried=trials)
     raise _nothing_does(task, trials)

@@ -9,7 +9,7 @@ POINTS_PER_LIST = 39
 _POINTS_PER_WORD = 256
 """Rows that training a quantiser of 16 words wants at the least, and then some."""
 _ID_BYTES = 8
-_LEAST_BUILD_BYTES = 250 * 10**6
+_LEAST_BUILD_BYTES = 300 * 10**6
 """Libraries, and the pieces in which embeddings are read, whatever the kind."""
 _PADDED_ROWS = 16
 """By how many rows fast scan fills a list up to a multiple of 32, on average."""
