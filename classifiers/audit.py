@@ -11,13 +11,13 @@ from classifiers.clashes import clashing_groups, majority, nearest_clash
 from classifiers.doubt import find_doubts, hold_out
 from classifiers.findings import Finding, summarise, to_table, write_findings
 from classifiers.folds import fold_rows, image_numbers
-from classifiers.labels import Examples, labelled_rows
+from classifiers.labels import Examples, labelled_rows, read_unit
 from classifiers.neighbourhood import Neighbourhood, pool, vote
 from classifiers.outliers import find_outliers
 from classifiers.outputs import check_findings
 from classifiers.storage import may_be_same, read_split
 from classifiers.training import check_seed
-from features import Features, Floats, MismatchError, Rows, Strings, unit_rows
+from features import Features, Floats, MismatchError, Rows, Strings
 
 N_FOLDS = 5
 """Also the fewest distinct images of a class that is judged, so that each fold can have one."""
@@ -71,7 +71,7 @@ def audit_labels(
     """
     examples = labelled_rows(features.rows, maker=features.manifest.maker)
     parts = np.full(len(examples), None) if head is None else _parts(examples, head)
-    embeddings = _unit_embeddings(features, examples.rows)
+    (embeddings,) = read_unit(features, examples.rows)
     groups = near.groups[examples.rows]
     small = _small_classes(examples.labels, image_numbers(groups))
     judged = np.flatnonzero([label not in small for label in examples.labels])
@@ -102,19 +102,6 @@ def _parts(examples: Examples, head: Path) -> Strings:
             mend=f"Audit the table that the head was trained on; it is named by: frieze info {head}",
         )
     return parts
-
-
-def _unit_embeddings(features: Features, rows: Rows) -> Floats:
-    """Read the embeddings of some rows, float32 [n, D] of unit length, and hold no others."""
-    places = np.full(len(features), -1)
-    places[rows] = np.arange(len(rows))
-    embeddings = np.empty((len(rows), features.spec.dim), np.float32)
-    start = 0
-    for _, batch in features.batches():
-        own = places[start : start + len(batch)]
-        embeddings[own[own >= 0]] = unit_rows(batch[own >= 0])
-        start += len(batch)
-    return embeddings
 
 
 def _sizes(groups: Rows) -> Rows:

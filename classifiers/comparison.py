@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from classifiers.fitting import Recipe, fit_head
+from classifiers.fitting import Recipe, fit_split, name_setting
 from classifiers.labels import Examples, labelled_rows, read_unit
 from classifiers.scores import score
 from classifiers.splits import Split
@@ -73,14 +73,11 @@ def _find_common(tables: Sequence[Features], parting: Parting) -> _Common:
 def _judge(table: Features, examples: Examples, recipes: Sequence[Recipe], common: _Common) -> list[dict[str, Any]]:
     split = common.split
     train, test = read_unit(table, examples.rows[split.train], examples.rows[split.test])
-    labels, held_out = examples.labels[split.train], examples.labels[split.test]
-    groups = None if common.groups is None else common.groups[split.train]
-    validation = np.searchsorted(split.train, split.validation)
     known = {"features": str(table.path), "backbone": table.spec.name, "dim": table.spec.dim}
     rows = []
     for recipe in recipes:
-        head, tuned = fit_head(recipe, train, labels, groups=groups, validation=validation)
-        figures = score(head.probabilities(test), held_out, classes=head.classes)
-        setting = {type(head).setting: tuned.value} if type(head).setting else {}
-        rows.append(known | {"head": recipe.head, "setting": setting, **figures, "fit_seconds": head.fit_seconds})
+        head, tuned = fit_split(recipe, train, examples.labels, split, common.groups)
+        figures = score(head.probabilities(test), examples.labels[split.test], classes=head.classes)
+        told = {"head": recipe.head, "setting": name_setting(head, tuned), "fit_seconds": head.fit_seconds}
+        rows.append(known | told | figures)
     return rows

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from classifiers.heads import Classifier, kind_of_head
+from classifiers.splits import Split
 from classifiers.tuning import Folds, Tuned, make_folds, tune_head
 from features import Floats, InputError, Rows, Strings
 
@@ -55,6 +56,28 @@ def fit_head(
     head = next(kind.fit_each(embeddings, labels, [tuned.value], weights=weights, seed=recipe.seed))
     head.soften(tuned.factor)
     return head, tuned
+
+
+def fit_split(
+    recipe: Recipe, train: Floats, labels: Strings, split: Split, groups: Rows | None
+) -> tuple[Classifier, Tuned]:
+    """Fit on the rows that a split gives to train.
+
+    Args:
+        recipe: How.
+        train: float32 [n, D] of unit length, the rows of `split.train`.
+        labels: Class names [N] of all rows that were parted.
+        split: Places in `labels`.
+        groups: int64 [N] or None.
+    """
+    own = None if groups is None else groups[split.train]
+    validation = np.searchsorted(split.train, split.validation)
+    return fit_head(recipe, train, labels[split.train], groups=own, validation=validation)
+
+
+def name_setting(head: Classifier, tuned: Tuned) -> dict[str, float]:
+    """Give what was chosen by its name, such as `{"C": 30.0}`; empty for a head of which nothing is chosen."""
+    return {type(head).setting: tuned.value} if type(head).setting else {}
 
 
 def _folds(labels: Strings, groups: Rows | None, validation: Rows | None, seed: int) -> Folds:

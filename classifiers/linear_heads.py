@@ -9,7 +9,7 @@ import numpy as np
 
 from classifiers.graphs import linear_softmax
 from classifiers.margins import Softmax, two_sided
-from classifiers.scikit import quiet
+from classifiers.scikit import check_model, quiet
 from classifiers.solver import fit_path
 from features import Floats, Rows, Strings, unit_rows
 
@@ -22,9 +22,6 @@ class PipelineHead(Softmax):
     Probabilities are the softmax of the margins; what makes them honest (`soften`) is folded into the weights.
     """
 
-    file_name: ClassVar[str] = "head.skops"
-    libraries: ClassVar[tuple[str, ...]] = ("numpy", "scikit-learn", "skops")
-    is_calibrated: ClassVar[bool] = False
     _margin_share: ClassVar[float] = 1.0  # what each side of two classes has of the model's one margin
     classes: Strings
     fit_seconds: float
@@ -112,8 +109,7 @@ class PipelineHead(Softmax):
         head = cls(classes=classes, pipeline=skops.io.load(path, trusted=[]))
         if [type(step) for _, step in head.pipeline.steps] != [Normalizer, type(cls.new_model())]:
             raise ValueError("it holds another model")
-        if (head.pipeline.n_features_in_, head.pipeline.classes_.tolist()) != (dim, list(range(len(classes)))):
-            raise ValueError("its model is for another width or other classes")
+        check_model(head.pipeline, n_classes=len(classes), dim=dim)
         return head
 
 

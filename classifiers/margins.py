@@ -1,12 +1,18 @@
 """From margins to probabilities: their softmax, at the temperature that makes them honest."""
 
+from typing import ClassVar
+
 import numpy as np
 
 from features import Floats, Rows
 
 
 class Softmax:
-    """What heads have in common whose probabilities are the softmax of margins."""
+    """What scikit-learn's heads have in common: stored by skops, probabilities are the softmax of margins."""
+
+    file_name: ClassVar[str] = "head.skops"
+    libraries: ClassVar[tuple[str, ...]] = ("numpy", "scikit-learn", "skops")
+    is_calibrated: ClassVar[bool] = False
 
     def margins(self, embeddings: Floats) -> Floats:
         """Give float32 [N, C] for float32 [N, D]."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from classifiers.graphs import neighbour_votes, power_of_shares
 from classifiers.margins import Softmax
-from classifiers.scikit import quiet
+from classifiers.scikit import check_model, quiet
 from features import Floats, Strings, unit_rows
 
 _LEAST_SHARE = 1e-3  # what a class without a vote counts for, so that its logarithm is finite
@@ -22,9 +22,6 @@ class NeighboursHead(Softmax):
     A margin is the logarithm of a share of votes: at a factor of 1 the probabilities are the shares.
     """
 
-    file_name: ClassVar[str] = "head.skops"
-    libraries: ClassVar[tuple[str, ...]] = ("numpy", "scikit-learn", "skops")
-    is_calibrated: ClassVar[bool] = False
     setting: ClassVar[str] = "k"
     values: ClassVar[tuple[float, ...]] = (50, 20, 10, 5, 3, 1)
     usual: ClassVar[float] = 5.0
@@ -91,6 +88,5 @@ class NeighboursHead(Softmax):
         if not isinstance(parts, dict) or parts.keys() != _PARTS or type(parts["model"]) is not KNeighborsClassifier:
             raise ValueError("it holds another model")
         model, factor = parts["model"], parts["factor"]
-        if (model.n_features_in_, model.classes_.tolist()) != (dim, list(range(len(classes)))):
-            raise ValueError("its model is for another width or other classes")
+        check_model(model, n_classes=len(classes), dim=dim)
         return cls(classes=classes, model=model, factor=float(factor))

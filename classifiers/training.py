@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from classifiers.fitting import Recipe, find_threshold, fit_head
+from classifiers.fitting import Recipe, find_threshold, fit_split, name_setting
 from classifiers.heads import HEADS, Classifier
 from classifiers.labels import Examples, column_of, labelled_rows, read_unit
 from classifiers.outputs import check_head
@@ -17,7 +17,7 @@ from classifiers.scores import abstention, report, score
 from classifiers.splits import Split, split_given, split_groups, split_stratified
 from classifiers.storage import CONTRACT, MAX_SEED, NAME, REPORT_NAME, write_model, write_split
 from classifiers.tuning import Tuned
-from features import Features, Floats, InputError, Rows, new_folder, write_json
+from features import Features, InputError, Rows, new_folder, write_json
 
 
 def check_seed(seed: int) -> None:
@@ -106,7 +106,7 @@ def train_head(
     examples = labelled_rows(features.rows, maker=features.manifest.maker)
     split, groups = parting.part(features, examples)
     train, test = read_unit(features, examples.rows[split.train], examples.rows[split.test])
-    classifier, tuned = _fit(recipe, train, examples, split, groups)
+    classifier, tuned = fit_split(recipe, train, examples.labels, split, groups)
     held_out, probabilities = examples.take(split.test), classifier.probabilities(test)
     figures = _figures(recipe, classifier, tuned, split) | {
         "n_unlabelled": len(features) - len(examples),
@@ -126,31 +126,22 @@ def train_head(
     return figures | {"out": str(out)}
 
 
-def _fit(
-    recipe: Recipe, train: Floats, examples: Examples, split: Split, groups: Rows | None
-) -> tuple[Classifier, Tuned]:
-    own = None if groups is None else groups[split.train]
-    validation = np.searchsorted(split.train, split.validation)
-    return fit_head(recipe, train, examples.labels[split.train], groups=own, validation=validation)
-
-
 def _naive(recipe: Recipe, parting: Parting, features: Features, examples: Examples) -> float:
     """Give the accuracy that a split of single rows would have told: rows of one group help each other there."""
     split = split_stratified(examples.labels, test_size=parting.test_size, seed=parting.seed)
     train, test = read_unit(features, examples.rows[split.train], examples.rows[split.test])
-    classifier, _ = _fit(recipe, train, examples, split, None)
+    classifier, _ = fit_split(recipe, train, examples.labels, split, None)
     labels = examples.labels[split.test]
     return float(score(classifier.probabilities(test), labels, classes=classifier.classes)["accuracy"])
 
 
 def _figures(recipe: Recipe, classifier: Classifier, tuned: Tuned, split: Split) -> dict[str, Any]:
-    setting = type(classifier).setting
     return {
         "head": recipe.head,
         "classes": classifier.classes.tolist(),
         "n_train": len(split.train),
         "n_test": len(split.test),
-        "setting": {setting: tuned.value} if setting else {},
+        "setting": name_setting(classifier, tuned),
         "tried": [{"value": value, "accuracy": accuracy} for value, accuracy in tuned.accuracies.items()],
         "fit_seconds": classifier.fit_seconds,
         "converged": classifier.converged,
