@@ -9,10 +9,10 @@ import numpy as np
 from features import Features, Floats, Rows
 from frieze import output
 from frieze.audit_page import write_audit_page
+from frieze.copies import find_copies, indexed, number_rows
 from frieze.information import check_kind
 from frieze.places import open_table, to_place
 from frieze.report import check_page
-from frieze.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from classifiers import Neighbourhood
@@ -63,29 +63,19 @@ def audit(
 
 
 def _neighbourhood(table: Features, out: Path) -> "Neighbourhood":
-    """Index a table for a moment, and find each row's near-duplicates and nearest rows."""
+    """Find each row's near-duplicates and nearest rows."""
     import classifiers
-    from index import build_index, find_duplicates, open_index
 
-    with scratch_folder(out) as folder:
-        with output.waiting("Indexing"):
-            build_index(table, folder / "index")
-        opened = open_index(folder / "index")
-        rows = {name: row for row, name in enumerate(opened.ids)}
-        with output.progress("Comparing", "images") as step:
-            groups = _numbered(find_duplicates(opened, progress=step)["groups"], rows)
+    with indexed(table, out) as opened:
+        groups = np.full(len(table), -1, np.int64)
+        for number, rows in enumerate(find_copies(opened)):
+            groups[rows] = number
         with output.waiting("Looking around"):
-            return classifiers.Neighbourhood(groups, *_nearest(opened, table, rows, k=classifiers.N_NEIGHBOURS))
+            return classifiers.Neighbourhood(groups, *_nearest(opened, table, k=classifiers.N_NEIGHBOURS))
 
 
-def _numbered(groups: list[dict[str, Any]], rows: dict[str, int]) -> Rows:
-    numbers = np.full(len(rows), -1, np.int64)
-    for number, group in enumerate(groups):
-        numbers[[rows[name] for name in group["ids"]]] = number
-    return numbers
-
-
-def _nearest(opened: "Index", table: Features, rows: dict[str, int], *, k: int) -> tuple[Rows, Floats]:
+def _nearest(opened: "Index", table: Features, *, k: int) -> tuple[Rows, Floats]:
+    rows = number_rows(opened)
     found = [opened.top_k(embeddings, min(k, len(table))) for _, embeddings in table.batches()]
     ids, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return np.array([rows[name] for name in ids.flat]).reshape(ids.shape), scores

@@ -8,6 +8,7 @@ import numpy as np
 
 import features as stored
 from frieze import output
+from frieze.copies import find_copies, indexed
 from frieze.information import check_kind, kind_of, list_failures
 from frieze.places import open_table, to_place
 from frieze.report import write_report
@@ -71,16 +72,10 @@ def duplicate_groups(table: stored.Features, near: Path) -> stored.Rows:
     Returns:
         int64 [N]; a row without a duplicate is a group of its own.
     """
-    from index import build_index, find_duplicates, open_index
-
-    with scratch_folder(near) as folder, output.progress("Comparing", "images") as step:
-        build_index(table, folder)
-        found = find_duplicates(open_index(folder), progress=step)
-    place = {name: row for row, name in enumerate(table.ids)}
     groups = np.arange(len(table))
-    for group in found["groups"]:
-        rows = [place[name] for name in group["ids"]]
-        groups[rows] = rows[0]
+    with indexed(table, near) as opened:
+        for rows in find_copies(opened):
+            groups[rows] = rows[0]
     return groups
 
 
