@@ -43,7 +43,8 @@ class Features:
     @functools.cached_property
     def rows(self) -> pa.Table:
         """Every column but the embedding: our own, then the user's; one of several types is text."""
-        return pa.concat_tables([self._no_rows, *self.row_tables()])
+        tables = [self._read(part) for part in self.manifest.parts]
+        return join_rows(tables) if tables else _no_rows()
 
     def row_tables(self) -> Iterator[pa.Table]:
         """Read `rows` part by part.
@@ -54,15 +55,11 @@ class Features:
         Raises:
             FeatureFileError: A part is missing or broken.
         """
+        schemas = [read_schema(self.path / PARTS / part.name) for part in self.manifest.parts]
+        empty = [schema.empty_table().drop_columns("embedding") for schema in schemas]
+        columns = join_rows(empty) if empty else _no_rows()  # of all parts, in their order and types
         for part in self.manifest.parts:
-            yield join_rows([self._no_rows, self._read(part)])  # the columns of all, in their order and types
-
-    @functools.cached_property
-    def _no_rows(self) -> pa.Table:
-        """The columns of `rows`: those of all parts together."""
-        parts = [read_schema(self.path / PARTS / part.name) for part in self.manifest.parts]
-        empty = [schema.empty_table().drop_columns("embedding") for schema in parts]
-        return join_rows(empty) if empty else _no_rows()
+            yield join_rows([columns, self._read(part)])
 
     @property
     def ids(self) -> Strings:

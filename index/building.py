@@ -39,7 +39,7 @@ from index.search import open_index
 from index.searcher import save
 from index.sizes import read_size
 from index.stored_vectors import write_vectors
-from index.task import Task
+from index.task import FETCHED_SHARE, Task
 from index.updating import count_changes, refresh
 
 _MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
@@ -166,7 +166,7 @@ def _write_generation(
     with new_folder(folder, replace=False) as staging:
         vectors = write_vectors(features, staging / VECTORS_NAME, metric=request["metric"])
         trim_memory()
-        vectors.most_fetched = (max_build_bytes or 0) // 6 or None
+        vectors.most_fetched = None if max_build_bytes is None else int(max_build_bytes * FETCHED_SHARE)
         task = Task(vectors, make_probe(vectors), request["recall"], max_bytes, max_build_bytes)
         choice = (refresh(task, old, before) if old and before else None) or choose(task, request["kind"])
         if choice.searcher.codes is not None:

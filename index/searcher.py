@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ class Searcher:
         kind: A key of `KINDS`.
         metric: A key of `MEASURES`.
         effort: How hard it looks.
-        vectors: What the flat index is of, where it has rows only after `Vectors.fetch`.
+        fetch: Puts rows into the flat index, where it has not all from the start.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Searcher:
         kind: str,
         metric: str,
         effort: Effort | None = None,
-        vectors: Vectors | None = None,
+        fetch: Callable[[Rows], None] | None = None,
     ) -> None:
         self.flat = flat
         self.codes = codes
@@ -92,12 +92,12 @@ class Searcher:
         self.metric = metric
         self.effort = effort or Effort()
         self._measure = MEASURES[metric]
-        self._vectors = vectors
+        self._fetch = fetch
 
     @classmethod
     def over(cls, vectors: Vectors, codes: Any, *, kind: str, effort: Effort | None = None) -> "Searcher":
         """Give one that is being built."""
-        return cls(vectors.raw, codes, kind=kind, metric=vectors.metric, effort=effort, vectors=vectors)
+        return cls(vectors.raw, codes, kind=kind, metric=vectors.metric, effort=effort, fetch=vectors.fetch)
 
     @property
     def counts(self) -> list[int]:
@@ -131,14 +131,14 @@ class Searcher:
 
     def fetch(self, queries: Floats, *, k: int) -> None:
         """Have the rows in memory that a search for these queries will score anew."""
-        if self._vectors is None or self.codes is None:
+        if self._fetch is None or self.codes is None:
             return
         _, rows = self.codes.search(
             self._measure.prepare(queries),
             max(1, min(max(k, _TUNED_K) * self.effort.k_factor, self.codes.ntotal)),
             params=self._inner(self.effort.knob),
         )
-        self._vectors.fetch(rows)
+        self._fetch(rows)
 
     def reconstruct(self, rows: Rows) -> Floats:
         """Give stored rows [n] as float32 [n, D], as the metric stores them (of unit length for cosine)."""

@@ -12,6 +12,8 @@ TRIED_SHARE = 1 / 16
 """Of what building may take: with its index and what that learns from, a sample takes five times its bytes."""
 TRAINED_SHARE = 1 / 6
 """The same for what is learnt from, which is copied in part."""
+FETCHED_SHARE = 1 / 6
+"""The same for rows that are scored anew while an index is tuned."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Embeddings as a metric wants them: all of a collection, or a few that are held in memory."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -39,8 +39,9 @@ class Vectors(Protocol):
     def draw(self, n_drawn: int) -> Floats:
         """Give some, spread evenly, the same ones each time; float32 [min(n_drawn, N), D]."""
 
-    def fetch(self, rows: Rows) -> None:
-        """Have rows [n], negative ones left out, in `raw`; others may read as zeros there."""
+    @property
+    def fetch(self) -> Callable[[Rows], None] | None:
+        """Puts rows, negative ones left out, into `raw`, where others read as zeros; None where all are there."""
 
 
 class HeldVectors:
@@ -50,6 +51,8 @@ class HeldVectors:
         embeddings: float32 [N, D], N >= 1, as the metric wants them.
         metric: A key of `MEASURES`.
     """
+
+    fetch = None  # all rows are in memory
 
     def __init__(self, embeddings: Floats, *, metric: str) -> None:
         self._embeddings = embeddings
@@ -77,9 +80,6 @@ class HeldVectors:
     def draw(self, n_drawn: int) -> Floats:
         """Give some, spread evenly, the same ones each time; float32 [min(n_drawn, N), D]."""
         return self._embeddings[draw_rows(len(self), n_drawn)]
-
-    def fetch(self, rows: Rows) -> None:
-        """Do nothing: all rows are in memory."""
 
 
 def count_piece(dim: int) -> int:
