@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from classifiers.keras_head import _LEAST_GAIN, _watched_rows
+from classifiers.batches import watched_rows
+from classifiers.keras_head import _LEAST_GAIN
 from classifiers.splits import split_rows
 
 
@@ -24,7 +25,7 @@ def test_fit_stops_early(fitted):
 def test_best_weights_stay(fitted, overlapping):
     """The watched loss of the fitted head is the lowest of its history, within the least gain that counts."""
     train, _ = split_rows(overlapping.labels, test_size=0.2, seed=0)
-    _, watched = _watched_rows(overlapping.labels[train], 0)
+    _, watched = watched_rows(overlapping.labels[train], 0)
     probabilities = fitted.probabilities(overlapping.embeddings()[train][watched])
     codes = np.searchsorted(fitted.classes, overlapping.labels[train][watched])
     loss = -np.log(probabilities[np.arange(len(codes)), codes]).mean()
@@ -33,14 +34,14 @@ def test_best_weights_stay(fitted, overlapping):
 
 def test_single_rows_are_fitted_and_watched():
     """Where each class has one row nothing can be set apart, so all rows are both fitted and watched."""
-    seen, watched = _watched_rows(np.array(["ant", "bee"], dtype=object), 0)
+    seen, watched = watched_rows(np.array(["ant", "bee"], dtype=object), 0)
     assert seen.tolist() == watched.tolist() == [0, 1]
 
 
 def test_a_tenth_of_the_training_rows_is_watched():
     """Of two classes of 30 rows, 27 are fitted and 3 watched, none both."""
     labels = np.repeat(["ant", "bee"], 30).astype(object)
-    seen, watched = _watched_rows(labels, 0)
+    seen, watched = watched_rows(labels, 0)
     assert sorted([*seen, *watched]) == list(range(60))
     assert labels[watched].tolist() == ["ant"] * 3 + ["bee"] * 3
 

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from classifiers import HEADS, Parting, Recipe, evaluate_head, open_head, train_head
+from classifiers.terms import Network
 from features import FeatureFileError, InputError
 
 
@@ -26,7 +27,7 @@ def test_result_has_the_fields_of_the_command(trained):
     trained["linear"]
     assert sorted(trained.results["linear"]) == [
         "accuracy", "classes", "confidence_interval", "converged", "expected_calibration_error", "fit_seconds", "head",
-        "macro_f1", "n_test", "n_train", "n_unlabelled", "out", "seconds", "setting", "tried",
+        "macro_f1", "macro_f1_interval", "n_test", "n_train", "n_unlabelled", "notes", "out", "seconds", "setting", "tried",
     ]  # fmt: skip
     assert trained.results["linear"]["classes"] == ["ant", "bee", "cow"]
 
@@ -158,10 +159,10 @@ def test_a_seed_out_of_range_is_refused(separable, tmp_path, seed):
     assert "--seed 0" in caught.value.mend
 
 
-def test_the_largest_seed_works(separable, tmp_path, head, monkeypatch):
+def test_the_largest_seed_works(separable, tmp_path, head):
     """Each kind of head takes the largest seed that is allowed."""
-    monkeypatch.setattr("classifiers.keras_head._MAX_EPOCHS", 1)
-    train_head(separable, tmp_path / "head", recipe=Recipe(head, seed=2**32 - 1), parting=Parting(seed=2**32 - 1))
+    recipe = Recipe(head, seed=2**32 - 1, network=Network(epochs=1))
+    train_head(separable, tmp_path / "head", recipe=recipe, parting=Parting(seed=2**32 - 1))
     assert read(tmp_path / "head" / "head.json")["split"]["seed"] == 4294967295
 
 
@@ -183,9 +184,10 @@ def test_heads_converge(trained, head):
 @pytest.mark.parametrize("cut", ["linear", "svm", "keras"])
 def test_a_cut_fit_is_told_in_the_document(overlapping, tmp_path, monkeypatch, cut):
     """A head that is cut off before its end is told by a field, not by a warning."""
-    for limit in ("lbfgs._MAX_ITERATIONS", "solver._MAX_ROUNDS", "keras_head._MAX_EPOCHS"):
+    for limit in ("lbfgs._MAX_ITERATIONS", "solver._MAX_ROUNDS"):
         monkeypatch.setattr(f"classifiers.{limit}", 1)
-    assert train_head(overlapping, tmp_path / "head", recipe=Recipe(cut))["converged"] is False
+    recipe = Recipe(cut, network=Network(epochs=1))
+    assert train_head(overlapping, tmp_path / "head", recipe=recipe)["converged"] is False
 
 
 def test_many_classes_of_few_rows_are_told_apart(table, tmp_path, head):
