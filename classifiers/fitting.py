@@ -36,6 +36,11 @@ class Recipe:
 
     def __post_init__(self) -> None:
         kind_of_head(self.head)
+        if self.network != USUAL and self.head != "keras":
+            raise InputError(
+                f"A {self.head} head has no layers, dropout, epochs or patience.",
+                mend="Leave these options out, or use --head keras",
+            )
         if self.precision is not None and not 0 < self.precision < 1:
             raise InputError(
                 f"The precision is {self.precision}; it is a share of the answers, between 0 and 1.",
