@@ -150,7 +150,8 @@ def _measured(*words: str) -> list[object]:
     return row
 
 
-def _peak_mb() -> float:
+def peak_mb() -> float:
+    """Give the most that this process has had in memory."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
@@ -159,10 +160,10 @@ def measure(name: str, loss: str) -> None:
     """Fit once in this process and print the row as JSON."""
     n_rows, width = MEASURED[name][0]
     with tempfile.TemporaryDirectory(prefix="frieze-heads-") as folder:
-        start_mb = _peak_mb()
+        start_mb = peak_mb()
         pieces = MEASURED[name][1](Path(folder), n_rows, width)
         found, seconds = timed(lambda: fit_linear(pieces, loss, cost=HINGE_COST, n_classes=N_CLASSES))
-    rows_mb, peak_mb = n_rows * width * 4 / 2**20, _peak_mb() - start_mb
+    rows_mb, peak_mb = n_rows * width * 4 / 2**20, peak_mb() - start_mb
     label = f"{n_rows:,} x {width} {name}"
     print(json.dumps([label, loss, round(rows_mb), round(peak_mb), peak_mb / rows_mb, found.n_iterations, seconds]))
 

@@ -171,7 +171,7 @@ def _head_section(head: Path) -> str:
 
 def _remarks(report: dict[str, Any]) -> list[str]:
     """Say what else was chosen and found, a sentence each."""
-    found = [f"{name} = {value:g}, chosen on training images." for name, value in report.get("setting", {}).items()]
+    found: list[str] = [f"{name} = {value:g}, chosen on training images." for name, value in report.get("setting", {}).items()]
     if "shots" in report:
         shots = report["shots"]
         found.append(
@@ -186,7 +186,7 @@ def _remarks(report: dict[str, Any]) -> list[str]:
             f"Below a probability of {told['threshold']:.3f} it abstains: it answers {told['coverage']:.1%} of the"
             f" held-out images{'' if right is None else f', {right:.1%} of them right'}."
         )
-    return found + report.get("notes", [])
+    return [*found, *report.get("notes", [])]
 
 
 def _classes(report: dict[str, Any]) -> str:

@@ -1,0 +1,107 @@
+"""What memory and time `frieze train` takes on large tables, choosing of the setting included.
+
+Usage: python benchmarks/training.py [N_ROWS]   prints the table of docs/benchmarks.md (half an hour, four gigabytes of
+the temporary folder, which are given back); with N_ROWS so many rows in each table, to try it.
+
+The clustered rows of benchmarks/heads.py, 100 classes, in tables of features; each training is a process of its own.
+"""
+
+import dataclasses
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from heads import Clusters, peak_mb
+from report import show
+
+from features import BackboneSpec, Manifest, Shard, open_writer, part_schema, to_part
+
+PART_ROWS = 4096
+N_CLASSES = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A training to measure."""
+
+    n_rows: int
+    width: int
+    head: str
+    max_memory: str
+
+
+CASES = (
+    Case(100_000, 1024, "linear", "8GB"),
+    Case(100_000, 1024, "svm", "8GB"),
+    Case(100_000, 1024, "keras", "8GB"),
+    Case(1_000_000, 512, "linear", "1GB"),
+    Case(1_000_000, 512, "svm", "1GB"),
+    Case(1_000_000, 512, "prototype", "1GB"),
+    Case(1_000_000, 512, "keras", "1GB"),
+)
+HEADER = "rows | head | --max-memory | vectors, MB | peak, MB | times the vectors | accuracy | seconds | of these the fit"
+
+
+def write_table(path: Path, n_rows: int, width: int) -> None:
+    """Write clustered rows as a table, part by part; classes come in no order."""
+    spec = BackboneSpec(name="clustered", handle="drawn", fingerprint="0" * 64, dim=width, image_size=(1, 1))
+    clusters, schema = Clusters(width, N_CLASSES), part_schema(spec)
+    with open_writer(path, Manifest(spec=spec, source="drawn")) as writer:
+        for number, start in enumerate(range(0, n_rows, PART_ROWS)):
+            n = min(PART_ROWS, n_rows - start)
+            embeddings, codes = clusters.draw(n)
+            ids = [f"{start + row:07d}" for row in range(n)]
+            columns: dict[str, list[Any]] = {"id": ids, "uri": ids, "sha256": ids}
+            columns |= dict.fromkeys(("size_bytes", "mtime_ns", "width", "height"), [1] * n)
+            columns["label"] = [f"class {code:02d}" for code in codes]
+            writer.commit(Shard(number, np.arange(n)), to_part(columns, embeddings, schema))
+
+
+def rows(folder: Path, n_rows: int | None) -> Iterator[list[object]]:
+    """Give the table's rows."""
+    for case in CASES:
+        asked = dataclasses.replace(case, n_rows=n_rows or case.n_rows)
+        table = folder / f"{asked.n_rows}x{asked.width}.features"
+        if not table.exists():
+            write_table(table, asked.n_rows, asked.width)
+        words = ("measure", str(table), asked.head, asked.max_memory)
+        done = subprocess.run([sys.executable, __file__, *words], check=True, capture_output=True, text=True)
+        peak, accuracy, seconds, fit = json.loads(done.stdout)
+        vectors = asked.n_rows * asked.width * 4 / 2**20
+        known = [f"{asked.n_rows:,} x {asked.width}", asked.head, asked.max_memory, round(vectors), round(peak)]
+        yield [*known, peak / vectors, accuracy, seconds, fit]
+
+
+def measure(table: str, head: str, max_memory: str) -> None:
+    """Train once in this process and print the figures as JSON."""
+    import frieze
+    from features import import_keras
+
+    if head == "keras":
+        import_keras()  # what TensorFlow takes by itself is no matter of the rows
+    with tempfile.TemporaryDirectory(prefix="frieze-training-") as folder:
+        start_mb, started = peak_mb(), time.perf_counter()
+        told = frieze.train(table, out=Path(folder) / "head", head=head, max_memory=max_memory)
+        seconds = time.perf_counter() - started
+    print(json.dumps([peak_mb() - start_mb, told["accuracy"], seconds, told["fit_seconds"]]))
+
+
+def main() -> None:
+    """Print the table."""
+    if sys.argv[1:2] == ["measure"]:
+        measure(*sys.argv[2:])
+        return
+    n_rows = int(sys.argv[1]) if sys.argv[1:] else None
+    note = "The peak is what the process takes beyond its start, ids and labels included. Half of one copy is a fold's."
+    with tempfile.TemporaryDirectory(prefix="frieze-training-") as folder:
+        show("training", HEADER, rows(Path(folder), n_rows), note)
+
+
+if __name__ == "__main__":
+    main()
