@@ -2,7 +2,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from embedder.sources import SourceOptions, open_source
+from embedder.sources import SourceOptions, open_source, read_labels
 from features import InputError
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(100)
@@ -105,8 +105,9 @@ def test_refused(text, options, message, labelled):
 
 def test_no_file(folder):
     """What is neither a known word nor a table is refused with both."""
-    with pytest.raises(InputError, match=r"--labels is flder: neither folder nor none, nor a table"):
+    with pytest.raises(InputError, match=r"--labels is flder: no table of labels\.") as caught:
         open_source(str(folder), SourceOptions(labels="flder"))
+    assert caught.value.mend.endswith("--labels may also be folder or none.")
 
 
 def test_missing_file(folder):
@@ -119,3 +120,32 @@ def test_a_folder_has_no_columns(folder):
     """A name of a column means nothing in a folder."""
     with pytest.raises(InputError, match=r"photos has no columns, so --label kind means nothing there"):
         open_source(str(folder), SourceOptions(label="kind"))
+
+
+def test_labels_alone(tmp_path):
+    """Read by itself, a file gives ids and labels as text, and no other column unless it is asked for."""
+    (tmp_path / "labels.csv").write_text("path;Kind;year\na.jpg;007;1999\n;x;2000\nb.jpg;;2001\n")
+    file = read_labels(tmp_path / "labels.csv", label="Kind")
+    assert (file.place, file.label) == (str(tmp_path / "labels.csv"), "Kind")
+    assert (file.ids.to_pylist(), file.labels.to_pylist()) == (["a.jpg", "b.jpg"], ["007", None])
+    assert file.columns.column_names == []
+    assert read_labels(tmp_path / "labels.csv", label="Kind", with_columns=True).columns["year"].to_pylist() == [
+        1999,
+        2001,
+    ]
+
+
+def test_found_rows(tmp_path):
+    """Images find their rows by id in their own order; rows that name none are counted."""
+    (tmp_path / "labels.csv").write_text("id,label\na,x\nb,y\nghost,z\n")
+    at, n_unmatched = read_labels(tmp_path / "labels.csv").find(pa.chunked_array([["b", "c", "a"]]), of="table")
+    assert (at.to_pylist(), n_unmatched) == ([1, None, 0], 1)
+
+
+def test_a_file_need_not_be_of_a_source(tmp_path):
+    """Where no source is meant, the mend names no option of one."""
+    (tmp_path / "labels.csv").write_text("id,label\na,x\n")
+    with pytest.raises(InputError, match=r"of the table: its ids are a, the table's b\.") as caught:
+        read_labels(tmp_path / "labels.csv").find(pa.chunked_array([["b"]]), of="table")
+    assert "--id" not in caught.value.mend
+    assert "--labels a CSV" in caught.value.mend
