@@ -9,7 +9,7 @@ from classifiers.neighbourhood import N_NEIGHBOURS, Neighbourhood
 from classifiers.outputs import check_predictions
 from classifiers.prediction import predict_features
 from classifiers.solver import fit_linear, fit_path
-from classifiers.storage import Head, open_head
+from classifiers.storage import Head, open_head, read_labels_from
 from classifiers.training import Parting, train_head
 
 __all__ = [
@@ -28,5 +28,6 @@ __all__ = [
     "fit_path",
     "open_head",
     "predict_features",
+    "read_labels_from",
     "train_head",
 ]

@@ -54,6 +54,9 @@ _FORM = {
 }
 """The fields of head.json that are read, and what they are."""
 
+_OPTIONAL = {"labels": {"file": str | None, "column": str}, "recipe": {}}
+"""Fields that a head may lack: where its labels came from, if not from the table, and how it was fitted."""
+
 _TRAIN = "Train it with: frieze train FEATURES --out HEAD"
 
 
@@ -133,10 +136,8 @@ class Head:
                 return None
         except FeatureFileError:
             return None
-        split = self.document["split"]
-        options = f"--head {self.document['head']} --test-size {split['test_size']} --seed {split['seed']} --force"
-        command = f"frieze train {shlex.quote(table)} --out {shlex.quote(str(self.path))} {options}"
-        return f"{table} has changed since {self.path} was trained on it. Train again with: {command}"
+        words = ["frieze", "train", table, "--out", str(self.path), *_options(self.document), "--force"]
+        return f"{table} has changed since {self.path} was trained on it. Train again with: {shlex.join(words)}"
 
 
 def open_head(path: str | Path) -> Head:
@@ -172,6 +173,22 @@ def check_backbone(head: Head, features: Features) -> None:
         MismatchError: It is; the message names both sides and what to type.
     """
     check_same_backbone(features.spec, head.spec, where=str(head.path), mend=_embed_with(head.spec))
+
+
+def read_labels_from(path: Path) -> dict[str, str] | None:
+    """Tell where the labels came from that a head was trained on.
+
+    Args:
+        path: The folder of the head.
+
+    Returns:
+        The `column` of its table, or the `file` and its `column`; None for the labels stored in the table.
+
+    Raises:
+        FeatureFileError: There is no head, or head.json is broken or of a later version.
+    """
+    found: dict[str, str] | None = _read_document(path).get("labels")
+    return found
 
 
 def write_model(folder: Path, classifier: Classifier) -> dict[str, str]:
@@ -239,6 +256,23 @@ def may_be_same(one: str | None, other: str | None) -> bool:
     return one is None or other is None or one == other
 
 
+def _options(document: dict[str, Any]) -> list[str]:
+    """Give the options of `frieze train` that a head was made with, word by word."""
+    split, labels = document["split"], document.get("labels", {})
+    told = {
+        "--head": document["head"],
+        "--labels": labels.get("file"),
+        "--label": labels.get("column"),
+        "--test-size": split["test_size"],
+        "--split": split.get("column"),
+        "--group": split.get("group"),
+        "--abstain": document["scores"].get("abstain", {}).get("precision"),
+        "--seed": split["seed"],
+    }
+    words = [word for name, value in told.items() if value is not None for word in (name, str(value))]
+    return words + ["--balanced"] * (document.get("recipe", {}).get("balanced") is True)
+
+
 def _embed_with(spec: BackboneSpec) -> str:
     if spec.is_made_elsewhere:
         return f"Import both together, {spec.handle} and the new vectors (frieze import), and train again."
@@ -288,6 +322,9 @@ def _check_values(document: dict[str, Any]) -> None:
         raise ValueError(f"there is no contract {document['contract']}")
     if not 0 <= document["split"]["seed"] <= MAX_SEED:
         raise ValueError(f"its split.seed is not between 0 and {MAX_SEED}")
+    for name, form in _OPTIONAL.items():
+        if name in document:
+            _check_form(document[name], form, of=name)
     _check_form(document["scores"].get("abstain", {"threshold": 0}), {"threshold": int | float}, of="scores.abstain")
     if hash_names(document["classes"]) != document["model"]["classes_sha256"]:
         raise ValueError("its classes are not those that were stored")
