@@ -99,7 +99,7 @@ def _to_text(column: pa.ChunkedArray, place: str, name: str) -> pa.ChunkedArray:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InputError(
             f"The column {name} of {place} is of type {column.type}; wanted is text.",
-            mend="Name other columns with --image, --id and --label.",
+            mend="Name another column: with --label, or with --image or --id of embed.",
         ) from error
     return pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values)
 
