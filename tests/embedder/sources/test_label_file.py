@@ -71,12 +71,25 @@ def test_named_columns(labelled):
     assert labels(labelled("Photo,id,Kind\na.jpg,1,x\n", id="Photo", label="Kind"))["a.jpg"] == "x"
 
 
+def test_one_column_for_both(labelled):
+    """A column may be named for ids and labels at once."""
+    assert labels(labelled("id,x\na.jpg,1\n", label="id"))["a.jpg"] == "a.jpg"
+
+
 def test_parquet(labelled, folder, tmp_path):
     """A Parquet file of labels is as good."""
     columns = {"id": ["a.jpg"], "label": pa.array(["x"]).dictionary_encode()}
     pq.write_table(pa.table(columns), tmp_path / "labels.parquet")
     opened = open_source(str(folder), SourceOptions(labels=str(tmp_path / "labels.parquet")))
     assert labels(opened.listing.images.to_pylist())["a.jpg"] == "x"
+
+
+def test_no_number_is_no_label(tmp_path):
+    """A number that is none (NaN) is no label, and no id."""
+    nan = float("nan")
+    pq.write_table(pa.table({"id": [1.0, 2.0, nan], "label": [nan, 7.0, 8.0]}), tmp_path / "labels.parquet")
+    file = read_labels(tmp_path / "labels.parquet")
+    assert (file.ids.to_pylist(), file.labels.to_pylist()) == (["1", "2"], [None, "7"])
 
 
 def test_rows_without_an_id(labelled):
