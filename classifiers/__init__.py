@@ -7,16 +7,19 @@ from classifiers.fitting import Recipe
 from classifiers.heads import HEADS
 from classifiers.neighbourhood import N_NEIGHBOURS, Neighbourhood
 from classifiers.outputs import check_predictions
+from classifiers.parting import Parting
 from classifiers.prediction import predict_features
 from classifiers.solver import fit_linear, fit_path
 from classifiers.storage import Head, open_head, read_labels_from
-from classifiers.training import Parting, train_head
+from classifiers.terms import Network
+from classifiers.training import train_head
 
 __all__ = [
     "HEADS",
     "N_NEIGHBOURS",
     "Head",
     "Neighbourhood",
+    "Network",
     "Parting",
     "Recipe",
     "audit_labels",

@@ -11,12 +11,13 @@ from classifiers.clashes import clashing_groups, majority, nearest_clash
 from classifiers.doubt import find_doubts, hold_out
 from classifiers.findings import Finding, summarise, to_table, write_findings
 from classifiers.folds import fold_rows, image_numbers
-from classifiers.labels import Examples, labelled_rows, read_unit
+from classifiers.labels import Examples, labelled_rows
 from classifiers.neighbourhood import Neighbourhood, pool, vote
 from classifiers.outliers import find_outliers
 from classifiers.outputs import check_findings
+from classifiers.parting import check_seed
 from classifiers.storage import may_be_same, read_split
-from classifiers.training import check_seed
+from classifiers.stored_rows import StoredRows
 from features import Features, Floats, MismatchError, Rows, Strings
 
 N_FOLDS = 5
@@ -71,7 +72,7 @@ def audit_labels(
     """
     examples = labelled_rows(features.rows, maker=features.manifest.maker)
     parts = np.full(len(examples), None) if head is None else _parts(examples, head)
-    (embeddings,) = read_unit(features, examples.rows)
+    embeddings = StoredRows(features, examples.rows).read()
     groups = near.groups[examples.rows]
     small = _small_classes(examples.labels, image_numbers(groups))
     judged = np.flatnonzero([label not in small for label in examples.labels])

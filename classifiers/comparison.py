@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from classifiers.fitting import Recipe, fit_split, name_setting
-from classifiers.labels import Examples, labelled_rows, read_unit
+from classifiers.labels import Examples, labelled_rows
+from classifiers.parting import Parting
 from classifiers.scores import score
 from classifiers.splits import Split
-from classifiers.training import Parting
+from classifiers.stored_rows import StoredRows, hold, mapped
 from features import Features, InputError, Rows
 
 
@@ -72,12 +73,13 @@ def _find_common(tables: Sequence[Features], parting: Parting) -> _Common:
 
 def _judge(table: Features, examples: Examples, recipes: Sequence[Recipe], common: _Common) -> list[dict[str, Any]]:
     split = common.split
-    train, test = read_unit(table, examples.rows[split.train], examples.rows[split.test])
     known = {"features": str(table.path), "backbone": table.spec.name, "dim": table.spec.dim}
+    train = hold(table, examples.rows[split.train], memory_bytes=None)
+    test = StoredRows(table, examples.rows[split.test])
     rows = []
     for recipe in recipes:
         head, tuned = fit_split(recipe, train, examples.labels, split, common.groups)
-        figures = score(head.probabilities(test), examples.labels[split.test], classes=head.classes)
+        figures = score(mapped(head.probabilities, test), examples.labels[split.test], classes=head.classes)
         told = {"head": recipe.head, "setting": name_setting(head, tuned), "fit_seconds": head.fit_seconds}
         rows.append(known | told | figures)
     return rows

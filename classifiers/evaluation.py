@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from classifiers.labels import Examples, labelled_rows, read_unit
+from classifiers.labels import Examples, labelled_rows
 from classifiers.scores import score
 from classifiers.storage import Head, check_backbone, may_be_same, open_head, read_fitted
+from classifiers.stored_rows import StoredRows, mapped
 from features import Features, InputError
 
 Mask = npt.NDArray[np.bool_]
@@ -46,8 +47,7 @@ def evaluate_head(path: str | Path, features: Features) -> dict[str, Any]:
     note = _note(len(chosen), n_fitted=n_fitted, n_unknown=n_unknown)
     if not len(chosen):
         raise InputError(f"No row of {features.path} can be scored. {note}", mend=f"Give other images: {_MEND}")
-    (embeddings,) = read_unit(features, chosen.rows)
-    probabilities = head.probabilities(embeddings)
+    probabilities = mapped(head.probabilities, StoredRows(features, chosen.rows))
     return {
         **_of_training(head),
         **score(probabilities, chosen.labels, classes=head.classes),

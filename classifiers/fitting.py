@@ -4,10 +4,12 @@ import dataclasses
 
 import numpy as np
 
-from classifiers.heads import Classifier, kind_of_head
+from classifiers.heads import HEADS, Classifier, kind_of_head
 from classifiers.splits import Split
+from classifiers.stored_rows import Embeddings, StoredRows
+from classifiers.terms import USUAL, Network, Terms
 from classifiers.tuning import Folds, Tuned, make_folds, tune_head
-from features import Floats, InputError, Rows, Strings
+from features import Floats, InputError, Rows, Strings, write_size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,15 +22,25 @@ class Recipe:
         is_balanced: Whether each class counts alike, however many rows it has.
         precision: What share of the answers is to be right, in (0, 1): the head abstains where it may not be. None to
             answer all.
+        network: For `keras`.
+        memory_bytes: What embeddings may take in memory, else they are read from the table in passes; None for half of
+            what is free.
     """
 
     head: str
     seed: int = 0
     is_balanced: bool = False
     precision: float | None = None
+    network: Network = USUAL
+    memory_bytes: int | None = None
 
     def __post_init__(self) -> None:
         kind_of_head(self.head)
+        if self.network != USUAL and self.head != "keras":
+            raise InputError(
+                f"A {self.head} head has no layers, dropout, epochs or patience.",
+                mend="Leave these options out, or use --head keras",
+            )
         if self.precision is not None and not 0 < self.precision < 1:
             raise InputError(
                 f"The precision is {self.precision}; it is a share of the answers, between 0 and 1.",
@@ -37,7 +49,12 @@ class Recipe:
 
 
 def fit_head(
-    recipe: Recipe, embeddings: Floats, labels: Strings, *, groups: Rows | None = None, validation: Rows | None = None
+    recipe: Recipe,
+    embeddings: Embeddings,
+    labels: Strings,
+    *,
+    groups: Rows | None = None,
+    validation: Rows | None = None,
 ) -> tuple[Classifier, Tuned]:
     """Choose the setting, fit on all rows, and soften the margins.
 
@@ -49,17 +66,19 @@ def fit_head(
         validation: int64, rows to choose the setting on, in place of folds.
     """
     kind = kind_of_head(recipe.head)
+    _check_held(kind, recipe, embeddings)
     weights = _balance(labels) if recipe.is_balanced else None
+    terms = Terms(weights, recipe.seed, recipe.network)
     wants_folds = len(kind.values) > 1 or not kind.is_calibrated or recipe.precision is not None
     folds = _folds(labels, groups, validation, recipe.seed) if wants_folds else []
-    tuned = tune_head(kind, embeddings, labels, folds, weights=weights, seed=recipe.seed)
-    head = next(kind.fit_each(embeddings, labels, [tuned.value], weights=weights, seed=recipe.seed))
+    tuned = tune_head(kind, embeddings, labels, folds, terms)
+    head = next(kind.fit_each(embeddings, labels, [tuned.value], terms))
     head.soften(tuned.factor)
     return head, tuned
 
 
 def fit_split(
-    recipe: Recipe, train: Floats, labels: Strings, split: Split, groups: Rows | None
+    recipe: Recipe, train: Embeddings, labels: Strings, split: Split, groups: Rows | None
 ) -> tuple[Classifier, Tuned]:
     """Fit on the rows that a split gives to train.
 
@@ -78,6 +97,17 @@ def fit_split(
 def name_setting(head: Classifier, tuned: Tuned) -> dict[str, float]:
     """Give what was chosen by its name, such as `{"C": 30.0}`; empty for a head of which nothing is chosen."""
     return {type(head).setting: tuned.value} if type(head).setting else {}
+
+
+def _check_held(kind: type[Classifier], recipe: Recipe, embeddings: Embeddings) -> None:
+    if isinstance(embeddings, StoredRows) and not kind.streams:
+        able = ", ".join(name for name, other in HEADS.items() if other.streams)
+        raise InputError(
+            f"To fit a {recipe.head} head {len(embeddings):,} embeddings must lie in memory;"
+            f" with what that needs they take {write_size(embeddings.fit_bytes)}.",
+            mend=f"Use --head {able}, which read them in passes; or allow for it: --max-memory"
+            f" {write_size(embeddings.fit_bytes)}",
+        )
 
 
 def _folds(labels: Strings, groups: Rows | None, validation: Rows | None, seed: int) -> Folds:

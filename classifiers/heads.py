@@ -7,6 +7,8 @@ from typing import Any, ClassVar, Protocol, Self
 from classifiers.keras_head import KerasHead
 from classifiers.linear_heads import LinearHead, PrototypeHead, RidgeHead, SvmHead
 from classifiers.neighbours_head import NeighboursHead
+from classifiers.stored_rows import Embeddings
+from classifiers.terms import Terms
 from features import Floats, InputError, Strings
 
 
@@ -19,9 +21,11 @@ class Classifier(Protocol):
         setting: Name of what is chosen for it, such as `C`; empty where nothing is.
         values: What it is chosen from, the simplest head first.
         usual: The value where nothing can be chosen: too few rows.
+        streams: Whether it can be fitted on rows that stay on disk.
         is_calibrated: Whether its probabilities are honest as they are fitted; else they want `soften`.
         classes: The names of the C classes, sorted.
         fit_seconds: How long the fit took; choosing and calibrating excluded.
+        note: What was chosen in the fit for the number of rows, in words; mostly empty.
         converged: Whether the fit ended by itself, not by the limit on its steps.
     """
 
@@ -30,23 +34,22 @@ class Classifier(Protocol):
     setting: ClassVar[str]
     values: ClassVar[tuple[float, ...]]
     usual: ClassVar[float]
+    streams: ClassVar[bool]
     is_calibrated: ClassVar[bool]
     classes: Strings
     fit_seconds: float
     converged: bool
+    note: str
 
     @classmethod
-    def fit_each(
-        cls, embeddings: Floats, labels: Strings, values: Sequence[float], *, weights: Floats | None, seed: int
-    ) -> Iterator[Self]:
+    def fit_each(cls, embeddings: Embeddings, labels: Strings, values: Sequence[float], terms: Terms) -> Iterator[Self]:
         """Fit one head for each value.
 
         Args:
-            embeddings: float32 [N, D] of unit length.
+            embeddings: float32 [N, D] of unit length; in memory, unless it `streams`.
             labels: Class names [N], two different ones or more.
             values: Of what is chosen, in the order of `values`.
-            weights: float32 [N], >= 0, how much each row counts; None for all alike.
-            seed: For whatever is drawn.
+            terms: Weights of the rows, seed and the like.
         """
 
     def margins(self, embeddings: Floats) -> Floats:

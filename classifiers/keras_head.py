@@ -1,4 +1,4 @@
-"""The `keras` head: one hidden layer, trained until it no longer gets better on rows it does not see."""
+"""The `keras` head: hidden layers and a softmax, trained until it no longer gets better on rows it does not see."""
 
 import json
 import time
@@ -9,23 +9,19 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from classifiers.splits import split_rows
+from classifiers.batches import Batches, part_watched
+from classifiers.stored_rows import Embeddings
+from classifiers.terms import Network, Terms
 from features import Floats, Rows, Strings, import_keras
 
-_HIDDEN = 128
 _LEARNING_RATE = 1e-3
-_BATCH_ROWS = 64
-_MAX_EPOCHS = 100
-_EPOCH_ROWS = 2048  # at least; an epoch of few rows would cost more time in looking than in learning
-_PATIENCE_EPOCHS = 5
 _LEAST_GAIN = 2e-3  # of the watched loss; without it that of separable classes falls by nothing for ever
-_WATCHED_SHARE = 0.1
 _PREDICT_ROWS = 4096
 _LEAST_PROBABILITY = 1e-12
 
 
 class KerasHead:
-    """Dense(128, relu) and a softmax on embeddings scaled to length sqrt(D), with early stopping.
+    """Hidden layers (128 units by default) and a softmax on embeddings scaled to length sqrt(D), with early stopping.
 
     Scaling by the length alone keeps a dimension that is rarely active from growing without bound, as dividing by its
     standard deviation would. A tenth of each class of the training rows is watched; the weights that did best there
@@ -34,6 +30,8 @@ class KerasHead:
 
     file_name: ClassVar[str] = "head.keras"
     libraries: ClassVar[tuple[str, ...]] = ("numpy", "keras", "tensorflow")
+    streams: ClassVar[bool] = True
+    note: str = ""
     is_calibrated: ClassVar[bool] = True  # it stops where rows that it does not see are explained best
     setting: ClassVar[str] = ""
     values: ClassVar[tuple[float, ...]] = (1.0,)
@@ -47,41 +45,40 @@ class KerasHead:
         self.network = network
 
     @classmethod
-    def fit_each(
-        cls, embeddings: Floats, labels: Strings, values: Sequence[float], *, weights: Floats | None, seed: int
-    ) -> Iterator[Self]:
+    def fit_each(cls, embeddings: Embeddings, labels: Strings, values: Sequence[float], terms: Terms) -> Iterator[Self]:
         """Fit on float32 [N, D], N labels of two classes or more, and their weights; nothing is chosen by a value."""
         keras = import_keras()
 
         for _ in values:
-            keras.utils.set_random_seed(seed)
+            keras.utils.set_random_seed(terms.seed)
             classes, codes = np.unique(labels, return_inverse=True)
-            head = cls(classes=classes, network=_new_network(embeddings.shape[1], len(classes)))
-            head.fit(embeddings, codes, weights=weights, seed=seed)
+            network = _new_network(embeddings.shape[1], len(classes), terms.network)
+            head = cls(classes=classes, network=network)
+            head.fit(embeddings, codes, terms)
             yield head
 
-    def fit(self, embeddings: Floats, codes: Rows, *, weights: Floats | None, seed: int) -> None:
+    def fit(self, embeddings: Embeddings, codes: Rows, terms: Terms) -> None:
         """Train the network on class numbers [N]."""
         keras = import_keras()
 
         adam = keras.optimizers.Adam(_LEARNING_RATE)
         # XLA takes longer to compile so small a network than to train it.
         self.network.compile(adam, loss="sparse_categorical_crossentropy", jit_compile=False, steps_per_execution=32)
-        seen, watched = _watched_rows(codes, seed)
-        seen = np.tile(seen, -(-_EPOCH_ROWS // len(seen)))
         started = time.perf_counter()
+        fitted, watched = part_watched(embeddings, codes, terms.seed)
+        batches = Batches(embeddings, codes, fitted, terms)
         history = self.network.fit(
-            embeddings[seen],
-            codes[seen],
-            validation_data=(embeddings[watched], codes[watched]),
-            sample_weight=None if weights is None else weights[seen],
-            batch_size=_BATCH_ROWS,
-            epochs=_MAX_EPOCHS,
-            callbacks=[_early_stopping()],
+            batches.dataset(),
+            steps_per_epoch=batches.n_steps,
+            shuffle=False,  # the batches are drawn at random
+            validation_data=watched,
+            validation_batch_size=_PREDICT_ROWS,
+            epochs=terms.network.epochs,
+            callbacks=[_early_stopping(terms.network.patience)],
             verbose=0,
         )
         self.fit_seconds = time.perf_counter() - started
-        self.converged = len(history.epoch) < _MAX_EPOCHS
+        self.converged = len(history.epoch) < terms.network.epochs
 
     def margins(self, embeddings: Floats) -> Floats:
         """Give the logarithms of the probabilities, float32 [N, C] for float32 [N, D]."""
@@ -114,33 +111,41 @@ class KerasHead:
 
         Raises:
             ValueError: The file describes other layers, or weights of other shapes.
+            InputError: It describes more or larger layers than a head has.
             zipfile.BadZipFile: It is no whole `.keras` file.
         """
-        head = cls(classes=classes, network=_new_network(dim, len(classes)))
-        if _layers(json.loads(_description(path))) != _layers({"config": head.network.get_config()}):
+        told = json.loads(_description(path))
+        head = cls(classes=classes, network=_new_network(dim, len(classes), _told_network(told)))
+        if _layers(told) != _layers({"config": head.network.get_config()}):
             raise ValueError("it describes another network")
         head.network.load_weights(path)
         return head
 
 
-def _new_network(dim: int, n_classes: int) -> Any:
+def _new_network(dim: int, n_classes: int, network: Network) -> Any:
     keras = import_keras()
 
+    hidden = [
+        layer
+        for units in network.layers
+        for layer in (keras.layers.Dense(units, activation="relu"), keras.layers.Dropout(network.dropout))
+        if network.dropout or isinstance(layer, keras.layers.Dense)
+    ]
     return keras.Sequential(
         [
             keras.Input((dim,)),
             keras.layers.UnitNormalization(),
             keras.layers.Rescaling(dim**0.5),  # unit vectors of width D have entries of about 1 / sqrt(D)
-            keras.layers.Dense(_HIDDEN, activation="relu"),
+            *hidden,
             keras.layers.Dense(n_classes, activation="softmax"),
         ]
     )
 
 
-def _early_stopping() -> Any:
+def _early_stopping(patience: int) -> Any:
     keras = import_keras()
 
-    return keras.callbacks.EarlyStopping(min_delta=_LEAST_GAIN, patience=_PATIENCE_EPOCHS, restore_best_weights=True)
+    return keras.callbacks.EarlyStopping(min_delta=_LEAST_GAIN, patience=patience, restore_best_weights=True)
 
 
 def _description(path: Path) -> bytes:
@@ -148,12 +153,13 @@ def _description(path: Path) -> bytes:
         return archive.read("config.json")
 
 
+def _told_network(description: dict[str, Any]) -> Network:
+    """Give the hidden layers that a file describes; all else of it is compared, never built."""
+    layers = description["config"]["layers"]
+    units = [int(layer["config"]["units"]) for layer in layers if layer["class_name"] == "Dense"][:-1]
+    rates = [float(layer["config"]["rate"]) for layer in layers if layer["class_name"] == "Dropout"]
+    return Network(layers=tuple(units), dropout=max(rates, default=0.0))
+
+
 def _layers(description: dict[str, Any]) -> list[tuple[str, str]]:
     return [(layer["module"], layer["class_name"]) for layer in description["config"]["layers"]]
-
-
-def _watched_rows(codes: Rows, seed: int) -> tuple[Rows, Rows]:
-    """Part the training rows into those to fit and those to watch; where each class has one row, all are both."""
-    if len(np.unique(codes)) == len(codes):
-        return np.arange(len(codes)), np.arange(len(codes))
-    return split_rows(codes, test_size=_WATCHED_SHARE, seed=seed)

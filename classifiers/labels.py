@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from features import Features, Floats, InputError, Rows, Strings, unit_rows
+from features import InputError, Rows, Strings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,28 +76,6 @@ def column_of(table: pa.Table, name: str, examples: Examples) -> Strings:
         raise InputError(f"There is no column {name}.", mend=f"There are: {', '.join(table.column_names)}.")
     values = [None if value is None else str(value) for value in table[name].to_pylist()]
     return np.array(values, dtype=object)[examples.rows]
-
-
-def read_unit(features: Features, *chosen: Rows) -> list[Floats]:
-    """Read some embeddings at unit length, piece by piece.
-
-    Args:
-        features: The table.
-        chosen: Row numbers int64 [n], once or more.
-
-    Returns:
-        float32 [n, D] for each.
-    """
-    found = [np.empty((len(rows), features.spec.dim), np.float32) for rows in chosen]
-    orders = [np.argsort(rows) for rows in chosen]
-    start = 0
-    for _, embeddings in features.batches():
-        unit, end = unit_rows(embeddings), start + len(embeddings)
-        for out, rows, order in zip(found, chosen, orders, strict=True):
-            first, last = np.searchsorted(rows, [start, end], sorter=order)
-            out[order[first:last]] = unit[rows[order[first:last]] - start]
-        start = end
-    return found
 
 
 def _strings(table: pa.Table, name: str) -> Strings:

@@ -11,6 +11,8 @@ from classifiers.graphs import linear_softmax
 from classifiers.margins import Softmax, two_sided
 from classifiers.scikit import check_model, quiet
 from classifiers.solver import fit_path
+from classifiers.stored_rows import Embeddings, in_pieces
+from classifiers.terms import Terms
 from features import Floats, Rows, Strings, unit_rows
 
 _TWO = 2
@@ -116,17 +118,16 @@ class PipelineHead(Softmax):
 class _SolvedHead(PipelineHead):
     """A head that our own solver fits, for a row of costs one from the other."""
 
+    streams: ClassVar[bool] = True
     setting: ClassVar[str] = "C"
     loss: ClassVar[str]
 
     @classmethod
-    def fit_each(
-        cls, embeddings: Floats, labels: Strings, values: Sequence[float], *, weights: Floats | None, seed: int
-    ) -> Iterator[Self]:
+    def fit_each(cls, embeddings: Embeddings, labels: Strings, values: Sequence[float], terms: Terms) -> Iterator[Self]:
         """Fit on float32 [N, D] of unit length, N labels of two classes or more, and their weights, for each cost."""
-        del seed  # nothing is drawn
         classes, codes = np.unique(labels, return_inverse=True)
-        solutions = fit_path([(embeddings, codes)], cls.loss, costs=values, n_classes=len(classes), weights=weights)
+        pieces, weights = in_pieces(embeddings, codes, terms.weights)
+        solutions = fit_path(pieces, cls.loss, costs=values, n_classes=len(classes), weights=weights)
         begun = time.perf_counter()
         for value, solution in zip(values, solutions, strict=True):
             model = cls.filled(solution.coef, solution.intercept).set_params(C=value)
@@ -180,16 +181,14 @@ class RidgeHead(PipelineHead):
         return RidgeClassifier()
 
     @classmethod
-    def fit_each(
-        cls, embeddings: Floats, labels: Strings, values: Sequence[float], *, weights: Floats | None, seed: int
-    ) -> Iterator[Self]:
+    def fit_each(cls, embeddings: Embeddings, labels: Strings, values: Sequence[float], terms: Terms) -> Iterator[Self]:
         """Fit on float32 [N, D] of unit length, N labels of two classes or more, and their weights, for each alpha."""
         classes, codes = np.unique(labels, return_inverse=True)
         for value in values:
             begun = time.perf_counter()
-            model = cls.new_model().set_params(alpha=value, random_state=seed)
+            model = cls.new_model().set_params(alpha=value, random_state=terms.seed)
             with quiet():
-                model.fit(embeddings, codes, sample_weight=weights)
+                model.fit(embeddings, codes, sample_weight=terms.weights)
             yield cls.of_model(model, classes, begun=begun)
 
 
@@ -199,6 +198,7 @@ class PrototypeHead(PipelineHead):
     Source: Snell et al. 2017, Prototypical Networks for Few-shot Learning; stored as a LogisticRegression.
     """
 
+    streams: ClassVar[bool] = True
     setting: ClassVar[str] = ""
     values: ClassVar[tuple[float, ...]] = (1.0,)
     usual: ClassVar[float] = 1.0
@@ -210,11 +210,9 @@ class PrototypeHead(PipelineHead):
         return LinearHead.new_model()
 
     @classmethod
-    def fit_each(
-        cls, embeddings: Floats, labels: Strings, values: Sequence[float], *, weights: Floats | None, seed: int
-    ) -> Iterator[Self]:
+    def fit_each(cls, embeddings: Embeddings, labels: Strings, values: Sequence[float], terms: Terms) -> Iterator[Self]:
         """Average float32 [N, D] of unit length by N labels of two classes or more; weights do not change a mean."""
-        del weights, seed
+        del terms
         begun = time.perf_counter()
         classes, codes = np.unique(labels, return_inverse=True)
         means = unit_rows(_sums(embeddings, codes, len(classes)))
@@ -222,8 +220,9 @@ class PrototypeHead(PipelineHead):
             yield cls.of_model(cls.filled(means, np.zeros(len(classes), np.float32)), classes, begun=begun)
 
 
-def _sums(embeddings: Floats, codes: Rows, n_classes: int) -> Floats:
+def _sums(embeddings: Embeddings, codes: Rows, n_classes: int) -> Floats:
     sums = np.zeros((n_classes, embeddings.shape[1]))
-    for code in range(n_classes):
-        sums[code] = embeddings[codes == code].sum(axis=0, dtype=np.float64)
+    for piece, own in in_pieces(embeddings, codes, None)[0]:
+        for code in np.unique(own):
+            sums[code] += piece[own == code].sum(axis=0, dtype=np.float64)
     return sums.astype(np.float32)

@@ -13,6 +13,8 @@ class Softmax:
     file_name: ClassVar[str] = "head.skops"
     libraries: ClassVar[tuple[str, ...]] = ("numpy", "scikit-learn", "skops")
     is_calibrated: ClassVar[bool] = False
+    streams: ClassVar[bool] = False
+    note: str = ""
 
     def margins(self, embeddings: Floats) -> Floats:
         """Give float32 [N, C] for float32 [N, D]."""

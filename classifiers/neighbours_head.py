@@ -10,6 +10,8 @@ import numpy as np
 from classifiers.graphs import neighbour_votes, power_of_shares
 from classifiers.margins import Softmax
 from classifiers.scikit import check_model, quiet
+from classifiers.stored_rows import Embeddings
+from classifiers.terms import Terms
 from features import Floats, Strings, unit_rows
 
 _LEAST_SHARE = 1e-3  # what a class without a vote counts for, so that its logarithm is finite
@@ -35,13 +37,11 @@ class NeighboursHead(Softmax):
         self._factor = factor
 
     @classmethod
-    def fit_each(
-        cls, embeddings: Floats, labels: Strings, values: Sequence[float], *, weights: Floats | None, seed: int
-    ) -> Iterator[Self]:
+    def fit_each(cls, embeddings: Embeddings, labels: Strings, values: Sequence[float], terms: Terms) -> Iterator[Self]:
         """Keep float32 [N, D] of unit length with N labels, for each number of votes; weights change no vote."""
         from sklearn.neighbors import KNeighborsClassifier
 
-        del weights, seed
+        del terms
         classes, codes = np.unique(labels, return_inverse=True)
         for value in values:
             begun = time.perf_counter()

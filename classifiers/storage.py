@@ -20,6 +20,7 @@ from features import (
     Features,
     Floats,
     MismatchError,
+    Rows,
     Strings,
     check_same_backbone,
     hash_file,
@@ -207,16 +208,22 @@ def hash_names(names: list[str]) -> str:
     return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
 
-def write_split(folder: Path, examples: Examples, split: Split) -> None:
-    """Write split.parquet: `id`, `sha256`, `part` (`train`, `validation` or `test`) of each row that has one.
+def write_split(folder: Path, examples: Examples, split: Split, unused: Rows) -> None:
+    """Write split.parquet: `id`, `sha256`, `part` (`train`, `validation`, `test` or `unused`) of each row that has one.
 
     Args:
         folder: The folder of the head.
         examples: The labelled rows.
         split: Places in `examples`.
+        unused: int64, places that could have been fitted on and were not drawn.
     """
     parts = np.full(len(examples), None, dtype=object)
-    parts[split.train], parts[split.validation], parts[split.test] = "train", "validation", "test"
+    parts[unused], parts[split.train], parts[split.validation], parts[split.test] = (
+        "unused",
+        "train",
+        "validation",
+        "test",
+    )
     columns = {"id": examples.ids, "sha256": examples.sha256, "part": parts}
     table = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
     pq.write_table(table.filter(table["part"].is_valid()), folder / SPLIT_NAME)
@@ -226,7 +233,7 @@ def read_split(path: Path) -> list[dict[str, str | None]]:
     """Read how a head's labelled rows were divided.
 
     Returns:
-        `id`, `sha256` (None where unknown) and `part` (`train`, `validation` or `test`) of each row.
+        `id`, `sha256` (None where unknown) and `part` (`train`, `validation`, `test` or `unused`) of each row.
 
     Raises:
         FeatureFileError: split.parquet is missing or broken.
@@ -240,10 +247,10 @@ def read_split(path: Path) -> list[dict[str, str | None]]:
 
 
 def read_fitted(path: Path) -> dict[str, str | None]:
-    """Read which images a head was fitted on.
+    """Read which images a head was fitted on, or could have been.
 
     Returns:
-        id -> sha256 of the training rows, None where the hash is unknown.
+        id -> sha256 of all rows but the test rows, None where the hash is unknown.
 
     Raises:
         FeatureFileError: split.parquet is missing or broken.

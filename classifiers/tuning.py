@@ -8,6 +8,8 @@ import numpy.typing as npt
 from classifiers.folds import fold_rows
 from classifiers.heads import Classifier
 from classifiers.margins import best_factor
+from classifiers.stored_rows import Embeddings, mapped
+from classifiers.terms import Terms
 from features import Floats, Rows, Strings
 
 _FOLDS = 3
@@ -61,9 +63,7 @@ def make_folds(labels: Strings, groups: Rows | None, *, seed: int) -> Folds:
     return [] if len(folds) == 1 else folds[:1] if is_many else folds
 
 
-def tune_head(
-    kind: type[Classifier], embeddings: Floats, labels: Strings, folds: Folds, *, weights: Floats | None, seed: int
-) -> Tuned:
+def tune_head(kind: type[Classifier], embeddings: Embeddings, labels: Strings, folds: Folds, terms: Terms) -> Tuned:
     """Choose a kind's value on folds, and the factor on its margins.
 
     Args:
@@ -71,17 +71,16 @@ def tune_head(
         embeddings: float32 [N, D] of unit length.
         labels: Class names [N].
         folds: Of `make_folds`.
-        weights: float32 [N] or None.
-        seed: For whatever is drawn.
+        terms: Of the fit.
     """
     if not folds:
         return Tuned(kind.usual)
     fitted: list[list[Classifier]] = []
     n_right = np.zeros(len(kind.values))
     for train, held in folds:
-        own = None if weights is None else weights[train]
-        heads = list(kind.fit_each(embeddings[train], labels[train], kind.values, weights=own, seed=seed))
-        n_right += [int((_predicted(head, embeddings[held]) == labels[held]).sum()) for head in heads]
+        heads = list(kind.fit_each(embeddings[train], labels[train], kind.values, terms.take(train)))
+        unseen = embeddings[held]
+        n_right += [int((_predicted(head, unseen) == labels[held]).sum()) for head in heads]
         fitted.append(heads)
     best = int(n_right.argmax())
     seen = np.concatenate([held for _, held in folds])
@@ -101,14 +100,14 @@ def _judged(value: float, accuracies: dict[float, float], margins: Floats, codes
     return Tuned(value, accuracies, factor, confidences, margins.argmax(axis=1) == codes)
 
 
-def _predicted(head: Classifier, embeddings: Floats) -> Strings:
-    predicted: Strings = head.classes[head.margins(embeddings).argmax(axis=1)]
+def _predicted(head: Classifier, embeddings: Embeddings) -> Strings:
+    predicted: Strings = head.classes[mapped(head.margins, embeddings).argmax(axis=1)]
     return predicted
 
 
-def _spread(head: Classifier, embeddings: Floats, classes: Strings) -> Floats:
+def _spread(head: Classifier, embeddings: Embeddings, classes: Strings) -> Floats:
     """Give margins with a column for each of some classes, those too that the head has not seen."""
-    margins = head.margins(embeddings)
+    margins = mapped(head.margins, embeddings)
     wide = np.full((len(margins), len(classes)), margins.min() - _FAR, np.float32)
     known = np.isin(head.classes, classes)
     wide[:, np.searchsorted(classes, head.classes[known])] = margins[:, known]

@@ -18,13 +18,14 @@ from features.files import (
 from features.importing import check_can_embed, import_vectors
 from features.listing import Failure, Listing, count_reasons, first_of_each, read_failures, to_failures
 from features.lock import lock
-from features.machine import count_cores, trim_memory
+from features.machine import count_cores, free_memory, trim_memory
 from features.manifest import Manifest, is_features, read_manifest
 from features.ownership import check_is_only_ours, check_is_ours
 from features.plan import Plan, Shard, make_plan
 from features.quiet import import_keras, import_tensorflow, import_tensorflow_hub
 from features.reader import Features, open_features
 from features.schema import LISTING, OURS, PART, part_schema, to_embeddings, to_part, user_columns
+from features.sizes import read_size, write_size
 from features.spec import BackboneSpec, check_same_backbone
 from features.succession import succession, successor_of
 from features.vector_files import VectorOptions
@@ -64,6 +65,7 @@ __all__ = [
     "count_cores",
     "count_reasons",
     "first_of_each",
+    "free_memory",
     "going_on",
     "hash_file",
     "import_keras",
@@ -81,6 +83,7 @@ __all__ = [
     "read_failures",
     "read_json",
     "read_manifest",
+    "read_size",
     "read_stored",
     "replace_folder",
     "succession",
@@ -95,4 +98,5 @@ __all__ = [
     "verify_features",
     "write_file",
     "write_json",
+    "write_size",
 ]

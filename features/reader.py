@@ -107,9 +107,8 @@ class Features:
         out = np.empty((len(self), self.spec.dim), np.float32)
         start = 0
         for part in self.manifest.parts:
-            for batch in self._batches(part, ["embedding"], _BATCH_ROWS):
-                out[start : start + len(batch)] = to_embeddings(batch["embedding"])
-                start += len(batch)
+            self._fill(out[start : start + part.rows], part)
+            start += part.rows
         return out
 
     def batches(self, batch_size: int = _BATCH_ROWS) -> Iterator[tuple[Strings, Floats]]:
@@ -128,6 +127,27 @@ class Features:
             for batch in self._batches(part, ["id", "embedding"], batch_size):
                 yield _strings(batch["id"]), to_embeddings(batch["embedding"])
 
+    def vectors(self) -> Iterator[Floats]:
+        """Read embeddings alone piece by piece, float32 [n, D].
+
+        Raises:
+            FeatureFileError: A part is missing or broken.
+        """
+        for part in self.manifest.parts:
+            for batch in self._batches(part, ["embedding"], _BATCH_ROWS):
+                yield to_embeddings(batch["embedding"])
+
+    def part_vectors(self, number: int) -> Floats:
+        """Read the embeddings of one part, float32 [n, D]; `manifest.parts` are numbered from 0 on.
+
+        Raises:
+            FeatureFileError: It is missing or broken.
+        """
+        part = self.manifest.parts[number]
+        out = np.empty((part.rows, self.spec.dim), np.float32)
+        self._fill(out, part)
+        return out
+
     def _batches(self, part: Part, columns: list[str], batch_size: int) -> Iterator[Any]:
         path = self.path / PARTS / part.name
         with name_broken_part(path), pq.ParquetFile(path) as file:
@@ -139,6 +159,12 @@ class Features:
         for part in self.manifest.parts:
             yield self.rows.slice(start, part.rows)
             start += part.rows
+
+    def _fill(self, out: Floats, part: Part) -> None:
+        start = 0
+        for batch in self._batches(part, ["embedding"], _BATCH_ROWS):
+            out[start : start + len(batch)] = to_embeddings(batch["embedding"])
+            start += len(batch)
 
     def _read(self, part: Part) -> pa.Table:
         path = self.path / PARTS / part.name

@@ -26,8 +26,14 @@ def train(
     test_size: float = 0.2,
     split: str | None = None,
     group: str | None = None,
+    shots: int | None = None,
     balanced: bool = False,
     abstain: float | None = None,
+    layers: str = "128",
+    dropout: float = 0.0,
+    epochs: int = 100,
+    patience: int = 5,
+    max_memory: str | None = None,
     seed: int = 0,
     force: bool = False,
 ) -> dict[str, Any]:
@@ -42,8 +48,15 @@ def train(
         test_size: Share of the labelled images held out, in (0, 1).
         split: A column of the table that says `train`, `val` or `test` for each image.
         group: A column of the table, or `duplicates`: images of one value, or near-duplicates, come on one side.
+        shots: Train on so many images of each class, drawn ten times; the spread over the draws is told.
         balanced: Let each class count alike, however many images it has.
         abstain: The share of right answers wanted, in (0, 1): below a probability the head gives no answer.
+        layers: For `keras`: units of each hidden layer, with commas between.
+        dropout: For `keras`: share of the hidden units that is left out at a step, in [0, 1).
+        epochs: For `keras`: how often it sees the images at most.
+        patience: For `keras`: epochs without a gain on watched images after which it stops.
+        max_memory: What the embeddings may take in memory, such as `4GB`, else they are read in passes; half of what is
+            free by default.
         seed: Decides the split and every other random choice.
         force: Replace a head that is there.
 
@@ -56,15 +69,28 @@ def train(
     import classifiers
 
     table, told = open_labelled(features, labels=labels, label=label)
-    recipe = classifiers.Recipe(head, seed=seed, is_balanced=balanced, precision=abstain)
+    network = classifiers.Network(_to_units(layers), dropout, epochs, patience)
+    memory_bytes = None if max_memory is None else stored.read_size(max_memory)
+    recipe = classifiers.Recipe(
+        head, seed=seed, is_balanced=balanced, precision=abstain, network=network, memory_bytes=memory_bytes
+    )
     place = to_place(out)
     by = {"groups": lambda: duplicate_groups(table, place)} if group == "duplicates" else {"group": group}
-    parting = classifiers.Parting(test_size=test_size, seed=seed, column=split, **by)
+    parting = classifiers.Parting(test_size=test_size, seed=seed, column=split, shots=shots, **by)
     with output.waiting("Training"):
         document = classifiers.train_head(table, place, recipe=recipe, parting=parting, force=force)
     page = Path(out) / "report.html"
     write_report(page, title="Head", head=out)
     return document | told | {"report": str(page)}
+
+
+def _to_units(layers: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(units) for units in layers.split(","))
+    except ValueError as error:
+        raise stored.InputError(
+            f"--layers is {layers}: no units of hidden layers.", mend="Use for example --layers 256,128"
+        ) from error
 
 
 def duplicate_groups(table: stored.Features, near: Path) -> stored.Rows:

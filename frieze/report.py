@@ -164,8 +164,29 @@ def _head_section(head: Path) -> str:
         f" (95 % interval {low:.1%} to {high:.1%}), macro F1 {report['macro_f1']:.3f},"
         f" expected calibration error {report['expected_calibration_error']:.3f};"
         f" trained on {report['n_train']} images.</p>"
+        f"{''.join(f'<p>{html.escape(line)}</p>' for line in _remarks(report))}"
         f"{_classes(report)}{_confusion(report)}{_mistakes(report)}"
     )
+
+
+def _remarks(report: dict[str, Any]) -> list[str]:
+    """Say what else was chosen and found, a sentence each."""
+    found = [f"{name} = {value:g}, chosen on training images." for name, value in report.get("setting", {}).items()]
+    if "shots" in report:
+        shots = report["shots"]
+        found.append(
+            f"Over {shots['draws']} draws of {shots['per_class']} images a class the accuracy is"
+            f" {shots['mean_accuracy']:.1%}, with a standard deviation of {shots['standard_deviation']:.1%}."
+        )
+    if "naive_accuracy" in report:
+        found.append(f"A split that parts the groups would have told an accuracy of {report['naive_accuracy']:.1%}.")
+    if "abstain" in report:
+        told, right = report["abstain"], report["abstain"]["precision_on_test"]
+        found.append(
+            f"Below a probability of {told['threshold']:.3f} it abstains: it answers {told['coverage']:.1%} of the"
+            f" held-out images{'' if right is None else f', {right:.1%} of them right'}."
+        )
+    return found + report.get("notes", [])
 
 
 def _classes(report: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ from features import (
     InputError,
     check_same_backbone,
     new_folder,
+    read_size,
     trim_memory,
 )
 from index.choosing import Choice, choose
@@ -37,7 +38,6 @@ from index.recall import make_probe
 from index.rows import write_rows
 from index.search import open_index
 from index.searcher import save
-from index.sizes import read_size
 from index.stored_vectors import write_vectors
 from index.task import FETCHED_SHARE, Task
 from index.updating import count_changes, refresh

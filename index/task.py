@@ -2,10 +2,9 @@
 
 import dataclasses
 
-from features import InputError
+from features import InputError, write_size
 from index.kinds import KINDS, count_build_bytes, count_bytes
 from index.recall import Probe
-from index.sizes import write_size
 from index.vectors import Vectors
 
 TRIED_SHARE = 1 / 16

@@ -17,8 +17,14 @@ _HEADS = ("linear", "svm", "ridge", "knn", "prototype", "keras")
 @click.option("--test-size", default=0.2, show_default=True, help="Share of the labelled images held out.")
 @click.option("--split", metavar="COLUMN", help="Column that says train, val or test for each image.")
 @click.option("--group", metavar="COLUMN|duplicates", help="Images of one value, or near-duplicates, come on one side.")
+@click.option("--shots", type=int, metavar="N", help="Train on N images a class, drawn ten times.")
 @click.option("--balanced", is_flag=True, help="Let each class count alike, however many images it has.")
 @click.option("--abstain", type=float, metavar="P", help="Wanted share of right answers; unsure images get none.")
+@click.option("--layers", default="128", show_default=True, metavar="N,N", help="For keras: units of hidden layers.")
+@click.option("--dropout", default=0.0, show_default=True, help="For keras: share of hidden units left out at a step.")
+@click.option("--epochs", default=100, show_default=True, help="For keras: how often it sees the images at most.")
+@click.option("--patience", default=5, show_default=True, help="For keras: epochs without a gain before it stops.")
+@click.option("--max-memory", metavar="SIZE", help="What embeddings may take, such as 4GB; else read in passes.")
 @options.seed
 @options.force
 @options.as_json
@@ -28,6 +34,8 @@ def train(*, as_json: bool, **asked: Any) -> None:
 
     document = heads.train(asked.pop("features"), **asked)
     options.warn_of_labels(document)
+    for note in document["notes"]:
+        output.say(f"Note: {note}")
     if as_json:
         output.show_json(document)
     else:

@@ -10,6 +10,7 @@ from classifiers import open_head
 from classifiers.linear_heads import LinearHead, PrototypeHead, RidgeHead, SvmHead
 from classifiers.scores import calibration_error
 from classifiers.splits import split_rows
+from classifiers.terms import Terms
 from features import unit_rows
 
 
@@ -39,7 +40,7 @@ def test_margins_are_scikit_learns(overlapping):
     """Without a temperature the probabilities of `linear` are those of LogisticRegression."""
     embeddings, labels = unit_rows(overlapping.embeddings()), overlapping.labels
     for rows in (np.arange(150), np.flatnonzero(labels != "cow")):
-        head = next(LinearHead.fit_each(embeddings[rows], labels[rows], [10.0], weights=None, seed=0))
+        head = next(LinearHead.fit_each(embeddings[rows], labels[rows], [10.0], Terms()))
         judge = LogisticRegression(C=10, max_iter=10_000, tol=1e-8).fit(embeddings[rows], labels[rows].astype(str))
         assert np.allclose(head.probabilities(embeddings), judge.predict_proba(embeddings), atol=1e-3)
 
@@ -49,16 +50,16 @@ def test_weights_count_rows(overlapping):
     embeddings, labels = unit_rows(overlapping.embeddings()), overlapping.labels
     twice = np.arange(len(labels)) % 3 == 0
     for kind in (LinearHead, SvmHead, RidgeHead):
-        weighted = next(kind.fit_each(embeddings, labels, [1.0], weights=1 + twice.astype("f4"), seed=0))
+        weighted = next(kind.fit_each(embeddings, labels, [1.0], Terms(1 + twice.astype("f4"))))
         rows = np.concatenate([np.arange(len(labels)), np.flatnonzero(twice)])
-        doubled = next(kind.fit_each(embeddings[rows], labels[rows], [1.0], weights=None, seed=0))
+        doubled = next(kind.fit_each(embeddings[rows], labels[rows], [1.0], Terms()))
         assert np.allclose(weighted.margins(embeddings), doubled.margins(embeddings), atol=5e-3)
 
 
 def test_prototypes_are_class_means(overlapping):
     """The class is that of the mean with the highest cosine."""
     embeddings, labels = unit_rows(overlapping.embeddings()), overlapping.labels
-    head = next(PrototypeHead.fit_each(embeddings, labels, [1.0], weights=None, seed=0))
+    head = next(PrototypeHead.fit_each(embeddings, labels, [1.0], Terms()))
     means = unit_rows(np.stack([embeddings[labels == name].mean(0) for name in head.classes]))
     assert np.array_equal(head.margins(embeddings).argmax(1), (embeddings @ means.T).argmax(1))
 
@@ -87,7 +88,7 @@ def test_two_classes_have_both_probabilities(kind, overlapping):
     """With two classes the higher probability is on the side of the model's one margin."""
     rows = np.flatnonzero(overlapping.labels != "cow")
     embeddings, labels = unit_rows(overlapping.embeddings()[rows]), overlapping.labels[rows]
-    head = next(kind.fit_each(embeddings, labels, [1.0], weights=None, seed=0))
+    head = next(kind.fit_each(embeddings, labels, [1.0], Terms()))
     found = head.probabilities(embeddings)
     assert found.shape == (100, 2)
     assert np.array_equal(found.argmax(1), head.pipeline.predict(embeddings))

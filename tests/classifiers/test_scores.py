@@ -2,9 +2,10 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given
+from sklearn.metrics import f1_score
 
 from classifiers.labels import Examples
-from classifiers.scores import accuracy_interval, calibration_error, report, score
+from classifiers.scores import accuracy_interval, calibration_error, f1_interval, report, score
 
 CLASSES = np.array(["a", "b", "c"], dtype=object)
 
@@ -99,3 +100,20 @@ def test_mistakes_are_the_surest_wrong_rows():
     row = int(found[0]["id"])
     assert found[0]["uri"] == f"/pictures/{row:03d}"
     assert found[0]["label"] == labels[row] != found[0]["prediction"] == CLASSES[probabilities[row].argmax()]
+
+
+def test_f1_interval_is_that_of_resampled_rows():
+    """Drawing rows of equal cells together gives the interval of drawing them one by one, scored by scikit-learn."""
+    generator = np.random.default_rng(3)
+    codes = generator.integers(0, 4, 300)
+    predicted = np.where(generator.random(300) < 0.7, codes, generator.integers(0, 4, 300))
+    drawn = generator.integers(0, 300, (1000, 300))
+    macro = [f1_score(codes[rows], predicted[rows], average="macro") for rows in drawn]
+    assert f1_interval(codes, predicted, n_classes=6) == pytest.approx(np.percentile(macro, [2.5, 97.5]), abs=0.01)
+
+
+def test_f1_interval_where_a_class_may_be_missed():
+    """A draw without any row of a rare class is scored on the others."""
+    low, high = f1_interval(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0]), n_classes=2)
+    assert low < 0.5
+    assert high == 1

@@ -8,7 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from classifiers import HEADS, Parting, Recipe, evaluate_head, open_head, train_head
+from classifiers.terms import Network
 from features import FeatureFileError, InputError
+
+BRIEF = dict.fromkeys(HEADS, Network()) | {"keras": Network(epochs=1)}
+"""A network that learns for one epoch, for the head that is one."""
 
 
 def read(path):
@@ -26,7 +30,8 @@ def test_result_has_the_fields_of_the_command(trained):
     trained["linear"]
     assert sorted(trained.results["linear"]) == [
         "accuracy", "classes", "confidence_interval", "converged", "expected_calibration_error", "fit_seconds", "head",
-        "macro_f1", "n_test", "n_train", "n_unlabelled", "out", "seconds", "setting", "tried",
+        "macro_f1", "macro_f1_interval", "n_test", "n_train", "n_unlabelled", "notes", "out", "seconds", "setting",
+        "tried",
     ]  # fmt: skip
     assert trained.results["linear"]["classes"] == ["ant", "bee", "cow"]
 
@@ -158,10 +163,10 @@ def test_a_seed_out_of_range_is_refused(separable, tmp_path, seed):
     assert "--seed 0" in caught.value.mend
 
 
-def test_the_largest_seed_works(separable, tmp_path, head, monkeypatch):
+def test_the_largest_seed_works(separable, tmp_path, head):
     """Each kind of head takes the largest seed that is allowed."""
-    monkeypatch.setattr("classifiers.keras_head._MAX_EPOCHS", 1)
-    train_head(separable, tmp_path / "head", recipe=Recipe(head, seed=2**32 - 1), parting=Parting(seed=2**32 - 1))
+    recipe = Recipe(head, seed=2**32 - 1, network=BRIEF[head])
+    train_head(separable, tmp_path / "head", recipe=recipe, parting=Parting(seed=2**32 - 1))
     assert read(tmp_path / "head" / "head.json")["split"]["seed"] == 4294967295
 
 
@@ -183,9 +188,10 @@ def test_heads_converge(trained, head):
 @pytest.mark.parametrize("cut", ["linear", "svm", "keras"])
 def test_a_cut_fit_is_told_in_the_document(overlapping, tmp_path, monkeypatch, cut):
     """A head that is cut off before its end is told by a field, not by a warning."""
-    for limit in ("lbfgs._MAX_ITERATIONS", "solver._MAX_ROUNDS", "keras_head._MAX_EPOCHS"):
+    for limit in ("lbfgs._MAX_ITERATIONS", "solver._MAX_ROUNDS"):
         monkeypatch.setattr(f"classifiers.{limit}", 1)
-    assert train_head(overlapping, tmp_path / "head", recipe=Recipe(cut))["converged"] is False
+    recipe = Recipe(cut, network=BRIEF[cut])
+    assert train_head(overlapping, tmp_path / "head", recipe=recipe)["converged"] is False
 
 
 def test_many_classes_of_few_rows_are_told_apart(table, tmp_path, head):
@@ -272,3 +278,34 @@ def test_a_precision_is_a_share(precision):
     """A precision out of range is refused."""
     with pytest.raises(InputError, match="The precision is"):
         Recipe("linear", precision=precision)
+
+
+IN_PASSES = {"linear": 1e-3, "svm": 1e-3, "prototype": 1e-5}
+"""Heads that are the same in passes as in memory, and within what their probabilities agree."""
+
+
+@pytest.mark.parametrize("name", IN_PASSES)
+def test_in_passes_as_in_memory(overlapping, tmp_path, name):
+    """A head whose rows stay in the table is the one whose rows are in memory, and says how it was fitted."""
+    found = train_head(overlapping, tmp_path / "head", recipe=Recipe(name, is_balanced=True, memory_bytes=1))
+    assert found["notes"] == ["The 120 embeddings are not held in memory: they are read from the table in passes."]
+    held = train_head(overlapping, tmp_path / "held", recipe=Recipe(name, is_balanced=True))
+    assert (held["notes"], held["setting"], held["accuracy"]) == ([], found["setting"], found["accuracy"])
+    one, other = (open_head(tmp_path / path).probabilities(overlapping.embeddings()) for path in ("head", "held"))
+    assert np.abs(one - other).max() < IN_PASSES[name]
+
+
+def test_a_network_learns_in_passes(separable, tmp_path):
+    """A keras head whose rows stay in the table tells separable points apart."""
+    found = train_head(separable, tmp_path / "head", recipe=Recipe("keras", memory_bytes=1))
+    assert (found["accuracy"], len(found["notes"])) == (1, 1)
+
+
+@pytest.mark.parametrize("name", ["ridge", "knn"])
+def test_rows_that_must_lie_in_memory(separable, tmp_path, name):
+    """A head that can't be fitted in passes is refused with those that can, and nothing is written."""
+    with pytest.raises(InputError, match=f"To fit a {name} head 48 embeddings must lie in memory") as caught:
+        train_head(separable, tmp_path / "head", recipe=Recipe(name, memory_bytes=1000))
+    assert "--head linear, svm, prototype, keras" in caught.value.mend
+    assert "--max-memory 3.1KB" in caught.value.mend
+    assert not (tmp_path / "head").exists()

@@ -4,6 +4,7 @@ import pytest
 from classifiers import HEADS, Recipe
 from classifiers.fitting import find_threshold, fit_head
 from classifiers.linear_heads import LinearHead
+from classifiers.terms import Terms
 from classifiers.tuning import Tuned, make_folds, tune_head
 from features import unit_rows
 
@@ -37,7 +38,7 @@ def test_few_rows_have_no_folds():
     """Where fewer than two classes have three rows, nothing is chosen and the usual value stands."""
     labels = np.array(["a"] * 5 + ["b", "b"], dtype=object)
     assert make_folds(labels, None, seed=0) == []
-    tuned = tune_head(LinearHead, np.eye(7, dtype="f4"), labels, [], weights=None, seed=0)
+    tuned = tune_head(LinearHead, np.eye(7, dtype="f4"), labels, [], Terms())
     assert (tuned.value, tuned.factor, tuned.accuracies, len(tuned.confidences)) == (30.0, 1.0, {}, 0)
 
 
@@ -50,11 +51,11 @@ def test_the_value_is_the_one_that_is_right_most_often(head, overlapping):
         sum(
             (one.classes[one.probabilities(embeddings[held]).argmax(1)] == labels[held]).sum()
             for train, held in folds
-            for one in kind.fit_each(embeddings[train], labels[train], [value], weights=None, seed=0)
+            for one in kind.fit_each(embeddings[train], labels[train], [value], Terms())
         )
         for value in kind.values
     ]
-    tuned = tune_head(kind, embeddings, labels, folds, weights=None, seed=0)
+    tuned = tune_head(kind, embeddings, labels, folds, Terms())
     assert list(tuned.accuracies) == list(kind.values)
     assert np.allclose(list(tuned.accuracies.values()), np.array(n_right) / 150, atol=0.02)  # of a path, not alone
     best = max(tuned.accuracies.values())
@@ -64,7 +65,7 @@ def test_the_value_is_the_one_that_is_right_most_often(head, overlapping):
 def test_confidences_are_of_rows_not_fitted_on(overlapping):
     """The accuracy among the confidences is the chosen value's, and their mean is near it."""
     embeddings, labels = unit_rows(overlapping.embeddings()), overlapping.labels
-    tuned = tune_head(LinearHead, embeddings, labels, make_folds(labels, None, seed=0), weights=None, seed=0)
+    tuned = tune_head(LinearHead, embeddings, labels, make_folds(labels, None, seed=0), Terms())
     assert tuned.is_right.mean() == pytest.approx(tuned.accuracies[tuned.value])
     assert tuned.confidences.mean() == pytest.approx(tuned.is_right.mean(), abs=0.05)
 
@@ -87,7 +88,7 @@ def test_a_class_that_a_fold_has_not_seen(overlapping):
     """Where a fold lacks a class in training, its rows are told wrong there and the others keep their margins."""
     embeddings, labels = unit_rows(overlapping.embeddings()), overlapping.labels
     folds = [(np.flatnonzero(labels != "cow"), np.arange(150))]
-    tuned = tune_head(HEADS["ridge"], embeddings, labels, folds, weights=None, seed=0)
+    tuned = tune_head(HEADS["ridge"], embeddings, labels, folds, Terms())
     assert not tuned.is_right[labels == "cow"].any()
     assert tuned.is_right[labels != "cow"].mean() > 0.7
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,9 @@ def test_every_field_is_documented(name, lines, run_json):
     assert told - set(document) <= {
         "abstain",
         "naive_accuracy",
+        "notes",
         "setting",
+        "shots",
         "tried",
         *({"classes", "stale"} if name == "verify" else ()),
         "converged",
@@ -288,3 +291,41 @@ def test_an_unknown_head_is_told(world, run):
     result = run("compare", world / "photos.features", "--heads", "forest")
     assert result.exit_code == 1
     assert "linear, svm, ridge, knn, prototype, keras" in result.stderr
+
+
+def test_train_shapes_a_network(world, run_json, tmp_path):
+    """Layers, epochs and the like reach the network; it is told where it was cut before it had learnt all."""
+    line = ("train", world / "photos.features", "--out", tmp_path / "head", "--head", "keras")
+    code, document = run_json(*line, "--layers", "32,16", "--dropout", 0.2, "--epochs", 1, "--patience", 3)
+    assert (code, document["converged"]) == (0, False)
+    with zipfile.ZipFile(tmp_path / "head" / "head.keras") as archive:
+        layers = json.loads(archive.read("config.json"))["config"]["layers"]
+    assert [layer["config"]["units"] for layer in layers if layer["class_name"] == "Dense"] == [32, 16, 3]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--layers", "big"), "--layers is big"),
+        (("--dropout", "0.5"), "A linear head has no layers"),
+        (("--shots", "99"), "99 a class were asked for"),
+        (("--max-memory", "plenty"), "plenty is no size of memory"),
+        (("--head", "knn", "--max-memory", "1KB"), "To fit a knn head"),
+    ],
+)
+def test_train_refuses_what_does_not_fit(world, run, tmp_path, options, message):
+    """An option that can't be met ends with exit code 1, a message, and nothing written."""
+    result = run("train", world / "photos.features", "--out", tmp_path / "head", *options)
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert not (tmp_path / "head").exists()
+
+
+def test_train_says_how_it_held_the_embeddings(world, run, tmp_path):
+    """A fit in passes is said aloud, on stderr and on the page; so are draws of few images."""
+    line = ("train", world / "photos.features", "--out", tmp_path / "head")
+    result = run(*line, "--max-memory", "1KB", "--shots", 2)
+    assert "Note: The 6 embeddings are not held in memory" in result.stderr
+    page = (tmp_path / "head" / "report.html").read_text()
+    assert "they are read from the table in passes" in page
+    assert "Over 10 draws of 2 images a class the accuracy is" in page

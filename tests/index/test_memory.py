@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from index.sizes import read_size
+from features import read_size
 
 _BUILD = """
 import json, sys

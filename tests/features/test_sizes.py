@@ -1,7 +1,6 @@
 import pytest
 
-from features import InputError
-from index.sizes import read_size, write_size
+from features import InputError, read_size, write_size
 
 
 @pytest.mark.parametrize("text", ["", "0", "0MB", "lots", "-1GB", "2XB", "GB", "1e9", "2GB!"])

@@ -1,0 +1,121 @@
+"""Embeddings that are fitted on from their table, piece by piece, where they are too many for memory."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from features import Features, Floats, Rows, free_memory, unit_rows
+
+_COPIES = 2  # the rows, and those of a fold
+_POOL_PARTS = 16  # read together for a shuffle: parts are often of one class each
+
+
+class StoredRows:
+    """Some rows of a table, at unit length, that stay on disk; each time they are gone through they are read again.
+
+    Attributes:
+        shape: (N, D), as an array has it.
+        order: int64 [N], the places in the order in which they are read.
+        fit_bytes: What they would take in memory, with the copies that a fit makes.
+    """
+
+    def __init__(self, features: Features, rows: Rows) -> None:
+        self._features, self._rows = features, rows
+        self.shape = (len(rows), features.spec.dim)
+        self.order: Rows = np.argsort(rows, kind="stable")
+        self.fit_bytes = _COPIES * len(rows) * features.spec.dim * 4
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, places: Rows) -> "StoredRows":
+        """Give some of the rows, by their places int64 [n]."""
+        return StoredRows(self._features, self._rows[places])
+
+    def __iter__(self) -> Iterator[tuple[Floats, Rows]]:
+        """Read embeddings float32 [n, D] and their places int64 [n], ascending in the table."""
+        start = 0
+        for embeddings in self._features.vectors():
+            yield from self._chosen(embeddings, start)
+            start += len(embeddings)
+
+    def read(self) -> Floats:
+        """Give them all, float32 [N, D]."""
+        return mapped(lambda embeddings: embeddings, self)
+
+    def pools(self, generator: np.random.Generator) -> Iterator[tuple[Floats, Rows]]:
+        """Read as `__iter__` does, but parts drawn at random, several at once."""
+        lengths = [part.rows for part in self._features.manifest.parts]
+        starts = np.cumsum([0, *lengths])
+        drawn = generator.permutation(len(lengths))
+        for first in range(0, len(drawn), _POOL_PARTS):
+            found = [
+                pair
+                for number in drawn[first : first + _POOL_PARTS]
+                for pair in self._chosen(self._features.part_vectors(number), starts[number])
+            ]
+            if found:
+                yield np.concatenate([one for one, _ in found]), np.concatenate([places for _, places in found])
+
+    def _chosen(self, embeddings: Floats, start: int) -> Iterator[tuple[Floats, Rows]]:
+        """Give those of some rows in a run that are ours, unless none is."""
+        first, last = np.searchsorted(self._rows, [start, start + len(embeddings)], sorter=self.order)
+        if last > first:
+            places = self.order[first:last]
+            yield unit_rows(embeddings[self._rows[places] - start]), places
+
+
+Embeddings = Floats | StoredRows
+"""float32 [N, D] of unit length, in memory or in the table."""
+
+
+def hold(features: Features, rows: Rows, *, memory_bytes: int | None) -> Embeddings:
+    """Read some embeddings, unless they take more than they may.
+
+    Args:
+        features: The table.
+        rows: int64 [N], row numbers.
+        memory_bytes: What they and a fit may take; None for half of what is free.
+    """
+    stored = StoredRows(features, rows)
+    allowed = free_memory() // 2 if memory_bytes is None else memory_bytes
+    return stored.read() if stored.fit_bytes <= allowed else stored
+
+
+def mapped(function: Callable[[Floats], Floats], embeddings: Embeddings) -> Floats:
+    """Give a function's rows for all embeddings, [N, ...], however they are held.
+
+    Args:
+        function: Gives one row for each row of float32 [n, D].
+        embeddings: float32 [N, D], N >= 1.
+    """
+    if isinstance(embeddings, np.ndarray):
+        return function(embeddings)
+    out: Floats | None = None
+    for piece, places in embeddings:
+        found = function(piece)
+        out = np.empty((len(embeddings), *found.shape[1:]), found.dtype) if out is None else out
+        out[places] = found
+    if out is None:
+        raise ValueError("There are no rows.")
+    return out
+
+
+class CodedRows:
+    """Stored rows with their class numbers, for the solver: pieces (embeddings float32 [n, D], codes int64 [n])."""
+
+    def __init__(self, rows: StoredRows, codes: Rows) -> None:
+        self._rows, self._codes = rows, codes
+
+    def __iter__(self) -> Iterator[tuple[Floats, Rows]]:
+        for embeddings, places in self._rows:
+            yield embeddings, self._codes[places]
+
+
+def in_pieces(
+    embeddings: Embeddings, codes: Rows, weights: Floats | None
+) -> tuple[list[tuple[Floats, Rows]] | CodedRows, Floats | None]:
+    """Give embeddings and their codes as the solver takes them, and weights [N] or None in the same order."""
+    if isinstance(embeddings, np.ndarray):
+        return [(embeddings, codes)], weights
+    return CodedRows(embeddings, codes), None if weights is None else weights[embeddings.order]
