@@ -186,7 +186,7 @@ def _remarks(report: dict[str, Any]) -> list[str]:
             f"Below a probability of {told['threshold']:.3f} it abstains: it answers {told['coverage']:.1%} of the"
             f" held-out images{'' if right is None else f', {right:.1%} of them right'}."
         )
-    return found + report.get("notes", [])
+    return [*found, *report.get("notes", [])]
 
 
 def _classes(report: dict[str, Any]) -> str:
