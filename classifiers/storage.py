@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from classifiers.again import train_again
 from classifiers.heads import HEADS, Classifier
 from classifiers.labels import Examples
 from classifiers.splits import Split
@@ -137,8 +137,8 @@ class Head:
                 return None
         except FeatureFileError:
             return None
-        words = ["frieze", "train", table, "--out", str(self.path), *_options(self.document), "--force"]
-        return f"{table} has changed since {self.path} was trained on it. Train again with: {shlex.join(words)}"
+        again = train_again(self.document, self.path)
+        return f"{table} has changed since {self.path} was trained on it. Train again with: {again}"
 
 
 def open_head(path: str | Path) -> Head:
@@ -261,23 +261,6 @@ def read_fitted(path: Path) -> dict[str, str | None]:
 def may_be_same(one: str | None, other: str | None) -> bool:
     """Tell whether two images of one id may be the same: their sha256 are equal, or one is unknown."""
     return one is None or other is None or one == other
-
-
-def _options(document: dict[str, Any]) -> list[str]:
-    """Give the options of `frieze train` that a head was made with, word by word."""
-    split, labels = document["split"], document.get("labels", {})
-    told = {
-        "--head": document["head"],
-        "--labels": labels.get("file"),
-        "--label": labels.get("column"),
-        "--test-size": split["test_size"],
-        "--split": split.get("column"),
-        "--group": split.get("group"),
-        "--abstain": document["scores"].get("abstain", {}).get("precision"),
-        "--seed": split["seed"],
-    }
-    words = [word for name, value in told.items() if value is not None for word in (name, str(value))]
-    return words + ["--balanced"] * (document.get("recipe", {}).get("balanced") is True)
 
 
 def _embed_with(spec: BackboneSpec) -> str:

@@ -125,7 +125,7 @@ def _document(
         "features": {"path": str(features.path.resolve()), "generation": features.manifest.generation},
         "classes": figures["classes"],
         "split": split,
-        "recipe": {"balanced": recipe.is_balanced},
+        "recipe": recipe.to_json(),
         "scores": figures,
         "model": model,
         "versions": {name: importlib.metadata.version(name) for name in ("frieze", *HEADS[figures["head"]].libraries)},

@@ -156,48 +156,7 @@ def test_a_changed_table_makes_a_head_stale(table, tmp_path, points):
     assert said.endswith(f"Train again with: {again} --force")
 
 
-@pytest.fixture
-def again(table, tmp_path, points):
-    """`again(labels_from, recipe, parting)`: what is said of such a head after its table has changed."""
-
-    def train_and_change(labels, recipe, parting):
-        features = table(*points(noise=0.1), sha256=["train", "train", "test"] * 20)
-        features = features.with_labels(features.labels, labels_from=labels) if labels else features
-        train_head(features, tmp_path / "head", recipe=recipe, parting=parting)
-        shutil.rmtree(tmp_path / "new.features")
-        table(*points(noise=0.1, seed=1))
-        return open_head(tmp_path / "head").staleness()
-
-    return train_and_change
-
-
 LABELS = [None, {"column": "the kind"}, {"file": "/a b/l.csv", "column": "kind"}]
-
-
-PAIRS = Parting(groups=lambda: np.arange(60) // 2, test_size=0.25)
-
-
-@pytest.mark.parametrize(
-    ("labels", "recipe", "parting", "words"),
-    [
-        (LABELS[0], {}, Parting(group="sha256"), "--test-size 0.2 --group sha256 --seed 0"),
-        (
-            LABELS[1],
-            {"is_balanced": True},
-            PAIRS,
-            "--label 'the kind' --test-size 0.25 --group duplicates --seed 0 --balanced",
-        ),
-        (
-            LABELS[2],
-            {"precision": 0.9},
-            Parting(column="sha256", seed=5),
-            "--labels '/a b/l.csv' --label kind --test-size 0.2 --split sha256 --abstain 0.9 --seed 5",
-        ),
-    ],
-)
-def test_training_again_asks_for_the_same(labels, recipe, parting, words, again):
-    """The command to train again repeats where the labels came from, the split, and how the head was fitted."""
-    assert again(labels, Recipe("prototype", **recipe), parting).endswith(f"/head --head prototype {words} --force")
 
 
 @pytest.mark.parametrize("labels", LABELS)
