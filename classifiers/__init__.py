@@ -10,7 +10,7 @@ from classifiers.outputs import check_predictions
 from classifiers.parting import Parting
 from classifiers.prediction import predict_features
 from classifiers.solver import fit_linear, fit_path
-from classifiers.storage import Head, open_head
+from classifiers.storage import Head, open_head, read_labels_from
 from classifiers.terms import Network
 from classifiers.training import train_head
 
@@ -31,5 +31,6 @@ __all__ = [
     "fit_path",
     "open_head",
     "predict_features",
+    "read_labels_from",
     "train_head",
 ]

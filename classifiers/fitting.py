@@ -1,6 +1,7 @@
 """Fitting a head to protocol: its setting chosen on folds, fitted on all training rows, its probabilities honest."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -46,6 +47,11 @@ class Recipe:
                 f"The precision is {self.precision}; it is a share of the answers, between 0 and 1.",
                 mend="Use for example --abstain 0.95",
             )
+
+    def to_json(self) -> dict[str, Any]:
+        """Give what head.json says of it beside kind, seed and precision, by the names of the options of `train`."""
+        network = dataclasses.asdict(self.network) | {"layers": ",".join(map(str, self.network.layers))}
+        return {"balanced": self.is_balanced} | (network if self.head == "keras" else {})
 
 
 def fit_head(

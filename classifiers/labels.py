@@ -36,9 +36,9 @@ class Examples:
 
 
 _MENDS = {
-    "frieze embed": "Labels come from the parent folder, a column or a file; nothing is embedded again for them:"
-    " frieze embed SOURCE --labels FILE --out FEATURES",
-    "frieze import": "Labels come from a column of the vectors' table:"
+    "frieze embed": "Take a column of the table with --label COLUMN, or a file with --labels FILE; or store them, which"
+    " embeds nothing again: frieze embed SOURCE --labels FILE --out FEATURES",
+    "frieze import": "Take a column of the table with --label COLUMN, or a file with --labels FILE; or store them:"
     " frieze import VECTORS --label COLUMN --out FEATURES --force",
 }
 """What to type, by what made the table."""

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from classifiers.again import train_again
 from classifiers.heads import HEADS, Classifier
 from classifiers.labels import Examples
 from classifiers.splits import Split
@@ -54,6 +54,9 @@ _FORM = {
     "model": {"sha256": str, "classes_sha256": str},
 }
 """The fields of head.json that are read, and what they are."""
+
+_OPTIONAL = {"labels": {"file": str | None, "column": str}, "recipe": {}}
+"""Fields that a head may lack: where its labels came from, if not from the table, and how it was fitted."""
 
 _TRAIN = "Train it with: frieze train FEATURES --out HEAD"
 
@@ -134,10 +137,8 @@ class Head:
                 return None
         except FeatureFileError:
             return None
-        split = self.document["split"]
-        options = f"--head {self.document['head']} --test-size {split['test_size']} --seed {split['seed']} --force"
-        command = f"frieze train {shlex.quote(table)} --out {shlex.quote(str(self.path))} {options}"
-        return f"{table} has changed since {self.path} was trained on it. Train again with: {command}"
+        again = train_again(self.document, self.path)
+        return f"{table} has changed since {self.path} was trained on it. Train again with: {again}"
 
 
 def open_head(path: str | Path) -> Head:
@@ -173,6 +174,22 @@ def check_backbone(head: Head, features: Features) -> None:
         MismatchError: It is; the message names both sides and what to type.
     """
     check_same_backbone(features.spec, head.spec, where=str(head.path), mend=_embed_with(head.spec))
+
+
+def read_labels_from(path: Path) -> dict[str, str] | None:
+    """Tell where the labels came from that a head was trained on.
+
+    Args:
+        path: The folder of the head.
+
+    Returns:
+        The `column` of its table, or the `file` and its `column`; None for the labels stored in the table.
+
+    Raises:
+        FeatureFileError: There is no head, or head.json is broken or of a later version.
+    """
+    found: dict[str, str] | None = _read_document(path).get("labels")
+    return found
 
 
 def write_model(folder: Path, classifier: Classifier) -> dict[str, str]:
@@ -295,6 +312,9 @@ def _check_values(document: dict[str, Any]) -> None:
         raise ValueError(f"there is no contract {document['contract']}")
     if not 0 <= document["split"]["seed"] <= MAX_SEED:
         raise ValueError(f"its split.seed is not between 0 and {MAX_SEED}")
+    for name, form in _OPTIONAL.items():
+        if name in document:
+            _check_form(document[name], form, of=name)
     _check_form(document["scores"].get("abstain", {"threshold": 0}), {"threshold": int | float}, of="scores.abstain")
     if hash_names(document["classes"]) != document["model"]["classes_sha256"]:
         raise ValueError("its classes are not those that were stored")

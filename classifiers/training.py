@@ -68,7 +68,7 @@ def train_head(
         write_split(folder, examples, split, np.setdiff1d(whole.train, split.train))
         figures["seconds"] = time.perf_counter() - started
         write_json(folder / REPORT_NAME, figures | report(probabilities, held_out, classes=classifier.classes))
-        write_json(folder / NAME, _document(features, figures, split=parting.to_json(split), model=model))
+        write_json(folder / NAME, _document(features, figures, recipe, split=parting.to_json(split), model=model))
     return figures | {"out": str(out)}
 
 
@@ -113,10 +113,11 @@ def _figures(recipe: Recipe, classifier: Classifier, tuned: Tuned, split: Split)
 
 
 def _document(
-    features: Features, figures: dict[str, Any], *, split: dict[str, Any], model: dict[str, Any]
+    features: Features, figures: dict[str, Any], recipe: Recipe, *, split: dict[str, Any], model: dict[str, Any]
 ) -> dict[str, Any]:
     """Give head.json."""
-    return {
+    labels = {} if features.labels_from is None else {"labels": features.labels_from}
+    return labels | {
         "contract": CONTRACT,
         "kind": "head",
         "head": figures["head"],
@@ -124,6 +125,7 @@ def _document(
         "features": {"path": str(features.path.resolve()), "generation": features.manifest.generation},
         "classes": figures["classes"],
         "split": split,
+        "recipe": recipe.to_json(),
         "scores": figures,
         "model": model,
         "versions": {name: importlib.metadata.version(name) for name in ("frieze", *HEADS[figures["head"]].libraries)},

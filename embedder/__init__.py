@@ -19,7 +19,7 @@ from embedder.pipeline import decode_for
 from embedder.preprocessing import FITS, PIXELS
 from embedder.queries import embed_images
 from embedder.resampling import embed_again
-from embedder.sources import LABELS, SourceOptions, open_source, read_image
+from embedder.sources import LABELS, LabelFile, SourceOptions, open_source, read_image, read_labels
 from embedder.tuning import measure_rate, try_engines
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "Backbone",
     "BackboneRequest",
     "JobOptions",
+    "LabelFile",
     "Limits",
     "Setting",
     "SourceOptions",
@@ -53,6 +54,7 @@ __all__ = [
     "open_backbone",
     "open_source",
     "read_image",
+    "read_labels",
     "reopen_backbone",
     "try_engines",
 ]

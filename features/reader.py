@@ -1,9 +1,10 @@
 """Reading a table of features: ids and embeddings, whole or in batches."""
 
+import copy
 import functools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -26,11 +27,13 @@ class Features:
     Attributes:
         path: The folder.
         manifest: What features.json says.
+        labels_from: The `column`, or the `file` and its `column`, that the labels are from; None for the stored ones.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()  # pyarrow takes a relative `a:b` for a URL
         self.manifest: Manifest = read_manifest(path)
+        self.labels_from: dict[str, str] | None = None
 
     def __len__(self) -> int:
         return self.manifest.n_rows
@@ -55,11 +58,32 @@ class Features:
         Raises:
             FeatureFileError: A part is missing or broken.
         """
+        if self.labels_from is not None:  # then all rows are in memory
+            yield from self._slices()
+            return
         schemas = [read_schema(self.path / PARTS / part.name) for part in self.manifest.parts]
         empty = [schema.empty_table().drop_columns("embedding") for schema in schemas]
         columns = join_rows(empty) if empty else _no_rows()  # of all parts, in their order and types
         for part in self.manifest.parts:
             yield join_rows([columns, self._read(part)])
+
+    def with_labels(self, labels: Strings, *, labels_from: dict[str, str]) -> Self:
+        """Give the same table under other labels; what is stored stays as it is.
+
+        Args:
+            labels: One text a row [N], None where unknown.
+            labels_from: What `labels_from` is to say.
+
+        Raises:
+            ValueError: There are more or fewer labels than rows.
+        """
+        if len(labels) != len(self):
+            raise ValueError(f"{len(labels)} labels for {len(self)} rows")
+        view, field = copy.copy(self), self.rows.schema.field("label")
+        column = pa.array(labels, pa.string()).cast(field.type)
+        view.rows = self.rows.set_column(self.rows.column_names.index("label"), field, column)
+        view.labels_from = labels_from
+        return view
 
     @property
     def ids(self) -> Strings:
@@ -129,6 +153,12 @@ class Features:
         with name_broken_part(path), pq.ParquetFile(path) as file:
             self._check_rows(part, file.metadata.num_rows)
             yield from file.iter_batches(batch_size=batch_size, columns=columns)
+
+    def _slices(self) -> Iterator[pa.Table]:
+        start = 0
+        for part in self.manifest.parts:
+            yield self.rows.slice(start, part.rows)
+            start += part.rows
 
     def _fill(self, out: Floats, part: Part) -> None:
         start = 0

@@ -11,7 +11,8 @@ from frieze import output
 from frieze.audit_page import write_audit_page
 from frieze.copies import find_copies, indexed, number_rows
 from frieze.information import check_kind
-from frieze.places import open_table, to_place
+from frieze.labelling import open_labelled
+from frieze.places import to_place
 from frieze.report import check_page
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ def audit(
     out: str | Path,
     html: str | Path | None = None,
     head: str | Path | None = None,
+    labels: str | Path | None = None,
+    label: str | None = None,
     seed: int = 0,
     force: bool = False,
 ) -> dict[str, Any]:
@@ -35,6 +38,8 @@ def audit(
         out: Parquet file of the findings, one row a finding.
         html: Write the findings as pictures to this file.
         head: A head's folder: near-duplicates on both sides of its split are looked for, too.
+        labels: A file with ids and the labels to look through; by default those of the table are.
+        label: The column of the labels, of that file or else of the table.
         seed: Decides which rows each judging head is not fitted on.
         force: Replace findings that are there.
 
@@ -47,7 +52,7 @@ def audit(
     import classifiers
 
     started = time.perf_counter()
-    table, place = open_table(features), to_place(out)
+    (table, told), place = open_labelled(features, labels=labels, label=label), to_place(out)
     if html is not None:
         check_page(to_place(html))
     if head is not None:
@@ -59,7 +64,7 @@ def audit(
         document = classifiers.audit_labels(table, place, near=near, head=split, seed=seed)
     if html is not None:
         write_audit_page(to_place(html), place)
-    return document | {"features": str(features), "seconds": time.perf_counter() - started}
+    return document | told | {"features": str(features), "seconds": time.perf_counter() - started}
 
 
 def _neighbourhood(table: Features, out: Path) -> "Neighbourhood":

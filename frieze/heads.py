@@ -10,6 +10,7 @@ import features as stored
 from frieze import output
 from frieze.copies import find_copies, indexed
 from frieze.information import check_kind, kind_of, list_failures
+from frieze.labelling import open_labelled, open_labelled_as
 from frieze.places import open_table, to_place
 from frieze.report import write_report
 from frieze.scratch import scratch_folder
@@ -20,6 +21,8 @@ def train(
     *,
     out: str | Path,
     head: str = "linear",
+    labels: str | Path | None = None,
+    label: str | None = None,
     test_size: float = 0.2,
     split: str | None = None,
     group: str | None = None,
@@ -37,9 +40,11 @@ def train(
     """Train a head on stored features and measure it on held-out images.
 
     Args:
-        features: The table's folder; its labels are learned.
+        features: The table's folder.
         out: Folder of the head; `report.html` is written there too.
         head: `linear`, `svm`, `ridge`, `knn`, `prototype` or `keras`.
+        labels: A file with ids and the labels to learn; by default those of the table are learned.
+        label: The column of the labels, of that file or else of the table.
         test_size: Share of the labelled images held out, in (0, 1).
         split: A column of the table that says `train`, `val` or `test` for each image.
         group: A column of the table, or `duplicates`: images of one value, or near-duplicates, come on one side.
@@ -63,7 +68,7 @@ def train(
     """
     import classifiers
 
-    table = open_table(features)
+    table, told = open_labelled(features, labels=labels, label=label)
     network = classifiers.Network(_to_units(layers), dropout, epochs, patience)
     memory_bytes = None if max_memory is None else stored.read_size(max_memory)
     recipe = classifiers.Recipe(
@@ -76,7 +81,7 @@ def train(
         document = classifiers.train_head(table, place, recipe=recipe, parting=parting, force=force)
     page = Path(out) / "report.html"
     write_report(page, title="Head", head=out)
-    return document | {"report": str(page)}
+    return document | told | {"report": str(page)}
 
 
 def _to_units(layers: str) -> tuple[int, ...]:
@@ -109,6 +114,8 @@ def compare(  # the mirror of a command
     features: str | Path | Sequence[str | Path],
     *,
     heads: str = "linear,svm,knn",
+    labels: str | Path | None = None,
+    label: str | None = None,
     test_size: float = 0.2,
     split: str | None = None,
     group: str | None = None,
@@ -119,6 +126,8 @@ def compare(  # the mirror of a command
     Args:
         features: The tables' folders.
         heads: Kinds of head, with commas between.
+        labels: A file with ids and labels; by default the labels of the tables count.
+        label: The column of the labels, of that file or else of the tables.
         test_size: Share of the labelled images held out, in (0, 1).
         split: A column of the first table that says `train`, `val` or `test` for each image.
         group: A column of the first table: images of one value come on one side.
@@ -135,20 +144,34 @@ def compare(  # the mirror of a command
     paths = [features] if isinstance(features, str | Path) else list(features)
     recipes = [classifiers.Recipe(name.strip(), seed=seed) for name in heads.split(",")]
     parting = classifiers.Parting(test_size=test_size, seed=seed, column=split, group=group)
+    opened = [open_labelled(path, labels=labels, label=label) for path in paths]
     with output.waiting("Comparing"):
-        return classifiers.compare_heads([open_table(path) for path in paths], recipes, parting)
+        document = classifiers.compare_heads([table for table, _ in opened], recipes, parting)
+    return document | opened[0][1]
 
 
-def evaluate(head: str | Path, features: str | Path) -> dict[str, Any]:
+def evaluate(
+    head: str | Path, features: str | Path, *, labels: str | Path | None = None, label: str | None = None
+) -> dict[str, Any]:
     """Measure a head on a table of features; images it was fitted on are left out.
+
+    Args:
+        head: The head's folder.
+        features: The table's folder.
+        labels: A file with ids and labels.
+        label: The column of the labels, of that file or else of the table; `label` for those that stand in the table.
+            Where neither is given, the labels come from the column or file that the head's came from.
+
+    Returns:
+        The figures of `train`, and which rows they are of.
 
     Raises:
         InputError: Something you can mend; the message says how.
     """
     import classifiers
 
-    check_kind(to_place(head), "head")
-    return classifiers.evaluate_head(to_place(head), open_table(features))
+    table, told = open_labelled_as(head, features, labels=labels, label=label)
+    return classifiers.evaluate_head(to_place(head), table) | told
 
 
 def predict(

@@ -11,7 +11,7 @@ from embedder.decoding import MAX_BYTES
 from embedder.sources.buckets import open_remote
 from embedder.sources.folder import open_files, open_folder
 from embedder.sources.kinds import KINDS, kind_of, open_kind
-from embedder.sources.label_file import join_labels
+from embedder.sources.label_file import LabelFile, join_labels, read_labels
 from embedder.sources.mixtures import may_hold_shards, shards_among, unread_shards
 from embedder.sources.objects import open_objects
 from embedder.sources.paths import STDIN, open_stdin
@@ -28,7 +28,19 @@ _KNOWN = (
     " - for a list of paths on stdin, or s3://BUCKET/PREFIX"
 )
 
-__all__ = ["LABELS", "Content", "File", "Source", "SourceOptions", "open_source", "read_image", "read_place", "to_path"]
+__all__ = [
+    "LABELS",
+    "Content",
+    "File",
+    "LabelFile",
+    "Source",
+    "SourceOptions",
+    "open_source",
+    "read_image",
+    "read_labels",
+    "read_place",
+    "to_path",
+]
 
 
 def open_source(source: Any, options: SourceOptions) -> Source:

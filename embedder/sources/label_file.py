@@ -1,4 +1,4 @@
-"""Labels and other columns from a file of their own, joined to a source by id."""
+"""Labels and other columns from a file of their own, joined to images by id."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -16,7 +16,92 @@ from embedder.sources.source import Source, SourceOptions
 from embedder.sources.tables import SUFFIXES, UNTYPED, read_header, read_table
 from features import InputError
 
-_MEND = "Give --labels a CSV, TSV, JSONL or Parquet file with a column `id` (or a path as in the ids) and one `label`."
+_MEND = (
+    "Give --labels a CSV, TSV, JSONL or Parquet file with one row an image: its id as frieze writes it (the path below"
+    " the source) in a column `id` or `path`, its label in a column `label` or the one that --label names."
+)
+_MEND_OF_SOURCE = f"{_MEND} Any other column of ids is named with --id; --labels may also be folder or none."
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelFile:
+    """A file of labels that was read; use `read_labels`.
+
+    Attributes:
+        place: Its absolute path, or URL.
+        label: The name of its column of labels.
+        ids: Text [n], each once; rows without one are left out.
+        labels: Text [n], null where a row has none.
+        columns: The other columns [n] where they were read, under the names they are stored by.
+        mend: What to type where it does not fit.
+    """
+
+    place: str
+    label: str
+    ids: pa.ChunkedArray
+    labels: pa.ChunkedArray
+    columns: pa.Table
+    mend: str
+
+    def find(self, ids: pa.ChunkedArray, *, of: str) -> tuple[pa.ChunkedArray, int]:
+        """Find the row of each of some images.
+
+        Args:
+            ids: Of the images [N], each once.
+            of: What these are the images of, for the message: `source` or `table`.
+
+        Returns:
+            at: Row numbers [N], null where the file does not name an image.
+            n_unmatched: Rows that name none of the images.
+
+        Raises:
+            InputError: No row names one.
+        """
+        at = pc.index_in(ids, self.ids)
+        if len(ids) and not pc.any(at.is_valid()).as_py():
+            raise InputError(
+                f"{self.place} names no image of the {of}: its ids are {shown(self.ids)}, the {of}'s {shown(ids)}.",
+                mend=self.mend,
+            )
+        return at, len(self.ids) - (len(at) - at.null_count)  # an id stands once on either side
+
+
+def read_labels(
+    labels: str | Path,
+    *,
+    id: str | None = None,  # noqa: A002  the option's name
+    label: str | None = None,
+    with_columns: bool = False,
+    mend: str = _MEND,
+) -> LabelFile:
+    """Read a file of labels.
+
+    Args:
+        labels: Path or URL of a table with a column of ids and one of labels.
+        id: The name of its column of ids; None looks for a usual name.
+        label: The same of its labels.
+        with_columns: Read its other columns, too.
+        mend: What to type where the file can't be used.
+
+    Raises:
+        InputError: The file can't be read, is no table, lacks a column, or names an id twice.
+    """
+    place = str(labels) if is_remote(str(labels)) else to_uri(str(Path(labels).absolute()))
+    if not place.lower().endswith(SUFFIXES):
+        raise InputError(f"--labels is {labels}: no table of labels.", mend=mend)
+    names = read_header(place)
+    columns = {
+        what: _choose_column(names, what, asked, place=place, mend=mend)
+        for what, asked in {"id": id, "label": label}.items()
+    }
+    chosen = list(dict.fromkeys(columns.values()))
+    table = read_table(place, names if with_columns else chosen, text=chosen)
+    if place.lower().endswith(UNTYPED):
+        table = with_types(table, [name for name in table.column_names if name not in chosen])
+    check_ids(table[columns["id"]], place, mend=mend)
+    table = table.filter(table[columns["id"]].is_valid())
+    ids, found = (table[columns[what]] for what in ("id", "label"))
+    return LabelFile(place, columns["label"], ids, found, split_columns(table, columns), mend)
 
 
 def join_labels(source: Source, labels: str, options: SourceOptions) -> Source:
@@ -33,43 +118,19 @@ def join_labels(source: Source, labels: str, options: SourceOptions) -> Source:
     Raises:
         InputError: The file can't be read, lacks a column, names an id twice, or names no image of the source.
     """
-    place = labels if is_remote(labels) else to_uri(str(Path(labels).absolute()))
-    if not place.lower().endswith(SUFFIXES):
-        raise InputError(f"--labels is {labels}: neither folder nor none, nor a table.", mend=_MEND)
-    names = read_header(place)
-    columns = _choose_columns(names, options, place)
-    table = read_table(place, names, text=list(columns.values()))
-    if place.lower().endswith(UNTYPED):
-        table = with_types(table, [name for name in names if name not in columns.values()])
-    check_ids(table[columns["id"]], place)
-    images, n_unmatched = _join(source.listing.images, table, columns, place)
-    listing = dataclasses.replace(source.listing, images=images)
+    file = read_labels(labels, id=options.id, label=options.label, with_columns=True, mend=_MEND_OF_SOURCE)
+    images = source.listing.images
+    at, n_unmatched = file.find(images["id"], of="source")
+    joined = {name: images[name] for name in images.column_names} | {"label": file.labels.take(at)}
+    joined |= {name: file.columns[name].take(at) for name in file.columns.column_names}
+    listing = dataclasses.replace(source.listing, images=pa.table(joined))
     return dataclasses.replace(source, listing=listing, n_unmatched=n_unmatched)
 
 
-def _choose_columns(names: Sequence[str], options: SourceOptions, place: str) -> dict[str, str]:
-    chosen = {}
-    for what, usual in {"id": (*ID, *PATH), "label": LABEL}.items():
-        asked = getattr(options, what)
-        name = choose(names, usual) if asked is None else asked
-        if name not in names:
-            wanted = f"{what}s" + (f" of the name {asked}" if asked else "")
-            raise InputError(f"{place} has no column of {wanted}; there are: {', '.join(names) or 'none'}.", mend=_MEND)
-        chosen[what] = str(name)
-    return chosen
-
-
-def _join(images: pa.Table, table: pa.Table, columns: dict[str, str], place: str) -> tuple[pa.Table, int]:
-    """Give the images with their labels and columns, and the number of rows that name none."""
-    ids = table[columns["id"]]
-    at = pc.index_in(images["id"], ids.drop_null())
-    if len(images) and not pc.any(at.is_valid()).as_py():
-        raise InputError(
-            f"{place} names no image of the source: its ids are {shown(ids)}, the source's {shown(images['id'])}.",
-            mend="Write the ids as frieze does, the path below the source; or name their column with --id COLUMN.",
-        )
-    table = table.filter(ids.is_valid())
-    own = split_columns(table, columns)
-    joined = {name: images[name] for name in images.column_names} | {"label": table[columns["label"]].take(at)}
-    n_unmatched = len(table) - (len(at) - at.null_count)  # an id stands once on either side
-    return pa.table(joined | {name: own[name].take(at) for name in own.column_names}), n_unmatched
+def _choose_column(names: Sequence[str], what: str, asked: str | None, *, place: str, mend: str) -> str:
+    usual = {"id": (*ID, *PATH), "label": LABEL}[what]
+    name = choose(names, usual) if asked is None else asked
+    if name not in names:
+        wanted = f"{what}s" + (f" of the name {asked}" if asked else "")
+        raise InputError(f"{place} has no column of {wanted}; there are: {', '.join(names) or 'none'}.", mend=mend)
+    return str(name)

@@ -73,7 +73,7 @@ def split_columns(table: pa.Table, chosen: dict[str, str]) -> pa.Table:
         table: With all columns.
         chosen: From `choose_columns`.
     """
-    own = table.drop_columns([name for name in chosen.values() if name in table.column_names])
+    own = table.drop_columns([name for name in table.column_names if name in chosen.values()])
     return own.rename_columns(user_columns(own.column_names))
 
 

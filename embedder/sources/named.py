@@ -81,7 +81,12 @@ def open_named(named: pa.Table, failures: Sequence[Failure], source: str, option
     return Source(listing, read_places(images["uri"], max_bytes=options.max_bytes))
 
 
-def check_ids(ids: pa.ChunkedArray, source: str) -> None:
+def check_ids(
+    ids: pa.ChunkedArray,
+    source: str,
+    *,
+    mend: str = "Give each row an id of its own, or name another column with --id COLUMN.",
+) -> None:
     """Refuse ids that are there twice.
 
     Raises:
@@ -92,7 +97,7 @@ def check_ids(ids: pa.ChunkedArray, source: str) -> None:
     if len(repeated):
         raise InputError(
             f"{source} names {len(repeated)} id{'s' if len(repeated) > 1 else ''} more than once: {shown(repeated)}.",
-            mend="Give each row an id of its own, or name another column with --id COLUMN.",
+            mend=mend,
         )
 
 

@@ -61,7 +61,8 @@ def read_table(place: str, columns: Sequence[str], *, text: Sequence[str] = ()) 
     Args:
         place: Path or URL; its name says what it is.
         columns: Those to read.
-        text: Those of them to read as text, whatever they look like: `007` stays `007`; an empty text is null.
+        text: Those of them to read as text, whatever they look like: `007` stays `007`; an empty text and no number
+            (NaN) are null.
 
     Raises:
         InputError: The file can't be read, or is not what its name says.
@@ -99,9 +100,10 @@ def _to_text(column: pa.ChunkedArray, place: str, name: str) -> pa.ChunkedArray:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InputError(
             f"The column {name} of {place} is of type {column.type}; wanted is text.",
-            mend="Name other columns with --image, --id and --label.",
+            mend="Name another column: with --label, or with --image or --id of embed.",
         ) from error
-    return pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values)
+    is_none = pc.or_kleene(pc.is_null(column, nan_is_null=True), pc.equal(values, ""))
+    return pc.if_else(is_none, pa.scalar(None, pa.string()), values)
 
 
 @contextlib.contextmanager

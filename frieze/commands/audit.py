@@ -15,6 +15,7 @@ _COLUMNS = ("kind", "score", "label", "suggested", "probability", "group", "part
 @options.out("Parquet file of the findings, one row a finding.")
 @click.option("--html", metavar="FILE", help="Write the findings as pictures to FILE.")
 @click.option("--head", metavar="HEAD", help="Look for near-duplicates on both sides of this head's split, too.")
+@options.labels
 @options.seed
 @options.force
 @options.as_json
@@ -28,6 +29,7 @@ def audit(*, as_json: bool, **asked: Any) -> None:
     from frieze import auditing, output
 
     document = auditing.audit(asked.pop("features"), **asked)
+    options.warn_of_labels(document)
     if as_json:
         output.show_json(document)
         return

@@ -13,6 +13,7 @@ _SHOWN = ("accuracy", "macro_f1", "head", "setting", "features", "fit_seconds")
 @click.command(epilog="Example: frieze compare small.features large.features --heads linear,svm,knn")
 @click.argument("features", nargs=-1, required=True)
 @click.option("--heads", default="linear,svm,knn", show_default=True, help="Kinds of head, with commas between.")
+@options.labels
 @click.option("--test-size", default=0.2, show_default=True, help="Share of the labelled images held out.")
 @click.option("--split", metavar="COLUMN", help="Column that says train, val or test for each image.")
 @click.option("--group", metavar="COLUMN", help="Images of one value come on one side.")
@@ -23,6 +24,7 @@ def compare(*, as_json: bool, **asked: Any) -> None:
     from frieze import heads, output
 
     document = heads.compare(asked.pop("features"), **asked)
+    options.warn_of_labels(document)
     if as_json:
         output.show_json(document)
     else:

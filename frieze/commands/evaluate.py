@@ -1,5 +1,7 @@
 """`frieze evaluate`."""
 
+from typing import Any
+
 import click
 
 from frieze.commands import options
@@ -8,13 +10,18 @@ from frieze.commands import options
 @click.command(epilog="Example: frieze evaluate photos.head photos.features")
 @click.argument("head")
 @click.argument("features")
+@options.labels
 @options.as_json
-def evaluate(*, head: str, features: str, as_json: bool) -> None:
-    """Measure HEAD on the table FEATURES; images that it was fitted on are left out."""
+def evaluate(*, as_json: bool, **asked: Any) -> None:
+    """Measure HEAD on the table FEATURES; images that it was fitted on are left out.
+
+    The labels come from the column or file that those of the head came from, unless --labels or --label name another.
+    """
     from frieze import heads, output
 
-    document = heads.evaluate(head, features)
+    document = heads.evaluate(asked.pop("head"), asked.pop("features"), **asked)
     options.warn(document)
+    options.warn_of_labels(document)
     if as_json:
         output.show_json(document)
     else:

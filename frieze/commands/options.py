@@ -17,6 +17,14 @@ seed = click.option(
 )
 
 
+def labels(command: _Command) -> _Command:
+    """Give `--labels` and `--label` of a command that learns, measures or looks through labels."""
+    command = click.option("--label", metavar="COLUMN", help="Column of labels, of the table or of --labels FILE.")(
+        command
+    )
+    return click.option("--labels", metavar="FILE", help="Labels by id, in a CSV, TSV, JSONL or Parquet file.")(command)
+
+
 def out(what: str) -> Callable[[_Command], _Command]:
     """Give the required `--out` option of a command that writes."""
     return click.option("--out", required=True, metavar="PATH", help=what)
@@ -54,6 +62,14 @@ def warn_of_source(document: dict[str, Any]) -> None:
         output.say(
             f"Note: images without a label: {n_unlabelled:,}; rows of labels that name no image: {n_unmatched:,}."
         )
+
+
+def warn_of_labels(document: dict[str, Any]) -> None:
+    """Say on stderr where rows of a file of labels name no image."""
+    from frieze import output
+
+    if document["unmatched_labels"]:
+        output.say(f"Note: rows of labels that name no image: {document['unmatched_labels']:,}.")
 
 
 def end(document: dict[str, Any], *, where: str, unit: str = "image") -> None:

@@ -13,6 +13,7 @@ _HEADS = ("linear", "svm", "ridge", "knn", "prototype", "keras")
 @click.argument("features")
 @options.out("Folder of the head; report.html is written there too.")
 @click.option("--head", type=click.Choice(_HEADS), default="linear", show_default=True)
+@options.labels
 @click.option("--test-size", default=0.2, show_default=True, help="Share of the labelled images held out.")
 @click.option("--split", metavar="COLUMN", help="Column that says train, val or test for each image.")
 @click.option("--group", metavar="COLUMN|duplicates", help="Images of one value, or near-duplicates, come on one side.")
@@ -28,10 +29,11 @@ _HEADS = ("linear", "svm", "ridge", "knn", "prototype", "keras")
 @options.force
 @options.as_json
 def train(*, as_json: bool, **asked: Any) -> None:
-    """Train a head on the labels of the table FEATURES and measure it on held-out images."""
+    """Train a head on labelled images of the table FEATURES and measure it on held-out ones."""
     from frieze import heads, output
 
     document = heads.train(asked.pop("features"), **asked)
+    options.warn_of_labels(document)
     for note in document["notes"]:
         output.say(f"Note: {note}")
     if as_json:

@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from classifiers import Parting, open_head, train_head
+from classifiers import Parting, Recipe, open_head, read_labels_from, train_head
 from classifiers.storage import hash_names
 from features import FeatureFileError, MismatchError, hash_file, write_json
 
@@ -90,6 +90,10 @@ def test_no_head_is_refused(tmp_path):
         ({"split": {"test_size": 0.2, "seed": -1}}, "its split.seed is not between 0"),
         ({"split": {"test_size": 0.2, "seed": True}}, "its split.seed is missing or of another type"),
         ({"features": []}, "its features is missing or of another type"),
+        ({"labels": "kind"}, "its labels is missing or of another type"),
+        ({"labels": {"file": "a.csv"}}, "its labels.column is missing or of another type"),
+        ({"labels": {"file": 7, "column": "kind"}}, "its labels.file is missing or of another type"),
+        ({"recipe": []}, "its recipe is missing or of another type"),
         ({"classes": "ant"}, "its classes is missing or of another type"),
         ({"classes": [1, 2, 3]}, "its classes is missing or of another type"),
         ({"classes": ["cow", "bee", "ant"]}, "its classes are not those that were stored"),
@@ -150,6 +154,26 @@ def test_a_changed_table_makes_a_head_stale(table, tmp_path, points):
     said = open_head(tmp_path / "my head").staleness()
     assert "has changed since" in said
     assert said.endswith(f"Train again with: {again} --force")
+
+
+LABELS = [None, {"column": "the kind"}, {"file": "/a b/l.csv", "column": "kind"}]
+
+
+@pytest.mark.parametrize("labels", LABELS)
+def test_a_head_tells_where_its_labels_came_from(labels, separable, tmp_path):
+    """A column, or a file and its column, is noted in head.json and read from there; stored labels are not noted."""
+    features = separable.with_labels(separable.labels, labels_from=labels) if labels else separable
+    train_head(features, tmp_path / "head", recipe=Recipe("prototype"))
+    assert read_labels_from(tmp_path / "head") == read(tmp_path / "head").get("labels") == labels
+
+
+def test_an_old_head_is_read(copied):
+    """A head.json without `labels` and `recipe` is whole: its labels were the table's own."""
+    path = copied("linear")
+    write_json(path / "head.json", {name: value for name, value in read(path).items() if name != "recipe"})
+    assert open_head(path).staleness() is None
+    assert "labels" not in read(path)
+    assert read_labels_from(path) is None
 
 
 @pytest.mark.parametrize("content", [None, "{"])

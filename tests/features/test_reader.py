@@ -154,3 +154,22 @@ def test_user_columns_of_some_parts(table, manifest, spec):
     with open_writer(table, manifest) as writer:
         writer.commit(Shard(2, np.arange(1)), part)
     assert open_features(table).rows["camera"].to_pylist() == [None] * 4 + ["Leica"]
+
+
+def test_other_labels(table):
+    """Under other labels a table is the same in all else, whole or part by part, and the stored one stays."""
+    stored = open_features(table)
+    features = stored.with_labels(["x", None, "y", "x"], labels_from={"column": "kind"})
+    assert features.labels.tolist() == ["x", None, "y", "x"]
+    assert features.rows.drop_columns("label").equals(stored.rows.drop_columns("label"))
+    assert [part["label"].to_pylist() for part in features.row_tables()] == [["x", None], ["y", "x"]]
+    assert {part.schema for part in features.row_tables()} == {stored.rows.schema}
+    assert np.array_equal(features.embeddings(), stored.embeddings())
+    assert (features.labels_from, stored.labels_from) == ({"column": "kind"}, None)
+    assert stored.labels.tolist() == [None] * 4
+
+
+def test_a_label_for_each_row(table):
+    """More or fewer labels than rows are refused."""
+    with pytest.raises(ValueError, match="3 labels for 4 rows"):
+        open_features(table).with_labels(["x"] * 3, labels_from={"column": "kind"})

@@ -2,7 +2,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from embedder.sources import SourceOptions, open_source
+from embedder.sources import SourceOptions, open_source, read_labels
 from features import InputError
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(100)
@@ -71,12 +71,25 @@ def test_named_columns(labelled):
     assert labels(labelled("Photo,id,Kind\na.jpg,1,x\n", id="Photo", label="Kind"))["a.jpg"] == "x"
 
 
+def test_one_column_for_both(labelled):
+    """A column may be named for ids and labels at once."""
+    assert labels(labelled("id,x\na.jpg,1\n", label="id"))["a.jpg"] == "a.jpg"
+
+
 def test_parquet(labelled, folder, tmp_path):
     """A Parquet file of labels is as good."""
     columns = {"id": ["a.jpg"], "label": pa.array(["x"]).dictionary_encode()}
     pq.write_table(pa.table(columns), tmp_path / "labels.parquet")
     opened = open_source(str(folder), SourceOptions(labels=str(tmp_path / "labels.parquet")))
     assert labels(opened.listing.images.to_pylist())["a.jpg"] == "x"
+
+
+def test_no_number_is_no_label(tmp_path):
+    """A number that is none (NaN) is no label, and no id."""
+    nan = float("nan")
+    pq.write_table(pa.table({"id": [1.0, 2.0, nan], "label": [nan, 7.0, 8.0]}), tmp_path / "labels.parquet")
+    file = read_labels(tmp_path / "labels.parquet")
+    assert (file.ids.to_pylist(), file.labels.to_pylist()) == (["1", "2"], [None, "7"])
 
 
 def test_rows_without_an_id(labelled):
@@ -105,8 +118,9 @@ def test_refused(text, options, message, labelled):
 
 def test_no_file(folder):
     """What is neither a known word nor a table is refused with both."""
-    with pytest.raises(InputError, match=r"--labels is flder: neither folder nor none, nor a table"):
+    with pytest.raises(InputError, match=r"--labels is flder: no table of labels\.") as caught:
         open_source(str(folder), SourceOptions(labels="flder"))
+    assert caught.value.mend.endswith("--labels may also be folder or none.")
 
 
 def test_missing_file(folder):
@@ -119,3 +133,32 @@ def test_a_folder_has_no_columns(folder):
     """A name of a column means nothing in a folder."""
     with pytest.raises(InputError, match=r"photos has no columns, so --label kind means nothing there"):
         open_source(str(folder), SourceOptions(label="kind"))
+
+
+def test_labels_alone(tmp_path):
+    """Read by itself, a file gives ids and labels as text, and no other column unless it is asked for."""
+    (tmp_path / "labels.csv").write_text("path;Kind;year\na.jpg;007;1999\n;x;2000\nb.jpg;;2001\n")
+    file = read_labels(tmp_path / "labels.csv", label="Kind")
+    assert (file.place, file.label) == (str(tmp_path / "labels.csv"), "Kind")
+    assert (file.ids.to_pylist(), file.labels.to_pylist()) == (["a.jpg", "b.jpg"], ["007", None])
+    assert file.columns.column_names == []
+    assert read_labels(tmp_path / "labels.csv", label="Kind", with_columns=True).columns["year"].to_pylist() == [
+        1999,
+        2001,
+    ]
+
+
+def test_found_rows(tmp_path):
+    """Images find their rows by id in their own order; rows that name none are counted."""
+    (tmp_path / "labels.csv").write_text("id,label\na,x\nb,y\nghost,z\n")
+    at, n_unmatched = read_labels(tmp_path / "labels.csv").find(pa.chunked_array([["b", "c", "a"]]), of="table")
+    assert (at.to_pylist(), n_unmatched) == ([1, None, 0], 1)
+
+
+def test_a_file_need_not_be_of_a_source(tmp_path):
+    """Where no source is meant, the mend names no option of one."""
+    (tmp_path / "labels.csv").write_text("id,label\na,x\n")
+    with pytest.raises(InputError, match=r"of the table: its ids are a, the table's b\.") as caught:
+        read_labels(tmp_path / "labels.csv").find(pa.chunked_array([["b"]]), of="table")
+    assert "--id" not in caught.value.mend
+    assert "--labels a CSV" in caught.value.mend
