@@ -163,9 +163,9 @@ def measure(name: str, loss: str) -> None:
         start_mb = peak_mb()
         pieces = MEASURED[name][1](Path(folder), n_rows, width)
         found, seconds = timed(lambda: fit_linear(pieces, loss, cost=HINGE_COST, n_classes=N_CLASSES))
-    rows_mb, peak_mb = n_rows * width * 4 / 2**20, peak_mb() - start_mb
+    rows_mb, most_mb = n_rows * width * 4 / 2**20, peak_mb() - start_mb
     label = f"{n_rows:,} x {width} {name}"
-    print(json.dumps([label, loss, round(rows_mb), round(peak_mb), peak_mb / rows_mb, found.n_iterations, seconds]))
+    print(json.dumps([label, loss, round(rows_mb), round(most_mb), most_mb / rows_mb, found.n_iterations, seconds]))
 
 
 def _in_memory(_: Path, n_rows: int, width: int) -> list[tuple[Floats, Rows]]:

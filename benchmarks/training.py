@@ -45,7 +45,9 @@ CASES = (
     Case(1_000_000, 512, "prototype", "1GB"),
     Case(1_000_000, 512, "keras", "1GB"),
 )
-HEADER = "rows | head | --max-memory | vectors, MB | peak, MB | times the vectors | accuracy | seconds | of these the fit"
+HEADER = (
+    "rows | head | --max-memory | vectors, MB | peak, MB | times the vectors | accuracy | seconds | of these the fit"
+)
 
 
 def write_table(path: Path, n_rows: int, width: int) -> None:

@@ -2,11 +2,13 @@
 
 from classifiers.audit import audit_labels, check_audit
 from classifiers.comparison import compare_heads
+from classifiers.course import Course
 from classifiers.evaluation import evaluate_head
+from classifiers.finetuning import Means, finetune_head
 from classifiers.fitting import Recipe
 from classifiers.heads import HEADS
 from classifiers.neighbourhood import N_NEIGHBOURS, Neighbourhood
-from classifiers.outputs import check_predictions
+from classifiers.outputs import check_head, check_predictions
 from classifiers.parting import Parting
 from classifiers.prediction import predict_features
 from classifiers.solver import fit_linear, fit_path
@@ -17,16 +19,20 @@ from classifiers.training import train_head
 __all__ = [
     "HEADS",
     "N_NEIGHBOURS",
+    "Course",
     "Head",
+    "Means",
     "Neighbourhood",
     "Network",
     "Parting",
     "Recipe",
     "audit_labels",
     "check_audit",
+    "check_head",
     "check_predictions",
     "compare_heads",
     "evaluate_head",
+    "finetune_head",
     "fit_linear",
     "fit_path",
     "open_head",

@@ -122,6 +122,14 @@ class KerasHead:
         return head
 
 
+def new_head(dim: int, classes: Strings, network: Network, *, seed: int) -> KerasHead:
+    """Give a head of this form that has learnt nothing yet."""
+    import_keras().utils.set_random_seed(seed)
+    head = KerasHead(classes=classes, network=_new_network(dim, len(classes), network))
+    head.fit_seconds, head.converged = 0.0, False
+    return head
+
+
 def _new_network(dim: int, n_classes: int, network: Network) -> Any:
     keras = import_keras()
 

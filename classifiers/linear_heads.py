@@ -78,12 +78,16 @@ class PipelineHead(Softmax):
 
     def as_function(self) -> Callable[[Any], Any]:
         """Give `probabilities` as a TensorFlow function: float32 [B, D] -> float32 [B, C]."""
+        return linear_softmax(*self.planes())
+
+    def planes(self) -> tuple[Floats, Floats]:
+        """Give weights [C, D] and intercepts [C], whose products with unit vectors are the margins."""
         model = self.pipeline[-1]
         weights, intercepts = np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
         if len(weights) == 1:
             sides = self._margin_share * np.array([-1, 1])
             weights, intercepts = sides[:, None] * weights, sides * intercepts
-        return linear_softmax(weights, intercepts)
+        return weights, intercepts
 
     def soften(self, factor: float) -> None:
         """Multiply the margins by a factor > 0: one over a temperature."""

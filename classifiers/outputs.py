@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from classifiers.findings import SCHEMA
 from classifiers.heads import HEADS
-from classifiers.storage import NAME, REPORT_NAME, SPLIT_NAME
+from classifiers.storage import NAME, REPORT_NAME, SPLIT_NAME, TRUNK_NAME
 from features import FeatureFileError, check_free, clear_errors, read_json
 
 PREDICTION_COLUMNS = ("id", "prediction", "probability")
@@ -19,6 +19,7 @@ SCORE = "score_"
 """What the columns of scores begin with."""
 
 _FILES = {NAME, SPLIT_NAME, REPORT_NAME, "report.html", *(kind.file_name for kind in HEADS.values())}
+_FOLDERS = {TRUNK_NAME}
 """All that a head's folder may hold; the page is written by the room above."""
 
 
@@ -39,7 +40,9 @@ def check_head(out: Path, *, force: bool) -> None:
         raise FeatureFileError(
             f"{out} is there already and holds no head.", mend="Give another --out: --force replaces heads only."
         )
-    foreign = min((path for path in out.iterdir() if path.name not in _FILES or path.is_dir()), default=None)
+    foreign = min(
+        (path for path in out.iterdir() if path.name not in (_FOLDERS if path.is_dir() else _FILES)), default=None
+    )
     if foreign is not None:
         raise FeatureFileError(
             f"{out} is not replaced: {foreign} is no part of a head.", mend="Move it elsewhere, or give another --out."

@@ -34,6 +34,8 @@ CONTRACT = 1
 NAME = "head.json"
 SPLIT_NAME = "split.parquet"
 REPORT_NAME = "report.json"
+TRUNK_NAME = "saved_model"
+"""Folder of the backbone that was fine-tuned together with a head."""
 
 MAX_SEED = 2**32 - 1
 """What both NumPy and scikit-learn take."""
@@ -131,6 +133,8 @@ class Head:
         Returns:
             A sentence with the command to train again; None where the table is the same, gone or unreadable.
         """
+        if "finetuned" in self.document:  # its backbone is its own: what becomes of the first one's table is no matter
+            return None
         table, generation = (self.document["features"][name] for name in ("path", "generation"))
         try:
             if read_manifest(Path(table)).generation == generation:

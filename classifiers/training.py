@@ -1,21 +1,21 @@
 """Training a head: split, choose, fit, score the held-out rows, store."""
 
-import importlib.metadata
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from classifiers.document import describe_head
 from classifiers.fitting import Recipe, find_threshold, fit_split, name_setting
-from classifiers.heads import HEADS, Classifier
+from classifiers.heads import Classifier
 from classifiers.labels import Examples, labelled_rows
 from classifiers.outputs import check_head
 from classifiers.parting import Parting
 from classifiers.scores import abstention, report, score
 from classifiers.shots import tell_shots
 from classifiers.splits import Split, split_stratified
-from classifiers.storage import CONTRACT, NAME, REPORT_NAME, write_model, write_split
+from classifiers.storage import NAME, REPORT_NAME, write_model, write_split
 from classifiers.stored_rows import Embeddings, StoredRows, hold, mapped
 from classifiers.tuning import Tuned
 from features import Features, Floats, Rows, new_folder, write_json
@@ -68,7 +68,9 @@ def train_head(
         write_split(folder, examples, split, np.setdiff1d(whole.train, split.train))
         figures["seconds"] = time.perf_counter() - started
         write_json(folder / REPORT_NAME, figures | report(probabilities, held_out, classes=classifier.classes))
-        write_json(folder / NAME, _document(features, figures, recipe, split=parting.to_json(split), model=model))
+        write_json(
+            folder / NAME, describe_head(features, figures, recipe.to_json(), split=parting.to_json(split), model=model)
+        )
     return figures | {"out": str(out)}
 
 
@@ -109,24 +111,4 @@ def _figures(recipe: Recipe, classifier: Classifier, tuned: Tuned, split: Split)
         "tried": [{"value": value, "accuracy": accuracy} for value, accuracy in tuned.accuracies.items()],
         "fit_seconds": classifier.fit_seconds,
         "converged": classifier.converged,
-    }
-
-
-def _document(
-    features: Features, figures: dict[str, Any], recipe: Recipe, *, split: dict[str, Any], model: dict[str, Any]
-) -> dict[str, Any]:
-    """Give head.json."""
-    labels = {} if features.labels_from is None else {"labels": features.labels_from}
-    return labels | {
-        "contract": CONTRACT,
-        "kind": "head",
-        "head": figures["head"],
-        "backbone": features.spec.to_json(),
-        "features": {"path": str(features.path.resolve()), "generation": features.manifest.generation},
-        "classes": figures["classes"],
-        "split": split,
-        "recipe": recipe.to_json(),
-        "scores": figures,
-        "model": model,
-        "versions": {name: importlib.metadata.version(name) for name in ("frieze", *HEADS[figures["head"]].libraries)},
     }

@@ -13,6 +13,7 @@ from embedder.drift import LEAST_COSINE, measure_drift
 from embedder.engines import ENGINES, Setting, find_devices
 from embedder.estimate import estimate_source
 from embedder.graph import decode_batch, fit_batch, freeze_with
+from embedder.images import image_reader
 from embedder.job import embed_source
 from embedder.options import JobOptions
 from embedder.pipeline import decode_for
@@ -20,6 +21,7 @@ from embedder.preprocessing import FITS, PIXELS
 from embedder.queries import embed_images
 from embedder.resampling import embed_again
 from embedder.sources import LABELS, LabelFile, SourceOptions, open_source, read_image, read_labels
+from embedder.trunk import Trunk, open_trunk
 from embedder.tuning import measure_rate, try_engines
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "Limits",
     "Setting",
     "SourceOptions",
+    "Trunk",
     "decode",
     "decode_batch",
     "decode_for",
@@ -48,11 +51,13 @@ __all__ = [
     "find_devices",
     "fit_batch",
     "freeze_with",
+    "image_reader",
     "list_backbones",
     "measure_drift",
     "measure_rate",
     "open_backbone",
     "open_source",
+    "open_trunk",
     "read_image",
     "read_labels",
     "reopen_backbone",

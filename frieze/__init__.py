@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from frieze.auditing import audit
     from frieze.exporting import export
+    from frieze.finetuning import finetune
     from frieze.heads import compare, evaluate, predict, train
     from frieze.report import write_report
     from index import open_index
@@ -34,6 +35,7 @@ __all__ = [
     "embed",
     "evaluate",
     "export",
+    "finetune",
     "import_vectors",
     "index",
     "info",
@@ -52,6 +54,7 @@ _HOMES = {
     **dict.fromkeys(("compare", "evaluate", "predict", "train"), "frieze.heads"),
     "audit": "frieze.auditing",
     "export": "frieze.exporting",
+    "finetune": "frieze.finetuning",
     "open_features": "features",
     "open_head": "classifiers",
     "open_index": "index",

@@ -17,6 +17,7 @@ _COMMANDS = {
     "duplicates": "Find the groups of images that are duplicates.",
     "audit": "Look through labels for what is likely wrong.",
     "train": "Train a head on stored features.",
+    "finetune": "Train the top of a backbone from a head on its features.",
     "compare": "Rank heads over several tables of the same images.",
     "evaluate": "Measure a head on a table of features.",
     "predict": "Predict the labels of features or of new images.",

@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import features as stored
 from frieze import output
-from frieze.copies import find_copies, indexed
 from frieze.information import check_kind, kind_of, list_failures
 from frieze.labelling import open_labelled, open_labelled_as
+from frieze.parting import to_parting
 from frieze.places import open_table, to_place
 from frieze.report import write_report
 from frieze.scratch import scratch_folder
@@ -69,14 +67,13 @@ def train(
     import classifiers
 
     table, told = open_labelled(features, labels=labels, label=label)
-    network = classifiers.Network(_to_units(layers), dropout, epochs, patience)
+    network = classifiers.Network(to_units(layers), dropout, epochs, patience)
     memory_bytes = None if max_memory is None else stored.read_size(max_memory)
     recipe = classifiers.Recipe(
         head, seed=seed, is_balanced=balanced, precision=abstain, network=network, memory_bytes=memory_bytes
     )
     place = to_place(out)
-    by = {"groups": lambda: duplicate_groups(table, place)} if group == "duplicates" else {"group": group}
-    parting = classifiers.Parting(test_size=test_size, seed=seed, column=split, shots=shots, **by)
+    parting = to_parting(table, place, group=group, test_size=test_size, seed=seed, column=split, shots=shots)
     with output.waiting("Training"):
         document = classifiers.train_head(table, place, recipe=recipe, parting=parting, force=force)
     page = Path(out) / "report.html"
@@ -84,30 +81,21 @@ def train(
     return document | told | {"report": str(page)}
 
 
-def _to_units(layers: str) -> tuple[int, ...]:
+def to_units(layers: str) -> tuple[int, ...]:
+    """Read the units of hidden layers.
+
+    Raises:
+        InputError: They are no numbers with commas between.
+
+    >>> to_units("256,128")
+    (256, 128)
+    """
     try:
         return tuple(int(units) for units in layers.split(","))
     except ValueError as error:
         raise stored.InputError(
             f"--layers is {layers}: no units of hidden layers.", mend="Use for example --layers 256,128"
         ) from error
-
-
-def duplicate_groups(table: stored.Features, near: Path) -> stored.Rows:
-    """Number the groups of near-duplicates of a table.
-
-    Args:
-        table: The table.
-        near: A place beside which an index of it may stand for a while.
-
-    Returns:
-        int64 [N]; a row without a duplicate is a group of its own.
-    """
-    groups = np.arange(len(table))
-    with indexed(table, near) as opened:
-        for rows in find_copies(opened):
-            groups[rows] = rows[0]
-    return groups
 
 
 def compare(  # the mirror of a command

@@ -171,7 +171,9 @@ def _head_section(head: Path) -> str:
 
 def _remarks(report: dict[str, Any]) -> list[str]:
     """Say what else was chosen and found, a sentence each."""
-    found: list[str] = [f"{name} = {value:g}, chosen on training images." for name, value in report.get("setting", {}).items()]
+    found: list[str] = [
+        f"{name} = {value:g}, chosen on training images." for name, value in report.get("setting", {}).items()
+    ]
     if "shots" in report:
         shots = report["shots"]
         found.append(

@@ -90,7 +90,7 @@ def open_backbone(request: BackboneRequest) -> Backbone:
         precision=request.precision,
         decoding=VERSION,
     )
-    return Backbone(spec, call)
+    return Backbone(spec, call, network.model)
 
 
 def reopen_backbone(spec: BackboneSpec, *, where: str) -> Backbone:

@@ -13,6 +13,12 @@ from features import ModelError, hash_file
 _SAVED = ("saved_model.pb", "saved_model.pbtxt", "tfhub_module.pb", "variables/*", "assets/*")
 
 
+def model_folder(path: Path) -> Path:
+    """Give the folder of a SavedModel: the path, or `saved_model` in it, where fine-tuning puts it beside its head."""
+    inner = path / "saved_model"
+    return path if (path / "saved_model.pb").is_file() or not (inner / "saved_model.pb").is_file() else inner
+
+
 def of_saved_model(folder: Path) -> str:
     """Hash what TensorFlow reads of a SavedModel; notes and thumbnails beside it do not count."""
     total = hashlib.sha256()
@@ -46,7 +52,7 @@ def without_loading(request: BackboneRequest) -> str | None:
     """Give the fingerprint a request would have where local files decide it; None where only loading tells."""
     path = Path(request.handle)
     if path.is_dir():
-        return of_saved_model(path)
+        return of_saved_model(model_folder(path))
     if path.suffix == ".keras" and path.is_file():
         return of_file("", path)
     if request.weights_path is not None:

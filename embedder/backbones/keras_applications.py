@@ -8,7 +8,7 @@ from typing import Any
 
 from embedder.backbones import fingerprint
 from embedder.backbones.catalogue import APPLICATIONS, Application
-from embedder.backbones.keras_file import load_model, read_layer
+from embedder.backbones.keras_file import cut_model, load_model
 from embedder.backbones.request import NAMED_WEIGHTS, BackboneRequest, Network
 from features import ModelError, import_keras
 
@@ -32,13 +32,15 @@ def open_application(request: BackboneRequest) -> Network:
     application = APPLICATIONS[name]
     side = request.image_size or application.side_px
     model = _build(name, request.weights or "imagenet", side)
+    cut = cut_model(model, request.layer)
     return Network(
         name=name,
         handle=request.handle,
         fingerprint=_fingerprint(request, model),
         image_size=(side, side),
         pixels=application.pixels,
-        call=read_layer(model, request.layer),
+        call=lambda images: cut(images, training=False),
+        model=cut,
     )
 
 

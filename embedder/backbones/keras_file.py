@@ -1,7 +1,6 @@
 """A `.keras` file: any Keras 3 model with one image input."""
 
 import difflib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from embedder.backbones import fingerprint
 from embedder.backbones.request import BackboneRequest, Network
 from features import ModelError, import_keras
 
+_FLATTEN = ":flatten"
 _SCALING = ("Rescaling", "Normalization")
 
 
@@ -26,13 +26,15 @@ def open_keras_file(request: BackboneRequest) -> Network:
             f"{path} does not say what pixels it was trained on: no layer of it rescales them.",
             mend="Say so with --pixels 0..1, -1..1, 0..255, caffe or torch: a wrong range is a silent loss.",
         )
+    cut = cut_model(model, request.layer)
     return Network(
         name=path.stem,
         handle=str(path),
         fingerprint=digest,
         image_size=_stated_size(model),
         pixels="0..255",  # what Rescaling and Normalization layers expect by custom; --pixels says otherwise
-        call=read_layer(model, request.layer),
+        call=lambda images: cut(images, training=False),
+        model=cut,
     )
 
 
@@ -62,12 +64,13 @@ def _first_sentence(error: Exception) -> str:
     return str(error).split(". ", maxsplit=1)[0] + "."
 
 
-def read_layer(model: Any, layer: str | None) -> Callable[[Any], Any]:
-    """Give the function from a model's input to a layer's output, in inference mode.
+def cut_model(model: Any, layer: str | None) -> Any:
+    """Give the model from a model's input to a layer's output.
 
     Args:
         model: A Keras model with one input.
-        layer: Name of the layer; None for the model's own output.
+        layer: Name of the layer, with `:flatten` behind it for maps [h, w, c] as h * w * c numbers instead of
+            their mean; None for the model's own output.
 
     Raises:
         ModelError: The model has no such layer, or several inputs or outputs.
@@ -79,9 +82,10 @@ def read_layer(model: Any, layer: str | None) -> Callable[[Any], Any]:
             f"{model.name} has {len(model.inputs)} inputs; wanted is one, for images.",
             mend="Save a model of one input.",
         )
-    output = _only_output(model) if layer is None else _layer(model, layer).output
-    cut = keras.Model(model.inputs[0], output)  # inputs in a list of one would make Keras warn at every call
-    return lambda images: cut(images, training=False)
+    output = _only_output(model) if layer is None else _layer(model, layer.removesuffix(_FLATTEN)).output
+    if layer is not None and layer.endswith(_FLATTEN):
+        output = keras.layers.Flatten()(output)
+    return keras.Model(model.inputs[0], output)  # inputs in a list of one would make Keras warn at every call
 
 
 def _only_output(model: Any) -> Any:

@@ -70,10 +70,12 @@ class Backbone:
     Attributes:
         spec: What decides its embeddings.
         call: TensorFlow function: float32 [B, H, W, 3] in [0, 1] -> float32 [B, D]; preprocessing is inside.
+        model: The Keras model within, which takes `spec.pixels` and may give [B, h, w, D]; None for all else.
     """
 
     spec: BackboneSpec
     call: Callable[[Any], Any]
+    model: Any = None
 
     @functools.cached_property
     def frozen(self) -> Any:
@@ -92,6 +94,7 @@ class Network:
         image_size: Height and width it was made for; None where any will do.
         pixels: Range it was trained on, a key of `PIXELS`.
         call: TensorFlow function: float32 [B, H, W, 3] in that range -> [B, D] or [B, h, w, D].
+        model: The Keras model behind it; None for all else.
     """
 
     name: str
@@ -100,3 +103,4 @@ class Network:
     image_size: tuple[int, int] | None
     pixels: str
     call: Callable[[Any], Any]
+    model: Any = None

@@ -26,8 +26,9 @@ def open_saved_model(request: BackboneRequest) -> Network:
     Raises:
         ModelError: It is no SavedModel, can't be called with images, or does more than compute and is not trusted.
     """
-    folder = Path(request.handle).absolute()
-    return load(folder, handle=str(folder), name=_name(folder), layer=request.layer, trust=request.trust)
+    named = Path(request.handle).absolute()
+    folder = fingerprint.model_folder(named)
+    return load(folder, handle=str(named), name=_name(named), layer=request.layer, trust=request.trust)
 
 
 def load(folder: Path, *, handle: str, name: str, layer: str | None, trust: bool) -> Network:

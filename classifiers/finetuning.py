@@ -1,0 +1,226 @@
+"""Fine-tuning: the top of a backbone learns together with a head that begins where the linear probe ended.
+
+Source: Kumar et al. 2022, Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution (LP-FT).
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from classifiers.augmentation import augmentation
+from classifiers.course import Course
+from classifiers.document import describe_head
+from classifiers.heads import Classifier
+from classifiers.keras_head import KerasHead
+from classifiers.labels import Examples, labelled_rows
+from classifiers.learning import Learning, Progress
+from classifiers.margins import best_factor
+from classifiers.material import Images, Maps, Material, Read, batches
+from classifiers.outputs import check_head
+from classifiers.scores import report, score
+from classifiers.splits import Split
+from classifiers.start import begin, check_start, part_like
+from classifiers.storage import NAME, REPORT_NAME, TRUNK_NAME, Head, write_model, write_split
+from classifiers.tuned_head import to_head, to_layers
+from features import BackboneSpec, Features, Floats, Rows, import_keras, new_folder, write_json
+
+
+class Trunk(Protocol):
+    """A backbone whose top learns; `embedder.open_trunk` gives one.
+
+    Attributes:
+        spec: Of the backbone as it was.
+        free: What learns, in words.
+        n_free: Numbers that learn.
+    """
+
+    spec: BackboneSpec
+    free: str
+    n_free: int
+
+    def embeddings(self, images: Any) -> Any:
+        """Give [B, D] for float32 [B, H, W, 3] in [0, 1]."""
+
+    def split(self) -> tuple[Any, Any]:
+        """Give the frozen part and the rest as Keras models."""
+
+    def count_bytes(self, batch_size: int) -> int:
+        """Estimate what a training step takes in memory."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Means:
+    """What fine-tuning is handed.
+
+    Attributes:
+        trunk: The backbone.
+        read: Gives the images of some rows of the table.
+        save: Writes the backbone as it is then to a folder, and gives its spec.
+        work: Folder for what is half done.
+        step: Told steps done and steps there are.
+    """
+
+    trunk: Trunk
+    read: Read
+    save: Callable[[Path], BackboneSpec]
+    work: Path
+    step: Callable[[int, int], None]
+
+
+def finetune_head(
+    features: Features,
+    out: Path,
+    *,
+    probe: Head,
+    means: Means,
+    course: Course | None = None,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Fine-tune the top of a backbone from a head on its frozen features, on the same split, and store both.
+
+    Args:
+        features: The table that the head was trained on; its images are read again.
+        out: The folder to write: a head, with the fine-tuned backbone in `saved_model/`.
+        probe: The head to begin from, and to be held against.
+        means: Backbone, images and the rest.
+        course: How it learns.
+        force: Replace a head that stands at `out`.
+
+    Returns:
+        The document of `frieze finetune --json`; docs/json.md tells its fields.
+
+    Raises:
+        InputError: There are too few images or too little memory, a class is missing, or the probe does not fit.
+        ModelError: The loss is no number any more.
+    """
+    started, course = time.perf_counter(), course or Course()
+    check_head(out, force=force)
+    examples = labelled_rows(features.rows, maker=features.manifest.maker)
+    split, unused = part_like(probe, examples, seed=course.seed)
+    check_start(examples, split, means.trunk, course.batch_size)
+    start = begin(probe, features, examples, split, hidden=course.hidden, seed=course.seed)
+    layers = to_layers(start, features.spec.dim)
+    told = _Told(features, examples, split, unused, probe)
+    progress = _learn(means, layers, told, course)
+    head = to_head(layers, start)
+    test = _calibrated(head, means, told)
+    probabilities, held_out = head.probabilities(test), examples.take(split.test)
+    figures = _figures(head, means.trunk, told, progress) | score(probabilities, held_out.labels, classes=head.classes)
+    with new_folder(out, replace=force) as folder:
+        spec = means.save(folder / TRUNK_NAME)
+        model = write_model(folder, head)
+        write_split(folder, examples, split, unused)
+        figures["seconds"] = time.perf_counter() - started
+        write_json(folder / REPORT_NAME, figures | report(probabilities, held_out, classes=head.classes))
+        write_json(folder / NAME, _document(told, figures, spec, course) | {"model": model})
+    return figures | {"out": str(out)}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Told:
+    """The rows, and what was known of them before."""
+
+    features: Features
+    examples: Examples
+    split: Split
+    unused: Rows
+    probe: Head
+
+    @property
+    def codes(self) -> Rows:
+        """The class of each row, int64 [n]; -1 where the probe does not know it."""
+        known = {name: code for code, name in enumerate(self.probe.classes)}
+        return np.array([known.get(label, -1) for label in self.examples.labels])
+
+    @property
+    def fitted(self) -> Rows:
+        """Places that are learnt from, int64."""
+        return np.setdiff1d(self.split.train, self.split.validation)
+
+
+def _learn(means: Means, layers: Any, told: _Told, course: Course) -> Progress:
+    """Train trunk and head in place."""
+    images = Images(lambda places: means.read(told.examples.rows[places]), [(*means.trunk.spec.image_size, 3)])
+    ready: Callable[..., tuple[Material, Any]] = _cached if course.caches else _whole
+    material, network = ready(means, layers, told, images, course)
+    learning = Learning(network, course, n_rows=len(told.fitted))
+    size = course.batch_size
+    return learning.run(
+        lambda epoch: batches(material, told.codes, told.fitted, batch_size=size, seed=[course.seed, epoch]),
+        lambda: batches(material, told.codes, told.split.validation, batch_size=size, seed=None),
+        means.work / "checkpoint.npz",
+        means.step,
+    )
+
+
+def _whole(means: Means, layers: Any, _told: _Told, images: Images, course: Course) -> tuple[Images, Any]:
+    """Give the images, and the network from them to probabilities."""
+    keras = import_keras()
+
+    pixels = keras.Input(images.shapes[0], dtype="uint8")
+    seen = keras.layers.Rescaling(1 / 255)(pixels)
+    for layer in augmentation(course.seed) if course.augments else []:
+        seen = layer(seen)
+    return images, keras.Model([pixels], layers(means.trunk.embeddings(seen)))
+
+
+def _cached(means: Means, layers: Any, told: _Told, images: Images, _course: Course) -> tuple[Maps, Any]:
+    """Give what the frozen part makes of the images, and the network from there."""
+    keras = import_keras()
+
+    lower, upper = means.trunk.split()
+    maps = Maps(means.work / "maps", lower, images, len(told.examples))
+    maps.fill(told.split.train, means.step)
+    inputs = [keras.Input(shape) for shape in maps.shapes]
+    return maps, keras.Model(inputs, layers(upper(inputs)))
+
+
+def _calibrated(head: Classifier, means: Means, told: _Told) -> Floats:
+    """Soften the head on the validation images, and give the embeddings float32 [n, D] of the test images."""
+    watched, test = (_embed(means, told.examples.rows[own]) for own in (told.split.validation, told.split.test))
+    head.soften(best_factor(head.margins(watched), told.codes[told.split.validation]))
+    return test
+
+
+def _embed(means: Means, rows: Rows) -> Floats:
+    """Embed images as the trunk is now."""
+    keras = import_keras()
+
+    images = keras.Input((*means.trunk.spec.image_size, 3))
+    network = keras.Model(images, means.trunk.embeddings(images))
+    chunks = np.array_split(rows, -(-len(rows) // 64))
+    found = [network.predict_on_batch(means.read(chunk) / np.float32(255)) for chunk in chunks]
+    return np.concatenate(found).astype(np.float32)
+
+
+def _figures(head: Classifier, trunk: Trunk, told: _Told, progress: Progress) -> dict[str, Any]:
+    probe = told.probe.document["scores"]
+    names = ("accuracy", "confidence_interval", "macro_f1", "expected_calibration_error")
+    return {
+        "head": "keras" if isinstance(head, KerasHead) else "linear",
+        "classes": head.classes.tolist(),
+        "n_train": len(told.split.train),
+        "n_test": len(told.split.test),
+        "n_unlabelled": len(told.features) - len(told.examples),
+        "probe": {"head": told.probe.document["head"]} | {name: probe[name] for name in names},
+        "probe_accuracy": probe["accuracy"],
+        "epochs": len(progress.history) - 1,
+        "best_epoch": progress.best_epoch,
+        "history": progress.history,
+        "unfrozen": trunk.free,
+        "n_unfrozen": trunk.n_free,
+        "fit_seconds": sum(epoch.get("seconds", 0.0) for epoch in progress.history),
+        "notes": [] if progress.best_epoch else ["No epoch was better than the start: the probe stays as it was."],
+    }
+
+
+def _document(told: _Told, figures: dict[str, Any], spec: BackboneSpec, course: Course) -> dict[str, Any]:
+    """Give head.json, less the model."""
+    split = told.probe.document["split"] | {"n_train": figures["n_train"], "n_test": figures["n_test"]}
+    was = {"backbone": told.features.spec.to_json(), "course": dataclasses.asdict(course)}
+    described = describe_head(told.features, figures, {}, split=split, model={})
+    return described | {"backbone": spec.to_json(), "finetuned": was}

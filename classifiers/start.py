@@ -1,0 +1,111 @@
+"""Where fine-tuning begins: the probe's split, a head that has not seen the validation images, and what is refused."""
+
+from typing import Protocol
+
+import numpy as np
+
+from classifiers.heads import HEADS, Classifier
+from classifiers.keras_head import new_head
+from classifiers.labels import Examples
+from classifiers.margins import best_factor
+from classifiers.splits import Split, split_rows
+from classifiers.storage import Head, may_be_same, read_split
+from classifiers.stored_rows import StoredRows
+from classifiers.terms import Network, Terms
+from features import Features, InputError, Rows, free_memory, write_size
+
+_VALIDATION_SHARE = 0.1
+_FEWEST = 5  # images a class; below that a probe is all they can carry
+
+
+class _Free(Protocol):
+    """What is asked of a trunk here."""
+
+    free: str
+    n_free: int
+
+    def count_bytes(self, batch_size: int) -> int:
+        """Estimate what a training step takes in memory."""
+
+
+def part_like(probe: Head, examples: Examples, *, seed: int) -> tuple[Split, Rows]:
+    """Part rows as a head's were, a tenth of its training rows for validation where it had no such part.
+
+    Args:
+        probe: The head; only rows of its split that are still the same images count.
+        examples: The labelled rows.
+        seed: For the validation part.
+
+    Returns:
+        split: Places among the examples.
+        unused: int64, places of rows that were not drawn for training.
+
+    Raises:
+        InputError: No row of the head's split is there.
+    """
+    told = {row["id"]: row for row in read_split(probe.path)}
+    parts = np.full(len(examples), "", dtype=object)
+    for place, (name, sha256) in enumerate(zip(examples.ids, examples.sha256, strict=True)):
+        row = told.get(name)
+        if row is not None and may_be_same(row["sha256"], sha256):
+            parts[place] = row["part"]
+    train, validation, test, unused = (
+        np.flatnonzero(parts == part) for part in ("train", "validation", "test", "unused")
+    )
+    if not len(train) or not len(test):
+        raise InputError(
+            f"The images are not those that {probe.path} was trained and tested on.",
+            mend="Give its own table or source, or leave --head out to train a probe anew.",
+        )
+    if not len(validation):
+        _, chosen = split_rows(examples.labels[train], test_size=_VALIDATION_SHARE, seed=seed)
+        validation = train[chosen]
+    return Split(np.union1d(train, validation), test, validation, "as the probe"), unused
+
+
+def begin(
+    probe: Head, features: Features, examples: Examples, split: Split, *, hidden: Network | None, seed: int
+) -> Classifier:
+    """Give the head to begin from: the probe's kind and setting, fitted without the validation rows; or a new network.
+
+    The probe itself has seen the validation rows: that any epoch makes them worse would tell nothing.
+    """
+    if hidden is not None:
+        return new_head(features.spec.dim, probe.classes, hidden, seed=seed)
+    kind = HEADS[probe.document["head"]]
+    fitted = np.setdiff1d(split.train, split.validation)
+    value = next(iter(probe.document["scores"]["setting"].values()), kind.usual)
+    embeddings = StoredRows(features, examples.rows[fitted]).read()
+    head = next(kind.fit_each(embeddings, examples.labels[fitted], [value], Terms(seed=seed)))
+    watched = StoredRows(features, examples.rows[split.validation]).read()
+    head.soften(best_factor(head.margins(watched), np.searchsorted(head.classes, examples.labels[split.validation])))
+    return head
+
+
+def check_start(examples: Examples, split: Split, trunk: _Free, batch_size: int) -> None:
+    """Refuse what would cost hours and come to nothing.
+
+    Raises:
+        InputError: A class is missing from a part, there are too few images, or the memory is too small.
+    """
+    fitted = np.setdiff1d(split.train, split.validation)
+    classes = set(examples.labels[split.train]) | set(examples.labels[split.test])
+    for part, own in {"training": fitted, "validation": split.validation, "test": split.test}.items():
+        missing = sorted(classes - set(examples.labels[own]))
+        if missing:
+            raise InputError(
+                f"The {part} part has no image of {', '.join(missing[:3])}.",
+                mend="Add images of it, three or more, or remove those that there are, and embed again.",
+            )
+    if len(fitted) < _FEWEST * len(classes):
+        raise InputError(
+            f"There are {len(fitted)} images of {len(classes)} classes to fine-tune {trunk.n_free:,} numbers"
+            f" ({trunk.free}).",
+            mend=f"Add images, {_FEWEST} a class or more, or stay with the probe: frieze train",
+        )
+    wanted, free = trunk.count_bytes(batch_size), free_memory()
+    if wanted > free:
+        raise InputError(
+            f"A step takes about {write_size(wanted)} of memory; {write_size(max(free, 1))} are free.",
+            mend=f"Give --batch-size {max(1, batch_size * free // wanted // 2)}, or leave more layers frozen.",
+        )

@@ -1,0 +1,188 @@
+"""A backbone that learns: its top set free, trained by whoever holds it, and stored as a backbone of its own."""
+
+import difflib
+import math
+from pathlib import Path
+from typing import Any, Protocol
+
+from embedder.backbones import Backbone, BackboneRequest, open_backbone
+from embedder.preprocessing import PIXELS
+from features import BackboneSpec, InputError, ModelError, clear_errors, import_keras, import_tensorflow
+
+ALL = "all"
+_USUAL = "20"  # source: Keras' guide to fine-tuning, which frees the top 20 layers
+_MAPS_RANK = 4  # [B, h, w, D]
+_BYTES = 4  # of a float32
+_KEPT = 2  # what is kept of a layer for the way back, and its gradient
+
+
+class Trunk(Protocol):
+    """A backbone whose top is free to learn, in inference mode whatever else trains: its statistics stay.
+
+    Attributes:
+        spec: Of the backbone as it was opened.
+        free: What learns, in words.
+        n_free: Numbers that learn.
+    """
+
+    spec: BackboneSpec
+    free: str
+    n_free: int
+
+    def embeddings(self, images: Any) -> Any:
+        """Give [B, D] for float32 [B, H, W, 3] in [0, 1]; tensors or symbols of Keras."""
+
+    def split(self) -> tuple[Any, Any]:
+        """Give the frozen part as a Keras model, images in [0, 1] -> maps, and the rest, maps -> [B, D].
+
+        Raises:
+            InputError: It can't be split.
+        """
+
+    def count_bytes(self, batch_size: int) -> int:
+        """Estimate what a training step takes in memory."""
+
+    def save(self, folder: Path) -> None:
+        """Write a SavedModel in hub form: called with float32 [B, H, W, 3] in [0, 1] it gives [B, D]."""
+
+
+def open_trunk(request: BackboneRequest, *, unfreeze: str | None = None) -> Trunk:
+    """Open a backbone to train its top.
+
+    Args:
+        request: What is asked for.
+        unfreeze: Of a Keras model: the number of last layers, the name of the first free layer, or `all`. Of a
+            SavedModel: names of variables or patterns such as `block_16/*`, with commas between, or `all`. None for the
+            last 20 layers, or all variables.
+
+    Raises:
+        InputError: There is nothing of that name or number, or nothing to train.
+        ModelError: It can't be found, loaded or understood.
+    """
+    if request.handle == "builtin":
+        raise InputError("builtin has nothing to train.", mend="Give another backbone: frieze backbones")
+    backbone = open_backbone(request)
+    if backbone.model is not None:
+        return KerasTrunk(backbone, unfreeze or _USUAL)
+    from embedder.module_trunk import ModuleTrunk
+
+    return ModuleTrunk(backbone.spec, request, unfreeze or ALL)
+
+
+class KerasTrunk:
+    """A Keras model: layers from one on are free, in the order of `model.layers`."""
+
+    def __init__(self, backbone: Backbone, unfreeze: str) -> None:
+        self.spec, self._model = backbone.spec, backbone.model
+        layers = self._model.layers
+        self._first = _first_free(self._model, unfreeze)
+        self._model.trainable = True
+        for number, layer in enumerate(layers):
+            layer.trainable = number >= self._first
+        self.n_free = sum(math.prod(weight.shape) for weight in self._model.trainable_weights)
+        self.free = f"{len(layers) - self._first} of {len(layers)} layers, from {layers[self._first].name} on"
+        if not self.n_free:
+            raise InputError(f"{self.free}: none of them has anything to learn.", mend="Give --unfreeze more layers.")
+
+    def embeddings(self, images: Any) -> Any:
+        """Give [B, D] for float32 [B, H, W, 3] in [0, 1]."""
+        return pooled(self._model(PIXELS[self.spec.pixels](images), training=False))
+
+    def split(self) -> tuple[Any, Any]:
+        """Cut where the free layers begin; a connection that passes by is cut too."""
+        keras = import_keras()
+
+        frozen = self._model.layers[: self._first]
+        cuts = _cuts(self._model, {layer.name for layer in frozen})
+        if self._first == 0 or not cuts:
+            raise InputError("Every layer is free: there is no frozen part to keep.", mend="Leave --cache out.")
+        images = keras.Input((*self.spec.image_size, 3))
+        lower = keras.Model(self._model.inputs[0], cuts)
+        maps = lower(PIXELS[self.spec.pixels](images), training=False)
+        inputs = [keras.Input(cut.shape[1:]) for cut in cuts]
+        upper = keras.Model(cuts, self._model.outputs[0])
+        return keras.Model(images, maps), keras.Model(inputs, pooled(upper(inputs, training=False)))
+
+    def count_bytes(self, batch_size: int) -> int:
+        """Count what free layers keep for the way back, the largest frozen layers, and weights with Adam's moments."""
+        sizes = [_count_outputs(layer) * batch_size * _BYTES for layer in self._model.layers]
+        frozen, free = sorted(sizes[: self._first]), sizes[self._first :]
+        weights = sum(math.prod(weight.shape) for weight in self._model.weights) + 3 * self.n_free
+        return sum(frozen[-3:]) + _KEPT * sum(free) + weights * _BYTES
+
+    def save(self, folder: Path) -> None:
+        """Write a SavedModel in hub form."""
+        save_module(folder, self.embeddings, [weight.value for weight in self._model.weights], self.spec)
+
+
+def pooled(values: Any) -> Any:
+    """Average maps [B, h, w, D] over height and width; [B, D] stays."""
+    keras = import_keras()
+
+    return keras.ops.mean(values, axis=(1, 2)) if len(values.shape) == _MAPS_RANK else values
+
+
+def save_module(folder: Path, embeddings: Any, kept: Any, spec: BackboneSpec) -> None:
+    """Write a SavedModel in hub form.
+
+    Args:
+        folder: Where to.
+        embeddings: float32 [B, H, W, 3] in [0, 1] -> [B, D].
+        kept: What holds the variables: a list of them, or a module.
+        spec: Says H and W.
+
+    Raises:
+        ModelError: TensorFlow can't write it.
+    """
+    tf = import_tensorflow()
+    images = tf.TensorSpec([None, *spec.image_size, 3], tf.float32, name="images")
+    module = tf.Module()
+    module.kept, module.regularization_losses = kept, []
+    call = tf.function(embeddings, [images], autograph=False)
+    module.__call__ = call
+    signature = tf.function(lambda images: {"feature_vector": call(images)}, [images], autograph=False)
+    try:
+        with clear_errors(folder):
+            tf.saved_model.save(module, str(folder), signatures=signature)
+    except (AssertionError, ValueError, tf.errors.OpError) as error:
+        raise ModelError(
+            f"The backbone can't be written as a SavedModel: {str(error).splitlines()[0]}",
+            mend="Free some space if the disk is full, and run the same command again: it goes on from here.",
+        ) from error
+
+
+def _first_free(model: Any, unfreeze: str) -> int:
+    """Give the number of the first free layer."""
+    names = [layer.name for layer in model.layers]
+    if unfreeze == ALL:
+        return 0
+    if unfreeze.isdecimal() and 1 <= int(unfreeze) <= len(names):
+        return len(names) - int(unfreeze)
+    if unfreeze in names:
+        return names.index(unfreeze)
+    near = difflib.get_close_matches(unfreeze, names, n=5, cutoff=0.3) or names[-5:]
+    raise InputError(
+        f"{model.name} has {len(names)} layers, and none named {unfreeze}.",
+        mend=f"Give --unfreeze a number from 1 to {len(names)}, all, or a layer's name, such as {', '.join(near)}",
+    )
+
+
+def _cuts(model: Any, frozen: set[str]) -> list[Any]:
+    """Give the outputs of frozen layers that free layers take, each once."""
+    taken: dict[int, Any] = {}
+    for layer in model.layers:
+        if layer.name in frozen:
+            continue
+        for tensor in _inputs(layer):
+            if tensor._keras_history.operation.name in frozen:  # noqa: SLF001  Keras has no other way to ask
+                taken[id(tensor)] = tensor
+    return list(taken.values())
+
+
+def _inputs(layer: Any) -> list[Any]:
+    return [tensor for node in layer._inbound_nodes for tensor in node.input_tensors]  # noqa: SLF001  as above
+
+
+def _count_outputs(layer: Any) -> int:
+    shape: tuple[int | None, ...] = getattr(layer.output, "shape", (None,))
+    return math.prod(side or 1 for side in shape[1:])
