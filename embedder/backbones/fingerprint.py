@@ -13,10 +13,15 @@ from features import ModelError, hash_file
 _SAVED = ("saved_model.pb", "saved_model.pbtxt", "tfhub_module.pb", "variables/*", "assets/*")
 
 
+def files_of_saved_model(folder: Path) -> list[Path]:
+    """List what TensorFlow reads of a SavedModel, sorted."""
+    return sorted(path for pattern in _SAVED for path in folder.glob(pattern) if path.is_file())
+
+
 def of_saved_model(folder: Path) -> str:
     """Hash what TensorFlow reads of a SavedModel; notes and thumbnails beside it do not count."""
     total = hashlib.sha256()
-    for path in sorted(path for pattern in _SAVED for path in folder.glob(pattern) if path.is_file()):
+    for path in files_of_saved_model(folder):
         total.update(f"{path.relative_to(folder)}:{hash_file(path)}\n".encode())
     return total.hexdigest()
 
