@@ -1,5 +1,8 @@
 """Images -> embeddings: sources, decoding, backbones, engines, the job."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from embedder.backbones import (
     PRECISIONS,
     Backbone,
@@ -24,6 +27,9 @@ from embedder.sources import LABELS, LabelFile, SourceOptions, open_source, read
 from embedder.trunk import Trunk, open_trunk
 from embedder.tuning import measure_rate, try_engines
 
+if TYPE_CHECKING:
+    from embedder.hub_layer import HubLayer
+
 __all__ = [
     "ENGINES",
     "FITS",
@@ -35,6 +41,7 @@ __all__ = [
     "PRECISIONS",
     "Backbone",
     "BackboneRequest",
+    "HubLayer",
     "JobOptions",
     "LabelFile",
     "Limits",
@@ -63,3 +70,10 @@ __all__ = [
     "reopen_backbone",
     "try_engines",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # A class of Keras's: only who asks for it waits for Keras and TensorFlow.
+    if name != "HubLayer":
+        raise AttributeError(f"module 'embedder' has no attribute {name!r}")
+    return importlib.import_module("embedder.hub_layer").HubLayer

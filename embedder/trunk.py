@@ -79,7 +79,7 @@ class KerasTrunk:
         self._model.trainable = True
         for number, layer in enumerate(layers):
             layer.trainable = number >= self._first
-        self.n_free = sum(math.prod(weight.shape) for weight in self._model.trainable_weights)
+        self.n_free = count_numbers(self._model.trainable_weights)
         self.free = f"{len(layers) - self._first} of {len(layers)} layers, from {layers[self._first].name} on"
         if not self.n_free:
             raise InputError(f"{self.free}: none of them has anything to learn.", mend="Give --unfreeze more layers.")
@@ -107,12 +107,17 @@ class KerasTrunk:
         """Count what free layers keep for the way back, the largest frozen layers, and weights with Adam's moments."""
         sizes = [_count_outputs(layer) * batch_size * _BYTES for layer in self._model.layers]
         frozen, free = sorted(sizes[: self._first]), sizes[self._first :]
-        weights = sum(math.prod(weight.shape) for weight in self._model.weights) + 3 * self.n_free
+        weights = count_numbers(self._model.weights) + 3 * self.n_free
         return sum(frozen[-3:]) + _KEPT * sum(free) + weights * _BYTES
 
     def save(self, folder: Path) -> None:
         """Write a SavedModel in hub form."""
         save_module(folder, self.embeddings, [weight.value for weight in self._model.weights], self.spec)
+
+
+def count_numbers(weights: Any) -> int:
+    """Count the numbers in Keras variables."""
+    return sum(math.prod(weight.shape) for weight in weights)
 
 
 def pooled(values: Any) -> Any:
@@ -128,7 +133,7 @@ def save_module(folder: Path, embeddings: Any, kept: Any, spec: BackboneSpec) ->
     Args:
         folder: Where to.
         embeddings: float32 [B, H, W, 3] in [0, 1] -> [B, D].
-        kept: What holds the variables: a list of them, or a module.
+        kept: The variables, as TensorFlow's.
         spec: Says H and W.
 
     Raises:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from classifiers import open_head
+    from embedder import HubLayer
     from features import InputError, open_features
     from frieze.api import (
         backbones,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from index import open_index
 
 __all__ = [
+    "HubLayer",
     "InputError",
     "audit",
     "backbones",
@@ -50,6 +52,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "HubLayer": "embedder",
     "InputError": "features",
     **dict.fromkeys(("compare", "evaluate", "predict", "train"), "frieze.heads"),
     "audit": "frieze.auditing",

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image, ImageOps
@@ -88,6 +89,21 @@ def test_the_python_of_the_readme_runs(home):
     exec(compile(code, "README.md", "exec"), names)  # noqa: S102  our own page
     assert names["ids"].shape == names["scores"].shape == (3, 5)
     assert (home / "photos.index").is_dir()
+
+
+def test_the_keras_model_of_the_guide_runs(home, tf):
+    """The guide's model with a HubLayer trains, saves and loads as it stands."""
+    module = tf.Module()
+    module.weight = tf.Variable(np.eye(3, dtype=np.float32), name="weight")
+    module.__call__ = tf.function(
+        lambda images: tf.reduce_mean(images, (1, 2)) @ module.weight, [tf.TensorSpec([None, 8, 8, 3])]
+    )
+    tf.saved_model.save(module, "path/to/saved_model")
+    (code,) = re.findall(r"```python\n(import keras\n.*?)```", (ROOT / "docs/howto.md").read_text(), re.DOTALL)
+    names = {"images": np.random.default_rng(0).random((6, 8, 8, 3), np.float32), "labels": np.arange(6) % 5}
+    exec(compile(code, "howto.md", "exec"), names)  # noqa: S102  our own page
+    assert names["model"].predict(names["images"]).shape == (6, 5)
+    assert not np.array_equal(names["model"].layers[0].get_weights()[0], np.eye(3))
 
 
 def test_generated_docs_are_fresh():

@@ -19,10 +19,15 @@ def model_folder(path: Path) -> Path:
     return path if (path / "saved_model.pb").is_file() or not (inner / "saved_model.pb").is_file() else inner
 
 
+def files_of_saved_model(folder: Path) -> list[Path]:
+    """List what TensorFlow reads of a SavedModel, sorted."""
+    return sorted(path for pattern in _SAVED for path in folder.glob(pattern) if path.is_file())
+
+
 def of_saved_model(folder: Path) -> str:
     """Hash what TensorFlow reads of a SavedModel; notes and thumbnails beside it do not count."""
     total = hashlib.sha256()
-    for path in sorted(path for pattern in _SAVED for path in folder.glob(pattern) if path.is_file()):
+    for path in files_of_saved_model(folder):
         total.update(f"{path.relative_to(folder)}:{hash_file(path)}\n".encode())
     return total.hexdigest()
 

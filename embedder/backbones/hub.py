@@ -20,9 +20,23 @@ def open_remote(request: BackboneRequest) -> Network:
         ModelError: It can't be fetched, or what came is no SavedModel or does more than compute and is not trusted.
     """
     handle = request.handle
-    folder = _copy(handle) if "://" in handle and not handle.startswith("http") else _resolve(handle)
-    name = urllib.parse.urlsplit(handle).path.strip("/")
-    return saved_model.load(folder, handle=handle, name=name, layer=request.layer, trust=request.trust)
+    return saved_model.load(
+        fetch(handle), handle=handle, name=name_of(handle), layer=request.layer, trust=request.trust
+    )
+
+
+def fetch(handle: str) -> Path:
+    """Bring the module behind a URL into the cache, where it is not yet there; gives its folder.
+
+    Raises:
+        ModelError: It can't be fetched.
+    """
+    return _resolve(handle) if handle.startswith("http") else _copy(handle)
+
+
+def name_of(handle: str) -> str:
+    """Name a module by its URL's path."""
+    return urllib.parse.urlsplit(handle).path.strip("/")
 
 
 def cache_dir() -> Path:

@@ -1,6 +1,7 @@
 """A `.keras` file: any Keras 3 model with one image input."""
 
 import difflib
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ def load_model(path: Path) -> Any:
         ModelError: It can't be loaded, or would run code.
     """
     keras = import_keras()
+    importlib.import_module("embedder.hub_layer")  # so that Keras knows our layer by name
 
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)

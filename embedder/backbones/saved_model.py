@@ -28,7 +28,7 @@ def open_saved_model(request: BackboneRequest) -> Network:
     """
     named = Path(request.handle).absolute()
     folder = fingerprint.model_folder(named)
-    return load(folder, handle=str(named), name=_name(named), layer=request.layer, trust=request.trust)
+    return load(folder, handle=str(named), name=name_of(named), layer=request.layer, trust=request.trust)
 
 
 def load(folder: Path, *, handle: str, name: str, layer: str | None, trust: bool) -> Network:
@@ -53,15 +53,29 @@ def load(folder: Path, *, handle: str, name: str, layer: str | None, trust: bool
         raise ModelError(
             f"{folder} can't be loaded: {error}.", mend="Unpack the SavedModel again: its files are damaged or missing."
         ) from error
-    function = _function(module, layer)
+    call = call_of(module, layer)
     return Network(
         name=name,
         handle=handle,
         fingerprint=fingerprint.of_saved_model(folder),
-        image_size=_stated_size(function, module) or _named_size(name),
+        image_size=stated_size(call) or _named_size(name),
         pixels="0..1",
-        call=_Call(module, function, None if layer in module.signatures else layer),
+        call=call,
     )
+
+
+def call_of(module: Any, output: str | None) -> "Call":
+    """Give what to call of a module that is loaded already.
+
+    Args:
+        module: What `tf.saved_model.load` or `hub.load` gave, or any callable of TensorFlow's.
+        output: A signature, or one of several outputs; None for the one that is meant.
+
+    Raises:
+        ModelError: There is nothing to call.
+    """
+    is_signature = output in getattr(module, "signatures", ())
+    return Call(module, _function(module, output), None if is_signature else output)
 
 
 def has_model(folder: Path) -> bool:
@@ -69,7 +83,7 @@ def has_model(folder: Path) -> bool:
     return any((folder / file).is_file() for file in ("saved_model.pb", "saved_model.pbtxt"))
 
 
-class _Call:
+class Call:
     """One output of a module's function on images; it holds the module, whose variables would go with it."""
 
     def __init__(self, module: Any, function: Any, output: str | None) -> None:
@@ -77,10 +91,21 @@ class _Call:
         self.function = function
         self.output = output
 
-    def __call__(self, images: Any) -> Any:
+    @property
+    def is_signature(self) -> bool:
+        """Tell whether a signature is called, not the module itself."""
+        return self.function is not self.module
+
+    def concrete_functions(self) -> list[Any]:
+        """Give the graphs that a call leads to, one for each kind of input and argument."""
+        callee = self.function if self.is_signature else self.module.__call__
+        return list(getattr(callee, "concrete_functions", [callee]))
+
+    def __call__(self, images: Any, **arguments: Any) -> Any:
+        """Give the output for a batch; a signature takes no other arguments."""
         _, named = getattr(self.function, "structured_input_signature", ((), {}))
         names = list(named)
-        outputs = self.function(**{names[0]: images}) if names else self.function(images)
+        outputs = self.function(**{names[0]: images}) if names else self.function(images, **arguments)
         return _choose(outputs if isinstance(outputs, dict) else {_ONLY: outputs}, self.output)
 
 
@@ -91,13 +116,14 @@ def _choose(outputs: dict[str, Any], wanted: str | None) -> Any:
         return outputs[name]
     has = "several outputs" if wanted is None else f"no output {wanted}"
     raise ModelError(
-        f"The backbone has {has}. It has: {', '.join(sorted(outputs))}.", mend="Choose one of these with --layer NAME."
+        f"The backbone has {has}. It has: {', '.join(sorted(outputs))}.",
+        mend="Choose one of these with --layer NAME. (HubLayer: output='NAME')",
     )
 
 
 def _function(module: Any, layer: str | None) -> Any:
     """Choose what to call: the module itself (TF2), or a signature (TF1, or one asked for by `layer`)."""
-    signatures = module.signatures
+    signatures = getattr(module, "signatures", {})
     if layer is not None and layer in signatures:
         return signatures[layer]
     if callable(module):
@@ -111,17 +137,17 @@ def _function(module: Any, layer: str | None) -> Any:
     )
 
 
-def _stated_size(function: Any, module: Any) -> tuple[int, int] | None:
-    shapes = [spec.shape for spec in _inputs(function, module) if spec.shape.rank == _IMAGES_RANK]
+def stated_size(call: Call) -> tuple[int, int] | None:
+    """Give the height and width of images that a module's graph fixes; None where it takes any."""
+    shapes = [spec.shape for spec in inputs_of(call) if spec.shape.rank == _IMAGES_RANK]
     sizes = {(shape[1], shape[2]) for shape in shapes if shape[1] is not None and shape[2] is not None}
     return sizes.pop() if sizes else None
 
 
-def _inputs(function: Any, module: Any) -> list[Any]:
+def inputs_of(call: Call) -> list[Any]:
+    """Give the TensorSpec of each tensor that a module's graphs take."""
     tf = import_tensorflow()
-    callee = function if function is not module else module.__call__
-    concrete = getattr(callee, "concrete_functions", [callee])
-    structures = [getattr(one, "structured_input_signature", ()) for one in concrete]
+    structures = [getattr(one, "structured_input_signature", ()) for one in call.concrete_functions()]
     return [spec for spec in tf.nest.flatten(structures) if isinstance(spec, tf.TensorSpec)]
 
 
@@ -131,7 +157,7 @@ def _named_size(name: str) -> tuple[int, int] | None:
     return None if side is None else (side, side)
 
 
-def _name(folder: Path) -> str:
+def name_of(folder: Path) -> str:
     """Name a module by its folder, or the one above where that says nothing (`saved_model`, `1`)."""
     parts = [part for part in folder.resolve().parts if not _UNTOLD.fullmatch(part)]
     return parts[-1]

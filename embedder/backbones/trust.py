@@ -40,6 +40,7 @@ _VERSION = re.compile(r"^Experimental|V\d+$")
 _MAIN = "the main graph"
 _SHOWN = 4
 _NAME_LENGTH = 100
+_HOW = "add --trust-backbone to frieze embed, the one command that runs such a backbone"
 
 
 class _Finding(NamedTuple):
@@ -54,7 +55,7 @@ class _Finding(NamedTuple):
         return f"{self.operation} in {place} {self.effect}"
 
 
-def check_only_computes(folder: Path, *, name: str) -> None:
+def check_only_computes(folder: Path, *, name: str, how: str = _HOW) -> None:
     """Refuse a SavedModel whose graph reads or writes files, calls Python or the like, wherever it does.
 
     Nothing of it is run. The saver's own functions and nodes, which every SavedModel has, are left alone where
@@ -63,6 +64,7 @@ def check_only_computes(folder: Path, *, name: str) -> None:
     Args:
         folder: Holds the SavedModel.
         name: What it is called, for the message.
+        how: What to type to use it all the same.
 
     Raises:
         ModelError: It does more than compute.
@@ -78,8 +80,7 @@ def check_only_computes(folder: Path, *, name: str) -> None:
         more = f", and {len(findings) - _SHOWN} more" if len(findings) > _SHOWN else ""
         raise ModelError(
             f"{name} does more than compute: {shown}{more}.",
-            mend="Use it only if you know who made it: add --trust-backbone to frieze embed, "
-            "the one command that runs such a backbone.",
+            mend=f"Use it only if you know who made it: {how}.",
         )
 
 

@@ -52,6 +52,40 @@ def _save_tiny(path, seed=0):
     return path
 
 
+def _live_module(seed=0, side=8):
+    """Give a module in hub form with live batch norm and a penalty on its kernels: [B, side, side, 3] -> [B, 4]."""
+    tf = import_tensorflow()
+    rng = np.random.default_rng(seed)
+
+    def variable(name, *shape, value=None, trainable=True):
+        values = rng.normal(0, 0.4, shape) if value is None else np.full(shape, value)
+        return tf.Variable(values.astype(np.float32), name=name, trainable=trainable)
+
+    module = tf.train.Checkpoint()
+    conv, top = variable("conv/kernel", 2, 2, 3, 6), variable("top/kernel", 6, 4)
+    gamma, beta = variable("norm/gamma", 6, value=1.0), variable("norm/beta", 6, value=0.1)
+    mean = variable("norm/moving_mean", 6, value=0.2, trainable=False)
+    variance = variable("norm/moving_variance", 6, value=0.5, trainable=False)
+
+    def call(images, training=False):
+        maps = tf.nn.conv2d(images, conv, 2, "VALID")
+        moments = tf.nn.moments(maps, (0, 1, 2)) if training else (mean, variance)
+        if training:
+            mean.assign(0.9 * mean + 0.1 * moments[0])
+            variance.assign(0.9 * variance + 0.1 * moments[1])
+        maps = tf.nn.relu(tf.nn.batch_normalization(maps, *moments, beta, gamma, 1e-3))
+        return tf.reduce_mean(maps, (1, 2)) @ top
+
+    module.__call__ = tf.function(call, autograph=False)
+    for training in (False, True):
+        module.__call__.get_concrete_function(tf.TensorSpec([None, side, side, 3]), training=training)
+    module.variables = [top, mean, conv, variance, gamma, beta]  # not in the graph's order, as often
+    module.trainable_variables = [top, conv, gamma, beta]
+    module.regularization_losses = [tf.function(lambda: 0.1 * tf.nn.l2_loss(conv), input_signature=[])]
+    module.regularization_losses += [tf.function(lambda: 0.2 * tf.nn.l2_loss(top), input_signature=[])]
+    return module
+
+
 def _photo(seed, width=48, height=36):
     """Draw a smooth picture, as a photograph is: mode RGB, another one for each seed."""
     rng = np.random.default_rng(seed)
@@ -88,6 +122,14 @@ def save_tiny():
 def tiny(tmp_path_factory):
     """The folder of the fixed tiny SavedModel: 32 x 32 pixels, D = 16."""
     return _save_tiny(tmp_path_factory.mktemp("backbones") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory):
+    """The folder of a tiny SavedModel in hub form that trains: 8 x 8 pixels, D = 4, batch norm, two penalties."""
+    folder = tmp_path_factory.mktemp("backbones") / "live"
+    import_tensorflow().saved_model.save(_live_module(), str(folder))
+    return folder
 
 
 @pytest.fixture(scope="session")

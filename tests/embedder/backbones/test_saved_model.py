@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from embedder import BackboneRequest, open_backbone
-from embedder.backbones.saved_model import _name, _named_size
+from embedder.backbones.saved_model import _named_size, name_of
 from features import ModelError
 
 IMAGES = np.random.default_rng(0).random((3, 32, 32, 3), np.float32)
@@ -154,7 +154,7 @@ def test_named_size(name, side):
 def test_name(tmp_path):
     """A module is named by its folder, or the one above where that says nothing."""
     for below in ("mobilenet", "mobilenet/saved_model", "mobilenet/5", "mobilenet/saved_model/1"):
-        assert _name(tmp_path / below) == "mobilenet"
+        assert name_of(tmp_path / below) == "mobilenet"
 
 
 def test_wrong_size(tiny):

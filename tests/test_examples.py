@@ -1,0 +1,124 @@
+"""The recipes of examples/."""
+
+import ast
+import re
+import runpy
+import shlex
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from PIL import Image
+
+import frieze
+from frieze.cli import main
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+RECIPES = ("recipe1", "recipe1_keras", "recipe3")
+LEAST = {"recipe1": 0.8, "recipe1_keras": 0.75, "recipe3": 0.75}
+"""Least accuracy on 40 held-out flowers. Right pixels gave .925, .85 and .825, those in [-1, 1] .7, .625, .7."""
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """`run(recipe, *words)`: what a recipe prints, run in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def run_script(recipe, *words):
+        monkeypatch.setattr("sys.argv", [recipe, *map(str, words)])
+        runpy.run_path(str(EXAMPLES / f"{recipe}.py"), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run_script
+
+
+@pytest.fixture
+def colours(tf, tmp_path):
+    """A SavedModel that gives ten times an image's mean colour: float32 [B, 8, 8, 3] -> [B, 3]."""
+    module = tf.Module()
+    module.weight = tf.Variable(10 * np.eye(3, dtype=np.float32), name="weight")
+    module.__call__ = tf.function(
+        lambda images: tf.reduce_mean(images, (1, 2)) @ module.weight, [tf.TensorSpec([None, 8, 8, 3])]
+    )
+    tf.saved_model.save(module, str(tmp_path / "colours"))
+    return tmp_path / "colours"
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Twenty red and twenty blue pictures, no two alike, in a folder each."""
+    for number in range(20):
+        for name, colour in (("red", (250 - number, number, 30)), ("blue", (30, number, 250 - number))):
+            path = tmp_path / "pictures" / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (12, 9), colour).save(path)
+    return tmp_path / "pictures"
+
+
+def accuracy_in(text):
+    """Read the accuracy that a recipe prints."""
+    return float(re.search(r"^accuracy ([0-9.]+) .*held-out images$", text, re.MULTILINE)[1])
+
+
+@pytest.mark.parametrize("recipe", ["recipe1", "recipe3"])
+def test_classes_that_are_easy_to_tell(recipe, colours, pictures, run, tmp_path):
+    """Recipes 1 and 3 tell red from blue, and leave a table and the head that they name."""
+    assert accuracy_in(run(recipe, pictures, "--backbone", colours)) == 1.0
+    info = frieze.info(tmp_path / f"{recipe}-out" / "images.head")
+    assert info["head"] == {"recipe1": "keras", "recipe3": "svm"}[recipe]
+    assert len(frieze.open_features(tmp_path / f"{recipe}-out" / "images.features")) == 40
+
+
+def test_again(colours, pictures, run):
+    """A recipe can be run again where it has been."""
+    found = [run("recipe3", pictures, "--backbone", colours) for _ in range(2)]
+    assert found[0] == found[1]
+
+
+def test_the_keras_recipe(colours, pictures, run, tmp_path):
+    """Recipe 1 in Keras tells red from blue, leaves the backbone as it was, and saves a model that loads without it."""
+    import keras
+
+    words = (pictures, "--backbone", colours, "--side", 8, "--epochs", 30)
+    assert accuracy_in(run("recipe1_keras", *words)) == 1.0
+    model = keras.saving.load_model(tmp_path / "recipe1.keras")
+    (layer,) = [one for one in model.layers if isinstance(one, frieze.HubLayer)]
+    assert np.array_equal(layer.get_weights()[0], 10 * np.eye(3))
+    assert [one.units for one in model.layers if isinstance(one, keras.layers.Dense)] == [128, 2]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_says_what_is_wrong(recipe, pictures, run, tmp_path):
+    """A recipe with a backbone that is none ends with the message and its mend, not with a traceback."""
+    with pytest.raises(SystemExit, match=r"Error: .*\n"):
+        run(recipe, pictures, "--backbone", tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("recipe", ["recipe1", "recipe3"])
+def test_the_commands_are_right(recipe):
+    """The two commands of a recipe's docstring are right uses of `frieze`, with the recipe's own backbone."""
+    tree = ast.parse((EXAMPLES / f"{recipe}.py").read_text())
+    (backbone,) = [
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and node.targets[0].id == "BACKBONE"
+    ]
+    lines = re.findall(r"^ +\$ frieze (.*)", ast.get_docstring(tree), re.MULTILINE)
+    parsed = {}
+    for line in lines:
+        name, *words = shlex.split(line)
+        parsed[name] = main.get_command(click.Context(main), name).make_context(name, words).params
+    assert list(parsed) == ["embed", "train"]
+    assert parsed["embed"]["backbone"] == backbone
+    assert parsed["embed"]["out"] == parsed["train"]["features"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_real_photographs(recipe, run, data_dir):
+    """On real flowers with a real backbone each recipe is as good as its vectors; in a wrong range they are not."""
+    backbone = data_dir / "backbones" / "mobilenet_v1_025_128" / "saved_model"
+    words = ["--side", 128] if recipe == "recipe1_keras" else []
+    found = accuracy_in(run(recipe, data_dir / "images" / "flowers_ccby_200", "--backbone", backbone, *words))
+    assert found >= LEAST[recipe]
