@@ -119,7 +119,9 @@ class Learning:
         started = time.perf_counter()
         before = (epoch - 1) * self.n_steps
         telling = _telling(lambda done: step(before + done, self._course.epochs * self.n_steps))
-        found = self._network.fit(batches, epochs=1, validation_data=watched(), callbacks=[telling], verbose=0)
+        found = self._network.fit(
+            batches, shuffle=False, epochs=1, validation_data=watched(), callbacks=[telling], verbose=0
+        )
         told = {name: float(values[-1]) for name, values in found.history.items()}
         if not np.isfinite(told["val_loss"]):
             raise _no_number()

@@ -119,4 +119,6 @@ def batches(material: Material, codes: Rows, places: Rows, *, batch_size: int, s
 
     inputs = tuple(tf.TensorSpec((None, *shape), material.dtype) for shape in material.shapes)
     signature = (inputs, tf.TensorSpec((None,), tf.int64))
-    return tf.data.Dataset.from_generator(draw, output_signature=signature).prefetch(_READY)
+    drawn = tf.data.Dataset.from_generator(draw, output_signature=signature)
+    n_batches = -(-len(order) // batch_size)
+    return drawn.apply(tf.data.experimental.assert_cardinality(n_batches)).prefetch(_READY)

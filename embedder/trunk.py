@@ -86,7 +86,7 @@ class KerasTrunk:
 
     def embeddings(self, images: Any) -> Any:
         """Give [B, D] for float32 [B, H, W, 3] in [0, 1]."""
-        return pooled(self._model(PIXELS[self.spec.pixels](images), training=False))
+        return pooled(still(self._model)(PIXELS[self.spec.pixels](images)))
 
     def split(self) -> tuple[Any, Any]:
         """Cut where the free layers begin; a connection that passes by is cut too."""
@@ -98,10 +98,10 @@ class KerasTrunk:
             raise InputError("Every layer is free: there is no frozen part to keep.", mend="Leave --cache out.")
         images = keras.Input((*self.spec.image_size, 3))
         lower = keras.Model(self._model.inputs[0], cuts)
-        maps = lower(PIXELS[self.spec.pixels](images), training=False)
+        maps = still(lower)(PIXELS[self.spec.pixels](images))
         inputs = [keras.Input(cut.shape[1:]) for cut in cuts]
         upper = keras.Model(cuts, self._model.outputs[0])
-        return keras.Model(images, maps), keras.Model(inputs, pooled(upper(inputs, training=False)))
+        return keras.Model(images, maps), keras.Model(inputs, pooled(still(upper)(inputs)))
 
     def count_bytes(self, batch_size: int) -> int:
         """Count what free layers keep for the way back, the largest frozen layers, and weights with Adam's moments."""
@@ -113,6 +113,24 @@ class KerasTrunk:
     def save(self, folder: Path) -> None:
         """Write a SavedModel in hub form."""
         save_module(folder, self.embeddings, [weight.value for weight in self._model.weights], self.spec)
+
+
+def still(model: Any) -> Any:
+    """Give a Keras layer that runs a model in inference mode, also where the network around it is in training.
+
+    A functional model passes its own `training` to all layers in it, over the one that they were called with.
+    """
+    keras = import_keras()
+
+    class Still(keras.layers.Layer):  # type: ignore[name-defined,misc]  # Keras has no types
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def call(self, values: Any) -> Any:
+            return self.model(values, training=False)
+
+    return Still()
 
 
 def count_numbers(weights: Any) -> int:
