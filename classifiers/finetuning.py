@@ -14,8 +14,7 @@ import numpy as np
 from classifiers.augmentation import augmentation
 from classifiers.course import Course
 from classifiers.document import describe_head
-from classifiers.heads import Classifier
-from classifiers.keras_head import KerasHead
+from classifiers.heads import Classifier, name_of_kind
 from classifiers.labels import Examples, labelled_rows
 from classifiers.learning import Learning, Progress
 from classifiers.margins import best_factor
@@ -106,8 +105,11 @@ def finetune_head(
     layers = to_layers(start, features.spec.dim)
     told = _Told(features, examples, split, unused, probe)
     progress = _learn(means, layers, told, course)
-    head = to_head(layers, start)
-    test = _calibrated(head, means, told)
+    is_better = progress.best_epoch > 0 or course.hidden is not None
+    head = to_head(layers, start) if is_better else probe.classifier
+    if is_better:
+        _calibrate(head, means, told)
+    test = _embed(means, examples.rows[split.test])
     probabilities, held_out = head.probabilities(test), examples.take(split.test)
     figures = _figures(head, means.trunk, told, progress) | score(probabilities, held_out.labels, classes=head.classes)
     with new_folder(out, replace=force) as folder:
@@ -179,11 +181,10 @@ def _cached(means: Means, layers: Any, told: _Told, images: Images, _course: Cou
     return maps, keras.Model(inputs, layers(upper(inputs)))
 
 
-def _calibrated(head: Classifier, means: Means, told: _Told) -> Floats:
-    """Soften the head on the validation images, and give the embeddings float32 [n, D] of the test images."""
-    watched, test = (_embed(means, told.examples.rows[own]) for own in (told.split.validation, told.split.test))
+def _calibrate(head: Classifier, means: Means, told: _Told) -> None:
+    """Soften the head on the validation images."""
+    watched = _embed(means, told.examples.rows[told.split.validation])
     head.soften(best_factor(head.margins(watched), told.codes[told.split.validation]))
-    return test
 
 
 def _embed(means: Means, rows: Rows) -> Floats:
@@ -201,7 +202,7 @@ def _figures(head: Classifier, trunk: Trunk, told: _Told, progress: Progress) ->
     probe = told.probe.document["scores"]
     names = ("accuracy", "confidence_interval", "macro_f1", "expected_calibration_error")
     return {
-        "head": "keras" if isinstance(head, KerasHead) else "linear",
+        "head": name_of_kind(head),
         "classes": head.classes.tolist(),
         "n_train": len(told.split.train),
         "n_test": len(told.split.test),

@@ -95,3 +95,8 @@ def kind_of_head(name: str) -> type[Classifier]:
     if name not in HEADS:
         raise InputError(f"Unknown head: {name}.", mend=f"Use one of: {', '.join(HEADS)}.")
     return HEADS[name]
+
+
+def name_of_kind(head: Classifier) -> str:
+    """Give the key in `HEADS` of a head's kind."""
+    return next(name for name, kind in HEADS.items() if type(head) is kind)

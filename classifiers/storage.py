@@ -71,6 +71,7 @@ class Head:
         document: What head.json says.
         spec: The backbone whose embeddings it takes.
         classes: The names of the C classes, sorted.
+        classifier: The fitted head itself.
     """
 
     def __init__(self, path: Path, document: dict[str, Any], classifier: Classifier) -> None:
@@ -78,7 +79,7 @@ class Head:
         self.document = document
         self.spec = BackboneSpec.from_json(document["backbone"])
         self.classes: Strings = classifier.classes
-        self._classifier = classifier
+        self.classifier = classifier
 
     def probabilities(self, embeddings: Floats) -> Floats:
         """Give the probability of each class.
@@ -99,7 +100,7 @@ class Head:
             )
         if not len(embeddings):
             return np.empty((0, len(self.classes)), np.float32)
-        return self._classifier.probabilities(np.asarray(embeddings, np.float32))
+        return self.classifier.probabilities(np.asarray(embeddings, np.float32))
 
     def predict(self, embeddings: Floats) -> tuple[Strings, Floats]:
         """Give the most likely class of each embedding.
@@ -125,7 +126,7 @@ class Head:
 
     def as_function(self) -> Callable[[Any], Any]:
         """Give `probabilities` in TensorFlow's operations: float32 [B, D] -> float32 [B, C]; to be frozen."""
-        return self._classifier.as_function()
+        return self.classifier.as_function()
 
     def staleness(self) -> str | None:
         """Say that the table has changed since the head was trained on it.
