@@ -19,7 +19,7 @@ from frieze.places import open_table, to_place
 from frieze.report import write_report
 
 if TYPE_CHECKING:
-    from classifiers import Head
+    from classifiers import Course, Head, Means
     from embedder import BackboneRequest, Trunk
 
 _SAMPLES, _TOLERANCE = 8, 1e-3  # of a cosine; another order of sums moves it by far less
@@ -96,19 +96,25 @@ def finetune(
     classifiers.check_head(place, force=force)
     course = _to_course(asked)
     with _work_folder(place, asked, force=force) as work:
-        table, request = _open(source, work, asked)
-        probe = _probe(table, work, asked)
-        trunk = _open_trunk(request, unfreeze)
-        output.say(f"Fine-tuning {trunk.free}: {trunk.n_free:,} numbers.")
-        with output.progress("Fine-tuning", "steps") as step:
-            means = _means(trunk, table, place, work, step)
-            document = classifiers.finetune_head(table, place, probe=probe, means=means, course=course, force=force)
+        document = _run(place, work, asked, course=course, force=force)
     page = place / "report.html"
     write_report(page, title="Fine-tuned", head=place)
     return document | {"report": str(page)}
 
 
-def _to_course(asked: dict[str, Any]) -> Any:
+def _run(place: Path, work: Path, asked: dict[str, Any], *, course: "Course", force: bool) -> dict[str, Any]:
+    import classifiers
+
+    table, request = _open(work, asked)
+    probe = _probe(table, work, asked)
+    trunk = _open_trunk(request, asked["unfreeze"])
+    output.say(f"Fine-tuning {trunk.free}: {trunk.n_free:,} numbers.")
+    with output.progress("Fine-tuning", "steps") as step:
+        means = _means(trunk, table, place, work, step)
+        return classifiers.finetune_head(table, place, probe=probe, means=means, course=course, force=force)
+
+
+def _to_course(asked: dict[str, Any]) -> "Course":
     import classifiers
 
     hidden = None if asked["layers"] is None else classifiers.Network(to_units(asked["layers"]))
@@ -151,11 +157,11 @@ def _check_same(work: Path, asked: dict[str, Any], *, force: bool) -> None:
     stored.write_json(noted, asked)
 
 
-def _open(source: str | Path, work: Path, asked: dict[str, Any]) -> tuple[stored.Features, "BackboneRequest"]:
+def _open(work: Path, asked: dict[str, Any]) -> tuple[stored.Features, "BackboneRequest"]:
     """Give the table to begin from, embedded first where the source is images, and the request of its backbone."""
     import embedder
 
-    names = ("weights", "layer", "image_size", "fit", "pixels")
+    source, names = asked["source"], ("weights", "layer", "image_size", "fit", "pixels")
     wanted = {name: asked[name] for name in names}
     if kind_of(Path(source)) == "features":
         table, _ = open_labelled(source, labels=asked["labels"], label=asked["label"])
@@ -211,7 +217,9 @@ def _open_trunk(request: "BackboneRequest", unfreeze: str | None) -> "Trunk":
         return embedder.open_trunk(request, unfreeze=unfreeze)
 
 
-def _means(trunk: "Trunk", table: stored.Features, place: Path, work: Path, step: Callable[[int, int], None]) -> Any:
+def _means(
+    trunk: "Trunk", table: stored.Features, place: Path, work: Path, step: Callable[[int, int], None]
+) -> "Means":
     import classifiers
     import embedder
 
