@@ -14,7 +14,7 @@ import embedder
 import frieze
 from classifiers.learning import Learning
 from classifiers.scores import accuracy_interval
-from features import FeatureFileError, InputError, lock
+from features import FeatureFileError, InputError, ModelError, lock
 
 QUICK = {"unfreeze": "high", "augment": False, "epochs": 2, "learning_rate": 0.004, "batch_size": 16}
 COLOURS = {"blue": (30, 60, 200), "green": (40, 170, 60), "red": (200, 40, 40)}
@@ -385,20 +385,49 @@ def test_another_backbone_on_disk_is_found_out(table, probe, tmp_path, monkeypat
     assert not (tmp_path / "m").exists()
 
 
-def test_a_saved_model_learns_too(tmp_path, pictures, tf):
-    """A SavedModel in hub form is fine-tuned by the names of its variables, and its model embeds as it was scored."""
+def save_dense(path, tf, factor=lambda: 1.0):
+    """Save a SavedModel in hub form with one variable, `dense`: [B, 16, 16, 3] -> [B, 6]."""
     module = tf.train.Checkpoint()
     module.dense = tf.Variable(np.random.default_rng(0).normal(size=(48, 6)).astype("f4"), name="dense")
     images = tf.TensorSpec([None, 16, 16, 3], tf.float32)
     module.__call__ = tf.function(
-        lambda images: tf.reshape(tf.nn.avg_pool2d(images, 4, 4, "VALID"), [-1, 48]) @ module.dense, [images]
+        lambda images: factor() * (tf.reshape(tf.nn.avg_pool2d(images, 4, 4, "VALID"), [-1, 48]) @ module.dense),
+        [images],
+        autograph=False,
     )
-    tf.saved_model.save(module, str(tmp_path / "module"))
-    options = QUICK | {"unfreeze": "dense", "epochs": 1}
-    document = frieze.finetune(pictures, out=tmp_path / "m", backbone=str(tmp_path / "module"), **options)
+    tf.saved_model.save(module, str(path))
+    return str(path)
+
+
+def test_a_saved_model_learns_too(tmp_path, pictures, tf):
+    """A SavedModel in hub form is fine-tuned by the names of its variables, and its model embeds as it was scored."""
+    options = QUICK | {"unfreeze": "dense", "epochs": 1, "backbone": save_dense(tmp_path / "module", tf)}
+    document = frieze.finetune(pictures, out=tmp_path / "m", **options)
     frieze.embed(pictures, out=tmp_path / "f", backbone=str(tmp_path / "m"))
     assert document["unfrozen"] == "1 of 1 variables"
     assert frieze.evaluate(tmp_path / "m", tmp_path / "f")["accuracy"] == document["accuracy"]
+
+
+def test_a_trusted_saved_model(tmp_path, pictures, tf):
+    """A SavedModel that reads a file is refused; trusted, it learns and is stored, and wants trust again."""
+    (tmp_path / "one.txt").write_text("1.0")
+    handle = save_dense(
+        tmp_path / "module", tf, lambda: tf.strings.to_number(tf.io.read_file(str(tmp_path / "one.txt")))
+    )
+    options = QUICK | {"unfreeze": "dense", "epochs": 1, "backbone": handle}
+    with pytest.raises(ModelError, match="reads files"):
+        frieze.finetune(pictures, out=tmp_path / "m", **options)
+    assert frieze.finetune(pictures, out=tmp_path / "m", trust_backbone=True, **options)["epochs"] == 1
+    with pytest.raises(ModelError, match="reads files"):
+        frieze.embed(pictures, out=tmp_path / "f", backbone=str(tmp_path / "m"))
+
+
+def test_unusable_images_are_told(photos, residual, tmp_path, capsys, stop):
+    """What can't be embedded is left out and counted by reason, on stderr."""
+    stop(1)
+    with pytest.raises(KeyboardInterrupt):
+        frieze.finetune(photos, out=tmp_path / "m", backbone=str(residual), **QUICK)
+    assert "1 can't be used and are left out: not an image." in capsys.readouterr().err
 
 
 def test_the_command_prints_the_epochs(table, probe, tmp_path, run):
