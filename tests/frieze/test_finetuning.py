@@ -73,6 +73,13 @@ def stop(monkeypatch):
     return arm
 
 
+@pytest.fixture
+def idle(monkeypatch):
+    """Epochs in which nothing is learnt, and which take no time."""
+    epoch = {"loss": 9.0, "accuracy": 0.0, "val_loss": 99.0, "val_accuracy": 0.0, "seconds": 0.0}
+    monkeypatch.setattr(Learning, "_epoch", lambda *_: epoch)
+
+
 def parts_of(head):
     """Give the ids of each part of a head's split."""
     rows = pq.read_table(head / "split.parquet").to_pylist()
@@ -160,6 +167,7 @@ def test_info_and_verify_know_it(tuned):
     assert frieze.verify(tuned[0])["problems"] == []
 
 
+@pytest.mark.slow
 def test_it_can_be_fine_tuned_again(tuned, embedded, tmp_path):
     """From the model's own table and head it goes on, and its start is what the model was."""
     found = frieze.finetune(
@@ -186,6 +194,7 @@ def test_from_images(pictures, residual, tuned, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
+@pytest.mark.slow
 def test_kept_maps_change_nothing(table, probe, tuned, tmp_path):
     """With --cache the frozen part runs once, and the losses are those of the whole network but for float16."""
     found = frieze.finetune(table, out=tmp_path / "m", head=probe, cache=True, **QUICK)
@@ -193,7 +202,7 @@ def test_kept_maps_change_nothing(table, probe, tuned, tmp_path):
     assert np.allclose(one, other, atol=0.02)
 
 
-def test_both_are_scored_on_the_same_images(probe, pictures, residual, tmp_path):
+def test_both_are_scored_on_the_same_images(probe, pictures, residual, tmp_path, idle):
     """Where an image that the probe was tested on is gone, its figures, too, are of those that are left."""
     source, held_out = shutil.copytree(pictures, tmp_path / "pictures"), parts_of(probe)["test"]
     (source / held_out[0]).unlink()
@@ -204,6 +213,7 @@ def test_both_are_scored_on_the_same_images(probe, pictures, residual, tmp_path)
     assert document["probe"]["confidence_interval"] == accuracy_interval(n_right, 11)
 
 
+@pytest.mark.slow
 def test_a_new_head_in_the_probes_place(table, probe, tmp_path):
     """With --layers a network with hidden layers learns on top, and is stored as one, whatever the probe was."""
     options = QUICK | {"epochs": 1, "learning_rate": 1e-5}
@@ -213,9 +223,8 @@ def test_a_new_head_in_the_probes_place(table, probe, tmp_path):
     assert frieze.open_head(tmp_path / "m").classifier.form.layers == (6,)
 
 
-def test_where_nothing_helps_the_probe_stays(table, probe, tmp_path, monkeypatch):
+def test_where_nothing_helps_the_probe_stays(table, probe, tmp_path, idle):
     """Where no epoch is better than the start, head and figures are the probe's, and that is said."""
-    monkeypatch.setattr(Learning, "_epoch", lambda *_: {"val_loss": 99.0, "val_accuracy": 0.0, "seconds": 0.0})
     document = frieze.finetune(table, out=tmp_path / "m", head=probe, **QUICK)
     assert (document["best_epoch"], document["accuracy"]) == (0, document["probe_accuracy"])
     assert document["notes"] == ["No epoch was better than the start: the probe stays as it was."]
@@ -358,7 +367,7 @@ def test_a_lost_image_is_told(pictures, residual, tmp_path):
     assert not (tmp_path / "m").exists()
 
 
-def test_force_replaces_a_model(tuned, table, probe, tmp_path):
+def test_force_replaces_a_model(tuned, table, probe, tmp_path, idle):
     """A model is replaced with --force alone, and not where a file of somebody else's lies in it."""
     out = shutil.copytree(tuned[0], tmp_path / "m")
     options = QUICK | {"epochs": 1}
@@ -371,7 +380,7 @@ def test_force_replaces_a_model(tuned, table, probe, tmp_path):
     assert (out / "notes.txt").read_text() == "mine"
 
 
-def test_another_backbone_on_disk_is_found_out(table, probe, tmp_path, monkeypatch):
+def test_another_backbone_on_disk_is_found_out(table, probe, tmp_path, monkeypatch, idle):
     """Where what was written is not what was trained, no model is left."""
     real = embedder.open_backbone
 
@@ -408,6 +417,7 @@ def test_a_saved_model_learns_too(tmp_path, pictures, tf):
     assert frieze.evaluate(tmp_path / "m", tmp_path / "f")["accuracy"] == document["accuracy"]
 
 
+@pytest.mark.slow
 def test_a_trusted_saved_model(tmp_path, pictures, tf):
     """A SavedModel that reads a file is refused; trusted, it learns and is stored, and wants trust again."""
     (tmp_path / "one.txt").write_text("1.0")
@@ -430,7 +440,7 @@ def test_unusable_images_are_told(photos, residual, tmp_path, capsys, stop):
     assert "1 can't be used and are left out: not an image." in capsys.readouterr().err
 
 
-def test_the_command_prints_the_epochs(table, probe, tmp_path, run):
+def test_the_command_prints_the_epochs(table, probe, tmp_path, run, idle):
     """Without --json a table of the epochs stands above the facts; talk goes to stderr."""
     words = ("--head", probe, "--unfreeze", "top", "--epochs", 1, "--no-augment")
     result = run("finetune", table, "--out", tmp_path / "m", *words)
