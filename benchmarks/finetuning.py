@@ -4,8 +4,8 @@ Usage: FRIEZE_DATA=... python benchmarks/finetuning.py [seeds|cache]   prints th
 
 `seeds` (half an hour on two cores): three seeds, the last block of MobileNetV2 at 128 x 128 on flowers5_128.
 Neighbours: each held-out image is given the label of its nearest training image, by the backbone as it was and by the
-fine-tuned one that `frieze embed --backbone MODEL` takes. `cache`: seconds of an epoch with and without `--cache`, no augmentation,
-one seed; the first epoch, which compiles, does not count.
+fine-tuned one that `frieze embed --backbone MODEL` takes. `cache`: seconds of an epoch with and without `--cache`, no
+augmentation, one seed; the first epoch, which compiles, does not count.
 """
 
 import sys
