@@ -76,14 +76,13 @@ def test_fewer_vectors_come_near_the_exact_machine():
 
 
 @pytest.mark.usefixtures("approximated")
-def test_folds_are_fitted_as_the_whole_is():
+def test_folds_are_fitted_as_the_whole_is(monkeypatch):
     """A fold of few rows is approximated where the whole has many: C and temperature are for the same machine."""
-    embeddings, labels = draw_shells(90)
-    assert fit(embeddings, labels).note == ""
-    assert fit(embeddings, labels, terms=Terms(n_rows=135)).note.endswith("135 are more than 100.")
     embeddings, labels = draw_shells(120)
+    assert fit(embeddings[:90], labels[:90]).note == ""
+    monkeypatch.setattr(kernel_head, "_exact", lambda *_: pytest.fail("a fold is exact"))
     head, tuned = fit_head(Recipe("svm-rbf"), embeddings, labels)
-    assert head.note
+    assert head.note.endswith("120 are more than 100.")
     assert list(tuned.accuracies) == [1, 3, 10]
 
 
@@ -102,6 +101,7 @@ def test_equal_rows_are_fitted(monkeypatch, most):
     monkeypatch.setattr(kernel_head, "MOST_EXACT", most)
     monkeypatch.setattr(kernel_head, "_N_BASIS", 60)
     embeddings, labels = draw_shells(100)
+    assert find_gamma(np.ones((4, 1), "f4")) == 500_000
     for rows in (np.zeros(200, int), np.arange(200) // 2):
         head = fit(embeddings[rows], np.resize(labels, 200))
         assert np.isfinite(head.probabilities(embeddings)).all()
@@ -173,7 +173,7 @@ def foreign(name):
     if name == "neighbours":
         return {"model": KNeighborsClassifier(algorithm="brute").fit(embeddings, codes), "factor": 1.0}
     if name == "polynomial":
-        model = make_pipeline(Normalizer(), SVC(kernel="poly")).fit(embeddings, codes)
+        model = make_pipeline(Normalizer(), SVC(kernel="poly", gamma=1.0)).fit(embeddings, codes)
     if name == "narrow vectors":
         svc.support_vectors_ = svc.support_vectors_[:, :5]
     if name == "few vectors":
@@ -183,6 +183,15 @@ def foreign(name):
     if name == "scaled":
         svc.gamma = "scale"
     return {"model": model, "factor": 1.0}
+
+
+def test_a_machine_for_others_is_refused(tmp_path):
+    """A head of another width, or of fewer classes, is not read as one of these."""
+    head = fit(*draw_shells(60))
+    head.save(tmp_path / "head.skops")
+    for classes, dim in ((head.classes, 7), (head.classes[:2], 6)):
+        with pytest.raises(ValueError, match="its model is for another width or other classes"):
+            KernelHead.load(tmp_path / "head.skops", classes=classes, dim=dim)
 
 
 @pytest.mark.parametrize(

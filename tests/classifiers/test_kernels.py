@@ -88,3 +88,5 @@ def test_duels_fit_together(spoilt):
     parts[spoilt] = parts[spoilt][..., :-1]
     with pytest.raises(ValueError, match="for other duels"):
         Duels.of(*parts)
+    with pytest.raises(ValueError, match="for other duels"):
+        Duels.of(np.ones((2, 6)), np.ones(3), np.array([-1, 4, 3]))
