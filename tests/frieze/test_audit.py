@@ -76,6 +76,16 @@ def test_all_planted_edits_across_the_split_are_found(audited, planted):
     }
 
 
+def test_min_score_is_that_of_a_pair(planted, run_json, tmp_path):
+    """With --min-score pairs below it are no near-duplicates, and the document tells it."""
+    line = ("audit", planted / "v.features", "--out", tmp_path / "f.parquet", "--head", planted / "v.head")
+    code, document = run_json(*line, "--min-score", "0.99999")
+    assert (code, document["min_score"]) == (0, 0.99999)
+    rows = pq.read_table(tmp_path / "f.parquet").to_pylist()
+    copies = {f"{row:03}" for row in (*range(5), *range(100, 105))}
+    assert {row["id"] for row in rows if row["group"] is not None} == copies
+
+
 def test_outlier_and_small_class_are_found(audited):
     """The image in a direction of its own and the class of two images are found, and no others."""
     document, found = audited
@@ -152,6 +162,11 @@ def test_what_can_not_be_audited_is_told_before_the_work(planted, run, tmp_path,
     frieze.import_vectors(tmp_path / "v.npy", out=tmp_path / "bare.features")
     (tmp_path / "mine.html").write_text("mine")
     told = {
+        (
+            planted / "v.features",
+            "--min-score",
+            "1.5",
+        ): "The least score is 1.5, but scores by cosine are from -1 to 1.",
         ("bare.features",): "None of the 4 rows has a label.",
         (planted / "v.features", "--html", tmp_path / "mine.html"): "is no page of ours",
         (planted / "v.features", "--head", planted / "v.features"): "wanted is a head",
