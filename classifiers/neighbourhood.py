@@ -9,9 +9,6 @@ from features import Floats, Rows
 
 N_NEIGHBOURS = 30
 """How many nearest rows are wanted, where there are so many."""
-_HEAD_SHARE = 2 / 3
-"""Of the head in the pool. On flowers5_128 by mobilenet_v2_100_224 with 5 % of the labels flipped, the first 5 % of the
-ranking hold .555 of these, by the head alone .541, by a half each .547 (mean of six seeds)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,13 +44,3 @@ def vote(near: Neighbourhood, codes: Rows) -> Floats:
     votes = 1 + np.bincount(places, minlength=len(codes) * n_classes).reshape(-1, n_classes)
     shares: Floats = (votes / votes.sum(axis=1, keepdims=True)).astype(np.float32)
     return shares
-
-
-def pool(by_head: Floats, by_neighbours: Floats) -> Floats:
-    """Give the weighted mean of two opinions, float32 [N, C]; each row sums to 1 as theirs do.
-
-    A head sees what parts the classes over the whole collection, the neighbours what holds just there.
-
-    Source: Genest and Zidek 1986, Combining Probability Distributions, section 3 (the linear opinion pool).
-    """
-    return _HEAD_SHARE * by_head + (1 - _HEAD_SHARE) * by_neighbours

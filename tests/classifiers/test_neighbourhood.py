@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from classifiers.neighbourhood import Neighbourhood, pool, vote
+from classifiers.neighbourhood import Neighbourhood, vote
 
 ROWS = np.array([[0, 1, 2, 3], [1, 0, 3, 4], [2, 0, 1, 4], [3, 4, 0, 1], [4, 3, 2, 1]])
 
@@ -30,10 +30,3 @@ def test_rows_without_a_class_have_no_vote():
     assert shares == pytest.approx(
         np.array([[1 / 3, 2 / 3], [2 / 3, 1 / 3], [2 / 3, 1 / 3], [2 / 3, 1 / 3], [1 / 3, 2 / 3]])
     )
-
-
-def test_the_pool_is_a_mean():
-    """Two thirds of the head's opinion and one of the neighbours', which sum to 1."""
-    pooled = pool(np.array([[0.9, 0.1]], "f4"), np.array([[0.3, 0.7]], "f4"))
-    assert pooled == pytest.approx(np.array([[0.7, 0.3]]))
-    assert pooled.dtype == np.float32
