@@ -12,11 +12,12 @@ from classifiers.doubt import find_doubts, hold_out
 from classifiers.findings import Finding, summarise, to_table, write_findings
 from classifiers.folds import fold_rows, image_numbers
 from classifiers.labels import Examples, labelled_rows
-from classifiers.neighbourhood import Neighbourhood, vote
+from classifiers.least_squares import ask_least_squares
+from classifiers.neighbourhood import Neighbourhood, ask_neighbours
 from classifiers.outliers import find_outliers
 from classifiers.outputs import check_findings
 from classifiers.parting import check_seed
-from classifiers.pooling import calibrated, pool
+from classifiers.pooling import pool
 from classifiers.storage import may_be_same, read_split
 from classifiers.stored_rows import StoredRows
 from features import Features, Floats, MismatchError, Rows, Strings
@@ -140,12 +141,12 @@ def _doubts(
     classes, codes = np.unique(examples.labels[judged].astype(str), return_inverse=True)
     if len(classes) < _TWO:  # one class leaves nothing to tell apart
         return [], {"n_judged": 0, "accuracy": None, "cost": None}
-    folds = fold_rows(codes, image_numbers(near.groups[rows]), n_folds=_N_FOLDS, seed=seed)
-    held_out = hold_out(embeddings if len(judged) == len(examples) else embeddings[judged], codes, folds)
-    voters = np.full(len(near.groups), -1)
-    voters[rows] = codes
-    # A head sees what parts the classes over the whole collection, the neighbours what holds just there.
-    probabilities = pool([held_out.probabilities, calibrated(vote(near, voters)[rows], codes)], codes)
+    images = image_numbers(near.groups[rows])
+    embeddings = embeddings if len(judged) == len(examples) else embeddings[judged]
+    held_out = hold_out(embeddings, codes, fold_rows(codes, images, n_folds=_N_FOLDS, seed=seed))
+    # Heads see what parts the classes over the whole collection, the neighbours what holds just there.
+    opinions = [held_out.probabilities, ask_least_squares(embeddings, codes, images), ask_neighbours(near, rows, codes)]
+    probabilities = pool(opinions, codes)
     found = [
         Finding("label", int(judged[one.row]), one.score, str(classes[one.code]), one.probability)
         for one in find_doubts(probabilities, codes)

@@ -13,11 +13,20 @@ _LEAST = 1e-30  # of a probability, so that what all think impossible divides no
 
 def calibrated(opinion: Floats, codes: Rows) -> Floats:
     """Soften or sharpen probabilities float32 [N, C], each > 0, so that they explain the labels best."""
+    return calibrated_margins(np.log(opinion), codes)
+
+
+def calibrated_margins(margins: Floats, codes: Rows) -> Floats:
+    """Give the probabilities float32 [N, C] of margins, at the temperature that explains the labels best."""
     from scipy.special import softmax
 
-    logs = np.log(opinion)
-    honest: Floats = softmax(best_factor(logs, codes) * logs, axis=1)
+    honest: Floats = softmax(best_factor(margins, codes) * margins, axis=1)
     return honest
+
+
+def likelihood(opinion: Floats, codes: Rows) -> float:
+    """Give the mean logarithm of the given labels' probabilities."""
+    return float(np.log(np.maximum(opinion[np.arange(len(codes)), codes], _LEAST)).mean(dtype=np.float64))
 
 
 def pool(opinions: Sequence[Floats], codes: Rows) -> Floats:
