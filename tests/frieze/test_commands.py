@@ -29,7 +29,7 @@ DOCUMENTS = {
     "export": "out head classes checked largest_difference bytes seconds",
     "search": "index k where queries",
     "duplicates": "groups rows index min_score stale n_exact n_near n_duplicates",
-    "audit": "counts first rows n_unlabelled n_judged accuracy cost small_classes features out seconds",
+    "audit": "counts first rows n_unlabelled n_judged accuracy cost small_classes min_score features out seconds",
 }
 """The fields that others rely on (docs/json.md)."""
 
