@@ -4,7 +4,7 @@ from classifiers.audit import audit_labels, check_audit
 from classifiers.comparison import compare_heads
 from classifiers.course import Course
 from classifiers.evaluation import evaluate_head
-from classifiers.finetuning import Means, finetune_head
+from classifiers.finetuning import CHECKPOINT, Means, finetune_head
 from classifiers.fitting import Recipe
 from classifiers.heads import HEADS, name_head
 from classifiers.neighbourhood import N_NEIGHBOURS, Neighbourhood
@@ -17,6 +17,7 @@ from classifiers.terms import Network
 from classifiers.training import train_head
 
 __all__ = [
+    "CHECKPOINT",
     "HEADS",
     "N_NEIGHBOURS",
     "Course",

@@ -27,6 +27,9 @@ from classifiers.storage import NAME, REPORT_NAME, TRUNK_NAME, Head, write_model
 from classifiers.tuned_head import to_head, to_layers
 from features import BackboneSpec, Features, Floats, Rows, import_keras, new_folder, write_json
 
+CHECKPOINT = "checkpoint.npz"
+"""File of the work folder that is there once an epoch is done."""
+
 
 class Trunk(Protocol):
     """A backbone whose top learns; `embedder.open_trunk` gives one.
@@ -151,12 +154,13 @@ def _learn(means: Means, layers: Any, told: _Told, course: Course) -> Progress:
     material, network = ready(means, layers, told, images, course)
     learning = Learning(network, course, n_rows=len(told.fitted))
     size = course.batch_size
-    return learning.run(
-        lambda epoch: batches(material, told.codes, told.fitted, batch_size=size, seed=[course.seed, epoch]),
-        lambda: batches(material, told.codes, told.split.validation, batch_size=size, seed=None),
-        means.work / "checkpoint.npz",
-        means.step,
-    )
+    with images.telling():
+        return learning.run(
+            lambda epoch: batches(material, told.codes, told.fitted, batch_size=size, seed=[course.seed, epoch]),
+            lambda: batches(material, told.codes, told.split.validation, batch_size=size, seed=None),
+            means.work / CHECKPOINT,
+            means.step,
+        )
 
 
 def _whole(means: Means, layers: Any, _told: _Told, images: Images, course: Course) -> tuple[Images, Any]:

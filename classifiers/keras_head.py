@@ -80,6 +80,11 @@ class KerasHead:
         self.fit_seconds = time.perf_counter() - started
         self.converged = len(history.epoch) < terms.network.epochs
 
+    @property
+    def form(self) -> Network:
+        """What its network looks like; how long it learnt is not in it."""
+        return _told_network({"config": self.network.get_config()})
+
     def margins(self, embeddings: Floats) -> Floats:
         """Give the logarithms of the probabilities, float32 [N, C] for float32 [N, D]."""
         return np.log(np.maximum(self.probabilities(embeddings), _LEAST_PROBABILITY))

@@ -100,7 +100,7 @@ class Learning:
             start = self._network.evaluate(watched(), verbose=0, return_dict=True)
             progress = Progress([{f"val_{name}": value for name, value in start.items()}], self._trained())
         else:
-            self._restore(progress.state)
+            self._restore(progress.state, checkpoint)
         for epoch in range(len(progress.history), self._course.epochs + 1):
             if epoch - progress.best_epoch > self._course.patience:
                 break
@@ -136,11 +136,11 @@ class Learning:
     def _state(self) -> Arrays:
         return [_copy(variable) for variable in self._variables()]
 
-    def _restore(self, state: Arrays) -> None:
+    def _restore(self, state: Arrays, checkpoint: Path) -> None:
         variables = self._variables()
         if [value.shape for value in state] != [tuple(variable.shape) for variable in variables]:
             raise InputError(
-                "What was begun here is of another network.", mend="Give --force to begin anew, or another --out."
+                f"{checkpoint} is of another network.", mend=f"Remove {checkpoint.parent}, or give another --out."
             )
         for variable, value in zip(variables, state, strict=True):
             variable.assign(value)

@@ -5,13 +5,13 @@ from typing import Protocol
 import numpy as np
 
 from classifiers.heads import HEADS, Classifier
-from classifiers.keras_head import new_head
+from classifiers.keras_head import KerasHead, new_head
 from classifiers.labels import Examples
 from classifiers.margins import best_factor
 from classifiers.splits import Split, split_rows
 from classifiers.storage import Head, may_be_same, read_split
 from classifiers.stored_rows import StoredRows
-from classifiers.terms import Network, Terms
+from classifiers.terms import USUAL, Network, Terms
 from features import Features, InputError, Rows, free_memory, write_size
 
 _VALIDATION_SHARE = 0.1
@@ -41,7 +41,7 @@ def part_like(probe: Head, examples: Examples, *, seed: int) -> tuple[Split, Row
         unused: int64, places of rows that were not drawn for training.
 
     Raises:
-        InputError: No row of the head's split is there.
+        InputError: No row of the head's split is there, or they have other classes.
     """
     told = {row["id"]: row for row in read_split(probe.path)}
     parts = np.full(len(examples), "", dtype=object)
@@ -56,6 +56,11 @@ def part_like(probe: Head, examples: Examples, *, seed: int) -> tuple[Split, Row
         raise InputError(
             f"The images are not those that {probe.path} was trained and tested on.",
             mend="Give its own table or source, or leave --head out to train a probe anew.",
+        )
+    if {*examples.labels[train], *examples.labels[validation], *examples.labels[test]} != {*probe.classes}:
+        raise InputError(
+            f"The images have other classes than {probe.path} knows.",
+            mend="Give --labels and --label as it was trained with, or leave --head out to train a probe anew.",
         )
     if not len(validation):
         _, chosen = split_rows(examples.labels[train], test_size=_VALIDATION_SHARE, seed=seed)
@@ -74,9 +79,10 @@ def begin(
         return new_head(features.spec.dim, probe.classes, hidden, seed=seed)
     kind = HEADS[probe.document["head"]]
     fitted = np.setdiff1d(split.train, split.validation)
-    value = next(iter(probe.document["scores"]["setting"].values()), kind.usual)
+    value = next(iter(probe.document["scores"].get("setting", {}).values()), kind.usual)  # a fine-tuned head has none
+    network = probe.classifier.form if isinstance(probe.classifier, KerasHead) else USUAL
     embeddings = StoredRows(features, examples.rows[fitted]).read()
-    head = next(kind.fit_each(embeddings, examples.labels[fitted], [value], Terms(seed=seed)))
+    head = next(kind.fit_each(embeddings, examples.labels[fitted], [value], Terms(seed=seed, network=network)))
     watched = StoredRows(features, examples.rows[split.validation]).read()
     head.soften(best_factor(head.margins(watched), np.searchsorted(head.classes, examples.labels[split.validation])))
     return head

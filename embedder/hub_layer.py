@@ -114,6 +114,11 @@ class HubLayer(_keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         """The module's names of its variables, in the module's order, which is not that of its graph."""
         return [weight.name for weight in self._module.weights]
 
+    @property
+    def learnable(self) -> list[Any]:
+        """The module's own variables that it calls trainable, whatever of them trains here."""
+        return [weight.variable for weight in self._module.weights if weight.is_trainable]
+
     def __call__(self, inputs: Any, *others: Any, **options: Any) -> Any:
         """Run the module on a batch, as Keras has it.
 

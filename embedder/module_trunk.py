@@ -47,4 +47,5 @@ class ModuleTrunk:
 
     def save(self, folder: Path) -> None:
         """Write a SavedModel in hub form."""
-        save_module(folder, self.embeddings, [weight.value for weight in self._layer.weights], self.spec)
+        variables = [weight.value for weight in self._layer.weights]
+        save_module(folder, self.embeddings, variables, self._layer.learnable, self.spec)

@@ -10,7 +10,7 @@ from embedder.preprocessing import PIXELS
 from features import BackboneSpec, InputError, ModelError, clear_errors, import_keras, import_tensorflow
 
 ALL = "all"
-_USUAL = "20"  # source: Keras' guide to fine-tuning, which frees the top 20 layers
+_USUAL = 20  # source: Keras' guide to fine-tuning, which frees the top 20 layers
 _MAPS_RANK = 4  # [B, h, w, D]
 _BYTES = 4  # of a float32
 _KEPT = 2  # what is kept of a layer for the way back, and its gradient
@@ -53,7 +53,7 @@ def open_trunk(request: BackboneRequest, *, unfreeze: str | None = None) -> Trun
         request: What is asked for.
         unfreeze: Of a Keras model: the number of last layers, the name of the first free layer, or `all`. Of a
             SavedModel: names of variables or patterns such as `block_16/*`, with commas between, or `all`. None for the
-            last 20 layers, or all variables.
+            last 20 layers (all of a smaller model), or all variables.
 
     Raises:
         InputError: There is nothing of that name or number, or nothing to train.
@@ -63,7 +63,7 @@ def open_trunk(request: BackboneRequest, *, unfreeze: str | None = None) -> Trun
         raise InputError("builtin has nothing to train.", mend="Give another backbone: frieze backbones")
     backbone = open_backbone(request)
     if backbone.model is not None:
-        return KerasTrunk(backbone, unfreeze or _USUAL)
+        return KerasTrunk(backbone, unfreeze)
     from embedder.module_trunk import ModuleTrunk
 
     return ModuleTrunk(backbone.spec, request, unfreeze or ALL)
@@ -72,11 +72,12 @@ def open_trunk(request: BackboneRequest, *, unfreeze: str | None = None) -> Trun
 class KerasTrunk:
     """A Keras model: layers from one on are free, in the order of `model.layers`."""
 
-    def __init__(self, backbone: Backbone, unfreeze: str) -> None:
+    def __init__(self, backbone: Backbone, unfreeze: str | None) -> None:
         self.spec, self._model = backbone.spec, backbone.model
         layers = self._model.layers
-        self._first = _first_free(self._model, unfreeze)
+        self._first = _first_free(self.spec.name, [layer.name for layer in layers], unfreeze)
         self._model.trainable = True
+        self._learnable = {id(weight) for weight in self._model.trainable_weights}
         for number, layer in enumerate(layers):
             layer.trainable = number >= self._first
         self.n_free = count_numbers(self._model.trainable_weights)
@@ -112,7 +113,8 @@ class KerasTrunk:
 
     def save(self, folder: Path) -> None:
         """Write a SavedModel in hub form."""
-        save_module(folder, self.embeddings, [weight.value for weight in self._model.weights], self.spec)
+        learnable = [weight.value for weight in self._model.weights if id(weight) in self._learnable]
+        save_module(folder, self.embeddings, [weight.value for weight in self._model.weights], learnable, self.spec)
 
 
 def still(model: Any) -> Any:
@@ -145,13 +147,14 @@ def pooled(values: Any) -> Any:
     return keras.ops.mean(values, axis=(1, 2)) if len(values.shape) == _MAPS_RANK else values
 
 
-def save_module(folder: Path, embeddings: Any, kept: Any, spec: BackboneSpec) -> None:
+def save_module(folder: Path, embeddings: Any, variables: Any, learnable: Any, spec: BackboneSpec) -> None:
     """Write a SavedModel in hub form.
 
     Args:
         folder: Where to.
         embeddings: float32 [B, H, W, 3] in [0, 1] -> [B, D].
-        kept: The variables, as TensorFlow's.
+        variables: All of them, as TensorFlow's.
+        learnable: Those that may learn when it is fine-tuned again.
         spec: Says H and W.
 
     Raises:
@@ -159,8 +162,8 @@ def save_module(folder: Path, embeddings: Any, kept: Any, spec: BackboneSpec) ->
     """
     tf = import_tensorflow()
     images = tf.TensorSpec([None, *spec.image_size, 3], tf.float32, name="images")
-    module = tf.Module()
-    module.kept, module.regularization_losses = kept, []
+    module = tf.train.Checkpoint()  # a tf.Module has `variables` of its own, which aren't saved
+    module.variables, module.trainable_variables, module.regularization_losses = variables, learnable, []
     call = tf.function(embeddings, [images], autograph=False)
     module.__call__ = call
     signature = tf.function(lambda images: {"feature_vector": call(images)}, [images], autograph=False)
@@ -174,9 +177,10 @@ def save_module(folder: Path, embeddings: Any, kept: Any, spec: BackboneSpec) ->
         ) from error
 
 
-def _first_free(model: Any, unfreeze: str) -> int:
-    """Give the number of the first free layer."""
-    names = [layer.name for layer in model.layers]
+def _first_free(model: str, names: list[str], unfreeze: str | None) -> int:
+    """Give the number of the first free one of a model's layers."""
+    if unfreeze is None:
+        return max(0, len(names) - _USUAL)
     if unfreeze == ALL:
         return 0
     if unfreeze.isdecimal() and 1 <= int(unfreeze) <= len(names):
@@ -185,7 +189,7 @@ def _first_free(model: Any, unfreeze: str) -> int:
         return names.index(unfreeze)
     near = difflib.get_close_matches(unfreeze, names, n=5, cutoff=0.3) or names[-5:]
     raise InputError(
-        f"{model.name} has {len(names)} layers, and none named {unfreeze}.",
+        f"{model} has {len(names)} layers, and none named {unfreeze}.",
         mend=f"Give --unfreeze a number from 1 to {len(names)}, all, or a layer's name, such as {', '.join(near)}",
     )
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from embedder import BackboneRequest, Trunk
 
 _SAMPLES, _TOLERANCE = 8, 1e-3  # of a cosine; another order of sums moves it by far less
+_EMBEDS = {"source", "backbone", "weights", "layer", "image_size", "fit", "pixels", "trust_backbone", "labels", "label"}
+"""What a table of features depends on, which is kept where other options change."""
 
 
 def finetune(
@@ -106,6 +108,7 @@ def _run(place: Path, work: Path, asked: dict[str, Any], *, course: "Course", fo
     import classifiers
 
     table, request = _open(work, asked)
+    _check_table(work, table)
     probe = _probe(table, work, asked)
     trunk = _open_trunk(request, asked["unfreeze"])
     output.say(f"Fine-tuning {trunk.free}: {trunk.n_free:,} numbers.")
@@ -140,21 +143,36 @@ def _work_folder(place: Path, asked: dict[str, Any], *, force: bool) -> Iterator
 
 
 def _check_same(work: Path, asked: dict[str, Any], *, force: bool) -> None:
+    """Refuse other options where an epoch was done with some; where none was, only what they change is done anew."""
+    from classifiers import CHECKPOINT
+
     noted = work / "asked.json"
-    if noted.exists():
-        before = stored.read_json(noted, mend="Begin anew with --force.")
-        differ = sorted(name for name in asked if asked[name] != before.get(name))
-        if differ and not force:
-            sides = ", ".join(f"{name} {before.get(name)} then, {asked[name]} now" for name in differ)
-            raise stored.InputError(
-                f"Another fine-tuning is half done here: {sides}.",
-                mend="Give the same options to go on with it, --force to begin anew, or another --out.",
-            )
-        if differ:
-            for path in work.iterdir():
-                if path.name != ".lock":
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    before = stored.read_json(noted, mend=f"Remove {work}") if noted.exists() else asked
+    differ = sorted(name for name in asked if asked[name] != before.get(name))
+    if differ and (work / CHECKPOINT).exists() and not force:
+        sides = ", ".join(f"{name} {before.get(name)} then, {asked[name]} now" for name in differ)
+        raise stored.InputError(
+            f"Another fine-tuning is half done here: {sides}.",
+            mend="Give the same options to go on with it, --force to begin anew, or another --out.",
+        )
+    if differ:
+        _forget(work, but=set() if _EMBEDS & {*differ} else {"features"})
     stored.write_json(noted, asked)
+
+
+def _check_table(work: Path, table: stored.Features) -> None:
+    """Begin anew where the images have changed: what is half done goes by their places in the table."""
+    noted, told = work / "table.json", {"generation": table.manifest.generation}
+    if noted.exists() and stored.read_json(noted, mend=f"Remove {work}") != told:
+        output.say("The images have changed since this was begun: it begins anew.")
+        _forget(work, but={"features", "asked.json"})
+    stored.write_json(noted, told)
+
+
+def _forget(work: Path, *, but: set[str]) -> None:
+    for path in work.iterdir():
+        if path.name not in {".lock", *but}:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _open(work: Path, asked: dict[str, Any]) -> tuple[stored.Features, "BackboneRequest"]:
@@ -181,12 +199,13 @@ def _open(work: Path, asked: dict[str, Any]) -> tuple[stored.Features, "Backbone
 
 def _check_backbone(table: stored.Features, request: "BackboneRequest", asked: dict[str, Any]) -> None:
     """Refuse another backbone than the table's, where one is named."""
-    named = {"backbone": request.handle, "weights": request.weights, "layer": request.layer}
-    for option, own in named.items():
-        if asked[option] not in (None, own):
+    for option in ("backbone", "weights", "layer", "image_size", "pixels"):
+        own = getattr(request, "handle" if option == "backbone" else option)
+        if asked[option] not in (None, own) and str(Path(str(asked[option])).absolute()) != own:
+            word = f"--{option.replace('_', '-')}"
             raise stored.InputError(
-                f"{table.path} was made with --{option} {own}, not {asked[option]}.",
-                mend=f"Leave --{option} out, or give the images in place of the table.",
+                f"{table.path} was made with {word} {own}, not {asked[option]}.",
+                mend=f"Leave {word} out, or give the images in place of the table.",
             )
 
 

@@ -165,8 +165,31 @@ def _head_section(head: Path) -> str:
         f" expected calibration error {report['expected_calibration_error']:.3f};"
         f" trained on {report['n_train']} images.</p>"
         f"{''.join(f'<p>{html.escape(line)}</p>' for line in _remarks(report))}"
+        f"{_finetuning(report) if 'probe' in report else ''}"
         f"{_classes(report)}{_confusion(report)}{_mistakes(report)}"
     )
+
+
+def _finetuning(report: dict[str, Any]) -> str:
+    """Show the probe and what became of it side by side, and each epoch."""
+    sides = [_side(name, one) for name, one in (("probe", report["probe"]), ("fine-tuned", report))]
+    names = ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")
+    epochs = [
+        [str(number), *(f"{epoch[name]:.4f}" if name in epoch else "" for name in names)]
+        for number, epoch in enumerate(report["history"])
+    ]
+    return (
+        f"<h3>Fine-tuned: {html.escape(report['unfrozen'])}</h3>"
+        + _table(["", "accuracy", "95 % interval", "macro F1", "calibration error"], sides)
+        + f"<h3>Epochs: number {report['best_epoch']} is kept, 0 is the start</h3>"
+        + _table(["epoch", "loss", "accuracy", "validation loss", "validation accuracy", "seconds"], epochs)
+    )
+
+
+def _side(name: str, report: dict[str, Any]) -> list[str]:
+    low, high = report["confidence_interval"]
+    figures = (f"{report[figure]:.3f}" for figure in ("macro_f1", "expected_calibration_error"))
+    return [name, f"{report['accuracy']:.1%}", f"{low:.1%} to {high:.1%}", *figures]
 
 
 def _remarks(report: dict[str, Any]) -> list[str]:

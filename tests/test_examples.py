@@ -16,6 +16,7 @@ from frieze.cli import main
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 RECIPES = ("recipe1", "recipe1_keras", "recipe3")
+EVERY = (*RECIPES, "recipe2")
 LEAST = {"recipe1": 0.8, "recipe1_keras": 0.75, "recipe3": 0.75}
 """Least accuracy on 40 held-out flowers. Right pixels gave .925, .85 and .825, those in [-1, 1] .7, .625, .7."""
 
@@ -88,7 +89,20 @@ def test_the_keras_recipe(colours, pictures, run, tmp_path):
     assert [one.units for one in model.layers if isinstance(one, keras.layers.Dense)] == [128, 2]
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+TINY = ("--layer", "top:flatten", "--unfreeze", "top", "--epochs", 30)
+"""What recipe 2 is told of the tiny backbone."""
+
+
+def test_the_fine_tuned_recipe(residual, pictures, run, tmp_path):
+    """Recipe 2 tells red from blue, and leaves a model with a hidden layer of 256 units over maps as they are."""
+    found = run("recipe2", pictures, "--backbone", residual, *TINY)
+    assert accuracy_in(found) == 1.0
+    assert "of a linear probe on the frozen backbone: 1.000" in found
+    head = frieze.open_head(tmp_path / "recipe2-out" / "images.model")
+    assert (head.spec.dim, head.classifier.form.layers) == (6 * 6 * 12, (256,))
+
+
+@pytest.mark.parametrize("recipe", EVERY)
 def test_says_what_is_wrong(recipe, pictures, run, tmp_path):
     """A recipe with a backbone that is none ends with the message and its mend, not with a traceback."""
     with pytest.raises(SystemExit, match=r"Error: .*\n"):
@@ -112,6 +126,27 @@ def test_the_commands_are_right(recipe):
     assert list(parsed) == ["embed", "train"]
     assert parsed["embed"]["backbone"] == backbone
     assert parsed["embed"]["out"] == parsed["train"]["features"]
+
+
+def test_the_command_of_the_fine_tuned_recipe():
+    """The command of recipe 2's docstring asks for what its script asks for."""
+    text = (EXAMPLES / "recipe2.py").read_text()
+    (line,) = re.findall(r"\$ frieze finetune (.*)", text.replace("\\\n", " "))
+    asked = main.get_command(click.Context(main), "finetune").make_context("finetune", shlex.split(line)).params
+    told = {name: asked[name] for name in ("backbone", "layer", "unfreeze", "layers", "learning_rate")}
+    wanted = {"backbone": "keras:VGG16", "layer": "block5_pool:flatten", "unfreeze": "block5_conv1"}
+    assert told == wanted | {"layers": "256", "learning_rate": 1e-4}
+    assert all(f'"{word}"' in text for word in (*wanted.values(), "256"))
+
+
+@pytest.mark.slow
+def test_the_fine_tuned_recipe_on_photographs(run, data_dir, tmp_path):
+    """Recipe 2 runs from end to end with VGG16, whose weights are drawn here: its last block and the head learn."""
+    words = ("--weights", "random", "--image-size", 32, "--epochs", 1)
+    found = run("recipe2", data_dir / "images" / "flowers_ccby_200", *words)
+    assert 0 <= accuracy_in(found) <= 1
+    finetuned = frieze.info(tmp_path / "recipe2-out" / "images.model")["scores"]
+    assert (finetuned["unfrozen"], finetuned["n_unfrozen"]) == ("5 of 20 layers, from block5_conv1 on", 7_079_424)
 
 
 @pytest.mark.slow

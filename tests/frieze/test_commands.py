@@ -24,6 +24,7 @@ DOCUMENTS = {
     "expected_calibration_error",
     "evaluate": "head accuracy macro_f1 classes n_train n_test seconds fit_seconds confidence_interval "
     "expected_calibration_error",
+    "finetune": "accuracy probe_accuracy macro_f1 epochs n_train n_test seconds",
     "compare": "rows classes n_train n_test n_left_out",
     "predict": "rows failed",
     "export": "out head classes checked largest_difference bytes seconds",
@@ -32,10 +33,11 @@ DOCUMENTS = {
     "audit": "counts first rows n_unlabelled n_judged accuracy cost small_classes min_score features out seconds",
 }
 """The fields that others rely on (docs/json.md)."""
+QUICK = ("--unfreeze", "top", "--epochs", "1", "--no-augment")
 
 
 @pytest.fixture
-def lines(world, tmp_path):
+def lines(world, residual, tmp_path):
     """A call of each command on the small world."""
     vectors = tmp_path / "vectors.npy"
     np.save(vectors, np.eye(4, dtype=np.float32))
@@ -48,6 +50,7 @@ def lines(world, tmp_path):
         "index": ("index", features, "--out", tmp_path / "index"),
         "train": ("train", features, "--out", tmp_path / "head"),
         "evaluate": ("evaluate", head, features),
+        "finetune": ("finetune", world / "photos", "--out", tmp_path / "tuned", "--backbone", residual, *QUICK),
         "compare": ("compare", features, "--heads", "prototype,ridge"),
         "predict": ("predict", head, features, "--out", tmp_path / "p.parquet"),
         "export": ("export", head, "--out", tmp_path / "model"),

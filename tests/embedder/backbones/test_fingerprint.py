@@ -1,9 +1,11 @@
+import shutil
+
 import numpy as np
 import pytest
 
 from embedder import BackboneRequest, open_backbone
 from embedder.backbones import without_loading
-from embedder.backbones.fingerprint import of_file, of_saved_model, of_weights
+from embedder.backbones.fingerprint import model_folder, of_file, of_saved_model, of_weights
 from features import ModelError
 
 
@@ -25,6 +27,16 @@ def test_one_byte(name, saved):
     content[3] ^= 1
     (saved / name).write_bytes(content)
     assert of_saved_model(saved) != before
+
+
+def test_a_backbone_beside_its_head(saved, tmp_path):
+    """What fine-tuning stores beside a head is meant by the folder of both; else a folder is itself."""
+    shutil.copytree(saved, tmp_path / "model" / "saved_model")
+    assert model_folder(tmp_path / "model") == tmp_path / "model" / "saved_model"
+    assert model_folder(tmp_path / "model" / "saved_model") == tmp_path / "model" / "saved_model"
+    assert model_folder(tmp_path) == tmp_path
+    request = BackboneRequest(handle=str(tmp_path / "model"))
+    assert without_loading(request) == of_saved_model(saved)
 
 
 def test_a_file_more(saved):

@@ -78,6 +78,18 @@ def test_layer(save):
     assert refusal(handle=handle, layer="double").mend == "Near it are: doubled."
 
 
+def test_flatten(save):
+    """--layer NAME:flatten gives maps [h, w, c] as h * w * c numbers in reading order, instead of their mean."""
+    import keras
+
+    handle = save(keras.layers.Rescaling(2.0, name="doubled"))
+    images = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
+    backbone = open_backbone(BackboneRequest(handle=handle, layer="doubled:flatten", pixels="0..1"))
+    assert (backbone.spec.dim, backbone.spec.layer) == (192, "doubled:flatten")
+    assert np.allclose(backbone.call(images), 2 * images.reshape(2, 192), atol=1e-5)
+    assert refusal(handle=handle, layer="double:flatten", pixels="0..1").mend == "Near it are: doubled."
+
+
 def test_input_in_a_list(tf, tmp_path):
     """A model that was made with its one input in a list is called without a warning."""
     import keras

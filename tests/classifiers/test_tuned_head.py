@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+
+from classifiers import Recipe
+from classifiers.fitting import fit_head
+from classifiers.heads import HEADS
+from classifiers.terms import Network
+from classifiers.tuned_head import to_head, to_layers
+from features import InputError, unit_rows
+
+NETWORKS = [name for name in HEADS if name != "knn"]
+
+
+@pytest.fixture(scope="module")
+def fitted(overlapping, tf):
+    """`fitted(kind, n_classes)`: raw embeddings float32 [n, 8] of so many classes, and a head fitted on them."""
+    embeddings, labels = overlapping.embeddings(), overlapping.labels
+
+    def fit(kind, n_classes):
+        chosen = np.isin(labels.astype(str), ["ant", "bee", "cow"][:n_classes])
+        network = Network((5, 4), epochs=2) if kind == "keras" else Network()
+        head, _ = fit_head(Recipe(kind, network=network), unit_rows(embeddings[chosen]), labels[chosen])
+        return 3 * embeddings[chosen], head
+
+    return fit
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_layers_say_what_the_head_says(fitted, kind, n_classes):
+    """As layers a head gives its own probabilities for raw embeddings, and so does the head made of these again."""
+    embeddings, head = fitted(kind, n_classes)
+    layers = to_layers(head, 8)
+    assert np.allclose(layers(embeddings), head.probabilities(embeddings), atol=1e-5)
+    again = to_head(layers, head)
+    assert np.allclose(again.probabilities(embeddings), head.probabilities(embeddings), atol=1e-5)
+    assert again.classes.tolist() == ["ant", "bee", "cow"][:n_classes]
+
+
+@pytest.mark.parametrize(("kind", "wanted"), [("svm", "linear"), ("linear", "linear"), ("keras", "keras")])
+def test_what_it_becomes(fitted, tmp_path, kind, wanted):
+    """Trained layers become a head of the kind that can be stored, with a softmax over planes as `linear`."""
+    embeddings, head = fitted(kind, 3)
+    layers = to_layers(head, 8)
+    layers.layers[-1].set_weights([2 * weight for weight in layers.layers[-1].get_weights()])
+    again = to_head(layers, head)
+    again.save(tmp_path / again.file_name)
+    loaded = HEADS[wanted].load(tmp_path / again.file_name, classes=again.classes, dim=8)
+    assert isinstance(again, HEADS[wanted])
+    assert np.allclose(loaded.probabilities(embeddings), layers(embeddings), atol=1e-5)
+
+
+def test_neighbours_are_no_network(fitted):
+    """A head that is no network is refused with those that are."""
+    with pytest.raises(InputError, match="can't be trained further") as caught:
+        to_layers(fitted("knn", 3)[1], 8)
+    assert "linear, svm or keras" in caught.value.mend

@@ -1,0 +1,403 @@
+"""`frieze finetune` from images to a model: the judge is the probe, and the model's own embeddings."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+import embedder
+import frieze
+from classifiers.learning import Learning
+from features import FeatureFileError, InputError, lock
+
+QUICK = {"unfreeze": "high", "augment": False, "epochs": 3, "learning_rate": 0.01, "batch_size": 16}
+COLOURS = {"blue": (30, 60, 200), "green": (40, 170, 60), "red": (200, 40, 40)}
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Twenty pictures of each of three colours, so pale and noisy that a probe mistakes some."""
+    folder = tmp_path_factory.mktemp("finetuning") / "pictures"
+    rng = np.random.default_rng(0)
+    for label, colour in COLOURS.items():
+        (folder / label).mkdir(parents=True)
+        for number in range(20):
+            pale = 100 + 0.12 * (np.array(colour) - 100)
+            pixels = np.clip(pale + rng.normal(0, 60, (16, 16, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / label / f"{number:02}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def table(pictures, residual):
+    """The pictures' table by the tiny backbone."""
+    frieze.embed(pictures, out=pictures.parent / "pictures.features", backbone=str(residual))
+    return pictures.parent / "pictures.features"
+
+
+@pytest.fixture(scope="module")
+def probe(table):
+    """The linear head that fine-tuning would train by itself."""
+    frieze.train(table, out=table.parent / "probe.head")
+    return table.parent / "probe.head"
+
+
+@pytest.fixture(scope="module")
+def tuned(table, probe):
+    """The folder of a model fine-tuned from the table, and the document of that run."""
+    out = table.parent / "tuned.model"
+    return out, frieze.finetune(table, out=out, head=probe, **QUICK)
+
+
+@pytest.fixture
+def stop(monkeypatch):
+    """`stop(epoch)`: breaks off before that epoch, as Ctrl-C does; gives the epochs begun."""
+    begun, real = [], Learning._epoch
+
+    def arm(at=None):
+        def one(learning, epoch, *rest):
+            if epoch == at:
+                raise KeyboardInterrupt
+            begun.append(epoch)
+            return real(learning, epoch, *rest)
+
+        monkeypatch.setattr(Learning, "_epoch", one)
+        return begun
+
+    return arm
+
+
+def parts_of(head):
+    """Give the ids of each part of a head's split."""
+    rows = pq.read_table(head / "split.parquet").to_pylist()
+    return {part: sorted(row["id"] for row in rows if row["part"] == part) for part in ("train", "validation", "test")}
+
+
+def work_of(out):
+    """Give the folder of what is half done."""
+    return out.parent / f".{out.name}.finetune"
+
+
+def test_the_document(tuned, probe):
+    """It tells figures, counts and epochs, and the probe's own figures beside them."""
+    _, document = tuned
+    told = json.loads((probe / "head.json").read_text())["scores"]
+    assert (document["n_train"], document["n_test"], document["n_unlabelled"]) == (48, 12, 0)
+    assert document["probe_accuracy"] == document["probe"]["accuracy"] == told["accuracy"]
+    assert document["probe"]["macro_f1"] == told["macro_f1"]
+    assert document["epochs"] == len(document["history"]) - 1 <= 3
+    assert (document["unfrozen"], document["n_unfrozen"]) == ("5 of 10 layers, from high on", 1476)
+
+
+def test_it_learnt(tuned):
+    """An epoch was better than the start on the validation images, and its weights are kept."""
+    losses = [epoch["val_loss"] for epoch in tuned[1]["history"]]
+    assert tuned[1]["best_epoch"] == losses.index(min(losses)) > 0
+    assert tuned[1]["notes"] == []
+
+
+def test_the_parts_are_the_probes(tuned, probe):
+    """Test images are the probe's; a tenth of its training images is marked as validation."""
+    mine, theirs = parts_of(tuned[0]), parts_of(probe)
+    assert mine["test"] == theirs["test"]
+    assert sorted(mine["train"] + mine["validation"]) == theirs["train"]
+    assert len(mine["validation"]) == 6
+
+
+def test_what_is_left(tuned):
+    """Beside the model nothing is left, and it holds a head, a SavedModel, the split, the report and its page."""
+    out = tuned[0]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "head.json", "head.skops", "report.html", "report.json", "saved_model", "split.parquet",
+    ]  # fmt: skip
+    assert not list(out.parent.glob(".*"))
+
+
+def test_head_json_tells_both_backbones(tuned, table):
+    """head.json has the new backbone, and under `finetuned` the first one and the course."""
+    document = json.loads((tuned[0] / "head.json").read_text())
+    assert document["backbone"]["handle"] == str(tuned[0])
+    assert document["finetuned"]["backbone"] == frieze.open_features(table).spec.to_json()
+    assert document["backbone"]["fingerprint"] != document["finetuned"]["backbone"]["fingerprint"]
+    assert (document["finetuned"]["course"]["epochs"], document["finetuned"]["course"]["augments"]) == (3, False)
+
+
+@pytest.fixture(scope="module")
+def embedded(tuned, pictures):
+    """The pictures' table by the fine-tuned backbone."""
+    out = pictures.parent / "tuned.features"
+    frieze.embed(pictures, out=out, backbone=str(tuned[0]))
+    return out
+
+
+def test_evaluate_gives_the_figures(tuned, embedded):
+    """Embedded with the model and evaluated, the held-out images give the very figures of the run."""
+    found = frieze.evaluate(tuned[0], embedded)
+    same = ("accuracy", "macro_f1", "confidence_interval", "n_test", "n_train", "head", "classes", "fit_seconds")
+    assert {name: found[name] for name in same} == {name: tuned[1][name] for name in same}
+    assert found["expected_calibration_error"] == pytest.approx(tuned[1]["expected_calibration_error"], abs=1e-4)
+    assert (found["rows"], found["stale"]) == ("held-out", None)
+
+
+def test_predict_and_export_take_the_model(tuned, embedded, pictures, tmp_path):
+    """New images go through the model's own backbone, as its table did; with it the head becomes one SavedModel."""
+    frieze.predict(tuned[0], embedded, out=tmp_path / "a.parquet")
+    frieze.predict(tuned[0], pictures, out=tmp_path / "b.parquet")
+    one, other = (pq.read_table(tmp_path / f"{name}.parquet") for name in "ab")
+    assert one.select(["id", "prediction"]).equals(other.select(["id", "prediction"]))
+    assert frieze.export(tuned[0], out=tmp_path / "exported")["largest_difference"] < 1e-3
+
+
+def test_info_and_verify_know_it(tuned):
+    """It is a head, and whole."""
+    assert frieze.info(tuned[0])["kind"] == "head"
+    assert frieze.verify(tuned[0])["problems"] == []
+
+
+def test_it_can_be_fine_tuned_again(tuned, embedded, tmp_path):
+    """From the model's own table and head it goes on, and its start is what the model was."""
+    found = frieze.finetune(
+        embedded, out=tmp_path / "again", head=tuned[0], **QUICK | {"unfreeze": "top/*", "epochs": 1}
+    )
+    assert (found["probe_accuracy"], found["unfrozen"]) == (tuned[1]["accuracy"], "2 of 14 variables")
+
+
+def test_the_page(tuned):
+    """The page shows probe and fine-tuned side by side, and each epoch."""
+    page, document = (tuned[0] / "report.html").read_text(), tuned[1]
+    assert f"<th>probe</th><td>{document['probe_accuracy']:.1%}</td>" in page
+    assert f"<th>fine-tuned</th><td>{document['accuracy']:.1%}</td>" in page
+    assert f"<th>0</th><td></td><td></td><td>{document['history'][0]['val_loss']:.4f}</td>" in page
+    assert f"number {document['best_epoch']} is kept" in page
+
+
+def test_from_images(pictures, residual, tuned, tmp_path):
+    """From images it embeds, trains the probe and fine-tunes, and comes to what it comes to from table and head."""
+    document = frieze.finetune(pictures, out=tmp_path / "m", backbone=str(residual), **QUICK)
+    assert document["probe"] == tuned[1]["probe"]
+    assert document["accuracy"] == tuned[1]["accuracy"]
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_kept_maps_change_nothing(table, probe, tuned, tmp_path):
+    """With --cache the frozen part runs once, and the losses are those of the whole network but for float16."""
+    found = frieze.finetune(table, out=tmp_path / "m", head=probe, cache=True, **QUICK)
+    one, other = ([epoch["val_loss"] for epoch in document["history"]] for document in (found, tuned[1]))
+    assert np.allclose(one, other, atol=0.02)
+
+
+def test_a_new_head_in_the_probes_place(table, probe, tmp_path):
+    """With --layers a network with hidden layers learns on top, and is stored as one, whatever the probe was."""
+    options = QUICK | {"epochs": 1, "learning_rate": 1e-5}
+    document = frieze.finetune(table, out=tmp_path / "m", head=probe, layers="6", **options)
+    assert document["head"] == "keras"
+    assert document["probe"]["head"] == "linear"
+    assert frieze.open_head(tmp_path / "m").classifier.form.layers == (6,)
+
+
+def test_where_nothing_helps_the_probe_stays(table, probe, tmp_path, monkeypatch):
+    """Where no epoch is better than the start, head and figures are the probe's, and that is said."""
+    monkeypatch.setattr(Learning, "_epoch", lambda *_: {"val_loss": 99.0, "val_accuracy": 0.0, "seconds": 0.0})
+    document = frieze.finetune(table, out=tmp_path / "m", head=probe, **QUICK)
+    assert (document["best_epoch"], document["accuracy"]) == (0, document["probe_accuracy"])
+    assert document["notes"] == ["No epoch was better than the start: the probe stays as it was."]
+    embeddings = frieze.open_features(table).embeddings()
+    mine, theirs = (frieze.open_head(path).probabilities(embeddings) for path in (tmp_path / "m", probe))
+    assert np.array_equal(mine, theirs)
+
+
+def test_goes_on_after_a_cut(table, probe, tuned, tmp_path, stop):
+    """Cut off, it leaves no model but its work; the same again goes on with the epochs that are missing."""
+    out = tmp_path / "m"
+    begun = stop(2)
+    with pytest.raises(KeyboardInterrupt):
+        frieze.finetune(table, out=out, head=probe, **QUICK)
+    assert (out.exists(), work_of(out).is_dir()) == (False, True)
+    del begun[:]
+    stop()
+    document = frieze.finetune(table, out=out, head=probe, **QUICK)
+    assert (begun, document["epochs"], document["accuracy"]) == ([2, 3], 3, tuned[1]["accuracy"])
+    assert not work_of(out).exists()
+
+
+@pytest.fixture
+def half(table, probe, tmp_path, stop):
+    """`half(**options)`: goes on, with other options, where one was cut off after its first epoch; `begun` notes."""
+    begun = stop(2)
+    with pytest.raises(KeyboardInterrupt):
+        frieze.finetune(table, out=tmp_path / "m", head=probe, **QUICK)
+    del begun[:]
+    stop()
+
+    def go(**options):
+        return frieze.finetune(table, out=tmp_path / "m", head=probe, **QUICK | options)
+
+    go.begun = begun
+    return go
+
+
+def test_other_options_over_a_half_done_one(half):
+    """Options that differ are refused by name over what is half done; with --force it begins anew."""
+    with pytest.raises(InputError, match=r"half done here: learning_rate 0\.01 then, 0\.001 now") as caught:
+        half(learning_rate=0.001)
+    assert "--force" in caught.value.mend
+    assert half(learning_rate=0.001, force=True)["epochs"] == 3
+    assert half.begun == [1, 2, 3]
+
+
+def test_changed_images_begin_anew(pictures, residual, tmp_path, stop):
+    """Where the images have changed since, it begins anew: what is half done goes by their places."""
+    source, begun = shutil.copytree(pictures, tmp_path / "pictures"), stop(2)
+    with pytest.raises(KeyboardInterrupt):
+        frieze.finetune(source, out=tmp_path / "m", backbone=str(residual), **QUICK)
+    (source / "blue" / "00.png").unlink()
+    del begun[:]
+    stop()
+    document = frieze.finetune(source, out=tmp_path / "m", backbone=str(residual), **QUICK)
+    assert (begun, document["n_train"] + document["n_test"]) == ([1, 2, 3], 59)
+
+
+def test_before_an_epoch_options_may_change(pictures, residual, tmp_path, stop):
+    """Where no epoch is done, other options are taken, and what was embedded is kept."""
+    begun, part = stop(1), work_of(tmp_path / "m") / "features" / "parts" / "part-000000.parquet"
+    written = []
+    for batch_size in (16, 8):
+        with pytest.raises(KeyboardInterrupt):
+            frieze.finetune(pictures, out=tmp_path / "m", backbone=str(residual), **QUICK | {"batch_size": batch_size})
+        written.append(part.stat().st_mtime_ns)
+    assert (begun, written[0]) == ([], written[1])
+
+
+def test_a_mistake_is_no_obstacle(pictures, residual, tmp_path):
+    """What was refused for a wrong word may be asked for again with the right one."""
+    with pytest.raises(InputError):
+        frieze.finetune(pictures, out=tmp_path / "m", backbone="keras:MobilNet", **QUICK)
+    document = frieze.finetune(pictures, out=tmp_path / "m", backbone=str(residual), **QUICK | {"epochs": 1})
+    assert document["epochs"] == 1
+
+
+def test_a_second_process_is_refused(table, probe, tmp_path):
+    """While one process works on a model, another one is told so."""
+    work = work_of(tmp_path / "m")
+    work.mkdir()
+    with lock(work), pytest.raises(FeatureFileError, match="is being written by process"):
+        frieze.finetune(table, out=tmp_path / "m", head=probe, **QUICK)
+
+
+def test_a_head_of_another_backbone_is_refused(table, pictures, residual, tmp_path):
+    """A head that was trained on another layer's table does not go with this one."""
+    frieze.embed(pictures, out=tmp_path / "f", backbone=str(residual), layer="add")
+    frieze.train(tmp_path / "f", out=tmp_path / "head")
+    with pytest.raises(InputError) as caught:
+        frieze.finetune(table, out=tmp_path / "m", head=tmp_path / "head", **QUICK)
+    assert "leave --head out" in caught.value.mend
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"backbone": "keras:VGG16"}, "was made with --backbone"),
+        ({"layer": "top"}, "was made with --layer None, not top"),
+        ({"image_size": 32}, "was made with --image-size 16, not 32"),
+        ({"pixels": "0..1"}, "was made with --pixels 0..255, not 0..1"),
+        ({"unfreeze": "nothing"}, "residual has 10 layers, and none named nothing"),
+        ({"cache": True, "augment": True}, "can't be augmented"),
+        ({"layers": "big"}, "--layers is big"),
+        ({"epochs": 0}, "--epochs is 0"),
+    ],
+)
+def test_what_does_not_fit(table, tmp_path, options, message):
+    """An option that the table or the backbone contradicts is refused, and no model is written."""
+    with pytest.raises(InputError, match=message):
+        frieze.finetune(table, out=tmp_path / "m", **QUICK | options)
+    assert not (tmp_path / "m").exists()
+
+
+def test_the_tables_own_backbone_may_be_named(table, probe, residual, tmp_path, monkeypatch):
+    """The backbone that the table was made with may be named, also by a relative path."""
+    monkeypatch.chdir(residual.parent)
+    options = QUICK | {"epochs": 1, "backbone": residual.name}
+    assert frieze.finetune(table, out=tmp_path / "m", head=probe, **options)["epochs"] == 1
+
+
+def test_images_need_a_backbone(pictures, tmp_path):
+    """From images it wants to be told which backbone."""
+    with pytest.raises(InputError, match="is no table of features") as caught:
+        frieze.finetune(pictures, out=tmp_path / "m", **QUICK)
+    assert "--backbone" in caught.value.mend
+
+
+def test_a_lost_image_is_told(pictures, residual, tmp_path):
+    """An image that is gone when its table is fine-tuned ends the run with its name."""
+    source = shutil.copytree(pictures, tmp_path / "pictures")
+    frieze.embed(source, out=tmp_path / "f", backbone=str(residual))
+    (source / "red" / "03.png").unlink()
+    (source / "blue" / "03.png").unlink()
+    (source / "green" / "03.png").unlink()
+    with pytest.raises(InputError, match=r"03\.png can't be read any more"):
+        frieze.finetune(tmp_path / "f", out=tmp_path / "m", **QUICK)
+    assert not (tmp_path / "m").exists()
+
+
+def test_force_replaces_a_model(tuned, table, probe, tmp_path):
+    """A model is replaced with --force alone, and not where a file of somebody else's lies in it."""
+    out = shutil.copytree(tuned[0], tmp_path / "m")
+    options = QUICK | {"epochs": 1}
+    with pytest.raises(FeatureFileError, match="is there already"):
+        frieze.finetune(table, out=out, head=probe, **options)
+    assert frieze.finetune(table, out=out, head=probe, force=True, **options)["epochs"] == 1
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(FeatureFileError, match=r"notes\.txt is no part of a head"):
+        frieze.finetune(table, out=out, head=probe, force=True, **options)
+    assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_another_backbone_on_disk_is_found_out(table, probe, tmp_path, monkeypatch):
+    """Where what was written is not what was trained, no model is left."""
+    real = embedder.open_backbone
+
+    def open_other(request):
+        opened = real(request)
+        return type(opened)(opened.spec, lambda images: 1 - opened.call(images))
+
+    monkeypatch.setattr(embedder, "open_backbone", open_other)
+    with pytest.raises(InputError, match="is not the one that was trained"):
+        frieze.finetune(table, out=tmp_path / "m", head=probe, **QUICK | {"epochs": 1})
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_saved_model_learns_too(tmp_path, pictures, tf):
+    """A SavedModel in hub form is fine-tuned by the names of its variables, and its model embeds as it was scored."""
+    module = tf.train.Checkpoint()
+    module.dense = tf.Variable(np.random.default_rng(0).normal(size=(48, 6)).astype("f4"), name="dense")
+    images = tf.TensorSpec([None, 16, 16, 3], tf.float32)
+    module.__call__ = tf.function(
+        lambda images: tf.reshape(tf.nn.avg_pool2d(images, 4, 4, "VALID"), [-1, 48]) @ module.dense, [images]
+    )
+    tf.saved_model.save(module, str(tmp_path / "module"))
+    options = QUICK | {"unfreeze": "dense", "epochs": 1}
+    document = frieze.finetune(pictures, out=tmp_path / "m", backbone=str(tmp_path / "module"), **options)
+    frieze.embed(pictures, out=tmp_path / "f", backbone=str(tmp_path / "m"))
+    assert document["unfrozen"] == "1 of 1 variables"
+    assert frieze.evaluate(tmp_path / "m", tmp_path / "f")["accuracy"] == document["accuracy"]
+
+
+def test_the_command_prints_the_epochs(table, probe, tmp_path, run):
+    """Without --json a table of the epochs stands above the facts; talk goes to stderr."""
+    words = ("--head", probe, "--unfreeze", "top", "--epochs", 1, "--no-augment")
+    result = run("finetune", table, "--out", tmp_path / "m", *words)
+    assert result.exit_code == 0
+    assert result.stdout.index("val_loss") < result.stdout.index("probe_accuracy")
+    assert "Fine-tuning 2 of 10 layers, from top on: 876 numbers." in result.stderr
+
+
+def test_help_is_quick():
+    """The command's help imports no TensorFlow."""
+    code = "import sys; from frieze.commands.finetune import finetune; print('tensorflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
