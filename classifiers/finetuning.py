@@ -24,6 +24,7 @@ from classifiers.scores import report, score
 from classifiers.splits import Split
 from classifiers.start import begin, check_start, part_like
 from classifiers.storage import NAME, REPORT_NAME, TRUNK_NAME, Head, write_model, write_split
+from classifiers.stored_rows import StoredRows, mapped
 from classifiers.tuned_head import to_head, to_layers
 from features import BackboneSpec, Features, Floats, Rows, import_keras, new_folder, write_json
 
@@ -142,6 +143,13 @@ class _Told:
         return np.array([known.get(label, -1) for label in self.examples.labels])
 
     @property
+    def probe_scores(self) -> dict[str, Any]:
+        """The probe's figures on the test rows; those it was stored with may be of rows that are gone since."""
+        held_out = self.examples.take(self.split.test)
+        probabilities = mapped(self.probe.probabilities, StoredRows(self.features, held_out.rows))
+        return score(probabilities, held_out.labels, classes=self.probe.classes)
+
+    @property
     def fitted(self) -> Rows:
         """Places that are learnt from, int64."""
         return np.setdiff1d(self.split.train, self.split.validation)
@@ -203,7 +211,7 @@ def _embed(means: Means, rows: Rows) -> Floats:
 
 
 def _figures(head: Classifier, trunk: Trunk, told: _Told, progress: Progress) -> dict[str, Any]:
-    probe = told.probe.document["scores"]
+    probe = told.probe_scores
     names = ("accuracy", "confidence_interval", "macro_f1", "expected_calibration_error")
     return {
         "head": name_of_kind(head),

@@ -81,7 +81,7 @@ class Maps:
         """Run the images at some places through the frozen network, unless that was done before.
 
         Raises:
-            InputError: The disk has no room for it.
+            InputError: The disk has no room for it, or its numbers are too large for float16.
         """
         done = self._folder / "done"
         if not done.exists():
@@ -92,7 +92,7 @@ class Maps:
                 chosen = places[start : start + _CHUNK]
                 found = self._lower(self._images.read(chosen) / np.float32(255), training=False)
                 for file, maps in zip(files, found if isinstance(found, list | tuple) else [found], strict=True):
-                    file[chosen] = np.asarray(maps)
+                    file[chosen] = _halved(np.asarray(maps))
                 step(min(start + _CHUNK, len(places)), len(places))
             for file in files:
                 file.flush()
@@ -117,6 +117,17 @@ class Maps:
                 f" {write_size(max(free, 1))} are free at {self._folder.parent}.",
                 mend="Free some space, leave more layers frozen, or leave --cache out.",
             )
+
+
+def _halved(maps: Any) -> Any:
+    with np.errstate(over="ignore"):
+        found = maps.astype(np.float16)
+    if not np.isfinite(found).all():
+        raise InputError(
+            "What the frozen part makes of the images is too large for float16, or no number.",
+            mend="Leave --cache out.",
+        )
+    return found
 
 
 def batches(material: Material, codes: Rows, places: Rows, *, batch_size: int, seed: list[int] | None) -> Any:

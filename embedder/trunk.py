@@ -93,8 +93,8 @@ class KerasTrunk:
         """Cut where the free layers begin; a connection that passes by is cut too."""
         keras = import_keras()
 
-        frozen = self._model.layers[: self._first]
-        cuts = _cuts(self._model, {layer.name for layer in frozen})
+        operations = self._model.operations  # layers, and what is none: a sum written as a + b
+        cuts = _cuts(operations, operations.index(self._model.layers[self._first]))
         if self._first == 0 or not cuts:
             raise InputError("Every layer is free: there is no frozen part to keep.", mend="Leave --cache out.")
         images = keras.Input((*self.spec.image_size, 3))
@@ -106,10 +106,17 @@ class KerasTrunk:
 
     def count_bytes(self, batch_size: int) -> int:
         """Count what free layers keep for the way back, the largest frozen layers, and weights with Adam's moments."""
-        sizes = [_count_outputs(layer) * batch_size * _BYTES for layer in self._model.layers]
+        sizes = [_count(shape) * batch_size * _BYTES for shape in self._shapes()]
         frozen, free = sorted(sizes[: self._first]), sizes[self._first :]
         weights = count_numbers(self._model.weights) + 3 * self.n_free
         return sum(frozen[-3:]) + _KEPT * sum(free) + weights * _BYTES
+
+    def _shapes(self) -> list[Any]:
+        """Give each layer's shape of output; a model may be open to images of any size."""
+        outputs = [layer.output for layer in self._model.layers]
+        whole = import_keras().Model(self._model.inputs[0], outputs)
+        shapes: list[Any] = whole.compute_output_shape((1, *self.spec.image_size, 3))
+        return shapes
 
     def save(self, folder: Path) -> None:
         """Write a SavedModel in hub form."""
@@ -194,22 +201,21 @@ def _first_free(model: str, names: list[str], unfreeze: str | None) -> int:
     )
 
 
-def _cuts(model: Any, frozen: set[str]) -> list[Any]:
-    """Give the outputs of frozen layers that free layers take, each once."""
+def _cuts(operations: list[Any], n_frozen: int) -> list[Any]:
+    """Give the outputs of frozen operations that the others take, each once."""
+    frozen = {id(operation) for operation in operations[:n_frozen]}
     taken: dict[int, Any] = {}
-    for layer in model.layers:
-        if layer.name in frozen:
-            continue
-        for tensor in _inputs(layer):
-            if tensor._keras_history.operation.name in frozen:  # noqa: SLF001  Keras has no other way to ask
+    for operation in operations[n_frozen:]:
+        for tensor in _inputs(operation):
+            if id(tensor._keras_history.operation) in frozen:  # noqa: SLF001  Keras has no other way to ask
                 taken[id(tensor)] = tensor
     return list(taken.values())
 
 
-def _inputs(layer: Any) -> list[Any]:
-    return [tensor for node in layer._inbound_nodes for tensor in node.input_tensors]  # noqa: SLF001  as above
+def _inputs(operation: Any) -> list[Any]:
+    return [tensor for node in operation._inbound_nodes for tensor in node.input_tensors]  # noqa: SLF001  as above
 
 
-def _count_outputs(layer: Any) -> int:
-    shape: tuple[int | None, ...] = getattr(layer.output, "shape", (None,))
-    return math.prod(side or 1 for side in shape[1:])
+def _count(shape: Any) -> int:
+    """Count the numbers of a layer's output for an image; a layer may have several outputs."""
+    return math.prod(shape[1:]) if isinstance(shape[0], int) else sum(map(_count, shape))

@@ -113,7 +113,7 @@ def _run(place: Path, work: Path, asked: dict[str, Any], *, course: "Course", fo
     trunk = _open_trunk(request, asked["unfreeze"])
     output.say(f"Fine-tuning {trunk.free}: {trunk.n_free:,} numbers.")
     with output.progress("Fine-tuning", "steps") as step:
-        means = _means(trunk, table, place, work, step)
+        means = _means(trunk, table, place, work, step, trust=request.trust)
         return classifiers.finetune_head(table, place, probe=probe, means=means, course=course, force=force)
 
 
@@ -193,7 +193,9 @@ def _open(work: Path, asked: dict[str, Any]) -> tuple[stored.Features, "Backbone
     labels = str(asked["labels"] or "folder")
     options = embedder.JobOptions(source=embedder.SourceOptions(labels=labels, label=asked["label"]))
     with output.progress("Embedding", "images") as step:
-        embedder.embed_source(str(source), work / "features", request=request, options=options, progress=step)
+        done = embedder.embed_source(str(source), work / "features", request=request, options=options, progress=step)
+    for reason, n_failed in done["failures"].items():
+        output.say(f"{n_failed:,} can't be used and are left out: {reason}.")
     return open_table(work / "features"), request
 
 
@@ -237,7 +239,7 @@ def _open_trunk(request: "BackboneRequest", unfreeze: str | None) -> "Trunk":
 
 
 def _means(
-    trunk: "Trunk", table: stored.Features, place: Path, work: Path, step: Callable[[int, int], None]
+    trunk: "Trunk", table: stored.Features, place: Path, work: Path, step: Callable[[int, int], None], *, trust: bool
 ) -> "Means":
     import classifiers
     import embedder
@@ -247,7 +249,7 @@ def _means(
     def save(folder: Path) -> stored.BackboneSpec:
         trunk.save(folder)
         side = trunk.spec.image_size[0]
-        request = embedder.BackboneRequest(handle=str(folder), fit=trunk.spec.fit, image_size=side)
+        request = embedder.BackboneRequest(handle=str(folder), fit=trunk.spec.fit, image_size=side, trust=trust)
         written = embedder.open_backbone(request)
         _check_written(written, trunk, read(np.arange(min(_SAMPLES, len(table)))))
         return dataclasses.replace(written.spec, handle=str(place), name=place.name)

@@ -26,7 +26,7 @@ class Run:
         points = keras.Input((3,))
         hidden = keras.layers.Dense(units, activation="tanh")(points)
         self.network = keras.Model([points], keras.layers.Dense(3, activation="softmax")(hidden))
-        self.course = Course(**{"epochs": 4, "learning_rate": 0.05, "batch_size": 9} | course)
+        self.course = Course(**{"epochs": 3, "learning_rate": 0.05, "batch_size": 9} | course)
         self.path, self.stop_at, self.told = path, stop_at, []
 
     def go(self, codes=CODES):
@@ -58,7 +58,7 @@ def run(tmp_path, tf):
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory, tf):
-    """A run of four epochs, and its progress."""
+    """A run of three epochs, and its progress."""
     whole = Run(tmp_path_factory.mktemp("unbroken") / "checkpoint.npz")
     return whole, whole.go()
 
@@ -80,13 +80,13 @@ def test_history_begins_before_any_epoch(unbroken):
     """The first entry is the start's, on the watched rows alone; the others tell both sides and the time."""
     history = unbroken[1].history
     assert sorted(history[0]) == ["val_accuracy", "val_loss"]
-    assert [sorted(one) for one in history[1:]] == [["accuracy", "loss", "seconds", "val_accuracy", "val_loss"]] * 4
+    assert [sorted(one) for one in history[1:]] == [["accuracy", "loss", "seconds", "val_accuracy", "val_loss"]] * 3
     assert history[-1]["val_loss"] < history[0]["val_loss"]
 
 
 def test_steps_are_told(unbroken):
     """Each step of all epochs is told with the number there may be."""
-    assert unbroken[0].told == [(n, 4 * STEPS) for n in range(1, 4 * STEPS + 1)]
+    assert unbroken[0].told == [(n, 3 * STEPS) for n in range(1, 3 * STEPS + 1)]
 
 
 def test_the_best_weights_stay(unbroken):
@@ -95,15 +95,15 @@ def test_the_best_weights_stay(unbroken):
     assert unbroken[0].watched_loss() == pytest.approx(lowest, rel=1e-5)
 
 
-@pytest.mark.parametrize("stop_at", [3, 2 * STEPS + 2])
+@pytest.mark.parametrize("stop_at", [3, STEPS + 2])
 def test_goes_on_where_it_was_cut(run, unbroken, stop_at):
     """Cut within an epoch, it goes on after the last whole one, and ends with the weights of the unbroken run."""
     with pytest.raises(KeyboardInterrupt):
         run(stop_at=stop_at).go()
     again = run()
     progress = again.go()
-    assert again.told[0] == ((stop_at - 1) // STEPS * STEPS + 1, 4 * STEPS)
-    assert len(progress.history) == 5
+    assert again.told[0] == ((stop_at - 1) // STEPS * STEPS + 1, 3 * STEPS)
+    assert len(progress.history) == 4
     pairs = zip(again.network.get_weights(), unbroken[0].network.get_weights(), strict=True)
     assert max(np.abs(one - other).max() for one, other in pairs) < 1e-4
 

@@ -143,6 +143,16 @@ def test_progress_ends_with_all(maps):
     assert told == [(20, 20)]
 
 
+def test_numbers_beyond_float16(lower, images, tmp_path):
+    """Maps too large for float16 are refused, not kept as infinite; nothing counts as made."""
+    keras = import_keras()
+    large = keras.Model(lower.inputs[0], keras.layers.Rescaling(1e6)(lower.outputs[0]))
+    with pytest.raises(InputError, match="too large for float16") as caught:
+        Maps(tmp_path / "maps", large, images, 20).fill(np.arange(20), untold)
+    assert "--cache" in caught.value.mend
+    assert not (tmp_path / "maps" / "done").exists()
+
+
 def test_no_room(maps, monkeypatch, tmp_path):
     """Where the disk has not the room, nothing is made, and what is wanted and free is told."""
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))

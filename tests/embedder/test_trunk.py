@@ -134,6 +134,20 @@ def test_split_in_two(residual, images, frozen, unfreeze, n_cuts):
     assert np.allclose(upper(maps), frozen, atol=1e-5)
 
 
+@pytest.mark.parametrize("unfreeze", ["second", "third"])
+def test_split_at_a_sum_that_is_no_layer(tmp_path, images, unfreeze):
+    """A connection that a sum of two tensors makes, as in ConvNeXt, is cut like that of a layer."""
+    keras = import_keras()
+    pixels = keras.Input((16, 16, 3))
+    first = keras.layers.Conv2D(4, 3, padding="same", name="first")(keras.layers.Rescaling(2.0)(pixels))
+    second = keras.layers.Conv2D(4, 3, padding="same", name="second")(keras.layers.ReLU()(first))
+    keras.Model(pixels, keras.layers.Conv2D(5, 3, name="third")(first + second)).save(tmp_path / "sum.keras")
+    trunk = free(tmp_path / "sum.keras", unfreeze)
+    lower, upper = trunk.split()
+    assert len(lower.outputs) == {"second": 2, "third": 1}[unfreeze]
+    assert np.allclose(upper(lower(images)), trunk.embeddings(images), atol=1e-4)
+
+
 def test_only_the_upper_part_learns(residual):
     """The rest has all that is free, the frozen part nothing of it."""
     trunk = free(residual, "high")
@@ -161,6 +175,16 @@ def test_memory_grows_with_the_batch(residual):
     assert three - two == two - one > 4 * 2 * (8 * 8 * 8) * 3
     assert free(residual, "all").count_bytes(1) > one
     assert 2 * one - two == 4 * (free(residual, "all")._model.count_params() + 3 * free(residual, "high").n_free)
+
+
+def test_memory_of_a_network_of_any_size(residual, tmp_path):
+    """A network that leaves the size of images open takes what it takes at the size it is asked for."""
+    keras = import_keras()
+    closed = keras.saving.load_model(residual)
+    keras.models.clone_model(closed, keras.Input((None, None, 3))).save(tmp_path / "open.keras")
+    one, other = (free(path, "high", image_size=16) for path in (residual, tmp_path / "open.keras"))
+    assert one.count_bytes(4) == other.count_bytes(4)
+    assert free(tmp_path / "open.keras", "high", image_size=32).count_bytes(4) > 2 * one.count_bytes(4)
 
 
 def test_what_is_saved_is_a_backbone(stored, taught, residual, images):

@@ -379,7 +379,7 @@ def test_reopened(save, mark, tf):
     """A stored spec does not bring trust along: the table may be anybody's, and the refusal says what is left."""
     spec = open_backbone(BackboneRequest(handle=str(save(lambda: write(tf, str(mark)))), trust=True)).spec
     mark.unlink()
-    with pytest.raises(ModelError, match="to frieze embed, the one command that runs such a backbone"):
+    with pytest.raises(ModelError, match="to frieze embed or finetune, the commands that run such a backbone"):
         reopen_backbone(spec, where="the table")
     assert not marks(mark)
 
