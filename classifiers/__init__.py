@@ -6,7 +6,7 @@ from classifiers.course import Course
 from classifiers.evaluation import evaluate_head
 from classifiers.finetuning import CHECKPOINT, Means, finetune_head
 from classifiers.fitting import Recipe
-from classifiers.heads import HEADS
+from classifiers.heads import HEADS, name_head
 from classifiers.neighbourhood import N_NEIGHBOURS, Neighbourhood
 from classifiers.outputs import check_head, check_predictions
 from classifiers.parting import Parting
@@ -36,6 +36,7 @@ __all__ = [
     "finetune_head",
     "fit_linear",
     "fit_path",
+    "name_head",
     "open_head",
     "predict_features",
     "read_labels_from",

@@ -4,6 +4,8 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from classifiers.heads import head_options
+
 _OF_RECIPE = ("layers", "dropout", "epochs", "patience")
 
 
@@ -22,7 +24,7 @@ def _options(document: dict[str, Any]) -> list[str]:
     """Give the options that the head was made with, word by word; those that an older head.json lacks are left out."""
     split, labels, recipe = document["split"], document.get("labels", {}), document.get("recipe", {})
     told = {
-        "--head": document["head"],
+        **head_options(document["head"]),
         "--labels": labels.get("file"),
         "--label": labels.get("column"),
         "--test-size": split["test_size"],

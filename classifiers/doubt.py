@@ -36,7 +36,7 @@ def hold_out(embeddings: Floats, codes: Rows, folds: Rows) -> HeldOut:
 
     Args:
         embeddings: float32 [N, D], of unit length.
-        codes: int64 [N] in 0..C-1, C >= 2, each class in every fold.
+        codes: int64 [N] in 0..C-1, C >= 2, each class in two folds or more.
         folds: int64 [N] in 0..n_folds-1.
 
     Source: Northcutt et al. 2021, Confident Learning, section 3 (out-of-sample probabilities); Guo et al. 2017, On

@@ -74,7 +74,7 @@ def fit_head(
     kind = kind_of_head(recipe.head)
     _check_held(kind, recipe, embeddings)
     weights = _balance(labels) if recipe.is_balanced else None
-    terms = Terms(weights, recipe.seed, recipe.network)
+    terms = Terms(weights, recipe.seed, recipe.network, n_rows=len(labels))
     wants_folds = len(kind.values) > 1 or not kind.is_calibrated or recipe.precision is not None
     folds = _folds(labels, groups, validation, recipe.seed) if wants_folds else []
     tuned = tune_head(kind, embeddings, labels, folds, terms)

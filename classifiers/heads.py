@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
 from classifiers.keras_head import KerasHead
+from classifiers.kernel_head import KernelHead
 from classifiers.linear_heads import LinearHead, PrototypeHead, RidgeHead, SvmHead
 from classifiers.neighbours_head import NeighboursHead
 from classifiers.stored_rows import Embeddings
@@ -78,12 +79,37 @@ class Classifier(Protocol):
 HEADS: dict[str, type[Classifier]] = {
     "linear": LinearHead,
     "svm": SvmHead,
+    "svm-rbf": KernelHead,
     "ridge": RidgeHead,
     "knn": NeighboursHead,
     "prototype": PrototypeHead,
     "keras": KerasHead,
 }
 """Name -> kind. A new kind is one line here, and every test over HEADS tests it."""
+
+_WITH_KERNEL = {"svm-rbf": ("svm", "rbf")}
+
+
+def name_head(head: str, kernel: str) -> str:
+    """Give the key of `HEADS` of a head and its kernel, `linear` or `rbf`.
+
+    Raises:
+        InputError: The head has no such kernel, or is asked for by its key.
+    """
+    if head in _WITH_KERNEL:
+        base, own = _WITH_KERNEL[head]
+        raise InputError(f"The head {head} is {base} with a kernel.", mend=f"Use --head {base} --kernel {own}")
+    if kernel == "linear":
+        return head
+    names = {pair: name for name, pair in _WITH_KERNEL.items()}
+    if (head, kernel) not in names:
+        raise InputError(f"The head {head} has no kernel {kernel}.", mend="Use --head svm --kernel rbf, or no --kernel")
+    return names[head, kernel]
+
+
+def head_options(name: str) -> dict[str, str]:
+    """Give the options of `train` for a key of `HEADS`, such as `--head` svm and `--kernel` rbf."""
+    return dict(zip(("--head", "--kernel"), _WITH_KERNEL.get(name, (name,)), strict=False))
 
 
 def kind_of_head(name: str) -> type[Classifier]:

@@ -5,6 +5,7 @@ import numpy as np
 from features import Floats, Rows
 
 _N_COUNTED = 10  # the usual k
+_N_LOOKED = 30
 _FAR_OUT = 3  # interquartile ranges above the upper quartile
 _LEAST_RANGE = 1e-6  # of distances, so that a collection of equal distances has no outliers by rounding
 
@@ -38,6 +39,7 @@ def find_outliers(nearest: Floats, group_sizes: Rows) -> tuple[Rows, Floats]:
 
 def _means(nearest: Floats, group_sizes: Rows) -> Floats:
     """Give the mean of each row's 10 scores behind those of its copies, float32 [N]; of a small table, of fewer."""
+    nearest = nearest[:, :_N_LOOKED]
     n_found = nearest.shape[1]
     passed = np.minimum(group_sizes, max(1, n_found - _N_COUNTED))[:, None]
     places = np.arange(n_found)

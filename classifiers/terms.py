@@ -53,11 +53,13 @@ class Terms:
         weights: float32 [N], >= 0, how much each row counts; None for all alike.
         seed: For whatever is drawn.
         network: Of a head that is one.
+        n_rows: How many rows the head is for, where those of a fold are fitted on; 0 for those at hand.
     """
 
     weights: Floats | None = None
     seed: int = 0
     network: Network = USUAL
+    n_rows: int = 0
 
     def take(self, rows: Rows) -> Self:
         """Give the terms for some of the rows."""

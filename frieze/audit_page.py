@@ -1,6 +1,5 @@
 """The findings of an audit as one page of pictures. Opens without a server."""
 
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,8 @@ _SECTIONS = {
     "small_class": ("Classes too small", "Their labels were not judged."),
 }
 """Kind -> heading and what it means."""
+_TOGETHER = {"duplicate_labels": "group", "duplicate_split": "group", "small_class": "label"}
+"""Kind -> what the pictures of one row have in common."""
 
 Finding = dict[str, Any]
 
@@ -38,18 +39,31 @@ def write_audit_page(path: Path, findings: Path) -> None:
         InputError: Something that is no page of ours stands at `path`.
     """
     rows = pq.read_table(findings).to_pylist()
-    by_kind = {kind: list(found) for kind, found in itertools.groupby(rows, key=lambda row: row["kind"])}
-    write_page(path, title="Audit", body="".join(_section(kind, by_kind.get(kind, [])) for kind in _SECTIONS))
+    found_of = {kind: [row for row in rows if row["kind"] == kind] for kind in _SECTIONS}
+    by_kind = {kind: found for kind, found in found_of.items() if found}
+    sections = [_section(kind, found) for kind, found in by_kind.items()]
+    write_page(path, title="Audit", body="".join([_contents(by_kind), *sections]))
+
+
+def _contents(by_kind: dict[str, list[Finding]]) -> str:
+    """List all kinds, those too of which nothing was found, with the way to each section."""
+    lines = [
+        f'<li><a href="#{kind}">{heading}</a>: {len(by_kind[kind]):,}' if kind in by_kind else f"<li>{heading}: none"
+        for kind, (heading, _) in _SECTIONS.items()
+    ]
+    return f"<ul>{''.join(lines)}</ul>"
 
 
 def _section(kind: str, found: list[Finding]) -> str:
     heading, meaning = _SECTIONS[kind]
-    n_left = len(found) - len(found[:_MOST_IMAGES])
-    more = f"<p>{n_left:,} more are left out.</p>" if n_left else ""
-    is_grouped = kind.startswith("duplicate_")
-    rows = itertools.groupby(found[:_MOST_IMAGES], key=lambda one: one["group"] if is_grouped else 0)
-    pictures = "".join(_row([_picture(one) for one in row]) for _, row in rows)
-    return f"<h2>{heading}: {len(found):,}</h2><p>{meaning}</p>{pictures}{more}" if found else ""
+    shown = found[:_MOST_IMAGES]
+    n_left = len(found) - len(shown)
+    more = f"<p>{n_left:,} more are left out; the file of the findings has all.</p>" if n_left else ""
+    rows: dict[object, list[str]] = {}
+    for one in shown:
+        rows.setdefault(one[_TOGETHER[kind]] if kind in _TOGETHER else None, []).append(_picture(one))
+    pictures = "".join(map(_row, rows.values()))
+    return f'<h2 id="{kind}">{heading}: {len(found):,}</h2><p>{meaning}</p>{pictures}{more}'
 
 
 def _row(figures: list[str]) -> str:
@@ -58,7 +72,7 @@ def _row(figures: list[str]) -> str:
 
 def _picture(one: Finding) -> str:
     part = f", {one['part']}" if one["kind"] == "duplicate_split" else ""
-    return figure(one["uri"] or "", f"{one['score']:.3f} {one['label']}{_suggestion(one)}{part}: {one['id']}")
+    return figure(one["uri"] or "", f"{one['label']}{_suggestion(one)}{part}\n{one['id']}\nscore {one['score']:.3f}")
 
 
 def _suggestion(one: Finding) -> str:

@@ -28,6 +28,7 @@ def audit(
     head: str | Path | None = None,
     labels: str | Path | None = None,
     label: str | None = None,
+    min_score: float | None = None,
     seed: int = 0,
     force: bool = False,
 ) -> dict[str, Any]:
@@ -40,6 +41,7 @@ def audit(
         head: A head's folder: near-duplicates on both sides of its split are looked for, too.
         labels: A file with ids and the labels to look through; by default those of the table are.
         label: The column of the labels, of that file or else of the table.
+        min_score: The lowest cosine of a pair of near-duplicates; drawn from the collection by default.
         seed: Decides which rows each judging head is not fitted on.
         force: Replace findings that are there.
 
@@ -50,33 +52,35 @@ def audit(
         InputError: Something you can mend; the message says how.
     """
     import classifiers
+    from index import check_min_score
 
     started = time.perf_counter()
     (table, told), place = open_labelled(features, labels=labels, label=label), to_place(out)
+    check_min_score(min_score)
     if html is not None:
         check_page(to_place(html))
     if head is not None:
         check_kind(to_place(head), "head")
     split = None if head is None else to_place(head)
     classifiers.check_audit(table, place, head=split, seed=seed, force=force)
-    near = _neighbourhood(table, place)
+    near, min_score = _neighbourhood(table, place, min_score)
     with output.waiting("Auditing"):
         document = classifiers.audit_labels(table, place, near=near, head=split, seed=seed)
     if html is not None:
         write_audit_page(to_place(html), place)
-    return document | told | {"features": str(features), "seconds": time.perf_counter() - started}
+    seconds = time.perf_counter() - started
+    return document | told | {"features": str(features), "min_score": min_score, "seconds": seconds}
 
 
-def _neighbourhood(table: Features, out: Path) -> "Neighbourhood":
-    """Find each row's near-duplicates and nearest rows."""
+def _neighbourhood(table: Features, out: Path, min_score: float | None) -> tuple["Neighbourhood", float | None]:
+    """Find each row's near-duplicates and nearest rows; tell the lowest score of a pair."""
     import classifiers
 
     with indexed(table, out) as opened:
-        groups = np.full(len(table), -1, np.int64)
-        for number, rows in enumerate(find_copies(opened)):
-            groups[rows] = number
+        copies = find_copies(opened, min_score=min_score)
         with output.waiting("Looking around"):
-            return classifiers.Neighbourhood(groups, *_nearest(opened, table, k=classifiers.N_NEIGHBOURS))
+            nearest = _nearest(opened, table, k=classifiers.N_NEIGHBOURS)
+    return classifiers.Neighbourhood(copies.groups, *nearest), copies.min_score
 
 
 def _nearest(opened: "Index", table: Features, *, k: int) -> tuple[Rows, Floats]:

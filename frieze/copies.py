@@ -1,6 +1,7 @@
 """Near-duplicates of a table, by an index made for the purpose."""
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,11 +37,31 @@ def number_rows(opened: "Index") -> dict[str, int]:
     return {name: row for row, name in enumerate(opened.ids)}
 
 
-def find_copies(opened: "Index") -> Iterator[Rows]:
-    """Find the rows int64 [n] of each group of near-duplicates."""
+@dataclasses.dataclass(frozen=True)
+class Copies:
+    """Near-duplicates of an index.
+
+    Attributes:
+        groups: int64 [N], equal for near-duplicates; -1 for a row that has none.
+        min_score: The lowest score of a pair; None where there is nothing to compare.
+    """
+
+    groups: Rows
+    min_score: float | None
+
+
+def find_copies(opened: "Index", *, min_score: float | None = None) -> Copies:
+    """Find the near-duplicates of an index.
+
+    Args:
+        opened: The index.
+        min_score: The lowest score of a pair; drawn from the collection by default.
+    """
     from index import find_duplicates
 
-    rows = number_rows(opened)
+    rows, groups = number_rows(opened), np.full(len(opened), -1, np.int64)
     with output.progress("Comparing", "images") as step:
-        groups = find_duplicates(opened, progress=step)["groups"]
-    return (np.array([rows[name] for name in group["ids"]]) for group in groups)
+        found = find_duplicates(opened, min_score=min_score, progress=step)
+    for number, group in enumerate(found["groups"]):
+        groups[[rows[name] for name in group["ids"]]] = number
+    return Copies(groups, found["min_score"])

@@ -44,7 +44,7 @@ def finetune(
     epochs: int = 10,
     learning_rate: float = 1e-4,
     batch_size: int = 32,
-    patience: int = 3,
+    patience: int = 5,
     augment: bool = True,
     cache: bool = False,
     labels: str | Path | None = None,

@@ -19,6 +19,7 @@ def train(
     *,
     out: str | Path,
     head: str = "linear",
+    kernel: str = "linear",
     labels: str | Path | None = None,
     label: str | None = None,
     test_size: float = 0.2,
@@ -41,6 +42,7 @@ def train(
         features: The table's folder.
         out: Folder of the head; `report.html` is written there too.
         head: `linear`, `svm`, `ridge`, `knn`, `prototype` or `keras`.
+        kernel: Of `svm`: `linear` or `rbf`.
         labels: A file with ids and the labels to learn; by default those of the table are learned.
         label: The column of the labels, of that file or else of the table.
         test_size: Share of the labelled images held out, in (0, 1).
@@ -69,8 +71,9 @@ def train(
     table, told = open_labelled(features, labels=labels, label=label)
     network = classifiers.Network(to_units(layers), dropout, epochs, patience)
     memory_bytes = None if max_memory is None else stored.read_size(max_memory)
+    name = classifiers.name_head(head, kernel)
     recipe = classifiers.Recipe(
-        head, seed=seed, is_balanced=balanced, precision=abstain, network=network, memory_bytes=memory_bytes
+        name, seed=seed, is_balanced=balanced, precision=abstain, network=network, memory_bytes=memory_bytes
     )
     place = to_place(out)
     parting = to_parting(table, place, group=group, test_size=test_size, seed=seed, column=split, shots=shots)

@@ -37,8 +37,6 @@ def duplicate_groups(table: Features, near: Path) -> Rows:
     Returns:
         int64 [N]; a row without a duplicate is a group of its own.
     """
-    groups = np.arange(len(table))
     with indexed(table, near) as opened:
-        for rows in find_copies(opened):
-            groups[rows] = rows[0]
-    return groups
+        groups = find_copies(opened).groups
+    return np.where(groups >= 0, groups, groups.max(initial=-1) + 1 + np.arange(len(groups)))

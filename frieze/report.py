@@ -19,7 +19,7 @@ h3 { font-weight: 600; overflow-wrap: anywhere }
 figure { margin: 0; width: 128px }
 figure img, figure .lost { width: 128px; height: 128px; object-fit: contain; background: #f3f3f3; display: block }
 figure .lost { display: grid; place-items: center; color: #777 }
-figcaption { font-size: 12px; overflow-wrap: anywhere }
+figcaption { font-size: 12px; overflow-wrap: anywhere; white-space: pre-line }
 figure.query img { outline: 3px solid #2a6fdb }
 figure.keep img { outline: 3px solid #2f9e44 }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }

@@ -3,7 +3,7 @@
 import os
 
 from index.building import build_index
-from index.duplicates import find_duplicates
+from index.duplicates import check_min_score, find_duplicates
 from index.kinds import KINDS
 from index.search import Index, open_index
 
@@ -11,4 +11,4 @@ from index.search import Index, open_index
 # same cores nothing gets done meanwhile (measured there: a quantiser trained in 1 s instead of 12 to 50).
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-__all__ = ["KINDS", "Index", "build_index", "find_duplicates", "open_index"]
+__all__ = ["KINDS", "Index", "build_index", "check_min_score", "find_duplicates", "open_index"]

@@ -45,7 +45,7 @@ def find_duplicates(
         InputError: `min_score` is no score of the index's metric.
         FeatureFileError: A file of the index is broken.
     """
-    _check(min_score, index.metric)
+    check_min_score(min_score, index.metric)
     searcher, known = index.searcher, index.stored_rows.columns(_COLUMNS)
     files = _number(known["sha256"])
     links = Links(len(index))
@@ -77,7 +77,12 @@ def find_duplicates(
     }
 
 
-def _check(min_score: float | None, metric: str) -> None:
+def check_min_score(min_score: float | None, metric: str = "cosine") -> None:
+    """Refuse a lowest score that no pair can have by a metric; None is left to the collection.
+
+    Raises:
+        InputError: `min_score` is no score of the metric.
+    """
     if min_score is None:
         return
     low, high = _LOWEST[metric], _HIGHEST[metric]

@@ -90,23 +90,22 @@ def test_keras_head_keeps_up_with_the_linear_head(accuracy, folder, monkeypatch)
     assert np.isclose(linear, 0.70, atol=0.05)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", range(3))
 def test_audit_finds_flipped_labels(accuracy, audit, folder, seed):
-    """Half of 5 % flipped labels stand in the audit's first 5 %; to two points no fewer than in scikit-learn's."""
+    """Half of 5 % flipped labels stand in the audit's first 5 %, and no fewer than in scikit-learn's at any cost."""
     table = accuracy.embed(folder, "flowers5_128", "mobilenet_v2_100_224")
     labels, is_wrong = audit.flip(table.labels, seed)
     ours = audit.share_found(audit.audited(table, labels, folder), table, is_wrong)
-    plain = [audit.share_found(audit.plainly(table, labels, cost), table, is_wrong) for cost in audit.PLAIN_COSTS]
-    assert ours >= max(0.5, max(plain) - 0.02)
+    plain = [audit.share_found(ranked, table, is_wrong) for ranked in audit.plainly(table, labels)]
+    assert ours >= max(0.5, *plain)
 
 
 def test_audit_finds_planted_copies(audit, tmp_path):
-    """Every planted copy of a file is told, under another label and across a split."""
+    """Every planted copy and edit but the grey ones is told, under another label and across a split."""
     planted = audit.plant(audit.DATA / "images" / audit.IMAGES, tmp_path / "planted")
-    found = {name: counts for name, *counts in audit.pairs_found(tmp_path, planted)}
-    for count in found["the same file"]:
-        n_told, n_planted = count.split(" of ")
-        assert n_told == n_planted
+    found = {row[0]: row[3:] for row in audit.pairs_found(tmp_path, planted)}
+    for name in set(audit.EDITS) - {"grey"}:  # docs/benchmarks.md tells why
+        assert [len(set(count.split(" of "))) for count in found[name]] == [1, 1]
 
 
 @pytest.mark.parametrize("fit", ["squash", "crop"])

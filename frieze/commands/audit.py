@@ -6,7 +6,7 @@ import click
 
 from frieze.commands import options
 
-_FACTS = ("rows", "n_unlabelled", "n_judged", "accuracy", "counts", "small_classes", "out", "seconds")
+_FACTS = ("rows", "n_unlabelled", "n_judged", "accuracy", "counts", "small_classes", "min_score", "out", "seconds")
 _COLUMNS = ("kind", "score", "label", "suggested", "probability", "group", "part", "id")
 
 
@@ -16,6 +16,7 @@ _COLUMNS = ("kind", "score", "label", "suggested", "probability", "group", "part
 @click.option("--html", metavar="FILE", help="Write the findings as pictures to FILE.")
 @click.option("--head", metavar="HEAD", help="Look for near-duplicates on both sides of this head's split, too.")
 @options.labels
+@options.min_score
 @options.seed
 @options.force
 @options.as_json

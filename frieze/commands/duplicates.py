@@ -13,7 +13,7 @@ _MOST_GROUPS, _MOST_OTHERS = 20, 3
 
 @click.command(epilog="Example: frieze duplicates photos.index --html duplicates.html")
 @click.argument("index")
-@click.option("--min-score", type=float, metavar="S", help="Lowest score of a pair; drawn from the images by default.")
+@options.min_score
 @click.option("--html", metavar="FILE", help="Write the groups as pictures to FILE.")
 @options.as_json
 def duplicates(*, as_json: bool, **asked: Any) -> None:

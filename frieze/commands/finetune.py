@@ -26,7 +26,7 @@ _PIXELS = ("0..1", "-1..1", "0..255", "caffe", "torch")
 @click.option("--epochs", default=10, show_default=True, help="How often the images are seen at most.")
 @click.option("--learning-rate", default=1e-4, show_default=True, help="The highest rate of Adam.")
 @click.option("--batch-size", default=32, show_default=True, help="Images a step.")
-@click.option("--patience", default=3, show_default=True, help="Epochs without a gain before it stops.")
+@click.option("--patience", default=5, show_default=True, help="Epochs without a gain before it stops.")
 @click.option("--augment/--no-augment", default=True, show_default=True, help="Flip, crop and colour at random.")
 @click.option("--cache", is_flag=True, help="Keep what the frozen part makes of each image; with --no-augment.")
 @options.labels

@@ -12,6 +12,12 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 force = click.option("--force", is_flag=True, help="Replace what is there.")
+min_score = click.option(
+    "--min-score",
+    type=float,
+    metavar="S",
+    help="Lowest score of a pair of near-duplicates; drawn from the images by default.",
+)
 seed = click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Decides every random choice."
 )

@@ -7,12 +7,14 @@ import click
 from frieze.commands import options
 
 _HEADS = ("linear", "svm", "ridge", "knn", "prototype", "keras")
+_KERNELS = ("linear", "rbf")
 
 
 @click.command(epilog="Example: frieze train photos.features --head svm --out photos.head")
 @click.argument("features")
 @options.out("Folder of the head; report.html is written there too.")
 @click.option("--head", type=click.Choice(_HEADS), default="linear", show_default=True)
+@click.option("--kernel", type=click.Choice(_KERNELS), default="linear", show_default=True, help="Of --head svm.")
 @options.labels
 @click.option("--test-size", default=0.2, show_default=True, help="Share of the labelled images held out.")
 @click.option("--split", metavar="COLUMN", help="Column that says train, val or test for each image.")

@@ -51,6 +51,11 @@ def test_training_again_asks_for_the_same(labels, recipe, parting, words, again)
     assert again(labels, Recipe("prototype", **recipe), parting).endswith(f"/head --head prototype {words} --force")
 
 
+def test_a_kernel_is_asked_for_as_it_was(again):
+    """A head with a kernel is asked for by both, as `train` takes them."""
+    assert " --head svm --kernel rbf --test-size 0.2 " in again(None, Recipe("svm-rbf"), Parting())
+
+
 def test_a_network_is_asked_for_as_it_was(again):
     """Of a `keras` head the command repeats layers, dropout, epochs and patience."""
     said = again(None, Recipe("keras", network=Network((16, 8), 0.25, 2, 3)), Parting())

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from classifiers import HEADS, Recipe, open_head
+from classifiers import HEADS, Recipe, name_head, open_head
 from classifiers.fitting import fit_head
+from classifiers.heads import head_options
 from features import InputError, unit_rows
 
 
@@ -67,4 +68,30 @@ def test_unknown_head_is_refused():
     """An unknown kind is answered with the known ones."""
     with pytest.raises(InputError, match="Unknown head: forest") as caught:
         Recipe("forest")
-    assert caught.value.mend == "Use one of: linear, svm, ridge, knn, prototype, keras."
+    assert caught.value.mend == "Use one of: linear, svm, svm-rbf, ridge, knn, prototype, keras."
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"), [("svm", ("svm", "linear")), ("svm-rbf", ("svm", "rbf")), ("knn", ("knn", "linear"))]
+)
+def test_a_kernel_is_an_option_of_its_head(name, asked):
+    """A head and its kernel have one name, and one way to ask for them."""
+    assert name_head(*asked) == name
+    kernel = {} if asked[1] == "linear" else {"--kernel": asked[1]}
+    assert head_options(name) == {"--head": asked[0]} | kernel
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (("ridge", "rbf"), "The head ridge has no kernel rbf"),
+        (("svm", "cubic"), "The head svm has no kernel cubic"),
+        (("svm-rbf", "linear"), "The head svm-rbf is svm with a kernel"),
+        (("svm-rbf", "rbf"), "The head svm-rbf is svm with a kernel"),
+    ],
+)
+def test_no_other_head_has_a_kernel(asked, message):
+    """A kernel that a head has not, and a second way to ask for one, are refused with what to type."""
+    with pytest.raises(InputError, match=message) as caught:
+        name_head(*asked)
+    assert "--head svm --kernel rbf" in caught.value.mend

@@ -127,7 +127,7 @@ def test_a_later_head_asks_for_an_upgrade(copied, fields):
     path = copied("linear")
     change(path, **fields)
     with pytest.raises(
-        FeatureFileError, match="this version reads linear, svm, ridge, knn, prototype, keras of contract 1"
+        FeatureFileError, match="this version reads linear, svm, svm-rbf, ridge, knn, prototype, keras of contract 1"
     ) as caught:
         open_head(path)
     assert caught.value.mend == "Upgrade with: pip install --upgrade frieze"

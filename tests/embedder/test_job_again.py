@@ -74,7 +74,7 @@ def test_nothing_to_do(whole, gallery, embed, monkeypatch, out):
 def test_nothing_to_do_imports_no_tensorflow(whole, gallery, tiny):
     """Such a run is over before TensorFlow would be imported."""
     code = (
-        "import sys; from pathlib import Path; from embedder import *\n"
+        "import sys; from pathlib import Path; from embedder import BackboneRequest, JobOptions, embed_source\n"
         "source, out, tiny = sys.argv[1:]\n"
         "request = BackboneRequest(handle=tiny)\n"
         "document = embed_source(source, Path(out), request=request, options=JobOptions())\n"

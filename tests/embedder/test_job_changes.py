@@ -165,7 +165,7 @@ def test_no_tensorflow_for_a_rename(folder, tiny, embed, out, table):
     os.utime(folder / "b.jpg", ns=(1, 7))
     (folder / "a.jpg").unlink()
     code = (
-        "import sys; from pathlib import Path; from embedder import *\n"
+        "import sys; from pathlib import Path; from embedder import BackboneRequest, JobOptions, embed_source\n"
         "embed_source(sys.argv[1], Path(sys.argv[3]), request=BackboneRequest(handle=sys.argv[2]),"
         " options=JobOptions(shard_size=4))\n"
         "assert 'tensorflow' not in sys.modules"

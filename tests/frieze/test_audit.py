@@ -76,6 +76,16 @@ def test_all_planted_edits_across_the_split_are_found(audited, planted):
     }
 
 
+def test_min_score_is_that_of_a_pair(planted, run_json, tmp_path):
+    """With --min-score pairs below it are no near-duplicates, and the document tells it."""
+    line = ("audit", planted / "v.features", "--out", tmp_path / "f.parquet", "--head", planted / "v.head")
+    code, document = run_json(*line, "--min-score", "0.99999")
+    assert (code, document["min_score"]) == (0, 0.99999)
+    rows = pq.read_table(tmp_path / "f.parquet").to_pylist()
+    copies = {f"{row:03}" for row in (*range(5), *range(100, 105))}
+    assert {row["id"] for row in rows if row["group"] is not None} == copies
+
+
 def test_outlier_and_small_class_are_found(audited):
     """The image in a direction of its own and the class of two images are found, and no others."""
     document, found = audited
@@ -87,7 +97,7 @@ def test_the_page_shows_every_kind_escaped(audited, planted):
     """The page has a section a kind, a figure a finding, and class names as text."""
     document, page = audited[0], (planted / "f.html").read_text()
     assert page.count("<figure") == sum(document["counts"].values())
-    assert page.count("<h2>") == 5
+    assert page.count("<h2 ") == 5
     assert "<b>cow" not in page
     assert "&lt;b&gt;cow&lt;/b&gt;" in page
     assert f"bee, rather ant ({document['first']['label'][0]['probability']:.0%})" in page or "ant, rather bee" in page
@@ -113,7 +123,12 @@ def test_a_long_page_is_cut(planted, tmp_path, monkeypatch):
     document = frieze.audit(planted / "v.features", out=tmp_path / "f.parquet", html=tmp_path / "f.html")
     page = (tmp_path / "f.html").read_text()
     assert page.count("<figure") == 4
-    assert f"<p>{document['counts']['duplicate_labels'] - 1} more are left out.</p>" in page
+    assert (
+        f"<p>{document['counts']['duplicate_labels'] - 1} more are left out; the file of the findings has all.</p>"
+        in page
+    )
+    assert "<li>Near-duplicates on both sides of the split: none" in page
+    assert f'<li><a href="#label">Labels in doubt</a>: {document["counts"]["label"]}' in page
 
 
 def test_the_command_is_the_function(audited, planted, run_json, tmp_path):
@@ -152,6 +167,11 @@ def test_what_can_not_be_audited_is_told_before_the_work(planted, run, tmp_path,
     frieze.import_vectors(tmp_path / "v.npy", out=tmp_path / "bare.features")
     (tmp_path / "mine.html").write_text("mine")
     told = {
+        (
+            planted / "v.features",
+            "--min-score",
+            "1.5",
+        ): "The least score is 1.5, but scores by cosine are from -1 to 1.",
         ("bare.features",): "None of the 4 rows has a label.",
         (planted / "v.features", "--html", tmp_path / "mine.html"): "is no page of ours",
         (planted / "v.features", "--head", planted / "v.features"): "wanted is a head",

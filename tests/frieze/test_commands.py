@@ -30,7 +30,7 @@ DOCUMENTS = {
     "export": "out head classes checked largest_difference bytes seconds",
     "search": "index k where queries",
     "duplicates": "groups rows index min_score stale n_exact n_near n_duplicates",
-    "audit": "counts first rows n_unlabelled n_judged accuracy cost small_classes features out seconds",
+    "audit": "counts first rows n_unlabelled n_judged accuracy cost small_classes min_score features out seconds",
 }
 """The fields that others rely on (docs/json.md)."""
 QUICK = ("--unfreeze", "top", "--epochs", "1", "--no-augment")
@@ -211,6 +211,24 @@ def test_heads_agree_from_python_and_command_line(world, run_json, tmp_path):
     assert {name: python[name] for name in same} == {name: line[name] for name in same}
 
 
+def test_a_kernel_is_asked_for_either_way(world, run_json, tmp_path):
+    """An svm with an RBF kernel is a head of its own in the document, from Python and the command line alike."""
+    features = world / "photos.features"
+    python = frieze.train(features, out=tmp_path / "a", head="svm", kernel="rbf")
+    _, line = run_json("train", features, "--out", tmp_path / "b", "--head", "svm", "--kernel", "rbf")
+    assert (python["head"], line["head"]) == ("svm-rbf", "svm-rbf")
+    assert python["expected_calibration_error"] == line["expected_calibration_error"]
+
+
+def test_only_svm_has_a_kernel(world, run, tmp_path):
+    """--kernel rbf of another head is refused with what to type, before anything is written."""
+    result = run("train", world / "photos.features", "--out", tmp_path / "a", "--head", "knn", "--kernel", "rbf")
+    assert result.exit_code == 1
+    assert "The head knn has no kernel rbf" in result.stderr
+    assert "--head svm --kernel rbf" in result.stderr
+    assert not (tmp_path / "a").exists()
+
+
 def test_train_writes_a_report(world):
     """A head's folder holds a page with its classes."""
     page = (world / "photos.head" / "report.html").read_text()
@@ -293,7 +311,7 @@ def test_an_unknown_head_is_told(world, run):
     """A head that is not there is refused with those that are."""
     result = run("compare", world / "photos.features", "--heads", "forest")
     assert result.exit_code == 1
-    assert "linear, svm, ridge, knn, prototype, keras" in result.stderr
+    assert "linear, svm, svm-rbf, ridge, knn, prototype, keras" in result.stderr
 
 
 def test_train_shapes_a_network(world, run_json, tmp_path):
