@@ -1,5 +1,6 @@
 """A head in a folder: written whole, read back without running anything from it."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable
@@ -78,6 +79,8 @@ class Head:
         self.path = path
         self.document = document
         self.spec = BackboneSpec.from_json(document["backbone"])
+        if (path / TRUNK_NAME).is_dir():  # wherever the model lies now, its backbone lies in it
+            self.spec = dataclasses.replace(self.spec, handle=str(path))
         self.classes: Strings = classifier.classes
         self.classifier = classifier
 

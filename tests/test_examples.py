@@ -77,6 +77,7 @@ def test_again(colours, pictures, run):
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_the_keras_recipe(colours, pictures, run, tmp_path):
     """Recipe 1 in Keras tells red from blue, leaves the backbone as it was, and saves a model that loads without it."""
     import keras
@@ -93,6 +94,7 @@ TINY = ("--layer", "top:flatten", "--unfreeze", "top", "--epochs", 30)
 """What recipe 2 is told of the tiny backbone."""
 
 
+@pytest.mark.slow
 def test_the_fine_tuned_recipe(residual, pictures, run, tmp_path):
     """Recipe 2 tells red from blue, and leaves a model with a hidden layer of 256 units over maps as they are."""
     found = run("recipe2", pictures, "--backbone", residual, *TINY)

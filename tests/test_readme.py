@@ -70,6 +70,7 @@ def home(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_tour_of_five_commands_runs(home):
     """The five commands run as they stand, one after the other (with random weights: no download in a test)."""
     lines = [line for line in console_lines("README.md") if line.startswith("frieze")]

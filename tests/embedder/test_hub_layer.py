@@ -287,6 +287,7 @@ def test_no_module(make, tmp_path):
         make(tmp_path)
 
 
+@pytest.mark.slow
 def test_waits_for_keras():
     """`import frieze` and `import embedder` do not load TensorFlow; asking for HubLayer does, and it is one class."""
     code = """

@@ -267,6 +267,7 @@ def lay_down(folder, state, contents):
 @given(
     states=st.lists(_STATE, min_size=2, max_size=4), limits=st.lists(st.sampled_from([None, 1]), min_size=4, max_size=4)
 )
+@pytest.mark.slow
 def test_any_changes(states, limits, begun, tmp_path_factory):
     """Whatever a source becomes, run by run, whole or limited, the table ends as that of a fresh run."""
     folder = tmp_path_factory.mktemp("any")

@@ -345,7 +345,7 @@ def test_train_refuses_what_does_not_fit(world, run, tmp_path, options, message)
 def test_train_says_how_it_held_the_embeddings(world, run, tmp_path):
     """A fit in passes is said aloud, on stderr and on the page; so are draws of few images."""
     line = ("train", world / "photos.features", "--out", tmp_path / "head")
-    result = run(*line, "--max-memory", "1KB", "--shots", 2)
+    result = run(*line, "--head", "prototype", "--max-memory", "1KB", "--shots", 2)
     assert "Note: The 6 embeddings are not held in memory" in result.stderr
     page = (tmp_path / "head" / "report.html").read_text()
     assert "they are read from the table in passes" in page

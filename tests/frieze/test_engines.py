@@ -31,6 +31,7 @@ def test_verify_of_a_lower_precision(lower):
     assert (document["ok"], document["sampled"], document["drifted"]) == (True, 5, [])
 
 
+@pytest.mark.slow
 def test_predict_of_a_lower_precision(lower, world):
     """New images meet a head in the precision that it was trained in."""
     frieze.train(lower / "low.features", out=lower / "low.head")

@@ -108,7 +108,9 @@ def check_agrees(model, head, folder, tf, side_px):
         assert [name.decode() for name in answer["prediction"].numpy()] == names
 
 
-@pytest.mark.parametrize("kind", HEADS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[] if kind in ("linear", "keras") else pytest.mark.slow) for kind in HEADS]
+)
 def test_each_head_says_what_it_says_here(world, tmp_path, tf, kind):
     """Each kind of head, exported and loaded, gives its own probabilities and predictions in both signatures."""
     head, _, kernel = kind.partition("-")
@@ -117,6 +119,7 @@ def test_each_head_says_what_it_says_here(world, tmp_path, tf, kind):
     check_agrees(tmp_path / "model", tmp_path / "head", tmp_path, tf, 128)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backbone", "fit"), [("module", "squash"), ("module", "crop"), ("keras", "pad")])
 def test_each_backbone_goes_with_it(head_on, tmp_path, tf, backbone, fit):
     """A SavedModel and a `.keras` file become part of the exported one, whatever the fit; both signatures share it."""
@@ -174,6 +177,7 @@ print(*{"classifiers", "embedder", "features", "frieze", "index"} & {*sys.module
 """
 
 
+@pytest.mark.slow
 def test_nothing_of_ours_is_needed(world, exported, tmp_path):
     """A process that imports TensorFlow alone loads the model and predicts."""
     moved = shutil.copytree(exported["out"], tmp_path / "moved")
@@ -321,6 +325,7 @@ def test_a_stale_head_says_so(photos, tmp_path, run):
     assert "Note" not in result.stdout
 
 
+@pytest.mark.slow
 def test_lower_precision_is_exported_in_float32(photos, tmp_path, monkeypatch):
     """A head on vectors of a lower precision goes with the network in float32, and the check holds it to that."""
     frieze.embed(photos, out=tmp_path / "f", precision="bfloat16", accept_drift=True)

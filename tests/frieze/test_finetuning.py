@@ -161,6 +161,13 @@ def test_predict_and_export_take_the_model(tuned, embedded, pictures, tmp_path):
     assert frieze.export(tuned[0], out=tmp_path / "exported")["largest_difference"] < 1e-3
 
 
+def test_a_moved_model_takes_its_backbone_along(tuned, pictures, tmp_path):
+    """Moved or copied elsewhere, a model predicts new images by the backbone that lies in it."""
+    moved = shutil.copytree(tuned[0], tmp_path / "moved.model")
+    assert frieze.open_head(moved).spec.handle == str(moved)
+    assert frieze.predict(moved, pictures, out=tmp_path / "p.parquet")["failed"] == 0
+
+
 def test_info_and_verify_know_it(tuned):
     """It is a head, and whole."""
     assert frieze.info(tuned[0])["kind"] == "head"
@@ -272,6 +279,7 @@ def test_other_options_over_a_half_done_one(half):
     assert half.begun == [1, 2]
 
 
+@pytest.mark.slow
 def test_changed_images_begin_anew(pictures, residual, tmp_path, stop):
     """Where the images have changed since, it begins anew: what is half done goes by their places."""
     source, begun = shutil.copytree(pictures, tmp_path / "pictures"), stop(2)

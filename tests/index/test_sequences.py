@@ -9,7 +9,7 @@ from features import FeatureFileError, top_k
 from index import KINDS, build_index, building, open_index
 
 N_STEPS = 5
-OTHERS = [kind for kind in KINDS if kind not in {"exact", "pca-pq"}]
+OTHERS = [kind for kind in KINDS if kind != "exact"]
 WRITERS = {"write_vectors": 40_000, "save": 1_000, "write_rows": 2_000, "write_document": 500}
 """What writes each of an index's files, and a number of bytes at which it is not done."""
 
@@ -58,7 +58,7 @@ def recall(out, table):
     return (scores >= top_k(embeddings[::7], embeddings, k=10)[1][:, -1:] - 1e-5).mean()
 
 
-@pytest.mark.parametrize("kind", ["exact", "pca-pq", *(pytest.param(one, marks=pytest.mark.slow) for one in OTHERS)])
+@pytest.mark.parametrize("kind", ["exact", *(pytest.param(one, marks=pytest.mark.slow) for one in OTHERS)])
 def test_sequences(kind, collection, tmp_path):
     """Through changes, and a disk that fills with each file of each update, an index finds what a fresh one does."""
     out, before = tmp_path / "i", collection(0)

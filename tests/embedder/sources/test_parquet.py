@@ -193,6 +193,7 @@ def test_damaged_group(tmp_path):
     assert found == [("read", "unreadable")] * 4 + [image(number) * 50 for number in range(4, 8)]
 
 
+@pytest.mark.slow
 def test_one_large_group(tmp_path):
     """A row group larger than what may be held is read some rows, hence some pages, at a time."""
     path = tmp_path / "large.parquet"
