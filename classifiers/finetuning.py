@@ -26,7 +26,7 @@ from classifiers.start import begin, check_start, part_like
 from classifiers.storage import NAME, REPORT_NAME, TRUNK_NAME, Head, write_model, write_split
 from classifiers.stored_rows import StoredRows, mapped
 from classifiers.tuned_head import to_head, to_layers
-from features import BackboneSpec, Features, Floats, Rows, import_keras, new_folder, write_json
+from features import BackboneSpec, Features, Floats, Rows, import_keras, new_folder, write_json, write_size
 
 CHECKPOINT = "checkpoint.npz"
 """File of the work folder that is there once an epoch is done."""
@@ -65,6 +65,7 @@ class Means:
         save: Writes the backbone as it is then to a folder, and gives its spec.
         work: Folder for what is half done.
         step: Told steps done and steps there are.
+        say: Told what a person waits for, in words.
     """
 
     trunk: Trunk
@@ -72,6 +73,7 @@ class Means:
     save: Callable[[Path], BackboneSpec]
     work: Path
     step: Callable[[int, int], None]
+    say: Callable[[str], None]
 
 
 def finetune_head(
@@ -188,6 +190,7 @@ def _cached(means: Means, layers: Any, told: _Told, images: Images, _course: Cou
 
     lower, upper = means.trunk.split()
     maps = Maps(means.work / "maps", lower, images, len(told.examples))
+    means.say(f"What the frozen part makes of the images takes up to {write_size(maps.n_bytes)} on disk.")
     maps.fill(told.split.train, means.step)
     inputs = [keras.Input(shape) for shape in maps.shapes]
     return maps, keras.Model(inputs, layers(upper(inputs)))

@@ -254,7 +254,7 @@ def _means(
         _check_written(written, trunk, read(np.arange(min(_SAMPLES, len(table)))))
         return dataclasses.replace(written.spec, handle=str(place), name=place.name)
 
-    return classifiers.Means(trunk, read, save, work, step)
+    return classifiers.Means(trunk, read, save, work, step, output.say)
 
 
 def _check_written(written: Any, trunk: "Trunk", pixels: Any) -> None:

@@ -1,6 +1,7 @@
 """`frieze finetune` from images to a model: the judge is the probe, and the model's own embeddings."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -202,11 +203,12 @@ def test_from_images(pictures, residual, tuned, tmp_path):
 
 
 @pytest.mark.slow
-def test_kept_maps_change_nothing(table, probe, tuned, tmp_path):
+def test_kept_maps_change_nothing(table, probe, tuned, tmp_path, capsys):
     """With --cache the frozen part runs once, and the losses are those of the whole network but for float16."""
     found = frieze.finetune(table, out=tmp_path / "m", head=probe, cache=True, **QUICK)
     one, other = ([epoch["val_loss"] for epoch in document["history"]] for document in (found, tuned[1]))
     assert np.allclose(one, other, atol=0.02)
+    assert re.search(r"makes of the images takes up to \d+(\.\d)?KB on disk\.", capsys.readouterr().err)
 
 
 def test_both_are_scored_on_the_same_images(probe, pictures, residual, tmp_path, idle):
