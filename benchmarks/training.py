@@ -38,12 +38,8 @@ class Case:
 
 CASES = (
     Case(100_000, 1024, "linear", "8GB"),
-    Case(100_000, 1024, "svm", "8GB"),
-    Case(100_000, 1024, "keras", "8GB"),
-    Case(1_000_000, 512, "linear", "1GB"),
-    Case(1_000_000, 512, "svm", "1GB"),
     Case(1_000_000, 512, "prototype", "1GB"),
-    Case(1_000_000, 512, "keras", "1GB"),
+    Case(1_000_000, 512, "svm", "1GB"),
 )
 HEADER = (
     "rows | head | --max-memory | vectors, MB | peak, MB | times the vectors | accuracy | seconds | of these the fit"
@@ -83,10 +79,7 @@ def rows(folder: Path, n_rows: int | None) -> Iterator[list[object]]:
 def measure(table: str, head: str, max_memory: str) -> None:
     """Train once in this process and print the figures as JSON."""
     import frieze
-    from features import import_keras
 
-    if head == "keras":
-        import_keras()  # what TensorFlow takes by itself is no matter of the rows
     with tempfile.TemporaryDirectory(prefix="frieze-training-") as folder:
         start_mb, started = peak_mb(), time.perf_counter()
         told = frieze.train(table, out=Path(folder) / "head", head=head, max_memory=max_memory)
