@@ -22,6 +22,8 @@ pytestmark = pytest.mark.slow
 
 N_IMAGES, N_KILLS = 200, 10
 OPTIONS = {"shard_size": 16, "batch_size": 4, "workers": 2}
+N_PARTS = 13
+ENDED = os.WEXITED | os.WNOHANG | os.WNOWAIT
 
 
 def run_in_fork(source, tiny, out):
@@ -41,8 +43,14 @@ def run_in_fork(source, tiny, out):
     return child
 
 
+def wait_for_parts(out, n_parts, child):
+    """Wait until so many parts are there, or the process has ended: how fast it is depends on what else runs."""
+    while len(list(out.glob("parts/*.parquet"))) < n_parts and os.waitid(os.P_PID, child, ENDED) is None:
+        select.select([], [], [], 0.002)
+
+
 def kill_forks(folder, source, tiny):
-    """Run once unbroken, then kill run after run at a random moment of that time."""
+    """Run once unbroken, then kill run after run at a random moment after a random part."""
     import_tensorflow()  # imported, but nothing is run on it: its threads would not survive a fork
     start = time.monotonic()
     assert os.waitpid(run_in_fork(source, tiny, folder / "unbroken"), 0)[1] == 0
@@ -50,7 +58,8 @@ def kill_forks(folder, source, tiny):
     moments = random.Random(0)  # noqa: S311  not for secrets
     for number in range(N_KILLS):
         child = run_in_fork(source, tiny, folder / f"killed-{number}")
-        select.select([], [], [], seconds * moments.uniform(0.2, 0.9))
+        wait_for_parts(folder / f"killed-{number}", moments.randrange(N_PARTS), child)
+        select.select([], [], [], seconds * moments.uniform(0, 1 / N_PARTS))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
 
