@@ -4,6 +4,7 @@ Source: Kumar et al. 2022, Fine-Tuning can Distort Pretrained Features and Under
 """
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -138,7 +139,7 @@ class _Told:
     unused: Rows
     probe: Head
 
-    @property
+    @functools.cached_property
     def codes(self) -> Rows:
         """The class of each row, int64 [n]; -1 where the probe does not know it."""
         known = {name: code for code, name in enumerate(self.probe.classes)}

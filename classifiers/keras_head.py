@@ -45,15 +45,19 @@ class KerasHead:
         self.network = network
 
     @classmethod
+    def new(cls, dim: int, classes: Strings, network: Network, *, seed: int) -> Self:
+        """Give a head of this form that has learnt nothing yet."""
+        import_keras().utils.set_random_seed(seed)
+        head = cls(classes=classes, network=_new_network(dim, len(classes), network))
+        head.fit_seconds, head.converged = 0.0, False
+        return head
+
+    @classmethod
     def fit_each(cls, embeddings: Embeddings, labels: Strings, values: Sequence[float], terms: Terms) -> Iterator[Self]:
         """Fit on float32 [N, D], N labels of two classes or more, and their weights; nothing is chosen by a value."""
-        keras = import_keras()
-
+        classes, codes = np.unique(labels, return_inverse=True)
         for _ in values:
-            keras.utils.set_random_seed(terms.seed)
-            classes, codes = np.unique(labels, return_inverse=True)
-            network = _new_network(embeddings.shape[1], len(classes), terms.network)
-            head = cls(classes=classes, network=network)
+            head = cls.new(embeddings.shape[1], classes, terms.network, seed=terms.seed)
             head.fit(embeddings, codes, terms)
             yield head
 
@@ -125,14 +129,6 @@ class KerasHead:
             raise ValueError("it describes another network")
         head.network.load_weights(path)
         return head
-
-
-def new_head(dim: int, classes: Strings, network: Network, *, seed: int) -> KerasHead:
-    """Give a head of this form that has learnt nothing yet."""
-    import_keras().utils.set_random_seed(seed)
-    head = KerasHead(classes=classes, network=_new_network(dim, len(classes), network))
-    head.fit_seconds, head.converged = 0.0, False
-    return head
 
 
 def _new_network(dim: int, n_classes: int, network: Network) -> Any:

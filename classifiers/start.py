@@ -5,7 +5,7 @@ from typing import Protocol
 import numpy as np
 
 from classifiers.heads import HEADS, Classifier
-from classifiers.keras_head import KerasHead, new_head
+from classifiers.keras_head import KerasHead
 from classifiers.labels import Examples
 from classifiers.margins import best_factor
 from classifiers.splits import Split, split_rows
@@ -76,7 +76,7 @@ def begin(
     The probe itself has seen the validation rows: that any epoch makes them worse would tell nothing.
     """
     if hidden is not None:
-        return new_head(features.spec.dim, probe.classes, hidden, seed=seed)
+        return KerasHead.new(features.spec.dim, probe.classes, hidden, seed=seed)
     kind = HEADS[probe.document["head"]]
     fitted = np.setdiff1d(split.train, split.validation)
     value = next(iter(probe.document["scores"].get("setting", {}).values()), kind.usual)  # a fine-tuned head has none

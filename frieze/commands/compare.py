@@ -14,8 +14,8 @@ _SHOWN = ("accuracy", "macro_f1", "head", "setting", "features", "fit_seconds")
 @click.argument("features", nargs=-1, required=True)
 @click.option("--heads", default="linear,svm,knn", show_default=True, help="Kinds of head, with commas between.")
 @options.labels
-@click.option("--test-size", default=0.2, show_default=True, help="Share of the labelled images held out.")
-@click.option("--split", metavar="COLUMN", help="Column that says train, val or test for each image.")
+@options.test_size
+@options.split
 @click.option("--group", metavar="COLUMN", help="Images of one value come on one side.")
 @options.seed
 @options.as_json

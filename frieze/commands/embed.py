@@ -6,22 +6,20 @@ import click
 
 from frieze.commands import options
 
-_FITS = ("squash", "crop", "pad")
 _ENGINES = ("auto", "tensorflow", "openvino")
 _PRECISIONS = ("float32", "bfloat16", "float16")
-_PIXELS = ("0..1", "-1..1", "0..255", "caffe", "torch")
 
 
 @click.command(epilog="Example: frieze embed photos --backbone keras:MobileNetV2 --out photos.features")
 @click.argument("source")
 @options.out("Folder of the table; gone on with when it is there.")
 @click.option("--backbone", default="builtin", show_default=True, metavar="SPEC", help="See: frieze backbones")
-@click.option("--weights", metavar="imagenet|random|FILE", help="For keras:NAME.  [default: imagenet]")
+@options.weights
 @click.option("--layer", metavar="NAME", help="Layer or output to read.  [default: the last one]")
-@click.option("--image-size", type=click.IntRange(min=1), metavar="N", help="Side in pixels that the network sees.")
-@click.option("--fit", type=click.Choice(_FITS), default="squash", show_default=True, help="How an image meets it.")
-@click.option("--pixels", type=click.Choice(_PIXELS), help="Range of pixels the network was trained on.")
-@click.option("--trust-backbone", is_flag=True, help="Run a SavedModel that reads or writes files or calls Python.")
+@options.image_size
+@options.fit
+@options.pixels
+@options.trust_backbone
 @click.option("--engine", type=click.Choice(_ENGINES), default="auto", show_default=True, help="What runs it.")
 @click.option(
     "--precision", type=click.Choice(_PRECISIONS), default="float32", show_default=True, help="Lower is faster."

@@ -6,20 +6,17 @@ import click
 
 from frieze.commands import options
 
-_FITS = ("squash", "crop", "pad")
-_PIXELS = ("0..1", "-1..1", "0..255", "caffe", "torch")
-
 
 @click.command(epilog="Example: frieze finetune photos --backbone keras:MobileNetV2 --unfreeze 20 --out photos.model")
 @click.argument("source")
 @options.out("Folder of the model: head, fine-tuned backbone and report.html.")
 @click.option("--backbone", metavar="SPEC", help="See: frieze backbones  [default: the table's]")
-@click.option("--weights", metavar="imagenet|random|FILE", help="For keras:NAME.  [default: imagenet]")
+@options.weights
 @click.option("--layer", metavar="NAME", help="Layer or output to read; NAME:flatten for its maps as they are.")
-@click.option("--image-size", type=click.IntRange(min=1), metavar="N", help="Side in pixels that the network sees.")
-@click.option("--fit", type=click.Choice(_FITS), default="squash", show_default=True, help="How an image meets it.")
-@click.option("--pixels", type=click.Choice(_PIXELS), help="Range of pixels the network was trained on.")
-@click.option("--trust-backbone", is_flag=True, help="Run a SavedModel that reads or writes files or calls Python.")
+@options.image_size
+@options.fit
+@options.pixels
+@options.trust_backbone
 @click.option("--unfreeze", metavar="N|NAME|all", help="Last layers, or first layer or variables, that learn.")
 @click.option("--head", metavar="HEAD", help="Head to begin from, on its split.  [default: a linear probe]")
 @click.option("--layers", metavar="N,N", help="Begin with a new head of these hidden layers, not from the probe.")
@@ -30,9 +27,9 @@ _PIXELS = ("0..1", "-1..1", "0..255", "caffe", "torch")
 @click.option("--augment/--no-augment", default=True, show_default=True, help="Flip, crop and colour at random.")
 @click.option("--cache", is_flag=True, help="Keep what the frozen part makes of each image; with --no-augment.")
 @options.labels
-@click.option("--test-size", default=0.2, show_default=True, help="Share of the labelled images held out.")
-@click.option("--split", metavar="COLUMN", help="Column that says train, val or test for each image.")
-@click.option("--group", metavar="COLUMN|duplicates", help="Images of one value, or near-duplicates, come on one side.")
+@options.test_size
+@options.split
+@options.group
 @options.seed
 @options.force
 @options.as_json

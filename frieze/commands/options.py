@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 import click
 
 SOME_SKIPPED = 3
+_FITS = ("squash", "crop", "pad")
+_PIXELS = ("0..1", "-1..1", "0..255", "caffe", "torch")
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -29,6 +31,24 @@ def labels(command: _Command) -> _Command:
         command
     )
     return click.option("--labels", metavar="FILE", help="Labels by id, in a CSV, TSV, JSONL or Parquet file.")(command)
+
+
+weights = click.option("--weights", metavar="imagenet|random|FILE", help="For keras:NAME.  [default: imagenet]")
+image_size = click.option(
+    "--image-size", type=click.IntRange(min=1), metavar="N", help="Side in pixels that the network sees."
+)
+fit = click.option(
+    "--fit", type=click.Choice(_FITS), default="squash", show_default=True, help="How an image meets it."
+)
+pixels = click.option("--pixels", type=click.Choice(_PIXELS), help="Range of pixels the network was trained on.")
+trust_backbone = click.option(
+    "--trust-backbone", is_flag=True, help="Run a SavedModel that reads or writes files or calls Python."
+)
+test_size = click.option("--test-size", default=0.2, show_default=True, help="Share of the labelled images held out.")
+split = click.option("--split", metavar="COLUMN", help="Column that says train, val or test for each image.")
+group = click.option(
+    "--group", metavar="COLUMN|duplicates", help="Images of one value, or near-duplicates, come on one side."
+)
 
 
 def out(what: str) -> Callable[[_Command], _Command]:

@@ -16,9 +16,9 @@ _KERNELS = ("linear", "rbf")
 @click.option("--head", type=click.Choice(_HEADS), default="linear", show_default=True)
 @click.option("--kernel", type=click.Choice(_KERNELS), default="linear", show_default=True, help="Of --head svm.")
 @options.labels
-@click.option("--test-size", default=0.2, show_default=True, help="Share of the labelled images held out.")
-@click.option("--split", metavar="COLUMN", help="Column that says train, val or test for each image.")
-@click.option("--group", metavar="COLUMN|duplicates", help="Images of one value, or near-duplicates, come on one side.")
+@options.test_size
+@options.split
+@options.group
 @click.option("--shots", type=int, metavar="N", help="Train on N images a class, drawn ten times.")
 @click.option("--balanced", is_flag=True, help="Let each class count alike, however many images it has.")
 @click.option("--abstain", type=float, metavar="P", help="Wanted share of right answers; unsure images get none.")

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from classifiers import Recipe, open_head, train_head
-from classifiers.keras_head import KerasHead, new_head
+from classifiers.keras_head import KerasHead
 from classifiers.labels import labelled_rows
 from classifiers.splits import Split
 from classifiers.start import begin, check_start, part_like
@@ -131,7 +131,7 @@ def test_begins_with_the_probes_setting(probe, parted, overlapping):
 def test_a_network_keeps_its_form(parted, overlapping, monkeypatch):
     """Of a keras probe the hidden layers are the same, also where it has been fine-tuned and no setting is told."""
     monkeypatch.setattr(KerasHead, "fit", lambda *_: None)
-    network = new_head(8, np.array(["ant", "bee", "cow"]), Network((7, 5), 0.2), seed=0)
+    network = KerasHead.new(8, np.array(["ant", "bee", "cow"]), Network((7, 5), 0.2), seed=0)
     probe = SimpleNamespace(document={"head": "keras", "scores": {}}, classifier=network, classes=network.classes)
     assert begin(probe, overlapping, *parted, hidden=None, seed=0).form == Network((7, 5), 0.2)
 
