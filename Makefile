@@ -8,7 +8,7 @@ FITS := import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info < 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 ROOMS := features embedder index classifiers frieze
-BENCHMARKS ?= accuracy heads protocol training audit finetuning embed start scale forms filters duplicates index
+BENCHMARKS ?= accuracy built_in heads protocol training audit finetuning embed start scale forms filters duplicates index
 SHELL := /bin/bash
 
 .PHONY: demo test test-slow check format docs bench clean
@@ -19,7 +19,7 @@ demo: .venv/installed
 test: .venv/installed-dev
 	$(BIN)/python -m pytest
 
-test-slow: .venv/installed-dev
+test-slow: .venv/installed-distill
 	$(BIN)/python -m pytest -m slow
 
 check: .venv/installed-dev
@@ -56,3 +56,8 @@ clean:
 	@echo "Installing Frieze with the tools for its tests ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ .venv/installed
+
+.venv/installed-distill: .venv/installed-dev
+	@echo "Installing PyTorch, which trains the built-in backbone ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,distill]'
+	@touch $@

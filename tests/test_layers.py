@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "index": {"features"},
     "classifiers": {"features"},
     "frieze": {"features", "embedder", "index", "classifiers"},
+    "tools": {"features", "embedder", "frieze"},
 }
 """Room -> the rooms it may import: down only, never sideways."""
 HEAVY = {"tensorflow", "keras", "tf_keras", "tensorflow_hub", "faiss", "sklearn", "skops", "openvino", "ray"}

@@ -1,0 +1,53 @@
+"""Whether images that a network is judged by stand among those that it learns from, re-encoded or not."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+_SIDE_PX = 16
+_BITS = 8 * 8
+_MOST_BITS = 6  # of 64: what another size and quality of JPEG may flip
+_LEAST_LIKENESS = 0.98  # correlation of two thumbnails; different photographs of one kind stay below
+
+
+def find_shared(images: list[Path], pool: list[Path]) -> list[tuple[Path, Path]]:
+    """Find images that are in a pool too, whatever their size and encoding there.
+
+    A difference hash of 64 bits (after Krawetz, 2013) finds the candidates, the thumbnails' correlation decides.
+
+    Args:
+        images: Those that must not be in it.
+        pool: The others.
+
+    Returns:
+        Each image found, with its twin.
+    """
+    ours, theirs = (np.stack([_thumbnail(path) for path in paths]) for paths in (images, pool))
+    hashes = _hashes(theirs)
+    near = (
+        (row, column)
+        for row, one in enumerate(_hashes(ours))
+        for column in np.flatnonzero(np.bitwise_count(hashes ^ one) <= _MOST_BITS)
+    )
+    return [(images[row], pool[col]) for row, col in near if _likeness(ours[row], theirs[col]) >= _LEAST_LIKENESS]
+
+
+def _thumbnail(path: Path) -> np.ndarray:
+    """Read an image as grey float32 [16, 16]."""
+    with Image.open(path) as image:
+        image.draft("L", (4 * _SIDE_PX, 4 * _SIDE_PX))  # JPEG decodes an eighth as well
+        return np.asarray(image.convert("L").resize((_SIDE_PX, _SIDE_PX), Image.Resampling.BOX), np.float32)
+
+
+def _hashes(thumbnails: np.ndarray) -> np.ndarray:
+    """Give uint64 [N]: of an 8 x 8 grid, whether each field is brighter than its right neighbour."""
+    fields = thumbnails.reshape(-1, 8, 2, 8, 2).mean((2, 4))
+    bits = fields > np.roll(fields, -1, axis=2)
+    return np.packbits(bits.reshape(-1, _BITS), axis=1).view(np.uint64)[:, 0]
+
+
+def _likeness(one: np.ndarray, other: np.ndarray) -> float:
+    """Give the correlation of two thumbnails; 0 where one of them is of one colour."""
+    ours, theirs = one - one.mean(), other - other.mean()
+    return float((ours * theirs).sum() / max(np.linalg.norm(ours) * np.linalg.norm(theirs), 1.0))

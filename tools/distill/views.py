@@ -1,0 +1,86 @@
+"""Views: a random crop of every image at the student's size, drawn once and kept on disk."""
+
+import contextlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import frieze
+
+SIDE_PX = 128
+_LEAST_AREA = 0.25
+_WIDEST = 4 / 3
+_THREADS = 2
+_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+
+
+def list_images(folder: Path) -> list[Path]:
+    """List the images below a folder, sorted.
+
+    Raises:
+        InputError: There are none.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    if not paths:
+        raise frieze.InputError(f"There are no images in {folder}.", mend="Give a folder of .jpg, .png or .webp files.")
+    return paths
+
+
+def view_file(work: Path, number: int) -> Path:
+    """Name the file of a view: uint8 [N, 128, 128, 3]."""
+    return work / f"view-{number:03d}.npy"
+
+
+def draw_views(paths: list[Path], work: Path, *, n_views: int, seed: int) -> Iterator[Path]:
+    """Draw what is missing of the views: the first shows whole images, every other one random crops.
+
+    Args:
+        paths: The images.
+        work: Where the views lie.
+        n_views: How many are wanted.
+        seed: Which crops; the same ones whatever was drawn before.
+
+    Yields:
+        The file of each view, once it is there.
+    """
+    for number in range(n_views):
+        file = view_file(work, number)
+        if not file.exists():
+            _draw(paths, file, number=number, seed=seed)
+        yield file
+
+
+def _draw(paths: list[Path], file: Path, *, number: int, seed: int) -> None:
+    partial = file.with_suffix(".partial")
+    pixels = np.lib.format.open_memmap(partial, "w+", np.uint8, (len(paths), SIDE_PX, SIDE_PX, 3))
+
+    def draw(row: int) -> None:
+        with _opened(paths[row]) as image:
+            box = None if number == 0 else _box(image.size, np.random.default_rng([seed, number, row]))
+            pixels[row] = image.convert("RGB").resize((SIDE_PX, SIDE_PX), Image.Resampling.BILINEAR, box)
+
+    with ThreadPoolExecutor(_THREADS) as threads:
+        list(threads.map(draw, range(len(paths))))
+    pixels.flush()
+    partial.rename(file)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    try:
+        with Image.open(path) as image:
+            yield image
+    except OSError as error:
+        raise frieze.InputError(f"{path} can't be read: {error}.", mend="Take it out of the folder.") from error
+
+
+def _box(size: tuple[int, int], random: np.random.Generator) -> tuple[float, float, float, float]:
+    """Draw a crop: its share of the area uniform in [.25, 1], its shape up to 4:3 either way of the image's own."""
+    stretch = _WIDEST ** random.uniform(-0.5, 0.5)
+    scale = np.sqrt(random.uniform(_LEAST_AREA, 1))
+    width, height = (side * min(1.0, scale * by) for side, by in zip(size, (stretch, 1 / stretch), strict=True))
+    left, top = random.uniform(0, size[0] - width), random.uniform(0, size[1] - height)
+    return left, top, left + width, top + height
