@@ -23,7 +23,7 @@ from tools.distill.targets import Teacher, ask, make_targets
 from tools.distill.views import draw_views, list_images
 
 
-class _Teacher(click.ParamType):
+class _Teacher(click.ParamType[Teacher]):
     """`BACKBONE`, `BACKBONE@SIDE` or `BACKBONE@SIDE@WEIGHT`."""
 
     name = "teacher"

@@ -71,8 +71,8 @@ def batches(lesson: Lesson, epoch: int) -> Iterator[Batch]:
         gain = 1 + _JITTER * (2 * draws[0] - 1)
         shift = _JITTER * (2 * draws[1] - 1) + (1 - gain) / 2
         changed = _change(pixels[rows], is_mirrored=draws[2] < 0.5, is_grey=draws[3] < _GREY)  # noqa: PLR2004  a coin
-        by_image = (values[:, None, None, None] for values in (gain, shift))
-        return Batch(changed, *by_image, lesson.targets[view][rows])
+        gain, shift = (values[:, None, None, None] for values in (gain, shift))
+        return Batch(changed, gain, shift, lesson.targets[view][rows])
 
     with ThreadPoolExecutor(1) as reader:
         coming = reader.submit(read, 0)

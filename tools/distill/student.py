@@ -9,7 +9,7 @@ from torch.nn import functional
 from tools.distill.architecture import WIDTH, network
 
 
-class Student(nn.Module):
+class Student(nn.Module):  # type: ignore[misc]  # mypy is not shown PyTorch, which only the extra brings
     """uint8 or float images [B, 3, 128, 128] in [0, 1] -> float32 [B, 256]."""
 
     def __init__(self) -> None:

@@ -116,4 +116,4 @@ class _Joined:
 
 
 def _answers(view: Path, teacher: Teacher) -> np.ndarray:
-    return np.load(answers_file(view, teacher)).astype(np.float32)
+    return np.asarray(np.load(answers_file(view, teacher)), np.float32)

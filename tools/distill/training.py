@@ -99,12 +99,12 @@ def _set_rate(optimizer: torch.optim.Optimizer, step: int, n_steps: int) -> None
         group["lr"] = rate
 
 
-@torch.no_grad()
 def _move_average(state: _State, step: int) -> None:
     share = 1 - min(_MEMORY, (step + 1) / (step + 10))
     ours, theirs = list(state.average.state_dict().values()), list(state.student.state_dict().values())
     floats = [(one, other) for one, other in zip(ours, theirs, strict=True) if one.is_floating_point()]
-    torch._foreach_lerp_([one for one, _ in floats], [other for _, other in floats], share)
+    with torch.no_grad():
+        torch._foreach_lerp_([one for one, _ in floats], [other for _, other in floats], share)
 
 
 def _say(line: str) -> None:
