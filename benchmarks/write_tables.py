@@ -1,4 +1,4 @@
-"""Puts the tables that come in from a benchmark into their places in docs/benchmarks.md, and passes all on.
+"""Puts the tables that come in from a benchmark into their places in docs/benchmarks.md and beside it; passes all on.
 
 Usage: python benchmarks/embed.py | python benchmarks/write_tables.py [FILE.md]
 """
@@ -38,10 +38,14 @@ def put(document: str, name: str, text: str) -> str:
 
 
 def main() -> None:
-    """Write each table as soon as it is whole."""
+    """Write each table as soon as it is whole, in every document that has a place for it."""
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else DOCUMENT
     for name, text in tables(sys.stdin):
-        path.write_text(put(path.read_text(encoding="utf-8"), name, text), encoding="utf-8")
+        others = [
+            other for other in path.parent.glob("*.md") if other != path and f"<!-- {name} -->" in other.read_text()
+        ]
+        for document in (path, *others):
+            document.write_text(put(document.read_text(encoding="utf-8"), name, text), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -59,8 +59,6 @@ def open_trunk(request: BackboneRequest, *, unfreeze: str | None = None) -> Trun
         InputError: There is nothing of that name or number, or nothing to train.
         ModelError: It can't be found, loaded or understood.
     """
-    if request.handle == "builtin":
-        raise InputError("builtin has nothing to train.", mend="Give another backbone: frieze backbones")
     backbone = open_backbone(request)
     if backbone.model is not None:
         return KerasTrunk(backbone, unfreeze)

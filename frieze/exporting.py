@@ -1,15 +1,15 @@
 """A head that leaves the house: preprocessing, backbone and head in one SavedModel."""
 
 import dataclasses
-import importlib.metadata
 import io
-import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import features as stored
 from frieze import output
+from frieze.built_in import export_built_in
+from frieze.exported import N_SAMPLES, check_out, count_bytes, draw_samples, write_document
 from frieze.information import check_kind
 from frieze.places import to_place
 from frieze.scratch import scratch_folder
@@ -20,33 +20,27 @@ if TYPE_CHECKING:
     from classifiers import Head
     from embedder import Backbone
 
-NAME = "export.json"
-"""Says of a SavedModel that it is ours, and what is in it."""
-
-_CONTRACT = 1
-_FILES = re.compile(
-    rf"{re.escape(NAME)}|saved_model\.pb|fingerprint\.pb|assets|variables|variables/variables\.(index|data-[\d-]+of-\d+)"
-)
-_N_SAMPLES = 16
+_BUILT_IN = "builtin"
 _TOLERANCE = 1e-3  # of a probability: another order of sums moves one by far less, another network by far more
-_LIBRARIES = ("frieze", "keras", "tensorflow")
 
 
 def export(head: str | Path, *, out: str | Path, force: bool = False) -> dict[str, Any]:
     """Write a head with its backbone and preprocessing as one SavedModel that needs TensorFlow alone.
 
-    It has two signatures: `serving_default` takes `image_bytes`, string [N], and `pixels` takes `pixels`, uint8
-    [N, H, W, 3] of any size. Both give `probabilities`, float32 [N, C], and `prediction`, string [N]. It is loaded
-    again and held against the head itself before it appears at `out`.
+    A head's model has two signatures: `serving_default` takes `image_bytes`, string [N], and `pixels` takes `pixels`,
+    uint8 [N, H, W, 3] of any size. Both give `probabilities`, float32 [N, C], and `prediction`, string [N]. It is
+    loaded again and held against the head itself before it appears at `out`. `builtin` gives the built-in backbone
+    alone, in the form of a TensorFlow Hub module, which `embed` and others' programs take as any other backbone.
 
     Args:
-        head: The head's folder.
+        head: The head's folder, or `builtin`.
         out: Folder of the SavedModel.
         force: Replace an exported model that is there; any other folder stays.
 
     Returns:
         `out`, `head` (its kind), `backbone`, `classes`, `checked` (images), `largest_difference` of a probability
-        between the two, in [0, 1], `bytes`, `seconds`, and `stale` as `evaluate` has it.
+        between the two, in [0, 1], `bytes`, `seconds`, and `stale` as `evaluate` has it; of `builtin` `out`,
+        `backbone`, `dim`, `checked`, `least_cosine` between the two, `bytes` and `seconds`.
 
     Raises:
         InputError: Something you can mend; the message says how.
@@ -55,69 +49,26 @@ def export(head: str | Path, *, out: str | Path, force: bool = False) -> dict[st
     import embedder
 
     started = time.perf_counter()
-    _check_is_head(head)
     place = to_place(out)
-    _check_out(place, force=force)
+    if str(head) == _BUILT_IN and not Path(head).exists():
+        return export_built_in(place, force=force)
+    check_kind(to_place(head), "head")
+    check_out(place, force=force)
     opened = classifiers.open_head(to_place(head))
     stored.check_can_embed(opened.spec, where=str(head), mend="Embed the images with a backbone, and train on that.")
     with output.waiting("Exporting"):
         backbone = embedder.reopen_backbone(opened.spec, where=str(head))
         with stored.new_folder(place, replace=force) as folder:
             _write(folder, opened, backbone)
-            checks = {"checked": _N_SAMPLES, "largest_difference": _check(folder, opened, backbone, place)}
+            checks = {"checked": N_SAMPLES, "largest_difference": _check(folder, opened, backbone, place)}
             facts = {"head": opened.document["head"], "classes": opened.classes.tolist(), **checks}
-            stored.write_json(folder / NAME, _document(opened) | facts)
+            write_document(folder, {"backbone": opened.spec.to_json(), "features": opened.document["features"]} | facts)
     return facts | {
         "out": str(place),
         "backbone": opened.spec.name,
-        "bytes": sum(path.stat().st_size for path in place.rglob("*") if path.is_file()),
+        "bytes": count_bytes(place),
         "stale": opened.staleness(),
         "seconds": time.perf_counter() - started,
-    }
-
-
-def _check_is_head(head: str | Path) -> None:
-    if str(head) == "builtin" and not Path(head).exists():
-        raise stored.InputError(
-            "builtin is a backbone by itself; so far heads are exported, with their backbone.",
-            mend="Train a head on it first: frieze train FEATURES --out HEAD, then: frieze export HEAD --out PATH",
-        )
-    check_kind(to_place(head), "head")
-
-
-def _check_out(place: Path, *, force: bool) -> None:
-    stored.check_free(place, replace=force)
-    if not place.exists():
-        return
-    if not _is_export(place):
-        raise stored.FeatureFileError(
-            f"{place} is there already and holds no exported model.",
-            mend="Give another --out: --force replaces exported models only.",
-        )
-    names = ((path, path.relative_to(place).as_posix()) for path in place.rglob("*"))
-    foreign = min((path for path, name in names if not _FILES.fullmatch(name)), default=None)
-    if foreign is not None:
-        raise stored.FeatureFileError(
-            f"{place} is not replaced: {foreign} is no part of an exported model.",
-            mend="Move it elsewhere, or give another --out.",
-        )
-
-
-def _is_export(place: Path) -> bool:
-    try:
-        return stored.read_json(place / NAME, mend="").get("kind") == "export"
-    except stored.FeatureFileError:
-        return False
-
-
-def _document(head: "Head") -> dict[str, Any]:
-    """Give what export.json says beside the figures."""
-    return {
-        "contract": _CONTRACT,
-        "kind": "export",
-        "backbone": head.spec.to_json(),
-        "features": head.document["features"],
-        "versions": {name: importlib.metadata.version(name) for name in _LIBRARIES},
     }
 
 
@@ -170,7 +121,7 @@ def _check(folder: Path, head: "Head", backbone: "Backbone", place: Path) -> flo
     import numpy as np
 
     tf = stored.import_tensorflow()
-    pixels = _sample_pixels(head.spec.image_size)
+    pixels = draw_samples(head.spec.image_size)
     files = [_to_png(one) for one in pixels]
     ours = head.probabilities(_embed(files, backbone, place))
     signatures = tf.saved_model.load(str(folder)).signatures
@@ -194,16 +145,6 @@ def _predicts_the_same(names: "np.ndarray", head: "Head", ours: stored.Floats) -
     columns = {name.encode(): column for column, name in enumerate(head.classes)}
     found = [row[columns[name]] if name in columns else -1.0 for name, row in zip(names, ours, strict=True)]
     return bool((ours.max(axis=1) - found <= _TOLERANCE).all())
-
-
-def _sample_pixels(image_size: tuple[int, int]) -> "np.ndarray":
-    """Draw smooth pictures, the same every time: uint8 [n, H, W, 3]."""
-    import numpy as np
-    from PIL import Image
-
-    coarse = np.random.default_rng(0).integers(0, 256, (_N_SAMPLES, 6, 6, 3), dtype=np.uint8)
-    size = image_size[::-1]
-    return np.stack([np.asarray(Image.fromarray(one).resize(size, Image.Resampling.BICUBIC)) for one in coarse])
 
 
 def _to_png(pixels: "np.ndarray") -> bytes:

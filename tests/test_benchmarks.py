@@ -23,6 +23,15 @@ def test_places():
     assert [pattern for pattern in patterns if not any(re.fullmatch(pattern, name) for name in places)] == []
 
 
+def test_twice_the_same():
+    """A table that stands in two documents says the same in both."""
+    tables = {}
+    for path in sorted((ROOT / "docs").glob("*.md")):
+        for name, text in re.findall(r"<!-- (?!end)(.+?) -->\n(.*?)<!-- end -->", path.read_text(), re.DOTALL):
+            assert tables.setdefault(name, text) == text, f"{path.name}: {name}"
+    assert "built-in accuracy" in tables
+
+
 def test_put():
     """A table takes the place of the one with its name, and all else stays."""
     put = WRITING["put"](DOCUMENT, "one", "<!-- one -->\n| 1\\2 |\n<!-- end -->\n")
@@ -36,14 +45,17 @@ def test_no_place():
 
 
 def test_main(tmp_path, monkeypatch, capsys):
-    """What comes in is passed on, and whole tables alone are written."""
+    """What comes in is passed on; whole tables alone are written, into every document that has a place for them."""
     path, printed = tmp_path / "b.md", "Hello.\n<!-- two -->\n| 2 |\n<!-- end -->\n<!-- one -->\n| cut"
     path.write_text(DOCUMENT)
+    other = tmp_path / "other.md"
+    other.write_text("<!-- two -->\n<!-- end -->\n")
     monkeypatch.setattr("sys.argv", ["write_tables.py", str(path)])
     monkeypatch.setattr("sys.stdin", io.StringIO(printed))
     WRITING["main"]()
     assert capsys.readouterr().out == printed
     assert path.read_text() == DOCUMENT.replace("<!-- two -->\n", "<!-- two -->\n| 2 |\n")
+    assert other.read_text() == "<!-- two -->\n| 2 |\n<!-- end -->\n"
 
 
 def test_benchmarks_find_the_rooms():

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from embedder.backbones.built_in import DIM, NAME, SIDE_PX, open_built_in
-from embedder.backbones.catalogue import APPLICATIONS
+from embedder.backbones.built_in import open_built_in
+from embedder.backbones.catalogue import APPLICATIONS, BUILT_IN, BUILT_IN_NAME, OURS
 from embedder.backbones.fingerprint import without_loading
 from embedder.backbones.hub import open_remote
 from embedder.backbones.keras_applications import PREFIX, describe, open_application
@@ -44,7 +44,7 @@ class _Kind:
 
 
 _KINDS = (
-    _Kind(lambda handle: handle == "builtin", open_built_in),
+    _Kind(lambda handle: handle == BUILT_IN, open_built_in),
     _Kind(lambda handle: handle.startswith(PREFIX), open_application),
     _Kind(lambda handle: "://" in handle, open_remote),
     _Kind(lambda handle: handle.endswith(".keras"), open_keras_file),
@@ -112,8 +112,8 @@ def reopen_backbone(spec: BackboneSpec, *, where: str) -> Backbone:
 
 def list_backbones() -> list[dict[str, Any]]:
     """List what can be asked for by name: handle, width, input size, parameters and pixel range of each."""
-    built_in = {"handle": "builtin", "dim": DIM, "image_size": SIDE_PX, "parameters": 0, "pixels": "0..1", "name": NAME}
-    return [built_in, *(describe(name, application) for name, application in APPLICATIONS.items())]
+    built_in = describe(BUILT_IN, OURS) | {"name": BUILT_IN_NAME}
+    return [built_in, *(describe(PREFIX + name, application) for name, application in APPLICATIONS.items())]
 
 
 def _suggest(handle: str) -> str:
@@ -124,7 +124,7 @@ def _suggest(handle: str) -> str:
 
 def _check(request: BackboneRequest) -> None:
     is_application = request.handle.startswith(PREFIX)
-    has_graph = not (is_application or request.handle == "builtin" or request.handle.endswith(".keras"))
+    has_graph = not (is_application or request.handle == BUILT_IN or request.handle.endswith(".keras"))
     if request.trust and not has_graph:
         raise InputError(
             f"--trust-backbone does not go with {request.handle}: it runs no code but ours and that of Keras.",
@@ -134,7 +134,7 @@ def _check(request: BackboneRequest) -> None:
         raise InputError(
             f"--weights does not go with {request.handle}: its weights are in it.", mend="Leave --weights out."
         )
-    if request.pixels is not None and (is_application or request.handle == "builtin"):
+    if request.pixels is not None and (is_application or request.handle == BUILT_IN):
         raise InputError(f"{request.handle} has its own preprocessing.", mend="Leave --pixels out.")
     if request.image_size is not None and request.image_size < 1:
         raise InputError(f"--image-size is {request.image_size}.", mend="Give the side in pixels, 1 or more.")

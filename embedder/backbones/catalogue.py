@@ -1,10 +1,11 @@
-"""What `keras:NAME` can be, as a table: asking it loads nothing."""
+"""What `builtin` and `keras:NAME` can be, as a table: asking it loads nothing."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 
 class Application(NamedTuple):
-    """One model of keras.applications without its top.
+    """One model of keras.applications without its top, or our own.
 
     Attributes:
         dim: Width D after average pooling.
@@ -18,6 +19,15 @@ class Application(NamedTuple):
     n_parameters: int
     pixels: str
 
+
+BUILT_IN = "builtin"
+"""What to type for the network that comes with the package."""
+
+BUILT_IN_NAME = "frieze-mini-1"
+"""The version stands in the name: other weights are another network."""
+
+BUILT_IN_FILE = Path(__file__).with_name(f"{BUILT_IN_NAME}.keras")
+OURS = Application(256, 128, 1_227_520, "0..1")
 
 # Source: the models of keras.applications, Keras 3.15; a test holds each row against them.
 APPLICATIONS = {

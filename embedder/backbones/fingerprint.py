@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from embedder.backbones.catalogue import BUILT_IN, BUILT_IN_FILE, BUILT_IN_NAME
 from embedder.backbones.request import BackboneRequest
 from features import ModelError, hash_file
 
@@ -56,6 +57,8 @@ def of_file(name: str, path: Path) -> str:
 def without_loading(request: BackboneRequest) -> str | None:
     """Give the fingerprint a request would have where local files decide it; None where only loading tells."""
     path = Path(request.handle)
+    if request.handle == BUILT_IN:
+        return of_file(BUILT_IN_NAME, BUILT_IN_FILE)
     if path.is_dir():
         return of_saved_model(model_folder(path))
     if path.suffix == ".keras" and path.is_file():

@@ -84,10 +84,10 @@ def _fingerprint(request: BackboneRequest, model: Any) -> str:
     return fingerprint.of_file(request.handle, request.weights_path)
 
 
-def describe(name: str, application: Application) -> dict[str, Any]:
+def describe(handle: str, application: Application) -> dict[str, Any]:
     """Give a row of `frieze backbones`."""
     return {
-        "handle": PREFIX + name,
+        "handle": handle,
         "dim": application.dim,
         "image_size": application.side_px,
         "parameters": application.n_parameters,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from embedder.backbones.catalogue import BUILT_IN
 from embedder.backbones.frozen import freeze
 from features import BackboneSpec
 
@@ -31,7 +32,7 @@ class BackboneRequest:
         trust: Run a SavedModel that does more than compute, too.
     """
 
-    handle: str = "builtin"
+    handle: str = BUILT_IN
     weights: str | None = None
     layer: str | None = None
     image_size: int | None = None
@@ -58,7 +59,7 @@ class BackboneRequest:
             layer=spec.layer,
             image_size=spec.image_size[0],
             fit=spec.fit,
-            pixels=None if spec.handle == "builtin" or spec.handle.startswith("keras:") else spec.pixels,
+            pixels=None if spec.handle == BUILT_IN or spec.handle.startswith("keras:") else spec.pixels,
             precision=spec.precision,
         )
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from embedder import BackboneRequest, open_backbone, open_trunk
+from embedder.backbones.catalogue import OURS
 from features import InputError, ModelError, import_keras
 
 
@@ -95,10 +96,10 @@ def test_what_is_not_there(residual, unfreeze, message, mend):
     assert mend in caught.value.mend
 
 
-def test_builtin_is_refused():
-    """What has no network can't be trained."""
-    with pytest.raises(InputError, match="builtin has nothing to train"):
-        free("builtin", None)
+def test_builtin_learns():
+    """The built-in network can be fine-tuned as any other: all of it, or its last layers."""
+    assert free("builtin", "all").n_free == OURS.n_parameters
+    assert free("builtin", "embedding").n_free == (480 + 64 + 128 + 1) * 256
 
 
 def test_embeds_as_the_frozen_backbone(residual, images, frozen):

@@ -177,6 +177,54 @@ print(*{"classifiers", "embedder", "features", "frieze", "index"} & {*sys.module
 """
 
 
+@pytest.fixture(scope="module")
+def exported_built_in(tmp_path_factory):
+    """The built-in backbone as a SavedModel, and what `export` said."""
+    return frieze.export("builtin", out=tmp_path_factory.mktemp("built-in") / "builtin.model")
+
+
+def test_built_in(exported_built_in, photos):
+    """The built-in backbone, exported, gives the vectors that it gives itself, and says what it is."""
+    said = exported_built_in
+    assert (said["backbone"], said["dim"], said["checked"]) == ("frieze-mini-1", 256, 16)
+    assert said["least_cosine"] > 0.99999
+    paths = sorted(photos.rglob("*.png"))[:3]
+    request = embedder.BackboneRequest(handle=said["out"])
+    theirs = embedder.embed_images(paths, embedder.open_backbone(request))
+    ours = embedder.embed_images(paths, embedder.open_backbone(embedder.BackboneRequest()))
+    assert theirs == pytest.approx(ours, abs=1e-4)
+
+
+def test_built_in_is_in_hub_form(exported_built_in, tf):
+    """It is what a TensorFlow Hub module is: called with pixels, with variables that may be trained and a signature."""
+    module = tf.saved_model.load(exported_built_in["out"])
+    images = np.random.default_rng(0).random((2, 128, 128, 3), np.float32)
+    rows = module(images).numpy()
+    assert rows.shape == (2, 256)
+    assert len(module.trainable_variables) == len(module.variables) > 0
+    signature = module.signatures["serving_default"](tf.constant(images))
+    assert signature["feature_vector"].numpy() == pytest.approx(rows, abs=1e-5)
+
+
+def test_built_in_is_checked(tmp_path, monkeypatch):
+    """What does not give the network's vectors is not left behind."""
+    from embedder.trunk import KerasTrunk
+
+    save = KerasTrunk.save
+
+    def save_other(trunk, folder):
+        for weight in trunk._model.weights:
+            weight.assign(weight * 0.9 + 0.01)
+        save(trunk, folder)
+        for weight in trunk._model.weights:
+            weight.assign((weight - 0.01) / 0.9)
+
+    monkeypatch.setattr(KerasTrunk, "save", save_other)
+    with pytest.raises(ModelError, match="The exported backbone is not frieze-mini-1"):
+        frieze.export("builtin", out=tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
 @pytest.mark.slow
 def test_nothing_of_ours_is_needed(world, exported, tmp_path):
     """A process that imports TensorFlow alone loads the model and predicts."""
@@ -191,7 +239,8 @@ def test_nothing_of_ours_is_needed(world, exported, tmp_path):
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("builtin --out {new}", "builtin is a backbone by itself"),
+        ("builtin --out {photos}", "is there already"),
+        ("builtin --out {head} --force", "holds no exported model"),
         ("{features} --out {new}", "is a table of features; wanted is a head"),
         ("{nothing} --out {new}", "There is no"),
         ("{head} --out s3://bucket/model", "is not on disk"),

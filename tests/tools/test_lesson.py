@@ -15,7 +15,7 @@ def lesson(tmp_path):
     for number, view in enumerate(views):
         np.save(view, np.broadcast_to(colours[:, None, None] + number, (300, 128, 128, 3)).astype(np.uint8))
     targets = [np.arange(300, dtype=np.float32)[:, None] + 1000 * number for number in range(2)]
-    return Lesson(views, np.arange(10, 290), targets, epochs=4, seed=7)
+    return Lesson(views, targets, np.arange(10, 290), epochs=4, seed=7)
 
 
 def told(lesson, epoch):

@@ -1,6 +1,5 @@
 """The command: from a folder of images and teachers to a network with its card."""
 
-import dataclasses
 import multiprocessing
 import os
 import threading
@@ -68,10 +67,11 @@ def main(*, images: Path, out: Path, work: Path, scored: tuple[Path, ...], **ask
 def _distill(images: Path, out: Path, work: Path, scored: tuple[Path, ...], asked: dict[str, Any]) -> None:
     paths = list_images(images)
     shared = _find_shared(scored, paths)
-    card = _card(images, paths, asked) | {"left_out": sorted(path.name for path in shared)}
+    rows = np.flatnonzero([path not in shared for path in paths])
+    left_out = sorted(path.relative_to(images).as_posix() for path in shared)
+    card = _card(images, paths, asked, n_learnt=len(rows)) | {"left_out": left_out}
     _check_same(work, card)
-    lesson = _lesson(paths, work, asked)
-    lesson = dataclasses.replace(lesson, rows=np.flatnonzero([path not in shared for path in paths]))
+    lesson = Lesson(*_views_and_targets(paths, work, asked), rows, asked["epochs"], asked["seed"], asked["compiles"])
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as apart:  # PyTorch beside TensorFlow crashes
         weights = apart.submit(_train, lesson, work / "checkpoint.pt").result()
     write_keras(weights, out, name=out.stem)
@@ -97,7 +97,7 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _lesson(paths: list[Path], work: Path, asked: dict[str, Any]) -> Lesson:
+def _views_and_targets(paths: list[Path], work: Path, asked: dict[str, Any]) -> tuple[list[Path], list[np.ndarray]]:
     views = []
     for view in draw_views(paths, work, n_views=asked["views"], seed=asked["seed"]):
         click.echo(f"{view.name}: {len(paths)} crops", err=True)
@@ -105,13 +105,12 @@ def _lesson(paths: list[Path], work: Path, asked: dict[str, Any]) -> Lesson:
     for teacher in asked["teachers"]:
         for answers in ask(teacher, views):
             click.echo(f"{answers.name}: seen by {teacher.handle}", err=True)
-    targets = make_targets(views, asked["teachers"], WIDTH)
-    return Lesson(views, np.arange(len(paths)), targets, asked["epochs"], asked["seed"], asked["compiles"])
+    return views, make_targets(views, asked["teachers"], WIDTH)
 
 
-def _card(images: Path, paths: list[Path], asked: dict[str, Any]) -> dict[str, Any]:
+def _card(images: Path, paths: list[Path], asked: dict[str, Any], *, n_learnt: int) -> dict[str, Any]:
     """Give what decides the network."""
-    n_steps = asked["epochs"] * (len(paths) // BATCH)
+    n_steps = asked["epochs"] * (n_learnt // BATCH)
     return {
         "images": {"folder": images.name, "number": len(paths), "sha256": hash_names(paths, images)},
         "teachers": [_describe(teacher) for teacher in asked["teachers"]],

@@ -19,16 +19,16 @@ class Lesson:
 
     Attributes:
         views: Files of uint8 [N, 128, 128, 3].
-        rows: Numbers of the images to learn from; the others of the views are left out.
         targets: For each of them float32 [N, 256], of unit length.
+        rows: Numbers of the images to learn from; the others of the views are left out.
         epochs: How often all images are seen; each epoch shows the next view.
         seed: Of the first weights, the order and the jitter.
         compiles: Whether PyTorch compiles the network: a third faster after a minute; needs a C++ compiler.
     """
 
     views: list[Path]
-    rows: np.ndarray
     targets: list[np.ndarray]
+    rows: np.ndarray
     epochs: int
     seed: int
     compiles: bool = True

@@ -81,12 +81,15 @@ def test_files_of_weights(tmp_path):
         of_file("net", tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize(
-    "handle", ["builtin", "keras:MobileNetV2", "https://tfhub.dev/a/1", "nowhere", "nowhere.keras"]
-)
+@pytest.mark.parametrize("handle", ["keras:MobileNetV2", "https://tfhub.dev/a/1", "nowhere", "nowhere.keras"])
 def test_only_loading_tells(handle):
     """Where no local file decides, there is no fingerprint without loading."""
     assert without_loading(BackboneRequest(handle=handle)) is None
+
+
+def test_without_loading_built_in(opened):
+    """The built-in network's fingerprint is known too: a table of an older one is not taken for one of today's."""
+    assert without_loading(BackboneRequest()) == opened("builtin").spec.fingerprint
 
 
 def test_without_loading_saved_model(tiny, opened):

@@ -1,0 +1,95 @@
+"""The built-in backbone: what its vectors are worth beside others', how fast it is, and how soon it begins.
+
+Usage: FRIEZE_DATA=folder python benchmarks/built_in.py [PASSAGE ...]   prints the tables of docs/benchmarks.md.
+"""
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from accuracy import DATA, embed, nearest_accuracy
+from report import show
+
+from embedder import ENGINES, BackboneRequest, Setting, open_backbone
+from features import count_cores
+
+SETS = ("flowers5_128", "imagenette_val", "neardup_ccby", "flowers_ccby_200", "cifar10_test_webdataset")
+PEER, LARGE = "mobilenet_v1_025_128", "mobilenet_v2_100_224"
+BACKBONES = ("builtin", PEER, LARGE)
+SCRIPT = Path(sys.executable).with_name("frieze")
+
+
+def handle_of(backbone: str) -> str:
+    """Give what to type for a backbone."""
+    return backbone if backbone == "builtin" else str(DATA / "backbones" / backbone / "saved_model")
+
+
+def accuracy(folder: Path) -> None:
+    """Print 1-NN and mAP of each backbone on each set."""
+    rows = []
+    for images in SETS:
+        found = [nearest_accuracy(table.embeddings(), table.labels) for table in tables(folder, images)]
+        rows.append([images, *(f"{nearest:.3f} / {mean:.3f}" for nearest, mean in found)])
+    show("built-in accuracy", " | ".join(["images", *BACKBONES]), rows)
+
+
+def tables(folder: Path, images: str) -> list:
+    """Embed a set by each backbone."""
+    return [embed(folder, images, backbone) for backbone in BACKBONES]
+
+
+def rate(engine: str, precision: str, backbone: str) -> float:
+    """Give the images a second of a network alone, the best of three rounds and of batches of 4, 8 and 64."""
+    opened = open_backbone(BackboneRequest(handle=handle_of(backbone)))
+    pixels = np.random.default_rng(0).integers(0, 256, (512, *opened.spec.image_size, 3), dtype=np.uint8)
+    seconds = []
+    for batch_size in (4, 8, 64):
+        running = ENGINES[engine](opened, Setting(precision=precision, batch_size=batch_size, streams=count_cores()))
+        pieces = [pixels[at : at + 64] for at in range(0, len(pixels), 64)]
+        running.infer(pieces[0])
+        for _ in range(3):
+            began = time.perf_counter()
+            for wait in [running.submit(piece) for piece in pieces]:
+                wait()
+            seconds.append(time.perf_counter() - began)
+    return len(pixels) / min(seconds)
+
+
+def speed(_: Path) -> None:
+    """Print the forward rates of the built-in network and of MobileNetV2 on the same engine."""
+    rows = []
+    for engine, precision in (("tensorflow", "float32"), ("openvino", "float32"), ("openvino", "bfloat16")):
+        ours, large, peer = (rate(engine, precision, backbone) for backbone in ("builtin", LARGE, PEER))
+        rows.append([engine, precision, f"{ours:,.0f}", f"{large:,.0f}", f"{ours / large:.1f}", f"{peer:,.0f}"])
+    show("built-in speed", f"engine | precision | builtin | {LARGE} | ratio | {PEER}", rows)
+
+
+def start(folder: Path) -> None:
+    """Print how long `frieze embed` takes for one image, whole processes in turn."""
+    image = next((DATA / "images" / "flowers_ccby_200").rglob("*.jpg"))
+    seconds: dict[str, list[float]] = {"builtin": [], PEER: []}
+    for number in range(5):
+        for backbone, times in seconds.items():
+            began = time.perf_counter()
+            line = [SCRIPT, "embed", image, "--out", folder / f"{backbone}-{number}", "--backbone", handle_of(backbone)]
+            subprocess.run(line, check=True, capture_output=True)
+            times.append(time.perf_counter() - began)
+    rows = [[backbone, *(float(edge(times)) for edge in (min, np.median, max))] for backbone, times in seconds.items()]
+    show("built-in start", "backbone | least | median of 5 | most", rows, digits=2)
+
+
+PASSAGES = {"accuracy": accuracy, "speed": speed, "start": start}
+
+
+def main() -> None:
+    """Run the passages asked for, or all."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in sys.argv[1:] or PASSAGES:
+            PASSAGES[name](Path(folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""The built-in backbone as a SavedModel of its own."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import features as stored
+from frieze import output
+from frieze.exported import N_SAMPLES, check_out, count_bytes, draw_samples, write_document
+
+_LEAST_COSINE = 0.9999  # as another engine's vectors are held to
+
+
+def export_built_in(place: Path, *, force: bool) -> dict[str, Any]:
+    """Write the built-in backbone in the form of a TensorFlow Hub module.
+
+    Args:
+        place: Folder of the SavedModel.
+        force: Replace an exported model that is there.
+
+    Returns:
+        `out`, `backbone`, `dim`, `checked` (images), `least_cosine` between the embeddings of both, `bytes`, `seconds`.
+
+    Raises:
+        InputError: The place is taken.
+        ModelError: It can't be written.
+    """
+    import embedder
+
+    started = time.perf_counter()
+    check_out(place, force=force)
+    with output.waiting("Exporting"):
+        trunk = embedder.open_trunk(embedder.BackboneRequest(), unfreeze="all")
+        with stored.new_folder(place, replace=force) as folder:
+            trunk.save(folder)
+            facts = {
+                "backbone": trunk.spec.to_json(),
+                "checked": N_SAMPLES,
+                "least_cosine": _least_cosine(trunk, folder),
+            }
+            write_document(folder, facts)
+    return facts | {
+        "out": str(place),
+        "backbone": trunk.spec.name,
+        "dim": trunk.spec.dim,
+        "bytes": count_bytes(place),
+        "seconds": time.perf_counter() - started,
+    }
+
+
+def _least_cosine(trunk: Any, folder: Path) -> float:
+    """Load what was written again, and hold it against the network itself on the same pictures."""
+    import embedder
+
+    written = embedder.open_backbone(embedder.BackboneRequest(handle=str(folder)))
+    images = draw_samples(trunk.spec.image_size).astype(np.float32) / 255
+    ours, theirs = (stored.unit_rows(np.asarray(one(images))) for one in (trunk.embeddings, written.call))
+    least = float((ours * theirs).sum(axis=1).min())
+    if least < _LEAST_COSINE:
+        raise stored.ModelError(
+            f"The exported backbone is not {trunk.spec.name}: one of its embeddings has a cosine of {least:.6f} to the"
+            f" network's own; at least {_LEAST_COSINE} is right.",
+            mend="Nothing was written. Use --backbone builtin itself.",
+        )
+    return least
