@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from frieze.finetuning import finetune
     from frieze.heads import compare, evaluate, predict, train
     from frieze.report import write_report
+    from frieze.serving import serve
     from index import open_index
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "open_index",
     "predict",
     "search",
+    "serve",
     "train",
     "verify",
     "write_report",
@@ -58,6 +60,7 @@ _HOMES = {
     "audit": "frieze.auditing",
     "export": "frieze.exporting",
     "finetune": "frieze.finetuning",
+    "serve": "frieze.serving",
     "open_features": "features",
     "open_head": "classifiers",
     "open_index": "index",
