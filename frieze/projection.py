@@ -11,6 +11,7 @@ from features import Floats, InputError, Rows, unit_rows
 METHODS = ("pca", "umap")
 MOST_POINTS = 100_000
 _SEED = 0
+_LEAST_NEIGHBOURS = 2  # what UMAP needs
 
 
 class Points(NamedTuple):
@@ -69,22 +70,21 @@ def _pca(unit: Floats) -> tuple[Floats, float]:
     from sklearn.decomposition import PCA
 
     n_axes = min(2, *unit.shape)
+    if not np.ptp(unit, axis=0).any():  # all alike: there is nothing to lay out
+        return np.zeros((len(unit), 2), np.float32), 0.0
     model = PCA(n_axes, svd_solver="randomized" if min(unit.shape) > n_axes else "full", random_state=_SEED)
     places = np.zeros((len(unit), 2), np.float32)
     places[:, :n_axes] = model.fit_transform(unit)
-    kept = float(np.nan_to_num(model.explained_variance_ratio_).sum())
-    return places, kept
+    return places, float(model.explained_variance_ratio_.sum())
 
 
 def _umap(unit: Floats) -> Floats:
     import umap
 
     n_neighbors = min(15, len(unit) - 1)  # source: UMAP's own default
-    if n_neighbors < 2:  # noqa: PLR2004  what UMAP needs
+    if n_neighbors < _LEAST_NEIGHBOURS:
         return _pca(unit)[0]
-    model: Any = umap.UMAP(
-        n_neighbors=n_neighbors, random_state=_SEED, n_jobs=1, init="pca" if len(unit) > 4 else "random"
-    )  # noqa: PLR2004
+    model: Any = umap.UMAP(n_neighbors=n_neighbors, random_state=_SEED, n_jobs=1, init=_pca(unit)[0])
     return np.asarray(model.fit_transform(unit), np.float32)
 
 

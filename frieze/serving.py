@@ -50,7 +50,9 @@ def _run(index: Path, head: Path | None, thumbnails: Path, listener: socket.sock
     host, port = listener.getsockname()[:2]
     try:
         app = make_app(collection, hosts=frozenset({host, socket.gethostname().lower()}))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=2))
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=2)
+        )
         shown = f"[{host}]" if ":" in host else host
         output.say(f"{len(collection.index):,} images at http://{shown}:{port} (Ctrl-C ends it)")
         server.run(sockets=[listener])
@@ -69,5 +71,6 @@ def _listening(host: str, port: int) -> socket.socket:
         return socket.create_server(address[:2], family=family)
     except OSError as error:
         raise InputError(
-            f"Can't listen on {host}:{port}: {error.strerror or error}.", mend="Give another --port, or --port 0 for any."
+            f"Can't listen on {host}:{port}: {error.strerror or error}.",
+            mend="Give another --port, or --port 0 for any.",
         ) from error

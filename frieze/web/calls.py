@@ -7,11 +7,11 @@ from fastapi import FastAPI, Request, Response
 from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
+from frieze.drawing import PICTURE_PX, draw
 from frieze.searching import Wanted
 from frieze.web import documents
 from frieze.web.collection import Collection
 from frieze.web.parameters import BUSY, IMAGE, KEPT, PICTURE, PNG, Id, K, MinScore, Where
-from frieze.web.thumbnails import PICTURE_PX, draw
 
 
 def add(app: FastAPI, collection: Collection) -> None:

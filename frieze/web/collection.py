@@ -33,7 +33,7 @@ class Collection:
 
     def __init__(self, index: rooms.Index, head: "Head | None", thumbnails: Thumbnails) -> None:
         self.index, self.head, self.thumbnails = index, head, thumbnails
-        self.inference = Inference(index.spec, self._load)
+        self.inference = Inference(self.index.spec, self._load)
         self._duplicates = Later(lambda: rooms.find_duplicates(index))
         self._maps = {method: Later(lambda method=method: self._lay_out(method)) for method in ("pca", "umap")}
         self._predictions = Later(self._predict_all)

@@ -1,7 +1,6 @@
 """Small pictures of the collection's images: made once, kept in one file of limited size."""
 
 import contextlib
-import io
 import os
 import sqlite3
 import threading
@@ -9,12 +8,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from features import ImageError
+from frieze.drawing import draw
 
 THUMBNAIL_PX = 192
-PICTURE_PX = 1280
-_QUALITY = 82
-_MAX_PIXELS = 178_956_970
 _LIMIT_BYTES = 512 << 20
 _KEPT = 0.8
 """What is left of the limit once it is reached: throwing away one by one would be done at every picture."""
@@ -91,21 +87,3 @@ def _forgiving() -> Iterator[None]:
     """Let a full disk or a file that another process holds cost the keeping of a picture, not the picture."""
     with contextlib.suppress(sqlite3.OperationalError):
         yield
-
-
-def draw(uri: str, side_px: int) -> bytes:
-    """Read an image, turn it upright and give it as a JPEG whose longer side has at most `side_px` pixels.
-
-    Raises:
-        ImageError: It is gone or broken.
-    """
-    import embedder
-
-    try:
-        image, _ = embedder.decode(embedder.read_image(uri), side_px=side_px)
-    except OSError as error:
-        raise ImageError("read", "unreadable", str(error)) from error
-    image.thumbnail((side_px, side_px))
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=_QUALITY)
-    return file.getvalue()

@@ -132,6 +132,17 @@ def test_page(page):
 def test_openapi(page):
     """Every call is documented."""
     paths = page.get("/openapi.json").json()["paths"]
-    expected = {"/search", "/crop", "/thumbnail", "/picture", "/image", "/images", "/collection", "/duplicates", "/mistakes", "/map"}
+    expected = {
+        "/search",
+        "/crop",
+        "/thumbnail",
+        "/picture",
+        "/image",
+        "/images",
+        "/collection",
+        "/duplicates",
+        "/mistakes",
+        "/map",
+    }
     assert set(paths) == expected
     assert all(call["description"] for path in paths.values() for call in path.values())

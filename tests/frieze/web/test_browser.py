@@ -66,7 +66,10 @@ def page(browser, address):
     opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     opened.on("pageerror", lambda error: complaints.append(str(error)))
     opened.on("dialog", lambda dialog: complaints.append(dialog.message) or dialog.dismiss())
-    opened.on("request", lambda request: None if request.url.startswith((address, "blob:")) else complaints.append(request.url))
+    opened.on(
+        "request",
+        lambda request: None if request.url.startswith((address, "blob:")) else complaints.append(request.url),
+    )
     opened.goto(address)
     opened.wait_for_selector("#hits .tile")
     yield opened
@@ -244,7 +247,9 @@ def test_copies(page, browser, hostile):
     page.click("#copy-command")
     told(page, "#copy-command", "Copied")
     command = page.evaluate("navigator.clipboard.readText()")
-    assert command == f"frieze search '{hostile / 'photos.index'}' 'id:red/2.png' -k 48 --where 'label = '\\''blue'\\'''"
+    assert (
+        command == f"frieze search '{hostile / 'photos.index'}' 'id:red/2.png' -k 48 --where 'label = '\\''blue'\\'''"
+    )
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -269,5 +274,3 @@ def test_picture_in_another_size(page, address):
     """An image of the collection is given larger, as a JPEG."""
     answer = page.request.get(f"{address}picture?id=red/0.png", headers={"origin": address.rstrip("/")})
     assert answer.headers["content-type"] == "image/jpeg"
-
-

@@ -23,7 +23,9 @@ def test_every_answer_is_guarded(page):
         assert headers["cross-origin-resource-policy"] == "same-origin"
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8501", "localhost.evil.example", "", "127.0.0.1.evil.example"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8501", "localhost.evil.example", "", "127.0.0.1.evil.example"]
+)
 def test_foreign_host(page, host):
     """A name that is made to point here is not answered (DNS rebinding)."""
     assert page.get("/collection", headers={"host": host}).status_code == 421
@@ -35,7 +37,9 @@ def test_own_host(page, host):
     assert page.get("/collection", headers={"host": host}).status_code == 200
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "http://localhost:9999", "null", "http://localhost:8501.evil.example"])
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "http://localhost:9999", "null", "http://localhost:8501.evil.example"]
+)
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_foreign_origin(page, method, origin):
     """What another site's page sends is refused."""
@@ -57,7 +61,17 @@ def test_own_origin(page):
 
 
 @pytest.mark.parametrize(
-    "name", ["/etc/passwd", "../../etc/passwd", "..%2f..%2fetc%2fpasswd", "file:///etc/passwd", "red/../../notes.txt", "notes.txt", "\x00", "red/0.png\x00.jpg"]
+    "name",
+    [
+        "/etc/passwd",
+        "../../etc/passwd",
+        "..%2f..%2fetc%2fpasswd",
+        "file:///etc/passwd",
+        "red/../../notes.txt",
+        "notes.txt",
+        "\x00",
+        "red/0.png\x00.jpg",
+    ],
 )
 @pytest.mark.parametrize("call", ["thumbnail", "picture", "image", "search"])
 def test_paths_are_no_ids(page, call, name):
@@ -67,7 +81,10 @@ def test_paths_are_no_ids(page, call, name):
     assert "root:" not in answer.text
 
 
-@pytest.mark.parametrize("path", ["/static/../app.py", "/static/%2e%2e/app.py", "/static/..%2fapp.py", "/static//etc/passwd", "/app.py", "/docs"])
+@pytest.mark.parametrize(
+    "path",
+    ["/static/../app.py", "/static/%2e%2e/app.py", "/static/..%2fapp.py", "/static//etc/passwd", "/app.py", "/docs"],
+)
 def test_files_of_ours_alone(page, path):
     """Nothing but the page's files lies below /static."""
     assert page.get(path).status_code == 404
@@ -75,11 +92,14 @@ def test_files_of_ours_alone(page, path):
 
 def bomb():
     """Give a PNG of 30,000 x 30,000 pixels in a few bytes."""
+
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    )
 
 
 def test_bomb(page):
@@ -94,7 +114,9 @@ def test_too_many_bytes(page):
     assert page.post("/search", content=iter([b"0" * (1 << 20)] * ((MAX_BYTES >> 20) + 2))).status_code == 413
 
 
-@pytest.mark.parametrize("kind", ["text/html", "multipart/form-data; boundary=x", "image/svg+xml", "application/json", ""])
+@pytest.mark.parametrize(
+    "kind", ["text/html", "multipart/form-data; boundary=x", "image/svg+xml", "application/json", ""]
+)
 def test_content_types(page, kind):
     """What a body is called does not matter: it is an image or it is refused."""
     file = io.BytesIO()
