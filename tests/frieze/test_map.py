@@ -84,7 +84,7 @@ def test_projector(world, tmp_path):
     tensors = np.loadtxt(tmp_path / "log" / "tensors.tsv", delimiter="\t")
     assert tensors == pytest.approx(table.embeddings(), rel=1e-5, abs=1e-6)
     lines = (tmp_path / "log" / "metadata.tsv").read_text().splitlines()
-    assert lines == ["id\tlabel", *(f"{id}\t{label}" for id, label in zip(table.ids, table.labels, strict=True))]
+    assert lines == ["id\tlabel", *(f"{name}\t{label}" for name, label in zip(table.ids, table.labels, strict=True))]
     assert 'tensor_path: "tensors.tsv"' in (tmp_path / "log" / "projector_config.pbtxt").read_text()
 
 

@@ -5,8 +5,8 @@ import signal
 import socket
 import subprocess
 import sys
-import urllib.request
 
+import httpx2
 import pytest
 
 
@@ -50,8 +50,8 @@ def test_begins_and_ends(world, tmp_path, ended_by):
             told.append(text)
             if found := re.search(r"30 images at (http://127\.0\.0\.1:\d+)", text):
                 break
-        with urllib.request.urlopen(f"{found[1]}/search?id=red/0.png&k=1") as answer:
-            assert b'"red/0.png"' in answer.read()
+        (hit,) = httpx2.get(f"{found[1]}/search?id=red/0.png&k=1").json()["queries"][0]["hits"]
+        assert hit["id"] == "red/0.png"
         server.send_signal(ended_by)
         told += server.stderr.readlines()
     assert server.returncode in (0, 130, -ended_by)
