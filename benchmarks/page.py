@@ -1,6 +1,6 @@
 """The page over 100,000 images: its first answer, 20 people at once, and its memory over 10,000 requests.
 
-Usage: python benchmarks/page.py [FOLDER]   prints the tables of docs/benchmarks.md; FOLDER keeps the index that it makes.
+Usage: python benchmarks/page.py [FOLDER]   prints the table of docs/benchmarks.md; FOLDER keeps the index made for it.
 """
 
 import asyncio
