@@ -11,6 +11,7 @@ from embedder.backbones import (
     open_backbone,
     reopen_backbone,
 )
+from embedder.choosing import default_engine
 from embedder.decoding import MAX_BYTES, MAX_PIXELS, Limits, decode
 from embedder.drift import LEAST_COSINE, measure_drift
 from embedder.engines import ENGINES, Setting, find_devices
@@ -51,6 +52,7 @@ __all__ = [
     "decode",
     "decode_batch",
     "decode_for",
+    "default_engine",
     "embed_again",
     "embed_images",
     "embed_source",

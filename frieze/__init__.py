@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from frieze.exporting import export
     from frieze.finetuning import finetune
     from frieze.heads import compare, evaluate, predict, train
+    from frieze.mapping import map  # noqa: A004  the command's own name
     from frieze.report import write_report
+    from frieze.serving import serve
     from index import open_index
 
 __all__ = [
@@ -41,11 +43,13 @@ __all__ = [
     "import_vectors",
     "index",
     "info",
+    "map",
     "open_features",
     "open_head",
     "open_index",
     "predict",
     "search",
+    "serve",
     "train",
     "verify",
     "write_report",
@@ -58,6 +62,8 @@ _HOMES = {
     "audit": "frieze.auditing",
     "export": "frieze.exporting",
     "finetune": "frieze.finetuning",
+    "serve": "frieze.serving",
+    "map": "frieze.mapping",
     "open_features": "features",
     "open_head": "classifiers",
     "open_index": "index",

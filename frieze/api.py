@@ -14,6 +14,7 @@ from frieze.information import check_kind, describe
 from frieze.places import is_url, open_table, to_place
 from frieze.queries import to_vectors
 from frieze.report import check_page, write_report
+from frieze.searching import Wanted, answer
 
 if TYPE_CHECKING:
     from embedder import BackboneRequest, JobOptions
@@ -255,9 +256,7 @@ def search(
     check_kind(to_place(index), "index")
     opened = open_index(to_place(index))
     names, vectors = to_vectors(opened, queries, where=str(index))
-    hits = opened.search(vectors, k=k, where=where, min_score=min_score)
-    found = [{"query": name, "hits": one} for name, one in zip(names, hits, strict=True)]
-    document = {"index": str(index), "k": k, "where": where, "queries": found, "stale": opened.staleness()}
+    document = answer(opened, names, vectors, Wanted(k, where, min_score)) | {"index": str(index)}
     if html is not None:
         write_report(html, title="Search results", found=document)
     return document

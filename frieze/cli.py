@@ -22,6 +22,8 @@ _COMMANDS = {
     "evaluate": "Measure a head on a table of features.",
     "predict": "Predict the labels of features or of new images.",
     "export": "Write a head with its backbone and preprocessing as one SavedModel.",
+    "map": "Lay the images out on a plane, as one page.",
+    "serve": "Open a page: search, classes, duplicates, a map.",
     "backbones": "List the backbones that can be asked for by name.",
 }
 """Each stands in a module of its own below `frieze.commands`, imported only when it runs."""

@@ -70,13 +70,14 @@ def write_report(
     write_page(Path(path), title=title, body="".join(sections))
 
 
-def write_page(path: Path, *, title: str, body: str) -> None:
+def write_page(path: Path, *, title: str, body: str, style: str = _STYLE) -> None:
     """Write a page of ours, whole.
 
     Args:
         path: The HTML file.
         title: Plain text.
         body: What stands below the title, as HTML.
+        style: Of the page, as CSS.
 
     Raises:
         InputError: Something that is no page of ours stands at `path`.
@@ -85,7 +86,7 @@ def write_page(path: Path, *, title: str, body: str) -> None:
     page = (
         f"{_DOCTYPE}<head>"
         f'<meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{style}</style></head>'
         f"<body><h1>{html.escape(title)}</h1>{body}</body></html>"
     )
     write_file(path, lambda staging: _write_text(staging, page))

@@ -143,7 +143,8 @@ class Index:
         if k < 1:
             raise InputError(f"k is {k}.", mend="Use k >= 1.")
         rows, scores = self._nearest(queries, k, where)
-        kept = scores >= (-math.inf if min_score is None else min_score)  # [Q, k], true up to a point in each row
+        with np.errstate(over="ignore"):  # a least score that float32 can't hold is infinite
+            kept = scores >= (-math.inf if min_score is None else min_score)  # [Q, k], true up to a point in each row
         hits = iter(_hit(*found) for found in zip(self._rows.take(rows[kept]), scores[kept].tolist(), strict=True))
         return [list(itertools.islice(hits, n_hits)) for n_hits in kept.sum(axis=1).tolist()]
 

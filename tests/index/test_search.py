@@ -391,3 +391,10 @@ def test_filters_keep_their_recall(kind, tmp_path, clustered, write_table):
         _, exact_scores = top_k(queries, stored[rows], k=10, metric="cosine")
         _, scores = index._searcher.search(queries, k=10, among=Allowed(rows, 40_000))
         assert ties_as_right(scores, exact_scores) >= 0.95
+
+
+@pytest.mark.parametrize(("least", "n_hits"), [(1e300, 0), (-1e300, 5)])
+def test_least_score_beyond_float32(indexes, queries, least, n_hits):
+    """A least score that float32 can't hold lets nothing through, or all."""
+    (hits,) = indexes("exact", "cosine").search(queries[:1], k=5, min_score=least)
+    assert len(hits) == n_hits

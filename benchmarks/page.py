@@ -1,0 +1,122 @@
+"""The page over 100,000 images: its first answer, 20 people at once, and its memory over 10,000 requests.
+
+Usage: python benchmarks/page.py [FOLDER]   prints the table of docs/benchmarks.md; FOLDER keeps the index made for it.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx2
+import numpy as np
+from report import show
+from start import SCRIPT, write_files, write_table
+
+N_USERS, N_REQUESTS = 20, 10_000
+PORT = 8599
+ADDRESS = f"http://localhost:{PORT}"
+
+
+def make_index(folder: Path) -> Path:
+    """Make an index over 100,000 x 256 vectors, once a folder."""
+    index = folder / "t.index"
+    if not index.exists():
+        write_files(folder / "images")
+        write_table(folder / "images", folder / "t.features")
+        subprocess.run([SCRIPT, "index", folder / "t.features", "--out", index], check=True)
+    return index
+
+
+def serve(index: Path) -> tuple[subprocess.Popen[str], float]:
+    """Begin to serve; give the process and the seconds until it answers."""
+    began = time.perf_counter()
+    server = subprocess.Popen([SCRIPT, "serve", index, "--port", str(PORT)], stderr=subprocess.PIPE, text=True)
+    for line in server.stderr or ():
+        if ADDRESS.partition("//")[2].partition(":")[2] in line:
+            break
+    while True:
+        try:
+            httpx2.get(ADDRESS).raise_for_status()
+        except httpx2.TransportError:
+            continue
+        return server, time.perf_counter() - began
+
+
+def memory_mb(server: subprocess.Popen[str]) -> float:
+    """Give a process's resident memory of its own in MB: what is mapped from files can be dropped at any time."""
+    lines = Path(f"/proc/{server.pid}/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1024
+
+
+async def ask_at_once(n_requests: int) -> list[float]:
+    """Search by id from 20 users at once; give each request's seconds."""
+    rng = np.random.default_rng(0)
+    ids = iter(rng.integers(0, 100_000, n_requests).tolist())
+    seconds: list[float] = []
+
+    async def one_user(client: httpx2.AsyncClient) -> None:
+        for number in ids:
+            began = time.perf_counter()
+            answer = await client.get(
+                f"{ADDRESS}/search", params={"id": f"{number % 100:02d}/{number:06d}.jpg", "k": 48}
+            )
+            answer.raise_for_status()
+            seconds.append(time.perf_counter() - began)
+
+    async with httpx2.AsyncClient(timeout=60) as client:
+        await asyncio.gather(*(one_user(client) for _ in range(N_USERS)))
+    return seconds
+
+
+def first_paint() -> float:
+    """Give the milliseconds from opening the page to its first contentful paint, the median of five."""
+    from playwright.sync_api import sync_playwright
+
+    code = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
+    times = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        for _ in range(5):
+            page = browser.new_page()
+            page.goto(ADDRESS)
+            page.wait_for_selector("#hits .tile")
+            times.append(page.evaluate(code))
+            page.close()
+        browser.close()
+    return float(np.median(times))
+
+
+def main() -> None:
+    """Print the tables."""
+    with tempfile.TemporaryDirectory(prefix="frieze-page-") as scratch:
+        index = make_index(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(scratch))
+        server, started = serve(index)
+        try:
+            painted = first_paint()
+            asyncio.run(ask_at_once(1000))
+            before = memory_mb(server)
+            seconds = asyncio.run(ask_at_once(N_REQUESTS))
+            after = memory_mb(server)
+        finally:
+            server.terminate()
+            server.wait()
+        rows = [
+            ["from the command to its first answer, seconds", started],
+            ["first paint, milliseconds", painted],
+            [f"search by id, {N_USERS} at once: median, milliseconds", 1000 * float(np.median(seconds))],
+            [
+                f"search by id, {N_USERS} at once: 95th percentile, milliseconds",
+                1000 * float(np.quantile(seconds, 0.95)),
+            ],
+            ["memory before, MB", before],
+            [f"memory after {N_REQUESTS:,} requests, MB", after],
+        ]
+        show("page", f"100,000 x 256, {os.cpu_count()} cores | ", rows, digits=1)
+
+
+if __name__ == "__main__":
+    main()

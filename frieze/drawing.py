@@ -1,0 +1,28 @@
+"""Pictures of stored images, for pages."""
+
+import io
+
+from features import ImageError
+
+PICTURE_PX = 1280
+"""The longer side of a picture that one looks at."""
+
+_QUALITY = 82
+
+
+def draw(uri: str, side_px: int) -> bytes:
+    """Read an image, turn it upright and give it as a JPEG whose longer side has at most `side_px` pixels.
+
+    Raises:
+        ImageError: It is gone or broken.
+    """
+    import embedder
+
+    try:
+        image, _ = embedder.decode(embedder.read_image(uri), side_px=side_px)
+    except OSError as error:
+        raise ImageError("read", "unreadable", str(error)) from error
+    image.thumbnail((side_px, side_px))
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=_QUALITY)
+    return file.getvalue()

@@ -1,0 +1,114 @@
+"""A map of a table: every image a point, as one page or as TensorBoard Projector's files."""
+
+import base64
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import features as stored
+from features import Floats, Rows
+from frieze import output
+from frieze.drawing import draw
+from frieze.places import open_table, to_place
+from frieze.projection import check_method, choose_rows, lay_out, to_document
+from frieze.projector import write_projector
+from frieze.report import check_page, write_page
+
+if TYPE_CHECKING:
+    from features import Features
+
+_MOST_PICTURES = 2000
+_PICTURE_PX = 96
+_SCRIPTS = ("dom.js", "offline.js", "map.js")
+
+
+def map(  # noqa: A001  the command's own name
+    features: str | Path, *, out: str | Path, method: str = "pca", projector: bool = False, force: bool = False
+) -> dict[str, Any]:
+    """Lay the images of a table out on a plane, at most 100,000 of them, and write that as one page.
+
+    The page opens without a server. It holds pictures of 2,000 images, spread evenly over the table; others are named.
+
+    Args:
+        features: The table's folder.
+        out: The HTML file; with `projector` a folder.
+        method: `pca`, which keeps distances as far as two axes can, or `umap` (pip install 'frieze[umap]'), which keeps
+            neighbours together.
+        projector: Write the embeddings themselves for TensorBoard's Projector instead: tensors.tsv, metadata.tsv and
+            projector_config.pbtxt.
+        force: Replace a folder of `projector` that is there.
+
+    Returns:
+        `out`, `points`, `rows` of the table, and for a page `method`, `kept` (share of the variance that the plane
+        keeps, null for UMAP) and `pictures`.
+
+    Raises:
+        InputError: Something you can mend; the message says how.
+    """
+    place = to_place(out)
+    check_method(method)
+    table = open_table(features)
+    rows = choose_rows(len(table))
+    facts = {"out": str(place), "points": len(rows), "rows": len(table)}
+    if projector:
+        write_projector(table, rows, place, force=force)
+        return facts
+    check_page(place)
+    with output.waiting("Laying out"):
+        points = lay_out(read_rows(table, rows), rows, method=method)
+        document = to_document(points, table.ids[rows].tolist(), *_codes(table, rows))
+        pictures = _draw_pictures(table, rows)
+    write_page(place, title=f"Map of {table.path.name}", **_page(document | {"pictures": pictures}))
+    return facts | {"method": method, "kept": points.kept, "pictures": len(pictures)}
+
+
+def read_rows(table: "Features", rows: Rows) -> Floats:
+    """Read the embeddings of some rows, ascending, without holding the others: float32 [n, D]."""
+    found, start = [], 0
+    for block in table.vectors():
+        here = rows[(rows >= start) & (rows < start + len(block))] - start
+        found.append(block[here])
+        start += len(block)
+    return np.concatenate(found) if found else np.empty((0, table.spec.dim), np.float32)
+
+
+def _codes(table: "Features", rows: Rows) -> tuple[list[str], Rows]:
+    labels = table.labels[rows]
+    names = sorted({label for label in labels if label is not None})
+    numbers = {name: number for number, name in enumerate(names)}
+    return names, np.array([numbers.get(label, -1) for label in labels], np.int64)
+
+
+def _draw_pictures(table: "Features", rows: Rows) -> dict[str, str]:
+    """Draw small pictures of some images, spread evenly over the rows: id -> data URL; one that is gone has none."""
+    shown = rows[:: max(1, -(-len(rows) // _MOST_PICTURES))]
+    uris = table.rows["uri"]
+    with ThreadPoolExecutor(stored.count_cores()) as pool:
+        drawn = pool.map(_draw, [uris[int(row)].as_py() for row in shown])
+        return {table.ids[row]: url for row, url in zip(shown, drawn, strict=True) if url is not None}
+
+
+def _draw(uri: str) -> str | None:
+    try:
+        return f"data:image/jpeg;base64,{base64.b64encode(draw(uri, _PICTURE_PX)).decode()}"
+    except stored.ImageError:
+        return None
+
+
+def _page(document: dict[str, Any]) -> dict[str, str]:
+    """Give the style and body of the page: the served page's own map, with its data and script inside."""
+    web = files("frieze.web")
+    style, body = ((web / name).read_text("utf-8") for name in ("static/style.css", "templates/map.html"))
+    data = json.dumps(document, ensure_ascii=True).replace("<", "\\u003c")  # no text can end the element it stands in
+    script = "\n".join(_inlined((web / "static" / name).read_text("utf-8")) for name in _SCRIPTS)
+    return {"style": style, "body": body.replace("DATA", data).replace("SCRIPT", script)}
+
+
+def _inlined(script: str) -> str:
+    """Take what joins modules out of one: in one page they stand one after the other."""
+    return re.sub(r"^(import .*?;\n|export )", "", script, flags=re.MULTILINE)

@@ -1,0 +1,1 @@
+"""The page: one process over an index that is already there."""

@@ -1,0 +1,65 @@
+"""The page's application: what answers, what stands before it, and how errors are told."""
+
+from importlib.resources import files
+
+import jinja2
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+
+from features import ImageError, InputError
+from frieze.web import calls, views
+from frieze.web.collection import Collection
+from frieze.web.guard import Guard, TooLargeError
+from frieze.web.inference import MAX_BYTES, BusyError
+from frieze.web.parameters import PROBLEMS
+
+
+def make_app(collection: Collection, *, hosts: frozenset[str] = frozenset()) -> FastAPI:
+    """Make the application.
+
+    Args:
+        collection: What it shows; closed by whoever opened it.
+        hosts: Names that it is asked for by, beside loopback's.
+    """
+    app = FastAPI(title="Frieze", version="1", docs_url=None, redoc_url=None, responses=PROBLEMS)
+    app.add_middleware(Guard, hosts=hosts, max_bytes=MAX_BYTES)
+    _add_errors(app)
+    _add_page(app, collection)
+    calls.add(app, collection)
+    views.add(app, collection)
+    return app
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(InputError)
+    def tell(_: Request, error: InputError) -> Response:
+        return JSONResponse({"detail": error.message, "mend": error.mend}, 400)
+
+    @app.exception_handler(ImageError)
+    def lost(_: Request, error: ImageError) -> Response:
+        return JSONResponse({"detail": f"The image can't be shown ({error.reason}).", "mend": ""}, 404)
+
+    @app.exception_handler(RequestValidationError)
+    def refuse(_: Request, error: RequestValidationError) -> Response:
+        told = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())
+        return JSONResponse({"detail": told, "mend": ""}, 400)
+
+    @app.exception_handler(BusyError)
+    def busy(_: Request, __: BusyError) -> Response:
+        return JSONResponse({"detail": "Too many images wait.", "mend": "Ask again."}, 503, {"retry-after": "2"})
+
+    @app.exception_handler(TooLargeError)
+    def too_large(_: Request, __: TooLargeError) -> Response:
+        return JSONResponse({"detail": f"At most {MAX_BYTES >> 20} MB are taken.", "mend": ""}, 413)
+
+
+def _add_page(app: FastAPI, collection: Collection) -> None:
+    package = files("frieze.web")
+    page = jinja2.Environment(autoescape=True).from_string((package / "templates" / "page.html").read_text("utf-8"))
+    app.mount("/static", StaticFiles(packages=[("frieze.web", "static")]), name="static")
+
+    @app.get("/", include_in_schema=False)
+    def show() -> HTMLResponse:
+        return HTMLResponse(page.render(index=collection.index.path.name, has_head=collection.head is not None))

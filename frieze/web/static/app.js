@@ -1,0 +1,45 @@
+// Which view is shown: the one that the address names, with what it is asked for.
+
+import { ask } from "./api.js";
+import { get, say } from "./dom.js";
+import * as classes from "./classes.js";
+import * as duplicates from "./duplicates.js";
+import * as map from "./map.js";
+import * as mistakes from "./mistakes.js";
+import * as search from "./search.js";
+
+const VIEWS = { search, classes, mistakes, duplicates, map };
+
+function showView() {
+  const [name, parameters] = location.hash.slice(1).split("?");
+  const view = VIEWS[name] && get(name) ? name : "search";
+  for (const other of Object.keys(VIEWS)) {
+    const section = get(other);
+    if (section) section.hidden = other !== view;
+  }
+  for (const link of document.querySelectorAll("nav a")) {
+    if (link.hash === `#${view}`) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  return [VIEWS[view], new URLSearchParams(parameters ?? "")];
+}
+
+function route() {
+  say(null);
+  const [view, parameters] = showView();
+  view.show(parameters);
+}
+
+try {
+  const facts = await ask("/collection");
+  get("facts").textContent = `${facts.rows.toLocaleString()} images by ${facts.backbone}`;
+  search.begin(facts);
+  classes.begin(facts);
+  map.begin(facts);
+  window.addEventListener("hashchange", route);
+  window.addEventListener("viewchange", () => { say(null); showView(); });
+  route();
+  if (facts.stale) say({ detail: facts.stale });
+} catch (problem) {
+  say(problem);
+}

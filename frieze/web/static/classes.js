@@ -1,0 +1,30 @@
+// Classes: the images of each label.
+
+import { address, ask } from "./api.js";
+import { get, make, tile } from "./dom.js";
+import { Pages } from "./pages.js";
+import { like } from "./search.js";
+
+let pages;
+
+export function begin(facts) {
+  const options = facts.labels.map(({ label, images }) => make("option", { value: label ?? "", textContent: `${label ?? "(no label)"} (${images.toLocaleString()})` }));
+  get("label").append(...options);
+  const fetchPage = async (start, n) => {
+    const { total, images } = await ask(address("/images", { start, n }) + `&label=${encodeURIComponent(get("label").value)}`);
+    get("label-count").textContent = `${total.toLocaleString()} images`;
+    return { total, items: images };
+  };
+  pages = new Pages(get("class-grid"), get("more-class"), fetchPage, (image) => tile(image.id, [[image.id, "quiet"]], { onclick: () => like(image.id) }));
+  get("label").addEventListener("change", () => { location.hash = `#classes?${new URLSearchParams({ label: get("label").value })}`; });
+}
+
+let shown = null;
+
+export function show(parameters) {
+  const label = parameters.get("label") ?? get("label").value;
+  get("label").value = label;
+  if (label === shown) return;
+  shown = label;
+  pages.restart();
+}

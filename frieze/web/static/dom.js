@@ -1,0 +1,39 @@
+// The page's elements, and how images stand in it. Text always enters as text: a name or label is never markup.
+
+export const get = (id) => document.getElementById(id);
+
+export function make(tag, properties = {}, ...children) {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
+}
+
+// Where an image's picture is: on the server, or in a page that holds its own.
+const own = get("data") ? JSON.parse(get("data").textContent).pictures : null;
+export const thumbnail = (id) => (own ? own[id] ?? "data:," : `/thumbnail?id=${encodeURIComponent(id)}`);
+
+export function say(problem) {
+  const place = get("message");
+  place.textContent = problem ? [problem.detail, problem.mend].filter(Boolean).join("\n") : "";
+  place.hidden = !problem;
+}
+
+// A button with an image's picture and some lines below it; the picture is fetched as one scrolls to it.
+export function tile(id, lines, { onclick, kind = "" } = {}) {
+  const picture = make("img", { loading: "lazy", decoding: "async", alt: id, src: thumbnail(id) });
+  picture.onerror = () => picture.replaceWith(make("span", { className: "lost", textContent: "cannot be shown" }));
+  const captions = lines.filter(([text]) => text !== null && text !== "")
+    .map(([text, className = ""]) => make("small", { className, textContent: text }));
+  return make("button", { type: "button", className: `tile ${kind}`, title: id, onclick }, picture, ...captions);
+}
+
+export async function copy(button, text) {
+  const words = button.textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+  } catch {
+    button.textContent = "Not allowed here";
+  }
+  setTimeout(() => { button.textContent = words; }, 1500);
+}

@@ -1,0 +1,252 @@
+// Map: each image a point on a plane; hover shows it, a lasso lists those inside.
+
+import { askUntilThere } from "./api.js";
+import { copy, get, make, say, thumbnail, tile } from "./dom.js";
+import { like } from "./search.js";
+
+const MOST_LISTED = 200;
+const NEAR_PX = 12;
+const svg = "http://www.w3.org/2000/svg";
+let points = null;
+let view = { x: 0.5, y: 0.5, zoom: 1 };
+let loop = []; // the lasso, in points' places
+let drag = null;
+let cells = new Map();
+let hovered = -1;
+
+export function begin() {
+  const canvas = get("canvas");
+  get("method").addEventListener("change", load);
+  get("whole").addEventListener("click", () => { view = { x: 0.5, y: 0.5, zoom: 1 }; draw(); });
+  get("copy-chosen").addEventListener("click", () => copy(get("copy-chosen"), chosen.map((row) => points.ids[row]).join("\n")));
+  canvas.addEventListener("wheel", (event) => { event.preventDefault(); zoomAt(event.offsetX, event.offsetY, Math.exp(-event.deltaY / 400)); }, { passive: false });
+  canvas.addEventListener("pointerdown", press);
+  canvas.addEventListener("pointermove", move);
+  canvas.addEventListener("pointerup", release);
+  canvas.addEventListener("pointerleave", () => hover(-1));
+  canvas.addEventListener("keydown", steer);
+  new ResizeObserver(draw).observe(canvas);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+}
+
+export function show() {
+  if (!points) load();
+}
+
+async function load() {
+  const method = get("method").value;
+  get("map-words").textContent = "Laying out ...";
+  try {
+    const told = await askUntilThere(`/map?method=${method}`);
+    if (method !== get("method").value) return;
+    points = told;
+    index();
+    legend();
+    const kept = points.kept === null ? "" : `; the plane keeps ${(100 * points.kept).toFixed(0)} % of the variance`;
+    get("map-words").textContent = `${points.ids.length.toLocaleString()} images${kept}`;
+    get("chosen").hidden = true;
+    draw();
+  } catch (problem) {
+    get("map-words").textContent = "";
+    get("method").value = "pca";
+    say(problem);
+  }
+}
+
+const colour = (code) => (code < 0 ? "#888" : `hsl(${(code * 137.5) % 360} 70% ${matchMedia("(prefers-color-scheme: dark)").matches ? 65 : 42}%)`);
+
+function legend() {
+  get("legend").replaceChildren(...points.labels.slice(0, 40).map((label, code) => {
+    const dot = document.createElementNS(svg, "svg");
+    const circle = document.createElementNS(svg, "circle");
+    for (const [name, value] of Object.entries({ cx: "50%", cy: "50%", r: "45%", fill: colour(code) })) circle.setAttribute(name, value);
+    dot.append(circle);
+    return make("li", {}, dot, label);
+  }));
+}
+
+// A coarse grid over the plane, so that the point under the pointer is found among a few.
+const GRID = 200;
+const cellOf = (x, y) => Math.floor(x * GRID) * (GRID + 1) + Math.floor(y * GRID);
+
+function index() {
+  cells = new Map();
+  points.x.forEach((x, row) => {
+    const key = cellOf(x, points.y[row]);
+    if (cells.has(key)) cells.get(key).push(row);
+    else cells.set(key, [row]);
+  });
+}
+
+function scale() {
+  const { clientWidth: width, clientHeight: height } = get("canvas");
+  return { width, height, side: Math.min(width, height) * 0.94 * view.zoom };
+}
+
+function toScreen(x, y) {
+  const { width, height, side } = scale();
+  return [width / 2 + (x - view.x) * side, height / 2 - (y - view.y) * side];
+}
+
+function toPlace(left, top) {
+  const { width, height, side } = scale();
+  return [view.x + (left - width / 2) / side, view.y - (top - height / 2) / side];
+}
+
+function draw() {
+  const canvas = get("canvas");
+  if (!points || !canvas.clientWidth) return;
+  const ratio = window.devicePixelRatio || 1;
+  canvas.width = canvas.clientWidth * ratio;
+  canvas.height = canvas.clientHeight * ratio;
+  const brush = canvas.getContext("2d");
+  brush.scale(ratio, ratio);
+  const size = Math.max(1.5, Math.min(5, 60 * Math.sqrt(view.zoom / points.ids.length)));
+  for (const [code, rows] of byCode()) {
+    brush.fillStyle = colour(code);
+    for (const row of rows) {
+      const [left, top] = toScreen(points.x[row], points.y[row]);
+      brush.fillRect(left - size / 2, top - size / 2, size, size);
+    }
+  }
+  outline(brush);
+}
+
+function byCode() {
+  const found = new Map();
+  points.codes.forEach((code, row) => (found.has(code) ? found.get(code).push(row) : found.set(code, [row])));
+  return found;
+}
+
+function outline(brush) {
+  brush.strokeStyle = getComputedStyle(document.body).color;
+  if (loop.length) {
+    brush.beginPath();
+    loop.forEach(([x, y]) => brush.lineTo(...toScreen(x, y)));
+    brush.closePath();
+    brush.stroke();
+  }
+  if (hovered >= 0) {
+    brush.beginPath();
+    brush.arc(...toScreen(points.x[hovered], points.y[hovered]), 6, 0, 2 * Math.PI);
+    brush.stroke();
+  }
+}
+
+function zoomAt(left, top, factor) {
+  const [x, y] = toPlace(left, top);
+  view.zoom = Math.min(200, Math.max(0.5, view.zoom * factor));
+  const [newX, newY] = toPlace(left, top);
+  view.x += x - newX;
+  view.y += y - newY;
+  draw();
+}
+
+function steer(event) {
+  const { width, height } = scale();
+  const step = 0.1 / view.zoom;
+  const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, step], ArrowDown: [0, -step] };
+  if (event.key in moves) {
+    view.x += moves[event.key][0];
+    view.y += moves[event.key][1];
+    draw();
+  } else if (event.key === "+" || event.key === "-") {
+    zoomAt(width / 2, height / 2, event.key === "+" ? 1.4 : 1 / 1.4);
+  } else {
+    return;
+  }
+  event.preventDefault();
+}
+
+function press(event) {
+  get("canvas").setPointerCapture(event.pointerId);
+  const isLasso = get("lasso").checked || event.shiftKey;
+  loop = [];
+  drag = { left: event.offsetX, top: event.offsetY, isLasso, moved: 0 };
+}
+
+function move(event) {
+  if (!points) return;
+  if (!drag) {
+    hover(nearest(event.offsetX, event.offsetY), event);
+    return;
+  }
+  drag.moved += Math.abs(event.offsetX - drag.left) + Math.abs(event.offsetY - drag.top);
+  if (drag.isLasso) {
+    loop.push(toPlace(event.offsetX, event.offsetY));
+  } else {
+    const { side } = scale();
+    view.x -= (event.offsetX - drag.left) / side;
+    view.y += (event.offsetY - drag.top) / side;
+  }
+  drag.left = event.offsetX;
+  drag.top = event.offsetY;
+  draw();
+}
+
+function release(event) {
+  const ended = drag;
+  drag = null;
+  if (!ended || !points) return;
+  if (ended.isLasso && loop.length > 2) choose();
+  else if (ended.moved < 4) {
+    const row = nearest(event.offsetX, event.offsetY);
+    if (row >= 0) like(points.ids[row]);
+  }
+}
+
+function nearest(left, top) {
+  const [x, y] = toPlace(left, top);
+  const reach = NEAR_PX / scale().side;
+  let best = -1;
+  let least = reach * reach;
+  const span = Math.min(GRID, Math.ceil(reach * GRID));
+  for (let column = Math.floor(x * GRID) - span; column <= Math.floor(x * GRID) + span; column += 1) {
+    for (let line = Math.floor(y * GRID) - span; line <= Math.floor(y * GRID) + span; line += 1) {
+      for (const row of cells.get(column * (GRID + 1) + line) ?? []) {
+        const distance = (points.x[row] - x) ** 2 + (points.y[row] - y) ** 2;
+        if (distance < least) [best, least] = [row, distance];
+      }
+    }
+  }
+  return best;
+}
+
+function hover(row, event) {
+  const card = get("hover");
+  card.hidden = row < 0;
+  if (row === hovered) return;
+  hovered = row;
+  draw();
+  if (row < 0) return;
+  const id = points.ids[row];
+  const label = points.labels[points.codes[row]];
+  card.querySelector("img").src = thumbnail(id);
+  card.querySelector("img").alt = id;
+  card.querySelector("figcaption").textContent = label ? `${label}: ${id}` : id;
+  const { width, height } = scale();
+  card.style.left = `${Math.min(event.offsetX + 14, width - 170)}px`;
+  card.style.top = `${Math.max(0, Math.min(event.offsetY + 14, height - 210))}px`;
+}
+
+let chosen = [];
+
+// A point is inside where a ray from it crosses the loop an odd number of times.
+function isInside(x, y) {
+  let inside = false;
+  for (let here = 0, before = loop.length - 1; here < loop.length; before = here, here += 1) {
+    const [x1, y1] = loop[here];
+    const [x2, y2] = loop[before];
+    if (y1 > y !== y2 > y && x < ((x2 - x1) * (y - y1)) / (y2 - y1) + x1) inside = !inside;
+  }
+  return inside;
+}
+
+function choose() {
+  chosen = points.ids.map((_, row) => row).filter((row) => isInside(points.x[row], points.y[row]));
+  get("chosen").hidden = false;
+  const rest = chosen.length > MOST_LISTED ? `, the first ${MOST_LISTED} shown` : "";
+  get("chosen-title").textContent = `${chosen.length.toLocaleString()} images inside the lasso${rest}`;
+  const tiles = chosen.slice(0, MOST_LISTED).map((row) => tile(points.ids[row], [[points.labels[points.codes[row]] ?? ""], [points.ids[row], "quiet"]], { onclick: () => like(points.ids[row]) }));
+  get("chosen-grid").replaceChildren(...tiles);
+}

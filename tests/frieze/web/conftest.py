@@ -1,0 +1,34 @@
+"""The page over the small world, asked without a browser."""
+
+import pytest
+from fastapi.testclient import TestClient
+
+from frieze.web.app import make_app
+from frieze.web.collection import open_collection
+
+
+@pytest.fixture(scope="session")
+def collection(world, tmp_path_factory):
+    """The world's index and head, opened for the page."""
+    thumbnails = tmp_path_factory.mktemp("cache") / "thumbnails.sqlite"
+    opened = open_collection(world / "photos.index", world / "photos.head", thumbnails)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def page(collection):
+    """Ask the page: `page.get("/search?...")`; an error of ours is an answer, not an exception here."""
+    return TestClient(make_app(collection), base_url="http://localhost:8501", raise_server_exceptions=False)
+
+
+@pytest.fixture
+def later(page):
+    """Ask until what is made in the background is there."""
+
+    def ask(path):
+        while (answer := page.get(path)).status_code == 202:
+            pass
+        return answer
+
+    return ask

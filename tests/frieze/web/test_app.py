@@ -1,0 +1,148 @@
+"""The page's calls: the judges are the commands of the same name."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import frieze
+
+
+def test_search_by_id(page, world):
+    """A search answers with the document of `search --json`."""
+    answer = page.get("/search", params={"id": "red/3.png", "k": 5, "where": "label != 'blue'", "min_score": 0.1})
+    asked = {"k": 5, "where": "label != 'blue'", "min_score": 0.1}
+    assert answer.json() == frieze.search(world / "photos.index", "id:red/3.png", **asked)
+
+
+def test_search_by_image(page, world):
+    """An image that is brought finds what the command finds, and the head says what it takes it for."""
+    path = world / "photos" / "green" / "4.png"
+    (found,) = page.post("/search", params={"name": str(path), "k": 4}, content=path.read_bytes()).json()["queries"]
+    (expected,) = frieze.search(world / "photos.index", path, k=4)["queries"]
+    assert found.pop("prediction")["label"] == "green"
+    assert [hit["id"] for hit in found["hits"]] == [hit["id"] for hit in expected["hits"]]
+    scores = ([hit["score"] for hit in one["hits"]] for one in (found, expected))
+    assert next(scores) == pytest.approx(next(scores), abs=1e-5)
+
+
+def test_crop(page, world):
+    """The crop is what the backbone sees: its size, and the image's pixels."""
+    path = world / "photos" / "red" / "0.png"
+    crop = Image.open(io.BytesIO(page.post("/crop", content=path.read_bytes()).content))
+    assert crop.size == (128, 128)
+    assert np.asarray(crop).mean((0, 1)) == pytest.approx(np.asarray(Image.open(path)).mean((0, 1)), abs=2)
+
+
+@pytest.mark.parametrize("path", ["/search", "/crop"])
+@pytest.mark.parametrize(("data", "told"), [(b"no image", "not an image"), (b"", "empty"), (b"\xff\xd8\xff\xe0", "")])
+def test_what_is_no_image(page, path, data, told):
+    """What is no image is refused with a reason and what to give instead."""
+    answer = page.post(path, content=data)
+    assert answer.status_code == 400
+    assert told in answer.json()["detail"]
+    assert answer.json()["mend"] == "Give a JPEG, PNG, GIF, BMP, WebP or TIFF file."
+
+
+def test_facts(page, world):
+    """The page knows at once what it shows."""
+    facts = page.get("/collection").json()
+    assert (facts["rows"], facts["metric"], facts["backbone"], facts["stale"]) == (30, "cosine", "frieze-mini-1", None)
+    assert facts["labels"] == [{"label": label, "images": 10} for label in ("blue", "green", "red")]
+    assert facts["head"] == {"kind": "linear", "classes": ["blue", "green", "red"]}
+    assert facts["index"] == str(world / "photos.index")
+
+
+def test_browse(page):
+    """Images are given in the order of the table, of a label or by a filter, a part at a time."""
+    told = page.get("/images", params={"label": "red", "start": 8, "n": 5}).json()
+    assert (told["total"], [one["id"] for one in told["images"]]) == (10, ["red/8.png", "red/9.png"])
+    told = page.get("/images", params={"where": "id like 'green/%'", "n": 2}).json()
+    assert (told["total"], [one["id"] for one in told["images"]]) == (10, ["green/0.png", "green/1.png"])
+    assert page.get("/images", params={"label": ""}).json() == {"total": 0, "start": 0, "images": []}
+
+
+def test_duplicates(later, world):
+    """The groups are those of the command."""
+    found = later("/duplicates").json()
+    expected = frieze.duplicates(world / "photos.index")
+    assert found == {name: expected[name] for name in found}
+    assert {"groups", "rows", "n_duplicates", "min_score"} <= set(found)
+
+
+def test_mistakes(later, world, collection):
+    """The mistakes are where the head's prediction is not the label, surest first."""
+    told = later("/mistakes").json()
+    table = frieze.open_features(world / "photos.features")
+    labels, sure = collection.head.predict(table.embeddings())
+    wrong = [row for row in range(len(table.ids)) if labels[row] != table.labels[row]]
+    assert told["total"] == len(wrong)
+    assert sorted(one["id"] for one in told["mistakes"]) == sorted(table.ids[row] for row in wrong)
+    assert all(one["probability"] == pytest.approx(sure[list(table.ids).index(one["id"])]) for one in told["mistakes"])
+
+
+def test_map(later):
+    """Every image is a point with its label, inside the unit square, and images of one colour lie together."""
+    told = later("/map").json()
+    assert len(told["ids"]) == len(told["x"]) == len(told["y"]) == len(told["codes"]) == 30
+    places, labels = np.array([told["x"], told["y"]]).T, np.array(told["labels"])[told["codes"]]
+    assert (places >= 0).all()
+    assert (places <= 1).all()
+    assert [one.split("/")[0] for one in told["ids"]] == labels.tolist()
+    centres = {label: places[labels == label].mean(0) for label in told["labels"]}
+    nearest = [min(centres, key=lambda label, at=at: np.linalg.norm(centres[label] - at)) for at in places]
+    assert np.mean(np.array(nearest) == labels) > 0.9
+
+
+def test_unknown_id(page):
+    """An id that is not there is refused with those that are near."""
+    answer = page.get("/search", params={"id": "red/33.png"})
+    assert (answer.status_code, answer.json()["mend"].startswith("Did you mean: red/3")) == (400, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/search?id=red/3.png&k=0", "k: "),
+        ("/search?id=red/3.png&k=9999", "k: "),
+        ("/search?id=red/3.png&min_score=nan", "min_score: "),
+        ("/search?id=red/3.png&where=colour%20=%20'a'", "colour"),
+        ("/search", "id: "),
+        ("/images?start=-1", "start: "),
+        ("/map?method=tsne", "method: "),
+    ],
+)
+def test_bad_requests(page, path, told):
+    """A request that can't be answered says what is wrong with it."""
+    answer = page.get(path)
+    assert answer.status_code == 400
+    assert told in answer.json()["detail"]
+
+
+def test_page(page):
+    """The page itself names the index, and asks for nothing but this server's files."""
+    answer = page.get("/")
+    assert "photos.index" in answer.text
+    assert "http" not in answer.text.replace("http-equiv", "")
+    for path in ("app.js", "api.js", "dom.js", "search.js", "map.js", "style.css", "icon.svg"):
+        assert page.get(f"/static/{path}").status_code == 200
+
+
+def test_openapi(page):
+    """Every call is documented."""
+    paths = page.get("/openapi.json").json()["paths"]
+    expected = {
+        "/search",
+        "/crop",
+        "/thumbnail",
+        "/picture",
+        "/image",
+        "/images",
+        "/collection",
+        "/duplicates",
+        "/mistakes",
+        "/map",
+    }
+    assert set(paths) == expected
+    assert all(call["description"] for path in paths.values() for call in path.values())

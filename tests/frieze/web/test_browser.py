@@ -1,0 +1,276 @@
+"""The page in a real Chromium: what a person does, and sees."""
+
+import re
+import shutil
+import threading
+
+import pytest
+import uvicorn
+
+import frieze
+from frieze.web.app import make_app
+from frieze.web.collection import open_collection
+
+pytestmark = pytest.mark.slow
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture(scope="module")
+def hostile(world, tmp_path_factory):
+    """The world's photographs, with a copy under names that are markup; its index, head and duplicates."""
+    folder = tmp_path_factory.mktemp("hostile")
+    photos = shutil.copytree(world / "photos", folder / "photos")
+    (photos / HOSTILE).mkdir()
+    for number in range(5):
+        shutil.copy(photos / "red" / f"{number}.png", photos / HOSTILE / f"{number}'\".png")
+    frieze.embed(photos, out=folder / "f")
+    frieze.index(folder / "f", out=folder / "photos.index")
+    frieze.train(folder / "f", out=folder / "head")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(hostile):
+    """Where the page is served, on a port of its own."""
+    collection = open_collection(hostile / "photos.index", hostile / "head", hostile / "thumbnails.sqlite")
+    server = uvicorn.Server(uvicorn.Config(make_app(collection), port=0, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        pass
+    yield f"http://localhost:{server.servers[0].sockets[0].getsockname()[1]}/"
+    server.should_exit = True
+    thread.join()
+    collection.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Debian's Chromium, without a window."""
+    from playwright.sync_api import sync_playwright
+
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("there is no chromium: apt install chromium")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser, address):
+    """The page, opened; whatever it logs, asks elsewhere or lets run fails the test."""
+    opened = browser.new_page()
+    complaints = []
+    opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("dialog", lambda dialog: complaints.append(dialog.message) or dialog.dismiss())
+    opened.on(
+        "request",
+        lambda request: None if request.url.startswith((address, "blob:")) else complaints.append(request.url),
+    )
+    opened.goto(address)
+    opened.wait_for_selector("#hits .tile")
+    yield opened
+    assert [one for one in complaints if "400" not in one and "404" not in one] == []
+    opened.close()
+
+
+def ids(page, grid="#hits"):
+    """Give the ids of a grid's tiles."""
+    return page.eval_on_selector_all(f"{grid} .tile", "tiles => tiles.map((tile) => tile.title)")
+
+
+def told(page, selector, pattern):
+    """Wait until an element's text matches; give it."""
+    page.wait_for_function(
+        "([selector, pattern]) => new RegExp(pattern).test(document.querySelector(selector)?.textContent)",
+        arg=[selector, pattern],
+    )
+    return page.text_content(selector)
+
+
+def test_an_image_is_dropped(page, hostile):
+    """A dropped image shows the right neighbours, its crop and the head's label."""
+    path = hostile / "photos" / "green" / "4.png"
+    page.evaluate(
+        """async (bytes) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([new Uint8Array(bytes)], "mine.png", { type: "image/png" }));
+            document.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true }));
+        }""",
+        list(path.read_bytes()),
+    )
+    told(page, "#hits-title", r"\d+ most similar")
+    expected = frieze.search(hostile / "photos.index", path, k=48)["queries"][0]["hits"]
+    assert ids(page) == [hit["id"] for hit in expected]
+    assert told(page, "#query-prediction", "green").startswith("green, ")
+    page.wait_for_function("document.querySelector('#crop-image').naturalWidth === 128")
+
+
+def test_a_chosen_file(page, hostile):
+    """A file may be chosen as well."""
+    page.set_input_files("#file", hostile / "photos" / "blue" / "1.png")
+    told(page, "#hits-title", "most similar")
+    assert ids(page)[0] == "blue/1.png"
+
+
+def test_click_through(page):
+    """A click shows what is like that image, and back goes back."""
+    page.click('.tile[title="red/2.png"]')
+    told(page, "#query-name", "red/2.png")
+    told(page, "#hits-title", "most similar")
+    first = ids(page)[0]
+    page.click("#hits .tile")
+    told(page, "#query-name", re.escape(first))
+    page.go_back()
+    told(page, "#query-name", r"^red/2\.png$")
+
+
+def test_filter(page, hostile):
+    """A filter leaves what passes; one that can't be read says what is wrong."""
+    page.fill("#name", "red/2.png")
+    page.fill("#where", "label = 'blue'")
+    page.press("#where", "Enter")
+    told(page, "#hits-title", "10 most similar")
+    assert {one.split("/")[0] for one in ids(page)} == {"blue"}
+    page.fill("#where", "colour = 3")
+    page.press("#where", "Enter")
+    assert "colour" in told(page, "#message", "colour")
+    assert ids(page) == []
+
+
+def test_least_score(page):
+    """The slider leaves out what is less alike."""
+    page.fill("#name", "red/2.png")
+    page.press("#name", "Enter")
+    told(page, "#hits-title", "34 most similar")
+    scores = [float(text) for text in page.locator("#hits .score").all_text_contents()]
+    least = round(scores[4] - 0.005, 2)
+    page.evaluate(f"document.querySelector('#least').value = {least}")
+    page.dispatch_event("#least", "change")
+    told(page, "#hits-title", f"^{sum(score >= least for score in scores)} most similar")
+
+
+def test_an_address_of_the_page(page, address):
+    """The address of an image of this page is as good as its id."""
+    page.fill("#name", f"{address}picture?id=blue/4.png")
+    page.press("#name", "Enter")
+    told(page, "#query-name", r"^blue/4\.png$")
+
+
+def test_broken_upload(page, hostile):
+    """What is no image gets a clear message, and the page goes on."""
+    page.set_input_files("#file", hostile / "photos" / "broken.jpg")
+    assert "not an image" in told(page, "#message", "can't be used")
+    page.set_input_files("#file", hostile / "photos" / "red" / "0.png")
+    told(page, "#hits-title", "most similar")
+    assert page.is_hidden("#message")
+
+
+def test_names_are_no_markup(page):
+    """A label and an id that are markup are shown as they are."""
+    page.click("text=Classes")
+    page.select_option("#label", HOSTILE)
+    told(page, "#label-count", "5 images")
+    assert ids(page, "#class-grid") == [f"{HOSTILE}/{number}'\".png" for number in range(5)]
+    page.click("#class-grid .tile")
+    told(page, "#query-name", "onerror")
+    told(page, "#hits-title", "most similar")
+
+
+def test_classes(page):
+    """Each class shows its images."""
+    page.click("text=Classes")
+    page.select_option("#label", "green")
+    told(page, "#label-count", "10 images")
+    assert ids(page, "#class-grid") == [f"green/{number}.png" for number in range(10)]
+
+
+def test_duplicates(page, hostile):
+    """Groups stand side by side, the one to keep marked, and the list can be fetched."""
+    page.click("text=Duplicates")
+    told(page, "#duplicates-words", "groups among 35 images")
+    expected = frieze.duplicates(hostile / "photos.index")["groups"]
+    assert ids(page, "#groups") == [one for group in expected for one in group["ids"]]
+    assert page.locator("#groups .keep").count() == len(expected)
+    with page.expect_download() as download:
+        page.click("#duplicates-list")
+    lines = download.value.path().read_text().splitlines()
+    assert lines[0] == "group,id,advice"
+    assert len(lines) == 1 + sum(len(group["ids"]) for group in expected)
+
+
+def test_map(page, address):
+    """The map shows every image; hovering shows one, a lasso lists those inside."""
+    page.click("text=Map")
+    told(page, "#map-words", "35 images")
+    box = page.locator("#canvas").bounding_box()
+    page.check("#lasso")
+    corners = [(2, 2), (box["width"] - 2, 2), (box["width"] - 2, box["height"] - 2), (2, box["height"] - 2)]
+    page.mouse.move(box["x"] + 2, box["y"] + 2)
+    page.mouse.down()
+    for left, top in [*corners, corners[0]]:
+        page.mouse.move(box["x"] + left, box["y"] + top, steps=4)
+    page.mouse.up()
+    told(page, "#chosen-title", "35 images inside the lasso")
+    assert len(ids(page, "#chosen-grid")) == 35
+    points = page.request.get(f"{address}map").json()
+    side = 0.94 * min(box["width"], box["height"])
+    left, top = box["width"] / 2 + (points["x"][7] - 0.5) * side, box["height"] / 2 - (points["y"][7] - 0.5) * side
+    page.mouse.move(box["x"] + left, box["y"] + top)
+    told(page, "#hover figcaption", re.escape(points["ids"][7]))
+
+
+def test_mistakes(page):
+    """The head's mistakes are told, or that there are none."""
+    page.click("text=Mistakes")
+    told(page, "#mistakes-words", r"\d+ images are taken for another class")
+
+
+def test_keyboard(page):
+    """All of it works without a mouse: the first image is reached and opened by keys."""
+    page.focus("#hits .tile")
+    first = ids(page)[0]
+    page.keyboard.press("Enter")
+    told(page, "#query-name", re.escape(first))
+
+
+def test_copies(page, browser, hostile):
+    """A search can be copied as JSON and as a command line."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.fill("#name", "red/2.png")
+    page.fill("#where", "label = 'blue'")
+    page.press("#where", "Enter")
+    told(page, "#hits-title", "10 most similar")
+    page.click("#copy-command")
+    told(page, "#copy-command", "Copied")
+    command = page.evaluate("navigator.clipboard.readText()")
+    assert (
+        command == f"frieze search '{hostile / 'photos.index'}' 'id:red/2.png' -k 48 --where 'label = '\\''blue'\\'''"
+    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1200])
+def test_nothing_sticks_out(browser, address, scheme, width):
+    """On a phone as on a desk, in both themes, nothing is wider than the screen."""
+    page = browser.new_page(viewport={"width": width, "height": 700}, color_scheme=scheme)
+    for view in ("search", "classes", "mistakes", "duplicates", "map"):
+        page.goto(f"{address}#{view}")
+        page.wait_for_selector(f"#{view}:not([hidden])")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.close()
+
+
+def test_every_picture_has_words(page):
+    """Every picture has an alternative text, and every field a label."""
+    assert page.evaluate("[...document.querySelectorAll('.tile img')].every((one) => one.alt)")
+    assert page.evaluate("[...document.querySelectorAll('input, select')].every((one) => one.labels.length)")
+
+
+def test_picture_in_another_size(page, address):
+    """An image of the collection is given larger, as a JPEG."""
+    answer = page.request.get(f"{address}picture?id=red/0.png", headers={"origin": address.rstrip("/")})
+    assert answer.headers["content-type"] == "image/jpeg"

@@ -1,0 +1,36 @@
+import threading
+
+import pytest
+
+from frieze.web.later import Later
+
+
+def test_made_once():
+    """However many ask at once, it is made once, and all are given the same."""
+    made = []
+    gate = threading.Event()
+
+    def make():
+        gate.wait()
+        made.append(object())
+        return made[0]
+
+    later, given = Later(make), []
+    assert later.state == "idle"
+    askers = [threading.Thread(target=lambda: given.append(later.get())) for _ in range(5)]
+    for asker in askers:
+        asker.start()
+    assert later.state in ("idle", "working")
+    gate.set()
+    for asker in askers:
+        asker.join()
+    assert (len(made), given, later.state) == (1, made * 5, "ready")
+
+
+def test_failure_is_kept():
+    """What could not be made says so to everybody who asks."""
+    later = Later(lambda: 1 / 0)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            later.get()
+    assert later.state == "failed"

@@ -1,0 +1,49 @@
+"""Whatever the OpenAPI document allows, and much that it does not, is answered without a server error."""
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from frieze.web.app import make_app
+from frieze.web.collection import open_collection
+
+pytestmark = pytest.mark.slow
+CALLS = ("GET /search", "POST /search", "POST /crop", "GET /thumbnail", "GET /picture", "GET /image", "GET /images")
+CALLS += ("GET /collection", "GET /duplicates", "GET /mistakes", "GET /map")
+
+BARE = ("GET /collection", "GET /duplicates", "POST /crop")
+"""Calls that take nothing that could be wrong."""
+
+
+@pytest.fixture(scope="module")
+def operations(world, tmp_path_factory):
+    """The page's calls by its own description."""
+    thumbnails = tmp_path_factory.mktemp("cache") / "thumbnails.sqlite"
+    collection = open_collection(world / "photos.index", world / "photos.head", thumbnails)
+    schema = schemathesis.openapi.from_asgi("/openapi.json", make_app(collection, hosts=frozenset({"testserver"})))
+    found = (one.ok() for one in schema.get_all_operations())
+    yield {f"{one.method.upper()} {one.path}": one for one in found}
+    collection.close()
+
+
+def test_all_calls(operations):
+    """Every call of the description is tried below."""
+    assert set(operations) == set(CALLS)
+
+
+@pytest.mark.parametrize(
+    ("call", "mode"),
+    [(call, GenerationMode.POSITIVE) for call in CALLS]
+    + [(call, GenerationMode.NEGATIVE) for call in CALLS if call not in BARE],
+)
+def test_every_call(operations, call, mode):
+    """Each call answers every request as it says it does, and none with a server error."""
+
+    @given(case=operations[call].as_strategy(generation_mode=mode))
+    @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    def try_it(case):
+        case.call_and_validate(excluded_checks=[positive_data_acceptance])  # an id that is not there is refused
+
+    try_it()

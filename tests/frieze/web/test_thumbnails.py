@@ -1,0 +1,71 @@
+"""Thumbnails: the judge is Pillow on the original."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from features import ImageError
+from frieze.web import thumbnails
+from frieze.web.thumbnails import THUMBNAIL_PX, Thumbnails
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder with twenty noisy photographs and one that lies on its side by EXIF."""
+    for number in range(20):
+        pixels = np.random.default_rng(number).integers(0, 256, (300, 400, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    lying = Image.new("RGB", (400, 200), "red")
+    lying.paste("blue", (0, 0, 200, 200))
+    exif = lying.getexif()
+    exif[274] = 6  # to be turned right
+    lying.save(tmp_path / "lying.jpg", exif=exif)
+    return tmp_path
+
+
+def opened(data):
+    """Decode a thumbnail."""
+    return Image.open(io.BytesIO(data))
+
+
+def test_upright(pictures):
+    """A thumbnail stands upright, whole, and no longer than its limit."""
+    image = opened(Thumbnails(pictures / "cache").get(str(pictures / "lying.jpg"), ""))
+    assert image.size == (THUMBNAIL_PX // 2, THUMBNAIL_PX)
+    top, bottom = image.getpixel((40, 20)), image.getpixel((40, 170))
+    assert top[2] > 200
+    assert top[0] < 60
+    assert bottom[0] > 200
+    assert bottom[2] < 60
+
+
+def test_made_once(pictures, monkeypatch):
+    """A thumbnail is made once, also for the next process; another version of the image is made anew."""
+    drawn = []
+    real = thumbnails.draw
+    monkeypatch.setattr(thumbnails, "draw", lambda *asked: drawn.append(asked) or real(*asked))
+    uri = str(pictures / "0.png")
+    for version in ("a", "a", "b"):
+        Thumbnails(pictures / "cache").get(uri, version)
+    assert len(drawn) == 2
+
+
+def test_limit(pictures):
+    """The file holds no more than its limit: the oldest go first, and are made again when asked for."""
+    kept = Thumbnails(pictures / "cache", limit_bytes=100_000)
+    for number in range(20):
+        kept.get(str(pictures / f"{number}.png"), "")
+    keys = [key for (key,) in kept._file.execute("SELECT key FROM pictures ORDER BY used")]
+    assert kept._count() <= 100_000
+    assert keys == [f" {pictures / f'{number}.png'}" for number in range(20 - len(keys), 20)]
+    assert opened(kept.get(str(pictures / "0.png"), "")).size == (192, 144)
+
+
+def test_gone(pictures):
+    """An image that is gone says so, and nothing is kept of it."""
+    kept = Thumbnails(pictures / "cache")
+    with pytest.raises(ImageError):
+        kept.get(str(pictures / "none.png"), "")
+    assert kept._count() == 0
