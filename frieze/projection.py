@@ -92,7 +92,7 @@ def _to_unit_square(places: Floats) -> Floats:
     """Move and scale both axes alike, so that all points lie in [0, 1] and distances keep their proportions."""
     low, high = places.min(axis=0), places.max(axis=0)
     span = float((high - low).max()) or 1.0
-    return ((places - (low + high) / 2) / span + 0.5).astype(np.float32)
+    return np.asarray((places - (low + high) / 2) / span + 0.5, np.float32)
 
 
 def to_document(points: Points, ids: Sequence[str], labels: Sequence[str], codes: Rows) -> dict[str, Any]:

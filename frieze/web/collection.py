@@ -1,5 +1,6 @@
 """What the page shows: an index, what is known of its images, a head where one is given."""
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ class Collection:
         self.index, self.head, self.thumbnails = index, head, thumbnails
         self.inference = Inference(self.index.spec, self._load)
         self._duplicates = Later(lambda: rooms.find_duplicates(index))
-        self._maps = {method: Later(lambda method=method: self._lay_out(method)) for method in ("pca", "umap")}
+        self._maps = {method: Later(functools.partial(self._lay_out, method)) for method in ("pca", "umap")}
         self._predictions = Later(self._predict_all)
 
     def describe(self) -> dict[str, Any]:
