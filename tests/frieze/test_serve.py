@@ -38,6 +38,7 @@ def test_web_is_not_there(world, run, monkeypatch):
     assert "The page needs fastapi.\nType: pip install 'frieze[web]'" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
 def test_begins_and_ends(world, tmp_path, ended_by):
     """It says where it is, answers there without TensorFlow, and ends at once when told to."""
