@@ -1,5 +1,8 @@
 """`builtin`: a small network of our own that comes with the package; docs/builtin.md tells what it is and is not."""
 
+import functools
+from typing import Any
+
 from embedder.backbones import fingerprint
 from embedder.backbones.catalogue import BUILT_IN, BUILT_IN_FILE, BUILT_IN_NAME, OURS
 from embedder.backbones.keras_file import cut_model, load_model
@@ -12,7 +15,7 @@ def open_built_in(request: BackboneRequest) -> Network:
     Raises:
         ModelError: It has no such layer.
     """
-    model = cut_model(load_model(BUILT_IN_FILE), request.layer)
+    model = cut_model(_loaded(), request.layer)
     return Network(
         name=BUILT_IN_NAME,
         handle=BUILT_IN,
@@ -20,5 +23,11 @@ def open_built_in(request: BackboneRequest) -> Network:
         image_size=(OURS.side_px, OURS.side_px),
         pixels=OURS.pixels,
         call=lambda images: model(images, training=False),
-        model=model,
+        model=lambda: cut_model(load_model(BUILT_IN_FILE), request.layer),  # one that may learn is nobody else's
     )
+
+
+@functools.cache
+def _loaded() -> Any:
+    """Load the network once a process: building its layers takes half a second."""
+    return load_model(BUILT_IN_FILE)

@@ -40,7 +40,7 @@ def open_application(request: BackboneRequest) -> Network:
         image_size=(side, side),
         pixels=application.pixels,
         call=lambda images: cut(images, training=False),
-        model=cut,
+        model=lambda: cut,
     )
 
 

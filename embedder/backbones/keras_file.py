@@ -35,7 +35,7 @@ def open_keras_file(request: BackboneRequest) -> Network:
         image_size=_stated_size(model),
         pixels="0..255",  # what Rescaling and Normalization layers expect by custom; --pixels says otherwise
         call=lambda images: cut(images, training=False),
-        model=cut,
+        model=lambda: cut,
     )
 
 

@@ -71,12 +71,17 @@ class Backbone:
     Attributes:
         spec: What decides its embeddings.
         call: TensorFlow function: float32 [B, H, W, 3] in [0, 1] -> float32 [B, D]; preprocessing is inside.
-        model: The Keras model within, which takes `spec.pixels` and may give [B, h, w, D]; None for all else.
+        to_model: Gives the Keras model within; None for all else.
     """
 
     spec: BackboneSpec
     call: Callable[[Any], Any]
-    model: Any = None
+    to_model: Callable[[], Any] | None = None
+
+    @functools.cached_property
+    def model(self) -> Any:
+        """The Keras model within, which takes `spec.pixels` and may give [B, h, w, D]; None where there is none."""
+        return None if self.to_model is None else self.to_model()
 
     @functools.cached_property
     def frozen(self) -> Any:
@@ -95,7 +100,7 @@ class Network:
         image_size: Height and width it was made for; None where any will do.
         pixels: Range it was trained on, a key of `PIXELS`.
         call: TensorFlow function: float32 [B, H, W, 3] in that range -> [B, D] or [B, h, w, D].
-        model: The Keras model behind it; None for all else.
+        model: Gives the Keras model behind it, to train; None for all else.
     """
 
     name: str
@@ -104,4 +109,4 @@ class Network:
     image_size: tuple[int, int] | None
     pixels: str
     call: Callable[[Any], Any]
-    model: Any = None
+    model: Callable[[], Any] | None = None
