@@ -157,11 +157,11 @@ np.save(f"{sys.argv[1]}/images.npy", images); np.save(f"{sys.argv[1]}/rows.npy",
 """
 
 
-def test_beats_the_descriptor(data, tmp_path):
+def test_beats_the_descriptor(data_dir, tmp_path):
     """A few minutes on the real pool give a network that is better than the descriptor it took the place of."""
-    scores = [word for name in OLD for word in ("--score", str(data / "images" / name))]
-    peer = data / "backbones" / "mobilenet_v1_025_128" / "saved_model"
-    line = command(data / "images" / "distill_pool", peer, tmp_path / "mini.keras", *scores, epochs=4)
+    scores = [word for name in OLD for word in ("--score", str(data_dir / "images" / name))]
+    peer = data_dir / "backbones" / "mobilenet_v1_025_128" / "saved_model"
+    line = command(data_dir / "images" / "distill_pool", peer, tmp_path / "mini.keras", *scores, epochs=4)
     code, said = run(*line)
     assert code == 0, said
     reached = json.loads((tmp_path / "mini.card.json").read_text())["nearest_neighbour_accuracy"]
