@@ -5,13 +5,12 @@ Usage: FRIEZE_DATA=folder python benchmarks/accuracy.py [PASSAGE ...]   prints t
 
 import itertools
 import os
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from report import show
+from report import run_passages, show
 
 import frieze
 from features import Features, Floats, open_features, unit_rows
@@ -133,13 +132,5 @@ def heads(folder: Path) -> None:
 
 PASSAGES = {"neighbours": neighbours, "truth": truth, "keras": keras, "heads": heads}
 
-
-def main() -> None:
-    """Run the passages asked for, or all."""
-    with tempfile.TemporaryDirectory() as folder:
-        for name in sys.argv[1:] or PASSAGES:
-            PASSAGES[name](Path(folder))
-
-
 if __name__ == "__main__":
-    main()
+    run_passages(PASSAGES)

@@ -5,13 +5,12 @@ Usage: FRIEZE_DATA=folder python benchmarks/built_in.py [PASSAGE ...]   prints t
 
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 from accuracy import DATA, embed, nearest_accuracy
-from report import show
+from report import run_passages, show
 
 from embedder import ENGINES, BackboneRequest, Setting, open_backbone
 from features import count_cores
@@ -83,13 +82,5 @@ def start(folder: Path) -> None:
 
 PASSAGES = {"accuracy": accuracy, "speed": speed, "start": start}
 
-
-def main() -> None:
-    """Run the passages asked for, or all."""
-    with tempfile.TemporaryDirectory() as folder:
-        for name in sys.argv[1:] or PASSAGES:
-            PASSAGES[name](Path(folder))
-
-
 if __name__ == "__main__":
-    main()
+    run_passages(PASSAGES)

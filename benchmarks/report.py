@@ -1,7 +1,8 @@
 """Markdown tables with a name, so that `write_tables.py` finds their place in docs/benchmarks.md."""
 
 import sys
-from collections.abc import Iterable, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 # This folder comes first in a script's path, and its index.py would hide the room of that name.
@@ -25,3 +26,10 @@ def show(name: str, header: str, rows: Iterable[Sequence[object]], *notes: str, 
     for note in notes:
         print(f"\n{note}")
     print("<!-- end -->", flush=True)
+
+
+def run_passages(passages: Mapping[str, Callable[[Path], None]]) -> None:
+    """Run the passages that the command line names, or all, each with one folder for what they make on the way."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in sys.argv[1:] or passages:
+            passages[name](Path(folder))

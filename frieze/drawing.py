@@ -1,5 +1,6 @@
 """Pictures of stored images, for pages."""
 
+import base64
 import io
 
 from features import ImageError
@@ -7,7 +8,7 @@ from features import ImageError
 PICTURE_PX = 1280
 """The longer side of a picture that one looks at."""
 
-_QUALITY = 82
+_QUALITY = 80
 
 
 def draw(uri: str, side_px: int) -> bytes:
@@ -26,3 +27,12 @@ def draw(uri: str, side_px: int) -> bytes:
     file = io.BytesIO()
     image.save(file, "JPEG", quality=_QUALITY)
     return file.getvalue()
+
+
+def draw_url(uri: str, side_px: int) -> str:
+    """Draw an image as `draw` does, for a page that holds its own pictures: a data URL.
+
+    Raises:
+        ImageError: It is gone or broken.
+    """
+    return f"data:image/jpeg;base64,{base64.b64encode(draw(uri, side_px)).decode()}"

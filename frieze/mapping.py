@@ -1,6 +1,5 @@
 """A map of a table: every image a point, as one page or as TensorBoard Projector's files."""
 
-import base64
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -11,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import features as stored
-from features import Floats, Rows
+from features import Rows
 from frieze import output
-from frieze.drawing import draw
+from frieze.drawing import draw_url
 from frieze.places import open_table, to_place
-from frieze.projection import check_method, choose_rows, lay_out, to_document
+from frieze.projection import check_method, choose_rows, lay_out, read_rows, to_document
 from frieze.projector import write_projector
 from frieze.report import check_page, write_page
 
@@ -60,21 +59,11 @@ def map(  # noqa: A001  the command's own name
         return facts
     check_page(place)
     with output.waiting("Laying out"):
-        points = lay_out(read_rows(table, rows), rows, method=method)
+        points = lay_out(np.concatenate(list(read_rows(table, rows))), rows, method=method)
         document = to_document(points, table.ids[rows].tolist(), *_codes(table, rows))
         pictures = _draw_pictures(table, rows)
     write_page(place, title=f"Map of {table.path.name}", **_page(document | {"pictures": pictures}))
     return facts | {"method": method, "kept": points.kept, "pictures": len(pictures)}
-
-
-def read_rows(table: "Features", rows: Rows) -> Floats:
-    """Read the embeddings of some rows, ascending, without holding the others: float32 [n, D]."""
-    found, start = [], 0
-    for block in table.vectors():
-        here = rows[(rows >= start) & (rows < start + len(block))] - start
-        found.append(block[here])
-        start += len(block)
-    return np.concatenate(found) if found else np.empty((0, table.spec.dim), np.float32)
 
 
 def _codes(table: "Features", rows: Rows) -> tuple[list[str], Rows]:
@@ -95,7 +84,7 @@ def _draw_pictures(table: "Features", rows: Rows) -> dict[str, str]:
 
 def _draw(uri: str) -> str | None:
     try:
-        return f"data:image/jpeg;base64,{base64.b64encode(draw(uri, _PICTURE_PX)).decode()}"
+        return draw_url(uri, _PICTURE_PX)
     except stored.ImageError:
         return None
 

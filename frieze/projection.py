@@ -1,12 +1,15 @@
 """Embeddings as points on a plane."""
 
 import importlib.util
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from features import Floats, InputError, Rows, unit_rows
+
+if TYPE_CHECKING:
+    from features import Features
 
 METHODS = ("pca", "umap")
 MOST_POINTS = 100_000
@@ -35,6 +38,14 @@ def choose_rows(n_rows: int) -> Rows:
     if n_rows <= MOST_POINTS:
         return np.arange(n_rows)
     return np.sort(np.random.default_rng(_SEED).choice(n_rows, MOST_POINTS, replace=False))
+
+
+def read_rows(table: "Features", rows: Rows) -> Iterator[Floats]:
+    """Give the embeddings of some rows, ascending, float32 [n, D] a block, without holding the others."""
+    start = 0
+    for block in table.vectors():
+        yield block[rows[(rows >= start) & (rows < start + len(block))] - start]
+        start += len(block)
 
 
 def lay_out(vectors: Floats, rows: Rows, *, method: str) -> Points:

@@ -8,6 +8,7 @@ import numpy as np
 
 import features as stored
 from features import FeatureFileError, Rows
+from frieze.projection import read_rows
 
 if TYPE_CHECKING:
     from features import Features
@@ -44,12 +45,9 @@ def write_projector(table: "Features", rows: Rows, place: Path, *, force: bool) 
 
 
 def _write_tensors(table: "Features", rows: Rows, path: Path) -> None:
-    start = 0
     with path.open("w", encoding="utf-8") as file:
-        for block in table.vectors():
-            here = rows[(rows >= start) & (rows < start + len(block))] - start
-            np.savetxt(file, block[here], fmt=_DIGITS, delimiter="\t")
-            start += len(block)
+        for block in read_rows(table, rows):
+            np.savetxt(file, block, fmt=_DIGITS, delimiter="\t")
 
 
 def _write_metadata(table: "Features", rows: Rows, path: Path) -> None:

@@ -1,12 +1,11 @@
 """Self-contained HTML: pictures of search results, scores and confusion of a head. Opens without a server."""
 
-import base64
 import html
-import io
 from pathlib import Path
 from typing import Any
 
 from features import ImageError, InputError, read_json, write_file
+from frieze.drawing import draw_url
 
 _THUMBNAIL_PX = 128
 _MOST_GROUPS, _MOST_IMAGES = 200, 24  # of duplicates: each picture is read, and is in the page
@@ -143,17 +142,11 @@ def figure(uri: str, caption: str, *, kind: str = "") -> str:
 
 
 def _picture(uri: str) -> str:
-    from embedder import decode, read_image
-
     try:
-        image, _ = decode(read_image(uri), side_px=_THUMBNAIL_PX)
+        url = draw_url(uri, _THUMBNAIL_PX)
     except ImageError as error:
         return f'<div class="lost">{html.escape(error.reason)}</div>'
-    image.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=80)
-    data = base64.b64encode(file.getvalue()).decode()
-    return f'<img alt="{html.escape(uri)}" src="data:image/jpeg;base64,{data}">'
+    return f'<img alt="{html.escape(uri)}" src="{url}">'
 
 
 def _head_section(head: Path) -> str:

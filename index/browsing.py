@@ -58,8 +58,9 @@ def count_labels(index: Index) -> dict[str | None, int]:
 
 def label_codes(index: Index) -> tuple[Sequence[str], Rows]:
     """Give the names of the labels, sorted, and for each row the number of its own; -1 where it has none."""
-    names = [label for label in count_labels(index) if label is not None]
-    found = pc.index_in(_labels(index), pa.array(names, pa.string()))
+    labels = _labels(index)
+    names = sorted(label for label in labels.unique().to_pylist() if label is not None)
+    found = pc.index_in(labels, pa.array(names, pa.string()))
     return names, np.asarray(pc.fill_null(found, -1)).astype(np.int64)
 
 

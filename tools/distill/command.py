@@ -143,9 +143,9 @@ def _check_same(work: Path, card: dict[str, Any]) -> None:
 
 def _find_shared(scored: tuple[Path, ...], pool: list[Path]) -> set[Path]:
     """Find what the network is judged by: it is not learnt from."""
-    twins = set()
+    judged = {path: folder for folder in scored for path in list_images(folder)}
+    shared = find_shared(list(judged), pool) if judged else []
     for folder in scored:
-        shared = find_shared(list_images(folder), pool)
-        click.echo(f"{folder.name}: {len(shared)} of its images are in the pool; they are left out", err=True)
-        twins |= {twin for _, twin in shared}
-    return twins
+        n_shared = sum(judged[path] == folder for path, _ in shared)
+        click.echo(f"{folder.name}: {n_shared} of its images are in the pool; they are left out", err=True)
+    return {twin for _, twin in shared}
