@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _MOST_PICTURES = 2000
 _PICTURE_PX = 96
+_PARTS = ("static/style.css", "templates/map.html", "templates/plane.html")
 _SCRIPTS = ("dom.js", "offline.js", "map.js")
 
 
@@ -92,10 +93,10 @@ def _draw(uri: str) -> str | None:
 def _page(document: dict[str, Any]) -> dict[str, str]:
     """Give the style and body of the page: the served page's own map, with its data and script inside."""
     web = files("frieze.web")
-    style, body = ((web / name).read_text("utf-8") for name in ("static/style.css", "templates/map.html"))
+    style, body, plane = ((web / name).read_text("utf-8") for name in _PARTS)
     data = json.dumps(document, ensure_ascii=True).replace("<", "\\u003c")  # no text can end the element it stands in
     script = "\n".join(_inlined((web / "static" / name).read_text("utf-8")) for name in _SCRIPTS)
-    return {"style": style, "body": body.replace("DATA", data).replace("SCRIPT", script)}
+    return {"style": style, "body": body.replace("PLANE", plane).replace("DATA", data).replace("SCRIPT", script)}
 
 
 def _inlined(script: str) -> str:

@@ -3,6 +3,7 @@
 from importlib.resources import files
 
 import jinja2
+import markupsafe
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -56,10 +57,13 @@ def _add_errors(app: FastAPI) -> None:
 
 
 def _add_page(app: FastAPI, collection: Collection) -> None:
-    package = files("frieze.web")
-    page = jinja2.Environment(autoescape=True).from_string((package / "templates" / "page.html").read_text("utf-8"))
+    templates = files("frieze.web") / "templates"
+    page = jinja2.Environment(autoescape=True).from_string((templates / "page.html").read_text("utf-8"))
+    plane = markupsafe.Markup((templates / "plane.html").read_text("utf-8"))  # noqa: S704  a file of ours
     app.mount("/static", StaticFiles(packages=[("frieze.web", "static")]), name="static")
 
     @app.get("/", include_in_schema=False)
     def show() -> HTMLResponse:
-        return HTMLResponse(page.render(index=collection.index.path.name, has_head=collection.head is not None))
+        return HTMLResponse(
+            page.render(plane=plane, index=collection.index.path.name, has_head=collection.head is not None)
+        )
