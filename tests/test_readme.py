@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from frieze.cli import main
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/howto.md", "CONTRIBUTING.md")
+PAGES = ("README.md", "docs/howto.md", "docs/page.md", "CONTRIBUTING.md")
 
 
 def console_lines(page: str) -> list[str]:
@@ -52,6 +52,7 @@ def test_each_make_target_is_there():
 def test_links_lead_somewhere(page):
     """Every link and picture of the pages is a file of the project."""
     links = re.findall(r"(?<!\")\]\((?!http)([^)#]+)", (ROOT / page).read_text())
+    links += re.findall(r'<img src="(.*?)"', (ROOT / page).read_text())
     assert [link for link in links if not ((ROOT / page).parent / link).exists()] == []
 
 

@@ -119,3 +119,25 @@ def test_hostile_names(tmp_path):
     frieze.map(tmp_path / "f", out=tmp_path / "log", projector=True)
     lines = (tmp_path / "log" / "metadata.tsv").read_text().splitlines()
     assert [line.count("\t") for line in lines] == [1] * 5
+
+
+@pytest.mark.slow
+def test_umap_keeps_neighbours():
+    """UMAP keeps neighbours together where PCA's plane has no room for them, the same way each time."""
+    from sklearn.manifold import trustworthiness
+
+    rng = np.random.default_rng(0)
+    middles = unit_rows(rng.normal(size=(20, 32)).astype(np.float32))
+    vectors = unit_rows(np.repeat(middles, 25, axis=0) + 0.08 * rng.normal(size=(500, 32)).astype(np.float32))
+    places = {method: projection.lay_out(vectors, np.arange(500), method=method).places for method in ("pca", "umap")}
+    assert trustworthiness(vectors, places["umap"]) > max(0.95, trustworthiness(vectors, places["pca"]) + 0.05)
+    assert 0 <= places["umap"].min() <= places["umap"].max() <= 1
+    assert (projection.lay_out(vectors, np.arange(500), method="umap").places == places["umap"]).all()
+
+
+@pytest.mark.slow
+def test_umap_by_command(world, run, tmp_path):
+    """The command and the function take it; it keeps no share of the variance."""
+    result = run("map", world / "photos.features", "--out", tmp_path / "m.html", "--method", "umap", "--json")
+    said = json.loads(result.stdout)
+    assert (said["method"], said["points"], said["kept"]) == ("umap", 30, None)

@@ -12,6 +12,7 @@ let view = { x: 0.5, y: 0.5, zoom: 1 };
 let loop = []; // the lasso, in points' places
 let drag = null;
 let cells = new Map();
+let spans = [1, 1]; // of the points, across and up
 let hovered = -1;
 
 export function begin() {
@@ -70,6 +71,7 @@ const GRID = 200;
 const cellOf = (x, y) => Math.floor(x * GRID) * (GRID + 1) + Math.floor(y * GRID);
 
 function index() {
+  spans = [points.x, points.y].map((places) => places.reduce((most, place) => Math.max(most, 2 * Math.abs(place - 0.5)), 0.01));
   cells = new Map();
   points.x.forEach((x, row) => {
     const key = cellOf(x, points.y[row]);
@@ -80,7 +82,7 @@ function index() {
 
 function scale() {
   const { clientWidth: width, clientHeight: height } = get("canvas");
-  return { width, height, side: Math.min(width, height) * 0.94 * view.zoom };
+  return { width, height, side: Math.min(width / spans[0], height / spans[1]) * 0.94 * view.zoom };
 }
 
 function toScreen(x, y) {
@@ -101,7 +103,7 @@ function draw() {
   canvas.height = canvas.clientHeight * ratio;
   const brush = canvas.getContext("2d");
   brush.scale(ratio, ratio);
-  const size = Math.max(1.5, Math.min(5, 60 * Math.sqrt(view.zoom / points.ids.length)));
+  const size = Math.max(1.5, Math.min(5, 140 * Math.sqrt(view.zoom / points.ids.length)));
   for (const [code, rows] of byCode()) {
     brush.fillStyle = colour(code);
     for (const row of rows) {
