@@ -11,6 +11,7 @@ from embedder.decoding import LIMITED, VERSION, Limits
 from embedder.options import JobOptions
 from embedder.run import Progress, make_run
 from embedder.sources import Source, open_source
+from embedder.worker import Work
 from features import (
     InputError,
     Manifest,
@@ -101,7 +102,11 @@ class Task:
                 writer.forget_failures(LIMITED)
             run = make_run(self.began, writer, self.source, self.options, self.progress)
             run.copy()
-            if run.plan.n_pending:
+            if run.plan.n_pending and self.options.ray is not None:
+                from embedder.cluster import embed_on_cluster
+
+                embed_on_cluster(run, Work(self.source, self.request, self.options, out))
+            elif run.plan.n_pending:
                 run.embed(backbone or self.reopened(manifest))
             run.remove()
             if run.plan.shards:

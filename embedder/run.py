@@ -63,6 +63,9 @@ class Run:
         stored: sha256 -> number of the part, of the rows that stay where they are.
         first_read: When the first image was read.
         done: When the last part was committed.
+        n_workers: How many processes embedded at once.
+        cores: Cores of each.
+        nodes: Machine -> where its workers' time went; empty where this process embedded.
     """
 
     began: float
@@ -78,6 +81,9 @@ class Run:
     first_read: float = 0.0
     done: float = 0.0
     stages: Stages = dataclasses.field(default_factory=Stages)
+    n_workers: int = 1
+    cores: int = dataclasses.field(default_factory=count_cores)
+    nodes: dict[str, Stages] = dataclasses.field(default_factory=dict)
 
     def copy(self) -> None:
         """Commit the new parts that need no backbone."""
@@ -163,8 +169,10 @@ class Run:
 
     def _explanation(self, seconds: float) -> dict[str, Any]:
         """Say what was waited for, what kept the processor busy, and what bounds the run; nothing where nothing ran."""
-        told = {"stages": self.stages.waited.to_json(), "cpu_seconds": self.stages.cpu.to_json()}
+        told: dict[str, Any] = self.stages.to_json()
+        if self.nodes:
+            told["nodes"] = {name: stages.to_json() for name, stages in sorted(self.nodes.items())}
         if not self.n_embedded:
             return told | {"bound_by": None, "advice": None}
-        found = explain(self.stages.waited, self.stages.cpu, seconds=seconds, cores=count_cores())
+        found = explain(self.stages.waited, self.stages.cpu, seconds=seconds * self.n_workers, cores=self.cores)
         return told | {"bound_by": found.stage, "advice": found.advice}

@@ -13,7 +13,7 @@ import pyarrow as pa
 from embedder.known import Known, Seen
 from embedder.pipeline import Batch
 from embedder.rows import copied_rows, embedded_rows
-from features import Comparison, Failure, FeatureWriter, Rows, Shard
+from features import BackboneSpec, Comparison, Failure, FeatureWriter, Rows, Shard
 
 
 @dataclasses.dataclass
@@ -25,21 +25,63 @@ class Filling:
     seen: list[Seen] = dataclasses.field(default_factory=list)
     failures: list[Failure] = dataclasses.field(default_factory=list)
 
+    def take(self, batch: Batch, seen: Sequence[Seen | None], images: pa.Table) -> None:
+        """Take a batch.
 
-def commit(shard: Shard, writer: FeatureWriter, comparison: Comparison, filled: Filling | None = None) -> None:
+        Args:
+            batch: The next batch of the stream.
+            seen: What is known of each of its images, in the order of its rows; None where the backbone gave nothing.
+            images: The listing's table.
+        """
+        is_good = np.array([one is not None for one in seen], bool)
+        self.rows.append(batch.rows[is_good])
+        self.digests.extend(batch.digests[row] for row in np.flatnonzero(is_good))
+        self.seen.extend(one for one in seen if one is not None)
+        self.failures.extend(batch.failures)
+        self.failures.extend(_not_finite(images.take(batch.rows[~is_good])))
+
+    def laid_out(self, images: pa.Table, spec: BackboneSpec) -> pa.Table:
+        """Give what was embedded as rows of a part."""
+        return embedded_rows(images.take(np.concatenate(self.rows)), self.digests, self.seen, spec)
+
+
+def _not_finite(images: pa.Table) -> list[Failure]:
+    return [
+        Failure(
+            image["id"],
+            image["uri"],
+            stage="embed",
+            reason="not finite",
+            message="the backbone gave infinite numbers or none",
+            size=image["size_bytes"],
+            mtime=image["mtime_ns"],
+        )
+        for image in images.to_pylist()
+    ]
+
+
+def commit(
+    shard: Shard,
+    writer: FeatureWriter,
+    comparison: Comparison,
+    embedded: pa.Table | None = None,
+    failures: Sequence[Failure] = (),
+) -> None:
     """Write a shard's part: what was embedded, and what is only copied.
+
+    Args:
+        shard: The shard.
+        writer: The table.
+        comparison: The listing held against it.
+        embedded: Rows of the part that ran through the backbone; None where there are none.
+        failures: What could not be embedded.
 
     Raises:
         FeatureFileError: The disk refuses, or a part that is copied from is broken.
     """
-    tables = []
-    if len(shard.copies):
-        tables.append(copied_rows(comparison.images, comparison.stored, shard, writer))
-    if filled is not None and filled.seen:
-        images = comparison.images.take(np.concatenate(filled.rows))
-        tables.append(embedded_rows(images, filled.digests, filled.seen, writer.manifest.spec))
-    rows = pa.concat_tables(tables) if tables else None
-    writer.commit(shard, rows, filled.failures if filled is not None else ())
+    copied = copied_rows(comparison.images, comparison.stored, shard, writer) if len(shard.copies) else None
+    tables = [table for table in (copied, embedded) if table is not None]
+    writer.commit(shard, pa.concat_tables(tables) if tables else None, failures)
 
 
 class ShardFiller:
@@ -79,22 +121,12 @@ class ShardFiller:
             self.wait()
 
     def add(self, batch: Batch, seen: Sequence[Seen | None]) -> None:
-        """Take a batch.
-
-        Args:
-            batch: The next batch of the stream.
-            seen: What is known of each of its images, in the order of its rows; None where the backbone gave nothing.
+        """Take the next batch of the stream, as `Filling.take` does.
 
         Raises:
             FeatureFileError: An earlier shard could not be written.
         """
-        filling = self._filling
-        is_good = np.array([one is not None for one in seen], bool)
-        filling.rows.append(batch.rows[is_good])
-        filling.digests.extend(batch.digests[row] for row in np.flatnonzero(is_good))
-        filling.seen.extend(one for one in seen if one is not None)
-        filling.failures.extend(batch.failures)
-        filling.failures.extend(self._not_finite(batch.rows[~is_good]))
+        self._filling.take(batch, seen, self._comparison.images)
         if batch.piece.is_last:
             self._hand_over()
             self._at += 1
@@ -117,20 +149,8 @@ class ShardFiller:
 
     def _write(self, shard: Shard, filled: Filling) -> None:
         start = time.thread_time()
-        commit(shard, self._writer, self._comparison, filled)
+        images, spec = self._comparison.images, self._writer.manifest.spec
+        embedded = filled.laid_out(images, spec) if filled.seen else None
+        commit(shard, self._writer, self._comparison, embedded, filled.failures)
         self.cpu_s += time.thread_time() - start
         self._known.settle(shard.part, filled.digests)
-
-    def _not_finite(self, rows: Rows) -> list[Failure]:
-        return [
-            Failure(
-                image["id"],
-                image["uri"],
-                stage="embed",
-                reason="not finite",
-                message="the backbone gave infinite numbers or none",
-                size=image["size_bytes"],
-                mtime=image["mtime_ns"],
-            )
-            for image in self._comparison.images.take(rows).to_pylist()
-        ]

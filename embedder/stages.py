@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Iterator
+from typing import Self
 
 from embedder.pipeline import Batch
 
@@ -58,6 +59,16 @@ class Stages:
             yield
         finally:
             setattr(self.waited, stage, getattr(self.waited, stage) + time.perf_counter() - start)
+
+    def add(self, other: Self) -> None:
+        """Add what another worker's run took."""
+        for ours, theirs in ((self.waited, other.waited), (self.cpu, other.cpu)):
+            for name in NAMES:
+                setattr(ours, name, getattr(ours, name) + getattr(theirs, name))
+
+    def to_json(self) -> dict[str, dict[str, float]]:
+        """Give both accounts, in seconds."""
+        return {"stages": self.waited.to_json(), "cpu_seconds": self.cpu.to_json()}
 
     def end(self, *, write_cpu_s: float) -> None:
         """Close the account of the processor's time, once nothing is under way."""

@@ -12,6 +12,7 @@ from features.files import (
     new_folder,
     read_json,
     replace_folder,
+    sync,
     write_file,
     write_json,
 )
@@ -19,8 +20,9 @@ from features.importing import check_can_embed, import_vectors
 from features.listing import Failure, Listing, count_reasons, first_of_each, read_failures, to_failures
 from features.lock import lock
 from features.machine import count_cores, free_memory, trim_memory
-from features.manifest import Manifest, is_features, read_manifest
+from features.manifest import Manifest, Part, is_features, read_manifest
 from features.ownership import check_is_only_ours, check_is_ours
+from features.parts import read_part, write_part
 from features.plan import Plan, Shard, make_plan
 from features.quiet import import_keras, import_tensorflow, import_tensorflow_hub
 from features.reader import Features, open_features
@@ -50,6 +52,7 @@ __all__ = [
     "Manifest",
     "MismatchError",
     "ModelError",
+    "Part",
     "Plan",
     "Rows",
     "Shard",
@@ -83,11 +86,13 @@ __all__ = [
     "read_failures",
     "read_json",
     "read_manifest",
+    "read_part",
     "read_size",
     "read_stored",
     "replace_folder",
     "succession",
     "successor_of",
+    "sync",
     "to_embeddings",
     "to_failures",
     "to_part",
@@ -98,5 +103,6 @@ __all__ = [
     "verify_features",
     "write_file",
     "write_json",
+    "write_part",
     "write_size",
 ]

@@ -7,6 +7,8 @@ InputError              what the user can put right; exit code 1
 `-- MismatchError       two things that do not belong together (backbones, widths, classes)
 """
 
+from typing import Any
+
 
 class InputError(Exception):
     """Something the user can put right.
@@ -27,6 +29,14 @@ class InputError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.mend}" if self.mend else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made_anew, (type(self), self.args), self.__dict__
+
+
+def _made_anew(kind: type[InputError], args: tuple[str, ...]) -> InputError:
+    """Make an error that comes from another process; a class's own arguments are in its state."""
+    return kind.__new__(kind, *args)
 
 
 class ImageError(InputError):

@@ -34,9 +34,9 @@ def write_file(path: Path, write: Callable[[Path], None], *, staging_dir: Path |
     try:
         with clear_errors(path):
             write(staging)
-            _sync(staging)
+            sync(staging)
             staging.replace(path)
-            _sync(path.parent)
+            sync(path.parent)
     finally:
         with contextlib.suppress(OSError):  # what stays behind harms nobody
             staging.unlink(missing_ok=True)
@@ -104,7 +104,7 @@ def new_folder(path: Path, *, replace: bool) -> Iterator[Path]:
         with clear_errors(path):
             yield staging
             for file in (staging, *staging.rglob("*")):
-                _sync(file)
+                sync(file)
             replace_folder(staging, path)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -116,7 +116,7 @@ def replace_folder(new: Path, path: Path) -> None:
         new.rename(path)
     elif not _exchange(new, path):
         _move_aside_and_in(new, path)
-    _sync(path.parent)
+    sync(path.parent)
     shutil.rmtree(new, ignore_errors=True)  # after an exchange, the old one
 
 
@@ -150,7 +150,8 @@ def _umask() -> int:
     return mask
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have a file, or a folder's list of names, on the disk before going on."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from features.adoption import look_over
 from features.errors import FeatureFileError
-from features.files import clear_errors, write_file
+from features.files import clear_errors, sync, write_file
 from features.joining import join_rows
 from features.listing import Failure, read_failures, to_failures, write_failures
 from features.lock import lock
@@ -103,6 +103,32 @@ class FeatureWriter:
         if not len(table):
             with clear_errors(path):
                 path.unlink(missing_ok=True)
+
+    def staged(self, shard: Shard, attempt: int) -> Path:
+        """Name the file into which another process writes rows of a shard; the next `open_writer` clears it away."""
+        return self.path / STAGING / f".{part_name(shard.part)}.{attempt}.tmp"
+
+    def staged_file(self, part: Part) -> Path:
+        """Give the place of a part that was written under a name that `staged` gave."""
+        return self.path / STAGING / part.name
+
+    def adopt(self, shard: Shard, part: Part) -> Part:
+        """Move a new part into its place that another process wrote whole; `stand` names it.
+
+        Args:
+            shard: A new part's.
+            part: Describes the file, named as `staged` does.
+        """
+        path = self.path / PARTS / part_name(shard.part)
+        with clear_errors(path):
+            self.staged_file(part).replace(path)
+            sync(path.parent)
+        return dataclasses.replace(part, name=path.name)
+
+    def stand(self, parts: Sequence[Part], failures: Sequence[Failure]) -> None:
+        """Name new parts that lie in their place, many at once: features.json grows with the table."""
+        self.note_failures(failures)
+        self.update(parts=tuple(sorted([*self.manifest.parts, *parts], key=lambda part: part.name)))
 
     def merge(self, *, shard_size: int) -> None:
         """Merge small parts, where they have piled up, into parts of at most `shard_size` rows.

@@ -49,6 +49,8 @@ def embed(
     retry_failures: bool = False,
     force: bool = False,
     dry_run: bool = False,
+    ray: str | None = None,
+    cpus_per_worker: int | None = None,
 ) -> dict[str, Any]:
     """Turn every image of a source into an embedding, once; run it again to bring the table up to date.
 
@@ -84,6 +86,8 @@ def embed(
         retry_failures: Embed the images that failed before, and nothing else.
         force: Make the table anew.
         dry_run: Write nothing; estimate images, bytes and seconds from a few images.
+        ray: `auto` for the Ray cluster that this machine belongs to, or a cluster's address; its machines embed.
+        cpus_per_worker: Cores of each of its workers; by default one worker a GPU, or one a machine.
 
     Returns:
         Counts, seconds, images per second, and what was used.

@@ -1,0 +1,169 @@
+"""Workers on the machines of a Ray cluster: hired, asked, and missed when they die."""
+
+import collections
+import dataclasses
+import logging
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from embedder.worker import Work, Worker
+from features import InputError
+
+_INSTALL = "Type: pip install 'frieze[ray]', on every machine of the cluster."
+_START = "Start one with: ray start --head, or give its address: --ray HOST:PORT."
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Room for one worker.
+
+    Attributes:
+        node: Ray's id of the machine.
+        cores: Numbers of the worker's cores among the machine's.
+        gpus: 1 or 0.
+    """
+
+    node: str
+    cores: range
+    gpus: int
+
+
+@dataclasses.dataclass(eq=False)
+class Member:
+    """A worker that was hired.
+
+    Attributes:
+        place: Where it works.
+        actor: Ray's handle.
+        is_asked: Whether it was asked to choose an engine.
+        has_begun: Whether it has, and takes work.
+    """
+
+    place: Place
+    actor: Any
+    is_asked: bool = False
+    has_begun: bool = False
+
+
+class Answer(NamedTuple):
+    """What came back of a question.
+
+    Attributes:
+        member: Who was asked.
+        about: What the asker wanted to be reminded of.
+        value: What the worker gave; None where it died.
+        is_dead: Whether it died.
+    """
+
+    member: Member
+    about: Any
+    value: Any
+    is_dead: bool
+
+
+class Crew:
+    """The workers of one run; as a context manager it lets them go at the end.
+
+    Args:
+        work: What all of them are told.
+
+    Raises:
+        InputError: Ray is not installed, or there is no such cluster.
+    """
+
+    def __init__(self, work: Work) -> None:
+        self._ray = _connect(str(work.options.ray))
+        self._work = self._ray.put(work)
+        self._options = work.options
+        self._members: dict[Place, Member] = {}
+        self._asked: dict[Any, tuple[Member, Any]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        for member in self._members.values():
+            self._ray.kill(member.actor)
+        self._ray.shutdown()
+
+    def hire(self) -> list[Member]:
+        """Put a worker wherever there is room for one; give the new ones.
+
+        Raises:
+            InputError: No machine of the cluster has a core to offer.
+        """
+        places = list(find_places(self._ray.nodes(), self._options.cpus_per_worker, self._options.device))
+        if not places and not self._members:
+            wanted = self._options.cpus_per_worker or 1
+            raise InputError(f"No machine of the cluster has {wanted} CPU to offer.", mend="See: ray status")
+        fresh = [Member(place, self._employ(place)) for place in places if place not in self._members]
+        self._members |= {member.place: member for member in fresh}
+        return fresh
+
+    def _employ(self, place: Place) -> Any:
+        strategies = self._ray.util.scheduling_strategies
+        kind = self._ray.remote(
+            num_cpus=len(place.cores),
+            num_gpus=place.gpus,
+            scheduling_strategy=strategies.NodeAffinitySchedulingStrategy(place.node, soft=False),
+        )(Worker)
+        return kind.remote(self._work, place.cores)
+
+    def ask(self, member: Member, question: str, *words: Any, about: Any) -> None:
+        """Have a worker do something, after what it was asked before."""
+        self._asked[getattr(member.actor, question).remote(*words)] = member, about
+
+    def answers(self, *, seconds: float) -> Iterator[Answer]:
+        """Wait for an answer, and give all that are there; of one who died each question comes back.
+
+        Raises:
+            InputError: A worker found something that the user can mend.
+        """
+        ray = self._ray
+        first, _ = ray.wait(list(self._asked), timeout=seconds)
+        there, _ = ray.wait(list(self._asked), num_returns=len(self._asked), timeout=0) if first else (first, None)
+        for question in there:
+            member, about = self._asked.pop(question)
+            try:
+                yield Answer(member, about, ray.get(question), is_dead=False)
+            except (ray.exceptions.RayActorError, ray.exceptions.ActorUnschedulableError):
+                if self._members.get(member.place) is member:  # else another one has its place already
+                    self._members.pop(member.place)
+                yield Answer(member, about, None, is_dead=True)
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause if isinstance(error.cause, InputError) else error from error
+
+
+def _connect(address: str) -> Any:
+    try:
+        import ray
+        import ray.util.scheduling_strategies
+    except ImportError as error:
+        raise InputError("Ray is not installed.", mend=_INSTALL) from error
+    try:
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise InputError(f"There is no Ray cluster at {address}: {error}.", mend=_START) from error
+    return ray
+
+
+def find_places(nodes: list[dict[str, Any]], cpus_per_worker: int | None, device: str) -> Iterator[Place]:
+    """Divide a cluster among workers: one a GPU, or one a machine, or as many as its cores make.
+
+    Args:
+        nodes: As `ray.nodes()` gives them.
+        cpus_per_worker: Cores of each; None for a machine's share.
+        device: With `cpu` no GPU is taken.
+    """
+    taken = collections.Counter[str]()  # several nodes may be one machine's
+    for node in nodes:
+        resources = node["Resources"] if node["Alive"] else {}
+        cpus, gpus = (int(resources.get(name, 0)) for name in ("CPU", "GPU"))
+        gpus = 0 if device == "cpu" else gpus
+        n_workers = min(gpus or cpus, cpus // (cpus_per_worker or max(1, cpus // max(1, gpus))))
+        for _ in range(n_workers):
+            first = taken[node["NodeManagerHostname"]]
+            cores = range(first, first + (cpus_per_worker or cpus // n_workers))
+            taken[node["NodeManagerHostname"]] = cores.stop
+            yield Place(node["NodeID"], cores, min(1, gpus))

@@ -1,0 +1,109 @@
+"""Which worker is given what: nothing lost, nothing twice, the slow overtaken, the deadly taken apart."""
+
+import collections
+import dataclasses
+import itertools
+from collections.abc import Hashable, Iterator, Sequence
+
+import numpy as np
+
+from features import Rows
+
+_DEPTH = 2
+"""Pieces that a worker is handed at once: the next one lies there when one is done."""
+_DEADLY = 2
+"""How often a shard may kill its worker before it is taken apart; of what was taken apart, every death counts."""
+
+
+@dataclasses.dataclass(eq=False)
+class Piece:
+    """A shard, or a part of one.
+
+    Attributes:
+        shard: Its number in the plan.
+        rows: int64 [n], the listing's rows, n >= 1.
+        deaths: How often it killed its worker.
+        holders: The workers that have it.
+    """
+
+    shard: int
+    rows: Rows
+    deaths: int = 0
+    holders: set[Hashable] = dataclasses.field(default_factory=set)
+
+
+class Schedule:
+    """The pieces of a run that wait, are under way, or are done.
+
+    Args:
+        shards: For each shard the listing's rows, int64 [n], n >= 1.
+    """
+
+    def __init__(self, shards: Sequence[Rows]) -> None:
+        self._waiting = collections.deque(itertools.starmap(Piece, enumerate(shards)))
+        self._flying: dict[Piece, None] = {}  # in the order in which they were begun
+        self._held: dict[Hashable, list[Piece]] = collections.defaultdict(list)
+        self._open = collections.Counter(range(len(shards)))
+
+    def __bool__(self) -> bool:
+        """Tell whether anything is left to do."""
+        return bool(self._waiting or self._flying)
+
+    def take(self, worker: Hashable) -> Iterator[Piece]:
+        """Hand a worker what it has room for; where nothing waits, what another one has had longest."""
+        while self._waiting and len(self._held[worker]) < _DEPTH:
+            yield self._hand(self._waiting.popleft(), worker)
+        if not self._held[worker]:
+            late = next((piece for piece in self._flying if len(piece.holders) == 1), None)
+            if late is not None:
+                yield self._hand(late, worker)
+
+    def _hand(self, piece: Piece, worker: Hashable) -> Piece:
+        piece.holders.add(worker)
+        self._held[worker].append(piece)
+        self._flying[piece] = None
+        return piece
+
+    def end(self, worker: Hashable, piece: Piece) -> bool:
+        """Note that a worker is done with a piece; tell whether it was the first."""
+        if piece in self._held[worker]:
+            self._held[worker].remove(piece)
+        is_first = piece in self._flying
+        self._flying.pop(piece, None)
+        self._open[piece.shard] -= is_first
+        return is_first
+
+    def is_whole(self, shard: int) -> bool:
+        """Tell whether all pieces of a shard are done."""
+        return self._open[shard] == 0
+
+    def lose(self, worker: Hashable) -> Piece | None:
+        """Take back what a dead worker had.
+
+        Returns:
+            The piece that killed it, where it has one image and did so before: nobody is given that one again.
+        """
+        held = [piece for piece in self._held.pop(worker, []) if piece in self._flying]
+        for piece in held:
+            piece.holders.discard(worker)
+        back = [piece for piece in held if not piece.holders]
+        deadly = None
+        if held and held[0] in back:  # it was at the first one
+            suspect = back.pop(0)
+            suspect.deaths += 1
+            if suspect.deaths < _DEADLY:
+                back.insert(0, suspect)
+            elif len(suspect.rows) > 1:
+                back[:0] = self._halves(suspect)
+            else:
+                deadly = suspect
+                self.end(worker, suspect)
+        for piece in reversed(back):
+            self._flying.pop(piece, None)
+            self._waiting.appendleft(piece)
+        return deadly
+
+    def _halves(self, piece: Piece) -> list[Piece]:
+        self._flying.pop(piece)
+        self._open[piece.shard] += 1
+        return [Piece(piece.shard, rows, piece.deaths - 1) for rows in np.array_split(piece.rows, 2)]

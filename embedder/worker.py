@@ -1,0 +1,182 @@
+"""What a worker of a cluster does: one backbone, loaded once, and shard after shard into a file of rows."""
+
+import contextlib
+import dataclasses
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embedder.backbones import Backbone, BackboneRequest, open_backbone
+from embedder.choosing import Choice, choose_engine
+from embedder.inference import embed_batches
+from embedder.known import Known
+from embedder.options import JobOptions
+from embedder.pipeline import Decoder, stream
+from embedder.probe import Probe
+from embedder.shards import Filling
+from embedder.sources import Source
+from embedder.stages import Stages
+from features import (
+    BackboneSpec,
+    Failure,
+    ImageError,
+    InputError,
+    Manifest,
+    Part,
+    Rows,
+    check_same_backbone,
+    is_features,
+    sync,
+    write_part,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What every worker is told once.
+
+    Attributes:
+        source: The listed source; all workers see the same files.
+        request: The backbone.
+        options: How.
+        out: The table's folder, which all workers see.
+    """
+
+    source: Source
+    request: BackboneRequest
+    options: JobOptions
+    out: Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What came of a piece of work.
+
+    Attributes:
+        part: The file of its rows, to be renamed; None where no image of it could be used.
+        failures: The images that could not.
+        n_embedded: Images that ran through the backbone; others had the bytes of one that did.
+        stages: Where the time went.
+        host: The machine's name.
+    """
+
+    part: Part | None
+    failures: tuple[Failure, ...]
+    n_embedded: int
+    stages: Stages
+    host: str
+
+
+_LOOKED_AT = 8
+"""Images of which one at least must be there."""
+
+
+class Worker:
+    """One pipeline, and the cores that are its own.
+
+    Args:
+        work: What is to be done.
+        cores: Numbers of the cores it may use, among those it is given; None for all.
+    """
+
+    def __init__(self, work: Work, cores: range | None = None) -> None:
+        self._work = work
+        self._cores = cores
+        self._held = contextlib.ExitStack()
+        self._backbone: Backbone
+        self._choice: Choice
+
+    def load(self) -> None:
+        """Load the backbone.
+
+        Raises:
+            InputError: This machine does not see the table or the images.
+        """
+        if self._cores is not None:
+            _keep_to(self._cores)
+        _check_sees(self._work)
+        self._held.enter_context(self._work.options.limits.hold())
+        self._backbone = open_backbone(self._work.request)
+
+    def choose(self, rows: Rows, manifest: Manifest) -> tuple[str, dict[str, Any], BackboneSpec]:
+        """Choose the engine, as a run on this machine alone would.
+
+        Args:
+            rows: int64, the listing's rows that it is tried on.
+            manifest: What features.json says; what another worker chose is taken, where it can be.
+
+        Returns:
+            The engine's name, its tuning and the spec for features.json.
+
+        Raises:
+            MismatchError: The backbone is another one here.
+        """
+        options, backbone = self._work.options, self._backbone
+        check_same_backbone(backbone.spec, manifest.spec, where="the table", mend="Give all machines the same file.")
+        probe = Probe(self._work.source, rows, backbone.spec, options.limits.max_pixels)
+        self._choice = choose_engine(backbone, options, probe, manifest)
+        return self._choice.engine.name, self._choice.tuning, self._choice.spec
+
+    def embed(self, rows: Rows, file: Path) -> Outcome:
+        """Embed some rows of the listing into a file; it appears whole, or the outcome does not.
+
+        Args:
+            rows: int64 [n], ascending, n >= 1.
+            file: Where they are written.
+        """
+        source, choice, known = self._work.source, self._choice, Known(_nothing_stored, {})
+        max_pixels, filling, stages, n_embedded = self._work.options.limits.max_pixels, Filling(), Stages(), 0
+        batches = stream(
+            [rows],
+            Decoder(source, choice.spec, max_pixels=max_pixels, is_known=known.__contains__),
+            batch_size=choice.batch_size,
+            workers=choice.workers,
+            device=choice.engine.device,
+        )
+        with contextlib.closing(batches):
+            for batch, seen, n_run in embed_batches(batches, choice.engine, known, stages):
+                filling.take(batch, seen, source.listing.images)
+                n_embedded += n_run
+        began = time.thread_time()
+        with stages.waiting("write"):
+            part = self._write(filling, file) if filling.seen else None
+        stages.end(write_cpu_s=time.thread_time() - began)
+        return Outcome(part, tuple(filling.failures), n_embedded, stages, socket.gethostname())
+
+    def _write(self, filling: Filling, file: Path) -> Part:
+        table = filling.laid_out(self._work.source.listing.images, self._choice.spec)
+        write_part(table, file)
+        sync(file)
+        return Part.of(file, len(table))
+
+
+def _nothing_stored(_: int) -> Any:
+    raise KeyError
+
+
+def _keep_to(cores: range) -> None:
+    """Keep every thread of this process to its share of the cores; those to come begin where they were begun."""
+    own = sorted(os.sched_getaffinity(0))
+    share = {own[core % len(own)] for core in cores}
+    for thread in Path("/proc/self/task").iterdir():
+        os.sched_setaffinity(int(thread.name), share)
+
+
+def _check_sees(work: Work) -> None:
+    """Refuse to begin where every image would be missing, or nobody would find what is written."""
+    for what, is_seen in ((work.out, is_features(work.out)), (work.source.listing.source, _sees_some(work.source))):
+        if not is_seen:
+            raise InputError(
+                f"{socket.gethostname()} of the cluster does not see {what}.",
+                mend="Put images and table on storage that all its machines mount at the same place.",
+            )
+
+
+def _sees_some(source: Source) -> bool:
+    n_images = len(source.listing.images)
+    rows = np.unique(np.linspace(0, n_images - 1, min(n_images, _LOOKED_AT)).astype(np.int64))
+    return any(not isinstance(one, ImageError) or one.stage != "read" for one in source.read(rows))

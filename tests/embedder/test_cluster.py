@@ -1,0 +1,208 @@
+"""A run on a cluster, its workers played by this process; the judge is the table of a local run."""
+
+import collections
+import sys
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from embedder.crew import Answer, Member, Place, find_places
+from embedder.worker import Worker
+from features import InputError, open_features, read_failures, verify_features
+
+
+class Here:
+    """A crew in this process: questions are answered in turn, and some are the end of who was asked.
+
+    Attributes:
+        deaths: The numbers of the `embed` questions at which a worker dies.
+        deadly: A row that kills who takes it up.
+        n_workers: Its size.
+    """
+
+    deaths = ()
+    deadly = None
+    n_workers = 2
+
+    def __init__(self, work):
+        self._work = work
+        self._members = {}
+        self._questions = collections.deque()
+        self.n_asked = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def hire(self):
+        """Fill the empty places."""
+        places = [Place("node", range(number, number + 1), 0) for number in range(self.n_workers)]
+        fresh = [Member(place, Worker(self._work)) for place in places if place not in self._members]
+        self._members |= {member.place: member for member in fresh}
+        return fresh
+
+    def ask(self, member, question, *words, about):
+        """Note a question."""
+        self._questions.append((member, question, words, about))
+
+    def answers(self, *, seconds):
+        """Answer the next question, or tell that its member is dead."""
+        del seconds
+        if not self._questions:
+            return
+        member, question, words, about = self._questions.popleft()
+        self.n_asked += question == "embed"
+        is_dead = member not in self._members.values() or (
+            question == "embed" and (self.n_asked in self.deaths or self.deadly in words[0].tolist())
+        )
+        if is_dead and self._members.get(member.place) is member:
+            self._members.pop(member.place)
+        yield Answer(member, about, None if is_dead else getattr(member.actor, question)(*words), is_dead)
+
+
+@pytest.fixture
+def crew(monkeypatch):
+    """The class of the crew that a run gets."""
+    kind = type("Crew", (Here,), {})
+    monkeypatch.setattr("embedder.cluster.Crew", kind)
+    monkeypatch.setattr("embedder.cluster._LOOK_AROUND_S", 0.0)
+    return kind
+
+
+def table_of(out):
+    """Give id -> embedding, sorted."""
+    features = open_features(out)
+    return dict(sorted(zip(features.ids, features.embeddings(), strict=True)))
+
+
+def assert_same(out, other):
+    """Hold two tables against each other, and the first against its own checksums."""
+    ours, theirs = table_of(out), table_of(other)
+    assert list(ours) == list(theirs)
+    assert all(np.abs(ours[name] - theirs[name]).max() < 1e-5 for name in ours)
+    assert verify_features(out)["problems"] == []
+
+
+@pytest.mark.parametrize("deaths", [(), (1,), (2, 3, 7)])
+def test_as_a_local_run(crew, embed, gallery, whole, out, deaths):
+    """Whoever dies, the table is the one that a local run makes, part by part."""
+    crew.deaths = deaths
+    document = embed(gallery, out, ray="auto")
+    assert_same(out, whole[0])
+    assert (document["embedded"], document["rows"], document["failed"]) == (24, 24, 0)
+    ours, theirs = (
+        [pq.read_table(part)["id"].to_pylist() for part in sorted((at / "parts").iterdir())] for at in (out, whole[0])
+    )
+    assert ours == theirs
+    assert list((out / "staging").iterdir()) == []
+
+
+def test_a_deadly_image(crew, embed, gallery, whole, out):
+    """An image that kills each worker is a failure in the end; all others stand, in as many parts."""
+    crew.deadly = 10
+    document = embed(gallery, out, ray="auto")
+    names = open_features(whole[0]).ids
+    (failure,) = read_failures(out).to_pylist()
+    assert (failure["id"], failure["stage"], failure["reason"]) == (names[10], "embed", "kills its worker")
+    assert (document["rows"], document["failures"]) == (23, {"kills its worker": 1})
+    assert len(list((out / "parts").iterdir())) == len(list((whole[0] / "parts").iterdir()))
+
+
+def test_changes(crew, embed, folder, write_photos, out, tmp_path):
+    """What was embedded here is brought up to date there: new, changed, renamed and removed images."""
+    embed(folder, out)
+    write_photos(folder, ["b.jpg", "k.jpg", "l.jpg"], first_seed=50)
+    (folder / "c.jpg").rename(folder / "m.jpg")
+    (folder / "d.jpg").unlink()
+    (folder / "n.jpg").write_text("no image")
+    document = embed(folder, out, ray="auto")
+    assert (document["embedded"], document["renamed"], document["removed"], document["failed"]) == (3, 1, 1, 1)
+    embed(folder, tmp_path / "anew")
+    assert_same(out, tmp_path / "anew")
+    assert embed(folder, out)["embedded"] == 0
+
+
+def test_no_word_of_nodes(whole):
+    """A local run's document has no machines."""
+    assert "nodes" not in whole[1]
+
+
+def test_machines_are_told(crew, embed, gallery, out):
+    """A cluster's document says where the time went, machine by machine, and in all."""
+    document = embed(gallery, out, ray="auto")
+    (node,) = document["nodes"].values()
+    assert node == {"stages": document["stages"], "cpu_seconds": document["cpu_seconds"]}
+
+
+def test_who_never_begins(crew, embed, gallery, out, monkeypatch):
+    """Where every worker dies over the backbone the run ends and says so."""
+    monkeypatch.setattr(crew, "answers", _all_die)
+    with pytest.raises(InputError, match="died while they loaded the backbone"):
+        embed(gallery, out, ray="auto")
+
+
+def _all_die(crew, *, seconds):
+    del seconds
+    for member, _, _, about in crew._questions:
+        crew._members.pop(member.place, None)
+        yield Answer(member, about, None, is_dead=True)
+    crew._questions.clear()
+
+
+def test_a_worker_that_sees_nothing(crew, embed, folder, out, monkeypatch):
+    """A machine without the images says so, instead of calling every image missing."""
+    began = Worker.load
+
+    def load(self):
+        for path in folder.iterdir():
+            path.unlink()
+        began(self)
+
+    monkeypatch.setattr(Worker, "load", load)
+    with pytest.raises(InputError, match="does not see"):
+        embed(folder, out, ray="auto")
+    assert read_failures(out).num_rows == 0
+
+
+def test_ray_is_not_there(embed, folder, out, monkeypatch):
+    """Without Ray the message says what to install."""
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(InputError, match=r"frieze\[ray\]"):
+        embed(folder, out, ray="auto")
+
+
+def test_cores_of_nobody(embed, folder, out):
+    """Cores of workers mean nothing without a cluster."""
+    with pytest.raises(InputError, match="--ray"):
+        embed(folder, out, cpus_per_worker=1)
+
+
+def node(name, cpus, gpus=0, *, host=None, alive=True):
+    """Give a machine as Ray tells of it."""
+    return {
+        "NodeID": name,
+        "Alive": alive,
+        "NodeManagerHostname": host or name,
+        "Resources": {"CPU": cpus, "GPU": gpus},
+    }
+
+
+@pytest.mark.parametrize(
+    ("nodes", "cpus", "device", "expected"),
+    [
+        ([node("a", 8)], None, "auto", [("a", range(8), 0)]),
+        ([node("a", 8)], 3, "auto", [("a", range(3), 0), ("a", range(3, 6), 0)]),
+        ([node("a", 8, 2)], None, "auto", [("a", range(4), 1), ("a", range(4, 8), 1)]),
+        ([node("a", 8, 2)], None, "cpu", [("a", range(8), 0)]),
+        ([node("a", 8, 4)], 1, "auto", [("a", range(n, n + 1), 1) for n in range(4)]),
+        ([node("a", 2), node("b", 2, alive=False), node("c", 0)], None, "auto", [("a", range(2), 0)]),
+        ([node("a", 1, host="x"), node("b", 1, host="x")], None, "auto", [("a", range(1), 0), ("b", range(1, 2), 0)]),
+        ([node("a", 2)], 4, "auto", []),
+    ],
+)
+def test_places(nodes, cpus, device, expected):
+    """One worker a GPU, else one a machine or as many as the cores make; each has cores of its own."""
+    assert [(place.node, place.cores, place.gpus) for place in find_places(nodes, cpus, device)] == expected

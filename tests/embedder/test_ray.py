@@ -1,0 +1,207 @@
+"""A run on a real Ray cluster of three nodes on this machine; the judge is the table of a local run."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from features import InputError, open_features, read_failures, verify_features
+
+pytestmark = pytest.mark.slow
+N_PHOTOS = 60
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Three raylets, a core each."""
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "120"}
+    cluster_utils = pytest.importorskip("ray.cluster_utils")
+    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    for _ in range(2):
+        cluster.add_node(num_cpus=1)
+    yield cluster
+    cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def photos(write_photos, tmp_path_factory):
+    """Sixty small photographs, one of them a second time."""
+    folder = tmp_path_factory.mktemp("cluster") / "photos"
+    write_photos(folder, [f"{number:02d}.jpg" for number in range(N_PHOTOS - 1)])
+    (folder / "twin.jpg").write_bytes((folder / "00.jpg").read_bytes())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def local(photos, embed, tmp_path_factory):
+    """The table that this process makes of them."""
+    out = tmp_path_factory.mktemp("local") / "photos.features"
+    embed(photos, out)
+    return out
+
+
+def table_of(out):
+    """Give id -> embedding, sorted."""
+    features = open_features(out)
+    return dict(sorted(zip(features.ids, features.embeddings(), strict=True)))
+
+
+def assert_same(out, other):
+    """Hold two tables against each other, and the first against its own checksums."""
+    ours, theirs = table_of(out), table_of(other)
+    assert list(ours) == list(theirs)
+    assert all(np.abs(ours[name] - theirs[name]).max() < 1e-5 for name in ours)
+    assert verify_features(out)["problems"] == []
+    assert list((out / "staging").iterdir()) == []
+
+
+def workers():
+    """Give the process ids of the actors that run."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found += [int(path.parent.name)] if path.read_bytes().startswith(b"ray::Worker") else []
+        except OSError:  # it ended meanwhile
+            continue
+    return found
+
+
+def test_as_a_local_run(cluster, photos, local, embed, out):
+    """Sorted by id the table is the local run's, bit by bit here; three machines' times are told."""
+    document = embed(photos, out, ray=cluster.address)
+    assert_same(out, local)
+    assert (document["rows"], document["failed"]) == (N_PHOTOS, 0)
+    assert document["nodes"]
+    assert workers() == []
+
+
+def test_an_actor_is_killed_ten_times(cluster, photos, local, embed, out):
+    """Ten workers are killed at random; nothing is lost, and nothing is there twice."""
+    rng, killed = np.random.default_rng(0), []
+
+    def kill(done, total):
+        alive = workers()
+        if 0 < done < total and len(killed) < 10 and alive:
+            killed.append(int(rng.choice(alive)))
+            os.kill(killed[-1], signal.SIGKILL)
+
+    document = embed(photos, out, ray=cluster.address, shard_size=2, progress=kill)
+    assert len(killed) == 10
+    assert document["failed"] == 0
+    assert_same(out, local)
+
+
+def test_a_node_is_killed(cluster, photos, local, embed, out):
+    """A machine goes down in the middle; the others do its work."""
+    victim = cluster.add_node(num_cpus=1)
+    nodes = [victim]
+
+    def pull_the_plug(done, _):
+        if done > N_PHOTOS / 4 and nodes:
+            cluster.remove_node(nodes.pop(), allow_graceful=False)
+
+    document = embed(photos, out, ray=cluster.address, progress=pull_the_plug)
+    assert not nodes
+    assert document["failed"] == 0
+    assert_same(out, local)
+
+
+def test_a_deadly_image(cluster, photos, local, embed, out, monkeypatch):
+    """An image that kills whoever decodes it is named in failures.parquet; all others are there."""
+    import dataclasses
+
+    import embedder.job
+
+    opened = embedder.job.open_source
+
+    def deadly(*words):
+        source = opened(*words)
+
+        def read(rows):
+            import os
+
+            for row in rows:
+                if row == 7:
+                    os._exit(1)
+                yield from source.read(row[None])
+
+        return dataclasses.replace(source, read=read)
+
+    monkeypatch.setattr(embedder.job, "open_source", deadly)
+    monkeypatch.setattr("embedder.run.recognise", lambda comparison, *_, **__: np.full(len(comparison.images), -1))
+    document = embed(photos, out, ray=cluster.address, shard_size=20)
+    assert document["rows"] == N_PHOTOS - 1
+    assert [(row["id"], row["reason"]) for row in read_failures(out).to_pylist()] == [("07.jpg", "kills its worker")]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from embedder import BackboneRequest, JobOptions, embed_source
+source, out, handle, ray = sys.argv[1:]
+def kill(done, total):
+    if done >= 20:
+        os.kill(os.getpid(), signal.SIGKILL)
+options = JobOptions(shard_size=4, batch_size=2, ray=ray or None)
+embed_source(source, Path(out), request=BackboneRequest(handle=handle), options=options, progress=kill)
+"""
+
+
+def begin_and_be_killed(photos, out, tiny, ray):
+    """Embed in a process that is killed after a third."""
+    line = [sys.executable, "-c", KILLED, photos, out, tiny, ray]
+    killed = subprocess.run(line, check=False, capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+
+
+def test_begun_here_finished_there(cluster, embed, tiny, write_photos, tmp_path):
+    """A local run that was killed is finished by the cluster, then ten new images are embedded here: one table."""
+    photos = write_photos(tmp_path / "photos", [f"{number:02d}.jpg" for number in range(40)])
+    begin_and_be_killed(photos, tmp_path / "table", tiny, "")
+    assert 0 < embed(photos, tmp_path / "table", ray=cluster.address)["unchanged"] < 40
+    write_photos(photos, [f"new-{number}.jpg" for number in range(10)], first_seed=900)
+    assert embed(photos, tmp_path / "table")["embedded"] == 10
+    embed(photos, tmp_path / "anew")
+    assert_same(tmp_path / "table", tmp_path / "anew")
+
+
+def test_begun_there_finished_here(cluster, photos, local, embed, tiny, out):
+    """And the other way round: what the cluster's workers had stored stands."""
+    begin_and_be_killed(photos, out, tiny, cluster.address)
+    until = time.monotonic() + 60
+    while workers() and time.monotonic() < until:  # Ray ends what belongs to a driver that is gone
+        os.sched_yield()
+    document = embed(photos, out)
+    assert 0 < document["unchanged"] < N_PHOTOS
+    assert_same(out, local)
+
+
+def test_ctrl_c(cluster, photos, local, embed, out):
+    """Ctrl-C leaves what is done, and no worker; the same command goes on."""
+
+    def interrupt(done, _):
+        if done >= 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        embed(photos, out, ray=cluster.address, progress=interrupt)
+    assert len(table_of(out)) >= 16
+    assert embed(photos, out, ray=cluster.address)["unchanged"] >= 16
+    assert_same(out, local)
+
+
+def test_what_a_worker_finds_wrong(cluster, photos, embed, out):
+    """What the user can mend comes back from a worker as it would from here."""
+    with pytest.raises(InputError, match="openvino"):
+        embed(photos, out, ray=cluster.address, engine="openvino", device="gpu")
+
+
+def test_no_cluster(embed, photos, out):
+    """Where no cluster answers, the message says how to start one."""
+    with pytest.raises(InputError, match="ray start --head"):
+        embed(photos, out, ray="127.0.0.1:1")
