@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import logging
+import socket
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple, Self
 from embedder.worker import Work, Worker
 from features import InputError
 
+_ANSWER_S = 10.0
 _INSTALL = "Type: pip install 'frieze[ray]', on every machine of the cluster."
 _START = "Start one with: ray start --head, or give its address: --ray HOST:PORT."
 
@@ -142,10 +144,23 @@ def _connect(address: str) -> Any:
     except ImportError as error:
         raise InputError("Ray is not installed.", mend=_INSTALL) from error
     try:
+        _check_answers(address)
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"There is no Ray cluster at {address}: {error}.", mend=_START) from error
     return ray
+
+
+def _check_answers(address: str) -> None:
+    """Ask whether anybody listens there at all: Ray's own answer would take minutes.
+
+    Raises:
+        OSError: Nobody does.
+        ValueError: It is no address.
+    """
+    if address != "auto":
+        host, _, port = address.removeprefix("ray://").rpartition(":")
+        socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
 
 
 def find_places(nodes: list[dict[str, Any]], cpus_per_worker: int | None, device: str) -> Iterator[Place]:

@@ -13,6 +13,8 @@ _DEPTH = 2
 """Pieces that a worker is handed at once: the next one lies there when one is done."""
 _DEADLY = 2
 """How often a shard may kill its worker before it is taken apart; of what was taken apart, every death counts."""
+_SURELY = 3
+"""How often an image alone must do so: machines go down for other reasons, too."""
 
 
 @dataclasses.dataclass(eq=False)
@@ -81,7 +83,7 @@ class Schedule:
         """Take back what a dead worker had.
 
         Returns:
-            The piece that killed it, where it has one image and did so before: nobody is given that one again.
+            The piece that killed it, where it has one image and does so again and again: nobody is given it any more.
         """
         held = [piece for piece in self._held.pop(worker, []) if piece in self._flying]
         for piece in held:
@@ -91,7 +93,7 @@ class Schedule:
         if held and held[0] in back:  # it was at the first one
             suspect = back.pop(0)
             suspect.deaths += 1
-            if suspect.deaths < _DEADLY:
+            if suspect.deaths < (_DEADLY if len(suspect.rows) > 1 else _SURELY):
                 back.insert(0, suspect)
             elif len(suspect.rows) > 1:
                 back[:0] = self._halves(suspect)
@@ -106,4 +108,5 @@ class Schedule:
     def _halves(self, piece: Piece) -> list[Piece]:
         self._flying.pop(piece)
         self._open[piece.shard] += 1
-        return [Piece(piece.shard, rows, piece.deaths - 1) for rows in np.array_split(piece.rows, 2)]
+        halves = np.array_split(piece.rows, 2)
+        return [Piece(piece.shard, rows, piece.deaths - 1 if len(rows) > 1 else 0) for rows in halves]

@@ -197,8 +197,8 @@ def test_ctrl_c(cluster, photos, local, embed, out):
 
 def test_what_a_worker_finds_wrong(cluster, photos, embed, out):
     """What the user can mend comes back from a worker as it would from here."""
-    with pytest.raises(InputError, match="openvino"):
-        embed(photos, out, ray=cluster.address, engine="openvino", device="gpu")
+    with pytest.raises(InputError, match="There is no device gpu"):
+        embed(photos, out, ray=cluster.address, device="gpu")
 
 
 def test_no_cluster(embed, photos, out):
