@@ -1,7 +1,7 @@
 // Which view is shown: the one that the address names, with what it is asked for.
 
 import { ask } from "./api.js";
-import { get, say } from "./dom.js";
+import { count, get, say } from "./dom.js";
 import * as classes from "./classes.js";
 import * as duplicates from "./duplicates.js";
 import * as map from "./map.js";
@@ -32,12 +32,11 @@ function route() {
 
 try {
   const facts = await ask("/collection");
-  get("facts").textContent = `${facts.rows.toLocaleString()} images by ${facts.backbone}`;
+  get("facts").textContent = `${count(facts.rows, "image")}, backbone ${facts.backbone}`;
   search.begin(facts);
   classes.begin(facts);
   map.begin(facts);
   window.addEventListener("hashchange", route);
-  window.addEventListener("viewchange", () => { say(null); showView(); });
   route();
   if (facts.stale) say({ detail: facts.stale });
 } catch (problem) {

@@ -1,7 +1,7 @@
 // Classes: the images of each label.
 
 import { address, ask } from "./api.js";
-import { get, make, tile } from "./dom.js";
+import { count, get, make, tile } from "./dom.js";
 import { Pages } from "./pages.js";
 import { like } from "./search.js";
 
@@ -12,7 +12,7 @@ export function begin(facts) {
   get("label").append(...options);
   const fetchPage = async (start, n) => {
     const { total, images } = await ask(address("/images", { start, n }) + `&label=${encodeURIComponent(get("label").value)}`);
-    get("label-count").textContent = `${total.toLocaleString()} images`;
+    get("label-count").textContent = count(total, "image");
     return { total, items: images };
   };
   pages = new Pages(get("class-grid"), get("more-class"), fetchPage, (image) => tile(image.id, [[image.id, "quiet"]], { onclick: () => like(image.id) }));

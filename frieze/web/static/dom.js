@@ -8,6 +8,9 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
+export const count = (n, word) => `${n.toLocaleString()} ${word}${n === 1 ? "" : "s"}`;
+export const percent = (share) => `${(100 * share).toFixed(0)}\u00a0%`;
+
 // Where an image's picture is: on the server, or in a page that holds its own.
 const own = get("data") ? JSON.parse(get("data").textContent).pictures : null;
 export const thumbnail = (id) => (own ? own[id] ?? "data:," : `/thumbnail?id=${encodeURIComponent(id)}`);

@@ -1,7 +1,7 @@
 // Duplicates: groups side by side, the image to keep first.
 
 import { askUntilThere } from "./api.js";
-import { get, make, say, tile } from "./dom.js";
+import { count, get, make, say, tile } from "./dom.js";
 import { like } from "./search.js";
 
 const STEP = 40;
@@ -16,13 +16,14 @@ export async function show() {
     const found = await askUntilThere("/duplicates");
     groups = found.groups;
     get("duplicates-words").textContent = groups.length
-      ? `${groups.length.toLocaleString()} groups among ${found.rows.toLocaleString()} images; ${found.n_duplicates.toLocaleString()} images could go. The one to keep is framed.`
-      : `No duplicates among ${found.rows.toLocaleString()} images.`;
+      ? `${count(groups.length, "group")} among ${count(found.rows, "image")}; ${count(found.n_duplicates, "image")} could go. The one to keep is framed.`
+      : `No duplicates among ${count(found.rows, "image")}.`;
     offerList();
     get("more-groups").addEventListener("click", more);
     more();
   } catch (problem) {
     groups = null;
+    get("duplicates-words").textContent = "";
     say(problem);
   }
 }

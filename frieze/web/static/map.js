@@ -1,16 +1,19 @@
 // Map: each image a point on a plane; hover shows it, a lasso lists those inside.
 
 import { askUntilThere } from "./api.js";
-import { copy, get, make, say, thumbnail, tile } from "./dom.js";
+import { copy, count, get, make, percent, say, thumbnail, tile } from "./dom.js";
 import { like } from "./search.js";
 
 const MOST_LISTED = 200;
+const MOST_NAMED = 40;
 const NEAR_PX = 12;
 const svg = "http://www.w3.org/2000/svg";
 let points = null;
 let view = { x: 0.5, y: 0.5, zoom: 1 };
 let loop = []; // the lasso, in points' places
 let drag = null;
+const fingers = new Map(); // where the pointers are that are down
+let wasApart = 0; // two of them, in pixels
 let cells = new Map();
 let spans = [1, 1]; // of the points, across and up
 let hovered = -1;
@@ -19,11 +22,13 @@ export function begin() {
   const canvas = get("canvas");
   get("method").addEventListener("change", load);
   get("whole").addEventListener("click", () => { view = { x: 0.5, y: 0.5, zoom: 1 }; draw(); });
+  get("list").addEventListener("click", chooseInView);
   get("copy-chosen").addEventListener("click", () => copy(get("copy-chosen"), chosen.map((row) => points.ids[row]).join("\n")));
   canvas.addEventListener("wheel", (event) => { event.preventDefault(); zoomAt(event.offsetX, event.offsetY, Math.exp(-event.deltaY / 400)); }, { passive: false });
   canvas.addEventListener("pointerdown", press);
   canvas.addEventListener("pointermove", move);
   canvas.addEventListener("pointerup", release);
+  canvas.addEventListener("pointercancel", lift);
   canvas.addEventListener("pointerleave", () => hover(-1));
   canvas.addEventListener("keydown", steer);
   new ResizeObserver(draw).observe(canvas);
@@ -43,8 +48,8 @@ async function load() {
     points = told;
     index();
     legend();
-    const kept = points.kept === null ? "" : `; the plane keeps ${(100 * points.kept).toFixed(0)} % of the variance`;
-    get("map-words").textContent = `${points.ids.length.toLocaleString()} images${kept}`;
+    const kept = points.kept === null ? "" : `; the plane keeps ${percent(points.kept)} of the variance`;
+    get("map-words").textContent = `${count(points.ids.length, "image")}${kept}`;
     get("chosen").hidden = true;
     draw();
   } catch (problem) {
@@ -57,13 +62,16 @@ async function load() {
 const colour = (code) => (code < 0 ? "#888" : `hsl(${(code * 137.5) % 360} 70% ${matchMedia("(prefers-color-scheme: dark)").matches ? 65 : 42}%)`);
 
 function legend() {
-  get("legend").replaceChildren(...points.labels.slice(0, 40).map((label, code) => {
+  const named = points.labels.slice(0, MOST_NAMED).map((label, code) => [label, code]);
+  if (named.length && points.codes.includes(-1)) named.push(["(no label)", -1]);
+  const rest = points.labels.length - MOST_NAMED;
+  get("legend").replaceChildren(...named.map(([label, code]) => {
     const dot = document.createElementNS(svg, "svg");
     const circle = document.createElementNS(svg, "circle");
     for (const [name, value] of Object.entries({ cx: "50%", cy: "50%", r: "45%", fill: colour(code) })) circle.setAttribute(name, value);
     dot.append(circle);
     return make("li", {}, dot, label);
-  }));
+  }), ...(rest > 0 ? [make("li", { textContent: `and ${count(rest, "other")}` })] : []));
 }
 
 // A coarse grid over the plane, so that the point under the pointer is found among a few.
@@ -154,21 +162,54 @@ function steer(event) {
     draw();
   } else if (event.key === "+" || event.key === "-") {
     zoomAt(width / 2, height / 2, event.key === "+" ? 1.4 : 1 / 1.4);
+  } else if (event.key === "Enter" && hovered >= 0) {
+    like(points.ids[hovered]);
   } else {
     return;
   }
   event.preventDefault();
+  if (event.key !== "Enter") hoverMiddle();
+}
+
+function hoverMiddle() {
+  const { width, height } = scale();
+  const row = points ? nearest(width / 2, height / 2, Infinity) : -1;
+  if (row < 0) return;
+  const [offsetX, offsetY] = toScreen(points.x[row], points.y[row]);
+  hover(row, { offsetX, offsetY });
 }
 
 function press(event) {
+  if (event.button) return;
   get("canvas").setPointerCapture(event.pointerId);
+  fingers.set(event.pointerId, [event.offsetX, event.offsetY]);
   const isLasso = get("lasso").checked || event.shiftKey;
   loop = [];
-  drag = { left: event.offsetX, top: event.offsetY, isLasso, moved: 0 };
+  wasApart = 0;
+  drag = fingers.size > 1 ? null : { left: event.offsetX, top: event.offsetY, isLasso, moved: 0 };
+}
+
+function lift(event) {
+  fingers.delete(event.pointerId);
+  wasApart = 0;
+  drag = null;
+}
+
+// Two fingers: their distance zooms, about the middle between them.
+function pinch(event) {
+  fingers.set(event.pointerId, [event.offsetX, event.offsetY]);
+  const [[x1, y1], [x2, y2]] = fingers.values();
+  const apart = Math.hypot(x1 - x2, y1 - y2);
+  if (wasApart) zoomAt((x1 + x2) / 2, (y1 + y2) / 2, apart / wasApart);
+  wasApart = apart;
 }
 
 function move(event) {
   if (!points) return;
+  if (fingers.size > 1) {
+    pinch(event);
+    return;
+  }
   if (!drag) {
     hover(nearest(event.offsetX, event.offsetY), event);
     return;
@@ -188,7 +229,7 @@ function move(event) {
 
 function release(event) {
   const ended = drag;
-  drag = null;
+  lift(event);
   if (!ended || !points) return;
   if (ended.isLasso && loop.length > 2) choose();
   else if (ended.moved < 4) {
@@ -197,9 +238,9 @@ function release(event) {
   }
 }
 
-function nearest(left, top) {
+function nearest(left, top, within = NEAR_PX) {
   const [x, y] = toPlace(left, top);
-  const reach = NEAR_PX / scale().side;
+  const reach = within / scale().side;
   let best = -1;
   let least = reach * reach;
   const span = Math.min(GRID, Math.ceil(reach * GRID));
@@ -227,8 +268,8 @@ function hover(row, event) {
   card.querySelector("img").alt = id;
   card.querySelector("figcaption").textContent = label ? `${label}: ${id}` : id;
   const { width, height } = scale();
-  card.style.left = `${Math.min(event.offsetX + 14, width - 170)}px`;
-  card.style.top = `${Math.max(0, Math.min(event.offsetY + 14, height - 210))}px`;
+  card.style.left = `${Math.min(event.offsetX + 14, width - card.offsetWidth)}px`;
+  card.style.top = `${Math.max(0, Math.min(event.offsetY + 14, height - card.offsetHeight))}px`;
 }
 
 let chosen = [];
@@ -244,11 +285,20 @@ function isInside(x, y) {
   return inside;
 }
 
+function chooseInView() {
+  if (!points) return;
+  const { width, height } = scale();
+  loop = [[0, 0], [width, 0], [width, height], [0, height]].map(([left, top]) => toPlace(left, top));
+  choose();
+  loop = [];
+  draw();
+}
+
 function choose() {
   chosen = points.ids.map((_, row) => row).filter((row) => isInside(points.x[row], points.y[row]));
   get("chosen").hidden = false;
   const rest = chosen.length > MOST_LISTED ? `, the first ${MOST_LISTED} shown` : "";
-  get("chosen-title").textContent = `${chosen.length.toLocaleString()} images inside the lasso${rest}`;
+  get("chosen-title").textContent = `${count(chosen.length, "image")} inside${rest}`;
   const tiles = chosen.slice(0, MOST_LISTED).map((row) => tile(points.ids[row], [[points.labels[points.codes[row]] ?? ""], [points.ids[row], "quiet"]], { onclick: () => like(points.ids[row]) }));
   get("chosen-grid").replaceChildren(...tiles);
 }

@@ -1,15 +1,18 @@
 // Search: by an image that is dropped, pasted or chosen, by one of the collection, or by a filter alone.
 
 import { address, ask, call } from "./api.js";
-import { copy, get, make, say, thumbnail, tile } from "./dom.js";
+import { copy, count, get, make, percent, say, thumbnail, tile } from "./dom.js";
 
 let facts;
 let query = null; // {id} or {file}
-let found = null;
+let found = null; // the answer as it came: a number that JavaScript can't hold is copied unchanged
+const brought = []; // files, which the address names by their number
 let asked = 0; // answers that come after a newer question are dropped
 
 export function begin(known) {
   facts = known;
+  const { label } = facts.labels.find((one) => one.label !== null) ?? {};
+  get("where").placeholder = label ? `label = '${label.replaceAll("'", "''")}'` : "width > 1000";
   get("columns").append(...Object.keys(facts.columns).map((name) => make("option", { value: name })));
   const isCosine = facts.metric === "cosine";
   get("least").hidden = !isCosine;
@@ -21,13 +24,14 @@ function listen() {
   get("wanted").addEventListener("submit", (event) => { event.preventDefault(); submit(); });
   get("least").addEventListener("input", () => { get("least-words").textContent = leastScore() ?? "any"; });
   get("least").addEventListener("change", () => query && run());
+  get("query-image").addEventListener("error", () => { get("query-image").hidden = true; });
   get("file").addEventListener("change", () => { bring(get("file").files[0]); get("file").value = ""; });
   get("drop").addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") get("file").click(); });
   document.addEventListener("paste", (event) => { const file = event.clipboardData.files[0]; if (file) { event.preventDefault(); bring(file); } });
   document.addEventListener("dragover", (event) => { event.preventDefault(); get("drop").classList.add("over"); });
   document.addEventListener("dragleave", () => get("drop").classList.remove("over"));
   document.addEventListener("drop", drop);
-  get("copy-json").addEventListener("click", () => copy(get("copy-json"), JSON.stringify(found, null, 2)));
+  get("copy-json").addEventListener("click", () => copy(get("copy-json"), found));
   get("copy-command").addEventListener("click", () => copy(get("copy-command"), command()));
 }
 
@@ -44,7 +48,7 @@ function drop(event) {
 function idIn(text) {
   try {
     const link = new URL(text);
-    if (link.host === location.host) return link.searchParams.get("id") ?? new URLSearchParams(link.hash.slice(1)).get("id") ?? text;
+    if (link.host === location.host) return link.searchParams.get("id") ?? new URLSearchParams(link.hash.split("?")[1]).get("id") ?? text;
   } catch { /* no address */ }
   return text;
 }
@@ -52,34 +56,33 @@ function idIn(text) {
 export function show(parameters) {
   get("where").value = parameters.get("where") ?? "";
   const id = parameters.get("id");
-  if (id !== null) {
-    query = { id };
-    run();
-  } else if (!query) {
-    browse();
-  }
+  const file = brought[parameters.get("file")];
+  query = id !== null ? { id } : file ? { file } : null;
+  if (query) run();
+  else browse();
 }
 
 function submit() {
   const name = get("name").value.trim();
-  if (name) like(idIn(name));
-  else if (query) run();
-  else browse();
+  if (name) go({ id: idIn(name) });
+  else if (query?.file) go({ file: brought.indexOf(query.file) });
+  else go({});
 }
 
-export function like(id) {
-  const where = get("where").value.trim();
-  const hash = `#search?${new URLSearchParams(where ? { id, where } : { id })}`;
+// The address names what is asked for, so that back and forward work.
+function go(asked) {
+  const hash = address("#search", { ...asked, where: get("where").value.trim() });
   if (location.hash === hash) show(new URLSearchParams(hash.split("?")[1]));
   else location.hash = hash;
 }
 
+export function like(id) {
+  go({ id });
+  scrollTo(0, 0);
+}
+
 function bring(file) {
-  if (!file) return;
-  query = { file };
-  if (location.hash !== "#search") history.pushState(null, "", "#search");
-  window.dispatchEvent(new Event("viewchange"));
-  run();
+  if (file) go({ file: brought.push(file) - 1 });
 }
 
 const leastScore = () => (Number(get("least").value) > Number(get("least").min) ? Number(get("least").value) : null);
@@ -91,31 +94,40 @@ async function run() {
   say(null);
   showQuery();
   try {
-    const document = await (query.file ? searchFile() : ask(address("/search", { id: query.id, ...wanted() })));
+    const answer = await (query.file ? searchFile(number, query.file) : call(address("/search", { id: query.id, ...wanted() })));
+    const text = await answer.text();
     if (number !== asked) return;
-    found = document;
-    showHits(document.queries[0]);
-    if (query.file) showCrop(number);
+    showHits(JSON.parse(text).queries[0]);
+    offerCopies(text);
+    if (query.file) showCrop(number).catch((problem) => number === asked && say(problem));
   } catch (problem) {
-    if (number !== asked) return;
-    say(problem);
-    get("hits").replaceChildren();
-    get("hits-title").textContent = "Nothing found";
-    found = null;
+    if (number === asked) showNone(problem);
   }
-  get("drop-words").hidden = false;
-  get("copy-json").disabled = get("copy-command").disabled = found === null;
 }
 
-async function searchFile() {
+function showNone(problem) {
+  say(problem);
+  get("hits").replaceChildren();
+  get("hits-title").textContent = "Nothing found";
+  offerCopies(null);
+}
+
+function offerCopies(text) {
+  found = text;
+  get("copies").hidden = found === null;
+  get("copy-command").title = query?.file ? "To be run in the folder of the image" : "";
+}
+
+async function searchFile(number, file) {
   const { backbone_state: state } = await ask("/collection");
-  get("hits-title").textContent = state === "ready" ? "Searching ..." : `Loading ${facts.backbone}, once ...`;
-  return ask(address("/search", { name: query.file.name, ...wanted() }), { method: "POST", body: query.file });
+  if (number === asked && state !== "ready") get("hits-title").textContent = `Loading ${facts.backbone}, once ...`;
+  return call(address("/search", { name: file.name, ...wanted() }), { method: "POST", body: file });
 }
 
 function showQuery() {
   const { id, file } = query;
   get("query").hidden = false;
+  get("query-image").hidden = false;
   get("query-image").src = file ? URL.createObjectURL(file) : thumbnail(id);
   get("query-image").alt = get("query-name").textContent = file ? file.name : id;
   get("name").value = id ?? "";
@@ -125,11 +137,12 @@ function showQuery() {
 
 function showHits({ hits, prediction }) {
   const shown = hits.filter((hit) => hit.id !== query.id);
-  get("hits-title").textContent = shown.length ? `${shown.length} most similar` : "No image passes";
+  get("hits-title").textContent = shown.length ? `${shown.length.toLocaleString()} most similar` : "No other image passes";
   get("hits").replaceChildren(...shown.map((hit) => tile(hit.id, [[hit.score.toFixed(3), "score"], [hit.label ?? ""], [hit.id, "quiet"]], { onclick: () => like(hit.id) })));
+  if (document.activeElement === document.body) get("hits-title").focus({ preventScroll: true }); // the tile that was clicked is gone
   if (prediction) {
     get("query-prediction").hidden = false;
-    get("query-prediction").textContent = `${prediction.label}, ${(100 * prediction.probability).toFixed(0)} %`;
+    get("query-prediction").textContent = `${prediction.label}, ${percent(prediction.probability)}`;
   }
 }
 
@@ -144,13 +157,17 @@ async function showCrop(number) {
 async function browse() {
   const number = ++asked;
   say(null);
+  get("query").hidden = true;
+  get("name").value = "";
+  offerCopies(null);
   try {
     const { total, images } = await ask(address("/images", { n: get("k").value || 48, where: get("where").value.trim() }));
     if (number !== asked) return;
-    get("hits-title").textContent = `${images.length.toLocaleString()} of ${total.toLocaleString()} images: choose one`;
+    if (images.length) get("name").placeholder = images[0].id;
+    get("hits-title").textContent = total ? `${images.length.toLocaleString()} of ${count(total, "image")}: choose one` : "No image passes";
     get("hits").replaceChildren(...images.map((image) => tile(image.id, [[image.label ?? ""], [image.id, "quiet"]], { onclick: () => like(image.id) })));
   } catch (problem) {
-    say(problem);
+    if (number === asked) showNone(problem);
   }
 }
 
