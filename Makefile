@@ -8,7 +8,7 @@ FITS := import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info < 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 ROOMS := features embedder index classifiers frieze
-BENCHMARKS ?= accuracy built_in heads protocol training audit finetuning embed start scale forms filters duplicates index
+BENCHMARKS ?= accuracy built_in heads protocol training audit finetuning embed start scale forms filters duplicates page cluster index
 SHELL := /bin/bash
 
 .PHONY: demo test test-slow check format docs bench clean

@@ -1,0 +1,199 @@
+"""A run on a Ray cluster: what Ray costs, what a second worker brings, and how large a cluster one driver keeps busy.
+
+Usage: FRIEZE_DATA=... python benchmarks/cluster.py [PASSAGE ...]   prints tables of docs/benchmarks.md; passages:
+scaling, plan, driver.
+"""
+
+import heapq
+import itertools
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from report import run_passages, show
+
+from embedder import JobOptions
+from embedder.cluster import ClusterRun
+from embedder.crew import Answer, Member, Place
+from embedder.run import Run, make_run
+from embedder.schedule import Schedule
+from embedder.sources import Source
+from embedder.stages import Stages
+from embedder.worker import Outcome
+from features import (
+    LISTING,
+    PART,
+    BackboneSpec,
+    Listing,
+    Manifest,
+    Part,
+    Rows,
+    compare,
+    make_plan,
+    open_writer,
+    to_failures,
+)
+
+ROOT = Path(__file__).parents[1]
+DATA = Path(os.environ.get("FRIEZE_DATA", ROOT.parent / "shared" / "data"))
+BACKBONE = DATA / "backbones" / "mobilenet_v1_025_128" / "saved_model"
+IMAGES = DATA / "images" / "cifar10_test_webdataset"
+SCRIPT = Path(sys.executable).with_name("frieze")
+SHARD = 500
+N_IMAGES, N_SHARDS, N_WORKERS = 10_000_000, 100_000, 1000
+RATE = 500
+"""Images a second of a simulated worker."""
+SPEC = BackboneSpec(name="none", handle="none", fingerprint="0" * 64, dim=256, image_size=(1, 1), pixels="0..1")
+
+
+def embed(out: Path, *words: object, cores: str = "0-1") -> dict[str, Any]:
+    """Embed the 10,000 images in a process of its own, kept to some cores."""
+    command = ["taskset", "-c", cores, SCRIPT, "embed", IMAGES, "--backbone", BACKBONE, "--out", out, "--json"]
+    line = [*command, "--engine", "openvino", "--batch-size", "32", "--shard-size", str(SHARD), *words]
+    done = subprocess.run(line, check=True, capture_output=True, text=True)
+    return dict(json.loads(done.stdout))
+
+
+def scaling(folder: Path) -> None:
+    """Print the seconds of one core here, of one worker with a core, and of two."""
+    from ray.cluster_utils import Cluster
+
+    rows = [["this process, one core", *_seconds(embed(folder / "local", cores="0"))]]
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    for n_workers in (1, 2):
+        document = embed(folder / f"ray-{n_workers}", "--ray", cluster.address)
+        rows.append([f"{n_workers} worker{'s' * (n_workers > 1)} of the cluster, one core each", *_seconds(document)])
+        cluster.add_node(num_cpus=1)
+    cluster.shutdown()
+    one, other, both = (float(row[1]) for row in rows)
+    note = f"Ray's overhead with one worker: {other / one - 1:.1%}. Two workers against one: {other / both:.2f} times."
+    show("cluster scaling", "10,000 images | seconds | start-up, seconds", rows, note, digits=2)
+
+
+def _seconds(document: dict[str, Any]) -> list[float]:
+    return [document["seconds"], document["startup_seconds"]]
+
+
+def listing_of(n_images: int) -> Listing:
+    """Make up the listing of so many files."""
+    numbers = np.arange(n_images)
+    ids = pa.array([f"{number % 1000:03d}/{number:08d}.jpg" for number in numbers.tolist()])
+    uris = pa.array([f"/photos/{number % 1000:03d}/{number:08d}.jpg" for number in numbers.tolist()])
+    labels = pa.array([f"{number % 1000:03d}" for number in numbers.tolist()])
+    columns = [ids, uris, labels, pa.array(numbers), pa.array(numbers)]
+    return Listing("/photos", pa.table(columns, schema=pa.schema([LISTING.field(n) for n in range(5)])))
+
+
+def plan(_: Path) -> None:
+    """Print what the driver needs for a plan of 10,000,000 images, and to hand the listing over."""
+    import ray
+
+    listing = listing_of(N_IMAGES)
+    before, began = _peak_mb(), time.perf_counter()
+    nothing = pa.schema([*LISTING, pa.field(PART, pa.int64())]).empty_table()
+    comparison = compare(listing.images, nothing, to_failures([]))
+    made = make_plan(comparison, np.full(N_IMAGES, -1), shard_size=4096)
+    Schedule([shard.rows for shard in made.shards])
+    planned = time.perf_counter() - began
+    ray.init(include_dashboard=False, log_to_driver=False, num_cpus=1)
+    began = time.perf_counter()
+    ray.put(Source(listing, lambda rows: rows))
+    put = time.perf_counter() - began
+    rows = [
+        ["compare and plan, seconds", planned],
+        ["hand the listing to the cluster, seconds", put],
+        ["peak memory of the process, MB, the listing's own included", _peak_mb()],
+        ["of this the listing, MB", before],
+    ]
+    show("cluster plan", f"{N_IMAGES:,} images, {len(made.shards):,} shards | ", rows, digits=1)
+    ray.shutdown()
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+class Simulated:
+    """A thousand workers that need no processor: each piece is done after its time on a clock of their own.
+
+    Attributes:
+        seconds: Where that clock stands.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._numbers = itertools.count()
+        self._coming: list[tuple[float, int, Answer]] = []
+        self._free: dict[Member, float] = {}
+        self.seconds = 0.0
+
+    def hire(self) -> list[Member]:
+        """Give all of them, once."""
+        if self._free:
+            return []
+        self._free = {Member(Place("node", range(n, n + 1), 0), None): 0.0 for n in range(N_WORKERS)}
+        return list(self._free)
+
+    def ask(self, member: Member, question: str, *words: Any, about: Any) -> None:
+        """Note when a worker will be done; its file is there at once."""
+        began = max(self.seconds, self._free[member])
+        value: Any = ("none", {}, SPEC)
+        if question == "embed":
+            rows, file = words
+            began += len(rows) / RATE
+            file.write_bytes(b"")
+            value = Outcome(Part(file.name, len(rows), 0, 0, "0" * 64), (), len(rows), Stages(), "node")
+        self._free[member] = began
+        heapq.heappush(self._coming, (began, next(self._numbers), Answer(member, about, value, is_dead=False)))
+
+    def answers(self, *, seconds: float) -> Iterator[Answer]:
+        """Give what is done within so many seconds of their clock after the first of it."""
+        end = self._coming[0][0] + seconds / 1000 if self._coming else 0.0
+        while self._coming and self._coming[0][0] <= end:
+            self.seconds, _, answer = heapq.heappop(self._coming)
+            yield answer
+
+
+def driver(folder: Path) -> None:
+    """Print how long the driver takes for the shards of a thousand workers."""
+    listing = listing_of(N_SHARDS * 4)
+    options = JobOptions(shard_size=4)  # the driver's work is by the shard
+    manifest = Manifest(spec=SPEC, source=listing.source)
+    with open_writer(folder / "table", manifest) as writer:
+        run = make_run(time.perf_counter(), writer, Source(listing, _no_bytes), options, lambda *_: None)
+        crew = Simulated(folder)
+        began, cpu = time.perf_counter(), time.process_time()
+        ClusterRun(run, crew).embed()
+        seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+        _check_all(run)
+    rows = [
+        ["shards a second that the driver hands out and commits", N_SHARDS / seconds],
+        [f"shards a second of {N_WORKERS:,} workers at {RATE} images a second, 4,096 a shard", N_WORKERS * RATE / 4096],
+        ["seconds in all, of which processor", f"{seconds:.1f}, {cpu:.1f}"],
+        ["peak memory of the process, MB", _peak_mb()],
+    ]
+    show("cluster driver", f"{N_SHARDS:,} shards, {N_WORKERS:,} simulated workers | ", rows, digits=1)
+
+
+def _no_bytes(rows: Rows) -> list[bytes]:
+    return [b""] * len(rows)
+
+
+def _check_all(run: Run) -> None:
+    if run.writer.manifest.n_rows != run.plan.n_pending or len(run.writer.manifest.parts) != N_SHARDS:
+        raise SystemExit(f"{run.writer.manifest.n_rows} rows of {run.plan.n_pending} stand")
+
+
+PASSAGES = {"scaling": scaling, "plan": plan, "driver": driver}
+
+if __name__ == "__main__":
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "120"}
+    run_passages(PASSAGES)
