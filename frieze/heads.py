@@ -166,7 +166,14 @@ def evaluate(
 
 
 def predict(
-    head: str | Path, source: str | Path, *, out: str | Path, scores: bool = False, force: bool = False
+    head: str | Path,
+    source: str | Path,
+    *,
+    out: str | Path,
+    scores: bool = False,
+    force: bool = False,
+    ray: str | None = None,
+    cpus_per_worker: int | None = None,
 ) -> dict[str, Any]:
     """Predict the labels of stored features, or of new images.
 
@@ -176,6 +183,8 @@ def predict(
         out: Parquet file: id, prediction, probability.
         scores: Add a column `score_CLASS` for each class.
         force: Replace a file that is there.
+        ray: `auto` or the address of a Ray cluster, whose machines embed the images.
+        cpus_per_worker: Cores of each of its workers; by default one worker a GPU, or one a machine.
 
     Returns:
         `rows` predicted, and images that `failed`; `failures` lists these with stage and reason.
@@ -190,6 +199,8 @@ def predict(
     place = to_place(out)
     classifiers.check_predictions(place, force=force)  # before the hours of embedding, not after
     if kind_of(Path(source)) == "features":
+        if ray is not None:
+            raise stored.InputError(f"{source} is embedded already.", mend="Leave --ray out: a head is quick.")
         return classifiers.predict_features(to_place(head), open_table(source), place, scores=scores, force=force)
     spec = classifiers.open_head(to_place(head)).spec
     again = f"frieze predict {head} FEATURES --out {out}"
@@ -199,7 +210,10 @@ def predict(
     request = embedder.BackboneRequest.of(spec)
     with scratch_folder(place) as folder:
         options = embedder.JobOptions(
-            source=embedder.SourceOptions(labels="none"), accept_drift=spec.precision != "float32"
+            source=embedder.SourceOptions(labels="none"),
+            accept_drift=spec.precision != "float32",
+            ray=ray,
+            cpus_per_worker=cpus_per_worker,
         )
         with output.progress("Embedding", "images") as step:
             embedded = embedder.embed_source(str(source), folder, request=request, options=options, progress=step)

@@ -46,8 +46,7 @@ _PRECISIONS = ("float32", "bfloat16", "float16")
 )
 @click.option("--max-bytes", type=click.IntRange(min=1), default=1 << 30, metavar="N", help="Refuse larger files.")
 @click.option("--accept-truncated", is_flag=True, help="Take images that end too early, as far as they go.")
-@click.option("--ray", metavar="auto|ADDRESS", help="Have the machines of a Ray cluster embed.")
-@click.option("--cpus-per-worker", type=click.IntRange(min=1), metavar="N", help="Cores of each of its workers.")
+@options.cluster
 @click.option("--dry-run", is_flag=True, help="Write nothing: estimate images, bytes and time.")
 @options.force
 @options.as_json

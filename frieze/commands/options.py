@@ -51,6 +51,18 @@ group = click.option(
 )
 
 
+def cluster(command: _Command) -> _Command:
+    """Add --ray and --cpus-per-worker."""
+    ray = click.option("--ray", metavar="auto|ADDRESS", help="Have the machines of a Ray cluster embed.")
+    cores = click.option(
+        "--cpus-per-worker",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Cores of each of its workers.  [default: a GPU's or a machine's]",
+    )
+    return ray(cores(command))
+
+
 def out(what: str) -> Callable[[_Command], _Command]:
     """Give the required `--out` option of a command that writes."""
     return click.option("--out", required=True, metavar="PATH", help=what)

@@ -12,6 +12,7 @@ from frieze.commands import options
 @click.argument("source")
 @options.out("Parquet file: id, prediction, probability.")
 @click.option("--scores", is_flag=True, help="Add a column score_CLASS for each class.")
+@options.cluster
 @options.force
 @options.as_json
 def predict(*, as_json: bool, **asked: Any) -> None:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from features import InputError, open_features, read_failures, verify_features
@@ -199,6 +200,21 @@ def test_what_a_worker_finds_wrong(cluster, photos, embed, out):
     """What the user can mend comes back from a worker as it would from here."""
     with pytest.raises(InputError, match="There is no device gpu"):
         embed(photos, out, ray=cluster.address, device="gpu")
+
+
+def test_predict(cluster, photos, tmp_path):
+    """New images are embedded by the cluster for a head's predictions, which are those made here."""
+    import frieze
+
+    labels = tmp_path / "labels.csv"
+    rows = [f"{path.name},{'ab'[number % 2]}" for number, path in enumerate(sorted(photos.iterdir()))]
+    labels.write_text("\n".join(["id,label", *rows]))
+    frieze.embed(photos, out=tmp_path / "table", labels=labels)
+    frieze.train(tmp_path / "table", out=tmp_path / "head")
+    frieze.predict(tmp_path / "head", tmp_path / "table", out=tmp_path / "here.parquet")
+    frieze.predict(tmp_path / "head", photos, out=tmp_path / "there.parquet", ray=cluster.address)
+    here, there = (pq.read_table(tmp_path / f"{name}.parquet").sort_by("id") for name in ("here", "there"))
+    assert here["prediction"].equals(there["prediction"])
 
 
 def test_no_cluster(embed, photos, out):
