@@ -77,7 +77,7 @@ async def ask_at_once(n_requests: int) -> list[float]:
 
 
 def ask_by_image(image: bytes) -> list[float]:
-    """Search by an image, one after the other; give each request's seconds but the first's, which loads the backbone."""
+    """Search by an image, again and again; give each request's seconds but the first's, which loads the backbone."""
     seconds = []
     for _ in range(51):
         began = time.perf_counter()
