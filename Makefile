@@ -49,7 +49,7 @@ clean:
 
 .venv/installed: pyproject.toml | .venv/bin/python
 	@echo "Installing Frieze and what it needs (TensorFlow is large: the first time takes a few minutes) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[web]'
 	@touch $@
 
 .venv/installed-dev: pyproject.toml | .venv/bin/python

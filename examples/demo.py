@@ -89,7 +89,9 @@ def _say_goodbye(images: Path, made: list[Path], seconds: float) -> None:
     print(f"\nDone in {seconds:.0f} s. Made:")
     for path in made:
         print(f"  {path}")
+    head = f" --head {OUT}/images.head" if OUT / "images.head" in made else ""
     print(f"\nLook at {(OUT / 'report.html').absolute()} in a browser. Go on with:")
+    print(f"  .venv/bin/frieze serve {OUT}/images.index{head}")
     print(f"  .venv/bin/frieze search {OUT}/images.index YOUR_IMAGE.jpg --html found.html")
     print(f"  .venv/bin/frieze embed {images} --backbone keras:MobileNetV2 --out better.features")
     print("  .venv/bin/frieze --help")

@@ -73,12 +73,11 @@ def home(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_the_tour_of_five_commands_runs(home):
-    """The five commands run as they stand, one after the other (with random weights: no download in a test)."""
+    """The five commands run as they stand, one after the other."""
     lines = [line for line in console_lines("README.md") if line.startswith("frieze")]
     assert len(lines) == 5
     for line in lines:
-        words = words_of(line)
-        result = CliRunner().invoke(main, [*words, *(["--weights", "random"] if "--backbone" in words else [])])
+        result = CliRunner().invoke(main, words_of(line))
         assert result.exit_code == 0, (line, result.output, result.exception)
     assert (home / "found.html").exists()
     assert (home / "predictions.parquet").exists()
