@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from frieze.cli import main
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/howto.md", "docs/page.md", "CONTRIBUTING.md")
+PAGES = ("README.md", "docs/howto.md", "docs/page.md", "docs/scale.md", "CONTRIBUTING.md")
 
 
 def console_lines(page: str) -> list[str]:

@@ -135,7 +135,7 @@ def test_a_deadly_image(cluster, photos, local, embed, out, monkeypatch):
 
     monkeypatch.setattr(embedder.job, "open_source", deadly)
     monkeypatch.setattr("embedder.run.recognise", lambda comparison, *_, **__: np.full(len(comparison.images), -1))
-    document = embed(photos, out, ray=cluster.address, shard_size=20)
+    document = embed(photos, out, ray=cluster.address)
     assert document["rows"] == N_PHOTOS - 1
     assert [(row["id"], row["reason"]) for row in read_failures(out).to_pylist()] == [("07.jpg", "kills its worker")]
 
@@ -183,7 +183,7 @@ def test_begun_there_finished_here(cluster, photos, local, embed, tiny, out):
 
 
 def test_ctrl_c(cluster, photos, local, embed, out):
-    """Ctrl-C leaves what is done, and no worker; the same command goes on."""
+    """Ctrl-C leaves what is done, and no worker; a run here goes on."""
 
     def interrupt(done, _):
         if done >= 20:
@@ -192,7 +192,8 @@ def test_ctrl_c(cluster, photos, local, embed, out):
     with pytest.raises(KeyboardInterrupt):
         embed(photos, out, ray=cluster.address, progress=interrupt)
     assert len(table_of(out)) >= 16
-    assert embed(photos, out, ray=cluster.address)["unchanged"] >= 16
+    assert workers() == []
+    assert embed(photos, out)["unchanged"] >= 16
     assert_same(out, local)
 
 
