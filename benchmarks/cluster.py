@@ -20,14 +20,7 @@ import numpy as np
 import pyarrow as pa
 from report import run_passages, show
 
-from embedder import JobOptions
-from embedder.cluster import ClusterRun
-from embedder.crew import Answer, Member, Place
-from embedder.run import Run, make_run
-from embedder.schedule import Schedule
-from embedder.sources import Source
-from embedder.stages import Stages
-from embedder.worker import Outcome
+from embedder import Answer, ClusterRun, JobOptions, Member, Outcome, Place, Source, Stages, make_run
 from features import (
     LISTING,
     PART,
@@ -101,7 +94,6 @@ def plan(_: Path) -> None:
     nothing = pa.schema([*LISTING, pa.field(PART, pa.int64())]).empty_table()
     comparison = compare(listing.images, nothing, to_failures([]))
     made = make_plan(comparison, np.full(N_IMAGES, -1), shard_size=4096)
-    Schedule([shard.rows for shard in made.shards])
     planned = time.perf_counter() - began
     ray.init(include_dashboard=False, log_to_driver=False, num_cpus=1)
     began = time.perf_counter()
@@ -150,7 +142,7 @@ class Simulated:
             rows, file = words
             began += len(rows) / RATE
             file.write_bytes(b"")
-            value = Outcome(Part(file.name, len(rows), 0, 0, "0" * 64), (), len(rows), Stages(), "node")
+            value = Outcome(Part(file.name, len(rows), 0, 0, "0" * 64), (), (), len(rows), Stages(), "node")
         self._free[member] = began
         heapq.heappush(self._coming, (began, next(self._numbers), Answer(member, about, value, is_dead=False)))
 
@@ -187,7 +179,7 @@ def _no_bytes(rows: Rows) -> list[bytes]:
     return [b""] * len(rows)
 
 
-def _check_all(run: Run) -> None:
+def _check_all(run: Any) -> None:
     if run.writer.manifest.n_rows != run.plan.n_pending or len(run.writer.manifest.parts) != N_SHARDS:
         raise SystemExit(f"{run.writer.manifest.n_rows} rows of {run.plan.n_pending} stand")
 

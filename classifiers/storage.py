@@ -27,6 +27,7 @@ from features import (
     hash_file,
     read_json,
     read_manifest,
+    to_table_path,
 )
 
 CONTRACT = 1
@@ -141,7 +142,7 @@ class Head:
             return None
         table, generation = (self.document["features"][name] for name in ("path", "generation"))
         try:
-            if read_manifest(Path(table)).generation == generation:
+            if read_manifest(to_table_path(table)).generation == generation:
                 return None
         except FeatureFileError:
             return None

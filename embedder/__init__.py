@@ -12,6 +12,8 @@ from embedder.backbones import (
     reopen_backbone,
 )
 from embedder.choosing import default_engine
+from embedder.cluster import ClusterRun
+from embedder.crew import Answer, Member, Place
 from embedder.decoding import MAX_BYTES, MAX_PIXELS, Limits, decode
 from embedder.drift import LEAST_COSINE, measure_drift
 from embedder.engines import ENGINES, Setting, find_devices
@@ -24,9 +26,12 @@ from embedder.pipeline import decode_for
 from embedder.preprocessing import FITS, PIXELS
 from embedder.queries import embed_images
 from embedder.resampling import embed_again
-from embedder.sources import LABELS, LabelFile, SourceOptions, open_source, read_image, read_labels
+from embedder.run import make_run
+from embedder.sources import LABELS, LabelFile, Source, SourceOptions, open_source, read_image, read_labels
+from embedder.stages import Stages
 from embedder.trunk import Trunk, open_trunk
 from embedder.tuning import measure_rate, try_engines
+from embedder.worker import Outcome
 
 if TYPE_CHECKING:
     from embedder.hub_layer import HubLayer
@@ -40,14 +45,21 @@ __all__ = [
     "MAX_PIXELS",
     "PIXELS",
     "PRECISIONS",
+    "Answer",
     "Backbone",
     "BackboneRequest",
+    "ClusterRun",
     "HubLayer",
     "JobOptions",
     "LabelFile",
     "Limits",
+    "Member",
+    "Outcome",
+    "Place",
     "Setting",
+    "Source",
     "SourceOptions",
+    "Stages",
     "Trunk",
     "decode",
     "decode_batch",
@@ -62,6 +74,7 @@ __all__ = [
     "freeze_with",
     "image_reader",
     "list_backbones",
+    "make_run",
     "measure_drift",
     "measure_rate",
     "open_backbone",

@@ -11,12 +11,13 @@ import numpy as np
 import pyarrow as pa
 
 from embedder.crew import Answer, Crew, Member
+from embedder.known import Known
 from embedder.run import Run
 from embedder.schedule import Piece, Schedule
 from embedder.shards import commit
 from embedder.stages import Stages
 from embedder.worker import Outcome, Work
-from features import Failure, InputError, Part, Rows, Shard, read_part
+from features import Failure, InputError, Part, Rows, Shard, read_part, to_embeddings, to_part
 
 _LOOK_AROUND_S, _SETTLE_S = 5.0, 5.0
 """How often room for more workers is looked for, and how often features.json is written anew."""
@@ -74,6 +75,7 @@ class ClusterRun:
         rows = np.concatenate([shard.rows for shard in self._shards])
         self._sample: Rows = rows[np.unique(np.linspace(0, len(rows) - 1, _SAMPLE).astype(np.int64))]
         self._gathered: dict[int, _Gathered] = collections.defaultdict(_Gathered)
+        self._known = Known(run.writer.learned, run.stored)
         self._new: list[Part] = []
         self._failures: list[Failure] = []
         self._attempts = itertools.count()
@@ -175,17 +177,30 @@ class ClusterRun:
 
     def _commit(self, shard: Shard, gathered: _Gathered) -> None:
         writer = self._run.writer
-        parts = [outcome.part for _, outcome in sorted(gathered.outcomes, key=lambda one: one[0]) if outcome.part]
-        if len(parts) == 1 and not shard.drop and not len(shard.copies):
+        outcomes = [outcome for _, outcome in sorted(gathered.outcomes, key=lambda one: one[0])]
+        parts = [outcome.part for outcome in outcomes if outcome.part]
+        digests = [digest for outcome in outcomes for digest in outcome.digests]
+        repeats = {digest for digest in digests if digest in self._known}
+        if len(parts) == 1 and not (shard.drop or len(shard.copies) or repeats):
             self._new.append(writer.adopt(shard, parts[0]))
             self._failures += gathered.failures
-            return
-        self._settle()
-        files = [writer.staged_file(part) for part in parts]
-        embedded = pa.concat_tables(map(read_part, files)) if files else None
-        commit(shard, writer, self._run.comparison, embedded, gathered.failures)
-        for file in files:
-            file.unlink()
+        else:
+            self._settle()
+            files = [writer.staged_file(part) for part in parts]
+            embedded = self._as_stored(pa.concat_tables(map(read_part, files)), repeats) if files else None
+            commit(shard, writer, self._run.comparison, embedded, gathered.failures)
+            for file in files:
+                file.unlink()
+        self._known.settle(shard.part, digests)
+
+    def _as_stored(self, table: pa.Table, repeats: set[bytes]) -> pa.Table:
+        """Give bytes that have an embedding already that one, to the last bit: another worker made it."""
+        embeddings = to_embeddings(table["embedding"]).copy()
+        for row, digest in enumerate(map(bytes.fromhex, table["sha256"].to_pylist())):
+            seen = self._known.get(digest) if digest in repeats else None
+            if seen is not None:
+                embeddings[row] = seen.embedding
+        return to_part({name: table[name] for name in table.column_names}, embeddings, table.schema)
 
     def _settle(self) -> None:
         """Name what stands; features.json grows with the table, so not after each part."""

@@ -26,6 +26,7 @@ from features import (
     compare,
     going_on,
     is_features,
+    is_remote,
     look_over,
     read_failures,
     read_manifest,
@@ -134,6 +135,9 @@ def _learned_nothing(part: int) -> Any:
     raise ValueError(f"part {part} of a table that is not written")
 
 
-def _free_bytes(out: Path) -> int:
+def _free_bytes(out: Path) -> int | None:
+    """Give what is free where a table is to lie; None of a bucket, which has no end."""
+    if is_remote(str(out)):
+        return None
     there = next(folder for folder in (out, *out.parents) if folder.exists())
     return shutil.disk_usage(there).free

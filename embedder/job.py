@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from embedder.backbones import Backbone, BackboneRequest, open_backbone, without_loading
+from embedder.cluster import embed_on_cluster
 from embedder.decoding import LIMITED, VERSION, Limits
 from embedder.options import JobOptions
 from embedder.run import Progress, make_run
@@ -103,8 +104,6 @@ class Task:
             run = make_run(self.began, writer, self.source, self.options, self.progress)
             run.copy()
             if run.plan.n_pending and self.options.ray is not None:
-                from embedder.cluster import embed_on_cluster
-
                 embed_on_cluster(run, Work(self.source, self.request, self.options, out))
             elif run.plan.n_pending:
                 run.embed(backbone or self.reopened(manifest))

@@ -30,8 +30,8 @@ from features import (
     Rows,
     check_same_backbone,
     is_features,
-    sync,
     write_part,
+    write_whole,
 )
 
 
@@ -58,6 +58,7 @@ class Outcome:
 
     Attributes:
         part: The file of its rows, to be renamed; None where no image of it could be used.
+        digests: sha256 of each row's bytes.
         failures: The images that could not.
         n_embedded: Images that ran through the backbone; others had the bytes of one that did.
         stages: Where the time went.
@@ -65,6 +66,7 @@ class Outcome:
     """
 
     part: Part | None
+    digests: tuple[bytes, ...]
     failures: tuple[Failure, ...]
     n_embedded: int
     stages: Stages
@@ -145,12 +147,11 @@ class Worker:
         with stages.waiting("write"):
             part = self._write(filling, file) if filling.seen else None
         stages.end(write_cpu_s=time.thread_time() - began)
-        return Outcome(part, tuple(filling.failures), n_embedded, stages, socket.gethostname())
+        return Outcome(part, tuple(filling.digests), tuple(filling.failures), n_embedded, stages, socket.gethostname())
 
     def _write(self, filling: Filling, file: Path) -> Part:
         table = filling.laid_out(self._work.source.listing.images, self._choice.spec)
-        write_part(table, file)
-        sync(file)
+        write_whole(file, lambda path: write_part(table, path))
         return Part.of(file, len(table))
 
 

@@ -2,6 +2,7 @@
 
 from features.adoption import look_over
 from features.arrays import Floats, Rows, Strings, unit_rows
+from features.buckets import BucketPath, check_plain, is_remote, open_bucket, to_table_path
 from features.comparison import Comparison, compare
 from features.errors import FeatureFileError, ImageError, InputError, MismatchError, ModelError
 from features.exact import METRICS, top_k
@@ -12,9 +13,9 @@ from features.files import (
     new_folder,
     read_json,
     replace_folder,
-    sync,
     write_file,
     write_json,
+    write_whole,
 )
 from features.importing import check_can_embed, import_vectors
 from features.listing import Failure, Listing, count_reasons, first_of_each, read_failures, to_failures
@@ -40,6 +41,7 @@ __all__ = [
     "OURS",
     "PART",
     "BackboneSpec",
+    "BucketPath",
     "Comparison",
     "Failure",
     "FeatureFileError",
@@ -62,6 +64,7 @@ __all__ = [
     "check_free",
     "check_is_only_ours",
     "check_is_ours",
+    "check_plain",
     "check_same_backbone",
     "clear_errors",
     "compare",
@@ -76,10 +79,12 @@ __all__ = [
     "import_tensorflow_hub",
     "import_vectors",
     "is_features",
+    "is_remote",
     "lock",
     "look_over",
     "make_plan",
     "new_folder",
+    "open_bucket",
     "open_features",
     "open_writer",
     "part_schema",
@@ -92,10 +97,10 @@ __all__ = [
     "replace_folder",
     "succession",
     "successor_of",
-    "sync",
     "to_embeddings",
     "to_failures",
     "to_part",
+    "to_table_path",
     "top_k",
     "trim_memory",
     "unit_rows",
@@ -105,4 +110,5 @@ __all__ = [
     "write_json",
     "write_part",
     "write_size",
+    "write_whole",
 ]

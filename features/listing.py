@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.arrays import Rows
+from features.buckets import to_parquet_source
 from features.errors import FeatureFileError
 from features.files import write_file
 from features.schema import FAILURES
@@ -79,7 +80,7 @@ def read_failures(folder: Path) -> pa.Table:
     if not path.exists():
         return FAILURES.empty_table()
     try:
-        return pq.read_table(path, schema=FAILURES)
+        return pq.read_table(to_parquet_source(path), schema=FAILURES)
     except (pa.ArrowException, OSError) as error:
         raise FeatureFileError(
             f"{path} can't be read: {error}.", mend="Delete it: the failures are found again by the next run."

@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from features.bucket_lock import lock_bucket
+from features.buckets import as_bucket
 from features.errors import FeatureFileError
 from features.files import clear_errors
 
@@ -19,6 +21,11 @@ def lock(folder: Path) -> Iterator[None]:
     Raises:
         FeatureFileError: Another process holds it (the message names it), or it can't be written.
     """
+    place = as_bucket(folder)
+    if place is not None:
+        with lock_bucket(place):
+            yield
+        return
     with clear_errors(folder):
         file = (folder / ".lock").open("a+", encoding="utf-8")
     with file:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features.buckets import to_parquet_source
 from features.errors import FeatureFileError
 from features.schema import SPEC_KEY
 from features.spec import BackboneSpec
@@ -54,7 +55,10 @@ def read_part(
     Raises:
         FeatureFileError: It is missing or broken.
     """
-    with name_broken_part(path), pq.ParquetFile(path, page_checksum_verification=check_pages) as file:
+    with (
+        name_broken_part(path),
+        pq.ParquetFile(to_parquet_source(path), page_checksum_verification=check_pages) as file,
+    ):
         wanted = columns or file.schema_arrow.names
         return file.read([name for name in wanted if name not in leave_out])
 
@@ -66,7 +70,7 @@ def read_schema(path: Path) -> pa.Schema:
         FeatureFileError: It is missing or broken.
     """
     with name_broken_part(path):
-        return pq.read_schema(path)
+        return pq.read_schema(to_parquet_source(path))
 
 
 def describe_part(path: Path) -> tuple[BackboneSpec, int]:
@@ -76,7 +80,7 @@ def describe_part(path: Path) -> tuple[BackboneSpec, int]:
         FeatureFileError: The part is missing, broken, or none of ours.
     """
     with name_broken_part(path):
-        metadata = pq.read_metadata(path)
+        metadata = pq.read_metadata(to_parquet_source(path))
     try:
         stored = (metadata.metadata or {})[SPEC_KEY]
         return BackboneSpec.from_json(json.loads(stored)), metadata.num_rows

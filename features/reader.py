@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.arrays import Floats, Strings
+from features.buckets import to_parquet_source, to_table_path
 from features.errors import FeatureFileError
 from features.joining import join_rows
 from features.manifest import PARTS, Manifest, Part, read_manifest
@@ -150,7 +151,7 @@ class Features:
 
     def _batches(self, part: Part, columns: list[str], batch_size: int) -> Iterator[Any]:
         path = self.path / PARTS / part.name
-        with name_broken_part(path), pq.ParquetFile(path) as file:
+        with name_broken_part(path), pq.ParquetFile(to_parquet_source(path)) as file:
             self._check_rows(part, file.metadata.num_rows)
             yield from file.iter_batches(batch_size=batch_size, columns=columns)
 
@@ -185,7 +186,7 @@ def open_features(path: str | Path) -> Features:
     """Open a stored table of features.
 
     Args:
-        path: The folder that `frieze embed --out` made.
+        path: The folder that `frieze embed --out` made, also in a bucket: `s3://BUCKET/photos.features`.
 
     Returns:
         The table, with `.ids`, `.labels`, `.embeddings()`, `.batches()` and `.spec`.
@@ -193,7 +194,7 @@ def open_features(path: str | Path) -> Features:
     Raises:
         FeatureFileError: There is none, or it is broken.
     """
-    return Features(Path(path))
+    return Features(to_table_path(path))
 
 
 def _strings(column: Any) -> Strings:

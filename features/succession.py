@@ -5,6 +5,8 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from features.buckets import as_bucket
+from features.errors import FeatureFileError
 from features.files import replace_folder
 from features.lock import lock
 from features.ownership import check_is_only_ours
@@ -32,6 +34,9 @@ def succession(out: Path, *, goes_on: Callable[[Path], bool]) -> Iterator[Path]:
     Raises:
         FeatureFileError: The old table's folder holds more than a table, or another process writes to it.
     """
+    if as_bucket(out) is not None:
+        mend = "Give another --out, or delete it first."
+        raise FeatureFileError(f"{out} is in a bucket, where no folder is replaced in one step.", mend=mend)
     fresh = successor_of(out)
     check_is_only_ours(out)
     with lock(out):  # nobody adds to a table that is about to go

@@ -11,12 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.arrays import Floats
+from features.buckets import to_parquet_source
 from features.errors import FeatureFileError, MismatchError
 from features.files import hash_file
 from features.listing import read_failures
 from features.manifest import PARTS, Manifest, Part, read_manifest
 from features.ownership import part_files
-from features.parts import describe_part, name_broken_part
+from features.parts import describe_part, name_broken_part, read_schema
 from features.schema import to_embeddings, wrong_columns
 from features.spec import check_same_backbone
 
@@ -130,13 +131,12 @@ class _Check:
             check_same_backbone(stored, self.manifest.spec, where="features.json", mend=_ANEW)
         except MismatchError as error:
             yield Problem("backbone", str(file), error.message, error.mend)
-        with name_broken_part(file):
-            schema = pq.read_schema(file)
+        schema = read_schema(file)
         for message in wrong_columns(schema, stored):
             yield Problem(_COLUMNS, str(file), message, _ANEW)
 
     def _rows(self, file: Path) -> Iterator[Problem]:
-        with name_broken_part(file), pq.ParquetFile(file) as opened:
+        with name_broken_part(file), pq.ParquetFile(to_parquet_source(file)) as opened:
             for batch in opened.iter_batches(batch_size=_BATCH_ROWS, columns=["id", "embedding"]):
                 yield from self._batch(str(file), batch)
 

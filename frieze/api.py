@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import features as stored
 from frieze import output
 from frieze.information import check_kind, describe
-from frieze.places import is_url, open_table, to_place
+from frieze.places import is_url, open_table, to_place, to_table_place
 from frieze.queries import to_vectors
 from frieze.report import check_page, write_report
 from frieze.searching import Wanted, answer
@@ -100,9 +100,9 @@ def embed(
 
     request, options = _to_options(asked)
     if dry_run:
-        return embedder.estimate_source(source, to_place(out), request=request, options=options)
+        return embedder.estimate_source(source, to_table_place(out), request=request, options=options)
     with output.progress("Embedding", "images") as step:
-        return embedder.embed_source(source, to_place(out), request=request, options=options, progress=step)
+        return embedder.embed_source(source, to_table_place(out), request=request, options=options, progress=step)
 
 
 def _to_options(asked: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions"]:
@@ -149,8 +149,9 @@ def import_vectors(
         InputError: Something you can mend; the message says how. What is stored stays.
     """
     options = stored.VectorOptions(id=id, embedding=embedding, label=label, ids=None if ids is None else to_place(ids))
+    place = to_table_place(out)
     with output.progress("Importing", "rows") as step:
-        return stored.import_vectors(to_place(vectors), to_place(out), options=options, force=force, progress=step)
+        return stored.import_vectors(to_place(vectors), place, options=options, force=force, progress=step)
 
 
 def info(path: str | Path) -> dict[str, Any]:
@@ -159,7 +160,7 @@ def info(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: It is none of ours, or broken.
     """
-    return describe(to_place(path))
+    return describe(to_table_place(path))
 
 
 def verify(path: str | Path, *, sample: int = 0) -> dict[str, Any]:
@@ -178,7 +179,7 @@ def verify(path: str | Path, *, sample: int = 0) -> dict[str, Any]:
     from frieze import verification
 
     with output.waiting("Checking"):
-        return verification.verify(to_place(path), sample=sample)
+        return verification.verify(to_table_place(path), sample=sample)
 
 
 def index(

@@ -9,7 +9,7 @@ from frieze import output
 from frieze.information import check_kind, kind_of, list_failures
 from frieze.labelling import open_labelled, open_labelled_as
 from frieze.parting import to_parting
-from frieze.places import open_table, to_place
+from frieze.places import open_table, to_place, to_table_place
 from frieze.report import write_report
 from frieze.scratch import scratch_folder
 
@@ -198,7 +198,7 @@ def predict(
     check_kind(to_place(head), "head")
     place = to_place(out)
     classifiers.check_predictions(place, force=force)  # before the hours of embedding, not after
-    if kind_of(Path(source)) == "features":
+    if kind_of(to_table_place(source)) == "features":
         if ray is not None:
             raise stored.InputError(f"{source} is embedded already.", mend="Leave --ray out: a head is quick.")
         return classifiers.predict_features(to_place(head), open_table(source), place, scores=scores, force=force)

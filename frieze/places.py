@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from features import Features, InputError, open_features
+from features import Features, InputError, is_remote, open_features, to_table_path
 from frieze.information import check_kind
 
 
@@ -13,8 +13,18 @@ def open_table(path: str | Path) -> Features:
     Raises:
         InputError: There is none.
     """
-    check_kind(to_place(path), "features")
-    return open_features(to_place(path))
+    place = to_table_place(path)
+    check_kind(place, "features")
+    return open_features(place)
+
+
+def to_table_place(path: str | Path) -> Path:
+    """Do as `to_place`, and take a place in a bucket for a table.
+
+    Raises:
+        InputError: It is another URL, no UTF-8 text, or too long.
+    """
+    return to_table_path(path) if is_remote(str(path)) else to_place(path)
 
 
 def to_place(path: str | Path) -> Path:
@@ -25,7 +35,7 @@ def to_place(path: str | Path) -> Path:
     """
     if is_url(path):
         raise InputError(
-            f"{path} is not on disk: tables, indexes, heads and pages are read and written on disk only.",
+            f"{path} is not on disk: of what is made, only tables are read and written in buckets.",
             mend="Give a path on disk; what is written there can be copied to a bucket afterwards.",
         )
     place = Path(path).absolute()

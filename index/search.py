@@ -9,7 +9,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from features import BackboneSpec, FeatureFileError, Floats, InputError, MismatchError, Rows, Strings, read_manifest
+from features import (
+    BackboneSpec,
+    FeatureFileError,
+    Floats,
+    InputError,
+    MismatchError,
+    Rows,
+    Strings,
+    read_manifest,
+    to_table_path,
+)
 from index.allowed import Allowed
 from index.filters import find_rows
 from index.index_files import CONTRACT, FAISS_NAME, ROWS_NAME, VECTORS_NAME, check_files, check_hashes, read_document
@@ -83,7 +93,7 @@ class Index:
         """Say that the table has changed since, and what to type; None where it has not, or can't be read."""
         made_of = self.document["features"]
         try:
-            generation = read_manifest(Path(made_of["path"])).generation
+            generation = read_manifest(to_table_path(made_of["path"])).generation
         except FeatureFileError:
             return None
         if generation == made_of["generation"]:

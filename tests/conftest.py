@@ -1,6 +1,10 @@
 """What all rooms' tests share."""
 
 import os
+import re
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -48,3 +52,75 @@ def residual(tmp_path_factory, tf):
     path = tmp_path_factory.mktemp("residual") / "residual.keras"
     model.save(path)
     return path
+
+
+class Bucket:
+    """A bucket of the server, and the requests that it was asked.
+
+    Attributes:
+        url: `s3://NAME`.
+    """
+
+    def __init__(self, system, name, log):
+        self.url = f"s3://{name}"
+        self._system, self._name, self._log = system, name, log
+        system.create_dir(name)
+
+    def put(self, key, data):
+        """Write an object."""
+        with self._system.open_output_stream(f"{self._name}/{key}") as file:
+            file.write(data)
+
+    def put_folder(self, folder, prefix):
+        """Write a folder's files below a prefix."""
+        for path in sorted(Path(folder).rglob("*")):
+            if path.is_file():
+                self.put(f"{prefix}/{path.relative_to(folder)}", path.read_bytes())
+
+    def delete(self, key):
+        """Delete an object."""
+        self._system.delete_file(f"{self._name}/{key}")
+
+    def reads(self):
+        """Give the keys that were read so far, once for each request of their bytes."""
+        return re.findall(rf'"GET /{self._name}/([^ ?]+) HTTP', self._log.read_text())
+
+
+@pytest.fixture(scope="session")
+def _server(tmp_path_factory):
+    """The server: its URL, and the file where it notes each request."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = tmp_path_factory.mktemp("s3") / "log"
+    with log.open("w") as file:
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        for line in server.stderr:
+            if "Running on" in line:
+                break
+        copier = subprocess.Popen(["cat"], stdin=server.stderr, stdout=file)
+        yield f"http://127.0.0.1:{port}", log
+        server.kill()
+        server.wait()
+        server.stderr.close()
+        copier.wait()
+
+
+@pytest.fixture
+def bucket(_server, request, monkeypatch):
+    """An empty bucket of its own, found through the environment as a user would set it."""
+    url, log = _server
+    for name, value in {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    from pyarrow.fs import S3FileSystem
+
+    system = S3FileSystem(endpoint_override=url.removeprefix("http://"), scheme="http", allow_bucket_creation=True)
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:60]
+    return Bucket(system, name, log)

@@ -15,10 +15,10 @@ from embedder.sources.label_file import LabelFile, join_labels, read_labels
 from embedder.sources.mixtures import may_hold_shards, shards_among, unread_shards
 from embedder.sources.objects import open_objects
 from embedder.sources.paths import STDIN, open_stdin
-from embedder.sources.places import is_remote, read_place, to_path, to_uri
+from embedder.sources.places import read_place, to_path, to_uri
 from embedder.sources.source import Content, File, Source, SourceOptions
 from embedder.sources.walking import Pattern, Walk
-from features import InputError
+from features import InputError, is_remote
 
 LABELS = ("folder", "none")
 """Where labels come from, besides a file: the parent folder's name, or nowhere."""

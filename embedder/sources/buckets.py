@@ -10,9 +10,9 @@ from embedder.sources.collecting import Found, collect
 from embedder.sources.folder import EXTENSIONS
 from embedder.sources.kinds import IN_FOLDERS, kind_of, open_kind
 from embedder.sources.mixtures import unread_shards
-from embedder.sources.places import open_bucket, read_places
+from embedder.sources.places import read_places
 from embedder.sources.source import File, Source, SourceOptions
-from features import InputError, Listing
+from features import InputError, Listing, check_plain, open_bucket
 
 _ENVIRONMENT = (
     "Check the bucket's name, the network and your credentials: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION,"
@@ -34,7 +34,7 @@ def open_remote(place: str, options: SourceOptions) -> Source:
     Raises:
         InputError: There is no such place, or it can't be listed.
     """
-    _check_plain(place)
+    check_plain(place)
     place = place.rstrip("/")
     base = place if not glob.has_magic(place) else _fixed_part(place)
     infos = _list(base)
@@ -53,15 +53,6 @@ def open_remote(place: str, options: SourceOptions) -> Source:
         return Source(listing, read)
     places = [_place(info, base) for info in shards]
     return Source(listing, read, unread_shards=unread_shards(base, places, collected.images["uri"].to_pylist()))
-
-
-def _check_plain(place: str) -> None:
-    """Refuse a URL without a bucket, or with a key in it: it would be stored with every image."""
-    path = place.partition("://")[2]
-    if not path.strip("/"):
-        raise InputError(f"{place} names no bucket.", mend="Write s3://BUCKET/PREFIX or gs://BUCKET/PREFIX.")
-    if "@" in path.partition("/")[0] or ("?" in path and "=" in path.rpartition("?")[2]):
-        raise InputError("The URL has credentials or options in it, which would be stored.", mend=_ENVIRONMENT)
 
 
 def _list(base: str) -> list[Any]:

@@ -11,10 +11,10 @@ from embedder.sources.column_types import with_types
 from embedder.sources.columns import ID, LABEL, PATH, choose
 from embedder.sources.manifest import split_columns
 from embedder.sources.named import check_ids, shown
-from embedder.sources.places import is_remote, to_uri
+from embedder.sources.places import to_uri
 from embedder.sources.source import Source, SourceOptions
 from embedder.sources.tables import SUFFIXES, UNTYPED, read_header, read_table
-from features import InputError
+from features import InputError, is_remote
 
 _MEND = (
     "Give --labels a CSV, TSV, JSONL or Parquet file with one row an image: its id as frieze writes it (the path below"

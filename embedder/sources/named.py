@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from embedder.sources.places import ask, facts_of, is_gone, is_remote, read_places, to_path, to_uri
+from embedder.sources.places import ask, facts_of, is_gone, read_places, to_path, to_uri
 from embedder.sources.source import Source, SourceOptions
-from features import LISTING, Failure, InputError, Listing
+from features import LISTING, Failure, InputError, Listing, is_remote
 
 _SHOWN = 5
 

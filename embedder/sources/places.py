@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from embedder.decoding import HEAD_BYTES, is_image
 from embedder.sources.source import Content
-from features import ImageError, Rows
+from features import ImageError, Rows, is_remote, open_bucket
 
 Answer = TypeVar("Answer")
 
@@ -54,34 +54,6 @@ def to_id(name: str) -> str:
     'a/\\xff.jpg'
     """
     return name if name.isascii() else _ODD.sub(lambda odd: f"\\x{ord(odd.group()) - 0xDC00:02x}", name)
-
-
-def is_remote(place: str) -> bool:
-    """Tell whether a place is in a bucket.
-
-    >>> is_remote("s3://bucket/a.jpg"), is_remote("/a.jpg"), is_remote("http://host/a.jpg")
-    (True, False, False)
-    """
-    return place.startswith(("s3://", "gs://"))
-
-
-def open_bucket(place: str) -> tuple[Any, str]:
-    """Give the file system that a bucket's place is in, and its path there: bucket, then key.
-
-    Credentials, region and endpoint come from the environment, as all tools of the bucket's maker read them.
-
-    Raises:
-        OSError: There is no such bucket, or nobody answers.
-    """
-    scheme, _, path = place.partition("://")
-    return _file_system(f"{scheme}://{path.partition('/')[0]}"), path
-
-
-@functools.cache
-def _file_system(bucket: str) -> Any:
-    from pyarrow.fs import FileSystem
-
-    return FileSystem.from_uri(bucket)[0]
 
 
 def open_place(place: str) -> BinaryIO:

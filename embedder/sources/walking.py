@@ -28,7 +28,7 @@ class Walk:
     def __init__(self, base: str, options: SourceOptions, leads: Callable[[str], bool] = lambda _: True) -> None:
         self.base = base.rstrip("/")
         self.failures: list[Failure] = []
-        self._skip = frozenset(map(os.path.realpath, options.skip))
+        self._skip = frozenset(os.path.realpath(str(folder)) for folder in options.skip)
         self._leads = leads
 
     def files(self) -> Iterator[str]:

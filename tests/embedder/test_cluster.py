@@ -9,7 +9,7 @@ import pytest
 
 from embedder.crew import Answer, Member, Place, find_places
 from embedder.worker import Worker
-from features import InputError, open_features, read_failures, verify_features
+from features import BucketPath, InputError, open_features, read_failures, to_embeddings, to_part, verify_features
 
 
 class Here:
@@ -123,6 +123,40 @@ def test_changes(crew, embed, folder, write_photos, out, tmp_path):
     embed(folder, tmp_path / "anew")
     assert_same(out, tmp_path / "anew")
     assert embed(folder, out)["embedded"] == 0
+
+
+def test_equal_bytes(crew, embed, folder, out, monkeypatch):
+    """Equal bytes have one vector in the table, to the last bit, though two workers differ in how they round."""
+    from embedder.shards import Filling
+
+    laid_out = Filling.laid_out
+
+    def rounded_elsewhere(filling, images, spec):
+        table = laid_out(filling, images, spec)
+        vectors = to_embeddings(table["embedding"]) + np.float32(1e-3) * filling.rows[0][0]
+        return to_part({name: table[name] for name in table.column_names}, vectors, table.schema)
+
+    monkeypatch.setattr(Filling, "laid_out", rounded_elsewhere)
+    (folder / "z.jpg").write_bytes((folder / "a.jpg").read_bytes())
+    embed(folder, out, ray="auto")
+    (folder / "zz.jpg").write_bytes((folder / "a.jpg").read_bytes())
+    embed(folder, out, ray="auto")
+    table = table_of(out)
+    assert (table["a.jpg"] == table["z.jpg"]).all()
+    assert (table["a.jpg"] == table["zz.jpg"]).all()
+    assert len(table) == 12
+
+
+def test_into_a_bucket(crew, embed, gallery, whole, bucket):
+    """Workers put their rows into the bucket themselves; the table there is the local run's."""
+    crew.deaths = (2, 4)
+    place = BucketPath(f"{bucket.url}/photos.features")
+    assert embed(gallery, place, ray="auto")["rows"] == 24
+    ours, theirs = table_of(place), table_of(whole[0])
+    assert list(ours) == list(theirs)
+    assert all(np.abs(ours[name] - theirs[name]).max() < 1e-5 for name in ours)
+    assert verify_features(place)["problems"] == []
+    assert list((place / "staging").iterdir()) == []
 
 
 def test_no_word_of_nodes(whole):

@@ -10,8 +10,9 @@ import pytest
 
 from embedder import SourceOptions, open_source, read_image
 from embedder.sources import places
-from embedder.sources.buckets import _check_plain, _matches
-from features import InputError, open_features
+from embedder.sources.buckets import _matches
+from features import InputError, check_plain, open_bucket, open_features
+from features.buckets import file_system
 
 NAMES = ["z.jpg", "a/1.jpg", "a/b/2.png", "a/10.jpg", "c/3.JPG"]
 
@@ -182,17 +183,17 @@ def test_no_such_bucket(bucket):
 def test_nobody_answers(bucket, monkeypatch):
     """Where no server answers, the error says so at once."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    places._file_system.cache_clear()
+    file_system.cache_clear()
     with pytest.raises(InputError, match="s3://other/photos can't be listed"):
         open_source("s3://other/photos", SourceOptions())
-    places._file_system.cache_clear()
+    file_system.cache_clear()
 
 
 @pytest.mark.parametrize("url", ["s3://key:secret@bucket/p", "s3://bucket/p?endpoint_override=host", "gs://me@b"])
 def test_no_credentials_in_urls(url):
     """A URL with a key or options in it is refused, and not repeated: it would be stored with every image."""
     with pytest.raises(InputError, match="has credentials or options in it") as caught:
-        _check_plain(url)
+        check_plain(url)
     assert "secret" not in str(caught.value)
 
 
@@ -205,5 +206,5 @@ def test_other_urls(url):
 
 def test_google(monkeypatch):
     """gs:// leads to Google's file system."""
-    system, path = places.open_bucket("gs://bucket/photos/a.jpg")
+    system, path = open_bucket("gs://bucket/photos/a.jpg")
     assert (system.type_name, path) == ("gcs", "bucket/photos/a.jpg")
