@@ -17,7 +17,7 @@ from embedder.schedule import Piece, Schedule
 from embedder.shards import commit
 from embedder.stages import Stages
 from embedder.worker import Outcome, Work
-from features import Failure, InputError, Part, Rows, Shard, read_part, to_embeddings, to_part
+from features import Failure, InputError, Part, Rows, Shard, connected, read_part, to_embeddings, to_part
 
 _LOOK_AROUND_S, _SETTLE_S = 5.0, 5.0
 """How often room for more workers is looked for, and how often features.json is written anew."""
@@ -47,7 +47,7 @@ def embed_on_cluster(run: Run, work: Work) -> None:
     Raises:
         InputError: Something the user can mend; what is stored stays.
     """
-    with Crew(work) as crew:
+    with connected(str(work.options.ray)) as ray, Crew(ray, work) as crew:
         ClusterRun(run, crew).embed()
 
 

@@ -2,18 +2,11 @@
 
 import collections
 import dataclasses
-import logging
-import socket
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from embedder.worker import Work, Worker
-from features import InputError
-
-_ANSWER_S = 10.0
-_INSTALL = "Type: pip install 'frieze[ray]', on every machine of the cluster."
-_START = "Start one with: ray start --head, or give its address: --ray HOST:PORT."
+from features import InputError, as_input_error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,15 +61,13 @@ class Crew:
     """The workers of one run; as a context manager it lets them go at the end.
 
     Args:
+        ray: The module, connected to the cluster.
         work: What all of them are told.
-
-    Raises:
-        InputError: Ray is not installed, or there is no such cluster.
     """
 
-    def __init__(self, work: Work) -> None:
-        self._ray = _connect(str(work.options.ray))
-        self._work = self._ray.put(work)
+    def __init__(self, ray: Any, work: Work) -> None:
+        self._ray = ray
+        self._work = ray.put(work)
         self._options = work.options
         self._members: dict[Place, Member] = {}
         self._asked: dict[Any, tuple[Member, Any]] = {}
@@ -84,10 +75,9 @@ class Crew:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         for member in self._members.values():
             self._ray.kill(member.actor)
-        self._ray.shutdown()
 
     def hire(self) -> list[Member]:
         """Put a worker wherever there is room for one; give the new ones.
@@ -104,7 +94,8 @@ class Crew:
         return fresh
 
     def _employ(self, place: Place) -> Any:
-        strategies = self._ray.util.scheduling_strategies
+        from ray.util import scheduling_strategies as strategies
+
         kind = self._ray.remote(
             num_cpus=len(place.cores),
             num_gpus=place.gpus,
@@ -128,39 +119,13 @@ class Crew:
         for question in there:
             member, about = self._asked.pop(question)
             try:
-                yield Answer(member, about, ray.get(question), is_dead=False)
+                with as_input_error(ray):
+                    value = ray.get(question)
+                yield Answer(member, about, value, is_dead=False)
             except (ray.exceptions.RayActorError, ray.exceptions.ActorUnschedulableError):
                 if self._members.get(member.place) is member:  # else another one has its place already
                     self._members.pop(member.place)
                 yield Answer(member, about, None, is_dead=True)
-            except ray.exceptions.RayTaskError as error:
-                raise error.cause if isinstance(error.cause, InputError) else error from error
-
-
-def _connect(address: str) -> Any:
-    try:
-        import ray
-        import ray.util.scheduling_strategies
-    except ImportError as error:
-        raise InputError("Ray is not installed.", mend=_INSTALL) from error
-    try:
-        _check_answers(address)
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise InputError(f"There is no Ray cluster at {address}: {error}.", mend=_START) from error
-    return ray
-
-
-def _check_answers(address: str) -> None:
-    """Ask whether anybody listens there at all: Ray's own answer would take minutes.
-
-    Raises:
-        OSError: Nobody does.
-        ValueError: It is no address.
-    """
-    if address != "auto":
-        host, _, port = address.removeprefix("ray://").rpartition(":")
-        socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
 
 
 def find_places(nodes: list[dict[str, Any]], cpus_per_worker: int | None, device: str) -> Iterator[Place]:

@@ -192,6 +192,7 @@ def index(
     max_memory: str | None = None,
     max_build_memory: str | None = None,
     force: bool = False,
+    ray: str | None = None,
 ) -> dict[str, Any]:
     """Build a FAISS index over a table of features, or bring one up to date.
 
@@ -204,6 +205,7 @@ def index(
         max_memory: What the index may hold in memory while it serves, such as `500MB`.
         max_build_memory: What building it may take in memory.
         force: Build anew, also over an index of another backbone.
+        ray: `auto` or the address of a Ray cluster, whose machines fill the index.
 
     Returns:
         What was chosen and measured.
@@ -224,6 +226,7 @@ def index(
             max_memory=max_memory,
             max_build_memory=max_build_memory,
             force=force,
+            ray=ray,
         )
 
 

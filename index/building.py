@@ -1,8 +1,10 @@
 """Building an index over a table of features, or leaving a fitting one alone."""
 
+import contextlib
 import resource
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,13 @@ from features import (
     Features,
     InputError,
     check_same_backbone,
+    connected,
     new_folder,
     read_size,
     trim_memory,
 )
 from index.choosing import Choice, choose
+from index.filling import Adder, Here
 from index.index_files import (
     CONTRACT,
     FAISS_NAME,
@@ -38,6 +42,7 @@ from index.recall import make_probe
 from index.rows import write_rows
 from index.search import open_index
 from index.searcher import save
+from index.spreading import Spread
 from index.stored_vectors import write_vectors
 from index.task import FETCHED_SHARE, Task
 from index.updating import count_changes, refresh
@@ -72,6 +77,7 @@ def build_index(  # noqa: PLR0913  the mirror of a command
     max_memory: str | None = None,
     max_build_memory: str | None = None,
     force: bool = False,
+    ray: str | None = None,
 ) -> dict[str, Any]:
     """Make `out` an index of a table, or bring it up to date; nothing is done where it is that already.
 
@@ -87,6 +93,7 @@ def build_index(  # noqa: PLR0913  the mirror of a command
         max_memory: What the index may hold in memory while it serves, such as `500MB`; None for any.
         max_build_memory: What building may take in memory beyond the process's start; None for any.
         force: Build anew in any case, also over an index of another backbone or a broken one.
+        ray: `auto` or the address of a Ray cluster, whose machines fill what can be merged; None for this process.
 
     Returns:
         The document of `frieze index --json`; docs/json.md tells its fields.
@@ -109,7 +116,8 @@ def build_index(  # noqa: PLR0913  the mirror of a command
         usable = before if before and not force and _is_usable(before, request, out) else None
         if usable and usable["features"]["generation"] == features.manifest.generation:
             return _report(usable, out, rebuilt=False)
-        document = _write_generation(features, request, next_generation(out), max_build_bytes, before=usable)
+        with _adder(ray) as adder:
+            document = _write_generation(features, request, next_generation(out), max_build_bytes, adder, before=usable)
         write_document(out, document)
         sweep(out, live=document["generation"])
     return _report(document, out, rebuilt=True)
@@ -156,6 +164,7 @@ def _write_generation(
     request: dict[str, Any],
     folder: Path,
     max_build_bytes: int | None,
+    adder: Adder,
     *,
     before: dict[str, Any] | None,
 ) -> dict[str, Any]:
@@ -167,7 +176,7 @@ def _write_generation(
         vectors = write_vectors(features, staging / VECTORS_NAME, metric=request["metric"])
         trim_memory()
         vectors.most_fetched = None if max_build_bytes is None else int(max_build_bytes * FETCHED_SHARE)
-        task = Task(vectors, make_probe(vectors), request["recall"], max_bytes, max_build_bytes)
+        task = Task(vectors, make_probe(vectors), request["recall"], max_bytes, max_build_bytes, adder)
         choice = (refresh(task, old, before) if old and before else None) or choose(task, request["kind"])
         if choice.searcher.codes is not None:
             save(choice.searcher.codes, staging / FAISS_NAME)
@@ -180,6 +189,16 @@ def _write_generation(
             "trained_rows": before["trained_rows"] if before and choice.is_refreshed else len(features),
         }
         return document | _measured(document, begun)
+
+
+@contextlib.contextmanager
+def _adder(address: str | None) -> Iterator[Adder]:
+    """Give what fills codes: this process, or a cluster."""
+    if address is None:
+        yield Here()
+        return
+    with connected(address) as ray:
+        yield Spread(ray)
 
 
 def _measured(document: dict[str, Any], begun: float) -> dict[str, Any]:

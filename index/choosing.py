@@ -99,7 +99,8 @@ def time_exact(task: Task) -> Speed:
 
 def fill(task: Task, kind: str, *, why: str, tried: list[Trial] | None = None) -> Choice:
     """Fill an index of a kind with all rows and tune it."""
-    codes = Filler(task.vectors, most_trained=task.count_held(TRAINED_SHARE)).fill(kind, left_out=task.probe.rows)
+    filler = Filler(task.vectors, most_trained=task.count_held(TRAINED_SHARE), adder=task.adder)
+    codes = filler.fill(kind, left_out=task.probe.rows)
     searcher = Searcher.over(task.vectors, codes, kind=kind)
     tuned = Tuned(Effort(), 1.0, does=True) if codes is None else tune(searcher, task.probe, target=task.target)
     return _choice(task, searcher, tuned, why, tried or [])
@@ -118,7 +119,7 @@ def settle(task: Task, choice: Choice) -> Choice:
             choice, ms_per_query=speed.ms, tuned=dataclasses.replace(choice.tuned, rate=speed.rate)
         )
     ms = measure_ms(choice.searcher, task.probe)
-    choice.searcher.codes.add_with_ids(task.probe.queries, task.probe.rows)
+    task.adder.add(choice.searcher.codes, task.probe.queries, task.probe.rows)
     return dataclasses.replace(choice, ms_per_query=ms)
 
 

@@ -1,6 +1,6 @@
 """Codes: FAISS's index of a kind, trained on some embeddings and filled with all."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -11,16 +11,47 @@ from index.searcher import all_cores
 from index.vectors import Vectors, pieces_without
 
 
+class Adder(Protocol):
+    """Who fills codes."""
+
+    def fill(self, codes: Any, vectors: Vectors, left_out: Rows) -> None:
+        """Fill empty codes with all embeddings but for some rows [m], under the numbers of their rows."""
+
+    def add(self, codes: Any, embeddings: Floats, rows: Rows) -> None:
+        """Add embeddings float32 [n, D] to what `fill` gave, under the numbers of their rows [n]."""
+
+
+class Here:
+    """This process."""
+
+    def fill(self, codes: Any, vectors: Vectors, left_out: Rows) -> None:
+        """Fill codes piece by piece."""
+        for rows, embeddings in pieces_without(vectors, left_out):
+            self.add(codes, embeddings, rows)
+
+    def add(self, codes: Any, embeddings: Floats, rows: Rows) -> None:
+        """Add embeddings."""
+        codes.add_with_ids(embeddings, rows)
+
+
 class Filler:
     """Makes codes of several kinds over the same embeddings; what the kinds have in common is learnt once.
 
     Args:
         vectors: The embeddings.
         most_trained: How many rows may be held at once to learn from.
+        adder: Who fills them; None for this process.
     """
 
-    def __init__(self, vectors: Vectors, *, most_trained: int | None = None) -> None:
+    def __init__(
+        self,
+        vectors: Vectors,
+        *,
+        most_trained: int | None = None,
+        adder: Adder | None = None,
+    ) -> None:
         self._vectors = vectors
+        self._adder = adder or Here()
         self._most_trained = most_trained or len(vectors)
         self._centroids: Floats | None = None
 
@@ -32,7 +63,7 @@ class Filler:
         with all_cores():
             codes = self._trained(kind)
             trim_memory()
-            add_without(codes, self._vectors, left_out)
+            self._adder.fill(codes, self._vectors, left_out)
         trim_memory()
         return codes
 
@@ -87,9 +118,3 @@ def empty_codes(kind: str, vectors: Vectors) -> Any:
     codes = faiss.index_factory(vectors.dim, recipe, faiss.METRIC_L2)
     codes.metric_type = metric
     return codes
-
-
-def add_without(codes: Any, vectors: Vectors, left_out: Rows) -> None:
-    """Fill codes with all embeddings but for some rows [m], under the numbers of their rows."""
-    for rows, embeddings in pieces_without(vectors, left_out):
-        codes.add_with_ids(embeddings, rows)

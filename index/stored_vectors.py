@@ -55,11 +55,15 @@ class StoredVectors:
         Yields:
             The number of the piece's first row, and embeddings float32 [n, D], n >= 1.
         """
+        return self.pieces_of(range(self.n_rows))
+
+    def pieces_of(self, rows: range) -> Iterator[tuple[int, Floats]]:
+        """Do as `pieces` with some rows, one after the other."""
         step = count_piece(self.dim)
         with self.path.open("rb") as file:
-            file.seek(len(_header(self.metric, self.n_rows, self.dim)))
-            for start in range(0, self.n_rows, step):
-                n_rows = min(step, self.n_rows - start)
+            file.seek(len(_header(self.metric, self.n_rows, self.dim)) + 4 * self.dim * rows.start)
+            for start in range(rows.start, rows.stop, step):
+                n_rows = min(step, rows.stop - start)
                 yield start, np.fromfile(file, np.float32, n_rows * self.dim).reshape(n_rows, self.dim)
 
     def take(self, rows: Rows) -> Floats:

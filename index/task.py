@@ -3,6 +3,7 @@
 import dataclasses
 
 from features import InputError, write_size
+from index.filling import Adder, Here
 from index.kinds import KINDS, count_build_bytes, count_bytes
 from index.recall import Probe
 from index.vectors import Vectors
@@ -25,6 +26,7 @@ class Task:
         target: Recall@10 wanted, in (0, 1].
         max_bytes: What the index may hold in memory while it serves; None for any.
         max_build_bytes: What building may take in memory beyond the process's start; None for any.
+        adder: Who fills codes.
     """
 
     vectors: Vectors
@@ -32,6 +34,7 @@ class Task:
     target: float
     max_bytes: int | None = None
     max_build_bytes: int | None = None
+    adder: Adder = dataclasses.field(default_factory=Here)
 
     def count_bytes(self, kind: str) -> int:
         """Estimate what a kind would take in memory."""

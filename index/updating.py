@@ -8,7 +8,6 @@ import pyarrow.parquet as pq
 
 from features import Rows
 from index.choosing import Choice, settle
-from index.filling import add_without
 from index.index_files import FAISS_NAME
 from index.kinds import write_recipe
 from index.recall import measure_recall
@@ -61,7 +60,7 @@ def _filled(task: Task, old: Path, before: dict[str, Any]) -> Searcher:
     codes = faiss.read_index(str(old / FAISS_NAME))
     codes.reset()
     with all_cores():
-        add_without(codes, task.vectors, task.probe.rows)
+        task.adder.fill(codes, task.vectors, task.probe.rows)
     return Searcher.over(task.vectors, codes, kind=kind, effort=Effort.from_json(before["effort"], kind=kind))
 
 

@@ -124,3 +124,15 @@ def bucket(_server, request, monkeypatch):
     system = S3FileSystem(endpoint_override=url.removeprefix("http://"), scheme="http", allow_bucket_creation=True)
     name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:60]
     return Bucket(system, name, log)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Three raylets, a core each."""
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "120"}
+    cluster_utils = pytest.importorskip("ray.cluster_utils")
+    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    for _ in range(2):
+        cluster.add_node(num_cpus=1)
+    yield cluster
+    cluster.shutdown()

@@ -18,6 +18,7 @@ _TRIED = ("kind", "recall_at_10", "queries_per_second", "memory_bytes", "recipe"
 @click.option("--kind", type=click.Choice(_KINDS), default="auto", show_default=True)
 @click.option("--max-memory", metavar="SIZE", help="What the index may hold in memory, like 500MB or 2GB.")
 @click.option("--max-build-memory", metavar="SIZE", help="What building may take in memory, beyond the program itself.")
+@click.option("--ray", metavar="auto|ADDRESS", help="Have the machines of a Ray cluster fill it, but for hnsw.")
 @options.force
 @options.as_json
 def index(*, as_json: bool, **asked: Any) -> None:

@@ -1,6 +1,7 @@
 """A run on a cluster, its workers played by this process; the judge is the table of a local run."""
 
 import collections
+import contextlib
 import sys
 
 import numpy as np
@@ -25,7 +26,7 @@ class Here:
     deadly = None
     n_workers = 2
 
-    def __init__(self, work):
+    def __init__(self, _, work):
         self._work = work
         self._members = {}
         self._questions = collections.deque()
@@ -67,6 +68,7 @@ class Here:
 def crew(monkeypatch):
     """The class of the crew that a run gets."""
     kind = type("Crew", (Here,), {})
+    monkeypatch.setattr("embedder.cluster.connected", contextlib.nullcontext)
     monkeypatch.setattr("embedder.cluster.Crew", kind)
     monkeypatch.setattr("embedder.cluster._LOOK_AROUND_S", 0.0)
     return kind

@@ -18,18 +18,6 @@ N_PHOTOS = 60
 
 
 @pytest.fixture(scope="module")
-def cluster():
-    """Three raylets, a core each."""
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "120"}
-    cluster_utils = pytest.importorskip("ray.cluster_utils")
-    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    for _ in range(2):
-        cluster.add_node(num_cpus=1)
-    yield cluster
-    cluster.shutdown()
-
-
-@pytest.fixture(scope="module")
 def photos(write_photos, tmp_path_factory):
     """Sixty small photographs, one of them a second time."""
     folder = tmp_path_factory.mktemp("cluster") / "photos"

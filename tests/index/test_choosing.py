@@ -143,7 +143,9 @@ def test_less_is_held_while_building(task, monkeypatch):
     )
     learnt, filler = [], choosing.Filler
     monkeypatch.setattr(
-        choosing, "Filler", lambda vectors, most_trained: learnt.append(most_trained) or filler(vectors)
+        choosing,
+        "Filler",
+        lambda vectors, most_trained, adder: learnt.append(most_trained) or filler(vectors, adder=adder),
     )
     within = dataclasses.replace(task, max_build_bytes=200_000)
     try_kinds(within)

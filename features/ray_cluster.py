@@ -1,0 +1,69 @@
+"""A Ray cluster, connected to."""
+
+import contextlib
+import importlib
+import logging
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+from features.errors import InputError
+
+_ANSWER_S = 10.0
+
+
+@contextlib.contextmanager
+def connected(address: str) -> Iterator[Any]:
+    """Be connected to a cluster while the block runs.
+
+    Args:
+        address: `auto`, for the cluster that this machine belongs to, or `HOST:PORT`.
+
+    Yields:
+        The module `ray`.
+
+    Raises:
+        InputError: Ray is not installed, or there is no such cluster.
+    """
+    try:
+        ray = importlib.import_module("ray")
+    except ImportError as error:
+        mend = "Type: pip install 'frieze[ray]', on every machine of the cluster."
+        raise InputError("Ray is not installed.", mend=mend) from error
+    try:
+        _check_answers(address)
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, RuntimeError, ValueError) as error:
+        mend = "Start one with: ray start --head, or give its address: --ray HOST:PORT."
+        raise InputError(f"There is no Ray cluster at {address}: {error}.", mend=mend) from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Ask whether anybody listens there at all: Ray's own answer would take minutes.
+
+    Raises:
+        OSError: Nobody does.
+        ValueError: It is no address.
+    """
+    if address != "auto":
+        host, _, port = address.removeprefix("ray://").rpartition(":")
+        socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
+
+
+@contextlib.contextmanager
+def as_input_error(ray: Any) -> Iterator[None]:
+    """Let what a worker found that the user can mend come back as it was raised there.
+
+    Raises:
+        InputError: The worker raised one.
+    """
+    try:
+        yield
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, InputError):
+            raise error.cause from None
+        raise

@@ -1,0 +1,107 @@
+"""Filling an index by the machines of a Ray cluster: each fills a share of what was learnt here, and all are merged."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from features import Floats, InputError, Rows, as_input_error
+from index.filling import Here
+from index.stored_vectors import StoredVectors
+from index.vectors import Vectors, count_piece
+
+_LEAST_PIECES = 8
+"""How many pieces a share has at least: less is not worth the way there and back."""
+
+
+class Spread:
+    """Fills codes with the embeddings of a file that all machines see; the result is the one of filling them here.
+
+    Args:
+        ray: The module, connected to the cluster.
+    """
+
+    def __init__(self, ray: Any) -> None:
+        self._ray = ray
+        self._empty: Any = None  # what was filled last, if it was spread
+
+    def fill(self, codes: Any, vectors: Vectors, left_out: Rows) -> None:
+        """Fill codes; a graph, which can't be merged, and what is not worth the way are filled here.
+
+        Raises:
+            InputError: A machine does not see the file.
+        """
+        import faiss
+
+        shares = self._shares(vectors)
+        is_mergeable = faiss.try_extract_index_ivf(codes) is not None
+        if not (is_mergeable and len(shares) > 1 and isinstance(vectors, StoredVectors)):
+            self._empty = None
+            Here().fill(codes, vectors, left_out)
+            return
+        self._empty = faiss.serialize_index(codes)
+        empty, fill = self._ray.put(self._empty), self._ray.remote(num_cpus=1)(fill_share)
+        place = {"path": vectors.path, "metric": vectors.metric, "n_rows": len(vectors), "dim": vectors.dim}
+        for filled in [fill.remote(empty, place, share, left_out) for share in shares]:
+            with as_input_error(self._ray):
+                codes.merge_from(faiss.deserialize_index(self._ray.get(filled)), 0)
+
+    def add(self, codes: Any, embeddings: Floats, rows: Rows) -> None:
+        """Add embeddings by one more merge: what FAISS adds to merged lists of fast scan is lost (seen in 1.15)."""
+        import faiss
+
+        if self._empty is None:
+            Here().add(codes, embeddings, rows)
+            return
+        more = faiss.deserialize_index(self._empty)
+        Here().add(more, embeddings, rows)
+        codes.merge_from(more, 0)
+
+    def _shares(self, vectors: Vectors) -> list[range]:
+        """Cut the rows into a share a core of the cluster, each of whole pieces."""
+        step = count_piece(vectors.dim)
+        n_pieces = -(-len(vectors) // step)
+        n_shares = max(1, min(int(self._ray.cluster_resources().get("CPU", 1)), n_pieces // _LEAST_PIECES))
+        ends = (np.linspace(0, n_pieces, n_shares + 1).astype(int) * step).tolist()
+        return [range(start, min(end, len(vectors))) for start, end in itertools.pairwise(ends)]
+
+
+def fill_share(empty: Any, place: dict[str, Any], rows: range, left_out: Rows) -> Any:
+    """Fill codes that have learnt with some rows of a file, on whichever machine this runs.
+
+    Args:
+        empty: The codes, as FAISS serialises them: uint8 [n].
+        place: What `StoredVectors` takes.
+        rows: The rows, one after the other.
+        left_out: int64 [m], rows of the file that are left out.
+
+    Returns:
+        The filled codes, in the same form.
+
+    Raises:
+        InputError: There is no such file here.
+    """
+    import faiss
+
+    codes = faiss.deserialize_index(np.asarray(empty))
+    try:
+        Here().fill(codes, _Share(StoredVectors(**place), rows), left_out)
+    except FileNotFoundError as error:
+        raise InputError(
+            f"A machine of the cluster does not see {place['path']}.",
+            mend="Give an --out that all machines mount at the same place.",
+        ) from error
+    return faiss.serialize_index(codes)
+
+
+class _Share(StoredVectors):
+    """Some rows of a file."""
+
+    def __init__(self, whole: StoredVectors, rows: range) -> None:
+        super().__init__(Path(whole.path), metric=whole.metric, n_rows=whole.n_rows, dim=whole.dim)
+        self._rows = rows
+
+    def pieces(self) -> Iterator[tuple[int, Floats]]:
+        return self.pieces_of(self._rows)
