@@ -69,8 +69,9 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter of a name that no machine can have
+        told = getattr(error, "strerror", None) or error
         raise InputError(
-            f"Can't listen on {host}:{port}: {error.strerror or error}.",
+            f"Can't listen on {host}:{port}: {told}.",
             mend="Give another --port, or --port 0 for any.",
         ) from error

@@ -45,7 +45,7 @@ class Later(Generic[_Made]):
         self.begin()
         self._done.wait()
         if self._error is not None:
-            raise self._error
+            raise self._error.with_traceback(None)  # else it would hold on to what everybody brought who asks
         return cast("_Made", self._made)
 
     def _run(self) -> None:

@@ -17,6 +17,7 @@ import pytest
         ("{nothing}", "There is no"),
         ("{index} --head {index}", "is an index; wanted is a head"),
         ("{index} --host 203.0.113.7", "Can't listen on 203.0.113.7"),
+        ("{index} --host no..host", "Can't listen on no..host"),
         ("{index} --port {taken}", "Can't listen on 127.0.0.1"),
     ],
 )

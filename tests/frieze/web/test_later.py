@@ -34,3 +34,15 @@ def test_failure_is_kept():
         with pytest.raises(ZeroDivisionError):
             later.get()
     assert later.state == "failed"
+
+
+def test_failure_holds_nothing():
+    """However often a failure is told, it holds no more of those who asked."""
+    later = Later(lambda: 1 / 0)
+
+    def told():
+        with pytest.raises(ZeroDivisionError) as failure:
+            later.get()
+        return len(list(failure.traceback))
+
+    assert len({told() for _ in range(5)}) == 1
