@@ -96,7 +96,9 @@ def _page(document: dict[str, Any]) -> dict[str, str]:
     style, body, plane = ((web / name).read_text("utf-8") for name in _PARTS)
     data = json.dumps(document, ensure_ascii=True).replace("<", "\\u003c")  # no text can end the element it stands in
     script = "\n".join(_inlined((web / "static" / name).read_text("utf-8")) for name in _SCRIPTS)
-    return {"style": style, "body": body.replace("PLANE", plane).replace("DATA", data).replace("SCRIPT", script)}
+    parts = {"PLANE": plane, "DATA": data, "SCRIPT": script}
+    # In one pass: an id or a picture may hold one of these words.
+    return {"style": style, "body": re.sub("|".join(parts), lambda word: parts[word[0]], body)}
 
 
 def _inlined(script: str) -> str:

@@ -3,11 +3,15 @@
 import importlib.util
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from features import InputError
 from frieze import output
 from frieze.information import check_kind
 from frieze.places import to_place
+
+if TYPE_CHECKING:
+    from frieze.web.collection import Collection
 
 PORT = 8501
 LOOPBACK = "127.0.0.1"
@@ -34,22 +38,22 @@ def serve(index: str | Path, *, head: str | Path | None = None, host: str = LOOP
     check_kind(to_place(index), "index")
     if head is not None:
         check_kind(to_place(head), "head")
+    from frieze.web.collection import open_collection
     from frieze.web.thumbnails import cache_file
 
     with _listening(host, port) as listener:
-        _run(to_place(index), None if head is None else to_place(head), cache_file(), listener)
+        collection = open_collection(to_place(index), None if head is None else to_place(head), cache_file())
+        _run(collection, listener, names=frozenset({host.lower(), socket.gethostname().lower()}))
 
 
-def _run(index: Path, head: Path | None, thumbnails: Path, listener: socket.socket) -> None:
+def _run(collection: "Collection", listener: socket.socket, *, names: frozenset[str]) -> None:
     import uvicorn
 
     from frieze.web.app import make_app
-    from frieze.web.collection import open_collection
 
-    collection = open_collection(index, head, thumbnails)
     host, port = listener.getsockname()[:2]
     try:
-        app = make_app(collection, hosts=frozenset({host, socket.gethostname().lower()}))
+        app = make_app(collection, hosts=names)
         server = uvicorn.Server(
             uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=2)
         )
@@ -69,8 +73,9 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter of a name that no machine can have
+        told = getattr(error, "strerror", None) or error
         raise InputError(
-            f"Can't listen on {host}:{port}: {error.strerror or error}.",
+            f"Can't listen on {host}:{port}: {told}.",
             mend="Give another --port, or --port 0 for any.",
         ) from error

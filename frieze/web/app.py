@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.requests import ClientDisconnect
 
 from features import ImageError, InputError
 from frieze.web import calls, views
@@ -50,6 +51,10 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(BusyError)
     def busy(_: Request, __: BusyError) -> Response:
         return JSONResponse({"detail": "Too many images wait.", "mend": "Ask again."}, 503, {"retry-after": "2"})
+
+    @app.exception_handler(ClientDisconnect)
+    def gone(_: Request, __: ClientDisconnect) -> Response:
+        return Response(status_code=400)  # nobody reads it
 
     @app.exception_handler(TooLargeError)
     def too_large(_: Request, __: TooLargeError) -> Response:

@@ -114,8 +114,14 @@ class Collection:
         return to_document(points, self.index.ids[rows].tolist(), labels, codes[rows])
 
     def _predict_all(self) -> list[dict[str, Any]]:
-        """Predict every image of the table that the index was made of, as `frieze predict` does."""
+        """Predict every image of the table that the index was made of, as `frieze predict` does.
+
+        Raises:
+            InputError: The table can't be read, or is not the one that the index was made of any more.
+        """
         assert self.head is not None  # noqa: S101  asked only where there is one
+        if stale := self.index.staleness():
+            raise InputError(stale, mend="Then start the page again.")
         table = stored.open_features(Path(self.index.document["features"]["path"]))
         labels = np.asarray(table.labels, object)
         found, sure = self.head.predict(table.embeddings())

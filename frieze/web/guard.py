@@ -1,5 +1,6 @@
 """What stands before every request: whose page it may come from, how much it may bring, what its answer may do."""
 
+import asyncio
 import ipaddress
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
@@ -46,7 +47,10 @@ class Guard:
         if refused is not None:
             await _refuse(send, *refused)
             return
-        await self._app(scope, self._counted(receive), _guarded(send))
+        try:
+            await self._app(scope, self._counted(receive), _guarded(send))
+        except asyncio.CancelledError:  # the server ends, and this request would not
+            await _refuse(send, 503, "This page has ended.")
 
     def _refusal(self, headers: Mapping[str, str]) -> tuple[int, str] | None:
         host = headers.get("host", "")

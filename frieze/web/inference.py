@@ -69,7 +69,8 @@ class Inference:
         return self._in_turn(lambda: self._see(data))
 
     def close(self) -> None:
-        """Let the worker end after what it is at."""
+        """Let the worker end after what it is at; a backbone that is still being loaded is not waited for."""
+        self._engine.abandon()
         self._worker.shutdown(wait=False, cancel_futures=True)
 
     def _in_turn(self, work: Callable[[], _Answer]) -> _Answer:

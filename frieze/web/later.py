@@ -4,6 +4,8 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar, cast
 
+from features import InputError
+
 _Made = TypeVar("_Made")
 
 
@@ -45,8 +47,14 @@ class Later(Generic[_Made]):
         self.begin()
         self._done.wait()
         if self._error is not None:
-            raise self._error
+            raise self._error.with_traceback(None)  # else it would hold on to what everybody brought who asks
         return cast("_Made", self._made)
+
+    def abandon(self) -> None:
+        """Let whoever waits go, for nobody is left to be answered; what makes it ends with the program."""
+        if not self._done.is_set():
+            self._error = InputError("The page has ended.", mend="Start it again.")
+            self._done.set()
 
     def _run(self) -> None:
         try:

@@ -8,12 +8,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from features import InputError
 from frieze.drawing import draw
 
 THUMBNAIL_PX = 192
 _LIMIT_BYTES = 512 << 20
 _KEPT = 0.8
 """What is left of the limit once it is reached: throwing away one by one would be done at every picture."""
+_SIZES = ("page_count", "freelist_count", "page_size")
 
 
 def cache_file() -> Path:
@@ -23,22 +25,26 @@ def cache_file() -> Path:
 
 
 class Thumbnails:
-    """Pictures by image; those longest unused go when the file is full.
+    """Pictures by image; the oldest go when the file is full.
 
     Args:
         path: The file of them, made where it is not there. Several processes may use it.
-        limit_bytes: What all pictures in it may take.
+        limit_bytes: What it may take, whichever process fills it.
+
+    Raises:
+        InputError: There can't be such a file, or it is another one.
     """
 
     def __init__(self, path: Path, *, limit_bytes: int = _LIMIT_BYTES) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._limit = limit_bytes
         self._lock = threading.Lock()
-        self._file = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
-        self._file.execute("PRAGMA journal_mode=WAL")
-        self._file.execute("PRAGMA synchronous=OFF")  # what is lost is made anew
-        self._file.execute("CREATE TABLE IF NOT EXISTS pictures (key TEXT PRIMARY KEY, data BLOB, used REAL)")
-        self._bytes = self._count()
+        try:
+            self._file = _open(path)
+        except (OSError, sqlite3.Error) as error:
+            raise InputError(
+                f"Small pictures can't be kept in {path}: {error}.",
+                mend="Delete that file, or let XDG_CACHE_HOME name a folder that can be written to.",
+            ) from error
 
     def get(self, uri: str, version: str) -> bytes:
         """Give an image's thumbnail as a JPEG, upright.
@@ -51,39 +57,53 @@ class Thumbnails:
             ImageError: It is gone or broken.
         """
         key = f"{version} {uri}"
-        with self._lock:
-            row = self._file.execute("SELECT data FROM pictures WHERE key = ?", (key,)).fetchone()
-        if row is not None:
-            return bytes(row[0])
+        kept = self._find(key)
+        if kept is not None:
+            return kept
         data = draw(uri, THUMBNAIL_PX)
-        with self._lock:
+        with self._lock, _forgiving():
             self._put(key, data)
         return data
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with self._lock:
+            self._file.close()
+
+    def _find(self, key: str) -> bytes | None:
+        with self._lock, _forgiving():
+            for (data,) in self._file.execute("SELECT data FROM pictures WHERE key = ?", (key,)):
+                return bytes(data)
+        return None
 
     def _put(self, key: str, data: bytes) -> None:
-        with _forgiving():
-            line = "INSERT OR REPLACE INTO pictures VALUES (?, ?, ?)"
-            self._file.execute(line, (key, data, time.time()))
-            self._bytes += len(data)
-            if self._bytes > self._limit:
-                self._throw_away()
+        self._file.execute("INSERT OR REPLACE INTO pictures VALUES (?, ?, ?)", (key, data, time.time()))
+        size = self._size_bytes()
+        if size > self._limit:
+            share = 1 - _KEPT * self._limit / size
+            oldest = (
+                "SELECT key FROM pictures ORDER BY used, key LIMIT (SELECT CAST(COUNT(*) * ? AS INT) + 1 FROM pictures)"
+            )
+            self._file.execute(f"DELETE FROM pictures WHERE key IN ({oldest})", (share,))  # noqa: S608
 
-    def _throw_away(self) -> None:
-        left = int(self._limit * _KEPT)
-        newest = "SELECT key, SUM(LENGTH(data)) OVER (ORDER BY used DESC, key) AS size FROM pictures"
-        self._file.execute(f"DELETE FROM pictures WHERE key IN (SELECT key FROM ({newest}) WHERE size > ?)", (left,))  # noqa: S608
-        self._bytes = self._count()
+    def _size_bytes(self) -> int:
+        """Give the size of the pages in use: SQLite knows it without looking through them."""
+        n_pages, n_free, size = (self._file.execute(f"PRAGMA {name}").fetchone()[0] for name in _SIZES)
+        return int((n_pages - n_free) * size)
 
-    def _count(self) -> int:
-        return int(self._file.execute("SELECT COALESCE(SUM(LENGTH(data)), 0) FROM pictures").fetchone()[0])
+
+def _open(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
+    file.execute("PRAGMA journal_mode=WAL")
+    file.execute("PRAGMA synchronous=OFF")  # what is lost is made anew
+    file.execute("CREATE TABLE IF NOT EXISTS pictures (key TEXT PRIMARY KEY, data BLOB, used REAL)")
+    file.execute("SELECT key, data, used FROM pictures LIMIT 1")  # another program's table is told now
+    return file
 
 
 @contextlib.contextmanager
 def _forgiving() -> Iterator[None]:
-    """Let a full disk or a file that another process holds cost the keeping of a picture, not the picture."""
-    with contextlib.suppress(sqlite3.OperationalError):
+    """Let a full disk, or a file that is broken or held by another process, cost the keeping of a picture alone."""
+    with contextlib.suppress(sqlite3.Error):
         yield

@@ -121,6 +121,17 @@ def test_hostile_names(tmp_path):
     assert [line.count("\t") for line in lines] == [1] * 5
 
 
+def test_names_of_the_pages_own_places(tmp_path):
+    """An id that holds a word by which the page marks where a part of it goes stays an id."""
+    names = ["MANUSCRIPT.jpg", "DATA", "PLANE", "plain"]
+    np.save(tmp_path / "v.npy", np.eye(4, dtype=np.float32))
+    (tmp_path / "ids.txt").write_text("\n".join(names))
+    frieze.import_vectors(tmp_path / "v.npy", ids=tmp_path / "ids.txt", out=tmp_path / "f")
+    frieze.map(tmp_path / "f", out=tmp_path / "map.html")
+    data = re.search(r'id="data">(.*?)</script>', (tmp_path / "map.html").read_text(), re.DOTALL)
+    assert sorted(json.loads(data[1])["ids"]) == sorted(names)
+
+
 @pytest.mark.slow
 def test_umap_keeps_neighbours():
     """UMAP keeps neighbours together where PCA's plane has no room for them, the same way each time."""

@@ -8,6 +8,9 @@ import sys
 
 import httpx2
 import pytest
+from fastapi.testclient import TestClient
+
+import frieze
 
 
 @pytest.mark.parametrize(
@@ -17,6 +20,7 @@ import pytest
         ("{nothing}", "There is no"),
         ("{index} --head {index}", "is an index; wanted is a head"),
         ("{index} --host 203.0.113.7", "Can't listen on 203.0.113.7"),
+        ("{index} --host no..host", "Can't listen on no..host"),
         ("{index} --port {taken}", "Can't listen on 127.0.0.1"),
     ],
 )
@@ -36,6 +40,17 @@ def test_web_is_not_there(world, run, monkeypatch):
     result = run("serve", world / "photos.index")
     assert result.exit_code == 1
     assert "The page needs fastapi.\nType: pip install 'frieze[web]'" in result.stderr
+
+
+def test_the_name_it_was_given(world, monkeypatch, tmp_path):
+    """The page is served under the name that --host gives, whatever address that name has."""
+    made = []
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("uvicorn.Server.run", lambda server, sockets: made.append(server.config.app))
+    monkeypatch.setattr("frieze.serving._listening", lambda _, port: socket.create_server(("127.0.0.1", port)))
+    frieze.serve(world / "photos.index", host="Photos.example", port=0)
+    for name, status in (("photos.example", 200), ("other.example", 421)):
+        assert TestClient(made[0], base_url=f"http://{name}:1").get("/collection").status_code == status
 
 
 @pytest.mark.slow

@@ -1,12 +1,15 @@
 """The page's calls: the judges are the commands of the same name."""
 
 import io
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import frieze
+from features import InputError
+from frieze.web.collection import open_collection
 
 
 def test_search_by_id(page, world):
@@ -80,6 +83,18 @@ def test_mistakes(later, world, collection):
     assert told["total"] == len(wrong)
     assert sorted(one["id"] for one in told["mistakes"]) == sorted(table.ids[row] for row in wrong)
     assert all(one["probability"] == pytest.approx(sure[list(table.ids).index(one["id"])]) for one in told["mistakes"])
+
+
+def test_mistakes_of_another_table(world, tmp_path):
+    """Where the table is not the one that the index was made of any more, that is said: its images are others."""
+    table = shutil.copytree(world / "photos.features", tmp_path / "f")
+    frieze.index(table, out=tmp_path / "i")
+    other = open_collection(tmp_path / "i", world / "photos.head", tmp_path / "cache")
+    shutil.rmtree(table)
+    frieze.embed(world / "photos" / "red", out=table)
+    with pytest.raises(InputError, match="from an older state of its table") as error:
+        other.mistakes().get()
+    assert error.value.mend == "Then start the page again."
 
 
 def test_map(later):

@@ -2,6 +2,7 @@ import threading
 
 import pytest
 
+from features import InputError
 from frieze.web.later import Later
 
 
@@ -34,3 +35,34 @@ def test_failure_is_kept():
         with pytest.raises(ZeroDivisionError):
             later.get()
     assert later.state == "failed"
+
+
+def test_failure_holds_nothing():
+    """However often a failure is told, it holds no more of those who asked."""
+    later = Later(lambda: 1 / 0)
+
+    def told():
+        with pytest.raises(ZeroDivisionError) as failure:
+            later.get()
+        return len(list(failure.traceback))
+
+    assert len({told() for _ in range(5)}) == 1
+
+
+def test_abandoned():
+    """Who waits for what never ends is let go when it is given up; what is there already stays."""
+    later, made = Later(threading.Event().wait), Later(lambda: 1)
+    assert made.get() == 1
+    told = []
+
+    def wait():
+        with pytest.raises(InputError) as error:
+            later.get()
+        told.append(error.value.message)
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    for one in (later, made):
+        one.abandon()
+    waiter.join()
+    assert (told, made.get()) == (["The page has ended."], 1)

@@ -1,5 +1,6 @@
 """What a hostile page, name or file may try."""
 
+import asyncio
 import io
 import struct
 import threading
@@ -149,3 +150,48 @@ def test_no_traces(collection, monkeypatch):
     page = TestClient(make_app(collection), base_url="http://localhost", raise_server_exceptions=False)
     answer = page.get("/collection")
     assert (answer.status_code, answer.text) == (500, "Internal Server Error")
+
+
+UPLOAD = {
+    "type": "http",
+    "method": "POST",
+    "path": "/search",
+    "query_string": b"",
+    "headers": [(b"host", b"localhost"), (b"content-length", b"1000")],
+}
+
+
+def test_an_upload_that_is_broken_off(collection):
+    """Who goes away while an image is sent leaves no trace of an error."""
+    coming = iter([{"type": "http.request", "body": b"half", "more_body": True}, {"type": "http.disconnect"}])
+    sent = []
+
+    async def receive():
+        return next(coming)
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(make_app(collection)(UPLOAD, receive, send))
+    assert sent[0]["status"] == 400
+
+
+def test_the_server_ends(collection):
+    """A request that the server's end breaks off is answered so, and leaves no trace of an error either."""
+    sent = []
+
+    async def receive():
+        task.cancel()
+        await asyncio.Event().wait()
+
+    async def send(message):
+        sent.append(message)
+
+    async def ask():
+        nonlocal task
+        task = asyncio.create_task(make_app(collection)(UPLOAD, receive, send))
+        await task
+
+    task = None
+    asyncio.run(ask())
+    assert sent[0]["status"] == 503

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from features import ImageError
+from features import ImageError, InputError
 from frieze.web import thumbnails
 from frieze.web.thumbnails import THUMBNAIL_PX, Thumbnails
 
@@ -58,8 +58,34 @@ def test_limit(pictures):
     for number in range(20):
         kept.get(str(pictures / f"{number}.png"), "")
     keys = [key for (key,) in kept._file.execute("SELECT key FROM pictures ORDER BY used")]
-    assert kept._count() <= 100_000
+    assert kept._size_bytes() <= 100_000
     assert keys == [f" {pictures / f'{number}.png'}" for number in range(20 - len(keys), 20)]
+    assert opened(kept.get(str(pictures / "0.png"), "")).size == (192, 144)
+
+
+def test_limit_of_two(pictures):
+    """Two processes that fill the same file keep to one limit."""
+    both = [Thumbnails(pictures / "cache", limit_bytes=100_000) for _ in range(2)]
+    for number in range(20):
+        both[number % 2].get(str(pictures / f"{number}.png"), "")
+        assert both[0]._size_bytes() <= 100_000
+
+
+@pytest.mark.parametrize("content", [b"no database", None])
+def test_no_such_file(tmp_path, content):
+    """Where the file can't be had, it is said which, and what to do."""
+    path = tmp_path / "below" / "cache"
+    path.parent.touch() if content is None else path.parent.mkdir()
+    if content is not None:
+        path.write_bytes(content * 100)
+    with pytest.raises(InputError, match=f"can't be kept in {path}"):
+        Thumbnails(path)
+
+
+def test_broken_meanwhile(pictures):
+    """A file that breaks while it is used costs the keeping, not the picture."""
+    kept = Thumbnails(pictures / "cache")
+    kept._file.execute("DROP TABLE pictures")
     assert opened(kept.get(str(pictures / "0.png"), "")).size == (192, 144)
 
 
@@ -68,4 +94,4 @@ def test_gone(pictures):
     kept = Thumbnails(pictures / "cache")
     with pytest.raises(ImageError):
         kept.get(str(pictures / "none.png"), "")
-    assert kept._count() == 0
+    assert kept._file.execute("SELECT COUNT(*) FROM pictures").fetchone() == (0,)
