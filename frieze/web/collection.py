@@ -51,12 +51,16 @@ class Collection:
             "backbone_state": self.inference.state,
             "sees": what_it_sees(spec),
             "columns": rooms.name_columns(self.index),
-            "labels": [{"label": label, "images": n} for label, n in rooms.count_labels(self.index).items()],
+            "labels": self._labels,
             "head": None
             if self.head is None
             else {"kind": self.head.document["head"], "classes": self.head.classes.tolist()},
             "stale": self.index.staleness(),
         }
+
+    @functools.cached_property
+    def _labels(self) -> list[dict[str, Any]]:
+        return [{"label": label, "images": n} for label, n in rooms.count_labels(self.index).items()]
 
     def search(self, id: str, wanted: Wanted) -> dict[str, Any]:  # noqa: A002  as the index has it
         """Find what is like a stored image.
