@@ -81,7 +81,9 @@ class Thumbnails:
         size = self._size_bytes()
         if size > self._limit:
             share = 1 - _KEPT * self._limit / size
-            oldest = "SELECT key FROM pictures ORDER BY used, key LIMIT (SELECT CAST(COUNT(*) * ? AS INT) + 1 FROM pictures)"
+            oldest = (
+                "SELECT key FROM pictures ORDER BY used, key LIMIT (SELECT CAST(COUNT(*) * ? AS INT) + 1 FROM pictures)"
+            )
             self._file.execute(f"DELETE FROM pictures WHERE key IN ({oldest})", (share,))  # noqa: S608
 
     def _size_bytes(self) -> int:
