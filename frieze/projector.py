@@ -1,6 +1,7 @@
 """Embeddings in the form that TensorBoard's Projector reads."""
 
 import csv
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ def write_projector(table: "Features", rows: Rows, place: Path, *, force: bool) 
         _write_tensors(table, rows, folder / _TENSORS)
         _write_metadata(table, rows, folder / _METADATA)
         (folder / _CONFIG).write_text(
-            f'embeddings {{\n  tensor_name: "{table.spec.name}"\n'
+            f"embeddings {{\n  tensor_name: {json.dumps(table.spec.name)}\n"
             f'  tensor_path: "{_TENSORS}"\n  metadata_path: "{_METADATA}"\n}}\n',
             encoding="utf-8",
         )

@@ -19,6 +19,10 @@ _HEADERS = {
 }
 
 
+_MOST_BROUGHT = 10
+"""How many requests may bring something at once: each is held whole, also while a slow one still comes in."""
+
+
 class TooLargeError(Exception):
     """A request brings more than it may."""
 
@@ -36,6 +40,7 @@ class Guard:
         self._app = app
         self._hosts = hosts
         self._max_bytes = max_bytes
+        self._n_brought = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer, or refuse."""
@@ -47,10 +52,17 @@ class Guard:
         if refused is not None:
             await _refuse(send, *refused)
             return
+        brings = scope["method"] == "POST"
+        if brings and self._n_brought >= _MOST_BROUGHT:
+            await _refuse(send, 503, "Too many images wait.")
+            return
+        self._n_brought += brings
         try:
             await self._app(scope, self._counted(receive), _guarded(send))
         except asyncio.CancelledError:  # the server ends, and this request would not
             await _refuse(send, 503, "This page has ended.")
+        finally:
+            self._n_brought -= brings
 
     def _refusal(self, headers: Mapping[str, str]) -> tuple[int, str] | None:
         host = headers.get("host", "")

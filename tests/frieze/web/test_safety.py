@@ -195,3 +195,26 @@ def test_the_server_ends(collection):
     task = None
     asyncio.run(ask())
     assert sent[0]["status"] == 503
+
+
+def test_many_slow_uploads(collection):
+    """Of uploads that come in slowly so many are held and no more; the next one is told, and others are answered."""
+    sent = []
+
+    async def receive():
+        await asyncio.Event().wait()
+
+    async def send(message):
+        sent.append(message)
+
+    async def ask():
+        app = make_app(collection)
+        slow = [asyncio.create_task(app(UPLOAD, receive, lambda _: None)) for _ in range(10)]
+        await asyncio.sleep(0)
+        await app(UPLOAD, receive, send)
+        for task in slow:
+            task.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
+
+    asyncio.run(ask())
+    assert sent[0]["status"] == 503
