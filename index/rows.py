@@ -4,6 +4,7 @@ import difflib
 import functools
 import itertools
 import math
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,7 @@ class StoredRows:
         self._path = path
         self._mend = mend
         self._groups: dict[int, pa.Table] = {}
+        self._reading = threading.Lock()  # two threads in one ParquetFile read nonsense, or crash
 
     def __len__(self) -> int:
         return int(self._file.metadata.num_rows)
@@ -121,7 +123,8 @@ class StoredRows:
 
     def _guarded(self, read: Callable[[], Any]) -> Any:
         try:
-            return read()
+            with self._reading:
+                return read()
         except (pa.ArrowException, OSError) as error:
             raise FeatureFileError(f"{self._path} is broken: {error}.", mend=self._mend) from error
 

@@ -1,5 +1,6 @@
 import datetime as dt
 import decimal
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
@@ -93,3 +94,13 @@ def test_everybody_can_read_the_file(stored):
 def test_values_become_plain_json(value, plain):
     """Whatever type the user's column has, its values become JSON."""
     assert to_plain(value) == plain
+
+
+def test_many_at_once(stored):
+    """Many threads may ask at once, also for what is read for the first time: a page's users do."""
+    rows = np.random.default_rng(0).integers(0, 10_000, (200, 30))
+    for _ in range(10):
+        fresh = StoredRows(stored, mend="")
+        with ThreadPoolExecutor(8) as threads:
+            taken = list(threads.map(fresh.take, rows))
+        assert [[row["id"] for row in one] for one in taken] == [[f"{row}.jpg" for row in one] for one in rows]
