@@ -50,6 +50,7 @@ class Index:
         check_files(folder, document["files"], mend=mend)
         self._rows = StoredRows(folder / ROWS_NAME, mend=mend)
         self._searcher = open_searcher(document, folder, mend=mend)
+        self._seen_generation: tuple[tuple[int, int], str] | None = None
         self._passing = functools.lru_cache(_N_FILTERS)(lambda where: Allowed(find_rows(self._rows, where), len(self)))
         counts = {len(self), len(self._rows), *self._searcher.counts}
         if len(counts) > 1:
@@ -93,12 +94,20 @@ class Index:
         """Say that the table has changed since, and what to type; None where it has not, or can't be read."""
         made_of = self.document["features"]
         try:
-            generation = read_manifest(to_table_path(made_of["path"])).generation
-        except FeatureFileError:
+            generation = self._generation_of(to_table_path(made_of["path"]))
+        except (FeatureFileError, OSError):
             return None
         if generation == made_of["generation"]:
             return None
         return f"{self.path} was made from an older state of its table. Bring it up to date with: {self._command}"
+
+    def _generation_of(self, table: Path) -> str:
+        """Give a table's generation; features.json, which grows with the table, is read when it has changed."""
+        status = (table / "features.json").stat()
+        version = status.st_mtime_ns, status.st_size
+        if self._seen_generation is None or self._seen_generation[0] != version:
+            self._seen_generation = version, read_manifest(table).generation
+        return self._seen_generation[1]
 
     def check_hashes(self) -> None:
         """Hash every byte of the index's files; opening looks only at the ends of large ones.

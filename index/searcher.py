@@ -163,9 +163,14 @@ class Searcher:
         if self.codes is None:
             found = self.flat.search(ready, k)
             return found
-        numbers, rows = found = self._raw.search(ready, k, params=self._parameters(k, self.effort.knob))
-        # FAISS pads with -1 where it has looked at fewer than k rows: these queries go through all.
-        if (short := (rows < 0).any(axis=1)).any():
+        knob = self.effort.knob
+        numbers, rows = found = self._raw.search(ready, k, params=self._parameters(k, knob))
+        # FAISS pads with -1 where it has looked at fewer than k rows: these queries look harder, and in the end at all.
+        short = _which_lack(rows)
+        while len(short) and self._count_met(knob := 2 * knob) < self.flat.ntotal:
+            numbers[short], rows[short] = self._raw.search(ready[short], k, params=self._parameters(k, knob))
+            short = short[_which_lack(rows[short])]
+        if len(short):
             numbers[short], rows[short] = self.flat.search(ready[short], k)
         return found
 
@@ -242,6 +247,11 @@ class Searcher:
             vectors = self.reconstruct(block.ravel()).reshape(*block.shape, -1)  # [q, k, D]
             scores[start : start + step] = -np.linalg.norm(vectors - ready[start : start + step, None], axis=2)
         return scores
+
+
+def _which_lack(rows: Rows) -> Rows:
+    """Give the numbers of the queries that found too few."""
+    return np.flatnonzero((rows < 0).any(axis=1))
 
 
 def save(codes: Any, path: Path) -> None:

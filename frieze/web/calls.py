@@ -4,6 +4,7 @@ import io
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
 from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
@@ -21,10 +22,12 @@ def add(app: FastAPI, collection: Collection) -> None:
 
 
 def _add_search(app: FastAPI, collection: Collection) -> None:
+    """Add the two searches; answers go out as they are, for a second look at each hit took as long as finding it."""
+
     @app.get("/search", response_model=documents.Found, response_model_exclude_unset=True)
-    def search(id: Id, k: K = 10, where: Where = None, min_score: MinScore = None) -> dict[str, Any]:  # noqa: A002
+    def search(id: Id, k: K = 10, where: Where = None, min_score: MinScore = None) -> Any:  # noqa: A002
         """Find the images most similar to one of the collection."""
-        return collection.search(id, Wanted(k, where, min_score))
+        return JSONResponse(collection.search(id, Wanted(k, where, min_score)))
 
     @app.post(
         "/search",
@@ -39,7 +42,7 @@ def _add_search(app: FastAPI, collection: Collection) -> None:
         """Find the images most similar to the one in the body."""
         data = await request.body()
         seen = await run_in_threadpool(collection.inference.see, data)
-        return await run_in_threadpool(collection.search_seen, name, seen, Wanted(k, where, min_score))
+        return JSONResponse(await run_in_threadpool(collection.search_seen, name, seen, Wanted(k, where, min_score)))
 
     @app.post("/crop", response_class=Response, responses=BUSY | PNG, openapi_extra=IMAGE)
     async def crop(request: Request) -> Response:

@@ -1,5 +1,7 @@
+import dataclasses
 import os
 
+import numpy as np
 import pytest
 
 from features import count_cores
@@ -20,3 +22,14 @@ def test_threads(n_tasks, n_threads):
 def test_threads_sleep():
     """FAISS's threads sleep while they wait: other programs want the cores too."""
     assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+
+
+def test_looks_harder_before_it_looks_at_all(indexes, queries, monkeypatch):
+    """A query whose lists hold fewer rows than it wants finds as many, each once, without a look at every row."""
+    searcher = indexes("ivf", "cosine")._searcher
+    monkeypatch.setattr(searcher, "effort", dataclasses.replace(searcher.effort, knob=1))
+    monkeypatch.setattr(searcher.flat, "search", None)
+    rows, scores = searcher.search(queries, k=200)
+    assert (np.sort(rows, axis=1)[:, 1:] > np.sort(rows, axis=1)[:, :-1]).all()
+    assert (rows >= 0).all()
+    assert (np.diff(scores, axis=1) <= 0).all()
