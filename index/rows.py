@@ -64,6 +64,7 @@ class StoredRows:
         self._path = path
         self._mend = mend
         self._groups: dict[int, pa.Table] = {}
+        self._whole: pa.Table | None = None
         self._reading = threading.Lock()  # two threads in one ParquetFile read nonsense, or crash
 
     def __len__(self) -> int:
@@ -100,13 +101,23 @@ class StoredRows:
 
     def take(self, rows: Rows) -> list[dict[str, Any]]:
         """Give some rows [n] as plain JSON values, in the order asked for."""
-        groups, group_at = np.unique(rows // _GROUP_ROWS, return_inverse=True)
-        if not len(groups):
+        if not len(rows):
             return []
-        table = pa.concat_tables([self._group(int(group)) for group in groups], promote_options="permissive")
-        places = np.ascontiguousarray(group_at * _GROUP_ROWS + rows % _GROUP_ROWS, dtype=np.int64)
+        table, places = self._holding(rows)
         taken = table.take(pa.Array.from_buffers(pa.int64(), len(places), [None, pa.py_buffer(places)]))
         return [{name: to_plain(value) for name, value in row.items()} for row in taken.to_pylist()]
+
+    def _holding(self, rows: Rows) -> tuple[pa.Table, Rows]:
+        """Give a table that has some rows [n], n >= 1, and where they are in it; all there is, once all was read."""
+        groups, group_at = np.unique(rows // _GROUP_ROWS, return_inverse=True)
+        if self._whole is None:
+            tables = [self._group(int(group)) for group in groups]
+            if len(self._groups) < self._file.num_row_groups:
+                table = pa.concat_tables(tables, promote_options="permissive")
+                return table, np.ascontiguousarray(group_at * _GROUP_ROWS + rows % _GROUP_ROWS, dtype=np.int64)
+            whole = [self._groups[number] for number in range(len(self._groups))]
+            self._whole = pa.concat_tables(whole, promote_options="permissive").combine_chunks()
+        return self._whole, np.ascontiguousarray(rows, dtype=np.int64)
 
     def columns(self, names: Sequence[str]) -> pa.Table:
         """Give some columns of all rows; one that the table has not is null throughout."""

@@ -3,11 +3,13 @@
 import io
 from typing import Any
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
+from features import count_cores
 from frieze.drawing import PICTURE_PX, draw
 from frieze.searching import Wanted
 from frieze.web import documents
@@ -23,11 +25,13 @@ def add(app: FastAPI, collection: Collection) -> None:
 
 def _add_search(app: FastAPI, collection: Collection) -> None:
     """Add the two searches; answers go out as they are, for a second look at each hit took as long as finding it."""
+    turns = CapacityLimiter(count_cores())  # more threads would only wait for each other
 
     @app.get("/search", response_model=documents.Found, response_model_exclude_unset=True)
-    def search(id: Id, k: K = 10, where: Where = None, min_score: MinScore = None) -> Any:  # noqa: A002
+    async def search(id: Id, k: K = 10, where: Where = None, min_score: MinScore = None) -> Any:  # noqa: A002
         """Find the images most similar to one of the collection."""
-        return JSONResponse(collection.search(id, Wanted(k, where, min_score)))
+        wanted = Wanted(k, where, min_score)
+        return await to_thread.run_sync(lambda: JSONResponse(collection.search(id, wanted)), limiter=turns)
 
     @app.post(
         "/search",
