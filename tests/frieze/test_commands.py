@@ -79,6 +79,7 @@ def test_every_field_is_documented(name, lines, run_json):
     assert told - set(document) <= {
         "abstain",
         "naive_accuracy",
+        "nodes",
         "notes",
         "setting",
         "shots",

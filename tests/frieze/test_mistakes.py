@@ -1,5 +1,6 @@
 """What people mistype, and what they are told."""
 
+import itertools
 import os
 import shutil
 
@@ -159,9 +160,16 @@ def test_paths_that_no_table_can_have(world, run, tmp_path, name):
     assert "can't be used as a path" in result.stderr
 
 
-@pytest.mark.parametrize("url", ["s3://bucket/out", "gs://bucket/out", "file:///out"])
 @pytest.mark.parametrize(
-    "line", ["embed {photos} --out", "index {features} --out", "train {features} --out", "search {index} q.npy --html"]
+    ("line", "url"),
+    [
+        ("embed {photos} --out", "file:///out"),
+        ("embed {photos} --out", "https://host/out"),
+        *itertools.product(
+            ["index {features} --out", "train {features} --out", "search {index} q.npy --html"],
+            ["s3://bucket/out", "gs://bucket/out", "file:///out"],
+        ),
+    ],
 )
 def test_urls_of_what_lies_on_disk(world, run, monkeypatch, tmp_path, line, url):
     """A URL where a path on disk is wanted is refused, and no folder of that name is made."""
@@ -192,7 +200,7 @@ def test_other_labels_are_taken(world, tmp_path, run, run_json):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--layer", "nope"], "frieze-mini-1 has no layer nope"),
+        (["--layer", "nope"], "frieze-mini-2 has no layer nope"),
         (["--pixels", "0..255"], "has its own preprocessing"),
         (["--weights", "random"], "its weights are in it"),
         (["--trust-backbone"], "--trust-backbone does not go with builtin"),

@@ -29,8 +29,10 @@ class Block(NamedTuple):
 BLOCKS = (
     Block(32),
     Block(64, stride=2),
-    Block(64, is_read=True),
+    Block(64),
+    Block(64, is_narrow=True, is_read=True),
     Block(128, stride=2),
+    Block(128, is_narrow=True),
     Block(128, is_narrow=True),
     Block(128, is_narrow=True, is_read=True),
     Block(256, stride=2, is_narrow=True),
