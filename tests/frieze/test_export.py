@@ -109,7 +109,7 @@ def check_agrees(model, head, folder, tf, side_px):
 
 
 @pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=[] if kind in ("linear", "keras") else pytest.mark.slow) for kind in HEADS]
+    "kind", [pytest.param(kind, marks=[] if kind == "linear" else pytest.mark.slow) for kind in HEADS]
 )
 def test_each_head_says_what_it_says_here(world, tmp_path, tf, kind):
     """Each kind of head, exported and loaded, gives its own probabilities and predictions in both signatures."""
@@ -297,6 +297,7 @@ def check_nothing_is_left(tmp_path, world, error, match):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_another_answer_fails_the_check(world, tmp_path, monkeypatch):
     """A written model whose probabilities are not the head's is not left behind."""
     monkeypatch.setattr(LinearHead, "as_function", times(0.99))
@@ -361,6 +362,7 @@ def test_force_replaces_exported_models_only(world, exported, tmp_path, run):
     assert (out / "variables" / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_a_stale_head_says_so(photos, tmp_path, run):
     """A head that is older than its table is exported, and stderr says how to train it again."""
     source = shutil.copytree(photos, tmp_path / "photos")

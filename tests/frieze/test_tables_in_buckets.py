@@ -40,6 +40,7 @@ def test_run_again(photos, url, embedded):
     assert sorted(path.name for path in BucketPath(url).iterdir()) == ["failures.parquet", "features.json", "parts"]
 
 
+@pytest.mark.slow
 def test_changes(world, photos, url, embedded, tmp_path):
     """New, renamed and removed images are brought into the table as on disk; small parts are merged."""
     import shutil
@@ -57,6 +58,7 @@ def test_changes(world, photos, url, embedded, tmp_path):
     assert sorted(frieze.open_features(f"{url}-2").ids) == sorted(frieze.open_features(tmp_path / "anew").ids)
 
 
+@pytest.mark.slow
 def test_readers(world, photos, url, embedded, tmp_path):
     """An index and a head are made of it, and predictions, as of the table on disk; a changed table is told."""
     frieze.index(url, out=tmp_path / "photos.index")
@@ -72,6 +74,7 @@ def test_readers(world, photos, url, embedded, tmp_path):
     assert "older state" in frieze.open_index(tmp_path / "photos.index").staleness()
 
 
+@pytest.mark.slow
 def test_a_killed_run(photos, url, monkeypatch):
     """What stands when a run ends stays, also a part that features.json does not name yet."""
     import embedder.shards
@@ -93,6 +96,7 @@ def test_a_killed_run(photos, url, monkeypatch):
     assert (len(frieze.open_features(url)), frieze.verify(url)["ok"]) == (30, True)
 
 
+@pytest.mark.slow
 def test_a_second_writer(url, photos):
     """While one process writes, another one is refused by name; what a dead one held is free after two minutes."""
     import features.bucket_lock
