@@ -49,6 +49,7 @@ def embed_on_cluster(run: Run, work: Work) -> None:
     """
     with connected(str(work.options.ray)) as ray, Crew(ray, work) as crew:
         ClusterRun(run, crew).embed()
+    run.writer.clear_staged()
 
 
 @dataclasses.dataclass

@@ -125,6 +125,12 @@ class FeatureWriter:
             sync(path.parent)
         return dataclasses.replace(part, name=path.name)
 
+    def clear_staged(self) -> None:
+        """Delete what other processes wrote and nobody waits for any more."""
+        with clear_errors(self.path):
+            for left_over in left_overs(self.path):
+                left_over.unlink(missing_ok=True)
+
     def stand(self, parts: Sequence[Part], failures: Sequence[Failure]) -> None:
         """Name new parts that lie in their place, many at once: features.json grows with the table."""
         self.note_failures(failures)
