@@ -127,9 +127,7 @@ class FeatureWriter:
 
     def clear_staged(self) -> None:
         """Delete what other processes wrote and nobody waits for any more."""
-        with clear_errors(self.path):
-            for left_over in left_overs(self.path):
-                left_over.unlink(missing_ok=True)
+        _clear_away(self.path)
 
     def stand(self, parts: Sequence[Part], failures: Sequence[Failure]) -> None:
         """Name new parts that lie in their place, many at once: features.json grows with the table."""
@@ -217,9 +215,7 @@ def open_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
         for name in (PARTS, STAGING):
             (path / name).mkdir(parents=True, exist_ok=True)
     with lock(path):
-        with clear_errors(path):
-            for left_over in left_overs(path):
-                left_over.unlink()
+        _clear_away(path)
         restore(path)
         if not is_features(path):
             manifest.write(path)
@@ -228,6 +224,12 @@ def open_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
         if writer.manifest.parts != before.parts:
             writer.update()  # a run that finds nothing to do must not leave a part unnamed
         yield writer
+
+
+def _clear_away(path: Path) -> None:
+    with clear_errors(path):
+        for left_over in left_overs(path):
+            left_over.unlink(missing_ok=True)
 
 
 def going_on(path: Path, manifest: Manifest) -> Manifest:
