@@ -109,15 +109,18 @@ class StoredRows:
 
     def _holding(self, rows: Rows) -> tuple[pa.Table, Rows]:
         """Give a table that has some rows [n], n >= 1, and where they are in it; all there is, once all was read."""
-        groups, group_at = np.unique(rows // _GROUP_ROWS, return_inverse=True)
-        if self._whole is None:
-            tables = [self._group(int(group)) for group in groups]
-            if len(self._groups) < self._file.num_row_groups:
-                table = pa.concat_tables(tables, promote_options="permissive")
-                return table, np.ascontiguousarray(group_at * _GROUP_ROWS + rows % _GROUP_ROWS, dtype=np.int64)
-            whole = [self._groups[number] for number in range(len(self._groups))]
-            self._whole = pa.concat_tables(whole, promote_options="permissive").combine_chunks()
-        return self._whole, np.ascontiguousarray(rows, dtype=np.int64)
+        if self._whole is not None:
+            return self._whole, np.ascontiguousarray(rows, dtype=np.int64)
+        numbers, number_at = np.unique(rows // _GROUP_ROWS, return_inverse=True)
+        tables = [self._group(int(number)) for number in numbers]
+        groups = self._groups
+        if len(groups) == self._file.num_row_groups:
+            tables = [groups[number] for number in range(len(groups))]
+            self._whole = pa.concat_tables(tables, promote_options="permissive").combine_chunks()
+            self._groups = {}  # they are in it; who reads at this moment holds the old ones
+            return self._whole, np.ascontiguousarray(rows, dtype=np.int64)
+        table = pa.concat_tables(tables, promote_options="permissive")
+        return table, np.ascontiguousarray(number_at * _GROUP_ROWS + rows % _GROUP_ROWS, dtype=np.int64)
 
     def columns(self, names: Sequence[str]) -> pa.Table:
         """Give some columns of all rows; one that the table has not is null throughout."""
@@ -128,9 +131,10 @@ class StoredRows:
         return table
 
     def _group(self, number: int) -> pa.Table:
-        if number not in self._groups:
-            self._groups[number] = self._guarded(lambda: self._file.read_row_group(number))
-        return self._groups[number]
+        groups = self._groups
+        if number not in groups:
+            groups[number] = self._guarded(lambda: self._file.read_row_group(number))
+        return groups[number]
 
     def _guarded(self, read: Callable[[], Any]) -> Any:
         try:
