@@ -41,7 +41,7 @@ BACKBONE = DATA / "backbones" / "mobilenet_v1_025_128" / "saved_model"
 IMAGES = DATA / "images" / "cifar10_test_webdataset"
 SCRIPT = Path(sys.executable).with_name("frieze")
 SHARD = 500
-N_IMAGES, N_SHARDS, N_WORKERS = 10_000_000, 20_000, 1000
+N_IMAGES, N_SHARDS, N_WORKERS = 10_000_000, 100_000, 1000
 RATE = 500
 """Images a second of a simulated worker."""
 SPEC = BackboneSpec(name="none", handle="none", fingerprint="0" * 64, dim=256, image_size=(1, 1), pixels="0..1")

@@ -20,7 +20,9 @@ from embedder.worker import Outcome, Work
 from features import Failure, InputError, Part, Rows, Shard, connected, read_part, to_embeddings, to_part
 
 _LOOK_AROUND_S, _SETTLE_S = 5.0, 5.0
-"""How often room for more workers is looked for, and how often features.json is written anew."""
+"""How often room for more workers is looked for, and how often features.json is written anew at most."""
+_SETTLE_SHARE = 0.05
+"""Of the time that goes into writing it: it names all parts, and grows with them."""
 _SAMPLE = 4096
 """Rows on which an engine is tried at most."""
 _MOST_FALSE_STARTS = 3
@@ -81,10 +83,11 @@ class ClusterRun:
         self._failures: list[Failure] = []
         self._attempts = itertools.count()
         self._members: list[Member] = []
+        self._idle: list[Member] = []  # those of them who were not asked to choose an engine yet
         self._has_choice = False
         self._n_false_starts = 0
         self._n_done = 0
-        self._settled = self._looked = -np.inf
+        self._looked = self._to_settle = -np.inf
 
     def embed(self) -> None:
         """Run until nothing is left; what has come back stands, however it ends."""
@@ -92,11 +95,9 @@ class ClusterRun:
         try:
             while self._schedule:
                 self._look_around()
-                for member in self._members:
-                    self._hand_out(member)
                 for answer in self._crew.answers(seconds=1.0):
                     self._take(answer)
-                if time.perf_counter() - self._settled > _SETTLE_S:
+                if time.perf_counter() > self._to_settle:
                     self._settle()
         finally:
             self._settle()
@@ -108,11 +109,12 @@ class ClusterRun:
             self._looked = time.perf_counter()
             fresh = self._crew.hire()
             self._members += fresh
+            self._idle += fresh
             for member in fresh:
                 self._crew.ask(member, "load", about="load")
-        idle = [member for member in self._members if not member.is_asked]
-        for member in idle if self._has_choice else idle[: len(idle) == len(self._members)]:
-            member.is_asked = True
+        asked = self._idle if self._has_choice else self._idle[: len(self._idle) == len(self._members)]
+        self._idle = self._idle[len(asked) :]
+        for member in asked:
             manifest = dataclasses.replace(self._run.writer.manifest, parts=())
             self._crew.ask(member, "choose", self._sample, manifest, about="choose")
 
@@ -129,6 +131,8 @@ class ClusterRun:
         elif answer.about != "load":
             piece, file = answer.about
             self._gather(answer.member, piece, file, answer.value)
+        for member in self._members if answer.is_dead else [answer.member]:  # a death leaves work for any of them
+            self._hand_out(member)
 
     def _welcome(self, answer: Answer) -> None:
         answer.member.has_begun = True
@@ -144,7 +148,9 @@ class ClusterRun:
         if member not in self._members:  # each question it was asked comes back
             return
         self._members.remove(member)
+        self._idle = [one for one in self._idle if one is not member]
         self._n_false_starts += not member.has_begun
+        member.has_begun = False
         if self._n_false_starts >= _MOST_FALSE_STARTS and not self._has_choice:
             raise InputError(
                 f"{self._n_false_starts} workers of the cluster died while they loaded the backbone.",
@@ -205,7 +211,9 @@ class ClusterRun:
 
     def _settle(self) -> None:
         """Name what stands; features.json grows with the table, so not after each part."""
-        self._settled = time.perf_counter()
+        began = time.perf_counter()
         if self._new or self._failures:
             self._run.writer.stand(self._new, self._failures)
             self._new, self._failures = [], []
+        ended = time.perf_counter()
+        self._to_settle = ended + max(_SETTLE_S, (ended - began) / _SETTLE_SHARE)

@@ -31,13 +31,11 @@ class Member:
     Attributes:
         place: Where it works.
         actor: Ray's handle.
-        is_asked: Whether it was asked to choose an engine.
-        has_begun: Whether it has, and takes work.
+        has_begun: Whether it has chosen an engine, and takes work.
     """
 
     place: Place
     actor: Any
-    is_asked: bool = False
     has_begun: bool = False
 
 

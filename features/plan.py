@@ -1,6 +1,7 @@
 """What a run has to do, cut into shards: the unit of work, and one part of the table each."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -50,9 +51,9 @@ class Plan:
     n_left: int
     known_failures: pa.Table
 
-    @property
+    @functools.cached_property
     def n_pending(self) -> int:
-        """Count the images to embed."""
+        """Count the images to embed; once, for it is asked for after every shard."""
         return sum(len(shard.rows) for shard in self.shards)
 
 
