@@ -23,7 +23,7 @@ class Application(NamedTuple):
 BUILT_IN = "builtin"
 """What to type for the network that comes with the package."""
 
-BUILT_IN_NAME = "frieze-mini-2"
+BUILT_IN_NAME = "frieze-mini-3"
 """The version stands in the name: other weights are another network."""
 
 BUILT_IN_FILE = Path(__file__).with_name(f"{BUILT_IN_NAME}.keras")

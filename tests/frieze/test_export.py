@@ -186,7 +186,7 @@ def exported_built_in(tmp_path_factory):
 def test_built_in(exported_built_in, photos):
     """The built-in backbone, exported, gives the vectors that it gives itself, and says what it is."""
     said = exported_built_in
-    assert (said["backbone"], said["dim"], said["checked"]) == ("frieze-mini-2", 256, 16)
+    assert (said["backbone"], said["dim"], said["checked"]) == ("frieze-mini-3", 256, 16)
     assert said["least_cosine"] > 0.99999
     paths = sorted(photos.rglob("*.png"))[:3]
     request = embedder.BackboneRequest(handle=said["out"])
@@ -220,7 +220,7 @@ def test_built_in_is_checked(tmp_path, monkeypatch):
             weight.assign((weight - 0.01) / 0.9)
 
     monkeypatch.setattr(KerasTrunk, "save", save_other)
-    with pytest.raises(ModelError, match="The exported backbone is not frieze-mini-2"):
+    with pytest.raises(ModelError, match="The exported backbone is not frieze-mini-3"):
         frieze.export("builtin", out=tmp_path / "model")
     assert not (tmp_path / "model").exists()
 

@@ -175,7 +175,7 @@ def test_another_file_needs_force(run, tmp_path):
 def test_embedded_tables_are_refused(world, tmp_path):
     """Vectors made elsewhere never enter a table that was embedded here."""
     np.save(tmp_path / "v.npy", np.ones((2, 2)))
-    with pytest.raises(InputError, match="holds those of frieze-mini-2"):
+    with pytest.raises(InputError, match="holds those of frieze-mini-3"):
         frieze.import_vectors(tmp_path / "v.npy", out=world / "photos.features")
 
 

@@ -200,7 +200,7 @@ def test_other_labels_are_taken(world, tmp_path, run, run_json):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--layer", "nope"], "frieze-mini-2 has no layer nope"),
+        (["--layer", "nope"], "frieze-mini-3 has no layer nope"),
         (["--pixels", "0..255"], "has its own preprocessing"),
         (["--weights", "random"], "its weights are in it"),
         (["--trust-backbone"], "--trust-backbone does not go with builtin"),

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import embedder
-from features import import_keras
+from features import import_keras, unit_rows
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -82,6 +82,15 @@ def test_card(unbroken, pool):
     assert (card["epochs"], card["steps"], card["images_seen"], card["views"]) == (3, 6, 768, 2)
     assert [(one["name"], one["image_size"], one["weight"]) for one in card["teachers"]] == [("teacher", 32, 1.0)]
     assert {"keras", "torch", "tensorflow"} <= set(card["versions"])
+
+
+def test_whitened(unbroken):
+    """What ships is whitened: no direction in which crops differ from their images outweighs the others."""
+    request = embedder.BackboneRequest(handle=str(unbroken[0]), pixels="0..1")
+    views = [np.load(f"{unbroken[0]}-work/view-{number:03d}.npy") for number in range(2)]
+    whole, crop = (embedder.open_backbone(request).call(np.float32(view) / 255).numpy() for view in views)
+    variances = np.linalg.eigvalsh(np.cov(unit_rows(crop) - unit_rows(whole), rowvar=False))
+    assert variances[-1] < 0.1 * variances.sum()
 
 
 def test_killed(pool, teacher, unbroken, tmp_path):

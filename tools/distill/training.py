@@ -14,12 +14,15 @@ import features
 from tools.distill.lesson import BATCH, Lesson, batches
 from tools.distill.loss import distillation_loss
 from tools.distill.student import Student
+from tools.distill.whitening import whitening
 
 _RATE = 2e-3
 _DECAY = 0.05
 _WARMUP_STEPS = 200
 _MEMORY = 0.998
 """Of the average over the steps' weights, which is what ships."""
+_LOOKED_AT = 4
+"""Views from which the whitening is learnt: the whole images and three crops of each."""
 
 
 class _State:
@@ -54,7 +57,7 @@ def train(lesson: Lesson, checkpoint: Path) -> dict[str, np.ndarray]:
         checkpoint: File written after every epoch.
 
     Returns:
-        The weights, averaged over the steps, by their names in `Student`.
+        The weights, averaged over the steps and whitened, by their names in `Student`.
     """
     torch.set_num_threads(features.count_cores())
     state = _State(lesson)
@@ -71,6 +74,7 @@ def train(lesson: Lesson, checkpoint: Path) -> dict[str, np.ndarray]:
         state.epoch += 1
         state.save(checkpoint)
         _say(f"epoch {state.epoch}: loss {loss:.4f}")
+    _whiten(state.average, lesson)
     return {name: weight.double().numpy() for name, weight in state.average.state_dict().items()}
 
 
@@ -105,6 +109,23 @@ def _move_average(state: _State, step: int) -> None:
     floats = [(one, other) for one, other in zip(ours, theirs, strict=True) if one.is_floating_point()]
     with torch.no_grad():
         torch._foreach_lerp_([one for one, _ in floats], [other for _, other in floats], share)
+
+
+def _whiten(student: Student, lesson: Lesson) -> None:
+    """Let the last layer take the whitening up; with one view there is nothing to learn it from."""
+    whole, *crops = (_embed(student, np.load(view, mmap_mode="r"), lesson.rows) for view in lesson.views[:_LOOKED_AT])
+    if crops:
+        last, change = student.units["embedding"], torch.from_numpy(whitening(whole, crops))
+        with torch.no_grad():
+            last.weight.copy_(change @ last.weight)
+            last.bias.copy_(change @ last.bias)
+
+
+def _embed(student: Student, pixels: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Give float32 [N, 256], of unit length."""
+    batches = (torch.from_numpy(pixels[rows[at : at + BATCH]]) for at in range(0, len(rows), BATCH))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        return features.unit_rows(np.concatenate([student(one.permute(0, 3, 1, 2) / 255).numpy() for one in batches]))
 
 
 def _say(line: str) -> None:

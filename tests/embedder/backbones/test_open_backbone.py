@@ -13,7 +13,7 @@ _NO_CODE = "it runs no code but ours and that of Keras."
 def test_builtin_is_the_default(opened):
     """Nothing asked for is the built-in descriptor."""
     assert BackboneRequest().handle == "builtin"
-    assert opened("builtin").spec.name == "frieze-mini-2"
+    assert opened("builtin").spec.name == "frieze-mini-3"
 
 
 @pytest.mark.parametrize("handle", ["nowhere/at/all", "mobilenet"])
@@ -30,7 +30,7 @@ def test_unknown_handle(handle):
     [
         ({"weights": "imagenet"}, "--weights does not go with builtin: its weights are in it."),
         ({"image_size": 0}, "--image-size is 0."),
-        ({"layer": "edges"}, "frieze-mini-2 has no layer edges."),
+        ({"layer": "edges"}, "frieze-mini-3 has no layer edges."),
         ({"fit": "stretch"}, "Unknown --fit: stretch."),
         ({"handle": "net.keras", "pixels": "0..2"}, "Unknown --pixels: 0..2."),
         ({"pixels": "0..1"}, "builtin has its own preprocessing."),

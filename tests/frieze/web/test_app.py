@@ -51,7 +51,7 @@ def test_what_is_no_image(page, path, data, told):
 def test_facts(page, world):
     """The page knows at once what it shows."""
     facts = page.get("/collection").json()
-    assert (facts["rows"], facts["metric"], facts["backbone"], facts["stale"]) == (30, "cosine", "frieze-mini-2", None)
+    assert (facts["rows"], facts["metric"], facts["backbone"], facts["stale"]) == (30, "cosine", "frieze-mini-3", None)
     assert facts["labels"] == [{"label": label, "images": 10} for label in ("blue", "green", "red")]
     assert facts["head"] == {"kind": "linear", "classes": ["blue", "green", "red"]}
     assert facts["index"] == str(world / "photos.index")
