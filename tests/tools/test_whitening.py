@@ -6,7 +6,7 @@ from tools.distill.whitening import whitening
 
 @pytest.fixture
 def views():
-    """Give images and two crops of each, float32 [2000, 8], that differ by .5 to 8 times as much, one direction still."""
+    """Give images and two crops of each, float32 [2000, 8]; they differ by 0, and .5 to 8, along axes of their own."""
     rng = np.random.default_rng(0)
     spread = np.sqrt(np.float32([0, 0.5, 1, 2, 3, 4, 6, 8])) / 100
     axes, _ = np.linalg.qr(rng.normal(size=(8, 8)))

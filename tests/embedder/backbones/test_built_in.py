@@ -31,6 +31,13 @@ def test_golden(opened):
     )
 
 
+def test_is_what_keras_gives(opened):
+    """What runs without Keras is what Keras makes of the file."""
+    images = np.float32(pictures()) / 255
+    ours, theirs = opened("builtin").call(images).numpy(), open_backbone(BackboneRequest()).model(images).numpy()
+    assert ours == pytest.approx(theirs, abs=1e-5 * float(np.abs(theirs).max()))
+
+
 def test_size():
     """Its file stays below 2.5 MB, with weights in float16, and has the parameters that are told of it."""
     assert BUILT_IN_FILE.stat().st_size <= 2.5e6
