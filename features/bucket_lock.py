@@ -4,22 +4,21 @@ import contextlib
 import json
 import os
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from features.buckets import BucketPath
 from features.errors import FeatureFileError
+from features.files import write_json
 
 _BEAT_S, _STALE_S = 30.0, 120.0
 """How often the object is written anew, and after what time without that its writer is taken for dead."""
 
 
 @contextlib.contextmanager
-def lock_bucket(folder: BucketPath) -> Iterator[None]:
+def lock_bucket(folder: Path) -> Iterator[None]:
     """Hold a table in a bucket for writing.
 
     A store has no locks: two that begin within the same second may both be let in by one that does not order
@@ -31,7 +30,7 @@ def lock_bucket(folder: BucketPath) -> Iterator[None]:
     file = folder / ".lock"
     holder = {"host": socket.gethostname(), "pid": os.getpid(), "started": time.strftime("%Y-%m-%d %H:%M:%S")}
     _check_free(folder, file)
-    _write(file, holder)
+    write_json(file, holder)
     if _read(file) != holder:  # another one came in between
         _check_free(folder, file)
     ended = threading.Event()
@@ -45,13 +44,13 @@ def lock_bucket(folder: BucketPath) -> Iterator[None]:
         file.unlink(missing_ok=True)
 
 
-def _beat(file: BucketPath, holder: dict[str, Any], ended: threading.Event) -> None:
+def _beat(file: Path, holder: dict[str, Any], ended: threading.Event) -> None:
     while not ended.wait(_BEAT_S):
         with contextlib.suppress(OSError, FeatureFileError):  # the next one may come through
-            _write(file, holder)
+            write_json(file, holder)
 
 
-def _check_free(folder: BucketPath, file: BucketPath) -> None:
+def _check_free(folder: Path, file: Path) -> None:
     try:
         age_s = time.time() - file.stat().st_mtime_ns / 1e9
     except FileNotFoundError:
@@ -65,21 +64,8 @@ def _check_free(folder: BucketPath, file: BucketPath) -> None:
         )
 
 
-def _read(file: BucketPath) -> dict[str, Any]:
+def _read(file: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(file.read_text()))
     except (OSError, TypeError, ValueError):
         return {}
-
-
-def _write(file: BucketPath, holder: dict[str, Any]) -> None:
-    with tempfile.TemporaryDirectory(prefix="frieze-") as folder:
-        path = Path(folder) / "lock"
-        path.write_text(json.dumps(holder), encoding="utf-8")
-        try:
-            file.upload(path)
-        except OSError as error:
-            raise FeatureFileError(
-                f"{file} can't be written: {error}.",
-                mend="Check the bucket's name, its region and the credentials in the environment.",
-            ) from error

@@ -184,16 +184,17 @@ def sync(path: Path) -> None:
 
 @contextlib.contextmanager
 def clear_errors(path: Path) -> Iterator[None]:
-    """Turn what the disk refuses into an error that says what to do.
+    """Turn what the disk or the bucket refuses into an error that says what to do.
 
     Raises:
-        FeatureFileError: The disk is full or refuses.
+        FeatureFileError: The disk is full, or it or the bucket refuses.
     """
     try:
         yield
     except OSError as error:
         full = error.errno in _NO_SPACE
-        mend = "Free some space" if full else "Check the folder's permissions"
+        refused = "the folder's permissions" if as_bucket(path) is None else "the bucket's name, region and credentials"
+        mend = "Free some space" if full else f"Check {refused}"
         raise FeatureFileError(
             f"{path} can't be written: {error.strerror or error}.",
             mend=f"{mend} and type the same command again; what is stored already is kept.",

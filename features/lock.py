@@ -21,9 +21,8 @@ def lock(folder: Path) -> Iterator[None]:
     Raises:
         FeatureFileError: Another process holds it (the message names it), or it can't be written.
     """
-    place = as_bucket(folder)
-    if place is not None:
-        with lock_bucket(place):
+    if as_bucket(folder) is not None:
+        with lock_bucket(folder):
             yield
         return
     with clear_errors(folder):

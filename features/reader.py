@@ -1,6 +1,7 @@
 """Reading a table of features: ids and embeddings, whole or in batches."""
 
 import copy
+import dataclasses
 import functools
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,6 +86,14 @@ class Features:
         view.rows = self.rows.set_column(self.rows.column_names.index("label"), field, column)
         view.labels_from = labels_from
         return view
+
+    def split(self) -> Iterator[Self]:
+        """Give each part as a table of its own; nothing is read, and it can be pickled."""
+        for part in self.manifest.parts:
+            piece = type(self).__new__(type(self))
+            piece.path, piece.labels_from = self.path, None
+            piece.manifest = dataclasses.replace(self.manifest, parts=(part,))
+            yield piece
 
     @property
     def ids(self) -> Strings:

@@ -183,8 +183,8 @@ def predict(
         out: Parquet file: id, prediction, probability.
         scores: Add a column `score_CLASS` for each class.
         force: Replace a file that is there.
-        ray: `auto` or the address of a Ray cluster, whose machines embed the images.
-        cpus_per_worker: Cores of each of its workers; by default one worker a GPU, or one a machine.
+        ray: `auto` or the address of a Ray cluster, whose machines embed the images, or predict the table's parts.
+        cpus_per_worker: Cores of each worker that embeds; by default one worker a GPU, or one a machine.
 
     Returns:
         `rows` predicted, and images that `failed`; `failures` lists these with stage and reason.
@@ -199,9 +199,8 @@ def predict(
     place = to_place(out)
     classifiers.check_predictions(place, force=force)  # before the hours of embedding, not after
     if kind_of(to_table_place(source)) == "features":
-        if ray is not None:
-            raise stored.InputError(f"{source} is embedded already.", mend="Leave --ray out: a head is quick.")
-        return classifiers.predict_features(to_place(head), open_table(source), place, scores=scores, force=force)
+        table = open_table(source)
+        return classifiers.predict_features(to_place(head), table, place, scores=scores, force=force, ray=ray)
     spec = classifiers.open_head(to_place(head)).spec
     again = f"frieze predict {head} FEATURES --out {out}"
     stored.check_can_embed(

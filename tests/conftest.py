@@ -107,17 +107,22 @@ def _server(tmp_path_factory):
         copier.wait()
 
 
-@pytest.fixture
-def bucket(_server, request, monkeypatch):
-    """An empty bucket of its own, found through the environment as a user would set it."""
-    url, log = _server
-    for name, value in {
+def _environment(url):
+    """Give what a user would set."""
+    return {
         "AWS_ENDPOINT_URL": url,
         "AWS_ACCESS_KEY_ID": "key",
         "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
-    }.items():
+    }
+
+
+@pytest.fixture
+def bucket(_server, request, monkeypatch):
+    """An empty bucket of its own, found through the environment as a user would set it."""
+    url, log = _server
+    for name, value in _environment(url).items():
         monkeypatch.setenv(name, value)
     from pyarrow.fs import S3FileSystem
 
@@ -127,12 +132,16 @@ def bucket(_server, request, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def cluster():
-    """Three raylets, a core each."""
+def cluster(_server):
+    """Three raylets, a core each, that find the server of buckets through their environment."""
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "120"}
     cluster_utils = pytest.importorskip("ray.cluster_utils")
-    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    for _ in range(2):
-        cluster.add_node(num_cpus=1)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in _environment(_server[0]).items():
+            patch.setenv(name, value)
+        head = {"num_cpus": 1, "include_dashboard": False}
+        cluster = cluster_utils.Cluster(initialize_head=True, head_node_args=head)
+        for _ in range(2):
+            cluster.add_node(num_cpus=1)
     yield cluster
     cluster.shutdown()

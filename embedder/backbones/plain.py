@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from features import import_tensorflow
@@ -25,6 +24,8 @@ def read_plain(path: Path) -> Callable[[Any], Any]:
     Returns:
         TensorFlow function: float32 [B, H, W, C] -> float32 [B, D], what Keras gives; ValueError for another size.
     """
+    import h5py
+
     with zipfile.ZipFile(path) as archive:
         layers = json.loads(archive.read("config.json"))["config"]["layers"]
         with h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
@@ -53,7 +54,7 @@ def _weights(file: Any, layers: list[dict[str, Any]]) -> dict[str, tuple[np.ndar
         if kind in ("conv2d", "dense"):
             number = next(numbers[kind])
             stored = file[f"layers/{kind}_{number}/vars" if number else f"layers/{kind}/vars"]
-            found[layer["name"]] = (np.float32(stored["0"]), np.float32(stored["1"]))
+            found[layer["name"]] = (np.asarray(stored["0"], np.float32), np.asarray(stored["1"], np.float32))
     return found
 
 

@@ -53,7 +53,7 @@ group = click.option(
 
 def cluster(command: _Command) -> _Command:
     """Add --ray and --cpus-per-worker."""
-    ray = click.option("--ray", metavar="auto|ADDRESS", help="Have the machines of a Ray cluster embed.")
+    ray = click.option("--ray", metavar="auto|ADDRESS", help="Have the machines of a Ray cluster do the work.")
     cores = click.option(
         "--cpus-per-worker",
         type=click.IntRange(min=1),

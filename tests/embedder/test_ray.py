@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from features import InputError, open_features, read_failures, verify_features
+from features import InputError, open_features, read_failures, to_table_path, verify_features
 
 pytestmark = pytest.mark.slow
 N_PHOTOS = 60
@@ -196,19 +196,45 @@ def test_what_a_worker_finds_wrong(cluster, photos, embed, out):
         embed(photos, out, ray=cluster.address, device="gpu")
 
 
+def labels_of(photos, folder):
+    """Write a file that labels the photographs in turn."""
+    labels = folder / "labels.csv"
+    rows = [f"{path.name},{'ab'[number % 2]}" for number, path in enumerate(sorted(photos.iterdir()))]
+    labels.write_text("\n".join(["id,label", *rows]))
+    return labels
+
+
 def test_predict(cluster, photos, tmp_path):
     """New images are embedded by the cluster for a head's predictions, which are those made here."""
     import frieze
 
-    labels = tmp_path / "labels.csv"
-    rows = [f"{path.name},{'ab'[number % 2]}" for number, path in enumerate(sorted(photos.iterdir()))]
-    labels.write_text("\n".join(["id,label", *rows]))
-    frieze.embed(photos, out=tmp_path / "table", labels=labels)
+    frieze.embed(photos, out=tmp_path / "table", labels=labels_of(photos, tmp_path))
     frieze.train(tmp_path / "table", out=tmp_path / "head")
     frieze.predict(tmp_path / "head", tmp_path / "table", out=tmp_path / "here.parquet")
     frieze.predict(tmp_path / "head", photos, out=tmp_path / "there.parquet", ray=cluster.address)
     here, there = (pq.read_table(tmp_path / f"{name}.parquet").sort_by("id") for name in ("here", "there"))
     assert here["prediction"].equals(there["prediction"])
+
+
+def test_predict_parts(cluster, photos, tmp_path):
+    """A table's parts are predicted by the cluster: the rows are those of the prediction here, in the same order."""
+    import frieze
+
+    frieze.embed(photos, out=tmp_path / "table", shard_size=8, labels=labels_of(photos, tmp_path))
+    frieze.train(tmp_path / "table", out=tmp_path / "head")
+    here, there = (tmp_path / f"{name}.parquet" for name in ("here", "there"))
+    frieze.predict(tmp_path / "head", tmp_path / "table", out=here, scores=True)
+    found = frieze.predict(tmp_path / "head", tmp_path / "table", out=there, scores=True, ray=cluster.address)
+    assert found["rows"] == N_PHOTOS
+    assert pq.read_table(there).equals(pq.read_table(here))
+
+
+def test_into_a_bucket(cluster, bucket, photos, local, embed):
+    """The workers write their parts into a bucket: the table there is the local run's."""
+    out = to_table_path(f"{bucket.url}/photos.features")
+    document = embed(photos, out, ray=cluster.address)
+    assert (document["rows"], document["failed"]) == (N_PHOTOS, 0)
+    assert_same(out, local)
 
 
 def test_no_cluster(embed, photos, out):

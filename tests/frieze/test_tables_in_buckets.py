@@ -103,7 +103,7 @@ def test_a_second_writer(url, photos):
 
     with lock_bucket(BucketPath(url)), pytest.raises(FeatureFileError, match="is being written by process"):
         frieze.embed(photos, out=url)
-    features.bucket_lock._write(BucketPath(url) / ".lock", {"pid": 1, "host": "elsewhere", "started": "now"})
+    write_json(BucketPath(url) / ".lock", {"pid": 1, "host": "elsewhere", "started": "now"})
     with pytest.raises(FeatureFileError, match="process 1 on elsewhere"):
         frieze.embed(photos, out=url)
     with pytest.MonkeyPatch.context() as patch:

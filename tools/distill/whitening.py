@@ -23,4 +23,5 @@ def whitening(whole: np.ndarray, crops: Sequence[np.ndarray]) -> np.ndarray:
     """
     variances, axes = np.linalg.eigh(sum((crop - whole).T @ (crop - whole) for crop in crops))
     scales = (variances / variances.mean() + _SHRINKAGE) ** -0.5
-    return axes * scales @ axes.T
+    change: np.ndarray = axes * scales @ axes.T
+    return change
