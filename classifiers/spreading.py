@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from classifiers.answers import answers
 from classifiers.storage import Head, open_head
-from features import Features, InputError, as_input_error, connected
+from features import Features, InputError, connected, fetch
 
 _AHEAD = 2
 """Parts under way for each core: the next one lies there when one is done."""
@@ -34,12 +34,11 @@ def answers_of_cluster(address: str, path: Path, features: Features, *, scores: 
     """
     with connected(address) as ray:
         predict = ray.remote(num_cpus=1)(_predict)
-        n_cores = int(ray.cluster_resources().get("CPU", 1))
+        n_cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
         waiting = (predict.remote(path, piece, scores=scores) for piece in features.split())
         coming = collections.deque(itertools.islice(waiting, _AHEAD * n_cores))
         while coming:
-            with as_input_error(ray):
-                done = ray.get(coming.popleft())
+            done = fetch(ray, coming.popleft())
             coming.extend(itertools.islice(waiting, 1))
             yield done
 

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Self
 
@@ -65,7 +66,11 @@ class Crew:
 
     def __init__(self, ray: Any, work: Work) -> None:
         self._ray = ray
-        self._work = ray.put(work)
+        try:
+            self._work = ray.put(work)
+        except TypeError as error:  # it can't be pickled: a generator's images lie in a file of this process
+            mend = "Write the images to files that all machines see, and give their folder."
+            raise InputError("These images can't be sent to the workers of a cluster.", mend=mend) from error
         self._options = work.options
         self._members: dict[Place, Member] = {}
         self._asked: dict[Any, tuple[Member, Any]] = {}
@@ -112,6 +117,9 @@ class Crew:
             InputError: A worker found something that the user can mend.
         """
         ray = self._ray
+        if not self._asked:
+            time.sleep(seconds)
+            return
         first, _ = ray.wait(list(self._asked), timeout=seconds)
         there, _ = ray.wait(list(self._asked), num_returns=len(self._asked), timeout=0) if first else (first, None)
         for question in there:
@@ -120,7 +128,10 @@ class Crew:
                 with as_input_error(ray):
                     value = ray.get(question)
                 yield Answer(member, about, value, is_dead=False)
-            except (ray.exceptions.RayActorError, ray.exceptions.ActorUnschedulableError):
+            except ray.exceptions.RayTaskError:  # a fault of ours
+                raise
+            except ray.exceptions.RayError:  # dead, out of memory, its machine gone with what it had made
+                ray.kill(member.actor)
                 if self._members.get(member.place) is member:  # else another one has its place already
                     self._members.pop(member.place)
                 yield Answer(member, about, None, is_dead=True)

@@ -52,11 +52,14 @@ class Schedule:
         return bool(self._waiting or self._flying)
 
     def take(self, worker: Hashable) -> Iterator[Piece]:
-        """Hand a worker what it has room for; where nothing waits, what another one has had longest."""
+        """Hand a worker what it has room for; where nothing waits, what another one has had longest.
+
+        What killed a worker is not overtaken: it could go round for ever without being at two workers' deaths.
+        """
         while self._waiting and len(self._held[worker]) < _DEPTH:
             yield self._hand(self._waiting.popleft(), worker)
         if not self._held[worker]:
-            late = next((piece for piece in self._flying if len(piece.holders) == 1), None)
+            late = next((piece for piece in self._flying if len(piece.holders) == 1 and not piece.deaths), None)
             if late is not None:
                 yield self._hand(late, worker)
 
@@ -85,17 +88,16 @@ class Schedule:
         Returns:
             The piece that killed it, where it has one image and does so again and again: nobody is given it any more.
         """
-        held = [piece for piece in self._held.pop(worker, []) if piece in self._flying]
+        held = self._held.pop(worker, [])
         for piece in held:
             piece.holders.discard(worker)
-        back = [piece for piece in held if not piece.holders]
+        for piece in held[:1]:  # it was at the first one
+            piece.deaths += 1
+        back = [piece for piece in held if piece in self._flying and not piece.holders]
         deadly = None
-        if held and held[0] in back:  # it was at the first one
+        if back and back[0].deaths >= (_DEADLY if len(back[0].rows) > 1 else _SURELY):
             suspect = back.pop(0)
-            suspect.deaths += 1
-            if suspect.deaths < (_DEADLY if len(suspect.rows) > 1 else _SURELY):
-                back.insert(0, suspect)
-            elif len(suspect.rows) > 1:
+            if len(suspect.rows) > 1:
                 back[:0] = self._halves(suspect)
             else:
                 deadly = suspect

@@ -143,6 +143,8 @@ class Worker:
             for batch, seen, n_run in embed_batches(batches, choice.engine, known, stages):
                 filling.take(batch, seen, source.listing.images)
                 n_embedded += n_run
+        if not filling.seen and all(failure.stage == "read" for failure in filling.failures):
+            _check_sees(self._work)  # still: else this worker would call the whole plan missing
         began = time.thread_time()
         with stages.waiting("write"):
             part = self._write(filling, file) if filling.seen else None

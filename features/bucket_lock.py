@@ -15,47 +15,57 @@ from features.files import write_json
 
 _BEAT_S, _STALE_S = 30.0, 120.0
 """How often the object is written anew, and after what time without that its writer is taken for dead."""
+_DOUBT_S = 1.0
+"""How long is waited for another one that found the table free at the same moment."""
 
 
 @contextlib.contextmanager
 def lock_bucket(folder: Path) -> Iterator[None]:
     """Hold a table in a bucket for writing.
 
-    A store has no locks: two that begin within the same second may both be let in by one that does not order
-    their writes. What a killed writer holds is free again after two minutes.
+    A store has no locks: of two that begin within a second, the one that wrote last is let in. What a killed writer
+    holds is free again after two minutes.
 
     Raises:
-        FeatureFileError: Another process holds it, or it can't be written.
+        FeatureFileError: Another process holds it, or it can't be written; at the end: another one came in between.
     """
     file = folder / ".lock"
     holder = {"host": socket.gethostname(), "pid": os.getpid(), "started": time.strftime("%Y-%m-%d %H:%M:%S")}
     _check_free(folder, file)
     write_json(file, holder)
-    if _read(file) != holder:  # another one came in between
+    time.sleep(_DOUBT_S)
+    if _read(file) != holder:
         _check_free(folder, file)
-    ended = threading.Event()
-    beat = threading.Thread(target=_beat, args=(file, holder, ended), daemon=True)
+    ended, lost = threading.Event(), threading.Event()
+    beat = threading.Thread(target=_beat, args=(file, holder, ended, lost), daemon=True)
     beat.start()
     try:
         yield
     finally:
         ended.set()
         beat.join()
-        file.unlink(missing_ok=True)
+        if not lost.is_set():
+            file.unlink(missing_ok=True)
+    if lost.is_set():
+        raise FeatureFileError(
+            f"Another process began to write to {folder}, for this one had not been heard of for two minutes.",
+            mend="Wait until it is done, and type the same command again; frieze verify tells whether all is well.",
+        )
 
 
-def _beat(file: Path, holder: dict[str, Any], ended: threading.Event) -> None:
+def _beat(file: Path, holder: dict[str, Any], ended: threading.Event, lost: threading.Event) -> None:
     while not ended.wait(_BEAT_S):
         with contextlib.suppress(OSError, FeatureFileError):  # the next one may come through
+            if _read(file) not in ({}, holder):
+                lost.set()
+                return
             write_json(file, holder)
 
 
 def _check_free(folder: Path, file: Path) -> None:
-    try:
-        age_s = time.time() - file.stat().st_mtime_ns / 1e9
-    except FileNotFoundError:
+    if not file.is_file():
         return
-    holder = _read(file)
+    holder, age_s = _read(file), _now(folder) - file.stat().st_mtime_ns / 1e9
     if age_s < _STALE_S:
         raise FeatureFileError(
             f"{folder} is being written by process {holder.get('pid')} on {holder.get('host')}, started"
@@ -64,8 +74,18 @@ def _check_free(folder: Path, file: Path) -> None:
         )
 
 
+def _now(folder: Path) -> float:
+    """Give the store's own time, seconds since 1970: our clock may be another."""
+    probe = folder / f".clock-{socket.gethostname()}-{os.getpid()}"
+    write_json(probe, {})
+    try:
+        return probe.stat().st_mtime_ns / 1e9
+    finally:
+        probe.unlink(missing_ok=True)
+
+
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(file.read_text()))
+        return dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, TypeError, ValueError):
         return {}

@@ -1,5 +1,6 @@
 """Places in buckets, s3:// and gs://: what our tables need of a path, by pyarrow's file systems."""
 
+import contextlib
 import dataclasses
 import fnmatch
 import functools
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
-from features.errors import InputError
+from features.errors import FeatureFileError, InputError
 
 SCHEMES = ("s3://", "gs://")
 _KEYS = "Credentials, region and endpoint come from the environment, as all tools of the bucket's maker read them."
@@ -133,8 +134,9 @@ class BucketPath:
         return Status(info.size, info.mtime_ns)
 
     def _info(self) -> Any:
-        system, path = open_bucket(self.url)
-        return system.get_file_info(path)
+        with _reached(self.url):
+            system, path = open_bucket(self.url)
+            return system.get_file_info(path)
 
     def open(self, mode: str = "rb") -> BinaryIO:
         """Open an object for reading."""
@@ -156,8 +158,9 @@ class BucketPath:
         """Give what lies directly below, sorted; nothing where there is nothing."""
         from pyarrow.fs import FileSelector
 
-        system, path = open_bucket(self.url)
-        infos = system.get_file_info(FileSelector(path, allow_not_found=True))
+        with _reached(self.url):
+            system, path = open_bucket(self.url)
+            infos = system.get_file_info(FileSelector(path, allow_not_found=True))
         return iter(sorted(self / info.base_name for info in infos))
 
     def glob(self, pattern: str) -> Iterator["BucketPath"]:
@@ -170,8 +173,9 @@ class BucketPath:
     def unlink(self, *, missing_ok: bool = False) -> None:
         """Delete an object."""
         if not (missing_ok and not self.is_file()):
-            system, path = open_bucket(self.url)
-            system.delete_file(path)
+            with _reached(self.url):
+                system, path = open_bucket(self.url)
+                system.delete_file(path)
 
     def replace(self, target: "BucketPath") -> None:
         """Move an object: the store copies it, whole, and deletes it here."""
@@ -184,6 +188,19 @@ class BucketPath:
 
         system, path = open_bucket(self.url)
         copy_files(str(file), path, source_filesystem=LocalFileSystem(), destination_filesystem=system)
+
+
+@contextlib.contextmanager
+def _reached(url: str) -> Iterator[None]:
+    """Turn a store's refusal into an error that says what to do.
+
+    Raises:
+        FeatureFileError: Nobody answers, or not us.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise FeatureFileError(f"{url} can't be reached: {error}.", mend=_KEYS) from error
 
 
 def to_table_path(place: str | Path) -> Path:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from features.errors import InputError
 from features.machine import count_cores
 
 
@@ -34,9 +35,20 @@ def _set_threads(threading: Any) -> None:
 
 
 def import_keras() -> Any:
-    """Import Keras on top of a quiet TensorFlow."""
+    """Import Keras on top of a quiet TensorFlow.
+
+    Raises:
+        InputError: It runs on another backend.
+    """
     import_tensorflow()
-    return importlib.import_module("keras")
+    keras = importlib.import_module("keras")
+    backend = keras.config.backend()
+    if backend != "tensorflow":
+        raise InputError(
+            f"Keras runs on {backend} here; Frieze's backbones and heads need it on TensorFlow.",
+            mend="Type: export KERAS_BACKEND=tensorflow",
+        )
+    return keras
 
 
 def import_tensorflow_hub() -> Any:

@@ -54,6 +54,24 @@ def _check_answers(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
 
 
+def fetch(ray: Any, answer: Any) -> Any:
+    """Wait for what a task gives.
+
+    Raises:
+        InputError: It raised one, or the cluster could not bring it to an end.
+    """
+    try:
+        with as_input_error(ray):
+            return ray.get(answer)
+    except ray.exceptions.RayTaskError:  # a fault of ours
+        raise
+    except ray.exceptions.RayError as error:
+        raise InputError(
+            f"The cluster could not do a part of the work: {type(error).__name__}.",
+            mend="Look into Ray's own logs, /tmp/ray/session_latest/logs on its machines; memory may be short.",
+        ) from error
+
+
 @contextlib.contextmanager
 def as_input_error(ray: Any) -> Iterator[None]:
     """Let what a worker found that the user can mend come back as it was raised there.

@@ -123,16 +123,32 @@ class FeatureWriter:
         with clear_errors(path):
             self.staged_file(part).replace(path)
             sync(path.parent)
-        return dataclasses.replace(part, name=path.name)
+            moved = path.stat().st_mtime_ns  # in a bucket it is another object
+        return dataclasses.replace(part, name=path.name, mtime_ns=moved)
+
+    def lay(self, shard: Shard, rows: pa.Table) -> Part:
+        """Write a new part in its place; `stand` names it.
+
+        Args:
+            shard: A new part's.
+            rows: Of the table's part schema, one or more.
+        """
+        path = self.path / PARTS / part_name(shard.part)
+        write_file(path, lambda staging: write_part(rows, staging), staging_dir=self.path / STAGING)
+        return Part.of(path, len(rows))
 
     def clear_staged(self) -> None:
         """Delete what other processes wrote and nobody waits for any more."""
         _clear_away(self.path)
 
     def stand(self, parts: Sequence[Part], failures: Sequence[Failure]) -> None:
-        """Name new parts that lie in their place, many at once: features.json grows with the table."""
+        """Name new parts that lie in their place, many at once: features.json grows with the table.
+
+        It may be called again with the same ones, where it was interrupted.
+        """
         self.note_failures(failures)
-        self.update(parts=tuple(sorted([*self.manifest.parts, *parts], key=lambda part: part.name)))
+        named = {part.name: part for part in (*self.manifest.parts, *parts)}
+        self.update(parts=tuple(named[name] for name in sorted(named)))
 
     def merge(self, *, shard_size: int) -> None:
         """Merge small parts, where they have piled up, into parts of at most `shard_size` rows.

@@ -51,12 +51,13 @@ def export_built_in(place: Path, *, force: bool) -> dict[str, Any]:
 
 
 def _least_cosine(trunk: Any, folder: Path) -> float:
-    """Load what was written again, and hold it against the network itself on the same pictures."""
+    """Load what was written again, and hold it against what `embed` runs on the same pictures."""
     import embedder
 
-    written = embedder.open_backbone(embedder.BackboneRequest(handle=str(folder)))
+    requests = (embedder.BackboneRequest(), embedder.BackboneRequest(handle=str(folder)))
+    backbones = [embedder.open_backbone(request) for request in requests]
     images = draw_samples(trunk.spec.image_size).astype(np.float32) / 255
-    ours, theirs = (stored.unit_rows(np.asarray(one(images))) for one in (trunk.embeddings, written.call))
+    ours, theirs = (stored.unit_rows(np.asarray(one.call(images))) for one in backbones)
     least = float((ours * theirs).sum(axis=1).min())
     if least < _LEAST_COSINE:
         raise stored.ModelError(

@@ -53,6 +53,23 @@ def test_neighbours_are_those_of_a_true_embedder(accuracy, folder, images, neare
     assert accuracy.nearest_accuracy(table.embeddings(), table.labels)[0] == pytest.approx(nearest, abs=tolerance)
 
 
+@pytest.mark.parametrize(
+    ("images", "nearest", "mean"),
+    [
+        ("flowers5_128", 0.63, 0.0),
+        ("imagenette_val", 0.85, 0.0),
+        ("neardup_ccby", 0.0, 0.9),
+        ("flowers_ccby_200", 0.78, 0.0),
+    ],
+)
+def test_built_in_backbone(accuracy, folder, images, nearest, mean):
+    """The built-in backbone is as good as is asked of it: 1-NN accuracy and mean average precision."""
+    table = accuracy.embed(folder, images, "builtin")
+    reached = accuracy.nearest_accuracy(table.embeddings(), table.labels)
+    assert reached[0] >= nearest
+    assert reached[1] >= mean
+
+
 def test_ranking_is_that_of_a_true_embedder(accuracy, folder):
     """The mean average precision on imagenette_val is the one measured with a plain loop."""
     table = accuracy.embed(folder, "imagenette_val", "mobilenet_v2_100_224")

@@ -105,7 +105,8 @@ def reopen_backbone(spec: BackboneSpec, *, where: str) -> Backbone:
         MismatchError: Another network stands in its place now.
     """
     backbone = open_backbone(BackboneRequest.of(spec))
-    mend = f"Put the first one back at {spec.handle}, or embed again."
+    first = "Another Frieze made it:" if spec.handle == BUILT_IN else f"Put the first one back at {spec.handle}, or"
+    mend = f"{first} embed again."
     check_same_backbone(backbone.spec, spec, where=where, mend=mend)
     return backbone
 

@@ -13,7 +13,10 @@ from frieze.commands import options
 @options.force
 @options.as_json
 def export(*, as_json: bool, **asked: Any) -> None:
-    """Write HEAD with its backbone and preprocessing as one SavedModel, checked against the head itself."""
+    """Write HEAD with its backbone and preprocessing as one SavedModel, checked against the head itself.
+
+    `builtin` in the place of HEAD writes the built-in backbone alone.
+    """
     from frieze import exporting, output
 
     document = exporting.export(asked.pop("head"), **asked)

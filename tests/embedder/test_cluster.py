@@ -3,14 +3,26 @@
 import collections
 import contextlib
 import sys
+import types
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from embedder.crew import Answer, Member, Place, find_places
-from embedder.worker import Worker
-from features import BucketPath, InputError, open_features, read_failures, to_embeddings, to_part, verify_features
+from embedder import JobOptions
+from embedder.crew import Answer, Crew, Member, Place, find_places
+from embedder.worker import Work, Worker
+from features import (
+    BucketPath,
+    InputError,
+    Manifest,
+    open_features,
+    read_failures,
+    read_manifest,
+    to_embeddings,
+    to_part,
+    verify_features,
+)
 
 
 class Here:
@@ -20,11 +32,15 @@ class Here:
         deaths: The numbers of the `embed` questions at which a worker dies.
         deadly: A row that kills who takes it up.
         n_workers: Its size.
+        is_backwards: Whether the last question is answered first.
+        stuck: Number of a place whose worker never answers.
     """
 
     deaths = ()
     deadly = None
     n_workers = 2
+    is_backwards = False
+    stuck = None
 
     def __init__(self, _, work):
         self._work = work
@@ -47,14 +63,15 @@ class Here:
 
     def ask(self, member, question, *words, about):
         """Note a question."""
-        self._questions.append((member, question, words, about))
+        if member.place.cores.start != self.stuck:
+            self._questions.append((member, question, words, about))
 
     def answers(self, *, seconds):
         """Answer the next question, or tell that its member is dead."""
         del seconds
         if not self._questions:
             return
-        member, question, words, about = self._questions.popleft()
+        member, question, words, about = self._questions.pop() if self.is_backwards else self._questions.popleft()
         self.n_asked += question == "embed"
         is_dead = member not in self._members.values() or (
             question == "embed" and (self.n_asked in self.deaths or self.deadly in words[0].tolist())
@@ -113,8 +130,13 @@ def test_a_deadly_image(crew, embed, gallery, whole, out):
     assert len(list((out / "parts").iterdir())) == len(list((whole[0] / "parts").iterdir()))
 
 
-def test_changes(crew, embed, folder, write_photos, out, tmp_path):
-    """What was embedded here is brought up to date there: new, changed, renamed and removed images."""
+@pytest.mark.parametrize("is_backwards", [False, True])
+def test_changes(crew, embed, folder, write_photos, out, is_backwards):
+    """What was embedded here is brought up to date there: new, changed, renamed and removed images.
+
+    Where the worker that rewrites an old part is done first, the new part still finds in it what it is to copy.
+    """
+    crew.is_backwards = is_backwards
     embed(folder, out)
     write_photos(folder, ["b.jpg", "k.jpg", "l.jpg"], first_seed=50)
     (folder / "c.jpg").rename(folder / "m.jpg")
@@ -122,13 +144,96 @@ def test_changes(crew, embed, folder, write_photos, out, tmp_path):
     (folder / "n.jpg").write_text("no image")
     document = embed(folder, out, ray="auto")
     assert (document["embedded"], document["renamed"], document["removed"], document["failed"]) == (3, 1, 1, 1)
-    embed(folder, tmp_path / "anew")
-    assert_same(out, tmp_path / "anew")
+    anew = out.with_name("anew")
+    embed(folder, anew)
+    assert_same(out, anew)
     assert embed(folder, out)["embedded"] == 0
 
 
-def test_equal_bytes(crew, embed, folder, out, monkeypatch):
-    """Equal bytes have one vector in the table, to the last bit, though two workers differ in how they round."""
+def test_a_worker_that_never_comes(crew, embed, gallery, whole, out):
+    """A worker whose machine has no room for it yet keeps nobody waiting."""
+    crew.stuck = 0
+    embed(gallery, out, ray="auto")
+    assert_same(out, whole[0])
+
+
+def test_interrupted_while_parts_are_named(crew, embed, gallery, whole, out, monkeypatch):
+    """Ctrl-C while features.json is written names no part twice, and none is lost."""
+    write, n = Manifest.write, iter(range(100))
+
+    def interrupt(manifest, path):
+        write(manifest, path)
+        if len(manifest.parts) > 1 and next(n) == 0:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Manifest, "write", interrupt)
+    monkeypatch.setattr("embedder.gathering._SETTLE_S", 0.0)
+    monkeypatch.setattr("embedder.gathering._SETTLE_SHARE", 1e9)
+    with pytest.raises(KeyboardInterrupt):
+        embed(gallery, out, ray="auto")
+    names = [part.name for part in read_manifest(out).parts]
+    assert len(names) == len(set(names)) > 1
+    embed(gallery, out, ray="auto")
+    assert_same(out, whole[0])
+
+
+def test_a_worker_that_sees_no_more(crew, embed, folder, out, monkeypatch):
+    """A machine that loses sight of the images in the middle says so, instead of calling the rest missing."""
+    began = Worker.embed
+
+    def embed_once(self, rows, file):
+        outcome = began(self, rows, file)
+        for path in folder.iterdir():
+            path.unlink()
+        return outcome
+
+    monkeypatch.setattr(Worker, "embed", embed_once)
+    with pytest.raises(InputError, match="does not see"):
+        embed(folder, out, ray="auto", shard_size=3)
+    assert read_failures(out).num_rows == 0
+
+
+def test_a_generator(crew, embed, out, monkeypatch):
+    """Images that no file holds can't be sent to workers, which is said; nothing of it is a traceback."""
+    ray = types.SimpleNamespace(put=pytest.importorskip("ray.cloudpickle").dumps)
+    monkeypatch.setattr("embedder.cluster.connected", lambda _: contextlib.nullcontext(ray))
+    monkeypatch.setattr("embedder.cluster.Crew", Crew)
+    images = (np.zeros((8, 8, 3), np.uint8) for _ in range(3))
+    with pytest.raises(InputError, match="can't be sent"):
+        embed(images, out, ray="auto")
+
+
+def test_deaths_of_other_kinds():
+    """A worker that the system killed for memory is dead as any other, and surely so; a fault of ours is raised."""
+    ray, killed, errors = pytest.importorskip("ray"), [], []
+
+    def get(_):
+        raise errors[0]
+
+    fake = types.SimpleNamespace(
+        exceptions=ray.exceptions, put=str, wait=lambda asked, **_: (asked, []), get=get, kill=killed.append
+    )
+    crew = Crew(fake, Work(None, None, JobOptions(), None))
+    member = Member(Place("node", range(1), 0), types.SimpleNamespace(embed=types.SimpleNamespace(remote=str)))
+    for error, is_dead in ((ray.exceptions.OutOfMemoryError("all"), True), (a_fault_of_ours(ray), False)):
+        errors[:] = [error]
+        crew.ask(member, "embed", about="it")
+        with contextlib.nullcontext() if is_dead else pytest.raises(ray.exceptions.RayTaskError):
+            assert [(one.about, one.is_dead) for one in crew.answers(seconds=0)] == [("it", True)]
+    assert killed == [member.actor]
+
+
+def a_fault_of_ours(ray):
+    """Give what comes back of a worker in which something is wrong."""
+    return ray.exceptions.RayTaskError("embed", "traceback", ValueError("wrong"))
+
+
+@pytest.mark.parametrize("deaths", [(), (1, 2)])
+def test_equal_bytes(crew, embed, folder, out, deaths, monkeypatch):
+    """Equal bytes have one vector, to the last bit, though two workers differ in how they round.
+
+    So it is of two workers' shards, and of the halves of one that was taken apart.
+    """
     from embedder.shards import Filling
 
     laid_out = Filling.laid_out
@@ -139,8 +244,10 @@ def test_equal_bytes(crew, embed, folder, out, monkeypatch):
         return to_part({name: table[name] for name in table.column_names}, vectors, table.schema)
 
     monkeypatch.setattr(Filling, "laid_out", rounded_elsewhere)
+    crew.deaths = deaths
     (folder / "z.jpg").write_bytes((folder / "a.jpg").read_bytes())
-    embed(folder, out, ray="auto")
+    embed(folder, out, ray="auto", shard_size=100 if deaths else 4)
+    crew.deaths = ()
     (folder / "zz.jpg").write_bytes((folder / "a.jpg").read_bytes())
     embed(folder, out, ray="auto")
     table = table_of(out)

@@ -54,9 +54,29 @@ def test_what_another_one_has_too_stays_there():
     (piece,) = schedule.take("a")
     list(schedule.take("b"))
     schedule.lose("a")
-    assert [one is piece for one in schedule.take("c")] == [True]  # overtaken anew, by who has nothing
+    assert list(schedule.take("c")) == []
     assert schedule.end("b", piece)
     assert not schedule
+
+
+def test_the_deadly_that_was_overtaken_is_taken_apart():
+    """Deaths of two that had a piece at once both count: it does not go round among the idle for ever."""
+    schedule = schedule_of(4)
+    list(schedule.take("a"))
+    list(schedule.take("b"))
+    schedule.lose("a")
+    schedule.lose("b")
+    assert [len(piece.rows) for piece in schedule.take("c")] == [2, 2]
+
+
+def test_who_was_overtaken_dies_of_that():
+    """A death is blamed on the piece that the worker was at, though another one has ended it, and on no other."""
+    schedule = schedule_of(4, 4)
+    slow, next_one = schedule.take("a")
+    list(schedule.take("b"))
+    assert schedule.end("b", slow)
+    schedule.lose("a")
+    assert (slow.deaths, next_one.deaths) == (1, 0)
 
 
 def test_a_deadly_image_is_found():

@@ -1,10 +1,12 @@
 """A table in a bucket, on a real S3 server on loopback; the judge is the same table on disk."""
 
 import json
+import time
 
 import numpy as np
 import pytest
 
+import features.bucket_lock
 import frieze
 from features import BucketPath, FeatureFileError, InputError, open_writer, read_json, read_manifest, write_json
 from features.bucket_lock import lock_bucket
@@ -99,8 +101,6 @@ def test_a_killed_run(photos, url, monkeypatch):
 @pytest.mark.slow
 def test_a_second_writer(url, photos):
     """While one process writes, another one is refused by name; what a dead one held is free after two minutes."""
-    import features.bucket_lock
-
     with lock_bucket(BucketPath(url)), pytest.raises(FeatureFileError, match="is being written by process"):
         frieze.embed(photos, out=url)
     write_json(BucketPath(url) / ".lock", {"pid": 1, "host": "elsewhere", "started": "now"})
@@ -109,6 +109,48 @@ def test_a_second_writer(url, photos):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(features.bucket_lock, "_STALE_S", 0.0)
         assert frieze.embed(photos, out=url)["rows"] == 30
+
+
+def test_a_clock_that_is_wrong(url, monkeypatch):
+    """Whether a writer still lives is told by the store's clock: one of ours that is an hour ahead lets nobody in."""
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 3600)
+    held, asked = lock_bucket(BucketPath(url)), lock_bucket(BucketPath(url))
+    with held, pytest.raises(FeatureFileError, match="is being written"), asked:
+        pass
+
+
+def test_a_writer_that_was_taken_for_dead(url, monkeypatch):
+    """Who finds another's name in the lock leaves it there, and ends with an error: two have written."""
+    file, other = BucketPath(url) / ".lock", {"pid": 1, "host": "elsewhere", "started": "now"}
+
+    def take_over(*words):
+        write_json(file, other)
+        monkeypatch.setattr(features.bucket_lock, "_BEAT_S", 0.0)
+        look(*words)
+
+    look = features.bucket_lock._beat
+    monkeypatch.setattr(features.bucket_lock, "_beat", take_over)
+    with pytest.raises(FeatureFileError, match="Another process began to write"), lock_bucket(BucketPath(url)):
+        lock_is_lost(file, other)
+    assert read_json(file, mend="") == other
+
+
+def lock_is_lost(file, other):
+    """Wait until the other one's name stands in the lock."""
+    while not file.is_file() or read_json(file, mend="") != other:
+        pass
+
+
+def test_nobody_answers(photos, url, monkeypatch):
+    """A store that can't be reached is an error that says what to look at, not a traceback."""
+
+    def refuse(place):
+        raise OSError(f"no route to {place}")
+
+    monkeypatch.setattr("features.buckets.open_bucket", refuse)
+    with pytest.raises(InputError, match="can't be reached: no route"):
+        frieze.embed(photos, out=url)
 
 
 def test_force(photos, url, embedded):

@@ -16,7 +16,7 @@ class Inline:
     def __init__(self, cpus):
         self._cpus = cpus
         self.n_tasks = 0
-        self.exceptions = type("Exceptions", (), {"RayTaskError": RuntimeError})
+        self.exceptions = type("Exceptions", (), {"RayTaskError": RuntimeError, "RayError": OSError})
 
     def cluster_resources(self):
         """Give the cluster's cores."""

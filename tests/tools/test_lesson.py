@@ -55,9 +55,22 @@ def test_targets_stay_with_their_images(lesson):
     assert 5 < n_grey < 60  # a tenth of 256
 
 
+def test_mirrored(lesson):
+    """About half of the images are mirrored, from left to right; none stands on its head."""
+    rows, columns = np.mgrid[:128, :128].astype(np.uint8)
+    for view in lesson.views:
+        np.save(view, np.broadcast_to(np.stack([columns, rows, 0 * rows], axis=-1), (300, 128, 128, 3)))
+    coloured = [one for batch in batches(lesson, 0) for one in batch.pixels if (one[..., 2] == 0).all()]
+    assert all((one[..., 1] == rows).all() for one in coloured)
+    n_mirrored = sum((one[..., 0] == columns[:, ::-1]).all() for one in coloured)
+    assert n_mirrored + sum((one[..., 0] == columns).all() for one in coloured) == len(coloured)
+    assert 0.3 * len(coloured) < n_mirrored < 0.7 * len(coloured)
+
+
 def test_light(lesson):
     """Contrast and brightness move by 15 % at most, and the middle grey stays in the middle of its range."""
     for batch in batches(lesson, 0):
         assert np.abs(batch.gain - 1).max() <= 0.15
         assert np.abs(0.5 * batch.gain + batch.shift - 0.5).max() <= 0.15 + 1e-6
         assert batch.gain.std() > 0.05
+        assert (0.5 * batch.gain + batch.shift).std() > 0.05

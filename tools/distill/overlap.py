@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tools.distill.views import open_image
+
 _SIDE_PX = 16
 _BITS = 8 * 8
 _MOST_BITS = 6  # of 64: what another size and quality of JPEG may flip
@@ -35,7 +37,7 @@ def find_shared(images: list[Path], pool: list[Path]) -> list[tuple[Path, Path]]
 
 def _thumbnail(path: Path) -> np.ndarray:
     """Read an image as grey float32 [16, 16]."""
-    with Image.open(path) as image:
+    with open_image(path) as image:
         image.draft("L", (4 * _SIDE_PX, 4 * _SIDE_PX))  # JPEG decodes an eighth as well
         return np.asarray(image.convert("L").resize((_SIDE_PX, _SIDE_PX), Image.Resampling.BOX), np.float32)
 

@@ -58,7 +58,7 @@ def _draw(paths: list[Path], file: Path, *, number: int, seed: int) -> None:
     pixels = np.lib.format.open_memmap(partial, "w+", np.uint8, (len(paths), SIDE_PX, SIDE_PX, 3))
 
     def draw(row: int) -> None:
-        with _opened(paths[row]) as image:
+        with open_image(paths[row]) as image:
             box = None if number == 0 else _box(image.size, np.random.default_rng([seed, number, row]))
             pixels[row] = image.convert("RGB").resize((SIDE_PX, SIDE_PX), Image.Resampling.BILINEAR, box)
 
@@ -69,7 +69,12 @@ def _draw(paths: list[Path], file: Path, *, number: int, seed: int) -> None:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def open_image(path: Path) -> Iterator[Image.Image]:
+    """Open an image.
+
+    Raises:
+        InputError: It can't be read.
+    """
     try:
         with Image.open(path) as image:
             yield image

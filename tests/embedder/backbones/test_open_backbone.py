@@ -11,7 +11,7 @@ _NO_CODE = "it runs no code but ours and that of Keras."
 
 
 def test_builtin_is_the_default(opened):
-    """Nothing asked for is the built-in descriptor."""
+    """Nothing asked for is the built-in network."""
     assert BackboneRequest().handle == "builtin"
     assert opened("builtin").spec.name == "frieze-mini-3"
 
@@ -78,6 +78,13 @@ def test_another_network_in_its_place(tiny, opened):
     """A network that was exchanged under the same path is refused, and both fingerprints are named."""
     spec = dataclasses.replace(opened(str(tiny)).spec, fingerprint="0" * 64)
     with pytest.raises(MismatchError, match=rf"fingerprint: \w+ here, 0+ there(?s:.)*Put the first one back at {tiny}"):
+        reopen_backbone(spec, where="the table")
+
+
+def test_another_built_in(opened):
+    """A table of an older built-in network says that another Frieze made it: nobody can put that one back."""
+    spec = dataclasses.replace(opened("builtin").spec, fingerprint="0" * 64)
+    with pytest.raises(MismatchError, match="Another Frieze made it: embed again"):
         reopen_backbone(spec, where="the table")
 
 
