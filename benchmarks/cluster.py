@@ -37,10 +37,10 @@ from features import (
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("FRIEZE_DATA", ROOT.parent / "shared" / "data"))
-BACKBONE = DATA / "backbones" / "mobilenet_v1_025_128" / "saved_model"
+BACKBONE = DATA / "backbones" / "mobilenet_v2_100_224" / "saved_model"
 IMAGES = DATA / "images" / "cifar10_test_webdataset"
 SCRIPT = Path(sys.executable).with_name("frieze")
-SHARD = 500
+SHARD = 250
 N_IMAGES, N_SHARDS, N_WORKERS = 10_000_000, 100_000, 1000
 RATE = 500
 """Images a second of a simulated worker."""

@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from features import count_cores, quiet
+from features import InputError, count_cores, import_keras, quiet
 
 
 def test_the_same_tensorflow(tf):
@@ -72,3 +72,12 @@ def test_nothing_is_said():
     code = "from features import import_tensorflow as tf; assert float(tf().reduce_sum([1.0, 2.0])) == 3.0"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_keras_on_another_backend(tf, monkeypatch):
+    """Where the environment has Keras run on something else, that is said before anything ends in a traceback."""
+    import keras
+
+    monkeypatch.setattr(keras.config, "backend", lambda: "jax")
+    with pytest.raises(InputError, match=r"runs on jax here(?s:.)*KERAS_BACKEND=tensorflow"):
+        import_keras()

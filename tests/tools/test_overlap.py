@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tools.distill.overlap import find_shared
+from tools.distill.overlap import Pool
 
 
 def photograph(seed):
@@ -22,4 +22,4 @@ def test_finds_another_encoding(tmp_path, quality, height):
         photograph(seed).resize((height * 3 // 2, height)).save(path, quality=quality)
     photograph(7).save(ours[0])
     photograph(100).save(ours[1])
-    assert find_shared(ours, pool) == [(ours[0], pool[7])]
+    assert list(Pool(pool).find(ours)) == [(0, pool[7])]

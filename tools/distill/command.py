@@ -1,11 +1,13 @@
 """The command: from a folder of images and teachers to a network with its card."""
 
+import io
 import multiprocessing
 import os
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 import numpy as np
@@ -15,7 +17,7 @@ import features
 import frieze
 from tools.distill.architecture import WIDTH
 from tools.distill.lesson import BATCH, Lesson
-from tools.distill.overlap import find_shared
+from tools.distill.overlap import Pool
 from tools.distill.scores import hash_names, nearest_accuracy, versions
 from tools.distill.shipping import write_keras
 from tools.distill.targets import Teacher, ask, make_targets
@@ -52,7 +54,11 @@ class _Teacher(click.ParamType[Teacher]):
 @click.option("--seed", default=0, show_default=True)
 @click.option("--compile/--no-compile", "compiles", default=True, help="Compile with a C++ compiler: a third faster.")
 @click.option(
-    "--score", "scored", type=click.Path(exists=True, path_type=Path), multiple=True, help="Folder to judge by."
+    "--score",
+    "scored",
+    type=click.Path(exists=True, path_type=Path),
+    multiple=True,
+    help="Images to judge by, in any form that `frieze embed` takes; labelled.",
 )
 def main(*, images: Path, out: Path, work: Path, scored: tuple[Path, ...], **asked: Any) -> None:
     """Distil a backbone from the IMAGES of a folder, and write it with a card. Run again, it goes on where it was."""
@@ -143,9 +149,17 @@ def _check_same(work: Path, card: dict[str, Any]) -> None:
 
 def _find_shared(scored: tuple[Path, ...], pool: list[Path]) -> set[Path]:
     """Find what the network is judged by: it is not learnt from."""
-    judged = {path: folder for folder in scored for path in list_images(folder)}
-    shared = find_shared(list(judged), pool) if judged else []
-    for folder in scored:
-        n_shared = sum(judged[path] == folder for path, _ in shared)
-        click.echo(f"{folder.name}: {n_shared} of its images are in the pool; they are left out", err=True)
-    return {twin for _, twin in shared}
+    if not scored:
+        return set()
+    learnt, twins = Pool(pool), set[Path]()
+    for place in scored:
+        found = list(learnt.find(_files_of(place)))
+        click.echo(f"{place.name}: {len(found)} of its images are in the pool; they are left out", err=True)
+        twins.update(twin for _, twin in found)
+    return twins
+
+
+def _files_of(place: Path) -> Iterator[BinaryIO]:
+    """Read the images of any source."""
+    source = embedder.open_source(str(place), embedder.SourceOptions(labels="none"))
+    yield from (io.BytesIO(one) for one in source.read(np.arange(len(source.listing.images))) if isinstance(one, bytes))

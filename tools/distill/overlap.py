@@ -1,6 +1,8 @@
 """Whether images that a network is judged by stand among those that it learns from, re-encoded or not."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -13,33 +15,41 @@ _MOST_BITS = 6  # of 64: what another size and quality of JPEG may flip
 _LEAST_LIKENESS = 0.98  # correlation of two thumbnails; different photographs of one kind stay below
 
 
-def find_shared(images: list[Path], pool: list[Path]) -> list[tuple[Path, Path]]:
-    """Find images that are in a pool too, whatever their size and encoding there.
-
-    A difference hash of 64 bits (after Krawetz, 2013) finds the candidates, the thumbnails' correlation decides.
+class Pool:
+    """Images that are learnt from, in which others are looked for.
 
     Args:
-        images: Those that must not be in it.
-        pool: The others.
-
-    Returns:
-        Each image found, with its twin.
+        paths: The images.
     """
-    ours, theirs = (np.stack([_thumbnail(path) for path in paths]) for paths in (images, pool))
-    hashes = _hashes(theirs)
-    near = (
-        (row, column)
-        for row, one in enumerate(_hashes(ours))
-        for column in np.flatnonzero(np.bitwise_count(hashes ^ one) <= _MOST_BITS)
-    )
-    return [(images[row], pool[col]) for row, col in near if _likeness(ours[row], theirs[col]) >= _LEAST_LIKENESS]
+
+    def __init__(self, paths: list[Path]) -> None:
+        self._paths = paths
+        self._thumbnails = np.stack([_thumbnail(path) for path in paths])
+        self._hashes = _hashes(self._thumbnails)
+
+    def find(self, images: Iterable[Path | BinaryIO]) -> Iterator[tuple[int, Path]]:
+        """Find images that are in it too, whatever their size and encoding there.
+
+        A difference hash of 64 bits (after Krawetz, 2013) finds the candidates, the thumbnails' correlation decides.
+
+        Args:
+            images: Those that must not be in it: files, or what was read of them.
+
+        Yields:
+            The number of each image found, with its twin.
+        """
+        for number, thumbnail in enumerate(map(_thumbnail, images)):
+            near = np.bitwise_count(self._hashes ^ _hashes(thumbnail[None])) <= _MOST_BITS
+            for column in np.flatnonzero(near):
+                if _likeness(thumbnail, self._thumbnails[column]) >= _LEAST_LIKENESS:
+                    yield number, self._paths[column]
 
 
-def _thumbnail(path: Path) -> np.ndarray:
+def _thumbnail(image: Path | BinaryIO) -> np.ndarray:
     """Read an image as grey float32 [16, 16]."""
-    with open_image(path) as image:
-        image.draft("L", (4 * _SIDE_PX, 4 * _SIDE_PX))  # JPEG decodes an eighth as well
-        return np.asarray(image.convert("L").resize((_SIDE_PX, _SIDE_PX), Image.Resampling.BOX), np.float32)
+    with open_image(image) as opened:
+        opened.draft("L", (4 * _SIDE_PX, 4 * _SIDE_PX))  # JPEG decodes an eighth as well
+        return np.asarray(opened.convert("L").resize((_SIDE_PX, _SIDE_PX), Image.Resampling.BOX), np.float32)
 
 
 def _hashes(thumbnails: np.ndarray) -> np.ndarray:

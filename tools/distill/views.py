@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -69,17 +70,17 @@ def _draw(paths: list[Path], file: Path, *, number: int, seed: int) -> None:
 
 
 @contextlib.contextmanager
-def open_image(path: Path) -> Iterator[Image.Image]:
+def open_image(image: Path | BinaryIO) -> Iterator[Image.Image]:
     """Open an image.
 
     Raises:
         InputError: It can't be read.
     """
     try:
-        with Image.open(path) as image:
-            yield image
+        with Image.open(image) as opened:
+            yield opened
     except OSError as error:
-        raise frieze.InputError(f"{path} can't be read: {error}.", mend="Take it out of the folder.") from error
+        raise frieze.InputError(f"{image} can't be read: {error}.", mend="Take it out of the folder.") from error
 
 
 def _box(size: tuple[int, int], random: np.random.Generator) -> tuple[float, float, float, float]:
