@@ -1,6 +1,6 @@
 """What a head says about each row of a table, as the tables that are written."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import pyarrow as pa
 
@@ -17,7 +17,7 @@ def answer_schema(head: Head, *, scores: bool) -> pa.Schema:
     return pa.schema([pa.field(name, kind, nullable=False) for name, kind in fields])
 
 
-def answers(head: Head, features: Features, *, scores: bool) -> Iterator[pa.Table]:
+def answers(head: Head, features: Features, *, scores: bool) -> Generator[pa.Table]:
     """Give them batch by batch, in the table's order."""
     schema = answer_schema(head, scores=scores)
     for ids, embeddings in features.batches():

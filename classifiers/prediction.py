@@ -1,5 +1,6 @@
 """Predictions for a whole table, streamed to a Parquet file."""
 
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,8 @@ def predict_features(
         if ray is None
         else answers_of_cluster(ray, head.path, features, scores=scores)
     )
-    write_file(out, lambda staging: _write(staging, answer_schema(head, scores=scores), tables))
+    with contextlib.closing(tables):  # a cluster is let go at once
+        write_file(out, lambda staging: _write(staging, answer_schema(head, scores=scores), tables))
     return {"rows": len(features), "failed": 0, "out": str(out), "stale": head.staleness()}
 
 

@@ -4,7 +4,7 @@ import collections
 import functools
 import itertools
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,7 +17,7 @@ _AHEAD = 2
 """Parts under way for each core: the next one lies there when one is done."""
 
 
-def answers_of_cluster(address: str, path: Path, features: Features, *, scores: bool) -> Iterator[pa.Table]:
+def answers_of_cluster(address: str, path: Path, features: Features, *, scores: bool) -> Generator[pa.Table]:
     """Predict part by part; what is ready early waits, so at most two parts a core are in memory.
 
     Args:

@@ -15,7 +15,7 @@ from embedder.schedule import Piece
 from embedder.shards import commit
 from embedder.stages import Stages
 from embedder.worker import Outcome
-from features import Failure, Part, Shard, read_part, to_embeddings, to_part
+from features import PART, Failure, Part, Shard, read_part, to_embeddings, to_part
 
 _SETTLE_S = 5.0
 """How often features.json is written anew at most."""
@@ -43,7 +43,12 @@ class Gathering:
         self._run = run
         self._shards = shards
         self._gathered: dict[int, _Gathered] = collections.defaultdict(_Gathered)
-        self._copying = {number for number, shard in enumerate(shards) if len(shard.copies) and not shard.drop}
+        parts = run.comparison.stored[PART].to_numpy()
+        self._copying = {
+            number: set(parts[shard.origins])
+            for number, shard in enumerate(shards)
+            if len(shard.copies) and not shard.drop
+        }
         self._waiting: list[int] = []
         self._known = Known(run.writer.learned, run.stored)
         self._new: list[Part] = []
@@ -70,9 +75,11 @@ class Gathering:
             self._waiting.append(number)
         else:
             self._commit(number)
-            self._copying.discard(number)
-        while self._waiting and not self._copying:
-            self._commit(self._waiting.pop())
+            self._copying.pop(number, None)
+        wanted = set[int]().union(*self._copying.values())
+        for one in [one for one in self._waiting if self._shards[one].part not in wanted]:
+            self._waiting.remove(one)
+            self._commit(one)
 
     def _commit(self, number: int) -> None:
         shard, gathered, writer = self._shards[number], self._gathered.pop(number), self._run.writer

@@ -54,12 +54,12 @@ class Schedule:
     def take(self, worker: Hashable) -> Iterator[Piece]:
         """Hand a worker what it has room for; where nothing waits, what another one has had longest.
 
-        What killed a worker is not overtaken: it could go round for ever without being at two workers' deaths.
+        What killed two workers is not overtaken: it would go round the idle for ever, and never come back to nobody.
         """
         while self._waiting and len(self._held[worker]) < _DEPTH:
             yield self._hand(self._waiting.popleft(), worker)
         if not self._held[worker]:
-            late = next((piece for piece in self._flying if len(piece.holders) == 1 and not piece.deaths), None)
+            late = next((piece for piece in self._flying if len(piece.holders) == 1 and piece.deaths < _DEADLY), None)
             if late is not None:
                 yield self._hand(late, worker)
 

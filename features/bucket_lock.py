@@ -12,11 +12,13 @@ from typing import Any
 
 from features.errors import FeatureFileError
 from features.files import write_json
+from features.manifest import NAME
 
 _BEAT_S, _STALE_S = 30.0, 120.0
 """How often the object is written anew, and after what time without that its writer is taken for dead."""
 _DOUBT_S = 1.0
 """How long is waited for another one that found the table free at the same moment."""
+_UNREADABLE: dict[str, Any] = {}
 
 
 @contextlib.contextmanager
@@ -33,40 +35,49 @@ def lock_bucket(folder: Path) -> Iterator[None]:
     holder = {"host": socket.gethostname(), "pid": os.getpid(), "started": time.strftime("%Y-%m-%d %H:%M:%S")}
     _check_free(folder, file)
     write_json(file, holder)
-    time.sleep(_DOUBT_S)
-    if _read(file) != holder:
-        _check_free(folder, file)
-    ended, lost = threading.Event(), threading.Event()
-    beat = threading.Thread(target=_beat, args=(file, holder, ended, lost), daemon=True)
-    beat.start()
     try:
-        yield
+        time.sleep(_DOUBT_S)
+        if _read(file) not in (holder, _UNREADABLE):
+            _check_free(folder, file)
+        with _beating(file, holder):
+            yield
     finally:
-        ended.set()
-        beat.join()
-        if not lost.is_set():
+        found = _read(file)
+        if found == holder:
             file.unlink(missing_ok=True)
-    if lost.is_set():
+    if found not in (holder, _UNREADABLE):
         raise FeatureFileError(
             f"Another process began to write to {folder}, for this one had not been heard of for two minutes.",
             mend="Wait until it is done, and type the same command again; frieze verify tells whether all is well.",
         )
 
 
-def _beat(file: Path, holder: dict[str, Any], ended: threading.Event, lost: threading.Event) -> None:
-    while not ended.wait(_BEAT_S):
+@contextlib.contextmanager
+def _beating(file: Path, holder: dict[str, Any]) -> Iterator[None]:
+    ended = threading.Event()
+    beat = threading.Thread(target=_beat, args=(file, holder, ended), daemon=True)
+    beat.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        beat.join()
+
+
+def _beat(file: Path, holder: dict[str, Any], ended: threading.Event) -> None:
+    """Say now and then that we live, unless another one has taken our place."""
+    while not ended.wait(_BEAT_S) and _read(file) in (holder, _UNREADABLE):
         with contextlib.suppress(OSError, FeatureFileError):  # the next one may come through
-            if _read(file) not in ({}, holder):
-                lost.set()
-                return
             write_json(file, holder)
 
 
 def _check_free(folder: Path, file: Path) -> None:
-    if not file.is_file():
+    try:
+        written = file.stat().st_mtime_ns / 1e9
+    except FileNotFoundError:
         return
-    holder, age_s = _read(file), _now(folder) - file.stat().st_mtime_ns / 1e9
-    if age_s < _STALE_S:
+    holder = _read(file) or {}
+    if _now(folder) - written < _STALE_S:
         raise FeatureFileError(
             f"{folder} is being written by process {holder.get('pid')} on {holder.get('host')}, started"
             f" {holder.get('started')}.",
@@ -76,7 +87,7 @@ def _check_free(folder: Path, file: Path) -> None:
 
 def _now(folder: Path) -> float:
     """Give the store's own time, seconds since 1970: our clock may be another."""
-    probe = folder / f".clock-{socket.gethostname()}-{os.getpid()}"
+    probe = folder / f".{NAME}.{os.getpid()}.tmp"  # named as what a killed write leaves, which the next one clears
     write_json(probe, {})
     try:
         return probe.stat().st_mtime_ns / 1e9
@@ -84,8 +95,11 @@ def _now(folder: Path) -> float:
         probe.unlink(missing_ok=True)
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path) -> dict[str, Any] | None:
+    """Give what the lock says; None where it is gone."""
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
     except (OSError, TypeError, ValueError):
-        return {}
+        return _UNREADABLE

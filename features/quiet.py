@@ -41,8 +41,11 @@ def import_keras() -> Any:
         InputError: It runs on another backend.
     """
     import_tensorflow()
-    keras = importlib.import_module("keras")
-    backend = keras.config.backend()
+    try:
+        keras = importlib.import_module("keras")
+        backend = keras.config.backend()
+    except ModuleNotFoundError as error:  # Keras imports the backend that the environment names
+        backend = error.name
     if backend != "tensorflow":
         raise InputError(
             f"Keras runs on {backend} here; Frieze's backbones and heads need it on TensorFlow.",

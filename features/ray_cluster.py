@@ -63,8 +63,8 @@ def fetch(ray: Any, answer: Any) -> Any:
     try:
         with as_input_error(ray):
             return ray.get(answer)
-    except ray.exceptions.RayTaskError:  # a fault of ours
-        raise
+    except ray.exceptions.RayTaskError as error:  # a fault of ours, which may look like one of the disk here
+        raise RuntimeError("a task of the cluster failed") from error
     except ray.exceptions.RayError as error:
         raise InputError(
             f"The cluster could not do a part of the work: {type(error).__name__}.",

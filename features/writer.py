@@ -144,7 +144,7 @@ class FeatureWriter:
     def stand(self, parts: Sequence[Part], failures: Sequence[Failure]) -> None:
         """Name new parts that lie in their place, many at once: features.json grows with the table.
 
-        It may be called again with the same ones, where it was interrupted.
+        Parts may be named again, where it was interrupted.
         """
         self.note_failures(failures)
         named = {part.name: part for part in (*self.manifest.parts, *parts)}

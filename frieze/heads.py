@@ -199,6 +199,9 @@ def predict(
     place = to_place(out)
     classifiers.check_predictions(place, force=force)  # before the hours of embedding, not after
     if kind_of(to_table_place(source)) == "features":
+        if cpus_per_worker is not None:
+            what = f"{source} is embedded already, and each of its parts is predicted on one core."
+            raise stored.InputError(what, mend="Leave --cpus-per-worker out.")
         table = open_table(source)
         return classifiers.predict_features(to_place(head), table, place, scores=scores, force=force, ray=ray)
     spec = classifiers.open_head(to_place(head)).spec

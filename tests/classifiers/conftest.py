@@ -22,8 +22,9 @@ def draw_points(*, noise, n=20, seed=0):
     return ids, [CLASSES[code] for code in codes], embeddings
 
 
-def write_table(path, ids, labels, embeddings, *, sha256=None, fingerprint="f" * 64):
-    """Write a table of features and open it."""
+def write_table(path, ids, labels, embeddings, *, shard_size=1000, **options):
+    """Write a table of features and open it; options are sha256 of the rows and the fingerprint."""
+    fingerprint, sha256 = options.get("fingerprint", "f" * 64), options.get("sha256")
     spec = BackboneSpec(
         name="cube", handle="builtin", fingerprint=fingerprint, dim=embeddings.shape[1], image_size=(8, 8)
     )
@@ -31,7 +32,10 @@ def write_table(path, ids, labels, embeddings, *, sha256=None, fingerprint="f" *
     columns = {"id": ids, "uri": [f"/pictures/{name}" for name in ids], "label": labels}
     columns |= {"sha256": sha256 or [f"hash of {name}" for name in ids], **numbers}
     with open_writer(path, Manifest(spec=spec, source="/pictures")) as writer:
-        writer.commit(Shard(0, np.arange(len(ids))), to_part(columns, embeddings, part_schema(spec)))
+        rows = to_part(columns, embeddings, part_schema(spec))
+        for part, start in enumerate(range(0, max(1, len(rows)), shard_size)):
+            piece = rows.slice(start, shard_size)
+            writer.commit(Shard(part, np.arange(len(piece))), piece)
     return open_features(path)
 
 

@@ -46,7 +46,7 @@ class Here:
         self._work = work
         self._members = {}
         self._questions = collections.deque()
-        self.n_asked = 0
+        self.n_asked = self.n_idle = 0
 
     def __enter__(self):
         return self
@@ -70,6 +70,8 @@ class Here:
         """Answer the next question, or tell that its member is dead."""
         del seconds
         if not self._questions:
+            self.n_idle += 1
+            assert self.n_idle < 1000, "nobody is asked anything any more"
             return
         member, question, words, about = self._questions.pop() if self.is_backwards else self._questions.popleft()
         self.n_asked += question == "embed"

@@ -1,6 +1,7 @@
 """A table in a bucket, on a real S3 server on loopback; the judge is the same table on disk."""
 
 import json
+import threading
 import time
 
 import numpy as np
@@ -103,7 +104,7 @@ def test_a_second_writer(url, photos):
     """While one process writes, another one is refused by name; what a dead one held is free after two minutes."""
     with lock_bucket(BucketPath(url)), pytest.raises(FeatureFileError, match="is being written by process"):
         frieze.embed(photos, out=url)
-    write_json(BucketPath(url) / ".lock", {"pid": 1, "host": "elsewhere", "started": "now"})
+    write_json(BucketPath(url) / ".lock", OTHER)
     with pytest.raises(FeatureFileError, match="process 1 on elsewhere"):
         frieze.embed(photos, out=url)
     with pytest.MonkeyPatch.context() as patch:
@@ -120,26 +121,38 @@ def test_a_clock_that_is_wrong(url, monkeypatch):
         pass
 
 
+OTHER = {"pid": 1, "host": "elsewhere", "started": "now"}
+
+
 def test_a_writer_that_was_taken_for_dead(url, monkeypatch):
     """Who finds another's name in the lock leaves it there, and ends with an error: two have written."""
-    file, other = BucketPath(url) / ".lock", {"pid": 1, "host": "elsewhere", "started": "now"}
-
-    def take_over(*words):
-        write_json(file, other)
-        monkeypatch.setattr(features.bucket_lock, "_BEAT_S", 0.0)
-        look(*words)
-
-    look = features.bucket_lock._beat
-    monkeypatch.setattr(features.bucket_lock, "_beat", take_over)
+    file = BucketPath(url) / ".lock"
     with pytest.raises(FeatureFileError, match="Another process began to write"), lock_bucket(BucketPath(url)):
-        lock_is_lost(file, other)
-    assert read_json(file, mend="") == other
+        write_json(file, OTHER)
+    monkeypatch.setattr(features.bucket_lock, "_BEAT_S", 0.0)
+    features.bucket_lock._beat(file, {"pid": 2}, threading.Event())  # ends, as it is not its own
+    assert read_json(file, mend="") == OTHER
 
 
-def lock_is_lost(file, other):
-    """Wait until the other one's name stands in the lock."""
-    while not file.is_file() or read_json(file, mend="") != other:
+def test_two_at_the_same_moment(url, monkeypatch):
+    """Of two that found a table free, the one whose name does not stand in the lock is refused, and leaves it."""
+    file = BucketPath(url) / ".lock"
+    monkeypatch.setattr(time, "sleep", lambda _: write_json(file, OTHER))
+    with pytest.raises(FeatureFileError, match="process 1 on elsewhere"), lock_bucket(BucketPath(url)):
         pass
+    assert read_json(file, mend="") == OTHER
+
+
+def test_ctrl_c_while_it_is_locked(url, monkeypatch):
+    """Ctrl-C before the work begins leaves no lock behind."""
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", interrupt)
+    with pytest.raises(KeyboardInterrupt), lock_bucket(BucketPath(url)):
+        pass
+    assert not (BucketPath(url) / ".lock").exists()
 
 
 def test_nobody_answers(photos, url, monkeypatch):

@@ -80,7 +80,8 @@ def open_image(image: Path | BinaryIO) -> Iterator[Image.Image]:
         with Image.open(image) as opened:
             yield opened
     except OSError as error:
-        raise frieze.InputError(f"{image} can't be read: {error}.", mend="Take it out of the folder.") from error
+        name = image if isinstance(image, Path) else "An image to judge by"
+        raise frieze.InputError(f"{name} can't be read: {error}.", mend="Take it out of the folder.") from error
 
 
 def _box(size: tuple[int, int], random: np.random.Generator) -> tuple[float, float, float, float]:
