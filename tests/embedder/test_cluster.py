@@ -46,19 +46,22 @@ class Here:
         self._work = work
         self._members = {}
         self._questions = collections.deque()
+        self._workers = []
         self.n_asked = self.n_idle = 0
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        pass
+        for worker in reversed(self._workers):  # what they changed of the process is as before, in a process of all
+            worker._held.close()
 
     def hire(self):
         """Fill the empty places."""
         places = [Place("node", range(number, number + 1), 0) for number in range(self.n_workers)]
         fresh = [Member(place, Worker(self._work)) for place in places if place not in self._members]
         self._members |= {member.place: member for member in fresh}
+        self._workers += [member.actor for member in fresh]
         return fresh
 
     def ask(self, member, question, *words, about):

@@ -187,11 +187,11 @@ def test_predict_on_features_and_images_agree(world, run_json, tmp_path):
     assert np.allclose(fresh["probability"], stored["probability"], atol=1e-3)
 
 
-def test_predict_a_table_on_a_cluster(world, run, tmp_path):
-    """Nothing of a table is embedded, so a cluster has nothing to do; the message says so."""
+def test_predict_a_table_by_workers(world, run, tmp_path):
+    """Nothing of a table is embedded, so no worker that does has cores; the message says so."""
     line = ("predict", world / "photos.head", world / "photos.features", "--out", tmp_path / "a.parquet")
-    result = run(*line, "--ray", "auto")
-    assert (result.exit_code, "Leave --ray out" in result.stderr) == (1, True)
+    result = run(*line, "--ray", "auto", "--cpus-per-worker", "2")
+    assert (result.exit_code, "Leave --cpus-per-worker out" in result.stderr) == (1, True)
 
 
 def test_predict_leaves_nothing_else_behind(world, run_json, tmp_path):
