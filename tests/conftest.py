@@ -128,7 +128,7 @@ def bucket(_server, request, monkeypatch):
     from pyarrow.fs import S3FileSystem
 
     system = S3FileSystem(endpoint_override=url.removeprefix("http://"), scheme="http", allow_bucket_creation=True)
-    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:60]
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.nodeid.lower())[-60:].strip("-")  # two files may name a test alike
     return Bucket(system, name, log)
 
 
