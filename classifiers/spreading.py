@@ -3,7 +3,6 @@
 import collections
 import functools
 import itertools
-import socket
 from collections.abc import Generator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pyarrow as pa
 
 from classifiers.answers import answers
 from classifiers.storage import Head, open_head
-from features import Features, InputError, connected, fetch
+from features import Features, connected, fetch, unseen
 
 _AHEAD = 2
 """Parts under way for each core: the next one lies there when one is done."""
@@ -46,10 +45,7 @@ def answers_of_cluster(address: str, path: Path, features: Features, *, scores: 
 def _predict(path: Path, features: Features, *, scores: bool) -> pa.Table:
     for place in (path, features.path):
         if not place.exists():
-            raise InputError(
-                f"{socket.gethostname()} of the cluster does not see {place}.",
-                mend="Put head and table on storage that all its machines mount at the same place.",
-            )
+            raise unseen(place, "head and table")
     return pa.concat_tables(answers(_opened(path), features, scores=scores))
 
 

@@ -73,7 +73,7 @@ class ClusterRun:
         self._looked = -np.inf
 
     def embed(self) -> None:
-        """Run until nothing is left; what has come back stands, however it ends."""
+        """Run until nothing is left; each shard that was committed stands, however it ends."""
         self._run.progress(0, self._run.plan.n_pending)
         try:
             while self._schedule:
@@ -95,8 +95,8 @@ class ClusterRun:
             for member in fresh:
                 self._crew.ask(member, "load", about="load")
         if not self._has_choice and self._chooser is None and self._idle:
-            self._chooser = self._idle[0]
-            self._have_choose(self._idle.pop(0))
+            self._chooser = self._idle.pop(0)
+            self._have_choose(self._chooser)
         while self._has_choice and self._idle:
             self._have_choose(self._idle.pop())
 

@@ -9,10 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from embedder.known import Known
-from embedder.rows import copied_rows
 from embedder.run import Run
 from embedder.schedule import Piece
-from embedder.shards import commit
+from embedder.shards import commit, new_rows
 from embedder.stages import Stages
 from embedder.worker import Outcome
 from features import PART, Failure, Part, Shard, read_part, to_embeddings, to_part
@@ -103,9 +102,8 @@ class Gathering:
             self.settle()
             commit(shard, writer, comparison, embedded, failures)
         else:
-            copied = copied_rows(comparison.images, comparison.stored, shard, writer) if len(shard.copies) else None
-            tables = [table for table in (copied, embedded) if table is not None]
-            self._new += [writer.lay(shard, pa.concat_tables(tables))] if tables else []
+            rows = new_rows(shard, writer, comparison, embedded)
+            self._new += [] if rows is None else [writer.lay(shard, rows)]
             self._failures += failures
         for file in files:
             file.unlink()

@@ -79,9 +79,18 @@ def commit(
     Raises:
         FeatureFileError: The disk refuses, or a part that is copied from is broken.
     """
+    writer.commit(shard, new_rows(shard, writer, comparison, embedded), failures)
+
+
+def new_rows(shard: Shard, writer: FeatureWriter, comparison: Comparison, embedded: pa.Table | None) -> pa.Table | None:
+    """Give a shard's new rows: those that are only copied, then those that were embedded; None where it has none.
+
+    Raises:
+        FeatureFileError: A part that is copied from is broken.
+    """
     copied = copied_rows(comparison.images, comparison.stored, shard, writer) if len(shard.copies) else None
     tables = [table for table in (copied, embedded) if table is not None]
-    writer.commit(shard, pa.concat_tables(tables) if tables else None, failures)
+    return pa.concat_tables(tables) if tables else None
 
 
 class ShardFiller:

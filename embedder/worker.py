@@ -24,12 +24,12 @@ from features import (
     BackboneSpec,
     Failure,
     ImageError,
-    InputError,
     Manifest,
     Part,
     Rows,
     check_same_backbone,
     is_features,
+    unseen,
     write_part,
     write_whole,
 )
@@ -173,10 +173,7 @@ def _check_sees(work: Work) -> None:
     """Refuse to begin where every image would be missing, or nobody would find what is written."""
     for what, is_seen in ((work.out, is_features(work.out)), (work.source.listing.source, _sees_some(work.source))):
         if not is_seen:
-            raise InputError(
-                f"{socket.gethostname()} of the cluster does not see {what}.",
-                mend="Put images and table on storage that all its machines mount at the same place.",
-            )
+            raise unseen(what, "images and table")
 
 
 def _sees_some(source: Source) -> bool:

@@ -26,7 +26,7 @@ from features.ownership import check_is_only_ours, check_is_ours
 from features.parts import read_part, write_part
 from features.plan import Plan, Shard, make_plan
 from features.quiet import import_keras, import_tensorflow, import_tensorflow_hub
-from features.ray_cluster import as_input_error, connected, fetch
+from features.ray_cluster import as_input_error, connected, fetch, unseen
 from features.reader import Features, open_features
 from features.schema import LISTING, OURS, PART, part_schema, to_embeddings, to_part, user_columns
 from features.sizes import read_size, write_size
@@ -108,6 +108,7 @@ __all__ = [
     "top_k",
     "trim_memory",
     "unit_rows",
+    "unseen",
     "user_columns",
     "verify_features",
     "write_file",

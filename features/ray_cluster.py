@@ -54,6 +54,19 @@ def _check_answers(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
 
 
+def unseen(place: object, what: str) -> InputError:
+    """Make the error of a machine on which something is not there.
+
+    Args:
+        place: What is not there.
+        what: What all machines have to see, for the message.
+    """
+    return InputError(
+        f"{socket.gethostname()} of the cluster does not see {place}.",
+        mend=f"Put {what} on storage that all its machines mount at the same place.",
+    )
+
+
 def fetch(ray: Any, answer: Any) -> Any:
     """Wait for what a task gives.
 

@@ -32,9 +32,9 @@ class Features:
         labels_from: The `column`, or the `file` and its `column`, that the labels are from; None for the stored ones.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, manifest: Manifest | None = None) -> None:
         self.path = path.absolute()  # pyarrow takes a relative `a:b` for a URL
-        self.manifest: Manifest = read_manifest(path)
+        self.manifest = read_manifest(path) if manifest is None else manifest
         self.labels_from: dict[str, str] | None = None
 
     def __len__(self) -> int:
@@ -90,10 +90,7 @@ class Features:
     def split(self) -> Iterator[Self]:
         """Give each part as a table of its own; nothing is read, and it can be pickled."""
         for part in self.manifest.parts:
-            piece = type(self).__new__(type(self))
-            piece.path, piece.labels_from = self.path, None
-            piece.manifest = dataclasses.replace(self.manifest, parts=(part,))
-            yield piece
+            yield type(self)(self.path, dataclasses.replace(self.manifest, parts=(part,)))
 
     @property
     def ids(self) -> Strings:

@@ -96,8 +96,7 @@ class FeatureWriter:
         table = join_rows(pieces) if pieces else ()
         others = [part for part in self.manifest.parts if part.name != path.name]
         if len(table):
-            write_file(path, lambda staging: write_part(table, staging), staging_dir=self.path / STAGING)
-            others.append(Part.of(path, len(table)))
+            others.append(self.lay(shard, table))
         self.note_failures(failures)
         self.update(parts=tuple(sorted(others, key=lambda part: part.name)))
         if not len(table):
@@ -127,11 +126,11 @@ class FeatureWriter:
         return dataclasses.replace(part, name=path.name, mtime_ns=moved)
 
     def lay(self, shard: Shard, rows: pa.Table) -> Part:
-        """Write a new part in its place; `stand` names it.
+        """Write a shard's part in its place; `stand` names a new one.
 
         Args:
-            shard: A new part's.
-            rows: Of the table's part schema, one or more.
+            shard: Which part.
+            rows: All that it is to hold, of the table's part schema, one or more.
         """
         path = self.path / PARTS / part_name(shard.part)
         write_file(path, lambda staging: write_part(rows, staging), staging_dir=self.path / STAGING)

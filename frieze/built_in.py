@@ -38,7 +38,7 @@ def export_built_in(place: Path, *, force: bool) -> dict[str, Any]:
             facts = {
                 "backbone": trunk.spec.to_json(),
                 "checked": N_SAMPLES,
-                "least_cosine": _least_cosine(trunk, folder),
+                "least_cosine": _least_cosine(folder),
             }
             write_document(folder, facts)
     return facts | {
@@ -50,18 +50,18 @@ def export_built_in(place: Path, *, force: bool) -> dict[str, Any]:
     }
 
 
-def _least_cosine(trunk: Any, folder: Path) -> float:
+def _least_cosine(folder: Path) -> float:
     """Load what was written again, and hold it against what `embed` runs on the same pictures."""
     import embedder
 
-    requests = (embedder.BackboneRequest(), embedder.BackboneRequest(handle=str(folder)))
-    backbones = [embedder.open_backbone(request) for request in requests]
-    images = draw_samples(trunk.spec.image_size).astype(np.float32) / 255
-    ours, theirs = (stored.unit_rows(np.asarray(one.call(images))) for one in backbones)
+    own = embedder.open_backbone(embedder.BackboneRequest())
+    written = embedder.open_backbone(embedder.BackboneRequest(handle=str(folder)))
+    images = draw_samples(own.spec.image_size).astype(np.float32) / 255
+    ours, theirs = (stored.unit_rows(np.asarray(one.call(images))) for one in (own, written))
     least = float((ours * theirs).sum(axis=1).min())
     if least < _LEAST_COSINE:
         raise stored.ModelError(
-            f"The exported backbone is not {trunk.spec.name}: one of its embeddings has a cosine of {least:.6f} to the"
+            f"The exported backbone is not {own.spec.name}: one of its embeddings has a cosine of {least:.6f} to the"
             f" network's own; at least {_LEAST_COSINE} is right.",
             mend="Nothing was written. Use --backbone builtin itself.",
         )

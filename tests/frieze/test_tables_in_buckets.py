@@ -12,6 +12,9 @@ import frieze
 from features import BucketPath, FeatureFileError, InputError, open_writer, read_json, read_manifest, write_json
 from features.bucket_lock import lock_bucket
 
+OTHER = {"pid": 1, "host": "elsewhere", "started": "now"}
+"""Who holds a lock that is not ours."""
+
 
 @pytest.fixture
 def url(bucket):
@@ -119,9 +122,6 @@ def test_a_clock_that_is_wrong(url, monkeypatch):
     held, asked = lock_bucket(BucketPath(url)), lock_bucket(BucketPath(url))
     with held, pytest.raises(FeatureFileError, match="is being written"), asked:
         pass
-
-
-OTHER = {"pid": 1, "host": "elsewhere", "started": "now"}
 
 
 def test_a_writer_that_was_taken_for_dead(url, monkeypatch):
