@@ -10,6 +10,7 @@ import pyarrow as pa
 from features import LISTING, Failure, Rows, first_of_each, user_columns
 
 _BATCH_ROWS = 16_384
+_MAX_DEPTH = 32  # a list is two levels of a Parquet schema, whose readers stop at 100
 _HAS_NO_TYPE = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError)  # what Arrow raises for values of several
 
 
@@ -97,9 +98,20 @@ def _join_column(batches: list[_Batch], name: str) -> pa.ChunkedArray | pa.Array
 
 
 def _to_array(values: list[Any]) -> pa.Array:
-    """Lay out values whose type nobody told; mixed ones as text."""
+    """Lay out values whose type nobody told; mixed and deeply nested ones as text."""
     try:
-        return pa.array(values)
+        array = pa.array(values)
+        if _depth(array.type) <= _MAX_DEPTH:
+            return array
     except _HAS_NO_TYPE:
-        plain = (value.tolist() if isinstance(value, np.ndarray) else value for value in values)
-        return pa.array([None if value is None else str(value) for value in plain])
+        pass
+    plain = (value.tolist() if isinstance(value, np.ndarray) else value for value in values)
+    return pa.array([None if value is None else str(value) for value in plain])
+
+
+def _depth(kind: pa.DataType) -> int:
+    """Count the levels of lists and structs in a type; more than `_MAX_DEPTH` is not counted to its end."""
+    fields, depth = [kind], 0
+    while depth <= _MAX_DEPTH and (fields := [one.field(n).type for one in fields for n in range(one.num_fields)]):
+        depth += 1
+    return depth

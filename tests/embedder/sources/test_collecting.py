@@ -1,4 +1,5 @@
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -83,6 +84,19 @@ def test_types(column, kind, expected, batch_rows, monkeypatch):
     """A column has the type that its values share, and is text where they share none, in one batch or in several."""
     monkeypatch.setattr(collecting, "_BATCH_ROWS", batch_rows)
     assert values(found(*({"own": value} for value in column)), "own") == (kind, expected)
+
+
+def nest(levels):
+    """Put a number into as many lists, one in the other."""
+    return 1 if not levels else [nest(levels - 1)]
+
+
+@pytest.mark.parametrize("levels", [45, 120])
+def test_deep_columns(levels, tmp_path):
+    """Values that are nested deeper than Parquet's readers go are text, so that what is written can be read."""
+    images = collect(found({"own": nest(levels)})).images
+    pq.write_table(images, tmp_path / "part.parquet")
+    assert pq.read_table(tmp_path / "part.parquet")["own"].to_pylist() == [str(nest(levels))]
 
 
 NAMES = st.sampled_from(["a", "uri", "source_uri"])
