@@ -1,5 +1,6 @@
 """What all rooms' tests share."""
 
+import contextlib
 import os
 import re
 import socket
@@ -10,7 +11,36 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from features import import_keras, import_tensorflow
+from embedder.engines import tensorflow
+from features import InputError, import_keras, import_tensorflow
+
+_WITHOUT = os.environ.get("FRIEZE_WITHOUT", "").split()
+"""What the tests are to do without, as on a machine that lacks it: names of packages, or `bfloat16`."""
+for _package in set(_WITHOUT) - {"bfloat16"}:
+    sys.modules[_package] = None  # neither found nor imported from here on
+
+
+@pytest.fixture(autouse="bfloat16" in _WITHOUT)
+def _no_bfloat16(monkeypatch):
+    """A processor without bfloat16: OpenVINO knows that it has none, and TensorFlow rewrites nothing."""
+    monkeypatch.setattr("embedder.engines.openvino._has_bfloat16", lambda: False)
+    monkeypatch.setitem(tensorflow._REWRITES, ("CPU", "bfloat16"), "auto_mixed_precision")  # which is a GPU's
+
+
+@pytest.fixture
+def skip_without_bfloat16():
+    """A block that skips the test where it finds that this machine has no bfloat16."""
+
+    @contextlib.contextmanager
+    def skipping():
+        try:
+            yield
+        except InputError as error:
+            if not re.search("no bfloat16|bfloat16 changes nothing of it|OpenVINO is not installed", error.message):
+                raise
+            pytest.skip(error.message)
+
+    return skipping
 
 
 @pytest.fixture(scope="session")

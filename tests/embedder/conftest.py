@@ -11,6 +11,8 @@ from PIL import Image
 
 from embedder import BackboneRequest, JobOptions, SourceOptions, embed_source, open_backbone
 from embedder.backbones.catalogue import APPLICATIONS, Application
+from embedder.engines import Setting
+from embedder.engines.openvino import OpenVINOEngine
 from embedder.engines.tensorflow import TensorFlowEngine
 from features import import_tensorflow
 
@@ -110,6 +112,13 @@ def _cosines(some, others):
     """Give the cosine of each row to its partner; float64 [n]."""
     a, b = (np.asarray(rows, np.float64) for rows in (some, others))
     return (a * b).sum(1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
+
+
+@pytest.fixture
+def needs_openvino():
+    """Skips the test where OpenVINO is not installed."""
+    if (reason := OpenVINOEngine.why_not(Setting(devices=("CPU:0",)))) is not None:
+        pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,13 @@ import pytest
 
 from embedder import choosing, probe
 from embedder.choosing import try_engines
+from embedder.engines import AUTO, ENGINES, Setting, usable
 from features import MismatchError, open_features, read_manifest
+
+
+def installed():
+    """Name the engines that this machine has."""
+    return usable(AUTO, Setting(devices=("CPU:0",)))
 
 
 @pytest.fixture
@@ -18,9 +24,11 @@ def eager(monkeypatch):
 
 
 @pytest.mark.usefixtures("eager")
-@pytest.mark.parametrize("engine", ["auto", "openvino", "tensorflow"])
+@pytest.mark.parametrize("engine", ["auto", *ENGINES])
 def test_same_vectors(engine, folder, embed, out, plain_loop, cosines):
     """Whatever engine runs, and in batches of any size, the stored vectors are those of the plain loop."""
+    if engine not in (AUTO, *installed()):
+        pytest.skip(f"{engine} is not installed")
     document = embed(folder, out, engine=engine, batch_size=None)
     table = open_features(out)
     paths = [folder / name for name in table.ids]
@@ -38,7 +46,7 @@ def test_tried_once(folder, embed, out, eager, write_photos):
     assert (len(eager), document["embedded"]) == (1, 1)
     assert read_manifest(out).tuning == tuning
     assert (document["engine"], document["batch_size"]) == (tuning["engine"], tuning["batch_size"])
-    assert {words.partition(",")[0] for words in tuning["tried"]} == {"tensorflow", "openvino"}
+    assert {words.partition(",")[0] for words in tuning["tried"]} == set(installed())
 
 
 def test_few_images_are_not_tried_on(folder, embed, out, monkeypatch):
@@ -56,10 +64,12 @@ def test_nothing_usable_to_try_on(folder, embed, out, eager):
     assert eager == []
 
 
-@pytest.mark.parametrize("engine", ["openvino", "tensorflow"])
-def test_low_precision(engine, folder, embed, out, cosines, plain_loop):
+@pytest.mark.parametrize("engine", ENGINES)
+def test_low_precision(engine, folder, embed, cosines, plain_loop, skip_without_bfloat16):
     """Vectors of a lower precision are stored as what they are, with how far they are from float32's."""
-    document = embed(folder, out, precision="bfloat16", engine=engine)
+    out = folder.with_name("low.features")
+    with skip_without_bfloat16():
+        document = embed(folder, out, precision="bfloat16", engine=engine)
     table = open_features(out)
     assert (document["precision"], table.spec.precision) == ("bfloat16", "bfloat16")
     near = cosines(table.embeddings(), plain_loop([folder / name for name in table.ids]))
@@ -77,6 +87,7 @@ def test_precisions_do_not_mix(folder, embed, out, write_photos):
     assert np.array_equal(open_features(out).embeddings(), before)
 
 
+@pytest.mark.usefixtures("needs_openvino")
 def test_refused_before_anything_is_stored(folder, embed, out, monkeypatch):
     """An engine whose vectors drift is refused before the first part is written."""
     monkeypatch.setattr("embedder.drift.LEAST_COSINE", 1.1)

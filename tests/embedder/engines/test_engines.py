@@ -8,7 +8,14 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (32, 32, 32, 3), dtype=np.uin
 CPU = Setting(devices=("CPU:0",))
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.fixture(params=ENGINES)
+def name(request):
+    """Each engine that is installed."""
+    if (reason := ENGINES[request.param].why_not(CPU)) is not None:
+        pytest.skip(reason)
+    return request.param
+
+
 def test_agrees_with_the_module(name, opened, tiny, module):
     """Each engine gives float32 [B, D], what the module itself gives for pixels / 255."""
     embeddings = ENGINES[name](opened(str(tiny))).infer(PIXELS)
@@ -16,7 +23,6 @@ def test_agrees_with_the_module(name, opened, tiny, module):
     assert np.abs(embeddings - module(PIXELS / np.float32(255))).max() < 1e-4
 
 
-@pytest.mark.parametrize("name", ENGINES)
 @pytest.mark.parametrize("n_images", [1, 3, 31])
 def test_batch_size_does_not_matter(name, n_images, opened, tiny):
     """However images are cut into batches, their vectors are the same."""
@@ -25,13 +31,11 @@ def test_batch_size_does_not_matter(name, n_images, opened, tiny):
     assert np.abs(np.concatenate(pieces) - engine.infer(PIXELS)).max() < 1e-4
 
 
-@pytest.mark.parametrize("name", ENGINES)
 def test_empty_batch(name, opened, tiny):
     """A batch without images gives no rows of the right width: all its files may have failed."""
     assert ENGINES[name](opened(str(tiny))).infer(PIXELS[:0]).shape == (0, 16)
 
 
-@pytest.mark.parametrize("name", ENGINES)
 def test_several_under_way(name, opened, tiny):
     """Batches begun before others have ended each give their own vectors, and the pixels may change meanwhile."""
     engine = ENGINES[name](opened(str(tiny)))
@@ -40,7 +44,6 @@ def test_several_under_way(name, opened, tiny):
     assert np.abs(np.concatenate([wait() for wait in waits]) - wanted).max() < 1e-4
 
 
-@pytest.mark.parametrize("name", ENGINES)
 def test_keras_application(name, opened, cosines):
     """Each engine runs a graph of keras.applications, down to its pooling."""
     backbone = opened("keras:MobileNetV3Small", weights="random", image_size=64)
@@ -49,7 +52,6 @@ def test_keras_application(name, opened, cosines):
     assert cosines(ENGINES[name](backbone).infer(pixels), wanted).min() > 0.999
 
 
-@pytest.mark.parametrize("name", ENGINES)
 def test_settings_begin_small(name):
     """Each engine tries small batches before large ones, and all that is worth a trial can be had."""
     settings = list(ENGINES[name].settings(CPU))
@@ -57,6 +59,7 @@ def test_settings_begin_small(name):
     assert all(ENGINES[name].why_not(one) is None for one in settings)
 
 
+@pytest.mark.usefixtures("needs_openvino")
 def test_all_are_usable():
     """On a CPU every engine can run float32; the reference stands first."""
     assert usable("auto", CPU) == list(ENGINES)
@@ -75,6 +78,7 @@ def test_no_engine_has_it():
         usable("auto", Setting(precision="float16", devices=("CPU:0",)))
 
 
+@pytest.mark.usefixtures("needs_openvino")
 def test_engine_of_another_device():
     """The engine of a CPU is refused where a GPU was asked for, and passed over where none was."""
     gpu = Setting(devices=("GPU:0",))

@@ -5,6 +5,7 @@ from embedder.engines import Setting
 from embedder.engines.openvino import OpenVINOEngine
 from features import ModelError, count_cores
 
+pytest.importorskip("openvino")
 PIXELS = np.random.default_rng(0).integers(0, 256, (32, 32, 32, 3), dtype=np.uint8)
 
 
