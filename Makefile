@@ -1,5 +1,6 @@
 # make demo [IMAGES=folder]   install, then the whole idea on real images
 # make test                   the tests (under six minutes on two cores)
+# make test-bare              some of them as on a machine without bfloat16, and without OpenVINO, Ray and UMAP
 # make test-slow              the long ones; with FRIEZE_DATA=folder also those on real data
 # make check                  format, lint, types, generated docs
 # make bench FRIEZE_DATA=...  runs the benchmarks (BENCHMARKS="embed forms": these) and writes docs/benchmarks.md's tables
@@ -10,14 +11,21 @@ BIN := .venv/bin
 ROOMS := features embedder index classifiers frieze
 BENCHMARKS ?= accuracy built_in heads protocol training audit finetuning embed start scale forms filters duplicates page cluster index
 SHELL := /bin/bash
+# The tests write files of any name, whatever the locale says of names.
+export PYTHONUTF8 := 1
+BARE := tests/embedder/engines tests/embedder/test_job_engines.py tests/embedder/test_choosing.py
 
-.PHONY: demo test test-slow check format docs bench clean
+.PHONY: demo test test-bare test-slow check format docs bench clean
 
 demo: .venv/installed
 	@$(BIN)/python examples/demo.py $(IMAGES)
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest
+
+test-bare: .venv/installed-dev
+	FRIEZE_WITHOUT=bfloat16 $(BIN)/python -m pytest -q $(BARE)
+	FRIEZE_WITHOUT="openvino ray umap" $(BIN)/python -m pytest -q $(BARE) tests/frieze/test_map.py
 
 test-slow: .venv/installed-distill
 	$(BIN)/python -m pytest -m slow

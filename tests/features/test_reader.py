@@ -1,7 +1,5 @@
-import duckdb
 import numpy as np
 import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -135,6 +133,7 @@ def test_pandas_reads_a_part(table):
 
 def test_polars_reads_a_part(table):
     """Polars reads a part with no help from us: an array column of float32, width D."""
+    pl = pytest.importorskip("polars")
     part = pl.read_parquet(table / "parts" / "part-000000.parquet")
     assert part.schema["embedding"] == pl.Array(pl.Float32, 4)
     assert (part["id"].to_list(), part["embedding"].to_numpy().tolist()) == (["a", "b"], VECTORS)
@@ -142,6 +141,7 @@ def test_polars_reads_a_part(table):
 
 def test_duckdb_reads_the_glob(table):
     """DuckDB reads `parts/*.parquet` with no help from us, in reading order."""
+    duckdb = pytest.importorskip("duckdb")
     found = duckdb.read_parquet(f"{table}/parts/*.parquet").project("id, embedding").fetchall()
     assert [name for name, _ in found] == ["a", "b", "c", "d"]
     assert [list(vector) for _, vector in found[:2]] == VECTORS

@@ -1,5 +1,6 @@
 """A small world: three classes of images, and what each command makes of them, once a session."""
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from PIL import Image
 import frieze
 from frieze.cli import main
 
+collect_ignore = [] if importlib.util.find_spec("fastapi") else ["web", "test_serve.py"]
 COLOURS = {"blue": (30, 60, 200), "green": (40, 170, 60), "red": (200, 40, 40)}
 
 

@@ -1,7 +1,6 @@
 import datetime as dt
 import decimal
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -66,6 +65,7 @@ def judge():
     iso = pc.if_else(pc.is_nan(table["iso"]), None, table["iso"])
     table = table.set_column(table.schema.get_field_index("iso"), "iso", iso)
     table = table.set_column(0, "label", table["label"].cast(pa.string())).append_column("n", pa.array(range(N)))
+    duckdb = pytest.importorskip("duckdb")
     with duckdb.connect() as connection:
         connection.register("t", table)
         yield lambda where: [n for (n,) in connection.execute(f"select n from t where {where} order by n").fetchall()]  # noqa: S608
