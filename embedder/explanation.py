@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from embedder.stages import NAMES, Seconds
+from features import CoreTimes, read_core_times
 
 _BUSY = 0.8
 """With this share of all cores' time used, the processor is what there is too little of."""
@@ -13,11 +14,23 @@ class Explanation(NamedTuple):
 
     Attributes:
         stage: `read`, `decode`, `infer` or `write`.
-        advice: One sentence with figures.
+        advice: One or two sentences with figures.
     """
 
     stage: str
     advice: str
+
+
+class Load(NamedTuple):
+    """How busy the machine was during a run, as shares of its cores' time.
+
+    Attributes:
+        others: What other programs took.
+        idle: What nobody took.
+    """
+
+    others: float
+    idle: float
 
 
 _BUSY_WITH = {
@@ -29,30 +42,39 @@ _BUSY_WITH = {
     "write": "Writing took {share:.0%} of the processor's time: a backbone with fewer dimensions would help most.",
 }
 _WAITED_FOR = {
-    "read": "The run waited for reading {share:.0%} of its time while cores were idle: a faster disk or network would"
-    " help most.",
-    "decode": "The run waited for decoding {share:.0%} of its time while cores were idle: smaller originals would"
-    " help most.",
+    "read": "The run waited for reading {share:.0%} of its time{idle}: a faster disk or network would help most.",
+    "decode": "The run waited for decoding {share:.0%} of its time{idle}: smaller originals would help most.",
     "infer": "The run waited for the network {share:.0%} of its time: a faster device or a smaller backbone would help"
     " most.",
     "write": "The run waited for the disk {share:.0%} of its time: a faster disk for --out would help most.",
 }
+_IDLE = " while cores were idle"
+_OTHERS = (
+    "Other programs took {others:.0%} of the processor's time, and {idle:.0%} was idle: without them the run is faster."
+)
+_MORE_WORKERS = " More --workers would help, too."
+_NO_WORKERS = " The number of --workers makes no difference here."
 
 
-def explain(waited: Seconds, cpu: Seconds, *, seconds: float, cores: int) -> Explanation:
+def explain(
+    waited: Seconds, cpu: Seconds, *, seconds: float, cores: float, load: Load | None, workers: int | None
+) -> Explanation:
     """Name the stage that bounds a run.
 
     Args:
         waited: Seconds that the run waited for each stage.
         cpu: Seconds of the processor that each took.
         seconds: How long the run was, > 0.
-        cores: Cores that it had.
+        cores: Cores' worth of time that it could have.
+        load: How busy the machine was; None where that is not known.
+        workers: Threads that decoded, where the user has said how many.
 
     Returns:
-        Where the cores were busy, the stage that took most of their time; else the one that was waited for most.
+        Where the run kept the cores busy, the stage that took most of their time; else the one that was waited for
+        most. Where other programs kept them busy, they come first.
 
     >>> busy = Seconds(read=0.1, decode=7.1, infer=2.5, write=0.3)
-    >>> explain(Seconds(decode=3.0), busy, seconds=5.0, cores=2).advice[:45]
+    >>> explain(Seconds(decode=3.0), busy, seconds=5.0, cores=2, load=None, workers=None).advice[:45]
     "Decoding took 71% of the processor's time: sm"
     """
     used = {name: getattr(cpu, name) for name in NAMES}
@@ -60,4 +82,37 @@ def explain(waited: Seconds, cpu: Seconds, *, seconds: float, cores: int) -> Exp
     is_busy = sum(used.values()) >= _BUSY * cores * seconds
     told, figures, whole = (_BUSY_WITH, used, sum(used.values())) if is_busy else (_WAITED_FOR, waits, seconds)
     stage = max(figures, key=lambda name: figures[name])
-    return Explanation(stage, told[stage].format(share=min(1.0, figures[stage] / max(whole, 1e-9))))
+    if not is_busy and load is not None and load.idle < 1 - _BUSY:
+        advice, has_room = _OTHERS.format(others=load.others, idle=load.idle), False
+    else:
+        share = min(1.0, figures[stage] / max(whole, 1e-9))
+        advice = told[stage].format(share=share, idle="" if load is None else _IDLE)
+        has_room = not is_busy and load is not None and stage in ("read", "decode")
+    return Explanation(stage, advice + _on_workers(workers, cores, has_room=has_room))
+
+
+def _on_workers(workers: int | None, cores: float, *, has_room: bool) -> str:
+    """Say what another number of --workers would do, to whom it was worth giving one."""
+    if workers is None:
+        return ""
+    if not has_room:
+        return _NO_WORKERS
+    return _MORE_WORKERS if workers < cores else ""
+
+
+def measure_load(before: CoreTimes | None, *, own_s: float) -> Load | None:
+    """Measure how busy the machine was since a moment.
+
+    Args:
+        before: The cores' times at that moment.
+        own_s: What this process has taken of them since.
+
+    Returns:
+        The shares; None where the machine does not tell.
+    """
+    now = read_core_times()
+    if before is None or now is None:
+        return None
+    busy_s, idle_s = now.busy_s - before.busy_s, now.idle_s - before.idle_s
+    whole = max(busy_s + idle_s, own_s, 1e-9)
+    return Load(max(0.0, busy_s - own_s) / whole, max(0.0, idle_s) / whole)

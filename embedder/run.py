@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from embedder.backbones import Backbone
 from embedder.choosing import choose_engine
-from embedder.explanation import explain
+from embedder.explanation import Load, explain, measure_load
 from embedder.inference import Embedded, embed_batches
 from embedder.known import Known
 from embedder.options import JobOptions
@@ -21,7 +21,19 @@ from embedder.recognition import recognise
 from embedder.shards import ShardFiller, commit
 from embedder.sources import Source
 from embedder.stages import Stages
-from features import PART, Comparison, FeatureWriter, Plan, compare, count_cores, count_reasons, make_plan, to_failures
+from features import (
+    PART,
+    Comparison,
+    FeatureWriter,
+    Plan,
+    compare,
+    count_cores,
+    count_reasons,
+    cpu_share,
+    make_plan,
+    read_core_times,
+    to_failures,
+)
 
 Progress = Callable[[int, int], None]
 """Called with the images done and the images to do."""
@@ -64,7 +76,8 @@ class Run:
         first_read: When the first image was read.
         done: When the last part was committed.
         n_workers: How many processes embedded at once.
-        cores: Cores of each.
+        cores: Cores' worth of time that each may use.
+        load: How busy this machine was meanwhile; None where that is not known, or others embedded.
         nodes: Machine -> where its workers' time went; empty where this process embedded.
     """
 
@@ -82,7 +95,8 @@ class Run:
     done: float = 0.0
     stages: Stages = dataclasses.field(default_factory=Stages)
     n_workers: int = 1
-    cores: int = dataclasses.field(default_factory=count_cores)
+    cores: float = dataclasses.field(default_factory=cpu_share)
+    load: Load | None = None
     nodes: dict[str, Stages] = dataclasses.field(default_factory=dict)
 
     def copy(self) -> None:
@@ -107,7 +121,7 @@ class Run:
         choice = choose_engine(backbone, self.options, probe, self.writer.manifest)
         self.writer.update(engine=choice.engine.name, tuning=choice.tuning, spec=choice.spec)
         known = Known(self.writer.learned, self.stored)
-        self.first_read, self.stages = time.perf_counter(), Stages()
+        self.first_read, self.stages, before = time.perf_counter(), Stages(), read_core_times()
         batches = stream(
             rows,
             Decoder(self.source, backbone.spec, max_pixels=max_pixels, is_known=known.__contains__),
@@ -120,6 +134,7 @@ class Run:
             self._fill(filler, embed_batches(batches, choice.engine, known, self.stages))
         self.done = time.perf_counter()
         self.stages.end(write_cpu_s=filler.cpu_s)
+        self.load = measure_load(before, own_s=self.stages.cpu.total)
 
     def _fill(self, filler: ShardFiller, batches: Iterator[Embedded]) -> None:
         n_done = 0
@@ -172,7 +187,15 @@ class Run:
         told: dict[str, Any] = self.stages.to_json()
         if self.nodes:
             told["nodes"] = {name: stages.to_json() for name, stages in sorted(self.nodes.items())}
+        told["other_programs"] = None if self.load is None else round(self.load.others, 3)
         if not self.n_embedded:
             return told | {"bound_by": None, "advice": None}
-        found = explain(self.stages.waited, self.stages.cpu, seconds=seconds * self.n_workers, cores=self.cores)
+        found = explain(
+            self.stages.waited,
+            self.stages.cpu,
+            seconds=seconds * self.n_workers,
+            cores=self.cores,
+            load=self.load,
+            workers=self.options.workers,
+        )
         return told | {"bound_by": found.stage, "advice": found.advice}

@@ -20,6 +20,11 @@ class Seconds:
     infer: float = 0.0
     write: float = 0.0
 
+    @property
+    def total(self) -> float:
+        """Seconds of all stages."""
+        return self.read + self.decode + self.infer + self.write
+
     def to_json(self) -> dict[str, float]:
         """Give the seconds, rounded to milliseconds."""
         return {name: round(seconds, 3) for name, seconds in dataclasses.asdict(self).items()}

@@ -20,7 +20,7 @@ from features.files import (
 from features.importing import check_can_embed, import_vectors
 from features.listing import Failure, Listing, count_reasons, first_of_each, read_failures, to_failures
 from features.lock import lock
-from features.machine import count_cores, free_memory, trim_memory
+from features.machine import CoreTimes, count_cores, cpu_share, free_memory, read_core_times, trim_memory
 from features.manifest import Manifest, Part, is_features, read_manifest
 from features.ownership import check_is_only_ours, check_is_ours
 from features.parts import read_part, write_part
@@ -44,6 +44,7 @@ __all__ = [
     "BackboneSpec",
     "BucketPath",
     "Comparison",
+    "CoreTimes",
     "Failure",
     "FeatureFileError",
     "FeatureWriter",
@@ -73,6 +74,7 @@ __all__ = [
     "connected",
     "count_cores",
     "count_reasons",
+    "cpu_share",
     "fetch",
     "first_of_each",
     "free_memory",
@@ -92,6 +94,7 @@ __all__ = [
     "open_features",
     "open_writer",
     "part_schema",
+    "read_core_times",
     "read_failures",
     "read_json",
     "read_manifest",

@@ -1,38 +1,153 @@
-"""What this machine offers."""
+"""What this machine offers to this process."""
 
 import ctypes
+import functools
+import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 
-_CONTAINER = Path("/sys/fs/cgroup")
+_MEMINFO = Path("/proc/meminfo")
+_PROCESS = Path("/proc/self")
+_STAT = Path("/proc/stat")
+_UNLIMITED = 1 << 60
+"""What cgroup v1 calls no limit is a number above this."""
 
 
 def count_cores() -> int:
-    """Count the processor cores that this process may use, >= 1."""
-    if hasattr(os, "sched_getaffinity"):  # Linux: a container's share, not the whole machine
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Count the processor cores that this process may keep busy, >= 1: `cpu_share` rounded up."""
+    return math.ceil(cpu_share())
+
+
+def cpu_share() -> float:
+    """Return how many cores' time this process may use, > 0.
+
+    The least of what it is held to (affinity), of a container's quota, and of `OMP_NUM_THREADS` where that is set.
+    """
+    return min([float(len(own_cores()) or os.cpu_count() or 1), *_read_quotas(_PROCESS), *_read_thread_limit()])
+
+
+def own_cores() -> frozenset[int]:
+    """Return the numbers of the cores that this process is held to; empty where the system does not tell (macOS)."""
+    return frozenset(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ())
+
+
+class CoreTimes(NamedTuple):
+    """What the cores that this process is held to have done since the machine was started, all programs together.
+
+    Attributes:
+        busy_s: Seconds at work, all cores together; what another virtual machine took of them counts.
+        idle_s: Seconds idle.
+    """
+
+    busy_s: float
+    idle_s: float
+
+
+def read_core_times() -> CoreTimes | None:
+    """Ask the machine how busy its cores are; None where it does not tell (macOS, some containers)."""
+    cores = {f"cpu{number}" for number in own_cores()}
+    lines = [line.split() for line in _read(_STAT).splitlines()]
+    times = [[int(ticks) for ticks in words[1:9]] for words in lines if words and words[0] in cores]
+    idle = sum(sum(one[3:5]) for one in times)  # user nice system idle iowait irq softirq steal
+    busy = sum(sum(one) for one in times) - idle
+    per_second = os.sysconf("SC_CLK_TCK")
+    return CoreTimes(busy / per_second, idle / per_second) if busy else None
+
+
+def _read_thread_limit() -> list[int]:
+    """Read what the user has set for all libraries; OpenMP takes a list, its first number is the outer level's."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return [int(first)] if first.isdecimal() and int(first) else []
+
+
+@functools.cache  # asked at every search; what a container may use is set before it starts
+def _read_quotas(process: Path) -> tuple[float, ...]:
+    """Read the quotas of CPU time, each in cores; none where there is none."""
+    quotas = []
+    for group in _find_groups(process, "cpu"):
+        words = _read(group / "cpu.max").split() or [
+            _read(group / f"cpu.cfs_{name}_us") for name in ("quota", "period")
+        ]
+        quota, period = (_to_number(word) for word in words)
+        if quota and period:
+            quotas.append(quota / period)
+    return tuple(quotas)
 
 
 def free_memory() -> int:
-    """Give the bytes of memory that are free, or can be freed at once; of a container its share.
+    """Return the bytes of memory that are free, or can be freed at once; of a container its share.
 
     Where the system does not tell what is free, half of what there is.
     """
-    free = [found for found in (_free_of_machine(), _free_of_container()) if found is not None]
+    groups = (_free_in(group) for group in _find_groups(_PROCESS, "memory"))
+    free = [found for found in (_free_of_machine(), *groups) if found is not None]
     return min(free) if free else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
 def _free_of_machine() -> int | None:
-    lines = _read(Path("/proc/meminfo")).splitlines()
+    lines = _read(_MEMINFO).splitlines()
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
 
 
-def _free_of_container() -> int | None:
-    limit, used = (_read(_CONTAINER / name).strip() for name in ("memory.max", "memory.current"))
-    return max(int(limit) - int(used), 0) if limit.isdigit() and used.isdigit() else None
+class _Names(NamedTuple):
+    """What a version of control groups calls its files of memory, and what files take there that can be dropped."""
+
+    limit: str
+    used: str
+    droppable: str
+
+
+_NAMES = (
+    _Names("memory.max", "memory.current", "inactive_file"),
+    _Names("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+
+
+def _free_in(group: Path) -> int | None:
+    """Return the bytes that a control group may still take; None where it has no limit."""
+    for names in _NAMES:
+        limit, used = (_to_number(_read(group / name)) for name in (names.limit, names.used))
+        if limit is not None and used is not None and limit < _UNLIMITED:
+            stat = dict(line.split() for line in _read(group / "memory.stat").splitlines())
+            return max(limit - used + int(stat.get(names.droppable, 0)), 0)
+    return None
+
+
+def _find_groups(process: Path, controller: str) -> Iterator[Path]:
+    """Find the control groups that a process is in, v1's and v2's, each with all that it lies in: every limit counts.
+
+    Args:
+        process: Its folder below /proc.
+        controller: `cpu` or `memory`.
+    """
+    lines = [line.split(":", 2) for line in _read(process / "cgroup").splitlines()]
+    paths = {name: path for _, names, path in lines for name in names.split(",")}  # v2's one group has no name
+    for line in _read(process / "mountinfo").splitlines():
+        before, _, after = line.partition(" - ")
+        root, mount = before.split()[3:5]
+        kind, *_, options = after.split()
+        name = {"cgroup": controller, "cgroup2": ""}.get(kind)
+        if name in paths and (not name or name in options.split(",")):
+            yield from _climb(Path(mount), Path(paths[name]), root)
+
+
+def _climb(mount: Path, path: Path, root: str) -> Iterator[Path]:
+    """Give a group's folder and those above it, up to where the hierarchy is mounted."""
+    is_below = path.is_relative_to(root) and ".." not in path.parts  # else it is in another namespace than the mount
+    folder = mount / path.relative_to(root) if is_below else mount
+    while folder != mount:
+        yield folder
+        folder = folder.parent
+    yield mount
+
+
+def _to_number(text: str) -> int | None:
+    """Read a number; None of `max`, of -1, and of what is not there."""
+    return int(text) if text.strip().isdecimal() else None
 
 
 def _read(path: Path) -> str:
