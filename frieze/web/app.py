@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from features import ImageError, InputError
 from frieze.web import calls, views
 from frieze.web.collection import Collection
-from frieze.web.guard import Guard, TooLargeError
+from frieze.web.guard import Guard, TooLargeError, TooSlowError
 from frieze.web.inference import MAX_BYTES, BusyError
 from frieze.web.parameters import PROBLEMS
 
@@ -55,6 +55,11 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(ClientDisconnect)
     def gone(_: Request, __: ClientDisconnect) -> Response:
         return Response(status_code=400)  # nobody reads it
+
+    @app.exception_handler(TooSlowError)
+    def too_slow(_: Request, __: TooSlowError) -> Response:
+        told = {"detail": "The image came too slowly.", "mend": "Send it again."}
+        return JSONResponse(told, 408, {"connection": "close"})
 
     @app.exception_handler(TooLargeError)
     def too_large(_: Request, __: TooLargeError) -> Response:

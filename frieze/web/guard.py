@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
@@ -19,12 +20,18 @@ _HEADERS = {
 }
 
 
+_GRACE_S, _SLOWEST = 10.0, 100_000
+"""Seconds in which the first bytes of what is brought must come, and how many bytes a second must come after that."""
 _MOST_BROUGHT = 10
 """How many requests may bring something at once: each is held whole, also while a slow one still comes in."""
 
 
 class TooLargeError(Exception):
     """A request brings more than it may."""
+
+
+class TooSlowError(Exception):
+    """A request brings what it brings too slowly: others wait for its place."""
 
 
 class Guard:
@@ -52,13 +59,14 @@ class Guard:
         if refused is not None:
             await _refuse(send, *refused)
             return
-        brings = scope["method"] == "POST"
+        brings, is_head = scope["method"] == "POST", scope["method"] == "HEAD"
         if brings and self._n_brought >= _MOST_BROUGHT:
             await _refuse(send, 503, "Too many images wait.")
             return
         self._n_brought += brings
         try:
-            await self._app(scope, self._counted(receive), _guarded(send))
+            asked = {**scope, "method": "GET"} if is_head else scope  # the same answer, of which the body stays here
+            await self._app(asked, self._counted(receive), _guarded(_without_body(send) if is_head else send))
         except asyncio.CancelledError:  # the server ends, and this request would not
             await _refuse(send, 503, "This page has ended.")
         finally:
@@ -82,12 +90,16 @@ class Guard:
         return name in self._hosts or name == "localhost" or _is_address(name)
 
     def _counted(self, receive: Any) -> Any:
-        n_bytes = 0
+        n_bytes, is_whole, began = 0, False, time.monotonic()
 
         async def receive_counted() -> _Message:
-            nonlocal n_bytes
-            message: _Message = await receive()
-            n_bytes += len(message.get("body", b""))
+            nonlocal n_bytes, is_whole
+            left_s = began + _GRACE_S + n_bytes / _SLOWEST - time.monotonic()
+            try:
+                message: _Message = await asyncio.wait_for(receive(), None if is_whole else left_s)
+            except TimeoutError:
+                raise TooSlowError from None
+            n_bytes, is_whole = n_bytes + len(message.get("body", b"")), not message.get("more_body", False)
             if n_bytes > self._max_bytes:
                 raise TooLargeError
             return message
@@ -124,6 +136,13 @@ def _guarded(send: Any) -> Any:
         await send(message)
 
     return send_guarded
+
+
+def _without_body(send: Any) -> Any:
+    async def send_without_body(message: _Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return send_without_body
 
 
 async def _refuse(send: Any, status: int, detail: str) -> None:

@@ -20,6 +20,7 @@ Count = Annotated[int, Query(ge=0, le=MOST)]
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": documents.Problem, "description": "Something in the request; the message says what to do."},
     403: {"model": documents.Problem, "description": "Sent by another site's page."},
+    408: {"model": documents.Problem, "description": "What was brought came too slowly."},
     413: {"model": documents.Problem, "description": "Too large."},
     421: {"model": documents.Problem, "description": "Asked for under a name that is not this server's."},
 }

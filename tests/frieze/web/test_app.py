@@ -144,6 +144,17 @@ def test_page(page):
         assert page.get(f"/static/{path}").status_code == 200
 
 
+@pytest.mark.parametrize(
+    "path", ["/", "/collection", "/search?id=red/0.png", "/thumbnail?id=red/0.png", "/static/app.js", "/image?id=none"]
+)
+def test_head(page, path):
+    """HEAD is answered as GET is, without the body: the same status, length and type."""
+    head, whole = page.head(path), page.get(path)
+    assert (head.status_code, head.content) == (whole.status_code, b"")
+    for name in ("content-length", "content-type", "content-security-policy"):
+        assert head.headers[name] == whole.headers[name]
+
+
 def test_openapi(page):
     """Every call is documented."""
     paths = page.get("/openapi.json").json()["paths"]

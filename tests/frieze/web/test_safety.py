@@ -4,6 +4,7 @@ import asyncio
 import io
 import struct
 import threading
+import types
 import zlib
 
 import pytest
@@ -11,6 +12,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from frieze.web.app import make_app
+from frieze.web.guard import Guard
 from frieze.web.inference import MAX_BYTES
 
 
@@ -195,6 +197,52 @@ def test_the_server_ends(collection):
     task = None
     asyncio.run(ask())
     assert sent[0]["status"] == 503
+
+
+def test_an_upload_that_stops(collection, monkeypatch):
+    """An upload of which no more comes is given up, and its place is free for the next one."""
+    monkeypatch.setattr("frieze.web.guard._GRACE_S", 0.01)
+    coming = iter([{"type": "http.request", "body": b"half", "more_body": True}])
+    sent = []
+
+    async def receive():
+        message = next(coming, None)
+        return message or await asyncio.Event().wait()
+
+    async def send(message):
+        sent.append(message)
+
+    app = make_app(collection)
+    for _ in range(12):
+        asyncio.run(app(UPLOAD, receive, send))
+    answers = [message for message in sent if message["type"] == "http.response.start"]
+    assert [message["status"] for message in answers] == [408] * 12
+    assert (b"connection", b"close") in answers[0]["headers"]
+
+
+def test_an_upload_that_is_slow_but_comes(collection, monkeypatch):
+    """What comes at a fair pace has all the time it needs: each byte that came allows more of it."""
+    monkeypatch.setattr("frieze.web.guard._GRACE_S", 0.0)
+    monkeypatch.setattr("frieze.web.guard._SLOWEST", 1e-3)
+    coming = [{"type": "http.request", "body": b"half", "more_body": True}, {"type": "http.request", "body": b"half"}]
+    sent = []
+    clock = types.SimpleNamespace(monotonic=iter([0.0, -1.0, 3999.0]).__next__)
+    monkeypatch.setattr("frieze.web.guard.time", clock)
+
+    async def receive():
+        return coming.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(Guard(_take_whole, hosts=frozenset(), max_bytes=1000)(UPLOAD, receive, send))
+    assert [message["body"] for message in sent] == [b"halfhalf"]
+
+
+async def _take_whole(_, receive, send):
+    """Answer with what was brought."""
+    body = b"".join([(await receive())["body"] for _ in range(2)])
+    await send({"type": "http.response.body", "body": body})
 
 
 def test_many_slow_uploads(collection):
