@@ -1,16 +1,18 @@
 """A hub module within a Keras model's file: copied in, and copied out once it is known to be the same."""
 
 import atexit
+import contextlib
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from embedder.backbones import fingerprint
 from embedder.hub_module import HubModule, Weight, is_module, open_folder
-from features import InputError, ModelError, import_tensorflow
+from features import InputError, ModelError, import_tensorflow, temporary_folder
 
 _KEPT: dict[str, Path] = {}
+_HELD = contextlib.ExitStack()
+atexit.register(_HELD.close)
 """Fingerprint -> where this process has the module's files: opened there, or copied out of a model's file."""
 
 
@@ -121,8 +123,7 @@ def _keep(folder: Path, wanted: str) -> Path:
     """Copy a module out for as long as this process lasts, once."""
     kept = _KEPT.get(wanted)
     if kept is None or not is_module(kept, wanted):
-        kept = _KEPT[wanted] = Path(tempfile.mkdtemp(prefix="frieze-module-"))
-        atexit.register(shutil.rmtree, kept, ignore_errors=True)
+        kept = _KEPT[wanted] = _HELD.enter_context(temporary_folder())
         _copy(folder, kept)
     return kept
 

@@ -32,6 +32,7 @@ from features.schema import LISTING, OURS, PART, part_schema, to_embeddings, to_
 from features.sizes import read_size, write_size
 from features.spec import BackboneSpec, check_same_backbone
 from features.succession import succession, successor_of
+from features.temporary import temporary_folder
 from features.vector_files import VectorOptions
 from features.verification import verify_features
 from features.writer import FeatureWriter, going_on, open_writer, read_stored
@@ -104,6 +105,7 @@ __all__ = [
     "replace_folder",
     "succession",
     "successor_of",
+    "temporary_folder",
     "to_embeddings",
     "to_failures",
     "to_part",

@@ -14,6 +14,7 @@ from typing import Any
 
 from features.buckets import as_bucket
 from features.errors import FeatureFileError
+from features.temporary import temporary_folder
 
 _HASH_BLOCK_BYTES = 1 << 20
 _HERE, _RENAME_EXCHANGE = -100, 2  # AT_FDCWD and the flag of renameat2(2)
@@ -58,9 +59,9 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
             write(path)
             sync(path)
             return
-        with tempfile.TemporaryDirectory(prefix="frieze-") as folder:
-            write(Path(folder) / path.name)
-            place.upload(Path(folder) / path.name)
+        with temporary_folder() as folder:
+            write(folder / path.name)
+            place.upload(folder / path.name)
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:

@@ -3,9 +3,7 @@
 import dataclasses
 import importlib.util
 import itertools
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,7 @@ from embedder.engines.devices import are_gpus
 from embedder.engines.setting import Setting
 from embedder.engines.stem import split_stem
 from embedder.preprocessing import Pixels
-from features import Floats, ModelError, count_cores
+from features import Floats, ModelError, count_cores, temporary_folder
 
 _BATCHES = (1, 4, 8)
 _BATCH = 4
@@ -131,8 +129,8 @@ def _compile(backbone: Backbone, batch_size: int, setting: Setting) -> list[Any]
     import openvino
 
     core = openvino.Core()
-    with tempfile.TemporaryDirectory(prefix="frieze-") as folder:
-        path = Path(folder) / "frozen.pb"
+    with temporary_folder() as folder:
+        path = folder / "frozen.pb"
         path.write_bytes(backbone.frozen.graph.as_graph_def().SerializeToString())
         model = core.read_model(path)
     model.reshape([batch_size, *backbone.spec.image_size, 3])
