@@ -8,7 +8,7 @@ from typing import Any
 
 from embedder.backbones import fingerprint
 from embedder.hub_module import HubModule, Weight, is_module, open_folder
-from features import InputError, ModelError, import_tensorflow, temporary_folder
+from features import InputError, ModelError, held_folder, import_tensorflow
 
 _KEPT: dict[str, Path] = {}
 _HELD = contextlib.ExitStack()
@@ -123,7 +123,7 @@ def _keep(folder: Path, wanted: str) -> Path:
     """Copy a module out for as long as this process lasts, once."""
     kept = _KEPT.get(wanted)
     if kept is None or not is_module(kept, wanted):
-        kept = _KEPT[wanted] = _HELD.enter_context(temporary_folder())
+        kept = _KEPT[wanted] = _HELD.enter_context(held_folder())
         _copy(folder, kept)
     return kept
 

@@ -17,6 +17,7 @@ from features.files import (
     write_json,
     write_whole,
 )
+from features.held_folder import held_folder
 from features.importing import check_can_embed, import_vectors
 from features.listing import Failure, Listing, count_reasons, first_of_each, read_failures, to_failures
 from features.lock import lock
@@ -32,7 +33,6 @@ from features.schema import LISTING, OURS, PART, part_schema, to_embeddings, to_
 from features.sizes import read_size, write_size
 from features.spec import BackboneSpec, check_same_backbone
 from features.succession import succession, successor_of
-from features.temporary import temporary_folder
 from features.vector_files import VectorOptions
 from features.verification import verify_features
 from features.writer import FeatureWriter, going_on, open_writer, read_stored
@@ -81,6 +81,7 @@ __all__ = [
     "free_memory",
     "going_on",
     "hash_file",
+    "held_folder",
     "import_keras",
     "import_tensorflow",
     "import_tensorflow_hub",
@@ -105,7 +106,6 @@ __all__ = [
     "replace_folder",
     "succession",
     "successor_of",
-    "temporary_folder",
     "to_embeddings",
     "to_failures",
     "to_part",

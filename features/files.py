@@ -14,7 +14,7 @@ from typing import Any
 
 from features.buckets import as_bucket
 from features.errors import FeatureFileError
-from features.temporary import temporary_folder
+from features.held_folder import held_folder
 
 _HASH_BLOCK_BYTES = 1 << 20
 _HERE, _RENAME_EXCHANGE = -100, 2  # AT_FDCWD and the flag of renameat2(2)
@@ -59,7 +59,7 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
             write(path)
             sync(path)
             return
-        with temporary_folder() as folder:
+        with held_folder() as folder:
             write(folder / path.name)
             place.upload(folder / path.name)
 

@@ -13,7 +13,7 @@ from embedder.engines.devices import are_gpus
 from embedder.engines.setting import Setting
 from embedder.engines.stem import split_stem
 from embedder.preprocessing import Pixels
-from features import Floats, ModelError, count_cores, temporary_folder
+from features import Floats, ModelError, count_cores, held_folder
 
 _BATCHES = (1, 4, 8)
 _BATCH = 4
@@ -129,7 +129,7 @@ def _compile(backbone: Backbone, batch_size: int, setting: Setting) -> list[Any]
     import openvino
 
     core = openvino.Core()
-    with temporary_folder() as folder:
+    with held_folder() as folder:
         path = folder / "frozen.pb"
         path.write_bytes(backbone.frozen.graph.as_graph_def().SerializeToString())
         model = core.read_model(path)

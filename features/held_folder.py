@@ -16,11 +16,8 @@ _FRESH_S = 60.0
 
 
 @contextlib.contextmanager
-def temporary_folder(near: Path | None = None) -> Iterator[Path]:
-    """Make a folder that is gone when the block ends; those that killed processes have left beside it go, too.
-
-    Args:
-        near: The folder in which it is made, hidden; the system's temporary one when None.
+def held_folder() -> Iterator[Path]:
+    """Make a temporary folder, gone when the block ends; those that killed processes have left go, too.
 
     Yields:
         The folder, empty.
@@ -28,9 +25,8 @@ def temporary_folder(near: Path | None = None) -> Iterator[Path]:
     Raises:
         OSError: It can't be made.
     """
-    parent, prefix = (Path(tempfile.gettempdir()), _PREFIX) if near is None else (near, f".{_PREFIX}")
-    _sweep(parent, prefix)
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    _sweep(Path(tempfile.gettempdir()))
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
     held = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(held, fcntl.LOCK_EX)  # the system lets go of it when the process ends, however it ends
@@ -40,9 +36,9 @@ def temporary_folder(near: Path | None = None) -> Iterator[Path]:
         os.close(held)
 
 
-def _sweep(parent: Path, prefix: str) -> None:
+def _sweep(parent: Path) -> None:
     """Delete the folders of that name which are this user's and which nobody holds."""
-    for folder in parent.glob(f"{prefix}*"):
+    for folder in parent.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):  # another one sweeps too, or holds it
             held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:

@@ -2,24 +2,31 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
-from features import temporary_folder
+from features import held_folder
 
 KILLED = """
-import sys, os, signal, pathlib
-from features import temporary_folder
-with temporary_folder(pathlib.Path(sys.argv[1])) as folder:
+import os, signal
+from features import held_folder
+with held_folder() as folder:
     (folder / "file").write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+@pytest.fixture(autouse=True)
+def temporary(tmp_path, monkeypatch):
+    """Let `tmp_path` be where the system has its temporary files."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
 @pytest.fixture
 def leave(tmp_path):
     """Have a process make a folder of `tmp_path` and be killed; gives what it has left, two minutes old."""
-    done = subprocess.run([sys.executable, "-c", KILLED, tmp_path], check=False)
+    done = subprocess.run([sys.executable, "-c", KILLED], check=False, env={**os.environ, "TMPDIR": str(tmp_path)})
     assert done.returncode == -signal.SIGKILL
     (left,) = tmp_path.iterdir()
     assert (left / "file").read_text() == "half"
@@ -29,26 +36,26 @@ def leave(tmp_path):
 
 
 def test_gone_at_the_end(tmp_path):
-    """The folder is there while the block runs, hidden where others look, and gone after it."""
-    with temporary_folder(tmp_path) as folder:
-        assert (folder.parent, folder.name[0]) == (tmp_path, ".")
+    """The folder is there while the block runs, and gone after it."""
+    with held_folder() as folder:
+        assert folder.parent == tmp_path
         (folder / "file").touch()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_killed_process_left(leave, tmp_path):
     """The next folder of the same place sweeps what a killed process has left there."""
-    with temporary_folder(tmp_path) as folder:
+    with held_folder() as folder:
         assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_what_others_use(tmp_path):
     """A folder that somebody holds stays however old it is, and so does one that was made just now."""
-    with temporary_folder(tmp_path) as held:
+    with held_folder() as held:
         os.utime(held, (0, 0))
-        fresh = tmp_path / ".frieze-held-fresh"
+        fresh = tmp_path / "frieze-held-fresh"
         fresh.mkdir()
-        with temporary_folder(tmp_path):
+        with held_folder():
             assert held.is_dir()
             assert fresh.is_dir()
 
@@ -58,14 +65,15 @@ def test_what_is_no_folder_of_ours(leave, tmp_path):
     precious = tmp_path / "precious"
     leave.rename(precious)
     leave.symlink_to(precious)
-    leave.with_name(".frieze-held-file").touch()
-    with temporary_folder(tmp_path):
+    leave.with_name("frieze-held-file").touch()
+    with held_folder():
         pass
     assert len(list(tmp_path.iterdir())) == 3
     assert (precious / "file").exists()
 
 
-def test_where_it_can_not_be_made(tmp_path):
+def test_where_it_can_not_be_made(tmp_path, monkeypatch):
     """A place that is not there is the error of the system."""
-    with pytest.raises(FileNotFoundError), temporary_folder(tmp_path / "nowhere"):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(FileNotFoundError), held_folder():
         pass
