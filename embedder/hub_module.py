@@ -185,12 +185,11 @@ def open_folder(folder: Path, *, handle: str, output: str | None, trust: bool) -
     name = hub.name_of(handle) if "://" in handle else saved_model.name_of(Path(handle))
     if not trust and saved_model.has_model(folder):
         check_only_computes(folder, name=name, how=_HOW)
-    network = saved_model.load(folder, handle=handle, name=name, layer=output, trust=True)
-    call: Any = network.call
+    call = saved_model.load_call(folder, name=name, output=output, trust=True)
     return HubModule(
         name=name,
         handle=handle,
-        fingerprint=network.fingerprint,
+        fingerprint=fingerprint.of_saved_model(folder),
         folder=folder,
         call=call,
         weights=_weights(call),

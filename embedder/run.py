@@ -66,6 +66,7 @@ class Run:
         n_workers: How many processes embedded at once.
         cores: Cores of each.
         nodes: Machine -> where its workers' time went; empty where this process embedded.
+        pixels: How the network's range of pixels is known.
     """
 
     began: float
@@ -84,6 +85,7 @@ class Run:
     n_workers: int = 1
     cores: int = dataclasses.field(default_factory=count_cores)
     nodes: dict[str, Stages] = dataclasses.field(default_factory=dict)
+    pixels: dict[str, str | None] = dataclasses.field(default_factory=dict)
 
     def copy(self) -> None:
         """Commit the new parts that need no backbone."""
@@ -162,6 +164,8 @@ class Run:
             "engine": manifest.engine,
             "batch_size": manifest.tuning.get("batch_size"),
             "precision": manifest.spec.precision,
+            "pixels": manifest.spec.pixels,
+            **self.pixels,
             "drift": manifest.spec.drift,
             "broken_parts": self.writer.broken_parts,
             "out": str(self.writer.path),

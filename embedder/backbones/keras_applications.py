@@ -9,7 +9,7 @@ from typing import Any
 from embedder.backbones import fingerprint
 from embedder.backbones.catalogue import APPLICATIONS, Application
 from embedder.backbones.keras_file import cut_model, load_model
-from embedder.backbones.request import NAMED_WEIGHTS, BackboneRequest, Network
+from embedder.backbones.request import NAMED_WEIGHTS, BackboneRequest, Network, StatedPixels
 from features import ModelError, import_keras
 
 PREFIX = "keras:"
@@ -38,7 +38,7 @@ def open_application(request: BackboneRequest) -> Network:
         handle=request.handle,
         fingerprint=_fingerprint(request, model),
         image_size=(side, side),
-        pixels=application.pixels,
+        read_pixels=lambda: StatedPixels(application.pixels),
         call=lambda images: cut(images, training=False),
         model=lambda: cut,
     )

@@ -41,7 +41,7 @@ def test_pixels(pixels, save):
 def test_pixels_must_be_known(save):
     """A model that does not rescale its pixels is refused without --pixels: a wrong range is a silent loss."""
     error = refusal(handle=save())
-    assert "no layer of it rescales them" in error.message
+    assert "no layer of it rescales them by numbers that tell" in error.message
     assert "--pixels 0..1, -1..1, 0..255, caffe or torch" in error.mend
 
 
