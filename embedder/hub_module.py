@@ -226,6 +226,19 @@ def _unique(names: list[str]) -> list[str]:
     return unique
 
 
+def check_trains(module: HubModule) -> None:
+    """Refuse to train what has nothing that trains.
+
+    Raises:
+        InputError: It is such a module.
+    """
+    if not any(weight.is_trainable for weight in module.weights):
+        raise InputError(
+            f"{module.name} has no variables that train: it is a frozen graph, or called by a signature.",
+            mend="Leave it frozen, with trainable=False, or take a TF2 module whose variables are live.",
+        )
+
+
 def choose_weights(module: HubModule, trainable: bool | str | Sequence[str]) -> set[str]:
     """Choose the weights that train while the layer is trainable.
 
@@ -241,11 +254,8 @@ def choose_weights(module: HubModule, trainable: bool | str | Sequence[str]) -> 
     """
     names = [weight.name for weight in module.weights if weight.is_trainable]
     if isinstance(trainable, bool) or trainable == "all":
-        if trainable and not names:
-            raise InputError(
-                f"{module.name} has no variables that train: it is a frozen graph, or called by a signature.",
-                mend="Leave it frozen, with trainable=False, or take a TF2 module whose variables are live.",
-            )
+        if trainable:
+            check_trains(module)
         return set(names)
     patterns = [trainable] if isinstance(trainable, str) else trainable
     found = {pattern: {name for name in names if name == pattern or fnmatchcase(name, pattern)} for pattern in patterns}

@@ -84,7 +84,7 @@ def say_pixels(document: Mapping[str, Any]) -> None:
         say(f"{document['backbone']} gets pixels in the range {document['pixels']}, {_KNOWN_FROM[known_from]}.")
     if stated is not None:
         say(
-            f"Warning: the numbers in its first layers are made for {stated}: these embeddings are worse than they could"
+            f"Warning: the numbers in its first layers are made for {stated}: its embeddings are worse than they could"
             f" be. Make the table anew with: --pixels={stated} --force"
         )
 

@@ -9,11 +9,20 @@ from typing import Any
 from embedder.backbones.built_in import open_built_in
 from embedder.backbones.catalogue import APPLICATIONS, BUILT_IN, BUILT_IN_NAME, OURS
 from embedder.backbones.fingerprint import without_loading
+from embedder.backbones.foreign_files import advise
 from embedder.backbones.hub import open_remote
 from embedder.backbones.keras_applications import PREFIX, describe, open_application
-from embedder.backbones.foreign_files import advise
 from embedder.backbones.keras_file import open_keras_file
-from embedder.backbones.request import MODEL_FILES, OPTION, PRECISIONS, TABLE, Backbone, BackboneRequest, Network, StatedPixels
+from embedder.backbones.request import (
+    MODEL_FILES,
+    OPTION,
+    PRECISIONS,
+    TABLE,
+    Backbone,
+    BackboneRequest,
+    Network,
+    StatedPixels,
+)
 from embedder.backbones.saved_model import open_saved_model
 from embedder.decoding import VERSION
 from embedder.preprocessing import FITS, PIXELS

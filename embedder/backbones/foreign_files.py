@@ -3,10 +3,10 @@
 import shlex
 from pathlib import Path
 
-_ONNX = "Convert it to a SavedModel: pip install onnx2tf; onnx2tf -i {path} -o {folder} -osd. Then: --backbone {folder}"
+_ONNX = "Convert it to a SavedModel: onnx2tf -i {path} -o {folder} -osd (from PyPI). Then: --backbone {folder}"
 _TORCH = (
-    "Write it as ONNX with torch.onnx.export, and convert that to a SavedModel: pip install onnx2tf; onnx2tf -i {onnx} -o"
-    " {folder} -osd. Then: --backbone {folder}. Or embed with PyTorch, save the vectors with numpy.save, and type:"
+    "Write it as ONNX with torch.onnx.export, and convert that to a SavedModel: onnx2tf -i {onnx} -o {folder}"
+    " -osd (from PyPI). Then: --backbone {folder}. Or embed with PyTorch, save the vectors with numpy.save, and type:"
     " frieze import VECTORS.npy --out FEATURES"
 )
 _PACKED = "Unpack it, and give the folder that holds saved_model.pb: mkdir {folder}; {unpack} {path} {into} {folder}"
@@ -14,7 +14,7 @@ _PACKED = "Unpack it, and give the folder that holds saved_model.pb: mkdir {fold
 _ADVICE = {
     ".onnx": _ONNX,
     **dict.fromkeys((".pt", ".pth", ".pth.tar", ".safetensors", ".ckpt", ".bin"), _TORCH),
-    ".tflite": "A TFLite file can't be taken apart again: give the SavedModel or .keras file that it was converted from.",
+    ".tflite": "A TFLite file can't be converted back: give the SavedModel or .keras file that it was made from.",
     ".pb": "Give the folder of the SavedModel, not the file in it: --backbone {parent}",
     ".json": "This is a network without its weights: save both with model.save('NAME.keras').",
     **dict.fromkeys((".tar.gz", ".tgz", ".tar"), _PACKED.replace("{unpack}", "tar xf").replace("{into}", "-C")),
@@ -27,7 +27,7 @@ def advise(path: Path) -> str | None:
     """Tell how to use a file of another kind; None where its name says nothing.
 
     >>> advise(Path("nets/small.tflite"))
-    "A TFLite file can't be taken apart again: give the SavedModel or .keras file that it was converted from."
+    "A TFLite file can't be converted back: give the SavedModel or .keras file that it was made from."
     """
     suffix = max((one for one in _ADVICE if path.name.lower().endswith(one)), key=len, default=None)
     if suffix is None:

@@ -19,19 +19,68 @@ _CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
 _SHAPES = {"Shape", "ShapeN", "Size", "Rank"}
 """Operations that see an image's size and none of its values."""
 
-_AFFINE = set(
-    """
-    Add AddV2 BiasAdd Cast ConcatV2 CropAndResize Div ExpandDims GatherV2 Identity IdentityN MirrorPad Mul Neg Pack Pad
-    PadV2 RealDiv Reciprocal Reshape ResizeArea ResizeBicubic ResizeBilinear ResizeNearestNeighbor ReverseV2
-    ScaleAndTranslate Slice Split SplitV Squeeze StopGradient StridedSlice Sub Transpose Unpack
-    """.split()
+_AFFINE = frozenset(
+    {
+        "Add",
+        "AddV2",
+        "BiasAdd",
+        "Cast",
+        "ConcatV2",
+        "CropAndResize",
+        "Div",
+        "ExpandDims",
+        "GatherV2",
+        "Identity",
+        "IdentityN",
+        "MirrorPad",
+        "Mul",
+        "Neg",
+        "Pack",
+        "Pad",
+        "PadV2",
+        "RealDiv",
+        "Reciprocal",
+        "Reshape",
+        "ResizeArea",
+        "ResizeBicubic",
+        "ResizeBilinear",
+        "ResizeNearestNeighbor",
+        "ReverseV2",
+        "ScaleAndTranslate",
+        "Slice",
+        "Split",
+        "SplitV",
+        "Squeeze",
+        "StopGradient",
+        "StridedSlice",
+        "Sub",
+        "Transpose",
+        "Unpack",
+    }
 )
 """Operations that move, scale or shift values, or may: the three images show whether they do."""
 
-_NUMBERS = _AFFINE | set(
-    "AddN Exp Fill Max Maximum Mean Min Minimum Pow Prod Range ReadVariableOp Rsqrt Select SelectV2 Shape Sqrt Square"
-    " Sum".split()
-)
+_NUMBERS = _AFFINE | {
+    "AddN",
+    "Exp",
+    "Fill",
+    "Max",
+    "Maximum",
+    "Mean",
+    "Min",
+    "Minimum",
+    "Pow",
+    "Prod",
+    "Range",
+    "ReadVariableOp",
+    "Rsqrt",
+    "Select",
+    "SelectV2",
+    "Shape",
+    "Sqrt",
+    "Square",
+    "Sum",
+}
 """Operations that a number beside the pixels is computed by; none of them does more than compute."""
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from embedder.backbones import fingerprint
 from embedder.backbones.input_scaling import read_graph
 from embedder.backbones.request import LAYERS, BackboneRequest, Network, StatedPixels
-from features import ModelError, import_keras, import_tensorflow
+from features import ModelError, import_keras, import_tensorflow, seeded
 
 _FLATTEN = ":flatten"
 _INSIDE = "/"
@@ -47,7 +47,8 @@ def load_model(path: Path) -> Any:
     importlib.import_module("embedder.hub_layer")  # so that Keras knows our layer by name
 
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        with seeded(0):  # layers draw numbers before they get those of the file
+            return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         if "safe_mode" in str(error):
             raise ModelError(
@@ -109,14 +110,14 @@ def _output(model: Any, path: str) -> Any:
     Raises:
         ModelError: There is no such layer, or it has several outputs.
     """
-    name, _, inside = path.partition(_INSIDE)
-    layer = next((one for one in model.layers if one.name == name), None)
-    if layer is None or (inside and not _is_model(layer)):
+    if path not in set(_paths(model)):
         raise _no_layer(model, path)
+    name, _, inside = path.partition(_INSIDE)
+    layer = model.get_layer(name)
     if inside:
-        part = import_keras().Model(layer.inputs, _output(layer, inside))
-        taken = inputs_of(layer)
-        return part(taken[0] if len(taken) == 1 else taken)
+        # Inputs in a list of one would make Keras warn at every call.
+        inputs, taken = (one[0] if len(one) == 1 else one for one in (layer.inputs, inputs_of(layer)))
+        return import_keras().Model(inputs, _output(layer, inside))(taken)
     outputs = outputs_of(layer)
     if len(outputs) != 1:
         raise ModelError(f"{path} of {model.name} has {len(outputs)} outputs.", mend="Choose a layer of one output.")

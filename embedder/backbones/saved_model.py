@@ -129,7 +129,7 @@ def _images_spec(call: "Call", name: str) -> Any:
 
 def _is_channels_first(shape: Any) -> bool:
     """Tell whether images come as [B, 3, H, W], as in networks that PyTorch made."""
-    return shape.rank == _IMAGES_RANK and shape[1] == _COLOURS and shape[-1] != _COLOURS
+    return bool(shape.rank == _IMAGES_RANK and shape[1] == _COLOURS and shape[-1] != _COLOURS)
 
 
 def _sides(shape: Any) -> tuple[int | None, int | None]:
@@ -160,12 +160,13 @@ def _channels_last(values: Any) -> Any:
     if values.shape.rank != _IMAGES_RANK:
         return values
     channels, height, width = values.shape[1:]
-    if None in (channels, height, width) or (height != width and channels != height) or channels == height == width:
+    is_last = channels == height and height != width  # [h, w, D] of a square
+    if None in (channels, height, width) or is_last == (height == width):
         raise ModelError(
             f"The backbone takes channels first, and its output of shape {values.shape} does not tell where they are.",
             mend="Choose an output of shape [B, D] with --layer NAME.",
         )
-    return import_tensorflow().transpose(values, [0, 2, 3, 1]) if height == width else values
+    return values if is_last else import_tensorflow().transpose(values, [0, 2, 3, 1])
 
 
 def call_of(module: Any, output: str | None) -> "Call":
@@ -265,7 +266,7 @@ def _function(module: Any, layer: str | None) -> Any:
 def stated_size(call: Call) -> tuple[int, int] | None:
     """Give the height and width of images that a module's graph fixes; None where it takes any."""
     shapes = [spec.shape for spec in inputs_of(call) if spec.shape.rank == _IMAGES_RANK]
-    sizes = {_sides(shape) for shape in shapes if None not in _sides(shape)}
+    sizes = {(height, width) for height, width in map(_sides, shapes) if height is not None and width is not None}
     return sizes.pop() if sizes else None
 
 

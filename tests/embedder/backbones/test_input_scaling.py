@@ -7,7 +7,9 @@ from features import ModelError, import_keras
 
 SIDE_PX = 16
 STATISTICS = {"mean": [0.485, 0.456, 0.406], "variance": [0.229**2, 0.224**2, 0.225**2]}
-IMAGES = np.random.default_rng(0).random((3, SIDE_PX, SIDE_PX, 3), np.float32)  # in [0, 1], as every backbone takes them
+IMAGES = np.random.default_rng(0).random(
+    (3, SIDE_PX, SIDE_PX, 3), np.float32
+)  # in [0, 1], as every backbone takes them
 TO_RANGE = {"0..1": IMAGES, "-1..1": IMAGES * 2 - 1, "0..255": IMAGES * 255}
 
 # What stands before the network -> the range that it was made for; written as a function of Keras' layers.
@@ -17,7 +19,10 @@ FIRST_LAYERS = {
     "doubled": (lambda layers: [layers.Rescaling(2, -1)], "0..1"),
     "from-signed": (lambda layers: [layers.Rescaling(0.5, 0.5)], "-1..1"),
     "imagenet": (lambda layers: [layers.Normalization(**STATISTICS)], "0..1"),
-    "imagenet-bytes": (lambda layers: [layers.Normalization(mean=[123.7, 116.3, 103.5], variance=[3364.0] * 3)], "0..255"),
+    "imagenet-bytes": (
+        lambda layers: [layers.Normalization(mean=[123.7, 116.3, 103.5], variance=[3364.0] * 3)],
+        "0..255",
+    ),
     "both": (lambda layers: [layers.Rescaling(1 / 255), layers.Normalization(**STATISTICS)], "0..255"),
     "augmented": (
         lambda layers: [
@@ -79,7 +84,7 @@ def test_keras_file(name, network, tmp_path):
 @pytest.mark.parametrize("form", ["export", "save"])
 @pytest.mark.parametrize("name", [name for name in FIRST_LAYERS if name != "augmented"])
 def test_saved_model_of_keras(name, form, network, tf, tmp_path):
-    """So do those in the graph of a SavedModel that Keras 3 wrote, by `model.export` or by TensorFlow's own function."""
+    """So do those in a SavedModel that Keras 3 wrote, by `model.export` or by TensorFlow's own function."""
     build, expected = FIRST_LAYERS[name]
     model = network(*build(import_keras().layers))
     if form == "export":
@@ -158,7 +163,10 @@ def test_narrow_numbers(network, tf):
 
 @pytest.mark.parametrize(
     "name",
-    ["MobileNetV3Small", *(pytest.param(name, marks=pytest.mark.slow) for name in ("EfficientNetB0", "ConvNeXtTiny", "VGG16"))],
+    [
+        "MobileNetV3Small",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("EfficientNetB0", "ConvNeXtTiny", "VGG16")),
+    ],
 )
 def test_applications(name, tf):
     """Networks of keras.applications that rescale by themselves take 0..255; the others do not tell."""
@@ -206,7 +214,9 @@ def test_whole_numbers(tf, tmp_path):
     """A module that takes uint8 gets 0..255, rounded."""
     module = tf.Module()
     spec = tf.TensorSpec([None, SIDE_PX, SIDE_PX, 3], tf.uint8, name="images")
-    run = tf.function(lambda images: {"mean": tf.reduce_mean(tf.cast(images, tf.float32), (1, 2))}, [spec], autograph=False)
+    run = tf.function(
+        lambda images: {"mean": tf.reduce_mean(tf.cast(images, tf.float32), (1, 2))}, [spec], autograph=False
+    )
     tf.saved_model.save(module, str(tmp_path / "net"), signatures=run)
     backbone = open_backbone(BackboneRequest(handle=str(tmp_path / "net")))
     assert backbone.spec.pixels == "0..255"
