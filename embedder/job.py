@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from embedder.backbones import OPTION, TABLE, Backbone, BackboneRequest, open_backbone, without_loading
+from embedder.backbones import NETWORK, OPTION, TABLE, Backbone, BackboneRequest, open_backbone, without_loading
 from embedder.cluster import embed_on_cluster
 from embedder.decoding import LIMITED, VERSION, Limits
 from embedder.options import JobOptions
@@ -156,6 +156,8 @@ class Task:
 
     def _pixels(self, backbone: Backbone | None) -> dict[str, str | None]:
         """Tell how the range of pixels is known, and what the network's layers say where that is another one."""
+        if self.request.has_own_pixels:
+            return {"pixels_from": NETWORK, "pixels_stated": None}
         if backbone is None:
             return {"pixels_from": TABLE if self.request.pixels is None else OPTION, "pixels_stated": None}
         known_from = TABLE if backbone.is_asked and self.request.pixels is None else backbone.pixels_from

@@ -15,6 +15,7 @@ from embedder.backbones.keras_applications import PREFIX, describe, open_applica
 from embedder.backbones.keras_file import open_keras_file
 from embedder.backbones.request import (
     MODEL_FILES,
+    NETWORK,
     OPTION,
     PRECISIONS,
     TABLE,
@@ -29,6 +30,7 @@ from embedder.preprocessing import FITS, PIXELS
 from features import BackboneSpec, InputError, ModelError, check_same_backbone, import_tensorflow
 
 __all__ = [
+    "NETWORK",
     "OPTION",
     "PRECISIONS",
     "TABLE",
