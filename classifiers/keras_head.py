@@ -12,7 +12,7 @@ import numpy as np
 from classifiers.batches import Batches, part_watched
 from classifiers.stored_rows import Embeddings
 from classifiers.terms import Network, Terms
-from features import Floats, Rows, Strings, import_keras
+from features import Floats, Rows, Strings, import_keras, seeded
 
 _LEARNING_RATE = 1e-3
 _LEAST_GAIN = 2e-3  # of the watched loss; without it that of separable classes falls by nothing for ever
@@ -47,8 +47,8 @@ class KerasHead:
     @classmethod
     def new(cls, dim: int, classes: Strings, network: Network, *, seed: int) -> Self:
         """Give a head of this form that has learnt nothing yet."""
-        import_keras().utils.set_random_seed(seed)
-        head = cls(classes=classes, network=_new_network(dim, len(classes), network))
+        with seeded(seed):
+            head = cls(classes=classes, network=_new_network(dim, len(classes), network))
         head.fit_seconds, head.converged = 0.0, False
         return head
 

@@ -58,12 +58,7 @@ _UPRIGHT = {
 _LYING = (5, 6, 7, 8)
 """Orientations that swap width and height."""
 
-# Pillow warns of large images (our own limit is checked before any pixel is decoded) and of broken metadata (which does
-# not make the pixels worse): thousands of such lines would only be noise.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-
-
+_PILLOW = r"PIL\."
 LIMITED = ("too large", "truncated")
 """Reasons of failures that other limits may mend."""
 
@@ -97,12 +92,18 @@ class Limits:
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
-        """Have Pillow accept truncated images, or not, while the block runs: it has one switch for the process."""
+        """Have Pillow accept truncated images, or not, while the block runs: it has one switch for the process.
+
+        It warns of large images (our own limit is checked before any pixel is decoded) and of broken metadata (which
+        does not make the pixels worse): thousands of such lines would only be noise.
+        """
         before = ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS
         ImageFile.LOAD_TRUNCATED_IMAGES = self.accept_truncated
         Image.MAX_IMAGE_PIXELS = max(self.max_pixels, MAX_PIXELS)  # beyond twice this, Pillow refuses on its own
         try:
-            yield
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", module=_PILLOW)
+                yield
         finally:
             ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = before
 

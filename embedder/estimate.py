@@ -66,6 +66,7 @@ def estimate_source(source: Any, out: Path, *, request: BackboneRequest, options
     return document | {
         "backbone": backbone.spec.name,
         "dim": backbone.spec.dim,
+        "pixels": backbone.spec.pixels,
         "bytes": len(rows) * (4 * backbone.spec.dim + _ROW_BYTES),
         "images_per_second": round(rate, 1),
         "seconds": round(len(rows) / rate, 1),

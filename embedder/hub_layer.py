@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from embedder import hub_archive
-from embedder.hub_module import HubModule, Shape, choose_weights, open_module
+from embedder.hub_module import HubModule, Shape, check_trains, choose_weights, open_module
 from features import InputError, MismatchError, import_keras, import_tensorflow
 
 # A class needs its base when the module is loaded. Nothing loads this one but who asks for HubLayer.
@@ -130,6 +130,25 @@ class HubLayer(_keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             self._module.check_dtype(inputs.dtype)
         return super().__call__(inputs, *others, **options)
 
+    @property
+    def trainable(self) -> bool:
+        """Whether what was chosen of the module trains.
+
+        Raises:
+            InputError: It is set, and the module has nothing that trains.
+        """
+        return bool(_keras.layers.Layer.trainable.fget(self))
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        if value:
+            check_trains(self._module)
+        _keras.layers.Layer.trainable.fset(self, value)
+
+    def _get_own_losses(self) -> list[Any]:
+        """Compute the module's penalties from its weights as they are now, as Keras does for its own layers."""
+        return [loss() for loss in self._module.losses] if self.trainable and self._module.call is not None else []
+
     def build(self, input_shape: Any) -> None:
         """Check that the module takes such inputs.
 
@@ -145,9 +164,6 @@ class HubLayer(_keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         found = self._module.run(inputs, training=is_training, arguments=self.arguments)
         if found.shape.rank is None:  # some graphs do not tell, and a Dense layer has to know
             found.set_shape(self.compute_output_shape(inputs.shape))
-        if self.trainable:
-            for loss in self._module.losses:
-                self.add_loss(loss())
         return tf.cast(found, self.compute_dtype) if found.dtype.is_floating else found
 
     def compute_output_shape(self, input_shape: Any) -> Shape:

@@ -185,12 +185,11 @@ def open_folder(folder: Path, *, handle: str, output: str | None, trust: bool) -
     name = hub.name_of(handle) if "://" in handle else saved_model.name_of(Path(handle))
     if not trust and saved_model.has_model(folder):
         check_only_computes(folder, name=name, how=_HOW)
-    network = saved_model.load(folder, handle=handle, name=name, layer=output, trust=True)
-    call: Any = network.call
+    call = saved_model.load_call(folder, name=name, output=output, trust=True)
     return HubModule(
         name=name,
         handle=handle,
-        fingerprint=network.fingerprint,
+        fingerprint=fingerprint.of_saved_model(folder),
         folder=folder,
         call=call,
         weights=_weights(call),
@@ -227,6 +226,19 @@ def _unique(names: list[str]) -> list[str]:
     return unique
 
 
+def check_trains(module: HubModule) -> None:
+    """Refuse to train what has nothing that trains.
+
+    Raises:
+        InputError: It is such a module.
+    """
+    if not any(weight.is_trainable for weight in module.weights):
+        raise InputError(
+            f"{module.name} has no variables that train: it is a frozen graph, or called by a signature.",
+            mend="Leave it frozen, with trainable=False, or take a TF2 module whose variables are live.",
+        )
+
+
 def choose_weights(module: HubModule, trainable: bool | str | Sequence[str]) -> set[str]:
     """Choose the weights that train while the layer is trainable.
 
@@ -242,11 +254,8 @@ def choose_weights(module: HubModule, trainable: bool | str | Sequence[str]) -> 
     """
     names = [weight.name for weight in module.weights if weight.is_trainable]
     if isinstance(trainable, bool) or trainable == "all":
-        if trainable and not names:
-            raise InputError(
-                f"{module.name} has no variables that train: it is a frozen graph, or called by a signature.",
-                mend="Leave it frozen, with trainable=False, or take a TF2 module whose variables are live.",
-            )
+        if trainable:
+            check_trains(module)
         return set(names)
     patterns = [trainable] if isinstance(trainable, str) else trainable
     found = {pattern: {name for name in names if name == pattern or fnmatchcase(name, pattern)} for pattern in patterns}

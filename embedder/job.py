@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from embedder.backbones import Backbone, BackboneRequest, open_backbone, without_loading
+from embedder.backbones import NETWORK, OPTION, TABLE, Backbone, BackboneRequest, open_backbone, without_loading
 from embedder.cluster import embed_on_cluster
 from embedder.decoding import LIMITED, VERSION, Limits
 from embedder.options import JobOptions
@@ -104,9 +104,12 @@ class Task:
             run = make_run(self.began, writer, self.source, self.options, self.progress)
             run.copy()
             if run.plan.n_pending and self.options.ray is not None:
-                embed_on_cluster(run, Work(self.source, self.request, self.options, out))
+                request = self.request.with_pixels(manifest.spec.pixels)
+                embed_on_cluster(run, Work(self.source, request, self.options, out))
             elif run.plan.n_pending:
-                run.embed(backbone or self.reopened(manifest))
+                backbone = backbone or self.reopened(manifest)
+                run.embed(backbone)
+            run.pixels = self._pixels(backbone)
             run.remove()
             if run.plan.shards:
                 writer.merge(shard_size=self.options.shard_size)
@@ -151,12 +154,21 @@ class Task:
             n_ignored=self.source.listing.n_ignored,
         )
 
+    def _pixels(self, backbone: Backbone | None) -> dict[str, str | None]:
+        """Tell how the range of pixels is known, and what the network's layers say where that is another one."""
+        if self.request.has_own_pixels:
+            return {"pixels_from": NETWORK, "pixels_stated": None}
+        if backbone is None:
+            return {"pixels_from": TABLE if self.request.pixels is None else OPTION, "pixels_stated": None}
+        known_from = TABLE if backbone.is_asked and self.request.pixels is None else backbone.pixels_from
+        return {"pixels_from": known_from, "pixels_stated": backbone.contradiction}
+
     def reopened(self, manifest: Manifest) -> Backbone:
-        """Load the backbone of a table.
+        """Load the backbone of a table, with the range of pixels that the table was made with.
 
         Raises:
             MismatchError: Another network stands in its place now.
         """
-        backbone = open_backbone(self.request)
+        backbone = open_backbone(self.request.with_pixels(manifest.spec.pixels))
         check_same_backbone(backbone.spec, manifest.spec, where="the table", mend="Begin again with --force.")
         return backbone

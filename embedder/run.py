@@ -79,6 +79,7 @@ class Run:
         cores: Cores' worth of time that each may use.
         load: How busy this machine was meanwhile; None where that is not known, or others embedded.
         nodes: Machine -> where its workers' time went; empty where this process embedded.
+        pixels: How the network's range of pixels is known.
     """
 
     began: float
@@ -98,6 +99,7 @@ class Run:
     cores: float = dataclasses.field(default_factory=cpu_share)
     load: Load | None = None
     nodes: dict[str, Stages] = dataclasses.field(default_factory=dict)
+    pixels: dict[str, str | None] = dataclasses.field(default_factory=dict)
 
     def copy(self) -> None:
         """Commit the new parts that need no backbone."""
@@ -177,6 +179,8 @@ class Run:
             "engine": manifest.engine,
             "batch_size": manifest.tuning.get("batch_size"),
             "precision": manifest.spec.precision,
+            "pixels": manifest.spec.pixels,
+            **self.pixels,
             "drift": manifest.spec.drift,
             "broken_parts": self.writer.broken_parts,
             "out": str(self.writer.path),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from embedder.backbones import Backbone, BackboneRequest, open_backbone
+from embedder.backbones.keras_file import outputs_of
 from embedder.preprocessing import PIXELS
 from features import BackboneSpec, InputError, ModelError, clear_errors, import_keras, import_tensorflow
 
@@ -111,7 +112,7 @@ class KerasTrunk:
 
     def _shapes(self) -> list[Any]:
         """Give each layer's shape of output; a model may be open to images of any size."""
-        outputs = [layer.output for layer in self._model.layers]
+        outputs = [one[0] if len(one) == 1 else one for one in map(outputs_of, self._model.layers)]
         whole = import_keras().Model(self._model.inputs[0], outputs)
         shapes: list[Any] = whole.compute_output_shape((1, *self.spec.image_size, 3))
         return shapes

@@ -26,7 +26,7 @@ from features.manifest import Manifest, Part, is_features, read_manifest
 from features.ownership import check_is_only_ours, check_is_ours
 from features.parts import read_part, write_part
 from features.plan import Plan, Shard, make_plan
-from features.quiet import import_keras, import_tensorflow, import_tensorflow_hub
+from features.quiet import environment, import_keras, import_tensorflow, import_tensorflow_hub, seeded
 from features.ray_cluster import as_input_error, connected, fetch, unseen
 from features.reader import Features, open_features
 from features.schema import LISTING, OURS, PART, part_schema, to_embeddings, to_part, user_columns
@@ -76,6 +76,7 @@ __all__ = [
     "count_cores",
     "count_reasons",
     "cpu_share",
+    "environment",
     "fetch",
     "first_of_each",
     "free_memory",
@@ -104,6 +105,7 @@ __all__ = [
     "read_size",
     "read_stored",
     "replace_folder",
+    "seeded",
     "succession",
     "successor_of",
     "to_embeddings",

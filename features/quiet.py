@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import os
+import random
 import sys
 import warnings
 from collections.abc import Iterator
@@ -19,11 +20,39 @@ def import_tensorflow() -> Any:
     environment tells otherwise. Who has imported it before has set it up.
     """
     if "tensorflow" not in sys.modules:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        with _quiet_stderr():
+        with environment(TF_CPP_MIN_LOG_LEVEL=os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3")), _quiet_stderr():
             tensorflow = importlib.import_module("tensorflow")
         _set_threads(tensorflow.config.threading)
     return sys.modules["tensorflow"]
+
+
+@contextlib.contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """Set variables of the environment while the block runs; what the caller had comes back."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Have Keras draw the same numbers every time while the block runs; the caller's generators go on as before it.
+
+    Keras draws the seed of each layer from Python's own generator, and from no other.
+    """
+    before = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before)
 
 
 def _set_threads(threading: Any) -> None:

@@ -3,6 +3,7 @@
 import importlib
 import os
 import signal
+import warnings
 from typing import Any
 
 import click
@@ -55,6 +56,8 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; what the user can mend ends with exit code 1, Ctrl-C with 130."""
+        # Of large images and of broken metadata; a program that imports the package keeps its own filters.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:

@@ -114,7 +114,8 @@ def _run(place: Path, work: Path, asked: dict[str, Any], *, course: "Course", fo
     output.say(f"Fine-tuning {trunk.free}: {trunk.n_free:,} numbers.")
     with output.progress("Fine-tuning", "steps") as step:
         means = _means(trunk, table, place, work, step, trust=request.trust)
-        return classifiers.finetune_head(table, place, probe=probe, means=means, course=course, force=force)
+        document = classifiers.finetune_head(table, place, probe=probe, means=means, course=course, force=force)
+    return document | {"pixels": table.spec.pixels}
 
 
 def _to_course(asked: dict[str, Any]) -> "Course":
@@ -196,7 +197,9 @@ def _open(work: Path, asked: dict[str, Any]) -> tuple[stored.Features, "Backbone
         done = embedder.embed_source(str(source), work / "features", request=request, options=options, progress=step)
     for reason, n_failed in done["failures"].items():
         output.say(f"{n_failed:,} can't be used and are left out: {reason}.")
-    return open_table(work / "features"), request
+    output.say_pixels(done)
+    table = open_table(work / "features")
+    return table, request.with_pixels(table.spec.pixels)
 
 
 def _check_backbone(table: stored.Features, request: "BackboneRequest", asked: dict[str, Any]) -> None:
@@ -250,7 +253,7 @@ def _means(
         trunk.save(folder)
         side = trunk.spec.image_size[0]
         request = embedder.BackboneRequest(handle=str(folder), fit=trunk.spec.fit, image_size=side, trust=trust)
-        written = embedder.open_backbone(request)
+        written = embedder.open_backbone(request.with_pixels("0..1"))
         _check_written(written, trunk, read(np.arange(min(_SAMPLES, len(table)))))
         return dataclasses.replace(written.spec, handle=str(place), name=place.name)
 

@@ -69,6 +69,26 @@ def show_problem(problem: Mapping[str, str]) -> None:
     say(f"  {problem['mend']}")
 
 
+_KNOWN_FROM = {
+    "option": "as --pixels says",
+    "table": "as before in this table",
+    "layers": "as the numbers in its first layers say",
+    "hub": "as all modules of TensorFlow Hub take them",
+}
+
+
+def say_pixels(document: Mapping[str, Any]) -> None:
+    """Say on stderr what range of pixels the network was given, where that does not go without saying."""
+    known_from, stated = document.get("pixels_from"), document.get("pixels_stated")
+    if known_from in _KNOWN_FROM:
+        say(f"{document['backbone']} gets pixels in the range {document['pixels']}, {_KNOWN_FROM[known_from]}.")
+    if stated is not None:
+        say(
+            f"Warning: the numbers in its first layers are made for {stated}: its embeddings are worse than they could"
+            f" be. Make the table anew with: --pixels={stated} --force"
+        )
+
+
 def printable(text: str) -> str:
     r"""Escape what a terminal would obey instead of show, such as a file name that moves the cursor.
 

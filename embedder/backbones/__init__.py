@@ -9,17 +9,31 @@ from typing import Any
 from embedder.backbones.built_in import open_built_in
 from embedder.backbones.catalogue import APPLICATIONS, BUILT_IN, BUILT_IN_NAME, OURS
 from embedder.backbones.fingerprint import without_loading
+from embedder.backbones.foreign_files import advise
 from embedder.backbones.hub import open_remote
 from embedder.backbones.keras_applications import PREFIX, describe, open_application
 from embedder.backbones.keras_file import open_keras_file
-from embedder.backbones.request import PRECISIONS, Backbone, BackboneRequest, Network
+from embedder.backbones.request import (
+    MODEL_FILES,
+    NETWORK,
+    OPTION,
+    PRECISIONS,
+    TABLE,
+    Backbone,
+    BackboneRequest,
+    Network,
+    StatedPixels,
+)
 from embedder.backbones.saved_model import open_saved_model
 from embedder.decoding import VERSION
 from embedder.preprocessing import FITS, PIXELS
 from features import BackboneSpec, InputError, ModelError, check_same_backbone, import_tensorflow
 
 __all__ = [
+    "NETWORK",
+    "OPTION",
     "PRECISIONS",
+    "TABLE",
     "Backbone",
     "BackboneRequest",
     "list_backbones",
@@ -47,8 +61,8 @@ _KINDS = (
     _Kind(lambda handle: handle == BUILT_IN, open_built_in),
     _Kind(lambda handle: handle.startswith(PREFIX), open_application),
     _Kind(lambda handle: "://" in handle, open_remote),
-    _Kind(lambda handle: handle.endswith(".keras"), open_keras_file),
     _Kind(lambda handle: Path(handle).is_dir(), open_saved_model),
+    _Kind(lambda handle: handle.endswith(MODEL_FILES), open_keras_file),
 )
 
 
@@ -70,12 +84,13 @@ def open_backbone(request: BackboneRequest) -> Backbone:
     if kind is None:
         raise ModelError(
             f"{request.handle} is no backbone: no name, no URL, no SavedModel's folder and no .keras file.",
-            mend=f"{_suggest(request.handle)}See: frieze backbones",
+            mend=advise(Path(request.handle)) or f"{_suggest(request.handle)}See: frieze backbones",
         )
     network = kind.open(request)
     side = request.image_size
     size = (side, side) if side else network.image_size or (_SIDE_PX, _SIDE_PX)
-    pixels = request.pixels or network.pixels
+    stated = StatedPixels() if request.pixels else network.read_pixels()
+    pixels = request.pixels or _known(stated, network)
     call = _images_to_embeddings(network, pixels)
     spec = BackboneSpec(
         name=network.name,
@@ -90,7 +105,9 @@ def open_backbone(request: BackboneRequest) -> Backbone:
         precision=request.precision,
         decoding=VERSION,
     )
-    return Backbone(spec, call, network.model)
+    is_asked = request.pixels is not None
+    read_pixels = network.read_pixels if is_asked else lambda: stated
+    return Backbone(spec, call, network.model, read_pixels, is_asked)
 
 
 def reopen_backbone(spec: BackboneSpec, *, where: str) -> Backbone:
@@ -125,7 +142,8 @@ def _suggest(handle: str) -> str:
 
 def _check(request: BackboneRequest) -> None:
     is_application = request.handle.startswith(PREFIX)
-    has_graph = not (is_application or request.handle == BUILT_IN or request.handle.endswith(".keras"))
+    is_file = request.handle.endswith(MODEL_FILES) and not Path(request.handle).is_dir()
+    has_graph = not (request.has_own_pixels or is_file)
     if request.trust and not has_graph:
         raise InputError(
             f"--trust-backbone does not go with {request.handle}: it runs no code but ours and that of Keras.",
@@ -135,7 +153,7 @@ def _check(request: BackboneRequest) -> None:
         raise InputError(
             f"--weights does not go with {request.handle}: its weights are in it.", mend="Leave --weights out."
         )
-    if request.pixels is not None and (is_application or request.handle == BUILT_IN):
+    if request.pixels is not None and request.has_own_pixels:
         raise InputError(f"{request.handle} has its own preprocessing.", mend="Leave --pixels out.")
     if request.image_size is not None and request.image_size < 1:
         raise InputError(f"--image-size is {request.image_size}.", mend="Give the side in pixels, 1 or more.")
@@ -147,6 +165,17 @@ def _check(request: BackboneRequest) -> None:
     for option, value, table in words:
         if value is not None and value not in table:
             raise InputError(f"Unknown --{option}: {value}.", mend=f"Use one of: {', '.join(table)}.")
+
+
+def _known(stated: StatedPixels, network: Network) -> str:
+    """Refuse to guess a range of pixels."""
+    if stated.name is None:
+        raise ModelError(
+            f"{network.handle} does not say what pixels it was trained on: no layer of it rescales them by numbers that"
+            " tell.",
+            mend="Say so with --pixels 0..1, -1..1, 0..255, caffe or torch: a wrong range is a silent loss.",
+        )
+    return stated.name
 
 
 def _images_to_embeddings(network: Network, pixels: str) -> Callable[[Any], Any]:

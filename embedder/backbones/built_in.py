@@ -7,7 +7,7 @@ from embedder.backbones import fingerprint
 from embedder.backbones.catalogue import BUILT_IN, BUILT_IN_FILE, BUILT_IN_NAME, OURS
 from embedder.backbones.keras_file import cut_model, load_model
 from embedder.backbones.plain import read_plain
-from embedder.backbones.request import BackboneRequest, Network
+from embedder.backbones.request import BackboneRequest, Network, StatedPixels
 
 
 def open_built_in(request: BackboneRequest) -> Network:
@@ -25,7 +25,7 @@ def open_built_in(request: BackboneRequest) -> Network:
         handle=BUILT_IN,
         fingerprint=fingerprint.of_file(BUILT_IN_NAME, BUILT_IN_FILE),
         image_size=(OURS.side_px, OURS.side_px),
-        pixels=OURS.pixels,
+        read_pixels=lambda: StatedPixels(OURS.pixels),
         call=read_plain(BUILT_IN_FILE) if request.layer is None else functools.partial(load(), training=False),
         model=load,  # one that may learn is nobody else's
     )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from embedder.backbones.catalogue import BUILT_IN, BUILT_IN_FILE, BUILT_IN_NAME
-from embedder.backbones.request import BackboneRequest
+from embedder.backbones.request import MODEL_FILES, BackboneRequest
 from features import ModelError, hash_file
 
 _SAVED = ("saved_model.pb", "saved_model.pbtxt", "tfhub_module.pb", "variables/*", "assets/*")
@@ -61,7 +61,7 @@ def without_loading(request: BackboneRequest) -> str | None:
         return of_file(BUILT_IN_NAME, BUILT_IN_FILE)
     if path.is_dir():
         return of_saved_model(model_folder(path))
-    if path.suffix == ".keras" and path.is_file():
+    if path.suffix in MODEL_FILES and path.is_file():
         return of_file("", path)
     if request.weights_path is not None:
         return of_file(request.handle, request.weights_path)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from embedder.backbones import saved_model
 from embedder.backbones.request import BackboneRequest, Network
-from features import ModelError, import_tensorflow, import_tensorflow_hub, new_folder
+from features import ModelError, environment, import_tensorflow, import_tensorflow_hub, new_folder
 
 
 def open_remote(request: BackboneRequest) -> Network:
@@ -50,13 +50,13 @@ def cache_dir() -> Path:
 
 
 def _resolve(handle: str) -> Path:
-    os.environ["TFHUB_CACHE_DIR"] = str(cache_dir())
-    folder = _download(handle)
-    # Half a module may be left by whatever cleaned here.
-    if not saved_model.has_model(folder) and folder.is_relative_to(cache_dir()):
-        shutil.rmtree(folder, ignore_errors=True)
+    with environment(TFHUB_CACHE_DIR=str(cache_dir())):
         folder = _download(handle)
-    return folder
+        # Half a module may be left by whatever cleaned here.
+        if not saved_model.has_model(folder) and folder.is_relative_to(cache_dir()):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder = _download(handle)
+        return folder
 
 
 def _download(handle: str) -> Path:

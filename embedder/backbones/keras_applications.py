@@ -9,8 +9,8 @@ from typing import Any
 from embedder.backbones import fingerprint
 from embedder.backbones.catalogue import APPLICATIONS, Application
 from embedder.backbones.keras_file import cut_model, load_model
-from embedder.backbones.request import NAMED_WEIGHTS, BackboneRequest, Network
-from features import ModelError, import_keras
+from embedder.backbones.request import NAMED_WEIGHTS, BackboneRequest, Network, StatedPixels
+from features import ModelError, import_keras, seeded
 
 PREFIX = "keras:"
 _SEED = 0
@@ -38,7 +38,7 @@ def open_application(request: BackboneRequest) -> Network:
         handle=request.handle,
         fingerprint=_fingerprint(request, model),
         image_size=(side, side),
-        pixels=application.pixels,
+        read_pixels=lambda: StatedPixels(application.pixels),
         call=lambda images: cut(images, training=False),
         model=lambda: cut,
     )
@@ -48,10 +48,10 @@ def _build(name: str, weights: str, side: int) -> Any:
     keras = import_keras()
 
     build = getattr(keras.applications, name)
-    keras.utils.set_random_seed(_SEED)  # random weights are the same ones every time
     try:
         named = "imagenet" if weights == "imagenet" else None
-        with contextlib.redirect_stdout(sys.stderr):  # a download's progress would stand between our results
+        # Random weights are the same ones every time; a download's progress would stand between our results.
+        with seeded(_SEED), contextlib.redirect_stdout(sys.stderr):
             model = build(include_top=False, weights=named, pooling="avg", input_shape=(side, side, 3))
     except ValueError as error:
         raise ModelError(f"{name} can't be built: {error}", mend="Try another --image-size.") from error

@@ -1,39 +1,37 @@
-"""A `.keras` file: any Keras 3 model with one image input."""
+"""A `.keras` file, or an older `.h5` file: any Keras model with one image input."""
 
 import difflib
 import importlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from embedder.backbones import fingerprint
-from embedder.backbones.request import BackboneRequest, Network
-from features import ModelError, import_keras
+from embedder.backbones.input_scaling import read_graph
+from embedder.backbones.request import LAYERS, BackboneRequest, Network, StatedPixels
+from features import ModelError, import_keras, import_tensorflow, seeded
 
 _FLATTEN = ":flatten"
-_SCALING = ("Rescaling", "Normalization")
+_INSIDE = "/"
+_NO_WEIGHTS = "No model config found"  # Keras' words for a file of weights alone
 
 
 def open_keras_file(request: BackboneRequest) -> Network:
-    """Load a `.keras` file, without running code from it.
+    """Load a model's file, without running code from it.
 
     Raises:
-        ModelError: The file or the layer can't be used, or nobody says what range of pixels it wants.
+        ModelError: The file or the layer can't be used.
     """
     path = Path(request.handle).absolute()
     digest = fingerprint.of_file("", path)
     model = load_model(path)
-    if request.pixels is None and not _scales_itself(model):
-        raise ModelError(
-            f"{path} does not say what pixels it was trained on: no layer of it rescales them.",
-            mend="Say so with --pixels 0..1, -1..1, 0..255, caffe or torch: a wrong range is a silent loss.",
-        )
     cut = cut_model(model, request.layer)
     return Network(
         name=path.stem,
         handle=str(path),
         fingerprint=digest,
         image_size=_stated_size(model),
-        pixels="0..255",  # what Rescaling and Normalization layers expect by custom; --pixels says otherwise
+        read_pixels=lambda: _read_pixels(cut),
         call=lambda images: cut(images, training=False),
         model=lambda: cut,
     )
@@ -49,12 +47,20 @@ def load_model(path: Path) -> Any:
     importlib.import_module("embedder.hub_layer")  # so that Keras knows our layer by name
 
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        with seeded(0):  # layers draw numbers before they get those of the file
+            return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         if "safe_mode" in str(error):
             raise ModelError(
-                f"{path} holds code of its own, and a .keras file is never trusted with that: {_first_sentence(error)}",
+                f"{path} holds code of its own, and a {path.suffix} file is never trusted with that:"
+                f" {_first_sentence(error)}",
                 mend="Whoever made it can export it as a SavedModel, with model.export('FOLDER'): give that folder.",
+            ) from error
+        if _NO_WEIGHTS in str(error):
+            raise ModelError(
+                f"{path} holds weights, and no model to put them into.",
+                mend=f"Name the network: --backbone keras:NAME --weights {path}; or save the whole model, with"
+                " model.save('NAME.keras').",
             ) from error
         raise ModelError(
             f"{path} can't be loaded by Keras {keras.__version__}: {error}.",
@@ -71,20 +77,21 @@ def cut_model(model: Any, layer: str | None) -> Any:
 
     Args:
         model: A Keras model with one input.
-        layer: Name of the layer, with `:flatten` behind it for maps [h, w, c] as h * w * c numbers instead of
-            their mean; None for the model's own output.
+        layer: Name of the layer, `MODEL/LAYER` where it is within a model that is a layer itself; with `:flatten`
+            behind it for maps [h, w, c] as h * w * c numbers instead of their mean; None for the model's own output.
 
     Raises:
         ModelError: The model has no such layer, or several inputs or outputs.
     """
     keras = import_keras()
 
-    if len(model.inputs) != 1:
+    inputs = getattr(model, "inputs", None) or ()  # a model of a class of its own may have none
+    if len(inputs) != 1:
         raise ModelError(
-            f"{model.name} has {len(model.inputs)} inputs; wanted is one, for images.",
+            f"{model.name} has {len(inputs)} inputs; wanted is one, for images.",
             mend="Save a model of one input.",
         )
-    output = _only_output(model) if layer is None else _layer(model, layer.removesuffix(_FLATTEN)).output
+    output = _only_output(model) if layer is None else _output(model, layer.removesuffix(_FLATTEN))
     if layer is not None and layer.endswith(_FLATTEN):
         output = keras.layers.Flatten()(output)
     return keras.Model(model.inputs[0], output)  # inputs in a list of one would make Keras warn at every call
@@ -97,18 +104,61 @@ def _only_output(model: Any) -> Any:
     return model.outputs[0]
 
 
-def _layer(model: Any, layer: str) -> Any:
-    names = [one.name for one in model.layers]
-    if layer not in names:
-        near = difflib.get_close_matches(layer, names, n=5, cutoff=0.3)
-        raise ModelError(
-            f"{model.name} has no layer {layer}.", mend=f"Near it are: {', '.join(near) or ', '.join(names[-5:])}."
-        )
-    return model.get_layer(layer)
+def _output(model: Any, path: str) -> Any:
+    """Give a layer's output, as it comes of the model's own input.
+
+    Raises:
+        ModelError: There is no such layer, or it has several outputs.
+    """
+    if path not in set(_paths(model)):
+        raise _no_layer(model, path)
+    name, _, inside = path.partition(_INSIDE)
+    layer = model.get_layer(name)
+    if inside:
+        # Inputs in a list of one would make Keras warn at every call.
+        inputs, taken = (one[0] if len(one) == 1 else one for one in (layer.inputs, inputs_of(layer)))
+        return import_keras().Model(inputs, _output(layer, inside))(taken)
+    outputs = outputs_of(layer)
+    if len(outputs) != 1:
+        raise ModelError(f"{path} of {model.name} has {len(outputs)} outputs.", mend="Choose a layer of one output.")
+    return outputs[0]
 
 
-def _scales_itself(model: Any) -> bool:
-    return any(type(layer).__name__ in _SCALING for layer in model.layers[:4])
+def inputs_of(layer: Any) -> list[Any]:
+    """Give what a layer takes within its model; a model that is a layer has inputs of its own besides."""
+    return list(layer._inbound_nodes[0].input_tensors)  # noqa: SLF001  Keras has no other way to ask
+
+
+def outputs_of(layer: Any) -> list[Any]:
+    """Give what comes of a layer within its model."""
+    return list(layer._inbound_nodes[0].outputs)  # noqa: SLF001  as above
+
+
+def _is_model(layer: Any) -> bool:
+    return bool(getattr(layer, "layers", None)) and bool(getattr(layer, "inputs", None))
+
+
+def _no_layer(model: Any, path: str) -> ModelError:
+    paths = list(_paths(model))
+    inside = [one for one in paths if one.endswith(_INSIDE + path)]
+    near = inside or difflib.get_close_matches(path, paths, n=5, cutoff=0.3) or paths[-5:]
+    return ModelError(f"{model.name} has no layer {path}.", mend=f"Near it are: {', '.join(near)}.")
+
+
+def _paths(model: Any) -> Iterator[str]:
+    """Name every layer, those within models too."""
+    for layer in model.layers:
+        yield layer.name
+        if _is_model(layer):
+            yield from (f"{layer.name}{_INSIDE}{path}" for path in _paths(layer))
+
+
+def _read_pixels(model: Any) -> StatedPixels:
+    """Look for the range of pixels in the numbers of a model's first layers."""
+    tf = import_tensorflow()
+    (images,) = model.inputs
+    spec = tf.TensorSpec([None, *images.shape[1:]], images.dtype)
+    return StatedPixels(read_graph(lambda batch: model(batch, training=False), spec).pixels, LAYERS)
 
 
 def _stated_size(model: Any) -> tuple[int, int] | None:

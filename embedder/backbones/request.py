@@ -17,6 +17,27 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 """What a network's numbers can be while it runs; embeddings are stored as float32 whatever it is."""
 
 
+MODEL_FILES = (".keras", ".h5", ".hdf5")
+"""Suffixes of files that hold a whole Keras model."""
+
+OPTION, TABLE, NETWORK, LAYERS, HUB = "option", "table", "network", "layers", "hub"
+"""How a range of pixels is known: `--pixels` said so, the table that is gone on with was made with it, the network's
+maker says so, the numbers in its first layers tell, or all modules of TensorFlow Hub take it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StatedPixels:
+    """The range of pixels that a network wants by itself.
+
+    Attributes:
+        name: A key of `PIXELS`; None where nothing tells.
+        known_from: `NETWORK`, `LAYERS` or `HUB`.
+    """
+
+    name: str | None = None
+    known_from: str = NETWORK
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BackboneRequest:
     """A backbone as the user asks for it; None means the backbone's own default.
@@ -59,9 +80,17 @@ class BackboneRequest:
             layer=spec.layer,
             image_size=spec.image_size[0],
             fit=spec.fit,
-            pixels=None if spec.handle == BUILT_IN or spec.handle.startswith("keras:") else spec.pixels,
             precision=spec.precision,
-        )
+        ).with_pixels(spec.pixels)
+
+    @property
+    def has_own_pixels(self) -> bool:
+        """Whether the range of pixels goes without saying."""
+        return self.handle == BUILT_IN or self.handle.startswith("keras:")
+
+    def with_pixels(self, pixels: str) -> "BackboneRequest":
+        """Give the same request for a range of pixels that is known, as far as it can be asked for."""
+        return self if self.has_own_pixels else dataclasses.replace(self, pixels=pixels)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,11 +101,31 @@ class Backbone:
         spec: What decides its embeddings.
         call: TensorFlow function: float32 [B, H, W, 3] in [0, 1] -> float32 [B, D]; preprocessing is inside.
         to_model: Gives the Keras model within; None for all else.
+        read_pixels: Tells what range of pixels the network itself says it wants.
+        is_asked: Whether the range in the spec was asked for, whatever the network says.
     """
 
     spec: BackboneSpec
     call: Callable[[Any], Any]
     to_model: Callable[[], Any] | None = None
+    read_pixels: "Callable[[], StatedPixels]" = StatedPixels
+    is_asked: bool = True
+
+    @functools.cached_property
+    def stated_pixels(self) -> "StatedPixels":
+        """What range of pixels the network itself says it wants, and how that is known."""
+        return self.read_pixels()
+
+    @property
+    def contradiction(self) -> str | None:
+        """What the numbers in the network's layers say, where the range in the spec is another one."""
+        stated = self.stated_pixels
+        return stated.name if stated.known_from == LAYERS and stated.name != self.spec.pixels else None
+
+    @property
+    def pixels_from(self) -> str:
+        """How the range in the spec is known: `option`, or as `StatedPixels` has it."""
+        return OPTION if self.is_asked else self.stated_pixels.known_from
 
     @functools.cached_property
     def model(self) -> Any:
@@ -98,7 +147,7 @@ class Network:
         handle: What to type to get it again.
         fingerprint: sha256, hex.
         image_size: Height and width it was made for; None where any will do.
-        pixels: Range it was trained on, a key of `PIXELS`.
+        read_pixels: Tells the range of pixels that it was trained on; it may have to look through a graph.
         call: TensorFlow function: float32 [B, H, W, 3] in that range -> [B, D] or [B, h, w, D].
         model: Gives the Keras model behind it, to train; None for all else.
     """
@@ -107,6 +156,6 @@ class Network:
     handle: str
     fingerprint: str
     image_size: tuple[int, int] | None
-    pixels: str
+    read_pixels: Callable[[], StatedPixels]
     call: Callable[[Any], Any]
     model: Callable[[], Any] | None = None

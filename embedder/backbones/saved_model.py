@@ -1,11 +1,13 @@
 """A folder with a TensorFlow SavedModel in hub form: TF2 callables and TF1 signatures."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from embedder.backbones import fingerprint
-from embedder.backbones.request import BackboneRequest, Network
+from embedder.backbones.input_scaling import GraphFacts, read_graph
+from embedder.backbones.request import HUB, LAYERS, BackboneRequest, Network, StatedPixels
 from embedder.backbones.trust import check_only_computes
 from features import ModelError, import_tensorflow
 
@@ -16,7 +18,12 @@ _NAMED_SIDES = {"inception_resnet_v2": 299, "inception_v3": 299, "nasnet_large":
 
 _IMAGES_RANK = 4
 _ONLY = "default"  # the hub's name for the output that is meant
-_SIGNATURES = ("default", "image_feature_vector", "serving_default")
+_HUB_SIGNATURES = ("default", "image_feature_vector")
+_SIGNATURES = (*_HUB_SIGNATURES, "serving_default")
+_HUB_FILE = "tfhub_module.pb"  # of TF1 hub modules
+_KERAS = "keras_api"  # what a model has that an older Keras saved
+_HUB_RANGE = "0..1"  # source: tensorflow.org/hub/common_signatures/images
+_COLOURS = 3
 _UNTOLD = re.compile(r"saved_model|\d+")
 
 
@@ -37,14 +44,33 @@ def load(folder: Path, *, handle: str, name: str, layer: str | None, trust: bool
     Raises:
         ModelError: It is no SavedModel, can't be called with images, or does more than compute and is not trusted.
     """
+    call = load_call(folder, name=name, output=layer, trust=trust)
+    images = _images_spec(call, name)
+    facts = read_graph(call, images)
+    _check_repeats(facts, name)
+    is_hub_form = "://" in handle or _is_hub_form(folder, call)
+    return Network(
+        name=name,
+        handle=handle,
+        fingerprint=fingerprint.of_saved_model(folder),
+        image_size=stated_size(call) or _named_size(name),
+        read_pixels=lambda: _pixels(facts, is_hub_form=is_hub_form),
+        call=_taking_images(call, images),
+    )
+
+
+def load_call(folder: Path, *, name: str, output: str | None, trust: bool) -> "Call":
+    """Load a SavedModel's module, and choose what to call of it.
+
+    Raises:
+        ModelError: As `load` has it.
+    """
     if not has_model(folder):
         raise ModelError(
             f"{folder} holds no saved_model.pb.", mend="Give the folder that a SavedModel was unpacked to."
         )
     tf = import_tensorflow()
-    tags: list[str] | None = (
-        [] if (folder / "tfhub_module.pb").exists() else None
-    )  # TF1 hub modules are saved without tags
+    tags: list[str] | None = [] if (folder / _HUB_FILE).exists() else None  # TF1 hub modules are saved without tags
     try:
         if not trust:
             check_only_computes(folder, name=name)  # before loading, which runs initializers
@@ -53,15 +79,94 @@ def load(folder: Path, *, handle: str, name: str, layer: str | None, trust: bool
         raise ModelError(
             f"{folder} can't be loaded: {error}.", mend="Unpack the SavedModel again: its files are damaged or missing."
         ) from error
-    call = call_of(module, layer)
-    return Network(
-        name=name,
-        handle=handle,
-        fingerprint=fingerprint.of_saved_model(folder),
-        image_size=stated_size(call) or _named_size(name),
-        pixels="0..1",
-        call=call,
-    )
+    return call_of(module, output)
+
+
+def _is_hub_form(folder: Path, call: "Call") -> bool:
+    """Tell whether a module is one of TensorFlow Hub's, which all take the same range: not one that Keras exported."""
+    module = call.module
+    if (folder / _HUB_FILE).exists() or any(name in getattr(module, "signatures", ()) for name in _HUB_SIGNATURES):
+        return True
+    return callable(module) and not hasattr(module, _KERAS)
+
+
+def _pixels(facts: GraphFacts, *, is_hub_form: bool) -> StatedPixels:
+    """Take the numbers in the graph for the range, where they tell; else what all hub modules take."""
+    is_convention = facts.pixels is None and is_hub_form
+    return StatedPixels(_HUB_RANGE, HUB) if is_convention else StatedPixels(facts.pixels, LAYERS)
+
+
+def _check_repeats(facts: GraphFacts, name: str) -> None:
+    """Refuse a module that gives another embedding every time: Keras exports augmentation as for training."""
+    if facts.is_random:
+        raise ModelError(
+            f"{name} changes its images or numbers at random: it would give another embedding every time.",
+            mend="Give the model's .keras file, where layers of augmentation and dropout rest; or export it without"
+            " them.",
+        )
+
+
+def _images_spec(call: "Call", name: str) -> Any:
+    """Give the TensorSpec of the images that a module takes.
+
+    Raises:
+        ModelError: It takes files, not pixels.
+    """
+    tf = import_tensorflow()
+    specs = inputs_of(call)
+    if any(spec.dtype == tf.string for spec in specs):
+        others = ", ".join(sorted(getattr(call.module, "signatures", ()))) or "none"
+        raise ModelError(
+            f"{name} takes images as files, not as pixels, the way it is called here.",
+            mend=f"Name a signature that takes pixels with --layer SIGNATURE:OUTPUT. It has: {others}.",
+        )
+    fits = [spec for spec in specs if spec.shape.rank == _IMAGES_RANK]
+    spec = fits[0] if fits else tf.TensorSpec([None, None, None, _COLOURS])
+    sides = _sides(spec.shape) if len({tuple(one.shape) for one in fits}) == 1 else (None, None)
+    at = (None, _COLOURS, *sides) if _is_channels_first(spec.shape) else (None, *sides, _COLOURS)
+    return tf.TensorSpec(at, spec.dtype)
+
+
+def _is_channels_first(shape: Any) -> bool:
+    """Tell whether images come as [B, 3, H, W], as in networks that PyTorch made."""
+    return bool(shape.rank == _IMAGES_RANK and shape[1] == _COLOURS and shape[-1] != _COLOURS)
+
+
+def _sides(shape: Any) -> tuple[int | None, int | None]:
+    return tuple(shape[2:4]) if _is_channels_first(shape) else tuple(shape[1:3])
+
+
+def _taking_images(call: "Call", images: Any) -> Any:
+    """Give a call for float32 [B, H, W, 3], whatever order and type the module takes."""
+    tf = import_tensorflow()
+    if images.dtype == tf.float32 and not _is_channels_first(images.shape):
+        return call
+
+    def run(batch: Any) -> Any:
+        batch = tf.cast(batch if images.dtype.is_floating else tf.round(batch), images.dtype)
+        if not _is_channels_first(images.shape):
+            return call(batch)
+        return _channels_last(call(tf.transpose(batch, [0, 3, 1, 2])))
+
+    return run
+
+
+def _channels_last(values: Any) -> Any:
+    """Turn maps [B, D, h, w] to [B, h, w, D].
+
+    Raises:
+        ModelError: Their shape does not tell where the channels are.
+    """
+    if values.shape.rank != _IMAGES_RANK:
+        return values
+    channels, height, width = values.shape[1:]
+    is_last = channels == height and height != width  # [h, w, D] of a square
+    if None in (channels, height, width) or is_last == (height == width):
+        raise ModelError(
+            f"The backbone takes channels first, and its output of shape {values.shape} does not tell where they are.",
+            mend="Choose an output of shape [B, D] with --layer NAME.",
+        )
+    return values if is_last else import_tensorflow().transpose(values, [0, 2, 3, 1])
 
 
 def call_of(module: Any, output: str | None) -> "Call":
@@ -69,13 +174,22 @@ def call_of(module: Any, output: str | None) -> "Call":
 
     Args:
         module: What `tf.saved_model.load` or `hub.load` gave, or any callable of TensorFlow's.
-        output: A signature, or one of several outputs; None for the one that is meant.
+        output: A signature, one of several outputs, or `SIGNATURE:OUTPUT`; None for the one that is meant.
 
     Raises:
         ModelError: There is nothing to call.
     """
-    is_signature = output in getattr(module, "signatures", ())
-    return Call(module, _function(module, output), None if is_signature else output)
+    signature, chosen = _split(module, output)
+    return Call(module, _function(module, signature), chosen)
+
+
+def _split(module: Any, output: str | None) -> tuple[str | None, str | None]:
+    """Give the signature and the output that a name stands for."""
+    signatures = getattr(module, "signatures", ())
+    signature, _, chosen = (output or "").partition(":")
+    if signature in signatures:
+        return signature, chosen or None
+    return None, output
 
 
 def has_model(folder: Path) -> bool:
@@ -106,19 +220,31 @@ class Call:
         _, named = getattr(self.function, "structured_input_signature", ((), {}))
         names = list(named)
         outputs = self.function(**{names[0]: images}) if names else self.function(images, **arguments)
-        return _choose(outputs if isinstance(outputs, dict) else {_ONLY: outputs}, self.output)
+        return self._choose(dict(_named(outputs)))
+
+    def _choose(self, outputs: dict[str, Any]) -> Any:
+        """Take the output asked for; else the one there is, or the hub's `default`."""
+        wanted = self.output
+        name = wanted or (_ONLY if _ONLY in outputs else next(iter(outputs)) if len(outputs) == 1 else None)
+        if name in outputs:
+            return outputs[name]
+        has = "several outputs" if wanted is None else f"no output {wanted}"
+        others = ", ".join(sorted(getattr(self.module, "signatures", ())))
+        raise ModelError(
+            f"The backbone has {has}. It has: {', '.join(sorted(outputs))}."
+            + (f" Its signatures are: {others}." if others else ""),
+            mend="Choose one of these with --layer NAME, or --layer SIGNATURE:NAME. (HubLayer: output='NAME')",
+        )
 
 
-def _choose(outputs: dict[str, Any], wanted: str | None) -> Any:
-    """Take the output asked for; else the one there is, or the hub's `default`."""
-    name = wanted or (_ONLY if _ONLY in outputs else next(iter(outputs)) if len(outputs) == 1 else None)
-    if name in outputs:
-        return outputs[name]
-    has = "several outputs" if wanted is None else f"no output {wanted}"
-    raise ModelError(
-        f"The backbone has {has}. It has: {', '.join(sorted(outputs))}.",
-        mend="Choose one of these with --layer NAME. (HubLayer: output='NAME')",
-    )
+def _named(outputs: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Name each output: by its key, by its place in a list, and `KEY/KEY` where these hold others."""
+    if isinstance(outputs, dict | list | tuple):
+        items = outputs.items() if isinstance(outputs, dict) else enumerate(outputs)
+        for key, value in items:
+            yield from _named(value, f"{prefix}/{key}" if prefix else str(key))
+    elif outputs is not None:
+        yield prefix or _ONLY, outputs
 
 
 def _function(module: Any, layer: str | None) -> Any:
@@ -128,7 +254,7 @@ def _function(module: Any, layer: str | None) -> Any:
         return signatures[layer]
     if callable(module):
         return module
-    for name in _SIGNATURES:
+    for name in (*_SIGNATURES, *(signatures if len(signatures) == 1 else ())):
         if name in signatures:
             return signatures[name]
     raise ModelError(
@@ -140,7 +266,7 @@ def _function(module: Any, layer: str | None) -> Any:
 def stated_size(call: Call) -> tuple[int, int] | None:
     """Give the height and width of images that a module's graph fixes; None where it takes any."""
     shapes = [spec.shape for spec in inputs_of(call) if spec.shape.rank == _IMAGES_RANK]
-    sizes = {(shape[1], shape[2]) for shape in shapes if shape[1] is not None and shape[2] is not None}
+    sizes = {(height, width) for height, width in map(_sides, shapes) if height is not None and width is not None}
     return sizes.pop() if sizes else None
 
 

@@ -65,6 +65,7 @@ def embed(*, as_json: bool, **asked: Any) -> None:
         output.show_json(document)
     else:
         output.show_facts(document)
+    output.say_pixels(document)
     options.warn_of_source(document)
     if not document.get("dry_run"):
         options.end(document, where=f"see {document['out']}/failures.parquet")

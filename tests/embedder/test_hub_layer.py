@@ -296,3 +296,29 @@ assert "HubLayer" in dir(frieze) and "tensorflow" not in sys.modules and "keras"
 assert frieze.HubLayer is embedder.HubLayer and "keras" in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_losses_follow_the_weights(make, build):
+    """Penalties are those of the weights as they are now, not as they were at the last call."""
+    layer = make(trainable=True)
+    model = build(layer)
+    model(IMAGES)
+    before = [float(loss) for loss in model.losses]
+    layer.set_weights([2 * weight for weight in layer.get_weights()])
+    assert [float(loss) for loss in model.losses] == pytest.approx([4 * loss for loss in before])
+    assert [float(loss) for loss in layer.losses] == pytest.approx([4 * loss for loss in before])
+
+
+def test_nothing_to_free(make, tf, tmp_path):
+    """To free a layer later whose module has nothing that trains is refused, as it is from the start."""
+    module = tf.Module()
+    module.weight = tf.Variable([1.0, 2.0, 3.0])
+    spec = tf.TensorSpec([None, 8, 8, 3], name="images")
+    run = lambda images: {"default": tf.reduce_mean(images, (1, 2)) * module.weight}  # noqa: E731
+    serve = tf.function(run, [spec], autograph=False)
+    tf.saved_model.save(module, str(tmp_path / "net"), signatures={"default": serve})
+    layer = make(tmp_path / "net")
+    layer.trainable = False
+    with pytest.raises(InputError, match="has no variables that train"):
+        layer.trainable = True
+    assert not layer.trainable

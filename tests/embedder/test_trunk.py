@@ -140,7 +140,7 @@ def test_split_at_a_sum_that_is_no_layer(tmp_path, images, unfreeze):
     """A connection that a sum of two tensors makes, as in ConvNeXt, is cut like that of a layer."""
     keras = import_keras()
     pixels = keras.Input((16, 16, 3))
-    first = keras.layers.Conv2D(4, 3, padding="same", name="first")(keras.layers.Rescaling(2.0)(pixels))
+    first = keras.layers.Conv2D(4, 3, padding="same", name="first")(keras.layers.Rescaling(2.0, -1.0)(pixels))
     second = keras.layers.Conv2D(4, 3, padding="same", name="second")(keras.layers.ReLU()(first))
     keras.Model(pixels, keras.layers.Conv2D(5, 3, name="third")(first + second)).save(tmp_path / "sum.keras")
     trunk = free(tmp_path / "sum.keras", unfreeze)

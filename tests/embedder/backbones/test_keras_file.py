@@ -41,7 +41,7 @@ def test_pixels(pixels, save):
 def test_pixels_must_be_known(save):
     """A model that does not rescale its pixels is refused without --pixels: a wrong range is a silent loss."""
     error = refusal(handle=save())
-    assert "no layer of it rescales them" in error.message
+    assert "no layer of it rescales them by numbers that tell" in error.message
     assert "--pixels 0..1, -1..1, 0..255, caffe or torch" in error.mend
 
 
@@ -139,3 +139,69 @@ def test_no_model(content, tmp_path):
     error = refusal(handle=str(path), pixels="0..1")
     assert str(path) in error.message
     assert error.mend
+
+
+@pytest.fixture(params=["sequential", "functional"])
+def transfer(request, tf, tmp_path):
+    """The usual file of transfer learning, a base within a model, and what its layer `high` gives for IMAGES."""
+    import keras
+
+    layers = keras.layers
+    pixels = keras.Input((8, 8, 3))
+    high = layers.Conv2D(5, 3, name="high")(layers.Conv2D(4, 3, name="low")(pixels))
+    base = keras.Model(pixels, layers.ReLU(name="last")(high), name="base")
+    images = keras.Input((8, 8, 3))
+    top = [layers.GlobalAveragePooling2D(name="mean"), layers.Dense(2, name="classes")]
+    if request.param == "sequential":
+        model = keras.Sequential([images, layers.Rescaling(1 / 127.5, -1), base, *top])
+    else:
+        model = keras.Model(images, top[1](top[0](base(layers.Rescaling(1 / 127.5, -1)(images)))))
+    model.save(tmp_path / "transfer.keras")
+    return str(tmp_path / "transfer.keras"), keras.Model(pixels, high)(IMAGES * 2 - 1).numpy().mean((1, 2)), base
+
+
+def test_layers_of_a_base(transfer):
+    """Layers of a model within the model are reached as BASE/LAYER, and the base itself by its name."""
+    handle, high, base = transfer
+    assert np.allclose(open_backbone(BackboneRequest(handle=handle, layer="base/high")).call(IMAGES), high, atol=1e-5)
+    expected = base(IMAGES * 2 - 1).numpy().mean((1, 2))
+    assert np.allclose(open_backbone(BackboneRequest(handle=handle, layer="base")).call(IMAGES), expected, atol=1e-5)
+    flat = open_backbone(BackboneRequest(handle=handle, layer="base/high:flatten"))
+    assert flat.call(IMAGES).shape == (2, 4 * 4 * 5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "mend"),
+    [
+        ("high", "Near it are: base/high."),
+        ("base/hihg", "Near it are: base/high"),
+        ("mean/high", "Near it are: base/high"),
+    ],
+)
+def test_no_layer_of_a_base(layer, mend, transfer):
+    """A layer that is not there is refused with the paths that are near it."""
+    assert refusal(handle=transfer[0], layer=layer).mend.startswith(mend)
+
+
+def test_whole_h5(tf, tmp_path):
+    """An older `.h5` file of a whole model is read as a `.keras` file is; one of weights alone says what is missing."""
+    import keras
+
+    layers = [keras.layers.Rescaling(1 / 255), keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D()]
+    model = keras.Sequential([keras.Input((8, 8, 3)), *layers])
+    model.save(tmp_path / "net.h5")
+    backbone = open_backbone(BackboneRequest(handle=str(tmp_path / "net.h5")))
+    assert backbone.spec.pixels == "0..255"
+    assert np.allclose(backbone.call(IMAGES), model(IMAGES * 255), atol=1e-5)
+    model.save_weights(tmp_path / "net.weights.h5")
+    error = refusal(handle=str(tmp_path / "net.weights.h5"))
+    assert "holds weights, and no model" in error.message
+    assert "--backbone keras:NAME --weights" in error.mend
+
+
+def test_h5_runs_no_code(tf, tmp_path):
+    """A Lambda layer in an `.h5` file is refused as one in a `.keras` file is."""
+    import keras
+
+    keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Lambda(lambda images: 2 * images)]).save(tmp_path / "net.h5")
+    assert "holds code of its own" in refusal(handle=str(tmp_path / "net.h5"), pixels="0..1").message

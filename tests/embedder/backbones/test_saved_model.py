@@ -188,3 +188,91 @@ def test_nothing_to_call(tf, tmp_path):
     """A SavedModel that can't be called with anything is refused."""
     tf.saved_model.save(tf.Module(), str(tmp_path / "empty"))
     assert "only these signatures: none" in refusal(handle=str(tmp_path / "empty"))
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_outputs_in_a_list(kind, save):
+    """Outputs in a list or tuple are named by their places; one alone needs no naming."""
+    only = save(lambda images: kind([images[:, 0, 0]]), name="only")
+    assert np.allclose(open_backbone(BackboneRequest(handle=only)).call(IMAGES), IMAGES[:, 0, 0])
+    both = save(lambda images: kind([images, -images[:, 0, 0]]), name="both")
+    assert "several outputs. It has: 0, 1." in refusal(handle=both)
+    assert np.allclose(open_backbone(BackboneRequest(handle=both, layer="1")).call(IMAGES), -IMAGES[:, 0, 0])
+
+
+def test_outputs_within_outputs(save):
+    """Outputs within others are named by both keys."""
+    handle = save(lambda images: {"maps": {"first": images, "second": [images * 2]}, "row": images[:, 0, 0]})
+    assert "It has: maps/first, maps/second/0, row." in refusal(handle=handle)
+    expected = 2 * IMAGES.mean((1, 2))
+    assert np.allclose(open_backbone(BackboneRequest(handle=handle, layer="maps/second/0")).call(IMAGES), expected)
+
+
+def test_output_of_a_signature(save, tf):
+    """--layer SIGNATURE:OUTPUT names one of several outputs of a signature; the signature alone lists them."""
+    spec = [tf.TensorSpec([None, 32, 32, 3], tf.float32, name="images")]
+    both = tf.function(lambda images: {"up": images[:, 0, 0], "down": -images[:, 0, 0]}, spec, autograph=False)
+    handle = save(lambda images: images[:, 0, 0], both=both)
+    assert "several outputs. It has: down, up." in refusal(handle=handle, layer="both")
+    assert "--layer SIGNATURE:NAME" in refusal(handle=handle, layer="both")
+    assert "no output left. It has: down, up." in refusal(handle=handle, layer="both:left")
+    backbone = open_backbone(BackboneRequest(handle=handle, layer="both:down"))
+    assert (backbone.spec.layer, backbone.spec.dim) == ("both:down", 3)
+    assert np.allclose(backbone.call(IMAGES), -IMAGES[:, 0, 0])
+
+
+def test_one_signature_of_any_name(tf, tmp_path):
+    """A module that has one signature and can't be called otherwise is called by it."""
+    module = tf.Module()
+    spec = [tf.TensorSpec([None, 32, 32, 3], tf.float32, name="images")]
+    run = tf.function(lambda images: {"row": images[:, 0, 0]}, spec, autograph=False)
+    tf.saved_model.save(module, str(tmp_path / "net"), signatures={"embed_images": run})
+    backbone = open_backbone(BackboneRequest(handle=str(tmp_path / "net"), pixels="0..1"))
+    assert np.allclose(backbone.call(IMAGES), IMAGES[:, 0, 0])
+
+
+@pytest.fixture
+def channels_first(tf, tmp_path):
+    """`channels_first(call)`: a SavedModel whose call takes float32 [B, 3, 24, 32]."""
+
+    def write(call):
+        module = tf.Module()
+        module.__call__ = tf.function(call, [tf.TensorSpec([None, 3, 24, 32], tf.float32)], autograph=False)
+        tf.saved_model.save(module, str(tmp_path / "net"))
+        return str(tmp_path / "net")
+
+    return write
+
+
+def test_channels_first(channels_first, tf):
+    """A module that takes channels first, as those from PyTorch, gets them so; its size is still height and width."""
+    backbone = open_backbone(BackboneRequest(handle=channels_first(lambda images: tf.reduce_mean(images, (2, 3)))))
+    assert backbone.spec.image_size == (24, 32)
+    images = np.random.default_rng(0).random((2, 24, 32, 3), np.float32)
+    assert np.allclose(backbone.call(images), images.mean((1, 2)), atol=1e-5)
+
+
+def test_maps_of_channels_first(channels_first, tf):
+    """Its maps are averaged over height and width where their shape tells which these are; else they are refused."""
+    handle = channels_first(lambda images: tf.stack([images[:, 0, :4, :4], images[:, 1, :4, :4]], axis=1))
+    images = np.random.default_rng(0).random((2, 24, 32, 3), np.float32)
+    expected = images[:, :4, :4, :2].mean((1, 2))
+    assert np.allclose(open_backbone(BackboneRequest(handle=handle)).call(images), expected, atol=1e-5)
+    assert "does not tell where they are" in refusal(handle=channels_first(lambda images: images))
+
+
+def test_files_for_images(tf, tmp_path):
+    """A module that takes images as files is refused with its other signatures, one of which takes pixels."""
+    module = tf.Module()
+    files = tf.function(
+        lambda files: {"size": tf.strings.length(files)}, [tf.TensorSpec([None], tf.string, name="files")]
+    )
+    pixels = tf.function(
+        lambda images: {"row": images[:, 0, 0]}, [tf.TensorSpec([None, 32, 32, 3], name="images")], autograph=False
+    )
+    tf.saved_model.save(module, str(tmp_path / "net"), signatures={"serving_default": files, "pixels": pixels})
+    text = refusal(handle=str(tmp_path / "net"))
+    assert "takes images as files, not as pixels" in text
+    assert "It has: pixels, serving_default." in text
+    backbone = open_backbone(BackboneRequest(handle=str(tmp_path / "net"), layer="pixels:row", pixels="0..1"))
+    assert np.allclose(backbone.call(IMAGES), IMAGES[:, 0, 0])

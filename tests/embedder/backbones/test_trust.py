@@ -227,13 +227,13 @@ def test_tf1(where, effect, operation, save_tf1, mark):
     folder = save_tf1(where, effect)
     assert f"net does more than compute: {operation} in the main graph" in refusal(folder).message
     assert not marks(mark)
-    assert open_backbone(BackboneRequest(handle=str(folder), trust=True)).spec.dim == 3
+    assert open_backbone(BackboneRequest(handle=str(folder), pixels="0..1", trust=True)).spec.dim == 3
     assert marks(mark)
 
 
 def test_tf1_left_alone(save_tf1, mark):
     """A TF1 graph is accepted with the savers that it has, and with other checkpoints that nothing gets to."""
-    assert open_backbone(BackboneRequest(handle=str(save_tf1("nowhere")))).spec.dim == 3
+    assert open_backbone(BackboneRequest(handle=str(save_tf1("nowhere")), pixels="0..1")).spec.dim == 3
     assert not marks(mark)
 
 
@@ -329,7 +329,7 @@ def test_export_of_keras(tf, tmp_path):
     layers = [keras.layers.Lambda(lambda images: 2 * images), keras.layers.GlobalAveragePooling2D()]
     keras.Sequential([keras.Input((SIDE_PX, SIDE_PX, 3)), *layers]).export(tmp_path / "net", verbose=False)
     images = np.full((1, SIDE_PX, SIDE_PX, 3), 0.25, np.float32)
-    assert np.allclose(open_backbone(BackboneRequest(handle=str(tmp_path / "net"))).call(images), 0.5)
+    assert np.allclose(open_backbone(BackboneRequest(handle=str(tmp_path / "net"), pixels="0..1")).call(images), 0.5)
 
 
 def test_real_backbones(shared_data):

@@ -1,0 +1,268 @@
+"""What a network's graph does to its pixels before its first real layer, by trying it on three grey images."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from embedder.backbones.pixel_range import range_from
+from features import import_tensorflow
+
+_PROBES = (0.0, 127.5, 255.0)
+_IMAGES_RANK, _COLOURS = 4, 3
+_ROUNDING = 0.01  # of the whole change: some graphs compute in float16
+_ANY_SIDE_PX = 64  # for graphs that take any size
+
+_RANDOM = ("Random", "StatelessRandom", "StatefulRandom", "Multinomial", "StatelessMultinomial")
+_CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
+_SHAPES = {"Shape", "ShapeN", "Size", "Rank"}
+"""Operations that see an image's size and none of its values."""
+
+_AFFINE = frozenset(
+    {
+        "Add",
+        "AddV2",
+        "BiasAdd",
+        "Cast",
+        "ConcatV2",
+        "CropAndResize",
+        "Div",
+        "ExpandDims",
+        "GatherV2",
+        "Identity",
+        "IdentityN",
+        "MirrorPad",
+        "Mul",
+        "Neg",
+        "Pack",
+        "Pad",
+        "PadV2",
+        "RealDiv",
+        "Reciprocal",
+        "Reshape",
+        "ResizeArea",
+        "ResizeBicubic",
+        "ResizeBilinear",
+        "ResizeNearestNeighbor",
+        "ReverseV2",
+        "ScaleAndTranslate",
+        "Slice",
+        "Split",
+        "SplitV",
+        "Squeeze",
+        "StopGradient",
+        "StridedSlice",
+        "Sub",
+        "Transpose",
+        "Unpack",
+    }
+)
+"""Operations that move, scale or shift values, or may: the three images show whether they do."""
+
+_NUMBERS = _AFFINE | {
+    "AddN",
+    "Exp",
+    "Fill",
+    "Max",
+    "Maximum",
+    "Mean",
+    "Min",
+    "Minimum",
+    "Pow",
+    "Prod",
+    "Range",
+    "ReadVariableOp",
+    "Rsqrt",
+    "Select",
+    "SelectV2",
+    "Shape",
+    "Sqrt",
+    "Square",
+    "Sum",
+}
+"""Operations that a number beside the pixels is computed by; none of them does more than compute."""
+
+
+class GraphFacts(NamedTuple):
+    """What a network's graph tells of itself.
+
+    Attributes:
+        pixels: The range that it was trained on, a key of `PIXELS`; None where the graph has no numbers that tell.
+        is_random: Whether chance has a part in its outputs, as where Keras exports layers of augmentation.
+    """
+
+    pixels: str | None
+    is_random: bool
+
+
+def read_graph(call: Callable[[Any], Any], images: Any) -> GraphFacts:
+    """Look through a network's graph.
+
+    Args:
+        call: Takes a batch of images.
+        images: TensorSpec of a batch, [B, H, W, C] or [B, C, H, W].
+    """
+    tf = import_tensorflow()
+    try:
+        walk = _walked(call, images)
+    except (ValueError, TypeError, tf.errors.OpError):  # it takes no such images: whoever calls it next will tell
+        return GraphFacts(None, is_random=False)
+    if not images.dtype.is_floating:
+        return GraphFacts("0..255" if images.dtype == tf.uint8 else None, walk.is_random)
+    found = {_range_before(values) for values in walk.entries}
+    return GraphFacts(found.pop() if len(found) == 1 else None, walk.is_random)
+
+
+def _walked(call: Callable[[Any], Any], images: Any) -> "_Walk":
+    """Follow three grey images through the graph."""
+    tf = import_tensorflow()
+    graph = tf.function(call, autograph=False).get_concrete_function(images).graph
+    sides = [side or _ANY_SIDE_PX for side in images.shape[1:]]
+    greys = np.broadcast_to(np.reshape(_PROBES, (-1, 1, 1, 1)), (len(_PROBES), *sides))
+    probes = tf.cast(greys, images.dtype)
+    walk = _Walk()
+    captured = {id(inner): outer for outer, inner in graph.captures}
+    walk.run(graph, [_Pixels(probes) if id(one) not in captured else captured[id(one)] for one in graph.inputs])
+    return walk
+
+
+def _range_before(values: Any) -> str | None:
+    """Tell the range by what became of the three images where the first layer takes them."""
+    if values.shape.rank != _IMAGES_RANK:
+        return None
+    pixels = np.asarray(values, np.float64)
+    if pixels.shape[1] == _COLOURS != pixels.shape[-1]:
+        pixels = np.moveaxis(pixels, 1, -1)
+    low, middle, high = pixels[:, pixels.shape[1] // 2, pixels.shape[2] // 2]  # [C], away from padded edges
+    change = np.abs(high - low)
+    if (np.abs(middle - (low + high) / 2) > _ROUNDING * change).any():
+        return None
+    return range_from((high - low) / (_PROBES[-1] - _PROBES[0]), low)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pixels:
+    """Values of the three images, so far."""
+
+    values: Any
+
+
+class _Beyond:
+    """What comes out of a layer, or is not known."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Number:
+    """What does not depend on pixels: computed when it is needed beside some."""
+
+    operation: Any
+    output: int
+    known: "dict[str, _State]"
+
+
+_State = Any
+"""`_Pixels`, `_Beyond`, `_Number`, or a value of TensorFlow's."""
+
+
+class _Walk:
+    """A walk through a graph and the functions that it calls.
+
+    Attributes:
+        entries: What the three images have become at each place where a layer takes them.
+        is_random: Whether something on the way to the outputs is drawn by chance.
+    """
+
+    def __init__(self) -> None:
+        self.entries: list[Any] = []
+        self.is_random = False
+
+    def run(self, graph: Any, inputs: list[_State]) -> list[_State]:
+        """Follow the images through a graph: gives the states of its outputs."""
+        known: dict[str, _State] = {one.name: state for one, state in zip(graph.inputs, inputs, strict=True)}
+        for operation in _needed(graph):
+            if operation.outputs and operation.outputs[0].name not in known:
+                states = self._follow(operation, [known[one.name] for one in operation.inputs], known)
+                known |= {one.name: state for one, state in zip(operation.outputs, states, strict=True)}
+        return [known[one.name] for one in graph.outputs]
+
+    def _follow(self, operation: Any, inputs: list[_State], known: dict[str, _State]) -> list[_State]:
+        n_outputs = len(operation.outputs)
+        self.is_random |= operation.type.startswith(_RANDOM)
+        if operation.type in _CALLS:
+            return self.run(_body(operation), inputs)
+        pixels = [one for one in inputs if isinstance(one, _Pixels)]
+        if operation.type in _SHAPES and pixels:
+            found = _execute(operation, [_value(one) for one in inputs])
+        elif any(isinstance(one, _Beyond) for one in inputs):
+            found = None
+        elif not pixels:
+            return [_Number(operation, output, known) for output in range(n_outputs)]
+        else:
+            found = _moved(operation, inputs)
+            if found is not None:
+                return [_Pixels(one) for one in found]
+        if found is None:
+            self.entries += [one.values for one in pixels]
+            return [_Beyond()] * n_outputs
+        return found
+
+
+def _moved(operation: Any, inputs: list[_State]) -> list[Any] | None:
+    """Compute what an operation makes of the images; None where it does more than move, scale or shift them."""
+    if operation.type not in _AFFINE:
+        return None
+    values = [_value(one) for one in inputs]
+    return None if any(one is None for one in values) else _execute(operation, values)
+
+
+def _value(state: _State) -> Any:
+    """Compute a state; None where that would take more than numbers."""
+    tf = import_tensorflow()
+    if isinstance(state, _Pixels):
+        return state.values
+    if not isinstance(state, _Number):
+        return state
+    operation = state.operation
+    if operation.type == "Const":
+        return tf.constant(tf.make_ndarray(operation.get_attr("value")))
+    if operation.type not in _NUMBERS:
+        return None
+    values = [_value(state.known[one.name]) for one in operation.inputs]
+    return None if any(one is None for one in values) else _execute(operation, values)[state.output]
+
+
+def _execute(operation: Any, values: list[Any]) -> list[Any]:
+    """Run an operation of a graph at once, on these inputs."""
+    from tensorflow.python.eager import context, execute
+
+    attributes: list[Any] = []
+    for one in operation.op_def.attr:
+        attributes += [one.name, _plain(operation.get_attr(one.name))]
+    n_outputs, name = len(operation.outputs), operation.type.encode()
+    return list(execute.execute(name, n_outputs, values, tuple(attributes), context.context()))
+
+
+def _plain(attribute: Any) -> Any:
+    """Write types as the numbers that stand for them."""
+    if isinstance(attribute, list):
+        return [_plain(one) for one in attribute]
+    return getattr(attribute, "as_datatype_enum", attribute)
+
+
+def _body(operation: Any) -> Any:
+    """Give the graph of the function that an operation calls."""
+    name = operation.get_attr("f").name
+    return operation.graph._get_function(name).graph  # noqa: SLF001  TensorFlow has no other way to ask
+
+
+def _needed(graph: Any) -> Iterator[Any]:
+    """Give the operations that the outputs are computed from, each after what it takes."""
+    needed: set[str] = set()
+    ahead = [one.op for one in graph.outputs]
+    while ahead:
+        operation = ahead.pop()
+        if operation.name not in needed:
+            needed.add(operation.name)
+            ahead += [one.op for one in operation.inputs]
+    return (one for one in graph.get_operations() if one.name in needed)
