@@ -11,7 +11,7 @@ import pytest
 from embedder import SourceOptions, open_source, read_image
 from embedder.sources import places
 from embedder.sources.buckets import _matches
-from features import InputError, check_plain, open_bucket, open_features
+from features import InputError, check_plain, open_bucket, open_features, read_failures
 from features.buckets import file_system
 
 NAMES = ["z.jpg", "a/1.jpg", "a/b/2.png", "a/10.jpg", "c/3.JPG"]
@@ -97,6 +97,23 @@ def test_object_that_can_not_be_read(photos, bucket, embed, out, monkeypatch):
     *others, error = list(source.read(np.arange(5)))
     assert (error.stage, error.reason) == ("read", "unreadable")
     assert all(isinstance(one, bytes) for one in others)
+
+
+def test_keys_with_an_empty_part(photos, bucket, embed, out):
+    """A key that can't be read, such as `a//b.jpg`, is a failure that says so, wherever it is named."""
+    bucket.put_folder(photos, "p")
+    bucket.put_raw("p/a//b.jpg", (photos / "z.jpg").read_bytes())
+    document = embed(f"{bucket.url}/p", out)
+    assert (document["rows"], document["failures"]) == (5, {"unreadable": 1})
+    (failure,) = read_failures(out).to_pylist()
+    assert (failure["id"], failure["stage"]) == ("a//b.jpg", "read")
+    assert "copy it to a plainer one" in failure["message"]
+    bucket.put("list/list.csv", f"path\n{bucket.url}/p/a//b.jpg\n{bucket.url}/p/z.jpg\n".encode())
+    listing = open_source(f"{bucket.url}/list/list.csv", SourceOptions()).listing
+    assert [(one.stage, one.reason) for one in listing.failures] == [("list", "unreadable")]
+    bucket.put_raw("tars/x//0.tar", b"")
+    with pytest.raises(InputError, match=r"x//0.tar can't be read: the object's key can't be read"):
+        open_source(f"{bucket.url}/tars", SourceOptions())
 
 
 def test_many_are_read_at_once(photos, bucket):
