@@ -12,6 +12,7 @@ from embedder.sources.buckets import open_remote
 from embedder.sources.folder import open_files, open_folder
 from embedder.sources.kinds import KINDS, kind_of, open_kind
 from embedder.sources.label_file import LabelFile, join_labels, read_labels
+from embedder.sources.missing_values import odd_classes
 from embedder.sources.mixtures import may_hold_shards, shards_among, unread_shards
 from embedder.sources.objects import open_objects
 from embedder.sources.paths import STDIN, open_stdin
@@ -65,7 +66,7 @@ def open_source(source: Any, options: SourceOptions) -> Source:
         opened = join_labels(opened, options.labels, options)
     if len(opened.listing.images) == 0 and not opened.listing.failures:
         raise _nothing(opened, source)
-    return opened
+    return dataclasses.replace(opened, notes=(*opened.notes, *odd_classes(opened.listing.images["label"])))
 
 
 def _nothing(opened: Source, source: Any) -> InputError:

@@ -1,6 +1,7 @@
 """Found images, gathered into a listing without a million Python objects."""
 
 import itertools
+import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -76,7 +77,7 @@ class _Batch(NamedTuple):
 def _to_batch(rows: list[Found]) -> _Batch:
     ours = [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), LISTING, strict=False)]
     names = dict.fromkeys(name for row in rows for name in row.columns or ())
-    own = {name: _to_array([(row.columns or {}).get(name) for row in rows]) for name in names}
+    own = {name: to_array([(row.columns or {}).get(name) for row in rows]) for name in names}
     return _Batch(pa.Table.from_arrays(ours, schema=LISTING), own)
 
 
@@ -94,19 +95,29 @@ def _join_column(batches: list[_Batch], name: str) -> pa.ChunkedArray | pa.Array
     try:
         return pa.concat_tables(parts, promote_options="default")[name]
     except _HAS_NO_TYPE:
-        return _to_array([value for part in parts for value in part[name].to_pylist()])
+        return to_array([value for part in parts for value in part[name].to_pylist()])
 
 
-def _to_array(values: list[Any]) -> pa.Array:
-    """Lay out values whose type nobody told; mixed and deeply nested ones as text."""
+def to_array(values: list[Any]) -> pa.Array:
+    """Lay out values whose type nobody told; mixed and deeply nested ones as text.
+
+    >>> to_array([1, 2.5]).to_pylist(), to_array([1, "two"]).to_pylist(), to_array([0.5, True]).to_pylist()
+    ([1.0, 2.5], ['1', 'two'], ['0.5', 'True'])
+    """
+    plain = [value.tolist() if isinstance(value, np.ndarray) else value for value in values]
+    kinds = {type(value) for value in plain}
     try:
-        array = pa.array(values)
-        if _depth(array.type) <= _MAX_DEPTH:
-            return array
+        if bool not in kinds or kinds <= {bool, type(None)}:  # among numbers Arrow would take True for 1
+            array = pa.array(values)
+            if _depth(array.type) <= _MAX_DEPTH:
+                return array
     except _HAS_NO_TYPE:
         pass
-    plain = (value.tolist() if isinstance(value, np.ndarray) else value for value in values)
-    return pa.array([None if value is None else str(value) for value in plain])
+    return pa.array([None if value is None else _to_text(value) for value in plain])
+
+
+def _to_text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
 
 
 def _depth(kind: pa.DataType) -> int:

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from embedder.sources.column_types import with_types
 from embedder.sources.columns import ID, LABEL, PATH, choose
 from embedder.sources.manifest import split_columns
+from embedder.sources.missing_values import without_missing
 from embedder.sources.named import check_ids, shown
 from embedder.sources.places import to_uri
 from embedder.sources.source import Source, SourceOptions
@@ -34,6 +35,7 @@ class LabelFile:
         labels: Text [n], null where a row has none.
         columns: The other columns [n] where they were read, under the names they are stored by.
         mend: What to type where it does not fit.
+        notes: In words, what of it was read otherwise than one may think.
     """
 
     place: str
@@ -42,6 +44,7 @@ class LabelFile:
     labels: pa.ChunkedArray
     columns: pa.Table
     mend: str
+    notes: tuple[str, ...] = ()
 
     def find(self, ids: pa.ChunkedArray, *, of: str) -> tuple[pa.ChunkedArray, int]:
         """Find the row of each of some images.
@@ -101,7 +104,8 @@ def read_labels(
     check_ids(table[columns["id"]], place, mend=mend)
     table = table.filter(table[columns["id"]].is_valid())
     ids, found = (table[columns[what]] for what in ("id", "label"))
-    return LabelFile(place, columns["label"], ids, found, split_columns(table, columns), mend)
+    found, notes = without_missing(found, place)
+    return LabelFile(place, columns["label"], ids, found, split_columns(table, columns), mend, tuple(notes))
 
 
 def join_labels(source: Source, labels: str, options: SourceOptions) -> Source:
@@ -124,7 +128,8 @@ def join_labels(source: Source, labels: str, options: SourceOptions) -> Source:
     joined = {name: images[name] for name in images.column_names} | {"label": file.labels.take(at)}
     joined |= {name: file.columns[name].take(at) for name in file.columns.column_names}
     listing = dataclasses.replace(source.listing, images=pa.table(joined))
-    return dataclasses.replace(source, listing=listing, n_unmatched=n_unmatched)
+    notes = (*source.notes, *file.notes)
+    return dataclasses.replace(source, listing=listing, n_unmatched=n_unmatched, notes=notes)
 
 
 def _choose_column(names: Sequence[str], what: str, asked: str | None, *, place: str, mend: str) -> str:

@@ -15,6 +15,7 @@ from embedder.sources.source import Source, SourceOptions
 from features import LISTING, Failure, InputError, Listing, is_remote
 
 _SHOWN = 5
+_ELSEWHERE = "images are read from disk, s3:// or gs://"
 
 
 def resolve(path: str, base: str) -> str:
@@ -24,8 +25,8 @@ def resolve(path: str, base: str) -> str:
         path: Relative, absolute, or a URL.
         base: Uri of the folder that relative ones begin at.
 
-    Raises:
-        InputError: It is a URL of a kind that is not read.
+    Returns:
+        The uri; a URL of a kind that is not read stays as it is.
 
     >>> resolve("a/../b.jpg", "/photos"), resolve("b.jpg", "s3://bucket/photos"), resolve("gs://x/b.jpg", "/photos")
     ('/photos/b.jpg', 's3://bucket/photos/b.jpg', 'gs://x/b.jpg')
@@ -34,11 +35,8 @@ def resolve(path: str, base: str) -> str:
     """
     if path.startswith("file://"):
         return to_uri(os.fsdecode(to_path(path)))
-    if "://" in path and not is_remote(path):
-        raise InputError(
-            f"{path} can't be read: images are read from disk, s3:// or gs://.",
-            mend="Fetch the images first, then give the folder they are in.",
-        )
+    if _is_elsewhere(path):
+        return path
     if is_remote(path) or (is_remote(base) and not path.startswith("/")):
         return path if is_remote(path) else f"{base.rstrip('/')}/{posixpath.normpath(path)}"
     return to_uri(os.path.normpath(os.path.join(os.fsdecode(to_path(base)), path)))
@@ -68,10 +66,7 @@ def open_named(named: pa.Table, failures: Sequence[Failure], source: str, option
         for error, image in zip(errors, named.filter(pa.array(~is_there)).to_pylist(), strict=True)
     ]
     if missing and not is_there.any():
-        raise InputError(
-            f"None of the {len(missing):,} images that {source} names is there: the first would be {missing[0].uri}.",
-            mend="Paths begin at the manifest's own folder, on stdin at the current one; or write them from / on.",
-        )
+        raise _none_there(missing, source)
     images = named.filter(pa.array(is_there))
     known = np.array([one for one in facts if not isinstance(one, OSError)], np.int64).reshape(-1, 2)
     for at, (name, values) in enumerate(zip(("size_bytes", "mtime_ns"), known.T, strict=True), 3):
@@ -79,6 +74,18 @@ def open_named(named: pa.Table, failures: Sequence[Failure], source: str, option
     images = images.cast(pa.schema([*LISTING, *list(images.schema)[len(LISTING) :]]))
     listing = Listing(source, images, (*failures, *missing))
     return Source(listing, read_places(images["uri"], max_bytes=options.max_bytes))
+
+
+def _none_there(missing: Sequence[Failure], source: str) -> InputError:
+    if all(_is_elsewhere(failure.uri) for failure in missing):
+        return InputError(
+            f"{missing[0].uri} can't be read: {_ELSEWHERE}.",
+            mend="Fetch the images first, then give the folder they are in.",
+        )
+    return InputError(
+        f"None of the {len(missing):,} images that {source} names is there: the first would be {missing[0].uri}.",
+        mend="Paths begin at the manifest's own folder, on stdin at the current one; or write them from / on.",
+    )
 
 
 def check_ids(
@@ -110,7 +117,14 @@ def shown(ids: Any) -> str:
     return ", ".join(map(str, ids[:_SHOWN].to_pylist())) + (", ..." if len(ids) > _SHOWN else "") or "none"
 
 
+def _is_elsewhere(path: str) -> bool:
+    """Tell whether a path is a URL of a kind that is not read."""
+    return "://" in path and not path.startswith("file://") and not is_remote(path)
+
+
 def _facts_or_error(place: str) -> tuple[int, int] | OSError:
+    if _is_elsewhere(place):
+        return OSError(errno.EPROTONOSUPPORT, f"{_ELSEWHERE}: fetch it first")
     try:
         return facts_of(place)
     except OSError as error:
@@ -120,4 +134,6 @@ def _facts_or_error(place: str) -> tuple[int, int] | OSError:
 
 
 def _reason(error: OSError) -> str:
+    if error.errno == errno.EPROTONOSUPPORT:
+        return "not on disk"
     return "missing" if is_gone(error) else "unreadable"

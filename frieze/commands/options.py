@@ -100,6 +100,8 @@ def warn_of_source(document: dict[str, Any]) -> None:
         output.say(
             f"Note: images without a label: {n_unlabelled:,}; rows of labels that name no image: {n_unmatched:,}."
         )
+    for note in document["notes"]:
+        output.say(f"Note: {note}")
 
 
 def warn_of_labels(document: dict[str, Any]) -> None:
