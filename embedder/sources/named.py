@@ -10,11 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from embedder.sources.places import ask, facts_of, is_gone, read_places, to_path, to_uri
+from embedder.sources.places import ask, facts_of, is_gone, read_place, read_places, to_path, to_uri
 from embedder.sources.source import Source, SourceOptions
-from features import LISTING, Failure, InputError, Listing, is_remote
+from features import LISTING, Failure, ImageError, InputError, Listing, is_remote
 
 _SHOWN = 5
+_NOT_ON_DISK = "not on disk"
 _ELSEWHERE = "images are read from disk, s3:// or gs://"
 
 
@@ -35,7 +36,7 @@ def resolve(path: str, base: str) -> str:
     """
     if path.startswith("file://"):
         return to_uri(os.fsdecode(to_path(path)))
-    if _is_elsewhere(path):
+    if is_elsewhere(path):
         return path
     if is_remote(path) or (is_remote(base) and not path.startswith("/")):
         return path if is_remote(path) else f"{base.rstrip('/')}/{posixpath.normpath(path)}"
@@ -58,7 +59,7 @@ def open_named(named: pa.Table, failures: Sequence[Failure], source: str, option
         InputError: An id is there twice, or none of the images is there.
     """
     check_ids(pa.chunked_array([*named["id"].chunks, [one.id for one in failures]], pa.string()), source)
-    facts = list(ask(_facts_or_error, named["uri"].to_pylist()))
+    facts = list(ask(facts_or_error, named["uri"].to_pylist()))
     errors = [one for one in facts if isinstance(one, OSError)]
     is_there = np.array([not isinstance(one, OSError) for one in facts], bool)
     missing = [
@@ -77,7 +78,7 @@ def open_named(named: pa.Table, failures: Sequence[Failure], source: str, option
 
 
 def _none_there(missing: Sequence[Failure], source: str) -> InputError:
-    if all(_is_elsewhere(failure.uri) for failure in missing):
+    if all(is_elsewhere(failure.uri) for failure in missing):
         return InputError(
             f"{missing[0].uri} can't be read: {_ELSEWHERE}.",
             mend="Fetch the images first, then give the folder they are in.",
@@ -117,13 +118,14 @@ def shown(ids: Any) -> str:
     return ", ".join(map(str, ids[:_SHOWN].to_pylist())) + (", ..." if len(ids) > _SHOWN else "") or "none"
 
 
-def _is_elsewhere(path: str) -> bool:
+def is_elsewhere(path: str) -> bool:
     """Tell whether a path is a URL of a kind that is not read."""
     return "://" in path and not path.startswith("file://") and not is_remote(path)
 
 
-def _facts_or_error(place: str) -> tuple[int, int] | OSError:
-    if _is_elsewhere(place):
+def facts_or_error(place: str) -> tuple[int, int] | OSError:
+    """Give size in bytes and mtime in nanoseconds of an image that is named, or why it can't be had."""
+    if is_elsewhere(place):
         return OSError(errno.EPROTONOSUPPORT, f"{_ELSEWHERE}: fetch it first")
     try:
         return facts_of(place)
@@ -133,7 +135,18 @@ def _facts_or_error(place: str) -> tuple[int, int] | OSError:
         return FileNotFoundError(errno.ENOENT, str(error))
 
 
+def read_named(uri: str, *, max_bytes: int) -> bytes:
+    """Read an image that is named.
+
+    Raises:
+        ImageError: It can't be read.
+    """
+    if is_elsewhere(uri):
+        raise ImageError("read", _NOT_ON_DISK, f"{_ELSEWHERE}: fetch it first")
+    return read_place(uri, max_bytes=max_bytes)
+
+
 def _reason(error: OSError) -> str:
     if error.errno == errno.EPROTONOSUPPORT:
-        return "not on disk"
+        return _NOT_ON_DISK
     return "missing" if is_gone(error) else "unreadable"

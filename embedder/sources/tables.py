@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from embedder.sources.collecting import to_array
 from embedder.sources.places import open_place
-from features import InputError
+from features import InputError, partition_values
 
 _SEPARATORS = ",;|\t"
 _BLOCK_BYTES = 16 << 20
@@ -205,13 +205,21 @@ def _parse_lines(file: Iterable[bytes]) -> pa.Table:
 
 def _parquet_header(place: str) -> list[str]:
     with open_place(place) as file:
-        return list(pq.read_schema(file).names)
+        names = list(pq.read_schema(file).names)
+    return [*names, *(name for name in partition_values(place) if name not in names)]
 
 
 def _read_parquet(place: str, columns: Sequence[str]) -> pa.Table:
     with open_place(place) as file:
-        table = pq.read_table(file, columns=list(columns))
-    return table.cast(pa.schema([_replaced(field, _VIEWS) for field in table.schema]))
+        metadata = pq.read_metadata(file)
+        there = metadata.schema.to_arrow_schema().names
+        table = pq.read_table(file, columns=[name for name in columns if name in there])
+    table = table.cast(pa.schema([_replaced(field, _VIEWS) for field in table.schema]))
+    for name, value in partition_values(place).items():
+        if name in columns and name not in there:
+            value_of_all = pa.array([value] * metadata.num_rows, pa.string())
+            table = table.append_column(name, value_of_all) if table.num_columns else pa.table({name: value_of_all})
+    return table
 
 
 def _replaced(field: pa.Field, types: _Types) -> pa.Field:
