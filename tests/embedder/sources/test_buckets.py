@@ -164,6 +164,15 @@ def test_shards_among_images(photos, bucket):
         open_source(f"{bucket.url}/p", SourceOptions())
 
 
+def test_tables_beside_archives(photos, bucket):
+    """In a bucket, too, a Parquet file beside an archive of its name is no source of its own."""
+    bucket.put("i2d/00000.tar", write_shard([(photos / "z.jpg").read_bytes()]))
+    bucket.put("i2d/00000.parquet", b"a table of what is in the archive")
+    bucket.put("i2d/00000_stats.json", b"{}")
+    assert [row["id"] for row in rows(f"{bucket.url}/i2d")[0]] == ["00000.tar/0.jpg"]
+    assert [row["id"] for row in rows(f"{bucket.url}/i2d/*")[0]] == ["00000.tar/0.jpg"]
+
+
 def test_manifests(photos, bucket, tmp_path):
     """A manifest in a bucket names objects beside it, and one on disk may name objects; Parquet may hold the bytes."""
     bucket.put_folder(photos, "p")
