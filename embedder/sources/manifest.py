@@ -15,7 +15,7 @@ from embedder.sources.named import open_named, resolve
 from embedder.sources.places import to_id
 from embedder.sources.source import File, Source, SourceOptions
 from embedder.sources.tables import UNTYPED, concat, read_header, read_table
-from features import Failure, InputError, user_columns
+from features import Failure, InputError, is_remote, user_columns
 
 _OURS = ("id", "uri", "label")
 _TEXT = pa.string()
@@ -42,8 +42,10 @@ def open_manifest(files: Sequence[File], source: str, options: SourceOptions) ->
     named = concat(tables, source)
     if files[0].place.lower().endswith(UNTYPED):  # then all are, and now that all are there, their types can be told
         named = with_types(named, named.column_names[len(_OURS) :])
-    opened = open_named(named, failures, source, options)
-    return dataclasses.replace(opened, has_columns=True, notes=tuple(notes))
+    folder = files[0].place.rpartition("/")[0] or "/"
+    is_alone = len(files) == 1 and not is_remote(folder)
+    opened = open_named(named, failures, source, options, below=folder if is_alone else None)
+    return dataclasses.replace(opened, has_columns=True, notes=(*notes, *opened.notes))
 
 
 def choose_columns(names: Sequence[str], options: SourceOptions, place: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from embedder.sources.name_matching import images_below, match_by_name
 from embedder.sources.places import ask, facts_of, is_gone, read_place, read_places, to_path, to_uri
 from embedder.sources.source import Source, SourceOptions
 from features import LISTING, Failure, ImageError, InputError, Listing, is_remote
@@ -43,7 +44,9 @@ def resolve(path: str, base: str) -> str:
     return to_uri(os.path.normpath(os.path.join(os.fsdecode(to_path(base)), path)))
 
 
-def open_named(named: pa.Table, failures: Sequence[Failure], source: str, options: SourceOptions) -> Source:
+def open_named(
+    named: pa.Table, failures: Sequence[Failure], source: str, options: SourceOptions, *, below: str | None = None
+) -> Source:
     """List named images.
 
     Args:
@@ -51,6 +54,7 @@ def open_named(named: pa.Table, failures: Sequence[Failure], source: str, option
         failures: Those that have no path.
         source: What the user gave.
         options: How to read them.
+        below: Folder on disk in which images are looked for by their file's name, where none is where its path says.
 
     Returns:
         All that are there; any other is a failure.
@@ -60,6 +64,10 @@ def open_named(named: pa.Table, failures: Sequence[Failure], source: str, option
     """
     check_ids(pa.chunked_array([*named["id"].chunks, [one.id for one in failures]], pa.string()), source)
     facts = list(ask(facts_or_error, named["uri"].to_pylist()))
+    notes: tuple[str, ...] = ()
+    if below is not None and facts and all(isinstance(one, OSError) and is_gone(one) for one in facts):
+        named, notes = _look_below(named, below, source)
+        facts = list(ask(facts_or_error, named["uri"].to_pylist()))
     errors = [one for one in facts if isinstance(one, OSError)]
     is_there = np.array([not isinstance(one, OSError) for one in facts], bool)
     missing = [
@@ -74,7 +82,25 @@ def open_named(named: pa.Table, failures: Sequence[Failure], source: str, option
         images = images.add_column(at, LISTING.field(name), pa.array(values))
     images = images.cast(pa.schema([*LISTING, *list(images.schema)[len(LISTING) :]]))
     listing = Listing(source, images, (*failures, *missing))
-    return Source(listing, read_places(images["uri"], max_bytes=options.max_bytes))
+    return Source(listing, read_places(images["uri"], max_bytes=options.max_bytes), notes=notes)
+
+
+def _look_below(named: pa.Table, folder: str, source: str) -> tuple[pa.Table, tuple[str, ...]]:
+    """Find images below a folder by their file's name: gives the images with what is found, and says so.
+
+    Raises:
+        InputError: Two files have the name of one.
+    """
+    paths = images_below(os.fsdecode(to_path(folder)))
+    uris = pa.chunked_array([pa.array([to_uri(path) for path in paths], pa.string())])
+    mend = "Write paths that begin at the manifest's own folder."
+    matched = match_by_name(named["uri"], uris, place=source, mend=mend)
+    if matched is None:
+        return named, ()
+    at, how = matched
+    found = pc.coalesce(uris.take(at), named["uri"])
+    note = f"No path of {source} leads to an image; they were found below its folder by {how}."
+    return named.set_column(named.column_names.index("uri"), "uri", found), (note,)
 
 
 def _none_there(missing: Sequence[Failure], source: str) -> InputError:

@@ -116,11 +116,13 @@ def warn_of_vectors(document: dict[str, Any]) -> None:
 
 
 def warn_of_labels(document: dict[str, Any]) -> None:
-    """Say on stderr where rows of a file of labels name no image."""
+    """Say on stderr where rows of a file of labels name no image, or were read otherwise than one may think."""
     from frieze import output
 
     if document["unmatched_labels"]:
         output.say(f"Note: rows of labels that name no image: {document['unmatched_labels']:,}.")
+    for note in document["label_notes"]:
+        output.say(f"Note: {note}")
 
 
 def end(document: dict[str, Any], *, where: str, unit: str = "image") -> None:

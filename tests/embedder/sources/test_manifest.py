@@ -314,6 +314,23 @@ def test_odd_names(name, folder):
     assert list(source.read(np.arange(len(ODD_NAMES)))) == [JPEG] * len(ODD_NAMES)
 
 
+def test_found_by_name(listed, folder):
+    """Where no path leads to an image, they are looked for below the manifest's folder by name, and this is said."""
+    source = listed("path,label\nb.jpg,x\nset/gone.jpg,z\n")
+    assert rows(source, "id", "uri", "label") == [("b.jpg", f"{folder}/in/b.jpg", "x")]
+    assert failures(source) == [("set/gone.jpg", "list", "missing")]
+    assert source.notes[0].endswith("they were found below its folder by file name.")
+    assert rows(listed("path,label\nb,x\n"), "id", "uri") == [("b", f"{folder}/in/b.jpg")]
+
+
+def test_two_files_of_one_name(listed, folder):
+    """Where two files have the name, nobody knows which is meant: both are named."""
+    (folder / "other").mkdir()
+    (folder / "other" / "b.jpg").write_bytes(JPEG)
+    with pytest.raises(InputError, match=r"file's name, and .*/in/b\.jpg and .*/other/b\.jpg have one\.\nWrite paths"):
+        listed("path\nb.jpg\n")
+
+
 def test_several_manifests(folder, listed):
     """A glob of manifests is one source: columns of all, and paths relative to the folder of each."""
     listed("path,year\na.jpg,1999\n", "1.csv")
