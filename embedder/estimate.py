@@ -94,6 +94,8 @@ def _pending(source: Source, out: Path, options: JobOptions) -> tuple[Rows, dict
         "unlabelled": listing.images["label"].null_count,
         "unmatched_labels": source.n_unmatched,
         "unread_shards": source.unread_shards,
+        "unpaired_members": source.unpaired,
+        "notes": list(source.notes),
     }
     if options.force or not is_features(out):
         return np.arange(len(listing.images))[: options.limit], counts | {"unchanged": 0, "removed": 0}

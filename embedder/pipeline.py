@@ -164,31 +164,81 @@ def stream(
     Yields:
         The batches in order.
     """
-    tf = import_tensorflow()
-    pieces = list(_pieces(shards, batch_size))
-    begun: dict[int, tuple[Iterable[Content], Batch]] = {}
-    decoded: dict[int, Batch] = {}
+    work = _Work(decoder, list(_pieces(shards, batch_size)))
+    dataset = _to_dataset(work, workers=workers, device=device)
+    error: BaseException | None = None
+    try:
+        for number, pixels in dataset:
+            batch = work.decoded.pop(int(number))
+            if isinstance(batch, BaseException):
+                error = batch
+                break
+            batch.pixels = pixels
+            yield batch
+    except BaseException as stop:  # noqa: BLE001  whatever it is
+        # Its frames hold the pipeline: where the error is shown at Python's own end, that would wait for ever.
+        raise stop.with_traceback(None) from None
+    if error is not None:
+        raise error
 
-    def read(number: Any) -> Any:
-        piece = pieces[int(number)]
-        contents, clock = decoder.source.read(piece.rows), Batch(piece)
-        begun[int(number)] = (list(_timed(contents, clock)) if decoder.source.in_order else contents), clock
+
+class _Work:
+    """What the pipeline's threads do, and what they leave; all but the pixels goes round TensorFlow.
+
+    An error is left, too, and not raised: one that TensorFlow carries loses its type, and keeps the pipeline open.
+
+    Attributes:
+        decoded: Batch, or what went wrong with it, by its number.
+    """
+
+    def __init__(self, decoder: Decoder, pieces: Sequence[Piece]) -> None:
+        self.pieces = pieces
+        self.decoded: dict[int, Batch | BaseException] = {}
+        self._decoder = decoder
+        self._begun: dict[int, tuple[Iterable[Content], Batch] | BaseException] = {}
+
+    def read(self, number: Any) -> Any:
+        """Ask for the bytes of a batch; one is asked for at a time."""
+        try:
+            self._begun[int(number)] = self._read(self.pieces[int(number)])
+        except BaseException as error:  # noqa: BLE001  who asks for the batches raises it
+            self._begun[int(number)] = error
         return number
 
-    def fill(number: Any) -> Pixels:
-        # All but the pixels goes round TensorFlow; a whole batch is one call, so threads wait little for Python.
-        contents, clock = begun.pop(int(number))
-        batch = decoder.batch(pieces[int(number)], contents)
+    def fill(self, number: Any) -> Pixels:
+        """Decode a batch; a whole batch is one call, so threads wait little for Python."""
+        try:
+            batch, pixels = self._fill(int(number))
+        except BaseException as error:  # noqa: BLE001  who asks for the batches raises it
+            self.decoded[int(number)] = error
+            return np.empty((0, 0, 0, 3), np.uint8)
+        self.decoded[int(number)] = batch
+        return pixels
+
+    def _read(self, piece: Piece) -> tuple[Iterable[Content], Batch]:
+        source, clock = self._decoder.source, Batch(piece)
+        contents = source.read(piece.rows)
+        return list(_timed(contents, clock)) if source.in_order else contents, clock
+
+    def _fill(self, number: int) -> tuple[Batch, Pixels]:
+        begun = self._begun.pop(number)
+        if isinstance(begun, BaseException):
+            raise begun
+        contents, clock = begun
+        batch = self._decoder.batch(self.pieces[number], contents)
         batch.read_s, batch.read_cpu_s = batch.read_s + clock.read_s, batch.read_cpu_s + clock.read_cpu_s
         pixels, batch.pixels = batch.pixels, None
-        decoded[int(number)] = batch
-        return np.asarray(pixels)
+        return batch, np.asarray(pixels)
 
+
+def _to_dataset(work: _Work, *, workers: int, device: str | None) -> Any:
+    """Lay out the pipeline: gives the number of each batch, in order, with its pixels."""
+    tf = import_tensorflow()
     dataset = (
-        tf.data.Dataset.range(len(pieces))
-        .map(lambda number: tf.ensure_shape(tf.numpy_function(read, [number], tf.int64), ()))  # one at a time
+        tf.data.Dataset.range(len(work.pieces))
+        .map(lambda number: tf.ensure_shape(tf.numpy_function(work.read, [number], tf.int64), ()))  # one at a time
         .map(
-            lambda number: (number, tf.numpy_function(fill, [number], tf.uint8)),
+            lambda number: (number, tf.numpy_function(work.fill, [number], tf.uint8)),
             num_parallel_calls=workers,
             deterministic=True,
         )
@@ -199,10 +249,7 @@ def stream(
     dataset = dataset.with_options(options).prefetch(_PREFETCHED_BATCHES)
     if device is not None:
         dataset = dataset.apply(tf.data.experimental.prefetch_to_device(device, _PREFETCHED_BATCHES))
-    for number, pixels in dataset:
-        batch = decoded.pop(int(number))
-        batch.pixels = pixels
-        yield batch
+    return dataset
 
 
 def _pieces(shards: Sequence[Rows], batch_size: int) -> Iterator[Piece]:

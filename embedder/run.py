@@ -169,6 +169,8 @@ class Run:
             "unlabelled": listing.images["label"].null_count,
             "unmatched_labels": self.source.n_unmatched,
             "unread_shards": self.source.unread_shards,
+            "unpaired_members": self.source.unpaired,
+            "notes": list(self.source.notes),
             "rows": manifest.n_rows,
             "seconds": round(seconds, 3),
             "images_per_second": round(self.n_embedded / seconds, 1) if seconds else 0.0,

@@ -34,6 +34,7 @@ from features.sizes import read_size, write_size
 from features.spec import BackboneSpec, check_same_backbone
 from features.succession import succession, successor_of
 from features.vector_files import VectorOptions
+from features.vector_tables import partition_values
 from features.verification import verify_features
 from features.writer import FeatureWriter, going_on, open_writer, read_stored
 
@@ -97,6 +98,7 @@ __all__ = [
     "open_features",
     "open_writer",
     "part_schema",
+    "partition_values",
     "read_core_times",
     "read_failures",
     "read_json",

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from features.arrays import Floats
 from features.errors import InputError, MismatchError
 from features.files import hash_file
 from features.listing import Failure, count_reasons
@@ -19,9 +20,10 @@ from features.manifest import Manifest, is_features, read_manifest
 from features.ownership import check_is_ours
 from features.parts import part_name
 from features.plan import Shard
+from features.schema import to_embeddings
 from features.spec import MADE_ELSEWHERE, BackboneSpec, check_same_backbone
 from features.succession import succession
-from features.vector_files import VectorFiles, VectorOptions, open_vectors
+from features.vector_files import VectorFiles, VectorOptions, name_below, open_vectors
 from features.vector_rows import PIECE_ROWS, find_width, lay_out, read_pieces
 from features.vector_tables import name_broken
 from features.writer import FeatureWriter, open_writer
@@ -93,7 +95,7 @@ def _manifest(files: VectorFiles, options: VectorOptions) -> Manifest:
     spec = BackboneSpec(
         name=files.path.name if files.path.is_dir() else files.path.stem,
         handle=str(files.path),
-        fingerprint=_fingerprint(files.all_paths),
+        fingerprint=_fingerprint(files),
         dim=find_width(files),
         image_size=(0, 0),
         fit=MADE_ELSEWHERE,
@@ -108,18 +110,49 @@ def _manifest(files: VectorFiles, options: VectorOptions) -> Manifest:
     )
 
 
-def _fingerprint(paths: tuple[Path, ...]) -> str:
+def _fingerprint(files: VectorFiles) -> str:
     """Hash the bytes of one file, or the names and hashes of several."""
     hashes = []
-    for path in paths:
+    for path in files.all_paths:
         with name_broken(path):
-            hashes.append((path.name, hash_file(path)))
+            hashes.append((name_below(path, files.path), hash_file(path)))
     return hashes[0][1] if len(hashes) == 1 else hashlib.sha256(json.dumps(hashes).encode()).hexdigest()
 
 
 def _as_options(manifest: Manifest) -> str:
     asked = [f"--{name} {value}" for name, value in manifest.request.items() if value is not None]
     return " ".join(asked) or "no options"
+
+
+class _Spread:
+    """What the vectors of a run differ in.
+
+    Attributes:
+        n_zero: Those that are all zeros.
+    """
+
+    def __init__(self) -> None:
+        self.n_zero = 0
+        self._n_rows = 0
+        self._least: Floats | None = None
+        self._most: Floats | None = None
+
+    def add(self, embeddings: Floats) -> None:
+        """Look at some, float32 [n, D]."""
+        if len(embeddings) == 0:
+            return
+        self._n_rows += len(embeddings)
+        self.n_zero += int((~embeddings.any(axis=1)).sum())
+        least, most = embeddings.min(axis=0), embeddings.max(axis=0)
+        self._least = least if self._least is None else np.minimum(least, self._least)
+        self._most = most if self._most is None else np.maximum(most, self._most)
+
+    @property
+    def n_constant(self) -> int:
+        """How many columns hold the same number in all of them; 0 where there is one vector or none."""
+        if self._least is None or self._most is None or self._n_rows < 2:  # noqa: PLR2004  one differs from none
+            return 0
+        return int((self._least == self._most).sum())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,6 +163,7 @@ class _Task:
     options: VectorOptions
     manifest: Manifest
     progress: Progress
+    spread: _Spread = dataclasses.field(default_factory=_Spread)
 
     def bring_up_to_date(self, out: Path) -> dict[str, Any]:
         """Add what a table lacks."""
@@ -145,6 +179,8 @@ class _Task:
                 "unchanged": unchanged,
                 "failed": len(writer.failed),
                 "failures": count_reasons(writer.failed),
+                "n_zero": self.spread.n_zero,
+                "constant": self.spread.n_constant,
                 "dim": self.manifest.spec.dim,
                 "backbone": self.manifest.spec.name,
             }
@@ -188,5 +224,6 @@ class _Task:
                 writer.note_failures(failures)
             else:
                 rows = pa.concat_tables([rows for rows, _ in made])
+                self.spread.add(to_embeddings(rows["embedding"]))
                 writer.commit(Shard(number, np.arange(len(rows))), rows, failures)
             self.progress(ends[number], self.files.rows)

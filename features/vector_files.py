@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 import re
 import tokenize
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from features.vector_tables import (
     Batch,
     choose_embedding,
     name_broken,
+    partition_values,
     read_batches,
     read_column,
     read_head,
@@ -30,6 +32,16 @@ _KINDS = (
     "Give a .npy file [N, D], a Parquet file with a column of lists of numbers, a folder of such Parquet files,"
     " or clip-retrieval's folder with img_emb/ and metadata/."
 )
+
+_TO_LISTS = "table['embedding'] = {}; table.to_parquet('vectors.parquet')"
+_MENDS = {
+    ".csv": "Make it a Parquet file, in Python: import pandas; table = pandas.read_csv('FILE.csv'); "
+    + _TO_LISTS.format("table.loc[:, 'FIRST':'LAST'].to_numpy('float32').tolist()")
+    + " (FIRST and LAST are the names of the first and last column of numbers)",
+    ".jsonl": "Make it a Parquet file, in Python: import pandas;"
+    " pandas.read_json('FILE.jsonl', lines=True).to_parquet('vectors.parquet')",
+}
+"""What to do with a file of another form, by what its name ends in."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -121,7 +133,8 @@ def open_vectors(path: Path, options: VectorOptions) -> VectorFiles:
 
     Args:
         path: A `.npy` or a Parquet file (its first bytes tell), a folder of Parquet files, which are taken in the order
-            of their names, or clip-retrieval's folder, whose files are taken in the order of their numbers.
+            of their names, those in folders `name=value` last, or clip-retrieval's folder, whose files are
+            taken in the order of their numbers.
         options: What stands where.
 
     Returns:
@@ -138,6 +151,16 @@ def open_vectors(path: Path, options: VectorOptions) -> VectorFiles:
     return files
 
 
+def name_below(path: Path, folder: Path) -> str:
+    """Give a file's name as text, with the folders `name=value` that it lies in, where there are such below a folder.
+
+    >>> name_below(Path("/t/label=cat/0.parquet"), Path("/t")), name_below(Path("/t/img_emb/0.npy"), Path("/t"))
+    ('label=cat/0.parquet', '0.npy')
+    """
+    above = next(one for one in path.parents if one == folder or not partition_values(f"{one.name}/"))
+    return os.fsencode(path.relative_to(above)).decode("utf-8", "backslashreplace")
+
+
 def _opener(path: Path) -> Callable[[Path, VectorOptions], VectorFiles]:
     if path.is_dir():
         return _open_clip_retrieval if (path / "img_emb").is_dir() else _open_parquet
@@ -151,7 +174,7 @@ def _opener(path: Path) -> Callable[[Path, VectorOptions], VectorFiles]:
     if head.startswith(_ZIP):
         mend = "Save the array of vectors alone, with numpy.save('FILE.npy', vectors)."
         raise InputError(f"{path} is an archive, such as numpy.savez makes.", mend=mend)
-    raise InputError(f"{path} is no file of vectors: it begins with {head!r}.", mend=_KINDS)
+    raise InputError(f"{path} is no file of vectors: it begins with {head!r}.", mend=_MENDS.get(path.suffix, _KINDS))
 
 
 def _begins(path: Path) -> bytes:
@@ -229,22 +252,36 @@ def _npy_ids(path: Path) -> list[str]:
 def _open_parquet(path: Path, options: VectorOptions) -> VectorFiles:
     options.refuse("ids", why="Parquet has its ids in a column, which --id names")
     with name_broken(path):
-        paths = [path] if path.is_file() else sorted(one for one in path.iterdir() if _is_parquet(one))
+        paths = [path] if path.is_file() else list(_parquet_below(path))
     if not paths:
         raise InputError(f"{path} holds no .parquet file and no img_emb/.", mend=_KINDS)
     heads = [read_head(one) for one in paths]
     embedding = choose_embedding(path, [schema for _, schema in heads], options.embedding)
-    files = [
-        VectorFile(
-            one,
-            rows,
-            schema.remove(schema.get_field_index(embedding)),
-            functools.partial(read_vectors, one, embedding),
-            functools.partial(read_column, one),
-        )
-        for one, (rows, schema) in zip(paths, heads, strict=True)
-    ]
+    files = [_to_file(one, embedding, *head) for one, head in zip(paths, heads, strict=True)]
     return VectorFiles(path, tuple(files), tuple(paths))
+
+
+def _parquet_below(folder: Path) -> Iterator[Path]:
+    """Give a folder's Parquet files in the order of their names, then those of its folders `name=value`."""
+    there = sorted(folder.iterdir())
+    yield from filter(_is_parquet, there)
+    for path in there:
+        if path.is_dir() and partition_values(f"{path.name}/"):
+            yield from _parquet_below(path)
+
+
+def _to_file(path: Path, embedding: str, rows: int, schema: pa.Schema) -> VectorFile:
+    """Give a Parquet file, and as columns of it what its folders say of all its rows."""
+    folders = partition_values(os.fsencode(path).decode(errors="backslashreplace"))
+    partition = {name: value for name, value in folders.items() if name not in schema.names}
+    fields = [pa.field(name, pa.string()) for name in partition]
+    return VectorFile(
+        path,
+        rows,
+        pa.schema([*schema.remove(schema.get_field_index(embedding)), *fields]),
+        functools.partial(read_vectors, path, embedding, partition=partition),
+        functools.partial(read_column, path, partition=partition),
+    )
 
 
 def _is_parquet(path: Path) -> bool:

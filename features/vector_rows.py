@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import os
 from collections.abc import Iterator
 from typing import NamedTuple, Self
 
@@ -16,7 +15,7 @@ from features.errors import InputError
 from features.listing import Failure
 from features.schema import part_schema, to_part, user_columns
 from features.spec import BackboneSpec
-from features.vector_files import VectorFile, VectorFiles, VectorOptions
+from features.vector_files import VectorFile, VectorFiles, VectorOptions, name_below
 from features.vector_tables import list_names, name_broken
 
 PIECE_ROWS = 4096
@@ -157,8 +156,7 @@ class Layout:
 
     def _prefix(self, chunk: Chunk) -> str:
         """Name the file before a row's number, where there may be several."""
-        name = os.fsencode(chunk.file.path.name).decode("utf-8", "backslashreplace")
-        return "" if chunk.file.path == self.files.path else f"{name}/"
+        return "" if chunk.file.path == self.files.path else f"{name_below(chunk.file.path, self.files.path)}/"
 
     def _listing_faults(self, chunk: Chunk, ids: pa.Array) -> dict[int, _Fault]:
         nameless = pc.indices_nonzero(pc.equal(pc.fill_null(ids, ""), "")).to_pylist()

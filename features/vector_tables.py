@@ -1,7 +1,10 @@
 """Parquet files made elsewhere: which column holds vectors, and reading from any row on."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import itertools
+import types
+import urllib.parse
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,8 @@ Batch = tuple[dict[str, pa.Array], pa.Array]
 
 _BUFFER_BYTES = 1 << 20
 _MANY = 10
+_NOTHING: Mapping[str, str | None] = types.MappingProxyType({})
+_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 _LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 
 
@@ -66,8 +71,42 @@ def choose_embedding(path: Path, schemas: Sequence[pa.Schema], asked: str | None
         return found[0]
     what = "one column" if asked is None else f"a column {asked}"
     there = f"has these: {list_names(found)}" if found else f"has none, only: {list_names(schemas[0].names)}"
-    raise InputError(
-        f"Wanted is {what} of lists of numbers; {path} {there}.", mend="Name the column with --embedding COLUMN."
+    raise InputError(f"Wanted is {what} of lists of numbers; {path} {there}.", mend=_advise(path, schemas[0], wanted))
+
+
+def _advise(path: Path, schema: pa.Schema, wanted: str) -> str:
+    """Say how to make lists of numbers of what a file has in their place."""
+    kinds = {
+        name: getattr(field.type, "storage_type", field.type) for name, field in zip(schema.names, schema, strict=True)
+    }
+    load = f"import json, numpy, pandas; table = pandas.read_parquet({str(path)!r})"
+    write = "table.to_parquet('vectors.parquet')"
+    named = [wanted] if wanted in kinds else [name for name, kind in kinds.items() if _is_bytes(kind)]
+    numbers = [name for name, kind in kinds.items() if pa.types.is_floating(kind)]
+    if named and _is_bytes(kinds[named[0]]):
+        made, note = (
+            f"table[{named[0]!r}].map(lambda data: numpy.frombuffer(data, 'float32'))",
+            (" ('float32' is what they were written in; it may be 'float64' or 'float16')"),
+        )
+    elif named and (pa.types.is_string(kinds[named[0]]) or pa.types.is_large_string(kinds[named[0]])):
+        made, note = f"table[{named[0]!r}].map(json.loads)", " (of JSON texts)"
+    elif len(numbers) >= _MANY:
+        first, last = numbers[0], numbers[-1]
+        made, note = (
+            f"table.loc[:, {first!r}:{last!r}].to_numpy('float32').tolist()",
+            " (of columns of one number each)",
+        )
+    else:
+        return "Name the column with --embedding COLUMN."
+    return f"Make lists of them{note}, in Python: {load}; table['embedding'] = {made}; {write}"
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_binary_view(kind)
+        or pa.types.is_fixed_size_binary(kind)
     )
 
 
@@ -78,6 +117,20 @@ def _has_vectors(schema: pa.Schema, name: str) -> bool:
     kind = getattr(kind, "storage_type", kind)  # a tensor lies on top of lists
     is_list = any(is_one(kind) for is_one in _LISTS)
     return is_list and (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))
+
+
+def partition_values(place: str) -> dict[str, str | None]:
+    """Give what the folders of a file say of all its rows, as Hive, Spark and pyarrow lay tables out.
+
+    >>> partition_values("/t/label=cat/year=2020/part-0.parquet"), partition_values("/a=b/photos/x.parquet")
+    ({'label': 'cat', 'year': '2020'}, {})
+    >>> partition_values("t/label=__HIVE_DEFAULT_PARTITION__/%20=a%2Fb/0.parquet")
+    {'label': None, ' ': 'a/b'}
+    """
+    folders = place.split("/")[-2::-1]
+    own = list(itertools.takewhile(lambda name: name.partition("=")[0] and "=" in name, folders))
+    pairs = (map(urllib.parse.unquote, name.split("=", 1)) for name in reversed(own))
+    return {name: None if value == _NO_VALUE else value for name, value in pairs}
 
 
 def list_names(names: Sequence[str]) -> str:
@@ -118,25 +171,40 @@ def to_columns(batch: pa.RecordBatch) -> dict[str, pa.Array]:
     return dict(zip(batch.schema.names, batch.columns, strict=True))
 
 
-def read_vectors(path: Path, embedding: str, start: int) -> Iterator[Batch]:
+def read_vectors(
+    path: Path, embedding: str, start: int, *, partition: Mapping[str, str | None] = _NOTHING
+) -> Iterator[Batch]:
     """Read columns and vectors of row `start` and all after it.
+
+    Args:
+        path: A Parquet file.
+        embedding: Its column of vectors.
+        start: Its first row that is wanted.
+        partition: Columns that its folders give all its rows.
 
     Raises:
         InputError: The file is broken.
     """
     for batch in read_batches(path, start):
         columns = to_columns(batch)
+        columns |= {name: _repeat(value, len(batch)) for name, value in partition.items()}
         lists = columns.pop(embedding)
         yield columns, getattr(lists, "storage", lists)
 
 
-def read_column(path: Path, name: str) -> Iterator[pa.Array]:
-    """Read one column.
+def read_column(path: Path, name: str, *, partition: Mapping[str, str | None] = _NOTHING) -> Iterator[pa.Array]:
+    """Read one column; `partition` holds those that the file's folders give.
 
     Raises:
         InputError: The file is broken.
     """
+    if name in partition:
+        return iter([_repeat(partition[name], read_head(path)[0])])
     return (batch[name] for batch in read_batches(path, columns=[name]))
+
+
+def _repeat(value: str | None, n_rows: int) -> pa.Array:
+    return pa.array([value] * n_rows, pa.string())
 
 
 @contextlib.contextmanager

@@ -28,7 +28,8 @@ def open_labelled(path: str | Path, *, labels: str | Path | None, label: str | N
     Returns:
         table: All its rows; those that the column or the file has no label for have none.
         told: What the document of a command says of it: `labels`, where they came from, or None where they stand in the
-            table, and `unmatched_labels`, the rows of the file that name no image, or None where there is no file.
+            table, and `unmatched_labels`, the rows of the file that name no image, or None where there is no file; and
+            `label_notes`, what of the file was read or matched otherwise than one may think.
 
     Raises:
         InputError: There is no such table, column or file, or the file can't be joined to the table.
@@ -37,7 +38,7 @@ def open_labelled(path: str | Path, *, labels: str | Path | None, label: str | N
     if labels is not None:
         return _with_file(table, str(labels), label)
     table = table if label is None else _with_column(table, label)
-    return table, {"labels": table.labels_from, "unmatched_labels": None}
+    return table, {"labels": table.labels_from, "unmatched_labels": None, "label_notes": []}
 
 
 def open_labelled_as(
@@ -61,7 +62,7 @@ def open_labelled_as(
         return _with_file(table, noted["file"], column, mend=_MEND)
     if column not in table.rows.column_names:
         raise InputError(f"{path} has no column {column}, which the labels of {head} came from.", mend=_MEND)
-    return _with_column(table, column), {"labels": noted, "unmatched_labels": None}
+    return _with_column(table, column), {"labels": noted, "unmatched_labels": None, "label_notes": []}
 
 
 def _check_is_there(file: str, head: Path) -> None:
@@ -95,7 +96,8 @@ def _with_file(table: Features, labels: str, label: str | None, **asked: Any) ->
     import embedder
 
     file = embedder.read_labels(labels if is_url(labels) else to_place(labels), label=label, **asked)
-    at, n_unmatched = file.find(table.rows["id"], of="table")
+    at, n_unmatched, notes = file.find(table.rows["id"], of="table")
     found = np.array(file.labels.take(at).to_pylist(), dtype=object)
     labels_from = {"file": file.place, "column": file.label}
-    return table.with_labels(found, labels_from=labels_from), {"labels": labels_from, "unmatched_labels": n_unmatched}
+    told = {"labels": labels_from, "unmatched_labels": n_unmatched, "label_notes": list(notes)}
+    return table.with_labels(found, labels_from=labels_from), told

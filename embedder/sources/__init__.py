@@ -3,7 +3,7 @@
 import dataclasses
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from embedder.sources.buckets import open_remote
 from embedder.sources.folder import open_files, open_folder
 from embedder.sources.kinds import KINDS, kind_of, open_kind
 from embedder.sources.label_file import LabelFile, join_labels, read_labels
-from embedder.sources.mixtures import may_hold_shards, shards_among, unread_shards
+from embedder.sources.missing_values import odd_classes
+from embedder.sources.mixtures import may_hold_shards, shards_among, unread_shards, without_descriptions
 from embedder.sources.objects import open_objects
 from embedder.sources.paths import STDIN, open_stdin
 from embedder.sources.places import read_place, to_path, to_uri
@@ -24,7 +25,7 @@ LABELS = ("folder", "none")
 """Where labels come from, besides a file: the parent folder's name, or nowhere."""
 
 _KNOWN = (
-    "a folder of images or of shards, one image, a glob, a .tar, .tfrecord, .parquet, .csv, .jsonl or .txt file,"
+    "a folder of images or of shards, one image, a glob, a .tar, .zip, .tfrecord, .parquet, .csv, .jsonl or .txt file,"
     " - for a list of paths on stdin, or s3://BUCKET/PREFIX"
 )
 
@@ -65,7 +66,7 @@ def open_source(source: Any, options: SourceOptions) -> Source:
         opened = join_labels(opened, options.labels, options)
     if len(opened.listing.images) == 0 and not opened.listing.failures:
         raise _nothing(opened, source)
-    return opened
+    return dataclasses.replace(opened, notes=(*opened.notes, *odd_classes(opened.listing.images["label"])))
 
 
 def _nothing(opened: Source, source: Any) -> InputError:
@@ -131,11 +132,7 @@ def _open_folder(path: Path, options: SourceOptions) -> Source:
     if not opened.listing.n_ignored:
         return opened
     walk = Walk(str(path), options, may_hold_shards)
-    shards, base = shards_among(walk.files()), to_uri(str(path))
-    images = opened.listing.images["uri"].to_pylist() if shards else []
-    if images:
-        return dataclasses.replace(opened, unread_shards=unread_shards(base, list(map(to_uri, shards)), images))
-    return _open_kind(walk, shards, f"{base}/**", options) if shards else opened
+    return _with_shards(opened, walk, walk.files(), f"{to_uri(str(path))}/**", options)
 
 
 def _open_glob(place: str, options: SourceOptions) -> Source:
@@ -145,9 +142,20 @@ def _open_glob(place: str, options: SourceOptions) -> Source:
     found = sorted(filter(pattern.matches, walk.files()))
     if not found and not any(failure.hides_rows for failure in walk.failures):
         raise InputError(f"Nothing matches {place}.", mend="Check the pattern; quote it, so that the shell leaves it.")
-    if found and all(kind_of(path) is not None for path in found):
-        return _open_kind(walk, found, name, options)
-    return open_files(walk, found, name, options)
+    files = without_descriptions(found)
+    if files and all(kind_of(path) is not None for path in files):
+        return _open_kind(walk, files, name, options)
+    opened = open_files(walk, found, name, options)
+    return _with_shards(opened, walk, found, name, options)
+
+
+def _with_shards(opened: Source, walk: Walk, paths: Iterable[str], name: str, options: SourceOptions) -> Source:
+    """Give a source's images and say which shards lie among them or, where there is no image, give the shards'."""
+    shards, base = shards_among(paths), to_uri(walk.base)
+    images = opened.listing.images["uri"].to_pylist() if shards else []
+    if images:
+        return dataclasses.replace(opened, unread_shards=unread_shards(base, list(map(to_uri, shards)), images))
+    return _open_kind(walk, shards, name, options) if shards else opened
 
 
 def _open_kind(walk: Walk, paths: Sequence[str], source: str, options: SourceOptions) -> Source:

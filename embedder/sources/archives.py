@@ -2,15 +2,17 @@
 
 import contextlib
 import dataclasses
+import os
 import shlex
+import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 
 from embedder.decoding import HEAD_BYTES, is_image
 from embedder.sources.collecting import Collected, Found, collect
-from embedder.sources.places import facts_of, open_place, to_id
+from embedder.sources.places import facts_of, open_place, to_id, to_uri
 from embedder.sources.source import Content, File, Source, SourceOptions
 from features import Failure, ImageError, InputError, Listing, Rows
 
@@ -29,6 +31,12 @@ _UNPACK = {
 """What a compressed file's name ends in, and what makes it a plain one."""
 
 _COMPRESSED = "compressed"
+_PARTNERS = "what describes an image shares its name up to the first dot, as in WebDataset"
+_MENDS = {
+    "encrypted": "Unpack it with its password, and give the folder: unzip {path} -d FOLDER",
+    "unsupported": "Write one image a record or member, a tf.train.Example each in a TFRecord file: {path}",
+}
+"""What to type, by the reason why nothing of an archive can be read."""
 
 
 @dataclasses.dataclass
@@ -44,6 +52,8 @@ class Archive:
         failures: What of it can't be listed.
         n_ignored: What is in it besides images and what belongs to them.
         keys: All names that an option could have meant.
+        unpaired: Members that describe an image which is not there.
+        notes: In words, what of it was read otherwise than one may think.
     """
 
     number: int
@@ -54,6 +64,8 @@ class Archive:
     failures: list[Failure] = dataclasses.field(default_factory=list)
     n_ignored: int = 0
     keys: set[str] = dataclasses.field(default_factory=set)
+    unpaired: list[str] = dataclasses.field(default_factory=list)
+    notes: set[str] = dataclasses.field(default_factory=set)
 
     def fail(self, reason: str, message: str, *, below: str = "") -> None:
         """Note that it can't be listed, or not to its end, or not what is in it under a name."""
@@ -74,7 +86,29 @@ Find = Callable[[Archive, BinaryIO], Iterator[Found]]
 """Finds the images of an open archive; raises an ImageError where it is damaged. A Found's offset is in bytes."""
 
 
-def open_archives(files: Sequence[File], source: str, options: SourceOptions, find: Find) -> Source:
+def is_left_out(name: str) -> bool:
+    """Tell whether a member is one that systems put beside the user's own: hidden, or macOS's and Synology's notes.
+
+    >>> is_left_out("__MACOSX/cat/._1.jpg"), is_left_out("cat/.thumbs/1.jpg"), is_left_out("./cat/../1.jpg")
+    (True, True, False)
+    """
+    parts = [part for part in name.split("/") if part not in (".", "..")]
+    return any(part.startswith(".") or part in ("__MACOSX", "@eaDir") for part in parts)
+
+
+class Reader(Protocol):
+    """Reads the images of listed archives; made from these, what was found in them, and the largest that is taken."""
+
+    def __init__(self, archives: Sequence[Archive], collected: Collected, max_bytes: int) -> None:
+        """Open nothing yet."""
+
+    def read(self, rows: Rows) -> Iterator[Content]:
+        """Give the content of each row."""
+
+
+def open_archives(
+    files: Sequence[File], source: str, options: SourceOptions, find: Find, *, reader: type[Reader] | None = None
+) -> Source:
     """List the images of some archives.
 
     Args:
@@ -82,6 +116,7 @@ def open_archives(files: Sequence[File], source: str, options: SourceOptions, fi
         source: What the user gave.
         options: How to read them.
         find: Lists one.
+        reader: Reads them; by default as pieces of the archives, from `offset` on.
 
     Returns:
         The images in the order of the files, then as each gives them. An archive that can't be read is a failure.
@@ -95,19 +130,43 @@ def open_archives(files: Sequence[File], source: str, options: SourceOptions, fi
     if len(collected.images) == 0 and failures:
         raise InputError(
             f"There is no image in {source}, for {failures[0].id} can't be read: {failures[0].message}.",
-            mend=_mend(failures[0]),
+            mend=_mend(failures[0].reason, next(archive.place for archive in archives if archive.failures)),
         )
     _check_names(options, set().union(*(archive.keys for archive in archives)))
     n_ignored = sum(archive.n_ignored for archive in archives)
     listing = Listing(source, collected.images, (*failures, *collected.repeats), n_ignored)
-    return Source(listing, _Pieces(archives, collected, options.max_bytes).read, in_order=True, has_columns=True)
+    read = (reader or _Pieces)(archives, collected, options.max_bytes).read
+    unpaired = [name for archive in archives for name in archive.unpaired]
+    notes = sorted(set().union(*(archive.notes for archive in archives)))
+    if unpaired:
+        members = f"{len(unpaired):,} member{'s' if len(unpaired) > 1 else ''} without a partner"
+        notes.append(f"{members}, such as {unpaired[0]}: {_PARTNERS}.")
+    return Source(listing, read, in_order=True, has_columns=True, notes=tuple(notes), unpaired=len(unpaired))
 
 
-def _mend(failure: Failure) -> str:
-    path = shlex.quote(failure.uri)
-    if failure.reason == _COMPRESSED:
-        return f"Decompress it: {_unpacker(failure.uri)} {path}"
-    return f"Check what it is, and whether it is whole: file {path}"
+def check_unchanged(archive: Archive) -> None:
+    """Refuse to read what has changed: what was listed would lead into the middle of something else.
+
+    Raises:
+        ImageError: It has.
+        OSError: It can't be looked at.
+    """
+    if facts_of(archive.place) != archive.facts:
+        raise ImageError("read", "changed", f"{archive.id} has changed since it was listed")
+
+
+def to_member_uri(place: str, name: str) -> str:
+    """Give a member's uri; where the archive's is percent-encoded, or has to be, all of it is."""
+    if place.startswith("file://"):
+        return f"{place}/{urllib.parse.quote(os.fsencode(name))}"
+    return to_uri(f"{place}/{name}") if place.startswith("/") else f"{place}/{to_id(name)}"
+
+
+def _mend(reason: str, place: str) -> str:
+    path = shlex.quote(place)
+    if reason == _COMPRESSED:
+        return f"Decompress it: {_unpacker(place)} {path}"
+    return _MENDS.get(reason, "Check what it is, and whether it is whole: file {path}").format(path=path)
 
 
 def _unpacker(name: str) -> str | None:
@@ -167,8 +226,7 @@ class _Pieces:
     def _file(self, number: int) -> BinaryIO:
         archive = self._archives[number]
         if self._unchanged != number:
-            if facts_of(archive.place) != archive.facts:  # the offsets would lead into the middle of something else
-                raise ImageError("read", "changed", f"{archive.id} has changed since it was listed")
+            check_unchanged(archive)
             self._unchanged = number
         if self._opened is None or self._opened[0] != number:
             self._close()

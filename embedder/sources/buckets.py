@@ -9,7 +9,7 @@ from typing import Any
 from embedder.sources.collecting import Found, collect
 from embedder.sources.folder import EXTENSIONS
 from embedder.sources.kinds import IN_FOLDERS, kind_of, open_kind
-from embedder.sources.mixtures import unread_shards
+from embedder.sources.mixtures import unread_shards, without_descriptions
 from embedder.sources.places import read_places
 from embedder.sources.source import File, Source, SourceOptions
 from features import InputError, Listing, check_plain, open_bucket
@@ -43,16 +43,16 @@ def open_remote(place: str, options: SourceOptions) -> Source:
     elif len(infos) == 1 and _place(infos[0], base) == place:  # one object
         base = posixpath.dirname(place)
     images = [info for info in infos if posixpath.splitext(info.path)[1].lower() in EXTENSIONS]
-    shards = [info for info in infos if kind_of(info.path) in IN_FOLDERS or (len(infos) == 1 and kind_of(info.path))]
+    places = [_place(info, base) for info in infos if kind_of(info.path) in IN_FOLDERS or len(infos) == 1]
+    shards = without_descriptions([place for place in places if kind_of(place)])
     if shards and not images:
-        return open_kind([File(_name(info, base), _place(info, base)) for info in shards], place, options)
+        return open_kind([File(shard.removeprefix(f"{base}/"), shard) for shard in shards], place, options)
     collected = collect(_found(images, base, options))
     listing = Listing(place, collected.images, tuple(collected.repeats), len(infos) - len(images))
     read = read_places(collected.images["uri"], max_bytes=options.max_bytes)
     if not shards:
         return Source(listing, read)
-    places = [_place(info, base) for info in shards]
-    return Source(listing, read, unread_shards=unread_shards(base, places, collected.images["uri"].to_pylist()))
+    return Source(listing, read, unread_shards=unread_shards(base, shards, collected.images["uri"].to_pylist()))
 
 
 def _list(base: str) -> list[Any]:

@@ -1,11 +1,13 @@
 """Found images, gathered into a listing without a million Python objects."""
 
 import itertools
+import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from features import LISTING, Failure, Rows, first_of_each, user_columns
 
@@ -25,6 +27,7 @@ class Found(NamedTuple):
         file: Number of the file that holds it, where one holds many.
         offset: Where in that file, in what unit suits its kind.
         columns: The user's own columns.
+        label_from: The one of them that holds the label, and nothing else: it goes unless it is a list elsewhere.
     """
 
     id: str
@@ -35,6 +38,7 @@ class Found(NamedTuple):
     file: int = 0
     offset: int = 0
     columns: dict[str, Any] | None = None
+    label_from: str | None = None
 
 
 class Collected(NamedTuple):
@@ -55,7 +59,11 @@ class Collected(NamedTuple):
 
 def collect(found: Iterable[Found]) -> Collected:
     """Gather images in batches of Arrow columns."""
-    batches, files, offsets = [_Batch(LISTING.empty_table(), {})], [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    batches, files, offsets = (
+        [_Batch(LISTING.empty_table(), {}, pa.array([], pa.string()))],
+        [np.empty(0, np.int64)],
+        [np.empty(0, np.int64)],
+    )
     remaining = iter(found)
     while rows := list(itertools.islice(remaining, _BATCH_ROWS)):
         batches.append(_to_batch(rows))
@@ -67,26 +75,45 @@ def collect(found: Iterable[Found]) -> Collected:
 
 
 class _Batch(NamedTuple):
-    """Some images: our columns, and the user's under the user's names."""
+    """Some images: our columns, the user's under the user's names, and which of these hold the label alone."""
 
     images: pa.Table
     own: dict[str, pa.Array]
+    label_from: pa.Array
 
 
 def _to_batch(rows: list[Found]) -> _Batch:
     ours = [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), LISTING, strict=False)]
     names = dict.fromkeys(name for row in rows for name in row.columns or ())
-    own = {name: _to_array([(row.columns or {}).get(name) for row in rows]) for name in names}
-    return _Batch(pa.Table.from_arrays(ours, schema=LISTING), own)
+    own = {name: to_array([(row.columns or {}).get(name) for row in rows]) for name in names}
+    label_from = pa.array([row.label_from for row in rows], pa.string())
+    return _Batch(pa.Table.from_arrays(ours, schema=LISTING), own, label_from)
 
 
 def _join(batches: list[_Batch]) -> pa.Table:
     """Put batches one below the other; each may have columns, and types of them, that others have not."""
     images = pa.concat_tables([batch.images for batch in batches])
     names = list(dict.fromkeys(name for batch in batches for name in batch.own))
+    label_from = pa.chunked_array([batch.label_from for batch in batches])
     for stored_as, name in zip(user_columns(names), names, strict=True):
-        images = images.append_column(stored_as, _join_column(batches, name))
+        column = _without_labels(_join_column(batches, name), pc.equal(label_from, name))
+        if column is not None:
+            images = images.append_column(stored_as, column)
     return images
+
+
+def _without_labels(column: Any, is_label: pa.ChunkedArray) -> Any:
+    """Leave out what is an image's label; None where nothing else is in the column.
+
+    Lists of which some image's has several values all stay.
+    """
+    if not pc.any(is_label).as_py():
+        return column
+    if not pa.types.is_list(column.type) or (pc.max(pc.list_value_length(column)).as_py() or 0) > 1:
+        return column
+    rows = pa.array(np.arange(len(column)), mask=np.asarray(pc.fill_null(is_label, False)))  # noqa: FBT003  Arrow's own
+    rest = column.take(rows)
+    return rest if pc.max(pc.list_value_length(rest)).as_py() else None
 
 
 def _join_column(batches: list[_Batch], name: str) -> pa.ChunkedArray | pa.Array:
@@ -94,19 +121,29 @@ def _join_column(batches: list[_Batch], name: str) -> pa.ChunkedArray | pa.Array
     try:
         return pa.concat_tables(parts, promote_options="default")[name]
     except _HAS_NO_TYPE:
-        return _to_array([value for part in parts for value in part[name].to_pylist()])
+        return to_array([value for part in parts for value in part[name].to_pylist()])
 
 
-def _to_array(values: list[Any]) -> pa.Array:
-    """Lay out values whose type nobody told; mixed and deeply nested ones as text."""
+def to_array(values: list[Any]) -> pa.Array:
+    """Lay out values whose type nobody told; mixed and deeply nested ones as text.
+
+    >>> to_array([1, 2.5]).to_pylist(), to_array([1, "two"]).to_pylist(), to_array([0.5, True]).to_pylist()
+    ([1.0, 2.5], ['1', 'two'], ['0.5', 'True'])
+    """
+    plain = [value.tolist() if isinstance(value, np.ndarray) else value for value in values]
+    kinds = {type(value) for value in plain}
     try:
-        array = pa.array(values)
-        if _depth(array.type) <= _MAX_DEPTH:
-            return array
+        if bool not in kinds or kinds <= {bool, type(None)}:  # among numbers Arrow would take True for 1
+            array = pa.array(values)
+            if _depth(array.type) <= _MAX_DEPTH:
+                return array
     except _HAS_NO_TYPE:
         pass
-    plain = (value.tolist() if isinstance(value, np.ndarray) else value for value in values)
-    return pa.array([None if value is None else str(value) for value in plain])
+    return pa.array([None if value is None else _to_text(value) for value in plain])
+
+
+def _to_text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
 
 
 def _depth(kind: pa.DataType) -> int:

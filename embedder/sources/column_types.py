@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from embedder.sources.missing_values import MISSING
+
 _TYPES = (pa.int64(), pa.float64(), pa.bool_(), pa.date32())
 """Looked at in this order."""
 
@@ -18,9 +20,10 @@ def with_types(table: pa.Table, names: Sequence[str]) -> pa.Table:
 
     Returns:
         The table. A column has another type only where each of its values, written back, is the text that stood there,
-        so that `01234`, `1e5` and `1.10` stay text; an empty text is null beside them.
+        so that `01234`, `1e5` and `1.10` stay text; beside numbers, dates and the like a missing value (an empty text,
+        `NA`, `NaN`) is null.
 
-    >>> table = pa.table({"year": ["1999", ""], "zip": ["01234", "99999"]})
+    >>> table = pa.table({"year": ["1999", "NA"], "zip": ["01234", "99999"]})
     >>> with_types(table, ["year", "zip"]).to_pylist()
     [{'year': 1999, 'zip': '01234'}, {'year': None, 'zip': '99999'}]
     """
@@ -31,9 +34,11 @@ def with_types(table: pa.Table, names: Sequence[str]) -> pa.Table:
 
 
 def _with_type(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    values = pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
+    if pc.all(pc.or_kleene(texts.is_null(), pc.equal(texts, ""))).as_py():
+        return pa.chunked_array([pa.nulls(len(texts))])
+    values = pc.if_else(pc.is_in(texts, pa.array(["", *MISSING])), pa.scalar(None, pa.string()), texts)
     if values.null_count == len(values):
-        return pa.chunked_array([pa.nulls(len(values))])
+        return texts
     found = next((kind for kind in _TYPES if _is_written_in(values, kind)), None)
     return texts if found is None else values.cast(found)
 

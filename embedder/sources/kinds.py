@@ -10,6 +10,7 @@ from embedder.sources.paths import open_list
 from embedder.sources.source import File, Source, SourceOptions
 from embedder.sources.tar import open_tar, read_member
 from embedder.sources.tfrecord import open_tfrecord, read_record
+from embedder.sources.zip import open_zip, read_zipped
 from features import InputError
 
 
@@ -41,6 +42,7 @@ KINDS: dict[str, Kind] = {
         open_tfrecord,
         read_record,
     ),
+    "zip": Kind("zip archives", re.compile(r"\.zip$"), open_zip, read_zipped),
     "parquet": Kind("Parquet files", re.compile(r"\.parquet$"), open_parquet, read_row),
     "csv": Kind("CSV manifests", re.compile(r"\.(csv|tsv)$"), open_manifest),
     "jsonl": Kind("JSONL manifests", re.compile(r"\.(jsonl|ndjson)$"), open_manifest),
@@ -48,7 +50,7 @@ KINDS: dict[str, Kind] = {
 }
 """All kinds; a name is looked up in this order."""
 
-IN_FOLDERS = ("tar", "tfrecord", "parquet")
+IN_FOLDERS = ("tar", "zip", "tfrecord", "parquet")
 """Kinds that a folder without images of its own may be made of."""
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,12 +11,15 @@ import pyarrow.compute as pc
 from embedder.sources.column_types import with_types
 from embedder.sources.columns import ID, LABEL, PATH, choose
 from embedder.sources.manifest import split_columns
+from embedder.sources.missing_values import without_missing
+from embedder.sources.name_matching import match_by_name
 from embedder.sources.named import check_ids, shown
 from embedder.sources.places import to_uri
 from embedder.sources.source import Source, SourceOptions
 from embedder.sources.tables import SUFFIXES, UNTYPED, read_header, read_table
 from features import InputError, is_remote
 
+_NO_ID = "none of its ids is one that frieze wrote"
 _MEND = (
     "Give --labels a CSV, TSV, JSONL or Parquet file with one row an image: its id as frieze writes it (the path below"
     " the source) in a column `id` or `path`, its label in a column `label` or the one that --label names."
@@ -34,6 +38,7 @@ class LabelFile:
         labels: Text [n], null where a row has none.
         columns: The other columns [n] where they were read, under the names they are stored by.
         mend: What to type where it does not fit.
+        notes: In words, what of it was read otherwise than one may think.
     """
 
     place: str
@@ -42,28 +47,44 @@ class LabelFile:
     labels: pa.ChunkedArray
     columns: pa.Table
     mend: str
+    notes: tuple[str, ...] = ()
 
-    def find(self, ids: pa.ChunkedArray, *, of: str) -> tuple[pa.ChunkedArray, int]:
-        """Find the row of each of some images.
+    def find(self, ids: pa.ChunkedArray, *, of: str) -> "Match":
+        """Find the row of each of some images: by its id or, where no row names one so, by its file's name.
 
         Args:
             ids: Of the images [N], each once.
             of: What these are the images of, for the message: `source` or `table`.
 
-        Returns:
-            at: Row numbers [N], null where the file does not name an image.
-            n_unmatched: Rows that name none of the images.
-
         Raises:
-            InputError: No row names one.
+            InputError: No row names one, or two are told by one name.
         """
-        at = pc.index_in(ids, self.ids)
+        at, matched_by = pc.index_in(ids, self.ids), None
         if len(ids) and not pc.any(at.is_valid()).as_py():
-            raise InputError(
-                f"{self.place} names no image of the {of}: its ids are {shown(self.ids)}, the {of}'s {shown(ids)}.",
-                mend=self.mend,
-            )
-        return at, len(self.ids) - (len(at) - at.null_count)  # an id stands once on either side
+            matched = match_by_name(ids, self.ids, place=self.place, mend=self.mend)
+            if matched is None:
+                raise InputError(
+                    f"{self.place} names no image of the {of}: its ids are {shown(self.ids)}, the {of}'s {shown(ids)}.",
+                    mend=self.mend,
+                )
+            at, matched_by = matched
+        notes = () if matched_by is None else (f"{self.place} was matched by {matched_by}: {_NO_ID}.",)
+        n_unmatched = len(self.ids) - (len(at) - at.null_count)  # an id stands once on either side
+        return Match(at, n_unmatched, (*self.notes, *notes))
+
+
+class Match(NamedTuple):
+    """The rows of a file of labels that belong to some images.
+
+    Attributes:
+        at: Row numbers [N], null where the file does not name an image.
+        n_unmatched: Rows that name none of the images.
+        notes: In words, what of the file was read or matched otherwise than one may think.
+    """
+
+    at: pa.ChunkedArray
+    n_unmatched: int
+    notes: tuple[str, ...]
 
 
 def read_labels(
@@ -101,7 +122,8 @@ def read_labels(
     check_ids(table[columns["id"]], place, mend=mend)
     table = table.filter(table[columns["id"]].is_valid())
     ids, found = (table[columns[what]] for what in ("id", "label"))
-    return LabelFile(place, columns["label"], ids, found, split_columns(table, columns), mend)
+    found, notes = without_missing(found, place)
+    return LabelFile(place, columns["label"], ids, found, split_columns(table, columns), mend, tuple(notes))
 
 
 def join_labels(source: Source, labels: str, options: SourceOptions) -> Source:
@@ -120,11 +142,11 @@ def join_labels(source: Source, labels: str, options: SourceOptions) -> Source:
     """
     file = read_labels(labels, id=options.id, label=options.label, with_columns=True, mend=_MEND_OF_SOURCE)
     images = source.listing.images
-    at, n_unmatched = file.find(images["id"], of="source")
+    at, n_unmatched, notes = file.find(images["id"], of="source")
     joined = {name: images[name] for name in images.column_names} | {"label": file.labels.take(at)}
     joined |= {name: file.columns[name].take(at) for name in file.columns.column_names}
     listing = dataclasses.replace(source.listing, images=pa.table(joined))
-    return dataclasses.replace(source, listing=listing, n_unmatched=n_unmatched)
+    return dataclasses.replace(source, listing=listing, n_unmatched=n_unmatched, notes=(*source.notes, *notes))
 
 
 def _choose_column(names: Sequence[str], what: str, asked: str | None, *, place: str, mend: str) -> str:

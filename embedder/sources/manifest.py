@@ -10,11 +10,12 @@ import pyarrow.compute as pc
 
 from embedder.sources.column_types import with_types
 from embedder.sources.columns import ID, IMAGE, LABEL, PATH, choose
+from embedder.sources.missing_values import without_missing
 from embedder.sources.named import open_named, resolve
 from embedder.sources.places import to_id
 from embedder.sources.source import File, Source, SourceOptions
 from embedder.sources.tables import UNTYPED, concat, read_header, read_table
-from features import Failure, InputError, user_columns
+from features import Failure, InputError, is_remote, user_columns
 
 _OURS = ("id", "uri", "label")
 _TEXT = pa.string()
@@ -36,12 +37,15 @@ def open_manifest(files: Sequence[File], source: str, options: SourceOptions) ->
         InputError: A manifest can't be read, has no column of paths, or an id is there twice.
     """
     failures: list[Failure] = []
-    tables = [_named(file, options, failures) for file in files]
+    notes: list[str] = []
+    tables = [_named(file, options, failures, notes) for file in files]
     named = concat(tables, source)
     if files[0].place.lower().endswith(UNTYPED):  # then all are, and now that all are there, their types can be told
         named = with_types(named, named.column_names[len(_OURS) :])
-    opened = open_named(named, failures, source, options)
-    return dataclasses.replace(opened, has_columns=True)
+    folder = files[0].place.rpartition("/")[0] or "/"
+    is_alone = len(files) == 1 and not is_remote(folder)
+    opened = open_named(named, failures, source, options, below=folder if is_alone else None)
+    return dataclasses.replace(opened, has_columns=True, notes=(*notes, *opened.notes))
 
 
 def choose_columns(names: Sequence[str], options: SourceOptions, place: str) -> dict[str, str]:
@@ -77,12 +81,16 @@ def split_columns(table: pa.Table, chosen: dict[str, str]) -> pa.Table:
     return own.rename_columns(user_columns(own.column_names))
 
 
-def _named(file: File, options: SourceOptions, failures: list[Failure]) -> pa.Table:
+def _named(file: File, options: SourceOptions, failures: list[Failure], notes: list[str]) -> pa.Table:
     """Give id, uri, label and the user's columns of each row that has a path; the others are failures."""
     names = read_header(file.place)
     chosen = choose_columns(names, options, file.place)
     table = read_table(file.place, names, text=list(chosen.values()))
-    has_path = table[chosen["image"]].is_valid()
+    if "label" in chosen:
+        labels, said = without_missing(table[chosen["label"]], file.place)
+        table = table.set_column(table.column_names.index(chosen["label"]), chosen["label"], labels)
+        notes.extend(said)
+    has_path = without_missing(table[chosen["image"]], file.place)[0].is_valid()
     for row in np.flatnonzero(~np.asarray(has_path)).tolist():
         own_id = table[chosen["id"]][row].as_py() if "id" in chosen else None
         name = own_id or f"{to_id(file.name)}/{row}"

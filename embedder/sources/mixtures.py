@@ -12,6 +12,7 @@ from embedder.sources.folder import EXTENSIONS
 from embedder.sources.kinds import IN_FOLDERS, KINDS, kind_of
 from features import InputError
 
+_ARCHIVES = ("tar", "zip", "tfrecord")
 _MADE_HERE = ("features.json", "index.json", "head.json")
 """What lies in a folder that Frieze made; the Parquet files in it are no shards."""
 
@@ -24,7 +25,17 @@ def may_hold_shards(folder: str) -> bool:
 def shards_among(places: Iterable[str]) -> list[str]:
     """Give those of some paths or URLs that are shards by their names, sorted."""
     others = (place for place in places if posixpath.splitext(place)[1].lower() not in EXTENSIONS)
-    return sorted(place for place in others if kind_of(place) in IN_FOLDERS)
+    return sorted(without_descriptions([place for place in others if kind_of(place) in IN_FOLDERS]))
+
+
+def without_descriptions(places: Sequence[str]) -> list[str]:
+    """Leave out each Parquet file that stands beside an archive of its name: img2dataset writes what is in it so.
+
+    >>> without_descriptions(["/d/00000.tar", "/d/00000.parquet", "/d/1.parquet"])
+    ['/d/00000.tar', '/d/1.parquet']
+    """
+    archives = {posixpath.splitext(place)[0] for place in places if kind_of(place) in _ARCHIVES}
+    return [place for place in places if not (kind_of(place) == "parquet" and posixpath.splitext(place)[0] in archives)]
 
 
 def unread_shards(base: str, shards: Sequence[str], images: Sequence[str]) -> dict[str, int]:
@@ -39,10 +50,11 @@ def unread_shards(base: str, shards: Sequence[str], images: Sequence[str]) -> di
         How many a glob would find, by glob.
 
     Raises:
-        InputError: There are more shards than images: it is not clear what is meant.
+        InputError: There are more shards than images: it is not clear what is meant. Zip archives, which may hold
+            anything, do not count.
     """
     globs = Counter(_glob(base, place, _shard_ending(place)) for place in shards)
-    if len(shards) > len(images):
+    if sum(kind_of(place) != "zip" for place in shards) > len(images):
         n_images = f"{len(images):,} image{'s' if len(images) > 1 else ''}"
         alone = _glob(base, images[0], posixpath.splitext(images[0])[1])
         raise InputError(

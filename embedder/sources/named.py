@@ -10,11 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from embedder.sources.places import ask, facts_of, is_gone, read_places, to_path, to_uri
+from embedder.sources.name_matching import images_below, match_by_name
+from embedder.sources.places import ask, facts_of, is_gone, read_place, read_places, to_path, to_uri
 from embedder.sources.source import Source, SourceOptions
-from features import LISTING, Failure, InputError, Listing, is_remote
+from features import LISTING, Failure, ImageError, InputError, Listing, is_remote
 
 _SHOWN = 5
+_NOT_ON_DISK = "not on disk"
+_ELSEWHERE = "images are read from disk, s3:// or gs://"
 
 
 def resolve(path: str, base: str) -> str:
@@ -24,8 +27,8 @@ def resolve(path: str, base: str) -> str:
         path: Relative, absolute, or a URL.
         base: Uri of the folder that relative ones begin at.
 
-    Raises:
-        InputError: It is a URL of a kind that is not read.
+    Returns:
+        The uri; a URL of a kind that is not read stays as it is.
 
     >>> resolve("a/../b.jpg", "/photos"), resolve("b.jpg", "s3://bucket/photos"), resolve("gs://x/b.jpg", "/photos")
     ('/photos/b.jpg', 's3://bucket/photos/b.jpg', 'gs://x/b.jpg')
@@ -34,17 +37,16 @@ def resolve(path: str, base: str) -> str:
     """
     if path.startswith("file://"):
         return to_uri(os.fsdecode(to_path(path)))
-    if "://" in path and not is_remote(path):
-        raise InputError(
-            f"{path} can't be read: images are read from disk, s3:// or gs://.",
-            mend="Fetch the images first, then give the folder they are in.",
-        )
+    if is_elsewhere(path):
+        return path
     if is_remote(path) or (is_remote(base) and not path.startswith("/")):
         return path if is_remote(path) else f"{base.rstrip('/')}/{posixpath.normpath(path)}"
     return to_uri(os.path.normpath(os.path.join(os.fsdecode(to_path(base)), path)))
 
 
-def open_named(named: pa.Table, failures: Sequence[Failure], source: str, options: SourceOptions) -> Source:
+def open_named(
+    named: pa.Table, failures: Sequence[Failure], source: str, options: SourceOptions, *, below: str | None = None
+) -> Source:
     """List named images.
 
     Args:
@@ -52,6 +54,7 @@ def open_named(named: pa.Table, failures: Sequence[Failure], source: str, option
         failures: Those that have no path.
         source: What the user gave.
         options: How to read them.
+        below: Folder on disk in which images are looked for by their file's name, where none is where its path says.
 
     Returns:
         All that are there; any other is a failure.
@@ -60,7 +63,11 @@ def open_named(named: pa.Table, failures: Sequence[Failure], source: str, option
         InputError: An id is there twice, or none of the images is there.
     """
     check_ids(pa.chunked_array([*named["id"].chunks, [one.id for one in failures]], pa.string()), source)
-    facts = list(ask(_facts_or_error, named["uri"].to_pylist()))
+    facts = list(ask(facts_or_error, named["uri"].to_pylist()))
+    notes: tuple[str, ...] = ()
+    if below is not None and facts and all(isinstance(one, OSError) and is_gone(one) for one in facts):
+        named, notes = _look_below(named, below, source)
+        facts = list(ask(facts_or_error, named["uri"].to_pylist()))
     errors = [one for one in facts if isinstance(one, OSError)]
     is_there = np.array([not isinstance(one, OSError) for one in facts], bool)
     missing = [
@@ -68,17 +75,44 @@ def open_named(named: pa.Table, failures: Sequence[Failure], source: str, option
         for error, image in zip(errors, named.filter(pa.array(~is_there)).to_pylist(), strict=True)
     ]
     if missing and not is_there.any():
-        raise InputError(
-            f"None of the {len(missing):,} images that {source} names is there: the first would be {missing[0].uri}.",
-            mend="Paths begin at the manifest's own folder, on stdin at the current one; or write them from / on.",
-        )
+        raise _none_there(missing, source)
     images = named.filter(pa.array(is_there))
     known = np.array([one for one in facts if not isinstance(one, OSError)], np.int64).reshape(-1, 2)
     for at, (name, values) in enumerate(zip(("size_bytes", "mtime_ns"), known.T, strict=True), 3):
         images = images.add_column(at, LISTING.field(name), pa.array(values))
     images = images.cast(pa.schema([*LISTING, *list(images.schema)[len(LISTING) :]]))
     listing = Listing(source, images, (*failures, *missing))
-    return Source(listing, read_places(images["uri"], max_bytes=options.max_bytes))
+    return Source(listing, read_places(images["uri"], max_bytes=options.max_bytes), notes=notes)
+
+
+def _look_below(named: pa.Table, folder: str, source: str) -> tuple[pa.Table, tuple[str, ...]]:
+    """Find images below a folder by their file's name: gives the images with what is found, and says so.
+
+    Raises:
+        InputError: Two files have the name of one.
+    """
+    paths = images_below(os.fsdecode(to_path(folder)))
+    uris = pa.chunked_array([pa.array([to_uri(path) for path in paths], pa.string())])
+    mend = "Write paths that begin at the manifest's own folder."
+    matched = match_by_name(named["uri"], uris, place=source, mend=mend)
+    if matched is None:
+        return named, ()
+    at, how = matched
+    found = pc.coalesce(uris.take(at), named["uri"])
+    note = f"No path of {source} leads to an image; they were found below its folder by {how}."
+    return named.set_column(named.column_names.index("uri"), "uri", found), (note,)
+
+
+def _none_there(missing: Sequence[Failure], source: str) -> InputError:
+    if all(is_elsewhere(failure.uri) for failure in missing):
+        return InputError(
+            f"{missing[0].uri} can't be read: {_ELSEWHERE}.",
+            mend="Fetch the images first, then give the folder they are in.",
+        )
+    return InputError(
+        f"None of the {len(missing):,} images that {source} names is there: the first would be {missing[0].uri}.",
+        mend="Paths begin at the manifest's own folder, on stdin at the current one; or write them from / on.",
+    )
 
 
 def check_ids(
@@ -110,7 +144,15 @@ def shown(ids: Any) -> str:
     return ", ".join(map(str, ids[:_SHOWN].to_pylist())) + (", ..." if len(ids) > _SHOWN else "") or "none"
 
 
-def _facts_or_error(place: str) -> tuple[int, int] | OSError:
+def is_elsewhere(path: str) -> bool:
+    """Tell whether a path is a URL of a kind that is not read."""
+    return "://" in path and not path.startswith("file://") and not is_remote(path)
+
+
+def facts_or_error(place: str) -> tuple[int, int] | OSError:
+    """Give size in bytes and mtime in nanoseconds of an image that is named, or why it can't be had."""
+    if is_elsewhere(place):
+        return OSError(errno.EPROTONOSUPPORT, f"{_ELSEWHERE}: fetch it first")
     try:
         return facts_of(place)
     except OSError as error:
@@ -119,5 +161,18 @@ def _facts_or_error(place: str) -> tuple[int, int] | OSError:
         return FileNotFoundError(errno.ENOENT, str(error))
 
 
+def read_named(uri: str, *, max_bytes: int) -> bytes:
+    """Read an image that is named.
+
+    Raises:
+        ImageError: It can't be read.
+    """
+    if is_elsewhere(uri):
+        raise ImageError("read", _NOT_ON_DISK, f"{_ELSEWHERE}: fetch it first")
+    return read_place(uri, max_bytes=max_bytes)
+
+
 def _reason(error: OSError) -> str:
+    if error.errno == errno.EPROTONOSUPPORT:
+        return _NOT_ON_DISK
     return "missing" if is_gone(error) else "unreadable"

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from embedder.sources.collecting import Collected, Found, collect
-from embedder.sources.columns import take_text
+from embedder.sources.columns import take_label, take_text
 from embedder.sources.places import read_place, to_uri
 from embedder.sources.source import Content, Source, SourceOptions
 from features import Failure, ImageError, InputError, Listing, Rows
@@ -41,6 +41,7 @@ class _Item(NamedTuple):
     label: str | None
     image: Any
     columns: dict[str, Any]
+    label_from: str | None
 
 
 def open_objects(objects: Any, options: SourceOptions) -> Source:
@@ -90,14 +91,15 @@ def _item(one: Any, number: int, options: SourceOptions) -> _Item:
     else:
         columns = {"image": one}
     image = columns.pop("image", None)
-    name, label = take_text(columns, ["id"]), take_text(columns, ["label"])
+    name = take_text(columns, ["id"])
+    label, label_from = take_label(columns, ["label"])
     name = str(number) if name is None else name
     uri = to_uri(os.path.abspath(image)) if isinstance(image, str | Path) else f"memory:{name}"
-    return _Item(name, uri, None if options.labels == "none" else label, image, columns)
+    return _Item(name, uri, None if options.labels == "none" else label, image, columns, label_from)
 
 
 def _found(item: _Item, at: int) -> Found:
-    return Found(item.id, item.uri, item.label, None, None, offset=at, columns=item.columns)
+    return Found(item.id, item.uri, item.label, None, None, offset=at, columns=item.columns, label_from=item.label_from)
 
 
 def _source(collected: Collected, read_one: Callable[[int], bytes], failures: Sequence[Failure] = ()) -> Source:

@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from embedder.sources.manifest import choose_columns, open_manifest, split_columns
-from embedder.sources.named import check_ids
-from embedder.sources.places import facts_of, open_place, to_id
+from embedder.sources.named import check_ids, facts_or_error, read_named, resolve
+from embedder.sources.places import ask, facts_of, open_place, to_id
 from embedder.sources.source import Content, File, Source, SourceOptions
-from embedder.sources.tables import concat, named_errors, read_table
+from embedder.sources.tables import concat, named_errors, read_header, read_table
 from features import LISTING, ImageError, InputError, Listing, Rows
 
 _BATCH_BYTES = 8 << 20
@@ -29,7 +29,8 @@ def open_parquet(files: Sequence[File], source: str, options: SourceOptions) -> 
         files: The files, all with the same columns.
         source: What the user gave.
         options: Names of columns, where they are not the usual ones. The column of images holds paths, bytes, or
-            structs with `bytes` as Hugging Face's datasets do.
+            structs with `bytes` as Hugging Face's datasets do; where these are null, their `path` is followed from the
+            file's folder.
 
     Returns:
         The images in the order of the rows; of bytes, the id is `FILE/ROW` where there is no column of ids.
@@ -66,8 +67,8 @@ def _leaf(place: str, options: SourceOptions) -> str | None:
     """Name the column, or the member of a struct, that holds bytes; None where the column of images holds paths."""
     with named_errors(place), open_place(place) as file:
         schema = pq.read_schema(file)
-    name = choose_columns(schema.names, options, place)["image"]
-    kind = schema.field(name).type
+    name = choose_columns(read_header(place), options, place)["image"]
+    kind = schema.field(name).type if name in schema.names else pa.string()
     if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
         return f"{name}.bytes"
     return name if _is_binary(kind) else None
@@ -84,6 +85,7 @@ class _Images:
         place: The file.
         leaf: The column of bytes.
         facts: Size in bytes, and mtime in nanoseconds, when it was listed.
+        paths: The uri of each row that holds no bytes, but a path.
         table: The listing's rows of it.
         starts: The first row of each row group, then the number of all rows.
     """
@@ -99,10 +101,24 @@ class _Images:
         with named_errors(file.place), open_place(file.place) as opened:
             self.facts = facts_of(file.place)
             metadata = pq.read_metadata(opened)
-            names = metadata.schema.to_arrow_schema().names
         rows = (metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
         self.starts = list(itertools.accumulate(rows, initial=0))
-        self.table = self._listed(file, names, options)
+        self.paths = self._find_paths(metadata)
+        self.table = self._listed(file, read_header(file.place), options)
+
+    def _find_paths(self, metadata: Any) -> dict[int, str]:
+        """Look at row groups in which bytes may be missing; what is missing nowhere is not read."""
+        column, base = f"{self.leaf.removesuffix('.bytes')}.path", self.place.rpartition("/")[0]
+        leaves = [metadata.schema.column(number).path for number in range(metadata.num_columns)]
+        if column not in leaves:
+            return {}
+        found: dict[int, str] = {}
+        for group, row in enumerate(self.starts[:-1]):
+            statistics = metadata.row_group(group).column(leaves.index(self.leaf)).statistics
+            if statistics is None or not statistics.has_null_count or statistics.null_count:
+                with named_errors(self.place):
+                    found |= _paths_among(self._read_batches(group, [self.leaf, column]), row, base)
+        return found
 
     def _listed(self, file: File, names: Sequence[str], options: SourceOptions) -> pa.Table:
         chosen = choose_columns(names, options, file.place)
@@ -112,14 +128,21 @@ class _Images:
         ids = pa.chunked_array([pa.array([f"{to_id(file.name)}/{row}" for row in range(n_rows)], pa.string())])
         ours = {
             "id": pc.coalesce(table[chosen["id"]], ids) if "id" in chosen else ids,
-            "uri": [f"{file.place}/{row}" for row in range(n_rows)],
+            "uri": [self.paths.get(row, f"{file.place}/{row}") for row in range(n_rows)],
             "label": table[chosen["label"]] if "label" in chosen else pa.nulls(n_rows, pa.string()),
-            "size_bytes": pa.nulls(n_rows, pa.int64()),
-            "mtime_ns": [self.facts[1]] * n_rows,
-        }
+        } | self._facts_of_rows(n_rows)
         own = split_columns(table, chosen)
         schema = pa.schema([*LISTING, *own.schema])
         return pa.table(ours | {name: own[name] for name in own.column_names}, schema=schema)
+
+    def _facts_of_rows(self, n_rows: int) -> dict[str, list[int | None]]:
+        sizes: list[int | None] = [None] * n_rows
+        mtimes: list[int | None] = [self.facts[1]] * n_rows
+        facts = ask(facts_or_error, list(self.paths.values()))
+        for row, one in zip(self.paths, facts, strict=True):
+            if not isinstance(one, OSError):
+                sizes[row], mtimes[row] = one
+        return {"size_bytes": sizes, "mtime_ns": mtimes}
 
     def check_unchanged(self) -> None:
         """Raise an ImageError where the rows may be others than those listed."""
@@ -128,13 +151,28 @@ class _Images:
 
     def batches(self, group: int) -> Iterator[Any]:
         """Give the bytes of a row group's images, some at a time."""
+        for batch in self._read_batches(group, [self.leaf]):
+            column = batch.column(0)
+            yield column.field("bytes") if pa.types.is_struct(column.type) else column
+
+    def _read_batches(self, group: int, columns: list[str]) -> Iterator[Any]:
         with open_place(self.place) as file:
             parquet = pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
             facts = parquet.metadata.row_group(group)
             n_rows = max(1, _BATCH_BYTES * facts.num_rows // (facts.total_byte_size + 1))
-            for batch in parquet.iter_batches(batch_size=n_rows, row_groups=[group], columns=[self.leaf]):
-                column = batch.column(0)
-                yield column.field("bytes") if pa.types.is_struct(column.type) else column
+            yield from parquet.iter_batches(batch_size=n_rows, row_groups=[group], columns=columns)
+
+
+def _paths_among(batches: Iterator[Any], row: int, base: str) -> dict[int, str]:
+    """Give the uri of each row of a group that holds a path and no bytes; `row` is its first."""
+    found = {}
+    for batch in batches:
+        values = batch.column(0)
+        is_path = pc.and_(values.field("bytes").is_null(), values.field("path").is_valid())
+        for at in pc.indices_nonzero(is_path).to_pylist():
+            found[row + at] = resolve(values.field("path")[at].as_py(), base)
+        row += len(batch)
+    return found
 
 
 class _Cursor:
@@ -162,6 +200,9 @@ class _Cursor:
 
     def _read(self, row: int) -> bytes:
         number = bisect.bisect_right(self._firsts, row) - 1
+        path = self._files[number].paths.get(row - self._firsts[number])
+        if path is not None:
+            return read_named(path, max_bytes=self._max_bytes)
         value = self._value(number, row - self._firsts[number])
         if not value.is_valid:
             raise ImageError("read", "no bytes", "the row holds no bytes")

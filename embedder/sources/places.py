@@ -1,5 +1,6 @@
 """Where bytes lie: files on disk and objects in buckets, by the uri under which they are stored."""
 
+import contextlib
 import errno
 import functools
 import io
@@ -7,9 +8,11 @@ import os
 import re
 import stat
 import urllib.parse
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO, TypeVar
+
+import pyarrow as pa
 
 from embedder.decoding import HEAD_BYTES, is_image
 from embedder.sources.source import Content
@@ -64,8 +67,18 @@ def open_place(place: str) -> BinaryIO:
     """
     if is_remote(place):
         system, path = open_bucket(place)
-        return io.BufferedReader(system.open_input_file(path), _AHEAD_BYTES)
+        with _taken_key():
+            return io.BufferedReader(system.open_input_file(path), _AHEAD_BYTES)
     return open(to_path(place), "rb", opener=_open_file)
+
+
+@contextlib.contextmanager
+def _taken_key() -> Iterator[None]:
+    """Turn the refusal of a key, such as `a//b.jpg` with its empty part, into an error of this one object."""
+    try:
+        yield
+    except pa.ArrowException as error:
+        raise OSError(errno.EINVAL, f"the object's key can't be read ({error}): copy it to a plainer one") from error
 
 
 def _open_file(path: str, flags: int) -> int:
@@ -91,7 +104,8 @@ def facts_of(place: str) -> tuple[int, int]:
     """
     if is_remote(place):
         system, path = open_bucket(place)
-        (info,) = system.get_file_info([path])
+        with _taken_key():
+            (info,) = system.get_file_info([path])
         if not info.is_file:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         return info.size, info.mtime_ns
@@ -135,7 +149,7 @@ def _read_local(place: str, max_bytes: int) -> bytes:
 def _read_remote(place: str, max_bytes: int) -> bytes:
     """Read an object by one request for its size and one for its bytes."""
     system, path = open_bucket(place)
-    with system.open_input_file(path) as file:
+    with _taken_key(), system.open_input_file(path) as file:
         data: bytes = file.read(min(file.size(), max_bytes + 1))
     _check_head(data)
     return data

@@ -59,6 +59,8 @@ class Source:
         has_columns: Whether its images have columns or keys that `SourceOptions` can name.
         unread_shards: How many shards lie among a folder's images and are not read, by the glob that would find them.
         n_unmatched: Rows of the file of labels that name no image of it; None where there is no such file.
+        notes: In words, what of it was read otherwise than one may think.
+        unpaired: Members of archives that describe an image which is not there.
     """
 
     listing: Listing
@@ -67,3 +69,5 @@ class Source:
     has_columns: bool = False
     unread_shards: dict[str, int] = dataclasses.field(default_factory=dict)
     n_unmatched: int | None = None
+    notes: tuple[str, ...] = ()
+    unpaired: int = 0

@@ -1,13 +1,14 @@
 """Tables that name images or tell of them: CSV, TSV, lines of JSON, Parquet."""
 
-import bisect
 import codecs
 import contextlib
 import csv
 import io
+import itertools
+import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,10 +18,11 @@ import pyarrow.csv as pa_csv
 import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
+from embedder.sources.collecting import to_array
 from embedder.sources.places import open_place
-from features import InputError
+from features import InputError, partition_values
 
-_SEPARATORS = ",\t;|"
+_SEPARATORS = ",;|\t"
 _BLOCK_BYTES = 16 << 20
 """What is parsed at a time; a line of JSON must fit."""
 
@@ -33,7 +35,7 @@ _VIEWS: _Types = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 _DATES: _Types = {pa.timestamp("s"): pa.string()}
 """What Arrow makes of texts in JSON that look like dates, and what they are."""
 
-_ARROWS_ROW = re.compile(r"\.? in row \d+$")
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 _JSON_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -118,26 +120,33 @@ def named_errors(place: str) -> Iterator[None]:
 
 
 def _csv_header(place: str) -> list[str]:
+    separator, n_skipped = _separator(place)
     with open_place(place) as file, io.TextIOWrapper(file, "utf-8-sig", newline="") as lines:
-        names = next(csv.reader(lines, delimiter=_separator(place)), [])
+        names = next(csv.reader(itertools.islice(lines, n_skipped, None), delimiter=separator), [])
     if len(set(names)) < len(names):
         raise ValueError(f"its header names a column twice: {', '.join(names)}")
     return names
 
 
-def _separator(place: str) -> str:
-    """Tell by the first line what stands between columns; a comma where nothing does."""
+def _separator(place: str) -> tuple[str, int]:
+    """Tell by the first line what stands between columns, the usual where nothing does, and how many lines to skip.
+
+    Excel's own first line, `sep=;`, says it, and is no header.
+    """
     with open_place(place) as file:
-        line = file.readline(_BLOCK_BYTES).decode("utf-8", "replace")
-    return max(_SEPARATORS, key=line.count)
+        line = file.readline(_BLOCK_BYTES).removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace")
+    told = _SEPARATOR_LINE.fullmatch(line.rstrip("\r\n"))
+    usual = _SEPARATORS[::-1] if place.lower().endswith(".tsv") else _SEPARATORS
+    return (told[1], 1) if told else (max(usual, key=line.count), 0)
 
 
 def _read_csv(place: str, columns: Sequence[str]) -> pa.Table:
+    separator, n_skipped = _separator(place)
     with open_place(place) as file:
         return pa_csv.read_csv(
             file,
-            read_options=pa_csv.ReadOptions(block_size=_BLOCK_BYTES),
-            parse_options=pa_csv.ParseOptions(delimiter=_separator(place), newlines_in_values=True),
+            read_options=pa_csv.ReadOptions(block_size=_BLOCK_BYTES, skip_rows=n_skipped),
+            parse_options=pa_csv.ParseOptions(delimiter=separator, newlines_in_values=True),
             convert_options=pa_csv.ConvertOptions(
                 column_types=dict.fromkeys(columns, pa.string()), include_columns=list(columns)
             ),
@@ -173,34 +182,44 @@ def _parse_json(place: str, schema: pa.Schema | None = None) -> pa.Table:
     with open_place(place) as file:
         try:
             return pa_json.read_json(file, options, pa_json.ParseOptions(explicit_schema=schema))
-        except pa.ArrowInvalid as error:
+        except pa.ArrowInvalid:  # also where a value is a number in one line and a text in another
             file.seek(0)
-            number = _bad_line(file.read().splitlines(keepends=True))
-            raise ValueError(f"line {number}: {_ARROWS_ROW.sub('', str(error))}") from error
+            return _parse_lines(file)
 
 
-def _bad_line(lines: Sequence[bytes]) -> int:
-    """Give the number of the line that can't be read after those before it: Arrow counts rows anew in each block."""
-    return bisect.bisect_left(range(1, len(lines)), 1, key=lambda end: _is_bad(b"".join(lines[:end]))) + 1
+def _parse_lines(file: Iterable[bytes]) -> pa.Table:
+    """Parse lines one by one; a column whose values are of several types is text.
 
-
-def _is_bad(data: bytes) -> bool:
-    try:
-        pa_json.read_json(io.BytesIO(data), pa_json.ReadOptions(block_size=_BLOCK_BYTES))
-    except pa.ArrowInvalid:
-        return True
-    return False
+    Raises:
+        ValueError: A line is no JSON.
+    """
+    rows = []
+    for number, line in enumerate(file, 1):
+        try:
+            rows += [json.loads(line.removeprefix(codecs.BOM_UTF8))] if line.strip() else []
+        except ValueError as error:
+            raise ValueError(f"line {number}: JSON parse error: {error}") from error
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pa.table({name: to_array([row.get(name) for row in rows]) for name in names})
 
 
 def _parquet_header(place: str) -> list[str]:
     with open_place(place) as file:
-        return list(pq.read_schema(file).names)
+        names = list(pq.read_schema(file).names)
+    return [*names, *(name for name in partition_values(place) if name not in names)]
 
 
 def _read_parquet(place: str, columns: Sequence[str]) -> pa.Table:
     with open_place(place) as file:
-        table = pq.read_table(file, columns=list(columns))
-    return table.cast(pa.schema([_replaced(field, _VIEWS) for field in table.schema]))
+        metadata = pq.read_metadata(file)
+        there = metadata.schema.to_arrow_schema().names
+        table = pq.read_table(file, columns=[name for name in columns if name in there])
+    table = table.cast(pa.schema([_replaced(field, _VIEWS) for field in table.schema]))
+    for name, value in partition_values(place).items():
+        if name in columns and name not in there:
+            value_of_all = pa.array([value] * metadata.num_rows, pa.string())
+            table = table.append_column(name, value_of_all) if table.num_columns else pa.table({name: value_of_all})
+    return table
 
 
 def _replaced(field: pa.Field, types: _Types) -> pa.Field:

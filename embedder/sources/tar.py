@@ -4,16 +4,15 @@ import functools
 import json
 import os
 import tarfile
-import urllib.parse
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
 from embedder.decoding import HEAD_BYTES, MAX_BYTES, is_image
-from embedder.sources.archives import Archive, open_archives, read_piece
+from embedder.sources.archives import Archive, is_left_out, open_archives, read_piece, to_member_uri
 from embedder.sources.collecting import Found
-from embedder.sources.columns import LABEL, take_text
+from embedder.sources.columns import LABEL, take_label, take_text
 from embedder.sources.folder import EXTENSIONS
-from embedder.sources.places import facts_of, open_place, to_id, to_uri
+from embedder.sources.places import facts_of, open_place, to_id
 from embedder.sources.source import File, Source, SourceOptions
 from features import ImageError
 
@@ -78,7 +77,7 @@ def _index(place: str, facts: tuple[int, int]) -> dict[str, _Member]:
     """Give the images of an archive by uri; `facts` tell it from what it was before."""
     with open_place(place) as file:
         scan = _Scan(Archive(0, "", place, SourceOptions(), facts), file)
-    return {_to_uri(place, image.name): image for image in reversed(scan.images)}  # of one name the first
+    return {to_member_uri(place, image.name): image for image in reversed(scan.images)}  # of one name the first
 
 
 def _find(archive: Archive, file: BinaryIO) -> Iterator[Found]:
@@ -87,27 +86,21 @@ def _find(archive: Archive, file: BinaryIO) -> Iterator[Found]:
     for image in scan.images:
         columns = scan.columns(image.name)
         archive.keys.update(columns)
-        name, uri = to_id(image.name), _to_uri(archive.place, image.name)
+        name, uri = to_id(image.name), to_member_uri(archive.place, image.name)
         own_id = take_text(columns, [options.id] if options.id else ())
-        label = _take_label(columns, name, options)
+        label, label_from = _take_label(columns, name, options)
         # Not the member's own time: where archives are made to be the same each time, it says nothing.
         facts = (image.size_bytes, archive.facts[1], archive.number, image.offset)
-        yield Found(own_id or f"{archive.id}/{name}", uri, label, *facts, columns or None)
+        yield Found(own_id or f"{archive.id}/{name}", uri, label, *facts, columns or None, label_from)
 
 
-def _take_label(columns: dict[str, Any], name: str, options: SourceOptions) -> str | None:
+def _take_label(columns: dict[str, Any], name: str, options: SourceOptions) -> tuple[str | None, str | None]:
     if options.labels != "folder":
-        return None
-    if options.label is not None:
-        return take_text(columns, [options.label])
-    return take_text(columns, LABEL) or os.path.basename(os.path.dirname(name)) or None
-
-
-def _to_uri(place: str, name: str) -> str:
-    """Give a member's uri; where the archive's is percent-encoded, or has to be, all of it is."""
-    if place.startswith("file://"):
-        return f"{place}/{urllib.parse.quote(os.fsencode(name))}"
-    return to_uri(f"{place}/{name}") if place.startswith("/") else f"{place}/{to_id(name)}"
+        return None, None
+    label, label_from = take_label(columns, [options.label] if options.label is not None else LABEL)
+    if options.label is None and label is None:
+        label = os.path.basename(os.path.dirname(name)) or None
+    return label, label_from
 
 
 class _Scan:
@@ -119,12 +112,21 @@ class _Scan:
         self._file = file
         self._links: list[tuple[_Member, str]] = []
         self._texts: dict[str, dict[str, bytes]] = {ending: {} for ending in _TEXTS}
+        self._likely_texts: list[str] = []
         with archive.noting():
             for member in _members(file, archive.facts[0]):
                 self._take(member)
         self._follow_links()
+        archive.unpaired = list(self._find_unpaired())
+        archive.n_ignored += sum(_split(name)[1] in _TEXTS for name in archive.unpaired)
+
+    def _find_unpaired(self) -> Iterator[str]:
+        """Name the texts that describe no image; one more dot parts `22.05.cls` from `22.05.png`."""
         described = {_split(image.name)[0] for image in self.images}
-        archive.n_ignored += sum(key not in described for texts in self._texts.values() for key in texts)
+        for ending, texts in self._texts.items():
+            yield from (to_id(f"{key}.{ending}") for key in texts if key not in described)
+        stems = {os.path.splitext(image.name)[0] for image in self.images}
+        yield from (to_id(name) for name in self._likely_texts if os.path.splitext(name)[0] in stems)
 
     def columns(self, name: str) -> dict[str, Any]:
         """Give what the texts say of an image."""
@@ -153,7 +155,9 @@ class _Scan:
         name = member.name.removeprefix("./")
         one = _Member(name, member.offset_data, member.size)
         claims, is_plain = _claims(name), member.isreg() and not member.issparse()
-        if claims and (member.issym() or member.islnk()):
+        if is_left_out(name):
+            self._archive.n_ignored += not member.isdir()
+        elif claims and (member.issym() or member.islnk()):
             here = os.path.dirname(name) if member.issym() else ""
             self._links.append((one, os.path.normpath(os.path.join(here, member.linkname))))
         elif claims and member.issparse():
@@ -174,6 +178,8 @@ class _Scan:
     def _keep_text(self, member: _Member) -> bool:
         key, ending = _split(member.name)
         is_text = ending in self._texts and member.size_bytes <= _MAX_TEXT_BYTES
+        if ending not in self._texts and ending.rpartition(".")[2] in self._texts:
+            self._likely_texts.append(member.name)
         if is_text:
             self._texts[ending][key] = self._read(member, member.size_bytes)
         return is_text
@@ -197,8 +203,7 @@ class _Scan:
 
 
 def _claims(name: str) -> bool:
-    """Tell whether a member is an image by its name; `._a.jpg` is what macOS notes of a.jpg."""
-    return os.path.splitext(name)[1].lower() in EXTENSIONS and not os.path.basename(name).startswith("._")
+    return os.path.splitext(name)[1].lower() in EXTENSIONS
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -18,13 +18,14 @@ from embedder.decoding import MAX_BYTES, is_image
 from embedder.sources.archives import Archive, open_archives
 from embedder.sources.checksums import masked_crc
 from embedder.sources.collecting import Found
-from embedder.sources.columns import IMAGE, LABEL, take_text
+from embedder.sources.columns import IMAGE, LABEL, take_label, take_text
 from embedder.sources.places import facts_of, open_place
 from embedder.sources.source import File, Source, SourceOptions
 from features import ImageError
 
 _FRAME = struct.Struct("<QI")  # a record's length and that number's checksum; the record and its own checksum follow
 _CHECKSUM = struct.Struct("<I")
+_UNSUPPORTED = "unsupported"
 
 _MESSAGES = {
     "BytesList": [("value", "repeated", "bytes")],
@@ -37,7 +38,10 @@ _MESSAGES = {
     ],
     "Entry": [("key", "optional", "bytes"), ("value", "optional", "Feature")],
     "Features": [("feature", "repeated", "Entry")],
-    "Example": [("features", "optional", "Features")],
+    "FeatureList": [("feature", "repeated", "Feature")],
+    "ListEntry": [("key", "optional", "bytes"), ("value", "optional", "FeatureList")],
+    "FeatureLists": [("entry", "repeated", "ListEntry")],
+    "Example": [("features", "optional", "Features"), ("lists", "optional", "FeatureLists")],  # of a SequenceExample
 }
 """Fields of each message, numbered from 1: as on the wire, where a map is a list of entries."""
 
@@ -100,17 +104,41 @@ def _find(archive: Archive, file: BinaryIO) -> Iterator[Found]:
         try:
             data = _read(file, offset, size_bytes, archive.options.max_bytes)
             features = _parse(data)
+            names = _image_names(features, archive.options.image) or _refuse_several(features)
         except ImageError as error:
-            archive.fail(error.reason, error.message, below=f"/{number}")
+            at = f" (record {number}, at byte {offset - _FRAME.size})" if error.reason == _UNSUPPORTED else ""
+            archive.fail(error.reason, f"{error.message}{at}", below=f"/{number}")
             continue
         archive.keys.update(features)
-        names = _image_names(features, archive.options.image)
         if names:
+            _note_others(archive, features, names)
             image = features.pop(names[0])[0]
             # Equal bytes earlier in the record would do as well: they are the image's.
             yield _to_found(archive, features, number, offset + data.find(image), len(image))
         else:
             archive.n_ignored += 1
+
+
+def _refuse_several(features: dict[str, Any]) -> list[str]:
+    """Refuse a record of several images; gives no name of any other.
+
+    Raises:
+        ImageError: It is one.
+    """
+    for name, values in features.items():
+        if isinstance(values, list) and len(values) > 1 and is_image(values[0]):
+            raise ImageError("list", _UNSUPPORTED, f"{name} holds {len(values)} images; wanted is one an Example")
+    return []
+
+
+def _note_others(archive: Archive, features: dict[str, Any], names: Sequence[str]) -> None:
+    """Note which images of a record are not taken, where it was not said which is meant."""
+    others = sorted({name for name in names[1:] if name != names[0] and is_image(features[name][0])})
+    if others and archive.options.image is None:
+        archive.notes.add(
+            f"Records hold other images beside {names[0]}, which are not read: {', '.join(others)}."
+            " Another is chosen with --image NAME."
+        )
 
 
 def _to_found(archive: Archive, features: dict[str, Any], number: int, offset: int, size_bytes: int) -> Found:
@@ -119,11 +147,11 @@ def _to_found(archive: Archive, features: dict[str, Any], number: int, offset: i
     columns = {name: _to_column(values) for name, values in features.items()}
     columns = {name: values for name, values in columns.items() if values is not None}
     own_id = take_text(columns, [options.id] if options.id else ())
-    label = None
+    label, label_from = None, None
     if options.labels == "folder":
-        label = take_text(columns, [options.label] if options.label else LABEL)
+        label, label_from = take_label(columns, [options.label] if options.label else LABEL)
     facts = (size_bytes, archive.facts[1], archive.number, offset)
-    return Found(own_id or f"{archive.id}/{number}", archive.place + below, label, *facts, columns)
+    return Found(own_id or f"{archive.id}/{number}", archive.place + below, label, *facts, columns, label_from)
 
 
 def _records(file: BinaryIO, size_bytes: int) -> Iterator[tuple[int, int]]:
@@ -199,6 +227,10 @@ def _parse(record: bytes) -> dict[str, Any]:
         example = _example().FromString(record)
     except DecodeError as error:
         raise ImageError("list", "damaged record", f"it is no tf.train.Example: {error}") from error
+    if example.HasField("lists"):
+        n_frames = max((len(entry.value.feature) for entry in example.lists.entry), default=0)
+        message = f"it is a tf.train.SequenceExample of {n_frames} frames; wanted is a tf.train.Example an image"
+        raise ImageError("list", _UNSUPPORTED, message)
     entries = {entry.key.decode(errors="backslashreplace"): entry.value for entry in example.features.feature}
     return {name: _values(entries[name]) for name in sorted(entries)}
 

@@ -54,9 +54,9 @@ def embed(*, as_json: bool, **asked: Any) -> None:
     """Turn every image of SOURCE into an embedding, once.
 
     SOURCE is a folder of images or of shards, one image, a glob in quotes, a manifest (.csv, .jsonl, .parquet), a list
-    of paths (.txt, or - for stdin), .tar or .tfrecord shards, or s3:// and gs:// places of these. Run it again at any
-    time: only what is new or changed is embedded. Images that can't be used are listed in failures.parquet, and the
-    exit code is 3.
+    of paths (.txt, or - for stdin), .tar, .zip or .tfrecord archives, or s3:// and gs:// places of these. Run it again
+    at any time: only what is new or changed is embedded. Images that can't be used are listed in failures.parquet, and
+    the exit code is 3.
     """
     from frieze import api, output
 

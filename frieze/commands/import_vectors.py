@@ -19,8 +19,9 @@ from frieze.commands import options
 def import_vectors(*, as_json: bool, **asked: Any) -> None:
     """Bring vectors made elsewhere into a table of features.
 
-    VECTORS is a .npy file [N, D], a Parquet file or a folder of them with a column of lists of numbers, or the folder
-    that clip-retrieval made. Rows that can't be used are listed in failures.parquet, and the exit code is 3.
+    VECTORS is a .npy file [N, D], a Parquet file or a folder of them with a column of lists of numbers (folders
+    name=value in it give a column), or the folder that clip-retrieval made. Rows that can't be used are listed in
+    failures.parquet, and the exit code is 3.
     """
     from frieze import api, output
 
@@ -29,4 +30,5 @@ def import_vectors(*, as_json: bool, **asked: Any) -> None:
         output.show_json(document)
     else:
         output.show_facts(document)
+    options.warn_of_vectors(document)
     options.end(document, where=f"see {document['out']}/failures.parquet", unit="row")

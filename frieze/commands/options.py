@@ -100,14 +100,29 @@ def warn_of_source(document: dict[str, Any]) -> None:
         output.say(
             f"Note: images without a label: {n_unlabelled:,}; rows of labels that name no image: {n_unmatched:,}."
         )
+    for note in document["notes"]:
+        output.say(f"Note: {note}")
+
+
+def warn_of_vectors(document: dict[str, Any]) -> None:
+    """Say on stderr where vectors that were imported tell their images apart by less than their width."""
+    from frieze import output
+
+    n_zero, n_rows, n_constant = document["n_zero"], document["imported"], document["constant"]
+    if n_zero:
+        output.say(f"Note: vectors that are all zeros: {n_zero:,} of {n_rows:,}; they are similar to nothing.")
+    if 2 * n_constant >= document["dim"]:
+        output.say(f"Note: numbers that are the same in every vector: {n_constant:,} of {document['dim']:,}.")
 
 
 def warn_of_labels(document: dict[str, Any]) -> None:
-    """Say on stderr where rows of a file of labels name no image."""
+    """Say on stderr where rows of a file of labels name no image, or were read otherwise than one may think."""
     from frieze import output
 
     if document["unmatched_labels"]:
         output.say(f"Note: rows of labels that name no image: {document['unmatched_labels']:,}.")
+    for note in document["label_notes"]:
+        output.say(f"Note: {note}")
 
 
 def end(document: dict[str, Any], *, where: str, unit: str = "image") -> None:

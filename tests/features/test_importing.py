@@ -102,6 +102,8 @@ def test_the_document(npy, tmp_path):
         "unchanged": 0,
         "failed": 4,
         "failures": {"not finite": 4},
+        "n_zero": 0,
+        "constant": 0,
         "dim": 3,
         "backbone": "photos.v1",
         "out": str(tmp_path / "out"),
@@ -334,3 +336,65 @@ def test_made_elsewhere(npy, tmp_path, spec):
     with pytest.raises(InputError, match=r"photos\.index holds vectors made elsewhere, imported from .*npy") as caught:
         check_can_embed(read_manifest(tmp_path / "out").spec, where="photos.index", mend="Ask by id.")
     assert caught.value.mend == "Ask by id."
+
+
+def _write_partitions(folder):
+    """Write vectors as Hive and Spark lay tables out: two classes, two files in one of them, one class unknown."""
+    for number, place in enumerate(["label=cat/a.parquet", "label=cat/b.parquet", "label=d%20g/a.parquet"]):
+        path = folder / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table({"embedding": [[number, 1.0]] * 2}), path)
+    path = folder / "label=__HIVE_DEFAULT_PARTITION__" / "a.parquet"
+    path.parent.mkdir()
+    pq.write_table(pa.table({"embedding": [[9.0, 1.0]]}), path)
+    return folder
+
+
+def test_folders_that_give_a_column(tmp_path):
+    """What folders `name=value` say is a column of their rows; ids name them, for files in two may have one name."""
+    document = _run(_write_partitions(tmp_path / "v"), tmp_path / "out")
+    assert _counts(document) == (7, 7, 0, 0)
+    table = open_features(tmp_path / "out")
+    assert dict(zip(table.ids.tolist(), table.rows["label"].to_pylist(), strict=True)) == {
+        "label=__HIVE_DEFAULT_PARTITION__/a.parquet/0": None,
+        **{f"label=cat/{name}.parquet/{row}": "cat" for name in "ab" for row in (0, 1)},
+        **{f"label=d%20g/a.parquet/{row}": "d g" for row in (0, 1)},
+    }
+    assert _counts(_run(tmp_path / "v", tmp_path / "out")) == (7, 0, 7, 0)
+
+
+def test_a_folder_renamed_is_another_table(tmp_path):
+    """Another name of such a folder is another label, and no table to go on with."""
+    _run(_write_partitions(tmp_path / "v"), tmp_path / "out")
+    (tmp_path / "v" / "label=cat").rename(tmp_path / "v" / "label=cow")
+    with pytest.raises(MismatchError):
+        _run(tmp_path / "v", tmp_path / "out")
+
+
+def test_an_id_of_such_a_column(tmp_path):
+    """Such a column can be named as any other."""
+    _run(_write_partitions(tmp_path / "v") / "label=d%20g", tmp_path / "out")
+    assert open_features(tmp_path / "out").rows["label"].to_pylist() == ["d g"] * 2
+    assert _run(tmp_path / "v", tmp_path / "by-label", id="label")["failures"] == {"repeated id": 4, "no id": 1}
+
+
+def test_zero_vectors_are_counted(tmp_path):
+    """Vectors of zeros are taken, and counted; so are numbers that are the same in all of them."""
+    vectors = np.random.default_rng(0).normal(size=(5000, 8)).astype("f4")
+    vectors[:, 5:] = 0.25
+    vectors[::2] = 0
+    np.save(tmp_path / "v.npy", vectors)
+    document = _run(tmp_path / "v.npy", tmp_path / "out")
+    assert (_counts(document), document["n_zero"], document["constant"]) == ((5000, 5000, 0, 0), 2500, 0)
+    np.save(tmp_path / "w.npy", vectors[1::2])
+    document = _run(tmp_path / "w.npy", tmp_path / "constant")
+    assert (document["n_zero"], document["constant"]) == (0, 3)
+
+
+def test_not_finite_rows_are_failures(tmp_path):
+    """A vector with one number that is none, or infinite, is a failure of its row."""
+    vectors = np.ones((6, 4), "f4")
+    vectors[1, 2], vectors[3, 0], vectors[4] = np.nan, np.inf, -np.inf
+    np.save(tmp_path / "v.npy", vectors)
+    document = _run(tmp_path / "v.npy", tmp_path / "out")
+    assert (_counts(document), document["failures"]) == ((3, 3, 0, 3), {"not finite": 3})

@@ -155,3 +155,46 @@ def test_row_groups_before_the_first_row_are_not_read(tmp_path):
     data = path.read_bytes()
     path.write_bytes(data[:50] + bytes(500) + data[550:])
     assert [row for batch in read_batches(path, 1500) for row in batch["a"].to_pylist()] == [*range(1500, 2000)]
+
+
+ADVISED = {
+    "bytes": ([b"\0" * 16] * 2, r"numpy\.frombuffer\(data, 'float32'\)"),
+    "text": (["[1.0, 2.5]"] * 2, r"\.map\(json\.loads\)"),
+}
+
+
+@pytest.mark.parametrize("form", ADVISED)
+def test_advice_on_other_forms(form, tmp_path):
+    """Vectors as bytes or JSON texts are refused with the lines of Python that make lists of them, which run."""
+    values, advice = ADVISED[form]
+    path = tmp_path / "v.parquet"
+    pq.write_table(pa.table({"name": ["a", "b"], "embedding": values}), path)
+    with pytest.raises(InputError, match=advice) as caught:
+        choose_embedding(path, [pq.read_schema(path)], None)
+    _follow(caught.value.mend, tmp_path)
+    assert len(pq.read_table(tmp_path / "vectors.parquet")["embedding"][0]) == {"bytes": 4, "text": 2}[form]
+
+
+def test_advice_on_columns_of_numbers(tmp_path):
+    """So are vectors of which each number is a column of its own."""
+    path = tmp_path / "v.parquet"
+    pq.write_table(pa.table({"name": ["a"], **{f"f{number}": [0.5] for number in range(12)}}), path)
+    with pytest.raises(InputError, match=r"columns of one number each") as caught:
+        choose_embedding(path, [pq.read_schema(path)], None)
+    _follow(caught.value.mend, tmp_path)
+    assert pq.read_table(tmp_path / "vectors.parquet")["embedding"].to_pylist() == [[0.5] * 12]
+
+
+def _follow(mend, folder):
+    """Do what a message says, in a folder."""
+    lines = mend.partition("in Python: ")[2].replace("'vectors.parquet'", repr(str(folder / "vectors.parquet")))
+    exec(lines, {})  # noqa: S102  our own words
+
+
+def test_no_advice_where_nothing_may_be_meant(tmp_path):
+    """A file with neither of these is told of the option alone."""
+    path = tmp_path / "v.parquet"
+    pq.write_table(pa.table({"name": ["a"], "year": [1999]}), path)
+    with pytest.raises(InputError) as caught:
+        choose_embedding(path, [pq.read_schema(path)], None)
+    assert caught.value.mend == "Name the column with --embedding COLUMN."

@@ -184,3 +184,15 @@ def test_facts_for_people(run, tmp_path):
     np.save(tmp_path / "v.npy", np.ones((2, 3)))
     lines = run("import", tmp_path / "v.npy", "--out", tmp_path / "f").stdout.splitlines()
     assert {"rows       2", "dim        3", "backbone   v"} <= set(lines)
+
+
+def test_zero_vectors_are_told(run, tmp_path):
+    """Vectors of zeros, and numbers that are the same in all vectors, are told in a line each where there are such."""
+    vectors = np.zeros((200, 4))
+    vectors[::2, 0] = np.arange(100) + 1
+    np.save(tmp_path / "v.npy", vectors)
+    done = run("import", tmp_path / "v.npy", "--out", tmp_path / "f")
+    assert "Note: vectors that are all zeros: 100 of 200; they are similar to nothing." in done.stderr
+    assert "Note: numbers that are the same in every vector: 3 of 4." in done.stderr
+    np.save(tmp_path / "w.npy", vectors[::2] + np.random.default_rng(0).normal(size=(100, 4)))
+    assert "Note" not in run("import", tmp_path / "w.npy", "--out", tmp_path / "g").stderr

@@ -117,6 +117,28 @@ def test_each_kind_of_file(folder, run, run_json, options):
     assert "Note: rows of labels that name no image: 1.\n" in run(*line).stderr
 
 
+def test_a_file_matched_by_name(folder, run, run_json, tmp_path):
+    """Where no id of the file is an image's, rows are matched by the file's name; this is told, and what is missing."""
+    rows = [f"x/{name}.jpg,{kind if row else 'NaN'}\n" for row, (name, kind) in enumerate(zip(IDS, KINDS, strict=True))]
+    (tmp_path / "kinds.csv").write_text("id,kind\n" + "".join(rows))
+    line = (
+        "compare",
+        folder / "a.features",
+        "--heads",
+        "prototype",
+        "--labels",
+        tmp_path / "kinds.csv",
+        "--label",
+        "kind",
+    )
+    code, document = run_json(*line)
+    assert (code, document["classes"], document["unmatched_labels"]) == (0, ["old", "young"], 0)
+    said = run(*line).stderr
+    assert [note in said for note in document["label_notes"]] == [True, True]
+    assert "kinds.csv was matched by file name without its ending" in said
+    assert "read as missing: NaN (1)" in said
+
+
 REFUSED = {
     ("--label", "nosuch"): "a.features has no column nosuch; there are: id, uri, label,",
     ("--label", "pair"): "The column pair is of type list",

@@ -11,7 +11,7 @@ import pytest
 from embedder import SourceOptions, open_source, read_image
 from embedder.sources import places
 from embedder.sources.buckets import _matches
-from features import InputError, check_plain, open_bucket, open_features
+from features import InputError, check_plain, open_bucket, open_features, read_failures
 from features.buckets import file_system
 
 NAMES = ["z.jpg", "a/1.jpg", "a/b/2.png", "a/10.jpg", "c/3.JPG"]
@@ -99,6 +99,23 @@ def test_object_that_can_not_be_read(photos, bucket, embed, out, monkeypatch):
     assert all(isinstance(one, bytes) for one in others)
 
 
+def test_keys_with_an_empty_part(photos, bucket, embed, out):
+    """A key that can't be read, such as `a//b.jpg`, is a failure that says so, wherever it is named."""
+    bucket.put_folder(photos, "p")
+    bucket.put_raw("p/a//b.jpg", (photos / "z.jpg").read_bytes())
+    document = embed(f"{bucket.url}/p", out)
+    assert (document["rows"], document["failures"]) == (5, {"unreadable": 1})
+    (failure,) = read_failures(out).to_pylist()
+    assert (failure["id"], failure["stage"]) == ("a//b.jpg", "read")
+    assert "copy it to a plainer one" in failure["message"]
+    bucket.put("list/list.csv", f"path\n{bucket.url}/p/a//b.jpg\n{bucket.url}/p/z.jpg\n".encode())
+    listing = open_source(f"{bucket.url}/list/list.csv", SourceOptions()).listing
+    assert [(one.stage, one.reason) for one in listing.failures] == [("list", "unreadable")]
+    bucket.put_raw("tars/x//0.tar", b"")
+    with pytest.raises(InputError, match=r"x//0.tar can't be read: the object's key can't be read"):
+        open_source(f"{bucket.url}/tars", SourceOptions())
+
+
 def test_many_are_read_at_once(photos, bucket):
     """Objects are fetched side by side: eight that wait for each other all come."""
     import threading
@@ -145,6 +162,15 @@ def test_shards_among_images(photos, bucket):
         bucket.put(f"p/{number}.tar", write_shard([]))
     with pytest.raises(InputError, match=r"/p holds 5 images and 6 shards"):
         open_source(f"{bucket.url}/p", SourceOptions())
+
+
+def test_tables_beside_archives(photos, bucket):
+    """In a bucket, too, a Parquet file beside an archive of its name is no source of its own."""
+    bucket.put("i2d/00000.tar", write_shard([(photos / "z.jpg").read_bytes()]))
+    bucket.put("i2d/00000.parquet", b"a table of what is in the archive")
+    bucket.put("i2d/00000_stats.json", b"{}")
+    assert [row["id"] for row in rows(f"{bucket.url}/i2d")[0]] == ["00000.tar/0.jpg"]
+    assert [row["id"] for row in rows(f"{bucket.url}/i2d/*")[0]] == ["00000.tar/0.jpg"]
 
 
 def test_manifests(photos, bucket, tmp_path):

@@ -100,7 +100,7 @@ def test_rows_without_an_id(labelled):
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        ("id,label\na,x\nb,y\n", {}, r"names no image of the source: its ids are a, b, the source's a\.jpg, in/b\.jpg"),
+        ("id,label\nx,x\ny,y\n", {}, r"names no image of the source: its ids are x, y, the source's a\.jpg, in/b\.jpg"),
         ("id,label\n", {}, r"names no image of the source: its ids are none"),
         ("id,label\na.jpg,x\na.jpg,y\n", {}, r"names 1 id more than once: a\.jpg\."),
         ("label,x\na,b\n", {}, r"has no column of ids; there are: label, x\."),
@@ -151,8 +151,8 @@ def test_labels_alone(tmp_path):
 def test_found_rows(tmp_path):
     """Images find their rows by id in their own order; rows that name none are counted."""
     (tmp_path / "labels.csv").write_text("id,label\na,x\nb,y\nghost,z\n")
-    at, n_unmatched = read_labels(tmp_path / "labels.csv").find(pa.chunked_array([["b", "c", "a"]]), of="table")
-    assert (at.to_pylist(), n_unmatched) == ([1, None, 0], 1)
+    at, *others = read_labels(tmp_path / "labels.csv").find(pa.chunked_array([["b", "c", "a"]]), of="table")
+    assert (at.to_pylist(), others) == ([1, None, 0], [1, ()])
 
 
 def test_a_file_need_not_be_of_a_source(tmp_path):
@@ -162,3 +162,43 @@ def test_a_file_need_not_be_of_a_source(tmp_path):
         read_labels(tmp_path / "labels.csv").find(pa.chunked_array([["b"]]), of="table")
     assert "--id" not in caught.value.mend
     assert "--labels a CSV" in caught.value.mend
+
+
+@pytest.mark.parametrize(
+    ("text", "how"),
+    [
+        ("id,label\nb.jpg,x\nelse/a.jpg,y\ngone.jpg,z\n", "file name"),
+        ("id,label\nD:\\set\\b.jpg,x\nD:\\set\\a.jpg,y\n", "file name"),
+        ("id_code,label\nb,x\na,y\n", "file name without its ending"),
+        ("id,label\nb.png,x\na.png,y\n", "file name without its ending"),
+    ],
+)
+def test_matched_by_name(text, how, folder, tmp_path):
+    """Where no row has an image's id, rows and images are matched by the file's name, and this is said."""
+    (tmp_path / "labels.csv").write_text(text)
+    options = SourceOptions(labels=str(tmp_path / "labels.csv"), id="id_code" if "id_code" in text else None)
+    source = open_source(str(folder), options)
+    assert labels(source.listing.images.to_pylist()) == {"a.jpg": "y", "in/b.jpg": "x", "in/c.jpg": None}
+    assert source.n_unmatched == text.count("gone")
+    assert source.notes == (f"{tmp_path}/labels.csv was matched by {how}: none of its ids is one that frieze wrote.",)
+
+
+def test_ids_come_before_names(labelled):
+    """Where one row has an image's id, the others need one, too."""
+    assert labels(labelled("id,label\nin/b.jpg,x\nc.jpg,y\n")) == {"a.jpg": None, "in/b.jpg": "x", "in/c.jpg": None}
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("id,label\nb.jpg,x\n", r"in/b\.jpg and other/b\.jpg"),
+        ("id,label\nx/c.jpg,x\ny/c.jpg,y\n", r"x/c\.jpg and y/c\.jpg"),
+    ],
+)
+def test_two_of_one_name(text, named, folder, labelled):
+    """A name that two images or two rows have is refused, naming both; one that nobody asks for does not matter."""
+    (folder / "other").mkdir()
+    (folder / "other" / "b.jpg").write_bytes(JPEG)
+    with pytest.raises(InputError, match=rf"tells images by their file's name, and {named} have one\."):
+        labelled(text)
+    assert labels(labelled("id,label\nc.jpg,x\n"))["in/c.jpg"] == "x"

@@ -210,3 +210,44 @@ def test_no_source(source):
     """What is no source at all is refused by its type."""
     with pytest.raises(InputError):
         open_source(source, SourceOptions())
+
+
+def write_downloaded(folder):
+    """Write what img2dataset leaves: archives, and beside each a table and counts."""
+    for number in range(2):
+        write_tar(folder / f"0000{number}.tar", "1.jpg")
+        (folder / f"0000{number}.parquet").write_bytes(b"a table of what is in the archive")
+        (folder / f"0000{number}_stats.json").write_text("{}")
+
+
+@pytest.mark.parametrize("source", ["i2d", "i2d/*", "i2d/**"])
+def test_tables_beside_archives(source, folder):
+    """A Parquet file beside an archive of its name tells what is in it, and is no source of its own."""
+    write_downloaded(folder / "i2d")
+    assert ids(source) == ["00000.tar/1.jpg", "00001.tar/1.jpg"]
+    (folder / "i2d" / "images.parquet").write_bytes(b"another table")
+    with pytest.raises(InputError, match="holds Parquet files and tar archives"):
+        ids(source)
+
+
+def test_glob_of_images_and_shards(folder):
+    """Where a pattern matches images and shards, the images are taken and the shards told, or it is refused."""
+    write(folder, "d/1.jpg", "d/in/2.jpg")
+    write_tar(folder / "d" / "0.tar", "1.jpg")
+    source = open_source("d/**/*", SourceOptions())
+    assert source.listing.images["id"].to_pylist() == ["1.jpg", "in/2.jpg"]
+    assert source.unread_shards == {f"{folder}/d/*.tar": 1}
+    for number in range(4):
+        write_tar(folder / "d" / f"{number}.tar", "1.jpg")
+    with pytest.raises(InputError, match=r"/d holds 2 images and 4 shards"):
+        open_source("d/**", SourceOptions())
+
+
+def test_zips_among_images(folder):
+    """Zip archives among images are told, and never outnumber them: they may hold anything."""
+    write(folder, "d/1.jpg")
+    for number in range(3):
+        (folder / "d" / f"{number}.zip").write_bytes(b"anything")
+    source = open_source("d", SourceOptions())
+    assert source.listing.images["id"].to_pylist() == ["1.jpg"]
+    assert source.unread_shards == {f"{folder}/d/*.zip": 3}

@@ -39,7 +39,7 @@ def listed(tmp_path):
     return write_and_open
 
 
-STRUCTS = pa.array([{"bytes": image(0), "path": "a.jpg"}, {"bytes": None, "path": "b.jpg"}, None])
+STRUCTS = pa.array([{"bytes": image(0), "path": "a.jpg"}, {"bytes": None, "path": None}, None])
 
 
 @pytest.mark.parametrize(
@@ -62,6 +62,26 @@ def test_forms_of_bytes(column, listed, tmp_path):
         ("m.parquet/2", f"{tmp_path}/m.parquet/2", None, None, mtime_ns, 2001),
     ]
     assert read(source, [0, 1, 2]) == [image(0), ("read", "no bytes"), ("read", "no bytes")]
+
+
+@pytest.mark.parametrize("rows_a_group", [1, 2, 9])
+def test_paths_without_bytes(rows_a_group, listed, tmp_path):
+    """A struct without bytes is the image at its path, which begins at the file's folder; its facts are the image's."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "b.jpg").write_bytes(image(1))
+    structs = [{"bytes": image(0), "path": "in/b.jpg"}, {"bytes": None, "path": "in/b.jpg"}]
+    structs += [{"bytes": None, "path": str(tmp_path / "in" / "b.jpg")}, {"bytes": None, "path": "gone.jpg"}]
+    structs += [{"bytes": None, "path": "https://x.org/a.jpg"}, None]
+    source = listed({"image": pa.array(structs), "label": [0, 1, 2, 3, 4, 5]}, rows_a_group=rows_a_group)
+    status = (tmp_path / "in" / "b.jpg").stat()
+    assert rows(source, *OURS)[1] == (
+        *("m.parquet/1", f"{tmp_path}/in/b.jpg", "1"),
+        *(status.st_size, status.st_mtime_ns),
+    )
+    broken = [("read", "unreadable"), ("read", "not on disk"), ("read", "no bytes")]
+    assert read(source, range(6)) == [image(0), image(1), image(1), *broken]
+    assert read(source, [2, 5]) == [image(1), broken[2]]
+    assert read_image(rows(source, "uri")[1][0]) == image(1)
 
 
 def test_ids(listed):
@@ -209,3 +229,25 @@ def test_one_large_group(tmp_path):
         assert len(content) == (4 << 20) + 4
         largest = max(largest, pa.total_allocated_bytes() - before)
     assert largest < 64 << 20
+
+
+def test_folders_that_give_a_column(tmp_path):
+    """What folders `name=value` say is a column of the rows in them, of bytes or paths; a file's own comes first."""
+    for place, columns in {
+        "bytes/label=cat/0.parquet": {"image": [image(0)]},
+        "bytes/label=dog/year=2020/0.parquet": {"image": [image(1)]},
+        "paths/label=cat/0.parquet": {"path": ["../../a.jpg"]},
+        "paths/label=dog/0.parquet": {"path": ["../../a.jpg"], "id": ["x"], "label": ["own"]},
+    }.items():
+        path = tmp_path / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table(columns), path)
+    (tmp_path / "a.jpg").write_bytes(image(2))
+    source = open_source(str(tmp_path / "bytes"), SourceOptions())
+    assert rows(source, "id", "label", "year") == [
+        ("label=cat/0.parquet/0", "cat", None),
+        ("label=dog/year=2020/0.parquet/0", "dog", "2020"),
+    ]
+    assert read(source, [0, 1]) == [image(0), image(1)]
+    source = open_source(str(tmp_path / "paths" / "*" / "*.parquet"), SourceOptions(label="label"))
+    assert rows(source, "id", "label") == [("../../a.jpg", "cat"), ("x", "own")]

@@ -188,8 +188,8 @@ def test_other_members_are_counted(listed):
 
 def test_first_bytes(listed):
     """A member is an image by its name or its first bytes; one that only claims to be fails when it is read."""
-    source = listed([("noextension", image(1)), ("b.txt", image(2)), ("._c.jpg", image(3)), ("d.jpg", b"text")])
-    assert list(rows(source)) == ["noextension", "b.txt", "._c.jpg", "d.jpg"]
+    source = listed([("noextension", image(1)), ("b.txt", image(2)), ("c.jpg.bak", image(3)), ("d.jpg", b"text")])
+    assert list(rows(source)) == ["noextension", "b.txt", "c.jpg.bak", "d.jpg"]
     content = contents(source)
     assert content[:3] == [image(1), image(2), image(3)]
     assert (content[3].stage, content[3].reason) == ("decode", "not an image")
@@ -363,3 +363,37 @@ def test_real_shards(shared_data):
     assert len(names) == 10
     assert (source.listing.failures, source.listing.n_ignored) == ((), 0)
     assert sum(map(len, contents(source))) == sum(table["size_bytes"].to_pylist())
+
+
+def test_hidden_members(listed):
+    """Hidden members, and what macOS and Synology lay beside images, are left out, whatever is in them."""
+    hidden = ["._a.jpg", "__MACOSX/c/._a.jpg", "c/@eaDir/a.jpg/THUMB.jpg", ".thumbs/a.jpg", "./c/.a.jpg"]
+    source = listed([*((name, image(1)) for name in hidden), ("./c/a.jpg", image(2))])
+    assert (list(rows(source)), source.listing.n_ignored) == (["c/a.jpg"], len(hidden))
+
+
+def test_members_without_a_partner(listed):
+    """A name ends at its first dot; a text that describes no image by that rule is counted, and one is named."""
+    pairs = ["22.05.png", "22.05.cls", "22.06.png", "22.06.json", "b.jpg", "b.cls", "b.seg.json"]
+    source = listed([(name, image(1) if name.endswith("g") else b"1") for name in pairs])
+    assert rows(source)["b.jpg"]["label"] == "1"
+    assert (rows(source)["22.05.png"]["label"], source.unpaired) == (None, 2)
+    assert source.notes[0].startswith("2 members without a partner, such as 22.05.cls: ")
+    source = listed([("a.jpg", image(1)), ("b.cls", b"1")])
+    assert (source.unpaired, source.notes[0][:35]) == (1, "1 member without a partner, such as")
+    assert listed([("a.jpg", image(1)), ("a.cls", b"1"), ("a.seg.json", b"{}")]).unpaired == 0
+
+
+def test_lists_of_labels(listed):
+    """Where some images have several labels all keep their list, and those of one have a label; else no list stays."""
+    texts = {"a": [3], "b": [3, 4], "c": 5}
+    members = [(f"{name}.jpg", image(1)) for name in texts]
+    members += [(f"{name}.json", json.dumps({"label": label}).encode()) for name, label in texts.items() if name != "c"]
+    several = rows(listed(members))
+    assert [(row["label"], row["source_label"]) for row in several.values()] == [
+        ("3", [3]),
+        (None, [3, 4]),
+        (None, None),
+    ]
+    one = rows(listed([one for one in members if not one[0].startswith("b")]))
+    assert [(row["label"], "source_label" in row) for row in one.values()] == [("3", False), (None, False)]

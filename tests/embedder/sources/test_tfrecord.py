@@ -178,7 +178,7 @@ def test_mistyped_image(listed):
 
 def test_records_without_an_image(listed):
     """A record without an image is counted; one whose image is no image by its bytes fails when it is read."""
-    source = listed([{"audio": b"RIFF"}, {"image": image(0)}, {"image": [image(0), image(1)]}, {"image": b"pixels"}])
+    source = listed([{"audio": b"RIFF"}, {"image": image(0)}, {"audio": [b"1", b"2"]}, {"image": b"pixels"}])
     assert ([row["id"] for row in rows(source)], source.listing.n_ignored) == (["a.tfrecord/1", "a.tfrecord/3"], 2)
     assert contents(source)[1].reason == "not an image"
 
@@ -312,3 +312,43 @@ def test_without_tensorflow(listed, tmp_path):
         "assert 'tensorflow' not in sys.modules",
     ]
     subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True)
+
+
+def test_several_images_a_record(listed):
+    """A record of several images is a failure that tells their number and its byte, and so is a file of such alone."""
+    frames = {"frames": [image(0), image(1)]}
+    source = listed([{"image": image(0)}, frames])
+    assert failures(source) == [("a.tfrecord/1", "unsupported")]
+    assert "frames holds 2 images; wanted is one an Example (record 1, at byte" in source.listing.failures[0].message
+    with pytest.raises(InputError, match=r"holds 2 images.*\(record 0, at byte 0\)\.\nWrite one image a record"):
+        listed([frames])
+
+
+def test_sequence_examples(tf, tmp_path):
+    """A SequenceExample is named as such, with its byte, and what to write in its place."""
+    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[image(0)]))
+    lists = tf.train.FeatureLists(feature_list={"images": tf.train.FeatureList(feature=[feature] * 3)})
+    label = tf.train.Feature(int64_list=tf.train.Int64List(value=[1]))
+    example = tf.train.SequenceExample(context=tf.train.Features(feature={"label": label}), feature_lists=lists)
+    with tf.io.TFRecordWriter(str(tmp_path / "a.tfrecord")) as writer:
+        writer.write(example.SerializeToString())
+    message = r"tf\.train\.SequenceExample of 3 frames.*\(record 0, at byte 0\)\.\nWrite one image a record"
+    with pytest.raises(InputError, match=message):
+        open_source(str(tmp_path / "a.tfrecord"), SourceOptions())
+
+
+def test_lists_of_labels(listed):
+    """Where some records have several labels all keep their list, and those of one have a label; else no list stays."""
+    records = [{"image": image(n), "label": list(range(n + 1)) if n < 3 else []} for n in range(4)]
+    source = listed(records)
+    assert [row["label"] for row in rows(source)] == ["0", None, None, None]
+    assert [one["source_label"] for one in columns(source)] == [[0], [0, 1], [0, 1, 2], []]
+    assert columns(listed(records[::3])) == [{}, {}]
+
+
+def test_other_images_of_a_record(listed):
+    """Which of several images is taken is said, unless it was asked for."""
+    records = [{"image/encoded": image(0), "mask": image(1)}] * 2
+    (note,) = listed(records).notes
+    assert note.startswith("Records hold other images beside image/encoded, which are not read: mask. Another is")
+    assert listed(records, image="mask").notes == ()

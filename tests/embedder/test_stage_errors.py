@@ -1,0 +1,93 @@
+"""An error of ours in any stage ends a run with its own words. As a script, this file runs one whose stage raises."""
+
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+
+import pytest
+
+from embedder import BackboneRequest, JobOptions, embed_source
+from features import open_features
+
+STAGES = {
+    "read": "embedder.sources.places.read_place",
+    "decode": "embedder.pipeline.decode_for",
+    "embed": "embedder.inference._begin",
+    "write": "embedder.shards.commit",
+}
+"""Stage -> a function that it calls, in a thread of its own where it has one."""
+N_IMAGES, LIMIT_S = 120, 120
+
+
+def raise_at(patch, stage, at):
+    """Have a stage raise at its call of that number; gives the calls so far."""
+    module, _, name = STAGES[stage].rpartition(".")
+    calls, function = [], getattr(sys.modules[module], name)
+
+    def raising(*args, **options):
+        calls.append(1)
+        if len(calls) == at:
+            raise LookupError(f"a bug in {stage}")
+        return function(*args, **options)
+
+    patch.setattr(STAGES[stage], raising)
+    return calls
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_raises_what_went_wrong(stage, folder, embed, out, monkeypatch):
+    """What goes wrong in a stage reaches the caller as it is, and no frame of its traceback holds the pipeline open."""
+    raise_at(monkeypatch, stage, 2)
+    with pytest.raises(LookupError, match=f"a bug in {stage}") as caught:
+        embed(folder, out)
+    files = {frame.f_code.co_filename for frame, _ in traceback.walk_tb(caught.value.__traceback__)}
+    assert not any("tensorflow" in file for file in files)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_goes_on_where_it_stopped(stage, folder, embed, out, monkeypatch):
+    """After an error of a later shard the earlier ones stand, and the next run needs no more than the rest."""
+    with monkeypatch.context() as patch:
+        raise_at(patch, stage, {"read": 9, "decode": 9, "embed": 5, "write": 2}[stage])
+        with pytest.raises(LookupError):
+            embed(folder, out)
+    n_stored = len(open_features(out))
+    assert n_stored >= 4
+    document = embed(folder, out)
+    assert (document["unchanged"], document["embedded"], document["rows"]) == (n_stored, 10 - n_stored, 10)
+
+
+def test_ctrl_c_while_waiting(folder, embed, out, monkeypatch):
+    """Ctrl-C while the pipeline is waited for leaves nothing that Python's own end would wait for."""
+    from tensorflow.python.data.ops import iterator_ops
+
+    def interrupt(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(iterator_ops.OwnedIterator, "_next_internal", interrupt)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        embed(folder, out)
+    assert not any(
+        "tensorflow" in frame.f_code.co_filename for frame, _ in traceback.walk_tb(caught.value.__traceback__)
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at", [1, N_IMAGES // 2])
+@pytest.mark.parametrize("stage", STAGES)
+def test_ends(stage, at, write_photos, tiny, tmp_path):
+    """A process whose stage raises prints what went wrong, and ends."""
+    photos = write_photos(tmp_path / "photos", [f"{number}.jpg" for number in range(N_IMAGES)])
+    command = [sys.executable, __file__, stage, str(at), photos, tiny, tmp_path / "out"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.strip().endswith(f"LookupError: a bug in {stage}")
+
+
+if __name__ == "__main__":
+    stage, at, photos, tiny, out = sys.argv[1:]
+    at = int(at) if stage in ("read", "decode") else 1 + (int(at) > 1)
+    raise_at(pytest.MonkeyPatch(), stage, at)
+    options = JobOptions(shard_size=40, batch_size=8, workers=2, engine="tensorflow")
+    embed_source(photos, Path(out), request=BackboneRequest(handle=tiny), options=options)
