@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import io
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from PIL import (
@@ -164,9 +164,7 @@ def decode(data: bytes, *, side_px: int, max_pixels: int = MAX_PIXELS) -> tuple[
 
 
 @contextlib.contextmanager
-def decoded(
-    data: bytes, *, side_px: int, max_pixels: int = MAX_PIXELS, stretches: bool = False
-) -> Iterator[Decoded]:
+def decoded(data: bytes, *, side_px: int, max_pixels: int = MAX_PIXELS, stretches: bool = False) -> Iterator[Decoded]:
     """Decode an image file as `decode` does; the memory that it takes is counted while the block runs.
 
     Args:

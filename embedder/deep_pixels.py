@@ -1,4 +1,4 @@
-"""Images of more than 8 bits a channel -> 8 bits: by what the file says of its range, or stretched to each image's own."""
+"""Images of more than 8 bits a channel -> 8 bits: by the range that the file tells, or by each image's own."""
 
 import io
 import math
@@ -65,7 +65,7 @@ def to_8_bits(image: Image.Image, data: bytes, *, is_inverted: bool = False, str
     Raises:
         ImageError: Nothing says what is white.
     """
-    if image.mode == "F" or image.mode == "I" or image.mode.startswith("I;16"):
+    if image.mode in {"F", "I"} or image.mode.startswith("I;16"):
         return _from_grey(image, data, is_inverted=is_inverted, stretches=stretches)
     if image.mode in ("RGB", "RGBA") and _bits(image, data) == _WORD_BITS:
         return _from_colours(image, data, stretches=stretches)
@@ -108,7 +108,8 @@ def _from_colours(image: Image.Image, data: bytes, *, stretches: bool) -> Levels
 def _count_colours(image: Image.Image, data: bytes) -> int | None:
     extremes: Any = image.getextrema()[:3]
     is_flat = all(low == high for low, high in extremes)
-    if is_flat and (words := _words(image, data)).reshape(-1, 3).max(0).tolist() == words.reshape(-1, 3).min(0).tolist():
+    words = _words(image, data) if is_flat else None
+    if words is not None and (words == words[0, 0]).all():
         return None
     return int(max(high for _, high in extremes) - min(low for low, _ in extremes)) + 1
 
@@ -123,7 +124,8 @@ def _words(image: Image.Image, data: bytes) -> _Values:
         other.tile = [tile for tile in tiles if tile is not None]
         other.load()
         lower = np.asarray(other.convert("RGB") if other.mode == "RGBA" else other)
-    return upper << np.uint16(_BYTE_BITS) | lower
+    words: _Values = upper << np.uint16(_BYTE_BITS) | lower
+    return words
 
 
 def _lower(tile: Any) -> Any:
@@ -156,9 +158,7 @@ def _extremes(values: _Values) -> _Range | None:
     return _Range(finite.min().item(), finite.max().item()) if finite.size else None
 
 
-def _range(
-    image: Image.Image, data: bytes, seen: _Values, extremes: _Range | None, *, stretches: bool
-) -> _Range:
+def _range(image: Image.Image, data: bytes, seen: _Values, extremes: _Range | None, *, stretches: bool) -> _Range:
     """Return what is black and what is white.
 
     Raises:

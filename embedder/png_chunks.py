@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -90,5 +90,14 @@ def _of_international(body: bytes) -> int:
     return body.find(b"\0", body.find(b"\0", name_end + 3) + 1) + 1
 
 
-_PACKED_FROM = {b"zTXt": _after_name, b"iCCP": _after_name, b"iTXt": _of_international, b"tEXt": lambda _body: -1}
+def _of_plain(_body: bytes) -> int:
+    return -1
+
+
+_PACKED_FROM: dict[bytes, Callable[[bytes], int]] = {
+    b"zTXt": _after_name,
+    b"iCCP": _after_name,
+    b"iTXt": _of_international,
+    b"tEXt": _of_plain,
+}
 """Chunk with a text -> where in its data the compressed part begins; -1 where all is plain."""

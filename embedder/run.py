@@ -15,7 +15,7 @@ from embedder.explanation import explain
 from embedder.inference import Embedded, embed_batches
 from embedder.known import Known
 from embedder.options import JobOptions
-from embedder.pipeline import Decoder, stream
+from embedder.pipeline import Decoder, Narrow, stream
 from embedder.probe import Probe
 from embedder.recognition import recognise
 from embedder.shards import ShardFiller, commit
@@ -66,6 +66,7 @@ class Run:
         n_workers: How many processes embedded at once.
         cores: Cores of each.
         nodes: Machine -> where its workers' time went; empty where this process embedded.
+        narrow: Images that reach over few levels.
     """
 
     began: float
@@ -84,6 +85,7 @@ class Run:
     n_workers: int = 1
     cores: int = dataclasses.field(default_factory=count_cores)
     nodes: dict[str, Stages] = dataclasses.field(default_factory=dict)
+    narrow: Narrow = dataclasses.field(default_factory=Narrow)
 
     def copy(self) -> None:
         """Commit the new parts that need no backbone."""
@@ -126,6 +128,7 @@ class Run:
         for batch, seen, n_run in batches:
             with self.stages.waiting("write"):
                 filler.add(batch, seen)
+            self.narrow.merge(batch.narrow)
             self.n_embedded += n_run
             self.n_stored += sum(one is not None for one in seen)
             n_done += len(batch.piece.rows)
@@ -149,6 +152,7 @@ class Run:
             "failures": count_reasons(self.writer.failed),
             "left": self.plan.n_left,
             "ignored": manifest.n_ignored,
+            "narrow_range": self.narrow.to_json(),
             "unlabelled": listing.images["label"].null_count,
             "unmatched_labels": self.source.n_unmatched,
             "unread_shards": self.source.unread_shards,

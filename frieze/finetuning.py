@@ -34,7 +34,7 @@ def finetune(
     backbone: str | None = None,
     weights: str | None = None,
     layer: str | None = None,
-    image_size: int | None = None,
+    image_size: int | tuple[int, int] | None = None,
     fit: str = "squash",
     pixels: str | None = None,
     trust_backbone: bool = False,
@@ -248,8 +248,10 @@ def _means(
 
     def save(folder: Path) -> stored.BackboneSpec:
         trunk.save(folder)
-        side = trunk.spec.image_size[0]
-        request = embedder.BackboneRequest(handle=str(folder), fit=trunk.spec.fit, image_size=side, trust=trust)
+        before = embedder.BackboneRequest.of(trunk.spec)
+        request = embedder.BackboneRequest(
+            handle=str(folder), fit=before.fit, image_size=before.image_size, stretch=before.stretch, trust=trust
+        )
         written = embedder.open_backbone(request)
         _check_written(written, trunk, read(np.arange(min(_SAMPLES, len(table)))))
         return dataclasses.replace(written.spec, handle=str(place), name=place.name)

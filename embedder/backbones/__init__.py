@@ -14,7 +14,6 @@ from embedder.backbones.keras_applications import PREFIX, describe, open_applica
 from embedder.backbones.keras_file import open_keras_file
 from embedder.backbones.request import PRECISIONS, Backbone, BackboneRequest, Network
 from embedder.backbones.saved_model import open_saved_model
-from embedder.decoding import VERSION
 from embedder.preprocessing import FITS, PIXELS
 from features import BackboneSpec, InputError, ModelError, check_same_backbone, import_tensorflow
 
@@ -73,8 +72,7 @@ def open_backbone(request: BackboneRequest) -> Backbone:
             mend=f"{_suggest(request.handle)}See: frieze backbones",
         )
     network = kind.open(request)
-    side = request.image_size
-    size = (side, side) if side else network.image_size or (_SIDE_PX, _SIDE_PX)
+    size = request.size or network.image_size or (_SIDE_PX, _SIDE_PX)
     pixels = request.pixels or network.pixels
     call = _images_to_embeddings(network, pixels)
     spec = BackboneSpec(
@@ -88,7 +86,7 @@ def open_backbone(request: BackboneRequest) -> Backbone:
         layer=request.layer,
         weights=request.weights if request.weights_path is None else str(request.weights_path),
         precision=request.precision,
-        decoding=VERSION,
+        decoding=request.decoding,
     )
     return Backbone(spec, call, network.model)
 
@@ -137,8 +135,9 @@ def _check(request: BackboneRequest) -> None:
         )
     if request.pixels is not None and (is_application or request.handle == BUILT_IN):
         raise InputError(f"{request.handle} has its own preprocessing.", mend="Leave --pixels out.")
-    if request.image_size is not None and request.image_size < 1:
-        raise InputError(f"--image-size is {request.image_size}.", mend="Give the side in pixels, 1 or more.")
+    if request.size is not None and (len(request.size) != 2 or min(request.size) < 1):  # noqa: PLR2004
+        mend = "Give the side in pixels, 1 or more, or height and width as HxW."
+        raise InputError(f"--image-size is {request.image_size}.", mend=mend)
     words = (
         ("fit", request.fit, FITS),
         ("pixels", request.pixels, PIXELS),

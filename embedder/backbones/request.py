@@ -2,12 +2,13 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from embedder.backbones.catalogue import BUILT_IN
 from embedder.backbones.frozen import freeze
+from embedder.decoding import STRETCHED, VERSION
 from features import BackboneSpec
 
 NAMED_WEIGHTS = ("imagenet", "random")
@@ -15,6 +16,9 @@ NAMED_WEIGHTS = ("imagenet", "random")
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 """What a network's numbers can be while it runs; embeddings are stored as float32 whatever it is."""
+
+_OLD_DEFAULTS = {"stretch": False}
+"""What was asked for by tables that are older than the option."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,30 +29,48 @@ class BackboneRequest:
         handle: `builtin`, a SavedModel's folder, a URL, `keras:NAME` or a `.keras` file.
         weights: `imagenet`, `random` or a file; for `keras:NAME` only.
         layer: The layer or output to read.
-        image_size: Side of the square that the network sees, in pixels.
+        image_size: Side of the square that the network sees, in pixels, or its height and width.
         fit: `squash`, `crop` or `pad`.
         pixels: Range of the pixels that the network was trained on.
         precision: What the network's numbers are while it runs: `float32`, `bfloat16` or `float16`.
         trust: Run a SavedModel that does more than compute, too.
+        stretch: Take the lowest and highest value of each image of more than 8 bits for black and white.
     """
 
     handle: str = BUILT_IN
     weights: str | None = None
     layer: str | None = None
-    image_size: int | None = None
+    image_size: int | tuple[int, int] | None = None
     fit: str = "squash"
     pixels: str | None = None
     precision: str = "float32"
     trust: bool = False
+    stretch: bool = False
 
     @property
     def weights_path(self) -> Path | None:
         """The file of weights, absolute; None where none is asked for."""
         return None if self.weights in (None, *NAMED_WEIGHTS) else Path(str(self.weights)).absolute()
 
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width that the network sees; None for its own."""
+        return (self.image_size, self.image_size) if isinstance(self.image_size, int) else self.image_size
+
+    @property
+    def decoding(self) -> str:
+        """The way from bytes to pixels, as a spec has it."""
+        return STRETCHED if self.stretch else VERSION
+
     def to_json(self) -> dict[str, Any]:
         """Give what decides the embeddings as plain JSON values: trust is the word of one run, and is not stored."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if name != "trust"}
+        size = self.image_size if self.size is None or self.size[0] != self.size[1] else self.size[0]
+        asked = dataclasses.asdict(self) | {"image_size": list(size) if isinstance(size, tuple) else size}
+        return {name: value for name, value in asked.items() if name != "trust"}
+
+    def is_in(self, stored: Mapping[str, Any]) -> bool:
+        """Tell whether a stored request asks for the same; it may be older than some of our options."""
+        return self.to_json().items() <= (_OLD_DEFAULTS | dict(stored)).items()
 
     @classmethod
     def of(cls, spec: BackboneSpec) -> "BackboneRequest":
@@ -57,10 +79,11 @@ class BackboneRequest:
             handle=spec.handle,
             weights=spec.weights,
             layer=spec.layer,
-            image_size=spec.image_size[0],
+            image_size=spec.image_size if spec.image_size[0] != spec.image_size[1] else spec.image_size[0],
             fit=spec.fit,
             pixels=None if spec.handle == BUILT_IN or spec.handle.startswith("keras:") else spec.pixels,
             precision=spec.precision,
+            stretch=spec.decoding == STRETCHED,
         )
 
 

@@ -19,6 +19,7 @@ _PRECISIONS = ("float32", "bfloat16", "float16")
 @options.image_size
 @options.fit
 @options.pixels
+@click.option("--stretch", is_flag=True, help="Stretch images of more than 8 bits to the range of each.")
 @options.trust_backbone
 @click.option("--engine", type=click.Choice(_ENGINES), default="auto", show_default=True, help="What runs it.")
 @click.option(
@@ -66,5 +67,6 @@ def embed(*, as_json: bool, **asked: Any) -> None:
     else:
         output.show_facts(document)
     options.warn_of_source(document)
+    options.warn_of_range(document, mend="with --stretch each takes its own lowest value for black, highest for white")
     if not document.get("dry_run"):
         options.end(document, where=f"see {document['out']}/failures.parquet")

@@ -34,8 +34,24 @@ def labels(command: _Command) -> _Command:
 
 
 weights = click.option("--weights", metavar="imagenet|random|FILE", help="For keras:NAME.  [default: imagenet]")
+
+
+class _ImageSize(click.ParamType[int | tuple[int, int]]):
+    """A side in pixels, or height and width."""
+
+    name = "N|HxW"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read the option's text."""
+        texts: list[Any] = str(value).lower().split("x")
+        sides = [click.IntRange(min=1).convert(text, param, ctx) for text in texts]
+        if len(sides) > 2:  # noqa: PLR2004
+            self.fail(f"{value} has more than height and width.", param, ctx)
+        return sides[0] if len(sides) == 1 else tuple(sides)
+
+
 image_size = click.option(
-    "--image-size", type=click.IntRange(min=1), metavar="N", help="Side in pixels that the network sees."
+    "--image-size", type=_ImageSize(), metavar="N|HxW", help="Side in pixels that the network sees, or height x width."
 )
 fit = click.option(
     "--fit", type=click.Choice(_FITS), default="squash", show_default=True, help="How an image meets it."
@@ -100,6 +116,17 @@ def warn_of_source(document: dict[str, Any]) -> None:
         output.say(
             f"Note: images without a label: {n_unlabelled:,}; rows of labels that name no image: {n_unmatched:,}."
         )
+
+
+def warn_of_range(document: dict[str, Any], *, mend: str) -> None:
+    """Say on stderr where images of more than 8 bits a channel are nearly black, or one grey, to the network."""
+    from frieze import output
+
+    narrow = document.get("narrow_range")
+    if narrow:
+        n_images = narrow["images"]
+        what = f"{n_images:,} 16-bit image{'s' * (n_images > 1)} use{' at most' * (n_images > 1)}"
+        output.say(f"Note: {what} {narrow['levels']} of 256 levels: {mend}.")
 
 
 def warn_of_labels(document: dict[str, Any]) -> None:
