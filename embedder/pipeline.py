@@ -58,8 +58,8 @@ class Narrow:
         self.n_levels = max(self.n_levels, other.n_levels)
 
     def __str__(self) -> str:
-        bound = "" if self.n_images == 1 else " at most"
-        return f"{self.n_images:,} 16-bit image{'s' * (self.n_images > 1)} use{bound} {self.n_levels} of 256 levels"
+        who = "1 16-bit image uses" if self.n_images == 1 else f"{self.n_images:,} 16-bit images use at most"
+        return f"{who} {self.n_levels} of 256 levels"
 
     def to_json(self) -> dict[str, int] | None:
         """Give both figures; None where there is no such image."""

@@ -13,7 +13,8 @@ _TEXTS_BYTES = 16 << 20
 """What all texts of a file may be taken apart to, so that a thousand of them cost no time either."""
 
 _HEAD, _CHECKSUM_BYTES = struct.Struct(">I4s"), 4
-_BIT_DEPTH_AT = 24
+BIT_DEPTH_AT, COLOUR_TYPE_AT = 24, 25
+"""Where the header tells the bits a channel, and which channels there are."""
 
 
 class Chunk(NamedTuple):
@@ -37,7 +38,7 @@ def read_chunks(data: bytes) -> Iterator[Chunk]:
 
 def is_deep(data: bytes) -> bool:
     """Tell whether a file is a PNG of 16 bits a channel."""
-    return data.startswith(SIGNATURE) and data[_BIT_DEPTH_AT : _BIT_DEPTH_AT + 1] == b"\x10"
+    return data.startswith(SIGNATURE) and data[BIT_DEPTH_AT : BIT_DEPTH_AT + 1] == b"\x10"
 
 
 def significant_bits(data: bytes) -> int | None:

@@ -135,9 +135,7 @@ def _check(request: BackboneRequest) -> None:
         )
     if request.pixels is not None and (is_application or request.handle == BUILT_IN):
         raise InputError(f"{request.handle} has its own preprocessing.", mend="Leave --pixels out.")
-    if request.size is not None and (len(request.size) != 2 or min(request.size) < 1):  # noqa: PLR2004
-        mend = "Give the side in pixels, 1 or more, or height and width as HxW."
-        raise InputError(f"--image-size is {request.image_size}.", mend=mend)
+    _ = request.size  # which is refused where it is none
     words = (
         ("fit", request.fit, FITS),
         ("pixels", request.pixels, PIXELS),

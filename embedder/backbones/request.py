@@ -9,7 +9,7 @@ from typing import Any
 from embedder.backbones.catalogue import BUILT_IN
 from embedder.backbones.frozen import freeze
 from embedder.decoding import STRETCHED, VERSION
-from features import BackboneSpec
+from features import BackboneSpec, InputError
 
 NAMED_WEIGHTS = ("imagenet", "random")
 """What `--weights` takes besides a file."""
@@ -29,7 +29,7 @@ class BackboneRequest:
         handle: `builtin`, a SavedModel's folder, a URL, `keras:NAME` or a `.keras` file.
         weights: `imagenet`, `random` or a file; for `keras:NAME` only.
         layer: The layer or output to read.
-        image_size: Side of the square that the network sees, in pixels, or its height and width.
+        image_size: Side of the square that the network sees, in pixels; or height and width, also as `64x96`.
         fit: `squash`, `crop` or `pad`.
         pixels: Range of the pixels that the network was trained on.
         precision: What the network's numbers are while it runs: `float32`, `bfloat16` or `float16`.
@@ -40,7 +40,7 @@ class BackboneRequest:
     handle: str = BUILT_IN
     weights: str | None = None
     layer: str | None = None
-    image_size: int | tuple[int, int] | None = None
+    image_size: int | str | tuple[int, int] | None = None
     fit: str = "squash"
     pixels: str | None = None
     precision: str = "float32"
@@ -54,8 +54,23 @@ class BackboneRequest:
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Height and width that the network sees; None for its own."""
-        return (self.image_size, self.image_size) if isinstance(self.image_size, int) else self.image_size
+        """Height and width that the network sees; None for its own.
+
+        Raises:
+            InputError: `image_size` is no such thing.
+        """
+        if self.image_size is None:
+            return None
+        told = self.image_size
+        sides = [told] if isinstance(told, int) else told.lower().split("x") if isinstance(told, str) else list(told)
+        try:
+            height, width = map(int, sides * 2 if len(sides) == 1 else sides)
+        except ValueError:
+            height = width = 0
+        if min(height, width) < 1:
+            mend = "Give the side in pixels, 1 or more, or height and width as HxW."
+            raise InputError(f"--image-size is {told}.", mend=mend)
+        return height, width
 
     @property
     def decoding(self) -> str:
@@ -64,8 +79,7 @@ class BackboneRequest:
 
     def to_json(self) -> dict[str, Any]:
         """Give what decides the embeddings as plain JSON values: trust is the word of one run, and is not stored."""
-        size = self.image_size if self.size is None or self.size[0] != self.size[1] else self.size[0]
-        asked = dataclasses.asdict(self) | {"image_size": list(size) if isinstance(size, tuple) else size}
+        asked = dataclasses.asdict(self) | {"image_size": None if self.size is None else _as_typed(self.size)}
         return {name: value for name, value in asked.items() if name != "trust"}
 
     def is_in(self, stored: Mapping[str, Any]) -> bool:
@@ -79,12 +93,18 @@ class BackboneRequest:
             handle=spec.handle,
             weights=spec.weights,
             layer=spec.layer,
-            image_size=spec.image_size if spec.image_size[0] != spec.image_size[1] else spec.image_size[0],
+            image_size=_as_typed(spec.image_size),
             fit=spec.fit,
             pixels=None if spec.handle == BUILT_IN or spec.handle.startswith("keras:") else spec.pixels,
             precision=spec.precision,
             stretch=spec.decoding == STRETCHED,
         )
+
+
+def _as_typed(size: tuple[int, int]) -> int | str:
+    """Write height and width as they are typed after `--image-size`."""
+    height, width = size
+    return height if height == width else f"{height}x{width}"
 
 
 @dataclasses.dataclass(frozen=True)

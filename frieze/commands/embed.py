@@ -19,7 +19,9 @@ _PRECISIONS = ("float32", "bfloat16", "float16")
 @options.image_size
 @options.fit
 @options.pixels
-@click.option("--stretch", is_flag=True, help="Stretch images of more than 8 bits to the range of each.")
+@click.option(
+    "--stretch/--no-stretch", default=None, help="Stretch images of more than 8 bits a channel to the range of each."
+)
 @options.trust_backbone
 @click.option("--engine", type=click.Choice(_ENGINES), default="auto", show_default=True, help="What runs it.")
 @click.option(

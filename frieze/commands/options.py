@@ -36,7 +36,7 @@ def labels(command: _Command) -> _Command:
 weights = click.option("--weights", metavar="imagenet|random|FILE", help="For keras:NAME.  [default: imagenet]")
 
 
-class _ImageSize(click.ParamType[int | tuple[int, int]]):
+class _ImageSize(click.ParamType[int | str]):
     """A side in pixels, or height and width."""
 
     name = "N|HxW"
@@ -47,7 +47,7 @@ class _ImageSize(click.ParamType[int | tuple[int, int]]):
         sides = [click.IntRange(min=1).convert(text, param, ctx) for text in texts]
         if len(sides) > 2:  # noqa: PLR2004
             self.fail(f"{value} has more than height and width.", param, ctx)
-        return sides[0] if len(sides) == 1 else tuple(sides)
+        return sides[0] if len(set(sides)) == 1 else "x".join(map(str, sides))
 
 
 image_size = click.option(
@@ -125,8 +125,8 @@ def warn_of_range(document: dict[str, Any], *, mend: str) -> None:
     narrow = document.get("narrow_range")
     if narrow:
         n_images = narrow["images"]
-        what = f"{n_images:,} 16-bit image{'s' * (n_images > 1)} use{' at most' * (n_images > 1)}"
-        output.say(f"Note: {what} {narrow['levels']} of 256 levels: {mend}.")
+        who = "1 16-bit image uses" if n_images == 1 else f"{n_images:,} 16-bit images use at most"
+        output.say(f"Note: {who} {narrow['levels']} of 256 levels: {mend}.")
 
 
 def warn_of_labels(document: dict[str, Any]) -> None:
