@@ -4,13 +4,16 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 
-from features import free_memory
+from features import free_memory, trim_memory
 
 SMALL_BYTES = 64 << 20
 """An image that takes less is decoded at once: there are only so many threads."""
 
 _SHARE = 0.5
 """Of the free memory: the rest is the network's, and others'."""
+
+_KEPT_SHARE = 1 / 16
+"""Of that share: what one thread may keep of an image that is done."""
 
 
 class DecodeMemory:
@@ -40,6 +43,8 @@ class DecodeMemory:
         try:
             yield
         finally:
+            if n_bytes > self._limit * _KEPT_SHARE:
+                trim_memory()  # the C library keeps what a thread freed, and the next thread's image comes on top
             with self._changed:
                 self._taken -= n_bytes
                 self._changed.notify_all()

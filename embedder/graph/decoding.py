@@ -54,7 +54,9 @@ def _decode_png(tf: Any, data: Any, stretches: bool) -> Any:
     def shallow() -> Any:
         return tf.cast(tf.io.decode_png(data, channels=4), tf.float32)
 
-    is_deep = tf.equal(tf.strings.substr(data, BIT_DEPTH_AT, 1), b"\x10")
+    # TensorFlow's error of a place beyond the end would hold the bytes, which are no text.
+    head = tf.strings.join([tf.strings.substr(data, 0, BIT_DEPTH_AT + 1), bytes(BIT_DEPTH_AT + 1)])
+    is_deep = tf.equal(tf.strings.substr(head, BIT_DEPTH_AT, 1), b"\x10")
     image = tf.cond(is_deep, lambda: decode_deep_png(data, stretches=stretches), shallow)
     alpha = image[..., 3:] / 255.0
     return tf.cast(tf.round(image[..., :3] * alpha + 255.0 * (1.0 - alpha)), tf.uint8)
