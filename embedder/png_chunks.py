@@ -57,7 +57,7 @@ def without_large_texts(data: bytes) -> bytes:
     for chunk in read_chunks(data):
         size = _text_bytes(data, chunk, left)
         left -= size
-        if size > _TEXT_BYTES or left < 0:
+        if size > _TEXT_BYTES or (size and left < 0):
             kept.append(data[at : chunk.start])
             at = chunk.end
     return b"".join((*kept, data[at:])) if kept else data
