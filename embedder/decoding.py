@@ -3,13 +3,12 @@
 import contextlib
 import dataclasses
 import io
-import struct
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 from PIL import (
+    AvifImagePlugin,
     BmpImagePlugin,
     ExifTags,
     GifImagePlugin,
@@ -22,6 +21,11 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from embedder import png_chunks, tiff_pages
+from embedder.decode_memory import DECODE_MEMORY
+from embedder.deep_pixels import to_8_bits
+from embedder.picture_formats import is_heic, open_heic, refusal
+from embedder.tiff_pages import Picture, find_picture
 from features import ImageError
 
 VERSION = "pillow-draft-bilinear-1"
@@ -33,17 +37,22 @@ MAX_PIXELS = 178_956_970
 MAX_BYTES = 1 << 30
 """Largest file taken unless asked otherwise."""
 
-_PLUGINS = (BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin)
+STRETCHED = f"{VERSION}+stretch"
+"""Stands in its place where images of more than 8 bits a channel are stretched to the range of each."""
+
+_PLUGINS = (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 """Imported here so that each is registered before the first image is opened."""
 
-_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
-_BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
-_TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+", b"MM*\x00", b"II\x00*")  # classic, big, and two that lie
-_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", *_TIFF)
+_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 LEAST_DRAFT_PX = 448  # small networks see the loss of a smaller draft: least cosine .997 instead of .999
-
-HEAD_BYTES = 18
-"""How many first bytes `is_image` wants."""
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -58,7 +67,15 @@ _UPRIGHT = {
 _LYING = (5, 6, 7, 8)
 """Orientations that swap width and height."""
 
+_BYTES_A_PIXEL = {"WEBP": 17, "AVIF": 12, "HEIF": 12, "GIF": 12}
+_BYTES_ELSE = 8  # two layers of RGB, which Pillow keeps in 4 bytes
+_PROGRESSIVE_BYTES = 6  # of a JPEG at its full size, whatever the fraction: two for each coefficient
+"""What decoding takes at its peak (measured at 36 megapixels)."""
+
+_STRIP_PIXELS = 1 << 20
+_TRUNCATED = ("truncated", "unexpected end of file", "insufficient input")  # Pillow; libheif
 _PILLOW = r"PIL\."
+
 LIMITED = ("too large", "truncated")
 """Reasons of failures that other limits may mend."""
 
@@ -108,24 +125,28 @@ class Limits:
             ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = before
 
 
-def is_image(head: bytes) -> bool:
-    """Tell from its first bytes whether a file is an image of a kind that we read.
+class Decoded(NamedTuple):
+    """What an image file gives.
 
-    Args:
-        head: The first `HEAD_BYTES` bytes.
-
-    >>> is_image(b"GIF89a"), is_image(b"BMW prices went up"), is_image(b"")
-    (True, False, False)
+    Attributes:
+        image: Mode RGB, upright.
+        size: Its full width and height in pixels as displayed.
+        n_levels: Of an image of more than 8 bits a channel, how many of 256 levels it reaches over; None of others.
     """
-    if head.startswith(b"RIFF"):
-        return head[8:12] == b"WEBP"
-    if head.startswith(b"BM"):  # two letters are too few: the size of the next header must fit as well
-        return len(head) >= HEAD_BYTES and struct.unpack("<I", head[14:18])[0] in _BMP_HEADERS
-    return head.startswith(_SIGNATURES)
+
+    image: Image.Image
+    size: tuple[int, int]
+    n_levels: int | None
+
+
+class _How(NamedTuple):
+    side_px: int
+    max_pixels: int
+    stretches: bool = False
 
 
 def decode(data: bytes, *, side_px: int, max_pixels: int = MAX_PIXELS) -> tuple[Image.Image, tuple[int, int]]:
-    """Decode an image file: first frame, EXIF orientation applied, alpha over white.
+    """Decode an image file: the picture in it, or the first of several, EXIF orientation applied, alpha over white.
 
     Args:
         data: The file's bytes.
@@ -137,36 +158,85 @@ def decode(data: bytes, *, side_px: int, max_pixels: int = MAX_PIXELS) -> tuple[
         The image in mode RGB, and its full width and height in pixels as displayed.
 
     Raises:
-        ImageError: The bytes are no image that we read, are damaged, or hold too many pixels.
+        ImageError: The bytes are no image that is read, are damaged, or hold too many pixels.
     """
+    with contextlib.ExitStack() as held:
+        found = _decode_or_refuse(data, _How(side_px, max_pixels), held)
+        return found.image, found.size
+
+
+@contextlib.contextmanager
+def decoded(data: bytes, *, side_px: int, max_pixels: int = MAX_PIXELS, stretches: bool = False) -> Iterator[Decoded]:
+    """Decode an image file as `decode` does; the memory that it takes is counted while the block runs.
+
+    Args:
+        data: The file's bytes.
+        side_px: As for `decode`.
+        max_pixels: As for `decode`.
+        stretches: Take the lowest and highest value of an image of more than 8 bits a channel for black and white.
+
+    Raises:
+        ImageError: As for `decode`.
+    """
+    with contextlib.ExitStack() as held:
+        found = _decode_or_refuse(data, _How(side_px, max_pixels, stretches), held)
+        held.callback(found.image.close)
+        yield found
+
+
+def _decode_or_refuse(data: bytes, how: _How, held: contextlib.ExitStack) -> Decoded:
     if not data:
         raise ImageError("decode", "empty", "the file has no bytes")
     try:
-        return _decode(data, side_px, max_pixels)
+        return _decode(data, how, held)
     except ImageError:
         raise
     except UnidentifiedImageError as error:
-        raise ImageError("decode", "not an image", "the bytes are no image of a kind that is read") from error
+        raise _unidentified(data) from error
     except Image.DecompressionBombError as error:
         raise ImageError("decode", "too large", str(error)) from error
     except Exception as error:
+        lighter = png_chunks.without_large_texts(data) if _may_have_large_texts(data, error) else data
+        if lighter is not data:
+            held.close()
+            return _decode_or_refuse(lighter, how, held)
         raise ImageError("decode", _reason(error), str(error) or type(error).__name__) from error
 
 
-def _decode(data: bytes, side_px: int, max_pixels: int) -> tuple[Image.Image, tuple[int, int]]:
-    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+def _may_have_large_texts(data: bytes, error: Exception) -> bool:
+    return isinstance(error, ValueError) and data.startswith(png_chunks.SIGNATURE)
+
+
+def _decode(data: bytes, how: _How, held: contextlib.ExitStack) -> Decoded:
+    picture = find_picture(data) if data.startswith(tiff_pages.SIGNATURES) else Picture(data)
+    with _open(picture.data) as image:
         size = image.size  # TIFF tells it as displayed, and turns itself upright while it loads
         for width, height in (size, _tile_size(image)):
-            if width * height > max_pixels:
-                raise ImageError("decode", "too large", f"{width} x {height} pixels; the limit is {max_pixels}")
-        drafted_px = max(2 * side_px, LEAST_DRAFT_PX)
+            if width * height > how.max_pixels:
+                raise ImageError("decode", "too large", f"{width} x {height} pixels; the limit is {how.max_pixels}")
+        drafted_px = max(2 * how.side_px, LEAST_DRAFT_PX)
         image.draft(None, (drafted_px, drafted_px))
+        held.enter_context(DECODE_MEMORY.take(_count_bytes(image, size)))
         image.load()
-        orientation = _orientation(image)
-        rgb = _to_rgb(image)
+        orientation = _orientation(image) or picture.orientation
+        rgb, n_levels = _to_rgb(image, picture, stretches=how.stretches)
     if orientation not in _UPRIGHT:
-        return rgb, size
-    return rgb.transpose(_UPRIGHT[orientation]), size[::-1] if orientation in _LYING else size
+        return Decoded(rgb, size, n_levels)
+    return Decoded(rgb.transpose(_UPRIGHT[orientation]), size[::-1] if orientation in _LYING else size, n_levels)
+
+
+def _open(data: bytes) -> Image.Image:
+    return open_heic(data) if is_heic(data) else Image.open(io.BytesIO(data), formats=_FORMATS)
+
+
+def _unidentified(data: bytes) -> ImageError:
+    page = tiff_pages.read_first_page(data) if data.startswith(tiff_pages.SIGNATURES) else None
+    if page is None or not page.tags:
+        return refusal(data)
+    bits, names = page.tags.get(tiff_pages.BITS, (1,)), (tiff_pages.PHOTOMETRIC, tiff_pages.COMPRESSION)
+    photometric, compression = (page.first(tag) for tag in names)
+    told = f"{' + '.join(map(str, bits))} bits a pixel, photometric {photometric}, compression {compression}"
+    return ImageError("decode", "unsupported", f"a TIFF with {told} is not read; convert it to PNG")
 
 
 def _tile_size(image: Image.Image) -> tuple[int, int]:
@@ -175,30 +245,38 @@ def _tile_size(image: Image.Image) -> tuple[int, int]:
     return int(tags.get(TiffImagePlugin.TILEWIDTH, 0)), int(tags.get(TiffImagePlugin.TILELENGTH, 0))
 
 
-def _orientation(image: Image.Image) -> int:
+def _count_bytes(image: Image.Image, size: tuple[int, int]) -> int:
+    """Estimate what decoding takes at its peak, before it begins."""
+    n_bytes = image.width * image.height * _BYTES_A_PIXEL.get(str(image.format), _BYTES_ELSE)
+    return n_bytes + size[0] * size[1] * _PROGRESSIVE_BYTES * bool(image.info.get("progressive"))
+
+
+def _orientation(image: Image.Image) -> int | None:
+    """Return the orientation that the image tells; None where it tells none, or can't be read."""
     try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+        told = image.getexif().get(ExifTags.Base.Orientation)
+        return None if told is None else int(told)
     except Exception:  # noqa: BLE001  broken EXIF data does not make the pixels worse
-        return 1
+        return None
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "F":
-        raise ImageError("decode", "unsupported", "floating-point pixels have no fixed range")
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        return _from_16_bits(np.asarray(image)).convert("RGB")
+def _to_rgb(image: Image.Image, picture: Picture, *, stretches: bool) -> tuple[Image.Image, int | None]:
+    image, n_levels = to_8_bits(image, picture.data, is_inverted=picture.is_inverted, stretches=stretches)
     if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
+        return _over_white(image), n_levels
+    return image if image.mode == "RGB" else image.convert("RGB"), n_levels  # which would copy it
 
 
-def _from_16_bits(values: Any) -> Image.Image:
-    if values.min() < 0 or values.max() > np.iinfo(np.uint16).max:
-        raise ImageError("decode", "unsupported", "grey values beyond 16 bits have no fixed range")
-    scaled = (values.astype(np.uint32) + 128) // 257  # Pillow's own conversion clips instead
-    return Image.fromarray(scaled.astype(np.uint8))
+def _over_white(image: Image.Image) -> Image.Image:
+    """Lay a transparent image over white, some rows after the other: each step would copy all of a large one."""
+    rgb = Image.new("RGB", image.size)
+    n_rows = max(1, _STRIP_PIXELS // image.width)
+    for top in range(0, image.height, n_rows):
+        strip = image.crop((0, top, image.width, min(top + n_rows, image.height))).convert("RGBA")
+        rgb.paste(Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip).convert("RGB"), (0, top))
+    return rgb
 
 
 def _reason(error: Exception) -> str:
-    return "truncated" if "truncated" in str(error).lower() else "damaged"
+    said = str(error).lower()
+    return "truncated" if any(words in said for words in _TRUNCATED) else "damaged"

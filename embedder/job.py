@@ -8,7 +8,7 @@ from typing import Any
 
 from embedder.backbones import NETWORK, OPTION, TABLE, Backbone, BackboneRequest, open_backbone, without_loading
 from embedder.cluster import embed_on_cluster
-from embedder.decoding import LIMITED, VERSION, Limits
+from embedder.decoding import LIMITED, Limits
 from embedder.options import JobOptions
 from embedder.run import Progress, make_run
 from embedder.sources import Source, open_source
@@ -123,7 +123,8 @@ class Task:
             source = read_manifest(fresh).source
         except InputError:  # it is broken, or was asked for otherwise
             return False
-        return stored is not None and (source, stored.spec.decoding) == (self.source.listing.source, VERSION)
+        wanted = self.source.listing.source, self.request.decoding
+        return stored is not None and (source, stored.spec.decoding) == wanted
 
     def brings(self, out: Path) -> tuple[Manifest, Backbone | None]:
         """Tell what the run brings to a table, and the backbone where it had to be loaded to tell."""
@@ -138,8 +139,7 @@ class Task:
         if not is_features(out):
             return None
         stored = read_manifest(out)
-        asked = self.request.to_json()
-        is_asked = asked.items() <= stored.request.items()
+        is_asked = self.request.is_in(stored.request)
         if not is_asked or without_loading(self.request) not in (None, stored.spec.fingerprint):
             return None
         listing = self.source.listing

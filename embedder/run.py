@@ -15,7 +15,7 @@ from embedder.explanation import Load, explain, measure_load
 from embedder.inference import Embedded, embed_batches
 from embedder.known import Known
 from embedder.options import JobOptions
-from embedder.pipeline import Decoder, stream
+from embedder.pipeline import Decoder, Narrow, stream
 from embedder.probe import Probe
 from embedder.recognition import recognise
 from embedder.shards import ShardFiller, commit
@@ -80,6 +80,7 @@ class Run:
         load: How busy this machine was meanwhile; None where that is not known, or others embedded.
         nodes: Machine -> where its workers' time went; empty where this process embedded.
         pixels: How the network's range of pixels is known.
+        narrow: Images that reach over few levels.
     """
 
     began: float
@@ -100,6 +101,7 @@ class Run:
     load: Load | None = None
     nodes: dict[str, Stages] = dataclasses.field(default_factory=dict)
     pixels: dict[str, str | None] = dataclasses.field(default_factory=dict)
+    narrow: Narrow = dataclasses.field(default_factory=Narrow)
 
     def copy(self) -> None:
         """Commit the new parts that need no backbone."""
@@ -143,6 +145,7 @@ class Run:
         for batch, seen, n_run in batches:
             with self.stages.waiting("write"):
                 filler.add(batch, seen)
+            self.narrow.merge(batch.narrow)
             self.n_embedded += n_run
             self.n_stored += sum(one is not None for one in seen)
             n_done += len(batch.piece.rows)
@@ -166,6 +169,7 @@ class Run:
             "failures": count_reasons(self.writer.failed),
             "left": self.plan.n_left,
             "ignored": manifest.n_ignored,
+            "narrow_range": self.narrow.to_json(),
             "unlabelled": listing.images["label"].null_count,
             "unmatched_labels": self.source.n_unmatched,
             "unread_shards": self.source.unread_shards,

@@ -27,9 +27,10 @@ def embed(
     backbone: str = "builtin",
     weights: str | None = None,
     layer: str | None = None,
-    image_size: int | None = None,
+    image_size: int | str | tuple[int, int] | None = None,
     fit: str = "squash",
     pixels: str | None = None,
+    stretch: bool | None = None,
     trust_backbone: bool = False,
     engine: str = "auto",
     precision: str = "float32",
@@ -64,9 +65,10 @@ def embed(
         backbone: `builtin`, `keras:NAME`, a SavedModel's folder, a `.keras` file or a hub URL.
         weights: For `keras:NAME`: `imagenet` (default), `random` or a file.
         layer: Layer or output to read; the last one by default.
-        image_size: Side in pixels of what the network sees; its own by default.
+        image_size: Side in pixels of what the network sees, or `HxW`, or both numbers; its own by default.
         fit: How an image meets that square: `squash`, `crop` or `pad`.
         pixels: Range the network was trained on: `0..1`, `-1..1`, `0..255`, `caffe` or `torch`.
+        stretch: Of images of more than 8 bits a channel take the lowest value of each for black, its highest for white.
         trust_backbone: Run a SavedModel that reads or writes files, calls Python or the like.
         engine: `tensorflow`, `openvino` (CPU), or `auto` for the one that is faster on some of the images.
         precision: `float32`; `bfloat16` (CPU) or `float16` (GPU) are refused where they change the neighbours.
@@ -116,7 +118,9 @@ def _to_options(asked: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions"]
 
     labels = str(asked["labels"])
     labels = labels if labels in LABELS or is_url(labels) else str(to_place(labels))
-    request = take(BackboneRequest, handle=asked["backbone"], trust=asked["trust_backbone"])
+    request = take(
+        BackboneRequest, handle=asked["backbone"], trust=asked["trust_backbone"], stretch=bool(asked["stretch"])
+    )
     return request, take(JobOptions, source=take(SourceOptions, labels=labels), limits=take(Limits))
 
 

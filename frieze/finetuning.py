@@ -34,7 +34,7 @@ def finetune(
     backbone: str | None = None,
     weights: str | None = None,
     layer: str | None = None,
-    image_size: int | None = None,
+    image_size: int | str | tuple[int, int] | None = None,
     fit: str = "squash",
     pixels: str | None = None,
     trust_backbone: bool = False,
@@ -206,12 +206,18 @@ def _check_backbone(table: stored.Features, request: "BackboneRequest", asked: d
     """Refuse another backbone than the table's, where one is named."""
     for option in ("backbone", "weights", "layer", "image_size", "pixels"):
         own = getattr(request, "handle" if option == "backbone" else option)
+        if option == "image_size" and asked[option] and _is_of_size(request, asked[option]):
+            continue
         if asked[option] not in (None, own) and str(Path(str(asked[option])).absolute()) != own:
             word = f"--{option.replace('_', '-')}"
             raise stored.InputError(
                 f"{table.path} was made with {word} {own}, not {asked[option]}.",
                 mend=f"Leave {word} out, or give the images in place of the table.",
             )
+
+
+def _is_of_size(request: "BackboneRequest", image_size: Any) -> bool:
+    return dataclasses.replace(request, image_size=image_size).size == request.size
 
 
 def _probe(table: stored.Features, work: Path, asked: dict[str, Any]) -> "Head":
@@ -251,8 +257,10 @@ def _means(
 
     def save(folder: Path) -> stored.BackboneSpec:
         trunk.save(folder)
-        side = trunk.spec.image_size[0]
-        request = embedder.BackboneRequest(handle=str(folder), fit=trunk.spec.fit, image_size=side, trust=trust)
+        before = embedder.BackboneRequest.of(trunk.spec)
+        request = embedder.BackboneRequest(
+            handle=str(folder), fit=before.fit, image_size=before.image_size, stretch=before.stretch, trust=trust
+        )
         written = embedder.open_backbone(request.with_pixels("0..1"))
         _check_written(written, trunk, read(np.arange(min(_SAMPLES, len(table)))))
         return dataclasses.replace(written.spec, handle=str(place), name=place.name)

@@ -187,7 +187,8 @@ def predict(
         cpus_per_worker: Cores of each worker that embeds; by default one worker a GPU, or one a machine.
 
     Returns:
-        `rows` predicted, and images that `failed`; `failures` lists these with stage and reason.
+        `rows` predicted, and images that `failed`; `failures` lists these with stage and reason; `narrow_range` as
+        `embed` has it.
 
     Raises:
         InputError: Something you can mend; the message says how.
@@ -220,4 +221,5 @@ def predict(
         with output.progress("Embedding", "images") as step:
             embedded = embedder.embed_source(str(source), folder, request=request, options=options, progress=step)
         document = classifiers.predict_features(to_place(head), open_table(folder), place, scores=scores, force=force)
-        return document | {"failed": embedded["failed"], "failures": list_failures(folder)}
+        told = {name: embedded[name] for name in ("failed", "narrow_range")}
+        return document | told | {"failures": list_failures(folder)}

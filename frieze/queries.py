@@ -55,7 +55,8 @@ def _embed_images(index: "Index", images: Sequence[str], *, where: str) -> dict[
 
     with output.waiting("Loading the backbone"):
         backbone = embedder.reopen_backbone(index.spec, where=where)
-        return dict(zip(images, embedder.embed_images(images, backbone)[:, None], strict=True))
+        vectors = embedder.embed_images(images, backbone, warn=lambda what: output.say(f"Note: {what}"))
+        return dict(zip(images, vectors[:, None], strict=True))
 
 
 def _is_stored(query: str) -> bool:

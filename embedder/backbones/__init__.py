@@ -25,7 +25,6 @@ from embedder.backbones.request import (
     StatedPixels,
 )
 from embedder.backbones.saved_model import open_saved_model
-from embedder.decoding import VERSION
 from embedder.preprocessing import FITS, PIXELS
 from features import BackboneSpec, InputError, ModelError, check_same_backbone, import_tensorflow
 
@@ -87,8 +86,7 @@ def open_backbone(request: BackboneRequest) -> Backbone:
             mend=advise(Path(request.handle)) or f"{_suggest(request.handle)}See: frieze backbones",
         )
     network = kind.open(request)
-    side = request.image_size
-    size = (side, side) if side else network.image_size or (_SIDE_PX, _SIDE_PX)
+    size = request.size or network.image_size or (_SIDE_PX, _SIDE_PX)
     stated = StatedPixels() if request.pixels else network.read_pixels()
     pixels = request.pixels or _known(stated, network)
     call = _images_to_embeddings(network, pixels)
@@ -103,7 +101,7 @@ def open_backbone(request: BackboneRequest) -> Backbone:
         layer=request.layer,
         weights=request.weights if request.weights_path is None else str(request.weights_path),
         precision=request.precision,
-        decoding=VERSION,
+        decoding=request.decoding,
     )
     is_asked = request.pixels is not None
     read_pixels = network.read_pixels if is_asked else lambda: stated
@@ -155,8 +153,7 @@ def _check(request: BackboneRequest) -> None:
         )
     if request.pixels is not None and request.has_own_pixels:
         raise InputError(f"{request.handle} has its own preprocessing.", mend="Leave --pixels out.")
-    if request.image_size is not None and request.image_size < 1:
-        raise InputError(f"--image-size is {request.image_size}.", mend="Give the side in pixels, 1 or more.")
+    _ = request.size  # which is refused where it is none
     words = (
         ("fit", request.fit, FITS),
         ("pixels", request.pixels, PIXELS),

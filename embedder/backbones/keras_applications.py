@@ -30,21 +30,21 @@ def open_application(request: BackboneRequest) -> Network:
             mend="List what there is with: frieze backbones",
         )
     application = APPLICATIONS[name]
-    side = request.image_size or application.side_px
-    model = _build(name, request.weights or "imagenet", side)
+    size = request.size or (application.side_px, application.side_px)
+    model = _build(name, request.weights or "imagenet", size)
     cut = cut_model(model, request.layer)
     return Network(
         name=name,
         handle=request.handle,
         fingerprint=_fingerprint(request, model),
-        image_size=(side, side),
+        image_size=size,
         read_pixels=lambda: StatedPixels(application.pixels),
         call=lambda images: cut(images, training=False),
         model=lambda: cut,
     )
 
 
-def _build(name: str, weights: str, side: int) -> Any:
+def _build(name: str, weights: str, size: tuple[int, int]) -> Any:
     keras = import_keras()
 
     build = getattr(keras.applications, name)
@@ -52,7 +52,7 @@ def _build(name: str, weights: str, side: int) -> Any:
         named = "imagenet" if weights == "imagenet" else None
         # Random weights are the same ones every time; a download's progress would stand between our results.
         with seeded(_SEED), contextlib.redirect_stdout(sys.stderr):
-            model = build(include_top=False, weights=named, pooling="avg", input_shape=(side, side, 3))
+            model = build(include_top=False, weights=named, pooling="avg", input_shape=(*size, 3))
     except ValueError as error:
         raise ModelError(f"{name} can't be built: {error}", mend="Try another --image-size.") from error
     except Exception as error:

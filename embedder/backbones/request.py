@@ -2,19 +2,23 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from embedder.backbones.catalogue import BUILT_IN
 from embedder.backbones.frozen import freeze
-from features import BackboneSpec
+from embedder.decoding import STRETCHED, VERSION
+from features import BackboneSpec, InputError
 
 NAMED_WEIGHTS = ("imagenet", "random")
 """What `--weights` takes besides a file."""
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 """What a network's numbers can be while it runs; embeddings are stored as float32 whatever it is."""
+
+_OLD_DEFAULTS = {"stretch": False}
+"""What was asked for by tables that are older than the option."""
 
 
 MODEL_FILES = (".keras", ".h5", ".hdf5")
@@ -46,30 +50,62 @@ class BackboneRequest:
         handle: `builtin`, a SavedModel's folder, a URL, `keras:NAME` or a `.keras` file.
         weights: `imagenet`, `random` or a file; for `keras:NAME` only.
         layer: The layer or output to read.
-        image_size: Side of the square that the network sees, in pixels.
+        image_size: Side of the square that the network sees, in pixels; or height and width, also as `64x96`.
         fit: `squash`, `crop` or `pad`.
         pixels: Range of the pixels that the network was trained on.
         precision: What the network's numbers are while it runs: `float32`, `bfloat16` or `float16`.
         trust: Run a SavedModel that does more than compute, too.
+        stretch: Take the lowest and highest value of each image of more than 8 bits for black and white.
     """
 
     handle: str = BUILT_IN
     weights: str | None = None
     layer: str | None = None
-    image_size: int | None = None
+    image_size: int | str | tuple[int, int] | None = None
     fit: str = "squash"
     pixels: str | None = None
     precision: str = "float32"
     trust: bool = False
+    stretch: bool = False
 
     @property
     def weights_path(self) -> Path | None:
         """The file of weights, absolute; None where none is asked for."""
         return None if self.weights in (None, *NAMED_WEIGHTS) else Path(str(self.weights)).absolute()
 
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width that the network sees; None for its own.
+
+        Raises:
+            InputError: `image_size` is no such thing.
+        """
+        if self.image_size is None:
+            return None
+        told = self.image_size
+        sides = [told] if isinstance(told, int) else told.lower().split("x") if isinstance(told, str) else list(told)
+        try:
+            height, width = map(int, sides * 2 if len(sides) == 1 else sides)
+        except ValueError:
+            height = width = 0
+        if min(height, width) < 1:
+            mend = "Give the side in pixels, 1 or more, or height and width as HxW."
+            raise InputError(f"--image-size is {told}.", mend=mend)
+        return height, width
+
+    @property
+    def decoding(self) -> str:
+        """The way from bytes to pixels, as a spec has it."""
+        return STRETCHED if self.stretch else VERSION
+
     def to_json(self) -> dict[str, Any]:
         """Give what decides the embeddings as plain JSON values: trust is the word of one run, and is not stored."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if name != "trust"}
+        asked = dataclasses.asdict(self) | {"image_size": None if self.size is None else _as_typed(self.size)}
+        return {name: value for name, value in asked.items() if name != "trust"}
+
+    def is_in(self, stored: Mapping[str, Any]) -> bool:
+        """Tell whether a stored request asks for the same; it may be older than some of our options."""
+        return self.to_json().items() <= (_OLD_DEFAULTS | dict(stored)).items()
 
     @classmethod
     def of(cls, spec: BackboneSpec) -> "BackboneRequest":
@@ -78,9 +114,10 @@ class BackboneRequest:
             handle=spec.handle,
             weights=spec.weights,
             layer=spec.layer,
-            image_size=spec.image_size[0],
+            image_size=_as_typed(spec.image_size),
             fit=spec.fit,
             precision=spec.precision,
+            stretch=spec.decoding == STRETCHED,
         ).with_pixels(spec.pixels)
 
     @property
@@ -91,6 +128,12 @@ class BackboneRequest:
     def with_pixels(self, pixels: str) -> "BackboneRequest":
         """Give the same request for a range of pixels that is known, as far as it can be asked for."""
         return self if self.has_own_pixels else dataclasses.replace(self, pixels=pixels)
+
+
+def _as_typed(size: tuple[int, int]) -> int | str:
+    """Write height and width as they are typed after `--image-size`."""
+    height, width = size
+    return height if height == width else f"{height}x{width}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from embedder.backbones import Backbone
 from embedder.backbones.frozen import freeze
+from embedder.decoding import STRETCHED
 from embedder.graph.decoding import decode_bytes
 from embedder.graph.fitting import fit_pixels
 from features import BackboneSpec, import_tensorflow
@@ -28,7 +29,7 @@ def decode_batch(data: Any, spec: BackboneSpec) -> Any:
     tf = import_tensorflow()
 
     def decode_one(one: Any) -> Any:
-        image = decode_bytes(one, side_px=max(spec.image_size))
+        image = decode_bytes(one, side_px=max(spec.image_size), stretches=spec.decoding == STRETCHED)
         return fit_batch(image[None], spec)[0]
 
     pixels = tf.TensorSpec([*spec.image_size, 3], tf.uint8)

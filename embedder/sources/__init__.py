@@ -75,7 +75,7 @@ def _nothing(opened: Source, source: Any) -> InputError:
         return InputError(f"There is no image in {source}: it is empty.", mend=mend)
     return InputError(
         f"There is no image in {source}: {opened.listing.n_ignored} other files were found.",
-        mend="SOURCE is looked through with all its folders for JPEG, PNG, GIF, BMP, WebP and TIFF files.",
+        mend="SOURCE is looked through with all its folders for JPEG, PNG, GIF, BMP, WebP, AVIF and TIFF files.",
     )
 
 

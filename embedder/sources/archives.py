@@ -10,7 +10,7 @@ from typing import BinaryIO, Protocol
 
 import numpy as np
 
-from embedder.decoding import HEAD_BYTES, is_image
+from embedder.picture_formats import HEAD_BYTES, is_image, refusal
 from embedder.sources.collecting import Collected, Found, collect
 from embedder.sources.places import facts_of, open_place, to_id, to_uri
 from embedder.sources.source import Content, File, Source, SourceOptions
@@ -249,7 +249,7 @@ def read_piece(file: BinaryIO, offset: int, size_bytes: int) -> bytes:
     file.seek(offset)
     data = file.read(min(HEAD_BYTES, size_bytes))
     if data and not is_image(data):  # a film named .jpg is not read to its end
-        raise ImageError("decode", "not an image", "the bytes are no image of a kind that is read")
+        raise refusal(data)
     data += file.read(size_bytes - len(data))
     if len(data) < size_bytes:
         raise ImageError("read", "truncated", f"the file ends after {len(data)} of the image's {size_bytes} bytes")

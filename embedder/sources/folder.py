@@ -4,14 +4,14 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from embedder.decoding import HEAD_BYTES, is_image
+from embedder.picture_formats import HEAD_BYTES, is_image
 from embedder.sources.collecting import Found, collect
 from embedder.sources.places import facts_of, is_gone, open_place, read_places, to_uri
 from embedder.sources.source import Source, SourceOptions
 from embedder.sources.walking import Walk
 from features import Listing
 
-EXTENSIONS = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"))
+EXTENSIONS = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif"))
 """What the name of an image ends in, in small letters."""
 
 

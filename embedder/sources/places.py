@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, TypeVar
 
 import pyarrow as pa
 
-from embedder.decoding import HEAD_BYTES, is_image
+from embedder.picture_formats import HEAD_BYTES, is_image, refusal
 from embedder.sources.source import Content
 from features import ImageError, Rows, is_remote, open_bucket
 
@@ -157,7 +157,7 @@ def _read_remote(place: str, max_bytes: int) -> bytes:
 
 def _check_head(data: bytes) -> None:
     if data and not is_image(data[:HEAD_BYTES]):
-        raise ImageError("decode", "not an image", "the bytes are no image of a kind that is read")
+        raise refusal(data)
 
 
 @functools.cache

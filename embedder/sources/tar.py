@@ -7,7 +7,8 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
-from embedder.decoding import HEAD_BYTES, MAX_BYTES, is_image
+from embedder.decoding import MAX_BYTES
+from embedder.picture_formats import HEAD_BYTES, is_image
 from embedder.sources.archives import Archive, is_left_out, open_archives, read_piece, to_member_uri
 from embedder.sources.collecting import Found
 from embedder.sources.columns import LABEL, take_label, take_text

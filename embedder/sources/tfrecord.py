@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from embedder.decoding import MAX_BYTES, is_image
+from embedder.decoding import MAX_BYTES
+from embedder.picture_formats import is_image
 from embedder.sources.archives import Archive, open_archives
 from embedder.sources.checksums import masked_crc
 from embedder.sources.collecting import Found

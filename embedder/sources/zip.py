@@ -10,7 +10,8 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
-from embedder.decoding import HEAD_BYTES, MAX_BYTES, is_image
+from embedder.decoding import MAX_BYTES
+from embedder.picture_formats import HEAD_BYTES, is_image, refusal
 from embedder.sources.archives import Archive, check_unchanged, is_left_out, open_archives, to_member_uri
 from embedder.sources.collecting import Collected, Found
 from embedder.sources.folder import EXTENSIONS
@@ -145,7 +146,7 @@ class _OpenZip:
             with self._zip.open(member) as file:
                 data = file.read(HEAD_BYTES)
                 if data and not is_image(data):
-                    raise ImageError("decode", "not an image", "the bytes are no image of a kind that is read")
+                    raise refusal(data)
                 data += file.read()
         except NotImplementedError as error:
             raise ImageError("read", "unsupported", f"{error}: unpack the archive, or pack it anew") from error

@@ -19,6 +19,9 @@ _PRECISIONS = ("float32", "bfloat16", "float16")
 @options.image_size
 @options.fit
 @options.pixels
+@click.option(
+    "--stretch/--no-stretch", default=None, help="Stretch images of more than 8 bits a channel to the range of each."
+)
 @options.trust_backbone
 @click.option("--engine", type=click.Choice(_ENGINES), default="auto", show_default=True, help="What runs it.")
 @click.option(
@@ -67,5 +70,6 @@ def embed(*, as_json: bool, **asked: Any) -> None:
         output.show_facts(document)
     output.say_pixels(document)
     options.warn_of_source(document)
+    options.warn_of_range(document, mend="with --stretch each takes its own lowest value for black, highest for white")
     if not document.get("dry_run"):
         options.end(document, where=f"see {document['out']}/failures.parquet")

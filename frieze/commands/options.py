@@ -34,8 +34,24 @@ def labels(command: _Command) -> _Command:
 
 
 weights = click.option("--weights", metavar="imagenet|random|FILE", help="For keras:NAME.  [default: imagenet]")
+
+
+class _ImageSize(click.ParamType[int | str]):
+    """A side in pixels, or height and width."""
+
+    name = "N|HxW"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read the option's text."""
+        texts: list[Any] = str(value).lower().split("x")
+        sides = [click.IntRange(min=1).convert(text, param, ctx) for text in texts]
+        if len(sides) > 2:  # noqa: PLR2004
+            self.fail(f"{value} has more than height and width.", param, ctx)
+        return sides[0] if len(set(sides)) == 1 else "x".join(map(str, sides))
+
+
 image_size = click.option(
-    "--image-size", type=click.IntRange(min=1), metavar="N", help="Side in pixels that the network sees."
+    "--image-size", type=_ImageSize(), metavar="N|HxW", help="Side in pixels that the network sees, or height x width."
 )
 fit = click.option(
     "--fit", type=click.Choice(_FITS), default="squash", show_default=True, help="How an image meets it."
@@ -113,6 +129,17 @@ def warn_of_vectors(document: dict[str, Any]) -> None:
         output.say(f"Note: vectors that are all zeros: {n_zero:,} of {n_rows:,}; they are similar to nothing.")
     if 2 * n_constant >= document["dim"]:
         output.say(f"Note: numbers that are the same in every vector: {n_constant:,} of {document['dim']:,}.")
+
+
+def warn_of_range(document: dict[str, Any], *, mend: str) -> None:
+    """Say on stderr where images of more than 8 bits a channel are nearly black, or one grey, to the network."""
+    from frieze import output
+
+    narrow = document.get("narrow_range")
+    if narrow:
+        n_images = narrow["images"]
+        who = "1 16-bit image uses" if n_images == 1 else f"{n_images:,} 16-bit images use at most"
+        output.say(f"Note: {who} {narrow['levels']} of 256 levels: {mend}.")
 
 
 def warn_of_labels(document: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ def predict(*, as_json: bool, **asked: Any) -> None:
 
     document = heads.predict(asked.pop("head"), asked.pop("source"), **asked)
     options.warn(document)
+    options.warn_of_range(document, mend="a head on features that were embedded with --stretch would see more in them")
     if as_json:
         output.show_json(document)
     else:

@@ -89,7 +89,7 @@ class Inference:
         except ImageError as error:
             raise InputError(
                 f"This image can't be used ({error.reason}): {error.message}.",
-                mend="Give a JPEG, PNG, GIF, BMP, WebP or TIFF file.",
+                mend="Give a JPEG, PNG, GIF, BMP, WebP, AVIF or TIFF file.",
             ) from error
         return Seen(pixels, engine.infer(pixels[None])[0])
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageFile
 
 from embedder import decode
-from embedder.decoding import HEAD_BYTES, is_image
+from embedder.picture_formats import HEAD_BYTES, is_image
 from features import ImageError
 
 SAVED = {

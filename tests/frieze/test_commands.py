@@ -79,6 +79,7 @@ def test_every_field_is_documented(name, lines, run_json):
     assert told - set(document) <= {
         "abstain",
         "naive_accuracy",
+        "narrow_range",
         "nodes",
         "notes",
         "setting",

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from embedder import decode
+from embedder.decoding import decoded
 from embedder.graph.decoding import decode_bytes
 
 
@@ -49,6 +50,22 @@ def test_pixels_are_those_of_pillow(decode_in_graph, photo, mode, kind, options)
     data = saved(image, kind, **options)
     expected = np.asarray(decode(data, side_px=32)[0], int)
     assert np.abs(decode_in_graph(data) - expected).max() <= (1 if mode in ("RGBA", "LA") else 0)
+
+
+def _deep(values, *, alpha=None):
+    """Give grey of 16 bits as a PNG, with one value told to be transparent."""
+    return saved(Image.fromarray(values.astype(np.uint16)), "PNG", **({} if alpha is None else {"transparency": alpha}))
+
+
+@pytest.mark.parametrize("stretches", [False, True])
+@pytest.mark.parametrize("alpha", [None, 29_000])
+def test_deep_pngs_are_scaled_as_ours(tf, stretches, alpha):
+    """A PNG of 16 bits is scaled, stretched and laid over white as by our decoder."""
+    data = _deep(29_000 + np.arange(70 * 90).reshape(70, 90) % 1021, alpha=alpha)
+    with decoded(data, side_px=32, stretches=stretches) as found:
+        expected = np.asarray(found.image, int)
+    assert expected.max() - expected[1:].min() > 100 or not stretches
+    assert np.abs(decode_bytes(tf.constant(data), side_px=32, stretches=stretches).numpy() - expected).max() <= 1
 
 
 @pytest.mark.parametrize("factor", [0.9, 1, 1.9, 2, 3.9, 4, 8, 9])

@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+
+from embedder import BackboneRequest, embed_again, embed_images, open_backbone, reopen_backbone
+from features import InputError, import_keras, open_features
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory, tf):
+    """A `.keras` file of a network for images of 24 x 40 pixels, height first."""
+    keras = import_keras()
+    keras.utils.set_random_seed(0)
+    images = keras.Input((24, 40, 3))
+    maps = keras.layers.Conv2D(6, 3, 2)(keras.layers.Rescaling(1 / 255)(images))
+    model = keras.Model(images, keras.layers.Flatten()(maps), name="wide")
+    path = tmp_path_factory.mktemp("wide") / "wide.keras"
+    model.save(path)
+    return path
+
+
+def test_a_stored_size_that_is_no_square(wide, folder, embed, out):
+    """A table of such a network is embedded again, searched in and gone on with at the size that is stored."""
+    embed(folder, out, backbone=wide)
+    table = open_features(out)
+    assert table.spec.image_size == (24, 40)
+    assert embed_again(table, n=4)["least_cosine"] > 0.9999
+    query = embed_images([folder / "a.jpg"], reopen_backbone(table.spec, where="here"))
+    assert np.abs(query[0] - table.embeddings()[0]).max() < 1e-4
+
+
+@pytest.mark.parametrize("asked", [(24, 40), "24x40", "24X40"])
+def test_asked_for(wide, asked):
+    """Height and width may be asked for, and are stored as they are typed."""
+    request = BackboneRequest(handle=str(wide), image_size=asked)
+    assert open_backbone(request).spec.image_size == (24, 40)
+    assert request.to_json()["image_size"] == "24x40"
+
+
+@pytest.mark.parametrize(("asked", "kept"), [(32, 32), ("32", 32), ((32, 32), 32), (None, None)])
+def test_a_square_is_one_number(asked, kept):
+    """A square is stored as its side, as ever."""
+    assert BackboneRequest(image_size=asked).to_json()["image_size"] == kept
+
+
+@pytest.mark.parametrize("asked", [0, -1, "x", "3x", "3x4x5", (3, 0), "wide"])
+def test_no_size(asked):
+    """What is no size is refused with what to give."""
+    with pytest.raises(InputError, match="--image-size is") as caught:
+        _ = BackboneRequest(image_size=asked).size
+    assert "HxW" in caught.value.mend
+
+
+def test_older_tables_are_asked_for_the_same():
+    """A request stored before there was `stretch` is that of a run without it."""
+    stored = BackboneRequest().to_json()
+    del stored["stretch"]
+    assert BackboneRequest().is_in(stored)
+    assert not BackboneRequest(stretch=True).is_in(stored)
+    assert not BackboneRequest().is_in(stored | {"stretch": True})
