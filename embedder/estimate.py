@@ -95,10 +95,14 @@ def _pending(source: Source, out: Path, options: JobOptions) -> tuple[Rows, dict
         "unread_shards": source.unread_shards,
     }
     if options.force or not is_features(out):
-        return np.arange(len(listing.images))[: options.limit], counts | {"unchanged": 0, "removed": 0}
+        return np.arange(len(listing.images))[: options.limit], counts | {"unchanged": 0, "relabelled": 0, "removed": 0}
     stored = read_stored(out, look_over(out, read_manifest(out)).live)
     comparison = compare(listing.images, stored, read_failures(out), unlisted=listing.failures)
-    counts |= {"unchanged": int(comparison.has_facts.sum()), "removed": int(comparison.gone.sum())}
+    counts |= {
+        "unchanged": int(comparison.has_facts.sum()),
+        "relabelled": 0 if options.retry_failures else int((comparison.is_relabelled & comparison.has_facts).sum()),
+        "removed": int(comparison.gone.sum()),
+    }
     pending = comparison.is_among_failed if options.retry_failures else ~(comparison.has_facts | comparison.has_failed)
     return np.flatnonzero(pending)[: options.limit], counts
 

@@ -12,6 +12,7 @@ from embedder.decoding import LIMITED, Limits
 from embedder.options import JobOptions
 from embedder.run import Progress, make_run
 from embedder.sources import Source, open_source
+from embedder.stored_request import to_request
 from embedder.worker import Work
 from features import (
     InputError,
@@ -90,10 +91,6 @@ class Task:
     began: float
     progress: Progress = lambda _done, _total: None
 
-    @property
-    def _asked(self) -> dict[str, Any]:
-        return self.request.to_json() | {"labels": self.options.source.labels} | self.options.limits.to_json()
-
     def bring_up_to_date(self, out: Path) -> dict[str, Any]:
         """Embed what a table lacks; the backbone is loaded only where something is to be embedded."""
         manifest, backbone = self.brings(out)
@@ -139,14 +136,14 @@ class Task:
         is_asked = self.request.is_in(stored.request)
         if not is_asked or without_loading(self.request) not in (None, stored.spec.fingerprint):
             return None
-        listing = self.source.listing
-        return dataclasses.replace(stored, source=listing.source, request=self._asked, n_ignored=listing.n_ignored)
+        listing, asked = self.source.listing, to_request(self.request, self.options)
+        return dataclasses.replace(stored, source=listing.source, request=asked, n_ignored=listing.n_ignored)
 
     def _new_manifest(self, backbone: Backbone) -> Manifest:
         return Manifest(
             spec=backbone.spec,
             source=self.source.listing.source,
-            request=self._asked,
+            request=to_request(self.request, self.options),
             versions={name: importlib.metadata.version(name) for name in _VERSIONS},
             n_ignored=self.source.listing.n_ignored,
         )

@@ -145,6 +145,7 @@ class Run:
             "images": len(listing.images) + len(listing.failures),
             "embedded": self.n_embedded,
             "unchanged": self.plan.n_unchanged,
+            "relabelled": self.plan.n_relabelled,
             "renamed": self.plan.n_renamed,
             "duplicates": self.n_stored - self.n_embedded,
             "removed": self.plan.n_removed,

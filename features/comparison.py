@@ -53,6 +53,12 @@ class Comparison:
         """Whether there is a row of its id."""
         return self.places >= 0
 
+    @functools.cached_property
+    def is_relabelled(self) -> Mask:
+        """Whether its row has another label than the listing."""
+        at = pa.array(self.places, mask=self.places < 0)
+        return self.is_stored & ~_equal(self.images["label"], self.stored["label"].take(at))
+
     @property
     def next_part(self) -> int:
         """The number after that of the last part."""
@@ -129,6 +135,8 @@ def _facts(images: pa.Table, known: pa.Table, places: Rows) -> tuple[Mask, Mask]
 def _all_equal(images: pa.Table, stored: pa.Table, places: Rows, columns: Iterable[str]) -> Mask:
     at = pa.array(places, mask=places < 0)
     equal = [_equal(images[name], stored[name].take(at)) for name in columns if name in stored.column_names]
+    dropped = set(stored.column_names) - set(images.column_names) - {PART}
+    equal += [_mask(stored[name].take(at).is_null()) for name in sorted(dropped)]
     missing = any(name not in stored.column_names for name in columns)
     return functools.reduce(np.logical_and, equal, np.full(len(images), not missing))
 

@@ -11,9 +11,9 @@ from embedder.decoding import MAX_BYTES
 from embedder.sources.buckets import open_remote
 from embedder.sources.folder import open_files, open_folder
 from embedder.sources.kinds import KINDS, kind_of, open_kind
-from embedder.sources.label_file import LabelFile, join_labels, read_labels
+from embedder.sources.label_file import LabelFile, join_labels, read_labels, read_labels_of_source
 from embedder.sources.mixtures import may_hold_shards, shards_among, unread_shards
-from embedder.sources.objects import open_objects
+from embedder.sources.objects import NAME, open_objects
 from embedder.sources.paths import STDIN, open_stdin
 from embedder.sources.places import read_place, to_path, to_uri
 from embedder.sources.source import Content, File, Source, SourceOptions
@@ -35,6 +35,8 @@ __all__ = [
     "LabelFile",
     "Source",
     "SourceOptions",
+    "has_columns",
+    "is_listed_as",
     "open_source",
     "read_image",
     "read_labels",
@@ -60,9 +62,12 @@ def open_source(source: Any, options: SourceOptions) -> Source:
         opened = _open(source, options)
         _check_has_columns(opened, {"image": options.image, "id": options.id, "label": options.label})
     else:
+        labels = read_labels_of_source(
+            options
+        )  # first: what is wrong with it is told before a million files are listed
         opened = _open(source, dataclasses.replace(options, label=None))
         _check_has_columns(opened, {"image": options.image})
-        opened = join_labels(opened, options.labels, options)
+        opened = join_labels(opened, labels)
     if len(opened.listing.images) == 0 and not opened.listing.failures:
         raise _nothing(opened, source)
     return opened
@@ -93,12 +98,28 @@ def _open(source: Any, options: SourceOptions) -> Source:
     return open_stdin(options) if source == STDIN else _open_place(str(source), options)
 
 
+def is_listed_as(source: Any, name: str) -> bool:
+    """Tell whether a source is the one that a listing named so; nothing is listed."""
+    if not isinstance(source, str | Path):
+        own = NAME
+    elif source == STDIN:
+        own = STDIN
+    elif is_remote(str(source)):
+        own = str(source).rstrip("/")
+    else:
+        own = to_uri(str(_to_local(str(source))))
+    return name in (own, f"{own}/**")  # a folder of shards
+
+
+def has_columns(source: Any) -> bool:
+    """Tell by its name whether a source has columns of its own, such as a manifest's; nothing is listed."""
+    return isinstance(source, str | Path) and kind_of(str(source)) not in (None, "list")
+
+
 def _open_place(source: str, options: SourceOptions) -> Source:
     if is_remote(source):
         return open_remote(source, options)
-    if "://" in source:
-        source = _local(source)
-    path = _without_detours(Path(source).absolute())
+    path = _to_local(source)
     if os.path.isdir(path):  # Path's own would raise where the folder above is locked
         return _open_folder(path, options)
     if kind_of(source) is not None and os.path.exists(path):
@@ -110,12 +131,14 @@ def _open_place(source: str, options: SourceOptions) -> Source:
     raise InputError(f"There is no {source} in {Path.cwd()}.", mend=f"SOURCE is {_KNOWN}: check the path.")
 
 
-def _local(source: str) -> str:
+def _to_local(source: str) -> Path:
+    if "://" not in source:
+        return _without_detours(Path(source).absolute())
     if not source.startswith("file://"):
         raise InputError(
             f"{source} can't be read: images are read from disk, s3:// or gs://.", mend=f"SOURCE is {_KNOWN}."
         )
-    return os.fsdecode(to_path(source))
+    return _without_detours(Path(os.fsdecode(to_path(source))).absolute())
 
 
 def _without_detours(path: Path) -> Path:

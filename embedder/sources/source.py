@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from embedder.decoding import MAX_BYTES
 from features import ImageError, Listing, Rows
@@ -23,6 +24,7 @@ class SourceOptions:
         label: Column or key that holds the labels, in a file of labels where there is one; None looks for a usual name.
         max_bytes: Largest file taken.
         skip: Folders that are not looked into: the run's own output may lie inside the source.
+        exclude: Patterns of what is left out, as `frieze embed --exclude` takes them.
     """
 
     labels: str = "folder"
@@ -31,6 +33,12 @@ class SourceOptions:
     label: str | None = None
     max_bytes: int = MAX_BYTES
     skip: tuple[Path, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what decides which images are found, and what is said of them; columns where they were named."""
+        columns = {name: getattr(self, name) for name in ("image", "id", "label") if getattr(self, name) is not None}
+        return {"labels": self.labels} | columns | ({"exclude": list(self.exclude)} if self.exclude else {})
 
 
 @dataclasses.dataclass(frozen=True)

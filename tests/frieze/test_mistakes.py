@@ -137,7 +137,7 @@ def test_labels_that_meet_few_images(world, run, tmp_path, option):
     result = run("embed", images, "--labels", labels, "--out", tmp_path / "f", option)
     assert result.stderr == "Note: images without a label: 8; rows of labels that name no image: 1.\n"
     labels.write_text("id,label\n" + "".join(f"{number}.png,a\n" for number in range(10)))
-    assert run("embed", images, "--labels", labels, "--out", tmp_path / "f", option).stderr == ""
+    assert run("embed", images, "--labels", labels, "--out", tmp_path / "g", option).stderr == ""
 
 
 @pytest.mark.parametrize("option", ["--dry-run", "--json"])
