@@ -19,6 +19,7 @@ from embedder.pipeline import Decoder, stream
 from embedder.probe import Probe
 from embedder.sources import Source
 from embedder.stages import Stages
+from embedder.stored_request import reasons_to_retry
 from features import (
     Manifest,
     Rows,
@@ -97,7 +98,8 @@ def _pending(source: Source, out: Path, options: JobOptions) -> tuple[Rows, dict
     if options.force or not is_features(out):
         return np.arange(len(listing.images))[: options.limit], counts | {"unchanged": 0, "relabelled": 0, "removed": 0}
     stored = read_stored(out, look_over(out, read_manifest(out)).live)
-    comparison = compare(listing.images, stored, read_failures(out), unlisted=listing.failures)
+    retried = reasons_to_retry(out, options)
+    comparison = compare(listing.images, stored, read_failures(out), unlisted=listing.failures, retried=retried)
     counts |= {
         "unchanged": int(comparison.has_facts.sum()),
         "relabelled": 0 if options.retry_failures else int((comparison.is_relabelled & comparison.has_facts).sum()),

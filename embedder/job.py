@@ -8,11 +8,10 @@ from typing import Any
 
 from embedder.backbones import Backbone, BackboneRequest, open_backbone, without_loading
 from embedder.cluster import embed_on_cluster
-from embedder.decoding import LIMITED, Limits
 from embedder.options import JobOptions
 from embedder.run import Progress, make_run
 from embedder.sources import Source, open_source
-from embedder.stored_request import to_request
+from embedder.stored_request import reasons_to_retry, to_request
 from embedder.worker import Work
 from features import (
     InputError,
@@ -94,11 +93,9 @@ class Task:
     def bring_up_to_date(self, out: Path) -> dict[str, Any]:
         """Embed what a table lacks; the backbone is loaded only where something is to be embedded."""
         manifest, backbone = self.brings(out)
-        forgets = is_features(out) and Limits.of(read_manifest(out).request) != self.options.limits
+        retried = reasons_to_retry(out, self.options)
         with self.options.limits.hold(), open_writer(out, manifest) as writer:
-            if forgets:
-                writer.forget_failures(LIMITED)
-            run = make_run(self.began, writer, self.source, self.options, self.progress)
+            run = make_run(self.began, writer, self.source, self.options, self.progress, retried=retried)
             run.copy()
             if run.plan.n_pending and self.options.ray is not None:
                 embed_on_cluster(run, Work(self.source, self.request, self.options, out))

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,9 +27,27 @@ Progress = Callable[[int, int], None]
 """Called with the images done and the images to do."""
 
 
-def make_run(began: float, writer: FeatureWriter, source: Source, options: JobOptions, progress: Progress) -> "Run":
-    """Hold a source against a table, and put what can't even be listed among its failures."""
-    comparison = compare(source.listing.images, writer.stored(), writer.failed, unlisted=source.listing.failures)
+def make_run(
+    began: float,
+    writer: FeatureWriter,
+    source: Source,
+    options: JobOptions,
+    progress: Progress,
+    *,
+    retried: Sequence[str] = (),
+) -> "Run":
+    """Hold a source against a table, and put what can't even be listed among its failures.
+
+    Args:
+        began: When the run began, on `time.perf_counter`'s clock.
+        writer: The table.
+        source: What is to be embedded.
+        options: How.
+        progress: Told of images that are looked at and done.
+        retried: Reasons of failures that may not hold any more.
+    """
+    listing = source.listing
+    comparison = compare(listing.images, writer.stored(), writer.failed, unlisted=listing.failures, retried=retried)
     workers = options.workers or count_cores()
     origins = recognise(comparison, source, writer, workers=workers, step=progress)
     plan = make_plan(
@@ -39,7 +57,7 @@ def make_run(began: float, writer: FeatureWriter, source: Source, options: JobOp
         retry_failures=options.retry_failures,
         limit=options.limit,
     )
-    writer.replace_failures(pa.concat_tables([plan.known_failures, to_failures(source.listing.failures)]))
+    writer.replace_failures(pa.concat_tables([plan.known_failures, to_failures(listing.failures)]))
     stored = _stored_digests(writer, comparison, plan) if plan.n_pending else {}
     return Run(began, writer, source, options, progress, comparison, plan, stored)
 

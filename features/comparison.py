@@ -27,7 +27,8 @@ class Comparison:
     Attributes:
         images: The listing: `id, uri, label, size_bytes, mtime_ns`, then the user's columns.
         stored: The same of every stored row, and `PART`, the number of its part.
-        failed: The failures of earlier runs, less those of a listing: every listing finds its own again.
+        failed: The failures of earlier runs that another run need not look into again: all that is a property of the
+            image.
         places: int64 [N], the stored row of each listed image; -1 where it is not stored.
         has_facts: Whether size and time of a stored image are those of its row.
         is_current: Whether its row says already all that the listing says.
@@ -70,7 +71,14 @@ class Comparison:
         return self.failed.filter(pc.is_in(self.failed["id"], ids))
 
 
-def compare(images: pa.Table, stored: pa.Table, failed: pa.Table, *, unlisted: Sequence[Failure] = ()) -> Comparison:
+def compare(
+    images: pa.Table,
+    stored: pa.Table,
+    failed: pa.Table,
+    *,
+    unlisted: Sequence[Failure] = (),
+    retried: Sequence[str] = (),
+) -> Comparison:
     """Hold a listing against a table.
 
     Args:
@@ -79,9 +87,11 @@ def compare(images: pa.Table, stored: pa.Table, failed: pa.Table, *, unlisted: S
         failed: A table of `FAILURES`.
         unlisted: Failures of images, folders and archives; where one could not be looked at, or not to its end, nobody
             knows what is gone, so its rows and those below it stay, by id or by uri.
+        retried: Reasons of failures that say nothing of this run: their images are tried again. One that could not be
+            read always is, for that passes.
     """
     is_among_failed = _mask(pc.is_in(images["id"], failed["id"].combine_chunks()))
-    failed = failed.filter(pc.not_equal(failed["stage"], "list"))
+    failed = failed.filter(pc.invert(_passes(failed, retried)))
     places = _places(images, stored)
     earlier = failed.rename_columns({"size": "size_bytes", "mtime": "mtime_ns"})
     failures = _places(images, earlier)
@@ -96,6 +106,13 @@ def compare(images: pa.Table, stored: pa.Table, failed: pa.Table, *, unlisted: S
     gone = _mask(pc.invert(pc.is_in(stored["id"], lasting)))
     gone[gone] = ~_is_below(stored.filter(pa.array(gone)), unlisted)
     return Comparison(images, stored, failed, places, has_facts, is_current, is_same, is_among_failed, has_failed, gone)
+
+
+def _passes(failed: pa.Table, retried: Sequence[str]) -> pa.ChunkedArray:
+    """Mark the failures that are no property of an image's bytes: a listing finds its own again, a disk recovers."""
+    could_not_be_read = pc.and_(pc.equal(failed["stage"], "read"), pc.equal(failed["reason"], "unreadable"))
+    is_retried = pc.is_in(failed["reason"], pa.array(retried, pa.string()))
+    return pc.or_(pc.or_(pc.equal(failed["stage"], "list"), could_not_be_read), is_retried)
 
 
 def _mask(values: pa.ChunkedArray) -> Mask:

@@ -166,10 +166,6 @@ class FeatureWriter:
         if failures:
             self.replace_failures(pa.concat_tables([self.failed, to_failures(failures)]))
 
-    def forget_failures(self, reasons: Sequence[str]) -> None:
-        """Take failures for some reasons out of failures.parquet: their images are tried again."""
-        self.replace_failures(self.failed.filter(pc.invert(pc.is_in(self.failed["reason"], pa.array(reasons)))))
-
     def replace_failures(self, failed: pa.Table) -> None:
         """Make failures.parquet hold exactly these."""
         if not failed.equals(self.failed):

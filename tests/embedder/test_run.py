@@ -6,7 +6,7 @@ KEYS = {
     *("images", "embedded", "unchanged", "removed", "failed", "ignored", "seconds", "images_per_second"),
     *("dim", "backbone", "engine", "precision", "stages", "startup_seconds", "rows", "out", "failures", "left"),
     *("renamed", "duplicates", "broken_parts", "cpu_seconds", "bound_by", "advice", "batch_size", "drift"),
-    *("unlabelled", "unmatched_labels", "unread_shards", "narrow_range"),
+    *("unlabelled", "unmatched_labels", "unread_shards", "narrow_range", "relabelled"),
 }
 
 
