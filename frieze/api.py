@@ -105,13 +105,15 @@ def embed(
     Raises:
         InputError: Something you can mend; the message says how. What is stored stays.
     """
-    asked = locals()  # every option at once: each belongs where there is a field of its name
+    return _embed(source, to_table_place(out), locals())  # every option: each belongs where a field has its name
+
+
+def _embed(source: Any, place: Path, asked: dict[str, Any]) -> dict[str, Any]:
     import embedder
 
-    place = to_table_place(out)
     recalled = embedder.recall(_with_absolute_labels(asked), source, place)
     request, options = _to_options(recalled.asked)
-    if dry_run:
+    if asked["dry_run"]:
         return embedder.estimate_source(source, place, request=request, options=options) | recalled.to_json()
     with output.progress("Embedding", "images") as step:
         document = embedder.embed_source(source, place, request=request, options=options, progress=step)
