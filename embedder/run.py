@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,14 @@ from embedder.options import JobOptions
 from embedder.pipeline import Decoder, Narrow, stream
 from embedder.probe import Probe
 from embedder.recognition import recognise
+from embedder.retried_failures import may_pass
 from embedder.shards import ShardFiller, commit
 from embedder.sources import Source
 from embedder.stages import Stages
 from features import PART, Comparison, FeatureWriter, Plan, compare, count_cores, count_reasons, make_plan, to_failures
 
 Progress = Callable[[int, int], None]
-"""Called with the images done and the images to do."""
+"""Called with the images done and the images to do; with those found and 0 while the source is listed."""
 
 
 def make_run(
@@ -34,7 +35,7 @@ def make_run(
     options: JobOptions,
     progress: Progress,
     *,
-    retried: Sequence[str] = (),
+    retried: tuple[str, ...] = (),
 ) -> "Run":
     """Hold a source against a table, and put what can't even be listed among its failures.
 
@@ -47,7 +48,13 @@ def make_run(
         retried: Reasons of failures that may not hold any more.
     """
     listing = source.listing
-    comparison = compare(listing.images, writer.stored(), writer.failed, unlisted=listing.failures, retried=retried)
+    comparison = compare(
+        listing.images,
+        writer.stored(),
+        writer.failed,
+        unlisted=listing.failures,
+        retried=may_pass(writer.failed, retried),
+    )
     workers = options.workers or count_cores()
     origins = recognise(comparison, source, writer, workers=workers, step=progress)
     plan = make_plan(
@@ -157,10 +164,9 @@ class Run:
     def document(self) -> dict[str, Any]:
         """Give the document of `frieze embed --json`."""
         manifest = self.writer.manifest
-        listing = self.source.listing
         seconds = self.done - self.first_read
         return {
-            "images": len(listing.images) + len(listing.failures),
+            **self.source.to_json(self.writer.failed),
             "embedded": self.n_embedded,
             "unchanged": self.plan.n_unchanged,
             "relabelled": self.plan.n_relabelled,
@@ -170,11 +176,7 @@ class Run:
             "failed": manifest.n_failed,
             "failures": count_reasons(self.writer.failed),
             "left": self.plan.n_left,
-            "ignored": manifest.n_ignored,
             "narrow_range": self.narrow.to_json(),
-            "unlabelled": listing.images["label"].null_count,
-            "unmatched_labels": self.source.n_unmatched,
-            "unread_shards": self.source.unread_shards,
             "rows": manifest.n_rows,
             "seconds": round(seconds, 3),
             "images_per_second": round(self.n_embedded / seconds, 1) if seconds else 0.0,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from embedder.backbones import BackboneRequest
-from embedder.decoding import LIMITED, Limits
+from embedder.decoding import Limits
 from embedder.options import JobOptions
 from embedder.sources import SourceOptions, has_columns, is_listed_as
 from features import InputError, Manifest, is_features, read_manifest
@@ -81,12 +81,6 @@ def to_request(request: BackboneRequest, options: JobOptions) -> dict[str, Any]:
         | options.limits.to_json()
         | {name: value for name, value in of_run.items() if value != _DEFAULTS[name]}
     )
-
-
-def reasons_to_retry(out: Path, options: JobOptions) -> tuple[str, ...]:
-    """Name the reasons of a table's failures that may not hold for a run: those of other limits."""
-    is_as_before = not is_features(out) or Limits.of(read_manifest(out).request) == options.limits
-    return () if is_as_before else LIMITED
 
 
 def _find_defaults() -> dict[str, Any]:

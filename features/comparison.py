@@ -77,7 +77,7 @@ def compare(
     failed: pa.Table,
     *,
     unlisted: Sequence[Failure] = (),
-    retried: Sequence[str] = (),
+    retried: pa.ChunkedArray | None = None,
 ) -> Comparison:
     """Hold a listing against a table.
 
@@ -87,11 +87,12 @@ def compare(
         failed: A table of `FAILURES`.
         unlisted: Failures of images, folders and archives; where one could not be looked at, or not to its end, nobody
             knows what is gone, so its rows and those below it stay, by id or by uri.
-        retried: Reasons of failures that say nothing of this run: their images are tried again. One that could not be
+        retried: Whether each failure says nothing of this run, so that its image is tried again. One that could not be
             read always is, for that passes.
     """
     is_among_failed = _mask(pc.is_in(images["id"], failed["id"].combine_chunks()))
-    failed = failed.filter(pc.invert(_passes(failed, retried)))
+    passes = _passes(failed) if retried is None else pc.or_(_passes(failed), retried)
+    failed = failed.filter(pc.invert(passes))
     places = _places(images, stored)
     earlier = failed.rename_columns({"size": "size_bytes", "mtime": "mtime_ns"})
     failures = _places(images, earlier)
@@ -108,11 +109,10 @@ def compare(
     return Comparison(images, stored, failed, places, has_facts, is_current, is_same, is_among_failed, has_failed, gone)
 
 
-def _passes(failed: pa.Table, retried: Sequence[str]) -> pa.ChunkedArray:
+def _passes(failed: pa.Table) -> pa.ChunkedArray:
     """Mark the failures that are no property of an image's bytes: a listing finds its own again, a disk recovers."""
     could_not_be_read = pc.and_(pc.equal(failed["stage"], "read"), pc.equal(failed["reason"], "unreadable"))
-    is_retried = pc.is_in(failed["reason"], pa.array(retried, pa.string()))
-    return pc.or_(pc.or_(pc.equal(failed["stage"], "list"), could_not_be_read), is_retried)
+    return pc.or_(pc.equal(failed["stage"], "list"), could_not_be_read)
 
 
 def _mask(values: pa.ChunkedArray) -> Mask:

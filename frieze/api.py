@@ -113,10 +113,9 @@ def _embed(source: Any, place: Path, asked: dict[str, Any]) -> dict[str, Any]:
 
     recalled = embedder.recall(_with_absolute_labels(asked), source, place)
     request, options = _to_options(recalled.asked)
-    if asked["dry_run"]:
-        return embedder.estimate_source(source, place, request=request, options=options) | recalled.to_json()
-    with output.progress("Embedding", "images") as step:
-        document = embedder.embed_source(source, place, request=request, options=options, progress=step)
+    title, run = ("Estimating", embedder.estimate_source) if asked["dry_run"] else ("Embedding", embedder.embed_source)
+    with output.progress(title, "images") as step:
+        document = run(source, place, request=request, options=options, progress=step)
     return document | recalled.to_json()
 
 

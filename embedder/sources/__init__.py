@@ -3,25 +3,33 @@
 import dataclasses
 import glob
 import os
+import posixpath
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from embedder.decoding import MAX_BYTES
 from embedder.sources.buckets import open_remote
 from embedder.sources.folder import open_files, open_folder
 from embedder.sources.kinds import KINDS, kind_of, open_kind
 from embedder.sources.label_file import LabelFile, join_labels, read_labels, read_labels_of_source
+from embedder.sources.left_out import Excluded
 from embedder.sources.mixtures import may_hold_shards, shards_among, unread_shards
 from embedder.sources.objects import NAME, open_objects
 from embedder.sources.paths import STDIN, open_stdin
 from embedder.sources.places import read_place, to_path, to_uri
 from embedder.sources.source import Content, File, Source, SourceOptions
 from embedder.sources.walking import Pattern, Walk
+from embedder.unread_pictures import count_formats, count_unread
 from features import InputError, is_remote
 
 LABELS = ("folder", "none")
 """Where labels come from, besides a file: the parent folder's name, or nowhere."""
+
+_LISTS = ("parquet", "csv", "jsonl", "list")
+"""Kinds of files that may name images by their paths."""
 
 _KNOWN = (
     "a folder of images or of shards, one image, a glob, a .tar, .tfrecord, .parquet, .csv, .jsonl or .txt file,"
@@ -68,18 +76,47 @@ def open_source(source: Any, options: SourceOptions) -> Source:
         opened = _open(source, dataclasses.replace(options, label=None))
         _check_has_columns(opened, {"image": options.image})
         opened = join_labels(opened, labels)
+    opened = _without_excluded(opened, options)
     if len(opened.listing.images) == 0 and not opened.listing.failures:
         raise _nothing(opened, source)
     return opened
 
 
+def _without_excluded(source: Source, options: SourceOptions) -> Source:
+    """Leave out the images that the user excludes and that the kind of source could not leave out itself.
+
+    They are told by id, and where a list names them also by their path below the list's folder.
+    """
+    if not options.exclude:
+        return source
+    listing, excluded = source.listing, Excluded(options.exclude)
+    base = posixpath.dirname(listing.source) + "/" if kind_of(listing.source) in _LISTS else None
+
+    def stays(name: str, uri: str) -> bool:
+        below = uri[len(base) :] if base is not None and uri.startswith(base) else None
+        return not (excluded.has(name) or (below is not None and excluded.has(below)))
+
+    names = (listing.images[column].to_pylist() for column in ("id", "uri"))
+    rows = np.flatnonzero([stays(*one) for one in zip(*names, strict=True)])
+    failures = tuple(one for one in listing.failures if stays(one.id, one.uri))
+    counts = {pattern: n + listing.excluded.get(pattern, 0) for pattern, n in excluded.counts.items()}
+    listing = dataclasses.replace(listing, images=listing.images.take(rows), failures=failures, excluded=counts)
+    return dataclasses.replace(source, listing=listing, read=lambda asked: source.read(rows[asked]))
+
+
 def _nothing(opened: Source, source: Any) -> InputError:
-    if opened.has_columns and not opened.listing.n_ignored:
+    listing = opened.listing
+    if opened.has_columns and not listing.n_ignored:
         mend = "Check how it was written: a table has one row an image, below the names of its columns."
         return InputError(f"There is no image in {source}: it is empty.", mend=mend)
+    formats = ", ".join(f"{n:,} {name}" for name, n in count_formats(listing.ignored).items())
+    others = f" These are: {formats}." if formats else ""
+    hidden = f" Hidden files and folders that are left out: {listing.n_hidden:,}." if listing.n_hidden else ""
+    hints = [f"To have the {name} pictures: {one['hint']}" for name, one in count_unread(listing.ignored, ()).items()]
+    known = "SOURCE is looked through with all its folders for JPEG, PNG, GIF, BMP, WebP, AVIF and TIFF files."
     return InputError(
-        f"There is no image in {source}: {opened.listing.n_ignored} other files were found.",
-        mend="SOURCE is looked through with all its folders for JPEG, PNG, GIF, BMP, WebP, AVIF and TIFF files.",
+        f"There is no image in {source}: {listing.n_ignored} other files were found.{others}{hidden}",
+        mend="\n".join(hints) or known,
     )
 
 
@@ -153,7 +190,7 @@ def _open_folder(path: Path, options: SourceOptions) -> Source:
     opened = open_folder(path, options)
     if not opened.listing.n_ignored:
         return opened
-    walk = Walk(str(path), options, may_hold_shards)
+    walk = Walk(str(path), options, may_hold_shards, hides=True)
     shards, base = shards_among(walk.files()), to_uri(str(path))
     images = opened.listing.images["uri"].to_pylist() if shards else []
     if images:

@@ -5,11 +5,18 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from embedder.decoding import MAX_BYTES
+from embedder.unread_pictures import count_formats, count_unread
 from features import ImageError, Listing, Rows
 
 Content = bytes | ImageError
 """An image's bytes, or why there are none."""
+
+
+def _untold(n_found: int) -> None:
+    """Say nothing of how far a listing is."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,6 +32,7 @@ class SourceOptions:
         max_bytes: Largest file taken.
         skip: Folders that are not looked into: the run's own output may lie inside the source.
         exclude: Patterns of what is left out, as `frieze embed --exclude` takes them.
+        listed: Told every now and then how many images were found so far, where there are many.
     """
 
     labels: str = "folder"
@@ -34,6 +42,7 @@ class SourceOptions:
     max_bytes: int = MAX_BYTES
     skip: tuple[Path, ...] = ()
     exclude: tuple[str, ...] = ()
+    listed: Callable[[int], None] = _untold
 
     def to_json(self) -> dict[str, Any]:
         """Return what decides which images are found, and what is said of them; columns where they were named."""
@@ -75,3 +84,22 @@ class Source:
     has_columns: bool = False
     unread_shards: dict[str, int] = dataclasses.field(default_factory=dict)
     n_unmatched: int | None = None
+
+    def to_json(self, failed: pa.Table) -> dict[str, Any]:
+        """Return what the document of a run says of its source.
+
+        Args:
+            failed: The images that can't be used, a table of `FAILURES`.
+        """
+        listing = self.listing
+        return {
+            "images": len(listing.images) + len(listing.failures),
+            "ignored": listing.n_ignored,
+            "ignored_formats": count_formats(listing.ignored),
+            "unread_pictures": count_unread(listing.ignored, failed["message"].to_pylist()),
+            "hidden": listing.n_hidden,
+            "excluded": dict(listing.excluded),
+            "unlabelled": listing.images["label"].null_count,
+            "unmatched_labels": self.n_unmatched,
+            "unread_shards": self.unread_shards,
+        }

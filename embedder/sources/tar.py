@@ -13,7 +13,7 @@ from embedder.picture_formats import HEAD_BYTES, is_image
 from embedder.sources.archives import Archive, open_archives, read_piece
 from embedder.sources.collecting import Found
 from embedder.sources.columns import LABEL, take_text
-from embedder.sources.folder import EXTENSIONS
+from embedder.sources.folder import is_image_name
 from embedder.sources.places import facts_of, open_place, to_id, to_uri
 from embedder.sources.source import File, Source, SourceOptions
 from features import ImageError
@@ -125,7 +125,10 @@ class _Scan:
                 self._take(member)
         self._follow_links()
         described = {_split(image.name)[0] for image in self.images}
-        archive.n_ignored += sum(key not in described for texts in self._texts.values() for key in texts)
+        for ending, texts in self._texts.items():
+            for key in texts:
+                if key not in described:
+                    archive.ignore(f"{key}.{ending}")
 
     def columns(self, name: str) -> dict[str, Any]:
         """Give what the texts say of an image."""
@@ -152,17 +155,27 @@ class _Scan:
 
     def _take(self, member: tarfile.TarInfo) -> None:
         name = member.name.removeprefix("./")
+        if member.isdir() or self._archive.leaves_out(name):
+            return
         one = _Member(name, member.offset_data, member.size)
-        claims, is_plain = _claims(name), member.isreg() and not member.issparse()
+        claims, is_plain = is_image_name(name), member.isreg() and not member.issparse()
         if claims and (member.issym() or member.islnk()):
             here = os.path.dirname(name) if member.issym() else ""
             self._links.append((one, os.path.normpath(os.path.join(here, member.linkname))))
         elif claims and member.issparse():
             self._archive.fail("unsupported", "a sparse member is not in one piece", below=f"/{to_id(name)}")
-        elif is_plain and (claims or is_image(self._read(one, HEAD_BYTES))):
+        elif claims and is_plain:
             self._add(one)
-        elif not member.isdir() and not (is_plain and self._keep_text(one)):
-            self._archive.n_ignored += 1
+        else:
+            self._look_into(one, is_plain=is_plain)
+
+    def _look_into(self, member: _Member, *, is_plain: bool) -> None:
+        """Take a member that does not claim to be an image for what its first bytes say."""
+        head = self._read(member, HEAD_BYTES) if is_plain else b""
+        if is_image(head):
+            self._add(member)
+        elif not (is_plain and self._keep_text(member)):
+            self._archive.ignore(member.name, head)
 
     def _add(self, image: _Member) -> None:
         _, ending = _split(image.name)
@@ -170,7 +183,7 @@ class _Scan:
         if self._archive.options.image in (None, ending):
             self.images.append(image)
         else:
-            self._archive.n_ignored += 1
+            self._archive.ignore(image.name)
 
     def _keep_text(self, member: _Member) -> bool:
         key, ending = _split(member.name)
@@ -195,11 +208,6 @@ class _Scan:
                 self._add(targets[link.name])
             else:
                 self._archive.fail("dangling link", f"there is no image {to_id(name)}", below=f"/{to_id(link.name)}")
-
-
-def _claims(name: str) -> bool:
-    """Tell whether a member is an image by its name; `._a.jpg` is what macOS notes of a.jpg."""
-    return os.path.splitext(name)[1].lower() in EXTENSIONS and not os.path.basename(name).startswith("._")
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -117,9 +117,17 @@ def tell_of_changes(document: dict[str, Any]) -> None:
 
 
 def warn_of_source(document: dict[str, Any]) -> None:
-    """Say on stderr where shards lie among the images, and where labels and images do not match."""
+    """Say on stderr what of a source is not read, and where labels and images do not match."""
     from frieze import output
 
+    if document["ignored"] > sum(document["unread_shards"].values()):
+        formats = ", ".join(f"{n:,} {name}" for name, n in document["ignored_formats"].items())
+        output.say(f"Note: files that are no images and are ignored: {document['ignored']:,} ({formats}).")
+    for name, unread in document["unread_pictures"].items():
+        output.say(f"Note: {name} pictures that are not read: {unread['images']:,}; to have them: {unread['hint']}")
+    for pattern, n_excluded in document["excluded"].items():
+        if not n_excluded:
+            output.say(f"Note: --exclude {shlex.quote(pattern)} leaves out nothing.")
     for pattern, n_shards in document["unread_shards"].items():
         where = f"embed them by themselves: {shlex.quote(pattern)}"
         output.say(f"Note: shards among the images that are not read: {n_shards:,}; {where}")

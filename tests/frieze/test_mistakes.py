@@ -152,6 +152,21 @@ def test_shards_among_images(world, run, tmp_path, option):
     )
 
 
+@pytest.mark.parametrize("option", ["--dry-run", "--json"])
+def test_what_is_left_out_is_told(world, run, tmp_path, option):
+    """Ignored files are told by format, pictures that are not read with what to do, and an idle --exclude."""
+    images = shutil.copytree(world / "photos" / "red", tmp_path / "red")
+    for name in ("a.txt", "b.txt", "c.CR3", ".DS_Store"):
+        (images / name).write_bytes(b"text")
+    result = run("embed", images, "--out", tmp_path / "f", "--exclude", "*.gif", "--exclude", "9.*", option)
+    assert result.stderr == (
+        "Note: files that are no images and are ignored: 3 (1 RAW, 2 .txt).\n"
+        "Note: RAW pictures that are not read: 1; to have them: develop them, for example with: darktable-cli FILE"
+        " FILE.jpg\n"
+        "Note: --exclude '*.gif' leaves out nothing.\n"
+    )
+
+
 @pytest.mark.parametrize("name", [b"n\xff", b"x" * 300])
 def test_paths_that_no_table_can_have(world, run, tmp_path, name):
     """A path that is no text, or too long, is refused before any work."""
