@@ -29,6 +29,7 @@ from embedder.resampling import embed_again
 from embedder.run import make_run
 from embedder.sources import LABELS, LabelFile, Source, SourceOptions, open_source, read_image, read_labels
 from embedder.stages import Stages
+from embedder.stored_request import recall
 from embedder.trunk import Trunk, open_trunk
 from embedder.tuning import measure_rate, try_engines
 from embedder.worker import Outcome
@@ -82,6 +83,7 @@ __all__ = [
     "open_trunk",
     "read_image",
     "read_labels",
+    "recall",
     "reopen_backbone",
     "try_engines",
 ]

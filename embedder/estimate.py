@@ -17,6 +17,8 @@ from embedder.known import Known
 from embedder.options import JobOptions
 from embedder.pipeline import Decoder, stream
 from embedder.probe import Probe
+from embedder.retried_failures import may_pass, reasons_to_retry
+from embedder.run import Progress
 from embedder.sources import Source
 from embedder.stages import Stages
 from features import (
@@ -31,6 +33,7 @@ from features import (
     read_failures,
     read_manifest,
     read_stored,
+    to_failures,
 )
 
 _LONGEST_S = 5.0
@@ -39,7 +42,14 @@ _ROW_BYTES = 100
 """About what names, hash and sizes of an image take in a part."""
 
 
-def estimate_source(source: Any, out: Path, *, request: BackboneRequest, options: JobOptions) -> dict[str, Any]:
+def estimate_source(
+    source: Any,
+    out: Path,
+    *,
+    request: BackboneRequest,
+    options: JobOptions,
+    progress: Progress = lambda _done, _total: None,
+) -> dict[str, Any]:
     """Tell what `embed_source` would do; nothing is written.
 
     Args:
@@ -47,6 +57,7 @@ def estimate_source(source: Any, out: Path, *, request: BackboneRequest, options
         out: The table's folder, there or not.
         request: The backbone; loaded only where something is to be embedded.
         options: How.
+        progress: Told as `embed_source` tells it, up to the first image.
 
     Returns:
         The document of `frieze embed --dry-run --json`. Equal bytes under other names are only found by the run itself.
@@ -55,12 +66,13 @@ def estimate_source(source: Any, out: Path, *, request: BackboneRequest, options
         InputError: Something the user can mend.
     """
     began = time.perf_counter()
-    opened = open_job(source, out, options)
+    opened = open_job(source, out, options, progress)
     open_checked = _check(out, Task(opened, request, options, began))
     rows, counts = _pending(opened, out, options)
     document = {"dry_run": True, "out": str(out), "free_bytes": _free_bytes(out), "to_embed": len(rows)} | counts
     if len(rows) == 0:
         return document | {"bytes": 0, "images_per_second": 0.0, "seconds": 0.0, "startup_seconds": 0.0}
+    progress(0, len(rows))
     backbone = open_checked()
     rate, started = _measure(opened, rows, backbone, options, out)
     return document | {
@@ -88,20 +100,19 @@ def _check(out: Path, task: Task) -> Callable[[], Backbone]:
 def _pending(source: Source, out: Path, options: JobOptions) -> tuple[Rows, dict[str, Any]]:
     """Give the listing's rows to embed, and count the others."""
     listing = source.listing
-    counts: dict[str, Any] = {
-        "images": len(listing.images) + len(listing.failures),
-        "ignored": listing.n_ignored,
-        "unlabelled": listing.images["label"].null_count,
-        "unmatched_labels": source.n_unmatched,
-        "unread_shards": source.unread_shards,
-        "unpaired_members": source.unpaired,
-        "notes": list(source.notes),
-    }
-    if options.force or not is_features(out):
-        return np.arange(len(listing.images))[: options.limit], counts | {"unchanged": 0, "removed": 0}
+    goes_on = is_features(out) and not options.force
+    failed = read_failures(out) if goes_on else to_failures(listing.failures)
+    counts = source.to_json(failed)
+    if not goes_on:
+        return np.arange(len(listing.images))[: options.limit], counts | {"unchanged": 0, "relabelled": 0, "removed": 0}
     stored = read_stored(out, look_over(out, read_manifest(out)).live)
-    comparison = compare(listing.images, stored, read_failures(out), unlisted=listing.failures)
-    counts |= {"unchanged": int(comparison.has_facts.sum()), "removed": int(comparison.gone.sum())}
+    retried = may_pass(failed, reasons_to_retry(out, options))
+    comparison = compare(listing.images, stored, failed, unlisted=listing.failures, retried=retried)
+    counts |= {
+        "unchanged": int(comparison.has_facts.sum()),
+        "relabelled": 0 if options.retry_failures else int((comparison.is_relabelled & comparison.has_facts).sum()),
+        "removed": int(comparison.gone.sum()),
+    }
     pending = comparison.is_among_failed if options.retry_failures else ~(comparison.has_facts | comparison.has_failed)
     return np.flatnonzero(pending)[: options.limit], counts
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from embedder.backbones import NETWORK, OPTION, TABLE, Backbone, BackboneRequest, open_backbone, without_loading
 from embedder.cluster import embed_on_cluster
-from embedder.decoding import LIMITED, Limits
 from embedder.options import JobOptions
+from embedder.retried_failures import reasons_to_retry
 from embedder.run import Progress, make_run
 from embedder.sources import Source, open_source
+from embedder.stored_request import to_request
 from embedder.worker import Work
 from features import (
     InputError,
@@ -43,7 +44,8 @@ def embed_source(
         out: The table's folder; made when missing, gone on with when there.
         request: The backbone.
         options: How.
-        progress: Told before the first image and after each batch.
+        progress: Told before the first image and after each batch; while a large source is listed, how many images are
+            found, with 0 to do.
 
     Returns:
         The document of `frieze embed --json`.
@@ -53,7 +55,7 @@ def embed_source(
     """
     began = time.perf_counter()
     out = out.absolute()
-    task = Task(open_job(source, out, options), request, options, began, progress)
+    task = Task(open_job(source, out, options, progress), request, options, began, progress)
     if not (options.force and is_features(out)):
         return task.bring_up_to_date(out)
     with succession(out, goes_on=task.goes_on) as fresh:
@@ -61,8 +63,8 @@ def embed_source(
     return document | {"out": str(out)}
 
 
-def open_job(source: Any, out: Path, options: JobOptions) -> Source:
-    """Refuse what makes no sense, then list the source.
+def open_job(source: Any, out: Path, options: JobOptions, progress: Progress) -> Source:
+    """Refuse what makes no sense, then list the source; progress is told how far that is, with nothing to do.
 
     Raises:
         InputError: An option makes no sense, the folder is not ours, or there is no such source.
@@ -73,7 +75,10 @@ def open_job(source: Any, out: Path, options: JobOptions) -> Source:
         raise InputError(
             f"There is no table {out}, so no image of it has failed before.", mend="Leave --retry-failures out."
         )
-    return open_source(source, dataclasses.replace(options.source, skip=(out, successor_of(out))))
+    skip = (out, successor_of(out))
+    return open_source(
+        source, dataclasses.replace(options.source, skip=skip, listed=lambda n_found: progress(n_found, 0))
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,18 +95,12 @@ class Task:
     began: float
     progress: Progress = lambda _done, _total: None
 
-    @property
-    def _asked(self) -> dict[str, Any]:
-        return self.request.to_json() | {"labels": self.options.source.labels} | self.options.limits.to_json()
-
     def bring_up_to_date(self, out: Path) -> dict[str, Any]:
         """Embed what a table lacks; the backbone is loaded only where something is to be embedded."""
         manifest, backbone = self.brings(out)
-        forgets = is_features(out) and Limits.of(read_manifest(out).request) != self.options.limits
+        retried = reasons_to_retry(out, self.options)
         with self.options.limits.hold(), open_writer(out, manifest) as writer:
-            if forgets:
-                writer.forget_failures(LIMITED)
-            run = make_run(self.began, writer, self.source, self.options, self.progress)
+            run = make_run(self.began, writer, self.source, self.options, self.progress, retried=retried)
             run.copy()
             if run.plan.n_pending and self.options.ray is not None:
                 request = self.request.with_pixels(manifest.spec.pixels)
@@ -142,14 +141,14 @@ class Task:
         is_asked = self.request.is_in(stored.request)
         if not is_asked or without_loading(self.request) not in (None, stored.spec.fingerprint):
             return None
-        listing = self.source.listing
-        return dataclasses.replace(stored, source=listing.source, request=self._asked, n_ignored=listing.n_ignored)
+        listing, asked = self.source.listing, to_request(self.request, self.options)
+        return dataclasses.replace(stored, source=listing.source, request=asked, n_ignored=listing.n_ignored)
 
     def _new_manifest(self, backbone: Backbone) -> Manifest:
         return Manifest(
             spec=backbone.spec,
             source=self.source.listing.source,
-            request=self._asked,
+            request=to_request(self.request, self.options),
             versions={name: importlib.metadata.version(name) for name in _VERSIONS},
             n_ignored=self.source.listing.n_ignored,
         )

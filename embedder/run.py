@@ -18,6 +18,7 @@ from embedder.options import JobOptions
 from embedder.pipeline import Decoder, Narrow, stream
 from embedder.probe import Probe
 from embedder.recognition import recognise
+from embedder.retried_failures import may_pass
 from embedder.shards import ShardFiller, commit
 from embedder.sources import Source
 from embedder.stages import Stages
@@ -36,12 +37,36 @@ from features import (
 )
 
 Progress = Callable[[int, int], None]
-"""Called with the images done and the images to do."""
+"""Called with the images done and the images to do; with those found and 0 while the source is listed."""
 
 
-def make_run(began: float, writer: FeatureWriter, source: Source, options: JobOptions, progress: Progress) -> "Run":
-    """Hold a source against a table, and put what can't even be listed among its failures."""
-    comparison = compare(source.listing.images, writer.stored(), writer.failed, unlisted=source.listing.failures)
+def make_run(
+    began: float,
+    writer: FeatureWriter,
+    source: Source,
+    options: JobOptions,
+    progress: Progress,
+    *,
+    retried: tuple[str, ...] = (),
+) -> "Run":
+    """Hold a source against a table, and put what can't even be listed among its failures.
+
+    Args:
+        began: When the run began, on `time.perf_counter`'s clock.
+        writer: The table.
+        source: What is to be embedded.
+        options: How.
+        progress: Told of images that are looked at and done.
+        retried: Reasons of failures that may not hold any more.
+    """
+    listing = source.listing
+    comparison = compare(
+        listing.images,
+        writer.stored(),
+        writer.failed,
+        unlisted=listing.failures,
+        retried=may_pass(writer.failed, retried),
+    )
     workers = options.workers or count_cores()
     origins = recognise(comparison, source, writer, workers=workers, step=progress)
     plan = make_plan(
@@ -51,7 +76,7 @@ def make_run(began: float, writer: FeatureWriter, source: Source, options: JobOp
         retry_failures=options.retry_failures,
         limit=options.limit,
     )
-    writer.replace_failures(pa.concat_tables([plan.known_failures, to_failures(source.listing.failures)]))
+    writer.replace_failures(pa.concat_tables([plan.known_failures, to_failures(listing.failures)]))
     stored = _stored_digests(writer, comparison, plan) if plan.n_pending else {}
     return Run(began, writer, source, options, progress, comparison, plan, stored)
 
@@ -156,25 +181,19 @@ class Run:
     def document(self) -> dict[str, Any]:
         """Give the document of `frieze embed --json`."""
         manifest = self.writer.manifest
-        listing = self.source.listing
         seconds = self.done - self.first_read
         return {
-            "images": len(listing.images) + len(listing.failures),
+            **self.source.to_json(self.writer.failed),
             "embedded": self.n_embedded,
             "unchanged": self.plan.n_unchanged,
+            "relabelled": self.plan.n_relabelled,
             "renamed": self.plan.n_renamed,
             "duplicates": self.n_stored - self.n_embedded,
             "removed": self.plan.n_removed,
             "failed": manifest.n_failed,
             "failures": count_reasons(self.writer.failed),
             "left": self.plan.n_left,
-            "ignored": manifest.n_ignored,
             "narrow_range": self.narrow.to_json(),
-            "unlabelled": listing.images["label"].null_count,
-            "unmatched_labels": self.source.n_unmatched,
-            "unread_shards": self.source.unread_shards,
-            "unpaired_members": self.source.unpaired,
-            "notes": list(self.source.notes),
             "rows": manifest.n_rows,
             "seconds": round(seconds, 3),
             "images_per_second": round(self.n_embedded / seconds, 1) if seconds else 0.0,

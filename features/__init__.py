@@ -33,6 +33,7 @@ from features.schema import LISTING, OURS, PART, part_schema, to_embeddings, to_
 from features.sizes import read_size, write_size
 from features.spec import BackboneSpec, check_same_backbone
 from features.succession import succession, successor_of
+from features.typed_options import as_typed
 from features.vector_files import VectorOptions
 from features.vector_tables import partition_values
 from features.verification import verify_features
@@ -65,6 +66,7 @@ __all__ = [
     "Strings",
     "VectorOptions",
     "as_input_error",
+    "as_typed",
     "check_can_embed",
     "check_free",
     "check_is_only_ours",

@@ -27,7 +27,8 @@ class Comparison:
     Attributes:
         images: The listing: `id, uri, label, size_bytes, mtime_ns`, then the user's columns.
         stored: The same of every stored row, and `PART`, the number of its part.
-        failed: The failures of earlier runs, less those of a listing: every listing finds its own again.
+        failed: The failures of earlier runs that another run need not look into again: all that is a property of the
+            image.
         places: int64 [N], the stored row of each listed image; -1 where it is not stored.
         has_facts: Whether size and time of a stored image are those of its row.
         is_current: Whether its row says already all that the listing says.
@@ -53,6 +54,12 @@ class Comparison:
         """Whether there is a row of its id."""
         return self.places >= 0
 
+    @functools.cached_property
+    def is_relabelled(self) -> Mask:
+        """Whether its row has another label than the listing."""
+        at = pa.array(self.places, mask=self.places < 0)
+        return self.is_stored & ~_equal(self.images["label"], self.stored["label"].take(at))
+
     @property
     def next_part(self) -> int:
         """The number after that of the last part."""
@@ -64,7 +71,14 @@ class Comparison:
         return self.failed.filter(pc.is_in(self.failed["id"], ids))
 
 
-def compare(images: pa.Table, stored: pa.Table, failed: pa.Table, *, unlisted: Sequence[Failure] = ()) -> Comparison:
+def compare(
+    images: pa.Table,
+    stored: pa.Table,
+    failed: pa.Table,
+    *,
+    unlisted: Sequence[Failure] = (),
+    retried: pa.ChunkedArray | None = None,
+) -> Comparison:
     """Hold a listing against a table.
 
     Args:
@@ -73,9 +87,12 @@ def compare(images: pa.Table, stored: pa.Table, failed: pa.Table, *, unlisted: S
         failed: A table of `FAILURES`.
         unlisted: Failures of images, folders and archives; where one could not be looked at, or not to its end, nobody
             knows what is gone, so its rows and those below it stay, by id or by uri.
+        retried: Whether each failure says nothing of this run, so that its image is tried again. One that could not be
+            read always is, for that passes.
     """
     is_among_failed = _mask(pc.is_in(images["id"], failed["id"].combine_chunks()))
-    failed = failed.filter(pc.not_equal(failed["stage"], "list"))
+    passes = _passes(failed) if retried is None else pc.or_(_passes(failed), retried)
+    failed = failed.filter(pc.invert(passes))
     places = _places(images, stored)
     earlier = failed.rename_columns({"size": "size_bytes", "mtime": "mtime_ns"})
     failures = _places(images, earlier)
@@ -90,6 +107,12 @@ def compare(images: pa.Table, stored: pa.Table, failed: pa.Table, *, unlisted: S
     gone = _mask(pc.invert(pc.is_in(stored["id"], lasting)))
     gone[gone] = ~_is_below(stored.filter(pa.array(gone)), unlisted)
     return Comparison(images, stored, failed, places, has_facts, is_current, is_same, is_among_failed, has_failed, gone)
+
+
+def _passes(failed: pa.Table) -> pa.ChunkedArray:
+    """Mark the failures that are no property of an image's bytes: a listing finds its own again, a disk recovers."""
+    could_not_be_read = pc.and_(pc.equal(failed["stage"], "read"), pc.equal(failed["reason"], "unreadable"))
+    return pc.or_(pc.equal(failed["stage"], "list"), could_not_be_read)
 
 
 def _mask(values: pa.ChunkedArray) -> Mask:
@@ -129,6 +152,8 @@ def _facts(images: pa.Table, known: pa.Table, places: Rows) -> tuple[Mask, Mask]
 def _all_equal(images: pa.Table, stored: pa.Table, places: Rows, columns: Iterable[str]) -> Mask:
     at = pa.array(places, mask=places < 0)
     equal = [_equal(images[name], stored[name].take(at)) for name in columns if name in stored.column_names]
+    dropped = set(stored.column_names) - set(images.column_names) - {PART}
+    equal += [_mask(stored[name].take(at).is_null()) for name in sorted(dropped)]
     missing = any(name not in stored.column_names for name in columns)
     return functools.reduce(np.logical_and, equal, np.full(len(images), not missing))
 

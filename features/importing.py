@@ -23,6 +23,7 @@ from features.plan import Shard
 from features.schema import to_embeddings
 from features.spec import MADE_ELSEWHERE, BackboneSpec, check_same_backbone
 from features.succession import succession
+from features.typed_options import as_typed
 from features.vector_files import VectorFiles, VectorOptions, name_below, open_vectors
 from features.vector_rows import PIECE_ROWS, find_width, lay_out, read_pieces
 from features.vector_tables import name_broken
@@ -120,8 +121,8 @@ def _fingerprint(files: VectorFiles) -> str:
 
 
 def _as_options(manifest: Manifest) -> str:
-    asked = [f"--{name} {value}" for name, value in manifest.request.items() if value is not None]
-    return " ".join(asked) or "no options"
+    asked = {name: value for name, value in manifest.request.items() if value is not None}
+    return as_typed(asked) or "no options"
 
 
 class _Spread:

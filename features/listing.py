@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -57,12 +57,18 @@ class Listing:
         images: A table with the columns of `LISTING`.
         failures: What could not even be listed.
         n_ignored: Files that are no images and do not claim to be.
+        ignored: How many of these there are of which format, pictures of formats that are not read among them.
+        n_hidden: Files and folders that are left out by rule: hidden ones, and what systems put beside pictures.
+        excluded: How many files and folders each pattern of the user's left out.
     """
 
     source: str
     images: pa.Table
     failures: tuple[Failure, ...] = ()
     n_ignored: int = 0
+    ignored: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    n_hidden: int = 0
+    excluded: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 def to_failures(failures: Sequence[Failure]) -> pa.Table:

@@ -26,7 +26,8 @@ def lock(folder: Path) -> Iterator[None]:
             yield
         return
     with clear_errors(folder):
-        file = (folder / ".lock").open("a+", encoding="utf-8")
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW  # the file behind a link would be emptied
+        file = os.fdopen(os.open(folder / ".lock", flags, 0o666), "a+", encoding="utf-8")
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,9 +1,11 @@
 """Which files of a folder are a table's own: nothing else in it is ever written over or deleted."""
 
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+from features.buckets import as_bucket
 from features.errors import FeatureFileError
 from features.files import read_json
 from features.manifest import NAME, PARTS, is_features
@@ -38,8 +40,13 @@ def check_is_ours(folder: Path) -> None:
     """Refuse a place that holds something else than a table of features.
 
     Raises:
-        FeatureFileError: It does.
+        FeatureFileError: It does, or its `staging` is a link: what lies behind it is written over and deleted.
     """
+    if _is_link(folder / STAGING):
+        raise FeatureFileError(
+            f"{folder / STAGING} is a link, and what lies behind it is not written to.",
+            mend=f"Delete the link: rm {shlex.quote(str(folder / STAGING))}",
+        )
     if folder.is_dir() and (is_features(folder) or _first_foreign(folder) is None):
         return
     if folder.exists():
@@ -64,6 +71,10 @@ def check_is_only_ours(folder: Path) -> None:
         )
 
 
+def _is_link(path: Path) -> bool:
+    return as_bucket(path) is None and path.is_symlink()  # a bucket has none
+
+
 def _is_of_others(folder: Path) -> bool:
     try:
         return read_json(folder / NAME, mend="").get("kind") != "features"
@@ -79,7 +90,7 @@ def _foreign(folder: Path) -> Iterator[Path]:
     for child in folder.iterdir():
         if child.name == PARTS and child.is_dir():
             yield from (path for path in child.iterdir() if not _STORED_PART.fullmatch(path.name))
-        elif child.name == STAGING and child.is_dir():
+        elif child.name == STAGING and child.is_dir() and not _is_link(child):
             yield from (path for path in child.iterdir() if not _STAGED.fullmatch(path.name))
         elif child.name not in _FILES and not _LEFT_OVER.fullmatch(child.name):
             yield child

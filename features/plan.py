@@ -40,6 +40,7 @@ class Plan:
         n_unchanged: Images that keep their embedding under their id, whatever else of them has changed.
         n_renamed: Images whose bytes were stored under an id that is gone.
         n_removed: Stored images that the source no longer has under any name.
+        n_relabelled: Of the unchanged those that get another label.
         n_left: Images that are new or changed, and wait for another run.
         known_failures: Failures of earlier runs that still hold, a table of `FAILURES`.
     """
@@ -49,6 +50,7 @@ class Plan:
     n_renamed: int
     n_removed: int
     n_left: int
+    n_relabelled: int
     known_failures: pa.Table
 
     @functools.cached_property
@@ -95,6 +97,7 @@ def make_plan(
         n_renamed=len(renamed),
         n_removed=int(gone.sum()) - len(renamed),
         n_left=int((changed & ~comes).sum()),
+        n_relabelled=int((comparison.is_relabelled & (origins == comparison.places)).sum()),
         known_failures=comparison.failures_of(still_failed & ~comes),
     )
 

@@ -22,6 +22,7 @@ from features.parts import part_name, read_part, write_part
 from features.plan import Shard
 from features.schema import LISTING, PART
 from features.spec import check_same_backbone
+from features.typed_options import as_typed
 
 _LEARNED = ("sha256", "width", "height", "embedding")
 """What a run finds out of an image, and no listing tells."""
@@ -165,10 +166,6 @@ class FeatureWriter:
         if failures:
             self.replace_failures(pa.concat_tables([self.failed, to_failures(failures)]))
 
-    def forget_failures(self, reasons: Sequence[str]) -> None:
-        """Take failures for some reasons out of failures.parquet: their images are tried again."""
-        self.replace_failures(self.failed.filter(pc.invert(pc.is_in(self.failed["reason"], pa.array(reasons)))))
-
     def replace_failures(self, failed: pa.Table) -> None:
         """Make failures.parquet hold exactly these."""
         if not failed.equals(self.failed):
@@ -274,7 +271,5 @@ def going_on(path: Path, manifest: Manifest) -> Manifest:
 
 def _as_options(manifest: Manifest) -> str:
     """Write what a table was made with as one types it."""
-    asked = {"backbone": manifest.spec.handle} | {
-        name.replace("_", "-"): value for name, value in manifest.request.items() if name != "handle"
-    }
-    return " ".join(f"--{name} {value}" for name, value in asked.items() if value is not None)
+    asked = {"backbone": manifest.spec.handle} | manifest.request
+    return as_typed({name: value for name, value in asked.items() if name != "handle" and value is not None})

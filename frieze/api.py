@@ -24,27 +24,28 @@ def embed(
     source: Any,
     *,
     out: str | Path,
-    backbone: str = "builtin",
+    backbone: str | None = None,
     weights: str | None = None,
     layer: str | None = None,
     image_size: int | str | tuple[int, int] | None = None,
-    fit: str = "squash",
+    fit: str | None = None,
     pixels: str | None = None,
     stretch: bool | None = None,
     trust_backbone: bool = False,
-    engine: str = "auto",
-    precision: str = "float32",
-    accept_drift: bool = False,
+    engine: str | None = None,
+    precision: str | None = None,
+    accept_drift: bool | None = None,
     device: str = "auto",
     batch_size: int | None = None,
     workers: int | None = None,
-    labels: str = "folder",
+    labels: str | Path | None = None,
     image: str | None = None,
     id: str | None = None,  # noqa: A002  the option's name
     label: str | None = None,
-    max_pixels: int = 178_956_970,
-    max_bytes: int = 1 << 30,
-    accept_truncated: bool = False,
+    exclude: str | Sequence[str] = (),
+    max_pixels: int | None = None,
+    max_bytes: int | None = None,
+    accept_truncated: bool | None = None,
     shard_size: int = 4096,
     limit: int | None = None,
     retry_failures: bool = False,
@@ -55,6 +56,10 @@ def embed(
 ) -> dict[str, Any]:
     """Turn every image of a source into an embedding, once; run it again to bring the table up to date.
 
+    The table remembers what shapes its rows: the backbone and how it is read, engine and precision, where labels come
+    from, names of columns, limits, what is excluded. Such an option that is left out is as it was the last time; an
+    empty text asks for its default again.
+
     Args:
         source: A path, glob or URL as README's table of sources has them, or `-` for a list of paths on stdin; or a
             uint8 array [N, H, W, 3]; or a list or generator of arrays, PIL images, bytes or paths, each alone, as
@@ -62,26 +67,29 @@ def embed(
             is not given is the element's number, also of a path, and a label that is not given is unknown: a list of
             paths in a file or on stdin takes both from the path.
         out: Folder of the table; gone on with when it is there.
-        backbone: `builtin`, `keras:NAME`, a SavedModel's folder, a `.keras` file or a hub URL.
+        backbone: `builtin` (default), `keras:NAME`, a SavedModel's folder, a `.keras` file or a hub URL.
         weights: For `keras:NAME`: `imagenet` (default), `random` or a file.
         layer: Layer or output to read; the last one by default.
         image_size: Side in pixels of what the network sees, or `HxW`, or both numbers; its own by default.
-        fit: How an image meets that square: `squash`, `crop` or `pad`.
+        fit: How an image meets that square: `squash` (default), `crop` or `pad`.
         pixels: Range the network was trained on: `0..1`, `-1..1`, `0..255`, `caffe` or `torch`.
         stretch: Of images of more than 8 bits a channel take the lowest value of each for black, its highest for white.
         trust_backbone: Run a SavedModel that reads or writes files, calls Python or the like.
-        engine: `tensorflow`, `openvino` (CPU), or `auto` for the one that is faster on some of the images.
-        precision: `float32`; `bfloat16` (CPU) or `float16` (GPU) are refused where they change the neighbours.
+        engine: `tensorflow`, `openvino` (CPU), or `auto` (default) for the one that is faster on some of the images.
+        precision: `float32` (default); `bfloat16` (CPU) and `float16` (GPU) are refused where they change neighbours.
         accept_drift: Take an engine or precision that changes the vectors too much, too.
         device: `auto` (every GPU, else the CPU), `cpu`, `gpu`, or names such as `gpu:1`, with commas.
         batch_size: Images a batch; None for the fastest, found by a short trial.
         workers: Threads that decode; None for as many as their share of the work wants.
-        labels: `folder` (the parent folder's name, or what a manifest says), `none`, or a file with ids and labels.
+        labels: `folder` (default: the parent folder's name, or what a manifest says), `none`, or a file with ids and
+            labels.
         image: Column that holds an image's path or bytes; a usual name by default.
         id: Column of the ids; `id` by default, then where the image lies.
         label: Column of the labels; a usual name by default.
-        max_pixels: Refuse images of more pixels.
-        max_bytes: Refuse files of more bytes.
+        exclude: Patterns of what is left out, each of a file's or folder's name (`*_thumb.jpg`) or, with a slash, of a
+            path below the source (`2019/**/small`).
+        max_pixels: Refuse images of more pixels; 178,956,970 by default.
+        max_bytes: Refuse files of more bytes; 1 GiB by default.
         accept_truncated: Take images that end too early, as far as they go.
         shard_size: Images in a new part.
         limit: Embed at most so many images in this run.
@@ -97,31 +105,41 @@ def embed(
     Raises:
         InputError: Something you can mend; the message says how. What is stored stays.
     """
-    asked = locals()  # every option at once: each belongs where there is a field of its name
+    return _embed(source, to_table_place(out), locals())  # every option: each belongs where a field has its name
+
+
+def _embed(source: Any, place: Path, asked: dict[str, Any]) -> dict[str, Any]:
     import embedder
 
-    request, options = _to_options(asked)
-    if dry_run:
-        return embedder.estimate_source(source, to_table_place(out), request=request, options=options)
-    with output.progress("Embedding", "images") as step:
-        return embedder.embed_source(source, to_table_place(out), request=request, options=options, progress=step)
+    recalled = embedder.recall(_with_absolute_labels(asked), source, place)
+    request, options = _to_options(recalled.asked)
+    title, run = ("Estimating", embedder.estimate_source) if asked["dry_run"] else ("Embedding", embedder.embed_source)
+    with output.progress(title, "images") as step:
+        document = run(source, place, request=request, options=options, progress=step)
+    return document | recalled.to_json()
+
+
+def _with_absolute_labels(asked: dict[str, Any]) -> dict[str, Any]:
+    """Make the path of a file of labels absolute: it is remembered."""
+    from embedder import LABELS
+
+    labels = asked["labels"]
+    is_path = labels not in (None, "", *LABELS) and not is_url(labels)
+    return asked | {"labels": str(to_place(labels)) if is_path else labels}
 
 
 def _to_options(asked: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions"]:
     """Sort the options of `embed` into what is asked of the backbone, of the source, and of the run."""
-    from embedder import LABELS, BackboneRequest, JobOptions, Limits, SourceOptions
+    from embedder import BackboneRequest, JobOptions, Limits, SourceOptions
 
     def take(kind: Any, **others: Any) -> Any:
         return kind(
             **{field.name: asked[field.name] for field in dataclasses.fields(kind) if field.name in asked} | others
         )
 
-    labels = str(asked["labels"])
-    labels = labels if labels in LABELS or is_url(labels) else str(to_place(labels))
-    request = take(
-        BackboneRequest, handle=asked["backbone"], trust=asked["trust_backbone"], stretch=bool(asked["stretch"])
-    )
-    return request, take(JobOptions, source=take(SourceOptions, labels=labels), limits=take(Limits))
+    request = take(BackboneRequest, handle=asked["backbone"], trust=asked["trust_backbone"])
+    source = take(SourceOptions, exclude=tuple(asked["exclude"]))
+    return request, take(JobOptions, source=source, limits=take(Limits))
 
 
 def import_vectors(

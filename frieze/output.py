@@ -105,20 +105,22 @@ def progress(title: str, unit: str) -> Iterator[Step]:
     """Show a bar with rate and time left on stderr; nothing where stderr is no terminal.
 
     Yields:
-        A function that takes what is done and what there is to do.
+        A function that takes what is done and what there is to do; where nothing is to do yet, what is found so far.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     rate = TextColumn(f"{{task.fields[rate]}} {unit}/s")
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task(title, total=None, rate="-")
 
         def step(done: int, total: int) -> None:
             speed = bar.tasks[0].speed
-            bar.update(task, completed=done, total=total, rate=f"{speed:.0f}" if speed else "-")
+            told = f"{speed:.0f}" if speed else "-"
+            doing = "Listing" if done and not total else title
+            bar.update(task, completed=done, total=total or None, rate=told, description=doing)
 
         try:
             yield step

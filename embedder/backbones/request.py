@@ -99,13 +99,22 @@ class BackboneRequest:
         return STRETCHED if self.stretch else VERSION
 
     def to_json(self) -> dict[str, Any]:
-        """Give what decides the embeddings as plain JSON values: trust is the word of one run, and is not stored."""
-        asked = dataclasses.asdict(self) | {"image_size": None if self.size is None else _as_typed(self.size)}
+        """Return what decides the embeddings as plain JSON values, paths absolute: trust counts for one run."""
+        asked = dataclasses.asdict(self) | {
+            "handle": str(Path(self.handle).absolute()) if self._is_path else self.handle,
+            "weights": self.weights if self.weights_path is None else str(self.weights_path),
+            "image_size": None if self.size is None else _as_typed(self.size),
+        }
         return {name: value for name, value in asked.items() if name != "trust"}
 
     def is_in(self, stored: Mapping[str, Any]) -> bool:
         """Tell whether a stored request asks for the same; it may be older than some of our options."""
         return self.to_json().items() <= (_OLD_DEFAULTS | dict(stored)).items()
+
+    @property
+    def _is_path(self) -> bool:
+        is_named = self.handle == BUILT_IN or self.handle.startswith("keras:") or "://" in self.handle
+        return not is_named and (self.handle.endswith(".keras") or Path(self.handle).is_dir())
 
     @classmethod
     def of(cls, spec: BackboneSpec) -> "BackboneRequest":

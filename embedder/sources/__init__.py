@@ -3,26 +3,34 @@
 import dataclasses
 import glob
 import os
+import posixpath
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from embedder.decoding import MAX_BYTES
 from embedder.sources.buckets import open_remote
 from embedder.sources.folder import open_files, open_folder
 from embedder.sources.kinds import KINDS, kind_of, open_kind
-from embedder.sources.label_file import LabelFile, join_labels, read_labels
+from embedder.sources.label_file import LabelFile, join_labels, read_labels, read_labels_of_source
+from embedder.sources.left_out import Excluded
 from embedder.sources.missing_values import odd_classes
 from embedder.sources.mixtures import may_hold_shards, shards_among, unread_shards, without_descriptions
-from embedder.sources.objects import open_objects
+from embedder.sources.objects import NAME, open_objects
 from embedder.sources.paths import STDIN, open_stdin
 from embedder.sources.places import read_place, to_path, to_uri
 from embedder.sources.source import Content, File, Source, SourceOptions
 from embedder.sources.walking import Pattern, Walk
+from embedder.unread_pictures import count_formats, count_unread
 from features import InputError, is_remote
 
 LABELS = ("folder", "none")
 """Where labels come from, besides a file: the parent folder's name, or nowhere."""
+
+_LISTS = ("parquet", "csv", "jsonl", "list")
+"""Kinds of files that may name images by their paths."""
 
 _KNOWN = (
     "a folder of images or of shards, one image, a glob, a .tar, .zip, .tfrecord, .parquet, .csv, .jsonl or .txt file,"
@@ -36,6 +44,8 @@ __all__ = [
     "LabelFile",
     "Source",
     "SourceOptions",
+    "has_columns",
+    "is_listed_as",
     "open_source",
     "read_image",
     "read_labels",
@@ -61,21 +71,53 @@ def open_source(source: Any, options: SourceOptions) -> Source:
         opened = _open(source, options)
         _check_has_columns(opened, {"image": options.image, "id": options.id, "label": options.label})
     else:
+        labels = read_labels_of_source(
+            options
+        )  # first: what is wrong with it is told before a million files are listed
         opened = _open(source, dataclasses.replace(options, label=None))
         _check_has_columns(opened, {"image": options.image})
-        opened = join_labels(opened, options.labels, options)
+        opened = join_labels(opened, labels)
+    opened = _without_excluded(opened, options)
     if len(opened.listing.images) == 0 and not opened.listing.failures:
         raise _nothing(opened, source)
     return dataclasses.replace(opened, notes=(*opened.notes, *odd_classes(opened.listing.images["label"])))
 
 
+def _without_excluded(source: Source, options: SourceOptions) -> Source:
+    """Leave out the images that the user excludes and that the kind of source could not leave out itself.
+
+    They are told by id, and where a list names them also by their path below the list's folder.
+    """
+    if not options.exclude:
+        return source
+    listing, excluded = source.listing, Excluded(options.exclude)
+    base = posixpath.dirname(listing.source) + "/" if kind_of(listing.source) in _LISTS else None
+
+    def stays(name: str, uri: str) -> bool:
+        below = uri[len(base) :] if base is not None and uri.startswith(base) else None
+        return not (excluded.has(name) or (below is not None and excluded.has(below)))
+
+    names = (listing.images[column].to_pylist() for column in ("id", "uri"))
+    rows = np.flatnonzero([stays(*one) for one in zip(*names, strict=True)])
+    failures = tuple(one for one in listing.failures if stays(one.id, one.uri))
+    counts = {pattern: n + listing.excluded.get(pattern, 0) for pattern, n in excluded.counts.items()}
+    listing = dataclasses.replace(listing, images=listing.images.take(rows), failures=failures, excluded=counts)
+    return dataclasses.replace(source, listing=listing, read=lambda asked: source.read(rows[asked]))
+
+
 def _nothing(opened: Source, source: Any) -> InputError:
-    if opened.has_columns and not opened.listing.n_ignored:
+    listing = opened.listing
+    if opened.has_columns and not listing.n_ignored:
         mend = "Check how it was written: a table has one row an image, below the names of its columns."
         return InputError(f"There is no image in {source}: it is empty.", mend=mend)
+    formats = ", ".join(f"{n:,} {name}" for name, n in count_formats(listing.ignored).items())
+    others = f" These are: {formats}." if formats else ""
+    hidden = f" Hidden files and folders that are left out: {listing.n_hidden:,}." if listing.n_hidden else ""
+    hints = [f"To have the {name} pictures: {one['hint']}" for name, one in count_unread(listing.ignored, ()).items()]
+    known = "SOURCE is looked through with all its folders for JPEG, PNG, GIF, BMP, WebP, AVIF and TIFF files."
     return InputError(
-        f"There is no image in {source}: {opened.listing.n_ignored} other files were found.",
-        mend="SOURCE is looked through with all its folders for JPEG, PNG, GIF, BMP, WebP, AVIF and TIFF files.",
+        f"There is no image in {source}: {listing.n_ignored} other files were found.{others}{hidden}",
+        mend="\n".join(hints) or known,
     )
 
 
@@ -94,12 +136,28 @@ def _open(source: Any, options: SourceOptions) -> Source:
     return open_stdin(options) if source == STDIN else _open_place(str(source), options)
 
 
+def is_listed_as(source: Any, name: str) -> bool:
+    """Tell whether a source is the one that a listing named so; nothing is listed."""
+    if not isinstance(source, str | Path):
+        own = NAME
+    elif source == STDIN:
+        own = STDIN
+    elif is_remote(str(source)):
+        own = str(source).rstrip("/")
+    else:
+        own = to_uri(str(_to_local(str(source))))
+    return name in (own, f"{own}/**")  # a folder of shards
+
+
+def has_columns(source: Any) -> bool:
+    """Tell by its name whether a source has columns of its own, such as a manifest's; nothing is listed."""
+    return isinstance(source, str | Path) and kind_of(str(source)) not in (None, "list")
+
+
 def _open_place(source: str, options: SourceOptions) -> Source:
     if is_remote(source):
         return open_remote(source, options)
-    if "://" in source:
-        source = _local(source)
-    path = _without_detours(Path(source).absolute())
+    path = _to_local(source)
     if os.path.isdir(path):  # Path's own would raise where the folder above is locked
         return _open_folder(path, options)
     if kind_of(source) is not None and os.path.exists(path):
@@ -111,12 +169,14 @@ def _open_place(source: str, options: SourceOptions) -> Source:
     raise InputError(f"There is no {source} in {Path.cwd()}.", mend=f"SOURCE is {_KNOWN}: check the path.")
 
 
-def _local(source: str) -> str:
+def _to_local(source: str) -> Path:
+    if "://" not in source:
+        return _without_detours(Path(source).absolute())
     if not source.startswith("file://"):
         raise InputError(
             f"{source} can't be read: images are read from disk, s3:// or gs://.", mend=f"SOURCE is {_KNOWN}."
         )
-    return os.fsdecode(to_path(source))
+    return _without_detours(Path(os.fsdecode(to_path(source))).absolute())
 
 
 def _without_detours(path: Path) -> Path:
@@ -131,7 +191,7 @@ def _open_folder(path: Path, options: SourceOptions) -> Source:
     opened = open_folder(path, options)
     if not opened.listing.n_ignored:
         return opened
-    walk = Walk(str(path), options, may_hold_shards)
+    walk = Walk(str(path), options, may_hold_shards, hides=True)
     return _with_shards(opened, walk, walk.files(), f"{to_uri(str(path))}/**", options)
 
 

@@ -5,6 +5,7 @@ import dataclasses
 import os
 import shlex
 import urllib.parse
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, Protocol
 
@@ -12,8 +13,10 @@ import numpy as np
 
 from embedder.picture_formats import HEAD_BYTES, is_image, refusal
 from embedder.sources.collecting import Collected, Found, collect
+from embedder.sources.left_out import Excluded, is_left_out
 from embedder.sources.places import facts_of, open_place, to_id, to_uri
 from embedder.sources.source import Content, File, Source, SourceOptions
+from embedder.unread_pictures import format_of
 from features import Failure, ImageError, InputError, Listing, Rows
 
 _UNPACK = {
@@ -51,6 +54,9 @@ class Archive:
         facts: Size in bytes, and mtime in nanoseconds, when it was listed.
         failures: What of it can't be listed.
         n_ignored: What is in it besides images and what belongs to them.
+        ignored: The same by format, as far as names or bytes tell one.
+        n_hidden: What in it is left out by rule.
+        excluded: Leaves out what the user excludes; one for all archives of a source.
         keys: All names that an option could have meant.
         unpaired: Members that describe an image which is not there.
         notes: In words, what of it was read otherwise than one may think.
@@ -63,6 +69,9 @@ class Archive:
     facts: tuple[int, int] = (0, 0)
     failures: list[Failure] = dataclasses.field(default_factory=list)
     n_ignored: int = 0
+    ignored: Counter[str] = dataclasses.field(default_factory=Counter)
+    n_hidden: int = 0
+    excluded: Excluded = dataclasses.field(default_factory=lambda: Excluded(()))
     keys: set[str] = dataclasses.field(default_factory=set)
     unpaired: list[str] = dataclasses.field(default_factory=list)
     notes: set[str] = dataclasses.field(default_factory=set)
@@ -70,6 +79,18 @@ class Archive:
     def fail(self, reason: str, message: str, *, below: str = "") -> None:
         """Note that it can't be listed, or not to its end, or not what is in it under a name."""
         self.failures.append(Failure(self.id + below, self.place + below, "list", reason, message))
+
+    def leaves_out(self, name: str) -> bool:
+        """Tell whether a member is left out, by rule or by the user; count it if so."""
+        if is_left_out(name):
+            self.n_hidden += 1
+            return True
+        return self.excluded.has(name)
+
+    def ignore(self, name: str, head: bytes = b"") -> None:
+        """Count a member that is no image, by its format."""
+        self.n_ignored += 1
+        self.ignored[format_of(name, head)] += 1
 
     @contextlib.contextmanager
     def noting(self) -> Iterator[None]:
@@ -84,16 +105,6 @@ class Archive:
 
 Find = Callable[[Archive, BinaryIO], Iterator[Found]]
 """Finds the images of an open archive; raises an ImageError where it is damaged. A Found's offset is in bytes."""
-
-
-def is_left_out(name: str) -> bool:
-    """Tell whether a member is one that systems put beside the user's own: hidden, or macOS's and Synology's notes.
-
-    >>> is_left_out("__MACOSX/cat/._1.jpg"), is_left_out("cat/.thumbs/1.jpg"), is_left_out("./cat/../1.jpg")
-    (True, True, False)
-    """
-    parts = [part for part in name.split("/") if part not in (".", "..")]
-    return any(part.startswith(".") or part in ("__MACOSX", "@eaDir") for part in parts)
 
 
 class Reader(Protocol):
@@ -124,8 +135,11 @@ def open_archives(
     Raises:
         InputError: None can be read, or an option names what is not there.
     """
-    archives = [Archive(number, to_id(file.name), file.place, options) for number, file in enumerate(files)]
-    collected = collect(found for archive in archives for found in _find(archive, find))
+    excluded = Excluded(options.exclude)
+    archives = [
+        Archive(number, to_id(file.name), file.place, options, excluded=excluded) for number, file in enumerate(files)
+    ]
+    collected = collect((found for archive in archives for found in _find(archive, find)), options.listed)
     failures = [failure for archive in archives for failure in archive.failures]
     if len(collected.images) == 0 and failures:
         raise InputError(
@@ -133,8 +147,15 @@ def open_archives(
             mend=_mend(failures[0].reason, next(archive.place for archive in archives if archive.failures)),
         )
     _check_names(options, set().union(*(archive.keys for archive in archives)))
-    n_ignored = sum(archive.n_ignored for archive in archives)
-    listing = Listing(source, collected.images, (*failures, *collected.repeats), n_ignored)
+    listing = Listing(
+        source,
+        collected.images,
+        (*failures, *collected.repeats),
+        sum(archive.n_ignored for archive in archives),
+        sum((archive.ignored for archive in archives), Counter()),
+        sum(archive.n_hidden for archive in archives),
+        excluded.counts,
+    )
     read = (reader or _Pieces)(archives, collected, options.max_bytes).read
     unpaired = [name for archive in archives for name in archive.unpaired]
     notes = sorted(set().union(*(archive.notes for archive in archives)))

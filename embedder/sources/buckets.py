@@ -3,15 +3,18 @@
 import fnmatch
 import glob
 import posixpath
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from embedder.sources.collecting import Found, collect
-from embedder.sources.folder import EXTENSIONS
+from embedder.sources.folder import is_image_name
 from embedder.sources.kinds import IN_FOLDERS, kind_of, open_kind
+from embedder.sources.left_out import is_hidden, is_left_out
 from embedder.sources.mixtures import unread_shards, without_descriptions
 from embedder.sources.places import read_places
 from embedder.sources.source import File, Source, SourceOptions
+from embedder.unread_pictures import format_of
 from features import InputError, Listing, check_plain, open_bucket
 
 _ENVIRONMENT = (
@@ -36,23 +39,31 @@ def open_remote(place: str, options: SourceOptions) -> Source:
     """
     check_plain(place)
     place = place.rstrip("/")
-    base = place if not glob.has_magic(place) else _fixed_part(place)
-    infos = _list(base)
-    if glob.has_magic(place):
-        infos = [info for info in infos if _matches(_place(info, base), place)]
-    elif len(infos) == 1 and _place(infos[0], base) == place:  # one object
-        base = posixpath.dirname(place)
-    images = [info for info in infos if posixpath.splitext(info.path)[1].lower() in EXTENSIONS]
+    infos, base, n_hidden = _candidates(place)
+    images = [info for info in infos if is_image_name(info.path)]
     places = [_place(info, base) for info in infos if kind_of(info.path) in IN_FOLDERS or len(infos) == 1]
     shards = without_descriptions([place for place in places if kind_of(place)])
     if shards and not images:
         return open_kind([File(shard.removeprefix(f"{base}/"), shard) for shard in shards], place, options)
-    collected = collect(_found(images, base, options))
-    listing = Listing(place, collected.images, tuple(collected.repeats), len(infos) - len(images))
+    collected = collect(_found(images, base, options), options.listed)
+    ignored = Counter(format_of(info.path) for info in infos if not is_image_name(info.path))
+    listing = Listing(place, collected.images, tuple(collected.repeats), ignored.total(), ignored, n_hidden)
     read = read_places(collected.images["uri"], max_bytes=options.max_bytes)
     if not shards:
         return Source(listing, read)
     return Source(listing, read, unread_shards=unread_shards(base, shards, collected.images["uri"].to_pylist()))
+
+
+def _candidates(place: str) -> tuple[list[Any], str, int]:
+    """Return the objects of a place, the folder that their names begin at, and how many were left out by rule."""
+    if glob.has_magic(place):
+        base = _fixed_part(place)
+        return [info for info in _list(base) if _matches(_place(info, base), place)], base, 0
+    found = _list(place)
+    if len(found) == 1 and _place(found[0], place) == place:  # one object
+        return found, posixpath.dirname(place), 0
+    infos = [info for info in found if not is_left_out(_name(info, place))]
+    return infos, place, len(found) - len(infos)
 
 
 def _list(base: str) -> list[Any]:
@@ -86,9 +97,12 @@ def _name(info: Any, base: str) -> str:
 
 
 def _matches(place: str, pattern: str) -> bool:
-    """Tell whether each part between slashes matches."""
+    """Tell whether each part between slashes matches; a wildcard stands for no name that is left out by rule."""
     parts, patterns = place.split("/"), pattern.split("/")
-    return len(parts) == len(patterns) and all(map(fnmatch.fnmatchcase, parts, patterns))
+    return len(parts) == len(patterns) and all(
+        fnmatch.fnmatchcase(part, one) and (part == one or one.startswith(".") or not is_hidden(part))
+        for part, one in zip(parts, patterns, strict=True)
+    )
 
 
 def _fixed_part(pattern: str) -> str:

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,8 +57,13 @@ class Collected(NamedTuple):
     repeats: list[Failure]
 
 
-def collect(found: Iterable[Found]) -> Collected:
-    """Gather images in batches of Arrow columns."""
+def collect(found: Iterable[Found], listed: Callable[[int], None] = lambda _: None) -> Collected:
+    """Gather images in batches of Arrow columns.
+
+    Args:
+        found: The images.
+        listed: Told after every 16,384 how many there are so far.
+    """
     batches, files, offsets = (
         [_Batch(LISTING.empty_table(), {}, pa.array([], pa.string()))],
         [np.empty(0, np.int64)],
@@ -69,6 +74,8 @@ def collect(found: Iterable[Found]) -> Collected:
         batches.append(_to_batch(rows))
         files.append(np.array([row.file for row in rows], np.int64))
         offsets.append(np.array([row.offset for row in rows], np.int64))
+        if len(rows) == _BATCH_ROWS:
+            listed(_BATCH_ROWS * (len(batches) - 1))
     images = _join(batches)
     first, repeats = first_of_each(images)
     return Collected(images.take(first), np.concatenate(files)[first], np.concatenate(offsets)[first], repeats)

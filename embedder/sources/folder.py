@@ -1,6 +1,7 @@
 """A folder of images, walked recursively in a stable order."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -9,10 +10,16 @@ from embedder.sources.collecting import Found, collect
 from embedder.sources.places import facts_of, is_gone, open_place, read_places, to_uri
 from embedder.sources.source import Source, SourceOptions
 from embedder.sources.walking import Walk
+from embedder.unread_pictures import format_of, is_read_by_name
 from features import Listing
 
 EXTENSIONS = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif"))
 """What the name of an image ends in, in small letters."""
+
+
+def is_image_name(name: str) -> bool:
+    """Tell whether a file claims by its name to be an image of a kind that is read."""
+    return os.path.splitext(name)[1].lower() in EXTENSIONS or is_read_by_name(name)
 
 
 def open_folder(root: Path, options: SourceOptions) -> Source:
@@ -24,9 +31,10 @@ def open_folder(root: Path, options: SourceOptions) -> Source:
 
     Returns:
         Every file whose extension or first bytes are an image's, ordered by folder, then name. A dangling link, a
-        special file with an image's extension, and whatever can't be looked at is a failure. Other files are counted.
+        special file with an image's extension, and whatever can't be looked at is a failure. Other files are counted
+        by their formats; what is hidden or excluded is left out.
     """
-    walk = Walk(str(root if root.is_dir() else root.parent), options)
+    walk = Walk(str(root if root.is_dir() else root.parent), options, hides=True)
     return open_files(walk, walk.files() if root.is_dir() else [str(root)], to_uri(str(root)), options)
 
 
@@ -40,37 +48,48 @@ def open_files(walk: Walk, paths: Iterable[str], source: str, options: SourceOpt
         options: As for a folder.
     """
     files = _Files(walk, options)
-    images, _, _, repeats = collect(found for path in paths for found in files.look_at(path))
-    listing = Listing(source, images, (*walk.failures, *repeats), files.n_ignored)
+    images, _, _, repeats = collect((found for path in paths for found in files.look_at(path)), options.listed)
+    listing = Listing(
+        source,
+        images,
+        (*walk.failures, *repeats),
+        files.ignored.total(),
+        files.ignored,
+        walk.n_hidden,
+        walk.excluded.counts,
+    )
     return Source(listing, read_places(images["uri"], max_bytes=options.max_bytes))
 
 
 class _Files:
-    """Tells images from other files, and counts these."""
+    """Tells images from other files, and counts these by format."""
 
     def __init__(self, walk: Walk, options: SourceOptions) -> None:
         self._walk = walk
         self._has_labels = options.labels == "folder"
-        self.n_ignored = 0
+        self.ignored: Counter[str] = Counter()
 
     def look_at(self, path: str) -> Iterator[Found]:
         """Yield the file if it claims to be an image or is one."""
-        claims = os.path.splitext(path)[1].lower() in EXTENSIONS
-        uri = to_uri(path)
+        claims, uri = is_image_name(path), to_uri(path)
         try:
             facts = facts_of(uri)
-            is_candidate = claims or is_image(_head(uri))
+            head = b"" if claims else _head(uri)
         except OSError as error:
-            is_ignored = is_gone(error) and not claims
-            self.n_ignored += is_ignored
-            if not is_ignored:
+            if is_gone(error) and not claims:
+                self._ignore(path)
+            else:
                 self._walk.fail(path, error)
             return
-        if is_candidate:
+        if claims or is_image(head):
             name = self._walk.name(path)
             label = os.path.basename(os.path.dirname(name)) or None
             yield Found(name, uri, label if self._has_labels else None, *facts)
-        self.n_ignored += not is_candidate
+        else:
+            self._ignore(path, head)
+
+    def _ignore(self, path: str, head: bytes = b"") -> None:
+        self.ignored[format_of(path, head)] += 1
 
 
 def _head(place: str) -> bytes:

@@ -14,7 +14,7 @@ from embedder.sources.manifest import split_columns
 from embedder.sources.missing_values import without_missing
 from embedder.sources.name_matching import match_by_name
 from embedder.sources.named import check_ids, shown
-from embedder.sources.places import to_uri
+from embedder.sources.places import facts_of, to_uri
 from embedder.sources.source import Source, SourceOptions
 from embedder.sources.tables import SUFFIXES, UNTYPED, read_header, read_table
 from features import InputError, is_remote
@@ -107,7 +107,7 @@ def read_labels(
     Raises:
         InputError: The file can't be read, is no table, lacks a column, or names an id twice.
     """
-    place = str(labels) if is_remote(str(labels)) else to_uri(str(Path(labels).absolute()))
+    place = _to_place(labels)
     if not place.lower().endswith(SUFFIXES):
         raise InputError(f"--labels is {labels}: no table of labels.", mend=mend)
     names = read_header(place)
@@ -126,21 +126,39 @@ def read_labels(
     return LabelFile(place, columns["label"], ids, found, split_columns(table, columns), mend, tuple(notes))
 
 
-def join_labels(source: Source, labels: str, options: SourceOptions) -> Source:
+def _to_place(labels: str | Path) -> str:
+    return str(labels) if is_remote(str(labels)) else to_uri(str(Path(labels).absolute()))
+
+
+def read_labels_of_source(options: SourceOptions) -> LabelFile:
+    """Read the file of labels that goes with a source.
+
+    Raises:
+        InputError: The file is not there, can't be read, lacks a column, or names an id twice.
+    """
+    place = _to_place(options.labels)
+    try:
+        if place.lower().endswith(SUFFIXES):
+            facts_of(place)
+    except OSError as error:
+        mend = "Give another file of labels with --labels FILE, or take the folders' names with --labels folder."
+        raise InputError(f"{options.labels} can't be read: {error.strerror or error}.", mend=mend) from error
+    return read_labels(options.labels, id=options.id, label=options.label, with_columns=True, mend=_MEND_OF_SOURCE)
+
+
+def join_labels(source: Source, file: LabelFile) -> Source:
     """Take the labels of a source's images, and all other columns, from a file.
 
     Args:
         source: The source; its own labels are replaced.
-        labels: Path of a table with a column of ids and one of labels.
-        options: The names of these two, where they are not the usual ones.
+        file: From `read_labels_of_source`.
 
     Returns:
         The source; an image that the file does not name has no label, and rows that name no image are counted.
 
     Raises:
-        InputError: The file can't be read, lacks a column, names an id twice, or names no image of the source.
+        InputError: The file names no image of the source.
     """
-    file = read_labels(labels, id=options.id, label=options.label, with_columns=True, mend=_MEND_OF_SOURCE)
     images = source.listing.images
     at, n_unmatched, notes = file.find(images["id"], of="source")
     joined = {name: images[name] for name in images.column_names} | {"label": file.labels.take(at)}

@@ -8,7 +8,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from embedder.sources.folder import EXTENSIONS
+from embedder.sources.folder import is_image_name
 from embedder.sources.kinds import IN_FOLDERS, KINDS, kind_of
 from features import InputError
 
@@ -24,7 +24,7 @@ def may_hold_shards(folder: str) -> bool:
 
 def shards_among(places: Iterable[str]) -> list[str]:
     """Give those of some paths or URLs that are shards by their names, sorted."""
-    others = (place for place in places if posixpath.splitext(place)[1].lower() not in EXTENSIONS)
+    others = (place for place in places if not is_image_name(place))
     return sorted(without_descriptions([place for place in others if kind_of(place) in IN_FOLDERS]))
 
 

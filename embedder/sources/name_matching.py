@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from embedder.sources.folder import EXTENSIONS
+from embedder.sources.folder import is_image_name
 from features import InputError
 
 _MOST_FILES = 100_000
@@ -63,7 +63,7 @@ def images_below(folder: str) -> list[str]:
     found = list(itertools.islice(_walk(folder), _MOST_FILES + 1))
     if len(found) > _MOST_FILES:
         return []
-    return sorted(path for path in found if os.path.splitext(path)[1].lower() in EXTENSIONS)
+    return sorted(path for path in found if is_image_name(path))
 
 
 def _walk(folder: str) -> Iterator[str]:

@@ -3,12 +3,20 @@
 import dataclasses
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
 
 from embedder.decoding import MAX_BYTES
+from embedder.unread_pictures import count_formats, count_unread
 from features import ImageError, Listing, Rows
 
 Content = bytes | ImageError
 """An image's bytes, or why there are none."""
+
+
+def _untold(n_found: int) -> None:
+    """Say nothing of how far a listing is."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,6 +31,8 @@ class SourceOptions:
         label: Column or key that holds the labels, in a file of labels where there is one; None looks for a usual name.
         max_bytes: Largest file taken.
         skip: Folders that are not looked into: the run's own output may lie inside the source.
+        exclude: Patterns of what is left out, as `frieze embed --exclude` takes them.
+        listed: Told every now and then how many images were found so far, where there are many.
     """
 
     labels: str = "folder"
@@ -31,6 +41,13 @@ class SourceOptions:
     label: str | None = None
     max_bytes: int = MAX_BYTES
     skip: tuple[Path, ...] = ()
+    exclude: tuple[str, ...] = ()
+    listed: Callable[[int], None] = _untold
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what decides which images are found, and what is said of them; columns where they were named."""
+        columns = {name: getattr(self, name) for name in ("image", "id", "label") if getattr(self, name) is not None}
+        return {"labels": self.labels} | columns | ({"exclude": list(self.exclude)} if self.exclude else {})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,3 +88,24 @@ class Source:
     n_unmatched: int | None = None
     notes: tuple[str, ...] = ()
     unpaired: int = 0
+
+    def to_json(self, failed: pa.Table) -> dict[str, Any]:
+        """Return what the document of a run says of its source.
+
+        Args:
+            failed: The images that can't be used, a table of `FAILURES`.
+        """
+        listing = self.listing
+        return {
+            "images": len(listing.images) + len(listing.failures),
+            "ignored": listing.n_ignored,
+            "ignored_formats": count_formats(listing.ignored),
+            "unread_pictures": count_unread(listing.ignored, failed["message"].to_pylist()),
+            "hidden": listing.n_hidden,
+            "excluded": dict(listing.excluded),
+            "unlabelled": listing.images["label"].null_count,
+            "unmatched_labels": self.n_unmatched,
+            "unread_shards": self.unread_shards,
+            "unpaired_members": self.unpaired,
+            "notes": list(self.notes),
+        }

@@ -9,10 +9,10 @@ from typing import Any, BinaryIO, NamedTuple
 
 from embedder.decoding import MAX_BYTES
 from embedder.picture_formats import HEAD_BYTES, is_image
-from embedder.sources.archives import Archive, is_left_out, open_archives, read_piece, to_member_uri
+from embedder.sources.archives import Archive, open_archives, read_piece, to_member_uri
 from embedder.sources.collecting import Found
 from embedder.sources.columns import LABEL, take_label, take_text
-from embedder.sources.folder import EXTENSIONS
+from embedder.sources.folder import is_image_name
 from embedder.sources.places import facts_of, open_place, to_id
 from embedder.sources.source import File, Source, SourceOptions
 from features import ImageError
@@ -119,7 +119,9 @@ class _Scan:
                 self._take(member)
         self._follow_links()
         archive.unpaired = list(self._find_unpaired())
-        archive.n_ignored += sum(_split(name)[1] in _TEXTS for name in archive.unpaired)
+        for name in archive.unpaired:
+            if _split(name)[1] in _TEXTS:
+                archive.ignore(name)
 
     def _find_unpaired(self) -> Iterator[str]:
         """Name the texts that describe no image; one more dot parts `22.05.cls` from `22.05.png`."""
@@ -154,19 +156,27 @@ class _Scan:
 
     def _take(self, member: tarfile.TarInfo) -> None:
         name = member.name.removeprefix("./")
+        if member.isdir() or self._archive.leaves_out(name):
+            return
         one = _Member(name, member.offset_data, member.size)
-        claims, is_plain = _claims(name), member.isreg() and not member.issparse()
-        if is_left_out(name):
-            self._archive.n_ignored += not member.isdir()
-        elif claims and (member.issym() or member.islnk()):
+        claims, is_plain = is_image_name(name), member.isreg() and not member.issparse()
+        if claims and (member.issym() or member.islnk()):
             here = os.path.dirname(name) if member.issym() else ""
             self._links.append((one, os.path.normpath(os.path.join(here, member.linkname))))
         elif claims and member.issparse():
             self._archive.fail("unsupported", "a sparse member is not in one piece", below=f"/{to_id(name)}")
-        elif is_plain and (claims or is_image(self._read(one, HEAD_BYTES))):
+        elif claims and is_plain:
             self._add(one)
-        elif not member.isdir() and not (is_plain and self._keep_text(one)):
-            self._archive.n_ignored += 1
+        else:
+            self._look_into(one, is_plain=is_plain)
+
+    def _look_into(self, member: _Member, *, is_plain: bool) -> None:
+        """Take a member that does not claim to be an image for what its first bytes say."""
+        head = self._read(member, HEAD_BYTES) if is_plain else b""
+        if is_image(head):
+            self._add(member)
+        elif not (is_plain and self._keep_text(member)):
+            self._archive.ignore(member.name, head)
 
     def _add(self, image: _Member) -> None:
         _, ending = _split(image.name)
@@ -174,7 +184,7 @@ class _Scan:
         if self._archive.options.image in (None, ending):
             self.images.append(image)
         else:
-            self._archive.n_ignored += 1
+            self._archive.ignore(image.name)
 
     def _keep_text(self, member: _Member) -> bool:
         key, ending = _split(member.name)
@@ -201,10 +211,6 @@ class _Scan:
                 self._add(targets[link.name])
             else:
                 self._archive.fail("dangling link", f"there is no image {to_id(name)}", below=f"/{to_id(link.name)}")
-
-
-def _claims(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in EXTENSIONS
 
 
 def _split(name: str) -> tuple[str, str]:

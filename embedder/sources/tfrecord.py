@@ -117,7 +117,7 @@ def _find(archive: Archive, file: BinaryIO) -> Iterator[Found]:
             # Equal bytes earlier in the record would do as well: they are the image's.
             yield _to_found(archive, features, number, offset + data.find(image), len(image))
         else:
-            archive.n_ignored += 1
+            archive.ignore("record without an image")
 
 
 def _refuse_several(features: dict[str, Any]) -> list[str]:

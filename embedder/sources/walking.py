@@ -5,6 +5,7 @@ import glob
 import os
 from collections.abc import Callable, Iterator
 
+from embedder.sources.left_out import Excluded, is_hidden
 from embedder.sources.places import is_gone, to_id, to_uri
 from embedder.sources.source import SourceOptions
 from features import Failure
@@ -18,16 +19,24 @@ class Walk:
     Attributes:
         base: The folder; names begin below it.
         failures: What could not be looked at so far.
+        n_hidden: Files and folders that were left out by rule so far.
+        excluded: Leaves out what the user excludes, and counts it.
 
     Args:
         base: The same.
-        options: Of these `skip`: folders that are not looked into.
+        options: Of these `skip`, folders that are not looked into, and `exclude`.
         leads: Tells by its path whether a folder is looked into; all are unless told otherwise.
+        hides: Whether what is hidden is left out; a pattern tells itself.
     """
 
-    def __init__(self, base: str, options: SourceOptions, leads: Callable[[str], bool] = lambda _: True) -> None:
+    def __init__(
+        self, base: str, options: SourceOptions, leads: Callable[[str], bool] = lambda _: True, *, hides: bool = False
+    ) -> None:
         self.base = base.rstrip("/")
         self.failures: list[Failure] = []
+        self.n_hidden = 0
+        self.excluded = Excluded(options.exclude)
+        self._hides = hides
         self._skip = frozenset(os.path.realpath(str(folder)) for folder in options.skip)
         self._leads = leads
 
@@ -39,10 +48,18 @@ class Walk:
             child = next(children, None)
             if child is None:
                 opened.pop()
+            elif self._leaves_out(child):
+                continue
             elif not self._is_folder(child):
                 yield child.path
             elif self._leads(child.path) and os.path.realpath(child.path) not in self._skip:
                 opened.append(self._open(child.path, above=here))
+
+    def _leaves_out(self, entry: os.DirEntry[str]) -> bool:
+        if self._hides and is_hidden(entry.name):
+            self.n_hidden += 1
+            return True
+        return bool(self.excluded.counts) and self.excluded.has(entry.path[len(self.base) + 1 :])
 
     def name(self, path: str) -> str:
         """Give a path below the base as text."""
@@ -76,6 +93,8 @@ class Walk:
 
 class Pattern:
     """What a pattern with `*`, `?`, `[...]` and `**` means, as Python's glob has it.
+
+    A wildcard stands for no name that is left out by rule; one that the pattern spells out, or begins with a dot, is.
 
     Attributes:
         base: The folder above its first wildcard.
@@ -115,9 +134,9 @@ def _rests(parts: list[str], names: list[str]) -> Iterator[list[str]]:
     if not names:
         yield parts
     elif parts:
-        is_hidden = names[0].startswith(".") and not parts[0].startswith(".")
+        is_out = is_hidden(names[0]) and not parts[0].startswith(".") and parts[0] != names[0]
         if parts[0] == "**":
             yield from _rests(parts[1:], names)
-            yield from () if is_hidden else _rests(parts, names[1:])
-        elif not is_hidden and fnmatch.fnmatchcase(names[0], parts[0]):
+            yield from () if is_out else _rests(parts, names[1:])
+        elif not is_out and fnmatch.fnmatchcase(names[0], parts[0]):
             yield from _rests(parts[1:], names[1:])

@@ -12,9 +12,9 @@ from typing import Any, BinaryIO
 
 from embedder.decoding import MAX_BYTES
 from embedder.picture_formats import HEAD_BYTES, is_image, refusal
-from embedder.sources.archives import Archive, check_unchanged, is_left_out, open_archives, to_member_uri
+from embedder.sources.archives import Archive, check_unchanged, open_archives, to_member_uri
 from embedder.sources.collecting import Collected, Found
-from embedder.sources.folder import EXTENSIONS
+from embedder.sources.folder import is_image_name
 from embedder.sources.places import facts_of, open_place, to_id
 from embedder.sources.source import Content, File, Source, SourceOptions
 from features import ImageError, Rows, is_remote
@@ -75,10 +75,7 @@ def _find(archive: Archive, _file: BinaryIO) -> Iterator[Found]:
         raise ImageError("list", "damaged archive", f"{error}") from error
     for number, member in enumerate(opened.members):
         name = _to_name(member)
-        if member.is_dir():
-            continue
-        if is_left_out(name) or not opened.claims(archive, number, name):
-            archive.n_ignored += 1
+        if member.is_dir() or archive.leaves_out(name) or not opened.claims(archive, number, name):
             continue
         label = os.path.basename(os.path.dirname(name)) or None
         facts = (member.file_size, archive.facts[1], archive.number, number)
@@ -116,20 +113,26 @@ class _OpenZip:
         return {to_member_uri(self._place, _to_name(member)): number for number, member in numbered}
 
     def claims(self, archive: Archive, number: int, name: str) -> bool:
-        """Tell whether a member is an image by its name or first bytes; of one that can't be read, that is noted."""
-        is_named = os.path.splitext(name)[1].lower() in EXTENSIONS
+        """Tell whether a member is an image by its name or first bytes; what else it is, or hides, is noted."""
+        is_named = is_image_name(name)
         if self.members[number].flag_bits & _IS_ENCRYPTED:
             if is_named:
                 archive.fail("encrypted", "it is encrypted: unpack the archive with its password", below=f"/{name}")
+            else:
+                archive.ignore(name)
             return False
-        return is_named or self._is_image(number)
+        head = b"" if is_named else self._read_head(number)
+        if is_named or is_image(head):
+            return True
+        archive.ignore(name, head)
+        return False
 
-    def _is_image(self, number: int) -> bool:
+    def _read_head(self, number: int) -> bytes:
         try:
             with self._zip.open(self.members[number]) as file:
-                return is_image(file.read(HEAD_BYTES))
+                return file.read(HEAD_BYTES)
         except (*_BROKEN, NotImplementedError):  # it claims to be no image
-            return False
+            return b""
 
     def read(self, number: int, max_bytes: int) -> bytes:
         """Read a member.

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import click
 
 SOME_SKIPPED = 3
-_FITS = ("squash", "crop", "pad")
+FITS = ("squash", "crop", "pad")
 _PIXELS = ("0..1", "-1..1", "0..255", "caffe", "torch")
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -53,9 +53,7 @@ class _ImageSize(click.ParamType[int | str]):
 image_size = click.option(
     "--image-size", type=_ImageSize(), metavar="N|HxW", help="Side in pixels that the network sees, or height x width."
 )
-fit = click.option(
-    "--fit", type=click.Choice(_FITS), default="squash", show_default=True, help="How an image meets it."
-)
+fit = click.option("--fit", type=click.Choice(FITS), default="squash", show_default=True, help="How an image meets it.")
 pixels = click.option("--pixels", type=click.Choice(_PIXELS), help="Range of pixels the network was trained on.")
 trust_backbone = click.option(
     "--trust-backbone", is_flag=True, help="Run a SavedModel that reads or writes files or calls Python."
@@ -104,10 +102,32 @@ def warn(document: dict[str, Any]) -> None:
         output.say(f"Note: {document['stale']}")
 
 
-def warn_of_source(document: dict[str, Any]) -> None:
-    """Say on stderr where shards lie among the images, and where labels and images do not match."""
+def tell_of_changes(document: dict[str, Any]) -> None:
+    """Say on stderr what a rerun took over from the table, what it was asked for otherwise, and what that changed."""
+    from features import as_typed
     from frieze import output
 
+    if document["remembered"]:
+        output.say(f"Note: as the last time: {as_typed(document['remembered'])}")
+    if document["changed"]:
+        before, now = ({name: one[when] for name, one in document["changed"].items()} for when in ("before", "now"))
+        output.say(f"Note: changed: {as_typed(now)}; the last time it was: {as_typed(before)}")
+    if document["relabelled"]:
+        output.say(f"Note: relabelled {document['relabelled']:,}.")
+
+
+def warn_of_source(document: dict[str, Any]) -> None:
+    """Say on stderr what of a source is not read, and where labels and images do not match."""
+    from frieze import output
+
+    if document["ignored"] > sum(document["unread_shards"].values()):
+        formats = ", ".join(f"{n:,} {name}" for name, n in document["ignored_formats"].items())
+        output.say(f"Note: files that are no images and are ignored: {document['ignored']:,} ({formats}).")
+    for name, unread in document["unread_pictures"].items():
+        output.say(f"Note: {name} pictures that are not read: {unread['images']:,}; to have them: {unread['hint']}")
+    for pattern, n_excluded in document["excluded"].items():
+        if not n_excluded:
+            output.say(f"Note: --exclude {shlex.quote(pattern)} leaves out nothing.")
     for pattern, n_shards in document["unread_shards"].items():
         where = f"embed them by themselves: {shlex.quote(pattern)}"
         output.say(f"Note: shards among the images that are not read: {n_shards:,}; {where}")

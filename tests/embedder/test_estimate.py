@@ -29,6 +29,18 @@ def test_new_table(folder, out, estimate):
     assert list(out.parent.iterdir()) == [folder]
 
 
+def test_progress(folder, out, tiny, embed, monkeypatch):
+    """While a large source is listed it tells how many images are found, as a run does; then what there is to do."""
+    monkeypatch.setattr("embedder.sources.collecting._BATCH_ROWS", 4)
+    told, request = [], BackboneRequest(handle=str(tiny))
+    note = lambda *counts: told.append(counts)  # noqa: E731
+    estimate_source(str(folder), out, request=request, options=JobOptions(), progress=note)
+    assert told == [(4, 0), (8, 0), (0, 10)]
+    told.clear()
+    embed(folder, out, progress=note)
+    assert told[:3] == [(4, 0), (8, 0), (0, 10)]
+
+
 def test_changed_source(folder, write_photos, embed, out, estimate):
     """Of a table that is there it counts what is new or changed, stays, and goes."""
     embed(folder, out)

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from embedder import Limits, SourceOptions
 from embedder.engines.tensorflow import TensorFlowEngine
 from features import FeatureFileError, MismatchError, open_features, read_failures, read_manifest
 
@@ -178,6 +179,51 @@ def test_retry_failures(folder, write_photos, embed, out):
     write_photos(folder, ["new.jpg"])
     assert embed(folder, out, retry_failures=True)["embedded"] == 1
     assert ("c.jpg" in stored(out), "new.jpg" in stored(out), failures(out)) == (True, False, {})
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ({"max_pixels": 100}, {"max_pixels": 10_000}),
+        ({"max_bytes": 100}, {}),
+        ({}, {"accept_truncated": True}),
+    ],
+    ids=["max_pixels", "max_bytes", "accept_truncated"],
+)
+def test_retry_with_wider_limits(before, now, folder, embed, out):
+    """--retry-failures with a wider limit embeds what failed for the narrower one."""
+    for path in folder.iterdir():
+        path.write_bytes(path.read_bytes()[: -100 if now.get("accept_truncated") else None])
+    assert embed(folder, out, **_limited(before))["failed"] == 10
+    document = embed(folder, out, retry_failures=True, **_limited(now))
+    assert [document[name] for name in ("embedded", "failed", "left", "rows")] == [10, 0, 0, 10]
+    assert failures(out) == {}
+
+
+def test_retry_of_some_with_wider_limits(folder, embed, out):
+    """What a retry with a wider limit did not come to waits for the next plain run, as any image that is left."""
+    embed(folder, out, **_limited({"max_pixels": 100}))
+    assert embed(folder, out, retry_failures=True, limit=3, **_limited({}))["embedded"] == 3
+    assert failures(out) == {}
+    assert embed(folder, out)["embedded"] == 7
+
+
+def _limited(limits):
+    return {"limits": Limits(**limits), "source": SourceOptions(max_bytes=Limits(**limits).max_bytes)}
+
+
+def test_a_read_error_passes(folder, embed, lock, out):
+    """What the disk refused to read is tried again by the next plain run; what is damaged is not."""
+    (folder / "d.jpg").write_bytes(b"text")
+    path, tried = folder / "c.jpg", set()
+    mode = path.stat().st_mode
+    lock(path)
+    embed(folder, out)
+    document = embed(folder, out, progress=lambda _, n_pending: tried.add(n_pending))
+    assert (document["failures"], tried) == ({"not an image": 1, "unreadable": 1}, {1})
+    path.chmod(mode)
+    document = embed(folder, out)
+    assert (document["embedded"], document["failures"]) == (1, {"not an image": 1})
 
 
 @pytest.mark.parametrize("is_link", [True, False])

@@ -7,7 +7,7 @@ KEYS = {
     *("dim", "backbone", "engine", "precision", "stages", "startup_seconds", "rows", "out", "failures", "left"),
     *("renamed", "duplicates", "broken_parts", "cpu_seconds", "bound_by", "advice", "batch_size", "drift"),
     *("unlabelled", "unmatched_labels", "unread_shards", "other_programs", "unpaired_members", "notes"),
-    "narrow_range",
+    *("narrow_range", "relabelled", "ignored_formats", "unread_pictures", "hidden", "excluded"),
 }
 
 

@@ -81,10 +81,11 @@ def test_dictionary_column(images):
 
 
 def test_new_column(images):
-    """A column that was not there before makes all images other ones; one that is no longer given does not."""
+    """A column that was not there before makes all images other ones, and so does one that is no longer given."""
     plain, dated = images(("a", 1, 1)), with_column(images(("a", 1, 1)), [1999])
     assert told(compare(dated, stored(plain), NONE_FAILED)) == "C"
-    assert told(compare(plain, stored(dated), NONE_FAILED)) == "S"
+    assert told(compare(plain, stored(dated), NONE_FAILED)) == "C"
+    assert told(compare(plain, stored(with_column(plain, pa.nulls(1, pa.int64()))), NONE_FAILED)) == "S"
 
 
 def test_failures(images):

@@ -76,3 +76,12 @@ def test_folder_that_refuses(tmp_path):
     (tmp_path / ".lock").mkdir()
     with pytest.raises(FeatureFileError, match="can't be written: Is a directory"), lock(tmp_path):
         pytest.fail("the block must not run")
+
+
+def test_a_link_is_not_emptied(tmp_path):
+    """A `.lock` that is a link is refused, and the file behind it stays as it is."""
+    (tmp_path / "thesis.txt").write_text("text")
+    (tmp_path / ".lock").symlink_to(tmp_path / "thesis.txt")
+    with pytest.raises(FeatureFileError, match="can't be written"), lock(tmp_path):
+        pytest.fail("the block must not run")
+    assert (tmp_path / "thesis.txt").read_text() == "text"

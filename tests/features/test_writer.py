@@ -152,6 +152,22 @@ def test_left_overs_are_swept(table, manifest):
         assert not any(path.exists() for path in left_overs)
 
 
+def test_a_link_for_staging(table, manifest, tmp_path):
+    """A `staging/` that is a link is refused: nothing behind it is deleted, moved or written over."""
+    (tmp_path / "others").mkdir()
+    names = [".part-000000.parquet.1.tmp", "part-000007.parquet"]
+    for name in names:
+        (tmp_path / "others" / name).write_text("text")
+    (table / "staging").rmdir()
+    (table / "staging").symlink_to(tmp_path / "others")
+    with pytest.raises(FeatureFileError, match="staging is a link") as caught, open_writer(table, manifest):
+        pytest.fail("the block must not run")
+    assert caught.value.mend == f"Delete the link: rm {table / 'staging'}"
+    with pytest.raises(FeatureFileError, match=r"staging is no part of a table"):
+        check_is_only_ours(table)
+    assert sorted(path.name for path in (tmp_path / "others").iterdir()) == names
+
+
 @pytest.mark.parametrize("name", ["photo.jpg", "staging2", ".hidden"])
 def test_other_folder_refused(name, tmp_path):
     """A folder that holds something else is refused, not written into."""

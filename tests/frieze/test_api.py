@@ -56,11 +56,11 @@ def test_search_writes_pictures(world, tmp_path):
 
 def test_labels_may_lie_in_a_bucket(monkeypatch, tmp_path):
     """A file of labels is handed on as it was given where it is a URL, as an absolute path else."""
-    monkeypatch.setattr(embedder, "embed_source", lambda *_, options, **__: options.source.labels)
+    monkeypatch.setattr(embedder, "embed_source", lambda *_, options, **__: {"labels": options.source.labels})
     monkeypatch.chdir(tmp_path)
     given = ["s3://bucket/labels.csv", Path("labels.csv"), "none"]
     wanted = ["s3://bucket/labels.csv", str(tmp_path / "labels.csv"), "none"]
-    assert [frieze.embed("photos", out="f", labels=labels) for labels in given] == wanted
+    assert [frieze.embed("photos", out="f", labels=labels)["labels"] for labels in given] == wanted
 
 
 def test_a_url_may_come_as_a_path(tmp_path, monkeypatch):

@@ -137,7 +137,7 @@ def test_labels_that_meet_few_images(world, run, tmp_path, option):
     result = run("embed", images, "--labels", labels, "--out", tmp_path / "f", option)
     assert result.stderr == "Note: images without a label: 8; rows of labels that name no image: 1.\n"
     labels.write_text("id,label\n" + "".join(f"{number}.png,a\n" for number in range(10)))
-    assert run("embed", images, "--labels", labels, "--out", tmp_path / "f", option).stderr == ""
+    assert run("embed", images, "--labels", labels, "--out", tmp_path / "g", option).stderr == ""
 
 
 @pytest.mark.parametrize("option", ["--dry-run", "--json"])
@@ -149,6 +149,21 @@ def test_shards_among_images(world, run, tmp_path, option):
     pattern = f"'{images}/*.tar'"
     assert result.stderr == (
         f"Note: shards among the images that are not read: 1; embed them by themselves: {pattern}\n"
+    )
+
+
+@pytest.mark.parametrize("option", ["--dry-run", "--json"])
+def test_what_is_left_out_is_told(world, run, tmp_path, option):
+    """Ignored files are told by format, pictures that are not read with what to do, and an idle --exclude."""
+    images = shutil.copytree(world / "photos" / "red", tmp_path / "red")
+    for name in ("a.txt", "b.txt", "c.CR3", ".DS_Store"):
+        (images / name).write_bytes(b"text")
+    result = run("embed", images, "--out", tmp_path / "f", "--exclude", "*.gif", "--exclude", "9.*", option)
+    assert result.stderr == (
+        "Note: files that are no images and are ignored: 3 (1 RAW, 2 .txt).\n"
+        "Note: RAW pictures that are not read: 1; to have them: develop them, for example with: darktable-cli FILE"
+        " FILE.jpg\n"
+        "Note: --exclude '*.gif' leaves out nothing.\n"
     )
 
 

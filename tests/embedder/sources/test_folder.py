@@ -73,12 +73,13 @@ def test_first_bytes(write_photos, tmp_path):
 
 
 def test_other_files_are_counted(write_photos, tmp_path):
-    """Files that are no images and do not claim to be are counted, no more."""
+    """Files that are no images and do not claim to be are counted by format; hidden ones apart."""
     write_photos(tmp_path, ["a.jpg"])
     for name in ("notes.txt", ".DS_Store", "Thumbs.db", "empty"):
         (tmp_path / name).write_bytes(b"text" if name != "empty" else b"")
     listing = list_source(str(tmp_path))
-    assert (ids(listing), reasons(listing), listing.n_ignored) == (["a.jpg"], {}, 4)
+    assert (ids(listing), reasons(listing), listing.n_ignored) == (["a.jpg"], {}, 3)
+    assert (listing.ignored, listing.n_hidden) == ({".txt": 1, ".db": 1, "no suffix": 1}, 1)
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.JPEG", "a.png", "a.gif", "a.bmp", "a.webp", "a.tif", "a.TIFF", "a.jfif"])

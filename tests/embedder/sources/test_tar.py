@@ -177,13 +177,15 @@ def test_forms_of_json(document, columns, listed):
 
 
 def test_other_members_are_counted(listed):
-    """What is no image and belongs to none is counted, no more; folders are not."""
+    """What is no image and belongs to none is counted by format, what is hidden apart; folders are not."""
     others = ["README.txt", "b.cls", "a.npy", "._a.jpg", "pipe.jpg", "c/a.json"]
     data = {"c/a.json": b" " * ((1 << 20) + 1), "pipe.jpg": b""}
     facts = {"pipe.jpg": {"type": tarfile.FIFOTYPE}}
     members = [(name, data.get(name, b"text"), facts.get(name, {})) for name in others]
     source = listed([("c", b"", {"type": tarfile.DIRTYPE}), ("c/a.jpg", image(1)), *members])
-    assert (list(rows(source)), failures(source), source.listing.n_ignored) == (["c/a.jpg"], {}, 6)
+    assert (list(rows(source)), failures(source), source.listing.n_ignored) == (["c/a.jpg"], {}, 5)
+    formats = {".txt": 1, ".npy": 1, ".jpg": 1, ".json": 1, ".cls": 1}
+    assert (source.listing.ignored, source.listing.n_hidden) == (formats, 1)
 
 
 def test_first_bytes(listed):
