@@ -10,7 +10,7 @@ from embedder.sources.paths import open_list
 from embedder.sources.source import File, Source, SourceOptions
 from embedder.sources.tar import open_tar, read_member
 from embedder.sources.tfrecord import open_tfrecord, read_record
-from embedder.sources.zip import open_zip, read_zipped
+from embedder.sources.zip_archive import open_zip, read_zipped
 from features import InputError
 
 

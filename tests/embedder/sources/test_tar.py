@@ -371,7 +371,7 @@ def test_hidden_members(listed):
     """Hidden members, and what macOS and Synology lay beside images, are left out, whatever is in them."""
     hidden = ["._a.jpg", "__MACOSX/c/._a.jpg", "c/@eaDir/a.jpg/THUMB.jpg", ".thumbs/a.jpg", "./c/.a.jpg"]
     source = listed([*((name, image(1)) for name in hidden), ("./c/a.jpg", image(2))])
-    assert (list(rows(source)), source.listing.n_ignored) == (["c/a.jpg"], len(hidden))
+    assert (list(rows(source)), source.listing.n_hidden) == (["c/a.jpg"], len(hidden))
 
 
 def test_members_without_a_partner(listed):

@@ -4,8 +4,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from embedder.sources import SourceOptions, open_source, read_image
-from embedder.sources import zip as zip_module
+from embedder.sources import SourceOptions, open_source, read_image, zip_archive
 from features import ImageError, InputError, open_features
 
 PLAIN = {"cat/1.jpg": 0, "dog/2.PNG": 1, "3.jpg": 2, "käse/a b%.jpg": 3}
@@ -95,7 +94,7 @@ def test_what_systems_add_is_left_out(listed):
     """Hidden members and macOS's notes are no images; a name of Windows' programs is a path."""
     source = listed({"__MACOSX/cat/._1.jpg": 0, "cat/.2.jpg": 1, ".DS_Store": b"x", "dog\\4.jpg": 3, "/abs/5.jpg": 4})
     assert rows(source, "id", "label") == [("a.zip/dog/4.jpg", "dog"), ("a.zip/abs/5.jpg", "abs")]
-    assert source.listing.n_ignored == 3
+    assert (source.listing.n_ignored, source.listing.n_hidden) == (0, 3)
 
 
 def test_first_bytes(listed):
@@ -189,7 +188,7 @@ def test_only_what_is_asked_for_is_read(listed, monkeypatch):
     monkeypatch.setattr(
         zipfile.ZipFile, "open", lambda self, member: opened.append(member.filename) or whole(self, member)
     )
-    zip_module._open.cache_clear()
+    zip_archive._open.cache_clear()
     assert contents(source, [28]) == [image(28)]
     assert opened == ["28.jpg"]
 
