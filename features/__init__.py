@@ -3,6 +3,7 @@
 from features.adoption import look_over
 from features.arrays import Floats, Rows, Strings, unit_rows
 from features.buckets import BucketPath, check_plain, is_remote, open_bucket, to_table_path
+from features.checksums import check_files, check_listed, find_altered, has_list, write_listed
 from features.comparison import Comparison, compare
 from features.errors import FeatureFileError, ImageError, InputError, MismatchError, ModelError
 from features.exact import METRICS, top_k
@@ -15,6 +16,7 @@ from features.files import (
     replace_folder,
     write_file,
     write_json,
+    write_text,
     write_whole,
 )
 from features.importing import check_can_embed, import_vectors
@@ -63,9 +65,11 @@ __all__ = [
     "VectorOptions",
     "as_input_error",
     "check_can_embed",
+    "check_files",
     "check_free",
     "check_is_only_ours",
     "check_is_ours",
+    "check_listed",
     "check_plain",
     "check_same_backbone",
     "clear_errors",
@@ -74,9 +78,11 @@ __all__ = [
     "count_cores",
     "count_reasons",
     "fetch",
+    "find_altered",
     "first_of_each",
     "free_memory",
     "going_on",
+    "has_list",
     "hash_file",
     "import_keras",
     "import_tensorflow",
@@ -113,7 +119,9 @@ __all__ = [
     "verify_features",
     "write_file",
     "write_json",
+    "write_listed",
     "write_part",
     "write_size",
+    "write_text",
     "write_whole",
 ]

@@ -65,12 +65,21 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
     """Write a JSON document whole, keys sorted."""
-    text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    write_file(path, lambda staging: _write_text(staging, text + "\n"))
+    write_text(path, json_text(document))
 
 
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+def json_text(document: dict[str, Any]) -> str:
+    """Give the text of a JSON file, keys sorted."""
+    return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text whole, as UTF-8."""
+    write_file(path, lambda staging: _write_bytes(staging, text.encode()))
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
 
 
 def read_json(path: Path, *, mend: str) -> dict[str, Any]:

@@ -155,7 +155,7 @@ def import_vectors(
 
 
 def info(path: str | Path) -> dict[str, Any]:
-    """Say what a folder is: features, an index or a head, and what is in it.
+    """Say what a folder is: features, an index, a head or an exported model, and what is in it.
 
     Raises:
         InputError: It is none of ours, or broken.
@@ -164,7 +164,7 @@ def info(path: str | Path) -> dict[str, Any]:
 
 
 def verify(path: str | Path, *, sample: int = 0) -> dict[str, Any]:
-    """Check again all that was promised about a folder: features, an index or a head.
+    """Check again all that was promised about a folder: features, an index, a head or an exported model.
 
     Args:
         path: The folder.
