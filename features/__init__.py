@@ -34,6 +34,7 @@ from features.schema import LISTING, OURS, PART, part_schema, to_embeddings, to_
 from features.sizes import read_size, write_size
 from features.spec import BackboneSpec, check_same_backbone
 from features.succession import succession, successor_of
+from features.table_files import check_table_file, check_writable, write_table_file
 from features.vector_files import VectorOptions
 from features.verification import verify_features
 from features.writer import FeatureWriter, going_on, open_writer, read_stored
@@ -72,6 +73,8 @@ __all__ = [
     "check_listed",
     "check_plain",
     "check_same_backbone",
+    "check_table_file",
+    "check_writable",
     "clear_errors",
     "compare",
     "connected",
@@ -122,6 +125,7 @@ __all__ = [
     "write_listed",
     "write_part",
     "write_size",
+    "write_table_file",
     "write_text",
     "write_whole",
 ]

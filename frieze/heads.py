@@ -180,7 +180,7 @@ def predict(
     Args:
         head: The head's folder.
         source: A table of features, a folder of images, or one image; images go through the head's own backbone.
-        out: Parquet file: id, prediction, probability.
+        out: File of id, prediction and probability: Parquet, CSV or JSON lines, by its suffix.
         scores: Add a column `score_CLASS` for each class.
         force: Replace a file that is there.
         ray: `auto` or the address of a Ray cluster, whose machines embed the images, or predict the table's parts.
