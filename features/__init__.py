@@ -20,6 +20,7 @@ from features.files import (
     write_whole,
 )
 from features.importing import check_can_embed, import_vectors
+from features.leftovers import sweep_leftovers, temporary_folder
 from features.listing import Failure, Listing, count_reasons, first_of_each, read_failures, to_failures
 from features.lock import lock
 from features.machine import count_cores, free_memory, trim_memory
@@ -110,6 +111,8 @@ __all__ = [
     "replace_folder",
     "succession",
     "successor_of",
+    "sweep_leftovers",
+    "temporary_folder",
     "to_embeddings",
     "to_failures",
     "to_part",

@@ -2,10 +2,11 @@
 
 import contextlib
 import json
+import os
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from features import InputError
 
@@ -75,8 +76,31 @@ def _draw_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> No
 
 
 def say(message: str) -> None:
-    """Print a line for people on stderr; a name in it can't steer the terminal."""
-    sys.stderr.write(f"{printable(message)}\n")
+    """Print a line for people on stderr; a name in it can't steer the terminal, and nobody need listen."""
+    try:
+        sys.stderr.write(f"{printable(message)}\n")
+        sys.stderr.flush()
+    except OSError:
+        silence(sys.stderr)
+
+
+def takes_no_more() -> bool:
+    """Tell whether stdout takes no more of what was written to it: its disk is full, or its reader has gone."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.write("\n")  # what was refused before may be buffered no more
+            sys.stdout.flush()
+    except OSError:
+        return True
+    return False
+
+
+def silence(stream: TextIO) -> None:
+    """Let a stream that takes no more end in nothing, or Python complains about it once more at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def show_error(error: InputError) -> None:
@@ -161,6 +185,7 @@ def _write(text: str) -> None:
         encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
         # A file name that is no text has lone surrogates, and some terminals know few letters: these are escaped.
         sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        sys.stdout.flush()  # here, where a full disk can still be told
 
 
 def _whole(value: Any) -> str:

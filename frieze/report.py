@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from features import FeatureFileError, ImageError, InputError, write_text
+from features import FeatureFileError, ImageError, InputError, sweep_leftovers, write_text
 from frieze.drawing import draw_url
 
 PAGE_NAME = "report.html"
@@ -41,11 +41,12 @@ _DOCTYPE = '<!doctype html><html lang="en">'
 
 
 def check_page(path: Path) -> None:
-    """Refuse to write a page over anything but a page of ours.
+    """Refuse to write a page over anything but a page of ours; what killed runs left beside it is swept away.
 
     Raises:
         InputError: Something else stands there.
     """
+    sweep_leftovers(path)
     if path.is_dir() or (path.exists() and not path.read_bytes().startswith(_DOCTYPE.encode())):
         raise InputError(f"{path} is there already and is no page of ours.", mend="Give another file's name.")
 
