@@ -12,7 +12,7 @@ from classifiers.outputs import check_head, check_predictions
 from classifiers.parting import Parting
 from classifiers.prediction import predict_features
 from classifiers.solver import fit_linear, fit_path
-from classifiers.storage import Head, open_head, read_labels_from
+from classifiers.storage import Head, open_head, read_document, read_labels_from, read_report, read_split
 from classifiers.terms import Network
 from classifiers.training import train_head
 
@@ -39,6 +39,9 @@ __all__ = [
     "name_head",
     "open_head",
     "predict_features",
+    "read_document",
     "read_labels_from",
+    "read_report",
+    "read_split",
     "train_head",
 ]

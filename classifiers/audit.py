@@ -1,7 +1,7 @@
 """Auditing labels: likely wrong ones, near-duplicates that clash, outliers, classes too small."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from classifiers.clashes import clashing_groups, majority, nearest_clash
 from classifiers.doubt import find_doubts, hold_out
-from classifiers.findings import Finding, summarise, to_table, write_findings
+from classifiers.findings import SCHEMA, Finding, summarise, to_table
 from classifiers.folds import fold_rows, image_numbers
 from classifiers.labels import Examples, labelled_rows
 from classifiers.least_squares import ask_least_squares
@@ -20,7 +20,7 @@ from classifiers.parting import check_seed
 from classifiers.pooling import pool
 from classifiers.storage import may_be_same, read_split
 from classifiers.stored_rows import StoredRows
-from features import Features, Floats, MismatchError, Rows, Strings
+from features import Features, Floats, MismatchError, Rows, Strings, write_table_file
 
 _N_FOLDS = 10
 """With nine tenths of the rows to learn from, heads find more wrong labels than with four fifths; with more, hardly."""
@@ -34,7 +34,7 @@ def check_audit(features: Features, out: Path, *, head: Path | None, seed: int, 
 
     Args:
         features: The table.
-        out: The Parquet file to write.
+        out: The file to write, Parquet, CSV or JSON lines by its suffix.
         head: The folder of a head, or None.
         seed: Between 0 and 4294967295.
         force: Whether findings that stand at `out` may go; any other file stays.
@@ -52,7 +52,13 @@ def check_audit(features: Features, out: Path, *, head: Path | None, seed: int, 
 
 
 def audit_labels(
-    features: Features, out: Path, *, near: Neighbourhood, head: Path | None = None, seed: int = 0
+    features: Features,
+    out: Path,
+    *,
+    near: Neighbourhood,
+    head: Path | None = None,
+    seed: int = 0,
+    show: Callable[[list[dict[str, Any]]], None] = lambda _rows: None,
 ) -> dict[str, Any]:
     """Look for labels that are likely wrong and for images that spoil a split, and write what is found.
 
@@ -60,10 +66,11 @@ def audit_labels(
 
     Args:
         features: The table, N rows; those without a label are left out.
-        out: The Parquet file to write, which `check_audit` has allowed; its columns are `findings.SCHEMA`.
+        out: The file to write, which `check_audit` has allowed; its columns are `findings.SCHEMA`.
         near: Near-duplicates and nearest rows of all N rows.
         head: The folder of a head whose split is looked through, or None.
         seed: For the folds.
+        show: Takes the rows of the file.
 
     Returns:
         `rows`, `n_unlabelled`, `n_judged`, `accuracy`, `cost`, `small_classes`, `counts`, `first` and `out`;
@@ -89,7 +96,8 @@ def audit_labels(
         *_small_rows(examples.labels, small),
     ]
     table = to_table(found, examples, groups=groups, parts=parts)
-    write_findings(table, out.absolute())
+    write_table_file(out.absolute(), SCHEMA, [table])
+    show(table.to_pylist())
     counted = {"rows": len(features), "n_unlabelled": len(features) - len(examples), "small_classes": small}
     return figures | counted | summarise(table) | {"out": str(out.absolute())}
 

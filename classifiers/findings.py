@@ -2,14 +2,12 @@
 
 import dataclasses
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from classifiers.labels import Examples
-from features import Rows, Strings, clear_errors, write_file
+from features import Rows, Strings
 
 KINDS = ("label", "duplicate_labels", "duplicate_split", "outlier", "small_class")
 """Kinds of finding, in the order of the file."""
@@ -74,17 +72,6 @@ def to_table(findings: list[Finding], examples: Examples, *, groups: Rows, parts
         **{name: [getattr(one, name) for one in ordered] for name in ("kind", "suggested", "probability", "score")},
     }
     return pa.Table.from_arrays([pa.array(columns[field.name], field.type) for field in SCHEMA], schema=SCHEMA)
-
-
-def write_findings(table: pa.Table, out: Path) -> None:
-    """Write the findings to a Parquet file, whole.
-
-    Raises:
-        FeatureFileError: The disk refuses.
-    """
-    with clear_errors(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-    write_file(out, lambda staging: pq.write_table(table, staging))
 
 
 def summarise(table: pa.Table) -> dict[str, Any]:

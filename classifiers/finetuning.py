@@ -24,10 +24,18 @@ from classifiers.outputs import check_head
 from classifiers.scores import report, score
 from classifiers.splits import Split
 from classifiers.start import begin, check_start, part_like
-from classifiers.storage import NAME, REPORT_NAME, TRUNK_NAME, Head, write_model, write_split
+from classifiers.storage import TRUNK_NAME, Head, finish_head, write_model, write_split
 from classifiers.stored_rows import StoredRows, mapped
 from classifiers.tuned_head import to_head, to_layers
-from features import BackboneSpec, Features, Floats, Rows, import_keras, new_folder, write_json, write_size
+from features import (
+    BackboneSpec,
+    Features,
+    Floats,
+    Rows,
+    import_keras,
+    new_folder,
+    write_size,
+)
 
 CHECKPOINT = "checkpoint.npz"
 """File of the work folder that is there once an epoch is done."""
@@ -67,6 +75,7 @@ class Means:
         work: Folder for what is half done.
         step: Told steps done and steps there are.
         say: Told what a person waits for, in words.
+        write_page: Called with the folder when report.json is in it, to write what a person looks at beside it.
     """
 
     trunk: Trunk
@@ -75,6 +84,7 @@ class Means:
     work: Path
     step: Callable[[int, int], None]
     say: Callable[[str], None]
+    write_page: Callable[[Path], None]
 
 
 def finetune_head(
@@ -124,8 +134,9 @@ def finetune_head(
         model = write_model(folder, head)
         write_split(folder, examples, split, unused)
         figures["seconds"] = time.perf_counter() - started
-        write_json(folder / REPORT_NAME, figures | report(probabilities, held_out, classes=head.classes))
-        write_json(folder / NAME, _document(told, figures, spec, course) | {"model": model})
+        described = _document(told, figures, spec, course) | {"model": model}
+        told_all = figures | report(probabilities, held_out, classes=head.classes)
+        finish_head(folder, described, told_all, means.write_page)
     return figures | {"out": str(out)}
 
 

@@ -1,18 +1,14 @@
-"""Predictions for a whole table, streamed to a Parquet file."""
+"""Predictions for a whole table, streamed to a file."""
 
 import contextlib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from classifiers.answers import answer_schema, answers
 from classifiers.outputs import check_predictions
 from classifiers.spreading import answers_of_cluster
 from classifiers.storage import check_backbone, open_head
-from features import Features, clear_errors, write_file
+from features import Features, write_table_file
 
 
 def predict_features(
@@ -29,8 +25,8 @@ def predict_features(
     Args:
         path: The folder of the head.
         features: The table, of the head's backbone; it is read in batches.
-        out: The Parquet file: `id`, `prediction` (a class name), `probability` (float32), and where the head abstains
-            below a probability `abstained` (bool); rows as in the table.
+        out: The file, Parquet, CSV or JSON lines by its suffix: `id`, `prediction` (a class name), `probability`
+            (float32), and where the head abstains below a probability `abstained` (bool); rows as in the table.
         scores: Add a column `score_CLASS` (float32) for each class, in the order of the head's classes.
         force: Replace predictions that stand at `out`; any other file stays.
         ray: `auto` or the address of a Ray cluster, whose machines predict part by part; None for this process.
@@ -48,19 +44,11 @@ def predict_features(
     check_predictions(out, force=force)
     head = open_head(path)
     check_backbone(head, features)
-    with clear_errors(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
     tables = (
         answers(head, features, scores=scores)
         if ray is None
         else answers_of_cluster(ray, head.path, features, scores=scores)
     )
     with contextlib.closing(tables):  # a cluster is let go at once
-        write_file(out, lambda staging: _write(staging, answer_schema(head, scores=scores), tables))
+        write_table_file(out, answer_schema(head, scores=scores), tables)
     return {"rows": len(features), "failed": 0, "out": str(out), "stale": head.staleness()}
-
-
-def _write(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
-    with pq.ParquetWriter(path, schema) as writer:
-        for table in tables:
-            writer.write_table(table)

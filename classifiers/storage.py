@@ -23,11 +23,15 @@ from features import (
     MismatchError,
     Rows,
     Strings,
+    check_files,
+    check_listed,
     check_same_backbone,
     hash_file,
     read_json,
     read_manifest,
     to_table_path,
+    write_json,
+    write_listed,
 )
 
 CONTRACT = 1
@@ -63,6 +67,7 @@ _OPTIONAL = {"labels": {"file": str | None, "column": str}, "recipe": {}}
 """Fields that a head may lack: where its labels came from, if not from the table, and how it was fitted."""
 
 _TRAIN = "Train it with: frieze train FEATURES --out HEAD"
+_RETRAIN = "Train the head again: frieze train ... --force"
 
 
 class Head:
@@ -160,10 +165,10 @@ def open_head(path: str | Path) -> Head:
         The head, with `.spec`, `.classes`, `.document`, `.probabilities(...)` and `.predict(...)`.
 
     Raises:
-        FeatureFileError: There is none, or it is broken, altered, or of a later version.
+        FeatureFileError: There is none, or head.json or the model is broken, altered, or of a later version.
     """
     path = Path(path).absolute()  # pyarrow takes a relative `a:b` for a URL
-    document = _read_document(path)
+    document = read_document(path)
     kind = HEADS[document["head"]]
     file = path / kind.file_name
     try:
@@ -197,7 +202,7 @@ def read_labels_from(path: Path) -> dict[str, str] | None:
     Raises:
         FeatureFileError: There is no head, or head.json is broken or of a later version.
     """
-    found: dict[str, str] | None = _read_document(path).get("labels")
+    found: dict[str, str] | None = read_document(path).get("labels")
     return found
 
 
@@ -210,6 +215,23 @@ def write_model(folder: Path, classifier: Classifier) -> dict[str, str]:
     file = folder / classifier.file_name
     classifier.save(file)
     return {"file": file.name, "sha256": hash_file(file), "classes_sha256": hash_names(classifier.classes.tolist())}
+
+
+def finish_head(
+    folder: Path, document: dict[str, Any], report: dict[str, Any], write_page: Callable[[Path], None] | None
+) -> None:
+    """Write what stands in a head's folder beside model and split: the report, its page, and head.json at last.
+
+    Args:
+        folder: The folder.
+        document: What head.json says.
+        report: What report.json says.
+        write_page: Called with the folder, to write what a person looks at; None for no page.
+    """
+    write_json(folder / REPORT_NAME, report)
+    if write_page is not None:
+        write_page(folder)
+    write_listed(folder, NAME, document)
 
 
 def hash_names(names: list[str]) -> str:
@@ -245,14 +267,34 @@ def read_split(path: Path) -> list[dict[str, str | None]]:
         `id`, `sha256` (None where unknown) and `part` (`train`, `validation`, `test` or `unused`) of each row.
 
     Raises:
-        FeatureFileError: split.parquet is missing or broken.
+        FeatureFileError: split.parquet is missing, altered or broken.
     """
+    _check_listed(path, SPLIT_NAME)
     try:
         split = pq.read_table(path / SPLIT_NAME).select(["id", "sha256", "part"])
-    except (pa.ArrowException, KeyError, OSError) as error:
+        rows: list[dict[str, str | None]] = split.to_pylist()
+    except (pa.ArrowException, KeyError, MemoryError, OSError, ValueError) as error:
         raise _broken(path / SPLIT_NAME, error) from error
-    rows: list[dict[str, str | None]] = split.to_pylist()
     return rows
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """Read the figures of a head's training.
+
+    Args:
+        path: The folder of a head, or of one that is being written and has no head.json yet.
+
+    Raises:
+        FeatureFileError: report.json is missing or altered.
+    """
+    _check_listed(path, REPORT_NAME)
+    return read_json(path / REPORT_NAME, mend=_RETRAIN)
+
+
+def _check_listed(path: Path, name: str) -> None:
+    """Refuse a file that is not the one head.json lists; a folder that is being written has no head.json yet."""
+    if (path / NAME).exists():
+        check_files(path, read_document(path), [name], mend=_RETRAIN)
 
 
 def read_fitted(path: Path) -> dict[str, str | None]:
@@ -278,7 +320,12 @@ def _embed_with(spec: BackboneSpec) -> str:
     return f"Embed the images with: frieze embed SOURCE --backbone {spec.handle} --out FEATURES"
 
 
-def _read_document(path: Path) -> dict[str, Any]:
+def read_document(path: Path) -> dict[str, Any]:
+    """Read head.json of a head's folder.
+
+    Raises:
+        FeatureFileError: It is missing, broken, altered, or of a later version.
+    """
     document = read_json(path / NAME, mend=_TRAIN)
     if document.get("kind") != "head":
         raise FeatureFileError(f"{path / NAME} is of kind {document.get('kind')}, not head.", mend=_TRAIN)
@@ -286,6 +333,7 @@ def _read_document(path: Path) -> dict[str, Any]:
         _check_form(document, {"contract": int}, of="")
         if document["contract"] > CONTRACT:
             raise _later(path, document)
+        check_listed(path / NAME, document, mend=_RETRAIN)
         _check_form(document, _FORM, of="")
         if document["head"] not in HEADS:
             raise _later(path, document)
@@ -337,4 +385,4 @@ def _guarded(file: Path, load: Callable[[], Classifier]) -> Classifier:
 
 
 def _broken(path: Path, error: Exception) -> FeatureFileError:
-    return FeatureFileError(f"{path} can't be used: {error}.", mend="Train the head again: frieze train ... --force")
+    return FeatureFileError(f"{path} can't be used: {error}.", mend=_RETRAIN)

@@ -1,6 +1,7 @@
 """Training a head: split, choose, fit, score the held-out rows, store."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,20 @@ from classifiers.parting import Parting
 from classifiers.scores import abstention, report, score
 from classifiers.shots import tell_shots
 from classifiers.splits import Split, split_stratified
-from classifiers.storage import NAME, REPORT_NAME, write_model, write_split
+from classifiers.storage import finish_head, write_model, write_split
 from classifiers.stored_rows import Embeddings, StoredRows, hold, mapped
 from classifiers.tuning import Tuned
-from features import Features, Floats, Rows, new_folder, write_json
+from features import Features, Floats, Rows, new_folder
 
 
 def train_head(
-    features: Features, out: Path, *, recipe: Recipe | None = None, parting: Parting | None = None, force: bool = False
+    features: Features,
+    out: Path,
+    *,
+    recipe: Recipe | None = None,
+    parting: Parting | None = None,
+    force: bool = False,
+    write_page: Callable[[Path], None] | None = None,
 ) -> dict[str, Any]:
     """Train a head on the labelled rows of a table, score it on rows it has not seen, and store it.
 
@@ -32,6 +39,7 @@ def train_head(
         recipe: How it is fitted; `linear` by default.
         parting: How rows are held out; a fifth of each class by default.
         force: Replace a head that stands at `out`; a folder with anything else in it stays.
+        write_page: Called with the folder when report.json is in it, to write what a person looks at beside it.
 
     Returns:
         The document of `frieze train --json`; docs/json.md tells its fields.
@@ -67,10 +75,9 @@ def train_head(
         model = write_model(folder, classifier)
         write_split(folder, examples, split, np.setdiff1d(whole.train, split.train))
         figures["seconds"] = time.perf_counter() - started
-        write_json(folder / REPORT_NAME, figures | report(probabilities, held_out, classes=classifier.classes))
-        write_json(
-            folder / NAME, describe_head(features, figures, recipe.to_json(), split=parting.to_json(split), model=model)
-        )
+        described = describe_head(features, figures, recipe.to_json(), split=parting.to_json(split), model=model)
+        told = figures | report(probabilities, held_out, classes=classifier.classes)
+        finish_head(folder, described, told, write_page)
     return figures | {"out": str(out)}
 
 

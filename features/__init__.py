@@ -3,6 +3,7 @@
 from features.adoption import look_over
 from features.arrays import Floats, Rows, Strings, unit_rows
 from features.buckets import BucketPath, check_plain, is_remote, open_bucket, to_table_path
+from features.checksums import check_files, check_listed, find_altered, has_list, write_listed
 from features.comparison import Comparison, compare
 from features.errors import FeatureFileError, ImageError, InputError, MismatchError, ModelError
 from features.exact import METRICS, top_k
@@ -15,10 +16,12 @@ from features.files import (
     replace_folder,
     write_file,
     write_json,
+    write_text,
     write_whole,
 )
 from features.held_folder import held_folder
 from features.importing import check_can_embed, import_vectors
+from features.leftovers import sweep_leftovers, temporary_folder
 from features.listing import Failure, Listing, count_reasons, first_of_each, read_failures, to_failures
 from features.lock import lock
 from features.machine import CoreTimes, count_cores, cpu_share, free_memory, read_core_times, trim_memory
@@ -33,6 +36,7 @@ from features.schema import LISTING, OURS, PART, part_schema, to_embeddings, to_
 from features.sizes import read_size, write_size
 from features.spec import BackboneSpec, check_same_backbone
 from features.succession import succession, successor_of
+from features.table_files import check_table_file, check_writable, write_table_file
 from features.typed_options import as_typed
 from features.vector_files import VectorOptions
 from features.vector_tables import partition_values
@@ -68,11 +72,15 @@ __all__ = [
     "as_input_error",
     "as_typed",
     "check_can_embed",
+    "check_files",
     "check_free",
     "check_is_only_ours",
     "check_is_ours",
+    "check_listed",
     "check_plain",
     "check_same_backbone",
+    "check_table_file",
+    "check_writable",
     "clear_errors",
     "compare",
     "connected",
@@ -81,9 +89,11 @@ __all__ = [
     "cpu_share",
     "environment",
     "fetch",
+    "find_altered",
     "first_of_each",
     "free_memory",
     "going_on",
+    "has_list",
     "hash_file",
     "held_folder",
     "import_keras",
@@ -112,6 +122,8 @@ __all__ = [
     "seeded",
     "succession",
     "successor_of",
+    "sweep_leftovers",
+    "temporary_folder",
     "to_embeddings",
     "to_failures",
     "to_part",
@@ -124,7 +136,10 @@ __all__ = [
     "verify_features",
     "write_file",
     "write_json",
+    "write_listed",
     "write_part",
     "write_size",
+    "write_table_file",
+    "write_text",
     "write_whole",
 ]

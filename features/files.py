@@ -15,6 +15,7 @@ from typing import Any
 from features.buckets import as_bucket
 from features.errors import FeatureFileError
 from features.held_folder import held_folder
+from features.leftovers import sweep_leftovers, temporary_file, temporary_folder
 
 _HASH_BLOCK_BYTES = 1 << 20
 _HERE, _RENAME_EXCHANGE = -100, 2  # AT_FDCWD and the flag of renameat2(2)
@@ -36,15 +37,11 @@ def write_file(path: Path, write: Callable[[Path], None], *, staging_dir: Path |
         write_whole(path, write)
         return
     staging = (staging_dir or path.parent) / f".{path.name}.{os.getpid()}.tmp"
-    try:
-        with clear_errors(path):
-            write(staging)
-            sync(staging)
-            staging.replace(path)
-            sync(path.parent)
-    finally:
-        with contextlib.suppress(OSError):  # what stays behind harms nobody
-            staging.unlink(missing_ok=True)
+    with clear_errors(path), temporary_file(staging):
+        write(staging)
+        sync(staging)
+        staging.replace(path)
+        sync(path.parent)
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
@@ -66,12 +63,21 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
     """Write a JSON document whole, keys sorted."""
-    text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    write_file(path, lambda staging: _write_text(staging, text + "\n"))
+    write_text(path, json_text(document))
 
 
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+def json_text(document: dict[str, Any]) -> str:
+    """Give the text of a JSON file, keys sorted."""
+    return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text whole, as UTF-8."""
+    write_file(path, lambda staging: _write_bytes(staging, text.encode()))
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
 
 
 def read_json(path: Path, *, mend: str) -> dict[str, Any]:
@@ -92,13 +98,14 @@ def read_json(path: Path, *, mend: str) -> dict[str, Any]:
 
 
 def check_free(path: Path, *, replace: bool) -> None:
-    """Refuse to write over something.
+    """Refuse to write over something, and sweep away what killed runs left beside it.
 
     Raises:
         FeatureFileError: Something stands at `path` and must not go.
     """
     with clear_errors(path):  # a name that is too long, a parent that is a file
         is_there = path.exists()
+    sweep_leftovers(path)
     if is_there and not replace:
         raise FeatureFileError(f"{path} is there already.", mend="Give another --out, or --force to replace it.")
 
@@ -120,16 +127,12 @@ def new_folder(path: Path, *, replace: bool) -> Iterator[Path]:
     check_free(path, replace=replace)
     with clear_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
-    try:
-        staging.chmod(0o777 & ~_umask())
-        with clear_errors(path):
+        with temporary_folder(path) as staging:
+            staging.chmod(0o777 & ~_umask())
             yield staging
             for file in (staging, *staging.rglob("*")):
                 sync(file)
             replace_folder(staging, path)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def replace_folder(new: Path, path: Path) -> None:

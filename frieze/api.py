@@ -14,6 +14,7 @@ from frieze.information import check_kind, describe
 from frieze.places import is_url, open_table, to_place, to_table_place
 from frieze.queries import to_vectors
 from frieze.report import check_page, write_report
+from frieze.result_tables import check_groups, check_hits, write_groups, write_hits
 from frieze.searching import Wanted, answer
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ def import_vectors(
 
 
 def info(path: str | Path) -> dict[str, Any]:
-    """Say what a folder is: features, an index or a head, and what is in it.
+    """Say what a folder is: features, an index, a head or an exported model, and what is in it.
 
     Raises:
         InputError: It is none of ours, or broken.
@@ -186,7 +187,7 @@ def info(path: str | Path) -> dict[str, Any]:
 
 
 def verify(path: str | Path, *, sample: int = 0) -> dict[str, Any]:
-    """Check again all that was promised about a folder: features, an index or a head.
+    """Check again all that was promised about a folder: features, an index, a head or an exported model.
 
     Args:
         path: The folder.
@@ -260,6 +261,8 @@ def search(
     where: str | None = None,
     min_score: float | None = None,
     html: str | Path | None = None,
+    out: str | Path | None = None,
+    force: bool = False,
 ) -> dict[str, Any]:
     """Find the most similar images.
 
@@ -271,6 +274,8 @@ def search(
             `label = 'cat' and year >= 2019`.
         min_score: Leave out hits below this score.
         html: Write the hits as pictures to this file.
+        out: Write the hits as a table to this file: Parquet, CSV or JSON lines, by its suffix.
+        force: Replace a table of hits that is there.
 
     Returns:
         For each query its hits, best first: id, score (higher is nearer), label, uri and the table's other columns.
@@ -283,22 +288,36 @@ def search(
     queries = [str(query)] if isinstance(query, str | Path) else [str(one) for one in query]
     if html is not None:
         check_page(to_place(html))
+    if out is not None:
+        check_hits(to_place(out), force=force)
     check_kind(to_place(index), "index")
     opened = open_index(to_place(index))
     names, vectors = to_vectors(opened, queries, where=str(index))
     document = answer(opened, names, vectors, Wanted(k, where, min_score)) | {"index": str(index)}
     if html is not None:
         write_report(html, title="Search results", found=document)
-    return document
+    if out is None:
+        return document
+    write_hits(to_place(out), document)
+    return document | {"out": str(to_place(out))}
 
 
-def duplicates(index: str | Path, *, min_score: float | None = None, html: str | Path | None = None) -> dict[str, Any]:
+def duplicates(
+    index: str | Path,
+    *,
+    min_score: float | None = None,
+    html: str | Path | None = None,
+    out: str | Path | None = None,
+    force: bool = False,
+) -> dict[str, Any]:
     """Find the groups of images that are duplicates of each other: equal files first, then near-duplicates.
 
     Args:
         index: The index's folder.
         min_score: The lowest score of a pair of near-duplicates; drawn from the collection by default.
         html: Write the groups as pictures to this file.
+        out: Write the groups as a table, a row an image, to this file: Parquet, CSV or JSON lines, by its suffix.
+        force: Replace a table of duplicates that is there.
 
     Returns:
         The groups, largest first: of each the ids, the one to keep first, and the lowest score inside it.
@@ -310,6 +329,8 @@ def duplicates(index: str | Path, *, min_score: float | None = None, html: str |
 
     if html is not None:
         check_page(to_place(html))
+    if out is not None:
+        check_groups(to_place(out), force=force)
     check_kind(to_place(index), "index")
     opened = open_index(to_place(index))
     with output.progress("Comparing", "images") as step:
@@ -317,7 +338,10 @@ def duplicates(index: str | Path, *, min_score: float | None = None, html: str |
     document = {"index": str(index), "stale": opened.staleness(), **found}
     if html is not None:
         write_report(html, title="Duplicates", duplicates=document)
-    return document
+    if out is None:
+        return document
+    write_groups(to_place(out), document)
+    return document | {"out": str(to_place(out))}
 
 
 def backbones() -> list[dict[str, Any]]:

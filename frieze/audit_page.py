@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from frieze.report import figure, write_page
 
 _MOST_IMAGES = 200  # of each kind: each picture is read, and is in the page
@@ -28,17 +26,16 @@ _TOGETHER = {"duplicate_labels": "group", "duplicate_split": "group", "small_cla
 Finding = dict[str, Any]
 
 
-def write_audit_page(path: Path, findings: Path) -> None:
+def write_audit_page(path: Path, rows: list[Finding]) -> None:
     """Write the findings of an audit as pictures.
 
     Args:
         path: The HTML file; replaced whole.
-        findings: The Parquet file that `frieze audit --out` wrote; the first 200 of each kind are shown.
+        rows: The findings, as they stand in the file of `frieze audit --out`; the first 200 of each kind are shown.
 
     Raises:
         InputError: Something that is no page of ours stands at `path`.
     """
-    rows = pq.read_table(findings).to_pylist()
     found_of = {kind: [row for row in rows if row["kind"] == kind] for kind in _SECTIONS}
     by_kind = {kind: found for kind, found in found_of.items() if found}
     sections = [_section(kind, found) for kind, found in by_kind.items()]

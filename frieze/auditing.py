@@ -8,7 +8,7 @@ import numpy as np
 
 from features import Features, Floats, Rows
 from frieze import output
-from frieze.audit_page import write_audit_page
+from frieze.audit_page import Finding, write_audit_page
 from frieze.copies import find_copies, indexed, number_rows
 from frieze.information import check_kind
 from frieze.labelling import open_labelled
@@ -36,7 +36,7 @@ def audit(
 
     Args:
         features: The table's folder; rows without a label are left out.
-        out: Parquet file of the findings, one row a finding.
+        out: File of the findings, one row a finding: Parquet, CSV or JSON lines, by its suffix.
         html: Write the findings as pictures to this file.
         head: A head's folder: near-duplicates on both sides of its split are looked for, too.
         labels: A file with ids and the labels to look through; by default those of the table are.
@@ -64,10 +64,11 @@ def audit(
     split = None if head is None else to_place(head)
     classifiers.check_audit(table, place, head=split, seed=seed, force=force)
     near, min_score = _neighbourhood(table, place, min_score)
+    rows: list[Finding] = []
     with output.waiting("Auditing"):
-        document = classifiers.audit_labels(table, place, near=near, head=split, seed=seed)
+        document = classifiers.audit_labels(table, place, near=near, head=split, seed=seed, show=rows.extend)
     if html is not None:
-        write_audit_page(to_place(html), place)
+        write_audit_page(to_place(html), rows)
     seconds = time.perf_counter() - started
     return document | told | {"features": str(features), "min_score": min_score, "seconds": seconds}
 

@@ -3,6 +3,7 @@
 import importlib
 import os
 import signal
+import sys
 import warnings
 from typing import Any
 
@@ -53,6 +54,19 @@ class _Commands(click.Group):
         """Write the list for `frieze --help` from the table."""
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run the command line; where stdout takes no more, say so, or end quietly where its reader has gone."""
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:
+            from frieze import output
+
+            if not output.takes_no_more():
+                raise
+            output.silence(sys.stdout)
+            output.say(f"Error: stdout can't be written: {error.strerror}.")
+            sys.exit(_INPUT_ERROR)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; what the user can mend ends with exit code 1, Ctrl-C with 130."""

@@ -16,6 +16,8 @@ NAME = "export.json"
 N_SAMPLES = 16
 """Pictures that it is held against its original on."""
 
+MEND = "Export it again: frieze export HEAD --out MODEL --force"
+
 _CONTRACT = 1
 _FILES = re.compile(
     rf"{re.escape(NAME)}|saved_model\.pb|fingerprint\.pb|assets|variables|variables/variables\.(index|data-[\d-]+of-\d+)"
@@ -56,7 +58,26 @@ def _is_export(place: Path) -> bool:
 def write_document(folder: Path, facts: dict[str, Any]) -> None:
     """Write export.json into an exported model's folder."""
     versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
-    stored.write_json(folder / NAME, {"contract": _CONTRACT, "kind": "export", "versions": versions} | facts)
+    stored.write_listed(folder, NAME, {"contract": _CONTRACT, "kind": "export", "versions": versions} | facts)
+
+
+def read_document(place: Path) -> dict[str, Any]:
+    """Read export.json of an exported model.
+
+    Raises:
+        FeatureFileError: It is missing, altered, or of a later version.
+    """
+    document = stored.read_json(place / NAME, mend=MEND)
+    contract = document.get("contract")
+    if isinstance(contract, int) and contract > _CONTRACT:
+        raise stored.FeatureFileError(
+            f"{place} is an exported model of contract {contract}; this version reads up to {_CONTRACT}.",
+            mend="Upgrade with: pip install --upgrade frieze",
+        )
+    stored.check_listed(place / NAME, document, mend=MEND)
+    if document.get("kind") != "export":
+        raise stored.FeatureFileError(f"{place / NAME} does not belong to an exported model.", mend=MEND)
+    return document
 
 
 def count_bytes(place: Path) -> int:

@@ -16,7 +16,7 @@ from frieze.information import check_kind, kind_of
 from frieze.labelling import open_labelled
 from frieze.parting import to_parting
 from frieze.places import open_table, to_place
-from frieze.report import write_report
+from frieze.report import PAGE_NAME, head_page
 
 if TYPE_CHECKING:
     from classifiers import Course, Head, Means
@@ -99,9 +99,7 @@ def finetune(
     course = _to_course(asked)
     with _work_folder(place, asked, force=force) as work:
         document = _run(place, work, asked, course=course, force=force)
-    page = place / "report.html"
-    write_report(page, title="Fine-tuned", head=place)
-    return document | {"report": str(page)}
+    return document | {"report": str(place / PAGE_NAME)}
 
 
 def _run(place: Path, work: Path, asked: dict[str, Any], *, course: "Course", force: bool) -> dict[str, Any]:
@@ -265,7 +263,7 @@ def _means(
         _check_written(written, trunk, read(np.arange(min(_SAMPLES, len(table)))))
         return dataclasses.replace(written.spec, handle=str(place), name=place.name)
 
-    return classifiers.Means(trunk, read, save, work, step, output.say)
+    return classifiers.Means(trunk, read, save, work, step, output.say, head_page("Fine-tuned"))
 
 
 def _check_written(written: Any, trunk: "Trunk", pixels: Any) -> None:

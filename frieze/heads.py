@@ -10,7 +10,7 @@ from frieze.information import check_kind, kind_of, list_failures
 from frieze.labelling import open_labelled, open_labelled_as
 from frieze.parting import to_parting
 from frieze.places import open_table, to_place, to_table_place
-from frieze.report import write_report
+from frieze.report import PAGE_NAME, head_page
 from frieze.scratch import scratch_folder
 
 
@@ -78,10 +78,10 @@ def train(
     place = to_place(out)
     parting = to_parting(table, place, group=group, test_size=test_size, seed=seed, column=split, shots=shots)
     with output.waiting("Training"):
-        document = classifiers.train_head(table, place, recipe=recipe, parting=parting, force=force)
-    page = Path(out) / "report.html"
-    write_report(page, title="Head", head=out)
-    return document | told | {"report": str(page)}
+        document = classifiers.train_head(
+            table, place, recipe=recipe, parting=parting, force=force, write_page=head_page("Head")
+        )
+    return document | told | {"report": str(Path(out) / PAGE_NAME)}
 
 
 def to_units(layers: str) -> tuple[int, ...]:
@@ -180,7 +180,7 @@ def predict(
     Args:
         head: The head's folder.
         source: A table of features, a folder of images, or one image; images go through the head's own backbone.
-        out: Parquet file: id, prediction, probability.
+        out: File of id, prediction and probability: Parquet, CSV or JSON lines, by its suffix.
         scores: Add a column `score_CLASS` for each class.
         force: Replace a file that is there.
         ray: `auto` or the address of a Ray cluster, whose machines embed the images, or predict the table's parts.

@@ -1,21 +1,23 @@
-"""What a folder is: features, an index or a head."""
+"""What a folder is: features, an index, a head or an exported model."""
 
 from pathlib import Path
 from typing import Any
 
 from features import InputError, count_reasons, open_features, read_failures, read_json
+from frieze import exported
 
-_FILES = {"features": "features.json", "index": "index.json", "head": "head.json"}
+_FILES = {"features": "features.json", "index": "index.json", "head": "head.json", "export": exported.NAME}
 _MAKERS = {
     "features": "frieze embed SOURCE --out FEATURES",
     "index": "frieze index FEATURES --out INDEX",
     "head": "frieze train FEATURES --out HEAD",
+    "export": "frieze export HEAD --out MODEL",
 }
-_ARTICLES = {"features": "a table of features", "index": "an index", "head": "a head"}
+_ARTICLES = {"features": "a table of features", "index": "an index", "head": "a head", "export": "an exported model"}
 
 
 def kind_of(path: Path) -> str | None:
-    """Tell what a folder is: `features`, `index` or `head`; None for anything else."""
+    """Tell what a folder is: `features`, `index`, `head` or `export`; None for anything else."""
     return next((kind for kind, name in _FILES.items() if (path / name).is_file()), None)
 
 
@@ -43,7 +45,9 @@ def check_is_ours(path: Path) -> None:
         InputError: It is none.
     """
     if kind_of(path) is None:
-        is_there = "is no folder of features, no index and no head" if path.exists() else "is not there"
+        is_there = (
+            "is no folder of features, no index, no head and no exported model" if path.exists() else "is not there"
+        )
         raise InputError(f"{path} {is_there}.", mend=f"Make one with: {_MAKERS['features']}")
 
 
@@ -54,14 +58,26 @@ def describe(path: Path) -> dict[str, Any]:
         `kind` and what the folder's own JSON says; for features also counts by label and by reason of failure.
 
     Raises:
-        InputError: It is none of ours.
+        InputError: It is none of ours, or the JSON of a head or an exported model is not as it was written.
     """
     check_is_ours(path)
     kind = str(kind_of(path))
     if kind == "features":
         return _describe_features(path)
-    document = read_json(path / _FILES[kind], mend=f"Make it anew with: {_MAKERS[kind]} --force")
-    return {"path": str(path)} | document | {"kind": kind}
+    return {"path": str(path)} | _READERS[kind](path) | {"kind": kind}
+
+
+def _read_index(path: Path) -> dict[str, Any]:
+    return read_json(path / _FILES["index"], mend=f"Make it anew with: {_MAKERS['index']} --force")
+
+
+def _read_head(path: Path) -> dict[str, Any]:
+    from classifiers import read_document
+
+    return read_document(path)
+
+
+_READERS = {"index": _read_index, "head": _read_head, "export": exported.read_document}
 
 
 def _describe_features(path: Path) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 import contextlib
 import json
+import os
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from features import InputError
 
@@ -33,8 +35,30 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name:{width}}  {_plain(value)}"
 
 
+def is_terminal() -> bool:
+    """Tell whether stdout is looked at by a person, and not read by a program or kept in a file."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def show_beside(facts: Mapping[str, Any]) -> None:
+    """Print what stands beside a table: below each other for a person, on stderr where stdout is the table alone."""
+    if is_terminal():
+        show_facts(facts)
+        return
+    for line in _lines(facts):
+        say(line)
+
+
 def show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """Print rows as a table on stdout."""
+    """Print rows as a table on stdout: drawn for a person, else as TSV with a line of names and every value whole."""
+    if is_terminal():
+        _draw_table(rows, columns)
+        return
+    lines = ("\t".join(_whole(row.get(column)) for column in columns) for row in rows)
+    _write("".join(f"{line}\n" for line in ("\t".join(columns), *lines)))
+
+
+def _draw_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -52,8 +76,31 @@ def show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Non
 
 
 def say(message: str) -> None:
-    """Print a line for people on stderr; a name in it can't steer the terminal."""
-    sys.stderr.write(f"{printable(message)}\n")
+    """Print a line for people on stderr; a name in it can't steer the terminal, and nobody need listen."""
+    try:
+        sys.stderr.write(f"{printable(message)}\n")
+        sys.stderr.flush()
+    except OSError:
+        silence(sys.stderr)
+
+
+def takes_no_more() -> bool:
+    """Tell whether stdout takes no more of what was written to it: its disk is full, or its reader has gone."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.write("\n")  # what was refused before may be buffered no more
+            sys.stdout.flush()
+    except OSError:
+        return True
+    return False
+
+
+def silence(stream: TextIO) -> None:
+    """Let a stream that takes no more end in nothing, or Python complains about it once more at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def show_error(error: InputError) -> None:
@@ -160,6 +207,15 @@ def _write(text: str) -> None:
         encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
         # A file name that is no text has lone surrogates, and some terminals know few letters: these are escaped.
         sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        sys.stdout.flush()  # here, where a full disk can still be told
+
+
+def _whole(value: Any) -> str:
+    """Write a value of a TSV table; only control characters are escaped, for tabs and line ends part the values."""
+    if value is None:
+        return ""
+    text = ("yes" if value else "no") if isinstance(value, bool) else str(value)
+    return "".join(repr(char)[1:-1] if unicodedata.category(char) == "Cc" else char for char in text)
 
 
 def _cell(value: Any) -> str:

@@ -1,11 +1,15 @@
 """Self-contained HTML: pictures of search results, scores and confusion of a head. Opens without a server."""
 
 import html
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from features import ImageError, InputError, read_json, write_file
+from features import FeatureFileError, ImageError, InputError, sweep_leftovers, write_text
 from frieze.drawing import draw_url
+
+PAGE_NAME = "report.html"
+"""File of a head's folder with its figures as a page."""
 
 _THUMBNAIL_PX = 128
 _MOST_GROUPS, _MOST_IMAGES = 200, 24  # of duplicates: each picture is read, and is in the page
@@ -37,11 +41,12 @@ _DOCTYPE = '<!doctype html><html lang="en">'
 
 
 def check_page(path: Path) -> None:
-    """Refuse to write a page over anything but a page of ours.
+    """Refuse to write a page over anything but a page of ours; what killed runs left beside it is swept away.
 
     Raises:
         InputError: Something else stands there.
     """
+    sweep_leftovers(path)
     if path.is_dir() or (path.exists() and not path.read_bytes().startswith(_DOCTYPE.encode())):
         raise InputError(f"{path} is there already and is no page of ours.", mend="Give another file's name.")
 
@@ -69,6 +74,11 @@ def write_report(
     write_page(Path(path), title=title, body="".join(sections))
 
 
+def head_page(title: str) -> Callable[[Path], None]:
+    """Give what writes the page of a head into its folder."""
+    return lambda folder: write_report(folder / PAGE_NAME, title=title, head=folder)
+
+
 def write_page(path: Path, *, title: str, body: str, style: str = _STYLE) -> None:
     """Write a page of ours, whole.
 
@@ -88,11 +98,7 @@ def write_page(path: Path, *, title: str, body: str, style: str = _STYLE) -> Non
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{style}</style></head>'
         f"<body><h1>{html.escape(title)}</h1>{body}</body></html>"
     )
-    write_file(path, lambda staging: _write_text(staging, page))
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    write_text(path, page)
 
 
 def _search_section(document: dict[str, Any]) -> str:
@@ -150,7 +156,18 @@ def _picture(uri: str) -> str:
 
 
 def _head_section(head: Path) -> str:
-    report = read_json(head / "report.json", mend="Train the head again with --force.")
+    from classifiers import read_report
+
+    report = read_report(head)
+    try:
+        return _head_figures(report)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:  # of a head that does not list its files
+        raise FeatureFileError(
+            f"{head / 'report.json'} can't be used: {error!r}.", mend="Train the head again with --force."
+        ) from error
+
+
+def _head_figures(report: dict[str, Any]) -> str:
     low, high = report["confidence_interval"]
     return (
         f"<h2>Head: {html.escape(report['head'])}</h2>"

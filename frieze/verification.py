@@ -1,9 +1,10 @@
-"""Re-checking what was promised about a folder: features, an index or a head."""
+"""Checking again what was promised about a folder: features, an index, a head or an exported model."""
 
 from pathlib import Path
 from typing import Any
 
-from features import FeatureFileError, check_can_embed, open_features, verify_features
+from features import FeatureFileError, check_can_embed, find_altered, has_list, open_features, verify_features
+from frieze import exported
 from frieze.information import check_is_ours, kind_of
 
 
@@ -56,17 +57,36 @@ def _index(path: Path, _sample: int) -> dict[str, Any]:
 
 
 def _head(path: Path, _sample: int) -> dict[str, Any]:
-    from classifiers import open_head
+    import classifiers
 
     try:
-        opened = open_head(path)
+        opened = classifiers.open_head(path)
+        classifiers.read_split(path)
     except FeatureFileError as error:
         return {"problems": [_problem("files", path, error.message, error.mend)]}
-    return {"problems": [], "classes": opened.classes.tolist(), "stale": opened.staleness()}
+    listed = _listed(path, opened.document, mend="Train the head again: frieze train ... --force")
+    return listed | {"classes": opened.classes.tolist(), "stale": opened.staleness()}
+
+
+def _export(path: Path, _sample: int) -> dict[str, Any]:
+    try:
+        document = exported.read_document(path)
+    except FeatureFileError as error:
+        return {"problems": [_problem("files", path, error.message, error.mend)]}
+    return _listed(path, document, mend=exported.MEND)
+
+
+def _listed(path: Path, document: dict[str, Any], *, mend: str) -> dict[str, Any]:
+    """Hash every file that a folder's JSON file lists; say so where it lists none."""
+    if not has_list(document):
+        note = "An earlier version wrote this folder and listed no hashes of its files: not all could be checked."
+        return {"problems": [], "files": 0, "notes": [note]}
+    problems = [_problem("files", path, said, mend) for said in find_altered(path, document)]
+    return {"problems": problems, "files": len(document["files"]), "notes": []}
 
 
 def _problem(check: str, where: Path, message: str, mend: str) -> dict[str, str]:
     return {"check": check, "where": str(where), "message": message, "mend": mend}
 
 
-_CHECKS = {"features": _features, "index": _index, "head": _head}
+_CHECKS = {"features": _features, "index": _index, "head": _head, "export": _export}

@@ -9,12 +9,16 @@ from embedder.backbones import fingerprint
 from embedder.backbones.input_scaling import GraphFacts, read_graph
 from embedder.backbones.request import HUB, LAYERS, BackboneRequest, Network, StatedPixels
 from embedder.backbones.trust import check_only_computes
-from features import ModelError, import_tensorflow
+from features import ModelError, check_files, check_listed, import_tensorflow, read_json
 
 _SIDES = "96|128|160|192|224|240|256|260|288|299|300|320|331|380|384|456|480|512|528|600"
 _SIDE_IN_NAME = re.compile(rf"_({_SIDES})(?![0-9])")
 _NAMED_SIDES = {"inception_resnet_v2": 299, "inception_v3": 299, "nasnet_large": 331}
 """Sizes that the module's graph leaves open. Source: the modules' pages on tfhub.dev."""
+
+_LISTS = ("head.json", "export.json")
+"""What lists the files of a model that `frieze finetune` or `frieze export` wrote."""
+_MAKE_AGAIN = "Make the model again (frieze finetune or frieze export), or put its files back."
 
 _IMAGES_RANK = 4
 _ONLY = "default"  # the hub's name for the output that is meant
@@ -35,7 +39,22 @@ def open_saved_model(request: BackboneRequest) -> Network:
     """
     named = Path(request.handle).absolute()
     folder = fingerprint.model_folder(named)
+    _check_listed_files(named, folder)
     return load(folder, handle=str(named), name=name_of(named), layer=request.layer, trust=request.trust)
+
+
+def _check_listed_files(named: Path, folder: Path) -> None:
+    """Refuse a model of ours with an altered file.
+
+    Raises:
+        FeatureFileError: One is, or the JSON file that lists them.
+    """
+    base = named.parent if named == folder and named.name == "saved_model" else named
+    for path in (base / name for name in _LISTS if (base / name).is_file()):
+        document = read_json(path, mend=_MAKE_AGAIN)
+        check_listed(path, document, mend=_MAKE_AGAIN)
+        files = [file.relative_to(base).as_posix() for file in fingerprint.files_of_saved_model(folder)]
+        check_files(base, document, files, mend=_MAKE_AGAIN)
 
 
 def load(folder: Path, *, handle: str, name: str, layer: str | None, trust: bool) -> Network:

@@ -12,7 +12,7 @@ _COLUMNS = ("kind", "score", "label", "suggested", "probability", "group", "part
 
 @click.command(epilog="Example: frieze audit photos.features --out findings.parquet --html findings.html")
 @click.argument("features")
-@options.out("Parquet file of the findings, one row a finding.")
+@options.out("File of the findings: .parquet, .csv or .jsonl.")
 @click.option("--html", metavar="FILE", help="Write the findings as pictures to FILE.")
 @click.option("--head", metavar="HEAD", help="Look for near-duplicates on both sides of this head's split, too.")
 @options.labels
@@ -34,7 +34,7 @@ def audit(*, as_json: bool, **asked: Any) -> None:
     if as_json:
         output.show_json(document)
         return
-    output.show_facts({name: document[name] for name in _FACTS})
+    output.show_beside({name: document[name] for name in _FACTS})
     first = [finding for findings in document["first"].values() for finding in findings]
-    if first:
+    if first or not output.is_terminal():
         output.show_table(first, _COLUMNS)

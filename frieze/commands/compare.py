@@ -28,10 +28,13 @@ def compare(*, as_json: bool, **asked: Any) -> None:
     if as_json:
         output.show_json(document)
     else:
-        output.show_table([_short(row) for row in document.pop("rows")], _SHOWN)
-        output.show_facts(document)
+        is_seen = output.is_terminal()
+        output.show_table([_shown(row, is_short=is_seen) for row in document.pop("rows")], _SHOWN)
+        output.show_beside(document)
 
 
-def _short(row: dict[str, Any]) -> dict[str, Any]:
+def _shown(row: dict[str, Any], *, is_short: bool) -> dict[str, Any]:
+    """Give a row of the table, the folder by its name alone where a person looks at it."""
     setting = " ".join(f"{name} {value:g}" for name, value in row["setting"].items())
-    return row | {"features": Path(row["features"]).name, "setting": setting or None}
+    features = Path(row["features"]).name if is_short else row["features"]
+    return row | {"features": features, "setting": setting or None}

@@ -15,6 +15,7 @@ _MOST_GROUPS, _MOST_OTHERS = 20, 3
 @click.argument("index")
 @options.min_score
 @click.option("--html", metavar="FILE", help="Write the groups as pictures to FILE.")
+@options.table_out("groups")
 @options.as_json
 def duplicates(*, as_json: bool, **asked: Any) -> None:
     """Find the groups of images in INDEX that are duplicates: equal files, then near-duplicates.
@@ -23,6 +24,7 @@ def duplicates(*, as_json: bool, **asked: Any) -> None:
     lowest score is far below the others' may be a chain of images that only look alike. Nothing is deleted.
     """
     from frieze import api, output
+    from frieze.result_tables import GROUPS, group_rows
 
     document = api.duplicates(asked.pop("index"), **asked)
     options.warn(document)
@@ -30,11 +32,14 @@ def duplicates(*, as_json: bool, **asked: Any) -> None:
         output.show_json(document)
         return
     groups = document["groups"]
-    output.show_facts({"groups": len(groups)} | {name: document[name] for name in _FACTS})
+    output.show_beside({"groups": len(groups)} | {name: document[name] for name in _FACTS})
+    if not output.is_terminal():
+        output.show_table(list(group_rows(document)), GROUPS.names)
+        return
     if groups:
         output.show_table([_row(group) for group in groups[:_MOST_GROUPS]], _COLUMNS)
     if len(groups) > _MOST_GROUPS:
-        output.say(f"{len(groups) - _MOST_GROUPS:,} more groups: --json tells all, --html shows them.")
+        output.say(f"{len(groups) - _MOST_GROUPS:,} more groups: --json and --out tell all, --html shows them.")
 
 
 def _row(group: dict[str, Any]) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from frieze.commands import options
 @click.argument("path")
 @options.as_json
 def info(*, path: str, as_json: bool) -> None:
-    """Say what the folder PATH is (features, an index or a head) and what is in it."""
+    """Say what the folder PATH is (features, an index, a head or an exported model) and what is in it."""
     from frieze import api, output
 
     document = api.info(path)
     if as_json:
         output.show_json(document)
     else:
-        output.show_facts(document)
+        files = document.get("files")  # hashes: for programs
+        output.show_facts(document | ({"files": len(files)} if isinstance(files, dict) else {}))

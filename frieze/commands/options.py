@@ -82,6 +82,14 @@ def out(what: str) -> Callable[[_Command], _Command]:
     return click.option("--out", required=True, metavar="PATH", help=what)
 
 
+def table_out(what: str) -> Callable[[_Command], _Command]:
+    """Give the `--out` option of a command that can write what it found as a table, and `--force`."""
+    named = click.option(
+        "--out", metavar="FILE", help=f"Write the {what} as a table to FILE: .parquet, .csv or .jsonl."
+    )
+    return lambda command: named(force(command))
+
+
 class Size(click.ParamType[int | None]):
     """A positive number, or `auto` for None."""
 

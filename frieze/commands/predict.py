@@ -10,7 +10,7 @@ from frieze.commands import options
 @click.command(epilog="Example: frieze predict photos.head new-photos --out predictions.parquet")
 @click.argument("head")
 @click.argument("source")
-@options.out("Parquet file: id, prediction, probability.")
+@options.out("File of the predictions: .parquet, .csv or .jsonl.")
 @click.option("--scores", is_flag=True, help="Add a column score_CLASS for each class.")
 @options.cluster
 @options.force

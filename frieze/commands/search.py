@@ -16,6 +16,7 @@ _COLUMNS = ("score", "label", "id")
 @click.option("--where", metavar="EXPR", help="Find only images that pass, such as \"label = 'cat' and year >= 2019\".")
 @click.option("--min-score", type=float, metavar="S", help="Leave out hits below this score.")
 @click.option("--html", metavar="FILE", help="Write the hits as pictures to FILE.")
+@options.table_out("hits")
 @options.as_json
 def search(*, as_json: bool, **asked: Any) -> None:
     """Find the images most similar to each QUERY.
@@ -24,11 +25,15 @@ def search(*, as_json: bool, **asked: Any) -> None:
     is found too, among its equals.
     """
     from frieze import api, output
+    from frieze.result_tables import hit_rows
 
     document = api.search(asked.pop("index"), asked.pop("query"), **asked)
     options.warn(document)
     if as_json:
         output.show_json(document)
+        return
+    if not output.is_terminal():
+        output.show_table(hit_rows(document), ("query", *_COLUMNS))
         return
     for found in document["queries"]:
         output.show_facts({"query": found["query"]})

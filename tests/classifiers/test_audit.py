@@ -144,7 +144,7 @@ def test_a_table_without_labels_is_refused(points, table, tmp_path):
     ids, _, embeddings = points(noise=0.1)
     features = table(ids, [None] * 60, embeddings)
     with pytest.raises(InputError, match="None of the 60 rows has a label") as caught:
-        check_audit(features, tmp_path / "f", head=None, seed=0, force=False)
+        check_audit(features, tmp_path / "f.parquet", head=None, seed=0, force=False)
     assert "frieze embed SOURCE --labels FILE" in caught.value.mend
 
 
@@ -152,9 +152,9 @@ def test_a_head_of_another_table_is_refused(points, separable, trained, table, t
     """A split that has none of the rows is named before the work."""
     ids, labels, embeddings = points(noise=0.1)
     features = table([f"other {name}" for name in ids], labels, embeddings)
-    check_audit(separable, tmp_path / "f", head=trained["linear"], seed=0, force=False)
+    check_audit(separable, tmp_path / "f.parquet", head=trained["linear"], seed=0, force=False)
     with pytest.raises(MismatchError, match="None of the 60 labelled rows stands in the split of") as caught:
-        check_audit(features, tmp_path / "f", head=trained["linear"], seed=0, force=False)
+        check_audit(features, tmp_path / "f.parquet", head=trained["linear"], seed=0, force=False)
     assert f"frieze info {trained['linear']}" in caught.value.mend
 
 
@@ -162,19 +162,19 @@ def test_a_broken_split_is_refused(separable, copied, tmp_path):
     """A head whose split can't be read is named before the work."""
     head = copied("linear")
     (head / "split.parquet").write_text("no table")
-    with pytest.raises(FeatureFileError, match=r"split\.parquet can't be used"):
-        check_audit(separable, tmp_path / "f", head=head, seed=0, force=False)
+    with pytest.raises(FeatureFileError, match=r"split\.parquet is not the file that was stored"):
+        check_audit(separable, tmp_path / "f.parquet", head=head, seed=0, force=False)
 
 
 def test_a_seed_out_of_range_is_refused(separable, tmp_path):
     """A negative seed is told before the work."""
     with pytest.raises(InputError, match="The seed is -1"):
-        check_audit(separable, tmp_path / "f", head=None, seed=-1, force=False)
+        check_audit(separable, tmp_path / "f.parquet", head=None, seed=-1, force=False)
 
 
 def test_another_file_stays(separable, tmp_path):
     """A table that is none of ours is not written over, with force or without."""
-    pq.write_table(pa.table({"kind": [], "id": []}), tmp_path / "f")
+    pq.write_table(pa.table({"kind": [], "id": []}), tmp_path / "f.parquet")
     for force in (False, True):
         with pytest.raises(FeatureFileError, match="is there already"):
-            check_audit(separable, tmp_path / "f", head=None, seed=0, force=force)
+            check_audit(separable, tmp_path / "f.parquet", head=None, seed=0, force=force)

@@ -1,10 +1,13 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from classifiers import evaluate_head
-from features import FeatureFileError, InputError, MismatchError
+from features import FeatureFileError, InputError, MismatchError, write_json
 
 FIGURES = [
     "accuracy", "classes", "confidence_interval", "expected_calibration_error", "fit_seconds", "head", "macro_f1",
@@ -93,6 +96,17 @@ def test_another_backbone_is_refused(trained, table, points):
 def test_a_head_without_its_split_is_refused(copied, separable):
     """Without split.parquet nobody knows which rows are held out."""
     path = copied("linear")
+    for spoil in (Path.unlink, lambda file: pq.write_table(pa.table({"id": ["a"]}), file)):
+        spoil(path / "split.parquet")
+        with pytest.raises(FeatureFileError, match=r"split\.parquet (can't be read|is not the file that was stored)"):
+            evaluate_head(path, separable)
+
+
+def test_a_head_that_lists_no_files_is_refused_without_its_split(copied, separable):
+    """An older head has no hash of its split: one that is no table of parts is refused all the same."""
+    path = copied("linear")
+    document = json.loads((path / "head.json").read_text())
+    write_json(path / "head.json", {name: document[name] for name in document if name not in ("files", "sha256")})
     for spoil in (lambda file: file.write_bytes(b"PAR1"), lambda file: pq.write_table(pa.table({"id": ["a"]}), file)):
         spoil(path / "split.parquet")
         with pytest.raises(FeatureFileError, match=r"split\.parquet can't be used"):

@@ -2,9 +2,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from classifiers.findings import KINDS, SCHEMA, Finding, summarise, to_table, write_findings
+from classifiers.findings import KINDS, SCHEMA, Finding, summarise, to_table
 from classifiers.labels import Examples
-from features import FeatureFileError
+from features import FeatureFileError, write_table_file
 
 NAMES = np.array([f"{name}.jpg" for name in "abcdefgh"], object)
 GROUPS = np.array([5, 2, 5, 2, -1, -1, -1, -1])
@@ -55,7 +55,7 @@ def test_the_columns(found):
 
 def test_the_file_is_the_table(found, tmp_path):
     """What is read back is what was written, into a folder that is made for it."""
-    write_findings(found, tmp_path / "new" / "f.parquet")
+    write_table_file(tmp_path / "new" / "f.parquet", SCHEMA, [found])
     assert pq.read_table(tmp_path / "new" / "f.parquet").equals(found)
 
 
@@ -63,7 +63,7 @@ def test_a_place_that_is_no_folder(found, tmp_path):
     """A file in the place of the folder is an error that names the place."""
     (tmp_path / "file").touch()
     with pytest.raises(FeatureFileError, match=r"f\.parquet can't be written"):
-        write_findings(found, tmp_path / "file" / "f.parquet")
+        write_table_file(tmp_path / "file" / "f.parquet", SCHEMA, [found])
 
 
 def test_the_summary_counts_every_kind(found, monkeypatch):

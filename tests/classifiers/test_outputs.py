@@ -22,7 +22,7 @@ def write_columns(path, names):
 @FORCE
 def test_a_free_place_is_right_and_stays_free(check, force, tmp_path):
     """Checking leaves nothing behind, also where the folders above are still to be made."""
-    check(tmp_path / "new" / "below" / "out", force=force)
+    check(tmp_path / "new" / "below" / "out.csv", force=force)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -118,3 +118,12 @@ def test_force_replaces_all_that_is_ours(copied, name):
     head = copied("linear")
     (head / name).touch()
     check_head(head, force=True)
+
+
+@pytest.mark.parametrize("check", [check_predictions, check_findings])
+@pytest.mark.parametrize("name", ["p", "p.xlsx", "p.csv.gz"])
+def test_another_suffix_is_refused(check, name, tmp_path):
+    """The suffix says how a table is written; one that is not known is refused before the work, with those that are."""
+    with pytest.raises(FeatureFileError, match="the suffix says how a table is written") as caught:
+        check(tmp_path / name, force=False)
+    assert caught.value.mend == "Give a name that ends in .parquet, .csv or .jsonl."

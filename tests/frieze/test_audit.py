@@ -3,6 +3,7 @@
 import shutil
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -141,13 +142,26 @@ def test_the_command_is_the_function(audited, planted, run_json, tmp_path):
     assert document["out"] == str(tmp_path / "f.parquet")
 
 
-def test_a_table_for_people(planted, run, tmp_path):
-    """Without --json the counts and the first findings are printed."""
+def test_a_table_for_people(planted, run, tmp_path, monkeypatch):
+    """On a terminal the counts and the first findings are printed."""
+    monkeypatch.setattr("frieze.output.is_terminal", lambda: True)
     stdout = run("audit", planted / "v.features", "--out", tmp_path / "f.parquet").stdout
     lines = [" ".join(line.split()) for line in stdout.splitlines()]
     assert "rows 300" in lines
     assert "small_class 2" in lines
     assert any(line.startswith("small_class 0.6000 dot - -") and line.endswith("298") for line in lines)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_findings_in_other_forms(suffix, planted, audited, tmp_path):
+    """As CSV or JSON lines the findings are those of the Parquet file."""
+    out = tmp_path / f"f.{suffix}"
+    frieze.audit(planted / "v.features", head=planted / "v.head", out=out, html=tmp_path / "f.html")
+    found = pd.read_csv(out, dtype={"id": str}) if suffix == "csv" else pd.read_json(out, lines=True, dtype={"id": str})
+    rows = [row for kind in audited[1].values() for row in kind.values()]
+    assert found["kind"].value_counts().to_dict() == {k: len(v) for k, v in audited[1].items() if v}
+    assert set(found["id"]) == {row["id"] for row in rows}
+    assert list(found.columns) == list(rows[0])
 
 
 def test_findings_are_replaced_with_force_only(planted, run, tmp_path):

@@ -1,6 +1,7 @@
 """The command line as a whole: help, exit codes, streams."""
 
 import inspect
+import os
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from frieze import api
 from frieze.cli import main
 from index import KINDS
 
+GOLDEN = Path(__file__).parents[1] / "data" / "golden-head-1"
 COMMANDS = main.list_commands(click.Context(main))
 HEAVY = ["tensorflow", "keras", "faiss", "numpy", "sklearn", "pyarrow", "rich", "PIL"]
 
@@ -172,3 +174,32 @@ def test_the_installed_command_runs():
     script = Path(sys.executable).with_name("frieze")
     done = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("frieze, version ")
+
+
+def start(*words, **streams):
+    """Run our command in a process of its own, with other streams than ours."""
+    code = "from frieze.cli import main; main()"
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
+    return subprocess.run([sys.executable, "-c", code, *words], cwd=Path(__file__).parents[2], check=False, **streams)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("words", [["backbones"], ["backbones", "--json"], ["--help"], ["info", GOLDEN]])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_under_stdout_is_told(words, unbuffered, monkeypatch):
+    """A stdout that can't be written ends in one line on stderr and exit code 1, whoever wrote to it."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    with Path("/dev/full").open("wb") as full:
+        done = start(*map(str, words), stdout=full)
+    lines = done.stderr.decode().splitlines()
+    assert (done.returncode, lines[-1]) == (1, "Error: stdout can't be written: No space left on device.")
+    assert "Traceback" not in done.stderr.decode()
+
+
+def test_a_reader_that_has_gone_ends_it_quietly():
+    """Where nobody reads stdout any more, nothing is said about it."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = start("info", str(GOLDEN), stdout=writing)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")

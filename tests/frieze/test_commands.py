@@ -1,11 +1,13 @@
 """Each command: its document, its exit code, what it prints for people."""
 
+import functools
 import json
 import re
 import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -85,7 +87,7 @@ def test_every_field_is_documented(name, lines, run_json):
         "setting",
         "shots",
         "tried",
-        *({"classes", "stale"} if name == "verify" else ()),
+        *({"classes", "files", "stale"} if name == "verify" else ()),
         "converged",
         "failures",
         "n_unknown_label",
@@ -171,8 +173,33 @@ def test_search_refuses_what_is_not_there(world, run, query):
     assert query.removeprefix("id:") in result.stderr
 
 
-def test_search_prints_a_table_for_people(world, run):
-    """Without --json the hits come as lines with score, label and id."""
+def test_search_prints_a_table_for_programs(world, run):
+    """Into a pipe goes one TSV table, whatever the number of queries."""
+    result = run("search", world / "photos.index", "id:blue/1.png", "id:red/2.png", "-k", 2)
+    head, *lines = [line.split("\t") for line in result.stdout.splitlines()]
+    assert head == ["query", "score", "label", "id"]
+    assert [line[0] for line in lines] == ["id:blue/1.png"] * 2 + ["id:red/2.png"] * 2
+    assert [lines[0][3], lines[2][3]] == ["blue/1.png", "red/2.png"]
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
+def test_hits_in_a_file(suffix, world, run_json, tmp_path):
+    """The hits of all queries go into one table, in the form that the suffix says; another suffix is refused."""
+    out, line = tmp_path / f"h.{suffix}", ("search", world / "photos.index", "id:blue/1.png", "id:red/2.png", "-k", 3)
+    code, document = run_json(*line, "--out", out)
+    read = {"parquet": pd.read_parquet, "csv": pd.read_csv, "jsonl": functools.partial(pd.read_json, lines=True)}
+    table = read[suffix](out)
+    assert (code, document["out"], table["rank"].tolist()) == (0, str(out), [1, 2, 3, 1, 2, 3])
+    hits = [hit for found in document["queries"] for hit in found["hits"]]
+    assert table["id"].tolist() == [hit["id"] for hit in hits]
+    np.testing.assert_allclose(table["score"], [hit["score"] for hit in hits], rtol=1e-6)
+    assert table["width"].tolist() == [64] * 6
+
+
+def test_search_prints_a_table_for_people(world, run, monkeypatch):
+    """On a terminal the hits come as lines with score, label and id."""
+    monkeypatch.setattr("frieze.output.is_terminal", lambda: True)
     lines = run("search", world / "photos.index", "id:blue/1.png", "-k", 2).stdout.splitlines()
     assert any("blue/1.png" in line and "1" in line for line in lines)
 
@@ -282,9 +309,9 @@ def test_index_tells_what_was_tried(world, run, monkeypatch, tmp_path):
     monkeypatch.setattr("index.choosing.time_exact", lambda _: Speed(100.0, 10.0))
     monkeypatch.setattr("index.choosing.count_lists", lambda _: 2)
     result = run("index", world / "photos.features", "--out", tmp_path / "tried.index")
-    words = [line.split() for line in result.stdout.splitlines() if line.strip()]
+    words = [line.split() for line in result.stdout.splitlines()]
     header = words.index(["kind", "recall_at_10", "queries_per_second", "memory_bytes", "recipe"])
-    assert {row[0] for row in words[header + 2 :]} == {"ivf", "fp16", "sq8", "rabitq", "hnsw"}
+    assert {row[0] for row in words[header + 1 :]} == {"ivf", "fp16", "sq8", "rabitq", "hnsw"}
 
 
 def test_near_duplicates_come_on_one_side(tmp_path, run_json):
@@ -308,8 +335,9 @@ def test_near_duplicates_come_on_one_side(tmp_path, run_json):
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["f", "h", "photos"]
 
 
-def test_heads_are_ranked(world, run):
-    """Without --json `compare` prints a row for each head, the best first."""
+def test_heads_are_ranked(world, run, monkeypatch):
+    """On a terminal `compare` prints a row for each head, the best first."""
+    monkeypatch.setattr("frieze.output.is_terminal", lambda: True)
     result = run("compare", world / "photos.features", "--heads", "prototype, ridge")
     assert result.exit_code == 0
     assert result.stdout.index("accuracy") < min(result.stdout.index("prototype"), result.stdout.index("ridge"))

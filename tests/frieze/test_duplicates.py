@@ -3,6 +3,7 @@
 import shutil
 
 import numpy as np
+import pyarrow.csv
 import pytest
 
 import frieze
@@ -52,8 +53,9 @@ def test_no_duplicates_is_no_error(world, run_json):
     assert (code, document["groups"], document["min_score"], document["n_duplicates"]) == (0, [], 1.0, 0)
 
 
-def test_a_table_for_people(copied, run):
-    """Without --json the counts and a table of groups are printed, with the one to keep and the others."""
+def test_a_table_for_people(copied, run, monkeypatch):
+    """On a terminal the counts and a table of groups are printed, with the one to keep and the others."""
+    monkeypatch.setattr("frieze.output.is_terminal", lambda: True)
     stdout = run("duplicates", copied, "--min-score", "0.98").stdout
     lines = [" ".join(line.split()) for line in stdout.splitlines()]
     assert "groups 2" in lines
@@ -61,10 +63,26 @@ def test_a_table_for_people(copied, run):
     assert any(line.startswith("2 1.0000 yes red again.png red.png") for line in lines)
 
 
+def test_a_table_for_programs(copied, run, tmp_path):
+    """Into a pipe goes TSV, a line an image, as in the file of --out; the counts go to stderr."""
+    result = run("duplicates", copied, "--min-score", "0.98", "--out", tmp_path / "d.csv")
+    head, *lines = [line.split("\t") for line in result.stdout.splitlines()]
+    assert head == ["group", "id", "uri", "keep", "exact", "min_score"]
+    assert [(line[0], line[3], line[4]) for line in lines[:2]] == [("0", "yes", "yes"), ("0", "no", "yes")]
+    assert [line[1] for line in lines[:2]] == ["red again.png", "red.png"]
+    assert "n_duplicates" in result.stderr
+    written = pyarrow.csv.read_csv(tmp_path / "d.csv")
+    assert written["id"].to_pylist() == [line[1] for line in lines]
+    assert written["keep"].to_pylist() == [line[3] == "yes" for line in lines]
+    assert run("duplicates", copied, "--out", tmp_path / "d.csv").exit_code == 1
+    assert run("duplicates", copied, "--out", tmp_path / "d.csv", "--force").exit_code == 0
+
+
 def test_more_groups_are_counted(copied, run, monkeypatch):
     """Of many groups the first ones are shown, and stderr says how many there are besides."""
     from frieze.commands import duplicates
 
+    monkeypatch.setattr("frieze.output.is_terminal", lambda: True)
     monkeypatch.setattr(duplicates, "_MOST_GROUPS", 1)
     result = run("duplicates", copied, "--min-score", "0.98")
     assert "1 more group" in result.stderr

@@ -24,20 +24,41 @@ def test_errors_go_to_stderr_with_their_mend(capsys):
     assert capsys.readouterr() == ("", "Error: No such folder.\nls\n")
 
 
-def test_a_file_name_cannot_steer_the_terminal(capsys):
+def test_a_file_name_cannot_steer_the_terminal(capsys, monkeypatch):
     """Control characters in a name are shown, not obeyed."""
+    output.show_table([{"id": "a\x1b[2Jb"}], ["id"])
+    monkeypatch.setattr(output, "is_terminal", lambda: True)
     output.show_table([{"id": "a\x1b[2Jb"}], ["id"])
     output.show_facts({"id": "a\x1b[2Jb", "labels": {"a\x1b[2Jb": 1, "a\nb": 22, "c": 333}})
     output.show_error(InputError("a\x1b[2Jb"))
     output.say("a\x1b[2Jb")
     streams = capsys.readouterr()
     assert "\x1b" not in streams.out + streams.err
-    assert (streams.out + streams.err).count("a\\x1b[2Jb") == 5
+    assert (streams.out + streams.err).count("a\\x1b[2Jb") == 6
     assert streams.out.endswith("\n  a\\x1b[2Jb  1\n  a\\nb       22\n  c          333\n")
 
 
-def test_brackets_in_a_name_are_no_markup(capsys):
+def test_a_pipe_gets_whole_values(capsys):
+    """Where stdout is no terminal, a table is a line of names and a line a row, tabs between, and no value is cut."""
+    name = "a very long name with blanks " * 10 + "\u3000é👩\u200d🚀"
+    rows = [{"id": name, "n": 1234567, "score": 1 / 3, "no": None}, {"id": "a\tb\nc"}]
+    output.show_table(rows, ["id", "n", "score", "no"])
+    lines = capsys.readouterr().out.split("\n")
+    assert lines == ["id\tn\tscore\tno", f"{name}\t1234567\t{1 / 3}\t", "a\\tb\\nc\t\t\t", ""]
+
+
+def test_what_stands_beside_a_table_goes_to_stderr_in_a_pipe(capsys, monkeypatch):
+    """The figures of a command that prints a table are not among its rows; a person sees both."""
+    output.show_beside({"rows": 3})
+    assert capsys.readouterr() == ("", "rows  3\n")
+    monkeypatch.setattr(output, "is_terminal", lambda: True)
+    output.show_beside({"rows": 3})
+    assert capsys.readouterr() == ("rows  3\n", "")
+
+
+def test_brackets_in_a_name_are_no_markup(capsys, monkeypatch):
     """A name with rich's own markup is printed as it is."""
+    monkeypatch.setattr(output, "is_terminal", lambda: True)
     output.show_table([{"id": "[red]x[/red]"}], ["id"])
     assert "[red]x[/red]" in capsys.readouterr().out
 

@@ -61,4 +61,7 @@ def test_hash_of_a_large_index(copied, run, monkeypatch):
 def test_none_of_ours(tmp_path, run):
     """Anything else is an error that says what it is not."""
     result = run("verify", tmp_path)
-    assert (result.exit_code, "is no folder of features, no index and no head" in result.stderr) == (1, True)
+    assert (result.exit_code, "is no folder of features, no index, no head and no exported model" in result.stderr) == (
+        1,
+        True,
+    )

@@ -1,0 +1,93 @@
+"""The tables of what was found: a row a hit, or a row an image of a group of duplicates."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from features import FeatureFileError, check_table_file, write_table_file
+
+HITS = pa.schema(
+    [
+        pa.field("query", pa.string()),
+        pa.field("rank", pa.int64()),
+        pa.field("id", pa.string()),
+        pa.field("score", pa.float64()),
+        pa.field("label", pa.string()),
+        pa.field("uri", pa.string()),
+    ]
+)
+"""The first columns of a table of hits; those of the index follow."""
+
+GROUPS = pa.schema(
+    [
+        pa.field("group", pa.int64()),
+        pa.field("id", pa.string()),
+        pa.field("uri", pa.string()),
+        pa.field("keep", pa.bool_()),
+        pa.field("exact", pa.bool_()),
+        pa.field("min_score", pa.float64()),
+    ]
+)
+"""The columns of a table of duplicates."""
+
+
+def hit_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Lay the document of `search` out as rows, query by query, best first."""
+    return [
+        {"query": found["query"], "rank": rank} | hit | {"query": found["query"], "rank": rank}
+        for found in document["queries"]
+        for rank, hit in enumerate(found["hits"], 1)
+    ]
+
+
+def group_rows(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Lay the document of `duplicates` out as rows, group by group, the one to keep first."""
+    for number, group in enumerate(document["groups"]):
+        for name, uri in zip(group["ids"], group["uris"], strict=True):
+            told = {"keep": name == group["keep"], "exact": group["exact"], "min_score": group["min_score"]}
+            yield {"group": number, "id": name, "uri": uri, **told}
+
+
+def check_hits(out: Path, *, force: bool) -> None:
+    """Refuse a place where no table of hits can be written, or where something else stands.
+
+    Raises:
+        FeatureFileError: It is such a place, or has another suffix.
+    """
+    check_table_file(out, lambda names: names[: len(HITS)] == HITS.names, "hits", force=force)
+
+
+def check_groups(out: Path, *, force: bool) -> None:
+    """Refuse a place where no table of duplicates can be written, or where something else stands.
+
+    Raises:
+        FeatureFileError: It is such a place, or has another suffix.
+    """
+    check_table_file(out, lambda names: names == GROUPS.names, "duplicates", force=force)
+
+
+def write_hits(out: Path, document: dict[str, Any]) -> None:
+    """Write the document of `search` as a table: the columns of `HITS`, then those of the index.
+
+    Raises:
+        FeatureFileError: The disk refuses, or a column has no one type.
+    """
+    rows = hit_rows(document)
+    try:
+        table = pa.Table.from_pylist(rows)  # the other columns are of whatever type they have
+        schema = pa.unify_schemas([HITS, table.drop_columns(HITS.names).schema]) if rows else HITS
+        table = table.select(schema.names).cast(schema) if rows else HITS.empty_table()
+    except pa.ArrowException as error:
+        raise FeatureFileError(f"{out} can't be written: {error}.", mend="Use --json in place of --out.") from error
+    write_table_file(out, schema, [table])
+
+
+def write_groups(out: Path, document: dict[str, Any]) -> None:
+    """Write the document of `duplicates` as a table with the columns of `GROUPS`.
+
+    Raises:
+        FeatureFileError: The disk refuses.
+    """
+    write_table_file(out, GROUPS, [pa.Table.from_pylist(list(group_rows(document)), schema=GROUPS)])
