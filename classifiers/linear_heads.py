@@ -9,13 +9,15 @@ import numpy as np
 
 from classifiers.graphs import linear_softmax
 from classifiers.margins import Softmax, two_sided
+from classifiers.row_space import MOST_AXES, RowSpace
 from classifiers.scikit import check_model, quiet
 from classifiers.solver import fit_path
-from classifiers.stored_rows import Embeddings, in_pieces
+from classifiers.stored_rows import Embeddings, StoredRows, in_pieces
 from classifiers.terms import Terms
 from features import Floats, Rows, Strings, unit_rows
 
 _TWO = 2
+_LSQR_TOLERANCE = 1e-6
 
 
 class PipelineHead(Softmax):
@@ -188,12 +190,22 @@ class RidgeHead(PipelineHead):
     def fit_each(cls, embeddings: Embeddings, labels: Strings, values: Sequence[float], terms: Terms) -> Iterator[Self]:
         """Fit on float32 [N, D] of unit length, N labels of two classes or more, and their weights, for each alpha."""
         classes, codes = np.unique(labels, return_inverse=True)
+        begun = time.perf_counter()
+        space = None if isinstance(embeddings, StoredRows) else RowSpace.of_few(embeddings)
+        rows = embeddings if space is None else space.coordinates
         for value in values:
-            begun = time.perf_counter()
-            model = cls.new_model().set_params(alpha=value, random_state=terms.seed)
+            model = cls.new_model().set_params(alpha=value, random_state=terms.seed, **_way(rows))
             with quiet():
-                model.fit(embeddings, codes, sample_weight=terms.weights)
+                model.fit(rows, codes, sample_weight=terms.weights)
+            if space is not None:
+                model.coef_, model.n_features_in_ = space.weights(model.coef_), embeddings.shape[1]
             yield cls.of_model(model, classes, begun=begun)
+            begun = time.perf_counter()
+
+
+def _way(rows: Embeddings) -> dict[str, Any]:
+    """Choose how RidgeClassifier solves: in steps where rows and columns are too many to decompose."""
+    return {"solver": "lsqr", "tol": _LSQR_TOLERANCE} if min(rows.shape) > MOST_AXES else {}
 
 
 class PrototypeHead(PipelineHead):

@@ -8,7 +8,8 @@ import numpy as np
 from classifiers.lbfgs import minimise
 from classifiers.losses import LOSSES, Loss, Places
 from classifiers.pieces import Doubles, Pieces, blocks
-from classifiers.whitening import Axes, Whitening
+from classifiers.row_space import RowSpace
+from classifiers.whitening import Axes, Whitening, find_axes
 from features import Floats, Rows
 
 _TWO = 2
@@ -93,12 +94,22 @@ def fit_path(
         One head a cost, in their order; the caller may stop early.
     """
     problem = _Problem(pieces, LOSSES[loss], n_classes, weights)
-    axes = Axes.of(pieces, weights, problem.loss)
-    at = _stacked(start) if start else np.zeros((n_classes, len(axes.lengths)), np.float32)
-    for cost in costs:
-        solution = problem.solve(cost, axes, at)
-        at = _stacked(solution)
-        yield solution
+    if isinstance(pieces, list) and len(pieces) == 1:
+        embeddings, codes = pieces[0]
+        space = RowSpace.of_few(embeddings)
+        if space is not None:
+            yield from _in_row_space(space, problem.of([(space.coordinates, codes)]), costs, start)
+            return
+    yield from problem.path(costs, start)
+
+
+def _in_row_space(
+    space: RowSpace, problem: "_Problem", costs: Sequence[float], start: Solution | None
+) -> Iterator[Solution]:
+    """Fit on the coordinates of few long embeddings, and give heads of the embeddings themselves."""
+    begun = start and dataclasses.replace(start, coef=space.along(start.coef))
+    for solution in problem.path(costs, begun):
+        yield dataclasses.replace(solution, coef=space.weights(solution.coef))
 
 
 def _stacked(solution: Solution) -> Floats:
@@ -111,6 +122,19 @@ class _Problem:
     def __init__(self, pieces: Pieces, loss: Loss, n_classes: int, row_weights: Floats | None) -> None:
         self.loss = loss
         self._pieces, self._n_classes, self._row_weights = pieces, n_classes, row_weights
+
+    def of(self, pieces: Pieces) -> "_Problem":
+        """Give the same problem of other embeddings."""
+        return _Problem(pieces, self.loss, self._n_classes, self._row_weights)
+
+    def path(self, costs: Sequence[float], start: Solution | None) -> Iterator[Solution]:
+        """Fit at each cost, from the head before."""
+        axes = find_axes(self._pieces, self._row_weights, self.loss)
+        at = _stacked(start) if start else np.zeros((self._n_classes, axes.width), np.float32)
+        for cost in costs:
+            solution = self.solve(cost, axes, at)
+            at = _stacked(solution)
+            yield solution
 
     def solve(self, cost: float, axes: Axes, start: Floats) -> Solution:
         """Fit at one cost from weights float32 [C, D + 1]; where a round does not end, the next is whitened anew."""

@@ -36,6 +36,35 @@ def test_heads_are_scikit_learns(head, doubtful):
     assert opened.predict(embeddings)[0].tolist() == judge.predict(embeddings).tolist()
 
 
+JUDGES = {
+    LinearHead: LogisticRegression(C=30, tol=1e-3, max_iter=10_000),
+    SvmHead: LinearSVC(C=1, tol=1e-8),
+    RidgeHead: RidgeClassifier(),
+}
+
+
+@pytest.mark.parametrize("kind", JUDGES)
+def test_heads_of_vgg16s_maps_are_scikit_learns(kind):
+    """Of 60 rows of 25,088 numbers, VGG16's maps laid end to end, margins are those of scikit-learn's own model."""
+    rng, codes = np.random.default_rng(0), np.arange(60) % 5
+    maps = np.maximum(rng.normal(size=(5, 25_088))[codes] + 3 * rng.normal(size=(60, 25_088)), 0)
+    embeddings, labels = unit_rows(maps).astype("f4"), np.array(list("abcde"), object)[codes]
+    head = next(kind.fit_each(embeddings, labels, [kind.usual], Terms()))
+    wanted = JUDGES[kind].fit(embeddings, codes).decision_function(embeddings)
+    assert np.allclose(head.margins(embeddings), wanted, atol=5e-3 * np.ptp(wanted))
+    assert head.pipeline[-1].n_features_in_ == 25_088
+
+
+def test_ridge_of_many_long_rows_is_scikit_learns(overlapping, monkeypatch):
+    """Solved in steps, where rows and columns are too many to decompose, ridge is the same head."""
+    embeddings, labels = unit_rows(overlapping.embeddings()), overlapping.labels
+    usual = next(RidgeHead.fit_each(embeddings, labels, [1.0], Terms()))
+    monkeypatch.setattr("classifiers.linear_heads.MOST_AXES", 5)
+    stepped = next(RidgeHead.fit_each(embeddings, labels, [1.0], Terms()))
+    assert stepped.pipeline[-1].solver == "lsqr"
+    assert np.allclose(stepped.margins(embeddings), usual.margins(embeddings), atol=1e-4)
+
+
 def test_margins_are_scikit_learns(overlapping):
     """Without a temperature the probabilities of `linear` are those of LogisticRegression."""
     embeddings, labels = unit_rows(overlapping.embeddings()), overlapping.labels
