@@ -9,6 +9,7 @@ import numpy as np
 
 from classifiers.graphs import linear_softmax
 from classifiers.margins import Softmax, two_sided
+from classifiers.pieces import Doubles
 from classifiers.row_space import MOST_AXES, RowSpace
 from classifiers.scikit import check_model, quiet
 from classifiers.solver import fit_path
@@ -209,15 +210,19 @@ def _way(rows: Embeddings) -> dict[str, Any]:
 
 
 class PrototypeHead(PipelineHead):
-    """The mean of each class, scaled to unit length: the class whose mean is nearest by cosine. For few rows a class.
+    """The mean of each class: the class whose mean is nearest. For few rows a class.
+
+    Nearest by cosine, or by Euclidean distance as in scikit-learn's NearestCentroid. The mean of a class that is spread
+    wide is short: by cosine its length does not count, by distance it counts against the class. Which is right hangs on
+    the collection, by up to four points either way, so that folds choose.
 
     Source: Snell et al. 2017, Prototypical Networks for Few-shot Learning; stored as a LogisticRegression.
     """
 
     streams: ClassVar[bool] = True
-    setting: ClassVar[str] = ""
-    values: ClassVar[tuple[float, ...]] = (1.0,)
-    usual: ClassVar[float] = 1.0
+    setting: ClassVar[str] = "length"
+    values: ClassVar[tuple[float, ...]] = (0.0, 1.0)
+    usual: ClassVar[float] = 0.0
     _margin_share: ClassVar[float] = 0.5
 
     @classmethod
@@ -227,18 +232,25 @@ class PrototypeHead(PipelineHead):
 
     @classmethod
     def fit_each(cls, embeddings: Embeddings, labels: Strings, values: Sequence[float], terms: Terms) -> Iterator[Self]:
-        """Average float32 [N, D] of unit length by N labels of two classes or more; weights do not change a mean."""
+        """Average float32 [N, D] of unit length by N labels of two classes or more; weights do not change a mean.
+
+        Of the values 0 is by cosine, 1 by Euclidean distance.
+        """
         del terms
         begun = time.perf_counter()
         classes, codes = np.unique(labels, return_inverse=True)
-        means = unit_rows(_sums(embeddings, codes, len(classes)))
-        for _ in values:
-            yield cls.of_model(cls.filled(means, np.zeros(len(classes), np.float32)), classes, begun=begun)
+        means = _sums(embeddings, codes, len(classes)) / np.bincount(codes)[:, None]
+        squares = np.square(means).sum(axis=1)
+        centres = {0.0: (unit_rows(means), 0 * squares), 1.0: (means, -squares / 2)}  # value -> weights, intercepts
+        for value in values:
+            weights, intercepts = centres[value]
+            model = cls.filled(weights.astype(np.float32), intercepts.astype(np.float32))
+            yield cls.of_model(model, classes, begun=begun)
 
 
-def _sums(embeddings: Embeddings, codes: Rows, n_classes: int) -> Floats:
+def _sums(embeddings: Embeddings, codes: Rows, n_classes: int) -> Doubles:
     sums = np.zeros((n_classes, embeddings.shape[1]))
     for piece, own in in_pieces(embeddings, codes, None)[0]:
         for code in np.unique(own):
             sums[code] += piece[own == code].sum(axis=0, dtype=np.float64)
-    return sums.astype(np.float32)
+    return sums

@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 import skops.io
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
 from sklearn.svm import LinearSVC
 
-from classifiers import open_head
+from classifiers import Recipe, open_head, train_head
 from classifiers.linear_heads import LinearHead, PrototypeHead, RidgeHead, SvmHead
 from classifiers.scores import calibration_error
 from classifiers.splits import split_rows
@@ -37,7 +38,7 @@ def test_heads_are_scikit_learns(head, doubtful):
 
 
 JUDGES = {
-    LinearHead: LogisticRegression(C=30, tol=1e-3, max_iter=10_000),
+    LinearHead: LogisticRegression(C=1, tol=1e-6),
     SvmHead: LinearSVC(C=1, tol=1e-8),
     RidgeHead: RidgeClassifier(),
 }
@@ -49,7 +50,7 @@ def test_heads_of_vgg16s_maps_are_scikit_learns(kind):
     rng, codes = np.random.default_rng(0), np.arange(60) % 5
     maps = np.maximum(rng.normal(size=(5, 25_088))[codes] + 3 * rng.normal(size=(60, 25_088)), 0)
     embeddings, labels = unit_rows(maps).astype("f4"), np.array(list("abcde"), object)[codes]
-    head = next(kind.fit_each(embeddings, labels, [kind.usual], Terms()))
+    head = next(kind.fit_each(embeddings, labels, [1.0], Terms()))
     wanted = JUDGES[kind].fit(embeddings, codes).decision_function(embeddings)
     assert np.allclose(head.margins(embeddings), wanted, atol=5e-3 * np.ptp(wanted))
     assert head.pipeline[-1].n_features_in_ == 25_088
@@ -86,11 +87,27 @@ def test_weights_count_rows(overlapping):
 
 
 def test_prototypes_are_class_means(overlapping):
-    """The class is that of the mean with the highest cosine."""
+    """The class is that of the mean with the highest cosine, or with the least distance as of NearestCentroid."""
     embeddings, labels = unit_rows(overlapping.embeddings()), overlapping.labels
-    head = next(PrototypeHead.fit_each(embeddings, labels, [1.0], Terms()))
-    means = unit_rows(np.stack([embeddings[labels == name].mean(0) for name in head.classes]))
-    assert np.array_equal(head.margins(embeddings).argmax(1), (embeddings @ means.T).argmax(1))
+    by_cosine, by_distance = PrototypeHead.fit_each(embeddings, labels, PrototypeHead.values, Terms())
+    means = unit_rows(np.stack([embeddings[labels == name].mean(0) for name in by_cosine.classes]))
+    assert np.array_equal(by_cosine.margins(embeddings).argmax(1), (embeddings @ means.T).argmax(1))
+    judge = NearestCentroid().fit(embeddings, labels.astype(str)).predict(embeddings)
+    assert by_distance.classes[by_distance.margins(embeddings).argmax(1)].tolist() == judge.tolist()
+
+
+@pytest.mark.parametrize(("spread", "chosen"), [((0.3, 2.5, 0.3), 1.0), ((0.1, 0.1, 0.1), 0.0)])
+def test_a_prototype_is_no_worse_than_nearest_centroid(spread, chosen, table):
+    """Where a class is spread wide folds choose the distance, where it is all one the cosine: no less than the judge."""
+    rng, codes = np.random.default_rng(0), np.arange(1500) % 3
+    corners = np.eye(8)[[0, 1, 0]] + np.eye(8)[[0, 0, 2]]
+    embeddings = (corners[codes] + np.array(spread)[codes, None] * rng.normal(size=(1500, 8))).astype("f4")
+    rows = table([f"{row:04}" for row in range(1500)], np.array(["ant", "bee", "cow"])[codes].tolist(), embeddings)
+    found = train_head(rows, rows.path.parent / "head", recipe=Recipe("prototype"))
+    train, test = split_rows(rows.labels, test_size=0.2, seed=0)
+    judge = make_pipeline(Normalizer(), NearestCentroid()).fit(embeddings[train], codes[train])
+    assert found["setting"] == {"length": chosen}
+    assert found["accuracy"] >= judge.score(embeddings[test], codes[test]) - 0.005
 
 
 def test_what_is_stored_works_without_us(doubtful):
