@@ -2,7 +2,7 @@
 
 from classifiers.audit import audit_labels, check_audit
 from classifiers.comparison import compare_heads
-from classifiers.course import Course
+from classifiers.course import SCHEDULES, Course
 from classifiers.evaluation import evaluate_head
 from classifiers.finetuning import CHECKPOINT, Means, finetune_head
 from classifiers.fitting import Recipe
@@ -12,6 +12,7 @@ from classifiers.outputs import check_head, check_predictions
 from classifiers.parting import Parting
 from classifiers.prediction import predict_features
 from classifiers.solver import fit_linear, fit_path
+from classifiers.start import check_images, check_memory
 from classifiers.storage import Head, open_head, read_labels_from
 from classifiers.terms import Network
 from classifiers.training import train_head
@@ -20,6 +21,7 @@ __all__ = [
     "CHECKPOINT",
     "HEADS",
     "N_NEIGHBOURS",
+    "SCHEDULES",
     "Course",
     "Head",
     "Means",
@@ -30,6 +32,8 @@ __all__ = [
     "audit_labels",
     "check_audit",
     "check_head",
+    "check_images",
+    "check_memory",
     "check_predictions",
     "compare_heads",
     "evaluate_head",

@@ -98,7 +98,7 @@ def test_prototypes_are_class_means(overlapping):
 
 @pytest.mark.parametrize(("spread", "chosen"), [((0.3, 2.5, 0.3), 1.0), ((0.1, 0.1, 0.1), 0.0)])
 def test_a_prototype_is_no_worse_than_nearest_centroid(spread, chosen, table):
-    """Where a class is spread wide folds choose the distance, where it is all one the cosine: no less than the judge."""
+    """Where a class is spread wide folds choose the distance, else the cosine: no less than the judge."""
     rng, codes = np.random.default_rng(0), np.arange(1500) % 3
     corners = np.eye(8)[[0, 1, 0]] + np.eye(8)[[0, 0, 2]]
     embeddings = (corners[codes] + np.array(spread)[codes, None] * rng.normal(size=(1500, 8))).astype("f4")
