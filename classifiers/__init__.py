@@ -10,6 +10,7 @@ from classifiers.heads import HEADS, name_head
 from classifiers.neighbourhood import N_NEIGHBOURS, Neighbourhood
 from classifiers.outputs import check_head, check_predictions
 from classifiers.parting import Parting
+from classifiers.pooled_features import PooledFeatures
 from classifiers.prediction import predict_features
 from classifiers.solver import fit_linear, fit_path
 from classifiers.start import check_images, check_memory
@@ -28,6 +29,7 @@ __all__ = [
     "Neighbourhood",
     "Network",
     "Parting",
+    "PooledFeatures",
     "Recipe",
     "audit_labels",
     "check_audit",

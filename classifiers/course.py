@@ -25,7 +25,7 @@ class Course:
     """
 
     epochs: int = 10
-    learning_rate: float = 1e-4
+    learning_rate: float = 3e-4
     batch_size: int = 32
     patience: int = 5
     augments: bool = True

@@ -241,11 +241,10 @@ class PrototypeHead(PipelineHead):
         classes, codes = np.unique(labels, return_inverse=True)
         means = _sums(embeddings, codes, len(classes)) / np.bincount(codes)[:, None]
         squares = np.square(means).sum(axis=1)
-        centres = {0.0: (unit_rows(means), 0 * squares), 1.0: (means, -squares / 2)}  # value -> weights, intercepts
         for value in values:
-            weights, intercepts = centres[value]
-            model = cls.filled(weights.astype(np.float32), intercepts.astype(np.float32))
-            yield cls.of_model(model, classes, begun=begun)
+            weights = means.astype(np.float32) if value else unit_rows(means.astype(np.float32))
+            intercepts = (-value * squares / 2).astype(np.float32)
+            yield cls.of_model(cls.filled(weights, intercepts), classes, begun=begun)
 
 
 def _sums(embeddings: Embeddings, codes: Rows, n_classes: int) -> Doubles:

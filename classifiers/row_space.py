@@ -42,11 +42,13 @@ class RowSpace:
 
     def along(self, weights: Floats) -> Floats:
         """Give weights [C, D] as coordinates float32 [C, R]; what stands at right angles to all rows is lost."""
-        return ((weights @ self._rows.T) @ self._axes).astype(np.float32)
+        coordinates: Floats = ((weights @ self._rows.T) @ self._axes).astype(np.float32)
+        return coordinates
 
     def weights(self, coordinates: Floats) -> Floats:
         """Give float32 [C, D] for weights [C, R] of the coordinates."""
-        return (coordinates @ self._axes.T).astype(np.float32) @ self._rows
+        weights: Floats = (coordinates @ self._axes.T).astype(np.float32) @ self._rows
+        return weights
 
 
 def row_products(rows: Floats) -> Doubles:

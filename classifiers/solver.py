@@ -9,7 +9,7 @@ from classifiers.lbfgs import minimise
 from classifiers.losses import LOSSES, Loss, Places
 from classifiers.pieces import Doubles, Pieces, blocks
 from classifiers.row_space import RowSpace
-from classifiers.whitening import Axes, Whitening, find_axes
+from classifiers.whitening import Axes, LeadingAxes, LeadingWhitening, Whitening, find_axes
 from features import Floats, Rows
 
 _TWO = 2
@@ -136,7 +136,7 @@ class _Problem:
             at = _stacked(solution)
             yield solution
 
-    def solve(self, cost: float, axes: Axes, start: Floats) -> Solution:
+    def solve(self, cost: float, axes: Axes | LeadingAxes, start: Floats) -> Solution:
         """Fit at one cost from weights float32 [C, D + 1]; where a round does not end, the next is whitened anew."""
         n_iterations, at = 0, start
         for _ in range(_MAX_ROUNDS):
@@ -146,7 +146,7 @@ class _Problem:
                 break
         return dataclasses.replace(solution, n_iterations=n_iterations)
 
-    def _round(self, cost: float, axes: Axes, start: Floats) -> Solution:
+    def _round(self, cost: float, axes: Axes | LeadingAxes, start: Floats) -> Solution:
         """Descend in the variables that are round at the start."""
         share = self.loss.two_class_share if self._n_classes == _TWO else 1
         _, _, curvature = self._pass(start, np.arange(self._n_classes))
@@ -162,7 +162,9 @@ class _Problem:
         objective = float(found.values.sum()) / share
         return Solution(weights[:, :-1], weights[:, -1], objective, found.n_iterations, bool(found.converged.all()))
 
-    def _evaluate(self, points: Doubles, classes: Rows, cost: float, whitening: Whitening) -> tuple[Doubles, Doubles]:
+    def _evaluate(
+        self, points: Doubles, classes: Rows, cost: float, whitening: Whitening | LeadingWhitening
+    ) -> tuple[Doubles, Doubles]:
         """Give value and gradient of cost * loss + penalty, by whitened variables."""
         weights = whitening.weights(points.reshape(len(classes), -1), classes)
         loss, by_weights, _ = self._pass(weights, classes)

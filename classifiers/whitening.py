@@ -8,6 +8,7 @@ from classifiers.row_space import MOST_AXES, row_products
 from features import Floats
 
 _LEAST_PENALTY = 1e-6  # stands for none, so that the variables of an intercept without penalty have a scale
+_TINY = float(np.finfo(np.float32).tiny)
 _N_LEADING = 128
 _DRAWN_PER_AXIS = 8  # rows a leading axis is told by: of fewer its length comes out too long
 
@@ -74,10 +75,10 @@ class LeadingAxes:
         self.width = rows.shape[1] + 1
         self._scale = _unpenalised(self.width, loss).astype(np.float32)
         wide = np.column_stack([rows, np.ones(len(rows), np.float32)]) * self._scale
-        wide *= np.sqrt(weights / max(float(weights.sum()), np.finfo(np.float32).tiny))[:, None]
+        wide *= np.sqrt(weights / max(float(weights.sum()), _TINY))[:, None]
         lengths, axes = np.linalg.eigh(row_products(wide))
-        lengths, axes = np.maximum(lengths[-_N_LEADING:], np.finfo(np.float32).tiny), axes[:, -_N_LEADING:]
-        self._lengths = lengths
+        lengths, axes = np.maximum(lengths[-_N_LEADING:], _TINY), axes[:, -_N_LEADING:]
+        self._lengths: Doubles = lengths
         self._rest = max(float(np.square(wide).sum(dtype=np.float64) - lengths.sum()), 0) / self.width
         self._axes: Floats = ((axes / np.sqrt(lengths)).T @ wide).astype(np.float32)  # [A, D + 1]
 
@@ -95,7 +96,8 @@ class LeadingWhitening:
 
     def variables(self, weights: Floats) -> Doubles:
         """Give the variables float64 [C, D + 1] of all classes' weights float32 [C, D + 1]."""
-        return self._scaled(weights / self._unpenalised, 1 / self._along, 1 / self._rest).astype(np.float64)
+        along, rest = (np.reciprocal(scale) for scale in (self._along, self._rest))
+        return self._scaled(weights / self._unpenalised, along, rest).astype(np.float64)
 
     def weights(self, variables: Doubles, classes: slice | np.ndarray) -> Floats:
         """Give the weights float32 [c, D + 1] of some classes' variables float64 [c, D + 1]."""
@@ -109,8 +111,8 @@ class LeadingWhitening:
 
     def _scaled(self, rows: Floats, along: Floats, rest: Floats) -> Floats:
         """Multiply [c, D + 1] by the symmetric matrix that scales each axis."""
-        scaled: Floats = rest * rows + ((along - rest) * (rows @ self._axes.T)) @ self._axes
-        return scaled
+        scaled = rest * rows + ((along - rest) * (rows @ self._axes.T)) @ self._axes
+        return scaled.astype(np.float32, copy=False)
 
 
 def find_axes(pieces: Pieces, weights: Floats | None, loss: Loss) -> Axes | LeadingAxes:
