@@ -18,6 +18,7 @@ from classifiers.outliers import find_outliers
 from classifiers.outputs import check_findings
 from classifiers.parting import check_seed
 from classifiers.pooling import pool
+from classifiers.row_space import shortened
 from classifiers.storage import may_be_same, read_split
 from classifiers.stored_rows import StoredRows
 from features import Features, Floats, MismatchError, Rows, Strings, write_table_file
@@ -150,7 +151,7 @@ def _doubts(
     if len(classes) < _TWO:  # one class leaves nothing to tell apart
         return [], {"n_judged": 0, "accuracy": None, "cost": None}
     images = image_numbers(near.groups[rows])
-    embeddings = embeddings if len(judged) == len(examples) else embeddings[judged]
+    embeddings = shortened(embeddings if len(judged) == len(examples) else embeddings[judged])
     held_out = hold_out(embeddings, codes, fold_rows(codes, images, n_folds=_N_FOLDS, seed=seed))
     # Heads see what parts the classes over the whole collection, the neighbours what holds just there.
     opinions = [held_out.probabilities, ask_least_squares(embeddings, codes, images), ask_neighbours(near, rows, codes)]

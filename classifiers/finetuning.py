@@ -5,6 +5,7 @@ Source: Kumar et al. 2022, Fine-Tuning can Distort Pretrained Features and Under
 
 import dataclasses
 import functools
+import importlib.metadata
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from classifiers.learning import Learning, Progress
 from classifiers.margins import best_factor
 from classifiers.material import Images, Maps, Material, Read, batches
 from classifiers.outputs import check_head
+from classifiers.pooled_features import as_wide_as
 from classifiers.scores import report, score
 from classifiers.splits import Split
 from classifiers.start import begin, check_start, part_like
@@ -48,11 +50,13 @@ class Trunk(Protocol):
         spec: Of the backbone as it was.
         free: What learns, in words.
         n_free: Numbers that learn.
+        maps: Height, width and channels of the maps that its embeddings are laid end to end; None where they are not.
     """
 
     spec: BackboneSpec
     free: str
     n_free: int
+    maps: tuple[int, int, int] | None
 
     def embeddings(self, images: Any) -> Any:
         """Give [B, D] for float32 [B, H, W, 3] in [0, 1]."""
@@ -76,6 +80,7 @@ class Means:
         step: Told steps done and steps there are.
         say: Told what a person waits for, in words.
         write_page: Called with the folder when report.json is in it, to write what a person looks at beside it.
+        asked: The options, as head.json keeps them.
     """
 
     trunk: Trunk
@@ -85,6 +90,7 @@ class Means:
     step: Callable[[int, int], None]
     say: Callable[[str], None]
     write_page: Callable[[Path], None]
+    asked: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def finetune_head(
@@ -120,7 +126,8 @@ def finetune_head(
     check_start(examples, split, means.trunk, course.batch_size)
     start = begin(probe, features, examples, split, hidden=course.hidden, seed=course.seed)
     layers = to_layers(start, features.spec.dim)
-    told = _Told(features, examples, split, unused, probe)
+    seen = as_wide_as(features, means.trunk.maps, probe.spec.dim)
+    told = _Told(features, examples, split, unused, probe, seen)
     progress = _learn(means, layers, told, course)
     is_better = progress.best_epoch > 0 or course.hidden is not None
     head = to_head(layers, start) if is_better else probe.classifier
@@ -134,7 +141,7 @@ def finetune_head(
         model = write_model(folder, head)
         write_split(folder, examples, split, unused)
         figures["seconds"] = time.perf_counter() - started
-        described = _document(told, figures, spec, course) | {"model": model}
+        described = _document(told, figures, spec, course, means.asked) | {"model": model}
         told_all = figures | report(probabilities, held_out, classes=head.classes)
         finish_head(folder, described, told_all, means.write_page)
     return figures | {"out": str(out)}
@@ -149,6 +156,7 @@ class _Told:
     split: Split
     unused: Rows
     probe: Head
+    seen: Features  # what the probe takes
 
     @functools.cached_property
     def codes(self) -> Rows:
@@ -160,7 +168,7 @@ class _Told:
     def probe_scores(self) -> dict[str, Any]:
         """The probe's figures on the test rows; those it was stored with may be of rows that are gone since."""
         held_out = self.examples.take(self.split.test)
-        probabilities = mapped(self.probe.probabilities, StoredRows(self.features, held_out.rows))
+        probabilities = mapped(self.probe.probabilities, StoredRows(self.seen, held_out.rows))
         return score(probabilities, held_out.labels, classes=self.probe.classes)
 
     @property
@@ -246,9 +254,13 @@ def _figures(head: Classifier, trunk: Trunk, told: _Told, progress: Progress) ->
     }
 
 
-def _document(told: _Told, figures: dict[str, Any], spec: BackboneSpec, course: Course) -> dict[str, Any]:
+def _document(
+    told: _Told, figures: dict[str, Any], spec: BackboneSpec, course: Course, asked: dict[str, Any]
+) -> dict[str, Any]:
     """Give head.json, less the model."""
     split = told.probe.document["split"] | {"n_train": figures["n_train"], "n_test": figures["n_test"]}
-    was = {"backbone": told.features.spec.to_json(), "course": dataclasses.asdict(course)}
+    was: dict[str, Any] = {"backbone": told.features.spec.to_json(), "course": dataclasses.asdict(course)}
+    was |= {"unfreeze": asked.get("unfreeze"), "asked": asked}
     described = describe_head(told.features, figures, {}, split=split, model={})
+    described["versions"] |= {name: importlib.metadata.version(name) for name in ("keras", "tensorflow")}
     return described | {"backbone": spec.to_json(), "finetuned": was}

@@ -13,6 +13,7 @@ from classifiers.course import Course
 from features import InputError, ModelError, import_keras, write_file
 
 _WARM_UP_SHARE = 0.1  # of the steps; Adam's first steps are the largest, and would undo what the head knows
+_LISTS = ("best", "state", "seeds")
 Arrays = list[Any]
 
 
@@ -24,11 +25,13 @@ class Progress:
         history: Of each epoch `loss`, `accuracy`, `val_loss`, `val_accuracy`, `seconds`; the first is before any.
         best: The trained weights that did best on the validation images.
         state: Trained weights and the optimizer's numbers.
+        seeds: Where the network's random generators are, in the order of its layers.
     """
 
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
     best: Arrays = dataclasses.field(default_factory=list)
     state: Arrays = dataclasses.field(default_factory=list)
+    seeds: Arrays = dataclasses.field(default_factory=list)
 
     @property
     def best_epoch(self) -> int:
@@ -37,8 +40,8 @@ class Progress:
 
     def save(self, path: Path) -> None:
         """Write it whole, over what was there."""
-        arrays = {f"best_{number}": array for number, array in enumerate(self.best)}
-        arrays |= {f"state_{number}": array for number, array in enumerate(self.state)}
+        lists = {name: getattr(self, name) for name in _LISTS}
+        arrays = {f"{name}_{number}": array for name, one in lists.items() for number, array in enumerate(one)}
         history = np.frombuffer(json.dumps(self.history).encode(), np.uint8)
 
         def write(staging: Path) -> None:
@@ -54,10 +57,12 @@ class Progress:
             return cls()
         with np.load(path, allow_pickle=False) as file:
             lists = {
-                name: [file[f"{name}_{number}"] for number in range(sum(one.startswith(name) for one in file.files))]
-                for name in ("best", "state")
+                name: [
+                    file[f"{name}_{number}"] for number in range(sum(one.startswith(f"{name}_") for one in file.files))
+                ]
+                for name in _LISTS
             }
-            return cls(json.loads(file["history"].tobytes()), lists["best"], lists["state"])
+            return cls(json.loads(file["history"].tobytes()), **lists)
 
 
 class Learning:
@@ -69,12 +74,7 @@ class Learning:
 
         self._network, self._course = network, course
         self.n_steps = -(-n_rows // course.batch_size)
-        total = self.n_steps * course.epochs
-        warm_up = max(1, round(_WARM_UP_SHARE * total))
-        rate = keras.optimizers.schedules.CosineDecay(
-            0.0, max(1, total - warm_up), warmup_target=course.learning_rate, warmup_steps=warm_up
-        )
-        self._optimizer = keras.optimizers.Adam(rate)
+        self._optimizer = keras.optimizers.Adam(_rate(course, self.n_steps * course.epochs))
         # XLA takes long to compile, and on a CPU its convolutions are several times slower.
         network.compile(
             self._optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False
@@ -100,14 +100,14 @@ class Learning:
             start = self._network.evaluate(watched(), verbose=0, return_dict=True)
             progress = Progress([{f"val_{name}": value for name, value in start.items()}], self._trained())
         else:
-            self._restore(progress.state, checkpoint)
+            self._restore(progress, checkpoint)
         for epoch in range(len(progress.history), self._course.epochs + 1):
             if epoch - progress.best_epoch > self._course.patience:
                 break
             progress.history.append(self._epoch(epoch, draw(epoch), watched, step))
             if progress.best_epoch == epoch:
                 progress.best = self._trained()
-            progress.state = self._state()
+            progress.state, progress.seeds = _copies(self._variables()), _copies(self._seeds())
             progress.save(checkpoint)
         for variable, value in zip(self._network.trainable_variables, progress.best, strict=True):
             variable.assign(value)
@@ -128,26 +128,38 @@ class Learning:
         return told | {"seconds": time.perf_counter() - started}
 
     def _trained(self) -> Arrays:
-        return [_copy(variable) for variable in self._network.trainable_variables]
+        return _copies(self._network.trainable_variables)
 
     def _variables(self) -> Sequence[Any]:
         return [*self._network.trainable_variables, *self._optimizer.variables]
 
-    def _state(self) -> Arrays:
-        return [_copy(variable) for variable in self._variables()]
+    def _seeds(self) -> Sequence[Any]:
+        """Give the variables of random generators, which Keras counts as no weights: those of the augmentation."""
+        weights = {id(weight) for weight in self._network.non_trainable_weights}
+        return [one for one in self._network.non_trainable_variables if id(one) not in weights]
 
-    def _restore(self, state: Arrays, checkpoint: Path) -> None:
-        variables = self._variables()
-        if [value.shape for value in state] != [tuple(variable.shape) for variable in variables]:
+    def _restore(self, progress: Progress, checkpoint: Path) -> None:
+        variables, values = [*self._variables(), *self._seeds()], [*progress.state, *progress.seeds]
+        if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
             raise InputError(
                 f"{checkpoint} is of another network.", mend=f"Remove {checkpoint.parent}, or give another --out."
             )
-        for variable, value in zip(variables, state, strict=True):
+        for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
 
 
-def _copy(variable: Any) -> Any:
-    return np.asarray(variable).copy()  # what TensorFlow gives may be the variable's own memory, which learns on
+def _rate(course: Course, n_steps: int) -> Any:
+    """Give the rate of each of so many steps, as Keras takes it."""
+    if course.schedule == "constant":
+        return course.learning_rate
+    warm_up, schedules = max(1, round(_WARM_UP_SHARE * n_steps)), import_keras().optimizers.schedules
+    falling = max(1, n_steps - warm_up)
+    return schedules.CosineDecay(0.0, falling, warmup_target=course.learning_rate, warmup_steps=warm_up)
+
+
+def _copies(variables: Sequence[Any]) -> Arrays:
+    # What TensorFlow gives may be the variable's own memory, which learns on.
+    return [np.asarray(variable).copy() for variable in variables]
 
 
 def _telling(step: Callable[[int], None]) -> Any:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from classifiers.pooling import calibrated_margins, likelihood
+from classifiers.row_space import shortened
 from features import Floats, Rows
 
 _PENALTIES = (0.3, 1.0, 3.0, 10.0)
@@ -50,7 +51,7 @@ class _Fit:
     """All rows along the principal axes of the embeddings around their mean."""
 
     def __init__(self, embeddings: Floats, codes: Rows) -> None:
-        self._embeddings = embeddings
+        self._embeddings = embeddings = shortened(embeddings)
         self._targets: Doubles = np.eye(int(codes.max()) + 1)[codes]  # [N, C]
         self._centre, self._share = embeddings.mean(axis=0), self._targets.mean(axis=0)
         products = sum(block.T @ block for _, block in self._blocks(None))

@@ -9,13 +9,16 @@ import numpy as np
 
 from classifiers.graphs import linear_softmax
 from classifiers.margins import Softmax, two_sided
+from classifiers.pieces import Doubles
+from classifiers.row_space import MOST_AXES, RowSpace
 from classifiers.scikit import check_model, quiet
 from classifiers.solver import fit_path
-from classifiers.stored_rows import Embeddings, in_pieces
+from classifiers.stored_rows import Embeddings, StoredRows, in_pieces
 from classifiers.terms import Terms
 from features import Floats, Rows, Strings, unit_rows
 
 _TWO = 2
+_LSQR_TOLERANCE = 1e-6
 
 
 class PipelineHead(Softmax):
@@ -188,24 +191,38 @@ class RidgeHead(PipelineHead):
     def fit_each(cls, embeddings: Embeddings, labels: Strings, values: Sequence[float], terms: Terms) -> Iterator[Self]:
         """Fit on float32 [N, D] of unit length, N labels of two classes or more, and their weights, for each alpha."""
         classes, codes = np.unique(labels, return_inverse=True)
+        begun = time.perf_counter()
+        space = None if isinstance(embeddings, StoredRows) else RowSpace.of_few(embeddings)
+        rows = embeddings if space is None else space.coordinates
         for value in values:
-            begun = time.perf_counter()
-            model = cls.new_model().set_params(alpha=value, random_state=terms.seed)
+            model = cls.new_model().set_params(alpha=value, random_state=terms.seed, **_way(rows))
             with quiet():
-                model.fit(embeddings, codes, sample_weight=terms.weights)
+                model.fit(rows, codes, sample_weight=terms.weights)
+            if space is not None:
+                model.coef_, model.n_features_in_ = space.weights(model.coef_), embeddings.shape[1]
             yield cls.of_model(model, classes, begun=begun)
+            begun = time.perf_counter()
+
+
+def _way(rows: Embeddings) -> dict[str, Any]:
+    """Choose how RidgeClassifier solves: in steps where rows and columns are too many to decompose."""
+    return {"solver": "lsqr", "tol": _LSQR_TOLERANCE} if min(rows.shape) > MOST_AXES else {}
 
 
 class PrototypeHead(PipelineHead):
-    """The mean of each class, scaled to unit length: the class whose mean is nearest by cosine. For few rows a class.
+    """The mean of each class: the class whose mean is nearest. For few rows a class.
+
+    Nearest by cosine, or by Euclidean distance as in scikit-learn's NearestCentroid. The mean of a class that is spread
+    wide is short: by cosine its length does not count, by distance it counts against the class. Which is right hangs on
+    the collection, by up to four points either way, so that folds choose.
 
     Source: Snell et al. 2017, Prototypical Networks for Few-shot Learning; stored as a LogisticRegression.
     """
 
     streams: ClassVar[bool] = True
-    setting: ClassVar[str] = ""
-    values: ClassVar[tuple[float, ...]] = (1.0,)
-    usual: ClassVar[float] = 1.0
+    setting: ClassVar[str] = "length"
+    values: ClassVar[tuple[float, ...]] = (0.0, 1.0)
+    usual: ClassVar[float] = 0.0
     _margin_share: ClassVar[float] = 0.5
 
     @classmethod
@@ -215,18 +232,24 @@ class PrototypeHead(PipelineHead):
 
     @classmethod
     def fit_each(cls, embeddings: Embeddings, labels: Strings, values: Sequence[float], terms: Terms) -> Iterator[Self]:
-        """Average float32 [N, D] of unit length by N labels of two classes or more; weights do not change a mean."""
+        """Average float32 [N, D] of unit length by N labels of two classes or more; weights do not change a mean.
+
+        Of the values 0 is by cosine, 1 by Euclidean distance.
+        """
         del terms
         begun = time.perf_counter()
         classes, codes = np.unique(labels, return_inverse=True)
-        means = unit_rows(_sums(embeddings, codes, len(classes)))
-        for _ in values:
-            yield cls.of_model(cls.filled(means, np.zeros(len(classes), np.float32)), classes, begun=begun)
+        means = _sums(embeddings, codes, len(classes)) / np.bincount(codes)[:, None]
+        squares = np.square(means).sum(axis=1)
+        for value in values:
+            weights = means.astype(np.float32) if value else unit_rows(means.astype(np.float32))
+            intercepts = (-value * squares / 2).astype(np.float32)
+            yield cls.of_model(cls.filled(weights, intercepts), classes, begun=begun)
 
 
-def _sums(embeddings: Embeddings, codes: Rows, n_classes: int) -> Floats:
+def _sums(embeddings: Embeddings, codes: Rows, n_classes: int) -> Doubles:
     sums = np.zeros((n_classes, embeddings.shape[1]))
     for piece, own in in_pieces(embeddings, codes, None)[0]:
         for code in np.unique(own):
             sums[code] += piece[own == code].sum(axis=0, dtype=np.float64)
-    return sums.astype(np.float32)
+    return sums

@@ -80,3 +80,34 @@ def mean_products(pieces: Pieces, weights: Floats | None) -> Doubles:
         total += share * float(heavy.sum())
         n_rows += len(embeddings)
     return products / max(total, np.finfo(np.float64).tiny)
+
+
+def drawn_rows(pieces: Pieces, weights: Floats | None, *, most: int) -> tuple[Floats, Floats]:
+    """Draw rows evenly: every one, or every second, fourth and so on, until they are few enough.
+
+    Args:
+        pieces: The rows.
+        weights: float32 [N], >= 0, or None.
+        most: How many, >= 2.
+
+    Returns:
+        embeddings: float32 [n, D], most / 2 or more where there are so many.
+        weights: float32 [n].
+
+    >>> drawn_rows([(np.arange(9, dtype="f4")[:, None], np.zeros(9, int))], None, most=4)[0].ravel().tolist()
+    [0.0, 4.0, 8.0]
+    """
+    n_rows, stride, n_kept, kept = 0, 1, 0, list[tuple[Floats, Floats]]()
+    for embeddings, _, own in blocks(pieces, weights):
+        chosen = slice(-n_rows % stride, None, stride)
+        kept.append((embeddings[chosen], own[chosen]))
+        n_rows, n_kept = n_rows + len(own), n_kept + len(kept[-1][1])
+        while n_kept > most:
+            rows, stride = _joined(kept), 2 * stride
+            kept = [(rows[0][::2], rows[1][::2])]
+            n_kept = len(kept[0][1])
+    return _joined(kept)
+
+
+def _joined(kept: list[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
+    return np.concatenate([rows for rows, _ in kept]), np.concatenate([own for _, own in kept])

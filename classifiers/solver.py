@@ -8,7 +8,8 @@ import numpy as np
 from classifiers.lbfgs import minimise
 from classifiers.losses import LOSSES, Loss, Places
 from classifiers.pieces import Doubles, Pieces, blocks
-from classifiers.whitening import Axes, Whitening
+from classifiers.row_space import RowSpace
+from classifiers.whitening import Axes, LeadingAxes, LeadingWhitening, Whitening, find_axes
 from features import Floats, Rows
 
 _TWO = 2
@@ -93,12 +94,22 @@ def fit_path(
         One head a cost, in their order; the caller may stop early.
     """
     problem = _Problem(pieces, LOSSES[loss], n_classes, weights)
-    axes = Axes.of(pieces, weights, problem.loss)
-    at = _stacked(start) if start else np.zeros((n_classes, len(axes.lengths)), np.float32)
-    for cost in costs:
-        solution = problem.solve(cost, axes, at)
-        at = _stacked(solution)
-        yield solution
+    if isinstance(pieces, list) and len(pieces) == 1:
+        embeddings, codes = pieces[0]
+        space = RowSpace.of_few(embeddings)
+        if space is not None:
+            yield from _in_row_space(space, problem.of([(space.coordinates, codes)]), costs, start)
+            return
+    yield from problem.path(costs, start)
+
+
+def _in_row_space(
+    space: RowSpace, problem: "_Problem", costs: Sequence[float], start: Solution | None
+) -> Iterator[Solution]:
+    """Fit on the coordinates of few long embeddings, and give heads of the embeddings themselves."""
+    begun = start and dataclasses.replace(start, coef=space.along(start.coef))
+    for solution in problem.path(costs, begun):
+        yield dataclasses.replace(solution, coef=space.weights(solution.coef))
 
 
 def _stacked(solution: Solution) -> Floats:
@@ -112,7 +123,20 @@ class _Problem:
         self.loss = loss
         self._pieces, self._n_classes, self._row_weights = pieces, n_classes, row_weights
 
-    def solve(self, cost: float, axes: Axes, start: Floats) -> Solution:
+    def of(self, pieces: Pieces) -> "_Problem":
+        """Give the same problem of other embeddings."""
+        return _Problem(pieces, self.loss, self._n_classes, self._row_weights)
+
+    def path(self, costs: Sequence[float], start: Solution | None) -> Iterator[Solution]:
+        """Fit at each cost, from the head before."""
+        axes = find_axes(self._pieces, self._row_weights, self.loss)
+        at = _stacked(start) if start else np.zeros((self._n_classes, axes.width), np.float32)
+        for cost in costs:
+            solution = self.solve(cost, axes, at)
+            at = _stacked(solution)
+            yield solution
+
+    def solve(self, cost: float, axes: Axes | LeadingAxes, start: Floats) -> Solution:
         """Fit at one cost from weights float32 [C, D + 1]; where a round does not end, the next is whitened anew."""
         n_iterations, at = 0, start
         for _ in range(_MAX_ROUNDS):
@@ -122,7 +146,7 @@ class _Problem:
                 break
         return dataclasses.replace(solution, n_iterations=n_iterations)
 
-    def _round(self, cost: float, axes: Axes, start: Floats) -> Solution:
+    def _round(self, cost: float, axes: Axes | LeadingAxes, start: Floats) -> Solution:
         """Descend in the variables that are round at the start."""
         share = self.loss.two_class_share if self._n_classes == _TWO else 1
         _, _, curvature = self._pass(start, np.arange(self._n_classes))
@@ -138,7 +162,9 @@ class _Problem:
         objective = float(found.values.sum()) / share
         return Solution(weights[:, :-1], weights[:, -1], objective, found.n_iterations, bool(found.converged.all()))
 
-    def _evaluate(self, points: Doubles, classes: Rows, cost: float, whitening: Whitening) -> tuple[Doubles, Doubles]:
+    def _evaluate(
+        self, points: Doubles, classes: Rows, cost: float, whitening: Whitening | LeadingWhitening
+    ) -> tuple[Doubles, Doubles]:
         """Give value and gradient of cost * loss + penalty, by whitened variables."""
         weights = whitening.weights(points.reshape(len(classes), -1), classes)
         loss, by_weights, _ = self._pass(weights, classes)

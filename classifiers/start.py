@@ -8,13 +8,14 @@ from classifiers.heads import HEADS, Classifier
 from classifiers.keras_head import KerasHead
 from classifiers.labels import Examples
 from classifiers.margins import best_factor
-from classifiers.splits import Split, split_rows
+from classifiers.splits import Split, split_rows, split_stratified
 from classifiers.storage import Head, may_be_same, read_split
 from classifiers.stored_rows import StoredRows
 from classifiers.terms import USUAL, Network, Terms
-from features import Features, InputError, Rows, free_memory, write_size
+from features import Features, InputError, Rows, Strings, free_memory, write_size
 
 _VALIDATION_SHARE = 0.1
+_TWO = 2
 _FEWEST = 5  # images a class; below that a probe is all they can carry
 
 
@@ -88,30 +89,69 @@ def begin(
     return head
 
 
+def check_images(labels: Strings, trunk: _Free, *, test_size: float | None, seed: int) -> None:
+    """Refuse too few images before any of them is embedded.
+
+    Args:
+        labels: Of the images [N], None where unknown.
+        trunk: What would learn.
+        test_size: Share held out of each class; None where a column, groups or a head part them: then it is only asked
+            whether there could be enough.
+        seed: Of the split.
+
+    Raises:
+        InputError: There are too few images, or too few classes.
+    """
+    known = labels[[label is not None for label in labels]]
+    classes = np.unique(known)
+    if test_size is None or len(classes) < _TWO:
+        _check_number(len(known), len(classes), trunk)
+        return
+    split = split_stratified(known, test_size=test_size, seed=seed)
+    _, watched = split_rows(known[split.train], test_size=_VALIDATION_SHARE, seed=seed)
+    _check_parts(known, Split(split.train, split.test, split.train[watched], split.method), trunk)
+
+
+def check_memory(trunk: _Free, batch_size: int) -> None:
+    """Refuse steps for which the memory is too small.
+
+    Raises:
+        InputError: It is.
+    """
+    wanted, free = trunk.count_bytes(batch_size), free_memory()
+    if wanted > free:
+        raise InputError(
+            f"A step takes about {write_size(wanted)} of memory; {write_size(max(free, 1))} are free.",
+            mend=f"Give --batch-size {max(1, batch_size * free // wanted // 2)}, or leave more layers frozen.",
+        )
+
+
 def check_start(examples: Examples, split: Split, trunk: _Free, batch_size: int) -> None:
     """Refuse what would cost hours and come to nothing.
 
     Raises:
         InputError: A class is missing from a part, there are too few images, or the memory is too small.
     """
+    _check_parts(examples.labels, split, trunk)
+    check_memory(trunk, batch_size)
+
+
+def _check_parts(labels: Strings, split: Split, trunk: _Free) -> None:
     fitted = np.setdiff1d(split.train, split.validation)
-    classes = set(examples.labels[split.train]) | set(examples.labels[split.test])
+    classes = set(labels[split.train]) | set(labels[split.test])
     for part, own in {"training": fitted, "validation": split.validation, "test": split.test}.items():
-        missing = sorted(classes - set(examples.labels[own]))
+        missing = sorted(classes - set(labels[own]))
         if missing:
             raise InputError(
                 f"The {part} part has no image of {', '.join(missing[:3])}.",
                 mend="Add images of it, three or more, or remove those that there are, and embed again.",
             )
-    if len(fitted) < _FEWEST * len(classes):
+    _check_number(len(fitted), len(classes), trunk)
+
+
+def _check_number(n_images: int, n_classes: int, trunk: _Free) -> None:
+    if n_images < _FEWEST * n_classes:
         raise InputError(
-            f"There are {len(fitted)} images of {len(classes)} classes to fine-tune {trunk.n_free:,} numbers"
-            f" ({trunk.free}).",
+            f"There are {n_images} images of {n_classes} classes to fine-tune {trunk.n_free:,} numbers ({trunk.free}).",
             mend=f"Add images, {_FEWEST} a class or more, or stay with the probe: frieze train",
-        )
-    wanted, free = trunk.count_bytes(batch_size), free_memory()
-    if wanted > free:
-        raise InputError(
-            f"A step takes about {write_size(wanted)} of memory; {write_size(max(free, 1))} are free.",
-            mend=f"Give --batch-size {max(1, batch_size * free // wanted // 2)}, or leave more layers frozen.",
         )

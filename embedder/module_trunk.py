@@ -16,6 +16,8 @@ _MOMENTS = 3  # the gradient, and the two that Adam keeps
 class ModuleTrunk:
     """A SavedModel: variables are free by their names, for their order is not that of the graph."""
 
+    maps: tuple[int, int, int] | None = None
+
     def __init__(self, spec: BackboneSpec, request: BackboneRequest, unfreeze: str) -> None:
         self.spec = spec
         names = ALL if unfreeze == ALL else unfreeze.split(",")

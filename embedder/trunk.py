@@ -24,11 +24,13 @@ class Trunk(Protocol):
         spec: Of the backbone as it was opened.
         free: What learns, in words.
         n_free: Numbers that learn.
+        maps: Height, width and channels of the maps that its embeddings are laid end to end; None where they are not.
     """
 
     spec: BackboneSpec
     free: str
     n_free: int
+    maps: tuple[int, int, int] | None
 
     def embeddings(self, images: Any) -> Any:
         """Give [B, D] for float32 [B, H, W, 3] in [0, 1]; tensors or symbols of Keras."""
@@ -75,6 +77,7 @@ class KerasTrunk:
         self.spec, self._model = backbone.spec, backbone.model
         layers = self._model.layers
         self._first = _first_free(self.spec.name, [layer.name for layer in layers], unfreeze)
+        self.maps = self._flattened()
         self._model.trainable = True
         self._learnable = {id(weight) for weight in self._model.trainable_weights}
         for number, layer in enumerate(layers):
@@ -109,6 +112,15 @@ class KerasTrunk:
         frozen, free = sorted(sizes[: self._first]), sizes[self._first :]
         weights = count_numbers(self._model.weights) + 3 * self.n_free
         return sum(frozen[-3:]) + _KEPT * sum(free) + weights * _BYTES
+
+    def _flattened(self) -> tuple[int, int, int] | None:
+        """Give the shape of the maps that the last layer lays end to end, if it does."""
+        keras, last = import_keras(), self._model.layers[-1]
+        if not isinstance(last, keras.layers.Flatten) or len(last.input.shape) != _MAPS_RANK:
+            return None
+        maps = keras.Model(self._model.inputs[0], last.input)
+        _, height, width, channels = maps.compute_output_shape((1, *self.spec.image_size, 3))
+        return int(height), int(width), int(channels)
 
     def _shapes(self) -> list[Any]:
         """Give each layer's shape of output; a model may be open to images of any size."""

@@ -20,11 +20,27 @@ from frieze.report import PAGE_NAME, head_page
 
 if TYPE_CHECKING:
     from classifiers import Course, Head, Means
-    from embedder import BackboneRequest, Trunk
+    from embedder import BackboneRequest, SourceOptions, Trunk
 
 _SAMPLES, _TOLERANCE = 8, 1e-3  # of a cosine; another order of sums moves it by far less
 _EMBEDS = {"source", "backbone", "weights", "layer", "image_size", "fit", "pixels", "trust_backbone", "labels", "label"}
 """What a table of features depends on, which is kept where other options change."""
+_USUAL: dict[str, Any] = {
+    "fit": "squash",
+    "epochs": 10,
+    "learning_rate": 3e-4,
+    "schedule": "cosine",
+    "batch_size": 32,
+    "patience": 5,
+    "augment": True,
+    "cache": False,
+    "test_size": 0.2,
+    "seed": 0,
+}
+"""What holds where nothing was asked for, now or before."""
+_NOTED = "options.json"
+"""File of the work folder that says what was asked for."""
+_NOT_KEPT = ("out", "trust_backbone")
 
 
 def finetune(
@@ -35,27 +51,30 @@ def finetune(
     weights: str | None = None,
     layer: str | None = None,
     image_size: int | str | tuple[int, int] | None = None,
-    fit: str = "squash",
+    fit: str | None = None,
     pixels: str | None = None,
     trust_backbone: bool = False,
     unfreeze: str | None = None,
     head: str | Path | None = None,
     layers: str | None = None,
-    epochs: int = 10,
-    learning_rate: float = 1e-4,
-    batch_size: int = 32,
-    patience: int = 5,
-    augment: bool = True,
-    cache: bool = False,
+    epochs: int | None = None,
+    learning_rate: float | None = None,
+    schedule: str | None = None,
+    batch_size: int | None = None,
+    patience: int | None = None,
+    augment: bool | None = None,
+    cache: bool | None = None,
     labels: str | Path | None = None,
     label: str | None = None,
-    test_size: float = 0.2,
+    test_size: float | None = None,
     split: str | None = None,
     group: str | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
     """Fine-tune the top of a backbone, from a linear probe on its features, and hold it against that probe.
+
+    An option that is None is what it was when `out`, half done or whole, was made of the same source; else its default.
 
     Args:
         source: Images as `embed` takes them, or a table of features whose images are still where they were.
@@ -64,25 +83,26 @@ def finetune(
         weights: As for `embed`.
         layer: As for `embed`; `NAME:flatten` for its maps as they are.
         image_size: As for `embed`.
-        fit: As for `embed`.
+        fit: As for `embed`; `squash` by default.
         pixels: As for `embed`.
         trust_backbone: As for `embed`.
         unfreeze: What learns. Of a Keras model a number of last layers (20 by default), the name of the first layer, or
             `all`; of a SavedModel names of variables or patterns with commas between, or `all` (the default).
         head: Folder of a head on these features to begin from, on its split; a linear probe is trained by default.
         layers: Begin with a new head of these hidden layers, not from the probe: units with commas between.
-        epochs: How often the training images are seen at most.
-        learning_rate: The highest; it warms up and falls as a cosine does.
-        batch_size: Images a step.
-        patience: Epochs without a gain on the validation images after which it stops.
-        augment: Flip, crop and colour the images at random while it learns.
+        epochs: How often the training images are seen at most; 10 by default.
+        learning_rate: The highest; 3e-4 by default.
+        schedule: `cosine`: the rate warms up and falls as a cosine does (the default); `constant`: it stays.
+        batch_size: Images a step; 32 by default.
+        patience: Epochs without a gain on the validation images after which it stops; 5 by default.
+        augment: Flip, crop and colour the images at random while it learns; so by default.
         cache: Keep what the frozen part makes of each image on disk; together with `augment=False`.
         labels: A file with ids and labels; by default those of the source or table.
         label: The column of the labels.
-        test_size: Share of the labelled images held out, in (0, 1).
+        test_size: Share of the labelled images held out, in (0, 1); a fifth by default.
         split: A column that says `train`, `val` or `test` for each image.
         group: A column, or `duplicates`: images of one value, or near-duplicates, come on one side.
-        seed: Decides the split and every other random choice.
+        seed: Decides the split and every other random choice; 0 by default.
         force: Replace a model that is there, and begin anew where another was half done.
 
     Returns:
@@ -91,11 +111,12 @@ def finetune(
     Raises:
         InputError: Something you can mend; the message says how. Run again, it goes on after the last whole epoch.
     """
-    asked = {name: value for name, value in locals().items() if name != "force"}
+    said = {name: value for name, value in locals().items() if name != "force"}
     import classifiers
 
     place = to_place(out)
     classifiers.check_head(place, force=force)
+    asked = _with_what_was_asked(place, said)
     course = _to_course(asked)
     with _work_folder(place, asked, force=force) as work:
         document = _run(place, work, asked, course=course, force=force)
@@ -105,22 +126,67 @@ def finetune(
 def _run(place: Path, work: Path, asked: dict[str, Any], *, course: "Course", force: bool) -> dict[str, Any]:
     import classifiers
 
-    table, request = _open(work, asked)
-    _check_table(work, table)
-    probe = _probe(table, work, asked)
+    request = _request(asked)
     trunk = _open_trunk(request, asked["unfreeze"])
+    classifiers.check_memory(trunk, course.batch_size)
+    _check_labels(trunk, asked)
+    table = _open(work, asked, request)
+    _check_table(work, table)
+    probe = _probe(table, work, asked, trunk)
     output.say(f"Fine-tuning {trunk.free}: {trunk.n_free:,} numbers.")
     with output.progress("Fine-tuning", "steps") as step:
-        means = _means(trunk, table, place, work, step, trust=request.trust)
+        means = dataclasses.replace(_means(trunk, table, place, work, step, trust=request.trust), asked=_kept(asked))
         document = classifiers.finetune_head(table, place, probe=probe, means=means, course=course, force=force)
     return document | {"pixels": table.spec.pixels}
+
+
+def _kept(asked: dict[str, Any]) -> dict[str, Any]:
+    """Return the options as they are stored."""
+    return {name: _plain(value) for name, value in asked.items() if name not in _NOT_KEPT}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):  # height and width
+        return "x".join(map(str, value))
+    return str(value) if isinstance(value, Path) else value
+
+
+def _with_what_was_asked(place: Path, said: dict[str, Any]) -> dict[str, Any]:
+    """Give each option as it is said now, or was asked for before, or by default; what changes is told."""
+    before = _asked_before(place)
+    if before.get("source") != str(said["source"]):
+        before = {}
+    now = {name: value for name, value in said.items() if value is not None}
+    asked = dict.fromkeys(said) | _USUAL | before | now
+    kept = {name: value for name, value in before.items() if name not in now and value != _USUAL.get(name)}
+    changed = {name for name in before if name in now and _kept(now)[name] != before[name]}
+    if kept:
+        output.say(f"As before: {', '.join(f'{name} {value}' for name, value in kept.items())}.")
+    for name in sorted(changed):
+        output.say(f"Other than before: {name} {before[name]} then, {now[name]} now.")
+    return asked
+
+
+def _asked_before(place: Path) -> dict[str, Any]:
+    """Give what a fine-tuning that is half done was asked for, or the model that is there; empty where neither is."""
+    noted, head = _work_place(place) / _NOTED, place / "head.json"
+    if noted.exists():
+        return stored.read_json(noted, mend=f"Remove {noted.parent}")
+    if not head.exists():
+        return {}
+    asked: dict[str, Any] = stored.read_json(head, mend="Give another --out.").get("finetuned", {}).get("asked", {})
+    return asked
+
+
+def _work_place(place: Path) -> Path:
+    return place.parent / f".{place.name}.finetune"
 
 
 def _to_course(asked: dict[str, Any]) -> "Course":
     import classifiers
 
     hidden = None if asked["layers"] is None else classifiers.Network(to_units(asked["layers"]))
-    names = ("epochs", "learning_rate", "batch_size", "patience", "seed")
+    names = ("epochs", "learning_rate", "schedule", "batch_size", "patience", "seed")
     taken = {name: asked[name] for name in names}
     return classifiers.Course(**taken, augments=asked["augment"], caches=asked["cache"], hidden=hidden)
 
@@ -132,11 +198,11 @@ def _work_folder(place: Path, asked: dict[str, Any], *, force: bool) -> Iterator
     Raises:
         InputError: What is half done was begun with other options.
     """
-    work = place.parent / f".{place.name}.finetune"
+    work = _work_place(place)
     with stored.clear_errors(place):
         work.mkdir(parents=True, exist_ok=True)
     with stored.lock(work):
-        _check_same(work, {name: value if value is None else str(value) for name, value in asked.items()}, force=force)
+        _check_same(work, _kept(asked), force=force)
         yield work
         shutil.rmtree(work)
 
@@ -145,7 +211,7 @@ def _check_same(work: Path, asked: dict[str, Any], *, force: bool) -> None:
     """Refuse other options where an epoch was done with some; where none was, only what they change is done anew."""
     from classifiers import CHECKPOINT
 
-    noted = work / "asked.json"
+    noted = work / _NOTED
     before = stored.read_json(noted, mend=f"Remove {work}") if noted.exists() else asked
     differ = sorted(name for name in asked if asked[name] != before.get(name))
     if differ and (work / CHECKPOINT).exists() and not force:
@@ -164,7 +230,7 @@ def _check_table(work: Path, table: stored.Features) -> None:
     noted, told = work / "table.json", {"generation": table.manifest.generation}
     if noted.exists() and stored.read_json(noted, mend=f"Remove {work}") != told:
         output.say("The images have changed since this was begun: it begins anew.")
-        _forget(work, but={"features", "asked.json"})
+        _forget(work, but={"features", _NOTED})
     stored.write_json(noted, told)
 
 
@@ -174,30 +240,62 @@ def _forget(work: Path, *, but: set[str]) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _open(work: Path, asked: dict[str, Any]) -> tuple[stored.Features, "BackboneRequest"]:
-    """Give the table to begin from, embedded first where the source is images, and the request of its backbone."""
+def _is_table(asked: dict[str, Any]) -> bool:
+    return kind_of(Path(asked["source"])) == "features"
+
+
+def _request(asked: dict[str, Any]) -> "BackboneRequest":
+    """Give the request of the backbone: the table's own, or the one that is asked for."""
     import embedder
 
-    source, names = asked["source"], ("weights", "layer", "image_size", "fit", "pixels")
-    wanted = {name: asked[name] for name in names}
-    if kind_of(Path(source)) == "features":
-        table, _ = open_labelled(source, labels=asked["labels"], label=asked["label"])
+    source, trust = asked["source"], bool(asked["trust_backbone"])
+    if _is_table(asked):
+        table = open_table(source)
         stored.check_can_embed(table.spec, where=str(source), mend="Embed the images with a backbone that can learn.")
-        request = dataclasses.replace(embedder.BackboneRequest.of(table.spec), trust=asked["trust_backbone"])
+        request = dataclasses.replace(embedder.BackboneRequest.of(table.spec), trust=trust)
         _check_backbone(table, request, asked)
-        return table, request
+        return request
     if asked["backbone"] is None:
         raise stored.InputError(f"{source} is no table of features.", mend="Say which backbone: --backbone SPEC")
-    request = embedder.BackboneRequest(handle=asked["backbone"], trust=asked["trust_backbone"], **wanted)
-    labels = str(asked["labels"] or "folder")
-    options = embedder.JobOptions(source=embedder.SourceOptions(labels=labels, label=asked["label"]))
+    wanted = {name: asked[name] for name in ("weights", "layer", "image_size", "fit", "pixels")}
+    return embedder.BackboneRequest(handle=asked["backbone"], trust=trust, **wanted)
+
+
+def _source_options(asked: dict[str, Any]) -> "SourceOptions":
+    import embedder
+
+    return embedder.SourceOptions(labels=str(asked["labels"] or "folder"), label=asked["label"])
+
+
+def _check_labels(trunk: "Trunk", asked: dict[str, Any]) -> None:
+    """Refuse too few images before the minutes of embedding."""
+    import classifiers
+    import embedder
+
+    if _is_table(asked):
+        labels = open_labelled(asked["source"], labels=asked["labels"], label=asked["label"])[0].labels
+    else:
+        listing = embedder.open_source(str(asked["source"]), _source_options(asked)).listing
+        labels = np.array(listing.images["label"].to_pylist(), dtype=object)
+    by_share = not (asked["split"] or asked["group"] or asked["head"])
+    test_size = asked["test_size"] if by_share else None
+    classifiers.check_images(labels, trunk, test_size=test_size, seed=asked["seed"])
+
+
+def _open(work: Path, asked: dict[str, Any], request: "BackboneRequest") -> stored.Features:
+    """Give the table to begin from, embedded first where the source is images."""
+    import embedder
+
+    source = asked["source"]
+    if _is_table(asked):
+        return open_labelled(source, labels=asked["labels"], label=asked["label"])[0]
+    options = embedder.JobOptions(source=_source_options(asked))
     with output.progress("Embedding", "images") as step:
         done = embedder.embed_source(str(source), work / "features", request=request, options=options, progress=step)
     for reason, n_failed in done["failures"].items():
         output.say(f"{n_failed:,} can't be used and are left out: {reason}.")
     output.say_pixels(done)
-    table = open_table(work / "features")
-    return table, request.with_pixels(table.spec.pixels)
+    return open_table(work / "features")
 
 
 def _check_backbone(table: stored.Features, request: "BackboneRequest", asked: dict[str, Any]) -> None:
@@ -218,8 +316,11 @@ def _is_of_size(request: "BackboneRequest", image_size: Any) -> bool:
     return dataclasses.replace(request, image_size=image_size).size == request.size
 
 
-def _probe(table: stored.Features, work: Path, asked: dict[str, Any]) -> "Head":
-    """Give the head to begin from; a linear probe is trained, unless there is one."""
+def _probe(table: stored.Features, work: Path, asked: dict[str, Any], trunk: "Trunk") -> "Head":
+    """Give the head to begin from; a linear probe is trained, unless there is one.
+
+    Where hidden layers take its place it is for comparison alone: the mean of each map is enough for that.
+    """
     import classifiers
 
     if asked["head"] is not None:
@@ -231,6 +332,8 @@ def _probe(table: stored.Features, work: Path, asked: dict[str, Any]) -> "Head":
     place = work / "probe"
     if not place.exists():
         parts = {"test_size": asked["test_size"], "seed": asked["seed"], "column": asked["split"]}
+        if asked["layers"] is not None and trunk.maps is not None:
+            table = classifiers.PooledFeatures(table, trunk.maps)
         parting = to_parting(table, place, group=asked["group"], **parts)
         recipe = classifiers.Recipe("linear", seed=asked["seed"])
         with output.waiting("Training the probe"):

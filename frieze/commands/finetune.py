@@ -3,6 +3,7 @@
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from frieze.commands import options
 
@@ -21,11 +22,20 @@ from frieze.commands import options
 @click.option("--head", metavar="HEAD", help="Head to begin from, on its split.  [default: a linear probe]")
 @click.option("--layers", metavar="N,N", help="Begin with a new head of these hidden layers, not from the probe.")
 @click.option("--epochs", default=10, show_default=True, help="How often the images are seen at most.")
-@click.option("--learning-rate", default=1e-4, show_default=True, help="The highest rate of Adam.")
+@click.option("--learning-rate", default=3e-4, show_default=True, help="The highest rate of Adam.")
+@click.option(
+    "--schedule",
+    type=click.Choice(["cosine", "constant"]),
+    default="cosine",
+    show_default=True,
+    help="How the rate goes: up and down as a cosine, or not at all.",
+)
 @click.option("--batch-size", default=32, show_default=True, help="Images a step.")
 @click.option("--patience", default=5, show_default=True, help="Epochs without a gain before it stops.")
 @click.option("--augment/--no-augment", default=True, show_default=True, help="Flip, crop and colour at random.")
-@click.option("--cache", is_flag=True, help="Keep what the frozen part makes of each image; with --no-augment.")
+@click.option(
+    "--cache/--no-cache", default=False, help="Keep what the frozen part makes of each image; with --no-augment."
+)
 @options.labels
 @options.test_size
 @options.split
@@ -33,11 +43,16 @@ from frieze.commands import options
 @options.seed
 @options.force
 @options.as_json
-def finetune(*, as_json: bool, **asked: Any) -> None:
-    """Train the top of a backbone on images SOURCE (or a table's), from a head on its features; run again to go on."""
+@click.pass_context
+def finetune(context: click.Context, /, *, as_json: bool, **asked: Any) -> None:
+    """Train the top of a backbone on images SOURCE (or a table's), from a head on its features; run again to go on.
+
+    Options that are not given are those that OUT was made with, if it is there.
+    """
     from frieze import finetuning, output
 
-    document = finetuning.finetune(asked.pop("source"), **asked)
+    said = {name for name in asked if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
+    document = finetuning.finetune(asked.pop("source"), **{name: asked[name] for name in asked if name in said})
     for note in document["notes"]:
         output.say(f"Note: {note}")
     if as_json:

@@ -21,11 +21,12 @@ STEPS = 5  # an epoch
 class Run:
     """A network of fixed weights and its course, at a checkpoint of its own; `told` are its steps."""
 
-    def __init__(self, path, *, stop_at=None, units=8, **course):
+    def __init__(self, path, *, stop_at=None, units=8, noise=0.0, **course):
         keras = import_keras()
         keras.utils.set_random_seed(1)
         points = keras.Input((3,))
-        hidden = keras.layers.Dense(units, activation="tanh")(points)
+        seen = keras.layers.GaussianNoise(noise, seed=3)(points) if noise else points
+        hidden = keras.layers.Dense(units, activation="tanh")(seen)
         self.network = keras.Model([points], keras.layers.Dense(3, activation="softmax")(hidden))
         self.course = Course(**{"epochs": 3, "learning_rate": 0.05, "batch_size": 9} | course)
         self.path, self.stop_at, self.told = path, stop_at, []
@@ -68,11 +69,11 @@ def test_a_checkpoint_comes_back(tmp_path):
     """What is saved is loaded: history, best weights and state, in order; where nothing is, it is at the beginning."""
     rng = np.random.default_rng(0)
     arrays = [rng.normal(size=shape).astype("f4") for shape in [(2, 3), (), *[(1,)] * 11]]
-    one = Progress([{"val_loss": 0.5}, {"val_loss": 0.25, "loss": 0.1}], arrays[:2], arrays)
+    one = Progress([{"val_loss": 0.5}, {"val_loss": 0.25, "loss": 0.1}], arrays[:2], arrays, arrays[:3])
     one.save(tmp_path / "c.npz")
     other = Progress.load(tmp_path / "c.npz")
     assert (other.history, other.best_epoch) == (one.history, 1)
-    for mine, theirs in ((one.best, other.best), (one.state, other.state)):
+    for mine, theirs in ((one.best, other.best), (one.state, other.state), (one.seeds, other.seeds)):
         assert all(np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True))
     assert Progress.load(tmp_path / "none.npz") == Progress()
 
@@ -106,6 +107,16 @@ def test_goes_on_where_it_was_cut(run, unbroken):
     assert len(progress.history) == 4
     pairs = zip(again.network.get_weights(), unbroken[0].network.get_weights(), strict=True)
     assert max(np.abs(one - other).max() for one, other in pairs) < 1e-4
+
+
+def test_random_images_go_on_where_they_were_cut(run, tmp_path, tf):
+    """Where the images are changed at random, a run that was cut sees those that the unbroken one sees."""
+    whole = Run(tmp_path / "whole.npz", noise=0.7).go()
+    with pytest.raises(KeyboardInterrupt):
+        run(noise=0.7, stop_at=2 * STEPS + 1).go()
+    again = run(noise=0.7).go()
+    for name in ("loss", "val_loss"):
+        assert [one[name] for one in again.history[1:]] == pytest.approx([one[name] for one in whole.history[1:]])
 
 
 def test_what_is_done_is_not_done_again(run, unbroken):
@@ -152,6 +163,13 @@ def test_the_rate_warms_up_and_falls(run):
     assert rates[10] == max(rates) == pytest.approx(0.01)
     assert rates[55] == pytest.approx(0.005)
     assert all(one < other for one, other in itertools.pairwise(rates[:11]))
+
+
+def test_a_constant_rate(run):
+    """With the constant schedule the rate of each step is the one that was asked for."""
+    course = Course(epochs=2, learning_rate=0.01, batch_size=9, schedule="constant")
+    learning = Learning(run().network, course, n_rows=45)
+    assert float(learning._optimizer.learning_rate) == pytest.approx(0.01)
 
 
 def test_another_network_is_refused(run):

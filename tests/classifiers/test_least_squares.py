@@ -55,3 +55,14 @@ def test_an_image_that_is_everything_else_is_judged(planted):
     codes, images = np.arange(20) % 2, np.where(np.arange(20) < 10, 0, np.arange(20))
     found = ask_least_squares(np.tile(np.eye(3, dtype="f4")[0], (20, 1)), codes, images)
     assert found.sum(axis=1) == pytest.approx(np.ones(20), abs=1e-5)
+
+
+def test_few_long_rows(planted, monkeypatch):
+    """What is said of rows that are longer than there are of them is what scikit-learn says."""
+    embeddings, codes, images = planted
+    wide = embeddings @ np.linalg.qr(np.random.default_rng(2).normal(size=(500, 6)))[0].T.astype("f4")
+    noise = np.random.default_rng(3).normal(size=wide.shape).astype("f4")
+    wide = unit_rows(wide + 0.02 * noise)
+    monkeypatch.setattr("classifiers.least_squares._PENALTIES", (0.3,))
+    found = ask_least_squares(wide, codes, images)
+    assert found == pytest.approx(calibrated_margins(judged(wide, codes, images, 0.3), codes), abs=1e-3)

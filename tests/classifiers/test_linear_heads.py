@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 import skops.io
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
 from sklearn.svm import LinearSVC
 
-from classifiers import open_head
+from classifiers import Recipe, open_head, train_head
 from classifiers.linear_heads import LinearHead, PrototypeHead, RidgeHead, SvmHead
 from classifiers.scores import calibration_error
 from classifiers.splits import split_rows
@@ -36,6 +37,35 @@ def test_heads_are_scikit_learns(head, doubtful):
     assert opened.predict(embeddings)[0].tolist() == judge.predict(embeddings).tolist()
 
 
+JUDGES = {
+    LinearHead: LogisticRegression(C=1, tol=1e-6),
+    SvmHead: LinearSVC(C=1, tol=1e-8),
+    RidgeHead: RidgeClassifier(),
+}
+
+
+@pytest.mark.parametrize("kind", JUDGES)
+def test_heads_of_vgg16s_maps_are_scikit_learns(kind):
+    """Of 60 rows of 25,088 numbers, VGG16's maps laid end to end, margins are those of scikit-learn's own model."""
+    rng, codes = np.random.default_rng(0), np.arange(60) % 5
+    maps = np.maximum(rng.normal(size=(5, 25_088))[codes] + 3 * rng.normal(size=(60, 25_088)), 0)
+    embeddings, labels = unit_rows(maps).astype("f4"), np.array(list("abcde"), object)[codes]
+    head = next(kind.fit_each(embeddings, labels, [1.0], Terms()))
+    wanted = JUDGES[kind].fit(embeddings, codes).decision_function(embeddings)
+    assert np.allclose(head.margins(embeddings), wanted, atol=5e-3 * np.ptp(wanted))
+    assert head.pipeline[-1].n_features_in_ == 25_088
+
+
+def test_ridge_of_many_long_rows_is_scikit_learns(overlapping, monkeypatch):
+    """Solved in steps, where rows and columns are too many to decompose, ridge is the same head."""
+    embeddings, labels = unit_rows(overlapping.embeddings()), overlapping.labels
+    usual = next(RidgeHead.fit_each(embeddings, labels, [1.0], Terms()))
+    monkeypatch.setattr("classifiers.linear_heads.MOST_AXES", 5)
+    stepped = next(RidgeHead.fit_each(embeddings, labels, [1.0], Terms()))
+    assert stepped.pipeline[-1].solver == "lsqr"
+    assert np.allclose(stepped.margins(embeddings), usual.margins(embeddings), atol=1e-4)
+
+
 def test_margins_are_scikit_learns(overlapping):
     """Without a temperature the probabilities of `linear` are those of LogisticRegression."""
     embeddings, labels = unit_rows(overlapping.embeddings()), overlapping.labels
@@ -57,11 +87,27 @@ def test_weights_count_rows(overlapping):
 
 
 def test_prototypes_are_class_means(overlapping):
-    """The class is that of the mean with the highest cosine."""
+    """The class is that of the mean with the highest cosine, or with the least distance as of NearestCentroid."""
     embeddings, labels = unit_rows(overlapping.embeddings()), overlapping.labels
-    head = next(PrototypeHead.fit_each(embeddings, labels, [1.0], Terms()))
-    means = unit_rows(np.stack([embeddings[labels == name].mean(0) for name in head.classes]))
-    assert np.array_equal(head.margins(embeddings).argmax(1), (embeddings @ means.T).argmax(1))
+    by_cosine, by_distance = PrototypeHead.fit_each(embeddings, labels, PrototypeHead.values, Terms())
+    means = unit_rows(np.stack([embeddings[labels == name].mean(0) for name in by_cosine.classes]))
+    assert np.array_equal(by_cosine.margins(embeddings).argmax(1), (embeddings @ means.T).argmax(1))
+    judge = NearestCentroid().fit(embeddings, labels.astype(str)).predict(embeddings)
+    assert by_distance.classes[by_distance.margins(embeddings).argmax(1)].tolist() == judge.tolist()
+
+
+@pytest.mark.parametrize(("spread", "chosen"), [((0.3, 2.5, 0.3), 1.0), ((0.1, 0.1, 0.1), 0.0)])
+def test_a_prototype_is_no_worse_than_nearest_centroid(spread, chosen, table):
+    """Where a class is spread wide folds choose the distance, else the cosine: no less than the judge."""
+    rng, codes = np.random.default_rng(0), np.arange(1500) % 3
+    corners = np.eye(8)[[0, 1, 0]] + np.eye(8)[[0, 0, 2]]
+    embeddings = (corners[codes] + np.array(spread)[codes, None] * rng.normal(size=(1500, 8))).astype("f4")
+    rows = table([f"{row:04}" for row in range(1500)], np.array(["ant", "bee", "cow"])[codes].tolist(), embeddings)
+    found = train_head(rows, rows.path.parent / "head", recipe=Recipe("prototype"))
+    train, test = split_rows(rows.labels, test_size=0.2, seed=0)
+    judge = make_pipeline(Normalizer(), NearestCentroid()).fit(embeddings[train], codes[train])
+    assert found["setting"] == {"length": chosen}
+    assert found["accuracy"] >= judge.score(embeddings[test], codes[test]) - 0.005
 
 
 def test_what_is_stored_works_without_us(doubtful):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from classifiers.pieces import blocks, mean_products
+from classifiers.pieces import blocks, drawn_rows, mean_products
 
 
 def draw(n, dim=3):
@@ -61,3 +61,14 @@ def test_products_look_at_few_of_many_rows(monkeypatch):
 def test_weights_of_zero_give_zero():
     """Where no row weighs anything, the products are zero, not a division by it."""
     assert not mean_products([draw(10)], np.zeros(10, "f4")).any()
+
+
+@pytest.mark.parametrize(("n", "most", "stride"), [(2000, 3000, 1), (2000, 1999, 2), (5000, 1000, 8)])
+def test_rows_are_drawn_evenly(n, most, stride):
+    """Drawn is every row, or every second, fourth and so on, with its weight, so many that half of `most` are left."""
+    embeddings, codes = draw(n)
+    weights = codes.astype("f4")
+    pieces = [(embeddings[:1500], codes[:1500]), (embeddings[1500:], codes[1500:])]
+    rows, own = drawn_rows(pieces, weights, most=most)
+    assert np.array_equal(rows, embeddings[::stride])
+    assert np.array_equal(own, weights[::stride])

@@ -73,6 +73,37 @@ def test_agrees_with_scikit_learn(loss, n_classes, cost):
     assert_same(loss, draw(n_classes), cost=cost)
 
 
+@pytest.mark.parametrize("cost", COSTS[:-1])
+@pytest.mark.parametrize("n_classes", [2, 5])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_solved_in_the_space_of_the_rows(loss, n_classes, cost):
+    """Of fewer rows than columns it is scikit-learn's head, with weights for every column."""
+    weights = np.random.default_rng(1).integers(0, 5, 60).astype("f4")
+    assert_same(loss, draw(n_classes, n=60, dim=400), cost=cost, weights=weights)
+
+
+@pytest.mark.parametrize("cost", COSTS[:-1])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_many_rows_and_many_columns(loss, cost, monkeypatch):
+    """With the leading axes alone, where all are too many to decompose, it is scikit-learn's head."""
+    monkeypatch.setattr("classifiers.whitening.MOST_AXES", 10)
+    monkeypatch.setattr("classifiers.whitening._N_LEADING", 6)
+    weights = np.random.default_rng(1).integers(0, 5, 300).astype("f4")
+    assert_same(loss, draw(3, dim=40), cost=cost, weights=weights)
+
+
+def test_nothing_large_is_decomposed(monkeypatch):
+    """Of maps of 25,088 numbers no matrix of columns by columns is made, in memory or in pieces."""
+    embeddings, codes = draw(5, n=60, dim=25_088)
+    sizes, real = [], np.linalg.eigh
+    monkeypatch.setattr(np.linalg, "eigh", lambda matrix: sizes.append(len(matrix)) or real(matrix))
+    halves = [(embeddings[:30], codes[:30]), (embeddings[30:], codes[30:])]
+    whole, parts = (fit_linear(pieces, "softmax", cost=30, n_classes=5) for pieces in ([(embeddings, codes)], halves))
+    assert max(sizes) <= 61
+    assert parts.objective == pytest.approx(whole.objective, rel=1e-4)
+    assert whole.coef.shape == parts.coef.shape == (5, 25_088)
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_weights_are_scikit_learns(loss, n_classes):

@@ -10,7 +10,7 @@ from classifiers import Recipe, open_head, train_head
 from classifiers.keras_head import KerasHead
 from classifiers.labels import labelled_rows
 from classifiers.splits import Split
-from classifiers.start import begin, check_start, part_like
+from classifiers.start import begin, check_images, check_start, part_like
 from classifiers.storage import read_split, write_split
 from classifiers.terms import Network
 from features import InputError
@@ -176,6 +176,22 @@ def test_too_few_images(parted):
     with pytest.raises(InputError, match="There are 12 images of 3 classes to fine-tune 1,234 numbers") as caught:
         check_start(examples, Split(parts[0], parts[1], parts[2], "as the probe"), TRUNK, 32)
     assert "frieze train" in caught.value.mend
+
+
+@pytest.mark.parametrize(
+    ("counts", "test_size", "message"),
+    [
+        ((4, 4, 4), 0.2, "There are 6 images of 3 classes"),
+        ((4, 4, 4), None, "There are 12 images of 3 classes"),
+        ((40, 40, 2), 0.2, "The validation part has no image of cow|The training part has no image of cow"),
+    ],
+)
+def test_too_few_images_are_known_by_their_labels(counts, test_size, message):
+    """By the labels alone, before anything is embedded, too few images are refused as they would be afterwards."""
+    labels = np.repeat(np.array(["ant", "bee", "cow", None], object), [*counts, 50])
+    with pytest.raises(InputError, match=message):
+        check_images(labels, TRUNK, test_size=test_size, seed=0)
+    check_images(np.repeat(labels, 20), TRUNK, test_size=test_size, seed=0)
 
 
 def test_too_little_memory(parted, monkeypatch):

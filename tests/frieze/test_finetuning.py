@@ -136,6 +136,16 @@ def test_head_json_tells_both_backbones(tuned, table):
     assert (document["finetuned"]["course"]["epochs"], document["finetuned"]["course"]["augments"]) == (2, False)
 
 
+def test_head_json_tells_what_was_asked(tuned, table):
+    """head.json has the versions of what fine-tunes, and every option, --unfreeze among them."""
+    document = json.loads((tuned[0] / "head.json").read_text())
+    assert {"frieze", "keras", "tensorflow"} <= document["versions"].keys()
+    asked = document["finetuned"]["asked"]
+    assert document["finetuned"]["unfreeze"] == asked["unfreeze"] == "high"
+    assert (asked["source"], asked["learning_rate"], asked["schedule"]) == (str(table), 0.004, "cosine")
+    assert not {"out", "force", "trust_backbone"} & asked.keys()
+
+
 @pytest.fixture(scope="module")
 def embedded(tuned, pictures):
     """The pictures' table by the fine-tuned backbone."""
@@ -356,6 +366,82 @@ def test_the_tables_own_backbone_may_be_named(table, probe, residual, tmp_path, 
     stop(1)
     with pytest.raises(KeyboardInterrupt):
         frieze.finetune(table, out=tmp_path / "m", head=probe, **QUICK | {"backbone": residual.name})
+
+
+@pytest.fixture
+def embeds_nothing(monkeypatch):
+    """Fails where images are embedded."""
+    monkeypatch.setattr(embedder, "embed_source", lambda *_args, **_options: pytest.fail("images were embedded"))
+
+
+def test_a_wrong_pattern_costs_no_embedding(pictures, residual, tmp_path, embeds_nothing):
+    """A layer that is not there is refused before the images are embedded."""
+    with pytest.raises(InputError, match="none named nothing"):
+        frieze.finetune(pictures, out=tmp_path / "m", backbone=str(residual), **QUICK | {"unfreeze": "nothing"})
+
+
+@pytest.mark.parametrize("options", [{}, {"group": "duplicates"}])
+def test_too_few_images_cost_no_embedding(pictures, residual, tmp_path, embeds_nothing, options):
+    """Four images a class are refused before they are embedded."""
+    for path in sorted(pictures.glob("*/0[0-3].png")):
+        few = tmp_path / "few" / path.parent.name / path.name
+        few.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, few)
+    with pytest.raises(InputError, match=r"There are \d+ images of 3 classes to fine-tune"):
+        frieze.finetune(tmp_path / "few", out=tmp_path / "m", backbone=str(residual), **QUICK, **options)
+
+
+def test_again_it_asks_for_the_same(table, probe, tmp_path, idle, capsys):
+    """Made again without options, a model is made as it was; with one, that is said, and the others stay."""
+    frieze.finetune(table, out=tmp_path / "m", head=probe, **QUICK)
+    capsys.readouterr()
+    frieze.finetune(table, out=tmp_path / "m", epochs=1, force=True)
+    said = capsys.readouterr().err
+    assert "As before: augment False, batch_size 16, head" in said
+    assert "Other than before: epochs 2 then, 1 now." in said
+    asked = json.loads((tmp_path / "m" / "head.json").read_text())["finetuned"]["asked"]
+    assert (asked["unfreeze"], asked["epochs"], asked["learning_rate"]) == ("high", 1, 0.004)
+
+
+def test_of_another_source_nothing_is_taken_over(tuned, pictures, residual, tmp_path, stop):
+    """Options that were asked of one source are not those of another."""
+    out = shutil.copytree(tuned[0], tmp_path / "m")
+    stop(1)
+    with pytest.raises(KeyboardInterrupt):
+        frieze.finetune(pictures, out=out, backbone=str(residual), force=True)
+    noted = json.loads((work_of(out) / "options.json").read_text())
+    assert (noted["unfreeze"], noted["learning_rate"]) == (None, 3e-4)
+
+
+def test_goes_on_without_a_word(half, table, probe, tmp_path, tuned):
+    """What is half done is gone on with by its own options, where none are given."""
+    document = frieze.finetune(table, out=tmp_path / "m")
+    assert (half.begun, document["accuracy"]) == ([2], tuned[1]["accuracy"])
+
+
+@pytest.mark.slow
+def test_augmented_images_go_on_as_they_would_have(table, probe, tmp_path, stop):
+    """Cut after its second epoch, with images changed at random, the losses are those of the unbroken run."""
+    options = QUICK | {"augment": True, "epochs": 3, "patience": 9}
+    whole = frieze.finetune(table, out=tmp_path / "whole", head=probe, **options)
+    stop(3)
+    with pytest.raises(KeyboardInterrupt):
+        frieze.finetune(table, out=tmp_path / "m", head=probe, **options)
+    stop()
+    again = frieze.finetune(table, out=tmp_path / "m", head=probe, **options)
+    for name in ("loss", "val_loss"):
+        mine, theirs = ([epoch[name] for epoch in one["history"][1:]] for one in (again, whole))
+        assert mine == pytest.approx(theirs, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_a_probe_for_comparison_takes_means(pictures, residual, tmp_path):
+    """Where a new head of hidden layers takes maps as they are, the probe beside it takes the mean of each."""
+    options = QUICK | {"layer": "top:flatten", "unfreeze": "top", "layers": "6", "epochs": 1}
+    found = frieze.finetune(pictures, out=tmp_path / "m", backbone=str(residual), **options)
+    frieze.embed(pictures, out=tmp_path / "f", backbone=str(residual), layer="top")
+    assert found["probe_accuracy"] == frieze.train(tmp_path / "f", out=tmp_path / "head")["accuracy"]
+    assert frieze.open_head(tmp_path / "m").spec.dim == 6 * 6 * 12
 
 
 def test_images_need_a_backbone(pictures, tmp_path):
