@@ -10,12 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features import InputError
+from index.comparing import compare, is_in, negate, to_number
 
 if TYPE_CHECKING:
     from sqlglot.expressions import Expr
 
 DIALECT = "duckdb"  # 'text', "column"
 _SHOWN = 80  # letters of a condition in a message
+_PRECISE = ("ns", "us")  # nanoseconds, which end in 2262; beyond these microseconds
 MEND = (
     "A filter compares columns, 'text', numbers, true, false and null with = != < <= > >=, in, between, like, ilike, "
     "is null, and joins these with and, or, not and ( )."
@@ -32,8 +34,9 @@ def name_column(column: "Expr") -> str:
 
 _SORTS = {
     "text": lambda kind: pa.types.is_string(kind) or pa.types.is_large_string(kind),
-    "a number": lambda kind: pa.types.is_integer(kind) or pa.types.is_floating(kind),
-    "a date": lambda kind: pa.types.is_date(kind) or pa.types.is_timestamp(kind),
+    "a number": lambda kind: pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind),
+    "a date": lambda kind: pa.types.is_date(kind) or (pa.types.is_timestamp(kind) and kind.tz is None),
+    "a date with a time zone": lambda kind: pa.types.is_timestamp(kind) and kind.tz is not None,
     "true or false": pa.types.is_boolean,
     "null": pa.types.is_null,
 }
@@ -84,17 +87,17 @@ def _condition(node: "Expr", of: Of) -> Any:
     return value
 
 
-def _compare(node: "Expr", of: Of, *, by: Callable[[Any, Any], Any]) -> Any:
+def _compare(node: "Expr", of: Of, *, by: str) -> Any:
     return _compared(node, (of(node.this), of(node.expression)), by)
 
 
-def _compared(node: "Expr", sides: tuple[Any, Any], by: Callable[[Any, Any], Any]) -> Any:
+def _compared(node: "Expr", sides: tuple[Any, Any], by: str) -> Any:
     left, right = (_as_date(value, of=other, node=node) for value, other in (sides, sides[::-1]))
     _check_sorts(node, left, right)
     if pa.types.is_null(left.type) or pa.types.is_null(right.type):
         return pa.scalar(None, pa.bool_())
     try:
-        return by(*_meet(left, right))
+        return compare(left, right, by)
     except pa.ArrowException as error:
         raise InputError(f"{_text(node)} can't be computed: {error}.", mend=MEND) from error
 
@@ -108,38 +111,37 @@ def _check_sorts(node: "Expr", left: Any, right: Any) -> None:
         )
 
 
-def _meet(left: Any, right: Any) -> tuple[Any, Any]:
-    """Bring two numbers to one type: that of the column where the other one fits it, else float64."""
-    if left.type == right.type or _sort(left) != "a number":
-        return left, right
-    for value, other in ((left, right), (right, left)):
-        if isinstance(value, pa.Scalar) and (fitting := _fit(value, other.type)) is not None:
-            return (fitting, other) if value is left else (other, fitting)
-    return left.cast(pa.float64(), safe=False), right.cast(pa.float64(), safe=False)
-
-
-def _fit(value: Any, kind: Any) -> Any:
-    """Give a scalar in another type, None where that has no such value; a fraction fits every type of fractions."""
-    try:
-        return value.cast(kind)
-    except pa.ArrowInvalid:
-        return None
-
-
 def _as_date(value: Any, *, of: Any, node: "Expr") -> Any:
     """Read a text that is compared with dates as one of them, in their own time zone where it tells none."""
-    kind = of.type
-    if not isinstance(value, pa.Scalar) or _sort(value) != "text" or _sort(of) != "a date":
+    if not isinstance(value, pa.Scalar) or _sort(value) != "text" or not _sort(of).startswith("a date"):
         return value
+    is_day, zone = pa.types.is_date(of.type), getattr(of.type, "tz", None)
+    kinds = [pa.date32()] if is_day else [pa.timestamp(unit, zone) for unit in _PRECISE]
+    read = _first_of(value, kinds)
+    if read is None and zone is not None:
+        local = _first_of(value, [pa.timestamp(unit) for unit in _PRECISE])
+        read = None if local is None else _in_zone(local, zone, node)
+    if read is None:
+        example = "'2024-05-06'" if is_day else "'2024-05-06' or '2024-05-06 07:08:09'"
+        raise InputError(f"{_text(node)}: {value.as_py()!r} is no date.", mend=f"Write it as {example}.")
+    return read
+
+
+def _first_of(text: Any, kinds: list[Any]) -> Any:
+    for kind in kinds:
+        with contextlib.suppress(pa.ArrowInvalid):
+            return text.cast(kind)
+    return None
+
+
+def _in_zone(local: Any, zone: str, node: "Expr") -> Any:
     try:
-        return value.cast(kind)
-    except pa.ArrowInvalid as error:
-        if (zone := getattr(kind, "tz", None)) is not None:
-            with contextlib.suppress(pa.ArrowInvalid):
-                return pc.assume_timezone(value.cast(pa.timestamp(kind.unit)), zone)
-        example = "'2024-05-06'" if pa.types.is_date(kind) else "'2024-05-06' or '2024-05-06 07:08:09'"
-        told = f"{_text(node)}: {value.as_py()!r} is no date."
-        raise InputError(told, mend=f"Write it as {example}.") from error
+        return pc.assume_timezone(local, zone)
+    except pa.ArrowInvalid as error:  # the clocks were changed at that time
+        raise InputError(
+            f"{_text(node)}: a clock in {zone} shows that time twice or never.",
+            mend="Write it with its offset, such as '2024-10-27 02:30:00+01:00'.",
+        ) from error
 
 
 def _is_in(node: "Expr", of: Of) -> Any:
@@ -152,8 +154,7 @@ def _is_in(node: "Expr", of: Of) -> Any:
     if pa.types.is_null(value.type):
         return pa.scalar(None, pa.bool_())
     known = [choice for choice in choices if choice.is_valid]
-    wanted = [fitting for choice in known if (fitting := _fit(choice, value.type)) is not None]
-    found = pc.is_in(value, value_set=pa.array([one.as_py() for one in wanted], value.type))
+    found = is_in(value, known)
     is_told = pc.is_valid(value) if len(known) == len(choices) else pc.and_(pc.is_valid(value), found)
     return pc.if_else(is_told, found, pa.scalar(None, pa.bool_()))
 
@@ -161,7 +162,7 @@ def _is_in(node: "Expr", of: Of) -> Any:
 def _is_between(node: "Expr", of: Of) -> Any:
     value = of(node.this)
     low, high = of(node.args["low"]), of(node.args["high"])
-    return pc.and_kleene(_compared(node, (value, low), pc.greater_equal), _compared(node, (value, high), pc.less_equal))
+    return pc.and_kleene(_compared(node, (value, low), "greater_equal"), _compared(node, (value, high), "less_equal"))
 
 
 def _is_like(node: "Expr", of: Of, *, ignore_case: bool) -> Any:
@@ -184,15 +185,16 @@ def _negate(node: "Expr", of: Of) -> Any:
     value = of(node.this)
     if not isinstance(value, pa.Scalar) or _sort(value) != "a number":
         raise InputError(f"A filter can't hold this: {_text(node)}", mend=MEND)
-    return pc.negate(value)
+    return negate(value)
 
 
 def _literal(node: "Expr", _of: Of) -> Any:
     if node.args["is_string"]:
         return pa.scalar(node.name)
-    number = float(node.name)
-    is_whole = node.name.isdecimal() and abs(number) < 2**63
-    return pa.scalar(int(node.name) if is_whole else number)
+    try:
+        return to_number(node.name)
+    except ValueError as error:
+        raise InputError(f"A filter can't hold this: {_text(node)} is no number.", mend=MEND) from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,7 +210,7 @@ class _Node:
     compute: Callable[["Expr", Of], Any]
 
 
-def _comparison(by: Callable[[Any, Any], Any]) -> _Node:
+def _comparison(by: str) -> _Node:
     return _Node(("this", "expression"), functools.partial(_compare, by=by))
 
 
@@ -225,12 +227,12 @@ _NODES = {
     "or": _junction(pc.or_kleene),
     "not": _Node(("this",), lambda node, of: pc.invert(_condition(node.this, of))),
     "paren": _Node(("this",), lambda node, of: of(node.this)),
-    "eq": _comparison(pc.equal),
-    "neq": _comparison(pc.not_equal),
-    "lt": _comparison(pc.less),
-    "lte": _comparison(pc.less_equal),
-    "gt": _comparison(pc.greater),
-    "gte": _comparison(pc.greater_equal),
+    "eq": _comparison("equal"),
+    "neq": _comparison("not_equal"),
+    "lt": _comparison("less"),
+    "lte": _comparison("less_equal"),
+    "gt": _comparison("greater"),
+    "gte": _comparison("greater_equal"),
     "in": _Node(("this", "expressions"), _is_in),
     "between": _Node(("this", "low", "high"), _is_between),
     "like": _Node(("this", "expression"), functools.partial(_is_like, ignore_case=False)),

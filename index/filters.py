@@ -86,7 +86,7 @@ def _unknown(column: "Expr", names: list[str]) -> InputError:
 
 
 def _simplify(values: Any) -> Any:
-    """Give a column with its dictionary unpacked, whole numbers in int64, decimals in float64, and NaN as null."""
+    """Give a column with its dictionary unpacked, whole numbers in 64 bits, and NaN as null."""
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
     for is_such, simple in _SIMPLER:
@@ -101,5 +101,5 @@ _SIMPLER = (
     (pa.types.is_string_view, pa.string()),
     (lambda kind: pa.types.is_integer(kind) and kind != pa.uint64(), pa.int64()),
     (pa.types.is_float16, pa.float32()),
-    (pa.types.is_decimal, pa.float64()),
+    (pa.types.is_date64, pa.date32()),
 )

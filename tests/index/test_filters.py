@@ -226,6 +226,7 @@ def test_only_its_columns_are_read(stored, monkeypatch):
         ("is_good is true", "can't hold this: is_good IS TRUE", "After `is` stands null or not null."),
         ("year in (year)", "can't hold this: year IN (year)", "stand values, not columns"),
         ("-year = 3", "can't hold this: -year", "A filter compares"),
+        ("year = 1e", "can't hold this: 1e is no number", "A filter compares"),
         ("year > 'x'", "year > 'x' compares a number with text", "Text stands in single quotes"),
         ("label = 3", "label = 3 compares text with a number", "Text stands in single quotes"),
         ("year in (1, 'x')", "compares a number with text", "Text stands in single quotes"),
