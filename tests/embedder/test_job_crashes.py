@@ -35,7 +35,7 @@ CALLS = {
     "replace": (Path, None),
     "unlink": (Path, None),
     "write_table": (pq, 1),
-    "write_text": (Path, 0),
+    "write_bytes": (Path, 0),
 }
 """The calls by which a run changes the disk: whose they are, and which argument is the file they write."""
 STARTS = ("new", "begun")

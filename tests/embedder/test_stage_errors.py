@@ -12,7 +12,7 @@ from features import open_features
 
 STAGES = {
     "read": "embedder.sources.places.read_place",
-    "decode": "embedder.pipeline.decode_for",
+    "decode": "embedder.pipeline.decode_and_fit",
     "embed": "embedder.inference._begin",
     "write": "embedder.shards.commit",
 }

@@ -154,7 +154,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("options", REFUSED, ids=" ".join)
 @pytest.mark.parametrize(
-    "command", ["train {a} --out {out}", "evaluate {head} {a}", "compare {a}", "audit {a} --out {out}"]
+    "command", ["train {a} --out {out}", "evaluate {head} {a}", "compare {a}", "audit {a} --out {out}.csv"]
 )
 def test_refusals(folder, heads, run, tmp_path, command, options):
     """A column or file that can't be used ends with exit code 1 and says why; nothing is written."""

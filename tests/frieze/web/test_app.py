@@ -45,7 +45,7 @@ def test_what_is_no_image(page, path, data, told):
     answer = page.post(path, content=data)
     assert answer.status_code == 400
     assert told in answer.json()["detail"]
-    assert answer.json()["mend"] == "Give a JPEG, PNG, GIF, BMP, WebP or TIFF file."
+    assert answer.json()["mend"] == "Give a JPEG, PNG, GIF, BMP, WebP, AVIF or TIFF file."
 
 
 def test_facts(page, world):
