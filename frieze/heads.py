@@ -165,9 +165,22 @@ def evaluate(
     return classifiers.evaluate_head(to_place(head), table) | told
 
 
+_OF_IMAGES = (
+    "failed",
+    "narrow_range",
+    "ignored",
+    "ignored_formats",
+    "unread_pictures",
+    "hidden",
+    "unread_shards",
+    "notes",
+)
+"""What the document of `predict` says of images that it embedded, as that of `embed`."""
+
+
 def predict(
     head: str | Path,
-    source: str | Path,
+    source: Any,
     *,
     out: str | Path,
     scores: bool = False,
@@ -179,7 +192,9 @@ def predict(
 
     Args:
         head: The head's folder.
-        source: A table of features, a folder of images, or one image; images go through the head's own backbone.
+        source: A table of features, or images as `embed` takes them, also one alone: a path, uint8 pixels [H, W, 3] or
+            [n, H, W, 3], PIL images; they go through the head's own backbone. The id of an image in memory is its place
+            among them, from 0 on, where it is given none.
         out: File of id, prediction and probability: Parquet, CSV or JSON lines, by its suffix.
         scores: Add a column `score_CLASS` for each class.
         force: Replace a file that is there.
@@ -187,8 +202,8 @@ def predict(
         cpus_per_worker: Cores of each worker that embeds; by default one worker a GPU, or one a machine.
 
     Returns:
-        `rows` predicted, and images that `failed`; `failures` lists these with stage and reason; `narrow_range` as
-        `embed` has it.
+        `rows` predicted, and images that `failed`; `failures` lists these with stage and reason; what of the source is
+        not read, and `narrow_range`, as `embed` has them.
 
     Raises:
         InputError: Something you can mend; the message says how.
@@ -199,7 +214,7 @@ def predict(
     check_kind(to_place(head), "head")
     place = to_place(out)
     classifiers.check_predictions(place, force=force)  # before the hours of embedding, not after
-    if kind_of(to_table_place(source)) == "features":
+    if isinstance(source, str | Path) and kind_of(to_table_place(source)) == "features":
         if cpus_per_worker is not None:
             what = f"{source} is embedded already, and each of its parts is predicted on one core."
             raise stored.InputError(what, mend="Leave --cpus-per-worker out.")
@@ -210,7 +225,7 @@ def predict(
     stored.check_can_embed(
         spec, where=str(head), mend=f"Import their vectors together with the old ones, train again, then: {again}"
     )
-    request = embedder.BackboneRequest.of(spec)
+    images = _to_images(source)
     with scratch_folder(place) as folder:
         options = embedder.JobOptions(
             source=embedder.SourceOptions(labels="none"),
@@ -219,7 +234,31 @@ def predict(
             cpus_per_worker=cpus_per_worker,
         )
         with output.progress("Embedding", "images") as step:
-            embedded = embedder.embed_source(str(source), folder, request=request, options=options, progress=step)
+            embedded = embedder.embed_source(
+                images,
+                folder,
+                request=embedder.BackboneRequest.of(spec),
+                options=options,
+                progress=step,
+                load=lambda _: embedder.reopen_backbone(
+                    spec, where=str(head)
+                ),  # compared before the hours of embedding
+            )
         document = classifiers.predict_features(to_place(head), open_table(folder), place, scores=scores, force=force)
-        told = {name: embedded[name] for name in ("failed", "narrow_range")}
+        told = {name: embedded[name] for name in _OF_IMAGES}
         return document | told | {"failures": list_failures(folder)}
+
+
+def _to_images(source: Any) -> Any:
+    """Return images as `embed_source` takes them; a single one in memory may stand alone."""
+    import embedder
+
+    if isinstance(source, str | Path):
+        return str(source)
+    if getattr(getattr(source, "dtype", None), "kind", "") == "f":
+        raise stored.InputError(
+            f"The array has shape {list(source.shape)} and type {source.dtype}; images are uint8 [n, H, W, 3].",
+            mend="Pixels in [0, 1] are (pixels * 255).round().astype('uint8'); of vectors [n, D]:"
+            " frieze.open_head(HEAD).predict(vectors).",
+        )
+    return embedder.as_images(source)

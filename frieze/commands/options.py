@@ -124,8 +124,8 @@ def tell_of_changes(document: dict[str, Any]) -> None:
         output.say(f"Note: relabelled {document['relabelled']:,}.")
 
 
-def warn_of_source(document: dict[str, Any]) -> None:
-    """Say on stderr what of a source is not read, and where labels and images do not match."""
+def warn_of_unread(document: dict[str, Any]) -> None:
+    """Say on stderr what of a source is not read."""
     from frieze import output
 
     if document["ignored"] > sum(document["unread_shards"].values()):
@@ -133,19 +133,26 @@ def warn_of_source(document: dict[str, Any]) -> None:
         output.say(f"Note: files that are no images and are ignored: {document['ignored']:,} ({formats}).")
     for name, unread in document["unread_pictures"].items():
         output.say(f"Note: {name} pictures that are not read: {unread['images']:,}; to have them: {unread['hint']}")
-    for pattern, n_excluded in document["excluded"].items():
-        if not n_excluded:
-            output.say(f"Note: --exclude {shlex.quote(pattern)} leaves out nothing.")
     for pattern, n_shards in document["unread_shards"].items():
         where = f"embed them by themselves: {shlex.quote(pattern)}"
         output.say(f"Note: shards among the images that are not read: {n_shards:,}; {where}")
+    for note in document["notes"]:
+        output.say(f"Note: {note}")
+
+
+def warn_of_source(document: dict[str, Any]) -> None:
+    """Say on stderr what of a source is not read, and where labels, patterns and images do not match."""
+    from frieze import output
+
+    warn_of_unread(document)
+    for pattern, n_excluded in document["excluded"].items():
+        if not n_excluded:
+            output.say(f"Note: --exclude {shlex.quote(pattern)} leaves out nothing.")
     n_unlabelled, n_unmatched = document["unlabelled"], document["unmatched_labels"]
     if n_unmatched is not None and n_unlabelled + n_unmatched:
         output.say(
             f"Note: images without a label: {n_unlabelled:,}; rows of labels that name no image: {n_unmatched:,}."
         )
-    for note in document["notes"]:
-        output.say(f"Note: {note}")
 
 
 def warn_of_vectors(document: dict[str, Any]) -> None:
