@@ -102,6 +102,17 @@ class Size(click.ParamType[int | None]):
         return click.IntRange(min=1).convert(value, param, ctx)
 
 
+class OrDefault(click.ParamType[Any]):
+    """Another type, or an empty text for the default again."""
+
+    def __init__(self, kind: click.ParamType[Any]) -> None:
+        self._kind, self.name = kind, kind.name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read the option's text."""
+        return value if value == "" else self._kind.convert(value, param, ctx)
+
+
 def warn(document: dict[str, Any]) -> None:
     """Say on stderr where an index or a head is older than its table."""
     from frieze import output
@@ -111,7 +122,7 @@ def warn(document: dict[str, Any]) -> None:
 
 
 def tell_of_changes(document: dict[str, Any]) -> None:
-    """Say on stderr what a rerun took over from the table, what it was asked for otherwise, and what that changed."""
+    """Say on stderr what a rerun took over from the one before, what that was asked for otherwise, and what changed."""
     from features import as_typed
     from frieze import output
 
@@ -120,7 +131,7 @@ def tell_of_changes(document: dict[str, Any]) -> None:
     if document["changed"]:
         before, now = ({name: one[when] for name, one in document["changed"].items()} for when in ("before", "now"))
         output.say(f"Note: changed: {as_typed(now)}; the last time it was: {as_typed(before)}")
-    if document["relabelled"]:
+    if document.get("relabelled"):
         output.say(f"Note: relabelled {document['relabelled']:,}.")
 
 
