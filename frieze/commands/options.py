@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 import click
 
 SOME_SKIPPED = 3
+_MOST_OF_ONE_CLASS = 0.9
+"""Share of the commonest class from which on an accuracy is high whatever the head has learnt."""
 FITS = ("squash", "crop", "pad")
 _PIXELS = ("0..1", "-1..1", "0..255", "caffe", "torch")
 
@@ -53,7 +55,6 @@ class _ImageSize(click.ParamType[int | str]):
 image_size = click.option(
     "--image-size", type=_ImageSize(), metavar="N|HxW", help="Side in pixels that the network sees, or height x width."
 )
-fit = click.option("--fit", type=click.Choice(FITS), default="squash", show_default=True, help="How an image meets it.")
 pixels = click.option("--pixels", type=click.Choice(_PIXELS), help="Range of pixels the network was trained on.")
 trust_backbone = click.option(
     "--trust-backbone", is_flag=True, help="Run a SavedModel that reads or writes files or calls Python."
@@ -196,6 +197,18 @@ def warn_of_labels(document: dict[str, Any]) -> None:
         output.say(f"Note: rows of labels that name no image: {document['unmatched_labels']:,}.")
     for note in document["label_notes"]:
         output.say(f"Note: {note}")
+
+
+def warn_of_baseline(document: dict[str, Any]) -> None:
+    """Say on stderr where the accuracy says little: one class has most held-out images, or guessing it is as good."""
+    from frieze import output
+
+    accuracy, baseline = document["accuracy"], document["baseline_accuracy"]
+    if baseline >= _MOST_OF_ONE_CLASS or accuracy <= baseline:
+        output.say(
+            f"Note: {baseline:.1%} of the held-out images are of one class: always to name it is right as often. The"
+            f" accuracy is {accuracy:.1%}, the macro F1, where each class counts alike, {document['macro_f1']:.3f}."
+        )
 
 
 def end(document: dict[str, Any], *, where: str, unit: str = "image") -> None:

@@ -47,6 +47,7 @@ def train(*, as_json: bool, **asked: Any) -> None:
     document = heads.train(asked.pop("features"), **asked)
     options.tell_of_changes(document)
     options.warn_of_labels(document)
+    options.warn_of_baseline(document)
     for note in document["notes"]:
         output.say(f"Note: {note}")
     if as_json:
