@@ -1,5 +1,6 @@
 """Small classifiers on stored features: their kinds, training to protocol, comparison, evaluation, prediction."""
 
+from classifiers.again import read_request
 from classifiers.audit import audit_labels, check_audit
 from classifiers.comparison import compare_heads
 from classifiers.course import SCHEDULES, Course
@@ -48,6 +49,7 @@ __all__ = [
     "read_document",
     "read_labels_from",
     "read_report",
+    "read_request",
     "read_split",
     "train_head",
 ]

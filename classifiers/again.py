@@ -1,4 +1,4 @@
-"""The command that trains a head again, as it was trained."""
+"""What a head was asked for, and the command that trains it again as it was trained."""
 
 import shlex
 from pathlib import Path
@@ -17,23 +17,32 @@ def train_again(document: dict[str, Any], path: Path) -> str:
         path: Its folder.
     """
     table = document["features"]["path"]
-    return shlex.join(["frieze", "train", table, "--out", str(path), *_options(document), "--force"])
+    return shlex.join(["frieze", "train", table, "--out", str(path), *_words(read_request(document)), "--force"])
 
 
-def _options(document: dict[str, Any]) -> list[str]:
-    """Give the options that the head was made with, word by word; those that an older head.json lacks are left out."""
+def read_request(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of `train` that a head was made with, by their names; None where an older head.json lacks one.
+
+    Args:
+        document: Its head.json.
+    """
     split, labels, recipe = document["split"], document.get("labels", {}), document.get("recipe", {})
-    told = {
+    return {
         **head_options(document["head"]),
-        "--labels": labels.get("file"),
-        "--label": labels.get("column"),
-        "--test-size": split["test_size"],
-        "--split": split.get("column"),
-        "--group": split.get("group"),
-        "--shots": split.get("shots"),
-        "--abstain": document["scores"].get("abstain", {}).get("precision"),
-        **{f"--{name}": recipe.get(name) for name in _OF_RECIPE},
-        "--seed": split["seed"],
+        "labels": labels.get("file"),
+        "label": labels.get("column"),
+        "test_size": split["test_size"],
+        "split": split.get("column"),
+        "group": split.get("group"),
+        "shots": split.get("shots"),
+        "abstain": document["scores"].get("abstain", {}).get("precision"),
+        **{name: recipe.get(name) for name in _OF_RECIPE},
+        "seed": split["seed"],
+        "balanced": recipe.get("balanced") is True,
     }
-    words = [word for name, value in told.items() if value is not None for word in (name, str(value))]
-    return words + ["--balanced"] * (recipe.get("balanced") is True)
+
+
+def _words(asked: dict[str, Any]) -> list[str]:
+    said = {f"--{name.replace('_', '-')}": value for name, value in asked.items() if value is not None}
+    is_balanced = said.pop("--balanced")
+    return [word for pair in said.items() for word in map(str, pair)] + ["--balanced"] * is_balanced

@@ -35,8 +35,9 @@ def compare_heads(tables: Sequence[Features], recipes: Sequence[Recipe], parting
 
     Returns:
         `rows`, the highest accuracy first: `features`, `backbone`, `dim`, `head`, `setting`, `accuracy`,
-        `confidence_interval`, `macro_f1`, `expected_calibration_error`, `fit_seconds`; and for all `classes`,
-        `n_train`, `n_test` and `n_left_out` (labelled images that one of the tables has not, or under another label).
+        `baseline_accuracy`, `confidence_interval`, `macro_f1`, `expected_calibration_error`, `fit_seconds`; and for
+        all `classes`, `n_train`, `n_test` and `n_left_out` (labelled images that one of the tables has not, or
+        under another label).
 
     Raises:
         InputError: The tables have no labelled images in common, or these can't be parted.

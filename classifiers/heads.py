@@ -108,8 +108,8 @@ def name_head(head: str, kernel: str) -> str:
 
 
 def head_options(name: str) -> dict[str, str]:
-    """Give the options of `train` for a key of `HEADS`, such as `--head` svm and `--kernel` rbf."""
-    return dict(zip(("--head", "--kernel"), _WITH_KERNEL.get(name, (name,)), strict=False))
+    """Give the options of `train` for a key of `HEADS`, such as `head` svm and `kernel` rbf."""
+    return dict(zip(("head", "kernel"), _WITH_KERNEL.get(name, (name,)), strict=False))
 
 
 def kind_of_head(name: str) -> type[Classifier]:

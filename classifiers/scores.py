@@ -22,7 +22,8 @@ def score(probabilities: Floats, labels: Strings, *, classes: Strings) -> dict[s
 
     Returns:
         `accuracy` and `macro_f1` (over the classes that occur in `labels`) in [0, 1], `confidence_interval` [low, high]
-        of the accuracy, `macro_f1_interval` of the other, `expected_calibration_error` in [0, 1].
+        of the accuracy, `baseline_accuracy` (what always naming the commonest class of `labels` would have),
+        `macro_f1_interval` of the other, `expected_calibration_error` in [0, 1].
     """
     from sklearn.metrics import f1_score
 
@@ -32,6 +33,7 @@ def score(probabilities: Floats, labels: Strings, *, classes: Strings) -> dict[s
     macro_f1 = f1_score(codes, predicted, labels=np.unique(codes), average="macro", zero_division=0.0)
     return {
         "accuracy": float(is_right.mean()),
+        "baseline_accuracy": float(np.bincount(codes).max() / len(codes)),
         "macro_f1": float(macro_f1),
         "macro_f1_interval": f1_interval(codes, predicted, n_classes=len(classes)),
         "confidence_interval": accuracy_interval(int(is_right.sum()), len(is_right)),

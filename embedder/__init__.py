@@ -27,7 +27,16 @@ from embedder.preprocessing import FITS, PIXELS
 from embedder.queries import embed_images
 from embedder.resampling import embed_again
 from embedder.run import make_run
-from embedder.sources import LABELS, LabelFile, Source, SourceOptions, open_source, read_image, read_labels
+from embedder.sources import (
+    LABELS,
+    LabelFile,
+    Source,
+    SourceOptions,
+    as_images,
+    open_source,
+    read_image,
+    read_labels,
+)
 from embedder.stages import Stages
 from embedder.stored_request import recall
 from embedder.trunk import Trunk, open_trunk
@@ -62,6 +71,7 @@ __all__ = [
     "SourceOptions",
     "Stages",
     "Trunk",
+    "as_images",
     "decode",
     "decode_batch",
     "decode_for",

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.metadata
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def embed_source(
     request: BackboneRequest,
     options: JobOptions,
     progress: Progress = lambda _done, _total: None,
+    load: Callable[[BackboneRequest], Backbone] | None = None,
 ) -> dict[str, Any]:
     """Bring a table of features up to date with a source.
 
@@ -46,6 +48,7 @@ def embed_source(
         options: How.
         progress: Told before the first image and after each batch; while a large source is listed, how many images are
             found, with 0 to do.
+        load: Loads the backbone of a new table, and may refuse it; `open_backbone` by default.
 
     Returns:
         The document of `frieze embed --json`.
@@ -55,7 +58,7 @@ def embed_source(
     """
     began = time.perf_counter()
     out = out.absolute()
-    task = Task(open_job(source, out, options, progress), request, options, began, progress)
+    task = Task(open_job(source, out, options, progress), request, options, began, progress, load)
     if not (options.force and is_features(out)):
         return task.bring_up_to_date(out)
     with succession(out, goes_on=task.goes_on) as fresh:
@@ -87,6 +90,7 @@ class Task:
 
     Attributes:
         began: When the job began, on `time.perf_counter`'s clock.
+        load: Loads the backbone of a new table, and may refuse it.
     """
 
     source: Source
@@ -94,6 +98,7 @@ class Task:
     options: JobOptions
     began: float
     progress: Progress = lambda _done, _total: None
+    load: Callable[[BackboneRequest], Backbone] | None = None
 
     def bring_up_to_date(self, out: Path) -> dict[str, Any]:
         """Embed what a table lacks; the backbone is loaded only where something is to be embedded."""
@@ -130,7 +135,7 @@ class Task:
         manifest = self._stored_manifest(out)
         if manifest is not None:
             return manifest, None
-        backbone = open_backbone(self.request)
+        backbone = (self.load or open_backbone)(self.request)
         return self._new_manifest(backbone), backbone
 
     def _stored_manifest(self, out: Path) -> Manifest | None:

@@ -3,37 +3,19 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from embedder.backbones import BackboneRequest
 from embedder.decoding import Limits
 from embedder.options import JobOptions
 from embedder.sources import SourceOptions, has_columns, is_listed_as
-from features import InputError, Manifest, is_features, read_manifest
+from features import InputError, Manifest, Recalled, fill_in, is_features, read_manifest
 
 _OF_BACKBONE = ("weights", "layer", "image_size", "fit", "pixels", "stretch", "precision")
 """What shapes the rows of one backbone, and means nothing for another."""
 _OF_SOURCE = ("labels", "image", "id", "label", "exclude")
 _OF_RUN = ("max_pixels", "max_bytes", "accept_truncated", "engine", "accept_drift")
 _NAMES = ("backbone", *_OF_BACKBONE, *_OF_SOURCE, *_OF_RUN)
-
-
-class Recalled(NamedTuple):
-    """The options of a run, and how they came about.
-
-    Attributes:
-        asked: Every option; one that was left out has the table's value, or the default.
-        remembered: Those that the table brought and that are not the default.
-        changed: Those that the table was asked for otherwise: their values `before` and `now`.
-    """
-
-    asked: dict[str, Any]
-    remembered: dict[str, Any]
-    changed: dict[str, dict[str, Any]]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what the document of a run says of its options."""
-        return {"remembered": self.remembered, "changed": self.changed}
 
 
 def recall(asked: Mapping[str, Any], source: Any, out: Path) -> Recalled:
@@ -52,13 +34,8 @@ def recall(asked: Mapping[str, Any], source: Any, out: Path) -> Recalled:
     """
     given = {name: _plain(name, asked[name]) for name in _NAMES if not _is_left_out(name, asked[name])}
     before = _stored(source, out, force=asked["force"])
-    kept = {name: value for name, value in before.items() if name not in _meaningless(before, given, source)}
-    now = _DEFAULTS | kept | given
-    return Recalled(
-        dict(asked) | now,
-        {name: kept[name] for name in kept if name not in given and kept[name] != _DEFAULTS[name]},
-        {name: {"before": before[name], "now": now[name]} for name in before if before[name] != now[name]},
-    )
+    recalled = fill_in(given, before, _DEFAULTS, dropped=_meaningless(before, given, source))
+    return recalled._replace(asked=dict(asked) | recalled.asked)
 
 
 def _meaningless(before: Mapping[str, Any], given: Mapping[str, Any], source: Any) -> Sequence[str]:

@@ -32,6 +32,7 @@ from features.plan import Plan, Shard, make_plan
 from features.quiet import environment, import_keras, import_tensorflow, import_tensorflow_hub, seeded
 from features.ray_cluster import as_input_error, connected, fetch, unseen
 from features.reader import Features, open_features
+from features.remembered_options import Recalled, fill_in
 from features.schema import LISTING, OURS, PART, part_schema, to_embeddings, to_part, user_columns
 from features.sizes import read_size, write_size
 from features.spec import BackboneSpec, check_same_backbone
@@ -65,6 +66,7 @@ __all__ = [
     "ModelError",
     "Part",
     "Plan",
+    "Recalled",
     "Rows",
     "Shard",
     "Strings",
@@ -89,6 +91,7 @@ __all__ = [
     "cpu_share",
     "environment",
     "fetch",
+    "fill_in",
     "find_altered",
     "first_of_each",
     "free_memory",

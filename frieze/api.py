@@ -255,7 +255,7 @@ def index(
 
 def search(
     index: str | Path,
-    query: str | Path | Sequence[str | Path],
+    query: Any,
     *,
     k: int = 10,
     where: str | None = None,
@@ -268,7 +268,8 @@ def search(
 
     Args:
         index: The index's folder.
-        query: One or more of: an image file, `id:NAME` of a stored image, a `.npy` file of vectors [n, D].
+        query: One of these, or a list: an image file, `id:NAME` of a stored image, a `.npy` file of vectors [n, D], a
+            PIL image, an image file's bytes, uint8 pixels [H, W, 3] or [n, H, W, 3], vectors [D] or [n, D] of floats.
         k: Hits a query at most.
         where: Find only images that pass this filter: a condition in SQL's words over the hits' columns, such as
             `label = 'cat' and year >= 2019`.
@@ -278,21 +279,21 @@ def search(
         force: Replace a table of hits that is there.
 
     Returns:
-        For each query its hits, best first: id, score (higher is nearer), label, uri and the table's other columns.
+        For each query its hits, best first: id, score (higher is nearer), label, uri and the table's other columns. An
+        image or vector in memory is named `image N` or `vector N`, by its place N among the queries from 0 on.
 
     Raises:
         InputError: Something you can mend; the message says how.
     """
     from index import open_index
 
-    queries = [str(query)] if isinstance(query, str | Path) else [str(one) for one in query]
     if html is not None:
         check_page(to_place(html))
     if out is not None:
         check_hits(to_place(out), force=force)
     check_kind(to_place(index), "index")
     opened = open_index(to_place(index))
-    names, vectors = to_vectors(opened, queries, where=str(index))
+    names, vectors = to_vectors(opened, query, where=str(index))
     document = answer(opened, names, vectors, Wanted(k, where, min_score)) | {"index": str(index)}
     if html is not None:
         write_report(html, title="Search results", found=document)

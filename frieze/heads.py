@@ -1,8 +1,9 @@
 """Heads: train, evaluate and predict, with the options of the command line as keyword-only parameters."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import features as stored
 from frieze import output
@@ -11,77 +12,98 @@ from frieze.labelling import open_labelled, open_labelled_as
 from frieze.parting import to_parting
 from frieze.places import open_table, to_place, to_table_place
 from frieze.report import PAGE_NAME, head_page
+from frieze.retraining import recall_head
 from frieze.scratch import scratch_folder
+
+if TYPE_CHECKING:
+    from embedder import JobOptions
 
 
 def train(
     features: str | Path,
     *,
     out: str | Path,
-    head: str = "linear",
-    kernel: str = "linear",
+    head: str | None = None,
+    kernel: str | None = None,
     labels: str | Path | None = None,
     label: str | None = None,
-    test_size: float = 0.2,
+    test_size: float | None = None,
     split: str | None = None,
     group: str | None = None,
-    shots: int | None = None,
-    balanced: bool = False,
-    abstain: float | None = None,
-    layers: str = "128",
-    dropout: float = 0.0,
-    epochs: int = 100,
-    patience: int = 5,
+    shots: int | str | None = None,
+    balanced: bool | None = None,
+    abstain: float | str | None = None,
+    layers: str | None = None,
+    dropout: float | None = None,
+    epochs: int | None = None,
+    patience: int | None = None,
     max_memory: str | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
     """Train a head on stored features and measure it on held-out images.
 
+    With `force`, an option that is None is as the head that stands at `out` was asked for, where that is of the same
+    table and was not fine-tuned; else its default. An empty text asks for the default again.
+
     Args:
         features: The table's folder.
         out: Folder of the head; `report.html` is written there too.
-        head: `linear`, `svm`, `ridge`, `knn`, `prototype` or `keras`.
-        kernel: Of `svm`: `linear` or `rbf`.
+        head: `linear`, `svm`, `ridge`, `knn`, `prototype` or `keras`; `linear` by default.
+        kernel: Of `svm`: `linear` (the default) or `rbf`.
         labels: A file with ids and the labels to learn; by default those of the table are learned.
         label: The column of the labels, of that file or else of the table.
-        test_size: Share of the labelled images held out, in (0, 1).
+        test_size: Share of the labelled images held out, in (0, 1); a fifth by default.
         split: A column of the table that says `train`, `val` or `test` for each image.
         group: A column of the table, or `duplicates`: images of one value, or near-duplicates, come on one side.
         shots: Train on so many images of each class, drawn ten times; the spread over the draws is told.
         balanced: Let each class count alike, however many images it has.
         abstain: The share of right answers wanted, in (0, 1): below a probability the head gives no answer.
-        layers: For `keras`: units of each hidden layer, with commas between.
-        dropout: For `keras`: share of the hidden units that is left out at a step, in [0, 1).
-        epochs: For `keras`: how often it sees the images at most.
-        patience: For `keras`: epochs without a gain on watched images after which it stops.
+        layers: For `keras`: units of each hidden layer, with commas between; `128` by default.
+        dropout: For `keras`: share of the hidden units that is left out at a step, in [0, 1); 0 by default.
+        epochs: For `keras`: how often it sees the images at most; 100 by default.
+        patience: For `keras`: epochs without a gain on watched images after which it stops; 5 by default.
         max_memory: What the embeddings may take in memory, such as `4GB`, else they are read in passes; half of what is
             free by default.
-        seed: Decides the split and every other random choice.
-        force: Replace a head that is there.
+        seed: Decides the split and every other random choice; 0 by default.
+        force: Replace a head that is there, with the options that it was made with.
 
     Returns:
-        Accuracy with its 95 % interval, macro F1, calibration error, counts and seconds.
+        Accuracy with its 95 % interval, macro F1, calibration error, counts and seconds; options that the head before
+        brought (`remembered`) or was asked for otherwise (`changed`).
 
     Raises:
         InputError: Something you can mend; the message says how.
     """
+    recalled = recall_head(locals(), features, to_place(out), force=force)
+    document = _train(features, recalled.asked, to_place(out), max_memory=max_memory, force=force)
+    return document | recalled.to_json() | {"report": str(Path(out) / PAGE_NAME)}
+
+
+def _train(
+    features: str | Path, asked: dict[str, Any], place: Path, *, max_memory: str | None, force: bool
+) -> dict[str, Any]:
     import classifiers
 
-    table, told = open_labelled(features, labels=labels, label=label)
-    network = classifiers.Network(to_units(layers), dropout, epochs, patience)
+    table, told = open_labelled(features, labels=asked["labels"], label=asked["label"])
+    network = classifiers.Network(to_units(asked["layers"]), asked["dropout"], asked["epochs"], asked["patience"])
     memory_bytes = None if max_memory is None else stored.read_size(max_memory)
-    name = classifiers.name_head(head, kernel)
+    name = classifiers.name_head(asked["head"], asked["kernel"])
     recipe = classifiers.Recipe(
-        name, seed=seed, is_balanced=balanced, precision=abstain, network=network, memory_bytes=memory_bytes
+        name,
+        seed=asked["seed"],
+        is_balanced=asked["balanced"],
+        precision=asked["abstain"],
+        network=network,
+        memory_bytes=memory_bytes,
     )
-    place = to_place(out)
-    parting = to_parting(table, place, group=group, test_size=test_size, seed=seed, column=split, shots=shots)
+    parts = {name: asked[name] for name in ("group", "test_size", "seed", "shots")}
+    parting = to_parting(table, place, column=asked["split"], **parts)
     with output.waiting("Training"):
         document = classifiers.train_head(
             table, place, recipe=recipe, parting=parting, force=force, write_page=head_page("Head")
         )
-    return document | told | {"report": str(Path(out) / PAGE_NAME)}
+    return document | told
 
 
 def to_units(layers: str) -> tuple[int, ...]:
@@ -165,9 +187,22 @@ def evaluate(
     return classifiers.evaluate_head(to_place(head), table) | told
 
 
+_OF_IMAGES = (
+    "failed",
+    "narrow_range",
+    "ignored",
+    "ignored_formats",
+    "unread_pictures",
+    "hidden",
+    "unread_shards",
+    "notes",
+)
+"""What the document of `predict` says of images that it embedded, as that of `embed`."""
+
+
 def predict(
     head: str | Path,
-    source: str | Path,
+    source: Any,
     *,
     out: str | Path,
     scores: bool = False,
@@ -179,7 +214,9 @@ def predict(
 
     Args:
         head: The head's folder.
-        source: A table of features, a folder of images, or one image; images go through the head's own backbone.
+        source: A table of features, or images as `embed` takes them, also one alone: a path, uint8 pixels [H, W, 3] or
+            [n, H, W, 3], PIL images; they go through the head's own backbone. The id of an image in memory is its place
+            among them, from 0 on, where it is given none.
         out: File of id, prediction and probability: Parquet, CSV or JSON lines, by its suffix.
         scores: Add a column `score_CLASS` for each class.
         force: Replace a file that is there.
@@ -187,8 +224,8 @@ def predict(
         cpus_per_worker: Cores of each worker that embeds; by default one worker a GPU, or one a machine.
 
     Returns:
-        `rows` predicted, and images that `failed`; `failures` lists these with stage and reason; `narrow_range` as
-        `embed` has it.
+        `rows` predicted, and images that `failed`; `failures` lists these with stage and reason; what of the source is
+        not read, and `narrow_range`, as `embed` has them.
 
     Raises:
         InputError: Something you can mend; the message says how.
@@ -199,27 +236,52 @@ def predict(
     check_kind(to_place(head), "head")
     place = to_place(out)
     classifiers.check_predictions(place, force=force)  # before the hours of embedding, not after
-    if kind_of(to_table_place(source)) == "features":
+    if isinstance(source, str | Path) and kind_of(to_table_place(source)) == "features":
         if cpus_per_worker is not None:
             what = f"{source} is embedded already, and each of its parts is predicted on one core."
             raise stored.InputError(what, mend="Leave --cpus-per-worker out.")
         table = open_table(source)
         return classifiers.predict_features(to_place(head), table, place, scores=scores, force=force, ray=ray)
+    options = embedder.JobOptions(
+        source=embedder.SourceOptions(labels="none"), ray=ray, cpus_per_worker=cpus_per_worker
+    )
+    with scratch_folder(place) as folder:
+        told = _embed_for(head, source, folder, options, again=f"frieze predict {head} FEATURES --out {out}")
+        document = classifiers.predict_features(to_place(head), open_table(folder), place, scores=scores, force=force)
+        return document | told | {"failures": list_failures(folder)}
+
+
+def _embed_for(head: str | Path, source: Any, folder: Path, options: "JobOptions", *, again: str) -> dict[str, Any]:
+    """Embed images for a head; return what its document says of them."""
+    import classifiers
+    import embedder
+
     spec = classifiers.open_head(to_place(head)).spec
-    again = f"frieze predict {head} FEATURES --out {out}"
     stored.check_can_embed(
         spec, where=str(head), mend=f"Import their vectors together with the old ones, train again, then: {again}"
     )
-    request = embedder.BackboneRequest.of(spec)
-    with scratch_folder(place) as folder:
-        options = embedder.JobOptions(
-            source=embedder.SourceOptions(labels="none"),
-            accept_drift=spec.precision != "float32",
-            ray=ray,
-            cpus_per_worker=cpus_per_worker,
+    with output.progress("Embedding", "images") as step:
+        embedded = embedder.embed_source(
+            _to_images(source),
+            folder,
+            request=embedder.BackboneRequest.of(spec),
+            options=dataclasses.replace(options, accept_drift=spec.precision != "float32"),
+            progress=step,
+            load=lambda _: embedder.reopen_backbone(spec, where=str(head)),  # compared before the hours of embedding
         )
-        with output.progress("Embedding", "images") as step:
-            embedded = embedder.embed_source(str(source), folder, request=request, options=options, progress=step)
-        document = classifiers.predict_features(to_place(head), open_table(folder), place, scores=scores, force=force)
-        told = {name: embedded[name] for name in ("failed", "narrow_range")}
-        return document | told | {"failures": list_failures(folder)}
+    return {name: embedded[name] for name in _OF_IMAGES}
+
+
+def _to_images(source: Any) -> Any:
+    """Return images as `embed_source` takes them; a single one in memory may stand alone."""
+    import embedder
+
+    if isinstance(source, str | Path):
+        return str(source)
+    if getattr(getattr(source, "dtype", None), "kind", "") == "f":
+        raise stored.InputError(
+            f"The array has shape {list(source.shape)} and type {source.dtype}; images are uint8 [n, H, W, 3].",
+            mend="Pixels in [0, 1] are (pixels * 255).round().astype('uint8'); of vectors [n, D]:"
+            " frieze.open_head(HEAD).predict(vectors).",
+        )
+    return embedder.as_images(source)

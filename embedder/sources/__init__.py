@@ -18,7 +18,7 @@ from embedder.sources.label_file import LabelFile, join_labels, read_labels, rea
 from embedder.sources.left_out import Excluded
 from embedder.sources.missing_values import odd_classes
 from embedder.sources.mixtures import may_hold_shards, shards_among, unread_shards, without_descriptions
-from embedder.sources.objects import NAME, open_objects
+from embedder.sources.objects import NAME, as_images, encode, open_objects
 from embedder.sources.paths import STDIN, open_stdin
 from embedder.sources.places import read_place, to_path, to_uri
 from embedder.sources.source import Content, File, Source, SourceOptions
@@ -44,6 +44,8 @@ __all__ = [
     "LabelFile",
     "Source",
     "SourceOptions",
+    "as_images",
+    "encode",
     "has_columns",
     "is_listed_as",
     "open_source",

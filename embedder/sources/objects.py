@@ -72,9 +72,20 @@ def open_objects(objects: Any, options: SourceOptions) -> Source:
     return _spooled(objects, options)
 
 
+def as_images(images: Any) -> Any:
+    """Return a list of the image where it is a single one in memory; all else as it is."""
+    is_file_or_picture = isinstance(images, bytes | bytearray | memoryview | Image.Image)
+    is_one = isinstance(images, np.ndarray) and images.dtype == np.uint8 and _is_one(images)
+    return [images] if is_file_or_picture or is_one else images
+
+
+def _is_one(images: np.ndarray[Any, Any]) -> bool:
+    """Tell whether an array has the shape of one image, [H, W] or [H, W, channels]."""
+    return images.ndim == 2 or (images.ndim == min(_STACK_AXES) and images.shape[-1] in _CHANNELS)  # noqa: PLR2004
+
+
 def _check_stack(images: np.ndarray[Any, Any]) -> None:
-    is_one = images.ndim == min(_STACK_AXES) and images.shape[-1] in _CHANNELS
-    if images.ndim not in _STACK_AXES or is_one or images.dtype != np.uint8:
+    if images.ndim not in _STACK_AXES or _is_one(images) or images.dtype != np.uint8:
         raise InputError(
             f"The array has shape {list(images.shape)} and type {images.dtype}; wanted is [N, H, W, 3] of uint8.",
             mend="One image is images[None]; values in [0, 1] are (images * 255).round().astype('uint8').",

@@ -25,6 +25,7 @@ def compare(*, as_json: bool, **asked: Any) -> None:
 
     document = heads.compare(asked.pop("features"), **asked)
     options.warn_of_labels(document)
+    options.warn_of_baseline(document["rows"][0])
     if as_json:
         output.show_json(document)
     else:

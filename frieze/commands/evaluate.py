@@ -22,6 +22,7 @@ def evaluate(*, as_json: bool, **asked: Any) -> None:
     document = heads.evaluate(asked.pop("head"), asked.pop("features"), **asked)
     options.warn(document)
     options.warn_of_labels(document)
+    options.warn_of_baseline(document)
     if as_json:
         output.show_json(document)
     else:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from frieze.commands import options
 
@@ -15,44 +14,40 @@ from frieze.commands import options
 @options.weights
 @click.option("--layer", metavar="NAME", help="Layer or output to read; NAME:flatten for its maps as they are.")
 @options.image_size
-@options.fit
+@click.option("--fit", type=click.Choice(options.FITS), help="How an image meets it.  [default: squash]")
 @options.pixels
 @options.trust_backbone
 @click.option("--unfreeze", metavar="N|NAME|all", help="Last layers, or first layer or variables, that learn.")
 @click.option("--head", metavar="HEAD", help="Head to begin from, on its split.  [default: a linear probe]")
 @click.option("--layers", metavar="N,N", help="Begin with a new head of these hidden layers, not from the probe.")
-@click.option("--epochs", default=10, show_default=True, help="How often the images are seen at most.")
-@click.option("--learning-rate", default=3e-4, show_default=True, help="The highest rate of Adam.")
+@click.option("--epochs", type=int, help="How often the images are seen at most.  [default: 10]")
+@click.option("--learning-rate", type=float, help="The highest rate of Adam.  [default: 0.0003]")
 @click.option(
     "--schedule",
     type=click.Choice(["cosine", "constant"]),
-    default="cosine",
-    show_default=True,
-    help="How the rate goes: up and down as a cosine, or not at all.",
+    help="How the rate goes: up and down as a cosine, or not at all.  [default: cosine]",
 )
-@click.option("--batch-size", default=32, show_default=True, help="Images a step.")
-@click.option("--patience", default=5, show_default=True, help="Epochs without a gain before it stops.")
-@click.option("--augment/--no-augment", default=True, show_default=True, help="Flip, crop and colour at random.")
+@click.option("--batch-size", type=int, help="Images a step.  [default: 32]")
+@click.option("--patience", type=int, help="Epochs without a gain before it stops.  [default: 5]")
+@click.option("--augment/--no-augment", default=None, help="Flip, crop and colour at random.  [default: augment]")
 @click.option(
-    "--cache/--no-cache", default=False, help="Keep what the frozen part makes of each image; with --no-augment."
+    "--cache/--no-cache", default=None, help="Keep what the frozen part makes of each image; with --no-augment."
 )
 @options.labels
-@options.test_size
+@click.option("--test-size", type=float, help="Share of the labelled images held out.  [default: 0.2]")
 @options.split
 @options.group
-@options.seed
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Decides every random choice.  [default: 0]")
 @options.force
 @options.as_json
-@click.pass_context
-def finetune(context: click.Context, /, *, as_json: bool, **asked: Any) -> None:
+def finetune(*, as_json: bool, **asked: Any) -> None:
     """Train the top of a backbone on images SOURCE (or a table's), from a head on its features; run again to go on.
 
     Options that are not given are those that OUT was made with, if it is there.
     """
     from frieze import finetuning, output
 
-    said = {name for name in asked if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
-    document = finetuning.finetune(asked.pop("source"), **{name: asked[name] for name in asked if name in said})
+    document = finetuning.finetune(asked.pop("source"), **asked)
     for note in document["notes"]:
         output.say(f"Note: {note}")
     if as_json:

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 import click
 
 SOME_SKIPPED = 3
+_MOST_OF_ONE_CLASS = 0.9
+"""Share of the commonest class from which on an accuracy is high whatever the head has learnt."""
 FITS = ("squash", "crop", "pad")
 _PIXELS = ("0..1", "-1..1", "0..255", "caffe", "torch")
 
@@ -53,7 +55,6 @@ class _ImageSize(click.ParamType[int | str]):
 image_size = click.option(
     "--image-size", type=_ImageSize(), metavar="N|HxW", help="Side in pixels that the network sees, or height x width."
 )
-fit = click.option("--fit", type=click.Choice(FITS), default="squash", show_default=True, help="How an image meets it.")
 pixels = click.option("--pixels", type=click.Choice(_PIXELS), help="Range of pixels the network was trained on.")
 trust_backbone = click.option(
     "--trust-backbone", is_flag=True, help="Run a SavedModel that reads or writes files or calls Python."
@@ -102,6 +103,17 @@ class Size(click.ParamType[int | None]):
         return click.IntRange(min=1).convert(value, param, ctx)
 
 
+class OrDefault(click.ParamType[Any]):
+    """Another type, or an empty text for the default again."""
+
+    def __init__(self, kind: click.ParamType[Any]) -> None:
+        self._kind, self.name = kind, kind.name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read the option's text."""
+        return value if value == "" else self._kind.convert(value, param, ctx)
+
+
 def warn(document: dict[str, Any]) -> None:
     """Say on stderr where an index or a head is older than its table."""
     from frieze import output
@@ -111,7 +123,7 @@ def warn(document: dict[str, Any]) -> None:
 
 
 def tell_of_changes(document: dict[str, Any]) -> None:
-    """Say on stderr what a rerun took over from the table, what it was asked for otherwise, and what that changed."""
+    """Say on stderr what a rerun took over from the one before, what that was asked for otherwise, and what changed."""
     from features import as_typed
     from frieze import output
 
@@ -120,12 +132,12 @@ def tell_of_changes(document: dict[str, Any]) -> None:
     if document["changed"]:
         before, now = ({name: one[when] for name, one in document["changed"].items()} for when in ("before", "now"))
         output.say(f"Note: changed: {as_typed(now)}; the last time it was: {as_typed(before)}")
-    if document["relabelled"]:
+    if document.get("relabelled"):
         output.say(f"Note: relabelled {document['relabelled']:,}.")
 
 
-def warn_of_source(document: dict[str, Any]) -> None:
-    """Say on stderr what of a source is not read, and where labels and images do not match."""
+def warn_of_unread(document: dict[str, Any]) -> None:
+    """Say on stderr what of a source is not read."""
     from frieze import output
 
     if document["ignored"] > sum(document["unread_shards"].values()):
@@ -133,19 +145,26 @@ def warn_of_source(document: dict[str, Any]) -> None:
         output.say(f"Note: files that are no images and are ignored: {document['ignored']:,} ({formats}).")
     for name, unread in document["unread_pictures"].items():
         output.say(f"Note: {name} pictures that are not read: {unread['images']:,}; to have them: {unread['hint']}")
-    for pattern, n_excluded in document["excluded"].items():
-        if not n_excluded:
-            output.say(f"Note: --exclude {shlex.quote(pattern)} leaves out nothing.")
     for pattern, n_shards in document["unread_shards"].items():
         where = f"embed them by themselves: {shlex.quote(pattern)}"
         output.say(f"Note: shards among the images that are not read: {n_shards:,}; {where}")
+    for note in document["notes"]:
+        output.say(f"Note: {note}")
+
+
+def warn_of_source(document: dict[str, Any]) -> None:
+    """Say on stderr what of a source is not read, and where labels, patterns and images do not match."""
+    from frieze import output
+
+    warn_of_unread(document)
+    for pattern, n_excluded in document["excluded"].items():
+        if not n_excluded:
+            output.say(f"Note: --exclude {shlex.quote(pattern)} leaves out nothing.")
     n_unlabelled, n_unmatched = document["unlabelled"], document["unmatched_labels"]
     if n_unmatched is not None and n_unlabelled + n_unmatched:
         output.say(
             f"Note: images without a label: {n_unlabelled:,}; rows of labels that name no image: {n_unmatched:,}."
         )
-    for note in document["notes"]:
-        output.say(f"Note: {note}")
 
 
 def warn_of_vectors(document: dict[str, Any]) -> None:
@@ -178,6 +197,18 @@ def warn_of_labels(document: dict[str, Any]) -> None:
         output.say(f"Note: rows of labels that name no image: {document['unmatched_labels']:,}.")
     for note in document["label_notes"]:
         output.say(f"Note: {note}")
+
+
+def warn_of_baseline(document: dict[str, Any]) -> None:
+    """Say on stderr where the accuracy says little: one class has most held-out images, or guessing it is as good."""
+    from frieze import output
+
+    accuracy, baseline = document["accuracy"], document["baseline_accuracy"]
+    if baseline >= _MOST_OF_ONE_CLASS or accuracy <= baseline:
+        output.say(
+            f"Note: {baseline:.1%} of the held-out images are of one class: always to name it is right as often. The"
+            f" accuracy is {accuracy:.1%}, the macro F1, where each class counts alike, {document['macro_f1']:.3f}."
+        )
 
 
 def end(document: dict[str, Any], *, where: str, unit: str = "image") -> None:

@@ -16,11 +16,13 @@ from frieze.commands import options
 @options.force
 @options.as_json
 def predict(*, as_json: bool, **asked: Any) -> None:
-    """Predict labels with HEAD for SOURCE: a table of features, a folder of images, or one image."""
+    """Predict labels with HEAD for SOURCE: a table of features, or images as embed takes them, such as a folder."""
     from frieze import heads, output
 
     document = heads.predict(asked.pop("head"), asked.pop("source"), **asked)
     options.warn(document)
+    if "failures" in document:  # it was made of images
+        options.warn_of_unread(document)
     options.warn_of_range(document, mend="a head on features that were embedded with --stretch would see more in them")
     if as_json:
         output.show_json(document)

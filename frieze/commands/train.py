@@ -13,29 +13,41 @@ _KERNELS = ("linear", "rbf")
 @click.command(epilog="Example: frieze train photos.features --head svm --out photos.head")
 @click.argument("features")
 @options.out("Folder of the head; report.html is written there too.")
-@click.option("--head", type=click.Choice(_HEADS), default="linear", show_default=True)
-@click.option("--kernel", type=click.Choice(_KERNELS), default="linear", show_default=True, help="Of --head svm.")
+@click.option("--head", type=click.Choice(_HEADS), help="Kind of head.  [default: linear]")
+@click.option("--kernel", type=click.Choice(_KERNELS), help="Of --head svm.  [default: linear]")
 @options.labels
-@options.test_size
+@click.option("--test-size", type=float, help="Share of the labelled images held out.  [default: 0.2]")
 @options.split
 @options.group
-@click.option("--shots", type=int, metavar="N", help="Train on N images a class, drawn ten times.")
-@click.option("--balanced", is_flag=True, help="Let each class count alike, however many images it has.")
-@click.option("--abstain", type=float, metavar="P", help="Wanted share of right answers; unsure images get none.")
-@click.option("--layers", default="128", show_default=True, metavar="N,N", help="For keras: units of hidden layers.")
-@click.option("--dropout", default=0.0, show_default=True, help="For keras: share of hidden units left out at a step.")
-@click.option("--epochs", default=100, show_default=True, help="For keras: how often it sees the images at most.")
-@click.option("--patience", default=5, show_default=True, help="For keras: epochs without a gain before it stops.")
+@click.option(
+    "--shots", type=options.OrDefault(click.INT), metavar="N", help="Train on N images a class, drawn ten times."
+)
+@click.option("--balanced/--no-balanced", default=None, help="Let each class count alike, however many images it has.")
+@click.option(
+    "--abstain",
+    type=options.OrDefault(click.FLOAT),
+    metavar="P",
+    help="Wanted share of right answers; unsure images get none.",
+)
+@click.option("--layers", metavar="N,N", help="For keras: units of hidden layers.  [default: 128]")
+@click.option("--dropout", type=float, help="For keras: share of hidden units left out at a step.  [default: 0]")
+@click.option("--epochs", type=int, help="For keras: how often it sees the images at most.  [default: 100]")
+@click.option("--patience", type=int, help="For keras: epochs without a gain before it stops.  [default: 5]")
 @click.option("--max-memory", metavar="SIZE", help="What embeddings may take, such as 4GB; else read in passes.")
-@options.seed
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Decides every random choice.  [default: 0]")
 @options.force
 @options.as_json
 def train(*, as_json: bool, **asked: Any) -> None:
-    """Train a head on labelled images of the table FEATURES and measure it on held-out ones."""
+    """Train a head on labelled images of the table FEATURES and measure it on held-out ones.
+
+    With --force, an option that is left out is as the head at OUT was asked for ('' asks for its default again).
+    """
     from frieze import heads, output
 
     document = heads.train(asked.pop("features"), **asked)
+    options.tell_of_changes(document)
     options.warn_of_labels(document)
+    options.warn_of_baseline(document)
     for note in document["notes"]:
         output.say(f"Note: {note}")
     if as_json:

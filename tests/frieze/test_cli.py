@@ -14,7 +14,7 @@ import frieze
 from classifiers import HEADS
 from embedder import ENGINES, FITS, PIXELS, PRECISIONS
 from features import METRICS
-from frieze import api, finetuning
+from frieze import api
 from frieze.cli import main
 from index import KINDS
 
@@ -83,10 +83,7 @@ def test_defaults_agree(name):
     words = [word for param in required for word in ([param.opts[0], "x"] if "--" in param.opts[0] else ["x"])]
     read = command(name).make_context(name, words).params
     others = set(parameters) - {param.name for param in required}
-    usual = finetuning._USUAL if name == "finetune" else {}  # what None comes to where nothing was asked for before
-    expected = {one: parameters[one].default for one in others}
-    expected |= {one: usual.get(one) for one in others if expected[one] is None}
-    assert {one: read[one] for one in others} == expected
+    assert {one: read[one] for one in others} == {one: parameters[one].default for one in others}
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,8 @@ DOCUMENTS = {
     "audit": "counts first rows n_unlabelled n_judged accuracy cost small_classes min_score features out seconds",
 }
 """The fields that others rely on (docs/json.md)."""
+UNREAD = {"ignored", "ignored_formats", "unread_pictures", "hidden", "unread_shards"}
+"""What `predict` tells of images only."""
 QUICK = ("--unfreeze", "top", "--epochs", "1", "--no-augment")
 
 
@@ -88,6 +90,8 @@ def test_every_field_is_documented(name, lines, run_json):
         "shots",
         "tried",
         *({"classes", "files", "stale"} if name == "verify" else ()),
+        *(UNREAD if name == "predict" else ()),
+        *({"remembered", "changed"} if name == "evaluate" else ()),
         "converged",
         "failures",
         "n_unknown_label",
@@ -220,6 +224,26 @@ def test_predict_a_table_by_workers(world, run, tmp_path):
     line = ("predict", world / "photos.head", world / "photos.features", "--out", tmp_path / "a.parquet")
     result = run(*line, "--ray", "auto", "--cpus-per-worker", "2")
     assert (result.exit_code, "Leave --cpus-per-worker out" in result.stderr) == (1, True)
+
+
+def test_predict_says_what_it_does_not_read(world, run, run_json, tmp_path):
+    """Of a folder it tells what is ignored, as `embed` does; of a table there is nothing to tell."""
+    result = run("predict", world / "photos.head", world / "photos", "--out", tmp_path / "a.parquet")
+    assert "Note: files that are no images and are ignored: 1 (1 .txt)." in result.stderr
+    _, document = run_json("predict", world / "photos.head", world / "photos", "--out", tmp_path / "b.parquet")
+    assert (document["ignored"], document["ignored_formats"]) == (1, {".txt": 1})
+    _, document = run_json("predict", world / "photos.head", world / "photos.features", "--out", tmp_path / "c.parquet")
+    assert "ignored" not in document
+
+
+def test_predict_by_another_network_is_refused_before_embedding(world, run, monkeypatch, tmp_path):
+    """Where another network stands in place of the head's, no image is embedded for nothing."""
+    monkeypatch.setattr("embedder.backbones.fingerprint.of_file", lambda *_: "another")
+    monkeypatch.setattr("embedder.run.Run.embed", lambda *_: pytest.fail("it embeds"))
+    result = run("predict", world / "photos.head", world / "photos", "--out", tmp_path / "p.parquet")
+    assert result.exit_code == 1
+    assert f"{world / 'photos.head'} holds those of" in result.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_predict_leaves_nothing_else_behind(world, run_json, tmp_path):
