@@ -101,7 +101,9 @@ def test_built_in_converts(tmp_path, tf):
     images = np.random.default_rng(1).random((4, 128, 128, 3), np.float32)
     signature = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
     expected = signature(images=tf.constant(images))["feature_vector"].numpy()
-    lite = tf.lite.Interpreter(model_content=tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "model")).convert())
+    lite = tf.lite.Interpreter(
+        model_content=tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "model")).convert()
+    )
     compiled = openvino.compile_model(openvino.convert_model(tmp_path / "model"), "CPU", EXACT)
     assert lite.get_signature_runner()(images=images)["feature_vector"] == pytest.approx(expected, abs=1e-4)
     assert compiled(images)[0] == pytest.approx(expected, abs=1e-4)

@@ -123,7 +123,9 @@ def test_each_head_says_what_it_says_here(world, tmp_path, tf, kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("backbone", "fit"), [("module", "squash"), ("module", "crop"), ("keras", "pad"), ("wide", "crop")])
+@pytest.mark.parametrize(
+    ("backbone", "fit"), [("module", "squash"), ("module", "crop"), ("keras", "pad"), ("wide", "crop")]
+)
 def test_each_backbone_goes_with_it(head_on, tmp_path, tf, backbone, fit):
     """A SavedModel and a `.keras` file become part of the exported one, whatever the fit; all signatures share it."""
     head = head_on(backbone, fit)
