@@ -1,5 +1,6 @@
 """Batches of rows for a network, drawn anew each epoch, from memory or from a table."""
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +21,41 @@ Batch = tuple[Floats, Rows, Floats]
 """Embeddings [64, D], codes [64], weights [64]."""
 
 
-class Batches:
+class ReadErrors:
+    """Carries an error past TensorFlow, which makes one of its own of what a generator raises.
+
+    Attributes:
+        error: What was raised while rows were read; None for nothing.
+    """
+
+    error: Exception | None = None
+
+    @contextlib.contextmanager
+    def noted(self) -> Iterator[None]:
+        """Keep what the block raises."""
+        try:
+            yield
+        except Exception as error:
+            self.error = error
+            raise
+
+    @contextlib.contextmanager
+    def telling(self) -> Iterator[None]:
+        """Raise what a read within the block raised, as it was.
+
+        Raises:
+            InputError: An image or a part of the table can't be read.
+        """
+        tf = import_tensorflow()
+        try:
+            yield
+        except tf.errors.OpError:
+            if self.error is None:
+                raise
+            raise self.error.with_traceback(None) from None  # its frames hold the pipeline
+
+
+class Batches(ReadErrors):
     """Batches without end; an epoch sees each row equally often.
 
     Attributes:
@@ -44,6 +79,10 @@ class Batches:
         return tf.data.Dataset.from_generator(self._batches, output_signature=signature).prefetch(_READY)
 
     def _batches(self) -> Iterator[Batch]:
+        with self.noted():
+            yield from self._cut()
+
+    def _cut(self) -> Iterator[Batch]:
         """Cut batches from draw after draw; what is left of one opens the next."""
         left = [np.empty((0, self._embeddings.shape[1]), np.float32)], [np.empty(0, np.int64)]
         for embeddings, places in self._draws():

@@ -71,16 +71,17 @@ class KerasHead:
         started = time.perf_counter()
         fitted, watched = part_watched(embeddings, codes, terms.seed)
         batches = Batches(embeddings, codes, fitted, terms)
-        history = self.network.fit(
-            batches.dataset(),
-            steps_per_epoch=batches.n_steps,
-            shuffle=False,  # the batches are drawn at random
-            validation_data=watched,
-            validation_batch_size=_PREDICT_ROWS,
-            epochs=terms.network.epochs,
-            callbacks=[_early_stopping(terms.network.patience)],
-            verbose=0,
-        )
+        with batches.telling():
+            history = self.network.fit(
+                batches.dataset(),
+                steps_per_epoch=batches.n_steps,
+                shuffle=False,  # the batches are drawn at random
+                validation_data=watched,
+                validation_batch_size=_PREDICT_ROWS,
+                epochs=terms.network.epochs,
+                callbacks=[_early_stopping(terms.network.patience)],
+                verbose=0,
+            )
         self.fit_seconds = time.perf_counter() - started
         self.converged = len(history.epoch) < terms.network.epochs
 

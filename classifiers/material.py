@@ -1,6 +1,5 @@
 """What a network is fine-tuned on: the images themselves, or what its frozen part has made of them once."""
 
-import contextlib
 import dataclasses
 import shutil
 from collections.abc import Callable, Iterator
@@ -9,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from classifiers.batches import ReadErrors
 from features import InputError, Rows, import_tensorflow, write_file, write_size
 
 Read = Callable[[Rows], Any]
@@ -33,36 +33,17 @@ class Material(Protocol):
 
 
 @dataclasses.dataclass
-class Images:
+class Images(ReadErrors):
     """The images themselves, decoded when they are asked for."""
 
     read: Read
     shapes: list[tuple[int, ...]]
     dtype: str = "uint8"
-    error: InputError | None = None
 
     def rows(self, places: Rows) -> list[Any]:
         """Give pixels uint8 [n, H, W, 3]."""
-        try:
+        with self.noted():
             return [self.read(places)]
-        except InputError as error:
-            self.error = error
-            raise
-
-    @contextlib.contextmanager
-    def telling(self) -> Iterator[None]:
-        """Raise what a read within the block raised: TensorFlow, which asked for it, makes an error of its own of it.
-
-        Raises:
-            InputError: An image can't be read.
-        """
-        tf = import_tensorflow()
-        try:
-            yield
-        except tf.errors.OpError as error:
-            if self.error is None:
-                raise
-            raise self.error from error
 
 
 class Maps:

@@ -27,10 +27,12 @@ _TOLERANCE = 1e-3  # of a probability: another order of sums moves one by far le
 def export(head: str | Path, *, out: str | Path, force: bool = False) -> dict[str, Any]:
     """Write a head with its backbone and preprocessing as one SavedModel that needs TensorFlow alone.
 
-    A head's model has two signatures: `serving_default` takes `image_bytes`, string [N], and `pixels` takes `pixels`,
-    uint8 [N, H, W, 3] of any size. Both give `probabilities`, float32 [N, C], and `prediction`, string [N]. It is
-    loaded again and held against the head itself before it appears at `out`. `builtin` gives the built-in backbone
-    alone, in the form of a TensorFlow Hub module, which `embed` and others' programs take as any other backbone.
+    A head's model has three signatures: `serving_default` takes `image_bytes`, string [N], and `pixels` takes `pixels`,
+    uint8 [N, H, W, 3] of any size. Both give `probabilities`, float32 [N, C], and `prediction`, string [N]. `network`,
+    which TFLite, ONNX and OpenVINO can be made from, takes `pixels`, uint8 [N, H, W, 3] of the network's own size, and
+    gives `probabilities` alone. It is loaded again and held against the head itself before it appears at `out`.
+    `builtin` gives the built-in backbone alone, in the form of a TensorFlow Hub module, which `embed` and others'
+    programs take as any other backbone.
 
     Args:
         head: The head's folder, or `builtin`.
@@ -75,10 +77,11 @@ def export(head: str | Path, *, out: str | Path, force: bool = False) -> dict[st
 def _write(folder: Path, head: "Head", backbone: "Backbone") -> None:
     tf = stored.import_tensorflow()
     module = tf.Module()
-    module.serve, module.pixels = _functions(head, backbone)
-    signatures = {"serving_default": module.serve, "pixels": module.pixels}
+    module.functions = _functions(head, backbone)
+    # A frozen network has constants where the gradients of its activations would look for tensors.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     try:
-        tf.saved_model.save(module, str(folder), signatures=signatures)
+        tf.saved_model.save(module, str(folder), signatures=dict(module.functions), options=options)
     except (AssertionError, ValueError, tf.errors.OpError) as error:
         raise stored.ModelError(
             f"{head.path} with {head.spec.name} can't be written as one SavedModel: {str(error).splitlines()[0]}",
@@ -87,8 +90,11 @@ def _write(folder: Path, head: "Head", backbone: "Backbone") -> None:
         ) from error
 
 
-def _functions(head: "Head", backbone: "Backbone") -> tuple[Any, Any]:
-    """Give the functions from files' bytes and from pixels to probabilities and predictions."""
+def _functions(head: "Head", backbone: "Backbone") -> dict[str, Any]:
+    """Return the model's signatures by name: TensorFlow functions from images to probabilities.
+
+    Other formats know neither texts nor the operations that decode and resize: `network` does without.
+    """
     import embedder
 
     tf = stored.import_tensorflow()
@@ -101,16 +107,17 @@ def _functions(head: "Head", backbone: "Backbone") -> tuple[Any, Any]:
 
     files = tf.TensorSpec([None], tf.string, name="image_bytes")
     images = tf.TensorSpec([None, None, None, 3], tf.uint8, name="pixels")
-    return (
-        tf.function(
-            lambda image_bytes: answer(embedder.decode_batch(image_bytes, head.spec)), [files], autograph=False
-        ),
-        tf.function(lambda pixels: answer(embedder.fit_batch(pixels, head.spec)), [images], autograph=False),
-    )
+    resized = tf.TensorSpec([None, *head.spec.image_size, 3], tf.uint8, name="pixels")
+    functions = {
+        "serving_default": (files, lambda image_bytes: answer(embedder.decode_batch(image_bytes, head.spec))),
+        "pixels": (images, lambda pixels: answer(embedder.fit_batch(pixels, head.spec))),
+        "network": (resized, lambda pixels: {"probabilities": network(pixels=pixels)[0]}),
+    }
+    return {name: tf.function(function, [spec], autograph=False) for name, (spec, function) in functions.items()}
 
 
 def _check(folder: Path, head: "Head", backbone: "Backbone", place: Path) -> float:
-    """Hold the written model against the head itself, on images of the network's size in both signatures.
+    """Hold the written model against the head itself, on images of the network's size in all signatures.
 
     Returns:
         The largest difference of a probability.
@@ -125,12 +132,13 @@ def _check(folder: Path, head: "Head", backbone: "Backbone", place: Path) -> flo
     files = [_to_png(one) for one in pixels]
     ours = head.probabilities(_embed(files, backbone, place))
     signatures = tf.saved_model.load(str(folder)).signatures
-    answers = (
+    named = (
         signatures["pixels"](pixels=tf.constant(pixels)),
         signatures["serving_default"](image_bytes=tf.constant(files)),
     )
+    answers = (*named, signatures["network"](pixels=tf.constant(pixels)))
     difference = float(max(np.abs(one["probabilities"].numpy() - ours).max() for one in answers))
-    are_same = all(_predicts_the_same(one["prediction"].numpy(), head, ours) for one in answers)
+    are_same = all(_predicts_the_same(one["prediction"].numpy(), head, ours) for one in named)
     if not (difference <= _TOLERANCE and are_same):
         raise stored.ModelError(
             f"The exported model is not {head.path}: on {len(pixels)} images its probabilities differ by up to"

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from classifiers.batches import Batches, part_watched
+from classifiers.keras_head import KerasHead
 from classifiers.stored_rows import StoredRows
 from classifiers.terms import Terms
-from features import unit_rows
+from features import FeatureFileError, unit_rows
 
 ROWS = np.arange(0, 150, 2)
 
@@ -56,3 +57,17 @@ def test_watched_rows_are_in_memory(embeddings, overlapping):
     assert (len(fitted), np.bincount(own).tolist()) == (135, [5, 5, 5])
     unit = unit_rows(overlapping.embeddings())
     assert np.array_equal(watched, unit[np.setdiff1d(np.arange(150), fitted)])
+
+
+def test_a_part_that_breaks_is_told(overlapping, monkeypatch):
+    """A part that can't be read while a network learns ends the fit with its own error, not with TensorFlow's."""
+
+    def fail(*_):
+        raise FeatureFileError("part-0 is damaged.", mend="Embed it again.")
+        yield
+
+    monkeypatch.setattr(StoredRows, "pools", fail)
+    codes = np.arange(150) % 3
+    head = KerasHead.new(8, np.array(["a", "b", "c"]), Terms().network, seed=0)
+    with pytest.raises(FeatureFileError, match="part-0 is damaged"):
+        head.fit(StoredRows(overlapping, np.arange(150)), codes, Terms())

@@ -71,6 +71,17 @@ def test_a_read_that_fails_is_told(tf):
     assert caught.value.mend == "Put it back."
 
 
+def test_every_error_of_a_read_is_told(tf):
+    """So does any other error, be it of the disk or for lack of memory."""
+
+    def fail(_):
+        raise MemoryError("no room")
+
+    images = Images(fail, [(4, 4, 3)])
+    with pytest.raises(MemoryError, match="no room"), images.telling():
+        list(batches(images, CODES, np.arange(3), batch_size=2, seed=None))
+
+
 def test_other_errors_stay(images, tf):
     """An error of TensorFlow's that no read caused is not hidden."""
     with pytest.raises(tf.errors.ResourceExhaustedError), images.telling():

@@ -203,3 +203,13 @@ def test_a_reader_that_has_gone_ends_it_quietly():
     done = start("info", str(GOLDEN), stdout=writing)
     os.close(writing)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_sleep(run, monkeypatch, given, expected):
+    """In a command FAISS's threads sleep while they wait, unless told otherwise: other programs want the cores too."""
+    monkeypatch.setenv("OMP_WAIT_POLICY", given or "")
+    if given is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    assert run("--version").exit_code == 0
+    assert os.environ["OMP_WAIT_POLICY"] == expected

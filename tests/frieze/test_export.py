@@ -21,6 +21,7 @@ from features import InputError, ModelError
 from frieze import exporting
 
 SIDE_PX = 24
+WIDE = (SIDE_PX, 2 * SIDE_PX)
 
 
 def save_network(path, tf, seed=0):
@@ -36,23 +37,24 @@ def save_network(path, tf, seed=0):
     tf.saved_model.save(module, str(path), signatures={"serving_default": module.__call__})
 
 
-def save_keras(path):
+def save_keras(path, image_size=(SIDE_PX, SIDE_PX)):
     """Save a small `.keras` file that rescales itself."""
     import keras
 
     keras.utils.set_random_seed(3)
-    images = keras.Input((SIDE_PX, SIDE_PX, 3))
-    maps = keras.layers.Conv2D(8, 5, strides=2, activation="relu")(keras.layers.Rescaling(1 / 127.5, -1)(images))
+    images = keras.Input((*image_size, 3))
+    maps = keras.layers.Conv2D(8, 5, strides=2, activation="silu")(keras.layers.Rescaling(1 / 127.5, -1)(images))
     keras.Model(images, keras.layers.GlobalAveragePooling2D()(maps)).save(path)
 
 
 @pytest.fixture(scope="module")
 def head_on(photos, tmp_path_factory, tf):
-    """`head_on(backbone, fit="squash")`: a linear head on the photos by a `module` or a `keras` file, made once."""
+    """`head_on(backbone, fit="squash")`: a linear head on the photos by a `module`, a `keras` or a `wide` file."""
     folder = tmp_path_factory.mktemp("backbones")
     save_network(folder / "module", tf)
     save_keras(folder / "network.keras")
-    handles = {"module": folder / "module", "keras": folder / "network.keras"}
+    save_keras(folder / "wide.keras", WIDE)
+    handles = {"module": folder / "module", "keras": folder / "network.keras", "wide": folder / "wide.keras"}
 
     def make(backbone, fit="squash"):
         head = folder / f"{backbone}-{fit}.head"
@@ -87,16 +89,16 @@ def ours(head, pixels, folder):
     return opened.probabilities(embeddings), opened.predict(embeddings)[0].tolist()
 
 
-def draw(side_px, n=7):
+def draw(image_size, n=7):
     """Draw n noisy pictures of all colours."""
     rng = np.random.default_rng(5)
-    pixels = rng.integers(0, 256, (n, 1, 1, 3)) + rng.normal(0, 30, (n, side_px, side_px, 3))
+    pixels = rng.integers(0, 256, (n, 1, 1, 3)) + rng.normal(0, 30, (n, *image_size, 3))
     return pixels.clip(0, 255).astype(np.uint8)
 
 
-def check_agrees(model, head, folder, tf, side_px):
-    """Hold both signatures of a SavedModel against the head."""
-    pixels = draw(side_px)
+def check_agrees(model, head, folder, tf, image_size):
+    """Hold all signatures of a SavedModel against the head."""
+    pixels = draw(image_size)
     probabilities, names = ours(head, pixels, folder)
     signatures = tf.saved_model.load(str(model)).signatures
     answers = (
@@ -104,28 +106,31 @@ def check_agrees(model, head, folder, tf, side_px):
         signatures["serving_default"](image_bytes=tf.constant([to_png(one) for one in pixels])),
     )
     for answer in answers:
-        assert np.abs(answer["probabilities"].numpy() - probabilities).max() < 1e-4
         assert [name.decode() for name in answer["prediction"].numpy()] == names
+    for answer in (*answers, signatures["network"](pixels=tf.constant(pixels))):
+        assert np.abs(answer["probabilities"].numpy() - probabilities).max() < 1e-4
 
 
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=[] if kind == "linear" else pytest.mark.slow) for kind in HEADS]
 )
 def test_each_head_says_what_it_says_here(world, tmp_path, tf, kind):
-    """Each kind of head, exported and loaded, gives its own probabilities and predictions in both signatures."""
+    """Each kind of head, exported and loaded, gives its own probabilities and predictions in all signatures."""
     head, _, kernel = kind.partition("-")
     frieze.train(world / "photos.features", out=tmp_path / "head", head=head, kernel=kernel or "linear")
     frieze.export(tmp_path / "head", out=tmp_path / "model")
-    check_agrees(tmp_path / "model", tmp_path / "head", tmp_path, tf, 128)
+    check_agrees(tmp_path / "model", tmp_path / "head", tmp_path, tf, (128, 128))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("backbone", "fit"), [("module", "squash"), ("module", "crop"), ("keras", "pad")])
+@pytest.mark.parametrize(
+    ("backbone", "fit"), [("module", "squash"), ("module", "crop"), ("keras", "pad"), ("wide", "crop")]
+)
 def test_each_backbone_goes_with_it(head_on, tmp_path, tf, backbone, fit):
-    """A SavedModel and a `.keras` file become part of the exported one, whatever the fit; both signatures share it."""
+    """A SavedModel and a `.keras` file become part of the exported one, whatever the fit; all signatures share it."""
     head = head_on(backbone, fit)
     assert frieze.export(head, out=tmp_path / "model")["bytes"] < 200_000
-    check_agrees(tmp_path / "model", head, tmp_path, tf, SIDE_PX)
+    check_agrees(tmp_path / "model", head, tmp_path, tf, WIDE if backbone == "wide" else (SIDE_PX, SIDE_PX))
 
 
 def test_images_of_any_size_are_predicted_as_here(world, exported, run_json, tf, tmp_path):
@@ -150,10 +155,22 @@ def test_signatures_are_as_promised(exported, tf):
     assert taken["serving_default"]["image_bytes"].shape.as_list() == [None]
     assert taken["serving_default"]["image_bytes"].dtype == tf.string
     assert taken["pixels"]["pixels"].shape.as_list() == [None, None, None, 3]
-    for one in signatures.values():
-        given = one.structured_outputs
-        assert (given["probabilities"].dtype, given["probabilities"].shape.as_list()) == (tf.float32, [None, 3])
-        assert (given["prediction"].dtype, given["prediction"].shape.as_list()) == (tf.string, [None])
+    assert taken["network"]["pixels"] == tf.TensorSpec([None, 128, 128, 3], tf.uint8, name="pixels")
+    probabilities = tf.TensorSpec([None, 3], tf.float32, name="probabilities")
+    prediction = tf.TensorSpec([None], tf.string, name="prediction")
+    both = {"probabilities": probabilities, "prediction": prediction}
+    expected = {"serving_default": both, "pixels": both, "network": {"probabilities": probabilities}}
+    assert {name: one.structured_outputs for name, one in signatures.items()} == expected
+
+
+def test_one_signature_has_what_other_formats_know(exported, tf):
+    """Nothing of `network` is text, decodes or resizes: TFLite, ONNX and OpenVINO have no such operations."""
+    graph = tf.saved_model.load(exported["out"]).signatures["network"].graph.as_graph_def()
+    nodes = [*graph.node, *(node for one in graph.library.function for node in one.node_def)]
+    assert nodes
+    unknown = ("Decode", "Image", "Map", "Reverse", "Resize", "ScaleAndTranslate", "String", "While")
+    assert [node.op for node in nodes if any(name in node.op for name in unknown)] == []
+    assert all(attribute.type != tf.string.as_datatype_enum for node in nodes for attribute in node.attr.values())
 
 
 def test_the_document(world, exported):
@@ -301,6 +318,23 @@ def check_nothing_is_left(tmp_path, world, error, match):
 def test_another_answer_fails_the_check(world, tmp_path, monkeypatch):
     """A written model whose probabilities are not the head's is not left behind."""
     monkeypatch.setattr(LinearHead, "as_function", times(0.99))
+    check_nothing_is_left(tmp_path, world, ModelError, "its probabilities differ by up to")
+
+
+@pytest.mark.parametrize("name", ["pixels", "network", "serving_default"])
+def test_each_signature_is_checked(world, tmp_path, monkeypatch, tf, name):
+    """Nor is one of which a single signature is off."""
+    real = exporting._functions
+
+    def off(head, backbone):
+        functions = real(head, backbone)
+        right, spec = functions[name], functions[name].input_signature
+        functions[name] = tf.function(
+            lambda given: right(given) | {"probabilities": 0.99 * right(given)["probabilities"]}, spec, autograph=False
+        )
+        return functions
+
+    monkeypatch.setattr(exporting, "_functions", off)
     check_nothing_is_left(tmp_path, world, ModelError, "its probabilities differ by up to")
 
 

@@ -1,5 +1,6 @@
 import dataclasses
-import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -19,9 +20,11 @@ def test_threads(n_tasks, n_threads):
     assert faiss.omp_get_max_threads() == 3
 
 
-def test_threads_sleep():
-    """FAISS's threads sleep while they wait: other programs want the cores too."""
-    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+def test_the_environment_is_the_callers():
+    """Importing the package sets no variable for the process that does."""
+    line = "import os; before = dict(os.environ); import index; print(dict(os.environ) == before)"
+    done = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
 
 
 def test_looks_harder_before_it_looks_at_all(indexes, queries, monkeypatch):
