@@ -1,6 +1,7 @@
 """A Ray cluster, connected to."""
 
 import contextlib
+import functools
 import importlib
 import logging
 import socket
@@ -30,16 +31,40 @@ def connected(address: str) -> Iterator[Any]:
     except ImportError as error:
         mend = "Type: pip install 'frieze[ray]', on every machine of the cluster."
         raise InputError("Ray is not installed.", mend=mend) from error
+    with _off_stdout():
+        try:
+            _check_answers(address)
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+        except (OSError, RuntimeError, ValueError) as error:
+            mend = "Start one with: ray start --head, or give its address: --ray HOST:PORT."
+            raise InputError(f"There is no Ray cluster at {address}: {error}.", mend=mend) from error
+        try:
+            yield ray
+        finally:
+            ray.shutdown()  # which waits for the threads that print
+
+
+@contextlib.contextmanager
+def _off_stdout() -> Iterator[None]:
+    """Send to stderr what Ray's threads print of dead machines and workers: results alone stand on stdout.
+
+    Ray 2.60 prints these to stdout whatever `log_to_driver` says, and has no option for it.
+    """
+    worker = importlib.import_module("ray._private.worker")
+    to_stream = getattr(worker, "print_to_stdstream", None)
+    if to_stream is None:  # another release, which prints in another way
+        yield
+        return
+
+    @functools.wraps(to_stream)
+    def to_stderr(data: dict[str, Any], *words: Any, **named: Any) -> None:
+        to_stream(data | {"is_err": True}, *words, **named)
+
+    worker.print_to_stdstream = to_stderr
     try:
-        _check_answers(address)
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
-    except (OSError, RuntimeError, ValueError) as error:
-        mend = "Start one with: ray start --head, or give its address: --ray HOST:PORT."
-        raise InputError(f"There is no Ray cluster at {address}: {error}.", mend=mend) from error
-    try:
-        yield ray
+        yield
     finally:
-        ray.shutdown()
+        worker.print_to_stdstream = to_stream
 
 
 def _check_answers(address: str) -> None:
