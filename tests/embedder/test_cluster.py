@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import dataclasses
 import sys
 import types
 
@@ -14,6 +15,7 @@ from embedder.crew import Answer, Crew, Member, Place, find_places
 from embedder.worker import Work, Worker
 from features import (
     BucketPath,
+    ImageError,
     InputError,
     Manifest,
     open_features,
@@ -34,13 +36,21 @@ class Here:
         n_workers: Its size.
         is_backwards: Whether the last question is answered first.
         stuck: Number of a place whose worker never answers.
+        hung: Number of a place whose worker never chooses an engine.
+        dies: Tells of a question whether it is its worker's end: of the member, the question and its number.
+        lack: What the cluster does not have.
     """
 
     deaths = ()
     deadly = None
     n_workers = 2
     is_backwards = False
-    stuck = None
+    stuck = hung = lack = None
+
+    def dies(self, member, question, number):
+        """Let nobody die."""
+        del self, member, question, number
+        return False
 
     def __init__(self, _, work):
         self._work = work
@@ -56,9 +66,14 @@ class Here:
         for worker in reversed(self._workers):  # what they changed of the process is as before, in a process of all
             worker._held.close()
 
+    @staticmethod
+    def node_of(_):
+        """Name the machine of a place."""
+        return "node"
+
     def hire(self):
         """Fill the empty places."""
-        places = [Place("node", range(number, number + 1), 0) for number in range(self.n_workers)]
+        places = [Place(self.node_of(number), range(number, number + 1), 0) for number in range(self.n_workers)]
         fresh = [Member(place, Worker(self._work)) for place in places if place not in self._members]
         self._members |= {member.place: member for member in fresh}
         self._workers += [member.actor for member in fresh]
@@ -66,7 +81,8 @@ class Here:
 
     def ask(self, member, question, *words, about):
         """Note a question."""
-        if member.place.cores.start != self.stuck:
+        number = member.place.cores.start
+        if number != self.stuck and not (number == self.hung and question == "choose"):
             self._questions.append((member, question, words, about))
 
     def answers(self, *, seconds):
@@ -81,6 +97,7 @@ class Here:
         is_dead = member not in self._members.values() or (
             question == "embed" and (self.n_asked in self.deaths or self.deadly in words[0].tolist())
         )
+        is_dead = is_dead or self.dies(member, question, self.n_asked)
         if is_dead and self._members.get(member.place) is member:
             self._members.pop(member.place)
         yield Answer(member, about, None if is_dead else getattr(member.actor, question)(*words), is_dead)
@@ -160,6 +177,98 @@ def test_a_worker_that_never_comes(crew, embed, gallery, whole, out):
     crew.stuck = 0
     embed(gallery, out, ray="auto")
     assert_same(out, whole[0])
+
+
+def test_a_worker_that_never_chooses(crew, embed, gallery, whole, out, monkeypatch, caplog):
+    """Where the worker that is asked for an engine first does not answer, another one is, and that is said."""
+    monkeypatch.setattr("embedder.cluster._CHOICE_S", 0.0)
+    crew.hung = 0
+    document = embed(gallery, out, ray="auto")
+    assert_same(out, whole[0])
+    (note,) = document["cluster_notes"]
+    assert "has not chosen an engine yet" in note
+    assert caplog.messages == [note]
+
+
+def test_a_late_choice(crew, embed, gallery, out, monkeypatch):
+    """A worker that chose by itself, for it was asked before there was a choice, takes the table's."""
+    monkeypatch.setattr("embedder.cluster._CHOICE_S", -1.0)
+    chosen, choose = [], Worker.choose
+
+    def noting(self, rows, manifest):
+        chosen.append((self, manifest.engine))
+        return choose(self, rows, manifest)
+
+    monkeypatch.setattr(Worker, "choose", noting)
+    embed(gallery, out, ray="auto")
+    (first, second, third) = chosen
+    assert (first[1], second[1], third[1]) == ("none", "none", "tensorflow")
+    assert first[0] is not second[0] is third[0]
+
+
+def test_no_room(crew, embed, gallery, whole, out, monkeypatch, caplog):
+    """A run that waits for CPUs which others hold says so once, and goes on when they come free."""
+    monkeypatch.setattr("embedder.cluster._PATIENCE_S", 0.0)
+    crew.lack = "2 CPUs of the cluster: 0 are free"
+    answers, n_looks = crew.answers, iter(range(100))
+    monkeypatch.setattr(crew, "answers", lambda self, **words: answers(self, **words) if next(n_looks) > 5 else ())
+    document = embed(gallery, out, ray="auto")
+    assert_same(out, whole[0])
+    assert document["cluster_notes"] == caplog.messages == ["Waiting for 2 CPUs of the cluster: 0 are free."]
+
+
+def test_many_deaths_beside_progress(crew, embed, gallery, whole, out, monkeypatch):
+    """Workers that die while they load end a run only where so many do in a row, and nothing is embedded between."""
+    monkeypatch.setattr("embedder.cluster._MOST_FALSE_STARTS", 1)  # of two places
+    n_loads = []
+
+    def dies(_, member, question, n_embedded):
+        is_false_start = question == "load" and member.place.cores.start == 1 and n_embedded < 5
+        n_loads.extend([question] * is_false_start)
+        return is_false_start or (question == "embed" and n_embedded == 5)
+
+    monkeypatch.setattr(crew, "dies", dies)
+    embed(gallery, out, ray="auto")
+    assert len(n_loads) > 2
+    assert_same(out, whole[0])
+
+
+def _fail_to_read(worker, rows, file, *, embed):
+    """Embed on a machine that can't read one image in four."""
+    source = worker._work.source
+
+    def read(rows):
+        for row, content in zip(rows, source.read(rows), strict=True):
+            yield ImageError("read", "unreadable", "Input/output error") if row % 4 == 1 else content
+
+    broken = Worker(dataclasses.replace(worker._work, source=dataclasses.replace(source, read=read)))
+    broken._choice = worker._choice
+    return embed(broken, rows, file)
+
+
+@pytest.mark.parametrize("n_bad", [1, 2])
+def test_a_disk_fails(crew, embed, gallery, whole, out, monkeypatch, n_bad):
+    """Images that one machine can't read are tried by the other one; what neither can read is a failure, once."""
+    monkeypatch.setattr(crew, "node_of", staticmethod(str))
+    began, hire, bad = Worker.embed, crew.hire, []
+
+    def hire_and_note(self):
+        fresh = hire(self)
+        bad.extend(member.actor for member in fresh if member.place.cores.start < n_bad)
+        return fresh
+
+    monkeypatch.setattr(crew, "hire", hire_and_note)
+    monkeypatch.setattr(
+        Worker,
+        "embed",
+        lambda self, *words: _fail_to_read(self, *words, embed=began) if self in bad else began(self, *words),
+    )
+    seen = []
+    document = embed(gallery, out, ray="auto", progress=lambda done, total: seen.append((done, total)))
+    assert (document["rows"], document["failed"]) == ((24, 0) if n_bad == 1 else (18, 6))
+    assert seen[-1] == (24, 24)
+    if n_bad == 1:
+        assert_same(out, whole[0])
 
 
 def test_interrupted_while_parts_are_named(crew, embed, gallery, whole, out, monkeypatch):
