@@ -50,7 +50,7 @@ def _off_stdout() -> Iterator[None]:
 
     Ray 2.60 prints these to stdout whatever `log_to_driver` says, and has no option for it.
     """
-    worker = importlib.import_module("ray._private.worker")
+    worker: Any = importlib.import_module("ray._private.worker")
     to_stream = getattr(worker, "print_to_stdstream", None)
     if to_stream is None:  # another release, which prints in another way
         yield

@@ -179,12 +179,12 @@ def test_a_worker_that_never_comes(crew, embed, gallery, whole, out):
     assert_same(out, whole[0])
 
 
-def test_a_worker_that_never_chooses(crew, embed, gallery, whole, out, monkeypatch, caplog):
+def test_a_worker_that_never_chooses(crew, embed, gallery, out, monkeypatch, caplog):
     """Where the worker that is asked for an engine first does not answer, another one is, and that is said."""
     monkeypatch.setattr("embedder.cluster._CHOICE_S", 0.0)
     crew.hung = 0
     document = embed(gallery, out, ray="auto")
-    assert_same(out, whole[0])
+    assert document["rows"] == 24
     (note,) = document["cluster_notes"]
     assert "has not chosen an engine yet" in note
     assert caplog.messages == [note]
@@ -206,14 +206,14 @@ def test_a_late_choice(crew, embed, gallery, out, monkeypatch):
     assert first[0] is not second[0] is third[0]
 
 
-def test_no_room(crew, embed, gallery, whole, out, monkeypatch, caplog):
+def test_no_room(crew, embed, gallery, out, monkeypatch, caplog):
     """A run that waits for CPUs which others hold says so once, and goes on when they come free."""
     monkeypatch.setattr("embedder.cluster._PATIENCE_S", 0.0)
     crew.lack = "2 CPUs of the cluster: 0 are free"
     answers, n_looks = crew.answers, iter(range(100))
     monkeypatch.setattr(crew, "answers", lambda self, **words: answers(self, **words) if next(n_looks) > 5 else ())
     document = embed(gallery, out, ray="auto")
-    assert_same(out, whole[0])
+    assert document["rows"] == 24
     assert document["cluster_notes"] == caplog.messages == ["Waiting for 2 CPUs of the cluster: 0 are free."]
 
 
@@ -246,29 +246,44 @@ def _fail_to_read(worker, rows, file, *, embed):
     return embed(broken, rows, file)
 
 
-@pytest.mark.parametrize("n_bad", [1, 2])
-def test_a_disk_fails(crew, embed, gallery, whole, out, monkeypatch, n_bad):
-    """Images that one machine can't read are tried by the other one; what neither can read is a failure, once."""
-    monkeypatch.setattr(crew, "node_of", staticmethod(str))
+@pytest.fixture
+def break_disks(crew, monkeypatch):
+    """`break_disks(n)`: workers are on machines of their own, and the first n of these have bad disks."""
     began, hire, bad = Worker.embed, crew.hire, []
 
-    def hire_and_note(self):
-        fresh = hire(self)
-        bad.extend(member.actor for member in fresh if member.place.cores.start < n_bad)
-        return fresh
+    def run(n_bad):
+        def hire_and_note(self):
+            fresh = hire(self)
+            bad.extend(member.actor for member in fresh if member.place.cores.start < n_bad)
+            return fresh
 
-    monkeypatch.setattr(crew, "hire", hire_and_note)
-    monkeypatch.setattr(
-        Worker,
-        "embed",
-        lambda self, *words: _fail_to_read(self, *words, embed=began) if self in bad else began(self, *words),
-    )
+        def embed(self, *words):
+            return _fail_to_read(self, *words, embed=began) if self in bad else began(self, *words)
+
+        monkeypatch.setattr(crew, "node_of", staticmethod(str))
+        monkeypatch.setattr(crew, "hire", hire_and_note)
+        monkeypatch.setattr(Worker, "embed", embed)
+
+    return run
+
+
+def test_a_disk_fails(embed, gallery, whole, out, break_disks):
+    """Images that one machine can't read are tried by another one, and are no failures."""
+    break_disks(1)
+    document = embed(gallery, out, ray="auto")
+    assert (document["rows"], document["failed"]) == (24, 0)
+    assert_same(out, whole[0])
+
+
+def test_all_disks_fail(embed, gallery, whole, out, break_disks):
+    """What no machine can read is a failure, once, and is tried again by the next run."""
+    break_disks(2)
     seen = []
     document = embed(gallery, out, ray="auto", progress=lambda done, total: seen.append((done, total)))
-    assert (document["rows"], document["failed"]) == ((24, 0) if n_bad == 1 else (18, 6))
+    assert (document["rows"], document["failures"]) == (18, {"unreadable": 6})
     assert seen[-1] == (24, 24)
-    if n_bad == 1:
-        assert_same(out, whole[0])
+    assert embed(gallery, out)["embedded"] == 6
+    assert_same(out, whole[0])
 
 
 def test_interrupted_while_parts_are_named(crew, embed, gallery, whole, out, monkeypatch):
