@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from embedder import JobOptions
-from embedder.crew import Answer, Crew, Member, Place, find_places
+from embedder.crew import Answer, Crew, Member, Place, find_lack, find_places
 from embedder.worker import Work, Worker
 from features import (
     BucketPath,
@@ -478,3 +478,32 @@ def node(name, cpus, gpus=0, *, host=None, alive=True):
 def test_places(nodes, cpus, device, expected):
     """One worker a GPU, else one a machine or as many as the cores make; each has cores of its own."""
     assert [(place.node, place.cores, place.gpus) for place in find_places(nodes, cpus, device)] == expected
+
+
+@pytest.mark.parametrize(
+    ("free", "expected"),
+    [
+        ({"CPU": 4.0, "GPU": 1.0}, None),
+        ({"CPU": 1.0, "GPU": 1.0}, "4 CPUs of the cluster: 1 is free"),
+        ({"CPU": 4.0}, "1 GPU of the cluster: 0 are free"),
+    ],
+)
+def test_lack(free, expected):
+    """What a cluster does not have for its workers is told with what it has."""
+    assert find_lack([Place("a", range(2), 1), Place("b", range(2), 0)], free) == expected
+
+
+def test_all_machines_go(monkeypatch):
+    """A cluster without a machine is refused at the start, and waited for where it had one."""
+    nodes = []
+    fake = types.SimpleNamespace(nodes=lambda: nodes, put=str, available_resources=lambda: {"CPU": 1.0})
+    monkeypatch.setattr(Crew, "_employ", lambda *_: None)
+    crew = Crew(fake, Work(None, None, JobOptions(ray="auto"), None))
+    with pytest.raises(InputError, match="No machine of the cluster has 1 CPU"):
+        crew.hire()
+    nodes.append(node("a", 1))
+    (member,) = crew.hire()
+    nodes.clear()
+    crew._members.pop(member.place)  # as when it died
+    assert crew.hire() == []
+    assert crew.lack == "a machine with 1 CPU: the cluster has none left"

@@ -1,6 +1,8 @@
 """What is Ray's own in the connection to a cluster; runs on real ones are tested by the rooms that make them."""
 
 import importlib
+import os
+import time
 import types
 
 import pytest
@@ -29,6 +31,20 @@ def test_stdout_is_ours(connect, capsys):
     assert printed.out == ""
     assert "A machine died." in printed.err
     assert worker.print_to_stdstream is before
+
+
+@pytest.mark.slow
+def test_a_machine_dies(cluster, capfd):
+    """What a real cluster tells of a machine that went down stands on stderr."""
+    told, until = "", time.monotonic() + 120
+    with connected(cluster.address):
+        cluster.remove_node(cluster.add_node(num_cpus=1), allow_graceful=False)
+        while "marked dead" not in told and time.monotonic() < until:
+            os.sched_yield()
+            printed = capfd.readouterr()
+            told += printed.err
+            assert printed.out == ""
+    assert "marked dead" in told
 
 
 class _FailedError(Exception):
