@@ -9,8 +9,9 @@ import types
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
-from embedder import JobOptions
+from embedder import JobOptions, SourceOptions
 from embedder.crew import Answer, Crew, Member, Place, find_lack, find_places
 from embedder.worker import Work, Worker
 from features import (
@@ -407,6 +408,35 @@ def test_machines_are_told(crew, embed, gallery, out):
     document = embed(gallery, out, ray="auto")
     (node,) = document["nodes"].values()
     assert node == {"stages": document["stages"], "cpu_seconds": document["cpu_seconds"]}
+
+
+_OF_THE_MACHINES = {
+    "seconds",
+    "images_per_second",
+    "startup_seconds",
+    "stages",
+    "cpu_seconds",
+    "nodes",
+    "cluster_notes",
+}
+_OF_THE_RUN = {"out", "other_programs", "bound_by", "advice"}
+
+
+@pytest.mark.usefixtures("crew")
+def test_same_document(embed, folder, out, tmp_path):
+    """All else that a run says, of what it left out and of narrow ranges too, is what a local run says."""
+    levels = np.linspace(1000, 1040, 64 * 64).astype(np.uint16)
+    Image.fromarray(levels.reshape(64, 64)).save(folder / "narrow.png")
+    (folder / "raw.cr2").write_bytes(b"II*\0" + bytes(90))
+    (folder / "._a.jpg").write_bytes(bytes(90))
+    (folder / "bad.jpg").write_bytes(b"no image")
+    source = SourceOptions(exclude=("c.*",))
+    there, here = embed(folder, out, ray="auto", source=source), embed(folder, tmp_path / "here", source=source)
+    assert here["narrow_range"]
+    assert (here["hidden"], here["excluded"]) == (1, {"c.*": 1})
+    for name in here.keys() - _OF_THE_MACHINES - _OF_THE_RUN:
+        assert there[name] == here[name], name
+    assert there.keys() - here.keys() == {"nodes", "cluster_notes"}
 
 
 def test_who_never_begins(crew, embed, gallery, out, monkeypatch):
