@@ -1,8 +1,6 @@
 """Predictions for the parts of a table, made by the machines of a Ray cluster, in the table's order."""
 
-import collections
 import functools
-import itertools
 from collections.abc import Generator
 from pathlib import Path
 
@@ -10,10 +8,7 @@ import pyarrow as pa
 
 from classifiers.answers import answers
 from classifiers.storage import Head, open_head
-from features import Features, connected, fetch, unseen
-
-_AHEAD = 2
-"""Parts under way for each core: the next one lies there when one is done."""
+from features import Features, connected, results, unseen
 
 
 def answers_of_cluster(address: str, path: Path, features: Features, *, scores: bool) -> Generator[pa.Table]:
@@ -32,17 +27,11 @@ def answers_of_cluster(address: str, path: Path, features: Features, *, scores: 
         InputError: There is no such cluster, or a machine of it does not see the head or the table.
     """
     with connected(address) as ray:
-        predict = ray.remote(num_cpus=1)(_predict)
-        n_cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
-        waiting = (predict.remote(path, piece, scores=scores) for piece in features.split())
-        coming = collections.deque(itertools.islice(waiting, _AHEAD * n_cores))
-        while coming:
-            done = fetch(ray, coming.popleft())
-            coming.extend(itertools.islice(waiting, 1))
-            yield done
+        yield from results(ray, _predict, (path, scores), ((piece,) for piece in features.split()))
 
 
-def _predict(path: Path, features: Features, *, scores: bool) -> pa.Table:
+def _predict(head: tuple[Path, bool], features: Features) -> pa.Table:
+    path, scores = head
     for place in (path, features.path):
         if not place.exists():
             raise unseen(place, "head and table")

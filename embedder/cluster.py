@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import logging
 import time
 from typing import Any, Protocol
 
@@ -11,20 +12,29 @@ from embedder.crew import Answer, Crew, Member
 from embedder.gathering import Gathering
 from embedder.run import Run
 from embedder.schedule import Piece, Schedule
-from embedder.worker import Work
+from embedder.worker import Outcome, Work
 from features import Failure, InputError, Rows, connected
 
+_LOG = logging.getLogger("frieze")
 _LOOK_AROUND_S = 5.0
 """How often room for more workers is looked for."""
 _SAMPLE = 4096
 """Rows on which an engine is tried at most."""
 _MOST_FALSE_STARTS = 3
-"""How many workers may die before one has begun, for each place that there is for one."""
+"""How many workers may die before one has begun, for each place that there is for one, while nothing is embedded."""
+_PATIENCE_S = 10.0
+"""How long nobody says that no worker could be started."""
+_CHOICE_S = 20.0
+"""How long a worker may take over its choice of an engine before another one is asked as well."""
+_OF_THE_MACHINE = ("unreadable", "missing")
+"""Reasons why an image can't be read that may hold on one machine, and not on another."""
 _DEADLY = "kills its worker"
 
 
 class Hands(Protocol):
     """What a run wants of a crew."""
+
+    lack: str | None
 
     def hire(self) -> list[Member]:
         """Give new workers, wherever there is room."""
@@ -66,8 +76,10 @@ class ClusterRun:
         self._attempts = itertools.count(time.time_ns())  # no name that a killed run's worker still writes to
         self._members: list[Member] = []
         self._idle: list[Member] = []  # those of them who have loaded the backbone, and were not asked to choose yet
-        self._chooser: Member | None = None
+        self._choosers: set[Member] = set()  # those who were asked before there was a choice, and think about it
         self._has_choice = False
+        self._lonely_since = self._asked_last = time.perf_counter()
+        self._is_told_of_lack = False
         self._n_false_starts = self._n_places = 0
         self._n_done = 0
         self._looked = -np.inf
@@ -87,18 +99,43 @@ class ClusterRun:
 
     def _look_around(self) -> None:
         """Hire where there is room; all but the first wait for its choice of an engine."""
-        if time.perf_counter() - self._looked > _LOOK_AROUND_S:
-            self._looked = time.perf_counter()
-            fresh = self._crew.hire()
-            self._members += fresh
-            self._n_places = max(self._n_places, len(self._members))
-            for member in fresh:
-                self._crew.ask(member, "load", about="load")
-        if not self._has_choice and self._chooser is None and self._idle:
-            self._chooser = self._idle.pop(0)
-            self._have_choose(self._chooser)
+        now = time.perf_counter()
+        if now - self._looked > _LOOK_AROUND_S:
+            self._looked = now
+            self._hire()
+            for member in self._members:  # what nobody would take for a while is taken by anybody after it
+                self._hand_out(member)
+        if not self._has_choice and self._idle and (not self._choosers or now - self._asked_last > _CHOICE_S):
+            self._have_another_choose()
         while self._has_choice and self._idle:
             self._have_choose(self._idle.pop())
+
+    def _hire(self) -> None:
+        fresh = self._crew.hire()
+        self._members += fresh
+        self._n_places = max(self._n_places, len(self._members))
+        for member in fresh:
+            self._crew.ask(member, "greet", about="greet")
+            self._crew.ask(member, "load", about="load")
+        if any(member.host is not None for member in self._members):
+            self._lonely_since, self._is_told_of_lack = self._looked, False
+        elif self._crew.lack and not self._is_told_of_lack and self._looked - self._lonely_since >= _PATIENCE_S:
+            self._is_told_of_lack = True
+            self._say(f"Waiting for {self._crew.lack}.")
+
+    def _say(self, note: str) -> None:
+        _LOG.warning(note)
+        self._run.cluster_notes.append(note)
+
+    def _have_another_choose(self) -> None:
+        slow = sorted({str(member.host) for member in self._choosers})
+        member = self._idle.pop(0)
+        if slow:
+            after = f"after {_CHOICE_S:.0f} s {member.host} is asked, too"
+            self._say(f"A worker on {', '.join(slow)} has not chosen an engine yet; {after}.")
+        self._choosers.add(member)
+        self._asked_last = time.perf_counter()
+        self._have_choose(member)
 
     def _have_choose(self, member: Member) -> None:
         manifest = dataclasses.replace(self._run.writer.manifest, parts=())
@@ -113,6 +150,8 @@ class ClusterRun:
         member = answer.member
         if answer.is_dead:
             self._miss(member)
+        elif answer.about == "greet":
+            member.host = answer.value
         elif answer.about == "load":
             self._idle.append(member)
         elif answer.about == "choose":
@@ -120,16 +159,39 @@ class ClusterRun:
         else:
             piece, file = answer.about
             if self._schedule.end(member, piece):
-                self._gathering.take(piece, answer.value)
-                self._end(piece)
+                again, outcome = self._divide(member, piece, answer.value)
+                self._gathering.take(piece, outcome)
+                self._end(piece, n_again=len(again))
             else:  # another one was faster
                 file.unlink(missing_ok=True)
         for one in self._members if answer.is_dead else [member]:  # a death leaves work for any of them
             self._hand_out(one)
 
+    def _divide(self, member: Member, piece: Piece, outcome: Outcome) -> tuple[Rows, Outcome]:
+        """Have another machine try what this one could not read: a disk or a mount fails on one alone.
+
+        Returns:
+            The rows that are tried again, and what came of all others.
+        """
+        suspects = {one.id for one in outcome.failures if one.stage == "read" and one.reason in _OF_THE_MACHINE}
+        here = {one for one in self._members if one.place.node == member.place.node} | piece.shunned
+        elsewhere = [one for one in self._members if one.host is not None and one not in here]
+        if not suspects or not elsewhere or member in piece.shunned:
+            return piece.rows[:0], outcome
+        ids = self._run.comparison.images["id"].take(piece.rows).to_pylist()
+        again = piece.rows[[name in suspects for name in ids]]
+        self._schedule.add(Piece(piece.shard, again, shunned=here))
+        failures = tuple(failure for failure in outcome.failures if failure.id not in suspects)
+        return again, dataclasses.replace(outcome, failures=failures)
+
     def _welcome(self, answer: Answer) -> None:
-        answer.member.has_begun = True
         self._n_false_starts = 0
+        if self._has_choice and answer.member in self._choosers:  # it was asked before, and may have chosen otherwise
+            self._choosers.remove(answer.member)
+            self._have_choose(answer.member)
+            return
+        self._choosers.discard(answer.member)
+        answer.member.has_begun = True
         self._run.n_workers = max(self._run.n_workers, sum(member.has_begun for member in self._members))
         if not self._has_choice:
             engine, tuning, spec = answer.value
@@ -143,13 +205,13 @@ class ClusterRun:
             return
         self._members.remove(member)
         self._idle = [one for one in self._idle if one is not member]
-        self._chooser = None if self._chooser is member else self._chooser
+        self._choosers.discard(member)
         self._n_false_starts += not member.has_begun
         member.has_begun = False
         is_hopeless = not any(one.has_begun for one in self._members)
         if is_hopeless and self._n_false_starts >= _MOST_FALSE_STARTS * self._n_places:
             raise InputError(
-                f"{self._n_false_starts} workers of the cluster died while they loaded the backbone.",
+                f"{self._n_false_starts} workers of the cluster in a row died while they loaded the backbone.",
                 mend="Look into Ray's own logs, /tmp/ray/session_latest/logs on the machine; memory may be short.",
             )
         deadly = self._schedule.lose(member)
@@ -159,8 +221,9 @@ class ClusterRun:
             self._gathering.fail(deadly, Failure(image["id"], image["uri"], *facts))
             self._end(deadly)
 
-    def _end(self, piece: Piece) -> None:
-        self._n_done += len(piece.rows)
+    def _end(self, piece: Piece, *, n_again: int = 0) -> None:
+        self._n_false_starts = 0
+        self._n_done += len(piece.rows) - n_again
         self._run.progress(self._n_done, self._run.plan.n_pending)
         if self._schedule.is_whole(piece.shard):
             self._gathering.end(piece.shard)

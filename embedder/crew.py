@@ -32,11 +32,13 @@ class Member:
     Attributes:
         place: Where it works.
         actor: Ray's handle.
+        host: Its machine's name; None while the machine has no room for it yet.
         has_begun: Whether it has chosen an engine, and takes work.
     """
 
     place: Place
     actor: Any
+    host: str | None = None
     has_begun: bool = False
 
 
@@ -62,7 +64,12 @@ class Crew:
     Args:
         ray: The module, connected to the cluster.
         work: What all of them are told.
+
+    Attributes:
+        lack: In words, what the cluster did not have for the workers that were hired last; None where it had all.
     """
+
+    lack: str | None = None
 
     def __init__(self, ray: Any, work: Work) -> None:
         self._ray = ray
@@ -74,6 +81,7 @@ class Crew:
         self._options = work.options
         self._members: dict[Place, Member] = {}
         self._asked: dict[Any, tuple[Member, Any]] = {}
+        self._had_places = False
 
     def __enter__(self) -> Self:
         return self
@@ -86,15 +94,25 @@ class Crew:
         """Put a worker wherever there is room for one; give the new ones.
 
         Raises:
-            InputError: No machine of the cluster has a core to offer.
+            InputError: No machine of the cluster has a core to offer, and none ever had.
         """
         places = list(find_places(self._ray.nodes(), self._options.cpus_per_worker, self._options.device))
-        if not places and not self._members:
-            wanted = self._options.cpus_per_worker or 1
-            raise InputError(f"No machine of the cluster has {wanted} CPU to offer.", mend="See: ray status")
-        fresh = [Member(place, self._employ(place)) for place in places if place not in self._members]
+        if not places:
+            self._miss_machines()
+        wanted = [place for place in places if place not in self._members]
+        if wanted:
+            self.lack = find_lack(wanted, self._ray.available_resources())  # before they take what there is
+        fresh = [Member(place, self._employ(place)) for place in wanted]
+        self._had_places = self._had_places or bool(fresh)
         self._members |= {member.place: member for member in fresh}
         return fresh
+
+    def _miss_machines(self) -> None:
+        """Wait for machines where there were some: those of a cheap kind come and go."""
+        n_cpus = self._options.cpus_per_worker or 1
+        if not self._had_places:
+            raise InputError(f"No machine of the cluster has {n_cpus} CPU to offer.", mend="See: ray status")
+        self.lack = f"a machine with {n_cpus} CPU: the cluster has none left"
 
     def _employ(self, place: Place) -> Any:
         from ray.util import scheduling_strategies as strategies
@@ -135,6 +153,21 @@ class Crew:
                 if self._members.get(member.place) is member:  # else another one has its place already
                     self._members.pop(member.place)
                 yield Answer(member, about, None, is_dead=True)
+
+
+def find_lack(places: list[Place], free: dict[str, float]) -> str | None:
+    """Say what a cluster does not have for some workers at once, in words; None where it has all.
+
+    Args:
+        places: Those of the workers.
+        free: As `ray.available_resources()` gives it.
+    """
+    wanted = {"GPU": sum(place.gpus for place in places), "CPU": sum(len(place.cores) for place in places)}
+    for name, n in wanted.items():
+        n_free = int(free.get(name, 0))
+        if n_free < n:
+            return f"{n} {name}{'s' if n > 1 else ''} of the cluster: {n_free} {'is' if n_free == 1 else 'are'} free"
+    return None
 
 
 def find_places(nodes: list[dict[str, Any]], cpus_per_worker: int | None, device: str) -> Iterator[Place]:

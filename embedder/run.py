@@ -106,6 +106,7 @@ class Run:
         nodes: Machine -> where its workers' time went; empty where this process embedded.
         pixels: How the network's range of pixels is known.
         narrow: Images that reach over few levels.
+        cluster_notes: In words, what the run waited for on a cluster.
     """
 
     began: float
@@ -127,6 +128,7 @@ class Run:
     nodes: dict[str, Stages] = dataclasses.field(default_factory=dict)
     pixels: dict[str, str | None] = dataclasses.field(default_factory=dict)
     narrow: Narrow = dataclasses.field(default_factory=Narrow)
+    cluster_notes: list[str] = dataclasses.field(default_factory=list)
 
     def copy(self) -> None:
         """Commit the new parts that need no backbone."""
@@ -216,6 +218,7 @@ class Run:
         told: dict[str, Any] = self.stages.to_json()
         if self.nodes:
             told["nodes"] = {name: stages.to_json() for name, stages in sorted(self.nodes.items())}
+            told["cluster_notes"] = self.cluster_notes
         told["other_programs"] = None if self.load is None else round(self.load.others, 3)
         if not self.n_embedded:
             return told | {"bound_by": None, "advice": None}

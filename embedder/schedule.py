@@ -3,7 +3,9 @@
 import collections
 import dataclasses
 import itertools
+import time
 from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 
 import numpy as np
 
@@ -15,6 +17,8 @@ _DEADLY = 2
 """How often a shard may kill its worker before it is taken apart; of what was taken apart, every death counts."""
 _SURELY = 3
 """How often an image alone must do so: machines go down for other reasons, too."""
+_SHUN_S = 60.0
+"""How long a piece waits for others than those who could not read it."""
 
 
 @dataclasses.dataclass(eq=False)
@@ -26,12 +30,20 @@ class Piece:
         rows: int64 [n], the listing's rows, n >= 1.
         deaths: How often it killed its worker.
         holders: The workers that have it.
+        shunned: The workers whose machine could not read it, and which others go before.
+        made: When it was made, on `time.monotonic`'s clock.
     """
 
     shard: int
     rows: Rows
     deaths: int = 0
     holders: set[Hashable] = dataclasses.field(default_factory=set)
+    shunned: AbstractSet[Hashable] = frozenset()
+    made: float = dataclasses.field(default_factory=time.monotonic)
+
+    def is_for(self, worker: Hashable) -> bool:
+        """Tell whether a worker may take it: one that could not read it waits, for others may have died by then."""
+        return worker not in self.shunned or time.monotonic() - self.made > _SHUN_S
 
 
 class Schedule:
@@ -56,12 +68,22 @@ class Schedule:
 
         What killed two workers is not overtaken: it would go round the idle for ever, and never come back to nobody.
         """
-        while self._waiting and len(self._held[worker]) < _DEPTH:
-            yield self._hand(self._waiting.popleft(), worker)
+        while len(self._held[worker]) < _DEPTH:
+            piece = next((piece for piece in self._waiting if piece.is_for(worker)), None)
+            if piece is None:
+                break
+            self._waiting.remove(piece)
+            yield self._hand(piece, worker)
         if not self._held[worker]:
-            late = next((piece for piece in self._flying if len(piece.holders) == 1 and piece.deaths < _DEADLY), None)
-            if late is not None:
-                yield self._hand(late, worker)
+            late = (piece for piece in self._flying if len(piece.holders) == 1 and piece.deaths < _DEADLY)
+            piece = next((piece for piece in late if piece.is_for(worker)), None)
+            if piece is not None:
+                yield self._hand(piece, worker)
+
+    def add(self, piece: Piece) -> None:
+        """Take a further piece of a shard, to be done before those that wait."""
+        self._open[piece.shard] += 1
+        self._waiting.appendleft(piece)
 
     def _hand(self, piece: Piece, worker: Hashable) -> Piece:
         piece.holders.add(worker)
@@ -111,4 +133,6 @@ class Schedule:
         self._flying.pop(piece)
         self._open[piece.shard] += 1
         halves = np.array_split(piece.rows, 2)
-        return [Piece(piece.shard, rows, piece.deaths - 1 if len(rows) > 1 else 0) for rows in halves]
+        return [
+            Piece(piece.shard, rows, piece.deaths - 1 if len(rows) > 1 else 0, shunned=piece.shunned) for rows in halves
+        ]

@@ -94,6 +94,10 @@ class Worker:
         self._backbone: Backbone
         self._choice: Choice
 
+    def greet(self) -> str:
+        """Return the machine's name, as soon as there is room for this worker on it."""
+        return socket.gethostname()
+
     def load(self) -> None:
         """Load the backbone.
 

@@ -30,7 +30,7 @@ from features.ownership import check_is_only_ours, check_is_ours
 from features.parts import read_part, write_part
 from features.plan import Plan, Shard, make_plan
 from features.quiet import environment, import_keras, import_tensorflow, import_tensorflow_hub, seeded
-from features.ray_cluster import as_input_error, connected, fetch, unseen
+from features.ray_cluster import as_input_error, connected, results, unseen
 from features.reader import Features, open_features
 from features.remembered_options import Recalled, fill_in
 from features.schema import LISTING, OURS, PART, part_schema, to_embeddings, to_part, user_columns
@@ -90,7 +90,6 @@ __all__ = [
     "count_reasons",
     "cpu_share",
     "environment",
-    "fetch",
     "fill_in",
     "find_altered",
     "first_of_each",
@@ -122,6 +121,7 @@ __all__ = [
     "read_size",
     "read_stored",
     "replace_folder",
+    "results",
     "seeded",
     "succession",
     "successor_of",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from features import Floats, InputError, Rows, fetch
+from features import Floats, InputError, Rows, results
 from index.filling import Here
 from index.stored_vectors import StoredVectors
 from index.vectors import Vectors, count_piece
@@ -42,10 +42,9 @@ class Spread:
             Here().fill(codes, vectors, left_out)
             return
         self._empty = faiss.serialize_index(codes)
-        empty, fill = self._ray.put(self._empty), self._ray.remote(num_cpus=1)(fill_share)
         place = {"path": vectors.path, "metric": vectors.metric, "n_rows": len(vectors), "dim": vectors.dim}
-        for filled in [fill.remote(empty, place, share, left_out) for share in shares]:
-            codes.merge_from(faiss.deserialize_index(fetch(self._ray, filled)), 0)
+        for filled in results(self._ray, fill_share, self._empty, ((place, share, left_out) for share in shares)):
+            codes.merge_from(faiss.deserialize_index(filled), 0)
 
     def add(self, codes: Any, embeddings: Floats, rows: Rows) -> None:
         """Add embeddings by one more merge: what FAISS adds to merged lists of fast scan is lost (seen in 1.15)."""

@@ -7,7 +7,7 @@ import shlex
 import urllib.parse
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
@@ -227,6 +227,9 @@ class _Pieces:
 
     def __del__(self) -> None:
         self._close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_opened": None}  # another process opens the archives itself
 
     def read(self, rows: Rows) -> Iterator[Content]:
         """Give the content of each row."""

@@ -187,6 +187,9 @@ class _Cursor:
         self._batch: Any = []
         self._row = 0  # of the batch's first, in its file
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_at": _NOWHERE, "_batches": iter(()), "_batch": []}  # another process begins anew
+
     def read(self, rows: Rows) -> Iterator[Content]:
         """Give the content of each row."""
         for row in rows.tolist():

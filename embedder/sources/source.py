@@ -44,6 +44,9 @@ class SourceOptions:
     exclude: tuple[str, ...] = ()
     listed: Callable[[int], None] = _untold
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"listed": _untold}  # a bar on this terminal is of no use in another process
+
     def to_json(self) -> dict[str, Any]:
         """Return what decides which images are found, and what is said of them; columns where they were named."""
         columns = {name: getattr(self, name) for name in ("image", "id", "label") if getattr(self, name) is not None}

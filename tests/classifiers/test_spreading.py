@@ -41,7 +41,9 @@ def cluster(monkeypatch):
     ray = types.SimpleNamespace(
         remote=lambda **_: remote,
         get=get,
+        put=lambda value: value,
         cluster_resources=lambda: {"CPU": 1.0},
+        available_resources=lambda: {"CPU": 1.0},
         exceptions=types.SimpleNamespace(RayError=RayError, RayTaskError=type("RayTaskError", (RayError,), {})),
     )
     monkeypatch.setattr("classifiers.spreading.connected", lambda _: contextlib.nullcontext(ray))

@@ -2,18 +2,21 @@
 
 import collections
 import contextlib
+import dataclasses
 import sys
 import types
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
-from embedder import JobOptions
-from embedder.crew import Answer, Crew, Member, Place, find_places
+from embedder import JobOptions, SourceOptions
+from embedder.crew import Answer, Crew, Member, Place, find_lack, find_places
 from embedder.worker import Work, Worker
 from features import (
     BucketPath,
+    ImageError,
     InputError,
     Manifest,
     open_features,
@@ -34,13 +37,21 @@ class Here:
         n_workers: Its size.
         is_backwards: Whether the last question is answered first.
         stuck: Number of a place whose worker never answers.
+        hung: Number of a place whose worker never chooses an engine.
+        dies: Tells of a question whether it is its worker's end: of the member, the question and its number.
+        lack: What the cluster does not have.
     """
 
     deaths = ()
     deadly = None
     n_workers = 2
     is_backwards = False
-    stuck = None
+    stuck = hung = lack = None
+
+    def dies(self, member, question, number):
+        """Let nobody die."""
+        del self, member, question, number
+        return False
 
     def __init__(self, _, work):
         self._work = work
@@ -56,9 +67,14 @@ class Here:
         for worker in reversed(self._workers):  # what they changed of the process is as before, in a process of all
             worker._held.close()
 
+    @staticmethod
+    def node_of(_):
+        """Name the machine of a place."""
+        return "node"
+
     def hire(self):
         """Fill the empty places."""
-        places = [Place("node", range(number, number + 1), 0) for number in range(self.n_workers)]
+        places = [Place(self.node_of(number), range(number, number + 1), 0) for number in range(self.n_workers)]
         fresh = [Member(place, Worker(self._work)) for place in places if place not in self._members]
         self._members |= {member.place: member for member in fresh}
         self._workers += [member.actor for member in fresh]
@@ -66,7 +82,8 @@ class Here:
 
     def ask(self, member, question, *words, about):
         """Note a question."""
-        if member.place.cores.start != self.stuck:
+        number = member.place.cores.start
+        if number != self.stuck and not (number == self.hung and question == "choose"):
             self._questions.append((member, question, words, about))
 
     def answers(self, *, seconds):
@@ -81,6 +98,7 @@ class Here:
         is_dead = member not in self._members.values() or (
             question == "embed" and (self.n_asked in self.deaths or self.deadly in words[0].tolist())
         )
+        is_dead = is_dead or self.dies(member, question, self.n_asked)
         if is_dead and self._members.get(member.place) is member:
             self._members.pop(member.place)
         yield Answer(member, about, None if is_dead else getattr(member.actor, question)(*words), is_dead)
@@ -159,6 +177,113 @@ def test_a_worker_that_never_comes(crew, embed, gallery, whole, out):
     """A worker whose machine has no room for it yet keeps nobody waiting."""
     crew.stuck = 0
     embed(gallery, out, ray="auto")
+    assert_same(out, whole[0])
+
+
+def test_a_worker_that_never_chooses(crew, embed, gallery, out, monkeypatch, caplog):
+    """Where the worker that is asked for an engine first does not answer, another one is, and that is said."""
+    monkeypatch.setattr("embedder.cluster._CHOICE_S", 0.0)
+    crew.hung = 0
+    document = embed(gallery, out, ray="auto")
+    assert document["rows"] == 24
+    (note,) = document["cluster_notes"]
+    assert "has not chosen an engine yet" in note
+    assert caplog.messages == [note]
+
+
+def test_a_late_choice(crew, embed, gallery, out, monkeypatch):
+    """A worker that chose by itself, for it was asked before there was a choice, takes the table's."""
+    monkeypatch.setattr("embedder.cluster._CHOICE_S", -1.0)
+    chosen, choose = [], Worker.choose
+
+    def noting(self, rows, manifest):
+        chosen.append((self, manifest.engine))
+        return choose(self, rows, manifest)
+
+    monkeypatch.setattr(Worker, "choose", noting)
+    embed(gallery, out, ray="auto")
+    (first, second, third) = chosen
+    assert (first[1], second[1], third[1]) == ("none", "none", "tensorflow")
+    assert first[0] is not second[0] is third[0]
+
+
+def test_no_room(crew, embed, gallery, out, monkeypatch, caplog):
+    """A run that waits for CPUs which others hold says so once, and goes on when they come free."""
+    monkeypatch.setattr("embedder.cluster._PATIENCE_S", 0.0)
+    crew.lack = "2 CPUs of the cluster: 0 are free"
+    answers, n_looks = crew.answers, iter(range(100))
+    monkeypatch.setattr(crew, "answers", lambda self, **words: answers(self, **words) if next(n_looks) > 5 else ())
+    document = embed(gallery, out, ray="auto")
+    assert document["rows"] == 24
+    assert document["cluster_notes"] == caplog.messages == ["Waiting for 2 CPUs of the cluster: 0 are free."]
+
+
+def test_many_deaths_beside_progress(crew, embed, gallery, whole, out, monkeypatch):
+    """Workers that die while they load end a run only where so many do in a row, and nothing is embedded between."""
+    monkeypatch.setattr("embedder.cluster._MOST_FALSE_STARTS", 1)  # of two places
+    n_loads = []
+
+    def dies(_, member, question, n_embedded):
+        is_false_start = question == "load" and member.place.cores.start == 1 and n_embedded < 5
+        n_loads.extend([question] * is_false_start)
+        return is_false_start or (question == "embed" and n_embedded == 5)
+
+    monkeypatch.setattr(crew, "dies", dies)
+    embed(gallery, out, ray="auto")
+    assert len(n_loads) > 2
+    assert_same(out, whole[0])
+
+
+def _fail_to_read(worker, rows, file, *, embed):
+    """Embed on a machine that can't read one image in four."""
+    source = worker._work.source
+
+    def read(rows):
+        for row, content in zip(rows, source.read(rows), strict=True):
+            yield ImageError("read", "unreadable", "Input/output error") if row % 4 == 1 else content
+
+    broken = Worker(dataclasses.replace(worker._work, source=dataclasses.replace(source, read=read)))
+    broken._choice = worker._choice
+    return embed(broken, rows, file)
+
+
+@pytest.fixture
+def break_disks(crew, monkeypatch):
+    """`break_disks(n)`: workers are on machines of their own, and the first n of these have bad disks."""
+    began, hire, bad = Worker.embed, crew.hire, []
+
+    def run(n_bad):
+        def hire_and_note(self):
+            fresh = hire(self)
+            bad.extend(member.actor for member in fresh if member.place.cores.start < n_bad)
+            return fresh
+
+        def embed(self, *words):
+            return _fail_to_read(self, *words, embed=began) if self in bad else began(self, *words)
+
+        monkeypatch.setattr(crew, "node_of", staticmethod(str))
+        monkeypatch.setattr(crew, "hire", hire_and_note)
+        monkeypatch.setattr(Worker, "embed", embed)
+
+    return run
+
+
+def test_a_disk_fails(embed, gallery, whole, out, break_disks):
+    """Images that one machine can't read are tried by another one, and are no failures."""
+    break_disks(1)
+    document = embed(gallery, out, ray="auto")
+    assert (document["rows"], document["failed"]) == (24, 0)
+    assert_same(out, whole[0])
+
+
+def test_all_disks_fail(embed, gallery, whole, out, break_disks):
+    """What no machine can read is a failure, once, and is tried again by the next run."""
+    break_disks(2)
+    seen = []
+    document = embed(gallery, out, ray="auto", progress=lambda done, total: seen.append((done, total)))
+    assert (document["rows"], document["failures"]) == (18, {"unreadable": 6})
+    assert seen[-1] == (24, 24)
+    assert embed(gallery, out)["embedded"] == 6
     assert_same(out, whole[0])
 
 
@@ -285,6 +410,35 @@ def test_machines_are_told(crew, embed, gallery, out):
     assert node == {"stages": document["stages"], "cpu_seconds": document["cpu_seconds"]}
 
 
+_OF_THE_MACHINES = {
+    "seconds",
+    "images_per_second",
+    "startup_seconds",
+    "stages",
+    "cpu_seconds",
+    "nodes",
+    "cluster_notes",
+}
+_OF_THE_RUN = {"out", "other_programs", "bound_by", "advice"}
+
+
+@pytest.mark.usefixtures("crew")
+def test_same_document(embed, folder, out, tmp_path):
+    """All else that a run says, of what it left out and of narrow ranges too, is what a local run says."""
+    levels = np.linspace(1000, 1040, 64 * 64).astype(np.uint16)
+    Image.fromarray(levels.reshape(64, 64)).save(folder / "narrow.png")
+    (folder / "raw.cr2").write_bytes(b"II*\0" + bytes(90))
+    (folder / "._a.jpg").write_bytes(bytes(90))
+    (folder / "bad.jpg").write_bytes(b"no image")
+    source = SourceOptions(exclude=("c.*",))
+    there, here = embed(folder, out, ray="auto", source=source), embed(folder, tmp_path / "here", source=source)
+    assert here["narrow_range"]
+    assert (here["hidden"], here["excluded"]) == (1, {"c.*": 1})
+    for name in here.keys() - _OF_THE_MACHINES - _OF_THE_RUN:
+        assert there[name] == here[name], name
+    assert there.keys() - here.keys() == {"nodes", "cluster_notes"}
+
+
 def test_who_never_begins(crew, embed, gallery, out, monkeypatch):
     """Where every worker dies over the backbone the run ends and says so."""
     monkeypatch.setattr(crew, "answers", _all_die)
@@ -354,3 +508,32 @@ def node(name, cpus, gpus=0, *, host=None, alive=True):
 def test_places(nodes, cpus, device, expected):
     """One worker a GPU, else one a machine or as many as the cores make; each has cores of its own."""
     assert [(place.node, place.cores, place.gpus) for place in find_places(nodes, cpus, device)] == expected
+
+
+@pytest.mark.parametrize(
+    ("free", "expected"),
+    [
+        ({"CPU": 4.0, "GPU": 1.0}, None),
+        ({"CPU": 1.0, "GPU": 1.0}, "4 CPUs of the cluster: 1 is free"),
+        ({"CPU": 4.0}, "1 GPU of the cluster: 0 are free"),
+    ],
+)
+def test_lack(free, expected):
+    """What a cluster does not have for its workers is told with what it has."""
+    assert find_lack([Place("a", range(2), 1), Place("b", range(2), 0)], free) == expected
+
+
+def test_all_machines_go(monkeypatch):
+    """A cluster without a machine is refused at the start, and waited for where it had one."""
+    nodes = []
+    fake = types.SimpleNamespace(nodes=lambda: nodes, put=str, available_resources=lambda: {"CPU": 1.0})
+    monkeypatch.setattr(Crew, "_employ", lambda *_: None)
+    crew = Crew(fake, Work(None, None, JobOptions(ray="auto"), None))
+    with pytest.raises(InputError, match="No machine of the cluster has 1 CPU"):
+        crew.hire()
+    nodes.append(node("a", 1))
+    (member,) = crew.hire()
+    nodes.clear()
+    crew._members.pop(member.place)  # as when it died
+    assert crew.hire() == []
+    assert crew.lack == "a machine with 1 CPU: the cluster has none left"

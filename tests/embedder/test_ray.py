@@ -107,6 +107,35 @@ def test_a_node_is_killed(cluster, photos, local, embed, out):
     assert_same(out, local)
 
 
+def test_a_disk_of_one_machine(cluster, photos, local, embed, out, monkeypatch):
+    """Images that one machine's disk fails at are read by another machine."""
+    import dataclasses
+
+    import embedder.job
+
+    opened, bad = embedder.job.open_source, next(iter(cluster.worker_nodes)).node_id
+
+    def failing_there(*words):
+        source = opened(*words)
+
+        def read(rows):
+            import ray
+
+            from features import ImageError
+
+            is_bad = ray.get_runtime_context().get_node_id() == bad
+            for row, content in zip(rows, source.read(rows), strict=True):
+                yield ImageError("read", "unreadable", "Input/output error") if is_bad and row % 4 == 1 else content
+
+        return dataclasses.replace(source, read=read)
+
+    monkeypatch.setattr(embedder.job, "open_source", failing_there)
+    monkeypatch.setattr("embedder.run.recognise", lambda comparison, *_, **__: np.full(len(comparison.images), -1))
+    document = embed(photos, out, ray=cluster.address)
+    assert (document["rows"], document["failed"]) == (N_PHOTOS, 0)
+    assert_same(out, local)
+
+
 def test_a_deadly_image(cluster, photos, local, embed, out, monkeypatch):
     """An image that kills whoever decodes it is named in failures.parquet; all others are there."""
     import dataclasses

@@ -22,6 +22,8 @@ class Inline:
         """Give the cluster's cores."""
         return {"CPU": self._cpus}
 
+    available_resources = cluster_resources
+
     def put(self, value):
         """Keep a value."""
         return value

@@ -1,9 +1,13 @@
 import io
 import os
 import tarfile
+import threading
+import zipfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from embedder.sources import SourceOptions, open_source, read_image
@@ -251,3 +255,36 @@ def test_zips_among_images(folder):
     source = open_source("d", SourceOptions())
     assert source.listing.images["id"].to_pylist() == ["1.jpg"]
     assert source.unread_shards == {f"{folder}/d/*.zip": 3}
+
+
+def _pack(folder, kind):
+    """Write four images as a source of a kind."""
+    names = [f"{number}.jpg" for number in range(4)]
+    if kind == "tar":
+        write_tar(folder / "in.tar", *names)
+    elif kind == "zip":
+        with zipfile.ZipFile(folder / "in.zip", "w") as archive:
+            for name in names:
+                archive.writestr(name, JPEG)
+    elif kind == "parquet":
+        pq.write_table(pa.table({"id": names, "image": [JPEG] * 4}), folder / "in.parquet", row_group_size=2)
+    else:
+        write(folder, *(f"in.folder/{name}" for name in names))
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar", "zip", "parquet"])
+def test_goes_to_other_processes(kind, folder):
+    """A source can be sent to a cluster's workers after it was read here, whoever is told of its listing."""
+    _pack(folder, kind)
+    lock = threading.RLock()  # as a progress bar has
+
+    def told(_):
+        lock.acquire()
+
+    opened = open_source(f"in.{kind}", SourceOptions(exclude=("3*",), listed=told))
+    rows = np.arange(len(opened.listing.images))
+    next(iter(opened.read(rows)))
+    pickle = pytest.importorskip("ray.cloudpickle")
+    there = pickle.loads(pickle.dumps(opened))
+    assert list(there.read(rows)) == list(opened.read(rows))
+    assert there.listing.images["id"].to_pylist() == opened.listing.images["id"].to_pylist()
