@@ -20,7 +20,7 @@ from classifiers.heads import Classifier, name_of_kind
 from classifiers.labels import Examples, labelled_rows
 from classifiers.learning import Learning, Progress
 from classifiers.margins import best_factor
-from classifiers.material import Images, Maps, Material, Read, batches
+from classifiers.material import CHUNK, Images, Maps, Material, Read, batches
 from classifiers.outputs import check_head
 from classifiers.pooled_features import as_wide_as
 from classifiers.scores import report, score
@@ -229,7 +229,7 @@ def _embed(means: Means, rows: Rows) -> Floats:
 
     images = keras.Input((*means.trunk.spec.image_size, 3))
     network = keras.Model(images, means.trunk.embeddings(images))
-    chunks = np.array_split(rows, -(-len(rows) // 64))
+    chunks = np.array_split(rows, -(-len(rows) // CHUNK))
     found = [network.predict_on_batch(means.read(chunk) / np.float32(255)) for chunk in chunks]
     return np.concatenate(found).astype(np.float32)
 
