@@ -1,15 +1,20 @@
 """Whether fine-tuning is worth its hours: against the linear probe on the same held-out photographs, and by neighbours.
 
-Usage: FRIEZE_DATA=... python benchmarks/finetuning.py [seeds|cache]   prints the tables of docs/benchmarks.md.
+Usage: FRIEZE_DATA=... python benchmarks/finetuning.py [seeds|cache|rates|recipe2]   prints docs/benchmarks.md's tables.
 
 `seeds` (half an hour on two cores): three seeds, MobileNetV2 at 128 x 128 on flowers5_128, its last block and its
 last four blocks free.
 Neighbours: each held-out image is given the label of its nearest training image, by the backbone as it was and by the
 fine-tuned one that `frieze embed --backbone MODEL` takes. `cache`: seconds of an epoch with and without `--cache`, no
-augmentation, one seed; the first epoch, which compiles, does not count.
+augmentation, one seed; the first epoch, which compiles, does not count. `rates`: what the learning rate does to few
+images, MobileNetV2's last 20 layers on up to 70 photographs a class of four sets at 96 pixels, two draws. `recipe2`:
+examples/recipe2.py at 224 pixels, VGG16 with random weights, beside the same in Keras alone, on the same split.
 """
 
+import csv
+import io
 import sys
+import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +23,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 from accuracy import DATA
+from PIL import Image
 from report import show
 
 import frieze
@@ -27,6 +33,7 @@ WEIGHTS = DATA / "backbones" / "mobilenet_v2_100_224" / "keras" / "mobilenet_v2_
 IMAGES, SIDE_PX = "flowers5_128", 128
 BLOCK, BLOCKS = "block_16_expand", "block_13_expand"
 SEEDS = (0, 1, 2)
+EARLIER = 1e-4  # the rate that `seeds` and `cache` were measured at
 
 
 def embed(folder: Path) -> Features:
@@ -48,7 +55,7 @@ def nearest_accuracy(table: Features, parts: dict[str, str]) -> float:
 def one_seed(before: Features, folder: Path, first: str, seed: int) -> list[float]:
     """Fine-tune once: accuracy of probe and model, their calibration errors, and by neighbours before and after."""
     model, after = folder / f"{first}-{seed}.model", folder / f"{first}-{seed}.features"
-    told = frieze.finetune(before.path, out=model, unfreeze=first, seed=seed)
+    told = frieze.finetune(before.path, out=model, unfreeze=first, seed=seed, learning_rate=EARLIER)
     frieze.embed(DATA / "images" / IMAGES, out=after, backbone=str(model))
     parts = {row["id"]: row["part"] for row in pq.read_table(model / "split.parquet").to_pylist()}
     tables = (before, open_features(after))
@@ -86,7 +93,13 @@ def cache(folder: Path) -> None:
     before = embed(folder)
     told = [
         frieze.finetune(
-            before.path, out=folder / f"{kept}.model", unfreeze=BLOCK, augment=False, cache=kept, patience=9
+            before.path,
+            out=folder / f"{kept}.model",
+            unfreeze=BLOCK,
+            augment=False,
+            cache=kept,
+            patience=9,
+            learning_rate=EARLIER,
         )
         for kept in (False, True)
     ]
@@ -98,7 +111,134 @@ def cache(folder: Path) -> None:
     show("finetuning cache", "learns from | seconds an epoch | times faster | accuracy | probe | seconds in all", rows)
 
 
-PASSAGES = {"seeds": seeds, "cache": cache}
+FEW = {"flowers5_128": (70, 150), "imagenette_val": (70, 30), "cifar10": (70, 80), "flowers_ccby_200": (28, 12)}
+"""Set -> images a class to learn from, a tenth of them for validation, and held out."""
+RATES = (1e-4, 3e-4, 1e-3)
+
+
+def rates(folder: Path) -> None:
+    """Print accuracies of few images a class by learning rate."""
+    tables = {(name, seed): _few(folder, name, seed) for name in FEW for seed in SEEDS[:2]}
+    header = "set | draw | held out | probe | " + " | ".join(f"at {rate:g}" for rate in RATES)
+    show("finetuning rates", header, (_by_rate(folder, table, *key) for key, table in tables.items()))
+
+
+def _by_rate(folder: Path, table: Path, name: str, seed: int) -> list[Any]:
+    found = [
+        frieze.finetune(table, out=folder / f"{name}-{seed}-{rate}.model", split="part", seed=seed, learning_rate=rate)
+        for rate in RATES
+    ]
+    return [name, seed, found[0]["n_test"], found[0]["probe_accuracy"], *(one["accuracy"] for one in found)]
+
+
+def _few(folder: Path, name: str, seed: int) -> Path:
+    """Embed a draw of a set, and give its table."""
+    images, (n_train, n_test) = _cifar(folder) if name == "cifar10" else DATA / "images" / name, FEW[name]
+    rng, listed, out = np.random.default_rng(seed), folder / f"{name}-{seed}.csv", folder / f"{name}-{seed}.features"
+    with listed.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["path", "label", "part"])
+        for label in sorted(path for path in images.iterdir() if path.is_dir()):
+            drawn = rng.permutation(sorted(path for path in label.iterdir() if path.suffix == ".jpg"))
+            for number, path in enumerate(drawn[: n_train + n_test]):
+                part = "val" if number < max(3, n_train // 10) else "train" if number < n_train else "test"
+                rows.writerow([path, label.name, part])
+    frieze.embed(listed, out=out, backbone="keras:MobileNetV2", weights=str(WEIGHTS), image_size=96)
+    return out
+
+
+def _cifar(folder: Path) -> Path:
+    """Lay the images of two WebDataset shards into a folder a class, once."""
+    out = folder / "cifar10"
+    for shard in [] if out.exists() else sorted((DATA / "images" / "cifar10_test_webdataset").glob("*.tar"))[:2]:
+        with tarfile.open(shard) as tar:
+            names = [name.removesuffix(".jpg") for name in tar.getnames() if name.endswith(".jpg")]
+            for name in names:
+                image, label = (tar.extractfile(f"{name}.{kind}") for kind in ("jpg", "cls"))
+                path = out / f"class{label.read().decode().strip()}" / f"{Path(name).name}.jpg"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(image.read())
+    return out
+
+
+RECIPE2 = {"learning_rate": 1e-4, "schedule": "constant", "epochs": 4, "patience": 4}
+
+
+def recipe2(folder: Path) -> None:
+    """Print recipe 2 beside plain Keras: parameters that learn, losses and accuracy by seed."""
+    header = (
+        "by | seed | dense units | numbers that learn | loss, first epoch | last | validation loss, least | accuracy"
+    )
+    show("finetuning recipe2", header, _recipe2_rows(folder), "flowers_ccby_200: 40 held out, 15 for validation.")
+
+
+def _recipe2_rows(folder: Path) -> Iterator[list[Any]]:
+    import keras
+
+    keras.utils.set_random_seed(11)
+    network = keras.applications.VGG16(weights=None, include_top=False, input_shape=(224, 224, 3))
+    network.save_weights(folder / "vgg16.weights.h5")
+    images, before = DATA / "images" / "flowers_ccby_200", folder / "vgg16.features"
+    backbone = {"backbone": "keras:VGG16", "weights": str(folder / "vgg16.weights.h5"), "image_size": 224}
+    frieze.embed(images, out=before, layer="block5_pool:flatten", **backbone)
+    maps = _frozen_maps(network, sorted(images.glob("*/*.jpg")))
+    for seed in SEEDS:
+        out = folder / f"recipe2-{seed}.model"
+        options = RECIPE2 | {"unfreeze": "block5_conv1", "layers": "256", "augment": False, "cache": True}
+        told = frieze.finetune(before, out=out, seed=seed, **options)
+        head = frieze.open_head(out).classifier.network
+        losses = [epoch["loss"] for epoch in told["history"][1:]]
+        least = min(epoch["val_loss"] for epoch in told["history"])
+        learning = told["n_unfrozen"] + head.count_params()
+        yield ["frieze", seed, _units(head), learning, losses[0], losses[-1], least, told["accuracy"]]
+        yield ["Keras", seed, *_plain(network, maps, out, seed)]
+
+
+def _units(network: Any) -> str:
+    """Give the units of a network's dense layers, in their order."""
+    return ", ".join(str(layer.units) for layer in network.layers if hasattr(layer, "units"))
+
+
+def _frozen_maps(network: Any, paths: list[Path]) -> dict[str, np.ndarray]:
+    """Give what the frozen blocks make of each image, by its id."""
+    import keras
+
+    lower = keras.Model(network.inputs[0], network.get_layer("block4_pool").output)
+    opened = [Image.open(io.BytesIO(path.read_bytes())).convert("RGB") for path in paths]
+    pixels = np.stack([np.asarray(one.resize((224, 224), Image.Resampling.BILINEAR), np.float32) for one in opened])
+    maps = lower.predict(keras.applications.vgg16.preprocess_input(pixels), batch_size=16, verbose=0)
+    return {f"{path.parent.name}/{path.name}": one for path, one in zip(paths, maps, strict=True)}
+
+
+def _plain(network: Any, maps: dict[str, np.ndarray], model: Path, seed: int) -> list[Any]:
+    """Train the last block under Flatten, Dense(256) and a softmax as a script would, on the model's own split."""
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    convolutions = [network.get_layer(f"block5_conv{number}") for number in (1, 2, 3)]
+    copies = [keras.layers.Conv2D.from_config(layer.get_config()) for layer in convolutions]
+    rest = [keras.layers.MaxPooling2D(2, 2), keras.layers.Flatten(), keras.layers.Dense(256, activation="relu")]
+    top = keras.Sequential([keras.Input((14, 14, 512)), *copies, *rest, keras.layers.Dense(5, activation="softmax")])
+    for copy, layer in zip(copies, convolutions, strict=True):
+        copy.set_weights(layer.get_weights())
+    rows = pq.read_table(model / "split.parquet").to_pylist()
+    classes = sorted({row["id"].split("/")[0] for row in rows})
+    parts = {}
+    for part in ("train", "validation", "test"):
+        ids = [row["id"] for row in rows if row["part"] == part]
+        codes = np.array([classes.index(name.split("/")[0]) for name in ids])
+        parts[part] = (np.stack([maps[name] for name in ids]), codes)
+    adam = keras.optimizers.Adam(RECIPE2["learning_rate"])
+    top.compile(adam, "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
+    best = keras.callbacks.EarlyStopping(patience=RECIPE2["patience"], restore_best_weights=True)
+    watched = {"validation_data": parts["validation"], "callbacks": [best]}
+    told = top.fit(*parts["train"], epochs=RECIPE2["epochs"], verbose=0, **watched)
+    accuracy = top.evaluate(*parts["test"], verbose=0)[1]
+    losses = told.history["loss"]
+    return [_units(top), top.count_params(), losses[0], losses[-1], min(told.history["val_loss"]), accuracy]
+
+
+PASSAGES = {"seeds": seeds, "cache": cache, "rates": rates, "recipe2": recipe2}
 
 
 def main() -> None:

@@ -1,24 +1,23 @@
 """Whether a head's figures can be believed: accuracy, calibration and abstaining over ten splits of photographs.
 
-Usage: FRIEZE_DATA=... python benchmarks/protocol.py   prints the table of docs/benchmarks.md (some minutes).
+Usage: FRIEZE_DATA=... python benchmarks/protocol.py [heads|prototype]   prints tables of docs/benchmarks.md (minutes).
 
 On each of ten splits (seeds 0 to 9, a fifth held out): the heads to protocol, and scikit-learn's LogisticRegression
 with its defaults on the features as they are stored. The calibration error of a perfectly calibrated head is not zero
 on so few rows: for each split labels are drawn 200 times from the head's own probabilities, and the 95th percentile of
-the error is told.
+the error is told. `prototype`: that head beside scikit-learn's NearestCentroid, on four splits of three sets.
 """
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 from accuracy import embed as embed_set
-from report import show
+from report import run_passages, show
 
 import frieze
-from features import Features, Floats, Rows
+from features import Features, Floats, Rows, unit_rows
 
 BACKBONE, SETS = "mobilenet_v2_100_224", ("imagenette_val", "flowers5_128")
 HEADS = ("linear", "svm")
@@ -80,11 +79,47 @@ def rows(folder: Path) -> Iterator[list[object]]:
         yield [name, "LogisticRegression, defaults", f"{np.mean(judged):.4f}", *[""] * 4]
 
 
-def main() -> None:
-    """Print the table."""
-    with tempfile.TemporaryDirectory(prefix="frieze-protocol-") as folder:
-        show("protocol", HEADER, rows(Path(folder)), f"Means of {N_SPLITS} splits, backbone {BACKBONE}.")
+def heads(folder: Path) -> None:
+    """Print the heads to protocol."""
+    show("protocol", HEADER, rows(folder), f"Means of {N_SPLITS} splits, backbone {BACKBONE}.")
 
+
+CENTROID_BACKBONE, CENTROID_SETS = "mobilenet_v1_025_128", ("flowers5_128", "flowers_ccby_200", "imagenette_val")
+CENTROID_SEEDS = range(4)
+CENTROID_ROWS = ("prototype", "NearestCentroid", "NearestCentroid, unit rows")
+
+
+def prototype(folder: Path) -> None:
+    """Print the prototype head beside NearestCentroid on the rows as they are, and on rows of unit length."""
+    header = "set | by | " + " | ".join(f"split {seed}" for seed in CENTROID_SEEDS) + " | mean"
+    show("protocol prototype", header, _prototype_rows(folder), f"Backbone {CENTROID_BACKBONE}.")
+
+
+def _prototype_rows(folder: Path) -> Iterator[list[object]]:
+    for name in CENTROID_SETS:
+        table, found = embed_set(folder, name, CENTROID_BACKBONE), []
+        embeddings = table.embeddings()
+        for seed in CENTROID_SEEDS:
+            told = frieze.train(table.path, out=folder / "head", head="prototype", seed=seed, force=True)
+            split = parts(table, folder / "head")
+            centroids = [
+                _by_centroid(one, table.labels.astype(str), split) for one in (embeddings, unit_rows(embeddings))
+            ]
+            found.append([told["accuracy"], *centroids])
+        for by, accuracies in zip(CENTROID_ROWS, np.transpose(found).tolist(), strict=True):
+            yield [name, by, *accuracies, float(np.mean(accuracies))]
+
+
+def _by_centroid(embeddings: Floats, labels: np.ndarray, split: tuple[Rows, Rows]) -> float:
+    """Give the accuracy of scikit-learn's NearestCentroid with its defaults."""
+    from sklearn.neighbors import NearestCentroid
+
+    train, test = split
+    model = NearestCentroid().fit(embeddings[train], labels[train])
+    return float((model.predict(embeddings[test]) == labels[test]).mean())
+
+
+PASSAGES = {"heads": heads, "prototype": prototype}
 
 if __name__ == "__main__":
-    main()
+    run_passages(PASSAGES)

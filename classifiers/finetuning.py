@@ -20,12 +20,12 @@ from classifiers.heads import Classifier, name_of_kind
 from classifiers.labels import Examples, labelled_rows
 from classifiers.learning import Learning, Progress
 from classifiers.margins import best_factor
-from classifiers.material import Images, Maps, Material, Read, batches
+from classifiers.material import CHUNK, Images, Maps, Material, Read, batches
 from classifiers.outputs import check_head
 from classifiers.pooled_features import as_wide_as
 from classifiers.scores import report, score
 from classifiers.splits import Split
-from classifiers.start import begin, check_start, part_like
+from classifiers.start import begin, check_start, mean_length, part_like
 from classifiers.storage import TRUNK_NAME, Head, finish_head, write_model, write_split
 from classifiers.stored_rows import StoredRows, mapped
 from classifiers.tuned_head import to_head, to_layers
@@ -125,7 +125,7 @@ def finetune_head(
     split, unused = part_like(probe, examples, seed=course.seed)
     check_start(examples, split, means.trunk, course.batch_size)
     start = begin(probe, features, examples, split, hidden=course.hidden, seed=course.seed)
-    layers = to_layers(start, features.spec.dim)
+    layers = to_layers(start, features.spec.dim, length=None if course.hidden is None else mean_length(features))
     seen = as_wide_as(features, means.trunk.maps, probe.spec.dim)
     told = _Told(features, examples, split, unused, probe, seen)
     progress = _learn(means, layers, told, course)
@@ -136,6 +136,7 @@ def finetune_head(
     test = _embed(means, examples.rows[split.test])
     probabilities, held_out = head.probabilities(test), examples.take(split.test)
     figures = _figures(head, means.trunk, told, progress) | score(probabilities, held_out.labels, classes=head.classes)
+    figures["notes"] = _notes(figures, is_new=course.hidden is not None)
     with new_folder(out, replace=force) as folder:
         spec = means.save(folder / TRUNK_NAME)
         model = write_model(folder, head)
@@ -228,7 +229,7 @@ def _embed(means: Means, rows: Rows) -> Floats:
 
     images = keras.Input((*means.trunk.spec.image_size, 3))
     network = keras.Model(images, means.trunk.embeddings(images))
-    chunks = np.array_split(rows, -(-len(rows) // 64))
+    chunks = np.array_split(rows, -(-len(rows) // CHUNK))
     found = [network.predict_on_batch(means.read(chunk) / np.float32(255)) for chunk in chunks]
     return np.concatenate(found).astype(np.float32)
 
@@ -250,8 +251,18 @@ def _figures(head: Classifier, trunk: Trunk, told: _Told, progress: Progress) ->
         "unfrozen": trunk.free,
         "n_unfrozen": trunk.n_free,
         "fit_seconds": sum(epoch.get("seconds", 0.0) for epoch in progress.history),
-        "notes": [] if progress.best_epoch else ["No epoch was better than the start: the probe stays as it was."],
     }
+
+
+def _notes(figures: dict[str, Any], *, is_new: bool) -> list[str]:
+    """Say in a line where it was not worth it."""
+    if not figures["best_epoch"]:
+        left = "the new head has learnt nothing. Try a lower --learning-rate" if is_new else "the probe stays as it was"
+        return [f"No epoch was better than the start: {left}."]
+    accuracy, probe = figures["accuracy"], figures["probe_accuracy"]
+    if accuracy > probe:
+        return []
+    return [f"Fine-tuning gained nothing: {accuracy:.3f} of the held-out images are right, of the probe's {probe:.3f}."]
 
 
 def _document(

@@ -14,7 +14,7 @@ from features import InputError, Rows, import_tensorflow, write_file, write_size
 Read = Callable[[Rows], Any]
 """Gives uint8 [n, H, W, 3] for n places among the images."""
 _READY = 4  # batches that are made ahead
-_CHUNK = 64
+CHUNK = 16  # images; the first maps of a wide network take 50 MB an image
 
 
 class Material(Protocol):
@@ -69,12 +69,12 @@ class Maps:
             self._check_room()
             self._folder.mkdir(parents=True, exist_ok=True)
             files = self._open("w+")
-            for start in range(0, len(places), _CHUNK):
-                chosen = places[start : start + _CHUNK]
+            for start in range(0, len(places), CHUNK):
+                chosen = places[start : start + CHUNK]
                 found = self._lower(self._images.read(chosen) / np.float32(255), training=False)
                 for file, maps in zip(files, found if isinstance(found, list | tuple) else [found], strict=True):
                     file[chosen] = _halved(np.asarray(maps))
-                step(min(start + _CHUNK, len(places)), len(places))
+                step(min(start + CHUNK, len(places)), len(places))
             for file in files:
                 file.flush()
             write_file(done, Path.touch)

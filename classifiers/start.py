@@ -89,6 +89,12 @@ def begin(
     return head
 
 
+def mean_length(features: Features) -> float:
+    """Give the mean length of a table's embeddings; 1 where all are zero."""
+    lengths = np.concatenate([np.linalg.norm(embeddings, axis=1) for embeddings in features.vectors()])
+    return float(lengths.mean(dtype=np.float64)) or 1.0
+
+
 def check_images(labels: Strings, trunk: _Free, *, test_size: float | None, seed: int) -> None:
     """Refuse too few images before any of them is embedded.
 

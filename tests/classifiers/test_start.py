@@ -10,7 +10,7 @@ from classifiers import Recipe, open_head, train_head
 from classifiers.keras_head import KerasHead
 from classifiers.labels import labelled_rows
 from classifiers.splits import Split
-from classifiers.start import begin, check_images, check_start, part_like
+from classifiers.start import begin, check_images, check_start, mean_length, part_like
 from classifiers.storage import read_split, write_split
 from classifiers.terms import Network
 from features import InputError
@@ -144,6 +144,13 @@ def test_a_new_network(probe, parted, overlapping):
     assert np.array_equal(weights[0], weights[1])
     assert not np.allclose(weights[0], weights[2])
     assert one.classes.tolist() == ["ant", "bee", "cow"]
+
+
+def test_mean_length():
+    """The mean length of the rows is that of all pieces of the table; zero rows alone count as one."""
+    pieces = [np.array([[3.0, 4.0]], np.float32), np.array([[0.0, 1.0], [6.0, 0.0]], np.float32)]
+    assert mean_length(SimpleNamespace(vectors=lambda: iter(pieces))) == pytest.approx(4)
+    assert mean_length(SimpleNamespace(vectors=lambda: iter([np.zeros((2, 3), np.float32)]))) == 1
 
 
 TRUNK = SimpleNamespace(free="2 of 9 layers, from top on", n_free=1234, count_bytes=lambda batch: 1_000 * batch)

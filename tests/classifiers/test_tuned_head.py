@@ -4,6 +4,7 @@ import pytest
 from classifiers import Recipe
 from classifiers.fitting import fit_head
 from classifiers.heads import HEADS
+from classifiers.keras_head import KerasHead
 from classifiers.terms import Network
 from classifiers.tuned_head import to_head, to_layers
 from features import InputError, unit_rows
@@ -49,6 +50,20 @@ def test_what_it_becomes(fitted, tmp_path, kind, wanted):
     loaded = HEADS[wanted].load(tmp_path / again.file_name, classes=again.classes, dim=8)
     assert isinstance(again, HEADS[wanted])
     assert np.allclose(loaded.probabilities(embeddings), layers(embeddings), atol=1e-5)
+
+
+def test_rows_at_their_own_length(tf):
+    """A new network learns on rows at their own mean length, with Keras' own first weights; its head gives the same."""
+    rng = np.random.default_rng(0)
+    embeddings = rng.random((20, 8), np.float32) + 1
+    embeddings *= 5 / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    start = KerasHead.new(8, np.array(["ant", "bee"]), Network((6,), 0.1), seed=0)
+    layers = to_layers(start, 8, length=5.0)
+    dense = layers.layers[2:]
+    assert [type(layer).__name__ for layer in dense] == ["Dense", "Dropout", "Dense"]
+    plain = dense[2](dense[0](embeddings))
+    assert np.allclose(layers(embeddings), plain, atol=1e-6)
+    assert np.allclose(to_head(layers, start).probabilities(embeddings), plain, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", NO_NETWORKS)

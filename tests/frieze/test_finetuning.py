@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+import classifiers
 import embedder
 import frieze
 from classifiers.learning import Learning
@@ -107,7 +108,7 @@ def test_it_learnt(tuned):
     """An epoch was better than the start on the validation images, and its weights are kept."""
     losses = [epoch["val_loss"] for epoch in tuned[1]["history"]]
     assert tuned[1]["best_epoch"] == losses.index(min(losses)) > 0
-    assert tuned[1]["notes"] == []
+    assert not [note for note in tuned[1]["notes"] if "No epoch" in note]
 
 
 def test_the_parts_are_the_probes(tuned, probe):
@@ -250,6 +251,30 @@ def test_where_nothing_helps_the_probe_stays(table, probe, tmp_path, idle):
     embeddings = frieze.open_features(table).embeddings()
     mine, theirs = (frieze.open_head(path).probabilities(embeddings) for path in (tmp_path / "m", probe))
     assert np.array_equal(mine, theirs)
+
+
+def test_says_where_it_gained_nothing(table, probe, tmp_path, run, monkeypatch):
+    """A model that is no better than the probe on the held-out images is kept, and its note has both figures."""
+    epoch = {"loss": 0.1, "accuracy": 1.0, "val_loss": 0.0, "val_accuracy": 1.0, "seconds": 0.0}
+    monkeypatch.setattr(Learning, "_epoch", lambda *_: epoch)
+    monkeypatch.setattr("classifiers.finetuning.score", _scores_of(iter([0.75, 0.625])))  # the probe comes first
+    done = run("finetune", table, "--out", tmp_path / "m", "--head", probe, "--epochs", 1, "--unfreeze", "top")
+    wanted = "Fine-tuning gained nothing: 0.625 of the held-out images are right, of the probe's 0.750."
+    assert f"Note: {wanted}" in done.stderr
+    assert json.loads((tmp_path / "m" / "report.json").read_text())["notes"] == [wanted]
+
+
+def _scores_of(accuracies):
+    real = classifiers.finetuning.score
+    return lambda *args, **options: real(*args, **options) | {"accuracy": next(accuracies)}
+
+
+@pytest.mark.slow
+def test_a_new_head_that_learnt_nothing(table, probe, tmp_path, idle):
+    """Where hidden layers took the probe's place and no epoch was better, it is said that they learnt nothing."""
+    document = frieze.finetune(table, out=tmp_path / "m", head=probe, layers="6", **QUICK)
+    start = "No epoch was better than the start: the new head has learnt nothing."
+    assert [note.startswith(start) for note in document["notes"]] == [True]
 
 
 def test_goes_on_after_a_cut(table, probe, tuned, tmp_path, stop):
