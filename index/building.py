@@ -54,6 +54,10 @@ _REPORTED = (
     "recipe",
     "metric",
     "recall_at_10",
+    "recall_interval",
+    "recall_at_100",
+    "recall_target",
+    "meets_target",
     "queries_per_second",
     "ms_per_query",
     "bytes",
@@ -61,6 +65,7 @@ _REPORTED = (
     "build_seconds",
     "peak_memory_bytes",
     "effort",
+    "effort_at_100",
     "why",
     "tried",
     "changes",
@@ -226,9 +231,13 @@ def _describe(features: Features, task: Task, choice: Choice) -> dict[str, Any]:
         "dim": features.spec.dim,
         "recall_target": task.target,
         "recall_at_10": choice.tuned.recall,
+        "recall_interval": list(choice.tuned.interval),
+        "recall_at_100": choice.many.recall,
+        "meets_target": choice.tuned.does,
         "queries_per_second": choice.tuned.rate,
         "ms_per_query": choice.ms_per_query,
         "effort": searcher.effort.to_json(kind=searcher.kind),
+        "effort_at_100": searcher.many.to_json(kind=searcher.kind) if searcher.many else None,
         "why": choice.why,
         "tried": choice.tried,
         "features": {
@@ -241,5 +250,5 @@ def _describe(features: Features, task: Task, choice: Choice) -> dict[str, Any]:
 
 
 def _report(document: dict[str, Any], out: Path, *, rebuilt: bool) -> dict[str, Any]:
-    figures = {name: document[name] for name in _REPORTED}
+    figures = {name: document.get(name) for name in _REPORTED}  # some are younger than the contract
     return figures | {"index": str(out), "kind": document["index_kind"], "rebuilt": rebuilt}

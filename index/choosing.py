@@ -6,12 +6,12 @@ from typing import Any
 from features import InputError
 from index.filling import Filler
 from index.kinds import KINDS, count_lists, write_recipe
-from index.recall import measure_ms, measure_rate
+from index.recall import measure_ms, measure_rate, probe_for_many
 from index.searcher import Effort, Searcher
 from index.task import TRAINED_SHARE, TRIED_SHARE, Task
 from index.trials import Trial, try_kinds
-from index.tuning import Tuned, tune
-from index.vectors import HeldVectors
+from index.tuning import Tuned, tune, tune_for_many
+from index.vectors import HeldVectors, draw_rows
 
 _QUICK_MS = 5.0  # an exact query below this is as good as instant
 _TIMED_FLOATS = 1 << 24  # 64 MB of rows tell how long an exact query takes
@@ -24,7 +24,8 @@ class Choice:
     Attributes:
         searcher: The index, filled, with its effort set.
         recipe: FAISS factory string.
-        tuned: What it reaches.
+        tuned: What it reaches for ten hits.
+        many: The same for a hundred.
         why: A sentence or two.
         tried: Every kind that was looked at, as plain JSON values, the best first.
         is_refreshed: Whether what an older index had learnt was used again.
@@ -36,6 +37,7 @@ class Choice:
     tuned: Tuned
     why: str
     tried: list[dict[str, Any]]
+    many: Tuned = Tuned(Effort(), 1.0, does=True)  # noqa: RUF009  frozen
     is_refreshed: bool = False
     ms_per_query: float = 0.0
 
@@ -53,7 +55,7 @@ def choose(task: Task, kind: str) -> Choice:
     """
     if kind != "auto":
         _check(task, kind)
-        if len(task.vectors) < KINDS[kind].least_rows(task.vectors.dim):
+        if not task.can_learn(kind):
             return fill(task, "exact", why=f"{len(task.vectors)} rows are too few to train {kind}.")
         return fill(task, kind, why=f"{kind} was asked for.")
     if task.fits("exact"):
@@ -91,7 +93,7 @@ class Speed:
 def time_exact(task: Task) -> Speed:
     """Estimate how fast exact search is, from a sample that is searched and scaled up."""
     n_timed = min(max(1, _TIMED_FLOATS // task.vectors.dim), task.count_held(TRIED_SHARE))
-    sample = HeldVectors(task.vectors.draw(n_timed), metric=task.vectors.metric)
+    sample = HeldVectors(task.vectors.take(draw_rows(len(task.vectors), n_timed)), metric=task.vectors.metric)
     exact = Searcher.over(sample, None, kind="exact")
     times = len(task.vectors) / len(sample)
     return Speed(measure_ms(exact, task.probe) * times, measure_rate(exact, task.probe) / times)
@@ -99,8 +101,8 @@ def time_exact(task: Task) -> Speed:
 
 def fill(task: Task, kind: str, *, why: str, tried: list[Trial] | None = None) -> Choice:
     """Fill an index of a kind with all rows and tune it."""
-    filler = Filler(task.vectors, most_trained=task.count_held(TRAINED_SHARE), adder=task.adder)
-    codes = filler.fill(kind, left_out=task.probe.rows)
+    most = task.count_held(TRAINED_SHARE)
+    codes = Filler(task.vectors, unseen=task.probe.rows, most_trained=most, adder=task.adder).fill(kind)
     searcher = Searcher.over(task.vectors, codes, kind=kind)
     tuned = Tuned(Effort(), 1.0, does=True) if codes is None else tune(searcher, task.probe, target=task.target)
     return _choice(task, searcher, tuned, why, tried or [])
@@ -112,15 +114,14 @@ def _choice(task: Task, searcher: Searcher, tuned: Tuned, why: str, tried: list[
 
 
 def settle(task: Task, choice: Choice) -> Choice:
-    """Time an index that was chosen, and give it the probe's rows too."""
+    """Time an index that was chosen, and tune it for many hits."""
     if choice.searcher.codes is None:
         speed = time_exact(task)
         return dataclasses.replace(
             choice, ms_per_query=speed.ms, tuned=dataclasses.replace(choice.tuned, rate=speed.rate)
         )
-    ms = measure_ms(choice.searcher, task.probe)
-    task.adder.add(choice.searcher.codes, task.probe.queries, task.probe.rows)
-    return dataclasses.replace(choice, ms_per_query=ms)
+    many = tune_for_many(choice.searcher, probe_for_many(task.vectors, task.probe), target=task.target)
+    return dataclasses.replace(choice, ms_per_query=measure_ms(choice.searcher, task.probe), many=many)
 
 
 def _best(task: Task, trials: list[Trial]) -> Choice:

@@ -8,30 +8,23 @@ from features import Floats, Rows, trim_memory
 from index.kinds import KINDS, count_trained, write_recipe
 from index.measures import MEASURES
 from index.searcher import all_cores
-from index.vectors import Vectors, pieces_without
+from index.vectors import Vectors, draw_others
 
 
 class Adder(Protocol):
     """Who fills codes."""
 
-    def fill(self, codes: Any, vectors: Vectors, left_out: Rows) -> None:
-        """Fill empty codes with all embeddings but for some rows [m], under the numbers of their rows."""
-
-    def add(self, codes: Any, embeddings: Floats, rows: Rows) -> None:
-        """Add embeddings float32 [n, D] to what `fill` gave, under the numbers of their rows [n]."""
+    def fill(self, codes: Any, vectors: Vectors) -> None:
+        """Fill empty codes with all embeddings, under the numbers of their rows."""
 
 
 class Here:
     """This process."""
 
-    def fill(self, codes: Any, vectors: Vectors, left_out: Rows) -> None:
+    def fill(self, codes: Any, vectors: Vectors) -> None:
         """Fill codes piece by piece."""
-        for rows, embeddings in pieces_without(vectors, left_out):
-            self.add(codes, embeddings, rows)
-
-    def add(self, codes: Any, embeddings: Floats, rows: Rows) -> None:
-        """Add embeddings."""
-        codes.add_with_ids(embeddings, rows)
+        for start, embeddings in vectors.pieces():
+            codes.add_with_ids(embeddings, np.arange(start, start + len(embeddings)))
 
 
 class Filler:
@@ -39,6 +32,7 @@ class Filler:
 
     Args:
         vectors: The embeddings.
+        unseen: int64 [m], rows that are not learnt from: the queries that will measure it.
         most_trained: How many rows may be held at once to learn from.
         adder: Who fills them; None for this process.
     """
@@ -47,23 +41,25 @@ class Filler:
         self,
         vectors: Vectors,
         *,
+        unseen: Rows | None = None,
         most_trained: int | None = None,
         adder: Adder | None = None,
     ) -> None:
         self._vectors = vectors
+        self._unseen = np.empty(0, np.int64) if unseen is None else unseen
         self._adder = adder or Here()
         self._most_trained = most_trained or len(vectors)
         self._centroids: Floats | None = None
 
-    def fill(self, kind: str, *, left_out: Rows) -> Any:
-        """Train and fill codes, but for some rows [m]; None for `exact`, which has none."""
+    def fill(self, kind: str) -> Any:
+        """Train codes and fill them with all rows; None for `exact`, which has none."""
         if kind == "exact":
             return None
         trim_memory()
         with all_cores():
             codes = self._trained(kind)
             trim_memory()
-            self._adder.fill(codes, self._vectors, left_out)
+            self._adder.fill(codes, self._vectors)
         trim_memory()
         return codes
 
@@ -71,7 +67,9 @@ class Filler:
         import faiss
 
         codes = empty_codes(kind, self._vectors)
-        sample = self._vectors.draw(min(self._most_trained, count_trained(kind, len(self._vectors))))
+        n_rows = len(self._vectors)
+        n_learnt = min(self._most_trained, count_trained(kind, n_rows))
+        sample = self._vectors.take(draw_others(n_rows, n_learnt, self._unseen))
         lists = faiss.try_extract_index_ivf(codes)
         if lists is not None:
             _allow_few(lists)

@@ -1,4 +1,4 @@
-"""Measuring what an index finds, and how fast, on rows of its table that it does not hold yet."""
+"""Measuring what an index finds, and how fast, on rows of its table: each is asked for, its own row left out."""
 
 import dataclasses
 import math
@@ -9,28 +9,31 @@ from collections.abc import Iterator
 import numpy as np
 
 from features import Floats, Rows, top_k
-from index.searcher import Searcher
-from index.vectors import Vectors, draw_rows, pieces_without
+from index.searcher import MANY, TUNED_K, Searcher
+from index.vectors import Vectors, draw_rows
 
 _N_QUERIES = 500
+_SHARE = 5  # a table of fewer rows than five times as many gives a fifth of them
+_N_MANY = 100  # queries for many hits
 _N_AT_ONCE = 100  # so that what they find is not too much to fetch
 _N_TIMED = 100
 _TIMED_MS = 2_000.0
 _RATED_S = 0.2
-_K = 10
 _TIE = 1e-6  # relative: two float32 roads to one score differ by as much
+_Z = 1.96  # standard errors on both sides of a mean that hold 95 of 100
 
 
 @dataclasses.dataclass(frozen=True)
 class Probe:
     """Rows of the table used as queries, and their exact answers among all other rows.
 
-    An index is measured before it gets the probe's rows: like any new query, they are none of those it was filled with.
+    An index holds the probe's rows as any others, so that it is measured at its full size, but has learnt nothing from
+    them: principal components and codes that had seen the queries would find more than for a new one.
 
     Attributes:
-        rows: int64 [Q], the queries' own row numbers, ascending; at most half of the table.
+        rows: int64 [Q], the queries' own row numbers, ascending; a fifth of the table at most.
         queries: float32 [Q, D].
-        answers: int64 [Q, k], the exact k nearest rows outside the probe; k is 10, or less in a smaller table.
+        answers: int64 [Q, k], the exact k nearest rows but for the query's own; k is less in a table of fewer rows.
         worst: float32 [Q], score of the last exact answer.
     """
 
@@ -39,27 +42,44 @@ class Probe:
     answers: Rows
     worst: Floats
 
-
-def make_probe(vectors: Vectors) -> Probe:
-    """Draw up to 500 rows, half of the table at most, and find their exact neighbours among the others."""
-    n_queries = min(_N_QUERIES, max(1, len(vectors) // 2))
-    rows, queries = draw_rows(len(vectors), n_queries), vectors.draw(n_queries)
-    found, scores = _exact(vectors, queries, rows, k=min(_K, len(vectors) - n_queries))
-    return Probe(rows, queries, answers=found, worst=scores[:, -1] if found.size else np.zeros(len(rows), np.float32))
+    @property
+    def k(self) -> int:
+        """How many answers each query has."""
+        return int(self.answers.shape[1])
 
 
-def _exact(vectors: Vectors, queries: Floats, left_out: Rows, *, k: int) -> tuple[Rows, Floats]:
+def make_probe(vectors: Vectors, *, k: int = TUNED_K, rows: Rows | None = None) -> Probe:
+    """Find the exact neighbours of up to 500 rows, a fifth of the table at most, or of given rows [Q]."""
+    if rows is None:
+        rows = draw_rows(len(vectors), min(_N_QUERIES, max(1, len(vectors) // _SHARE)))
+    queries = vectors.take(rows)
+    answers, scores = _exact(vectors, queries, rows, k=min(k, len(vectors) - 1))
+    return Probe(rows, queries, answers, worst=scores[:, -1] if answers.size else np.zeros(len(rows), np.float32))
+
+
+def probe_for_many(vectors: Vectors, probe: Probe) -> Probe:
+    """Find the 100 exact neighbours of up to 100 of a probe's rows."""
+    return make_probe(vectors, k=MANY, rows=probe.rows[:: -(-len(probe.rows) // _N_MANY)])
+
+
+def _exact(vectors: Vectors, queries: Floats, own: Rows, *, k: int) -> tuple[Rows, Floats]:
     rows, scores = np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
-    for new_rows, embeddings in pieces_without(vectors, left_out):
-        found, new_scores = top_k(queries, embeddings, k=min(k, len(embeddings)), metric=vectors.metric)
-        rows, scores = np.hstack([rows, new_rows[found]]), np.hstack([scores, new_scores])
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    for start, embeddings in vectors.pieces():
+        found, new_scores = top_k(queries, embeddings, k=min(k + 1, len(embeddings)), metric=vectors.metric)
+        rows, scores = np.hstack([rows, start + found]), np.hstack([scores, new_scores])
+        order = np.argsort(-scores, axis=1, kind="stable")[:, : k + 1]
         rows, scores = np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
-    return rows, scores
+    return _without_own(rows, scores, own)
+
+
+def _without_own(rows: Rows, scores: Floats, own: Rows) -> tuple[Rows, Floats]:
+    """Leave each query's own row out of what was found for it, or the last one where its own was not found."""
+    order = np.argsort(rows == own[:, None], axis=1, kind="stable")[:, :-1]
+    return np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
 
 
 def measure_recall(searcher: Searcher, probe: Probe) -> Floats:
-    """Tell which part of the exact answers an index finds that does not hold the probe's rows.
+    """Tell which part of the exact answers an index finds that holds the probe's rows.
 
     A found row is right when it is an exact answer or ties with the last one. Ties are judged by the index's own
     scores, which are those of the whole embeddings.
@@ -67,14 +87,35 @@ def measure_recall(searcher: Searcher, probe: Probe) -> Floats:
     Returns:
         float32 [Q], in [0, 1]; 1 where there are no other rows to find.
     """
-    k = probe.answers.shape[1]
-    if k == 0:
+    if probe.k == 0:
         return np.ones(len(probe.rows), np.float32)
-    found, scores = map(np.vstack, zip(*_search(searcher, probe.queries, k), strict=True))
+    found, scores = map(np.vstack, zip(*_search(searcher, probe.queries, probe.k + 1), strict=True))
+    found, scores = _without_own(found, scores, probe.rows)
     is_answer = (found[:, :, None] == probe.answers[:, None]).any(axis=2)
     is_tie = np.abs(scores - probe.worst[:, None]) <= _TIE * np.maximum(1, np.abs(probe.worst))[:, None]
     recalls: Floats = (is_answer | is_tie).mean(axis=1, dtype=np.float32)
     return recalls
+
+
+def interval(recalls: Floats) -> tuple[float, float]:
+    """Compute where the mean recall of other queries like these lies, by 95 %.
+
+    Args:
+        recalls: float32 [Q], in [0, 1].
+
+    Source: Wilson's interval; queries count for more than one trial as far as their recalls vary less than of one
+    trial each (Korn and Graubard 1998).
+
+    >>> low, high = interval(np.ones(500, np.float32))
+    >>> round(low, 3), high
+    (0.992, 1.0)
+    """
+    mean, variance, n = float(recalls.mean(dtype=np.float64)), float(recalls.var(dtype=np.float64)), float(len(recalls))
+    if variance > 0:
+        n *= mean * (1 - mean) / variance
+    middle = (mean + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
+    half = _Z / (1 + _Z**2 / n) * math.sqrt(mean * (1 - mean) / n + (_Z / (2 * n)) ** 2)
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _search(searcher: Searcher, queries: Floats, k: int) -> Iterator[tuple[Rows, Floats]]:
@@ -89,7 +130,7 @@ def measure_rate(searcher: Searcher, probe: Probe) -> float:
 
     Whatever else runs on the machine takes time from some rounds, and kinds are compared by this.
     """
-    k = min(_K, searcher.flat.ntotal)
+    k = min(TUNED_K, searcher.flat.ntotal)
     searcher.fetch(probe.queries, k=k)
     best_s, begun = math.inf, time.perf_counter()
     while (start := time.perf_counter()) - begun < _RATED_S:
@@ -100,7 +141,7 @@ def measure_rate(searcher: Searcher, probe: Probe) -> float:
 
 def measure_ms(searcher: Searcher, probe: Probe) -> float:
     """Time single queries, up to 100 of them and about two seconds; the median in milliseconds."""
-    k, queries = min(_K, searcher.flat.ntotal), probe.queries[:_N_TIMED]
+    k, queries = min(TUNED_K, searcher.flat.ntotal), probe.queries[:_N_TIMED]
     searcher.fetch(queries, k=k)
     times_ms: list[float] = []
     for query in queries:

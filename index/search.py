@@ -213,13 +213,16 @@ def open_searcher(document: dict[str, Any], folder: Path, *, mend: str) -> Searc
         FeatureFileError: One is missing or broken.
     """
     kind = document["index_kind"]
-    return Searcher(
+    searcher = Searcher(
         load(folder / VECTORS_NAME, mend=mend),
         None if kind == "exact" else load(folder / FAISS_NAME, mend=mend),
         kind=kind,
         metric=document["metric"],
         effort=Effort.from_json(document["effort"], kind=kind),
     )
+    if document.get("effort_at_100"):  # younger than the contract
+        searcher.many = Effort.from_json(document["effort_at_100"], kind=kind)
+    return searcher
 
 
 def open_index(path: str | Path) -> Index:

@@ -18,7 +18,8 @@ from index.vectors import Vectors
 
 _BLOCK_FLOATS = 1 << 24  # values of found rows held at once: 64 MB
 _BLOCK_FOUND = 1 << 20  # rows found at once, those to be scored anew included
-_TUNED_K = 10  # for so many hits the effort was tuned: fewer are chosen from as many rows
+TUNED_K, MANY = 10, 100  # for so many hits efforts are tuned
+_LEAST_K = TUNED_K + 1  # a query of the probe finds its own row too; fewer hits are chosen from as many rows
 _FEW = 10_000  # allowed rows that are gone through in a few milliseconds, whatever the kind
 _LINKS = 32  # rows that HNSW looks at for each that it goes on from, about
 
@@ -72,9 +73,15 @@ class Searcher:
         codes: FAISS's index of the kind over the same rows; None for `exact`, which is the flat one.
         kind: A key of `KINDS`.
         metric: A key of `MEASURES`.
-        effort: How hard it looks.
+        effort: How hard it looks for up to 10 hits.
         fetch: Puts rows into the flat index, where it has not all from the start.
+
+    Attributes:
+        effort: How hard it looks for up to 10 hits.
+        many: How hard for up to 100, and in proportion for more; None for as hard as for 10.
     """
+
+    many: Effort | None = None
 
     def __init__(
         self,
@@ -99,6 +106,13 @@ class Searcher:
         """Give one that is being built."""
         return cls(vectors.raw, codes, kind=kind, metric=vectors.metric, effort=effort, fetch=vectors.fetch)
 
+    def effort_for(self, k: int) -> Effort:
+        """Tell how hard it looks for k hits."""
+        if k <= _LEAST_K or self.many is None:
+            return self.effort
+        times = max(1.0, k / (MANY + 1))  # as many as a query of the probe is asked for
+        return dataclasses.replace(self.many, knob=math.ceil(self.many.knob * times))
+
     @property
     def counts(self) -> list[int]:
         """How many rows each of its FAISS indexes has."""
@@ -121,7 +135,7 @@ class Searcher:
         """
         ready = self._measure.prepare(queries)
         rows, scores = np.empty((len(ready), k), np.int64), np.empty((len(ready), k), np.float32)
-        step = max(1, _BLOCK_FOUND // (max(k, _TUNED_K) * self.effort.k_factor))
+        step = max(1, _BLOCK_FOUND // self._count_candidates(k))
         among = None if among is None or len(among) == self.flat.ntotal else among
         with all_cores(n_tasks=len(ready)):
             for start in range(0, len(ready), step):
@@ -135,10 +149,14 @@ class Searcher:
             return
         _, rows = self.codes.search(
             self._measure.prepare(queries),
-            max(1, min(max(k, _TUNED_K) * self.effort.k_factor, self.codes.ntotal)),
-            params=self._inner(self.effort.knob),
+            max(1, min(self._count_candidates(k), self.codes.ntotal)),
+            params=self._inner(self.effort_for(k).knob),
         )
         self._fetch(rows)
+
+    def _count_candidates(self, k: int) -> int:
+        """Count the rows that are scored anew for k hits."""
+        return max(k, _LEAST_K) * self.effort_for(k).k_factor
 
     def reconstruct(self, rows: Rows) -> Floats:
         """Give stored rows [n] as float32 [n, D], as the metric stores them (of unit length for cosine)."""
@@ -163,7 +181,7 @@ class Searcher:
         if self.codes is None:
             found = self.flat.search(ready, k)
             return found
-        knob = self.effort.knob
+        knob = self.effort_for(k).knob
         numbers, rows = found = self._raw.search(ready, k, params=self._parameters(k, knob))
         # FAISS pads with -1 where it has looked at fewer than k rows: these queries look harder, and in the end at all.
         short = _which_lack(rows)
@@ -182,8 +200,8 @@ class Searcher:
         """
         numbers, rows = np.empty((len(ready), k), np.float32), np.full((len(ready), k), -1)
         # HNSW keeps at the least as many rows as it is asked for, however small its knob.
-        least = max(k, _TUNED_K) * self.effort.k_factor if KINDS[self.kind].knob == "efSearch" else 1
-        pending, knob = np.arange(len(ready)), math.ceil(max(self.effort.knob, least) / among.share)
+        least = self._count_candidates(k) if KINDS[self.kind].knob == "efSearch" else 1
+        pending, knob = np.arange(len(ready)), math.ceil(max(self.effort_for(k).knob, least) / among.share)
         while len(pending) and not self._is_short(among, knob):
             found, before = self._raw.search(ready[pending], k, params=self._parameters(k, knob, among)), rows[pending]
             numbers[pending], rows[pending] = found
@@ -224,7 +242,7 @@ class Searcher:
         inner = self._inner(knob, among)
         if not KINDS[self.kind].is_refined:
             return inner
-        k_factor = self.effort.k_factor * max(k, _TUNED_K) / k  # FAISS's stubs know no fields of these classes
+        k_factor = self._count_candidates(k) / k  # FAISS's stubs know no fields of these classes
         return faiss.IndexRefineSearchParameters(k_factor=k_factor, base_index_params=inner)  # type: ignore[call-arg]
 
     def _inner(self, knob: int, among: Allowed | None = None) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from features import Floats, InputError, Rows, results
+from features import Floats, InputError, results
 from index.filling import Here
 from index.stored_vectors import StoredVectors
 from index.vectors import Vectors, count_piece
@@ -25,9 +25,8 @@ class Spread:
 
     def __init__(self, ray: Any) -> None:
         self._ray = ray
-        self._empty: Any = None  # what was filled last, if it was spread
 
-    def fill(self, codes: Any, vectors: Vectors, left_out: Rows) -> None:
+    def fill(self, codes: Any, vectors: Vectors) -> None:
         """Fill codes; a graph, which can't be merged, and what is not worth the way are filled here.
 
         Raises:
@@ -38,24 +37,12 @@ class Spread:
         shares = self._shares(vectors)
         is_mergeable = faiss.try_extract_index_ivf(codes) is not None
         if not (is_mergeable and len(shares) > 1 and isinstance(vectors, StoredVectors)):
-            self._empty = None
-            Here().fill(codes, vectors, left_out)
+            Here().fill(codes, vectors)
             return
-        self._empty = faiss.serialize_index(codes)
+        empty = faiss.serialize_index(codes)
         place = {"path": vectors.path, "metric": vectors.metric, "n_rows": len(vectors), "dim": vectors.dim}
-        for filled in results(self._ray, fill_share, self._empty, ((place, share, left_out) for share in shares)):
+        for filled in results(self._ray, fill_share, empty, ((place, share) for share in shares)):
             codes.merge_from(faiss.deserialize_index(filled), 0)
-
-    def add(self, codes: Any, embeddings: Floats, rows: Rows) -> None:
-        """Add embeddings by one more merge: what FAISS adds to merged lists of fast scan is lost (seen in 1.15)."""
-        import faiss
-
-        if self._empty is None:
-            Here().add(codes, embeddings, rows)
-            return
-        more = faiss.deserialize_index(self._empty)
-        Here().add(more, embeddings, rows)
-        codes.merge_from(more, 0)
 
     def _shares(self, vectors: Vectors) -> list[range]:
         """Cut the rows into a share a core of the cluster, each of whole pieces."""
@@ -66,14 +53,13 @@ class Spread:
         return [range(start, min(end, len(vectors))) for start, end in itertools.pairwise(ends)]
 
 
-def fill_share(empty: Any, place: dict[str, Any], rows: range, left_out: Rows) -> Any:
+def fill_share(empty: Any, place: dict[str, Any], rows: range) -> Any:
     """Fill codes that have learnt with some rows of a file, on whichever machine this runs.
 
     Args:
         empty: The codes, as FAISS serialises them: uint8 [n].
         place: What `StoredVectors` takes.
         rows: The rows, one after the other.
-        left_out: int64 [m], rows of the file that are left out.
 
     Returns:
         The filled codes, in the same form.
@@ -85,7 +71,7 @@ def fill_share(empty: Any, place: dict[str, Any], rows: range, left_out: Rows) -
 
     codes = faiss.deserialize_index(np.asarray(empty))
     try:
-        Here().fill(codes, _Share(StoredVectors(**place), rows), left_out)
+        Here().fill(codes, _Share(StoredVectors(**place), rows))
     except FileNotFoundError as error:
         raise InputError(
             f"A machine of the cluster does not see {place['path']}.",

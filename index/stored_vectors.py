@@ -11,7 +11,7 @@ import numpy as np
 from features import FeatureFileError, Features, Floats, Rows
 from index.measures import MEASURES
 from index.sparse import SparseVectors
-from index.vectors import count_piece, draw_rows
+from index.vectors import count_piece
 
 
 class StoredVectors:
@@ -80,10 +80,6 @@ class StoredVectors:
             first, last = np.searchsorted(rows, [start, start + len(embeddings)])
             taken[first:last] = embeddings[rows[first:last] - start]
         return taken
-
-    def draw(self, n_drawn: int) -> Floats:
-        """Read embeddings spread evenly over the table, the same ones each time; float32 [min(n, N), D]."""
-        return self.take(draw_rows(self.n_rows, n_drawn))
 
 
 def write_vectors(features: Features, path: Path, *, metric: str) -> StoredVectors:

@@ -52,8 +52,12 @@ class Task:
 
     def suits(self, kind: str) -> bool:
         """Tell whether a kind can answer in the metric and learn from so few rows."""
-        enough = len(self.vectors) >= KINDS[kind].least_rows(self.vectors.dim)
-        return enough and KINDS[kind].serves(self.vectors.metric)
+        return self.can_learn(kind) and KINDS[kind].serves(self.vectors.metric)
+
+    def can_learn(self, kind: str) -> bool:
+        """Tell whether there are as many rows as a kind has to learn from, beside those that measure it."""
+        least = KINDS[kind].least_rows(self.vectors.dim)
+        return least <= 1 or len(self.vectors) - len(self.probe.rows) >= least
 
     def lacks(self, kind: str) -> dict[str, tuple[int, int]]:
         """Give the options that leave a kind too little memory: what each gives, and what the kind would take."""

@@ -10,7 +10,7 @@ from index.recall import Probe, make_probe
 from index.searcher import Searcher
 from index.task import TRIED_SHARE, Task
 from index.tuning import Tuned, tune
-from index.vectors import HeldVectors, Vectors
+from index.vectors import HeldVectors, Vectors, draw_rows
 
 _TRIED_ROWS = 50_000
 _TRIED_FLOATS = 1 << 24
@@ -35,7 +35,7 @@ class Trial:
         fill_s: What filling with all rows would take.
         is_slow: Whether that is far beyond what other kinds that do would take.
         share: What of its rate counts beside other kinds'.
-        searcher: The index where it was filled with all rows but the probe's and nothing tried before was faster.
+        searcher: The index where it was filled with all rows and nothing tried before was faster.
     """
 
     kind: str
@@ -81,7 +81,11 @@ def try_kinds(task: Task) -> list[Trial]:
     """
     n_tried = min(_TRIED_ROWS, _TRIED_FLOATS // task.vectors.dim, task.count_held(TRIED_SHARE))
     is_whole = len(task.vectors) <= 2 * n_tried
-    held = task.vectors if is_whole else HeldVectors(task.vectors.draw(n_tried), metric=task.vectors.metric)
+    held = (
+        task.vectors
+        if is_whole
+        else HeldVectors(task.vectors.take(draw_rows(len(task.vectors), n_tried)), metric=task.vectors.metric)
+    )
     bench = _Bench(task, held, task.probe if is_whole else make_probe(held), is_whole)
     found: list[Trial] = []
     for kind in KINDS:
@@ -108,7 +112,7 @@ class _Bench:
 
     def __init__(self, task: Task, vectors: Vectors, probe: Probe, is_whole: bool) -> None:
         self._task, self._vectors, self._probe, self._is_whole = task, vectors, probe, is_whole
-        self._filler = Filler(vectors)
+        self._filler = Filler(vectors, unseen=probe.rows)
 
     def trial(self, kind: str) -> Trial:
         """Try a kind, or only look at it where it does not fit."""
@@ -119,7 +123,7 @@ class _Bench:
         if not self._task.fits(kind):
             return trial
         begun = time.perf_counter()
-        codes = self._filler.fill(kind, left_out=self._probe.rows)
+        codes = self._filler.fill(kind)
         fill_s = (time.perf_counter() - begun) * len(self._task.vectors) / len(self._vectors)
         searcher = Searcher.over(self._vectors, codes, kind=kind)
         tuned = tune(searcher, self._probe, target=self._task.target)

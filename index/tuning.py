@@ -7,13 +7,12 @@ import numpy as np
 
 from features import Floats
 from index.kinds import KINDS
-from index.recall import Probe, measure_rate, measure_recall
+from index.recall import Probe, interval, measure_rate, measure_recall
 from index.searcher import Effort, Searcher
 
 _FINENESS = 32  # efforts closer than this part are as good; each trial costs 500 searches
 _K_FACTORS = (2, 4, 8, 16, 32)
 _LARGEST_EF = 2048
-_K = 10
 _STILL = 0.001  # what looking twice as hard has to find for it to go on
 
 
@@ -23,15 +22,17 @@ class Tuned:
 
     Attributes:
         effort: How hard the index looks.
-        recall: Mean recall@10 measured on the probe, in [0, 1].
+        recall: Mean recall measured on the probe, in [0, 1].
         does: Whether the recall wanted is reached, also by queries that were not measured.
         rate: Queries a second, many at once; 0 where the recall is not reached.
+        interval: Where the mean recall of other queries lies, by 95 %.
     """
 
     effort: Effort
     recall: float
     does: bool
     rate: float = 0.0
+    interval: tuple[float, float] = (1.0, 1.0)
 
 
 def tune(searcher: Searcher, probe: Probe, *, target: float) -> Tuned:
@@ -57,6 +58,25 @@ def tune(searcher: Searcher, probe: Probe, *, target: float) -> Tuned:
     return best
 
 
+def tune_for_many(searcher: Searcher, probe: Probe, *, target: float) -> Tuned:
+    """Set the effort for many hits: no less than that for ten, and the least that reaches the recall.
+
+    Args:
+        searcher: Tuned for ten hits; its effort for many is set.
+        probe: What recall is measured on, with many answers.
+        target: Recall wanted, in (0, 1].
+    """
+    few, best = searcher.effort, None
+    for k_factor in (few.k_factor, *(one for one in _K_FACTORS if one > few.k_factor)):
+        found = _Search(searcher, probe, target, k_factor).least(few.knob)
+        best = found if best is None or (found.does, found.recall) > (best.does, best.recall) else best
+        if found.does or not KINDS[searcher.kind].is_refined:
+            break
+    assert best is not None  # noqa: S101  there is a factor at least
+    searcher.effort, searcher.many = few, best.effort
+    return best
+
+
 @dataclasses.dataclass(frozen=True)
 class _Search:
     """For one number of rows that are scored anew the least knob that does."""
@@ -67,18 +87,24 @@ class _Search:
     k_factor: int
     recalls: dict[int, Floats] = dataclasses.field(default_factory=dict)
 
-    def least(self) -> Tuned:
-        """Give the least knob that reaches the recall, to 3 % of it; the largest that was tried where none does."""
-        # FAISS's graph looks at as many rows as are asked for at the least, however small its knob.
-        knob = least = _K * self.k_factor if KINDS[self.searcher.kind].knob == "efSearch" else 1
-        most = self._most()
+    def least(self, least: int = 1) -> Tuned:
+        """Give the least knob that reaches the recall, to 3 % of it; the largest that was tried where none does.
+
+        Args:
+            least: No smaller one is tried.
+        """
+        if KINDS[self.searcher.kind].knob == "efSearch":
+            # FAISS's graph looks at as many rows as are asked for at the least, however small its knob.
+            least = max(least, (self.probe.k + 1) * self.k_factor)
+        knob, most = least, max(least, self._most())
         while not (found := self._does(knob)) and knob < most and self._grows(knob):
             knob = min(2 * knob, most)
         if found:
             lowest = max(knob // 2, least - 1)
             tried = range(knob, lowest, -max(1, knob // _FINENESS))[::-1]  # the last one is known to do
             knob = tried[bisect.bisect_left(tried, True, hi=len(tried) - 1, key=self._does)]  # noqa: FBT003  the value sought
-        return Tuned(Effort(knob, self.k_factor), float(self.recalls[knob].mean()), found)
+        recalls = self.recalls[knob]
+        return Tuned(Effort(knob, self.k_factor), float(recalls.mean()), found, interval=interval(recalls))
 
     def _most(self) -> int:
         if not KINDS[self.searcher.kind].knob:

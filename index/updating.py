@@ -10,7 +10,7 @@ from features import Rows
 from index.choosing import Choice, settle
 from index.index_files import FAISS_NAME
 from index.kinds import write_recipe
-from index.recall import measure_recall
+from index.recall import interval, measure_recall
 from index.searcher import Effort, Searcher, all_cores
 from index.task import Task
 from index.tuning import Tuned, reaches, tune
@@ -38,7 +38,7 @@ def refresh(task: Task, old: Path, before: dict[str, Any]) -> Choice | None:
     searcher = _filled(task, old, before)
     recalls = measure_recall(searcher, task.probe)
     stale = float(recalls.mean())
-    tuned = Tuned(searcher.effort, stale, does=True, rate=before["queries_per_second"])
+    tuned = Tuned(searcher.effort, stale, does=True, rate=before["queries_per_second"], interval=interval(recalls))
     if not reaches(recalls, task.target):
         tuned = tune(searcher, task.probe, target=task.target)
     if not tuned.does:
@@ -60,7 +60,7 @@ def _filled(task: Task, old: Path, before: dict[str, Any]) -> Searcher:
     codes = faiss.read_index(str(old / FAISS_NAME))
     codes.reset()
     with all_cores():
-        task.adder.fill(codes, task.vectors, task.probe.rows)
+        task.adder.fill(codes, task.vectors)
     return Searcher.over(task.vectors, codes, kind=kind, effort=Effort.from_json(before["effort"], kind=kind))
 
 

@@ -36,8 +36,8 @@ class Vectors(Protocol):
     def pieces(self) -> Iterator[tuple[int, Floats]]:
         """Read them piece by piece: the first row's number, and float32 [n, D]."""
 
-    def draw(self, n_drawn: int) -> Floats:
-        """Give some, spread evenly, the same ones each time; float32 [min(n_drawn, N), D]."""
+    def take(self, rows: Rows) -> Floats:
+        """Give some, int64 [n], ascending; float32 [n, D]."""
 
     @property
     def fetch(self) -> Callable[[Rows], None] | None:
@@ -77,9 +77,9 @@ class HeldVectors:
         for start in range(0, len(self), step):
             yield start, self._embeddings[start : start + step]
 
-    def draw(self, n_drawn: int) -> Floats:
-        """Give some, spread evenly, the same ones each time; float32 [min(n_drawn, N), D]."""
-        return self._embeddings[draw_rows(len(self), n_drawn)]
+    def take(self, rows: Rows) -> Floats:
+        """Give some, int64 [n]; float32 [n, D]."""
+        return self._embeddings[rows]
 
 
 def count_piece(dim: int) -> int:
@@ -89,23 +89,6 @@ def count_piece(dim: int) -> int:
     (8192, 4096)
     """
     return max(1, min(_PIECE_ROWS, _PIECE_BYTES // (4 * dim)))
-
-
-def pieces_without(vectors: Vectors, left_out: Rows) -> Iterator[tuple[Rows, Floats]]:
-    """Read embeddings piece by piece, but for some rows.
-
-    Args:
-        vectors: The embeddings.
-        left_out: int64 [m], the rows to leave out.
-
-    Yields:
-        int64 [n], ascending, and float32 [n, D]; n >= 1.
-    """
-    for start, embeddings in vectors.pieces():
-        rows = np.arange(start, start + len(embeddings))
-        is_kept = ~np.isin(rows, left_out)
-        if is_kept.any():
-            yield rows[is_kept], embeddings[is_kept]
 
 
 def draw_rows(n_rows: int, n_drawn: int) -> Rows:
@@ -119,3 +102,13 @@ def draw_rows(n_rows: int, n_drawn: int) -> Rows:
     """
     drawn: Rows = np.random.default_rng(_SEED).choice(n_rows, size=min(n_drawn, n_rows), replace=False)
     return np.sort(drawn).astype(np.int64)
+
+
+def draw_others(n_rows: int, n_drawn: int, left_out: Rows) -> Rows:
+    """Draw rows as `draw_rows` does, but none of some; where these are all there are, of all.
+
+    >>> draw_others(5, 10, np.array([1, 3])).tolist()
+    [0, 2, 4]
+    """
+    others = np.setdiff1d(np.arange(n_rows), left_out)
+    return others[draw_rows(len(others), n_drawn)] if len(others) else draw_rows(n_rows, n_drawn)

@@ -145,7 +145,7 @@ def test_less_is_held_while_building(task, monkeypatch):
     monkeypatch.setattr(
         choosing,
         "Filler",
-        lambda vectors, most_trained, adder: learnt.append(most_trained) or filler(vectors, adder=adder),
+        lambda vectors, unseen, most_trained, adder: learnt.append(most_trained) or filler(vectors, adder=adder),
     )
     within = dataclasses.replace(task, max_build_bytes=200_000)
     try_kinds(within)

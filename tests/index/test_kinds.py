@@ -51,7 +51,7 @@ def test_memory_is_estimated(kind, clustered):
     from index.vectors import HeldVectors
 
     vectors = HeldVectors(clustered(20_000, 64), metric="l2")
-    codes = Filler(vectors).fill(kind, left_out=np.empty(0, np.int64))
+    codes = Filler(vectors).fill(kind)
     size = 20_000 * 64 * 4 if codes is None else len(faiss.serialize_index(codes))
     assert count_bytes(kind, 20_000, 64) == pytest.approx(size, rel=0.25)
 

@@ -103,7 +103,7 @@ def test_a_machine_sees_nothing():
     empty = faiss.serialize_index(faiss.index_factory(8, "IVF1,Flat"))
     place = {"path": "/not/there", "metric": "cosine", "n_rows": 4, "dim": 8}
     with pytest.raises(InputError, match="does not see /not/there"):
-        spreading.fill_share(empty, place, range(4), np.empty(0, np.int64))
+        spreading.fill_share(empty, place, range(4))
 
 
 @pytest.mark.slow

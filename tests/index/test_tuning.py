@@ -6,7 +6,7 @@ import pytest
 
 from index import tuning
 from index.searcher import Effort
-from index.tuning import tune
+from index.tuning import tune, tune_for_many
 
 
 class Lists:
@@ -47,11 +47,11 @@ def test_the_least_effort(enough, measures):
 
 
 def test_graphs_begin_with_what_they_do_anyway(measures):
-    """A graph looks at ten rows for each that is scored anew at the least; a smaller knob would say nothing."""
+    """A graph looks at all rows that are scored anew at the least; a smaller knob would say nothing."""
     measures(lambda _: 1.0)
     searcher = Lists("hnsw")
-    tune(searcher, None, target=0.5)
-    assert searcher.effort == Effort(20, 2)
+    tune(searcher, SimpleNamespace(k=10), target=0.5)
+    assert searcher.effort == Effort(22, 2)  # ten hits and the query's own row
 
 
 def test_the_most(measures):
@@ -88,7 +88,26 @@ def test_more_lists_that_find_no_more(measures):
 def test_room_for_other_queries(measures):
     """Recall on the measured queries must stand two standard errors above the target."""
     spread = np.array([0.05, -0.05] * 2)
-    measures(lambda effort: 0.95 + spread + effort.knob / 500)
+    measures(lambda effort: 0.85 + spread + effort.knob / 500)
     searcher = Lists()
-    tune(searcher, None, target=0.95)
-    assert searcher.effort.knob == 25  # 0.95 + 25/500 - 2 * 0.05/2
+    tune(searcher, None, target=0.85)
+    assert searcher.effort.knob == 25  # 0.85 + 25/500 - 2 * 0.05/2
+
+
+@pytest.mark.parametrize(("enough", "expected"), [(2, Effort(6)), (40, Effort(40))])
+def test_harder_for_many_hits(enough, expected, measures):
+    """For many hits it looks as hard as for ten at the least, and as much harder as the recall takes."""
+    measures(lambda effort: 0.97 if effort.knob >= enough else 0.9)
+    searcher = Lists()
+    searcher.effort = Effort(6)
+    assert tune_for_many(searcher, None, target=0.95).does
+    assert (searcher.effort, searcher.many) == (Effort(6), expected)
+
+
+def test_more_candidates_for_many_hits(measures):
+    """Where looking into more lists finds no more, more rows are scored anew; the nearest is set where none does."""
+    measures(lambda effort: 0.5 + effort.k_factor / 100)
+    searcher = Lists("pq")
+    searcher.effort = Effort(6, 4)
+    tuned = tune_for_many(searcher, None, target=0.95)
+    assert (tuned.does, tuned.recall, searcher.many.k_factor) == (False, pytest.approx(0.82), 32)

@@ -4,7 +4,7 @@ import pytest
 
 from features import METRICS, FeatureFileError, unit_rows
 from index.stored_vectors import load, write_vectors
-from index.vectors import HeldVectors, draw_rows, pieces_without
+from index.vectors import HeldVectors, draw_rows
 
 
 def whole(stored):
@@ -56,16 +56,6 @@ def test_take_across_pieces(stored, monkeypatch):
     np.testing.assert_array_equal(stored.take(rows), whole(stored)[rows])
 
 
-def test_what_is_left_out_of_the_pieces(stored, monkeypatch):
-    """Rows that are left out are in no piece, and the others keep their numbers; a piece without any is not given."""
-    monkeypatch.setattr("index.vectors._PIECE_BYTES", 300 * 16 * 4)
-    left_out = np.array([0, 299, *range(600, 900), 1_999])
-    rows, embeddings = zip(*pieces_without(stored, left_out), strict=True)
-    assert len(rows) == 6
-    np.testing.assert_array_equal(np.concatenate(rows), np.setdiff1d(np.arange(2_000), left_out))
-    np.testing.assert_array_equal(np.concatenate(embeddings), whole(stored)[np.concatenate(rows)])
-
-
 def test_rows_are_there_when_they_were_fetched(stored):
     """Of a stored file the index of a build has the rows that were fetched, and zeros for others."""
     stored.fetch(np.array([[1_999, -1], [3, 1_999]]))
@@ -88,10 +78,10 @@ def test_no_more_is_fetched_than_allowed(stored):
 
 
 def test_held_vectors_are_like_stored_ones(stored):
-    """Vectors in memory give what stored ones give: the same draw, the same rows, the same index."""
+    """Vectors in memory give what stored ones give: the same rows, the same index."""
     held = HeldVectors(whole(stored), metric=stored.metric)
     assert (len(held), held.dim, held.metric) == (len(stored), stored.dim, stored.metric)
-    np.testing.assert_array_equal(held.draw(50), stored.draw(50))
+    np.testing.assert_array_equal(held.take(draw_rows(2_000, 50)), stored.take(draw_rows(2_000, 50)))
     np.testing.assert_array_equal(held.raw.reconstruct_n(0, 2_000), whole(stored))
 
 
