@@ -14,7 +14,12 @@ _TRIED = ("kind", "recall_at_10", "queries_per_second", "memory_bytes", "recipe"
 @click.argument("features")
 @options.out("Folder of the index; brought up to date when it is there.")
 @click.option("--metric", type=click.Choice(["cosine", "l2", "dot"]), default="cosine", show_default=True)
-@click.option("--recall", default=0.95, show_default=True, help="Wanted share of the 10 nearest that are found.")
+@click.option(
+    "--recall",
+    default=0.95,
+    show_default=True,
+    help="Share of the nearest to find: of 10, and of 100 for searches with a larger k.",
+)
 @click.option("--kind", type=click.Choice(_KINDS), default="auto", show_default=True)
 @click.option("--max-memory", metavar="SIZE", help="What the index may hold in memory, like 500MB or 2GB.")
 @click.option("--max-build-memory", metavar="SIZE", help="What building may take in memory, beyond the program itself.")
@@ -26,6 +31,7 @@ def index(*, as_json: bool, **asked: Any) -> None:
     from frieze import api, output
 
     document = api.index(asked.pop("features"), **asked)
+    _warn(document)
     if as_json:
         output.show_json(document)
     else:
@@ -33,3 +39,21 @@ def index(*, as_json: bool, **asked: Any) -> None:
         output.show_facts(document)
         if tried:
             output.show_table(tried, _TRIED)
+
+
+def _warn(document: dict[str, Any]) -> None:
+    """Say on stderr where the index finds less than was asked for."""
+    from frieze import output
+
+    if document["meets_target"] is False:  # None: made before this was stored
+        low, high = document["recall_interval"]
+        output.say(
+            f"Warning: {document['kind']} misses --recall {document['recall_target']:g}: it finds"
+            f" {document['recall_at_10']:.3f} of the 10 nearest ({low:.3f} to {high:.3f} for other queries)."
+            " Leave --kind out, or use --kind exact."
+        )
+    elif document["many_meets_target"] is False:
+        output.say(
+            f"Warning: of the 100 nearest it finds {document['recall_at_100']:.3f}, less than --recall"
+            f" {document['recall_target']:g}. For searches with -k above 10 use --kind exact."
+        )

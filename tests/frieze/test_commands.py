@@ -411,3 +411,23 @@ def test_train_says_how_it_held_the_embeddings(world, run, tmp_path):
     page = (tmp_path / "head" / "report.html").read_text()
     assert "they are read from the table in passes" in page
     assert "Over 10 draws of 2 images a class the accuracy is" in page
+
+
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        ({"meets_target": True, "many_meets_target": True}, ""),
+        ({"meets_target": None, "many_meets_target": None}, ""),
+        ({"meets_target": False, "many_meets_target": False}, "pq misses --recall 0.95: it finds 0.862 of the 10"),
+        ({"meets_target": True, "many_meets_target": False}, "of the 100 nearest it finds 0.780"),
+    ],
+)
+def test_a_missed_recall_is_a_warning(figures, said, run, monkeypatch):
+    """An index that finds less than was asked for says so on stderr, in one line, and stdout is the document alone."""
+    document = {"kind": "pq", "recall_target": 0.95, "recall_at_10": 0.862, "recall_interval": [0.84, 0.88]}
+    document |= {"recall_at_100": 0.78} | figures
+    monkeypatch.setattr("frieze.api.index", lambda *_, **__: document)
+    result = run("index", "t", "--out", "i", "--json")
+    assert json.loads(result.stdout) == document
+    assert said in result.stderr
+    assert result.stderr.count("\n") == bool(said)

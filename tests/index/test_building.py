@@ -7,8 +7,9 @@ import faiss
 import numpy as np
 import pytest
 
-from features import METRICS, FeatureFileError, InputError, MismatchError, lock, open_features
+from features import METRICS, FeatureFileError, InputError, MismatchError, lock, open_features, top_k, unit_rows
 from index import KINDS, build_index, open_index
+from index.index_files import write_document
 from index.kinds import count_bytes, write_recipe
 
 EVERY = [(kind, metric) for kind in KINDS for metric in METRICS if KINDS[kind].serves(metric)]
@@ -240,3 +241,44 @@ def test_a_moved_table_is_the_same_table(small, out):
     moved = small.path.rename(small.path.with_name("moved"))
     assert not build_index(open_features(moved), out)["rebuilt"]
     assert dataclasses.asdict(open_index(out).spec) == dataclasses.asdict(small.spec)
+
+
+@pytest.fixture
+def broad():
+    """2,500 rows and 1,500 queries from 25 broad clusters of 256 dimensions: principal components lose much of them."""
+    rng = np.random.default_rng(7)
+    rows = rng.normal(size=(25, 256))[rng.integers(25, size=4_000)] + rng.normal(size=(4_000, 256))
+    return np.split(rows.astype(np.float32), [2_500])
+
+
+def test_a_small_table_does_not_flatter(broad, tmp_path, write_table):
+    """The recall told is that of queries that the table does not hold, within the interval told and their own error."""
+    embeddings, queries = broad
+    document = build_index(write_table(tmp_path / "t", embeddings), tmp_path / "i", kind="pca-pq")
+    ids, _ = open_index(tmp_path / "i").top_k(queries, 10)
+    expected, _ = top_k(unit_rows(queries), unit_rows(embeddings), k=10)
+    found = np.array([[int(name.rpartition("-")[2].removesuffix(".jpg")) for name in row] for row in ids])
+    true = np.mean([np.isin(*pair).mean() for pair in zip(expected, found, strict=True)])
+    low, high = document["recall_interval"]
+    assert low - 0.005 <= true <= high + 0.005
+    assert high - low < 0.03
+
+
+@pytest.mark.parametrize(("recall", "meets"), [(0.2, True), (0.95, False)])
+def test_a_missed_target_is_told(recall, meets, tmp_path, write_table):
+    """A kind that was asked for and finds too little says so in its document, beside the recall that was asked for."""
+    noise = np.random.default_rng(0).normal(size=(2_500, 256)).astype(np.float32)
+    document = build_index(write_table(tmp_path / "t", noise), tmp_path / "i", kind="pca-pq", recall=recall)
+    assert (document["recall_target"], document["meets_target"]) == (recall, meets)
+    assert (document["recall_interval"][0] >= recall) == meets
+
+
+def test_an_older_index_stays_readable(small, out):
+    """An index from before some figures were stored opens, and is left alone; these figures are null."""
+    younger = ("recall_interval", "recall_at_100", "many_meets_target", "meets_target", "effort_at_100")
+    document = json.loads((out / "index.json").read_text())
+    write_document(out, {name: value for name, value in document.items() if name not in (*younger, "sha256")})
+    told = build_index(small, out)
+    assert not told["rebuilt"]
+    assert [told[name] for name in younger] == [None] * len(younger)
+    assert len(open_index(out).search(small.embeddings()[:1], k=20)[0]) == 20
