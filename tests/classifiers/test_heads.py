@@ -77,8 +77,8 @@ def test_unknown_head_is_refused():
 def test_a_kernel_is_an_option_of_its_head(name, asked):
     """A head and its kernel have one name, and one way to ask for them."""
     assert name_head(*asked) == name
-    kernel = {} if asked[1] == "linear" else {"--kernel": asked[1]}
-    assert head_options(name) == {"--head": asked[0]} | kernel
+    kernel = {} if asked[1] == "linear" else {"kernel": asked[1]}
+    assert head_options(name) == {"head": asked[0]} | kernel
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from classifiers.material import Images, Maps, batches
+from classifiers.material import CHUNK, Images, Maps, batches
 from features import InputError, import_keras
 
 CODES = np.arange(20) % 3
@@ -143,7 +143,7 @@ def test_half_made_maps_are_made_again(maps, images):
         maps().fill(np.arange(20), stop)
     again = maps()
     again.fill(np.arange(20), untold)
-    assert images.asked == 2 * list(range(20))
+    assert images.asked == [*range(CHUNK), *range(20)]
     assert np.allclose(again.rows(np.arange(20))[0], PIXELS / 127.5, atol=1e-3)
 
 
@@ -151,7 +151,7 @@ def test_progress_ends_with_all(maps):
     """Images done and all images are told, chunk by chunk."""
     told = []
     maps().fill(np.arange(20), lambda *steps: told.append(steps))
-    assert told == [(20, 20)]
+    assert told == [(CHUNK, 20), (20, 20)]
 
 
 def test_numbers_beyond_float16(lower, images, tmp_path):

@@ -29,9 +29,9 @@ def test_result_has_the_fields_of_the_command(trained):
     """The result is the JSON document of `frieze train`."""
     trained["linear"]
     assert sorted(trained.results["linear"]) == [
-        "accuracy", "classes", "confidence_interval", "converged", "expected_calibration_error", "fit_seconds", "head",
-        "macro_f1", "macro_f1_interval", "n_test", "n_train", "n_unlabelled", "notes", "out", "seconds", "setting",
-        "tried",
+        "accuracy", "baseline_accuracy", "classes", "confidence_interval", "converged", "expected_calibration_error",
+        "fit_seconds", "head", "macro_f1", "macro_f1_interval", "n_test", "n_train", "n_unlabelled", "notes", "out",
+        "seconds", "setting", "tried",
     ]  # fmt: skip
     assert trained.results["linear"]["classes"] == ["ant", "bee", "cow"]
 

@@ -188,7 +188,7 @@ def test_a_worker_that_never_chooses(crew, embed, gallery, out, monkeypatch, cap
     assert document["rows"] == 24
     (note,) = document["cluster_notes"]
     assert "has not chosen an engine yet" in note
-    assert caplog.messages == [note]
+    assert caplog.messages.count(note) == 1
 
 
 def test_a_late_choice(crew, embed, gallery, out, monkeypatch):
@@ -215,7 +215,9 @@ def test_no_room(crew, embed, gallery, out, monkeypatch, caplog):
     monkeypatch.setattr(crew, "answers", lambda self, **words: answers(self, **words) if next(n_looks) > 5 else ())
     document = embed(gallery, out, ray="auto")
     assert document["rows"] == 24
-    assert document["cluster_notes"] == caplog.messages == ["Waiting for 2 CPUs of the cluster: 0 are free."]
+    (note,) = document["cluster_notes"]
+    assert note == "Waiting for 2 CPUs of the cluster: 0 are free."
+    assert caplog.messages.count(note) == 1
 
 
 def test_many_deaths_beside_progress(crew, embed, gallery, whole, out, monkeypatch):

@@ -82,6 +82,7 @@ def test_every_field_is_documented(name, lines, run_json):
     assert set(document) <= told
     assert told - set(document) <= {
         "abstain",
+        "cluster_notes",
         "naive_accuracy",
         "narrow_range",
         "nodes",
