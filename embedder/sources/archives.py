@@ -35,6 +35,7 @@ _UNPACK = {
 
 _COMPRESSED = "compressed"
 _PARTNERS = "what describes an image shares its name up to the first dot, as in WebDataset"
+_SAMPLES = "each image has what stands beside it, and nothing where that is not clear"
 _MENDS = {
     "encrypted": "Unpack it with its password, and give the folder: unzip {path} -d FOLDER",
     "unsupported": "Write one image a record or member, a tf.train.Example each in a TFRecord file: {path}",
@@ -59,6 +60,7 @@ class Archive:
         excluded: Leaves out what the user excludes; one for all archives of a source.
         keys: All names that an option could have meant.
         unpaired: Members that describe an image which is not there.
+        repeated_keys: Keys that stand for more than one sample.
         notes: In words, what of it was read otherwise than one may think.
     """
 
@@ -74,6 +76,7 @@ class Archive:
     excluded: Excluded = dataclasses.field(default_factory=lambda: Excluded(()))
     keys: set[str] = dataclasses.field(default_factory=set)
     unpaired: list[str] = dataclasses.field(default_factory=list)
+    repeated_keys: list[str] = dataclasses.field(default_factory=list)
     notes: set[str] = dataclasses.field(default_factory=set)
 
     def fail(self, reason: str, message: str, *, below: str = "") -> None:
@@ -158,11 +161,23 @@ def open_archives(
     )
     read = (reader or _Pieces)(archives, collected, options.max_bytes).read
     unpaired = [name for archive in archives for name in archive.unpaired]
+    repeated = [f"{key} of {archive.id}" for archive in archives for key in archive.repeated_keys]
     notes = sorted(set().union(*(archive.notes for archive in archives)))
-    if unpaired:
-        members = f"{len(unpaired):,} member{'s' if len(unpaired) > 1 else ''} without a partner"
-        notes.append(f"{members}, such as {unpaired[0]}: {_PARTNERS}.")
-    return Source(listing, read, in_order=True, has_columns=True, notes=tuple(notes), unpaired=len(unpaired))
+    notes += _told(unpaired, "member", f"without a partner, such as {{}}: {_PARTNERS}.")
+    notes += _told(repeated, "key", f"of more than one sample, such as {{}}: {_SAMPLES}.")
+    return Source(
+        listing,
+        read,
+        in_order=True,
+        has_columns=True,
+        notes=tuple(notes),
+        unpaired=len(unpaired),
+        n_repeated_keys=len(repeated),
+    )
+
+
+def _told(found: Sequence[str], what: str, such: str) -> list[str]:
+    return [f"{len(found):,} {what}{'s' if len(found) > 1 else ''} {such.format(found[0])}"] if found else []
 
 
 def check_unchanged(archive: Archive) -> None:

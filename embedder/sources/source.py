@@ -81,6 +81,7 @@ class Source:
         n_unmatched: Rows of the file of labels that name no image of it; None where there is no such file.
         notes: In words, what of it was read otherwise than one may think.
         unpaired: Members of archives that describe an image which is not there.
+        n_repeated_keys: Keys of archives that stand for more than one sample.
     """
 
     listing: Listing
@@ -91,6 +92,7 @@ class Source:
     n_unmatched: int | None = None
     notes: tuple[str, ...] = ()
     unpaired: int = 0
+    n_repeated_keys: int = 0
 
     def to_json(self, failed: pa.Table) -> dict[str, Any]:
         """Return what the document of a run says of its source.
@@ -110,5 +112,6 @@ class Source:
             "unmatched_labels": self.n_unmatched,
             "unread_shards": self.unread_shards,
             "unpaired_members": self.unpaired,
+            "repeated_keys": self.n_repeated_keys,
             "notes": list(self.notes),
         }

@@ -1,11 +1,13 @@
 r"""Tar archives, also those of WebDataset: listed by their headers, read piece by piece, never extracted."""
 
+import codecs
+import dataclasses
 import functools
 import json
 import os
 import tarfile
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 from embedder.decoding import MAX_BYTES
 from embedder.picture_formats import HEAD_BYTES, is_image
@@ -14,6 +16,7 @@ from embedder.sources.collecting import Found
 from embedder.sources.columns import LABEL, take_label, take_text
 from embedder.sources.folder import is_image_name
 from embedder.sources.places import facts_of, open_place, to_id
+from embedder.sources.samples import Samples, split_name
 from embedder.sources.source import File, Source, SourceOptions
 from features import ImageError
 
@@ -35,8 +38,8 @@ def open_tar(files: Sequence[File], source: str, options: SourceOptions) -> Sour
 
     Returns:
         Every member whose extension or first bytes are an image's, in the order of the archive. What an image's .cls,
-        .json and .txt say become its columns; they may stand anywhere in its archive, and hold 1 MiB at most. Links are
-        followed. An image's time is the archive's.
+        .json and .txt say become its columns: those beside it or, where there is one of the key alone, anywhere in its
+        archive. They hold 1 MiB at most. Links are followed. An image's time is the archive's.
 
     Raises:
         InputError: As for all archives.
@@ -67,10 +70,12 @@ def read_member(place: str, below: str) -> bytes:
         raise ImageError("read", "unreadable", error.strerror or str(error)) from error
 
 
-class _Member(NamedTuple):
+@dataclasses.dataclass(slots=True)
+class _Member:
     name: str
     offset: int
     size_bytes: int
+    sample: int
 
 
 @functools.lru_cache(1)
@@ -85,7 +90,7 @@ def _find(archive: Archive, file: BinaryIO) -> Iterator[Found]:
     options = archive.options
     scan = _Scan(archive, file)
     for image in scan.images:
-        columns = scan.columns(image.name)
+        columns = scan.columns(image)
         archive.keys.update(columns)
         name, uri = to_id(image.name), to_member_uri(archive.place, image.name)
         own_id = take_text(columns, [options.id] if options.id else ())
@@ -112,53 +117,59 @@ class _Scan:
         self._archive = archive
         self._file = file
         self._links: list[tuple[_Member, str]] = []
-        self._texts: dict[str, dict[str, bytes]] = {ending: {} for ending in _TEXTS}
+        self._samples = Samples()
+        self._damaged: set[str] = set()
         self._likely_texts: list[str] = []
         with archive.noting():
             for member in _members(file, archive.facts[0]):
                 self._take(member)
         self._follow_links()
         archive.unpaired = list(self._find_unpaired())
+        described = {split_name(image.name)[0] for image in self.images}
+        archive.repeated_keys = [to_id(key) for key in self._samples.repeated() if key in described]
         for name in archive.unpaired:
-            if _split(name)[1] in _TEXTS:
+            if split_name(name)[1] in _TEXTS:
                 archive.ignore(name)
 
     def _find_unpaired(self) -> Iterator[str]:
         """Name the texts that describe no image; one more dot parts `22.05.cls` from `22.05.png`."""
-        described = {_split(image.name)[0] for image in self.images}
-        for ending, texts in self._texts.items():
-            yield from (to_id(f"{key}.{ending}") for key in texts if key not in described)
+        described = {split_name(image.name)[0] for image in self.images}
+        for key, ending in self._samples.keys():
+            if key not in described:
+                yield to_id(f"{key}.{ending}")
         stems = {os.path.splitext(image.name)[0] for image in self.images}
         yield from (to_id(name) for name in self._likely_texts if os.path.splitext(name)[0] in stems)
 
-    def columns(self, name: str) -> dict[str, Any]:
+    def columns(self, image: _Member) -> dict[str, Any]:
         """Give what the texts say of an image."""
-        key, _ = _split(name)
-        columns = self._json(key)
+        columns = self._json(image)
         for ending in ("cls", "txt"):
-            if key in self._texts[ending]:
-                columns[ending] = self._texts[ending][key].decode(errors="backslashreplace")
+            text = self._samples.text(image, ending)
+            if text is not None:
+                columns[ending] = text.removeprefix(codecs.BOM_UTF8).decode(errors="backslashreplace")
         if "cls" in columns:
             columns["cls"] = str(columns["cls"]).strip()
         return columns
 
-    def _json(self, key: str) -> dict[str, Any]:
-        text = self._texts["json"].get(key)
+    def _json(self, image: _Member) -> dict[str, Any]:
+        text = self._samples.text(image, "json")
         if text is None:
             return {}
         try:
             return _to_columns(text)
         except (ValueError, RecursionError) as error:
-            del self._texts["json"][key]  # one failure, also where it describes several images
-            message = f"the image stays, without what this says of it: {error}"
-            self._archive.fail("damaged json", message, below=f"/{to_id(key)}.json")
+            key = split_name(image.name)[0]
+            if key not in self._damaged:  # one failure, also where it describes several images
+                message = f"the image stays, without what this says of it: {error}"
+                self._archive.fail("damaged json", message, below=f"/{to_id(key)}.json")
+            self._damaged.add(key)
             return {}
 
     def _take(self, member: tarfile.TarInfo) -> None:
         name = member.name.removeprefix("./")
         if member.isdir() or self._archive.leaves_out(name):
             return
-        one = _Member(name, member.offset_data, member.size)
+        one = _Member(name, member.offset_data, member.size, self._samples.add(name))
         claims, is_plain = is_image_name(name), member.isreg() and not member.issparse()
         if claims and (member.issym() or member.islnk()):
             here = os.path.dirname(name) if member.issym() else ""
@@ -167,6 +178,7 @@ class _Scan:
             self._archive.fail("unsupported", "a sparse member is not in one piece", below=f"/{to_id(name)}")
         elif claims and is_plain:
             self._add(one)
+            self._samples.add_image(one)
         else:
             self._look_into(one, is_plain=is_plain)
 
@@ -175,11 +187,12 @@ class _Scan:
         head = self._read(member, HEAD_BYTES) if is_plain else b""
         if is_image(head):
             self._add(member)
+            self._samples.add_image(member)
         elif not (is_plain and self._keep_text(member)):
             self._archive.ignore(member.name, head)
 
     def _add(self, image: _Member) -> None:
-        _, ending = _split(image.name)
+        _, ending = split_name(image.name)
         self._archive.keys.add(ending)
         if self._archive.options.image in (None, ending):
             self.images.append(image)
@@ -187,12 +200,12 @@ class _Scan:
             self._archive.ignore(image.name)
 
     def _keep_text(self, member: _Member) -> bool:
-        key, ending = _split(member.name)
-        is_text = ending in self._texts and member.size_bytes <= _MAX_TEXT_BYTES
-        if ending not in self._texts and ending.rpartition(".")[2] in self._texts:
+        _, ending = split_name(member.name)
+        is_text = ending in _TEXTS and member.size_bytes <= _MAX_TEXT_BYTES
+        if ending not in _TEXTS and ending.rpartition(".")[2] in _TEXTS:
             self._likely_texts.append(member.name)
         if is_text:
-            self._texts[ending][key] = self._read(member, member.size_bytes)
+            self._samples.add_text(member.name, self._read(member, member.size_bytes))
         return is_text
 
     def _read(self, member: _Member, size_bytes: int) -> bytes:
@@ -207,21 +220,10 @@ class _Scan:
         for link, name in self._links:
             if name in targets:
                 target = targets[name]
-                targets[link.name] = target._replace(name=link.name)
+                targets[link.name] = dataclasses.replace(target, name=link.name, sample=link.sample)
                 self._add(targets[link.name])
             else:
                 self._archive.fail("dangling link", f"there is no image {to_id(name)}", below=f"/{to_id(link.name)}")
-
-
-def _split(name: str) -> tuple[str, str]:
-    """Split a member's name as WebDataset does: what the members of a sample share, and what this one holds.
-
-    >>> _split("a.b/000.seg.PNG")
-    ('a.b/000', 'seg.png')
-    """
-    folder, slash, base = name.rpartition("/")
-    key, _, ending = base.partition(".")
-    return folder + slash + key, ending.lower()
 
 
 def _to_columns(text: bytes) -> dict[str, Any]:

@@ -6,7 +6,15 @@ KEYS = {
     *("images", "embedded", "unchanged", "removed", "failed", "ignored", "seconds", "images_per_second"),
     *("dim", "backbone", "engine", "precision", "stages", "startup_seconds", "rows", "out", "failures", "left"),
     *("renamed", "duplicates", "broken_parts", "cpu_seconds", "bound_by", "advice", "batch_size", "drift"),
-    *("unlabelled", "unmatched_labels", "unread_shards", "other_programs", "unpaired_members", "notes"),
+    *(
+        "unlabelled",
+        "unmatched_labels",
+        "unread_shards",
+        "other_programs",
+        "unpaired_members",
+        "repeated_keys",
+        "notes",
+    ),
     *("narrow_range", "relabelled", "ignored_formats", "unread_pictures", "hidden", "excluded"),
     *("pixels", "pixels_from", "pixels_stated"),
 }

@@ -399,3 +399,41 @@ def test_lists_of_labels(listed):
     ]
     one = rows(listed([one for one in members if not one[0].startswith("b")]))
     assert [(row["label"], "source_label" in row) for row in one.values()] == [("3", False), (None, False)]
+
+
+@pytest.mark.parametrize(
+    ("order", "labels"),
+    [
+        ("0.jpg=0 0.cls=a 1.jpg=1 1.cls=b 0.jpg=2 0.cls=c", {"0.jpg": "a", "1.jpg": "b"}),  # the sample appended again
+        ("0.jpg=0 0.json=a 0.jpg=2 0.json=c", {"0.jpg": "a"}),
+        ("0.cls=a 0.jpg=0 0.cls=c 0.png=2", {"0.jpg": "a", "0.png": "c"}),
+        ("0.jpg=0 0.cls=a 0.png=2 0.cls=c", {"0.jpg": "a", "0.png": "c"}),
+        ("0.json=x 0.jpg=0 0.cls=a 0.png=2 0.cls=c", {"0.jpg": "a", "0.png": "c"}),
+        ("0.jpg=0 0.png=2 1.jpg=1 0.cls=a 1.cls=b 0.cls=c", {"0.jpg": None, "0.png": None, "1.jpg": "b"}),
+    ],
+)
+def test_repeated_keys(order, labels, listed):
+    """A key that is there twice gives no image the label of another sample, and is counted and told."""
+    texts = {"json": lambda value: json.dumps({"label": value}).encode(), "cls": str.encode}
+    members = []
+    for name, value in (one.split("=") for one in order.split()):
+        ending = name.partition(".")[2]
+        members.append((name, texts[ending](value) if ending in texts else image(int(value))))
+    source = listed(members)
+    assert {name: row["label"] for name, row in rows(source).items()} == labels
+    assert (source.n_repeated_keys, source.notes[0][:49]) == (1, "1 key of more than one sample, such as 0 of a.tar")
+    assert set(failures(source).values()) <= {"repeated id"}
+
+
+def test_one_text_of_a_key(listed):
+    """Images that share a key and do not lie together share its only text, without a word."""
+    source = listed([("0.jpg", image(0)), ("0.cls", b"a"), ("1.jpg", image(1)), ("0.left.jpg", image(2))])
+    assert rows(source)["0.left.jpg"]["label"] == "a"
+    assert (source.n_repeated_keys, source.notes) == (0, ())
+
+
+def test_byte_order_mark(listed):
+    """A byte order mark, as Windows' editor writes it, is no part of a label."""
+    texts = [("0.cls", "\ufeffowl\n".encode()), ("0.json", '\ufeff{"year": 1999}'.encode())]
+    row = rows(listed([("0.jpg", image(0)), *texts]))["0.jpg"]
+    assert (row["label"], row["year"]) == ("owl", 1999)
