@@ -55,7 +55,7 @@ class Samples:
         distinct = set(texts.values())
         return distinct.pop() if len(distinct) == 1 else None
 
-    def keys(self) -> list[tuple[str, str]]:
+    def texts(self) -> list[tuple[str, str]]:
         """Return key and ending of all texts."""
         return list(self._texts)
 
@@ -64,7 +64,7 @@ class Samples:
         return list(dict.fromkeys(key for (key, _), texts in self._texts.items() if len(texts) > 1))
 
     def _begin(self, key: str) -> None:
-        """Begin a sample; of one whose second text comes before its image, the images behind the first are the new one's.
+        """Begin a sample; images between two texts of an ending are the second's, where the first has others.
 
         In `0.jpg 0.cls 0.png 0.cls` the second text is that of `0.png`.
         """

@@ -134,7 +134,7 @@ class _Scan:
     def _find_unpaired(self) -> Iterator[str]:
         """Name the texts that describe no image; one more dot parts `22.05.cls` from `22.05.png`."""
         described = {split_name(image.name)[0] for image in self.images}
-        for key, ending in self._samples.keys():
+        for key, ending in self._samples.texts():
             if key not in described:
                 yield to_id(f"{key}.{ending}")
         stems = {os.path.splitext(image.name)[0] for image in self.images}

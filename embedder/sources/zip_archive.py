@@ -20,8 +20,16 @@ from embedder.sources.source import Content, File, Source, SourceOptions
 from features import ImageError, Rows, is_remote
 
 _OPEN_AT_ONCE = 4
+_NO_ENCODING = (
+    "are neither UTF-8 nor say what they are, and are read as those of DOS (cp437): where they look wrong, unpack it by"
+    " their own encoding, such as GBK: unzip -O GBK FILE -d FOLDER"
+)
 _IS_ENCRYPTED = 1
 """Bit of a member's flags (APPNOTE.TXT, 4.4.4)."""
+_IS_UTF8 = 1 << 11
+"""Bit of a member's flags: its name is UTF-8 (the same)."""
+_UNICODE_PATH = 0x7075
+"""Extra field of a member that holds its name as UTF-8 (APPNOTE.TXT, 4.6.9)."""
 _BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, ValueError)
 """What is raised of archives and members that are damaged."""
 
@@ -74,19 +82,47 @@ def _find(archive: Archive, _file: BinaryIO) -> Iterator[Found]:
     except (*_BROKEN, NotImplementedError) as error:
         raise ImageError("list", "damaged archive", f"{error}") from error
     for number, member in enumerate(opened.members):
-        name = _to_name(member)
+        name, is_sure = _to_name(member)
         if member.is_dir() or archive.leaves_out(name) or not opened.claims(archive, number, name):
             continue
+        if not is_sure:
+            archive.notes.add(f"Names of {archive.id} {_NO_ENCODING}.")
         label = os.path.basename(os.path.dirname(name)) or None
         facts = (member.file_size, archive.facts[1], archive.number, number)
         uri = to_member_uri(archive.place, name)
         yield Found(f"{archive.id}/{name}", uri, label if archive.options.labels == "folder" else None, *facts)
 
 
-def _to_name(member: zipfile.ZipInfo) -> str:
-    r"""Give a member's name as a path; some programs for Windows write `cat\1.jpg`."""
-    name = to_id(member.filename).removeprefix("./").lstrip("/")
+def _to_name(member: zipfile.ZipInfo) -> tuple[str, bool]:
+    """Give a member's name as a path, and whether its encoding is known.
+
+    Many programs, such as macOS's own, write UTF-8 and do not say so. Chance hardly makes other text valid UTF-8.
+    """
+    if member.flag_bits & _IS_UTF8 or member.orig_filename.isascii():
+        return _to_plain(member.filename), True
+    raw = member.orig_filename.partition("\0")[0].encode("cp437")  # as which Python has read it
+    told = _unicode_path(member, raw)
+    try:
+        return _to_plain((raw if told is None else told).decode()), True
+    except UnicodeDecodeError:
+        return _to_plain(member.filename), False
+
+
+def _to_plain(name: str) -> str:
+    r"""Write a name as a path below the archive; some programs for Windows write `cat\1.jpg`."""
+    name = to_id(name).removeprefix("./").lstrip("/")
     return name if "/" in name else name.replace("\\", "/")
+
+
+def _unicode_path(member: zipfile.ZipInfo, raw: bytes) -> bytes | None:
+    """Give the name in a member's extra fields; None where there is none, or it is that of another name."""
+    extra = member.extra
+    while len(extra) >= 4:  # noqa: PLR2004  two numbers of 16 bits
+        field, size = struct.unpack_from("<HH", extra)
+        data, extra = extra[4 : 4 + size], extra[4 + size :]
+        if field == _UNICODE_PATH and data[1:5] == struct.pack("<I", zlib.crc32(raw)):
+            return data[5:]
+    return None
 
 
 class _OpenZip:
@@ -108,9 +144,10 @@ class _OpenZip:
 
     @functools.cached_property
     def by_uri(self) -> dict[str, int]:
-        """Number of each member by its uri; of one name the first."""
-        numbered = reversed(list(enumerate(self.members)))
-        return {to_member_uri(self._place, _to_name(member)): number for number, member in numbered}
+        """Number of each member by its uri; of one name the first. Earlier versions read all other names as cp437."""
+        numbered = list(enumerate(self.members))[::-1]
+        earlier = {to_member_uri(self._place, _to_plain(member.filename)): number for number, member in numbered}
+        return earlier | {to_member_uri(self._place, _to_name(member)[0]): number for number, member in numbered}
 
     def claims(self, archive: Archive, number: int, name: str) -> bool:
         """Tell whether a member is an image by its name or first bytes; what else it is, or hides, is noted."""

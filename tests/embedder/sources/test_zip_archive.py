@@ -1,5 +1,7 @@
 import io
+import struct
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -212,3 +214,52 @@ def test_bucket(bucket):
     assert (rows(source, "id")[0], source.in_order) == (("a.zip/cat/1.jpg",), True)
     assert contents(source) == [image(number) for number in PLAIN.values()]
     assert read_image(f"{bucket.url}/zips/a.zip/3.jpg") == image(2)
+
+
+class _Unflagged(zipfile.ZipInfo):
+    """A member whose name is written as raw bytes, without the flag of UTF-8."""
+
+    def _encodeFilenameFlags(self):  # noqa: N802  zipfile's own
+        return self.raw, self.flag_bits & ~0x800
+
+
+def write_unflagged(path, names, extra=b""):
+    """Write an archive of images whose names are raw bytes."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, raw in enumerate(names):
+            member = _Unflagged(raw.decode("cp437"))
+            member.raw, member.extra = raw, extra
+            archive.writestr(member, image(number))
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["Café/1.jpg", "Cafe\u0301/1.jpg", "猫/größe.png", "🎈.jpg"])
+def test_names_without_flag(name, tmp_path):
+    """A name that is valid UTF-8 is read as such though no flag says so, and the image is found by it."""
+    source = open_source(write_unflagged(tmp_path / "a.zip", [name.encode(), b"plain.jpg"]), SourceOptions())
+    assert rows(source, "id") == [(f"a.zip/{name}",), ("a.zip/plain.jpg",)]
+    assert (contents(source)[0], source.notes) == (image(0), ())
+    assert read_image(f"{tmp_path}/a.zip/{name}") == image(0)
+
+
+def test_names_of_dos(tmp_path):
+    """A name that is no UTF-8 is read as cp437, which is said."""
+    source = open_source(write_unflagged(tmp_path / "a.zip", ["Größe.jpg".encode("cp437")]), SourceOptions())
+    assert rows(source, "id") == [("a.zip/Größe.jpg",)]
+    assert source.notes[0].startswith("Names of a.zip are neither UTF-8 nor say what they are")
+
+
+@pytest.mark.parametrize(("crc_of", "expected"), [("花.jpg", "a.zip/花.jpg"), ("else.jpg", "a.zip/╗¿.jpg")])
+def test_unicode_path(crc_of, expected, tmp_path):
+    """A name in the extra field for it counts, unless it belongs to another name."""
+    raw = "花.jpg".encode("gbk")
+    told = b"\1" + struct.pack("<I", zlib.crc32(crc_of.encode("gbk"))) + "花.jpg".encode()
+    extra = struct.pack("<HH", 0x7075, len(told)) + told
+    source = open_source(write_unflagged(tmp_path / "a.zip", [raw], extra), SourceOptions())
+    assert rows(source, "id") == [(expected,)]
+
+
+def test_uris_of_earlier_versions(tmp_path):
+    """An image is still found by the uri under which a table of an earlier version stored it."""
+    write_unflagged(tmp_path / "a.zip", ["Café.jpg".encode()])
+    assert read_image(f"{tmp_path}/a.zip/Caf├⌐.jpg") == image(0)
