@@ -16,7 +16,7 @@ from embedder.sources.name_matching import match_by_name
 from embedder.sources.named import check_ids, shown
 from embedder.sources.places import facts_of, to_uri
 from embedder.sources.source import Source, SourceOptions
-from embedder.sources.tables import SUFFIXES, UNTYPED, read_header, read_table
+from embedder.sources.tables import SUFFIXES, UNTYPED, header_mend, read_header, read_notes, read_table
 from features import InputError, is_remote
 
 _NO_ID = "none of its ids is one that frieze wrote"
@@ -123,7 +123,9 @@ def read_labels(
     table = table.filter(table[columns["id"]].is_valid())
     ids, found = (table[columns[what]] for what in ("id", "label"))
     found, notes = without_missing(found, place)
-    return LabelFile(place, columns["label"], ids, found, split_columns(table, columns), mend, tuple(notes))
+    return LabelFile(
+        place, columns["label"], ids, found, split_columns(table, columns), mend, (*read_notes(place), *notes)
+    )
 
 
 def _to_place(labels: str | Path) -> str:
@@ -172,5 +174,8 @@ def _choose_column(names: Sequence[str], what: str, asked: str | None, *, place:
     name = choose(names, usual) if asked is None else asked
     if name not in names:
         wanted = f"{what}s" + (f" of the name {asked}" if asked else "")
-        raise InputError(f"{place} has no column of {wanted}; there are: {', '.join(names) or 'none'}.", mend=mend)
+        raise InputError(
+            f"{place} has no column of {wanted}; there are: {', '.join(names) or 'none'}.",
+            mend=header_mend(place, names) or mend,
+        )
     return str(name)

@@ -14,7 +14,7 @@ from embedder.sources.missing_values import without_missing
 from embedder.sources.named import open_named, resolve
 from embedder.sources.places import to_id
 from embedder.sources.source import File, Source, SourceOptions
-from embedder.sources.tables import UNTYPED, concat, read_header, read_table
+from embedder.sources.tables import UNTYPED, concat, header_mend, read_header, read_notes, read_table
 from features import Failure, InputError, is_remote, user_columns
 
 _OURS = ("id", "uri", "label")
@@ -65,7 +65,7 @@ def choose_columns(names: Sequence[str], options: SourceOptions, place: str) -> 
             wanted = asked or f"of a usual name ({', '.join(PATH)})"
             raise InputError(
                 f"{place} has no column {wanted}; there are: {', '.join(names) or 'none'}.",
-                mend=f"Name the column with --{what} COLUMN.",
+                mend=header_mend(place, names) or f"Name the column with --{what} COLUMN.",
             )
     return chosen
 
@@ -86,6 +86,7 @@ def _named(file: File, options: SourceOptions, failures: list[Failure], notes: l
     names = read_header(file.place)
     chosen = choose_columns(names, options, file.place)
     table = read_table(file.place, names, text=list(chosen.values()))
+    notes.extend(read_notes(file.place))
     if "label" in chosen:
         labels, said = without_missing(table[chosen["label"]], file.place)
         table = table.set_column(table.column_names.index(chosen["label"]), chosen["label"], labels)

@@ -3,8 +3,6 @@
 import codecs
 import contextlib
 import csv
-import io
-import itertools
 import json
 import os
 import re
@@ -19,10 +17,10 @@ import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
 from embedder.sources.collecting import to_array
+from embedder.sources.csv_layout import header_of, layout_of, mend_header
 from embedder.sources.places import open_place
 from features import InputError, partition_values
 
-_SEPARATORS = ",;|\t"
 _BLOCK_BYTES = 16 << 20
 """What is parsed at a time; a line of JSON must fit."""
 
@@ -35,7 +33,6 @@ _VIEWS: _Types = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 _DATES: _Types = {pa.timestamp("s"): pa.string()}
 """What Arrow makes of texts in JSON that look like dates, and what they are."""
 
-_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 _JSON_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -119,34 +116,44 @@ def named_errors(place: str) -> Iterator[None]:
         raise InputError(f"{place} can't be read: {reason.rstrip('.')}.", mend=mend) from error
 
 
+def read_notes(place: str) -> tuple[str, ...]:
+    """Say in words what of a table is read otherwise than one may think.
+
+    Raises:
+        InputError: As for `read_table`.
+    """
+    with named_errors(place):
+        return layout_of(place).notes if place.lower().endswith(UNTYPED) else ()
+
+
+def header_mend(place: str, names: Sequence[str]) -> str | None:
+    """Say what to type where a CSV has no line of names; None where that is not what is wrong.
+
+    Args:
+        place: Path or URL.
+        names: What was read as the names of its columns.
+    """
+    with named_errors(place):
+        return mend_header(place, names) if place.lower().endswith(UNTYPED) else None
+
+
 def _csv_header(place: str) -> list[str]:
-    separator, n_skipped = _separator(place)
-    with open_place(place) as file, io.TextIOWrapper(file, "utf-8-sig", newline="") as lines:
-        names = next(csv.reader(itertools.islice(lines, n_skipped, None), delimiter=separator), [])
+    names = header_of(place, layout_of(place))
     if len(set(names)) < len(names):
         raise ValueError(f"its header names a column twice: {', '.join(names)}")
     return names
 
 
-def _separator(place: str) -> tuple[str, int]:
-    """Tell by the first line what stands between columns, the usual where nothing does, and how many lines to skip.
-
-    Excel's own first line, `sep=;`, says it, and is no header.
-    """
-    with open_place(place) as file:
-        line = file.readline(_BLOCK_BYTES).removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace")
-    told = _SEPARATOR_LINE.fullmatch(line.rstrip("\r\n"))
-    usual = _SEPARATORS[::-1] if place.lower().endswith(".tsv") else _SEPARATORS
-    return (told[1], 1) if told else (max(usual, key=line.count), 0)
-
-
 def _read_csv(place: str, columns: Sequence[str]) -> pa.Table:
-    separator, n_skipped = _separator(place)
+    layout = layout_of(place)
+    quote = '"' if layout.has_quotes else False
     with open_place(place) as file:
         return pa_csv.read_csv(
             file,
-            read_options=pa_csv.ReadOptions(block_size=_BLOCK_BYTES, skip_rows=n_skipped),
-            parse_options=pa_csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+            read_options=pa_csv.ReadOptions(block_size=_BLOCK_BYTES, skip_rows=layout.n_skipped),
+            parse_options=pa_csv.ParseOptions(
+                delimiter=layout.separator, quote_char=quote, newlines_in_values=layout.has_quotes
+            ),
             convert_options=pa_csv.ConvertOptions(
                 column_types=dict.fromkeys(columns, pa.string()), include_columns=list(columns)
             ),
