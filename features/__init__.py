@@ -7,6 +7,7 @@ from features.checksums import check_files, check_listed, find_altered, has_list
 from features.comparison import Comparison, compare
 from features.errors import FeatureFileError, ImageError, InputError, MismatchError, ModelError
 from features.exact import METRICS, top_k
+from features.exact_text import to_text
 from features.files import (
     check_free,
     clear_errors,
@@ -131,6 +132,7 @@ __all__ = [
     "to_failures",
     "to_part",
     "to_table_path",
+    "to_text",
     "top_k",
     "trim_memory",
     "unit_rows",

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from features.arrays import Floats
 from features.errors import InputError
+from features.exact_text import to_text
 from features.listing import Failure
 from features.schema import part_schema, to_part, user_columns
 from features.spec import BackboneSpec
@@ -22,6 +23,7 @@ PIECE_ROWS = 4096
 """Rows of the files that make one part."""
 
 _TEXTS = ("id", "uri", "label", "sha256")
+_NAMES = ("id", "label")
 _TEXT_KINDS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 _NUMBERS = ("size_bytes", "mtime_ns", "width", "height")
 
@@ -151,8 +153,11 @@ class Layout:
         if name == "id" and name not in self.sources:
             return pa.array([f"{self._prefix(chunk)}{row}" for row in range(chunk.first, chunk.first + n_rows)])
         kind = pa.string() if name in _TEXTS else self.schema.field(name).type
-        column = chunk.columns.get(self.sources.get(name, ""))
-        return pa.nulls(n_rows, kind) if column is None else column.cast(kind)
+        source = self.sources.get(name, "")
+        column = chunk.columns.get(source)
+        if column is None:
+            return pa.nulls(n_rows, kind)
+        return to_text(column, source, str(chunk.file.path)) if name in _NAMES else column.cast(kind)
 
     def _prefix(self, chunk: Chunk) -> str:
         """Name the file before a row's number, where there may be several."""
@@ -265,7 +270,7 @@ def _find_repeats(files: VectorFiles, column: str) -> npt.NDArray[np.bool_] | No
     for file in files.files:
         is_there = column in file.schema.names
         with name_broken(file.path):
-            found += [one.cast(pa.string()) for one in (file.read_column(column) if is_there else ())]
+            found += [to_text(one, column, str(file.path)) for one in (file.read_column(column) if is_there else ())]
         if not is_there:
             found.append(pa.nulls(file.rows, pa.string()))
     ids = pa.chunked_array(found)

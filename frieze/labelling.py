@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features import Features, InputError, Strings
+from features import Features, InputError, Strings, to_text
 from frieze.information import check_kind
 from frieze.places import is_url, open_table, to_place
 
@@ -76,13 +76,13 @@ def _with_column(table: Features, name: str) -> Features:
             f"{table.path} has no column {name}; there are: {', '.join(table.rows.column_names)}.",
             mend="Name one of these with --label, or give a file of labels with --labels.",
         )
-    return table.with_labels(_to_text(table.rows[name], name), labels_from={"column": name})
+    return table.with_labels(_to_text(table.rows[name], name, str(table.path)), labels_from={"column": name})
 
 
-def _to_text(column: pa.ChunkedArray, name: str) -> Strings:
+def _to_text(column: pa.ChunkedArray, name: str, place: str) -> Strings:
     """Give a column's values as text; what is unknown, empty or no number (NaN) is None."""
     try:
-        texts = column.cast(pa.string())
+        texts = to_text(column, name, place)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InputError(
             f"The column {name} is of type {column.type}; labels are text, numbers or dates.",

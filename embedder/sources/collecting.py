@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from features import LISTING, Failure, Rows, first_of_each, user_columns
 
 _BATCH_ROWS = 16_384
+_INT64_MAX = (1 << 63) - 1
 _MAX_DEPTH = 32  # a list is two levels of a Parquet schema, whose readers stop at 100
 _HAS_NO_TYPE = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError)  # what Arrow raises for values of several
 
@@ -134,6 +135,8 @@ def _join_column(batches: list[_Batch], name: str) -> pa.ChunkedArray | pa.Array
 def to_array(values: list[Any]) -> pa.Array:
     """Lay out values whose type nobody told; mixed and deeply nested ones as text.
 
+    >>> to_array([2**64 - 1]).type, to_array([2**64]).type, to_array([2**53 + 1, 0.5]).to_pylist()
+    (DataType(uint64), DataType(string), ['9007199254740993', '0.5'])
     >>> to_array([1, 2.5]).to_pylist(), to_array([1, "two"]).to_pylist(), to_array([0.5, True]).to_pylist()
     ([1.0, 2.5], ['1', 'two'], ['0.5', 'True'])
     """
@@ -141,12 +144,19 @@ def to_array(values: list[Any]) -> pa.Array:
     kinds = {type(value) for value in plain}
     try:
         if bool not in kinds or kinds <= {bool, type(None)}:  # among numbers Arrow would take True for 1
-            array = pa.array(values)
+            array = pa.array(values, pa.uint64() if _is_large(plain) else None)
             if _depth(array.type) <= _MAX_DEPTH:
                 return array
     except _HAS_NO_TYPE:
         pass
     return pa.array([None if value is None else _to_text(value) for value in plain])
+
+
+def _is_large(values: list[Any]) -> bool:
+    """Tell whether some are whole numbers that only fit without a sign: Arrow has to be told."""
+    return any(isinstance(value, int) and value > _INT64_MAX for value in values) and all(
+        value is None or (isinstance(value, int) and value >= 0) for value in values
+    )
 
 
 def _to_text(value: Any) -> str:

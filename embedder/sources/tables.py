@@ -19,13 +19,16 @@ import pyarrow.parquet as pq
 from embedder.sources.collecting import to_array
 from embedder.sources.csv_layout import header_of, layout_of, mend_header
 from embedder.sources.places import open_place
-from features import InputError, partition_values
+from features import InputError, partition_values, to_text
 
 _BLOCK_BYTES = 16 << 20
 """What is parsed at a time; a line of JSON must fit."""
 
 _DEEPEST = 32
 """How deep the values of JSON may be nested: Parquet has room for 100 levels, and a list takes two."""
+
+_EXACT_TO = 1 << 53
+"""Up to where a floating-point number of 64 bits can be every whole number."""
 
 _Types = dict[pa.DataType, pa.DataType]
 _VIEWS: _Types = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
@@ -95,7 +98,7 @@ def _format(place: str) -> _Format:
 
 def _to_text(column: pa.ChunkedArray, place: str, name: str) -> pa.ChunkedArray:
     try:
-        values = column.cast(pa.string())
+        values = to_text(column, name, place)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InputError(
             f"The column {name} of {place} is of type {column.type}; wanted is text.",
@@ -187,11 +190,22 @@ def _read_json(place: str, _columns: Sequence[str]) -> pa.Table:
 def _parse_json(place: str, schema: pa.Schema | None = None) -> pa.Table:
     options = pa_json.ReadOptions(block_size=_BLOCK_BYTES)
     with open_place(place) as file:
-        try:
-            return pa_json.read_json(file, options, pa_json.ParseOptions(explicit_schema=schema))
-        except pa.ArrowInvalid:  # also where a value is a number in one line and a text in another
-            file.seek(0)
-            return _parse_lines(file)
+        with contextlib.suppress(pa.ArrowInvalid):  # also where a value is a number in one line and a text in another
+            table = pa_json.read_json(file, options, pa_json.ParseOptions(explicit_schema=schema))
+            if not any(map(_may_be_rounded, table.columns)):
+                return table
+        file.seek(0)
+        return _parse_lines(file)
+
+
+def _may_be_rounded(column: pa.ChunkedArray) -> bool:
+    """Tell whether numbers may be whole ones that Arrow could not keep: it makes floating-point ones of them."""
+    kind = column.type
+    if pa.types.is_struct(kind):
+        return any(map(_may_be_rounded, column.flatten()))
+    if pa.types.is_list(kind):
+        return _may_be_rounded(pc.list_flatten(column))
+    return kind == pa.float64() and (pc.max(pc.abs(column)).as_py() or 0) >= _EXACT_TO
 
 
 def _parse_lines(file: Iterable[bytes]) -> pa.Table:

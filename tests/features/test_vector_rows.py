@@ -156,11 +156,12 @@ def test_missing_ids(write, rows_of):
     ("ids", "text"),
     [
         ([3, 2, 1], ["3", "2", "1"]),
+        ([3.0, 20240101123456.0, 1e15 + 1], ["3", "20240101123456", "1000000000000001"]),
         (pa.array(["x", "y", "z"]).dictionary_encode(), ["x", "y", "z"]),
         (pa.array(["x", "y", "z"], pa.large_string()), ["x", "y", "z"]),
         (pa.array([b"x", b"y", b"z"]), ["x", "y", "z"]),
     ],
-    ids=["int", "dictionary", "large_string", "binary"],
+    ids=["int", "float", "dictionary", "large_string", "binary"],
 )
 def test_ids_become_text(write, rows_of, ids, text):
     """Ids of any plain type become text."""

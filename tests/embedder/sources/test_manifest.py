@@ -13,6 +13,7 @@ from features import InputError
 JPEG = b"\xff\xd8\xff\xe0" + bytes(100)
 VIEW = pa.string_view()
 OURS = ("id", "uri", "label", "size_bytes", "mtime_ns")
+NAMES = ("a.jpg", "in/b.jpg")
 
 
 @pytest.fixture
@@ -437,3 +438,45 @@ def test_unreadable(listed, folder, monkeypatch):
     monkeypatch.setattr("embedder.sources.tables.open_place", lambda _: (_ for _ in ()).throw(denied))
     with pytest.raises(InputError, match=r"m\.csv can't be read: Permission denied\."):
         open_source(str(folder / "m.csv"), SourceOptions())
+
+
+LARGE = [2**63 + 1, 2**63 + 2]
+"""Two that are one to a floating-point number."""
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (LARGE, LARGE),
+        ([LARGE[0], 5], [LARGE[0], 5]),
+        ([2**53 + 1, 0.5], [str(2**53 + 1), "0.5"]),
+        ([2**64, 5], [str(2**64), "5"]),
+        ([-(2**63) - 1, 5], [str(-(2**63) - 1), "5"]),
+        ([LARGE[0], -1], [str(LARGE[0]), "-1"]),
+        ([1e22, 0.5], [1e22, 0.5]),
+        ([{"n": 2**53 + 1}, {"n": 0.5}], [f'{{"n": {2**53 + 1}}}', '{"n": 0.5}']),
+        ([[LARGE[0]], [1]], [str([LARGE[0]]), "[1]"]),
+    ],
+)
+def test_large_numbers_in_json(values, expected, listed):
+    """Whole numbers of JSON are exact, however large: as numbers where a type has room for all, else as text."""
+    text = "".join(f'{{"path": "{name}", "x": {json.dumps(x)}}}\n' for name, x in zip(NAMES, values, strict=True))
+    assert [row["x"] for row in own(listed(text, "m.jsonl"))] == expected
+
+
+def test_large_numbers_as_names(listed):
+    """Ids and labels that are large whole numbers keep all their digits."""
+    lines = [{"path": name, "id": n, "label": n} for name, n in zip(NAMES, LARGE, strict=True)]
+    source = listed("\n".join(map(json.dumps, lines)), "m.jsonl")
+    assert rows(source, "id", "label") == [(str(n), str(n)) for n in LARGE]
+
+
+def test_numbers_as_names_in_parquet(folder):
+    """Whole numbers that pandas stores as floating-point ones are ids with all their digits, or are refused."""
+    table = {"path": list(NAMES), "id": [20240101123456.0, 1e15 + 1]}
+    pq.write_table(pa.table(table), folder / "m.parquet")
+    source = open_source(str(folder / "m.parquet"), SourceOptions())
+    assert rows(source, "id") == [("20240101123456",), ("1000000000000001",)]
+    pq.write_table(pa.table(table | {"id": [1.0, 2.0**53]}), folder / "m.parquet")
+    with pytest.raises(InputError, match=r"column id of .*m\.parquet holds double numbers such as 9007199254740992:"):
+        open_source(str(folder / "m.parquet"), SourceOptions())

@@ -437,3 +437,15 @@ def test_byte_order_mark(listed):
     texts = [("0.cls", "\ufeffowl\n".encode()), ("0.json", '\ufeff{"year": 1999}'.encode())]
     row = rows(listed([("0.jpg", image(0)), *texts]))["0.jpg"]
     assert (row["label"], row["year"]) == ("owl", 1999)
+
+
+def test_large_numbers(listed):
+    """Whole numbers of a .json are exact, however large."""
+
+    def values(*numbers):
+        images = [(f"{number}.jpg", image(number)) for number in range(len(numbers))]
+        texts = [(f"{number}.json", f'{{"x": {x}}}'.encode()) for number, x in enumerate(numbers)]
+        return [row["x"] for row in rows(listed(images + texts)).values()]
+
+    assert values(2**63 + 1, 5, 2**53 + 1) == [2**63 + 1, 5, 2**53 + 1]
+    assert values(2**63 + 1, 5.5, 2**53 + 1) == [str(2**63 + 1), "5.5", str(2**53 + 1)]
