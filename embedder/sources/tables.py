@@ -16,6 +16,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
+from embedder.sources.class_names import with_class_names
 from embedder.sources.collecting import to_array
 from embedder.sources.csv_layout import header_of, layout_of, mend_header
 from embedder.sources.places import open_place
@@ -235,6 +236,7 @@ def _read_parquet(place: str, columns: Sequence[str]) -> pa.Table:
         metadata = pq.read_metadata(file)
         there = metadata.schema.to_arrow_schema().names
         table = pq.read_table(file, columns=[name for name in columns if name in there])
+    table = with_class_names(table, place)
     table = table.cast(pa.schema([_replaced(field, _VIEWS) for field in table.schema]))
     for name, value in partition_values(place).items():
         if name in columns and name not in there:
