@@ -22,6 +22,7 @@ from embedder.sources.objects import NAME, as_images, encode, open_objects
 from embedder.sources.paths import STDIN, open_stdin
 from embedder.sources.places import read_place, to_path, to_uri
 from embedder.sources.source import Content, File, Source, SourceOptions
+from embedder.sources.spelling import with_plain_labels
 from embedder.sources.walking import Pattern, Walk
 from embedder.unread_pictures import count_formats, count_unread
 from features import InputError, is_remote
@@ -82,7 +83,9 @@ def open_source(source: Any, options: SourceOptions) -> Source:
     opened = _without_excluded(opened, options)
     if len(opened.listing.images) == 0 and not opened.listing.failures:
         raise _nothing(opened, source)
-    return dataclasses.replace(opened, notes=(*opened.notes, *odd_classes(opened.listing.images["label"])))
+    images = with_plain_labels(opened.listing.images)
+    listing = dataclasses.replace(opened.listing, images=images)
+    return dataclasses.replace(opened, listing=listing, notes=(*opened.notes, *odd_classes(images["label"])))
 
 
 def _without_excluded(source: Source, options: SourceOptions) -> Source:

@@ -16,6 +16,7 @@ from embedder.sources.name_matching import match_by_name
 from embedder.sources.named import check_ids, shown
 from embedder.sources.places import facts_of, to_uri
 from embedder.sources.source import Source, SourceOptions
+from embedder.sources.spelling import HOW, match_spellings, to_plain_texts
 from embedder.sources.tables import SUFFIXES, UNTYPED, header_mend, read_header, read_notes, read_table
 from features import InputError, is_remote
 
@@ -59,7 +60,7 @@ class LabelFile:
         Raises:
             InputError: No row names one, or two are told by one name.
         """
-        at, matched_by = pc.index_in(ids, self.ids), None
+        (at, n_spelled), matched_by = match_spellings(ids, self.ids), None
         if len(ids) and not pc.any(at.is_valid()).as_py():
             matched = match_by_name(ids, self.ids, place=self.place, mend=self.mend)
             if matched is None:
@@ -69,7 +70,11 @@ class LabelFile:
                 )
             at, matched_by = matched
         notes = () if matched_by is None else (f"{self.place} was matched by {matched_by}: {_NO_ID}.",)
-        n_unmatched = len(self.ids) - (len(at) - at.null_count)  # an id stands once on either side
+        if n_spelled:
+            notes = (
+                f"Ids of {self.place} that are written otherwise than those of their images: {n_spelled:,} ({HOW}).",
+            )
+        n_unmatched = len(self.ids) - pc.count_distinct(at, "only_valid").as_py()
         return Match(at, n_unmatched, (*self.notes, *notes))
 
 
@@ -123,6 +128,7 @@ def read_labels(
     table = table.filter(table[columns["id"]].is_valid())
     ids, found = (table[columns[what]] for what in ("id", "label"))
     found, notes = without_missing(found, place)
+    found = to_plain_texts(found)
     return LabelFile(
         place, columns["label"], ids, found, split_columns(table, columns), mend, (*read_notes(place), *notes)
     )

@@ -2,6 +2,7 @@
 
 import fnmatch
 import re
+import unicodedata
 from collections.abc import Sequence
 
 _OF_SYSTEMS = frozenset(
@@ -55,16 +56,20 @@ class Excluded:
 
     def has(self, path: str) -> bool:
         """Tell whether a path below the source, or a folder that it lies in, is left out; count it if so."""
+        plain = path if path.isascii() else unicodedata.normalize("NFC", path)
         for pattern, matches in self._matches:
-            if matches(path):
+            if matches(plain):
                 self.counts[pattern] += 1
                 return True
         return False
 
 
 def _to_regex(pattern: str) -> str:
-    """Write a pattern as an expression that matches the beginning of a path, up to the end of one of its names."""
-    parts = pattern.strip("/").removeprefix("./").split("/")
+    """Write a pattern as an expression that matches the beginning of a path, up to the end of one of its names.
+
+    Accents may be one sign or two, on both sides.
+    """
+    parts = unicodedata.normalize("NFC", pattern).strip("/").removeprefix("./").split("/")
     if len(parts) == 1 and "/" not in pattern.rstrip("/"):
         parts = ["**", *parts]
     texts = [r"(?:[^/]+/)*" if part == "**" else _name_to_regex(part) + "/" for part in parts[:-1]]

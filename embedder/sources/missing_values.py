@@ -62,10 +62,13 @@ def odd_classes(labels: pa.ChunkedArray) -> list[str]:
 
 
 def _is_spelled(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pc.is_in(texts, pa.array(MISSING))
+    return pc.is_in(pc.utf8_trim_whitespace(texts), pa.array(MISSING))
 
 
 def _count_spelled(texts: pa.ChunkedArray) -> str:
-    counts = {one["values"]: one["counts"] for one in texts.filter(_is_spelled(texts)).value_counts().to_pylist()}
+    counts = {
+        one["values"]: one["counts"]
+        for one in pc.utf8_trim_whitespace(texts.filter(_is_spelled(texts))).value_counts().to_pylist()
+    }
     shown = ", ".join(f"{text} ({counts[text]:,})" for text in sorted(counts)[:_SHOWN])
     return shown + (", ..." if len(counts) > _SHOWN else "")

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from embedder.sources.folder import is_image_name
+from embedder.sources.spelling import to_plain_texts
 from features import InputError
 
 _MOST_FILES = 100_000
@@ -44,7 +45,7 @@ def match_by_name(
 
 def _to_names(paths: pa.ChunkedArray, ending: str) -> pa.ChunkedArray:
     """Cut folders off, also those of Windows' paths, and the ending."""
-    names = pc.replace_substring_regex(paths, r"^.*[/\\]", "")
+    names = pc.replace_substring_regex(to_plain_texts(paths), r"^.*[/\\]", "")
     return pc.replace_substring_regex(names, ending, "") if ending else names
 
 

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from embedder.sources.name_matching import images_below, match_by_name
 from embedder.sources.places import ask, facts_of, is_gone, read_place, read_places, to_path, to_uri
 from embedder.sources.source import Source, SourceOptions
+from embedder.sources.spelling import HOW, finder_of_spellings
 from features import LISTING, Failure, ImageError, InputError, Listing, is_remote
 
 _SHOWN = 5
@@ -63,8 +64,7 @@ def open_named(
         InputError: An id is there twice, or none of the images is there.
     """
     check_ids(pa.chunked_array([*named["id"].chunks, [one.id for one in failures]], pa.string()), source)
-    facts = list(ask(facts_or_error, named["uri"].to_pylist()))
-    notes: tuple[str, ...] = ()
+    named, facts, notes = _spelled(named, list(ask(facts_or_error, named["uri"].to_pylist())), source)
     if below is not None and facts and all(isinstance(one, OSError) and is_gone(one) for one in facts):
         named, notes = _look_below(named, below, source)
         facts = list(ask(facts_or_error, named["uri"].to_pylist()))
@@ -83,6 +83,24 @@ def open_named(
     images = images.cast(pa.schema([*LISTING, *list(images.schema)[len(LISTING) :]]))
     listing = Listing(source, images, (*failures, *missing))
     return Source(listing, read_places(images["uri"], max_bytes=options.max_bytes), notes=notes)
+
+
+def _spelled(
+    named: pa.Table, facts: list[tuple[int, int] | OSError], source: str
+) -> tuple[pa.Table, list[tuple[int, int] | OSError], tuple[str, ...]]:
+    """Find images whose names on disk are written otherwise than in their paths: gives all of both, and says so."""
+    uris, find = named["uri"].to_pylist(), finder_of_spellings()
+    found = {
+        row: uri
+        for row, one in enumerate(facts)
+        if isinstance(one, OSError) and is_gone(one) and (uri := find(uris[row])) is not None
+    }
+    if not found:
+        return named, facts, ()
+    facts = [facts_or_error(found[row]) if row in found else one for row, one in enumerate(facts)]
+    column = pa.array([found.get(row, uri) for row, uri in enumerate(uris)], pa.string())
+    note = f"Paths of {source} that are written otherwise than the names of their images: {len(found):,} ({HOW})."
+    return named.set_column(named.column_names.index("uri"), "uri", column), facts, (note,)
 
 
 def _look_below(named: pa.Table, folder: str, source: str) -> tuple[pa.Table, tuple[str, ...]]:
