@@ -4,6 +4,8 @@ import dataclasses
 import glob
 import os
 import posixpath
+import re
+import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,9 @@ _KNOWN = (
     "a folder of images or of shards, one image, a glob, a .tar, .zip, .tfrecord, .parquet, .csv, .jsonl or .txt file,"
     " - for a list of paths on stdin, or s3://BUCKET/PREFIX"
 )
+
+_BRACES = re.compile(r"\{[^{}/]*,[^{}/]*\}")
+"""Of which a shell makes several words."""
 
 __all__ = [
     "LABELS",
@@ -171,7 +176,8 @@ def _open_place(source: str, options: SourceOptions) -> Source:
         return open_folder(path, options)
     if glob.has_magic(source):
         return _open_glob(str(path), options)
-    raise InputError(f"There is no {source} in {Path.cwd()}.", mend=f"SOURCE is {_KNOWN}: check the path.")
+    mend = _mend_pattern(str(path)) if _BRACES.search(source) else f"SOURCE is {_KNOWN}: check the path."
+    raise InputError(f"There is no {source} in {Path.cwd()}.", mend=mend)
 
 
 def _to_local(source: str) -> Path:
@@ -206,12 +212,23 @@ def _open_glob(place: str, options: SourceOptions) -> Source:
     walk = Walk(pattern.base, options, pattern.leads)
     found = sorted(filter(pattern.matches, walk.files()))
     if not found and not any(failure.hides_rows for failure in walk.failures):
-        raise InputError(f"Nothing matches {place}.", mend="Check the pattern; quote it, so that the shell leaves it.")
+        raise InputError(f"Nothing matches {place}.", mend=_mend_pattern(place))
     files = without_descriptions(found)
     if files and all(kind_of(path) is not None for path in files):
         return _open_kind(walk, files, name, options)
     opened = open_files(walk, found, name, options)
     return _with_shards(opened, walk, found, name, options)
+
+
+def _mend_pattern(place: str) -> str:
+    """Say what to type where a pattern matches nothing, and what it may have been meant as."""
+    if _BRACES.search(place):
+        shell = re.sub(r"[^\w/{},.*?~+-]", r"\\\g<0>", place)
+        return f"Braces are the shell's own: let it write the list, printf '%s\\n' {shell} | frieze embed - --out OUT"
+    if "[" in place:
+        exact = shlex.quote(re.sub(r"[*?[]", r"[\g<0>]", place))
+        return f"[...] stands for one sign of those in it. The path itself is written {exact}"
+    return "Check the pattern; quote it, so that the shell leaves it."
 
 
 def _with_shards(opened: Source, walk: Walk, paths: Iterable[str], name: str, options: SourceOptions) -> Source:

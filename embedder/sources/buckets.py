@@ -56,7 +56,7 @@ def open_remote(place: str, options: SourceOptions) -> Source:
 
 def _candidates(place: str) -> tuple[list[Any], str, int]:
     """Return the objects of a place, the folder that their names begin at, and how many were left out by rule."""
-    if glob.has_magic(place):
+    if glob.has_magic(place) and not _is_name(place):
         base = _fixed_part(place)
         return [info for info in _list(base) if _matches(_place(info, base), place)], base, 0
     found = _list(place)
@@ -100,12 +100,25 @@ def _matches(place: str, pattern: str) -> bool:
     """Tell whether each part between slashes matches; a wildcard stands for no name that is left out by rule."""
     parts, patterns = place.split("/"), pattern.split("/")
     return len(parts) == len(patterns) and all(
-        fnmatch.fnmatchcase(part, one) and (part == one or one.startswith(".") or not is_hidden(part))
+        part == one or (fnmatch.fnmatchcase(part, one) and (one.startswith(".") or not is_hidden(part)))
         for part, one in zip(parts, patterns, strict=True)
     )
 
 
+def _is_name(place: str) -> bool:
+    """Tell whether a place with `[` and no other wildcard is there as it is written, such as a folder `photos [1]`."""
+    if "*" in place or "?" in place:
+        return False
+    from pyarrow.fs import FileType
+
+    try:
+        system, path = open_bucket(place)
+        return bool(system.get_file_info([path])[0].type != FileType.NotFound)
+    except OSError:  # told when it is listed
+        return False
+
+
 def _fixed_part(pattern: str) -> str:
-    while glob.has_magic(pattern):
+    while glob.has_magic(pattern) and not _is_name(pattern):
         pattern = posixpath.dirname(pattern)
     return pattern

@@ -78,8 +78,10 @@ def _to_regex(pattern: str) -> str:
 
 
 def _name_to_regex(part: str) -> str:
+    """Write one name of a pattern as an expression; `photos [1]` is also that name itself."""
     pieces = re.split(r"(\*|\?|\[!?\]?[^\]]*\])", part)
-    return "".join(_wildcard(piece) if number % 2 else re.escape(piece) for number, piece in enumerate(pieces))
+    pattern = "".join(_wildcard(piece) if number % 2 else re.escape(piece) for number, piece in enumerate(pieces))
+    return f"(?:{pattern}|{re.escape(part)})" if "[" in part else pattern
 
 
 def _wildcard(piece: str) -> str:

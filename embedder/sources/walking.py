@@ -94,7 +94,8 @@ class Walk:
 class Pattern:
     """What a pattern with `*`, `?`, `[...]` and `**` means, as Python's glob has it.
 
-    A wildcard stands for no name that is left out by rule; one that the pattern spells out, or begins with a dot, is.
+    A folder may be called `photos [1]`: one that is there is meant. A wildcard stands for no name that is left out by
+    rule; one that the pattern spells out, or begins with a dot, is.
 
     Attributes:
         base: The folder above its first wildcard.
@@ -111,7 +112,7 @@ class Pattern:
 
     def __init__(self, pattern: str) -> None:
         base = os.path.dirname(pattern)
-        while glob.has_magic(base):
+        while glob.has_magic(base) and not os.path.isdir(base):
             base = os.path.dirname(base)
         self.base = base
         parts = self._split(pattern)
@@ -138,5 +139,5 @@ def _rests(parts: list[str], names: list[str]) -> Iterator[list[str]]:
         if parts[0] == "**":
             yield from _rests(parts[1:], names)
             yield from () if is_out else _rests(parts, names[1:])
-        elif not is_out and fnmatch.fnmatchcase(names[0], parts[0]):
+        elif not is_out and (parts[0] == names[0] or fnmatch.fnmatchcase(names[0], parts[0])):
             yield from _rests(parts[1:], names[1:])

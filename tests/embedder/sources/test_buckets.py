@@ -62,6 +62,15 @@ def test_one_image_and_patterns(photos, bucket):
     assert not _matches("s3://b/a/c/x.jpg", "s3://b/*/x.jpg")
 
 
+def test_folders_named_like_patterns(photos, bucket):
+    """A folder that is there is meant by its name, however that looks."""
+    bucket.put_folder(photos, "p [1]")
+    assert rows(f"{bucket.url}/p [1]") == rows(str(photos))
+    assert [row["id"] for row in rows(f"{bucket.url}/p [1]/a/*.jpg")[0]] == ["1.jpg", "10.jpg"]
+    with pytest.raises(InputError):
+        rows(f"{bucket.url}/p [2]")
+
+
 def test_vectors(photos, bucket, embed, tmp_path):
     """The same photographs have the same vectors; again, nothing is done and no object is read."""
     bucket.put_folder(photos, "p")

@@ -1,5 +1,7 @@
+import glob
 import io
 import os
+import subprocess
 import tarfile
 import threading
 import zipfile
@@ -288,3 +290,43 @@ def test_goes_to_other_processes(kind, folder):
     there = pickle.loads(pickle.dumps(opened))
     assert list(there.read(rows)) == list(opened.read(rows))
     assert there.listing.images["id"].to_pylist() == opened.listing.images["id"].to_pylist()
+
+
+@pytest.mark.parametrize("name", ["k [1]", "k {a,b}", "k [!1]", "100% [a-z]"])
+def test_folders_named_like_patterns(name, folder):
+    """A folder that is there is meant by its name, however that looks, also in patterns and excludes."""
+    write(folder, f"{name}/a.jpg", f"{name}/in/b.jpg", "k 1/c.jpg", f"all/x/{name}/d.jpg", "z/e.jpg")
+    assert ids(name) == ["a.jpg", "in/b.jpg"]
+    assert ids(f"{name}/*.jpg") == ["a.jpg"]
+    assert ids(f"{name}/**/*.jpg") == ["a.jpg", "in/b.jpg"]
+    assert ids(f"all/*/{name}/*.jpg") == [f"x/{name}/d.jpg"]
+    assert ids(".", exclude=(name, "k 1")) == ["z/e.jpg"]
+
+
+def test_patterns_below_such_a_folder(folder, monkeypatch):
+    """The current folder may be called so, too."""
+    write(folder, "set [1]/a.jpg", "set [1]/in/b.jpg")
+    monkeypatch.chdir(folder / "set [1]")
+    assert (ids("*.jpg"), ids("in/?.jpg")) == (["a.jpg"], ["b.jpg"])
+
+
+def test_braces(folder):
+    """Braces are left to the shell: the message has the command."""
+    write(folder, "a b/rose/1.jpg", "a b/tulip/2.jpg")
+    for source in ("a b/{rose,tulip}/*.jpg", "a b/{rose,tulip}"):
+        with pytest.raises(InputError, match="Braces are the shell's own") as error:
+            ids(source)
+    with pytest.raises(InputError) as error:
+        ids("a b/{rose,tulip}/*.jpg")
+    command = error.value.mend.partition("the list, ")[2].partition(" |")[0]
+    lines = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout.split("\n")
+    assert lines[:2] == [f"{folder}/a b/rose/1.jpg", f"{folder}/a b/tulip/2.jpg"]
+
+
+def test_brackets_that_match_nothing(folder):
+    """Where a pattern with brackets matches nothing, the message has the path as it is written exactly."""
+    write(folder, "k [1].jpg")
+    with pytest.raises(InputError, match=r"\[\.\.\.\] stands for one sign of those in it") as error:
+        ids("k [1]*.jpg")
+    exact = error.value.mend.partition("is written ")[2].strip("'")
+    assert glob.fnmatch.fnmatchcase(f"{folder}/k [1]*.jpg", exact)
