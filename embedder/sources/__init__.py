@@ -14,12 +14,18 @@ import numpy as np
 
 from embedder.decoding import MAX_BYTES
 from embedder.sources.buckets import open_remote
-from embedder.sources.folder import open_files, open_folder
+from embedder.sources.folder import is_image_name, open_files, open_folder
 from embedder.sources.kinds import KINDS, kind_of, open_kind
 from embedder.sources.label_file import LabelFile, join_labels, read_labels, read_labels_of_source
 from embedder.sources.left_out import Excluded
 from embedder.sources.missing_values import odd_classes
-from embedder.sources.mixtures import may_hold_shards, shards_among, unread_shards, without_descriptions
+from embedder.sources.mixtures import (
+    may_hold_shards,
+    shards_among,
+    unread_metadata,
+    unread_shards,
+    without_descriptions,
+)
 from embedder.sources.objects import NAME, as_images, encode, open_objects
 from embedder.sources.paths import STDIN, open_stdin
 from embedder.sources.places import read_place, to_path, to_uri
@@ -233,7 +239,10 @@ def _mend_pattern(place: str) -> str:
 
 def _with_shards(opened: Source, walk: Walk, paths: Iterable[str], name: str, options: SourceOptions) -> Source:
     """Give a source's images and say which shards lie among them or, where there is no image, give the shards'."""
-    shards, base = shards_among(paths), to_uri(walk.base)
+    others = [path for path in paths if not is_image_name(path)]
+    shards, base = shards_among(others), to_uri(walk.base)
+    if options.labels in LABELS:
+        opened = dataclasses.replace(opened, notes=(*opened.notes, *unread_metadata(others)))
     images = opened.listing.images["uri"].to_pylist() if shards else []
     if images:
         return dataclasses.replace(opened, unread_shards=unread_shards(base, list(map(to_uri, shards)), images))

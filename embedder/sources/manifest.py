@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from embedder.sources.base64_images import check_are_paths
 from embedder.sources.column_types import with_types
 from embedder.sources.columns import ID, IMAGE, LABEL, PATH, choose
 from embedder.sources.missing_values import without_missing
@@ -97,6 +98,7 @@ def _named(file: File, options: SourceOptions, failures: list[Failure], notes: l
         name = own_id or f"{to_id(file.name)}/{row}"
         failures.append(Failure(name, f"{file.place}/{row}", "list", "no path", "the row has no path"))
     table = table.filter(has_path)
+    check_are_paths(table[chosen["image"]], file.place, chosen["image"])
     paths, base = table[chosen["image"]].to_pylist(), file.place.rpartition("/")[0]
     ids = pa.chunked_array([pa.array(map(_id, paths), _TEXT)])
     ours = {

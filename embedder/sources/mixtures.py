@@ -10,11 +10,37 @@ from collections.abc import Iterable, Sequence
 
 from embedder.sources.folder import is_image_name
 from embedder.sources.kinds import IN_FOLDERS, KINDS, kind_of
+from embedder.sources.places import to_uri
+from embedder.sources.tables import read_header
 from features import InputError
 
 _ARCHIVES = ("tar", "zip", "tfrecord")
 _MADE_HERE = ("features.json", "index.json", "head.json")
 """What lies in a folder that Frieze made; the Parquet files in it are no shards."""
+
+
+_METADATA = ("metadata.csv", "metadata.jsonl")
+"""What Hugging Face's datasets call a table of the images in a folder."""
+
+
+def unread_metadata(paths: Iterable[str]) -> tuple[str, ...]:
+    """Say what to type where tables of images lie beside these: their columns are not read with the folder."""
+    found = [path for path in paths if posixpath.basename(path).lower() in _METADATA and _names_files(path)]
+    if not found:
+        return ()
+    more = f" and {len(found) - 1:,} more like it" if len(found) > 1 else ""
+    note = (
+        f"{found[0]}{more} has labels or other columns of the images beside it, which are not read with the folder;"
+        f" to have them: frieze embed {shlex.quote(found[0])} --out OUT"
+    )
+    return (note,)
+
+
+def _names_files(path: str) -> bool:
+    try:
+        return "file_name" in read_header(to_uri(path))
+    except InputError:
+        return False
 
 
 def may_hold_shards(folder: str) -> bool:

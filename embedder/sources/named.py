@@ -17,6 +17,7 @@ from embedder.sources.spelling import HOW, finder_of_spellings
 from features import LISTING, Failure, ImageError, InputError, Listing, is_remote
 
 _SHOWN = 5
+_LONGEST = 200
 _NOT_ON_DISK = "not on disk"
 _ELSEWHERE = "images are read from disk, s3:// or gs://"
 
@@ -124,11 +125,12 @@ def _look_below(named: pa.Table, folder: str, source: str) -> tuple[pa.Table, tu
 def _none_there(missing: Sequence[Failure], source: str) -> InputError:
     if all(is_elsewhere(failure.uri) for failure in missing):
         return InputError(
-            f"{missing[0].uri} can't be read: {_ELSEWHERE}.",
+            f"{shorten(missing[0].uri)} can't be read: {_ELSEWHERE}.",
             mend="Fetch the images first, then give the folder they are in.",
         )
+    first = shorten(missing[0].uri)
     return InputError(
-        f"None of the {len(missing):,} images that {source} names is there: the first would be {missing[0].uri}.",
+        f"None of the {len(missing):,} images that {source} names is there: the first would be {first}.",
         mend="Paths begin at the manifest's own folder, on stdin at the current one; or write them from / on.",
     )
 
@@ -159,7 +161,17 @@ def shown(ids: Any) -> str:
     >>> shown(pa.array(["a", "b"])), shown(pa.array(["a"] * 9)), shown(pa.array([]))
     ('a, b', 'a, a, a, a, a, ...', 'none')
     """
-    return ", ".join(map(str, ids[:_SHOWN].to_pylist())) + (", ..." if len(ids) > _SHOWN else "") or "none"
+    return ", ".join(map(shorten, ids[:_SHOWN].to_pylist())) + (", ..." if len(ids) > _SHOWN else "") or "none"
+
+
+def shorten(name: object) -> str:
+    """Write a name for a message: one that is no name, but a file's bytes as text, has thousands of signs.
+
+    >>> shorten("a.jpg"), len(shorten("a" * 5000))
+    ('a.jpg', 203)
+    """
+    text = str(name)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def is_elsewhere(path: str) -> bool:

@@ -1,18 +1,23 @@
 """Lists of paths: in a file, or on stdin."""
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
 
+from embedder.sources.folder import is_image_name
 from embedder.sources.named import open_named, resolve
 from embedder.sources.places import open_place, to_id, to_uri
 from embedder.sources.source import File, Source, SourceOptions
 from features import InputError
 
 STDIN = "-"
+_TO_CSV = (
+    r"""(echo path,label; sed -E 's/^(.*[^[:space:]])[[:space:]]+([^[:space:]]+)[[:space:]]*$/"\1",\2/' %s) > %s"""
+)
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -65,4 +70,23 @@ def _open(lines: Sequence[tuple[str, str]], source: str, options: SourceOptions)
         "uri": pa.array(by_id.values(), pa.string()),
         "label": pa.array(labels if options.labels == "folder" else [None] * len(by_id), pa.string()),
     }
-    return open_named(pa.table(named), [], source, options)
+    try:
+        return open_named(pa.table(named), [], source, options)
+    except InputError as error:
+        if not all(map(_names_a_label, by_id)):
+            raise
+        mend = "Its lines end in a label: give them as a CSV with the columns path and label."
+        if os.path.exists(source):
+            csv = f"{os.path.splitext(source)[0]}.csv"
+            mend += f" {_TO_CSV % (shlex.quote(source), shlex.quote(csv))}"
+        raise InputError(str(error).partition("\n")[0], mend=mend) from error
+
+
+def _names_a_label(line: str) -> bool:
+    """Tell whether a line is a path and a label, as Caffe has them.
+
+    >>> _names_a_label("n01/two words.JPEG 12"), _names_a_label("n01/two words.JPEG")
+    (True, False)
+    """
+    path, _, label = line.rstrip().replace("\t", " ").rpartition(" ")
+    return is_image_name(path.rstrip()) and not is_image_name(label)

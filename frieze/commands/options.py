@@ -133,7 +133,9 @@ def tell_of_changes(document: dict[str, Any]) -> None:
         before, now = ({name: one[when] for name, one in document["changed"].items()} for when in ("before", "now"))
         output.say(f"Note: changed: {as_typed(now)}; the last time it was: {as_typed(before)}")
     if document.get("relabelled"):
-        output.say(f"Note: relabelled {document['relabelled']:,}.")
+        are_all = document["relabelled"] == document["unchanged"] > 1
+        more = ", all images that were there: train heads on these labels anew" if are_all else ""
+        output.say(f"Note: relabelled {document['relabelled']:,}{more}.")
 
 
 def warn_of_unread(document: dict[str, Any]) -> None:

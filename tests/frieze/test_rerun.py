@@ -55,6 +55,13 @@ def test_a_corrected_file_of_labels(source, table, run):
     assert labels(table) == FIXED | {"a/1.png": "b"}
 
 
+def test_all_labels_changed(source, table, run):
+    """A rerun that gives all images other labels says so, and what that means."""
+    (table.parent / "fixed.csv").write_text("path,kind\na/0.png,x\na/1.png,y\nb/2.png,y\nb/3.png,x\n")
+    result = run("embed", source, "--out", table)
+    assert "Note: relabelled 4, all images that were there: train heads on these labels anew.\n" in result.stderr
+
+
 def test_back_to_the_folders(source, table, run):
     """A rerun with other labels is told what changed; no column of the file stays behind, in any row."""
     result = run("embed", source, "--out", table, "--labels", "folder", "--label", "", "--json")

@@ -330,3 +330,25 @@ def test_brackets_that_match_nothing(folder):
         ids("k [1]*.jpg")
     exact = error.value.mend.partition("is written ")[2].strip("'")
     assert glob.fnmatch.fnmatchcase(f"{folder}/k [1]*.jpg", exact)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("metadata.csv", "file_name,kind\na.jpg,x\n"), ("metadata.jsonl", '{"file_name": "a.jpg"}')]
+)
+def test_metadata_in_a_folder(name, text, folder):
+    """A table that Hugging Face's datasets would read with a folder is told, with the command that has its columns."""
+    write(folder, "a photo/a.jpg")
+    (folder / "a photo" / name).write_text(text)
+    (note,) = open_source("a photo", SourceOptions()).notes
+    assert note.endswith(f"to have them: frieze embed '{folder}/a photo/{name}' --out OUT")
+    assert ids(f"{folder}/a photo/{name}") == ["a.jpg"]
+    (folder / "l.csv").write_text("id,label\na.jpg,x\n")
+    assert open_source("a photo", SourceOptions(labels="l.csv")).notes == ()
+
+
+@pytest.mark.parametrize("text", ["name,kind\na.jpg,x\n", "file_name,file_name\n", "\xff\n"])
+def test_other_metadata(text, folder):
+    """A table of that name that names no files is another file."""
+    write(folder, "a.jpg")
+    (folder / "metadata.csv").write_text(text, encoding="latin-1")
+    assert open_source(".", SourceOptions()).notes == ()

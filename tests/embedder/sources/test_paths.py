@@ -1,5 +1,6 @@
 import io
 import os
+import subprocess
 import types
 
 import numpy as np
@@ -107,3 +108,24 @@ def test_a_list_has_no_columns(piped):
     """A name of a column means nothing in a list."""
     with pytest.raises(InputError, match=r"- has no columns, so --label kind means nothing there\."):
         piped(b"a.jpg\n", label="kind")
+
+
+@pytest.mark.parametrize(
+    "lines", ["a.jpg 0\ncats/b.jpg 1\n", "a.jpg\t0\r\ncats/b.jpg\t1\r\n", "a.jpg 0 \ncats/b.jpg  1"]
+)
+def test_labels_behind_paths(lines, folder):
+    """A list of paths with labels behind them, as Caffe has it, is refused with the command that makes a CSV of it."""
+    (folder / "my list.txt").write_text(lines, newline="")
+    with pytest.raises(InputError, match=r"None of the 2 images .*\nIts lines end in a label: ") as error:
+        open_source("my list.txt", SourceOptions())
+    command = error.value.mend.partition("path and label. ")[2]
+    subprocess.run(["sh", "-c", command], cwd=folder, check=True)
+    assert rows(open_source("my list.csv", SourceOptions())) == [("a.jpg", "0"), ("cats/b.jpg", "1")]
+
+
+def test_labels_behind_paths_on_stdin(piped):
+    """The same on stdin is refused with what to give instead."""
+    with pytest.raises(
+        InputError, match=r"\nIts lines end in a label: give them as a CSV with the columns path and label\.$"
+    ):
+        piped(b"x.jpg 0\ny.jpg 1\n")
