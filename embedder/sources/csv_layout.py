@@ -56,7 +56,7 @@ def layout_of(place: str) -> Layout:
 @functools.lru_cache(4)
 def _look_through(place: str, _facts: tuple[int, int]) -> Layout:
     layout = _begin(place)
-    may_be_plain = place.lower().endswith(".tsv")  # many are written without quoting
+    may_be_plain = layout.separator == "\t"  # many are written without quoting
     n_columns = len(header_of(place, layout))
     with _lines_of(place) as lines:
         problems = _problems(lines, layout, n_columns)

@@ -1,4 +1,4 @@
-"""Names that are one to a reader and not to a computer: with accents as one sign or two, or blanks around them.
+"""Names that are one to a reader and not to a computer: accents as one sign or two, blanks around, Windows' slashes.
 
 macOS writes `é` as two signs (Unicode's NFD), nearly all else as one (NFC).
 """
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from embedder.sources.places import to_path, to_uri
 from features import is_remote
 
-HOW = "blanks around them, or accents as one sign or two"
+HOW = "blanks around them, accents as one sign or two, or \\ for /"
 """In what spellings of a name may differ, for messages."""
 
 
@@ -34,6 +34,10 @@ def to_plain_texts(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.if_else(pc.equal(plain, ""), pa.scalar(None, plain.type), plain)
 
 
+def _to_keys(paths: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.replace_substring(to_plain_texts(paths), "\\", "/")
+
+
 def match_spellings(ids: pa.ChunkedArray, others: pa.ChunkedArray) -> tuple[pa.ChunkedArray, int]:
     """Match ids to others as they are written, and those left by what they mean.
 
@@ -45,10 +49,10 @@ def match_spellings(ids: pa.ChunkedArray, others: pa.ChunkedArray) -> tuple[pa.C
         For each id the number of the other [n], null where there is none; and how many are written otherwise there.
     """
     at = pc.index_in(ids, others)
+    keys, found = _to_keys(ids), _to_keys(others)
     taken = pc.is_in(pa.array(range(len(others)), pa.int32()), at.combine_chunks())
-    left = pc.if_else(taken, pa.scalar(None, pa.string()), to_plain_texts(others))
-    found = pc.index_in(to_plain_texts(ids), left, skip_nulls=True)
-    both = pc.coalesce(at, found)
+    left = pc.if_else(taken, pa.scalar(None, pa.string()), found)
+    both = pc.coalesce(at, pc.index_in(keys, left, skip_nulls=True))
     return both, at.null_count - both.null_count
 
 
@@ -80,7 +84,10 @@ def finder_of_spellings() -> Callable[[str], str | None]:
         return None if folder is None or found is None else os.path.join(folder, found)
 
     def find_uri(uri: str) -> str | None:
-        found = None if is_remote(uri) else find(os.fsdecode(to_path(uri)))
+        if is_remote(uri):
+            return None
+        path = os.fsdecode(to_path(uri))
+        found = find(path) or find(os.path.normpath(path.replace("\\", "/")))
         return None if found is None else to_uri(found)
 
     return find_uri

@@ -65,6 +65,7 @@ def test_quotes_of_csv(value, expected, listed):
     assert (told(source, "note"), source.notes) == ({"0.jpg": expected, "1.jpg": "x"}, ())
 
 
+@pytest.mark.parametrize("name", ["m.tsv", "tabs.csv"])
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
@@ -75,9 +76,9 @@ def test_quotes_of_csv(value, expected, listed):
         (['"one\nmore"', "b", "c"], ["one\nmore", "b", "c"]),
     ],
 )
-def test_quotes_of_tsv(values, expected, listed):
+def test_quotes_of_tsv(values, expected, name, listed):
     """In a TSV quotes are a part of the values, which is said, unless all of them enclose one."""
-    source = listed("path\tnote\n" + "".join(f"{n}.jpg\t{value}\n" for n, value in enumerate(values)), "m.tsv")
+    source = listed("path\tnote\n" + "".join(f"{n}.jpg\t{value}\n" for n, value in enumerate(values)), name)
     assert list(told(source, "note").values()) == expected
     assert [note.startswith("Quotes in") for note in source.notes] == [True] * (expected[0].startswith('"'))
 

@@ -81,6 +81,16 @@ def test_paths(name, on_disk, photos, tmp_path):
     assert "written otherwise than the names of their images: 2 (blanks" in opened.notes[0]
 
 
+def test_slashes_of_windows(photos, tmp_path):
+    """A path with the slashes of Windows leads to its image, and is joined to it, where others do not need that."""
+    source = photos(["x/a.jpg", "x/b.jpg"])
+    (source / "m.csv").write_text("path,label\n.\\x\\a.jpg,A\nx/b.jpg,B\n")
+    assert list(told(open_source(str(source / "m.csv"), SourceOptions())).values()) == ["A", "B"]
+    (tmp_path / "l.csv").write_text("path,label\nx\\a.jpg,A\nx/b.jpg,B\n")
+    opened = open_source(str(source), SourceOptions(labels=str(tmp_path / "l.csv")))
+    assert (list(told(opened).values()), opened.n_unmatched) == (["A", "B"], 0)
+
+
 def test_two_of_one_spelling(photos, tmp_path):
     """Where two files could be meant, neither is."""
     photos(["a.jpg ", " a.jpg", "b.jpg"])
