@@ -58,15 +58,21 @@ def _look_through(place: str, _facts: tuple[int, int]) -> Layout:
     layout = _begin(place)
     may_be_plain = layout.separator == "\t"  # many are written without quoting
     n_columns = len(header_of(place, layout))
+    first = last = None
     with _lines_of(place) as lines:
-        problems = _problems(lines, layout, n_columns)
-        found = next((one for one in problems if one.swallows or may_be_plain), None)
-    if found is None:
+        for last in _problems(lines, layout, n_columns):
+            first = first or last
+            if last.swallows or may_be_plain:
+                break
+    if first is None or last is None:
         return layout
     if may_be_plain:
-        note = f"Quotes in {place} are read as parts of the values: {found.what}."
+        note = f"Quotes in {place} are read as parts of the values: {first.what}."
         return layout._replace(has_quotes=False, notes=(note,))
-    raise InputError(f"{place} can't be read: {found.what}.", mend=_MEND)
+    if last.swallows:
+        raise InputError(f"{place} can't be read: {last.what}.", mend=_MEND)
+    note = f"Quotes in {place} that enclose a part of a value are left out, as most programs do: {first.what}."
+    return layout._replace(notes=(note,))
 
 
 def header_of(place: str, layout: Layout) -> list[str]:
