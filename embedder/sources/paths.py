@@ -12,13 +12,13 @@ from embedder.sources.folder import is_image_name
 from embedder.sources.named import open_named, resolve
 from embedder.sources.places import open_place, to_id, to_uri
 from embedder.sources.source import File, Source, SourceOptions
+from embedder.sources.text_encoding import to_utf8
 from features import InputError
 
 STDIN = "-"
 _TO_CSV = (
     r"""(echo path,label; sed -E 's/^(.*[^[:space:]])[[:space:]]+([^[:space:]]+)[[:space:]]*$/"\1",\2/' %s) > %s"""
 )
-_BOM = b"\xef\xbb\xbf"
 
 
 def open_list(files: Sequence[File], source: str, options: SourceOptions) -> Source:
@@ -52,7 +52,7 @@ def open_stdin(options: SourceOptions) -> Source:
 
 
 def _split(data: bytes) -> list[str]:
-    data = data.removeprefix(_BOM)
+    data = to_utf8(data)
     lines = data.split(b"\0") if b"\0" in data else data.splitlines()
     return [os.fsdecode(line) for line in lines if line.strip()]
 

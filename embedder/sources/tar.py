@@ -1,6 +1,5 @@
 r"""Tar archives, also those of WebDataset: listed by their headers, read piece by piece, never extracted."""
 
-import codecs
 import dataclasses
 import functools
 import json
@@ -18,6 +17,7 @@ from embedder.sources.folder import is_image_name
 from embedder.sources.places import facts_of, open_place, to_id
 from embedder.sources.samples import Samples, split_name
 from embedder.sources.source import File, Source, SourceOptions
+from embedder.sources.text_encoding import to_utf8
 from features import ImageError
 
 _TEXTS = ("cls", "json", "txt")
@@ -146,7 +146,7 @@ class _Scan:
         for ending in ("cls", "txt"):
             text = self._samples.text(image, ending)
             if text is not None:
-                columns[ending] = text.removeprefix(codecs.BOM_UTF8).decode(errors="backslashreplace")
+                columns[ending] = to_utf8(text).decode(errors="backslashreplace")
         if "cls" in columns:
             columns["cls"] = str(columns["cls"]).strip()
         return columns

@@ -129,3 +129,11 @@ def test_labels_behind_paths_on_stdin(piped):
         InputError, match=r"\nIts lines end in a label: give them as a CSV with the columns path and label\.$"
     ):
         piped(b"x.jpg 0\ny.jpg 1\n")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16-le", "utf-16-be"])
+def test_lists_of_windows(encoding, folder):
+    """A list may be of UTF-16, as PowerShell writes it, and begin with a byte order mark."""
+    mark = "\ufeff" if encoding.startswith("utf-16") else ""
+    (folder / "list.txt").write_text(f"{mark}a.jpg\r\ncats/b.jpg\r\n", encoding=encoding, newline="")
+    assert rows(open_source("list.txt", SourceOptions())) == [("a.jpg", None), ("cats/b.jpg", "cats")]

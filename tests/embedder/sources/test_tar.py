@@ -432,9 +432,10 @@ def test_one_text_of_a_key(listed):
     assert (source.n_repeated_keys, source.notes) == (0, ())
 
 
-def test_byte_order_mark(listed):
-    """A byte order mark, as Windows' editor writes it, is no part of a label."""
-    texts = [("0.cls", "\ufeffowl\n".encode()), ("0.json", '\ufeff{"year": 1999}'.encode())]
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_byte_order_mark(encoding, listed):
+    """A byte order mark, as programs of Windows write it, is no part of a label."""
+    texts = [("0.cls", "owl\n".encode(encoding)), ("0.json", '{"year": 1999}'.encode(encoding))]
     row = rows(listed([("0.jpg", image(0)), *texts]))["0.jpg"]
     assert (row["label"], row["year"]) == ("owl", 1999)
 
