@@ -196,7 +196,10 @@ class _Rows:
             at += is_open
 
     def is_like(self, line: str, opening: str) -> bool:
-        """Tell whether a line looks like a row: as many values, and a name in the place where `opening` has one."""
+        """Tell whether a line looks like a row: as many values, and the name of an image where `opening` has one.
+
+        Where that has none, the first value has to look alike: words and numbers in the same places.
+        """
         values = [value.strip('" \r\n') for value in line.split(self._separator)]
         if len(values) != self._n_columns:
             return False
@@ -204,4 +207,13 @@ class _Rows:
         at = next((number for number, value in enumerate(opened) if is_image_name(value)), None)
         if at is not None:
             return is_image_name(values[at])
-        return self._n_columns > 1 and bool(re.fullmatch(r"\S+", values[0]))
+        return self._n_columns > 1 and _shape_of(values[0]) == _shape_of(opened[0])
+
+
+def _shape_of(name: str) -> str:
+    """Write a name with 0 for each word with a digit in it, a for each other.
+
+    >>> _shape_of("IMG_12-x"), _shape_of("00f3a"), _shape_of("Well")
+    ('0-a', '0', 'a')
+    """
+    return re.sub(r"[^\W\d]+", "a", re.sub(r"\w*\d\w*", "0", name))

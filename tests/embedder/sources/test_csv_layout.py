@@ -102,6 +102,25 @@ def test_labels_file(listed, tmp_path):
     assert (found.labels.to_pylist(), len(found.notes)) == (['"a', "b", 'c"'], 1)
 
 
+@pytest.mark.parametrize(
+    ("text", "swallows"),
+    [
+        ('17,"A cat.\nWell, it purrs."\n18,x\n', False),
+        ('17,"big\n18,red"\n', True),
+        ('00f3a2,"big\n77be01,b\nx9,red"\n', True),
+        ('IMG_1,"one\ntwo"\n', False),
+    ],
+)
+def test_ids_without_an_ending(text, swallows, tmp_path):
+    """Where rows begin with ids, lines that begin alike are rows."""
+    (tmp_path / "l.csv").write_text(f"id,label\n{text}")
+    if swallows:
+        with pytest.raises(InputError, match="line 2 is closed in line"):
+            read_labels(tmp_path / "l.csv")
+    else:
+        assert "\n" in read_labels(tmp_path / "l.csv").labels[0].as_py()
+
+
 @pytest.mark.parametrize("first", ["\n", "\n\r\n", "\ufeff\n", ",\n,,\n", '"",\n', " \n", "\nsep=,\n"])
 def test_blank_first_lines(first, listed):
     """Lines with nothing in them before the header are skipped."""
