@@ -129,10 +129,12 @@ def _nothing(opened: Source, source: Any) -> InputError:
     formats = ", ".join(f"{n:,} {name}" for name, n in count_formats(listing.ignored).items())
     others = f" These are: {formats}." if formats else ""
     hidden = f" Hidden files and folders that are left out: {listing.n_hidden:,}." if listing.n_hidden else ""
+    n_excluded = sum(listing.excluded.values())
+    excluded = f" Left out by --exclude: {n_excluded:,}." if n_excluded else ""
     hints = [f"To have the {name} pictures: {one['hint']}" for name, one in count_unread(listing.ignored, ()).items()]
     known = "SOURCE is looked through with all its folders for JPEG, PNG, GIF, BMP, WebP, AVIF and TIFF files."
     return InputError(
-        f"There is no image in {source}: {listing.n_ignored} other files were found.{others}{hidden}",
+        f"There is no image in {source}: {listing.n_ignored} other files were found.{others}{hidden}{excluded}",
         mend="\n".join(hints) or known,
     )
 
@@ -232,8 +234,8 @@ def _mend_pattern(place: str) -> str:
         shell = re.sub(r"[^\w/{},.*?~+-]", r"\\\g<0>", place)
         return f"Braces are the shell's own: let it write the list, printf '%s\\n' {shell} | frieze embed - --out OUT"
     if "[" in place:
-        exact = shlex.quote(re.sub(r"[*?[]", r"[\g<0>]", place))
-        return f"[...] stands for one sign of those in it. The path itself is written {exact}"
+        exact = shlex.quote(place.replace("[", "[[]"))
+        return f"[...] stands for one sign of those in it; where [ is a part of the name: {exact}"
     return "Check the pattern; quote it, so that the shell leaves it."
 
 

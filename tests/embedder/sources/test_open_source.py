@@ -1,4 +1,3 @@
-import glob
 import io
 import os
 import subprocess
@@ -324,12 +323,18 @@ def test_braces(folder):
 
 
 def test_brackets_that_match_nothing(folder):
-    """Where a pattern with brackets matches nothing, the message has the path as it is written exactly."""
+    """Where a pattern with brackets matches nothing, the message has the pattern for a name with brackets."""
     write(folder, "k [1].jpg")
     with pytest.raises(InputError, match=r"\[\.\.\.\] stands for one sign of those in it") as error:
         ids("k [1]*.jpg")
-    exact = error.value.mend.partition("is written ")[2].strip("'")
-    assert glob.fnmatch.fnmatchcase(f"{folder}/k [1]*.jpg", exact)
+    assert ids(error.value.mend.partition("the name: ")[2].strip("'")) == ["k [1].jpg"]
+
+
+def test_all_is_excluded(folder):
+    """Where nothing is left, what was excluded is told."""
+    write(folder, "in/a.jpg")
+    with pytest.raises(InputError, match=r"0 other files were found\. Left out by --exclude: 1\."):
+        ids(".", exclude=("in",))
 
 
 @pytest.mark.parametrize(
