@@ -11,11 +11,12 @@ import pyarrow as pa
 
 from embedder.backbones import Backbone
 from embedder.choosing import choose_engine
+from embedder.decoding_tally import DecodingTally
 from embedder.explanation import Load, explain, measure_load
 from embedder.inference import Embedded, embed_batches
 from embedder.known import Known
 from embedder.options import JobOptions
-from embedder.pipeline import Decoder, Narrow, stream
+from embedder.pipeline import Decoder, stream
 from embedder.probe import Probe
 from embedder.recognition import recognise
 from embedder.retried_failures import may_pass
@@ -105,7 +106,7 @@ class Run:
         load: How busy this machine was meanwhile; None where that is not known, or others embedded.
         nodes: Machine -> where its workers' time went; empty where this process embedded.
         pixels: How the network's range of pixels is known.
-        narrow: Images that reach over few levels.
+        tally: What was told of the images while they were decoded.
         cluster_notes: In words, what the run waited for on a cluster.
     """
 
@@ -127,7 +128,7 @@ class Run:
     load: Load | None = None
     nodes: dict[str, Stages] = dataclasses.field(default_factory=dict)
     pixels: dict[str, str | None] = dataclasses.field(default_factory=dict)
-    narrow: Narrow = dataclasses.field(default_factory=Narrow)
+    tally: DecodingTally = dataclasses.field(default_factory=DecodingTally)
     cluster_notes: list[str] = dataclasses.field(default_factory=list)
 
     def copy(self) -> None:
@@ -172,7 +173,7 @@ class Run:
         for batch, seen, n_run in batches:
             with self.stages.waiting("write"):
                 filler.add(batch, seen)
-            self.narrow.merge(batch.narrow)
+            self.tally.merge(batch.tally)
             self.n_embedded += n_run
             self.n_stored += sum(one is not None for one in seen)
             n_done += len(batch.piece.rows)
@@ -195,7 +196,7 @@ class Run:
             "failed": manifest.n_failed,
             "failures": count_reasons(self.writer.failed),
             "left": self.plan.n_left,
-            "narrow_range": self.narrow.to_json(),
+            **self.tally.to_json(),
             "rows": manifest.n_rows,
             "seconds": round(seconds, 3),
             "images_per_second": round(self.n_embedded / seconds, 1) if seconds else 0.0,

@@ -5,7 +5,7 @@ from features.arrays import Floats, Rows, Strings, unit_rows
 from features.buckets import BucketPath, check_plain, is_remote, open_bucket, to_table_path
 from features.checksums import check_files, check_listed, find_altered, has_list, write_listed
 from features.comparison import Comparison, compare
-from features.errors import FeatureFileError, ImageError, InputError, MismatchError, ModelError
+from features.errors import OUT_OF_MEMORY, FeatureFileError, ImageError, InputError, MismatchError, ModelError
 from features.exact import METRICS, top_k
 from features.files import (
     check_free,
@@ -48,6 +48,7 @@ __all__ = [
     "LISTING",
     "METRICS",
     "OURS",
+    "OUT_OF_MEMORY",
     "PART",
     "BackboneSpec",
     "BucketPath",

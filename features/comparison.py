@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.arrays import Rows
+from features.errors import OUT_OF_MEMORY
 from features.listing import Failure
 from features.schema import PART
 
@@ -88,7 +89,7 @@ def compare(
         unlisted: Failures of images, folders and archives; where one could not be looked at, or not to its end, nobody
             knows what is gone, so its rows and those below it stay, by id or by uri.
         retried: Whether each failure says nothing of this run, so that its image is tried again. One that could not be
-            read always is, for that passes.
+            read, or for which there was no memory, always is, for that passes.
     """
     is_among_failed = _mask(pc.is_in(images["id"], failed["id"].combine_chunks()))
     passes = _passes(failed) if retried is None else pc.or_(_passes(failed), retried)
@@ -110,9 +111,13 @@ def compare(
 
 
 def _passes(failed: pa.Table) -> pa.ChunkedArray:
-    """Mark the failures that are no property of an image's bytes: a listing finds its own again, a disk recovers."""
+    """Mark the failures that are no property of an image's bytes: a listing finds its own again, a disk recovers.
+
+    So does memory.
+    """
     could_not_be_read = pc.and_(pc.equal(failed["stage"], "read"), pc.equal(failed["reason"], "unreadable"))
-    return pc.or_(pc.equal(failed["stage"], "list"), could_not_be_read)
+    had_no_room = pc.equal(failed["reason"], OUT_OF_MEMORY)
+    return pc.or_(pc.equal(failed["stage"], "list"), pc.or_(could_not_be_read, had_no_room))
 
 
 def _mask(values: pa.ChunkedArray) -> Mask:

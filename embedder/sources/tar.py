@@ -14,7 +14,7 @@ from embedder.sources.collecting import Found
 from embedder.sources.columns import LABEL, take_label, take_text
 from embedder.sources.folder import is_image_name
 from embedder.sources.places import facts_of, open_place, to_id
-from embedder.sources.source import File, Source, SourceOptions
+from embedder.sources.source import File, Source, SourceOptions, not_read
 from features import ImageError
 
 _TEXTS = ("cls", "json", "txt")
@@ -63,8 +63,8 @@ def read_member(place: str, below: str) -> bytes:
             raise ImageError("read", "too large", f"the image has {member.size_bytes} bytes")
         with open_place(place) as file:
             return read_piece(file, member.offset, member.size_bytes)
-    except OSError as error:
-        raise ImageError("read", "unreadable", error.strerror or str(error)) from error
+    except (OSError, MemoryError) as error:
+        raise not_read(error) from error
 
 
 class _Member(NamedTuple):

@@ -178,15 +178,18 @@ def warn_of_vectors(document: dict[str, Any]) -> None:
         output.say(f"Note: numbers that are the same in every vector: {n_constant:,} of {document['dim']:,}.")
 
 
-def warn_of_range(document: dict[str, Any], *, mend: str) -> None:
-    """Say on stderr where images of more than 8 bits a channel are nearly black, or one grey, to the network."""
+def warn_of_images(document: dict[str, Any], *, mend: str) -> None:
+    """Say on stderr what the images that were embedded have in them that their vectors do not tell.
+
+    Args:
+        document: What the command prints.
+        mend: What to do about images of more than 8 bits a channel that are nearly black, or one grey, to the network.
+    """
+    from embedder import describe_tally
     from frieze import output
 
-    narrow = document.get("narrow_range")
-    if narrow:
-        n_images = narrow["images"]
-        who = "1 16-bit image uses" if n_images == 1 else f"{n_images:,} 16-bit images use at most"
-        output.say(f"Note: {who} {narrow['levels']} of 256 levels: {mend}.")
+    for line in describe_tally(document, mend=mend):
+        output.say(f"Note: {line}")
 
 
 def warn_of_labels(document: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ KEYS = {
     *("renamed", "duplicates", "broken_parts", "cpu_seconds", "bound_by", "advice", "batch_size", "drift"),
     *("unlabelled", "unmatched_labels", "unread_shards", "other_programs", "unpaired_members", "notes"),
     *("narrow_range", "relabelled", "ignored_formats", "unread_pictures", "hidden", "excluded"),
-    *("pixels", "pixels_from", "pixels_stated"),
+    *("pixels", "pixels_from", "pixels_stated", "first_of_several", "colour_profiles"),
 }
 
 
