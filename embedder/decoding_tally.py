@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from embedder.deep_pixels import NARROW_LEVELS
+from features import counted
 
 NARROW, SEVERAL, PROFILES = "narrow_range", "first_of_several", "colour_profiles"
 """Fields of a document."""
@@ -84,13 +85,11 @@ def describe_tally(document: Mapping[str, Any], *, mend: str = "") -> Iterator[s
     """
     narrow, n_several, profiles = (document.get(field) for field in (NARROW, SEVERAL, PROFILES))
     if narrow:
-        n_images = narrow["images"]
-        who = "1 16-bit image uses" if n_images == 1 else f"{n_images:,} 16-bit images use at most"
+        who = counted(narrow["images"], "16-bit image uses", "16-bit images use at most")
         yield f"{who} {narrow['levels']} of 256 levels{mend and f': {mend}'}."
     if n_several:
-        is_one = n_several == 1
-        who = "1 image is an animation or has" if is_one else f"{n_several:,} images are animations or have"
-        yield f"{who} several pages: {'its' if is_one else 'their'} first picture alone is read."
+        who = counted(n_several, "image is an animation or has", "images are animations or have")
+        yield f"{who} several pages: {'its' if n_several == 1 else 'their'} first picture alone is read."
     if profiles:
         yield _describe_profiles(profiles)
 
@@ -98,5 +97,5 @@ def describe_tally(document: Mapping[str, Any], *, mend: str = "") -> Iterator[s
 def _describe_profiles(profiles: Mapping[str, int]) -> str:
     n_images, named = sum(profiles.values()), [f"{name} {n:,}" for name, n in profiles.items()]
     more = f" and {len(named) - _SHOWN_PROFILES} more" if len(named) > _SHOWN_PROFILES else ""
-    who, they = ("1 image has", "it is") if n_images == 1 else (f"{n_images:,} images have", "they are")
+    who, they = counted(n_images, "image has", "images have"), "it is" if n_images == 1 else "they are"
     return f"{who} colours other than sRGB ({', '.join(named[:_SHOWN_PROFILES])}{more}): {they} read as sRGB."

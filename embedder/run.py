@@ -31,7 +31,9 @@ from features import (
     compare,
     count_cores,
     count_reasons,
+    count_vanished,
     cpu_share,
+    keep_rows_of_empty,
     make_plan,
     read_core_times,
     to_failures,
@@ -70,6 +72,7 @@ def make_run(
     )
     workers = options.workers or count_cores()
     origins = recognise(comparison, source, writer, workers=workers, step=progress)
+    comparison, kept, emptied = keep_rows_of_empty(comparison, origins, listing.empty)
     plan = make_plan(
         comparison,
         origins,
@@ -77,9 +80,11 @@ def make_run(
         retry_failures=options.retry_failures,
         limit=options.limit,
     )
-    writer.replace_failures(pa.concat_tables([plan.known_failures, to_failures(listing.failures)]))
+    failures = (*listing.failures, *emptied)
+    writer.replace_failures(pa.concat_tables([plan.known_failures, to_failures(failures)]))
+    source = dataclasses.replace(source, listing=dataclasses.replace(listing, failures=failures))
     stored = _stored_digests(writer, comparison, plan) if plan.n_pending else {}
-    return Run(began, writer, source, options, progress, comparison, plan, stored)
+    return Run(began, writer, source, options, progress, comparison, plan, stored, kept_folders=kept)
 
 
 def _stored_digests(writer: FeatureWriter, comparison: Comparison, plan: Plan) -> dict[bytes, int]:
@@ -107,6 +112,7 @@ class Run:
         nodes: Machine -> where its workers' time went; empty where this process embedded.
         pixels: How the network's range of pixels is known.
         tally: What was told of the images while they were decoded.
+        kept_folders: Empty folders whose rows stay -> how many.
         cluster_notes: In words, what the run waited for on a cluster.
     """
 
@@ -129,6 +135,7 @@ class Run:
     nodes: dict[str, Stages] = dataclasses.field(default_factory=dict)
     pixels: dict[str, str | None] = dataclasses.field(default_factory=dict)
     tally: DecodingTally = dataclasses.field(default_factory=DecodingTally)
+    kept_folders: dict[str, int] = dataclasses.field(default_factory=dict)
     cluster_notes: list[str] = dataclasses.field(default_factory=list)
 
     def copy(self) -> None:
@@ -193,6 +200,8 @@ class Run:
             "renamed": self.plan.n_renamed,
             "duplicates": self.n_stored - self.n_embedded,
             "removed": self.plan.n_removed,
+            "removed_folders": count_vanished(self.comparison, self.plan.removed),
+            "kept_folders": self.kept_folders,
             "failed": manifest.n_failed,
             "failures": count_reasons(self.writer.failed),
             "left": self.plan.n_left,

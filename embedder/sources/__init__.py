@@ -225,7 +225,8 @@ def _open_kind(walk: Walk, paths: Sequence[str], source: str, options: SourceOpt
     files = [File(os.path.relpath(path, walk.base or "/"), to_uri(path)) for path in paths]
     opened = open_kind(files, source, options)
     failures = (*walk.failures, *opened.listing.failures)
-    return dataclasses.replace(opened, listing=dataclasses.replace(opened.listing, failures=failures))
+    listing = dataclasses.replace(opened.listing, failures=failures, empty=tuple(walk.empty))
+    return dataclasses.replace(opened, listing=listing)
 
 
 def read_image(uri: str, *, max_bytes: int = MAX_BYTES) -> bytes:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from embedder.sources.left_out import Excluded, is_hidden
 from embedder.sources.places import is_gone, to_id, to_uri
 from embedder.sources.source import SourceOptions
-from features import Failure
+from features import EMPTY_FOLDER, Failure
 
 _Opened = tuple[Iterator[os.DirEntry[str]], frozenset[tuple[int, int]]]
 
@@ -19,6 +19,7 @@ class Walk:
     Attributes:
         base: The folder; names begin below it.
         failures: What could not be looked at so far.
+        empty: Folders with nothing in them, and links to nothing, so far.
         n_hidden: Files and folders that were left out by rule so far.
         excluded: Leaves out what the user excludes, and counts it.
 
@@ -34,6 +35,7 @@ class Walk:
     ) -> None:
         self.base = base.rstrip("/")
         self.failures: list[Failure] = []
+        self.empty: list[Failure] = []
         self.n_hidden = 0
         self.excluded = Excluded(options.exclude)
         self._hides = hides
@@ -71,6 +73,10 @@ class Walk:
         message = error.strerror or str(error)
         self.failures.append(Failure(self.name(path), to_uri(path), "list", reason, message))
 
+    def note_empty(self, path: str, message: str = "nothing is in this folder now") -> None:
+        """Note a folder that holds nothing, be it for once, as the place of a disk that is not mounted."""
+        self.empty.append(Failure(self.name(path), to_uri(path), "list", EMPTY_FOLDER, message))
+
     def _open(self, path: str, *, above: frozenset[tuple[int, int]]) -> _Opened:
         """List a folder; `above` holds device and inode of the folders it lies in, so that a link to one ends."""
         try:
@@ -79,7 +85,10 @@ class Walk:
             if here in above:
                 return iter(()), above
             with os.scandir(path) as entries:
-                return iter(sorted(entries, key=lambda entry: entry.name)), above | {here}
+                children = sorted(entries, key=lambda entry: entry.name)
+            if all(is_hidden(child.name) for child in children):
+                self.note_empty(path)
+            return iter(children), above | {here}
         except OSError as error:
             self.fail(path, error)
             return iter(()), above

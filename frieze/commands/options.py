@@ -178,6 +178,24 @@ def warn_of_vectors(document: dict[str, Any]) -> None:
         output.say(f"Note: numbers that are the same in every vector: {n_constant:,} of {document['dim']:,}.")
 
 
+def warn_of_removed(document: dict[str, Any]) -> None:
+    """Say on stderr how many rows leave a table, of which folders these are all, and which stay though empty now."""
+    from features import counted
+    from frieze import output
+
+    removed, kept = (
+        output.shorten([f"{name} ({n:,})" for name, n in document[field].items()])
+        for field in ("removed_folders", "kept_folders")
+    )
+    if document["removed"]:
+        how = "would remove" if document.get("dry_run") else "removed"
+        whole = f", among them all of {removed}" if removed else ""
+        output.say(f"Note: {how} {counted(document['removed'], 'row')} whose images the source no longer has{whole}.")
+    if kept:
+        mend = "mount the disk that belongs there or, where the images are gone for good, delete the folder"
+        output.say(f"Note: empty now, and all rows of it stay: {kept}; {mend}.")
+
+
 def warn_of_images(document: dict[str, Any], *, mend: str) -> None:
     """Say on stderr what the images that were embedded have in them that their vectors do not tell.
 

@@ -9,6 +9,7 @@ KEYS = {
     *("unlabelled", "unmatched_labels", "unread_shards", "other_programs", "unpaired_members", "notes"),
     *("narrow_range", "relabelled", "ignored_formats", "unread_pictures", "hidden", "excluded"),
     *("pixels", "pixels_from", "pixels_stated", "first_of_several", "colour_profiles"),
+    *("removed_folders", "kept_folders"),
 }
 
 

@@ -43,3 +43,20 @@ def test_predict_tells(odd, run, run_json, world, tmp_path):
     _, document = run_json("predict", world / "photos.head", odd, "--out", tmp_path / "a.csv")
     assert (document["first_of_several"], document["colour_profiles"]) == (2, {"Lab identity built-in": 1})
     assert "2 images are animations" in run("predict", world / "photos.head", odd, "--out", tmp_path / "b.csv").stderr
+
+
+def test_what_leaves_the_table_is_said(run, tmp_path):
+    """How many rows go, and of which folders these are all, is said in one line; so is which stay though empty now."""
+    folder = tmp_path / "photos"
+    for name in ("a/1.png", "a/2.png", "b/3.png", "4.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((9, 9, 3), int(name[-5]) * 20, np.uint8)).save(folder / name)
+    run("embed", folder, "--out", tmp_path / "out")
+    for name in ("a/1.png", "a/2.png", "b/3.png"):
+        (folder / name).unlink()
+    (folder / "a").rmdir()
+    dry, again = (run("embed", folder, "--out", tmp_path / "out", *words) for words in (["--dry-run"], []))
+    assert "Note: would remove 2 rows whose images the source no longer has, among them all of a (2).\n" in dry.stderr
+    assert "Note: removed 2 rows whose images the source no longer has, among them all of a (2).\n" in again.stderr
+    assert "Note: empty now, and all rows of it stay: b (1); mount the disk" in again.stderr
+    assert again.exit_code == 3
