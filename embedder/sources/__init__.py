@@ -226,7 +226,7 @@ def _open_kind(walk: Walk, paths: Sequence[str], source: str, options: SourceOpt
     opened = open_kind(files, source, options)
     failures = (*walk.failures, *opened.listing.failures)
     listing = dataclasses.replace(opened.listing, failures=failures, empty=tuple(walk.empty))
-    return dataclasses.replace(opened, listing=listing)
+    return dataclasses.replace(opened, listing=listing, notes=(*opened.notes, *walk.notes()))
 
 
 def read_image(uri: str, *, max_bytes: int = MAX_BYTES) -> bytes:

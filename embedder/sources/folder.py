@@ -59,7 +59,7 @@ def open_files(walk: Walk, paths: Iterable[str], source: str, options: SourceOpt
         walk.excluded.counts,
         tuple(walk.empty),
     )
-    return Source(listing, read_places(images["uri"], max_bytes=options.max_bytes))
+    return Source(listing, read_places(images["uri"], max_bytes=options.max_bytes), notes=walk.notes())
 
 
 class _Files:
