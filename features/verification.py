@@ -18,6 +18,7 @@ from features.listing import read_failures
 from features.manifest import PARTS, Manifest, Part, read_manifest
 from features.ownership import part_files
 from features.parts import describe_part, name_broken_part, read_schema
+from features.plural import counted
 from features.schema import to_embeddings, wrong_columns
 from features.spec import check_same_backbone
 
@@ -163,4 +164,4 @@ def _zero_rows(embeddings: Floats) -> list[int]:
 
 def _of_ids(check: str, where: str, what: str, ids: list[str]) -> Problem:
     names = ", ".join(ids[:_NAMED]) + (", ..." if len(ids) > _NAMED else "")
-    return Problem(check, where, f"{len(ids)} images {what}: {names}", _ANEW)
+    return Problem(check, where, f"{counted(len(ids), 'image')} {what}: {names}", _ANEW)

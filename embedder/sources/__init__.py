@@ -24,7 +24,7 @@ from embedder.sources.places import read_place, to_path, to_uri
 from embedder.sources.source import Content, File, Source, SourceOptions
 from embedder.sources.walking import Pattern, Walk
 from embedder.unread_pictures import count_formats, count_unread
-from features import InputError, is_remote
+from features import InputError, counted, is_remote
 
 LABELS = ("folder", "none")
 """Where labels come from, besides a file: the parent folder's name, or nowhere."""
@@ -117,8 +117,9 @@ def _nothing(opened: Source, source: Any) -> InputError:
     hidden = f" Hidden files and folders that are left out: {listing.n_hidden:,}." if listing.n_hidden else ""
     hints = [f"To have the {name} pictures: {one['hint']}" for name, one in count_unread(listing.ignored, ()).items()]
     known = "SOURCE is looked through with all its folders for JPEG, PNG, GIF, BMP, WebP, AVIF and TIFF files."
+    found = counted(listing.n_ignored, "other file was found", "other files were found")
     return InputError(
-        f"There is no image in {source}: {listing.n_ignored} other files were found.{others}{hidden}",
+        f"There is no image in {source}: {found}.{others}{hidden}",
         mend="\n".join(hints) or known,
     )
 

@@ -17,7 +17,7 @@ from embedder.sources.left_out import Excluded, is_left_out
 from embedder.sources.places import facts_of, open_place, to_id, to_uri
 from embedder.sources.source import Content, File, Source, SourceOptions, not_read
 from embedder.unread_pictures import format_of
-from features import Failure, ImageError, InputError, Listing, Rows
+from features import Failure, ImageError, InputError, Listing, Rows, counted
 
 _UNPACK = {
     "gz": "gunzip",
@@ -160,8 +160,7 @@ def open_archives(
     unpaired = [name for archive in archives for name in archive.unpaired]
     notes = sorted(set().union(*(archive.notes for archive in archives)))
     if unpaired:
-        members = f"{len(unpaired):,} member{'s' if len(unpaired) > 1 else ''} without a partner"
-        notes.append(f"{members}, such as {unpaired[0]}: {_PARTNERS}.")
+        notes.append(f"{counted(len(unpaired), 'member')} without a partner, such as {unpaired[0]}: {_PARTNERS}.")
     return Source(listing, read, in_order=True, has_columns=True, notes=tuple(notes), unpaired=len(unpaired))
 
 

@@ -234,9 +234,10 @@ def warn_of_baseline(document: dict[str, Any]) -> None:
 
 def end(document: dict[str, Any], *, where: str, unit: str = "image") -> None:
     """Say what was skipped and leave with exit code 3, where something was."""
+    from features import counted
     from frieze import output
 
     n_failed = document["failed"]
     if n_failed:
-        output.say(f"{n_failed:,} {unit}{'s' if n_failed > 1 else ''} can't be used: {where}")
+        output.say(f"{counted(n_failed, unit)} can't be used: {where}")
         click.get_current_context().exit(SOME_SKIPPED)

@@ -36,6 +36,7 @@ DOCUMENTS = {
 }
 """The fields that others rely on (docs/json.md)."""
 UNREAD = {"ignored", "ignored_formats", "unread_pictures", "hidden", "unread_shards"}
+UNREAD |= {"first_of_several", "colour_profiles"}
 """What `predict` tells of images only."""
 QUICK = ("--unfreeze", "top", "--epochs", "1", "--no-augment")
 
