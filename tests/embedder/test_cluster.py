@@ -426,7 +426,7 @@ _OF_THE_RUN = {"out", "other_programs", "bound_by", "advice"}
 
 @pytest.mark.usefixtures("crew")
 def test_same_document(embed, folder, out, tmp_path):
-    """All else that a run says, of what it left out, of narrow ranges and of animations too, is what a local run says."""
+    """All else that a run says, of what it left out, of narrow ranges and animations too, is what a local run says."""
     levels = np.linspace(1000, 1040, 64 * 64).astype(np.uint16)
     Image.fromarray(levels.reshape(64, 64)).save(folder / "narrow.png")
     Image.new("L", (9, 9)).save(folder / "moves.gif", save_all=True, append_images=[Image.new("L", (9, 9), 255)])
