@@ -11,7 +11,7 @@ from classifiers.labels import Examples, labelled_rows
 from classifiers.scores import score
 from classifiers.storage import Head, check_backbone, may_be_same, open_head, read_fitted
 from classifiers.stored_rows import StoredRows, mapped
-from features import Features, InputError
+from features import Features, InputError, counted
 
 Mask = npt.NDArray[np.bool_]
 
@@ -82,8 +82,9 @@ def _note(n_chosen: int, *, n_fitted: int, n_unknown: int) -> str:
     'Scored on the 20 held-out rows; the 80 rows that the head was fitted on are left out.'
     """
     if n_fitted:
-        rows = f"the {n_chosen} held-out rows; the {n_fitted} rows that the head was fitted on are left out"
+        out = counted(n_fitted, "row that the head was fitted on is", "rows that the head was fitted on are")
+        rows = f"the {counted(n_chosen, 'held-out row')}; the {out} left out"
     else:
-        rows = f"all {n_chosen} rows; the head was fitted on none of them"
-    unknown = f" {n_unknown} rows with a label that the head does not know are left out." if n_unknown else ""
-    return f"Scored on {rows}.{unknown}"
+        rows = f"all {counted(n_chosen, 'row')}; the head was fitted on none of them"
+    known_not = f"with a label that the head does not know {'is' if n_unknown == 1 else 'are'} left out."
+    return f"Scored on {rows}." + (f" {counted(n_unknown, 'row')} {known_not}" if n_unknown else "")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from classifiers.splits import Split
-from features import InputError, Rows, Strings
+from features import InputError, Rows, Strings, counted
 
 DRAWS = 10
 """How often the rows are drawn; the first draw's head is the one that is kept."""
@@ -29,7 +29,7 @@ def draw_shots(split: Split, labels: Strings, shots: int, *, seed: int) -> list[
     fewest = min(of_classes, key=len)
     if not 1 <= shots <= len(fewest):
         raise InputError(
-            f"There are {len(fewest)} images of {labels[fewest[0]]} to train on; {shots} a class were asked for.",
+            f"{labels[fewest[0]]} has {counted(len(fewest), 'image')} to train on; {shots} a class were asked for.",
             mend=f"Give from 1 to {len(fewest)}: --shots {len(fewest)}, or add images.",
         )
     return [_draw(split, of_classes, shots, np.random.default_rng([seed, number])) for number in range(DRAWS)]

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from classifiers.folds import fold_rows
-from features import InputError, Rows, Strings
+from features import InputError, Rows, Strings, counted
 
 _PARTS = {"train": "train", "val": "validation", "validation": "validation", "valid": "validation", "test": "test"}
 """What a column of parts may say."""
@@ -118,7 +118,7 @@ def split_given(parts: Strings, labels: Strings, *, column: str) -> Split:
     missing = sorted(set(labels[test]) - set(labels[train]))
     if not len(test) or len(set(labels[train])) < 2 or missing:  # noqa: PLR2004  nothing to tell apart
         raise InputError(
-            f"The column {column} gives {len(train)} rows to train and {len(test)} to test"
+            f"The column {column} gives {counted(len(train), 'row')} to train and {len(test)} to test"
             + (f", and none to train of {', '.join(missing[:3])}." if missing else "."),
             mend="Both parts need rows, and training two classes or more, those of the test among them.",
         )

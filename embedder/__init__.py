@@ -15,6 +15,7 @@ from embedder.choosing import default_engine
 from embedder.cluster import ClusterRun
 from embedder.crew import Answer, Member, Place
 from embedder.decoding import MAX_BYTES, MAX_PIXELS, Limits, decode
+from embedder.decoding_tally import describe_tally
 from embedder.drift import LEAST_COSINE, measure_drift
 from embedder.engines import ENGINES, Setting, find_devices
 from embedder.estimate import estimate_source
@@ -76,6 +77,7 @@ __all__ = [
     "decode_batch",
     "decode_for",
     "default_engine",
+    "describe_tally",
     "embed_again",
     "embed_images",
     "embed_source",

@@ -13,7 +13,7 @@ from embedder.gathering import Gathering
 from embedder.run import Run
 from embedder.schedule import Piece, Schedule
 from embedder.worker import Outcome, Work
-from features import Failure, InputError, Rows, connected
+from features import OUT_OF_MEMORY, Failure, InputError, Rows, connected
 
 _LOG = logging.getLogger("frieze")
 _LOOK_AROUND_S = 5.0
@@ -26,8 +26,8 @@ _PATIENCE_S = 10.0
 """How long nobody says that no worker could be started."""
 _CHOICE_S = 20.0
 """How long a worker may take over its choice of an engine before another one is asked as well."""
-_OF_THE_MACHINE = ("unreadable", "missing")
-"""Reasons why an image can't be read that may hold on one machine, and not on another."""
+_OF_THE_MACHINE = ("unreadable", "missing", OUT_OF_MEMORY)
+"""Reasons of failures that may hold on one machine, and not on another."""
 _DEADLY = "kills its worker"
 
 
@@ -168,12 +168,12 @@ class ClusterRun:
             self._hand_out(one)
 
     def _divide(self, member: Member, piece: Piece, outcome: Outcome) -> tuple[Rows, Outcome]:
-        """Have another machine try what this one could not read: a disk or a mount fails on one alone.
+        """Have another machine try what this one could not read, or had no memory for: that may be so on it alone.
 
         Returns:
             The rows that are tried again, and what came of all others.
         """
-        suspects = {one.id for one in outcome.failures if one.stage == "read" and one.reason in _OF_THE_MACHINE}
+        suspects = {one.id for one in outcome.failures if one.reason in _OF_THE_MACHINE}
         here = {one for one in self._members if one.place.node == member.place.node} | piece.shunned
         elsewhere = [one for one in self._members if one.host is not None and one not in here]
         if not suspects or not elsewhere or member in piece.shunned:

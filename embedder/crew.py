@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, Self
 
 from embedder.worker import Work, Worker
-from features import InputError, as_input_error
+from features import InputError, as_input_error, counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,7 +166,7 @@ def find_lack(places: list[Place], free: dict[str, float]) -> str | None:
     for name, n in wanted.items():
         n_free = int(free.get(name, 0))
         if n_free < n:
-            return f"{n} {name}{'s' if n > 1 else ''} of the cluster: {n_free} {'is' if n_free == 1 else 'are'} free"
+            return f"{counted(n, name)} of the cluster: {n_free} {'is' if n_free == 1 else 'are'} free"
     return None
 
 

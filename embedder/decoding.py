@@ -22,11 +22,13 @@ from PIL import (
 )
 
 from embedder import png_chunks, tiff_pages
+from embedder.colour_profiles import other_than_srgb
 from embedder.decode_memory import DECODE_MEMORY
+from embedder.decoding_tally import Traits
 from embedder.deep_pixels import to_8_bits
 from embedder.picture_formats import is_heic, open_heic, refusal
 from embedder.tiff_pages import Picture, find_picture
-from features import ImageError
+from features import OUT_OF_MEMORY, ImageError
 
 VERSION = "pillow-draft-bilinear-1"
 """Stored with every embedding: what changes a pixel changes this word."""
@@ -74,6 +76,7 @@ _PROGRESSIVE_BYTES = 6  # of a JPEG at its full size, whatever the fraction: two
 
 _STRIP_PIXELS = 1 << 20
 _TRUNCATED = ("truncated", "unexpected end of file", "insufficient input")  # Pillow; libheif
+_NO_MEMORY = ("out of memory", "memory allocation")  # Pillow, libavif; libheif
 _PILLOW = r"PIL\."
 
 LIMITED = ("too large", "truncated")
@@ -131,12 +134,12 @@ class Decoded(NamedTuple):
     Attributes:
         image: Mode RGB, upright.
         size: Its full width and height in pixels as displayed.
-        n_levels: Of an image of more than 8 bits a channel, how many of 256 levels it reaches over; None of others.
+        traits: What else is told of it.
     """
 
     image: Image.Image
     size: tuple[int, int]
-    n_levels: int | None
+    traits: Traits
 
 
 class _How(NamedTuple):
@@ -158,9 +161,9 @@ def decode(data: bytes, *, side_px: int, max_pixels: int = MAX_PIXELS) -> tuple[
         The image in mode RGB, and its full width and height in pixels as displayed.
 
     Raises:
-        ImageError: The bytes are no image that is read, are damaged, or hold too many pixels.
+        ImageError: The bytes are no image that is read, are damaged, or hold too many pixels; or there is no memory.
     """
-    with contextlib.ExitStack() as held:
+    with _telling_no_memory(), contextlib.ExitStack() as held:
         found = _decode_or_refuse(data, _How(side_px, max_pixels), held)
         return found.image, found.size
 
@@ -168,6 +171,8 @@ def decode(data: bytes, *, side_px: int, max_pixels: int = MAX_PIXELS) -> tuple[
 @contextlib.contextmanager
 def decoded(data: bytes, *, side_px: int, max_pixels: int = MAX_PIXELS, stretches: bool = False) -> Iterator[Decoded]:
     """Decode an image file as `decode` does; the memory that it takes is counted while the block runs.
+
+    Where the block itself finds too little memory, that is the image's failure as well.
 
     Args:
         data: The file's bytes.
@@ -178,10 +183,19 @@ def decoded(data: bytes, *, side_px: int, max_pixels: int = MAX_PIXELS, stretche
     Raises:
         ImageError: As for `decode`.
     """
-    with contextlib.ExitStack() as held:
+    with _telling_no_memory(), contextlib.ExitStack() as held:
         found = _decode_or_refuse(data, _How(side_px, max_pixels, stretches), held)
         held.callback(found.image.close)
         yield found
+
+
+@contextlib.contextmanager
+def _telling_no_memory() -> Iterator[None]:
+    """Make a lack of memory the failure of the one image, which another run tries again."""
+    try:
+        yield
+    except MemoryError as error:
+        raise ImageError("decode", OUT_OF_MEMORY, str(error) or "there was no memory for its pixels") from error
 
 
 def _decode_or_refuse(data: bytes, how: _How, held: contextlib.ExitStack) -> Decoded:
@@ -189,7 +203,7 @@ def _decode_or_refuse(data: bytes, how: _How, held: contextlib.ExitStack) -> Dec
         raise ImageError("decode", "empty", "the file has no bytes")
     try:
         return _decode(data, how, held)
-    except ImageError:
+    except (ImageError, MemoryError):
         raise
     except UnidentifiedImageError as error:
         raise _unidentified(data) from error
@@ -219,10 +233,12 @@ def _decode(data: bytes, how: _How, held: contextlib.ExitStack) -> Decoded:
         held.enter_context(DECODE_MEMORY.take(_count_bytes(image, size)))
         image.load()
         orientation = _orientation(image) or picture.orientation
+        profile = other_than_srgb(image, picture.data)
         rgb, n_levels = _to_rgb(image, picture, stretches=how.stretches)
+        traits = Traits(n_levels, _is_first_of_several(image, data), profile)
     if orientation not in _UPRIGHT:
-        return Decoded(rgb, size, n_levels)
-    return Decoded(rgb.transpose(_UPRIGHT[orientation]), size[::-1] if orientation in _LYING else size, n_levels)
+        return Decoded(rgb, size, traits)
+    return Decoded(rgb.transpose(_UPRIGHT[orientation]), size[::-1] if orientation in _LYING else size, traits)
 
 
 def _open(data: bytes) -> Image.Image:
@@ -237,6 +253,19 @@ def _unidentified(data: bytes) -> ImageError:
     photometric, compression = (page.first(tag) for tag in names)
     told = f"{' + '.join(map(str, bits))} bits a pixel, photometric {photometric}, compression {compression}"
     return ImageError("decode", "unsupported", f"a TIFF with {told} is not read; convert it to PNG")
+
+
+def _is_first_of_several(image: Image.Image, data: bytes) -> bool:
+    """Tell whether a file is an animation, or has more pages; what else is in a JPEG (MPO) belongs to its picture."""
+    if data.startswith(tiff_pages.SIGNATURES):
+        return tiff_pages.has_several(data)
+    if image.format != "GIF":
+        return bool(getattr(image, "is_animated", False)) and image.format != "MPO"
+    try:
+        with _open(data) as other:  # to look for a second picture is to seek
+            return bool(getattr(other, "is_animated", False))
+    except Exception:  # noqa: BLE001  what comes after the first picture is broken
+        return False
 
 
 def _tile_size(image: Image.Image) -> tuple[int, int]:
@@ -279,4 +308,6 @@ def _over_white(image: Image.Image) -> Image.Image:
 
 def _reason(error: Exception) -> str:
     said = str(error).lower()
+    if any(words in said for words in _NO_MEMORY):
+        return OUT_OF_MEMORY
     return "truncated" if any(words in said for words in _TRUNCATED) else "damaged"

@@ -26,9 +26,11 @@ from features import (
     Rows,
     check_is_only_ours,
     compare,
+    count_vanished,
     going_on,
     is_features,
     is_remote,
+    keep_rows_of_empty,
     look_over,
     read_failures,
     read_manifest,
@@ -38,6 +40,7 @@ from features import (
 
 _LONGEST_S = 5.0
 """For how many seconds at most images are embedded to see how fast it goes."""
+_NONE_MOVED = np.empty(0, np.int64)  # which only a look at their bytes would show
 _ROW_BYTES = 100
 """About what names, hash and sizes of an image take in a part."""
 
@@ -104,14 +107,18 @@ def _pending(source: Source, out: Path, options: JobOptions) -> tuple[Rows, dict
     failed = read_failures(out) if goes_on else to_failures(listing.failures)
     counts = source.to_json(failed)
     if not goes_on:
-        return np.arange(len(listing.images))[: options.limit], counts | {"unchanged": 0, "relabelled": 0, "removed": 0}
+        nothing = {"unchanged": 0, "relabelled": 0, "removed": 0, "removed_folders": {}, "kept_folders": {}}
+        return np.arange(len(listing.images))[: options.limit], counts | nothing
     stored = read_stored(out, look_over(out, read_manifest(out)).live)
     retried = may_pass(failed, reasons_to_retry(out, options))
     comparison = compare(listing.images, stored, failed, unlisted=listing.failures, retried=retried)
+    comparison, kept, _ = keep_rows_of_empty(comparison, _NONE_MOVED, listing.empty)
     counts |= {
         "unchanged": int(comparison.has_facts.sum()),
         "relabelled": 0 if options.retry_failures else int((comparison.is_relabelled & comparison.has_facts).sum()),
         "removed": int(comparison.gone.sum()),
+        "removed_folders": count_vanished(comparison, np.flatnonzero(comparison.gone)),
+        "kept_folders": kept,
     }
     pending = comparison.is_among_failed if options.retry_failures else ~(comparison.has_facts | comparison.has_failed)
     return np.flatnonzero(pending)[: options.limit], counts

@@ -62,7 +62,7 @@ class Gathering:
         run.n_embedded += outcome.n_embedded
         run.n_stored += outcome.part.rows if outcome.part else 0
         run.stages.add(outcome.stages)
-        run.narrow.merge(outcome.narrow)
+        run.tally.merge(outcome.tally)
         run.nodes.setdefault(outcome.host, Stages()).add(outcome.stages)
 
     def fail(self, piece: Piece, failure: Failure) -> None:

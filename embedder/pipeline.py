@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from embedder.decoding import MAX_PIXELS, STRETCHED, decoded
-from embedder.deep_pixels import NARROW_LEVELS
+from embedder.decoding_tally import DecodingTally, Traits
 from embedder.preprocessing import Pixels, fit_image
 from embedder.sources import Content, Source
 from features import BackboneSpec, Failure, ImageError, Rows, import_tensorflow
@@ -36,37 +36,6 @@ class Piece:
 
 
 @dataclasses.dataclass
-class Narrow:
-    """Images of more than 8 bits a channel that reach over few levels: nearly black, or one grey, to the network.
-
-    Attributes:
-        n_images: How many.
-        n_levels: Levels of 256 that the widest of them reaches over.
-    """
-
-    n_images: int = 0
-    n_levels: int = 0
-
-    def add(self, n_levels: int | None) -> None:
-        """Count an image, where it is one of these."""
-        if n_levels is not None and n_levels <= NARROW_LEVELS:
-            self.merge(Narrow(1, n_levels))
-
-    def merge(self, other: "Narrow") -> None:
-        """Count what was counted elsewhere."""
-        self.n_images += other.n_images
-        self.n_levels = max(self.n_levels, other.n_levels)
-
-    def __str__(self) -> str:
-        who = "1 16-bit image uses" if self.n_images == 1 else f"{self.n_images:,} 16-bit images use at most"
-        return f"{who} {self.n_levels} of 256 levels"
-
-    def to_json(self) -> dict[str, int] | None:
-        """Give both figures; None where there is no such image."""
-        return {"images": self.n_images, "levels": self.n_levels} if self.n_images else None
-
-
-@dataclasses.dataclass
 class Batch:
     """Decoded images of one shard.
 
@@ -77,7 +46,7 @@ class Batch:
         sizes: For each row of `pixels` its sha256, and the image's width and height in pixels as displayed. Rows with
             equal bytes share one, and there is none for bytes that have an embedding already.
         failures: Images of the batch that could not be read or decoded.
-        narrow: Images of the batch that reach over few levels.
+        tally: What was told of them while they were decoded.
         pixels: [len(sizes), H, W, 3] uint8, on the engine's device.
         read_s: Seconds a thread spent reading files.
         decode_s: Seconds a thread spent decoding and resizing.
@@ -90,7 +59,7 @@ class Batch:
     digests: list[bytes] = dataclasses.field(default_factory=list)
     sizes: dict[bytes, tuple[int, int]] = dataclasses.field(default_factory=dict)
     failures: list[Failure] = dataclasses.field(default_factory=list)
-    narrow: Narrow = dataclasses.field(default_factory=Narrow)
+    tally: DecodingTally = dataclasses.field(default_factory=DecodingTally)
     pixels: Any = None
     read_s: float = 0.0
     decode_s: float = 0.0
@@ -150,8 +119,8 @@ class Decoder:
             digest = hashlib.sha256(content).digest()
             if digest not in batch.sizes and not self._is_known(digest):
                 fitted = decode_and_fit(content, self._spec, max_pixels=self._max_pixels)
-                pixels[len(batch.sizes)], batch.sizes[digest], n_levels = fitted
-                batch.narrow.add(n_levels)
+                pixels[len(batch.sizes)], batch.sizes[digest], traits = fitted
+                batch.tally.add(traits)
             batch.digests.append(digest)
         finally:
             batch.decode_s += time.perf_counter() - start
@@ -186,12 +155,12 @@ def decode_for(data: bytes, spec: BackboneSpec, *, max_pixels: int = MAX_PIXELS)
 
 def decode_and_fit(
     data: bytes, spec: BackboneSpec, *, max_pixels: int = MAX_PIXELS
-) -> tuple[Pixels, tuple[int, int], int | None]:
-    """Do what `decode_for` does, and tell how many levels an image of more than 8 bits a channel reaches over."""
+) -> tuple[Pixels, tuple[int, int], Traits]:
+    """Do what `decode_for` does, and tell what else is told of the image."""
     stretches = spec.decoding == STRETCHED
     with decoded(data, side_px=max(spec.image_size), max_pixels=max_pixels, stretches=stretches) as found:
         pixels = fit_image(found.image, fit=spec.fit, image_size=spec.image_size)
-        return pixels, found.size, found.n_levels
+        return pixels, found.size, found.traits
 
 
 def stream(

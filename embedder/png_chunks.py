@@ -1,5 +1,6 @@
 """The chunks of a PNG file that Pillow does not hand on, or refuses the whole image for."""
 
+import itertools
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -43,12 +44,15 @@ def is_deep(data: bytes) -> bool:
 
 def significant_bits(data: bytes) -> int | None:
     """Return how many bits of a sample are told to carry something (sBIT), the most of all channels; None if untold."""
-    for chunk in read_chunks(data):
-        if chunk.name == b"sBIT":
-            return max(data[chunk.body : chunk.end - _CHECKSUM_BYTES], default=None)
-        if chunk.name == b"IDAT":
-            break
-    return None
+    return max(read_body(data, b"sBIT"), default=None)
+
+
+def read_body(data: bytes, name: bytes) -> bytes:
+    """Return the data of a chunk that stands before the pixels; none where it is not there."""
+    for chunk in itertools.takewhile(lambda one: one.name != b"IDAT", read_chunks(data)):
+        if chunk.name == name:
+            return data[chunk.body : chunk.end - _CHECKSUM_BYTES]
+    return b""
 
 
 def without_large_texts(data: bytes) -> bytes:

@@ -8,7 +8,8 @@ import numpy as np
 from embedder.backbones import Backbone
 from embedder.choosing import default_engine
 from embedder.decoding import MAX_BYTES
-from embedder.pipeline import Narrow, decode_and_fit
+from embedder.decoding_tally import DecodingTally, describe_tally
+from embedder.pipeline import decode_and_fit
 from embedder.sources import encode
 from features import Floats, ImageError, InputError
 
@@ -26,7 +27,7 @@ def embed_images(
         images: One or more: paths of image files, their bytes, PIL images or uint8 arrays [H, W, 3].
         backbone: From `open_backbone`.
         names: What to call each in messages; as it is written by default, which suits paths.
-        warn: Told of images of more than 8 bits a channel that are nearly black, or one grey, to the network.
+        warn: Told in a sentence each of what makes the vectors say less than one may think (`describe_tally`).
 
     Returns:
         float32 [n, D].
@@ -34,17 +35,17 @@ def embed_images(
     Raises:
         InputError: One can't be used; the message names it.
     """
-    pixels, narrow = [], Narrow()
+    pixels, tally = [], DecodingTally()
     for name, image in zip(names or map(str, images), images, strict=True):
         try:
-            one, _, n_levels = decode_and_fit(encode(image, MAX_BYTES), backbone.spec)
+            one, _, traits = decode_and_fit(encode(image, MAX_BYTES), backbone.spec)
             pixels.append(one)
-            narrow.add(n_levels)
+            tally.add(traits)
         except ImageError as error:
             raise InputError(
                 f"{name} can't be used ({error.stage}, {error.reason}): {error.message}.",
                 mend="Give a JPEG, PNG, GIF, BMP, WebP, AVIF or TIFF file.",
             ) from error
-    if narrow.n_images:
-        warn(f"{narrow}.")
+    for line in describe_tally(tally.to_json()):
+        warn(line)
     return default_engine(backbone).infer(np.stack(pixels))

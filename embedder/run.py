@@ -11,11 +11,12 @@ import pyarrow as pa
 
 from embedder.backbones import Backbone
 from embedder.choosing import choose_engine
+from embedder.decoding_tally import DecodingTally
 from embedder.explanation import Load, explain, measure_load
 from embedder.inference import Embedded, embed_batches
 from embedder.known import Known
 from embedder.options import JobOptions
-from embedder.pipeline import Decoder, Narrow, stream
+from embedder.pipeline import Decoder, stream
 from embedder.probe import Probe
 from embedder.recognition import recognise
 from embedder.retried_failures import may_pass
@@ -30,7 +31,9 @@ from features import (
     compare,
     count_cores,
     count_reasons,
+    count_vanished,
     cpu_share,
+    keep_rows_of_empty,
     make_plan,
     read_core_times,
     to_failures,
@@ -69,6 +72,7 @@ def make_run(
     )
     workers = options.workers or count_cores()
     origins = recognise(comparison, source, writer, workers=workers, step=progress)
+    comparison, kept, emptied = keep_rows_of_empty(comparison, origins, listing.empty)
     plan = make_plan(
         comparison,
         origins,
@@ -76,9 +80,11 @@ def make_run(
         retry_failures=options.retry_failures,
         limit=options.limit,
     )
-    writer.replace_failures(pa.concat_tables([plan.known_failures, to_failures(listing.failures)]))
+    failures = (*listing.failures, *emptied)
+    writer.replace_failures(pa.concat_tables([plan.known_failures, to_failures(failures)]))
+    source = dataclasses.replace(source, listing=dataclasses.replace(listing, failures=failures))
     stored = _stored_digests(writer, comparison, plan) if plan.n_pending else {}
-    return Run(began, writer, source, options, progress, comparison, plan, stored)
+    return Run(began, writer, source, options, progress, comparison, plan, stored, kept_folders=kept)
 
 
 def _stored_digests(writer: FeatureWriter, comparison: Comparison, plan: Plan) -> dict[bytes, int]:
@@ -105,7 +111,8 @@ class Run:
         load: How busy this machine was meanwhile; None where that is not known, or others embedded.
         nodes: Machine -> where its workers' time went; empty where this process embedded.
         pixels: How the network's range of pixels is known.
-        narrow: Images that reach over few levels.
+        tally: What was told of the images while they were decoded.
+        kept_folders: Empty folders whose rows stay -> how many.
         cluster_notes: In words, what the run waited for on a cluster.
     """
 
@@ -127,7 +134,8 @@ class Run:
     load: Load | None = None
     nodes: dict[str, Stages] = dataclasses.field(default_factory=dict)
     pixels: dict[str, str | None] = dataclasses.field(default_factory=dict)
-    narrow: Narrow = dataclasses.field(default_factory=Narrow)
+    tally: DecodingTally = dataclasses.field(default_factory=DecodingTally)
+    kept_folders: dict[str, int] = dataclasses.field(default_factory=dict)
     cluster_notes: list[str] = dataclasses.field(default_factory=list)
 
     def copy(self) -> None:
@@ -172,7 +180,7 @@ class Run:
         for batch, seen, n_run in batches:
             with self.stages.waiting("write"):
                 filler.add(batch, seen)
-            self.narrow.merge(batch.narrow)
+            self.tally.merge(batch.tally)
             self.n_embedded += n_run
             self.n_stored += sum(one is not None for one in seen)
             n_done += len(batch.piece.rows)
@@ -192,10 +200,12 @@ class Run:
             "renamed": self.plan.n_renamed,
             "duplicates": self.n_stored - self.n_embedded,
             "removed": self.plan.n_removed,
+            "removed_folders": count_vanished(self.comparison, self.plan.removed),
+            "kept_folders": self.kept_folders,
             "failed": manifest.n_failed,
             "failures": count_reasons(self.writer.failed),
             "left": self.plan.n_left,
-            "narrow_range": self.narrow.to_json(),
+            **self.tally.to_json(),
             "rows": manifest.n_rows,
             "seconds": round(seconds, 3),
             "images_per_second": round(self.n_embedded / seconds, 1) if seconds else 0.0,

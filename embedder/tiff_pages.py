@@ -90,7 +90,7 @@ class _Reader:
         self.data = data
         self.order = "<" if data[:2] == b"II" else ">"
         self.is_big = 43 in data[2:4]  # noqa: PLR2004  BigTIFF's version
-        self.first_at, self._offset = (8, "Q") if self.is_big else (4, "I")
+        self.first_at, self.offset = (8, "Q") if self.is_big else (4, "I")
         self._head, self._entry = ("Q", "HHQ8s") if self.is_big else ("H", "HHI4s")
 
     def read(self, letters: str, at: int) -> tuple[Any, ...]:
@@ -114,19 +114,19 @@ class _Reader:
         size = struct.calcsize(self.order + letters)
         if size <= len(value):
             return struct.unpack(self.order + letters, value[:size])
-        (at,) = struct.unpack(self.order + self._offset, value)
+        (at,) = struct.unpack(self.order + self.offset, value)
         return self.read(letters, at) if at + size <= len(self.data) else ()
 
     def _next(self, at: int) -> int:
-        is_there = at + struct.calcsize(self._offset) <= len(self.data)
-        return self.read(self._offset, at)[0] if is_there else 0
+        is_there = at + struct.calcsize(self.offset) <= len(self.data)
+        return self.read(self.offset, at)[0] if is_there else 0
 
     def first_page(self) -> Page:
-        return self.page(self.read(self._offset, self.first_at)[0])[0]
+        return self.page(self.read(self.offset, self.first_at)[0])[0]
 
     def pages(self) -> Iterator[Page]:
         """Yield the pages that follow each other and those below them, each once."""
-        pending, seen = [self.read(self._offset, self.first_at)[0]], set[int]()
+        pending, seen = [self.read(self.offset, self.first_at)[0]], set[int]()
         while pending and len(seen) < _MOST_PAGES:
             offset = pending.pop(0)
             if not offset or offset in seen or offset >= len(self.data):
@@ -141,7 +141,7 @@ class _Reader:
 
     def picture(self, page: Page, first: Page) -> Picture:
         """Return the file with another page for its first."""
-        data = self._with(self.first_at, self._offset, page.offset)
+        data = self._with(self.first_at, self.offset, page.offset)
         return Picture(data, None if ORIENTATION in page.tags else first.first(ORIENTATION, 1))
 
     def black_is_zero(self, page: Page) -> bytes:
@@ -181,6 +181,22 @@ def find_picture(data: bytes) -> Picture:
     if page is None or page.first(BITS) <= _SHALLOW or page.first(PHOTOMETRIC, _BLACK_IS_ZERO):
         return picture
     return picture._replace(data=_Reader(picture.data).black_is_zero(page), is_inverted=True)
+
+
+def has_several(data: bytes) -> bool:
+    """Tell whether a TIFF file holds more than one picture: pages that are no smaller versions, masks or raw data."""
+    reader = _Reader(data)
+    try:
+        offset, seen, n_pictures = reader.read(reader.offset, reader.first_at)[0], set[int](), 0
+        while offset and offset not in seen and len(seen) < _MOST_PAGES and n_pictures <= 1:
+            seen.add(offset)
+            page, offset = reader.page(offset)
+            if page.is_sensor or DNG_VERSION in page.tags:
+                return False
+            n_pictures += bool(_area(page.size)) and not (page.is_reduced or page.is_mask)
+    except (struct.error, OverflowError):
+        return False
+    return n_pictures > 1 and not _is_canon(data)
 
 
 def _find(data: bytes, first: Page) -> Picture:

@@ -12,10 +12,11 @@ import numpy as np
 
 from embedder.backbones import Backbone, BackboneRequest, open_backbone
 from embedder.choosing import Choice, choose_engine
+from embedder.decoding_tally import DecodingTally
 from embedder.inference import embed_batches
 from embedder.known import Known
 from embedder.options import JobOptions
-from embedder.pipeline import Decoder, Narrow, stream
+from embedder.pipeline import Decoder, stream
 from embedder.probe import Probe
 from embedder.shards import Filling
 from embedder.sources import Source
@@ -63,7 +64,7 @@ class Outcome:
         n_embedded: Images that ran through the backbone; others had the bytes of one that did.
         stages: Where the time went.
         host: The machine's name.
-        narrow: Images that reach over few levels.
+        tally: What was told of the images while they were decoded.
     """
 
     part: Part | None
@@ -72,7 +73,7 @@ class Outcome:
     n_embedded: int
     stages: Stages
     host: str
-    narrow: Narrow = dataclasses.field(default_factory=Narrow)
+    tally: DecodingTally = dataclasses.field(default_factory=DecodingTally)
 
 
 _LOOKED_AT = 8
@@ -138,7 +139,7 @@ class Worker:
         """
         source, choice, known = self._work.source, self._choice, Known(_nothing_stored, {})
         max_pixels, filling, stages, n_embedded = self._work.options.limits.max_pixels, Filling(), Stages(), 0
-        narrow = Narrow()
+        tally = DecodingTally()
         batches = stream(
             [rows],
             Decoder(source, choice.spec, max_pixels=max_pixels, is_known=known.__contains__),
@@ -150,7 +151,7 @@ class Worker:
             for batch, seen, n_run in embed_batches(batches, choice.engine, known, stages):
                 filling.take(batch, seen, source.listing.images)
                 n_embedded += n_run
-                narrow.merge(batch.narrow)
+                tally.merge(batch.tally)
         if not filling.seen and all(failure.stage == "read" for failure in filling.failures):
             _check_sees(self._work)  # still: else this worker would call the whole plan missing
         began = time.thread_time()
@@ -158,7 +159,7 @@ class Worker:
             part = self._write(filling, file) if filling.seen else None
         stages.end(write_cpu_s=time.thread_time() - began)
         facts = part, tuple(filling.digests), tuple(filling.failures), n_embedded, stages, socket.gethostname()
-        return Outcome(*facts, narrow)
+        return Outcome(*facts, tally)
 
     def _write(self, filling: Filling, file: Path) -> Part:
         table = filling.laid_out(self._work.source.listing.images, self._choice.spec)

@@ -5,7 +5,7 @@ from features.arrays import Floats, Rows, Strings, unit_rows
 from features.buckets import BucketPath, check_plain, is_remote, open_bucket, to_table_path
 from features.checksums import check_files, check_listed, find_altered, has_list, write_listed
 from features.comparison import Comparison, compare
-from features.errors import FeatureFileError, ImageError, InputError, MismatchError, ModelError
+from features.errors import OUT_OF_MEMORY, FeatureFileError, ImageError, InputError, MismatchError, ModelError
 from features.exact import METRICS, top_k
 from features.exact_text import to_text
 from features.files import (
@@ -23,13 +23,14 @@ from features.files import (
 from features.held_folder import held_folder
 from features.importing import check_can_embed, import_vectors
 from features.leftovers import sweep_leftovers, temporary_folder
-from features.listing import Failure, Listing, count_reasons, first_of_each, read_failures, to_failures
+from features.listing import EMPTY_FOLDER, Failure, Listing, count_reasons, first_of_each, read_failures, to_failures
 from features.lock import lock
 from features.machine import CoreTimes, count_cores, cpu_share, free_memory, read_core_times, trim_memory
 from features.manifest import Manifest, Part, is_features, read_manifest
 from features.ownership import check_is_only_ours, check_is_ours
 from features.parts import read_part, write_part
 from features.plan import Plan, Shard, make_plan
+from features.plural import counted
 from features.quiet import environment, import_keras, import_tensorflow, import_tensorflow_hub, seeded
 from features.ray_cluster import as_input_error, connected, results, unseen
 from features.reader import Features, open_features
@@ -40,15 +41,18 @@ from features.spec import BackboneSpec, check_same_backbone
 from features.succession import succession, successor_of
 from features.table_files import check_table_file, check_writable, write_table_file
 from features.typed_options import as_typed
+from features.vanished import count_vanished, keep_rows_of_empty
 from features.vector_files import VectorOptions
 from features.vector_tables import partition_values
 from features.verification import verify_features
 from features.writer import FeatureWriter, going_on, open_writer, read_stored
 
 __all__ = [
+    "EMPTY_FOLDER",
     "LISTING",
     "METRICS",
     "OURS",
+    "OUT_OF_MEMORY",
     "PART",
     "BackboneSpec",
     "BucketPath",
@@ -89,6 +93,8 @@ __all__ = [
     "connected",
     "count_cores",
     "count_reasons",
+    "count_vanished",
+    "counted",
     "cpu_share",
     "environment",
     "fill_in",
@@ -105,6 +111,7 @@ __all__ = [
     "import_vectors",
     "is_features",
     "is_remote",
+    "keep_rows_of_empty",
     "lock",
     "look_over",
     "make_plan",

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.arrays import Rows
+from features.errors import OUT_OF_MEMORY
 from features.listing import Failure
 from features.schema import PART
 
@@ -88,7 +89,7 @@ def compare(
         unlisted: Failures of images, folders and archives; where one could not be looked at, or not to its end, nobody
             knows what is gone, so its rows and those below it stay, by id or by uri.
         retried: Whether each failure says nothing of this run, so that its image is tried again. One that could not be
-            read always is, for that passes.
+            read, or for which there was no memory, always is, for that passes.
     """
     is_among_failed = _mask(pc.is_in(images["id"], failed["id"].combine_chunks()))
     passes = _passes(failed) if retried is None else pc.or_(_passes(failed), retried)
@@ -105,14 +106,19 @@ def compare(
     # A stored image that has changed and failed since is gone too: a kill may have left its old row behind.
     lasting = images["id"].filter(pa.array(has_facts | ~has_failed))
     gone = _mask(pc.invert(pc.is_in(stored["id"], lasting)))
-    gone[gone] = ~_is_below(stored.filter(pa.array(gone)), unlisted)
+    hiding = [place for failure in unlisted if failure.hides_rows for place in (failure.id, failure.uri)]
+    gone[gone] = ~_is_below(stored.filter(pa.array(gone)), hiding)
     return Comparison(images, stored, failed, places, has_facts, is_current, is_same, is_among_failed, has_failed, gone)
 
 
 def _passes(failed: pa.Table) -> pa.ChunkedArray:
-    """Mark the failures that are no property of an image's bytes: a listing finds its own again, a disk recovers."""
+    """Mark the failures that are no property of an image's bytes: a listing finds its own again, a disk recovers.
+
+    So does memory.
+    """
     could_not_be_read = pc.and_(pc.equal(failed["stage"], "read"), pc.equal(failed["reason"], "unreadable"))
-    return pc.or_(pc.equal(failed["stage"], "list"), could_not_be_read)
+    had_no_room = pc.equal(failed["reason"], OUT_OF_MEMORY)
+    return pc.or_(pc.equal(failed["stage"], "list"), pc.or_(could_not_be_read, had_no_room))
 
 
 def _mask(values: pa.ChunkedArray) -> Mask:
@@ -123,15 +129,16 @@ def _places(images: pa.Table, known: pa.Table) -> Rows:
     return pc.fill_null(pc.index_in(images["id"], known["id"]), -1).to_numpy().astype(np.int64)  # type: ignore[no-any-return]
 
 
-def _is_below(rows: pa.Table, unlisted: Sequence[Failure]) -> Mask:
-    places = {place for failure in unlisted if failure.hides_rows for place in (failure.id, failure.uri)}
+def _is_below(rows: pa.Table, names: Iterable[str]) -> Mask:
+    """Mark the rows that are one of some places, or lie below one, by id or by uri; `.` is the source itself."""
+    places = set(names)
     if not places or "." in places:  # the source itself
         return np.full(len(rows), bool(places))
-    names = zip(rows["id"].to_pylist(), rows["uri"].to_pylist(), strict=True)  # an id may be the user's own
-    return np.array([any(not places.isdisjoint(_within(name)) for name in pair) for pair in names], bool)
+    pairs = zip(rows["id"].to_pylist(), rows["uri"].to_pylist(), strict=True)  # an id may be the user's own
+    return np.array([any(not places.isdisjoint(names_within(name)) for name in pair) for pair in pairs], bool)
 
 
-def _within(name: str) -> Iterator[str]:
+def names_within(name: str) -> Iterator[str]:
     """Give a name and what it lies in, the innermost first."""
     while name:
         yield name

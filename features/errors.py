@@ -9,6 +9,9 @@ InputError              what the user can put right; exit code 1
 
 from typing import Any
 
+OUT_OF_MEMORY = "out of memory"
+"""Reason of a failure that says nothing of the image: there was no room for it at that time, on that machine."""
+
 
 class InputError(Exception):
     """Something the user can put right.

@@ -17,7 +17,8 @@ from features.files import write_file
 from features.schema import FAILURES
 
 FAILURES_NAME = "failures.parquet"
-_HIDING = ("unreadable", "damaged archive")
+EMPTY_FOLDER = "empty folder"
+_HIDING = ("unreadable", "damaged archive", EMPTY_FOLDER)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Listing:
         ignored: How many of these there are of which format, pictures of formats that are not read among them.
         n_hidden: Files and folders that are left out by rule: hidden ones, and what systems put beside pictures.
         excluded: How many files and folders each pattern of the user's left out.
+        empty: Folders with nothing in them, each as the failure that it is where a table has rows of it.
     """
 
     source: str
@@ -69,6 +71,7 @@ class Listing:
     ignored: Mapping[str, int] = dataclasses.field(default_factory=dict)
     n_hidden: int = 0
     excluded: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    empty: tuple[Failure, ...] = ()
 
 
 def to_failures(failures: Sequence[Failure]) -> pa.Table:

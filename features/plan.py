@@ -39,7 +39,7 @@ class Plan:
         shards: In order of work: new parts first, for they copy from old ones, which are rewritten next.
         n_unchanged: Images that keep their embedding under their id, whatever else of them has changed.
         n_renamed: Images whose bytes were stored under an id that is gone.
-        n_removed: Stored images that the source no longer has under any name.
+        removed: int64, the stored rows whose images the source no longer has under any name.
         n_relabelled: Of the unchanged those that get another label.
         n_left: Images that are new or changed, and wait for another run.
         known_failures: Failures of earlier runs that still hold, a table of `FAILURES`.
@@ -48,10 +48,15 @@ class Plan:
     shards: tuple[Shard, ...]
     n_unchanged: int
     n_renamed: int
-    n_removed: int
+    removed: Rows
     n_left: int
     n_relabelled: int
     known_failures: pa.Table
+
+    @property
+    def n_removed(self) -> int:
+        """How many stored rows go."""
+        return len(self.removed)
 
     @functools.cached_property
     def n_pending(self) -> int:
@@ -95,7 +100,7 @@ def make_plan(
         ),
         n_unchanged=int((comparison.is_same | stays | (comparison.is_stored & (origins >= 0))).sum()),
         n_renamed=len(renamed),
-        n_removed=int(gone.sum()) - len(renamed),
+        removed=np.setdiff1d(np.flatnonzero(gone), renamed),
         n_left=int((changed & ~comes).sum()),
         n_relabelled=int((comparison.is_relabelled & (origins == comparison.places)).sum()),
         known_failures=comparison.failures_of(still_failed & ~comes),

@@ -17,6 +17,7 @@ from features.errors import FeatureFileError
 from features.joining import join_rows
 from features.manifest import PARTS, Manifest, Part, read_manifest
 from features.parts import name_broken_part, read_part, read_schema
+from features.plural import counted
 from features.schema import to_embeddings
 from features.spec import BackboneSpec
 
@@ -183,7 +184,7 @@ class Features:
         """Refuse a part that was rewritten since features.json was: by a run that was cut short, or is at it now."""
         if rows != part.rows:
             raise FeatureFileError(
-                f"{self.path / PARTS / part.name} has {rows} rows, but features.json says {part.rows}.",
+                f"{self.path / PARTS / part.name} has {counted(rows, 'row')}, but features.json says {part.rows:,}.",
                 mend=f"Let the run end, or finish it: {self.manifest.maker} {self.manifest.source} --out {self.path}",
             )
 

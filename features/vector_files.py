@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.errors import InputError, MismatchError
+from features.plural import counted
 from features.vector_tables import (
     BATCH_ROWS,
     Batch,
@@ -233,7 +234,9 @@ def _read_ids(path: Path, *, n_rows: int, vectors: Path) -> pa.Array:
     with name_broken(path, mend=mend):
         ids = pa.array(_npy_ids(path) if _begins(path).startswith(_NPY) else _lines(path), pa.string())
     if len(ids) != n_rows:
-        raise MismatchError(f"{path} has {len(ids)} ids, but {vectors} has {n_rows} rows.", mend=mend)
+        raise MismatchError(
+            f"{path} has {counted(len(ids), 'id')}, but {vectors} has {counted(n_rows, 'row')}.", mend=mend
+        )
     return ids
 
 
@@ -317,7 +320,7 @@ def _open_pair(vectors: Path, table: Path, *, width: int) -> VectorFile:
     n_described, schema = read_head(table)
     if rows != n_described:
         raise MismatchError(
-            f"{vectors} has {rows} rows, but {table} has {n_described}.",
+            f"{vectors} has {counted(rows, 'row')}, but {table} has {n_described}.",
             mend="They belong together row by row: write both anew.",
         )
     if dim != width:

@@ -18,6 +18,7 @@ from features.listing import read_failures
 from features.manifest import PARTS, Manifest, Part, read_manifest
 from features.ownership import part_files
 from features.parts import describe_part, name_broken_part, read_schema
+from features.plural import counted
 from features.schema import to_embeddings, wrong_columns
 from features.spec import check_same_backbone
 
@@ -102,7 +103,7 @@ class _Check:
             yield Problem("failures", str(self.path), error.message, error.mend)
             return
         if found != self.manifest.n_failed:
-            message = f"failures.parquet has {found} rows, features.json says {self.manifest.n_failed}"
+            message = f"failures.parquet has {counted(found, 'row')}, features.json says {self.manifest.n_failed:,}"
             yield Problem("counts", str(self.path), message, _AGAIN)
 
     def part(self, part: Part) -> Iterator[Problem]:
@@ -126,7 +127,9 @@ class _Check:
     def _layout(self, file: Path, part: Part) -> Iterator[Problem]:
         stored, rows = describe_part(file)
         if rows != part.rows:
-            yield Problem("counts", str(file), f"it has {rows} rows, features.json says {part.rows}", _AGAIN)
+            yield Problem(
+                "counts", str(file), f"it has {counted(rows, 'row')}, features.json says {part.rows:,}", _AGAIN
+            )
         try:
             check_same_backbone(stored, self.manifest.spec, where="features.json", mend=_ANEW)
         except MismatchError as error:
@@ -145,11 +148,17 @@ class _Check:
         self.n_rows += len(ids)
         repeated = sorted({name for name in ids if name in self.seen} | _twice(ids))
         if repeated:
-            yield _of_ids("ids", where, "are there more than once", repeated)
+            yield _of_ids("ids", where, "image is there more than once", "images are there more than once", repeated)
         self.seen.update(ids)
         not_finite = [ids[row] for row in np.flatnonzero(~np.isfinite(embeddings).all(axis=1))]
         if not_finite:
-            yield _of_ids("vectors", where, "have a vector that is not finite", not_finite)
+            yield _of_ids(
+                "vectors",
+                where,
+                "image has a vector that is not finite",
+                "images have a vector that is not finite",
+                not_finite,
+            )
         self.zero.extend(ids[row] for row in _zero_rows(embeddings))
 
 
@@ -161,6 +170,6 @@ def _zero_rows(embeddings: Floats) -> list[int]:
     return np.flatnonzero(~embeddings.any(axis=1)).tolist()
 
 
-def _of_ids(check: str, where: str, what: str, ids: list[str]) -> Problem:
+def _of_ids(check: str, where: str, one: str, many: str, ids: list[str]) -> Problem:
     names = ", ".join(ids[:_NAMED]) + (", ..." if len(ids) > _NAMED else "")
-    return Problem(check, where, f"{len(ids)} images {what}: {names}", _ANEW)
+    return Problem(check, where, f"{counted(len(ids), one, many)}: {names}", _ANEW)

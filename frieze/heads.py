@@ -190,6 +190,8 @@ def evaluate(
 _OF_IMAGES = (
     "failed",
     "narrow_range",
+    "first_of_several",
+    "colour_profiles",
     "ignored",
     "ignored_formats",
     "unread_pictures",
@@ -225,7 +227,7 @@ def predict(
 
     Returns:
         `rows` predicted, and images that `failed`; `failures` lists these with stage and reason; what of the source is
-        not read, and `narrow_range`, as `embed` has them.
+        not read, `narrow_range`, `first_of_several` and `colour_profiles`, as `embed` has them.
 
     Raises:
         InputError: Something you can mend; the message says how.

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from features import FeatureFileError, ImageError, InputError, sweep_leftovers, write_text
+from features import FeatureFileError, ImageError, InputError, counted, sweep_leftovers, write_text
 from frieze.drawing import draw_url
 
 PAGE_NAME = "report.html"
@@ -117,9 +117,10 @@ def _results(found: dict[str, Any]) -> str:
 def _duplicates_section(document: dict[str, Any]) -> str:
     groups = document["groups"]
     n_left = len(groups) - len(groups[:_MOST_GROUPS])
-    more = f"<p>{n_left:,} more groups are left out.</p>" if n_left else ""
+    more = f"<p>{counted(n_left, 'more group is', 'more groups are')} left out.</p>" if n_left else ""
     facts = (
-        f"<p>{len(groups):,} groups among {document['rows']:,} images; {document['n_duplicates']:,} images could go. "
+        f"<p>{counted(len(groups), 'group')} among {counted(document['rows'], 'image')};"
+        f" {counted(document['n_duplicates'], 'image')} could go. "
         "The one to keep is framed.</p>"
     )
     return "<h2>Duplicates</h2>" + facts + "".join(map(_group, groups[:_MOST_GROUPS])) + more
@@ -171,10 +172,10 @@ def _head_figures(report: dict[str, Any]) -> str:
     low, high = report["confidence_interval"]
     return (
         f"<h2>Head: {html.escape(report['head'])}</h2>"
-        f"<p>Accuracy <b>{report['accuracy']:.1%}</b> on {report['n_test']} held-out images"
+        f"<p>Accuracy <b>{report['accuracy']:.1%}</b> on {counted(report['n_test'], 'held-out image')}"
         f" (95 % interval {low:.1%} to {high:.1%}), macro F1 {report['macro_f1']:.3f},"
         f" expected calibration error {report['expected_calibration_error']:.3f};"
-        f" trained on {report['n_train']} images.</p>"
+        f" trained on {counted(report['n_train'], 'image')}.</p>"
         f"{''.join(f'<p>{html.escape(line)}</p>' for line in _remarks(report))}"
         f"{_finetuning(report) if 'probe' in report else ''}"
         f"{_classes(report)}{_confusion(report)}{_mistakes(report)}"

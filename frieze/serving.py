@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from features import InputError
+from features import InputError, counted
 from frieze import output
 from frieze.information import check_kind
 from frieze.places import to_place
@@ -58,7 +58,7 @@ def _run(collection: "Collection", listener: socket.socket, *, names: frozenset[
             uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=2)
         )
         shown = f"[{host}]" if ":" in host else host
-        output.say(f"{len(collection.index):,} images at http://{shown}:{port} (Ctrl-C ends it)")
+        output.say(f"{counted(len(collection.index), 'image')} at http://{shown}:{port} (Ctrl-C ends it)")
         server.run(sockets=[listener])
     finally:
         collection.close()

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from features import InputError
+from features import InputError, counted
 from index.filling import Filler
 from index.kinds import KINDS, count_lists, write_recipe
 from index.recall import measure_ms, measure_rate, probe_for_many
@@ -53,14 +53,15 @@ def choose(task: Task, kind: str) -> Choice:
     Raises:
         InputError: None does.
     """
+    few = counted(len(task.vectors), "row is too few", "rows are too few")
     if kind != "auto":
         _check(task, kind)
         if not task.can_learn(kind):
-            return fill(task, "exact", why=f"{len(task.vectors)} rows are too few to train {kind}.")
+            return fill(task, "exact", why=f"{few} to train {kind}.")
         return fill(task, kind, why=f"{kind} was asked for.")
     if task.fits("exact"):
         if count_lists(len(task.vectors)) == 1:
-            return fill(task, "exact", why=f"{len(task.vectors)} rows are too few to train lists.")
+            return fill(task, "exact", why=f"{few} to train lists.")
         if (exact_ms := time_exact(task).ms) < _QUICK_MS:
             return fill(task, "exact", why=f"An exact query takes {exact_ms:.2g} ms here.")
     return _best(task, try_kinds(task))

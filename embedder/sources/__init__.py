@@ -33,7 +33,7 @@ from embedder.sources.source import Content, File, Source, SourceOptions
 from embedder.sources.spelling import with_plain_labels
 from embedder.sources.walking import Pattern, Walk
 from embedder.unread_pictures import count_formats, count_unread
-from features import InputError, is_remote
+from features import InputError, counted, is_remote
 
 LABELS = ("folder", "none")
 """Where labels come from, besides a file: the parent folder's name, or nowhere."""
@@ -133,8 +133,9 @@ def _nothing(opened: Source, source: Any) -> InputError:
     excluded = f" Left out by --exclude: {n_excluded:,}." if n_excluded else ""
     hints = [f"To have the {name} pictures: {one['hint']}" for name, one in count_unread(listing.ignored, ()).items()]
     known = "SOURCE is looked through with all its folders for JPEG, PNG, GIF, BMP, WebP, AVIF and TIFF files."
+    found = counted(listing.n_ignored, "other file was found", "other files were found")
     return InputError(
-        f"There is no image in {source}: {listing.n_ignored} other files were found.{others}{hidden}{excluded}",
+        f"There is no image in {source}: {found}.{others}{hidden}{excluded}",
         mend="\n".join(hints) or known,
     )
 
@@ -256,7 +257,8 @@ def _open_kind(walk: Walk, paths: Sequence[str], source: str, options: SourceOpt
     files = [File(os.path.relpath(path, walk.base or "/"), to_uri(path)) for path in paths]
     opened = open_kind(files, source, options)
     failures = (*walk.failures, *opened.listing.failures)
-    return dataclasses.replace(opened, listing=dataclasses.replace(opened.listing, failures=failures))
+    listing = dataclasses.replace(opened.listing, failures=failures, empty=tuple(walk.empty))
+    return dataclasses.replace(opened, listing=listing, notes=(*opened.notes, *walk.notes()))
 
 
 def read_image(uri: str, *, max_bytes: int = MAX_BYTES) -> bytes:

@@ -15,9 +15,9 @@ from embedder.picture_formats import HEAD_BYTES, is_image, refusal
 from embedder.sources.collecting import Collected, Found, collect
 from embedder.sources.left_out import Excluded, is_left_out
 from embedder.sources.places import facts_of, open_place, to_id, to_uri
-from embedder.sources.source import Content, File, Source, SourceOptions
+from embedder.sources.source import Content, File, Source, SourceOptions, not_read
 from embedder.unread_pictures import format_of
-from features import Failure, ImageError, InputError, Listing, Rows
+from features import Failure, ImageError, InputError, Listing, Rows, counted
 
 _UNPACK = {
     "gz": "gunzip",
@@ -177,7 +177,7 @@ def open_archives(
 
 
 def _told(found: Sequence[str], what: str, such: str) -> list[str]:
-    return [f"{len(found):,} {what}{'s' if len(found) > 1 else ''} {such.format(found[0])}"] if found else []
+    return [f"{counted(len(found), what)} {such.format(found[0])}"] if found else []
 
 
 def check_unchanged(archive: Archive) -> None:
@@ -254,8 +254,8 @@ class _Pieces:
                 yield self._read(int(self._numbers[row]), int(self._offsets[row]), int(self._sizes[row]))
             except ImageError as error:
                 yield error
-            except OSError as error:
-                yield ImageError("read", "unreadable", error.strerror or str(error))
+            except (OSError, MemoryError) as error:
+                yield not_read(error)
 
     def _read(self, number: int, offset: int, size_bytes: int) -> bytes:
         if size_bytes > self._max_bytes:

@@ -57,8 +57,9 @@ def open_files(walk: Walk, paths: Iterable[str], source: str, options: SourceOpt
         files.ignored,
         walk.n_hidden,
         walk.excluded.counts,
+        tuple(walk.empty),
     )
-    return Source(listing, read_places(images["uri"], max_bytes=options.max_bytes))
+    return Source(listing, read_places(images["uri"], max_bytes=options.max_bytes), notes=walk.notes())
 
 
 class _Files:
@@ -78,6 +79,8 @@ class _Files:
         except OSError as error:
             if is_gone(error) and not claims:
                 self._ignore(path)
+                if os.path.islink(path):  # it may have been one to a folder
+                    self._walk.note_empty(path, "this link leads nowhere now")
             else:
                 self._walk.fail(path, error)
             return

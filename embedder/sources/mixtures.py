@@ -12,7 +12,7 @@ from embedder.sources.folder import is_image_name
 from embedder.sources.kinds import IN_FOLDERS, KINDS, kind_of
 from embedder.sources.places import to_uri
 from embedder.sources.tables import read_header
-from features import InputError
+from features import InputError, counted
 
 _ARCHIVES = ("tar", "zip", "tfrecord")
 _MADE_HERE = ("features.json", "index.json", "head.json")
@@ -81,10 +81,10 @@ def unread_shards(base: str, shards: Sequence[str], images: Sequence[str]) -> di
     """
     globs = Counter(_glob(base, place, _shard_ending(place)) for place in shards)
     if sum(kind_of(place) != "zip" for place in shards) > len(images):
-        n_images = f"{len(images):,} image{'s' if len(images) > 1 else ''}"
+        both = f"{counted(len(images), 'image')} and {counted(len(shards), 'shard')}"
         alone = _glob(base, images[0], posixpath.splitext(images[0])[1])
         raise InputError(
-            f"{base} holds {n_images} and {len(shards):,} shards, and only one kind can be embedded at a time.",
+            f"{base} holds {both}, and only one kind can be embedded at a time.",
             mend=f"Give the shards: {' or '.join(map(shlex.quote, globs))}, or the images alone: {shlex.quote(alone)}",
         )
     return dict(globs)

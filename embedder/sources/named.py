@@ -14,7 +14,7 @@ from embedder.sources.name_matching import images_below, match_by_name
 from embedder.sources.places import ask, facts_of, is_gone, read_place, read_places, to_path, to_uri
 from embedder.sources.source import Source, SourceOptions
 from embedder.sources.spelling import HOW, finder_of_spellings
-from features import LISTING, Failure, ImageError, InputError, Listing, is_remote
+from features import LISTING, Failure, ImageError, InputError, Listing, counted, is_remote
 
 _SHOWN = 5
 _LONGEST = 200
@@ -150,7 +150,7 @@ def check_ids(
     repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
     if len(repeated):
         raise InputError(
-            f"{source} names {len(repeated)} id{'s' if len(repeated) > 1 else ''} more than once: {shown(repeated)}.",
+            f"{source} names {counted(len(repeated), 'id')} more than once: {shown(repeated)}.",
             mend=mend,
         )
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from embedder.sources.manifest import choose_columns, open_manifest, split_columns
 from embedder.sources.named import check_ids, facts_or_error, read_named, resolve
 from embedder.sources.places import ask, facts_of, open_place, to_id
-from embedder.sources.source import Content, File, Source, SourceOptions
+from embedder.sources.source import Content, File, Source, SourceOptions, not_read
 from embedder.sources.tables import concat, named_errors, read_header, read_table
 from features import LISTING, ImageError, InputError, Listing, Rows
 
@@ -197,9 +197,9 @@ class _Cursor:
                 yield self._read(row)
             except ImageError as error:
                 yield error
-            except (OSError, pa.ArrowException) as error:
+            except (OSError, MemoryError, pa.ArrowException) as error:
                 self._at = _NOWHERE
-                yield ImageError("read", "unreadable", getattr(error, "strerror", None) or str(error))
+                yield not_read(error)
 
     def _read(self, row: int) -> bytes:
         number = bisect.bisect_right(self._firsts, row) - 1

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, TypeVar
 import pyarrow as pa
 
 from embedder.picture_formats import HEAD_BYTES, is_image, refusal
-from embedder.sources.source import Content
+from embedder.sources.source import Content, not_read
 from features import ImageError, Rows, is_remote, open_bucket
 
 Answer = TypeVar("Answer")
@@ -131,8 +131,8 @@ def read_place(place: str, *, max_bytes: int) -> bytes:
     """
     try:
         data = _read_remote(place, max_bytes) if is_remote(place) else _read_local(place, max_bytes)
-    except OSError as error:
-        raise ImageError("read", "unreadable", error.strerror or str(error)) from error
+    except (OSError, MemoryError) as error:
+        raise not_read(error) from error
     if len(data) > max_bytes:
         raise ImageError("read", "too large", f"the file has more than {max_bytes} bytes")
     return data

@@ -9,10 +9,17 @@ import pyarrow as pa
 
 from embedder.decoding import MAX_BYTES
 from embedder.unread_pictures import count_formats, count_unread
-from features import ImageError, Listing, Rows
+from features import OUT_OF_MEMORY, ImageError, Listing, Rows
 
 Content = bytes | ImageError
 """An image's bytes, or why there are none."""
+
+
+def not_read(error: OSError | MemoryError | pa.ArrowException) -> ImageError:
+    """Return the failure of an image that may be read another time."""
+    if isinstance(error, MemoryError):
+        return ImageError("read", OUT_OF_MEMORY, str(error) or "there was no memory for the file")
+    return ImageError("read", "unreadable", getattr(error, "strerror", None) or str(error))
 
 
 def _untold(n_found: int) -> None:

@@ -16,7 +16,7 @@ from embedder.sources.columns import LABEL, take_label, take_text
 from embedder.sources.folder import is_image_name
 from embedder.sources.places import facts_of, open_place, to_id
 from embedder.sources.samples import Samples, split_name
-from embedder.sources.source import File, Source, SourceOptions
+from embedder.sources.source import File, Source, SourceOptions, not_read
 from embedder.sources.text_encoding import to_utf8
 from features import ImageError
 
@@ -66,8 +66,8 @@ def read_member(place: str, below: str) -> bytes:
             raise ImageError("read", "too large", f"the image has {member.size_bytes} bytes")
         with open_place(place) as file:
             return read_piece(file, member.offset, member.size_bytes)
-    except OSError as error:
-        raise ImageError("read", "unreadable", error.strerror or str(error)) from error
+    except (OSError, MemoryError) as error:
+        raise not_read(error) from error
 
 
 @dataclasses.dataclass(slots=True)

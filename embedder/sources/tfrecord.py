@@ -21,7 +21,7 @@ from embedder.sources.checksums import masked_crc
 from embedder.sources.collecting import Found
 from embedder.sources.columns import IMAGE, LABEL, take_label, take_text
 from embedder.sources.places import facts_of, open_place
-from embedder.sources.source import File, Source, SourceOptions
+from embedder.sources.source import File, Source, SourceOptions, not_read
 from features import ImageError
 
 _FRAME = struct.Struct("<QI")  # a record's length and that number's checksum; the record and its own checksum follow
@@ -84,8 +84,8 @@ def read_record(place: str, below: str) -> bytes:
         with open_place(place) as file:
             features = _parse(_read(file, offset, size_bytes, MAX_BYTES))
         image: bytes = features[_image_names(features, asked or None)[0]][0]
-    except OSError as error:
-        raise ImageError("read", "unreadable", error.strerror or str(error)) from error
+    except (OSError, MemoryError) as error:
+        raise not_read(error) from error
     except (ValueError, LookupError) as error:
         raise ImageError("read", "missing", f"{place} holds no image {below}") from error
     return image

@@ -3,14 +3,32 @@
 import fnmatch
 import glob
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from embedder.sources.left_out import Excluded, is_hidden
 from embedder.sources.places import is_gone, to_id, to_uri
 from embedder.sources.source import SourceOptions
-from features import Failure
+from features import EMPTY_FOLDER, Failure, counted
 
-_Opened = tuple[Iterator[os.DirEntry[str]], frozenset[tuple[int, int]]]
+_NAMED_LINKS = 3
+_Folder = tuple[int, int]
+"""Device and inode."""
+
+
+class _Opened(NamedTuple):
+    """A folder that is being looked through.
+
+    Attributes:
+        children: What of it is still to come.
+        above: The folder and those that it lies in, so that a link to one of them ends.
+        is_below_link: Whether a link led to it, or to one of these.
+    """
+
+    children: Iterator[os.DirEntry[str]]
+    above: frozenset[_Folder]
+    is_below_link: bool
 
 
 class Walk:
@@ -19,6 +37,7 @@ class Walk:
     Attributes:
         base: The folder; names begin below it.
         failures: What could not be looked at so far.
+        empty: Folders with nothing in them, and links to nothing, so far.
         n_hidden: Files and folders that were left out by rule so far.
         excluded: Leaves out what the user excludes, and counts it.
 
@@ -34,18 +53,24 @@ class Walk:
     ) -> None:
         self.base = base.rstrip("/")
         self.failures: list[Failure] = []
+        self.empty: list[Failure] = []
         self.n_hidden = 0
         self.excluded = Excluded(options.exclude)
         self._hides = hides
         self._skip = frozenset(os.path.realpath(str(folder)) for folder in options.skip)
         self._leads = leads
+        self._n_looks = Counter[_Folder]()
+        self._links: dict[str, _Folder] = {}
 
     def files(self) -> Iterator[str]:
-        """Yield the paths of all files, by folder, then name; on a stack of our own: folders lie deeper than calls."""
-        opened = [self._open(self.base or "/", above=frozenset())]
+        """Yield the paths of all files, by folder, then name; on a stack of our own: folders lie deeper than calls.
+
+        A link to a folder is followed; below it, only to folders that were not looked through yet: where each of ten
+        folders links to the others there are millions of ways through them.
+        """
+        opened = [self._open(self.base or "/", _Opened(iter(()), frozenset(), is_below_link=False))]
         while opened:
-            children, here = opened[-1]
-            child = next(children, None)
+            child = next(opened[-1].children, None)
             if child is None:
                 opened.pop()
             elif self._leaves_out(child):
@@ -53,7 +78,7 @@ class Walk:
             elif not self._is_folder(child):
                 yield child.path
             elif self._leads(child.path) and os.path.realpath(child.path) not in self._skip:
-                opened.append(self._open(child.path, above=here))
+                opened.append(self._open(child.path, opened[-1], is_link=child.is_symlink()))
 
     def _leaves_out(self, entry: os.DirEntry[str]) -> bool:
         if self._hides and is_hidden(entry.name):
@@ -71,18 +96,38 @@ class Walk:
         message = error.strerror or str(error)
         self.failures.append(Failure(self.name(path), to_uri(path), "list", reason, message))
 
-    def _open(self, path: str, *, above: frozenset[tuple[int, int]]) -> _Opened:
-        """List a folder; `above` holds device and inode of the folders it lies in, so that a link to one ends."""
+    def note_empty(self, path: str, message: str = "nothing is in this folder now") -> None:
+        """Note a folder that holds nothing, be it for once, as the place of a disk that is not mounted."""
+        self.empty.append(Failure(self.name(path), to_uri(path), "list", EMPTY_FOLDER, message))
+
+    def notes(self) -> tuple[str, ...]:
+        """Say in words which links led to folders that were looked through by another way, too."""
+        twice = [name for name, folder in self._links.items() if self._n_looks[folder] > 1]
+        if not twice:
+            return ()
+        more = ", ..." if len(twice) > _NAMED_LINKS else ""
+        links = f"{counted(len(twice), 'link')} ({', '.join(twice[:_NAMED_LINKS])}{more})"
+        return (f"{links} to folders that are looked through by another way, too: their images come more than once.",)
+
+    def _open(self, path: str, parent: _Opened, *, is_link: bool = False) -> _Opened:
+        """List a folder; there is nothing in one that lies above itself, or need not be looked through again."""
+        nothing = parent._replace(children=iter(()))
         try:
             status = os.stat(path)
             here = (status.st_dev, status.st_ino)
-            if here in above:
-                return iter(()), above
+            if here in parent.above or (is_link and parent.is_below_link and self._n_looks[here]):
+                return nothing
             with os.scandir(path) as entries:
-                return iter(sorted(entries, key=lambda entry: entry.name)), above | {here}
+                children = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
             self.fail(path, error)
-            return iter(()), above
+            return nothing
+        self._n_looks[here] += 1
+        if is_link:
+            self._links[self.name(path)] = here
+        if all(is_hidden(child.name) for child in children):
+            self.note_empty(path)
+        return _Opened(iter(children), parent.above | {here}, is_link or parent.is_below_link)
 
     def _is_folder(self, entry: os.DirEntry[str]) -> bool:
         try:

@@ -16,7 +16,7 @@ from embedder.sources.archives import Archive, check_unchanged, open_archives, t
 from embedder.sources.collecting import Collected, Found
 from embedder.sources.folder import is_image_name
 from embedder.sources.places import facts_of, open_place, to_id
-from embedder.sources.source import Content, File, Source, SourceOptions
+from embedder.sources.source import Content, File, Source, SourceOptions, not_read
 from features import ImageError, Rows, is_remote
 
 _OPEN_AT_ONCE = 4
@@ -70,8 +70,8 @@ def read_zipped(place: str, below: str) -> bytes:
         if f"{place}/{below}" not in opened.by_uri:
             raise ImageError("read", "missing", f"{place} holds no image {below}")
         return opened.read(opened.by_uri[f"{place}/{below}"], MAX_BYTES)
-    except OSError as error:
-        raise ImageError("read", "unreadable", error.strerror or str(error)) from error
+    except (OSError, MemoryError) as error:
+        raise not_read(error) from error
     except _BROKEN as error:
         raise ImageError("read", "damaged", str(error)) from error
 
@@ -219,7 +219,7 @@ class _Members:
                 yield checked[number].read(int(self._collected.offsets[row]), self._max_bytes)
             except ImageError as error:
                 yield error
-            except OSError as error:
-                yield ImageError("read", "unreadable", error.strerror or str(error))
+            except (OSError, MemoryError) as error:
+                yield not_read(error)
             except _BROKEN as error:
                 yield ImageError("read", "damaged", f"damaged in its archive: {error}")

@@ -23,6 +23,7 @@ def duplicates(*, as_json: bool, **asked: Any) -> None:
     Each group names the image to keep (most pixels, then most bytes) and the lowest score inside it: a group whose
     lowest score is far below the others' may be a chain of images that only look alike. Nothing is deleted.
     """
+    from features import counted
     from frieze import api, output
     from frieze.result_tables import GROUPS, group_rows
 
@@ -39,7 +40,8 @@ def duplicates(*, as_json: bool, **asked: Any) -> None:
     if groups:
         output.show_table([_row(group) for group in groups[:_MOST_GROUPS]], _COLUMNS)
     if len(groups) > _MOST_GROUPS:
-        output.say(f"{len(groups) - _MOST_GROUPS:,} more groups: --json and --out tell all, --html shows them.")
+        more = counted(len(groups) - _MOST_GROUPS, "more group")
+        output.say(f"{more}: --json and --out tell all, --html shows them.")
 
 
 def _row(group: dict[str, Any]) -> dict[str, Any]:

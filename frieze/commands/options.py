@@ -180,15 +180,36 @@ def warn_of_vectors(document: dict[str, Any]) -> None:
         output.say(f"Note: numbers that are the same in every vector: {n_constant:,} of {document['dim']:,}.")
 
 
-def warn_of_range(document: dict[str, Any], *, mend: str) -> None:
-    """Say on stderr where images of more than 8 bits a channel are nearly black, or one grey, to the network."""
+def warn_of_removed(document: dict[str, Any]) -> None:
+    """Say on stderr how many rows leave a table, of which folders these are all, and which stay though empty now."""
+    from features import counted
     from frieze import output
 
-    narrow = document.get("narrow_range")
-    if narrow:
-        n_images = narrow["images"]
-        who = "1 16-bit image uses" if n_images == 1 else f"{n_images:,} 16-bit images use at most"
-        output.say(f"Note: {who} {narrow['levels']} of 256 levels: {mend}.")
+    removed, kept = (
+        output.shorten([f"{name} ({n:,})" for name, n in document[field].items()])
+        for field in ("removed_folders", "kept_folders")
+    )
+    if document["removed"]:
+        how = "would remove" if document.get("dry_run") else "removed"
+        whole = f", among them all of {removed}" if removed else ""
+        output.say(f"Note: {how} {counted(document['removed'], 'row')} whose images the source no longer has{whole}.")
+    if kept:
+        mend = "mount the disk that belongs there or, where the images are gone for good, delete the folder"
+        output.say(f"Note: empty now, and all rows of it stay: {kept}; {mend}.")
+
+
+def warn_of_images(document: dict[str, Any], *, mend: str) -> None:
+    """Say on stderr what the images that were embedded have in them that their vectors do not tell.
+
+    Args:
+        document: What the command prints.
+        mend: What to do about images of more than 8 bits a channel that are nearly black, or one grey, to the network.
+    """
+    from embedder import describe_tally
+    from frieze import output
+
+    for line in describe_tally(document, mend=mend):
+        output.say(f"Note: {line}")
 
 
 def warn_of_labels(document: dict[str, Any]) -> None:
@@ -215,9 +236,10 @@ def warn_of_baseline(document: dict[str, Any]) -> None:
 
 def end(document: dict[str, Any], *, where: str, unit: str = "image") -> None:
     """Say what was skipped and leave with exit code 3, where something was."""
+    from features import counted
     from frieze import output
 
     n_failed = document["failed"]
     if n_failed:
-        output.say(f"{n_failed:,} {unit}{'s' if n_failed > 1 else ''} can't be used: {where}")
+        output.say(f"{counted(n_failed, unit)} can't be used: {where}")
         click.get_current_context().exit(SOME_SKIPPED)

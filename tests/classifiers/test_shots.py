@@ -27,7 +27,7 @@ def test_each_class_has_so_many():
 @pytest.mark.parametrize("shots", [0, 9])
 def test_no_more_than_there_are(shots):
     """More rows than the smallest class has, or none, are refused, with the class and what can be typed."""
-    with pytest.raises(InputError, match="There are 8 images of ant to train on") as caught:
+    with pytest.raises(InputError, match="ant has 8 images to train on") as caught:
         draw_shots(split_stratified(LABELS, test_size=0.2, seed=0), LABELS, shots, seed=0)
     assert "--shots 8" in caught.value.mend
 

@@ -426,16 +426,17 @@ _OF_THE_RUN = {"out", "other_programs", "bound_by", "advice"}
 
 @pytest.mark.usefixtures("crew")
 def test_same_document(embed, folder, out, tmp_path):
-    """All else that a run says, of what it left out and of narrow ranges too, is what a local run says."""
+    """All else that a run says, of what it left out, of narrow ranges and animations too, is what a local run says."""
     levels = np.linspace(1000, 1040, 64 * 64).astype(np.uint16)
     Image.fromarray(levels.reshape(64, 64)).save(folder / "narrow.png")
+    Image.new("L", (9, 9)).save(folder / "moves.gif", save_all=True, append_images=[Image.new("L", (9, 9), 255)])
     (folder / "raw.cr2").write_bytes(b"II*\0" + bytes(90))
     (folder / "._a.jpg").write_bytes(bytes(90))
     (folder / "bad.jpg").write_bytes(b"no image")
     source = SourceOptions(exclude=("c.*",))
     there, here = embed(folder, out, ray="auto", source=source), embed(folder, tmp_path / "here", source=source)
     assert here["narrow_range"]
-    assert (here["hidden"], here["excluded"]) == (1, {"c.*": 1})
+    assert (here["hidden"], here["excluded"], here["first_of_several"]) == (1, {"c.*": 1}, 1)
     for name in here.keys() - _OF_THE_MACHINES - _OF_THE_RUN:
         assert there[name] == here[name], name
     assert there.keys() - here.keys() == {"nodes", "cluster_notes"}

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from embedder.decoding import STRETCHED, VERSION, decoded
-from embedder.pipeline import Narrow, decode_for
+from embedder.decoding_tally import DecodingTally, Traits, describe_tally
+from embedder.pipeline import decode_for
 from features import BackboneSpec, ImageError
 
 GREY = np.linspace(0, 255, 64 * 48).reshape(48, 64).round().astype(np.uint16)
@@ -57,7 +58,7 @@ def levels_of(data, *, stretches=False):
 def n_levels_of(data, *, stretches=False):
     """Decode: gives how many levels are told."""
     with decoded(data, side_px=64, stretches=stretches) as found:
-        return found.n_levels
+        return found.traits.n_levels
 
 
 def off_by(levels, expected):
@@ -184,9 +185,9 @@ def test_a_spec_says_whether_to_stretch():
 
 def test_count_of_narrow_images():
     """Images that reach over a third of the levels or fewer are counted, with the widest of them."""
-    narrow = Narrow()
+    tally = DecodingTally()
     for n_levels in (None, 256, 86, 85, 5):
-        narrow.add(n_levels)
-    assert narrow.to_json() == {"images": 2, "levels": 85}
-    assert Narrow().to_json() is None
-    assert str(narrow) == "2 16-bit images use at most 85 of 256 levels"
+        tally.add(Traits(n_levels))
+    assert tally.to_json()["narrow_range"] == {"images": 2, "levels": 85}
+    assert DecodingTally().to_json()["narrow_range"] is None
+    assert list(describe_tally(tally.to_json())) == ["2 16-bit images use at most 85 of 256 levels."]

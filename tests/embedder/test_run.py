@@ -16,7 +16,8 @@ KEYS = {
         "notes",
     ),
     *("narrow_range", "relabelled", "ignored_formats", "unread_pictures", "hidden", "excluded"),
-    *("pixels", "pixels_from", "pixels_stated"),
+    *("pixels", "pixels_from", "pixels_stated", "first_of_several", "colour_profiles"),
+    *("removed_folders", "kept_folders"),
 }
 
 

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from embedder import decode
+from embedder.tiff_pages import has_several
 from features import ImageError
 
 FULL, SMALL = (96, 64), (24, 16)
@@ -84,6 +85,18 @@ def test_pages_of_a_document(full, small):
 def test_pyramid(full, small):
     """A full page with smaller versions below it is taken as it is."""
     assert np.array_equal(decode(write([page(full)], below=[page(small, t254=1)]), side_px=32)[0], full)
+
+
+def test_several_pictures(full, small):
+    """Pages that are pictures of their own are several; smaller versions, masks and what a camera adds are not."""
+    sensor = page(bytes(FULL[0] * FULL[1]), t254=0, t262=CFA, t277=1)
+    assert has_several(write([page(full), page(small)]))
+    assert has_several(write([page(small, t254=1), page(full), page(full)], order=">"))
+    assert not has_several(write([page(full)]))
+    assert not has_several(write([page(full), page(small, t254=1), page(small, t255=2), page(small, t254=4)]))
+    assert not has_several(write([page(full)], below=[page(small)]))
+    assert not has_several(write([page(full), page(small)], below=[sensor])[:60])
+    assert not has_several(write([page(full), page(small), sensor][::-1]))
 
 
 def test_lone_thumbnail(small):

@@ -51,7 +51,7 @@ def test_many_formats():
 def test_nothing_but_heic(tmp_path, no_heic):
     """Where a source holds pictures alone that are not read, the message names them and what to install."""
     (tmp_path / "a.heic").write_bytes(HEIC)
-    with pytest.raises(InputError, match=r"no image in .*: 1 other files were found\. These are: 1 HEIC\.") as caught:
+    with pytest.raises(InputError, match=r"no image in .*: 1 other file was found\. These are: 1 HEIC\.") as caught:
         open_source(str(tmp_path), SourceOptions())
     assert "pip install 'frieze[heic]'" in caught.value.mend
 

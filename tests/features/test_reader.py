@@ -113,7 +113,7 @@ def test_part_ahead_of_features_json(reading, table, rows, images):
     write_part(rows(images(("c", 3, 1))), table / "parts" / "part-000001.parquet")
     with pytest.raises(FeatureFileError) as caught:
         READINGS[reading](open_features(table))
-    assert "part-000001.parquet has 1 rows, but features.json says 2" in caught.value.message
+    assert "part-000001.parquet has 1 row, but features.json says 2" in caught.value.message
     assert caught.value.mend.endswith(f"frieze embed /photos --out {table}")
 
 

@@ -78,13 +78,13 @@ def test_repeated_ids(table):
     rewrite(table, lambda rows: pa.concat_tables([rows, rows.slice(0, 1)]))
     shutil.copy(table / PART, table / "parts" / "part-000001.parquet")
     messages = [message for check, message in found(table) if check == "ids"]
-    assert messages == ["1 images are there more than once: a", "2 images are there more than once: a, b"]
+    assert messages == ["1 image is there more than once: a", "2 images are there more than once: a, b"]
 
 
 def test_not_finite(table):
     """A vector that is not finite is named by its image."""
     rewrite(table, lambda rows: with_vectors(rows, lambda vectors: vectors[1].fill(np.nan)))
-    assert ("vectors", "1 images have a vector that is not finite: b") in found(table)
+    assert ("vectors", "1 image has a vector that is not finite: b") in found(table)
 
 
 def test_zero_vectors(table):
@@ -98,7 +98,7 @@ def test_zero_vectors(table):
 def test_rows_are_counted(table):
     """A part with another number of rows than features.json says is named."""
     rewrite(table, lambda rows: rows.filter(pc.equal(rows["id"], "a")))
-    assert ("counts", "it has 1 rows, features.json says 2") in found(table)
+    assert ("counts", "it has 1 row, features.json says 2") in found(table)
 
 
 def test_failures_are_counted(table):

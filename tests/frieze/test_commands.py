@@ -35,7 +35,10 @@ DOCUMENTS = {
     "audit": "counts first rows n_unlabelled n_judged accuracy cost small_classes min_score features out seconds",
 }
 """The fields that others rely on (docs/json.md)."""
-UNREAD = {"ignored", "ignored_formats", "unread_pictures", "hidden", "unread_shards"}
+UNREAD = {
+    *("ignored", "ignored_formats", "unread_pictures", "hidden", "unread_shards"),
+    *("first_of_several", "colour_profiles"),
+}
 """What `predict` tells of images only."""
 QUICK = ("--unfreeze", "top", "--epochs", "1", "--no-augment")
 

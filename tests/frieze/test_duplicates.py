@@ -110,7 +110,7 @@ def test_a_long_page_is_cut(copied, tmp_path, monkeypatch):
     page = (tmp_path / "d.html").read_text()
     assert page.count("<figure") == 1
     assert "and 1 more" in page
-    assert "1 more groups are left out." in page
+    assert "1 more group is left out." in page
 
 
 def test_a_page_of_somebody_else_stays(copied, run, tmp_path):

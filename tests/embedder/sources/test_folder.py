@@ -223,5 +223,5 @@ def test_missing_source(tmp_path):
 def test_empty_source(tmp_path):
     """A source without any image is refused, with the count of what was found instead."""
     (tmp_path / "notes.txt").write_text("text")
-    with pytest.raises(InputError, match=r"There is no image in .*: 1 other files(?s:.)*JPEG"):
+    with pytest.raises(InputError, match=r"There is no image in .*: 1 other file was(?s:.)*JPEG"):
         list_source(str(tmp_path))

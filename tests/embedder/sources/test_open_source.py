@@ -195,7 +195,7 @@ def test_output_among_shards(source, folder):
         ("nosuch.csv", r"There is no nosuch\.csv in "),
         ("nosuch*.jpg", r"Nothing matches .*/nosuch\*\.jpg\.\nCheck the pattern; quote it"),
         ("empty", r"There is no image in empty: 0 other files were found\.\nSOURCE is looked through"),
-        ("texts", r"There is no image in texts: 1 other files were found\."),
+        ("texts", r"There is no image in texts: 1 other file was found\."),
         ("https://x.org/photos", r"https://x\.org/photos can't be read: images are read from disk, s3:// or gs://\."),
         ("azure://x/photos", r"azure://x/photos can't be read"),
         ("s3:///", r"s3:/// names no bucket\.\nWrite s3://BUCKET/PREFIX"),

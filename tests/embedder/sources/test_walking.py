@@ -1,4 +1,5 @@
 import glob
+import itertools
 import os
 from pathlib import Path
 
@@ -76,3 +77,42 @@ def test_gone_folder(tmp_path):
     walk = Walk(str(tmp_path / "gone"), SourceOptions())
     assert list(walk.files()) == []
     assert [(one.reason, one.hides_rows) for one in walk.failures] == [("missing", False)]
+
+
+def linked(folder, *links):
+    """Make folders `a`, `b`, ... with an image each, and links from one to another; returns the walk and its names."""
+    for name in {one for link in links for one in link}:
+        (folder / name).mkdir(parents=True)
+        (folder / name / f"{name}.jpg").write_bytes(b"")
+    for at, to in links:
+        (folder / at / f"to_{to}").symlink_to(folder / to)
+    walk = Walk(str(folder), SourceOptions())
+    return walk, [walk.name(path) for path in walk.files()]
+
+
+def test_folders_that_link_to_each_other(tmp_path):
+    """Where two folders link to each other the walk ends, and what is seen twice is said."""
+    walk, names = linked(tmp_path / "x", "ab", "ba")
+    assert names == ["a/a.jpg", "a/to_b/b.jpg", "b/b.jpg", "b/to_a/a.jpg"]
+    (note,) = walk.notes()
+    assert note.startswith("2 links (a/to_b, b/to_a) to folders that are looked through by another way, too")
+
+
+def test_folders_that_all_link_to_each_other(tmp_path):
+    """Of twelve folders that all link to the others each link is followed, and not each of the millions of ways."""
+    pairs = ["".join(pair) for pair in itertools.permutations("abcdefghijkl", 2)]
+    walk, names = linked(tmp_path / "x", *pairs)
+    assert {f"{at}/to_{to}/{to}.jpg" for at, to in pairs} < set(names)
+    assert len(names) < 200
+    assert walk.notes()[0].startswith("142 links (a/to_b, a/to_b/to_c, a/to_b/to_c/to_d, ...) to folders")
+
+
+def test_a_link_below_a_link(tmp_path):
+    """A link is followed below another one where nothing else leads there, and then nothing is seen twice."""
+    outside, folder = tmp_path / "outside", tmp_path / "in"
+    linked(outside, "ab")
+    folder.mkdir()
+    (folder / "l").symlink_to(outside / "a")
+    walk = Walk(str(folder), SourceOptions())
+    assert [walk.name(path) for path in walk.files()] == ["l/a.jpg", "l/to_b/b.jpg"]
+    assert walk.notes() == ()
