@@ -76,6 +76,31 @@ def _sweep(path: Path) -> None:
             os.close(lock)
 
 
+def delete_unless_held(folder: Path) -> None:
+    """Delete a folder, unless a process holds it: then `sweep_leftovers` does, once none does any more."""
+    lock = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        if try_lock(lock) is not False:
+            shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(lock)
+
+
+def try_lock(descriptor: int) -> bool | None:
+    """Lock an open file or folder for this process alone.
+
+    Returns:
+        Whether it is locked now; None on a file system without locks.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
 def _made(make: Callable[[], Path]) -> tuple[Path, int]:
     """Make a file or folder and lock it, again where a sweep came between the two."""
     while True:

@@ -10,9 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.adoption import look_over
+from features.buckets import as_bucket
 from features.errors import FeatureFileError
 from features.files import clear_errors, sync, write_file
 from features.joining import join_rows
+from features.leftovers import sweep_leftovers
 from features.listing import Failure, read_failures, to_failures, write_failures
 from features.lock import lock
 from features.manifest import PARTS, Manifest, Part, is_features, read_manifest
@@ -20,6 +22,7 @@ from features.merging import merge, piles, restore
 from features.ownership import STAGING, check_is_ours, left_overs
 from features.parts import part_name, read_part, write_part
 from features.plan import Shard
+from features.replaced_parts import keep_replaced, sweep_replaced
 from features.schema import LISTING, PART
 from features.spec import check_same_backbone
 from features.typed_options import as_typed
@@ -47,6 +50,7 @@ class FeatureWriter:
             with clear_errors(path):
                 file.unlink()
         self.manifest = dataclasses.replace(manifest, parts=live)
+        self._has_replaced = True  # what a killed run kept goes, too
         self.failed = read_failures(path)
 
     def stored(self) -> pa.Table:
@@ -98,6 +102,8 @@ class FeatureWriter:
         others = [part for part in self.manifest.parts if part.name != path.name]
         if len(table):
             others.append(self.lay(shard, table))
+        else:
+            self._keep(path.name)
         self.note_failures(failures)
         self.update(parts=tuple(sorted(others, key=lambda part: part.name)))
         if not len(table):
@@ -134,6 +140,7 @@ class FeatureWriter:
             rows: All that it is to hold, of the table's part schema, one or more.
         """
         path = self.path / PARTS / part_name(shard.part)
+        self._keep(path.name)
         write_file(path, lambda staging: write_part(rows, staging), staging_dir=self.path / STAGING)
         return Part.of(path, len(rows))
 
@@ -157,6 +164,8 @@ class FeatureWriter:
             FeatureFileError: The disk refuses; the next `open_writer` mends the table.
         """
         for group in piles(self.manifest.parts, shard_size=shard_size):
+            for part in group:
+                self._keep(part.name)
             merged = merge(self.path, group)
             others = [part for part in self.manifest.parts if part not in group]
             self.update(parts=tuple(sorted([*others, merged], key=lambda part: part.name)))
@@ -176,6 +185,19 @@ class FeatureWriter:
         """Replace features.json with some of its fields changed."""
         self.manifest = dataclasses.replace(self.manifest, n_failed=len(self.failed), **changes)  # type: ignore[arg-type]
         self.manifest.write(self.path)
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Delete replaced parts that nobody reads any more."""
+        if self._has_replaced:
+            self._has_replaced = sweep_replaced(self.path, self.manifest)
+
+    def _keep(self, name: str) -> None:
+        """Keep a part, where there is one, for those who read the table now: it is about to be replaced or deleted."""
+        for part in self.manifest.parts:
+            if part.name == name:
+                self._has_replaced = True
+                keep_replaced(self.path, part)
 
     def _kept(self, path: Path, shard: Shard) -> pa.Table | None:
         if not shard.drop:
@@ -227,6 +249,8 @@ def open_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
         for name in (PARTS, STAGING):
             (path / name).mkdir(parents=True, exist_ok=True)
     with lock(path):
+        if as_bucket(path) is None:
+            sweep_leftovers(path)
         _clear_away(path)
         restore(path)
         if not is_features(path):
@@ -235,7 +259,9 @@ def open_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
         writer = FeatureWriter(path, before)
         if writer.manifest.parts != before.parts:
             writer.update()  # a run that finds nothing to do must not leave a part unnamed
+        writer.sweep()
         yield writer
+        writer.sweep()
 
 
 def _clear_away(path: Path) -> None:
