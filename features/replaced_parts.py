@@ -11,14 +11,14 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from features.buckets import as_bucket
 from features.errors import FeatureFileError
 from features.files import clear_errors, write_file
 from features.leftovers import try_lock
-from features.manifest import PARTS, Manifest, Part
+from features.manifest import PARTS, Part
 from features.ownership import STAGING, replaced_parts
 
 KEPT_S = 3600.0
@@ -80,20 +80,20 @@ def _copy(path: Path, target: Path) -> None:
     shutil.copyfile(path, target)
 
 
-def sweep_replaced(folder: Path, manifest: Manifest) -> bool:
+def sweep_replaced(folder: Path, *, named: Sequence[Part] = ()) -> bool:
     """Delete the kept parts that nobody reads, and tell whether any is left.
 
     Args:
         folder: The table.
-        manifest: What its features.json says: a part that it still names stays.
+        named: The parts that features.json still names, where a writer has replaced some of them already; they stay.
     """
-    named = {replaced_name(part) for part in manifest.parts}
+    needed = {replaced_name(part) for part in named}
     kept = replaced_parts(folder)
-    if all(path.name in named for path in kept):
+    if all(path.name in needed for path in kept):
         return bool(kept)
     with _without_readers(folder) as is_unread:
         for path in kept:
-            if path.name not in named and (is_unread or (is_unread is None and _is_old(path))):
+            if path.name not in needed and (is_unread or (is_unread is None and _is_old(path))):
                 with contextlib.suppress(OSError, FeatureFileError):  # what stays behind harms nobody
                     path.unlink(missing_ok=True)
     return bool(replaced_parts(folder))

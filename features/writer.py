@@ -50,7 +50,7 @@ class FeatureWriter:
             with clear_errors(path):
                 file.unlink()
         self.manifest = dataclasses.replace(manifest, parts=live)
-        self._has_replaced = True  # what a killed run kept goes, too
+        self._has_replaced = False
         self.failed = read_failures(path)
 
     def stored(self) -> pa.Table:
@@ -190,7 +190,7 @@ class FeatureWriter:
     def sweep(self) -> None:
         """Delete replaced parts that nobody reads any more."""
         if self._has_replaced:
-            self._has_replaced = sweep_replaced(self.path, self.manifest)
+            self._has_replaced = sweep_replaced(self.path, named=self.manifest.parts)
 
     def _keep(self, name: str) -> None:
         """Keep a part, where there is one, for those who read the table now: it is about to be replaced or deleted."""
@@ -259,7 +259,7 @@ def open_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
         writer = FeatureWriter(path, before)
         if writer.manifest.parts != before.parts:
             writer.update()  # a run that finds nothing to do must not leave a part unnamed
-        writer.sweep()
+        sweep_replaced(path)
         yield writer
         writer.sweep()
 
