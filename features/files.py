@@ -9,12 +9,14 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from features.buckets import as_bucket
 from features.errors import FeatureFileError
 from features.held_folder import held_folder
 from features.leftovers import delete_unless_held, sweep_leftovers, temporary_file, temporary_folder
+
+T = TypeVar("T")
 
 _HASH_BLOCK_BYTES = 1 << 20
 _HERE, _RENAME_EXCHANGE = -100, 2  # AT_FDCWD and the flag of renameat2(2)
@@ -94,6 +96,36 @@ def read_json(path: Path, *, mend: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise FeatureFileError(f"{path} holds no JSON object.", mend=mend)
     return document
+
+
+def read_unchanged(file: Path, read: Callable[[], T]) -> T:
+    """Read a folder, again where another one took its place meanwhile: what is given is of one folder.
+
+    Args:
+        file: The folder's JSON file; a folder that takes the place brings another one.
+        read: Reads the folder.
+
+    Raises:
+        Exception: What `read` raises while the folder stays the same.
+    """
+    while True:
+        before = _identity(file)
+        try:
+            found = read()
+        except (FeatureFileError, OSError):
+            if _identity(file) == before:
+                raise
+        else:
+            if _identity(file) == before:
+                return found
+
+
+def _identity(file: Path) -> tuple[int, int, int] | None:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def check_free(path: Path, *, replace: bool) -> None:
