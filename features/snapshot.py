@@ -77,6 +77,27 @@ class Snapshot:
             self._check_rows(part, file)
             yield from file.iter_batches(batch_size=batch_size, columns=columns)
 
+    def kept_file(self, part: Part) -> Path:
+        """Name the file that has a part's bytes once the part is replaced; it is there before that."""
+        return self.folder / STAGING / replaced_name(part)
+
+    def is_named(self, part: Part) -> bool:
+        """Tell whether features.json names a part still; in a folder that was moved aside nothing changes any more."""
+        if self._is_moved():
+            return True
+        status = (self.folder / NAME).stat()
+        seen = status.st_mtime_ns, status.st_size
+        if self._named is None or self._named[0] != seen:
+            self._named = seen, set(read_manifest(self.folder).parts)
+        return part in self._named[1]
+
+    def error_of(self, part: Part) -> FeatureFileError:
+        """Make the error that tells of a part which was replaced and is not kept any more."""
+        return FeatureFileError(
+            f"{self.folder / PARTS / part.name} was replaced while the table was being read.",
+            mend="Type the same command again: it reads the table as it is now.",
+        )
+
     def _open(self, part: Part) -> BinaryIO:
         """Open a part on disk; from then on its file may be replaced or deleted."""
         file = self._open_if_there(f"{PARTS}/{part.name}")
@@ -85,9 +106,9 @@ class Snapshot:
             _close(file)
             return kept
         is_described = file is not None and part.describes(os.fstat(file.fileno()))
-        if not is_described and not self._is_named(part):
+        if not is_described and not self.is_named(part):
             _close(file)
-            raise self._replaced(part)
+            raise self.error_of(part)
         if file is None:
             raise FileNotFoundError(f"there is no {self.folder / PARTS / part.name}")
         return file
@@ -105,7 +126,7 @@ class Snapshot:
 
     def _read_object(self, part: Part, read: Callable[[pq.ParquetFile], T]) -> T:
         """Read a part in a bucket, where an open object may become another one."""
-        kept = self.folder / STAGING / replaced_name(part)
+        kept = self.kept_file(part)
         try:
             found = self._read_file(part, to_parquet_source(self.folder / PARTS / part.name), read)
         except (pa.ArrowException, OSError, FeatureFileError):
@@ -113,8 +134,8 @@ class Snapshot:
                 raise
         else:
             if not kept.is_file():
-                if time.monotonic() - self._opened_s > KEPT_S and not self._is_named(part):
-                    raise self._replaced(part)
+                if time.monotonic() - self._opened_s > KEPT_S and not self.is_named(part):
+                    raise self.error_of(part)
                 return found
         return self._read_file(part, to_parquet_source(kept), read)
 
@@ -133,16 +154,6 @@ class Snapshot:
                 mend=f"Let the run end, or finish it: {manifest.maker} {manifest.source} --out {self.folder}",
             )
 
-    def _is_named(self, part: Part) -> bool:
-        """Tell whether features.json names a part still; in a folder that was moved aside nothing changes any more."""
-        if self._is_moved():
-            return True
-        status = (self.folder / NAME).stat()
-        seen = status.st_mtime_ns, status.st_size
-        if self._named is None or self._named[0] != seen:
-            self._named = seen, set(read_manifest(self.folder).parts)
-        return part in self._named[1]
-
     def _is_moved(self) -> bool:
         """Tell whether another folder has taken the place of the one that is held."""
         if self._descriptor is None:
@@ -151,12 +162,6 @@ class Snapshot:
             return not os.path.samestat(os.fstat(self._descriptor), self.folder.stat())
         except FileNotFoundError:
             return True
-
-    def _replaced(self, part: Part) -> FeatureFileError:
-        return FeatureFileError(
-            f"{self.folder / PARTS / part.name} was replaced while the table was being read.",
-            mend="Type the same command again: it reads the table as it is now.",
-        )
 
 
 def _close(file: BinaryIO | None) -> None:
