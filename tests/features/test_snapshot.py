@@ -16,7 +16,7 @@ import pytest
 import features.merging
 import features.replaced_parts
 import features.snapshot
-from features import FeatureFileError, open_features, open_writer, read_manifest, succession
+from features import FeatureFileError, open_features, open_writer, read_manifest, succession, to_table_path
 
 BEFORE = [("a", 1, 1), ("b", 2, 1), ("c", 3, 1), ("d", 4, 1)]
 LATER = {
@@ -229,6 +229,51 @@ def test_folder_is_let_go(table):
     for _ in range(20):
         list(open_features(table).batches(1))
     assert len(list(descriptors.iterdir())) == before
+
+
+@pytest.fixture
+def table_in_bucket(bucket, run, images):
+    """The table of a, b | c, d in a bucket."""
+    path = to_table_path(f"{bucket.url}/tables/photos.features")
+    run(path, images(*BEFORE))
+    return path
+
+
+@pytest.mark.parametrize("name", ["rewritten", "row removed", "part removed"])
+def test_in_a_bucket(name, table_in_bucket, run, images):
+    """In a bucket, too, who opened a table reads it as it was; what a run replaces is kept for an hour."""
+    opened, again = open_features(table_in_bucket), open_features(table_in_bucket)
+    expected = read_all(again)
+    run(table_in_bucket, images(*LATER[name]))
+    assert read_all(opened) == expected
+    assert len(kept(table_in_bucket)) == (2 if name == "rewritten" else 1)
+    assert open_features(table_in_bucket).ids.tolist() == [image[0] for image in LATER[name]]
+
+
+def test_replaced_in_a_bucket_while_it_is_read(table_in_bucket, run, images, monkeypatch):
+    """A part in a bucket that becomes another object between two reads of its bytes is read as it was."""
+    expected, opened = read_all(open_features(table_in_bucket)), open_features(table_in_bucket)
+    check = features.snapshot.Snapshot._check_rows
+
+    def check_and_change(*args):
+        monkeypatch.setattr(features.snapshot.Snapshot, "_check_rows", check)
+        check(*args)
+        run(table_in_bucket, images(*LATER["rewritten"]))
+
+    monkeypatch.setattr(features.snapshot.Snapshot, "_check_rows", check_and_change)
+    assert read_all(opened) == expected
+
+
+def test_replaced_in_a_bucket_long_ago(table_in_bucket, run, images, monkeypatch):
+    """After more than an hour a part in a bucket may be gone: the reader is told, and never gets other rows."""
+    opened = open_features(table_in_bucket)
+    monkeypatch.setattr(features.replaced_parts, "KEPT_S", -1)
+    monkeypatch.setattr(features.snapshot, "KEPT_S", -1)
+    run(table_in_bucket, images(*LATER["rewritten"]))
+    run(table_in_bucket, images(*LATER["rewritten"]))
+    assert kept(table_in_bucket) == []
+    with pytest.raises(FeatureFileError, match="was replaced while the table was being read"):
+        opened.embeddings()
 
 
 _WRITER = """
