@@ -2,6 +2,8 @@
 
 import errno
 import fcntl
+import hashlib
+import json
 import os
 import pickle
 import shutil
@@ -11,6 +13,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import features.merging
@@ -229,6 +233,27 @@ def test_folder_is_let_go(table):
     for _ in range(20):
         list(open_features(table).batches(1))
     assert len(list(descriptors.iterdir())) == before
+
+
+@pytest.mark.parametrize("name", [one for one in CHANGES if one != "replaced"])
+def test_an_outside_reader(name, table, change):
+    """What docs/format.md tells other readers to do gives the rows of features.json, whatever a run does meanwhile."""
+    held = os.open(table, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_SH)
+    document = json.loads((table / "features.json").read_text())
+    change(name)
+    found = []
+    for part in document["parts"]:
+        path, kept_path = (
+            table / "parts" / part["name"],
+            table / "staging" / f"{part['name'].removesuffix('.parquet')}.{part['sha256'][:16]}.parquet",
+        )
+        data = path.read_bytes() if path.exists() else b""
+        data = kept_path.read_bytes() if kept_path.exists() else data
+        assert hashlib.sha256(data).hexdigest() == part["sha256"]
+        found.extend(pq.read_table(pa.BufferReader(data))["id"].to_pylist())
+    os.close(held)
+    assert found == ["a", "b", "c", "d"]
 
 
 @pytest.fixture
