@@ -29,7 +29,6 @@ from features import (
     going_on,
     is_features,
     is_remote,
-    look_over,
     read_failures,
     read_manifest,
     read_stored,
@@ -105,7 +104,7 @@ def _pending(source: Source, out: Path, options: JobOptions) -> tuple[Rows, dict
     counts = source.to_json(failed)
     if not goes_on:
         return np.arange(len(listing.images))[: options.limit], counts | {"unchanged": 0, "relabelled": 0, "removed": 0}
-    stored = read_stored(out, look_over(out, read_manifest(out)).live)
+    stored = read_stored(out)
     retried = may_pass(failed, reasons_to_retry(out, options))
     comparison = compare(listing.images, stored, failed, unlisted=listing.failures, retried=retried)
     counts |= {

@@ -3,11 +3,12 @@
 import collections
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from features.adoption import look_over
 from features.buckets import as_bucket
@@ -16,7 +17,7 @@ from features.files import clear_errors, sync, write_file
 from features.joining import join_rows
 from features.leftovers import sweep_leftovers
 from features.listing import Failure, read_failures, to_failures, write_failures
-from features.lock import lock
+from features.lock import is_being_written, lock
 from features.manifest import PARTS, Manifest, Part, is_features, read_manifest
 from features.merging import merge, piles, restore
 from features.ownership import STAGING, check_is_ours, left_overs
@@ -24,6 +25,7 @@ from features.parts import part_name, read_part, write_part
 from features.plan import Shard
 from features.replaced_parts import keep_replaced, sweep_replaced
 from features.schema import LISTING, PART
+from features.snapshot import Snapshot
 from features.spec import check_same_backbone
 from features.typed_options import as_typed
 
@@ -59,7 +61,9 @@ class FeatureWriter:
         Raises:
             FeatureFileError: A part repeats ids of another one, or is broken.
         """
-        stored = read_stored(self.path, self.manifest.parts)
+        stored = _join_stored(
+            (read_part(self.path / PARTS / part.name, leave_out=_LEARNED), part.number) for part in self.manifest.parts
+        )
         if pc.count_distinct(stored["id"]).as_py() != len(stored):
             self._name_repeats(stored)
         return stored
@@ -206,24 +210,37 @@ class FeatureWriter:
         return table.filter(pc.invert(pc.is_in(table["id"], pa.array(sorted(shard.drop), pa.string()))))
 
 
-def read_stored(folder: Path, parts: Sequence[Part]) -> pa.Table:
-    """Read every row of a table's parts, less what a listing does not tell; `PART` is the number of its part.
+def read_stored(folder: Path) -> pa.Table:
+    """Read every row that a run would find in a table, as `FeatureWriter.stored` does; nothing is held or changed.
 
-    Left out are columns that have several types: held against a listing they count as new, so that its rows are written
-    anew and all parts have the listing's type.
+    Beside a run that is at work it is what that run has committed.
 
     Raises:
         FeatureFileError: A part is missing or broken.
     """
-    tables = [_stored_in(folder / PARTS / part.name, part.number) for part in parts]
+    snapshot = Snapshot(folder)
+    parts = snapshot.manifest.parts if is_being_written(folder) else look_over(folder, snapshot.manifest).live
+    return _join_stored((snapshot.read(part, _read_listed), part.number) for part in parts)
+
+
+def _read_listed(file: pq.ParquetFile) -> pa.Table:
+    return file.read([name for name in file.schema_arrow.names if name not in _LEARNED])
+
+
+def _join_stored(read: Iterable[tuple[pa.Table, int]]) -> pa.Table:
+    """Join the rows of all parts, which come with their numbers.
+
+    Left out are columns that have several types: held against a listing they count as new, so that its rows are written
+    anew and all parts have the listing's type.
+    """
+    tables = [_with_number(table, number) for table, number in read]
     fields = {(field.name, field.type) for table in tables for field in table.schema}
     counts = collections.Counter(name for name, _ in fields)
     alike = [table.select([name for name in table.column_names if counts[name] == 1]) for table in tables]
     return pa.concat_tables([_STORED_SCHEMA.empty_table(), *alike], promote_options="permissive")
 
 
-def _stored_in(path: Path, number: int) -> pa.Table:
-    table = read_part(path, leave_out=_LEARNED)
+def _with_number(table: pa.Table, number: int) -> pa.Table:
     table = table.set_column(table.column_names.index("label"), "label", table["label"].cast(pa.string()))
     return table.append_column(PART, pa.repeat(pa.scalar(number, pa.int64()), len(table)))
 

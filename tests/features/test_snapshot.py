@@ -20,7 +20,16 @@ import pytest
 import features.merging
 import features.replaced_parts
 import features.snapshot
-from features import FeatureFileError, open_features, open_writer, read_manifest, succession, to_table_path
+from features import (
+    FeatureFileError,
+    Shard,
+    open_features,
+    open_writer,
+    read_manifest,
+    read_stored,
+    succession,
+    to_table_path,
+)
 
 BEFORE = [("a", 1, 1), ("b", 2, 1), ("c", 3, 1), ("d", 4, 1)]
 LATER = {
@@ -233,6 +242,15 @@ def test_folder_is_let_go(table):
     for _ in range(20):
         list(open_features(table).batches(1))
     assert len(list(descriptors.iterdir())) == before
+
+
+def test_what_a_run_would_find(table, manifest, rows, images):
+    """What a dry run holds its source against is, beside a run at work, what features.json says."""
+    expected = read_stored(table)
+    with open_writer(table, manifest) as writer:
+        writer.lay(Shard(0, np.arange(1)), rows(images(("z", 5, 1))))
+        assert read_stored(table).equals(expected)
+    assert read_stored(table)["id"].to_pylist() == ["z", "c", "d"]  # as that run had been cut short
 
 
 @pytest.mark.parametrize("name", [one for one in CHANGES if one != "replaced"])
