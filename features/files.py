@@ -13,8 +13,7 @@ from typing import Any, TypeVar
 
 from features.buckets import as_bucket
 from features.errors import FeatureFileError
-from features.held_folder import held_folder
-from features.leftovers import delete_unless_held, sweep_leftovers, temporary_file, temporary_folder
+from features.leftovers import delete_unless_held, held_folder, sweep_leftovers, temporary_file, temporary_folder
 
 T = TypeVar("T")
 
