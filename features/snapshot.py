@@ -1,6 +1,7 @@
 """One generation of a table, as a reader sees it from beginning to end, whatever a writer does meanwhile."""
 
 import contextlib
+import math
 import os
 import time
 import weakref
@@ -28,20 +29,19 @@ class Snapshot:
 
     Attributes:
         folder: The table.
-        manifest: What features.json said when it was opened.
+        manifest: What features.json said when it was opened; given, it may have been read long ago.
     """
 
     def __init__(self, folder: Path, manifest: Manifest | None = None) -> None:
         self.folder = folder
-        self._opened_s = time.monotonic()
         self._named: tuple[object, set[Part]] | None = None
-        while True:  # until features.json is that of the folder which is held
-            self._descriptor = hold_for_reading(folder)
-            if self._descriptor is not None:
-                weakref.finalize(self, os.close, self._descriptor)
-            self.manifest = read_manifest(folder) if manifest is None else manifest
-            if manifest is not None or not self._is_moved():
-                break
+        self._opened_s = time.monotonic() if manifest is None else -math.inf
+        self._hold()
+        self.manifest = read_manifest(folder) if manifest is None else manifest
+        while manifest is None and self._is_moved():  # features.json is that of another folder
+            self._let_go()
+            self._hold()
+            self.manifest = read_manifest(folder)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Snapshot, (self.folder, self.manifest)
@@ -98,6 +98,11 @@ class Snapshot:
             mend="Type the same command again: it reads the table as it is now.",
         )
 
+    def _hold(self) -> None:
+        self._descriptor = hold_for_reading(self.folder)
+        self._let_go = weakref.finalize(self, _close_descriptor, self._descriptor)
+        self._let_go.atexit = False  # the system does it, and in a fork the descriptor may be another one's by then
+
     def _open(self, part: Part) -> BinaryIO:
         """Open a part on disk; from then on its file may be replaced or deleted."""
         file = self._open_if_there(f"{PARTS}/{part.name}")
@@ -129,8 +134,10 @@ class Snapshot:
         kept = self.kept_file(part)
         try:
             found = self._read_file(part, to_parquet_source(self.folder / PARTS / part.name), read)
-        except (pa.ArrowException, OSError, FeatureFileError):
+        except (pa.ArrowException, OSError, FeatureFileError) as error:
             if not kept.is_file():
+                if not self.is_named(part):
+                    raise self.error_of(part) from error
                 raise
         else:
             if not kept.is_file():
@@ -162,6 +169,11 @@ class Snapshot:
             return not os.path.samestat(os.fstat(self._descriptor), self.folder.stat())
         except FileNotFoundError:
             return True
+
+
+def _close_descriptor(descriptor: int | None) -> None:
+    if descriptor is not None:
+        os.close(descriptor)
 
 
 def _close(file: BinaryIO | None) -> None:
