@@ -2,12 +2,14 @@
 
 A reader holds the table's folder under a shared lock for as long as it reads. Before a writer replaces or deletes a
 part, it links the part into `staging/` under a name that has the part's hash; once features.json is written and nobody
-holds the folder, it deletes the link. Where there are no such locks, as in a bucket, the old part stays for an hour.
+holds the folder, it deletes the link, at the latest after a day. Where there are no such locks, as in a bucket, the old
+part stays for an hour.
 """
 
 import contextlib
 import errno
 import fcntl
+import math
 import os
 import shutil
 import time
@@ -23,6 +25,8 @@ from features.ownership import STAGING, replaced_parts
 
 KEPT_S = 3600.0
 """For how long a replaced part is kept where nobody can tell whether it is being read."""
+_READ_S = 24 * 3600.0
+"""For how long where somebody reads the table: readers who follow one another without a gap must not fill the disk."""
 _NO_LINKS = (errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
@@ -92,8 +96,9 @@ def sweep_replaced(folder: Path, *, named: Sequence[Part] = ()) -> bool:
     if all(path.name in needed for path in kept):
         return bool(kept)
     with _without_readers(folder) as is_unread:
+        kept_s = {True: -math.inf, False: _READ_S, None: KEPT_S}[is_unread]
         for path in kept:
-            if path.name not in needed and (is_unread or (is_unread is None and _is_old(path))):
+            if path.name not in needed and _age_s(path) > kept_s:
                 with contextlib.suppress(OSError, FeatureFileError):  # what stays behind harms nobody
                     path.unlink(missing_ok=True)
     return bool(replaced_parts(folder))
@@ -112,7 +117,6 @@ def _without_readers(folder: Path) -> Iterator[bool | None]:
         os.close(descriptor)
 
 
-def _is_old(path: Path) -> bool:
+def _age_s(path: Path) -> float:
     status = path.stat()
-    changed_s = status.st_mtime_ns / 1e9 if as_bucket(path) is not None else status.st_ctime  # when it was linked
-    return time.time() - changed_s > KEPT_S
+    return time.time() - (status.st_mtime_ns / 1e9 if as_bucket(path) is not None else status.st_ctime)  # of the link

@@ -38,7 +38,7 @@ class Snapshot:
         self._opened_s = time.monotonic() if manifest is None else -math.inf
         self._hold()
         self.manifest = read_manifest(folder) if manifest is None else manifest
-        while manifest is None and self._is_moved():  # features.json is that of another folder
+        while manifest is None and self.is_moved():  # features.json is that of another folder
             self._let_go()
             self._hold()
             self.manifest = read_manifest(folder)
@@ -83,13 +83,22 @@ class Snapshot:
 
     def is_named(self, part: Part) -> bool:
         """Tell whether features.json names a part still; in a folder that was moved aside nothing changes any more."""
-        if self._is_moved():
+        if self.is_moved():
             return True
         status = (self.folder / NAME).stat()
         seen = status.st_mtime_ns, status.st_size
         if self._named is None or self._named[0] != seen:
             self._named = seen, set(read_manifest(self.folder).parts)
         return part in self._named[1]
+
+    def is_moved(self) -> bool:
+        """Tell whether another folder has taken the place of the one that is held."""
+        if self._descriptor is None:
+            return False
+        try:
+            return not os.path.samestat(os.fstat(self._descriptor), self.folder.stat())
+        except FileNotFoundError:
+            return True
 
     def error_of(self, part: Part) -> FeatureFileError:
         """Make the error that tells of a part which was replaced and is not kept any more."""
@@ -160,15 +169,6 @@ class Snapshot:
                 f"{self.folder / PARTS / part.name} has {rows} rows, but features.json says {part.rows}.",
                 mend=f"Let the run end, or finish it: {manifest.maker} {manifest.source} --out {self.folder}",
             )
-
-    def _is_moved(self) -> bool:
-        """Tell whether another folder has taken the place of the one that is held."""
-        if self._descriptor is None:
-            return False
-        try:
-            return not os.path.samestat(os.fstat(self._descriptor), self.folder.stat())
-        except FileNotFoundError:
-            return True
 
 
 def _close_descriptor(descriptor: int | None) -> None:

@@ -161,6 +161,16 @@ def test_what_is_kept(table, run, images, change):
     assert kept(table) == []
 
 
+def test_kept_for_a_day(table, change, monkeypatch):
+    """Where somebody always reads a table, a replaced part goes after a day; who still wanted it is told."""
+    opened = open_features(table)
+    monkeypatch.setattr(features.replaced_parts, "_READ_S", -1)
+    change("rewritten")
+    assert kept(table) == []
+    with pytest.raises(FeatureFileError, match="was replaced while the table was being read"):
+        opened.embeddings()
+
+
 def test_a_replaced_table_goes(table, change):
     """A table that --force replaced stays beside the new one while it is read, then goes with the next run."""
     opened = open_features(table)

@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from features import FeatureFileError, Shard, open_writer, verification, verify_features
+from features import FeatureFileError, Shard, open_writer, succession, verification, verify_features
 from features.parts import write_part
 
 PART = "parts/part-000000.parquet"
@@ -223,3 +223,18 @@ def test_missing_part_beside_a_run(table, manifest):
     with open_writer(table, manifest):
         (table / PART).unlink()
         assert found(table) == [("parts", "features.json names it, and it is not there")]
+
+
+def test_replaced_meanwhile(table, run, images, monkeypatch):
+    """A table that --force replaces while it is checked is checked anew."""
+    look = verification._Check._look
+
+    def replace_and_look(*args):
+        monkeypatch.setattr(verification._Check, "_look", look)
+        with succession(table, goes_on=lambda _: False) as fresh:
+            run(fresh, images(("x", 9, 9)))
+        return look(*args)
+
+    monkeypatch.setattr(verification._Check, "_look", replace_and_look)
+    found = verify_features(table)
+    assert (found["problems"], found["rows"]) == ([], 1)
