@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from classifiers.labels import Examples, labelled_rows
 from classifiers.scores import score
-from classifiers.storage import Head, check_backbone, may_be_same, open_head, read_fitted
+from classifiers.storage import NAME, Head, check_backbone, may_be_same, open_head, read_fitted
 from classifiers.stored_rows import StoredRows, mapped
-from features import Features, InputError, counted
+from features import Features, InputError, counted, read_unchanged
 
 Mask = npt.NDArray[np.bool_]
 
@@ -37,10 +37,11 @@ def evaluate_head(path: str | Path, features: Features) -> dict[str, Any]:
         MismatchError: The table is of another backbone.
     """
     started = time.perf_counter()
-    head = open_head(path)
+    place = Path(path)
+    head, fitted = read_unchanged(place / NAME, lambda: (open_head(place), read_fitted(place)))
     check_backbone(head, features)
     examples = labelled_rows(features.rows, maker=features.manifest.maker)
-    is_fitted = _is_fitted(examples, read_fitted(head.path))
+    is_fitted = _is_fitted(examples, fitted)
     is_known = np.isin(examples.labels.astype(str), head.classes.astype(str))
     chosen = examples.take(np.flatnonzero(~is_fitted & is_known))
     n_fitted, n_unknown = int(is_fitted.sum()), int((~is_fitted & ~is_known).sum())

@@ -13,7 +13,7 @@ class PooledFeatures(Features):
     """A view of a table whose rows float32 [h * w * c] are read as means float32 [c]; nothing is stored."""
 
     def __init__(self, features: Features, maps: Maps) -> None:
-        super().__init__(features.path, features.manifest)
+        super().__init__(features.path, features.manifest, snapshot=features.snapshot)
         self._whole, self._maps = features, maps
         self.rows, self.labels_from = features.rows, features.labels_from
 

@@ -29,6 +29,7 @@ from features import (
     hash_file,
     read_json,
     read_manifest,
+    read_unchanged,
     to_table_path,
     write_json,
     write_listed,
@@ -168,6 +169,10 @@ def open_head(path: str | Path) -> Head:
         FeatureFileError: There is none, or head.json or the model is broken, altered, or of a later version.
     """
     path = Path(path).absolute()  # pyarrow takes a relative `a:b` for a URL
+    return read_unchanged(path / NAME, lambda: _open(path))
+
+
+def _open(path: Path) -> Head:
     document = read_document(path)
     kind = HEADS[document["head"]]
     file = path / kind.file_name
@@ -269,6 +274,10 @@ def read_split(path: Path) -> list[dict[str, str | None]]:
     Raises:
         FeatureFileError: split.parquet is missing, altered or broken.
     """
+    return read_unchanged(path / NAME, lambda: _read_split(path))
+
+
+def _read_split(path: Path) -> list[dict[str, str | None]]:
     _check_listed(path, SPLIT_NAME)
     try:
         split = pq.read_table(path / SPLIT_NAME).select(["id", "sha256", "part"])
@@ -287,6 +296,10 @@ def read_report(path: Path) -> dict[str, Any]:
     Raises:
         FeatureFileError: report.json is missing or altered.
     """
+    return read_unchanged(path / NAME, lambda: _read_report(path))
+
+
+def _read_report(path: Path) -> dict[str, Any]:
     _check_listed(path, REPORT_NAME)
     return read_json(path / REPORT_NAME, mend=_RETRAIN)
 

@@ -31,7 +31,6 @@ from features import (
     is_features,
     is_remote,
     keep_rows_of_empty,
-    look_over,
     read_failures,
     read_manifest,
     read_stored,
@@ -109,7 +108,7 @@ def _pending(source: Source, out: Path, options: JobOptions) -> tuple[Rows, dict
     if not goes_on:
         nothing = {"unchanged": 0, "relabelled": 0, "removed": 0, "removed_folders": {}, "kept_folders": {}}
         return np.arange(len(listing.images))[: options.limit], counts | nothing
-    stored = read_stored(out, look_over(out, read_manifest(out)).live)
+    stored = read_stored(out)
     retried = may_pass(failed, reasons_to_retry(out, options))
     comparison = compare(listing.images, stored, failed, unlisted=listing.failures, retried=retried)
     comparison, kept, _ = keep_rows_of_empty(comparison, _NONE_MOVED, listing.empty)

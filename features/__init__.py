@@ -14,15 +14,15 @@ from features.files import (
     hash_file,
     new_folder,
     read_json,
+    read_unchanged,
     replace_folder,
     write_file,
     write_json,
     write_text,
     write_whole,
 )
-from features.held_folder import held_folder
 from features.importing import check_can_embed, import_vectors
-from features.leftovers import sweep_leftovers, temporary_folder
+from features.leftovers import held_folder, sweep_leftovers, temporary_folder
 from features.listing import EMPTY_FOLDER, Failure, Listing, count_reasons, first_of_each, read_failures, to_failures
 from features.lock import lock
 from features.machine import CoreTimes, count_cores, cpu_share, free_memory, read_core_times, trim_memory
@@ -128,6 +128,7 @@ __all__ = [
     "read_part",
     "read_size",
     "read_stored",
+    "read_unchanged",
     "replace_folder",
     "results",
     "seeded",

@@ -71,6 +71,14 @@ def _beat(file: Path, holder: dict[str, Any], ended: threading.Event) -> None:
             write_json(file, holder)
 
 
+def is_bucket_locked(folder: Path) -> bool:
+    """Tell whether a process holds a table in a bucket; by our own clock, for a reader may not be allowed to write."""
+    try:
+        return time.time() - (folder / ".lock").stat().st_mtime_ns / 1e9 < _STALE_S
+    except FileNotFoundError:
+        return False
+
+
 def _check_free(folder: Path, file: Path) -> None:
     try:
         written = file.stat().st_mtime_ns / 1e9

@@ -182,6 +182,11 @@ class BucketPath:
         system, path = open_bucket(self.url)
         system.move(path, open_bucket(target.url)[1])
 
+    def copy(self, target: "BucketPath") -> None:
+        """Copy an object: the store does it, and nothing is fetched."""
+        system, path = open_bucket(self.url)
+        system.copy_file(path, open_bucket(target.url)[1])
+
     def upload(self, file: Path) -> None:
         """Write an object from a file: readers see the old one or the whole new one."""
         from pyarrow.fs import LocalFileSystem, copy_files

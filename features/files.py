@@ -6,16 +6,16 @@ import errno
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from features.buckets import as_bucket
 from features.errors import FeatureFileError
-from features.held_folder import held_folder
-from features.leftovers import sweep_leftovers, temporary_file, temporary_folder
+from features.leftovers import delete_unless_held, held_folder, sweep_leftovers, temporary_file, temporary_folder
+
+T = TypeVar("T")
 
 _HASH_BLOCK_BYTES = 1 << 20
 _HERE, _RENAME_EXCHANGE = -100, 2  # AT_FDCWD and the flag of renameat2(2)
@@ -97,6 +97,36 @@ def read_json(path: Path, *, mend: str) -> dict[str, Any]:
     return document
 
 
+def read_unchanged(file: Path, read: Callable[[], T]) -> T:
+    """Read a folder, again where another one took its place meanwhile: what is given is of one folder.
+
+    Args:
+        file: The folder's JSON file; a folder that takes the place brings another one.
+        read: Reads the folder.
+
+    Raises:
+        Exception: What `read` raises while the folder stays the same.
+    """
+    while True:
+        before = _identity(file)
+        try:
+            found = read()
+        except (FeatureFileError, OSError):
+            if _identity(file) == before:
+                raise
+        else:
+            if _identity(file) == before:
+                return found
+
+
+def _identity(file: Path) -> tuple[int, int, int] | None:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
 def check_free(path: Path, *, replace: bool) -> None:
     """Refuse to write over something, and sweep away what killed runs left beside it.
 
@@ -136,13 +166,18 @@ def new_folder(path: Path, *, replace: bool) -> Iterator[Path]:
 
 
 def replace_folder(new: Path, path: Path) -> None:
-    """Move a folder to `path`; what stood there is deleted only after the new one is in place."""
+    """Move a folder to `path`; what stood there is deleted only after the new one is in place, and nobody holds it."""
     if not path.exists():
         new.rename(path)
-    elif not _exchange(new, path):
-        _move_aside_and_in(new, path)
+        sync(path.parent)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
+    if _exchange(new, path):
+        new.rename(old)
+    else:
+        _move_aside_and_in(new, path, old)
     sync(path.parent)
-    shutil.rmtree(new, ignore_errors=True)  # after an exchange, the old one
+    delete_unless_held(old)
 
 
 def _exchange(one: Path, other: Path) -> bool:
@@ -151,16 +186,14 @@ def _exchange(one: Path, other: Path) -> bool:
     return rename is not None and rename(_HERE, bytes(one), _HERE, bytes(other), _RENAME_EXCHANGE) == 0
 
 
-def _move_aside_and_in(new: Path, path: Path) -> None:
-    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
-    old = aside / path.name
+def _move_aside_and_in(new: Path, path: Path, old: Path) -> None:
     try:
         path.rename(old)
         new.rename(path)
-    finally:
-        if not path.exists():
-            old.rename(path)
-        shutil.rmtree(aside, ignore_errors=True)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            old.rmdir() if path.exists() else old.rename(path)
+        raise
 
 
 def hash_file(path: Path) -> str:

@@ -1,7 +1,8 @@
-"""Temporary files and folders beside a result: held while they are written, swept once nobody holds them.
+"""Temporary files and folders: held while they are used, swept once nobody holds them.
 
-What is being written stands beside its place as `.NAME.xxxxxxxx.tmp`, under a lock that ends with its process, however
-that ends. The next run for the same place takes away what it can lock.
+What is being written stands beside its place as `.NAME.xxxxxxxx.tmp`, what only a process needs in the system's
+temporary folder, both under a lock that ends with the process, however that ends. The next one takes away what it can
+lock.
 """
 
 import contextlib
@@ -9,9 +10,16 @@ import fcntl
 import os
 import re
 import shutil
+import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+_PREFIX = "frieze-held-"
+"""No name that people give: such a folder among the system's temporary ones is ours."""
+_FRESH_S = 60.0
+"""One younger than this may be of an earlier version, which has made it and does not hold it yet."""
 
 
 @contextlib.contextmanager
@@ -27,12 +35,28 @@ def temporary_folder(out: Path) -> Iterator[Path]:
     Raises:
         OSError: The disk refuses.
     """
-    folder, lock = _made(lambda: Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent)))
-    try:
+    with _locked_folder(lambda: tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent)) as folder:
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
+
+
+@contextlib.contextmanager
+def held_folder() -> Iterator[Path]:
+    """Give a folder in the system's temporary one that goes at the end; those that killed processes have left go, too.
+
+    Yields:
+        The empty folder.
+
+    Raises:
+        OSError: It can't be made.
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):  # another one sweeps too
+            status = left.lstat()
+            is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
+            if is_ours and time.time() - status.st_mtime > _FRESH_S:
+                _sweep(left)
+    with _locked_folder(lambda: tempfile.mkdtemp(prefix=_PREFIX)) as folder:
+        yield folder
 
 
 @contextlib.contextmanager
@@ -67,13 +91,52 @@ def sweep_leftovers(out: Path) -> None:
 
 
 def _sweep(path: Path) -> None:
-    with contextlib.suppress(OSError):  # it is held, gone, or not ours to delete
-        lock = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        finally:
-            os.close(lock)
+    with contextlib.suppress(OSError):  # gone, or not ours to delete
+        delete_unless_held(path, without_locks=False)
+
+
+def delete_unless_held(path: Path, *, without_locks: bool = True) -> None:
+    """Delete a file or folder, unless a process holds it: then `sweep_leftovers` does, once none does any more.
+
+    Args:
+        path: The file or folder; a link is refused.
+        without_locks: Whether to delete it, too, on a file system where nobody can hold it.
+
+    Raises:
+        OSError: It is a link, or the disk refuses.
+    """
+    lock = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        is_free = try_lock(lock)
+        if is_free or (is_free is None and without_locks):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+    finally:
+        os.close(lock)
+
+
+def try_lock(descriptor: int) -> bool | None:
+    """Lock an open file or folder for this process alone.
+
+    Returns:
+        Whether it is locked now; None on a file system without locks.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+@contextlib.contextmanager
+def _locked_folder(make: Callable[[], str]) -> Iterator[Path]:
+    folder, lock = _made(lambda: Path(make()))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
 
 
 def _made(make: Callable[[], Path]) -> tuple[Path, int]:

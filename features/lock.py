@@ -7,11 +7,14 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
-from features.bucket_lock import lock_bucket
+from features.bucket_lock import is_bucket_locked, lock_bucket
 from features.buckets import as_bucket
 from features.errors import FeatureFileError
 from features.files import clear_errors
+
+_TRIES, _BETWEEN_TRIES_S = 3, 0.02
 
 
 @contextlib.contextmanager
@@ -30,7 +33,7 @@ def lock(folder: Path) -> Iterator[None]:
         file = os.fdopen(os.open(folder / ".lock", flags, 0o666), "a+", encoding="utf-8")
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _hold(file)
         except BlockingIOError as error:
             raise FeatureFileError(
                 f"{folder} is being written by {_holder(folder)}.",
@@ -41,6 +44,34 @@ def lock(folder: Path) -> Iterator[None]:
         file.write(json.dumps({"pid": os.getpid(), "started": started}))
         file.flush()
         yield
+
+
+def is_being_written(folder: Path) -> bool:
+    """Tell whether a process holds a folder for writing."""
+    if as_bucket(folder) is not None:
+        return is_bucket_locked(folder)
+    try:
+        with (folder / ".lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # nobody has ever written here, or the file system has no locks
+        return False
+    return False
+
+
+def _hold(file: IO[str]) -> None:
+    """Lock an open file; `is_being_written` may have it for a moment.
+
+    Raises:
+        BlockingIOError: Another process holds it.
+    """
+    for _ in range(_TRIES):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(_BETWEEN_TRIES_S)
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _holder(folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import os
 import types
 import typing
 from pathlib import Path
@@ -47,7 +48,10 @@ class Part:
 
     def is_still(self, path: Path) -> bool:
         """Tell whether the file is the one described, by size and time."""
-        status = path.stat()
+        return self.describes(path.stat())
+
+    def describes(self, status: os.stat_result) -> bool:
+        """Tell whether size and time are those of the file described."""
         return (status.st_size, status.st_mtime_ns) == (self.size_bytes, self.mtime_ns)
 
 

@@ -14,9 +14,11 @@ STAGING = "staging"
 
 _FILES = (NAME, "failures.parquet", ".lock")
 _PART = r"part-\d{6,}\.parquet"
-_LEFT_OVER = re.compile(rf"\.({_PART}|{re.escape(NAME)}|failures\.parquet)\.\d+\.tmp")
+_REPLACED = r"part-\d{6,}\.[0-9a-f]{16}\.parquet"
+_LEFT_OVER = re.compile(rf"\.({_PART}|{_REPLACED}|{re.escape(NAME)}|failures\.parquet)\.\d+\.tmp")
 _STORED_PART = re.compile(_PART)
-_STAGED = re.compile(rf"{_PART}|{_LEFT_OVER.pattern}")
+_REPLACED_PART = re.compile(_REPLACED)
+_STAGED = re.compile(rf"{_PART}|{_REPLACED}|{_LEFT_OVER.pattern}")
 
 
 def part_files(folder: Path) -> list[Path]:
@@ -34,6 +36,11 @@ def left_overs(folder: Path) -> list[Path]:
 def staged_parts(folder: Path) -> list[Path]:
     """List the parts that stepped aside for a merge that was cut short."""
     return [path for path in (folder / STAGING).iterdir() if _STORED_PART.fullmatch(path.name)]
+
+
+def replaced_parts(folder: Path) -> list[Path]:
+    """List the parts that were replaced and are kept for those who read them."""
+    return [path for path in (folder / STAGING).iterdir() if _REPLACED_PART.fullmatch(path.name)]
 
 
 def check_is_ours(folder: Path) -> None:

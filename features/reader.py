@@ -12,13 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.arrays import Floats, Strings
-from features.buckets import to_parquet_source, to_table_path
-from features.errors import FeatureFileError
+from features.buckets import to_table_path
 from features.joining import join_rows
-from features.manifest import PARTS, Manifest, Part, read_manifest
-from features.parts import name_broken_part, read_part, read_schema
-from features.plural import counted
+from features.manifest import Manifest, Part
 from features.schema import to_embeddings
+from features.snapshot import Snapshot
 from features.spec import BackboneSpec
 
 _BATCH_ROWS = 4096
@@ -29,13 +27,15 @@ class Features:
 
     Attributes:
         path: The folder.
-        manifest: What features.json says.
+        manifest: What features.json said when the table was opened: that is read, whatever is written meanwhile.
+        snapshot: What reads the parts.
         labels_from: The `column`, or the `file` and its `column`, that the labels are from; None for the stored ones.
     """
 
-    def __init__(self, path: Path, manifest: Manifest | None = None) -> None:
+    def __init__(self, path: Path, manifest: Manifest | None = None, *, snapshot: Snapshot | None = None) -> None:
         self.path = path.absolute()  # pyarrow takes a relative `a:b` for a URL
-        self.manifest = read_manifest(path) if manifest is None else manifest
+        self.snapshot = snapshot or Snapshot(self.path, manifest)
+        self.manifest = manifest or self.snapshot.manifest
         self.labels_from: dict[str, str] | None = None
 
     def __len__(self) -> int:
@@ -49,7 +49,7 @@ class Features:
     @functools.cached_property
     def rows(self) -> pa.Table:
         """Every column but the embedding: our own, then the user's; one of several types is text."""
-        tables = [self._read(part) for part in self.manifest.parts]
+        tables = [self.snapshot.read(part, _read_all_but_embedding) for part in self.manifest.parts]
         return join_rows(tables) if tables else _no_rows()
 
     def row_tables(self) -> Iterator[pa.Table]:
@@ -64,11 +64,11 @@ class Features:
         if self.labels_from is not None:  # then all rows are in memory
             yield from self._slices()
             return
-        schemas = [read_schema(self.path / PARTS / part.name) for part in self.manifest.parts]
+        schemas = [self.snapshot.read(part, lambda file: file.schema_arrow) for part in self.manifest.parts]
         empty = [schema.empty_table().drop_columns("embedding") for schema in schemas]
         columns = join_rows(empty) if empty else _no_rows()  # of all parts, in their order and types
         for part in self.manifest.parts:
-            yield join_rows([columns, self._read(part)])
+            yield join_rows([columns, self.snapshot.read(part, _read_all_but_embedding)])
 
     def with_labels(self, labels: Strings, *, labels_from: dict[str, str]) -> Self:
         """Give the same table under other labels; what is stored stays as it is.
@@ -91,7 +91,7 @@ class Features:
     def split(self) -> Iterator[Self]:
         """Give each part as a table of its own; nothing is read, and it can be pickled."""
         for part in self.manifest.parts:
-            yield type(self)(self.path, dataclasses.replace(self.manifest, parts=(part,)))
+            yield type(self)(self.path, dataclasses.replace(self.manifest, parts=(part,)), snapshot=self.snapshot)
 
     @property
     def ids(self) -> Strings:
@@ -132,7 +132,7 @@ class Features:
             FeatureFileError: A part is missing or broken.
         """
         for part in self.manifest.parts:
-            for batch in self._batches(part, ["id", "embedding"], batch_size):
+            for batch in self.snapshot.batches(part, ["id", "embedding"], batch_size):
                 yield _strings(batch["id"]), to_embeddings(batch["embedding"])
 
     def vectors(self) -> Iterator[Floats]:
@@ -142,7 +142,7 @@ class Features:
             FeatureFileError: A part is missing or broken.
         """
         for part in self.manifest.parts:
-            for batch in self._batches(part, ["embedding"], _BATCH_ROWS):
+            for batch in self.snapshot.batches(part, ["embedding"], _BATCH_ROWS):
                 yield to_embeddings(batch["embedding"])
 
     def part_vectors(self, number: int) -> Floats:
@@ -156,12 +156,6 @@ class Features:
         self._fill(out, part)
         return out
 
-    def _batches(self, part: Part, columns: list[str], batch_size: int) -> Iterator[Any]:
-        path = self.path / PARTS / part.name
-        with name_broken_part(path), pq.ParquetFile(to_parquet_source(path)) as file:
-            self._check_rows(part, file.metadata.num_rows)
-            yield from file.iter_batches(batch_size=batch_size, columns=columns)
-
     def _slices(self) -> Iterator[pa.Table]:
         start = 0
         for part in self.manifest.parts:
@@ -170,23 +164,9 @@ class Features:
 
     def _fill(self, out: Floats, part: Part) -> None:
         start = 0
-        for batch in self._batches(part, ["embedding"], _BATCH_ROWS):
+        for batch in self.snapshot.batches(part, ["embedding"], _BATCH_ROWS):
             out[start : start + len(batch)] = to_embeddings(batch["embedding"])
             start += len(batch)
-
-    def _read(self, part: Part) -> pa.Table:
-        path = self.path / PARTS / part.name
-        table = read_part(path, leave_out=["embedding"])
-        self._check_rows(part, len(table))
-        return table
-
-    def _check_rows(self, part: Part, rows: int) -> None:
-        """Refuse a part that was rewritten since features.json was: by a run that was cut short, or is at it now."""
-        if rows != part.rows:
-            raise FeatureFileError(
-                f"{self.path / PARTS / part.name} has {counted(rows, 'row')}, but features.json says {part.rows:,}.",
-                mend=f"Let the run end, or finish it: {self.manifest.maker} {self.manifest.source} --out {self.path}",
-            )
 
 
 def open_features(path: str | Path) -> Features:
@@ -202,6 +182,10 @@ def open_features(path: str | Path) -> Features:
         FeatureFileError: There is none, or it is broken.
     """
     return Features(to_table_path(path))
+
+
+def _read_all_but_embedding(file: pq.ParquetFile) -> pa.Table:
+    return file.read([name for name in file.schema_arrow.names if name != "embedding"])
 
 
 def _strings(column: Any) -> Strings:

@@ -8,6 +8,7 @@ from pathlib import Path
 from features.buckets import as_bucket
 from features.errors import FeatureFileError
 from features.files import replace_folder
+from features.leftovers import sweep_leftovers
 from features.lock import lock
 from features.ownership import check_is_only_ours
 
@@ -37,6 +38,7 @@ def succession(out: Path, *, goes_on: Callable[[Path], bool]) -> Iterator[Path]:
     if as_bucket(out) is not None:
         mend = "Give another --out, or delete it first."
         raise FeatureFileError(f"{out} is in a bucket, where no folder is replaced in one step.", mend=mend)
+    sweep_leftovers(out)  # an older table that was still being read when it was replaced
     fresh = successor_of(out)
     check_is_only_ours(out)
     with lock(out):  # nobody adds to a table that is about to go

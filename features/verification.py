@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.arrays import Floats
@@ -15,11 +14,13 @@ from features.buckets import to_parquet_source
 from features.errors import FeatureFileError, MismatchError
 from features.files import hash_file
 from features.listing import read_failures
-from features.manifest import PARTS, Manifest, Part, read_manifest
+from features.lock import is_being_written
+from features.manifest import PARTS, Part, read_manifest
 from features.ownership import part_files
 from features.parts import describe_part, name_broken_part, read_schema
 from features.plural import counted
 from features.schema import to_embeddings, wrong_columns
+from features.snapshot import Snapshot
 from features.spec import check_same_backbone
 
 _BATCH_ROWS = 4096
@@ -28,6 +29,7 @@ _COLUMNS = "columns"
 _NAMED = 20
 """How many ids are named of one kind of fault; all are counted."""
 _AGAIN = "Run again what made the table: it finishes what was cut short."
+_WRITTEN = "A run is writing to this table: what it had committed when this check began was checked."
 _ANEW = "Delete that file and run again what made the table: its rows are made anew."
 
 
@@ -56,15 +58,18 @@ def verify_features(path: Path) -> dict[str, Any]:
 
     Returns:
         `problems`, a list of dicts with the fields of `Problem`; `rows`, `parts` and `bytes` that were read; `n_zero`
-        and `zero_vectors`, how many images have a vector of zeros (their cosine to anything is 0) and the first ids.
+        and `zero_vectors`, how many images have a vector of zeros (their cosine to anything is 0) and the first ids;
+        `notes`, what was not checked, in words, where there is such a thing.
 
     Raises:
-        FeatureFileError: There is no table, or features.json can't be read.
+        FeatureFileError: There is no table, features.json can't be read, or it went on changing for too long.
     """
-    check = _Check(path, read_manifest(path))
-    problems = [*check.names(), *check.counts()]
-    for part in check.manifest.parts:
-        problems.extend(check.part(part))
+    while True:
+        check, problems, notes = _begin(path)
+        for part in check.manifest.parts:
+            problems.extend(check.part(part))
+        if not (problems and check.snapshot.is_moved()):  # else another table has taken its place: check that one
+            break
     return {
         "problems": [dataclasses.asdict(problem) for problem in problems],
         "rows": check.n_rows,
@@ -72,27 +77,46 @@ def verify_features(path: Path) -> dict[str, Any]:
         "bytes": check.n_bytes,
         "n_zero": len(check.zero),
         "zero_vectors": check.zero[:_NAMED],
-    }
+    } | ({"notes": notes} if notes else {})
+
+
+def _begin(path: Path) -> tuple["_Check", list[Problem], list[str]]:
+    """Hold features.json against what lies beside it, unless a run is at work there, which changes both."""
+    while True:
+        check = _Check(Snapshot(path))
+        problems = [*check.names(), *check.counts()]
+        if is_being_written(path):
+            return check, [], [_WRITTEN]
+        if not problems or read_manifest(path) == check.manifest:
+            return check, problems, []
+
+
+@dataclasses.dataclass
+class _Found:
+    """What a part says, and what is wrong with it."""
+
+    n_bytes: int = 0
+    ids: list[str] = dataclasses.field(default_factory=list)
+    zero: list[str] = dataclasses.field(default_factory=list)
+    problems: list[Problem] = dataclasses.field(default_factory=list)
 
 
 class _Check:
     """One look at a table, and what it met."""
 
-    def __init__(self, path: Path, manifest: Manifest) -> None:
-        self.path = path
-        self.manifest = manifest
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self.path = snapshot.folder
+        self.manifest = snapshot.manifest
         self.seen: set[str] = set()
         self.zero: list[str] = []
         self.n_rows = 0
         self.n_bytes = 0
 
     def names(self) -> Iterator[Problem]:
-        """Check that features.json names the parts that are there, and no others."""
-        there = {file.name for file in part_files(self.path)}
+        """Check that features.json names all parts that are there."""
         named = {part.name for part in self.manifest.parts}
-        for name in sorted(named - there):
-            yield Problem("parts", str(self.path / PARTS / name), "features.json names it, and it is not there", _AGAIN)
-        for name in sorted(there - named):
+        for name in sorted({file.name for file in part_files(self.path)} - named):
             yield Problem("parts", str(self.path / PARTS / name), "features.json does not name it", _AGAIN)
 
     def counts(self) -> Iterator[Problem]:
@@ -107,22 +131,47 @@ class _Check:
             yield Problem("counts", str(self.path), message, _AGAIN)
 
     def part(self, part: Part) -> Iterator[Problem]:
-        """Check one part: its bytes, then what they say."""
-        file = self.path / PARTS / part.name
-        if not file.exists():
-            return
+        """Check one part: its bytes, then what they say.
+
+        Raises:
+            FeatureFileError: It was replaced meanwhile and could not be kept for so long.
+        """
+        file, kept = self.path / PARTS / part.name, self.snapshot.kept_file(part)
+        found = self._look(file, part)
+        if kept.is_file():  # what was looked at may be another part by now
+            found = self._look(kept, part)
+        elif found.problems and not self.snapshot.is_named(part):
+            raise self.snapshot.error_of(part)
+        yield from found.problems
+        repeated = sorted(self.seen.intersection(found.ids) | _twice(found.ids))
+        if repeated:
+            yield _of_ids(
+                "ids", str(file), "image is there more than once", "images are there more than once", repeated
+            )
+        self.seen.update(found.ids)
+        self.zero.extend(found.zero)
+        self.n_rows += len(found.ids)
+        self.n_bytes += found.n_bytes
+
+    def _look(self, file: Path, part: Part) -> _Found:
+        found = _Found()
         try:
+            if not file.is_file():
+                found.problems.append(
+                    Problem("parts", str(file), "features.json names it, and it is not there", _AGAIN)
+                )
+                return found
             with name_broken_part(file):
-                self.n_bytes += file.stat().st_size
+                found.n_bytes = file.stat().st_size
                 sha256 = hash_file(file)
             if sha256 != part.sha256:
-                yield Problem("hash", str(file), "its bytes are not those that were written", _ANEW)
-            problems = list(self._layout(file, part))
-            yield from problems
-            if _COLUMNS not in (problem.check for problem in problems):
-                yield from self._rows(file)
+                found.problems.append(Problem("hash", str(file), "its bytes are not those that were written", _ANEW))
+            found.problems.extend(self._layout(file, part))
+            if _COLUMNS not in (problem.check for problem in found.problems):
+                _read_rows(file, found)
         except FeatureFileError as error:
-            yield Problem("readable", str(file), error.message, _ANEW)
+            found.problems.append(Problem("readable", str(file), error.message, _ANEW))
+        return found
 
     def _layout(self, file: Path, part: Part) -> Iterator[Problem]:
         stored, rows = describe_part(file)
@@ -138,28 +187,18 @@ class _Check:
         for message in wrong_columns(schema, stored):
             yield Problem(_COLUMNS, str(file), message, _ANEW)
 
-    def _rows(self, file: Path) -> Iterator[Problem]:
-        with name_broken_part(file), pq.ParquetFile(to_parquet_source(file)) as opened:
-            for batch in opened.iter_batches(batch_size=_BATCH_ROWS, columns=["id", "embedding"]):
-                yield from self._batch(str(file), batch)
 
-    def _batch(self, where: str, batch: pa.RecordBatch) -> Iterator[Problem]:
-        ids, embeddings = batch["id"].to_pylist(), to_embeddings(batch["embedding"])
-        self.n_rows += len(ids)
-        repeated = sorted({name for name in ids if name in self.seen} | _twice(ids))
-        if repeated:
-            yield _of_ids("ids", where, "image is there more than once", "images are there more than once", repeated)
-        self.seen.update(ids)
-        not_finite = [ids[row] for row in np.flatnonzero(~np.isfinite(embeddings).all(axis=1))]
-        if not_finite:
-            yield _of_ids(
-                "vectors",
-                where,
-                "image has a vector that is not finite",
-                "images have a vector that is not finite",
-                not_finite,
-            )
-        self.zero.extend(ids[row] for row in _zero_rows(embeddings))
+def _read_rows(file: Path, found: _Found) -> None:
+    """Read ids and vectors, and note which of these are not finite, or zeros."""
+    with name_broken_part(file), pq.ParquetFile(to_parquet_source(file)) as opened:
+        for batch in opened.iter_batches(batch_size=_BATCH_ROWS, columns=["id", "embedding"]):
+            ids, embeddings = batch["id"].to_pylist(), to_embeddings(batch["embedding"])
+            not_finite = [ids[row] for row in np.flatnonzero(~np.isfinite(embeddings).all(axis=1))]
+            if not_finite:
+                one, many = "image has a vector that is not finite", "images have a vector that is not finite"
+                found.problems.append(_of_ids("vectors", str(file), one, many, not_finite))
+            found.ids.extend(ids)
+            found.zero.extend(ids[row] for row in _zero_rows(embeddings))
 
 
 def _twice(ids: list[str]) -> set[str]:

@@ -3,24 +3,29 @@
 import collections
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from features.adoption import look_over
+from features.buckets import as_bucket
 from features.errors import FeatureFileError
 from features.files import clear_errors, sync, write_file
 from features.joining import join_rows
+from features.leftovers import sweep_leftovers
 from features.listing import Failure, read_failures, to_failures, write_failures
-from features.lock import lock
+from features.lock import is_being_written, lock
 from features.manifest import PARTS, Manifest, Part, is_features, read_manifest
 from features.merging import merge, piles, restore
 from features.ownership import STAGING, check_is_ours, left_overs
 from features.parts import part_name, read_part, write_part
 from features.plan import Shard
+from features.replaced_parts import keep_replaced, sweep_replaced
 from features.schema import LISTING, PART
+from features.snapshot import Snapshot
 from features.spec import check_same_backbone
 from features.typed_options import as_typed
 
@@ -47,6 +52,7 @@ class FeatureWriter:
             with clear_errors(path):
                 file.unlink()
         self.manifest = dataclasses.replace(manifest, parts=live)
+        self._has_replaced = False
         self.failed = read_failures(path)
 
     def stored(self) -> pa.Table:
@@ -55,7 +61,9 @@ class FeatureWriter:
         Raises:
             FeatureFileError: A part repeats ids of another one, or is broken.
         """
-        stored = read_stored(self.path, self.manifest.parts)
+        stored = _join_stored(
+            (read_part(self.path / PARTS / part.name, leave_out=_LEARNED), part.number) for part in self.manifest.parts
+        )
         if pc.count_distinct(stored["id"]).as_py() != len(stored):
             self._name_repeats(stored)
         return stored
@@ -98,6 +106,8 @@ class FeatureWriter:
         others = [part for part in self.manifest.parts if part.name != path.name]
         if len(table):
             others.append(self.lay(shard, table))
+        else:
+            self._keep(path.name)
         self.note_failures(failures)
         self.update(parts=tuple(sorted(others, key=lambda part: part.name)))
         if not len(table):
@@ -134,6 +144,7 @@ class FeatureWriter:
             rows: All that it is to hold, of the table's part schema, one or more.
         """
         path = self.path / PARTS / part_name(shard.part)
+        self._keep(path.name)
         write_file(path, lambda staging: write_part(rows, staging), staging_dir=self.path / STAGING)
         return Part.of(path, len(rows))
 
@@ -157,6 +168,8 @@ class FeatureWriter:
             FeatureFileError: The disk refuses; the next `open_writer` mends the table.
         """
         for group in piles(self.manifest.parts, shard_size=shard_size):
+            for part in group:
+                self._keep(part.name)
             merged = merge(self.path, group)
             others = [part for part in self.manifest.parts if part not in group]
             self.update(parts=tuple(sorted([*others, merged], key=lambda part: part.name)))
@@ -176,6 +189,19 @@ class FeatureWriter:
         """Replace features.json with some of its fields changed."""
         self.manifest = dataclasses.replace(self.manifest, n_failed=len(self.failed), **changes)  # type: ignore[arg-type]
         self.manifest.write(self.path)
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Delete replaced parts that nobody reads any more."""
+        if self._has_replaced:
+            self._has_replaced = sweep_replaced(self.path, named=self.manifest.parts)
+
+    def _keep(self, name: str) -> None:
+        """Keep a part, where there is one, for those who read the table now: it is about to be replaced or deleted."""
+        for part in self.manifest.parts:
+            if part.name == name:
+                self._has_replaced = True
+                keep_replaced(self.path, part)
 
     def _kept(self, path: Path, shard: Shard) -> pa.Table | None:
         if not shard.drop:
@@ -184,24 +210,37 @@ class FeatureWriter:
         return table.filter(pc.invert(pc.is_in(table["id"], pa.array(sorted(shard.drop), pa.string()))))
 
 
-def read_stored(folder: Path, parts: Sequence[Part]) -> pa.Table:
-    """Read every row of a table's parts, less what a listing does not tell; `PART` is the number of its part.
+def read_stored(folder: Path) -> pa.Table:
+    """Read every row that a run would find in a table, as `FeatureWriter.stored` does; nothing is held or changed.
 
-    Left out are columns that have several types: held against a listing they count as new, so that its rows are written
-    anew and all parts have the listing's type.
+    Beside a run that is at work it is what that run has committed.
 
     Raises:
         FeatureFileError: A part is missing or broken.
     """
-    tables = [_stored_in(folder / PARTS / part.name, part.number) for part in parts]
+    snapshot = Snapshot(folder)
+    parts = snapshot.manifest.parts if is_being_written(folder) else look_over(folder, snapshot.manifest).live
+    return _join_stored((snapshot.read(part, _read_listed), part.number) for part in parts)
+
+
+def _read_listed(file: pq.ParquetFile) -> pa.Table:
+    return file.read([name for name in file.schema_arrow.names if name not in _LEARNED])
+
+
+def _join_stored(read: Iterable[tuple[pa.Table, int]]) -> pa.Table:
+    """Join the rows of all parts, which come with their numbers.
+
+    Left out are columns that have several types: held against a listing they count as new, so that its rows are written
+    anew and all parts have the listing's type.
+    """
+    tables = [_with_number(table, number) for table, number in read]
     fields = {(field.name, field.type) for table in tables for field in table.schema}
     counts = collections.Counter(name for name, _ in fields)
     alike = [table.select([name for name in table.column_names if counts[name] == 1]) for table in tables]
     return pa.concat_tables([_STORED_SCHEMA.empty_table(), *alike], promote_options="permissive")
 
 
-def _stored_in(path: Path, number: int) -> pa.Table:
-    table = read_part(path, leave_out=_LEARNED)
+def _with_number(table: pa.Table, number: int) -> pa.Table:
     table = table.set_column(table.column_names.index("label"), "label", table["label"].cast(pa.string()))
     return table.append_column(PART, pa.repeat(pa.scalar(number, pa.int64()), len(table)))
 
@@ -227,6 +266,8 @@ def open_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
         for name in (PARTS, STAGING):
             (path / name).mkdir(parents=True, exist_ok=True)
     with lock(path):
+        if as_bucket(path) is None:
+            sweep_leftovers(path)
         _clear_away(path)
         restore(path)
         if not is_features(path):
@@ -235,7 +276,9 @@ def open_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
         writer = FeatureWriter(path, before)
         if writer.manifest.parts != before.parts:
             writer.update()  # a run that finds nothing to do must not leave a part unnamed
+        sweep_replaced(path)
         yield writer
+        writer.sweep()
 
 
 def _clear_away(path: Path) -> None:

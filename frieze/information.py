@@ -6,7 +6,8 @@ from typing import Any
 from features import InputError, count_reasons, open_features, read_failures, read_json
 from frieze import exported
 
-_FILES = {"features": "features.json", "index": "index.json", "head": "head.json", "export": exported.NAME}
+FILES = {"features": "features.json", "index": "index.json", "head": "head.json", "export": exported.NAME}
+"""Kind -> the JSON file that says so."""
 _MAKERS = {
     "features": "frieze embed SOURCE --out FEATURES",
     "index": "frieze index FEATURES --out INDEX",
@@ -18,7 +19,7 @@ _ARTICLES = {"features": "a table of features", "index": "an index", "head": "a 
 
 def kind_of(path: Path) -> str | None:
     """Tell what a folder is: `features`, `index`, `head` or `export`; None for anything else."""
-    return next((kind for kind, name in _FILES.items() if (path / name).is_file()), None)
+    return next((kind for kind, name in FILES.items() if (path / name).is_file()), None)
 
 
 def check_kind(path: Path, wanted: str) -> None:
@@ -68,7 +69,7 @@ def describe(path: Path) -> dict[str, Any]:
 
 
 def _read_index(path: Path) -> dict[str, Any]:
-    return read_json(path / _FILES["index"], mend=f"Make it anew with: {_MAKERS['index']} --force")
+    return read_json(path / FILES["index"], mend=f"Make it anew with: {_MAKERS['index']} --force")
 
 
 def _read_head(path: Path) -> dict[str, Any]:

@@ -3,9 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-from features import FeatureFileError, check_can_embed, find_altered, has_list, open_features, verify_features
+from features import (
+    FeatureFileError,
+    check_can_embed,
+    find_altered,
+    has_list,
+    open_features,
+    read_unchanged,
+    verify_features,
+)
 from frieze import exported
-from frieze.information import check_is_ours, kind_of
+from frieze.information import FILES, check_is_ours, kind_of
 
 
 def verify(path: Path, *, sample: int) -> dict[str, Any]:
@@ -23,7 +31,9 @@ def verify(path: Path, *, sample: int) -> dict[str, Any]:
     """
     check_is_ours(path)
     kind = str(kind_of(path))
-    document = _CHECKS[kind](path, sample)
+    check = _CHECKS[kind]
+    # A table is read as it was when it was opened; the others may be replaced meanwhile.
+    document = check(path, sample) if kind == "features" else read_unchanged(path / FILES[kind], lambda: check(path, 0))
     return {"path": str(path), "kind": kind, "ok": not document["problems"]} | document
 
 

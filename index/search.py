@@ -18,11 +18,21 @@ from features import (
     Rows,
     Strings,
     read_manifest,
+    read_unchanged,
     to_table_path,
 )
 from index.allowed import Allowed
 from index.filters import find_rows
-from index.index_files import CONTRACT, FAISS_NAME, ROWS_NAME, VECTORS_NAME, check_files, check_hashes, read_document
+from index.index_files import (
+    CONTRACT,
+    FAISS_NAME,
+    INDEX_NAME,
+    ROWS_NAME,
+    VECTORS_NAME,
+    check_files,
+    check_hashes,
+    read_document,
+)
 from index.rows import StoredRows, to_printable
 from index.searcher import Effort, Searcher
 from index.stored_vectors import load
@@ -235,14 +245,7 @@ def open_index(path: str | Path) -> Index:
         FeatureFileError: There is none, or it is broken.
     """
     path = Path(path).absolute()  # Arrow takes a relative path with a colon for a URL
-    document = read_document(path)
-    try:
-        return Index(path, document)
-    except FeatureFileError:
-        # A build may have put a new generation in place since index.json was read.
-        if read_document(path)["generation"] == document["generation"]:
-            raise
-        return open_index(path)
+    return read_unchanged(path / INDEX_NAME, lambda: Index(path, read_document(path)))
 
 
 def _hit(known: dict[str, Any], score: float) -> dict[str, Any]:

@@ -124,9 +124,9 @@ class Collection:
             InputError: The table can't be read, or is not the one that the index was made of any more.
         """
         assert self.head is not None  # noqa: S101  asked only where there is one
-        if stale := self.index.staleness():
-            raise InputError(stale, mend="Then start the page again.")
         table = stored.open_features(Path(self.index.document["features"]["path"]))
+        if stale := self.index.staleness():  # asked now, so that a run which ends meanwhile is seen
+            raise InputError(stale, mend="Then start the page again.")
         labels = np.asarray(table.labels, object)
         found, sure = self.head.predict(table.embeddings())
         wrong = np.flatnonzero([label is not None and label != one for label, one in zip(labels, found, strict=True)])

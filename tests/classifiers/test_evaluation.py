@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from classifiers import evaluate_head
+from classifiers import Parting, Recipe, evaluate_head, evaluation, train_head
 from features import FeatureFileError, InputError, MismatchError, write_json
 
 FIGURES = [
@@ -111,3 +111,17 @@ def test_a_head_that_lists_no_files_is_refused_without_its_split(copied, separab
         spoil(path / "split.parquet")
         with pytest.raises(FeatureFileError, match=r"split\.parquet can't be used"):
             evaluate_head(path, separable)
+
+
+def test_a_head_that_is_trained_again_meanwhile(copied, separable, monkeypatch):
+    """A head that another one replaces between reading its model and its split is read again, both."""
+    path, read = copied("prototype"), evaluation.read_fitted
+
+    def train_and_read(place):
+        monkeypatch.undo()
+        train_head(separable, path, recipe=Recipe("linear"), parting=Parting(test_size=0.5), force=True)
+        return read(place)
+
+    monkeypatch.setattr(evaluation, "read_fitted", train_and_read)
+    found = evaluate_head(path, separable)
+    assert (found["head"], found["n_test"]) == ("linear", evaluate_head(path, separable)["n_test"])

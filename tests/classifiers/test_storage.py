@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from classifiers import Parting, Recipe, open_head, read_labels_from, train_head
+from classifiers import Parting, Recipe, open_head, read_labels_from, storage, train_head
 from classifiers.storage import hash_names
 from features import FeatureFileError, MismatchError, hash_file, write_json, write_listed
 
@@ -297,3 +297,17 @@ def test_weights_of_another_shape_are_refused(copied):
     forge(path, path / "head.keras")
     with pytest.raises(FeatureFileError, match="can't be used"):
         open_head(path)
+
+
+def test_opening_while_it_is_replaced(copied, separable, monkeypatch):
+    """A head that another one replaces after head.json was read is opened again: the new one, whole."""
+    path, read = copied("prototype"), storage.read_document
+
+    def read_and_train(place):
+        monkeypatch.undo()
+        document = read(place)
+        train_head(separable, path, recipe=Recipe("linear"), force=True)
+        return document
+
+    monkeypatch.setattr(storage, "read_document", read_and_train)
+    assert open_head(path).document["head"] == "linear"

@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from features import FeatureFileError, hash_file, new_folder, read_json, replace_folder, write_file, write_json
+from features import (
+    FeatureFileError,
+    hash_file,
+    new_folder,
+    read_json,
+    read_unchanged,
+    replace_folder,
+    write_file,
+    write_json,
+)
 
 
 def _refuse(code):
@@ -138,6 +147,29 @@ def test_new_folder_interrupted(error, tmp_path):
         raise error
     assert _tree(tmp_path) == {"out/old.txt": "old"}
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_read_unchanged_reads_again(tmp_path):
+    """A folder that another one replaces while it is read, whether that fails or not, is read again."""
+    write_json(tmp_path / "a.json", {"number": 0})
+
+    def read():
+        found = read_json(tmp_path / "a.json", mend="")["number"]
+        if found < 3:
+            write_json(tmp_path / "a.json", {"number": found + 1})
+        if found == 1:
+            raise FeatureFileError("The files do not fit.", mend="")
+        return found
+
+    assert read_unchanged(tmp_path / "a.json", read) == 3
+
+
+def test_read_unchanged_tells_what_is_broken(tmp_path):
+    """What is wrong with a folder that stays as it is, or is not there, is told."""
+    for _ in ("missing", "there"):
+        with pytest.raises(FileNotFoundError):
+            read_unchanged(tmp_path / "a.json", (tmp_path / "b").stat)
+        write_json(tmp_path / "a.json", {})
 
 
 def test_replace_folder_puts_back(tmp_path):

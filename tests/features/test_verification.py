@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from features import FeatureFileError, verify_features
+from features import FeatureFileError, Shard, open_writer, succession, verification, verify_features
 from features.parts import write_part
 
 PART = "parts/part-000000.parquet"
@@ -163,3 +163,78 @@ def test_no_table(tmp_path):
     """Where there is no table, that is an error and no problem of one."""
     with pytest.raises(FeatureFileError, match="There is no"):
         verify_features(tmp_path)
+
+
+@pytest.mark.parametrize("later", [[("a", 1, 2), ("b", 2, 2)], [("c", 3, 1), ("d", 4, 1)], [("z", 1, 1)]])
+def test_beside_a_run(later, table, run, images, monkeypatch):
+    """What a run rewrites, removes or adds between any two steps is no problem of the table that was opened."""
+    expected = verify_features(table)
+    look = verification._Check._look
+
+    def change_and_look(*args):
+        run(table, images(*later))
+        monkeypatch.setattr(verification._Check, "_look", look)
+        return look(*args)
+
+    monkeypatch.setattr(verification._Check, "_look", change_and_look)
+    found = verify_features(table)
+    assert found == expected
+
+
+def test_rewritten_while_it_is_read(table, run, images, monkeypatch):
+    """A part that is rewritten between its hash and its rows is read as it was."""
+    expected, layout = verify_features(table), verification._Check._layout
+
+    def change_and_read(*args):
+        run(table, images(("a", 1, 2), ("c", 3, 1)))
+        monkeypatch.setattr(verification._Check, "_layout", layout)
+        return layout(*args)
+
+    monkeypatch.setattr(verification._Check, "_layout", change_and_read)
+    assert verify_features(table) == expected
+
+
+def test_half_a_commit(table, manifest, rows, images):
+    """A part that a run has written and not named yet is no problem as long as the run is at work."""
+    with open_writer(table, manifest) as writer:
+        writer.lay(Shard(7, np.arange(1)), rows(images(("e", 5, 1))))
+        found = verify_features(table)
+    assert found["problems"] == []
+    assert found["notes"][0].startswith("A run is writing to this table")
+    assert [problem["check"] for problem in verify_features(table)["problems"]] == ["parts"]
+
+
+def test_a_run_that_ends_meanwhile(table, run, images, monkeypatch):
+    """A part that a run adds after features.json was read, and before the parts are listed, is no problem."""
+    listed = verification.part_files
+
+    def change_and_list(folder):
+        monkeypatch.setattr(verification, "part_files", listed)
+        run(table, images(*((name, 1, 1) for name in "abcdef")))
+        return listed(folder)
+
+    monkeypatch.setattr(verification, "part_files", change_and_list)
+    found = verify_features(table)
+    assert (found["problems"], found["rows"]) == ([], 6)
+
+
+def test_missing_part_beside_a_run(table, manifest):
+    """A part that is gone is named, also while a run is at work."""
+    with open_writer(table, manifest):
+        (table / PART).unlink()
+        assert found(table) == [("parts", "features.json names it, and it is not there")]
+
+
+def test_replaced_meanwhile(table, run, images, monkeypatch):
+    """A table that --force replaces while it is checked is checked anew."""
+    look = verification._Check._look
+
+    def replace_and_look(*args):
+        monkeypatch.setattr(verification._Check, "_look", look)
+        with succession(table, goes_on=lambda _: False) as fresh:
+            run(fresh, images(("x", 9, 9)))
+        return look(*args)
+
+    monkeypatch.setattr(verification._Check, "_look", replace_and_look)
+    found = verify_features(table)
+    assert (found["problems"], found["rows"]) == ([], 1)

@@ -227,8 +227,12 @@ def test_a_reader_goes_on_after_a_rebuild(out, table, queries):
 
 def test_opening_during_a_switch(out, table, monkeypatch):
     """A reader that read index.json just before a rebuild opens the new generation."""
-    stale = index_files.read_document(out)
-    build_index(table, out, metric="l2", kind=stale["index_kind"])
-    documents = iter([stale])
-    monkeypatch.setattr(search, "read_document", lambda path: next(documents, None) or index_files.read_document(path))
+
+    def read_and_rebuild(path):
+        monkeypatch.undo()
+        stale = index_files.read_document(path)
+        build_index(table, out, metric="l2", kind=stale["index_kind"])
+        return stale
+
+    monkeypatch.setattr(search, "read_document", read_and_rebuild)
     assert open_index(out).metric == "l2"

@@ -1,0 +1,122 @@
+"""Parts that a writer replaces stay readable for those who opened the table before.
+
+A reader holds the table's folder under a shared lock for as long as it reads. Before a writer replaces or deletes a
+part, it links the part into `staging/` under a name that has the part's hash; once features.json is written and nobody
+holds the folder, it deletes the link, at the latest after a day. Where there are no such locks, as in a bucket, the old
+part stays for an hour.
+"""
+
+import contextlib
+import errno
+import fcntl
+import math
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from features.buckets import as_bucket
+from features.errors import FeatureFileError
+from features.files import clear_errors, write_file
+from features.leftovers import try_lock
+from features.manifest import PARTS, Part
+from features.ownership import STAGING, replaced_parts
+
+KEPT_S = 3600.0
+"""For how long a replaced part is kept where nobody can tell whether it is being read."""
+_READ_S = 24 * 3600.0
+"""For how long where somebody reads the table: readers who follow one another without a gap must not fill the disk."""
+_NO_LINKS = (errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+
+
+def replaced_name(part: Part) -> str:
+    """Name the file that keeps a part once it is replaced.
+
+    >>> replaced_name(Part("part-000007.parquet", 1, 1, 1, sha256="0123456789abcdef" * 4))
+    'part-000007.0123456789abcdef.parquet'
+    """
+    return f"{part.name.removesuffix('.parquet')}.{part.sha256[:16]}.parquet"
+
+
+def hold_for_reading(folder: Path) -> int | None:
+    """Hold a table's folder, so that no part goes away that its features.json names from now on.
+
+    Returns:
+        The folder's descriptor, to be closed; None where it can't be opened, as in a bucket.
+    """
+    if as_bucket(folder) is not None:
+        return None
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:  # reading by path says what is wrong
+        return None
+    with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return descriptor
+
+
+def keep_replaced(folder: Path, part: Part) -> None:
+    """Keep a live part that is about to be replaced or deleted.
+
+    Raises:
+        FeatureFileError: The disk or the bucket refuses.
+    """
+    path, kept = folder / PARTS / part.name, folder / STAGING / replaced_name(part)
+    place, target = as_bucket(path), as_bucket(kept)
+    with clear_errors(path), contextlib.suppress(FileExistsError, FileNotFoundError):
+        if place is not None and target is not None:
+            place.copy(target)
+        else:
+            _link_or_copy(path, kept)
+
+
+def _link_or_copy(path: Path, kept: Path) -> None:
+    try:
+        os.link(path, kept)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        write_file(kept, lambda staging: _copy(path, staging))
+
+
+def _copy(path: Path, target: Path) -> None:
+    shutil.copyfile(path, target)
+
+
+def sweep_replaced(folder: Path, *, named: Sequence[Part] = ()) -> bool:
+    """Delete the kept parts that nobody reads, and tell whether any is left.
+
+    Args:
+        folder: The table.
+        named: The parts that features.json still names, where a writer has replaced some of them already; they stay.
+    """
+    needed = {replaced_name(part) for part in named}
+    kept = replaced_parts(folder)
+    if all(path.name in needed for path in kept):
+        return bool(kept)
+    with _without_readers(folder) as is_unread:
+        kept_s = {True: -math.inf, False: _READ_S, None: KEPT_S}[is_unread]
+        for path in kept:
+            if path.name not in needed and _age_s(path) > kept_s:
+                with contextlib.suppress(OSError, FeatureFileError):  # what stays behind harms nobody
+                    path.unlink(missing_ok=True)
+    return bool(replaced_parts(folder))
+
+
+@contextlib.contextmanager
+def _without_readers(folder: Path) -> Iterator[bool | None]:
+    """Keep readers out for a moment: True where there is none, False where there is one, None where none can tell."""
+    if as_bucket(folder) is not None:
+        yield None
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield try_lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _age_s(path: Path) -> float:
+    status = path.stat()
+    return time.time() - (status.st_mtime_ns / 1e9 if as_bucket(path) is not None else status.st_ctime)  # of the link

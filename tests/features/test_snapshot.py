@@ -1,0 +1,380 @@
+"""A reader sees one generation of a table; the judge is what it read before anything was written."""
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import pickle
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import features.merging
+import features.replaced_parts
+import features.snapshot
+from features import (
+    FeatureFileError,
+    Shard,
+    open_features,
+    open_writer,
+    read_manifest,
+    read_stored,
+    succession,
+    to_table_path,
+)
+
+BEFORE = [("a", 1, 1), ("b", 2, 1), ("c", 3, 1), ("d", 4, 1)]
+LATER = {
+    "added": [*BEFORE, ("e", 5, 1), ("f", 6, 1)],
+    "rewritten": [(name, size, 2) for name, size, _ in BEFORE],
+    "row removed": BEFORE[1:],
+    "part removed": BEFORE[2:],
+    "all removed": [],
+}
+
+
+@pytest.fixture
+def change(table, run, images, monkeypatch):
+    """What changed -> the table of a, b | c, d is changed so."""
+
+    def merge(manifest):
+        monkeypatch.setattr(features.merging, "_PILE", 1)
+        with open_writer(table, manifest) as writer:
+            writer.merge(shard_size=4)
+
+    def replace():
+        with succession(table, goes_on=lambda _: False) as fresh:
+            run(fresh, images(("x", 9, 9)))
+
+    others = {"merged": lambda: merge(read_manifest(table)), "replaced": replace}
+    return lambda name: others[name]() if name in others else run(table, images(*LATER[name]))
+
+
+CHANGES = [*LATER, "merged", "replaced"]
+
+
+def read_all(table):
+    """Give all that a table says, read in each of the ways there are."""
+    ids, embeddings = zip(*table.batches(1), strict=True)
+    vectors = [
+        table.embeddings(),
+        np.concatenate(embeddings),
+        np.concatenate(list(table.vectors())),
+        np.concatenate([table.part_vectors(number) for number in range(len(table.manifest.parts))]),
+        np.concatenate([part.embeddings() for part in table.split()]),
+    ]
+    assert all(np.array_equal(one, vectors[0]) for one in vectors)
+    rows = [row for part in table.row_tables() for row in part.to_pylist()]
+    assert [row["id"] for row in rows] == np.concatenate(ids).tolist() == table.ids.tolist()
+    assert table.rows.to_pylist() == rows
+    return rows, vectors[0].tolist()
+
+
+def kept(table):
+    """Name what lies in `staging/`."""
+    return sorted(path.name for path in (table / "staging").iterdir())
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_was_opened_is_read(name, table, change):
+    """Who opened a table reads it as it was then, whatever a run has added, rewritten, merged or removed since."""
+    expected, opened = read_all(open_features(table)), open_features(table)
+    change(name)
+    assert read_all(opened) == expected
+    assert open_features(table).manifest != opened.manifest
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_between_two_parts(name, table, change):
+    """A change that comes after the first part was read changes nothing of the second one."""
+    expected, opened = open_features(table).embeddings(), open_features(table)
+    batches = opened.batches()
+    first = next(batches)
+    change(name)
+    ids, vectors = zip(first, *batches, strict=True)
+    assert np.concatenate(ids).tolist() == ["a", "b", "c", "d"]
+    assert np.array_equal(np.concatenate(vectors), expected)
+
+
+@pytest.mark.parametrize("name", [one for one in CHANGES if one != "all removed"])
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_change_while_it_is_opened(is_late, name, table, change, monkeypatch):
+    """A change just before or after features.json is read gives one generation, the old or the new one."""
+    before, read = read_all(open_features(table)), read_manifest
+
+    def read_and_change(folder):
+        monkeypatch.setattr(features.snapshot, "read_manifest", read)
+        manifest = read(folder) if is_late else None
+        change(name)
+        return manifest or read(folder)
+
+    monkeypatch.setattr(features.snapshot, "read_manifest", read_and_change)
+    opened = open_features(table)
+    after = read_all(open_features(table))
+    assert read_all(opened) == (before if is_late and name != "replaced" else after)
+
+
+@pytest.mark.parametrize("name", ["rewritten", "row removed", "part removed", "merged"])
+def test_half_a_commit(name, table, change, monkeypatch):
+    """While a part is replaced already and features.json does not say so, each reader sees what features.json says."""
+    expected, opened, found = [read_all(open_features(table))], open_features(table), []
+    write = features.manifest.write_json
+
+    def look_and_write(path, document):
+        found.append(read_all(opened))
+        if read_manifest(table) == opened.manifest:  # the first commit
+            found.append(read_all(open_features(table)))
+        write(path, document)
+
+    monkeypatch.setattr(features.manifest, "write_json", look_and_write)
+    change(name)
+    assert len(found) > 1
+    assert found == expected * len(found)
+
+
+def test_pickled(table, change):
+    """In another process a table is read as it was when it was opened here."""
+    opened = open_features(table)
+    expected = opened.embeddings()
+    change("rewritten")
+    assert np.array_equal(pickle.loads(pickle.dumps(opened)).embeddings(), expected)  # noqa: S301  our own bytes
+
+
+def test_what_is_kept(table, run, images, change):
+    """Replaced parts are kept while somebody reads them, and go with the next run after that; else none is kept."""
+    change("rewritten")
+    assert kept(table) == []
+    opened = open_features(table)
+    change("part removed")
+    change("added")
+    assert [name[:11] for name in kept(table)] == ["part-000000", "part-000001"]
+    del opened
+    change("added")
+    assert kept(table) == []
+
+
+def test_kept_for_a_day(table, change, monkeypatch):
+    """Where somebody always reads a table, a replaced part goes after a day; who still wanted it is told."""
+    opened = open_features(table)
+    monkeypatch.setattr(features.replaced_parts, "_READ_S", -1)
+    change("rewritten")
+    assert kept(table) == []
+    with pytest.raises(FeatureFileError, match="was replaced while the table was being read"):
+        opened.embeddings()
+
+
+def test_a_replaced_table_goes(table, change):
+    """A table that --force replaced stays beside the new one while it is read, then goes with the next run."""
+    opened = open_features(table)
+    change("replaced")
+    assert len(list(table.parent.iterdir())) == 2
+    assert len(opened.embeddings()) == 4
+    del opened
+    change("added")
+    assert [path.name for path in table.parent.iterdir()] == [table.name]
+
+
+def test_kept_parts_hold_nothing_up(table, change):
+    """A table that is being read can be brought up to date, made anew, and read by anybody with a glob."""
+    opened = open_features(table)
+    for name in ("rewritten", "added", "part removed", "replaced", "added"):
+        change(name)
+    assert sorted(open_features(table).ids) == ["a", "b", "c", "d", "e", "f"]
+    assert len(opened) == 4
+
+
+@pytest.fixture
+def _no_locks(monkeypatch):
+    """A file system that can't lock a folder."""
+    flock = fcntl.flock
+
+    def refuse(file, how):
+        if stat.S_ISDIR(os.fstat(file if isinstance(file, int) else file.fileno()).st_mode):
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+
+@pytest.mark.usefixtures("_no_locks")
+def test_without_locks(table, change, monkeypatch):
+    """Where nobody can tell who reads, a replaced part is kept for an hour; a reader after that is told."""
+    opened = open_features(table)
+    expected = read_all(opened)
+    change("rewritten")
+    assert read_all(opened) == expected
+    monkeypatch.setattr(features.replaced_parts, "KEPT_S", -1)
+    change("rewritten")
+    assert kept(table) == []
+    with pytest.raises(
+        FeatureFileError, match=r"part-000000\.parquet was replaced while the table was being read"
+    ) as caught:
+        opened.embeddings()
+    assert caught.value.mend.startswith("Type the same command again")
+    with pytest.raises(FeatureFileError, match="was replaced while"):
+        list(opened.batches())
+
+
+def test_without_hard_links(table, change, monkeypatch):
+    """Where the disk has no hard links, a replaced part is kept as a copy."""
+
+    def refuse(*_):
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+    opened = open_features(table)
+    expected = read_all(opened)
+    change("rewritten")
+    assert read_all(opened) == expected
+
+
+def test_a_copy_is_read(table, tmp_path, monkeypatch):
+    """A copy, whose files have other times, is read; features.json is looked at once for all parts."""
+    shutil.copytree(table, tmp_path / "copy", copy_function=shutil.copyfile)
+    opened, read, calls = open_features(tmp_path / "copy"), read_manifest, []
+    monkeypatch.setattr(features.snapshot, "read_manifest", lambda folder: calls.append(folder) or read(folder))
+    assert read_all(opened) == read_all(open_features(table))
+    assert calls.count(tmp_path / "copy") == 1
+
+
+def test_folder_is_let_go(table):
+    """A table that nobody has any more holds no descriptor."""
+    descriptors = Path("/dev/fd")
+    before = len(list(descriptors.iterdir()))
+    for _ in range(20):
+        list(open_features(table).batches(1))
+    assert len(list(descriptors.iterdir())) == before
+
+
+def test_what_a_run_would_find(table, manifest, rows, images):
+    """What a dry run holds its source against is, beside a run at work, what features.json says."""
+    expected = read_stored(table)
+    with open_writer(table, manifest) as writer:
+        writer.lay(Shard(0, np.arange(1)), rows(images(("z", 5, 1))))
+        assert read_stored(table).equals(expected)
+    assert read_stored(table)["id"].to_pylist() == ["z", "c", "d"]  # as that run had been cut short
+
+
+@pytest.mark.parametrize("name", [one for one in CHANGES if one != "replaced"])
+def test_an_outside_reader(name, table, change):
+    """What docs/format.md tells other readers to do gives the rows of features.json, whatever a run does meanwhile."""
+    held = os.open(table, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_SH)
+    document = json.loads((table / "features.json").read_text())
+    change(name)
+    found = []
+    for part in document["parts"]:
+        path, kept_path = (
+            table / "parts" / part["name"],
+            table / "staging" / f"{part['name'].removesuffix('.parquet')}.{part['sha256'][:16]}.parquet",
+        )
+        data = path.read_bytes() if path.exists() else b""
+        data = kept_path.read_bytes() if kept_path.exists() else data
+        assert hashlib.sha256(data).hexdigest() == part["sha256"]
+        found.extend(pq.read_table(pa.BufferReader(data))["id"].to_pylist())
+    os.close(held)
+    assert found == ["a", "b", "c", "d"]
+
+
+@pytest.fixture
+def table_in_bucket(bucket, run, images):
+    """The table of a, b | c, d in a bucket."""
+    path = to_table_path(f"{bucket.url}/tables/photos.features")
+    run(path, images(*BEFORE))
+    return path
+
+
+@pytest.mark.parametrize("name", ["rewritten", "row removed", "part removed"])
+def test_in_a_bucket(name, table_in_bucket, run, images):
+    """In a bucket, too, who opened a table reads it as it was; what a run replaces is kept for an hour."""
+    opened, again = open_features(table_in_bucket), open_features(table_in_bucket)
+    expected = read_all(again)
+    run(table_in_bucket, images(*LATER[name]))
+    assert read_all(opened) == expected
+    assert len(kept(table_in_bucket)) == (2 if name == "rewritten" else 1)
+    assert open_features(table_in_bucket).ids.tolist() == [image[0] for image in LATER[name]]
+
+
+def test_replaced_in_a_bucket_while_it_is_read(table_in_bucket, run, images, monkeypatch):
+    """A part in a bucket that becomes another object between two reads of its bytes is read as it was."""
+    expected, opened = read_all(open_features(table_in_bucket)), open_features(table_in_bucket)
+    check = features.snapshot.Snapshot._check_rows
+
+    def check_and_change(*args):
+        monkeypatch.setattr(features.snapshot.Snapshot, "_check_rows", check)
+        check(*args)
+        run(table_in_bucket, images(*LATER["rewritten"]))
+
+    monkeypatch.setattr(features.snapshot.Snapshot, "_check_rows", check_and_change)
+    assert read_all(opened) == expected
+
+
+@pytest.mark.parametrize("name", ["rewritten", "row removed", "part removed"])
+def test_replaced_in_a_bucket_long_ago(name, table_in_bucket, run, images, monkeypatch):
+    """After more than an hour a part in a bucket may be gone: the reader is told, and never gets other rows."""
+    opened = open_features(table_in_bucket)
+    monkeypatch.setattr(features.replaced_parts, "KEPT_S", -1)
+    monkeypatch.setattr(features.snapshot, "KEPT_S", -1)
+    run(table_in_bucket, images(*LATER[name]))
+    assert kept(table_in_bucket) == []
+    with pytest.raises(FeatureFileError, match="was replaced while the table was being read"):
+        opened.embeddings()
+
+
+_WRITER = """
+import json, sys
+from pathlib import Path
+import numpy as np
+sys.path.insert(0, sys.argv[2])
+import conftest
+import features.manifest
+from features import open_features
+
+table, written = Path(sys.argv[1]), {}
+write = features.manifest.Manifest.write
+
+def write_and_note(manifest, folder):
+    write(manifest, folder)
+    print(manifest.generation, open_features(folder).embeddings().sum(axis=0).tolist(), flush=True)
+
+features.manifest.Manifest.write = write_and_note
+step = 1
+while not Path(sys.argv[3]).exists():
+    step += 1
+    images = [(f"{n:02}", 1 + n % 7, step) for n in range(4 + step % 5)]
+    conftest._run(table, conftest._images(*images[step % 3:]), manifest=conftest.MANIFEST)
+"""
+
+
+@pytest.mark.slow
+def test_a_thousand_opens_beside_a_writer(table, tmp_path):
+    """Each of 1,000 opens beside a process that commits all the time reads the rows of one generation; none fails."""
+    log, stop = tmp_path / "log", tmp_path / "stop"
+    command = [sys.executable, "-c", _WRITER, str(table), str(Path(__file__).parent), str(stop)]
+    with log.open("w") as file, subprocess.Popen(command, stdout=file) as writer:
+        try:
+            while not log.stat().st_size:  # it starts
+                read_all(open_features(table))
+            found = [(opened.manifest.generation, _sums(opened)) for opened in map(open_features, [table] * 1000)]
+            assert writer.poll() is None
+        finally:
+            stop.touch()
+    written = dict(line.split(" ", 1) for line in log.read_text().splitlines())
+    assert len({generation for generation, _ in found}) > 20
+    assert [sums for _, sums in found] == [written[generation] for generation, _ in found]
+
+
+def _sums(table):
+    """Give the sum of each column, once the ids were found to fit the vectors."""
+    vectors = table.embeddings()
+    assert len(table.ids) == len(vectors) == len(table)
+    assert [sum(name.encode()) for name in table.ids] == vectors[:, 1].tolist()
+    return str(vectors.sum(axis=0).tolist())
