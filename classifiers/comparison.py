@@ -75,7 +75,7 @@ def _find_common(tables: Sequence[Features], parting: Parting) -> _Common:
 def _judge(table: Features, examples: Examples, recipes: Sequence[Recipe], common: _Common) -> list[dict[str, Any]]:
     split = common.split
     known = {"features": str(table.path), "backbone": table.spec.name, "dim": table.spec.dim}
-    train = hold(table, examples.rows[split.train], memory_bytes=None)
+    train = hold(table, examples.rows[split.train])
     test = StoredRows(table, examples.rows[split.test])
     rows = []
     for recipe in recipes:

@@ -6,7 +6,7 @@ import numpy as np
 
 from features import Features, Floats, Rows, free_memory, unit_rows
 
-_COPIES = 2  # the rows, and those of a fold
+_TIMES_FREE = 4  # so often what is free must hold the rows: two copies in half of it
 _POOL_PARTS = 16  # read together for a shuffle: parts are often of one class each
 
 
@@ -16,14 +16,12 @@ class StoredRows:
     Attributes:
         shape: (N, D), as an array has it.
         order: int64 [N], the places in the order in which they are read.
-        fit_bytes: What they would take in memory, with the copies that a fit makes.
     """
 
     def __init__(self, features: Features, rows: Rows) -> None:
         self._features, self._rows = features, rows
         self.shape = (len(rows), features.spec.dim)
         self.order: Rows = np.argsort(rows, kind="stable")
-        self.fit_bytes = _COPIES * len(rows) * features.spec.dim * 4
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -69,17 +67,18 @@ Embeddings = Floats | StoredRows
 """float32 [N, D] of unit length, in memory or in the table."""
 
 
-def hold(features: Features, rows: Rows, *, memory_bytes: int | None) -> Embeddings:
-    """Read some embeddings, unless they take more than they may.
+def hold(features: Features, rows: Rows, *, most_rows: int | None = None) -> Embeddings:
+    """Read some embeddings, unless they are more than may lie in memory.
 
     Args:
         features: The table.
         rows: int64 [N], row numbers.
-        memory_bytes: What they and a fit may take; None for half of what is free.
+        most_rows: How many may; None for as many as fit twice in half of what is free.
     """
     stored = StoredRows(features, rows)
-    allowed = free_memory() // 2 if memory_bytes is None else memory_bytes
-    return stored.read() if stored.fit_bytes <= allowed else stored
+    if most_rows is None:
+        most_rows = free_memory() // (_TIMES_FREE * 4 * features.spec.dim)
+    return stored.read() if len(rows) <= most_rows else stored
 
 
 def mapped(function: Callable[[Floats], Floats], embeddings: Embeddings) -> Floats:
