@@ -188,8 +188,9 @@ def test_where_nothing_is_told(monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the system does not tell what is held now")
-def test_what_a_process_holds():
+def test_what_a_process_holds(monkeypatch):
     """Bytes that are written to count as held until they are freed, and as a peak for good."""
+    monkeypatch.setattr(machine, "_PROCESS", Path("/proc/self"))
     before = resident_memory()
     with mmap.mmap(-1, 50_000_000) as block:
         for start in range(0, len(block), mmap.PAGESIZE):
@@ -207,7 +208,6 @@ def test_the_peak_of_what_started_a_process_does_not_count():
     assert len(block) > int(found.stdout)
 
 
-def test_where_the_memory_held_is_not_told(tmp_path, monkeypatch):
+def test_where_the_memory_held_is_not_told():
     """Without /proc the peak, as the C library tells it, stands for what is held."""
-    monkeypatch.setattr(machine, "_PROCESS", tmp_path)
     assert resident_memory() == peak_memory() > 10_000_000
