@@ -45,7 +45,7 @@ def train(*, as_json: bool, **asked: Any) -> None:
     from frieze import heads, output
 
     document = heads.train(asked.pop("features"), **asked)
-    options.tell_of_changes(document)
+    output.say_changes(document)
     options.warn_of_labels(document)
     options.warn_of_baseline(document)
     for note in document["notes"]:
