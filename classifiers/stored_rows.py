@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from features import Features, Floats, Rows, free_memory, unit_rows
+from features import Features, Floats, InputError, Rows, free_memory, unit_rows
 
 _TIMES_FREE = 4  # so often what is free must hold the rows: two copies in half of it
+_SAME = 1e-6  # of a unit vector: rounding
 _POOL_PARTS = 16  # read together for a shuffle: parts are often of one class each
 
 
@@ -98,6 +99,26 @@ def mapped(function: Callable[[Floats], Floats], embeddings: Embeddings) -> Floa
     if out is None:
         raise ValueError("There are no rows.")
     return out
+
+
+def count_constant(embeddings: Embeddings) -> int:
+    """Count the columns of float32 [N, D] of unit length, N >= 1, that are the same in all rows.
+
+    Raises:
+        InputError: All are: there is nothing to tell apart.
+    """
+    dim = embeddings.shape[1]
+    lowest, highest = np.full(dim, np.inf, np.float32), np.full(dim, -np.inf, np.float32)
+    for piece in [embeddings] if isinstance(embeddings, np.ndarray) else (piece for piece, _ in embeddings):
+        np.minimum(lowest, piece.min(axis=0), out=lowest)
+        np.maximum(highest, piece.max(axis=0), out=highest)
+    n_constant = int((highest - lowest <= _SAME).sum())
+    if n_constant == dim and len(embeddings) > 1:
+        raise InputError(
+            f"The {len(embeddings):,} embeddings to train on are all the same: nothing in them tells classes apart.",
+            mend="Look at where they come from: frieze info FEATURES; embed the images again, or import other vectors.",
+        )
+    return n_constant
 
 
 class CodedRows:

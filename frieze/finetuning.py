@@ -107,13 +107,16 @@ def finetune(
         InputError: Something you can mend; the message says how. Run again, it goes on after the last whole epoch.
     """
     said = {name: value for name, value in locals().items() if name != "force"}
+    return _finetune(to_place(out), said, force=force)
+
+
+def _finetune(place: Path, said: dict[str, Any], *, force: bool) -> dict[str, Any]:
     import classifiers
 
-    place = to_place(out)
     before = _asked_before(place)
     may_replace = force or _may_replace(place, before)
     classifiers.check_head(place, force=may_replace)
-    recalled = recall_finetuning(said, before if before.get("source") == str(source) else {})
+    recalled = recall_finetuning(said, before if before.get("source") == str(said["source"]) else {})
     output.say_changes(recalled.to_json())
     asked = {name: said[name] for name in ("source", *_NOT_KEPT)} | recalled.asked
     course = _to_course(asked)

@@ -29,9 +29,9 @@ def test_result_has_the_fields_of_the_command(trained):
     """The result is the JSON document of `frieze train`."""
     trained["linear"]
     assert sorted(trained.results["linear"]) == [
-        "accuracy", "baseline_accuracy", "classes", "confidence_interval", "converged", "expected_calibration_error",
-        "fit_seconds", "head", "macro_f1", "macro_f1_interval", "n_test", "n_train", "n_unlabelled", "notes", "out",
-        "peak_memory_bytes", "seconds", "setting", "tried",
+        "accuracy", "baseline_accuracy", "classes", "confidence_interval", "constant", "converged",
+        "expected_calibration_error", "fit_seconds", "head", "macro_f1", "macro_f1_interval", "n_test", "n_train",
+        "n_unlabelled", "notes", "out", "peak_memory_bytes", "seconds", "setting", "tried",
     ]  # fmt: skip
     assert trained.results["linear"]["classes"] == ["ant", "bee", "cow"]
 
@@ -311,3 +311,23 @@ def test_rows_that_must_lie_in_memory(separable, tmp_path, name):
     needed = read_size(caught.value.mend.rpartition(" ")[2])
     assert train_head(separable, tmp_path / "held", recipe=Recipe(name, memory_bytes=needed + 10**8))["notes"] == []
     assert not (tmp_path / "head").exists()
+
+
+@pytest.mark.parametrize("embeddings", [np.zeros((60, 4), "f4"), np.ones((60, 4), "f4") * np.arange(1, 61)[:, None]])
+@pytest.mark.parametrize("memory_bytes", [None, 1])
+def test_embeddings_that_are_all_the_same(table, tmp_path, embeddings, memory_bytes):
+    """Where all training rows are one vector, but for its length, training is refused and nothing is written."""
+    rows = table([f"{row:02}" for row in range(60)], ["a", "b"] * 30, embeddings.astype("f4"))
+    with pytest.raises(InputError, match="The 48 embeddings to train on are all the same"):
+        train_head(rows, tmp_path / "head", recipe=Recipe("prototype", memory_bytes=memory_bytes))
+    assert not (tmp_path / "head").exists()
+
+
+@pytest.mark.parametrize(("dead", "told"), [(3, False), (4, True)])
+def test_columns_that_are_the_same_in_all_rows(table, tmp_path, points, dead, told):
+    """Columns that tell nothing are counted; where they are half or more, a note says so."""
+    ids, labels, embeddings = points(noise=0.1)
+    embeddings[:, :dead] = 0
+    found = train_head(table(ids, labels, embeddings), tmp_path / "head", recipe=Recipe("prototype"))
+    note = f"Numbers that are the same in every embedding to train on: {dead} of 8."
+    assert (found["constant"], found["notes"]) == (dead, [note] if told else [])
