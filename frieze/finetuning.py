@@ -22,7 +22,7 @@ from frieze.report import PAGE_NAME, head_page
 from frieze.retraining import recall_finetuning
 
 if TYPE_CHECKING:
-    from classifiers import Course, Head, Means
+    from classifiers import Course, Head, Means, Parting
     from embedder import BackboneRequest, SourceOptions, Trunk
 
 _SAMPLES, _TOLERANCE = 8, 1e-3  # of a cosine; another order of sums moves it by far less
@@ -137,7 +137,8 @@ def _run(place: Path, work: Path, asked: dict[str, Any], *, course: "Course", fo
     probe = _probe(table, work, asked, trunk)
     output.say(f"Fine-tuning {trunk.free}: {trunk.n_free:,} numbers.")
     with output.progress("Fine-tuning", "steps") as step:
-        means = dataclasses.replace(_means(trunk, table, place, work, step, trust=request.trust), asked=_kept(asked))
+        means = _means(trunk, table, place, work, step, trust=request.trust)
+        means = dataclasses.replace(means, asked=_kept(asked), parting=_parting(table, work, probe))
         document = classifiers.finetune_head(table, place, probe=probe, means=means, course=course, force=force)
     return document | {"pixels": table.spec.pixels}
 
@@ -340,6 +341,14 @@ def _probe(table: stored.Features, work: Path, asked: dict[str, Any], trunk: "Tr
         with output.waiting("Training the probe"):
             classifiers.train_head(table, place, recipe=recipe, parting=parting)
     return classifiers.open_head(place)
+
+
+def _parting(table: stored.Features, work: Path, probe: "Head") -> "Parting | None":
+    """Give the groups that the head's split kept together, for the validation part."""
+    group = probe.document["split"].get("group")
+    if group is None or (group != "duplicates" and group not in table.rows.column_names):
+        return None
+    return to_parting(table, work / "probe", group=group)
 
 
 def _open_trunk(request: "BackboneRequest", unfreeze: str | None) -> "Trunk":

@@ -348,6 +348,18 @@ def test_a_cut_short_replacement_goes_on(tuned, table, probe, tmp_path, stop):
     assert (out / "head.json").read_bytes() != before
 
 
+def test_groups_stay_together_while_it_learns(pictures, residual, tmp_path, idle):
+    """With --group no image of a validation image's group is learnt from."""
+    paths = sorted(pictures.glob("*/*.png"))
+    day = {str(path): f"{path.parent.name} {int(path.stem) // 2}" for path in paths}
+    lines = [f"{path},{path},{path.parent.name},{day[str(path)]}" for path in paths]
+    (tmp_path / "days.csv").write_text("\n".join(["image,id,label,day", *lines]))
+    frieze.finetune(tmp_path / "days.csv", out=tmp_path / "m", backbone=str(residual), **QUICK | {"group": "day"})
+    days = {part: {day[name] for name in ids} for part, ids in parts_of(tmp_path / "m").items()}
+    assert days["validation"]
+    assert not days["validation"] & (days["train"] | days["test"])
+
+
 @pytest.mark.slow
 def test_changed_images_begin_anew(pictures, residual, tmp_path, stop):
     """Where the images have changed since, it begins anew: what is half done goes by their places."""
