@@ -11,7 +11,7 @@ from classifiers.labels import Examples, labelled_rows
 from classifiers.parting import Parting
 from classifiers.scores import score
 from classifiers.splits import Split
-from classifiers.stored_rows import StoredRows, hold, mapped
+from classifiers.stored_rows import StoredRows, count_constant, hold, mapped
 from features import Features, InputError, Rows
 
 
@@ -75,7 +75,8 @@ def _find_common(tables: Sequence[Features], parting: Parting) -> _Common:
 def _judge(table: Features, examples: Examples, recipes: Sequence[Recipe], common: _Common) -> list[dict[str, Any]]:
     split = common.split
     known = {"features": str(table.path), "backbone": table.spec.name, "dim": table.spec.dim}
-    train = hold(table, examples.rows[split.train], memory_bytes=None)
+    train = hold(table, examples.rows[split.train])
+    count_constant(train)  # refused where all are the same
     test = StoredRows(table, examples.rows[split.test])
     rows = []
     for recipe in recipes:

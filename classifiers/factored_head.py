@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from classifiers.margins import Softmax
+from classifiers.scikit import import_skops
 from features import Strings
 
 _PARTS = {"model", "factor"}
@@ -36,9 +37,7 @@ class FactoredHead(Softmax):
 
     def save(self, path: Path) -> None:
         """Write the model and the factor in skops form."""
-        import skops.io
-
-        skops.io.dump({"model": self._model, "factor": self._factor}, path)
+        import_skops().dump({"model": self._model, "factor": self._factor}, path)
 
     @classmethod
     def load(cls, path: Path, *, classes: Strings, dim: int) -> Self:
@@ -48,9 +47,7 @@ class FactoredHead(Softmax):
             ValueError: The file holds something else, or a model of other classes or width.
             skops.io.exceptions.UntrustedTypesFoundException: It holds a type that could run code.
         """
-        import skops.io
-
-        parts = skops.io.load(path, trusted=[])
+        parts = import_skops().load(path, trusted=[])
         if not isinstance(parts, dict) or parts.keys() != _PARTS:
             raise ValueError("it holds another model")
         cls.check(parts["model"], n_classes=len(classes), dim=dim)

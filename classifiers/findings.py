@@ -4,6 +4,7 @@ import dataclasses
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from classifiers.labels import Examples
@@ -63,12 +64,13 @@ def to_table(findings: list[Finding], examples: Examples, *, groups: Rows, parts
     """
     ordered = sorted(findings, key=lambda one: (KINDS.index(one.kind), -one.score, groups[one.row], one.row))
     rows = [one.row for one in ordered]
+    told = examples.take(np.array(rows, np.int64))
     columns = {
-        "id": examples.ids[rows],
-        "label": examples.labels[rows],
+        "id": told.ids,
+        "label": told.labels,
         "group": [int(group) if group >= 0 else None for group in groups[rows]],
         "part": parts[rows],
-        "uri": examples.uris[rows],
+        "uri": told.uris,
         **{name: [getattr(one, name) for one in ordered] for name in ("kind", "suggested", "probability", "score")},
     }
     return pa.Table.from_arrays([pa.array(columns[field.name], field.type) for field in SCHEMA], schema=SCHEMA)

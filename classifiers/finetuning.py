@@ -22,6 +22,7 @@ from classifiers.learning import Learning, Progress
 from classifiers.margins import best_factor
 from classifiers.material import CHUNK, Images, Maps, Material, Read, batches
 from classifiers.outputs import check_head
+from classifiers.parting import Parting
 from classifiers.pooled_features import as_wide_as
 from classifiers.scores import report, score
 from classifiers.splits import Split
@@ -80,6 +81,7 @@ class Means:
         step: Told steps done and steps there are.
         say: Told what a person waits for, in words.
         write_page: Called with the folder when report.json is in it, to write what a person looks at beside it.
+        parting: Its groups keep together in the validation part; None for rows on their own.
         asked: The options, as head.json keeps them.
     """
 
@@ -90,6 +92,7 @@ class Means:
     step: Callable[[int, int], None]
     say: Callable[[str], None]
     write_page: Callable[[Path], None]
+    parting: Parting | None = None
     asked: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -122,7 +125,8 @@ def finetune_head(
     started, course = time.perf_counter(), course or Course()
     check_head(out, force=force)
     examples = labelled_rows(features.rows, maker=features.manifest.maker)
-    split, unused = part_like(probe, examples, seed=course.seed)
+    groups = None if means.parting is None else means.parting.find_groups(features, examples)
+    split, unused = part_like(probe, examples, seed=course.seed, groups=groups)
     check_start(examples, split, means.trunk, course.batch_size)
     start = begin(probe, features, examples, split, hidden=course.hidden, seed=course.seed)
     layers = to_layers(start, features.spec.dim, length=None if course.hidden is None else mean_length(features))

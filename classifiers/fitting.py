@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from classifiers.heads import HEADS, Classifier, kind_of_head
+from classifiers.memory import Budget
 from classifiers.splits import Split
 from classifiers.stored_rows import Embeddings, StoredRows
 from classifiers.terms import USUAL, Network, Terms
@@ -24,8 +25,8 @@ class Recipe:
         precision: What share of the answers is to be right, in (0, 1): the head abstains where it may not be. None to
             answer all.
         network: For `keras`.
-        memory_bytes: What embeddings may take in memory, else they are read from the table in passes; None for half of
-            what is free.
+        memory_bytes: What the process may take in memory: embeddings that do not fit are read from the table in passes;
+            None for half of what is free, for the embeddings alone.
     """
 
     head: str
@@ -72,7 +73,7 @@ def fit_head(
         validation: int64, rows to choose the setting on, in place of folds.
     """
     kind = kind_of_head(recipe.head)
-    _check_held(kind, recipe, embeddings)
+    _check_held(kind, recipe, embeddings, len(set(labels)))
     weights = _balance(labels) if recipe.is_balanced else None
     terms = Terms(weights, recipe.seed, recipe.network, n_rows=len(labels))
     wants_folds = len(kind.values) > 1 or not kind.is_calibrated or recipe.precision is not None
@@ -105,14 +106,15 @@ def name_setting(head: Classifier, tuned: Tuned) -> dict[str, float]:
     return {type(head).setting: tuned.value} if type(head).setting else {}
 
 
-def _check_held(kind: type[Classifier], recipe: Recipe, embeddings: Embeddings) -> None:
+def _check_held(kind: type[Classifier], recipe: Recipe, embeddings: Embeddings, n_classes: int) -> None:
     if isinstance(embeddings, StoredRows) and not kind.streams:
         able = ", ".join(name for name, other in HEADS.items() if other.streams)
+        budget = Budget.of(recipe.memory_bytes, kind, n_rows=len(embeddings), n_classes=n_classes)
         raise InputError(
             f"To fit a {recipe.head} head {len(embeddings):,} embeddings must lie in memory;"
-            f" with what that needs they take {write_size(embeddings.fit_bytes)}.",
-            mend=f"Use --head {able}, which read them in passes; or allow for it: --max-memory"
-            f" {write_size(embeddings.fit_bytes)}",
+            f" with what that needs they take {write_size(kind.memory.count(*embeddings.shape))}.",
+            mend=f"Use --head {able}, which read them in passes; or allow for it and the rest of the process:"
+            f" --max-memory {write_size(budget.count(*embeddings.shape))}",
         )
 
 

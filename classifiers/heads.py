@@ -9,7 +9,7 @@ from classifiers.kernel_head import KernelHead
 from classifiers.linear_heads import LinearHead, PrototypeHead, RidgeHead, SvmHead
 from classifiers.neighbours_head import NeighboursHead
 from classifiers.stored_rows import Embeddings
-from classifiers.terms import Terms
+from classifiers.terms import FitMemory, Terms
 from features import Floats, InputError, Strings
 
 
@@ -23,6 +23,7 @@ class Classifier(Protocol):
         values: What it is chosen from, the simplest head first.
         usual: The value where nothing can be chosen: too few rows.
         streams: Whether it can be fitted on rows that stay on disk.
+        memory: What a fit takes in memory where the rows lie there.
         is_calibrated: Whether its probabilities are honest as they are fitted; else they want `soften`.
         classes: The names of the C classes, sorted.
         fit_seconds: How long the fit took; choosing and calibrating excluded.
@@ -36,6 +37,7 @@ class Classifier(Protocol):
     values: ClassVar[tuple[float, ...]]
     usual: ClassVar[float]
     streams: ClassVar[bool]
+    memory: ClassVar[FitMemory]
     is_calibrated: ClassVar[bool]
     classes: Strings
     fit_seconds: float

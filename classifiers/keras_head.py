@@ -11,7 +11,7 @@ import numpy as np
 
 from classifiers.batches import Batches, part_watched
 from classifiers.stored_rows import Embeddings
-from classifiers.terms import Network, Terms
+from classifiers.terms import FitMemory, Network, Terms
 from features import Floats, Rows, Strings, import_keras, seeded
 
 _LEARNING_RATE = 1e-3
@@ -31,6 +31,7 @@ class KerasHead:
     file_name: ClassVar[str] = "head.keras"
     libraries: ClassVar[tuple[str, ...]] = ("numpy", "keras", "tensorflow")
     streams: ClassVar[bool] = True
+    memory: ClassVar[FitMemory] = FitMemory(fixed_bytes=400_000_000)
     note: str = ""
     is_calibrated: ClassVar[bool] = True  # it stops where rows that it does not see are explained best
     setting: ClassVar[str] = ""

@@ -14,7 +14,7 @@ from classifiers.margins import two_sided
 from classifiers.scikit import check_model, quiet
 from classifiers.solver import fit_path
 from classifiers.stored_rows import Embeddings, StoredRows
-from classifiers.terms import Terms
+from classifiers.terms import FitMemory, Terms
 from features import Floats, Rows, Strings
 
 MOST_EXACT = 20_000
@@ -41,6 +41,7 @@ class KernelHead(FactoredHead):
     Williams and Seeger 2001, Using the Nystroem method to speed up kernel machines (the approximation).
     """
 
+    memory: ClassVar[FitMemory] = FitMemory(columns=_N_BASIS)
     setting: ClassVar[str] = "C"
     values: ClassVar[tuple[float, ...]] = (1, 3, 10)
     usual: ClassVar[float] = 1.0

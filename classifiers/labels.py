@@ -5,34 +5,50 @@ from typing import Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from features import InputError, Rows, Strings
 
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """Labelled rows of a table.
+    """Labelled rows of a table; their texts stay in Arrow, which takes a fraction of what Python objects do.
 
     Attributes:
         rows: int64 [n], row numbers of the table.
-        ids: The images' ids [n].
-        labels: Their labels [n], none of them None.
-        sha256: Hash of each image's bytes [n], None where unknown.
-        uris: Where each image is [n].
+        labels: Their labels [n], none of them None; equal ones are one object.
+        table: `id`, `sha256` and `uri` of all rows of the table.
     """
 
     rows: Rows
-    ids: Strings
     labels: Strings
-    sha256: Strings
-    uris: Strings
+    table: pa.Table
 
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def ids(self) -> Strings:
+        """The images' ids [n], made anew each time."""
+        return _to_strings(self.column("id"))
+
+    @property
+    def sha256(self) -> Strings:
+        """Hash of each image's bytes [n], None where unknown; made anew each time."""
+        return _to_strings(self.column("sha256"))
+
+    @property
+    def uris(self) -> Strings:
+        """Where each image is [n], made anew each time."""
+        return _to_strings(self.column("uri"))
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """Return `id`, `sha256` or `uri` of the examples."""
+        return self.table[name].take(pa.array(self.rows))
+
     def take(self, chosen: Rows) -> Self:
         """Give some of the examples, by their place in this collection."""
-        return type(self)(*(getattr(self, field.name)[chosen] for field in dataclasses.fields(self)))
+        return dataclasses.replace(self, rows=self.rows[chosen], labels=self.labels[chosen])
 
 
 _MENDS = {
@@ -57,13 +73,13 @@ def labelled_rows(table: pa.Table, *, maker: str = "frieze embed") -> Examples:
     Raises:
         InputError: No row has a label.
     """
-    labels = _strings(table, "label")
-    ids = _strings(table, "id")
+    labels = _shared_strings(table["label"].cast(pa.string()))
     rows = np.flatnonzero([label is not None for label in labels])
     if not len(rows):
         raise InputError(f"None of the {len(labels)} rows has a label.", mend=_MENDS[maker])
-    rows = rows[np.argsort(ids[rows])]
-    return Examples(rows, ids[rows], labels[rows], _strings(table, "sha256")[rows], _strings(table, "uri")[rows])
+    texts = pa.table({name: table[name].cast(pa.string()) for name in ("id", "sha256", "uri")})
+    rows = rows[pc.sort_indices(texts["id"].take(pa.array(rows))).to_numpy()]  # by bytes is as Python sorts
+    return Examples(rows, labels[rows], texts)
 
 
 def column_of(table: pa.Table, name: str, examples: Examples) -> Strings:
@@ -74,9 +90,17 @@ def column_of(table: pa.Table, name: str, examples: Examples) -> Strings:
     """
     if name not in table.column_names:
         raise InputError(f"There is no column {name}.", mend=f"There are: {', '.join(table.column_names)}.")
-    values = [None if value is None else str(value) for value in table[name].to_pylist()]
-    return np.array(values, dtype=object)[examples.rows]
+    values = table[name].take(pa.array(examples.rows)).to_pylist()
+    return np.array([None if value is None else str(value) for value in values], dtype=object)
 
 
-def _strings(table: pa.Table, name: str) -> Strings:
-    return np.array(table[name].cast(pa.string()).to_pylist(), dtype=object)
+def _to_strings(column: pa.ChunkedArray) -> Strings:
+    return np.array(column.to_pylist(), dtype=object)
+
+
+def _shared_strings(column: pa.ChunkedArray) -> Strings:
+    """Return the texts [N], equal ones as one Python object, None where unknown."""
+    coded = column.dictionary_encode().combine_chunks()
+    names = np.array([*coded.dictionary.to_pylist(), None], dtype=object)
+    shared: Strings = names[coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
+    return shared

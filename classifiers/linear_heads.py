@@ -11,10 +11,10 @@ from classifiers.graphs import linear_softmax
 from classifiers.margins import Softmax, two_sided
 from classifiers.pieces import Doubles
 from classifiers.row_space import MOST_AXES, RowSpace
-from classifiers.scikit import check_model, quiet
+from classifiers.scikit import check_model, import_skops, quiet
 from classifiers.solver import fit_path
 from classifiers.stored_rows import Embeddings, StoredRows, in_pieces
-from classifiers.terms import Terms
+from classifiers.terms import FitMemory, Terms
 from features import Floats, Rows, Strings, unit_rows
 
 _TWO = 2
@@ -100,9 +100,7 @@ class PipelineHead(Softmax):
 
     def save(self, path: Path) -> None:
         """Write the pipeline in skops form."""
-        import skops.io
-
-        skops.io.dump(self.pipeline, path)
+        import_skops().dump(self.pipeline, path)
 
     @classmethod
     def load(cls, path: Path, *, classes: Strings, dim: int) -> Self:
@@ -112,10 +110,9 @@ class PipelineHead(Softmax):
             ValueError: The file holds another model, or one of other classes or width.
             skops.io.exceptions.UntrustedTypesFoundException: It holds a type that could run code.
         """
-        import skops.io
         from sklearn.preprocessing import Normalizer
 
-        head = cls(classes=classes, pipeline=skops.io.load(path, trusted=[]))
+        head = cls(classes=classes, pipeline=import_skops().load(path, trusted=[]))
         if [type(step) for _, step in head.pipeline.steps] != [Normalizer, type(cls.new_model())]:
             raise ValueError("it holds another model")
         check_model(head.pipeline, n_classes=len(classes), dim=dim)
@@ -176,6 +173,7 @@ class SvmHead(_SolvedHead):
 class RidgeHead(PipelineHead):
     """Least squares with squared weights added, on targets of 1 and -1: scikit-learn's RidgeClassifier."""
 
+    memory: ClassVar[FitMemory] = FitMemory(copies=4)  # scikit-learn centres a copy, and weighs another
     setting: ClassVar[str] = "alpha"
     values: ClassVar[tuple[float, ...]] = (30, 10, 3, 1, 0.3, 0.1, 0.03)
     usual: ClassVar[float] = 1.0

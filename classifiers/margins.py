@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from classifiers.terms import FitMemory
 from features import Floats, Rows
 
 
@@ -14,6 +15,7 @@ class Softmax:
     libraries: ClassVar[tuple[str, ...]] = ("numpy", "scikit-learn", "skops")
     is_calibrated: ClassVar[bool] = False
     streams: ClassVar[bool] = False
+    memory: ClassVar[FitMemory] = FitMemory()
     note: str = ""
 
     def margins(self, embeddings: Floats) -> Floats:

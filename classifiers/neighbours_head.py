@@ -10,7 +10,7 @@ from classifiers.factored_head import FactoredHead
 from classifiers.graphs import neighbour_votes, power_of_shares
 from classifiers.scikit import check_model, quiet
 from classifiers.stored_rows import Embeddings
-from classifiers.terms import Terms
+from classifiers.terms import FitMemory, Terms
 from features import Floats, Strings, unit_rows
 
 _LEAST_SHARE = 1e-3  # what a class without a vote counts for, so that its logarithm is finite
@@ -22,6 +22,7 @@ class NeighboursHead(FactoredHead):
     A margin is the logarithm of a share of votes: at a factor of 1 the probabilities are the shares.
     """
 
+    memory: ClassVar[FitMemory] = FitMemory(copies=3)
     setting: ClassVar[str] = "k"
     values: ClassVar[tuple[float, ...]] = (50, 20, 10, 5, 3, 1)
     usual: ClassVar[float] = 5.0

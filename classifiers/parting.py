@@ -53,7 +53,7 @@ class Parting:
         if self.column:
             parts = column_of(features.rows, self.column, examples)
             return split_given(parts, examples.labels, column=self.column), None
-        groups = self._groups(features, examples)
+        groups = self.find_groups(features, examples)
         if groups is None:
             return split_stratified(examples.labels, test_size=self.test_size, seed=self.seed), None
         return split_groups(examples.labels, groups, test_size=self.test_size, seed=self.seed), groups
@@ -62,7 +62,8 @@ class Parting:
         """Give the splits to fit on, the one that counts first: more than one where few rows a class are drawn."""
         return [split] if self.shots is None else draw_shots(split, labels, self.shots, seed=self.seed)
 
-    def _groups(self, features: Features, examples: Examples) -> Rows | None:
+    def find_groups(self, features: Features, examples: Examples) -> Rows | None:
+        """Number the groups of some labelled rows, int64 [n]; None where rows are on their own."""
         if self.groups is not None:
             return self.groups()[examples.rows]
         if self.group is None:

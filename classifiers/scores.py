@@ -157,13 +157,7 @@ def report(probabilities: Floats, examples: Examples, *, classes: Strings) -> di
 def _mistakes(probabilities: Floats, examples: Examples, *, classes: Strings, wrong: Rows) -> list[dict[str, Any]]:
     confidences = probabilities[wrong].max(axis=1)
     worst = wrong[np.argsort(-confidences, kind="stable")[:_MAX_MISTAKES]]
-    return [
-        {
-            "id": examples.ids[row],
-            "uri": examples.uris[row],
-            "label": examples.labels[row],
-            "prediction": classes[probabilities[row].argmax()],
-            "probability": float(probabilities[row].max()),
-        }
-        for row in worst
-    ]
+    told, chosen = examples.take(worst), probabilities[worst]
+    columns = (told.ids, told.uris, told.labels, classes[chosen.argmax(axis=1)], chosen.max(axis=1).tolist())
+    names = ("id", "uri", "label", "prediction", "probability")
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]

@@ -8,7 +8,7 @@ from classifiers.heads import HEADS, Classifier
 from classifiers.keras_head import KerasHead
 from classifiers.labels import Examples
 from classifiers.margins import best_factor
-from classifiers.splits import Split, split_rows, split_stratified
+from classifiers.splits import Split, split_groups, split_rows, split_stratified
 from classifiers.storage import Head, may_be_same, read_split
 from classifiers.stored_rows import StoredRows
 from classifiers.terms import USUAL, Network, Terms
@@ -29,13 +29,14 @@ class _Free(Protocol):
         """Estimate what a training step takes in memory."""
 
 
-def part_like(probe: Head, examples: Examples, *, seed: int) -> tuple[Split, Rows]:
+def part_like(probe: Head, examples: Examples, *, seed: int, groups: Rows | None = None) -> tuple[Split, Rows]:
     """Part rows as a head's were, a tenth of its training rows for validation where it had no such part.
 
     Args:
         probe: The head; only rows of its split that are still the same images count.
         examples: The labelled rows.
         seed: For the validation part.
+        groups: int64 [n]; rows of one group come on one side of the validation part, too. None for rows on their own.
 
     Returns:
         split: Places among the examples.
@@ -64,9 +65,14 @@ def part_like(probe: Head, examples: Examples, *, seed: int) -> tuple[Split, Row
             mend="Give --labels and --label as it was trained with, or leave --head out to train a probe anew.",
         )
     if not len(validation):
-        _, chosen = split_rows(examples.labels[train], test_size=_VALIDATION_SHARE, seed=seed)
-        validation = train[chosen]
+        validation = train[_draw_validation(examples.labels[train], None if groups is None else groups[train], seed)]
     return Split(np.union1d(train, validation), test, validation, "as the probe"), unused
+
+
+def _draw_validation(labels: Strings, groups: Rows | None, seed: int) -> Rows:
+    if groups is None:
+        return split_rows(labels, test_size=_VALIDATION_SHARE, seed=seed)[1]
+    return split_groups(labels, groups, test_size=_VALIDATION_SHARE, seed=seed).test
 
 
 def begin(

@@ -260,8 +260,8 @@ def write_split(folder: Path, examples: Examples, split: Split, unused: Rows) ->
         "validation",
         "test",
     )
-    columns = {"id": examples.ids, "sha256": examples.sha256, "part": parts}
-    table = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+    columns = {name: examples.column(name) for name in ("id", "sha256")}
+    table = pa.table(columns | {"part": pa.array(parts, pa.string())})
     pq.write_table(table.filter(table["part"].is_valid()), folder / SPLIT_NAME)
 
 

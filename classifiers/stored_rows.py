@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from features import Features, Floats, Rows, free_memory, unit_rows
+from features import Features, Floats, InputError, Rows, free_memory, unit_rows
 
-_COPIES = 2  # the rows, and those of a fold
+_TIMES_FREE = 4  # so often what is free must hold the rows: two copies in half of it
+_SAME = 1e-6  # of a unit vector: rounding
 _POOL_PARTS = 16  # read together for a shuffle: parts are often of one class each
 
 
@@ -16,14 +17,12 @@ class StoredRows:
     Attributes:
         shape: (N, D), as an array has it.
         order: int64 [N], the places in the order in which they are read.
-        fit_bytes: What they would take in memory, with the copies that a fit makes.
     """
 
     def __init__(self, features: Features, rows: Rows) -> None:
         self._features, self._rows = features, rows
         self.shape = (len(rows), features.spec.dim)
         self.order: Rows = np.argsort(rows, kind="stable")
-        self.fit_bytes = _COPIES * len(rows) * features.spec.dim * 4
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -69,17 +68,18 @@ Embeddings = Floats | StoredRows
 """float32 [N, D] of unit length, in memory or in the table."""
 
 
-def hold(features: Features, rows: Rows, *, memory_bytes: int | None) -> Embeddings:
-    """Read some embeddings, unless they take more than they may.
+def hold(features: Features, rows: Rows, *, most_rows: int | None = None) -> Embeddings:
+    """Read some embeddings, unless they are more than may lie in memory.
 
     Args:
         features: The table.
         rows: int64 [N], row numbers.
-        memory_bytes: What they and a fit may take; None for half of what is free.
+        most_rows: How many may; None for as many as fit twice in half of what is free.
     """
     stored = StoredRows(features, rows)
-    allowed = free_memory() // 2 if memory_bytes is None else memory_bytes
-    return stored.read() if stored.fit_bytes <= allowed else stored
+    if most_rows is None:
+        most_rows = free_memory() // (_TIMES_FREE * 4 * features.spec.dim)
+    return stored.read() if len(rows) <= most_rows else stored
 
 
 def mapped(function: Callable[[Floats], Floats], embeddings: Embeddings) -> Floats:
@@ -99,6 +99,26 @@ def mapped(function: Callable[[Floats], Floats], embeddings: Embeddings) -> Floa
     if out is None:
         raise ValueError("There are no rows.")
     return out
+
+
+def count_constant(embeddings: Embeddings) -> int:
+    """Count the columns of float32 [N, D] of unit length, N >= 1, that are the same in all rows.
+
+    Raises:
+        InputError: All are: there is nothing to tell apart.
+    """
+    dim = embeddings.shape[1]
+    lowest, highest = np.full(dim, np.inf, np.float32), np.full(dim, -np.inf, np.float32)
+    for piece in [embeddings] if isinstance(embeddings, np.ndarray) else (piece for piece, _ in embeddings):
+        np.minimum(lowest, piece.min(axis=0), out=lowest)
+        np.maximum(highest, piece.max(axis=0), out=highest)
+    n_constant = int((highest - lowest <= _SAME).sum())
+    if n_constant == dim and len(embeddings) > 1:
+        raise InputError(
+            f"The {len(embeddings):,} embeddings to train on are all the same: nothing in them tells classes apart.",
+            mend="Look at where they come from: frieze info FEATURES; embed the images again, or import other vectors.",
+        )
+    return n_constant
 
 
 class CodedRows:

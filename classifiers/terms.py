@@ -64,3 +64,26 @@ class Terms:
     def take(self, rows: Rows) -> Self:
         """Give the terms for some of the rows."""
         return self if self.weights is None else dataclasses.replace(self, weights=self.weights[rows])
+
+
+@dataclasses.dataclass(frozen=True)
+class FitMemory:
+    """What a fit takes in memory.
+
+    Attributes:
+        copies: Of the embeddings, themselves included; one fold's are there in every fit.
+        columns: Of its own for each row, float32.
+        fixed_bytes: Whatever the rows: libraries that only this fit needs.
+    """
+
+    copies: int = 2
+    columns: int = 0
+    fixed_bytes: int = 0
+
+    def count(self, n_rows: int, dim: int) -> int:
+        """Return the bytes for float32 [n_rows, dim] in memory.
+
+        >>> FitMemory().count(10, 8)
+        640
+        """
+        return 4 * n_rows * (self.copies * dim + self.columns) + self.fixed_bytes

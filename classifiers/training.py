@@ -3,23 +3,24 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from classifiers.document import describe_head
 from classifiers.fitting import Recipe, find_threshold, fit_split, name_setting
-from classifiers.heads import Classifier
+from classifiers.heads import Classifier, kind_of_head
 from classifiers.labels import Examples, labelled_rows
+from classifiers.memory import Budget
 from classifiers.outputs import check_head
 from classifiers.parting import Parting
 from classifiers.scores import abstention, report, score
 from classifiers.shots import tell_shots
 from classifiers.splits import Split, split_stratified
 from classifiers.storage import finish_head, write_model, write_split
-from classifiers.stored_rows import Embeddings, StoredRows, hold, mapped
+from classifiers.stored_rows import Embeddings, StoredRows, count_constant, hold, mapped
 from classifiers.tuning import Tuned
-from features import Features, Floats, Rows, new_folder
+from features import Features, Floats, Rows, new_folder, peak_memory
 
 
 def train_head(
@@ -55,12 +56,12 @@ def train_head(
     examples = labelled_rows(features.rows, maker=features.manifest.maker)
     whole, groups = parting.part(features, examples)
     split, *draws = parting.draw(whole, examples.labels)
-    train = hold(features, examples.rows[split.train], memory_bytes=recipe.memory_bytes)
-    classifier, tuned = fit_split(recipe, train, examples.labels, split, groups)
+    train = _hold(recipe, features, examples, split)
+    classifier, tuned = fit_split(recipe, train.rows, examples.labels, split, groups)
     held_out, probabilities = examples.take(split.test), _ask(classifier, features, examples, split)
     figures = _figures(recipe, classifier, tuned, split) | {
         "n_unlabelled": len(features) - len(examples),
-        "notes": _notes(classifier, train),
+        **_notes(classifier, train),
         **score(probabilities, held_out.labels, classes=classifier.classes),
     }
     if draws and parting.shots:
@@ -74,7 +75,7 @@ def train_head(
     with new_folder(out, replace=force) as folder:
         model = write_model(folder, classifier)
         write_split(folder, examples, split, np.setdiff1d(whole.train, split.train))
-        figures["seconds"] = time.perf_counter() - started
+        figures |= {"peak_memory_bytes": peak_memory(), "seconds": time.perf_counter() - started}
         described = describe_head(features, figures, recipe.to_json(), split=parting.to_json(split), model=model)
         told = figures | report(probabilities, held_out, classes=classifier.classes)
         finish_head(folder, described, told, write_page)
@@ -89,10 +90,26 @@ def _naive(recipe: Recipe, parting: Parting, features: Features, examples: Examp
 
 def _accuracy(recipe: Recipe, features: Features, examples: Examples, split: Split, groups: Rows | None) -> float:
     """Fit once more, and give the accuracy on the test rows."""
-    train = hold(features, examples.rows[split.train], memory_bytes=recipe.memory_bytes)
-    classifier, _ = fit_split(recipe, train, examples.labels, split, groups)
+    train = _hold(recipe, features, examples, split)
+    classifier, _ = fit_split(recipe, train.rows, examples.labels, split, groups)
     probabilities = _ask(classifier, features, examples, split)
     return float(score(probabilities, examples.labels[split.test], classes=classifier.classes)["accuracy"])
+
+
+class _Held(NamedTuple):
+    """The training rows, what the process may take, and how many columns are the same in all rows."""
+
+    rows: Embeddings
+    budget: Budget
+    n_constant: int
+
+
+def _hold(recipe: Recipe, features: Features, examples: Examples, split: Split) -> _Held:
+    """Give the training rows, in memory if what the process may take is enough."""
+    kind, n_classes = kind_of_head(recipe.head), len(set(examples.labels))
+    budget = Budget.of(recipe.memory_bytes, kind, n_rows=len(examples), n_classes=n_classes)
+    rows = hold(features, examples.rows[split.train], most_rows=budget.most_rows(features.spec.dim))
+    return _Held(rows, budget, count_constant(rows))
 
 
 def _ask(classifier: Classifier, features: Features, examples: Examples, split: Split) -> Floats:
@@ -100,12 +117,15 @@ def _ask(classifier: Classifier, features: Features, examples: Examples, split: 
     return mapped(classifier.probabilities, StoredRows(features, examples.rows[split.test]))
 
 
-def _notes(classifier: Classifier, train: Embeddings) -> list[str]:
-    """Say in words what was chosen for the size of the rows."""
+def _notes(classifier: Classifier, train: _Held) -> dict[str, Any]:
+    """Say in words what was chosen for the size of the rows, and what is odd about them, and how many are constant."""
+    n, dim = train.rows.shape
     notes = [classifier.note] if classifier.note else []
-    if isinstance(train, StoredRows):
-        notes.append(f"The {len(train):,} embeddings are not held in memory: they are read from the table in passes.")
-    return notes
+    if isinstance(train.rows, StoredRows):
+        notes.append(f"The {n:,} embeddings are not held in memory: they are read from the table in passes.")
+    if 2 * train.n_constant >= dim:
+        notes.append(f"Numbers that are the same in every embedding to train on: {train.n_constant:,} of {dim:,}.")
+    return {"constant": train.n_constant, "notes": notes + train.budget.notes}
 
 
 def _figures(recipe: Recipe, classifier: Classifier, tuned: Tuned, split: Split) -> dict[str, Any]:

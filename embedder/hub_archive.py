@@ -3,10 +3,12 @@
 import atexit
 import contextlib
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
 from embedder.backbones import fingerprint
+from embedder.backbones.trust import check_only_computes
 from embedder.hub_module import HubModule, Weight, is_module, open_folder
 from features import InputError, ModelError, held_folder, import_tensorflow
 
@@ -14,6 +16,15 @@ _KEPT: dict[str, Path] = {}
 _HELD = contextlib.ExitStack()
 atexit.register(_HELD.close)
 """Fingerprint -> where this process has the module's files: opened there, or copied out of a model's file."""
+
+
+_TRUSTED: set[str] = set()
+"""Fingerprints of modules that this process may load from a model's file, whatever they do."""
+
+
+def trust_module(wanted: str) -> None:
+    """Let this process load the module of a fingerprint from a model's file, whatever it does."""
+    _TRUSTED.add(wanted)
 
 
 def describe(module: HubModule) -> dict[str, Any]:
@@ -59,7 +70,7 @@ def revive(described: dict[str, Any], *, output: str | None) -> HubModule:
     folders = [_KEPT.get(wanted), None if "://" in handle else Path(handle).absolute()]
     for folder in folders:
         if folder is not None and is_module(folder, wanted):
-            module = open_folder(folder, handle=handle, output=output, trust=False)
+            module = _open(folder, wanted, handle=handle, output=output)
             module.shapes.update(shapes)
             return module
     weights = tuple(_awaited(one) for one in described["weights"])
@@ -84,6 +95,22 @@ def write_module(module: HubModule, folder: Path) -> None:
             mend=f"Put it back at {module.handle}; or save the weights alone: model.save_weights(FILE).",
         )
     _copy(module.folder, folder)
+    _warn_of_trust(module.folder, module)
+
+
+def _warn_of_trust(folder: Path, module: HubModule) -> None:
+    """Say of a module that does more than compute what its model's file takes to be loaded."""
+    try:
+        check_only_computes(folder, name=module.name)
+    except ModelError as error:
+        warnings.warn(
+            f"{error.args[0]} To load the model's file, type first: {_how_to_trust(str(module.fingerprint))}",
+            stacklevel=2,
+        )
+
+
+def _how_to_trust(wanted: str) -> str:
+    return f"frieze.HubLayer.trust_module({wanted!r})"
 
 
 def read_module(module: HubModule, folder: Path, *, output: str | None) -> HubModule:
@@ -105,7 +132,7 @@ def read_module(module: HubModule, folder: Path, *, output: str | None) -> HubMo
         )
     if module.call is not None:
         return module
-    loaded = open_folder(_keep(folder, wanted), handle=str(module.handle), output=output, trust=False)
+    loaded = _open(_keep(folder, wanted), wanted, handle=str(module.handle), output=output)
     loaded.shapes.update(module.shapes)
     if [_signature(weight) for weight in loaded.weights] != [_signature(weight) for weight in module.weights]:
         raise ModelError(
@@ -113,6 +140,12 @@ def read_module(module: HubModule, folder: Path, *, output: str | None) -> HubMo
             mend="Get the model's file again from where it was made.",
         )
     return loaded
+
+
+def _open(folder: Path, wanted: str, *, handle: str, output: str | None) -> HubModule:
+    """Load a module that a model's file tells of, from a folder of its fingerprint."""
+    how = f"{_how_to_trust(wanted)}, then load the model's file"
+    return open_folder(folder, handle=handle, output=output, trust=wanted in _TRUSTED, how=how)
 
 
 def _signature(weight: Weight) -> tuple[Any, ...]:

@@ -1,5 +1,7 @@
 """A SavedModel in hub form as a layer of Keras 3, which `hub.KerasLayer`, a layer of tf_keras, can't be."""
 
+import inspect
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,7 +52,8 @@ class HubLayer(_keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
     `model.save("FILE.keras")` takes the SavedModel's files along, so that the file loads where the folder or the URL is
     gone: `from frieze import HubLayer`, then `keras.saving.load_model`. The module's files are held against their
-    fingerprint on both ways, and a module that does more than compute is not loaded from a model's file. The weights
+    fingerprint on both ways. A module that does more than compute, such as one that reads a vocabulary from its assets,
+    is loaded from a model's file only after `HubLayer.trust_module(FINGERPRINT)`; `model.save` says so. The weights
     stand in that file twice: as the module came, and as they are now.
 
     Attributes:
@@ -109,6 +112,15 @@ class HubLayer(_keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             bound.trainable = bound.trainable and self.trainable
         self._take(module)
 
+    @staticmethod
+    def trust_module(fingerprint: str) -> None:
+        """Let this process load a module that does more than compute from a model's file.
+
+        Args:
+            fingerprint: sha256 of the module's files, as the refusal names it.
+        """
+        hub_archive.trust_module(fingerprint)
+
     @property
     def variable_names(self) -> list[str]:
         """The module's names of its variables, in the module's order, which is not that of its graph."""
@@ -134,15 +146,25 @@ class HubLayer(_keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     def trainable(self) -> bool:
         """Whether what was chosen of the module trains.
 
+        A model that is freed frees its layers; where this one's module has nothing that trains, it stays frozen with a
+        warning. (Keras itself does nothing at `model.trainable = True` where that is so already: a layer that was made
+        frozen is freed by its own `layer.trainable = True`.)
+
         Raises:
-            InputError: It is set, and the module has nothing that trains.
+            InputError: It is set on the layer itself, and the module has nothing that trains.
         """
         return bool(_keras.layers.Layer.trainable.fget(self))
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
         if value:
-            check_trains(self._module)
+            try:
+                check_trains(self._module)
+            except InputError as error:
+                if not _is_set_by_keras():
+                    raise
+                warnings.warn(f"{self.name} stays frozen: {error.args[0]}", stacklevel=2)
+                return
         _keras.layers.Layer.trainable.fset(self, value)
 
     def _get_own_losses(self) -> list[Any]:
@@ -228,6 +250,14 @@ class HubLayer(_keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         if module.call is not None:
             _check_mode(module, self.batch_norm)
             self._tracked_module = module.call.module
+
+
+def _is_set_by_keras() -> bool:
+    """Tell whether a model, or another layer around, hands its `trainable` down."""
+    handing_down, frame = _keras.layers.Layer.trainable.fset.__code__, inspect.currentframe()
+    while frame is not None and frame.f_code is not handing_down:
+        frame = frame.f_back
+    return frame is not None
 
 
 def _check_mode(module: HubModule, batch_norm: str) -> None:

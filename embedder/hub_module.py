@@ -176,15 +176,22 @@ def open_module(handle: Any, *, output: str | None, trust: bool) -> HubModule:
     return open_folder(folder, handle=handle, output=output, trust=trust)
 
 
-def open_folder(folder: Path, *, handle: str, output: str | None, trust: bool) -> HubModule:
+def open_folder(folder: Path, *, handle: str, output: str | None, trust: bool, how: str = _HOW) -> HubModule:
     """Load a module that lies in a local folder, whatever handle led to it.
+
+    Args:
+        folder: Holds its files.
+        handle: What was typed to get it.
+        output: A signature, or one of several outputs.
+        trust: Load it though it does more than compute.
+        how: What to type to have it trusted.
 
     Raises:
         ModelError: It can't be loaded or called, or is not trusted.
     """
     name = hub.name_of(handle) if "://" in handle else saved_model.name_of(Path(handle))
     if not trust and saved_model.has_model(folder):
-        check_only_computes(folder, name=name, how=_HOW)
+        check_only_computes(folder, name=name, how=how)
     call = saved_model.load_call(folder, name=name, output=output, trust=True)
     return HubModule(
         name=name,

@@ -25,7 +25,16 @@ from features.importing import check_can_embed, import_vectors
 from features.leftovers import held_folder, sweep_leftovers, temporary_folder
 from features.listing import EMPTY_FOLDER, Failure, Listing, count_reasons, first_of_each, read_failures, to_failures
 from features.lock import lock
-from features.machine import CoreTimes, count_cores, cpu_share, free_memory, read_core_times, trim_memory
+from features.machine import (
+    CoreTimes,
+    count_cores,
+    cpu_share,
+    free_memory,
+    peak_memory,
+    read_core_times,
+    resident_memory,
+    trim_memory,
+)
 from features.manifest import Manifest, Part, is_features, read_manifest
 from features.ownership import check_is_only_ours, check_is_ours
 from features.parts import read_part, write_part
@@ -121,6 +130,7 @@ __all__ = [
     "open_writer",
     "part_schema",
     "partition_values",
+    "peak_memory",
     "read_core_times",
     "read_failures",
     "read_json",
@@ -130,6 +140,7 @@ __all__ = [
     "read_stored",
     "read_unchanged",
     "replace_folder",
+    "resident_memory",
     "results",
     "seeded",
     "succession",

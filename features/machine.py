@@ -4,6 +4,8 @@ import ctypes
 import functools
 import math
 import os
+import resource
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +15,7 @@ import pyarrow as pa
 _MEMINFO = Path("/proc/meminfo")
 _PROCESS = Path("/proc/self")
 _STAT = Path("/proc/stat")
+_MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 _UNLIMITED = 1 << 60
 """What cgroup v1 calls no limit is a number above this."""
 
@@ -86,6 +89,26 @@ def free_memory() -> int:
     groups = (_free_in(group) for group in _find_groups(_PROCESS, "memory"))
     free = [found for found in (_free_of_machine(), *groups) if found is not None]
     return min(free) if free else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def resident_memory() -> int:
+    """Return the bytes that this process holds now, what was freed and not given back left out.
+
+    Where the system does not tell what it holds now (macOS), the most that it ever held.
+    """
+    trim_memory()
+    pages = _read(_PROCESS / "statm").split()[1:2]
+    return int(pages[0]) * os.sysconf("SC_PAGE_SIZE") if pages else peak_memory()
+
+
+def peak_memory() -> int:
+    """Return the most bytes that this process ever held.
+
+    Where the system tells no better (macOS), what started it may count: its memory, until the new program was loaded.
+    """
+    lines = _read(_PROCESS / "status").splitlines()
+    highest = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
+    return highest or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_BYTES
 
 
 def _free_of_machine() -> int | None:

@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import hashlib
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,30 +19,20 @@ from frieze.labelling import open_labelled
 from frieze.parting import to_parting
 from frieze.places import open_table, to_place
 from frieze.report import PAGE_NAME, head_page
+from frieze.retraining import recall_finetuning
 
 if TYPE_CHECKING:
-    from classifiers import Course, Head, Means
+    from classifiers import Course, Head, Means, Parting
     from embedder import BackboneRequest, SourceOptions, Trunk
 
 _SAMPLES, _TOLERANCE = 8, 1e-3  # of a cosine; another order of sums moves it by far less
 _EMBEDS = {"source", "backbone", "weights", "layer", "image_size", "fit", "pixels", "trust_backbone", "labels", "label"}
 """What a table of features depends on, which is kept where other options change."""
-_USUAL: dict[str, Any] = {
-    "fit": "squash",
-    "epochs": 10,
-    "learning_rate": 3e-4,
-    "schedule": "cosine",
-    "batch_size": 32,
-    "patience": 5,
-    "augment": True,
-    "cache": False,
-    "test_size": 0.2,
-    "seed": 0,
-}
-"""What holds where nothing was asked for, now or before."""
 _NOTED = "options.json"
 """File of the work folder that says what was asked for."""
 _NOT_KEPT = ("out", "trust_backbone")
+_REPLACES = "replaces"
+"""What that file says beside the options: the sha256 of head.json that `--force` was given for."""
 
 
 def finetune(
@@ -75,6 +67,7 @@ def finetune(
     """Fine-tune the top of a backbone, from a linear probe on its features, and hold it against that probe.
 
     An option that is None is what it was when `out`, half done or whole, was made of the same source; else its default.
+    An empty text asks for the default again.
 
     Args:
         source: Images as `embed` takes them, or a table of features whose images are still where they were.
@@ -103,24 +96,33 @@ def finetune(
         split: A column that says `train`, `val` or `test` for each image.
         group: A column, or `duplicates`: images of one value, or near-duplicates, come on one side.
         seed: Decides the split and every other random choice; 0 by default.
-        force: Replace a model that is there, and begin anew where another was half done.
+        force: Replace a model that is there, and begin anew where one is half done. Without it a run that was cut short
+            goes on, and replaces what it was begun for.
 
     Returns:
-        Accuracy of the fine-tuned model and of the probe on the same held-out images, epochs, counts and seconds.
+        Accuracy of the fine-tuned model and of the probe on the same held-out images, epochs, counts and seconds;
+        options that the time before brought (`remembered`) or was asked for otherwise (`changed`).
 
     Raises:
         InputError: Something you can mend; the message says how. Run again, it goes on after the last whole epoch.
     """
     said = {name: value for name, value in locals().items() if name != "force"}
+    return _finetune(to_place(out), said, force=force)
+
+
+def _finetune(place: Path, said: dict[str, Any], *, force: bool) -> dict[str, Any]:
     import classifiers
 
-    place = to_place(out)
-    classifiers.check_head(place, force=force)
-    asked = _with_what_was_asked(place, said)
+    before = _asked_before(place)
+    may_replace = force or _may_replace(place, before)
+    classifiers.check_head(place, force=may_replace)
+    recalled = recall_finetuning(said, before if before.get("source") == str(said["source"]) else {})
+    output.say_changes(recalled.to_json())
+    asked = {name: said[name] for name in ("source", *_NOT_KEPT)} | recalled.asked
     course = _to_course(asked)
-    with _work_folder(place, asked, force=force) as work:
-        document = _run(place, work, asked, course=course, force=force)
-    return document | {"report": str(place / PAGE_NAME)}
+    with _work_folder(place, asked, replaces=_hash_of(place) if may_replace else None, anew=force) as work:
+        document = _run(place, work, asked, course=course, force=may_replace)
+    return document | recalled.to_json() | {"report": str(place / PAGE_NAME)}
 
 
 def _run(place: Path, work: Path, asked: dict[str, Any], *, course: "Course", force: bool) -> dict[str, Any]:
@@ -131,40 +133,19 @@ def _run(place: Path, work: Path, asked: dict[str, Any], *, course: "Course", fo
     classifiers.check_memory(trunk, course.batch_size)
     _check_labels(trunk, asked)
     table = _open(work, asked, request)
-    _check_table(work, table)
+    _check_begun_from(work, table, asked)
     probe = _probe(table, work, asked, trunk)
     output.say(f"Fine-tuning {trunk.free}: {trunk.n_free:,} numbers.")
     with output.progress("Fine-tuning", "steps") as step:
-        means = dataclasses.replace(_means(trunk, table, place, work, step, trust=request.trust), asked=_kept(asked))
+        means = _means(trunk, table, place, work, step, trust=request.trust)
+        means = dataclasses.replace(means, asked=_kept(asked), parting=_parting(table, work, probe))
         document = classifiers.finetune_head(table, place, probe=probe, means=means, course=course, force=force)
     return document | {"pixels": table.spec.pixels}
 
 
 def _kept(asked: dict[str, Any]) -> dict[str, Any]:
     """Return the options as they are stored."""
-    return {name: _plain(value) for name, value in asked.items() if name not in _NOT_KEPT}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):  # height and width
-        return "x".join(map(str, value))
-    return str(value) if isinstance(value, Path) else value
-
-
-def _with_what_was_asked(place: Path, said: dict[str, Any]) -> dict[str, Any]:
-    """Give each option as it is said now, or was asked for before, or by default; what changes is told."""
-    before = _asked_before(place)
-    if before.get("source") != str(said["source"]):
-        before = {}
-    now = {name: value for name, value in said.items() if value is not None}
-    asked = dict.fromkeys(said) | _USUAL | before | now
-    kept = {name: value for name, value in before.items() if name not in now and value != _USUAL.get(name)}
-    changed = {name for name in before if name in now and _kept(now)[name] != before[name]}
-    if kept:
-        output.say(f"As before: {', '.join(f'{name} {value}' for name, value in kept.items())}.")
-    for name in sorted(changed):
-        output.say(f"Other than before: {name} {before[name]} then, {now[name]} now.")
-    return asked
+    return {name: value for name, value in asked.items() if name not in _NOT_KEPT} | {"source": str(asked["source"])}
 
 
 def _asked_before(place: Path) -> dict[str, Any]:
@@ -176,6 +157,16 @@ def _asked_before(place: Path) -> dict[str, Any]:
         return {}
     asked: dict[str, Any] = stored.read_json(head, mend="Give another --out.").get("finetuned", {}).get("asked", {})
     return asked
+
+
+def _may_replace(place: Path, before: dict[str, Any]) -> bool:
+    """Tell whether what is half done was begun with `--force` for the very model that is there."""
+    return before.get(_REPLACES) is not None and before[_REPLACES] == _hash_of(place)
+
+
+def _hash_of(place: Path) -> str | None:
+    head = place / "head.json"
+    return stored.hash_file(head) if head.exists() else None
 
 
 def _work_place(place: Path) -> Path:
@@ -192,8 +183,14 @@ def _to_course(asked: dict[str, Any]) -> "Course":
 
 
 @contextlib.contextmanager
-def _work_folder(place: Path, asked: dict[str, Any], *, force: bool) -> Iterator[Path]:
+def _work_folder(place: Path, asked: dict[str, Any], *, replaces: str | None, anew: bool) -> Iterator[Path]:
     """Give a folder beside `place` for what is half done; it goes when all is done, and stays after any other end.
+
+    Args:
+        place: Of the model.
+        asked: The options.
+        replaces: Hash of the model that is there and may be replaced; it is noted, so that a run that goes on may, too.
+        anew: Whether what is half done is to be done anew; what was embedded stays, where it would be the same.
 
     Raises:
         InputError: What is half done was begun with other options.
@@ -202,36 +199,41 @@ def _work_folder(place: Path, asked: dict[str, Any], *, force: bool) -> Iterator
     with stored.clear_errors(place):
         work.mkdir(parents=True, exist_ok=True)
     with stored.lock(work):
-        _check_same(work, _kept(asked), force=force)
+        _check_same(work, _kept(asked), anew=anew)
+        stored.write_json(work / _NOTED, _kept(asked) | {_REPLACES: replaces})
         yield work
         shutil.rmtree(work)
 
 
-def _check_same(work: Path, asked: dict[str, Any], *, force: bool) -> None:
+def _check_same(work: Path, asked: dict[str, Any], *, anew: bool) -> None:
     """Refuse other options where an epoch was done with some; where none was, only what they change is done anew."""
     from classifiers import CHECKPOINT
 
     noted = work / _NOTED
     before = stored.read_json(noted, mend=f"Remove {work}") if noted.exists() else asked
     differ = sorted(name for name in asked if asked[name] != before.get(name))
-    if differ and (work / CHECKPOINT).exists() and not force:
+    if differ and (work / CHECKPOINT).exists() and not anew:
         sides = ", ".join(f"{name} {before.get(name)} then, {asked[name]} now" for name in differ)
         raise stored.InputError(
             f"Another fine-tuning is half done here: {sides}.",
             mend="Give the same options to go on with it, --force to begin anew, or another --out.",
         )
-    if differ:
+    if differ or anew:
         _forget(work, but=set() if _EMBEDS & {*differ} else {"features"})
-    stored.write_json(noted, asked)
 
 
-def _check_table(work: Path, table: stored.Features) -> None:
-    """Begin anew where the images have changed: what is half done goes by their places in the table."""
-    noted, told = work / "table.json", {"generation": table.manifest.generation}
-    if noted.exists() and stored.read_json(noted, mend=f"Remove {work}") != told:
-        output.say("The images have changed since this was begun: it begins anew.")
+def _check_begun_from(work: Path, table: stored.Features, asked: dict[str, Any]) -> None:
+    """Begin anew where images, labels or the head have changed: what is half done goes by places in the table."""
+    noted, head = work / "table.json", None if asked["head"] is None else _hash_of(to_place(asked["head"]))
+    began = {"generation": table.manifest.generation, "labels": _hash_labels(table), "head": head}
+    if noted.exists() and stored.read_json(noted, mend=f"Remove {work}") != began:
+        output.say("The images, their labels or the head have changed since this was begun: it begins anew.")
         _forget(work, but={"features", _NOTED})
-    stored.write_json(noted, told)
+    stored.write_json(noted, began)
+
+
+def _hash_labels(table: stored.Features) -> str:
+    return hashlib.sha256(json.dumps(table.labels.tolist()).encode()).hexdigest()
 
 
 def _forget(work: Path, *, but: set[str]) -> None:
@@ -339,6 +341,14 @@ def _probe(table: stored.Features, work: Path, asked: dict[str, Any], trunk: "Tr
         with output.waiting("Training the probe"):
             classifiers.train_head(table, place, recipe=recipe, parting=parting)
     return classifiers.open_head(place)
+
+
+def _parting(table: stored.Features, work: Path, probe: "Head") -> "Parting | None":
+    """Give the groups that the head's split kept together, for the validation part."""
+    group = probe.document["split"].get("group")
+    if group is None or (group != "duplicates" and group not in table.rows.column_names):
+        return None
+    return to_parting(table, work / "probe", group=group)
 
 
 def _open_trunk(request: "BackboneRequest", unfreeze: str | None) -> "Trunk":

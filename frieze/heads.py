@@ -63,8 +63,8 @@ def train(
         dropout: For `keras`: share of the hidden units that is left out at a step, in [0, 1); 0 by default.
         epochs: For `keras`: how often it sees the images at most; 100 by default.
         patience: For `keras`: epochs without a gain on watched images after which it stops; 5 by default.
-        max_memory: What the embeddings may take in memory, such as `4GB`, else they are read in passes; half of what is
-            free by default.
+        max_memory: What the process may take in memory, such as `4GB`: embeddings that do not fit beside the rest are
+            read in passes. By default half of what is free, for the embeddings alone.
         seed: Decides the split and every other random choice; 0 by default.
         force: Replace a head that is there, with the options that it was made with.
 

@@ -136,6 +136,21 @@ def say_pixels(document: Mapping[str, Any]) -> None:
         )
 
 
+def say_changes(document: dict[str, Any]) -> None:
+    """Say on stderr what a rerun took over from the one before, what that was asked for otherwise, and what changed."""
+    from features import as_typed
+
+    if document["remembered"]:
+        say(f"Note: as the last time: {as_typed(document['remembered'])}")
+    if document["changed"]:
+        before, now = ({name: one[when] for name, one in document["changed"].items()} for when in ("before", "now"))
+        say(f"Note: changed: {as_typed(now)}; the last time it was: {as_typed(before)}")
+    if document.get("relabelled"):
+        are_all = document["relabelled"] == document["unchanged"] > 1
+        more = ", all images that were there: train heads on these labels anew" if are_all else ""
+        say(f"Note: relabelled {document['relabelled']:,}{more}.")
+
+
 def printable(text: str) -> str:
     r"""Escape what a terminal would obey instead of show, such as a file name that moves the cursor.
 

@@ -1,8 +1,6 @@
 """Building an index over a table of features, or leaving a fitting one alone."""
 
 import contextlib
-import resource
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +18,7 @@ from features import (
     check_same_backbone,
     connected,
     new_folder,
+    peak_memory,
     read_size,
     trim_memory,
 )
@@ -47,7 +46,6 @@ from index.stored_vectors import write_vectors
 from index.task import FETCHED_SHARE, Task
 from index.updating import count_changes, refresh
 
-_MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 _REPORTED = (
     "rows",
     "dim",
@@ -213,7 +211,7 @@ def _measured(document: dict[str, Any], begun: float) -> dict[str, Any]:
     return {
         "bytes": sum(sizes.values()),
         "memory_bytes": sizes.get(FAISS_NAME, sizes[VECTORS_NAME]),
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_BYTES,
+        "peak_memory_bytes": peak_memory(),
         "build_seconds": time.perf_counter() - begun,
     }
 

@@ -82,7 +82,7 @@ def embed(*, as_json: bool, **asked: Any) -> None:
     else:
         output.show_facts(document)
     output.say_pixels(document)
-    options.tell_of_changes(document)
+    output.say_changes(document)
     options.warn_of_source(document)
     options.warn_of_removed(document)
     options.warn_of_images(document, mend="with --stretch each takes its own lowest value for black, highest for white")

@@ -43,7 +43,7 @@ from frieze.commands import options
 def finetune(*, as_json: bool, **asked: Any) -> None:
     """Train the top of a backbone on images SOURCE (or a table's), from a head on its features; run again to go on.
 
-    Options that are not given are those that OUT was made with, if it is there.
+    Options that are not given are those that OUT was made with, if it is there ('' asks for the default again).
     """
     from frieze import finetuning, output
 

@@ -122,22 +122,6 @@ def warn(document: dict[str, Any]) -> None:
         output.say(f"Note: {document['stale']}")
 
 
-def tell_of_changes(document: dict[str, Any]) -> None:
-    """Say on stderr what a rerun took over from the one before, what that was asked for otherwise, and what changed."""
-    from features import as_typed
-    from frieze import output
-
-    if document["remembered"]:
-        output.say(f"Note: as the last time: {as_typed(document['remembered'])}")
-    if document["changed"]:
-        before, now = ({name: one[when] for name, one in document["changed"].items()} for when in ("before", "now"))
-        output.say(f"Note: changed: {as_typed(now)}; the last time it was: {as_typed(before)}")
-    if document.get("relabelled"):
-        are_all = document["relabelled"] == document["unchanged"] > 1
-        more = ", all images that were there: train heads on these labels anew" if are_all else ""
-        output.say(f"Note: relabelled {document['relabelled']:,}{more}.")
-
-
 def warn_of_unread(document: dict[str, Any]) -> None:
     """Say on stderr what of a source is not read."""
     from frieze import output

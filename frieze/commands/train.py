@@ -33,7 +33,7 @@ _KERNELS = ("linear", "rbf")
 @click.option("--dropout", type=float, help="For keras: share of hidden units left out at a step.  [default: 0]")
 @click.option("--epochs", type=int, help="For keras: how often it sees the images at most.  [default: 100]")
 @click.option("--patience", type=int, help="For keras: epochs without a gain before it stops.  [default: 5]")
-@click.option("--max-memory", metavar="SIZE", help="What embeddings may take, such as 4GB; else read in passes.")
+@click.option("--max-memory", metavar="SIZE", help="What the process may take, such as 4GB; else in passes.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Decides every random choice.  [default: 0]")
 @options.force
 @options.as_json
@@ -45,7 +45,7 @@ def train(*, as_json: bool, **asked: Any) -> None:
     from frieze import heads, output
 
     document = heads.train(asked.pop("features"), **asked)
-    options.tell_of_changes(document)
+    output.say_changes(document)
     options.warn_of_labels(document)
     options.warn_of_baseline(document)
     for note in document["notes"]:

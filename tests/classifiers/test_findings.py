@@ -1,4 +1,5 @@
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -23,7 +24,8 @@ FOUND = [
 @pytest.fixture
 def found():
     """The findings above as a table."""
-    examples = Examples(np.arange(8), NAMES, np.repeat(["x", "y"], 4).astype(object), np.full(8, None), "/p/" + NAMES)
+    table = pa.table({"id": NAMES, "sha256": pa.nulls(8, pa.string()), "uri": "/p/" + NAMES})
+    examples = Examples(np.arange(8), np.repeat(["x", "y"], 4).astype(object), table)
     return to_table(FOUND, examples, groups=GROUPS, parts=PARTS)
 
 
@@ -78,6 +80,7 @@ def test_the_summary_counts_every_kind(found, monkeypatch):
 def test_nothing_found():
     """Without a finding the table is empty and still has its columns."""
     nobody = np.empty(0, object)
-    examples = Examples(np.arange(0), nobody, nobody, nobody, nobody)
+    table = pa.table({name: pa.array([], pa.string()) for name in ("id", "sha256", "uri")})
+    examples = Examples(np.arange(0), nobody, table)
     table = to_table([], examples, groups=np.empty(0, np.int64), parts=nobody)
     assert (len(table), table.schema, set(summarise(table)["counts"].values())) == (0, SCHEMA, {0})

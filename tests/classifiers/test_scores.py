@@ -1,5 +1,6 @@
 import hypothesis.strategies as st
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from sklearn.metrics import f1_score
@@ -20,7 +21,8 @@ def predictions(n=200, seed=0, n_true=3):
 def examples(labels):
     """Give examples whose ids are their numbers."""
     ids = np.array([f"{row:03d}" for row in range(len(labels))], dtype=object)
-    return Examples(np.arange(len(labels)), ids, labels, ids, "/pictures/" + ids)
+    table = pa.table({"id": ids, "sha256": ids, "uri": "/pictures/" + ids})
+    return Examples(np.arange(len(labels)), labels, table)
 
 
 @given(st.integers(0, 99))

@@ -60,6 +60,22 @@ def test_the_seed_decides_the_validation(probe, overlapping):
     assert one == again != other
 
 
+def test_groups_stay_together_in_the_validation(probe, parted):
+    """With groups, rows of one are on one side of the validation part, too; without, some are on both."""
+    examples, without = parted
+    groups = np.arange(len(examples)) // 5
+    split, _ = part_like(probe, examples, seed=0, groups=groups)
+
+    def torn(split):
+        learnt = np.setdiff1d(split.train, split.validation)
+        return set(groups[split.validation]) & set(groups[learnt])
+
+    assert (torn(split), len(torn(without)) > 0) == (set(), True)
+    assert 6 <= len(split.validation) <= 24
+    assert set(examples.labels[split.validation]) == set(examples.labels)
+    assert split.test.tolist() == without.test.tolist()
+
+
 def test_order_and_changes(probe, table, points):
     """Rows are found by id whatever their order; one whose bytes have changed, or that is new, is in no part."""
     ids, labels, embeddings = points(noise=0.4, n=50)

@@ -73,17 +73,16 @@ def test_a_function_of_rows(parts, rows):
     assert np.array_equal(mapped(lambda found: 2 * found, unit), 2 * unit)
 
 
-@pytest.mark.parametrize(("memory_bytes", "is_stored"), [(3200, False), (3199, True), (None, False)])
-def test_rows_are_held_where_they_may(parts, rows, memory_bytes, is_stored):
-    """50 rows of 8 floats take 1600 bytes, a fit twice as much: with less they stay in the table."""
-    held = hold(parts, rows, memory_bytes=memory_bytes)
-    assert isinstance(held, StoredRows) == is_stored
+@pytest.mark.parametrize(("most_rows", "is_stored"), [(50, False), (49, True), (None, False)])
+def test_rows_are_held_where_they_may(parts, rows, most_rows, is_stored):
+    """50 rows lie in memory where so many may, else they stay in the table."""
+    assert isinstance(hold(parts, rows, most_rows=most_rows), StoredRows) == is_stored
 
 
 def test_half_of_the_free_memory_may_be_taken(parts, rows, monkeypatch):
-    """Without a limit, half of what is free is one."""
+    """Without a limit, half of what is free is one: 50 rows of 8 floats take 1600 bytes, a fit twice as much."""
     monkeypatch.setattr(stored_rows, "free_memory", lambda: 6399)
-    assert isinstance(hold(parts, rows, memory_bytes=None), StoredRows)
+    assert isinstance(hold(parts, rows), StoredRows)
 
 
 def test_codes_and_weights_go_with_their_rows(parts, rows):

@@ -9,7 +9,7 @@ import pytest
 
 from classifiers import HEADS, Parting, Recipe, evaluate_head, open_head, train_head
 from classifiers.terms import Network
-from features import FeatureFileError, InputError
+from features import FeatureFileError, InputError, read_size
 
 BRIEF = dict.fromkeys(HEADS, Network()) | {"keras": Network(epochs=1)}
 """A network that learns for one epoch, for the head that is one."""
@@ -29,9 +29,9 @@ def test_result_has_the_fields_of_the_command(trained):
     """The result is the JSON document of `frieze train`."""
     trained["linear"]
     assert sorted(trained.results["linear"]) == [
-        "accuracy", "baseline_accuracy", "classes", "confidence_interval", "converged", "expected_calibration_error",
-        "fit_seconds", "head", "macro_f1", "macro_f1_interval", "n_test", "n_train", "n_unlabelled", "notes", "out",
-        "seconds", "setting", "tried",
+        "accuracy", "baseline_accuracy", "classes", "confidence_interval", "constant", "converged",
+        "expected_calibration_error", "fit_seconds", "head", "macro_f1", "macro_f1_interval", "n_test", "n_train",
+        "n_unlabelled", "notes", "out", "peak_memory_bytes", "seconds", "setting", "tried",
     ]  # fmt: skip
     assert trained.results["linear"]["classes"] == ["ant", "bee", "cow"]
 
@@ -97,7 +97,7 @@ def test_order_of_the_table_does_not_matter(table, tmp_path, doubtful, points):
     found = train_head(turned, tmp_path / "head")
     split = pq.read_table(tmp_path / "head" / "split.parquet")
     assert split.equals(pq.read_table(doubtful["linear"] / "split.parquet"))
-    untimed = {"seconds": 0, "fit_seconds": 0, "out": ""}
+    untimed = {"seconds": 0, "fit_seconds": 0, "peak_memory_bytes": 0, "out": ""}
     assert found | untimed == doubtful.results["linear"] | untimed
 
 
@@ -288,7 +288,8 @@ IN_PASSES = {"linear": 1e-3, "svm": 1e-3, "prototype": 1e-5}
 def test_in_passes_as_in_memory(overlapping, tmp_path, name):
     """A head whose rows stay in the table is the one whose rows are in memory, and says how it was fitted."""
     found = train_head(overlapping, tmp_path / "head", recipe=Recipe(name, is_balanced=True, memory_bytes=1))
-    assert found["notes"] == ["The 120 embeddings are not held in memory: they are read from the table in passes."]
+    assert found["notes"][0] == "The 120 embeddings are not held in memory: they are read from the table in passes."
+    assert found["notes"][1].startswith("--max-memory 1B is less than the process takes without embeddings, about ")
     held = train_head(overlapping, tmp_path / "held", recipe=Recipe(name, is_balanced=True))
     assert (held["notes"], held["setting"], held["accuracy"]) == ([], found["setting"], found["accuracy"])
     one, other = (open_head(tmp_path / path).probabilities(overlapping.embeddings()) for path in ("head", "held"))
@@ -298,7 +299,7 @@ def test_in_passes_as_in_memory(overlapping, tmp_path, name):
 def test_a_network_learns_in_passes(separable, tmp_path):
     """A keras head whose rows stay in the table tells separable points apart."""
     found = train_head(separable, tmp_path / "head", recipe=Recipe("keras", memory_bytes=1))
-    assert (found["accuracy"], len(found["notes"])) == (1, 1)
+    assert (found["accuracy"], len(found["notes"])) == (1, 2)
 
 
 @pytest.mark.parametrize("name", ["ridge", "knn"])
@@ -307,5 +308,26 @@ def test_rows_that_must_lie_in_memory(separable, tmp_path, name):
     with pytest.raises(InputError, match=f"To fit a {name} head 48 embeddings must lie in memory") as caught:
         train_head(separable, tmp_path / "head", recipe=Recipe(name, memory_bytes=1000))
     assert "--head linear, svm, prototype, keras" in caught.value.mend
-    assert "--max-memory 3.1KB" in caught.value.mend
+    needed = read_size(caught.value.mend.rpartition(" ")[2])
+    assert train_head(separable, tmp_path / "held", recipe=Recipe(name, memory_bytes=needed + 10**8))["notes"] == []
     assert not (tmp_path / "head").exists()
+
+
+@pytest.mark.parametrize("embeddings", [np.zeros((60, 4), "f4"), np.ones((60, 4), "f4") * np.arange(1, 61)[:, None]])
+@pytest.mark.parametrize("memory_bytes", [None, 1])
+def test_embeddings_that_are_all_the_same(table, tmp_path, embeddings, memory_bytes):
+    """Where all training rows are one vector, but for its length, training is refused and nothing is written."""
+    rows = table([f"{row:02}" for row in range(60)], ["a", "b"] * 30, embeddings.astype("f4"))
+    with pytest.raises(InputError, match="The 48 embeddings to train on are all the same"):
+        train_head(rows, tmp_path / "head", recipe=Recipe("prototype", memory_bytes=memory_bytes))
+    assert not (tmp_path / "head").exists()
+
+
+@pytest.mark.parametrize(("dead", "told"), [(3, False), (4, True)])
+def test_columns_that_are_the_same_in_all_rows(table, tmp_path, points, dead, told):
+    """Columns that tell nothing are counted; where they are half or more, a note says so."""
+    ids, labels, embeddings = points(noise=0.1)
+    embeddings[:, :dead] = 0
+    found = train_head(table(ids, labels, embeddings), tmp_path / "head", recipe=Recipe("prototype"))
+    note = f"Numbers that are the same in every embedding to train on: {dead} of 8."
+    assert (found["constant"], found["notes"]) == (dead, [note] if told else [])

@@ -203,13 +203,51 @@ def test_trust_is_for_the_layer_that_was_given_it(writing, keras, tmp_path):
 
     with pytest.raises(ModelError, match=r"WriteFile .*\n.*HubLayer\(\.\.\., trust=True\)"):
         HubLayer(writing)
-    path = saved(keras.Sequential([keras.Input((8, 8, 3)), HubLayer(writing, trust=True)]), tmp_path)
+    with pytest.warns(UserWarning, match="trust_module"):
+        path = saved(keras.Sequential([keras.Input((8, 8, 3)), HubLayer(writing, trust=True)]), tmp_path)
     (tmp_path / "written").unlink(missing_ok=True)
     for _ in range(2):
         with pytest.raises((ValueError, ModelError), match="does more than compute"):
             keras.saving.load_model(path)
         shutil.rmtree(writing, ignore_errors=True)
     assert not (tmp_path / "written").exists()
+
+
+@pytest.fixture
+def vocabulary(tf, tmp_path):
+    """A module that looks up words in a file of its assets."""
+    words, module = tmp_path / "words.txt", tf.Module()
+    words.write_text("one\ntwo\n")
+    whole, number = tf.lookup.TextFileIndex.WHOLE_LINE, tf.lookup.TextFileIndex.LINE_NUMBER
+    file = tf.lookup.TextFileInitializer(str(words), tf.string, whole, tf.int64, number)
+    module.table = tf.lookup.StaticVocabularyTable(file, 1)
+
+    def call(images):
+        return images[:, 0, 0] + tf.cast(module.table.lookup(tf.constant(["two"])), tf.float32)
+
+    module.__call__ = tf.function(call, [tf.TensorSpec([None, 8, 8, 3])], autograph=False)
+    tf.saved_model.save(module, str(tmp_path / "vocabulary"))
+    return tmp_path / "vocabulary"
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_module_with_a_vocabulary_loads_once_it_is_trusted(vocabulary, keras, tmp_path, monkeypatch, is_there):
+    """Saving says what loading takes, the refusal too; after that the model is loaded, its module at hand or not."""
+    from embedder import HubLayer
+
+    monkeypatch.setattr(hub_archive, "_TRUSTED", set())
+    model = keras.Sequential([keras.Input((8, 8, 3)), HubLayer(vocabulary, trust=True, name="hub_layer")])
+    with pytest.warns(UserWarning, match="InitializeTableFromTextFile") as caught:
+        path = saved(model, tmp_path)
+    wanted = model.layers[0].get_config()["saved_model"]["fingerprint"]
+    hub_archive._KEPT.clear()
+    assert str(caught[0].message).endswith(f"type first: frieze.HubLayer.trust_module('{wanted}')")
+    if not is_there:
+        shutil.rmtree(vocabulary)
+    with pytest.raises((ValueError, ModelError), match=rf"trust_module\('{wanted}'\), then load"):
+        keras.saving.load_model(path)
+    HubLayer.trust_module(wanted)
+    assert np.array_equal(keras.saving.load_model(path).predict(IMAGES, verbose=0), IMAGES[:, 0, 0] + 1)
 
 
 def test_nothing_is_fetched(live, keras, tmp_path, monkeypatch):

@@ -309,16 +309,33 @@ def test_losses_follow_the_weights(make, build):
     assert [float(loss) for loss in layer.losses] == pytest.approx([4 * loss for loss in before])
 
 
-def test_nothing_to_free(make, tf, tmp_path):
-    """To free a layer later whose module has nothing that trains is refused, as it is from the start."""
+@pytest.fixture
+def signature(tf, tmp_path):
+    """The folder of a module that is called by a signature."""
     module = tf.Module()
     module.weight = tf.Variable([1.0, 2.0, 3.0])
     spec = tf.TensorSpec([None, 8, 8, 3], name="images")
     run = lambda images: {"default": tf.reduce_mean(images, (1, 2)) * module.weight}  # noqa: E731
     serve = tf.function(run, [spec], autograph=False)
     tf.saved_model.save(module, str(tmp_path / "net"), signatures={"default": serve})
-    layer = make(tmp_path / "net")
+    return tmp_path / "net"
+
+
+def test_nothing_to_free(make, signature):
+    """To free a layer later whose module has nothing that trains is refused, as it is from the start."""
+    layer = make(signature)
     layer.trainable = False
     with pytest.raises(InputError, match="has no variables that train"):
         layer.trainable = True
     assert not layer.trainable
+
+
+def test_a_model_that_is_freed_around_it(make, signature, build):
+    """A model that is freed frees its other layers; the layer with nothing that trains stays frozen and says so."""
+    layer = make(signature, name="frozen")
+    model = build(layer)
+    model(IMAGES)
+    model.trainable = False
+    with pytest.warns(UserWarning, match="frozen stays frozen: net has no variables that train"):
+        model.trainable = True
+    assert (layer.trainable, len(model.trainable_weights)) == (False, 2)

@@ -1,9 +1,20 @@
+import mmap
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from features import count_cores, cpu_share, free_memory, machine, read_core_times
+from features import (
+    count_cores,
+    cpu_share,
+    free_memory,
+    machine,
+    peak_memory,
+    read_core_times,
+    resident_memory,
+)
 
 NO_LIMIT = str((1 << 63) - 4096)
 
@@ -174,3 +185,29 @@ def test_where_nothing_is_told(monkeypatch):
     """Where the system tells nothing, half of the memory counts as free."""
     monkeypatch.setattr("features.machine._read", lambda _: "")
     assert free_memory() == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system does not tell what is held now")
+def test_what_a_process_holds(monkeypatch):
+    """Bytes that are written to count as held until they are freed, and as a peak for good."""
+    monkeypatch.setattr(machine, "_PROCESS", Path("/proc/self"))
+    before = resident_memory()
+    with mmap.mmap(-1, 50_000_000) as block:
+        for start in range(0, len(block), mmap.PAGESIZE):
+            block[start] = 1
+        assert before + 45_000_000 < resident_memory() <= peak_memory()
+    assert resident_memory() < before + 45_000_000 < peak_memory()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system counts what started the process")
+def test_the_peak_of_what_started_a_process_does_not_count():
+    """A small program that a large one starts has a small peak."""
+    block = bytearray(b"x") * 200_000_000
+    code = "from features.machine import peak_memory; print(peak_memory())"
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert len(block) > int(found.stdout)
+
+
+def test_where_the_memory_held_is_not_told():
+    """Without /proc the peak, as the C library tells it, stands for what is held."""
+    assert resident_memory() == peak_memory() > 10_000_000

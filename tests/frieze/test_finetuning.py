@@ -316,6 +316,50 @@ def test_other_options_over_a_half_done_one(half):
     assert half.begun == [1, 2]
 
 
+def test_force_begins_anew(half):
+    """With --force nothing of what is half done is gone on with, though the options are the same."""
+    assert half(force=True)["epochs"] == 2
+    assert half.begun == [1, 2]
+
+
+@pytest.mark.parametrize("what", ["generation", "labels", "head"])
+def test_begun_from_something_else_it_begins_anew(half, tmp_path, capsys, what):
+    """Where images, labels or the head to begin from are others by now, it begins anew and says so."""
+    noted = work_of(tmp_path / "m") / "table.json"
+    noted.write_text(json.dumps(json.loads(noted.read_text()) | {what: "another"}))
+    half()
+    assert half.begun == [1, 2]
+    assert "or the head have changed since this was begun: it begins anew." in capsys.readouterr().err
+
+
+def test_a_cut_short_replacement_goes_on(tuned, table, probe, tmp_path, stop):
+    """Begun with --force and cut short, it goes on without, and replaces the model that it was begun for alone."""
+    out, begun = shutil.copytree(tuned[0], tmp_path / "m"), stop(2)
+    with pytest.raises(KeyboardInterrupt):
+        frieze.finetune(table, out=out, head=probe, force=True, **QUICK | {"seed": 1})
+    stop()
+    before = (out / "head.json").read_bytes()
+    (out / "head.json").write_bytes(before + b"\n")
+    with pytest.raises(FeatureFileError, match="is there already"):
+        frieze.finetune(table, out=out)
+    (out / "head.json").write_bytes(before)
+    document = frieze.finetune(table, out=out)
+    assert (begun, document["remembered"]["seed"]) == ([1, 2], 1)
+    assert (out / "head.json").read_bytes() != before
+
+
+def test_groups_stay_together_while_it_learns(pictures, residual, tmp_path, idle):
+    """With --group no image of a validation image's group is learnt from."""
+    paths = sorted(pictures.glob("*/*.png"))
+    day = {str(path): f"{path.parent.name} {int(path.stem) // 2}" for path in paths}
+    lines = [f"{path},{path},{path.parent.name},{day[str(path)]}" for path in paths]
+    (tmp_path / "days.csv").write_text("\n".join(["image,id,label,day", *lines]))
+    frieze.finetune(tmp_path / "days.csv", out=tmp_path / "m", backbone=str(residual), **QUICK | {"group": "day"})
+    days = {part: {day[name] for name in ids} for part, ids in parts_of(tmp_path / "m").items()}
+    assert days["validation"]
+    assert not days["validation"] & (days["train"] | days["test"])
+
+
 @pytest.mark.slow
 def test_changed_images_begin_anew(pictures, residual, tmp_path, stop):
     """Where the images have changed since, it begins anew: what is half done goes by their places."""
@@ -420,10 +464,14 @@ def test_again_it_asks_for_the_same(table, probe, tmp_path, idle, capsys):
     """Made again without options, a model is made as it was; with one, that is said, and the others stay."""
     frieze.finetune(table, out=tmp_path / "m", head=probe, **QUICK)
     capsys.readouterr()
-    frieze.finetune(table, out=tmp_path / "m", epochs=1, force=True)
+    document = frieze.finetune(table, out=tmp_path / "m", epochs=1, force=True)
     said = capsys.readouterr().err
-    assert "As before: augment False, batch_size 16, head" in said
-    assert "Other than before: epochs 2 then, 1 now." in said
+    assert "Note: as the last time: --unfreeze high --head" in said
+    assert "Note: changed: --epochs 1; the last time it was: --epochs 2\n" in said
+    assert document["remembered"] == {name: value for name, value in QUICK.items() if name != "epochs"} | {
+        "head": str(probe)
+    }
+    assert document["changed"] == {"epochs": {"before": 2, "now": 1}}
     asked = json.loads((tmp_path / "m" / "head.json").read_text())["finetuned"]["asked"]
     assert (asked["unfreeze"], asked["epochs"], asked["learning_rate"]) == ("high", 1, 0.004)
 

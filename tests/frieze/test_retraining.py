@@ -1,5 +1,6 @@
 """`frieze train --force` over a head: what is left out is as that head was asked for it."""
 
+import inspect
 import json
 
 import numpy as np
@@ -124,3 +125,31 @@ def test_a_broken_head_is_not_asked(text, train, tmp_path):
         assert train(head="ridge")["remembered"] == {}
     except InputError as error:
         assert "holds no head" in error.message  # noqa: PT017
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "remembered"),
+    [
+        ({"unfreeze": "top/*", "epochs": 3}, {}, {"unfreeze": "top/*", "epochs": 3}),
+        ({"unfreeze": "top/*", "epochs": 3}, {"unfreeze": ""}, {"epochs": 3}),
+        ({"backbone": "keras:A", "unfreeze": "9", "epochs": 3}, {"backbone": "keras:B"}, {"epochs": 3}),
+        ({"group": "day", "augment": False}, {"split": "part"}, {"augment": False}),
+        ({"image_size": "64x96"}, {"image_size": (64, 96)}, {}),
+        ({"epochs": 10, "of a later version": 1}, {}, {}),
+    ],
+)
+def test_what_a_fine_tuning_remembers(before, now, remembered):
+    """It is as with `train --force`: what is left out is as before, and what is of another backbone goes with it."""
+    from frieze.retraining import FINETUNE_DEFAULTS, recall_finetuning
+
+    found = recall_finetuning(dict.fromkeys(FINETUNE_DEFAULTS) | now, before)
+    assert found.remembered == remembered
+    assert found.asked.keys() == FINETUNE_DEFAULTS.keys()
+
+
+def test_the_options_of_a_fine_tuning_are_those_of_the_function():
+    """Each option that shapes the model is remembered."""
+    from frieze.retraining import FINETUNE_DEFAULTS
+
+    names = set(inspect.signature(frieze.finetune).parameters) - {"source", "out", "trust_backbone", "force"}
+    assert names == FINETUNE_DEFAULTS.keys()
