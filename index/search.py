@@ -23,6 +23,7 @@ from features import (
 from index.allowed import Allowed
 from index.filters import find_rows
 from index.index_files import CONTRACT, FAISS_NAME, ROWS_NAME, VECTORS_NAME, check_files, check_hashes, read_document
+from index.measures import check_lengths, square_lengths
 from index.rows import StoredRows, to_printable
 from index.searcher import Effort, Searcher
 from index.stored_vectors import load
@@ -203,6 +204,8 @@ class Index:
         bad = ~np.isfinite(ready).all(axis=1)
         if bad.any():
             raise InputError(f"Query {bad.argmax()} holds a value that is not finite.", mend="Embed it anew.")
+        squares, is_l2 = square_lengths(ready), self.metric == "l2"
+        check_lengths(squares, lambda row: f"Query {row}", metric=self.metric, may_be_small=is_l2)
         return ready
 
 

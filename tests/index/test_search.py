@@ -214,6 +214,15 @@ def test_scores_beyond_float32_are_refused(kind, indexes):
         indexes(kind, "l2").top_k(np.full((1, 16), 3e38, np.float32), 1)
 
 
+@pytest.mark.parametrize(("metric", "value"), [("dot", 1e20), ("dot", 1e-20), ("l2", 1e20)])
+def test_queries_beyond_float32s_squares_are_refused(metric, value, indexes):
+    """A query whose products with stored rows float32 can't hold is refused by its number."""
+    queries = np.ones((3, 16), np.float32)
+    queries[1] *= np.float32(value)
+    with pytest.raises(InputError, match=f"Query 1 is too .* for --metric {metric}"):
+        indexes("exact", metric).top_k(queries, 1)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_zero_vector_scores_zero(kind, indexes):
     """By cosine a query of zeros scores 0 with every image."""
