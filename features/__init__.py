@@ -33,11 +33,11 @@ from features.quiet import environment, import_keras, import_tensorflow, import_
 from features.ray_cluster import as_input_error, connected, results, unseen
 from features.reader import Features, open_features
 from features.remembered_options import Recalled, fill_in
-from features.schema import LISTING, OURS, PART, part_schema, to_embeddings, to_part, user_columns
+from features.schema import LISTING, OURS, PART, free_names, part_schema, to_embeddings, to_part, user_columns
 from features.sizes import read_size, write_size
 from features.spec import BackboneSpec, check_same_backbone
 from features.succession import succession, successor_of
-from features.table_files import check_table_file, check_writable, write_table_file
+from features.table_files import check_table_file, check_writable, to_finite, write_table_file
 from features.typed_options import as_typed
 from features.vector_files import VectorOptions
 from features.vector_tables import partition_values
@@ -94,6 +94,7 @@ __all__ = [
     "find_altered",
     "first_of_each",
     "free_memory",
+    "free_names",
     "going_on",
     "has_list",
     "hash_file",
@@ -129,6 +130,7 @@ __all__ = [
     "temporary_folder",
     "to_embeddings",
     "to_failures",
+    "to_finite",
     "to_part",
     "to_table_path",
     "top_k",

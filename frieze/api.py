@@ -299,8 +299,8 @@ def search(
         write_report(html, title="Search results", found=document)
     if out is None:
         return document
-    write_hits(to_place(out), document)
-    return document | {"out": str(to_place(out))}
+    write_hits(to_place(out), document, opened)
+    return document | {"out": str(to_place(out)), "renamed": opened.renamed_in_tables}
 
 
 def duplicates(

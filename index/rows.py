@@ -14,9 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features import FeatureFileError, Rows
+from features import FeatureFileError, Rows, free_names
 
 _GROUP_ROWS = 4096  # a hit costs the reading of its row group
+_OF_HITS = ("query", "rank", "score")
+"""Names of what a hit has that is no column of the table."""
 _N_COMPARED = 20_000  # ids looked through for close matches to a mistyped one
 
 
@@ -99,12 +101,26 @@ class StoredRows:
         close = difflib.get_close_matches(wanted, compared, n=3)
         return f"Did you mean: {', '.join(close)}?" if close else f"Its ids look like: {', '.join(compared[:3])}."
 
+    @functools.cached_property
+    def names_in_hits(self) -> dict[str, str]:
+        """What the columns are called in a table of hits: the user's own may have a name that hits need."""
+        return free_names(self.schema.names, _OF_HITS)
+
+    def named(self, name: str) -> str:
+        """Give the column of a name, which may be that in hits."""
+        in_hits = {shown: stored for stored, shown in self.names_in_hits.items()}
+        return name if name in self.schema.names else in_hits.get(name, name)
+
+    def take_table(self, rows: Rows) -> pa.Table:
+        """Give some rows [n] with their own types, in the order asked for."""
+        if not len(rows):
+            return self.schema.empty_table()
+        table, places = self._holding(rows)
+        return table.take(pa.Array.from_buffers(pa.int64(), len(places), [None, pa.py_buffer(places)]))
+
     def take(self, rows: Rows) -> list[dict[str, Any]]:
         """Give some rows [n] as plain JSON values, in the order asked for."""
-        if not len(rows):
-            return []
-        table, places = self._holding(rows)
-        taken = table.take(pa.Array.from_buffers(pa.int64(), len(places), [None, pa.py_buffer(places)]))
+        taken = self.take_table(rows) if len(rows) else pa.table({})
         return [{name: to_plain(value) for name, value in row.items()} for row in taken.to_pylist()]
 
     def _holding(self, rows: Rows) -> tuple[pa.Table, Rows]:

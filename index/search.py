@@ -3,11 +3,14 @@
 import functools
 import itertools
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from features import (
     BackboneSpec,
@@ -154,7 +157,7 @@ class Index:
 
         Returns:
             For each query its hits, best first, as plain JSON values: `id, score, label, uri`, then all other columns
-            of the table. A column of the user's own named `score` stays behind the hit's.
+            of the table, a user's own column named `score` as `source_score`.
 
         Raises:
             InputError: k is below 1, a query is not finite or too large, or the filter can't be used.
@@ -165,8 +168,32 @@ class Index:
         rows, scores = self._nearest(queries, k, where)
         with np.errstate(over="ignore"):  # a least score that float32 can't hold is infinite
             kept = scores >= (-math.inf if min_score is None else min_score)  # [Q, k], true up to a point in each row
-        hits = iter(_hit(*found) for found in zip(self._rows.take(rows[kept]), scores[kept].tolist(), strict=True))
+        found = zip(self._rows.take(rows[kept]), scores[kept].tolist(), strict=True)
+        hits = iter(self._hit(known, score) for known, score in found)
         return [list(itertools.islice(hits, n_hits)) for n_hits in kept.sum(axis=1).tolist()]
+
+    def _hit(self, known: dict[str, Any], score: float) -> dict[str, Any]:
+        first = {"id": known["id"], "score": score, "label": known["label"], "uri": known["uri"]}
+        return first | {self.renamed.get(name, name): value for name, value in known.items()}
+
+    @property
+    def renamed(self) -> dict[str, str]:
+        """What columns of the user's own are called in a hit, where that is not their name."""
+        return {name: shown for name, shown in self.renamed_in_tables.items() if name == "score"}
+
+    @functools.cached_property
+    def renamed_in_tables(self) -> dict[str, str]:
+        """The same in a table of hits, which has columns `query` and `rank` beside `score`."""
+        return {name: shown for name, shown in self._rows.names_in_hits.items() if name != shown}
+
+    def known(self, ids: Sequence[str]) -> pa.Table:
+        """Give what is known of stored images in the columns' own types, one row an id.
+
+        A column of the user's own named `query`, `rank` or `score` has `source_` before its name.
+        """
+        rows = pc.index_in(pa.array(ids, pa.string()), value_set=self._rows.ids)
+        table = self._rows.take_table(np.asarray(rows).astype(np.int64))
+        return table.rename_columns([self._rows.names_in_hits[name] for name in table.column_names])
 
     def _nearest(self, queries: Floats, k: int, where: str | None) -> tuple[Rows, Floats]:
         """Find k rows for each query, or as many as there are."""
@@ -246,7 +273,3 @@ def open_index(path: str | Path) -> Index:
         if read_document(path)["generation"] == document["generation"]:
             raise
         return open_index(path)
-
-
-def _hit(known: dict[str, Any], score: float) -> dict[str, Any]:
-    return {"id": known["id"], "score": score, "label": known["label"], "uri": known["uri"]} | known | {"score": score}

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -282,8 +282,8 @@ def _check_is_found(is_found: npt.NDArray[np.bool_], start: int) -> None:
     """Refuse a block of queries [Q, k] one of which has no true score; an index of today can't meet such."""
     if not is_found.all():
         raise InputError(
-            f"Query {start + (~is_found).any(axis=1).argmax()} is too large, or what is stored is: scores leave the range"
-            " of float32.",
+            f"Query {start + (~is_found).any(axis=1).argmax()} is too large, or what is stored is: scores leave the"
+            " range of float32.",
             mend="Scale the queries as the stored embeddings are scaled, or index these with --metric cosine --force.",
         )
 

@@ -36,6 +36,8 @@ class Found(BaseModel):
     k: int
     where: str | None
     queries: list[Query]
+    renamed: dict[str, str]
+    zero_queries: list[str]
     stale: str | None
 
 
