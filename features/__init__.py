@@ -35,7 +35,7 @@ from features.reader import Features, open_features
 from features.remembered_options import Recalled, fill_in
 from features.schema import LISTING, OURS, PART, free_names, part_schema, to_embeddings, to_part, user_columns
 from features.sizes import read_size, write_size
-from features.spec import BackboneSpec, check_same_backbone
+from features.spec import BackboneSpec, check_same_backbone, is_same_backbone
 from features.succession import succession, successor_of
 from features.table_files import check_table_file, check_writable, to_finite, write_table_file
 from features.typed_options import as_typed
@@ -105,6 +105,7 @@ __all__ = [
     "import_vectors",
     "is_features",
     "is_remote",
+    "is_same_backbone",
     "lock",
     "look_over",
     "make_plan",

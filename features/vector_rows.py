@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -151,8 +152,11 @@ class Layout:
         if name == "id" and name not in self.sources:
             return pa.array([f"{self._prefix(chunk)}{row}" for row in range(chunk.first, chunk.first + n_rows)])
         kind = pa.string() if name in _TEXTS else self.schema.field(name).type
-        column = chunk.columns.get(self.sources.get(name, ""))
-        return pa.nulls(n_rows, kind) if column is None else column.cast(kind)
+        source = self.sources.get(name, "")
+        column = chunk.columns.get(source)
+        if column is None:
+            return pa.nulls(n_rows, kind)
+        return _to_text(column, source, chunk.file.path) if name in _TEXTS else column.cast(kind)
 
     def _prefix(self, chunk: Chunk) -> str:
         """Name the file before a row's number, where there may be several."""
@@ -259,13 +263,31 @@ def _can_be_text(kind: pa.DataType) -> bool:
     return not pa.types.is_null(kind)
 
 
+def _to_text(column: pa.Array, name: str, path: Path) -> pa.Array:
+    """Give a column as text.
+
+    Raises:
+        InputError: It holds bytes that are none.
+    """
+    try:
+        return column.cast(pa.string())
+    except pa.ArrowInvalid as error:
+        if not pa.types.is_binary(column.type) and not pa.types.is_large_binary(column.type):
+            raise
+        raise InputError(
+            f"The column {name} of {path} holds bytes that are no text (UTF-8), such as raw hashes.",
+            mend="Name a column of text, such as --id COLUMN, or write these bytes as text, in Python:"
+            f" table['{name}'] = table['{name}'].map(bytes.hex)",
+        ) from error
+
+
 def _find_repeats(files: VectorFiles, column: str) -> npt.NDArray[np.bool_] | None:
     """Mark for each row whether no earlier one has its id; None where no id repeats, and none is missing."""
     found = [pa.array([], pa.string())]
     for file in files.files:
         is_there = column in file.schema.names
         with name_broken(file.path):
-            found += [one.cast(pa.string()) for one in (file.read_column(column) if is_there else ())]
+            found += [_to_text(one, column, file.path) for one in (file.read_column(column) if is_there else ())]
         if not is_there:
             found.append(pa.nulls(file.rows, pa.string()))
     ids = pa.chunked_array(found)

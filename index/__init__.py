@@ -13,7 +13,7 @@ from index.browsing import (
 from index.building import build_index
 from index.duplicates import check_min_score, find_duplicates
 from index.kinds import KINDS
-from index.search import Index, open_index
+from index.search import Index, mend_width, open_index
 
 __all__ = [
     "KINDS",
@@ -25,6 +25,7 @@ __all__ = [
     "label_codes",
     "label_rows",
     "look_up",
+    "mend_width",
     "name_columns",
     "open_index",
     "read_vectors",

@@ -19,6 +19,7 @@ from features import FeatureFileError, Rows, free_names
 _GROUP_ROWS = 4096  # a hit costs the reading of its row group
 _OF_HITS = ("query", "rank", "score")
 """Names of what a hit has that is no column of the table."""
+_LONGEST = 300  # letters of an id in a message: paths are shown whole
 _N_COMPARED = 20_000  # ids looked through for close matches to a mistyped one
 
 
@@ -95,9 +96,10 @@ class StoredRows:
 
     def suggest(self, wanted: str) -> str:
         """Say which ids look like the wanted one: those of the same file name first."""
-        wanted = to_printable(wanted)
+        wanted = to_printable(wanted)[:_LONGEST]
         same_name = self.ids.filter(pc.match_substring(self.ids, wanted.rsplit("/", 1)[-1]))
-        compared = (same_name if len(same_name) else self.ids)[:_N_COMPARED].to_pylist()
+        some = (same_name if len(same_name) else self.ids)[:_N_COMPARED].to_pylist()
+        compared = [name for name in some if len(name) <= _LONGEST] or [f"{name[:_LONGEST]}..." for name in some]
         close = difflib.get_close_matches(wanted, compared, n=3)
         return f"Did you mean: {', '.join(close)}?" if close else f"Its ids look like: {', '.join(compared[:3])}."
 
@@ -158,6 +160,16 @@ class StoredRows:
                 return read()
         except (pa.ArrowException, OSError) as error:
             raise FeatureFileError(f"{self._path} is broken: {error}.", mend=self._mend) from error
+
+
+def to_shown(name: str) -> str:
+    """Write an id for a message: a long one by its beginning.
+
+    >>> len(to_shown("z" * 100_000))
+    303
+    """
+    name = to_printable(name)
+    return name if len(name) <= _LONGEST else f"{name[:_LONGEST]}..."
 
 
 def to_printable(text: str) -> str:

@@ -3,9 +3,10 @@
 import functools
 import itertools
 import math
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,8 @@ from features import (
     MismatchError,
     Rows,
     Strings,
+    as_typed,
+    is_same_backbone,
     read_manifest,
     to_table_path,
 )
@@ -27,11 +30,18 @@ from index.allowed import Allowed
 from index.filters import find_rows
 from index.index_files import CONTRACT, FAISS_NAME, ROWS_NAME, VECTORS_NAME, check_files, check_hashes, read_document
 from index.measures import check_lengths, square_lengths
-from index.rows import StoredRows, to_printable
+from index.rows import StoredRows, to_shown
 from index.searcher import Effort, Searcher
 from index.stored_vectors import load
 
 _N_FILTERS = 8  # whose rows are remembered: a filter is often asked with one query after the other
+
+
+class _Table(NamedTuple):
+    """What is to be known of the table that an index is of."""
+
+    generation: str
+    is_same_backbone: bool
 
 
 class Index:
@@ -54,7 +64,7 @@ class Index:
         check_files(folder, document["files"], mend=mend)
         self._rows = StoredRows(folder / ROWS_NAME, mend=mend)
         self._searcher = open_searcher(document, folder, mend=mend)
-        self._seen_generation: tuple[tuple[int, int], str] | None = None
+        self._seen_table: tuple[tuple[int, int], _Table] | None = None
         self._passing = functools.lru_cache(_N_FILTERS)(lambda where: Allowed(find_rows(self._rows, where), len(self)))
         counts = {len(self), len(self._rows), *self._searcher.counts}
         if len(counts) > 1:
@@ -81,8 +91,8 @@ class Index:
     @property
     def _command(self) -> str:
         asked = {name: value for name, value in self.document["request"].items() if value is not None}
-        options = "".join(f" --{name.replace('_', '-')} {value}" for name, value in asked.items())
-        return f"frieze index {self.document['features']['path']} --out {self.path}{options}"
+        places = shlex.quote(self.document["features"]["path"]), shlex.quote(str(self.path))
+        return f"frieze index {places[0]} --out {places[1]} {as_typed(asked)}"
 
     @functools.cached_property
     def spec(self) -> BackboneSpec:
@@ -98,20 +108,25 @@ class Index:
         """Say that the table has changed since, and what to type; None where it has not, or can't be read."""
         made_of = self.document["features"]
         try:
-            generation = self._generation_of(to_table_path(made_of["path"]))
+            table = self._table_now(to_table_path(made_of["path"]))
         except (FeatureFileError, OSError):
             return None
-        if generation == made_of["generation"]:
+        if table.generation == made_of["generation"]:
             return None
-        return f"{self.path} was made from an older state of its table. Bring it up to date with: {self._command}"
+        if table.is_same_backbone:
+            return f"{self.path} was made from an older state of its table. Bring it up to date with: {self._command}"
+        return (
+            f"{self.path} was made from another table, of another backbone. Make it anew with: {self._command} --force"
+        )
 
-    def _generation_of(self, table: Path) -> str:
-        """Give a table's generation; features.json, which grows with the table, is read when it has changed."""
+    def _table_now(self, table: Path) -> "_Table":
+        """Look at a table; features.json, which grows with it, is read when it has changed."""
         status = (table / "features.json").stat()
         version = status.st_mtime_ns, status.st_size
-        if self._seen_generation is None or self._seen_generation[0] != version:
-            self._seen_generation = version, read_manifest(table).generation
-        return self._seen_generation[1]
+        if self._seen_table is None or self._seen_table[0] != version:
+            manifest = read_manifest(table)
+            self._seen_table = version, _Table(manifest.generation, is_same_backbone(manifest.spec, self.spec))
+        return self._seen_table[1]
 
     def check_hashes(self) -> None:
         """Hash every byte of the index's files; opening looks only at the ends of large ones.
@@ -214,7 +229,7 @@ class Index:
         """
         row = self._rows.find(id)
         if row is None:
-            raise InputError(f"No image in {self.path} has the id {to_printable(id)}.", mend=self._rows.suggest(id))
+            raise InputError(f"No image in {self.path} has the id {to_shown(id)}.", mend=self._rows.suggest(id))
         stored: Floats = self._searcher.reconstruct(np.array([row]))[0]
         return stored
 
@@ -226,7 +241,7 @@ class Index:
         if ready.shape[1] != self.spec.dim:
             raise MismatchError(
                 f"The queries have width {ready.shape[1]}, the index {self.spec.dim}.",
-                mend=f"Embed the queries with: frieze embed QUERIES --backbone {self.spec.handle}",
+                mend=mend_width(self.spec),
             )
         bad = ~np.isfinite(ready).all(axis=1)
         if bad.any():
@@ -234,6 +249,13 @@ class Index:
         squares, is_l2 = square_lengths(ready), self.metric == "l2"
         check_lengths(squares, lambda row: f"Query {row}", metric=self.metric, may_be_small=is_l2)
         return ready
+
+
+def mend_width(spec: BackboneSpec) -> str:
+    """Say how to make queries of the width of what is stored."""
+    if spec.is_made_elsewhere:
+        return f"Make the queries as the vectors of {spec.handle} were made: {spec.dim} numbers each."
+    return f"Embed the queries with: frieze embed QUERIES --backbone {shlex.quote(spec.handle)}"
 
 
 def open_searcher(document: dict[str, Any], folder: Path, *, mend: str) -> Searcher:

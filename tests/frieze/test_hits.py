@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import frieze
+from features import InputError
 
 N = 40
 OWN = {
@@ -98,3 +99,12 @@ def test_a_query_of_zeros_is_told(world, run, tmp_path):
     assert "score 0 with every image" in told.stderr
     frieze.index(world / "t.features", out=tmp_path / "l2.index", metric="l2")
     assert frieze.search(tmp_path / "l2.index", tmp_path / "q.npy", k=1)["zero_queries"] == []
+
+
+@pytest.mark.parametrize("query", [np.ones(7, np.float32), np.ones((2, 9), np.float32)])
+def test_vectors_of_another_width_are_to_be_made_as_the_stored(query, world):
+    """An index of imported vectors asks for vectors made as they were, not for `embed` with a file for a backbone."""
+    with pytest.raises(InputError, match="of width 8") as caught:
+        frieze.search(world / "t.index", query)
+    assert "were made: 8 numbers each" in caught.value.mend
+    assert "frieze embed" not in caught.value.mend
