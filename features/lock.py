@@ -27,8 +27,8 @@ def lock(folder: Path) -> Iterator[None]:
         return
     with clear_errors(folder):
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW  # the file behind a link would be emptied
-        file = os.fdopen(os.open(folder / ".lock", flags, 0o666), "a+", encoding="utf-8")
-    with file:
+        file = os.open(folder / ".lock", flags, 0o666)
+    try:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -36,11 +36,12 @@ def lock(folder: Path) -> Iterator[None]:
                 f"{folder} is being written by {_holder(folder)}.",
                 mend="Wait until it is done, or give another --out.",
             ) from error
-        file.truncate(0)
-        started = time.strftime("%Y-%m-%d %H:%M:%S")
-        file.write(json.dumps({"pid": os.getpid(), "started": started}))
-        file.flush()
+        with clear_errors(folder):  # the first byte that a full disk refuses may be one of these
+            os.ftruncate(file, 0)
+            os.write(file, json.dumps({"pid": os.getpid(), "started": time.strftime("%Y-%m-%d %H:%M:%S")}).encode())
         yield
+    finally:
+        os.close(file)
 
 
 def _holder(folder: Path) -> str:

@@ -1,6 +1,7 @@
 """Building an index over a table of features, or leaving a fitting one alone."""
 
 import contextlib
+import errno
 import resource
 import sys
 import time
@@ -22,6 +23,7 @@ from features import (
     new_folder,
     read_size,
     trim_memory,
+    write_size,
 )
 from index.choosing import Choice, choose
 from index.filling import Adder, Here
@@ -178,7 +180,7 @@ def _write_generation(
     begun = time.perf_counter()
     old = folder.parent / before["generation"] if before else None
     max_bytes = read_size(request["max_memory"]) if request["max_memory"] else None
-    with new_folder(folder, replace=False) as staging:
+    with new_folder(folder, replace=False) as staging, _named_memory(features):
         vectors = write_vectors(features, staging / VECTORS_NAME, metric=request["metric"])
         trim_memory()
         vectors.most_fetched = None if max_build_bytes is None else int(max_build_bytes * FETCHED_SHARE)
@@ -195,6 +197,25 @@ def _write_generation(
             "trained_rows": before["trained_rows"] if before and choice.is_refreshed else len(features),
         }
         return document | _measured(document, begun)
+
+
+@contextlib.contextmanager
+def _named_memory(features: Features) -> Iterator[None]:
+    """Turn a lack of memory into an error that tells how to build with less.
+
+    Raises:
+        InputError: The memory is not enough.
+    """
+    try:
+        yield
+    except (MemoryError, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.ENOMEM:
+            raise
+        size = write_size(4 * len(features) * features.spec.dim)
+        raise InputError(
+            f"The memory is not enough to index {len(features):,} rows of width {features.spec.dim} ({size}).",
+            mend="Close other programs, or build within less: --max-build-memory 500MB, or --kind exact.",
+        ) from error
 
 
 @contextlib.contextmanager

@@ -172,10 +172,8 @@ def check_files(folder: Path, known: dict[str, dict[str, Any]], *, mend: str) ->
     """
     for name, written in known.items():
         path = folder / name
-        try:
+        with _named(path, mend=mend):
             size, ends = path.stat().st_size, _hash_ends(path)
-        except OSError as error:
-            raise FeatureFileError(f"{path} can't be read: {error.strerror}.", mend=mend) from error
         if size != written["size_bytes"]:
             raise FeatureFileError(f"{path} is broken: {size} bytes instead of {written['size_bytes']}.", mend=mend)
         if ends != written["ends"]:
@@ -189,8 +187,19 @@ def check_hashes(folder: Path, known: dict[str, dict[str, Any]], *, mend: str) -
         FeatureFileError: A file is not the one that was written.
     """
     for name, written in known.items():
-        if hash_file(folder / name) != written["sha256"]:
+        with _named(folder / name, mend=mend):
+            digest = hash_file(folder / name)
+        if digest != written["sha256"]:
             raise FeatureFileError(f"{folder / name} is not the file that was written there.", mend=mend)
+
+
+@contextlib.contextmanager
+def _named(path: Path, *, mend: str) -> Iterator[None]:
+    """Turn what a disk does not give of a file into an error that names it: it is missing, or lies on a bad sector."""
+    try:
+        yield
+    except OSError as error:
+        raise FeatureFileError(f"{path} can't be read: {error.strerror or error}.", mend=mend) from error
 
 
 def _hash_ends(path: Path) -> str:

@@ -158,6 +158,8 @@ class StoredRows:
         try:
             with self._reading:
                 return read()
+        except MemoryError:  # Arrow's too: the file is not to blame
+            raise
         except (pa.ArrowException, OSError) as error:
             raise FeatureFileError(f"{self._path} is broken: {error}.", mend=self._mend) from error
 

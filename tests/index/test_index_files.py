@@ -1,5 +1,7 @@
+import errno
 import hashlib
 import json
+import os
 
 import pytest
 
@@ -232,3 +234,19 @@ def test_opening_during_a_switch(out, table, monkeypatch):
     documents = iter([stale])
     monkeypatch.setattr(search, "read_document", lambda path: next(documents, None) or index_files.read_document(path))
     assert open_index(out).metric == "l2"
+
+
+@pytest.mark.parametrize("name", ["vectors.faiss", "rows.parquet"])
+def test_a_bad_sector_is_told(name, out, monkeypatch):
+    """A file of the index that the disk does not give is named, with what to type; it is no traceback."""
+    opened, read = open_index(out), index_files.hash_file
+
+    def fail(path):
+        if path.name == name:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(path)
+
+    monkeypatch.setattr(index_files, "hash_file", fail)
+    with pytest.raises(FeatureFileError, match=rf"{name} can't be read: Input/output error") as caught:
+        opened.check_hashes()
+    assert caught.value.mend.startswith("Make it anew: frieze index")
