@@ -3,7 +3,15 @@
 from features.adoption import look_over
 from features.arrays import Floats, Rows, Strings, unit_rows
 from features.buckets import BucketPath, check_plain, is_remote, open_bucket, to_table_path
-from features.checksums import check_files, check_listed, find_altered, has_list, write_listed
+from features.checksums import (
+    check_files,
+    check_listed,
+    find_altered,
+    has_list,
+    is_as_written,
+    write_hashed,
+    write_listed,
+)
 from features.comparison import Comparison, compare
 from features.errors import FeatureFileError, ImageError, InputError, MismatchError, ModelError
 from features.exact import METRICS, top_k
@@ -13,6 +21,7 @@ from features.files import (
     hash_file,
     new_folder,
     read_json,
+    read_json_text,
     replace_folder,
     write_file,
     write_json,
@@ -103,6 +112,7 @@ __all__ = [
     "import_tensorflow",
     "import_tensorflow_hub",
     "import_vectors",
+    "is_as_written",
     "is_features",
     "is_remote",
     "is_same_backbone",
@@ -118,6 +128,7 @@ __all__ = [
     "read_core_times",
     "read_failures",
     "read_json",
+    "read_json_text",
     "read_manifest",
     "read_part",
     "read_size",
@@ -141,6 +152,7 @@ __all__ = [
     "user_columns",
     "verify_features",
     "write_file",
+    "write_hashed",
     "write_json",
     "write_listed",
     "write_part",

@@ -12,6 +12,7 @@ from index.browsing import (
 )
 from index.building import build_index
 from index.duplicates import check_min_score, find_duplicates
+from index.index_files import read_document
 from index.kinds import KINDS
 from index.search import Index, mend_width, open_index
 
@@ -28,6 +29,7 @@ __all__ = [
     "mend_width",
     "name_columns",
     "open_index",
+    "read_document",
     "read_vectors",
     "select",
     "take",

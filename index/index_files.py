@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from features import FeatureFileError, hash_file, lock, read_json, write_json
+from features import FeatureFileError, hash_file, is_as_written, lock, read_json_text, write_hashed
 
 CONTRACT = 2
 INDEX_NAME = "index.json"
@@ -33,17 +33,17 @@ def read_document(path: Path) -> dict[str, Any]:
         FeatureFileError: It is missing, broken, changed since, or of a contract that this version does not know.
     """
     mend = f"Make the index with: frieze index FEATURES --out {path} --force"
-    document = read_json(path / INDEX_NAME, mend=mend)
+    document, text = read_json_text(path / INDEX_NAME, mend=mend)
     _check_contract(document, path)
     # No field is looked at before this: whatever was edited, it is told here and not by a traceback.
-    if not _is_whole(document):
+    if not _is_whole(document, text):
         raise FeatureFileError(f"{path / INDEX_NAME} is not as it was written.", mend=mend)
     return document
 
 
 def write_document(path: Path, document: dict[str, Any]) -> None:
     """Replace an index's index.json; from then on its generation is the live one."""
-    write_json(path / INDEX_NAME, document | {_DIGEST: _digest(document)})
+    write_hashed(path / INDEX_NAME, document)
 
 
 def _check_contract(document: dict[str, Any], path: Path) -> None:
@@ -58,15 +58,15 @@ def _check_contract(document: dict[str, Any], path: Path) -> None:
 
 
 def _digest(document: dict[str, Any]) -> str:
-    """Give the sha256 of all that a document says but of the digest itself."""
+    """Give the sha256 of all that a document says but of the digest itself, as earlier versions wrote it."""
     said = {name: value for name, value in document.items() if name != _DIGEST}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
-def _is_whole(document: dict[str, Any]) -> bool:
-    """Tell whether a document is as it was written, and names a folder beside it."""
+def _is_whole(document: dict[str, Any], text: bytes) -> bool:
+    """Tell whether a document with its text is as it was written, and names a folder beside it."""
     is_beside = re.fullmatch(rf"{_GENERATION}\d+", str(document.get("generation")), re.ASCII) is not None
-    return is_beside and document.get(_DIGEST) == _digest(document)
+    return is_beside and (is_as_written(text, document) or document.get(_DIGEST) == _digest(document))
 
 
 def stored_document(path: Path, *, force: bool) -> dict[str, Any] | None:
@@ -96,10 +96,11 @@ def _is_ruin(path: Path) -> bool:
         FeatureFileError: The index.json is of another thing, or of a later version.
     """
     document: dict[str, Any] = {}
+    text = b""
     with contextlib.suppress(FeatureFileError):
-        document = read_json(path / INDEX_NAME, mend="")
+        document, text = read_json_text(path / INDEX_NAME, mend="")
     _check_contract(document, path)
-    return not _is_whole(document) and _is_all_ours(path) and any(path.glob(f"{_GENERATION}*"))
+    return not _is_whole(document, text) and _is_all_ours(path) and any(path.glob(f"{_GENERATION}*"))
 
 
 def _is_all_ours(path: Path) -> bool:

@@ -250,3 +250,32 @@ def test_a_bad_sector_is_told(name, out, monkeypatch):
     with pytest.raises(FeatureFileError, match=rf"{name} can't be read: Input/output error") as caught:
         opened.check_hashes()
     assert caught.value.mend.startswith("Make it anew: frieze index")
+
+
+def test_each_bit_of_index_json_is_hashed(small, tmp_path):
+    """An index.json with any bit flipped is refused, also one that says the same in another way, such as 1E-05."""
+    build_index(small, tmp_path / "i")
+    rewrite(tmp_path / "i", ms_per_query=1.5e-05)
+    path = tmp_path / "i" / "index.json"
+    text = path.read_bytes()
+    telling = text.index(b"e-05")
+    for at in (telling, *range(0, len(text), 11)):
+        for bit in range(8):
+            path.write_bytes(text[:at] + bytes([text[at] ^ 1 << bit]) + text[at + 1 :])
+            with pytest.raises(FeatureFileError):
+                index_files.read_document(tmp_path / "i")
+    path.write_bytes(text)
+    assert len(open_index(tmp_path / "i")) == 60
+
+
+def test_the_hash_of_earlier_versions_is_known(small, tmp_path):
+    """An index.json that an earlier version wrote, with a hash of what it says, is read; altered it is refused."""
+    build_index(small, tmp_path / "i")
+    path = tmp_path / "i" / "index.json"
+    said = {name: value for name, value in json.loads(path.read_text()).items() if name != "sha256"}
+    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    path.write_text(json.dumps(said | {"sha256": digest}))
+    assert len(open_index(tmp_path / "i")) == 60
+    change(tmp_path / "i", rows=61)
+    with pytest.raises(FeatureFileError, match="not as it was written"):
+        open_index(tmp_path / "i")
