@@ -34,7 +34,7 @@ def answer(index: "Index", names: "Sequence[str]", vectors: Floats, wanted: Want
         wanted: Which hits.
 
     Returns:
-        `index`, `k`, `where`, `queries` with their hits, best first, `renamed`, `zero_queries` and `stale`.
+        `index`, `k`, `where`, `queries` with their hits, best first, `renamed`, `zero_queries`, `n_zero` and `stale`.
 
     Raises:
         InputError: k or the filter can't be used.
@@ -49,5 +49,6 @@ def answer(index: "Index", names: "Sequence[str]", vectors: Floats, wanted: Want
         "queries": found,
         "renamed": index.renamed,
         "zero_queries": [] if index.metric == "l2" else [name for name, one in named if not one.any()],
+        "n_zero": None if index.metric == "l2" else index.n_zero,
         "stale": index.staleness(),
     }

@@ -53,6 +53,7 @@ _MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 _REPORTED = (
     "rows",
     "dim",
+    "n_zero",
     "recipe",
     "metric",
     "recall_at_10",
@@ -193,6 +194,7 @@ def _write_generation(
             "request": request,
             "generation": folder.name,
             "files": describe_files(staging),
+            "n_zero": vectors.n_zero,
             "changes": count_changes(old / ROWS_NAME, staging / ROWS_NAME) if old else None,
             "trained_rows": before["trained_rows"] if before and choice.is_refreshed else len(features),
         }

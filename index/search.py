@@ -79,6 +79,11 @@ class Index:
         return str(self.document["metric"])
 
     @property
+    def n_zero(self) -> int | None:
+        """How many stored vectors are all zeros; None where an earlier version did not count them."""
+        return self.document.get("n_zero")
+
+    @property
     def searcher(self) -> Searcher:
         """What asks FAISS; for this room's own modules."""
         return self._searcher

@@ -23,9 +23,11 @@ class StoredVectors:
         n_rows: N >= 1.
         dim: D.
         most_fetched: How many bytes the rows of `raw` may take; None for any.
+        n_zero: How many were all zeros when they were written.
     """
 
     most_fetched: int | None = None
+    n_zero = 0
 
     def __init__(self, path: Path, *, metric: str, n_rows: int, dim: int) -> None:
         self.path = path
@@ -101,11 +103,9 @@ def write_vectors(features: Features, path: Path, *, metric: str) -> StoredVecto
                     f"The embedding of {ids[bad.argmax()]} in {features.path} holds a value that is not finite.",
                     mend="Embed that image anew: remove it from its folder, run frieze embed, put it back, run again.",
                 )
-            check_lengths(
-                square_lengths(embeddings),
-                lambda row: f"The embedding of {ids[row]} in {features.path}",  # noqa: B023  called at once
-                metric=metric,
-            )
+            squares = square_lengths(embeddings)
+            vectors.n_zero += int((squares == 0).sum())
+            check_lengths(squares, lambda row: f"The embedding of {ids[row]} in {features.path}", metric=metric)  # noqa: B023  called at once
             file.write(np.ascontiguousarray(prepare(embeddings), np.float32).tobytes())
     return vectors
 

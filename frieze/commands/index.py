@@ -45,9 +45,14 @@ def index(*, as_json: bool, **asked: Any) -> None:
 
 
 def _warn(document: dict[str, Any]) -> None:
-    """Say on stderr where the index finds less than was asked for."""
+    """Say on stderr where the index finds less than was asked for, and which vectors it can't tell apart."""
     from frieze import output
 
+    if document["n_zero"] and document["metric"] != "l2":  # None: made before this was stored
+        output.say(
+            f"Note: vectors that are all zeros: {document['n_zero']:,} of {document['rows']:,}; by {document['metric']}"
+            " their score is 0 with everything."
+        )
     if document["meets_target"] is False:  # None: made before this was stored
         low, high = document["recall_interval"]
         output.say(

@@ -47,5 +47,9 @@ def _warn(document: dict[str, Any]) -> None:
 
     if zeros := document["zero_queries"]:
         output.say(f"Note: vectors that are all zeros have the score 0 with every image: {output.shorten(zeros)}.")
+    elif (n_zero := document["n_zero"]) and any(
+        hit["score"] == 0 for one in document["queries"] for hit in one["hits"]
+    ):
+        output.say(f"Note: stored vectors that are all zeros: {n_zero:,}; their score is 0 with every query.")
     for column, name in document["renamed"].items():
         output.say(f"Note: the table's own column {column} is {name} in the hits, and in --where either.")

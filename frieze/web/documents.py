@@ -38,6 +38,7 @@ class Found(BaseModel):
     queries: list[Query]
     renamed: dict[str, str]
     zero_queries: list[str]
+    n_zero: int | None
     stale: str | None
 
 

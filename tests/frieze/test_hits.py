@@ -108,3 +108,21 @@ def test_vectors_of_another_width_are_to_be_made_as_the_stored(query, world):
         frieze.search(world / "t.index", query)
     assert "were made: 8 numbers each" in caught.value.mend
     assert "frieze embed" not in caught.value.mend
+
+
+@pytest.mark.parametrize("metric", ["cosine", "dot", "l2"])
+def test_stored_vectors_of_zeros_are_told(metric, run, tmp_path):
+    """An index says how many of its vectors are all zeros, and a search that finds such; by l2 these are as any."""
+    vectors = np.random.default_rng(0).normal(size=(20, 8)).astype("f4")
+    vectors[8:] = 0
+    np.save(tmp_path / "v.npy", vectors)
+    frieze.import_vectors(tmp_path / "v.npy", out=tmp_path / "t")
+    told = run("index", tmp_path / "t", "--out", tmp_path / "i", "--metric", metric, "--json")
+    assert json.loads(told.stdout)["n_zero"] == 12
+    assert frieze.index(tmp_path / "t", out=tmp_path / "i")["n_zero"] == 12  # it is up to date
+    found = run("search", tmp_path / "i", "id:0", "-k", 20, "--json")
+    nearest = run("search", tmp_path / "i", "id:0", "-k", 1, "--json")
+    matters = metric != "l2"
+    assert json.loads(found.stdout)["n_zero"] == (12 if matters else None)
+    assert ("all zeros: 12 of 20" in told.stderr, "all zeros: 12" in found.stderr) == (matters, matters)
+    assert nearest.stderr == ""
