@@ -3,7 +3,15 @@
 from features.adoption import look_over
 from features.arrays import Floats, Rows, Strings, unit_rows
 from features.buckets import BucketPath, check_plain, is_remote, open_bucket, to_table_path
-from features.checksums import check_files, check_listed, find_altered, has_list, write_listed
+from features.checksums import (
+    check_files,
+    check_listed,
+    find_altered,
+    has_list,
+    is_as_written,
+    write_hashed,
+    write_listed,
+)
 from features.comparison import Comparison, compare
 from features.errors import OUT_OF_MEMORY, FeatureFileError, ImageError, InputError, MismatchError, ModelError
 from features.exact import METRICS, top_k
@@ -14,6 +22,7 @@ from features.files import (
     hash_file,
     new_folder,
     read_json,
+    read_json_text,
     read_unchanged,
     replace_folder,
     write_file,
@@ -44,11 +53,11 @@ from features.quiet import environment, import_keras, import_tensorflow, import_
 from features.ray_cluster import as_input_error, connected, results, unseen
 from features.reader import Features, open_features
 from features.remembered_options import Recalled, fill_in
-from features.schema import LISTING, OURS, PART, part_schema, to_embeddings, to_part, user_columns
+from features.schema import LISTING, OURS, PART, free_names, part_schema, to_embeddings, to_part, user_columns
 from features.sizes import read_size, write_size
-from features.spec import BackboneSpec, check_same_backbone
+from features.spec import BackboneSpec, check_same_backbone, is_same_backbone
 from features.succession import succession, successor_of
-from features.table_files import check_table_file, check_writable, write_table_file
+from features.table_files import check_table_file, check_writable, to_finite, write_table_file
 from features.typed_options import as_typed
 from features.vanished import count_vanished, keep_rows_of_empty
 from features.vector_files import VectorOptions
@@ -110,6 +119,7 @@ __all__ = [
     "find_altered",
     "first_of_each",
     "free_memory",
+    "free_names",
     "going_on",
     "has_list",
     "hash_file",
@@ -118,8 +128,10 @@ __all__ = [
     "import_tensorflow",
     "import_tensorflow_hub",
     "import_vectors",
+    "is_as_written",
     "is_features",
     "is_remote",
+    "is_same_backbone",
     "keep_rows_of_empty",
     "lock",
     "look_over",
@@ -134,6 +146,7 @@ __all__ = [
     "read_core_times",
     "read_failures",
     "read_json",
+    "read_json_text",
     "read_manifest",
     "read_part",
     "read_size",
@@ -149,6 +162,7 @@ __all__ = [
     "temporary_folder",
     "to_embeddings",
     "to_failures",
+    "to_finite",
     "to_part",
     "to_table_path",
     "to_text",
@@ -159,6 +173,7 @@ __all__ = [
     "user_columns",
     "verify_features",
     "write_file",
+    "write_hashed",
     "write_json",
     "write_listed",
     "write_part",

@@ -27,9 +27,23 @@ def write_listed(folder: Path, name: str, document: dict[str, Any]) -> None:
     """
     others = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / name)
     hashes = {path.relative_to(folder).as_posix(): hash_file(path) for path in others}
-    text = json_text(document | {FILES: hashes, _DIGEST: _BLANK})
+    write_hashed(folder / name, document | {FILES: hashes})
+
+
+def write_hashed(path: Path, document: dict[str, Any]) -> None:
+    """Write a JSON file with the hash of its own text."""
+    text = json_text(document | {_DIGEST: _BLANK})
     digest = hashlib.sha256(text.encode()).hexdigest()
-    write_text(folder / name, text.replace(_line(_BLANK), _line(digest)))
+    write_text(path, text.replace(_line(_BLANK), _line(digest)))
+
+
+def is_as_written(text: bytes, document: dict[str, Any]) -> bool:
+    """Tell whether the text of a JSON file is the one that `write_hashed` wrote, to the bit."""
+    digest = document.get(_DIGEST)
+    if not isinstance(digest, str) or not _HEX.fullmatch(digest):
+        return False
+    before, line, after = text.partition(_line(digest).encode())
+    return hashlib.sha256(before + (_line(_BLANK).encode() if line else b"") + after).hexdigest() == digest
 
 
 def has_list(document: dict[str, Any]) -> bool:
@@ -48,7 +62,9 @@ def check_listed(path: Path, document: dict[str, Any], *, mend: str) -> None:
     Raises:
         FeatureFileError: It was altered.
     """
-    if has_list(document) and not _is_as_written(path, document):
+    if has_list(document) and not (
+        isinstance(document.get(FILES), dict) and is_as_written(path.read_bytes(), document)
+    ):
         raise FeatureFileError(f"{path} is not as it was written.", mend=mend)
 
 
@@ -92,14 +108,6 @@ def _compare(path: Path, digest: str) -> str:
         return "" if hash_file(path) == digest else f"{path} is not the file that was stored."
     except OSError as error:
         return f"{path} can't be read: {error.strerror}."
-
-
-def _is_as_written(path: Path, document: dict[str, Any]) -> bool:
-    digest, files = document.get(_DIGEST), document.get(FILES)
-    if not isinstance(files, dict) or not isinstance(digest, str) or not _HEX.fullmatch(digest):
-        return False
-    before, line, after = path.read_bytes().partition(_line(digest).encode())
-    return hashlib.sha256(before + (_line(_BLANK).encode() if line else b"") + after).hexdigest() == digest
 
 
 def _line(digest: str) -> str:

@@ -86,15 +86,25 @@ def read_json(path: Path, *, mend: str) -> dict[str, Any]:
     Raises:
         FeatureFileError: It is missing, or no JSON object.
     """
+    return read_json_text(path, mend=mend)[0]
+
+
+def read_json_text(path: Path, *, mend: str) -> tuple[dict[str, Any], bytes]:
+    """Read a JSON object, and give its text too: at another reading a newer file may stand there.
+
+    Raises:
+        FeatureFileError: It is missing, or no JSON object.
+    """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_bytes()
+        document = json.loads(text.decode())
     except FileNotFoundError as error:
         raise FeatureFileError(f"There is no {path}.", mend=mend) from error
     except (OSError, RecursionError, ValueError) as error:
         raise FeatureFileError(f"{path} can't be read: {error}.", mend=mend) from error
     if not isinstance(document, dict):
         raise FeatureFileError(f"{path} holds no JSON object.", mend=mend)
-    return document
+    return document, text
 
 
 def read_unchanged(file: Path, read: Callable[[], T]) -> T:

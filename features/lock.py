@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 from features.bucket_lock import is_bucket_locked, lock_bucket
 from features.buckets import as_bucket
@@ -30,8 +29,8 @@ def lock(folder: Path) -> Iterator[None]:
         return
     with clear_errors(folder):
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW  # the file behind a link would be emptied
-        file = os.fdopen(os.open(folder / ".lock", flags, 0o666), "a+", encoding="utf-8")
-    with file:
+        file = os.open(folder / ".lock", flags, 0o666)
+    try:
         try:
             _hold(file)
         except BlockingIOError as error:
@@ -39,11 +38,12 @@ def lock(folder: Path) -> Iterator[None]:
                 f"{folder} is being written by {_holder(folder)}.",
                 mend="Wait until it is done, or give another --out.",
             ) from error
-        file.truncate(0)
-        started = time.strftime("%Y-%m-%d %H:%M:%S")
-        file.write(json.dumps({"pid": os.getpid(), "started": started}))
-        file.flush()
+        with clear_errors(folder):  # the first byte that a full disk refuses may be one of these
+            os.ftruncate(file, 0)
+            os.write(file, json.dumps({"pid": os.getpid(), "started": time.strftime("%Y-%m-%d %H:%M:%S")}).encode())
         yield
+    finally:
+        os.close(file)
 
 
 def is_being_written(folder: Path) -> bool:
@@ -60,7 +60,7 @@ def is_being_written(folder: Path) -> bool:
     return False
 
 
-def _hold(file: IO[str]) -> None:
+def _hold(file: int) -> None:
     """Lock an open file; `is_being_written` may have it for a moment.
 
     Raises:

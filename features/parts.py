@@ -97,6 +97,8 @@ def name_broken_part(path: Path) -> Iterator[None]:
     """
     try:
         yield
+    except MemoryError:  # Arrow's too: the part is not to blame
+        raise
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise FeatureFileError(
             f"{path} is missing or broken: {error}.",

@@ -1,7 +1,7 @@
 """The columns of a stored part, and the small tables beside it."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -87,15 +87,24 @@ def user_columns(names: Iterable[str]) -> list[str]:
     >>> user_columns(["year", "width"]), user_columns(["uri", "source_uri"])
     (['year', 'source_width'], ['source_source_uri', 'source_uri'])
     """
+    return list(free_names(names, (*OURS, PART)).values())
+
+
+def free_names(names: Iterable[str], reserved: Collection[str]) -> dict[str, str]:
+    """Give each of several names as it is, or with `source_` before it where it is reserved for something else.
+
+    >>> free_names(["score", "year"], ["score"])
+    {'score': 'source_score', 'year': 'year'}
+    """
     names = list(names)
-    return [_free_name(name, names) for name in names]
+    return {name: _free_name(name, names, reserved) for name in names}
 
 
-def _free_name(name: str, names: Sequence[str]) -> str:
-    stored = name
-    while stored in (*OURS, PART) or (stored != name and stored in names):
-        stored = f"source_{stored}"
-    return stored
+def _free_name(name: str, names: Sequence[str], reserved: Collection[str]) -> str:
+    free = name
+    while free in reserved or (free != name and free in names):
+        free = f"source_{free}"
+    return free
 
 
 def to_part(columns: dict[str, Any], embeddings: Floats, schema: pa.Schema) -> pa.Table:

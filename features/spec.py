@@ -64,6 +64,15 @@ _IDENTITY = ("fingerprint", "dim", "image_size", "fit", "pixels", "layer", "prec
 """Two embeddings may meet only when these agree; names and handles are for people."""
 
 
+def is_same_backbone(one: BackboneSpec, other: BackboneSpec) -> bool:
+    """Tell whether the embeddings of two specs may meet."""
+    return not _differences(one, other)
+
+
+def _differences(one: BackboneSpec, other: BackboneSpec) -> list[str]:
+    return [name for name in _IDENTITY if getattr(one, name) != getattr(other, name)]
+
+
 def check_same_backbone(got: BackboneSpec, wanted: BackboneSpec, *, where: str, mend: str) -> None:
     """Refuse two specs whose embeddings must not meet.
 
@@ -76,8 +85,7 @@ def check_same_backbone(got: BackboneSpec, wanted: BackboneSpec, *, where: str, 
     Raises:
         MismatchError: They differ; the message names both sides of each difference.
     """
-    differ = [name for name in _IDENTITY if getattr(got, name) != getattr(wanted, name)]
-    if differ:
+    if differ := _differences(got, wanted):
         sides = "; ".join(f"{name}: {_short(got, name)} here, {_short(wanted, name)} there" for name in differ)
         raise MismatchError(
             f"The embeddings come from {got.name}, but {where} holds those of {wanted.name} ({sides}).", mend=mend

@@ -126,16 +126,16 @@ def _write_json_lines(path: Path, _schema: pa.Schema, tables: Tables) -> None:
 
 
 def _to_json(value: Any) -> str:
-    return json.dumps(_to_finite(value), ensure_ascii=False, allow_nan=False, default=_to_text)
+    return json.dumps(to_finite(value), ensure_ascii=False, allow_nan=False, default=_to_text)
 
 
-def _to_finite(value: Any) -> Any:
+def to_finite(value: Any) -> Any:
     """Put null in the place of what JSON has no number for."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {name: _to_finite(one) for name, one in value.items()}
-    return [_to_finite(one) for one in value] if isinstance(value, list | tuple) else value
+        return {name: to_finite(one) for name, one in value.items()}
+    return [to_finite(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _to_text(value: Any) -> str:

@@ -228,11 +228,11 @@ def _npy_lists(path: Path, first: int, n_rows: int) -> pa.Array:
 
 
 def _read_ids(path: Path, *, n_rows: int, vectors: Path) -> pa.Array:
-    mend = "Give a text file (UTF-8) with one id a line, or a .npy file of strings [N]."
+    mend = "Give a text file, saved as UTF-8, with one id a line, or a .npy file of strings [N]."
     if not path.is_file():
         raise InputError(f"There is no file {path}.", mend=mend)
     with name_broken(path, mend=mend):
-        ids = pa.array(_npy_ids(path) if _begins(path).startswith(_NPY) else _lines(path), pa.string())
+        ids = pa.array(_npy_ids(path) if _begins(path).startswith(_NPY) else _lines(path, n_rows), pa.string())
     if len(ids) != n_rows:
         raise MismatchError(
             f"{path} has {counted(len(ids), 'id')}, but {vectors} has {counted(n_rows, 'row')}.", mend=mend
@@ -240,9 +240,13 @@ def _read_ids(path: Path, *, n_rows: int, vectors: Path) -> pa.Array:
     return ids
 
 
-def _lines(path: Path) -> list[str]:
+def _lines(path: Path, n_rows: int) -> list[str]:
+    """Read the lines of a text; blank ones at its end are none where there is a line a row without them."""
     with path.open(encoding="utf-8-sig") as file:
-        return [line.rstrip("\n") for line in file]
+        lines = [line.rstrip("\n") for line in file]
+    while len(lines) > n_rows and not lines[-1].strip():
+        lines.pop()
+    return lines
 
 
 def _npy_ids(path: Path) -> list[str]:

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -23,7 +24,6 @@ PIECE_ROWS = 4096
 """Rows of the files that make one part."""
 
 _TEXTS = ("id", "uri", "label", "sha256")
-_NAMES = ("id", "label")
 _TEXT_KINDS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 _NUMBERS = ("size_bytes", "mtime_ns", "width", "height")
 
@@ -157,7 +157,7 @@ class Layout:
         column = chunk.columns.get(source)
         if column is None:
             return pa.nulls(n_rows, kind)
-        return to_text(column, source, str(chunk.file.path)) if name in _NAMES else column.cast(kind)
+        return _to_text(column, source, chunk.file.path) if name in _TEXTS else column.cast(kind)
 
     def _prefix(self, chunk: Chunk) -> str:
         """Name the file before a row's number, where there may be several."""
@@ -264,13 +264,31 @@ def _can_be_text(kind: pa.DataType) -> bool:
     return not pa.types.is_null(kind)
 
 
+def _to_text(column: pa.Array, name: str, path: Path) -> pa.Array:
+    """Give a column as text.
+
+    Raises:
+        InputError: It holds bytes that are none.
+    """
+    try:
+        return to_text(column, name, str(path))
+    except pa.ArrowInvalid as error:
+        if not pa.types.is_binary(column.type) and not pa.types.is_large_binary(column.type):
+            raise
+        raise InputError(
+            f"The column {name} of {path} holds bytes that are no text (UTF-8), such as raw hashes.",
+            mend="Name a column of text, such as --id COLUMN, or write these bytes as text, in Python:"
+            f" table['{name}'] = table['{name}'].map(bytes.hex)",
+        ) from error
+
+
 def _find_repeats(files: VectorFiles, column: str) -> npt.NDArray[np.bool_] | None:
     """Mark for each row whether no earlier one has its id; None where no id repeats, and none is missing."""
     found = [pa.array([], pa.string())]
     for file in files.files:
         is_there = column in file.schema.names
         with name_broken(file.path):
-            found += [to_text(one, column, str(file.path)) for one in (file.read_column(column) if is_there else ())]
+            found += [_to_text(one, column, file.path) for one in (file.read_column(column) if is_there else ())]
         if not is_there:
             found.append(pa.nulls(file.rows, pa.string()))
     ids = pa.chunked_array(found)

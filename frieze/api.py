@@ -13,6 +13,7 @@ from frieze import output
 from frieze.information import check_kind, describe
 from frieze.places import is_url, open_table, to_place, to_table_place
 from frieze.queries import to_vectors
+from frieze.reindexing import recall_index
 from frieze.report import check_page, write_report
 from frieze.result_tables import check_groups, check_hits, write_groups, write_hits
 from frieze.searching import Wanted, answer
@@ -209,9 +210,9 @@ def index(
     features: str | Path,
     *,
     out: str | Path,
-    metric: str = "cosine",
-    recall: float = 0.95,
-    kind: str = "auto",
+    metric: str | None = None,
+    recall: float | str | None = None,
+    kind: str | None = None,
     max_memory: str | None = None,
     max_build_memory: str | None = None,
     force: bool = False,
@@ -219,38 +220,36 @@ def index(
 ) -> dict[str, Any]:
     """Build a FAISS index over a table of features, or bring one up to date.
 
+    An option that is left out is as the index of that table at `out` was asked for; an empty text asks for its default
+    again.
+
     Args:
         features: The table's folder.
         out: Folder of the index.
-        metric: `cosine`, `l2` or `dot`.
-        recall: Wanted recall@10, in (0, 1].
-        kind: `auto`, or the name of a kind.
-        max_memory: What the index may hold in memory while it serves, such as `500MB`.
+        metric: `cosine` (default), `l2` or `dot`.
+        recall: Wanted recall@10, in (0, 1]; 0.95 by default.
+        kind: `auto` (default), or the name of a kind.
+        max_memory: What the index may hold in memory while it serves, such as `500MB`; any by default.
         max_build_memory: What building it may take in memory.
         force: Build anew, also over an index of another backbone.
         ray: `auto` or the address of a Ray cluster, whose machines fill the index.
 
     Returns:
-        What was chosen and measured.
+        What was chosen and measured; options that the index before brought (`remembered`) or was asked for otherwise
+        (`changed`).
 
     Raises:
         InputError: Something you can mend; the message says how.
     """
     from index import build_index
 
+    recalled = recall_index(locals(), features, to_place(out))
     table = open_table(features)
     with output.waiting("Indexing"):
-        return build_index(
-            table,
-            to_place(out),
-            metric=metric,
-            recall=recall,
-            kind=kind,
-            max_memory=max_memory,
-            max_build_memory=max_build_memory,
-            force=force,
-            ray=ray,
+        document = build_index(
+            table, to_place(out), **recalled.asked, max_build_memory=max_build_memory, force=force, ray=ray
         )
+    return document | recalled.to_json()
 
 
 def search(
@@ -299,8 +298,8 @@ def search(
         write_report(html, title="Search results", found=document)
     if out is None:
         return document
-    write_hits(to_place(out), document)
-    return document | {"out": str(to_place(out))}
+    write_hits(to_place(out), document, opened)
+    return document | {"out": str(to_place(out)), "renamed": opened.renamed_in_tables}
 
 
 def duplicates(

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from features import InputError, count_reasons, open_features, read_failures, read_json
+from features import InputError, count_reasons, open_features, read_failures
 from frieze import exported
 
 FILES = {"features": "features.json", "index": "index.json", "head": "head.json", "export": exported.NAME}
@@ -69,7 +69,9 @@ def describe(path: Path) -> dict[str, Any]:
 
 
 def _read_index(path: Path) -> dict[str, Any]:
-    return read_json(path / FILES["index"], mend=f"Make it anew with: {_MAKERS['index']} --force")
+    import index
+
+    return index.read_document(path)
 
 
 def _read_head(path: Path) -> dict[str, Any]:

@@ -8,15 +8,19 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
-from features import InputError
+from features import InputError, to_finite
 
 Step = Callable[[int, int], None]
 
 
 def show_json(document: Any) -> None:
-    """Print one JSON document on stdout, keys sorted; it is valid whatever stdout can write."""
+    """Print one JSON document on stdout, keys sorted; it is valid whatever stdout can write, and whatever is in it.
+
+    JSON has no infinity and no NaN: null stands in their place.
+    """
     is_utf8 = getattr(sys.stdout, "encoding", "utf-8").lower().replace("-", "") == "utf8"
-    _write(json.dumps(document, indent=2, sort_keys=True, ensure_ascii=not is_utf8) + "\n")
+    text = json.dumps(to_finite(document), indent=2, sort_keys=True, ensure_ascii=not is_utf8, allow_nan=False)
+    _write(f"{text}\n")
 
 
 def show_facts(facts: Mapping[str, Any]) -> None:

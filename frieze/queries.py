@@ -146,8 +146,10 @@ def _checked(vectors: Any, index: "Index", name: str, *, mend: str) -> Floats:
     if vectors.dtype.kind not in "fiu" or vectors.ndim not in _VECTOR_AXES:
         raise InputError(f"{name} holds no vectors: its shape is {vectors.shape}, its type {vectors.dtype}.", mend=mend)
     if vectors.shape[-1] != index.spec.dim:
+        from index import mend_width
+
         raise MismatchError(
             f"{name} holds vectors of width {vectors.shape[-1]}, the index of width {index.spec.dim}.",
-            mend=f"Embed the queries with: frieze embed QUERIES --backbone {index.spec.handle}",
+            mend=mend_width(index.spec),
         )
     return np.atleast_2d(vectors).astype(np.float32)

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from features import FeatureFileError, check_table_file, write_table_file
+from features import check_table_file, write_table_file
+
+if TYPE_CHECKING:
+    from index import Index
 
 HITS = pa.schema(
     [
@@ -68,20 +71,18 @@ def check_groups(out: Path, *, force: bool) -> None:
     check_table_file(out, lambda names: names == GROUPS.names, "duplicates", force=force)
 
 
-def write_hits(out: Path, document: dict[str, Any]) -> None:
-    """Write the document of `search` as a table: the columns of `HITS`, then those of the index.
+def write_hits(out: Path, document: dict[str, Any], index: "Index") -> None:
+    """Write the document of `search` as a table: the columns of `HITS`, then those of the index in their own types.
 
     Raises:
-        FeatureFileError: The disk refuses, or a column has no one type.
+        FeatureFileError: The disk refuses, or the form can't hold a column.
     """
-    rows = hit_rows(document)
-    try:
-        table = pa.Table.from_pylist(rows)  # the other columns are of whatever type they have
-        schema = pa.unify_schemas([HITS, table.drop_columns(HITS.names).schema]) if rows else HITS
-        table = table.select(schema.names).cast(schema) if rows else HITS.empty_table()
-    except pa.ArrowException as error:
-        raise FeatureFileError(f"{out} can't be written: {error}.", mend="Use --json in place of --out.") from error
-    write_table_file(out, schema, [table])
+    hits = pa.Table.from_pylist([{name: row[name] for name in HITS.names} for row in hit_rows(document)], HITS)
+    known = index.known(hits["id"].to_pylist())
+    for field in known.schema:
+        if field.name not in HITS.names:
+            hits = hits.append_column(field, known[field.name])
+    write_table_file(out, hits.schema, [hits])
 
 
 def write_groups(out: Path, document: dict[str, Any]) -> None:

@@ -34,11 +34,12 @@ def answer(index: "Index", names: "Sequence[str]", vectors: Floats, wanted: Want
         wanted: Which hits.
 
     Returns:
-        `index`, `k`, `where`, `queries` with their hits, best first, and `stale`.
+        `index`, `k`, `where`, `queries` with their hits, best first, `renamed`, `zero_queries`, `n_zero` and `stale`.
 
     Raises:
         InputError: k or the filter can't be used.
     """
+    named = list(zip(names, vectors, strict=True))
     hits = index.search(vectors, k=wanted.k, where=wanted.where, min_score=wanted.min_score)
     found = [{"query": name, "hits": one} for name, one in zip(names, hits, strict=True)]
     return {
@@ -46,5 +47,8 @@ def answer(index: "Index", names: "Sequence[str]", vectors: Floats, wanted: Want
         "k": wanted.k,
         "where": wanted.where,
         "queries": found,
+        "renamed": index.renamed,
+        "zero_queries": [] if index.metric == "l2" else [name for name, one in named if not one.any()],
+        "n_zero": None if index.metric == "l2" else index.n_zero,
         "stale": index.staleness(),
     }

@@ -12,8 +12,9 @@ from index.browsing import (
 )
 from index.building import build_index
 from index.duplicates import check_min_score, find_duplicates
+from index.index_files import read_document
 from index.kinds import KINDS
-from index.search import Index, open_index
+from index.search import Index, mend_width, open_index
 
 __all__ = [
     "KINDS",
@@ -25,8 +26,10 @@ __all__ = [
     "label_codes",
     "label_rows",
     "look_up",
+    "mend_width",
     "name_columns",
     "open_index",
+    "read_document",
     "read_vectors",
     "select",
     "take",

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from features import Floats, InputError, Rows
 from index.filters import find_rows
+from index.rows import to_shown
 from index.search import Index
 
 _BLOCK_ROWS = 8192
@@ -22,7 +23,7 @@ def look_up(index: Index, id: str) -> dict[str, Any]:  # noqa: A002  the stored 
     """
     row = index.stored_rows.find(id)
     if row is None:
-        raise InputError(f"No image in {index.path} has the id {id}.", mend=index.stored_rows.suggest(id))
+        raise InputError(f"No image in {index.path} has the id {to_shown(id)}.", mend=index.stored_rows.suggest(id))
     return index.stored_rows.take(np.array([row]))[0]
 
 

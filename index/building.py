@@ -1,6 +1,7 @@
 """Building an index over a table of features, or leaving a fitting one alone."""
 
 import contextlib
+import errno
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from features import (
     peak_memory,
     read_size,
     trim_memory,
+    write_size,
 )
 from index.choosing import Choice, choose
 from index.filling import Adder, Here
@@ -49,6 +51,7 @@ from index.updating import count_changes, refresh
 _REPORTED = (
     "rows",
     "dim",
+    "n_zero",
     "recipe",
     "metric",
     "recall_at_10",
@@ -176,7 +179,7 @@ def _write_generation(
     begun = time.perf_counter()
     old = folder.parent / before["generation"] if before else None
     max_bytes = read_size(request["max_memory"]) if request["max_memory"] else None
-    with new_folder(folder, replace=False) as staging:
+    with new_folder(folder, replace=False) as staging, _named_memory(features):
         vectors = write_vectors(features, staging / VECTORS_NAME, metric=request["metric"])
         trim_memory()
         vectors.most_fetched = None if max_build_bytes is None else int(max_build_bytes * FETCHED_SHARE)
@@ -189,10 +192,30 @@ def _write_generation(
             "request": request,
             "generation": folder.name,
             "files": describe_files(staging),
+            "n_zero": vectors.n_zero,
             "changes": count_changes(old / ROWS_NAME, staging / ROWS_NAME) if old else None,
             "trained_rows": before["trained_rows"] if before and choice.is_refreshed else len(features),
         }
         return document | _measured(document, begun)
+
+
+@contextlib.contextmanager
+def _named_memory(features: Features) -> Iterator[None]:
+    """Turn a lack of memory into an error that tells how to build with less.
+
+    Raises:
+        InputError: The memory is not enough.
+    """
+    try:
+        yield
+    except (MemoryError, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.ENOMEM:
+            raise
+        size = write_size(4 * len(features) * features.spec.dim)
+        raise InputError(
+            f"The memory is not enough to index {len(features):,} rows of width {features.spec.dim} ({size}).",
+            mend="Close other programs, or build within less: --max-build-memory 500MB, or --kind exact.",
+        ) from error
 
 
 @contextlib.contextmanager

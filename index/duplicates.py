@@ -11,7 +11,8 @@ import pyarrow as pa
 from features import METRICS, InputError, Rows
 from index.default_score import choose_min_score, draw_sample
 from index.links import Links
-from index.near_pairs import Nearness, join_near, measure_found, with_enough_effort
+from index.measures import check_lengths, square_lengths
+from index.near_pairs import Nearness, join_near, measure_found, measure_scale, with_enough_effort
 from index.search import Index
 from index.searcher import Searcher
 from index.vectors import draw_rows
@@ -42,7 +43,7 @@ def find_duplicates(
         means.
 
     Raises:
-        InputError: `min_score` is no score of the index's metric.
+        InputError: `min_score` is no score of the index's metric, or a vector is too large or too small for that.
         FeatureFileError: A file of the index is broken.
     """
     check_min_score(min_score, index.metric)
@@ -51,6 +52,7 @@ def find_duplicates(
     links = Links(len(index))
     _join_equal(files, np.flatnonzero(files >= 0), links)
     hashes, lengths = _scan(searcher)
+    check_lengths(lengths, lambda row: f"The embedding of {index.ids[row]} in {index.path}", metric=index.metric)
     is_zero = lengths == 0
     rows = _firsts(hashes, np.flatnonzero(~is_zero))
     recall = None
@@ -58,7 +60,7 @@ def find_duplicates(
         sample = draw_sample(searcher, rows)
         if min_score is None:
             min_score = choose_min_score(sample, metric=index.metric, longest=float(lengths.max()))
-        nearness = Nearness(min_score, is_zero)
+        nearness = Nearness(min_score, is_zero, measure_scale(lengths[rows], index.metric))
         can_pair = _self_scores(lengths, index.metric) >= nearness.floor
         _join_equal(hashes, np.flatnonzero(~is_zero & can_pair), links)
         harder = with_enough_effort(searcher, sample, nearness)
@@ -126,7 +128,7 @@ def _scan(searcher: Searcher) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.fl
         block = slice(start, start + len(vectors))
         # Of 64 bits each, summed modulo 2**64: among a million vectors two others meet once in 10 million collections.
         hashes[block] = _mixed(vectors.view(np.uint32)) @ factors
-        lengths[block] = np.square(vectors, dtype=np.float64).sum(axis=1)
+        lengths[block] = square_lengths(vectors)
     return hashes, lengths
 
 

@@ -69,11 +69,11 @@ def _read_columns(stored: StoredRows, condition: "Expr") -> dict[str, Any]:
 
     parts = list(condition.find_all(Column))
     for part in parts:
-        if name_column(part) not in stored.schema.names:
+        if stored.named(name_column(part)) not in stored.schema.names:
             raise _unknown(part, stored.schema.names)
-    names = sorted({name_column(part) for part in parts})
-    table = stored.read(names)
-    return {name: _simplify(table[name]) for name in names}
+    names = {name: stored.named(name) for name in sorted({name_column(part) for part in parts})}
+    table = stored.read(sorted(set(names.values())))
+    return {name: _simplify(table[column]) for name, column in names.items()}
 
 
 def _unknown(column: "Expr", names: list[str]) -> InputError:

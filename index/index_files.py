@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from features import FeatureFileError, hash_file, lock, read_json, write_json
+from features import FeatureFileError, hash_file, is_as_written, lock, read_json_text, write_hashed
 
 CONTRACT = 2
 INDEX_NAME = "index.json"
@@ -33,17 +33,17 @@ def read_document(path: Path) -> dict[str, Any]:
         FeatureFileError: It is missing, broken, changed since, or of a contract that this version does not know.
     """
     mend = f"Make the index with: frieze index FEATURES --out {path} --force"
-    document = read_json(path / INDEX_NAME, mend=mend)
+    document, text = read_json_text(path / INDEX_NAME, mend=mend)
     _check_contract(document, path)
     # No field is looked at before this: whatever was edited, it is told here and not by a traceback.
-    if not _is_whole(document):
+    if not _is_whole(document, text):
         raise FeatureFileError(f"{path / INDEX_NAME} is not as it was written.", mend=mend)
     return document
 
 
 def write_document(path: Path, document: dict[str, Any]) -> None:
     """Replace an index's index.json; from then on its generation is the live one."""
-    write_json(path / INDEX_NAME, document | {_DIGEST: _digest(document)})
+    write_hashed(path / INDEX_NAME, document)
 
 
 def _check_contract(document: dict[str, Any], path: Path) -> None:
@@ -58,15 +58,15 @@ def _check_contract(document: dict[str, Any], path: Path) -> None:
 
 
 def _digest(document: dict[str, Any]) -> str:
-    """Give the sha256 of all that a document says but of the digest itself."""
+    """Give the sha256 of all that a document says but of the digest itself, as earlier versions wrote it."""
     said = {name: value for name, value in document.items() if name != _DIGEST}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
-def _is_whole(document: dict[str, Any]) -> bool:
-    """Tell whether a document is as it was written, and names a folder beside it."""
+def _is_whole(document: dict[str, Any], text: bytes) -> bool:
+    """Tell whether a document with its text is as it was written, and names a folder beside it."""
     is_beside = re.fullmatch(rf"{_GENERATION}\d+", str(document.get("generation")), re.ASCII) is not None
-    return is_beside and document.get(_DIGEST) == _digest(document)
+    return is_beside and (is_as_written(text, document) or document.get(_DIGEST) == _digest(document))
 
 
 def stored_document(path: Path, *, force: bool) -> dict[str, Any] | None:
@@ -96,10 +96,11 @@ def _is_ruin(path: Path) -> bool:
         FeatureFileError: The index.json is of another thing, or of a later version.
     """
     document: dict[str, Any] = {}
+    text = b""
     with contextlib.suppress(FeatureFileError):
-        document = read_json(path / INDEX_NAME, mend="")
+        document, text = read_json_text(path / INDEX_NAME, mend="")
     _check_contract(document, path)
-    return not _is_whole(document) and _is_all_ours(path) and any(path.glob(f"{_GENERATION}*"))
+    return not _is_whole(document, text) and _is_all_ours(path) and any(path.glob(f"{_GENERATION}*"))
 
 
 def _is_all_ours(path: Path) -> bool:
@@ -172,10 +173,8 @@ def check_files(folder: Path, known: dict[str, dict[str, Any]], *, mend: str) ->
     """
     for name, written in known.items():
         path = folder / name
-        try:
+        with _named(path, mend=mend):
             size, ends = path.stat().st_size, _hash_ends(path)
-        except OSError as error:
-            raise FeatureFileError(f"{path} can't be read: {error.strerror}.", mend=mend) from error
         if size != written["size_bytes"]:
             raise FeatureFileError(f"{path} is broken: {size} bytes instead of {written['size_bytes']}.", mend=mend)
         if ends != written["ends"]:
@@ -189,8 +188,19 @@ def check_hashes(folder: Path, known: dict[str, dict[str, Any]], *, mend: str) -
         FeatureFileError: A file is not the one that was written.
     """
     for name, written in known.items():
-        if hash_file(folder / name) != written["sha256"]:
+        with _named(folder / name, mend=mend):
+            digest = hash_file(folder / name)
+        if digest != written["sha256"]:
             raise FeatureFileError(f"{folder / name} is not the file that was written there.", mend=mend)
+
+
+@contextlib.contextmanager
+def _named(path: Path, *, mend: str) -> Iterator[None]:
+    """Turn what a disk does not give of a file into an error that names it: it is missing, or lies on a bad sector."""
+    try:
+        yield
+    except OSError as error:
+        raise FeatureFileError(f"{path} can't be read: {error.strerror or error}.", mend=mend) from error
 
 
 def _hash_ends(path: Path) -> str:

@@ -1,6 +1,7 @@
 """Finding every pair of rows that are near enough, in bounded memory, and joining them as they are found."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -15,6 +16,7 @@ _BLOCK_ROWS = 1_024
 _NEAREST = (10, 80, 640)  # nearest rows looked at, as long as all of them are near; then all rows
 _BLOCK_FLOATS = 1 << 22  # scores held at once where a row is compared with all: 16 MB
 _TOLERANCE = 1e-6  # relative: two float32 roads to one score differ by as much
+_OF_LENGTH = 0.1  # of a typical length: what rounding leaves of the distance between equal vectors is far below
 _FOUND = 0.95  # of the near pairs of a sample that one search has to find
 _STILL = 0.001  # what looking twice as hard has to find for it to go on
 
@@ -26,19 +28,32 @@ class Nearness:
     Attributes:
         min_score: The lowest score of a pair.
         is_zero: bool [N]: rows whose vector is all zeros, which tells nothing: they are in no pair.
+        scale: What the rounding of a score near 0 is measured by: see `measure_scale`.
     """
 
     min_score: float
     is_zero: npt.NDArray[np.bool_]
+    scale: float = 1.0
 
     @property
     def floor(self) -> float:
         """The lowest score, less what float32 loses."""
-        return self.min_score - _TOLERANCE * max(1.0, abs(self.min_score))
+        return self.min_score - _TOLERANCE * max(self.scale, abs(self.min_score))
 
     def pairs(self, found: Rows, scores: Floats) -> npt.NDArray[np.bool_]:
         """Tell which found rows [n, k] with scores [n, k] are near to what found them."""
         return (scores >= self.floor) & ~self.is_zero[found]
+
+
+def measure_scale(squares: npt.NDArray[np.float64], metric: str) -> float:
+    """Tell how large the scores of a collection are by which rounding is measured.
+
+    Args:
+        squares: Squared lengths of its vectors [n], n >= 1.
+        metric: A key of `MEASURES`.
+    """
+    typical = float(np.median(squares))
+    return {"cosine": 1.0, "dot": typical, "l2": _OF_LENGTH * math.sqrt(typical)}[metric]
 
 
 def join_near(

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from features import Floats, Rows, top_k
+from features import Floats, Rows
 from index.searcher import MANY, TUNED_K, Searcher
-from index.vectors import Vectors, draw_rows
+from index.vectors import Vectors, draw_rows, nearest
 
 _N_QUERIES = 500
 _SHARE = 5  # a table of fewer rows than five times as many gives a fifth of them
@@ -20,6 +20,7 @@ _N_TIMED = 100
 _TIMED_MS = 2_000.0
 _RATED_S = 0.2
 _TIE = 1e-6  # relative: two float32 roads to one score differ by as much
+_TIE_OF_LENGTH = 1e-7  # of a query's length: a distance below it is lost in the rounding of the two vectors
 _Z = 1.96  # standard errors on both sides of a mean that hold 95 of 100
 
 
@@ -35,12 +36,14 @@ class Probe:
         queries: float32 [Q, D].
         answers: int64 [Q, k], the exact k nearest rows but for the query's own; k is less in a table of fewer rows.
         worst: float32 [Q], score of the last exact answer.
+        rounding: float32 [Q], by how much a score may differ from `worst` and tie with it.
     """
 
     rows: Rows
     queries: Floats
     answers: Rows
     worst: Floats
+    rounding: Floats
 
     @property
     def k(self) -> int:
@@ -49,27 +52,46 @@ class Probe:
 
 
 def make_probe(vectors: Vectors, *, k: int = TUNED_K, rows: Rows | None = None) -> Probe:
-    """Find the exact neighbours of up to 500 rows, a fifth of the table at most, or of given rows [Q]."""
+    """Find the exact neighbours of up to 500 rows, a fifth of the table at most, or of given rows [Q].
+
+    Of drawn rows with one and the same vector one asks, and by the cosine or dot product none whose vector is all
+    zeros, where there are others: any answer to these is right, and the mean would flatter.
+    """
     if rows is None:
         rows = draw_rows(len(vectors), min(_N_QUERIES, max(1, len(vectors) // _SHARE)))
-    queries = vectors.take(rows)
-    answers, scores = _exact(vectors, queries, rows, k=min(k, len(vectors) - 1))
-    return Probe(rows, queries, answers, worst=scores[:, -1] if answers.size else np.zeros(len(rows), np.float32))
+        queries = vectors.take(rows)
+        telling = _tell_something(queries, vectors.metric)
+        rows, queries = rows[telling], queries[telling]
+    else:
+        queries = vectors.take(rows)
+    answers, scores = nearest(vectors, queries, k=min(k + 1, len(vectors)))
+    answers, scores = _without_own(answers, scores, rows)
+    worst = scores[:, -1] if answers.size else np.zeros(len(rows), np.float32)
+    return Probe(rows, queries, answers, worst, rounding=_rounding(queries, worst, vectors.metric))
+
+
+def _tell_something(queries: Floats, metric: str) -> Rows:
+    """Give the numbers of the queries [Q, D] that differ, ascending; without zeros where these tie with everything."""
+    _, at = np.unique(queries, axis=0, return_index=True)
+    at = np.sort(at)
+    told = at[queries[at].any(axis=1)] if metric != "l2" else at
+    return told if len(told) else at
+
+
+def _rounding(queries: Floats, worst: Floats, metric: str) -> Floats:
+    """Tell by how much two computations of the scores `worst` [Q] may differ: float32 [Q]."""
+    lengths = np.linalg.norm(queries.astype(np.float64), axis=1)
+    if metric == "l2":
+        wide = _TIE * np.abs(worst) + _TIE_OF_LENGTH * lengths
+    else:  # a sum that nearly cancels has the error of its terms; the queries are rows: as long as others
+        wide = _TIE * np.maximum(np.abs(worst), lengths * np.median(lengths))
+    rounding: Floats = wide.astype(np.float32)
+    return rounding
 
 
 def probe_for_many(vectors: Vectors, probe: Probe) -> Probe:
     """Find the 100 exact neighbours of up to 100 of a probe's rows."""
     return make_probe(vectors, k=MANY, rows=probe.rows[:: -(-len(probe.rows) // _N_MANY)])
-
-
-def _exact(vectors: Vectors, queries: Floats, own: Rows, *, k: int) -> tuple[Rows, Floats]:
-    rows, scores = np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
-    for start, embeddings in vectors.pieces():
-        found, new_scores = top_k(queries, embeddings, k=min(k + 1, len(embeddings)), metric=vectors.metric)
-        rows, scores = np.hstack([rows, start + found]), np.hstack([scores, new_scores])
-        order = np.argsort(-scores, axis=1, kind="stable")[:, : k + 1]
-        rows, scores = np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
-    return _without_own(rows, scores, own)
 
 
 def _without_own(rows: Rows, scores: Floats, own: Rows) -> tuple[Rows, Floats]:
@@ -81,8 +103,8 @@ def _without_own(rows: Rows, scores: Floats, own: Rows) -> tuple[Rows, Floats]:
 def measure_recall(searcher: Searcher, probe: Probe) -> Floats:
     """Tell which part of the exact answers an index finds that holds the probe's rows.
 
-    A found row is right when it is an exact answer or ties with the last one. Ties are judged by the index's own
-    scores, which are those of the whole embeddings.
+    A found row is right when it is an exact answer or its score is within rounding of the last one's. Ties are judged
+    by the index's own scores, which are those of the whole embeddings.
 
     Returns:
         float32 [Q], in [0, 1]; 1 where there are no other rows to find.
@@ -92,7 +114,7 @@ def measure_recall(searcher: Searcher, probe: Probe) -> Floats:
     found, scores = map(np.vstack, zip(*_search(searcher, probe.queries, probe.k + 1), strict=True))
     found, scores = _without_own(found, scores, probe.rows)
     is_answer = (found[:, :, None] == probe.answers[:, None]).any(axis=2)
-    is_tie = np.abs(scores - probe.worst[:, None]) <= _TIE * np.maximum(1, np.abs(probe.worst))[:, None]
+    is_tie = np.abs(scores - probe.worst[:, None]) <= probe.rounding[:, None]
     recalls: Floats = (is_answer | is_tie).mean(axis=1, dtype=np.float32)
     return recalls
 

@@ -14,9 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features import FeatureFileError, Rows
+from features import FeatureFileError, Rows, free_names
 
 _GROUP_ROWS = 4096  # a hit costs the reading of its row group
+_OF_HITS = ("query", "rank", "score")
+"""Names of what a hit has that is no column of the table."""
+_LONGEST = 300  # letters of an id in a message: paths are shown whole
 _N_COMPARED = 20_000  # ids looked through for close matches to a mistyped one
 
 
@@ -93,18 +96,33 @@ class StoredRows:
 
     def suggest(self, wanted: str) -> str:
         """Say which ids look like the wanted one: those of the same file name first."""
-        wanted = to_printable(wanted)
+        wanted = to_printable(wanted)[:_LONGEST]
         same_name = self.ids.filter(pc.match_substring(self.ids, wanted.rsplit("/", 1)[-1]))
-        compared = (same_name if len(same_name) else self.ids)[:_N_COMPARED].to_pylist()
+        some = (same_name if len(same_name) else self.ids)[:_N_COMPARED].to_pylist()
+        compared = [name for name in some if len(name) <= _LONGEST] or [f"{name[:_LONGEST]}..." for name in some]
         close = difflib.get_close_matches(wanted, compared, n=3)
         return f"Did you mean: {', '.join(close)}?" if close else f"Its ids look like: {', '.join(compared[:3])}."
 
+    @functools.cached_property
+    def names_in_hits(self) -> dict[str, str]:
+        """What the columns are called in a table of hits: the user's own may have a name that hits need."""
+        return free_names(self.schema.names, _OF_HITS)
+
+    def named(self, name: str) -> str:
+        """Give the column of a name, which may be that in hits."""
+        in_hits = {shown: stored for stored, shown in self.names_in_hits.items()}
+        return name if name in self.schema.names else in_hits.get(name, name)
+
+    def take_table(self, rows: Rows) -> pa.Table:
+        """Give some rows [n] with their own types, in the order asked for."""
+        if not len(rows):
+            return self.schema.empty_table()
+        table, places = self._holding(rows)
+        return table.take(pa.Array.from_buffers(pa.int64(), len(places), [None, pa.py_buffer(places)]))
+
     def take(self, rows: Rows) -> list[dict[str, Any]]:
         """Give some rows [n] as plain JSON values, in the order asked for."""
-        if not len(rows):
-            return []
-        table, places = self._holding(rows)
-        taken = table.take(pa.Array.from_buffers(pa.int64(), len(places), [None, pa.py_buffer(places)]))
+        taken = self.take_table(rows) if len(rows) else pa.table({})
         return [{name: to_plain(value) for name, value in row.items()} for row in taken.to_pylist()]
 
     def _holding(self, rows: Rows) -> tuple[pa.Table, Rows]:
@@ -140,8 +158,20 @@ class StoredRows:
         try:
             with self._reading:
                 return read()
+        except MemoryError:  # Arrow's too: the file is not to blame
+            raise
         except (pa.ArrowException, OSError) as error:
             raise FeatureFileError(f"{self._path} is broken: {error}.", mend=self._mend) from error
+
+
+def to_shown(name: str) -> str:
+    """Write an id for a message: a long one by its beginning.
+
+    >>> len(to_shown("z" * 100_000))
+    303
+    """
+    name = to_printable(name)
+    return name if len(name) <= _LONGEST else f"{name[:_LONGEST]}..."
 
 
 def to_printable(text: str) -> str:

@@ -3,11 +3,15 @@
 import functools
 import itertools
 import math
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from features import (
     BackboneSpec,
@@ -17,6 +21,8 @@ from features import (
     MismatchError,
     Rows,
     Strings,
+    as_typed,
+    is_same_backbone,
     read_manifest,
     read_unchanged,
     to_table_path,
@@ -33,11 +39,19 @@ from index.index_files import (
     check_hashes,
     read_document,
 )
-from index.rows import StoredRows, to_printable
+from index.measures import check_lengths, square_lengths
+from index.rows import StoredRows, to_shown
 from index.searcher import Effort, Searcher
 from index.stored_vectors import load
 
 _N_FILTERS = 8  # whose rows are remembered: a filter is often asked with one query after the other
+
+
+class _Table(NamedTuple):
+    """What is to be known of the table that an index is of."""
+
+    generation: str
+    is_same_backbone: bool
 
 
 class Index:
@@ -60,7 +74,7 @@ class Index:
         check_files(folder, document["files"], mend=mend)
         self._rows = StoredRows(folder / ROWS_NAME, mend=mend)
         self._searcher = open_searcher(document, folder, mend=mend)
-        self._seen_generation: tuple[tuple[int, int], str] | None = None
+        self._seen_table: tuple[tuple[int, int], _Table] | None = None
         self._passing = functools.lru_cache(_N_FILTERS)(lambda where: Allowed(find_rows(self._rows, where), len(self)))
         counts = {len(self), len(self._rows), *self._searcher.counts}
         if len(counts) > 1:
@@ -75,6 +89,11 @@ class Index:
         return str(self.document["metric"])
 
     @property
+    def n_zero(self) -> int | None:
+        """How many stored vectors are all zeros; None where an earlier version did not count them."""
+        return self.document.get("n_zero")
+
+    @property
     def searcher(self) -> Searcher:
         """What asks FAISS; for this room's own modules."""
         return self._searcher
@@ -87,8 +106,8 @@ class Index:
     @property
     def _command(self) -> str:
         asked = {name: value for name, value in self.document["request"].items() if value is not None}
-        options = "".join(f" --{name.replace('_', '-')} {value}" for name, value in asked.items())
-        return f"frieze index {self.document['features']['path']} --out {self.path}{options}"
+        places = shlex.quote(self.document["features"]["path"]), shlex.quote(str(self.path))
+        return f"frieze index {places[0]} --out {places[1]} {as_typed(asked)}"
 
     @functools.cached_property
     def spec(self) -> BackboneSpec:
@@ -104,20 +123,25 @@ class Index:
         """Say that the table has changed since, and what to type; None where it has not, or can't be read."""
         made_of = self.document["features"]
         try:
-            generation = self._generation_of(to_table_path(made_of["path"]))
+            table = self._table_now(to_table_path(made_of["path"]))
         except (FeatureFileError, OSError):
             return None
-        if generation == made_of["generation"]:
+        if table.generation == made_of["generation"]:
             return None
-        return f"{self.path} was made from an older state of its table. Bring it up to date with: {self._command}"
+        if table.is_same_backbone:
+            return f"{self.path} was made from an older state of its table. Bring it up to date with: {self._command}"
+        return (
+            f"{self.path} was made from another table, of another backbone. Make it anew with: {self._command} --force"
+        )
 
-    def _generation_of(self, table: Path) -> str:
-        """Give a table's generation; features.json, which grows with the table, is read when it has changed."""
+    def _table_now(self, table: Path) -> "_Table":
+        """Look at a table; features.json, which grows with it, is read when it has changed."""
         status = (table / "features.json").stat()
         version = status.st_mtime_ns, status.st_size
-        if self._seen_generation is None or self._seen_generation[0] != version:
-            self._seen_generation = version, read_manifest(table).generation
-        return self._seen_generation[1]
+        if self._seen_table is None or self._seen_table[0] != version:
+            manifest = read_manifest(table)
+            self._seen_table = version, _Table(manifest.generation, is_same_backbone(manifest.spec, self.spec))
+        return self._seen_table[1]
 
     def check_hashes(self) -> None:
         """Hash every byte of the index's files; opening looks only at the ends of large ones.
@@ -163,7 +187,7 @@ class Index:
 
         Returns:
             For each query its hits, best first, as plain JSON values: `id, score, label, uri`, then all other columns
-            of the table. A column of the user's own named `score` stays behind the hit's.
+            of the table, a user's own column named `score` as `source_score`.
 
         Raises:
             InputError: k is below 1, a query is not finite or too large, or the filter can't be used.
@@ -174,8 +198,32 @@ class Index:
         rows, scores = self._nearest(queries, k, where)
         with np.errstate(over="ignore"):  # a least score that float32 can't hold is infinite
             kept = scores >= (-math.inf if min_score is None else min_score)  # [Q, k], true up to a point in each row
-        hits = iter(_hit(*found) for found in zip(self._rows.take(rows[kept]), scores[kept].tolist(), strict=True))
+        found = zip(self._rows.take(rows[kept]), scores[kept].tolist(), strict=True)
+        hits = iter(self._hit(known, score) for known, score in found)
         return [list(itertools.islice(hits, n_hits)) for n_hits in kept.sum(axis=1).tolist()]
+
+    def _hit(self, known: dict[str, Any], score: float) -> dict[str, Any]:
+        first = {"id": known["id"], "score": score, "label": known["label"], "uri": known["uri"]}
+        return first | {self.renamed.get(name, name): value for name, value in known.items()}
+
+    @property
+    def renamed(self) -> dict[str, str]:
+        """What columns of the user's own are called in a hit, where that is not their name."""
+        return {name: shown for name, shown in self.renamed_in_tables.items() if name == "score"}
+
+    @functools.cached_property
+    def renamed_in_tables(self) -> dict[str, str]:
+        """The same in a table of hits, which has columns `query` and `rank` beside `score`."""
+        return {name: shown for name, shown in self._rows.names_in_hits.items() if name != shown}
+
+    def known(self, ids: Sequence[str]) -> pa.Table:
+        """Give what is known of stored images in the columns' own types, one row an id.
+
+        A column of the user's own named `query`, `rank` or `score` has `source_` before its name.
+        """
+        rows = pc.index_in(pa.array(ids, pa.string()), value_set=self._rows.ids)
+        table = self._rows.take_table(np.asarray(rows).astype(np.int64))
+        return table.rename_columns([self._rows.names_in_hits[name] for name in table.column_names])
 
     def _nearest(self, queries: Floats, k: int, where: str | None) -> tuple[Rows, Floats]:
         """Find k rows for each query, or as many as there are."""
@@ -196,7 +244,7 @@ class Index:
         """
         row = self._rows.find(id)
         if row is None:
-            raise InputError(f"No image in {self.path} has the id {to_printable(id)}.", mend=self._rows.suggest(id))
+            raise InputError(f"No image in {self.path} has the id {to_shown(id)}.", mend=self._rows.suggest(id))
         stored: Floats = self._searcher.reconstruct(np.array([row]))[0]
         return stored
 
@@ -208,12 +256,21 @@ class Index:
         if ready.shape[1] != self.spec.dim:
             raise MismatchError(
                 f"The queries have width {ready.shape[1]}, the index {self.spec.dim}.",
-                mend=f"Embed the queries with: frieze embed QUERIES --backbone {self.spec.handle}",
+                mend=mend_width(self.spec),
             )
         bad = ~np.isfinite(ready).all(axis=1)
         if bad.any():
             raise InputError(f"Query {bad.argmax()} holds a value that is not finite.", mend="Embed it anew.")
+        squares, is_l2 = square_lengths(ready), self.metric == "l2"
+        check_lengths(squares, lambda row: f"Query {row}", metric=self.metric, may_be_small=is_l2)
         return ready
+
+
+def mend_width(spec: BackboneSpec) -> str:
+    """Say how to make queries of the width of what is stored."""
+    if spec.is_made_elsewhere:
+        return f"Make the queries as the vectors of {spec.handle} were made: {spec.dim} numbers each."
+    return f"Embed the queries with: frieze embed QUERIES --backbone {shlex.quote(spec.handle)}"
 
 
 def open_searcher(document: dict[str, Any], folder: Path, *, mend: str) -> Searcher:
@@ -246,7 +303,3 @@ def open_index(path: str | Path) -> Index:
     """
     path = Path(path).absolute()  # Arrow takes a relative path with a colon for a URL
     return read_unchanged(path / INDEX_NAME, lambda: Index(path, read_document(path)))
-
-
-def _hit(known: dict[str, Any], score: float) -> dict[str, Any]:
-    return {"id": known["id"], "score": score, "label": known["label"], "uri": known["uri"]} | known | {"score": score}

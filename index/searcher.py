@@ -4,17 +4,18 @@ import contextlib
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from features import Floats, InputError, Rows, count_cores
 from index.allowed import Allowed
 from index.kinds import KINDS
 from index.measures import MEASURES
-from index.vectors import Vectors
+from index.vectors import Vectors, nearest
 
 _BLOCK_FLOATS = 1 << 24  # values of found rows held at once: 64 MB
 _BLOCK_FOUND = 1 << 20  # rows found at once, those to be scored anew included
@@ -74,7 +75,7 @@ class Searcher:
         kind: A key of `KINDS`.
         metric: A key of `MEASURES`.
         effort: How hard it looks for up to 10 hits.
-        fetch: Puts rows into the flat index, where it has not all from the start.
+        vectors: All embeddings, where the flat index has only those that were fetched.
 
     Attributes:
         effort: How hard it looks for up to 10 hits.
@@ -91,7 +92,7 @@ class Searcher:
         kind: str,
         metric: str,
         effort: Effort | None = None,
-        fetch: Callable[[Rows], None] | None = None,
+        vectors: Vectors | None = None,
     ) -> None:
         self.flat = flat
         self.codes = codes
@@ -99,12 +100,13 @@ class Searcher:
         self.metric = metric
         self.effort = effort or Effort()
         self._measure = MEASURES[metric]
-        self._fetch = fetch
+        self._vectors = vectors
+        self._fetch = None if vectors is None else vectors.fetch
 
     @classmethod
     def over(cls, vectors: Vectors, codes: Any, *, kind: str, effort: Effort | None = None) -> "Searcher":
         """Give one that is being built."""
-        return cls(vectors.raw, codes, kind=kind, metric=vectors.metric, effort=effort, fetch=vectors.fetch)
+        return cls(vectors.raw, codes, kind=kind, metric=vectors.metric, effort=effort, vectors=vectors)
 
     def effort_for(self, k: int) -> Effort:
         """Tell how hard it looks for k hits."""
@@ -145,14 +147,25 @@ class Searcher:
 
     def fetch(self, queries: Floats, *, k: int) -> None:
         """Have the rows in memory that a search for these queries will score anew."""
-        if self._fetch is None or self.codes is None:
+        if self.codes is not None:
+            self._fetch_candidates(self._measure.prepare(queries), k, self.effort_for(k).knob)
+
+    def _fetch_candidates(self, ready: Floats, k: int, knob: int) -> None:
+        if self._fetch is None:
             return
-        _, rows = self.codes.search(
-            self._measure.prepare(queries),
-            max(1, min(self._count_candidates(k), self.codes.ntotal)),
-            params=self._inner(self.effort_for(k).knob),
-        )
+        n_wanted = max(1, min(self._count_candidates(k), self.codes.ntotal))
+        _, rows = self.codes.search(ready, n_wanted, params=self._inner(knob))
         self._fetch(rows)
+
+    def _find_in_all(self, ready: Floats, k: int) -> tuple[Floats, Rows]:
+        """Go through all embeddings; of a flat index that lacks some, read them."""
+        found: tuple[Floats, Rows]
+        if self._fetch is None or self._vectors is None:
+            found = self.flat.search(ready, k)
+            return found
+        rows, scores = nearest(self._vectors, ready, k=k)
+        self._fetch(rows)
+        return scores, rows
 
     def _count_candidates(self, k: int) -> int:
         """Count the rows that are scored anew for k hits."""
@@ -165,12 +178,9 @@ class Searcher:
 
     def _block(self, ready: Floats, k: int, start: int, among: Allowed | None) -> tuple[Rows, Floats]:
         numbers, rows = self._find(ready, k, among)
-        if (rows < 0).any():
-            raise InputError(
-                f"Query {start + (rows < 0).any(axis=1).argmax()} is too large: its scores leave the range of float32.",
-                mend="Scale the queries as the stored embeddings are scaled.",
-            )
+        _check_is_found(rows >= 0, start)
         scores = self._rescore(ready, rows) if self._measure.is_rough else self._measure.to_scores(numbers)
+        _check_is_found(np.isfinite(scores), start)
         order = np.lexsort((rows, -scores))  # along the last axis
         return np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
 
@@ -186,10 +196,11 @@ class Searcher:
         # FAISS pads with -1 where it has looked at fewer than k rows: these queries look harder, and in the end at all.
         short = _which_lack(rows)
         while len(short) and self._count_met(knob := 2 * knob) < self.flat.ntotal:
+            self._fetch_candidates(ready[short], k, knob)
             numbers[short], rows[short] = self._raw.search(ready[short], k, params=self._parameters(k, knob))
             short = short[_which_lack(rows[short])]
         if len(short):
-            numbers[short], rows[short] = self.flat.search(ready[short], k)
+            numbers[short], rows[short] = self._find_in_all(ready[short], k)
         return found
 
     def _find_among(self, ready: Floats, k: int, among: Allowed) -> tuple[Floats, Rows]:
@@ -265,6 +276,16 @@ class Searcher:
             vectors = self.reconstruct(block.ravel()).reshape(*block.shape, -1)  # [q, k, D]
             scores[start : start + step] = -np.linalg.norm(vectors - ready[start : start + step, None], axis=2)
         return scores
+
+
+def _check_is_found(is_found: npt.NDArray[np.bool_], start: int) -> None:
+    """Refuse a block of queries [Q, k] one of which has no true score; an index of today can't meet such."""
+    if not is_found.all():
+        raise InputError(
+            f"Query {start + (~is_found).any(axis=1).argmax()} is too large, or what is stored is: scores leave the"
+            " range of float32.",
+            mend="Scale the queries as the stored embeddings are scaled, or index these with --metric cosine --force.",
+        )
 
 
 def _which_lack(rows: Rows) -> Rows:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from features import FeatureFileError, Features, Floats, Rows
-from index.measures import MEASURES
+from index.measures import MEASURES, check_lengths, square_lengths
 from index.sparse import SparseVectors
 from index.vectors import count_piece
 
@@ -23,9 +23,11 @@ class StoredVectors:
         n_rows: N >= 1.
         dim: D.
         most_fetched: How many bytes the rows of `raw` may take; None for any.
+        n_zero: How many were all zeros when they were written.
     """
 
     most_fetched: int | None = None
+    n_zero = 0
 
     def __init__(self, path: Path, *, metric: str, n_rows: int, dim: int) -> None:
         self.path = path
@@ -87,6 +89,7 @@ def write_vectors(features: Features, path: Path, *, metric: str) -> StoredVecto
 
     Raises:
         FeatureFileError: A part is missing or broken, or a value is not finite.
+        InputError: A vector is too large or too small for the metric.
         OSError: The disk is full or refuses.
     """
     vectors = StoredVectors(path, metric=metric, n_rows=len(features), dim=features.spec.dim)
@@ -100,6 +103,9 @@ def write_vectors(features: Features, path: Path, *, metric: str) -> StoredVecto
                     f"The embedding of {ids[bad.argmax()]} in {features.path} holds a value that is not finite.",
                     mend="Embed that image anew: remove it from its folder, run frieze embed, put it back, run again.",
                 )
+            squares = square_lengths(embeddings)
+            vectors.n_zero += int((squares == 0).sum())
+            check_lengths(squares, lambda row: f"The embedding of {ids[row]} in {features.path}", metric=metric)  # noqa: B023  called at once
             file.write(np.ascontiguousarray(prepare(embeddings), np.float32).tobytes())
     return vectors
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from features import Floats, Rows
+from features import Floats, Rows, top_k
 from index.measures import MEASURES
 
 _SEED = 0
@@ -80,6 +80,22 @@ class HeldVectors:
     def take(self, rows: Rows) -> Floats:
         """Give some, int64 [n]; float32 [n, D]."""
         return self._embeddings[rows]
+
+
+def nearest(vectors: Vectors, queries: Floats, *, k: int) -> tuple[Rows, Floats]:
+    """Find the exact k nearest rows of each query [Q, D], with NumPy and piece by piece.
+
+    Returns:
+        rows: int64 [Q, k], best first; rows of equal score in ascending order.
+        scores: float32 [Q, k].
+    """
+    rows, scores = np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
+    for start, embeddings in vectors.pieces():
+        found, new_scores = top_k(queries, embeddings, k=min(k, len(embeddings)), metric=vectors.metric)
+        rows, scores = np.hstack([rows, start + found]), np.hstack([scores, new_scores])
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        rows, scores = np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
+    return rows, scores
 
 
 def count_piece(dim: int) -> int:

@@ -13,24 +13,27 @@ _TRIED = ("kind", "recall_at_10", "queries_per_second", "memory_bytes", "recipe"
 @click.command(epilog="Example: frieze index photos.features --out photos.index")
 @click.argument("features")
 @options.out("Folder of the index; brought up to date when it is there.")
-@click.option("--metric", type=click.Choice(["cosine", "l2", "dot"]), default="cosine", show_default=True)
+@click.option("--metric", type=click.Choice(["cosine", "l2", "dot"]), help="How scores are made.  [default: cosine]")
 @click.option(
     "--recall",
-    default=0.95,
-    show_default=True,
-    help="Share of the nearest to find: of 10, and of 100 for searches with a larger k.",
+    type=options.OrDefault(click.FLOAT),
+    help="Share of the nearest to find: of 10, and of 100 for searches with a larger k.  [default: 0.95]",
 )
-@click.option("--kind", type=click.Choice(_KINDS), default="auto", show_default=True)
+@click.option("--kind", type=click.Choice(_KINDS), help="Kind of index.  [default: auto]")
 @click.option("--max-memory", metavar="SIZE", help="What the index may hold in memory, like 500MB or 2GB.")
 @click.option("--max-build-memory", metavar="SIZE", help="What building may take in memory, beyond the program itself.")
 @click.option("--ray", metavar="auto|ADDRESS", help="Have the machines of a Ray cluster fill it, but for hnsw.")
 @options.force
 @options.as_json
 def index(*, as_json: bool, **asked: Any) -> None:
-    """Build a FAISS index over the table FEATURES, with its recall measured on the table itself."""
+    """Build a FAISS index over the table FEATURES, with its recall measured on the table itself.
+
+    Run again, an option that is left out is as the index at OUT was asked for ('' asks for its default again).
+    """
     from frieze import api, output
 
     document = api.index(asked.pop("features"), **asked)
+    output.say_changes(document)
     _warn(document)
     if as_json:
         output.show_json(document)
@@ -42,9 +45,14 @@ def index(*, as_json: bool, **asked: Any) -> None:
 
 
 def _warn(document: dict[str, Any]) -> None:
-    """Say on stderr where the index finds less than was asked for."""
+    """Say on stderr where the index finds less than was asked for, and which vectors it can't tell apart."""
     from frieze import output
 
+    if document["n_zero"] and document["metric"] != "l2":  # None: made before this was stored
+        output.say(
+            f"Note: vectors that are all zeros: {document['n_zero']:,} of {document['rows']:,}; by {document['metric']}"
+            " their score is 0 with everything."
+        )
     if document["meets_target"] is False:  # None: made before this was stored
         low, high = document["recall_interval"]
         output.say(

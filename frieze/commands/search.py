@@ -29,6 +29,7 @@ def search(*, as_json: bool, **asked: Any) -> None:
 
     document = api.search(asked.pop("index"), asked.pop("query"), **asked)
     options.warn(document)
+    _warn(document)
     if as_json:
         output.show_json(document)
         return
@@ -38,3 +39,17 @@ def search(*, as_json: bool, **asked: Any) -> None:
     for found in document["queries"]:
         output.show_facts({"query": found["query"]})
         output.show_table(found["hits"], _COLUMNS)
+
+
+def _warn(document: dict[str, Any]) -> None:
+    """Say on stderr which queries are similar to nothing, and what columns have another name in the hits."""
+    from frieze import output
+
+    if zeros := document["zero_queries"]:
+        output.say(f"Note: vectors that are all zeros have the score 0 with every image: {output.shorten(zeros)}.")
+    elif (n_zero := document["n_zero"]) and any(
+        hit["score"] == 0 for one in document["queries"] for hit in one["hits"]
+    ):
+        output.say(f"Note: stored vectors that are all zeros: {n_zero:,}; their score is 0 with every query.")
+    for column, name in document["renamed"].items():
+        output.say(f"Note: the table's own column {column} is {name} in the hits, and in --where either.")

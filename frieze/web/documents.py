@@ -36,6 +36,9 @@ class Found(BaseModel):
     k: int
     where: str | None
     queries: list[Query]
+    renamed: dict[str, str]
+    zero_queries: list[str]
+    n_zero: int | None
     stale: str | None
 
 

@@ -398,3 +398,13 @@ def test_not_finite_rows_are_failures(tmp_path):
     np.save(tmp_path / "v.npy", vectors)
     document = _run(tmp_path / "v.npy", tmp_path / "out")
     assert (_counts(document), document["failures"]) == ((3, 3, 0, 3), {"not finite": 3})
+
+
+def test_bytes_that_are_no_text_are_no_ids(tmp_path):
+    """Ids of raw bytes are refused by the column's name, with what to write; bytes of text are taken."""
+    for ids, name in (([b"a", b"b"], "text"), ([b"\xff\x00", b"\xfe"], "raw")):
+        pq.write_table(pa.table({"id": ids, "embedding": [[1.0, 2.0], [3.0, 4.0]]}), tmp_path / f"{name}.parquet")
+    assert _run(tmp_path / "text.parquet", tmp_path / "t")["imported"] == 2
+    with pytest.raises(InputError, match=r"The column id of .* holds bytes that are no text") as caught:
+        _run(tmp_path / "raw.parquet", tmp_path / "r")
+    assert "bytes.hex" in caught.value.mend

@@ -1,4 +1,5 @@
 import contextlib
+import errno
 import json
 import os
 import subprocess
@@ -85,3 +86,22 @@ def test_a_link_is_not_emptied(tmp_path):
     with pytest.raises(FeatureFileError, match="can't be written"), lock(tmp_path):
         pytest.fail("the block must not run")
     assert (tmp_path / "thesis.txt").read_text() == "text"
+
+
+@pytest.mark.parametrize("call", ["ftruncate", "write"])
+def test_a_disk_that_is_full_before_the_first_byte(call, tmp_path, monkeypatch):
+    """Where even the lock finds no room the error says so, names the folder, and lets go of it."""
+
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr(os, call, refuse)
+        with (
+            pytest.raises(FeatureFileError, match="can't be written: No space left on device") as caught,
+            lock(tmp_path),
+        ):
+            pytest.fail("the block must not run")
+    assert caught.value.mend.startswith("Free some space")
+    with lock(tmp_path):
+        assert json.loads((tmp_path / ".lock").read_text())["pid"] == os.getpid()

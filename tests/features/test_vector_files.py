@@ -150,6 +150,18 @@ def test_ids_that_become_text(tmp_path, ids, text):
     assert _read(open_vectors(_save(tmp_path / "v.npy", ROWS), options))[1] == [{"id": text}]
 
 
+@pytest.mark.parametrize("end", ["\n\n", "\n\n\n", "\r\n\r\n", "\n \t\n"])
+@pytest.mark.parametrize("begin", ["", "\ufeff"])
+def test_blank_lines_at_the_end_are_no_ids(tmp_path, begin, end):
+    """What editors leave at the end of a text, or put before its beginning, is no id; a blank id of a row is one."""
+    (tmp_path / "ids.txt").write_bytes(f"{begin}a\nb\nc{end}".encode())
+    files = open_vectors(_save(tmp_path / "v.npy", ROWS), VectorOptions(ids=tmp_path / "ids.txt"))
+    assert _read(files)[1] == [{"id": ["a", "b", "c"]}]
+    (tmp_path / "ids.txt").write_bytes(f"{begin}a\nb\n\n".encode())
+    files = open_vectors(_save(tmp_path / "v.npy", ROWS), VectorOptions(ids=tmp_path / "ids.txt"))
+    assert _read(files)[1] == [{"id": ["a", "b", ""]}]
+
+
 def test_ids_of_another_count(tmp_path):
     """Ids that are not as many as the vectors are refused, with both counts."""
     (tmp_path / "ids.txt").write_text("a\nb\n")

@@ -1,5 +1,7 @@
 """What reaches the terminal."""
 
+import json
+
 import pytest
 
 from features import InputError
@@ -16,6 +18,12 @@ def test_json_escapes_names_that_are_no_text(capsys):
     """A name with odd bytes is valid JSON on any stdout."""
     output.show_json({"a": "\udcff"})
     assert capsys.readouterr().out == '{\n  "a": "\\udcff"\n}\n'
+
+
+def test_json_has_no_infinity(capsys):
+    """What is no number of JSON's is null, however deep it stands."""
+    output.show_json({"a": [float("inf"), {"b": float("nan")}], "c": 1.5})
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {"a": [None, {"b": None}], "c": 1.5}
 
 
 def test_errors_go_to_stderr_with_their_mend(capsys):

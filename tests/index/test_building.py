@@ -1,14 +1,18 @@
 import dataclasses
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
 import faiss
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from features import METRICS, FeatureFileError, InputError, MismatchError, lock, open_features, top_k, unit_rows
-from index import KINDS, build_index, open_index
+from index import KINDS, build_index, building, open_index
 from index.index_files import write_document
 from index.kinds import count_bytes, write_recipe
 
@@ -271,6 +275,39 @@ def test_a_missed_target_is_told(recall, meets, tmp_path, write_table):
     document = build_index(write_table(tmp_path / "t", noise), tmp_path / "i", kind="pca-pq", recall=recall)
     assert (document["recall_target"], document["meets_target"]) == (recall, meets)
     assert (document["recall_interval"][0] >= recall) == meets
+
+
+LACKS = {
+    "python": MemoryError(),
+    "arrow": pa.ArrowMemoryError("malloc of size 64 failed"),
+    "system": OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
+}
+
+
+@pytest.mark.parametrize("lack", LACKS.values(), ids=LACKS)
+@pytest.mark.parametrize("where", ["write_vectors", "make_probe", "choose", "write_rows"])
+def test_a_lack_of_memory_is_told(where, lack, small, tmp_path, monkeypatch):
+    """Wherever the memory ends the error says how to build with less, and nothing is left behind."""
+
+    def fail(*_, **__):
+        raise lack
+
+    monkeypatch.setattr(building, where, fail)
+    with pytest.raises(InputError, match="memory is not enough to index 60 rows of width 8") as caught:
+        build_index(small, tmp_path / "i")
+    assert "--max-build-memory" in caught.value.mend
+    assert [path.name for path in (tmp_path / "i").iterdir()] == [".lock"]
+
+
+def test_a_table_is_not_called_broken_for_a_lack_of_memory(small, tmp_path, monkeypatch):
+    """Where there is no memory to read a part nobody is told to delete it."""
+
+    def fail(*_, **__):
+        raise LACKS["arrow"]
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", fail)
+    with pytest.raises(InputError, match="memory is not enough"):
+        build_index(small, tmp_path / "i")
 
 
 def test_an_older_index_stays_readable(small, out):

@@ -1,5 +1,7 @@
+import errno
 import hashlib
 import json
+import os
 
 import pytest
 
@@ -236,3 +238,48 @@ def test_opening_during_a_switch(out, table, monkeypatch):
 
     monkeypatch.setattr(search, "read_document", read_and_rebuild)
     assert open_index(out).metric == "l2"
+
+
+@pytest.mark.parametrize("name", ["vectors.faiss", "rows.parquet"])
+def test_a_bad_sector_is_told(name, out, monkeypatch):
+    """A file of the index that the disk does not give is named, with what to type; it is no traceback."""
+    opened, read = open_index(out), index_files.hash_file
+
+    def fail(path):
+        if path.name == name:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(path)
+
+    monkeypatch.setattr(index_files, "hash_file", fail)
+    with pytest.raises(FeatureFileError, match=rf"{name} can't be read: Input/output error") as caught:
+        opened.check_hashes()
+    assert caught.value.mend.startswith("Make it anew: frieze index")
+
+
+def test_each_bit_of_index_json_is_hashed(small, tmp_path):
+    """An index.json with any bit flipped is refused, also one that says the same in another way, such as 1E-05."""
+    build_index(small, tmp_path / "i")
+    rewrite(tmp_path / "i", ms_per_query=1.5e-05)
+    path = tmp_path / "i" / "index.json"
+    text = path.read_bytes()
+    telling = text.index(b"e-05")
+    for at in (telling, *range(0, len(text), 11)):
+        for bit in range(8):
+            path.write_bytes(text[:at] + bytes([text[at] ^ 1 << bit]) + text[at + 1 :])
+            with pytest.raises(FeatureFileError):
+                index_files.read_document(tmp_path / "i")
+    path.write_bytes(text)
+    assert len(open_index(tmp_path / "i")) == 60
+
+
+def test_the_hash_of_earlier_versions_is_known(small, tmp_path):
+    """An index.json that an earlier version wrote, with a hash of what it says, is read; altered it is refused."""
+    build_index(small, tmp_path / "i")
+    path = tmp_path / "i" / "index.json"
+    said = {name: value for name, value in json.loads(path.read_text()).items() if name != "sha256"}
+    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    path.write_text(json.dumps(said | {"sha256": digest}))
+    assert len(open_index(tmp_path / "i")) == 60
+    change(tmp_path / "i", rows=61)
+    with pytest.raises(FeatureFileError, match="not as it was written"):
+        open_index(tmp_path / "i")

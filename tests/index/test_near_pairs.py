@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from features import top_k
+from index import build_index, find_duplicates, open_index
 from index.default_score import draw_sample
 from index.links import Links
 from index.near_pairs import Nearness, measure_found, with_enough_effort
@@ -58,3 +59,15 @@ def test_recall_is_the_share_of_pairs_in_one_group(sample):
     links.join(np.arange(1_999), np.arange(1, 2_000))
     assert measure_found(sample, links.labels(), NEAR) == 1
     assert measure_found(sample, links.labels(), Nearness(1.1, NEAR.is_zero)) is None
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
+def test_a_pair_hangs_on_no_unit(scale, clustered, write_table, tmp_path):
+    """By l2 the duplicates of vectors a hundred million times as long or short are the same ones."""
+    embeddings = clustered(300, 8)
+    embeddings[200:210] = embeddings[:10]
+    stored = (embeddings * np.float32(scale)).astype(np.float32)
+    columns = {"sha256": [str(row) for row in range(300)]}
+    build_index(write_table(tmp_path / "t", stored, columns=columns), tmp_path / "i", metric="l2")
+    groups = find_duplicates(open_index(tmp_path / "i"), min_score=-1e-5 * scale)["groups"]
+    assert sorted(len(group["ids"]) for group in groups) == [2] * 10

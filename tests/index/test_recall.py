@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from features import METRICS, top_k
+from index.measures import MEASURES
 from index.recall import interval, make_probe, measure_ms, measure_rate, measure_recall, probe_for_many
 from index.vectors import HeldVectors
 
@@ -75,6 +76,38 @@ def test_ties_are_right(clustered):
     probe = make_probe(HeldVectors(embeddings, metric="cosine"))
     rows, scores = top_k(probe.queries, embeddings, k=30)
     assert (measure_recall(fixed(rows[:, 19:], scores[:, 19:]), probe) == 1).all()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
+def test_what_ties_hangs_on_no_unit(metric, scale, clustered):
+    """Wrong rows are wrong, and the right ones right by a score of another rounding, however long the vectors are."""
+    embeddings = MEASURES[metric].prepare((clustered(200, 8) * scale).astype(np.float32))
+    probe = make_probe(HeldVectors(embeddings, metric=metric))
+    rows, scores = exact(probe, embeddings, metric)
+    others = np.full_like(rows, -2)  # equal rows under other numbers: found in the place of the answers
+    rounded = scores * np.float32(1 + 2e-7)
+    assert (measure_recall(fixed(others, np.repeat(rounded[:, -1:], 11, axis=1)), probe) == 1).all()
+    furthest = np.sort(METRICS[metric](probe.queries, embeddings), axis=1)[:, :11]
+    assert measure_recall(fixed(others, furthest), probe).max() == 0
+
+
+def test_equal_queries_count_once(clustered):
+    """Of many equal rows one asks, and none of zeros by the cosine: that they find each other tells nothing."""
+    embeddings = clustered(1_000, 8)
+    embeddings[:600], embeddings[600:800] = embeddings[0], 0
+    asked = make_probe(HeldVectors(embeddings, metric="cosine")).queries
+    assert len(asked) == len(np.unique(asked, axis=0)) > 20
+    assert asked.any(axis=1).all()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_table_of_zeros_is_asked_too(metric):
+    """Where all rows are zeros one of them asks, and everything is right."""
+    zeros = np.zeros((50, 8), np.float32)
+    probe = make_probe(HeldVectors(zeros, metric=metric))
+    assert len(probe.rows) == 1
+    assert (measure_recall(fixed(*exact(probe, zeros, metric)), probe) == 1).all()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import json
+import shlex
 import shutil
 
 import numpy as np
@@ -214,6 +215,15 @@ def test_scores_beyond_float32_are_refused(kind, indexes):
         indexes(kind, "l2").top_k(np.full((1, 16), 3e38, np.float32), 1)
 
 
+@pytest.mark.parametrize(("metric", "value"), [("dot", 1e20), ("dot", 1e-20), ("l2", 1e20)])
+def test_queries_beyond_float32s_squares_are_refused(metric, value, indexes):
+    """A query whose products with stored rows float32 can't hold is refused by its number."""
+    queries = np.ones((3, 16), np.float32)
+    queries[1] *= np.float32(value)
+    with pytest.raises(InputError, match=f"Query 1 is too .* for --metric {metric}"):
+        indexes("exact", metric).top_k(queries, 1)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_zero_vector_scores_zero(kind, indexes):
     """By cosine a query of zeros scores 0 with every image."""
@@ -253,6 +263,25 @@ def test_unknown_id_names_close_ones(wanted, mend, indexes):
         indexes("exact").embedding(wanted)
     assert caught.value.mend.startswith(mend)
     assert str(caught.value).encode()  # can be printed
+
+
+def test_a_long_id_is_shown_by_its_beginning(indexes):
+    """Whoever asks for an id of megabytes gets a message that fits the screen."""
+    with pytest.raises(InputError, match=r"has the id z+") as caught:
+        indexes("exact").embedding("z" * 2_000_000)
+    assert len(str(caught.value)) < 1_000
+
+
+def test_a_hint_works_as_it_is_typed(tmp_path, write_table, clustered, make_spec):
+    """Of a table of another backbone the note says `--force`, without which the build is refused; blanks are quoted."""
+    place, out = tmp_path / "my photos", tmp_path / "my index"
+    build_index(write_table(place, clustered(60, 8)), out)
+    shutil.rmtree(place)
+    other = write_table(place, clustered(60, 8), spec=make_spec(8, fingerprint="e" * 64))
+    with pytest.raises(MismatchError, match="--force"):
+        build_index(other, out)
+    command = shlex.split(str(open_index(out).staleness()).partition("with: ")[2])
+    assert (command[:5], command[-1]) == (["frieze", "index", str(place), "--out", str(out)], "--force")
 
 
 def test_a_changed_table_is_told(tmp_path, small, write_table, clustered):

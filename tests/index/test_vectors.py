@@ -2,7 +2,8 @@ import faiss
 import numpy as np
 import pytest
 
-from features import METRICS, FeatureFileError, unit_rows
+from features import METRICS, FeatureFileError, InputError, unit_rows
+from index import build_index, open_index
 from index.stored_vectors import load, write_vectors
 from index.vectors import HeldVectors, draw_rows
 
@@ -91,6 +92,37 @@ def test_an_embedding_that_is_not_finite_is_named(tmp_path, clustered, write_tab
     embeddings[13, 2] = np.nan
     with pytest.raises(FeatureFileError, match=r"c03/img-13\.jpg .* not finite"):
         write_vectors(write_table(tmp_path / "t", embeddings), tmp_path / "v", metric="l2")
+
+
+@pytest.mark.parametrize("metric", ["l2", "dot"])
+@pytest.mark.parametrize(("length", "word"), [(1e25, "large"), (1e19, "large"), (1e-25, "small"), (1e-13, "small")])
+def test_an_embedding_beyond_float32s_squares_is_named(metric, length, word, tmp_path, clustered, write_table):
+    """A row whose square float32 can't hold is refused by its id for l2 and dot, with what to type."""
+    embeddings = clustered(20, 8)
+    embeddings[13] *= length / np.linalg.norm(embeddings[13])
+    with pytest.raises(InputError, match=rf"c03/img-13\.jpg .* too {word} for --metric {metric}") as caught:
+        write_vectors(write_table(tmp_path / "t", embeddings), tmp_path / "v", metric=metric)
+    assert "--metric cosine" in caught.value.mend
+
+
+@pytest.mark.parametrize("metric", ["l2", "dot"])
+@pytest.mark.parametrize("scale", [1e-11, 1e-6, 1e17])
+def test_whatever_is_taken_is_ranked_as_in_float64(metric, scale, tmp_path, clustered, write_table):
+    """Rows of any length that is taken are found in the order that NumPy finds in float64."""
+    embeddings = (clustered(300, 8) * scale).astype(np.float32)
+    build_index(write_table(tmp_path / "t", embeddings), tmp_path / "i", metric=metric)
+    wide = embeddings.astype(np.float64)
+    scores = wide @ wide.T if metric == "dot" else -np.linalg.norm(wide[:, None] - wide, axis=2)
+    found, _ = open_index(tmp_path / "i").searcher.search(embeddings[:40], k=10)
+    np.testing.assert_array_equal(found, np.argsort(-scores[:40], axis=1, kind="stable")[:, :10])
+
+
+def test_by_the_cosine_lengths_do_not_count(tmp_path, clustered, write_table):
+    """Rows of 1e25 and 1e-25 are as good as others by the cosine."""
+    embeddings = clustered(20, 8)
+    scaled = embeddings * np.repeat([1e25, 1e-25], 10)[:, None].astype(np.float32)
+    stored = write_vectors(write_table(tmp_path / "t", scaled), tmp_path / "v", metric="cosine")
+    np.testing.assert_allclose(stored.take(np.arange(20)), unit_rows(embeddings), atol=1e-6)
 
 
 def test_a_missing_file_is_told(tmp_path):
