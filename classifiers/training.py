@@ -18,6 +18,7 @@ from classifiers.shots import tell_shots
 from classifiers.splits import Split, split_stratified
 from classifiers.storage import finish_head, write_model, write_split
 from classifiers.stored_rows import Embeddings, StoredRows, hold, mapped
+from classifiers.training_notes import describe_split, notes_on_folds, notes_on_split
 from classifiers.tuning import Tuned
 from features import Features, Floats, Rows, new_folder
 
@@ -60,7 +61,7 @@ def train_head(
     held_out, probabilities = examples.take(split.test), _ask(classifier, features, examples, split)
     figures = _figures(recipe, classifier, tuned, split) | {
         "n_unlabelled": len(features) - len(examples),
-        "notes": _notes(classifier, train),
+        **_gaps(classifier, tuned, train, examples, whole),
         **score(probabilities, held_out.labels, classes=classifier.classes),
     }
     if draws and parting.shots:
@@ -100,12 +101,14 @@ def _ask(classifier: Classifier, features: Features, examples: Examples, split: 
     return mapped(classifier.probabilities, StoredRows(features, examples.rows[split.test]))
 
 
-def _notes(classifier: Classifier, train: Embeddings) -> list[str]:
-    """Say in words what was chosen for the size of the rows."""
+def _gaps(classifier: Classifier, tuned: Tuned, train: Embeddings, examples: Examples, whole: Split) -> dict[str, Any]:
+    """Return what the figures leave out, and in words what was chosen for the size of the rows and what is left out."""
     notes = [classifier.note] if classifier.note else []
     if isinstance(train, StoredRows):
         notes.append(f"The {len(train):,} embeddings are not held in memory: they are read from the table in passes.")
-    return notes
+    gaps = describe_split(examples, whole)
+    notes += [*notes_on_folds(classifier, tuned), *notes_on_split(gaps, method=whole.method)]
+    return gaps | {"unjudged": tuned.unjudged, "notes": notes}
 
 
 def _figures(recipe: Recipe, classifier: Classifier, tuned: Tuned, split: Split) -> dict[str, Any]:
