@@ -116,12 +116,18 @@ def _pixels(facts: GraphFacts, *, is_hub_form: bool) -> StatedPixels:
 
 
 def _check_repeats(facts: GraphFacts, name: str) -> None:
-    """Refuse a module that gives another embedding every time: Keras exports augmentation as for training."""
+    """Refuse a module that gives another embedding every time: Keras exports layers as they are in training."""
     if facts.is_random:
         raise ModelError(
             f"{name} changes its images or numbers at random: it would give another embedding every time.",
             mend="Give the model's .keras file, where layers of augmentation and dropout rest; or export it without"
             " them.",
+        )
+    if facts.writes_variables:
+        raise ModelError(
+            f"{name} changes its own variables when it is called, as batch norm in training mode does: an image's"
+            " embedding would depend on the images before it.",
+            mend="Give the model's .keras file, where batch norm rests; or export it with training=False.",
         )
 
 
