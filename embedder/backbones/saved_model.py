@@ -8,6 +8,7 @@ from typing import Any
 from embedder.backbones import fingerprint
 from embedder.backbones.input_scaling import GraphFacts, read_graph
 from embedder.backbones.request import HUB, LAYERS, BackboneRequest, Network, StatedPixels
+from embedder.backbones.trial import check_takes_images
 from embedder.backbones.trust import check_only_computes
 from features import ModelError, check_files, check_listed, import_tensorflow, read_json
 
@@ -135,7 +136,7 @@ def _images_spec(call: "Call", name: str) -> Any:
     """Give the TensorSpec of the images that a module takes.
 
     Raises:
-        ModelError: It takes files, not pixels.
+        ModelError: It takes files, not pixels, or pixels of other than three colours.
     """
     tf = import_tensorflow()
     specs = inputs_of(call)
@@ -147,6 +148,8 @@ def _images_spec(call: "Call", name: str) -> Any:
         )
     fits = [spec for spec in specs if spec.shape.rank == _IMAGES_RANK]
     spec = fits[0] if fits else tf.TensorSpec([None, None, None, _COLOURS])
+    if not _is_channels_first(spec.shape):
+        check_takes_images(spec.shape, name=name)
     sides = _sides(spec.shape) if len({tuple(one.shape) for one in fits}) == 1 else (None, None)
     at = (None, _COLOURS, *sides) if _is_channels_first(spec.shape) else (None, *sides, _COLOURS)
     return tf.TensorSpec(at, spec.dtype)

@@ -1,4 +1,4 @@
-"""A first run of a network on made-up images: how wide its vectors are, and whether they are each image's own."""
+"""A first look at a network: whether it takes images, how wide its vectors are, and whether each has its own."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,27 @@ import numpy as np
 
 from features import Floats, ModelError, import_tensorflow
 
+_RANK, _COLOURS = 4, 3
 _ROUNDING = 0.05  # of the vector's length: numbers of 8 bits (bfloat16) are rounded otherwise in another batch
+
+
+def check_takes_images(shape: Any, *, name: str) -> None:
+    """Refuse a network whose input is no batch of images of three colours.
+
+    Args:
+        shape: Of its input, the batch in front; None where any will do.
+        name: Of the network, for the message.
+
+    Raises:
+        ModelError: The input has another rank, or one, two, four or more channels.
+    """
+    sides = tuple(shape)
+    if len(sides) != _RANK or sides[-1] not in (None, _COLOURS):
+        raise ModelError(
+            f"{name} takes inputs of the shape {sides[1:]}; images are [H, W, 3].",
+            mend="Save a model that takes three colours and makes of them what this one takes; grey for example with"
+            " keras.layers.Conv2D(1, 1, use_bias=False) in front, its weights 0.299, 0.587 and 0.114.",
+        )
 
 
 def try_out(call: Callable[[Any], Any], size: tuple[int, int], *, name: str, is_known: bool) -> int:

@@ -305,3 +305,13 @@ def test_a_module_that_normalises_over_the_batch_is_refused(save, tf):
     """A module whose vectors depend on the other images of a batch is refused when it is opened."""
     handle = save(lambda images: tf.reduce_mean(images, (1, 2)) - tf.reduce_mean(images, (0, 1, 2)))
     assert "another vector when others are embedded with it" in refusal(handle=handle)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_a_module_of_other_channels(channels, tf, tmp_path):
+    """A module of grey images, or of four channels, is refused by its input's shape."""
+    module = tf.Module()
+    spec = tf.TensorSpec([None, 32, 32, channels])
+    module.__call__ = tf.function(lambda images: tf.reduce_mean(images, (1, 2)), input_signature=[spec])
+    tf.saved_model.save(module, str(tmp_path / "net"))
+    assert f"takes inputs of the shape (32, 32, {channels})" in refusal(handle=str(tmp_path / "net"))
