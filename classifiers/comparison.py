@@ -52,7 +52,7 @@ def compare_heads(tables: Sequence[Features], recipes: Sequence[Recipe], parting
     ]
     gaps = describe_split(common.examples[0], common.split)
     return gaps | {
-        "notes": notes_on_split(gaps, method=common.split.method),
+        "notes": notes_on_split(gaps, common.split.method),
         "rows": sorted(rows, key=lambda row: row["accuracy"], reverse=True),
         "classes": np.unique(common.examples[0].labels).tolist(),
         "n_train": len(common.split.train),

@@ -107,7 +107,7 @@ def _gaps(classifier: Classifier, tuned: Tuned, train: Embeddings, examples: Exa
     if isinstance(train, StoredRows):
         notes.append(f"The {len(train):,} embeddings are not held in memory: they are read from the table in passes.")
     gaps = describe_split(examples, whole)
-    notes += [*notes_on_folds(classifier, tuned), *notes_on_split(gaps, method=whole.method)]
+    notes += [*notes_on_folds(classifier, tuned), *notes_on_split(gaps, whole.method)]
     return gaps | {"unjudged": tuned.unjudged, "notes": notes}
 
 

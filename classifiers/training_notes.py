@@ -32,11 +32,11 @@ def describe_split(examples: Examples, split: Split) -> dict[str, Any]:
     }
 
 
-def notes_on_split(described: dict[str, Any], *, method: str) -> list[str]:
+def notes_on_split(described: dict[str, Any], method: str) -> list[str]:
     """Say in words what `describe_split` found.
 
     Args:
-        described: What it returned.
+        described: What it returned, or some of it.
         method: Of the split.
     """
     words: dict[str, Callable[[Any], str]] = {
@@ -47,7 +47,7 @@ def notes_on_split(described: dict[str, Any], *, method: str) -> list[str]:
         "test_copies": _copies,
         "similar_labels": _similar,
     }
-    return [say(described[name]) for name, say in words.items() if described[name]]
+    return [say(described[name]) for name, say in words.items() if described.get(name)]
 
 
 def notes_on_folds(classifier: Classifier, tuned: Tuned) -> list[str]:
@@ -86,7 +86,7 @@ _UNTESTED = {
 def _copies(n_copies: int) -> str:
     return (
         f"Held-out images with the same bytes as a training image: {n_copies:,}. They flatter the accuracy;"
-        " --group duplicates keeps copies on one side."
+        " frieze train --group duplicates keeps copies on one side."
     )
 
 

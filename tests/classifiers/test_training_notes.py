@@ -1,10 +1,13 @@
+from types import SimpleNamespace
+
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from classifiers import HEADS, Recipe, train_head
+from classifiers.labels import labelled_rows
 from classifiers.parting import Parting
-
-DIM = 8
+from classifiers.training_notes import describe_split, notes_on_split
 
 
 def train(features, tmp_path, *, head="linear", **parting):
@@ -64,6 +67,24 @@ def test_equal_bytes_on_both_sides_are_told(points, table, tmp_path):
     (note,) = found["notes"]
     assert note.startswith(f"Held-out images with the same bytes as a training image: {found['test_copies']}.")
     assert "--group duplicates" in note
+
+
+def test_images_without_a_part_are_counted(points, table, tmp_path):
+    """Rows whose cell in the column of parts is missing or empty are on neither side, and that is said."""
+    ids, labels, embeddings = points(noise=0.1)
+    features = table(ids, labels, embeddings)
+    parts = [[None, "", "train", "test"][row % 4] for row in range(60)]
+    rows = features.rows.append_column("part", pa.array(parts, pa.string()))
+    split, _ = Parting(column="part").part(SimpleNamespace(rows=rows), labelled_rows(rows))
+    described = describe_split(labelled_rows(rows), split)
+    assert described["n_without_part"] == 30
+    assert "left out: 30." in notes_on_split(described, split.method)[0]
+
+
+def test_shots_that_are_not_drawn_lack_no_part(points, table, tmp_path):
+    """Rows that --shots does not draw are no gap of the split."""
+    ids, labels, embeddings = points(noise=0.1)
+    assert train(table(ids, labels, embeddings), tmp_path, shots=5)["n_without_part"] == 0
 
 
 def test_labels_that_look_alike_are_named(points, table, tmp_path):
