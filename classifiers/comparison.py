@@ -12,6 +12,7 @@ from classifiers.parting import Parting
 from classifiers.scores import score
 from classifiers.splits import Split
 from classifiers.stored_rows import StoredRows, count_constant, hold, mapped
+from classifiers.training_notes import describe_split, notes_on_split
 from features import Features, InputError, Rows
 
 
@@ -49,7 +50,9 @@ def compare_heads(tables: Sequence[Features], recipes: Sequence[Recipe], parting
         for table, examples in zip(tables, common.examples, strict=True)
         for row in _judge(table, examples, recipes, common)
     ]
-    return {
+    gaps = describe_split(common.examples[0], common.split)
+    return gaps | {
+        "notes": notes_on_split(gaps, common.split.method),
         "rows": sorted(rows, key=lambda row: row["accuracy"], reverse=True),
         "classes": np.unique(common.examples[0].labels).tolist(),
         "n_train": len(common.split.train),

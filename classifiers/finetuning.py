@@ -29,6 +29,7 @@ from classifiers.splits import Split
 from classifiers.start import begin, check_start, mean_length, part_like
 from classifiers.storage import TRUNK_NAME, Head, finish_head, write_model, write_split
 from classifiers.stored_rows import StoredRows, mapped
+from classifiers.training_notes import describe_split, notes_on_split
 from classifiers.tuned_head import to_head, to_layers
 from features import (
     BackboneSpec,
@@ -140,7 +141,7 @@ def finetune_head(
     test = _embed(means, examples.rows[split.test])
     probabilities, held_out = head.probabilities(test), examples.take(split.test)
     figures = _figures(head, means.trunk, told, progress) | score(probabilities, held_out.labels, classes=head.classes)
-    figures["notes"] = _notes(figures, is_new=course.hidden is not None)
+    figures["notes"] = [*_notes(figures, is_new=course.hidden is not None), *notes_on_split(figures, split.method)]
     with new_folder(out, replace=force) as folder:
         spec = means.save(folder / TRUNK_NAME)
         model = write_model(folder, head)
@@ -241,7 +242,8 @@ def _embed(means: Means, rows: Rows) -> Floats:
 def _figures(head: Classifier, trunk: Trunk, told: _Told, progress: Progress) -> dict[str, Any]:
     probe = told.probe_scores
     names = ("accuracy", "confidence_interval", "macro_f1", "expected_calibration_error")
-    return {
+    gaps = describe_split(told.examples, told.split)
+    return {name: gaps[name] for name in ("test_copies", "similar_labels")} | {
         "head": name_of_kind(head),
         "classes": head.classes.tolist(),
         "n_train": len(told.split.train),

@@ -122,7 +122,7 @@ def _folds(labels: Strings, groups: Rows | None, validation: Rows | None, seed: 
     if validation is None or not len(validation):
         return make_folds(labels, groups, seed=seed)
     fitted = np.setdiff1d(np.arange(len(labels)), validation)
-    return [(fitted, validation[np.isin(labels[validation], labels[fitted])])]
+    return [(fitted, validation)]
 
 
 def _balance(labels: Strings) -> Floats:

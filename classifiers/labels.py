@@ -1,6 +1,10 @@
 """Which rows of a table carry a label, in an order that does not depend on how the table was written."""
 
 import dataclasses
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
 from typing import Self
 
 import numpy as np
@@ -8,6 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features import InputError, Rows, Strings
+
+_WHOLE = re.compile(r"^([+-]?\d+)\.0*$", re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +86,27 @@ def labelled_rows(table: pa.Table, *, maker: str = "frieze embed") -> Examples:
     texts = pa.table({name: table[name].cast(pa.string()) for name in ("id", "sha256", "uri")})
     rows = rows[pc.sort_indices(texts["id"].take(pa.array(rows))).to_numpy()]  # by bytes is as Python sorts
     return Examples(rows, labels[rows], texts)
+
+
+def fold_label(label: str) -> str:
+    """Reduce a label to what people mean by it, without case, outer blanks, and `.0` behind a whole number.
+
+    >>> fold_label(" Roses"), fold_label("1.0")
+    ('roses', '1')
+    """
+    return _WHOLE.sub(r"\1", unicodedata.normalize("NFC", label).strip().casefold())
+
+
+def similar_labels(labels: Iterable[str]) -> list[list[str]]:
+    """List the labels that are the same after `fold_label`.
+
+    >>> similar_labels(["roses", "tulips", "Roses", "roses"])
+    [['Roses', 'roses']]
+    """
+    found: dict[str, list[str]] = defaultdict(list)
+    for label in sorted(set(labels)):
+        found[fold_label(label)].append(label)
+    return [one for one in found.values() if len(one) > 1]
 
 
 def column_of(table: pa.Table, name: str, examples: Examples) -> Strings:

@@ -39,8 +39,8 @@ def best_factor(margins: Floats, codes: Rows) -> float:
     """Find the factor on the margins whose softmax explains the labels best.
 
     Args:
-        margins: float [N, C].
-        codes: int64 [N], the right column of each row.
+        margins: float [N, C]; -inf where a row's judge does not know the class, which then has no part in its row.
+        codes: int64 [N], the right column of each row, never one of -inf.
 
     Returns:
         One over the temperature, > 0. One row in N + 2 is taken for wrong, so that margins without a mistake do not
@@ -53,10 +53,12 @@ def best_factor(margins: Floats, codes: Rows) -> float:
     from scipy.special import log_softmax
 
     doubt = 1 / (len(margins) + 2)
-    targets = np.full(margins.shape, doubt / (margins.shape[1] - 1))
+    is_known = np.isfinite(margins)
+    targets = np.where(is_known, doubt / (is_known.sum(axis=1, keepdims=True) - 1), 0)
     targets[np.arange(len(codes)), codes] = 1 - doubt
 
     def loss(log_factor: float) -> float:
-        return -float((targets * log_softmax(np.exp(log_factor) * margins, axis=1)).sum())
+        logs = np.where(is_known, log_softmax(np.exp(log_factor) * margins, axis=1), 0)
+        return -float((targets * logs).sum())
 
     return float(np.exp(minimize_scalar(loss, bounds=(-10, 10), method="bounded").x))

@@ -108,10 +108,13 @@ def split_given(parts: Strings, labels: Strings, *, column: str) -> Split:
     Raises:
         InputError: It says something else, a part is empty, or a class is held out of which no row is fitted on.
     """
-    told = np.array([_PARTS.get(str(part).strip().lower(), "?") if part is not None else "" for part in parts])
-    if (told == "?").any():
+    told = np.array([_part_of(part) for part in parts])
+    others = parts[told == "?"]
+    if len(others):
+        more = f" and {len(others) - 1:,} more" * (len(others) > 1)
         raise InputError(
-            f"The column {column} says {parts[(told == '?').argmax()]}.", mend="It may say train, val and test."
+            f"The column {column} says {str(others[0])!r}{more}, which name no part.",
+            mend="It may say train, val and test; an image without a value is left out.",
         )
     train, validation, test = (np.flatnonzero(told == part) for part in ("train", "validation", "test"))
     fitted = np.sort(np.append(train, validation))
@@ -123,6 +126,12 @@ def split_given(parts: Strings, labels: Strings, *, column: str) -> Split:
             mend="Both parts need rows, and training two classes or more, those of the test among them.",
         )
     return Split(fitted, test, validation, "column")
+
+
+def _part_of(said: str | None) -> str:
+    """Read a cell: a part, nothing, or `?` for another word."""
+    word = "" if said is None else said.strip().lower()
+    return _PARTS.get(word, "?") if word else ""
 
 
 def _n_held_out(n_rows: int, test_size: float) -> int:

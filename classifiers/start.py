@@ -66,7 +66,8 @@ def part_like(probe: Head, examples: Examples, *, seed: int, groups: Rows | None
         )
     if not len(validation):
         validation = train[_draw_validation(examples.labels[train], None if groups is None else groups[train], seed)]
-    return Split(np.union1d(train, validation), test, validation, "as the probe"), unused
+    method = probe.document["split"].get("method", "stratified")  # the first heads did not say
+    return Split(np.union1d(train, validation), test, validation, method), unused
 
 
 def _draw_validation(labels: Strings, groups: Rows | None, seed: int) -> Rows:
@@ -148,6 +149,14 @@ def check_start(examples: Examples, split: Split, trunk: _Free, batch_size: int)
     check_memory(trunk, batch_size)
 
 
+_PARTS_MEND = {
+    "stratified": "Add images of it, three or more, or remove those that there are, and embed again.",
+    "grouped": "Its groups are too few: give --group another column, or leave --group out.",
+    "column": "Name that part for some images of it in the column after --split, or leave --split out.",
+}
+"""What to do about a class that a part lacks, by the method of the split."""
+
+
 def _check_parts(labels: Strings, split: Split, trunk: _Free) -> None:
     fitted = np.setdiff1d(split.train, split.validation)
     classes = set(labels[split.train]) | set(labels[split.test])
@@ -156,7 +165,7 @@ def _check_parts(labels: Strings, split: Split, trunk: _Free) -> None:
         if missing:
             raise InputError(
                 f"The {part} part has no image of {', '.join(missing[:3])}.",
-                mend="Add images of it, three or more, or remove those that there are, and embed again.",
+                mend=_PARTS_MEND[split.method],
             )
     _check_number(len(fitted), len(classes), trunk)
 

@@ -19,6 +19,7 @@ from classifiers.shots import tell_shots
 from classifiers.splits import Split, split_stratified
 from classifiers.storage import finish_head, write_model, write_split
 from classifiers.stored_rows import Embeddings, StoredRows, count_constant, hold, mapped
+from classifiers.training_notes import describe_split, notes_on_folds, notes_on_split
 from classifiers.tuning import Tuned
 from features import Features, Floats, Rows, new_folder, peak_memory
 
@@ -61,7 +62,7 @@ def train_head(
     held_out, probabilities = examples.take(split.test), _ask(classifier, features, examples, split)
     figures = _figures(recipe, classifier, tuned, split) | {
         "n_unlabelled": len(features) - len(examples),
-        **_notes(classifier, train),
+        **_gaps(classifier, tuned, train, examples, whole),
         **score(probabilities, held_out.labels, classes=classifier.classes),
     }
     if draws and parting.shots:
@@ -117,15 +118,17 @@ def _ask(classifier: Classifier, features: Features, examples: Examples, split: 
     return mapped(classifier.probabilities, StoredRows(features, examples.rows[split.test]))
 
 
-def _notes(classifier: Classifier, train: _Held) -> dict[str, Any]:
-    """Say in words what was chosen for the size of the rows, and what is odd about them, and how many are constant."""
+def _gaps(classifier: Classifier, tuned: Tuned, train: _Held, examples: Examples, whole: Split) -> dict[str, Any]:
+    """Return what the figures leave out, and in words what was chosen for the size of the rows and what is odd."""
     n, dim = train.rows.shape
     notes = [classifier.note] if classifier.note else []
     if isinstance(train.rows, StoredRows):
         notes.append(f"The {n:,} embeddings are not held in memory: they are read from the table in passes.")
     if 2 * train.n_constant >= dim:
         notes.append(f"Numbers that are the same in every embedding to train on: {train.n_constant:,} of {dim:,}.")
-    return {"constant": train.n_constant, "notes": notes + train.budget.notes}
+    gaps = describe_split(examples, whole)
+    notes += [*train.budget.notes, *notes_on_folds(classifier, tuned), *notes_on_split(gaps, whole.method)]
+    return gaps | {"constant": train.n_constant, "unjudged": tuned.unjudged, "notes": notes}
 
 
 def _figures(recipe: Recipe, classifier: Classifier, tuned: Tuned, split: Split) -> dict[str, Any]:

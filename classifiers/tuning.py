@@ -1,6 +1,7 @@
 """Choosing a head's setting on folds of the training rows, and what those rows tell about its probabilities."""
 
 import dataclasses
+from collections import Counter
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,8 @@ _FOLDS = 3
 _MANY_ROWS = 20_000
 _PARTS = 5
 """Of so many rows a fifth tells enough: they are parted once, not into folds."""
-_FAR = 20.0  # below the lowest margin: of a class that a fold has not seen
+_FEWEST_CLASSES = 2
+"""Fewer leave nothing to tell apart."""
 
 Folds = list[tuple[Rows, Rows]]
 """Rows to fit on and rows to look at, once or more."""
@@ -32,6 +34,7 @@ class Tuned:
         factor: On the margins, so that their softmax explains those rows best.
         confidences: float32 [n], the probability of the prediction for each of them, at that factor.
         is_right: bool [n], whether the prediction is right.
+        unjudged: Rows that were held out and could not be judged, by class: the fold had none of that class to fit on.
     """
 
     value: float
@@ -39,6 +42,7 @@ class Tuned:
     factor: float = 1.0
     confidences: Floats = dataclasses.field(default_factory=lambda: np.empty(0, np.float32))
     is_right: npt.NDArray[np.bool_] = dataclasses.field(default_factory=lambda: np.empty(0, bool))
+    unjudged: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 def make_folds(labels: Strings, groups: Rows | None, *, seed: int) -> Folds:
@@ -54,7 +58,7 @@ def make_folds(labels: Strings, groups: Rows | None, *, seed: int) -> Folds:
     """
     _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     often = np.flatnonzero((counts >= _FOLDS)[codes])
-    if len(np.unique(codes[often])) < 2:  # noqa: PLR2004  one class leaves nothing to tell apart
+    if len(np.unique(codes[often])) < _FEWEST_CLASSES:
         return []
     own = np.arange(len(often)) if groups is None else np.unique(groups[often], return_inverse=True)[1]
     is_many = len(often) >= _MANY_ROWS
@@ -66,6 +70,8 @@ def make_folds(labels: Strings, groups: Rows | None, *, seed: int) -> Folds:
 def tune_head(kind: type[Classifier], embeddings: Embeddings, labels: Strings, folds: Folds, terms: Terms) -> Tuned:
     """Choose a kind's value on folds, and the factor on its margins.
 
+    A row whose class its fold was not fitted on can't be right, whatever the value: such rows count for neither.
+
     Args:
         kind: An entry of `HEADS`.
         embeddings: float32 [N, D] of unit length.
@@ -73,8 +79,9 @@ def tune_head(kind: type[Classifier], embeddings: Embeddings, labels: Strings, f
         folds: Of `make_folds`.
         terms: Of the fit.
     """
+    folds, unjudged = _judgeable(folds, labels)
     if not folds:
-        return Tuned(kind.usual)
+        return Tuned(kind.usual, unjudged=unjudged)
     fitted: list[list[Classifier]] = []
     n_right = np.zeros(len(kind.values))
     for train, held in folds:
@@ -83,13 +90,27 @@ def tune_head(kind: type[Classifier], embeddings: Embeddings, labels: Strings, f
         n_right += [int((_predicted(head, unseen) == labels[held]).sum()) for head in heads]
         fitted.append(heads)
     best = int(n_right.argmax())
-    seen = np.concatenate([held for _, held in folds])
-    classes, codes = np.unique(labels[seen], return_inverse=True)
+    seen = labels[np.concatenate([held for _, held in folds])]
+    classes = np.unique(np.concatenate([labels[train] for train, _ in folds]))
     margins = np.vstack(
         [_spread(heads[best], embeddings[held], classes) for heads, (_, held) in zip(fitted, folds, strict=True)]
     )
     accuracies = dict(zip(kind.values, (n_right / len(seen)).tolist(), strict=True))
-    return _judged(kind.values[best], accuracies, margins, codes)
+    tuned = _judged(kind.values[best], accuracies, margins, np.searchsorted(classes, seen))
+    return dataclasses.replace(tuned, unjudged=unjudged)
+
+
+def _judgeable(folds: Folds, labels: Strings) -> tuple[Folds, dict[str, int]]:
+    """Leave out of folds the rows of classes that they do not fit; count these by class."""
+    kept: Folds = []
+    unjudged: Counter[str] = Counter()
+    for train, held in folds:
+        fitted = np.unique(labels[train])
+        is_known = np.isin(labels[held], fitted) & (len(fitted) >= _FEWEST_CLASSES)
+        unjudged.update(labels[held[~is_known]].tolist())
+        if is_known.any():
+            kept.append((train, held[is_known]))
+    return kept, dict(sorted(unjudged.items()))
 
 
 def _judged(value: float, accuracies: dict[float, float], margins: Floats, codes: Rows) -> Tuned:
@@ -106,9 +127,8 @@ def _predicted(head: Classifier, embeddings: Embeddings) -> Strings:
 
 
 def _spread(head: Classifier, embeddings: Embeddings, classes: Strings) -> Floats:
-    """Give margins with a column for each of some classes, those too that the head has not seen."""
+    """Return margins with a column for each of some classes, -inf for those that the head was not fitted on."""
     margins = mapped(head.margins, embeddings)
-    wide = np.full((len(margins), len(classes)), margins.min() - _FAR, np.float32)
-    known = np.isin(head.classes, classes)
-    wide[:, np.searchsorted(classes, head.classes[known])] = margins[:, known]
+    wide = np.full((len(margins), len(classes)), -np.inf, np.float32)
+    wide[:, np.searchsorted(classes, head.classes)] = margins
     return wide

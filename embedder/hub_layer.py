@@ -48,7 +48,8 @@ class HubLayer(_keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     made from a folder or URL loads it anew and has variables of its own; layers of one loaded module share them.
 
     Under a policy of mixed precision the module runs in float32, which its graph was saved with, and inputs are not
-    narrowed before it; the output is cast to the policy's type.
+    narrowed before it; the output is cast to the policy's type. Keras casts what a model is given to the type of its
+    `keras.Input`, float32 by default: uint8 pixels arrive in 0..255 then, and want a `keras.layers.Rescaling(1 / 255)`.
 
     `model.save("FILE.keras")` takes the SavedModel's files along, so that the file loads where the folder or the URL is
     gone: `from frieze import HubLayer`, then `keras.saving.load_model`. The module's files are held against their
@@ -95,9 +96,10 @@ class HubLayer(_keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
         Raises:
             ModelError: The module can't be fetched, loaded or called, or is not trusted.
-            InputError: There is nothing to train, a name is that of no trainable variable, or the module has no
-                training mode.
+            InputError: There is nothing to train, a name is that of no trainable variable, the module has no training
+                mode, or `dtype` is a type of whole numbers.
         """
+        _check_floats(options.get("dtype"))
         module = open_module(handle, output=output, trust=trust)
         chosen = choose_weights(module, trainable)
         super().__init__(trainable=trainable is not False, autocast=False, **options)
@@ -258,6 +260,17 @@ def _is_set_by_keras() -> bool:
     while frame is not None and frame.f_code is not handing_down:
         frame = frame.f_back
     return frame is not None
+
+
+def _check_floats(dtype: Any) -> None:
+    """Refuse a type that would cut the output's numbers down to whole ones."""
+    names = (getattr(dtype, name, None) for name in ("compute_dtype", "name", "__name__"))
+    name = next(filter(None, names), str(dtype))
+    if name.startswith(("int", "uint", "bool")):
+        raise InputError(
+            f"HubLayer is given the dtype {name}: that is its output's, whose numbers are no whole ones.",
+            mend="Leave dtype out, or give float32, mixed_float16 or mixed_bfloat16.",
+        )
 
 
 def _check_mode(module: HubModule, batch_norm: str) -> None:

@@ -54,6 +54,7 @@ from features.ray_cluster import as_input_error, connected, results, unseen
 from features.reader import Features, open_features
 from features.remembered_options import Recalled, fill_in
 from features.schema import LISTING, OURS, PART, free_names, part_schema, to_embeddings, to_part, user_columns
+from features.shortened import shorten
 from features.sizes import read_size, write_size
 from features.spec import BackboneSpec, check_same_backbone, is_same_backbone
 from features.succession import succession, successor_of
@@ -156,6 +157,7 @@ __all__ = [
     "resident_memory",
     "results",
     "seeded",
+    "shorten",
     "succession",
     "successor_of",
     "sweep_leftovers",

@@ -211,16 +211,6 @@ def waiting(title: str) -> Iterator[None]:
         yield
 
 
-def shorten(names: Sequence[str], *, most: int = 5) -> str:
-    """Name the first few of many.
-
-    >>> shorten(["a", "b", "c"], most=2)
-    'a, b and 1 more'
-    """
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
-
-
 def _write(text: str) -> None:
     if sys.stdout is not None:  # closed by who started us
         encoding = getattr(sys.stdout, "encoding", None) or "utf-8"

@@ -25,6 +25,7 @@ from embedder.backbones.request import (
     StatedPixels,
 )
 from embedder.backbones.saved_model import open_saved_model
+from embedder.backbones.trial import try_out
 from embedder.preprocessing import FITS, PIXELS
 from features import BackboneSpec, InputError, ModelError, check_same_backbone, import_tensorflow
 
@@ -94,7 +95,7 @@ def open_backbone(request: BackboneRequest) -> Backbone:
         name=network.name,
         handle=network.handle,
         fingerprint=network.fingerprint,
-        dim=_width(call, network, size),
+        dim=_try_out(call, network, size, is_known=request.has_own_pixels),
         image_size=size,
         fit=request.fit,
         pixels=pixels,
@@ -192,11 +193,11 @@ def _pooled(values: Any) -> Any:
     return tf.cast(values, tf.float32)
 
 
-def _width(call: Callable[[Any], Any], network: Network, size: tuple[int, int]) -> int:
-    """Run one black image through: it shows the width, and whether the size is one that the network takes."""
+def _try_out(call: Callable[[Any], Any], network: Network, size: tuple[int, int], *, is_known: bool) -> int:
+    """Run made-up images through: gives the width, and shows whether the size is one that the network takes."""
     tf = import_tensorflow()
     try:
-        return int(call(tf.zeros([1, *size, 3])).shape[-1])
+        return try_out(call, size, name=network.name, is_known=is_known)
     except (ValueError, TypeError, tf.errors.OpError) as error:
         raise ModelError(
             f"{network.name} can't embed images of {size[0]} x {size[1]} pixels: {str(error).splitlines()[0]}",

@@ -1,6 +1,7 @@
 """What a network's graph does to its pixels before its first real layer, by trying it on three grey images."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ _ROUNDING = 0.01  # of the whole change: some graphs compute in float16
 _ANY_SIDE_PX = 64  # for graphs that take any size
 
 _RANDOM = ("Random", "StatelessRandom", "StatefulRandom", "Multinomial", "StatelessMultinomial")
+_WRITES = ("Assign", "ResourceApply", "ResourceScatter", "ResourceSparseApply", "ResourceStridedSliceAssign")
 _CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
 _SHAPES = {"Shape", "ShapeN", "Size", "Rank"}
 """Operations that see an image's size and none of its values."""
@@ -90,10 +92,12 @@ class GraphFacts(NamedTuple):
     Attributes:
         pixels: The range that it was trained on, a key of `PIXELS`; None where the graph has no numbers that tell.
         is_random: Whether chance has a part in its outputs, as where Keras exports layers of augmentation.
+        writes_variables: Whether a call changes its variables, as batch norm in training mode does.
     """
 
     pixels: str | None
     is_random: bool
+    writes_variables: bool
 
 
 def read_graph(call: Callable[[Any], Any], images: Any) -> GraphFacts:
@@ -105,19 +109,27 @@ def read_graph(call: Callable[[Any], Any], images: Any) -> GraphFacts:
     """
     tf = import_tensorflow()
     try:
-        walk = _walked(call, images)
+        graph = tf.function(call, autograph=False).get_concrete_function(images).graph
+        walk = _walked(graph, images)
     except (ValueError, TypeError, tf.errors.OpError):  # it takes no such images: whoever calls it next will tell
-        return GraphFacts(None, is_random=False)
+        return GraphFacts(None, is_random=False, writes_variables=False)
+    known = {"is_random": walk.is_random, "writes_variables": _writes_variables(graph)}
     if not images.dtype.is_floating:
-        return GraphFacts("0..255" if images.dtype == tf.uint8 else None, walk.is_random)
+        return GraphFacts("0..255" if images.dtype == tf.uint8 else None, **known)
     found = {_range_before(values) for values in walk.entries}
-    return GraphFacts(found.pop() if len(found) == 1 else None, walk.is_random)
+    return GraphFacts(found.pop() if len(found) == 1 else None, **known)
 
 
-def _walked(call: Callable[[Any], Any], images: Any) -> "_Walk":
-    """Follow three grey images through the graph."""
+def _writes_variables(graph: Any) -> bool:
+    """Tell whether a graph, or a function that it calls, writes to variables; its outputs need not depend on that."""
+    definition = graph.as_graph_def()
+    nodes = itertools.chain(definition.node, *(function.node_def for function in definition.library.function))
+    return any(node.op.startswith(_WRITES) for node in nodes)
+
+
+def _walked(graph: Any, images: Any) -> "_Walk":
+    """Follow three grey images through a graph."""
     tf = import_tensorflow()
-    graph = tf.function(call, autograph=False).get_concrete_function(images).graph
     sides = [side or _ANY_SIDE_PX for side in images.shape[1:]]
     greys = np.broadcast_to(np.reshape(_PROBES, (-1, 1, 1, 1)), (len(_PROBES), *sides))
     probes = tf.cast(greys, images.dtype)

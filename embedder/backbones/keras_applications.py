@@ -14,6 +14,8 @@ from features import ModelError, import_keras, seeded
 
 PREFIX = "keras:"
 _SEED = 0
+_OBJECTS = "List of objects"  # Keras' words before a hundred layers
+_MOST_LETTERS = 300
 
 
 def open_application(request: BackboneRequest) -> Network:
@@ -73,9 +75,15 @@ def _load_weights(model: Any, path: Path) -> None:
             model.load_weights(path)
     except (ValueError, OSError) as error:
         raise ModelError(
-            f"{path} does not hold the weights of {model.name} without its top: {error}",
+            f"{path} does not hold the weights of {model.name} without its top: {_shortened(error)}",
             mend="Give a .keras, .weights.h5 or .h5 file of the same network, saved with include_top=False.",
         ) from error
+
+
+def _shortened(error: Exception) -> str:
+    """Leave out the objects and arrays that Keras lists."""
+    text = " ".join(str(error).split(_OBJECTS)[0].split())
+    return text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]} ..."
 
 
 def _fingerprint(request: BackboneRequest, model: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from embedder.backbones import fingerprint
 from embedder.backbones.input_scaling import read_graph
 from embedder.backbones.request import LAYERS, BackboneRequest, Network, StatedPixels
+from embedder.backbones.trial import check_takes_images
 from features import ModelError, import_keras, import_tensorflow, seeded
 
 _FLATTEN = ":flatten"
@@ -26,6 +27,7 @@ def open_keras_file(request: BackboneRequest) -> Network:
     digest = fingerprint.of_file("", path)
     model = load_model(path)
     cut = cut_model(model, request.layer)
+    check_takes_images(cut.inputs[0].shape, name=path.stem)
     return Network(
         name=path.stem,
         handle=str(path),

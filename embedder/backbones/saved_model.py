@@ -8,6 +8,7 @@ from typing import Any
 from embedder.backbones import fingerprint
 from embedder.backbones.input_scaling import GraphFacts, read_graph
 from embedder.backbones.request import HUB, LAYERS, BackboneRequest, Network, StatedPixels
+from embedder.backbones.trial import check_takes_images
 from embedder.backbones.trust import check_only_computes
 from features import ModelError, check_files, check_listed, import_tensorflow, read_json
 
@@ -116,12 +117,18 @@ def _pixels(facts: GraphFacts, *, is_hub_form: bool) -> StatedPixels:
 
 
 def _check_repeats(facts: GraphFacts, name: str) -> None:
-    """Refuse a module that gives another embedding every time: Keras exports augmentation as for training."""
+    """Refuse a module that gives another embedding every time: Keras exports layers as they are in training."""
     if facts.is_random:
         raise ModelError(
             f"{name} changes its images or numbers at random: it would give another embedding every time.",
             mend="Give the model's .keras file, where layers of augmentation and dropout rest; or export it without"
             " them.",
+        )
+    if facts.writes_variables:
+        raise ModelError(
+            f"{name} changes its own variables when it is called, as batch norm in training mode does: an image's"
+            " embedding would depend on the images before it.",
+            mend="Give the model's .keras file, where batch norm rests; or export it with training=False.",
         )
 
 
@@ -129,7 +136,7 @@ def _images_spec(call: "Call", name: str) -> Any:
     """Give the TensorSpec of the images that a module takes.
 
     Raises:
-        ModelError: It takes files, not pixels.
+        ModelError: It takes files, not pixels, or pixels of other than three colours.
     """
     tf = import_tensorflow()
     specs = inputs_of(call)
@@ -141,6 +148,8 @@ def _images_spec(call: "Call", name: str) -> Any:
         )
     fits = [spec for spec in specs if spec.shape.rank == _IMAGES_RANK]
     spec = fits[0] if fits else tf.TensorSpec([None, None, None, _COLOURS])
+    if not _is_channels_first(spec.shape):
+        check_takes_images(spec.shape, name=name)
     sides = _sides(spec.shape) if len({tuple(one.shape) for one in fits}) == 1 else (None, None)
     at = (None, _COLOURS, *sides) if _is_channels_first(spec.shape) else (None, *sides, _COLOURS)
     return tf.TensorSpec(at, spec.dtype)

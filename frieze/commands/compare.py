@@ -26,6 +26,8 @@ def compare(*, as_json: bool, **asked: Any) -> None:
     document = heads.compare(asked.pop("features"), **asked)
     options.warn_of_labels(document)
     options.warn_of_baseline(document["rows"][0])
+    for note in document["notes"]:
+        output.say(f"Note: {note}")
     if as_json:
         output.show_json(document)
     else:

@@ -45,8 +45,8 @@ def duplicates(*, as_json: bool, **asked: Any) -> None:
 
 
 def _row(group: dict[str, Any]) -> dict[str, Any]:
-    from frieze import output
+    from features import shorten
 
-    others = output.shorten(group["ids"][1:], most=_MOST_OTHERS)
+    others = shorten(group["ids"][1:], most=_MOST_OTHERS)
     exact = "yes" if group["exact"] else "no"
     return {"images": len(group["ids"]), **group, "exact": exact, "others": others}

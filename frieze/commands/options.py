@@ -166,11 +166,11 @@ def warn_of_vectors(document: dict[str, Any]) -> None:
 
 def warn_of_removed(document: dict[str, Any]) -> None:
     """Say on stderr how many rows leave a table, of which folders these are all, and which stay though empty now."""
-    from features import counted
+    from features import counted, shorten
     from frieze import output
 
     removed, kept = (
-        output.shorten([f"{name} ({n:,})" for name, n in document[field].items()])
+        shorten([f"{name} ({n:,})" for name, n in document[field].items()])
         for field in ("removed_folders", "kept_folders")
     )
     if document["removed"]:

@@ -17,6 +17,7 @@ from frieze.commands import options
 @options.as_json
 def predict(*, as_json: bool, **asked: Any) -> None:
     """Predict labels with HEAD for SOURCE: a table of features, or images as embed takes them, such as a folder."""
+    from features import shorten
     from frieze import heads, output
 
     document = heads.predict(asked.pop("head"), asked.pop("source"), **asked)
@@ -29,4 +30,4 @@ def predict(*, as_json: bool, **asked: Any) -> None:
     else:
         output.show_facts({name: value for name, value in document.items() if name != "failures"})
     skipped = [f"{one['id']} ({one['stage']}, {one['reason']})" for one in document.get("failures", [])]
-    options.end(document, where=output.shorten(skipped))
+    options.end(document, where=shorten(skipped))

@@ -43,10 +43,11 @@ def search(*, as_json: bool, **asked: Any) -> None:
 
 def _warn(document: dict[str, Any]) -> None:
     """Say on stderr which queries are similar to nothing, and what columns have another name in the hits."""
+    from features import shorten
     from frieze import output
 
     if zeros := document["zero_queries"]:
-        output.say(f"Note: vectors that are all zeros have the score 0 with every image: {output.shorten(zeros)}.")
+        output.say(f"Note: vectors that are all zeros have the score 0 with every image: {shorten(zeros)}.")
     elif (n_zero := document["n_zero"]) and any(
         hit["score"] == 0 for one in document["queries"] for hit in one["hits"]
     ):

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,29 @@ def test_labels_that_the_head_does_not_know_are_left_out(trained, table, points)
     ids, labels, embeddings = points(noise=0.1)
     found = evaluate_head(trained["linear"], table(renamed(ids), ["dog"] * 5 + labels[5:], embeddings))
     assert (found["n_unknown_label"], found["n_test"], found["accuracy"]) == (5, 55, 1)
-    assert found["note"].endswith("5 rows with a label that the head does not know are left out.")
+    assert found["unknown_labels"] == {"dog": 5}
+    known = "the head's classes are 'ant', 'bee', 'cow'."
+    assert found["note"].endswith(f"5 rows with a label that the head does not know are left out: 'dog'; {known}")
+
+
+def test_the_bytes_of_a_fitted_image_are_known_under_any_name(trained, table, points):
+    """Renamed copies of the images that the head was fitted on are left out and counted, those held out are scored."""
+    ids, labels, embeddings = points(noise=0.1)
+    sha256 = [f"hash of {name}" for name in ids]
+    found = evaluate_head(trained["linear"], table(renamed(ids), labels, embeddings, sha256=sha256))
+    assert (found["n_test"], found["n_copies"], found["rows"]) == (12, 48, "held-out")
+    assert found["note"] == (
+        "Scored on the 12 held-out rows; 48 rows with the same bytes as an image that it was fitted on are left out."
+    )
+
+
+@pytest.mark.parametrize("label", ["COW", " cow", "cow "])
+def test_a_label_that_is_nearly_known_is_told(trained, table, points, label):
+    """Labels that differ from a class in case or blanks alone are named with it, and so is what to do."""
+    ids, _, embeddings = points(noise=0.1)
+    with pytest.raises(InputError, match=re.escape(f"{label!r} (not 'cow')")) as caught:
+        evaluate_head(trained["linear"], table(renamed(ids), [label] * 60, embeddings))
+    assert "--labels FILE" in caught.value.mend
 
 
 def test_rows_without_a_label_are_counted(trained, table, points):

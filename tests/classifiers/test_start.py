@@ -98,7 +98,9 @@ def test_a_validation_part_stays(probe, parted, overlapping, tmp_path):
     marked = pq.read_table(tmp_path / "split.parquet").to_pylist()
     marked = [row | {"part": "unused"} if row["id"] in examples.ids[unused] else row for row in marked]
     pq.write_table(pa.Table.from_pylist(marked), tmp_path / "split.parquet")
-    found, left = part_like(SimpleNamespace(path=tmp_path, classes=probe.classes), examples, seed=0)
+    found, left = part_like(
+        SimpleNamespace(path=tmp_path, classes=probe.classes, document=probe.document), examples, seed=0
+    )
     assert found.validation.tolist() == watched.tolist()
     assert (left.tolist(), found.train.tolist()) == (unused.tolist(), split.train[5:].tolist())
 
@@ -189,6 +191,16 @@ def test_a_class_that_a_part_lacks(parted, part):
         check_start(examples, dataclasses.replace(split, **{own: np.array(kept)}), TRUNK, 32)
 
 
+@pytest.mark.parametrize(("method", "option"), [("stratified", "Add"), ("grouped", "--group"), ("column", "--split")])
+def test_the_hint_names_what_left_a_class_out(parted, method, option):
+    """A class that groups or a column keep out of a part is no matter of more images."""
+    examples, split = parted
+    kept = np.array([place for place in split.test if examples.labels[place] != "cow"])
+    with pytest.raises(InputError) as caught:
+        check_start(examples, dataclasses.replace(split, test=kept, method=method), TRUNK, 32)
+    assert option in caught.value.mend
+
+
 def test_too_few_images(parted):
     """Fewer than five images a class are refused with what they would have to carry, and the probe is named."""
     examples, _ = parted
@@ -197,7 +209,7 @@ def test_too_few_images(parted):
         np.sort(np.concatenate([places[first:last] for places in some])) for first, last in ((0, 5), (5, 6), (0, 1))
     ]
     with pytest.raises(InputError, match="There are 12 images of 3 classes to fine-tune 1,234 numbers") as caught:
-        check_start(examples, Split(parts[0], parts[1], parts[2], "as the probe"), TRUNK, 32)
+        check_start(examples, Split(parts[0], parts[1], parts[2], "stratified"), TRUNK, 32)
     assert "frieze train" in caught.value.mend
 
 

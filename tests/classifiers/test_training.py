@@ -30,8 +30,9 @@ def test_result_has_the_fields_of_the_command(trained):
     trained["linear"]
     assert sorted(trained.results["linear"]) == [
         "accuracy", "baseline_accuracy", "classes", "confidence_interval", "constant", "converged",
-        "expected_calibration_error", "fit_seconds", "head", "macro_f1", "macro_f1_interval", "n_test", "n_train",
-        "n_unlabelled", "notes", "out", "peak_memory_bytes", "seconds", "setting", "tried",
+        "expected_calibration_error", "fit_seconds", "head", "macro_f1", "macro_f1_interval", "n_test",
+        "n_train", "n_unlabelled", "n_without_part", "notes", "out", "peak_memory_bytes", "seconds", "setting",
+        "similar_labels", "test_copies", "tried", "unjudged", "untested_classes",
     ]  # fmt: skip
     assert trained.results["linear"]["classes"] == ["ant", "bee", "cow"]
 

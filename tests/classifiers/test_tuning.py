@@ -84,13 +84,27 @@ def test_a_validation_part_takes_the_place_of_folds(overlapping, monkeypatch):
     assert (seen, len(tuned.confidences)) == ([120, 150], 30)
 
 
-def test_a_class_that_a_fold_has_not_seen(overlapping):
-    """Where a fold lacks a class in training, its rows are told wrong there and the others keep their margins."""
+def test_a_class_that_a_fold_has_not_fitted_counts_for_nothing(overlapping):
+    """Where a fold lacks a class in training, value, factor and confidences are as without that class's rows there."""
     embeddings, labels = unit_rows(overlapping.embeddings()), overlapping.labels
-    folds = [(np.flatnonzero(labels != "cow"), np.arange(150))]
-    tuned = tune_head(HEADS["ridge"], embeddings, labels, folds, Terms())
-    assert not tuned.is_right[labels == "cow"].any()
-    assert tuned.is_right[labels != "cow"].mean() > 0.7
+    whole = make_folds(labels, None, seed=0)
+    folds = [(whole[0][0][labels[whole[0][0]] != "cow"], whole[0][1]), *whole[1:]]
+    judged = [(train, held[np.isin(labels[held], labels[train])]) for train, held in folds]
+    tuned, alone = (tune_head(HEADS["ridge"], embeddings, labels, one, Terms()) for one in (folds, judged))
+    n_cows = int((labels[whole[0][1]] == "cow").sum())
+    assert (tuned.unjudged, alone.unjudged, len(tuned.is_right)) == ({"cow": n_cows}, {}, 150 - n_cows)
+    assert (tuned.value, tuned.factor, tuned.accuracies) == (alone.value, alone.factor, alone.accuracies)
+    assert tuned.factor == pytest.approx(tune_head(HEADS["ridge"], embeddings, labels, whole, Terms()).factor, rel=0.4)
+
+
+def test_a_fold_of_one_class_is_left_out(overlapping):
+    """Two classes, one of them in one group: the fold that would fit a single class judges nothing."""
+    rows = np.flatnonzero(overlapping.labels != "cow")
+    embeddings, labels = unit_rows(overlapping.embeddings())[rows], overlapping.labels[rows]
+    groups = np.where(labels == "ant", 0, np.arange(len(labels)))
+    head, tuned = fit_head(Recipe("linear"), embeddings, labels, groups=groups)
+    assert tuned.unjudged["ant"] == 50
+    assert head.probabilities(embeddings).max() > 0.8
 
 
 def test_balanced_classes_count_alike(overlapping):

@@ -163,6 +163,14 @@ def test_layers_of_their_own(make, live, tf):
     assert not np.any(second.get_weights()[0])
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "int8", "bool", np.uint8, np.dtype("int64")])
+def test_a_type_of_whole_numbers_is_refused(dtype, make):
+    """A dtype that would cut the output down to whole numbers is refused, however it is written."""
+    with pytest.raises(InputError, match=f"dtype {np.dtype(dtype).name}") as caught:
+        make(dtype=dtype)
+    assert "mixed_float16" in caught.value.mend
+
+
 @pytest.mark.parametrize(("policy", "narrow"), [("mixed_bfloat16", "bfloat16"), ("mixed_float16", "float16")])
 def test_mixed_precision(policy, narrow, make, build, tf):
     """Under mixed precision the module sees the inputs as they are and runs in float32; its output is cast."""

@@ -98,6 +98,7 @@ def test_the_document(tuned, probe):
     _, document = tuned
     told = json.loads((probe / "head.json").read_text())["scores"]
     assert (document["n_train"], document["n_test"], document["n_unlabelled"]) == (48, 12, 0)
+    assert (document["test_copies"], document["similar_labels"]) == (0, [])
     assert document["probe_accuracy"] == document["probe"]["accuracy"] == told["accuracy"]
     assert document["probe"]["macro_f1"] == told["macro_f1"]
     assert document["epochs"] == len(document["history"]) - 1 == 2

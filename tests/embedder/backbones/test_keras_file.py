@@ -113,6 +113,18 @@ def test_several_inputs_or_outputs(tf, tmp_path):
     assert "has 2 inputs" in refusal(handle=path, pixels="0..1").message
 
 
+@pytest.mark.parametrize("shape", [(8, 8, 1), (8, 8, 4), (None, None, 2), (192,), (8, 24), (2, 8, 8, 3)], ids=str)
+def test_inputs_that_are_no_images_of_three_colours(shape, tf, tmp_path):
+    """A model of grey images, of four channels, or of no images at all is refused by its input's shape."""
+    import keras
+
+    images = keras.Input(shape)
+    keras.Model(images, keras.layers.Identity()(images)).save(tmp_path / "net.keras")
+    error = refusal(handle=str(tmp_path / "net.keras"), pixels="0..1")
+    assert f"net takes inputs of the shape {shape}; images are [H, W, 3]." in error.message
+    assert "image-size" not in error.mend
+
+
 @pytest.mark.parametrize("layer", ["Lambda", "TFSMLayer"])
 def test_code_is_not_run(layer, tf, tmp_path):
     """A model that would run code of its own is refused, with the way out that its maker has."""

@@ -276,3 +276,42 @@ def test_files_for_images(tf, tmp_path):
     assert "It has: pixels, serving_default." in text
     backbone = open_backbone(BackboneRequest(handle=str(tmp_path / "net"), layer="pixels:row", pixels="0..1"))
     assert np.allclose(backbone.call(IMAGES), IMAGES[:, 0, 0])
+
+
+@pytest.mark.parametrize("place", ["call", "function", "branch"])
+def test_a_module_that_writes_to_its_variables_is_refused(place, tf, tmp_path):
+    """Batch norm in training mode moves its mean at each call, wherever in the graph: refused when it is opened."""
+
+    def move(images):
+        module.mean.assign(0.9 * module.mean + 0.1 * tf.reduce_mean(images))
+        return images
+
+    def call(images):
+        moved = {
+            "call": move,
+            "function": tf.function(move),
+            "branch": lambda images: tf.cond(tf.reduce_max(images) > 0, lambda: move(images), lambda: images),
+        }[place](images)
+        return tf.reduce_mean(moved, (1, 2)) * tf.ones(3)
+
+    module = tf.Module()
+    module.mean = tf.Variable(0.0)
+    module.__call__ = tf.function(call, input_signature=[tf.TensorSpec([None, 32, 32, 3])])
+    tf.saved_model.save(module, str(tmp_path / "net"))
+    assert "net changes its own variables when it is called" in refusal(handle=str(tmp_path / "net"))
+
+
+def test_a_module_that_normalises_over_the_batch_is_refused(save, tf):
+    """A module whose vectors depend on the other images of a batch is refused when it is opened."""
+    handle = save(lambda images: tf.reduce_mean(images, (1, 2)) - tf.reduce_mean(images, (0, 1, 2)))
+    assert "another vector when others are embedded with it" in refusal(handle=handle)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_a_module_of_other_channels(channels, tf, tmp_path):
+    """A module of grey images, or of four channels, is refused by its input's shape."""
+    module = tf.Module()
+    spec = tf.TensorSpec([None, 32, 32, channels])
+    module.__call__ = tf.function(lambda images: tf.reduce_mean(images, (1, 2)), input_signature=[spec])
+    tf.saved_model.save(module, str(tmp_path / "net"))
+    assert f"takes inputs of the shape (32, 32, {channels})" in refusal(handle=str(tmp_path / "net"))
