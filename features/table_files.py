@@ -101,14 +101,20 @@ def _write_csv(path: Path, schema: pa.Schema, tables: Tables) -> None:
 
 
 def _to_plain(table: pa.Table) -> pa.Table:
-    """Give columns that CSV can hold: lists, vectors and the like as JSON text."""
+    """Give columns that CSV can hold: lists, structs and bytes as JSON text, decimals and the like as text."""
     for number, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type):
             table = table.set_column(number, field.name, table.column(number).cast(field.type.value_type))
         elif not _is_plain(field.type):
-            texts = [None if value is None else _to_json(value) for value in table.column(number).to_pylist()]
+            texts = [_to_cell(value) for value in table.column(number).to_pylist()]
             table = table.set_column(number, field.name, pa.array(texts, pa.string()))
     return table
+
+
+def _to_cell(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return _to_json(value) if isinstance(value, dict | list | tuple | bytes) else _to_text(value)
 
 
 def _is_plain(kind: pa.DataType) -> bool:

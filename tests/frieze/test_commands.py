@@ -429,7 +429,7 @@ def test_train_says_how_it_held_the_embeddings(world, run, tmp_path):
 def test_a_missed_recall_is_a_warning(figures, said, run, monkeypatch):
     """An index that finds less than was asked for says so on stderr, in one line, and stdout is the document alone."""
     document = {"kind": "pq", "recall_target": 0.95, "recall_at_10": 0.862, "recall_interval": [0.84, 0.88]}
-    document |= {"recall_at_100": 0.78} | figures
+    document |= {"recall_at_100": 0.78, "n_zero": 0, "remembered": {}, "changed": {}} | figures
     monkeypatch.setattr("frieze.api.index", lambda *_, **__: document)
     result = run("index", "t", "--out", "i", "--json")
     assert json.loads(result.stdout) == document

@@ -1,5 +1,6 @@
 """What a search tells of an index over vectors made elsewhere: columns of any name and type, queries of zeros."""
 
+import csv
 import datetime as dt
 import decimal
 import json
@@ -82,6 +83,14 @@ def test_large_whole_numbers_in_every_form(suffix, world, tmp_path):
     """A perceptual hash of 64 bits is written digit by digit."""
     frieze.search(world / "t.index", "id:a5", k=1, out=tmp_path / f"h.{suffix}")
     assert "18446744073709551610" in (tmp_path / f"h.{suffix}").read_text()
+
+
+def test_text_in_csv_has_no_quotes_of_its_own(world, tmp_path):
+    """Decimals, which CSV has no form for, are text as it is."""
+    frieze.search(world / "t.index", "id:a5", k=1, out=tmp_path / "h.csv")
+    with (tmp_path / "h.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["price"], row["taken"][:19], row["source_query"]) == ("0.50", "2024-01-01 05:00:00", "q5")
 
 
 def test_no_hits_are_a_table_too(world, tmp_path):
