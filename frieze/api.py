@@ -45,8 +45,8 @@ def embed(
     id: str | None = None,  # noqa: A002  the option's name
     label: str | None = None,
     exclude: str | Sequence[str] = (),
-    max_pixels: int | None = None,
-    max_bytes: int | None = None,
+    max_pixels: int | str | None = None,
+    max_bytes: int | str | None = None,
     accept_truncated: bool | None = None,
     shard_size: int = 4096,
     limit: int | None = None,
@@ -213,8 +213,8 @@ def index(
     metric: str | None = None,
     recall: float | str | None = None,
     kind: str | None = None,
-    max_memory: str | None = None,
-    max_build_memory: str | None = None,
+    max_memory: str | int | None = None,
+    max_build_memory: str | int | None = None,
     force: bool = False,
     ray: str | None = None,
 ) -> dict[str, Any]:

@@ -27,18 +27,18 @@ def train(
     kernel: str | None = None,
     labels: str | Path | None = None,
     label: str | None = None,
-    test_size: float | None = None,
+    test_size: float | str | None = None,
     split: str | None = None,
     group: str | None = None,
     shots: int | str | None = None,
     balanced: bool | None = None,
     abstain: float | str | None = None,
-    layers: str | None = None,
-    dropout: float | None = None,
-    epochs: int | None = None,
-    patience: int | None = None,
-    max_memory: str | None = None,
-    seed: int | None = None,
+    layers: str | int | None = None,
+    dropout: float | str | None = None,
+    epochs: int | str | None = None,
+    patience: int | str | None = None,
+    max_memory: str | int | None = None,
+    seed: int | str | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
     """Train a head on stored features and measure it on held-out images.
@@ -81,7 +81,7 @@ def train(
 
 
 def _train(
-    features: str | Path, asked: dict[str, Any], place: Path, *, max_memory: str | None, force: bool
+    features: str | Path, asked: dict[str, Any], place: Path, *, max_memory: str | int | None, force: bool
 ) -> dict[str, Any]:
     import classifiers
 
@@ -106,17 +106,17 @@ def _train(
     return document | told
 
 
-def to_units(layers: str) -> tuple[int, ...]:
+def to_units(layers: str | int) -> tuple[int, ...]:
     """Read the units of hidden layers.
 
     Raises:
         InputError: They are no numbers with commas between.
 
-    >>> to_units("256,128")
-    (256, 128)
+    >>> to_units("256,128"), to_units(64)
+    ((256, 128), (64,))
     """
     try:
-        return tuple(int(units) for units in layers.split(","))
+        return tuple(int(units) for units in str(layers).split(","))
     except ValueError as error:
         raise stored.InputError(
             f"--layers is {layers}: no units of hidden layers.", mend="Use for example --layers 256,128"

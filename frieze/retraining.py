@@ -47,6 +47,7 @@ FINETUNE_DEFAULTS: dict[str, Any] = {
 }
 """The same for `finetune`."""
 _OF_BACKBONE = ("weights", "layer", "image_size", "pixels", "unfreeze")
+_TEXTS = ("layers", "unfreeze")  # of which a number alone is as good as its text
 _FINETUNE_TOGETHER: dict[str, tuple[str, ...]] = {"backbone": _OF_BACKBONE, **_OF_ROWS}
 
 
@@ -98,7 +99,7 @@ def _plain(name: str, value: Any) -> Any:
         return str(value if is_url(value) else to_place(value))
     if isinstance(value, tuple):  # height and width
         return "x".join(map(str, value))
-    return str(value) if isinstance(value, Path) else value
+    return str(value) if isinstance(value, Path) or name in _TEXTS else value
 
 
 def _before(features: str | Path, out: Path) -> dict[str, Any]:

@@ -17,14 +17,16 @@ _PRECISIONS = ("float32", "bfloat16", "float16")
 @options.weights
 @click.option("--layer", metavar="NAME", help="Layer or output to read.  [default: the last one]")
 @options.image_size
-@click.option("--fit", type=click.Choice(options.FITS), help="How an image meets it.  [default: squash]")
+@options.fit
 @options.pixels
 @click.option(
     "--stretch/--no-stretch", default=None, help="Stretch images of more than 8 bits a channel to the range of each."
 )
 @options.trust_backbone
-@click.option("--engine", type=click.Choice(_ENGINES), help="What runs it.  [default: auto]")
-@click.option("--precision", type=click.Choice(_PRECISIONS), help="Lower is faster.  [default: float32]")
+@click.option("--engine", cls=options.OrDefault, type=click.Choice(_ENGINES), help="What runs it.  [default: auto]")
+@click.option(
+    "--precision", cls=options.OrDefault, type=click.Choice(_PRECISIONS), help="Lower is faster.  [default: float32]"
+)
 @click.option(
     "--accept-drift/--no-accept-drift",
     default=None,
@@ -51,10 +53,18 @@ _PRECISIONS = ("float32", "bfloat16", "float16")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Embed at most N images in this run.")
 @click.option("--retry-failures", is_flag=True, help="Embed the images that failed before, and nothing else.")
 @click.option(
-    "--max-pixels", type=click.IntRange(min=1), metavar="N", help="Refuse larger images.  [default: 178956970]"
+    "--max-pixels",
+    cls=options.OrDefault,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Refuse larger images.  [default: 178956970]",
 )
 @click.option(
-    "--max-bytes", type=click.IntRange(min=1), metavar="N", help="Refuse larger files.  [default: 1073741824]"
+    "--max-bytes",
+    cls=options.OrDefault,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Refuse larger files.  [default: 1073741824]",
 )
 @click.option(
     "--accept-truncated/--no-accept-truncated",

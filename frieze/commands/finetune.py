@@ -14,30 +14,40 @@ from frieze.commands import options
 @options.weights
 @click.option("--layer", metavar="NAME", help="Layer or output to read; NAME:flatten for its maps as they are.")
 @options.image_size
-@click.option("--fit", type=click.Choice(options.FITS), help="How an image meets it.  [default: squash]")
+@options.fit
 @options.pixels
 @options.trust_backbone
 @click.option("--unfreeze", metavar="N|NAME|all", help="Last layers, or first layer or variables, that learn.")
 @click.option("--head", metavar="HEAD", help="Head to begin from, on its split.  [default: a linear probe]")
 @click.option("--layers", metavar="N,N", help="Begin with a new head of these hidden layers, not from the probe.")
-@click.option("--epochs", type=int, help="How often the images are seen at most.  [default: 10]")
-@click.option("--learning-rate", type=float, help="The highest rate of Adam.  [default: 0.0003]")
+@click.option("--epochs", cls=options.OrDefault, type=int, help="How often the images are seen at most.  [default: 10]")
+@click.option("--learning-rate", cls=options.OrDefault, type=float, help="The highest rate of Adam.  [default: 0.0003]")
 @click.option(
     "--schedule",
+    cls=options.OrDefault,
     type=click.Choice(["cosine", "constant"]),
     help="How the rate goes: up and down as a cosine, or not at all.  [default: cosine]",
 )
-@click.option("--batch-size", type=int, help="Images a step.  [default: 32]")
-@click.option("--patience", type=int, help="Epochs without a gain before it stops.  [default: 5]")
+@click.option("--batch-size", cls=options.OrDefault, type=int, help="Images a step.  [default: 32]")
+@click.option(
+    "--patience", cls=options.OrDefault, type=int, help="Epochs without a gain before it stops.  [default: 5]"
+)
 @click.option("--augment/--no-augment", default=None, help="Flip, crop and colour at random.  [default: augment]")
 @click.option(
     "--cache/--no-cache", default=None, help="Keep what the frozen part makes of each image; with --no-augment."
 )
 @options.labels
-@click.option("--test-size", type=float, help="Share of the labelled images held out.  [default: 0.2]")
+@click.option(
+    "--test-size", cls=options.OrDefault, type=float, help="Share of the labelled images held out.  [default: 0.2]"
+)
 @options.split
 @options.group
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Decides every random choice.  [default: 0]")
+@click.option(
+    "--seed",
+    cls=options.OrDefault,
+    type=click.IntRange(0, 2**32 - 1),
+    help="Decides every random choice.  [default: 0]",
+)
 @options.force
 @options.as_json
 def finetune(*, as_json: bool, **asked: Any) -> None:

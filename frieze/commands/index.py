@@ -13,13 +13,19 @@ _TRIED = ("kind", "recall_at_10", "queries_per_second", "memory_bytes", "recipe"
 @click.command(epilog="Example: frieze index photos.features --out photos.index")
 @click.argument("features")
 @options.out("Folder of the index; brought up to date when it is there.")
-@click.option("--metric", type=click.Choice(["cosine", "l2", "dot"]), help="How scores are made.  [default: cosine]")
+@click.option(
+    "--metric",
+    cls=options.OrDefault,
+    type=click.Choice(["cosine", "l2", "dot"]),
+    help="How scores are made.  [default: cosine]",
+)
 @click.option(
     "--recall",
-    type=options.OrDefault(click.FLOAT),
+    cls=options.OrDefault,
+    type=float,
     help="Share of the nearest to find: of 10, and of 100 for searches with a larger k.  [default: 0.95]",
 )
-@click.option("--kind", type=click.Choice(_KINDS), help="Kind of index.  [default: auto]")
+@click.option("--kind", cls=options.OrDefault, type=click.Choice(_KINDS), help="Kind of index.  [default: auto]")
 @click.option("--max-memory", metavar="SIZE", help="What the index may hold in memory, like 500MB or 2GB.")
 @click.option("--max-build-memory", metavar="SIZE", help="What building may take in memory, beyond the program itself.")
 @click.option("--ray", metavar="auto|ADDRESS", help="Have the machines of a Ray cluster fill it, but for hnsw.")

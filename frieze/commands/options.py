@@ -9,8 +9,8 @@ import click
 SOME_SKIPPED = 3
 _MOST_OF_ONE_CLASS = 0.9
 """Share of the commonest class from which on an accuracy is high whatever the head has learnt."""
-FITS = ("squash", "crop", "pad")
-_PIXELS = ("0..1", "-1..1", "0..255", "caffe", "torch")
+_FITS = ("squash", "crop", "pad")
+_RANGES = ("0..1", "-1..1", "0..255", "caffe", "torch")
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -52,10 +52,25 @@ class _ImageSize(click.ParamType[int | str]):
         return sides[0] if len(set(sides)) == 1 else "x".join(map(str, sides))
 
 
+class OrDefault(click.Option):
+    """An option of any type that a run takes over from the one before; an empty text asks for its default again."""
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        """Read the option's text."""
+        return value if value == "" else super().type_cast_value(ctx, value)
+
+
 image_size = click.option(
-    "--image-size", type=_ImageSize(), metavar="N|HxW", help="Side in pixels that the network sees, or height x width."
+    "--image-size",
+    cls=OrDefault,
+    type=_ImageSize(),
+    metavar="N|HxW",
+    help="Side in pixels that the network sees, or height x width.",
 )
-pixels = click.option("--pixels", type=click.Choice(_PIXELS), help="Range of pixels the network was trained on.")
+fit = click.option("--fit", cls=OrDefault, type=click.Choice(_FITS), help="How an image meets it.  [default: squash]")
+pixels = click.option(
+    "--pixels", cls=OrDefault, type=click.Choice(_RANGES), help="Range of pixels the network was trained on."
+)
 trust_backbone = click.option(
     "--trust-backbone", is_flag=True, help="Run a SavedModel that reads or writes files or calls Python."
 )
@@ -101,17 +116,6 @@ class Size(click.ParamType[int | None]):
         if value is None or value == "auto":
             return None
         return click.IntRange(min=1).convert(value, param, ctx)
-
-
-class OrDefault(click.ParamType[Any]):
-    """Another type, or an empty text for the default again."""
-
-    def __init__(self, kind: click.ParamType[Any]) -> None:
-        self._kind, self.name = kind, kind.name
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Read the option's text."""
-        return value if value == "" else self._kind.convert(value, param, ctx)
 
 
 def warn(document: dict[str, Any]) -> None:

@@ -13,28 +13,48 @@ _KERNELS = ("linear", "rbf")
 @click.command(epilog="Example: frieze train photos.features --head svm --out photos.head")
 @click.argument("features")
 @options.out("Folder of the head; report.html is written there too.")
-@click.option("--head", type=click.Choice(_HEADS), help="Kind of head.  [default: linear]")
-@click.option("--kernel", type=click.Choice(_KERNELS), help="Of --head svm.  [default: linear]")
+@click.option("--head", cls=options.OrDefault, type=click.Choice(_HEADS), help="Kind of head.  [default: linear]")
+@click.option("--kernel", cls=options.OrDefault, type=click.Choice(_KERNELS), help="Of --head svm.  [default: linear]")
 @options.labels
-@click.option("--test-size", type=float, help="Share of the labelled images held out.  [default: 0.2]")
+@click.option(
+    "--test-size", cls=options.OrDefault, type=float, help="Share of the labelled images held out.  [default: 0.2]"
+)
 @options.split
 @options.group
 @click.option(
-    "--shots", type=options.OrDefault(click.INT), metavar="N", help="Train on N images a class, drawn ten times."
+    "--shots", cls=options.OrDefault, type=int, metavar="N", help="Train on N images a class, drawn ten times."
 )
 @click.option("--balanced/--no-balanced", default=None, help="Let each class count alike, however many images it has.")
 @click.option(
     "--abstain",
-    type=options.OrDefault(click.FLOAT),
+    cls=options.OrDefault,
+    type=float,
     metavar="P",
     help="Wanted share of right answers; unsure images get none.",
 )
 @click.option("--layers", metavar="N,N", help="For keras: units of hidden layers.  [default: 128]")
-@click.option("--dropout", type=float, help="For keras: share of hidden units left out at a step.  [default: 0]")
-@click.option("--epochs", type=int, help="For keras: how often it sees the images at most.  [default: 100]")
-@click.option("--patience", type=int, help="For keras: epochs without a gain before it stops.  [default: 5]")
+@click.option(
+    "--dropout",
+    cls=options.OrDefault,
+    type=float,
+    help="For keras: share of hidden units left out at a step.  [default: 0]",
+)
+@click.option(
+    "--epochs", cls=options.OrDefault, type=int, help="For keras: how often it sees the images at most.  [default: 100]"
+)
+@click.option(
+    "--patience",
+    cls=options.OrDefault,
+    type=int,
+    help="For keras: epochs without a gain before it stops.  [default: 5]",
+)
 @click.option("--max-memory", metavar="SIZE", help="What the process may take, such as 4GB; else in passes.")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Decides every random choice.  [default: 0]")
+@click.option(
+    "--seed",
+    cls=options.OrDefault,
+    type=click.IntRange(0, 2**32 - 1),
+    help="Decides every random choice.  [default: 0]",
+)
 @options.force
 @options.as_json
 def train(*, as_json: bool, **asked: Any) -> None:

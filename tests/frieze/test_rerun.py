@@ -7,7 +7,11 @@ import pytest
 from PIL import Image
 
 import frieze
+from embedder.stored_request import _NAMES
 from features import InputError, MismatchError, open_features, read_manifest
+from frieze.commands.embed import embed
+from frieze.commands.train import train
+from frieze.retraining import DEFAULTS
 
 
 @pytest.fixture
@@ -129,6 +133,30 @@ def test_limits_are_remembered(source, tmp_path):
     document = frieze.embed(source, out=table, max_pixels=10_000)
     assert (document["failed"], document["embedded"]) == (0, 4)
     assert document["changed"] == {"max_pixels": {"before": 100, "now": 10_000}}
+
+
+OTHERWISE = {"engine": "tensorflow", "max_pixels": 9000, "max_bytes": 90_000}
+
+
+def test_an_empty_text_asks_for_the_default_again(source, tmp_path, run):
+    """Numbers and words alike go back by an empty text, on the command line and in Python; all of them are told."""
+    frieze.embed(source, out=tmp_path / "t", **OTHERWISE)
+    typed = [word for name in OTHERWISE for word in (f"--{name.replace('_', '-')}", "")]
+    document = json.loads(run("embed", source, "--out", tmp_path / "t", *typed, "--dry-run", "--json").stdout)
+    assert {name: one["before"] for name, one in document["changed"].items()} == OTHERWISE
+    again = frieze.embed(source, out=tmp_path / "t", **dict.fromkeys(OTHERWISE, ""), dry_run=True)
+    assert again["changed"] == document["changed"]
+
+
+def test_every_remembered_option_takes_an_empty_text():
+    """Whatever a table or a head remembers goes back by an empty text, or by a word of its own."""
+    for command, names in ((embed, _NAMES), (train, DEFAULTS)):
+        options = {option.name: option for option in command.params}
+        for name in names:
+            with command.make_context("it", ["x", "--out", "y"]) as context:
+                is_switch = bool(options[name].secondary_opts)
+                value = [""] if options[name].multiple else ""
+                assert is_switch or options[name].type_cast_value(context, value) == (value if value == "" else ("",))
 
 
 def test_accept_truncated_is_remembered(source, tmp_path):

@@ -75,6 +75,30 @@ def test_changes_are_told(train, folder, tmp_path, run):
     )
 
 
+def test_an_empty_text_asks_for_the_default_again(train, folder, tmp_path, run):
+    """Numbers and words alike go back by an empty text, on the command line and in Python."""
+    asked = {"head": "prototype", "test_size": 0.25, "seed": 3}
+    train(**asked)
+    typed = ("--head", "", "--test-size", "", "--seed", "", "--kernel", "")
+    line = ("train", folder / "a.features", "--out", tmp_path / "head", "--force", *typed, "--json")
+    changed = json.loads(run(*line).stdout)["changed"]
+    assert changed == {
+        "head": {"before": "prototype", "now": "linear"},
+        "test_size": {"before": 0.25, "now": 0.2},
+        "seed": {"before": 3, "now": 0},
+    }
+    train(**asked)
+    assert train(**dict.fromkeys(asked, ""))["changed"] == changed
+
+
+def test_layers_may_be_a_number(folder, tmp_path):
+    """One hidden layer may be given as a number, and is remembered as its text would be."""
+    from frieze.retraining import DEFAULTS, recall_head
+
+    asked = dict.fromkeys(DEFAULTS) | {"layers": 8}
+    assert recall_head(asked, "a.features", tmp_path / "head", force=True).asked["layers"] == "8"
+
+
 @pytest.mark.parametrize(
     ("before", "now", "remembered"),
     [
