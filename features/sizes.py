@@ -9,16 +9,16 @@ _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?B?)", re.ASCII | re.IGNORECASE)
 
 
-def read_size(text: str) -> int:
+def read_size(text: str | int) -> int:
     """Read a size in bytes.
 
     Raises:
         InputError: It is none, or zero.
 
-    >>> read_size("2GB"), read_size("1.5 mb"), read_size("600M")
-    (2000000000, 1500000, 600000000)
+    >>> read_size("2GB"), read_size("1.5 mb"), read_size(600)
+    (2000000000, 1500000, 600)
     """
-    found = _SIZE.fullmatch(text.strip())
+    found = _SIZE.fullmatch(str(text).strip())
     unit = found[2].upper() if found else ""
     size = int(float(found[1]) * _UNITS[unit if unit in _UNITS else f"{unit}B"]) if found else 0
     if size < 1:

@@ -81,8 +81,8 @@ def build_index(  # noqa: PLR0913  the mirror of a command
     metric: str = "cosine",
     recall: float = 0.95,
     kind: str = "auto",
-    max_memory: str | None = None,
-    max_build_memory: str | None = None,
+    max_memory: str | int | None = None,
+    max_build_memory: str | int | None = None,
     force: bool = False,
     ray: str | None = None,
 ) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def build_index(  # noqa: PLR0913  the mirror of a command
     out = out.absolute()  # Arrow takes a relative path with a colon for a URL
     _check(features, metric=metric, recall=recall, kind=kind, max_memory=max_memory)
     max_build_bytes = read_size(max_build_memory) if max_build_memory is not None else None
-    request = {"metric": metric, "kind": kind, "recall": recall, "max_memory": max_memory}
+    request = {"metric": metric, "kind": kind, "recall": recall, "max_memory": max_memory and str(max_memory)}
     stored_document(out, force=force)  # a foreign folder is refused before a lock is put into it
     with held(out):
         before = stored_document(out, force=force)
@@ -130,7 +130,7 @@ def build_index(  # noqa: PLR0913  the mirror of a command
     return _report(document, out, rebuilt=True)
 
 
-def _check(features: Features, *, metric: str, recall: float, kind: str, max_memory: str | None) -> None:
+def _check(features: Features, *, metric: str, recall: float, kind: str, max_memory: str | int | None) -> None:
     if metric not in METRICS:
         raise InputError(f"Unknown metric: {metric}.", mend=f"Use one of: {', '.join(METRICS)}.")
     if kind not in KINDS and kind != "auto":
