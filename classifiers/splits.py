@@ -61,7 +61,7 @@ def split_rows(labels: Strings | Rows, *, test_size: float, seed: int) -> tuple[
     _check(classes, codes, test_size)
     generator = np.random.default_rng(seed)
     shuffled = [generator.permutation(np.flatnonzero(codes == code)) for code in range(len(classes))]
-    test = np.sort(np.concatenate([rows[: _n_held_out(len(rows), test_size)] for rows in shuffled]))
+    test = np.sort(np.concatenate([rows[: count_held_out(len(rows), test_size)] for rows in shuffled]))
     return np.setdiff1d(np.arange(len(labels)), test), test
 
 
@@ -134,7 +134,8 @@ def _part_of(said: str | None) -> str:
     return _PARTS.get(word, "?") if word else ""
 
 
-def _n_held_out(n_rows: int, test_size: float) -> int:
+def count_held_out(n_rows: int, test_size: float) -> int:
+    """Count the rows of a class that are held out: one or more of two or more."""
     return 0 if n_rows == 1 else min(max(round(test_size * n_rows), 1), n_rows - 1)
 
 

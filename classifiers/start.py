@@ -1,5 +1,6 @@
 """Where fine-tuning begins: the probe's split, a head that has not seen the validation images, and what is refused."""
 
+import itertools
 from typing import Protocol
 
 import numpy as np
@@ -8,7 +9,7 @@ from classifiers.heads import HEADS, Classifier
 from classifiers.keras_head import KerasHead
 from classifiers.labels import Examples
 from classifiers.margins import best_factor
-from classifiers.splits import Split, split_groups, split_rows, split_stratified
+from classifiers.splits import Split, count_held_out, split_groups, split_rows, split_stratified
 from classifiers.storage import Head, may_be_same, read_split
 from classifiers.stored_rows import StoredRows
 from classifiers.terms import USUAL, Network, Terms
@@ -16,7 +17,8 @@ from features import Features, InputError, Rows, Strings, free_memory, write_siz
 
 _VALIDATION_SHARE = 0.1
 _TWO = 2
-_FEWEST = 5  # images a class; below that a probe is all they can carry
+_FEWEST = 5
+"""Images a class to learn from; below that a probe is all they can carry."""
 
 
 class _Free(Protocol):
@@ -65,15 +67,29 @@ def part_like(probe: Head, examples: Examples, *, seed: int, groups: Rows | None
             mend="Give --labels and --label as it was trained with, or leave --head out to train a probe anew.",
         )
     if not len(validation):
-        validation = train[_draw_validation(examples.labels[train], None if groups is None else groups[train], seed)]
+        validation = _draw_validation(examples.labels, train, groups, test_size=None, seed=seed)
     method = probe.document["split"].get("method", "stratified")  # the first heads did not say
     return Split(np.union1d(train, validation), test, validation, method), unused
 
 
-def _draw_validation(labels: Strings, groups: Rows | None, seed: int) -> Rows:
-    if groups is None:
-        return split_rows(labels, test_size=_VALIDATION_SHARE, seed=seed)[1]
-    return split_groups(labels, groups, test_size=_VALIDATION_SHARE, seed=seed).test
+def _draw_validation(
+    labels: Strings, train: Rows, groups: Rows | None = None, *, test_size: float | None, seed: int
+) -> Rows:
+    """Draw the places of a tenth of each class of the training part; of whole groups where there are some.
+
+    Raises:
+        InputError: No class has two images there.
+    """
+    n_classes = len(np.unique(labels[train]))
+    if len(train) == n_classes:
+        raise InputError(
+            f"Without the images held out for testing, each of the {n_classes} classes has one image: none is left to"
+            " validate on while the others are learnt from.",
+            mend=_advise(test_size),
+        )
+    if groups is not None:
+        return train[split_groups(labels[train], groups[train], test_size=_VALIDATION_SHARE, seed=seed).test]
+    return train[split_rows(labels[train], test_size=_VALIDATION_SHARE, seed=seed)[1]]
 
 
 def begin(
@@ -121,8 +137,8 @@ def check_images(labels: Strings, trunk: _Free, *, test_size: float | None, seed
         _check_number(len(known), len(classes), trunk)
         return
     split = split_stratified(known, test_size=test_size, seed=seed)
-    _, watched = split_rows(known[split.train], test_size=_VALIDATION_SHARE, seed=seed)
-    _check_parts(known, Split(split.train, split.test, split.train[watched], split.method), trunk)
+    validation = _draw_validation(known, split.train, test_size=test_size, seed=seed)
+    _check_parts(known, Split(split.train, split.test, validation, split.method), trunk, test_size=test_size)
 
 
 def check_memory(trunk: _Free, batch_size: int) -> None:
@@ -145,7 +161,7 @@ def check_start(examples: Examples, split: Split, trunk: _Free, batch_size: int)
     Raises:
         InputError: A class is missing from a part, there are too few images, or the memory is too small.
     """
-    _check_parts(examples.labels, split, trunk)
+    _check_parts(examples.labels, split, trunk, test_size=None)
     check_memory(trunk, batch_size)
 
 
@@ -157,7 +173,7 @@ _PARTS_MEND = {
 """What to do about a class that a part lacks, by the method of the split."""
 
 
-def _check_parts(labels: Strings, split: Split, trunk: _Free) -> None:
+def _check_parts(labels: Strings, split: Split, trunk: _Free, *, test_size: float | None) -> None:
     fitted = np.setdiff1d(split.train, split.validation)
     classes = set(labels[split.train]) | set(labels[split.test])
     for part, own in {"training": fitted, "validation": split.validation, "test": split.test}.items():
@@ -167,12 +183,37 @@ def _check_parts(labels: Strings, split: Split, trunk: _Free) -> None:
                 f"The {part} part has no image of {', '.join(missing[:3])}.",
                 mend=_PARTS_MEND[split.method],
             )
-    _check_number(len(fitted), len(classes), trunk)
+    rest = f", besides {len(split.validation)} for validation and {len(split.test)} for testing"
+    _check_number(len(fitted), len(classes), trunk, rest=rest, test_size=test_size)
 
 
-def _check_number(n_images: int, n_classes: int, trunk: _Free) -> None:
+def _check_number(
+    n_images: int, n_classes: int, trunk: _Free, *, rest: str = "", test_size: float | None = None
+) -> None:
     if n_images < _FEWEST * n_classes:
         raise InputError(
-            f"There are {n_images} images of {n_classes} classes to fine-tune {trunk.n_free:,} numbers ({trunk.free}).",
-            mend=f"Add images, {_FEWEST} a class or more, or stay with the probe: frieze train",
+            f"There are {n_images} images of {n_classes} classes to fine-tune {trunk.n_free:,} numbers"
+            f" ({trunk.free}){rest}.",
+            mend=_advise(test_size),
         )
+
+
+def _advise(test_size: float | None) -> str:
+    """Return how many images would be enough, where the share that is held out of each class tells it."""
+    enough = f"{_FEWEST} a class or more to train on, besides those for validation and testing"
+    if test_size is not None:
+        enough = f"{_count_enough(test_size)} a class or more"
+    return f"Add images: {enough}; or stay with the probe: frieze train"
+
+
+def _count_enough(test_size: float) -> int:
+    """Count the images of a class of which enough are left to learn from when those held out are gone.
+
+    >>> _count_enough(0.2), _count_enough(0.5)
+    (7, 12)
+    """
+    for n_images in itertools.count(int(_FEWEST / (1 - test_size))):
+        n_train = n_images - count_held_out(n_images, test_size)
+        if n_train - count_held_out(n_train, _VALIDATION_SHARE) >= _FEWEST:
+            break
+    return n_images

@@ -216,7 +216,8 @@ def test_too_few_images(parted):
 @pytest.mark.parametrize(
     ("counts", "test_size", "message"),
     [
-        ((4, 4, 4), 0.2, "There are 6 images of 3 classes"),
+        ((4, 4, 4), 0.2, r"There are 6 images of 3 classes .*\), besides 3 for validation and 3 for testing\."),
+        ((2, 2, 2), 0.2, "Without the images held out for testing, each of the 3 classes has one image"),
         ((4, 4, 4), None, "There are 12 images of 3 classes"),
         ((40, 40, 2), 0.2, "The validation part has no image of cow|The training part has no image of cow"),
     ],
@@ -227,6 +228,28 @@ def test_too_few_images_are_known_by_their_labels(counts, test_size, message):
     with pytest.raises(InputError, match=message):
         check_images(labels, TRUNK, test_size=test_size, seed=0)
     check_images(np.repeat(labels, 20), TRUNK, test_size=test_size, seed=0)
+
+
+@pytest.mark.parametrize(("n_images", "test_size", "n_enough"), [(2, 0.2, 7), (4, 0.2, 7), (6, 0.2, 7), (6, 0.5, 12)])
+def test_says_how_many_images_are_enough(n_images, test_size, n_enough):
+    """The number of images that is advised is enough, and one less is not, whatever the share held out."""
+    with pytest.raises(InputError) as caught:
+        check_images(np.repeat(["ant", "bee"], n_images).astype(object), TRUNK, test_size=test_size, seed=0)
+    assert caught.value.mend == f"Add images: {n_enough} a class or more; or stay with the probe: frieze train"
+    check_images(np.repeat(["ant", "bee"], n_enough).astype(object), TRUNK, test_size=test_size, seed=0)
+    with pytest.raises(InputError):
+        check_images(np.repeat(["ant", "bee"], n_enough - 1).astype(object), TRUNK, test_size=test_size, seed=0)
+
+
+def test_a_probe_that_leaves_nothing_to_validate_on(table, points, tmp_path):
+    """Where the probe has one image a class to train on, that is told: none is left to validate on."""
+    ids, labels, embeddings = points(noise=0.4, n=2)
+    two = table(ids, labels, embeddings)
+    train_head(two, tmp_path / "head")
+    with pytest.raises(
+        InputError, match="Without the images held out for testing, each of the 3 classes has one image"
+    ):
+        part_like(open_head(tmp_path / "head"), examples_of(two), seed=0)
 
 
 def test_too_little_memory(parted, monkeypatch):
