@@ -126,7 +126,8 @@ class KerasHead:
             zipfile.BadZipFile: It is no whole `.keras` file.
         """
         told = json.loads(_description(path))
-        head = cls(classes=classes, network=_new_network(dim, len(classes), _told_network(told)))
+        with seeded(0):  # layers draw numbers before they get those of the file
+            head = cls(classes=classes, network=_new_network(dim, len(classes), _told_network(told)))
         if _layers(told) != _layers({"config": head.network.get_config()}):
             raise ValueError("it describes another network")
         head.network.load_weights(path)

@@ -106,7 +106,7 @@ def _exact(rows: Floats, codes: Rows, values: Sequence[float], terms: Terms) -> 
 
     gamma = find_gamma(rows, terms.weights)
     for value in values:
-        model = SVC(C=value, gamma=gamma, break_ties=len(np.unique(codes)) > _TWO, cache_size=_CACHE_MB)
+        model = SVC(C=value, gamma=gamma, break_ties=len(np.unique(codes)) > _TWO, cache_size=_CACHE_MB, random_state=0)
         with quiet():
             model.fit(rows, codes, sample_weight=terms.weights)
         yield [model], True

@@ -36,7 +36,7 @@ def to_layers(head: Classifier, dim: int, *, length: float | None = None) -> Any
         [
             keras.Input((dim,)),
             keras.layers.UnitNormalization(),
-            keras.layers.Dense(len(head.classes), activation="softmax"),
+            keras.layers.Dense(len(head.classes), activation="softmax", kernel_initializer="zeros"),  # draws nothing
         ]
     )
     layers.layers[-1].set_weights([weights.T, intercepts])

@@ -20,7 +20,8 @@ def import_tensorflow() -> Any:
     environment tells otherwise. Who has imported it before has set it up.
     """
     if "tensorflow" not in sys.modules:
-        with environment(TF_CPP_MIN_LOG_LEVEL=os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3")), _quiet_stderr():
+        level = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3")
+        with environment(TF_CPP_MIN_LOG_LEVEL=level), _quiet_stderr(), _undrawn():
             tensorflow = importlib.import_module("tensorflow")
         _set_threads(tensorflow.config.threading)
     return sys.modules["tensorflow"]
@@ -47,8 +48,15 @@ def seeded(seed: int) -> Iterator[None]:
 
     Keras draws the seed of each layer from Python's own generator, and from no other.
     """
+    with _undrawn():
+        random.seed(seed)
+        yield
+
+
+@contextlib.contextmanager
+def _undrawn() -> Iterator[None]:
+    """Let Python's own generator go on after the block as it would have before it: some modules draw when imported."""
     before = random.getstate()
-    random.seed(seed)
     try:
         yield
     finally:
@@ -71,7 +79,8 @@ def import_keras() -> Any:
     """
     import_tensorflow()
     try:
-        keras = importlib.import_module("keras")
+        with _undrawn():
+            keras = importlib.import_module("keras")
         backend = keras.config.backend()
     except ModuleNotFoundError as error:  # Keras imports the backend that the environment names
         backend = error.name
@@ -86,7 +95,7 @@ def import_keras() -> Any:
 def import_tensorflow_hub() -> Any:
     """Import tensorflow_hub, whose use of pkg_resources warns on every import (tensorflow/hub#934)."""
     import_tensorflow()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _undrawn():
         warnings.filterwarnings("ignore", message="pkg_resources is deprecated", category=UserWarning)
         warnings.filterwarnings("ignore", category=DeprecationWarning, module="pkg_resources|tensorflow_hub")
         import tensorflow_hub

@@ -1,10 +1,17 @@
+import random
+
 import numpy as np
 import pytest
 
 from classifiers import HEADS, Recipe, name_head, open_head
 from classifiers.fitting import fit_head
 from classifiers.heads import head_options
-from features import InputError, unit_rows
+from features import InputError, import_keras, unit_rows
+
+
+def drawn():
+    """Give where the generators are that all parts of a program share."""
+    return random.getstate(), [np.array(one).tolist() for one in np.random.get_state()]  # noqa: NPY002  the shared one
 
 
 def test_separable_points_are_told_apart(trained, head):
@@ -20,6 +27,16 @@ def test_stored_head_says_what_the_fitted_one_said(doubtful, head, tmp_path):
     fitted.save(tmp_path / fitted.file_name)
     loaded = HEADS[head].load(tmp_path / fitted.file_name, classes=fitted.classes, dim=8)
     assert np.array_equal(loaded.probabilities(embeddings), fitted.probabilities(embeddings))
+
+
+def test_generators_of_the_caller_are_left_alone(doubtful, head, tmp_path):
+    """Fitting, storing and loading a head draws nothing from Python's and NumPy's own generators."""
+    import_keras()
+    before = drawn()
+    fitted = doubtful.refitted(head)
+    fitted.save(tmp_path / fitted.file_name)
+    HEADS[head].load(tmp_path / fitted.file_name, classes=fitted.classes, dim=8)
+    assert drawn() == before
 
 
 def test_same_rows_and_seed_give_the_same_head(doubtful, head):

@@ -1,3 +1,5 @@
+import random
+
 import numpy as np
 import pytest
 
@@ -32,7 +34,9 @@ def fitted(overlapping, tf):
 def test_layers_say_what_the_head_says(fitted, kind, n_classes):
     """As layers a head gives its own probabilities for raw embeddings, and so does the head made of these again."""
     embeddings, head = fitted(kind, n_classes)
+    before = random.getstate()
     layers = to_layers(head, 8)
+    assert random.getstate() == before, "the caller's generator was drawn from"
     assert np.allclose(layers(embeddings), head.probabilities(embeddings), atol=1e-5)
     again = to_head(layers, head)
     assert np.allclose(again.probabilities(embeddings), head.probabilities(embeddings), atol=1e-5)

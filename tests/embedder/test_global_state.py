@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 def state():
-    drawn = (random.getstate(), np.random.get_state()[1].tolist(), np.geterr())
+    drawn = random.getstate(), [np.array(one).tolist() for one in np.random.get_state()], np.geterr()
     return drawn, list(warnings.filters), Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, logging.root.level
 
 before, environment = state(), dict(os.environ)
@@ -26,6 +26,9 @@ import classifiers, embedder, features, frieze
 assert state() == before
 assert dict(os.environ) == environment
 features.import_tensorflow()
+features.import_keras()
+features.import_tensorflow_hub()
+assert state()[0] == before[0]
 assert os.environ.get("TF_CPP_MIN_LOG_LEVEL") == environment.get("TF_CPP_MIN_LOG_LEVEL")
 """
 

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -118,7 +119,9 @@ def test_each_head_says_what_it_says_here(world, tmp_path, tf, kind):
     """Each kind of head, exported and loaded, gives its own probabilities and predictions in all signatures."""
     head, _, kernel = kind.partition("-")
     frieze.train(world / "photos.features", out=tmp_path / "head", head=head, kernel=kernel or "linear")
+    before = random.getstate()
     frieze.export(tmp_path / "head", out=tmp_path / "model")
+    assert random.getstate() == before, "export drew from the caller's generator"
     check_agrees(tmp_path / "model", tmp_path / "head", tmp_path, tf, (128, 128))
 
 
