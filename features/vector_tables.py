@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import re
 import types
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ Batch = tuple[dict[str, pa.Array], pa.Array]
 
 _BUFFER_BYTES = 1 << 20
 _MANY = 10
+_FEWEST = 2  # columns of one number each
 _NOTHING: Mapping[str, str | None] = types.MappingProxyType({})
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 _LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
@@ -71,34 +73,68 @@ def choose_embedding(path: Path, schemas: Sequence[pa.Schema], asked: str | None
         return found[0]
     what = "one column" if asked is None else f"a column {asked}"
     there = f"has these: {list_names(found)}" if found else f"has none, only: {list_names(schemas[0].names)}"
-    raise InputError(f"Wanted is {what} of lists of numbers; {path} {there}.", mend=_advise(path, schemas[0], wanted))
+    mend = _advise(path, schemas[0], wanted, has_lists=bool(found))
+    raise InputError(f"Wanted is {what} of lists of numbers; {path} {there}.", mend=mend)
 
 
-def _advise(path: Path, schema: pa.Schema, wanted: str) -> str:
+def _advise(path: Path, schema: pa.Schema, wanted: str, *, has_lists: bool) -> str:
     """Say how to make lists of numbers of what a file has in their place."""
     kinds = {
         name: getattr(field.type, "storage_type", field.type) for name, field in zip(schema.names, schema, strict=True)
     }
-    load = f"import json, numpy, pandas; table = pandas.read_parquet({str(path)!r})"
-    write = "table.to_parquet('vectors.parquet')"
-    named = [wanted] if wanted in kinds else [name for name, kind in kinds.items() if _is_bytes(kind)]
-    numbers = [name for name, kind in kinds.items() if pa.types.is_floating(kind)]
-    if named and _is_bytes(kinds[named[0]]):
-        made, note = (
-            f"table[{named[0]!r}].map(lambda data: numpy.frombuffer(data, 'float32'))",
-            (" ('float32' is what they were written in; it may be 'float64' or 'float16')"),
-        )
-    elif named and (pa.types.is_string(kinds[named[0]]) or pa.types.is_large_string(kinds[named[0]])):
-        made, note = f"table[{named[0]!r}].map(json.loads)", " (of JSON texts)"
-    elif len(numbers) >= _MANY:
-        first, last = numbers[0], numbers[-1]
-        made, note = (
-            f"table.loc[:, {first!r}:{last!r}].to_numpy('float32').tolist()",
-            " (of columns of one number each)",
-        )
-    else:
+    made = _lists_of(wanted, kinds.get(wanted))
+    if has_lists and not made:
         return "Name the column with --embedding COLUMN."
-    return f"Make lists of them{note}, in Python: {load}; table['embedding'] = {made}; {write}"
+    made = made or _lists_of_numbered(kinds)
+    made = made or next(filter(None, (_lists_of(name, kind) for name, kind in kinds.items() if _is_bytes(kind))), "")
+    made = made or _lists_of_floats(kinds)
+    if not made:
+        return "Give a file with a column of lists of numbers, one list a row; of images: frieze embed"
+    load = f"import json, numpy, pandas, re; table = pandas.read_parquet({str(path)!r}).rename(columns=str)"
+    lists, _, note = made.partition("  # ")
+    return f"Make lists of them ({note}), in Python: {load}; table['embedding'] = {lists}; {_WRITE}"
+
+
+_WRITE = "table.to_parquet('vectors.parquet')"
+
+
+def _lists_of(name: str, kind: pa.DataType | None) -> str:
+    """Write the Python that makes lists of a column of bytes or texts, and what they are taken for; else nothing."""
+    if kind is not None and _is_bytes(kind):
+        what = "'float32' is what they were written in; it may be 'float64' or 'float16'"
+        return f"table[{name!r}].map(lambda data: numpy.frombuffer(data, 'float32'))  # {what}"
+    if kind is not None and (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        return f"table[{name!r}].map(json.loads)  # of JSON texts"
+    return ""
+
+
+def _lists_of_numbered(kinds: Mapping[str, pa.DataType]) -> str:
+    """Write the same for the most columns of numbers whose names differ in a number alone: `emb_0` to `emb_7`."""
+    alike: dict[str, list[str]] = {}
+    for name, kind in kinds.items():
+        found = re.fullmatch(r"(.*?)[0-9]+", name, re.DOTALL)
+        if found and _is_number(kind):
+            alike.setdefault(found[1], []).append(name)
+    before, names = max(alike.items(), key=lambda item: len(item[1]), default=("", []))
+    if len(names) < _FEWEST:
+        return ""
+    columns = f"[name for name in table if re.fullmatch({re.escape(before) + '[0-9]+'!r}, name)]"
+    if names != sorted(names, key=lambda name: int(name.removeprefix(before))):
+        columns = f"sorted({columns}, key=lambda name: int(name[{len(before)}:]))"
+    return f"table[{columns}].to_numpy('float32').tolist()  # of columns of one number each"
+
+
+def _lists_of_floats(kinds: Mapping[str, pa.DataType]) -> str:
+    """Write the same for all columns of floats."""
+    names = [name for name, kind in kinds.items() if pa.types.is_floating(kind)]
+    if len(names) < _FEWEST:
+        return ""
+    columns = f"table[{names}]" if len(names) < _MANY else "table.select_dtypes('floating')"
+    return f"{columns}.to_numpy('float32').tolist()  # of columns of one number each, if that is what they hold"
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
@@ -116,7 +152,7 @@ def _has_vectors(schema: pa.Schema, name: str) -> bool:
     kind = schema.field(name).type
     kind = getattr(kind, "storage_type", kind)  # a tensor lies on top of lists
     is_list = any(is_one(kind) for is_one in _LISTS)
-    return is_list and (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))
+    return is_list and _is_number(kind.value_type)
 
 
 def partition_values(place: str) -> dict[str, str | None]:

@@ -1,6 +1,7 @@
 import tracemalloc
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -175,14 +176,40 @@ def test_advice_on_other_forms(form, tmp_path):
     assert len(pq.read_table(tmp_path / "vectors.parquet")["embedding"][0]) == {"bytes": 4, "text": 2}[form]
 
 
-def test_advice_on_columns_of_numbers(tmp_path):
-    """So are vectors of which each number is a column of its own."""
+NUMBERED = {
+    "numbered": ({f"emb_{number}": [float(number)] for number in range(8)}, range(8)),
+    "two": ({"x0": [0.0], "x1": [1.0]}, range(2)),
+    "many": ({f"f{number}": [float(number)] for number in range(12)}, range(12)),
+    "integers": ({f"pixel{number}": [number] for number in range(12)}, range(12)),
+    "in the order of letters": ({name: [float(name[1:])] for name in sorted(f"e{n}" for n in range(12))}, range(12)),
+    "padded": ({f"{number:03}": [float(number)] for number in range(12)}, range(12)),
+    "beside others": ({"score": [9.0], "image": [b"abcd"], "e.0": [0.0], "t": ["x"], "e.1": [1.0]}, range(2)),
+    "named": ({"red": [0.0], "name": ["a"], "green": [1.0], "year": [1999], "blue": [2.0]}, range(3)),
+    "many names": ({f"x{letter}": [float(place)] for place, letter in enumerate("abcdefghijkl")}, range(12)),
+}
+
+
+@pytest.mark.parametrize("columns", NUMBERED)
+def test_advice_on_columns_of_numbers(columns, tmp_path):
+    """So are vectors of which each number is a column of its own, few or many, whatever else is there."""
+    values, wanted = NUMBERED[columns]
     path = tmp_path / "v.parquet"
-    pq.write_table(pa.table({"name": ["a"], **{f"f{number}": [0.5] for number in range(12)}}), path)
-    with pytest.raises(InputError, match=r"columns of one number each") as caught:
+    pq.write_table(pa.table({"file": ["a"], **values}), path)
+    with pytest.raises(InputError, match=r"has none") as caught:
+        choose_embedding(path, [pq.read_schema(path)], None)
+    assert "columns of one number each" in caught.value.mend
+    _follow(caught.value.mend, tmp_path)
+    assert pq.read_table(tmp_path / "vectors.parquet")["embedding"].to_pylist() == [[*map(float, wanted)]]
+
+
+def test_advice_on_columns_that_pandas_numbers(tmp_path):
+    """The columns of `DataFrame(array)` have numbers for names, which pandas reads back as such: the advice runs."""
+    path = tmp_path / "v.parquet"
+    pd.DataFrame(np.arange(6.0).reshape(2, 3)).to_parquet(path)
+    with pytest.raises(InputError) as caught:
         choose_embedding(path, [pq.read_schema(path)], None)
     _follow(caught.value.mend, tmp_path)
-    assert pq.read_table(tmp_path / "vectors.parquet")["embedding"].to_pylist() == [[0.5] * 12]
+    assert pq.read_table(tmp_path / "vectors.parquet")["embedding"].to_pylist() == [[0, 1, 2], [3, 4, 5]]
 
 
 def _follow(mend, folder):
@@ -192,9 +219,9 @@ def _follow(mend, folder):
 
 
 def test_no_advice_where_nothing_may_be_meant(tmp_path):
-    """A file with neither of these is told of the option alone."""
+    """A file with neither of these is told what is wanted, and not of an option that can't help."""
     path = tmp_path / "v.parquet"
     pq.write_table(pa.table({"name": ["a"], "year": [1999]}), path)
     with pytest.raises(InputError) as caught:
         choose_embedding(path, [pq.read_schema(path)], None)
-    assert caught.value.mend == "Name the column with --embedding COLUMN."
+    assert caught.value.mend == "Give a file with a column of lists of numbers, one list a row; of images: frieze embed"
