@@ -211,14 +211,14 @@ def _open_folder(path: Path, options: SourceOptions) -> Source:
     opened = open_folder(path, options)
     if not opened.listing.n_ignored:
         return opened
-    walk = Walk(str(path), options, may_hold_shards, hides=True)
+    walk = Walk(str(path), options, may_hold_shards, hides=lambda *_: True)
     return _with_shards(opened, walk, walk.files(), f"{to_uri(str(path))}/**", options)
 
 
 def _open_glob(place: str, options: SourceOptions) -> Source:
     """List what a pattern matches: images, or files of one kind that hold many."""
     pattern, name = Pattern(place), to_uri(place)
-    walk = Walk(pattern.base, options, pattern.leads)
+    walk = Walk(pattern.base, options, pattern.leads, hides=pattern.hides)
     found = sorted(filter(pattern.matches, walk.files()))
     if not found and not any(failure.hides_rows for failure in walk.failures):
         raise InputError(f"Nothing matches {place}.", mend=_mend_pattern(place))
@@ -256,8 +256,14 @@ def _open_kind(walk: Walk, paths: Sequence[str], source: str, options: SourceOpt
     """List what some files hold; what the walk could not look at may be more of them."""
     files = [File(os.path.relpath(path, walk.base or "/"), to_uri(path)) for path in paths]
     opened = open_kind(files, source, options)
-    failures = (*walk.failures, *opened.listing.failures)
-    listing = dataclasses.replace(opened.listing, failures=failures, empty=tuple(walk.empty))
+    inside = opened.listing
+    listing = dataclasses.replace(
+        inside,
+        failures=(*walk.failures, *inside.failures),
+        empty=tuple(walk.empty),
+        n_hidden=walk.n_hidden + inside.n_hidden,
+        excluded={name: n + inside.excluded.get(name, 0) for name, n in walk.excluded.counts.items()},
+    )
     return dataclasses.replace(opened, listing=listing, notes=(*opened.notes, *walk.notes()))
 
 

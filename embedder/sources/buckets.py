@@ -58,7 +58,9 @@ def _candidates(place: str) -> tuple[list[Any], str, int]:
     """Return the objects of a place, the folder that their names begin at, and how many were left out by rule."""
     if glob.has_magic(place) and not _is_name(place):
         base = _fixed_part(place)
-        return [info for info in _list(base) if _matches(_place(info, base), place)], base, 0
+        found = [info for info in _list(base) if _matches(_place(info, base), place, hides=False)]
+        shown = [info for info in found if _matches(_place(info, base), place)]
+        return shown, base, len(found) - len(shown)
     found = _list(place)
     if len(found) == 1 and _place(found[0], place) == place:  # one object
         return found, posixpath.dirname(place), 0
@@ -96,11 +98,17 @@ def _name(info: Any, base: str) -> str:
     return _place(info, base).removeprefix(f"{base}/")
 
 
-def _matches(place: str, pattern: str) -> bool:
-    """Tell whether each part between slashes matches; a wildcard stands for no name that is left out by rule."""
+def _matches(place: str, pattern: str, *, hides: bool = True) -> bool:
+    """Tell whether each part between slashes matches; a wildcard stands for no name that is left out by rule.
+
+    Args:
+        place: An object's.
+        pattern: With wildcards.
+        hides: False for one that stands for any name.
+    """
     parts, patterns = place.split("/"), pattern.split("/")
     return len(parts) == len(patterns) and all(
-        part == one or (fnmatch.fnmatchcase(part, one) and (one.startswith(".") or not is_hidden(part)))
+        part == one or (fnmatch.fnmatchcase(part, one) and (not hides or one.startswith(".") or not is_hidden(part)))
         for part, one in zip(parts, patterns, strict=True)
     )
 

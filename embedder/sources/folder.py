@@ -34,7 +34,7 @@ def open_folder(root: Path, options: SourceOptions) -> Source:
         special file with an image's extension, and whatever can't be looked at is a failure. Other files are counted
         by their formats; what is hidden or excluded is left out.
     """
-    walk = Walk(str(root if root.is_dir() else root.parent), options, hides=True)
+    walk = Walk(str(root if root.is_dir() else root.parent), options, hides=lambda *_: True)
     return open_files(walk, walk.files() if root.is_dir() else [str(root)], to_uri(str(root)), options)
 
 

@@ -45,11 +45,17 @@ class Walk:
         base: The same.
         options: Of these `skip`, folders that are not looked into, and `exclude`.
         leads: Tells by its path whether a folder is looked into; all are unless told otherwise.
-        hides: Whether what is hidden is left out; a pattern tells itself.
+        hides: Tells of something hidden, by its path and whether it is a folder, if it is left out; none is unless told
+            otherwise.
     """
 
     def __init__(
-        self, base: str, options: SourceOptions, leads: Callable[[str], bool] = lambda _: True, *, hides: bool = False
+        self,
+        base: str,
+        options: SourceOptions,
+        leads: Callable[[str], bool] = lambda _: True,
+        *,
+        hides: Callable[[str, bool], bool] = lambda *_: False,
     ) -> None:
         self.base = base.rstrip("/")
         self.failures: list[Failure] = []
@@ -81,7 +87,7 @@ class Walk:
                 opened.append(self._open(child.path, opened[-1], is_link=child.is_symlink()))
 
     def _leaves_out(self, entry: os.DirEntry[str]) -> bool:
-        if self._hides and is_hidden(entry.name):
+        if is_hidden(entry.name) and self._hides(entry.path, self._is_folder(entry)):
             self.n_hidden += 1
             return True
         return bool(self.excluded.counts) and self.excluded.has(entry.path[len(self.base) + 1 :])
@@ -153,6 +159,8 @@ class Pattern:
     ('/a/b', True, False)
     >>> pattern.leads("/a/b/c1/x"), pattern.leads("/a/b/d")
     (True, False)
+    >>> pattern.hides("/a/b/c1/.x", True), pattern.hides("/a/b/c1/.x", False), pattern.hides("/a/b/c1/.1.jpg", False)
+    (True, False, True)
     """
 
     def __init__(self, pattern: str) -> None:
@@ -171,18 +179,32 @@ class Pattern:
         """Tell whether a path in this folder may match."""
         return any(_rests(self._parts, self._split(path)))
 
+    def hides(self, path: str, is_folder: bool) -> bool:
+        """Tell whether something does not match, or a folder does not lead to what may, for being hidden alone."""
+        names = self._split(path)
+        shown, all_of_it = _rests(self._parts, names), _rests(self._parts, names, hides=False)
+        if is_folder:
+            return any(all_of_it) and not any(shown)
+        return [] in all_of_it and [] not in shown
+
     def _split(self, path: str) -> list[str]:
         return path[len(self.base.rstrip("/")) + 1 :].split("/")
 
 
-def _rests(parts: list[str], names: list[str]) -> Iterator[list[str]]:
-    """Give what may be left of a pattern's parts when the names have matched, in all ways to match them."""
+def _rests(parts: list[str], names: list[str], *, hides: bool = True) -> Iterator[list[str]]:
+    """Give what may be left of a pattern's parts when the names have matched, in all ways to match them.
+
+    Args:
+        parts: Of the pattern.
+        names: Of the path.
+        hides: Whether a wildcard stands for no name that is left out by rule.
+    """
     if not names:
         yield parts
     elif parts:
-        is_out = is_hidden(names[0]) and not parts[0].startswith(".") and parts[0] != names[0]
+        is_out = hides and is_hidden(names[0]) and not parts[0].startswith(".") and parts[0] != names[0]
         if parts[0] == "**":
-            yield from _rests(parts[1:], names)
-            yield from () if is_out else _rests(parts, names[1:])
+            yield from _rests(parts[1:], names, hides=hides)
+            yield from () if is_out else _rests(parts, names[1:], hides=hides)
         elif not is_out and (parts[0] == names[0] or fnmatch.fnmatchcase(names[0], parts[0])):
-            yield from _rests(parts[1:], names[1:])
+            yield from _rests(parts[1:], names[1:], hides=hides)

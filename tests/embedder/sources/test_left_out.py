@@ -70,6 +70,37 @@ def test_hidden_in_a_glob(write):
     assert listed(folder / "._*.jpg") == ["._a.jpg"]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "n_hidden"),
+    [
+        ("**", 8),
+        ("**/*.jpg", 8),
+        ("*.jpg", 1),
+        ("*/*.jpg", 5),
+        ("in/**/*.png", 2),
+        ("._*.jpg", 0),
+        (".thumbs/*.jpg", 0),
+    ],
+)
+def test_hidden_is_counted_in_a_glob(pattern, n_hidden, write):
+    """What a pattern would match, or be led into, but for the rule is counted as in a folder; nothing else is."""
+    folder = write(SHOWN + HIDDEN)
+    (folder / "in" / "d.png").write_bytes(JPEG)
+    listing = open_source(str(folder / pattern), SourceOptions()).listing
+    assert listing.n_hidden == n_hidden
+
+
+@pytest.mark.parametrize("pattern", ["", "*", "*.tar", "**"])
+def test_hidden_and_excluded_beside_archives(pattern, write):
+    """What lies beside archives and what lies in them is counted together, of a folder as of a pattern."""
+    folder, beside = write(SHOWN + HIDDEN), write([]).parent / "shards"
+    beside.mkdir()
+    for name in ("a.tar", "b.tar", "._a.tar"):
+        pack(folder, [*SHOWN, HIDDEN[0]]).rename(beside / name)
+    listing = open_source(str(beside / pattern), SourceOptions(exclude=["b.tar", "c.jpg"])).listing
+    assert (listing.n_hidden, listing.excluded) == (2, {"b.tar": 1, "c.jpg": 1})
+
+
 def test_hidden_in_an_archive(write):
     """The same is left out of an archive, whose members have whole paths for names."""
     archive = pack(write(SHOWN + HIDDEN), SHOWN + HIDDEN)
@@ -84,6 +115,8 @@ def test_hidden_in_a_bucket(write, bucket):
     bucket.put_folder(write(names), "p")
     assert listed(f"{bucket.url}/p") == SHOWN
     assert listed(f"{bucket.url}/p/*.jpg") == ["a.jpg"]
+    counts = [open_source(f"{bucket.url}/p/{one}", SourceOptions()).listing.n_hidden for one in ("*.jpg", "._*.jpg")]
+    assert counts == [1, 0]
     assert listed(f"{bucket.url}/p/._*.jpg") == ["._a.jpg"]
 
 
