@@ -21,7 +21,8 @@ NAME = "python objects"
 """Stands for the source in features.json: another call may bring other objects for the same table."""
 
 _STACK_AXES = (3, 4)  # [N, H, W] or [N, H, W, channels]
-_CHANNELS = (1, 3, 4)
+_CHANNELS = (1, 2, 3, 4)  # grey, colour, and both with alpha
+_COLOURS = (3, 4)
 _KEPT_MODES = frozenset(("1", "L", "LA", "RGB", "RGBA", "CMYK", "I", "I;16", "F"))
 """Modes that TIFF keeps as they are; what `decode` makes of each is its own matter."""
 _WITH_ALPHA = ("LA", "RGBA")
@@ -48,10 +49,11 @@ def open_objects(objects: Any, options: SourceOptions) -> Source:
     """List images that a program holds.
 
     Args:
-        objects: A uint8 array [N, H, W, 3], also with 4 channels or 1 or without that axis; a sequence; or anything
-            that yields. Of the last two each element is an image (uint8 array, PIL image, bytes of a file, path), a
-            pair `(id, image)`, or a dict with `image` and, where wanted, `id`, `label` and any other columns. What
-            yields is read once, into a temporary file; a sequence stays where it is.
+        objects: A uint8 array [N, H, W, 3], also with 4 channels or 1; without that axis too, but for three or four
+            images, which may be one with its channels first. Or a sequence, or anything that yields, of which each
+            element is an image (uint8 array, PIL image, bytes of a file, path), a pair `(id, image)`, or a dict with
+            `image` and, where wanted, `id`, `label` and any other columns. What yields is read once, into a temporary
+            file; a sequence stays where it is.
         options: Only `labels` and `max_bytes` matter.
 
     Returns:
@@ -63,6 +65,7 @@ def open_objects(objects: Any, options: SourceOptions) -> Source:
     """
     if not isinstance(objects, Iterable) or isinstance(objects, _NO_SOURCES):
         raise InputError(f"{type(objects).__name__} is no source of images.", mend=_MEND)
+    _check_axes(objects)
     if isinstance(objects, np.ndarray):
         _check_stack(objects)
     if isinstance(objects, np.ndarray | Sequence):
@@ -73,7 +76,12 @@ def open_objects(objects: Any, options: SourceOptions) -> Source:
 
 
 def as_images(images: Any) -> Any:
-    """Return a list of the image where it is a single one in memory; all else as it is."""
+    """Return a list of the image where it is a single one in memory; all else as it is.
+
+    Raises:
+        InputError: It is an array that may have its channels first.
+    """
+    _check_axes(images)
     is_file_or_picture = isinstance(images, bytes | bytearray | memoryview | Image.Image)
     is_one = isinstance(images, np.ndarray) and images.dtype == np.uint8 and _is_one(images)
     return [images] if is_file_or_picture or is_one else images
@@ -82,6 +90,22 @@ def as_images(images: Any) -> Any:
 def _is_one(images: np.ndarray[Any, Any]) -> bool:
     """Tell whether an array has the shape of one image, [H, W] or [H, W, channels]."""
     return images.ndim == 2 or (images.ndim == min(_STACK_AXES) and images.shape[-1] in _CHANNELS)  # noqa: PLR2004
+
+
+def _check_axes(images: Any) -> None:
+    """Refuse an array, of whatever library, that may have its channels first: each would be an image of its own."""
+    shape = tuple(images.shape) if hasattr(images, "__array__") else ()
+    if len(shape) not in _STACK_AXES or shape[-1] in _CHANNELS or shape[-3] not in _COLOURS:
+        return
+    if len(shape) == max(_STACK_AXES):
+        raise InputError(
+            f"The array has shape {list(shape)}: its channels come before height and width.",
+            mend="Put them last: numpy.moveaxis(images, 1, -1)",
+        )
+    raise InputError(
+        f"The array has shape {list(shape)}: it may be an image with its channels first, or {shape[0]} grey images.",
+        mend="Of one image: numpy.moveaxis(image, 0, -1), which has its channels last; of grey ones: images[..., None]",
+    )
 
 
 def _check_stack(images: np.ndarray[Any, Any]) -> None:
@@ -191,6 +215,9 @@ def _from_array(values: Any) -> Image.Image:
     values = np.asarray(values)
     if values.dtype != np.uint8 or values.ndim not in (2, 3):
         raise ValueError(f"shape {list(values.shape)}, type {values.dtype}; wanted is [H, W, 3] of uint8")
+    if values.ndim == 3 and values.shape[0] in _CHANNELS and values.shape[2] not in _CHANNELS:  # noqa: PLR2004
+        first = f"shape {list(values.shape)}: its channels come first"
+        raise ValueError(f"{first}; put them last: numpy.moveaxis(image, 0, -1)")
     return Image.fromarray(values[..., 0] if values.ndim == 3 and values.shape[2] == 1 else values)  # noqa: PLR2004
 
 

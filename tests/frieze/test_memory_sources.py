@@ -65,7 +65,10 @@ def test_search_by_a_mixture(pixels, world):
         (np.zeros((4, 4, 3), np.float32), r"The array holds no vectors: its shape is \(4, 4, 3\), its type float32"),
         (np.array(["a"]), "The array holds no vectors"),
         (b"text", r"image 0 can't be used \(decode, not an image\)"),
-        (np.zeros((4, 4, 5, 5), np.uint8), r"image 0 can't be used \(decode, not an image\)"),
+        (np.zeros((4, 6, 5, 5), np.uint8), r"image 0 can't be used \(decode, not an image\)"),
+        (np.zeros((3, 8, 8), np.uint8), r"shape \[3, 8, 8\]: it may be an image with its channels first"),
+        ([np.zeros((3, 8, 8), np.uint8)], r"shape \[3, 8, 8\]: it may be an image with its channels first"),
+        (np.zeros((2, 3, 8, 8), np.uint8), "its channels come before height and width"),
         ([], "There is no query"),
         ({"a": 1}, "dict is no query"),
         (7, "int is no query"),
@@ -113,6 +116,15 @@ def test_predict_a_list_of_paths(world, tmp_path):
     """Paths in a list are images, too."""
     frieze.predict(world / "photos.head", [world / "photos/red/0.png"], out=tmp_path / "p.parquet")
     assert predictions(tmp_path / "p.parquet") == {"0": "red"}
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (2, 3, 8, 8)])
+def test_predict_refuses_channels_first(shape, world, tmp_path):
+    """Pixels whose channels may come first are refused with what puts them last."""
+    with pytest.raises(InputError, match="channels") as caught:
+        frieze.predict(world / "photos.head", np.zeros(shape, np.uint8), out=tmp_path / "p.parquet")
+    assert "numpy.moveaxis" in caught.value.mend
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("source", [np.zeros((2, 256), np.float32), np.zeros((8, 8, 3)), 7, {"a": 1}, None])

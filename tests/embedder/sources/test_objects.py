@@ -31,7 +31,7 @@ def encoded(image, kind="PNG", **options):
     return data.getvalue()
 
 
-@pytest.mark.parametrize("shape", [(3, 9, 7, 3), (3, 9, 7, 4), (3, 9, 7, 1), (3, 9, 7)])
+@pytest.mark.parametrize("shape", [(3, 9, 7, 3), (3, 9, 7, 4), (3, 9, 7, 1), (5, 9, 7), (1, 9, 7)])
 def test_stack(shape):
     """Each image of an array decodes to what its PNG decodes to, and its number is its id."""
     stack = pixels(0, *shape)
@@ -40,7 +40,7 @@ def test_stack(shape):
     expected = [decode(encoded(one), side_px=500)[0] for one in plain]
     assert all(np.array_equal(one, np.asarray(other)) for one, other in zip(decoded, expected, strict=True))
     assert [(image["id"], image["uri"], image["label"]) for image in images] == [
-        (str(number), f"memory:{number}", None) for number in range(3)
+        (str(number), f"memory:{number}", None) for number in range(len(stack))
     ]
 
 
@@ -137,6 +137,56 @@ def test_bad_element(bad, lazily):
     failures = [one for one in (*contents, *source.listing.failures) if not isinstance(one, bytes)]
     assert [(one.stage, one.reason) for one in failures] == [("decode", "not an image")]
     assert sum(isinstance(one, bytes) for one in contents) == 2
+
+
+class Tensor:
+    """An array of another library, which can be iterated over but is no sequence."""
+
+    def __init__(self, values):
+        self.values, self.shape = values, values.shape
+
+    def __array__(self, *_, **__):
+        return self.values
+
+    def __iter__(self):
+        return iter(self.values)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, Tensor])
+@pytest.mark.parametrize(
+    ("shape", "mend", "n_images"),
+    [
+        ((3, 9, 7), "numpy.moveaxis(image, 0, -1)[None]", 1),
+        ((4, 9, 7), "images[..., None]", 4),
+        ((5, 3, 9, 7), "numpy.moveaxis(images, 1, -1)", 5),
+        ((3, 4, 9, 7), "numpy.moveaxis(images, 1, -1)", 3),
+    ],
+)
+def test_channels_first(shape, mend, n_images, kind):
+    """An array whose channels may come first is refused with what puts them last; what that gives is taken."""
+    values = pixels(9, *shape)
+    with pytest.raises(InputError, match="channels") as caught:
+        open_source(kind(values), SourceOptions())
+    assert mend.removesuffix("[None]") in caught.value.mend
+    fixed = eval(mend, {"numpy": np, "image": values, "images": values})  # noqa: S307  our own words
+    assert len(opened(fixed)[0]) == n_images
+
+
+def test_channels_first_in_a_list():
+    """Of images one by one it is a failure of those alone, with the same words."""
+    found = opened([pixels(0, 9, 7, 3), pixels(1, 3, 9, 7), pixels(2, 1, 9, 7)])[1]
+    assert [isinstance(one, ImageError) for one in found] == [False, True, True]
+    assert "numpy.moveaxis(image, 0, -1)" in found[1].message
+
+
+def test_grey_with_alpha():
+    """Two channels are grey and alpha, of a stack as of one image, and never images of two columns."""
+    values = pixels(3, 9, 7, 2)
+    expected = np.asarray(decode(encoded(Image.fromarray(values, "LA")), side_px=500)[0])
+    assert np.array_equal(opened(values[None])[1][0], expected)
+    with pytest.raises(InputError, match=r"images\[None\]") as caught:
+        open_source(values, SourceOptions())
+    assert caught.value.mend
 
 
 @pytest.mark.parametrize(
