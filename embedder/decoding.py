@@ -222,7 +222,8 @@ def _may_have_large_texts(data: bytes, error: Exception) -> bool:
 
 
 def _decode(data: bytes, how: _How, held: contextlib.ExitStack) -> Decoded:
-    picture = find_picture(data) if data.startswith(tiff_pages.SIGNATURES) else Picture(data)
+    is_tiff = data.startswith(tiff_pages.SIGNATURES)
+    picture = find_picture(data, max_pixels=how.max_pixels) if is_tiff else Picture(data)
     with _open(picture.data) as image:
         size = image.size  # TIFF tells it as displayed, and turns itself upright while it loads
         for width, height in (size, _tile_size(image)):

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
+from embedder.packed_samples import is_packed, unpack_file
 from features import ImageError
 
 SIGNATURES = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+", b"MM*\x00", b"II\x00*")
@@ -161,7 +162,7 @@ def read_first_page(data: bytes) -> Page | None:
         return None
 
 
-def find_picture(data: bytes) -> Picture:
+def find_picture(data: bytes, *, max_pixels: int) -> Picture:
     """Find the picture in a TIFF file: the first page, unless that is only a smaller version or a mask of another.
 
     In a camera's raw file the picture is the page, or the JPEG, of the sensor's size that the camera or a program
@@ -169,15 +170,19 @@ def find_picture(data: bytes) -> Picture:
 
     Args:
         data: The file's bytes, which begin with one of `SIGNATURES`.
+        max_pixels: Most pixels that are unpacked, where the samples have an unusual number of bits.
 
     Raises:
-        ImageError: The file is a camera's raw file without such a page.
+        ImageError: The file is a camera's raw file without such a page, or its packed samples can't be unpacked.
     """
     first = read_first_page(data)
     if first is None:
         return Picture(data)
     picture = _find(data, first) if _may_be_elsewhere(first, data) else Picture(data)
     page = first if picture.data is data else read_first_page(picture.data)
+    if page is not None and is_packed(page.tags):
+        unpacked = unpack_file(picture.data, page.offset, is_big=_Reader(data).is_big, max_pixels=max_pixels)
+        return picture._replace(data=unpacked, is_inverted=page.first(PHOTOMETRIC) != _BLACK_IS_ZERO)
     if page is None or page.first(BITS) <= _SHALLOW or page.first(PHOTOMETRIC, _BLACK_IS_ZERO):
         return picture
     return picture._replace(data=_Reader(picture.data).black_is_zero(page), is_inverted=True)
