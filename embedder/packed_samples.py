@@ -1,7 +1,7 @@
 """Grey TIFF samples of an unusual number of bits, which Pillow does not read: unpacked to 16 bits each."""
 
 import io
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -13,51 +13,58 @@ _LEAST, _MOST = 3, 15
 _OF_PILLOW = (4, 8)
 _STRIP_VALUES = 1 << 20
 _MIN_IS_WHITE, _MIN_IS_BLACK = 0, 1
-_MAX_SAMPLE = 281
-_KEPT = (274, 280, _MAX_SAMPLE)  # Orientation, MinSampleValue
+_COMPRESSIONS = (1, 5, 8, 32773, 32946)  # none, LZW, deflate, PackBits, and deflate as it was
+_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _ORIENTATION, _MIN_SAMPLE, _MAX_SAMPLE = 256, 257, 258, 262, 274, 280, 281
+_PREDICTOR = 317
+
+_Tags = Mapping[int, tuple[int, ...]]
 
 
-def is_packed(tags: dict[int, tuple[int, ...]]) -> bool:
-    """Tell by its tags whether a page is uncompressed grey in strips, of 3, 5 to 7 or 9 to 15 bits a sample."""
-    bits = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
+def is_packed(tags: _Tags) -> bool:
+    """Tell by its tags whether a page is grey in strips, of 3, 5 to 7 or 9 to 15 bits a sample."""
+    bits = tags.get(_BITS, (1,))
     first = {tag: values[0] for tag, values in tags.items()}
     return (
         len(bits) == 1
         and _LEAST <= bits[0] <= _MOST
         and bits[0] not in _OF_PILLOW
-        and first.get(TiffImagePlugin.SAMPLESPERPIXEL, 1) == 1
-        and first.get(TiffImagePlugin.COMPRESSION, 1) == 1
-        and first.get(TiffImagePlugin.FILLORDER, 1) == 1
-        and first.get(TiffImagePlugin.SAMPLEFORMAT, 1) == 1
-        and first.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) in (_MIN_IS_WHITE, _MIN_IS_BLACK)
+        and {_WIDTH, _HEIGHT} <= first.keys()
+        and first.get(TiffImagePlugin.COMPRESSION, 1) in _COMPRESSIONS
+        and first.get(_PHOTOMETRIC) in (_MIN_IS_WHITE, _MIN_IS_BLACK)
         and TiffImagePlugin.TILEWIDTH not in tags
+        and all(first.get(tag, 1) == 1 for tag in (_PREDICTOR, *_ONE))
     )
 
 
-def unpack_file(data: bytes, offset: int, *, is_big: bool, max_pixels: int) -> bytes:
-    """Return the page at an offset as a TIFF of 16 bits a sample, which says what is white; zero is black in it.
+_ONE = (TiffImagePlugin.SAMPLESPERPIXEL, TiffImagePlugin.FILLORDER, TiffImagePlugin.SAMPLEFORMAT)
+
+
+def as_bytes(tags: _Tags, *, max_pixels: int) -> dict[int, int]:
+    """Return the tags that make of each byte of a packed page a sample of its own, upright.
 
     Raises:
-        ImageError: The file ends too early, or holds more than `max_pixels`.
+        ImageError: The page holds more than `max_pixels`.
     """
-    tags = TiffImagePlugin.ImageFileDirectory_v2(data[: 16 if is_big else 8])
-    file = io.BytesIO(data)
-    file.seek(offset)
-    tags.load(file)
-    width, height, bits = (int(_first(tags[tag])) for tag in (256, 257, 258))
+    width, height = tags[_WIDTH][0], tags[_HEIGHT][0]
     if width * height > max_pixels:
         raise ImageError("decode", "too large", f"{width} x {height} pixels; the limit is {max_pixels}")
-    n_bytes = -(-width * bits // 8)
-    places = zip(_all(tags[TiffImagePlugin.STRIPOFFSETS]), _all(tags[TiffImagePlugin.STRIPBYTECOUNTS]), strict=True)
-    if n_bytes * height > len(data):
-        raise ImageError("decode", "truncated", "the file has fewer bytes than its pixels")
-    packed = b"".join(data[start : start + size] for start, size in places)
-    if n_bytes * height > len(packed):
-        raise ImageError("decode", "truncated", "the file has fewer bytes than its pixels")
-    rows = np.frombuffer(packed, np.uint8, n_bytes * height).reshape(height, n_bytes)
-    told = {tag: tags[tag] for tag in _KEPT if tag in tags}
+    changed = {_WIDTH: -(-width * tags[_BITS][0] // 8), _BITS: 8, _PHOTOMETRIC: _MIN_IS_BLACK, _ORIENTATION: 1}
+    return {tag: value for tag, value in changed.items() if tag in tags}
+
+
+def unpack_file(data: bytes, tags: _Tags) -> bytes:
+    """Return a TIFF of 16 bits a sample, which says what is white; zero is black in it.
+
+    Args:
+        data: A TIFF with the tags of `as_bytes`.
+        tags: Those that it had.
+    """
+    with Image.open(io.BytesIO(data), formats=("TIFF",)) as image:
+        rows = np.asarray(image)
+    bits = tags[_BITS][0]
+    told = {tag: tags[tag][0] for tag in (_ORIENTATION, _MIN_SAMPLE, _MAX_SAMPLE) if tag in tags}
+    picture = Image.fromarray(unpack(rows, width=tags[_WIDTH][0], bits=bits))
     written = io.BytesIO()
-    picture = Image.fromarray(unpack(rows, width=width, bits=bits))
     picture.save(written, "TIFF", tiffinfo={_MAX_SAMPLE: 2**bits - 1, **told})
     return written.getvalue()
 
@@ -81,11 +88,3 @@ def unpack(rows: npt.NDArray[np.uint8], *, width: int, bits: int) -> npt.NDArray
             one[..., place].astype(np.uint16) << np.uint16(bits - 1 - place) for place in range(bits)
         )
     return values
-
-
-def _all(value: Any) -> tuple[Any, ...]:
-    return value if isinstance(value, tuple) else (value,)
-
-
-def _first(value: Any) -> Any:
-    return _all(value)[0]

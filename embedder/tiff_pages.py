@@ -2,12 +2,12 @@
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from PIL import Image
 
-from embedder.packed_samples import is_packed, unpack_file
+from embedder.packed_samples import as_bytes, is_packed, unpack_file
 from features import ImageError
 
 SIGNATURES = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+", b"MM*\x00", b"II\x00*")
@@ -145,9 +145,13 @@ class _Reader:
         data = self._with(self.first_at, self.offset, page.offset)
         return Picture(data, None if ORIENTATION in page.tags else first.first(ORIENTATION, 1))
 
-    def black_is_zero(self, page: Page) -> bytes:
-        """Return the file with a page's grey said to grow towards white."""
-        return self._with(*page.places[PHOTOMETRIC], _BLACK_IS_ZERO)
+    def with_tags(self, page: Page, values: Mapping[int, int]) -> bytes:
+        """Return the file with other numbers for tags that a page has."""
+        changed = bytearray(self.data)
+        for tag, value in values.items():
+            at, letter = page.places[tag]
+            struct.pack_into(self.order + letter, changed, at, value)
+        return bytes(changed)
 
     def _with(self, at: int, letters: str, value: int) -> bytes:
         written = struct.pack(self.order + letters, value)
@@ -181,11 +185,13 @@ def find_picture(data: bytes, *, max_pixels: int) -> Picture:
     picture = _find(data, first) if _may_be_elsewhere(first, data) else Picture(data)
     page = first if picture.data is data else read_first_page(picture.data)
     if page is not None and is_packed(page.tags):
-        unpacked = unpack_file(picture.data, page.offset, is_big=_Reader(data).is_big, max_pixels=max_pixels)
+        unpacked = unpack_file(
+            _Reader(picture.data).with_tags(page, as_bytes(page.tags, max_pixels=max_pixels)), page.tags
+        )
         return picture._replace(data=unpacked, is_inverted=page.first(PHOTOMETRIC) != _BLACK_IS_ZERO)
     if page is None or page.first(BITS) <= _SHALLOW or page.first(PHOTOMETRIC, _BLACK_IS_ZERO):
         return picture
-    return picture._replace(data=_Reader(picture.data).black_is_zero(page), is_inverted=True)
+    return picture._replace(data=_Reader(picture.data).with_tags(page, {PHOTOMETRIC: _BLACK_IS_ZERO}), is_inverted=True)
 
 
 def has_several(data: bytes) -> bool:

@@ -1,6 +1,7 @@
 """Grey TIFFs of an unusual number of bits: the judge is NumPy's packing of known values."""
 
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -17,20 +18,21 @@ def packed(values, bits):
     return [np.packbits(row.reshape(-1).astype(np.uint8)).tobytes() for row in places]
 
 
-def tiff(values, bits, order="<", **others):
+def tiff(values, bits, order="<", compress=bytes, **others):
     """Write a TIFF with a strip for each row; `others` are tags by number, such as `t274=6`."""
-    rows = packed(values, bits)
+    rows = [compress(row) for row in packed(values, bits)]
+    sizes = [len(row) for row in rows]
     height, width = values.shape
     tags = {256: width, 257: height, 258: bits, 259: 1, 262: 1, 277: 1, 278: 1}
     tags |= {int(name[1:]): value for name, value in others.items()}
     at = 8
-    offsets = [at + number * len(rows[0]) for number in range(height)]
-    lists_at = at + len(rows[0]) * height
+    offsets = [at + sum(sizes[:number]) for number in range(height)]
+    lists_at = at + sum(sizes)
     counts_at = lists_at + 4 * height
     entries = [(tag, 3, 1, struct.pack(order + "HH", value, 0)) for tag, value in tags.items()]
     entries += [(273, 4, height, struct.pack(order + "I", lists_at))]
     entries += [(279, 4, height, struct.pack(order + "I", counts_at))]
-    lists = struct.pack(f"{order}{2 * height}I", *offsets, *[len(rows[0])] * height)
+    lists = struct.pack(f"{order}{2 * height}I", *offsets, *sizes)
     directory = struct.pack(order + "H", len(entries))
     directory += b"".join(struct.pack(order + "HHI", *entry[:3]) + entry[3] for entry in sorted(entries)) + bytes(4)
     head = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(order + "I", counts_at + 4 * height)
@@ -73,11 +75,11 @@ def test_many_strips():
 
 
 def test_too_few_bytes():
-    """A file that claims more pixels than it has bytes is truncated, and nothing of that size is made."""
-    data = tiff(drawn(10), 10, t257=60000)
+    """A strip that unpacks to fewer bytes than its pixels take is damaged."""
+    data = tiff(drawn(10), 10, "<", lambda row: zlib.compress(row[:-3]), t259=8)
     with pytest.raises(ImageError) as caught:
         decode(data, side_px=100)
-    assert (caught.value.stage, caught.value.reason) == ("decode", "truncated")
+    assert (caught.value.stage, caught.value.reason) == ("decode", "damaged")
 
 
 def test_too_many_pixels():
@@ -86,7 +88,17 @@ def test_too_many_pixels():
         decode(tiff(drawn(10), 10), side_px=100, max_pixels=64)
 
 
-def test_compressed_samples_are_refused_by_name():
-    """What is compressed is not unpacked: the failure says what the file is."""
-    with pytest.raises(ImageError, match="a TIFF with 10 bits a pixel, photometric 1, compression 5 is not read"):
-        decode(tiff(drawn(10), 10, t259=5), side_px=100)
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_compressed_samples(bits, order):
+    """Compressed samples are read as others are."""
+    values = drawn(bits)
+    expected = np.floor(values * (255 / (2**bits - 1)) + 0.5)
+    assert np.array_equal(levels(tiff(values, bits, order, zlib.compress, t259=8)), expected)
+
+
+@pytest.mark.parametrize("others", [{"t259": 7}, {"t259": 5, "t317": 2}, {"t339": 2}, {"t266": 2}])
+def test_other_forms_are_refused_by_name(others):
+    """What is packed in another way is not guessed at: the failure says what the file is."""
+    with pytest.raises(ImageError, match=r"a TIFF with 10 bits a pixel, photometric 1, compression . is not read"):
+        decode(tiff(drawn(10), 10, **others), side_px=100)

@@ -169,6 +169,6 @@ def test_pages_in_a_circle(full, small):
 
 def test_unknown_pixels(full):
     """A TIFF of a kind of pixels that is not read says which."""
-    with pytest.raises(ImageError, match="TIFF with 14 bits a pixel, photometric 1") as caught:
-        decode(write([page(bytes(1000), t258=14, t262=1, t277=1)]), side_px=32)
+    with pytest.raises(ImageError, match="TIFF with 14 bits a pixel, photometric 2") as caught:
+        decode(write([page(bytes(1000), t258=14, t262=2, t277=1)]), side_px=32)
     assert caught.value.reason == "unsupported"
