@@ -10,8 +10,12 @@ import frieze
 from embedder.stored_request import _NAMES
 from features import InputError, MismatchError, open_features, read_manifest
 from frieze.commands.embed import embed
+from frieze.commands.finetune import finetune
+from frieze.commands.index import index
 from frieze.commands.train import train
-from frieze.retraining import DEFAULTS
+from frieze.retraining import DEFAULTS, FINETUNE_DEFAULTS
+
+INDEX = ("metric", "recall", "kind", "max_memory")
 
 
 @pytest.fixture
@@ -149,8 +153,8 @@ def test_an_empty_text_asks_for_the_default_again(source, tmp_path, run):
 
 
 def test_every_remembered_option_takes_an_empty_text():
-    """Whatever a table or a head remembers goes back by an empty text, or by a word of its own."""
-    for command, names in ((embed, _NAMES), (train, DEFAULTS)):
+    """Whatever a table, a head, a model or an index remembers goes back by an empty text, or by a word of its own."""
+    for command, names in ((embed, _NAMES), (train, DEFAULTS), (finetune, FINETUNE_DEFAULTS), (index, INDEX)):
         options = {option.name: option for option in command.params}
         for name in names:
             with command.make_context("it", ["x", "--out", "y"]) as context:
