@@ -82,17 +82,30 @@ class HeldVectors:
         return self._embeddings[rows]
 
 
-def nearest(vectors: Vectors, queries: Floats, *, k: int) -> tuple[Rows, Floats]:
-    """Find the exact k nearest rows of each query [Q, D], with NumPy and piece by piece.
+NO_ROWS: Rows = np.empty(0, np.int64)
+NO_ROWS.flags.writeable = False
+
+
+def pieces_without(vectors: Vectors, left_out: Rows) -> Iterator[tuple[Rows, Floats]]:
+    """Read embeddings piece by piece, but for some rows, int64 [m]: rows, int64 [n], and float32 [n, D], n >= 1."""
+    for start, embeddings in vectors.pieces():
+        rows = np.arange(start, start + len(embeddings))
+        others = np.setdiff1d(rows, left_out, assume_unique=True)
+        if len(others):
+            yield others, embeddings if len(others) == len(rows) else embeddings[others - start]
+
+
+def nearest(vectors: Vectors, queries: Floats, *, k: int, left_out: Rows = NO_ROWS) -> tuple[Rows, Floats]:
+    """Find the exact k nearest rows of each query [Q, D] but for some rows, with NumPy and piece by piece.
 
     Returns:
         rows: int64 [Q, k], best first; rows of equal score in ascending order.
         scores: float32 [Q, k].
     """
     rows, scores = np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
-    for start, embeddings in vectors.pieces():
+    for numbers, embeddings in pieces_without(vectors, left_out):
         found, new_scores = top_k(queries, embeddings, k=min(k, len(embeddings)), metric=vectors.metric)
-        rows, scores = np.hstack([rows, start + found]), np.hstack([scores, new_scores])
+        rows, scores = np.hstack([rows, numbers[found]]), np.hstack([scores, new_scores])
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         rows, scores = np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
     return rows, scores
