@@ -124,7 +124,7 @@ def settle(task: Task, choice: Choice) -> Choice:
     probe, tuned = task.probe_for(choice.searcher.kind), choice.tuned
     many = tune_for_many(choice.searcher, probe_for_many(task.vectors, probe), target=task.target)
     if len(probe.left_out):
-        choice.searcher.add(probe.rows, probe.queries)
+        choice.searcher.add(probe.left_out, task.vectors.take(probe.left_out))
         tuned = dataclasses.replace(tuned, rate=measure_rate(choice.searcher, task.probe)) if tuned.does else tuned
     ms = measure_ms(choice.searcher, task.probe)
     return dataclasses.replace(choice, ms_per_query=ms, many=many, tuned=tuned)

@@ -10,13 +10,14 @@ import numpy as np
 
 from features import Floats, Rows
 from index.searcher import MANY, TUNED_K, Searcher
-from index.vectors import NO_ROWS, Vectors, draw_rows, nearest
+from index.vectors import NO_ROWS, Vectors, draw_rows, find_equal, nearest
 
 _N_QUERIES = 500
 _SHARE = 5  # a table of fewer rows than five times as many gives a fifth of them
 _GRAPH_SHARE, _GRAPH_LEAST = 20, 48
 """A graph is measured before a twentieth of its rows is in it, so that it is nearly the whole one; of a small one,
 before some dozens are. A graph of fewer rows than these looks at all of them, whoever asks."""
+_GRAPH_MOST = 10  # which part of the rows is not in it where others equal those that ask: a tenth
 _N_MANY = 100  # queries for many hits
 _N_AT_ONCE = 100  # so that what they find is not too much to fetch
 _N_TIMED = 100
@@ -33,7 +34,8 @@ class Probe:
 
     Most kinds hold the probe's rows as any others, so that they are measured at their full size, but have learnt
     nothing from them: principal components and codes that had seen the queries would find more than for a new one.
-    A graph would find more by the links to and from a query's own row alone, so it is measured before it has these.
+    A graph would find more by the links to and from a query's own row, or one that equals it, so it is measured before
+    it has these.
 
     Attributes:
         rows: int64 [Q], the queries' own row numbers, ascending; a fifth of the table at most.
@@ -41,7 +43,7 @@ class Probe:
         answers: int64 [Q, k], the exact k nearest rows but for the query's own; k is less in a table of fewer rows.
         worst: float32 [Q], score of the last exact answer.
         rounding: float32 [Q], by how much a score may differ from `worst` and tie with it.
-        left_out: int64 [m], rows that what is measured must not hold as yet: none, or `rows` and maybe others.
+        left_out: int64 [m], rows that what is measured must not hold as yet: none, or `rows` and those that equal them.
     """
 
     rows: Rows
@@ -70,16 +72,34 @@ def make_probe(vectors: Vectors, *, k: int = TUNED_K) -> Probe:
 
 
 def hold_out(vectors: Vectors, probe: Probe) -> Probe:
-    """Find the exact neighbours of some of a probe's rows among the rows that are none of these: for a graph.
+    """Find the exact neighbours of some of a probe's rows among the rows that equal none of these: for a graph.
 
     Returns:
-        A probe of a twentieth of the table or some dozens of rows, at most as many as are given; in a table of fewer
-        rows than these it is the one given.
+        A probe of a twentieth of the table or some dozens of rows, at most as many as are given. Where many rows equal
+        these it has fewer queries; where most rows do, or in a table of fewer than some dozens, it is the one given.
     """
     if len(vectors) <= _GRAPH_LEAST:
         return probe
     asked = _thinned(len(probe.rows), max(_GRAPH_LEAST, len(vectors) // _GRAPH_SHARE))
-    return _ask(vectors, probe.rows[asked], probe.queries[asked], k=TUNED_K, left_out=probe.rows[asked])
+    rows, queries = probe.rows[asked], probe.queries[asked]
+    equal, to_which = find_equal(vectors, queries)
+    kept = _with_few_equals(np.bincount(to_which), max(_GRAPH_LEAST, len(vectors) // _GRAPH_MOST))
+    left_out = equal[np.isin(to_which, kept)]
+    if 2 * len(left_out) > len(vectors):
+        return probe
+    return _ask(vectors, rows[kept], queries[kept], k=TUNED_K, left_out=left_out)
+
+
+def _with_few_equals(counts: Rows, most: int) -> Rows:
+    """Give the numbers of those of which fewest rows are equal, so many rows in all at the most, and one at the least.
+
+    >>> _with_few_equals(np.array([1, 9, 1, 2]), 4).tolist()
+    [0, 2, 3]
+    """
+    order = np.argsort(counts, kind="stable")
+    n_kept = np.searchsorted(np.cumsum(counts[order]), most, side="right")
+    kept: Rows = np.sort(order[: max(1, n_kept)])
+    return kept
 
 
 def _thinned(n: int, most: int) -> slice:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from features import Floats, Rows, top_k
 from index.measures import MEASURES
@@ -109,6 +110,29 @@ def nearest(vectors: Vectors, queries: Floats, *, k: int, left_out: Rows = NO_RO
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         rows, scores = np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
     return rows, scores
+
+
+def find_equal(vectors: Vectors, queries: Floats) -> tuple[Rows, Rows]:
+    """Find the rows that equal one of some different queries [Q, D] in every bit.
+
+    Returns:
+        rows: int64 [n], ascending.
+        which: int64 [n], the query's number.
+    """
+    numbers = {query.tobytes(): number for number, query in enumerate(queries)}
+    sums, rows, which = _sum_bits(queries), [NO_ROWS], [NO_ROWS]
+    for start, embeddings in vectors.pieces():
+        alike = np.flatnonzero(np.isin(_sum_bits(embeddings), sums))
+        found = np.array([numbers.get(embeddings[row].tobytes(), -1) for row in alike], np.int64)
+        rows.append(start + alike[found >= 0])
+        which.append(found[found >= 0])
+    return np.concatenate(rows), np.concatenate(which)
+
+
+def _sum_bits(embeddings: Floats) -> npt.NDArray[np.uint64]:
+    """Give a number of each row of float32 [n, D] that is the same for equal rows, and seldom for others."""
+    sums: npt.NDArray[np.uint64] = np.ascontiguousarray(embeddings).view(np.uint32).sum(axis=1, dtype=np.uint64)
+    return sums
 
 
 def count_piece(dim: int) -> int:
