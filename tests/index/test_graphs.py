@@ -1,6 +1,7 @@
 """The recall of a graph: rows are linked to rows, so it is measured before those that ask are in it."""
 
 import dataclasses
+import json
 
 import faiss
 import numpy as np
@@ -10,6 +11,7 @@ from features import top_k
 from index import build_index, choosing, open_index
 from index.choosing import Speed, choose
 from index.filling import Filler
+from index.index_files import write_document
 from index.recall import hold_out, make_probe, measure_recall, probe_for_many
 from index.searcher import Effort, Searcher
 from index.task import Task
@@ -155,6 +157,19 @@ def test_every_row_is_in_what_is_stored_once(tmp_path, write_table):
         codes = faiss.read_index(str(folder / "index.faiss"))
         np.testing.assert_array_equal(np.sort(faiss.vector_to_array(codes.id_map)), np.arange(n_rows))
     assert "filled anew with what it had learnt" in document["why"]
+
+
+@pytest.mark.parametrize(("kind", "n_queries"), [("hnsw", 30), ("ivf", 60), ("exact", None)])
+def test_an_older_graph_is_built_anew(kind, n_queries, tmp_path, write_table):
+    """A graph from before `recall_queries` was stored still opens and is built anew; no other kind is."""
+    table = write_table(tmp_path / "t", gaussian(300, 8))
+    assert build_index(table, tmp_path / "i", kind=kind)["recall_queries"] == n_queries
+    document = json.loads((tmp_path / "i" / "index.json").read_text())
+    younger = ("recall_queries", "sha256")
+    write_document(tmp_path / "i", {name: value for name, value in document.items() if name not in younger})
+    assert len(open_index(tmp_path / "i")) == 300
+    told = build_index(table, tmp_path / "i", kind=kind)
+    assert (told["rebuilt"], told["recall_queries"]) == (kind == "hnsw", n_queries if kind == "hnsw" else None)
 
 
 def test_the_one_that_won_is_whole(held, monkeypatch):
