@@ -56,6 +56,7 @@ _REPORTED = (
     "metric",
     "recall_at_10",
     "recall_interval",
+    "recall_queries",
     "recall_at_100",
     "many_meets_target",
     "recall_target",
@@ -156,8 +157,12 @@ def _check_backbone(spec: BackboneSpec, before: dict[str, Any], out: Path) -> No
 
 
 def _is_usable(before: dict[str, Any], request: dict[str, Any], out: Path) -> bool:
-    """Tell whether the index there is whole and was asked for in the same words."""
-    if before["request"] != request:
+    """Tell whether the index there is whole, was asked for in the same words, and tells its true recall.
+
+    Before `recall_queries` was stored a graph was measured by rows that were in it, which flattered.
+    """
+    flatters = KINDS[before["index_kind"]].is_graph and "recall_queries" not in before
+    if before["request"] != request or flatters:
         return False
     try:
         open_index(out)
@@ -254,6 +259,7 @@ def _describe(features: Features, task: Task, choice: Choice) -> dict[str, Any]:
         "recall_target": task.target,
         "recall_at_10": choice.tuned.recall,
         "recall_interval": list(choice.tuned.interval),
+        "recall_queries": None if searcher.codes is None else len(task.probe_for(searcher.kind).rows),
         "recall_at_100": choice.many.recall,
         "many_meets_target": choice.many.does,
         "meets_target": choice.tuned.does,

@@ -102,10 +102,11 @@ def time_exact(task: Task) -> Speed:
 
 def fill(task: Task, kind: str, *, why: str, tried: list[Trial] | None = None) -> Choice:
     """Fill an index of a kind with all rows and tune it."""
-    most = task.count_held(TRAINED_SHARE)
-    codes = Filler(task.vectors, unseen=task.probe.rows, most_trained=most, adder=task.adder).fill(kind)
-    searcher = Searcher.over(task.vectors, codes, kind=kind)
-    tuned = Tuned(Effort(), 1.0, does=True) if codes is None else tune(searcher, task.probe, target=task.target)
+    most, probe = task.count_held(TRAINED_SHARE), task.probe_for(kind)
+    filler = Filler(task.vectors, unseen=task.probe.rows, most_trained=most, adder=task.adder)
+    codes = filler.fill(kind, left_out=probe.left_out)
+    searcher = Searcher.over(task.vectors, codes, kind=kind, left_out=probe.left_out)
+    tuned = Tuned(Effort(), 1.0, does=True) if codes is None else tune(searcher, probe, target=task.target)
     return _choice(task, searcher, tuned, why, tried or [])
 
 
@@ -115,14 +116,19 @@ def _choice(task: Task, searcher: Searcher, tuned: Tuned, why: str, tried: list[
 
 
 def settle(task: Task, choice: Choice) -> Choice:
-    """Time an index that was chosen, and tune it for many hits."""
+    """Tune an index that was chosen for many hits, put the rows into it that have measured it, and time it."""
     if choice.searcher.codes is None:
         speed = time_exact(task)
         return dataclasses.replace(
             choice, ms_per_query=speed.ms, tuned=dataclasses.replace(choice.tuned, rate=speed.rate)
         )
-    many = tune_for_many(choice.searcher, probe_for_many(task.vectors, task.probe), target=task.target)
-    return dataclasses.replace(choice, ms_per_query=measure_ms(choice.searcher, task.probe), many=many)
+    probe, tuned = task.probe_for(choice.searcher.kind), choice.tuned
+    many = tune_for_many(choice.searcher, probe_for_many(task.vectors, probe), target=task.target)
+    if len(probe.left_out):
+        choice.searcher.add(probe.left_out, task.vectors.take(probe.left_out))
+        tuned = dataclasses.replace(tuned, rate=measure_rate(choice.searcher, task.probe)) if tuned.does else tuned
+    ms = measure_ms(choice.searcher, task.probe)
+    return dataclasses.replace(choice, ms_per_query=ms, many=many, tuned=tuned)
 
 
 def _best(task: Task, trials: list[Trial]) -> Choice:

@@ -8,23 +8,23 @@ from features import Floats, Rows, trim_memory
 from index.kinds import KINDS, count_trained, write_recipe
 from index.measures import MEASURES
 from index.searcher import all_cores
-from index.vectors import Vectors, draw_others
+from index.vectors import NO_ROWS, Vectors, draw_others, pieces_without
 
 
 class Adder(Protocol):
     """Who fills codes."""
 
-    def fill(self, codes: Any, vectors: Vectors) -> None:
-        """Fill empty codes with all embeddings, under the numbers of their rows."""
+    def fill(self, codes: Any, vectors: Vectors, left_out: Rows = NO_ROWS) -> None:
+        """Fill empty codes with all embeddings but for some rows, under the numbers of their rows."""
 
 
 class Here:
     """This process."""
 
-    def fill(self, codes: Any, vectors: Vectors) -> None:
+    def fill(self, codes: Any, vectors: Vectors, left_out: Rows = NO_ROWS) -> None:
         """Fill codes piece by piece."""
-        for start, embeddings in vectors.pieces():
-            codes.add_with_ids(embeddings, np.arange(start, start + len(embeddings)))
+        for rows, embeddings in pieces_without(vectors, left_out):
+            codes.add_with_ids(embeddings, rows)
 
 
 class Filler:
@@ -41,25 +41,25 @@ class Filler:
         self,
         vectors: Vectors,
         *,
-        unseen: Rows | None = None,
+        unseen: Rows = NO_ROWS,
         most_trained: int | None = None,
         adder: Adder | None = None,
     ) -> None:
         self._vectors = vectors
-        self._unseen = np.empty(0, np.int64) if unseen is None else unseen
+        self._unseen = unseen
         self._adder = adder or Here()
         self._most_trained = most_trained or len(vectors)
         self._centroids: Floats | None = None
 
-    def fill(self, kind: str) -> Any:
-        """Train codes and fill them with all rows; None for `exact`, which has none."""
+    def fill(self, kind: str, *, left_out: Rows = NO_ROWS) -> Any:
+        """Train codes and fill them with all rows but for some; None for `exact`, which has none."""
         if kind == "exact":
             return None
         trim_memory()
         with all_cores():
             codes = self._trained(kind)
             trim_memory()
-            self._adder.fill(codes, self._vectors)
+            self._adder.fill(codes, self._vectors, left_out)
         trim_memory()
         return codes
 

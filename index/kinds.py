@@ -35,6 +35,11 @@ class Kind:
     is_refined: bool = False
     is_narrowed: bool = False
 
+    @property
+    def is_graph(self) -> bool:
+        """Whether rows are linked to rows: a query that is one of them is found far more easily than a new one."""
+        return self.knob == "efSearch"
+
     def serves(self, metric: str) -> bool:
         """Tell whether it can answer in a metric."""
         return not (self.is_narrowed and metric == "dot")
@@ -137,7 +142,7 @@ def count_build_bytes(kind: str, n_rows: int, dim: int) -> int:
     A list or an array that outgrows its room is copied to one of twice the size, while both are there.
     """
     codes = 0 if kind == "exact" else count_bytes(kind, n_rows, dim)
-    return _LEAST_BUILD_BYTES + codes * (3 if KINDS[kind].knob == "efSearch" else 2)
+    return _LEAST_BUILD_BYTES + codes * (3 if KINDS[kind].is_graph else 2)
 
 
 def write_recipe(kind: str, n_rows: int, dim: int) -> str:

@@ -1,4 +1,4 @@
-"""Measuring what an index finds, and how fast, on rows of its table: each is asked for, its own row left out."""
+"""Measuring what an index finds, and how fast, on rows of its table as queries, each without its own row."""
 
 import dataclasses
 import math
@@ -10,10 +10,14 @@ import numpy as np
 
 from features import Floats, Rows
 from index.searcher import MANY, TUNED_K, Searcher
-from index.vectors import Vectors, draw_rows, nearest
+from index.vectors import NO_ROWS, Vectors, draw_rows, find_equal, nearest
 
 _N_QUERIES = 500
 _SHARE = 5  # a table of fewer rows than five times as many gives a fifth of them
+_GRAPH_SHARE, _GRAPH_LEAST = 20, 48
+"""A graph is measured before a twentieth of its rows is in it, so that it is nearly the whole one; of a small one,
+before some dozens are. A graph of fewer rows than these looks at all of them, whoever asks."""
+_GRAPH_MOST = 10  # which part of the rows is not in it where others equal those that ask: a tenth
 _N_MANY = 100  # queries for many hits
 _N_AT_ONCE = 100  # so that what they find is not too much to fetch
 _N_TIMED = 100
@@ -26,10 +30,12 @@ _Z = 1.96  # standard errors on both sides of a mean that hold 95 of 100
 
 @dataclasses.dataclass(frozen=True)
 class Probe:
-    """Rows of the table used as queries, and their exact answers among all other rows.
+    """Rows of the table used as queries, and their exact answers among all other rows that an index holds.
 
-    An index holds the probe's rows as any others, so that it is measured at its full size, but has learnt nothing from
-    them: principal components and codes that had seen the queries would find more than for a new one.
+    Most kinds hold the probe's rows as any others, so that they are measured at their full size, but have learnt
+    nothing from them: principal components and codes that had seen the queries would find more than for a new one.
+    A graph would find more by the links to and from a query's own row, or one that equals it, so it is measured before
+    it has these.
 
     Attributes:
         rows: int64 [Q], the queries' own row numbers, ascending; a fifth of the table at most.
@@ -37,6 +43,7 @@ class Probe:
         answers: int64 [Q, k], the exact k nearest rows but for the query's own; k is less in a table of fewer rows.
         worst: float32 [Q], score of the last exact answer.
         rounding: float32 [Q], by how much a score may differ from `worst` and tie with it.
+        left_out: int64 [m], rows that what is measured must not hold as yet: none, or `rows` and those that equal them.
     """
 
     rows: Rows
@@ -44,6 +51,7 @@ class Probe:
     answers: Rows
     worst: Floats
     rounding: Floats
+    left_out: Rows = dataclasses.field(default_factory=lambda: NO_ROWS)
 
     @property
     def k(self) -> int:
@@ -51,23 +59,63 @@ class Probe:
         return int(self.answers.shape[1])
 
 
-def make_probe(vectors: Vectors, *, k: int = TUNED_K, rows: Rows | None = None) -> Probe:
-    """Find the exact neighbours of up to 500 rows, a fifth of the table at most, or of given rows [Q].
+def make_probe(vectors: Vectors, *, k: int = TUNED_K) -> Probe:
+    """Find the exact neighbours of up to 500 rows, a fifth of the table at most.
 
     Of drawn rows with one and the same vector one asks, and by the cosine or dot product none whose vector is all
     zeros, where there are others: any answer to these is right, and the mean would flatter.
     """
-    if rows is None:
-        rows = draw_rows(len(vectors), min(_N_QUERIES, max(1, len(vectors) // _SHARE)))
-        queries = vectors.take(rows)
-        telling = _tell_something(queries, vectors.metric)
-        rows, queries = rows[telling], queries[telling]
+    rows = draw_rows(len(vectors), min(_N_QUERIES, max(1, len(vectors) // _SHARE)))
+    queries = vectors.take(rows)
+    telling = _tell_something(queries, vectors.metric)
+    return _ask(vectors, rows[telling], queries[telling], k=k)
+
+
+def hold_out(vectors: Vectors, probe: Probe) -> Probe:
+    """Find the exact neighbours of some of a probe's rows among the rows that equal none of these: for a graph.
+
+    Returns:
+        A probe of a twentieth of the table or some dozens of rows, at most as many as are given. Where many rows equal
+        these it has fewer queries; where most rows do, or in a table of fewer than some dozens, it is the one given.
+    """
+    if len(vectors) <= _GRAPH_LEAST:
+        return probe
+    asked = _thinned(len(probe.rows), max(_GRAPH_LEAST, len(vectors) // _GRAPH_SHARE))
+    rows, queries = probe.rows[asked], probe.queries[asked]
+    equal, to_which = find_equal(vectors, queries)
+    kept = _with_few_equals(np.bincount(to_which), max(_GRAPH_LEAST, len(vectors) // _GRAPH_MOST))
+    left_out = equal[np.isin(to_which, kept)]
+    if 2 * len(left_out) > len(vectors):
+        return probe
+    return _ask(vectors, rows[kept], queries[kept], k=TUNED_K, left_out=left_out)
+
+
+def _with_few_equals(counts: Rows, most: int) -> Rows:
+    """Give the numbers of those of which fewest rows are equal, so many rows in all at the most, and one at the least.
+
+    >>> _with_few_equals(np.array([1, 9, 1, 2]), 4).tolist()
+    [0, 2, 3]
+    """
+    order = np.argsort(counts, kind="stable")
+    n_kept = np.searchsorted(np.cumsum(counts[order]), most, side="right")
+    kept: Rows = np.sort(order[: max(1, n_kept)])
+    return kept
+
+
+def _thinned(n: int, most: int) -> slice:
+    """Tell which of n things to take where at most so many are wanted, evenly."""
+    return slice(None, None, -(-n // most))
+
+
+def _ask(vectors: Vectors, rows: Rows, queries: Floats, *, k: int, left_out: Rows = NO_ROWS) -> Probe:
+    """Find the exact neighbours of rows [Q] but for some, or where all are there but for the query's own."""
+    if len(left_out):
+        answers, scores = nearest(vectors, queries, k=min(k, len(vectors) - len(left_out)), left_out=left_out)
     else:
-        queries = vectors.take(rows)
-    answers, scores = nearest(vectors, queries, k=min(k + 1, len(vectors)))
-    answers, scores = _without_own(answers, scores, rows)
+        answers, scores = nearest(vectors, queries, k=min(k + 1, len(vectors)))
+        answers, scores = _without_own(answers, scores, rows)
     worst = scores[:, -1] if answers.size else np.zeros(len(rows), np.float32)
-    return Probe(rows, queries, answers, worst, rounding=_rounding(queries, worst, vectors.metric))
+    return Probe(rows, queries, answers, worst, _rounding(queries, worst, vectors.metric), left_out)
 
 
 def _tell_something(queries: Floats, metric: str) -> Rows:
@@ -90,8 +138,9 @@ def _rounding(queries: Floats, worst: Floats, metric: str) -> Floats:
 
 
 def probe_for_many(vectors: Vectors, probe: Probe) -> Probe:
-    """Find the 100 exact neighbours of up to 100 of a probe's rows."""
-    return make_probe(vectors, k=MANY, rows=probe.rows[:: -(-len(probe.rows) // _N_MANY)])
+    """Find the 100 exact neighbours of up to 100 of a probe's rows, among the same rows."""
+    asked = _thinned(len(probe.rows), _N_MANY)
+    return _ask(vectors, probe.rows[asked], probe.queries[asked], k=MANY, left_out=probe.left_out)
 
 
 def _without_own(rows: Rows, scores: Floats, own: Rows) -> tuple[Rows, Floats]:
@@ -101,7 +150,7 @@ def _without_own(rows: Rows, scores: Floats, own: Rows) -> tuple[Rows, Floats]:
 
 
 def measure_recall(searcher: Searcher, probe: Probe) -> Floats:
-    """Tell which part of the exact answers an index finds that holds the probe's rows.
+    """Tell which part of the exact answers an index finds that holds all rows but for those the probe has left out.
 
     A found row is right when it is an exact answer or its score is within rounding of the last one's. Ties are judged
     by the index's own scores, which are those of the whole embeddings.
@@ -111,8 +160,10 @@ def measure_recall(searcher: Searcher, probe: Probe) -> Floats:
     """
     if probe.k == 0:
         return np.ones(len(probe.rows), np.float32)
-    found, scores = map(np.vstack, zip(*_search(searcher, probe.queries, probe.k + 1), strict=True))
-    found, scores = _without_own(found, scores, probe.rows)
+    is_in_it = not len(probe.left_out)  # it finds a query's own row too
+    found, scores = map(np.vstack, zip(*_search(searcher, probe.queries, probe.k + is_in_it), strict=True))
+    if is_in_it:
+        found, scores = _without_own(found, scores, probe.rows)
     is_answer = (found[:, :, None] == probe.answers[:, None]).any(axis=2)
     is_tie = np.abs(scores - probe.worst[:, None]) <= probe.rounding[:, None]
     recalls: Floats = (is_answer | is_tie).mean(axis=1, dtype=np.float32)

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from features import Floats, InputError, results
+from features import Floats, InputError, Rows, results
 from index.filling import Here
 from index.stored_vectors import StoredVectors
-from index.vectors import Vectors, count_piece
+from index.vectors import NO_ROWS, Vectors, count_piece
 
 _LEAST_PIECES = 8
 """How many pieces a share has at least: less is not worth the way there and back."""
@@ -26,8 +26,10 @@ class Spread:
     def __init__(self, ray: Any) -> None:
         self._ray = ray
 
-    def fill(self, codes: Any, vectors: Vectors) -> None:
+    def fill(self, codes: Any, vectors: Vectors, left_out: Rows = NO_ROWS) -> None:
         """Fill codes; a graph, which can't be merged, and what is not worth the way are filled here.
+
+        Rows are left out of graphs alone.
 
         Raises:
             InputError: A machine does not see the file.
@@ -36,8 +38,8 @@ class Spread:
 
         shares = self._shares(vectors)
         is_mergeable = faiss.try_extract_index_ivf(codes) is not None
-        if not (is_mergeable and len(shares) > 1 and isinstance(vectors, StoredVectors)):
-            Here().fill(codes, vectors)
+        if len(left_out) or not (is_mergeable and len(shares) > 1 and isinstance(vectors, StoredVectors)):
+            Here().fill(codes, vectors, left_out)
             return
         empty = faiss.serialize_index(codes)
         place = {"path": vectors.path, "metric": vectors.metric, "n_rows": len(vectors), "dim": vectors.dim}

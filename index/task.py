@@ -1,11 +1,12 @@
 """What an index is to do, within which memory."""
 
 import dataclasses
+import functools
 
 from features import InputError, write_size
 from index.filling import Adder, Here
 from index.kinds import KINDS, count_build_bytes, count_bytes
-from index.recall import Probe
+from index.recall import Probe, hold_out
 from index.vectors import Vectors
 
 TRIED_SHARE = 1 / 16
@@ -35,6 +36,14 @@ class Task:
     max_bytes: int | None = None
     max_build_bytes: int | None = None
     adder: Adder = dataclasses.field(default_factory=Here)
+
+    def probe_for(self, kind: str) -> Probe:
+        """Give what a kind is measured on: for a graph some of the probe's rows, which are not in it as yet."""
+        return self._held_out if KINDS[kind].is_graph else self.probe
+
+    @functools.cached_property
+    def _held_out(self) -> Probe:
+        return hold_out(self.vectors, self.probe)
 
     def count_bytes(self, kind: str) -> int:
         """Estimate what a kind would take in memory."""

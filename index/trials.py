@@ -6,11 +6,11 @@ from typing import Any
 
 from index.filling import Filler
 from index.kinds import KINDS, write_recipe
-from index.recall import Probe, make_probe
+from index.recall import make_probe
 from index.searcher import Searcher
 from index.task import TRIED_SHARE, Task
 from index.tuning import Tuned, tune
-from index.vectors import HeldVectors, Vectors, draw_rows
+from index.vectors import HeldVectors, draw_rows
 
 _TRIED_ROWS = 50_000
 _TRIED_FLOATS = 1 << 24
@@ -34,7 +34,7 @@ class Trial:
         seconds: What filling and tuning took.
         fill_s: What filling with all rows would take.
         is_slow: Whether that is far beyond what other kinds that do would take.
-        share: What of its rate counts beside other kinds'.
+        share: What of its rate counts beside other kinds', which were tried with all rows.
         searcher: The index where it was filled with all rows and nothing tried before was faster.
     """
 
@@ -86,7 +86,7 @@ def try_kinds(task: Task) -> list[Trial]:
         if is_whole
         else HeldVectors(task.vectors.take(draw_rows(len(task.vectors), n_tried)), metric=task.vectors.metric)
     )
-    bench = _Bench(task, held, task.probe if is_whole else make_probe(held), is_whole)
+    bench = _Bench(task, task if is_whole else dataclasses.replace(task, vectors=held, probe=make_probe(held)))
     found: list[Trial] = []
     for kind in KINDS:
         if kind != "exact" and task.suits(kind):
@@ -108,26 +108,30 @@ def _without_lesser_searchers(trials: list[Trial]) -> list[Trial]:
 
 
 class _Bench:
-    """What kinds are tried on."""
+    """What kinds are tried on.
 
-    def __init__(self, task: Task, vectors: Vectors, probe: Probe, is_whole: bool) -> None:
-        self._task, self._vectors, self._probe, self._is_whole = task, vectors, probe, is_whole
-        self._filler = Filler(vectors, unseen=probe.rows)
+    Args:
+        task: What is asked for.
+        tried: The same for some of the rows, or all.
+    """
+
+    def __init__(self, task: Task, tried: Task) -> None:
+        self._task, self._tried, self._is_whole = task, tried, tried is task
+        self._filler = Filler(tried.vectors, unseen=tried.probe.rows)
 
     def trial(self, kind: str) -> Trial:
         """Try a kind, or only look at it where it does not fit."""
         recipe = write_recipe(kind, len(self._task.vectors), self._task.vectors.dim)
-        is_graph = KINDS[kind].knob == "efSearch"
-        share = _GRAPH_SHARE if is_graph and not self._is_whole else 1.0
-        trial = Trial(kind, recipe, self._task.count_bytes(kind), share=share)
+        trial = Trial(kind, recipe, self._task.count_bytes(kind))
         if not self._task.fits(kind):
             return trial
+        probe, vectors = self._tried.probe_for(kind), self._tried.vectors
         begun = time.perf_counter()
-        codes = self._filler.fill(kind)
-        fill_s = (time.perf_counter() - begun) * len(self._task.vectors) / len(self._vectors)
-        searcher = Searcher.over(self._vectors, codes, kind=kind)
-        tuned = tune(searcher, self._probe, target=self._task.target)
+        codes = self._filler.fill(kind, left_out=probe.left_out)
+        fill_s = (time.perf_counter() - begun) * len(self._task.vectors) / len(vectors)
+        searcher = Searcher.over(vectors, codes, kind=kind, left_out=probe.left_out)
+        tuned = tune(searcher, probe, target=self._task.target)
+        share = searcher.share * (_GRAPH_SHARE if KINDS[kind].is_graph and not self._is_whole else 1.0)
+        kept = searcher if self._is_whole else None
         seconds = time.perf_counter() - begun
-        return dataclasses.replace(
-            trial, tuned=tuned, seconds=seconds, fill_s=fill_s, searcher=searcher if self._is_whole else None
-        )
+        return dataclasses.replace(trial, tuned=tuned, seconds=seconds, fill_s=fill_s, share=share, searcher=kept)

@@ -2,6 +2,7 @@
 
 import bisect
 import dataclasses
+import math
 
 import numpy as np
 
@@ -93,9 +94,9 @@ class _Search:
         Args:
             least: No smaller one is tried.
         """
-        if KINDS[self.searcher.kind].knob == "efSearch":
+        if KINDS[self.searcher.kind].is_graph:
             # FAISS's graph looks at as many rows as are asked for at the least, however small its knob.
-            least = max(least, (self.probe.k + 1) * self.k_factor)
+            least = max(least, math.ceil((self.probe.k + 1) * self.k_factor / self.searcher.share))
         knob, most = least, max(least, self._most())
         while not (found := self._does(knob)) and knob < most and self._grows(knob):
             knob = min(2 * knob, most)

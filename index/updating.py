@@ -35,12 +35,12 @@ def refresh(task: Task, old: Path, before: dict[str, Any]) -> Choice | None:
     """
     if before["index_kind"] == "exact" or not _is_usable(task, before):
         return None
-    searcher = _filled(task, old, before)
-    recalls = measure_recall(searcher, task.probe)
+    searcher, probe = _filled(task, old, before), task.probe_for(before["index_kind"])
+    recalls = measure_recall(searcher, probe)
     stale = float(recalls.mean())
     tuned = Tuned(searcher.effort, stale, does=True, rate=before["queries_per_second"], interval=interval(recalls))
     if not reaches(recalls, task.target):
-        tuned = tune(searcher, task.probe, target=task.target)
+        tuned = tune(searcher, probe, target=task.target)
     if not tuned.does:
         return None
     why = before["why"].partition(_SINCE)[0] + f"{_SINCE}filled anew with what it had learnt: recall {stale:.3f}."
@@ -57,11 +57,14 @@ def _filled(task: Task, old: Path, before: dict[str, Any]) -> Searcher:
     import faiss
 
     kind = before["index_kind"]
+    left_out = task.probe_for(kind).left_out
     codes = faiss.read_index(str(old / FAISS_NAME))
     codes.reset()
     with all_cores():
-        task.adder.fill(codes, task.vectors)
-    return Searcher.over(task.vectors, codes, kind=kind, effort=Effort.from_json(before["effort"], kind=kind))
+        task.adder.fill(codes, task.vectors, left_out)
+    searcher = Searcher.over(task.vectors, codes, kind=kind, left_out=left_out)
+    searcher.effort = Effort.from_json(before["effort"], kind=kind)
+    return searcher
 
 
 def count_changes(old: Path, new: Path) -> dict[str, int]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from features import Floats, Rows, top_k
 from index.measures import MEASURES
@@ -82,20 +83,56 @@ class HeldVectors:
         return self._embeddings[rows]
 
 
-def nearest(vectors: Vectors, queries: Floats, *, k: int) -> tuple[Rows, Floats]:
-    """Find the exact k nearest rows of each query [Q, D], with NumPy and piece by piece.
+NO_ROWS: Rows = np.empty(0, np.int64)
+NO_ROWS.flags.writeable = False
+
+
+def pieces_without(vectors: Vectors, left_out: Rows) -> Iterator[tuple[Rows, Floats]]:
+    """Read embeddings piece by piece, but for some rows, int64 [m]: rows, int64 [n], and float32 [n, D], n >= 1."""
+    for start, embeddings in vectors.pieces():
+        rows = np.arange(start, start + len(embeddings))
+        others = np.setdiff1d(rows, left_out, assume_unique=True)
+        if len(others):
+            yield others, embeddings if len(others) == len(rows) else embeddings[others - start]
+
+
+def nearest(vectors: Vectors, queries: Floats, *, k: int, left_out: Rows = NO_ROWS) -> tuple[Rows, Floats]:
+    """Find the exact k nearest rows of each query [Q, D] but for some rows, with NumPy and piece by piece.
 
     Returns:
         rows: int64 [Q, k], best first; rows of equal score in ascending order.
         scores: float32 [Q, k].
     """
     rows, scores = np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
-    for start, embeddings in vectors.pieces():
+    for numbers, embeddings in pieces_without(vectors, left_out):
         found, new_scores = top_k(queries, embeddings, k=min(k, len(embeddings)), metric=vectors.metric)
-        rows, scores = np.hstack([rows, start + found]), np.hstack([scores, new_scores])
+        rows, scores = np.hstack([rows, numbers[found]]), np.hstack([scores, new_scores])
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         rows, scores = np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
     return rows, scores
+
+
+def find_equal(vectors: Vectors, queries: Floats) -> tuple[Rows, Rows]:
+    """Find the rows that equal one of some different queries [Q, D] in every bit.
+
+    Returns:
+        rows: int64 [n], ascending.
+        which: int64 [n], the query's number.
+    """
+    numbers = {query.tobytes(): number for number, query in enumerate(queries)}
+    sums, rows, which = _sum_bits(queries), [NO_ROWS], [NO_ROWS]
+    for start, embeddings in vectors.pieces():
+        alike = np.flatnonzero(np.isin(_sum_bits(embeddings), sums))
+        found = np.array([numbers.get(embeddings[row].tobytes(), -1) for row in alike], np.int64)
+        rows.append(start + alike[found >= 0])
+        which.append(found[found >= 0])
+    return np.concatenate(rows), np.concatenate(which)
+
+
+def _sum_bits(embeddings: Floats) -> npt.NDArray[np.uint64]:
+    """Give a number of each row of float32 [n, D] that is the same for equal rows, and seldom for others."""
+    sums: npt.NDArray[np.uint64] = np.ascontiguousarray(embeddings).view(np.uint32).sum(axis=1, dtype=np.uint64)
+    return sums
 
 
 def count_piece(dim: int) -> int:

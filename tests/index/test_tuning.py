@@ -13,6 +13,7 @@ class Lists:
     """A searcher of a hundred lists."""
 
     codes = "codes"
+    share = 1.0
 
     def __init__(self, kind="ivf"):
         self.kind, self.effort, self.asked = kind, Effort(), []
