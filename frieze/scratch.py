@@ -13,5 +13,6 @@ def scratch_folder(out: Path) -> Iterator[Path]:
     with contextlib.ExitStack() as stack:
         with clear_errors(out):
             out.parent.mkdir(parents=True, exist_ok=True)
-            folder = stack.enter_context(temporary_folder(out))
+            folder = stack.enter_context(temporary_folder(out)) / "files"  # the folder itself is locked: a table is not
+            folder.mkdir()
         yield folder
