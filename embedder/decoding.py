@@ -222,8 +222,7 @@ def _may_have_large_texts(data: bytes, error: Exception) -> bool:
 
 
 def _decode(data: bytes, how: _How, held: contextlib.ExitStack) -> Decoded:
-    is_tiff = data.startswith(tiff_pages.SIGNATURES)
-    picture = find_picture(data, max_pixels=how.max_pixels) if is_tiff else Picture(data)
+    picture = _find_picture(data, how.max_pixels)
     with _open(picture.data) as image:
         size = image.size  # TIFF tells it as displayed, and turns itself upright while it loads
         for width, height in (size, _tile_size(image)):
@@ -240,6 +239,12 @@ def _decode(data: bytes, how: _How, held: contextlib.ExitStack) -> Decoded:
     if orientation not in _UPRIGHT:
         return Decoded(rgb, size, traits)
     return Decoded(rgb.transpose(_UPRIGHT[orientation]), size[::-1] if orientation in _LYING else size, traits)
+
+
+def _find_picture(data: bytes, max_pixels: int) -> Picture:
+    if data.startswith(tiff_pages.SIGNATURES):
+        return find_picture(data, max_pixels=max_pixels)
+    return Picture(png_chunks.without_misleading_texts(data))
 
 
 def _open(data: bytes) -> Image.Image:
