@@ -27,6 +27,7 @@ from embedder.decode_memory import DECODE_MEMORY
 from embedder.decoding_tally import Traits
 from embedder.deep_pixels import to_8_bits
 from embedder.picture_formats import is_heic, open_heic, refusal
+from embedder.pillow_corrections import correct
 from embedder.tiff_pages import Picture, find_picture
 from features import OUT_OF_MEMORY, ImageError
 
@@ -296,6 +297,7 @@ def _orientation(image: Image.Image) -> int | None:
 
 
 def _to_rgb(image: Image.Image, picture: Picture, *, stretches: bool) -> tuple[Image.Image, int | None]:
+    image = correct(image, picture.data)
     image, n_levels = to_8_bits(image, picture.data, is_inverted=picture.is_inverted, stretches=stretches)
     if image.has_transparency_data:
         return _over_white(image), n_levels
