@@ -81,6 +81,11 @@ _TRUNCATED = ("truncated", "unexpected end of file", "insufficient input")  # Pi
 _NO_MEMORY = ("out of memory", "memory allocation")  # Pillow, libavif; libheif
 _PILLOW = r"PIL\."
 
+_OF_IOS = (
+    "a PNG as Xcode packs it into apps for iOS (CgBI), which is no PNG any more; "
+    "convert it first: xcrun -sdk iphoneos pngcrush -revert-iphone-optimizations FILE FILE.png"
+)
+
 LIMITED = ("too large", "truncated")
 """Reasons of failures that other limits may mend."""
 
@@ -246,6 +251,8 @@ def _decode(data: bytes, how: _How, held: contextlib.ExitStack) -> Decoded:
 def _find_picture(data: bytes, max_pixels: int) -> Picture:
     if data.startswith(tiff_pages.SIGNATURES):
         return find_picture(data, max_pixels=max_pixels)
+    if png_chunks.is_of_ios(data):
+        raise ImageError("decode", "unsupported", _OF_IOS)
     return Picture(png_chunks.without_misleading_texts(data))
 
 

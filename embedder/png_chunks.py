@@ -49,6 +49,11 @@ def is_deep(data: bytes) -> bool:
     return data.startswith(SIGNATURE) and data[BIT_DEPTH_AT : BIT_DEPTH_AT + 1] == b"\x10"
 
 
+def is_of_ios(data: bytes) -> bool:
+    """Tell whether a file is what Apple's tools make of a PNG: other order of colours, packed without a head."""
+    return data.startswith(SIGNATURE) and next((one.name for one in read_chunks(data)), b"") == b"CgBI"
+
+
 def significant_bits(data: bytes) -> int | None:
     """Return how many bits of a sample are told to carry something (sBIT), the most of all channels; None if untold."""
     return max(read_body(data, b"sBIT"), default=None)

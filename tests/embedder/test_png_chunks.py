@@ -7,6 +7,7 @@ import pytest
 
 from embedder import decode, png_chunks
 from embedder.png_chunks import read_chunks, without_large_texts
+from features import ImageError
 
 
 def chunk(name, body):
@@ -84,3 +85,12 @@ def test_texts_behind_the_pixels(photo):
     end = data.getvalue().rindex(b"IEND") - 4
     late = data.getvalue()[:end] + chunk(b"tEXt", b"transparency\0yes") + data.getvalue()[end:]
     assert np.array_equal(decode(late, side_px=32)[0], palette.convert("RGB"))
+
+
+def test_png_of_ios(photo):
+    """What Apple's tools make of a PNG is refused by name, with what to type."""
+    data = with_chunks(photo)
+    head = len(png_chunks.SIGNATURE)
+    with pytest.raises(ImageError, match=r"CgBI.*pngcrush -revert") as caught:
+        decode(data[:head] + chunk(b"CgBI", b"\x50\0\x20\x02") + data[head:], side_px=32)
+    assert caught.value.reason == "unsupported"
