@@ -80,7 +80,8 @@ def _name_code(image: Image.Image, data: bytes) -> str | None:
 
 
 def _name_exif(image: Image.Image) -> str | None:
-    if _ADOBE.encode() not in image.info.get("exif", b""):
+    exif = image.info.get("exif")  # None of a HEIC without
+    if not isinstance(exif, bytes) or _ADOBE.encode() not in exif:
         return None
     try:
         index = image.getexif().get_ifd(_INTEROPERABILITY).get(_INDEX)

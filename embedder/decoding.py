@@ -27,6 +27,7 @@ from embedder.decode_memory import DECODE_MEMORY
 from embedder.decoding_tally import Traits
 from embedder.deep_pixels import to_8_bits
 from embedder.picture_formats import is_heic, open_heic, refusal
+from embedder.pillow_corrections import correct
 from embedder.tiff_pages import Picture, find_picture
 from features import OUT_OF_MEMORY, ImageError
 
@@ -75,9 +76,15 @@ _PROGRESSIVE_BYTES = 6  # of a JPEG at its full size, whatever the fraction: two
 """What decoding takes at its peak (measured at 36 megapixels)."""
 
 _STRIP_PIXELS = 1 << 20
+_OPAQUE, _ALL_WHITE = 255, ((255, 255),) * 3
 _TRUNCATED = ("truncated", "unexpected end of file", "insufficient input")  # Pillow; libheif
 _NO_MEMORY = ("out of memory", "memory allocation")  # Pillow, libavif; libheif
 _PILLOW = r"PIL\."
+
+_OF_IOS = (
+    "a PNG as Xcode packs it into apps for iOS (CgBI), which is no PNG any more; "
+    "convert it first: xcrun -sdk iphoneos pngcrush -revert-iphone-optimizations FILE FILE.png"
+)
 
 LIMITED = ("too large", "truncated")
 """Reasons of failures that other limits may mend."""
@@ -222,8 +229,7 @@ def _may_have_large_texts(data: bytes, error: Exception) -> bool:
 
 
 def _decode(data: bytes, how: _How, held: contextlib.ExitStack) -> Decoded:
-    is_tiff = data.startswith(tiff_pages.SIGNATURES)
-    picture = find_picture(data, max_pixels=how.max_pixels) if is_tiff else Picture(data)
+    picture = _find_picture(data, how.max_pixels)
     with _open(picture.data) as image:
         size = image.size  # TIFF tells it as displayed, and turns itself upright while it loads
         for width, height in (size, _tile_size(image)):
@@ -235,11 +241,19 @@ def _decode(data: bytes, how: _How, held: contextlib.ExitStack) -> Decoded:
         image.load()
         orientation = _orientation(image) or picture.orientation
         profile = other_than_srgb(image, picture.data)
-        rgb, n_levels = _to_rgb(image, picture, stretches=how.stretches)
-        traits = Traits(n_levels, _is_first_of_several(image, data), profile)
+        rgb, n_levels, is_cleared = _to_rgb(image, picture, stretches=how.stretches)
+        traits = Traits(n_levels, _is_first_of_several(image, data), profile, is_cleared)
     if orientation not in _UPRIGHT:
         return Decoded(rgb, size, traits)
     return Decoded(rgb.transpose(_UPRIGHT[orientation]), size[::-1] if orientation in _LYING else size, traits)
+
+
+def _find_picture(data: bytes, max_pixels: int) -> Picture:
+    if data.startswith(tiff_pages.SIGNATURES):
+        return find_picture(data, max_pixels=max_pixels)
+    if png_chunks.is_of_ios(data):
+        raise ImageError("decode", "unsupported", _OF_IOS)
+    return Picture(png_chunks.without_misleading_texts(data))
 
 
 def _open(data: bytes) -> Image.Image:
@@ -290,19 +304,27 @@ def _orientation(image: Image.Image) -> int | None:
         return None
 
 
-def _to_rgb(image: Image.Image, picture: Picture, *, stretches: bool) -> tuple[Image.Image, int | None]:
+def _to_rgb(image: Image.Image, picture: Picture, *, stretches: bool) -> tuple[Image.Image, int | None, bool]:
+    """Return the image in mode RGB, how many levels it reaches over, and whether transparency made it all white."""
+    image = correct(image, picture.data)
     image, n_levels = to_8_bits(image, picture.data, is_inverted=picture.is_inverted, stretches=stretches)
-    if image.has_transparency_data:
-        return _over_white(image), n_levels
-    return image if image.mode == "RGB" else image.convert("RGB"), n_levels  # which would copy it
+    if not image.has_transparency_data:
+        return image if image.mode == "RGB" else image.convert("RGB"), n_levels, False  # which would copy it
+    rgb = _over_white(image)
+    is_white = rgb.getextrema() == _ALL_WHITE
+    return rgb, n_levels, is_white and any(strip.getextrema()[-1][0] < _OPAQUE for _, strip in _rgba_strips(image))
+
+
+def _rgba_strips(image: Image.Image) -> Iterator[tuple[int, Any]]:
+    """Yield some rows after the other, and where they begin: each step would copy all of a large image."""
+    n_rows = max(1, _STRIP_PIXELS // image.width)
+    for top in range(0, image.height, n_rows):
+        yield top, image.crop((0, top, image.width, min(top + n_rows, image.height))).convert("RGBA")
 
 
 def _over_white(image: Image.Image) -> Image.Image:
-    """Lay a transparent image over white, some rows after the other: each step would copy all of a large one."""
     rgb = Image.new("RGB", image.size)
-    n_rows = max(1, _STRIP_PIXELS // image.width)
-    for top in range(0, image.height, n_rows):
-        strip = image.crop((0, top, image.width, min(top + n_rows, image.height))).convert("RGBA")
+    for top, strip in _rgba_strips(image):
         rgb.paste(Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip).convert("RGB"), (0, top))
     return rgb
 

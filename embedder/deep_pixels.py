@@ -65,15 +65,19 @@ def to_8_bits(image: Image.Image, data: bytes, *, is_inverted: bool = False, str
     Raises:
         ImageError: Nothing says what is white.
     """
-    if image.mode in {"F", "I"} or image.mode.startswith("I;16"):
+    if image.mode in {"F", "I"} or image.mode.startswith("I;16") or _is_signed_byte(image):
         return _from_grey(image, data, is_inverted=is_inverted, stretches=stretches)
     if image.mode in ("RGB", "RGBA") and _bits(image, data) == _WORD_BITS:
         return _from_colours(image, data, stretches=stretches)
     return Levels(image)
 
 
+def _is_signed_byte(image: Image.Image) -> bool:
+    return image.mode == "L" and _numbers(image, SAMPLE_FORMAT)[:1] == (_SIGNED,)
+
+
 def _from_grey(image: Image.Image, data: bytes, *, is_inverted: bool, stretches: bool) -> Levels:
-    values = np.asarray(image)
+    values = np.asarray(image).view(np.int8) if _is_signed_byte(image) else np.asarray(image)
     clear = image.info.get("transparency")
     is_clear = values == clear if isinstance(clear, int) else None
     seen = values if is_clear is None else values[~is_clear]

@@ -3,7 +3,7 @@
 import itertools
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -12,6 +12,13 @@ _TEXT_BYTES = 1 << 20
 """Pillow's own limit for a compressed text: whoever reads pixels has no use for a larger one."""
 _TEXTS_BYTES = 16 << 20
 """What all texts of a file may be taken apart to, so that a thousand of them cost no time either."""
+
+_OWN_NAMES = frozenset(
+    {b"transparency", b"interlace", b"bbox", b"icc_profile", b"gamma", b"srgb", b"default_image", b"disposal", b"blend"}
+)
+"""What Pillow calls things of its own in the dictionary into which it also puts a file's texts under their names."""
+_TEXTS, _NAME_BYTES = (b"tEXt", b"zTXt", b"iTXt"), 79
+_EXIF, _PLAIN_TEXT = b"exif", b"tEXt"  # which Pillow takes for EXIF data on purpose, where it is plain
 
 _HEAD, _CHECKSUM_BYTES = struct.Struct(">I4s"), 4
 BIT_DEPTH_AT, COLOUR_TYPE_AT = 24, 25
@@ -42,6 +49,11 @@ def is_deep(data: bytes) -> bool:
     return data.startswith(SIGNATURE) and data[BIT_DEPTH_AT : BIT_DEPTH_AT + 1] == b"\x10"
 
 
+def is_of_ios(data: bytes) -> bool:
+    """Tell whether a file is what Apple's tools make of a PNG: other order of colours, packed without a head."""
+    return data.startswith(SIGNATURE) and next((one.name for one in read_chunks(data)), b"") == b"CgBI"
+
+
 def significant_bits(data: bytes) -> int | None:
     """Return how many bits of a sample are told to carry something (sBIT), the most of all channels; None if untold."""
     return max(read_body(data, b"sBIT"), default=None)
@@ -55,16 +67,40 @@ def read_body(data: bytes, name: bytes) -> bytes:
     return b""
 
 
+def without_misleading_texts(data: bytes) -> bytes:
+    """Return a PNG file without the texts that Pillow would take for something else: for how it shows its pixels."""
+    if not data.startswith(SIGNATURE):
+        return data
+    return _without(data, (chunk for chunk in read_chunks(data) if _is_misleading(data, chunk)))
+
+
+def _is_misleading(data: bytes, chunk: Chunk) -> bool:
+    if chunk.name not in _TEXTS:
+        return False
+    name = data[chunk.body : min(chunk.end - _CHECKSUM_BYTES, chunk.body + _NAME_BYTES + 1)].partition(b"\0")[0]
+    return name in _OWN_NAMES or (name == _EXIF and chunk.name != _PLAIN_TEXT)
+
+
+def _without(data: bytes, chunks: Iterable[Chunk]) -> bytes:
+    kept, at = [], 0
+    for chunk in chunks:
+        kept.append(data[at : chunk.start])
+        at = chunk.end
+    return b"".join((*kept, data[at:])) if kept else data
+
+
 def without_large_texts(data: bytes) -> bytes:
     """Return a PNG file without the texts and colour profiles that are too large to be taken apart."""
-    kept, at, left = [], 0, _TEXTS_BYTES
+    return _without(data, _large_texts(data))
+
+
+def _large_texts(data: bytes) -> Iterator[Chunk]:
+    left = _TEXTS_BYTES
     for chunk in read_chunks(data):
         size = _text_bytes(data, chunk, left)
         left -= size
         if size > _TEXT_BYTES or (size and left < 0):
-            kept.append(data[at : chunk.start])
-            at = chunk.end
-    return b"".join((*kept, data[at:])) if kept else data
+            yield chunk
 
 
 def _text_bytes(data: bytes, chunk: Chunk, left: int) -> int:

@@ -192,6 +192,7 @@ _OF_IMAGES = (
     "narrow_range",
     "first_of_several",
     "colour_profiles",
+    "white_by_transparency",
     "ignored",
     "ignored_formats",
     "unread_pictures",
@@ -227,7 +228,7 @@ def predict(
 
     Returns:
         `rows` predicted, and images that `failed`; `failures` lists these with stage and reason; what of the source is
-        not read, `narrow_range`, `first_of_several` and `colour_profiles`, as `embed` has them.
+        not read, `narrow_range`, `first_of_several`, `colour_profiles` and `white_by_transparency`, as of `embed`.
 
     Raises:
         InputError: Something you can mend; the message says how.

@@ -91,14 +91,14 @@ def _spelled(
 ) -> tuple[pa.Table, list[tuple[int, int] | OSError], tuple[str, ...]]:
     """Find images whose names on disk are written otherwise than in their paths: gives all of both, and says so."""
     uris, find = named["uri"].to_pylist(), finder_of_spellings()
-    found = {
-        row: uri
-        for row, one in enumerate(facts)
-        if isinstance(one, OSError) and is_gone(one) and (uri := find(uris[row])) is not None
-    }
+    found, facts = dict[int, str](), list(facts)
+    for row, one in enumerate(facts):
+        uri = find(uris[row]) if isinstance(one, OSError) and is_gone(one) else None
+        there = facts_or_error(uri) if uri is not None else one
+        if uri is not None and not isinstance(there, OSError):  # no pipe, no folder
+            found[row], facts[row] = uri, there
     if not found:
         return named, facts, ()
-    facts = [facts_or_error(found[row]) if row in found else one for row, one in enumerate(facts)]
     column = pa.array([found.get(row, uri) for row, uri in enumerate(uris)], pa.string())
     note = f"Paths of {source} that are written otherwise than the names of their images: {len(found):,} ({HOW})."
     return named.set_column(named.column_names.index("uri"), "uri", column), facts, (note,)

@@ -57,10 +57,42 @@ def test_of_a_file_only(images):
         assert found.image.tobytes() == plain.convert("RGB").tobytes()
 
 
+def is_cleared(image, kind="PNG", **options):
+    """Decode an image: is it told that transparency made it all white?"""
+    data = io.BytesIO()
+    image.save(data, kind, **options)
+    with decoded(data.getvalue(), side_px=32) as found:
+        return found.traits.is_cleared
+
+
+def test_white_by_transparency(photo):
+    """A white drawing on nothing, and a picture that is wholly transparent, are told of, in whatever mode."""
+    drawing, wholly = Image.new("RGBA", (40, 30), "white"), photo(1, 40, 30).convert("RGBA")
+    drawing.putalpha(photo(1, 40, 30).convert("L"))
+    wholly.putalpha(0)
+    assert is_cleared(drawing)
+    assert all(is_cleared(wholly, kind) for kind in ("PNG", "WEBP", "TIFF"))
+    assert is_cleared(wholly.convert("LA"))
+    assert is_cleared(Image.new("P", (40, 30)), "GIF", transparency=0)
+
+
+def test_otherwise_white(photo):
+    """What is white of itself, and what is seen over white, is not."""
+    some = photo(1, 40, 30).convert("RGBA")
+    some.putalpha(photo(2, 40, 30).convert("L"))
+    assert not is_cleared(some)
+    assert not is_cleared(Image.new("RGBA", (40, 30), "white"))
+    assert not is_cleared(Image.new("L", (40, 30), 255), transparency=0)
+    assert not is_cleared(Image.new("RGBA", (40, 30), (255, 0, 0, 100)))
+
+
 def test_merged():
     """What several workers counted is counted together, the widest range and the commonest profile first."""
     tally = DecodingTally()
-    dark, bright = Traits(7, is_first_of_several=True), Traits(profile="ROMM", is_first_of_several=True)
+    dark, bright = (
+        Traits(7, is_first_of_several=True),
+        Traits(profile="ROMM", is_first_of_several=True, is_cleared=True),
+    )
     for traits in ([Traits(5), Traits(profile="Display P3")], [dark, bright] * 2):
         one = DecodingTally()
         for each in traits:
@@ -71,6 +103,7 @@ def test_merged():
         "narrow_range": {"images": 3, "levels": 7},
         "first_of_several": 4,
         "colour_profiles": {"ROMM": 2, "Display P3": 1},
+        "white_by_transparency": 2,
     }
     assert list(document["colour_profiles"]) == ["ROMM", "Display P3"]
 
@@ -79,7 +112,8 @@ def test_nothing_to_tell():
     """Of plain images nothing is said."""
     tally = DecodingTally()
     tally.add(Traits())
-    assert tally.to_json() == {"narrow_range": None, "first_of_several": 0, "colour_profiles": {}}
+    plain = {"narrow_range": None, "first_of_several": 0, "colour_profiles": {}, "white_by_transparency": 0}
+    assert tally.to_json() == plain
     assert list(describe_tally(tally.to_json())) == []
 
 
@@ -97,8 +131,10 @@ def test_many_profiles():
 def test_one_of_each():
     """One image is told of in the singular."""
     document = {"narrow_range": {"images": 1, "levels": 5}, "first_of_several": 2, "colour_profiles": {"ROMM": 1}}
+    document["white_by_transparency"] = 1
     assert list(describe_tally(document, mend="stretch it")) == [
         "1 16-bit image uses 5 of 256 levels: stretch it.",
         "2 images are animations or have several pages: their first picture alone is read.",
         "1 image has colours other than sRGB (ROMM 1): it is read as sRGB.",
+        "1 image is all white: transparency is laid over white, and nothing else is left of it.",
     ]

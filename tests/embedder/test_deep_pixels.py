@@ -90,6 +90,17 @@ def test_range_that_a_tiff_tells(tag):
     assert contradicted.max() == 4  # 1020 of 65535
 
 
+def test_signed_eight_bits():
+    """White of 8 signed bits is 127; values below 0 are refused, unless the image's own range is asked for."""
+    values = np.array([[0, 1, 64, 127]], np.int8)
+    tags = {258: 8, 339: 2}
+    assert levels_of(tiff(values.tobytes(), (4, 1), tags))[0, :, 0].tolist() == [0, 2, 129, 255]
+    below = tiff((values - 64).astype(np.int8).tobytes(), (4, 1), tags)
+    with pytest.raises(ImageError, match="below 0, have no fixed range; --stretch"):
+        levels_of(below)
+    assert levels_of(below, stretches=True)[0, :, 0].tolist() == [0, 2, 129, 255]
+
+
 def test_signed_sixteen_bits():
     """White of 16 signed bits is 32767."""
     body = (GREY * (32767 / 255)).round().astype("<i2").tobytes()

@@ -57,6 +57,19 @@ def test_real_heic(photo):
     assert caught.value.reason == "truncated"
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+@pytest.mark.parametrize("told", ["nothing", "EXIF", "XMP"])
+def test_heic_of_any_metadata(told, mode, photo):
+    """A HEIC is read with EXIF data and without, in colours, with alpha and in grey."""
+    pillow_heif, data = pytest.importorskip("pillow_heif"), io.BytesIO()
+    expected = photo(1, 96, 64).convert(mode)
+    options = {"nothing": {}, "EXIF": {"exif": Image.Exif().tobytes()}, "XMP": {"xmp": b"<x/>"}}[told]
+    pillow_heif.from_pillow(expected).save(data, quality=95, **options)
+    image, size = decode(data.getvalue(), side_px=32)
+    assert (image.mode, size) == ("RGB", (96, 64))
+    assert np.abs(np.asarray(image, int) - np.asarray(expected.convert("RGB"), int)).mean() < 4
+
+
 @pytest.mark.skipif(not picture_formats.reads_avif(), reason="this Pillow reads no AVIF")
 def test_avif(photo):
     """An AVIF is read by Pillow itself."""

@@ -7,6 +7,7 @@ import pytest
 
 from embedder import decode, png_chunks
 from embedder.png_chunks import read_chunks, without_large_texts
+from features import ImageError
 
 
 def chunk(name, body):
@@ -65,3 +66,31 @@ def test_small_texts_stay(photo):
     """Other texts stay where they are: one may tell the orientation."""
     data = with_chunks(photo, (b"zTXt", b"a\0\0" + zlib.compress(b"text")), (b"iTXt", b"b\0\0\0\0\0text"))
     assert without_large_texts(data) is data
+
+
+@pytest.mark.parametrize("kind", [b"tEXt", b"zTXt", b"iTXt"])
+@pytest.mark.parametrize("name", ["exif", "transparency", "interlace", "bbox", "icc_profile", "gamma", "srgb", "xmp"])
+def test_texts_of_any_name(kind, name, photo):
+    """No text, whatever its name, fails an image or changes a pixel."""
+    body = {b"tEXt": b"yes", b"zTXt": b"\0" + zlib.compress(b"yes"), b"iTXt": bytes(4) + b"yes"}[kind]
+    data = with_chunks(photo, (kind, name.encode() + b"\0" + body))
+    assert np.array_equal(decode(data, side_px=32)[0], photo(1))
+
+
+def test_texts_behind_the_pixels(photo):
+    """Nor does one behind the pixels, nor one of a picture with a palette."""
+    data = io.BytesIO()
+    palette = photo(1).quantize(16)
+    palette.save(data, "PNG")
+    end = data.getvalue().rindex(b"IEND") - 4
+    late = data.getvalue()[:end] + chunk(b"tEXt", b"transparency\0yes") + data.getvalue()[end:]
+    assert np.array_equal(decode(late, side_px=32)[0], palette.convert("RGB"))
+
+
+def test_png_of_ios(photo):
+    """What Apple's tools make of a PNG is refused by name, with what to type."""
+    data = with_chunks(photo)
+    head = len(png_chunks.SIGNATURE)
+    with pytest.raises(ImageError, match=r"CgBI.*pngcrush -revert") as caught:
+        decode(data[:head] + chunk(b"CgBI", b"\x50\0\x20\x02") + data[head:], side_px=32)
+    assert caught.value.reason == "unsupported"

@@ -16,7 +16,7 @@ KEYS = {
         "notes",
     ),
     *("narrow_range", "relabelled", "ignored_formats", "unread_pictures", "hidden", "excluded"),
-    *("pixels", "pixels_from", "pixels_stated", "first_of_several", "colour_profiles"),
+    *("pixels", "pixels_from", "pixels_stated", "first_of_several", "colour_profiles", "white_by_transparency"),
     *("removed_folders", "kept_folders"),
 }
 

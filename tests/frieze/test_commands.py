@@ -37,7 +37,7 @@ DOCUMENTS = {
 """The fields that others rely on (docs/json.md)."""
 UNREAD = {
     *("ignored", "ignored_formats", "unread_pictures", "hidden", "unread_shards"),
-    *("first_of_several", "colour_profiles"),
+    *("first_of_several", "colour_profiles", "white_by_transparency"),
 }
 """What `predict` tells of images only."""
 GAPS = {"n_without_part", "similar_labels", "test_copies", "unjudged", "untested_classes"}

@@ -1,3 +1,4 @@
+import os
 import unicodedata
 
 import pyarrow as pa
@@ -79,6 +80,16 @@ def test_paths(name, on_disk, photos, tmp_path):
     assert [bytes(one)[:4] for one in opened.read(pa.array([0, 1, 2]))] == [JPEG] * 3
     assert [one.id for one in opened.listing.failures] == paths[3:]
     assert "written otherwise than the names of their images: 2 (blanks" in opened.notes[0]
+
+
+def test_no_files(photos, tmp_path):
+    """A path to a pipe or a folder, however it is written, is no image of another spelling."""
+    photos(["a.jpg", "folder/b.jpg"])
+    os.mkfifo(tmp_path / "photos" / "pipe.jpg")
+    paths = ["photos/a.jpg", "photos/pipe.jpg", "photos/folder", "photos/folder ", "/dev/zero"]
+    (tmp_path / "m.csv").write_text("\n".join(["path", *paths]))
+    opened = open_source(str(tmp_path / "m.csv"), SourceOptions())
+    assert (len(opened.listing.images), len(opened.listing.failures), opened.notes) == (1, 4, ())
 
 
 def test_slashes_of_windows(photos, tmp_path):
