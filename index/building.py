@@ -190,6 +190,8 @@ def _write_generation(
         vectors.most_fetched = None if max_build_bytes is None else int(max_build_bytes * FETCHED_SHARE)
         task = Task(vectors, make_probe(vectors), request["recall"], max_bytes, max_build_bytes, adder)
         choice = (refresh(task, old, before) if old and before else None) or choose(task, request["kind"])
+        vectors.forget()  # what is written next takes memory, too
+        trim_memory()
         if choice.searcher.codes is not None:
             save(choice.searcher.codes, staging / FAISS_NAME)
         write_rows(features.row_tables(), staging / ROWS_NAME)

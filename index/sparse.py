@@ -59,10 +59,15 @@ class SparseVectors:
         wanted = np.unique(rows[rows >= 0])
         missing = np.setdiff1d(wanted, self._held, assume_unique=True)
         if len(self._held) + len(missing) > self._most_rows:
-            self._memory.madvise(mmap.MADV_DONTNEED)
-            self._held, missing = np.empty(0, np.int64), wanted[: self._most_rows]
+            self.forget()
+            missing = wanted[: self._most_rows]
         self._read((self._header_bytes + row * self._row_bytes, self._row_bytes) for row in missing.tolist())
         self._held = np.union1d(self._held, missing)
+
+    def forget(self) -> None:
+        """Give the memory of all rows back; they read as zeros again."""
+        self._memory.madvise(mmap.MADV_DONTNEED)
+        self._held = np.empty(0, np.int64)
 
     def _read(self, places: Iterable[tuple[int, int]]) -> None:
         """Read parts of the file, by where they start and how many bytes they have, to the same place in memory."""

@@ -51,6 +51,10 @@ class StoredVectors:
         """Have rows [n], negative ones left out, in `raw`."""
         self._sparse.fetch(rows)
 
+    def forget(self) -> None:
+        """Give the memory of the fetched rows back."""
+        self._sparse.forget()
+
     def pieces(self) -> Iterator[tuple[int, Floats]]:
         """Read the embeddings piece by piece, not by the map: what is mapped counts as memory of the process.
 

@@ -107,7 +107,7 @@ def test_an_image_is_dropped(page, hostile):
     expected = frieze.search(hostile / "photos.index", path, k=48)["queries"][0]["hits"]
     assert ids(page) == [hit["id"] for hit in expected]
     assert told(page, "#query-prediction", "green").startswith("green, ")
-    page.wait_for_function("document.querySelector('#crop-image').naturalWidth === 128")
+    page.wait_for_function("() => document.querySelector('#crop-image').naturalWidth === 128")
 
 
 def test_a_chosen_file(page, hostile):
@@ -276,7 +276,7 @@ def test_keyboard(page):
     first = ids(page)[0]
     page.keyboard.press("Enter")
     told(page, "#query-name", re.escape(first))
-    page.wait_for_function("document.activeElement.id === 'hits-title'")
+    page.wait_for_function("() => document.activeElement.id === 'hits-title'")
     second = ids(page)[0]
     for key in ("Tab", "Tab", "Tab", "Enter"):  # past the two copies
         page.keyboard.press(key)
