@@ -149,10 +149,15 @@ class BucketPath:
         system, path = open_bucket(self.url)
         return system.open_input_file(path)
 
+    def read_bytes(self) -> bytes:
+        """Read an object."""
+        with self.open() as file:
+            data: bytes = file.read()
+            return data
+
     def read_text(self, encoding: str = "utf-8") -> str:
         """Read an object's text."""
-        with self.open() as file:
-            return file.read().decode(encoding)
+        return self.read_bytes().decode(encoding)
 
     def iterdir(self) -> Iterator["BucketPath"]:
         """Give what lies directly below, sorted; nothing where there is nothing."""

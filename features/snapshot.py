@@ -17,6 +17,7 @@ from features.errors import FeatureFileError
 from features.manifest import NAME, PARTS, Manifest, Part, read_manifest
 from features.ownership import STAGING
 from features.parts import name_broken_part
+from features.plural import counted
 from features.replaced_parts import KEPT_S, hold_for_reading, replaced_name
 
 T = TypeVar("T")
@@ -166,7 +167,7 @@ class Snapshot:
         if rows != part.rows:
             manifest = self.manifest
             raise FeatureFileError(
-                f"{self.folder / PARTS / part.name} has {rows} rows, but features.json says {part.rows}.",
+                f"{self.folder / PARTS / part.name} has {counted(rows, 'row')}, but features.json says {part.rows:,}.",
                 mend=f"Let the run end, or finish it: {manifest.maker} {manifest.source} --out {self.folder}",
             )
 

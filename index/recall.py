@@ -180,7 +180,7 @@ def interval(recalls: Floats) -> tuple[float, float]:
     trial each (Korn and Graubard 1998).
 
     >>> low, high = interval(np.ones(500, np.float32))
-    >>> round(low, 3), high
+    >>> round(low, 3), round(high, 3)
     (0.992, 1.0)
     """
     mean, variance, n = float(recalls.mean(dtype=np.float64)), float(recalls.var(dtype=np.float64)), float(len(recalls))
