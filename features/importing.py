@@ -170,9 +170,9 @@ class _Task:
         """Add what a table lacks."""
         self.check_same(out)
         with open_writer(out, self.manifest) as writer:
-            unchanged = writer.manifest.n_rows
+            unchanged, notes = writer.manifest.n_rows, []
             if unchanged + len(writer.failed) != self.files.rows:  # each row is in one of both
-                self._add_missing(writer)
+                notes = self._add_missing(writer)
             writer.update()
             return {
                 "rows": writer.manifest.n_rows,
@@ -184,7 +184,7 @@ class _Task:
                 "constant": self.spread.n_constant,
                 "dim": self.manifest.spec.dim,
                 "backbone": self.manifest.spec.name,
-            }
+            } | ({"notes": notes} if notes else {})
 
     def check_same(self, out: Path) -> None:
         """Refuse a table that was made from something else, or otherwise."""
@@ -208,8 +208,8 @@ class _Task:
             return False
         return True
 
-    def _add_missing(self, writer: FeatureWriter) -> None:
-        """Add the parts that are missing, and the failures that a kill kept from failures.parquet."""
+    def _add_missing(self, writer: FeatureWriter) -> list[str]:
+        """Add the parts that are missing, and the failures that a kill kept from failures.parquet; give notes."""
         self.progress(0, self.files.rows)
         stored = {part.name: part.rows for part in writer.manifest.parts}
         known = {Failure(**row) for row in writer.failed.to_pylist()}
@@ -228,3 +228,4 @@ class _Task:
                 self.spread.add(to_embeddings(rows["embedding"]))
                 writer.commit(Shard(number, np.arange(len(rows))), rows, failures)
             self.progress(ends[number], self.files.rows)
+        return list(layout.notes)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.arrays import Floats
+from features.equal_files import EqualFiles, find_no_hash, to_hashes
 from features.errors import InputError
 from features.exact_text import to_text
 from features.listing import Failure
@@ -25,6 +26,7 @@ PIECE_ROWS = 4096
 
 _TEXTS = ("id", "uri", "label", "sha256")
 _TEXT_KINDS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+_SHOWN = 70  # letters of a value in a message
 _NUMBERS = ("size_bytes", "mtime_ns", "width", "height")
 
 
@@ -116,6 +118,7 @@ class Layout:
         sources: Column of a part -> column of the files; one without is null, or made up.
         uri_columns: Columns of the files that tell where an image is, the best first.
         is_first: For each row whether no earlier one has its id; None where no id repeats.
+        notes: What the user may not expect, in words.
     """
 
     files: VectorFiles
@@ -123,6 +126,7 @@ class Layout:
     sources: dict[str, str]
     uri_columns: tuple[str, ...]
     is_first: npt.NDArray[np.bool_] | None
+    notes: tuple[str, ...] = ()
 
     def to_rows(self, chunk: Chunk) -> tuple[pa.Table, list[Failure]]:
         """Make rows of a part.
@@ -157,7 +161,10 @@ class Layout:
         column = chunk.columns.get(source)
         if column is None:
             return pa.nulls(n_rows, kind)
-        return _to_text(column, source, chunk.file.path) if name in _TEXTS else column.cast(kind)
+        if name not in _TEXTS:
+            return column.cast(kind)
+        texts = _to_text(column, source, chunk.file.path)
+        return to_hashes(texts) if name == "sha256" else texts
 
     def _prefix(self, chunk: Chunk) -> str:
         """Name the file before a row's number, where there may be several."""
@@ -202,7 +209,8 @@ def lay_out(files: VectorFiles, options: VectorOptions, spec: BackboneSpec) -> L
     """Find out which column is what.
 
     The id is the column that was asked for, or the usual one, or the row's number, after the file's name where there
-    may be several. Columns named as ours and of their type are taken as ours, all others are the user's own.
+    may be several. Columns named as ours and of their type are taken as ours, all others are the user's own; `sha256`
+    is ours only where it holds hashes, and rows with the same one the same vector.
 
     Args:
         files: The files; their column of ids is read.
@@ -218,11 +226,36 @@ def lay_out(files: VectorFiles, options: VectorOptions, spec: BackboneSpec) -> L
     if is_first is not None and options.id is None and files.must_be_unique:
         del sources["id"]
         is_first = None
+    unbelieved = _why_no_hashes(files, spec.dim) if "sha256" in sources else ""
+    if unbelieved:
+        del sources["sha256"]
     own = [name for name in schema.names if name not in sources.values()]
     users = dict(zip(user_columns(own), own, strict=True))
     fields = [pa.field(stored, schema.field(name).type) for stored, name in users.items()]
     uri_columns = [name for name in files.uri_columns if name in schema.names and _is_text(schema.field(name).type)]
-    return Layout(files, part_schema(spec, fields), sources | users, tuple(uri_columns), is_first)
+    kept = [stored for stored, name in users.items() if name == "sha256"]
+    notes = [f"the column sha256 is stored as {kept[0]}: {unbelieved}"] if unbelieved else []
+    return Layout(files, part_schema(spec, fields), sources | users, tuple(uri_columns), is_first, tuple(notes))
+
+
+def _why_no_hashes(files: VectorFiles, dim: int) -> str:
+    """Say why a column `sha256` is not of hashes of the images' bytes; nothing where it may be."""
+    texts = _read_texts(files, "sha256")
+    other = find_no_hash(texts)
+    if other is not None:
+        return f"it holds other things than 64 hexadecimal digits, such as {other[:_SHOWN]!r}"
+    hashes = to_hashes(texts)
+    if pc.count_distinct(hashes).as_py() == len(hashes) - hashes.null_count:
+        return ""
+    equal = EqualFiles(dim)
+    for chunk in _chunks(files, 0):
+        embeddings, faults = _to_embeddings(chunk.lists, dim)
+        embeddings[list(faults)] = np.nan
+        others = equal.add(hashes.slice(chunk.start, len(embeddings)).to_pylist(), embeddings)
+        if others:
+            first, row = others[0]
+            return f"rows {first} and {row} have the same one, and other vectors (rows are counted from 0)"
+    return ""
 
 
 def _unified(files: VectorFiles) -> pa.Schema:
@@ -284,6 +317,14 @@ def _to_text(column: pa.Array, name: str, path: Path) -> pa.Array:
 
 def _find_repeats(files: VectorFiles, column: str) -> npt.NDArray[np.bool_] | None:
     """Mark for each row whether no earlier one has its id; None where no id repeats, and none is missing."""
+    ids = _read_texts(files, column)
+    if pc.count_distinct(ids).as_py() == len(ids):
+        return None
+    return pc.index_in(ids, value_set=ids).to_numpy() == np.arange(len(ids))  # type: ignore[no-any-return]
+
+
+def _read_texts(files: VectorFiles, column: str) -> pa.ChunkedArray:
+    """Read a column of all files as text, null where a file has none."""
     found = [pa.array([], pa.string())]
     for file in files.files:
         is_there = column in file.schema.names
@@ -291,7 +332,4 @@ def _find_repeats(files: VectorFiles, column: str) -> npt.NDArray[np.bool_] | No
             found += [_to_text(one, column, file.path) for one in (file.read_column(column) if is_there else ())]
         if not is_there:
             found.append(pa.nulls(file.rows, pa.string()))
-    ids = pa.chunked_array(found)
-    if pc.count_distinct(ids).as_py() == len(ids):
-        return None
-    return pc.index_in(ids, value_set=ids).to_numpy() == np.arange(len(ids))  # type: ignore[no-any-return]
+    return pa.chunked_array(found)

@@ -29,6 +29,6 @@ def import_vectors(*, as_json: bool, **asked: Any) -> None:
     if as_json:
         output.show_json(document)
     else:
-        output.show_facts(document)
+        output.show_facts({name: value for name, value in document.items() if name != "notes"})
     options.warn_of_vectors(document)
     options.end(document, where=f"see {document['out']}/failures.parquet", unit="row")

@@ -158,9 +158,11 @@ def warn_of_source(document: dict[str, Any]) -> None:
 
 
 def warn_of_vectors(document: dict[str, Any]) -> None:
-    """Say on stderr where vectors that were imported tell their images apart by less than their width."""
+    """Say on stderr what is not as expected of vectors that were imported."""
     from frieze import output
 
+    for note in document.get("notes", ()):
+        output.say(f"Note: {note}.")
     n_zero, n_rows, n_constant = document["n_zero"], document["imported"], document["constant"]
     if n_zero:
         output.say(f"Note: vectors that are all zeros: {n_zero:,} of {n_rows:,}; they are similar to nothing.")

@@ -408,3 +408,12 @@ def test_bytes_that_are_no_text_are_no_ids(tmp_path):
     with pytest.raises(InputError, match=r"The column id of .* holds bytes that are no text") as caught:
         _run(tmp_path / "raw.parquet", tmp_path / "r")
     assert "bytes.hex" in caught.value.mend
+
+
+def test_notes(tmp_path):
+    """What a table has otherwise than its file is noted, by the run that adds rows."""
+    path = tmp_path / "v.parquet"
+    pq.write_table(pa.table({"embedding": [[1.0, 2.0], [3.0, 4.0]], "sha256": ["a", "b"]}), path)
+    (note,) = _run(path, tmp_path / "t")["notes"]
+    assert note.startswith("the column sha256 is stored as source_sha256: it holds other things")
+    assert "notes" not in _run(path, tmp_path / "t")

@@ -42,6 +42,17 @@ def rows_of(spec):
     return read
 
 
+@pytest.fixture(scope="session")
+def notes_of(spec):
+    """(path) -> what its layout notes."""
+
+    def lay(path):
+        files = open_vectors(path, ASKED)
+        return lay_out(files, ASKED, dataclasses.replace(spec, dim=find_width(files))).notes
+
+    return lay
+
+
 def _stored(table, *names):
     return [tuple(row.values()) for row in table.select(names).to_pylist()]
 
@@ -204,7 +215,7 @@ def test_columns_that_cannot_serve(write, rows_of, option, column):
 def test_columns_of_ours(write, rows_of):
     """Columns named as ours and of their type are taken as ours."""
     ours = {"uri": "http://a/1", "sha256": "ab" * 32, "size_bytes": 5, "mtime_ns": 6, "width": 7, "height": 8}
-    table, _ = rows_of(write(**{name: [value] * 3 for name, value in ours.items()}))
+    table, _ = rows_of(write(vec=VECTORS[:1] * 3, **{name: [value] * 3 for name, value in ours.items()}))
     assert _stored(table, *ours) == [tuple(ours.values())] * 3
     assert not [name for name in table.column_names if name.startswith("source_")]
 
@@ -321,3 +332,47 @@ def test_clip_retrieval_uri(clip, rows_of):
     folder = clip(url=["http://a", None], image_path=["1", None])
     assert rows_of(folder)[0]["uri"].to_pylist() == ["http://a", f"{folder}/img_emb/img_emb_0.npy#1"]
     assert rows_of(clip(url=[None, None], image_path=["1", "2"]))[0]["uri"].to_pylist() == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("hashes", "stored"),
+    [
+        (["AB" * 32, "", " "], ["ab" * 32, None, None]),
+        ([None, "cd" * 32, "ef" * 32], [None, "cd" * 32, "ef" * 32]),
+        (["", "", ""], [None] * 3),
+    ],
+)
+def test_hashes_of_files(hashes, stored, write, rows_of, notes_of):
+    """A column `sha256` of 64 hexadecimal digits is ours, in lower case; a blank is unknown."""
+    path = write(sha256=hashes)
+    assert rows_of(path)[0]["sha256"].to_pylist() == stored
+    assert notes_of(path) == ()
+
+
+@pytest.mark.parametrize(
+    ("hashes", "why"),
+    [
+        (["x"] * 3, "it holds other things than 64 hexadecimal digits, such as 'x'"),
+        (["ab" * 32, "N/A", None], "it holds other things than 64 hexadecimal digits, such as 'N/A'"),
+        (["0" * 64] * 3, "rows 0 and 1 have the same one, and other vectors (rows are counted from 0)"),
+        (
+            ["ab" * 32, "cd" * 32, "AB" * 32],
+            "rows 0 and 2 have the same one, and other vectors (rows are counted from 0)",
+        ),
+    ],
+)
+def test_no_hashes_of_files(hashes, why, write, rows_of, notes_of):
+    """Any other column `sha256`, or one that other vectors share, is the user's own, and a note says why."""
+    path = write(sha256=hashes)
+    table, _ = rows_of(path)
+    assert table["sha256"].null_count == len(table)
+    assert table["source_sha256"].to_pylist() == hashes
+    assert notes_of(path) == (f"the column sha256 is stored as source_sha256: {why}",)
+
+
+def test_copies_of_one_file(write, rows_of, notes_of):
+    """Rows of one hash may differ by what computing them twice does, over files and beside rows of no use too."""
+    write("t/0.parquet", sha256=["ab" * 32] * 3, vec=[[1.0, 2.0], None, [1.0001, 1.9999]])
+    path = write("t/1.parquet", sha256=["ab" * 32] * 3, vec=[[1.0, 2.0], [float("nan"), 1.0], [1.0, 2.0]]).parent
+    assert notes_of(path) == ()
+    assert rows_of(path)[0]["sha256"].to_pylist() == ["ab" * 32] * 4

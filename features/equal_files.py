@@ -1,0 +1,71 @@
+"""Hashes of files: which column holds such, and whether rows of one file have one vector."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.arrays import Floats
+
+_HASH = "^[0-9a-fA-F]{64}$"
+_TOLERANCE = 0.05  # of a vector's length: one network's vectors of one file differ by far less, those of two by more
+
+
+def to_hashes(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Give texts in lower case, null where they are blank: there no hash is known.
+
+    >>> to_hashes(pa.array(["AB", " ", None])).to_pylist()
+    ['ab', None, None]
+    """
+    texts = pc.ascii_lower(pc.utf8_trim_whitespace(texts))
+    return pc.if_else(pc.equal(texts, ""), pa.scalar(None, texts.type), texts)
+
+
+def find_no_hash(texts: pa.Array | pa.ChunkedArray) -> str | None:
+    """Give the first text that is neither 64 hexadecimal digits nor blank; None where there is none.
+
+    >>> find_no_hash(pa.array(["0" * 64, "", None])), find_no_hash(pa.array(["unknown"]))
+    (None, 'unknown')
+    """
+    hashes = to_hashes(texts)
+    others = texts.filter(pc.invert(pc.match_substring_regex(hashes, _HASH)))
+    return others[0].as_py() if len(others) else None
+
+
+class EqualFiles:
+    """Rows seen so far, by the hash of their file.
+
+    Of each vector two projections onto fixed random directions are held, not the vector: two others meet in both once
+    in a thousand pairs.
+
+    Args:
+        dim: Width of the vectors.
+    """
+
+    def __init__(self, dim: int) -> None:
+        self._onto = np.random.default_rng(0).normal(size=(dim, 2)).astype(np.float32)
+        self._first: dict[int, tuple[int, complex]] = {}
+        self._n_rows = 0
+
+    def add(self, hashes: list[str | None], embeddings: Floats) -> list[tuple[int, int]]:
+        """Look at the next rows.
+
+        Args:
+            hashes: Of their files, None where unknown.
+            embeddings: float32 [n, D]; rows that are not finite are left out.
+
+        Returns:
+            The numbers of rows, counted over all calls, whose vector is not that of the first row with their hash, each
+            after the number of that one.
+        """
+        with np.errstate(all="ignore"):
+            lengths = np.linalg.norm(embeddings, axis=1).tolist()
+            seen = [complex(*pair) for pair in (embeddings @ self._onto).tolist()]
+        others = []
+        for row, (name, at, length) in enumerate(zip(hashes, seen, lengths, strict=True), self._n_rows):
+            if name is None or not np.isfinite(length):
+                continue
+            first, there = self._first.setdefault(hash(name), (row, at))
+            if abs(at - there) > _TOLERANCE * length:
+                others.append((first, row))
+        self._n_rows += len(hashes)
+        return others
