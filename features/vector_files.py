@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.errors import InputError, MismatchError
+from features.pandas_index import read_ranges
 from features.plural import counted
 from features.vector_tables import (
     BATCH_ROWS,
@@ -265,7 +266,10 @@ def _open_parquet(path: Path, options: VectorOptions) -> VectorFiles:
     heads = [read_head(one) for one in paths]
     embedding = choose_embedding(path, [schema for _, schema in heads], options.embedding)
     files = [_to_file(one, embedding, *head) for one, head in zip(paths, heads, strict=True)]
-    return VectorFiles(path, tuple(files), tuple(paths))
+    is_range = any(
+        "id" in read_ranges(schema, rows) for rows, schema in heads
+    )  # in each file of a folder it may begin anew
+    return VectorFiles(path, tuple(files), tuple(paths), must_be_unique=is_range)
 
 
 def _parquet_below(folder: Path) -> Iterator[Path]:
@@ -278,16 +282,17 @@ def _parquet_below(folder: Path) -> Iterator[Path]:
 
 
 def _to_file(path: Path, embedding: str, rows: int, schema: pa.Schema) -> VectorFile:
-    """Give a Parquet file, and as columns of it what its folders say of all its rows."""
+    """Give a Parquet file, and as columns of it what its folders say of all its rows, and an index of pandas."""
     folders = partition_values(os.fsencode(path).decode(errors="backslashreplace"))
     partition = {name: value for name, value in folders.items() if name not in schema.names}
-    fields = [pa.field(name, pa.string()) for name in partition]
+    ranges = {name: one for name, one in read_ranges(schema, rows).items() if name not in partition}
+    fields = [*(pa.field(name, pa.string()) for name in partition), *(pa.field(name, pa.int64()) for name in ranges)]
     return VectorFile(
         path,
         rows,
-        pa.schema([*schema.remove(schema.get_field_index(embedding)), *fields]),
-        functools.partial(read_vectors, path, embedding, partition=partition),
-        functools.partial(read_column, path, partition=partition),
+        pa.schema([*schema.remove(schema.get_field_index(embedding)), *fields], metadata=schema.metadata),
+        functools.partial(read_vectors, path, embedding, partition=partition, ranges=ranges),
+        functools.partial(read_column, path, partition=partition, ranges=ranges),
     )
 
 

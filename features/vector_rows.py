@@ -16,6 +16,7 @@ from features.equal_files import EqualFiles, find_no_hash, to_hashes
 from features.errors import InputError
 from features.exact_text import to_text
 from features.listing import Failure
+from features.pandas_index import describe_lost
 from features.schema import part_schema, to_part, user_columns
 from features.spec import BackboneSpec
 from features.vector_files import VectorFile, VectorFiles, VectorOptions, name_below
@@ -235,6 +236,8 @@ def lay_out(files: VectorFiles, options: VectorOptions, spec: BackboneSpec) -> L
     uri_columns = [name for name in files.uri_columns if name in schema.names and _is_text(schema.field(name).type)]
     kept = [stored for stored, name in users.items() if name == "sha256"]
     notes = [f"the column sha256 is stored as {kept[0]}: {unbelieved}"] if unbelieved else []
+    if "id" not in sources and (lost := describe_lost(schema)):
+        notes.append(lost)
     return Layout(files, part_schema(spec, fields), sources | users, tuple(uri_columns), is_first, tuple(notes))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -24,6 +25,7 @@ _BUFFER_BYTES = 1 << 20
 _MANY = 10
 _FEWEST = 2  # columns of one number each
 _NOTHING: Mapping[str, str | None] = types.MappingProxyType({})
+_NO_RANGES: Mapping[str, range] = types.MappingProxyType({})
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 _LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 
@@ -208,7 +210,12 @@ def to_columns(batch: pa.RecordBatch) -> dict[str, pa.Array]:
 
 
 def read_vectors(
-    path: Path, embedding: str, start: int, *, partition: Mapping[str, str | None] = _NOTHING
+    path: Path,
+    embedding: str,
+    start: int,
+    *,
+    partition: Mapping[str, str | None] = _NOTHING,
+    ranges: Mapping[str, range] = _NO_RANGES,
 ) -> Iterator[Batch]:
     """Read columns and vectors of row `start` and all after it.
 
@@ -217,6 +224,7 @@ def read_vectors(
         embedding: Its column of vectors.
         start: Its first row that is wanted.
         partition: Columns that its folders give all its rows.
+        ranges: Columns of a number for each of its rows.
 
     Raises:
         InputError: The file is broken.
@@ -224,19 +232,33 @@ def read_vectors(
     for batch in read_batches(path, start):
         columns = to_columns(batch)
         columns |= {name: _repeat(value, len(batch)) for name, value in partition.items()}
+        columns |= {name: _numbers(one[start : start + len(batch)]) for name, one in ranges.items()}
+        start += len(batch)
         lists = columns.pop(embedding)
         yield columns, getattr(lists, "storage", lists)
 
 
-def read_column(path: Path, name: str, *, partition: Mapping[str, str | None] = _NOTHING) -> Iterator[pa.Array]:
-    """Read one column; `partition` holds those that the file's folders give.
+def read_column(
+    path: Path,
+    name: str,
+    *,
+    partition: Mapping[str, str | None] = _NOTHING,
+    ranges: Mapping[str, range] = _NO_RANGES,
+) -> Iterator[pa.Array]:
+    """Read one column; `partition` and `ranges` hold those that are not in the file, as in `read_vectors`.
 
     Raises:
         InputError: The file is broken.
     """
     if name in partition:
         return iter([_repeat(partition[name], read_head(path)[0])])
+    if name in ranges:
+        return iter([_numbers(ranges[name])])
     return (batch[name] for batch in read_batches(path, columns=[name]))
+
+
+def _numbers(one: range) -> pa.Array:
+    return pa.array(np.arange(one.start, one.stop, one.step, dtype=np.int64))
 
 
 def _repeat(value: str | None, n_rows: int) -> pa.Array:

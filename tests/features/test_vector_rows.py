@@ -2,6 +2,7 @@ import dataclasses
 import os
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -376,3 +377,58 @@ def test_copies_of_one_file(write, rows_of, notes_of):
     path = write("t/1.parquet", sha256=["ab" * 32] * 3, vec=[[1.0, 2.0], [float("nan"), 1.0], [1.0, 2.0]]).parent
     assert notes_of(path) == ()
     assert rows_of(path)[0]["sha256"].to_pylist() == ["ab" * 32] * 4
+
+
+def _write_indexed(path, index):
+    path.parent.mkdir(exist_ok=True)
+    pd.DataFrame({"vec": VECTORS}, index=index).to_parquet(path)
+    return path
+
+
+def test_range_of_pandas(tmp_path, rows_of, notes_of):
+    """A range named `id` is the ids, from any row on; of another name it is a column, that --id takes."""
+    path = _write_indexed(tmp_path / "v.parquet", pd.RangeIndex(5, 11, 2, name="id"))
+    assert (rows_of(path)[0]["id"].to_pylist(), notes_of(path)) == (["5", "7", "9"], ())
+    (file,) = open_vectors(path, ASKED).files
+    assert [columns["id"].to_pylist() for columns, _ in file.read(1)] == [[7, 9]]
+    other = _write_indexed(tmp_path / "w.parquet", pd.RangeIndex(5, 8, name="n"))
+    assert _stored(rows_of(other)[0], "id", "n") == [("0", 5), ("1", 6), ("2", 7)]
+    assert rows_of(other, id="n")[0]["id"].to_pylist() == ["5", "6", "7"]
+
+
+def test_range_that_begins_anew(tmp_path, rows_of, notes_of):
+    """Where each file of a folder has the same range, no row is lost: ids are row numbers, and a note says so."""
+    for name in ("0.parquet", "1.parquet"):
+        path = _write_indexed(tmp_path / "t" / name, pd.RangeIndex(3, name="id")).parent
+    table, failures = rows_of(path)
+    assert (len(table), failures) == (6, [])
+    assert notes_of(path)[0].startswith("ids are row numbers; the index of pandas")
+
+
+@pytest.mark.parametrize(
+    ("index", "note"),
+    [
+        (pd.RangeIndex(3), None),
+        (pd.RangeIndex(5, 8), "range(5, 8), is not taken"),
+        (pd.Index(["a", "b", "c"]), "is in the column __index_level_0__: --id __index_level_0__ takes it"),
+        (pd.Index(["a", "b", "c"], name="name"), "is in the column name: --id name takes it"),
+        (pd.Index(["a", "b", "c"], name="id"), None),
+    ],
+)
+def test_index_of_pandas(index, note, tmp_path, notes_of):
+    """Where ids are row numbers though there is an index, a note says where that is."""
+    notes = notes_of(_write_indexed(tmp_path / "v.parquet", index))
+    assert (not notes) if note is None else notes[0].endswith(note)
+
+
+@pytest.mark.parametrize(
+    "said", ["", "no JSON", "{}", '{"index_columns": 1}', '{"index_columns": [{"kind": "range"}]}']
+)
+def test_broken_index_of_pandas(said, write, rows_of, notes_of):
+    """What can't be read as pandas's words is nothing to us, nor a range of another length."""
+    longer = '{"index_columns": [{"kind": "range", "name": "id", "start": 0, "stop": 9, "step": 1}]}'
+    for text in (said, longer):
+        path = write()
+        pq.write_table(pq.read_table(path).replace_schema_metadata({"pandas": text}), path)
+        assert rows_of(path)[0]["id"].to_pylist() == ["0", "1", "2"]
+        assert len(notes_of(path)) == (text == longer)
