@@ -103,11 +103,20 @@ def _compared(node: "Expr", sides: tuple[Any, Any], by: str) -> Any:
 
 
 def _check_sorts(node: "Expr", left: Any, right: Any) -> None:
+    _check_names_column(node, left, right)
     sorts = {_sort(left), _sort(right)} - {"null"}
     if len(sorts) > 1 or not sorts <= set(_SORTS):
         raise InputError(
             f"{_text(node)} compares {_sort(left)} with {_sort(right)}.",
             mend="Text stands in single quotes, numbers, true and false without; a date is written '2024-05-06'.",
+        )
+
+
+def _check_names_column(node: "Expr", left: Any, right: Any) -> None:
+    if all(isinstance(value, pa.Scalar) and _sort(value) == "text" for value in (left, right)):
+        raise InputError(
+            f"{_text(node)} compares a text with a text, and no column.",
+            mend=f'A column stands in double quotes, or in none where it is one word: "{left.as_py()}"',
         )
 
 
@@ -167,6 +176,7 @@ def _is_between(node: "Expr", of: Of) -> Any:
 
 def _is_like(node: "Expr", of: Of, *, ignore_case: bool) -> Any:
     value, pattern = of(node.this), of(node.expression)
+    _check_names_column(node, value, pattern)
     sorts = {_sort(value), _sort(pattern)}
     if not isinstance(pattern, pa.Scalar) or not sorts <= {"text", "null"}:
         raise InputError(f"{_text(node)}: a column of text is like a text.", mend="Such as: camera like 'Canon%'")

@@ -35,7 +35,7 @@ def find_rows(stored: StoredRows, where: str) -> Rows:
             two things of different sorts.
     """
     try:
-        condition = _parse(where)
+        condition = _parse(where, stored.schema.names)
         columns = _read_columns(stored, condition)
         passed = compute(condition, columns)
     except RecursionError as error:
@@ -45,7 +45,7 @@ def find_rows(stored: StoredRows, where: str) -> Rows:
     return pc.indices_nonzero(pc.fill_null(passed, False)).to_numpy().astype(np.int64)  # type: ignore[no-any-return]  # noqa: FBT003
 
 
-def _parse(where: str) -> "Expr":
+def _parse(where: str, names: list[str]) -> "Expr":
     import sqlglot
     from sqlglot.errors import ParseError, TokenError
     from sqlglot.expressions import Condition
@@ -60,7 +60,20 @@ def _parse(where: str) -> "Expr":
         told = error.errors[0] if error.errors else {}
         rest = f"{told.get('highlight') or ''}{told.get('end_context') or ''}"
         place = f"The filter can't be read from here on: {shorten(rest)}" if rest else "The filter is empty."
-        raise InputError(f"{place}\nThe whole of it: {shorten(asked)}" if rest else place, mend=MEND) from error
+        mend = f"{_advise_quotes(asked, names)}{MEND}"
+        raise InputError(f"{place}\nThe whole of it: {shorten(asked)}" if rest else place, mend=mend) from error
+
+
+def _advise_quotes(where: str, names: list[str]) -> str:
+    """Say of columns whose names are words of SQL how these are written; nothing where none is named."""
+    from sqlglot import tokenize
+    from sqlglot.tokens import TokenType
+
+    own = {TokenType.VAR, TokenType.STRING, TokenType.IDENTIFIER}
+    known = {name.lower(): name for name in names}
+    words = [token.text.lower() for token in tokenize(where, read=DIALECT) if token.token_type not in own]
+    quoted = dict.fromkeys(f'"{known[word]}"' for word in words if word in known)
+    return f"A column that is named as a word of SQL stands in double quotes: {', '.join(quoted)}. " if quoted else ""
 
 
 def _read_columns(stored: StoredRows, condition: "Expr") -> dict[str, Any]:

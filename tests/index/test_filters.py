@@ -252,3 +252,30 @@ def test_mistakes_are_told(where, told, mend, stored):
     assert told in caught.value.message
     assert mend in caught.value.mend
     assert str(caught.value).encode()  # can be printed
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["'camera' = 'x'", "'camera' like 'x%'", "'camera' in ('x', 'y')", "year > 3 and not 'camera' <> 'x'",
+     "'camera' between 'a' and 'b'"],
+)  # fmt: skip
+def test_text_against_text(where, stored):
+    """A text in the place of a column is refused: no row hangs on it."""
+    with pytest.raises(InputError, match="compares a text with a text, and no column") as caught:
+        find_rows(stored, where)
+    assert caught.value.mend.endswith('in none where it is one word: "camera"')
+
+
+@pytest.mark.parametrize(
+    "where", ["when = 'x'", "FROM = 'x'", "year > 3 and from in ('x')", "map = 'x'", "case like 'x'"]
+)
+def test_columns_named_as_words_of_sql(where, tmp_path):
+    """The message names each such column as it has to be written, and so it can be asked for."""
+    names = ["when", "From", "map", "case"]
+    write_rows([pa.table({name: ["x", "y"] for name in names} | {"year": [4, 5]})], tmp_path / "rows.parquet")
+    stored = StoredRows(tmp_path / "rows.parquet", mend="")
+    (name,) = [name for name in names if name.lower() in where.lower()]
+    with pytest.raises(InputError, match="can't be read from here on") as caught:
+        find_rows(stored, where)
+    assert caught.value.mend.startswith(f'A column that is named as a word of SQL stands in double quotes: "{name}".')
+    assert find_rows(stored, f"\"{name}\" = 'x'").tolist() == [0]
