@@ -64,14 +64,16 @@ def _parse(where: str, names: list[str]) -> "Expr":
         raise InputError(f"{place}\nThe whole of it: {shorten(asked)}" if rest else place, mend=mend) from error
 
 
+_NO_WORDS = ("VAR", "STRING", "IDENTIFIER")
+"""What sqlglot calls names and texts, which are no words of SQL."""
+
+
 def _advise_quotes(where: str, names: list[str]) -> str:
     """Say of columns whose names are words of SQL how these are written; nothing where none is named."""
     from sqlglot import tokenize
-    from sqlglot.tokens import TokenType
 
-    own = {TokenType.VAR, TokenType.STRING, TokenType.IDENTIFIER}
     known = {name.lower(): name for name in names}
-    words = [token.text.lower() for token in tokenize(where, read=DIALECT) if token.token_type not in own]
+    words = [token.text.lower() for token in tokenize(where, read=DIALECT) if token.token_type.name not in _NO_WORDS]
     quoted = dict.fromkeys(f'"{known[word]}"' for word in words if word in known)
     return f"A column that is named as a word of SQL stands in double quotes: {', '.join(quoted)}. " if quoted else ""
 
