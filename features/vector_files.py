@@ -263,9 +263,11 @@ def _open_parquet(path: Path, options: VectorOptions) -> VectorFiles:
         paths = [path] if path.is_file() else list(_parquet_below(path))
     if not paths:
         raise InputError(f"{path} holds no .parquet file and no img_emb/.", mend=_KINDS)
-    heads = [read_head(one) for one in paths]
-    embedding = choose_embedding(path, [schema for _, schema in heads], options.embedding)
-    files = [_to_file(one, embedding, *head) for one, head in zip(paths, heads, strict=True)]
+    there = {one: read_head(one) for one in paths}
+    there = {one: head for one, head in there.items() if head[0]} or there  # an empty one's types say nothing
+    heads = list(there.values())
+    embedding = choose_embedding(path, [schema for _, schema in heads], options.embedding, files=list(there))
+    files = [_to_file(one, embedding, *head) for one, head in there.items()]
     is_range = any(
         "id" in read_ranges(schema, rows) for rows, schema in heads
     )  # in each file of a folder it may begin anew

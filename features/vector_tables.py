@@ -56,13 +56,14 @@ def read_head(path: Path) -> tuple[int, pa.Schema]:
     return rows, schema
 
 
-def choose_embedding(path: Path, schemas: Sequence[pa.Schema], asked: str | None) -> str:
+def choose_embedding(path: Path, schemas: Sequence[pa.Schema], asked: str | None, *, files: Sequence[Path] = ()) -> str:
     """Choose the column of vectors.
 
     Args:
         path: What was given, for the message.
         schemas: Of each file, one or more.
         asked: The column that was asked for; by default `embedding`, or the only one with lists of numbers.
+        files: What each schema is of, where there are several.
 
     Raises:
         InputError: There is none in every file, or several and none was asked for.
@@ -73,10 +74,32 @@ def choose_embedding(path: Path, schemas: Sequence[pa.Schema], asked: str | None
         return wanted
     if asked is None and len(found) == 1:
         return found[0]
+    _check_all_have(dict(zip(files, schemas, strict=False)), asked)
     what = "one column" if asked is None else f"a column {asked}"
     there = f"has these: {list_names(found)}" if found else f"has none, only: {list_names(schemas[0].names)}"
     mend = _advise(path, schemas[0], wanted, has_lists=bool(found))
     raise InputError(f"Wanted is {what} of lists of numbers; {path} {there}.", mend=mend)
+
+
+def _check_all_have(schemas: Mapping[Path, pa.Schema], asked: str | None) -> None:
+    """Name the first file without the column of vectors that most others have, if that is what is wrong."""
+    named = {path: [name for name in schema.names if _has_vectors(schema, name)] for path, schema in schemas.items()}
+    wanted = [name for names in named.values() for name in names if asked in (None, name)]
+    if not wanted:
+        return
+    usual = max(dict.fromkeys(wanted), key=lambda name: (wanted.count(name), name == "embedding"))
+    odd = next((path for path, names in named.items() if usual not in names), None)
+    if odd is None:
+        return
+    mend = f"Write it anew with the column {usual}, or move it to another folder."
+    if len(named[odd]) == 1 and usual not in schemas[odd].names:
+        renamed = f"pandas.read_parquet({str(odd)!r}).rename(columns={ {named[odd][0]: usual} })"
+        mend = f"Rename it, in Python: import pandas; {renamed}.to_parquet({str(odd)!r})"
+    raise InputError(
+        f"Other files have lists of numbers in the column {usual}; {odd} has none there, only:"
+        f" {list_names(schemas[odd].names)}.",
+        mend=mend,
+    )
 
 
 def _advise(path: Path, schema: pa.Schema, wanted: str, *, has_lists: bool) -> str:

@@ -432,3 +432,34 @@ def test_broken_index_of_pandas(said, write, rows_of, notes_of):
         pq.write_table(pq.read_table(path).replace_schema_metadata({"pandas": text}), path)
         assert rows_of(path)[0]["id"].to_pylist() == ["0", "1", "2"]
         assert len(notes_of(path)) == (text == longer)
+
+
+@pytest.mark.parametrize("name", ["0.parquet", "9.parquet"])
+def test_an_empty_file_among_others(name, write, rows_of):
+    """A file without a row is passed over, whatever its types, as the first one and as the last."""
+    nothing = {"vec": pa.nulls(0), "id": pa.nulls(0), "year": pa.nulls(0)}
+    write(f"t/{name}", **nothing)
+    table, failures = rows_of(write("t/5.parquet", id=["a", "b", "c"], year=[1, 2, 3]).parent)
+    assert (_stored(table, "id", "year"), failures) == ([("a", 1), ("b", 2), ("c", 3)], [])
+
+
+def test_a_file_that_calls_its_vectors_otherwise(tmp_path, write):
+    """The file is named, and how to rename its column."""
+    write("t/0.parquet")
+    write("t/1.parquet")
+    odd = tmp_path / "t" / "2.parquet"
+    pq.write_table(pa.table({"emb": VECTORS}), odd)
+    with pytest.raises(InputError, match=r"in the column vec; .*2\.parquet has none there, only: emb\.") as caught:
+        open_vectors(odd.parent, ASKED)
+    exec(caught.value.mend.removeprefix("Rename it, in Python: "))  # noqa: S102  what it says to type
+    assert open_vectors(odd.parent, ASKED).rows == 9
+
+
+def test_a_file_without_vectors(tmp_path, write):
+    """The file is named, whichever column is asked for."""
+    write("t/0.parquet")
+    pq.write_table(pa.table({"vec": ["x"]}), tmp_path / "t" / "1.parquet")
+    for asked in (ASKED, VectorOptions(embedding="vec")):
+        with pytest.raises(InputError, match=r"1\.parquet has none there, only: vec\.") as caught:
+            open_vectors(tmp_path / "t", asked)
+        assert caught.value.mend == "Write it anew with the column vec, or move it to another folder."
