@@ -163,7 +163,7 @@ class Layout:
         if column is None:
             return pa.nulls(n_rows, kind)
         if name not in _TEXTS:
-            return column.cast(kind)
+            return _cast(column, kind, source, chunk.file.path)
         texts = _to_text(column, source, chunk.file.path)
         return to_hashes(texts) if name == "sha256" else texts
 
@@ -315,6 +315,26 @@ def _to_text(column: pa.Array, name: str, path: Path) -> pa.Array:
             f"The column {name} of {path} holds bytes that are no text (UTF-8), such as raw hashes.",
             mend="Name a column of text, such as --id COLUMN, or write these bytes as text, in Python:"
             f" table['{name}'] = table['{name}'].map(bytes.hex)",
+        ) from error
+
+
+def _cast(column: pa.Array, kind: pa.DataType, name: str, path: Path) -> pa.Array:
+    """Give a column in the type that it has over all files.
+
+    Raises:
+        InputError: A whole number is too large for the floating-point ones of other files.
+        ArrowInvalid: Another value does not fit.
+    """
+    try:
+        return column.cast(kind)
+    except pa.ArrowInvalid as error:
+        if not pa.types.is_floating(kind):
+            raise
+        raise InputError(
+            f"The column {name} of {path} is {column.type} there, and {kind} over all files, which can't hold each of"
+            f" its values: {error}.",
+            mend="Write it in one type in every file, such as whole numbers with missing ones, in Python:"
+            f" table[{name!r}] = table[{name!r}].astype('Int64')",
         ) from error
 
 

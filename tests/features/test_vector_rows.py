@@ -463,3 +463,16 @@ def test_a_file_without_vectors(tmp_path, write):
         with pytest.raises(InputError, match=r"1\.parquet has none there, only: vec\.") as caught:
             open_vectors(tmp_path / "t", asked)
         assert caught.value.mend == "Write it anew with the column vec, or move it to another folder."
+
+
+def test_large_whole_numbers_beside_floats(write, rows_of):
+    """What floats can't hold is refused with its column and what to type; what they can is taken."""
+    write("t/0.parquet", year=[1, 2, 3], id=["a", "b", "c"])
+    path = write("t/1.parquet", year=[0.5, None, 2.0], id=["d", "e", "f"]).parent
+    assert rows_of(path)[0]["year"].to_pylist() == [1.0, 2.0, 3.0, 0.5, None, 2.0]
+    write("t/0.parquet", year=[2**60 + 1, 2, 3], id=["a", "b", "c"])
+    with pytest.raises(
+        InputError, match=r"The column year of .*0\.parquet is int64 there, and double over all"
+    ) as caught:
+        rows_of(path)
+    assert caught.value.mend.endswith("table['year'] = table['year'].astype('Int64')")
