@@ -46,22 +46,28 @@ class EqualFiles:
         self._first: dict[int, tuple[int, complex]] = {}
         self._n_rows = 0
 
-    def add(self, hashes: list[str | None], embeddings: Floats) -> list[tuple[int, int]]:
+    def project(self, embeddings: Floats) -> list[tuple[complex, float]]:
+        """Give what `add` wants to know of vectors, float32 [n, D]."""
+        with np.errstate(all="ignore"):
+            lengths = np.linalg.norm(embeddings, axis=1).tolist()
+            return [
+                (complex(*pair), length)
+                for pair, length in zip((embeddings @ self._onto).tolist(), lengths, strict=True)
+            ]
+
+    def add(self, hashes: list[str | None], projected: list[tuple[complex, float]]) -> list[tuple[int, int]]:
         """Look at the next rows.
 
         Args:
             hashes: Of their files, None where unknown.
-            embeddings: float32 [n, D]; rows that are not finite are left out.
+            projected: From `project`, of their vectors; those that are not finite are left out.
 
         Returns:
             The numbers of rows, counted over all calls, whose vector is not that of the first row with their hash, each
             after the number of that one.
         """
-        with np.errstate(all="ignore"):
-            lengths = np.linalg.norm(embeddings, axis=1).tolist()
-            seen = [complex(*pair) for pair in (embeddings @ self._onto).tolist()]
         others = []
-        for row, (name, at, length) in enumerate(zip(hashes, seen, lengths, strict=True), self._n_rows):
+        for row, (name, (at, length)) in enumerate(zip(hashes, projected, strict=True), self._n_rows):
             if name is None or not np.isfinite(length):
                 continue
             first, there = self._first.setdefault(hash(name), (row, at))

@@ -254,7 +254,7 @@ def _why_no_hashes(files: VectorFiles, dim: int) -> str:
     for chunk in _chunks(files, 0):
         embeddings, faults = _to_embeddings(chunk.lists, dim)
         embeddings[list(faults)] = np.nan
-        others = equal.add(hashes.slice(chunk.start, len(embeddings)).to_pylist(), embeddings)
+        others = equal.add(hashes.slice(chunk.start, len(embeddings)).to_pylist(), equal.project(embeddings))
         if others:
             first, row = others[0]
             return f"rows {first} and {row} have the same one, and other vectors (rows are counted from 0)"

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from features.arrays import Floats
 from features.buckets import to_parquet_source
+from features.equal_files import EqualFiles
 from features.errors import FeatureFileError, MismatchError
 from features.files import hash_file
 from features.listing import read_failures
@@ -98,6 +99,8 @@ class _Found:
     n_bytes: int = 0
     ids: list[str] = dataclasses.field(default_factory=list)
     zero: list[str] = dataclasses.field(default_factory=list)
+    hashes: list[str | None] = dataclasses.field(default_factory=list)
+    projected: list[tuple[complex, float]] = dataclasses.field(default_factory=list)
     problems: list[Problem] = dataclasses.field(default_factory=list)
 
 
@@ -109,6 +112,7 @@ class _Check:
         self.path = snapshot.folder
         self.manifest = snapshot.manifest
         self.seen: set[str] = set()
+        self.equal = EqualFiles(self.manifest.spec.dim)
         self.zero: list[str] = []
         self.n_rows = 0
         self.n_bytes = 0
@@ -148,6 +152,11 @@ class _Check:
             yield _of_ids(
                 "ids", str(file), "image is there more than once", "images are there more than once", repeated
             )
+        others = [found.ids[row - self.n_rows] for _, row in self.equal.add(found.hashes, found.projected)]
+        if others:
+            one = "image has the sha256 of another one and another vector"
+            many = "images have the sha256 of another one and another vector"
+            yield _of_ids("equal files", str(file), one, many, others)
         self.seen.update(found.ids)
         self.zero.extend(found.zero)
         self.n_rows += len(found.ids)
@@ -168,7 +177,7 @@ class _Check:
                 found.problems.append(Problem("hash", str(file), "its bytes are not those that were written", _ANEW))
             found.problems.extend(self._layout(file, part))
             if _COLUMNS not in (problem.check for problem in found.problems):
-                _read_rows(file, found)
+                _read_rows(file, found, self.equal)
         except FeatureFileError as error:
             found.problems.append(Problem("readable", str(file), error.message, _ANEW))
         return found
@@ -188,16 +197,18 @@ class _Check:
             yield Problem(_COLUMNS, str(file), message, _ANEW)
 
 
-def _read_rows(file: Path, found: _Found) -> None:
-    """Read ids and vectors, and note which of these are not finite, or zeros."""
+def _read_rows(file: Path, found: _Found, equal: EqualFiles) -> None:
+    """Read ids, hashes and vectors, and note which of these are not finite, or zeros."""
     with name_broken_part(file), pq.ParquetFile(to_parquet_source(file)) as opened:
-        for batch in opened.iter_batches(batch_size=_BATCH_ROWS, columns=["id", "embedding"]):
+        for batch in opened.iter_batches(batch_size=_BATCH_ROWS, columns=["id", "sha256", "embedding"]):
             ids, embeddings = batch["id"].to_pylist(), to_embeddings(batch["embedding"])
             not_finite = [ids[row] for row in np.flatnonzero(~np.isfinite(embeddings).all(axis=1))]
             if not_finite:
                 one, many = "image has a vector that is not finite", "images have a vector that is not finite"
                 found.problems.append(_of_ids("vectors", str(file), one, many, not_finite))
             found.ids.extend(ids)
+            found.hashes.extend(batch["sha256"].to_pylist())
+            found.projected.extend(equal.project(embeddings))
             found.zero.extend(ids[row] for row in _zero_rows(embeddings))
 
 

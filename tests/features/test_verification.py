@@ -89,10 +89,24 @@ def test_not_finite(table):
 
 def test_zero_vectors(table):
     """A vector of zeros is no broken promise, and is named."""
-    rewrite(table, lambda rows: with_vectors(rows, lambda vectors: vectors[0].fill(0)))
+    rewrite(table, lambda rows: with_hash(with_vectors(rows, lambda vectors: vectors[0].fill(0)), None))
     document = verify_features(table)
     assert (document["n_zero"], document["zero_vectors"]) == (1, ["a"])
     assert [problem["check"] for problem in document["problems"]] == ["hash"]
+
+
+def with_hash(rows, sha256):
+    """Give all rows of a part one sha256."""
+    values = pa.array([sha256] * len(rows), pa.string())
+    return rows.set_column(3, rows.schema.field("sha256"), values)
+
+
+def test_equal_files(table):
+    """A row with the sha256 of another one and another vector is named; one without a sha256 is not."""
+    rewrite(table, lambda rows: with_hash(with_vectors(rows, lambda vectors: vectors[1:].__imul__(-1)), "ab" * 32))
+    assert "equal files" in checks(table)
+    rewrite(table, lambda rows: with_hash(rows, None))
+    assert "equal files" not in checks(table)
 
 
 def test_rows_are_counted(table):
