@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from features import METRICS, InputError, Rows
 from index.default_score import choose_min_score, draw_sample
@@ -97,9 +98,10 @@ def check_min_score(min_score: float | None, metric: str = "cosine") -> None:
 
 
 def _number(texts: pa.ChunkedArray) -> Rows:
-    """Give equal texts equal numbers, int64 [N]; -1 where there is none."""
+    """Give equal texts equal numbers, int64 [N]; -1 where there is none, or a blank one."""
     if pa.types.is_null(texts.type):
         return np.full(len(texts), -1, np.int64)
+    texts = pc.if_else(pc.equal(pc.utf8_trim_whitespace(texts), ""), pa.scalar(None, texts.type), texts)
     codes = texts.dictionary_encode().combine_chunks().indices
     numbers: Rows = codes.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     return numbers

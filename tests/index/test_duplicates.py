@@ -95,7 +95,7 @@ def test_a_thousand_equal_images_are_one_group(clustered, build):
 
 def test_equal_files_are_duplicates_whatever_the_vectors(build):
     """Images of the same bytes are one group also where their score is below the least, and the group says so."""
-    sha256 = ["a", "b", "a", None, None, ""]
+    sha256 = ["a", "b", "a", None, "", ""]
     found = find_duplicates(build(np.eye(6, dtype=np.float32), columns={"sha256": sha256}), min_score=0.9)
     assert rows_of(found) == {frozenset({0, 2})}
     assert [(group["exact"], group["min_score"]) for group in found["groups"]] == [(True, 0.0)]
