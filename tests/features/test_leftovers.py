@@ -90,4 +90,4 @@ def test_a_temporary_folder_goes_at_the_end(tmp_path):
     with pytest.raises(FeatureFileError):
         write_file(tmp_path / "no" / "a", lambda path: path.write_text("a"))
     assert list(tmp_path.iterdir()) == []
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before  # an earlier test's may be collected meanwhile
