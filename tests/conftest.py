@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import runpy
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from embedder.engines import tensorflow
 from features import InputError, import_keras, import_tensorflow
 
+EXAMPLES = Path(__file__).parents[1] / "examples"
 _WITHOUT = os.environ.get("FRIEZE_WITHOUT", "").split()
 """What the tests are to do without, as on a machine that lacks it: names of packages, or `bfloat16`."""
 for _package in set(_WITHOUT) - {"bfloat16"}:
@@ -183,3 +185,16 @@ def cluster(_server):
             cluster.add_node(num_cpus=1)
     yield cluster
     cluster.shutdown()
+
+
+@pytest.fixture
+def run_recipe(tmp_path, monkeypatch, capsys):
+    """`run_recipe(recipe, *words)`: what a recipe of examples/ prints, run in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def run_script(recipe, *words):
+        monkeypatch.setattr("sys.argv", [recipe, *map(str, words)])
+        runpy.run_path(str(EXAMPLES / f"{recipe}.py"), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run_script

@@ -2,7 +2,6 @@
 
 import ast
 import re
-import runpy
 import shlex
 from pathlib import Path
 
@@ -19,19 +18,6 @@ RECIPES = ("recipe1", "recipe1_keras", "recipe3")
 EVERY = (*RECIPES, "recipe2")
 LEAST = {"recipe1": 0.8, "recipe1_keras": 0.75, "recipe3": 0.75}
 """Least accuracy on 40 held-out flowers. Right pixels gave .925, .85 and .825, those in [-1, 1] .7, .625, .7."""
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """`run(recipe, *words)`: what a recipe prints, run in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
-
-    def run_script(recipe, *words):
-        monkeypatch.setattr("sys.argv", [recipe, *map(str, words)])
-        runpy.run_path(str(EXAMPLES / f"{recipe}.py"), run_name="__main__")
-        return capsys.readouterr().out
-
-    return run_script
 
 
 @pytest.fixture
@@ -63,27 +49,27 @@ def accuracy_in(text):
 
 
 @pytest.mark.parametrize("recipe", ["recipe1", "recipe3"])
-def test_classes_that_are_easy_to_tell(recipe, colours, pictures, run, tmp_path):
+def test_classes_that_are_easy_to_tell(recipe, colours, pictures, run_recipe, tmp_path):
     """Recipes 1 and 3 tell red from blue, and leave a table and the head that they name."""
-    assert accuracy_in(run(recipe, pictures, "--backbone", colours)) == 1.0
+    assert accuracy_in(run_recipe(recipe, pictures, "--backbone", colours)) == 1.0
     info = frieze.info(tmp_path / f"{recipe}-out" / "images.head")
     assert info["head"] == {"recipe1": "keras", "recipe3": "svm"}[recipe]
     assert len(frieze.open_features(tmp_path / f"{recipe}-out" / "images.features")) == 40
 
 
-def test_again(colours, pictures, run):
+def test_again(colours, pictures, run_recipe):
     """A recipe can be run again where it has been."""
-    found = [run("recipe3", pictures, "--backbone", colours) for _ in range(2)]
+    found = [run_recipe("recipe3", pictures, "--backbone", colours) for _ in range(2)]
     assert found[0] == found[1]
 
 
 @pytest.mark.slow
-def test_the_keras_recipe(colours, pictures, run, tmp_path):
+def test_the_keras_recipe(colours, pictures, run_recipe, tmp_path):
     """Recipe 1 in Keras tells red from blue, leaves the backbone as it was, and saves a model that loads without it."""
     import keras
 
     words = (pictures, "--backbone", colours, "--side", 8, "--epochs", 30)
-    assert accuracy_in(run("recipe1_keras", *words)) == 1.0
+    assert accuracy_in(run_recipe("recipe1_keras", *words)) == 1.0
     model = keras.saving.load_model(tmp_path / "recipe1.keras")
     (layer,) = [one for one in model.layers if isinstance(one, frieze.HubLayer)]
     assert np.array_equal(layer.get_weights()[0], 10 * np.eye(3))
@@ -95,9 +81,9 @@ TINY = ("--layer", "top:flatten", "--unfreeze", "top", "--epochs", 30)
 
 
 @pytest.mark.slow
-def test_the_fine_tuned_recipe(residual, pictures, run, tmp_path):
+def test_the_fine_tuned_recipe(residual, pictures, run_recipe, tmp_path):
     """Recipe 2 tells red from blue, and leaves a model with a hidden layer of 256 units over maps as they are."""
-    found = run("recipe2", pictures, "--backbone", residual, *TINY)
+    found = run_recipe("recipe2", pictures, "--backbone", residual, *TINY)
     assert accuracy_in(found) == 1.0
     assert "of a linear probe on the frozen backbone: 1.000" in found
     head = frieze.open_head(tmp_path / "recipe2-out" / "images.model")
@@ -105,10 +91,10 @@ def test_the_fine_tuned_recipe(residual, pictures, run, tmp_path):
 
 
 @pytest.mark.parametrize("recipe", EVERY)
-def test_says_what_is_wrong(recipe, pictures, run, tmp_path):
+def test_says_what_is_wrong(recipe, pictures, run_recipe, tmp_path):
     """A recipe with a backbone that is none ends with the message and its mend, not with a traceback."""
     with pytest.raises(SystemExit, match=r"Error: .*\n"):
-        run(recipe, pictures, "--backbone", tmp_path / "nothing")
+        run_recipe(recipe, pictures, "--backbone", tmp_path / "nothing")
 
 
 @pytest.mark.parametrize("recipe", ["recipe1", "recipe3"])
@@ -142,10 +128,10 @@ def test_the_command_of_the_fine_tuned_recipe():
 
 
 @pytest.mark.slow
-def test_the_fine_tuned_recipe_on_photographs(run, data_dir, tmp_path):
+def test_the_fine_tuned_recipe_on_photographs(run_recipe, data_dir, tmp_path):
     """Recipe 2 runs from end to end with VGG16, whose weights are drawn here: its last block and the head learn."""
     words = ("--weights", "random", "--image-size", 32, "--epochs", 1)
-    found = run("recipe2", data_dir / "images" / "flowers_ccby_200", *words)
+    found = run_recipe("recipe2", data_dir / "images" / "flowers_ccby_200", *words)
     assert 0 <= accuracy_in(found) <= 1
     finetuned = frieze.info(tmp_path / "recipe2-out" / "images.model")["scores"]
     assert (finetuned["unfrozen"], finetuned["n_unfrozen"]) == ("5 of 20 layers, from block5_conv1 on", 7_079_424)
@@ -153,9 +139,9 @@ def test_the_fine_tuned_recipe_on_photographs(run, data_dir, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_real_photographs(recipe, run, data_dir):
+def test_real_photographs(recipe, run_recipe, data_dir):
     """On real flowers with a real backbone each recipe is as good as its vectors; in a wrong range they are not."""
     backbone = data_dir / "backbones" / "mobilenet_v1_025_128" / "saved_model"
     words = ["--side", 128] if recipe == "recipe1_keras" else []
-    found = accuracy_in(run(recipe, data_dir / "images" / "flowers_ccby_200", "--backbone", backbone, *words))
+    found = accuracy_in(run_recipe(recipe, data_dir / "images" / "flowers_ccby_200", "--backbone", backbone, *words))
     assert found >= LEAST[recipe]

@@ -2,7 +2,6 @@
 
 import json
 import re
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -68,29 +67,16 @@ def accuracy_in(text):
     return float(re.search(r"^accuracy ([0-9.]+) .*held-out images$", text, re.MULTILINE)[1])
 
 
-@pytest.fixture
-def script(tmp_path, monkeypatch, capsys):
-    """`script(recipe, *words)`: what a recipe prints, run in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
-
-    def run_script(recipe, *words):
-        monkeypatch.setattr("sys.argv", [recipe, *map(str, words)])
-        runpy.run_path(str(EXAMPLES / f"{recipe}.py"), run_name="__main__")
-        return capsys.readouterr().out
-
-    return run_script
-
-
 def plain(network, paths, side_px):
     """Embed as a script does: float32 [n, D]."""
     opened = [Image.open(path).resize((side_px, side_px), Image.Resampling.BILINEAR) for path in paths]
     return network.predict(np.stack([np.asarray(one, np.float32) for one in opened]) / 127.5 - 1, verbose=0)
 
 
-def test_frozen_recipes(recipe, pictures, script, tmp_path):
+def test_frozen_recipes(recipe, pictures, run_recipe, tmp_path):
     """Recipes 1 and 3 tell colours apart, by script and by commands alike, on the vectors of the network itself."""
     (name, network, folder), (_, side_px, head) = recipe, NETWORKS[recipe[0]]
-    found = accuracy_in(script(name, pictures, "--backbone", folder))
+    found = accuracy_in(run_recipe(name, pictures, "--backbone", folder))
     frieze_embed = ["embed", pictures, "--backbone", folder, "--out", tmp_path / "f"]
     told = measured(*frieze_embed)[0] | measured("train", tmp_path / "f", "--head", head, "--out", tmp_path / "h")[0]
     table = frieze.open_features(tmp_path / "f")
@@ -127,8 +113,8 @@ def test_the_fine_tuned_recipe(pictures, tmp_path):
     assert peak < MOST_BYTES
 
 
-def test_the_script_of_the_fine_tuned_recipe(pictures, script):
+def test_the_script_of_the_fine_tuned_recipe(pictures, run_recipe):
     """Recipe 2's script runs at 224 pixels as it stands."""
-    found = script("recipe2", pictures, "--weights", "random", "--epochs", 1)
+    found = run_recipe("recipe2", pictures, "--weights", "random", "--epochs", 1)
     assert 0 <= accuracy_in(found) <= 1
     assert "of a linear probe on the frozen backbone: " in found

@@ -315,3 +315,17 @@ def shared_data():
     if not path.is_dir():
         pytest.skip("there are no shared data: set FRIEZE_DATA")
     return path
+
+
+@pytest.fixture
+def named_photos(tmp_path):
+    """`named_photos(names)`: a folder `photos` of images of these names, no two of which are equal."""
+
+    def write(names):
+        for name in names:
+            path = tmp_path / "photos" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"\xff\xd8\xff\xe0" + bytes(100) + name.encode())
+        return tmp_path / "photos"
+
+    return write

@@ -23,20 +23,6 @@ HIDDEN = [
 ]
 
 
-@pytest.fixture
-def write(tmp_path):
-    """`write(names)`: images of these names below a folder `photos`."""
-
-    def write_all(names):
-        for name in names:
-            path = tmp_path / "photos" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(JPEG + name.encode())
-        return tmp_path / "photos"
-
-    return write_all
-
-
 def pack(folder, names):
     """Write the files of a folder into an archive beside it."""
     with tarfile.open(folder.with_suffix(".tar"), "w") as archive:
@@ -54,16 +40,16 @@ def listed(source, prefix="", **options):
     return sorted(name.removeprefix(prefix) for name in found)
 
 
-def test_hidden_in_a_folder(write):
+def test_hidden_in_a_folder(named_photos):
     """Hidden files and folders, and what systems put beside pictures, are left out of a folder and counted."""
-    listing = open_source(str(write(SHOWN + HIDDEN)), SourceOptions()).listing
+    listing = open_source(str(named_photos(SHOWN + HIDDEN)), SourceOptions()).listing
     assert sorted(listing.images["id"].to_pylist()) == SHOWN
     assert (listing.n_hidden, listing.n_ignored, listing.failures) == (len(HIDDEN), 0, ())
 
 
-def test_hidden_in_a_glob(write):
+def test_hidden_in_a_glob(named_photos):
     """A wildcard stands for nothing hidden; a pattern that spells the name out takes it."""
-    folder = write(SHOWN + HIDDEN)
+    folder = named_photos(SHOWN + HIDDEN)
     assert listed(folder / "**" / "*.jpg") == SHOWN
     assert listed(folder / "in" / "@eaDir" / "*" / "*.jpg") == ["b.jpg/SYNOPHOTO_THUMB_M.jpg"]
     assert listed(folder / ".thumbs" / "*.jpg") == ["a.jpg"]
@@ -82,18 +68,18 @@ def test_hidden_in_a_glob(write):
         (".thumbs/*.jpg", 0),
     ],
 )
-def test_hidden_is_counted_in_a_glob(pattern, n_hidden, write):
+def test_hidden_is_counted_in_a_glob(pattern, n_hidden, named_photos):
     """What a pattern would match, or be led into, but for the rule is counted as in a folder; nothing else is."""
-    folder = write(SHOWN + HIDDEN)
+    folder = named_photos(SHOWN + HIDDEN)
     (folder / "in" / "d.png").write_bytes(JPEG)
     listing = open_source(str(folder / pattern), SourceOptions()).listing
     assert listing.n_hidden == n_hidden
 
 
 @pytest.mark.parametrize("pattern", ["", "*", "*.tar", "**"])
-def test_hidden_and_excluded_beside_archives(pattern, write):
+def test_hidden_and_excluded_beside_archives(pattern, named_photos):
     """What lies beside archives and what lies in them is counted together, of a folder as of a pattern."""
-    folder, beside = write(SHOWN + HIDDEN), write([]).parent / "shards"
+    folder, beside = named_photos(SHOWN + HIDDEN), named_photos([]).parent / "shards"
     beside.mkdir()
     for name in ("a.tar", "b.tar", "._a.tar"):
         pack(folder, [*SHOWN, HIDDEN[0]]).rename(beside / name)
@@ -101,18 +87,18 @@ def test_hidden_and_excluded_beside_archives(pattern, write):
     assert (listing.n_hidden, listing.excluded) == (2, {"b.tar": 1, "c.jpg": 1})
 
 
-def test_hidden_in_an_archive(write):
+def test_hidden_in_an_archive(named_photos):
     """The same is left out of an archive, whose members have whole paths for names."""
-    archive = pack(write(SHOWN + HIDDEN), SHOWN + HIDDEN)
+    archive = pack(named_photos(SHOWN + HIDDEN), SHOWN + HIDDEN)
     listing = open_source(str(archive), SourceOptions()).listing
     assert sorted(listing.images["id"].to_pylist()) == [f"photos.tar/{name}" for name in SHOWN]
     assert (listing.n_hidden, listing.n_ignored, listing.failures) == (len(HIDDEN), 0, ())
 
 
-def test_hidden_in_a_bucket(write, bucket):
+def test_hidden_in_a_bucket(named_photos, bucket):
     """The same is left out of a bucket, of a folder as of a pattern."""
     names = [name for name in SHOWN + HIDDEN if "#" not in name]
-    bucket.put_folder(write(names), "p")
+    bucket.put_folder(named_photos(names), "p")
     assert listed(f"{bucket.url}/p") == SHOWN
     assert listed(f"{bucket.url}/p/*.jpg") == ["a.jpg"]
     counts = [open_source(f"{bucket.url}/p/{one}", SourceOptions()).listing.n_hidden for one in ("*.jpg", "._*.jpg")]
@@ -120,15 +106,15 @@ def test_hidden_in_a_bucket(write, bucket):
     assert listed(f"{bucket.url}/p/._*.jpg") == ["._a.jpg"]
 
 
-def test_a_hidden_source(write):
+def test_a_hidden_source(named_photos):
     """A hidden folder that the user names is looked through."""
-    folder = write([".private/a.jpg", ".private/.more/b.jpg"])
+    folder = named_photos([".private/a.jpg", ".private/.more/b.jpg"])
     assert listed(folder / ".private") == ["a.jpg"]
 
 
-def test_a_list_takes_what_it_names(write):
+def test_a_list_takes_what_it_names(named_photos):
     """What the user names one by one is taken, hidden or not."""
-    folder = write([".private/a.jpg"])
+    folder = named_photos([".private/a.jpg"])
     (folder / "list.txt").write_text(".private/a.jpg\n")
     assert listed(folder / "list.txt") == [".private/a.jpg"]
 
@@ -145,9 +131,9 @@ PATTERNS = [
 
 @pytest.mark.parametrize(("patterns", "kept"), PATTERNS)
 @pytest.mark.parametrize("kind", ["folder", "glob", "tar", "manifest", "list", "bucket"])
-def test_excluded(kind, patterns, kept, write, request):
+def test_excluded(kind, patterns, kept, named_photos, request):
     """A pattern without a slash is that of a name, one with a slash that of a path below the source."""
-    folder = write(SHOWN)
+    folder = named_photos(SHOWN)
     source, prefix = folder, ""
     if kind == "glob":
         source = folder / "**" / "*.jpg"
@@ -166,18 +152,18 @@ def test_excluded(kind, patterns, kept, write, request):
     assert listed(source, prefix, exclude=patterns) == kept
 
 
-def test_excluded_of_a_manifest_with_ids(write):
+def test_excluded_of_a_manifest_with_ids(named_photos):
     """Where a manifest gives ids of its own, its paths are held against the patterns, too; contents stay in step."""
-    folder = write(SHOWN)
+    folder = named_photos(SHOWN)
     (folder / "m.csv").write_text("\n".join(["path,id", *(f"{name},{n}" for n, name in enumerate(SHOWN))]))
     source = open_source(str(folder / "m.csv"), SourceOptions(exclude=("a.jpg",)))
     assert source.listing.images["id"].to_pylist() == ["1", "2"]
     assert list(source.read(np.array([1]))) == [JPEG + b"in/deep/c.jpg"]
 
 
-def test_excluded_are_counted(write):
+def test_excluded_are_counted(named_photos):
     """Each pattern is counted; a folder that is left out counts once, and what is gone is no failure."""
-    folder = write(SHOWN)
+    folder = named_photos(SHOWN)
     (folder / "in" / "gone.jpg").symlink_to("nowhere")
     listing = open_source(str(folder), SourceOptions(exclude=("in", "*.gif"))).listing
     assert (listing.excluded, listing.failures, listing.n_ignored) == ({"in": 1, "*.gif": 0}, (), 0)
