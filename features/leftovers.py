@@ -18,6 +18,7 @@ from pathlib import Path
 
 _PREFIX = "frieze-held-"
 """No name that people give: such a folder among the system's temporary ones is ours."""
+_BETWEEN_TRIES_S = 0.02
 _FRESH_S = 60.0
 """One younger than this may be of an earlier version, which has made it and does not hold it yet."""
 
@@ -127,6 +128,26 @@ def try_lock(descriptor: int) -> bool | None:
     except OSError:
         return None
     return True
+
+
+def lock_within(descriptor: int, operation: int, *, tries: int) -> None:
+    """Lock an open file or folder, with 20 ms before each further try.
+
+    Args:
+        descriptor: Of the file or folder.
+        operation: `fcntl.LOCK_SH` or `fcntl.LOCK_EX`.
+        tries: How often at least, >= 1.
+
+    Raises:
+        BlockingIOError: Another process holds it.
+        OSError: The file system has no locks.
+    """
+    for _ in range(tries):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
+            return
+        time.sleep(_BETWEEN_TRIES_S)
+    fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
 
 
 @contextlib.contextmanager

@@ -12,8 +12,9 @@ from features.bucket_lock import is_bucket_locked, lock_bucket
 from features.buckets import as_bucket
 from features.errors import FeatureFileError
 from features.files import clear_errors
+from features.leftovers import lock_within
 
-_TRIES, _BETWEEN_TRIES_S = 3, 0.02
+_TRIES = 3  # `is_being_written` may have it for a moment
 
 
 @contextlib.contextmanager
@@ -32,7 +33,7 @@ def lock(folder: Path) -> Iterator[None]:
         file = os.open(folder / ".lock", flags, 0o666)
     try:
         try:
-            _hold(file)
+            lock_within(file, fcntl.LOCK_EX, tries=_TRIES)
         except BlockingIOError as error:
             raise FeatureFileError(
                 f"{folder} is being written by {_holder(folder)}.",
@@ -58,20 +59,6 @@ def is_being_written(folder: Path) -> bool:
     except OSError:  # nobody has ever written here, or the file system has no locks
         return False
     return False
-
-
-def _hold(file: int) -> None:
-    """Lock an open file; `is_being_written` may have it for a moment.
-
-    Raises:
-        BlockingIOError: Another process holds it.
-    """
-    for _ in range(_TRIES):
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        time.sleep(_BETWEEN_TRIES_S)
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _holder(folder: Path) -> str:

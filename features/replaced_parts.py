@@ -19,7 +19,7 @@ from pathlib import Path
 from features.buckets import as_bucket
 from features.errors import FeatureFileError
 from features.files import clear_errors, write_file
-from features.leftovers import try_lock
+from features.leftovers import lock_within, try_lock
 from features.manifest import PARTS, Part
 from features.ownership import STAGING, replaced_parts
 
@@ -27,7 +27,7 @@ KEPT_S = 3600.0
 """For how long a replaced part is kept where nobody can tell whether it is being read."""
 _READ_S = 24 * 3600.0
 """For how long where somebody reads the table: readers who follow one another without a gap must not fill the disk."""
-_TRIES, _BETWEEN_TRIES_S = 100, 0.02
+_TRIES = 100
 """How often a reader asks for the folder that a writer sweeps; then it goes on without: nobody waits for ever."""
 _NO_LINKS = (errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
@@ -53,15 +53,8 @@ def hold_for_reading(folder: Path) -> int | None:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:  # reading by path says what is wrong
         return None
-    for _ in range(_TRIES):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(_BETWEEN_TRIES_S)
-        except OSError:  # a file system without locks
-            break
-        else:
-            break
+    with contextlib.suppress(OSError):  # a writer who sweeps for long, or a file system without locks
+        lock_within(descriptor, fcntl.LOCK_SH, tries=_TRIES)
     return descriptor
 
 
