@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from embedder.deep_pixels import NARROW_LEVELS
-from features import counted
+from features import counted, shorten
 
 NARROW, SEVERAL, PROFILES, CLEARED = "narrow_range", "first_of_several", "colour_profiles", "white_by_transparency"
 """Fields of a document."""
 
 _NAMED_PROFILES, _OTHER = 20, "other"
-_SHOWN_PROFILES = 5
 
 
 class Traits(NamedTuple):
@@ -108,6 +107,5 @@ def describe_tally(document: Mapping[str, Any], *, mend: str = "") -> Iterator[s
 
 def _describe_profiles(profiles: Mapping[str, int]) -> str:
     n_images, named = sum(profiles.values()), [f"{name} {n:,}" for name, n in profiles.items()]
-    more = f" and {len(named) - _SHOWN_PROFILES} more" if len(named) > _SHOWN_PROFILES else ""
     who, they = counted(n_images, "image has", "images have"), "it is" if n_images == 1 else "they are"
-    return f"{who} colours other than sRGB ({', '.join(named[:_SHOWN_PROFILES])}{more}): {they} read as sRGB."
+    return f"{who} colours other than sRGB ({shorten(named)}): {they} read as sRGB."

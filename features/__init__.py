@@ -1,6 +1,5 @@
 """The stored-feature contract: schema, spec, reader, writer, errors, and exact top_k in NumPy."""
 
-from features.adoption import look_over
 from features.arrays import Floats, Rows, Strings, unit_rows
 from features.buckets import BucketPath, check_plain, is_remote, open_bucket, to_table_path
 from features.checksums import (
@@ -54,7 +53,7 @@ from features.ray_cluster import as_input_error, connected, results, unseen
 from features.reader import Features, open_features
 from features.remembered_options import Recalled, fill_in
 from features.schema import LISTING, OURS, PART, free_names, part_schema, to_embeddings, to_part, user_columns
-from features.shortened import shorten
+from features.shortened import beginning, shorten
 from features.sizes import read_size, write_size
 from features.spec import BackboneSpec, check_same_backbone, is_same_backbone
 from features.succession import succession, successor_of
@@ -97,6 +96,7 @@ __all__ = [
     "VectorOptions",
     "as_input_error",
     "as_typed",
+    "beginning",
     "check_can_embed",
     "check_files",
     "check_free",
@@ -135,7 +135,6 @@ __all__ = [
     "is_same_backbone",
     "keep_rows_of_empty",
     "lock",
-    "look_over",
     "make_plan",
     "new_folder",
     "open_bucket",

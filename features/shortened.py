@@ -1,4 +1,4 @@
-"""Long lists of names, shortened for a message."""
+"""Long lists of names and long texts, shortened for a message."""
 
 from collections.abc import Sequence
 
@@ -11,3 +11,12 @@ def shorten(names: Sequence[str], *, most: int = 5) -> str:
     """
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def beginning(text: str, *, most: int) -> str:
+    """Give a text, or the beginning of one that is long.
+
+    >>> beginning("abc", most=3), beginning("abcd", most=3)
+    ('abc', 'abc...')
+    """
+    return text if len(text) <= most else f"{text[:most]}..."

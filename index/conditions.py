@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features import InputError
+from features import InputError, beginning
 from index.comparing import compare, is_in, negate, to_number
 
 if TYPE_CHECKING:
@@ -262,4 +262,4 @@ def _text(node: "Expr") -> str:
 
 def shorten(text: str) -> str:
     """Give the beginning of a text that is long, for a message."""
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return beginning(text, most=_SHOWN)

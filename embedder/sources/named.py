@@ -14,7 +14,7 @@ from embedder.sources.name_matching import images_below, match_by_name
 from embedder.sources.places import ask, facts_of, is_gone, read_place, read_places, to_path, to_uri
 from embedder.sources.source import Source, SourceOptions
 from embedder.sources.spelling import HOW, finder_of_spellings
-from features import LISTING, Failure, ImageError, InputError, Listing, counted, is_remote
+from features import LISTING, Failure, ImageError, InputError, Listing, beginning, counted, is_remote
 
 _SHOWN = 5
 _LONGEST = 200
@@ -170,8 +170,7 @@ def shorten(name: object) -> str:
     >>> shorten("a.jpg"), len(shorten("a" * 5000))
     ('a.jpg', 203)
     """
-    text = str(name)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return beginning(str(name), most=_LONGEST)
 
 
 def is_elsewhere(path: str) -> bool:
