@@ -14,12 +14,12 @@ from features import (
     FeatureFileError,
     InputError,
     MismatchError,
-    look_over,
     open_features,
     open_writer,
     part_schema,
     read_manifest,
 )
+from features.adoption import look_over
 from features.parts import read_part, write_part
 
 
