@@ -13,7 +13,7 @@ BENCHMARKS ?= accuracy built_in heads protocol training audit finetuning embed s
 SHELL := /bin/bash
 # The tests write files of any name, whatever the locale says of names.
 export PYTHONUTF8 := 1
-BARE := tests/embedder/engines tests/embedder/test_job_engines.py tests/embedder/test_choosing.py
+BARE := tests/embedder/engines tests/embedder/test_job_engines.py tests/embedder/job/test_select_engine.py
 
 .PHONY: demo test test-bare test-slow check format docs bench clean
 
@@ -25,7 +25,7 @@ test: .venv/installed-dev
 
 test-bare: .venv/installed-dev
 	FRIEZE_WITHOUT=bfloat16 $(BIN)/python -m pytest -q $(BARE)
-	FRIEZE_WITHOUT="openvino ray umap" $(BIN)/python -m pytest -q $(BARE) tests/frieze/test_map.py
+	FRIEZE_WITHOUT="openvino ray umap" $(BIN)/python -m pytest -q $(BARE) tests/frieze/api/test_map.py
 
 test-slow: .venv/installed-distill
 	$(BIN)/python -m pytest -m slow

@@ -13,7 +13,8 @@ from PIL import Image
 from report import run_passages, show
 
 import frieze
-from features import Features, Floats, open_features, unit_rows
+from frieze.core import Floats, unit_rows
+from frieze.features import Features, open_features
 
 DATA = Path(os.environ.get("FRIEZE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SETS = ("imagenette_val", "flowers_ccby_200", "neardup_ccby")

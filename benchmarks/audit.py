@@ -18,7 +18,8 @@ from PIL import Image, ImageOps
 from report import show
 
 import frieze
-from features import Features, Strings, open_features, unit_rows
+from frieze.core import Strings, unit_rows
+from frieze.features import Features, open_features
 
 IMAGES, BACKBONE = "flowers5_128", "mobilenet_v2_100_224"
 SHARE, SEEDS = 0.05, range(10)

@@ -12,8 +12,8 @@ import numpy as np
 from accuracy import DATA, embed, nearest_accuracy
 from report import run_passages, show
 
-from embedder import ENGINES, BackboneRequest, Setting, open_backbone
-from features import count_cores
+from frieze.core import count_cores
+from frieze.embedder import ENGINES, BackboneRequest, Setting, open_backbone
 
 SETS = ("flowers5_128", "imagenette_val", "neardup_ccby", "flowers_ccby_200", "cifar10_test_webdataset")
 PEER, LARGE = "mobilenet_v1_025_128", "mobilenet_v2_100_224"

@@ -20,20 +20,9 @@ import numpy as np
 import pyarrow as pa
 from report import run_passages, show
 
-from embedder import Answer, ClusterRun, JobOptions, Member, Outcome, Place, Source, Stages, make_run
-from features import (
-    LISTING,
-    PART,
-    BackboneSpec,
-    Listing,
-    Manifest,
-    Part,
-    Rows,
-    compare,
-    make_plan,
-    open_writer,
-    to_failures,
-)
+from frieze.core import Rows
+from frieze.embedder import Answer, ClusterRun, JobOptions, Listing, Member, Outcome, Place, Source, Stages, make_run
+from frieze.features import LISTING, PART, BackboneSpec, Manifest, Part, compare, make_plan, open_writer, to_failures
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("FRIEZE_DATA", ROOT.parent / "shared" / "data"))

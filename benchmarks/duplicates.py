@@ -18,7 +18,8 @@ from report import show
 from scale import SCRIPT, run
 
 import frieze
-from features import METRICS, Floats, Rows
+from frieze.core import Floats, Rows
+from frieze.features import METRICS
 
 DATA = Path(os.environ.get("FRIEZE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 BACKBONES = ("mobilenet_v2_100_224", "mobilenet_v1_025_128", "builtin")

@@ -34,8 +34,8 @@ from contestants import (
 )
 from report import show
 
-from embedder import measure_drift
-from features import count_cores
+from frieze.core import count_cores
+from frieze.embedder import measure_drift
 
 FORMS = ("tensorflow float32", "openvino float32", "openvino bfloat16", "openvino bfloat16 --stem")
 """Engine, precision, and whether the first layers stay in float32."""

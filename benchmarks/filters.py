@@ -14,8 +14,18 @@ import pyarrow as pa
 from report import show
 
 import frieze
-from features import BackboneSpec, Features, Manifest, Shard, open_features, open_writer, part_schema, to_part, top_k
-from index import Index
+from frieze.features import (
+    BackboneSpec,
+    Features,
+    Manifest,
+    Shard,
+    open_features,
+    open_writer,
+    part_schema,
+    to_part,
+    top_k,
+)
+from frieze.indexing import Index
 
 N_ROWS, N_QUERIES, N_TIMED, DIM, N_CLUSTERS, N_INNER = 100_000, 500, 100, 256, 1_000, 12
 KINDS = ("auto", "ivf", "pq", "pca-pq", "rabitq", "hnsw")

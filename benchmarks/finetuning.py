@@ -27,7 +27,8 @@ from PIL import Image
 from report import show
 
 import frieze
-from features import Features, open_features, unit_rows
+from frieze.core import unit_rows
+from frieze.features import Features, open_features
 
 WEIGHTS = DATA / "backbones" / "mobilenet_v2_100_224" / "keras" / "mobilenet_v2_notop.keras"
 IMAGES, SIDE_PX = "flowers5_128", 128

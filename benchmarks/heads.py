@@ -23,8 +23,8 @@ import numpy as np
 from accuracy import embed as embed_set
 from report import show
 
-from classifiers import fit_linear, fit_path
-from features import Floats, Rows, unit_rows
+from frieze.classifiers import fit_linear, fit_path
+from frieze.core import Floats, Rows, unit_rows
 
 COSTS = np.geomspace(0.1, 1000, 10)
 HINGE_COST = 1

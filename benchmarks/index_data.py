@@ -23,7 +23,8 @@ from pathlib import Path
 import numpy as np
 
 import frieze
-from features import Floats, open_features, top_k, unit_rows
+from frieze.core import Floats, unit_rows
+from frieze.features import open_features, top_k
 
 DATA = Path(os.environ.get("FRIEZE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 N_QUERIES, K, SEED = 1_000, 10, 0

@@ -18,7 +18,7 @@ from PIL import Image
 from report import show
 from start import SCRIPT, write_files, write_table
 
-import embedder
+import frieze.embedder
 
 N_USERS, N_REQUESTS = 20, 10_000
 PORT = 8599
@@ -92,11 +92,11 @@ def ask_by_image(image: bytes) -> list[float]:
 
 def embed_here(image: bytes) -> list[float]:
     """Decode the same image and run the backbone over it in this process; give each time's seconds but the first's."""
-    backbone = embedder.open_backbone(embedder.BackboneRequest(handle="builtin"))
-    engine, seconds = embedder.default_engine(backbone), []
+    backbone = frieze.embedder.open_backbone(frieze.embedder.BackboneRequest(handle="builtin"))
+    engine, seconds = frieze.embedder.default_engine(backbone), []
     for _ in range(51):
         began = time.perf_counter()
-        pixels, _ = embedder.decode_for(image, backbone.spec)
+        pixels, _ = frieze.embedder.decode_for(image, backbone.spec)
         engine.infer(pixels[None])
         seconds.append(time.perf_counter() - began)
     return seconds[1:]

@@ -17,16 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from embedder import (
-    BackboneRequest,
-    Setting,
-    decode_for,
-    find_devices,
-    measure_rate,
-    open_backbone,
-    try_engines,
-)
-from features import BackboneSpec, count_cores
+from frieze.core import count_cores
+from frieze.embedder import BackboneRequest, Setting, decode_for, find_devices, measure_rate, open_backbone, try_engines
+from frieze.features import BackboneSpec
 
 SECONDS = 5.0
 PROBE = 256

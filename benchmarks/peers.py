@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from embedder import BackboneRequest, decode_for, open_backbone
-from features import count_cores, import_keras
+from frieze.core import count_cores, import_keras
+from frieze.embedder import BackboneRequest, decode_for, open_backbone
 
 SIDE, BATCH = 224, 32
 

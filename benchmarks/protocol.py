@@ -17,7 +17,8 @@ from accuracy import embed as embed_set
 from report import run_passages, show
 
 import frieze
-from features import Features, Floats, Rows, unit_rows
+from frieze.core import Floats, Rows, unit_rows
+from frieze.features import Features
 
 BACKBONE, SETS = "mobilenet_v2_100_224", ("imagenette_val", "flowers5_128")
 HEADS = ("linear", "svm")

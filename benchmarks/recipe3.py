@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from features import import_tensorflow_hub
+from frieze.core import import_tensorflow_hub
 
 BATCH = 32
 

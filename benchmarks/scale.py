@@ -33,7 +33,7 @@ sys.stderr.write(f" {status} {used.ru_maxrss}")
 
 LIST = """
 import sys, time
-from embedder import SourceOptions, open_source
+from frieze.embedder import SourceOptions, open_source
 start = time.perf_counter()
 n_images = len(open_source(sys.argv[1], SourceOptions()).listing.images)
 print(n_images, time.perf_counter() - start)

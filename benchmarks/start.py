@@ -17,18 +17,8 @@ from PIL import Image
 from report import show
 
 import frieze
-from embedder import SourceOptions, open_source
-from features import (
-    LISTING,
-    FeatureWriter,
-    Listing,
-    Manifest,
-    Shard,
-    open_features,
-    open_writer,
-    part_schema,
-    to_part,
-)
+from frieze.embedder import Listing, SourceOptions, open_source
+from frieze.features import LISTING, FeatureWriter, Manifest, Shard, open_features, open_writer, part_schema, to_part
 
 N_FILES, N_FOLDERS, DIM, PART_ROWS = 100_000, 100, 256, 4096
 SCRIPT = Path(sys.executable).with_name("frieze")

@@ -20,7 +20,7 @@ import numpy as np
 from heads import Clusters, peak_mb
 from report import show
 
-from features import BackboneSpec, Manifest, Shard, open_writer, part_schema, to_part
+from frieze.features import BackboneSpec, Manifest, Shard, open_writer, part_schema, to_part
 
 PART_ROWS = 4096
 N_CLASSES = 100

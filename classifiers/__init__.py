@@ -1,23 +1,23 @@
 """Small classifiers on stored features: their kinds, training to protocol, comparison, evaluation, prediction."""
 
-from classifiers.again import read_request
-from classifiers.audit import audit_labels, check_audit
-from classifiers.comparison import compare_heads
-from classifiers.course import SCHEDULES, Course
-from classifiers.evaluation import evaluate_head
-from classifiers.finetuning import CHECKPOINT, Means, finetune_head
-from classifiers.fitting import Recipe
-from classifiers.heads import HEADS, name_head
-from classifiers.neighbourhood import N_NEIGHBOURS, Neighbourhood
-from classifiers.outputs import check_head, check_predictions
-from classifiers.parting import Parting
-from classifiers.pooled_features import PooledFeatures
-from classifiers.prediction import predict_features
-from classifiers.solver import fit_linear, fit_path
-from classifiers.start import check_images, check_memory
-from classifiers.storage import Head, open_head, read_document, read_labels_from, read_report, read_split
-from classifiers.terms import Network
-from classifiers.training import train_head
+from frieze.classifiers.config import SCHEDULES, Course, Network
+from frieze.classifiers.data.split_config import Parting
+from frieze.classifiers.evaluation.compare import compare_heads
+from frieze.classifiers.evaluation.evaluate import evaluate_head
+from frieze.classifiers.evaluation.predict import predict_features
+from frieze.classifiers.finetuning.finetune import CHECKPOINT, Means, finetune_head
+from frieze.classifiers.finetuning.pooled_features import PooledFeatures
+from frieze.classifiers.finetuning.warm_start import check_images, check_memory
+from frieze.classifiers.label_audit.audit import audit_labels, check_audit
+from frieze.classifiers.label_audit.knn_votes import N_NEIGHBOURS, Neighbourhood
+from frieze.classifiers.registry import HEADS, name_head
+from frieze.classifiers.solver.linear import fit_linear, fit_path
+from frieze.classifiers.storage.head_folder import Head, open_head, read_report
+from frieze.classifiers.storage.head_json import read_document, read_labels_from, read_request
+from frieze.classifiers.storage.output_checks import check_head, check_predictions
+from frieze.classifiers.storage.split_file import read_split
+from frieze.classifiers.training.fit import Recipe
+from frieze.classifiers.training.train import train_head
 
 __all__ = [
     "CHECKPOINT",

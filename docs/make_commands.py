@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from frieze.cli import main
+from frieze.cli.main import main
 
 _TARGET = Path(__file__).parent / "commands.md"
 _HEAD = """# Commands

@@ -3,49 +3,37 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from embedder.backbones import (
-    PRECISIONS,
-    Backbone,
-    BackboneRequest,
-    list_backbones,
-    open_backbone,
-    reopen_backbone,
-)
-from embedder.choosing import default_engine
-from embedder.cluster import ClusterRun
-from embedder.crew import Answer, Member, Place
-from embedder.decoding import MAX_BYTES, MAX_PIXELS, Limits, decode
-from embedder.decoding_tally import describe_tally
-from embedder.drift import LEAST_COSINE, measure_drift
-from embedder.engines import ENGINES, Setting, find_devices
-from embedder.estimate import estimate_source
-from embedder.graph import decode_batch, fit_batch, freeze_with
-from embedder.images import image_reader
-from embedder.job import embed_source
-from embedder.options import JobOptions
-from embedder.pipeline import decode_for
-from embedder.preprocessing import FITS, PIXELS
-from embedder.queries import embed_images
-from embedder.resampling import embed_again
-from embedder.run import make_run
-from embedder.sources import (
-    LABELS,
-    LabelFile,
-    Source,
-    SourceOptions,
-    as_images,
-    open_source,
-    read_image,
-    read_labels,
-)
-from embedder.stages import Stages
-from embedder.stored_request import recall
-from embedder.trunk import Trunk, open_trunk
-from embedder.tuning import measure_rate, try_engines
-from embedder.worker import Outcome
+from frieze.embedder.backbones import PRECISIONS, Backbone, BackboneRequest
+from frieze.embedder.backbones.open import list_backbones, open_backbone, reopen_backbone
+from frieze.embedder.backbones.trainable.base import Trunk
+from frieze.embedder.backbones.trainable.open import open_trunk
+from frieze.embedder.cluster.driver import ClusterRun
+from frieze.embedder.cluster.worker import Outcome
+from frieze.embedder.cluster.worker_pool import Answer, Member, Place
+from frieze.embedder.dry_run import estimate_source
+from frieze.embedder.embed import embed_source
+from frieze.embedder.engines import Setting, find_devices
+from frieze.embedder.engines.accuracy import LEAST_COSINE, measure_drift
+from frieze.embedder.engines.base import ENGINES
+from frieze.embedder.engines.benchmark import measure_rate, try_engines
+from frieze.embedder.images.decode import MAX_BYTES, MAX_PIXELS, Limits, decode
+from frieze.embedder.images.decoding_tally import describe_tally
+from frieze.embedder.images.resize import FITS, PIXELS
+from frieze.embedder.in_graph import decode_batch, fit_batch, freeze_with
+from frieze.embedder.job.options import JobOptions
+from frieze.embedder.job.pipeline import decode_for
+from frieze.embedder.job.run import make_run
+from frieze.embedder.job.select_engine import default_engine
+from frieze.embedder.job.single_images import embed_images, image_reader
+from frieze.embedder.job.spot_check import embed_again
+from frieze.embedder.job.stored_request import recall
+from frieze.embedder.job.timing import Stages
+from frieze.embedder.sources import LabelFile, Source, SourceOptions, as_images, read_labels
+from frieze.embedder.sources.base import Listing
+from frieze.embedder.sources.open import LABELS, open_source, read_image
 
 if TYPE_CHECKING:
-    from embedder.hub_layer import HubLayer
+    from frieze.embedder.backbones.hub_layer.layer import HubLayer
 
 __all__ = [
     "ENGINES",
@@ -64,6 +52,7 @@ __all__ = [
     "JobOptions",
     "LabelFile",
     "Limits",
+    "Listing",
     "Member",
     "Outcome",
     "Place",
@@ -105,4 +94,4 @@ def __getattr__(name: str) -> Any:
     # A class of Keras's: only who asks for it waits for Keras and TensorFlow.
     if name != "HubLayer":
         raise AttributeError(f"module 'embedder' has no attribute {name!r}")
-    return importlib.import_module("embedder.hub_layer").HubLayer
+    return importlib.import_module("frieze.embedder.backbones.hub_layer.layer").HubLayer

@@ -8,10 +8,9 @@ import typing
 from pathlib import Path
 from typing import Any, Self
 
-from features.errors import FeatureFileError
-from features.files import hash_file, read_json, write_json
-from features.schema import CONTRACT
-from features.spec import BackboneSpec
+from frieze.core import FeatureFileError, hash_file, read_json, write_json
+from frieze.features.schema import CONTRACT
+from frieze.features.spec import BackboneSpec
 
 NAME = "features.json"
 PARTS = "parts"

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from features.arrays import Rows
-from features.comparison import Comparison, Mask
-from features.schema import PART
+from frieze.core import Rows
+from frieze.features.diff import Comparison, Mask
+from frieze.features.schema import PART
 
 
 @dataclasses.dataclass(frozen=True)

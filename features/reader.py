@@ -11,13 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.arrays import Floats, Strings
-from features.buckets import to_table_path
-from features.joining import join_rows
-from features.manifest import Manifest, Part
-from features.schema import to_embeddings
-from features.snapshot import Snapshot
-from features.spec import BackboneSpec
+from frieze.core import Floats, Strings, to_table_path
+from frieze.features.concat import join_rows
+from frieze.features.manifest import Manifest, Part
+from frieze.features.schema import to_embeddings
+from frieze.features.snapshot import Snapshot
+from frieze.features.spec import BackboneSpec
 
 _BATCH_ROWS = 4096
 

@@ -16,12 +16,9 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from features.buckets import as_bucket
-from features.errors import FeatureFileError
-from features.files import clear_errors, write_file
-from features.leftovers import lock_within, try_lock
-from features.manifest import PARTS, Part
-from features.ownership import STAGING, replaced_parts
+from frieze.core import FeatureFileError, as_bucket, clear_errors, lock_within, try_lock, write_file
+from frieze.features.manifest import PARTS, Part
+from frieze.features.paths import STAGING, replaced_parts
 
 KEPT_S = 3600.0
 """For how long a replaced part is kept where nobody can tell whether it is being read."""

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from features.arrays import Floats
-from features.spec import BackboneSpec
+from frieze.core import Floats
+from frieze.features.spec import BackboneSpec
 
 CONTRACT = 1
 """Version of docs/format.md."""

@@ -12,13 +12,11 @@ from typing import Any, BinaryIO, TypeVar, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.buckets import as_bucket, to_parquet_source
-from features.errors import FeatureFileError
-from features.manifest import NAME, PARTS, Manifest, Part, read_manifest
-from features.ownership import STAGING
-from features.parts import name_broken_part
-from features.plural import counted
-from features.replaced_parts import KEPT_S, hold_for_reading, replaced_name
+from frieze.core import FeatureFileError, as_bucket, counted, to_parquet_source
+from frieze.features.manifest import NAME, PARTS, Manifest, Part, read_manifest
+from frieze.features.part_files import name_broken_part
+from frieze.features.paths import STAGING
+from frieze.features.replaced_parts import KEPT_S, hold_for_reading, replaced_name
 
 T = TypeVar("T")
 

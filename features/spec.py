@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any, Self
 
-from features.errors import MismatchError
+from frieze.core import MismatchError
 
 MADE_ELSEWHERE = "made elsewhere"
 """Stands for fit, pixels and decoding of vectors that were imported."""

@@ -10,24 +10,29 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.adoption import look_over
-from features.buckets import as_bucket
-from features.errors import FeatureFileError
-from features.files import clear_errors, sync, write_file
-from features.joining import join_rows
-from features.leftovers import sweep_leftovers
-from features.listing import Failure, read_failures, to_failures, write_failures
-from features.lock import is_being_written, lock
-from features.manifest import PARTS, Manifest, Part, is_features, read_manifest
-from features.merging import merge, piles, restore
-from features.ownership import STAGING, check_is_ours, left_overs
-from features.parts import part_name, read_part, write_part
-from features.plan import Shard
-from features.replaced_parts import keep_replaced, sweep_replaced
-from features.schema import LISTING, PART
-from features.snapshot import Snapshot
-from features.spec import check_same_backbone
-from features.typed_options import as_typed
+from frieze.core import (
+    FeatureFileError,
+    as_bucket,
+    as_typed,
+    clear_errors,
+    is_being_written,
+    lock,
+    sweep_leftovers,
+    sync,
+    write_file,
+)
+from frieze.features.compaction import merge, piles, restore
+from frieze.features.concat import join_rows
+from frieze.features.failures import Failure, read_failures, to_failures, write_failures
+from frieze.features.manifest import PARTS, Manifest, Part, is_features, read_manifest
+from frieze.features.part_files import part_name, read_part, write_part
+from frieze.features.paths import STAGING, check_is_ours, left_overs
+from frieze.features.plan import Shard
+from frieze.features.recovery import look_over
+from frieze.features.replaced_parts import keep_replaced, sweep_replaced
+from frieze.features.schema import LISTING, PART
+from frieze.features.snapshot import Snapshot
+from frieze.features.spec import check_same_backbone
 
 _LEARNED = ("sha256", "width", "height", "embedding")
 """What a run finds out of an image, and no listing tells."""

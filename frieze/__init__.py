@@ -7,27 +7,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from classifiers import open_head
-    from embedder import HubLayer
-    from features import InputError, open_features
-    from frieze.api import (
-        backbones,
-        duplicates,
-        embed,
-        import_vectors,
-        index,
-        info,
-        search,
-        verify,
-    )
-    from frieze.auditing import audit
-    from frieze.exporting import export
-    from frieze.finetuning import finetune
-    from frieze.heads import compare, evaluate, predict, train
-    from frieze.mapping import map  # noqa: A004  the command's own name
-    from frieze.report import write_report
-    from frieze.serving import serve
-    from index import open_index
+    from frieze.api.auditing import audit
+    from frieze.api.exporting import export
+    from frieze.api.finetuning import finetune
+    from frieze.api.heads import compare, evaluate, predict, train
+    from frieze.api.mapping import map  # noqa: A004  the command's own name
+    from frieze.api.searching import duplicates, index, search
+    from frieze.api.serving import serve
+    from frieze.api.tables import backbones, embed, import_vectors, info, verify
+    from frieze.classifiers import open_head
+    from frieze.core import InputError
+    from frieze.embedder import HubLayer
+    from frieze.features import open_features
+    from frieze.indexing import open_index
+    from frieze.reports.html import write_report
 
 __all__ = [
     "HubLayer",
@@ -56,18 +49,19 @@ __all__ = [
 ]
 
 _HOMES = {
-    "HubLayer": "embedder",
-    "InputError": "features",
-    **dict.fromkeys(("compare", "evaluate", "predict", "train"), "frieze.heads"),
-    "audit": "frieze.auditing",
-    "export": "frieze.exporting",
-    "finetune": "frieze.finetuning",
-    "serve": "frieze.serving",
-    "map": "frieze.mapping",
-    "open_features": "features",
-    "open_head": "classifiers",
-    "open_index": "index",
-    "write_report": "frieze.report",
+    "HubLayer": "frieze.embedder",
+    "InputError": "frieze.core",
+    **dict.fromkeys(("compare", "evaluate", "predict", "train"), "frieze.api.heads"),
+    **dict.fromkeys(("duplicates", "index", "search"), "frieze.api.searching"),
+    "audit": "frieze.api.auditing",
+    "export": "frieze.api.exporting",
+    "finetune": "frieze.api.finetuning",
+    "serve": "frieze.api.serving",
+    "map": "frieze.api.mapping",
+    "open_features": "frieze.features",
+    "open_head": "frieze.classifiers",
+    "open_index": "frieze.indexing",
+    "write_report": "frieze.reports.html",
 }
 
 
@@ -79,4 +73,4 @@ def __getattr__(name: str) -> Any:
     # Lazy, so that `frieze --help` does not wait for NumPy.
     if name not in __all__:
         raise AttributeError(f"module 'frieze' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES.get(name, "frieze.api")), name)
+    return getattr(importlib.import_module(_HOMES.get(name, "frieze.api.tables")), name)

@@ -1,20 +1,22 @@
 """Embeddings to neighbours: FAISS indexes that say what recall they were measured at."""
 
-from index.browsing import (
+from frieze.indexing.build.build import build_index
+from frieze.indexing.duplicates.find import check_min_score, find_duplicates
+from frieze.indexing.faiss_layer.kinds import KINDS
+from frieze.indexing.storage.generations import read_document
+from frieze.indexing.stored_index import (
+    Index,
     count_labels,
     label_codes,
     label_rows,
     look_up,
+    mend_width,
     name_columns,
+    open_index,
     read_vectors,
     select,
     take,
 )
-from index.building import build_index
-from index.duplicates import check_min_score, find_duplicates
-from index.index_files import read_document
-from index.kinds import KINDS
-from index.search import Index, mend_width, open_index
 
 __all__ = [
     "KINDS",

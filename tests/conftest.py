@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedder.engines import tensorflow
-from features import InputError, import_keras, import_tensorflow
+from frieze.core import InputError, import_keras, import_tensorflow
+from frieze.embedder.engines import tensorflow
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 _WITHOUT = os.environ.get("FRIEZE_WITHOUT", "").split()
@@ -26,7 +26,7 @@ for _package in set(_WITHOUT) - {"bfloat16"}:
 @pytest.fixture(autouse="bfloat16" in _WITHOUT)
 def _no_bfloat16(monkeypatch):
     """A processor without bfloat16: OpenVINO knows that it has none, and TensorFlow rewrites nothing."""
-    monkeypatch.setattr("embedder.engines.openvino._has_bfloat16", lambda: False)
+    monkeypatch.setattr("frieze.embedder.engines.openvino._has_bfloat16", lambda: False)
     monkeypatch.setitem(tensorflow._REWRITES, ("CPU", "bfloat16"), "auto_mixed_precision")  # which is a GPU's
 
 
@@ -163,7 +163,7 @@ def bucket(_server, request, monkeypatch):
     url, log = _server
     for name, value in _environment(url).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("features.bucket_lock._DOUBT_S", 0.0)
+    monkeypatch.setattr("frieze.core.storage.locks._DOUBT_S", 0.0)
     from pyarrow.fs import S3FileSystem
 
     system = S3FileSystem(endpoint_override=url.removeprefix("http://"), scheme="http", allow_bucket_creation=True)

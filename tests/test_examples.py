@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import frieze
-from frieze.cli import main
+from frieze.cli.main import main
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 RECIPES = ("recipe1", "recipe1_keras", "recipe3")

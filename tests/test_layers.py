@@ -4,20 +4,45 @@ import ast
 import functools
 import io
 import tokenize
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+FOLDERS = {
+    "frieze.core": "frieze/core",
+    "frieze.features": "features",
+    "frieze.embedder": "embedder",
+    "frieze.indexing": "index",
+    "frieze.classifiers": "classifiers",
+    "frieze": "frieze",
+    "tools": "tools",
+}
+"""Room, by its import name -> its folder of the checkout."""
+_ROOMS = {"frieze.core", "frieze.features", "frieze.embedder", "frieze.indexing", "frieze.classifiers"}
 MAY_IMPORT = {
-    "features": set(),
-    "embedder": {"features"},
-    "index": {"features"},
-    "classifiers": {"features"},
-    "frieze": {"features", "embedder", "index", "classifiers"},
-    "tools": {"features", "embedder", "frieze"},
+    "frieze.core": set(),
+    "frieze.features": {"frieze.core"},
+    **{
+        room: {"frieze.core", "frieze.features"}
+        for room in ("frieze.embedder", "frieze.indexing", "frieze.classifiers")
+    },
+    "frieze": _ROOMS,
+    "tools": {*_ROOMS, "frieze"},
 }
 """Room -> the rooms it may import: down only, never sideways."""
+SHELVES = {
+    "frieze.embedder": "images sources backbones in_graph engines job cluster embed dry_run",
+    "frieze.indexing": "storage filters faiss_layer stored_index duplicates build",
+    "frieze.classifiers": (
+        "config data solver calibration kinds metrics registry storage training evaluation label_audit finetuning"
+    ),
+    "frieze": "search_document terminal reports web api cli",
+}
+"""Room -> its shelves, folders and files, each of which imports only those before it."""
+FORMER_NAMES = {"features", "embedder", "index", "indexing", "classifiers"}
+"""Folders of the checkout that are imported below `frieze` alone: a user may have a file of that name."""
 HEAVY = {"tensorflow", "keras", "tf_keras", "tensorflow_hub", "faiss", "sklearn", "skops", "openvino", "ray"}
 NO_NAMES = {"utils", "util", "helpers", "helper", "common", "misc"}
 MAX_FUNCTION_LINES = 40
@@ -31,7 +56,8 @@ class Module:
 
     def __init__(self, path, text):
         self.path, self.tree = path, ast.parse(text)
-        self.room = path.parts[0]
+        self.name = _import_name(path)
+        self.room = _room(self.name)
         self.code_lines = _code_lines(text, self.tree)
 
     def at(self, line, message):
@@ -44,13 +70,27 @@ class Module:
             if isinstance(node, ast.Import):
                 yield from ((node.lineno, alias.name, None) for alias in node.names)
             elif isinstance(node, ast.ImportFrom) and not node.level:
-                yield node.lineno, node.module, [alias.name for alias in node.names]
+                rooms = [alias.name for alias in node.names if f"{node.module}.{alias.name}" in FOLDERS]
+                yield from ((node.lineno, f"{node.module}.{room}", None) for room in rooms)
+                if names := [alias.name for alias in node.names if alias.name not in rooms]:
+                    yield node.lineno, node.module, names
 
     def foreign_imports(self):
         """Give those of `imports` that name another room."""
-        return [
-            found for found in self.imports() if (room := found[1].split(".")[0]) in MAY_IMPORT and room != self.room
-        ]
+        return [found for found in self.imports() if (room := _room(found[1])) and room != self.room]
+
+
+def _import_name(path):
+    """Give the name under which a file of the checkout is imported."""
+    stem = path.with_suffix("").parts
+    room = next((room for room, folder in FOLDERS.items() if path.is_relative_to(folder)), None)
+    inside = stem[len(Path(FOLDERS[room]).parts) :] if room else stem
+    return ".".join([*([room] if room else []), *(part for part in inside if part != "__init__")])
+
+
+def _room(name):
+    """Give the room of an import name; None for a library or a script."""
+    return next((room for room in FOLDERS if f"{name}.".startswith(f"{room}.")), None)
 
 
 def _code_lines(text, tree):
@@ -80,25 +120,51 @@ def _is_table(node):
 def imports_go_down(module):
     """A room imports only the rooms below it, never its siblings."""
     for line, name, _ in module.foreign_imports():
-        if name.split(".")[0] not in MAY_IMPORT.get(module.room, MAY_IMPORT):
+        if _room(name) not in MAY_IMPORT[module.room]:
             yield module.at(line, f"{module.room} must not import {name}")
+
+
+def shelves_go_down(module):
+    """A shelf of a room imports only the shelves before it."""
+    order = SHELVES.get(module.room, "").split()
+    for line, name, names in module.imports():
+        for target in [f"{name}.{one}" for one in names or ()] + [name]:
+            shelf, other = (_shelf(one, module.room) for one in (module.name, target))
+            if {shelf, other} <= set(order) and order.index(other) > order.index(shelf):
+                yield module.at(line, f"{shelf} must not import {other}")
+                break
+
+
+def _shelf(name, room):
+    return name.removeprefix(f"{room}.").split(".")[0] if name.startswith(f"{room}.") else None
+
+
+def everything_is_imported_below_frieze(module):
+    """Nothing of ours is imported under a name that a user's own file may have."""
+    for line, name, _ in module.imports():
+        if name.split(".")[0] in FORMER_NAMES:
+            yield module.at(line, f"import {name} as frieze.{name}")
 
 
 def only_public_names(module):
     """Outside its package, only what a package lists in `__all__` is used, and from the package itself."""
     for line, name, names in module.foreign_imports():
-        if "." in name:
-            yield module.at(line, f"import from {name.split('.')[0]} itself, not from {name}")
+        if (room := _room(name)) == "tools":
             continue
-        public = _listed(_parsed(ROOT / name / "__init__.py"))[0]
+        if name != room:
+            yield module.at(line, f"import from {room} itself, not from {name}")
+            continue
+        public = _listed(_parsed(ROOT / FOLDERS[room] / "__init__.py"))[0]
         used = _attributes(module, name) if names is None else [(line, one) for one in names]
         yield from (module.at(at, f"{name} does not list {one} in __all__") for at, one in used if one not in public)
 
 
 def _attributes(module, name):
     """Give (line, attribute) of each use of an imported package."""
+    rooms = {one.removeprefix("frieze.") for one in FOLDERS if one.startswith(f"{name}.")}
+    known = {name, name.removeprefix("frieze.")}
     for node in ast.walk(module.tree):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == name:
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in known and node.attr not in rooms:
             yield node.lineno, node.attr
 
 
@@ -189,6 +255,8 @@ def each_test_states_its_rule(module):
 
 ROOM_RULES = [
     imports_go_down,
+    shelves_go_down,
+    everything_is_imported_below_frieze,
     only_public_names,
     all_is_sorted_and_true,
     heavy_libraries_wait,
@@ -196,10 +264,10 @@ ROOM_RULES = [
     modules_are_short,
     names_say_what_is_in,
 ]
-SCRIPT_RULES = [only_public_names, names_say_what_is_in]
-TEST_RULES = [each_test_states_its_rule, names_say_what_is_in]
+SCRIPT_RULES = [everything_is_imported_below_frieze, only_public_names, names_say_what_is_in]
+TEST_RULES = [everything_is_imported_below_frieze, each_test_states_its_rule, names_say_what_is_in]
 HELD = [
-    *((rule, folder) for rule in ROOM_RULES for folder in MAY_IMPORT),
+    *((rule, folder) for rule in ROOM_RULES for folder in FOLDERS.values()),
     *((rule, folder) for rule in SCRIPT_RULES for folder in ("benchmarks", "examples")),
     *((rule, "tests") for rule in TEST_RULES),
 ]
@@ -213,19 +281,53 @@ def _parsed(path):
 @pytest.mark.parametrize(("rule", "folder"), HELD, ids=lambda value: getattr(value, "__name__", value))
 def test_house(rule, folder):
     """Every module keeps each rule of its folder."""
-    offences = [offence for path in sorted((ROOT / folder).rglob("*.py")) for offence in rule(_parsed(path))]
+    offences = [offence for path in _files(folder) for offence in rule(_parsed(path))]
     assert not offences, "\n".join([rule.__doc__, *offences])
+
+
+def test_no_circles():
+    """No two files import each other, in however many steps; imports inside functions and by name count."""
+    modules = {module.name: module for folder in FOLDERS.values() for module in map(_parsed, _files(folder))}
+    graph = {name: _targets(module, modules.keys()) - {name} for name, module in modules.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def _targets(module, known):
+    """Give the modules of ours that one imports, by statement or by a name in quotes."""
+    named = {f"{name}.{one}" for _, name, names in module.imports() for one in names or [""]}
+    homes = {name.rstrip(".") if name.rstrip(".") in known else name.rpartition(".")[0] for name in named}
+    strings = (node.value for node in ast.walk(module.tree) if isinstance(node, ast.Constant))
+    return known & (homes | {one for one in strings if isinstance(one, str) and "." in one})
+
+
+def _files(folder):
+    """Give the Python files of a folder; those of the rooms that are linked into frieze/ belong to the rooms."""
+    return sorted((ROOT / folder).rglob("*.py"))
 
 
 LONG = "def f():\n" + "    x = 1\n" * 40
 OFFENCES = [
-    (imports_go_down, "features/x.py", "def f():\n    from index import y\n", [2]),
-    (imports_go_down, "index/x.py", "import embedder.job\nimport features\nimport index.kinds\n", [1]),
-    (imports_go_down, "frieze/x.py", "from embedder import y\nfrom index import z\n", []),
-    (only_public_names, "index/x.py", "from features import top_k, part_name\n", [1]),
-    (only_public_names, "index/x.py", "from features.exact import top_k\nimport features.spec\n", [1, 2]),
-    (only_public_names, "index/x.py", "import features\nfeatures.top_k()\nfeatures.exact.top_k()\n", [3]),
-    (only_public_names, "features/x.py", "from features.exact import _best\n", []),
+    (imports_go_down, "features/x.py", "def f():\n    from frieze.indexing import y\n", [2]),
+    (imports_go_down, "index/x.py", "from frieze import embedder\nimport frieze.core\nimport frieze.indexing.a\n", [1]),
+    (imports_go_down, "frieze/core/x.py", "from frieze.features import y\n", [1]),
+    (imports_go_down, "frieze/x.py", "from frieze.embedder import y\nfrom frieze.indexing import z\n", []),
+    (shelves_go_down, "index/storage/x.py", "from frieze.indexing import build\nimport frieze.core\n", [1]),
+    (shelves_go_down, "embedder/job/x.py", "from frieze.embedder.cluster.driver import y\n", [1]),
+    (shelves_go_down, "embedder/job/x.py", "from frieze.embedder.images.decode import y\n", []),
+    (everything_is_imported_below_frieze, "tests/x.py", "import embedder\nfrom index.search import y\n", [1, 2]),
+    (everything_is_imported_below_frieze, "index/x.py", "from frieze.features import y\n", []),
+    (only_public_names, "index/x.py", "from frieze.features import top_k, part_name\n", [1]),
+    (
+        only_public_names,
+        "index/x.py",
+        "from frieze.features.exact_search import top_k\nimport frieze.features.spec\n",
+        [1, 2],
+    ),
+    (only_public_names, "index/x.py", "from frieze import features\nfeatures.top_k()\nfeatures.exact.top_k()\n", [3]),
+    (only_public_names, "features/x.py", "from frieze.features.exact_search import _best\n", []),
     (all_is_sorted_and_true, "index/__init__.py", "from x import a, b\n__all__ = ['b', 'a']\n", [2]),
     (all_is_sorted_and_true, "index/__init__.py", "from x import a, b\n__all__ = ['a', 'c']\n", [2, 2]),
     (all_is_sorted_and_true, "index/__init__.py", "if TYPE_CHECKING:\n    from x import a\n__all__ = ['a']\n", []),

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image, ImageOps
 
-from frieze.cli import main
+from frieze.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/howto.md", "docs/page.md", "docs/scale.md", "CONTRIBUTING.md")

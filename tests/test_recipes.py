@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import frieze
-from features import import_keras
+from frieze.core import import_keras
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +23,7 @@ MOST_BYTES, MOST_SECONDS = 3 << 30, 400
 
 MEASURED = """
 import json, sys
-from frieze.cli import main
+from frieze.cli.main.main import main
 main(sys.argv[1:], standalone_mode=False)
 peak = int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) * 1024
 print(json.dumps({"peak": peak}))

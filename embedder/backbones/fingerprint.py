@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from embedder.backbones.catalogue import BUILT_IN, BUILT_IN_FILE, BUILT_IN_NAME
-from embedder.backbones.request import MODEL_FILES, BackboneRequest
-from features import ModelError, hash_file
+from frieze.core import ModelError, hash_file
+from frieze.embedder.backbones.catalogue import BUILT_IN, BUILT_IN_FILE, BUILT_IN_NAME
+from frieze.embedder.backbones.request import MODEL_FILES, BackboneRequest
 
 _SAVED = ("saved_model.pb", "saved_model.pbtxt", "tfhub_module.pb", "variables/*", "assets/*")
 

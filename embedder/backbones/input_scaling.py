@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from embedder.backbones.pixel_range import range_from
-from features import import_tensorflow
+from frieze.core import import_tensorflow
+from frieze.embedder.backbones.pixel_range import range_from
 
 _PROBES = (0.0, 127.5, 255.0)
 _IMAGES_RANK, _COLOURS = 4, 3

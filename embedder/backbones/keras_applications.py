@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from embedder.backbones import fingerprint
-from embedder.backbones.catalogue import APPLICATIONS, Application
-from embedder.backbones.keras_file import cut_model, load_model
-from embedder.backbones.request import NAMED_WEIGHTS, BackboneRequest, Network, StatedPixels
-from features import ModelError, import_keras, seeded
+from frieze.core import ModelError, import_keras, seeded
+from frieze.embedder.backbones import fingerprint
+from frieze.embedder.backbones.catalogue import APPLICATIONS, Application
+from frieze.embedder.backbones.keras_file import cut_model, load_model
+from frieze.embedder.backbones.request import NAMED_WEIGHTS, BackboneRequest, Network, StatedPixels
 
 PREFIX = "keras:"
 _SEED = 0

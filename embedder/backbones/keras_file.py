@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from embedder.backbones import fingerprint
-from embedder.backbones.input_scaling import read_graph
-from embedder.backbones.request import LAYERS, BackboneRequest, Network, StatedPixels
-from embedder.backbones.trial import check_takes_images
-from features import ModelError, import_keras, import_tensorflow, seeded
+from frieze.core import ModelError, import_keras, import_tensorflow, seeded
+from frieze.embedder.backbones import fingerprint
+from frieze.embedder.backbones.batch_dependence import check_takes_images
+from frieze.embedder.backbones.input_scaling import read_graph
+from frieze.embedder.backbones.request import LAYERS, BackboneRequest, Network, StatedPixels
 
 _FLATTEN = ":flatten"
 _INSIDE = "/"
@@ -46,7 +46,7 @@ def load_model(path: Path) -> Any:
         ModelError: It can't be loaded, or would run code.
     """
     keras = import_keras()
-    importlib.import_module("embedder.hub_layer")  # so that Keras knows our layer by name
+    importlib.import_module("frieze.embedder.backbones.hub_layer.layer")  # so that Keras knows our layer by name
 
     try:
         with seeded(0):  # layers draw numbers before they get those of the file

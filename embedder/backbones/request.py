@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from embedder.backbones.catalogue import BUILT_IN
-from embedder.backbones.frozen import freeze
-from embedder.decoding import STRETCHED, VERSION
-from features import BackboneSpec, InputError
+from frieze.core import InputError
+from frieze.embedder.backbones.catalogue import BUILT_IN
+from frieze.embedder.backbones.freeze import freeze
+from frieze.embedder.images.decode import STRETCHED, VERSION
+from frieze.features import BackboneSpec
 
 NAMED_WEIGHTS = ("imagenet", "random")
 """What `--weights` takes besides a file."""

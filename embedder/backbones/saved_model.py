@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from embedder.backbones import fingerprint
-from embedder.backbones.input_scaling import GraphFacts, read_graph
-from embedder.backbones.request import HUB, LAYERS, BackboneRequest, Network, StatedPixels
-from embedder.backbones.trial import check_takes_images
-from embedder.backbones.trust import check_only_computes
-from features import ModelError, check_files, check_listed, import_tensorflow, read_json
+from frieze.core import ModelError, check_files, check_listed, import_tensorflow, read_json
+from frieze.embedder.backbones import fingerprint
+from frieze.embedder.backbones.batch_dependence import check_takes_images
+from frieze.embedder.backbones.input_scaling import GraphFacts, read_graph
+from frieze.embedder.backbones.op_safety import check_only_computes
+from frieze.embedder.backbones.request import HUB, LAYERS, BackboneRequest, Network, StatedPixels
 
 _SIDES = "96|128|160|192|224|240|256|260|288|299|300|320|331|380|384|456|480|512|528|600"
 _SIDE_IN_NAME = re.compile(rf"_({_SIDES})(?![0-9])")

@@ -1,6 +1,6 @@
 """Which devices run the backbone."""
 
-from features import InputError, import_tensorflow
+from frieze.core import InputError, import_tensorflow
 
 AUTO = "auto"
 

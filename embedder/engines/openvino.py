@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from embedder.backbones import Backbone
-from embedder.engines.devices import are_gpus
-from embedder.engines.setting import Setting
-from embedder.engines.stem import split_stem
-from embedder.preprocessing import Pixels
-from features import Floats, ModelError, count_cores, held_folder
+from frieze.core import Floats, ModelError, count_cores, held_folder
+from frieze.embedder.backbones import Backbone
+from frieze.embedder.engines.devices import are_gpus
+from frieze.embedder.engines.openvino_stem import split_stem
+from frieze.embedder.engines.settings import Setting
+from frieze.embedder.images.resize import Pixels
 
 _BATCHES = (1, 4, 8)
 _BATCH = 4

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from embedder.backbones import Backbone
-from embedder.engines.devices import are_gpus, find_devices
-from embedder.engines.setting import Setting
-from features import Floats, InputError, import_tensorflow
+from frieze.core import Floats, InputError, import_tensorflow
+from frieze.embedder.backbones import Backbone
+from frieze.embedder.engines.devices import are_gpus, find_devices
+from frieze.embedder.engines.settings import Setting
 
 _CPU_BATCHES, _GPU_BATCHES = (8, 32), (64, 256)
 _CPU_BATCH, _GPU_BATCH = 32, 128

@@ -5,13 +5,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from embedder.picture_formats import HEAD_BYTES, is_image
-from embedder.sources.collecting import Found, collect
-from embedder.sources.places import facts_of, is_gone, open_place, read_places, to_uri
-from embedder.sources.source import Source, SourceOptions
-from embedder.sources.walking import Walk
-from embedder.unread_pictures import format_of, is_read_by_name
-from features import Listing
+from frieze.embedder.images.picture_formats import HEAD_BYTES, is_image
+from frieze.embedder.images.unread_pictures import format_of, is_read_by_name
+from frieze.embedder.sources.base import Listing, Source, SourceOptions
+from frieze.embedder.sources.files import facts_of, is_gone, open_place, read_places, to_uri
+from frieze.embedder.sources.listing import Found, collect
+from frieze.embedder.sources.walk import Walk
 
 EXTENSIONS = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif"))
 """What the name of an image ends in, in small letters."""

@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from embedder.sources.places import to_path, to_uri
-from features import is_remote
+from frieze.core import is_remote
+from frieze.embedder.sources.files import to_path, to_uri
 
 HOW = "blanks around them, accents as one sign or two, or \\ for /"
 """In what spellings of a name may differ, for messages."""

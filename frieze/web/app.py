@@ -10,12 +10,12 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.requests import ClientDisconnect
 
-from features import ImageError, InputError
-from frieze.web import calls, views
+from frieze.core import ImageError, InputError
 from frieze.web.collection import Collection
-from frieze.web.guard import Guard, TooLargeError, TooSlowError
 from frieze.web.inference import MAX_BYTES, BusyError
-from frieze.web.parameters import PROBLEMS
+from frieze.web.middleware import Guard, TooLargeError, TooSlowError
+from frieze.web.routes import add_calls, add_views
+from frieze.web.schemas import PROBLEMS
 
 
 def make_app(collection: Collection, *, hosts: frozenset[str] = frozenset()) -> FastAPI:
@@ -29,8 +29,8 @@ def make_app(collection: Collection, *, hosts: frozenset[str] = frozenset()) -> 
     app.add_middleware(Guard, hosts=hosts, max_bytes=MAX_BYTES)
     _add_errors(app)
     _add_page(app, collection)
-    calls.add(app, collection)
-    views.add(app, collection)
+    add_calls(app, collection)
+    add_views(app, collection)
     return app
 
 

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import features as stored
-import index as rooms
-from features import Floats, InputError
-from frieze.projection import choose_rows, lay_out, to_document
-from frieze.searching import Wanted, answer
+from frieze import features as stored
+from frieze import indexing as rooms
+from frieze.core import Floats, InputError
+from frieze.reports.projection import choose_rows, lay_out, to_document
+from frieze.search_document import Wanted, answer
+from frieze.web.background import Later
 from frieze.web.inference import Inference, Seen, what_it_sees
-from frieze.web.later import Later
 from frieze.web.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
-    from classifiers import Head
-    from embedder import Backbone
+    from frieze.classifiers import Head
+    from frieze.embedder import Backbone
 
 _ID = "id:"
 
@@ -137,11 +137,11 @@ class Collection:
         ]
 
     def _load(self) -> "Backbone":
-        import embedder
+        import frieze.embedder
 
         mend = "Search by an image of the collection instead."
         stored.check_can_embed(self.index.spec, where=str(self.index.path), mend=mend)
-        return embedder.reopen_backbone(self.index.spec, where=str(self.index.path))
+        return frieze.embedder.reopen_backbone(self.index.spec, where=str(self.index.path))
 
     def close(self) -> None:
         """End what runs in the background."""
@@ -155,10 +155,10 @@ def open_collection(index: Path, head: Path | None, thumbnails: Path) -> Collect
     Raises:
         InputError: The index or the head can't be opened, or the head is of another backbone.
     """
-    import classifiers
+    import frieze.classifiers
 
     opened = rooms.open_index(index)
-    learnt = None if head is None else classifiers.open_head(head)
+    learnt = None if head is None else frieze.classifiers.open_head(head)
     if learnt is not None:
         stored.check_same_backbone(
             learnt.spec, opened.spec, where=str(index), mend="Give a head that was trained on the index's own table."

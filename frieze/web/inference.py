@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from features import BackboneSpec, Floats, ImageError, InputError
-from frieze.web.later import Later
+from frieze.core import Floats, ImageError, InputError
+from frieze.features import BackboneSpec
+from frieze.web.background import Later
 
 if TYPE_CHECKING:
-    from embedder import Backbone
+    from frieze.embedder import Backbone
 
 MAX_BYTES = 64 << 20
 MAX_PIXELS = 100_000_000
@@ -81,11 +82,11 @@ class Inference:
         return future.result()
 
     def _see(self, data: bytes) -> Seen:
-        import embedder
+        import frieze.embedder
 
         engine = self._engine.get()
         try:
-            pixels = embedder.decode_for(data, self._spec, max_pixels=MAX_PIXELS)[0]
+            pixels = frieze.embedder.decode_for(data, self._spec, max_pixels=MAX_PIXELS)[0]
         except ImageError as error:
             raise InputError(
                 f"This image can't be used ({error.reason}): {error.message}.",
@@ -95,9 +96,9 @@ class Inference:
 
 
 def _engine(backbone: "Backbone") -> Any:
-    import embedder
+    import frieze.embedder
 
-    return embedder.default_engine(backbone)
+    return frieze.embedder.default_engine(backbone)
 
 
 def what_it_sees(spec: BackboneSpec) -> str:

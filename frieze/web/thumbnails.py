@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from features import InputError
-from frieze.drawing import draw
+from frieze.core import InputError
+from frieze.reports.thumbnails import draw
 
 THUMBNAIL_PX = 192
 _LIMIT_BYTES = 512 << 20

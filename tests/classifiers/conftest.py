@@ -4,10 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from classifiers import HEADS, Recipe, train_head
-from classifiers.fitting import fit_head
-from classifiers.splits import split_rows
-from features import BackboneSpec, Manifest, Shard, open_features, open_writer, part_schema, to_part, unit_rows
+from frieze.classifiers import HEADS, Recipe, train_head
+from frieze.classifiers.data.splits import split_rows
+from frieze.classifiers.training.fit import fit_head
+from frieze.core import unit_rows
+from frieze.features import BackboneSpec, Manifest, Shard, open_features, open_writer, part_schema, to_part
 
 DIM = 8
 CLASSES = ["ant", "bee", "cow"]

@@ -2,8 +2,8 @@ import dataclasses
 
 import pytest
 
-from classifiers import Course
-from features import InputError
+from frieze.classifiers import Course
+from frieze.core import InputError
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from features import LISTING, BackboneSpec, Failure, Manifest, Shard, open_writer, part_schema, to_part
+from frieze.features import LISTING, BackboneSpec, Failure, Manifest, Shard, open_writer, part_schema, to_part
 
 FOLDER = Path(__file__).with_name("golden-features-1")
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from embedder import BackboneRequest, JobOptions, SourceOptions, embed_source, open_backbone
-from embedder.backbones.catalogue import APPLICATIONS, Application
-from embedder.engines import Setting
-from embedder.engines.openvino import OpenVINOEngine
-from embedder.engines.tensorflow import TensorFlowEngine
-from features import import_tensorflow
+from frieze.core import import_tensorflow
+from frieze.embedder import BackboneRequest, JobOptions, SourceOptions, embed_source, open_backbone
+from frieze.embedder.backbones.catalogue import APPLICATIONS, Application
+from frieze.embedder.engines import Setting
+from frieze.embedder.engines.openvino import OpenVINOEngine
+from frieze.embedder.engines.tensorflow import TensorFlowEngine
 
 SIDE_PX, DIM = 32, 16
 

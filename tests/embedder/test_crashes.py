@@ -15,8 +15,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from embedder import BackboneRequest, JobOptions, embed_source
-from features import import_tensorflow, open_features
+from frieze.core import import_tensorflow
+from frieze.embedder import BackboneRequest, JobOptions, embed_source
+from frieze.features import open_features
 
 pytestmark = pytest.mark.slow
 

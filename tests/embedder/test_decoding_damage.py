@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from embedder import Limits, decode
-from features import ImageError
+from frieze.core import ImageError
+from frieze.embedder import Limits, decode
 
 MAX_PIXELS = 1 << 20
 MARGIN_MB = 64

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from embedder import BackboneRequest, JobOptions, SourceOptions, embed_source
-from features import open_features
+from frieze.embedder import BackboneRequest, JobOptions, SourceOptions, embed_source
+from frieze.features import open_features
 
 
 def write_folder(images, folder):

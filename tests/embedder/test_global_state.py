@@ -9,8 +9,8 @@ import warnings
 import numpy as np
 import pytest
 
-from embedder import BackboneRequest, Limits, open_backbone
-from features import environment, import_keras
+from frieze.core import environment, import_keras
+from frieze.embedder import BackboneRequest, Limits, open_backbone
 
 _IMPORTS = """
 import logging, os, random, sys, warnings
@@ -22,12 +22,13 @@ def state():
     return drawn, list(warnings.filters), Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, logging.root.level
 
 before, environment = state(), dict(os.environ)
-import classifiers, embedder, features, frieze
+import frieze
+from frieze import classifiers, core, embedder, features
 assert state() == before
 assert dict(os.environ) == environment
-features.import_tensorflow()
-features.import_keras()
-features.import_tensorflow_hub()
+core.import_tensorflow()
+core.import_keras()
+core.import_tensorflow_hub()
 assert state()[0] == before[0]
 assert os.environ.get("TF_CPP_MIN_LOG_LEVEL") == environment.get("TF_CPP_MIN_LOG_LEVEL")
 """

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from features import import_tensorflow_hub
+from frieze.core import import_tensorflow_hub
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +48,7 @@ def theirs_and_ours(folder, mode):
     import keras
     import tf_keras
 
-    from embedder import HubLayer
+    from frieze.embedder import HubLayer
 
     theirs = import_tensorflow_hub().KerasLayer(str(folder), trainable=True)
     if mode == "inference":  # which hub has no switch for: it passes on what `fit` says, in place of our False
@@ -87,7 +87,7 @@ def test_names_and_file(folder, photographs, tmp_path):
     """Of the real module the chosen layers train alone, and a model's file gives the same outputs."""
     import keras
 
-    from embedder import HubLayer
+    from frieze.embedder import HubLayer
 
     layer = HubLayer(folder, trainable=["stem_1/*", "linearbottleneck16_*"])
     before = [weight.numpy().copy() for weight in layer._bound]

@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from embedder import Limits, SourceOptions
-from embedder.engines.tensorflow import TensorFlowEngine
-from features import FeatureFileError, MismatchError, open_features, read_failures, read_manifest
+from frieze.core import FeatureFileError, MismatchError
+from frieze.embedder import Limits, SourceOptions
+from frieze.embedder.engines.tensorflow import TensorFlowEngine
+from frieze.features import open_features, read_failures, read_manifest
 
 
 def stored(out):
@@ -65,7 +66,7 @@ def test_nothing_to_do(whole, gallery, embed, monkeypatch, out):
     """A run that finds nothing to do opens no backbone and writes no part."""
     shutil.copytree(whole[0], out)
     before = written(out)
-    monkeypatch.setattr("embedder.job.open_backbone", lambda _: pytest.fail("it was opened"))
+    monkeypatch.setattr("frieze.embedder.embed.open_backbone", lambda _: pytest.fail("it was opened"))
     document = embed(gallery, out)
     assert [document[name] for name in ("embedded", "unchanged", "rows")] == [0, 24, 24]
     assert (document["seconds"], document["images_per_second"], set(document)) == (0, 0, set(whole[1]))
@@ -75,7 +76,7 @@ def test_nothing_to_do(whole, gallery, embed, monkeypatch, out):
 def test_nothing_to_do_imports_no_tensorflow(whole, gallery, tiny):
     """Such a run is over before TensorFlow would be imported."""
     code = (
-        "import sys; from pathlib import Path; from embedder import BackboneRequest, JobOptions, embed_source\n"
+        "import sys; from pathlib import Path; from frieze.embedder import BackboneRequest, JobOptions, embed_source\n"
         "source, out, tiny = sys.argv[1:]\n"
         "request = BackboneRequest(handle=tiny)\n"
         "document = embed_source(source, Path(out), request=request, options=JobOptions())\n"
@@ -148,7 +149,7 @@ def test_removed_file(folder, embed, out, monkeypatch):
     embed(folder, out)
     before = written(out)
     (folder / "f.jpg").unlink()
-    monkeypatch.setattr("embedder.job.open_backbone", lambda _: pytest.fail("it was opened"))
+    monkeypatch.setattr("frieze.embedder.embed.open_backbone", lambda _: pytest.fail("it was opened"))
     document = embed(folder, out)
     assert (document["removed"], document["unchanged"], document["rows"]) == (1, 9, 9)
     assert {name for name, file in written(out).items() if file != before[name]} == {"part-000001.parquet"}

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from embedder import Limits, SourceOptions
-from features import OURS, PART, open_features
+from frieze.embedder import Limits, SourceOptions
+from frieze.features import OURS, PART, open_features
 
 COUNTS = ("embedded", "unchanged", "renamed", "duplicates", "removed", "rows")
 
@@ -141,7 +141,7 @@ def test_known_failure_is_not_read_again(folder, embed, out, table, monkeypatch)
     path = folder / "b.jpg"
     path.write_bytes(bytes(path.stat().st_size))
     assert embed(folder, out)["failures"] == {"not an image": 1}
-    monkeypatch.setattr("embedder.sources.places.open_place", lambda _: pytest.fail("it was read"))
+    monkeypatch.setattr("frieze.embedder.sources.files.open_place", lambda _: pytest.fail("it was read"))
     assert counts(embed(folder, out)) == (0, 9, 0, 0, 0, 9)
 
 
@@ -165,7 +165,7 @@ def test_no_tensorflow_for_a_rename(folder, tiny, embed, out, table):
     os.utime(folder / "b.jpg", ns=(1, 7))
     (folder / "a.jpg").unlink()
     code = (
-        "import sys; from pathlib import Path; from embedder import BackboneRequest, JobOptions, embed_source\n"
+        "import sys; from pathlib import Path; from frieze.embedder import BackboneRequest, JobOptions, embed_source\n"
         "embed_source(sys.argv[1], Path(sys.argv[3]), request=BackboneRequest(handle=sys.argv[2]),"
         " options=JobOptions(shard_size=4))\n"
         "assert 'tensorflow' not in sys.modules"
@@ -176,7 +176,7 @@ def test_no_tensorflow_for_a_rename(folder, tiny, embed, out, table):
 
 def test_small_parts_are_merged(folder, write_photos, embed, out, monkeypatch):
     """The parts of many small runs are merged into few, and no vector changes."""
-    monkeypatch.setattr("features.merging._PILE", 3)
+    monkeypatch.setattr("frieze.features.compaction._PILE", 3)
     embed(folder, out)
     for number in range(8):
         write_photos(folder, [f"n{number}.jpg"], first_seed=100 + number)
@@ -212,7 +212,7 @@ def test_changed_labels(folder, embed, out, table, tmp_path, monkeypatch):
     out = out.with_name("labelled")
     embed(folder, out, labels=str(labels))
     labels.write_text("id,label\na.jpg,one\nb.jpg,three\n")
-    monkeypatch.setattr("embedder.sources.places.open_place", lambda _: pytest.fail("an image was read"))
+    monkeypatch.setattr("frieze.embedder.sources.files.open_place", lambda _: pytest.fail("an image was read"))
     assert counts(embed(folder, out, labels=str(labels))) == (0, 10, 0, 0, 0, 10)
     assert dict(zip(open_features(out).ids, open_features(out).labels, strict=True))["b.jpg"] == "three"
     part = pq.read_table(out / "parts" / "part-000000.parquet")
@@ -282,7 +282,7 @@ def test_column_changes_its_type_in_a_run_cut_short(years, out, monkeypatch):
     """Where a run was cut short between two types, the next one writes the other parts too."""
     years("1", "2")
     with monkeypatch.context() as patch:
-        patch.setattr("embedder.run.Run.remove", mock.Mock(side_effect=KeyboardInterrupt))
+        patch.setattr("frieze.embedder.job.run.Run.remove", mock.Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             years("1", "2", "unknown")
     assert kinds_of(out, "year") == [pa.int64(), pa.string()]

@@ -22,12 +22,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-import embedder.job
-import embedder.run
-from embedder import BackboneRequest, JobOptions, embed_source
-from embedder.backbones import Backbone
-from embedder.choosing import Choice
-from features import BackboneSpec, FeatureFileError, merging, open_features, read_failures
+import frieze.embedder.embed
+import frieze.embedder.job.pipeline
+import frieze.embedder.job.run
+from frieze.core import FeatureFileError
+from frieze.embedder import BackboneRequest, JobOptions, embed_source
+from frieze.embedder.backbones import Backbone
+from frieze.embedder.job.select_engine import Choice
+from frieze.features import BackboneSpec, open_features, read_failures
+from frieze.features import compaction as merging
 
 SPEC = BackboneSpec(name="means", handle="means", fingerprint="ab" * 32, dim=3, image_size=(4, 4))
 CALLS = {
@@ -64,14 +67,14 @@ def choose(*_):
 
 def plain_stream(shards, decoder, *, batch_size, **_):
     """Stand in for tf.data: the same batches, one after the other."""
-    for piece in embedder.pipeline._pieces(shards, batch_size):
+    for piece in frieze.embedder.job.pipeline._pieces(shards, batch_size):
         yield decoder.batch(piece, decoder.source.read(piece.rows))
 
 
 STAND_INS = (
-    (embedder.job, "open_backbone", lambda _: Backbone(SPEC, None)),
-    (embedder.run, "choose_engine", choose),
-    (embedder.run, "stream", plain_stream),
+    (frieze.embedder.embed, "open_backbone", lambda _: Backbone(SPEC, None)),
+    (frieze.embedder.job.run, "choose_engine", choose),
+    (frieze.embedder.job.run, "stream", plain_stream),
     (merging, "_PILE", 1),
     (os, "fsync", lambda _: None),
 )

@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 
-from embedder import choosing, probe
-from embedder.choosing import try_engines
-from embedder.engines import AUTO, ENGINES, Setting, usable
-from features import MismatchError, open_features, read_manifest
+from frieze.core import MismatchError
+from frieze.embedder.engines import AUTO, Setting
+from frieze.embedder.engines.base import ENGINES, usable
+from frieze.embedder.job import calibration_sample as probe
+from frieze.embedder.job import select_engine as choosing
+from frieze.embedder.job.select_engine import try_engines
+from frieze.features import open_features, read_manifest
 
 
 def installed():
@@ -90,7 +93,7 @@ def test_precisions_do_not_mix(folder, embed, out, write_photos):
 @pytest.mark.usefixtures("needs_openvino")
 def test_refused_before_anything_is_stored(folder, embed, out, monkeypatch):
     """An engine whose vectors drift is refused before the first part is written."""
-    monkeypatch.setattr("embedder.drift.LEAST_COSINE", 1.1)
+    monkeypatch.setattr("frieze.embedder.engines.accuracy.LEAST_COSINE", 1.1)
     with pytest.raises(MismatchError, match="changes this backbone's embeddings too much"):
         embed(folder, out, engine="openvino")
     assert len(open_features(out)) == 0

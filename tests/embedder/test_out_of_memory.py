@@ -4,11 +4,12 @@ import pyarrow as pa
 import pytest
 from PIL import Image, ImageFile
 
-from embedder import pipeline
-from embedder.decoding import decode, decoded
-from embedder.sources import SourceOptions, open_source
-from embedder.sources.source import not_read
-from features import ImageError
+from frieze.core import ImageError
+from frieze.embedder.images.decode import decode, decoded
+from frieze.embedder.job import pipeline
+from frieze.embedder.sources import SourceOptions
+from frieze.embedder.sources.base import not_read
+from frieze.embedder.sources.open import open_source
 
 
 def no_room(*_args, **_options):
@@ -73,7 +74,7 @@ def test_while_it_is_read(error, expected):
 def test_of_one_file(folder, monkeypatch):
     """One file for which there is no memory does not end the reading of the others."""
     source = open_source(folder, SourceOptions())
-    monkeypatch.setattr("embedder.sources.places._read_local", no_room)
+    monkeypatch.setattr("frieze.embedder.sources.files._read_local", no_room)
     contents = list(source.read(source.listing.images["size_bytes"].to_numpy()[:2] * 0))
     assert [one.reason for one in contents] == ["out of memory"] * 2
 

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from features import InputError, open_features, read_failures, to_table_path, verify_features
+from frieze.core import InputError, to_table_path
+from frieze.features import open_features, read_failures, verify_features
 
 pytestmark = pytest.mark.slow
 N_PHOTOS = 60
@@ -111,9 +112,9 @@ def test_a_disk_of_one_machine(cluster, photos, local, embed, out, monkeypatch):
     """Images that one machine's disk fails at are read by another machine."""
     import dataclasses
 
-    import embedder.job
+    import frieze.embedder.embed
 
-    opened, bad = embedder.job.open_source, next(iter(cluster.worker_nodes)).node_id
+    opened, bad = frieze.embedder.embed.open_source, next(iter(cluster.worker_nodes)).node_id
 
     def failing_there(*words):
         source = opened(*words)
@@ -121,7 +122,7 @@ def test_a_disk_of_one_machine(cluster, photos, local, embed, out, monkeypatch):
         def read(rows):
             import ray
 
-            from features import ImageError
+            from frieze.core import ImageError
 
             is_bad = ray.get_runtime_context().get_node_id() == bad
             for row, content in zip(rows, source.read(rows), strict=True):
@@ -129,8 +130,10 @@ def test_a_disk_of_one_machine(cluster, photos, local, embed, out, monkeypatch):
 
         return dataclasses.replace(source, read=read)
 
-    monkeypatch.setattr(embedder.job, "open_source", failing_there)
-    monkeypatch.setattr("embedder.run.recognise", lambda comparison, *_, **__: np.full(len(comparison.images), -1))
+    monkeypatch.setattr(frieze.embedder.embed, "open_source", failing_there)
+    monkeypatch.setattr(
+        "frieze.embedder.job.run.recognise", lambda comparison, *_, **__: np.full(len(comparison.images), -1)
+    )
     document = embed(photos, out, ray=cluster.address)
     assert (document["rows"], document["failed"]) == (N_PHOTOS, 0)
     assert_same(out, local)
@@ -140,9 +143,9 @@ def test_a_deadly_image(cluster, photos, local, embed, out, monkeypatch):
     """An image that kills whoever decodes it is named in failures.parquet; all others are there."""
     import dataclasses
 
-    import embedder.job
+    import frieze.embedder.embed
 
-    opened = embedder.job.open_source
+    opened = frieze.embedder.embed.open_source
 
     def deadly(*words):
         source = opened(*words)
@@ -157,8 +160,10 @@ def test_a_deadly_image(cluster, photos, local, embed, out, monkeypatch):
 
         return dataclasses.replace(source, read=read)
 
-    monkeypatch.setattr(embedder.job, "open_source", deadly)
-    monkeypatch.setattr("embedder.run.recognise", lambda comparison, *_, **__: np.full(len(comparison.images), -1))
+    monkeypatch.setattr(frieze.embedder.embed, "open_source", deadly)
+    monkeypatch.setattr(
+        "frieze.embedder.job.run.recognise", lambda comparison, *_, **__: np.full(len(comparison.images), -1)
+    )
     document = embed(photos, out, ray=cluster.address)
     assert document["rows"] == N_PHOTOS - 1
     assert [(row["id"], row["reason"]) for row in read_failures(out).to_pylist()] == [("07.jpg", "kills its worker")]
@@ -167,7 +172,7 @@ def test_a_deadly_image(cluster, photos, local, embed, out, monkeypatch):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from embedder import BackboneRequest, JobOptions, embed_source
+from frieze.embedder import BackboneRequest, JobOptions, embed_source
 source, out, handle, ray = sys.argv[1:]
 def kill(done, total):
     if done >= 20:

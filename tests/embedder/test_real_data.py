@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from embedder import BackboneRequest, embed_images, open_backbone
-from features import open_features
+from frieze.embedder import BackboneRequest, embed_images, open_backbone
+from frieze.features import open_features
 
 pytestmark = pytest.mark.slow
 

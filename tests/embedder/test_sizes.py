@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from embedder import BackboneRequest, embed_again, embed_images, open_backbone, reopen_backbone
-from features import InputError, import_keras, open_features
+from frieze.core import InputError, import_keras
+from frieze.embedder import BackboneRequest, embed_again, embed_images, open_backbone, reopen_backbone
+from frieze.features import open_features
 
 
 @pytest.fixture(scope="module")

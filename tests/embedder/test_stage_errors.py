@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from embedder import BackboneRequest, JobOptions, embed_source
-from features import open_features
+from frieze.embedder import BackboneRequest, JobOptions, embed_source
+from frieze.features import open_features
 
 STAGES = {
-    "read": "embedder.sources.places.read_place",
-    "decode": "embedder.pipeline.decode_and_fit",
-    "embed": "embedder.inference._begin",
-    "write": "embedder.shards.commit",
+    "read": "frieze.embedder.sources.files.read_place",
+    "decode": "frieze.embedder.job.pipeline.decode_and_fit",
+    "embed": "frieze.embedder.job.inference._begin",
+    "write": "frieze.embedder.job.shard_writer.commit",
 }
 """Stage -> a function that it calls, in a thread of its own where it has one."""
 N_IMAGES, LIMIT_S = 120, 120

@@ -1,7 +1,7 @@
 import pytest
 
-from embedder import BackboneRequest, JobOptions, estimate_source
-from features import open_features, read_failures
+from frieze.embedder import BackboneRequest, JobOptions, estimate_source
+from frieze.features import open_features, read_failures
 
 NAMES = ["a/1.jpg", "a/in/2.jpg", "b/3.jpg", "b/4.jpg", "c.jpg"]
 TOLD = ("removed", "removed_folders", "kept_folders", "rows", "failures")

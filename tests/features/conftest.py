@@ -8,7 +8,17 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import settings
 
-from features import LISTING, BackboneSpec, Failure, Manifest, compare, make_plan, open_writer, part_schema, to_part
+from frieze.features import (
+    LISTING,
+    BackboneSpec,
+    Failure,
+    Manifest,
+    compare,
+    make_plan,
+    open_writer,
+    part_schema,
+    to_part,
+)
 
 settings.register_profile("frieze", deadline=None, derandomize=True, database=None, max_examples=60)
 settings.load_profile("frieze")

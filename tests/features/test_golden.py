@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features import BackboneSpec, open_features, open_writer, read_failures, read_manifest
+from frieze.features import BackboneSpec, open_features, open_writer, read_failures, read_manifest
 
 DATA = Path(__file__).parents[1] / "data"
 GOLDEN = DATA / "golden-features-1"

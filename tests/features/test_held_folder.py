@@ -6,11 +6,11 @@ import tempfile
 
 import pytest
 
-from features import held_folder
+from frieze.core import held_folder
 
 KILLED = """
 import os, signal
-from features import held_folder
+from frieze.core import held_folder
 with held_folder() as folder:
     (folder / "file").write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)

@@ -5,8 +5,9 @@ import re
 
 import pytest
 
-from features import FeatureFileError, open_features, read_manifest
-from features.manifest import Part
+from frieze.core import FeatureFileError
+from frieze.features import open_features, read_manifest
+from frieze.features.manifest import Part
 
 PART = Part("part-000000.parquet", 2, 100, 5, "ab" * 32)
 

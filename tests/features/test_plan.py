@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features import LISTING, PART, Failure, compare, make_plan, read_failures
-from features.listing import to_failures
+from frieze.features import LISTING, PART, Failure, compare, make_plan, read_failures
+from frieze.features.failures import to_failures
 
 _IDS = st.text(st.sampled_from("ab\n\"'/é"), min_size=1, max_size=3)
 _IMAGE = st.tuples(_IDS, st.sampled_from([1, 2, 13]), st.sampled_from([1, 2]))  # 13 bytes can't be decoded

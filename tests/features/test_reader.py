@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from features import FeatureFileError, Shard, open_features, open_writer, part_schema, to_part
-from features.parts import write_part
+from frieze.core import FeatureFileError
+from frieze.features import Shard, open_features, open_writer, part_schema, to_part
+from frieze.features.part_files import write_part
 
 _FLOATS = st.floats(width=32, allow_nan=False)
 _IDS = st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=5, unique=True)

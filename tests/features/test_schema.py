@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from features import OURS, PART, part_schema, to_embeddings, to_part, user_columns
+from frieze.features import OURS, PART, part_schema, to_embeddings, to_part, user_columns
 
 _FLOATS = st.floats(width=32, allow_nan=False)  # extremes, subnormals, -0.0 and infinities too
 

@@ -17,19 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import features.merging
-import features.replaced_parts
-import features.snapshot
-from features import (
-    FeatureFileError,
-    Shard,
-    open_features,
-    open_writer,
-    read_manifest,
-    read_stored,
-    succession,
-    to_table_path,
-)
+import frieze.features.compaction
+import frieze.features.manifest
+import frieze.features.replaced_parts
+import frieze.features.snapshot
+from frieze.core import FeatureFileError, to_table_path
+from frieze.features import Shard, open_features, open_writer, read_manifest, read_stored, succession
 
 BEFORE = [("a", 1, 1), ("b", 2, 1), ("c", 3, 1), ("d", 4, 1)]
 LATER = {
@@ -46,7 +39,7 @@ def change(table, run, images, monkeypatch):
     """What changed -> the table of a, b | c, d is changed so."""
 
     def merge(manifest):
-        monkeypatch.setattr(features.merging, "_PILE", 1)
+        monkeypatch.setattr(frieze.features.compaction, "_PILE", 1)
         with open_writer(table, manifest) as writer:
             writer.merge(shard_size=4)
 
@@ -111,12 +104,12 @@ def test_a_change_while_it_is_opened(is_late, name, table, change, monkeypatch):
     before, read = read_all(open_features(table)), read_manifest
 
     def read_and_change(folder):
-        monkeypatch.setattr(features.snapshot, "read_manifest", read)
+        monkeypatch.setattr(frieze.features.snapshot, "read_manifest", read)
         manifest = read(folder) if is_late else None
         change(name)
         return manifest or read(folder)
 
-    monkeypatch.setattr(features.snapshot, "read_manifest", read_and_change)
+    monkeypatch.setattr(frieze.features.snapshot, "read_manifest", read_and_change)
     opened = open_features(table)
     after = read_all(open_features(table))
     assert read_all(opened) == (before if is_late and name != "replaced" else after)
@@ -126,7 +119,7 @@ def test_a_change_while_it_is_opened(is_late, name, table, change, monkeypatch):
 def test_half_a_commit(name, table, change, monkeypatch):
     """While a part is replaced already and features.json does not say so, each reader sees what features.json says."""
     expected, opened, found = [read_all(open_features(table))], open_features(table), []
-    write = features.manifest.write_json
+    write = frieze.features.manifest.write_json
 
     def look_and_write(path, document):
         found.append(read_all(opened))
@@ -134,7 +127,7 @@ def test_half_a_commit(name, table, change, monkeypatch):
             found.append(read_all(open_features(table)))
         write(path, document)
 
-    monkeypatch.setattr(features.manifest, "write_json", look_and_write)
+    monkeypatch.setattr(frieze.features.manifest, "write_json", look_and_write)
     change(name)
     assert len(found) > 1
     assert found == expected * len(found)
@@ -164,7 +157,7 @@ def test_what_is_kept(table, run, images, change):
 def test_kept_for_a_day(table, change, monkeypatch):
     """Where somebody always reads a table, a replaced part goes after a day; who still wanted it is told."""
     opened = open_features(table)
-    monkeypatch.setattr(features.replaced_parts, "_READ_S", -1)
+    monkeypatch.setattr(frieze.features.replaced_parts, "_READ_S", -1)
     change("rewritten")
     assert kept(table) == []
     with pytest.raises(FeatureFileError, match="was replaced while the table was being read"):
@@ -211,7 +204,7 @@ def test_without_locks(table, change, monkeypatch):
     expected = read_all(opened)
     change("rewritten")
     assert read_all(opened) == expected
-    monkeypatch.setattr(features.replaced_parts, "KEPT_S", -1)
+    monkeypatch.setattr(frieze.features.replaced_parts, "KEPT_S", -1)
     change("rewritten")
     assert kept(table) == []
     with pytest.raises(
@@ -240,7 +233,7 @@ def test_a_copy_is_read(table, tmp_path, monkeypatch):
     """A copy, whose files have other times, is read; features.json is looked at once for all parts."""
     shutil.copytree(table, tmp_path / "copy", copy_function=shutil.copyfile)
     opened, read, calls = open_features(tmp_path / "copy"), read_manifest, []
-    monkeypatch.setattr(features.snapshot, "read_manifest", lambda folder: calls.append(folder) or read(folder))
+    monkeypatch.setattr(frieze.features.snapshot, "read_manifest", lambda folder: calls.append(folder) or read(folder))
     assert read_all(opened) == read_all(open_features(table))
     assert calls.count(tmp_path / "copy") == 1
 
@@ -306,14 +299,14 @@ def test_in_a_bucket(name, table_in_bucket, run, images):
 def test_replaced_in_a_bucket_while_it_is_read(table_in_bucket, run, images, monkeypatch):
     """A part in a bucket that becomes another object between two reads of its bytes is read as it was."""
     expected, opened = read_all(open_features(table_in_bucket)), open_features(table_in_bucket)
-    check = features.snapshot.Snapshot._check_rows
+    check = frieze.features.snapshot.Snapshot._check_rows
 
     def check_and_change(*args):
-        monkeypatch.setattr(features.snapshot.Snapshot, "_check_rows", check)
+        monkeypatch.setattr(frieze.features.snapshot.Snapshot, "_check_rows", check)
         check(*args)
         run(table_in_bucket, images(*LATER["rewritten"]))
 
-    monkeypatch.setattr(features.snapshot.Snapshot, "_check_rows", check_and_change)
+    monkeypatch.setattr(frieze.features.snapshot.Snapshot, "_check_rows", check_and_change)
     assert read_all(opened) == expected
 
 
@@ -321,8 +314,8 @@ def test_replaced_in_a_bucket_while_it_is_read(table_in_bucket, run, images, mon
 def test_replaced_in_a_bucket_long_ago(name, table_in_bucket, run, images, monkeypatch):
     """After more than an hour a part in a bucket may be gone: the reader is told, and never gets other rows."""
     opened = open_features(table_in_bucket)
-    monkeypatch.setattr(features.replaced_parts, "KEPT_S", -1)
-    monkeypatch.setattr(features.snapshot, "KEPT_S", -1)
+    monkeypatch.setattr(frieze.features.replaced_parts, "KEPT_S", -1)
+    monkeypatch.setattr(frieze.features.snapshot, "KEPT_S", -1)
     run(table_in_bucket, images(*LATER[name]))
     assert kept(table_in_bucket) == []
     with pytest.raises(FeatureFileError, match="was replaced while the table was being read"):
@@ -335,17 +328,17 @@ from pathlib import Path
 import numpy as np
 sys.path.insert(0, sys.argv[2])
 import conftest
-import features.manifest
-from features import open_features
+import frieze.features.manifest
+from frieze.features import open_features
 
 table, written = Path(sys.argv[1]), {}
-write = features.manifest.Manifest.write
+write = frieze.features.manifest.Manifest.write
 
 def write_and_note(manifest, folder):
     write(manifest, folder)
     print(manifest.generation, open_features(folder).embeddings().sum(axis=0).tolist(), flush=True)
 
-features.manifest.Manifest.write = write_and_note
+frieze.features.manifest.Manifest.write = write_and_note
 step = 1
 while not Path(sys.argv[3]).exists():
     step += 1

@@ -3,7 +3,8 @@ import json
 
 import pytest
 
-from features import MismatchError, check_same_backbone
+from frieze.core import MismatchError
+from frieze.features import check_same_backbone
 
 CHANGED = {
     "fingerprint": "cd" * 32,

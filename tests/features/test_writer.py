@@ -9,11 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features import (
+from frieze.core import FeatureFileError, MismatchError
+from frieze.features import (
     PART,
     Failure,
-    FeatureFileError,
-    MismatchError,
     Shard,
     check_is_only_ours,
     check_is_ours,
@@ -265,7 +264,7 @@ def test_folder_that_refuses(tmp_path, manifest):
 def test_full_disk(table, manifest, monkeypatch, rows, images):
     """On a full disk a commit says so and how to go on, and the table is as before."""
     before = read_manifest(table)
-    monkeypatch.setattr("features.parts.pq.write_table", lambda *_, **__: _full())
+    monkeypatch.setattr("frieze.features.part_files.pq.write_table", lambda *_, **__: _full())
     with pytest.raises(FeatureFileError) as caught, open_writer(table, manifest) as writer:
         writer.commit(Shard(2, np.arange(1)), rows(images(("e", 5, 1))))
     assert "No space left on device" in caught.value.message

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 import frieze
-from frieze.cli import main
+from frieze.cli.main import main
 
 collect_ignore = [] if importlib.util.find_spec("fastapi") else ["web", "test_serve.py"]
 COLOURS = {"blue": (30, 60, 200), "green": (40, 170, 60), "red": (200, 40, 40)}

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import frieze
-from features import InputError
+from frieze.core import InputError
 
 N = 40
 OWN = {

@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features import BackboneSpec, Manifest, Shard, open_features, open_writer, part_schema, to_part
-from index import build_index, open_index
+from frieze.features import BackboneSpec, Manifest, Shard, open_features, open_writer, part_schema, to_part
+from frieze.indexing import build_index, open_index
 
 _PART_ROWS = 700
 
@@ -60,8 +60,8 @@ def _columns(names):
 def brief_timing():
     """Rates are measured in a hundredth of a second: small tables tell nothing by more."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("index.recall._RATED_S", 0.01)
-        patch.setattr("index.recall._TIMED_MS", 10.0)
+        patch.setattr("frieze.indexing.build.recall._RATED_S", 0.01)
+        patch.setattr("frieze.indexing.build.recall._TIMED_MS", 10.0)
         yield
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from features import InputError, unit_rows
-from index import count_labels, label_codes, label_rows, look_up, name_columns, read_vectors, select, take
+from frieze.core import InputError, unit_rows
+from frieze.indexing import count_labels, label_codes, label_rows, look_up, name_columns, read_vectors, select, take
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from features import FeatureFileError, top_k
-from index import build_index, open_index
-from index.searcher import save
+from frieze.core import FeatureFileError
+from frieze.features import top_k
+from frieze.indexing import build_index, open_index
+from frieze.indexing.faiss_layer.searcher import save
 
 STEPS = [(os, "fsync"), (Path, "rename"), (Path, "replace"), (Path, "mkdir")]
 
@@ -72,8 +73,8 @@ def test_a_full_disk_under_faiss_is_told(indexes):
 _KILLED_BUILD = """
 import os, sys
 from pathlib import Path
-from features import open_features
-from index import build_index, building
+from frieze.features import open_features
+from frieze.indexing import build_index; from frieze.indexing.build import build as building
 
 real, calls = getattr(building, sys.argv[3]), []
 def die(*args, **kwargs):
@@ -104,7 +105,7 @@ def test_searching_by_id_loads_little(small, tmp_path):
     """Opening an index and searching by id imports neither TensorFlow nor pandas."""
     build_index(small, tmp_path / "i")
     code = (
-        "import sys, json; from index import open_index; index = open_index(sys.argv[1])\n"
+        "import sys, json; from frieze.indexing import open_index; index = open_index(sys.argv[1])\n"
         "hits = index.search(index.embedding('c07/img-7.jpg')[None], k=2)\n"
         "print(json.dumps([hits[0][0]['id'], [name for name in ('tensorflow', 'pandas') if name in sys.modules]]))"
     )

@@ -7,15 +7,16 @@ import faiss
 import numpy as np
 import pytest
 
-from features import top_k
-from index import build_index, choosing, open_index
-from index.choosing import Speed, choose
-from index.filling import Filler
-from index.index_files import write_document
-from index.recall import hold_out, make_probe, measure_recall, probe_for_many
-from index.searcher import Effort, Searcher
-from index.task import Task
-from index.vectors import HeldVectors
+from frieze.features import top_k
+from frieze.indexing import build_index, open_index
+from frieze.indexing.build import choose_kind as choosing
+from frieze.indexing.build.build_request import Task
+from frieze.indexing.build.choose_kind import Speed, choose
+from frieze.indexing.build.recall import hold_out, make_probe, measure_recall, probe_for_many
+from frieze.indexing.build.train_and_add import Filler
+from frieze.indexing.faiss_layer.searcher import Effort, Searcher
+from frieze.indexing.faiss_layer.vectors import HeldVectors
+from frieze.indexing.storage.generations import write_document
 
 
 def gaussian(n_rows, dim, *, seed=0):
@@ -175,7 +176,9 @@ def test_an_older_graph_is_built_anew(kind, n_queries, tmp_path, write_table):
 def test_the_one_that_won_is_whole(held, monkeypatch):
     """A graph that was tried on all rows and won has them all, and its rate counts as that of fewer rows before."""
     monkeypatch.setattr(choosing, "time_exact", lambda _: Speed(500.0, 2.0))
-    monkeypatch.setattr("index.trials.KINDS", {kind: choosing.KINDS[kind] for kind in ("exact", "hnsw")})
+    monkeypatch.setattr(
+        "frieze.indexing.build.trials.KINDS", {kind: choosing.KINDS[kind] for kind in ("exact", "hnsw")}
+    )
     monkeypatch.setattr(choosing, "fill", None)
     shares, real = [], choosing._best
     monkeypatch.setattr(choosing, "_best", lambda task, trials: shares.append(trials[0].share) or real(task, trials))

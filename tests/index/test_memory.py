@@ -4,12 +4,12 @@ import sys
 
 import pytest
 
-from features import read_size
+from frieze.core import read_size
 
 _BUILD = """
 import json, sys
 from pathlib import Path
-import index, faiss, pyarrow.parquet, features
+import frieze.indexing as index; import faiss; import pyarrow.parquet; import frieze.features as features
 start = int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1]) * 1024
 open("/proc/self/clear_refs", "w").write("5")
 document = index.build_index(features.open_features(sys.argv[1]), Path(sys.argv[2]), max_build_memory=sys.argv[3])

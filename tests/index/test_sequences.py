@@ -5,8 +5,10 @@ import shutil
 import numpy as np
 import pytest
 
-from features import FeatureFileError, top_k
-from index import KINDS, build_index, building, open_index
+from frieze.core import FeatureFileError
+from frieze.features import top_k
+from frieze.indexing import KINDS, build_index, open_index
+from frieze.indexing.build import build as building
 
 N_STEPS = 5
 OTHERS = [kind for kind in KINDS if kind != "exact"]

@@ -1,5 +1,5 @@
 """Teach a small network what larger ones see: python -m tools.distill IMAGES --teacher BACKBONE --out NAME.keras."""
 
-from tools.distill.command import main
+from tools.distill.cli import main
 
 main()

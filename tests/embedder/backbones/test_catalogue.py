@@ -3,8 +3,8 @@ import importlib
 import numpy as np
 import pytest
 
-from embedder import PIXELS
-from embedder.backbones.catalogue import APPLICATIONS
+from frieze.embedder import PIXELS
+from frieze.embedder.backbones.catalogue import APPLICATIONS
 
 
 def test_complete(tf):

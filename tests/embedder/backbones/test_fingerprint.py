@@ -3,10 +3,10 @@ import shutil
 import numpy as np
 import pytest
 
-from embedder import BackboneRequest, open_backbone
-from embedder.backbones import without_loading
-from embedder.backbones.fingerprint import model_folder, of_file, of_saved_model, of_weights
-from features import ModelError
+from frieze.core import ModelError
+from frieze.embedder import BackboneRequest, open_backbone
+from frieze.embedder.backbones import without_loading
+from frieze.embedder.backbones.fingerprint import model_folder, of_file, of_saved_model, of_weights
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from embedder import BackboneRequest, open_backbone
-from embedder.backbones.foreign_files import advise
-from features import ModelError
+from frieze.core import ModelError
+from frieze.embedder import BackboneRequest, open_backbone
+from frieze.embedder.backbones.foreign_files import advise
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from embedder import BackboneRequest, open_backbone
-from embedder.backbones.input_scaling import read_graph
-from features import ModelError, import_keras
+from frieze.core import ModelError, import_keras
+from frieze.embedder import BackboneRequest, open_backbone
+from frieze.embedder.backbones.input_scaling import read_graph
 
 SIDE_PX = 16
 STATISTICS = {"mean": [0.485, 0.456, 0.406], "variance": [0.229**2, 0.224**2, 0.225**2]}

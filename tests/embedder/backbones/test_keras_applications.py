@@ -3,8 +3,8 @@ import importlib
 import numpy as np
 import pytest
 
-from embedder import BackboneRequest, open_backbone
-from features import InputError, ModelError
+from frieze.core import InputError, ModelError
+from frieze.embedder import BackboneRequest, open_backbone
 
 SIDES = {"MobileNetV2": 96, "MobileNetV3Small": 32, "VGG16": 32}
 """One network for each sort of preprocessing: -1..1, its own Rescaling, caffe."""

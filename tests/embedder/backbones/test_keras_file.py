@@ -3,8 +3,8 @@ import re
 import numpy as np
 import pytest
 
-from embedder import PIXELS, BackboneRequest, open_backbone
-from features import ModelError
+from frieze.core import ModelError
+from frieze.embedder import PIXELS, BackboneRequest, open_backbone
 
 COLOUR = np.array([0.2, 0.4, 0.6], np.float32)
 IMAGES = np.broadcast_to(COLOUR, (2, 8, 8, 3))

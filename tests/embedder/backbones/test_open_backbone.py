@@ -3,9 +3,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from embedder import BackboneRequest, list_backbones, open_backbone, reopen_backbone
-from embedder.backbones.catalogue import APPLICATIONS
-from features import BackboneSpec, InputError, MismatchError, ModelError
+from frieze.core import InputError, MismatchError, ModelError
+from frieze.embedder import BackboneRequest, list_backbones, open_backbone, reopen_backbone
+from frieze.embedder.backbones.catalogue import APPLICATIONS
+from frieze.features import BackboneSpec
 
 _NO_CODE = "it runs no code but ours and that of Keras."
 

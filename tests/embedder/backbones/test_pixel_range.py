@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from embedder.backbones.pixel_range import range_from
+from frieze.embedder.backbones.pixel_range import range_from
 
 MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 CAFFE = np.array([103.939, 116.779, 123.68])

@@ -3,9 +3,9 @@ import shutil
 import numpy as np
 import pytest
 
-from embedder import BackboneRequest, open_backbone
-from embedder.backbones.saved_model import _named_size, name_of
-from features import ModelError
+from frieze.core import ModelError
+from frieze.embedder import BackboneRequest, open_backbone
+from frieze.embedder.backbones.saved_model import _named_size, name_of
 
 IMAGES = np.random.default_rng(0).random((3, 32, 32, 3), np.float32)
 

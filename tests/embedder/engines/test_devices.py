@@ -2,8 +2,8 @@ import types
 
 import pytest
 
-from embedder.engines import find_devices
-from features import InputError
+from frieze.core import InputError
+from frieze.embedder.engines import find_devices
 
 
 @pytest.fixture
@@ -13,7 +13,9 @@ def machine(monkeypatch):
     def make(*names):
         devices = [types.SimpleNamespace(name=f"/device:{name}") for name in names]
         config = types.SimpleNamespace(list_logical_devices=lambda: devices)
-        monkeypatch.setattr("embedder.engines.devices.import_tensorflow", lambda: types.SimpleNamespace(config=config))
+        monkeypatch.setattr(
+            "frieze.embedder.engines.devices.import_tensorflow", lambda: types.SimpleNamespace(config=config)
+        )
 
     return make
 

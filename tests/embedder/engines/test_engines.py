@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from embedder.engines import ENGINES, REFERENCE, Setting, usable
-from features import InputError
+from frieze.core import InputError
+from frieze.embedder.engines import Setting
+from frieze.embedder.engines.base import ENGINES, REFERENCE, usable
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (32, 32, 32, 3), dtype=np.uint8)
 CPU = Setting(devices=("CPU:0",))
@@ -89,7 +90,7 @@ def test_engine_of_another_device():
 
 def test_not_installed(monkeypatch):
     """Without OpenVINO the reference is left, and who asks for the other one is told what to install."""
-    monkeypatch.setattr("embedder.engines.openvino.importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr("frieze.embedder.engines.openvino.importlib.util.find_spec", lambda _: None)
     assert usable("auto", CPU) == [REFERENCE]
     with pytest.raises(InputError, match=r"pip install 'frieze\[cpu\]'"):
         usable("openvino", CPU)

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from embedder.engines import Setting
-from embedder.engines.openvino import OpenVINOEngine
-from features import ModelError, count_cores
+from frieze.core import ModelError, count_cores
+from frieze.embedder.engines import Setting
+from frieze.embedder.engines.openvino import OpenVINOEngine
 
 pytest.importorskip("openvino")
 PIXELS = np.random.default_rng(0).integers(0, 256, (32, 32, 32, 3), dtype=np.uint8)
@@ -36,7 +36,7 @@ def test_precision_is_what_was_asked(precision, kind, opened, tiny):
 
 def test_no_bfloat16(monkeypatch):
     """A processor that would only imitate bfloat16 is told as what it is."""
-    monkeypatch.setattr("embedder.engines.openvino._has_bfloat16", lambda: False)
+    monkeypatch.setattr("frieze.embedder.engines.openvino._has_bfloat16", lambda: False)
     setting = Setting(precision="bfloat16", devices=("CPU:0",))
     assert OpenVINOEngine.why_not(setting) == "this processor has no bfloat16"
 

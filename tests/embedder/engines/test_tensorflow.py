@@ -5,9 +5,9 @@ import sys
 import numpy as np
 import pytest
 
-from embedder.engines import Setting
-from embedder.engines.tensorflow import TensorFlowEngine, _rewriting
-from features import InputError
+from frieze.core import InputError
+from frieze.embedder.engines import Setting
+from frieze.embedder.engines.tensorflow import TensorFlowEngine, _rewriting
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (32, 32, 32, 3), dtype=np.uint8)
 
@@ -152,12 +152,12 @@ def test_settings_by_device():
 _LOW_ON_TWO = """
 import sys
 import numpy as np
-from features import import_tensorflow
+from frieze.core import import_tensorflow
 tf = import_tensorflow()
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from embedder import BackboneRequest, Setting, find_devices, open_backbone
-from embedder.engines.tensorflow import TensorFlowEngine
+from frieze.embedder import BackboneRequest, Setting, find_devices, open_backbone
+from frieze.embedder.engines.tensorflow import TensorFlowEngine
 backbone = open_backbone(BackboneRequest(handle=sys.argv[1]))
 pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
 one = TensorFlowEngine(backbone, Setting(precision="bfloat16", devices=("CPU:0",))).infer(pixels)
@@ -179,13 +179,13 @@ def test_low_precision_on_two_devices(tiny):
 _TWO_DEVICES = """
 import sys
 import numpy as np
-from features import import_tensorflow
+from frieze.core import import_tensorflow
 tf = import_tensorflow()
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from embedder import BackboneRequest, open_backbone
-from embedder.engines import Setting, find_devices
-from embedder.engines.tensorflow import TensorFlowEngine
+from frieze.embedder import BackboneRequest, open_backbone
+from frieze.embedder.engines import Setting, find_devices
+from frieze.embedder.engines.tensorflow import TensorFlowEngine
 backbone = open_backbone(BackboneRequest(handle=sys.argv[1]))
 engine = TensorFlowEngine(backbone, Setting(devices=find_devices(sys.argv[2])))
 run, used = engine._function, []

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from embedder import FITS, decode_batch, decode_for, fit_batch, freeze_with
+from frieze.embedder import FITS, decode_batch, decode_for, fit_batch, freeze_with
 
 
 @pytest.mark.parametrize("fit", FITS)

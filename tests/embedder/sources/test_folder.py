@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from embedder.sources import SourceOptions, open_source
-from embedder.sources.places import to_path
-from features import InputError
+from frieze.core import InputError
+from frieze.embedder.sources import SourceOptions
+from frieze.embedder.sources.files import to_path
+from frieze.embedder.sources.open import open_source
 
 
 def list_source(source, **options):
@@ -210,7 +211,7 @@ def test_one_image(folder):
 def test_large_folders_are_collected_in_batches(folder, monkeypatch):
     """The listing is the same however many rows are turned into Arrow at a time."""
     whole = list_source(str(folder)).images
-    monkeypatch.setattr("embedder.sources.collecting._BATCH_ROWS", 3)
+    monkeypatch.setattr("frieze.embedder.sources.listing._BATCH_ROWS", 3)
     assert list_source(str(folder)).images.equals(whole)
 
 

@@ -6,8 +6,9 @@ import tarfile
 import numpy as np
 import pytest
 
-from embedder.sources import SourceOptions, open_source
-from embedder.sources.left_out import Excluded
+from frieze.embedder.sources import SourceOptions
+from frieze.embedder.sources.left_out import Excluded
+from frieze.embedder.sources.open import open_source
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(100)
 SHOWN = ["a.jpg", "in/b.jpg", "in/deep/c.jpg"]

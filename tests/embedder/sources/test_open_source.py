@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from embedder.sources import SourceOptions, open_source, read_image
-from features import InputError
+from frieze.core import InputError
+from frieze.embedder.sources import SourceOptions
+from frieze.embedder.sources.open import open_source, read_image
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(100)
 

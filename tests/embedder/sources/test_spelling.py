@@ -5,9 +5,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from embedder.sources import SourceOptions, open_source, read_labels
-from embedder.sources.left_out import Excluded
-from features import InputError
+from frieze.core import InputError
+from frieze.embedder.sources import SourceOptions, read_labels
+from frieze.embedder.sources.left_out import Excluded
+from frieze.embedder.sources.open import open_source
 
 JPEG = b"\xff\xd8\xff\xe0"
 FORMS = ("NFC", "NFD")

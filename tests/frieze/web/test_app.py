@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import frieze
-from features import InputError
+from frieze.core import InputError
 from frieze.web.collection import open_collection
 
 

@@ -12,8 +12,8 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from frieze.web.app import make_app
-from frieze.web.guard import Guard
 from frieze.web.inference import MAX_BYTES
+from frieze.web.middleware import Guard
 
 
 def test_every_answer_is_guarded(page):
@@ -201,7 +201,7 @@ def test_the_server_ends(collection):
 
 def test_an_upload_that_stops(collection, monkeypatch):
     """An upload of which no more comes is given up, and its place is free for the next one."""
-    monkeypatch.setattr("frieze.web.guard._GRACE_S", 0.01)
+    monkeypatch.setattr("frieze.web.middleware._GRACE_S", 0.01)
     coming = iter([{"type": "http.request", "body": b"half", "more_body": True}])
     sent = []
 
@@ -222,12 +222,12 @@ def test_an_upload_that_stops(collection, monkeypatch):
 
 def test_an_upload_that_is_slow_but_comes(collection, monkeypatch):
     """What comes at a fair pace has all the time it needs: each byte that came allows more of it."""
-    monkeypatch.setattr("frieze.web.guard._GRACE_S", 0.0)
-    monkeypatch.setattr("frieze.web.guard._SLOWEST", 1e-3)
+    monkeypatch.setattr("frieze.web.middleware._GRACE_S", 0.0)
+    monkeypatch.setattr("frieze.web.middleware._SLOWEST", 1e-3)
     coming = [{"type": "http.request", "body": b"half", "more_body": True}, {"type": "http.request", "body": b"half"}]
     sent = []
     clock = types.SimpleNamespace(monotonic=iter([0.0, -1.0, 3999.0]).__next__)
-    monkeypatch.setattr("frieze.web.guard.time", clock)
+    monkeypatch.setattr("frieze.web.middleware.time", clock)
 
     async def receive():
         return coming.pop(0)

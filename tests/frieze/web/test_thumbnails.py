@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from features import ImageError, InputError
+from frieze.core import ImageError, InputError
 from frieze.web import thumbnails
 from frieze.web.thumbnails import THUMBNAIL_PX, Thumbnails
 

@@ -1,0 +1,1 @@
+"""Labelled embeddings, and how they are split."""

@@ -1,0 +1,124 @@
+"""Scoring a stored head on a table, without the rows it was fitted on."""
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from frieze.classifiers.data.embedding_rows import StoredRows, mapped
+from frieze.classifiers.data.labelled_examples import Examples, fold_label, labelled_rows
+from frieze.classifiers.metrics import score
+from frieze.classifiers.storage.head_folder import Head, check_backbone, open_head
+from frieze.classifiers.storage.head_json import NAME
+from frieze.classifiers.storage.split_file import may_be_same, read_fitted
+from frieze.core import InputError, Strings, counted, read_unchanged, shorten
+from frieze.features import Features
+
+_MOST_LABELS = 20
+
+Mask = npt.NDArray[np.bool_]
+
+
+def evaluate_head(path: str | Path, features: Features) -> dict[str, Any]:
+    """Score a head on the labelled rows of a table that it was not fitted on.
+
+    A row was fitted on when the head's split has its id, and its sha256 where both know one; or its sha256 under
+    another id. On the unchanged table that the head was trained from, this gives the figures of `train_head`, but for
+    held-out images that are copies of fitted ones (`test_copies` there).
+
+    Returns:
+        The figures of `train_head` (`n_train` and `fit_seconds` are the head's), `n_copies` (rows left out since they
+        have the bytes of an image that was fitted on, under another id), `n_unknown_label` (rows left out since the
+        head does not know their label), `unknown_labels` (those labels with their rows, 20 at most), `rows`
+        (`held-out` when fitted rows were left out, else `all`) `note`, which says so in words, and `stale` (None, or
+        what to type where the table has changed since the training).
+
+    Raises:
+        FeatureFileError: The head or the table is missing or broken.
+        InputError: No row is left to score.
+        MismatchError: The table is of another backbone.
+    """
+    started = time.perf_counter()
+    place = Path(path)
+    head, fitted = read_unchanged(place / NAME, lambda: (open_head(place), read_fitted(place)))
+    check_backbone(head, features)
+    examples = labelled_rows(features.rows, maker=features.manifest.maker)
+    is_named, is_copy = _are_fitted(examples, fitted)
+    is_fitted, is_known = is_named | is_copy, np.isin(examples.labels.astype(str), head.classes.astype(str))
+    chosen = examples.take(np.flatnonzero(~is_fitted & is_known))
+    unknown = Counter(examples.labels[~is_fitted & ~is_known].tolist())
+    note = _note(len(chosen), n_named=int(is_named.sum()), n_copies=int(is_copy.sum()))
+    note += _note_on_unknown(unknown, head.classes)
+    if not len(chosen):
+        raise InputError(f"No row of {features.path} can be scored. {note}", mend=_mend(unknown, head.classes))
+    probabilities = mapped(head.probabilities, StoredRows(features, chosen.rows))
+    return {
+        **_of_training(head),
+        **score(probabilities, chosen.labels, classes=head.classes),
+        "n_test": len(chosen),
+        "n_unlabelled": len(features) - len(examples),
+        "n_copies": int(is_copy.sum()),
+        "n_unknown_label": unknown.total(),
+        "unknown_labels": dict(unknown.most_common(_MOST_LABELS)),
+        "rows": "held-out" if is_fitted.any() else "all",
+        "note": note,
+        "stale": head.staleness(),
+        "seconds": time.perf_counter() - started,
+    }
+
+
+def _are_fitted(examples: Examples, fitted: dict[str, str | None]) -> tuple[Mask, Mask]:
+    """Return which rows were fitted on under their own id, and which others have the bytes of one that was."""
+    pairs = list(zip(examples.ids, examples.sha256, strict=True))
+    is_named = np.array([name in fitted and may_be_same(sha256, fitted[name]) for name, sha256 in pairs], dtype=bool)
+    known = set(fitted.values()) - {None}
+    return is_named, ~is_named & np.array([sha256 in known for _, sha256 in pairs], dtype=bool)
+
+
+def _of_training(head: Head) -> dict[str, Any]:
+    scores = head.document["scores"]
+    known = {"head": head.document["head"], "classes": head.classes.tolist()}
+    return known | {name: scores[name] for name in ("n_train", "fit_seconds")}
+
+
+def _note(n_chosen: int, *, n_named: int, n_copies: int) -> str:
+    """Say in words which rows count.
+
+    >>> _note(20, n_named=80, n_copies=0)
+    'Scored on the 20 held-out rows; the 80 rows that the head was fitted on are left out.'
+    """
+    if not n_named + n_copies:
+        return f"Scored on all {counted(n_chosen, 'row')}; the head was fitted on none of them."
+    named = f"the {counted(n_named, 'row')} that the head was fitted on" if n_named else ""
+    copied = "with the same bytes as an image that it was fitted on"
+    copies = f"{counted(n_copies, 'row')} {copied}" if n_copies else ""
+    left_out = " and ".join(filter(None, (named, copies)))
+    are = "is" if n_named + n_copies == 1 else "are"
+    return f"Scored on the {counted(n_chosen, 'held-out row')}; {left_out} {are} left out."
+
+
+def _note_on_unknown(unknown: Counter[str], classes: Strings) -> str:
+    if not unknown:
+        return ""
+    hints = {label: f" (not {name!r})" for label, name in _nearly_known(unknown, classes).items()}
+    labels = shorten([f"{label!r}{hints.get(label, '')}" for label, _ in unknown.most_common()])
+    return (
+        f" {counted(unknown.total(), 'row')} with a label that the head does not know"
+        f" {'is' if unknown.total() == 1 else 'are'} left out: {labels};"
+        f" the head's classes are {shorten([repr(name) for name in classes])}."
+    )
+
+
+def _nearly_known(unknown: Counter[str], classes: Strings) -> dict[str, str]:
+    """Match labels that the head does not know with the class that people would take them for."""
+    known = {fold_label(name): name for name in classes}
+    return {label: known[fold_label(label)] for label in unknown if fold_label(label) in known}
+
+
+def _mend(unknown: Counter[str], classes: Strings) -> str:
+    if _nearly_known(unknown, classes):
+        return "Write the labels as the head's classes are written, in a file for --labels FILE."
+    return "Give other images: frieze embed OTHER --out FEATURES, with class folders named as the head's classes."

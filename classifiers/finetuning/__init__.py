@@ -1,0 +1,1 @@
+"""Training a backbone together with its head."""

@@ -1,0 +1,63 @@
+"""The `knn` head: the nearest training rows vote."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from frieze.classifiers.config import FitMemory, Terms
+from frieze.classifiers.data.embedding_rows import Embeddings
+from frieze.classifiers.kinds.base import FactoredHead, check_model, quiet
+from frieze.classifiers.kinds.tf_functions import neighbour_votes, power_of_shares
+from frieze.core import Floats, Strings, unit_rows
+
+_LEAST_SHARE = 1e-3  # what a class without a vote counts for, so that its logarithm is finite
+
+
+class NeighboursHead(FactoredHead):
+    """scikit-learn's KNeighborsClassifier on unit vectors, votes weighted by the inverse of the distance.
+
+    A margin is the logarithm of a share of votes: at a factor of 1 the probabilities are the shares.
+    """
+
+    memory: ClassVar[FitMemory] = FitMemory(copies=3)
+    setting: ClassVar[str] = "k"
+    values: ClassVar[tuple[float, ...]] = (50, 20, 10, 5, 3, 1)
+    usual: ClassVar[float] = 5.0
+
+    @classmethod
+    def fit_each(cls, embeddings: Embeddings, labels: Strings, values: Sequence[float], terms: Terms) -> Iterator[Self]:
+        """Keep float32 [N, D] of unit length with N labels, for each number of votes; weights change no vote."""
+        from sklearn.neighbors import KNeighborsClassifier
+
+        del terms
+        classes, codes = np.unique(labels, return_inverse=True)
+        for value in values:
+            begun = time.perf_counter()
+            model = KNeighborsClassifier(min(int(value), len(codes)), weights="distance", algorithm="brute")
+            with quiet():
+                head = cls(classes=classes, model=model.fit(embeddings, codes))
+            head.fit_seconds = time.perf_counter() - begun
+            yield head
+
+    def margins(self, embeddings: Floats) -> Floats:
+        """Give float32 [N, C] for float32 [N, D]."""
+        shares = np.maximum(self._model.predict_proba(unit_rows(embeddings)), _LEAST_SHARE)
+        margins: Floats = (self._factor * np.log(shares)).astype(np.float32)
+        return margins
+
+    def as_function(self) -> Callable[[Any], Any]:
+        """Give `probabilities` as a TensorFlow function: float32 [B, D] -> float32 [B, C]."""
+        model, n_classes = self._model, len(self.classes)
+        votes = neighbour_votes(model._fit_X, model._y, k=model.n_neighbors, n_classes=n_classes)  # noqa: SLF001  as stored
+        return power_of_shares(votes, factor=self._factor, least=_LEAST_SHARE)
+
+    @classmethod
+    def check(cls, model: Any, *, n_classes: int, dim: int) -> None:
+        """Refuse what is no KNeighborsClassifier for these classes and this width, with a ValueError."""
+        from sklearn.neighbors import KNeighborsClassifier
+
+        if type(model) is not KNeighborsClassifier:
+            raise ValueError("it holds another model")
+        check_model(model, n_classes=n_classes, dim=dim)

@@ -1,0 +1,1 @@
+"""Label errors, near-duplicates with two labels, and outliers."""

@@ -1,0 +1,1 @@
+"""A head in its folder."""

@@ -1,0 +1,219 @@
+"""A head in a folder: written whole, read back without running anything from it."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from frieze.classifiers.registry import HEADS, Classifier
+from frieze.classifiers.storage.head_json import (
+    NAME,
+    RETRAIN,
+    broken_head,
+    check_head_file,
+    hash_names,
+    read_document,
+    train_again,
+)
+from frieze.core import (
+    FeatureFileError,
+    Floats,
+    MismatchError,
+    Strings,
+    hash_file,
+    read_json,
+    read_unchanged,
+    to_table_path,
+    write_json,
+    write_listed,
+)
+from frieze.features import BackboneSpec, Features, check_same_backbone, read_manifest
+
+REPORT_NAME = "report.json"
+
+TRUNK_NAME = "saved_model"
+"""Folder of the backbone that was fine-tuned together with a head."""
+
+
+class Head:
+    """A fitted head read from its folder; use `open_head`.
+
+    Attributes:
+        path: The folder, absolute.
+        document: What head.json says.
+        spec: The backbone whose embeddings it takes.
+        classes: The names of the C classes, sorted.
+        classifier: The fitted head itself.
+    """
+
+    def __init__(self, path: Path, document: dict[str, Any], classifier: Classifier) -> None:
+        self.path = path
+        self.document = document
+        self.spec = BackboneSpec.from_json(document["backbone"])
+        if (path / TRUNK_NAME).is_dir():  # wherever the model lies now, its backbone lies in it
+            self.spec = dataclasses.replace(self.spec, handle=str(path))
+        self.classes: Strings = classifier.classes
+        self.classifier = classifier
+
+    def probabilities(self, embeddings: Floats) -> Floats:
+        """Give the probability of each class.
+
+        Args:
+            embeddings: float32 [N, D], raw; the head scales them itself.
+
+        Returns:
+            float32 [N, C], columns as in `classes`; each row sums to 1.
+
+        Raises:
+            MismatchError: The embeddings are of another width.
+        """
+        if embeddings.ndim != 2 or embeddings.shape[1] != self.spec.dim:  # noqa: PLR2004 - [N, D]
+            raise MismatchError(
+                f"The embeddings have shape {list(embeddings.shape)}, the head takes [N, {self.spec.dim}].",
+                mend=_embed_with(self.spec),
+            )
+        if not len(embeddings):
+            return np.empty((0, len(self.classes)), np.float32)
+        return self.classifier.probabilities(np.asarray(embeddings, np.float32))
+
+    def predict(self, embeddings: Floats) -> tuple[Strings, Floats]:
+        """Give the most likely class of each embedding.
+
+        Args:
+            embeddings: float32 [N, D].
+
+        Returns:
+            labels: Class names [N].
+            probabilities: float32 [N], how likely each is.
+
+        Raises:
+            MismatchError: The embeddings are of another width.
+        """
+        found = self.probabilities(embeddings)
+        return self.classes[found.argmax(axis=1)], found.max(axis=1)
+
+    @property
+    def threshold(self) -> float | None:
+        """The least probability that is an answer, in [0, 1]; None for a head that always answers."""
+        abstain = self.document["scores"].get("abstain")
+        return None if abstain is None else float(abstain["threshold"])
+
+    def as_function(self) -> Callable[[Any], Any]:
+        """Give `probabilities` in TensorFlow's operations: float32 [B, D] -> float32 [B, C]; to be frozen."""
+        return self.classifier.as_function()
+
+    def staleness(self) -> str | None:
+        """Say that the table has changed since the head was trained on it.
+
+        Returns:
+            A sentence with the command to train again; None where the table is the same, gone or unreadable.
+        """
+        if "finetuned" in self.document:  # its backbone is its own: what becomes of the first one's table is no matter
+            return None
+        table, generation = (self.document["features"][name] for name in ("path", "generation"))
+        try:
+            if read_manifest(to_table_path(table)).generation == generation:
+                return None
+        except FeatureFileError:
+            return None
+        again = train_again(self.document, self.path)
+        return f"{table} has changed since {self.path} was trained on it. Train again with: {again}"
+
+
+def open_head(path: str | Path) -> Head:
+    """Open a stored head.
+
+    Args:
+        path: The folder that `frieze train --out` made.
+
+    Returns:
+        The head, with `.spec`, `.classes`, `.document`, `.probabilities(...)` and `.predict(...)`.
+
+    Raises:
+        FeatureFileError: There is none, or head.json or the model is broken, altered, or of a later version.
+    """
+    path = Path(path).absolute()  # pyarrow takes a relative `a:b` for a URL
+    return read_unchanged(path / NAME, lambda: _open(path))
+
+
+def _open(path: Path) -> Head:
+    document = read_document(path)
+    kind = HEADS[document["head"]]
+    file = path / kind.file_name
+    try:
+        is_whole = hash_file(file) == document["model"]["sha256"]
+    except OSError as error:
+        raise broken_head(file, error) from error
+    if not is_whole:
+        raise broken_head(file, ValueError("it is not the file that was stored"))
+    classes, dim = np.array(document["classes"], dtype=object), document["backbone"]["dim"]
+    return Head(path, document, _guarded(file, lambda: kind.load(file, classes=classes, dim=dim)))
+
+
+def check_backbone(head: Head, features: Features) -> None:
+    """Refuse a table of another backbone.
+
+    Raises:
+        MismatchError: It is; the message names both sides and what to type.
+    """
+    check_same_backbone(features.spec, head.spec, where=str(head.path), mend=_embed_with(head.spec))
+
+
+def write_model(folder: Path, classifier: Classifier) -> dict[str, str]:
+    """Write the fitted model.
+
+    Returns:
+        `file`, its name, `sha256` of its bytes (hex), and `classes_sha256` of the names of its classes.
+    """
+    file = folder / classifier.file_name
+    classifier.save(file)
+    return {"file": file.name, "sha256": hash_file(file), "classes_sha256": hash_names(classifier.classes.tolist())}
+
+
+def finish_head(
+    folder: Path, document: dict[str, Any], report: dict[str, Any], write_page: Callable[[Path], None] | None
+) -> None:
+    """Write what stands in a head's folder beside model and split: the report, its page, and head.json at last.
+
+    Args:
+        folder: The folder.
+        document: What head.json says.
+        report: What report.json says.
+        write_page: Called with the folder, to write what a person looks at; None for no page.
+    """
+    write_json(folder / REPORT_NAME, report)
+    if write_page is not None:
+        write_page(folder)
+    write_listed(folder, NAME, document)
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """Read the figures of a head's training.
+
+    Args:
+        path: The folder of a head, or of one that is being written and has no head.json yet.
+
+    Raises:
+        FeatureFileError: report.json is missing or altered.
+    """
+    return read_unchanged(path / NAME, lambda: _read_report(path))
+
+
+def _read_report(path: Path) -> dict[str, Any]:
+    check_head_file(path, REPORT_NAME)
+    return read_json(path / REPORT_NAME, mend=RETRAIN)
+
+
+def _embed_with(spec: BackboneSpec) -> str:
+    if spec.is_made_elsewhere:
+        return f"Import both together, {spec.handle} and the new vectors (frieze import), and train again."
+    return f"Embed the images with: frieze embed SOURCE --backbone {spec.handle} --out FEATURES"
+
+
+def _guarded(file: Path, load: Callable[[], Classifier]) -> Classifier:
+    try:
+        return load()
+    except Exception as error:  # a foreign file can raise anything, and each means the same refusal
+        raise broken_head(file, error) from error

@@ -1,0 +1,1 @@
+"""Training by the protocol: folds, the setting, the fit."""

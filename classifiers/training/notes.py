@@ -1,0 +1,95 @@
+"""What the figures of a training leave out or tell too kindly, as JSON fields and in words."""
+
+from collections.abc import Callable
+from typing import Any
+
+from frieze.classifiers.data.labelled_examples import Examples, similar_labels
+from frieze.classifiers.data.splits import Split
+from frieze.classifiers.registry import Classifier
+from frieze.classifiers.training.hyperparameters import Tuned
+from frieze.core import shorten
+
+
+def describe_split(examples: Examples, split: Split) -> dict[str, Any]:
+    """Return what a split can't measure, or tells too kindly.
+
+    Args:
+        examples: The labelled rows.
+        split: Places in them.
+
+    Returns:
+        `n_without_part` (rows on neither side), `untested_classes` (trained on, and no row of them is held out),
+        `test_copies` (held-out rows with the bytes of a training row) and `similar_labels` (lists of classes that
+        differ in case, outer blanks or `.0` only).
+    """
+    train, test = examples.take(split.train), examples.take(split.test)
+    known = set(train.sha256) - {None}
+    return {
+        "n_without_part": len(examples) - len(train) - len(test),
+        "untested_classes": sorted(set(train.labels) - set(test.labels)),
+        "test_copies": sum(sha256 in known for sha256 in test.sha256),
+        "similar_labels": similar_labels(examples.labels),
+    }
+
+
+def notes_on_split(described: dict[str, Any], method: str) -> list[str]:
+    """Say in words what `describe_split` found.
+
+    Args:
+        described: What it returned, or some of it.
+        method: Of the split.
+    """
+    words: dict[str, Callable[[Any], str]] = {
+        "n_without_part": lambda n_rows: (
+            f"Images without a value in the column of parts, which are left out: {n_rows:,}."
+        ),
+        "untested_classes": _UNTESTED[method],
+        "test_copies": _copies,
+        "similar_labels": _similar,
+    }
+    return [say(described[name]) for name, say in words.items() if described.get(name)]
+
+
+def notes_on_folds(classifier: Classifier, tuned: Tuned) -> list[str]:
+    """Say in words what the folds of the training rows can't tell."""
+    notes = []
+    if tuned.unjudged:
+        n_rows, classes = sum(tuned.unjudged.values()), list(tuned.unjudged)
+        notes.append(
+            f"Training images that count neither for the setting nor for the calibration: {n_rows:,}"
+            f" ({shorten(classes)}). Held out by turns, they leave no image of their class to fit on."
+        )
+    if not classifier.is_calibrated and not len(tuned.confidences):
+        notes.append(
+            "The setting is the default and the probabilities are not calibrated: that takes two classes of three"
+            " training images, or groups, each."
+        )
+    return notes
+
+
+def _untested(why: str) -> Callable[[list[str]], str]:
+    return lambda classes: (
+        f"Classes without a held-out image: {shorten(classes)}. The figures tell nothing of them; {why}."
+    )
+
+
+_UNTESTED = {
+    "stratified": _untested("it takes two images of a class to hold one out"),
+    "grouped": _untested(
+        "it takes two groups of a class to hold one out: give --group another column, or leave it out"
+    ),
+    "column": _untested("the column after --split gives them none to test"),
+}
+"""By the method of the split."""
+
+
+def _copies(n_copies: int) -> str:
+    return (
+        f"Held-out images with the same bytes as a training image: {n_copies:,}. They flatter the accuracy;"
+        " frieze train --group duplicates keeps copies on one side."
+    )
+
+
+def _similar(sets: list[list[str]]) -> str:
+    named = shorten([" and ".join(map(repr, one)) for one in sets])
+    return f"Labels that differ in case, outer blanks or .0 only are separate classes: {named}."

@@ -1,0 +1,1 @@
+"""`frieze.HubLayer`: a TensorFlow Hub module as a Keras 3 layer."""

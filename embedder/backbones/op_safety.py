@@ -1,0 +1,185 @@
+"""What a SavedModel's graph may do: compute. What does more is refused before any of it runs."""
+
+import functools
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from frieze.core import ModelError, import_tensorflow
+
+# Made from the registry of TensorFlow 2.21 (1,910 operations): all names read, and all operations with a text among
+# their inputs or attributes looked at one by one. A test asks each new TensorFlow for operations of such names.
+_BEYOND_COMPUTING = {
+    "calls Python": "EagerPyFunc PyFunc PyFuncStateless",
+    "reads files": """
+        CSVDataset DTensorRestore DecodeProto EncodeProto FixedLengthRecordDataset FixedLengthRecordReader
+        FixedUnigramCandidateSampler GenerateVocabRemapping ImmutableConst InitializeTableFromTextFile LMDBDataset
+        LMDBReader ListSnapshotChunksDataset LoadAndRemapMatrix LoadDataset MatchingFiles MatchingFilesDataset ReadFile
+        RecordInput Skipgram SnapshotChunkDataset SnapshotDatasetReader SnapshotNestedDatasetReader SqlDataset
+        TFRecordDataset TFRecordReader TextLineDataset TextLineReader WholeFileReader""",
+    "writes files": """
+        CacheDataset CalibrationStatisticsSaver CloseSummaryWriter CreateSummaryDbWriter CreateSummaryFileWriter
+        DatasetToTFRecord DebugIdentity DebugNanCount DebugNumericSummary DistributedSave DumpTensor FlushSummaryWriter
+        ImportEvent SaveDataset SnapshotDataset StatsAggregatorSetSummaryWriter WriteAudioSummary WriteFile
+        WriteGraphSummary WriteHistogramSummary WriteImageSummary WriteRawProtoSummary WriteScalarSummary
+        WriteSummary""",
+    "opens connections": """
+        DataServiceDataset FileSystemSetConfiguration RegisterDataset RpcCall RpcCheckStatus RpcClient RpcGetValue
+        RpcServer RpcServerRegister RpcServerStart""",
+    "runs a program that can't be looked into": """
+        DatasetFromGraph DeserializeIterator MlirPassthroughOp XlaCallModule XlaCustomCall _TPUCompileMlir
+        _XlaHostComputeMlir""",
+    "ends the process": "Abort",
+}
+_SAVER = "reads or writes checkpoints outside the saver"
+_TABLE = {name: effect for effect, names in _BEYOND_COMPUTING.items() for name in names.split()}
+_TABLE |= dict.fromkeys(("MergeV2Checkpoints", "Restore", "RestoreSlice", "Save", "SaveSlices"), _SAVER)
+
+_VERSION = re.compile(r"^Experimental|V\d+$")
+_MAIN = "the main graph"
+_SHOWN = 4
+_NAME_LENGTH = 100
+_HOW = "add --trust-backbone to frieze embed or finetune, the commands that run such a backbone"
+
+
+class _Finding(NamedTuple):
+    """An operation, what it does, and the function that holds it."""
+
+    operation: str
+    effect: str
+    place: str
+
+    def __str__(self) -> str:
+        place = self.place if self.place == _MAIN else repr(self.place[:_NAME_LENGTH])  # the name is the model's word
+        return f"{self.operation} in {place} {self.effect}"
+
+
+def check_only_computes(folder: Path, *, name: str, how: str = _HOW) -> None:
+    """Refuse a SavedModel whose graph reads or writes files, calls Python or the like, wherever it does.
+
+    Nothing of it is run. The saver's own functions and nodes, which every SavedModel has, are left alone where
+    nothing but the saver gets to them.
+
+    Args:
+        folder: Holds the SavedModel.
+        name: What it is called, for the message.
+        how: What to type to use it all the same.
+
+    Raises:
+        ModelError: It does more than compute.
+        OSError: It can't be parsed.
+    """
+    # TensorFlow's own reader of the file, so that what is looked at is what will be loaded.
+    graphs = import_tensorflow().__internal__.saved_model.parse_saved_model(str(folder)).meta_graphs
+    is_tf2 = len(graphs) == 1 and graphs[0].HasField("object_graph_def")  # as tf.saved_model.load tells them apart
+    loose = _loose_in_tf2 if is_tf2 else _loose_in_tf1
+    findings = list(dict.fromkeys(one for graph in graphs for one in (*_beyond_computing(graph), *loose(graph))))
+    if findings:
+        shown = ", ".join(map(str, findings[:_SHOWN]))
+        more = f", and {len(findings) - _SHOWN} more" if len(findings) > _SHOWN else ""
+        raise ModelError(
+            f"{name} does more than compute: {shown}{more}.",
+            mend=f"Use it only if you know who made it: {how}.",
+        )
+
+
+@functools.cache
+def _effect(operation: str) -> str | None:
+    """Tell what an operation does beyond computing, in whatever version of it; None for nothing."""
+    return _TABLE.get(_VERSION.sub("", operation))
+
+
+def _beyond_computing(meta_graph: Any) -> Iterator[_Finding]:
+    """Find what no graph needs, in the main graph and in every function, reached or not."""
+    graph = meta_graph.graph_def
+    functions = ((function.signature.name, function.node_def) for function in graph.library.function)
+    for place, nodes in ((_MAIN, graph.node), *functions):
+        for node in nodes:
+            effect = "writes files" if _prints_to_file(node) else _effect(node.op)
+            if effect and effect != _SAVER:
+                yield _Finding(node.op, effect, place)
+
+
+def _prints_to_file(node: Any) -> bool:
+    if node.op != "PrintV2":
+        return False
+    stream = node.attr.get("output_stream")  # a placeholder in it is filled in by whoever calls the function
+    return stream is not None and (bool(stream.placeholder) or stream.s.startswith(b"file:"))
+
+
+def _loose_in_tf2(meta_graph: Any) -> Iterator[_Finding]:
+    """Find checkpoint operations in functions that an object can call, or another function.
+
+    The main graph, where the saver's functions are called from, is never run: all goes by the object graph.
+    """
+    library = meta_graph.graph_def.library
+    savers = {one.signature.name: one for one in library.function if _checkpoint_operations(one.node_def)}
+    others = [one for one in library.function if one.signature.name not in savers]
+    callers = _texts([meta_graph.object_graph_def, *library.gradient, *library.registered_gradients, *others])
+    for name, function in savers.items():
+        if _is_named(name, callers) or "api_implements" in function.attr:  # by which the optimizer swaps functions
+            yield from (_Finding(op, _SAVER, name) for op in _checkpoint_operations(function.node_def))
+
+
+def _loose_in_tf1(meta_graph: Any) -> Iterator[_Finding]:
+    """Find checkpoint operations that a signature or an initializer gets to, or that restoring runs.
+
+    TensorFlow runs the nodes named by signatures, by collections and by the saver's `restore_op_name`. The last may
+    read the file that TensorFlow gives it, and nothing else.
+    """
+    graph, saver = meta_graph.graph_def, meta_graph.saver_def
+    for function in graph.library.function:
+        yield from (_Finding(op, _SAVER, function.signature.name) for op in _checkpoint_operations(function.node_def))
+    inputs = {node.name: [_node_of(tensor) for tensor in node.input] for node in graph.node}
+    checkpoint = [node for node in graph.node if _effect(node.op) == _SAVER]
+    dependent = _reached([node.name for node in checkpoint], _turned(inputs))
+    collections = [one for name, one in meta_graph.collection_def.items() if name != "savers"]
+    texts = _texts([*meta_graph.signature_def.values(), *collections])
+    run = _reached([name for name in dependent if _is_named(name, texts)], inputs)
+    restored = _reached([_node_of(saver.restore_op_name)], inputs)
+    for node in checkpoint:
+        if node.name in run or (node.name in restored and not _reads_what_is_given(node, saver)):
+            yield _Finding(node.op, _SAVER, _MAIN)
+
+
+def _reads_what_is_given(node: Any, saver: Any) -> bool:
+    file = node.input[0] if node.input else ""
+    return node.op.startswith("Restore") and saver.filename_tensor_name in (file, f"{file}:0")
+
+
+def _checkpoint_operations(nodes: Iterable[Any]) -> list[str]:
+    return [node.op for node in nodes if _effect(node.op) == _SAVER]
+
+
+def _texts(messages: Iterable[Any]) -> list[bytes]:
+    return [message.SerializeToString() for message in messages]
+
+
+def _is_named(name: str, texts: list[bytes]) -> bool:
+    """Tell whether a name stands in some text, whatever it means there: better once too often."""
+    return any(name.encode() in text for text in texts)
+
+
+def _node_of(tensor: str) -> str:
+    """Give the node behind a tensor's name: `^NODE`, `NODE` or `NODE:0`."""
+    return tensor.removeprefix("^").split(":")[0]
+
+
+def _turned(edges: dict[str, list[str]]) -> dict[str, list[str]]:
+    turned: dict[str, list[str]] = {}
+    for start, ends in edges.items():
+        for end in ends:
+            turned.setdefault(end, []).append(start)
+    return turned
+
+
+def _reached(starts: Iterable[str], edges: dict[str, list[str]]) -> set[str]:
+    """Give all nodes that can be reached from some, those included; graphs of loops have circles."""
+    reached, ahead = set(), list(starts)
+    while ahead:
+        node = ahead.pop()
+        if node not in reached:
+            reached.add(node)
+            ahead += edges.get(node, [])
+    return reached

@@ -1,0 +1,193 @@
+"""Opening a backbone by its handle."""
+
+import dataclasses
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from frieze.core import InputError, ModelError, import_tensorflow
+from frieze.embedder.backbones.batch_dependence import try_out
+from frieze.embedder.backbones.builtin import open_built_in
+from frieze.embedder.backbones.catalogue import APPLICATIONS, BUILT_IN, BUILT_IN_NAME, OURS
+from frieze.embedder.backbones.foreign_files import advise
+from frieze.embedder.backbones.hub_download import open_remote
+from frieze.embedder.backbones.keras_applications import PREFIX, describe, open_application
+from frieze.embedder.backbones.keras_file import open_keras_file
+from frieze.embedder.backbones.request import (
+    MODEL_FILES,
+    PRECISIONS,
+    Backbone,
+    BackboneRequest,
+    Network,
+    StatedPixels,
+)
+from frieze.embedder.backbones.saved_model import open_saved_model
+from frieze.embedder.images.resize import FITS, PIXELS
+from frieze.features import BackboneSpec, check_same_backbone
+
+_SIDE_PX = 224
+"""For modules whose graph takes any size and whose name does not tell: what most of them were trained at."""
+
+
+_MAPS_RANK, _ROWS_RANK = 4, 2  # [B, h, w, D] and [B, D]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Kind:
+    """How a handle is known, and what opens it."""
+
+    matches: Callable[[str], bool]
+    open: Callable[[BackboneRequest], Network]
+
+
+_KINDS = (
+    _Kind(lambda handle: handle == BUILT_IN, open_built_in),
+    _Kind(lambda handle: handle.startswith(PREFIX), open_application),
+    _Kind(lambda handle: "://" in handle, open_remote),
+    _Kind(lambda handle: Path(handle).is_dir(), open_saved_model),
+    _Kind(lambda handle: handle.endswith(MODEL_FILES), open_keras_file),
+)
+
+
+def open_backbone(request: BackboneRequest) -> Backbone:
+    """Load a backbone.
+
+    Args:
+        request: What is asked for.
+
+    Returns:
+        The backbone, and the spec that decides its embeddings.
+
+    Raises:
+        ModelError: It can't be found, loaded or understood.
+        InputError: An option does not fit it.
+    """
+    _check(request)
+    kind = next((kind for kind in _KINDS if kind.matches(request.handle)), None)
+    if kind is None:
+        raise ModelError(
+            f"{request.handle} is no backbone: no name, no URL, no SavedModel's folder and no .keras file.",
+            mend=advise(Path(request.handle)) or f"{_suggest(request.handle)}See: frieze backbones",
+        )
+    network = kind.open(request)
+    size = request.size or network.image_size or (_SIDE_PX, _SIDE_PX)
+    stated = StatedPixels() if request.pixels else network.read_pixels()
+    pixels = request.pixels or _known(stated, network)
+    call = _images_to_embeddings(network, pixels)
+    spec = BackboneSpec(
+        name=network.name,
+        handle=network.handle,
+        fingerprint=network.fingerprint,
+        dim=_try_out(call, network, size, is_known=request.has_own_pixels),
+        image_size=size,
+        fit=request.fit,
+        pixels=pixels,
+        layer=request.layer,
+        weights=request.weights if request.weights_path is None else str(request.weights_path),
+        precision=request.precision,
+        decoding=request.decoding,
+    )
+    is_asked = request.pixels is not None
+    read_pixels = network.read_pixels if is_asked else lambda: stated
+    return Backbone(spec, call, network.model, read_pixels, is_asked)
+
+
+def reopen_backbone(spec: BackboneSpec, *, where: str) -> Backbone:
+    """Load the backbone behind stored embeddings.
+
+    Args:
+        spec: The stored spec.
+        where: What holds it, for the message.
+
+    Raises:
+        ModelError: It is no longer there.
+        MismatchError: Another network stands in its place now.
+    """
+    backbone = open_backbone(BackboneRequest.of(spec))
+    first = "Another Frieze made it:" if spec.handle == BUILT_IN else f"Put the first one back at {spec.handle}, or"
+    mend = f"{first} embed again."
+    check_same_backbone(backbone.spec, spec, where=where, mend=mend)
+    return backbone
+
+
+def list_backbones() -> list[dict[str, Any]]:
+    """List what can be asked for by name: handle, width, input size, parameters and pixel range of each."""
+    built_in = describe(BUILT_IN, OURS) | {"name": BUILT_IN_NAME}
+    return [built_in, *(describe(PREFIX + name, application) for name, application in APPLICATIONS.items())]
+
+
+def _suggest(handle: str) -> str:
+    names = {name.lower(): name for name in APPLICATIONS}
+    near = difflib.get_close_matches(handle.lower(), names, n=1)
+    return f"Did you mean {PREFIX}{names[near[0]]}? " if near else ""
+
+
+def _check(request: BackboneRequest) -> None:
+    is_application = request.handle.startswith(PREFIX)
+    is_file = request.handle.endswith(MODEL_FILES) and not Path(request.handle).is_dir()
+    has_graph = not (request.has_own_pixels or is_file)
+    if request.trust and not has_graph:
+        raise InputError(
+            f"--trust-backbone does not go with {request.handle}: it runs no code but ours and that of Keras.",
+            mend="Leave --trust-backbone out: it is for SavedModels.",
+        )
+    if request.weights is not None and not is_application:
+        raise InputError(
+            f"--weights does not go with {request.handle}: its weights are in it.", mend="Leave --weights out."
+        )
+    if request.pixels is not None and request.has_own_pixels:
+        raise InputError(f"{request.handle} has its own preprocessing.", mend="Leave --pixels out.")
+    _ = request.size  # which is refused where it is none
+    words = (
+        ("fit", request.fit, FITS),
+        ("pixels", request.pixels, PIXELS),
+        ("precision", request.precision, PRECISIONS),
+    )
+    for option, value, table in words:
+        if value is not None and value not in table:
+            raise InputError(f"Unknown --{option}: {value}.", mend=f"Use one of: {', '.join(table)}.")
+
+
+def _known(stated: StatedPixels, network: Network) -> str:
+    """Refuse to guess a range of pixels."""
+    if stated.name is None:
+        raise ModelError(
+            f"{network.handle} does not say what pixels it was trained on: no layer of it rescales them by numbers that"
+            " tell.",
+            mend="Say so with --pixels 0..1, -1..1, 0..255, caffe or torch: a wrong range is a silent loss.",
+        )
+    return stated.name
+
+
+def _images_to_embeddings(network: Network, pixels: str) -> Callable[[Any], Any]:
+    to_range = PIXELS[pixels]
+    return lambda images: _pooled(network.call(to_range(images)))
+
+
+def _pooled(values: Any) -> Any:
+    tf = import_tensorflow()
+    if values.shape.rank == _MAPS_RANK:
+        values = tf.reduce_mean(values, axis=(1, 2))  # average pooling over height and width
+    if values.shape.rank != _ROWS_RANK:
+        raise ModelError(
+            f"The backbone's output has the shape {values.shape}; wanted is [B, D] or [B, h, w, D].",
+            mend="Choose another output with --layer NAME.",
+        )
+    return tf.cast(values, tf.float32)
+
+
+def _try_out(call: Callable[[Any], Any], network: Network, size: tuple[int, int], *, is_known: bool) -> int:
+    """Run made-up images through: gives the width, and shows whether the size is one that the network takes."""
+    tf = import_tensorflow()
+    try:
+        return try_out(call, size, name=network.name, is_known=is_known)
+    except (ValueError, TypeError, tf.errors.OpError) as error:
+        raise ModelError(
+            f"{network.name} can't embed images of {size[0]} x {size[1]} pixels: {str(error).splitlines()[0]}",
+            mend=f"It was made for {_stated(network)}; give that size with --image-size, or its output with --layer.",
+        ) from error
+
+
+def _stated(network: Network) -> str:
+    return "a size that it does not tell" if network.image_size is None else "{} x {}".format(*network.image_size)

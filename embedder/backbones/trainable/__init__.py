@@ -1,0 +1,1 @@
+"""Backbones whose weights can be trained."""

@@ -1,0 +1,54 @@
+"""A SavedModel in hub form whose variables learn."""
+
+from pathlib import Path
+from typing import Any
+
+from frieze.core import InputError
+from frieze.embedder.backbones import BackboneRequest, fingerprint
+from frieze.embedder.backbones.hub_layer.layer import HubLayer
+from frieze.embedder.backbones.trainable.base import ALL, count_numbers, pooled, save_module
+from frieze.embedder.images.resize import PIXELS
+from frieze.features import BackboneSpec
+
+_BYTES = 4
+_MOMENTS = 3  # the gradient, and the two that Adam keeps
+
+
+class ModuleTrunk:
+    """A SavedModel: variables are free by their names, for their order is not that of the graph."""
+
+    maps: tuple[int, int, int] | None = None
+
+    def __init__(self, spec: BackboneSpec, request: BackboneRequest, unfreeze: str) -> None:
+        self.spec = spec
+        names = ALL if unfreeze == ALL else unfreeze.split(",")
+        folder = spec.handle if "://" in spec.handle else str(fingerprint.model_folder(Path(spec.handle)))
+        self._layer = HubLayer(folder, trainable=names, output=request.layer, trust=request.trust)
+        free = self._layer.trainable_weights
+        self.n_free = count_numbers(free)
+        self.free = f"{len(free)} of {len(self._layer.weights)} variables"
+
+    def embeddings(self, images: Any) -> Any:
+        """Give [B, D] for float32 [B, H, W, 3] in [0, 1]."""
+        return pooled(self._layer(PIXELS[self.spec.pixels](images)))
+
+    def split(self) -> tuple[Any, Any]:
+        """Refuse: a SavedModel is one graph.
+
+        Raises:
+            InputError: Always.
+        """
+        raise InputError(
+            f"{self.spec.name} is a SavedModel, whose frozen part can't be told from the rest.",
+            mend="Leave --cache out, or give a Keras model.",
+        )
+
+    def count_bytes(self, batch_size: int) -> int:
+        """Count weights and Adam's moments; what the graph keeps for the way back is not known before it runs."""
+        pixels = batch_size * self.spec.image_size[0] * self.spec.image_size[1] * 3
+        return (count_numbers(self._layer.weights) + _MOMENTS * self.n_free + pixels) * _BYTES
+
+    def save(self, folder: Path) -> None:
+        """Write a SavedModel in hub form."""
+        variables = [weight.value for weight in self._layer.weights]
+        save_module(folder, self.embeddings, variables, self._layer.learnable, self.spec)

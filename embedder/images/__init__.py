@@ -1,0 +1,1 @@
+"""An image's bytes to the pixels that a network takes."""

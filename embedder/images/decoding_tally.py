@@ -1,0 +1,111 @@
+"""What is counted while images are decoded: all that makes a vector say less than one may think."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from frieze.core import counted, shorten
+from frieze.embedder.images.deep_pixels import NARROW_LEVELS
+
+NARROW, SEVERAL, PROFILES, CLEARED = "narrow_range", "first_of_several", "colour_profiles", "white_by_transparency"
+"""Fields of a document."""
+
+_NAMED_PROFILES, _OTHER = 20, "other"
+
+
+class Traits(NamedTuple):
+    """What is told of a decoded image.
+
+    Attributes:
+        n_levels: Of an image of more than 8 bits a channel, how many of 256 levels it reaches over; None of others.
+        is_first_of_several: Whether the file is an animation or has more pages.
+        profile: The colours that its values stand for; None where that is sRGB.
+        is_cleared: Whether it is all white because what is transparent is laid over white.
+    """
+
+    n_levels: int | None = None
+    is_first_of_several: bool = False
+    profile: str | None = None
+    is_cleared: bool = False
+
+
+@dataclasses.dataclass
+class DecodingTally:
+    """Counts of images.
+
+    Attributes:
+        n_narrow: Those of more than 8 bits a channel that reach over few levels: nearly black, or one grey.
+        n_levels: Levels of 256 that the widest of these reaches over.
+        n_several: Files of which the first picture alone was taken.
+        profiles: Colours other than sRGB -> images.
+        n_cleared: Those that are all white because of their transparency.
+    """
+
+    n_narrow: int = 0
+    n_levels: int = 0
+    n_several: int = 0
+    profiles: Counter[str] = dataclasses.field(default_factory=Counter)
+    n_cleared: int = 0
+
+    def add(self, traits: Traits) -> None:
+        """Count an image."""
+        if traits.n_levels is not None and traits.n_levels <= NARROW_LEVELS:
+            self.n_narrow, self.n_levels = self.n_narrow + 1, max(self.n_levels, traits.n_levels)
+        self.n_several += traits.is_first_of_several
+        self.n_cleared += traits.is_cleared
+        if traits.profile is not None:
+            self.profiles[traits.profile] += 1
+
+    def merge(self, other: "DecodingTally") -> None:
+        """Count what was counted elsewhere."""
+        self.n_narrow += other.n_narrow
+        self.n_levels = max(self.n_levels, other.n_levels)
+        self.n_several += other.n_several
+        self.n_cleared += other.n_cleared
+        self.profiles += other.profiles
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields of a document."""
+        common = self.profiles.most_common()
+        n_rare = sum(n for _, n in common[_NAMED_PROFILES:])
+        return {
+            NARROW: {"images": self.n_narrow, "levels": self.n_levels} if self.n_narrow else None,
+            SEVERAL: self.n_several,
+            PROFILES: dict(common[:_NAMED_PROFILES]) | ({_OTHER: n_rare} if n_rare else {}),
+            CLEARED: self.n_cleared,
+        }
+
+
+def describe_tally(document: Mapping[str, Any], *, mend: str = "") -> Iterator[str]:
+    """Say what was counted, a sentence each.
+
+    Args:
+        document: Has the fields of `to_json`, or some of them.
+        mend: What to do about images that reach over few levels.
+
+    >>> next(describe_tally({"first_of_several": 1}))
+    '1 image is an animation or has several pages: its first picture alone is read.'
+    >>> next(describe_tally({"colour_profiles": {"Display P3": 30, "Adobe RGB": 7}}))
+    '37 images have colours other than sRGB (Display P3 30, Adobe RGB 7): they are read as sRGB.'
+    """
+    fields = (NARROW, SEVERAL, PROFILES, CLEARED)
+    narrow, n_several, profiles, n_cleared = (document.get(field) for field in fields)
+    if narrow:
+        who = counted(narrow["images"], "16-bit image uses", "16-bit images use at most")
+        yield f"{who} {narrow['levels']} of 256 levels{mend and f': {mend}'}."
+    if n_several:
+        who = counted(n_several, "image is an animation or has", "images are animations or have")
+        yield f"{who} several pages: {'its' if n_several == 1 else 'their'} first picture alone is read."
+    if profiles:
+        yield _describe_profiles(profiles)
+    if n_cleared:
+        who = counted(n_cleared, "image is", "images are")
+        it = "it" if n_cleared == 1 else "them"
+        yield f"{who} all white: transparency is laid over white, and nothing else is left of {it}."
+
+
+def _describe_profiles(profiles: Mapping[str, int]) -> str:
+    n_images, named = sum(profiles.values()), [f"{name} {n:,}" for name, n in profiles.items()]
+    who, they = counted(n_images, "image has", "images have"), "it is" if n_images == 1 else "they are"
+    return f"{who} colours other than sRGB ({shorten(named)}): {they} read as sRGB."

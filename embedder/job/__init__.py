@@ -1,0 +1,1 @@
+"""One run over a collection: listing, pipeline, inference, shards, commit."""

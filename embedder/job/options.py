@@ -1,0 +1,61 @@
+"""How a source is embedded."""
+
+import dataclasses
+
+from frieze.core import InputError
+from frieze.embedder.images.decode import Limits
+from frieze.embedder.sources import SourceOptions
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class JobOptions:
+    """How a source is embedded.
+
+    Attributes:
+        engine: A key of `ENGINES`, or `auto` for the fastest.
+        device: `auto` (every GPU, else the CPU), `cpu`, `gpu`, or names such as `gpu:1`, with commas.
+        batch_size: Images a batch; None for what a short trial shows to be fastest.
+        workers: Threads that decode; None for as many as their share of the work wants.
+        accept_drift: Take an engine or precision whose vectors are too far from the reference's, too.
+        shard_size: Images in a new part.
+        limit: Embed at most so many images in this run.
+        retry_failures: Embed the images that failed before, and nothing else.
+        force: Make the table anew; the old one stays until the new one is whole.
+        ray: `auto` or the address of a Ray cluster whose machines embed; None for this process.
+        cpus_per_worker: Cores of each of its workers; None for one worker a GPU, or one a machine.
+        source: How the source is read.
+        limits: What is refused of an image.
+    """
+
+    engine: str = "auto"
+    device: str = "auto"
+    batch_size: int | None = None
+    workers: int | None = None
+    accept_drift: bool = False
+    shard_size: int = 4096
+    limit: int | None = None
+    retry_failures: bool = False
+    force: bool = False
+    ray: str | None = None
+    cpus_per_worker: int | None = None
+    source: SourceOptions = dataclasses.field(default_factory=SourceOptions)
+    limits: Limits = dataclasses.field(default_factory=Limits)
+
+    def check(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            InputError: A number is below 1, or two options exclude each other.
+        """
+        numbers = dataclasses.asdict(self) | dataclasses.asdict(self.limits)
+        for name in ("batch_size", "workers", "shard_size", "limit", "cpus_per_worker", "max_pixels", "max_bytes"):
+            value = numbers[name]
+            if value is not None and value < 1:
+                option = name.replace("_", "-")
+                raise InputError(f"--{option} is {value}.", mend=f"Give --{option} 1 or more.")
+        if self.cpus_per_worker is not None and self.ray is None:
+            raise InputError("--cpus-per-worker is for a cluster's workers.", mend="Give --ray auto, or leave it out.")
+        if self.force and self.retry_failures:
+            raise InputError(
+                "--force makes a table anew, --retry-failures goes on with one.", mend="Leave one of the two out."
+            )

@@ -1,0 +1,81 @@
+"""Embedding a few images: queries of a search, images that predict is given."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from frieze.core import Floats, ImageError, InputError, Rows, count_cores
+from frieze.embedder.backbones import Backbone
+from frieze.embedder.images.decode import MAX_BYTES, MAX_PIXELS
+from frieze.embedder.images.decoding_tally import DecodingTally, describe_tally
+from frieze.embedder.images.resize import Pixels
+from frieze.embedder.job.pipeline import decode_and_fit, decode_for
+from frieze.embedder.job.select_engine import default_engine
+from frieze.embedder.sources import encode
+from frieze.embedder.sources.open import read_image
+from frieze.features import BackboneSpec
+
+
+def embed_images(
+    images: Sequence[Any],
+    backbone: Backbone,
+    *,
+    names: Sequence[str] | None = None,
+    warn: Callable[[str], None] = lambda _: None,
+) -> Floats:
+    """Embed a few images.
+
+    Args:
+        images: One or more: paths of image files, their bytes, PIL images or uint8 arrays [H, W, 3].
+        backbone: From `open_backbone`.
+        names: What to call each in messages; as it is written by default, which suits paths.
+        warn: Told in a sentence each of what makes the vectors say less than one may think (`describe_tally`).
+
+    Returns:
+        float32 [n, D].
+
+    Raises:
+        InputError: One can't be used; the message names it.
+    """
+    pixels, tally = [], DecodingTally()
+    for name, image in zip(names or map(str, images), images, strict=True):
+        try:
+            one, _, traits = decode_and_fit(encode(image, MAX_BYTES), backbone.spec)
+            pixels.append(one)
+            tally.add(traits)
+        except ImageError as error:
+            raise InputError(
+                f"{name} can't be used ({error.stage}, {error.reason}): {error.message}.",
+                mend="Give a JPEG, PNG, GIF, BMP, WebP, AVIF or TIFF file.",
+            ) from error
+    for line in describe_tally(tally.to_json()):
+        warn(line)
+    return default_engine(backbone).infer(np.stack(pixels))
+
+
+def image_reader(uris: Sequence[str], spec: BackboneSpec, *, max_pixels: int = MAX_PIXELS) -> Callable[[Rows], Pixels]:
+    """Give a function that decodes images for a backbone, with as many threads as there are cores.
+
+    Args:
+        uris: Where each image is, as a table has it.
+        spec: Says size and fit.
+        max_pixels: Refuse images of more.
+
+    Returns:
+        Takes rows int64 [n], gives uint8 [n, H, W, 3]; it raises InputError for an image that is gone or broken.
+    """
+    pool = ThreadPoolExecutor(count_cores(), thread_name_prefix="frieze-images")
+
+    def decode(row: int) -> Pixels:
+        uri = str(uris[row])
+        try:
+            return decode_for(read_image(uri), spec, max_pixels=max_pixels)[0]
+        except ImageError as error:
+            raise InputError(
+                f"{uri} can't be read any more ({error.stage}, {error.reason}): {error.message}.",
+                mend="Put it back, or bring the table up to date with frieze embed, and run again.",
+            ) from error
+
+    return lambda rows: np.stack(list(pool.map(decode, rows.tolist())))

@@ -1,0 +1,104 @@
+"""Some stored images embedded once more: do the vectors hold?"""
+
+import hashlib
+import math
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from frieze.core import Floats, ImageError, Rows, unit_rows
+from frieze.embedder.backbones import Backbone
+from frieze.embedder.backbones.open import reopen_backbone
+from frieze.embedder.engines.accuracy import LEAST_COSINE
+from frieze.embedder.engines.base import Engine
+from frieze.embedder.images.decode import MAX_BYTES, Limits
+from frieze.embedder.job.pipeline import decode_for
+from frieze.embedder.job.select_engine import default_engine
+from frieze.embedder.sources.open import read_image
+from frieze.features import BackboneSpec, Features
+
+_TAKEN = Limits(max_pixels=sys.maxsize, accept_truncated=True)
+"""A stored image was taken under the limits of its own run, whatever those of the last one are."""
+
+
+def embed_again(table: Features, *, n: int, seed: int = 0) -> dict[str, Any]:
+    """Embed images of a table once more and compare.
+
+    Args:
+        table: The stored ones.
+        n: How many, drawn at random; all where there are fewer.
+        seed: Decides which.
+
+    Returns:
+        `sampled`, images whose bytes are still those that were embedded; `least_cosine` of their vectors to the stored
+        ones, null where there are none; `drifted`, the ids below `LEAST_COSINE`, or in a lower precision
+        further away than its drift explains; `changed` and `unreadable`, the ids that could not be compared.
+
+    Raises:
+        InputError: The backbone is not there any more, or is another one.
+    """
+    backbone = reopen_backbone(table.spec, where=str(table.path))
+    sample = _Sample(backbone, default_engine(backbone))
+    rows = np.sort(np.random.default_rng(seed).permutation(len(table))[:n])
+    with _TAKEN.hold():
+        for images, embeddings in _take(table, rows):
+            sample.compare(images, embeddings)
+    drifted = [name for name, cosine in sample.cosines.items() if cosine < _wanted(table.spec)]
+    return {
+        "sampled": len(sample.cosines),
+        "least_cosine": min(sample.cosines.values(), default=None),
+        "drifted": drifted,
+        "changed": sample.changed,
+        "unreadable": sample.unreadable,
+    }
+
+
+def _wanted(spec: BackboneSpec) -> float:
+    """Give the least cosine to hope for: two as far from float32 as was measured may lie twice as far apart."""
+    if spec.precision == "float32" or spec.drift is None:
+        return LEAST_COSINE
+    return min(LEAST_COSINE, math.cos(min(math.pi / 2, 2 * math.acos(spec.drift["least_cosine"]))))
+
+
+class _Sample:
+    """The images looked at so far."""
+
+    def __init__(self, backbone: Backbone, engine: Engine) -> None:
+        self.backbone = backbone
+        self.engine = engine
+        self.cosines: dict[str, float] = {}
+        self.changed: list[str] = []
+        self.unreadable: list[str] = []
+
+    def compare(self, images: list[dict[str, Any]], stored: Floats) -> None:
+        """Embed images whose bytes have not changed, and keep their cosines to the stored vectors."""
+        pixels, kept = [], []
+        for row, image in enumerate(images):
+            try:
+                data = read_image(image["uri"], max_bytes=max(MAX_BYTES, image["size_bytes"] or 0))
+                if hashlib.sha256(data).hexdigest() != image["sha256"]:
+                    self.changed.append(image["id"])
+                    continue
+                pixels.append(decode_for(data, self.backbone.spec, max_pixels=_TAKEN.max_pixels)[0])
+                kept.append(row)
+            except ImageError:
+                self.unreadable.append(image["id"])
+        if kept:
+            cosines = (unit_rows(self.engine.infer(np.stack(pixels))) * unit_rows(stored[kept])).sum(axis=1)
+            names = (images[row]["id"] for row in kept)
+            self.cosines |= dict(zip(names, cosines.round(7).tolist(), strict=True))
+
+
+def _take(table: Features, rows: Rows) -> Iterator[tuple[list[dict[str, Any]], Floats]]:
+    """Give some rows of a table in small batches: names and uris, and vectors."""
+    start = 0
+    for ids, embeddings in table.batches(batch_size=64):
+        here = rows[(rows >= start) & (rows < start + len(ids))]
+        if len(here):
+            yield (
+                table.rows.take(here).select(["id", "uri", "sha256", "size_bytes"]).to_pylist(),
+                embeddings[here - start],
+            )
+        start += len(ids)

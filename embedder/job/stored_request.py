@@ -1,0 +1,121 @@
+"""What a table was asked for: a later run that does not say otherwise asks for the same."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from frieze.core import InputError, Recalled, fill_in
+from frieze.embedder.backbones import BackboneRequest
+from frieze.embedder.images.decode import Limits
+from frieze.embedder.job.options import JobOptions
+from frieze.embedder.sources import SourceOptions
+from frieze.embedder.sources.open import has_columns, is_listed_as
+from frieze.features import Manifest, is_features, read_manifest
+
+_OF_BACKBONE = ("weights", "layer", "image_size", "fit", "pixels", "stretch", "precision")
+"""What shapes the rows of one backbone, and means nothing for another."""
+_OF_SOURCE = ("labels", "image", "id", "label", "exclude")
+_OF_RUN = ("max_pixels", "max_bytes", "accept_truncated", "engine", "accept_drift")
+_NAMES = ("backbone", *_OF_BACKBONE, *_OF_SOURCE, *_OF_RUN)
+
+
+def recall(asked: Mapping[str, Any], source: Any, out: Path) -> Recalled:
+    """Fill in the options that were left out with what the table was asked for, then with the defaults.
+
+    Another backbone than the table's begins with its own defaults, and with `--force` so does another source.
+
+    Args:
+        asked: The options of `frieze.embed`, paths absolute; None (no `exclude`: empty) was left out, and an empty text
+            asks for the default again.
+        source: What `open_source` takes.
+        out: The table's folder, there or not.
+
+    Raises:
+        InputError: The table is broken, and is not made anew.
+    """
+    given = {name: _plain(name, asked[name]) for name in _NAMES if not _is_left_out(name, asked[name])}
+    before = _stored(source, out, force=asked["force"])
+    recalled = fill_in(given, before, _DEFAULTS, dropped=_meaningless(before, given, source))
+    return recalled._replace(asked=dict(asked) | recalled.asked)
+
+
+def _meaningless(before: Mapping[str, Any], given: Mapping[str, Any], source: Any) -> Sequence[str]:
+    """Name what a table was asked for that means nothing beside what is asked for now."""
+    changed = {name for name, value in given.items() if name in before and before[name] != value}
+    names: list[str] = []
+    if "backbone" in changed:
+        names += _OF_BACKBONE
+    if "labels" in changed:  # names of columns went with the file
+        names += ["label"] if has_columns(source) else ["label", "id"]
+    return names
+
+
+def to_request(request: BackboneRequest, options: JobOptions) -> dict[str, Any]:
+    """Return what a table keeps of its last run's options: all that shapes its rows."""
+    of_run = {name: getattr(options, name) for name in ("engine", "accept_drift")}
+    return (
+        request.to_json()
+        | options.source.to_json()
+        | options.limits.to_json()
+        | {name: value for name, value in of_run.items() if value != _DEFAULTS[name]}
+    )
+
+
+def _find_defaults() -> dict[str, Any]:
+    fields = [dataclasses.asdict(kind()) for kind in (BackboneRequest, SourceOptions, Limits, JobOptions)]
+    defaults = {name: value for one in reversed(fields) for name, value in one.items()}
+    defaults |= {"backbone": defaults["handle"], "exclude": list(defaults["exclude"])}
+    return {name: defaults[name] for name in _NAMES}
+
+
+_DEFAULTS = _find_defaults()
+
+
+def _is_left_out(name: str, value: Any) -> bool:
+    return value is None or (name == "exclude" and not len(value) and value != "")
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return an option's value as a table keeps it."""
+    if name == "exclude":
+        return [value] if isinstance(value, str) and value else [one for one in value if one]
+    if value == "":
+        return _DEFAULTS[name]
+    if name == "backbone":
+        return BackboneRequest(handle=str(value)).to_json()["handle"]
+    if name == "weights":
+        return BackboneRequest(weights=str(value)).to_json()["weights"]
+    return BackboneRequest(image_size=value).to_json()["image_size"] if name == "image_size" else value
+
+
+def _stored(source: Any, out: Path, *, force: bool) -> dict[str, Any]:
+    """Return what a table was asked for, every option with its value; empty where nothing is to be remembered."""
+    try:
+        manifest = read_manifest(out) if is_features(out) else None
+    except InputError:
+        if force:  # it is to be replaced, and need not be readable
+            return {}
+        raise
+    if manifest is None or manifest.spec.is_made_elsewhere:
+        return {}
+    stored = manifest.request | _stored_backbone(manifest)
+    if not is_listed_as(source, manifest.source):
+        if force:
+            return {}
+        stored = {name: value for name, value in stored.items() if name not in _OF_SOURCE}
+    return {name: stored.get(name, _DEFAULTS[name]) for name in _NAMES}
+
+
+def _stored_backbone(manifest: Manifest) -> dict[str, Any]:
+    """Return the options of a table's backbone; a path that was stored as it was typed is made absolute."""
+    request = BackboneRequest.of(manifest.spec).to_json()
+    request |= {name: value for name, value in manifest.request.items() if name in request}
+    return request | {
+        "backbone": manifest.spec.handle if _is_relative(request["handle"]) else request["handle"],
+        "weights": manifest.spec.weights,
+    }
+
+
+def _is_relative(handle: str) -> bool:
+    return bool(BackboneRequest(handle=handle).to_json()["handle"] != handle)

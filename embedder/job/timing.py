@@ -1,0 +1,206 @@
+"""Where a run's time went, and what to do about it."""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterator
+from typing import NamedTuple, Self
+
+from frieze.core import CoreTimes, read_core_times
+from frieze.embedder.job.pipeline import Batch
+
+NAMES = ("read", "decode", "infer", "write")
+
+
+@dataclasses.dataclass
+class Seconds:
+    """Seconds of each stage."""
+
+    read: float = 0.0
+    decode: float = 0.0
+    infer: float = 0.0
+    write: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """Seconds of all stages."""
+        return self.read + self.decode + self.infer + self.write
+
+    def to_json(self) -> dict[str, float]:
+        """Give the seconds, rounded to milliseconds."""
+        return {name: round(seconds, 3) for name, seconds in dataclasses.asdict(self).items()}
+
+
+class Stages:
+    """The stages of one run, from its first image on.
+
+    Attributes:
+        waited: What the run waited for each; what overlaps is not waited for.
+        cpu: What each took of the processor's time, all cores together; of the network what no other took.
+    """
+
+    def __init__(self) -> None:
+        self.waited = Seconds()
+        self.cpu = Seconds()
+        self._began = time.process_time()
+
+    def timed(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Pass batches on; the wait for each is divided as its threads divided theirs between reading and decoding."""
+        start = time.perf_counter()
+        for batch in batches:
+            waited = time.perf_counter() - start
+            share = batch.read_s / max(batch.read_s + batch.decode_s, 1e-9)
+            self.waited.read += waited * share
+            self.waited.decode += waited * (1 - share)
+            self.cpu.read += batch.read_cpu_s
+            self.cpu.decode += batch.decode_cpu_s
+            yield batch
+            start = time.perf_counter()
+
+    @contextlib.contextmanager
+    def waiting(self, stage: str) -> Iterator[None]:
+        """Count the block's seconds for a stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            setattr(self.waited, stage, getattr(self.waited, stage) + time.perf_counter() - start)
+
+    def add(self, other: Self) -> None:
+        """Add what another worker's run took."""
+        for ours, theirs in ((self.waited, other.waited), (self.cpu, other.cpu)):
+            for name in NAMES:
+                setattr(ours, name, getattr(ours, name) + getattr(theirs, name))
+
+    def to_json(self) -> dict[str, dict[str, float]]:
+        """Give both accounts, in seconds."""
+        return {"stages": self.waited.to_json(), "cpu_seconds": self.cpu.to_json()}
+
+    def end(self, *, write_cpu_s: float) -> None:
+        """Close the account of the processor's time, once nothing is under way."""
+        self.cpu.write = write_cpu_s
+        others = self.cpu.read + self.cpu.decode + self.cpu.write
+        self.cpu.infer = max(0.0, time.process_time() - self._began - others)
+
+
+_BUSY = 0.8
+"""With this share of all cores' time used, the processor is what there is too little of."""
+
+
+class Explanation(NamedTuple):
+    """What bounds a run.
+
+    Attributes:
+        stage: `read`, `decode`, `infer` or `write`.
+        advice: One or two sentences with figures.
+    """
+
+    stage: str
+    advice: str
+
+
+class Load(NamedTuple):
+    """How busy the machine was during a run, as shares of its cores' time.
+
+    Attributes:
+        others: What other programs took.
+        idle: What nobody took.
+    """
+
+    others: float
+    idle: float
+
+
+_BUSY_WITH = {
+    "read": "Reading took {share:.0%} of the processor's time: tar shards or a local disk would help most.",
+    "decode": "Decoding took {share:.0%} of the processor's time: smaller originals would help more than a faster"
+    " backbone.",
+    "infer": "The network took {share:.0%} of the processor's time: a smaller backbone or a faster device would help"
+    " more than smaller originals.",
+    "write": "Writing took {share:.0%} of the processor's time: a backbone with fewer dimensions would help most.",
+}
+
+
+_WAITED_FOR = {
+    "read": "The run waited for reading {share:.0%} of its time{idle}: a faster disk or network would help most.",
+    "decode": "The run waited for decoding {share:.0%} of its time{idle}: smaller originals would help most.",
+    "infer": "The run waited for the network {share:.0%} of its time: a faster device or a smaller backbone would help"
+    " most.",
+    "write": "The run waited for the disk {share:.0%} of its time: a faster disk for --out would help most.",
+}
+
+
+_IDLE = " while cores were idle"
+
+
+_OTHERS = (
+    "Other programs took {others:.0%} of the processor's time, and {idle:.0%} was idle: without them the run is faster."
+)
+
+
+_MORE_WORKERS = " More --workers would help, too."
+
+
+_NO_WORKERS = " The number of --workers makes no difference here."
+
+
+def explain(
+    waited: Seconds, cpu: Seconds, *, seconds: float, cores: float, load: Load | None, workers: int | None
+) -> Explanation:
+    """Name the stage that bounds a run.
+
+    Args:
+        waited: Seconds that the run waited for each stage.
+        cpu: Seconds of the processor that each took.
+        seconds: How long the run was, > 0.
+        cores: Cores' worth of time that it could have.
+        load: How busy the machine was; None where that is not known.
+        workers: Threads that decoded, where the user has said how many.
+
+    Returns:
+        Where the run kept the cores busy, the stage that took most of their time; else the one that was waited for
+        most. Where other programs kept them busy, they come first.
+
+    >>> busy = Seconds(read=0.1, decode=7.1, infer=2.5, write=0.3)
+    >>> explain(Seconds(decode=3.0), busy, seconds=5.0, cores=2, load=None, workers=None).advice[:45]
+    "Decoding took 71% of the processor's time: sm"
+    """
+    used = {name: getattr(cpu, name) for name in NAMES}
+    waits = {name: getattr(waited, name) for name in NAMES}
+    is_busy = sum(used.values()) >= _BUSY * cores * seconds
+    told, figures, whole = (_BUSY_WITH, used, sum(used.values())) if is_busy else (_WAITED_FOR, waits, seconds)
+    stage = max(figures, key=lambda name: figures[name])
+    if not is_busy and load is not None and load.idle < 1 - _BUSY:
+        advice, has_room = _OTHERS.format(others=load.others, idle=load.idle), False
+    else:
+        share = min(1.0, figures[stage] / max(whole, 1e-9))
+        advice = told[stage].format(share=share, idle="" if load is None else _IDLE)
+        has_room = not is_busy and load is not None and stage in ("read", "decode")
+    return Explanation(stage, advice + _on_workers(workers, cores, has_room=has_room))
+
+
+def _on_workers(workers: int | None, cores: float, *, has_room: bool) -> str:
+    """Say what another number of --workers would do, to whom it was worth giving one."""
+    if workers is None:
+        return ""
+    if not has_room:
+        return _NO_WORKERS
+    return _MORE_WORKERS if workers < cores else ""
+
+
+def measure_load(before: CoreTimes | None, *, own_s: float) -> Load | None:
+    """Measure how busy the machine was since a moment.
+
+    Args:
+        before: The cores' times at that moment.
+        own_s: What this process has taken of them since.
+
+    Returns:
+        The shares; None where the machine does not tell.
+    """
+    now = read_core_times()
+    if before is None or now is None:
+        return None
+    busy_s, idle_s = now.busy_s - before.busy_s, now.idle_s - before.idle_s
+    whole = max(busy_s + idle_s, own_s, 1e-9)
+    return Load(max(0.0, busy_s - own_s) / whole, max(0.0, idle_s) / whole)

@@ -1,0 +1,1 @@
+"""Images inside of other files: tar, zip, TFRecord, Parquet."""

@@ -1,0 +1,1 @@
+"""Manifests and label files: CSV, TSV, JSON lines, Parquet."""

@@ -1,0 +1,62 @@
+"""Names of classes that Hugging Face's datasets store in a Parquet file's metadata; its columns hold their numbers."""
+
+import json
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from frieze.core import InputError
+
+_METADATA = b"huggingface"
+_UNKNOWN = -1
+"""What stands for the class of an image whose class is not known."""
+
+
+def with_class_names(table: pa.Table, place: str) -> pa.Table:
+    """Give names in place of numbers to the columns whose features are `ClassLabel`, alone or in lists.
+
+    Args:
+        table: With its file's metadata.
+        place: The file, for messages.
+
+    Raises:
+        InputError: A number has no name.
+    """
+    for number, name in enumerate(table.column_names):
+        names = _names_of(table.schema.metadata or {}, name)
+        column = table[name]
+        if names and pa.types.is_integer(column.type):
+            table = table.set_column(number, name, _to_names(column, names, f"{name} of {place}"))
+        elif names and pa.types.is_list(column.type) and pa.types.is_integer(column.type.value_type):
+            chunks = [_lists_of_names(chunk, names, f"{name} of {place}") for chunk in column.chunks]
+            table = table.set_column(number, name, pa.chunked_array(chunks, pa.list_(pa.string())))
+    return table
+
+
+def _names_of(metadata: dict[bytes, bytes], column: str) -> list[str]:
+    """Give the names of a column's classes; none where it has none, or the metadata are not what they should be."""
+    try:
+        feature: Any = json.loads(metadata.get(_METADATA, b"{}"))["info"]["features"][column]
+        feature = feature.get("feature", feature)  # of lists
+        return list(map(str, feature["names"])) if feature["_type"] == "ClassLabel" else []
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return []
+
+
+def _to_names(numbers: Any, names: list[str], column: str) -> Any:
+    known = pc.if_else(pc.equal(numbers, _UNKNOWN), pa.scalar(None, numbers.type), numbers)
+    wrong = known.filter(pc.or_(pc.less(known, 0), pc.greater_equal(known, len(names))))
+    if len(wrong):
+        raise InputError(
+            f"The column {column} holds class {wrong[0].as_py()}, and its metadata name {len(names)} classes.",
+            mend="Write the file with all names, or without them: table.replace_schema_metadata(None).",
+        )
+    return pa.chunked_array([pa.array(names, pa.string())]).take(known)
+
+
+def _lists_of_names(lists: Any, names: list[str], column: str) -> pa.Array:
+    found = _to_names(lists.flatten(), names, column)
+    lengths = pc.fill_null(pc.list_value_length(lists), 0)
+    offsets = pa.concat_arrays([pa.array([0], pa.int32()), pc.cumulative_sum(lengths).cast(pa.int32())])
+    return pa.ListArray.from_arrays(offsets, found.combine_chunks(), mask=lists.is_null())

@@ -1,0 +1,78 @@
+"""What a source holds, and what became of it."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from frieze.core import FeatureFileError, to_parquet_source, write_file
+from frieze.features.schema import FAILURES
+
+FAILURES_NAME = "failures.parquet"
+
+EMPTY_FOLDER = "empty folder"
+
+_HIDING = ("unreadable", "damaged archive", EMPTY_FOLDER)
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """One image that can't be used.
+
+    Attributes:
+        id: Its stored name.
+        uri: Where it is.
+        stage: `list`, `read`, `decode` or `embed`.
+        reason: A word or two that can be counted.
+        message: What was found.
+        size: Bytes, None where unknown.
+        mtime: Nanoseconds since 1970, None where unknown.
+    """
+
+    id: str
+    uri: str
+    stage: str
+    reason: str
+    message: str
+    size: int | None = None
+    mtime: int | None = None
+
+    @property
+    def hides_rows(self) -> bool:
+        """Whether nobody knows if what is stored of it, or of what lies in it, is gone."""
+        return self.stage == "list" and self.reason in _HIDING
+
+
+def to_failures(failures: Sequence[Failure]) -> pa.Table:
+    """Lay failures out as rows of failures.parquet."""
+    return pa.Table.from_pylist([dataclasses.asdict(failure) for failure in failures], schema=FAILURES)
+
+
+def read_failures(folder: Path) -> pa.Table:
+    """Read a folder's failures.parquet; a table of no rows where there is none.
+
+    Raises:
+        FeatureFileError: The file is broken.
+    """
+    path = folder / FAILURES_NAME
+    if not path.exists():
+        return FAILURES.empty_table()
+    try:
+        return pq.read_table(to_parquet_source(path), schema=FAILURES)
+    except (pa.ArrowException, OSError) as error:
+        raise FeatureFileError(
+            f"{path} can't be read: {error}.", mend="Delete it: the failures are found again by the next run."
+        ) from error
+
+
+def write_failures(folder: Path, failures: pa.Table) -> None:
+    """Replace a folder's failures.parquet."""
+    write_file(folder / FAILURES_NAME, lambda staging: pq.write_table(failures, staging))
+
+
+def count_reasons(failures: pa.Table) -> dict[str, int]:
+    """Count failures by reason, most frequent first."""
+    return dict(Counter(failures["reason"].to_pylist()).most_common())

@@ -1,0 +1,1 @@
+"""Vectors that others have computed: .npy, .npz, Parquet."""

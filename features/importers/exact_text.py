@@ -1,0 +1,42 @@
+"""Columns as text, where each value has to be told from every other: ids and labels."""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from frieze.core import InputError
+
+_EXACT_TO = {pa.float16(): 1 << 11, pa.float32(): 1 << 24, pa.float64(): 1 << 53}
+"""Up to where a floating-point number can be every whole number."""
+
+
+def to_text(column: pa.Array | pa.ChunkedArray, name: str, place: str) -> pa.Array | pa.ChunkedArray:
+    """Write a column's values as text; whole numbers are whole, also where they are stored as floating-point ones.
+
+    Args:
+        column: Any whose values Arrow can write.
+        name: Its name, for messages.
+        place: What it is a column of, for messages.
+
+    Raises:
+        InputError: It holds whole numbers so large that neighbours of them would be the same.
+        ArrowInvalid: It can't be text.
+        ArrowNotImplementedError: The same.
+
+    >>> to_text(pa.chunked_array([[20240101123456.0, 1.5, None]]), "id", "a.parquet").to_pylist()
+    ['20240101123456', '1.5', None]
+    """
+    texts = column.cast(pa.string())
+    limit = _EXACT_TO.get(column.type)
+    if limit is None:
+        return texts
+    values = column.cast(pa.float64())
+    is_whole = pc.and_(pc.is_finite(values), pc.equal(pc.floor(values), values))
+    whole = pc.if_else(is_whole, values, pa.scalar(None, pa.float64()))
+    largest = pc.max(pc.abs(whole)).as_py() or 0
+    if largest >= limit:
+        raise InputError(
+            f"The column {name} of {place} holds {column.type} numbers such as {largest:.0f}: from {limit} on these"
+            " can't be every whole number, and two that differ may be written alike.",
+            mend=f"Write it as text or int64 where it is made, as pandas does with dtype={{{name!r}: 'Int64'}}.",
+        )
+    return pc.coalesce(whole.cast(pa.int64()).cast(pa.string()), texts)

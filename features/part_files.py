@@ -1,0 +1,105 @@
+"""One part on disk: its name, how it is written, and how it is read."""
+
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from frieze.core import FeatureFileError, to_parquet_source
+from frieze.features.schema import SPEC_KEY
+from frieze.features.spec import BackboneSpec
+
+_ROW_GROUP_ROWS = 4096
+_VECTOR = "embedding.list.element"
+
+
+def part_name(number: int) -> str:
+    """Name a part's file.
+
+    >>> part_name(7)
+    'part-000007.parquet'
+    """
+    return f"part-{number:06d}.parquet"
+
+
+def write_part(table: pa.Table, path: Path) -> None:
+    """Write rows as Parquet the way docs/format.md says."""
+    leaves = [_VECTOR if name == "embedding" else name for name in table.schema.names]
+    pq.write_table(
+        table,
+        path,
+        row_group_size=_ROW_GROUP_ROWS,
+        use_dictionary=["label"],  # a dictionary over vectors halves reading speed
+        compression={name: "zstd" if name != _VECTOR else "none" for name in leaves},
+        write_statistics=["id"],
+        store_schema=True,
+        write_page_checksum=True,
+    )
+
+
+def read_part(
+    path: Path, columns: Sequence[str] | None = None, *, leave_out: Sequence[str] = (), check_pages: bool = False
+) -> pa.Table:
+    """Read a part, or some of its columns, or all but some.
+
+    Args:
+        path: The part.
+        columns: Those to read; None for all.
+        leave_out: Those not to read.
+        check_pages: Hold each page against its checksum: changed bytes are an error, and never other values.
+
+    Raises:
+        FeatureFileError: It is missing or broken.
+    """
+    with (
+        name_broken_part(path),
+        pq.ParquetFile(to_parquet_source(path), page_checksum_verification=check_pages) as file,
+    ):
+        wanted = columns or file.schema_arrow.names
+        return file.read([name for name in wanted if name not in leave_out])
+
+
+def read_schema(path: Path) -> pa.Schema:
+    """Read the names and types of a part's columns.
+
+    Raises:
+        FeatureFileError: It is missing or broken.
+    """
+    with name_broken_part(path):
+        return pq.read_schema(to_parquet_source(path))
+
+
+def describe_part(path: Path) -> tuple[BackboneSpec, int]:
+    """Give the backbone and the row count that a part's file metadata tell.
+
+    Raises:
+        FeatureFileError: The part is missing, broken, or none of ours.
+    """
+    with name_broken_part(path):
+        metadata = pq.read_metadata(to_parquet_source(path))
+    try:
+        stored = (metadata.metadata or {})[SPEC_KEY]
+        return BackboneSpec.from_json(json.loads(stored)), metadata.num_rows
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise FeatureFileError(f"{path} does not say what made it.", mend=f"Move it away: {path}") from error
+
+
+@contextlib.contextmanager
+def name_broken_part(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while a part is read into an error that names it.
+
+    Raises:
+        FeatureFileError: The part is missing or broken.
+    """
+    try:
+        yield
+    except MemoryError:  # Arrow's too: the part is not to blame
+        raise
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise FeatureFileError(
+            f"{path} is missing or broken: {error}.",
+            mend="Delete that file and run again what made the table: its rows are made anew.",
+        ) from error

@@ -1,0 +1,101 @@
+"""Which files of a folder are a table's own: nothing else in it is ever written over or deleted."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from frieze.core import FeatureFileError, as_bucket, read_json
+from frieze.features.manifest import NAME, PARTS, is_features
+
+STAGING = "staging"
+
+_FILES = (NAME, "failures.parquet", ".lock")
+_PART = r"part-\d{6,}\.parquet"
+_REPLACED = r"part-\d{6,}\.[0-9a-f]{16}\.parquet"
+_LEFT_OVER = re.compile(rf"\.({_PART}|{_REPLACED}|{re.escape(NAME)}|failures\.parquet)\.\d+\.tmp")
+_STORED_PART = re.compile(_PART)
+_REPLACED_PART = re.compile(_REPLACED)
+_STAGED = re.compile(rf"{_PART}|{_REPLACED}|{_LEFT_OVER.pattern}")
+
+
+def part_files(folder: Path) -> list[Path]:
+    """List a table's parts, in the order of their numbers; a link that leads nowhere is none."""
+    found = (folder / PARTS).glob("part-*")
+    return sorted(path for path in found if _STORED_PART.fullmatch(path.name) and path.is_file())
+
+
+def left_overs(folder: Path) -> list[Path]:
+    """List what a `write_file` that was cut short left behind."""
+    children = (*folder.iterdir(), *(folder / STAGING).iterdir())
+    return [path for path in children if _LEFT_OVER.fullmatch(path.name) and path.is_file()]
+
+
+def staged_parts(folder: Path) -> list[Path]:
+    """List the parts that stepped aside for a merge that was cut short."""
+    return [path for path in (folder / STAGING).iterdir() if _STORED_PART.fullmatch(path.name)]
+
+
+def replaced_parts(folder: Path) -> list[Path]:
+    """List the parts that were replaced and are kept for those who read them."""
+    return [path for path in (folder / STAGING).iterdir() if _REPLACED_PART.fullmatch(path.name)]
+
+
+def check_is_ours(folder: Path) -> None:
+    """Refuse a place that holds something else than a table of features.
+
+    Raises:
+        FeatureFileError: It does, or its `staging` is a link: what lies behind it is written over and deleted.
+    """
+    if _is_link(folder / STAGING):
+        raise FeatureFileError(
+            f"{folder / STAGING} is a link, and what lies behind it is not written to.",
+            mend=f"Delete the link: rm {shlex.quote(str(folder / STAGING))}",
+        )
+    if folder.is_dir() and (is_features(folder) or _first_foreign(folder) is None):
+        return
+    if folder.exists():
+        raise FeatureFileError(
+            f"{folder} is there already and holds no features.", mend="Give another --out: a new or an empty folder."
+        )
+
+
+def check_is_only_ours(folder: Path) -> None:
+    """Refuse to replace a folder that holds anything but a table of features.
+
+    Raises:
+        FeatureFileError: It does; the message names one such file.
+    """
+    foreign = _first_foreign(folder)
+    if foreign is None and is_features(folder):
+        foreign = folder / NAME if _is_of_others(folder) else None
+    if foreign is not None:
+        raise FeatureFileError(
+            f"{folder} is not replaced: {foreign} is no part of a table of features.",
+            mend="Move it elsewhere, or give another --out.",
+        )
+
+
+def _is_link(path: Path) -> bool:
+    return as_bucket(path) is None and path.is_symlink()  # a bucket has none
+
+
+def _is_of_others(folder: Path) -> bool:
+    try:
+        return read_json(folder / NAME, mend="").get("kind") != "features"
+    except FeatureFileError:  # broken: what else is there decides
+        return False
+
+
+def _first_foreign(folder: Path) -> Path | None:
+    return next(_foreign(folder), None)
+
+
+def _foreign(folder: Path) -> Iterator[Path]:
+    for child in folder.iterdir():
+        if child.name == PARTS and child.is_dir():
+            yield from (path for path in child.iterdir() if not _STORED_PART.fullmatch(path.name))
+        elif child.name == STAGING and child.is_dir() and not _is_link(child):
+            yield from (path for path in child.iterdir() if not _STAGED.fullmatch(path.name))
+        elif child.name not in _FILES and not _LEFT_OVER.fullmatch(child.name):
+            yield child

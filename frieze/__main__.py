@@ -1,0 +1,5 @@
+"""`python -m frieze`: the command."""
+
+from frieze.cli.main import main
+
+main()

@@ -1,0 +1,94 @@
+"""The tables of what was found: a row a hit, or a row an image of a group of duplicates."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from frieze.core import check_table_file, write_table_file
+
+if TYPE_CHECKING:
+    from frieze.indexing import Index
+
+HITS = pa.schema(
+    [
+        pa.field("query", pa.string()),
+        pa.field("rank", pa.int64()),
+        pa.field("id", pa.string()),
+        pa.field("score", pa.float64()),
+        pa.field("label", pa.string()),
+        pa.field("uri", pa.string()),
+    ]
+)
+"""The first columns of a table of hits; those of the index follow."""
+
+GROUPS = pa.schema(
+    [
+        pa.field("group", pa.int64()),
+        pa.field("id", pa.string()),
+        pa.field("uri", pa.string()),
+        pa.field("keep", pa.bool_()),
+        pa.field("exact", pa.bool_()),
+        pa.field("min_score", pa.float64()),
+    ]
+)
+"""The columns of a table of duplicates."""
+
+
+def hit_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Lay the document of `search` out as rows, query by query, best first."""
+    return [
+        {"query": found["query"], "rank": rank} | hit | {"query": found["query"], "rank": rank}
+        for found in document["queries"]
+        for rank, hit in enumerate(found["hits"], 1)
+    ]
+
+
+def group_rows(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Lay the document of `duplicates` out as rows, group by group, the one to keep first."""
+    for number, group in enumerate(document["groups"]):
+        for name, uri in zip(group["ids"], group["uris"], strict=True):
+            told = {"keep": name == group["keep"], "exact": group["exact"], "min_score": group["min_score"]}
+            yield {"group": number, "id": name, "uri": uri, **told}
+
+
+def check_hits(out: Path, *, force: bool) -> None:
+    """Refuse a place where no table of hits can be written, or where something else stands.
+
+    Raises:
+        FeatureFileError: It is such a place, or has another suffix.
+    """
+    check_table_file(out, lambda names: names[: len(HITS)] == HITS.names, "hits", force=force)
+
+
+def check_groups(out: Path, *, force: bool) -> None:
+    """Refuse a place where no table of duplicates can be written, or where something else stands.
+
+    Raises:
+        FeatureFileError: It is such a place, or has another suffix.
+    """
+    check_table_file(out, lambda names: names == GROUPS.names, "duplicates", force=force)
+
+
+def write_hits(out: Path, document: dict[str, Any], index: "Index") -> None:
+    """Write the document of `search` as a table: the columns of `HITS`, then those of the index in their own types.
+
+    Raises:
+        FeatureFileError: The disk refuses, or the form can't hold a column.
+    """
+    hits = pa.Table.from_pylist([{name: row[name] for name in HITS.names} for row in hit_rows(document)], HITS)
+    known = index.known(hits["id"].to_pylist())
+    for field in known.schema:
+        if field.name not in HITS.names:
+            hits = hits.append_column(field, known[field.name])
+    write_table_file(out, hits.schema, [hits])
+
+
+def write_groups(out: Path, document: dict[str, Any]) -> None:
+    """Write the document of `duplicates` as a table with the columns of `GROUPS`.
+
+    Raises:
+        FeatureFileError: The disk refuses.
+    """
+    write_table_file(out, GROUPS, [pa.Table.from_pylist(list(group_rows(document)), schema=GROUPS)])

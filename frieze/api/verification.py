@@ -1,0 +1,95 @@
+"""Checking again what was promised about a folder: features, an index, a head or an exported model."""
+
+from pathlib import Path
+from typing import Any
+
+from frieze.api import export_folder as exported
+from frieze.api.folder_kinds import FILES, check_is_ours, kind_of
+from frieze.core import FeatureFileError, find_altered, has_list, read_unchanged
+from frieze.features import check_can_embed, open_features, verify_features
+
+
+def verify(path: Path, *, sample: int) -> dict[str, Any]:
+    """Check a folder of ours.
+
+    Args:
+        path: The folder.
+        sample: For features: how many images to embed again.
+
+    Returns:
+        `kind`, `ok`, `problems`, and what was counted.
+
+    Raises:
+        InputError: It is none of ours, or so broken that nothing can be checked.
+    """
+    check_is_ours(path)
+    kind = str(kind_of(path))
+    check = _CHECKS[kind]
+    # A table is read as it was when it was opened; the others may be replaced meanwhile.
+    document = check(path, sample) if kind == "features" else read_unchanged(path / FILES[kind], lambda: check(path, 0))
+    return {"path": str(path), "kind": kind, "ok": not document["problems"]} | document
+
+
+def _features(path: Path, sample: int) -> dict[str, Any]:
+    document = verify_features(path)
+    if sample and not document["problems"]:
+        from frieze.embedder import embed_again
+
+        table = open_features(path)
+        check_can_embed(table.spec, where=str(path), mend="Leave --sample out.")
+        again = embed_again(table, n=sample)
+        document |= again
+        if again["drifted"]:
+            message = f"{len(again['drifted'])} of {again['sampled']} images have another vector now"
+            mend = "Other versions of the libraries, or another backbone? Make the table anew with --force."
+            document["problems"].append(
+                _problem("drift", path, f"{message} (least cosine {again['least_cosine']:.4f})", mend)
+            )
+    return document
+
+
+def _index(path: Path, _sample: int) -> dict[str, Any]:
+    from frieze.indexing import open_index
+
+    try:
+        opened = open_index(path)
+        opened.check_hashes()
+    except FeatureFileError as error:
+        return {"problems": [_problem("files", path, error.message, error.mend)]}
+    return {"problems": [], "rows": len(opened), "stale": opened.staleness()}
+
+
+def _head(path: Path, _sample: int) -> dict[str, Any]:
+    import frieze.classifiers
+
+    try:
+        opened = frieze.classifiers.open_head(path)
+        frieze.classifiers.read_split(path)
+    except FeatureFileError as error:
+        return {"problems": [_problem("files", path, error.message, error.mend)]}
+    listed = _listed(path, opened.document, mend="Train the head again: frieze train ... --force")
+    return listed | {"classes": opened.classes.tolist(), "stale": opened.staleness()}
+
+
+def _export(path: Path, _sample: int) -> dict[str, Any]:
+    try:
+        document = exported.read_document(path)
+    except FeatureFileError as error:
+        return {"problems": [_problem("files", path, error.message, error.mend)]}
+    return _listed(path, document, mend=exported.MEND)
+
+
+def _listed(path: Path, document: dict[str, Any], *, mend: str) -> dict[str, Any]:
+    """Hash every file that a folder's JSON file lists; say so where it lists none."""
+    if not has_list(document):
+        note = "An earlier version wrote this folder and listed no hashes of its files: not all could be checked."
+        return {"problems": [], "files": 0, "notes": [note]}
+    problems = [_problem("files", path, said, mend) for said in find_altered(path, document)]
+    return {"problems": problems, "files": len(document["files"]), "notes": []}
+
+
+def _problem(check: str, where: Path, message: str, mend: str) -> dict[str, str]:
+    return {"check": check, "where": str(where), "message": message, "mend": mend}
+
+
+_CHECKS = {"features": _features, "index": _index, "head": _head, "export": _export}

@@ -1,0 +1,34 @@
+"""`frieze predict`."""
+
+from typing import Any
+
+import click
+
+from frieze.cli import options
+
+
+@click.command(epilog="Example: frieze predict photos.head new-photos --out predictions.parquet")
+@click.argument("head")
+@click.argument("source")
+@options.out("File of the predictions: .parquet, .csv or .jsonl.")
+@click.option("--scores", is_flag=True, help="Add a column score_CLASS for each class.")
+@options.cluster
+@options.force
+@options.as_json
+def predict(*, as_json: bool, **asked: Any) -> None:
+    """Predict labels with HEAD for SOURCE: a table of features, or images as embed takes them, such as a folder."""
+    from frieze import terminal as output
+    from frieze.api import heads
+    from frieze.core import shorten
+
+    document = heads.predict(asked.pop("head"), asked.pop("source"), **asked)
+    options.warn(document)
+    if "failures" in document:  # it was made of images
+        options.warn_of_unread(document)
+    options.warn_of_images(document, mend="a head on features that were embedded with --stretch would see more in them")
+    if as_json:
+        output.show_json(document)
+    else:
+        output.show_facts({name: value for name, value in document.items() if name != "failures"})
+    skipped = [f"{one['id']} ({one['stage']}, {one['reason']})" for one in document.get("failures", [])]
+    options.end(document, where=shorten(skipped))

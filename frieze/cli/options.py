@@ -1,0 +1,235 @@
+"""Options that several commands share, and how a command ends."""
+
+import shlex
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+SOME_SKIPPED = 3
+_MOST_OF_ONE_CLASS = 0.9
+"""Share of the commonest class from which on an accuracy is high whatever the head has learnt."""
+_FITS = ("squash", "crop", "pad")
+_RANGES = ("0..1", "-1..1", "0..255", "caffe", "torch")
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+force = click.option("--force", is_flag=True, help="Replace what is there.")
+min_score = click.option(
+    "--min-score",
+    type=float,
+    metavar="S",
+    help="Lowest score of a pair of near-duplicates; drawn from the images by default.",
+)
+seed = click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Decides every random choice."
+)
+
+
+def labels(command: _Command) -> _Command:
+    """Give `--labels` and `--label` of a command that learns, measures or looks through labels."""
+    command = click.option("--label", metavar="COLUMN", help="Column of labels, of the table or of --labels FILE.")(
+        command
+    )
+    return click.option("--labels", metavar="FILE", help="Labels by id, in a CSV, TSV, JSONL or Parquet file.")(command)
+
+
+weights = click.option("--weights", metavar="imagenet|random|FILE", help="For keras:NAME.  [default: imagenet]")
+
+
+class _ImageSize(click.ParamType[int | str]):
+    """A side in pixels, or height and width."""
+
+    name = "N|HxW"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read the option's text."""
+        texts: list[Any] = str(value).lower().split("x")
+        sides = [click.IntRange(min=1).convert(text, param, ctx) for text in texts]
+        if len(sides) > 2:  # noqa: PLR2004
+            self.fail(f"{value} has more than height and width.", param, ctx)
+        return sides[0] if len(set(sides)) == 1 else "x".join(map(str, sides))
+
+
+class OrDefault(click.Option):
+    """An option of any type that a run takes over from the one before; an empty text asks for its default again."""
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        """Read the option's text."""
+        return value if value == "" else super().type_cast_value(ctx, value)
+
+
+image_size = click.option(
+    "--image-size",
+    cls=OrDefault,
+    type=_ImageSize(),
+    metavar="N|HxW",
+    help="Side in pixels that the network sees, or height x width.",
+)
+fit = click.option("--fit", cls=OrDefault, type=click.Choice(_FITS), help="How an image meets it.  [default: squash]")
+pixels = click.option(
+    "--pixels", cls=OrDefault, type=click.Choice(_RANGES), help="Range of pixels the network was trained on."
+)
+trust_backbone = click.option(
+    "--trust-backbone", is_flag=True, help="Run a SavedModel that reads or writes files or calls Python."
+)
+test_size = click.option("--test-size", default=0.2, show_default=True, help="Share of the labelled images held out.")
+split = click.option("--split", metavar="COLUMN", help="Column that says train, val or test for each image.")
+group = click.option(
+    "--group", metavar="COLUMN|duplicates", help="Images of one value, or near-duplicates, come on one side."
+)
+
+
+def cluster(command: _Command) -> _Command:
+    """Add --ray and --cpus-per-worker."""
+    ray = click.option("--ray", metavar="auto|ADDRESS", help="Have the machines of a Ray cluster do the work.")
+    cores = click.option(
+        "--cpus-per-worker",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Cores of each of its workers.  [default: a GPU's or a machine's]",
+    )
+    return ray(cores(command))
+
+
+def out(what: str) -> Callable[[_Command], _Command]:
+    """Give the required `--out` option of a command that writes."""
+    return click.option("--out", required=True, metavar="PATH", help=what)
+
+
+def table_out(what: str) -> Callable[[_Command], _Command]:
+    """Give the `--out` option of a command that can write what it found as a table, and `--force`."""
+    named = click.option(
+        "--out", metavar="FILE", help=f"Write the {what} as a table to FILE: .parquet, .csv or .jsonl."
+    )
+    return lambda command: named(force(command))
+
+
+class Size(click.ParamType[int | None]):
+    """A positive number, or `auto` for None."""
+
+    name = "auto|N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        """Read the option's text."""
+        if value is None or value == "auto":
+            return None
+        return click.IntRange(min=1).convert(value, param, ctx)
+
+
+def warn(document: dict[str, Any]) -> None:
+    """Say on stderr where an index or a head is older than its table."""
+    from frieze import terminal as output
+
+    if document.get("stale"):
+        output.say(f"Note: {document['stale']}")
+
+
+def warn_of_unread(document: dict[str, Any]) -> None:
+    """Say on stderr what of a source is not read."""
+    from frieze import terminal as output
+
+    if document["ignored"] > sum(document["unread_shards"].values()):
+        formats = ", ".join(f"{n:,} {name}" for name, n in document["ignored_formats"].items())
+        output.say(f"Note: files that are no images and are ignored: {document['ignored']:,} ({formats}).")
+    for name, unread in document["unread_pictures"].items():
+        output.say(f"Note: {name} pictures that are not read: {unread['images']:,}; to have them: {unread['hint']}")
+    for pattern, n_shards in document["unread_shards"].items():
+        where = f"embed them by themselves: {shlex.quote(pattern)}"
+        output.say(f"Note: shards among the images that are not read: {n_shards:,}; {where}")
+    for note in document["notes"]:
+        output.say(f"Note: {note}")
+
+
+def warn_of_source(document: dict[str, Any]) -> None:
+    """Say on stderr what of a source is not read, and where labels, patterns and images do not match."""
+    from frieze import terminal as output
+
+    warn_of_unread(document)
+    for pattern, n_excluded in document["excluded"].items():
+        if not n_excluded:
+            output.say(f"Note: --exclude {shlex.quote(pattern)} leaves out nothing.")
+    n_unlabelled, n_unmatched = document["unlabelled"], document["unmatched_labels"]
+    if n_unmatched is not None and n_unlabelled + n_unmatched:
+        output.say(
+            f"Note: images without a label: {n_unlabelled:,}; rows of labels that name no image: {n_unmatched:,}."
+        )
+
+
+def warn_of_vectors(document: dict[str, Any]) -> None:
+    """Say on stderr what is not as expected of vectors that were imported."""
+    from frieze import terminal as output
+
+    for note in document.get("notes", ()):
+        output.say(f"Note: {note}.")
+    n_zero, n_rows, n_constant = document["n_zero"], document["imported"], document["constant"]
+    if n_zero:
+        output.say(f"Note: vectors that are all zeros: {n_zero:,} of {n_rows:,}; they are similar to nothing.")
+    if 2 * n_constant >= document["dim"]:
+        output.say(f"Note: numbers that are the same in every vector: {n_constant:,} of {document['dim']:,}.")
+
+
+def warn_of_removed(document: dict[str, Any]) -> None:
+    """Say on stderr how many rows leave a table, of which folders these are all, and which stay though empty now."""
+    from frieze import terminal as output
+    from frieze.core import counted, shorten
+
+    removed, kept = (
+        shorten([f"{name} ({n:,})" for name, n in document[field].items()])
+        for field in ("removed_folders", "kept_folders")
+    )
+    if document["removed"]:
+        how = "would remove" if document.get("dry_run") else "removed"
+        whole = f", among them all of {removed}" if removed else ""
+        output.say(f"Note: {how} {counted(document['removed'], 'row')} whose images the source no longer has{whole}.")
+    if kept:
+        mend = "mount the disk that belongs there or, where the images are gone for good, delete the folder"
+        output.say(f"Note: empty now, and all rows of it stay: {kept}; {mend}.")
+
+
+def warn_of_images(document: dict[str, Any], *, mend: str) -> None:
+    """Say on stderr what the images that were embedded have in them that their vectors do not tell.
+
+    Args:
+        document: What the command prints.
+        mend: What to do about images of more than 8 bits a channel that are nearly black, or one grey, to the network.
+    """
+    from frieze import terminal as output
+    from frieze.embedder import describe_tally
+
+    for line in describe_tally(document, mend=mend):
+        output.say(f"Note: {line}")
+
+
+def warn_of_labels(document: dict[str, Any]) -> None:
+    """Say on stderr where rows of a file of labels name no image, or were read otherwise than one may think."""
+    from frieze import terminal as output
+
+    if document["unmatched_labels"]:
+        output.say(f"Note: rows of labels that name no image: {document['unmatched_labels']:,}.")
+    for note in document["label_notes"]:
+        output.say(f"Note: {note}")
+
+
+def warn_of_baseline(document: dict[str, Any]) -> None:
+    """Say on stderr where the accuracy says little: one class has most held-out images, or guessing it is as good."""
+    from frieze import terminal as output
+
+    accuracy, baseline = document["accuracy"], document["baseline_accuracy"]
+    if baseline >= _MOST_OF_ONE_CLASS or accuracy <= baseline:
+        output.say(
+            f"Note: {baseline:.1%} of the held-out images are of one class: always to name it is right as often. The"
+            f" accuracy is {accuracy:.1%}, the macro F1, where each class counts alike, {document['macro_f1']:.3f}."
+        )
+
+
+def end(document: dict[str, Any], *, where: str, unit: str = "image") -> None:
+    """Say what was skipped and leave with exit code 3, where something was."""
+    from frieze import terminal as output
+    from frieze.core import counted
+
+    n_failed = document["failed"]
+    if n_failed:
+        output.say(f"{counted(n_failed, unit)} can't be used: {where}")
+        click.get_current_context().exit(SOME_SKIPPED)

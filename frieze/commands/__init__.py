@@ -1,1 +1,0 @@
-"""One module a command: it parses, calls the function of the same name in `frieze.api`, and prints."""

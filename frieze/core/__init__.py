@@ -1,0 +1,132 @@
+"""What has nothing to do with images: errors, files, buckets, locks, the machine, imports of heavy libraries."""
+
+from frieze.core.errors import OUT_OF_MEMORY, FeatureFileError, ImageError, InputError, MismatchError, ModelError
+from frieze.core.lazy_imports import environment, import_keras, import_tensorflow, import_tensorflow_hub, seeded
+from frieze.core.plural import counted
+from frieze.core.ray_client import as_input_error, connected, results, unseen
+from frieze.core.remembered_options import Recalled, fill_in
+from frieze.core.resources import (
+    CoreTimes,
+    count_cores,
+    cpu_share,
+    free_memory,
+    peak_memory,
+    read_core_times,
+    read_size,
+    resident_memory,
+    trim_memory,
+    write_size,
+)
+from frieze.core.shorten import beginning, shorten
+from frieze.core.storage.atomic_files import (
+    clear_errors,
+    hash_file,
+    read_json,
+    read_json_text,
+    read_unchanged,
+    sync,
+    write_file,
+    write_json,
+    write_text,
+    write_whole,
+)
+from frieze.core.storage.atomic_folders import check_free, new_folder, replace_folder
+from frieze.core.storage.bucket_path import (
+    BucketPath,
+    as_bucket,
+    check_plain,
+    is_remote,
+    open_bucket,
+    to_parquet_source,
+    to_table_path,
+)
+from frieze.core.storage.checksums import (
+    check_files,
+    check_listed,
+    find_altered,
+    has_list,
+    is_as_written,
+    write_hashed,
+    write_listed,
+)
+from frieze.core.storage.leftovers import held_folder, lock_within, sweep_leftovers, temporary_folder, try_lock
+from frieze.core.storage.locks import is_being_written, lock
+from frieze.core.storage.table_files import check_table_file, check_writable, to_finite, write_table_file
+from frieze.core.typed_options import as_typed
+from frieze.core.types import Floats, Rows, Strings, unit_rows
+
+__all__ = [
+    "OUT_OF_MEMORY",
+    "BucketPath",
+    "CoreTimes",
+    "FeatureFileError",
+    "Floats",
+    "ImageError",
+    "InputError",
+    "MismatchError",
+    "ModelError",
+    "Recalled",
+    "Rows",
+    "Strings",
+    "as_bucket",
+    "as_input_error",
+    "as_typed",
+    "beginning",
+    "check_files",
+    "check_free",
+    "check_listed",
+    "check_plain",
+    "check_table_file",
+    "check_writable",
+    "clear_errors",
+    "connected",
+    "count_cores",
+    "counted",
+    "cpu_share",
+    "environment",
+    "fill_in",
+    "find_altered",
+    "free_memory",
+    "has_list",
+    "hash_file",
+    "held_folder",
+    "import_keras",
+    "import_tensorflow",
+    "import_tensorflow_hub",
+    "is_as_written",
+    "is_being_written",
+    "is_remote",
+    "lock",
+    "lock_within",
+    "new_folder",
+    "open_bucket",
+    "peak_memory",
+    "read_core_times",
+    "read_json",
+    "read_json_text",
+    "read_size",
+    "read_unchanged",
+    "replace_folder",
+    "resident_memory",
+    "results",
+    "seeded",
+    "shorten",
+    "sweep_leftovers",
+    "sync",
+    "temporary_folder",
+    "to_finite",
+    "to_parquet_source",
+    "to_table_path",
+    "trim_memory",
+    "try_lock",
+    "unit_rows",
+    "unseen",
+    "write_file",
+    "write_hashed",
+    "write_json",
+    "write_listed",
+    "write_size",
+    "write_table_file",
+    "write_text",
+    "write_whole",
+]

@@ -1,0 +1,238 @@
+"""Cores, memory, and sizes as they are typed."""
+
+import ctypes
+import functools
+import math
+import os
+import re
+import resource
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from frieze.core.errors import InputError
+
+_MEMINFO = Path("/proc/meminfo")
+
+
+_PROCESS = Path("/proc/self")
+
+
+_STAT = Path("/proc/stat")
+
+
+_MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
+
+
+_UNLIMITED = 1 << 60
+"""What cgroup v1 calls no limit is a number above this."""
+
+
+def count_cores() -> int:
+    """Count the processor cores that this process may keep busy, >= 1: `cpu_share` rounded up."""
+    return math.ceil(cpu_share())
+
+
+def cpu_share() -> float:
+    """Return how many cores' time this process may use, > 0.
+
+    The least of what it is held to (affinity), of a container's quota, and of `OMP_NUM_THREADS` where that is set.
+    """
+    return min([float(len(own_cores()) or os.cpu_count() or 1), *_read_quotas(_PROCESS), *_read_thread_limit()])
+
+
+def own_cores() -> frozenset[int]:
+    """Return the numbers of the cores that this process is held to; empty where the system does not tell (macOS)."""
+    return frozenset(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ())
+
+
+class CoreTimes(NamedTuple):
+    """What the cores that this process is held to have done since the machine was started, all programs together.
+
+    Attributes:
+        busy_s: Seconds at work, all cores together; what another virtual machine took of them counts.
+        idle_s: Seconds idle.
+    """
+
+    busy_s: float
+    idle_s: float
+
+
+def read_core_times() -> CoreTimes | None:
+    """Ask the machine how busy its cores are; None where it does not tell (macOS, some containers)."""
+    cores = {f"cpu{number}" for number in own_cores()}
+    lines = [line.split() for line in _read(_STAT).splitlines()]
+    times = [[int(ticks) for ticks in words[1:9]] for words in lines if words and words[0] in cores]
+    idle = sum(sum(one[3:5]) for one in times)  # user nice system idle iowait irq softirq steal
+    busy = sum(sum(one) for one in times) - idle
+    per_second = os.sysconf("SC_CLK_TCK")
+    return CoreTimes(busy / per_second, idle / per_second) if busy else None
+
+
+def _read_thread_limit() -> list[int]:
+    """Read what the user has set for all libraries; OpenMP takes a list, its first number is the outer level's."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return [int(first)] if first.isdecimal() and int(first) else []
+
+
+@functools.cache  # asked at every search; what a container may use is set before it starts
+def _read_quotas(process: Path) -> tuple[float, ...]:
+    """Read the quotas of CPU time, each in cores; none where there is none."""
+    quotas = []
+    for group in _find_groups(process, "cpu"):
+        words = _read(group / "cpu.max").split() or [
+            _read(group / f"cpu.cfs_{name}_us") for name in ("quota", "period")
+        ]
+        quota, period = (_to_number(word) for word in words)
+        if quota and period:
+            quotas.append(quota / period)
+    return tuple(quotas)
+
+
+def free_memory() -> int:
+    """Return the bytes of memory that are free, or can be freed at once; of a container its share.
+
+    Where the system does not tell what is free, half of what there is.
+    """
+    groups = (_free_in(group) for group in _find_groups(_PROCESS, "memory"))
+    free = [found for found in (_free_of_machine(), *groups) if found is not None]
+    return min(free) if free else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def resident_memory() -> int:
+    """Return the bytes that this process holds now, what was freed and not given back left out.
+
+    Where the system does not tell what it holds now (macOS), the most that it ever held.
+    """
+    trim_memory()
+    pages = _read(_PROCESS / "statm").split()[1:2]
+    return int(pages[0]) * os.sysconf("SC_PAGE_SIZE") if pages else peak_memory()
+
+
+def peak_memory() -> int:
+    """Return the most bytes that this process ever held.
+
+    Where the system tells no better (macOS), what started it may count: its memory, until the new program was loaded.
+    """
+    lines = _read(_PROCESS / "status").splitlines()
+    highest = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
+    return highest or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_BYTES
+
+
+def _free_of_machine() -> int | None:
+    lines = _read(_MEMINFO).splitlines()
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+
+
+class _Names(NamedTuple):
+    """What a version of control groups calls its files of memory, and what files take there that can be dropped."""
+
+    limit: str
+    used: str
+    droppable: str
+
+
+_NAMES = (
+    _Names("memory.max", "memory.current", "inactive_file"),
+    _Names("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+
+
+def _free_in(group: Path) -> int | None:
+    """Return the bytes that a control group may still take; None where it has no limit."""
+    for names in _NAMES:
+        limit, used = (_to_number(_read(group / name)) for name in (names.limit, names.used))
+        if limit is not None and used is not None and limit < _UNLIMITED:
+            stat = dict(line.split() for line in _read(group / "memory.stat").splitlines())
+            return max(limit - used + int(stat.get(names.droppable, 0)), 0)
+    return None
+
+
+def _find_groups(process: Path, controller: str) -> Iterator[Path]:
+    """Find the control groups that a process is in, v1's and v2's, each with all that it lies in: every limit counts.
+
+    Args:
+        process: Its folder below /proc.
+        controller: `cpu` or `memory`.
+    """
+    lines = [line.split(":", 2) for line in _read(process / "cgroup").splitlines()]
+    paths = {name: path for _, names, path in lines for name in names.split(",")}  # v2's one group has no name
+    for line in _read(process / "mountinfo").splitlines():
+        before, _, after = line.partition(" - ")
+        root, mount = before.split()[3:5]
+        kind, *_, options = after.split()
+        name = {"cgroup": controller, "cgroup2": ""}.get(kind)
+        if name in paths and (not name or name in options.split(",")):
+            yield from _climb(Path(mount), Path(paths[name]), root)
+
+
+def _climb(mount: Path, path: Path, root: str) -> Iterator[Path]:
+    """Give a group's folder and those above it, up to where the hierarchy is mounted."""
+    is_below = path.is_relative_to(root) and ".." not in path.parts  # else it is in another namespace than the mount
+    folder = mount / path.relative_to(root) if is_below else mount
+    while folder != mount:
+        yield folder
+        folder = folder.parent
+    yield mount
+
+
+def _to_number(text: str) -> int | None:
+    """Read a number; None of `max`, of -1, and of what is not there."""
+    return int(text) if text.strip().isdecimal() else None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def trim_memory() -> None:
+    """Give what was freed back to the system: Arrow and the C library (glibc) keep it, and it counts as ours."""
+    pa.default_memory_pool().release_unused()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)
+
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?B?)", re.ASCII | re.IGNORECASE)
+
+
+def read_size(text: str | int) -> int:
+    """Read a size in bytes.
+
+    Raises:
+        InputError: It is none, or zero.
+
+    >>> read_size("2GB"), read_size("1.5 mb"), read_size(600)
+    (2000000000, 1500000, 600)
+    """
+    found = _SIZE.fullmatch(str(text).strip())
+    unit = found[2].upper() if found else ""
+    size = int(float(found[1]) * _UNITS[unit if unit in _UNITS else f"{unit}B"]) if found else 0
+    if size < 1:
+        raise InputError(f"{text} is no size of memory.", mend="Write it like 500MB or 2GB.")
+    return size
+
+
+def write_size(size_bytes: int) -> str:
+    """Write a size so that it can be typed, rounded up to two digits.
+
+    >>> write_size(51_200_000), write_size(123), write_size(2_000_000_000)
+    ('52MB', '123B', '2GB')
+    """
+    for unit in ("TB", "GB", "MB", "KB"):
+        if size_bytes >= _UNITS[unit]:
+            return (
+                f"{math.ceil(size_bytes / _UNITS[unit] * 10) / 10:.3g}{unit}"
+                if size_bytes < 10 * _UNITS[unit]
+                else f"{math.ceil(size_bytes / _UNITS[unit])}{unit}"
+            )
+    return f"{size_bytes}B"

@@ -1,0 +1,176 @@
+"""Files that are replaced in one step, hashes, and what the disk says."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from frieze.core.errors import FeatureFileError
+from frieze.core.storage.bucket_path import as_bucket
+from frieze.core.storage.leftovers import (
+    held_folder,
+    temporary_file,
+)
+
+T = TypeVar("T")
+
+
+_HASH_BLOCK_BYTES = 1 << 20
+
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+def write_file(path: Path, write: Callable[[Path], None], *, staging_dir: Path | None = None) -> None:
+    """Write a file so that a reader sees the old one or the whole new one, also after a power cut.
+
+    Args:
+        path: Where it ends.
+        write: Called with a path to write to.
+        staging_dir: Where it is written first, on the same file system; beside `path` when None.
+
+    Raises:
+        FeatureFileError: The disk is full or refuses; `path` holds the old file, or the whole new one.
+    """
+    if as_bucket(path) is not None:
+        write_whole(path, write)
+        return
+    staging = (staging_dir or path.parent) / f".{path.name}.{os.getpid()}.tmp"
+    with clear_errors(path), temporary_file(staging):
+        write(staging)
+        sync(staging)
+        staging.replace(path)
+        sync(path.parent)
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Write a new file under a name that nobody reads before it is told that all of it is there.
+
+    Raises:
+        FeatureFileError: The disk or the bucket refuses.
+    """
+    place = as_bucket(path)
+    with clear_errors(path):
+        if place is None:
+            write(path)
+            sync(path)
+            return
+        with held_folder() as folder:
+            write(folder / path.name)
+            place.upload(folder / path.name)
+
+
+def write_json(path: Path, document: dict[str, Any]) -> None:
+    """Write a JSON document whole, keys sorted."""
+    write_text(path, json_text(document))
+
+
+def json_text(document: dict[str, Any]) -> str:
+    """Give the text of a JSON file, keys sorted."""
+    return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text whole, as UTF-8."""
+    write_file(path, lambda staging: _write_bytes(staging, text.encode()))
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
+def read_json(path: Path, *, mend: str) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        FeatureFileError: It is missing, or no JSON object.
+    """
+    return read_json_text(path, mend=mend)[0]
+
+
+def read_json_text(path: Path, *, mend: str) -> tuple[dict[str, Any], bytes]:
+    """Read a JSON object, and give its text too: at another reading a newer file may stand there.
+
+    Raises:
+        FeatureFileError: It is missing, or no JSON object.
+    """
+    try:
+        text = path.read_bytes()
+        document = json.loads(text.decode())
+    except FileNotFoundError as error:
+        raise FeatureFileError(f"There is no {path}.", mend=mend) from error
+    except (OSError, RecursionError, ValueError) as error:
+        raise FeatureFileError(f"{path} can't be read: {error}.", mend=mend) from error
+    if not isinstance(document, dict):
+        raise FeatureFileError(f"{path} holds no JSON object.", mend=mend)
+    return document, text
+
+
+def read_unchanged(file: Path, read: Callable[[], T]) -> T:
+    """Read a folder, again where another one took its place meanwhile: what is given is of one folder.
+
+    Args:
+        file: The folder's JSON file; a folder that takes the place brings another one.
+        read: Reads the folder.
+
+    Raises:
+        Exception: What `read` raises while the folder stays the same.
+    """
+    while True:
+        before = _identity(file)
+        try:
+            found = read()
+        except (FeatureFileError, OSError):
+            if _identity(file) == before:
+                raise
+        else:
+            if _identity(file) == before:
+                return found
+
+
+def _identity(file: Path) -> tuple[int, int, int] | None:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def hash_file(path: Path) -> str:
+    """Give the sha256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256", _bufsize=_HASH_BLOCK_BYTES).hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Have a file, or a folder's list of names, on the disk before going on; a bucket's own answer says so."""
+    if as_bucket(path) is not None:
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def clear_errors(path: Path) -> Iterator[None]:
+    """Turn what the disk or the bucket refuses into an error that says what to do.
+
+    Raises:
+        FeatureFileError: The disk is full, or it or the bucket refuses.
+    """
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in _NO_SPACE
+        refused = "the folder's permissions" if as_bucket(path) is None else "the bucket's name, region and credentials"
+        mend = "Free some space" if full else f"Check {refused}"
+        raise FeatureFileError(
+            f"{path} can't be written: {error.strerror or error}.",
+            mend=f"{mend} and type the same command again; what is stored already is kept.",
+        ) from error

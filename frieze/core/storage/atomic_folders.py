@@ -1,0 +1,93 @@
+"""Folders that are replaced in one step."""
+
+import contextlib
+import ctypes
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from frieze.core.errors import FeatureFileError
+from frieze.core.storage.atomic_files import clear_errors, sync
+from frieze.core.storage.leftovers import (
+    delete_unless_held,
+    sweep_leftovers,
+    temporary_folder,
+)
+
+_HERE, _RENAME_EXCHANGE = -100, 2  # AT_FDCWD and the flag of renameat2(2)
+
+
+def check_free(path: Path, *, replace: bool) -> None:
+    """Refuse to write over something, and sweep away what killed runs left beside it.
+
+    Raises:
+        FeatureFileError: Something stands at `path` and must not go.
+    """
+    with clear_errors(path):  # a name that is too long, a parent that is a file
+        is_there = path.exists()
+    sweep_leftovers(path)
+    if is_there and not replace:
+        raise FeatureFileError(f"{path} is there already.", mend="Give another --out, or --force to replace it.")
+
+
+@contextlib.contextmanager
+def new_folder(path: Path, *, replace: bool) -> Iterator[Path]:
+    """Fill a folder beside its place and move it there when the block ends without an error.
+
+    Args:
+        path: Where it ends.
+        replace: Whether a folder that stands there may go; the caller has checked that it is ours.
+
+    Yields:
+        The folder to fill.
+
+    Raises:
+        FeatureFileError: Something stands at `path` and must not go, or the disk refuses.
+    """
+    check_free(path, replace=replace)
+    with clear_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary_folder(path) as staging:
+            staging.chmod(0o777 & ~_umask())
+            yield staging
+            for file in (staging, *staging.rglob("*")):
+                sync(file)
+            replace_folder(staging, path)
+
+
+def replace_folder(new: Path, path: Path) -> None:
+    """Move a folder to `path`; what stood there is deleted only after the new one is in place, and nobody holds it."""
+    if not path.exists():
+        new.rename(path)
+        sync(path.parent)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
+    if _exchange(new, path):
+        new.rename(old)
+    else:
+        _move_aside_and_in(new, path, old)
+    sync(path.parent)
+    delete_unless_held(old)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two folders in one step, where the system can: at no moment is either place empty."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # Linux
+    return rename is not None and rename(_HERE, bytes(one), _HERE, bytes(other), _RENAME_EXCHANGE) == 0
+
+
+def _move_aside_and_in(new: Path, path: Path, old: Path) -> None:
+    try:
+        path.rename(old)
+        new.rename(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            old.rmdir() if path.exists() else old.rename(path)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,188 @@
+"""Tables that people take elsewhere: the suffix of the file's name decides whether it is Parquet, CSV or JSON lines."""
+
+import base64
+import csv
+import json
+import math
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from frieze.core.errors import FeatureFileError
+from frieze.core.storage.atomic_files import clear_errors, write_file
+from frieze.core.storage.atomic_folders import check_free
+
+Tables = Iterable[pa.Table]
+
+
+def check_table_file(out: Path, is_ours: Callable[[list[str]], bool], what: str, *, force: bool) -> None:
+    """Refuse a place where no table can be written, or where something stands that must not go.
+
+    Args:
+        out: The file to write.
+        is_ours: Tells by its columns whether a table that stands there may go.
+        what: What such a table holds, in a word.
+        force: Whether it may go at all; any other file, or a folder, stays.
+
+    Raises:
+        FeatureFileError: It is such a place, or the name has another suffix.
+    """
+    out = out.absolute()  # pyarrow takes a relative `a:b` for a URL
+    check_writable(out, force=force)
+    if out.exists() and not _is_empty(out) and not is_ours(_columns(out)):
+        raise FeatureFileError(
+            f"{out} is there already and holds no {what}.",
+            mend=f"Give another --out: --force replaces {what} only.",
+        )
+    _kind_of(out)
+
+
+def check_writable(out: Path, *, force: bool) -> None:
+    """Refuse a place where nothing can be written, or where something stands and may not go.
+
+    Raises:
+        FeatureFileError: It is such a place.
+    """
+    check_free(out, replace=force)
+    with clear_errors(out):
+        nearest = next(folder for folder in out.absolute().parents if folder.exists())
+        # Under such a name the result is written at first: it must be allowed, and not too long.
+        tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".tmp", dir=nearest).cleanup()
+
+
+def write_table_file(out: Path, schema: pa.Schema, tables: Tables) -> None:
+    """Write a table whole, in the form that its name asks for.
+
+    Args:
+        out: The file, which `check_table_file` has allowed; folders above it are made.
+        schema: Of each table.
+        tables: The rows, in pieces.
+
+    Raises:
+        FeatureFileError: The disk refuses, or the form can't hold a column.
+    """
+    write = _kind_of(out)
+    with clear_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        write_file(out, lambda staging: write(staging, schema, tables))
+    except pa.ArrowException as error:
+        raise FeatureFileError(
+            f"{out} can't be written: {error}.", mend="Give a name that ends in .jsonl: it takes every column."
+        ) from error
+
+
+def _kind_of(path: Path) -> Callable[[Path, pa.Schema, Tables], None]:
+    """Give what writes a file by its suffix."""
+    suffix = path.suffix.lower()
+    if suffix not in _WRITERS:
+        raise FeatureFileError(
+            f"{path} ends in {suffix or 'no suffix'}: the suffix says how a table is written.",
+            mend=f"Give a name that ends in {', '.join(list(_WRITERS)[:-1])} or {list(_WRITERS)[-1]}.",
+        )
+    return _WRITERS[suffix]
+
+
+def _write_parquet(path: Path, schema: pa.Schema, tables: Tables) -> None:
+    with pq.ParquetWriter(path, schema) as writer:
+        for table in tables:
+            writer.write_table(table)
+
+
+def _write_csv(path: Path, schema: pa.Schema, tables: Tables) -> None:
+    plain = _to_plain(schema.empty_table()).schema
+    with pyarrow.csv.CSVWriter(path, plain) as writer:
+        for table in tables:
+            writer.write_table(_to_plain(table))
+
+
+def _to_plain(table: pa.Table) -> pa.Table:
+    """Give columns that CSV can hold: lists, structs and bytes as JSON text, decimals and the like as text."""
+    for number, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type):
+            table = table.set_column(number, field.name, table.column(number).cast(field.type.value_type))
+        elif not _is_plain(field.type):
+            texts = [_to_cell(value) for value in table.column(number).to_pylist()]
+            table = table.set_column(number, field.name, pa.array(texts, pa.string()))
+    return table
+
+
+def _to_cell(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return _to_json(value) if isinstance(value, dict | list | tuple | bytes) else _to_text(value)
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    types = pa.types
+    is_text = types.is_string(kind) or types.is_large_string(kind)
+    is_float = types.is_floating(kind) and not types.is_float16(kind)
+    is_time = types.is_timestamp(kind) or types.is_date(kind)
+    return is_text or is_float or is_time or types.is_integer(kind) or types.is_boolean(kind) or types.is_null(kind)
+
+
+def _write_json_lines(path: Path, _schema: pa.Schema, tables: Tables) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        for table in tables:
+            file.writelines(f"{_to_json(row)}\n" for row in table.to_pylist())
+
+
+def _to_json(value: Any) -> str:
+    return json.dumps(to_finite(value), ensure_ascii=False, allow_nan=False, default=_to_text)
+
+
+def to_finite(value: Any) -> Any:
+    """Put null in the place of what JSON has no number for."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: to_finite(one) for name, one in value.items()}
+    return [to_finite(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _to_text(value: Any) -> str:
+    """Write what JSON has no form for: bytes in base64, times as ISO 8601 has them."""
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    return str(value.isoformat()) if hasattr(value, "isoformat") else str(value)
+
+
+_WRITERS = {".parquet": _write_parquet, ".csv": _write_csv, ".jsonl": _write_json_lines}
+"""Suffix -> what writes such a file."""
+
+
+def _columns(path: Path) -> list[str]:
+    """Name the columns of a table file; none where it is something else."""
+    reader = _HEADERS.get(path.suffix.lower())
+    try:
+        return reader(path) if reader is not None and path.is_file() else []
+    except (pa.ArrowException, OSError, ValueError, csv.Error):
+        return []
+
+
+def _is_empty(path: Path) -> bool:
+    """Tell whether these are JSON lines of no row, which have no columns."""
+    return path.suffix.lower() == ".jsonl" and path.is_file() and not path.stat().st_size
+
+
+def _parquet_columns(path: Path) -> list[str]:
+    return list(pq.read_schema(path).names)
+
+
+def _csv_columns(path: Path) -> list[str]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return next(csv.reader(file), [])
+
+
+def _json_columns(path: Path) -> list[str]:
+    with path.open(encoding="utf-8") as file:
+        row = json.loads(file.readline())
+    return list(row) if isinstance(row, dict) else []
+
+
+_HEADERS = {".parquet": _parquet_columns, ".csv": _csv_columns, ".jsonl": _json_columns}

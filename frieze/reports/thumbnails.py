@@ -1,0 +1,38 @@
+"""Pictures of stored images, for pages."""
+
+import base64
+import io
+
+from frieze.core import ImageError
+
+PICTURE_PX = 1280
+"""The longer side of a picture that one looks at."""
+
+_QUALITY = 80
+
+
+def draw(uri: str, side_px: int) -> bytes:
+    """Read an image, turn it upright and give it as a JPEG whose longer side has at most `side_px` pixels.
+
+    Raises:
+        ImageError: It is gone or broken.
+    """
+    import frieze.embedder
+
+    try:
+        image, _ = frieze.embedder.decode(frieze.embedder.read_image(uri), side_px=side_px)
+    except OSError as error:
+        raise ImageError("read", "unreadable", str(error)) from error
+    image.thumbnail((side_px, side_px))
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=_QUALITY)
+    return file.getvalue()
+
+
+def draw_url(uri: str, side_px: int) -> str:
+    """Draw an image as `draw` does, for a page that holds its own pictures: a data URL.
+
+    Raises:
+        ImageError: It is gone or broken.
+    """
+    return f"data:image/jpeg;base64,{base64.b64encode(draw(uri, side_px)).decode()}"

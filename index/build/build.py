@@ -1,0 +1,282 @@
+"""Building an index over a table of features, or leaving a fitting one alone."""
+
+import contextlib
+import errno
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from frieze.core import (
+    FeatureFileError,
+    InputError,
+    connected,
+    new_folder,
+    peak_memory,
+    read_size,
+    trim_memory,
+    write_size,
+)
+from frieze.features import METRICS, BackboneSpec, Features, check_same_backbone
+from frieze.indexing.build.add_on_ray import Spread
+from frieze.indexing.build.build_request import FETCHED_SHARE, Task
+from frieze.indexing.build.choose_kind import Choice, choose
+from frieze.indexing.build.recall import make_probe
+from frieze.indexing.build.refresh import count_changes, refresh
+from frieze.indexing.build.train_and_add import Adder, Here
+from frieze.indexing.faiss_layer.kinds import KINDS
+from frieze.indexing.faiss_layer.searcher import save
+from frieze.indexing.faiss_layer.vectors import write_vectors
+from frieze.indexing.storage.generations import (
+    CONTRACT,
+    FAISS_NAME,
+    ROWS_NAME,
+    VECTORS_NAME,
+    describe_files,
+    held,
+    next_generation,
+    stored_document,
+    sweep,
+    write_document,
+)
+from frieze.indexing.storage.row_metadata import write_rows
+from frieze.indexing.stored_index import open_index
+
+_REPORTED = (
+    "rows",
+    "dim",
+    "n_zero",
+    "recipe",
+    "metric",
+    "recall_at_10",
+    "recall_interval",
+    "recall_queries",
+    "recall_at_100",
+    "many_meets_target",
+    "recall_target",
+    "meets_target",
+    "queries_per_second",
+    "ms_per_query",
+    "bytes",
+    "memory_bytes",
+    "build_seconds",
+    "peak_memory_bytes",
+    "effort",
+    "effort_at_100",
+    "why",
+    "tried",
+    "changes",
+)
+
+
+def build_index(  # noqa: PLR0913  the mirror of a command
+    features: Features,
+    out: Path,
+    *,
+    metric: str = "cosine",
+    recall: float = 0.95,
+    kind: str = "auto",
+    max_memory: str | int | None = None,
+    max_build_memory: str | int | None = None,
+    force: bool = False,
+    ray: str | None = None,
+) -> dict[str, Any]:
+    """Make `out` an index of a table, or bring it up to date; nothing is done where it is that already.
+
+    A new index is written beside the old one and takes its place in one step. What an older one of the same wishes has
+    learnt is used again for as long as it finds enough.
+
+    Args:
+        features: The table, N >= 1 rows.
+        out: The index's folder.
+        metric: `cosine`, `dot` or `l2`.
+        recall: Recall@10 to reach, in (0, 1].
+        kind: A key of `KINDS`, or `auto`.
+        max_memory: What the index may hold in memory while it serves, such as `500MB`; None for any.
+        max_build_memory: What building may take in memory beyond the process's start; None for any.
+        force: Build anew in any case, also over an index of another backbone or a broken one.
+        ray: `auto` or the address of a Ray cluster, whose machines fill what can be merged; None for this process.
+
+    Returns:
+        The document of `frieze index --json`; docs/json.md tells its fields.
+
+    Raises:
+        InputError: An option is out of range, the table has no rows, or no kind of index does.
+        FeatureFileError: `out` holds something that is no index, the table is broken, or the disk refuses.
+        MismatchError: `out` holds an index of another backbone, and `force` is not set.
+    """
+    out = out.absolute()  # Arrow takes a relative path with a colon for a URL
+    _check(features, metric=metric, recall=recall, kind=kind, max_memory=max_memory)
+    max_build_bytes = read_size(max_build_memory) if max_build_memory is not None else None
+    request = {"metric": metric, "kind": kind, "recall": recall, "max_memory": max_memory and str(max_memory)}
+    stored_document(out, force=force)  # a foreign folder is refused before a lock is put into it
+    with held(out):
+        before = stored_document(out, force=force)
+        if before and not force:
+            _check_backbone(features.spec, before, out)
+        sweep(out, live=before["generation"] if before else None)
+        usable = before if before and not force and _is_usable(before, request, out) else None
+        if usable and usable["features"]["generation"] == features.manifest.generation:
+            return _report(usable, out, rebuilt=False)
+        with _adder(ray) as adder:
+            document = _write_generation(features, request, next_generation(out), max_build_bytes, adder, before=usable)
+        write_document(out, document)
+        sweep(out, live=document["generation"])
+    return _report(document, out, rebuilt=True)
+
+
+def _check(features: Features, *, metric: str, recall: float, kind: str, max_memory: str | int | None) -> None:
+    if metric not in METRICS:
+        raise InputError(f"Unknown metric: {metric}.", mend=f"Use one of: {', '.join(METRICS)}.")
+    if kind not in KINDS and kind != "auto":
+        raise InputError(f"Unknown kind of index: {kind}.", mend=f"Use one of: auto, {', '.join(KINDS)}.")
+    if max_memory is not None:
+        read_size(max_memory)
+    if not 0 < recall <= 1:
+        raise InputError(f"The recall is {recall}.", mend="Use a number above 0 and up to 1, such as 0.95.")
+    if len(features) == 0:
+        raise InputError(
+            f"{features.path} holds no rows to index.",
+            mend=f"Embed images into it: frieze embed SOURCE --out {features.path}",
+        )
+
+
+def _check_backbone(spec: BackboneSpec, before: dict[str, Any], out: Path) -> None:
+    check_same_backbone(
+        spec,
+        BackboneSpec.from_json(before["features"]["backbone"]),
+        where=str(out),
+        mend=f"Give another --out, or replace {out} with --force.",
+    )
+
+
+def _is_usable(before: dict[str, Any], request: dict[str, Any], out: Path) -> bool:
+    """Tell whether the index there is whole, was asked for in the same words, and tells its true recall.
+
+    Before `recall_queries` was stored a graph was measured by rows that were in it, which flattered.
+    """
+    flatters = KINDS[before["index_kind"]].is_graph and "recall_queries" not in before
+    if before["request"] != request or flatters:
+        return False
+    try:
+        open_index(out)
+    except FeatureFileError:
+        return False
+    return True
+
+
+def _write_generation(
+    features: Features,
+    request: dict[str, Any],
+    folder: Path,
+    max_build_bytes: int | None,
+    adder: Adder,
+    *,
+    before: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Build an index into a new folder that appears whole; give its index.json."""
+    begun = time.perf_counter()
+    old = folder.parent / before["generation"] if before else None
+    max_bytes = read_size(request["max_memory"]) if request["max_memory"] else None
+    with new_folder(folder, replace=False) as staging, _named_memory(features):
+        vectors = write_vectors(features, staging / VECTORS_NAME, metric=request["metric"])
+        trim_memory()
+        vectors.most_fetched = None if max_build_bytes is None else int(max_build_bytes * FETCHED_SHARE)
+        task = Task(vectors, make_probe(vectors), request["recall"], max_bytes, max_build_bytes, adder)
+        choice = (refresh(task, old, before) if old and before else None) or choose(task, request["kind"])
+        vectors.forget()  # what is written next takes memory, too
+        trim_memory()
+        if choice.searcher.codes is not None:
+            save(choice.searcher.codes, staging / FAISS_NAME)
+        write_rows(features.row_tables(), staging / ROWS_NAME)
+        document = _describe(features, task, choice) | {
+            "request": request,
+            "generation": folder.name,
+            "files": describe_files(staging),
+            "n_zero": vectors.n_zero,
+            "changes": count_changes(old / ROWS_NAME, staging / ROWS_NAME) if old else None,
+            "trained_rows": before["trained_rows"] if before and choice.is_refreshed else len(features),
+        }
+        return document | _measured(document, begun)
+
+
+@contextlib.contextmanager
+def _named_memory(features: Features) -> Iterator[None]:
+    """Turn a lack of memory into an error that tells how to build with less.
+
+    Raises:
+        InputError: The memory is not enough.
+    """
+    try:
+        yield
+    except (MemoryError, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.ENOMEM:
+            raise
+        size = write_size(4 * len(features) * features.spec.dim)
+        raise InputError(
+            f"The memory is not enough to index {len(features):,} rows of width {features.spec.dim} ({size}).",
+            mend="Close other programs, or build within less: --max-build-memory 500MB, or --kind exact.",
+        ) from error
+
+
+@contextlib.contextmanager
+def _adder(address: str | None) -> Iterator[Adder]:
+    """Give what fills codes: this process, or a cluster."""
+    if address is None:
+        yield Here()
+        return
+    with connected(address) as ray:
+        yield Spread(ray)
+
+
+def _measured(document: dict[str, Any], begun: float) -> dict[str, Any]:
+    """Tell what an index takes, and what its building took."""
+    sizes = {name: file["size_bytes"] for name, file in document["files"].items()}
+    return {
+        "bytes": sum(sizes.values()),
+        "memory_bytes": sizes.get(FAISS_NAME, sizes[VECTORS_NAME]),
+        "peak_memory_bytes": peak_memory(),
+        "build_seconds": time.perf_counter() - begun,
+    }
+
+
+def _describe(features: Features, task: Task, choice: Choice) -> dict[str, Any]:
+    import faiss
+
+    searcher = choice.searcher
+    return {
+        "contract": CONTRACT,
+        "kind": "index",
+        "index_kind": searcher.kind,
+        "recipe": choice.recipe,
+        "metric": task.vectors.metric,
+        "rows": len(features),
+        "dim": features.spec.dim,
+        "recall_target": task.target,
+        "recall_at_10": choice.tuned.recall,
+        "recall_interval": list(choice.tuned.interval),
+        "recall_queries": None if searcher.codes is None else len(task.probe_for(searcher.kind).rows),
+        "recall_at_100": choice.many.recall,
+        "many_meets_target": choice.many.does,
+        "meets_target": choice.tuned.does,
+        "queries_per_second": choice.tuned.rate,
+        "ms_per_query": choice.ms_per_query,
+        "effort": searcher.effort.to_json(kind=searcher.kind),
+        "effort_at_100": searcher.many.to_json(kind=searcher.kind) if searcher.many else None,
+        "why": choice.why,
+        "tried": choice.tried,
+        "features": {
+            "path": str(features.path.absolute()),
+            "generation": features.manifest.generation,
+            "backbone": features.spec.to_json(),
+        },
+        "versions": {"faiss": faiss.__version__, "numpy": np.__version__, "pyarrow": pa.__version__},
+    }
+
+
+def _report(document: dict[str, Any], out: Path, *, rebuilt: bool) -> dict[str, Any]:
+    figures = {name: document.get(name) for name in _REPORTED}  # some are younger than the contract
+    return figures | {"index": str(out), "kind": document["index_kind"], "rebuilt": rebuilt}

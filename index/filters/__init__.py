@@ -1,0 +1,1 @@
+"""Filters on the columns of an index: `--where`."""

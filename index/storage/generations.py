@@ -1,0 +1,211 @@
+"""The files of a stored index: index.json names the one live generation, and is replaced last."""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from frieze.core import FeatureFileError, hash_file, is_as_written, lock, read_json_text, write_hashed
+
+CONTRACT = 2
+INDEX_NAME = "index.json"
+FAISS_NAME = "index.faiss"
+ROWS_NAME = "rows.parquet"
+VECTORS_NAME = "vectors.faiss"
+_GENERATION = "generation-"
+_DIGEST = "sha256"
+_END_BYTES = 1 << 20  # both ends of a file tell it from another one without reading gigabytes
+_OUR_FOLDER = re.compile(r"generation-\d+|\.generation-\d+\.\w+\.(tmp|old)", re.ASCII)
+_OUR_FILE = re.compile(r"index\.json|\.lock|\.index\.json\.\d+\.tmp", re.ASCII)
+_LEFT_OVER = re.compile(r"\.index\.json\.\d+\.tmp", re.ASCII)
+_ANOTHER = "Give another --out: a new or an empty folder."
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """Read an index's index.json.
+
+    Raises:
+        FeatureFileError: It is missing, broken, changed since, or of a contract that this version does not know.
+    """
+    mend = f"Make the index with: frieze index FEATURES --out {path} --force"
+    document, text = read_json_text(path / INDEX_NAME, mend=mend)
+    _check_contract(document, path)
+    # No field is looked at before this: whatever was edited, it is told here and not by a traceback.
+    if not _is_whole(document, text):
+        raise FeatureFileError(f"{path / INDEX_NAME} is not as it was written.", mend=mend)
+    return document
+
+
+def write_document(path: Path, document: dict[str, Any]) -> None:
+    """Replace an index's index.json; from then on its generation is the live one."""
+    write_hashed(path / INDEX_NAME, document)
+
+
+def _check_contract(document: dict[str, Any], path: Path) -> None:
+    contract = document.get("contract")
+    if document.get("kind", "index") != "index":
+        raise FeatureFileError(f"{path / INDEX_NAME} does not belong to an index.", mend="Give the path of an index.")
+    if isinstance(contract, int) and contract > CONTRACT:
+        raise FeatureFileError(
+            f"{path} is an index of contract {contract}; this version reads up to {CONTRACT}.",
+            mend="Upgrade with: pip install --upgrade frieze",
+        )
+
+
+def _digest(document: dict[str, Any]) -> str:
+    """Give the sha256 of all that a document says but of the digest itself, as earlier versions wrote it."""
+    said = {name: value for name, value in document.items() if name != _DIGEST}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _is_whole(document: dict[str, Any], text: bytes) -> bool:
+    """Tell whether a document with its text is as it was written, and names a folder beside it."""
+    is_beside = re.fullmatch(rf"{_GENERATION}\d+", str(document.get("generation")), re.ASCII) is not None
+    return is_beside and (is_as_written(text, document) or document.get(_DIGEST) == _digest(document))
+
+
+def stored_document(path: Path, *, force: bool) -> dict[str, Any] | None:
+    """Read what stands at `path` already: an index's document, or None where there is room for a new one.
+
+    Args:
+        path: Where an index is to stand.
+        force: Whether an index whose index.json can't be read may go.
+
+    Raises:
+        FeatureFileError: Something else stands there, or an index.json that can't be read and `force` is not set.
+    """
+    if not path.exists():
+        return None
+    has_index = (path / INDEX_NAME).exists()
+    if not has_index and path.is_dir() and _is_all_ours(path):
+        return None
+    if not has_index:
+        raise FeatureFileError(f"{path} is there already and is no index.", mend=_ANOTHER)
+    return None if force and _is_ruin(path) else read_document(path)
+
+
+def _is_ruin(path: Path) -> bool:
+    """Tell whether a folder was an index: only generations of ours beside an index.json that is broken.
+
+    Raises:
+        FeatureFileError: The index.json is of another thing, or of a later version.
+    """
+    document: dict[str, Any] = {}
+    text = b""
+    with contextlib.suppress(FeatureFileError):
+        document, text = read_json_text(path / INDEX_NAME, mend="")
+    _check_contract(document, path)
+    return not _is_whole(document, text) and _is_all_ours(path) and any(path.glob(f"{_GENERATION}*"))
+
+
+def _is_all_ours(path: Path) -> bool:
+    return all(_is_our_folder(child) or _is_our_file(child) for child in path.iterdir())
+
+
+def _is_our_file(child: Path) -> bool:
+    return _OUR_FILE.fullmatch(child.name) is not None and child.is_file()
+
+
+def _is_our_folder(child: Path) -> bool:
+    """Tell whether this is a generation, whole or begun: nothing but our own files in it."""
+    if not _OUR_FOLDER.fullmatch(child.name) or child.is_symlink() or not child.is_dir():
+        return False
+    return all(file.name in {FAISS_NAME, ROWS_NAME, VECTORS_NAME} and file.is_file() for file in child.iterdir())
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold a folder for writing an index; it is made when missing.
+
+    Raises:
+        FeatureFileError: Another process writes to it, or the disk refuses.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with lock(path):
+            yield
+    except OSError as error:
+        raise FeatureFileError(
+            f"{path} can't be written: {error.strerror or error}.",
+            mend="Check the folder's permissions and the space left, or give another --out.",
+        ) from error
+
+
+def next_generation(path: Path) -> Path:
+    """Name the folder of the generation to come: one above all that are there."""
+    suffixes = [child.name.removeprefix(_GENERATION) for child in path.glob(f"{_GENERATION}*")]
+    last = max((int(suffix) for suffix in suffixes if suffix.isdecimal()), default=0)
+    return path / f"{_GENERATION}{last + 1}"
+
+
+def sweep(path: Path, *, live: str | None) -> None:
+    """Delete every generation but the live one, and what a broken run left behind; whatever else is there stays.
+
+    A reader that has opened an older generation goes on: its files stay until it lets them go.
+    """
+    for child in list(path.iterdir()):
+        if child.name != live and _is_our_folder(child):
+            shutil.rmtree(child, ignore_errors=True)
+        elif _LEFT_OVER.fullmatch(child.name) and child.is_file():
+            child.unlink()
+
+
+def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """Give of each file of a generation `size_bytes`, `sha256`, and `ends`: the sha256 of its first and last MB."""
+    return {
+        file.name: {"size_bytes": file.stat().st_size, "sha256": hash_file(file), "ends": _hash_ends(file)}
+        for file in sorted(folder.iterdir())
+    }
+
+
+def check_files(folder: Path, known: dict[str, dict[str, Any]], *, mend: str) -> None:
+    """Refuse a generation that was copied by half or holds another index's files.
+
+    FAISS itself maps an index that lacks its last bytes. Of a large file only the ends are read.
+
+    Raises:
+        FeatureFileError: A file is missing, or is not the one that was written.
+    """
+    for name, written in known.items():
+        path = folder / name
+        with _named(path, mend=mend):
+            size, ends = path.stat().st_size, _hash_ends(path)
+        if size != written["size_bytes"]:
+            raise FeatureFileError(f"{path} is broken: {size} bytes instead of {written['size_bytes']}.", mend=mend)
+        if ends != written["ends"]:
+            raise FeatureFileError(f"{path} is not the file that was written there.", mend=mend)
+
+
+def check_hashes(folder: Path, known: dict[str, dict[str, Any]], *, mend: str) -> None:
+    """Refuse a generation with a byte changed anywhere.
+
+    Raises:
+        FeatureFileError: A file is not the one that was written.
+    """
+    for name, written in known.items():
+        with _named(folder / name, mend=mend):
+            digest = hash_file(folder / name)
+        if digest != written["sha256"]:
+            raise FeatureFileError(f"{folder / name} is not the file that was written there.", mend=mend)
+
+
+@contextlib.contextmanager
+def _named(path: Path, *, mend: str) -> Iterator[None]:
+    """Turn what a disk does not give of a file into an error that names it: it is missing, or lies on a bad sector."""
+    try:
+        yield
+    except OSError as error:
+        raise FeatureFileError(f"{path} can't be read: {error.strerror or error}.", mend=mend) from error
+
+
+def _hash_ends(path: Path) -> str:
+    with path.open("rb") as file:
+        found = hashlib.sha256(file.read(_END_BYTES))
+        file.seek(max(file.tell(), os.fstat(file.fileno()).st_size - _END_BYTES))
+        found.update(file.read())
+    return found.hexdigest()

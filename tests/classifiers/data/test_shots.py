@@ -1,0 +1,59 @@
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from frieze.classifiers import Parting, Recipe, evaluate_head, train_head
+from frieze.classifiers.data.splits import draw_shots, split_stratified
+from frieze.core import InputError
+
+LABELS = np.repeat(np.array(["ant", "bee"], dtype=object), [10, 40])
+
+
+def test_each_class_has_so_many():
+    """A draw has the same number of each class, all of them training rows; the test rows stay."""
+    whole = split_stratified(LABELS, test_size=0.2, seed=0)
+    draws = draw_shots(whole, LABELS, 3, seed=0)
+    assert len(draws) == 10
+    for draw in draws:
+        assert np.unique(LABELS[draw.train], return_counts=True)[1].tolist() == [3, 3]
+        assert set(draw.train) <= set(whole.train)
+        assert np.array_equal(draw.test, whole.test)
+    assert len({tuple(draw.train) for draw in draws}) == 10
+
+
+@pytest.mark.parametrize("shots", [0, 9])
+def test_no_more_than_there_are(shots):
+    """More rows than the smallest class has, or none, are refused, with the class and what can be typed."""
+    with pytest.raises(InputError, match="ant has 8 images to train on") as caught:
+        draw_shots(split_stratified(LABELS, test_size=0.2, seed=0), LABELS, shots, seed=0)
+    assert "--shots 8" in caught.value.mend
+
+
+@pytest.fixture(scope="module")
+def few(overlapping, tmp_path_factory):
+    """A head fitted on two rows a class, and its document."""
+    out = tmp_path_factory.mktemp("few") / "head"
+    return out, train_head(overlapping, out, recipe=Recipe("prototype"), parting=Parting(shots=2))
+
+
+def test_the_draws_are_told(few):
+    """The document has the accuracy of each draw, the first being the stored head's, with their mean and spread."""
+    _, document = few
+    told = document["shots"]
+    assert (document["n_train"], document["n_test"], told["per_class"], told["draws"]) == (6, 30, 2, 10)
+    assert told["accuracies"][0] == document["accuracy"]
+    assert len(set(told["accuracies"])) > 2
+    assert told["mean_accuracy"] == pytest.approx(np.mean(told["accuracies"]))
+    assert told["standard_deviation"] == pytest.approx(np.std(told["accuracies"], ddof=1))
+
+
+def test_rows_not_drawn_are_not_held_out(few, overlapping):
+    """Rows that were not drawn are marked, and evaluate gives the figures of training."""
+    out, document = few
+    parts = pq.read_table(out / "split.parquet")["part"].to_pylist()
+    assert {part: parts.count(part) for part in parts} == {"train": 6, "unused": 114, "test": 30}
+    assert json.loads((out / "head.json").read_text())["split"]["shots"] == 2
+    found = evaluate_head(out, overlapping)
+    assert (found["accuracy"], found["n_test"]) == (document["accuracy"], 30)

@@ -1,0 +1,117 @@
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from frieze.classifiers import Recipe, open_head, predict_features, train_head
+from frieze.core import FeatureFileError, MismatchError
+
+
+def test_file_says_what_the_head_says(doubtful, head, tmp_path):
+    """The file has the head's prediction and probability for each id, in the order of the table."""
+    labels, probabilities = open_head(doubtful[head]).predict(doubtful.features.embeddings())
+    predict_features(doubtful[head], doubtful.features, tmp_path / "p.parquet")
+    table = pq.read_table(tmp_path / "p.parquet")
+    assert table["id"].to_pylist() == doubtful.features.ids.tolist()
+    assert table["prediction"].to_pylist() == labels.tolist()
+    assert np.allclose(table["probability"], probabilities, atol=1e-6)
+
+
+def test_columns_are_plain(trained, tmp_path):
+    """Two strings and a float32, and nothing else unless asked for."""
+    found = predict_features(trained["linear"], trained.features, tmp_path / "p.parquet")
+    schema = pq.read_schema(tmp_path / "p.parquet")
+    names = {name: str(schema.field(name).type) for name in schema.names}
+    assert names == {"id": "string", "prediction": "string", "probability": "float"}
+    assert found == {"rows": 60, "failed": 0, "out": str(tmp_path / "p.parquet"), "stale": None}
+
+
+def test_unsure_predictions_are_marked(overlapping, tmp_path):
+    """A head that abstains marks the predictions below its threshold, in a column before the scores."""
+    train_head(overlapping, tmp_path / "head", recipe=Recipe("linear", precision=0.9))
+    for again in (False, True):
+        predict_features(tmp_path / "head", overlapping, tmp_path / "p.parquet", scores=True, force=again)
+    table, threshold = pq.read_table(tmp_path / "p.parquet"), open_head(tmp_path / "head").threshold
+    assert table.column_names == ["id", "prediction", "probability", "abstained", "score_ant", "score_bee", "score_cow"]
+    marked = table["abstained"].to_numpy()
+    assert np.array_equal(marked, table["probability"].to_numpy() < np.float32(threshold))
+    assert 0 < marked.mean() < 1
+
+
+def test_scores_are_a_column_a_class(doubtful, tmp_path):
+    """With scores each class has its probability; the largest is that of the prediction."""
+    predict_features(doubtful["svm"], doubtful.features, tmp_path / "p.parquet", scores=True)
+    table = pq.read_table(tmp_path / "p.parquet")
+    assert table.column_names[3:] == ["score_ant", "score_bee", "score_cow"]
+    scores = np.column_stack([table[name] for name in table.column_names[3:]])
+    assert scores.dtype == np.float32
+    assert np.array_equal(scores.max(1), table["probability"])
+    assert np.array(["ant", "bee", "cow"])[scores.argmax(1)].tolist() == table["prediction"].to_pylist()
+
+
+def test_rows_without_a_label_are_predicted(trained, table, tmp_path, points):
+    """A table needs no labels to be predicted."""
+    ids, labels, embeddings = points(noise=0.1, seed=4)
+    predict_features(trained["linear"], table(ids, [None] * 60, embeddings), tmp_path / "p.parquet")
+    assert pq.read_table(tmp_path / "p.parquet")["prediction"].to_pylist() == labels
+
+
+def test_an_empty_table_gives_an_empty_file(trained, table, tmp_path):
+    """A table of no rows gives a file of no rows."""
+    assert predict_features(trained["linear"], table([], [], np.empty((0, 8))), tmp_path / "p.parquet")["rows"] == 0
+    assert len(pq.read_table(tmp_path / "p.parquet")) == 0
+
+
+def test_another_file_is_never_overwritten(trained, tmp_path):
+    """A file that holds no predictions stays as it is, with force too."""
+    out = tmp_path / "p.parquet"
+    out.write_text("mine", encoding="utf-8")
+    for force in (False, True):
+        with pytest.raises(FeatureFileError, match="is there already"):
+            predict_features(trained["linear"], trained.features, out, force=force)
+    assert out.read_text(encoding="utf-8") == "mine"
+
+
+def test_force_replaces_predictions(trained, tmp_path):
+    """With force earlier predictions give way, with and without scores."""
+    out = tmp_path / "p.parquet"
+    for scores in (True, False, True):
+        predict_features(trained["linear"], trained.features, out, scores=scores, force=True)
+        assert len(pq.read_schema(out).names) == (6 if scores else 3)
+
+
+def test_predictions_may_stand_below_a_colon(trained, tmp_path, monkeypatch):
+    """A relative path that looks like a URL to pyarrow is a path."""
+    monkeypatch.chdir(tmp_path)
+    assert predict_features(trained["linear"], trained.features, Path("a:b/p.parquet"))["rows"] == 60
+    assert len(pq.read_table(tmp_path / "a:b" / "p.parquet")) == 60
+
+
+def test_class_names_are_written_as_they_are(table, tmp_path, points):
+    """Names with any characters, also those of our own columns, give one column each."""
+    names = ["", "ID", "Zoë, 2/3", "\n'\"", "a.b", "id", "prediction", "score_id", "😀"]
+    ids, _, embeddings = points(noise=0.1)
+    odd = table(ids, (names * 7)[:60], embeddings)
+    train_head(odd, tmp_path / "head")
+    predict_features(tmp_path / "head", odd, tmp_path / "p.parquet", scores=True)
+    found = pq.read_table(tmp_path / "p.parquet")
+    assert found.column_names[3:] == [f"score_{name}" for name in sorted(names)]
+    assert set(found["prediction"].to_pylist()) <= set(names)
+
+
+def test_another_backbone_is_refused(trained, table, tmp_path, points):
+    """A table of another backbone is refused, and no file appears."""
+    other = table(*points(noise=0.1), fingerprint="0" * 64)
+    with pytest.raises(MismatchError, match="fingerprint"):
+        predict_features(trained["linear"], other, tmp_path / "p.parquet")
+    assert not (tmp_path / "p.parquet").exists()
+
+
+def test_a_broken_table_leaves_no_file(trained, table, tmp_path, points):
+    """When reading breaks off, nothing is left behind, neither whole nor half."""
+    broken = table(*points(noise=0.1))
+    (broken.path / "parts" / "part-000000.parquet").write_bytes(b"PAR1")
+    with pytest.raises(FeatureFileError, match="missing or broken"):
+        predict_features(trained["linear"], broken, tmp_path / "out" / "p.parquet")
+    assert list((tmp_path / "out").iterdir()) == []

@@ -1,0 +1,87 @@
+"""Predictions made by several machines; the judge is the file that is written here."""
+
+import contextlib
+import pickle
+import shutil
+import types
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from frieze.classifiers import predict_features
+from frieze.classifiers.evaluation.prediction_table import answer_schema
+from frieze.core import InputError
+
+
+class RayError(Exception):
+    """What Ray raises where the work can't be done."""
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """What a prediction wants of Ray, done in this process when the answer is fetched; gives the numbers of tasks."""
+    told = types.SimpleNamespace(n_tasks=0, most_waiting=0, n_fetched=0, error=None)
+
+    def remote(function):
+        def ask(*words, **named):
+            told.n_tasks += 1
+            told.most_waiting = max(told.most_waiting, told.n_tasks - told.n_fetched)
+            words, named = pickle.loads(pickle.dumps((words, named)))  # noqa: S301  our own, as Ray does
+            return lambda: function(*words, **named)
+
+        return types.SimpleNamespace(remote=ask)
+
+    def get(answer):
+        told.n_fetched += 1
+        if told.error is not None:
+            raise told.error
+        return answer()
+
+    ray = types.SimpleNamespace(
+        remote=lambda **_: remote,
+        get=get,
+        put=lambda value: value,
+        cluster_resources=lambda: {"CPU": 1.0},
+        available_resources=lambda: {"CPU": 1.0},
+        exceptions=types.SimpleNamespace(RayError=RayError, RayTaskError=type("RayTaskError", (RayError,), {})),
+    )
+    monkeypatch.setattr("frieze.classifiers.evaluation.predict_on_ray.connected", lambda _: contextlib.nullcontext(ray))
+    return told
+
+
+@pytest.fixture
+def parts(table):
+    """A table of eight parts."""
+    rng = np.random.default_rng(0)
+    return table([f"{n:03d}" for n in range(64)], [None] * 64, rng.normal(size=(64, 8)).astype("f"), shard_size=8)
+
+
+def test_as_here(trained, parts, cluster, tmp_path):
+    """Part by part, in the table's order and with two under way at most, the file is the one that is written here."""
+    here, there = tmp_path / "here.parquet", tmp_path / "there.parquet"
+    predict_features(trained["linear"], parts, here, scores=True)
+    predict_features(trained["linear"], parts, there, scores=True, ray="auto")
+    assert pq.read_table(there).equals(pq.read_table(here))
+    assert (cluster.n_tasks, cluster.most_waiting) == (8, 2)
+
+
+def test_a_machine_that_does_not_see_the_head(trained, parts, cluster, tmp_path, monkeypatch):
+    """Who does not see the head says so, and nothing is written."""
+    head = shutil.copytree(trained["linear"], tmp_path / "head")
+
+    def schema_and_gone(*words, **named):
+        shutil.rmtree(head)
+        return answer_schema(*words, **named)
+
+    monkeypatch.setattr("frieze.classifiers.evaluation.predict.answer_schema", schema_and_gone)
+    with pytest.raises(InputError, match="does not see"):
+        predict_features(head, parts, tmp_path / "p.parquet", ray="auto")
+    assert not (tmp_path / "p.parquet").exists()
+
+
+def test_what_the_cluster_can_not_do(trained, parts, cluster, tmp_path):
+    """A part that no machine brings to an end is an error that says where to look."""
+    cluster.error = RayError("out of memory")
+    with pytest.raises(InputError, match="could not do a part of the work"):
+        predict_features(trained["linear"], parts, tmp_path / "p.parquet", ray="auto")

@@ -1,0 +1,92 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.svm import SVC
+
+from frieze.classifiers.kinds.rbf_svm import LEAST_LEAD, Duels, Rbf, Sums
+from frieze.core import import_tensorflow
+
+
+def draw_duels(n_classes, n=40, seed=0):
+    """Fit SVC on rows that overlap; give it, its duels and kernel values float32 [n, S] of other rows."""
+    generator = np.random.default_rng(seed)
+    rows, others = generator.normal(size=(2, n * n_classes, 3)).astype("f4")
+    codes = np.arange(len(rows)) % n_classes
+    model = SVC(gamma=0.5, C=3, break_ties=n_classes > 2).fit(rows + np.eye(n_classes, 3)[codes], codes)
+    values = Rbf(model.support_vectors_.astype("f4"), 0.5)(others)
+    return model, Duels.of(model.dual_coef_, model.intercept_, model.n_support_), others, values
+
+
+def test_kernel_is_scikit_learns():
+    """Values are exp(-gamma |x - v|^2), also of near vectors far from zero."""
+    rows, vectors = np.random.default_rng(0).normal(size=(2, 30, 4)).astype("f4")
+    assert np.allclose(Rbf(vectors, 0.7)(rows), rbf_kernel(rows, vectors, 0.7), atol=1e-6)
+    far, near = 100 + rows / 100, 100 + vectors / 100
+    exact = rbf_kernel(far.astype("f8") - 100, near.astype("f8") - 100, 1e3)
+    assert np.allclose(Rbf(near, 1e3)(far), exact, atol=2e-3)
+
+
+@pytest.mark.parametrize("gamma", [0, -1, np.inf, np.nan])
+def test_kernel_has_a_width(gamma):
+    """A kernel without vectors, or of no width, is refused."""
+    with pytest.raises(ValueError, match="no vectors or no width"):
+        Rbf(np.ones((1, 2), "f4"), gamma)
+    with pytest.raises(ValueError, match="no vectors or no width"):
+        Rbf(np.ones((0, 2), "f4"), 1.0)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 6])
+def test_the_largest_margin_is_of_the_predicted_class(n_classes):
+    """The class of the largest margin is what SVC predicts, in rows too where no class wins all its duels."""
+    model, duels, others, values = draw_duels(n_classes)
+    found = duels.margins(values)
+    assert found.shape == (len(others), n_classes)
+    assert np.array_equal(found.argmax(1), model.predict(others))
+
+
+@pytest.mark.parametrize("n_classes", [3, 6])
+def test_margins_are_likelihoods_of_duels(n_classes):
+    """A margin is the summed log sigmoid of scikit-learn's decisions; a winner of votes alone is lifted above."""
+    model, duels, others, values = draw_duels(n_classes)
+    decisions = model.set_params(decision_function_shape="ovo", break_ties=False).decision_function(others)
+    expected, pairs = np.zeros((len(others), n_classes)), np.triu_indices(n_classes, 1)
+    for first, second, column in zip(*pairs, decisions.T, strict=True):
+        expected[:, first] -= np.log1p(np.exp(-column))
+        expected[:, second] -= np.log1p(np.exp(column))
+    found = duels.margins(values) + np.log(2)  # of each class against itself
+    is_lifted = np.arange(n_classes) == found.argmax(1)[:, None]
+    assert np.allclose(found[~is_lifted], expected[~is_lifted], atol=1e-4)
+    ahead = np.sort(expected, axis=1)[:, -1] + LEAST_LEAD
+    assert (found[is_lifted] <= ahead + 1e-4).all()
+    assert (np.diff(np.sort(found, axis=1)[:, -2:], axis=1) > LEAST_LEAD / 2).all()
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 6])
+def test_duels_in_a_graph_are_the_duels(n_classes):
+    """The TensorFlow function gives the margins."""
+    _, duels, _, values = draw_duels(n_classes)
+    got = duels.as_function()(import_tensorflow().constant(values)).numpy()
+    assert np.allclose(got, duels.margins(values), atol=1e-4)
+
+
+def test_sums_are_weighted():
+    """Sums give one weighted sum a class, and say how much a row takes in between."""
+    sums = Sums(np.array([[1, 2], [3, 4], [0, 1]], "f4"), np.array([0, 10, 20], "f4"))
+    values = np.array([[1, 1], [0, 2]], "f4")
+    assert sums.margins(values).tolist() == [[3, 17, 21], [4, 18, 22]]
+    assert sums.as_function()(import_tensorflow().constant(values)).numpy().tolist() == [[3, 17, 21], [4, 18, 22]]
+    assert (sums.row_floats, dataclasses.replace(draw_duels(2)[1], coef=np.ones((2, 5), "f4")).row_floats) == (2, 17)
+
+
+@pytest.mark.parametrize("spoilt", [0, 1, 2])
+def test_duels_fit_together(spoilt):
+    """Weights, intercepts and counts of different duels are refused."""
+    parts = [np.ones((2, 6)), np.ones(3), np.array([1, 2, 3])]
+    Duels.of(*parts)
+    parts[spoilt] = parts[spoilt][..., :-1]
+    with pytest.raises(ValueError, match="for other duels"):
+        Duels.of(*parts)
+    with pytest.raises(ValueError, match="for other duels"):
+        Duels.of(np.ones((2, 6)), np.ones(3), np.array([-1, 4, 3]))

@@ -1,0 +1,86 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from frieze.classifiers.config import Network, Terms
+from frieze.classifiers.data.splits import split_rows, watched_rows
+from frieze.classifiers.kinds.mlp import _LEAST_GAIN, KerasHead
+from frieze.core import unit_rows
+
+
+@pytest.fixture
+def fitted(doubtful):
+    """A keras head in memory, with the history of its fit."""
+    return doubtful.refitted("keras")
+
+
+def test_network_has_one_hidden_layer(fitted):
+    """128 hidden units and one output a class: (8 + 1) 128 + (128 + 1) 3 weights."""
+    assert fitted.network.count_params() == 1152 + 387
+
+
+def test_fit_stops_early(fitted):
+    """Overlapping classes stop getting better long before the last epoch."""
+    assert len(fitted.network.history.epoch) < 100
+
+
+def test_best_weights_stay(fitted, overlapping):
+    """The watched loss of the fitted head is the lowest of its history, within the least gain that counts."""
+    train, _ = split_rows(overlapping.labels, test_size=0.2, seed=0)
+    _, watched = watched_rows(overlapping.labels[train], 0)
+    probabilities = fitted.probabilities(overlapping.embeddings()[train][watched])
+    codes = np.searchsorted(fitted.classes, overlapping.labels[train][watched])
+    loss = -np.log(probabilities[np.arange(len(codes)), codes]).mean()
+    assert loss == pytest.approx(min(fitted.network.history.history["val_loss"]), abs=_LEAST_GAIN)
+
+
+def test_single_rows_are_fitted_and_watched():
+    """Where each class has one row nothing can be set apart, so all rows are both fitted and watched."""
+    seen, watched = watched_rows(np.array(["ant", "bee"], dtype=object), 0)
+    assert seen.tolist() == watched.tolist() == [0, 1]
+
+
+def test_a_tenth_of_the_training_rows_is_watched():
+    """Of two classes of 30 rows, 27 are fitted and 3 watched, none both."""
+    labels = np.repeat(["ant", "bee"], 30).astype(object)
+    seen, watched = watched_rows(labels, 0)
+    assert sorted([*seen, *watched]) == list(range(60))
+    assert labels[watched].tolist() == ["ant"] * 3 + ["bee"] * 3
+
+
+def test_keras_reads_the_file_by_itself(fitted, overlapping, tmp_path):
+    """The stored file is a plain Keras model that gives our probabilities without our help."""
+    import keras
+
+    fitted.save(tmp_path / "head.keras")
+    alone = keras.models.load_model(tmp_path / "head.keras")
+    embeddings = overlapping.embeddings()
+    assert np.allclose(alone(embeddings), fitted.probabilities(embeddings), atol=1e-6)
+
+
+def test_layers_and_dropout_are_stored(overlapping, tmp_path):
+    """A network of two hidden layers with dropout is built as asked, and read back with the same answers."""
+    embeddings, codes = unit_rows(overlapping.embeddings()), overlapping.labels
+    terms = Terms(network=Network(layers=(16, 8), dropout=0.25, epochs=2))
+    head = next(KerasHead.fit_each(embeddings, codes, [1.0], terms))
+    kinds = [type(layer).__name__ for layer in head.network.layers]
+    assert kinds == ["UnitNormalization", "Rescaling", "Dense", "Dropout", "Dense", "Dropout", "Dense"]
+    assert head.network.count_params() == 9 * 16 + 17 * 8 + 9 * 3
+    assert head.network.layers[3].rate == 0.25
+    head.save(tmp_path / "head.keras")
+    loaded = KerasHead.load(tmp_path / "head.keras", classes=head.classes, dim=8)
+    assert np.array_equal(loaded.probabilities(embeddings), head.probabilities(embeddings))
+
+
+def test_patience_ends_the_fit(overlapping):
+    """With a patience of one epoch the fit ends at the first epoch without a gain; with more it goes on longer."""
+    embeddings, labels = unit_rows(overlapping.embeddings()), overlapping.labels
+    heads = [
+        next(KerasHead.fit_each(embeddings, labels, [1.0], Terms(network=Network(layers=(4,), patience=patience))))
+        for patience in (1, 4)
+    ]
+    n_epochs = [len(head.network.history.epoch) for head in heads]
+    assert n_epochs[0] < n_epochs[1]
+    losses = heads[0].network.history.history["val_loss"]
+    assert all(later < earlier - _LEAST_GAIN for earlier, later in itertools.pairwise(losses[:-1]))

@@ -1,0 +1,86 @@
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from frieze.classifiers.data.labelled_examples import Examples
+from frieze.classifiers.label_audit.findings import KINDS, SCHEMA, Finding, summarise, to_table
+from frieze.core import FeatureFileError, write_table_file
+
+NAMES = np.array([f"{name}.jpg" for name in "abcdefgh"], object)
+GROUPS = np.array([5, 2, 5, 2, -1, -1, -1, -1])
+PARTS = np.array(["train", "test", *[None] * 6], object)
+FOUND = [
+    Finding("outlier", 7, 0.25),
+    Finding("duplicate_labels", 2, 0.9, "a"),
+    Finding("duplicate_labels", 1, 0.9),
+    Finding("duplicate_labels", 0, 0.9),
+    Finding("duplicate_labels", 3, 0.9),
+    Finding("label", 4, 0.5, "b", 0.5),
+    Finding("label", 0, 0.75, "c", 0.7),
+]
+
+
+@pytest.fixture
+def found():
+    """The findings above as a table."""
+    table = pa.table({"id": NAMES, "sha256": pa.nulls(8, pa.string()), "uri": "/p/" + NAMES})
+    examples = Examples(np.arange(8), np.repeat(["x", "y"], 4).astype(object), table)
+    return to_table(FOUND, examples, groups=GROUPS, parts=PARTS)
+
+
+def test_the_order_is_kind_then_score_then_group(found):
+    """Kinds come in their order, in each the most serious first, a group's rows together."""
+    assert found["kind"].to_pylist() == ["label"] * 2 + ["duplicate_labels"] * 4 + ["outlier"]
+    assert [name[0] for name in found["id"].to_pylist()] == list("aebdach")
+
+
+def test_the_columns(found):
+    """Each row has what is known of its image; what is not there is null."""
+    assert found.schema == SCHEMA
+    assert found.slice(0, 1).to_pylist() == [
+        {
+            "kind": "label",
+            "id": "a.jpg",
+            "label": "x",
+            "suggested": "c",
+            "probability": pytest.approx(0.7),
+            "score": 0.75,
+            "group": 5,
+            "part": "train",
+            "uri": "/p/a.jpg",
+        }
+    ]
+    last = found.slice(6, 1).to_pylist()[0]
+    assert {name for name, value in last.items() if value is None} == {"suggested", "probability", "group", "part"}
+
+
+def test_the_file_is_the_table(found, tmp_path):
+    """What is read back is what was written, into a folder that is made for it."""
+    write_table_file(tmp_path / "new" / "f.parquet", SCHEMA, [found])
+    assert pq.read_table(tmp_path / "new" / "f.parquet").equals(found)
+
+
+def test_a_place_that_is_no_folder(found, tmp_path):
+    """A file in the place of the folder is an error that names the place."""
+    (tmp_path / "file").touch()
+    with pytest.raises(FeatureFileError, match=r"f\.parquet can't be written"):
+        write_table_file(tmp_path / "file" / "f.parquet", SCHEMA, [found])
+
+
+def test_the_summary_counts_every_kind(found, monkeypatch):
+    """Each kind has its count, also none, and its first findings, as many as wanted."""
+    monkeypatch.setattr("frieze.classifiers.label_audit.findings._FIRST", 3)
+    summary = summarise(found)
+    assert summary["counts"] == dict(zip(KINDS, [2, 4, 0, 1, 0], strict=True))
+    first = {kind: [one["id"][0] for one in found] for kind, found in summary["first"].items()}
+    assert first == dict(zip(KINDS, [["a", "e"], ["b", "d", "a"], [], ["h"], []], strict=True))
+
+
+def test_nothing_found():
+    """Without a finding the table is empty and still has its columns."""
+    nobody = np.empty(0, object)
+    table = pa.table({name: pa.array([], pa.string()) for name in ("id", "sha256", "uri")})
+    examples = Examples(np.arange(0), nobody, table)
+    table = to_table([], examples, groups=np.empty(0, np.int64), parts=nobody)
+    assert (len(table), table.schema, set(summarise(table)["counts"].values())) == (0, SCHEMA, {0})

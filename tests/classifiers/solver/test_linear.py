@@ -1,0 +1,258 @@
+import itertools
+import warnings
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+
+from frieze.classifiers.solver import linear as solver
+from frieze.classifiers.solver.linear import fit_linear, fit_path
+from frieze.classifiers.solver.losses import LOSSES
+
+COSTS = [1e-3, 0.1, 1, 30, 1e4]
+
+
+def draw(n_classes, *, n=300, dim=12, seed=0):
+    """Draw n unit rows of classes that overlap, a class in n_classes + 3 of twice the rows; codes of every class."""
+    generator = np.random.default_rng(seed)
+    codes = np.concatenate([np.arange(n_classes), generator.integers(0, n_classes + 3, n - n_classes) % n_classes])
+    embeddings = generator.normal(size=(n_classes, dim))[codes] + 1.2 * generator.normal(size=(n, dim)) + 0.5
+    return (embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)).astype("f4"), codes.astype(np.int64)
+
+
+def judge(loss, embeddings, codes, *, cost, weights=None):
+    """Fit scikit-learn's model to its end."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.svm import LinearSVC
+
+    models = {
+        "softmax": LogisticRegression(C=cost, tol=1e-7, max_iter=10_000),
+        "squared_hinge": LinearSVC(C=cost, dual=False, tol=1e-8, max_iter=10_000),
+    }
+    with warnings.catch_warnings():  # the last digits of so small a tolerance
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return models[loss].fit(embeddings.astype("f8"), codes, sample_weight=weights)
+
+
+def objective(loss, model, rows, *, cost, weights=1):
+    """Give scikit-learn's objective at its own solution, written out; of one column of hinges, both."""
+    embeddings, codes = rows
+    margins = embeddings.astype("f8") @ model.coef_.T + model.intercept_
+    if loss == "softmax":
+        margins = np.column_stack([0 * margins, margins]) if margins.shape[1] == 1 else margins
+        losses = -log_softmax(margins, axis=1)[np.arange(len(codes)), codes]
+        return cost * (weights * losses).sum() + (model.coef_**2).sum() / 2
+    signs = np.where(codes[:, None] == np.arange(codes.max() + 1), 1, -1)[:, -margins.shape[1] :]
+    losses = (np.maximum(0, 1 - signs * margins) ** 2).sum(axis=1)
+    whole = cost * (weights * losses).sum() + ((model.coef_**2).sum() + (model.intercept_**2).sum()) / 2
+    return whole * (2 if margins.shape[1] == 1 else 1)
+
+
+def predict(solution, embeddings):
+    """Give the class of the highest margin."""
+    return (embeddings @ solution.coef.T + solution.intercept).argmax(axis=1)
+
+
+def assert_same(loss, rows, *, cost, weights=None):
+    """Hold one fit against scikit-learn's: objective within 0.1 %, 99.5 % of the predictions."""
+    embeddings, codes = rows
+    found = fit_linear([rows], loss, cost=cost, n_classes=codes.max() + 1, weights=weights)
+    model = judge(loss, *rows, cost=cost, weights=weights)
+    wanted = objective(loss, model, rows, cost=cost, weights=1 if weights is None else weights)
+    assert found.converged
+    assert found.objective == pytest.approx(wanted, rel=1e-3)
+    assert np.mean(predict(found, embeddings) == model.predict(embeddings)) >= 0.995
+
+
+@pytest.mark.parametrize("cost", COSTS)
+@pytest.mark.parametrize("n_classes", [2, 3, 30])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_agrees_with_scikit_learn(loss, n_classes, cost):
+    """Objective and predictions are those of LogisticRegression and LinearSVC, from two classes to thirty."""
+    assert_same(loss, draw(n_classes), cost=cost)
+
+
+@pytest.mark.parametrize("cost", COSTS[:-1])
+@pytest.mark.parametrize("n_classes", [2, 5])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_solved_in_the_space_of_the_rows(loss, n_classes, cost):
+    """Of fewer rows than columns it is scikit-learn's head, with weights for every column."""
+    weights = np.random.default_rng(1).integers(0, 5, 60).astype("f4")
+    assert_same(loss, draw(n_classes, n=60, dim=400), cost=cost, weights=weights)
+
+
+@pytest.mark.parametrize("cost", COSTS[:-1])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_many_rows_and_many_columns(loss, cost, monkeypatch):
+    """With the leading axes alone, where all are too many to decompose, it is scikit-learn's head."""
+    monkeypatch.setattr("frieze.classifiers.solver.preconditioner.MOST_AXES", 10)
+    monkeypatch.setattr("frieze.classifiers.solver.preconditioner._N_LEADING", 6)
+    weights = np.random.default_rng(1).integers(0, 5, 300).astype("f4")
+    assert_same(loss, draw(3, dim=40), cost=cost, weights=weights)
+
+
+def test_nothing_large_is_decomposed(monkeypatch):
+    """Of maps of 25,088 numbers no matrix of columns by columns is made, in memory or in pieces."""
+    embeddings, codes = draw(5, n=60, dim=25_088)
+    sizes, real = [], np.linalg.eigh
+    monkeypatch.setattr(np.linalg, "eigh", lambda matrix: sizes.append(len(matrix)) or real(matrix))
+    halves = [(embeddings[:30], codes[:30]), (embeddings[30:], codes[30:])]
+    whole, parts = (fit_linear(pieces, "softmax", cost=30, n_classes=5) for pieces in ([(embeddings, codes)], halves))
+    assert max(sizes) <= 61
+    assert parts.objective == pytest.approx(whole.objective, rel=1e-4)
+    assert whole.coef.shape == parts.coef.shape == (5, 25_088)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_weights_are_scikit_learns(loss, n_classes):
+    """Weights of rows mean what `sample_weight` means."""
+    weights = np.random.default_rng(1).integers(0, 5, 300).astype("f4")
+    assert_same(loss, draw(n_classes), cost=3.0, weights=weights)
+
+
+def test_two_classes_have_mirrored_columns():
+    """With two classes one column is the negative of the other, and softmax has scikit-learn's probabilities."""
+    rows = draw(2)
+    found = fit_linear([rows], "softmax", cost=2.0, n_classes=2)
+    margins = rows[0] @ found.coef.T + found.intercept
+    wanted = judge("softmax", *rows, cost=2.0).decision_function(rows[0])
+    assert np.allclose(found.coef[0], -found.coef[1], atol=1e-3)
+    assert np.allclose(margins[:, 1] - margins[:, 0], wanted, atol=0.02)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_odd_columns_change_nothing_that_matters(loss):
+    """Constant, repeated and empty columns leave the objective that of scikit-learn."""
+    embeddings, codes = draw(3)
+    odd = np.column_stack([embeddings, embeddings[:, :3], np.full(300, 0.5), np.zeros((300, 2))])
+    assert_same(loss, (odd.astype("f4"), codes), cost=10.0)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_fewer_rows_than_columns(loss):
+    """Where every row can be told apart, the solution is still the one of least weights."""
+    assert_same(loss, draw(4, n=20, dim=64), cost=10.0)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_one_row_a_class(loss):
+    """Thirty classes of one row each are told apart."""
+    embeddings, codes = draw(30, n=30, dim=64)
+    found = fit_linear([(embeddings, codes)], loss, cost=100.0, n_classes=30)
+    assert predict(found, embeddings).tolist() == list(range(30))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_unbalanced_classes(loss):
+    """A class of three rows among three hundred is weighed as scikit-learn weighs it."""
+    embeddings, codes = draw(3)
+    rare = np.flatnonzero(codes == 2)[3:]
+    assert_same(loss, (np.delete(embeddings, rare, axis=0), np.delete(codes, rare)), cost=10.0)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_pieces_are_the_whole(loss):
+    """How the rows are cut into pieces changes nothing but the last digits."""
+    embeddings, codes = draw(5, n=3000)
+    weights = np.linspace(0.5, 2, 3000, dtype="f4")
+    cuts = [0, 1, 700, 700, 2900, 3000]
+    pieces = [(embeddings[a:b], codes[a:b]) for a, b in itertools.pairwise(cuts)]
+    whole = fit_linear([(embeddings, codes)], loss, cost=5.0, n_classes=5, weights=weights)
+    found = fit_linear(pieces, loss, cost=5.0, n_classes=5, weights=weights)
+    assert found.objective == pytest.approx(whole.objective, rel=1e-5)
+    assert np.allclose(found.coef, whole.coef, atol=0.01 * np.abs(whole.coef).max())
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_start_near_the_end_saves_steps(loss):
+    """From a neighbouring solution the same minimum is reached in fewer steps."""
+    rows = draw(5)
+    near = fit_linear([rows], loss, cost=20.0, n_classes=5)
+    cold = fit_linear([rows], loss, cost=22.0, n_classes=5)
+    warm = fit_linear([rows], loss, cost=22.0, n_classes=5, start=near)
+    assert warm.objective == pytest.approx(cold.objective, rel=1e-5)
+    assert warm.n_iterations < cold.n_iterations
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_path_is_its_fits(loss):
+    """Each solution of a path is that of a single fit at its cost."""
+    rows = draw(5)
+    for cost, found in zip(COSTS, fit_path([rows], loss, costs=COSTS, n_classes=5), strict=True):
+        alone = fit_linear([rows], loss, cost=cost, n_classes=5)
+        assert found.objective == pytest.approx(alone.objective, rel=1e-4)
+        assert np.mean(predict(found, rows[0]) == predict(alone, rows[0])) >= 0.99
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_path_saves_steps(loss):
+    """Each cost of a path begins where the one before it ended."""
+    rows, costs = draw(5), np.geomspace(1, 100, 8)
+    alone = sum(fit_linear([rows], loss, cost=cost, n_classes=5).n_iterations for cost in costs)
+    together = sum(found.n_iterations for found in fit_path([rows], loss, costs=costs, n_classes=5))
+    assert together < 0.9 * alone
+
+
+def test_a_path_goes_no_further_than_it_is_asked():
+    """Only what is taken from a path is fitted."""
+    passes = _Counted([draw(3)])
+    next(fit_path(passes, "softmax", costs=[1, 1e4], n_classes=3))
+    n_first = passes.n_passes
+    fit_linear(passes, "softmax", cost=1, n_classes=3)
+    assert passes.n_passes == 2 * n_first
+
+
+class _Counted(list):
+    """Pieces that count how often they are gone through."""
+
+    n_passes = 0
+
+    def __iter__(self):
+        self.n_passes += 1
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("cost", [1e-12, 1e12])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_extreme_costs_give_numbers(loss, cost):
+    """Costs beyond all sense give finite weights."""
+    found = fit_linear([draw(3)], loss, cost=cost, n_classes=3)
+    assert np.isfinite(found.coef).all()
+    assert np.isfinite([*found.intercept, found.objective]).all()
+
+
+def test_a_cut_fit_says_so(monkeypatch):
+    """A fit that the limits on its rounds and steps end has not converged."""
+    monkeypatch.setattr("frieze.classifiers.solver.lbfgs._MAX_ITERATIONS", 2)
+    monkeypatch.setattr("frieze.classifiers.solver.linear._MAX_ROUNDS", 3)
+    found = fit_linear([draw(5)], "softmax", cost=100.0, n_classes=5)
+    assert (found.converged, found.n_iterations) == (False, 6)
+
+
+@pytest.mark.parametrize("n_weights", [299, 301])
+def test_weights_are_one_a_row(n_weights):
+    """Too few weights and too many are refused."""
+    with pytest.raises(ValueError, match=f"There are {n_weights} weights for 300 rows"):
+        fit_linear([draw(3)], "softmax", cost=1.0, n_classes=3, weights=np.ones(n_weights, "f4"))
+
+
+@pytest.mark.parametrize("pieces", [[], iter([draw(3)])], ids=["none", "generator"])
+def test_no_rows_are_refused(pieces):
+    """Nothing is fitted on no rows, nor on pieces that can be gone through only once."""
+    with pytest.raises(ValueError, match="There are no rows"):
+        fit_linear(pieces, "softmax", cost=1.0, n_classes=3)
+
+
+def test_ended_classes_are_left_alone(monkeypatch):
+    """With squared hinge, a class that has ended costs no more passes."""
+    sizes, whole = [], solver._Problem._pass
+
+    def count(self, weights, classes):
+        sizes.append(len(classes))
+        return whole(self, weights, classes)
+
+    monkeypatch.setattr(solver._Problem, "_pass", count)
+    fit_linear([draw(5)], "squared_hinge", cost=100.0, n_classes=5)
+    assert (sizes[0], sizes[-1] < 5) == (5, True)

@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+
+from frieze.classifiers.solver.row_blocks import blocks, drawn_rows, mean_products
+
+
+def draw(n, dim=3):
+    """Draw rows whose mean is not zero, and number them."""
+    embeddings = np.random.default_rng(0).normal(size=(n, dim)) * np.resize([1, 2, 0.1], dim) + 1
+    return embeddings.astype("f4"), np.arange(n)
+
+
+def products(embeddings, weights=1):
+    """Give the weighted mean of x x' of all rows."""
+    rows = np.column_stack([embeddings, np.ones(len(embeddings))]).astype("f8")
+    return (rows * np.reshape(weights, (-1, 1))).T @ rows / np.broadcast_to(weights, len(rows)).sum()
+
+
+def test_blocks_give_each_row_once():
+    """Blocks hold all rows in order, with their weights, none longer than 1,024."""
+    embeddings, codes = draw(3000)
+    weights = codes.astype("f4")
+    found = list(blocks([(embeddings[:2500], codes[:2500]), (embeddings[2500:], codes[2500:])], weights))
+    assert [len(own) for _, own, _ in found] == [1024, 1024, 452, 500]
+    assert np.array_equal(np.concatenate([one for one, _, _ in found]), embeddings)
+    assert np.array_equal(np.concatenate([one for _, one, _ in found]), codes)
+    assert np.array_equal(np.concatenate([one for _, _, one in found]), weights)
+
+
+def test_blocks_are_views():
+    """No block copies its embeddings."""
+    embeddings, codes = draw(3000)
+    assert all(np.shares_memory(one, embeddings) for one, _, _ in blocks([(embeddings, codes)], None))
+
+
+def test_products_of_few_rows_are_exact():
+    """Up to a block, all rows count, each by its weight."""
+    embeddings, codes = draw(500)
+    weights = np.linspace(0, 3, 500, dtype="f4")
+    assert mean_products([(embeddings, codes)], weights) == pytest.approx(products(embeddings, weights), rel=1e-4)
+
+
+def test_products_of_sorted_rows_stand_for_all():
+    """Of many rows a part is looked at, but a part of every stretch: sorted classes do not mislead."""
+    embeddings, codes = draw(60_000, dim=100)
+    order = np.argsort(embeddings[:, 0])
+    found = mean_products([(embeddings[order], codes)], None)
+    wanted = products(embeddings)
+    assert found[0, [0, -1]] == pytest.approx(wanted[0, [0, -1]], rel=0.01)
+    assert np.trace(found) == pytest.approx(np.trace(wanted), rel=0.02)
+
+
+def test_products_look_at_few_of_many_rows(monkeypatch):
+    """Of 100,000 rows of width 3 fewer than 2,000 are looked at."""
+    sizes, stack = [], np.column_stack
+    monkeypatch.setattr(np, "column_stack", lambda rows: (sizes.append(len(rows[0])), stack(rows))[1])
+    mean_products([draw(100_000)], None)
+    assert 1024 <= sum(sizes) < 2000
+
+
+def test_weights_of_zero_give_zero():
+    """Where no row weighs anything, the products are zero, not a division by it."""
+    assert not mean_products([draw(10)], np.zeros(10, "f4")).any()
+
+
+@pytest.mark.parametrize(("n", "most", "stride"), [(2000, 3000, 1), (2000, 1999, 2), (5000, 1000, 8)])
+def test_rows_are_drawn_evenly(n, most, stride):
+    """Drawn is every row, or every second, fourth and so on, with its weight, so many that half of `most` are left."""
+    embeddings, codes = draw(n)
+    weights = codes.astype("f4")
+    pieces = [(embeddings[:1500], codes[:1500]), (embeddings[1500:], codes[1500:])]
+    rows, own = drawn_rows(pieces, weights, most=most)
+    assert np.array_equal(rows, embeddings[::stride])
+    assert np.array_equal(own, weights[::stride])

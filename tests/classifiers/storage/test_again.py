@@ -1,0 +1,63 @@
+"""The command that trains a head again."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from frieze.classifiers import Network, Parting, Recipe, open_head, train_head
+
+LABELS = [None, {"column": "the kind"}, {"file": "/a b/l.csv", "column": "kind"}]
+
+
+@pytest.fixture
+def again(table, tmp_path, points):
+    """`again(labels_from, recipe, parting)`: what is said of such a head after its table has changed."""
+
+    def train_and_change(labels, recipe, parting):
+        features = table(*points(noise=0.1), sha256=["train", "train", "test"] * 20)
+        features = features.with_labels(features.labels, labels_from=labels) if labels else features
+        train_head(features, tmp_path / "head", recipe=recipe, parting=parting)
+        shutil.rmtree(tmp_path / "new.features")
+        table(*points(noise=0.1, seed=1))
+        return open_head(tmp_path / "head").staleness()
+
+    return train_and_change
+
+
+PAIRS = Parting(groups=lambda: np.arange(60) // 2, test_size=0.25)
+
+
+@pytest.mark.parametrize(
+    ("labels", "recipe", "parting", "words"),
+    [
+        (LABELS[0], {}, Parting(group="sha256"), "--test-size 0.2 --group sha256 --seed 0"),
+        (
+            LABELS[1],
+            {"is_balanced": True},
+            PAIRS,
+            "--label 'the kind' --test-size 0.25 --group duplicates --seed 0 --balanced",
+        ),
+        (
+            LABELS[2],
+            {"precision": 0.9},
+            Parting(column="sha256", seed=5, shots=4),
+            "--labels '/a b/l.csv' --label kind --test-size 0.2 --split sha256 --shots 4 --abstain 0.9 --seed 5",
+        ),
+    ],
+)
+def test_training_again_asks_for_the_same(labels, recipe, parting, words, again):
+    """The command to train again repeats where the labels came from, the split, and how the head was fitted."""
+    assert again(labels, Recipe("prototype", **recipe), parting).endswith(f"/head --head prototype {words} --force")
+
+
+def test_a_kernel_is_asked_for_as_it_was(again):
+    """A head with a kernel is asked for by both, as `train` takes them."""
+    assert " --head svm --kernel rbf --test-size 0.2 " in again(None, Recipe("svm-rbf"), Parting())
+
+
+def test_a_network_is_asked_for_as_it_was(again):
+    """Of a `keras` head the command repeats layers, dropout, epochs and patience."""
+    said = again(None, Recipe("keras", network=Network((16, 8), 0.25, 2, 3)), Parting())
+    options = "--test-size 0.2 --layers 16,8 --dropout 0.25 --epochs 2 --patience 3 --seed 0"
+    assert said.endswith(f"/head --head keras {options} --force")

@@ -1,0 +1,121 @@
+import hypothesis.strategies as st
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from sklearn.metrics import f1_score
+
+from frieze.classifiers.data.labelled_examples import Examples
+from frieze.classifiers.metrics import accuracy_interval, calibration_error, f1_interval, report, score
+
+CLASSES = np.array(["a", "b", "c"], dtype=object)
+
+
+def predictions(n=200, seed=0, n_true=3):
+    """Draw probabilities [n, 3] and labels that have nothing to do with them."""
+    generator = np.random.default_rng(seed)
+    probabilities = generator.dirichlet([0.5] * 3, n).astype("f4")
+    return probabilities, CLASSES[generator.integers(0, n_true, n)]
+
+
+def examples(labels):
+    """Give examples whose ids are their numbers."""
+    ids = np.array([f"{row:03d}" for row in range(len(labels))], dtype=object)
+    table = pa.table({"id": ids, "sha256": ids, "uri": "/pictures/" + ids})
+    return Examples(np.arange(len(labels)), labels, table)
+
+
+@given(st.integers(0, 99))
+def test_figures_are_those_of_sklearn(seed):
+    """Accuracy and macro F1 are scikit-learn's."""
+    from sklearn.metrics import accuracy_score, f1_score
+
+    probabilities, labels = predictions(seed=seed)
+    predicted = CLASSES[probabilities.argmax(1)].tolist()
+    found = score(probabilities, labels, classes=CLASSES)
+    assert found["accuracy"] == pytest.approx(accuracy_score(labels.tolist(), predicted))
+    assert found["macro_f1"] == pytest.approx(f1_score(labels.tolist(), predicted, average="macro"))
+
+
+def test_macro_f1_is_over_the_classes_that_occur():
+    """A class without a test row has no part in the mean, though rows were mistaken for it."""
+    probabilities = np.eye(3, dtype="f4")[[0, 0, 1, 2]]
+    found = score(probabilities, CLASSES[[0, 0, 1, 1]], classes=CLASSES)
+    assert found["macro_f1"] == pytest.approx((1 + 2 / 3) / 2)
+
+
+def test_interval_is_that_of_resampled_rows():
+    """Of many rows the interval has the percentiles of resampling the rows one by one."""
+    is_right = np.arange(2000) < 1500
+    resampled = np.random.default_rng(1).choice(is_right, (1000, 2000)).mean(1)
+    assert accuracy_interval(1500, 2000) == pytest.approx(np.percentile(resampled, [2.5, 97.5]), abs=0.005)
+
+
+@pytest.mark.parametrize(("n_right", "n_rows"), [(0, 1), (2, 2), (40, 40)])
+def test_few_rows_claim_no_certainty(n_right, n_rows):
+    """Where every row is right, or wrong, the interval still has a width, as Wilson's formula gives it."""
+    z = 1.959964
+    middle = (n_right + z**2 / 2) / (n_rows + z**2)
+    half = z / (n_rows + z**2) * np.sqrt(n_right * (n_rows - n_right) / n_rows + z**2 / 4)
+    assert accuracy_interval(n_right, n_rows) == pytest.approx([middle - half, middle + half], abs=1e-5)
+
+
+def test_calibration_error_by_hand():
+    """Two bins: .9 sure and half right, .6 sure and all right, three rows to one."""
+    confidences = np.array([0.9, 0.9, 0.9, 0.9, 0.6, 0.6], dtype="f4")
+    is_right = np.array([True, True, False, False, True, True])
+    assert calibration_error(confidences, is_right) == pytest.approx((4 * 0.4 + 2 * 0.4) / 6)
+
+
+def test_a_sure_and_right_head_is_calibrated():
+    """Certainty belongs to the last bin; where it is right the error is 0."""
+    assert calibration_error(np.ones(5, "f4"), np.ones(5, bool)) == 0
+
+
+def test_confusion_is_that_of_sklearn():
+    """Rows of the confusion matrix are true classes, columns predicted ones, absent classes included."""
+    from sklearn.metrics import confusion_matrix
+
+    probabilities, labels = predictions(n_true=2)
+    predicted = CLASSES[probabilities.argmax(1)].tolist()
+    expected = confusion_matrix(labels.tolist(), predicted, labels=CLASSES.tolist())
+    found = report(probabilities, examples(labels), classes=CLASSES)
+    assert found["confusion"] == expected.tolist()
+    assert sum(map(sum, found["confusion"])) == 200
+    assert found["confusion"][2] == [0, 0, 0]
+
+
+def test_each_class_has_its_figures():
+    """Precision, recall and F1 of a class follow from its row and column."""
+    probabilities = np.eye(3, dtype="f4")[[0, 0, 1, 1]]
+    found = report(probabilities, examples(CLASSES[[0, 0, 0, 1]]), classes=CLASSES)["per_class"]
+    assert found[0] == {"class": "a", "precision": 1.0, "recall": pytest.approx(2 / 3), "f1": 0.8, "n_test": 3}
+    assert found[2] == {"class": "c", "precision": 0.0, "recall": 0.0, "f1": 0.0, "n_test": 0}
+
+
+def test_mistakes_are_the_surest_wrong_rows():
+    """The fifty wrong rows of highest probability are told, surest first."""
+    probabilities, labels = predictions()
+    found = report(probabilities, examples(labels), classes=CLASSES)["mistakes"]
+    wrong = probabilities.max(1)[CLASSES[probabilities.argmax(1)] != labels]
+    assert [row["probability"] for row in found] == pytest.approx(np.sort(wrong)[::-1][:50].tolist())
+    row = int(found[0]["id"])
+    assert found[0]["uri"] == f"/pictures/{row:03d}"
+    assert found[0]["label"] == labels[row] != found[0]["prediction"] == CLASSES[probabilities[row].argmax()]
+
+
+def test_f1_interval_is_that_of_resampled_rows():
+    """Drawing rows of equal cells together gives the interval of drawing them one by one, scored by scikit-learn."""
+    generator = np.random.default_rng(3)
+    codes = generator.integers(0, 4, 300)
+    predicted = np.where(generator.random(300) < 0.7, codes, generator.integers(0, 4, 300))
+    drawn = generator.integers(0, 300, (1000, 300))
+    macro = [f1_score(codes[rows], predicted[rows], average="macro") for rows in drawn]
+    assert f1_interval(codes, predicted, n_classes=6) == pytest.approx(np.percentile(macro, [2.5, 97.5]), abs=0.01)
+
+
+def test_f1_interval_where_a_class_may_be_missed():
+    """A draw without any row of a rare class is scored on the others."""
+    low, high = f1_interval(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0]), n_classes=2)
+    assert low < 0.5
+    assert high == 1

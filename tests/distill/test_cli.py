@@ -1,0 +1,184 @@
+"""The command, as one types it: the judge of a broken run is an unbroken one."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import frieze.embedder
+from frieze.core import import_keras, unit_rows
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+OLD = {"flowers5_128": 0.528, "imagenette_val": 0.367}
+"""1-NN of the descriptor of edges and colours that stood in this network's place, as published with the data."""
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory):
+    """A folder of 260 smooth pictures."""
+    folder = tmp_path_factory.mktemp("pool")
+    for number, coarse in enumerate(np.random.default_rng(0).integers(0, 256, (260, 5, 5, 3), np.uint8)):
+        Image.fromarray(coarse).resize((90, 70), Image.Resampling.BICUBIC).save(folder / f"{number:03d}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    """A small `.keras` file that rescales its pixels: 300 numbers an image."""
+    keras = import_keras()
+    keras.utils.set_random_seed(0)
+    images = keras.Input((32, 32, 3))
+    maps = keras.layers.Conv2D(300, 5, strides=2, activation="relu")(keras.layers.Rescaling(1 / 255)(images))
+    path = tmp_path_factory.mktemp("teacher") / "teacher.keras"
+    keras.Model(images, keras.layers.GlobalAveragePooling2D()(maps)).save(path)
+    return path
+
+
+def command(pool, teacher, out, *more, epochs=3):
+    """Give the command line of a short run, its work beside `out`."""
+    options = ["--work", f"{out}-work", "--views", "2", "--epochs", str(epochs), "--no-compile", *map(str, more)]
+    return [sys.executable, "-m", "tools.distill", str(pool), "--teacher", str(teacher), "--out", str(out), *options]
+
+
+def run(*line):
+    """Run a command to its end: exit code, stderr."""
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+def embed(path, pool):
+    """Embed some of the pool by what was written."""
+    request = frieze.embedder.BackboneRequest(handle=str(path), pixels="0..1")
+    return frieze.embedder.embed_images(sorted(pool.iterdir())[:20], frieze.embedder.open_backbone(request))
+
+
+@pytest.fixture(scope="module")
+def unbroken(pool, teacher, tmp_path_factory):
+    """What an unbroken run wrote, and what it said."""
+    out = tmp_path_factory.mktemp("unbroken") / "mini.keras"
+    code, said = run(*command(pool, teacher, out))
+    assert code == 0, said
+    return out, said
+
+
+def test_learns(unbroken):
+    """The loss falls."""
+    losses = [float(line.split()[-1]) for line in unbroken[1].splitlines() if "loss" in line]
+    assert len(losses) == 3
+    assert losses[-1] < 0.95 * losses[0]
+
+
+def test_card(unbroken, pool):
+    """The card says what was learnt from, by whom, how long, with what seed and which libraries."""
+    card = json.loads(unbroken[0].with_suffix(".card.json").read_text())
+    assert (card["images"]["number"], card["images"]["folder"], card["seed"]) == (260, pool.name, 0)
+    assert (card["epochs"], card["steps"], card["images_seen"], card["views"]) == (3, 6, 768, 2)
+    assert [(one["name"], one["image_size"], one["weight"]) for one in card["teachers"]] == [("teacher", 32, 1.0)]
+    assert {"keras", "torch", "tensorflow"} <= set(card["versions"])
+
+
+def test_whitened(unbroken):
+    """What ships is whitened: no direction in which crops differ from their images outweighs the others."""
+    request = frieze.embedder.BackboneRequest(handle=str(unbroken[0]), pixels="0..1")
+    views = [np.load(f"{unbroken[0]}-work/view-{number:03d}.npy") for number in range(2)]
+    whole, crop = (frieze.embedder.open_backbone(request).call(np.float32(view) / 255).numpy() for view in views)
+    variances = np.linalg.eigvalsh(np.cov(unit_rows(crop) - unit_rows(whole), rowvar=False))
+    assert variances[-1] < 0.1 * variances.sum()
+
+
+def test_killed(pool, teacher, unbroken, tmp_path):
+    """A run that is killed after an epoch and typed again goes on there, and ends where an unbroken one does."""
+    line = command(pool, teacher, tmp_path / "mini.keras")
+    with subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        next(told for told in process.stderr if "epoch 1" in told)
+        os.kill(process.pid, signal.SIGKILL)
+        process.stderr.read()  # ends when the process that trains has ended too
+    code, said = run(*line)
+    assert code == 0, said
+    assert [told.split()[2] for told in said.splitlines() if "loss" in told][-1] == "3:"
+    assert "epoch 1:" not in said
+    ours, theirs = embed(tmp_path / "mini.keras", pool), embed(unbroken[0], pool)
+    assert ours == pytest.approx(theirs, abs=2e-2 * float(np.abs(theirs).max()))
+
+
+def test_other_work(unbroken, pool, teacher):
+    """A folder of work that was begun otherwise is refused, and says what differs."""
+    code, said = run(*command(pool, teacher, unbroken[0], epochs=4))
+    assert code == 1
+    assert "was begun with other epochs, steps, images_seen" in said
+
+
+def test_judged_images_are_left_out(pool, teacher, tmp_path):
+    """An image that the network is judged by is not learnt from, whatever its size and format in the pool."""
+    judged = tmp_path / "judged"
+    for number in range(4):
+        path = judged / str(number % 2) / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.open(pool / f"{number:03d}.png").resize((180, 140)).save(path)
+    code, said = run(*command(pool, teacher, tmp_path / "mini.keras", "--score", judged, epochs=1))
+    assert code == 0, said
+    card = json.loads((tmp_path / "mini.card.json").read_text())
+    assert card["left_out"] == [f"{number:03d}.png" for number in range(4)]
+    paths = sorted(judged.rglob("*.jpg"))
+    request = frieze.embedder.BackboneRequest(handle=str(tmp_path / "mini.keras"), pixels="0..1")
+    rows = unit_rows(frieze.embedder.embed_images(paths, frieze.embedder.open_backbone(request)))
+    nearest = (rows @ rows.T - 9 * np.eye(4)).argmax(axis=1)
+    right = np.mean([paths[row].parent == paths[other].parent for row, other in enumerate(nearest)])
+    assert card["nearest_neighbour_accuracy"]["judged"] == right
+
+
+def test_what_ships(tmp_path):
+    """The Keras file gives PyTorch's vectors up to the rounding to float16, and equal weights are equal bytes."""
+    from tools.distill.export_keras import write_keras
+
+    subprocess.run([sys.executable, "-c", STUDENT, str(tmp_path)], cwd=ROOT, check=True)
+    with np.load(tmp_path / "student.npz") as file:
+        weights, images, theirs = dict(file), *(np.load(tmp_path / f"{name}.npy") for name in ("images", "rows"))
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        write_keras(weights, tmp_path / name / "mini.keras", name="mini")
+    request = frieze.embedder.BackboneRequest(handle=str(tmp_path / "a" / "mini.keras"), pixels="0..1")
+    ours = frieze.embedder.open_backbone(request).call(images).numpy()
+    assert ours == pytest.approx(theirs, abs=2e-3 * float(np.abs(theirs).max()))
+    one, other = ((tmp_path / name / "mini.keras").read_bytes() for name in "ab")
+    assert one == other
+    assert b"shared_object_id" not in zipfile.ZipFile(tmp_path / "a" / "mini.keras").read("config.json")
+    assert len(one) <= 2.5e6
+
+
+STUDENT = """
+import sys, numpy as np, torch
+from tools.distill.student import Student
+torch.manual_seed(0)
+student = Student()
+for unit in student.modules():
+    if isinstance(unit, torch.nn.BatchNorm2d):  # as if it had seen something
+        unit.running_mean.normal_(0, 0.2); unit.running_var.uniform_(0.5, 2)
+        torch.nn.init.uniform_(unit.weight, 0.5, 1.5); torch.nn.init.normal_(unit.bias, 0, 0.2)
+student.eval()
+images = np.random.default_rng(0).random((4, 128, 128, 3), np.float32)
+with torch.no_grad():
+    rows = student(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy()
+np.savez(f"{sys.argv[1]}/student.npz", **{name: value.double().numpy() for name, value in student.state_dict().items()})
+np.save(f"{sys.argv[1]}/images.npy", images); np.save(f"{sys.argv[1]}/rows.npy", rows)
+"""
+
+
+def test_beats_the_descriptor(data_dir, tmp_path):
+    """A few minutes on the real pool give a network that is better than the descriptor it took the place of."""
+    scores = [word for name in OLD for word in ("--score", str(data_dir / "images" / name))]
+    peer = data_dir / "backbones" / "mobilenet_v1_025_128" / "saved_model"
+    line = command(data_dir / "images" / "distill_pool", peer, tmp_path / "mini.keras", *scores, epochs=4)
+    code, said = run(*line)
+    assert code == 0, said
+    reached = json.loads((tmp_path / "mini.card.json").read_text())["nearest_neighbour_accuracy"]
+    for name, old in OLD.items():
+        assert reached[name] > old, reached

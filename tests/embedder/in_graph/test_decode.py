@@ -1,0 +1,92 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from frieze.embedder import decode
+from frieze.embedder.images.decode import decoded
+from frieze.embedder.in_graph.decode import decode_bytes
+
+
+def saved(image, kind, **options):
+    """Give the bytes of an image as a file."""
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def decode_in_graph(tf):
+    """`decode_in_graph(data)`: the pixels that a graph makes of a file for a network of 32 pixels."""
+    data = tf.TensorSpec([], tf.string)
+    graph = tf.function(lambda one: decode_bytes(one, side_px=32), [data], autograph=False)
+    return lambda data: graph(data).numpy()
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "options"),
+    [
+        ("RGB", "JPEG", {"quality": 90}),
+        ("RGB", "JPEG", {"quality": 90, "subsampling": 0, "progressive": True}),
+        ("L", "JPEG", {"quality": 90}),
+        ("RGB", "PNG", {}),
+        ("L", "PNG", {}),
+        ("P", "PNG", {}),
+        ("RGBA", "PNG", {}),
+        ("LA", "PNG", {}),
+        ("I;16", "PNG", {}),
+        ("RGB", "BMP", {}),
+        ("L", "GIF", {}),
+        ("RGB", "WEBP", {"lossless": True}),
+    ],
+)
+def test_pixels_are_those_of_pillow(decode_in_graph, photo, mode, kind, options):
+    """A file of each kind that TensorFlow reads has the pixels that our decoder gives it, to a level."""
+    image = photo(1, 90, 70)
+    if mode in ("RGBA", "LA"):
+        image.putalpha(photo(2, 90, 70).convert("L"))
+    image = Image.fromarray(np.asarray(image.convert("L"), np.uint16) * 257) if mode == "I;16" else image.convert(mode)
+    data = saved(image, kind, **options)
+    expected = np.asarray(decode(data, side_px=32)[0], int)
+    assert np.abs(decode_in_graph(data) - expected).max() <= (1 if mode in ("RGBA", "LA") else 0)
+
+
+def _deep(values, *, alpha=None):
+    """Give grey of 16 bits as a PNG, with one value told to be transparent."""
+    return saved(Image.fromarray(values.astype(np.uint16)), "PNG", **({} if alpha is None else {"transparency": alpha}))
+
+
+@pytest.mark.parametrize("stretches", [False, True])
+@pytest.mark.parametrize("alpha", [None, 29_000])
+def test_deep_pngs_are_scaled_as_ours(tf, stretches, alpha):
+    """A PNG of 16 bits is scaled, stretched and laid over white as by our decoder."""
+    data = _deep(29_000 + np.arange(70 * 90).reshape(70, 90) % 1021, alpha=alpha)
+    with decoded(data, side_px=32, stretches=stretches) as found:
+        expected = np.asarray(found.image, int)
+    assert expected.max() - expected[1:].min() > 100 or not stretches
+    assert np.abs(decode_bytes(tf.constant(data), side_px=32, stretches=stretches).numpy() - expected).max() <= 1
+
+
+@pytest.mark.parametrize("factor", [0.9, 1, 1.9, 2, 3.9, 4, 8, 9])
+def test_large_jpegs_are_decoded_at_the_same_fraction(decode_in_graph, photo, factor):
+    """A large JPEG is decoded at the fraction that Pillow's draft takes, to the same pixels."""
+    data = saved(photo(5, 640, 360).resize((int(460 * factor), int(448 * factor))), "JPEG", quality=90)
+    expected = np.asarray(decode(data, side_px=32)[0])
+    assert np.array_equal(decode_in_graph(data), expected)
+
+
+@pytest.mark.parametrize("value", [1, 3, 6, 8])
+def test_photographs_are_upright(decode_in_graph, photo, value):
+    """A JPEG that a camera wrote lying or upside down is turned upright."""
+    exif = Image.Exif()
+    exif[274] = value
+    data = saved(photo(6, 60, 40), "JPEG", exif=exif)
+    assert np.array_equal(decode_in_graph(data), np.asarray(decode(data, side_px=32)[0]))
+
+
+@pytest.mark.parametrize("data", [b"", b"no image", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\x00"])
+def test_what_is_no_image_is_an_error(decode_in_graph, tf, data):
+    """Bytes that TensorFlow can't decode end in its own error, never in a picture of nothing."""
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        decode_in_graph(data)

@@ -1,0 +1,39 @@
+import pytest
+
+from frieze.core import InputError
+from frieze.embedder import JobOptions, Limits
+
+
+def refusal(**options):
+    """Check options that make no sense: gives the error."""
+    with pytest.raises(InputError) as caught:
+        JobOptions(**options).check()
+    return caught.value
+
+
+def test_defaults():
+    """The defaults are sound, and so are the smallest numbers."""
+    JobOptions().check()
+    JobOptions(batch_size=1, workers=1, shard_size=1, limit=1, limits=Limits(max_pixels=1, max_bytes=1)).check()
+
+
+@pytest.mark.parametrize("name", ["batch_size", "workers", "shard_size", "limit"])
+@pytest.mark.parametrize("number", [0, -3])
+def test_numbers_below_one(name, number):
+    """A number below 1 is refused with the option's name."""
+    error, option = refusal(**{name: number}), "--" + name.replace("_", "-")
+    assert (error.message, error.mend) == (f"{option} is {number}.", f"Give {option} 1 or more.")
+
+
+@pytest.mark.parametrize("name", ["max_pixels", "max_bytes"])
+def test_limits_below_one(name):
+    """A limit below 1 is refused as any other number."""
+    option = "--" + name.replace("_", "-")
+    assert refusal(limits=Limits(**{name: 0})).message == f"{option} is 0."
+
+
+def test_checked_first(folder, embed, out):
+    """The job checks its options before anything is written."""
+    with pytest.raises(InputError):
+        embed(folder, out, limit=0)
+    assert not out.exists()

@@ -1,0 +1,356 @@
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from frieze.core import ImageError, InputError
+from frieze.embedder.sources import SourceOptions
+from frieze.embedder.sources.open import open_source, read_image
+from frieze.features import open_features
+
+KINDS = {bytes: ("bytes_list", "BytesList"), float: ("float_list", "FloatList"), int: ("int64_list", "Int64List")}
+OURS = ("id", "uri", "label", "size_bytes", "mtime_ns")
+
+
+def image(number):
+    """Make bytes that pass for an image, others for each number."""
+    return b"\xff\xd8\xff\xe0" + np.random.default_rng(number).bytes(200 + number)
+
+
+@pytest.fixture(scope="session")
+def write_records(tf):
+    """`write_records(path, records)`: TensorFlow's own writer, from dicts of one value or a list of them a feature."""
+
+    def to_feature(values):
+        values = values if isinstance(values, list) else [values]
+        field, message = KINDS[type(values[0]) if values else int]
+        return tf.train.Feature(**{field: getattr(tf.train, message)(value=values)})
+
+    def write(path, records):
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for record in records:
+                features = {name: to_feature(values) for name, values in record.items()}
+                writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
+        return path
+
+    return write
+
+
+@pytest.fixture
+def listed(write_records, tmp_path):
+    """`listed(records, **options)`: a file `a.tfrecord` of these, opened."""
+
+    def write_and_open(records, **options):
+        return open_source(str(write_records(tmp_path / "a.tfrecord", records)), SourceOptions(**options))
+
+    return write_and_open
+
+
+def rows(source):
+    """Give the rows of a source's listing."""
+    return source.listing.images.to_pylist()
+
+
+def columns(source):
+    """Give the user's own columns of each row."""
+    return [{name: value for name, value in row.items() if name not in OURS} for row in rows(source)]
+
+
+def failures(source):
+    """Give (id, reason) of what can't be listed."""
+    return [(failure.id, failure.reason) for failure in source.listing.failures]
+
+
+def contents(source):
+    """Read all images."""
+    return list(source.read(np.arange(len(source.listing.images))))
+
+
+def test_agrees_with_tensorflow(listed, tf, tmp_path):
+    """Images and labels are those that TensorFlow reads from the same file, in the same order."""
+    source = listed([{"image/encoded": image(number), "image/class/label": number % 3} for number in range(50)])
+    wanted = {
+        "image/encoded": tf.io.FixedLenFeature([], tf.string),
+        "image/class/label": tf.io.FixedLenFeature([], "int64"),
+    }
+    dataset = tf.data.TFRecordDataset(str(tmp_path / "a.tfrecord"))
+    expected = [tf.io.parse_single_example(record, wanted) for record in dataset]
+    assert contents(source) == [record["image/encoded"].numpy() for record in expected]
+    assert [row["label"] for row in rows(source)] == [str(record["image/class/label"].numpy()) for record in expected]
+    assert source.listing.images["size_bytes"].to_pylist() == [len(image(number)) for number in range(50)]
+
+
+def test_facts(listed, tmp_path):
+    """A record is named by its file and number, and has its file's time."""
+    row = rows(listed([{"image": image(0)}, {"image": image(1), "width": 5}]))[1]
+    assert row == {
+        "id": "a.tfrecord/1",
+        "uri": f"{tmp_path}/a.tfrecord/1",
+        "label": None,
+        "size_bytes": 205,
+        "mtime_ns": (tmp_path / "a.tfrecord").stat().st_mtime_ns,
+        "source_width": 5,
+    }
+
+
+VALUES = (
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(width=32, allow_nan=False),
+    st.text(max_size=4).map(str.encode),
+)
+
+
+@given(features=st.one_of(st.lists(st.lists(values, max_size=2), min_size=1) for values in VALUES))
+@settings(max_examples=60)
+def test_columns(features, write_records, tmp_path_factory):
+    """A feature is a column: of single values where no record has several, else of lists; text for bytes."""
+    path = tmp_path_factory.mktemp("tfrecord") / "a.tfrecord"
+    write_records(path, [{"image": image(0), "größe": values} for values in features])
+    lists = [[one.decode() if isinstance(one, bytes) else one for one in values] for values in features]
+    has_several = any(len(values) > 1 for values in lists)
+    found = open_source(str(path), SourceOptions()).listing.images["größe"].to_pylist()
+    assert found == (lists if has_several else [values[0] if values else None for values in lists])
+
+
+def test_features_of_some_records(listed):
+    """A feature that a record lacks is null there; bytes that are no text are left out; of mixed kinds text is made."""
+    records = [{"year": 1999, "mixed": 1}, {"mask": b"\x89PNG", "mixed": b"x"}, {"scores": [0.5, 1.5]}]
+    found = columns(listed([{"image": image(0), **record} for record in records]))
+    assert [one["year"] for one in found] == [1999, None, None]
+    assert [one["scores"] for one in found] == [None, None, [0.5, 1.5]]
+    assert "mask" not in found[0]
+    assert found[2]["mixed"] is None
+
+
+@pytest.mark.parametrize(
+    ("features", "options", "label", "left"),
+    [
+        ({"image/class/text": b"owl", "image/class/label": 3}, {}, "owl", {"image/class/label": 3}),
+        ({"image/class/text": b"", "image/class/label": 3}, {}, "3", {"image/class/text": ""}),
+        ({"label": 7, "class": b"x"}, {}, "7", {"class": "x"}),
+        ({"label": [7, 8]}, {}, None, {"source_label": [7, 8]}),
+        ({"label": 7, "kind": b"owl"}, {"label": "kind"}, "owl", {"source_label": 7}),
+        ({"label": 7}, {"labels": "none"}, None, {"source_label": 7}),
+    ],
+)
+def test_labels(features, options, label, left, listed):
+    """The label is the feature asked for, else the first of the usual ones that tells something."""
+    source = listed([{"image": image(0), **features}], **options)
+    assert (rows(source)[0]["label"], columns(source)) == (label, [left])
+
+
+@pytest.mark.parametrize(
+    ("features", "options", "expected"),
+    [
+        ({"image": image(1), "image/encoded": image(2)}, {}, image(2)),
+        ({"a": b"text", "b": image(1), "c": image(2)}, {}, image(1)),
+        ({"image": b"raw pixels", "jpg": image(1)}, {}, image(1)),
+        ({"image/encoded": image(1), "image/depth": image(2)}, {"image": "image/depth"}, image(2)),
+    ],
+)
+def test_which_feature_is_the_image(features, options, expected, listed):
+    """The image is the feature asked for, else the first usual one that is an image, else the first of all."""
+    source = listed([features], **options)
+    assert contents(source) == [expected] == [read_image(rows(source)[0]["uri"])]
+
+
+def test_uri_names_the_feature(listed, tmp_path):
+    """The uri is the file, the record's number and, where one was asked for, the feature."""
+    records = [{"image": image(0), "image/depth": image(1)}] * 2
+    uris = [[row["uri"] for row in rows(listed(records, **asked))] for asked in ({}, {"image": "image/depth"})]
+    place = tmp_path / "a.tfrecord"
+    assert uris == [[f"{place}/0", f"{place}/1"], [f"{place}/0/image/depth", f"{place}/1/image/depth"]]
+
+
+def test_chosen_id(listed):
+    """A feature names the images; a record that has none of it is named by its number."""
+    source = listed([{"image": image(0), "key": b"first"}, {"image": image(1)}], id="key")
+    assert [row["id"] for row in rows(source)] == ["first", "a.tfrecord/1"]
+
+
+def test_mistyped_image(listed):
+    """A feature that no record has is refused, with the names that there are."""
+    with pytest.raises(InputError, match=r"No image has a key imgae; there are: height, image\."):
+        listed([{"image": image(0), "height": 3}], image="imgae")
+
+
+def test_records_without_an_image(listed):
+    """A record without an image is counted; one whose image is no image by its bytes fails when it is read."""
+    source = listed([{"audio": b"RIFF"}, {"image": image(0)}, {"audio": [b"1", b"2"]}, {"image": b"pixels"}])
+    assert ([row["id"] for row in rows(source)], source.listing.n_ignored) == (["a.tfrecord/1", "a.tfrecord/3"], 2)
+    assert contents(source)[1].reason == "not an image"
+
+
+def test_record_that_is_no_example(write_records, tf, tmp_path):
+    """A record that is no Example is a failure under its number; those behind it are listed."""
+    with tf.io.TFRecordWriter(str(tmp_path / "a.tfrecord")) as writer:
+        writer.write(b"\xff\xffno message")
+    path = write_records(tmp_path / "b.tfrecord", [{"image": image(0)}])
+    path.write_bytes((tmp_path / "a.tfrecord").read_bytes() + path.read_bytes())
+    source = open_source(str(path), SourceOptions())
+    assert failures(source) == [("b.tfrecord/0", "damaged record")]
+    assert contents(source) == [image(0)]
+
+
+def test_too_large_record(listed):
+    """A record of more bytes than are allowed is a failure, and is not read."""
+    source = listed([{"image": image(0), "text": b"x" * 1000}, {"image": image(1)}], max_bytes=1000)
+    assert failures(source) == [("a.tfrecord/0", "too large")]
+    assert contents(source) == [image(1)]
+
+
+@pytest.fixture(scope="session")
+def whole(write_records, tmp_path_factory):
+    """The bytes of a file of four records, and where each begins."""
+    path = tmp_path_factory.mktemp("whole") / "a.tfrecord"
+    sizes = [write_records(path, [{"image": image(0)}] * count).stat().st_size for count in range(1, 5)]
+    return path.read_bytes(), [0, *sizes]
+
+
+@given(cut=st.floats(0, 1, exclude_max=True))
+@settings(max_examples=40)
+def test_cut_anywhere(cut, whole, tmp_path_factory):
+    """Of a file cut short, the whole records are listed, and one failure tells where it breaks off."""
+    data, starts = whole
+    path = tmp_path_factory.mktemp("cut") / "a.tfrecord"
+    path.write_bytes(data + data[: int(cut * len(data))])
+    source = open_source(str(path), SourceOptions())
+    n_more = max(number for number, start in enumerate(starts) if start <= cut * len(data))
+    assert contents(source) == [image(0)] * (4 + n_more)
+    is_between = int(cut * len(data)) in starts
+    assert failures(source) == ([] if is_between else [("a.tfrecord", "damaged archive")])
+
+
+@given(at=st.integers(0, 11), flipped=st.integers(1, 255))
+@settings(max_examples=40)
+def test_broken_framing(at, flipped, whole, tmp_path_factory):
+    """A changed byte in a record's length, or in its checksum, is found; the records before are listed."""
+    data, starts = bytearray(whole[0]), whole[1]
+    data[starts[2] + at] ^= flipped
+    path = tmp_path_factory.mktemp("broken") / "a.tfrecord"
+    path.write_bytes(data)
+    source = open_source(str(path), SourceOptions())
+    (failure,) = source.listing.failures
+    assert failure.message.startswith(f"record 2, at byte {starts[2]}, is damaged")
+    assert contents(source) == [image(0)] * 2
+
+
+@given(at=st.floats(0, 1, exclude_max=True), flipped=st.integers(1, 255))
+@settings(max_examples=40)
+def test_broken_record(at, flipped, whole, tmp_path_factory):
+    """A changed byte in a record, or in its checksum, is found; the other records are listed and read."""
+    data, starts = bytearray(whole[0]), whole[1]
+    start = starts[2] + 12
+    data[start + int(at * (starts[3] - start))] ^= flipped
+    path = tmp_path_factory.mktemp("broken") / "a.tfrecord"
+    path.write_bytes(data)
+    source = open_source(str(path), SourceOptions())
+    assert (failures(source), contents(source)) == ([("a.tfrecord/2", "damaged record")], [image(0)] * 3)
+    with pytest.raises(ImageError, match="its checksum"):
+        read_image(f"{path}/2")
+
+
+@pytest.mark.parametrize("data", [b"\x1f\x8b" + bytes(30), b"not at all a file of records"])
+def test_no_records(data, tmp_path):
+    """A file of another kind is refused with what it may be."""
+    (tmp_path / "a.tfrecord").write_bytes(data)
+    with pytest.raises(InputError, match="record 0, at byte 0, is damaged, or the file is compressed or no TFRecord"):
+        open_source(str(tmp_path / "a.tfrecord"), SourceOptions())
+
+
+def test_empty_shard(write_records, tmp_path):
+    """A file without a record, as TensorFlow writes where there are more files than images, is nothing wrong."""
+    write_records(tmp_path / "train-00000-of-00002", [])
+    write_records(tmp_path / "train-00001-of-00002", [{"image": image(0)}])
+    source = open_source(str(tmp_path), SourceOptions())
+    assert ([row["id"] for row in rows(source)], failures(source)) == (["train-00001-of-00002/0"], [])
+
+
+@pytest.mark.parametrize("below", ["2", "x", "", "1"])
+def test_read_by_uri_fails(below, listed, tmp_path):
+    """A record that the file does not hold, or that has no image, says so."""
+    listed([{"image": image(0)}, {"audio": b"RIFF"}])
+    with pytest.raises(ImageError, match=f"holds no image {below}$") as caught:
+        read_image(f"{tmp_path}/a.tfrecord/{below}")
+    assert (caught.value.stage, caught.value.reason) == ("read", "missing")
+
+
+def test_read_by_uri_of_a_damaged_file(listed, tmp_path):
+    """The records before the damage can be read by uri too; a file that is gone says so."""
+    uri = rows(listed([{"image": image(0)}, {"image": image(1)}]))[0]["uri"]
+    os.truncate(tmp_path / "a.tfrecord", 300)
+    assert read_image(uri) == image(0)
+    (tmp_path / "a.tfrecord").unlink()
+    with pytest.raises(ImageError, match="No such file"):
+        read_image(uri)
+
+
+def test_embedded_as_a_folder(folder, embed, write_records, tmp_path):
+    """A file's table is that of the folder it was made from, but for the ids."""
+    images = [path.read_bytes() for path in sorted(folder.iterdir())]
+    path = write_records(tmp_path / "a.tfrecord", [{"image/encoded": data} for data in images])
+    tables = [tmp_path / "records.features", tmp_path / "folder.features"]
+    for source, out in zip((path, folder), tables, strict=True):
+        assert embed(source, out)["rows"] == 10
+    one, other = (open_features(out) for out in tables)
+    assert np.array_equal(one.embeddings(), other.embeddings())
+    assert list(one.ids) == [f"a.tfrecord/{number}" for number in range(10)]
+    assert embed(path, tables[0])["unchanged"] == 10
+
+
+def test_without_tensorflow(listed, tmp_path):
+    """Listing and reading do not import TensorFlow."""
+    listed([{"image": image(0)}])
+    lines = [
+        "import sys",
+        "from frieze.embedder import SourceOptions, open_source, read_image",
+        f"source = open_source({str(tmp_path / 'a.tfrecord')!r}, SourceOptions())",
+        "(uri,) = source.listing.images['uri'].to_pylist()",
+        "assert list(source.read([0])) == [read_image(uri)]",
+        "assert 'tensorflow' not in sys.modules",
+    ]
+    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True)
+
+
+def test_several_images_a_record(listed):
+    """A record of several images is a failure that tells their number and its byte, and so is a file of such alone."""
+    frames = {"frames": [image(0), image(1)]}
+    source = listed([{"image": image(0)}, frames])
+    assert failures(source) == [("a.tfrecord/1", "unsupported")]
+    assert "frames holds 2 images; wanted is one an Example (record 1, at byte" in source.listing.failures[0].message
+    with pytest.raises(InputError, match=r"holds 2 images.*\(record 0, at byte 0\)\.\nWrite one image a record"):
+        listed([frames])
+
+
+def test_sequence_examples(tf, tmp_path):
+    """A SequenceExample is named as such, with its byte, and what to write in its place."""
+    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[image(0)]))
+    lists = tf.train.FeatureLists(feature_list={"images": tf.train.FeatureList(feature=[feature] * 3)})
+    label = tf.train.Feature(int64_list=tf.train.Int64List(value=[1]))
+    example = tf.train.SequenceExample(context=tf.train.Features(feature={"label": label}), feature_lists=lists)
+    with tf.io.TFRecordWriter(str(tmp_path / "a.tfrecord")) as writer:
+        writer.write(example.SerializeToString())
+    message = r"tf\.train\.SequenceExample of 3 frames.*\(record 0, at byte 0\)\.\nWrite one image a record"
+    with pytest.raises(InputError, match=message):
+        open_source(str(tmp_path / "a.tfrecord"), SourceOptions())
+
+
+def test_lists_of_labels(listed):
+    """Where some records have several labels all keep their list, and those of one have a label; else no list stays."""
+    records = [{"image": image(n), "label": list(range(n + 1)) if n < 3 else []} for n in range(4)]
+    source = listed(records)
+    assert [row["label"] for row in rows(source)] == ["0", None, None, None]
+    assert [one["source_label"] for one in columns(source)] == [[0], [0, 1], [0, 1, 2], []]
+    assert columns(listed(records[::3])) == [{}, {}]
+
+
+def test_other_images_of_a_record(listed):
+    """Which of several images is taken is said, unless it was asked for."""
+    records = [{"image/encoded": image(0), "mask": image(1)}] * 2
+    (note,) = listed(records).notes
+    assert note.startswith("Records hold other images beside image/encoded, which are not read: mask. Another is")
+    assert listed(records, image="mask").notes == ()

@@ -1,0 +1,55 @@
+import datetime as dt
+
+import pyarrow as pa
+import pytest
+
+from frieze.embedder.sources.tables.infer_types import with_types
+
+
+def typed(texts, names=("x",)):
+    """Give the values of a column of texts that may change."""
+    return with_types(pa.table({"x": pa.array(texts, pa.string())}), names)["x"].to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("texts", "values"),
+    [
+        (["1999", "-3", ""], [1999, -3, None]),
+        (["0.5", "1", "-2.25"], [0.5, 1.0, -2.25]),
+        (["0.5", "1.0", "2e-05"], [0.5, 1.0, 2e-05]),
+        (["true", "false", ""], [True, False, None]),
+        (["True", "False"], [True, False]),
+        (["2024-05-06", ""], [dt.date(2024, 5, 6), None]),
+        (["", ""], [None, None]),
+        (["0.5", "NaN", "nan", "NA"], [0.5, None, None, None]),
+        (["1999", "NULL", "<NA>"], [1999, None, None]),
+        (["NA", "a"], ["NA", "a"]),
+        (["None", "None"], ["None", "None"]),
+    ],
+    ids=str,
+)
+def test_types(texts, values):
+    """Numbers, dates and yes or no, as programs and as Python write them, are what they say; a missing one is null."""
+    found = typed(texts)
+    assert (found, [type(one) for one in found]) == (values, [type(one) for one in values])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("01234", "00", "+1", " 1", "1_000", "1,5"),
+        *("1e5", "1.10", "0x10", "12345678901234567890", "0.12345678901234567890"),
+        *("TRUE", "yes", "none", "NAN"),
+        *("2024-5-6", "2024-05-06T07:08:09", "12:00"),
+    ],
+)
+def test_what_would_change_stays(text):
+    """A column with a value that would not be written back as it stood is text, with all its values as they were."""
+    for others in ([], ["7", ""], ["0.5"], ["true"], ["2024-05-06"]):
+        assert typed([text, *others]) == [text, *others]
+
+
+def test_other_columns_stay():
+    """Columns that are not named, or are no text, stay as they are."""
+    assert typed(["1"], names=()) == ["1"]
+    assert with_types(pa.table({"x": [0.5]}), ["x"])["x"].to_pylist() == [0.5]

@@ -1,0 +1,151 @@
+"""`frieze duplicates`: its document, its table and its page."""
+
+import shutil
+
+import numpy as np
+import pyarrow.csv
+import pytest
+
+import frieze
+
+
+@pytest.fixture(scope="module")
+def copied(photos, tmp_path_factory):
+    """An index of six photographs, two of them there twice: once as the same file, once in half its size."""
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("copied")
+    (folder / "photos").mkdir()
+    for colour in ("blue", "green", "red"):
+        shutil.copy(photos / colour / "0.png", folder / "photos" / f"{colour}.png")
+    rng = np.random.default_rng(1)
+    Image.fromarray(rng.integers(0, 255, (64, 64, 3), np.uint8)).resize((256, 256)).save(folder / "photos/noise.png")
+    shutil.copy(folder / "photos/red.png", folder / "photos/red again.png")
+    Image.open(folder / "photos/noise.png").resize((128, 128)).save(folder / "photos/noise small.png")
+    frieze.embed(folder / "photos", out=folder / "t.features")
+    frieze.index(folder / "t.features", out=folder / "t.index")
+    return folder / "t.index"
+
+
+def test_groups_of_files_and_pictures(copied, run_json):
+    """Equal files make an exact group, a smaller copy one that keeps the larger; exit code 0."""
+    code, document = run_json("duplicates", copied, "--min-score", "0.98")
+    groups = {group["keep"]: group for group in document["groups"]}
+    assert (code, document["rows"], document["stale"]) == (0, 6, None)
+    assert groups["noise.png"]["ids"] == ["noise.png", "noise small.png"]
+    assert [groups[name]["exact"] for name in ("noise.png", "red again.png")] == [False, True]
+    assert groups["red again.png"]["ids"] == ["red again.png", "red.png"]
+    assert groups["red again.png"]["min_score"] == pytest.approx(1, abs=1e-6)
+    assert (document["n_exact"], document["n_near"], document["n_duplicates"]) == (1, 1, 2)
+
+
+def test_the_same_from_python(copied, run_json):
+    """The Python function returns the command's document."""
+    assert frieze.duplicates(copied, min_score=0.98) == {
+        **run_json("duplicates", copied, "--min-score", "0.98")[1],
+        "index": str(copied),
+    }
+
+
+def test_no_duplicates_is_no_error(world, run_json):
+    """Where nothing is found the groups are empty, and the exit code is 0."""
+    code, document = run_json("duplicates", world / "photos.index", "--min-score", "1")
+    assert (code, document["groups"], document["min_score"], document["n_duplicates"]) == (0, [], 1.0, 0)
+
+
+def test_a_table_for_people(copied, run, monkeypatch):
+    """On a terminal the counts and a table of groups are printed, with the one to keep and the others."""
+    monkeypatch.setattr("frieze.terminal.is_terminal", lambda: True)
+    stdout = run("duplicates", copied, "--min-score", "0.98").stdout
+    lines = [" ".join(line.split()) for line in stdout.splitlines()]
+    assert "groups 2" in lines
+    assert "n_duplicates 2" in lines
+    assert any(line.startswith("2 1.0000 yes red again.png red.png") for line in lines)
+
+
+def test_a_table_for_programs(copied, run, tmp_path):
+    """Into a pipe goes TSV, a line an image, as in the file of --out; the counts go to stderr."""
+    result = run("duplicates", copied, "--min-score", "0.98", "--out", tmp_path / "d.csv")
+    head, *lines = [line.split("\t") for line in result.stdout.splitlines()]
+    assert head == ["group", "id", "uri", "keep", "exact", "min_score"]
+    assert [(line[0], line[3], line[4]) for line in lines[:2]] == [("0", "yes", "yes"), ("0", "no", "yes")]
+    assert [line[1] for line in lines[:2]] == ["red again.png", "red.png"]
+    assert "n_duplicates" in result.stderr
+    written = pyarrow.csv.read_csv(tmp_path / "d.csv")
+    assert written["id"].to_pylist() == [line[1] for line in lines]
+    assert written["keep"].to_pylist() == [line[3] == "yes" for line in lines]
+    assert run("duplicates", copied, "--out", tmp_path / "d.csv").exit_code == 1
+    assert run("duplicates", copied, "--out", tmp_path / "d.csv", "--force").exit_code == 0
+
+
+def test_more_groups_are_counted(copied, run, monkeypatch):
+    """Of many groups the first ones are shown, and stderr says how many there are besides."""
+    from frieze.cli.commands import duplicates
+
+    monkeypatch.setattr("frieze.terminal.is_terminal", lambda: True)
+    monkeypatch.setattr(duplicates, "_MOST_GROUPS", 1)
+    result = run("duplicates", copied, "--min-score", "0.98")
+    assert "1 more group" in result.stderr
+    assert "noise.png" not in result.stdout
+
+
+def test_a_page_of_pictures(copied, run, tmp_path):
+    """The page shows each image of each group, the one to keep framed, and needs no other file."""
+    assert run("duplicates", copied, "--min-score", "0.98", "--html", tmp_path / "d.html").exit_code == 0
+    page = (tmp_path / "d.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == 4
+    assert page.count('<figure class="keep">') == 2
+    assert page.index("red again.png") < page.index(">red.png<")
+    assert "2 images, equal files" in page
+    assert "2 groups among 6 images; 2 images could go" in page
+
+
+def test_a_long_page_is_cut(copied, tmp_path, monkeypatch):
+    """A page shows so many groups and images, and says what it leaves out."""
+    from frieze.reports import html as report
+
+    monkeypatch.setattr(report, "_MOST_GROUPS", 1)
+    monkeypatch.setattr(report, "_MOST_IMAGES", 1)
+    frieze.duplicates(copied, min_score=0.98, html=tmp_path / "d.html")
+    page = (tmp_path / "d.html").read_text()
+    assert page.count("<figure") == 1
+    assert "and 1 more" in page
+    assert "1 more group is left out." in page
+
+
+def test_a_page_of_somebody_else_stays(copied, run, tmp_path):
+    """A file that is no page of ours is not written over, and nothing is compared before that is told."""
+    (tmp_path / "mine.html").write_text("mine")
+    result = run("duplicates", copied, "--html", tmp_path / "mine.html")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "is there already and is no page of ours" in result.stderr
+    assert (tmp_path / "mine.html").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("score", "told"),
+    [("1.5", "The least score is 1.5, but scores by cosine are from -1 to 1."), ("nan", "The least score is nan")],
+)
+def test_a_wrong_score_is_told(copied, run, score, told):
+    """A score that no pair can have ends with exit code 1 and what to give instead."""
+    result = run("duplicates", copied, "--min-score", score)
+    assert result.exit_code == 1
+    assert told in result.stderr
+    assert "Give another --min-score" in result.stderr
+
+
+def test_a_table_is_no_index(world, run):
+    """A table of features is named for what it is."""
+    result = run("duplicates", world / "photos.features")
+    assert result.exit_code == 1
+    assert "is a table of features; wanted is an index" in result.stderr
+
+
+def test_a_stale_index_says_so(photos, run, tmp_path):
+    """Where the table has changed since, stderr tells it and what to type."""
+    shutil.copytree(photos / "red", tmp_path / "red")
+    frieze.embed(tmp_path / "red", out=tmp_path / "t.features")
+    frieze.index(tmp_path / "t.features", out=tmp_path / "t.index")
+    (tmp_path / "red" / "0.png").unlink()
+    frieze.embed(tmp_path / "red", out=tmp_path / "t.features")
+    assert "was made from an older state of its table" in run("duplicates", tmp_path / "t.index").stderr

@@ -1,0 +1,75 @@
+"""`frieze serve`: what it refuses, and a real server that begins and ends cleanly."""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+import httpx2
+import pytest
+from fastapi.testclient import TestClient
+
+import frieze
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("{features}", "is a table of features; wanted is an index"),
+        ("{nothing}", "There is no"),
+        ("{index} --head {index}", "is an index; wanted is a head"),
+        ("{index} --host 203.0.113.7", "Can't listen on 203.0.113.7"),
+        ("{index} --host no..host", "Can't listen on no..host"),
+        ("{index} --port {taken}", "Can't listen on 127.0.0.1"),
+    ],
+)
+def test_what_can_not_be_served(world, run, tmp_path, line, told):
+    """What is no index, and a port that can't be had, is refused with what to type."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        places = {kind: world / f"photos.{kind}" for kind in ("features", "index")}
+        line = line.format(nothing=tmp_path / "none", taken=other.getsockname()[1], **places)
+        result = run("serve", *line.split())
+    assert result.exit_code == 1
+    assert told in result.stderr
+
+
+def test_web_is_not_there(world, run, monkeypatch):
+    """Where the extra is not installed, it says what to type."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "fastapi" else name)
+    result = run("serve", world / "photos.index")
+    assert result.exit_code == 1
+    assert "The page needs fastapi.\nType: pip install 'frieze[web]'" in result.stderr
+
+
+def test_the_name_it_was_given(world, monkeypatch, tmp_path):
+    """The page is served under the name that --host gives, whatever address that name has."""
+    made = []
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("uvicorn.Server.run", lambda server, sockets: made.append(server.config.app))
+    monkeypatch.setattr("frieze.api.serving._listening", lambda _, port: socket.create_server(("127.0.0.1", port)))
+    frieze.serve(world / "photos.index", host="Photos.example", port=0)
+    for name, status in (("photos.example", 200), ("other.example", 421)):
+        assert TestClient(made[0], base_url=f"http://{name}:1").get("/collection").status_code == status
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
+def test_begins_and_ends(world, tmp_path, ended_by):
+    """It says where it is, answers there without TensorFlow, and ends at once when told to."""
+    code = "from frieze.cli.main.main import main; main()"
+    line = [sys.executable, "-X", "importtime", "-c", code, "serve", str(world / "photos.index"), "--port", "0"]
+    environment = {"XDG_CACHE_HOME": str(tmp_path), "PATH": "", "PYTHONPATH": ":".join(sys.path)}
+    with subprocess.Popen(line, stderr=subprocess.PIPE, text=True, env=environment) as server:
+        told = []
+        for text in server.stderr:
+            told.append(text)
+            if found := re.search(r"30 images at (http://127\.0\.0\.1:\d+)", text):
+                break
+        (hit,) = httpx2.get(f"{found[1]}/search?id=red/0.png&k=1").json()["queries"][0]["hits"]
+        assert hit["id"] == "red/0.png"
+        server.send_signal(ended_by)
+        told += server.stderr.readlines()
+    assert server.returncode in (0, 130, -ended_by)
+    assert not [text for text in told if "Traceback" in text]
+    assert not [text for text in told if re.search(r"\| +tensorflow$", text)]

@@ -1,0 +1,86 @@
+"""The Python side of the door."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import frieze
+import frieze.embedder
+from frieze.core import InputError
+from frieze.features import top_k
+
+
+def test_all_names_are_there():
+    """Every public name is there, and the list is sorted."""
+    assert frieze.__all__ == sorted(frieze.__all__)
+    assert all(getattr(frieze, name) for name in frieze.__all__)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    """A name that is not public is refused like any other module's."""
+    with pytest.raises(AttributeError, match="no attribute 'embedd'"):
+        frieze.embedd  # noqa: B018  the access is the test
+
+
+def test_importing_frieze_loads_nothing_heavy():
+    """`import frieze` waits for no library."""
+    script = "import sys, frieze; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"numpy", "pyarrow", "tensorflow", "faiss"} & set(loaded)
+
+
+def test_bulk_search_agrees_with_numpy(world):
+    """`open_index(...).top_k` gives ids and scores of the exact neighbours."""
+    table = frieze.open_features(world / "photos.features")
+    vectors = table.embeddings()
+    ids, scores = frieze.open_index(world / "photos.index").top_k(vectors[:5], k=3)
+    rows, expected = top_k(vectors[:5], vectors, k=3)
+    assert ids.tolist() == table.ids[rows].tolist()
+    assert np.allclose(scores, expected, atol=1e-5)
+
+
+def test_search_takes_one_query_or_many(world):
+    """A single query may stand alone."""
+    alone = frieze.search(world / "photos.index", "id:red/1.png", k=2)
+    listed = frieze.search(world / "photos.index", ["id:red/1.png"], k=2)
+    assert alone == listed
+
+
+def test_search_writes_pictures(world, tmp_path):
+    """With html the hits are written as a page."""
+    frieze.search(world / "photos.index", "id:red/1.png", k=3, html=tmp_path / "found.html")
+    assert (tmp_path / "found.html").read_text().count("<img") == 3
+
+
+def test_labels_may_lie_in_a_bucket(monkeypatch, tmp_path):
+    """A file of labels is handed on as it was given where it is a URL, as an absolute path else."""
+    monkeypatch.setattr(frieze.embedder, "embed_source", lambda *_, options, **__: {"labels": options.source.labels})
+    monkeypatch.chdir(tmp_path)
+    given = ["s3://bucket/labels.csv", Path("labels.csv"), "none"]
+    wanted = ["s3://bucket/labels.csv", str(tmp_path / "labels.csv"), "none"]
+    assert [frieze.embed("photos", out="f", labels=labels)["labels"] for labels in given] == wanted
+
+
+def test_a_url_may_come_as_a_path(tmp_path, monkeypatch):
+    """A URL that was made a `Path`, which has one slash left, is refused as an output too."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="is not on disk"):
+        frieze.embed(tmp_path, out=Path("s3://bucket/out"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_removed_image_leaves_table_and_index(photos, tmp_path):
+    """Embed and index again after a removal: the image is in neither."""
+    source = tmp_path / "photos"
+    source.mkdir()
+    for name in ("0.png", "1.png"):
+        (source / name).write_bytes((photos / "red" / name).read_bytes())
+    for _ in range(2):
+        frieze.embed(source, out=tmp_path / "f")
+        frieze.index(tmp_path / "f", out=tmp_path / "i")
+        (source / "1.png").unlink(missing_ok=True)
+    hits = frieze.search(tmp_path / "i", "id:0.png")["queries"][0]["hits"]
+    assert [hit["id"] for hit in hits] == ["0.png"]

@@ -1,0 +1,215 @@
+"""The command line as a whole: help, exit codes, streams."""
+
+import inspect
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+import frieze
+from frieze.api import tables as api
+from frieze.classifiers import HEADS
+from frieze.cli.main import main
+from frieze.embedder import ENGINES, FITS, PIXELS, PRECISIONS
+from frieze.features import METRICS
+from frieze.indexing import KINDS
+
+GOLDEN = Path(__file__).parents[2] / "data" / "golden-head-1"
+COMMANDS = main.list_commands(click.Context(main))
+HEAVY = ["tensorflow", "keras", "faiss", "numpy", "sklearn", "pyarrow", "rich", "PIL"]
+
+
+def function(name: str):
+    """Give a command's mirror in Python: `import` is no name there."""
+    return getattr(frieze, "import_vectors" if name == "import" else name)
+
+
+def command(name: str) -> click.Command:
+    """Give a command by name."""
+    return main.get_command(click.Context(main), name)
+
+
+def modules_after(code: str) -> set[str]:
+    """Give the names of the modules that a fresh Python has loaded after running the code."""
+    script = f"import sys\n{code}\nprint(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(done.stderr.split())
+
+
+def choices(name: str, option: str) -> set[str]:
+    """Give the words that a command's option takes."""
+    return set(next(param for param in command(name).params if param.name == option).type.choices)
+
+
+@pytest.mark.parametrize("args", [["--help"], *([name, "--help"] for name in COMMANDS)])
+def test_help_loads_nothing_heavy(args):
+    """Help is quick because it imports neither TensorFlow nor FAISS nor NumPy."""
+    loaded = modules_after(f"from frieze.cli.main.main import main; main({args!r}, standalone_mode=False)")
+    assert not loaded.intersection(HEAVY)
+
+
+def test_the_parser_waits_for_a_filter(world):
+    """A search by id without --where loads neither what reads a filter nor pandas."""
+    words = ["search", str(world / "photos.index"), "id:red/0.png", "--json"]
+    loaded = modules_after(f"from frieze.cli.main.main import main; main({words!r}, standalone_mode=False)")
+    assert "frieze.indexing.stored_index" in loaded
+    assert not loaded & {"sqlglot", "pandas"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_help_ends_in_an_example(name, run):
+    """Each command's help says what it does and ends in an example that is a call of it."""
+    lines = run(name, "--help").stdout.strip().splitlines()
+    assert any(f"Example: frieze {name} " in line for line in lines[-2:])
+    assert command(name).help
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_commands_mirror_functions(name):
+    """Every command is a function of the same name with the same options."""
+    options = {param.name for param in command(name).params if param.name != "as_json"}
+    assert options == set(inspect.signature(function(name)).parameters)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_defaults_agree(name):
+    """An option left out means the same on the command line and in Python."""
+    parameters = inspect.signature(function(name)).parameters
+    required = [param for param in command(name).params if param.required]
+    words = [word for param in required for word in ([param.opts[0], "x"] if "--" in param.opts[0] else ["x"])]
+    read = command(name).make_context(name, words).params
+    others = set(parameters) - {param.name for param in required}
+    assert {one: read[one] for one in others} == {one: parameters[one].default for one in others}
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "table"),
+    [
+        ("embed", "fit", set(FITS)),
+        ("embed", "pixels", set(PIXELS)),
+        ("embed", "engine", {"auto", *ENGINES}),
+        ("embed", "precision", set(PRECISIONS)),
+        ("index", "metric", set(METRICS)),
+        ("index", "kind", {"auto", *KINDS}),
+        ("train", "head", set(HEADS) - {"svm-rbf"}),  # asked for by --kernel
+    ],
+)
+def test_choices_are_the_tables(name, option, table):
+    """What an option offers is what the room's table has, no more and no less."""
+    assert choices(name, option) == table
+
+
+def test_input_error_is_exit_code_1(run, tmp_path):
+    """What the user can mend goes to stderr with the mend, and the exit code is 1."""
+    result = run("info", tmp_path)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "Error:" in result.stderr
+    assert "frieze embed SOURCE --out FEATURES" in result.stderr
+
+
+def test_wrong_usage_is_exit_code_2(run):
+    """A missing option is wrong usage."""
+    assert run("embed", "photos").exit_code == 2
+    assert run("no-such-command").exit_code == 2
+
+
+def test_interrupt_is_exit_code_130(run, monkeypatch):
+    """Ctrl-C ends with 130 and says how to go on."""
+
+    def interrupt(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api, "embed", interrupt)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # this process goes on
+    result = run("embed", "photos", "--out", "x")
+    assert result.exit_code == 130
+    assert "same command again" in result.stderr
+
+
+def test_impatient_interrupts_are_exit_code_130():
+    """Ctrl-C once more, while the first one is told, ends with 130 too."""
+    script = (
+        "import click, os, signal\n"
+        "from frieze.api.tables import tables as api; from frieze.cli.main import main as cli\n"
+        "press = lambda *_, **__: os.kill(os.getpid(), signal.SIGINT)\n"
+        "api.embed = click.echo = press\n"
+        "cli.main(['embed', 'photos', '--out', 'x'])"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False, capture_output=True).returncode == 130
+
+
+def test_a_bug_keeps_its_traceback(run, monkeypatch):
+    """An error that is ours is not dressed up as the user's."""
+
+    def fail(*_args, **_kwargs):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(api, "info", fail)
+    assert isinstance(run("info", "x").exception, ZeroDivisionError)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "main(['info', 'photos.features'], standalone_mode=False)",
+        "main(['search', 'photos.index', 'id:red/0.png', '--json'], standalone_mode=False)",
+        "main(['evaluate', 'photos.head', 'photos.features'], standalone_mode=False)",
+        "main(['predict', 'photos.head', 'photos.features', '--out', 'p.parquet', '--force'], standalone_mode=False)",
+        "try: main(['embed', 'photos', '--out', 'photos.features'], standalone_mode=False)\nexcept SystemExit: pass",
+    ],
+)
+def test_no_tensorflow_where_no_network_runs(world, monkeypatch, line):
+    """A search by id, a linear head and a re-run with nothing to do never import TensorFlow."""
+    monkeypatch.chdir(world)
+    assert not {"tensorflow", "keras"} & modules_after(f"from frieze.cli.main.main import main\n{line}")
+
+
+def test_the_installed_command_runs():
+    """The script that pip installs answers."""
+    script = Path(sys.executable).with_name("frieze")
+    done = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("frieze, version ")
+
+
+def start(*words, **streams):
+    """Run our command in a process of its own, with other streams than ours."""
+    code = "from frieze.cli.main.main import main; main()"
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
+    return subprocess.run([sys.executable, "-c", code, *words], cwd=Path(__file__).parents[3], check=False, **streams)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("words", [["backbones"], ["backbones", "--json"], ["--help"], ["info", GOLDEN]])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_under_stdout_is_told(words, unbuffered, monkeypatch):
+    """A stdout that can't be written ends in one line on stderr and exit code 1, whoever wrote to it."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    with Path("/dev/full").open("wb") as full:
+        done = start(*map(str, words), stdout=full)
+    lines = done.stderr.decode().splitlines()
+    assert (done.returncode, lines[-1]) == (1, "Error: stdout can't be written: No space left on device.")
+    assert "Traceback" not in done.stderr.decode()
+
+
+def test_a_reader_that_has_gone_ends_it_quietly():
+    """Where nobody reads stdout any more, nothing is said about it."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = start("info", str(GOLDEN), stdout=writing)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_sleep(run, monkeypatch, given, expected):
+    """In a command FAISS's threads sleep while they wait, unless told otherwise: other programs want the cores too."""
+    monkeypatch.setenv("OMP_WAIT_POLICY", given or "")
+    if given is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    assert run("--version").exit_code == 0
+    assert os.environ["OMP_WAIT_POLICY"] == expected

@@ -1,0 +1,89 @@
+import json
+
+import pytest
+
+from frieze.core import FeatureFileError, check_files, check_listed, find_altered, has_list, write_listed, write_text
+from frieze.core.storage.atomic_files import json_text
+
+DOCUMENT = {"kind": "thing", "small": 1e-05, "zeros": "0" * 64, "name": "é"}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder of two files and the JSON file that lists them."""
+    (tmp_path / "below").mkdir()
+    (tmp_path / "a.bin").write_bytes(bytes(range(256)))
+    (tmp_path / "below" / "b.bin").write_bytes(b"b")
+    write_listed(tmp_path, "thing.json", DOCUMENT)
+    return tmp_path
+
+
+def read(folder):
+    """Read the JSON file."""
+    return json.loads((folder / "thing.json").read_text(encoding="utf-8"))
+
+
+def flip(path, bit):
+    """Turn one bit of a file over."""
+    data = bytearray(path.read_bytes())
+    data[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(data)
+
+
+def is_refused(folder):
+    """Tell whether the JSON file is no JSON any more, or is refused."""
+    try:
+        check_listed(folder / "thing.json", read(folder), mend="")
+    except (ValueError, FeatureFileError):
+        return True
+    return False
+
+
+def test_what_is_listed_is_told(folder):
+    """Every file is listed by its path, and a folder that stands as written passes."""
+    document = read(folder)
+    assert (sorted(document["files"]), has_list(document)) == (["a.bin", "below/b.bin"], True)
+    check_listed(folder / "thing.json", document, mend="")
+    check_files(folder, document, document["files"], mend="")
+    assert find_altered(folder, document) == []
+
+
+def test_each_bit_of_the_list_counts(folder):
+    """Each bit of the JSON file is covered: digits, names, spaces, the letter of an exponent and the hash itself."""
+    path = folder / "thing.json"
+    missed = []
+    for bit in range(8 * path.stat().st_size):
+        flip(path, bit)
+        missed += [] if is_refused(folder) else [bit]
+        flip(path, bit)
+    assert missed == []
+
+
+@pytest.mark.parametrize("name", ["a.bin", "below/b.bin"])
+def test_an_altered_file_is_named(folder, name):
+    """One other bit in a listed file is told by find_altered and refused by check_files."""
+    flip(folder / name, 3)
+    assert find_altered(folder, read(folder)) == [f"{folder / name} is not the file that was stored."]
+    with pytest.raises(FeatureFileError, match=f"{name} is not the file that was stored"):
+        check_files(folder, read(folder), [name], mend="")
+
+
+def test_a_missing_file_is_named(folder):
+    """A listed file that is gone is told."""
+    (folder / "a.bin").unlink()
+    assert find_altered(folder, read(folder)) == [f"{folder / 'a.bin'} can't be read: No such file or directory."]
+
+
+def test_a_file_that_is_not_listed_is_refused(folder):
+    """A file that came later is none of the folder's own."""
+    (folder / "c.bin").write_bytes(b"")
+    with pytest.raises(FeatureFileError, match="is not the file that was stored"):
+        check_files(folder, read(folder), ["c.bin"], mend="")
+
+
+def test_an_older_folder_lists_nothing(folder):
+    """Where an earlier version listed nothing, nothing is refused."""
+    write_text(folder / "thing.json", json_text(DOCUMENT))
+    check_listed(folder / "thing.json", read(folder), mend="")
+    check_files(folder, read(folder), ["a.bin"], mend="")
+    assert (find_altered(folder, read(folder)), has_list(read(folder))) == ([], False)

@@ -1,0 +1,117 @@
+"""An index that is filled by several machines; the judge is the one that is filled here."""
+
+import contextlib
+
+import faiss
+import numpy as np
+import pytest
+
+from frieze.core import InputError
+from frieze.indexing import build_index, open_index
+from frieze.indexing.build import add_on_ray as spreading
+
+
+class Inline:
+    """What `Spread` wants of Ray, done in this process."""
+
+    def __init__(self, cpus):
+        self._cpus = cpus
+        self.n_tasks = 0
+        self.exceptions = type("Exceptions", (), {"RayTaskError": RuntimeError, "RayError": OSError})
+
+    def cluster_resources(self):
+        """Give the cluster's cores."""
+        return {"CPU": self._cpus}
+
+    available_resources = cluster_resources
+
+    def put(self, value):
+        """Keep a value."""
+        return value
+
+    get = put
+
+    def remote(self, **_):
+        """Make a function a task."""
+
+        def wrap(function):
+            def run(*words):
+                self.n_tasks += 1
+                return function(*words)
+
+            return type("Task", (), {"remote": staticmethod(run)})
+
+        return wrap
+
+
+@pytest.fixture
+def cluster_of(monkeypatch):
+    """`cluster_of(cores)`: the cluster that `ray="auto"` leads to, of shares of a piece each."""
+
+    def make(cpus):
+        ray = Inline(cpus)
+        monkeypatch.setattr("frieze.indexing.build.build.connected", lambda _: contextlib.nullcontext(ray))
+        monkeypatch.setattr(spreading, "_LEAST_PIECES", 1)
+        monkeypatch.setattr(spreading, "count_piece", lambda _: 500)
+        return ray
+
+    return make
+
+
+def asked(out, table):
+    """Give what an index's codes answer where every list is looked through: scores and rows of 100 queries' nearest."""
+    codes = faiss.read_index(str(out / open_index(out).document["generation"] / "index.faiss"))
+    lists = faiss.extract_index_ivf(codes)
+    lists.nprobe = lists.nlist
+    return codes.search(np.ascontiguousarray(table.embeddings()[::20]), 20)
+
+
+def assert_same(here, there, table):
+    """Hold the codes of two indexes against each other; what pads a list may differ."""
+    (ours, rows), (theirs, others) = asked(there, table), asked(here, table)
+    assert (ours == theirs).all()
+    assert (rows == others).mean() > 0.99  # of equal scores either may come first
+
+
+@pytest.mark.parametrize("kind", ["ivf", "sq8", "rabitq", "pq", "pca-pq"])
+def test_as_filled_here(kind, table, cluster_of, tmp_path):
+    """The codes give the same scores to the last bit, however many machines filled them."""
+    ray = cluster_of(3)
+    build_index(table, tmp_path / "here", kind=kind)
+    build_index(table, tmp_path / "there", kind=kind, ray="auto")
+    assert ray.n_tasks == 3
+    assert_same(tmp_path / "here", tmp_path / "there", table)
+
+
+def test_a_graph_is_filled_here(table, cluster_of, tmp_path):
+    """What can't be merged is not spread, and found as ever."""
+    ray = cluster_of(3)
+    build_index(table, tmp_path / "there", kind="hnsw", ray="auto")
+    assert ray.n_tasks == 0
+    assert len(open_index(tmp_path / "there").ids) == len(table)
+
+
+def test_brought_up_to_date(table, cluster_of, tmp_path):
+    """An index that is filled anew with what it had learnt is spread as well."""
+    ray = cluster_of(2)
+    build_index(table, tmp_path / "there", kind="sq8")
+    build_index(table, tmp_path / "there", kind="sq8", ray="auto", force=True)
+    assert ray.n_tasks == 2
+
+
+def test_a_machine_sees_nothing():
+    """A machine that does not see the file says so."""
+    empty = faiss.serialize_index(faiss.index_factory(8, "IVF1,Flat"))
+    place = {"path": "/not/there", "metric": "cosine", "n_rows": 4, "dim": 8}
+    with pytest.raises(InputError, match="does not see /not/there"):
+        spreading.fill_share(empty, place, range(4))
+
+
+@pytest.mark.slow
+def test_on_a_cluster(cluster, table, tmp_path, monkeypatch):
+    """A real cluster's three machines fill the same codes."""
+    monkeypatch.setattr(spreading, "_LEAST_PIECES", 1)
+    monkeypatch.setattr(spreading, "count_piece", lambda _: 500)
+    build_index(table, tmp_path / "here", kind="pq")
+    build_index(table, tmp_path / "there", kind="pq", ray=cluster.address)
+    assert_same(tmp_path / "here", tmp_path / "there", table)

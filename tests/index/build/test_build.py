@@ -1,0 +1,323 @@
+import dataclasses
+import errno
+import json
+import os
+import shutil
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from frieze.core import FeatureFileError, InputError, MismatchError, lock, unit_rows
+from frieze.features import METRICS, open_features, top_k
+from frieze.indexing import KINDS, build_index, open_index
+from frieze.indexing.build import build as building
+from frieze.indexing.faiss_layer.kinds import count_bytes, write_recipe
+from frieze.indexing.storage.generations import write_document
+
+EVERY = [(kind, metric) for kind in KINDS for metric in METRICS if KINDS[kind].serves(metric)]
+
+
+@pytest.fixture
+def out(small, tmp_path):
+    """An index of the small table."""
+    build_index(small, tmp_path / "small.index")
+    return tmp_path / "small.index"
+
+
+def snapshot(folder):
+    """Every file below a folder, with its bytes; the lock aside."""
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file() and file.name != ".lock")
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+
+
+@pytest.mark.parametrize(("kind", "metric"), EVERY)
+def test_the_document_tells_what_was_built(kind, metric, table, tmp_path):
+    """The command's document has every field that others rely on, with measured values."""
+    document = build_index(table, tmp_path / "i", kind=kind, metric=metric)
+    assert (document["rows"], document["dim"], document["kind"], document["metric"]) == (2_000, 16, kind, metric)
+    assert document["recipe"] == write_recipe(kind, 2_000, 16)
+    assert KINDS[kind].floor <= document["recall_at_10"] <= 1
+    assert document["bytes"] == sum(map(len, snapshot(tmp_path / "i" / "generation-1").values()))
+    assert 0 < document["ms_per_query"] / 1e3 < document["build_seconds"]
+    assert document["peak_memory_bytes"] > 2_000 * 16 * 4
+    assert document["memory_bytes"] == pytest.approx(count_bytes(kind, 2_000, 16), rel=0.35, abs=10_000)
+    assert document["why"] == f"{kind} was asked for."
+
+
+def test_index_json_explains_the_index(small, out):
+    """index.json says what it is an index of, how it was asked for, and by which libraries it was made."""
+    document = json.loads((out / "index.json").read_text())
+    assert (document["contract"], document["kind"], document["index_kind"]) == (2, "index", "exact")
+    assert document["features"] == {
+        "path": str(small.path),
+        "generation": small.manifest.generation,
+        "backbone": small.spec.to_json(),
+    }
+    assert document["request"] == {"metric": "cosine", "kind": "auto", "recall": 0.95, "max_memory": None}
+    assert document["versions"]["faiss"] == faiss.__version__
+    assert (document["generation"], document["recall_target"]) == ("generation-1", 0.95)
+    assert document["effort"] == {"k_factor": 1}
+
+
+def test_a_fitting_index_is_left_alone(small, out):
+    """Built again with the same options, nothing is written and the stored figures are told."""
+    before = snapshot(out)
+    document = build_index(small, out)
+    stored = json.loads((out / "index.json").read_text())
+    assert not document["rebuilt"]
+    assert document["build_seconds"] == stored["build_seconds"]
+    assert snapshot(out) == before
+
+
+@pytest.mark.parametrize(
+    "change", [{"metric": "l2"}, {"kind": "ivf"}, {"recall": 0.9}, {"max_memory": "1GB"}, {"force": True}]
+)
+def test_other_options_are_a_new_generation(change, small, out):
+    """With another metric, kind or recall, or by force, a new generation takes the old one's place."""
+    assert build_index(small, out, **change)["rebuilt"]
+    assert open_index(out).document["generation"] == "generation-2"
+    assert [child.name for child in out.glob("*generation*")] == ["generation-2"]
+
+
+def test_a_grown_table_is_indexed_anew(small, out, tmp_path, write_table, clustered):
+    """When the table has other rows than the index was made of, the index follows."""
+    shutil.rmtree(small.path)
+    grown = write_table(small.path, clustered(61, 8))
+    assert build_index(grown, out)["rebuilt"]
+    assert open_index(out).ids.tolist() == grown.ids.tolist()
+
+
+def test_another_backbone_is_refused(small, out, tmp_path, write_table, clustered, make_spec):
+    """An index of another backbone stays as it is, and the message says how to replace it; --force does so."""
+    other = write_table(tmp_path / "other", clustered(30, 8), spec=make_spec(8, fingerprint="e" * 64))
+    before = snapshot(out)
+    with pytest.raises(MismatchError, match=r"fingerprint: e+ here, f+ there") as caught:
+        build_index(other, out)
+    assert "--force" in caught.value.mend
+    assert snapshot(out) == before
+    assert build_index(other, out, force=True)["rows"] == 30
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "notes.txt",
+        "features.json",
+        "index.json",
+        "index.json.bak",
+        "generation-2024",
+        "generation-1/photo.jpg",
+        "generation-x/index.faiss",
+        ".generation-1.keep/index.faiss",
+        "generation-1/index.faiss/mine",
+    ],
+)
+def test_a_foreign_folder_is_left_alone(name, force, small, tmp_path):
+    """A folder that holds something else is refused, by force too, and nothing is put into it."""
+    file = tmp_path / "mine" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("{}")
+    with pytest.raises(FeatureFileError):
+        build_index(small, tmp_path / "mine", force=force)
+    assert snapshot(tmp_path / "mine") == {name: b"{}"}
+    assert not (tmp_path / "mine" / ".lock").exists()
+
+
+def test_a_foreign_folder_beside_an_index_stays(small, out):
+    """A rebuild deletes no folder that holds a user's file, whatever its name."""
+    for name in ("generation-2024", "generation-photos", ".generation-3.tmp"):
+        (out / name).mkdir()
+        (out / name / "photo.jpg").write_bytes(b"mine")
+    assert build_index(small, out, force=True)["rebuilt"]
+    assert open_index(out).document["generation"] == "generation-2025"
+    assert len(list(out.glob("*/photo.jpg"))) == 3
+    assert not (out / "generation-1").exists()
+
+
+def test_a_linked_generation_is_not_followed(small, out, tmp_path):
+    """A link named like a generation is not ours, and what it leads to stays."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "index.faiss").write_bytes(b"mine")
+    (out / "generation-7").symlink_to(tmp_path / "elsewhere")
+    build_index(small, out, force=True)
+    assert (out / "generation-7" / "index.faiss").read_bytes() == b"mine"
+
+
+def test_a_relative_path_with_a_colon_works(small, tmp_path, monkeypatch):
+    """A relative path that looks like a URL is a path."""
+    monkeypatch.chdir(tmp_path)
+    document = build_index(small, Path("a:b/i"))
+    assert document["index"] == str(tmp_path / "a:b" / "i")
+    assert open_index("a:b/i").ids.tolist() == small.ids.tolist()
+
+
+def test_a_file_is_no_place_for_an_index(small, tmp_path):
+    """A file where the index should stand is refused, and so is a path below one."""
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(FeatureFileError, match="is there already and is no index"):
+        build_index(small, tmp_path / "file")
+    with pytest.raises(FeatureFileError, match="can't be written: Not a directory"):
+        build_index(small, tmp_path / "file" / "index")
+
+
+def test_the_table_itself_is_no_place_for_an_index(small):
+    """The features are not overwritten by their own index."""
+    before = snapshot(small.path)
+    with pytest.raises(FeatureFileError, match="is there already and is no index"):
+        build_index(small, small.path, force=True)
+    assert snapshot(small.path) == before
+
+
+def test_an_empty_folder_is_room_for_an_index(small, tmp_path):
+    """An empty folder, and one below folders that are missing, are filled."""
+    (tmp_path / "empty").mkdir()
+    assert build_index(small, tmp_path / "empty")["rows"] == 60
+    assert build_index(small, tmp_path / "a" / "b" / "c")["rows"] == 60
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"metric": "cos"}, "Unknown metric: cos."),
+        ({"kind": "graph"}, "Unknown kind of index: graph."),
+        ({"recall": 0}, "The recall is 0."),
+        ({"max_memory": "lots"}, "lots is no size of memory."),
+        ({"recall": 95}, "The recall is 95."),
+        ({"recall": float("nan")}, "The recall is nan."),
+    ],
+)
+def test_options_out_of_range_are_refused(options, message, small, tmp_path):
+    """An unknown word or a recall outside (0, 1] is an input error, and no folder is made."""
+    with pytest.raises(InputError) as caught:
+        build_index(small, tmp_path / "i", **options)
+    assert caught.value.message == message
+    assert not (tmp_path / "i").exists()
+
+
+def test_an_empty_table_is_refused(tmp_path, write_table):
+    """A table without rows has nothing to index."""
+    empty = write_table(tmp_path / "t", np.empty((0, 8), np.float32))
+    with pytest.raises(InputError, match="holds no rows to index"):
+        build_index(empty, tmp_path / "i")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("n_rows", [1, 2, 11])
+def test_the_smallest_tables_work(n_rows, kind, tmp_path, write_table, clustered):
+    """A table of a single row or a few is indexed and searched."""
+    table = write_table(tmp_path / "t", clustered(n_rows, 8))
+    assert build_index(table, tmp_path / "i", kind=kind)["recall_at_10"] == 1
+    ids, _ = open_index(tmp_path / "i").top_k(table.embeddings(), n_rows)
+    assert ids[:, 0].tolist() == table.ids.tolist()
+
+
+def test_one_writer_at_a_time(small, out):
+    """While another process holds the index it is not written, and the message says by whom."""
+    with lock(out), pytest.raises(FeatureFileError, match="is being written by process"):
+        build_index(small, out, force=True)
+
+
+def test_threads_are_given_back(small, tmp_path):
+    """A build and a search leave FAISS's number of threads as they found it."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        build_index(small, tmp_path / "i")
+        open_index(tmp_path / "i").top_k(small.embeddings(), 3)
+        assert faiss.omp_get_max_threads() == 1
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+def test_a_table_that_lost_a_part_is_named(small, tmp_path):
+    """A missing part of the table ends the build with the table's error, and leaves no index."""
+    next((small.path / "parts").iterdir()).unlink()
+    with pytest.raises(FeatureFileError, match=r"part-000000\.parquet is missing or broken"):
+        build_index(open_features(small.path), tmp_path / "i")
+    assert not (tmp_path / "i" / "index.json").exists()
+
+
+def test_a_moved_table_is_the_same_table(small, out):
+    """Whether an index fits depends on the table's content, not on its path."""
+    moved = small.path.rename(small.path.with_name("moved"))
+    assert not build_index(open_features(moved), out)["rebuilt"]
+    assert dataclasses.asdict(open_index(out).spec) == dataclasses.asdict(small.spec)
+
+
+@pytest.fixture
+def broad():
+    """2,500 rows and 1,500 queries from 25 broad clusters of 256 dimensions: principal components lose much of them."""
+    rng = np.random.default_rng(7)
+    rows = rng.normal(size=(25, 256))[rng.integers(25, size=4_000)] + rng.normal(size=(4_000, 256))
+    return np.split(rows.astype(np.float32), [2_500])
+
+
+def test_a_small_table_does_not_flatter(broad, tmp_path, write_table):
+    """The recall told is that of queries that the table does not hold, within the interval told and their own error."""
+    embeddings, queries = broad
+    document = build_index(write_table(tmp_path / "t", embeddings), tmp_path / "i", kind="pca-pq")
+    ids, _ = open_index(tmp_path / "i").top_k(queries, 10)
+    expected, _ = top_k(unit_rows(queries), unit_rows(embeddings), k=10)
+    found = np.array([[int(name.rpartition("-")[2].removesuffix(".jpg")) for name in row] for row in ids])
+    true = np.mean([np.isin(*pair).mean() for pair in zip(expected, found, strict=True)])
+    low, high = document["recall_interval"]
+    assert low - 0.005 <= true <= high + 0.005
+    assert high - low < 0.03
+
+
+@pytest.mark.parametrize(("recall", "meets"), [(0.2, True), (0.95, False)])
+def test_a_missed_target_is_told(recall, meets, tmp_path, write_table):
+    """A kind that was asked for and finds too little says so in its document, beside the recall that was asked for."""
+    noise = np.random.default_rng(0).normal(size=(2_500, 256)).astype(np.float32)
+    document = build_index(write_table(tmp_path / "t", noise), tmp_path / "i", kind="pca-pq", recall=recall)
+    assert (document["recall_target"], document["meets_target"]) == (recall, meets)
+    assert (document["recall_interval"][0] >= recall) == meets
+
+
+LACKS = {
+    "python": MemoryError(),
+    "arrow": pa.ArrowMemoryError("malloc of size 64 failed"),
+    "system": OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
+}
+
+
+@pytest.mark.parametrize("lack", LACKS.values(), ids=LACKS)
+@pytest.mark.parametrize("where", ["write_vectors", "make_probe", "choose", "write_rows"])
+def test_a_lack_of_memory_is_told(where, lack, small, tmp_path, monkeypatch):
+    """Wherever the memory ends the error says how to build with less, and nothing is left behind."""
+
+    def fail(*_, **__):
+        raise lack
+
+    monkeypatch.setattr(building, where, fail)
+    with pytest.raises(InputError, match="memory is not enough to index 60 rows of width 8") as caught:
+        build_index(small, tmp_path / "i")
+    assert "--max-build-memory" in caught.value.mend
+    assert [path.name for path in (tmp_path / "i").iterdir()] == [".lock"]
+
+
+def test_a_table_is_not_called_broken_for_a_lack_of_memory(small, tmp_path, monkeypatch):
+    """Where there is no memory to read a part nobody is told to delete it."""
+
+    def fail(*_, **__):
+        raise LACKS["arrow"]
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", fail)
+    with pytest.raises(InputError, match="memory is not enough"):
+        build_index(small, tmp_path / "i")
+
+
+def test_an_older_index_stays_readable(small, out):
+    """An index from before some figures were stored opens, and is left alone; these figures are null."""
+    younger = ("recall_interval", "recall_at_100", "many_meets_target", "meets_target", "effort_at_100")
+    document = json.loads((out / "index.json").read_text())
+    write_document(out, {name: value for name, value in document.items() if name not in (*younger, "sha256")})
+    told = build_index(small, out)
+    assert not told["rebuilt"]
+    assert [told[name] for name in younger] == [None] * len(younger)
+    assert len(open_index(out).search(small.embeddings()[:1], k=20)[0]) == 20

@@ -1,0 +1,109 @@
+import shutil
+
+import numpy as np
+import pytest
+
+from frieze.features import top_k
+from frieze.indexing import KINDS, build_index, open_index
+from frieze.indexing.build import refresh as updating
+from frieze.indexing.build.refresh import count_changes
+
+LEARNT = [kind for kind in KINDS if kind != "exact"]
+
+
+@pytest.fixture
+def change(tmp_path, clustered, write_table):
+    """`change(rows, seed)`: make the table anew of so many images, of which those of seed 1 replace others."""
+
+    def make(keep, *, added=0, replaced=0):
+        path = tmp_path / "t.features"
+        shutil.rmtree(path, ignore_errors=True)
+        embeddings = np.vstack([clustered(2_000), clustered(2_000, seed=3)])
+        rows = [*range(2_000 - keep, 2_000), *range(2_000, 2_000 + added)]
+        embeddings[2_000 - keep : 2_000 - keep + replaced] = clustered(2_000, seed=5)[:replaced]
+        return write_table(path, embeddings[rows], names=[f"{row}.jpg" for row in rows])
+
+    return make
+
+
+@pytest.mark.parametrize("kind", LEARNT)
+def test_answers_are_those_of_today(kind, change, tmp_path):
+    """After images came, went and changed, an index answers from the table of today, never with one that is gone."""
+    build_index(change(2_000), tmp_path / "i", kind=kind)
+    today = change(1_500, added=400, replaced=50)
+    document = build_index(today, tmp_path / "i", kind=kind)
+    assert "filled anew with what it had learnt" in document["why"]
+    embeddings = today.embeddings()
+    _, exact = top_k(embeddings[::10], embeddings, k=10)
+    ids, scores = open_index(tmp_path / "i").top_k(embeddings[::10], 10)
+    assert set(ids.ravel()) <= set(today.ids)
+    assert (scores >= exact[:, -1:] - 1e-5).mean() >= KINDS[kind].floor
+
+
+def test_nothing_is_learnt_anew(change, tmp_path, monkeypatch):
+    """What an index has learnt is filled with other rows; nothing is trained or tried again."""
+    build_index(change(2_000), tmp_path / "i", kind="pq")
+    monkeypatch.setattr("frieze.indexing.build.build.choose", None)
+    assert build_index(change(1_900), tmp_path / "i", kind="pq")["rows"] == 1_900
+
+
+def test_changes_are_counted(change, tmp_path):
+    """The images that came, went and changed are told."""
+    build_index(change(2_000), tmp_path / "i", kind="ivf")
+    document = build_index(change(1_990, added=25), tmp_path / "i", kind="ivf")
+    assert document["changes"] == {"added": 25, "removed": 10, "replaced": 0}
+    assert build_index(change(1_990, added=25), tmp_path / "j")["changes"] is None
+
+
+def test_other_bytes_are_a_replacement(change, tmp_path, write_table):
+    """An image of the same name and other bytes is counted as replaced."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for name, digest in (("a", "1"), ("b", "2")):
+        pq.write_table(pa.table({"id": ["x", "y"], "sha256": ["0", digest]}), tmp_path / name)
+    assert count_changes(tmp_path / "a", tmp_path / "b") == {"added": 0, "removed": 0, "replaced": 1}
+
+
+def test_harder_where_it_has_grown_stale(change, tmp_path, monkeypatch):
+    """Where the old effort finds too little among the rows of today, it is tuned again."""
+    build_index(change(2_000), tmp_path / "i", kind="ivf")
+    real, asked = updating.tune, []
+    monkeypatch.setattr(updating, "reaches", lambda *_: False)
+    monkeypatch.setattr(updating, "tune", lambda *args, **named: asked.append(1) or real(*args, **named))
+    assert build_index(change(1_900), tmp_path / "i", kind="ivf")["recall_at_10"] >= 0.95
+    assert asked == [1]
+
+
+@pytest.mark.parametrize(("keep", "added"), [(900, 0), (2_000, 2_000)])
+def test_another_size_is_learnt_anew(keep, added, change, tmp_path, monkeypatch):
+    """A collection of less than half or more than twice the rows that were learnt from is chosen for anew."""
+    monkeypatch.setattr(updating, "_MOST_GROWTH", 1.9)
+    build_index(change(2_000), tmp_path / "i", kind="ivf")
+    assert build_index(change(keep, added=added), tmp_path / "i", kind="ivf")["why"] == "ivf was asked for."
+
+
+def test_growth_adds_up(change, tmp_path):
+    """Growth counts from the rows that were learnt from, not from the last update."""
+    build_index(change(1_000), tmp_path / "i", kind="ivf")
+    assert "learnt" in build_index(change(1_600), tmp_path / "i", kind="ivf")["why"]
+    assert open_index(tmp_path / "i").document["trained_rows"] == 1_000
+    assert build_index(change(2_000, added=100), tmp_path / "i", kind="ivf")["why"] == "ivf was asked for."
+
+
+def test_exact_stays_exact(change, tmp_path):
+    """An exact index has learnt nothing and is chosen anew."""
+    build_index(change(100), tmp_path / "i")
+    assert build_index(change(101), tmp_path / "i")["changes"] == {"added": 1, "removed": 0, "replaced": 0}
+
+
+def test_a_reader_goes_on(change, tmp_path):
+    """A reader that opened the index before goes on with the rows it had."""
+    before = change(2_000)
+    embeddings, names = before.embeddings(), before.ids.tolist()
+    build_index(before, tmp_path / "i", kind="pca-pq")
+    reader = open_index(tmp_path / "i")
+    build_index(change(1_200), tmp_path / "i", kind="pca-pq")
+    ids, _ = reader.top_k(embeddings, 1)
+    assert np.mean(ids[:, 0] == names) > 0.95
+    assert len(open_index(tmp_path / "i")) == 1_200

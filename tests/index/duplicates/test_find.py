@@ -1,0 +1,178 @@
+import numpy as np
+import pytest
+
+from frieze.core import InputError, unit_rows
+from frieze.features import METRICS
+from frieze.indexing import KINDS, build_index, find_duplicates, open_index
+
+MIN_SCORE = {"cosine": 0.999, "l2": -0.1, "dot": 0.999}
+SOME = [*((kind, "cosine") for kind in KINDS), ("exact", "l2"), ("exact", "dot"), ("ivf", "l2"), ("sq8", "dot")]
+
+
+def plain_groups(n_rows, pairs):
+    """Join pairs into groups the plain way; a set of frozen sets of row numbers."""
+    group_of = {row: {row} for row in range(n_rows)}
+    for row, other in pairs:
+        if group_of[row] is not group_of[other]:
+            group_of[row] |= group_of[other]
+            for moved in group_of[other]:
+                group_of[moved] = group_of[row]
+    return {frozenset(group) for group in group_of.values() if len(group) > 1}
+
+
+def judge(embeddings, metric, min_score):
+    """Compare each with each in NumPy; vectors of zeros are in no pair."""
+    scores = METRICS[metric](embeddings, embeddings)
+    told = embeddings.any(axis=1)
+    is_pair = (scores >= min_score) & told & told[:, None]
+    return plain_groups(len(embeddings), np.argwhere(np.triu(is_pair, 1)).tolist())
+
+
+@pytest.fixture(scope="module")
+def planted(clustered):
+    """2,000 clustered vectors: 60 groups of 2 to 6 close ones, 100 equal ones, and three vectors of zeros."""
+    rng = np.random.default_rng(3)
+    embeddings = clustered(2_000)
+    for first in range(0, 600, 10):
+        n_edits = 1 + first // 10 % 5
+        near = embeddings[first] + 0.01 * rng.normal(size=(n_edits, 16))
+        embeddings[first + 1 : first + 1 + n_edits] = near
+    embeddings[700:800] = embeddings[700]
+    embeddings[[900, 1_300, 1_301]] = 0
+    return embeddings
+
+
+@pytest.fixture(scope="module")
+def build(write_table, tmp_path_factory):
+    """`build(embeddings, kind="exact", metric="cosine", columns=None)`: a table stored and indexed; the index."""
+
+    def make(embeddings, *, kind="exact", metric="cosine", columns=None):
+        folder = tmp_path_factory.mktemp("duplicates")
+        names = [f"{row}.jpg" for row in range(len(embeddings))]
+        told = {"sha256": [f"{row:064}" for row in range(len(embeddings))]} | (columns or {})
+        table = write_table(folder / "t.features", embeddings, names=names, columns=told)
+        build_index(table, folder / "t.index", kind=kind, metric=metric)
+        return open_index(folder / "t.index")
+
+    return make
+
+
+def rows_of(document):
+    """The groups as sets of row numbers."""
+    return {frozenset(int(name.removesuffix(".jpg")) for name in group["ids"]) for group in document["groups"]}
+
+
+@pytest.mark.parametrize(("kind", "metric"), SOME)
+def test_groups_are_those_of_numpy(kind, metric, planted, build):
+    """Every kind of index, and each metric, gives the groups that NumPy gives from all pairs."""
+    embeddings = unit_rows(planted) if metric == "dot" else planted
+    found = find_duplicates(build(embeddings, kind=kind, metric=metric), min_score=MIN_SCORE[metric])
+    expected = judge(embeddings, metric, MIN_SCORE[metric])
+    assert len(expected) > 20
+    assert len(rows_of(found) & expected) >= 0.95 * len(expected)
+    assert found["recall"] >= 0.95
+    if kind == "exact":
+        assert rows_of(found) == expected
+
+
+@pytest.mark.parametrize("kind", ["exact", "ivf"])
+@pytest.mark.parametrize("n_crowd", [30, 300, 900])
+def test_crowds_that_touch_are_one_group(kind, n_crowd, clustered, build):
+    """A row finds all that is near, however many nearer ones it has: two dense crowds close together are one group."""
+    embeddings = clustered(3_000)
+    noise = np.random.default_rng(0).normal(size=(2 * n_crowd, 16)).astype(np.float32)
+    embeddings[: 2 * n_crowd] = embeddings[0] + 1e-4 * noise
+    embeddings[:n_crowd, 0] += 0.02
+    found = find_duplicates(build(embeddings, kind=kind), min_score=0.9998)
+    assert frozenset(range(2 * n_crowd)) in rows_of(found)
+
+
+def test_a_thousand_equal_images_are_one_group(clustered, build):
+    """Equal vectors are one group, however many they are."""
+    embeddings = clustered(3_000)
+    embeddings[:1_000] = embeddings[0]
+    assert frozenset(range(1_000)) in rows_of(find_duplicates(build(embeddings, kind="ivf"), min_score=0.999999))
+
+
+def test_equal_files_are_duplicates_whatever_the_vectors(build):
+    """Images of the same bytes are one group also where their score is below the least, and the group says so."""
+    sha256 = ["a", "b", "a", None, "", ""]
+    found = find_duplicates(build(np.eye(6, dtype=np.float32), columns={"sha256": sha256}), min_score=0.9)
+    assert rows_of(found) == {frozenset({0, 2})}
+    assert [(group["exact"], group["min_score"]) for group in found["groups"]] == [(True, 0.0)]
+    assert (found["n_exact"], found["n_near"], found["n_duplicates"]) == (1, 0, 1)
+
+
+def test_files_without_a_hash_are_compared_by_vectors(build):
+    """Where no sha256 is known, equal vectors make a group that is not called exact."""
+    embeddings = np.eye(6, dtype=np.float32)[[0, 1, 0, 2]]
+    found = find_duplicates(build(embeddings, columns={"sha256": [None] * 4}), min_score=0.9)
+    assert [(group["ids"], group["exact"]) for group in found["groups"]] == [(["0.jpg", "2.jpg"], False)]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_vectors_of_zeros_are_no_duplicates(metric, build):
+    """Images whose vectors are all zeros are not alike by that."""
+    embeddings = np.zeros((5, 4), np.float32)
+    embeddings[:2] = [[1, 0, 0, 0], [0, 1, 0, 0]]
+    assert find_duplicates(build(embeddings, metric=metric), min_score=-1 if metric == "l2" else 0.5)["groups"] == []
+    assert find_duplicates(build(embeddings[2:], metric=metric))["groups"] == []
+
+
+def test_the_best_image_is_kept(build):
+    """To be kept is the image of most pixels, then of most bytes, then the first by id; it comes first."""
+    columns = {"width": [10, 20, 20, 20, None], "height": [10] * 5, "size_bytes": [9, 1, 5, 5, 99]}
+    embeddings = np.ones((5, 4), np.float32)
+    (group,) = find_duplicates(build(embeddings, columns=columns), min_score=1)["groups"]
+    assert group["keep"] == "2.jpg"
+    assert group["ids"] == ["2.jpg", "3.jpg", "1.jpg", "0.jpg", "4.jpg"]
+    assert group["uris"] == [f"/photos/{name}" for name in group["ids"]]
+
+
+def test_the_lowest_score_tells_a_chain(build):
+    """A chain of near images is one group, and its lowest score is that of its ends."""
+    angles = np.radians([0, 10, 20, 30])
+    embeddings = np.stack([np.cos(angles), np.sin(angles), 0 * angles], axis=1).astype(np.float32)
+    (group,) = find_duplicates(build(embeddings), min_score=0.98)["groups"]
+    assert group["min_score"] == pytest.approx(np.cos(np.radians(30)), abs=1e-6)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_lowest_scores_are_exact(metric, planted, build):
+    """A group's lowest score is that of NumPy over all its pairs, an image with itself left out."""
+    embeddings = 2 * planted
+    scores = METRICS[metric](embeddings, embeddings)
+    np.fill_diagonal(scores, np.inf)
+    found = find_duplicates(build(embeddings, metric=metric), min_score=MIN_SCORE[metric])
+    for group in found["groups"]:
+        rows = [int(name.removesuffix(".jpg")) for name in group["ids"]]
+        assert group["min_score"] == pytest.approx(
+            scores[np.ix_(rows, rows)].min(), abs=1e-3 if metric == "l2" else 1e-5
+        )
+
+
+def test_order_of_groups(planted, build):
+    """The largest group comes first, of equal ones the tightest."""
+    groups = find_duplicates(build(planted), min_score=0.999)["groups"]
+    order = [(-len(group["ids"]), -group["min_score"]) for group in groups]
+    assert order == sorted(order)
+    assert len({len(group["ids"]) for group in groups}) > 3
+
+
+def test_progress_counts_to_its_end(planted, build):
+    """What is done grows up to the number of different vectors."""
+    steps = []
+    find_duplicates(build(planted), min_score=0.999, progress=lambda *step: steps.append(step))
+    assert steps[0] == (0, 2_000 - 99 - 3)
+    assert steps[-1] == (steps[0][1], steps[0][1])
+
+
+@pytest.mark.parametrize(
+    ("metric", "min_score"), [("cosine", 1.1), ("cosine", -2.0), ("cosine", float("nan")), ("l2", 0.5), ("dot", np.inf)]
+)
+def test_a_score_that_can_not_be_is_refused(metric, min_score, build):
+    """A least score outside the metric's range is refused with that range."""
+    index = build(np.eye(4, dtype=np.float32), metric=metric)
+    with pytest.raises(InputError, match=f"The least score is {min_score}, but scores by {metric} are") as told:
+        find_duplicates(index, min_score=min_score)
+    assert "--min-score" in told.value.mend

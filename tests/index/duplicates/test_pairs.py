@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+
+from frieze.features import top_k
+from frieze.indexing import build_index, find_duplicates, open_index
+from frieze.indexing.duplicates.components import Links
+from frieze.indexing.duplicates.pairs import Nearness, measure_found, with_enough_effort
+from frieze.indexing.duplicates.threshold import draw_sample
+from frieze.indexing.faiss_layer.searcher import Effort, Searcher
+
+NEAR = Nearness(0.97, np.zeros(2_000, bool))
+
+
+@pytest.fixture(scope="module")
+def lazy(indexes):
+    """An index of 2,000 clustered vectors that looks into one list alone."""
+    opened = indexes("ivf").searcher
+    return Searcher(opened.flat, opened.codes, kind="ivf", metric="cosine", effort=Effort(1, 1))
+
+
+@pytest.fixture(scope="module")
+def sample(lazy):
+    """A thousand of its rows and their exact nearest ones."""
+    return draw_sample(lazy, np.arange(2_000))
+
+
+def share_found(searcher, sample):
+    """The part of the exact near rows among the ten nearest that a search finds."""
+    found, _ = searcher.search(sample.vectors, k=10)
+    near = sample.scores[:, :10] >= NEAR.min_score
+    near &= sample.found[:, :10] != sample.rows[:, None]
+    return (sample.found[:, :10, None] == found[:, None]).any(axis=2)[near].mean()
+
+
+def test_an_index_that_finds_little_looks_harder(lazy, sample):
+    """An index that misses near pairs gets an effort that finds 19 of 20; its own effort stays."""
+    harder = with_enough_effort(lazy, sample, NEAR)
+    assert share_found(lazy, sample) < 0.95 <= share_found(harder, sample)
+    assert (lazy.effort.knob, harder.effort.knob > 1) == (1, True)
+
+
+def test_an_index_that_finds_enough_stays_as_it_is(lazy, sample):
+    """An effort that does is left alone."""
+    enough = with_enough_effort(lazy, sample, NEAR)
+    assert with_enough_effort(enough, sample, NEAR).effort == enough.effort
+
+
+def test_a_sample_has_its_exact_nearest(table, sample):
+    """The rows a sample found are those of NumPy, best first."""
+    _, expected = top_k(table.embeddings()[sample.rows], table.embeddings(), k=101)
+    np.testing.assert_allclose(sample.scores, expected, atol=1e-5)
+    assert len(sample.rows) == 1_000
+
+
+def test_recall_is_the_share_of_pairs_in_one_group(sample):
+    """Pairs of the sample are found when both rows have one label; None where there are no pairs."""
+    links = Links(2_000)
+    assert measure_found(sample, links.labels(), NEAR) == 0
+    links.join(np.arange(1_999), np.arange(1, 2_000))
+    assert measure_found(sample, links.labels(), NEAR) == 1
+    assert measure_found(sample, links.labels(), Nearness(1.1, NEAR.is_zero)) is None
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
+def test_a_pair_hangs_on_no_unit(scale, clustered, write_table, tmp_path):
+    """By l2 the duplicates of vectors a hundred million times as long or short are the same ones."""
+    embeddings = clustered(300, 8)
+    embeddings[200:210] = embeddings[:10]
+    stored = (embeddings * np.float32(scale)).astype(np.float32)
+    columns = {"sha256": [str(row) for row in range(300)]}
+    build_index(write_table(tmp_path / "t", stored, columns=columns), tmp_path / "i", metric="l2")
+    groups = find_duplicates(open_index(tmp_path / "i"), min_score=-1e-5 * scale)["groups"]
+    assert sorted(len(group["ids"]) for group in groups) == [2] * 10

@@ -1,0 +1,281 @@
+import datetime as dt
+import decimal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from frieze.core import InputError
+from frieze.indexing.filters.parse import find_rows
+from frieze.indexing.storage.row_metadata import StoredRows, write_rows
+
+N = 200
+WORDS = ["cat", "Cat", "dog", "it's", "50%", "a_b", "a.b", "(", "É", "日本", "two\nlines", ""]
+DAYS = [dt.date(2024, 1, 1) + dt.timedelta(day) for day in range(5)]
+TIMES = [dt.datetime(2024, 1, day, hour) for day in range(1, 4) for hour in (0, 12)]  # noqa: DTZ001  no time zone
+VALUES = {
+    "label": WORDS[:4],
+    "camera": WORDS,
+    "year": [2018, 2019, 2020, -1],
+    "iso": [0.1, 100.0, -2.5, float("nan")],
+    "weight": [0.1, 2.5, 16777216.0],
+    "is_good": [True, False],
+    "day": DAYS,
+    "taken": TIMES,
+    "odd-name": [1, 2, 3],
+    "exif.iso": [1, 2],
+}
+"""Column -> what stands in it, beside nulls."""
+TYPES = {
+    "label": pa.dictionary(pa.int32(), pa.string()),
+    "camera": pa.large_string(),
+    "year": pa.int16(),
+    "weight": pa.float32(),
+    "day": pa.date32(),
+    "taken": pa.timestamp("us"),
+    "odd-name": pa.uint64(),
+}
+
+
+def columns():
+    """200 rows of every sort of column, a fifth of each null."""
+    rng = np.random.default_rng(0)
+    drawn = {
+        name: [None if rng.random() < 0.2 else values[rng.integers(len(values))] for _ in range(N)]
+        for name, values in VALUES.items()
+    }
+    return pa.table({name: pa.array(values, TYPES.get(name)) for name, values in drawn.items()})
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """Those rows, stored, with columns that nothing can be compared with."""
+    path = tmp_path_factory.mktemp("filters") / "rows.parquet"
+    write_rows([columns().append_column("boxes", pa.array([[1]] * N)).append_column("none", pa.nulls(N))], path)
+    return StoredRows(path, mend="")
+
+
+@pytest.fixture(scope="module")
+def judge():
+    """DuckDB on the same rows: `judge(where)` gives the numbers of those that pass; NaN is null for it too."""
+    table = columns()
+    iso = pc.if_else(pc.is_nan(table["iso"]), None, table["iso"])
+    table = table.set_column(table.schema.get_field_index("iso"), "iso", iso)
+    table = table.set_column(0, "label", table["label"].cast(pa.string())).append_column("n", pa.array(range(N)))
+    duckdb = pytest.importorskip("duckdb")
+    with duckdb.connect() as connection:
+        connection.register("t", table)
+        yield lambda where: [n for (n,) in connection.execute(f"select n from t where {where} order by n").fetchall()]  # noqa: S608
+
+
+def literal(value):
+    """Write a value as SQL has it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return repr(value) if isinstance(value, int | float) else "'" + str(value).replace("'", "''") + "'"
+
+
+def quoted(name):
+    """Write a column's name, as it is where it may stand so."""
+    return name if name.replace("_", "").isalpha() else f'"{name}"'
+
+
+@st.composite
+def predicates(draw):
+    """One comparison of a column with its own values, others like them, or null."""
+    name = draw(st.sampled_from(sorted(VALUES)))
+    others = {"year": [2018.5, 40_000], "weight": [0.3, 7], "iso": [100, 0.25], "odd-name": [-1, 2.5]}
+    known = [value for value in VALUES[name] if value == value]  # noqa: PLR0124  NaN has no word in SQL
+    values = st.sampled_from([literal(value) for value in [*known, *others.get(name, []), None]])
+    column, sign = quoted(name), st.sampled_from(["=", "!=", "<>", "<", "<=", ">", ">="])
+    forms = [
+        lambda: f"{column} {draw(sign)} {draw(values)}",
+        lambda: f"{draw(values)} {draw(sign)} {column}",
+        lambda: f"{column} {draw(NOT)}in ({', '.join(draw(st.lists(values, min_size=1, max_size=4)))})",
+        lambda: f"{column} {draw(NOT)}between {draw(values)} and {draw(values)}",
+        lambda: f"{column} is {draw(NOT)}null",
+    ]
+    if name in {"label", "camera"}:
+        forms.append(lambda: f"{column} {draw(NOT)}{draw(LIKE)} {literal(draw(PATTERNS))}")
+    return draw(st.sampled_from(forms))()
+
+
+NOT = st.sampled_from(["", "not "])
+LIKE = st.sampled_from(["like", "ilike"])
+PATTERNS = st.one_of(st.text("%_catéÉ.(日\n'", max_size=5), st.sampled_from(WORDS))
+LEAVES = st.one_of(
+    predicates(), st.sampled_from(["is_good", "true", "null", "label = camera", "year > weight", "day < taken"])
+)
+CONDITIONS = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.builds("({} and {})".format, inner, inner),
+        st.builds("{} or {}".format, inner, inner),
+        st.builds("not ({})".format, inner),
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(where=CONDITIONS)
+def test_agrees_with_duckdb(where, stored, judge):
+    """Whatever the filter, the rows that pass are those that DuckDB finds."""
+    assert find_rows(stored, where).tolist() == judge(where)
+
+
+@pytest.mark.parametrize(
+    ("where", "same"),
+    [
+        ("exif.iso = 1", '"exif.iso" = 1'),
+        ("LABEL = 'cat' AND Year = 2018", None),
+        ("label == 'cat'", "label = 'cat'"),
+        ("label notnull", "label is not null"),
+        ("label = 'cat' -- so it is", "label = 'cat'"),
+        ("camera like '50\\%'", "camera = '50%'"),
+        ("weight = 0.1", "weight > 0.09 and weight < 0.11"),
+        ("none = 'a'", "false"),
+        ("none is null", "true"),
+        ("iso is null", "not iso < 1e9 is not null"),
+        ("boxes is not null", "true"),
+        ("year in (" + ", ".join(map(str, range(2019, 9_000))) + ")", "year > 2018"),
+        (" or ".join(["year = 2020"] * 3_000), "year = 2020"),
+        ("year > 99999999999999999999", "false"),
+    ],
+    ids=lambda where: str(where)[:30],
+)
+def test_ways_to_say_the_same(where, same, stored):
+    """What people may write beside plain SQL means what they mean by it; names of columns are as they are stored."""
+    if same is None:
+        with pytest.raises(InputError, match="a column that is not there: LABEL"):
+            find_rows(stored, where)
+    else:
+        np.testing.assert_array_equal(find_rows(stored, where), find_rows(stored, same))
+
+
+def test_rows_are_numbers_in_order(stored):
+    """Rows come as int64 in ascending order, none of them and all of them too."""
+    some, nothing, everything = (find_rows(stored, where) for where in ("is_good", "null", "true"))
+    assert [rows.dtype for rows in (some, nothing, everything)] == [np.int64] * 3
+    assert (np.diff(some) > 0).all()
+    assert (len(nothing), everything.tolist()) == (0, list(range(N)))
+
+
+def rows_of(tmp_path, **named):
+    """Store columns of a few values."""
+    write_rows([pa.table(named)], tmp_path / "rows.parquet")
+    return StoredRows(tmp_path / "rows.parquet", mend="")
+
+
+@pytest.mark.parametrize(
+    ("values", "where", "expected"),
+    [
+        (pa.array([2**63 + 1, 1], pa.uint64()), "x > 2", [0]),
+        (pa.array([2**62 + 1, 2**62], pa.int64()), f"x = {2**62 + 1}", [0]),
+        (pa.array([2**62 + 1, 1], pa.int64()), "x > 1.5", [0]),
+        (pa.array([1.5, 2], pa.float16()), "x <= 1.5", [0]),
+        (pa.array([decimal.Decimal("1.50"), decimal.Decimal("1.52")]), "x = 1.523 or x = 1.5", [0]),
+        (pa.array(["a", "b"], pa.string_view()), "x like 'b%'", [1]),
+        (pa.array(["a", None]).dictionary_encode(), "x != 'b'", [0]),
+        (pa.array([0, 86_400_000], pa.date64()), "x > '1970-01-01'", [1]),
+        (pa.array([0, 3600], pa.timestamp("s", "UTC")), "x >= '1970-01-01 01:00:00'", [1]),
+        (pa.array([0, 3600], pa.timestamp("s", "Europe/Berlin")), "x <= '1970-01-01 01:00:00'", [0]),
+        (pa.array([0, 3600], pa.timestamp("s", "UTC")), "x in ('1970-01-01T03:00:00+02:00')", [1]),
+    ],
+    ids=lambda value: str(getattr(value, "type", "")) or None,
+)
+def test_types_of_columns(values, where, expected, tmp_path):
+    """Every type that a table can have for text, numbers and dates is compared by its value; time zones are heeded."""
+    assert find_rows(rows_of(tmp_path, x=values), where).tolist() == expected
+
+
+def test_only_its_columns_are_read(stored, monkeypatch):
+    """Of the file only the columns that a filter names are read."""
+    read, names = stored.read, []
+    monkeypatch.setattr(stored, "read", lambda wanted: names.append(wanted) or read(wanted))
+    find_rows(stored, "label = 'cat' and (year > 2018 or label is null)")
+    assert names == [["label", "year"]]
+
+
+@pytest.mark.parametrize(
+    ("where", "told", "mend"),
+    [
+        ("lable = 'cat'", "not there: lable", "Did you mean: label"),
+        ("zzz = 1", "not there: zzz", "There are: label, camera"),
+        ('label = "zzz"', "not there: zzz", "Text stands in single quotes: 'zzz'."),
+        ("label = = 'cat'", "on: = 'cat'\nThe whole of it: label = = 'cat'", "A filter compares"),
+        ("label = 'cat' year = 3", "from here on: year = 3", "A filter compares"),
+        ("year in (1, 2", "from here on: 2", "A filter compares"),
+        ("(year = 1", "from here on: 1", "A filter compares"),
+        ("select year", "from here on: select year", "A filter compares"),
+        ("  ", "The filter is empty", "A filter compares"),
+        ("year = 3 and", "from here on: and", "A filter compares"),
+        ("label = 'cat", "a quote has no end: label = 'cat", "written twice: 'it''s'"),
+        ("lower(label) = 'cat'", "can't hold this: LOWER(label)", "A filter compares"),
+        ("year + 1 > 3", "can't hold this: year + 1", "A filter compares"),
+        ("year in (select 1)", "can't hold this: year IN (SELECT 1)", "A filter compares"),
+        ("year = 3; drop table t", "from here on: drop table t", "A filter compares"),
+        ("year between symmetric 3 and 1", "can't hold this: (year BETWEEN 3 AND 1", "A filter compares"),
+        ("label like 'a' escape 'b'", "can't hold this: label LIKE 'a' ESCAPE", "A filter compares"),
+        ("year::text = '3'", "can't hold this: CAST(year AS TEXT)", "A filter compares"),
+        ("case when is_good then true end", "can't hold this: CASE", "A filter compares"),
+        ("year = ?", "can't hold this: ?", "A filter compares"),
+        ("is_good is true", "can't hold this: is_good IS TRUE", "After `is` stands null or not null."),
+        ("year in (year)", "can't hold this: year IN (year)", "stand values, not columns"),
+        ("-year = 3", "can't hold this: -year", "A filter compares"),
+        ("year = 1e", "can't hold this: 1e is no number", "A filter compares"),
+        ("year > 'x'", "year > 'x' compares a number with text", "Text stands in single quotes"),
+        ("label = 3", "label = 3 compares text with a number", "Text stands in single quotes"),
+        ("year in (1, 'x')", "compares a number with text", "Text stands in single quotes"),
+        ("is_good = 1", "compares true or false with a number", "Text stands in single quotes"),
+        ("boxes = 1", "compares list<element: int64> with a number", "Text stands in single quotes"),
+        ("label between 1 and 2", "compares text with a number", "Text stands in single quotes"),
+        ("year like '2%'", "year LIKE '2%': a column of text is like a text", "Such as: camera like"),
+        ("label like camera", "a column of text is like a text", "Such as: camera like"),
+        ("day > 'May'", "'May' is no date", "Write it as '2024-05-06'."),
+        ("day = '2024-01-01 12:00:00'", "is no date", "Write it as '2024-05-06'."),
+        ("taken in ('2024-13-01')", "'2024-13-01' is no date", "or '2024-05-06 07:08:09'"),
+        ("label", "label by itself is text", "Compare it with something"),
+        ("year or is_good", "year by itself is a number", "Compare it with something"),
+        ("(" * 2_000 + "is_good" + ")" * 2_000, "too many parts inside each other", "Use: COLUMN in"),
+        ("\udcff = 3", "can't be read from here on: \\udcff", "A filter compares"),
+    ],
+    ids=lambda text: text.encode("ascii", "replace").decode()[:30],
+)
+def test_mistakes_are_told(where, told, mend, stored):
+    """What can't be read, found, held or compared is told with its place in the filter and what to write."""
+    with pytest.raises(InputError) as caught:
+        find_rows(stored, where)
+    assert told in caught.value.message
+    assert mend in caught.value.mend
+    assert str(caught.value).encode()  # can be printed
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["'camera' = 'x'", "'camera' like 'x%'", "'camera' in ('x', 'y')", "year > 3 and not 'camera' <> 'x'",
+     "'camera' between 'a' and 'b'"],
+)  # fmt: skip
+def test_text_against_text(where, stored):
+    """A text in the place of a column is refused: no row hangs on it."""
+    with pytest.raises(InputError, match="compares a text with a text, and no column") as caught:
+        find_rows(stored, where)
+    assert caught.value.mend.endswith('in none where it is one word: "camera"')
+
+
+@pytest.mark.parametrize(
+    "where", ["when = 'x'", "FROM = 'x'", "year > 3 and from in ('x')", "map = 'x'", "case like 'x'"]
+)
+def test_columns_named_as_words_of_sql(where, tmp_path):
+    """The message names each such column as it has to be written, and so it can be asked for."""
+    names = ["when", "From", "map", "case"]
+    write_rows([pa.table({name: ["x", "y"] for name in names} | {"year": [4, 5]})], tmp_path / "rows.parquet")
+    stored = StoredRows(tmp_path / "rows.parquet", mend="")
+    (name,) = [name for name in names if name.lower() in where.lower()]
+    with pytest.raises(InputError, match="can't be read from here on") as caught:
+        find_rows(stored, where)
+    assert caught.value.mend.startswith(f'A column that is named as a word of SQL stands in double quotes: "{name}".')
+    assert find_rows(stored, f"\"{name}\" = 'x'").tolist() == [0]

@@ -1,0 +1,106 @@
+import datetime as dt
+import decimal
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from frieze.core import FeatureFileError
+from frieze.indexing.storage.row_metadata import StoredRows, to_plain, write_rows
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """10,000 rows in three row groups, whose labels differ from group to group."""
+    path = tmp_path_factory.mktemp("rows") / "rows.parquet"
+    labels = pa.array([f"l{row // 4_000}" for row in range(10_000)]).dictionary_encode()
+    write_rows([pa.table({"id": [f"{row}.jpg" for row in range(10_000)], "label": labels})], path)
+    return path
+
+
+def test_rows_come_in_the_order_asked_for(stored):
+    """Rows are taken by number from any row group, repeats too, with their own label."""
+    rows = np.array([9_999, 0, 4_095, 4_096, 0, 8_192])
+    taken = StoredRows(stored, mend="").take(rows)
+    assert taken == [{"id": f"{row}.jpg", "label": f"l{row // 4_000}"} for row in rows]
+
+
+@pytest.mark.parametrize("sizes", [[10_000], [1, 4_096, 4_095, 1_808], [700] * 14 + [200], [5, 0, 9_995]])
+def test_groups_are_whole(sizes, tmp_path):
+    """However the rows come, they are written in groups of 4,096: a row is found by its number alone."""
+    ends = np.cumsum(sizes)
+    whole = pa.table({"id": [str(row) for row in range(10_000)], "label": ["x"] * 10_000})
+    write_rows(
+        [whole.slice(end - size, size) for end, size in zip(ends, sizes, strict=True)], tmp_path / "rows.parquet"
+    )
+    file = pq.ParquetFile(tmp_path / "rows.parquet")
+    assert [file.metadata.row_group(number).num_rows for number in range(3)] == [4_096, 4_096, 1_808]
+    assert file.read()["id"].to_pylist() == [str(row) for row in range(10_000)]
+
+
+def test_no_rows_are_no_rows(stored):
+    """Asked for nothing, nothing is given."""
+    assert StoredRows(stored, mend="").take(np.empty(0, np.int64)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [("0.jpg", 0), ("9999.jpg", 9_999), ("999.jpg", 999), ("99.jp", None), ("", None), ("0.jpg\udcff", None)],
+)
+def test_find_takes_the_whole_id(name, row, stored):
+    """An id is found as a whole: neither its beginning nor its end is enough."""
+    assert StoredRows(stored, mend="").find(name) == row
+
+
+def test_a_broken_group_is_told_when_it_is_read(stored, tmp_path):
+    """Bytes that broke inside the file are told with the mend once a hit needs them."""
+    damaged = bytearray(stored.read_bytes())
+    damaged[100:5_000] = b"\0" * 4_900
+    (tmp_path / "rows.parquet").write_bytes(damaged)
+    rows = StoredRows(tmp_path / "rows.parquet", mend="Make it anew.")
+    with pytest.raises(FeatureFileError, match=r"rows\.parquet is broken") as caught:
+        rows.take(np.array([0]))
+    assert caught.value.mend == "Make it anew."
+
+
+def test_single_columns_are_read(stored):
+    """Columns are read by their names, all rows of them, and their names and types are known before."""
+    rows = StoredRows(stored, mend="")
+    assert rows.schema.names == ["id", "label"]
+    assert rows.read(["label"]).column_names == ["label"]
+    assert rows.read(["id"])["id"].to_pylist() == [f"{row}.jpg" for row in range(10_000)]
+
+
+def test_everybody_can_read_the_file(stored):
+    """The file is plain Parquet with the columns as they were, in row order."""
+    table = pq.read_table(stored)
+    assert table["id"][4_096].as_py() == "4096.jpg"
+    assert table["label"].to_pylist()[7_999:8_001] == ["l1", "l2"]
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (b"\x01\xff", "01ff"),
+        (float("inf"), None),
+        (dt.datetime(2024, 5, 6, 7, 8), "2024-05-06 07:08:00"),  # noqa: DTZ001  a column without a time zone
+        (decimal.Decimal("1.50"), "1.50"),
+        ([("key", float("nan"))], [["key", None]]),
+        ({"inner": [True, 2, None, "text"]}, {"inner": [True, 2, None, "text"]}),
+    ],
+)
+def test_values_become_plain_json(value, plain):
+    """Whatever type the user's column has, its values become JSON."""
+    assert to_plain(value) == plain
+
+
+def test_many_at_once(stored):
+    """Many threads may ask at once, also for what is read for the first time: a page's users do."""
+    rows = np.random.default_rng(0).integers(0, 10_000, (200, 30))
+    for _ in range(10):
+        fresh = StoredRows(stored, mend="")
+        with ThreadPoolExecutor(8) as threads:
+            taken = list(threads.map(fresh.take, rows))
+        assert [[row["id"] for row in one] for one in taken] == [[f"{row}.jpg" for row in one] for one in rows]
