@@ -21,7 +21,18 @@ import pyarrow as pa
 from report import run_passages, show
 
 from frieze.core import Rows
-from frieze.embedder import Answer, ClusterRun, JobOptions, Listing, Member, Outcome, Place, Source, Stages, make_run
+from frieze.embedder import (
+    Answer,
+    ClusterRun,
+    JobOptions,
+    Listing,
+    Outcome,
+    Place,
+    Source,
+    Stages,
+    WorkerHandle,
+    make_run,
+)
 from frieze.features import LISTING, PART, BackboneSpec, Manifest, Part, compare, make_plan, open_writer, to_failures
 
 ROOT = Path(__file__).parents[1]
@@ -113,17 +124,17 @@ class Simulated:
         self._folder = folder
         self._numbers = itertools.count()
         self._coming: list[tuple[float, int, Answer]] = []
-        self._free: dict[Member, float] = {}
+        self._free: dict[WorkerHandle, float] = {}
         self.seconds = 0.0
 
-    def hire(self) -> list[Member]:
+    def hire(self) -> list[WorkerHandle]:
         """Give all of them, once."""
         if self._free:
             return []
-        self._free = {Member(Place("node", range(n, n + 1), 0), None): 0.0 for n in range(N_WORKERS)}
+        self._free = {WorkerHandle(Place("node", range(n, n + 1), 0), None): 0.0 for n in range(N_WORKERS)}
         return list(self._free)
 
-    def ask(self, member: Member, question: str, *words: Any, about: Any) -> None:
+    def ask(self, member: WorkerHandle, question: str, *words: Any, about: Any) -> None:
         """Note when a worker will be done; its file is there at once."""
         began = max(self.seconds, self._free[member])
         value: Any = ("none", {}, SPEC)

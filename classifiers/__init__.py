@@ -1,11 +1,11 @@
 """Small classifiers on stored features: their kinds, training to protocol, comparison, evaluation, prediction."""
 
-from frieze.classifiers.config import SCHEDULES, Course, Network
-from frieze.classifiers.data.split_config import Parting
+from frieze.classifiers.config import SCHEDULES, FinetuneConfig, Network
+from frieze.classifiers.data.split_config import SplitConfig
 from frieze.classifiers.evaluation.compare import compare_heads
 from frieze.classifiers.evaluation.evaluate import evaluate_head
 from frieze.classifiers.evaluation.predict import predict_features
-from frieze.classifiers.finetuning.finetune import CHECKPOINT, Means, finetune_head
+from frieze.classifiers.finetuning.finetune import CHECKPOINT, FinetuneContext, finetune_head
 from frieze.classifiers.finetuning.pooled_features import PooledFeatures
 from frieze.classifiers.finetuning.warm_start import check_images, check_memory
 from frieze.classifiers.label_audit.audit import audit_labels, check_audit
@@ -16,7 +16,7 @@ from frieze.classifiers.storage.head_folder import Head, open_head, read_report
 from frieze.classifiers.storage.head_json import read_document, read_labels_from, read_request
 from frieze.classifiers.storage.output_checks import check_head, check_predictions
 from frieze.classifiers.storage.split_file import read_split
-from frieze.classifiers.training.fit import Recipe
+from frieze.classifiers.training.fit import HeadConfig
 from frieze.classifiers.training.train import train_head
 
 __all__ = [
@@ -24,14 +24,14 @@ __all__ = [
     "HEADS",
     "N_NEIGHBOURS",
     "SCHEDULES",
-    "Course",
+    "FinetuneConfig",
+    "FinetuneContext",
     "Head",
-    "Means",
+    "HeadConfig",
     "Neighbourhood",
     "Network",
-    "Parting",
     "PooledFeatures",
-    "Recipe",
+    "SplitConfig",
     "audit_labels",
     "check_audit",
     "check_head",

@@ -5,7 +5,7 @@ import numpy as np
 from frieze.core import Floats, Rows
 
 
-def best_factor(margins: Floats, codes: Rows) -> float:
+def fit_temperature(margins: Floats, codes: Rows) -> float:
     """Find the factor on the margins whose softmax explains the labels best.
 
     Args:
@@ -49,7 +49,7 @@ def calibrated_margins(margins: Floats, codes: Rows) -> Floats:
     """Give the probabilities float32 [N, C] of margins, at the temperature that explains the labels best."""
     from scipy.special import softmax
 
-    honest: Floats = softmax(best_factor(margins, codes) * margins, axis=1)
+    honest: Floats = softmax(fit_temperature(margins, codes) * margins, axis=1)
     return honest
 
 

@@ -30,17 +30,17 @@ class Network:
         if not all(0 < units <= _MOST_UNITS for units in self.layers) or len(self.layers) > _MOST_LAYERS:
             raise InputError(
                 f"The hidden layers have {', '.join(map(str, self.layers))} units.",
-                mend=f"Give up to {_MOST_LAYERS} layers of 1 to {_MOST_UNITS} units, such as --layers 256,128",
+                hint=f"Give up to {_MOST_LAYERS} layers of 1 to {_MOST_UNITS} units, such as --layers 256,128",
             )
         if not 0 <= self.dropout < 1:
             raise InputError(
                 f"The dropout is {self.dropout}; it is a share of the units, from 0 on and below 1.",
-                mend="Use for example --dropout 0.3",
+                hint="Use for example --dropout 0.3",
             )
         if self.epochs < 1 or self.patience < 1:
             raise InputError(
                 f"There are {self.epochs} epochs and a patience of {self.patience}; both are at least 1.",
-                mend="Use for example --epochs 100 --patience 5",
+                hint="Use for example --epochs 100 --patience 5",
             )
 
 
@@ -52,7 +52,7 @@ USUAL = Network()
 
 
 @dataclasses.dataclass(frozen=True)
-class Terms:
+class FitOptions:
     """What a fit takes beside rows and labels.
 
     Attributes:
@@ -99,7 +99,7 @@ SCHEDULES = ("cosine", "constant")
 
 
 @dataclasses.dataclass(frozen=True)
-class Course:
+class FinetuneConfig:
     """How a network is fine-tuned: Adam, a rate that may warm up and fall, early stopping.
 
     Attributes:
@@ -128,18 +128,18 @@ class Course:
         whole = {"--epochs": self.epochs, "--batch-size": self.batch_size, "--patience": self.patience}
         for option, value in whole.items():
             if value < 1:
-                raise InputError(f"{option} is {value}; it is at least 1.", mend=f"Use for example {option} 10")
+                raise InputError(f"{option} is {value}; it is at least 1.", hint=f"Use for example {option} 10")
         if not 0 < self.learning_rate < 1:
             raise InputError(
                 f"The learning rate is {self.learning_rate}; it lies between 0 and 1.",
-                mend="Use for example --learning-rate 1e-4",
+                hint="Use for example --learning-rate 1e-4",
             )
         if self.schedule not in SCHEDULES:
-            raise InputError(f"Unknown schedule: {self.schedule}.", mend=f"Use one of: {', '.join(SCHEDULES)}.")
+            raise InputError(f"Unknown schedule: {self.schedule}.", hint=f"Use one of: {', '.join(SCHEDULES)}.")
         if self.augments and self.caches:
             raise InputError(
                 "What is kept of the frozen part is kept of each image as it is: it can't be augmented.",
-                mend="Give --cache together with --no-augment, or neither.",
+                hint="Give --cache together with --no-augment, or neither.",
             )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
-from frieze.classifiers.config import FitMemory, Terms
+from frieze.classifiers.config import FitMemory, FitOptions
 from frieze.classifiers.data.embedding_rows import Embeddings
 from frieze.classifiers.kinds.knn import NeighboursHead
 from frieze.classifiers.kinds.linear import LinearHead, PrototypeHead, RidgeHead, SvmHead
@@ -24,7 +24,7 @@ class Classifier(Protocol):
         usual: The value where nothing can be chosen: too few rows.
         streams: Whether it can be fitted on rows that stay on disk.
         memory: What a fit takes in memory where the rows lie there.
-        is_calibrated: Whether its probabilities are honest as they are fitted; else they want `soften`.
+        is_calibrated: Whether its probabilities are honest as they are fitted; else they want `scale_logits`.
         classes: The names of the C classes, sorted.
         fit_seconds: How long the fit took; choosing and calibrating excluded.
         note: What was chosen in the fit for the number of rows, in words; mostly empty.
@@ -45,7 +45,9 @@ class Classifier(Protocol):
     note: str
 
     @classmethod
-    def fit_each(cls, embeddings: Embeddings, labels: Strings, values: Sequence[float], terms: Terms) -> Iterator[Self]:
+    def fit_each(
+        cls, embeddings: Embeddings, labels: Strings, values: Sequence[float], terms: FitOptions
+    ) -> Iterator[Self]:
         """Fit one head for each value.
 
         Args:
@@ -67,7 +69,7 @@ class Classifier(Protocol):
         It is traced once and frozen: what it reads of the head, arrays or variables, become constants of the graph.
         """
 
-    def soften(self, factor: float) -> None:
+    def scale_logits(self, factor: float) -> None:
         """Multiply the margins by a factor > 0: one over a temperature."""
 
     def save(self, path: Path) -> None:
@@ -100,12 +102,12 @@ def name_head(head: str, kernel: str) -> str:
     """
     if head in _WITH_KERNEL:
         base, own = _WITH_KERNEL[head]
-        raise InputError(f"The head {head} is {base} with a kernel.", mend=f"Use --head {base} --kernel {own}")
+        raise InputError(f"The head {head} is {base} with a kernel.", hint=f"Use --head {base} --kernel {own}")
     if kernel == "linear":
         return head
     names = {pair: name for name, pair in _WITH_KERNEL.items()}
     if (head, kernel) not in names:
-        raise InputError(f"The head {head} has no kernel {kernel}.", mend="Use --head svm --kernel rbf, or no --kernel")
+        raise InputError(f"The head {head} has no kernel {kernel}.", hint="Use --head svm --kernel rbf, or no --kernel")
     return names[head, kernel]
 
 
@@ -121,7 +123,7 @@ def kind_of_head(name: str) -> type[Classifier]:
         InputError: There is no such kind.
     """
     if name not in HEADS:
-        raise InputError(f"Unknown head: {name}.", mend=f"Use one of: {', '.join(HEADS)}.")
+        raise InputError(f"Unknown head: {name}.", hint=f"Use one of: {', '.join(HEADS)}.")
     return HEADS[name]
 
 

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 from frieze.embedder.backbones import PRECISIONS, Backbone, BackboneRequest
 from frieze.embedder.backbones.open import list_backbones, open_backbone, reopen_backbone
-from frieze.embedder.backbones.trainable.base import Trunk
-from frieze.embedder.backbones.trainable.open import open_trunk
+from frieze.embedder.backbones.trainable.base import TrainableBackbone
+from frieze.embedder.backbones.trainable.open import open_trainable
 from frieze.embedder.cluster.driver import ClusterRun
 from frieze.embedder.cluster.worker import Outcome
-from frieze.embedder.cluster.worker_pool import Answer, Member, Place
+from frieze.embedder.cluster.worker_pool import Answer, Place, WorkerHandle
 from frieze.embedder.dry_run import estimate_source
 from frieze.embedder.embed import embed_source
 from frieze.embedder.engines import Setting, find_devices
@@ -53,14 +53,14 @@ __all__ = [
     "LabelFile",
     "Limits",
     "Listing",
-    "Member",
     "Outcome",
     "Place",
     "Setting",
     "Source",
     "SourceOptions",
     "Stages",
-    "Trunk",
+    "TrainableBackbone",
+    "WorkerHandle",
     "as_images",
     "decode",
     "decode_batch",
@@ -81,7 +81,7 @@ __all__ = [
     "measure_rate",
     "open_backbone",
     "open_source",
-    "open_trunk",
+    "open_trainable",
     "read_image",
     "read_labels",
     "recall",

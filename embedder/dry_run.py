@@ -13,8 +13,8 @@ from frieze.core import Rows, is_remote
 from frieze.embedder.backbones import Backbone, BackboneRequest
 from frieze.embedder.backbones.open import open_backbone
 from frieze.embedder.embed import Task, open_job
-from frieze.embedder.job.calibration_sample import Probe
-from frieze.embedder.job.dedup import Known
+from frieze.embedder.job.calibration_sample import CalibrationSample
+from frieze.embedder.job.dedup import EmbeddingCache
 from frieze.embedder.job.inference import embed_batches
 from frieze.embedder.job.options import JobOptions
 from frieze.embedder.job.pipeline import Decoder, stream
@@ -25,15 +25,15 @@ from frieze.embedder.job.timing import Stages
 from frieze.embedder.sources import Source
 from frieze.features import (
     Manifest,
-    check_is_only_ours,
+    check_only_table_files,
     compare,
     count_vanished,
-    going_on,
     is_features,
     keep_rows_of_empty,
     read_failures,
     read_manifest,
     read_stored,
+    resume_manifest,
     to_failures,
 )
 
@@ -92,10 +92,10 @@ def _check(out: Path, task: Task) -> Callable[[], Backbone]:
     """Refuse what the run would refuse of a table; gives what loads the backbone, which may be loaded by then."""
     if is_features(out) and not task.options.force:
         manifest, backbone = task.brings(out)
-        going_on(out, manifest)
+        resume_manifest(out, manifest)
         return lambda: backbone or task.reopened(manifest)
     if is_features(out):
-        check_is_only_ours(out)
+        check_only_table_files(out)
     return lambda: open_backbone(task.request)
 
 
@@ -131,7 +131,7 @@ def _measure(source: Source, rows: Rows, backbone: Backbone, options: JobOptions
     max_pixels = options.limits.max_pixels
     goes_on = is_features(out) and not options.force
     stored = read_manifest(out) if goes_on else Manifest(spec=backbone.spec, source=source.listing.source)
-    probe = Probe(source, rows, backbone.spec, max_pixels)
+    probe = CalibrationSample(source, rows, backbone.spec, max_pixels)
     choice = choose_engine(backbone, options, probe, stored)
     batches = stream(
         [probe.sample],
@@ -142,7 +142,7 @@ def _measure(source: Source, rows: Rows, backbone: Backbone, options: JobOptions
     )
     done, start = [0], [time.perf_counter()]
     with contextlib.closing(batches):
-        for batch, _, _ in embed_batches(batches, choice.engine, Known(_learned_nothing, {}), Stages()):
+        for batch, _, _ in embed_batches(batches, choice.engine, EmbeddingCache(_learned_nothing, {}), Stages()):
             done.append(done[-1] + len(batch.piece.rows))
             start.append(time.perf_counter())
             if start[-1] - start[0] > _LONGEST_S:

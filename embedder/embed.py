@@ -20,12 +20,12 @@ from frieze.embedder.sources import Source
 from frieze.embedder.sources.open import open_source
 from frieze.features import (
     Manifest,
-    check_is_ours,
     check_same_backbone,
+    check_table_dir,
     is_features,
     open_writer,
     read_manifest,
-    succession,
+    replace_table,
     successor_of,
 )
 
@@ -63,7 +63,7 @@ def embed_source(
     task = Task(open_job(source, out, options, progress), request, options, began, progress, load)
     if not (options.force and is_features(out)):
         return task.bring_up_to_date(out)
-    with succession(out, goes_on=task.goes_on) as fresh:
+    with replace_table(out, goes_on=task.goes_on) as fresh:
         document = task.bring_up_to_date(fresh)
     return document | {"out": str(out)}
 
@@ -75,10 +75,10 @@ def open_job(source: Any, out: Path, options: JobOptions, progress: Progress) ->
         InputError: An option makes no sense, the folder is not ours, or there is no such source.
     """
     options.check()
-    check_is_ours(out)
+    check_table_dir(out)
     if options.retry_failures and not is_features(out):
         raise InputError(
-            f"There is no table {out}, so no image of it has failed before.", mend="Leave --retry-failures out."
+            f"There is no table {out}, so no image of it has failed before.", hint="Leave --retry-failures out."
         )
     skip = (out, successor_of(out))
     return open_source(
@@ -176,5 +176,5 @@ class Task:
             MismatchError: Another network stands in its place now.
         """
         backbone = open_backbone(self.request.with_pixels(manifest.spec.pixels))
-        check_same_backbone(backbone.spec, manifest.spec, where="the table", mend="Begin again with --force.")
+        check_same_backbone(backbone.spec, manifest.spec, where="the table", hint="Begin again with --force.")
         return backbone

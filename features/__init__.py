@@ -9,15 +9,15 @@ from frieze.features.importers.job import check_can_embed, import_vectors
 from frieze.features.importers.parquet import partition_values
 from frieze.features.manifest import Manifest, Part, is_features, read_manifest
 from frieze.features.part_files import read_part, write_part
-from frieze.features.paths import check_is_only_ours, check_is_ours
+from frieze.features.paths import check_only_table_files, check_table_dir
 from frieze.features.plan import Plan, Shard, make_plan
 from frieze.features.reader import Features, open_features
-from frieze.features.replacement import succession, successor_of
+from frieze.features.replacement import replace_table, successor_of
 from frieze.features.schema import LISTING, OURS, PART, free_names, part_schema, to_embeddings, to_part, user_columns
 from frieze.features.spec import BackboneSpec, check_same_backbone, is_same_backbone
 from frieze.features.vanished_folders import count_vanished, keep_rows_of_empty
 from frieze.features.verify import verify_features
-from frieze.features.writer import FeatureWriter, going_on, open_writer, read_stored
+from frieze.features.writer import FeatureWriter, open_writer, read_stored, resume_manifest
 
 __all__ = [
     "EMPTY_FOLDER",
@@ -36,14 +36,13 @@ __all__ = [
     "Shard",
     "VectorOptions",
     "check_can_embed",
-    "check_is_only_ours",
-    "check_is_ours",
+    "check_only_table_files",
     "check_same_backbone",
+    "check_table_dir",
     "compare",
     "count_reasons",
     "count_vanished",
     "free_names",
-    "going_on",
     "import_vectors",
     "is_features",
     "is_same_backbone",
@@ -57,7 +56,8 @@ __all__ = [
     "read_manifest",
     "read_part",
     "read_stored",
-    "succession",
+    "replace_table",
+    "resume_manifest",
     "successor_of",
     "to_embeddings",
     "to_failures",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from frieze.core import clear_errors, write_file
+from frieze.core import translate_io_errors, write_file
 from frieze.features.concat import join_rows
 from frieze.features.manifest import PARTS, Part
 from frieze.features.part_files import read_part, write_part
@@ -15,7 +15,7 @@ _PILE = 16
 """How many small parts are left alone: rewriting them at every run would cost more than reading them."""
 
 
-def piles(parts: Sequence[Part], *, shard_size: int) -> list[list[Part]]:
+def groups_to_compact(parts: Sequence[Part], *, shard_size: int) -> list[list[Part]]:
     """Choose the parts to merge.
 
     Args:
@@ -64,7 +64,7 @@ def merge(folder: Path, group: Sequence[Part]) -> Part:
 
     write_file(first, write_and_make_room, staging_dir=folder / STAGING)
     for path in others:
-        with clear_errors(folder):
+        with translate_io_errors(folder):
             (folder / STAGING / path.name).unlink()
     return Part.of(first, len(table))
 
@@ -75,5 +75,5 @@ def restore(folder: Path) -> None:
         ids = read_part(staged, ["id"])["id"]
         live = [read_part(path, ["id"])["id"] for path in part_files(folder)]
         is_merged = any(pc.any(pc.is_in(ids, one.combine_chunks())).as_py() for one in live)
-        with clear_errors(folder):
+        with translate_io_errors(folder):
             staged.unlink() if is_merged else staged.replace(folder / PARTS / staged.name)

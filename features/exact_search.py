@@ -74,11 +74,11 @@ def _best(scores: Floats, k: int) -> tuple[Rows, Floats]:
 
 def _check(queries: Floats, embeddings: Floats, *, k: int, metric: str) -> None:
     if metric not in METRICS:
-        raise InputError(f"Unknown metric: {metric}.", mend=f"Use one of: {', '.join(METRICS)}.")
+        raise InputError(f"Unknown metric: {metric}.", hint=f"Use one of: {', '.join(METRICS)}.")
     if queries.shape[1] != embeddings.shape[1]:
         raise MismatchError(
             f"The queries have width {queries.shape[1]}, the embeddings {embeddings.shape[1]}.",
-            mend="Embed both with the same backbone.",
+            hint="Embed both with the same backbone.",
         )
     if not 1 <= k <= len(embeddings):
-        raise InputError(f"k is {k}, but there are {len(embeddings)} rows.", mend=f"Use 1 <= k <= {len(embeddings)}.")
+        raise InputError(f"k is {k}, but there are {len(embeddings)} rows.", hint=f"Use 1 <= k <= {len(embeddings)}.")

@@ -64,7 +64,7 @@ def read_failures(folder: Path) -> pa.Table:
         return pq.read_table(to_parquet_source(path), schema=FAILURES)
     except (pa.ArrowException, OSError) as error:
         raise FeatureFileError(
-            f"{path} can't be read: {error}.", mend="Delete it: the failures are found again by the next run."
+            f"{path} can't be read: {error}.", hint="Delete it: the failures are found again by the next run."
         ) from error
 
 

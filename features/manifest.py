@@ -136,7 +136,7 @@ def read_manifest(folder: Path) -> Manifest:
     Raises:
         FeatureFileError: It is missing, broken, or of a contract that this version does not know.
     """
-    document = read_json(folder / NAME, mend=_mend(folder))
+    document = read_json(folder / NAME, hint=_mend(folder))
     try:
         _check_contract(document, folder)
         manifest = Manifest(
@@ -155,7 +155,7 @@ def read_manifest(folder: Path) -> Manifest:
     except (AttributeError, KeyError, TypeError) as error:
         raise FeatureFileError(
             f"{folder / NAME} lacks what a table of features has ({error}).",
-            mend="Put back the features.json that belongs there.",
+            hint="Put back the features.json that belongs there.",
         ) from error
     return manifest
 
@@ -174,5 +174,5 @@ def _check_contract(document: dict[str, Any], folder: Path) -> None:
         raise FeatureFileError(
             f"{folder / NAME} is of kind {document['kind']}, contract {document['contract']};"
             f" this version reads features up to contract {CONTRACT}.",
-            mend="Upgrade with: pip install --upgrade frieze",
+            hint="Upgrade with: pip install --upgrade frieze",
         )

@@ -84,7 +84,7 @@ def describe_part(path: Path) -> tuple[BackboneSpec, int]:
         stored = (metadata.metadata or {})[SPEC_KEY]
         return BackboneSpec.from_json(json.loads(stored)), metadata.num_rows
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise FeatureFileError(f"{path} does not say what made it.", mend=f"Move it away: {path}") from error
+        raise FeatureFileError(f"{path} does not say what made it.", hint=f"Move it away: {path}") from error
 
 
 @contextlib.contextmanager
@@ -101,5 +101,5 @@ def name_broken_part(path: Path) -> Iterator[None]:
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise FeatureFileError(
             f"{path} is missing or broken: {error}.",
-            mend="Delete that file and run again what made the table: its rows are made anew.",
+            hint="Delete that file and run again what made the table: its rows are made anew.",
         ) from error

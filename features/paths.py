@@ -41,7 +41,7 @@ def replaced_parts(folder: Path) -> list[Path]:
     return [path for path in (folder / STAGING).iterdir() if _REPLACED_PART.fullmatch(path.name)]
 
 
-def check_is_ours(folder: Path) -> None:
+def check_table_dir(folder: Path) -> None:
     """Refuse a place that holds something else than a table of features.
 
     Raises:
@@ -50,17 +50,17 @@ def check_is_ours(folder: Path) -> None:
     if _is_link(folder / STAGING):
         raise FeatureFileError(
             f"{folder / STAGING} is a link, and what lies behind it is not written to.",
-            mend=f"Delete the link: rm {shlex.quote(str(folder / STAGING))}",
+            hint=f"Delete the link: rm {shlex.quote(str(folder / STAGING))}",
         )
     if folder.is_dir() and (is_features(folder) or _first_foreign(folder) is None):
         return
     if folder.exists():
         raise FeatureFileError(
-            f"{folder} is there already and holds no features.", mend="Give another --out: a new or an empty folder."
+            f"{folder} is there already and holds no features.", hint="Give another --out: a new or an empty folder."
         )
 
 
-def check_is_only_ours(folder: Path) -> None:
+def check_only_table_files(folder: Path) -> None:
     """Refuse to replace a folder that holds anything but a table of features.
 
     Raises:
@@ -72,7 +72,7 @@ def check_is_only_ours(folder: Path) -> None:
     if foreign is not None:
         raise FeatureFileError(
             f"{folder} is not replaced: {foreign} is no part of a table of features.",
-            mend="Move it elsewhere, or give another --out.",
+            hint="Move it elsewhere, or give another --out.",
         )
 
 
@@ -82,7 +82,7 @@ def _is_link(path: Path) -> bool:
 
 def _is_of_others(folder: Path) -> bool:
     try:
-        return read_json(folder / NAME, mend="").get("kind") != "features"
+        return read_json(folder / NAME, hint="").get("kind") != "features"
     except FeatureFileError:  # broken: what else is there decides
         return False
 

@@ -13,7 +13,7 @@ from frieze.features.schema import to_embeddings, wrong_columns
 from frieze.features.spec import BackboneSpec, check_same_backbone
 
 
-class Standing(NamedTuple):
+class RecoveredParts(NamedTuple):
     """The parts of a table, looked over.
 
     Attributes:
@@ -25,7 +25,7 @@ class Standing(NamedTuple):
     broken: tuple[Path, ...]
 
 
-def look_over(folder: Path, manifest: Manifest) -> Standing:
+def scan_parts(folder: Path, manifest: Manifest) -> RecoveredParts:
     """Tell the parts that stand from those that were cut short or spoilt; nothing is changed.
 
     A part is renamed into place before features.json names it, so one that it does not name, or describes otherwise,
@@ -45,7 +45,7 @@ def look_over(folder: Path, manifest: Manifest) -> Standing:
             live.append(Part.of(file, describe_part(file)[1]))
         else:
             broken.append(file)
-    return Standing(tuple(live), tuple(broken))
+    return RecoveredParts(tuple(live), tuple(broken))
 
 
 def _was_only_touched(file: Path, part: Part) -> bool:
@@ -62,7 +62,7 @@ def _is_sound(file: Path, spec: BackboneSpec) -> bool:
             raise
         return False
     stored, rows = describe_part(file)
-    check_same_backbone(spec, stored, where=str(file), mend=f"Move it away: {file}")
+    check_same_backbone(spec, stored, where=str(file), hint=f"Move it away: {file}")
     if rows != len(table) or wrong_columns(table.schema, spec):
         return False
     return bool(np.isfinite(to_embeddings(table["embedding"])).all())

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from frieze.core import FeatureFileError, as_bucket, clear_errors, lock_within, try_lock, write_file
+from frieze.core import FeatureFileError, as_bucket, lock_within, translate_io_errors, try_lock, write_file
 from frieze.features.manifest import PARTS, Part
 from frieze.features.paths import STAGING, replaced_parts
 
@@ -63,7 +63,7 @@ def keep_replaced(folder: Path, part: Part) -> None:
     """
     path, kept = folder / PARTS / part.name, folder / STAGING / replaced_name(part)
     place, target = as_bucket(path), as_bucket(kept)
-    with clear_errors(path), contextlib.suppress(FileExistsError, FileNotFoundError):
+    with translate_io_errors(path), contextlib.suppress(FileExistsError, FileNotFoundError):
         if place is not None and target is not None:
             place.copy(target)
         else:

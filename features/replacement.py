@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from frieze.core import FeatureFileError, as_bucket, lock, replace_folder, sweep_leftovers
-from frieze.features.paths import check_is_only_ours
+from frieze.features.paths import check_only_table_files
 
 
 def successor_of(out: Path) -> Path:
@@ -18,7 +18,7 @@ def successor_of(out: Path) -> Path:
 
 
 @contextlib.contextmanager
-def succession(out: Path, *, goes_on: Callable[[Path], bool]) -> Iterator[Path]:
+def replace_table(out: Path, *, goes_on: Callable[[Path], bool]) -> Iterator[Path]:
     """Give a folder for the table that takes another's place when the block ends without an error.
 
     Args:
@@ -32,14 +32,14 @@ def succession(out: Path, *, goes_on: Callable[[Path], bool]) -> Iterator[Path]:
         FeatureFileError: The old table's folder holds more than a table, or another process writes to it.
     """
     if as_bucket(out) is not None:
-        mend = "Give another --out, or delete it first."
-        raise FeatureFileError(f"{out} is in a bucket, where no folder is replaced in one step.", mend=mend)
+        hint = "Give another --out, or delete it first."
+        raise FeatureFileError(f"{out} is in a bucket, where no folder is replaced in one step.", hint=hint)
     sweep_leftovers(out)  # an older table that was still being read when it was replaced
     fresh = successor_of(out)
-    check_is_only_ours(out)
+    check_only_table_files(out)
     with lock(out):  # nobody adds to a table that is about to go
         if fresh.exists() and not goes_on(fresh):
-            check_is_only_ours(fresh)
+            check_only_table_files(fresh)
             shutil.rmtree(fresh)
         yield fresh
         replace_folder(fresh, out)

@@ -103,7 +103,7 @@ class Snapshot:
         """Make the error that tells of a part which was replaced and is not kept any more."""
         return FeatureFileError(
             f"{self.folder / PARTS / part.name} was replaced while the table was being read.",
-            mend="Type the same command again: it reads the table as it is now.",
+            hint="Type the same command again: it reads the table as it is now.",
         )
 
     def _hold(self) -> None:
@@ -166,7 +166,7 @@ class Snapshot:
             manifest = self.manifest
             raise FeatureFileError(
                 f"{self.folder / PARTS / part.name} has {counted(rows, 'row')}, but features.json says {part.rows:,}.",
-                mend=f"Let the run end, or finish it: {manifest.maker} {manifest.source} --out {self.folder}",
+                hint=f"Let the run end, or finish it: {manifest.maker} {manifest.source} --out {self.folder}",
             )
 
 

@@ -73,14 +73,14 @@ def _differences(one: BackboneSpec, other: BackboneSpec) -> list[str]:
     return [name for name in _IDENTITY if getattr(one, name) != getattr(other, name)]
 
 
-def check_same_backbone(got: BackboneSpec, wanted: BackboneSpec, *, where: str, mend: str) -> None:
+def check_same_backbone(got: BackboneSpec, wanted: BackboneSpec, *, where: str, hint: str) -> None:
     """Refuse two specs whose embeddings must not meet.
 
     Args:
         got: The one that comes.
         wanted: The one that is there.
         where: What holds the wanted one, for the message.
-        mend: What to type.
+        hint: What to type.
 
     Raises:
         MismatchError: They differ; the message names both sides of each difference.
@@ -88,7 +88,7 @@ def check_same_backbone(got: BackboneSpec, wanted: BackboneSpec, *, where: str, 
     if differ := _differences(got, wanted):
         sides = "; ".join(f"{name}: {_short(got, name)} here, {_short(wanted, name)} there" for name in differ)
         raise MismatchError(
-            f"The embeddings come from {got.name}, but {where} holds those of {wanted.name} ({sides}).", mend=mend
+            f"The embeddings come from {got.name}, but {where} holds those of {wanted.name} ({sides}).", hint=hint
         )
 
 

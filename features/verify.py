@@ -37,17 +37,17 @@ class Problem:
         check: What was checked, in a word or two.
         where: The file, or the ids.
         message: What was found.
-        mend: What to type or change.
+        hint: What to type or change.
     """
 
     check: str
     where: str
     message: str
-    mend: str
+    hint: str
 
     def to_json(self) -> dict[str, str]:
-        """Return the problem as `frieze verify --json` writes it; its hint is called `mend` there."""
-        return {"check": self.check, "where": self.where, "message": self.message, "mend": self.mend}
+        """Return the problem as `frieze verify --json` writes it; its hint is called `hint` there."""
+        return {"check": self.check, "where": self.where, "message": self.message, "mend": self.hint}
 
 
 def verify_features(path: Path) -> dict[str, Any]:
@@ -127,7 +127,7 @@ class _Check:
         try:
             found = len(read_failures(self.path))
         except FeatureFileError as error:
-            yield Problem("failures", str(self.path), error.message, error.mend)
+            yield Problem("failures", str(self.path), error.message, error.hint)
             return
         if found != self.manifest.n_failed:
             message = f"failures.parquet has {counted(found, 'row')}, features.json says {self.manifest.n_failed:,}"
@@ -188,9 +188,9 @@ class _Check:
                 "counts", str(file), f"it has {counted(rows, 'row')}, features.json says {part.rows:,}", _AGAIN
             )
         try:
-            check_same_backbone(stored, self.manifest.spec, where="features.json", mend=_ANEW)
+            check_same_backbone(stored, self.manifest.spec, where="features.json", hint=_ANEW)
         except MismatchError as error:
-            yield Problem("backbone", str(file), error.message, error.mend)
+            yield Problem("backbone", str(file), error.message, error.hint)
         schema = read_schema(file)
         for message in wrong_columns(schema, stored):
             yield Problem(_COLUMNS, str(file), message, _ANEW)

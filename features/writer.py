@@ -14,21 +14,21 @@ from frieze.core import (
     FeatureFileError,
     as_bucket,
     as_typed,
-    clear_errors,
     is_being_written,
     lock,
     sweep_leftovers,
     sync,
+    translate_io_errors,
     write_file,
 )
-from frieze.features.compaction import merge, piles, restore
+from frieze.features.compaction import groups_to_compact, merge, restore
 from frieze.features.concat import join_rows
 from frieze.features.failures import Failure, read_failures, to_failures, write_failures
 from frieze.features.manifest import PARTS, Manifest, Part, is_features, read_manifest
 from frieze.features.part_files import part_name, read_part, write_part
-from frieze.features.paths import STAGING, check_is_ours, left_overs
+from frieze.features.paths import STAGING, check_table_dir, left_overs
 from frieze.features.plan import Shard
-from frieze.features.recovery import look_over
+from frieze.features.recovery import scan_parts
 from frieze.features.replaced_parts import keep_replaced, sweep_replaced
 from frieze.features.schema import LISTING, PART
 from frieze.features.snapshot import Snapshot
@@ -51,10 +51,10 @@ class FeatureWriter:
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
         self.path = path
-        live, broken = look_over(path, manifest)
+        live, broken = scan_parts(path, manifest)
         self.broken_parts = [file.name for file in broken]
         for file in broken:
-            with clear_errors(path):
+            with translate_io_errors(path):
                 file.unlink()
         self.manifest = dataclasses.replace(manifest, parts=live)
         self._has_replaced = False
@@ -90,7 +90,7 @@ class FeatureWriter:
                 path = self.path / PARTS / part.name
                 raise FeatureFileError(
                     f"{path} repeats ids that are stored already.",
-                    mend=f"Delete it and run again to embed its images anew: rm '{path}'",
+                    hint=f"Delete it and run again to embed its images anew: rm '{path}'",
                 )
             seen.update(ids)
 
@@ -116,7 +116,7 @@ class FeatureWriter:
         self.note_failures(failures)
         self.update(parts=tuple(sorted(others, key=lambda part: part.name)))
         if not len(table):
-            with clear_errors(path):
+            with translate_io_errors(path):
                 path.unlink(missing_ok=True)
 
     def staged(self, shard: Shard, attempt: int) -> Path:
@@ -135,7 +135,7 @@ class FeatureWriter:
             part: Describes the file, named as `staged` does.
         """
         path = self.path / PARTS / part_name(shard.part)
-        with clear_errors(path):
+        with translate_io_errors(path):
             self.staged_file(part).replace(path)
             sync(path.parent)
             moved = path.stat().st_mtime_ns  # in a bucket it is another object
@@ -172,7 +172,7 @@ class FeatureWriter:
         Raises:
             FeatureFileError: The disk refuses; the next `open_writer` mends the table.
         """
-        for group in piles(self.manifest.parts, shard_size=shard_size):
+        for group in groups_to_compact(self.manifest.parts, shard_size=shard_size):
             for part in group:
                 self._keep(part.name)
             merged = merge(self.path, group)
@@ -224,7 +224,7 @@ def read_stored(folder: Path) -> pa.Table:
         FeatureFileError: A part is missing or broken.
     """
     snapshot = Snapshot(folder)
-    parts = snapshot.manifest.parts if is_being_written(folder) else look_over(folder, snapshot.manifest).live
+    parts = snapshot.manifest.parts if is_being_written(folder) else scan_parts(folder, snapshot.manifest).live
     return _join_stored((snapshot.read(part, _read_listed), part.number) for part in parts)
 
 
@@ -266,8 +266,8 @@ def open_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
         MismatchError: The table there holds another backbone's embeddings.
     """
     path = path.absolute()  # pyarrow takes a relative `a:b` for a URL
-    check_is_ours(path)
-    with clear_errors(path):
+    check_table_dir(path)
+    with translate_io_errors(path):
         for name in (PARTS, STAGING):
             (path / name).mkdir(parents=True, exist_ok=True)
     with lock(path):
@@ -277,7 +277,7 @@ def open_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
         restore(path)
         if not is_features(path):
             manifest.write(path)
-        before = going_on(path, manifest)
+        before = resume_manifest(path, manifest)
         writer = FeatureWriter(path, before)
         if writer.manifest.parts != before.parts:
             writer.update()  # a run that finds nothing to do must not leave a part unnamed
@@ -287,12 +287,12 @@ def open_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
 
 
 def _clear_away(path: Path) -> None:
-    with clear_errors(path):
+    with translate_io_errors(path):
         for left_over in left_overs(path):
             left_over.unlink(missing_ok=True)
 
 
-def going_on(path: Path, manifest: Manifest) -> Manifest:
+def resume_manifest(path: Path, manifest: Manifest) -> Manifest:
     """Take what an earlier run stored, if it fits; nothing is written.
 
     Args:
@@ -307,12 +307,12 @@ def going_on(path: Path, manifest: Manifest) -> Manifest:
         return manifest
     before = read_manifest(path)
     begin = f"give another --out, or begin {path} again with --force."
-    mend = f"Go on with {_as_options(before)}, {begin}" if before.maker == manifest.maker else begin.capitalize()
-    check_same_backbone(manifest.spec, before.spec, where=str(path), mend=mend)
+    hint = f"Go on with {_as_options(before)}, {begin}" if before.maker == manifest.maker else begin.capitalize()
+    check_same_backbone(manifest.spec, before.spec, where=str(path), hint=hint)
     if manifest.source != before.source:
         raise FeatureFileError(
             f"{path} was made from {before.source}, not from {manifest.source}.",
-            mend=f"Give another --out, or begin {path} again with --force.",
+            hint=f"Give another --out, or begin {path} again with --force.",
         )
     return dataclasses.replace(manifest, parts=before.parts)
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from frieze.indexing import Index
 
 
-class Wanted(NamedTuple):
+class SearchOptions(NamedTuple):
     """What is wanted of the hits.
 
     Attributes:
@@ -24,7 +24,7 @@ class Wanted(NamedTuple):
     min_score: float | None = None
 
 
-def answer(index: "Index", names: "Sequence[str]", vectors: Floats, wanted: Wanted) -> dict[str, Any]:
+def answer(index: "Index", names: "Sequence[str]", vectors: Floats, wanted: SearchOptions) -> dict[str, Any]:
     """Find the nearest images of each query.
 
     Args:

@@ -110,8 +110,8 @@ def silence(stream: TextIO) -> None:
 def show_error(error: InputError) -> None:
     """Print what is wrong, then what to type."""
     say(f"Error: {error.message}")
-    if error.mend:
-        say(error.mend)
+    if error.hint:
+        say(error.hint)
 
 
 def show_problem(problem: Mapping[str, str]) -> None:

@@ -26,8 +26,8 @@ from frieze.core import (
 )
 from frieze.features import BackboneSpec, is_same_backbone, read_manifest
 from frieze.indexing.faiss_layer.metrics import check_lengths, square_lengths
-from frieze.indexing.faiss_layer.row_filter import Allowed
-from frieze.indexing.faiss_layer.searcher import Effort, Searcher
+from frieze.indexing.faiss_layer.row_filter import RowFilter
+from frieze.indexing.faiss_layer.searcher import Searcher, SearchParams
 from frieze.indexing.faiss_layer.vectors import load
 from frieze.indexing.filters.parse import find_rows
 from frieze.indexing.storage.generations import (
@@ -66,17 +66,19 @@ class Index:
         self.path = path
         self.document = document
         folder = path / document["generation"]
-        mend = f"Make it anew: {self._command} --force"
+        hint = f"Make it anew: {self._command} --force"
         if document["contract"] < CONTRACT:
-            raise FeatureFileError(f"{path} was made by an older version of frieze.", mend=f"Type: {self._command}")
-        check_files(folder, document["files"], mend=mend)
-        self._rows = StoredRows(folder / ROWS_NAME, mend=mend)
-        self._searcher = open_searcher(document, folder, mend=mend)
+            raise FeatureFileError(f"{path} was made by an older version of frieze.", hint=f"Type: {self._command}")
+        check_files(folder, document["files"], hint=hint)
+        self._rows = StoredRows(folder / ROWS_NAME, hint=hint)
+        self._searcher = open_searcher(document, folder, hint=hint)
         self._seen_table: tuple[tuple[int, int], _Table] | None = None
-        self._passing = functools.lru_cache(_N_FILTERS)(lambda where: Allowed(find_rows(self._rows, where), len(self)))
+        self._passing = functools.lru_cache(_N_FILTERS)(
+            lambda where: RowFilter(find_rows(self._rows, where), len(self))
+        )
         counts = {len(self), len(self._rows), *self._searcher.counts}
         if len(counts) > 1:
-            raise FeatureFileError(f"The files of {folder} count different rows: {sorted(counts)}.", mend=mend)
+            raise FeatureFileError(f"The files of {folder} count different rows: {sorted(counts)}.", hint=hint)
 
     def __len__(self) -> int:
         return int(self.document["rows"])
@@ -148,7 +150,7 @@ class Index:
             FeatureFileError: A file is not the one that was written.
         """
         folder = self.path / self.document["generation"]
-        check_hashes(folder, self.document["files"], mend=f"Make it anew: {self._command} --force")
+        check_hashes(folder, self.document["files"], hint=f"Make it anew: {self._command} --force")
 
     def top_k(self, queries: Floats, k: int, where: str | None = None) -> tuple[Strings, Floats]:
         """Find the k nearest images for each query.
@@ -167,7 +169,7 @@ class Index:
             MismatchError: The queries have another width than the index.
         """
         if not 1 <= k <= len(self):
-            raise InputError(f"k is {k}, but the index has {len(self)} rows.", mend=f"Use 1 <= k <= {len(self)}.")
+            raise InputError(f"k is {k}, but the index has {len(self)} rows.", hint=f"Use 1 <= k <= {len(self)}.")
         rows, scores = self._nearest(queries, k, where)
         return self.ids[rows], scores
 
@@ -192,7 +194,7 @@ class Index:
             MismatchError: The queries have another width than the index.
         """
         if k < 1:
-            raise InputError(f"k is {k}.", mend="Use k >= 1.")
+            raise InputError(f"k is {k}.", hint="Use k >= 1.")
         rows, scores = self._nearest(queries, k, where)
         with np.errstate(over="ignore"):  # a least score that float32 can't hold is infinite
             kept = scores >= (-math.inf if min_score is None else min_score)  # [Q, k], true up to a point in each row
@@ -242,7 +244,7 @@ class Index:
         """
         row = self._rows.find(id)
         if row is None:
-            raise InputError(f"No image in {self.path} has the id {to_shown(id)}.", mend=self._rows.suggest(id))
+            raise InputError(f"No image in {self.path} has the id {to_shown(id)}.", hint=self._rows.suggest(id))
         stored: Floats = self._searcher.reconstruct(np.array([row]))[0]
         return stored
 
@@ -254,11 +256,11 @@ class Index:
         if ready.shape[1] != self.spec.dim:
             raise MismatchError(
                 f"The queries have width {ready.shape[1]}, the index {self.spec.dim}.",
-                mend=mend_width(self.spec),
+                hint=mend_width(self.spec),
             )
         bad = ~np.isfinite(ready).all(axis=1)
         if bad.any():
-            raise InputError(f"Query {bad.argmax()} holds a value that is not finite.", mend="Embed it anew.")
+            raise InputError(f"Query {bad.argmax()} holds a value that is not finite.", hint="Embed it anew.")
         squares, is_l2 = square_lengths(ready), self.metric == "l2"
         check_lengths(squares, lambda row: f"Query {row}", metric=self.metric, may_be_small=is_l2)
         return ready
@@ -271,7 +273,7 @@ def mend_width(spec: BackboneSpec) -> str:
     return f"Embed the queries with: frieze embed QUERIES --backbone {shlex.quote(spec.handle)}"
 
 
-def open_searcher(document: dict[str, Any], folder: Path, *, mend: str) -> Searcher:
+def open_searcher(document: dict[str, Any], folder: Path, *, hint: str) -> Searcher:
     """Open the FAISS files of a generation.
 
     Raises:
@@ -279,14 +281,14 @@ def open_searcher(document: dict[str, Any], folder: Path, *, mend: str) -> Searc
     """
     kind = document["index_kind"]
     searcher = Searcher(
-        load(folder / VECTORS_NAME, mend=mend),
-        None if kind == "exact" else load(folder / FAISS_NAME, mend=mend),
+        load(folder / VECTORS_NAME, hint=hint),
+        None if kind == "exact" else load(folder / FAISS_NAME, hint=hint),
         kind=kind,
         metric=document["metric"],
-        effort=Effort.from_json(document["effort"], kind=kind),
+        effort=SearchParams.from_json(document["effort"], kind=kind),
     )
     if document.get("effort_at_100"):  # younger than the contract
-        searcher.many = Effort.from_json(document["effort_at_100"], kind=kind)
+        searcher.many = SearchParams.from_json(document["effort_at_100"], kind=kind)
     return searcher
 
 
@@ -314,7 +316,7 @@ def look_up(index: Index, id: str) -> dict[str, Any]:  # noqa: A002  the stored 
     """
     row = index.stored_rows.find(id)
     if row is None:
-        raise InputError(f"No image in {index.path} has the id {to_shown(id)}.", mend=index.stored_rows.suggest(id))
+        raise InputError(f"No image in {index.path} has the id {to_shown(id)}.", hint=index.stored_rows.suggest(id))
     return index.stored_rows.take(np.array([row]))[0]
 
 

@@ -117,7 +117,7 @@ def count_constant(embeddings: Embeddings) -> int:
     if n_constant == dim and len(embeddings) > 1:
         raise InputError(
             f"The {len(embeddings):,} embeddings to train on are all the same: nothing in them tells classes apart.",
-            mend="Look at where they come from: frieze info FEATURES; embed the images again, or import other vectors.",
+            hint="Look at where they come from: frieze info FEATURES; embed the images again, or import other vectors.",
         )
     return n_constant
 

@@ -82,7 +82,7 @@ def labelled_rows(table: pa.Table, *, maker: str = "frieze embed") -> Examples:
     labels = _shared_strings(table["label"].cast(pa.string()))
     rows = np.flatnonzero([label is not None for label in labels])
     if not len(rows):
-        raise InputError(f"None of the {len(labels)} rows has a label.", mend=_MENDS[maker])
+        raise InputError(f"None of the {len(labels)} rows has a label.", hint=_MENDS[maker])
     texts = pa.table({name: table[name].cast(pa.string()) for name in ("id", "sha256", "uri")})
     rows = rows[pc.sort_indices(texts["id"].take(pa.array(rows))).to_numpy()]  # by bytes is as Python sorts
     return Examples(rows, labels[rows], texts)
@@ -116,7 +116,7 @@ def column_of(table: pa.Table, name: str, examples: Examples) -> Strings:
         InputError: The table has no such column.
     """
     if name not in table.column_names:
-        raise InputError(f"There is no column {name}.", mend=f"There are: {', '.join(table.column_names)}.")
+        raise InputError(f"There is no column {name}.", hint=f"There are: {', '.join(table.column_names)}.")
     values = table[name].take(pa.array(examples.rows)).to_pylist()
     return np.array([None if value is None else str(value) for value in values], dtype=object)
 

@@ -20,11 +20,11 @@ def check_seed(seed: int) -> None:
         InputError: It is out of range.
     """
     if not 0 <= seed <= MAX_SEED:
-        raise InputError(f"The seed is {seed}; it lies between 0 and {MAX_SEED}.", mend="Use for example --seed 0")
+        raise InputError(f"The seed is {seed}; it lies between 0 and {MAX_SEED}.", hint="Use for example --seed 0")
 
 
 @dataclasses.dataclass(frozen=True)
-class Parting:
+class SplitConfig:
     """How rows are parted into those to fit on and those held out.
 
     Attributes:
@@ -46,7 +46,7 @@ class Parting:
     def __post_init__(self) -> None:
         check_seed(self.seed)
         if self.column and (self.group or self.groups is not None):
-            raise InputError("The column of parts says where each row goes.", mend="Leave --group or --split out.")
+            raise InputError("The column of parts says where each row goes.", hint="Leave --group or --split out.")
 
     def part(self, features: Features, examples: Examples) -> tuple[Split, Rows | None]:
         """Part some labelled rows; give the groups int64 [n] too where there are some."""

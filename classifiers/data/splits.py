@@ -92,7 +92,7 @@ def split_groups(labels: Strings, groups: Rows, *, test_size: float, seed: int) 
 def _too_few_groups() -> InputError:
     return InputError(
         "The groups are too few or too large to hold some out and fit on others of the same classes.",
-        mend="Group by a column with more values, or leave --group out.",
+        hint="Group by a column with more values, or leave --group out.",
     )
 
 
@@ -113,7 +113,7 @@ def split_given(parts: Strings, labels: Strings, *, column: str) -> Split:
         more = f" and {len(others) - 1:,} more" * (len(others) > 1)
         raise InputError(
             f"The column {column} says {str(others[0])!r}{more}, which name no part.",
-            mend="It may say train, val and test; an image without a value is left out.",
+            hint="It may say train, val and test; an image without a value is left out.",
         )
     train, validation, test = (np.flatnonzero(told == part) for part in ("train", "validation", "test"))
     fitted = np.sort(np.append(train, validation))
@@ -122,7 +122,7 @@ def split_given(parts: Strings, labels: Strings, *, column: str) -> Split:
         raise InputError(
             f"The column {column} gives {counted(len(train), 'row')} to train and {len(test)} to test"
             + (f", and none to train of {', '.join(missing[:3])}." if missing else "."),
-            mend="Both parts need rows, and training two classes or more, those of the test among them.",
+            hint="Both parts need rows, and training two classes or more, those of the test among them.",
         )
     return Split(fitted, test, validation, "column")
 
@@ -142,17 +142,17 @@ def _check(classes: npt.NDArray[Any], codes: Rows, test_size: float) -> None:
     if not 0 < test_size < 1:
         raise InputError(
             f"The test size is {test_size}; it is the share of the rows to hold out, between 0 and 1.",
-            mend="Use for example --test-size 0.2",
+            hint="Use for example --test-size 0.2",
         )
     if len(classes) < 2:  # noqa: PLR2004 - one class leaves nothing to tell apart
         raise InputError(
             f"All labelled rows have the same label: {', '.join(classes)}.",
-            mend="Add images of a second class, in a folder of its own, and run frieze embed again.",
+            hint="Add images of a second class, in a folder of its own, and run frieze embed again.",
         )
     if len(codes) == len(classes):
         raise InputError(
             f"Each of the {len(classes)} classes has a single row, so none can be held out for testing.",
-            mend="Add images, so that at least one class has two or more, and run frieze embed again.",
+            hint="Add images, so that at least one class has two or more, and run frieze embed again.",
         )
 
 
@@ -220,7 +220,7 @@ def draw_shots(split: Split, labels: Strings, shots: int, *, seed: int) -> list[
     if not 1 <= shots <= len(fewest):
         raise InputError(
             f"{labels[fewest[0]]} has {counted(len(fewest), 'image')} to train on; {shots} a class were asked for.",
-            mend=f"Give from 1 to {len(fewest)}: --shots {len(fewest)}, or add images.",
+            hint=f"Give from 1 to {len(fewest)}: --shots {len(fewest)}, or add images.",
         )
     return [_draw(split, of_classes, shots, np.random.default_rng([seed, number])) for number in range(DRAWS)]
 

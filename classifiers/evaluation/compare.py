@@ -8,10 +8,10 @@ import numpy as np
 
 from frieze.classifiers.data.embedding_rows import StoredRows, count_constant, hold, mapped
 from frieze.classifiers.data.labelled_examples import Examples, labelled_rows
-from frieze.classifiers.data.split_config import Parting
+from frieze.classifiers.data.split_config import SplitConfig
 from frieze.classifiers.data.splits import Split
 from frieze.classifiers.metrics import score
-from frieze.classifiers.training.fit import Recipe, fit_split, name_setting
+from frieze.classifiers.training.fit import HeadConfig, fit_split, name_setting
 from frieze.classifiers.training.notes import describe_split, notes_on_split
 from frieze.core import InputError, Rows
 from frieze.features import Features
@@ -27,7 +27,7 @@ class _Common:
     n_left_out: int
 
 
-def compare_heads(tables: Sequence[Features], recipes: Sequence[Recipe], parting: Parting) -> dict[str, Any]:
+def compare_heads(tables: Sequence[Features], recipes: Sequence[HeadConfig], parting: SplitConfig) -> dict[str, Any]:
     """Fit every head on every table and score them on the same held-out images.
 
     Args:
@@ -62,21 +62,21 @@ def compare_heads(tables: Sequence[Features], recipes: Sequence[Recipe], parting
     }
 
 
-def _find_common(tables: Sequence[Features], parting: Parting) -> _Common:
+def _find_common(tables: Sequence[Features], parting: SplitConfig) -> _Common:
     found = [labelled_rows(table.rows, maker=table.manifest.maker) for table in tables]
     known = [dict(zip(one.ids, one.labels, strict=True)) for one in found]
     names = {name for name, label in known[0].items() if all(other.get(name) == label for other in known[1:])}
     if not names:
         raise InputError(
             "The tables have no labelled image in common.",
-            mend="Compare tables of the same images: their ids and labels must be the same.",
+            hint="Compare tables of the same images: their ids and labels must be the same.",
         )
     common = [one.take(np.flatnonzero([name in names for name in one.ids])) for one in found]
     split, groups = parting.part(tables[0], common[0])
     return _Common(common, split, groups, len(set().union(*known)) - len(names))
 
 
-def _judge(table: Features, examples: Examples, recipes: Sequence[Recipe], common: _Common) -> list[dict[str, Any]]:
+def _judge(table: Features, examples: Examples, recipes: Sequence[HeadConfig], common: _Common) -> list[dict[str, Any]]:
     split = common.split
     known = {"features": str(table.path), "backbone": table.spec.name, "dim": table.spec.dim}
     train = hold(table, examples.rows[split.train])

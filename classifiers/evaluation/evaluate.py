@@ -53,7 +53,7 @@ def evaluate_head(path: str | Path, features: Features) -> dict[str, Any]:
     note = _note(len(chosen), n_named=int(is_named.sum()), n_copies=int(is_copy.sum()))
     note += _note_on_unknown(unknown, head.classes)
     if not len(chosen):
-        raise InputError(f"No row of {features.path} can be scored. {note}", mend=_mend(unknown, head.classes))
+        raise InputError(f"No row of {features.path} can be scored. {note}", hint=_mend(unknown, head.classes))
     probabilities = mapped(head.probabilities, StoredRows(features, chosen.rows))
     return {
         **_of_training(head),

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from frieze.classifiers.evaluation.prediction_table import answers
 from frieze.classifiers.storage.head_folder import Head, open_head
-from frieze.core import connected, results, unseen
+from frieze.core import connected, not_visible_error, results
 from frieze.features import Features
 
 
@@ -35,7 +35,7 @@ def _predict(head: tuple[Path, bool], features: Features) -> pa.Table:
     path, scores = head
     for place in (path, features.path):
         if not place.exists():
-            raise unseen(place, "head and table")
+            raise not_visible_error(place, "head and table")
     return pa.concat_tables(answers(_opened(path), features, scores=scores))
 
 

@@ -13,14 +13,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from frieze.classifiers.calibration import best_factor
-from frieze.classifiers.config import Course
+from frieze.classifiers.calibration import fit_temperature
+from frieze.classifiers.config import FinetuneConfig
 from frieze.classifiers.data.embedding_rows import StoredRows, mapped
 from frieze.classifiers.data.labelled_examples import Examples, labelled_rows
-from frieze.classifiers.data.split_config import Parting
+from frieze.classifiers.data.split_config import SplitConfig
 from frieze.classifiers.data.splits import Split
 from frieze.classifiers.finetuning.head_layers import to_head, to_layers
-from frieze.classifiers.finetuning.inputs import CHUNK, Images, Maps, Material, Read, augmentation, batches
+from frieze.classifiers.finetuning.inputs import CHUNK, CachedActivations, Images, Material, Read, augmentation, batches
 from frieze.classifiers.finetuning.pooled_features import as_wide_as
 from frieze.classifiers.finetuning.trainer import Learning, Progress
 from frieze.classifiers.finetuning.warm_start import begin, check_start, mean_length, part_like
@@ -64,7 +64,7 @@ class Trunk(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class Means:
+class FinetuneContext:
     """What fine-tuning is handed.
 
     Attributes:
@@ -86,7 +86,7 @@ class Means:
     step: Callable[[int, int], None]
     say: Callable[[str], None]
     write_page: Callable[[Path], None]
-    parting: Parting | None = None
+    parting: SplitConfig | None = None
     asked: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -95,8 +95,8 @@ def finetune_head(
     out: Path,
     *,
     probe: Head,
-    means: Means,
-    course: Course | None = None,
+    means: FinetuneContext,
+    course: FinetuneConfig | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
     """Fine-tune the top of a backbone from a head on its frozen features, on the same split, and store both.
@@ -116,7 +116,7 @@ def finetune_head(
         InputError: There are too few images or too little memory, a class is missing, or the probe does not fit.
         ModelError: The loss is no number any more.
     """
-    started, course = time.perf_counter(), course or Course()
+    started, course = time.perf_counter(), course or FinetuneConfig()
     check_head(out, force=force)
     examples = labelled_rows(features.rows, maker=features.manifest.maker)
     groups = None if means.parting is None else means.parting.find_groups(features, examples)
@@ -176,7 +176,7 @@ class _Told:
         return np.setdiff1d(self.split.train, self.split.validation)
 
 
-def _learn(means: Means, layers: Any, told: _Told, course: Course) -> Progress:
+def _learn(means: FinetuneContext, layers: Any, told: _Told, course: FinetuneConfig) -> Progress:
     """Train trunk and head in place."""
     images = Images(lambda places: means.read(told.examples.rows[places]), [(*means.trunk.spec.image_size, 3)])
     ready: Callable[..., tuple[Material, Any]] = _cached if course.caches else _whole
@@ -192,7 +192,9 @@ def _learn(means: Means, layers: Any, told: _Told, course: Course) -> Progress:
         )
 
 
-def _whole(means: Means, layers: Any, _told: _Told, images: Images, course: Course) -> tuple[Images, Any]:
+def _whole(
+    means: FinetuneContext, layers: Any, _told: _Told, images: Images, course: FinetuneConfig
+) -> tuple[Images, Any]:
     """Give the images, and the network from them to probabilities."""
     keras = import_keras()
 
@@ -203,25 +205,27 @@ def _whole(means: Means, layers: Any, _told: _Told, images: Images, course: Cour
     return images, keras.Model([pixels], layers(means.trunk.embeddings(seen)))
 
 
-def _cached(means: Means, layers: Any, told: _Told, images: Images, _course: Course) -> tuple[Maps, Any]:
+def _cached(
+    means: FinetuneContext, layers: Any, told: _Told, images: Images, _course: FinetuneConfig
+) -> tuple[CachedActivations, Any]:
     """Give what the frozen part makes of the images, and the network from there."""
     keras = import_keras()
 
     lower, upper = means.trunk.split()
-    maps = Maps(means.work / "maps", lower, images, len(told.examples))
+    maps = CachedActivations(means.work / "maps", lower, images, len(told.examples))
     means.say(f"What the frozen part makes of the images takes up to {write_size(maps.n_bytes)} on disk.")
     maps.fill(told.split.train, means.step)
     inputs = [keras.Input(shape) for shape in maps.shapes]
     return maps, keras.Model(inputs, layers(upper(inputs)))
 
 
-def _calibrate(head: Classifier, means: Means, told: _Told) -> None:
+def _calibrate(head: Classifier, means: FinetuneContext, told: _Told) -> None:
     """Soften the head on the validation images."""
     watched = _embed(means, told.examples.rows[told.split.validation])
-    head.soften(best_factor(head.margins(watched), told.codes[told.split.validation]))
+    head.scale_logits(fit_temperature(head.margins(watched), told.codes[told.split.validation]))
 
 
-def _embed(means: Means, rows: Rows) -> Floats:
+def _embed(means: FinetuneContext, rows: Rows) -> Floats:
     """Embed images as the trunk is now."""
     keras = import_keras()
 
@@ -265,7 +269,7 @@ def _notes(figures: dict[str, Any], *, is_new: bool) -> list[str]:
 
 
 def _document(
-    told: _Told, figures: dict[str, Any], spec: BackboneSpec, course: Course, asked: dict[str, Any]
+    told: _Told, figures: dict[str, Any], spec: BackboneSpec, course: FinetuneConfig, asked: dict[str, Any]
 ) -> dict[str, Any]:
     """Give head.json, less the model."""
     split = told.probe.document["split"] | {"n_train": figures["n_train"], "n_test": figures["n_test"]}

@@ -29,7 +29,7 @@ def to_layers(head: Classifier, dim: int, *, length: float | None = None) -> Any
         return head.network if length is None else _at_length(head.network, dim, length)
     if not isinstance(head, PipelineHead):
         raise InputError(
-            f"A {type(head).__name__} can't be trained further.", mend="Give --head one that is linear, svm or keras."
+            f"A {type(head).__name__} can't be trained further.", hint="Give --head one that is linear, svm or keras."
         )
     weights, intercepts = head.planes()
     layers = keras.Sequential(

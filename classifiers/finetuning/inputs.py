@@ -50,7 +50,7 @@ class Images(ReadErrors):
             return [self.read(places)]
 
 
-class Maps:
+class CachedActivations:
     """What a frozen network makes of images, once, in files of float16."""
 
     dtype = "float16"
@@ -100,7 +100,7 @@ class Maps:
             raise InputError(
                 f"What the frozen part makes of the images takes {write_size(self.n_bytes)};"
                 f" {write_size(max(free, 1))} are free at {self._folder.parent}.",
-                mend="Free some space, leave more layers frozen, or leave --cache out.",
+                hint="Free some space, leave more layers frozen, or leave --cache out.",
             )
 
 
@@ -110,7 +110,7 @@ def _halved(maps: Any) -> Any:
     if not np.isfinite(found).all():
         raise InputError(
             "What the frozen part makes of the images is too large for float16, or no number.",
-            mend="Leave --cache out.",
+            hint="Leave --cache out.",
         )
     return found
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from frieze.classifiers.config import Course
+from frieze.classifiers.config import FinetuneConfig
 from frieze.core import InputError, ModelError, import_keras, write_file
 
 _WARM_UP_SHARE = 0.1  # of the steps; Adam's first steps are the largest, and would undo what the head knows
@@ -68,7 +68,7 @@ class Progress:
 class Learning:
     """A network with its optimizer."""
 
-    def __init__(self, network: Any, course: Course, *, n_rows: int) -> None:
+    def __init__(self, network: Any, course: FinetuneConfig, *, n_rows: int) -> None:
         """Compile the network for so many rows an epoch."""
         keras = import_keras()
 
@@ -142,13 +142,13 @@ class Learning:
         variables, values = [*self._variables(), *self._seeds()], [*progress.state, *progress.seeds]
         if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
             raise InputError(
-                f"{checkpoint} is of another network.", mend=f"Remove {checkpoint.parent}, or give another --out."
+                f"{checkpoint} is of another network.", hint=f"Remove {checkpoint.parent}, or give another --out."
             )
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
 
 
-def _rate(course: Course, n_steps: int) -> Any:
+def _rate(course: FinetuneConfig, n_steps: int) -> Any:
     """Give the rate of each of so many steps, as Keras takes it."""
     if course.schedule == "constant":
         return course.learning_rate
@@ -178,5 +178,5 @@ def _telling(step: Callable[[int], None]) -> Any:
 def _no_number() -> ModelError:
     return ModelError(
         "The loss is no number any more: the steps are too large for this network.",
-        mend="Begin anew with smaller ones: --learning-rate 1e-5 --force",
+        hint="Begin anew with smaller ones: --learning-rate 1e-5 --force",
     )

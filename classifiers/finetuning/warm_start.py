@@ -5,8 +5,8 @@ from typing import Protocol
 
 import numpy as np
 
-from frieze.classifiers.calibration import best_factor
-from frieze.classifiers.config import USUAL, Network, Terms
+from frieze.classifiers.calibration import fit_temperature
+from frieze.classifiers.config import USUAL, FitOptions, Network
 from frieze.classifiers.data.embedding_rows import StoredRows
 from frieze.classifiers.data.labelled_examples import Examples
 from frieze.classifiers.data.splits import (
@@ -68,12 +68,12 @@ def part_like(probe: Head, examples: Examples, *, seed: int, groups: Rows | None
     if not len(train) or not len(test):
         raise InputError(
             f"The images are not those that {probe.path} was trained and tested on.",
-            mend="Give its own table or source, or leave --head out to train a probe anew.",
+            hint="Give its own table or source, or leave --head out to train a probe anew.",
         )
     if {*examples.labels[train], *examples.labels[validation], *examples.labels[test]} != {*probe.classes}:
         raise InputError(
             f"The images have other classes than {probe.path} knows.",
-            mend="Give --labels and --label as it was trained with, or leave --head out to train a probe anew.",
+            hint="Give --labels and --label as it was trained with, or leave --head out to train a probe anew.",
         )
     if not len(validation):
         validation = _draw_validation(examples.labels, train, groups, test_size=None, seed=seed)
@@ -94,7 +94,7 @@ def _draw_validation(
         raise InputError(
             f"Without the images held out for testing, each of the {n_classes} classes has one image: none is left to"
             " validate on while the others are learnt from.",
-            mend=_advise(test_size),
+            hint=_advise(test_size),
         )
     if groups is not None:
         return train[split_groups(labels[train], groups[train], test_size=VALIDATION_SHARE, seed=seed).test]
@@ -115,9 +115,11 @@ def begin(
     value = next(iter(probe.document["scores"].get("setting", {}).values()), kind.usual)  # a fine-tuned head has none
     network = probe.classifier.form if isinstance(probe.classifier, KerasHead) else USUAL
     embeddings = StoredRows(features, examples.rows[fitted]).read()
-    head = next(kind.fit_each(embeddings, examples.labels[fitted], [value], Terms(seed=seed, network=network)))
+    head = next(kind.fit_each(embeddings, examples.labels[fitted], [value], FitOptions(seed=seed, network=network)))
     watched = StoredRows(features, examples.rows[split.validation]).read()
-    head.soften(best_factor(head.margins(watched), np.searchsorted(head.classes, examples.labels[split.validation])))
+    head.scale_logits(
+        fit_temperature(head.margins(watched), np.searchsorted(head.classes, examples.labels[split.validation]))
+    )
     return head
 
 
@@ -160,7 +162,7 @@ def check_memory(trunk: _Free, batch_size: int) -> None:
     if wanted > free:
         raise InputError(
             f"A step takes about {write_size(wanted)} of memory; {write_size(max(free, 1))} are free.",
-            mend=f"Give --batch-size {max(1, batch_size * free // wanted // 2)}, or leave more layers frozen.",
+            hint=f"Give --batch-size {max(1, batch_size * free // wanted // 2)}, or leave more layers frozen.",
         )
 
 
@@ -190,7 +192,7 @@ def _check_parts(labels: Strings, split: Split, trunk: _Free, *, test_size: floa
         if missing:
             raise InputError(
                 f"The {part} part has no image of {', '.join(missing[:3])}.",
-                mend=_PARTS_MEND[split.method],
+                hint=_PARTS_MEND[split.method],
             )
     rest = f", besides {len(split.validation)} for validation and {len(split.test)} for testing"
     _check_number(len(fitted), len(classes), trunk, rest=rest, test_size=test_size)
@@ -203,7 +205,7 @@ def _check_number(
         raise InputError(
             f"There are {n_images} images of {n_classes} classes to fine-tune {trunk.n_free:,} numbers"
             f" ({trunk.free}){rest}.",
-            mend=_advise(test_size),
+            hint=_advise(test_size),
         )
 
 

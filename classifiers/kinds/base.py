@@ -66,7 +66,7 @@ class FactoredHead(Softmax):
         """
         raise NotImplementedError
 
-    def soften(self, factor: float) -> None:
+    def scale_logits(self, factor: float) -> None:
         """Multiply the margins by a factor > 0: one over a temperature."""
         self._factor *= factor
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from frieze.classifiers.config import FitMemory, Terms
+from frieze.classifiers.config import FitMemory, FitOptions
 from frieze.classifiers.data.embedding_rows import Embeddings
 from frieze.classifiers.kinds.base import FactoredHead, check_model, quiet
 from frieze.classifiers.kinds.tf_functions import neighbour_votes, power_of_shares
@@ -27,7 +27,9 @@ class NeighboursHead(FactoredHead):
     usual: ClassVar[float] = 5.0
 
     @classmethod
-    def fit_each(cls, embeddings: Embeddings, labels: Strings, values: Sequence[float], terms: Terms) -> Iterator[Self]:
+    def fit_each(
+        cls, embeddings: Embeddings, labels: Strings, values: Sequence[float], terms: FitOptions
+    ) -> Iterator[Self]:
         """Keep float32 [N, D] of unit length with N labels, for each number of votes; weights change no vote."""
         from sklearn.neighbors import KNeighborsClassifier
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from frieze.classifiers.config import FitMemory, Terms
+from frieze.classifiers.config import FitMemory, FitOptions
 from frieze.classifiers.data.embedding_rows import Embeddings, StoredRows, in_pieces
 from frieze.classifiers.kinds.base import Softmax, check_model, import_skops, quiet, two_sided
 from frieze.classifiers.kinds.tf_functions import linear_softmax
@@ -23,7 +23,7 @@ _LSQR_TOLERANCE = 1e-6
 class PipelineHead(Softmax):
     """A scikit-learn pipeline: scale to unit length, then one linear model over class numbers 0..C-1.
 
-    Probabilities are the softmax of the margins; what makes them honest (`soften`) is folded into the weights.
+    Probabilities are the softmax of the margins; what makes them honest (`scale_logits`) is folded into the weights.
     """
 
     _margin_share: ClassVar[float] = 1.0  # what each side of two classes has of the model's one margin
@@ -91,7 +91,7 @@ class PipelineHead(Softmax):
             weights, intercepts = sides[:, None] * weights, sides * intercepts
         return weights, intercepts
 
-    def soften(self, factor: float) -> None:
+    def scale_logits(self, factor: float) -> None:
         """Multiply the margins by a factor > 0: one over a temperature."""
         model = self.pipeline[-1]
         model.coef_ = (model.coef_ * factor).astype(model.coef_.dtype)
@@ -126,7 +126,9 @@ class _SolvedHead(PipelineHead):
     loss: ClassVar[str]
 
     @classmethod
-    def fit_each(cls, embeddings: Embeddings, labels: Strings, values: Sequence[float], terms: Terms) -> Iterator[Self]:
+    def fit_each(
+        cls, embeddings: Embeddings, labels: Strings, values: Sequence[float], terms: FitOptions
+    ) -> Iterator[Self]:
         """Fit on float32 [N, D] of unit length, N labels of two classes or more, and their weights, for each cost."""
         classes, codes = np.unique(labels, return_inverse=True)
         pieces, weights = in_pieces(embeddings, codes, terms.weights)
@@ -185,7 +187,9 @@ class RidgeHead(PipelineHead):
         return RidgeClassifier()
 
     @classmethod
-    def fit_each(cls, embeddings: Embeddings, labels: Strings, values: Sequence[float], terms: Terms) -> Iterator[Self]:
+    def fit_each(
+        cls, embeddings: Embeddings, labels: Strings, values: Sequence[float], terms: FitOptions
+    ) -> Iterator[Self]:
         """Fit on float32 [N, D] of unit length, N labels of two classes or more, and their weights, for each alpha."""
         classes, codes = np.unique(labels, return_inverse=True)
         begun = time.perf_counter()
@@ -228,7 +232,9 @@ class PrototypeHead(PipelineHead):
         return LinearHead.new_model()
 
     @classmethod
-    def fit_each(cls, embeddings: Embeddings, labels: Strings, values: Sequence[float], terms: Terms) -> Iterator[Self]:
+    def fit_each(
+        cls, embeddings: Embeddings, labels: Strings, values: Sequence[float], terms: FitOptions
+    ) -> Iterator[Self]:
         """Average float32 [N, D] of unit length by N labels of two classes or more; weights do not change a mean.
 
         Of the values 0 is by cosine, 1 by Euclidean distance.

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from frieze.classifiers.config import FitMemory, Network, Terms
+from frieze.classifiers.config import FitMemory, FitOptions, Network
 from frieze.classifiers.data.embedding_rows import Embeddings
 from frieze.classifiers.kinds.mlp_batches import Batches, part_watched
 from frieze.core import Floats, Rows, Strings, import_keras, seeded
@@ -54,7 +54,9 @@ class KerasHead:
         return head
 
     @classmethod
-    def fit_each(cls, embeddings: Embeddings, labels: Strings, values: Sequence[float], terms: Terms) -> Iterator[Self]:
+    def fit_each(
+        cls, embeddings: Embeddings, labels: Strings, values: Sequence[float], terms: FitOptions
+    ) -> Iterator[Self]:
         """Fit on float32 [N, D], N labels of two classes or more, and their weights; nothing is chosen by a value."""
         classes, codes = np.unique(labels, return_inverse=True)
         for _ in values:
@@ -62,7 +64,7 @@ class KerasHead:
             head.fit(embeddings, codes, terms)
             yield head
 
-    def fit(self, embeddings: Embeddings, codes: Rows, terms: Terms) -> None:
+    def fit(self, embeddings: Embeddings, codes: Rows, terms: FitOptions) -> None:
         """Train the network on class numbers [N]."""
         keras = import_keras()
 
@@ -99,7 +101,7 @@ class KerasHead:
         """Give `probabilities` as a TensorFlow function: float32 [B, D] -> float32 [B, C]."""
         return lambda embeddings: self.network(embeddings, training=False)
 
-    def soften(self, factor: float) -> None:
+    def scale_logits(self, factor: float) -> None:
         """Multiply the margins by a factor > 0: one over a temperature."""
         last = self.network.layers[-1]
         last.set_weights([factor * values for values in last.get_weights()])

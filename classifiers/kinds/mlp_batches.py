@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from frieze.classifiers.config import Terms
+from frieze.classifiers.config import FitOptions
 from frieze.classifiers.data.embedding_rows import Embeddings, StoredRows
 from frieze.classifiers.data.splits import watched_rows
 from frieze.core import Floats, Rows, import_tensorflow
@@ -63,7 +63,7 @@ class Batches(ReadErrors):
         n_steps: Batches in an epoch.
     """
 
-    def __init__(self, embeddings: Embeddings, codes: Rows, rows: Rows, terms: Terms) -> None:
+    def __init__(self, embeddings: Embeddings, codes: Rows, rows: Rows, terms: FitOptions) -> None:
         """Draw from some rows int64 [n] of embeddings [N, D] and codes [N]."""
         self._embeddings, self._codes, self._rows = embeddings, codes, rows
         self._weights = np.ones(len(codes), np.float32) if terms.weights is None else terms.weights

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
-from frieze.classifiers.config import FitMemory, Terms
+from frieze.classifiers.config import FitMemory, FitOptions
 from frieze.classifiers.data.embedding_rows import Embeddings, StoredRows
 from frieze.classifiers.kinds.base import FactoredHead, check_model, quiet, two_sided
 from frieze.classifiers.kinds.linear import SvmHead
@@ -63,7 +63,7 @@ class Readout(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class Sums:
+class LinearReadout:
     """One weighted sum of kernel values a class: weights float32 [C, S], intercepts float32 [C]."""
 
     weights: Floats
@@ -85,7 +85,7 @@ class Sums:
 
 
 @dataclasses.dataclass(frozen=True)
-class Duels:
+class OneVsOne:
     """One decision for each pair of classes, as libsvm makes it.
 
     The class is that of the most duels won, of several alike the one with the largest sum of decisions, squashed: what
@@ -107,7 +107,7 @@ class Duels:
     intercepts: Floats
 
     @classmethod
-    def of(cls, dual: Floats, intercepts: Floats, counts: Rows) -> "Duels":
+    def of(cls, dual: Floats, intercepts: Floats, counts: Rows) -> "OneVsOne":
         """Unfold what SVC holds.
 
         Args:
@@ -205,7 +205,9 @@ class KernelHead(FactoredHead):
         self._kernel, self._readout = _parts(model)
 
     @classmethod
-    def fit_each(cls, embeddings: Embeddings, labels: Strings, values: Sequence[float], terms: Terms) -> Iterator[Self]:
+    def fit_each(
+        cls, embeddings: Embeddings, labels: Strings, values: Sequence[float], terms: FitOptions
+    ) -> Iterator[Self]:
         """Fit on float32 [N, D] of unit length, N labels of two classes or more, and their weights, for each cost."""
         rows = embeddings.read() if isinstance(embeddings, StoredRows) else embeddings
         classes, codes = np.unique(labels, return_inverse=True)
@@ -253,7 +255,7 @@ class KernelHead(FactoredHead):
             raise ValueError("its weights are for another width or other classes")
 
 
-def _exact(rows: Floats, codes: Rows, values: Sequence[float], terms: Terms) -> Iterator[tuple[list[Any], bool]]:
+def _exact(rows: Floats, codes: Rows, values: Sequence[float], terms: FitOptions) -> Iterator[tuple[list[Any], bool]]:
     from sklearn.svm import SVC
 
     gamma = find_gamma(rows, terms.weights)
@@ -264,7 +266,9 @@ def _exact(rows: Floats, codes: Rows, values: Sequence[float], terms: Terms) -> 
         yield [model], True
 
 
-def _approximated(rows: Floats, codes: Rows, values: Sequence[float], terms: Terms) -> Iterator[tuple[list[Any], bool]]:
+def _approximated(
+    rows: Floats, codes: Rows, values: Sequence[float], terms: FitOptions
+) -> Iterator[tuple[list[Any], bool]]:
     basis = _basis(rows, find_gamma(rows, terms.weights), terms.seed)
     mapped = _mapped(rows, basis)
     n_classes = int(codes.max()) + 1
@@ -331,9 +335,11 @@ def _parts(model: Any) -> tuple[Rbf, Readout]:
         raise ValueError("its kernel is another")
     if first is last:
         vectors = last.support_vectors_.astype(np.float32)
-        return Rbf(vectors, float(last.gamma)), Duels.of(last.dual_coef_, last.intercept_, last.n_support_)
+        return Rbf(vectors, float(last.gamma)), OneVsOne.of(last.dual_coef_, last.intercept_, last.n_support_)
     coef, intercepts = last.coef_, last.intercept_
     if len(coef) == 1:
         coef, intercepts = two_sided(coef[0]).T, two_sided(intercepts)[0]
     weights = coef.astype(np.float64) @ first.normalization_
-    return Rbf(first.components_, float(first.gamma)), Sums(weights.astype(np.float32), intercepts.astype(np.float32))
+    return Rbf(first.components_, float(first.gamma)), LinearReadout(
+        weights.astype(np.float32), intercepts.astype(np.float32)
+    )

@@ -113,7 +113,7 @@ def _parts(examples: Examples, head: Path) -> Strings:
     if not parts.any():
         raise MismatchError(
             f"None of the {len(examples)} labelled rows stands in the split of {head}.",
-            mend=f"Audit the table that the head was trained on; it is named by: frieze info {head}",
+            hint=f"Audit the table that the head was trained on; it is named by: frieze info {head}",
         )
     return parts
 

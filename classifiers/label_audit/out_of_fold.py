@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from frieze.classifiers.calibration import best_factor
+from frieze.classifiers.calibration import fit_temperature
 from frieze.classifiers.solver.linear import Solution, fit_path
 from frieze.core import Floats, Rows
 
@@ -14,7 +14,7 @@ _COSTS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
 
 @dataclasses.dataclass(frozen=True)
-class HeldOut:
+class OutOfFold:
     """What heads say about the rows that each was not fitted on.
 
     Attributes:
@@ -28,7 +28,7 @@ class HeldOut:
     cost: float
 
 
-def hold_out(embeddings: Floats, codes: Rows, folds: Rows) -> HeldOut:
+def hold_out(embeddings: Floats, codes: Rows, folds: Rows) -> OutOfFold:
     """Fit a softmax head without each fold in turn, and ask it about that fold.
 
     The cost is the one whose calibrated held-out probabilities explain the given labels best: wrong labels among them
@@ -51,7 +51,7 @@ def hold_out(embeddings: Floats, codes: Rows, folds: Rows) -> HeldOut:
     return best
 
 
-def _attempts(embeddings: Floats, codes: Rows, folds: Rows) -> Iterator[HeldOut]:
+def _attempts(embeddings: Floats, codes: Rows, folds: Rows) -> Iterator[OutOfFold]:
     """Give what the heads say at each cost, the paths of all folds side by side."""
     paths = [
         # Weights of zero, not fewer rows: nothing is copied.
@@ -77,15 +77,15 @@ def _margins(embeddings: Floats, folds: Rows, solutions: Sequence[Solution]) -> 
     return margins
 
 
-def _calibrated(margins: Floats, codes: Rows, cost: float) -> HeldOut:
+def _calibrated(margins: Floats, codes: Rows, cost: float) -> OutOfFold:
     from scipy.special import log_softmax
 
-    logs = log_softmax(best_factor(margins, codes) * margins, axis=1)
-    return HeldOut(np.exp(logs), -float(logs[np.arange(len(codes)), codes].mean(dtype=np.float64)), cost)
+    logs = log_softmax(fit_temperature(margins, codes) * margins, axis=1)
+    return OutOfFold(np.exp(logs), -float(logs[np.arange(len(codes)), codes].mean(dtype=np.float64)), cost)
 
 
 @dataclasses.dataclass(frozen=True)
-class Doubt:
+class LabelIssue:
     """A label that another one explains better.
 
     Attributes:
@@ -101,7 +101,7 @@ class Doubt:
     score: float
 
 
-def find_doubts(probabilities: Floats, codes: Rows) -> list[Doubt]:
+def find_doubts(probabilities: Floats, codes: Rows) -> list[LabelIssue]:
     """Find the rows for which another class is likelier than their own.
 
     Args:
@@ -121,4 +121,6 @@ def find_doubts(probabilities: Floats, codes: Rows) -> list[Doubt]:
     scores = 1 - probabilities[rows, codes[rows]]
     order = np.argsort(-scores, kind="stable")
     found = zip(rows[order], likeliest[rows[order]], scores[order], strict=True)
-    return [Doubt(int(row), int(code), float(probabilities[row, code]), float(score)) for row, code, score in found]
+    return [
+        LabelIssue(int(row), int(code), float(probabilities[row, code]), float(score)) for row, code, score in found
+    ]

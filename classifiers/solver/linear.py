@@ -7,7 +7,7 @@ import numpy as np
 
 from frieze.classifiers.solver.lbfgs import minimise
 from frieze.classifiers.solver.losses import LOSSES, Loss, Places
-from frieze.classifiers.solver.preconditioner import Axes, LeadingAxes, LeadingWhitening, Whitening, find_axes
+from frieze.classifiers.solver.preconditioner import LeadingAxes, LeadingWhitening, Preconditioner, Whitening, find_axes
 from frieze.classifiers.solver.row_blocks import Doubles, Pieces, blocks
 from frieze.classifiers.solver.row_space import RowSpace
 from frieze.core import Floats, Rows
@@ -136,7 +136,7 @@ class _Problem:
             at = _stacked(solution)
             yield solution
 
-    def solve(self, cost: float, axes: Axes | LeadingAxes, start: Floats) -> Solution:
+    def solve(self, cost: float, axes: Preconditioner | LeadingAxes, start: Floats) -> Solution:
         """Fit at one cost from weights float32 [C, D + 1]; where a round does not end, the next is whitened anew."""
         n_iterations, at = 0, start
         for _ in range(_MAX_ROUNDS):
@@ -146,7 +146,7 @@ class _Problem:
                 break
         return dataclasses.replace(solution, n_iterations=n_iterations)
 
-    def _round(self, cost: float, axes: Axes | LeadingAxes, start: Floats) -> Solution:
+    def _round(self, cost: float, axes: Preconditioner | LeadingAxes, start: Floats) -> Solution:
         """Descend in the variables that are round at the start."""
         share = self.loss.two_class_share if self._n_classes == _TWO else 1
         _, _, curvature = self._pass(start, np.arange(self._n_classes))

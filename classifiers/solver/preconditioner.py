@@ -13,7 +13,7 @@ _N_LEADING = 128
 _DRAWN_PER_AXIS = 8  # rows a leading axis is told by: of fewer its length comes out too long
 
 
-class Axes:
+class Preconditioner:
     """The principal axes of the embeddings with a 1 behind each: eigenvectors of their mean x x'.
 
     The second derivative for one class is 1 + k G, with G that mean and k the curvature of the class summed over the
@@ -45,7 +45,7 @@ class Axes:
 class Whitening:
     """Variables v of each class, with weights = (v * scale) turned from the axes."""
 
-    def __init__(self, axes: Axes, scale: Doubles) -> None:
+    def __init__(self, axes: Preconditioner, scale: Doubles) -> None:
         self._axes, self._scale = axes, scale.astype(np.float32)
 
     def variables(self, weights: Floats) -> Doubles:
@@ -115,11 +115,11 @@ class LeadingWhitening:
         return scaled.astype(np.float32, copy=False)
 
 
-def find_axes(pieces: Pieces, weights: Floats | None, loss: Loss) -> Axes | LeadingAxes:
+def find_axes(pieces: Pieces, weights: Floats | None, loss: Loss) -> Preconditioner | LeadingAxes:
     """Look at the rows once: all axes of embeddings of up to 4096 columns, the leading ones of longer embeddings."""
     width = next((embeddings.shape[1] for embeddings, _ in pieces), 0)
     if width <= MOST_AXES:
-        return Axes(mean_products(pieces, weights), loss)
+        return Preconditioner(mean_products(pieces, weights), loss)
     return LeadingAxes(*drawn_rows(pieces, weights, most=_DRAWN_PER_AXIS * _N_LEADING), loss)
 
 

@@ -72,7 +72,7 @@ class Head:
         if embeddings.ndim != 2 or embeddings.shape[1] != self.spec.dim:  # noqa: PLR2004 - [N, D]
             raise MismatchError(
                 f"The embeddings have shape {list(embeddings.shape)}, the head takes [N, {self.spec.dim}].",
-                mend=_embed_with(self.spec),
+                hint=_embed_with(self.spec),
             )
         if not len(embeddings):
             return np.empty((0, len(self.classes)), np.float32)
@@ -158,7 +158,7 @@ def check_backbone(head: Head, features: Features) -> None:
     Raises:
         MismatchError: It is; the message names both sides and what to type.
     """
-    check_same_backbone(features.spec, head.spec, where=str(head.path), mend=_embed_with(head.spec))
+    check_same_backbone(features.spec, head.spec, where=str(head.path), hint=_embed_with(head.spec))
 
 
 def write_model(folder: Path, classifier: Classifier) -> dict[str, str]:
@@ -203,7 +203,7 @@ def read_report(path: Path) -> dict[str, Any]:
 
 def _read_report(path: Path) -> dict[str, Any]:
     check_head_file(path, REPORT_NAME)
-    return read_json(path / REPORT_NAME, mend=RETRAIN)
+    return read_json(path / REPORT_NAME, hint=RETRAIN)
 
 
 def _embed_with(spec: BackboneSpec) -> str:

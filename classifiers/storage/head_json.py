@@ -147,7 +147,7 @@ def check_head_file(path: Path, name: str) -> None:
     """
     """Refuse a file that is not the one head.json lists; a folder that is being written has no head.json yet."""
     if (path / NAME).exists():
-        check_files(path, read_document(path), [name], mend=RETRAIN)
+        check_files(path, read_document(path), [name], hint=RETRAIN)
 
 
 def read_document(path: Path) -> dict[str, Any]:
@@ -156,14 +156,14 @@ def read_document(path: Path) -> dict[str, Any]:
     Raises:
         FeatureFileError: It is missing, broken, altered, or of a later version.
     """
-    document = read_json(path / NAME, mend=_TRAIN)
+    document = read_json(path / NAME, hint=_TRAIN)
     if document.get("kind") != "head":
-        raise FeatureFileError(f"{path / NAME} is of kind {document.get('kind')}, not head.", mend=_TRAIN)
+        raise FeatureFileError(f"{path / NAME} is of kind {document.get('kind')}, not head.", hint=_TRAIN)
     try:
         _check_form(document, {"contract": int}, of="")
         if document["contract"] > CONTRACT:
             raise _later(path, document)
-        check_listed(path / NAME, document, mend=RETRAIN)
+        check_listed(path / NAME, document, hint=RETRAIN)
         _check_form(document, _FORM, of="")
         if document["head"] not in HEADS:
             raise _later(path, document)
@@ -177,7 +177,7 @@ def _later(path: Path, document: dict[str, Any]) -> FeatureFileError:
     return FeatureFileError(
         f"{path / NAME} is a head {document.get('head')} of contract {document['contract']}; this version reads"
         f" {', '.join(HEADS)} of contract {CONTRACT}.",
-        mend="Upgrade with: pip install --upgrade frieze",
+        hint="Upgrade with: pip install --upgrade frieze",
     )
 
 
@@ -209,4 +209,4 @@ def _check_values(document: dict[str, Any]) -> None:
 
 def broken_head(path: Path, error: Exception) -> FeatureFileError:
     """Return the error of a head whose file can't be read."""
-    return FeatureFileError(f"{path} can't be used: {error}.", mend=RETRAIN)
+    return FeatureFileError(f"{path} can't be used: {error}.", hint=RETRAIN)

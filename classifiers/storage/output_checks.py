@@ -38,14 +38,14 @@ def check_head(out: Path, *, force: bool) -> None:
         return
     if not _is_head(out):
         raise FeatureFileError(
-            f"{out} is there already and holds no head.", mend="Give another --out: --force replaces heads only."
+            f"{out} is there already and holds no head.", hint="Give another --out: --force replaces heads only."
         )
     foreign = min(
         (path for path in out.iterdir() if path.name not in (_FOLDERS if path.is_dir() else _FILES)), default=None
     )
     if foreign is not None:
         raise FeatureFileError(
-            f"{out} is not replaced: {foreign} is no part of a head.", mend="Move it elsewhere, or give another --out."
+            f"{out} is not replaced: {foreign} is no part of a head.", hint="Move it elsewhere, or give another --out."
         )
 
 
@@ -64,7 +64,7 @@ def check_predictions(out: Path, *, force: bool) -> None:
 
 def _is_head(path: Path) -> bool:
     try:
-        return read_json(path / NAME, mend="").get("kind") == "head"
+        return read_json(path / NAME, hint="").get("kind") == "head"
     except FeatureFileError:
         return False
 

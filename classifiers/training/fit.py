@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from frieze.classifiers.config import USUAL, Network, Terms
+from frieze.classifiers.config import USUAL, FitOptions, Network
 from frieze.classifiers.data.embedding_rows import Embeddings, StoredRows
 from frieze.classifiers.data.splits import Folds, Split, make_folds
 from frieze.classifiers.registry import HEADS, Classifier, kind_of_head
@@ -15,7 +15,7 @@ from frieze.core import Floats, InputError, Rows, Strings, write_size
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe:
+class HeadConfig:
     """How a head is fitted.
 
     Attributes:
@@ -41,12 +41,12 @@ class Recipe:
         if self.network != USUAL and self.head != "keras":
             raise InputError(
                 f"A {self.head} head has no layers, dropout, epochs or patience.",
-                mend="Leave these options out, or use --head keras",
+                hint="Leave these options out, or use --head keras",
             )
         if self.precision is not None and not 0 < self.precision < 1:
             raise InputError(
                 f"The precision is {self.precision}; it is a share of the answers, between 0 and 1.",
-                mend="Use for example --abstain 0.95",
+                hint="Use for example --abstain 0.95",
             )
 
     def to_json(self) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class Recipe:
 
 
 def fit_head(
-    recipe: Recipe,
+    recipe: HeadConfig,
     embeddings: Embeddings,
     labels: Strings,
     *,
@@ -75,17 +75,17 @@ def fit_head(
     kind = kind_of_head(recipe.head)
     _check_held(kind, recipe, embeddings, len(set(labels)))
     weights = _balance(labels) if recipe.is_balanced else None
-    terms = Terms(weights, recipe.seed, recipe.network, n_rows=len(labels))
+    terms = FitOptions(weights, recipe.seed, recipe.network, n_rows=len(labels))
     wants_folds = len(kind.values) > 1 or not kind.is_calibrated or recipe.precision is not None
     folds = _folds(labels, groups, validation, recipe.seed) if wants_folds else []
     tuned = tune_head(kind, embeddings, labels, folds, terms)
     head = next(kind.fit_each(embeddings, labels, [tuned.value], terms))
-    head.soften(tuned.factor)
+    head.scale_logits(tuned.factor)
     return head, tuned
 
 
 def fit_split(
-    recipe: Recipe, train: Embeddings, labels: Strings, split: Split, groups: Rows | None
+    recipe: HeadConfig, train: Embeddings, labels: Strings, split: Split, groups: Rows | None
 ) -> tuple[Classifier, Tuned]:
     """Fit on the rows that a split gives to train.
 
@@ -106,14 +106,14 @@ def name_setting(head: Classifier, tuned: Tuned) -> dict[str, float]:
     return {type(head).setting: tuned.value} if type(head).setting else {}
 
 
-def _check_held(kind: type[Classifier], recipe: Recipe, embeddings: Embeddings, n_classes: int) -> None:
+def _check_held(kind: type[Classifier], recipe: HeadConfig, embeddings: Embeddings, n_classes: int) -> None:
     if isinstance(embeddings, StoredRows) and not kind.streams:
         able = ", ".join(name for name, other in HEADS.items() if other.streams)
         budget = Budget.of(recipe.memory_bytes, kind, n_rows=len(embeddings), n_classes=n_classes)
         raise InputError(
             f"To fit a {recipe.head} head {len(embeddings):,} embeddings must lie in memory;"
             f" with what that needs they take {write_size(kind.memory.count(*embeddings.shape))}.",
-            mend=f"Use --head {able}, which read them in passes; or allow for it and the rest of the process:"
+            hint=f"Use --head {able}, which read them in passes; or allow for it and the rest of the process:"
             f" --max-memory {write_size(budget.count(*embeddings.shape))}",
         )
 

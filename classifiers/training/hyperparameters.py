@@ -6,8 +6,8 @@ from collections import Counter
 import numpy as np
 import numpy.typing as npt
 
-from frieze.classifiers.calibration import best_factor
-from frieze.classifiers.config import Terms
+from frieze.classifiers.calibration import fit_temperature
+from frieze.classifiers.config import FitOptions
 from frieze.classifiers.data.embedding_rows import Embeddings, mapped
 from frieze.classifiers.data.splits import FEWEST_CLASSES, Folds
 from frieze.classifiers.registry import Classifier
@@ -35,7 +35,9 @@ class Tuned:
     unjudged: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
-def tune_head(kind: type[Classifier], embeddings: Embeddings, labels: Strings, folds: Folds, terms: Terms) -> Tuned:
+def tune_head(
+    kind: type[Classifier], embeddings: Embeddings, labels: Strings, folds: Folds, terms: FitOptions
+) -> Tuned:
     """Choose a kind's value on folds, and the factor on its margins.
 
     A row whose class its fold was not fitted on can't be right, whatever the value: such rows count for neither.
@@ -84,7 +86,7 @@ def _judgeable(folds: Folds, labels: Strings) -> tuple[Folds, dict[str, int]]:
 def _judged(value: float, accuracies: dict[float, float], margins: Floats, codes: Rows) -> Tuned:
     from scipy.special import softmax
 
-    factor = best_factor(margins, codes)
+    factor = fit_temperature(margins, codes)
     confidences = softmax(factor * margins, axis=1).max(axis=1).astype(np.float32)
     return Tuned(value, accuracies, factor, confidences, margins.argmax(axis=1) == codes)
 

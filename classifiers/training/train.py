@@ -9,7 +9,7 @@ import numpy as np
 
 from frieze.classifiers.data.embedding_rows import Embeddings, StoredRows, count_constant, hold, mapped
 from frieze.classifiers.data.labelled_examples import Examples, labelled_rows
-from frieze.classifiers.data.split_config import Parting
+from frieze.classifiers.data.split_config import SplitConfig
 from frieze.classifiers.data.splits import Split, split_stratified, tell_shots
 from frieze.classifiers.metrics import abstention, report, score
 from frieze.classifiers.registry import Classifier, kind_of_head
@@ -17,7 +17,7 @@ from frieze.classifiers.storage.head_folder import finish_head, write_model
 from frieze.classifiers.storage.head_json import describe_head
 from frieze.classifiers.storage.output_checks import check_head
 from frieze.classifiers.storage.split_file import write_split
-from frieze.classifiers.training.fit import Recipe, find_threshold, fit_split, name_setting
+from frieze.classifiers.training.fit import HeadConfig, find_threshold, fit_split, name_setting
 from frieze.classifiers.training.hyperparameters import Tuned
 from frieze.classifiers.training.memory import Budget
 from frieze.classifiers.training.notes import describe_split, notes_on_folds, notes_on_split
@@ -29,8 +29,8 @@ def train_head(
     features: Features,
     out: Path,
     *,
-    recipe: Recipe | None = None,
-    parting: Parting | None = None,
+    recipe: HeadConfig | None = None,
+    parting: SplitConfig | None = None,
     force: bool = False,
     write_page: Callable[[Path], None] | None = None,
 ) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def train_head(
         InputError: There are no labels, too few classes or rows, or an argument is out of range.
     """
     started = time.perf_counter()
-    recipe, parting = recipe or Recipe("linear"), parting or Parting()
+    recipe, parting = recipe or HeadConfig("linear"), parting or SplitConfig()
     out = out.absolute()  # pyarrow takes a relative `a:b` for a URL
     check_head(out, force=force)
     examples = labelled_rows(features.rows, maker=features.manifest.maker)
@@ -84,13 +84,13 @@ def train_head(
     return figures | {"out": str(out)}
 
 
-def _naive(recipe: Recipe, parting: Parting, features: Features, examples: Examples) -> float:
+def _naive(recipe: HeadConfig, parting: SplitConfig, features: Features, examples: Examples) -> float:
     """Give the accuracy that a split of single rows would have told: rows of one group help each other there."""
     whole = split_stratified(examples.labels, test_size=parting.test_size, seed=parting.seed)
     return _accuracy(recipe, features, examples, parting.draw(whole, examples.labels)[0], None)
 
 
-def _accuracy(recipe: Recipe, features: Features, examples: Examples, split: Split, groups: Rows | None) -> float:
+def _accuracy(recipe: HeadConfig, features: Features, examples: Examples, split: Split, groups: Rows | None) -> float:
     """Fit once more, and give the accuracy on the test rows."""
     train = _hold(recipe, features, examples, split)
     classifier, _ = fit_split(recipe, train.rows, examples.labels, split, groups)
@@ -106,7 +106,7 @@ class _Held(NamedTuple):
     n_constant: int
 
 
-def _hold(recipe: Recipe, features: Features, examples: Examples, split: Split) -> _Held:
+def _hold(recipe: HeadConfig, features: Features, examples: Examples, split: Split) -> _Held:
     """Give the training rows, in memory if what the process may take is enough."""
     kind, n_classes = kind_of_head(recipe.head), len(set(examples.labels))
     budget = Budget.of(recipe.memory_bytes, kind, n_rows=len(examples), n_classes=n_classes)
@@ -132,7 +132,7 @@ def _gaps(classifier: Classifier, tuned: Tuned, train: _Held, examples: Examples
     return gaps | {"constant": train.n_constant, "unjudged": tuned.unjudged, "notes": notes}
 
 
-def _figures(recipe: Recipe, classifier: Classifier, tuned: Tuned, split: Split) -> dict[str, Any]:
+def _figures(recipe: HeadConfig, classifier: Classifier, tuned: Tuned, split: Split) -> dict[str, Any]:
     return {
         "head": recipe.head,
         "classes": classifier.classes.tolist(),

@@ -25,7 +25,7 @@ def check_takes_images(shape: Any, *, name: str) -> None:
     if len(sides) != _RANK or sides[-1] not in (None, _COLOURS):
         raise ModelError(
             f"{name} takes inputs of the shape {sides[1:]}; images are [H, W, 3].",
-            mend="Save a model that takes three colours and makes of them what this one takes; grey for example with"
+            hint="Save a model that takes three colours and makes of them what this one takes; grey for example with"
             " keras.layers.Conv2D(1, 1, use_bias=False) in front, its weights 0.299, 0.587 and 0.114.",
         )
 
@@ -56,7 +56,7 @@ def try_out(call: Callable[[Any], Any], size: tuple[int, int], *, name: str, is_
         raise ModelError(
             f"{name} gives an image another vector when others are embedded with it, as where it normalises over the"
             " batch.",
-            mend="Export the model as it is used for a single image, such as with training=False.",
+            hint="Export the model as it is used for a single image, such as with training=False.",
         )
     return int(alone.shape[-1])
 

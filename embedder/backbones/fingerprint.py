@@ -50,7 +50,7 @@ def of_file(name: str, path: Path) -> str:
         ModelError: There is no such file.
     """
     if not path.is_file():
-        raise ModelError(f"There is no file {path}.", mend="Check the path of the weights.")
+        raise ModelError(f"There is no file {path}.", hint="Check the path of the weights.")
     return hashlib.sha256(f"{name}:{hash_file(path)}".encode()).hexdigest()
 
 

@@ -67,7 +67,7 @@ def _download(handle: str) -> Path:
     except Exception as error:
         raise ModelError(
             f"{handle} can't be fetched: {error}.",
-            mend="Check the handle and the connection; or fetch it elsewhere and give the unpacked folder: "
+            hint="Check the handle and the connection; or fetch it elsewhere and give the unpacked folder: "
             f"curl -L '{handle}?tf-hub-format=compressed' | tar xz -C FOLDER",
         ) from error
 
@@ -86,7 +86,7 @@ def _copy(handle: str) -> Path:
                 for file in files:
                     gfile.copy(f"{path.rstrip('/')}/{file}", str(below / file))
     except import_tensorflow().errors.OpError as error:
-        raise ModelError(f"{handle} can't be read: {error}.", mend="Check the handle and your credentials.") from error
+        raise ModelError(f"{handle} can't be read: {error}.", hint="Check the handle and your credentials.") from error
     return folder
 
 

@@ -29,7 +29,7 @@ def open_application(request: BackboneRequest) -> Network:
         near = difflib.get_close_matches(name, APPLICATIONS, n=3, cutoff=0.4)
         raise ModelError(
             f"keras.applications has no {name}." + (f" Did you mean {' or '.join(near)}?" if near else ""),
-            mend="List what there is with: frieze backbones",
+            hint="List what there is with: frieze backbones",
         )
     application = APPLICATIONS[name]
     size = request.size or (application.side_px, application.side_px)
@@ -56,11 +56,11 @@ def _build(name: str, weights: str, size: tuple[int, int]) -> Any:
         with seeded(_SEED), contextlib.redirect_stdout(sys.stderr):
             model = build(include_top=False, weights=named, pooling="avg", input_shape=(*size, 3))
     except ValueError as error:
-        raise ModelError(f"{name} can't be built: {error}", mend="Try another --image-size.") from error
+        raise ModelError(f"{name} can't be built: {error}", hint="Try another --image-size.") from error
     except Exception as error:
         raise ModelError(
             f"The ImageNet weights of {name} can't be fetched: {error}.",
-            mend="Check the connection, or give a file: --weights FILE.keras (or --weights random, to try things out).",
+            hint="Check the connection, or give a file: --weights FILE.keras (or --weights random, to try things out).",
         ) from error
     if weights not in NAMED_WEIGHTS:
         _load_weights(model, Path(weights))
@@ -76,7 +76,7 @@ def _load_weights(model: Any, path: Path) -> None:
     except (ValueError, OSError) as error:
         raise ModelError(
             f"{path} does not hold the weights of {model.name} without its top: {_shortened(error)}",
-            mend="Give a .keras, .weights.h5 or .h5 file of the same network, saved with include_top=False.",
+            hint="Give a .keras, .weights.h5 or .h5 file of the same network, saved with include_top=False.",
         ) from error
 
 

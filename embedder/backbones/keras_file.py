@@ -56,17 +56,17 @@ def load_model(path: Path) -> Any:
             raise ModelError(
                 f"{path} holds code of its own, and a {path.suffix} file is never trusted with that:"
                 f" {_first_sentence(error)}",
-                mend="Whoever made it can export it as a SavedModel, with model.export('FOLDER'): give that folder.",
+                hint="Whoever made it can export it as a SavedModel, with model.export('FOLDER'): give that folder.",
             ) from error
         if _NO_WEIGHTS in str(error):
             raise ModelError(
                 f"{path} holds weights, and no model to put them into.",
-                mend=f"Name the network: --backbone keras:NAME --weights {path}; or save the whole model, with"
+                hint=f"Name the network: --backbone keras:NAME --weights {path}; or save the whole model, with"
                 " model.save('NAME.keras').",
             ) from error
         raise ModelError(
             f"{path} can't be loaded by Keras {keras.__version__}: {error}.",
-            mend="Save it with model.save('NAME.keras'), from layers that Keras itself has.",
+            hint="Save it with model.save('NAME.keras'), from layers that Keras itself has.",
         ) from error
 
 
@@ -91,7 +91,7 @@ def cut_model(model: Any, layer: str | None) -> Any:
     if len(inputs) != 1:
         raise ModelError(
             f"{model.name} has {len(inputs)} inputs; wanted is one, for images.",
-            mend="Save a model of one input.",
+            hint="Save a model of one input.",
         )
     output = _only_output(model) if layer is None else _output(model, layer.removesuffix(_FLATTEN))
     if layer is not None and layer.endswith(_FLATTEN):
@@ -102,7 +102,7 @@ def cut_model(model: Any, layer: str | None) -> Any:
 def _only_output(model: Any) -> Any:
     if len(model.outputs) != 1:
         names = ", ".join(model.output_names)
-        raise ModelError(f"{model.name} has several outputs: {names}.", mend="Choose one with --layer NAME.")
+        raise ModelError(f"{model.name} has several outputs: {names}.", hint="Choose one with --layer NAME.")
     return model.outputs[0]
 
 
@@ -122,7 +122,7 @@ def _output(model: Any, path: str) -> Any:
         return import_keras().Model(inputs, _output(layer, inside))(taken)
     outputs = outputs_of(layer)
     if len(outputs) != 1:
-        raise ModelError(f"{path} of {model.name} has {len(outputs)} outputs.", mend="Choose a layer of one output.")
+        raise ModelError(f"{path} of {model.name} has {len(outputs)} outputs.", hint="Choose a layer of one output.")
     return outputs[0]
 
 
@@ -144,7 +144,7 @@ def _no_layer(model: Any, path: str) -> ModelError:
     paths = list(_paths(model))
     inside = [one for one in paths if one.endswith(_INSIDE + path)]
     near = inside or difflib.get_close_matches(path, paths, n=5, cutoff=0.3) or paths[-5:]
-    return ModelError(f"{model.name} has no layer {path}.", mend=f"Near it are: {', '.join(near)}.")
+    return ModelError(f"{model.name} has no layer {path}.", hint=f"Near it are: {', '.join(near)}.")
 
 
 def _paths(model: Any) -> Iterator[str]:

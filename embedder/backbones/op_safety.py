@@ -80,7 +80,7 @@ def check_only_computes(folder: Path, *, name: str, how: str = _HOW) -> None:
         more = f", and {len(findings) - _SHOWN} more" if len(findings) > _SHOWN else ""
         raise ModelError(
             f"{name} does more than compute: {shown}{more}.",
-            mend=f"Use it only if you know who made it: {how}.",
+            hint=f"Use it only if you know who made it: {how}.",
         )
 
 

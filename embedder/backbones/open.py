@@ -68,7 +68,7 @@ def open_backbone(request: BackboneRequest) -> Backbone:
     if kind is None:
         raise ModelError(
             f"{request.handle} is no backbone: no name, no URL, no SavedModel's folder and no .keras file.",
-            mend=advise(Path(request.handle)) or f"{_suggest(request.handle)}See: frieze backbones",
+            hint=advise(Path(request.handle)) or f"{_suggest(request.handle)}See: frieze backbones",
         )
     network = kind.open(request)
     size = request.size or network.image_size or (_SIDE_PX, _SIDE_PX)
@@ -106,8 +106,8 @@ def reopen_backbone(spec: BackboneSpec, *, where: str) -> Backbone:
     """
     backbone = open_backbone(BackboneRequest.of(spec))
     first = "Another Frieze made it:" if spec.handle == BUILT_IN else f"Put the first one back at {spec.handle}, or"
-    mend = f"{first} embed again."
-    check_same_backbone(backbone.spec, spec, where=where, mend=mend)
+    hint = f"{first} embed again."
+    check_same_backbone(backbone.spec, spec, where=where, hint=hint)
     return backbone
 
 
@@ -130,14 +130,14 @@ def _check(request: BackboneRequest) -> None:
     if request.trust and not has_graph:
         raise InputError(
             f"--trust-backbone does not go with {request.handle}: it runs no code but ours and that of Keras.",
-            mend="Leave --trust-backbone out: it is for SavedModels.",
+            hint="Leave --trust-backbone out: it is for SavedModels.",
         )
     if request.weights is not None and not is_application:
         raise InputError(
-            f"--weights does not go with {request.handle}: its weights are in it.", mend="Leave --weights out."
+            f"--weights does not go with {request.handle}: its weights are in it.", hint="Leave --weights out."
         )
     if request.pixels is not None and request.has_own_pixels:
-        raise InputError(f"{request.handle} has its own preprocessing.", mend="Leave --pixels out.")
+        raise InputError(f"{request.handle} has its own preprocessing.", hint="Leave --pixels out.")
     _ = request.size  # which is refused where it is none
     words = (
         ("fit", request.fit, FITS),
@@ -146,7 +146,7 @@ def _check(request: BackboneRequest) -> None:
     )
     for option, value, table in words:
         if value is not None and value not in table:
-            raise InputError(f"Unknown --{option}: {value}.", mend=f"Use one of: {', '.join(table)}.")
+            raise InputError(f"Unknown --{option}: {value}.", hint=f"Use one of: {', '.join(table)}.")
 
 
 def _known(stated: StatedPixels, network: Network) -> str:
@@ -155,7 +155,7 @@ def _known(stated: StatedPixels, network: Network) -> str:
         raise ModelError(
             f"{network.handle} does not say what pixels it was trained on: no layer of it rescales them by numbers that"
             " tell.",
-            mend="Say so with --pixels 0..1, -1..1, 0..255, caffe or torch: a wrong range is a silent loss.",
+            hint="Say so with --pixels 0..1, -1..1, 0..255, caffe or torch: a wrong range is a silent loss.",
         )
     return stated.name
 
@@ -172,7 +172,7 @@ def _pooled(values: Any) -> Any:
     if values.shape.rank != _ROWS_RANK:
         raise ModelError(
             f"The backbone's output has the shape {values.shape}; wanted is [B, D] or [B, h, w, D].",
-            mend="Choose another output with --layer NAME.",
+            hint="Choose another output with --layer NAME.",
         )
     return tf.cast(values, tf.float32)
 
@@ -185,7 +185,7 @@ def _try_out(call: Callable[[Any], Any], network: Network, size: tuple[int, int]
     except (ValueError, TypeError, tf.errors.OpError) as error:
         raise ModelError(
             f"{network.name} can't embed images of {size[0]} x {size[1]} pixels: {str(error).splitlines()[0]}",
-            mend=f"It was made for {_stated(network)}; give that size with --image-size, or its output with --layer.",
+            hint=f"It was made for {_stated(network)}; give that size with --image-size, or its output with --layer.",
         ) from error
 
 

@@ -90,8 +90,8 @@ class BackboneRequest:
         except ValueError:
             height = width = 0
         if min(height, width) < 1:
-            mend = "Give the side in pixels, 1 or more, or height and width as HxW."
-            raise InputError(f"--image-size is {told}.", mend=mend)
+            hint = "Give the side in pixels, 1 or more, or height and width as HxW."
+            raise InputError(f"--image-size is {told}.", hint=hint)
         return height, width
 
     @property

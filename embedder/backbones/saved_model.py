@@ -52,10 +52,10 @@ def _check_listed_files(named: Path, folder: Path) -> None:
     """
     base = named.parent if named == folder and named.name == "saved_model" else named
     for path in (base / name for name in _LISTS if (base / name).is_file()):
-        document = read_json(path, mend=_MAKE_AGAIN)
-        check_listed(path, document, mend=_MAKE_AGAIN)
+        document = read_json(path, hint=_MAKE_AGAIN)
+        check_listed(path, document, hint=_MAKE_AGAIN)
         files = [file.relative_to(base).as_posix() for file in fingerprint.files_of_saved_model(folder)]
-        check_files(base, document, files, mend=_MAKE_AGAIN)
+        check_files(base, document, files, hint=_MAKE_AGAIN)
 
 
 def load(folder: Path, *, handle: str, name: str, layer: str | None, trust: bool) -> Network:
@@ -87,7 +87,7 @@ def load_call(folder: Path, *, name: str, output: str | None, trust: bool) -> "C
     """
     if not has_model(folder):
         raise ModelError(
-            f"{folder} holds no saved_model.pb.", mend="Give the folder that a SavedModel was unpacked to."
+            f"{folder} holds no saved_model.pb.", hint="Give the folder that a SavedModel was unpacked to."
         )
     tf = import_tensorflow()
     tags: list[str] | None = [] if (folder / _HUB_FILE).exists() else None  # TF1 hub modules are saved without tags
@@ -97,7 +97,7 @@ def load_call(folder: Path, *, name: str, output: str | None, trust: bool) -> "C
         module = tf.saved_model.load(str(folder), tags=tags)
     except (OSError, ValueError, RuntimeError, LookupError, tf.errors.OpError) as error:
         raise ModelError(
-            f"{folder} can't be loaded: {error}.", mend="Unpack the SavedModel again: its files are damaged or missing."
+            f"{folder} can't be loaded: {error}.", hint="Unpack the SavedModel again: its files are damaged or missing."
         ) from error
     return call_of(module, output)
 
@@ -121,14 +121,14 @@ def _check_repeats(facts: GraphFacts, name: str) -> None:
     if facts.is_random:
         raise ModelError(
             f"{name} changes its images or numbers at random: it would give another embedding every time.",
-            mend="Give the model's .keras file, where layers of augmentation and dropout rest; or export it without"
+            hint="Give the model's .keras file, where layers of augmentation and dropout rest; or export it without"
             " them.",
         )
     if facts.writes_variables:
         raise ModelError(
             f"{name} changes its own variables when it is called, as batch norm in training mode does: an image's"
             " embedding would depend on the images before it.",
-            mend="Give the model's .keras file, where batch norm rests; or export it with training=False.",
+            hint="Give the model's .keras file, where batch norm rests; or export it with training=False.",
         )
 
 
@@ -144,7 +144,7 @@ def _images_spec(call: "Call", name: str) -> Any:
         others = ", ".join(sorted(getattr(call.module, "signatures", ()))) or "none"
         raise ModelError(
             f"{name} takes images as files, not as pixels, the way it is called here.",
-            mend=f"Name a signature that takes pixels with --layer SIGNATURE:OUTPUT. It has: {others}.",
+            hint=f"Name a signature that takes pixels with --layer SIGNATURE:OUTPUT. It has: {others}.",
         )
     fits = [spec for spec in specs if spec.shape.rank == _IMAGES_RANK]
     spec = fits[0] if fits else tf.TensorSpec([None, None, None, _COLOURS])
@@ -192,7 +192,7 @@ def _channels_last(values: Any) -> Any:
     if None in (channels, height, width) or is_last == (height == width):
         raise ModelError(
             f"The backbone takes channels first, and its output of shape {values.shape} does not tell where they are.",
-            mend="Choose an output of shape [B, D] with --layer NAME.",
+            hint="Choose an output of shape [B, D] with --layer NAME.",
         )
     return values if is_last else import_tensorflow().transpose(values, [0, 2, 3, 1])
 
@@ -261,7 +261,7 @@ class Call:
         raise ModelError(
             f"The backbone has {has}. It has: {', '.join(sorted(outputs))}."
             + (f" Its signatures are: {others}." if others else ""),
-            mend="Choose one of these with --layer NAME, or --layer SIGNATURE:NAME. (HubLayer: output='NAME')",
+            hint="Choose one of these with --layer NAME, or --layer SIGNATURE:NAME. (HubLayer: output='NAME')",
         )
 
 
@@ -287,7 +287,7 @@ def _function(module: Any, layer: str | None) -> Any:
             return signatures[name]
     raise ModelError(
         f"The SavedModel can't be called, and has only these signatures: {', '.join(signatures) or 'none'}.",
-        mend="Name the one that takes images with --layer.",
+        hint="Name the one that takes images with --layer.",
     )
 
 

@@ -9,10 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from frieze.core import OUT_OF_MEMORY, InputError, Rows, connected
-from frieze.embedder.cluster.results import Gathering
+from frieze.embedder.cluster.results import ResultCollector
 from frieze.embedder.cluster.scheduler import Piece, Schedule
 from frieze.embedder.cluster.worker import Outcome, Work
-from frieze.embedder.cluster.worker_pool import Answer, Crew, Member
+from frieze.embedder.cluster.worker_pool import Answer, WorkerHandle, WorkerPool
 from frieze.embedder.job.run import Run
 from frieze.features import Failure
 
@@ -32,15 +32,15 @@ _OF_THE_MACHINE = ("unreadable", "missing", OUT_OF_MEMORY)
 _DEADLY = "kills its worker"
 
 
-class Hands(Protocol):
+class PoolProtocol(Protocol):
     """What a run wants of a crew."""
 
     lack: str | None
 
-    def hire(self) -> list[Member]:
+    def start_workers(self) -> list[WorkerHandle]:
         """Give new workers, wherever there is room."""
 
-    def ask(self, member: Member, question: str, *words: Any, about: Any) -> None:
+    def ask(self, member: WorkerHandle, question: str, *words: Any, about: Any) -> None:
         """Have a worker do something."""
 
     def answers(self, *, seconds: float) -> Any:
@@ -53,7 +53,7 @@ def embed_on_cluster(run: Run, work: Work) -> None:
     Raises:
         InputError: Something the user can mend; what is stored stays.
     """
-    with connected(str(work.options.ray)) as ray, Crew(ray, work) as crew:
+    with connected(str(work.options.ray)) as ray, WorkerPool(ray, work) as crew:
         ClusterRun(run, crew).embed()
     run.writer.clear_staged()
 
@@ -66,18 +66,20 @@ class ClusterRun:
         crew: The workers.
     """
 
-    def __init__(self, run: Run, crew: Hands) -> None:
+    def __init__(self, run: Run, crew: PoolProtocol) -> None:
         self._run = run
         self._crew = crew
         self._shards = [shard for shard in run.plan.shards if len(shard.rows)]
         self._schedule = Schedule([shard.rows for shard in self._shards])
-        self._gathering = Gathering(run, self._shards)
+        self._gathering = ResultCollector(run, self._shards)
         rows = np.concatenate([shard.rows for shard in self._shards])
         self._sample: Rows = rows[np.unique(np.linspace(0, len(rows) - 1, _SAMPLE).astype(np.int64))]
         self._attempts = itertools.count(time.time_ns())  # no name that a killed run's worker still writes to
-        self._members: list[Member] = []
-        self._idle: list[Member] = []  # those of them who have loaded the backbone, and were not asked to choose yet
-        self._choosers: set[Member] = set()  # those who were asked before there was a choice, and think about it
+        self._members: list[WorkerHandle] = []
+        self._idle: list[
+            WorkerHandle
+        ] = []  # those of them who have loaded the backbone, and were not asked to choose yet
+        self._choosers: set[WorkerHandle] = set()  # those who were asked before there was a choice, and think about it
         self._has_choice = False
         self._lonely_since = self._asked_last = time.perf_counter()
         self._is_told_of_lack = False
@@ -112,7 +114,7 @@ class ClusterRun:
             self._have_choose(self._idle.pop())
 
     def _hire(self) -> None:
-        fresh = self._crew.hire()
+        fresh = self._crew.start_workers()
         self._members += fresh
         self._n_places = max(self._n_places, len(self._members))
         for member in fresh:
@@ -138,11 +140,11 @@ class ClusterRun:
         self._asked_last = time.perf_counter()
         self._have_choose(member)
 
-    def _have_choose(self, member: Member) -> None:
+    def _have_choose(self, member: WorkerHandle) -> None:
         manifest = dataclasses.replace(self._run.writer.manifest, parts=())
         self._crew.ask(member, "choose", self._sample, manifest, about="choose")
 
-    def _hand_out(self, member: Member) -> None:
+    def _hand_out(self, member: WorkerHandle) -> None:
         for piece in self._schedule.take(member) if member.has_begun else ():
             file = self._run.writer.staged(self._shards[piece.shard], next(self._attempts))
             self._crew.ask(member, "embed", piece.rows, file, about=(piece, file))
@@ -150,13 +152,13 @@ class ClusterRun:
     def _take(self, answer: Answer) -> None:
         member = answer.member
         if answer.is_dead:
-            self._miss(member)
+            self._on_worker_death(member)
         elif answer.about == "greet":
             member.host = answer.value
         elif answer.about == "load":
             self._idle.append(member)
         elif answer.about == "choose":
-            self._welcome(answer)
+            self._on_worker_ready(answer)
         else:
             piece, file = answer.about
             if self._schedule.end(member, piece):
@@ -168,7 +170,7 @@ class ClusterRun:
         for one in self._members if answer.is_dead else [member]:  # a death leaves work for any of them
             self._hand_out(one)
 
-    def _divide(self, member: Member, piece: Piece, outcome: Outcome) -> tuple[Rows, Outcome]:
+    def _divide(self, member: WorkerHandle, piece: Piece, outcome: Outcome) -> tuple[Rows, Outcome]:
         """Have another machine try what this one could not read, or had no memory for: that may be so on it alone.
 
         Returns:
@@ -185,7 +187,7 @@ class ClusterRun:
         failures = tuple(failure for failure in outcome.failures if failure.id not in suspects)
         return again, dataclasses.replace(outcome, failures=failures)
 
-    def _welcome(self, answer: Answer) -> None:
+    def _on_worker_ready(self, answer: Answer) -> None:
         self._n_false_starts = 0
         if self._has_choice and answer.member in self._choosers:  # it was asked before, and may have chosen otherwise
             self._choosers.remove(answer.member)
@@ -200,7 +202,7 @@ class ClusterRun:
             self._run.first_read, self._run.cores = time.perf_counter(), len(answer.member.place.cores)
             self._has_choice = True
 
-    def _miss(self, member: Member) -> None:
+    def _on_worker_death(self, member: WorkerHandle) -> None:
         """Give a dead worker's pieces to others; what kills whoever takes it up is a failure in the end."""
         if member not in self._members:  # each question it was asked comes back
             return
@@ -213,14 +215,14 @@ class ClusterRun:
         if is_hopeless and self._n_false_starts >= _MOST_FALSE_STARTS * self._n_places:
             raise InputError(
                 f"{self._n_false_starts} workers of the cluster in a row died while they loaded the backbone.",
-                mend="Look into Ray's own logs, /tmp/ray/session_latest/logs on the machine; memory may be short.",
+                hint="Look into Ray's own logs, /tmp/ray/session_latest/logs on the machine; memory may be short.",
             )
-        deadly = self._schedule.lose(member)
-        if deadly is not None:
-            (image,) = self._run.comparison.images.take(deadly.rows).to_pylist()
+        poison = self._schedule.lose(member)
+        if poison is not None:
+            (image,) = self._run.comparison.images.take(poison.rows).to_pylist()
             facts = ("embed", _DEADLY, "each process that took it up died", image["size_bytes"], image["mtime_ns"])
-            self._gathering.fail(deadly, Failure(image["id"], image["uri"], *facts))
-            self._end(deadly)
+            self._gathering.fail(poison, Failure(image["id"], image["uri"], *facts))
+            self._end(poison)
 
     def _end(self, piece: Piece, *, n_again: int = 0) -> None:
         self._n_false_starts = 0

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from frieze.embedder.cluster.scheduler import Piece
 from frieze.embedder.cluster.worker import Outcome
-from frieze.embedder.job.dedup import Known
+from frieze.embedder.job.dedup import EmbeddingCache
 from frieze.embedder.job.run import Run
 from frieze.embedder.job.shard_writer import commit, new_rows
 from frieze.embedder.job.timing import Stages
@@ -30,7 +30,7 @@ class _Gathered:
     failures: list[Failure] = dataclasses.field(default_factory=list)
 
 
-class Gathering:
+class ResultCollector:
     """The shards of a run, taken piece by piece from workers.
 
     Args:
@@ -49,7 +49,7 @@ class Gathering:
             if len(shard.copies) and not shard.drop
         }
         self._waiting: list[int] = []
-        self._known = Known(run.writer.learned, run.stored)
+        self._known = EmbeddingCache(run.writer.learned, run.stored)
         self._new: list[Part] = []
         self._failures: list[Failure] = []
         self._to_settle = -np.inf

@@ -116,18 +116,18 @@ class Schedule:
         for piece in held[:1]:  # it was at the first one
             piece.deaths += 1
         back = [piece for piece in held if piece in self._flying and not piece.holders]
-        deadly = None
+        poison = None
         if back and back[0].deaths >= (_DEADLY if len(back[0].rows) > 1 else _SURELY):
             suspect = back.pop(0)
             if len(suspect.rows) > 1:
                 back[:0] = self._halves(suspect)
             else:
-                deadly = suspect
+                poison = suspect
                 self.end(worker, suspect)
         for piece in reversed(back):
             self._flying.pop(piece, None)
             self._waiting.appendleft(piece)
-        return deadly
+        return poison
 
     def _halves(self, piece: Piece) -> list[Piece]:
         self._flying.pop(piece)

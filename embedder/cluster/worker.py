@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from frieze.core import ImageError, Rows, unseen, write_whole
+from frieze.core import ImageError, Rows, not_visible_error, write_whole
 from frieze.embedder.backbones import Backbone, BackboneRequest
 from frieze.embedder.backbones.open import open_backbone
 from frieze.embedder.images.decoding_tally import DecodingTally
-from frieze.embedder.job.calibration_sample import Probe
-from frieze.embedder.job.dedup import Known
+from frieze.embedder.job.calibration_sample import CalibrationSample
+from frieze.embedder.job.dedup import EmbeddingCache
 from frieze.embedder.job.inference import embed_batches
 from frieze.embedder.job.options import JobOptions
 from frieze.embedder.job.pipeline import Decoder, stream
 from frieze.embedder.job.select_engine import Choice, choose_engine
-from frieze.embedder.job.shard_writer import Filling
+from frieze.embedder.job.shard_writer import ShardBuffer
 from frieze.embedder.job.timing import Stages
 from frieze.embedder.sources import Source
 from frieze.features import BackboneSpec, Failure, Manifest, Part, check_same_backbone, is_features, write_part
@@ -115,8 +115,8 @@ class Worker:
             MismatchError: The backbone is another one here.
         """
         options, backbone = self._work.options, self._backbone
-        check_same_backbone(backbone.spec, manifest.spec, where="the table", mend="Give all machines the same file.")
-        probe = Probe(self._work.source, rows, backbone.spec, options.limits.max_pixels)
+        check_same_backbone(backbone.spec, manifest.spec, where="the table", hint="Give all machines the same file.")
+        probe = CalibrationSample(self._work.source, rows, backbone.spec, options.limits.max_pixels)
         self._choice = choose_engine(backbone, options, probe, manifest)
         return self._choice.engine.name, self._choice.tuning, self._choice.spec
 
@@ -127,8 +127,8 @@ class Worker:
             rows: int64 [n], ascending, n >= 1.
             file: Where they are written.
         """
-        source, choice, known = self._work.source, self._choice, Known(_nothing_stored, {})
-        max_pixels, filling, stages, n_embedded = self._work.options.limits.max_pixels, Filling(), Stages(), 0
+        source, choice, known = self._work.source, self._choice, EmbeddingCache(_nothing_stored, {})
+        max_pixels, filling, stages, n_embedded = self._work.options.limits.max_pixels, ShardBuffer(), Stages(), 0
         tally = DecodingTally()
         batches = stream(
             [rows],
@@ -151,7 +151,7 @@ class Worker:
         facts = part, tuple(filling.digests), tuple(filling.failures), n_embedded, stages, socket.gethostname()
         return Outcome(*facts, tally)
 
-    def _write(self, filling: Filling, file: Path) -> Part:
+    def _write(self, filling: ShardBuffer, file: Path) -> Part:
         table = filling.laid_out(self._work.source.listing.images, self._choice.spec)
         write_whole(file, lambda path: write_part(table, path))
         return Part.of(file, len(table))
@@ -173,7 +173,7 @@ def _check_sees(work: Work) -> None:
     """Refuse to begin where every image would be missing, or nobody would find what is written."""
     for what, is_seen in ((work.out, is_features(work.out)), (work.source.listing.source, _sees_some(work.source))):
         if not is_seen:
-            raise unseen(what, "images and table")
+            raise not_visible_error(what, "images and table")
 
 
 def _sees_some(source: Source) -> bool:

@@ -26,7 +26,7 @@ class Place:
 
 
 @dataclasses.dataclass(eq=False)
-class Member:
+class WorkerHandle:
     """A worker that was hired.
 
     Attributes:
@@ -52,13 +52,13 @@ class Answer(NamedTuple):
         is_dead: Whether it died.
     """
 
-    member: Member
+    member: WorkerHandle
     about: Any
     value: Any
     is_dead: bool
 
 
-class Crew:
+class WorkerPool:
     """The workers of one run; as a context manager it lets them go at the end.
 
     Args:
@@ -76,11 +76,11 @@ class Crew:
         try:
             self._work = ray.put(work)
         except TypeError as error:  # it can't be pickled: a generator's images lie in a file of this process
-            mend = "Write the images to files that all machines see, and give their folder."
-            raise InputError("These images can't be sent to the workers of a cluster.", mend=mend) from error
+            hint = "Write the images to files that all machines see, and give their folder."
+            raise InputError("These images can't be sent to the workers of a cluster.", hint=hint) from error
         self._options = work.options
-        self._members: dict[Place, Member] = {}
-        self._asked: dict[Any, tuple[Member, Any]] = {}
+        self._members: dict[Place, WorkerHandle] = {}
+        self._asked: dict[Any, tuple[WorkerHandle, Any]] = {}
         self._had_places = False
 
     def __enter__(self) -> Self:
@@ -90,7 +90,7 @@ class Crew:
         for member in self._members.values():
             self._ray.kill(member.actor)
 
-    def hire(self) -> list[Member]:
+    def start_workers(self) -> list[WorkerHandle]:
         """Put a worker wherever there is room for one; give the new ones.
 
         Raises:
@@ -102,7 +102,7 @@ class Crew:
         wanted = [place for place in places if place not in self._members]
         if wanted:
             self.lack = find_lack(wanted, self._ray.available_resources())  # before they take what there is
-        fresh = [Member(place, self._employ(place)) for place in wanted]
+        fresh = [WorkerHandle(place, self._employ(place)) for place in wanted]
         self._had_places = self._had_places or bool(fresh)
         self._members |= {member.place: member for member in fresh}
         return fresh
@@ -111,7 +111,7 @@ class Crew:
         """Wait for machines where there were some: those of a cheap kind come and go."""
         n_cpus = self._options.cpus_per_worker or 1
         if not self._had_places:
-            raise InputError(f"No machine of the cluster has {n_cpus} CPU to offer.", mend="See: ray status")
+            raise InputError(f"No machine of the cluster has {n_cpus} CPU to offer.", hint="See: ray status")
         self.lack = f"a machine with {n_cpus} CPU: the cluster has none left"
 
     def _employ(self, place: Place) -> Any:
@@ -124,7 +124,7 @@ class Crew:
         )(Worker)
         return kind.remote(self._work, place.cores)
 
-    def ask(self, member: Member, question: str, *words: Any, about: Any) -> None:
+    def ask(self, member: WorkerHandle, question: str, *words: Any, about: Any) -> None:
         """Have a worker do something, after what it was asked before."""
         self._asked[getattr(member.actor, question).remote(*words)] = member, about
 

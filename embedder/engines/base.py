@@ -45,7 +45,7 @@ class _Kind(Protocol):
     def truer(self, setting: Setting) -> Iterator[Setting]:
         """Give what is worth a trial where a setting's vectors don't hold."""
 
-    def why_not(self, setting: Setting) -> str | None:
+    def unsupported_reason(self, setting: Setting) -> str | None:
         """Say why a setting can't be had here; None where it can."""
 
 
@@ -67,15 +67,15 @@ def usable(asked: str, setting: Setting) -> list[str]:
         InputError: The name is unknown, or none can.
     """
     if asked not in (AUTO, *ENGINES):
-        raise InputError(f"Unknown engine: {asked}.", mend=f"Use one of: auto, {', '.join(ENGINES)}.")
+        raise InputError(f"Unknown engine: {asked}.", hint=f"Use one of: auto, {', '.join(ENGINES)}.")
     names = list(ENGINES) if asked == AUTO else [asked]
-    reasons = {name: ENGINES[name].why_not(setting) for name in names}
+    reasons = {name: ENGINES[name].unsupported_reason(setting) for name in names}
     found = [name for name, reason in reasons.items() if reason is None]
     if not found:
         raise InputError(
             f"--precision {setting.precision} can't be had here: {'; '.join(map(str, reasons.values()))}."
             if asked == AUTO
             else f"--engine {asked} can't be had here: {reasons[asked]}.",
-            mend="Give another --precision, --engine or --device.",
+            hint="Give another --precision, --engine or --device.",
         )
     return found

@@ -140,7 +140,7 @@ def measure_rate(engine: Engine, pixels: Pixels, *, seconds: float = _TRIAL_S) -
     return n_done / (time.perf_counter() - start)
 
 
-def together(engine: Engine) -> int:
+def images_per_call(engine: Engine) -> int:
     """Give how many images the pipeline hands to an engine at once: whole batches, and enough for few calls."""
     return _whole_batches(engine, _TOGETHER)
 

@@ -25,11 +25,11 @@ def find_devices(asked: str = AUTO) -> tuple[str, ...]:
     if not all(found):
         raise InputError(
             f"There is no device {asked} here; there are: {', '.join(name.lower() for name in there)}.",
-            mend="Leave --device out, or name one of these.",
+            hint="Leave --device out, or name one of these.",
         )
     names = tuple(dict.fromkeys(name for names in found for name in names))
     if len({name.partition(":")[0] for name in names}) > 1:
-        raise InputError(f"--device {asked} names several kinds of device.", mend="Give GPUs alone, or the CPU.")
+        raise InputError(f"--device {asked} names several kinds of device.", hint="Give GPUs alone, or the CPU.")
     return names
 
 

@@ -48,7 +48,7 @@ class OpenVINOEngine:
         except RuntimeError as error:
             raise ModelError(
                 f"OpenVINO can't run {backbone.spec.name}: {str(error).strip().splitlines()[-1]}",
-                mend="Leave --engine out, or give --engine tensorflow.",
+                hint="Leave --engine out, or give --engine tensorflow.",
             ) from error
 
     @staticmethod
@@ -66,7 +66,7 @@ class OpenVINOEngine:
             yield dataclasses.replace(setting, has_float32_stem=True)
 
     @staticmethod
-    def why_not(setting: Setting) -> str | None:
+    def unsupported_reason(setting: Setting) -> str | None:
         """Say why a setting can't be had here; None where it can."""
         if importlib.util.find_spec("openvino") is None:
             return "OpenVINO is not installed: pip install 'frieze[cpu]'"

@@ -70,7 +70,7 @@ class TensorFlowEngine:
         return iter(())
 
     @staticmethod
-    def why_not(setting: Setting) -> str | None:
+    def unsupported_reason(setting: Setting) -> str | None:
         """Say why a setting can't be had here; None where it can."""
         kind = setting.devices[0][:3]
         if setting.precision == "float32" or (kind, setting.precision) in _REWRITES:
@@ -116,7 +116,7 @@ class TensorFlowEngine:
         if n_images == 1:
             raise InputError(
                 f"The memory of {device} is too small for this backbone, one image at a time.",
-                mend="Give a smaller backbone or --image-size, or another --device.",
+                hint="Give a smaller backbone or --image-size, or another --device.",
             ) from error
         self.batch_size = min(self.batch_size, n_images // 2)  # another replica may have gone below
 

@@ -77,12 +77,12 @@ class DecodingTally:
         }
 
 
-def describe_tally(document: Mapping[str, Any], *, mend: str = "") -> Iterator[str]:
+def describe_tally(document: Mapping[str, Any], *, hint: str = "") -> Iterator[str]:
     """Say what was counted, a sentence each.
 
     Args:
         document: Has the fields of `to_json`, or some of them.
-        mend: What to do about images that reach over few levels.
+        hint: What to do about images that reach over few levels.
 
     >>> next(describe_tally({"first_of_several": 1}))
     '1 image is an animation or has several pages: its first picture alone is read.'
@@ -93,7 +93,7 @@ def describe_tally(document: Mapping[str, Any], *, mend: str = "") -> Iterator[s
     narrow, n_several, profiles, n_cleared = (document.get(field) for field in fields)
     if narrow:
         who = counted(narrow["images"], "16-bit image uses", "16-bit images use at most")
-        yield f"{who} {narrow['levels']} of 256 levels{mend and f': {mend}'}."
+        yield f"{who} {narrow['levels']} of 256 levels{hint and f': {hint}'}."
     if n_several:
         who = counted(n_several, "image is an animation or has", "images are animations or have")
         yield f"{who} several pages: {'its' if n_several == 1 else 'their'} first picture alone is read."

@@ -176,8 +176,8 @@ def _range(image: Image.Image, data: bytes, seen: _Values, extremes: _Range | No
         if one is not None and one.black <= extremes.black and extremes.white <= one.white and _holds(data, one, seen):
             return one
     what = "floating-point pixels" if seen.dtype.kind == "f" else "grey values beyond 16 bits, or below 0,"
-    mend = "--stretch takes the range of each image itself"
-    raise ImageError("decode", "unsupported", f"{what} have no fixed range; {mend}")
+    hint = "--stretch takes the range of each image itself"
+    raise ImageError("decode", "unsupported", f"{what} have no fixed range; {hint}")
 
 
 def _told_range(image: Image.Image, data: bytes) -> _Range | None:

@@ -18,7 +18,7 @@ _BATCH = 32
 
 
 @dataclasses.dataclass(frozen=True)
-class Probe:
+class CalibrationSample:
     """Images spread over all that are to be embedded; decoded when they are first asked for.
 
     Attributes:

@@ -12,7 +12,7 @@ from frieze.features import to_embeddings
 _CACHED_PARTS = 4
 
 
-class Seen(NamedTuple):
+class CachedEmbedding(NamedTuple):
     """What is known of an image's bytes.
 
     Attributes:
@@ -26,7 +26,7 @@ class Seen(NamedTuple):
     height: int
 
 
-class Known:
+class EmbeddingCache:
     """What the table holds, and what is on its way there, by the sha256 of the images' bytes.
 
     Asked from many threads, told from those that embed and write: each step is one operation on a dict.
@@ -38,7 +38,7 @@ class Known:
 
     def __init__(self, learned: Callable[[int], pa.Table], stored: dict[bytes, int]) -> None:
         self._parts = stored
-        self._flying: dict[bytes, Seen] = {}
+        self._flying: dict[bytes, CachedEmbedding] = {}
         self._expected: set[bytes] = set()
         self._read = functools.lru_cache(_CACHED_PARTS)(lambda number: _by_digest(learned(number)))
 
@@ -49,14 +49,14 @@ class Known:
         """Note what an engine is at: another image with these bytes need not run, for its batch ends later."""
         self._expected.update(digests)
 
-    def get(self, digest: bytes) -> Seen | None:
+    def get(self, digest: bytes) -> CachedEmbedding | None:
         """Give what is known of some bytes; None for new ones."""
         flying = self._flying.get(digest)  # first: a commit moves it from here to the parts
         if flying is not None or digest not in self._parts:
             return flying
         return self._read(self._parts[digest])[digest]
 
-    def add(self, digest: bytes, seen: Seen | None) -> None:
+    def add(self, digest: bytes, seen: CachedEmbedding | None) -> None:
         """Note what was embedded and is not written yet; None where nothing usable came."""
         if seen is not None:
             self._flying[digest] = seen
@@ -70,11 +70,11 @@ class Known:
         self._read.cache_clear()  # the part may have been another one before
 
 
-def _by_digest(part: pa.Table) -> dict[bytes, Seen]:
+def _by_digest(part: pa.Table) -> dict[bytes, CachedEmbedding]:
     embeddings = to_embeddings(part["embedding"])
     facts = zip(*(part[name].to_pylist() for name in ("sha256", "width", "height")), strict=True)
     return {
-        bytes.fromhex(sha256): Seen(embedding, width, height)
+        bytes.fromhex(sha256): CachedEmbedding(embedding, width, height)
         for (sha256, width, height), embedding in zip(facts, embeddings, strict=True)
         if sha256 is not None
     }

@@ -8,7 +8,7 @@ import numpy as np
 
 from frieze.core import Floats
 from frieze.embedder.engines.base import Engine
-from frieze.embedder.job.dedup import Known, Seen
+from frieze.embedder.job.dedup import CachedEmbedding, EmbeddingCache
 from frieze.embedder.job.pipeline import Batch
 from frieze.embedder.job.timing import Stages
 
@@ -23,7 +23,7 @@ class Embedded(NamedTuple):
     """
 
     batch: Batch
-    seen: list[Seen | None]
+    seen: list[CachedEmbedding | None]
     n_run: int
 
 
@@ -35,7 +35,9 @@ class _Flight(NamedTuple):
     wait: Callable[[], Floats]
 
 
-def embed_batches(batches: Iterator[Batch], engine: Engine, known: Known, stages: Stages) -> Iterator[Embedded]:
+def embed_batches(
+    batches: Iterator[Batch], engine: Engine, known: EmbeddingCache, stages: Stages
+) -> Iterator[Embedded]:
     """Run batches through an engine, but for bytes that have an embedding already.
 
     Args:
@@ -57,7 +59,7 @@ def embed_batches(batches: Iterator[Batch], engine: Engine, known: Known, stages
         yield _end(flying.popleft(), known, stages)
 
 
-def _begin(batch: Batch, engine: Engine, known: Known) -> _Flight:
+def _begin(batch: Batch, engine: Engine, known: EmbeddingCache) -> _Flight:
     digests = list(batch.sizes)
     fresh = [row for row, digest in enumerate(digests) if digest not in known]
     pixels = batch.pixels if len(fresh) == len(digests) else np.asarray(batch.pixels)[fresh]
@@ -67,11 +69,11 @@ def _begin(batch: Batch, engine: Engine, known: Known) -> _Flight:
     return _Flight(batch, digests, engine.submit(pixels))
 
 
-def _end(flight: _Flight, known: Known, stages: Stages) -> Embedded:
+def _end(flight: _Flight, known: EmbeddingCache, stages: Stages) -> Embedded:
     with stages.waiting("infer"):
         embeddings = flight.wait()
     is_finite = np.asarray(np.isfinite(embeddings).all(axis=1))
     for digest, embedding, is_usable in zip(flight.digests, embeddings, is_finite, strict=True):
-        seen = Seen(embedding, *flight.batch.sizes[digest]) if is_usable else None
+        seen = CachedEmbedding(embedding, *flight.batch.sizes[digest]) if is_usable else None
         known.add(digest, seen)
     return Embedded(flight.batch, [known.get(digest) for digest in flight.batch.digests], int(is_finite.sum()))

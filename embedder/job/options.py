@@ -52,10 +52,10 @@ class JobOptions:
             value = numbers[name]
             if value is not None and value < 1:
                 option = name.replace("_", "-")
-                raise InputError(f"--{option} is {value}.", mend=f"Give --{option} 1 or more.")
+                raise InputError(f"--{option} is {value}.", hint=f"Give --{option} 1 or more.")
         if self.cpus_per_worker is not None and self.ray is None:
-            raise InputError("--cpus-per-worker is for a cluster's workers.", mend="Give --ray auto, or leave it out.")
+            raise InputError("--cpus-per-worker is for a cluster's workers.", hint="Give --ray auto, or leave it out.")
         if self.force and self.retry_failures:
             raise InputError(
-                "--force makes a table anew, --retry-failures goes on with one.", mend="Leave one of the two out."
+                "--force makes a table anew, --retry-failures goes on with one.", hint="Leave one of the two out."
             )

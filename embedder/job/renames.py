@@ -16,7 +16,7 @@ from frieze.features import Comparison, FeatureWriter
 _ROWS_A_CALL = 64
 
 
-def recognise(
+def find_renamed(
     comparison: Comparison, source: Source, writer: FeatureWriter, *, workers: int, step: Callable[[int, int], None]
 ) -> Rows:
     """Find the stored row with the bytes of each image, for those that may have one.

@@ -12,15 +12,15 @@ import pyarrow as pa
 from frieze.core import count_cores, cpu_share, read_core_times
 from frieze.embedder.backbones import Backbone
 from frieze.embedder.images.decoding_tally import DecodingTally
-from frieze.embedder.job.calibration_sample import Probe
-from frieze.embedder.job.dedup import Known
+from frieze.embedder.job.calibration_sample import CalibrationSample
+from frieze.embedder.job.dedup import EmbeddingCache
 from frieze.embedder.job.inference import Embedded, embed_batches
 from frieze.embedder.job.options import JobOptions
 from frieze.embedder.job.pipeline import Decoder, stream
-from frieze.embedder.job.renames import recognise
+from frieze.embedder.job.renames import find_renamed
 from frieze.embedder.job.retried_failures import may_pass
 from frieze.embedder.job.select_engine import choose_engine
-from frieze.embedder.job.shard_writer import ShardFiller, commit
+from frieze.embedder.job.shard_writer import ShardWriter, commit
 from frieze.embedder.job.timing import Load, Stages, explain, measure_load
 from frieze.embedder.sources import Source
 from frieze.features import (
@@ -68,7 +68,7 @@ def make_run(
         retried=may_pass(writer.failed, retried),
     )
     workers = options.workers or count_cores()
-    origins = recognise(comparison, source, writer, workers=workers, step=progress)
+    origins = find_renamed(comparison, source, writer, workers=workers, step=progress)
     comparison, kept, emptied = keep_rows_of_empty(comparison, origins, listing.empty)
     plan = make_plan(
         comparison,
@@ -153,10 +153,10 @@ class Run:
         shards = [shard for shard in self.plan.shards if len(shard.rows)]
         rows = [shard.rows for shard in shards]
         max_pixels = self.options.limits.max_pixels
-        probe = Probe(self.source, np.concatenate(rows), backbone.spec, max_pixels)
+        probe = CalibrationSample(self.source, np.concatenate(rows), backbone.spec, max_pixels)
         choice = choose_engine(backbone, self.options, probe, self.writer.manifest)
         self.writer.update(engine=choice.engine.name, tuning=choice.tuning, spec=choice.spec)
-        known = Known(self.writer.learned, self.stored)
+        known = EmbeddingCache(self.writer.learned, self.stored)
         self.first_read, self.stages, before = time.perf_counter(), Stages(), read_core_times()
         batches = stream(
             rows,
@@ -166,13 +166,13 @@ class Run:
             device=choice.engine.device,
         )
         # Closed here: a pipeline that Python's own end finds open would wait for ever for threads that are gone.
-        with contextlib.closing(batches), ShardFiller(self.writer, self.comparison, shards, known) as filler:
+        with contextlib.closing(batches), ShardWriter(self.writer, self.comparison, shards, known) as filler:
             self._fill(filler, embed_batches(batches, choice.engine, known, self.stages))
         self.done = time.perf_counter()
         self.stages.end(write_cpu_s=filler.cpu_s)
         self.load = measure_load(before, own_s=self.stages.cpu.total)
 
-    def _fill(self, filler: ShardFiller, batches: Iterator[Embedded]) -> None:
+    def _fill(self, filler: ShardWriter, batches: Iterator[Embedded]) -> None:
         n_done = 0
         for batch, seen, n_run in batches:
             with self.stages.waiting("write"):

@@ -14,9 +14,9 @@ from frieze.embedder.backbones import Backbone
 from frieze.embedder.engines import AUTO, Setting, are_gpus, find_devices
 from frieze.embedder.engines.accuracy import check_drift, measure_drift
 from frieze.embedder.engines.base import ENGINES, REFERENCE, Engine, usable
-from frieze.embedder.engines.benchmark import Trial, measure_rate, together, try_engines
+from frieze.embedder.engines.benchmark import Trial, images_per_call, measure_rate, try_engines
 from frieze.embedder.images.resize import Pixels
-from frieze.embedder.job.calibration_sample import Probe
+from frieze.embedder.job.calibration_sample import CalibrationSample
 from frieze.embedder.job.options import JobOptions
 from frieze.features import BackboneSpec, Manifest
 
@@ -50,7 +50,7 @@ class Choice:
     spec: BackboneSpec
 
 
-def choose_engine(backbone: Backbone, options: JobOptions, probe: Probe, stored: Manifest) -> Choice:
+def choose_engine(backbone: Backbone, options: JobOptions, probe: CalibrationSample, stored: Manifest) -> Choice:
     """Choose an engine and its setting for a run.
 
     What an earlier run on this table chose is taken again as long as the same is asked, by the same libraries on the
@@ -147,7 +147,7 @@ def _check_is_lower(embeddings: Floats, reference: Floats, trial: Trial) -> None
     if precision != "float32" and np.array_equal(embeddings, reference, equal_nan=True):
         raise ModelError(
             f"{trial.engine} runs this backbone in float32 here: {precision} changes nothing of it.",
-            mend="Leave --precision out.",
+            hint="Leave --precision out.",
         )
 
 
@@ -157,7 +157,7 @@ class _Trials:
 
     backbone: Backbone
     options: JobOptions
-    probe: Probe
+    probe: CalibrationSample
     stored: Manifest
     references: dict[int, Floats] = dataclasses.field(default_factory=dict)
 
@@ -218,7 +218,7 @@ class _Trials:
             most = math.ceil(_LONGEST_DECODE_S / self.probe.decode_s)
         else:
             most = len(self.probe.rows) // (_CALLS_A_CORE * count_cores())
-        return min(together(engine), max(_LEAST_TOGETHER, most // _LEAST_TOGETHER * _LEAST_TOGETHER))
+        return min(images_per_call(engine), max(_LEAST_TOGETHER, most // _LEAST_TOGETHER * _LEAST_TOGETHER))
 
     def _workers(self, trial: Trial) -> int:
         """Divide the cores as decoding and the network divide the work."""

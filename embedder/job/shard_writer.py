@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from frieze.core import Floats, Rows
-from frieze.embedder.job.dedup import Known, Seen
+from frieze.embedder.job.dedup import CachedEmbedding, EmbeddingCache
 from frieze.embedder.job.pipeline import Batch
 from frieze.features import (
     OURS,
@@ -29,15 +29,15 @@ from frieze.features import (
 
 
 @dataclasses.dataclass
-class Filling:
+class ShardBuffer:
     """What a shard has so far."""
 
     rows: list[Rows] = dataclasses.field(default_factory=list)
     digests: list[bytes] = dataclasses.field(default_factory=list)
-    seen: list[Seen] = dataclasses.field(default_factory=list)
+    seen: list[CachedEmbedding] = dataclasses.field(default_factory=list)
     failures: list[Failure] = dataclasses.field(default_factory=list)
 
-    def take(self, batch: Batch, seen: Sequence[Seen | None], images: pa.Table) -> None:
+    def take(self, batch: Batch, seen: Sequence[CachedEmbedding | None], images: pa.Table) -> None:
         """Take a batch.
 
         Args:
@@ -105,7 +105,7 @@ def new_rows(shard: Shard, writer: FeatureWriter, comparison: Comparison, embedd
     return pa.concat_tables(tables) if tables else None
 
 
-class ShardFiller:
+class ShardWriter:
     """Takes embedded batches in order and commits each shard when it is full.
 
     As a context manager it waits for the last commit; when the block ends by an error or Ctrl-C, the images of an
@@ -121,13 +121,15 @@ class ShardFiller:
         cpu_s: What writing took of the processor's time.
     """
 
-    def __init__(self, writer: FeatureWriter, comparison: Comparison, shards: Sequence[Shard], known: Known) -> None:
+    def __init__(
+        self, writer: FeatureWriter, comparison: Comparison, shards: Sequence[Shard], known: EmbeddingCache
+    ) -> None:
         self._writer = writer
         self._comparison = comparison
         self._shards = shards
         self._known = known
         self._at = 0
-        self._filling = Filling()
+        self._filling = ShardBuffer()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="frieze-write")
         self._commit: Future[None] | None = None
         self.cpu_s = 0.0
@@ -141,7 +143,7 @@ class ShardFiller:
                 self._hand_over()
             self.wait()
 
-    def add(self, batch: Batch, seen: Sequence[Seen | None]) -> None:
+    def add(self, batch: Batch, seen: Sequence[CachedEmbedding | None]) -> None:
         """Take the next batch of the stream, as `Filling.take` does.
 
         Raises:
@@ -165,10 +167,10 @@ class ShardFiller:
     def _hand_over(self) -> None:
         """Have what is gathered written; at most one shard waits for the disk, so memory stays flat."""
         self.wait()
-        filled, self._filling = self._filling, Filling()
+        filled, self._filling = self._filling, ShardBuffer()
         self._commit = self._thread.submit(self._write, self._shards[self._at], filled)
 
-    def _write(self, shard: Shard, filled: Filling) -> None:
+    def _write(self, shard: Shard, filled: ShardBuffer) -> None:
         start = time.thread_time()
         images, spec = self._comparison.images, self._writer.manifest.spec
         embedded = filled.laid_out(images, spec) if filled.seen else None
@@ -177,7 +179,9 @@ class ShardFiller:
         self._known.settle(shard.part, filled.digests)
 
 
-def embedded_rows(images: pa.Table, digests: Sequence[bytes], seen: Sequence[Seen], spec: BackboneSpec) -> pa.Table:
+def embedded_rows(
+    images: pa.Table, digests: Sequence[bytes], seen: Sequence[CachedEmbedding], spec: BackboneSpec
+) -> pa.Table:
     """Lay out embedded images.
 
     Args:

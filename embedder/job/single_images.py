@@ -48,7 +48,7 @@ def embed_images(
         except ImageError as error:
             raise InputError(
                 f"{name} can't be used ({error.stage}, {error.reason}): {error.message}.",
-                mend="Give a JPEG, PNG, GIF, BMP, WebP, AVIF or TIFF file.",
+                hint="Give a JPEG, PNG, GIF, BMP, WebP, AVIF or TIFF file.",
             ) from error
     for line in describe_tally(tally.to_json()):
         warn(line)
@@ -75,7 +75,7 @@ def image_reader(uris: Sequence[str], spec: BackboneSpec, *, max_pixels: int = M
         except ImageError as error:
             raise InputError(
                 f"{uri} can't be read any more ({error.stage}, {error.reason}): {error.message}.",
-                mend="Put it back, or bring the table up to date with frieze embed, and run again.",
+                hint="Put it back, or bring the table up to date with frieze embed, and run again.",
             ) from error
 
     return lambda rows: np.stack(list(pool.map(decode, rows.tolist())))

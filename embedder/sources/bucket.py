@@ -14,7 +14,7 @@ from frieze.embedder.sources.files import read_places
 from frieze.embedder.sources.folder import is_image_name
 from frieze.embedder.sources.formats import IN_FOLDERS, kind_of, open_kind
 from frieze.embedder.sources.left_out import is_hidden, is_left_out
-from frieze.embedder.sources.listing import Found, collect
+from frieze.embedder.sources.listing import ImageRecord, build_listing
 from frieze.embedder.sources.mixed_folders import unread_shards, without_descriptions
 
 _ENVIRONMENT = (
@@ -45,7 +45,7 @@ def open_remote(place: str, options: SourceOptions) -> Source:
     shards = without_descriptions([place for place in places if kind_of(place)])
     if shards and not images:
         return open_kind([File(shard.removeprefix(f"{base}/"), shard) for shard in shards], place, options)
-    collected = collect(_found(images, base, options), options.listed)
+    collected = build_listing(_found(images, base, options), options.listed)
     ignored = Counter(format_of(info.path) for info in infos if not is_image_name(info.path))
     listing = Listing(place, collected.images, tuple(collected.repeats), ignored.total(), ignored, n_hidden)
     read = read_places(collected.images["uri"], max_bytes=options.max_bytes)
@@ -77,17 +77,17 @@ def _list(base: str) -> list[Any]:
         (info,) = system.get_file_info([path])
         found = [info] if info.is_file else system.get_file_info(FileSelector(path, recursive=True))
     except FileNotFoundError as error:
-        raise InputError(f"There is nothing at {base}.", mend=_ENVIRONMENT) from error
+        raise InputError(f"There is nothing at {base}.", hint=_ENVIRONMENT) from error
     except OSError as error:
-        raise InputError(f"{base} can't be listed: {error}.", mend=_ENVIRONMENT) from error
+        raise InputError(f"{base} can't be listed: {error}.", hint=_ENVIRONMENT) from error
     return sorted((info for info in found if info.is_file), key=lambda info: info.path.split("/"))
 
 
-def _found(images: Sequence[Any], base: str, options: SourceOptions) -> Iterator[Found]:
+def _found(images: Sequence[Any], base: str, options: SourceOptions) -> Iterator[ImageRecord]:
     for info in images:
         name = _name(info, base)
         label = posixpath.basename(posixpath.dirname(name)) or None if options.labels == "folder" else None
-        yield Found(name, _place(info, base), label, info.size, info.mtime_ns)
+        yield ImageRecord(name, _place(info, base), label, info.size, info.mtime_ns)
 
 
 def _place(info: Any, base: str) -> str:

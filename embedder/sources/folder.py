@@ -9,7 +9,7 @@ from frieze.embedder.images.picture_formats import HEAD_BYTES, is_image
 from frieze.embedder.images.unread_pictures import format_of, is_read_by_name
 from frieze.embedder.sources.base import Listing, Source, SourceOptions
 from frieze.embedder.sources.files import facts_of, is_gone, open_place, read_places, to_uri
-from frieze.embedder.sources.listing import Found, collect
+from frieze.embedder.sources.listing import ImageRecord, build_listing
 from frieze.embedder.sources.walk import Walk
 
 EXTENSIONS = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif"))
@@ -47,7 +47,7 @@ def open_files(walk: Walk, paths: Iterable[str], source: str, options: SourceOpt
         options: As for a folder.
     """
     files = _Files(walk, options)
-    images, _, _, repeats = collect((found for path in paths for found in files.look_at(path)), options.listed)
+    images, _, _, repeats = build_listing((found for path in paths for found in files.look_at(path)), options.listed)
     listing = Listing(
         source,
         images,
@@ -69,7 +69,7 @@ class _Files:
         self._has_labels = options.labels == "folder"
         self.ignored: Counter[str] = Counter()
 
-    def look_at(self, path: str) -> Iterator[Found]:
+    def look_at(self, path: str) -> Iterator[ImageRecord]:
         """Yield the file if it claims to be an image or is one."""
         claims, uri = is_image_name(path), to_uri(path)
         try:
@@ -86,7 +86,7 @@ class _Files:
         if claims or is_image(head):
             name = self._walk.name(path)
             label = os.path.basename(os.path.dirname(name)) or None
-            yield Found(name, uri, label if self._has_labels else None, *facts)
+            yield ImageRecord(name, uri, label if self._has_labels else None, *facts)
         else:
             self._ignore(path, head)
 

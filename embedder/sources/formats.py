@@ -73,6 +73,6 @@ def open_kind(files: Sequence[File], source: str, options: SourceOptions) -> Sou
     if len(kinds) > 1:
         found = " and ".join(sorted(KINDS[kind].what for kind in kinds))
         raise InputError(
-            f"{source} holds {found}.", mend="Give one kind at a time, for example with a glob: 'dir/*.tar'."
+            f"{source} holds {found}.", hint="Give one kind at a time, for example with a glob: 'dir/*.tar'."
         )
     return KINDS[kinds.pop()].open(files, source, options)

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from frieze.core import ImageError, InputError, Rows
 from frieze.embedder.sources.base import Content, Listing, Source, SourceOptions
 from frieze.embedder.sources.files import read_place, to_uri
-from frieze.embedder.sources.listing import Collected, Found, collect
+from frieze.embedder.sources.listing import Collected, ImageRecord, build_listing
 from frieze.embedder.sources.tables.column_names import take_label, take_text
 from frieze.features import Failure
 
@@ -65,13 +65,13 @@ def open_objects(objects: Any, options: SourceOptions) -> Source:
         InputError: It is none of these.
     """
     if not isinstance(objects, Iterable) or isinstance(objects, _NO_SOURCES):
-        raise InputError(f"{type(objects).__name__} is no source of images.", mend=_MEND)
+        raise InputError(f"{type(objects).__name__} is no source of images.", hint=_MEND)
     _check_axes(objects)
     if isinstance(objects, np.ndarray):
         _check_stack(objects)
     if isinstance(objects, np.ndarray | Sequence):
         items = [_item(one, number, options) for number, one in enumerate(objects)]
-        collected = collect(_found(item, number) for number, item in enumerate(items))
+        collected = build_listing(_found(item, number) for number, item in enumerate(items))
         return _source(collected, lambda row: encode(items[int(collected.offsets[row])].image, options.max_bytes))
     return _spooled(objects, options)
 
@@ -101,11 +101,11 @@ def _check_axes(images: Any) -> None:
     if len(shape) == max(_STACK_AXES):
         raise InputError(
             f"The array has shape {list(shape)}: its channels come before height and width.",
-            mend="Put them last: numpy.moveaxis(images, 1, -1)",
+            hint="Put them last: numpy.moveaxis(images, 1, -1)",
         )
     raise InputError(
         f"The array has shape {list(shape)}: it may be an image with its channels first, or {shape[0]} grey images.",
-        mend="Of one image: numpy.moveaxis(image, 0, -1), which has its channels last; of grey ones: images[..., None]",
+        hint="Of one image: numpy.moveaxis(image, 0, -1), which has its channels last; of grey ones: images[..., None]",
     )
 
 
@@ -113,7 +113,7 @@ def _check_stack(images: np.ndarray[Any, Any]) -> None:
     if images.ndim not in _STACK_AXES or _is_one(images) or images.dtype != np.uint8:
         raise InputError(
             f"The array has shape {list(images.shape)} and type {images.dtype}; wanted is [N, H, W, 3] of uint8.",
-            mend="One image is images[None]; values in [0, 1] are (images * 255).round().astype('uint8').",
+            hint="One image is images[None]; values in [0, 1] are (images * 255).round().astype('uint8').",
         )
 
 
@@ -134,8 +134,10 @@ def _item(one: Any, number: int, options: SourceOptions) -> _Item:
     return _Item(name, uri, None if options.labels == "none" else label, image, columns, label_from)
 
 
-def _found(item: _Item, at: int) -> Found:
-    return Found(item.id, item.uri, item.label, None, None, offset=at, columns=item.columns, label_from=item.label_from)
+def _found(item: _Item, at: int) -> ImageRecord:
+    return ImageRecord(
+        item.id, item.uri, item.label, None, None, offset=at, columns=item.columns, label_from=item.label_from
+    )
 
 
 def _source(collected: Collected, read_one: Callable[[int], bytes], failures: Sequence[Failure] = ()) -> Source:
@@ -152,11 +154,13 @@ def _source(collected: Collected, read_one: Callable[[int], bytes], failures: Se
 def _spooled(objects: Iterable[Any], options: SourceOptions) -> Source:
     spool = _Spool()
     failures: list[Failure] = []
-    collected = collect(_write(objects, spool, failures, options))
+    collected = build_listing(_write(objects, spool, failures, options))
     return _source(collected, lambda row: spool.read(int(collected.offsets[row])), failures)
 
 
-def _write(objects: Iterable[Any], spool: "_Spool", failures: list[Failure], options: SourceOptions) -> Iterator[Found]:
+def _write(
+    objects: Iterable[Any], spool: "_Spool", failures: list[Failure], options: SourceOptions
+) -> Iterator[ImageRecord]:
     for number, one in enumerate(objects):
         item = _item(one, number, options)
         try:

@@ -21,7 +21,7 @@ _MAX_DEPTH = 32  # a list is two levels of a Parquet schema, whose readers stop 
 _HAS_NO_TYPE = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError)  # what Arrow raises for values of several
 
 
-class Found(NamedTuple):
+class ImageRecord(NamedTuple):
     """One image of a source.
 
     Attributes:
@@ -62,7 +62,7 @@ class Collected(NamedTuple):
     repeats: list[Failure]
 
 
-def collect(found: Iterable[Found], listed: Callable[[int], None] = lambda _: None) -> Collected:
+def build_listing(found: Iterable[ImageRecord], listed: Callable[[int], None] = lambda _: None) -> Collected:
     """Gather images in batches of Arrow columns.
 
     Args:
@@ -94,7 +94,7 @@ class _Batch(NamedTuple):
     label_from: pa.Array
 
 
-def _to_batch(rows: list[Found]) -> _Batch:
+def _to_batch(rows: list[ImageRecord]) -> _Batch:
     ours = [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), LISTING, strict=False)]
     names = dict.fromkeys(name for row in rows for name in row.columns or ())
     own = {name: to_array([(row.columns or {}).get(name) for row in rows]) for name in names}

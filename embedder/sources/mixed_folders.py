@@ -85,7 +85,7 @@ def unread_shards(base: str, shards: Sequence[str], images: Sequence[str]) -> di
         alone = _glob(base, images[0], posixpath.splitext(images[0])[1])
         raise InputError(
             f"{base} holds {both}, and only one kind can be embedded at a time.",
-            mend=f"Give the shards: {' or '.join(map(shlex.quote, globs))}, or the images alone: {shlex.quote(alone)}",
+            hint=f"Give the shards: {' or '.join(map(shlex.quote, globs))}, or the images alone: {shlex.quote(alone)}",
         )
     return dict(globs)
 

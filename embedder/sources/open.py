@@ -109,8 +109,8 @@ def _without_excluded(source: Source, options: SourceOptions) -> Source:
 def _nothing(opened: Source, source: Any) -> InputError:
     listing = opened.listing
     if opened.has_columns and not listing.n_ignored:
-        mend = "Check how it was written: a table has one row an image, below the names of its columns."
-        return InputError(f"There is no image in {source}: it is empty.", mend=mend)
+        hint = "Check how it was written: a table has one row an image, below the names of its columns."
+        return InputError(f"There is no image in {source}: it is empty.", hint=hint)
     formats = ", ".join(f"{n:,} {name}" for name, n in count_formats(listing.ignored).items())
     others = f" These are: {formats}." if formats else ""
     hidden = f" Hidden files and folders that are left out: {listing.n_hidden:,}." if listing.n_hidden else ""
@@ -121,7 +121,7 @@ def _nothing(opened: Source, source: Any) -> InputError:
     found = counted(listing.n_ignored, "other file was found", "other files were found")
     return InputError(
         f"There is no image in {source}: {found}.{others}{hidden}{excluded}",
-        mend="\n".join(hints) or known,
+        hint="\n".join(hints) or known,
     )
 
 
@@ -130,7 +130,7 @@ def _check_has_columns(source: Source, asked: dict[str, str | None]) -> None:
         if name is not None and not source.has_columns:
             raise InputError(
                 f"{source.listing.source} has no columns, so --{option} {name} means nothing there.",
-                mend=f"Leave --{option} out, or give a manifest; labels can come from a file: --labels FILE.",
+                hint=f"Leave --{option} out, or give a manifest; labels can come from a file: --labels FILE.",
             )
 
 
@@ -170,8 +170,8 @@ def _open_place(source: str, options: SourceOptions) -> Source:
         return open_folder(path, options)
     if glob.has_magic(source):
         return _open_glob(str(path), options)
-    mend = _mend_pattern(str(path)) if _BRACES.search(source) else f"SOURCE is {_KNOWN}: check the path."
-    raise InputError(f"There is no {source} in {Path.cwd()}.", mend=mend)
+    hint = _mend_pattern(str(path)) if _BRACES.search(source) else f"SOURCE is {_KNOWN}: check the path."
+    raise InputError(f"There is no {source} in {Path.cwd()}.", hint=hint)
 
 
 def _to_local(source: str) -> Path:
@@ -179,7 +179,7 @@ def _to_local(source: str) -> Path:
         return _without_detours(Path(source).absolute())
     if not source.startswith("file://"):
         raise InputError(
-            f"{source} can't be read: images are read from disk, s3:// or gs://.", mend=f"SOURCE is {_KNOWN}."
+            f"{source} can't be read: images are read from disk, s3:// or gs://.", hint=f"SOURCE is {_KNOWN}."
         )
     return _without_detours(Path(os.fsdecode(to_path(source))).absolute())
 
@@ -206,7 +206,7 @@ def _open_glob(place: str, options: SourceOptions) -> Source:
     walk = Walk(pattern.base, options, pattern.leads, hides=pattern.hides)
     found = sorted(filter(pattern.matches, walk.files()))
     if not found and not any(failure.hides_rows for failure in walk.failures):
-        raise InputError(f"Nothing matches {place}.", mend=_mend_pattern(place))
+        raise InputError(f"Nothing matches {place}.", hint=_mend_pattern(place))
     files = without_descriptions(found)
     if files and all(kind_of(path) is not None for path in files):
         return _open_kind(walk, files, name, options)

@@ -93,7 +93,7 @@ def find_width(files: VectorFiles) -> int:
         if (widths > 0).any():
             found, counts = np.unique(widths[widths > 0], return_counts=True)
             return int(found[counts.argmax()])
-    raise InputError(f"{files.path} holds no vector: every row is empty.", mend="Look at how it was made.")
+    raise InputError(f"{files.path} holds no vector: every row is empty.", hint="Look at how it was made.")
 
 
 class _Fault(NamedTuple):
@@ -265,7 +265,7 @@ def _unified(files: VectorFiles) -> pa.Schema:
         return pa.unify_schemas([file.schema for file in files.files], promote_options="permissive")
     except pa.ArrowException as error:
         raise InputError(
-            f"The files of {files.path} do not fit together: {error}.", mend="Give files with the same columns."
+            f"The files of {files.path} do not fit together: {error}.", hint="Give files with the same columns."
         ) from error
 
 
@@ -281,7 +281,7 @@ def _sources(files: VectorFiles, schema: pa.Schema, options: VectorOptions) -> d
         elif asked is not None:
             raise InputError(
                 f"{files.path} has no column {asked} that can be the {name}; it has: {list_names(schema.names)}.",
-                mend=f"Name one of these with --{name} COLUMN.",
+                hint=f"Name one of these with --{name} COLUMN.",
             )
     return sources
 
@@ -312,7 +312,7 @@ def _to_text(column: pa.Array, name: str, path: Path) -> pa.Array:
             raise
         raise InputError(
             f"The column {name} of {path} holds bytes that are no text (UTF-8), such as raw hashes.",
-            mend="Name a column of text, such as --id COLUMN, or write these bytes as text, in Python:"
+            hint="Name a column of text, such as --id COLUMN, or write these bytes as text, in Python:"
             f" table['{name}'] = table['{name}'].map(bytes.hex)",
         ) from error
 
@@ -332,7 +332,7 @@ def _cast(column: pa.Array, kind: pa.DataType, name: str, path: Path) -> pa.Arra
         raise InputError(
             f"The column {name} of {path} is {column.type} there, and {kind} over all files, which can't hold each of"
             f" its values: {error}.",
-            mend="Write it in one type in every file, such as whole numbers with missing ones, in Python:"
+            hint="Write it in one type in every file, such as whole numbers with missing ones, in Python:"
             f" table[{name!r}] = table[{name!r}].astype('Int64')",
         ) from error
 

@@ -37,6 +37,6 @@ def to_text(column: pa.Array | pa.ChunkedArray, name: str, place: str) -> pa.Arr
         raise InputError(
             f"The column {name} of {place} holds {column.type} numbers such as {largest:.0f}: from {limit} on these"
             " can't be every whole number, and two that differ may be written alike.",
-            mend=f"Write it as text or int64 where it is made, as pandas does with dtype={{{name!r}: 'Int64'}}.",
+            hint=f"Write it as text or int64 where it is made, as pandas does with dtype={{{name!r}: 'Int64'}}.",
         )
     return pc.coalesce(whole.cast(pa.int64()).cast(pa.string()), texts)

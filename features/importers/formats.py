@@ -73,7 +73,7 @@ class VectorOptions:
         """
         for name in names:
             if getattr(self, name) is not None:
-                raise InputError(f"--{name} is of no use here: {why}.", mend=f"Leave --{name} out.")
+                raise InputError(f"--{name} is of no use here: {why}.", hint=f"Leave --{name} out.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +148,7 @@ def open_vectors(path: Path, options: VectorOptions) -> VectorFiles:
     path = path.absolute()
     files = _opener(path)(path, options)
     if files.rows == 0:
-        raise InputError(f"{path} holds no rows.", mend=_KINDS)
+        raise InputError(f"{path} holds no rows.", hint=_KINDS)
     return files
 
 
@@ -166,16 +166,16 @@ def _opener(path: Path) -> Callable[[Path, VectorOptions], VectorFiles]:
     if path.is_dir():
         return _open_clip_retrieval if (path / "img_emb").is_dir() else _open_parquet
     if not path.is_file():  # reading a pipe would wait for ever
-        raise InputError(f"There is no file or folder {path}.", mend=f"Check the path. {_KINDS}")
+        raise InputError(f"There is no file or folder {path}.", hint=f"Check the path. {_KINDS}")
     with name_broken(path):
         head = _begins(path)
     for magic, opener in ((_NPY, _open_npy), (_PARQUET, _open_parquet)):
         if head.startswith(magic):
             return opener
     if head.startswith(_ZIP):
-        mend = "Save the array of vectors alone, with numpy.save('FILE.npy', vectors)."
-        raise InputError(f"{path} is an archive, such as numpy.savez makes.", mend=mend)
-    raise InputError(f"{path} is no file of vectors: it begins with {head!r}.", mend=_MENDS.get(path.suffix, _KINDS))
+        hint = "Save the array of vectors alone, with numpy.save('FILE.npy', vectors)."
+        raise InputError(f"{path} is an archive, such as numpy.savez makes.", hint=hint)
+    raise InputError(f"{path} is no file of vectors: it begins with {head!r}.", hint=_MENDS.get(path.suffix, _KINDS))
 
 
 def _begins(path: Path) -> bytes:
@@ -199,11 +199,11 @@ def _open_npy(path: Path, options: VectorOptions) -> VectorFiles:
 
 def _map_matrix(path: Path) -> Any:
     """Map an array [N, D] of numbers into memory."""
-    mend = "Save numbers [N, D] with numpy.save('FILE.npy', vectors)."
-    with name_broken(path, mend=mend):
+    hint = "Save numbers [N, D] with numpy.save('FILE.npy', vectors)."
+    with name_broken(path, hint=hint):
         matrix = _map_array(path)
     if matrix.ndim != _MATRIX_AXES or matrix.dtype.kind not in "fiu" or matrix.shape[1] == 0:
-        raise InputError(f"{path} holds no vectors: its shape is {matrix.shape}, its type {matrix.dtype}.", mend=mend)
+        raise InputError(f"{path} holds no vectors: its shape is {matrix.shape}, its type {matrix.dtype}.", hint=hint)
     return matrix
 
 
@@ -228,14 +228,14 @@ def _npy_lists(path: Path, first: int, n_rows: int) -> pa.Array:
 
 
 def _read_ids(path: Path, *, n_rows: int, vectors: Path) -> pa.Array:
-    mend = "Give a text file, saved as UTF-8, with one id a line, or a .npy file of strings [N]."
+    hint = "Give a text file, saved as UTF-8, with one id a line, or a .npy file of strings [N]."
     if not path.is_file():
-        raise InputError(f"There is no file {path}.", mend=mend)
-    with name_broken(path, mend=mend):
+        raise InputError(f"There is no file {path}.", hint=hint)
+    with name_broken(path, hint=hint):
         ids = pa.array(_npy_ids(path) if _begins(path).startswith(_NPY) else _lines(path, n_rows), pa.string())
     if len(ids) != n_rows:
         raise MismatchError(
-            f"{path} has {counted(len(ids), 'id')}, but {vectors} has {counted(n_rows, 'row')}.", mend=mend
+            f"{path} has {counted(len(ids), 'id')}, but {vectors} has {counted(n_rows, 'row')}.", hint=hint
         )
     return ids
 
@@ -261,7 +261,7 @@ def _open_parquet(path: Path, options: VectorOptions) -> VectorFiles:
     with name_broken(path):
         paths = [path] if path.is_file() else list(_parquet_below(path))
     if not paths:
-        raise InputError(f"{path} holds no .parquet file and no img_emb/.", mend=_KINDS)
+        raise InputError(f"{path} holds no .parquet file and no img_emb/.", hint=_KINDS)
     there = {one: read_head(one) for one in paths}
     there = {one: head for one, head in there.items() if head[0]} or there  # an empty one's types say nothing
     heads = list(there.values())
@@ -310,7 +310,7 @@ def _open_clip_retrieval(path: Path, options: VectorOptions) -> VectorFiles:
         raise MismatchError(
             f"{path} has {len(vectors)} files img_emb/img_emb_*.npy and {len(tables)} metadata/metadata_*.parquet"
             f" (without a partner: {', '.join(alone[:10]) or 'none'}).",
-            mend="Put back the files that are missing: each number needs one of both.",
+            hint="Put back the files that are missing: each number needs one of both.",
         )
     pairs = [(vectors[number], tables[number]) for number in sorted(vectors, key=int)]
     files = tuple(_open_pair(*pair, width=_map_matrix(pairs[0][0]).shape[1]) for pair in pairs)
@@ -331,12 +331,12 @@ def _open_pair(vectors: Path, table: Path, *, width: int) -> VectorFile:
     if rows != n_described:
         raise MismatchError(
             f"{vectors} has {counted(rows, 'row')}, but {table} has {n_described}.",
-            mend="They belong together row by row: write both anew.",
+            hint="They belong together row by row: write both anew.",
         )
     if dim != width:
         raise MismatchError(
             f"The vectors of {vectors} have width {dim}, those of the first file {width}.",
-            mend="Import what one network made: move the others to a folder of their own.",
+            hint="Import what one network made: move the others to a folder of their own.",
         )
     return VectorFile(
         vectors, rows, schema, functools.partial(_read_pair, vectors, table), functools.partial(read_column, table)

@@ -19,9 +19,9 @@ from frieze.features.importers.formats import VectorFiles, VectorOptions, name_b
 from frieze.features.importers.parquet import name_broken
 from frieze.features.manifest import Manifest, is_features, read_manifest
 from frieze.features.part_files import part_name
-from frieze.features.paths import check_is_ours
+from frieze.features.paths import check_table_dir
 from frieze.features.plan import Shard
-from frieze.features.replacement import succession
+from frieze.features.replacement import replace_table
 from frieze.features.schema import to_embeddings
 from frieze.features.spec import MADE_ELSEWHERE, BackboneSpec, check_same_backbone
 from frieze.features.writer import FeatureWriter, open_writer
@@ -60,24 +60,24 @@ def import_vectors(
     """
     began = time.perf_counter()
     out = out.absolute()
-    check_is_ours(out)
+    check_table_dir(out)
     files = open_vectors(path, options)
     task = _Task(files, options, _manifest(files, options), progress)
     if force and is_features(out):
-        with succession(out, goes_on=task.goes_on) as fresh:
+        with replace_table(out, goes_on=task.goes_on) as fresh:
             document = task.bring_up_to_date(fresh)
     else:
         document = task.bring_up_to_date(out)
     return document | {"seconds": round(time.perf_counter() - began, 3), "out": str(out)}
 
 
-def check_can_embed(spec: BackboneSpec, *, where: str, mend: str) -> None:
+def check_can_embed(spec: BackboneSpec, *, where: str, hint: str) -> None:
     """Refuse to embed an image for vectors made elsewhere: nothing here can make another of them.
 
     Args:
         spec: Of what is stored.
         where: What holds it, for the message.
-        mend: What to do instead.
+        hint: What to do instead.
 
     Raises:
         InputError: They were made elsewhere.
@@ -85,7 +85,7 @@ def check_can_embed(spec: BackboneSpec, *, where: str, mend: str) -> None:
     if spec.is_made_elsewhere:
         raise InputError(
             f"{where} holds vectors made elsewhere, imported from {spec.handle}: Frieze can't make one of an image.",
-            mend=mend,
+            hint=hint,
         )
 
 
@@ -188,14 +188,14 @@ class _Task:
         if not is_features(out):
             return
         before = read_manifest(out)
-        mend = f"Give another --out, or replace {out} with --force."
-        check_same_backbone(self.manifest.spec, before.spec, where=str(out), mend=mend)
+        hint = f"Give another --out, or replace {out} with --force."
+        check_same_backbone(self.manifest.spec, before.spec, where=str(out), hint=hint)
         for what, got, wanted in (
             ("from", self.manifest.source, before.source),
             ("with", _as_options(self.manifest), _as_options(before)),
         ):
             if got != wanted:
-                raise MismatchError(f"{out} was imported {what} {wanted}, not {what} {got}.", mend=mend)
+                raise MismatchError(f"{out} was imported {what} {wanted}, not {what} {got}.", hint=hint)
 
     def goes_on(self, fresh: Path) -> bool:
         """Tell whether a table that an earlier run began is the one that this run would make."""

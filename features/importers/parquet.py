@@ -31,7 +31,7 @@ _LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 
 
 @contextlib.contextmanager
-def name_broken(path: Path, *, mend: str = "Check the file; if it is broken, write it anew.") -> Iterator[None]:
+def name_broken(path: Path, *, hint: str = "Check the file; if it is broken, write it anew.") -> Iterator[None]:
     """Turn what goes wrong while a user's file is read into an error that names it.
 
     Raises:
@@ -40,7 +40,7 @@ def name_broken(path: Path, *, mend: str = "Check the file; if it is broken, wri
     try:
         yield
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise InputError(f"{path} can't be read: {error}.", mend=mend) from error
+        raise InputError(f"{path} can't be read: {error}.", hint=hint) from error
 
 
 def read_head(path: Path) -> tuple[int, pa.Schema]:
@@ -52,7 +52,7 @@ def read_head(path: Path) -> tuple[int, pa.Schema]:
     with _open_table(path) as table:
         rows, schema = table.metadata.num_rows, table.schema_arrow
     if len(set(schema.names)) < len(schema.names):
-        raise InputError(f"{path} has two columns of one name.", mend="Write it anew, with names that differ.")
+        raise InputError(f"{path} has two columns of one name.", hint="Write it anew, with names that differ.")
     return rows, schema
 
 
@@ -77,8 +77,8 @@ def choose_embedding(path: Path, schemas: Sequence[pa.Schema], asked: str | None
     _check_all_have(dict(zip(files, schemas, strict=False)), asked)
     what = "one column" if asked is None else f"a column {asked}"
     there = f"has these: {list_names(found)}" if found else f"has none, only: {list_names(schemas[0].names)}"
-    mend = _advise(path, schemas[0], wanted, has_lists=bool(found))
-    raise InputError(f"Wanted is {what} of lists of numbers; {path} {there}.", mend=mend)
+    hint = _advise(path, schemas[0], wanted, has_lists=bool(found))
+    raise InputError(f"Wanted is {what} of lists of numbers; {path} {there}.", hint=hint)
 
 
 def _check_all_have(schemas: Mapping[Path, pa.Schema], asked: str | None) -> None:
@@ -91,14 +91,14 @@ def _check_all_have(schemas: Mapping[Path, pa.Schema], asked: str | None) -> Non
     odd = next((path for path, names in named.items() if usual not in names), None)
     if odd is None:
         return
-    mend = f"Write it anew with the column {usual}, or move it to another folder."
+    hint = f"Write it anew with the column {usual}, or move it to another folder."
     if len(named[odd]) == 1 and usual not in schemas[odd].names:
         renamed = f"pandas.read_parquet({str(odd)!r}).rename(columns={ {named[odd][0]: usual} })"
-        mend = f"Rename it, in Python: import pandas; {renamed}.to_parquet({str(odd)!r})"
+        hint = f"Rename it, in Python: import pandas; {renamed}.to_parquet({str(odd)!r})"
     raise InputError(
         f"Other files have lists of numbers in the column {usual}; {odd} has none there, only:"
         f" {list_names(schemas[odd].names)}.",
-        mend=mend,
+        hint=hint,
     )
 
 

@@ -32,7 +32,7 @@ def export_built_in(place: Path, *, force: bool) -> dict[str, Any]:
     started = time.perf_counter()
     check_out(place, force=force)
     with output.waiting("Exporting"):
-        trunk = frieze.embedder.open_trunk(frieze.embedder.BackboneRequest(), unfreeze="all")
+        trunk = frieze.embedder.open_trainable(frieze.embedder.BackboneRequest(), unfreeze="all")
         with core.new_folder(place, replace=force) as folder:
             trunk.save(folder)
             facts = {
@@ -63,6 +63,6 @@ def _least_cosine(folder: Path) -> float:
         raise core.ModelError(
             f"The exported backbone is not {own.spec.name}: one of its embeddings has a cosine of {least:.6f} to the"
             f" network's own; at least {_LEAST_COSINE} is right.",
-            mend="Nothing was written. Use --backbone builtin itself.",
+            hint="Nothing was written. Use --backbone builtin itself.",
         )
     return least

@@ -37,20 +37,20 @@ def check_out(place: Path, *, force: bool) -> None:
     if not _is_export(place):
         raise core.FeatureFileError(
             f"{place} is there already and holds no exported model.",
-            mend="Give another --out: --force replaces exported models only.",
+            hint="Give another --out: --force replaces exported models only.",
         )
     names = ((path, path.relative_to(place).as_posix()) for path in place.rglob("*"))
     foreign = min((path for path, name in names if not _FILES.fullmatch(name)), default=None)
     if foreign is not None:
         raise core.FeatureFileError(
             f"{place} is not replaced: {foreign} is no part of an exported model.",
-            mend="Move it elsewhere, or give another --out.",
+            hint="Move it elsewhere, or give another --out.",
         )
 
 
 def _is_export(place: Path) -> bool:
     try:
-        return core.read_json(place / NAME, mend="").get("kind") == "export"
+        return core.read_json(place / NAME, hint="").get("kind") == "export"
     except core.FeatureFileError:
         return False
 
@@ -67,16 +67,16 @@ def read_document(place: Path) -> dict[str, Any]:
     Raises:
         FeatureFileError: It is missing, altered, or of a later version.
     """
-    document = core.read_json(place / NAME, mend=MEND)
+    document = core.read_json(place / NAME, hint=MEND)
     contract = document.get("contract")
     if isinstance(contract, int) and contract > _CONTRACT:
         raise core.FeatureFileError(
             f"{place} is an exported model of contract {contract}; this version reads up to {_CONTRACT}.",
-            mend="Upgrade with: pip install --upgrade frieze",
+            hint="Upgrade with: pip install --upgrade frieze",
         )
-    core.check_listed(place / NAME, document, mend=MEND)
+    core.check_listed(place / NAME, document, hint=MEND)
     if document.get("kind") != "export":
-        raise core.FeatureFileError(f"{place / NAME} does not belong to an exported model.", mend=MEND)
+        raise core.FeatureFileError(f"{place / NAME} does not belong to an exported model.", hint=MEND)
     return document
 
 

@@ -57,7 +57,7 @@ def export(head: str | Path, *, out: str | Path, force: bool = False) -> dict[st
     check_kind(to_place(head), "head")
     check_out(place, force=force)
     opened = frieze.classifiers.open_head(to_place(head))
-    stored.check_can_embed(opened.spec, where=str(head), mend="Embed the images with a backbone, and train on that.")
+    stored.check_can_embed(opened.spec, where=str(head), hint="Embed the images with a backbone, and train on that.")
     with output.waiting("Exporting"):
         backbone = frieze.embedder.reopen_backbone(opened.spec, where=str(head))
         with core.new_folder(place, replace=force) as folder:
@@ -85,7 +85,7 @@ def _write(folder: Path, head: "Head", backbone: "Backbone") -> None:
     except (AssertionError, ValueError, tf.errors.OpError) as error:
         raise core.ModelError(
             f"{head.path} with {head.spec.name} can't be written as one SavedModel: {str(error).splitlines()[0]}",
-            mend=f"Free some space if the disk is full; else use the head itself: frieze predict {head.path} SOURCE"
+            hint=f"Free some space if the disk is full; else use the head itself: frieze predict {head.path} SOURCE"
             " --out FILE.parquet",
         ) from error
 
@@ -143,7 +143,7 @@ def _check(folder: Path, head: "Head", backbone: "Backbone", place: Path) -> flo
         raise core.ModelError(
             f"The exported model is not {head.path}: on {len(pixels)} images its probabilities differ by up to"
             f" {difference:.2g} (at most {_TOLERANCE} is right){'' if are_same else ', and its predictions too'}.",
-            mend=f"Nothing was written. Use the head itself: frieze predict {head.path} SOURCE --out FILE.parquet",
+            hint=f"Nothing was written. Use the head itself: frieze predict {head.path} SOURCE --out FILE.parquet",
         )
     return difference
 

@@ -23,8 +23,8 @@ from frieze.api.split_options import to_parting
 from frieze.reports.html import PAGE_NAME, head_page
 
 if TYPE_CHECKING:
-    from frieze.classifiers import Course, Head, Means, Parting
-    from frieze.embedder import BackboneRequest, SourceOptions, Trunk
+    from frieze.classifiers import FinetuneConfig, FinetuneContext, Head, SplitConfig
+    from frieze.embedder import BackboneRequest, SourceOptions, TrainableBackbone
 
 _SAMPLES, _TOLERANCE = 8, 1e-3  # of a cosine; another order of sums moves it by far less
 _EMBEDS = {"source", "backbone", "weights", "layer", "image_size", "fit", "pixels", "trust_backbone", "labels", "label"}
@@ -126,7 +126,7 @@ def _finetune(place: Path, said: dict[str, Any], *, force: bool) -> dict[str, An
     return document | recalled.to_json() | {"report": str(place / PAGE_NAME)}
 
 
-def _run(place: Path, work: Path, asked: dict[str, Any], *, course: "Course", force: bool) -> dict[str, Any]:
+def _run(place: Path, work: Path, asked: dict[str, Any], *, course: "FinetuneConfig", force: bool) -> dict[str, Any]:
     import frieze.classifiers
 
     request = _request(asked)
@@ -153,10 +153,10 @@ def _asked_before(place: Path) -> dict[str, Any]:
     """Give what a fine-tuning that is half done was asked for, or the model that is there; empty where neither is."""
     noted, head = _work_place(place) / _NOTED, place / "head.json"
     if noted.exists():
-        return core.read_json(noted, mend=f"Remove {noted.parent}")
+        return core.read_json(noted, hint=f"Remove {noted.parent}")
     if not head.exists():
         return {}
-    asked: dict[str, Any] = core.read_json(head, mend="Give another --out.").get("finetuned", {}).get("asked", {})
+    asked: dict[str, Any] = core.read_json(head, hint="Give another --out.").get("finetuned", {}).get("asked", {})
     return asked
 
 
@@ -174,13 +174,13 @@ def _work_place(place: Path) -> Path:
     return place.parent / f".{place.name}.finetune"
 
 
-def _to_course(asked: dict[str, Any]) -> "Course":
+def _to_course(asked: dict[str, Any]) -> "FinetuneConfig":
     import frieze.classifiers
 
     hidden = None if asked["layers"] is None else frieze.classifiers.Network(to_units(asked["layers"]))
     names = ("epochs", "learning_rate", "schedule", "batch_size", "patience", "seed")
     taken = {name: asked[name] for name in names}
-    return frieze.classifiers.Course(**taken, augments=asked["augment"], caches=asked["cache"], hidden=hidden)
+    return frieze.classifiers.FinetuneConfig(**taken, augments=asked["augment"], caches=asked["cache"], hidden=hidden)
 
 
 @contextlib.contextmanager
@@ -197,7 +197,7 @@ def _work_folder(place: Path, asked: dict[str, Any], *, replaces: str | None, an
         InputError: What is half done was begun with other options.
     """
     work = _work_place(place)
-    with core.clear_errors(place):
+    with core.translate_io_errors(place):
         work.mkdir(parents=True, exist_ok=True)
     with core.lock(work):
         _check_same(work, _kept(asked), anew=anew)
@@ -211,13 +211,13 @@ def _check_same(work: Path, asked: dict[str, Any], *, anew: bool) -> None:
     from frieze.classifiers import CHECKPOINT
 
     noted = work / _NOTED
-    before = core.read_json(noted, mend=f"Remove {work}") if noted.exists() else asked
+    before = core.read_json(noted, hint=f"Remove {work}") if noted.exists() else asked
     differ = sorted(name for name in asked if asked[name] != before.get(name))
     if differ and (work / CHECKPOINT).exists() and not anew:
         sides = ", ".join(f"{name} {before.get(name)} then, {asked[name]} now" for name in differ)
         raise core.InputError(
             f"Another fine-tuning is half done here: {sides}.",
-            mend="Give the same options to go on with it, --force to begin anew, or another --out.",
+            hint="Give the same options to go on with it, --force to begin anew, or another --out.",
         )
     if differ or anew:
         _forget(work, but=set() if _EMBEDS & {*differ} else {"features"})
@@ -227,7 +227,7 @@ def _check_begun_from(work: Path, table: stored.Features, asked: dict[str, Any])
     """Begin anew where images, labels or the head have changed: what is half done goes by places in the table."""
     noted, head = work / "table.json", None if asked["head"] is None else _hash_of(to_place(asked["head"]))
     began = {"generation": table.manifest.generation, "labels": _hash_labels(table), "head": head}
-    if noted.exists() and core.read_json(noted, mend=f"Remove {work}") != began:
+    if noted.exists() and core.read_json(noted, hint=f"Remove {work}") != began:
         output.say("The images, their labels or the head have changed since this was begun: it begins anew.")
         _forget(work, but={"features", _NOTED})
     core.write_json(noted, began)
@@ -254,12 +254,12 @@ def _request(asked: dict[str, Any]) -> "BackboneRequest":
     source, trust = asked["source"], bool(asked["trust_backbone"])
     if _is_table(asked):
         table = open_table(source)
-        stored.check_can_embed(table.spec, where=str(source), mend="Embed the images with a backbone that can learn.")
+        stored.check_can_embed(table.spec, where=str(source), hint="Embed the images with a backbone that can learn.")
         request = dataclasses.replace(frieze.embedder.BackboneRequest.of(table.spec), trust=trust)
         _check_backbone(table, request, asked)
         return request
     if asked["backbone"] is None:
-        raise core.InputError(f"{source} is no table of features.", mend="Say which backbone: --backbone SPEC")
+        raise core.InputError(f"{source} is no table of features.", hint="Say which backbone: --backbone SPEC")
     wanted = {name: asked[name] for name in ("weights", "layer", "image_size", "fit", "pixels")}
     return frieze.embedder.BackboneRequest(handle=asked["backbone"], trust=trust, **wanted)
 
@@ -270,7 +270,7 @@ def _source_options(asked: dict[str, Any]) -> "SourceOptions":
     return frieze.embedder.SourceOptions(labels=str(asked["labels"] or "folder"), label=asked["label"])
 
 
-def _check_labels(trunk: "Trunk", asked: dict[str, Any]) -> None:
+def _check_labels(trunk: "TrainableBackbone", asked: dict[str, Any]) -> None:
     """Refuse too few images before the minutes of embedding."""
     import frieze.classifiers
     import frieze.embedder
@@ -313,7 +313,7 @@ def _check_backbone(table: stored.Features, request: "BackboneRequest", asked: d
             word = f"--{option.replace('_', '-')}"
             raise core.InputError(
                 f"{table.path} was made with {word} {own}, not {asked[option]}.",
-                mend=f"Leave {word} out, or give the images in place of the table.",
+                hint=f"Leave {word} out, or give the images in place of the table.",
             )
 
 
@@ -321,7 +321,7 @@ def _is_of_size(request: "BackboneRequest", image_size: Any) -> bool:
     return dataclasses.replace(request, image_size=image_size).size == request.size
 
 
-def _probe(table: stored.Features, work: Path, asked: dict[str, Any], trunk: "Trunk") -> "Head":
+def _probe(table: stored.Features, work: Path, asked: dict[str, Any], trunk: "TrainableBackbone") -> "Head":
     """Give the head to begin from; a linear probe is trained, unless there is one.
 
     Where hidden layers take its place it is for comparison alone: the mean of each map is enough for that.
@@ -331,8 +331,8 @@ def _probe(table: stored.Features, work: Path, asked: dict[str, Any], trunk: "Tr
     if asked["head"] is not None:
         check_kind(to_place(asked["head"]), "head")
         opened = frieze.classifiers.open_head(to_place(asked["head"]))
-        mend = "Give a head that was trained on this table, or leave --head out."
-        stored.check_same_backbone(table.spec, opened.spec, where=str(asked["head"]), mend=mend)
+        hint = "Give a head that was trained on this table, or leave --head out."
+        stored.check_same_backbone(table.spec, opened.spec, where=str(asked["head"]), hint=hint)
         return opened
     place = work / "probe"
     if not place.exists():
@@ -340,13 +340,13 @@ def _probe(table: stored.Features, work: Path, asked: dict[str, Any], trunk: "Tr
         if asked["layers"] is not None and trunk.maps is not None:
             table = frieze.classifiers.PooledFeatures(table, trunk.maps)
         parting = to_parting(table, place, group=asked["group"], **parts)
-        recipe = frieze.classifiers.Recipe("linear", seed=asked["seed"])
+        recipe = frieze.classifiers.HeadConfig("linear", seed=asked["seed"])
         with output.waiting("Training the probe"):
             frieze.classifiers.train_head(table, place, recipe=recipe, parting=parting)
     return frieze.classifiers.open_head(place)
 
 
-def _parting(table: stored.Features, work: Path, probe: "Head") -> "Parting | None":
+def _parting(table: stored.Features, work: Path, probe: "Head") -> "SplitConfig | None":
     """Give the groups that the head's split kept together, for the validation part."""
     group = probe.document["split"].get("group")
     if group is None or (group != "duplicates" and group not in table.rows.column_names):
@@ -354,16 +354,22 @@ def _parting(table: stored.Features, work: Path, probe: "Head") -> "Parting | No
     return to_parting(table, work / "probe", group=group)
 
 
-def _open_trunk(request: "BackboneRequest", unfreeze: str | None) -> "Trunk":
+def _open_trunk(request: "BackboneRequest", unfreeze: str | None) -> "TrainableBackbone":
     import frieze.embedder
 
     with output.waiting("Loading the backbone"):
-        return frieze.embedder.open_trunk(request, unfreeze=unfreeze)
+        return frieze.embedder.open_trainable(request, unfreeze=unfreeze)
 
 
 def _means(
-    trunk: "Trunk", table: stored.Features, place: Path, work: Path, step: Callable[[int, int], None], *, trust: bool
-) -> "Means":
+    trunk: "TrainableBackbone",
+    table: stored.Features,
+    place: Path,
+    work: Path,
+    step: Callable[[int, int], None],
+    *,
+    trust: bool,
+) -> "FinetuneContext":
     import frieze.classifiers
     import frieze.embedder
 
@@ -379,10 +385,10 @@ def _means(
         _check_written(written, trunk, read(np.arange(min(_SAMPLES, len(table)))))
         return dataclasses.replace(written.spec, handle=str(place), name=place.name)
 
-    return frieze.classifiers.Means(trunk, read, save, work, step, output.say, head_page("Fine-tuned"))
+    return frieze.classifiers.FinetuneContext(trunk, read, save, work, step, output.say, head_page("Fine-tuned"))
 
 
-def _check_written(written: Any, trunk: "Trunk", pixels: Any) -> None:
+def _check_written(written: Any, trunk: "TrainableBackbone", pixels: Any) -> None:
     """Hold the stored backbone against the one that learnt, on a few images."""
     images = pixels / np.float32(255)
     one, other = (core.unit_rows(np.asarray(call(images))) for call in (written.call, trunk.embeddings))
@@ -390,5 +396,5 @@ def _check_written(written: Any, trunk: "Trunk", pixels: Any) -> None:
     if not least >= 1 - _TOLERANCE:
         raise core.ModelError(
             f"The stored backbone is not the one that was trained: their vectors have a cosine of {least:.4f}.",
-            mend="Nothing was written. Run the same command again; it goes on from here.",
+            hint="Nothing was written. Run the same command again; it goes on from here.",
         )

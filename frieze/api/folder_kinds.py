@@ -30,13 +30,13 @@ def check_kind(path: Path, wanted: str) -> None:
         InputError: It is missing, or something else.
     """
     if not path.exists():
-        raise InputError(f"There is no {path}.", mend=f"Make {_ARTICLES[wanted]} with: {_MAKERS[wanted]}")
+        raise InputError(f"There is no {path}.", hint=f"Make {_ARTICLES[wanted]} with: {_MAKERS[wanted]}")
     kind = kind_of(path)
     if kind != wanted:
         is_now = "holds nothing of ours" if kind is None else f"is {_ARTICLES[kind]}"
         raise InputError(
             f"{path} {is_now}; wanted is {_ARTICLES[wanted]}.",
-            mend=f"Look at the order of the arguments, or make one with: {_MAKERS[wanted]}",
+            hint=f"Look at the order of the arguments, or make one with: {_MAKERS[wanted]}",
         )
 
 
@@ -50,7 +50,7 @@ def check_is_ours(path: Path) -> None:
         is_there = (
             "is no folder of features, no index, no head and no exported model" if path.exists() else "is not there"
         )
-        raise InputError(f"{path} {is_there}.", mend=f"Make one with: {_MAKERS['features']}")
+        raise InputError(f"{path} {is_there}.", hint=f"Make one with: {_MAKERS['features']}")
 
 
 def describe(path: Path) -> dict[str, Any]:

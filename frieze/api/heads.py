@@ -91,7 +91,7 @@ def _train(
     )
     memory_bytes = None if max_memory is None else core.read_size(max_memory)
     name = frieze.classifiers.name_head(asked["head"], asked["kernel"])
-    recipe = frieze.classifiers.Recipe(
+    recipe = frieze.classifiers.HeadConfig(
         name,
         seed=asked["seed"],
         is_balanced=asked["balanced"],
@@ -121,7 +121,7 @@ def to_units(layers: str | int) -> tuple[int, ...]:
         return tuple(int(units) for units in str(layers).split(","))
     except ValueError as error:
         raise core.InputError(
-            f"--layers is {layers}: no units of hidden layers.", mend="Use for example --layers 256,128"
+            f"--layers is {layers}: no units of hidden layers.", hint="Use for example --layers 256,128"
         ) from error
 
 
@@ -157,8 +157,8 @@ def compare(  # the mirror of a command
     import frieze.classifiers
 
     paths = [features] if isinstance(features, str | Path) else list(features)
-    recipes = [frieze.classifiers.Recipe(name.strip(), seed=seed) for name in heads.split(",")]
-    parting = frieze.classifiers.Parting(test_size=test_size, seed=seed, column=split, group=group)
+    recipes = [frieze.classifiers.HeadConfig(name.strip(), seed=seed) for name in heads.split(",")]
+    parting = frieze.classifiers.SplitConfig(test_size=test_size, seed=seed, column=split, group=group)
     opened = [open_labelled(path, labels=labels, label=label) for path in paths]
     with output.waiting("Comparing"):
         document = frieze.classifiers.compare_heads([table for table, _ in opened], recipes, parting)
@@ -244,7 +244,7 @@ def predict(
     if isinstance(source, str | Path) and kind_of(to_table_place(source)) == "features":
         if cpus_per_worker is not None:
             what = f"{source} is embedded already, and each of its parts is predicted on one core."
-            raise core.InputError(what, mend="Leave --cpus-per-worker out.")
+            raise core.InputError(what, hint="Leave --cpus-per-worker out.")
         table = open_table(source)
         return frieze.classifiers.predict_features(to_place(head), table, place, scores=scores, force=force, ray=ray)
     options = frieze.embedder.JobOptions(
@@ -265,7 +265,7 @@ def _embed_for(head: str | Path, source: Any, folder: Path, options: "JobOptions
 
     spec = frieze.classifiers.open_head(to_place(head)).spec
     stored.check_can_embed(
-        spec, where=str(head), mend=f"Import their vectors together with the old ones, train again, then: {again}"
+        spec, where=str(head), hint=f"Import their vectors together with the old ones, train again, then: {again}"
     )
     with output.progress("Embedding", "images") as step:
         embedded = frieze.embedder.embed_source(
@@ -290,7 +290,7 @@ def _to_images(source: Any) -> Any:
     if getattr(getattr(source, "dtype", None), "kind", "") == "f":
         raise core.InputError(
             f"The array has shape {list(source.shape)} and type {source.dtype}; images are uint8 [n, H, W, 3].",
-            mend="Pixels in [0, 1] are (pixels * 255).round().astype('uint8'); of vectors [n, D]:"
+            hint="Pixels in [0, 1] are (pixels * 255).round().astype('uint8'); of vectors [n, D]:"
             " frieze.open_head(HEAD).predict(vectors).",
         )
     return frieze.embedder.as_images(source)

@@ -60,22 +60,22 @@ def open_labelled_as(
     table, column = open_table(path), noted["column"]
     if "file" in noted:
         _check_is_there(noted["file"], place)
-        return _with_file(table, noted["file"], column, mend=_MEND)
+        return _with_file(table, noted["file"], column, hint=_MEND)
     if column not in table.rows.column_names:
-        raise InputError(f"{path} has no column {column}, which the labels of {head} came from.", mend=_MEND)
+        raise InputError(f"{path} has no column {column}, which the labels of {head} came from.", hint=_MEND)
     return _with_column(table, column), {"labels": noted, "unmatched_labels": None, "label_notes": []}
 
 
 def _check_is_there(file: str, head: Path) -> None:
     if not is_url(file) and not Path(file).is_file():
-        raise InputError(f"The labels of {head} came from {file}, which is not there any more.", mend=_MEND)
+        raise InputError(f"The labels of {head} came from {file}, which is not there any more.", hint=_MEND)
 
 
 def _with_column(table: Features, name: str) -> Features:
     if name not in table.rows.column_names:
         raise InputError(
             f"{table.path} has no column {name}; there are: {', '.join(table.rows.column_names)}.",
-            mend="Name one of these with --label, or give a file of labels with --labels.",
+            hint="Name one of these with --label, or give a file of labels with --labels.",
         )
     return table.with_labels(_to_text(table.rows[name], name, str(table.path)), labels_from={"column": name})
 
@@ -87,7 +87,7 @@ def _to_text(column: pa.ChunkedArray, name: str, place: str) -> Strings:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InputError(
             f"The column {name} is of type {column.type}; labels are text, numbers or dates.",
-            mend="Name another column with --label, or give a file of labels with --labels.",
+            hint="Name another column with --label, or give a file of labels with --labels.",
         ) from error
     known = pc.if_else(pc.is_null(column, nan_is_null=True), pa.scalar(None, pa.string()), texts)
     return np.array([text or None for text in known.to_pylist()], dtype=object)

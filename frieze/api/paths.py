@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from frieze.api.folder_kinds import check_kind
-from frieze.core import InputError, clear_errors, is_remote, temporary_folder, to_table_path
+from frieze.core import InputError, is_remote, temporary_folder, to_table_path, translate_io_errors
 from frieze.features import Features, open_features
 
 
@@ -39,7 +39,7 @@ def to_place(path: str | Path) -> Path:
     if is_url(path):
         raise InputError(
             f"{path} is not on disk: of what is made, only tables are read and written in buckets.",
-            mend="Give a path on disk; what is written there can be copied to a bucket afterwards.",
+            hint="Give a path on disk; what is written there can be copied to a bucket afterwards.",
         )
     place = Path(path).absolute()
     try:
@@ -47,7 +47,7 @@ def to_place(path: str | Path) -> Path:
         place.exists()
     except (UnicodeEncodeError, OSError) as error:
         raise InputError(
-            f"{path} can't be used as a path: {error}.", mend="Give a shorter one in plain text."
+            f"{path} can't be used as a path: {error}.", hint="Give a shorter one in plain text."
         ) from error
     return place
 
@@ -61,7 +61,7 @@ def is_url(path: str | Path) -> bool:
 def scratch_folder(out: Path) -> Iterator[Path]:
     """Give a folder beside `out`, gone afterwards: vectors on their way may be too many for the temporary folder."""
     with contextlib.ExitStack() as stack:
-        with clear_errors(out):
+        with translate_io_errors(out):
             out.parent.mkdir(parents=True, exist_ok=True)
             folder = stack.enter_context(temporary_folder(out)) / "files"  # the folder itself is locked: a table is not
             folder.mkdir()

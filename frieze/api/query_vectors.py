@@ -43,7 +43,7 @@ def to_vectors(index: "Index", query: Any, *, where: str) -> tuple[list[str], Fl
     """
     queries = list(_each(query))
     if not queries:
-        raise InputError("There is no query.", mend="Give an image, id:NAME or FILE.npy.")
+        raise InputError("There is no query.", hint="Give an image, id:NAME or FILE.npy.")
     stored = [None if _is_image(one) else _stored_vectors(index, one) for one in queries]
     names = _name(queries, [1 if vectors is None else len(vectors) for vectors in stored])
     images = [(of_one[0], one) for of_one, one, vectors in zip(names, queries, stored, strict=True) if vectors is None]
@@ -70,7 +70,7 @@ def _each(query: Any) -> Iterator[Any]:
         for one in query:
             yield from _each(one)
     else:
-        raise InputError(f"{type(query).__name__} is no query.", mend=_MEND)
+        raise InputError(f"{type(query).__name__} is no query.", hint=_MEND)
 
 
 def _each_of_array(values: Any) -> Iterator[Any]:
@@ -118,9 +118,9 @@ def _embed_images(index: "Index", images: Sequence[tuple[str, Any]], *, where: s
     for image in (one for _, one in images if isinstance(one, str)):  # before the seconds that a backbone takes to load
         if not Path(image).is_file():
             raise InputError(
-                f"There is no file {image}.", mend=f"Check the path; a stored image is asked for by id:{image}"
+                f"There is no file {image}.", hint=f"Check the path; a stored image is asked for by id:{image}"
             )
-    check_can_embed(index.spec, where=where, mend=f"Ask by {_ID}NAME, or by a .npy file of vectors made the same way.")
+    check_can_embed(index.spec, where=where, hint=f"Ask by {_ID}NAME, or by a .npy file of vectors made the same way.")
     import frieze.embedder
 
     names, values = zip(*images, strict=True)
@@ -134,25 +134,25 @@ def _embed_images(index: "Index", images: Sequence[tuple[str, Any]], *, where: s
 
 def _stored_vectors(index: "Index", query: Any) -> Floats:
     if not isinstance(query, str):
-        return _checked(query, index, "The array", mend=_MEND)
+        return _checked(query, index, "The array", hint=_MEND)
     if query.startswith(_ID):
         return index.embedding(query.removeprefix(_ID))[None]
     try:
         with Path(query).open("rb") as file:
             vectors = np.lib.format.read_array(file, allow_pickle=False)
     except (OSError, ValueError, EOFError, MemoryError) as error:
-        raise InputError(f"{query} can't be read as vectors: {error}.", mend=_MEND_FILE) from error
-    return _checked(vectors, index, query, mend=_MEND_FILE)
+        raise InputError(f"{query} can't be read as vectors: {error}.", hint=_MEND_FILE) from error
+    return _checked(vectors, index, query, hint=_MEND_FILE)
 
 
-def _checked(vectors: Any, index: "Index", name: str, *, mend: str) -> Floats:
+def _checked(vectors: Any, index: "Index", name: str, *, hint: str) -> Floats:
     if vectors.dtype.kind not in "fiu" or vectors.ndim not in _VECTOR_AXES:
-        raise InputError(f"{name} holds no vectors: its shape is {vectors.shape}, its type {vectors.dtype}.", mend=mend)
+        raise InputError(f"{name} holds no vectors: its shape is {vectors.shape}, its type {vectors.dtype}.", hint=hint)
     if vectors.shape[-1] != index.spec.dim:
         from frieze.indexing import mend_width
 
         raise MismatchError(
             f"{name} holds vectors of width {vectors.shape[-1]}, the index of width {index.spec.dim}.",
-            mend=mend_width(index.spec),
+            hint=mend_width(index.spec),
         )
     return np.atleast_2d(vectors).astype(np.float32)

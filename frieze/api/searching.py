@@ -10,7 +10,7 @@ from frieze.api.query_vectors import to_vectors
 from frieze.api.remembered_indexing import recall_index
 from frieze.api.result_tables import check_groups, check_hits, write_groups, write_hits
 from frieze.reports.html import check_page, write_report
-from frieze.search_document import Wanted, answer
+from frieze.search_document import SearchOptions, answer
 
 
 def index(
@@ -100,7 +100,7 @@ def search(
     check_kind(to_place(index), "index")
     opened = open_index(to_place(index))
     names, vectors = to_vectors(opened, query, where=str(index))
-    document = answer(opened, names, vectors, Wanted(k, where, min_score)) | {"index": str(index)}
+    document = answer(opened, names, vectors, SearchOptions(k, where, min_score)) | {"index": str(index)}
     if html is not None:
         write_report(html, title="Search results", found=document)
     if out is None:

@@ -34,7 +34,7 @@ def serve(index: str | Path, *, head: str | Path | None = None, host: str = LOOP
     """
     missing = [name for name in _LIBRARIES if importlib.util.find_spec(name) is None]
     if missing:
-        raise InputError(f"The page needs {', '.join(missing)}.", mend="Type: pip install 'frieze[web]'")
+        raise InputError(f"The page needs {', '.join(missing)}.", hint="Type: pip install 'frieze[web]'")
     check_kind(to_place(index), "index")
     if head is not None:
         check_kind(to_place(head), "head")
@@ -77,5 +77,5 @@ def _listening(host: str, port: int) -> socket.socket:
         told = getattr(error, "strerror", None) or error
         raise InputError(
             f"Can't listen on {host}:{port}: {told}.",
-            mend="Give another --port, or --port 0 for any.",
+            hint="Give another --port, or --port 0 for any.",
         ) from error

@@ -10,22 +10,22 @@ from frieze.core import Rows
 from frieze.features import Features
 
 if TYPE_CHECKING:
-    from frieze.classifiers import Parting
+    from frieze.classifiers import SplitConfig
 
 
-def to_parting(table: Features, near: Path, *, group: str | None, **options: Any) -> "Parting":
+def to_parting(table: Features, near: Path, *, group: str | None, **options: Any) -> "SplitConfig":
     """Give how a table's rows are parted.
 
     Args:
         table: The table.
         near: A place beside which an index of it may stand for a while.
         group: A column, or `duplicates`; None for rows on their own.
-        **options: Other fields of `Parting`.
+        **options: Other fields of `SplitConfig`.
     """
-    from frieze.classifiers import Parting
+    from frieze.classifiers import SplitConfig
 
     by = {"groups": lambda: duplicate_groups(table, near)} if group == "duplicates" else {"group": group}
-    return Parting(**by, **options)
+    return SplitConfig(**by, **options)
 
 
 def duplicate_groups(table: Features, near: Path) -> Rows:

@@ -36,14 +36,14 @@ def _features(path: Path, sample: int) -> dict[str, Any]:
         from frieze.embedder import embed_again
 
         table = open_features(path)
-        check_can_embed(table.spec, where=str(path), mend="Leave --sample out.")
+        check_can_embed(table.spec, where=str(path), hint="Leave --sample out.")
         again = embed_again(table, n=sample)
         document |= again
         if again["drifted"]:
             message = f"{len(again['drifted'])} of {again['sampled']} images have another vector now"
-            mend = "Other versions of the libraries, or another backbone? Make the table anew with --force."
+            hint = "Other versions of the libraries, or another backbone? Make the table anew with --force."
             document["problems"].append(
-                _problem("drift", path, f"{message} (least cosine {again['least_cosine']:.4f})", mend)
+                _problem("drift", path, f"{message} (least cosine {again['least_cosine']:.4f})", hint)
             )
     return document
 
@@ -55,7 +55,7 @@ def _index(path: Path, _sample: int) -> dict[str, Any]:
         opened = open_index(path)
         opened.check_hashes()
     except FeatureFileError as error:
-        return {"problems": [_problem("files", path, error.message, error.mend)]}
+        return {"problems": [_problem("files", path, error.message, error.hint)]}
     return {"problems": [], "rows": len(opened), "stale": opened.staleness()}
 
 
@@ -66,8 +66,8 @@ def _head(path: Path, _sample: int) -> dict[str, Any]:
         opened = frieze.classifiers.open_head(path)
         frieze.classifiers.read_split(path)
     except FeatureFileError as error:
-        return {"problems": [_problem("files", path, error.message, error.mend)]}
-    listed = _listed(path, opened.document, mend="Train the head again: frieze train ... --force")
+        return {"problems": [_problem("files", path, error.message, error.hint)]}
+    listed = _listed(path, opened.document, hint="Train the head again: frieze train ... --force")
     return listed | {"classes": opened.classes.tolist(), "stale": opened.staleness()}
 
 
@@ -75,21 +75,21 @@ def _export(path: Path, _sample: int) -> dict[str, Any]:
     try:
         document = exported.read_document(path)
     except FeatureFileError as error:
-        return {"problems": [_problem("files", path, error.message, error.mend)]}
-    return _listed(path, document, mend=exported.MEND)
+        return {"problems": [_problem("files", path, error.message, error.hint)]}
+    return _listed(path, document, hint=exported.MEND)
 
 
-def _listed(path: Path, document: dict[str, Any], *, mend: str) -> dict[str, Any]:
+def _listed(path: Path, document: dict[str, Any], *, hint: str) -> dict[str, Any]:
     """Hash every file that a folder's JSON file lists; say so where it lists none."""
     if not has_list(document):
         note = "An earlier version wrote this folder and listed no hashes of its files: not all could be checked."
         return {"problems": [], "files": 0, "notes": [note]}
-    problems = [_problem("files", path, said, mend) for said in find_altered(path, document)]
+    problems = [_problem("files", path, said, hint) for said in find_altered(path, document)]
     return {"problems": problems, "files": len(document["files"]), "notes": []}
 
 
-def _problem(check: str, where: Path, message: str, mend: str) -> dict[str, str]:
-    return {"check": check, "where": str(where), "message": message, "mend": mend}
+def _problem(check: str, where: Path, message: str, hint: str) -> dict[str, str]:
+    return {"check": check, "where": str(where), "message": message, "mend": hint}
 
 
 _CHECKS = {"features": _features, "index": _index, "head": _head, "export": _export}

@@ -184,21 +184,21 @@ def warn_of_removed(document: dict[str, Any]) -> None:
         whole = f", among them all of {removed}" if removed else ""
         output.say(f"Note: {how} {counted(document['removed'], 'row')} whose images the source no longer has{whole}.")
     if kept:
-        mend = "mount the disk that belongs there or, where the images are gone for good, delete the folder"
-        output.say(f"Note: empty now, and all rows of it stay: {kept}; {mend}.")
+        hint = "mount the disk that belongs there or, where the images are gone for good, delete the folder"
+        output.say(f"Note: empty now, and all rows of it stay: {kept}; {hint}.")
 
 
-def warn_of_images(document: dict[str, Any], *, mend: str) -> None:
+def warn_of_images(document: dict[str, Any], *, hint: str) -> None:
     """Say on stderr what the images that were embedded have in them that their vectors do not tell.
 
     Args:
         document: What the command prints.
-        mend: What to do about images of more than 8 bits a channel that are nearly black, or one grey, to the network.
+        hint: What to do about images of more than 8 bits a channel that are nearly black, or one grey, to the network.
     """
     from frieze import terminal as output
     from frieze.embedder import describe_tally
 
-    for line in describe_tally(document, mend=mend):
+    for line in describe_tally(document, hint=hint):
         output.say(f"Note: {line}")
 
 

@@ -3,7 +3,7 @@
 from frieze.core.errors import OUT_OF_MEMORY, FeatureFileError, ImageError, InputError, MismatchError, ModelError
 from frieze.core.lazy_imports import environment, import_keras, import_tensorflow, import_tensorflow_hub, seeded
 from frieze.core.plural import counted
-from frieze.core.ray_client import as_input_error, connected, results, unseen
+from frieze.core.ray_client import as_input_error, connected, not_visible_error, results
 from frieze.core.remembered_options import Recalled, fill_in
 from frieze.core.resources import (
     CoreTimes,
@@ -19,12 +19,12 @@ from frieze.core.resources import (
 )
 from frieze.core.shorten import beginning, shorten
 from frieze.core.storage.atomic_files import (
-    clear_errors,
     hash_file,
     read_json,
     read_json_text,
     read_unchanged,
     sync,
+    translate_io_errors,
     write_file,
     write_json,
     write_text,
@@ -78,7 +78,6 @@ __all__ = [
     "check_plain",
     "check_table_file",
     "check_writable",
-    "clear_errors",
     "connected",
     "count_cores",
     "counted",
@@ -99,6 +98,7 @@ __all__ = [
     "lock",
     "lock_within",
     "new_folder",
+    "not_visible_error",
     "open_bucket",
     "peak_memory",
     "read_core_times",
@@ -117,10 +117,10 @@ __all__ = [
     "to_finite",
     "to_parquet_source",
     "to_table_path",
+    "translate_io_errors",
     "trim_memory",
     "try_lock",
     "unit_rows",
-    "unseen",
     "write_file",
     "write_hashed",
     "write_json",

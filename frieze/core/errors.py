@@ -18,20 +18,20 @@ class InputError(Exception):
 
     Args:
         message: What is wrong, with the values got and wanted.
-        mend: What to type or change.
+        hint: What to type or change.
 
     >>> print(InputError("No such folder: fotos", mend="Check the path: ls fotos"))
     No such folder: fotos
     Check the path: ls fotos
     """
 
-    def __init__(self, message: str, *, mend: str = "") -> None:
-        super().__init__(message, mend)
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint)
         self.message = message
-        self.mend = mend
+        self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message}\n{self.mend}" if self.mend else self.message
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _made_anew, (type(self), self.args), self.__dict__

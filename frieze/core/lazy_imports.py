@@ -87,7 +87,7 @@ def import_keras() -> Any:
     if backend != "tensorflow":
         raise InputError(
             f"Keras runs on {backend} here; Frieze's backbones and heads need it on TensorFlow.",
-            mend="Type: export KERAS_BACKEND=tensorflow",
+            hint="Type: export KERAS_BACKEND=tensorflow",
         )
     return keras
 

@@ -36,15 +36,15 @@ def connected(address: str) -> Iterator[Any]:
     try:
         ray = importlib.import_module("ray")
     except ImportError as error:
-        mend = "Type: pip install 'frieze[ray]', on every machine of the cluster."
-        raise InputError("Ray is not installed.", mend=mend) from error
+        hint = "Type: pip install 'frieze[ray]', on every machine of the cluster."
+        raise InputError("Ray is not installed.", hint=hint) from error
     with _off_stdout():
         try:
             _check_answers(address)
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, RuntimeError, ValueError) as error:
-            mend = "Start one with: ray start --head, or give its address: --ray HOST:PORT."
-            raise InputError(f"There is no Ray cluster at {address}: {error}.", mend=mend) from error
+            hint = "Start one with: ray start --head, or give its address: --ray HOST:PORT."
+            raise InputError(f"There is no Ray cluster at {address}: {error}.", hint=hint) from error
         try:
             yield ray
         finally:
@@ -86,7 +86,7 @@ def _check_answers(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
 
 
-def unseen(place: object, what: str) -> InputError:
+def not_visible_error(place: object, what: str) -> InputError:
     """Make the error of a machine on which something is not there.
 
     Args:
@@ -95,7 +95,7 @@ def unseen(place: object, what: str) -> InputError:
     """
     return InputError(
         f"{socket.gethostname()} of the cluster does not see {place}.",
-        mend=f"Put {what} on storage that all its machines mount at the same place.",
+        hint=f"Put {what} on storage that all its machines mount at the same place.",
     )
 
 
@@ -150,7 +150,7 @@ def _fetch(ray: Any, answer: Any) -> Any:
     except ray.exceptions.RayError as error:
         raise InputError(
             f"The cluster could not do a part of the work: {type(error).__name__}.",
-            mend="Look into Ray's own logs, /tmp/ray/session_latest/logs on its machines; memory may be short.",
+            hint="Look into Ray's own logs, /tmp/ray/session_latest/logs on its machines; memory may be short.",
         ) from error
 
 

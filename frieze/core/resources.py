@@ -218,7 +218,7 @@ def read_size(text: str | int) -> int:
     unit = found[2].upper() if found else ""
     size = int(float(found[1]) * _UNITS[unit if unit in _UNITS else f"{unit}B"]) if found else 0
     if size < 1:
-        raise InputError(f"{text} is no size of memory.", mend="Write it like 500MB or 2GB.")
+        raise InputError(f"{text} is no size of memory.", hint="Write it like 500MB or 2GB.")
     return size
 
 

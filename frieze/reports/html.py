@@ -48,7 +48,7 @@ def check_page(path: Path) -> None:
     """
     sweep_leftovers(path)
     if path.is_dir() or (path.exists() and not path.read_bytes().startswith(_DOCTYPE.encode())):
-        raise InputError(f"{path} is there already and is no page of ours.", mend="Give another file's name.")
+        raise InputError(f"{path} is there already and is no page of ours.", hint="Give another file's name.")
 
 
 def write_report(
@@ -164,7 +164,7 @@ def _head_section(head: Path) -> str:
         return _head_figures(report)
     except (AttributeError, LookupError, TypeError, ValueError) as error:  # of a head that does not list its files
         raise FeatureFileError(
-            f"{head / 'report.json'} can't be used: {error!r}.", mend="Train the head again with --force."
+            f"{head / 'report.json'} can't be used: {error!r}.", hint="Train the head again with --force."
         ) from error
 
 

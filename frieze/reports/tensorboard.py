@@ -33,7 +33,7 @@ def write_projector(table: "Features", rows: Rows, place: Path, *, force: bool) 
     core.check_free(place, replace=force)
     if place.exists() and {path.name for path in place.iterdir()} != {_CONFIG, _TENSORS, _METADATA}:
         raise FeatureFileError(
-            f"{place} is there already and holds no Projector's files of ours.", mend="Give another --out."
+            f"{place} is there already and holds no Projector's files of ours.", hint="Give another --out."
         )
     with core.new_folder(place, replace=force) as folder:
         _write_tensors(table, rows, folder / _TENSORS)

@@ -37,7 +37,7 @@ def make_app(collection: Collection, *, hosts: frozenset[str] = frozenset()) -> 
 def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(InputError)
     def tell(_: Request, error: InputError) -> Response:
-        return JSONResponse({"detail": error.message, "mend": error.mend}, 400)
+        return JSONResponse({"detail": error.message, "mend": error.hint}, 400)
 
     @app.exception_handler(ImageError)
     def lost(_: Request, error: ImageError) -> Response:

@@ -9,7 +9,7 @@ from frieze.core import InputError
 _Made = TypeVar("_Made")
 
 
-class Later(Generic[_Made]):
+class BackgroundResult(Generic[_Made]):
     """Something that is made once, in the background.
 
     Args:
@@ -53,7 +53,7 @@ class Later(Generic[_Made]):
     def abandon(self) -> None:
         """Let whoever waits go, for nobody is left to be answered; what makes it ends with the program."""
         if not self._done.is_set():
-            self._error = InputError("The page has ended.", mend="Start it again.")
+            self._error = InputError("The page has ended.", hint="Start it again.")
             self._done.set()
 
     def _run(self) -> None:

@@ -10,8 +10,8 @@ from frieze import features as stored
 from frieze import indexing as rooms
 from frieze.core import Floats, InputError
 from frieze.reports.projection import choose_rows, lay_out, to_document
-from frieze.search_document import Wanted, answer
-from frieze.web.background import Later
+from frieze.search_document import SearchOptions, answer
+from frieze.web.background import BackgroundResult
 from frieze.web.inference import Inference, Seen, what_it_sees
 from frieze.web.thumbnails import Thumbnails
 
@@ -35,9 +35,9 @@ class Collection:
     def __init__(self, index: rooms.Index, head: "Head | None", thumbnails: Thumbnails) -> None:
         self.index, self.head, self.thumbnails = index, head, thumbnails
         self.inference = Inference(self.index.spec, self._load)
-        self._duplicates = Later(lambda: rooms.find_duplicates(index))
-        self._maps = {method: Later(functools.partial(self._lay_out, method)) for method in ("pca", "umap")}
-        self._predictions = Later(self._predict_all)
+        self._duplicates = BackgroundResult(lambda: rooms.find_duplicates(index))
+        self._maps = {method: BackgroundResult(functools.partial(self._lay_out, method)) for method in ("pca", "umap")}
+        self._predictions = BackgroundResult(self._predict_all)
 
     def describe(self) -> dict[str, Any]:
         """Say what is here: for the page's first sight."""
@@ -62,7 +62,7 @@ class Collection:
     def _labels(self) -> list[dict[str, Any]]:
         return [{"label": label, "images": n} for label, n in rooms.count_labels(self.index).items()]
 
-    def search(self, id: str, wanted: Wanted) -> dict[str, Any]:  # noqa: A002  as the index has it
+    def search(self, id: str, wanted: SearchOptions) -> dict[str, Any]:  # noqa: A002  as the index has it
         """Find what is like a stored image.
 
         Raises:
@@ -70,7 +70,7 @@ class Collection:
         """
         return answer(self.index, [_ID + id], self.index.embedding(id)[None], wanted)
 
-    def search_seen(self, name: str, seen: Seen, wanted: Wanted) -> dict[str, Any]:
+    def search_seen(self, name: str, seen: Seen, wanted: SearchOptions) -> dict[str, Any]:
         """Find what is like an image that somebody brought; with a head, also say what it takes it for."""
         document = answer(self.index, [name], seen.embedding[None], wanted)
         if self.head is not None:
@@ -92,22 +92,22 @@ class Collection:
         labels, probabilities = self.head.predict(embedding[None])
         return {"label": str(labels[0]), "probability": float(probabilities[0])}
 
-    def duplicates(self) -> Later[dict[str, Any]]:
+    def duplicates(self) -> BackgroundResult[dict[str, Any]]:
         """Give the groups of duplicates, once they are found."""
         return self._duplicates
 
-    def map(self, method: str) -> Later[dict[str, Any]]:
+    def map(self, method: str) -> BackgroundResult[dict[str, Any]]:
         """Give the images as points, once they are laid out."""
         return self._maps[method]
 
-    def mistakes(self) -> Later[list[dict[str, Any]]]:
+    def mistakes(self) -> BackgroundResult[list[dict[str, Any]]]:
         """Give the images whose label is not what the head says, surest first, once all are predicted.
 
         Raises:
             InputError: There is no head.
         """
         if self.head is None:
-            raise InputError("No head was given.", mend="Start the page with: frieze serve INDEX --head HEAD")
+            raise InputError("No head was given.", hint="Start the page with: frieze serve INDEX --head HEAD")
         return self._predictions
 
     def _lay_out(self, method: str) -> dict[str, Any]:
@@ -126,7 +126,7 @@ class Collection:
         assert self.head is not None  # noqa: S101  asked only where there is one
         table = stored.open_features(Path(self.index.document["features"]["path"]))
         if stale := self.index.staleness():  # asked now, so that a run which ends meanwhile is seen
-            raise InputError(stale, mend="Then start the page again.")
+            raise InputError(stale, hint="Then start the page again.")
         labels = np.asarray(table.labels, object)
         found, sure = self.head.predict(table.embeddings())
         wrong = np.flatnonzero([label is not None and label != one for label, one in zip(labels, found, strict=True)])
@@ -139,8 +139,8 @@ class Collection:
     def _load(self) -> "Backbone":
         import frieze.embedder
 
-        mend = "Search by an image of the collection instead."
-        stored.check_can_embed(self.index.spec, where=str(self.index.path), mend=mend)
+        hint = "Search by an image of the collection instead."
+        stored.check_can_embed(self.index.spec, where=str(self.index.path), hint=hint)
         return frieze.embedder.reopen_backbone(self.index.spec, where=str(self.index.path))
 
     def close(self) -> None:
@@ -161,6 +161,6 @@ def open_collection(index: Path, head: Path | None, thumbnails: Path) -> Collect
     learnt = None if head is None else frieze.classifiers.open_head(head)
     if learnt is not None:
         stored.check_same_backbone(
-            learnt.spec, opened.spec, where=str(index), mend="Give a head that was trained on the index's own table."
+            learnt.spec, opened.spec, where=str(index), hint="Give a head that was trained on the index's own table."
         )
     return Collection(opened, learnt, Thumbnails(thumbnails))

@@ -9,7 +9,7 @@ import numpy as np
 
 from frieze.core import Floats, ImageError, InputError
 from frieze.features import BackboneSpec
-from frieze.web.background import Later
+from frieze.web.background import BackgroundResult
 
 if TYPE_CHECKING:
     from frieze.embedder import Backbone
@@ -47,7 +47,7 @@ class Inference:
 
     def __init__(self, spec: BackboneSpec, load: Callable[[], "Backbone"]) -> None:
         self._spec = spec
-        self._engine = Later(lambda: _engine(load()))
+        self._engine = BackgroundResult(lambda: _engine(load()))
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="frieze-inference")
         self._places = threading.BoundedSemaphore(_MOST_WAITING)
 
@@ -90,7 +90,7 @@ class Inference:
         except ImageError as error:
             raise InputError(
                 f"This image can't be used ({error.reason}): {error.message}.",
-                mend="Give a JPEG, PNG, GIF, BMP, WebP, AVIF or TIFF file.",
+                hint="Give a JPEG, PNG, GIF, BMP, WebP, AVIF or TIFF file.",
             ) from error
         return Seen(pixels, engine.infer(pixels[None])[0])
 

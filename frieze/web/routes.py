@@ -13,9 +13,9 @@ from starlette.concurrency import run_in_threadpool
 from frieze.core import count_cores
 from frieze.reports.projection import check_method
 from frieze.reports.thumbnails import PICTURE_PX, draw
-from frieze.search_document import Wanted
+from frieze.search_document import SearchOptions
 from frieze.web import schemas
-from frieze.web.background import Later
+from frieze.web.background import BackgroundResult
 from frieze.web.collection import Collection
 from frieze.web.schemas import BUSY, IMAGE, KEPT, LATER, PICTURE, PNG, Count, Id, K, MinScore, Start, Where
 
@@ -33,7 +33,7 @@ def _add_search(app: FastAPI, collection: Collection) -> None:
     @app.get("/search", response_model=schemas.Found, response_model_exclude_unset=True)
     async def search(id: Id, k: K = 10, where: Where = None, min_score: MinScore = None) -> Any:  # noqa: A002
         """Find the images most similar to one of the collection."""
-        wanted = Wanted(k, where, min_score)
+        wanted = SearchOptions(k, where, min_score)
         return await to_thread.run_sync(lambda: JSONResponse(collection.search(id, wanted)), limiter=turns)
 
     @app.post(
@@ -49,7 +49,9 @@ def _add_search(app: FastAPI, collection: Collection) -> None:
         """Find the images most similar to the one in the body."""
         data = await request.body()
         seen = await run_in_threadpool(collection.inference.see, data)
-        return JSONResponse(await run_in_threadpool(collection.search_seen, name, seen, Wanted(k, where, min_score)))
+        return JSONResponse(
+            await run_in_threadpool(collection.search_seen, name, seen, SearchOptions(k, where, min_score))
+        )
 
     @app.post("/crop", response_class=Response, responses=BUSY | PNG, openapi_extra=IMAGE)
     async def crop(request: Request) -> Response:
@@ -119,7 +121,7 @@ def add_views(app: FastAPI, collection: Collection) -> None:
         return _or_working(collection.map(method))
 
 
-def _or_working(later: Later[Any]) -> Any | Response:
+def _or_working(later: BackgroundResult[Any]) -> Any | Response:
     """Give what is ready; else have it made and say so."""
     if later.state in ("idle", "working"):
         later.begin()

@@ -43,7 +43,7 @@ class Thumbnails:
         except (OSError, sqlite3.Error) as error:
             raise InputError(
                 f"Small pictures can't be kept in {path}: {error}.",
-                mend="Delete that file, or let XDG_CACHE_HOME name a folder that can be written to.",
+                hint="Delete that file, or let XDG_CACHE_HOME name a folder that can be written to.",
             ) from error
 
     def get(self, uri: str, version: str) -> bytes:

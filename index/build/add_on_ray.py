@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from frieze.core import Floats, InputError, Rows, results
-from frieze.indexing.build.train_and_add import Here
+from frieze.indexing.build.train_and_add import LocalPopulator
 from frieze.indexing.faiss_layer.vectors import NO_ROWS, StoredVectors, Vectors, count_piece
 
 _LEAST_PIECES = 8
 """How many pieces a share has at least: less is not worth the way there and back."""
 
 
-class Spread:
+class RayPopulator:
     """Fills codes with the embeddings of a file that all machines see; the result is the one of filling them here.
 
     Args:
@@ -38,7 +38,7 @@ class Spread:
         shares = self._shares(vectors)
         is_mergeable = faiss.try_extract_index_ivf(codes) is not None
         if len(left_out) or not (is_mergeable and len(shares) > 1 and isinstance(vectors, StoredVectors)):
-            Here().fill(codes, vectors, left_out)
+            LocalPopulator().fill(codes, vectors, left_out)
             return
         empty = faiss.serialize_index(codes)
         place = {"path": vectors.path, "metric": vectors.metric, "n_rows": len(vectors), "dim": vectors.dim}
@@ -72,11 +72,11 @@ def fill_share(empty: Any, place: dict[str, Any], rows: range) -> Any:
 
     codes = faiss.deserialize_index(np.asarray(empty))
     try:
-        Here().fill(codes, _Share(StoredVectors(**place), rows))
+        LocalPopulator().fill(codes, _Share(StoredVectors(**place), rows))
     except FileNotFoundError as error:
         raise InputError(
             f"A machine of the cluster does not see {place['path']}.",
-            mend="Give an --out that all machines mount at the same place.",
+            hint="Give an --out that all machines mount at the same place.",
         ) from error
     return faiss.serialize_index(codes)
 

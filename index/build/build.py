@@ -21,12 +21,12 @@ from frieze.core import (
     write_size,
 )
 from frieze.features import METRICS, BackboneSpec, Features, check_same_backbone
-from frieze.indexing.build.add_on_ray import Spread
-from frieze.indexing.build.build_request import FETCHED_SHARE, Task
+from frieze.indexing.build.add_on_ray import RayPopulator
+from frieze.indexing.build.build_request import FETCHED_SHARE, BuildRequest
 from frieze.indexing.build.choose_kind import Choice, choose
 from frieze.indexing.build.recall import make_probe
 from frieze.indexing.build.refresh import count_changes, refresh
-from frieze.indexing.build.train_and_add import Adder, Here
+from frieze.indexing.build.train_and_add import LocalPopulator, Populator
 from frieze.indexing.faiss_layer.kinds import KINDS
 from frieze.indexing.faiss_layer.searcher import save
 from frieze.indexing.faiss_layer.vectors import write_vectors
@@ -130,17 +130,17 @@ def build_index(  # noqa: PLR0913  the mirror of a command
 
 def _check(features: Features, *, metric: str, recall: float, kind: str, max_memory: str | int | None) -> None:
     if metric not in METRICS:
-        raise InputError(f"Unknown metric: {metric}.", mend=f"Use one of: {', '.join(METRICS)}.")
+        raise InputError(f"Unknown metric: {metric}.", hint=f"Use one of: {', '.join(METRICS)}.")
     if kind not in KINDS and kind != "auto":
-        raise InputError(f"Unknown kind of index: {kind}.", mend=f"Use one of: auto, {', '.join(KINDS)}.")
+        raise InputError(f"Unknown kind of index: {kind}.", hint=f"Use one of: auto, {', '.join(KINDS)}.")
     if max_memory is not None:
         read_size(max_memory)
     if not 0 < recall <= 1:
-        raise InputError(f"The recall is {recall}.", mend="Use a number above 0 and up to 1, such as 0.95.")
+        raise InputError(f"The recall is {recall}.", hint="Use a number above 0 and up to 1, such as 0.95.")
     if len(features) == 0:
         raise InputError(
             f"{features.path} holds no rows to index.",
-            mend=f"Embed images into it: frieze embed SOURCE --out {features.path}",
+            hint=f"Embed images into it: frieze embed SOURCE --out {features.path}",
         )
 
 
@@ -149,7 +149,7 @@ def _check_backbone(spec: BackboneSpec, before: dict[str, Any], out: Path) -> No
         spec,
         BackboneSpec.from_json(before["features"]["backbone"]),
         where=str(out),
-        mend=f"Give another --out, or replace {out} with --force.",
+        hint=f"Give another --out, or replace {out} with --force.",
     )
 
 
@@ -173,7 +173,7 @@ def _write_generation(
     request: dict[str, Any],
     folder: Path,
     max_build_bytes: int | None,
-    adder: Adder,
+    adder: Populator,
     *,
     before: dict[str, Any] | None,
 ) -> dict[str, Any]:
@@ -185,7 +185,7 @@ def _write_generation(
         vectors = write_vectors(features, staging / VECTORS_NAME, metric=request["metric"])
         trim_memory()
         vectors.most_fetched = None if max_build_bytes is None else int(max_build_bytes * FETCHED_SHARE)
-        task = Task(vectors, make_probe(vectors), request["recall"], max_bytes, max_build_bytes, adder)
+        task = BuildRequest(vectors, make_probe(vectors), request["recall"], max_bytes, max_build_bytes, adder)
         choice = (refresh(task, old, before) if old and before else None) or choose(task, request["kind"])
         vectors.forget()  # what is written next takes memory, too
         trim_memory()
@@ -218,18 +218,18 @@ def _named_memory(features: Features) -> Iterator[None]:
         size = write_size(4 * len(features) * features.spec.dim)
         raise InputError(
             f"The memory is not enough to index {len(features):,} rows of width {features.spec.dim} ({size}).",
-            mend="Close other programs, or build within less: --max-build-memory 500MB, or --kind exact.",
+            hint="Close other programs, or build within less: --max-build-memory 500MB, or --kind exact.",
         ) from error
 
 
 @contextlib.contextmanager
-def _adder(address: str | None) -> Iterator[Adder]:
+def _adder(address: str | None) -> Iterator[Populator]:
     """Give what fills codes: this process, or a cluster."""
     if address is None:
-        yield Here()
+        yield LocalPopulator()
         return
     with connected(address) as ray:
-        yield Spread(ray)
+        yield RayPopulator(ray)
 
 
 def _measured(document: dict[str, Any], begun: float) -> dict[str, Any]:
@@ -243,7 +243,7 @@ def _measured(document: dict[str, Any], begun: float) -> dict[str, Any]:
     }
 
 
-def _describe(features: Features, task: Task, choice: Choice) -> dict[str, Any]:
+def _describe(features: Features, task: BuildRequest, choice: Choice) -> dict[str, Any]:
     import faiss
 
     searcher = choice.searcher

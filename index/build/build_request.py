@@ -5,7 +5,7 @@ import functools
 
 from frieze.core import InputError, write_size
 from frieze.indexing.build.recall import Probe, hold_out
-from frieze.indexing.build.train_and_add import Adder, Here
+from frieze.indexing.build.train_and_add import LocalPopulator, Populator
 from frieze.indexing.faiss_layer.kinds import KINDS, count_build_bytes, count_bytes
 from frieze.indexing.faiss_layer.vectors import Vectors
 
@@ -18,7 +18,7 @@ FETCHED_SHARE = 1 / 6
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
+class BuildRequest:
     """What is asked for.
 
     Attributes:
@@ -35,7 +35,7 @@ class Task:
     target: float
     max_bytes: int | None = None
     max_build_bytes: int | None = None
-    adder: Adder = dataclasses.field(default_factory=Here)
+    adder: Populator = dataclasses.field(default_factory=LocalPopulator)
 
     def probe_for(self, kind: str) -> Probe:
         """Give what a kind is measured on: for a graph some of the probe's rows, which are not in it as yet."""
@@ -91,7 +91,7 @@ class Task:
             f"{write_size(takes)}{' to build' if 'build' in option else ''}, more than the {write_size(given)} given"
             for option, (given, takes) in lacks.items()
         )
-        return InputError(f"{text} would take {told}.", mend=f"Give {self.enough_for(kind)}.")
+        return InputError(f"{text} would take {told}.", hint=f"Give {self.enough_for(kind)}.")
 
     def enough_for(self, kind: str) -> str:
         """Write the options that give a kind enough."""

@@ -4,13 +4,13 @@ import dataclasses
 from typing import Any
 
 from frieze.core import InputError, counted
-from frieze.indexing.build.build_request import TRAINED_SHARE, TRIED_SHARE, Task
+from frieze.indexing.build.build_request import TRAINED_SHARE, TRIED_SHARE, BuildRequest
 from frieze.indexing.build.recall import measure_ms, measure_rate, probe_for_many
 from frieze.indexing.build.train_and_add import Filler
 from frieze.indexing.build.trials import Trial, try_kinds
 from frieze.indexing.build.tune_search import Tuned, tune, tune_for_many
 from frieze.indexing.faiss_layer.kinds import KINDS, count_lists, write_recipe
-from frieze.indexing.faiss_layer.searcher import Effort, Searcher
+from frieze.indexing.faiss_layer.searcher import Searcher, SearchParams
 from frieze.indexing.faiss_layer.vectors import HeldVectors, draw_rows
 
 _QUICK_MS = 5.0  # an exact query below this is as good as instant
@@ -37,12 +37,12 @@ class Choice:
     tuned: Tuned
     why: str
     tried: list[dict[str, Any]]
-    many: Tuned = Tuned(Effort(), 1.0, does=True)  # noqa: RUF009  frozen
+    many: Tuned = Tuned(SearchParams(), 1.0, does=True)  # noqa: RUF009  frozen
     is_refreshed: bool = False
     ms_per_query: float = 0.0
 
 
-def choose(task: Task, kind: str) -> Choice:
+def choose(task: BuildRequest, kind: str) -> Choice:
     """Fill the index that serves a collection best.
 
     Args:
@@ -67,12 +67,12 @@ def choose(task: Task, kind: str) -> Choice:
     return _best(task, try_kinds(task))
 
 
-def _check(task: Task, kind: str) -> None:
+def _check(task: BuildRequest, kind: str) -> None:
     metric = task.vectors.metric
     if not KINDS[kind].serves(metric):
         raise InputError(
             f"{kind} keeps principal components alone, which tells little of dot products.",
-            mend="Leave --kind out, or use --metric cosine.",
+            hint="Leave --kind out, or use --metric cosine.",
         )
     if not task.fits(kind):
         raise task.too_large(kind, kind)
@@ -91,7 +91,7 @@ class Speed:
     rate: float
 
 
-def time_exact(task: Task) -> Speed:
+def time_exact(task: BuildRequest) -> Speed:
     """Estimate how fast exact search is, from a sample that is searched and scaled up."""
     n_timed = min(max(1, _TIMED_FLOATS // task.vectors.dim), task.count_held(TRIED_SHARE))
     sample = HeldVectors(task.vectors.take(draw_rows(len(task.vectors), n_timed)), metric=task.vectors.metric)
@@ -100,22 +100,22 @@ def time_exact(task: Task) -> Speed:
     return Speed(measure_ms(exact, task.probe) * times, measure_rate(exact, task.probe) / times)
 
 
-def fill(task: Task, kind: str, *, why: str, tried: list[Trial] | None = None) -> Choice:
+def fill(task: BuildRequest, kind: str, *, why: str, tried: list[Trial] | None = None) -> Choice:
     """Fill an index of a kind with all rows and tune it."""
     most, probe = task.count_held(TRAINED_SHARE), task.probe_for(kind)
     filler = Filler(task.vectors, unseen=task.probe.rows, most_trained=most, adder=task.adder)
     codes = filler.fill(kind, left_out=probe.left_out)
     searcher = Searcher.over(task.vectors, codes, kind=kind, left_out=probe.left_out)
-    tuned = Tuned(Effort(), 1.0, does=True) if codes is None else tune(searcher, probe, target=task.target)
+    tuned = Tuned(SearchParams(), 1.0, does=True) if codes is None else tune(searcher, probe, target=task.target)
     return _choice(task, searcher, tuned, why, tried or [])
 
 
-def _choice(task: Task, searcher: Searcher, tuned: Tuned, why: str, tried: list[Trial]) -> Choice:
+def _choice(task: BuildRequest, searcher: Searcher, tuned: Tuned, why: str, tried: list[Trial]) -> Choice:
     recipe = write_recipe(searcher.kind, len(task.vectors), task.vectors.dim)
     return settle(task, Choice(searcher, recipe, tuned, why, [trial.to_json() for trial in tried]))
 
 
-def settle(task: Task, choice: Choice) -> Choice:
+def settle(task: BuildRequest, choice: Choice) -> Choice:
     """Tune an index that was chosen for many hits, put the rows into it that have measured it, and time it."""
     if choice.searcher.codes is None:
         speed = time_exact(task)
@@ -131,7 +131,7 @@ def settle(task: Task, choice: Choice) -> Choice:
     return dataclasses.replace(choice, ms_per_query=ms, many=many, tuned=tuned)
 
 
-def _best(task: Task, trials: list[Trial]) -> Choice:
+def _best(task: BuildRequest, trials: list[Trial]) -> Choice:
     """Fill what answers most queries; where that falls short with all rows, the next one."""
     for number, trial in enumerate(trials):
         if not trial.does:
@@ -148,7 +148,7 @@ def _best(task: Task, trials: list[Trial]) -> Choice:
     raise _nothing_does(task, trials)
 
 
-def _why(chosen: Trial, others: list[Trial], task: Task) -> str:
+def _why(chosen: Trial, others: list[Trial], task: BuildRequest) -> str:
     """Say why a kind won and the others lost."""
     told = [f"{chosen.kind} answers most queries a second at a recall of {task.target:g}{task.within()}"]
     does = [trial.kind for trial in others if trial.does]
@@ -165,7 +165,7 @@ def _why(chosen: Trial, others: list[Trial], task: Task) -> str:
     return "; ".join(told) + "."
 
 
-def _nothing_does(task: Task, trials: list[Trial]) -> InputError:
+def _nothing_does(task: BuildRequest, trials: list[Trial]) -> InputError:
     """Name the best there is, and what to change."""
     best = trials[0].tuned if trials else None
     if best is None:
@@ -174,5 +174,5 @@ def _nothing_does(task: Task, trials: list[Trial]) -> InputError:
     return InputError(
         f"No kind of index reaches a recall of {task.target:g}{task.within()}; the best is {trials[0].kind}, with"
         f" {best.recall:.3f}.",
-        mend=f"Give --recall {int(best.recall * 100) / 100:g}, or {task.enough_for('exact')}.",
+        hint=f"Give --recall {int(best.recall * 100) / 100:g}, or {task.enough_for('exact')}.",
     )

@@ -7,12 +7,12 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from frieze.core import Rows
-from frieze.indexing.build.build_request import Task
+from frieze.indexing.build.build_request import BuildRequest
 from frieze.indexing.build.choose_kind import Choice, settle
 from frieze.indexing.build.recall import interval, measure_recall
 from frieze.indexing.build.tune_search import Tuned, reaches, tune
 from frieze.indexing.faiss_layer.kinds import write_recipe
-from frieze.indexing.faiss_layer.searcher import Effort, Searcher, all_cores
+from frieze.indexing.faiss_layer.searcher import Searcher, SearchParams, all_cores
 from frieze.indexing.storage.generations import FAISS_NAME
 
 _MOST_GROWTH = 2.0
@@ -20,7 +20,7 @@ _MOST_GROWTH = 2.0
 _SINCE = " Since then "
 
 
-def refresh(task: Task, old: Path, before: dict[str, Any]) -> Choice | None:
+def refresh(task: BuildRequest, old: Path, before: dict[str, Any]) -> Choice | None:
     """Fill what an older index has learnt with all rows of today.
 
     Args:
@@ -47,13 +47,13 @@ def refresh(task: Task, old: Path, before: dict[str, Any]) -> Choice | None:
     return settle(task, Choice(searcher, before["recipe"], tuned, why, before["tried"], is_refreshed=True))
 
 
-def _is_usable(task: Task, before: dict[str, Any]) -> bool:
+def _is_usable(task: BuildRequest, before: dict[str, Any]) -> bool:
     kind, n_before = before["index_kind"], before["trained_rows"]
     is_same = before["recipe"] == write_recipe(kind, n_before, task.vectors.dim)
     return is_same and task.fits(kind) and 1 / _MOST_GROWTH <= len(task.vectors) / n_before <= _MOST_GROWTH
 
 
-def _filled(task: Task, old: Path, before: dict[str, Any]) -> Searcher:
+def _filled(task: BuildRequest, old: Path, before: dict[str, Any]) -> Searcher:
     import faiss
 
     kind = before["index_kind"]
@@ -63,7 +63,7 @@ def _filled(task: Task, old: Path, before: dict[str, Any]) -> Searcher:
     with all_cores():
         task.adder.fill(codes, task.vectors, left_out)
     searcher = Searcher.over(task.vectors, codes, kind=kind, left_out=left_out)
-    searcher.effort = Effort.from_json(before["effort"], kind=kind)
+    searcher.effort = SearchParams.from_json(before["effort"], kind=kind)
     return searcher
 
 

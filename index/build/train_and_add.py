@@ -11,14 +11,14 @@ from frieze.indexing.faiss_layer.searcher import all_cores
 from frieze.indexing.faiss_layer.vectors import NO_ROWS, Vectors, draw_others, pieces_without
 
 
-class Adder(Protocol):
+class Populator(Protocol):
     """Who fills codes."""
 
     def fill(self, codes: Any, vectors: Vectors, left_out: Rows = NO_ROWS) -> None:
         """Fill empty codes with all embeddings but for some rows, under the numbers of their rows."""
 
 
-class Here:
+class LocalPopulator:
     """This process."""
 
     def fill(self, codes: Any, vectors: Vectors, left_out: Rows = NO_ROWS) -> None:
@@ -43,11 +43,11 @@ class Filler:
         *,
         unseen: Rows = NO_ROWS,
         most_trained: int | None = None,
-        adder: Adder | None = None,
+        adder: Populator | None = None,
     ) -> None:
         self._vectors = vectors
         self._unseen = unseen
-        self._adder = adder or Here()
+        self._adder = adder or LocalPopulator()
         self._most_trained = most_trained or len(vectors)
         self._centroids: Floats | None = None
 

@@ -4,7 +4,7 @@ import dataclasses
 import time
 from typing import Any
 
-from frieze.indexing.build.build_request import TRIED_SHARE, Task
+from frieze.indexing.build.build_request import TRIED_SHARE, BuildRequest
 from frieze.indexing.build.recall import make_probe
 from frieze.indexing.build.train_and_add import Filler
 from frieze.indexing.build.tune_search import Tuned, tune
@@ -72,7 +72,7 @@ class Trial:
         return told | {"recall_at_10": recall, "queries_per_second": rate, "seconds": round(self.seconds, 2)}
 
 
-def try_kinds(task: Task) -> list[Trial]:
+def try_kinds(task: BuildRequest) -> list[Trial]:
     """Try each kind that fits on some rows, or on all where these are not many more.
 
     Returns:
@@ -115,7 +115,7 @@ class _Bench:
         tried: The same for some of the rows, or all.
     """
 
-    def __init__(self, task: Task, tried: Task) -> None:
+    def __init__(self, task: BuildRequest, tried: BuildRequest) -> None:
         self._task, self._tried, self._is_whole = task, tried, tried is task
         self._filler = Filler(tried.vectors, unseen=tried.probe.rows)
 

@@ -9,7 +9,7 @@ import numpy as np
 from frieze.core import Floats
 from frieze.indexing.build.recall import Probe, interval, measure_rate, measure_recall
 from frieze.indexing.faiss_layer.kinds import KINDS
-from frieze.indexing.faiss_layer.searcher import Effort, Searcher
+from frieze.indexing.faiss_layer.searcher import Searcher, SearchParams
 
 _FINENESS = 32  # efforts closer than this part are as good; each trial costs 500 searches
 _K_FACTORS = (2, 4, 8, 16, 32)
@@ -29,7 +29,7 @@ class Tuned:
         interval: Where the mean recall of other queries lies, by 95 %.
     """
 
-    effort: Effort
+    effort: SearchParams
     recall: float
     does: bool
     rate: float = 0.0
@@ -105,7 +105,7 @@ class _Search:
             tried = range(knob, lowest, -max(1, knob // _FINENESS))[::-1]  # the last one is known to do
             knob = tried[bisect.bisect_left(tried, True, hi=len(tried) - 1, key=self._does)]  # noqa: FBT003  the value sought
         recalls = self.recalls[knob]
-        return Tuned(Effort(knob, self.k_factor), float(recalls.mean()), found, interval=interval(recalls))
+        return Tuned(SearchParams(knob, self.k_factor), float(recalls.mean()), found, interval=interval(recalls))
 
     def _most(self) -> int:
         if not KINDS[self.searcher.kind].knob:
@@ -116,7 +116,7 @@ class _Search:
         return int(lists.nlist) if lists is not None else _LARGEST_EF
 
     def _does(self, knob: int) -> bool:
-        self.searcher.effort = Effort(knob, self.k_factor)
+        self.searcher.effort = SearchParams(knob, self.k_factor)
         self.recalls[knob] = measure_recall(self.searcher, self.probe)
         return reaches(self.recalls[knob], self.target)
 

@@ -7,7 +7,7 @@ from frieze.core import Rows
 _MOST_WAITING = 1 << 22  # pairs held at once: 64 MB
 
 
-class Links:
+class Components:
     """Rows that belong together because a chain of pairs leads from each to each (single linkage).
 
     Args:

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 
 from frieze.core import InputError, Rows
 from frieze.features import METRICS
-from frieze.indexing.duplicates.components import Links
-from frieze.indexing.duplicates.pairs import Nearness, join_near, measure_found, measure_scale, with_enough_effort
+from frieze.indexing.duplicates.components import Components
+from frieze.indexing.duplicates.pairs import PairThreshold, join_near, measure_found, measure_scale, with_enough_effort
 from frieze.indexing.duplicates.threshold import choose_min_score, draw_sample
 from frieze.indexing.faiss_layer.metrics import check_lengths, square_lengths
 from frieze.indexing.faiss_layer.searcher import Searcher
@@ -51,7 +51,7 @@ def find_duplicates(
     check_min_score(min_score, index.metric)
     searcher, known = index.searcher, index.stored_rows.columns(_COLUMNS)
     files = _number(known["sha256"])
-    links = Links(len(index))
+    links = Components(len(index))
     _join_equal(files, np.flatnonzero(files >= 0), links)
     hashes, lengths = _scan(searcher)
     check_lengths(lengths, lambda row: f"The embedding of {index.ids[row]} in {index.path}", metric=index.metric)
@@ -62,7 +62,7 @@ def find_duplicates(
         sample = draw_sample(searcher, rows)
         if min_score is None:
             min_score = choose_min_score(sample, metric=index.metric, longest=float(lengths.max()))
-        nearness = Nearness(min_score, is_zero, measure_scale(lengths[rows], index.metric))
+        nearness = PairThreshold(min_score, is_zero, measure_scale(lengths[rows], index.metric))
         can_pair = _self_scores(lengths, index.metric) >= nearness.floor
         _join_equal(hashes, np.flatnonzero(~is_zero & can_pair), links)
         harder = with_enough_effort(searcher, sample, nearness)
@@ -94,7 +94,7 @@ def check_min_score(min_score: float | None, metric: str = "cosine") -> None:
         ends = {"cosine": "from -1 to 1", "dot": "any finite number", "l2": "0 or below: the negative distance"}
         raise InputError(
             f"The least score is {min_score}, but scores by {metric} are {ends[metric]}.",
-            mend="Give another --min-score, or leave it out: then it is drawn from the collection.",
+            hint="Give another --min-score, or leave it out: then it is drawn from the collection.",
         )
 
 
@@ -114,7 +114,7 @@ def _firsts(keys: npt.NDArray[Any], rows: Rows) -> Rows:
     return np.sort(rows[at])
 
 
-def _join_equal(keys: npt.NDArray[Any], rows: Rows, links: Links) -> None:
+def _join_equal(keys: npt.NDArray[Any], rows: Rows, links: Components) -> None:
     """Join the rows with equal keys."""
     _, at, number = np.unique(keys[rows], return_index=True, return_inverse=True)
     links.join(rows, rows[at[number]])

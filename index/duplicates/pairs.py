@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from frieze.core import Floats, Rows
 from frieze.features import METRICS
-from frieze.indexing.duplicates.components import Links
+from frieze.indexing.duplicates.components import Components
 from frieze.indexing.duplicates.threshold import Sample
-from frieze.indexing.faiss_layer.searcher import Effort, Searcher
+from frieze.indexing.faiss_layer.searcher import Searcher, SearchParams
 
 _BLOCK_ROWS = 1_024
 _NEAREST = (10, 80, 640)  # nearest rows looked at, as long as all of them are near; then all rows
@@ -23,7 +23,7 @@ _STILL = 0.001  # what looking twice as hard has to find for it to go on
 
 
 @dataclasses.dataclass(frozen=True)
-class Nearness:
+class PairThreshold:
     """When two rows count as a pair.
 
     Attributes:
@@ -58,7 +58,7 @@ def measure_scale(squares: npt.NDArray[np.float64], metric: str) -> float:
 
 
 def join_near(
-    searcher: Searcher, rows: Rows, links: Links, *, nearness: Nearness, progress: Callable[[int, int], None]
+    searcher: Searcher, rows: Rows, links: Components, *, nearness: PairThreshold, progress: Callable[[int, int], None]
 ) -> None:
     """Join rows with all rows of the index that are near to them.
 
@@ -81,7 +81,7 @@ def join_near(
     progress(len(rows), len(rows))
 
 
-def _join_nearest(searcher: Searcher, rows: Rows, links: Links, nearness: Nearness, k: int) -> Rows:
+def _join_nearest(searcher: Searcher, rows: Rows, links: Components, nearness: PairThreshold, k: int) -> Rows:
     """Join rows with the near ones of their k nearest; give those that may have more."""
     n_rows = searcher.flat.ntotal
     found, scores = searcher.search(searcher.reconstruct(rows), k=min(k, n_rows))
@@ -91,7 +91,7 @@ def _join_nearest(searcher: Searcher, rows: Rows, links: Links, nearness: Nearne
     return may_have_more
 
 
-def _join_all(searcher: Searcher, rows: Rows, links: Links, nearness: Nearness) -> None:
+def _join_all(searcher: Searcher, rows: Rows, links: Components, nearness: PairThreshold) -> None:
     if not len(rows):
         return
     vectors = searcher.reconstruct(rows)
@@ -104,7 +104,7 @@ def _join_all(searcher: Searcher, rows: Rows, links: Links, nearness: Nearness) 
         links.join(rows[at], others[other])
 
 
-def with_enough_effort(searcher: Searcher, sample: Sample, nearness: Nearness) -> Searcher:
+def with_enough_effort(searcher: Searcher, sample: Sample, nearness: PairThreshold) -> Searcher:
     """Let an index look as hard as it must to find 19 of 20 near pairs; it was tuned to find neighbours of all kinds.
 
     Returns:
@@ -122,11 +122,11 @@ def with_enough_effort(searcher: Searcher, sample: Sample, nearness: Nearness) -
         share = float(is_found[wanted[rows]].mean())
         if share >= _FOUND or share < before + _STILL:
             break
-        harder.effort, before = Effort(2 * harder.effort.knob, 2 * harder.effort.k_factor), share
+        harder.effort, before = SearchParams(2 * harder.effort.knob, 2 * harder.effort.k_factor), share
     return harder
 
 
-def measure_found(sample: Sample, labels: Rows, nearness: Nearness) -> float | None:
+def measure_found(sample: Sample, labels: Rows, nearness: PairThreshold) -> float | None:
     """Give the share of the near pairs of a sample whose two rows are in one group.
 
     Returns:

@@ -75,11 +75,11 @@ def check_lengths(
         return
     is_large = squares > _MOST_LENGTH**2
     is_small = (squares > 0) & (squares < _LEAST_LENGTH**2) & (not may_be_small)
-    for is_one, word, mend in ((is_large, "large", "divide"), (is_small, "small", "multiply")):
+    for is_one, word, hint in ((is_large, "large", "divide"), (is_small, "small", "multiply")):
         if is_one.any():
             row = int(is_one.argmax())
             raise InputError(
                 f"{name(row)} is too {word} for --metric {metric}: its length is {squares[row] ** 0.5:.3g}, and"
                 f" float32 holds the squares of {_LEAST_LENGTH:g} to {_MOST_LENGTH:g} only.",
-                mend=f"Use --metric cosine, for which lengths do not count, or {mend} all vectors by the same number.",
+                hint=f"Use --metric cosine, for which lengths do not count, or {hint} all vectors by the same number.",
             )

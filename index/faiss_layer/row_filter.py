@@ -11,7 +11,7 @@ _BLOCK_FLOATS = 1 << 24  # values of allowed rows held at once: 64 MB
 _MANY = 20  # queries from which FAISS multiplies matrices, for which the rows have to lie together
 
 
-class Allowed:
+class RowFilter:
     """Rows of an index that may be found.
 
     Args:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from frieze.core import Floats, InputError, Rows, count_cores
 from frieze.indexing.faiss_layer.kinds import KINDS
 from frieze.indexing.faiss_layer.metrics import MEASURES
-from frieze.indexing.faiss_layer.row_filter import Allowed
+from frieze.indexing.faiss_layer.row_filter import RowFilter
 from frieze.indexing.faiss_layer.vectors import NO_ROWS, Vectors, nearest
 
 _BLOCK_FLOATS = 1 << 24  # values of found rows held at once: 64 MB
@@ -44,7 +44,7 @@ def all_cores(*, n_tasks: int | None = None) -> Iterator[None]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Effort:
+class SearchParams:
     """How hard an index looks.
 
     Attributes:
@@ -56,7 +56,7 @@ class Effort:
     k_factor: int = 1
 
     @classmethod
-    def from_json(cls, document: dict[str, int], *, kind: str) -> "Effort":
+    def from_json(cls, document: dict[str, int], *, kind: str) -> "SearchParams":
         """Read what `to_json` gave."""
         return cls(document.get(KINDS[kind].knob, 1), document["k_factor"])
 
@@ -85,7 +85,7 @@ class Searcher:
             whole one; so it finds 0.0 to 0.4 % less.
     """
 
-    many: Effort | None = None
+    many: SearchParams | None = None
     left_out: Rows = NO_ROWS
 
     def __init__(
@@ -95,14 +95,14 @@ class Searcher:
         *,
         kind: str,
         metric: str,
-        effort: Effort | None = None,
+        effort: SearchParams | None = None,
         vectors: Vectors | None = None,
     ) -> None:
         self.flat = flat
         self.codes = codes
         self.kind = kind
         self.metric = metric
-        self.effort = effort or Effort()
+        self.effort = effort or SearchParams()
         self._measure = MEASURES[metric]
         self._vectors = vectors
         self._fetch = None if vectors is None else vectors.fetch
@@ -125,7 +125,7 @@ class Searcher:
             self.codes.add_with_ids(embeddings, rows)
         self.left_out = np.setdiff1d(self.left_out, rows)
 
-    def effort_for(self, k: int) -> Effort:
+    def effort_for(self, k: int) -> SearchParams:
         """Tell how hard it looks for k hits."""
         if k <= _LEAST_K or self.many is None:
             return self.effort
@@ -137,7 +137,7 @@ class Searcher:
         """How many rows each of its FAISS indexes has."""
         return [one.ntotal for one in (self.flat, self.codes) if one is not None]
 
-    def search(self, queries: Floats, *, k: int, among: Allowed | None = None) -> tuple[Rows, Floats]:
+    def search(self, queries: Floats, *, k: int, among: RowFilter | None = None) -> tuple[Rows, Floats]:
         """Find k rows for each query.
 
         Args:
@@ -194,7 +194,7 @@ class Searcher:
         vectors: Floats = self.flat.reconstruct_batch(rows)
         return vectors
 
-    def _block(self, ready: Floats, k: int, start: int, among: Allowed | None) -> tuple[Rows, Floats]:
+    def _block(self, ready: Floats, k: int, start: int, among: RowFilter | None) -> tuple[Rows, Floats]:
         numbers, rows = self._find(ready, k, among)
         _check_is_found(rows >= 0, start)
         scores = self._rescore(ready, rows) if self._measure.is_rough else self._measure.to_scores(numbers)
@@ -202,7 +202,7 @@ class Searcher:
         order = np.lexsort((rows, -scores))  # along the last axis
         return np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
 
-    def _find(self, ready: Floats, k: int, among: Allowed | None) -> tuple[Floats, Rows]:
+    def _find(self, ready: Floats, k: int, among: RowFilter | None) -> tuple[Floats, Rows]:
         found: tuple[Floats, Rows]
         if among is not None:
             return self._find_among(ready, k, among)
@@ -221,7 +221,7 @@ class Searcher:
             numbers[short], rows[short] = self._find_in_all(ready[short], k)
         return found
 
-    def _find_among(self, ready: Floats, k: int, among: Allowed) -> tuple[Floats, Rows]:
+    def _find_among(self, ready: Floats, k: int, among: RowFilter) -> tuple[Floats, Rows]:
         """Look twice as hard for as long as that finds other rows: what may be found can lie far from a query.
 
         The first round looks at as many of these as there are to be looked at of all. Where rows pass by chance, it and
@@ -240,7 +240,7 @@ class Searcher:
             numbers[pending], rows[pending] = among.search(self.flat, ready[pending], k)
         return numbers, rows
 
-    def _is_short(self, among: Allowed, knob: int) -> bool:
+    def _is_short(self, among: RowFilter, knob: int) -> bool:
         """Tell whether going through all rows that may be found is the shorter way."""
         return self.codes is None or len(among) <= max(_FEW, self._count_met(knob))
 
@@ -264,7 +264,7 @@ class Searcher:
         raw.base_index, raw.refine_index, raw.ntotal = self.codes, self.flat, self.flat.ntotal
         return raw
 
-    def _parameters(self, k: int, knob: int, among: Allowed | None = None) -> Any:
+    def _parameters(self, k: int, knob: int, among: RowFilter | None = None) -> Any:
         """Say how hard to look for k rows and what may be found, in FAISS's words."""
         import faiss
 
@@ -274,7 +274,7 @@ class Searcher:
         k_factor = self._count_candidates(k) / k  # FAISS's stubs know no fields of these classes
         return faiss.IndexRefineSearchParameters(k_factor=k_factor, base_index_params=inner)  # type: ignore[call-arg]
 
-    def _inner(self, knob: int, among: Allowed | None = None) -> Any:
+    def _inner(self, knob: int, among: RowFilter | None = None) -> Any:
         """Say it for the codes alone."""
         import faiss
 
@@ -302,7 +302,7 @@ def _check_is_found(is_found: npt.NDArray[np.bool_], start: int) -> None:
         raise InputError(
             f"Query {start + (~is_found).any(axis=1).argmax()} is too large, or what is stored is: scores leave the"
             " range of float32.",
-            mend="Scale the queries as the stored embeddings are scaled, or index these with --metric cosine --force.",
+            hint="Scale the queries as the stored embeddings are scaled, or index these with --metric cosine --force.",
         )
 
 

@@ -266,7 +266,7 @@ def write_vectors(features: Features, path: Path, *, metric: str) -> StoredVecto
             if bad.any():
                 raise FeatureFileError(
                     f"The embedding of {ids[bad.argmax()]} in {features.path} holds a value that is not finite.",
-                    mend="Embed that image anew: remove it from its folder, run frieze embed, put it back, run again.",
+                    hint="Embed that image anew: remove it from its folder, run frieze embed, put it back, run again.",
                 )
             squares = square_lengths(embeddings)
             vectors.n_zero += int((squares == 0).sum())
@@ -275,7 +275,7 @@ def write_vectors(features: Features, path: Path, *, metric: str) -> StoredVecto
     return vectors
 
 
-def load(path: Path, *, mend: str) -> Any:
+def load(path: Path, *, hint: str) -> Any:
     """Open a FAISS file without reading it: the system maps what a search touches.
 
     Raises:
@@ -288,7 +288,7 @@ def load(path: Path, *, mend: str) -> Any:
         # which starts prefetching threads for each.
         return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
     except RuntimeError as error:
-        raise FeatureFileError(f"{path} is missing or broken: {str(error).split('Error: ')[-1]}.", mend=mend) from error
+        raise FeatureFileError(f"{path} is missing or broken: {str(error).split('Error: ')[-1]}.", hint=hint) from error
 
 
 def _header(metric: str, n_rows: int, dim: int) -> bytes:

@@ -69,7 +69,7 @@ def _evaluate(node: "Expr", columns: dict[str, Any]) -> Any:
         return columns[name_column(node)]
     known = _NODES.get(node.key)
     if known is None or {name for name, value in node.args.items() if value} - {*known.parts, "negate"}:
-        raise InputError(f"A filter can't hold this: {_text(node)}", mend=MEND)
+        raise InputError(f"A filter can't hold this: {_text(node)}", hint=MEND)
     value = known.compute(node, functools.partial(_evaluate, columns=columns))
     return pc.invert(value) if node.args.get("negate") else value
 
@@ -82,7 +82,7 @@ def _condition(node: "Expr", of: Of) -> Any:
     if not pa.types.is_boolean(value.type):
         raise InputError(
             f"{_text(node)} by itself is {_sort(value)}; wanted is what is true or false.",
-            mend="Compare it with something, such as: label = 'cat'",
+            hint="Compare it with something, such as: label = 'cat'",
         )
     return value
 
@@ -99,7 +99,7 @@ def _compared(node: "Expr", sides: tuple[Any, Any], by: str) -> Any:
     try:
         return compare(left, right, by)
     except pa.ArrowException as error:
-        raise InputError(f"{_text(node)} can't be computed: {error}.", mend=MEND) from error
+        raise InputError(f"{_text(node)} can't be computed: {error}.", hint=MEND) from error
 
 
 def _check_sorts(node: "Expr", left: Any, right: Any) -> None:
@@ -108,7 +108,7 @@ def _check_sorts(node: "Expr", left: Any, right: Any) -> None:
     if len(sorts) > 1 or not sorts <= set(_SORTS):
         raise InputError(
             f"{_text(node)} compares {_sort(left)} with {_sort(right)}.",
-            mend="Text stands in single quotes, numbers, true and false without; a date is written '2024-05-06'.",
+            hint="Text stands in single quotes, numbers, true and false without; a date is written '2024-05-06'.",
         )
 
 
@@ -116,7 +116,7 @@ def _check_names_column(node: "Expr", left: Any, right: Any) -> None:
     if all(isinstance(value, pa.Scalar) and _sort(value) == "text" for value in (left, right)):
         raise InputError(
             f"{_text(node)} compares a text with a text, and no column.",
-            mend=f'A column stands in double quotes, or in none where it is one word: "{left.as_py()}"',
+            hint=f'A column stands in double quotes, or in none where it is one word: "{left.as_py()}"',
         )
 
 
@@ -132,7 +132,7 @@ def _as_date(value: Any, *, of: Any, node: "Expr") -> Any:
         read = None if local is None else _in_zone(local, zone, node)
     if read is None:
         example = "'2024-05-06'" if is_day else "'2024-05-06' or '2024-05-06 07:08:09'"
-        raise InputError(f"{_text(node)}: {value.as_py()!r} is no date.", mend=f"Write it as {example}.")
+        raise InputError(f"{_text(node)}: {value.as_py()!r} is no date.", hint=f"Write it as {example}.")
     return read
 
 
@@ -149,14 +149,14 @@ def _in_zone(local: Any, zone: str, node: "Expr") -> Any:
     except pa.ArrowInvalid as error:  # the clocks were changed at that time
         raise InputError(
             f"{_text(node)}: a clock in {zone} shows that time twice or never.",
-            mend="Write it with its offset, such as '2024-10-27 02:30:00+01:00'.",
+            hint="Write it with its offset, such as '2024-10-27 02:30:00+01:00'.",
         ) from error
 
 
 def _is_in(node: "Expr", of: Of) -> Any:
     value, choices = of(node.this), [of(one) for one in node.expressions]
     if not all(isinstance(choice, pa.Scalar) for choice in choices):
-        raise InputError(f"A filter can't hold this: {_text(node)}", mend="Between ( and ) stand values, not columns.")
+        raise InputError(f"A filter can't hold this: {_text(node)}", hint="Between ( and ) stand values, not columns.")
     choices = [_as_date(choice, of=value, node=node) for choice in choices]
     for choice in choices:
         _check_sorts(node, value, choice)
@@ -179,7 +179,7 @@ def _is_like(node: "Expr", of: Of, *, ignore_case: bool) -> Any:
     _check_names_column(node, value, pattern)
     sorts = {_sort(value), _sort(pattern)}
     if not isinstance(pattern, pa.Scalar) or not sorts <= {"text", "null"}:
-        raise InputError(f"{_text(node)}: a column of text is like a text.", mend="Such as: camera like 'Canon%'")
+        raise InputError(f"{_text(node)}: a column of text is like a text.", hint="Such as: camera like 'Canon%'")
     if "null" in sorts:
         return pa.scalar(None, pa.bool_())
     return pc.match_like(value, pattern.as_py(), ignore_case=ignore_case)
@@ -187,14 +187,14 @@ def _is_like(node: "Expr", of: Of, *, ignore_case: bool) -> Any:
 
 def _is_null(node: "Expr", of: Of) -> Any:
     if node.expression.key != "null":
-        raise InputError(f"A filter can't hold this: {_text(node)}", mend="After `is` stands null or not null.")
+        raise InputError(f"A filter can't hold this: {_text(node)}", hint="After `is` stands null or not null.")
     return pc.is_null(of(node.this))
 
 
 def _negate(node: "Expr", of: Of) -> Any:
     value = of(node.this)
     if not isinstance(value, pa.Scalar) or _sort(value) != "a number":
-        raise InputError(f"A filter can't hold this: {_text(node)}", mend=MEND)
+        raise InputError(f"A filter can't hold this: {_text(node)}", hint=MEND)
     return negate(value)
 
 
@@ -204,7 +204,7 @@ def _literal(node: "Expr", _of: Of) -> Any:
     try:
         return to_number(node.name)
     except ValueError as error:
-        raise InputError(f"A filter can't hold this: {_text(node)} is no number.", mend=MEND) from error
+        raise InputError(f"A filter can't hold this: {_text(node)} is no number.", hint=MEND) from error
 
 
 @dataclasses.dataclass(frozen=True)

@@ -39,7 +39,7 @@ def find_rows(stored: StoredRows, where: str) -> Rows:
         columns = _read_columns(stored, condition)
         passed = compute(condition, columns)
     except RecursionError as error:
-        raise InputError("The filter has too many parts inside each other.", mend="Use: COLUMN in (...)") from error
+        raise InputError("The filter has too many parts inside each other.", hint="Use: COLUMN in (...)") from error
     if isinstance(passed, pa.Scalar):
         return np.arange(len(stored) if passed.as_py() else 0)
     return pc.indices_nonzero(pc.fill_null(passed, False)).to_numpy().astype(np.int64)  # type: ignore[no-any-return]  # noqa: FBT003
@@ -54,14 +54,14 @@ def _parse(where: str, names: list[str]) -> "Expr":
     try:
         return sqlglot.parse_one(asked, dialect=DIALECT, into=Condition)
     except TokenError as error:
-        mend = "Text stands in single quotes, and a quote inside it is written twice: 'it''s'."
-        raise InputError(f"The filter can't be read, for a quote has no end: {shorten(asked)}", mend=mend) from error
+        hint = "Text stands in single quotes, and a quote inside it is written twice: 'it''s'."
+        raise InputError(f"The filter can't be read, for a quote has no end: {shorten(asked)}", hint=hint) from error
     except ParseError as error:
         told = error.errors[0] if error.errors else {}
         rest = f"{told.get('highlight') or ''}{told.get('end_context') or ''}"
         place = f"The filter can't be read from here on: {shorten(rest)}" if rest else "The filter is empty."
-        mend = f"{_advise_quotes(asked, names)}{MEND}"
-        raise InputError(f"{place}\nThe whole of it: {shorten(asked)}" if rest else place, mend=mend) from error
+        hint = f"{_advise_quotes(asked, names)}{MEND}"
+        raise InputError(f"{place}\nThe whole of it: {shorten(asked)}" if rest else place, hint=hint) from error
 
 
 _NO_WORDS = ("VAR", "STRING", "IDENTIFIER")
@@ -92,12 +92,12 @@ def _read_columns(stored: StoredRows, condition: "Expr") -> dict[str, Any]:
 
 
 def _unknown(column: "Expr", names: list[str]) -> InputError:
-    name, mend = name_column(column), f"There are: {', '.join(names)}."
+    name, hint = name_column(column), f"There are: {', '.join(names)}."
     if close := difflib.get_close_matches(name, names, n=3):
-        mend = f"Did you mean: {', '.join(close)}?"
+        hint = f"Did you mean: {', '.join(close)}?"
     if column.this.args.get("quoted"):
-        mend = f"Text stands in single quotes: '{name}'. {mend}"
-    return InputError(f"The filter names a column that is not there: {shorten(name)}", mend=mend)
+        hint = f"Text stands in single quotes: '{name}'. {hint}"
+    return InputError(f"The filter names a column that is not there: {shorten(name)}", hint=hint)
 
 
 def _simplify(values: Any) -> Any:

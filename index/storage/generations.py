@@ -32,12 +32,12 @@ def read_document(path: Path) -> dict[str, Any]:
     Raises:
         FeatureFileError: It is missing, broken, changed since, or of a contract that this version does not know.
     """
-    mend = f"Make the index with: frieze index FEATURES --out {path} --force"
-    document, text = read_json_text(path / INDEX_NAME, mend=mend)
+    hint = f"Make the index with: frieze index FEATURES --out {path} --force"
+    document, text = read_json_text(path / INDEX_NAME, hint=hint)
     _check_contract(document, path)
     # No field is looked at before this: whatever was edited, it is told here and not by a traceback.
     if not _is_whole(document, text):
-        raise FeatureFileError(f"{path / INDEX_NAME} is not as it was written.", mend=mend)
+        raise FeatureFileError(f"{path / INDEX_NAME} is not as it was written.", hint=hint)
     return document
 
 
@@ -49,11 +49,11 @@ def write_document(path: Path, document: dict[str, Any]) -> None:
 def _check_contract(document: dict[str, Any], path: Path) -> None:
     contract = document.get("contract")
     if document.get("kind", "index") != "index":
-        raise FeatureFileError(f"{path / INDEX_NAME} does not belong to an index.", mend="Give the path of an index.")
+        raise FeatureFileError(f"{path / INDEX_NAME} does not belong to an index.", hint="Give the path of an index.")
     if isinstance(contract, int) and contract > CONTRACT:
         raise FeatureFileError(
             f"{path} is an index of contract {contract}; this version reads up to {CONTRACT}.",
-            mend="Upgrade with: pip install --upgrade frieze",
+            hint="Upgrade with: pip install --upgrade frieze",
         )
 
 
@@ -85,7 +85,7 @@ def stored_document(path: Path, *, force: bool) -> dict[str, Any] | None:
     if not has_index and path.is_dir() and _is_all_ours(path):
         return None
     if not has_index:
-        raise FeatureFileError(f"{path} is there already and is no index.", mend=_ANOTHER)
+        raise FeatureFileError(f"{path} is there already and is no index.", hint=_ANOTHER)
     return None if force and _is_ruin(path) else read_document(path)
 
 
@@ -98,7 +98,7 @@ def _is_ruin(path: Path) -> bool:
     document: dict[str, Any] = {}
     text = b""
     with contextlib.suppress(FeatureFileError):
-        document, text = read_json_text(path / INDEX_NAME, mend="")
+        document, text = read_json_text(path / INDEX_NAME, hint="")
     _check_contract(document, path)
     return not _is_whole(document, text) and _is_all_ours(path) and any(path.glob(f"{_GENERATION}*"))
 
@@ -132,7 +132,7 @@ def held(path: Path) -> Iterator[None]:
     except OSError as error:
         raise FeatureFileError(
             f"{path} can't be written: {error.strerror or error}.",
-            mend="Check the folder's permissions and the space left, or give another --out.",
+            hint="Check the folder's permissions and the space left, or give another --out.",
         ) from error
 
 
@@ -163,7 +163,7 @@ def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def check_files(folder: Path, known: dict[str, dict[str, Any]], *, mend: str) -> None:
+def check_files(folder: Path, known: dict[str, dict[str, Any]], *, hint: str) -> None:
     """Refuse a generation that was copied by half or holds another index's files.
 
     FAISS itself maps an index that lacks its last bytes. Of a large file only the ends are read.
@@ -173,34 +173,34 @@ def check_files(folder: Path, known: dict[str, dict[str, Any]], *, mend: str) ->
     """
     for name, written in known.items():
         path = folder / name
-        with _named(path, mend=mend):
+        with _named(path, hint=hint):
             size, ends = path.stat().st_size, _hash_ends(path)
         if size != written["size_bytes"]:
-            raise FeatureFileError(f"{path} is broken: {size} bytes instead of {written['size_bytes']}.", mend=mend)
+            raise FeatureFileError(f"{path} is broken: {size} bytes instead of {written['size_bytes']}.", hint=hint)
         if ends != written["ends"]:
-            raise FeatureFileError(f"{path} is not the file that was written there.", mend=mend)
+            raise FeatureFileError(f"{path} is not the file that was written there.", hint=hint)
 
 
-def check_hashes(folder: Path, known: dict[str, dict[str, Any]], *, mend: str) -> None:
+def check_hashes(folder: Path, known: dict[str, dict[str, Any]], *, hint: str) -> None:
     """Refuse a generation with a byte changed anywhere.
 
     Raises:
         FeatureFileError: A file is not the one that was written.
     """
     for name, written in known.items():
-        with _named(folder / name, mend=mend):
+        with _named(folder / name, hint=hint):
             digest = hash_file(folder / name)
         if digest != written["sha256"]:
-            raise FeatureFileError(f"{folder / name} is not the file that was written there.", mend=mend)
+            raise FeatureFileError(f"{folder / name} is not the file that was written there.", hint=hint)
 
 
 @contextlib.contextmanager
-def _named(path: Path, *, mend: str) -> Iterator[None]:
+def _named(path: Path, *, hint: str) -> Iterator[None]:
     """Turn what a disk does not give of a file into an error that names it: it is missing, or lies on a bad sector."""
     try:
         yield
     except OSError as error:
-        raise FeatureFileError(f"{path} can't be read: {error.strerror or error}.", mend=mend) from error
+        raise FeatureFileError(f"{path} can't be read: {error.strerror or error}.", hint=hint) from error
 
 
 def _hash_ends(path: Path) -> str:

@@ -60,13 +60,13 @@ class StoredRows:
         FeatureFileError: It is missing or broken.
     """
 
-    def __init__(self, path: Path, *, mend: str) -> None:
+    def __init__(self, path: Path, *, hint: str) -> None:
         try:
             self._file = pq.ParquetFile(path, memory_map=True)
         except (pa.ArrowException, OSError) as error:
-            raise FeatureFileError(f"{path} is missing or broken: {error}.", mend=mend) from error
+            raise FeatureFileError(f"{path} is missing or broken: {error}.", hint=hint) from error
         self._path = path
-        self._mend = mend
+        self._mend = hint
         self._groups: dict[int, pa.Table] = {}
         self._whole: pa.Table | None = None
         self._reading = threading.Lock()  # two threads in one ParquetFile read nonsense, or crash
@@ -162,7 +162,7 @@ class StoredRows:
         except MemoryError:  # Arrow's too: the file is not to blame
             raise
         except (pa.ArrowException, OSError) as error:
-            raise FeatureFileError(f"{self._path} is broken: {error}.", mend=self._mend) from error
+            raise FeatureFileError(f"{self._path} is broken: {error}.", hint=self._mend) from error
 
 
 def to_shown(name: str) -> str:

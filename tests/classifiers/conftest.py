@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from frieze.classifiers import HEADS, Recipe, train_head
+from frieze.classifiers import HEADS, HeadConfig, train_head
 from frieze.classifiers.data.splits import split_rows
 from frieze.classifiers.training.fit import fit_head
 from frieze.core import unit_rows
@@ -76,7 +76,7 @@ class Trained:
     def __getitem__(self, head):
         path = self._folder / head
         if head not in self.results:
-            self.results[head] = train_head(self.features, path, recipe=Recipe(head))
+            self.results[head] = train_head(self.features, path, recipe=HeadConfig(head))
         return path
 
     def refitted(self, head):
@@ -84,7 +84,7 @@ class Trained:
         if head not in self._refitted:
             train, _ = split_rows(self.features.labels, test_size=0.2, seed=0)
             embeddings, labels = unit_rows(self.features.embeddings()), self.features.labels
-            self._refitted[head], _ = fit_head(Recipe(head), embeddings[train], labels[train])
+            self._refitted[head], _ = fit_head(HeadConfig(head), embeddings[train], labels[train])
         return self._refitted[head]
 
 

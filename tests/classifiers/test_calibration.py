@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from frieze.classifiers.calibration import best_factor
+from frieze.classifiers.calibration import fit_temperature
 
 
 def test_best_factor_finds_the_temperature():
@@ -9,13 +9,13 @@ def test_best_factor_finds_the_temperature():
     generator = np.random.default_rng(0)
     log_odds = generator.normal(size=(20_000, 4))
     codes = (log_odds + generator.gumbel(size=log_odds.shape)).argmax(1)
-    assert best_factor(5 * log_odds, codes) == pytest.approx(0.2, rel=0.05)
+    assert fit_temperature(5 * log_odds, codes) == pytest.approx(0.2, rel=0.05)
 
 
 def test_margins_without_a_mistake_do_not_end_in_certainty():
     """With N rows all right the highest probability stays near (N + 1) / (N + 2)."""
     margins = np.eye(2)[[0, 1] * 5]
-    factor = best_factor(margins, np.array([0, 1] * 5))
+    factor = fit_temperature(margins, np.array([0, 1] * 5))
     assert 1 / (1 + np.exp(-factor)) == pytest.approx(11 / 12, abs=0.001)
 
 
@@ -25,4 +25,4 @@ def test_a_class_that_a_judge_does_not_know_has_no_part():
     margins = 3 * generator.normal(size=(500, 3))
     codes = (margins / 3 + generator.gumbel(size=margins.shape)).argmax(1)
     wide = np.column_stack([margins, np.full(500, -np.inf)])
-    assert best_factor(wide, codes) == pytest.approx(best_factor(margins, codes))
+    assert fit_temperature(wide, codes) == pytest.approx(fit_temperature(margins, codes))

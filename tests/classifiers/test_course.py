@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from frieze.classifiers import Course
+from frieze.classifiers import FinetuneConfig
 from frieze.core import InputError
 
 
@@ -22,10 +22,10 @@ from frieze.core import InputError
 def test_what_makes_no_sense(options, message):
     """Numbers out of range, and kept maps of images that change, are refused with what to type."""
     with pytest.raises(InputError, match=message) as caught:
-        Course(**options)
-    assert "--" in caught.value.mend or "cosine" in caught.value.mend
+        FinetuneConfig(**options)
+    assert "--" in caught.value.hint or "cosine" in caught.value.hint
 
 
 def test_cache_without_augmentation():
     """Maps are kept where images stay as they are."""
-    assert dataclasses.asdict(Course(caches=True, augments=False))["caches"] is True
+    assert dataclasses.asdict(FinetuneConfig(caches=True, augments=False))["caches"] is True

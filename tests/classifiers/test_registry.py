@@ -3,7 +3,7 @@ import random
 import numpy as np
 import pytest
 
-from frieze.classifiers import HEADS, Recipe, name_head, open_head
+from frieze.classifiers import HEADS, HeadConfig, name_head, open_head
 from frieze.classifiers.registry import head_options
 from frieze.classifiers.training.fit import fit_head
 from frieze.core import InputError, import_keras, unit_rows
@@ -76,7 +76,7 @@ def test_few_rows_are_enough(separable, head):
     """Two classes of four and two rows are fitted without a warning and told apart."""
     rows = [0, 1, 2, 3, 20, 21]
     embeddings, labels = separable.embeddings()[rows], separable.labels[rows]
-    few, _ = fit_head(Recipe(head), unit_rows(embeddings), labels)
+    few, _ = fit_head(HeadConfig(head), unit_rows(embeddings), labels)
     assert few.classes.tolist() == ["ant", "bee"]
     assert few.probabilities(embeddings[[0, -1]]).argmax(1).tolist() == [0, 1]
 
@@ -84,8 +84,8 @@ def test_few_rows_are_enough(separable, head):
 def test_unknown_head_is_refused():
     """An unknown kind is answered with the known ones."""
     with pytest.raises(InputError, match="Unknown head: forest") as caught:
-        Recipe("forest")
-    assert caught.value.mend == "Use one of: linear, svm, svm-rbf, ridge, knn, prototype, keras."
+        HeadConfig("forest")
+    assert caught.value.hint == "Use one of: linear, svm, svm-rbf, ridge, knn, prototype, keras."
 
 
 @pytest.mark.parametrize(
@@ -111,4 +111,4 @@ def test_no_other_head_has_a_kernel(asked, message):
     """A kernel that a head has not, and a second way to ask for one, are refused with what to type."""
     with pytest.raises(InputError, match=message) as caught:
         name_head(*asked)
-    assert "--head svm --kernel rbf" in caught.value.mend
+    assert "--head svm --kernel rbf" in caught.value.hint

@@ -117,7 +117,7 @@ def _cosines(some, others):
 @pytest.fixture
 def needs_openvino():
     """Skips the test where OpenVINO is not installed."""
-    if (reason := OpenVINOEngine.why_not(Setting(devices=("CPU:0",)))) is not None:
+    if (reason := OpenVINOEngine.unsupported_reason(Setting(devices=("CPU:0",)))) is not None:
         pytest.skip(reason)
 
 

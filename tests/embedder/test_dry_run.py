@@ -88,7 +88,7 @@ def refusal(call, *args, **options):
     """Give what a call is refused with."""
     with pytest.raises(InputError) as caught:
         call(*args, **options)
-    return caught.value.message, caught.value.mend
+    return caught.value.message, caught.value.hint
 
 
 @pytest.mark.parametrize("other", ["net", "other"])

@@ -132,7 +132,7 @@ def test_a_disk_of_one_machine(cluster, photos, local, embed, out, monkeypatch):
 
     monkeypatch.setattr(frieze.embedder.embed, "open_source", failing_there)
     monkeypatch.setattr(
-        "frieze.embedder.job.run.recognise", lambda comparison, *_, **__: np.full(len(comparison.images), -1)
+        "frieze.embedder.job.run.find_renamed", lambda comparison, *_, **__: np.full(len(comparison.images), -1)
     )
     document = embed(photos, out, ray=cluster.address)
     assert (document["rows"], document["failed"]) == (N_PHOTOS, 0)
@@ -147,7 +147,7 @@ def test_a_deadly_image(cluster, photos, local, embed, out, monkeypatch):
 
     opened = frieze.embedder.embed.open_source
 
-    def deadly(*words):
+    def poison(*words):
         source = opened(*words)
 
         def read(rows):
@@ -160,9 +160,9 @@ def test_a_deadly_image(cluster, photos, local, embed, out, monkeypatch):
 
         return dataclasses.replace(source, read=read)
 
-    monkeypatch.setattr(frieze.embedder.embed, "open_source", deadly)
+    monkeypatch.setattr(frieze.embedder.embed, "open_source", poison)
     monkeypatch.setattr(
-        "frieze.embedder.job.run.recognise", lambda comparison, *_, **__: np.full(len(comparison.images), -1)
+        "frieze.embedder.job.run.find_renamed", lambda comparison, *_, **__: np.full(len(comparison.images), -1)
     )
     document = embed(photos, out, ray=cluster.address)
     assert document["rows"] == N_PHOTOS - 1

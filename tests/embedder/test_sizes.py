@@ -48,7 +48,7 @@ def test_no_size(asked):
     """What is no size is refused with what to give."""
     with pytest.raises(InputError, match="--image-size is") as caught:
         _ = BackboneRequest(image_size=asked).size
-    assert "HxW" in caught.value.mend
+    assert "HxW" in caught.value.hint
 
 
 def test_older_tables_are_asked_for_the_same():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from frieze.core import FeatureFileError
 from frieze.features import open_features, open_writer
-from frieze.features.compaction import _PILE, piles
+from frieze.features.compaction import _PILE, groups_to_compact
 from frieze.features.manifest import Part
 from frieze.features.part_files import read_part, write_part
 
@@ -25,7 +25,7 @@ def parts_of(rows):
 def test_piles(rows, shard_size):
     """Only small parts are merged, each once, in order, into parts that are no larger than a shard."""
     parts = parts_of(rows)
-    groups = piles(parts, shard_size=shard_size)
+    groups = groups_to_compact(parts, shard_size=shard_size)
     merged = [part for group in groups for part in group]
     assert merged == [part for part in parts if part in merged]
     assert all(part.rows <= shard_size // 2 for part in merged)
@@ -34,8 +34,8 @@ def test_piles(rows, shard_size):
 
 def test_few_are_left_alone():
     """A few small parts are left alone; one more, and all are merged."""
-    assert piles(parts_of([1] * _PILE), shard_size=100) == []
-    assert piles(parts_of([1] * (_PILE + 1)), shard_size=100) == [parts_of([1] * (_PILE + 1))]
+    assert groups_to_compact(parts_of([1] * _PILE), shard_size=100) == []
+    assert groups_to_compact(parts_of([1] * (_PILE + 1)), shard_size=100) == [parts_of([1] * (_PILE + 1))]
 
 
 @pytest.fixture

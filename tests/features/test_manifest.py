@@ -77,7 +77,7 @@ def test_missing_table(tmp_path):
     with pytest.raises(FeatureFileError) as caught:
         open_features(tmp_path)
     assert caught.value.message == f"There is no {tmp_path / 'features.json'}."
-    assert caught.value.mend == f"Make the table with: frieze embed SOURCE --out {tmp_path}"
+    assert caught.value.hint == f"Make the table with: frieze embed SOURCE --out {tmp_path}"
 
 
 @pytest.mark.parametrize("change", [{"contract": 2}, {"kind": "index"}])

@@ -105,7 +105,7 @@ def test_broken_part_is_named(reading, breakage, table):
     with pytest.raises(FeatureFileError) as caught:
         READINGS[reading](open_features(table))
     assert caught.value.message.startswith(f"{part} is missing or broken: ")
-    assert caught.value.mend == "Delete that file and run again what made the table: its rows are made anew."
+    assert caught.value.hint == "Delete that file and run again what made the table: its rows are made anew."
 
 
 @pytest.mark.parametrize("reading", READINGS)
@@ -115,7 +115,7 @@ def test_part_ahead_of_features_json(reading, table, rows, images):
     with pytest.raises(FeatureFileError) as caught:
         READINGS[reading](open_features(table))
     assert "part-000001.parquet has 1 row, but features.json says 2" in caught.value.message
-    assert caught.value.mend.endswith(f"frieze embed /photos --out {table}")
+    assert caught.value.hint.endswith(f"frieze embed /photos --out {table}")
 
 
 def test_unnamed_part_is_not_read(table, rows, images):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from frieze.core import FeatureFileError, InputError, MismatchError
 from frieze.features import open_features, open_writer, part_schema, read_manifest
 from frieze.features.part_files import read_part, write_part
-from frieze.features.recovery import look_over
+from frieze.features.recovery import scan_parts
 
 
 def test_unnamed_part_is_adopted(table, manifest, rows, images):
@@ -135,7 +135,7 @@ def test_changed_bytes_are_never_adopted(data, forty):
     part.write_bytes(whole[:at] + bytes([whole[at] ^ change]) + whole[at + 1 :])
     folder = part.parents[1]
     try:
-        live, broken = look_over(folder, read_manifest(folder))
+        live, broken = scan_parts(folder, read_manifest(folder))
     except InputError:  # it no longer says what made it
         return
     assert broken == (part,) or (live[0].rows == 40 and read_part(part).equals(rows))

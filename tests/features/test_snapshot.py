@@ -22,7 +22,7 @@ import frieze.features.manifest
 import frieze.features.replaced_parts
 import frieze.features.snapshot
 from frieze.core import FeatureFileError, to_table_path
-from frieze.features import Shard, open_features, open_writer, read_manifest, read_stored, succession
+from frieze.features import Shard, open_features, open_writer, read_manifest, read_stored, replace_table
 
 BEFORE = [("a", 1, 1), ("b", 2, 1), ("c", 3, 1), ("d", 4, 1)]
 LATER = {
@@ -44,7 +44,7 @@ def change(table, run, images, monkeypatch):
             writer.merge(shard_size=4)
 
     def replace():
-        with succession(table, goes_on=lambda _: False) as fresh:
+        with replace_table(table, goes_on=lambda _: False) as fresh:
             run(fresh, images(("x", 9, 9)))
 
     others = {"merged": lambda: merge(read_manifest(table)), "replaced": replace}
@@ -211,7 +211,7 @@ def test_without_locks(table, change, monkeypatch):
         FeatureFileError, match=r"part-000000\.parquet was replaced while the table was being read"
     ) as caught:
         opened.embeddings()
-    assert caught.value.mend.startswith("Type the same command again")
+    assert caught.value.hint.startswith("Type the same command again")
     with pytest.raises(FeatureFileError, match="was replaced while"):
         list(opened.batches())
 

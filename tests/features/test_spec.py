@@ -36,17 +36,17 @@ def test_other_identity_refused(field, spec):
     """A difference in any field of the identity is refused, with both sides and the mend."""
     other = dataclasses.replace(spec, **{field: CHANGED[field]})
     with pytest.raises(MismatchError) as caught:
-        check_same_backbone(other, spec, where="photos.features", mend="frieze embed --force")
+        check_same_backbone(other, spec, where="photos.features", hint="frieze embed --force")
     here, there = (str(getattr(one, field))[: 12 if field == "fingerprint" else None] for one in (other, spec))
     assert f"{field}: {here} here, {there} there" in caught.value.message
     assert "photos.features" in caught.value.message
-    assert caught.value.mend == "frieze embed --force"
+    assert caught.value.hint == "frieze embed --force"
 
 
 @pytest.mark.parametrize("field", NOT_JUDGED)
 def test_other_name_accepted(field, spec):
     """Names are for people, and drift is what was measured: a difference there is no mismatch."""
-    check_same_backbone(dataclasses.replace(spec, **{field: "other"}), spec, where="x", mend="y")
+    check_same_backbone(dataclasses.replace(spec, **{field: "other"}), spec, where="x", hint="y")
 
 
 def test_drift_is_stored(spec):

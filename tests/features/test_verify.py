@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from frieze.core import FeatureFileError
-from frieze.features import Shard, open_writer, succession, verify_features
+from frieze.features import Shard, open_writer, replace_table, verify_features
 from frieze.features import verify as verification
 from frieze.features.part_files import write_part
 
@@ -247,7 +247,7 @@ def test_replaced_meanwhile(table, run, images, monkeypatch):
 
     def replace_and_look(*args):
         monkeypatch.setattr(verification._Check, "_look", look)
-        with succession(table, goes_on=lambda _: False) as fresh:
+        with replace_table(table, goes_on=lambda _: False) as fresh:
             run(fresh, images(("x", 9, 9)))
         return look(*args)
 

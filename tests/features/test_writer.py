@@ -14,8 +14,8 @@ from frieze.features import (
     PART,
     Failure,
     Shard,
-    check_is_only_ours,
-    check_is_ours,
+    check_only_table_files,
+    check_table_dir,
     open_features,
     open_writer,
     part_schema,
@@ -124,7 +124,7 @@ def test_other_backbone_refused(table, manifest, spec):
     other = dataclasses.replace(manifest, spec=dataclasses.replace(spec, name="other", fingerprint="cd" * 32))
     with pytest.raises(MismatchError, match="come from other") as caught, open_writer(table, other):
         pytest.fail("the block must not run")
-    assert "--backbone tiny/" in caught.value.mend
+    assert "--backbone tiny/" in caught.value.hint
 
 
 def test_other_source_refused(table, manifest):
@@ -161,9 +161,9 @@ def test_a_link_for_staging(table, manifest, tmp_path):
     (table / "staging").symlink_to(tmp_path / "others")
     with pytest.raises(FeatureFileError, match="staging is a link") as caught, open_writer(table, manifest):
         pytest.fail("the block must not run")
-    assert caught.value.mend == f"Delete the link: rm {table / 'staging'}"
+    assert caught.value.hint == f"Delete the link: rm {table / 'staging'}"
     with pytest.raises(FeatureFileError, match=r"staging is no part of a table"):
-        check_is_only_ours(table)
+        check_only_table_files(table)
     assert sorted(path.name for path in (tmp_path / "others").iterdir()) == names
 
 
@@ -172,14 +172,14 @@ def test_other_folder_refused(name, tmp_path):
     """A folder that holds something else is refused, not written into."""
     (tmp_path / name).touch()
     with pytest.raises(FeatureFileError, match=r"holds no features(?s:.)*Give another --out"):
-        check_is_ours(tmp_path)
+        check_table_dir(tmp_path)
 
 
 def test_file_refused(tmp_path):
     """A file is no place for a table."""
     (tmp_path / "out").touch()
     with pytest.raises(FeatureFileError, match="holds no features"):
-        check_is_ours(tmp_path / "out")
+        check_table_dir(tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_begun_folder_is_ours(name, tmp_path):
     """A folder in which a run was killed before its first features.json may be gone on with."""
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).touch()
-    check_is_ours(tmp_path)
+    check_table_dir(tmp_path)
 
 
 FOREIGN = ["parts/a.jpg", "staging/a.jpg", "staging/.photo.tmp", ".photo.tmp", "notes/a.txt"]
@@ -208,7 +208,7 @@ def test_folders_named_like_ours_are_not(name, tmp_path):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).touch()
     with pytest.raises(FeatureFileError, match="holds no features"):
-        check_is_ours(tmp_path)
+        check_table_dir(tmp_path)
 
 
 @pytest.mark.parametrize("name", FOREIGN)
@@ -220,20 +220,20 @@ def test_foreign_files_stay(name, table, manifest):
         pass
     assert (table / name).exists()
     with pytest.raises(FeatureFileError, match="is not replaced"):
-        check_is_only_ours(table)
+        check_only_table_files(table)
 
 
 def test_another_features_json_is_not_ours(tmp_path):
     """A features.json of another program does not make a folder replaceable."""
     (tmp_path / "features.json").write_text('{"type": "FeatureCollection"}')
     with pytest.raises(FeatureFileError, match="is not replaced"):
-        check_is_only_ours(tmp_path)
+        check_only_table_files(tmp_path)
 
 
 def test_a_broken_table_is_replaceable(table):
     """A table whose features.json was emptied may be made anew."""
     (table / "features.json").write_text("")
-    check_is_only_ours(table)
+    check_only_table_files(table)
 
 
 def test_repeated_ids_are_named(table, manifest):
@@ -268,7 +268,7 @@ def test_full_disk(table, manifest, monkeypatch, rows, images):
     with pytest.raises(FeatureFileError) as caught, open_writer(table, manifest) as writer:
         writer.commit(Shard(2, np.arange(1)), rows(images(("e", 5, 1))))
     assert "No space left on device" in caught.value.message
-    assert caught.value.mend == "Free some space and type the same command again; what is stored already is kept."
+    assert caught.value.hint == "Free some space and type the same command again; what is stored already is kept."
     assert (read_manifest(table), _names(table / "staging")) == (before, [])
 
 

@@ -28,7 +28,7 @@ def test_json_has_no_infinity(capsys):
 
 def test_errors_go_to_stderr_with_their_mend(capsys):
     """An error is one line of what is wrong and one of what to type."""
-    output.show_error(InputError("No such folder.", mend="ls"))
+    output.show_error(InputError("No such folder.", hint="ls"))
     assert capsys.readouterr() == ("", "Error: No such folder.\nls\n")
 
 

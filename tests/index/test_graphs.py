@@ -10,11 +10,11 @@ import pytest
 from frieze.features import top_k
 from frieze.indexing import build_index, open_index
 from frieze.indexing.build import choose_kind as choosing
-from frieze.indexing.build.build_request import Task
+from frieze.indexing.build.build_request import BuildRequest
 from frieze.indexing.build.choose_kind import Speed, choose
 from frieze.indexing.build.recall import hold_out, make_probe, measure_recall, probe_for_many
 from frieze.indexing.build.train_and_add import Filler
-from frieze.indexing.faiss_layer.searcher import Effort, Searcher
+from frieze.indexing.faiss_layer.searcher import Searcher, SearchParams
 from frieze.indexing.faiss_layer.vectors import HeldVectors
 from frieze.indexing.storage.generations import write_document
 
@@ -37,7 +37,7 @@ def assert_honest(n_rows, dim, target, seed, n_times=1):
     drawn = gaussian(n_rows + 1_000, dim, seed=seed)
     queries, rows = drawn[n_rows:], np.tile(drawn[:n_rows], (n_times, 1))
     held = HeldVectors(rows, metric="cosine")
-    choice = choose(Task(held, make_probe(held), target), "hnsw")
+    choice = choose(BuildRequest(held, make_probe(held), target), "hnsw")
     low, high = choice.tuned.interval
     recall = ask_new(choice.searcher, queries, rows, 10)
     assert choice.tuned.does
@@ -127,7 +127,7 @@ def test_answers_are_rows_that_are_in_it(k, held):
 def test_who_looks_at_everything_has_recall_one(graph):
     """A graph that looks at all the rows it has finds all answers: none that it lacks is asked for."""
     searcher, probe = graph
-    searcher.effort = Effort(2_000, 32)
+    searcher.effort = SearchParams(2_000, 32)
     assert measure_recall(searcher, probe).mean() == 1
 
 
@@ -143,7 +143,7 @@ def test_what_it_lacks_is_put_into_it(graph):
     searcher, probe = graph
     assert searcher.share == 0.95
     searcher.add(probe.rows, probe.queries)
-    searcher.effort = Effort(200, 2)
+    searcher.effort = SearchParams(200, 2)
     found, _ = searcher.search(probe.queries, k=1)
     assert (found[:, 0] == probe.rows).mean() > 0.95
     assert (searcher.share, searcher.codes.ntotal) == (1.0, 1_000)
@@ -182,7 +182,7 @@ def test_the_one_that_won_is_whole(held, monkeypatch):
     monkeypatch.setattr(choosing, "fill", None)
     shares, real = [], choosing._best
     monkeypatch.setattr(choosing, "_best", lambda task, trials: shares.append(trials[0].share) or real(task, trials))
-    task = Task(held, make_probe(held), 0.9)
+    task = BuildRequest(held, make_probe(held), 0.9)
     choice = choose(task, "auto")
     assert (choice.searcher.kind, choice.searcher.codes.ntotal, shares) == ("hnsw", 1_000, [0.95])
     assert not len(choice.searcher.left_out)
@@ -190,7 +190,7 @@ def test_the_one_that_won_is_whole(held, monkeypatch):
 
 def test_what_asks_was_not_learnt_from(held):
     """The rows that measure a graph are among those that no kind learns from, and given once for all efforts."""
-    task = Task(held, make_probe(held), 0.9)
+    task = BuildRequest(held, make_probe(held), 0.9)
     assert np.isin(task.probe_for("hnsw").rows, task.probe.rows).all()
     assert task.probe_for("hnsw") is task.probe_for("hnsw")
     assert task.probe_for("ivf") is task.probe

@@ -11,7 +11,7 @@ from frieze.core import InputError, MismatchError
 from frieze.features import METRICS, top_k
 from frieze.indexing import KINDS, build_index, open_index
 from frieze.indexing.faiss_layer import searcher
-from frieze.indexing.faiss_layer.row_filter import Allowed
+from frieze.indexing.faiss_layer.row_filter import RowFilter
 
 EVERY = [(kind, metric) for kind in KINDS for metric in METRICS if KINDS[kind].serves(metric)]
 
@@ -192,7 +192,7 @@ def test_other_width_is_refused(indexes):
     """Queries of another width are refused, with both widths and what to type."""
     with pytest.raises(MismatchError, match="width 8, the index 16") as caught:
         indexes("exact").top_k(np.ones((1, 8), np.float32), 1)
-    assert caught.value.mend == "Embed the queries with: frieze embed QUERIES --backbone builtin"
+    assert caught.value.hint == "Embed the queries with: frieze embed QUERIES --backbone builtin"
 
 
 def test_one_vector_is_no_batch(indexes):
@@ -251,7 +251,7 @@ def test_embedding_of_an_id(kind, metric, indexes, table):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "mend"),
+    ("wanted", "hint"),
     [
         ("c07/img7.jpg", "Did you mean: c07/img-7.jpg"),
         ("img-1234.jpg", "Did you mean: c04/img-1234.jpg"),
@@ -259,11 +259,11 @@ def test_embedding_of_an_id(kind, metric, indexes, table):
         ("c07/img-7\udcff.jpg", "Did you mean: c07/img-7.jpg"),
     ],
 )
-def test_unknown_id_names_close_ones(wanted, mend, indexes):
+def test_unknown_id_names_close_ones(wanted, hint, indexes):
     """A mistyped id, one without its folder, and one that is like none are told what there is."""
     with pytest.raises(InputError, match="has the id") as caught:
         indexes("exact").embedding(wanted)
-    assert caught.value.mend.startswith(mend)
+    assert caught.value.hint.startswith(hint)
     assert str(caught.value).encode()  # can be printed
 
 
@@ -420,7 +420,7 @@ def test_filters_keep_their_recall(kind, tmp_path, clustered, write_table):
     ranks = np.random.default_rng(0).permutation(40_000), np.argsort(np.argsort(stored[:, 0]))
     for rows in (np.flatnonzero(rank < most) for rank in ranks for most in (20_000, 2_000, 40)):
         _, exact_scores = top_k(queries, stored[rows], k=10, metric="cosine")
-        _, scores = index._searcher.search(queries, k=10, among=Allowed(rows, 40_000))
+        _, scores = index._searcher.search(queries, k=10, among=RowFilter(rows, 40_000))
         assert ties_as_right(scores, exact_scores) >= 0.95
 
 

@@ -142,11 +142,11 @@ def _check_same(work: Path, card: dict[str, Any]) -> None:
     path = work / "card.json"
     if not path.exists():
         frieze.core.write_json(path, card)
-    began = frieze.core.read_json(path, mend="Give another --work.")
+    began = frieze.core.read_json(path, hint="Give another --work.")
     changed = [name for name in card if began.get(name) != card[name]]
     if changed:
         raise frieze.InputError(
-            f"{work} was begun with other {', '.join(changed)}.", mend="Give another --work, or remove that folder."
+            f"{work} was begun with other {', '.join(changed)}.", hint="Give another --work, or remove that folder."
         )
 
 

@@ -26,7 +26,7 @@ def list_images(folder: Path) -> list[Path]:
     """
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
     if not paths:
-        raise frieze.InputError(f"There are no images in {folder}.", mend="Give a folder of .jpg, .png or .webp files.")
+        raise frieze.InputError(f"There are no images in {folder}.", hint="Give a folder of .jpg, .png or .webp files.")
     return paths
 
 
@@ -81,7 +81,7 @@ def open_image(image: Path | BinaryIO) -> Iterator[Image.Image]:
             yield opened
     except OSError as error:
         name = image if isinstance(image, Path) else "An image to judge by"
-        raise frieze.InputError(f"{name} can't be read: {error}.", mend="Take it out of the folder.") from error
+        raise frieze.InputError(f"{name} can't be read: {error}.", hint="Take it out of the folder.") from error
 
 
 def _box(size: tuple[int, int], random: np.random.Generator) -> tuple[float, float, float, float]:

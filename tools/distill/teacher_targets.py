@@ -63,7 +63,7 @@ def _opened(teacher: Teacher) -> Callable[[np.ndarray], np.ndarray]:
     )
     setting = frieze.embedder.Setting(precision="bfloat16", devices=("CPU:0",), batch_size=8, has_float32_stem=True)
     kind = frieze.embedder.ENGINES["openvino"]
-    engine = kind(backbone, setting if kind.why_not(setting) is None else frieze.embedder.Setting())
+    engine = kind(backbone, setting if kind.unsupported_reason(setting) is None else frieze.embedder.Setting())
     return lambda pixels: engine.infer(_enlarge(pixels, backbone.spec.image_size[0]))
 
 

@@ -36,7 +36,7 @@ def describe(module: HubModule) -> dict[str, Any]:
     if module.handle is None or module.fingerprint is None:
         raise InputError(
             f"A layer of the loaded object {module.name} can't be saved: nothing tells where its files lie.",
-            mend="Make the layer from the SavedModel's folder: HubLayer('FOLDER'); or save model.save_weights(FILE).",
+            hint="Make the layer from the SavedModel's folder: HubLayer('FOLDER'); or save model.save_weights(FILE).",
         )
     if module.folder is not None:
         _KEPT.setdefault(module.fingerprint, module.folder)
@@ -92,7 +92,7 @@ def write_module(module: HubModule, folder: Path) -> None:
     if module.folder is None or not is_module(module.folder, str(module.fingerprint)):
         raise ModelError(
             f"{module.name} can't be saved with the model: its files are gone or changed since it was loaded.",
-            mend=f"Put it back at {module.handle}; or save the weights alone: model.save_weights(FILE).",
+            hint=f"Put it back at {module.handle}; or save the weights alone: model.save_weights(FILE).",
         )
     _copy(module.folder, folder)
     _warn_of_trust(module.folder, module)
@@ -128,7 +128,7 @@ def read_module(module: HubModule, folder: Path, *, output: str | None) -> HubMo
     if not is_module(folder, wanted):
         raise ModelError(
             f"The files of {module.name} in the model's file are damaged: they are not those that it was saved with.",
-            mend="Get the model's file again from where it was made.",
+            hint="Get the model's file again from where it was made.",
         )
     if module.call is not None:
         return module
@@ -137,7 +137,7 @@ def read_module(module: HubModule, folder: Path, *, output: str | None) -> HubMo
     if [_signature(weight) for weight in loaded.weights] != [_signature(weight) for weight in module.weights]:
         raise ModelError(
             f"The model's file lists other variables than {module.name} in it has.",
-            mend="Get the model's file again from where it was made.",
+            hint="Get the model's file again from where it was made.",
         )
     return loaded
 

@@ -229,7 +229,7 @@ class HubLayer(_keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         if len(store.keys()) != len(self._bound):
             raise MismatchError(
                 f"{self.name} has {len(self._bound)} weights, and {len(store.keys())} are stored.",
-                mend="Load them into a layer of the same module.",
+                hint="Load them into a layer of the same module.",
             )
         for place, weight in enumerate(self._bound):
             weight.assign(store[str(place)])
@@ -269,15 +269,15 @@ def _check_floats(dtype: Any) -> None:
     if name.startswith(("int", "uint", "bool")):
         raise InputError(
             f"HubLayer is given the dtype {name}: that is its output's, whose numbers are no whole ones.",
-            mend="Leave dtype out, or give float32, mixed_float16 or mixed_bfloat16.",
+            hint="Leave dtype out, or give float32, mixed_float16 or mixed_bfloat16.",
         )
 
 
 def _check_mode(module: HubModule, batch_norm: str) -> None:
     if batch_norm not in MODES:
-        raise InputError(f"Unknown batch_norm: {batch_norm}.", mend=f"Use one of: {', '.join(MODES)}.")
+        raise InputError(f"Unknown batch_norm: {batch_norm}.", hint=f"Use one of: {', '.join(MODES)}.")
     if batch_norm == "train" and not module.takes_training:
         raise InputError(
             f"{module.name} has no training mode: its call takes no argument `training`.",
-            mend="Leave batch_norm out: its statistics stay as they are.",
+            hint="Leave batch_norm out: its statistics stay as they are.",
         )

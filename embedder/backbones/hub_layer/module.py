@@ -98,7 +98,7 @@ class HubModule:
         if wanted.is_floating and given.is_integer:
             raise InputError(
                 f"{self.name} takes {wanted.name}, for images in [0, 1], and gets {given.name}.",
-                mend="Put a keras.layers.Rescaling(1 / 255) before it.",
+                hint="Put a keras.layers.Rescaling(1 / 255) before it.",
             )
 
     def output_shape(self, shape: Shape, *, arguments: dict[str, Any]) -> Shape:
@@ -116,7 +116,7 @@ class HubModule:
         if self.call is None:
             raise ModelError(
                 f"The module {self.handle} is not at hand: another one lies there, or none.",
-                mend="Load the whole model with keras.saving.load_model(FILE): its file holds the module.",
+                hint="Load the whole model with keras.saving.load_model(FILE): its file holds the module.",
             )
         return self.call
 
@@ -146,7 +146,7 @@ class HubModule:
         except (ValueError, TypeError, tf.errors.OpError) as error:
             raise InputError(
                 f"{self.name} does not take inputs of the shape {shape}: {str(error).splitlines()[0]}",
-                mend=self._size_mend(),
+                hint=self._size_mend(),
             ) from error
 
     def _size_mend(self) -> str:
@@ -243,7 +243,7 @@ def check_trains(module: HubModule) -> None:
     if not any(weight.is_trainable for weight in module.weights):
         raise InputError(
             f"{module.name} has no variables that train: it is a frozen graph, or called by a signature.",
-            mend="Leave it frozen, with trainable=False, or take a TF2 module whose variables are live.",
+            hint="Leave it frozen, with trainable=False, or take a TF2 module whose variables are live.",
         )
 
 
@@ -278,6 +278,6 @@ def _refusal(module: HubModule, patterns: list[str], names: list[str]) -> InputE
     why = f" ({', '.join(statistics)} is there and does not train)" if statistics else ""
     return InputError(
         f"No trainable variable of {module.name} is named {', '.join(patterns) or 'in an empty list'}{why}.",
-        mend=f"It has {len(names)}, among them: {', '.join(names[::step][:_N_NAMES_SHOWN]) or 'none'}."
+        hint=f"It has {len(names)}, among them: {', '.join(names[::step][:_N_NAMES_SHOWN]) or 'none'}."
         " HubLayer(...).variable_names lists all; trainable=False trains none.",
     )

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import Any, Protocol
 
-from frieze.core import ModelError, clear_errors, import_keras, import_tensorflow
+from frieze.core import ModelError, import_keras, import_tensorflow, translate_io_errors
 from frieze.features import BackboneSpec
 
 ALL = "all"
@@ -13,7 +13,7 @@ ALL = "all"
 _MAPS_RANK = 4  # [B, h, w, D]
 
 
-class Trunk(Protocol):
+class TrainableBackbone(Protocol):
     """A backbone whose top is free to learn, in inference mode whatever else trains: its statistics stay.
 
     Attributes:
@@ -45,7 +45,7 @@ class Trunk(Protocol):
         """Write a SavedModel in hub form: called with float32 [B, H, W, 3] in [0, 1] it gives [B, D]."""
 
 
-def still(model: Any) -> Any:
+def inference_mode(model: Any) -> Any:
     """Give a Keras layer that runs a model in inference mode, also where the network around it is in training.
 
     A functional model passes its own `training` to all layers in it, over the one that they were called with.
@@ -68,7 +68,7 @@ def count_numbers(weights: Any) -> int:
     return sum(math.prod(weight.shape) for weight in weights)
 
 
-def pooled(values: Any) -> Any:
+def global_average_pool(values: Any) -> Any:
     """Average maps [B, h, w, D] over height and width; [B, D] stays."""
     keras = import_keras()
 
@@ -96,10 +96,10 @@ def save_module(folder: Path, embeddings: Any, variables: Any, learnable: Any, s
     module.__call__ = call
     signature = tf.function(lambda images: {"feature_vector": call(images)}, [images], autograph=False)
     try:
-        with clear_errors(folder):
+        with translate_io_errors(folder):
             tf.saved_model.save(module, str(folder), signatures=signature)
     except (AssertionError, ValueError, tf.errors.OpError) as error:
         raise ModelError(
             f"The backbone can't be written as a SavedModel: {str(error).splitlines()[0]}",
-            mend="Free some space if the disk is full, and run the same command again: it goes on from here.",
+            hint="Free some space if the disk is full, and run the same command again: it goes on from here.",
         ) from error

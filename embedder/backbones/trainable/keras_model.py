@@ -8,7 +8,14 @@ from typing import Any
 from frieze.core import InputError, import_keras
 from frieze.embedder.backbones import Backbone
 from frieze.embedder.backbones.keras_file import outputs_of
-from frieze.embedder.backbones.trainable.base import _MAPS_RANK, ALL, count_numbers, pooled, save_module, still
+from frieze.embedder.backbones.trainable.base import (
+    _MAPS_RANK,
+    ALL,
+    count_numbers,
+    global_average_pool,
+    inference_mode,
+    save_module,
+)
 from frieze.embedder.images.resize import PIXELS
 
 _USUAL = 20  # source: Keras' guide to fine-tuning, which frees the top 20 layers
@@ -18,7 +25,7 @@ _BYTES = 4  # of a float32
 _KEPT = 2  # what is kept of a layer for the way back, and its gradient
 
 
-class KerasTrunk:
+class TrainableKerasModel:
     """A Keras model: layers from one on are free, in the order of `model.layers`."""
 
     def __init__(self, backbone: Backbone, unfreeze: str | None) -> None:
@@ -33,11 +40,11 @@ class KerasTrunk:
         self.n_free = count_numbers(self._model.trainable_weights)
         self.free = f"{len(layers) - self._first} of {len(layers)} layers, from {layers[self._first].name} on"
         if not self.n_free:
-            raise InputError(f"{self.free}: none of them has anything to learn.", mend="Give --unfreeze more layers.")
+            raise InputError(f"{self.free}: none of them has anything to learn.", hint="Give --unfreeze more layers.")
 
     def embeddings(self, images: Any) -> Any:
         """Give [B, D] for float32 [B, H, W, 3] in [0, 1]."""
-        return pooled(still(self._model)(PIXELS[self.spec.pixels](images)))
+        return global_average_pool(inference_mode(self._model)(PIXELS[self.spec.pixels](images)))
 
     def split(self) -> tuple[Any, Any]:
         """Cut where the free layers begin; a connection that passes by is cut too."""
@@ -46,13 +53,13 @@ class KerasTrunk:
         operations = self._model.operations  # layers, and what is none: a sum written as a + b
         cuts = _cuts(operations, operations.index(self._model.layers[self._first]))
         if self._first == 0 or not cuts:
-            raise InputError("Every layer is free: there is no frozen part to keep.", mend="Leave --cache out.")
+            raise InputError("Every layer is free: there is no frozen part to keep.", hint="Leave --cache out.")
         images = keras.Input((*self.spec.image_size, 3))
         lower = keras.Model(self._model.inputs[0], cuts)
-        maps = still(lower)(PIXELS[self.spec.pixels](images))
+        maps = inference_mode(lower)(PIXELS[self.spec.pixels](images))
         inputs = [keras.Input(cut.shape[1:]) for cut in cuts]
         upper = keras.Model(cuts, self._model.outputs[0])
-        return keras.Model(images, maps), keras.Model(inputs, pooled(still(upper)(inputs)))
+        return keras.Model(images, maps), keras.Model(inputs, global_average_pool(inference_mode(upper)(inputs)))
 
     def count_bytes(self, batch_size: int) -> int:
         """Count what free layers keep for the way back, the largest frozen layers, and weights with Adam's moments."""
@@ -96,7 +103,7 @@ def _first_free(model: str, names: list[str], unfreeze: str | None) -> int:
     near = difflib.get_close_matches(unfreeze, names, n=5, cutoff=0.3) or names[-5:]
     raise InputError(
         f"{model} has {len(names)} layers, and none named {unfreeze}.",
-        mend=f"Give --unfreeze a number from 1 to {len(names)}, all, or a layer's name, such as {', '.join(near)}",
+        hint=f"Give --unfreeze a number from 1 to {len(names)}, all, or a layer's name, such as {', '.join(near)}",
     )
 
 

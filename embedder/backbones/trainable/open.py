@@ -2,11 +2,11 @@
 
 from frieze.embedder.backbones import BackboneRequest
 from frieze.embedder.backbones.open import open_backbone
-from frieze.embedder.backbones.trainable.base import ALL, Trunk
-from frieze.embedder.backbones.trainable.keras_model import KerasTrunk
+from frieze.embedder.backbones.trainable.base import ALL, TrainableBackbone
+from frieze.embedder.backbones.trainable.keras_model import TrainableKerasModel
 
 
-def open_trunk(request: BackboneRequest, *, unfreeze: str | None = None) -> Trunk:
+def open_trainable(request: BackboneRequest, *, unfreeze: str | None = None) -> TrainableBackbone:
     """Open a backbone to train its top.
 
     Args:
@@ -21,7 +21,7 @@ def open_trunk(request: BackboneRequest, *, unfreeze: str | None = None) -> Trun
     """
     backbone = open_backbone(request)
     if backbone.model is not None:
-        return KerasTrunk(backbone, unfreeze)
+        return TrainableKerasModel(backbone, unfreeze)
     from frieze.embedder.backbones.trainable.saved_model import ModuleTrunk
 
     return ModuleTrunk(backbone.spec, request, unfreeze or ALL)

@@ -6,7 +6,7 @@ from typing import Any
 from frieze.core import InputError
 from frieze.embedder.backbones import BackboneRequest, fingerprint
 from frieze.embedder.backbones.hub_layer.layer import HubLayer
-from frieze.embedder.backbones.trainable.base import ALL, count_numbers, pooled, save_module
+from frieze.embedder.backbones.trainable.base import ALL, count_numbers, global_average_pool, save_module
 from frieze.embedder.images.resize import PIXELS
 from frieze.features import BackboneSpec
 
@@ -30,7 +30,7 @@ class ModuleTrunk:
 
     def embeddings(self, images: Any) -> Any:
         """Give [B, D] for float32 [B, H, W, 3] in [0, 1]."""
-        return pooled(self._layer(PIXELS[self.spec.pixels](images)))
+        return global_average_pool(self._layer(PIXELS[self.spec.pixels](images)))
 
     def split(self) -> tuple[Any, Any]:
         """Refuse: a SavedModel is one graph.
@@ -40,7 +40,7 @@ class ModuleTrunk:
         """
         raise InputError(
             f"{self.spec.name} is a SavedModel, whose frozen part can't be told from the rest.",
-            mend="Leave --cache out, or give a Keras model.",
+            hint="Leave --cache out, or give a Keras model.",
         )
 
     def count_bytes(self, batch_size: int) -> int:

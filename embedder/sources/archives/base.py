@@ -17,7 +17,7 @@ from frieze.embedder.images.unread_pictures import format_of
 from frieze.embedder.sources.base import Content, File, Listing, Source, SourceOptions, not_read
 from frieze.embedder.sources.files import facts_of, open_place, to_id, to_uri
 from frieze.embedder.sources.left_out import Excluded, is_left_out
-from frieze.embedder.sources.listing import Collected, Found, collect
+from frieze.embedder.sources.listing import Collected, ImageRecord, build_listing
 from frieze.features import Failure
 
 _UNPACK = {
@@ -107,7 +107,7 @@ class Archive:
             self.fail(error.reason, error.message)
 
 
-Find = Callable[[Archive, BinaryIO], Iterator[Found]]
+Find = Callable[[Archive, BinaryIO], Iterator[ImageRecord]]
 """Finds the images of an open archive; raises an ImageError where it is damaged. A Found's offset is in bytes."""
 
 
@@ -143,12 +143,12 @@ def open_archives(
     archives = [
         Archive(number, to_id(file.name), file.place, options, excluded=excluded) for number, file in enumerate(files)
     ]
-    collected = collect((found for archive in archives for found in _find(archive, find)), options.listed)
+    collected = build_listing((found for archive in archives for found in _find(archive, find)), options.listed)
     failures = [failure for archive in archives for failure in archive.failures]
     if len(collected.images) == 0 and failures:
         raise InputError(
             f"There is no image in {source}, for {failures[0].id} can't be read: {failures[0].message}.",
-            mend=_mend(failures[0].reason, next(archive.place for archive in archives if archive.failures)),
+            hint=_mend(failures[0].reason, next(archive.place for archive in archives if archive.failures)),
         )
     _check_names(options, set().union(*(archive.keys for archive in archives)))
     listing = Listing(
@@ -216,11 +216,11 @@ def _check_names(options: SourceOptions, keys: set[str]) -> None:
         if name is not None and name not in keys:
             raise InputError(
                 f"No image has a key {name}; there are: {', '.join(sorted(keys)[:20]) or 'none'}.",
-                mend=f"Name one of these with --{option}.",
+                hint=f"Name one of these with --{option}.",
             )
 
 
-def _find(archive: Archive, find: Find) -> Iterator[Found]:
+def _find(archive: Archive, find: Find) -> Iterator[ImageRecord]:
     with archive.noting():
         if _unpacker(archive.place) is not None:
             raise ImageError("list", _COMPRESSED, "it is compressed, and its images can't be reached one by one")

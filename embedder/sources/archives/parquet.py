@@ -96,7 +96,7 @@ class _Images:
         leaf = _leaf(file.place, options)
         if leaf is None:
             raise InputError(
-                f"{file.place} holds paths where other files of the source hold bytes.", mend="Give one kind."
+                f"{file.place} holds paths where other files of the source hold bytes.", hint="Give one kind."
             )
         self.leaf = leaf
         with named_errors(file.place), open_place(file.place) as opened:

@@ -16,7 +16,7 @@ from frieze.embedder.sources.archives.samples import Samples, split_name
 from frieze.embedder.sources.base import File, Source, SourceOptions, not_read
 from frieze.embedder.sources.files import facts_of, open_place, to_id
 from frieze.embedder.sources.folder import is_image_name
-from frieze.embedder.sources.listing import Found
+from frieze.embedder.sources.listing import ImageRecord
 from frieze.embedder.sources.tables.column_names import LABEL, take_label, take_text
 from frieze.embedder.sources.text_encoding import to_utf8
 
@@ -86,7 +86,7 @@ def _index(place: str, facts: tuple[int, int]) -> dict[str, _Member]:
     return {to_member_uri(place, image.name): image for image in reversed(scan.images)}  # of one name the first
 
 
-def _find(archive: Archive, file: BinaryIO) -> Iterator[Found]:
+def _find(archive: Archive, file: BinaryIO) -> Iterator[ImageRecord]:
     options = archive.options
     scan = _Scan(archive, file)
     for image in scan.images:
@@ -97,7 +97,7 @@ def _find(archive: Archive, file: BinaryIO) -> Iterator[Found]:
         label, label_from = _take_label(columns, name, options)
         # Not the member's own time: where archives are made to be the same each time, it says nothing.
         facts = (image.size_bytes, archive.facts[1], archive.number, image.offset)
-        yield Found(own_id or f"{archive.id}/{name}", uri, label, *facts, columns or None, label_from)
+        yield ImageRecord(own_id or f"{archive.id}/{name}", uri, label, *facts, columns or None, label_from)
 
 
 def _take_label(columns: dict[str, Any], name: str, options: SourceOptions) -> tuple[str | None, str | None]:

@@ -21,7 +21,7 @@ from frieze.embedder.sources.archives.base import Archive, open_archives
 from frieze.embedder.sources.archives.crc32c import masked_crc
 from frieze.embedder.sources.base import File, Source, SourceOptions, not_read
 from frieze.embedder.sources.files import facts_of, open_place
-from frieze.embedder.sources.listing import Found
+from frieze.embedder.sources.listing import ImageRecord
 from frieze.embedder.sources.tables.column_names import IMAGE, LABEL, take_label, take_text
 
 _FRAME = struct.Struct("<QI")  # a record's length and that number's checksum; the record and its own checksum follow
@@ -100,7 +100,7 @@ def _index(place: str, facts: tuple[int, int]) -> list[tuple[int, int]]:
     return records
 
 
-def _find(archive: Archive, file: BinaryIO) -> Iterator[Found]:
+def _find(archive: Archive, file: BinaryIO) -> Iterator[ImageRecord]:
     for number, (offset, size_bytes) in enumerate(_records(file, archive.facts[0])):
         try:
             data = _read(file, offset, size_bytes, archive.options.max_bytes)
@@ -142,7 +142,7 @@ def _note_others(archive: Archive, features: dict[str, Any], names: Sequence[str
         )
 
 
-def _to_found(archive: Archive, features: dict[str, Any], number: int, offset: int, size_bytes: int) -> Found:
+def _to_found(archive: Archive, features: dict[str, Any], number: int, offset: int, size_bytes: int) -> ImageRecord:
     options = archive.options
     below = f"/{number}" if options.image is None else f"/{number}/{options.image}"
     columns = {name: _to_column(values) for name, values in features.items()}
@@ -152,7 +152,7 @@ def _to_found(archive: Archive, features: dict[str, Any], number: int, offset: i
     if options.labels == "folder":
         label, label_from = take_label(columns, [options.label] if options.label else LABEL)
     facts = (size_bytes, archive.facts[1], archive.number, offset)
-    return Found(own_id or f"{archive.id}/{number}", archive.place + below, label, *facts, columns, label_from)
+    return ImageRecord(own_id or f"{archive.id}/{number}", archive.place + below, label, *facts, columns, label_from)
 
 
 def _records(file: BinaryIO, size_bytes: int) -> Iterator[tuple[int, int]]:

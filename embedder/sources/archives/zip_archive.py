@@ -17,7 +17,7 @@ from frieze.embedder.sources.archives.base import Archive, check_unchanged, open
 from frieze.embedder.sources.base import Content, File, Source, SourceOptions, not_read
 from frieze.embedder.sources.files import facts_of, open_place, to_id
 from frieze.embedder.sources.folder import is_image_name
-from frieze.embedder.sources.listing import Collected, Found
+from frieze.embedder.sources.listing import Collected, ImageRecord
 
 _OPEN_AT_ONCE = 4
 _NO_ENCODING = (
@@ -76,7 +76,7 @@ def read_zipped(place: str, below: str) -> bytes:
         raise ImageError("read", "damaged", str(error)) from error
 
 
-def _find(archive: Archive, _file: BinaryIO) -> Iterator[Found]:
+def _find(archive: Archive, _file: BinaryIO) -> Iterator[ImageRecord]:
     try:
         opened = _open(archive.place, archive.facts)
     except (*_BROKEN, NotImplementedError) as error:
@@ -90,7 +90,7 @@ def _find(archive: Archive, _file: BinaryIO) -> Iterator[Found]:
         label = os.path.basename(os.path.dirname(name)) or None
         facts = (member.file_size, archive.facts[1], archive.number, number)
         uri = to_member_uri(archive.place, name)
-        yield Found(f"{archive.id}/{name}", uri, label if archive.options.labels == "folder" else None, *facts)
+        yield ImageRecord(f"{archive.id}/{name}", uri, label if archive.options.labels == "folder" else None, *facts)
 
 
 def _to_name(member: zipfile.ZipInfo) -> tuple[str, bool]:

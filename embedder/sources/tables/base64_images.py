@@ -43,7 +43,7 @@ def check_are_paths(column: pa.ChunkedArray, place: str, name: str) -> None:
     command = shlex.join(["python", "-c", program, place, f"{stem}.bytes.parquet"])
     raise InputError(
         f"The column {name} of {place} holds images as base64 text; images are read from paths, or bytes in Parquet.",
-        mend=f"Make a Parquet file of bytes: {command}",
+        hint=f"Make a Parquet file of bytes: {command}",
     )
 
 

@@ -50,7 +50,7 @@ def _to_names(numbers: Any, names: list[str], column: str) -> Any:
     if len(wrong):
         raise InputError(
             f"The column {column} holds class {wrong[0].as_py()}, and its metadata name {len(names)} classes.",
-            mend="Write the file with all names, or without them: table.replace_schema_metadata(None).",
+            hint="Write the file with all names, or without them: table.replace_schema_metadata(None).",
         )
     return pa.chunked_array([pa.array(names, pa.string())]).take(known)
 

@@ -70,7 +70,7 @@ def _look_through(place: str, _facts: tuple[int, int]) -> Layout:
         note = f"Quotes in {place} are read as parts of the values: {first.what}."
         return layout._replace(has_quotes=False, notes=(note,))
     if last.swallows:
-        raise InputError(f"{place} can't be read: {last.what}.", mend=_MEND)
+        raise InputError(f"{place} can't be read: {last.what}.", hint=_MEND)
     note = f"Quotes in {place} that enclose a part of a value are left out, as most programs do: {first.what}."
     return layout._replace(notes=(note,))
 

@@ -38,7 +38,7 @@ class LabelFile:
         ids: Text [n], each once; rows without one are left out.
         labels: Text [n], null where a row has none.
         columns: The other columns [n] where they were read, under the names they are stored by.
-        mend: What to type where it does not fit.
+        hint: What to type where it does not fit.
         notes: In words, what of it was read otherwise than one may think.
     """
 
@@ -47,7 +47,7 @@ class LabelFile:
     ids: pa.ChunkedArray
     labels: pa.ChunkedArray
     columns: pa.Table
-    mend: str
+    hint: str
     notes: tuple[str, ...] = ()
 
     def find(self, ids: pa.ChunkedArray, *, of: str) -> "Match":
@@ -62,11 +62,11 @@ class LabelFile:
         """
         (at, n_spelled), matched_by = match_spellings(ids, self.ids), None
         if len(ids) and not pc.any(at.is_valid()).as_py():
-            matched = match_by_name(ids, self.ids, place=self.place, mend=self.mend)
+            matched = match_by_name(ids, self.ids, place=self.place, hint=self.hint)
             if matched is None:
                 raise InputError(
                     f"{self.place} names no image of the {of}: its ids are {shown(self.ids)}, the {of}'s {shown(ids)}.",
-                    mend=self.mend,
+                    hint=self.hint,
                 )
             at, matched_by = matched
         notes = () if matched_by is None else (f"{self.place} was matched by {matched_by}: {_NO_ID}.",)
@@ -98,7 +98,7 @@ def read_labels(
     id: str | None = None,  # noqa: A002  the option's name
     label: str | None = None,
     with_columns: bool = False,
-    mend: str = _MEND,
+    hint: str = _MEND,
 ) -> LabelFile:
     """Read a file of labels.
 
@@ -107,30 +107,30 @@ def read_labels(
         id: The name of its column of ids; None looks for a usual name.
         label: The same of its labels.
         with_columns: Read its other columns, too.
-        mend: What to type where the file can't be used.
+        hint: What to type where the file can't be used.
 
     Raises:
         InputError: The file can't be read, is no table, lacks a column, or names an id twice.
     """
     place = _to_place(labels)
     if not place.lower().endswith(SUFFIXES):
-        raise InputError(f"--labels is {labels}: no table of labels.", mend=mend)
+        raise InputError(f"--labels is {labels}: no table of labels.", hint=hint)
     names = read_header(place)
     columns = {
-        what: _choose_column(names, what, asked, place=place, mend=mend)
+        what: _choose_column(names, what, asked, place=place, hint=hint)
         for what, asked in {"id": id, "label": label}.items()
     }
     chosen = list(dict.fromkeys(columns.values()))
     table = read_table(place, names if with_columns else chosen, text=chosen)
     if place.lower().endswith(UNTYPED):
         table = with_types(table, [name for name in table.column_names if name not in chosen])
-    check_ids(table[columns["id"]], place, mend=mend)
+    check_ids(table[columns["id"]], place, hint=hint)
     table = table.filter(table[columns["id"]].is_valid())
     ids, found = (table[columns[what]] for what in ("id", "label"))
     found, notes = without_missing(found, place)
     found = to_plain_texts(found)
     return LabelFile(
-        place, columns["label"], ids, found, split_columns(table, columns), mend, (*read_notes(place), *notes)
+        place, columns["label"], ids, found, split_columns(table, columns), hint, (*read_notes(place), *notes)
     )
 
 
@@ -149,9 +149,9 @@ def read_labels_of_source(options: SourceOptions) -> LabelFile:
         if place.lower().endswith(SUFFIXES):
             facts_of(place)
     except OSError as error:
-        mend = "Give another file of labels with --labels FILE, or take the folders' names with --labels folder."
-        raise InputError(f"{options.labels} can't be read: {error.strerror or error}.", mend=mend) from error
-    return read_labels(options.labels, id=options.id, label=options.label, with_columns=True, mend=_MEND_OF_SOURCE)
+        hint = "Give another file of labels with --labels FILE, or take the folders' names with --labels folder."
+        raise InputError(f"{options.labels} can't be read: {error.strerror or error}.", hint=hint) from error
+    return read_labels(options.labels, id=options.id, label=options.label, with_columns=True, hint=_MEND_OF_SOURCE)
 
 
 def join_labels(source: Source, file: LabelFile) -> Source:
@@ -175,13 +175,13 @@ def join_labels(source: Source, file: LabelFile) -> Source:
     return dataclasses.replace(source, listing=listing, n_unmatched=n_unmatched, notes=(*source.notes, *notes))
 
 
-def _choose_column(names: Sequence[str], what: str, asked: str | None, *, place: str, mend: str) -> str:
+def _choose_column(names: Sequence[str], what: str, asked: str | None, *, place: str, hint: str) -> str:
     usual = {"id": (*ID, *PATH), "label": LABEL}[what]
     name = choose(names, usual) if asked is None else asked
     if name not in names:
         wanted = f"{what}s" + (f" of the name {asked}" if asked else "")
         raise InputError(
             f"{place} has no column of {wanted}; there are: {', '.join(names) or 'none'}.",
-            mend=header_mend(place, names) or mend,
+            hint=header_mend(place, names) or hint,
         )
     return str(name)

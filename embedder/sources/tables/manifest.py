@@ -67,7 +67,7 @@ def choose_columns(names: Sequence[str], options: SourceOptions, place: str) -> 
             wanted = asked or f"of a usual name ({', '.join(PATH)})"
             raise InputError(
                 f"{place} has no column {wanted}; there are: {', '.join(names) or 'none'}.",
-                mend=header_mend(place, names) or f"Name the column with --{what} COLUMN.",
+                hint=header_mend(place, names) or f"Name the column with --{what} COLUMN.",
             )
     return chosen
 

@@ -16,7 +16,7 @@ _MOST_FILES = 100_000
 
 
 def match_by_name(
-    names: pa.ChunkedArray, others: pa.ChunkedArray, *, place: str, mend: str
+    names: pa.ChunkedArray, others: pa.ChunkedArray, *, place: str, hint: str
 ) -> tuple[pa.ChunkedArray, str] | None:
     """Match paths by the name of the file, or where no two have one of these in common, by that without its ending.
 
@@ -24,7 +24,7 @@ def match_by_name(
         names: Text [n].
         others: Text [m].
         place: The file that names images so, for the message.
-        mend: What to type where two have one name.
+        hint: What to type where two have one name.
 
     Returns:
         For each name the number of the other that is matched [n], null where there is none, and in words by what they
@@ -38,7 +38,7 @@ def match_by_name(
         at = pc.index_in(keys, found)
         if pc.any(at.is_valid()).as_py():
             for paths, these, of in ((names, keys, found), (others, found, keys)):
-                _check_unique(paths, these, of, place=place, mend=mend)
+                _check_unique(paths, these, of, place=place, hint=hint)
             return at, how
     return None
 
@@ -50,13 +50,13 @@ def _to_names(paths: pa.ChunkedArray, ending: str) -> pa.ChunkedArray:
 
 
 def _check_unique(
-    paths: pa.ChunkedArray, names: pa.ChunkedArray, others: pa.ChunkedArray, *, place: str, mend: str
+    paths: pa.ChunkedArray, names: pa.ChunkedArray, others: pa.ChunkedArray, *, place: str, hint: str
 ) -> None:
     counts = names.filter(pc.is_in(names, others)).value_counts()
     repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
     if len(repeated):
         one, other = paths.filter(pc.equal(names, repeated[0]))[:2].to_pylist()
-        raise InputError(f"{place} tells images by their file's name, and {one} and {other} have one.", mend=mend)
+        raise InputError(f"{place} tells images by their file's name, and {one} and {other} have one.", hint=hint)
 
 
 def images_below(folder: str) -> list[str]:

@@ -113,8 +113,8 @@ def _look_below(named: pa.Table, folder: str, source: str) -> tuple[pa.Table, tu
     """
     paths = images_below(os.fsdecode(to_path(folder)))
     uris = pa.chunked_array([pa.array([to_uri(path) for path in paths], pa.string())])
-    mend = "Write paths that begin at the manifest's own folder."
-    matched = match_by_name(named["uri"], uris, place=source, mend=mend)
+    hint = "Write paths that begin at the manifest's own folder."
+    matched = match_by_name(named["uri"], uris, place=source, hint=hint)
     if matched is None:
         return named, ()
     at, how = matched
@@ -127,12 +127,12 @@ def _none_there(missing: Sequence[Failure], source: str) -> InputError:
     if all(is_elsewhere(failure.uri) for failure in missing):
         return InputError(
             f"{shorten(missing[0].uri)} can't be read: {_ELSEWHERE}.",
-            mend="Fetch the images first, then give the folder they are in.",
+            hint="Fetch the images first, then give the folder they are in.",
         )
     first = shorten(missing[0].uri)
     return InputError(
         f"None of the {len(missing):,} images that {source} names is there: the first would be {first}.",
-        mend="Paths begin at the manifest's own folder, on stdin at the current one; or write them from / on.",
+        hint="Paths begin at the manifest's own folder, on stdin at the current one; or write them from / on.",
     )
 
 
@@ -140,7 +140,7 @@ def check_ids(
     ids: pa.ChunkedArray,
     source: str,
     *,
-    mend: str = "Give each row an id of its own, or name another column with --id COLUMN.",
+    hint: str = "Give each row an id of its own, or name another column with --id COLUMN.",
 ) -> None:
     """Refuse ids that are there twice.
 
@@ -152,7 +152,7 @@ def check_ids(
     if len(repeated):
         raise InputError(
             f"{source} names {counted(len(repeated), 'id')} more than once: {shown(repeated)}.",
-            mend=mend,
+            hint=hint,
         )
 
 

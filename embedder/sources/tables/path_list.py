@@ -33,7 +33,7 @@ def open_list(files: Sequence[File], source: str, options: SourceOptions) -> Sou
             with open_place(file.place) as opened:
                 lines.extend((path, file.place.rpartition("/")[0]) for path in _split(opened.read()))
         except OSError as error:
-            raise InputError(f"{file.place} can't be read: {error.strerror}.", mend="Check the path.") from error
+            raise InputError(f"{file.place} can't be read: {error.strerror}.", hint="Check the path.") from error
     return _open(lines, source, options)
 
 
@@ -45,7 +45,7 @@ def open_stdin(options: SourceOptions) -> Source:
     """
     if sys.stdin is None or sys.stdin.isatty():
         raise InputError(
-            "There is no list of paths on stdin.", mend="Send one: find photos -name '*.jpg' | frieze embed - --out OUT"
+            "There is no list of paths on stdin.", hint="Send one: find photos -name '*.jpg' | frieze embed - --out OUT"
         )
     here = to_uri(str(Path.cwd()))
     return _open([(path, here) for path in _split(sys.stdin.buffer.read())], STDIN, options)
@@ -60,7 +60,7 @@ def _split(data: bytes) -> list[str]:
 def _open(lines: Sequence[tuple[str, str]], source: str, options: SourceOptions) -> Source:
     """List images by their paths as written, and the folder each begins at; a line that is there twice counts once."""
     if not lines:
-        raise InputError(f"{source} names no image.", mend="Write one path a line.")
+        raise InputError(f"{source} names no image.", hint="Write one path a line.")
     names = [to_id(path if "://" in path else os.path.normpath(path)) for path, _ in dict.fromkeys(lines)]
     uris = [resolve(path, base) for path, base in dict.fromkeys(lines)]
     by_id = dict(zip(names, uris, strict=True))
@@ -75,11 +75,11 @@ def _open(lines: Sequence[tuple[str, str]], source: str, options: SourceOptions)
     except InputError as error:
         if not all(map(_names_a_label, by_id)):
             raise
-        mend = "Its lines end in a label: give them as a CSV with the columns path and label."
+        hint = "Its lines end in a label: give them as a CSV with the columns path and label."
         if os.path.exists(source):
             csv = f"{os.path.splitext(source)[0]}.csv"
-            mend += f" {_TO_CSV % (shlex.quote(source), shlex.quote(csv))}"
-        raise InputError(str(error).partition("\n")[0], mend=mend) from error
+            hint += f" {_TO_CSV % (shlex.quote(source), shlex.quote(csv))}"
+        raise InputError(str(error).partition("\n")[0], hint=hint) from error
 
 
 def _names_a_label(line: str) -> bool:

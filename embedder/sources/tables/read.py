@@ -90,7 +90,7 @@ def concat(tables: Sequence[pa.Table], source: str) -> pa.Table:
     except pa.ArrowException as error:
         raise InputError(
             f"The files of {source} have columns of one name and different types: {error}.",
-            mend="Give them one at a time, each with an --out of its own, or make the types alike.",
+            hint="Give them one at a time, each with an --out of its own, or make the types alike.",
         ) from error
 
 
@@ -104,7 +104,7 @@ def _to_text(column: pa.ChunkedArray, place: str, name: str) -> pa.ChunkedArray:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InputError(
             f"The column {name} of {place} is of type {column.type}; wanted is text.",
-            mend="Name another column: with --label, or with --image or --id of embed.",
+            hint="Name another column: with --label, or with --image or --id of embed.",
         ) from error
     is_none = pc.or_kleene(pc.is_null(column, nan_is_null=True), pc.equal(values, ""))
     return pc.if_else(is_none, pa.scalar(None, pa.string()), values)
@@ -117,8 +117,8 @@ def named_errors(place: str) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError, ValueError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        mend = "Save it as UTF-8 text." if "utf" in reason.lower() else "Check that it is what its name says."
-        raise InputError(f"{place} can't be read: {reason.rstrip('.')}.", mend=mend) from error
+        hint = "Save it as UTF-8 text." if "utf" in reason.lower() else "Check that it is what its name says."
+        raise InputError(f"{place} can't be read: {reason.rstrip('.')}.", hint=hint) from error
 
 
 def read_notes(place: str) -> tuple[str, ...]:

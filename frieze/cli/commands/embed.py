@@ -96,6 +96,6 @@ def embed(*, as_json: bool, **asked: Any) -> None:
     output.say_changes(document)
     options.warn_of_source(document)
     options.warn_of_removed(document)
-    options.warn_of_images(document, mend="with --stretch each takes its own lowest value for black, highest for white")
+    options.warn_of_images(document, hint="with --stretch each takes its own lowest value for black, highest for white")
     if not document.get("dry_run"):
         options.end(document, where=f"see {document['out']}/failures.parquet")

@@ -25,7 +25,7 @@ def predict(*, as_json: bool, **asked: Any) -> None:
     options.warn(document)
     if "failures" in document:  # it was made of images
         options.warn_of_unread(document)
-    options.warn_of_images(document, mend="a head on features that were embedded with --stretch would see more in them")
+    options.warn_of_images(document, hint="a head on features that were embedded with --stretch would see more in them")
     if as_json:
         output.show_json(document)
     else:

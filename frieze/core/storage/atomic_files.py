@@ -40,7 +40,7 @@ def write_file(path: Path, write: Callable[[Path], None], *, staging_dir: Path |
         write_whole(path, write)
         return
     staging = (staging_dir or path.parent) / f".{path.name}.{os.getpid()}.tmp"
-    with clear_errors(path), temporary_file(staging):
+    with translate_io_errors(path), temporary_file(staging):
         write(staging)
         sync(staging)
         staging.replace(path)
@@ -54,7 +54,7 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
         FeatureFileError: The disk or the bucket refuses.
     """
     place = as_bucket(path)
-    with clear_errors(path):
+    with translate_io_errors(path):
         if place is None:
             write(path)
             sync(path)
@@ -83,16 +83,16 @@ def _write_bytes(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-def read_json(path: Path, *, mend: str) -> dict[str, Any]:
+def read_json(path: Path, *, hint: str) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
         FeatureFileError: It is missing, or no JSON object.
     """
-    return read_json_text(path, mend=mend)[0]
+    return read_json_text(path, hint=hint)[0]
 
 
-def read_json_text(path: Path, *, mend: str) -> tuple[dict[str, Any], bytes]:
+def read_json_text(path: Path, *, hint: str) -> tuple[dict[str, Any], bytes]:
     """Read a JSON object, and give its text too: at another reading a newer file may stand there.
 
     Raises:
@@ -102,11 +102,11 @@ def read_json_text(path: Path, *, mend: str) -> tuple[dict[str, Any], bytes]:
         text = path.read_bytes()
         document = json.loads(text.decode())
     except FileNotFoundError as error:
-        raise FeatureFileError(f"There is no {path}.", mend=mend) from error
+        raise FeatureFileError(f"There is no {path}.", hint=hint) from error
     except (OSError, RecursionError, ValueError) as error:
-        raise FeatureFileError(f"{path} can't be read: {error}.", mend=mend) from error
+        raise FeatureFileError(f"{path} can't be read: {error}.", hint=hint) from error
     if not isinstance(document, dict):
-        raise FeatureFileError(f"{path} holds no JSON object.", mend=mend)
+        raise FeatureFileError(f"{path} holds no JSON object.", hint=hint)
     return document, text
 
 
@@ -158,7 +158,7 @@ def sync(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def clear_errors(path: Path) -> Iterator[None]:
+def translate_io_errors(path: Path) -> Iterator[None]:
     """Turn what the disk or the bucket refuses into an error that says what to do.
 
     Raises:
@@ -169,8 +169,8 @@ def clear_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         full = error.errno in _NO_SPACE
         refused = "the folder's permissions" if as_bucket(path) is None else "the bucket's name, region and credentials"
-        mend = "Free some space" if full else f"Check {refused}"
+        hint = "Free some space" if full else f"Check {refused}"
         raise FeatureFileError(
             f"{path} can't be written: {error.strerror or error}.",
-            mend=f"{mend} and type the same command again; what is stored already is kept.",
+            hint=f"{hint} and type the same command again; what is stored already is kept.",
         ) from error

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from frieze.core.errors import FeatureFileError
-from frieze.core.storage.atomic_files import clear_errors, sync
+from frieze.core.storage.atomic_files import sync, translate_io_errors
 from frieze.core.storage.leftovers import (
     delete_unless_held,
     sweep_leftovers,
@@ -24,11 +24,11 @@ def check_free(path: Path, *, replace: bool) -> None:
     Raises:
         FeatureFileError: Something stands at `path` and must not go.
     """
-    with clear_errors(path):  # a name that is too long, a parent that is a file
+    with translate_io_errors(path):  # a name that is too long, a parent that is a file
         is_there = path.exists()
     sweep_leftovers(path)
     if is_there and not replace:
-        raise FeatureFileError(f"{path} is there already.", mend="Give another --out, or --force to replace it.")
+        raise FeatureFileError(f"{path} is there already.", hint="Give another --out, or --force to replace it.")
 
 
 @contextlib.contextmanager
@@ -46,7 +46,7 @@ def new_folder(path: Path, *, replace: bool) -> Iterator[Path]:
         FeatureFileError: Something stands at `path` and must not go, or the disk refuses.
     """
     check_free(path, replace=replace)
-    with clear_errors(path):
+    with translate_io_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary_folder(path) as staging:
             staging.chmod(0o777 & ~_umask())

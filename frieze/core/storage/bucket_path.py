@@ -33,9 +33,9 @@ def check_plain(place: str) -> None:
     """
     path = place.partition("://")[2]
     if not path.strip("/"):
-        raise InputError(f"{place} names no bucket.", mend="Write s3://BUCKET/PREFIX or gs://BUCKET/PREFIX.")
+        raise InputError(f"{place} names no bucket.", hint="Write s3://BUCKET/PREFIX or gs://BUCKET/PREFIX.")
     if "@" in path.partition("/")[0] or ("?" in path and "=" in path.rpartition("?")[2]):
-        raise InputError("The URL has credentials or options in it, which would be stored.", mend=_KEYS)
+        raise InputError("The URL has credentials or options in it, which would be stored.", hint=_KEYS)
 
 
 def open_bucket(place: str) -> tuple[Any, str]:
@@ -210,7 +210,7 @@ def _reached(url: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise FeatureFileError(f"{url} can't be reached: {error}.", mend=_KEYS) from error
+        raise FeatureFileError(f"{url} can't be reached: {error}.", hint=_KEYS) from error
 
 
 def to_table_path(place: str | Path) -> Path:

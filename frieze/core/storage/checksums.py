@@ -51,13 +51,13 @@ def has_list(document: dict[str, Any]) -> bool:
     return FILES in document or _DIGEST in document
 
 
-def check_listed(path: Path, document: dict[str, Any], *, mend: str) -> None:
+def check_listed(path: Path, document: dict[str, Any], *, hint: str) -> None:
     """Refuse a folder's JSON file that is not as it was written, to the bit.
 
     Args:
         path: The JSON file.
         document: What was read from it; one that lists nothing is not checked.
-        mend: What to type when it is broken.
+        hint: What to type when it is broken.
 
     Raises:
         FeatureFileError: It was altered.
@@ -65,7 +65,7 @@ def check_listed(path: Path, document: dict[str, Any], *, mend: str) -> None:
     if has_list(document) and not (
         isinstance(document.get(FILES), dict) and is_as_written(path.read_bytes(), document)
     ):
-        raise FeatureFileError(f"{path} is not as it was written.", mend=mend)
+        raise FeatureFileError(f"{path} is not as it was written.", hint=hint)
 
 
 def find_altered(folder: Path, document: dict[str, Any]) -> list[str]:
@@ -82,14 +82,14 @@ def find_altered(folder: Path, document: dict[str, Any]) -> list[str]:
     return [said for name, digest in known.items() if (said := _compare(folder / name, digest))]
 
 
-def check_files(folder: Path, document: dict[str, Any], names: Iterable[str], *, mend: str) -> None:
+def check_files(folder: Path, document: dict[str, Any], names: Iterable[str], *, hint: str) -> None:
     """Refuse listed files that are missing or altered, before they are read.
 
     Args:
         folder: The folder.
         document: What its JSON file says, checked by `check_listed`; where it lists nothing, nothing is checked.
         names: Paths in the folder.
-        mend: What to type when one is broken.
+        hint: What to type when one is broken.
 
     Raises:
         FeatureFileError: One is missing, altered or not listed.
@@ -99,7 +99,7 @@ def check_files(folder: Path, document: dict[str, Any], names: Iterable[str], *,
     for name in names:
         said = _compare(folder / name, document[FILES].get(name, ""))
         if said:
-            raise FeatureFileError(said, mend=mend)
+            raise FeatureFileError(said, hint=hint)
 
 
 def _compare(path: Path, digest: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from frieze.core.errors import FeatureFileError
-from frieze.core.storage.atomic_files import clear_errors, write_json
+from frieze.core.storage.atomic_files import translate_io_errors, write_json
 from frieze.core.storage.bucket_path import as_bucket
 from frieze.core.storage.leftovers import lock_within
 
@@ -30,7 +30,7 @@ def lock(folder: Path) -> Iterator[None]:
         with lock_bucket(folder):
             yield
         return
-    with clear_errors(folder):
+    with translate_io_errors(folder):
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW  # the file behind a link would be emptied
         file = os.open(folder / ".lock", flags, 0o666)
     try:
@@ -39,9 +39,9 @@ def lock(folder: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise FeatureFileError(
                 f"{folder} is being written by {_holder(folder)}.",
-                mend="Wait until it is done, or give another --out.",
+                hint="Wait until it is done, or give another --out.",
             ) from error
-        with clear_errors(folder):  # the first byte that a full disk refuses may be one of these
+        with translate_io_errors(folder):  # the first byte that a full disk refuses may be one of these
             os.ftruncate(file, 0)
             os.write(file, json.dumps({"pid": os.getpid(), "started": time.strftime("%Y-%m-%d %H:%M:%S")}).encode())
         yield
@@ -109,7 +109,7 @@ def lock_bucket(folder: Path) -> Iterator[None]:
     if found not in (holder, _UNREADABLE):
         raise FeatureFileError(
             f"Another process began to write to {folder}, for this one had not been heard of for two minutes.",
-            mend="Wait until it is done, and type the same command again; frieze verify tells whether all is well.",
+            hint="Wait until it is done, and type the same command again; frieze verify tells whether all is well.",
         )
 
 
@@ -150,7 +150,7 @@ def _check_free(folder: Path, file: Path) -> None:
         raise FeatureFileError(
             f"{folder} is being written by process {holder.get('pid')} on {holder.get('host')}, started"
             f" {holder.get('started')}.",
-            mend="Wait until it is done, or give another --out; two minutes after a kill it is free.",
+            hint="Wait until it is done, or give another --out; two minutes after a kill it is free.",
         )
 
 

@@ -14,7 +14,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from frieze.core.errors import FeatureFileError
-from frieze.core.storage.atomic_files import clear_errors, write_file
+from frieze.core.storage.atomic_files import translate_io_errors, write_file
 from frieze.core.storage.atomic_folders import check_free
 
 Tables = Iterable[pa.Table]
@@ -37,7 +37,7 @@ def check_table_file(out: Path, is_ours: Callable[[list[str]], bool], what: str,
     if out.exists() and not _is_empty(out) and not is_ours(_columns(out)):
         raise FeatureFileError(
             f"{out} is there already and holds no {what}.",
-            mend=f"Give another --out: --force replaces {what} only.",
+            hint=f"Give another --out: --force replaces {what} only.",
         )
     _kind_of(out)
 
@@ -49,7 +49,7 @@ def check_writable(out: Path, *, force: bool) -> None:
         FeatureFileError: It is such a place.
     """
     check_free(out, replace=force)
-    with clear_errors(out):
+    with translate_io_errors(out):
         nearest = next(folder for folder in out.absolute().parents if folder.exists())
         # Under such a name the result is written at first: it must be allowed, and not too long.
         tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".tmp", dir=nearest).cleanup()
@@ -67,13 +67,13 @@ def write_table_file(out: Path, schema: pa.Schema, tables: Tables) -> None:
         FeatureFileError: The disk refuses, or the form can't hold a column.
     """
     write = _kind_of(out)
-    with clear_errors(out):
+    with translate_io_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
     try:
         write_file(out, lambda staging: write(staging, schema, tables))
     except pa.ArrowException as error:
         raise FeatureFileError(
-            f"{out} can't be written: {error}.", mend="Give a name that ends in .jsonl: it takes every column."
+            f"{out} can't be written: {error}.", hint="Give a name that ends in .jsonl: it takes every column."
         ) from error
 
 
@@ -83,7 +83,7 @@ def _kind_of(path: Path) -> Callable[[Path, pa.Schema, Tables], None]:
     if suffix not in _WRITERS:
         raise FeatureFileError(
             f"{path} ends in {suffix or 'no suffix'}: the suffix says how a table is written.",
-            mend=f"Give a name that ends in {', '.join(list(_WRITERS)[:-1])} or {list(_WRITERS)[-1]}.",
+            hint=f"Give a name that ends in {', '.join(list(_WRITERS)[:-1])} or {list(_WRITERS)[-1]}.",
         )
     return _WRITERS[suffix]
 

@@ -45,10 +45,10 @@ def test_take_chooses_by_place():
 
 
 @pytest.mark.parametrize(
-    ("maker", "mend"), [("frieze embed", "SOURCE --labels FILE"), ("frieze import", "VECTORS --label COLUMN")]
+    ("maker", "hint"), [("frieze embed", "SOURCE --labels FILE"), ("frieze import", "VECTORS --label COLUMN")]
 )
-def test_a_table_without_labels_is_refused(maker, mend):
+def test_a_table_without_labels_is_refused(maker, hint):
     """Without any label the message says how the command that made the table takes labels."""
     with pytest.raises(InputError, match="None of the 12 rows has a label") as caught:
         labelled_rows(rows(labels=[None] * 12), maker=maker)
-    assert f"{maker} {mend} --out FEATURES" in caught.value.mend
+    assert f"{maker} {hint} --out FEATURES" in caught.value.hint

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from frieze.classifiers import Parting, Recipe, evaluate_head, train_head
+from frieze.classifiers import HeadConfig, SplitConfig, evaluate_head, train_head
 from frieze.classifiers.data.splits import draw_shots, split_stratified
 from frieze.core import InputError
 
@@ -28,14 +28,14 @@ def test_no_more_than_there_are(shots):
     """More rows than the smallest class has, or none, are refused, with the class and what can be typed."""
     with pytest.raises(InputError, match="ant has 8 images to train on") as caught:
         draw_shots(split_stratified(LABELS, test_size=0.2, seed=0), LABELS, shots, seed=0)
-    assert "--shots 8" in caught.value.mend
+    assert "--shots 8" in caught.value.hint
 
 
 @pytest.fixture(scope="module")
 def few(overlapping, tmp_path_factory):
     """A head fitted on two rows a class, and its document."""
     out = tmp_path_factory.mktemp("few") / "head"
-    return out, train_head(overlapping, out, recipe=Recipe("prototype"), parting=Parting(shots=2))
+    return out, train_head(overlapping, out, recipe=HeadConfig("prototype"), parting=SplitConfig(shots=2))
 
 
 def test_the_draws_are_told(few):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from frieze.classifiers import Parting, Recipe, compare_heads, train_head
+from frieze.classifiers import HeadConfig, SplitConfig, compare_heads, train_head
 from frieze.core import InputError
 
 
@@ -18,14 +18,14 @@ def two(table, points):
 
 def test_every_head_meets_every_table_on_one_split(two, tmp_path):
     """A row has the figures that training the head alone on that table gives, in whatever order the table is."""
-    found = compare_heads(two, [Recipe("svm"), Recipe("prototype")], Parting(seed=4))
+    found = compare_heads(two, [HeadConfig("svm"), HeadConfig("prototype")], SplitConfig(seed=4))
     assert {(row["features"], row["head"]) for row in found["rows"]} == {
         (str(table.path), head) for table in two for head in ("svm", "prototype")
     }
     for row in found["rows"]:
         table = next(table for table in two if str(table.path) == row["features"])
-        recipe = Recipe(row["head"])
-        alone = train_head(table, tmp_path / "head", recipe=recipe, parting=Parting(seed=4), force=True)
+        recipe = HeadConfig(row["head"])
+        alone = train_head(table, tmp_path / "head", recipe=recipe, parting=SplitConfig(seed=4), force=True)
         names = ("accuracy", "macro_f1", "confidence_interval", "expected_calibration_error", "setting")
         assert {name: row[name] for name in names} == {name: alone[name] for name in names}
     assert (found["n_train"], found["n_test"], found["n_left_out"]) == (120, 30, 0)
@@ -33,7 +33,7 @@ def test_every_head_meets_every_table_on_one_split(two, tmp_path):
 
 def test_the_best_comes_first(two):
     """Rows are sorted by accuracy, and a backbone that tells classes apart is above one that does not."""
-    rows = compare_heads(two, [Recipe("linear"), Recipe("knn")], Parting())["rows"]
+    rows = compare_heads(two, [HeadConfig("linear"), HeadConfig("knn")], SplitConfig())["rows"]
     accuracies = [row["accuracy"] for row in rows]
     assert accuracies == sorted(accuracies, reverse=True)
     assert rows[0]["features"].endswith("better.features")
@@ -44,7 +44,7 @@ def test_what_one_table_lacks_is_left_out_of_all(two, table, points):
     """Images that one table has not, or under another label, are neither fitted on nor tested."""
     ids, labels, embeddings = points(noise=0.4, n=50)
     third = table(ids[5:], ["bee", *labels[6:]], embeddings[5:], name="third.features")
-    found = compare_heads([two[0], third], [Recipe("prototype")], Parting())
+    found = compare_heads([two[0], third], [HeadConfig("prototype")], SplitConfig())
     assert (found["n_left_out"], found["n_train"] + found["n_test"]) == (6, 144)
 
 
@@ -53,4 +53,4 @@ def test_tables_of_other_images_are_refused(two, table, points):
     ids, labels, embeddings = points(noise=0.4, n=50)
     other = table([f"other/{name}" for name in ids], labels, embeddings, name="other.features")
     with pytest.raises(InputError, match="no labelled image in common"):
-        compare_heads([two[0], other], [Recipe("linear")], Parting())
+        compare_heads([two[0], other], [HeadConfig("linear")], SplitConfig())

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from frieze.classifiers import Parting, Recipe, evaluate_head, train_head
+from frieze.classifiers import HeadConfig, SplitConfig, evaluate_head, train_head
 from frieze.classifiers.evaluation import evaluate as evaluation
 from frieze.core import FeatureFileError, InputError, MismatchError, write_json
 
@@ -84,7 +84,7 @@ def test_a_label_that_is_nearly_known_is_told(trained, table, points, label):
     ids, _, embeddings = points(noise=0.1)
     with pytest.raises(InputError, match=re.escape(f"{label!r} (not 'cow')")) as caught:
         evaluate_head(trained["linear"], table(renamed(ids), [label] * 60, embeddings))
-    assert "--labels FILE" in caught.value.mend
+    assert "--labels FILE" in caught.value.hint
 
 
 def test_rows_without_a_label_are_counted(trained, table, points):
@@ -99,7 +99,7 @@ def test_no_row_to_score_is_refused(trained, table, points):
     ids, _, embeddings = points(noise=0.1)
     with pytest.raises(InputError, match="60 rows with a label that the head does not know") as caught:
         evaluate_head(trained["linear"], table(renamed(ids), ["dog"] * 60, embeddings))
-    assert "frieze embed" in caught.value.mend
+    assert "frieze embed" in caught.value.hint
 
 
 def test_no_label_at_all_is_refused(trained, table, points):
@@ -114,7 +114,7 @@ def test_another_backbone_is_refused(trained, table, points):
     other = table(*points(noise=0.1), fingerprint="0" * 64)
     with pytest.raises(MismatchError, match=r"fingerprint: 0000.* here, ffff.* there") as caught:
         evaluate_head(trained["linear"], other)
-    assert "frieze embed SOURCE --backbone builtin" in caught.value.mend
+    assert "frieze embed SOURCE --backbone builtin" in caught.value.hint
 
 
 def test_a_head_without_its_split_is_refused(copied, separable):
@@ -143,7 +143,7 @@ def test_a_head_that_is_trained_again_meanwhile(copied, separable, monkeypatch):
 
     def train_and_read(place):
         monkeypatch.undo()
-        train_head(separable, path, recipe=Recipe("linear"), parting=Parting(test_size=0.5), force=True)
+        train_head(separable, path, recipe=HeadConfig("linear"), parting=SplitConfig(test_size=0.5), force=True)
         return read(place)
 
     monkeypatch.setattr(evaluation, "read_fitted", train_and_read)

@@ -3,7 +3,7 @@ import random
 import numpy as np
 import pytest
 
-from frieze.classifiers import Recipe
+from frieze.classifiers import HeadConfig
 from frieze.classifiers.config import Network
 from frieze.classifiers.finetuning.head_layers import to_head, to_layers
 from frieze.classifiers.kinds.mlp import KerasHead
@@ -23,7 +23,7 @@ def fitted(overlapping, tf):
     def fit(kind, n_classes):
         chosen = np.isin(labels.astype(str), ["ant", "bee", "cow"][:n_classes])
         network = Network((5, 4), epochs=2) if kind == "keras" else Network()
-        head, _ = fit_head(Recipe(kind, network=network), unit_rows(embeddings[chosen]), labels[chosen])
+        head, _ = fit_head(HeadConfig(kind, network=network), unit_rows(embeddings[chosen]), labels[chosen])
         return 3 * embeddings[chosen], head
 
     return fit
@@ -75,4 +75,4 @@ def test_what_is_no_network(fitted, kind):
     """A head that is no network is refused with those that are."""
     with pytest.raises(InputError, match="can't be trained further") as caught:
         to_layers(fitted(kind, 3)[1], 8)
-    assert "linear, svm or keras" in caught.value.mend
+    assert "linear, svm or keras" in caught.value.hint

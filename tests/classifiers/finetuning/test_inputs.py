@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from frieze.classifiers.finetuning.inputs import CHUNK, Images, Maps, batches
+from frieze.classifiers.finetuning.inputs import CHUNK, CachedActivations, Images, batches
 from frieze.core import InputError, import_keras
 
 CODES = np.arange(20) % 3
@@ -63,12 +63,12 @@ def test_a_read_that_fails_is_told(tf):
     """An image that is gone ends the run with its own error, which TensorFlow would hide in one of its own."""
 
     def lose(_):
-        raise InputError("a.jpg can't be read any more.", mend="Put it back.")
+        raise InputError("a.jpg can't be read any more.", hint="Put it back.")
 
     images = Images(lose, [(4, 4, 3)])
     with pytest.raises(InputError, match=r"a\.jpg") as caught, images.telling():
         list(batches(images, CODES, np.arange(3), batch_size=2, seed=None))
-    assert caught.value.mend == "Put it back."
+    assert caught.value.hint == "Put it back."
 
 
 def test_every_error_of_a_read_is_told(tf):
@@ -99,7 +99,7 @@ def lower(tf):
 @pytest.fixture
 def maps(lower, images, tmp_path):
     """`maps()`: the maps at a place of their own, not filled."""
-    return lambda: Maps(tmp_path / "work" / "maps", lower, images, 20)
+    return lambda: CachedActivations(tmp_path / "work" / "maps", lower, images, 20)
 
 
 def untold(*_):
@@ -159,8 +159,8 @@ def test_numbers_beyond_float16(lower, images, tmp_path):
     keras = import_keras()
     large = keras.Model(lower.inputs[0], keras.layers.Rescaling(1e6)(lower.outputs[0]))
     with pytest.raises(InputError, match="too large for float16") as caught:
-        Maps(tmp_path / "maps", large, images, 20).fill(np.arange(20), untold)
-    assert "--cache" in caught.value.mend
+        CachedActivations(tmp_path / "maps", large, images, 20).fill(np.arange(20), untold)
+    assert "--cache" in caught.value.hint
     assert not (tmp_path / "maps" / "done").exists()
 
 
@@ -169,5 +169,5 @@ def test_no_room(maps, monkeypatch, tmp_path):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     with pytest.raises(InputError, match=r"takes 2\.1KB; 1KB are free") as caught:
         maps().fill(np.arange(20), untold)
-    assert "leave --cache out" in caught.value.mend
+    assert "leave --cache out" in caught.value.hint
     assert not (tmp_path / "work").exists()

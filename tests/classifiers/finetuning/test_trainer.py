@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from frieze.classifiers import Course
+from frieze.classifiers import FinetuneConfig
 from frieze.classifiers.finetuning.inputs import Images, batches
 from frieze.classifiers.finetuning.trainer import Learning, Progress
 from frieze.core import InputError, ModelError, import_keras
@@ -28,7 +28,7 @@ class Run:
         seen = keras.layers.GaussianNoise(noise, seed=3)(points) if noise else points
         hidden = keras.layers.Dense(units, activation="tanh")(seen)
         self.network = keras.Model([points], keras.layers.Dense(3, activation="softmax")(hidden))
-        self.course = Course(**{"epochs": 3, "learning_rate": 0.05, "batch_size": 9} | course)
+        self.course = FinetuneConfig(**{"epochs": 3, "learning_rate": 0.05, "batch_size": 9} | course)
         self.path, self.stop_at, self.told = path, stop_at, []
 
     def go(self, codes=CODES):
@@ -151,13 +151,13 @@ def test_a_loss_that_is_no_number(run):
     broken.network.set_weights(weights)
     with pytest.raises(ModelError, match="The loss is no number any more") as caught:
         broken.go()
-    assert "--learning-rate" in caught.value.mend
+    assert "--learning-rate" in caught.value.hint
     assert not broken.path.exists()
 
 
 def test_the_rate_warms_up_and_falls(run):
     """It rises from nothing over a tenth of the steps to the highest, and falls to nothing as a cosine."""
-    learning = Learning(run().network, Course(epochs=20, learning_rate=0.01, batch_size=9), n_rows=45)
+    learning = Learning(run().network, FinetuneConfig(epochs=20, learning_rate=0.01, batch_size=9), n_rows=45)
     rates = [float(learning._optimizer._learning_rate(step)) for step in range(101)]
     assert (rates[0], rates[100]) == (0, pytest.approx(0, abs=1e-6))
     assert rates[10] == max(rates) == pytest.approx(0.01)
@@ -167,7 +167,7 @@ def test_the_rate_warms_up_and_falls(run):
 
 def test_a_constant_rate(run):
     """With the constant schedule the rate of each step is the one that was asked for."""
-    course = Course(epochs=2, learning_rate=0.01, batch_size=9, schedule="constant")
+    course = FinetuneConfig(epochs=2, learning_rate=0.01, batch_size=9, schedule="constant")
     learning = Learning(run().network, course, n_rows=45)
     assert float(learning._optimizer.learning_rate) == pytest.approx(0.01)
 
@@ -177,4 +177,4 @@ def test_another_network_is_refused(run):
     run(epochs=1).go()
     with pytest.raises(InputError, match="is of another network") as caught:
         run(epochs=1, units=4).go()
-    assert str(run().path.parent) in caught.value.mend
+    assert str(run().path.parent) in caught.value.hint

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from frieze.classifiers import Recipe, open_head, train_head
+from frieze.classifiers import HeadConfig, open_head, train_head
 from frieze.classifiers.config import Network
 from frieze.classifiers.data.labelled_examples import labelled_rows
 from frieze.classifiers.data.splits import Split
@@ -111,7 +111,7 @@ def test_other_images_are_refused(probe, table, points):
     other = table([f"other/{name}" for name in ids], labels, embeddings)
     with pytest.raises(InputError, match="are not those that") as caught:
         part_like(probe, examples_of(other), seed=0)
-    assert "--head" in caught.value.mend
+    assert "--head" in caught.value.hint
 
 
 @pytest.mark.parametrize("renamed", [{"cow": "dog"}, {"cow": None}])
@@ -121,13 +121,13 @@ def test_other_classes_are_refused(probe, table, points, renamed):
     other = table(ids, [renamed.get(label, label) for label in labels], embeddings)
     with pytest.raises(InputError, match="have other classes than") as caught:
         part_like(probe, examples_of(other), seed=0)
-    assert "--labels" in caught.value.mend
+    assert "--labels" in caught.value.hint
 
 
 @pytest.mark.parametrize("kind", ["linear", "svm"])
 def test_begins_without_the_validation_rows(overlapping, table, points, tmp_path, kind):
     """The head to begin from is the same, whatever the embeddings of validation rows are, but for its softness."""
-    train_head(overlapping, tmp_path / "head", recipe=Recipe(kind))
+    train_head(overlapping, tmp_path / "head", recipe=HeadConfig(kind))
     head, examples = open_head(tmp_path / "head"), examples_of(overlapping)
     split, _ = part_like(head, examples, seed=0)
     ids, labels, embeddings = points(noise=0.4, n=50)
@@ -198,7 +198,7 @@ def test_the_hint_names_what_left_a_class_out(parted, method, option):
     kept = np.array([place for place in split.test if examples.labels[place] != "cow"])
     with pytest.raises(InputError) as caught:
         check_start(examples, dataclasses.replace(split, test=kept, method=method), TRUNK, 32)
-    assert option in caught.value.mend
+    assert option in caught.value.hint
 
 
 def test_too_few_images(parted):
@@ -210,7 +210,7 @@ def test_too_few_images(parted):
     ]
     with pytest.raises(InputError, match="There are 12 images of 3 classes to fine-tune 1,234 numbers") as caught:
         check_start(examples, Split(parts[0], parts[1], parts[2], "stratified"), TRUNK, 32)
-    assert "frieze train" in caught.value.mend
+    assert "frieze train" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_says_how_many_images_are_enough(n_images, test_size, n_enough):
     """The number of images that is advised is enough, and one less is not, whatever the share held out."""
     with pytest.raises(InputError) as caught:
         check_images(np.repeat(["ant", "bee"], n_images).astype(object), TRUNK, test_size=test_size, seed=0)
-    assert caught.value.mend == f"Add images: {n_enough} a class or more; or stay with the probe: frieze train"
+    assert caught.value.hint == f"Add images: {n_enough} a class or more; or stay with the probe: frieze train"
     check_images(np.repeat(["ant", "bee"], n_enough).astype(object), TRUNK, test_size=test_size, seed=0)
     with pytest.raises(InputError):
         check_images(np.repeat(["ant", "bee"], n_enough - 1).astype(object), TRUNK, test_size=test_size, seed=0)
@@ -257,4 +257,4 @@ def test_too_little_memory(parted, monkeypatch):
     monkeypatch.setattr("frieze.classifiers.finetuning.warm_start.free_memory", lambda: 16_000)
     with pytest.raises(InputError, match="A step takes about 32KB of memory; 16KB are free") as caught:
         check_start(*parted, TRUNK, 32)
-    assert "--batch-size 8" in caught.value.mend
+    assert "--batch-size 8" in caught.value.hint

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.svm import SVC
 
-from frieze.classifiers.kinds.rbf_svm import LEAST_LEAD, Duels, Rbf, Sums
+from frieze.classifiers.kinds.rbf_svm import LEAST_LEAD, LinearReadout, OneVsOne, Rbf
 from frieze.core import import_tensorflow
 
 
@@ -16,7 +16,7 @@ def draw_duels(n_classes, n=40, seed=0):
     codes = np.arange(len(rows)) % n_classes
     model = SVC(gamma=0.5, C=3, break_ties=n_classes > 2).fit(rows + np.eye(n_classes, 3)[codes], codes)
     values = Rbf(model.support_vectors_.astype("f4"), 0.5)(others)
-    return model, Duels.of(model.dual_coef_, model.intercept_, model.n_support_), others, values
+    return model, OneVsOne.of(model.dual_coef_, model.intercept_, model.n_support_), others, values
 
 
 def test_kernel_is_scikit_learns():
@@ -73,7 +73,7 @@ def test_duels_in_a_graph_are_the_duels(n_classes):
 
 def test_sums_are_weighted():
     """Sums give one weighted sum a class, and say how much a row takes in between."""
-    sums = Sums(np.array([[1, 2], [3, 4], [0, 1]], "f4"), np.array([0, 10, 20], "f4"))
+    sums = LinearReadout(np.array([[1, 2], [3, 4], [0, 1]], "f4"), np.array([0, 10, 20], "f4"))
     values = np.array([[1, 1], [0, 2]], "f4")
     assert sums.margins(values).tolist() == [[3, 17, 21], [4, 18, 22]]
     assert sums.as_function()(import_tensorflow().constant(values)).numpy().tolist() == [[3, 17, 21], [4, 18, 22]]
@@ -84,9 +84,9 @@ def test_sums_are_weighted():
 def test_duels_fit_together(spoilt):
     """Weights, intercepts and counts of different duels are refused."""
     parts = [np.ones((2, 6)), np.ones(3), np.array([1, 2, 3])]
-    Duels.of(*parts)
+    OneVsOne.of(*parts)
     parts[spoilt] = parts[spoilt][..., :-1]
     with pytest.raises(ValueError, match="for other duels"):
-        Duels.of(*parts)
+        OneVsOne.of(*parts)
     with pytest.raises(ValueError, match="for other duels"):
-        Duels.of(np.ones((2, 6)), np.ones(3), np.array([-1, 4, 3]))
+        OneVsOne.of(np.ones((2, 6)), np.ones(3), np.array([-1, 4, 3]))

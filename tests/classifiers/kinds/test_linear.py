@@ -7,8 +7,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
 from sklearn.svm import LinearSVC
 
-from frieze.classifiers import Recipe, open_head, train_head
-from frieze.classifiers.config import Terms
+from frieze.classifiers import HeadConfig, open_head, train_head
+from frieze.classifiers.config import FitOptions
 from frieze.classifiers.data.splits import split_rows
 from frieze.classifiers.kinds.linear import LinearHead, PrototypeHead, RidgeHead, SvmHead
 from frieze.classifiers.metrics import calibration_error
@@ -50,7 +50,7 @@ def test_heads_of_vgg16s_maps_are_scikit_learns(kind):
     rng, codes = np.random.default_rng(0), np.arange(60) % 5
     maps = np.maximum(rng.normal(size=(5, 25_088))[codes] + 3 * rng.normal(size=(60, 25_088)), 0)
     embeddings, labels = unit_rows(maps).astype("f4"), np.array(list("abcde"), object)[codes]
-    head = next(kind.fit_each(embeddings, labels, [1.0], Terms()))
+    head = next(kind.fit_each(embeddings, labels, [1.0], FitOptions()))
     wanted = JUDGES[kind].fit(embeddings, codes).decision_function(embeddings)
     assert np.allclose(head.margins(embeddings), wanted, atol=5e-3 * np.ptp(wanted))
     assert head.pipeline[-1].n_features_in_ == 25_088
@@ -59,9 +59,9 @@ def test_heads_of_vgg16s_maps_are_scikit_learns(kind):
 def test_ridge_of_many_long_rows_is_scikit_learns(overlapping, monkeypatch):
     """Solved in steps, where rows and columns are too many to decompose, ridge is the same head."""
     embeddings, labels = unit_rows(overlapping.embeddings()), overlapping.labels
-    usual = next(RidgeHead.fit_each(embeddings, labels, [1.0], Terms()))
+    usual = next(RidgeHead.fit_each(embeddings, labels, [1.0], FitOptions()))
     monkeypatch.setattr("frieze.classifiers.kinds.linear.MOST_AXES", 5)
-    stepped = next(RidgeHead.fit_each(embeddings, labels, [1.0], Terms()))
+    stepped = next(RidgeHead.fit_each(embeddings, labels, [1.0], FitOptions()))
     assert stepped.pipeline[-1].solver == "lsqr"
     assert np.allclose(stepped.margins(embeddings), usual.margins(embeddings), atol=1e-4)
 
@@ -70,7 +70,7 @@ def test_margins_are_scikit_learns(overlapping):
     """Without a temperature the probabilities of `linear` are those of LogisticRegression."""
     embeddings, labels = unit_rows(overlapping.embeddings()), overlapping.labels
     for rows in (np.arange(150), np.flatnonzero(labels != "cow")):
-        head = next(LinearHead.fit_each(embeddings[rows], labels[rows], [10.0], Terms()))
+        head = next(LinearHead.fit_each(embeddings[rows], labels[rows], [10.0], FitOptions()))
         judge = LogisticRegression(C=10, max_iter=10_000, tol=1e-8).fit(embeddings[rows], labels[rows].astype(str))
         assert np.allclose(head.probabilities(embeddings), judge.predict_proba(embeddings), atol=1e-3)
 
@@ -80,16 +80,16 @@ def test_weights_count_rows(overlapping):
     embeddings, labels = unit_rows(overlapping.embeddings()), overlapping.labels
     twice = np.arange(len(labels)) % 3 == 0
     for kind in (LinearHead, SvmHead, RidgeHead):
-        weighted = next(kind.fit_each(embeddings, labels, [1.0], Terms(1 + twice.astype("f4"))))
+        weighted = next(kind.fit_each(embeddings, labels, [1.0], FitOptions(1 + twice.astype("f4"))))
         rows = np.concatenate([np.arange(len(labels)), np.flatnonzero(twice)])
-        doubled = next(kind.fit_each(embeddings[rows], labels[rows], [1.0], Terms()))
+        doubled = next(kind.fit_each(embeddings[rows], labels[rows], [1.0], FitOptions()))
         assert np.allclose(weighted.margins(embeddings), doubled.margins(embeddings), atol=5e-3)
 
 
 def test_prototypes_are_class_means(overlapping):
     """The class is that of the mean with the highest cosine, or with the least distance as of NearestCentroid."""
     embeddings, labels = unit_rows(overlapping.embeddings()), overlapping.labels
-    by_cosine, by_distance = PrototypeHead.fit_each(embeddings, labels, PrototypeHead.values, Terms())
+    by_cosine, by_distance = PrototypeHead.fit_each(embeddings, labels, PrototypeHead.values, FitOptions())
     means = unit_rows(np.stack([embeddings[labels == name].mean(0) for name in by_cosine.classes]))
     assert np.array_equal(by_cosine.margins(embeddings).argmax(1), (embeddings @ means.T).argmax(1))
     judge = NearestCentroid().fit(embeddings, labels.astype(str)).predict(embeddings)
@@ -103,7 +103,7 @@ def test_a_prototype_is_no_worse_than_nearest_centroid(spread, chosen, table):
     corners = np.eye(8)[[0, 1, 0]] + np.eye(8)[[0, 0, 2]]
     embeddings = (corners[codes] + np.array(spread)[codes, None] * rng.normal(size=(1500, 8))).astype("f4")
     rows = table([f"{row:04}" for row in range(1500)], np.array(["ant", "bee", "cow"])[codes].tolist(), embeddings)
-    found = train_head(rows, rows.path.parent / "head", recipe=Recipe("prototype"))
+    found = train_head(rows, rows.path.parent / "head", recipe=HeadConfig("prototype"))
     train, test = split_rows(rows.labels, test_size=0.2, seed=0)
     judge = make_pipeline(Normalizer(), NearestCentroid()).fit(embeddings[train], codes[train])
     assert found["setting"] == {"length": chosen}
@@ -134,7 +134,7 @@ def test_two_classes_have_both_probabilities(kind, overlapping):
     """With two classes the higher probability is on the side of the model's one margin."""
     rows = np.flatnonzero(overlapping.labels != "cow")
     embeddings, labels = unit_rows(overlapping.embeddings()[rows]), overlapping.labels[rows]
-    head = next(kind.fit_each(embeddings, labels, [1.0], Terms()))
+    head = next(kind.fit_each(embeddings, labels, [1.0], FitOptions()))
     found = head.probabilities(embeddings)
     assert found.shape == (100, 2)
     assert np.array_equal(found.argmax(1), head.pipeline.predict(embeddings))

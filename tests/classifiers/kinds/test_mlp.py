@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from frieze.classifiers.config import Network, Terms
+from frieze.classifiers.config import FitOptions, Network
 from frieze.classifiers.data.splits import split_rows, watched_rows
 from frieze.classifiers.kinds.mlp import _LEAST_GAIN, KerasHead
 from frieze.core import unit_rows
@@ -62,7 +62,7 @@ def test_keras_reads_the_file_by_itself(fitted, overlapping, tmp_path):
 def test_layers_and_dropout_are_stored(overlapping, tmp_path):
     """A network of two hidden layers with dropout is built as asked, and read back with the same answers."""
     embeddings, codes = unit_rows(overlapping.embeddings()), overlapping.labels
-    terms = Terms(network=Network(layers=(16, 8), dropout=0.25, epochs=2))
+    terms = FitOptions(network=Network(layers=(16, 8), dropout=0.25, epochs=2))
     head = next(KerasHead.fit_each(embeddings, codes, [1.0], terms))
     kinds = [type(layer).__name__ for layer in head.network.layers]
     assert kinds == ["UnitNormalization", "Rescaling", "Dense", "Dropout", "Dense", "Dropout", "Dense"]
@@ -77,7 +77,7 @@ def test_patience_ends_the_fit(overlapping):
     """With a patience of one epoch the fit ends at the first epoch without a gain; with more it goes on longer."""
     embeddings, labels = unit_rows(overlapping.embeddings()), overlapping.labels
     heads = [
-        next(KerasHead.fit_each(embeddings, labels, [1.0], Terms(network=Network(layers=(4,), patience=patience))))
+        next(KerasHead.fit_each(embeddings, labels, [1.0], FitOptions(network=Network(layers=(4,), patience=patience))))
         for patience in (1, 4)
     ]
     n_epochs = [len(head.network.history.epoch) for head in heads]

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from frieze.classifiers.config import Terms
+from frieze.classifiers.config import FitOptions
 from frieze.classifiers.data.embedding_rows import StoredRows
 from frieze.classifiers.kinds.mlp import KerasHead
 from frieze.classifiers.kinds.mlp_batches import Batches, part_watched
@@ -20,13 +20,13 @@ def embeddings(request, overlapping):
 
 def draw(embeddings, n_batches, **terms):
     """Give so many batches of the even rows, whose codes are their numbers."""
-    batches = Batches(embeddings, np.arange(150), ROWS, Terms(**terms))
+    batches = Batches(embeddings, np.arange(150), ROWS, FitOptions(**terms))
     return list(itertools.islice(batches.dataset().as_numpy_iterator(), n_batches))
 
 
 def test_an_epoch_has_each_row_equally_often(embeddings):
     """75 rows make an epoch of 28 rounds: 2100 rows, 33 batches of 64; each row comes 28 times in 75 * 28 draws."""
-    assert Batches(embeddings, np.arange(150), ROWS, Terms()).n_steps == 33
+    assert Batches(embeddings, np.arange(150), ROWS, FitOptions()).n_steps == 33
     drawn = np.concatenate([codes for _, codes, _ in draw(embeddings, 33)])
     assert all(sorted(drawn[start : start + 75]) == ROWS.tolist() for start in range(0, 2000, 75))
 
@@ -63,11 +63,11 @@ def test_a_part_that_breaks_is_told(overlapping, monkeypatch):
     """A part that can't be read while a network learns ends the fit with its own error, not with TensorFlow's."""
 
     def fail(*_):
-        raise FeatureFileError("part-0 is damaged.", mend="Embed it again.")
+        raise FeatureFileError("part-0 is damaged.", hint="Embed it again.")
         yield
 
     monkeypatch.setattr(StoredRows, "pools", fail)
     codes = np.arange(150) % 3
-    head = KerasHead.new(8, np.array(["a", "b", "c"]), Terms().network, seed=0)
+    head = KerasHead.new(8, np.array(["a", "b", "c"]), FitOptions().network, seed=0)
     with pytest.raises(FeatureFileError, match="part-0 is damaged"):
-        head.fit(StoredRows(overlapping, np.arange(150)), codes, Terms())
+        head.fit(StoredRows(overlapping, np.arange(150)), codes, FitOptions())

@@ -8,8 +8,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
 from sklearn.svm import SVC, LinearSVC
 
-from frieze.classifiers import Recipe
-from frieze.classifiers.config import Terms
+from frieze.classifiers import HeadConfig
+from frieze.classifiers.config import FitOptions
 from frieze.classifiers.kinds import rbf_svm as kernel_head
 from frieze.classifiers.kinds.rbf_svm import KernelHead, find_gamma
 from frieze.classifiers.metrics import calibration_error
@@ -35,7 +35,7 @@ def approximated(monkeypatch):
 
 def fit(embeddings, labels, value=3.0, terms=None):
     """Fit one head at one cost."""
-    return next(KernelHead.fit_each(embeddings, labels, [value], terms or Terms()))
+    return next(KernelHead.fit_each(embeddings, labels, [value], terms or FitOptions()))
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
@@ -82,7 +82,7 @@ def test_folds_are_fitted_as_the_whole_is(monkeypatch):
     embeddings, labels = draw_shells(120)
     assert fit(embeddings[:90], labels[:90]).note == ""
     monkeypatch.setattr(kernel_head, "_exact", lambda *_: pytest.fail("a fold is exact"))
-    head, tuned = fit_head(Recipe("svm-rbf"), embeddings, labels)
+    head, tuned = fit_head(HeadConfig("svm-rbf"), embeddings, labels)
     assert head.note.endswith("120 are more than 100.")
     assert list(tuned.accuracies) == [1, 3, 10]
 
@@ -113,7 +113,7 @@ def test_weights_count_rows():
     embeddings, labels = draw_shells(200)
     twice = np.arange(200) % 3 == 0
     rows = np.concatenate([np.arange(200), np.flatnonzero(twice)])
-    weighted = fit(embeddings, labels, terms=Terms(1 + twice.astype("f4")))
+    weighted = fit(embeddings, labels, terms=FitOptions(1 + twice.astype("f4")))
     assert np.allclose(weighted.margins(embeddings), fit(embeddings[rows], labels[rows]).margins(embeddings), atol=0.02)
     assert not np.allclose(weighted.margins(embeddings), fit(embeddings, labels).margins(embeddings), atol=0.1)
 
@@ -122,7 +122,7 @@ def test_weights_count_rows():
 def test_weights_reach_the_approximation():
     """Rows of weight 0 leave no trace but as vectors of the basis: the class that they alone have is not predicted."""
     embeddings, labels = draw_shells(300)
-    head = fit(embeddings, labels, terms=Terms((labels != "mid").astype("f4")))
+    head = fit(embeddings, labels, terms=FitOptions((labels != "mid").astype("f4")))
     assert not (head.classes[head.margins(embeddings).argmax(1)] == "mid").any()
 
 
@@ -132,7 +132,7 @@ def test_the_approximation_is_kept_and_exported(tmp_path, n_classes):
     """After save and load probabilities are the same bits, and in TensorFlow's operations the same."""
     embeddings, labels = draw_shells(300, n_classes=n_classes)
     head = fit(embeddings, labels)
-    head.soften(2.0)
+    head.scale_logits(2.0)
     head.save(tmp_path / "head.skops")
     loaded = KernelHead.load(tmp_path / "head.skops", classes=head.classes, dim=6)
     found = head.probabilities(embeddings)
@@ -148,7 +148,7 @@ def test_probabilities_are_calibrated(monkeypatch, most):
     monkeypatch.setattr(kernel_head, "MOST_EXACT", most)
     monkeypatch.setattr(kernel_head, "_N_BASIS", 60)
     (embeddings, labels), (others, right) = draw_shells(1000), draw_shells(3000, seed=1)
-    head, _ = fit_head(Recipe("svm-rbf"), embeddings, labels)
+    head, _ = fit_head(HeadConfig("svm-rbf"), embeddings, labels)
     found = head.probabilities(others)
     assert calibration_error(found.max(1), head.classes[found.argmax(1)] == right) < 0.03
 

@@ -146,7 +146,7 @@ def test_a_table_without_labels_is_refused(points, table, tmp_path):
     features = table(ids, [None] * 60, embeddings)
     with pytest.raises(InputError, match="None of the 60 rows has a label") as caught:
         check_audit(features, tmp_path / "f.parquet", head=None, seed=0, force=False)
-    assert "frieze embed SOURCE --labels FILE" in caught.value.mend
+    assert "frieze embed SOURCE --labels FILE" in caught.value.hint
 
 
 def test_a_head_of_another_table_is_refused(points, separable, trained, table, tmp_path):
@@ -156,7 +156,7 @@ def test_a_head_of_another_table_is_refused(points, separable, trained, table, t
     check_audit(separable, tmp_path / "f.parquet", head=trained["linear"], seed=0, force=False)
     with pytest.raises(MismatchError, match="None of the 60 labelled rows stands in the split of") as caught:
         check_audit(features, tmp_path / "f.parquet", head=trained["linear"], seed=0, force=False)
-    assert f"frieze info {trained['linear']}" in caught.value.mend
+    assert f"frieze info {trained['linear']}" in caught.value.hint
 
 
 def test_a_broken_split_is_refused(separable, copied, tmp_path):

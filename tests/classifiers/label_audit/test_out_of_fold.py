@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from frieze.classifiers.calibration import best_factor
+from frieze.classifiers.calibration import fit_temperature
 from frieze.classifiers.data.splits import fold_rows
 from frieze.classifiers.label_audit.out_of_fold import find_doubts, hold_out
 from frieze.core import unit_rows
@@ -43,7 +43,7 @@ def test_probabilities_are_those_of_sklearn(planted, monkeypatch, cost):
     monkeypatch.setattr("frieze.classifiers.label_audit.out_of_fold._COSTS", (cost,))
     embeddings, codes, _, folds = planted
     held_out, margins = hold_out(embeddings, codes, folds), judged(planted, cost)
-    judge = softmax(best_factor(margins, codes) * margins, axis=1)
+    judge = softmax(fit_temperature(margins, codes) * margins, axis=1)
     assert np.abs(held_out.probabilities - judge).max() < 0.01
     assert held_out.probabilities.dtype == np.float32
     assert held_out.log_loss == pytest.approx(-np.log(judge[np.arange(300), codes]).mean(), abs=1e-3)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from frieze.classifiers.solver.losses import LOSSES
-from frieze.classifiers.solver.preconditioner import Axes, LeadingAxes
+from frieze.classifiers.solver.preconditioner import LeadingAxes, Preconditioner
 from frieze.classifiers.solver.row_blocks import mean_products
 
 EVERY = slice(None)
@@ -18,7 +18,7 @@ def products():
 @pytest.mark.parametrize("loss", LOSSES)
 def test_there_and_back(products, loss):
     """Weights come back from their variables."""
-    whitening = Axes(products, LOSSES[loss]).round_out(np.array([2.0, 300.0]))
+    whitening = Preconditioner(products, LOSSES[loss]).round_out(np.array([2.0, 300.0]))
     weights = np.random.default_rng(1).normal(size=(2, 5)).astype("f4")
     assert whitening.weights(whitening.variables(weights), EVERY) == pytest.approx(weights, abs=2e-3)
 
@@ -26,7 +26,7 @@ def test_there_and_back(products, loss):
 @pytest.mark.parametrize("curvature", [1e-3, 1.0, 1e4])
 def test_the_second_derivative_is_round(products, curvature):
     """By the variables, penalty and loss of that curvature have the identity for a second derivative."""
-    whitening = Axes(products, LOSSES["squared_hinge"]).round_out(np.array([curvature]))
+    whitening = Preconditioner(products, LOSSES["squared_hinge"]).round_out(np.array([curvature]))
     basis = np.vstack([whitening.weights(row[None], EVERY) for row in np.eye(5)]).astype(
         "f8"
     )  # weights of each variable
@@ -35,7 +35,7 @@ def test_the_second_derivative_is_round(products, curvature):
 
 def test_a_free_intercept_has_a_scale(products):
     """Without a penalty on the intercept, its second derivative is that of the loss alone."""
-    whitening = Axes(products, LOSSES["softmax"]).round_out(np.array([10.0]))
+    whitening = Preconditioner(products, LOSSES["softmax"]).round_out(np.array([10.0]))
     basis = np.vstack([whitening.weights(row[None], EVERY) for row in np.eye(5)]).astype("f8")
     wanted = np.diag([1.0, 1, 1, 1, 0]) + 10 * products
     assert basis @ wanted @ basis.T == pytest.approx(np.eye(5), abs=2e-3)
@@ -44,7 +44,7 @@ def test_a_free_intercept_has_a_scale(products):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_gradients_follow_the_variables(products, loss):
     """The derivative by the variables is that of a function of the weights, for the classes asked for."""
-    whitening = Axes(products, LOSSES[loss]).round_out(np.array([2.0, 300.0]))
+    whitening = Preconditioner(products, LOSSES[loss]).round_out(np.array([2.0, 300.0]))
     classes, by_weights = np.array([1]), np.random.default_rng(1).normal(size=(1, 5))
     step = np.random.default_rng(2).normal(size=(1, 5))
     wanted = (by_weights * whitening.weights(step, classes)).sum()

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from frieze.classifiers import Network, Parting, Recipe, open_head, train_head
+from frieze.classifiers import HeadConfig, Network, SplitConfig, open_head, train_head
 
 LABELS = [None, {"column": "the kind"}, {"file": "/a b/l.csv", "column": "kind"}]
 
@@ -25,13 +25,13 @@ def again(table, tmp_path, points):
     return train_and_change
 
 
-PAIRS = Parting(groups=lambda: np.arange(60) // 2, test_size=0.25)
+PAIRS = SplitConfig(groups=lambda: np.arange(60) // 2, test_size=0.25)
 
 
 @pytest.mark.parametrize(
     ("labels", "recipe", "parting", "words"),
     [
-        (LABELS[0], {}, Parting(group="sha256"), "--test-size 0.2 --group sha256 --seed 0"),
+        (LABELS[0], {}, SplitConfig(group="sha256"), "--test-size 0.2 --group sha256 --seed 0"),
         (
             LABELS[1],
             {"is_balanced": True},
@@ -41,23 +41,23 @@ PAIRS = Parting(groups=lambda: np.arange(60) // 2, test_size=0.25)
         (
             LABELS[2],
             {"precision": 0.9},
-            Parting(column="sha256", seed=5, shots=4),
+            SplitConfig(column="sha256", seed=5, shots=4),
             "--labels '/a b/l.csv' --label kind --test-size 0.2 --split sha256 --shots 4 --abstain 0.9 --seed 5",
         ),
     ],
 )
 def test_training_again_asks_for_the_same(labels, recipe, parting, words, again):
     """The command to train again repeats where the labels came from, the split, and how the head was fitted."""
-    assert again(labels, Recipe("prototype", **recipe), parting).endswith(f"/head --head prototype {words} --force")
+    assert again(labels, HeadConfig("prototype", **recipe), parting).endswith(f"/head --head prototype {words} --force")
 
 
 def test_a_kernel_is_asked_for_as_it_was(again):
     """A head with a kernel is asked for by both, as `train` takes them."""
-    assert " --head svm --kernel rbf --test-size 0.2 " in again(None, Recipe("svm-rbf"), Parting())
+    assert " --head svm --kernel rbf --test-size 0.2 " in again(None, HeadConfig("svm-rbf"), SplitConfig())
 
 
 def test_a_network_is_asked_for_as_it_was(again):
     """Of a `keras` head the command repeats layers, dropout, epochs and patience."""
-    said = again(None, Recipe("keras", network=Network((16, 8), 0.25, 2, 3)), Parting())
+    said = again(None, HeadConfig("keras", network=Network((16, 8), 0.25, 2, 3)), SplitConfig())
     options = "--test-size 0.2 --layers 16,8 --dropout 0.25 --epochs 2 --patience 3 --seed 0"
     assert said.endswith(f"/head --head keras {options} --force")

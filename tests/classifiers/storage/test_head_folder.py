@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from frieze.classifiers import Parting, Recipe, open_head, read_labels_from, train_head
+from frieze.classifiers import HeadConfig, SplitConfig, open_head, read_labels_from, train_head
 from frieze.classifiers.storage import head_folder as storage
 from frieze.classifiers.storage import head_json
 from frieze.classifiers.storage.head_json import hash_names
@@ -69,14 +69,14 @@ def test_another_width_is_refused(trained, shape):
     """Embeddings of another width are refused with what to type."""
     with pytest.raises(MismatchError, match=r"the head takes \[N, 8\]") as caught:
         open_head(trained["linear"]).predict(np.zeros(shape, "f4"))
-    assert "--backbone builtin" in caught.value.mend
+    assert "--backbone builtin" in caught.value.hint
 
 
 def test_no_head_is_refused(tmp_path):
     """Where there is no head, the message says how to make one."""
     with pytest.raises(FeatureFileError, match="There is no") as caught:
         open_head(tmp_path)
-    assert "frieze train" in caught.value.mend
+    assert "frieze train" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_spoilt_document_is_refused(copied, fields, message):
     change(path, **fields)
     with pytest.raises(FeatureFileError, match=message) as caught:
         open_head(path)
-    assert "frieze train" in caught.value.mend
+    assert "frieze train" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_later_head_asks_for_an_upgrade(copied, fields):
         FeatureFileError, match="this version reads linear, svm, svm-rbf, ridge, knn, prototype, keras of contract 1"
     ) as caught:
         open_head(path)
-    assert caught.value.mend == "Upgrade with: pip install --upgrade frieze"
+    assert caught.value.hint == "Upgrade with: pip install --upgrade frieze"
 
 
 def test_a_head_may_stand_below_a_colon(trained, tmp_path, monkeypatch):
@@ -150,7 +150,7 @@ def test_an_unchanged_table_makes_no_head_stale(trained):
 
 def test_a_changed_table_makes_a_head_stale(table, tmp_path, points):
     """A table of another generation at the same place is told, with the command to train again."""
-    train_head(table(*points(noise=0.1)), tmp_path / "my head", parting=Parting(test_size=0.5, seed=3))
+    train_head(table(*points(noise=0.1)), tmp_path / "my head", parting=SplitConfig(test_size=0.5, seed=3))
     shutil.rmtree(tmp_path / "new.features")
     table(*points(noise=0.1, seed=1))
     again = f"frieze train {tmp_path}/new.features --out '{tmp_path}/my head' --head linear --test-size 0.5 --seed 3"
@@ -166,7 +166,7 @@ LABELS = [None, {"column": "the kind"}, {"file": "/a b/l.csv", "column": "kind"}
 def test_a_head_tells_where_its_labels_came_from(labels, separable, tmp_path):
     """A column, or a file and its column, is noted in head.json and read from there; stored labels are not noted."""
     features = separable.with_labels(separable.labels, labels_from=labels) if labels else separable
-    train_head(features, tmp_path / "head", recipe=Recipe("prototype"))
+    train_head(features, tmp_path / "head", recipe=HeadConfig("prototype"))
     assert read_labels_from(tmp_path / "head") == read(tmp_path / "head").get("labels") == labels
 
 
@@ -308,7 +308,7 @@ def test_opening_while_it_is_replaced(copied, separable, monkeypatch):
     def read_and_train(place):
         monkeypatch.undo()
         document = read(place)
-        train_head(separable, path, recipe=Recipe("linear"), force=True)
+        train_head(separable, path, recipe=HeadConfig("linear"), force=True)
         return document
 
     monkeypatch.setattr(storage, "read_document", read_and_train)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from frieze.classifiers import HEADS, Recipe
-from frieze.classifiers.config import Terms
+from frieze.classifiers import HEADS, HeadConfig
+from frieze.classifiers.config import FitOptions
 from frieze.classifiers.data.splits import make_folds
 from frieze.classifiers.kinds.linear import LinearHead
 from frieze.classifiers.training.fit import find_threshold, fit_head
@@ -39,7 +39,7 @@ def test_few_rows_have_no_folds():
     """Where fewer than two classes have three rows, nothing is chosen and the usual value stands."""
     labels = np.array(["a"] * 5 + ["b", "b"], dtype=object)
     assert make_folds(labels, None, seed=0) == []
-    tuned = tune_head(LinearHead, np.eye(7, dtype="f4"), labels, [], Terms())
+    tuned = tune_head(LinearHead, np.eye(7, dtype="f4"), labels, [], FitOptions())
     assert (tuned.value, tuned.factor, tuned.accuracies, len(tuned.confidences)) == (30.0, 1.0, {}, 0)
 
 
@@ -52,11 +52,11 @@ def test_the_value_is_the_one_that_is_right_most_often(head, overlapping):
         sum(
             (one.classes[one.probabilities(embeddings[held]).argmax(1)] == labels[held]).sum()
             for train, held in folds
-            for one in kind.fit_each(embeddings[train], labels[train], [value], Terms())
+            for one in kind.fit_each(embeddings[train], labels[train], [value], FitOptions())
         )
         for value in kind.values
     ]
-    tuned = tune_head(kind, embeddings, labels, folds, Terms())
+    tuned = tune_head(kind, embeddings, labels, folds, FitOptions())
     assert list(tuned.accuracies) == list(kind.values)
     assert np.allclose(list(tuned.accuracies.values()), np.array(n_right) / 150, atol=0.02)  # of a path, not alone
     best = max(tuned.accuracies.values())
@@ -66,7 +66,7 @@ def test_the_value_is_the_one_that_is_right_most_often(head, overlapping):
 def test_confidences_are_of_rows_not_fitted_on(overlapping):
     """The accuracy among the confidences is the chosen value's, and their mean is near it."""
     embeddings, labels = unit_rows(overlapping.embeddings()), overlapping.labels
-    tuned = tune_head(LinearHead, embeddings, labels, make_folds(labels, None, seed=0), Terms())
+    tuned = tune_head(LinearHead, embeddings, labels, make_folds(labels, None, seed=0), FitOptions())
     assert tuned.is_right.mean() == pytest.approx(tuned.accuracies[tuned.value])
     assert tuned.confidences.mean() == pytest.approx(tuned.is_right.mean(), abs=0.05)
 
@@ -81,7 +81,7 @@ def test_a_validation_part_takes_the_place_of_folds(overlapping, monkeypatch):
 
     monkeypatch.setattr(LinearHead, "fit_each", classmethod(fit_each))
     embeddings, labels = unit_rows(overlapping.embeddings()), overlapping.labels
-    _, tuned = fit_head(Recipe("linear"), embeddings, labels, validation=np.arange(0, 150, 5))
+    _, tuned = fit_head(HeadConfig("linear"), embeddings, labels, validation=np.arange(0, 150, 5))
     assert (seen, len(tuned.confidences)) == ([120, 150], 30)
 
 
@@ -91,11 +91,13 @@ def test_a_class_that_a_fold_has_not_fitted_counts_for_nothing(overlapping):
     whole = make_folds(labels, None, seed=0)
     folds = [(whole[0][0][labels[whole[0][0]] != "cow"], whole[0][1]), *whole[1:]]
     judged = [(train, held[np.isin(labels[held], labels[train])]) for train, held in folds]
-    tuned, alone = (tune_head(HEADS["ridge"], embeddings, labels, one, Terms()) for one in (folds, judged))
+    tuned, alone = (tune_head(HEADS["ridge"], embeddings, labels, one, FitOptions()) for one in (folds, judged))
     n_cows = int((labels[whole[0][1]] == "cow").sum())
     assert (tuned.unjudged, alone.unjudged, len(tuned.is_right)) == ({"cow": n_cows}, {}, 150 - n_cows)
     assert (tuned.value, tuned.factor, tuned.accuracies) == (alone.value, alone.factor, alone.accuracies)
-    assert tuned.factor == pytest.approx(tune_head(HEADS["ridge"], embeddings, labels, whole, Terms()).factor, rel=0.4)
+    assert tuned.factor == pytest.approx(
+        tune_head(HEADS["ridge"], embeddings, labels, whole, FitOptions()).factor, rel=0.4
+    )
 
 
 def test_a_fold_of_one_class_is_left_out(overlapping):
@@ -103,7 +105,7 @@ def test_a_fold_of_one_class_is_left_out(overlapping):
     rows = np.flatnonzero(overlapping.labels != "cow")
     embeddings, labels = unit_rows(overlapping.embeddings())[rows], overlapping.labels[rows]
     groups = np.where(labels == "ant", 0, np.arange(len(labels)))
-    head, tuned = fit_head(Recipe("linear"), embeddings, labels, groups=groups)
+    head, tuned = fit_head(HeadConfig("linear"), embeddings, labels, groups=groups)
     assert tuned.unjudged["ant"] == 50
     assert head.probabilities(embeddings).max() > 0.8
 
@@ -114,7 +116,7 @@ def test_balanced_classes_count_alike(overlapping):
     rows = np.concatenate([np.flatnonzero(labels == "ant"), np.flatnonzero(labels != "ant")[::10]])
     shares = []
     for is_balanced in (False, True):
-        head, _ = fit_head(Recipe("svm", is_balanced=is_balanced), embeddings[rows], labels[rows])
+        head, _ = fit_head(HeadConfig("svm", is_balanced=is_balanced), embeddings[rows], labels[rows])
         shares.append((head.probabilities(embeddings).argmax(1) > 0).mean())
     assert shares[1] > shares[0]
 

@@ -4,15 +4,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from frieze.classifiers import HEADS, Recipe, train_head
+from frieze.classifiers import HEADS, HeadConfig, train_head
 from frieze.classifiers.data.labelled_examples import labelled_rows
-from frieze.classifiers.data.split_config import Parting
+from frieze.classifiers.data.split_config import SplitConfig
 from frieze.classifiers.training.notes import describe_split, notes_on_split
 
 
 def train(features, tmp_path, *, head="linear", **parting):
     """Train a head below tmp_path."""
-    return train_head(features, tmp_path / "a.head", recipe=Recipe(head), parting=Parting(**parting))
+    return train_head(features, tmp_path / "a.head", recipe=HeadConfig(head), parting=SplitConfig(**parting))
 
 
 def one_group_a_class(points, table):
@@ -75,7 +75,7 @@ def test_images_without_a_part_are_counted(points, table, tmp_path):
     features = table(ids, labels, embeddings)
     parts = [[None, "", "train", "test"][row % 4] for row in range(60)]
     rows = features.rows.append_column("part", pa.array(parts, pa.string()))
-    split, _ = Parting(column="part").part(SimpleNamespace(rows=rows), labelled_rows(rows))
+    split, _ = SplitConfig(column="part").part(SimpleNamespace(rows=rows), labelled_rows(rows))
     described = describe_split(labelled_rows(rows), split)
     assert described["n_without_part"] == 30
     assert "left out: 30." in notes_on_split(described, split.method)[0]

@@ -43,7 +43,7 @@ def test_a_vector_that_depends_on_the_batch_is_refused(call, tf):
         ModelError, match="net gives an image another vector when others are embedded with it"
     ) as caught:
         try_out(call, SIZE, name="net", is_known=False)
-    assert "training=False" in caught.value.mend
+    assert "training=False" in caught.value.hint
 
 
 def test_a_known_network_is_run_once(tf):

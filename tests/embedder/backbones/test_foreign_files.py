@@ -25,7 +25,7 @@ def test_the_way_is_named(name, says, tmp_path):
     (tmp_path / name).write_bytes(b"some")
     with pytest.raises(ModelError, match="is no backbone") as caught:
         open_backbone(BackboneRequest(handle=str(tmp_path / name)))
-    assert says.format(folder=tmp_path) in caught.value.mend
+    assert says.format(folder=tmp_path) in caught.value.hint
 
 
 def test_names_that_say_nothing():

@@ -127,7 +127,7 @@ def test_unknown_module(served):
     handle = served[0] + "/nobody/nothing/1"
     error = refusal(handle)
     assert error.message.startswith(f"{handle} can't be fetched: HTTP Error 404")
-    assert f"curl -L '{handle}?tf-hub-format=compressed' | tar xz -C FOLDER" in error.mend
+    assert f"curl -L '{handle}?tf-hub-format=compressed' | tar xz -C FOLDER" in error.hint
 
 
 def test_no_connection(served):
@@ -136,7 +136,7 @@ def test_no_connection(served):
         handle = f"http://127.0.0.1:{server.server_port}{MODULE}"
     error = refusal(handle)
     assert "Connection refused" in error.message
-    assert "curl -L" in error.mend
+    assert "curl -L" in error.hint
 
 
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # tensorflow-hub leaves it open

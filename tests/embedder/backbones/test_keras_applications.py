@@ -90,7 +90,7 @@ def test_weights_of_another_network(file, wrong_weights, small_application):
     assert file in error.message
     assert "List of objects" not in error.message
     assert len(error.message.replace(str(wrong_weights), "")) < 600
-    assert error.mend
+    assert error.hint
 
 
 def test_imagenet_weights_out_of_reach(monkeypatch, tf):
@@ -102,14 +102,14 @@ def test_imagenet_weights_out_of_reach(monkeypatch, tf):
     monkeypatch.setattr("keras.src.utils.file_utils.get_file", refuse)
     error = refusal(handle="keras:MobileNetV3Small", weights=None)
     assert error.message == "The ImageNet weights of MobileNetV3Small can't be fetched: URL fetch failure."
-    assert "--weights FILE.keras" in error.mend
+    assert "--weights FILE.keras" in error.hint
 
 
 def test_unknown_name():
     """A name that is nearly right is told the right one."""
     error = refusal(handle="keras:MobilenetV2")
     assert error.message.startswith("keras.applications has no MobilenetV2. Did you mean MobileNetV2 or")
-    assert error.mend == "List what there is with: frieze backbones"
+    assert error.hint == "List what there is with: frieze backbones"
     assert refusal(handle="keras:xyz").message == "keras.applications has no xyz."
 
 
@@ -117,7 +117,7 @@ def test_too_small():
     """A size below what the network takes is refused with Keras's own words."""
     error = refusal(handle="keras:MobileNetV2", image_size=16)
     assert "at least 32x32" in error.message
-    assert "--image-size" in error.mend
+    assert "--image-size" in error.hint
 
 
 def test_layer(small_network, small_application):
@@ -136,9 +136,9 @@ def test_unknown_layer(small_application):
     """A layer that is not there is told the ones that are near."""
     error = refusal(handle=small_application, layer="frist")
     assert error.message == "Small has no layer frist."
-    assert error.mend == "Near it are: first."
+    assert error.hint == "Near it are: first."
 
 
 def test_pixels_are_its_own():
     """--pixels is refused: each network has its own preprocessing."""
-    assert refusal(handle="keras:VGG16", pixels="0..1").mend == "Leave --pixels out."
+    assert refusal(handle="keras:VGG16", pixels="0..1").hint == "Leave --pixels out."

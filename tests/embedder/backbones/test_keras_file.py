@@ -42,7 +42,7 @@ def test_pixels_must_be_known(save):
     """A model that does not rescale its pixels is refused without --pixels: a wrong range is a silent loss."""
     error = refusal(handle=save())
     assert "no layer of it rescales them by numbers that tell" in error.message
-    assert "--pixels 0..1, -1..1, 0..255, caffe or torch" in error.mend
+    assert "--pixels 0..1, -1..1, 0..255, caffe or torch" in error.hint
 
 
 def test_rescaling(save):
@@ -75,7 +75,7 @@ def test_layer(save):
     handle = save(keras.layers.Rescaling(2.0, name="doubled"), keras.layers.ReLU(name="positive"))
     backbone = open_backbone(BackboneRequest(handle=handle, layer="doubled", pixels="0..1"))
     assert np.allclose(backbone.call(IMAGES), [2 * COLOUR] * 2, atol=1e-5)
-    assert refusal(handle=handle, layer="double").mend == "Near it are: doubled."
+    assert refusal(handle=handle, layer="double").hint == "Near it are: doubled."
 
 
 def test_flatten(save):
@@ -87,7 +87,7 @@ def test_flatten(save):
     backbone = open_backbone(BackboneRequest(handle=handle, layer="doubled:flatten", pixels="0..1"))
     assert (backbone.spec.dim, backbone.spec.layer) == (192, "doubled:flatten")
     assert np.allclose(backbone.call(images), 2 * images.reshape(2, 192), atol=1e-5)
-    assert refusal(handle=handle, layer="double:flatten", pixels="0..1").mend == "Near it are: doubled."
+    assert refusal(handle=handle, layer="double:flatten", pixels="0..1").hint == "Near it are: doubled."
 
 
 def test_input_in_a_list(tf, tmp_path):
@@ -122,7 +122,7 @@ def test_inputs_that_are_no_images_of_three_colours(shape, tf, tmp_path):
     keras.Model(images, keras.layers.Identity()(images)).save(tmp_path / "net.keras")
     error = refusal(handle=str(tmp_path / "net.keras"), pixels="0..1")
     assert f"net takes inputs of the shape {shape}; images are [H, W, 3]." in error.message
-    assert "image-size" not in error.mend
+    assert "image-size" not in error.hint
 
 
 @pytest.mark.parametrize("layer", ["Lambda", "TFSMLayer"])
@@ -139,7 +139,7 @@ def test_code_is_not_run(layer, tf, tmp_path):
     error = refusal(handle=path, pixels="0..1")
     assert error.message.startswith(f"{path} holds code of its own, and a .keras file is never trusted with that: ")
     assert re.search(rf"deserialization of a `{layer}`[^.]*\.$", error.message)
-    assert "model.export('FOLDER')" in error.mend
+    assert "model.export('FOLDER')" in error.hint
 
 
 @pytest.mark.parametrize("content", [None, b"", b"text"])
@@ -150,7 +150,7 @@ def test_no_model(content, tmp_path):
         path.write_bytes(content)
     error = refusal(handle=str(path), pixels="0..1")
     assert str(path) in error.message
-    assert error.mend
+    assert error.hint
 
 
 @pytest.fixture(params=["sequential", "functional"])
@@ -183,16 +183,16 @@ def test_layers_of_a_base(transfer):
 
 
 @pytest.mark.parametrize(
-    ("layer", "mend"),
+    ("layer", "hint"),
     [
         ("high", "Near it are: base/high."),
         ("base/hihg", "Near it are: base/high"),
         ("mean/high", "Near it are: base/high"),
     ],
 )
-def test_no_layer_of_a_base(layer, mend, transfer):
+def test_no_layer_of_a_base(layer, hint, transfer):
     """A layer that is not there is refused with the paths that are near it."""
-    assert refusal(handle=transfer[0], layer=layer).mend.startswith(mend)
+    assert refusal(handle=transfer[0], layer=layer).hint.startswith(hint)
 
 
 def test_whole_h5(tf, tmp_path):
@@ -208,7 +208,7 @@ def test_whole_h5(tf, tmp_path):
     model.save_weights(tmp_path / "net.weights.h5")
     error = refusal(handle=str(tmp_path / "net.weights.h5"))
     assert "holds weights, and no model" in error.message
-    assert "--backbone keras:NAME --weights" in error.mend
+    assert "--backbone keras:NAME --weights" in error.hint
 
 
 def test_h5_runs_no_code(tf, tmp_path):

@@ -23,7 +23,7 @@ def test_unknown_handle(handle):
     with pytest.raises(ModelError, match=f"{handle} is no backbone") as caught:
         open_backbone(BackboneRequest(handle=handle))
     is_near = handle == "mobilenet"
-    assert caught.value.mend == "Did you mean keras:MobileNet? " * is_near + "See: frieze backbones"
+    assert caught.value.hint == "Did you mean keras:MobileNet? " * is_near + "See: frieze backbones"
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_options_that_do_not_fit(asked, message):
     with pytest.raises(InputError) as caught:
         open_backbone(BackboneRequest(**asked))
     assert caught.value.message == message
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 def test_pixels_of_a_saved_model(tiny, opened, module):

@@ -14,7 +14,7 @@ def refusal(**asked):
     """Open what can't be opened: gives the error's text."""
     with pytest.raises(ModelError) as caught:
         open_backbone(BackboneRequest(**asked))
-    assert caught.value.mend
+    assert caught.value.hint
     return str(caught.value)
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from frieze.core import BucketPath, ImageError, InputError
 from frieze.embedder import JobOptions, SourceOptions
 from frieze.embedder.cluster.worker import Work, Worker
-from frieze.embedder.cluster.worker_pool import Answer, Crew, Member, Place, find_lack, find_places
+from frieze.embedder.cluster.worker_pool import Answer, Place, WorkerHandle, WorkerPool, find_lack, find_places
 from frieze.features import (
     Manifest,
     open_features,
@@ -31,7 +31,7 @@ class Here:
 
     Attributes:
         deaths: The numbers of the `embed` questions at which a worker dies.
-        deadly: A row that kills who takes it up.
+        poison: A row that kills who takes it up.
         n_workers: Its size.
         is_backwards: Whether the last question is answered first.
         stuck: Number of a place whose worker never answers.
@@ -41,7 +41,7 @@ class Here:
     """
 
     deaths = ()
-    deadly = None
+    poison = None
     n_workers = 2
     is_backwards = False
     stuck = hung = lack = None
@@ -70,10 +70,10 @@ class Here:
         """Name the machine of a place."""
         return "node"
 
-    def hire(self):
+    def start_workers(self):
         """Fill the empty places."""
         places = [Place(self.node_of(number), range(number, number + 1), 0) for number in range(self.n_workers)]
-        fresh = [Member(place, Worker(self._work)) for place in places if place not in self._members]
+        fresh = [WorkerHandle(place, Worker(self._work)) for place in places if place not in self._members]
         self._members |= {member.place: member for member in fresh}
         self._workers += [member.actor for member in fresh]
         return fresh
@@ -94,7 +94,7 @@ class Here:
         member, question, words, about = self._questions.pop() if self.is_backwards else self._questions.popleft()
         self.n_asked += question == "embed"
         is_dead = member not in self._members.values() or (
-            question == "embed" and (self.n_asked in self.deaths or self.deadly in words[0].tolist())
+            question == "embed" and (self.n_asked in self.deaths or self.poison in words[0].tolist())
         )
         is_dead = is_dead or self.dies(member, question, self.n_asked)
         if is_dead and self._members.get(member.place) is member:
@@ -107,7 +107,7 @@ def crew(monkeypatch):
     """The class of the crew that a run gets."""
     kind = type("Crew", (Here,), {})
     monkeypatch.setattr("frieze.embedder.cluster.driver.connected", contextlib.nullcontext)
-    monkeypatch.setattr("frieze.embedder.cluster.driver.Crew", kind)
+    monkeypatch.setattr("frieze.embedder.cluster.driver.WorkerPool", kind)
     monkeypatch.setattr("frieze.embedder.cluster.driver._LOOK_AROUND_S", 0.0)
     return kind
 
@@ -142,7 +142,7 @@ def test_as_a_local_run(crew, embed, gallery, whole, out, deaths):
 
 def test_a_deadly_image(crew, embed, gallery, whole, out):
     """An image that kills each worker is a failure in the end; all others stand, in as many parts."""
-    crew.deadly = 10
+    crew.poison = 10
     document = embed(gallery, out, ray="auto")
     names = open_features(whole[0]).ids
     (failure,) = read_failures(out).to_pylist()
@@ -250,11 +250,11 @@ def _fail_to_read(worker, rows, file, *, embed):
 @pytest.fixture
 def break_disks(crew, monkeypatch):
     """`break_disks(n)`: workers are on machines of their own, and the first n of these have bad disks."""
-    began, hire, bad = Worker.embed, crew.hire, []
+    began, start_workers, bad = Worker.embed, crew.start_workers, []
 
     def run(n_bad):
         def hire_and_note(self):
-            fresh = hire(self)
+            fresh = start_workers(self)
             bad.extend(member.actor for member in fresh if member.place.cores.start < n_bad)
             return fresh
 
@@ -262,7 +262,7 @@ def break_disks(crew, monkeypatch):
             return _fail_to_read(self, *words, embed=began) if self in bad else began(self, *words)
 
         monkeypatch.setattr(crew, "node_of", staticmethod(str))
-        monkeypatch.setattr(crew, "hire", hire_and_note)
+        monkeypatch.setattr(crew, "start_workers", hire_and_note)
         monkeypatch.setattr(Worker, "embed", embed)
 
     return run
@@ -327,7 +327,7 @@ def test_a_generator(crew, embed, out, monkeypatch):
     """Images that no file holds can't be sent to workers, which is said; nothing of it is a traceback."""
     ray = types.SimpleNamespace(put=pytest.importorskip("ray.cloudpickle").dumps)
     monkeypatch.setattr("frieze.embedder.cluster.driver.connected", lambda _: contextlib.nullcontext(ray))
-    monkeypatch.setattr("frieze.embedder.cluster.driver.Crew", Crew)
+    monkeypatch.setattr("frieze.embedder.cluster.driver.WorkerPool", WorkerPool)
     images = (np.zeros((8, 8, 3), np.uint8) for _ in range(3))
     with pytest.raises(InputError, match="can't be sent"):
         embed(images, out, ray="auto")
@@ -343,8 +343,8 @@ def test_deaths_of_other_kinds():
     fake = types.SimpleNamespace(
         exceptions=ray.exceptions, put=str, wait=lambda asked, **_: (asked, []), get=get, kill=killed.append
     )
-    crew = Crew(fake, Work(None, None, JobOptions(), None))
-    member = Member(Place("node", range(1), 0), types.SimpleNamespace(embed=types.SimpleNamespace(remote=str)))
+    crew = WorkerPool(fake, Work(None, None, JobOptions(), None))
+    member = WorkerHandle(Place("node", range(1), 0), types.SimpleNamespace(embed=types.SimpleNamespace(remote=str)))
     for error, is_dead in ((ray.exceptions.OutOfMemoryError("all"), True), (a_fault_of_ours(ray), False)):
         errors[:] = [error]
         crew.ask(member, "embed", about="it")
@@ -364,16 +364,16 @@ def test_equal_bytes(crew, embed, folder, out, deaths, monkeypatch):
 
     So it is of two workers' shards, and of the halves of one that was taken apart.
     """
-    from frieze.embedder.job.shard_writer import Filling
+    from frieze.embedder.job.shard_writer import ShardBuffer
 
-    laid_out = Filling.laid_out
+    laid_out = ShardBuffer.laid_out
 
     def rounded_elsewhere(filling, images, spec):
         table = laid_out(filling, images, spec)
         vectors = to_embeddings(table["embedding"]) + np.float32(1e-3) * filling.rows[0][0]
         return to_part({name: table[name] for name in table.column_names}, vectors, table.schema)
 
-    monkeypatch.setattr(Filling, "laid_out", rounded_elsewhere)
+    monkeypatch.setattr(ShardBuffer, "laid_out", rounded_elsewhere)
     crew.deaths = deaths
     (folder / "z.jpg").write_bytes((folder / "a.jpg").read_bytes())
     embed(folder, out, ray="auto", shard_size=100 if deaths else 4)
@@ -528,13 +528,13 @@ def test_all_machines_go(monkeypatch):
     """A cluster without a machine is refused at the start, and waited for where it had one."""
     nodes = []
     fake = types.SimpleNamespace(nodes=lambda: nodes, put=str, available_resources=lambda: {"CPU": 1.0})
-    monkeypatch.setattr(Crew, "_employ", lambda *_: None)
-    crew = Crew(fake, Work(None, None, JobOptions(ray="auto"), None))
+    monkeypatch.setattr(WorkerPool, "_employ", lambda *_: None)
+    crew = WorkerPool(fake, Work(None, None, JobOptions(ray="auto"), None))
     with pytest.raises(InputError, match="No machine of the cluster has 1 CPU"):
-        crew.hire()
+        crew.start_workers()
     nodes.append(node("a", 1))
-    (member,) = crew.hire()
+    (member,) = crew.start_workers()
     nodes.clear()
     crew._members.pop(member.place)  # as when it died
-    assert crew.hire() == []
+    assert crew.start_workers() == []
     assert crew.lack == "a machine with 1 CPU: the cluster has none left"

@@ -82,17 +82,17 @@ def test_who_was_overtaken_dies_of_that():
 def test_a_deadly_image_is_found():
     """A shard that kills its worker twice is halved until the one row that does it is alone and has done it thrice."""
     schedule, done, n_deaths = schedule_of(64, 64), [], 0
-    deadly = None
+    poison = None
     while schedule:
         pieces = list(schedule.take("a"))
         for piece in pieces:
             if 37 in piece.rows:
                 n_deaths += 1
-                deadly = schedule.lose("a") or deadly
+                poison = schedule.lose("a") or poison
                 break
             done.extend(piece.rows)
             schedule.end("a", piece)
-    assert deadly.rows.tolist() == [37]
+    assert poison.rows.tolist() == [37]
     assert sorted(done) == [row for row in range(128) if row != 37]
     assert n_deaths == 2 + 5 + 3
     assert schedule.is_whole(0)
@@ -112,9 +112,9 @@ def test_nothing_lost_nothing_twice(data):
         held[worker] += schedule.take(worker)
         does = data.draw(st.sampled_from(["end", "end", "die"]))
         if does == "die":
-            deadly = schedule.lose(worker)
+            poison = schedule.lose(worker)
             held[worker] = []
-            counted.update(() if deadly is None else deadly.rows.tolist())
+            counted.update(() if poison is None else poison.rows.tolist())
         elif held[worker]:
             piece = held[worker].pop(0)
             counted.update(piece.rows.tolist() if schedule.end(worker, piece) else ())

@@ -4,7 +4,7 @@ import pytest
 from frieze.core import ModelError
 from frieze.embedder.engines import Setting
 from frieze.embedder.engines import benchmark as tuning
-from frieze.embedder.engines.benchmark import Trial, measure_rate, together, try_engines
+from frieze.embedder.engines.benchmark import Trial, images_per_call, measure_rate, try_engines
 
 PIXELS = np.zeros((40, 4, 4, 3), np.uint8)
 ANY = Setting()
@@ -118,7 +118,7 @@ def test_rate_of_a_slow_network(monkeypatch):
 @pytest.mark.parametrize(("batch_size", "wanted"), [(1, 32), (4, 32), (5, 35), (32, 32), (64, 64)])
 def test_together(batch_size, wanted):
     """The pipeline hands over whole batches of an engine, enough for few calls."""
-    assert together(Fake(None, Setting(batch_size=batch_size))) == wanted
+    assert images_per_call(Fake(None, Setting(batch_size=batch_size))) == wanted
 
 
 def test_words_of_a_stem():

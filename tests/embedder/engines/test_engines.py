@@ -12,7 +12,7 @@ CPU = Setting(devices=("CPU:0",))
 @pytest.fixture(params=ENGINES)
 def name(request):
     """Each engine that is installed."""
-    if (reason := ENGINES[request.param].why_not(CPU)) is not None:
+    if (reason := ENGINES[request.param].unsupported_reason(CPU)) is not None:
         pytest.skip(reason)
     return request.param
 
@@ -57,7 +57,7 @@ def test_settings_begin_small(name):
     """Each engine tries small batches before large ones, and all that is worth a trial can be had."""
     settings = list(ENGINES[name].settings(CPU))
     assert [one.batch_size for one in settings] == sorted(one.batch_size for one in settings)
-    assert all(ENGINES[name].why_not(one) is None for one in settings)
+    assert all(ENGINES[name].unsupported_reason(one) is None for one in settings)
 
 
 @pytest.mark.usefixtures("needs_openvino")

@@ -28,7 +28,7 @@ def test_streams(opened, tiny):
 def test_precision_is_what_was_asked(precision, kind, opened, tiny):
     """The network runs in the precision asked for: float32 is never lowered by what the processor could do."""
     setting = Setting(precision=precision, devices=("CPU:0",))
-    if (reason := OpenVINOEngine.why_not(setting)) is not None:
+    if (reason := OpenVINOEngine.unsupported_reason(setting)) is not None:
         pytest.skip(reason)
     (compiled,) = OpenVINOEngine(opened(str(tiny)), setting)._parts
     assert kind in str(compiled.get_property("INFERENCE_PRECISION_HINT"))
@@ -38,7 +38,7 @@ def test_no_bfloat16(monkeypatch):
     """A processor that would only imitate bfloat16 is told as what it is."""
     monkeypatch.setattr("frieze.embedder.engines.openvino._has_bfloat16", lambda: False)
     setting = Setting(precision="bfloat16", devices=("CPU:0",))
-    assert OpenVINOEngine.why_not(setting) == "this processor has no bfloat16"
+    assert OpenVINOEngine.unsupported_reason(setting) == "this processor has no bfloat16"
 
 
 def test_graph_that_it_can_not_run(opened, tiny, monkeypatch):
@@ -56,7 +56,7 @@ def test_graph_that_it_can_not_run(opened, tiny, monkeypatch):
 def test_float32_stem(opened, tiny):
     """The first layers can stay in float32 while the rest is lower: two parts that compute what the whole does."""
     setting = Setting(precision="bfloat16", devices=("CPU:0",), batch_size=8)
-    if (reason := OpenVINOEngine.why_not(setting)) is not None:
+    if (reason := OpenVINOEngine.unsupported_reason(setting)) is not None:
         pytest.skip(reason)
     backbone = opened(str(tiny))
     (truer,) = OpenVINOEngine.truer(setting)

@@ -136,7 +136,7 @@ def test_memory_of_a_gpu(engine, monkeypatch, tf):
 )
 def test_precisions(device, precision, reason):
     """Each kind of device has the precisions that Grappler can rewrite a graph to."""
-    assert TensorFlowEngine.why_not(Setting(precision=precision, devices=(device,))) == reason
+    assert TensorFlowEngine.unsupported_reason(Setting(precision=precision, devices=(device,))) == reason
 
 
 def test_settings_by_device():

@@ -132,7 +132,7 @@ def test_one_of_each():
     """One image is told of in the singular."""
     document = {"narrow_range": {"images": 1, "levels": 5}, "first_of_several": 2, "colour_profiles": {"ROMM": 1}}
     document["white_by_transparency"] = 1
-    assert list(describe_tally(document, mend="stretch it")) == [
+    assert list(describe_tally(document, hint="stretch it")) == [
         "1 16-bit image uses 5 of 256 levels: stretch it.",
         "2 images are animations or have several pages: their first picture alone is read.",
         "1 image has colours other than sRGB (ROMM 1): it is read as sRGB.",

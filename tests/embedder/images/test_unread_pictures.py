@@ -55,7 +55,7 @@ def test_nothing_but_heic(tmp_path, no_heic):
     (tmp_path / "a.heic").write_bytes(HEIC)
     with pytest.raises(InputError, match=r"no image in .*: 1 other file was found\. These are: 1 HEIC\.") as caught:
         open_source(str(tmp_path), SourceOptions())
-    assert "pip install 'frieze[heic]'" in caught.value.mend
+    assert "pip install 'frieze[heic]'" in caught.value.hint
 
 
 def test_counted_with_those_that_claim(folder, no_heic, embed, out):

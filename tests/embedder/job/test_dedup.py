@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from frieze.embedder.job.dedup import Known, Seen
+from frieze.embedder.job.dedup import CachedEmbedding, EmbeddingCache
 from frieze.embedder.job.shard_writer import embedded_rows
 from frieze.features import LISTING, BackboneSpec, Manifest, Shard, open_writer
 
@@ -11,7 +11,7 @@ A, B, C = (bytes([number] * 32) for number in range(3))
 
 def seen(number):
     """Give what is known of some bytes."""
-    return Seen(np.array([number, -number], np.float32), number, number + 1)
+    return CachedEmbedding(np.array([number, -number], np.float32), number, number + 1)
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def write(writer, part, *digests, drop=()):
 def test_stored(writer):
     """What the table holds is read from its part: vector, width and height."""
     write(writer, 3, A, B)
-    known = Known(writer.learned, {A: 3, B: 3})
+    known = EmbeddingCache(writer.learned, {A: 3, B: 3})
     found = known.get(B)
     assert (found.embedding.tolist(), found.width, found.height) == ([1, -1], 1, 2)
     assert (B in known, C in known, known.get(C)) == (True, False, None)
@@ -40,7 +40,7 @@ def test_stored(writer):
 
 def test_on_its_way(writer):
     """What is embedded and not yet written is known from memory."""
-    known = Known(writer.learned, {})
+    known = EmbeddingCache(writer.learned, {})
     known.add(A, seen(0))
     assert known.get(A).embedding.tolist() == [0, 0]
 
@@ -48,7 +48,7 @@ def test_on_its_way(writer):
 def test_settled(writer):
     """What was written leaves memory and is read from its part, also from one that was rewritten since."""
     write(writer, 0, A)
-    known = Known(writer.learned, {A: 0})
+    known = EmbeddingCache(writer.learned, {A: 0})
     assert known.get(A).width == 0
     known.add(B, seen(1))
     write(writer, 0, B, drop=[B.hex()])

@@ -57,7 +57,7 @@ def test_an_image_that_is_lost(folder, spoil):
     read = image_reader([str(folder / "a.jpg"), str(path)], SPEC)
     with pytest.raises(InputError, match=r"b\.jpg can't be read any more") as caught:
         read(np.array([0, 1]))
-    assert "frieze embed" in caught.value.mend
+    assert "frieze embed" in caught.value.hint
 
 
 def test_images_that_are_too_large(folder):

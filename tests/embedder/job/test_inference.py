@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from frieze.embedder.job.dedup import Known
+from frieze.embedder.job.dedup import EmbeddingCache
 from frieze.embedder.job.inference import embed_batches
 from frieze.embedder.job.pipeline import Batch, Piece
 from frieze.embedder.job.timing import Stages
@@ -43,7 +43,7 @@ def run():
 
     def embed(*contents, depth=2):
         engine = Summing(depth)
-        known = Known(None, {})
+        known = EmbeddingCache(None, {})
         found = list(embed_batches(batches(*contents), engine, known, Stages()))
         rows = [[None if one is None else float(one.embedding[0]) for one in seen] for _, seen, _ in found]
         return engine, rows, [n_run for _, _, n_run in found]

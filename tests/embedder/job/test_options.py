@@ -22,7 +22,7 @@ def test_defaults():
 def test_numbers_below_one(name, number):
     """A number below 1 is refused with the option's name."""
     error, option = refusal(**{name: number}), "--" + name.replace("_", "-")
-    assert (error.message, error.mend) == (f"{option} is {number}.", f"Give {option} 1 or more.")
+    assert (error.message, error.hint) == (f"{option} is {number}.", f"Give {option} 1 or more.")
 
 
 @pytest.mark.parametrize("name", ["max_pixels", "max_bytes"])

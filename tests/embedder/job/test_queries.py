@@ -23,4 +23,4 @@ def test_of_no_use(content, reason, folder, tiny, opened):
     with pytest.raises(InputError) as caught:
         embed_images([folder / "a.jpg", path], opened(str(tiny)))
     assert caught.value.message.startswith(f"{path} can't be used ({reason})")
-    assert "JPEG" in caught.value.mend
+    assert "JPEG" in caught.value.hint

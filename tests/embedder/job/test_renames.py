@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from frieze.core import ImageError
-from frieze.embedder.job.renames import recognise
+from frieze.embedder.job.renames import find_renamed
 from frieze.embedder.sources import Source
 from frieze.embedder.sources.base import Listing
 from frieze.features import LISTING, PART, compare
@@ -43,7 +43,7 @@ def origins(now, *, time, in_order=False, step=lambda *_: None):
     images = listed(now, time)
     source = Source(Listing("/photos", images), contents, in_order)
     comparison = compare(images, stored, to_failures([]))
-    found = recognise(comparison, source, Writer(BYTES.values()), workers=2, step=step)
+    found = find_renamed(comparison, source, Writer(BYTES.values()), workers=2, step=step)
     return found.tolist(), sorted(read)
 
 
@@ -73,7 +73,7 @@ def test_unreadable():
     images = listed(BYTES, 2)
     source = Source(Listing("/photos", images), lambda rows: [error if row == 1 else b"one" for row in rows])
     comparison = compare(images, stored, to_failures([]))
-    found = recognise(comparison, source, Writer(BYTES.values()), workers=2, step=lambda *_: None)
+    found = find_renamed(comparison, source, Writer(BYTES.values()), workers=2, step=lambda *_: None)
     assert found.tolist() == [0, -1, -1, -1]
 
 
@@ -99,5 +99,5 @@ def test_stopped():
     )
     comparison = compare(images, stored, to_failures([]))
     with pytest.raises(KeyboardInterrupt):
-        recognise(comparison, source, Writer([b"one"] * len(many)), workers=1, step=stop)
+        find_renamed(comparison, source, Writer([b"one"] * len(many)), workers=1, step=stop)
     assert np.sum(read) < 20_000

@@ -46,7 +46,9 @@ def machine(monkeypatch, tf):
                 )
 
             engine.truer = OpenVINOEngine.truer if name == "openvino" else TensorFlowEngine.truer
-            engine.why_not = lambda setting: None if setting.precision != "float16" else f"{name} has no float16"
+            engine.unsupported_reason = lambda setting: (
+                None if setting.precision != "float16" else f"{name} has no float16"
+            )
             return engine
 
         def try_engines(asked, names, backbone, setting, pixels):

@@ -3,9 +3,9 @@ import pyarrow as pa
 import pytest
 
 from frieze.core import FeatureFileError
-from frieze.embedder.job.dedup import Known, Seen
+from frieze.embedder.job.dedup import CachedEmbedding, EmbeddingCache
 from frieze.embedder.job.pipeline import Batch, Piece
-from frieze.embedder.job.shard_writer import ShardFiller, embedded_rows
+from frieze.embedder.job.shard_writer import ShardWriter, embedded_rows
 from frieze.features import LISTING, BackboneSpec, Manifest, Shard, compare, open_features, open_writer, read_failures
 
 SPEC = BackboneSpec(name="two", handle="two/", fingerprint="ab" * 32, dim=2, image_size=(8, 8))
@@ -37,13 +37,13 @@ def vectors(rows):
 
 def seen(rows):
     """Give what is known of rows."""
-    return [Seen(vector, 10 + row, 20 + row) for row, vector in zip(rows, vectors(rows), strict=True)]
+    return [CachedEmbedding(vector, 10 + row, 20 + row) for row, vector in zip(rows, vectors(rows), strict=True)]
 
 
 def filler_of(writer, shards=SHARDS, known=None):
     """Give a filler of shards."""
     comparison = compare(IMAGES, writer.stored(), writer.failed)
-    return ShardFiller(writer, comparison, shards, Known(writer.learned, {}) if known is None else known)
+    return ShardWriter(writer, comparison, shards, EmbeddingCache(writer.learned, {}) if known is None else known)
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_waits_for_its_commits(writer, ids):
 
 def test_settled(writer, ids):
     """What is written is known from then on, and read from the table."""
-    known = Known(writer.learned, {})
+    known = EmbeddingCache(writer.learned, {})
     with filler_of(writer, known=known) as filler:
         filler.add(batch([0, 1, 2], is_last=True), seen([0, 1, 2]))
     found = known.get(digest(1))

@@ -206,7 +206,7 @@ def test_nothing_there(place, bucket):
     """A prefix without objects is one error that names it, and what to check."""
     with pytest.raises(InputError, match=f"There is nothing at {bucket.url}/{place}") as caught:
         open_source(f"{bucket.url}/{place}", SourceOptions())
-    assert "AWS_ENDPOINT_URL" in caught.value.mend
+    assert "AWS_ENDPOINT_URL" in caught.value.hint
 
 
 def test_no_such_bucket(bucket):

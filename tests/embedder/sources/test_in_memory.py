@@ -155,7 +155,7 @@ class Tensor:
 
 @pytest.mark.parametrize("kind", [np.asarray, Tensor])
 @pytest.mark.parametrize(
-    ("shape", "mend", "n_images"),
+    ("shape", "hint", "n_images"),
     [
         ((3, 9, 7), "numpy.moveaxis(image, 0, -1)[None]", 1),
         ((4, 9, 7), "images[..., None]", 4),
@@ -163,13 +163,13 @@ class Tensor:
         ((3, 4, 9, 7), "numpy.moveaxis(images, 1, -1)", 3),
     ],
 )
-def test_channels_first(shape, mend, n_images, kind):
+def test_channels_first(shape, hint, n_images, kind):
     """An array whose channels may come first is refused with what puts them last; what that gives is taken."""
     values = pixels(9, *shape)
     with pytest.raises(InputError, match="channels") as caught:
         open_source(kind(values), SourceOptions())
-    assert mend.removesuffix("[None]") in caught.value.mend
-    fixed = eval(mend, {"numpy": np, "image": values, "images": values})  # noqa: S307  our own words
+    assert hint.removesuffix("[None]") in caught.value.hint
+    fixed = eval(hint, {"numpy": np, "image": values, "images": values})  # noqa: S307  our own words
     assert len(opened(fixed)[0]) == n_images
 
 
@@ -187,7 +187,7 @@ def test_grey_with_alpha():
     assert np.array_equal(opened(values[None])[1][0], expected)
     with pytest.raises(InputError, match=r"images\[None\]") as caught:
         open_source(values, SourceOptions())
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -5,32 +5,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frieze.embedder.sources import listing as collecting
-from frieze.embedder.sources.listing import Found, collect
+from frieze.embedder.sources.listing import ImageRecord, build_listing
 from frieze.features import LISTING
 
 
 def found(*columns):
     """Make images with these columns of the user's."""
-    return [Found(f"{number}.jpg", f"/{number}.jpg", None, 5, 6, 7, number, own) for number, own in enumerate(columns)]
+    return [
+        ImageRecord(f"{number}.jpg", f"/{number}.jpg", None, 5, 6, 7, number, own) for number, own in enumerate(columns)
+    ]
 
 
 def values(images, name):
     """Collect images and give the type of a column, and its values."""
-    column = collect(images).images[name]
+    column = build_listing(images).images[name]
     return str(column.type), column.to_pylist()
 
 
 def test_nothing():
     """Of no images an empty listing is made."""
-    collected = collect([])
+    collected = build_listing([])
     assert collected.images.schema == LISTING
     assert (len(collected.images), len(collected.files), len(collected.offsets)) == (0, 0, 0)
 
 
 def test_rows():
     """An image's facts and columns become a row, and where it lies stays beside it."""
-    collected = collect(
-        [Found("a", "/a", "cat", 5, 6, 2, 80, {"year": 1999}), Found("b", "/b", None, None, None, 3, 90)]
+    collected = build_listing(
+        [ImageRecord("a", "/a", "cat", 5, 6, 2, 80, {"year": 1999}), ImageRecord("b", "/b", None, None, None, 3, 90)]
     )
     assert collected.images.to_pylist() == [
         {"id": "a", "uri": "/a", "label": "cat", "size_bytes": 5, "mtime_ns": 6, "year": 1999},
@@ -41,7 +43,7 @@ def test_rows():
 
 def test_repeats():
     """The first image of an id stays, with its place; the others are failures."""
-    collected = collect([Found("a", f"/{number}", None, None, None, 0, number) for number in range(3)])
+    collected = build_listing([ImageRecord("a", f"/{number}", None, None, None, 0, number) for number in range(3)])
     assert (collected.images["uri"].to_pylist(), collected.offsets.tolist()) == (["/0"], [0])
     assert [(one.id, one.uri, one.reason) for one in collected.repeats] == [
         ("a", "/1", "repeated id"),
@@ -51,7 +53,7 @@ def test_repeats():
 
 def test_names_of_ours():
     """A column of the user's that has the name of one of ours gets another."""
-    (row,) = collect(found({"label": "owl", "width": 3, "year": 1})).images.to_pylist()
+    (row,) = build_listing(found({"label": "owl", "width": 3, "year": 1})).images.to_pylist()
     assert (row["label"], row["source_label"], row["source_width"], row["year"]) == (None, "owl", 3, 1)
 
 
@@ -59,7 +61,7 @@ def test_names_of_ours():
 def test_names_that_meet(batch_rows, monkeypatch):
     """Where the other name is taken, in whatever batch, no value is lost or mistaken for another column's."""
     monkeypatch.setattr(collecting, "_BATCH_ROWS", batch_rows)
-    images = collect(found({"uri": 1}, {"uri": 2, "source_uri": 3})).images
+    images = build_listing(found({"uri": 1}, {"uri": 2, "source_uri": 3})).images
     assert (images["source_source_uri"].to_pylist(), images["source_uri"].to_pylist()) == ([1, 2], [None, 3])
 
 
@@ -94,7 +96,7 @@ def nest(levels):
 @pytest.mark.parametrize("levels", [45, 120])
 def test_deep_columns(levels, tmp_path):
     """Values that are nested deeper than Parquet's readers go are text, so that what is written can be read."""
-    images = collect(found({"own": nest(levels)})).images
+    images = build_listing(found({"own": nest(levels)})).images
     pq.write_table(images, tmp_path / "part.parquet")
     assert pq.read_table(tmp_path / "part.parquet")["own"].to_pylist() == [str(nest(levels))]
 
@@ -106,7 +108,7 @@ ROWS = st.lists(st.dictionaries(NAMES, st.integers(0, 9) | st.text("xy", max_siz
 @given(rows=ROWS, batch_rows=st.integers(1, 9))
 def test_batches_leave_no_trace(rows, batch_rows):
     """The listing is the same however many images are turned into Arrow at a time."""
-    expected = collect(found(*rows)).images.to_pylist()
+    expected = build_listing(found(*rows)).images.to_pylist()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(collecting, "_BATCH_ROWS", batch_rows)
-        assert collect(found(*rows)).images.to_pylist() == expected
+        assert build_listing(found(*rows)).images.to_pylist() == expected

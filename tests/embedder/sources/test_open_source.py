@@ -126,7 +126,7 @@ def test_more_shards_than_images(folder):
         write_tar(folder / "s s" / f"{number}.tar", "1.jpg")
     with pytest.raises(InputError, match=r"/s s holds 1 image and 2 shards, and only one kind") as caught:
         open_source("s s", SourceOptions())
-    assert caught.value.mend == (f"Give the shards: '{folder}/s s/*.tar', or the images alone: '{folder}/s s/*.jpg'")
+    assert caught.value.hint == (f"Give the shards: '{folder}/s s/*.tar', or the images alone: '{folder}/s s/*.jpg'")
 
 
 @pytest.mark.parametrize("name", ["features.json", "index.json", "head.json"])
@@ -318,7 +318,7 @@ def test_braces(folder):
             ids(source)
     with pytest.raises(InputError) as error:
         ids("a b/{rose,tulip}/*.jpg")
-    command = error.value.mend.partition("the list, ")[2].partition(" |")[0]
+    command = error.value.hint.partition("the list, ")[2].partition(" |")[0]
     lines = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout.split("\n")
     assert lines[:2] == [f"{folder}/a b/rose/1.jpg", f"{folder}/a b/tulip/2.jpg"]
 
@@ -328,7 +328,7 @@ def test_brackets_that_match_nothing(folder):
     write(folder, "k [1].jpg")
     with pytest.raises(InputError, match=r"\[\.\.\.\] stands for one sign of those in it") as error:
         ids("k [1]*.jpg")
-    assert ids(error.value.mend.partition("the name: ")[2].strip("'")) == ["k [1].jpg"]
+    assert ids(error.value.hint.partition("the name: ")[2].strip("'")) == ["k [1].jpg"]
 
 
 def test_all_is_excluded(folder):

@@ -211,7 +211,7 @@ def test_columns_that_cannot_serve(write, rows_of, option, column):
     path = write(tags=[["a"], ["b"], ["c"]], nothing=pa.nulls(3))
     with pytest.raises(InputError, match=f"no column {column} that can be the {option}; it has: tags, not") as caught:
         rows_of(path, **{option: column})
-    assert caught.value.mend == f"Name one of these with --{option} COLUMN."
+    assert caught.value.hint == f"Name one of these with --{option} COLUMN."
 
 
 def test_columns_of_ours(write, rows_of):
@@ -452,7 +452,7 @@ def test_a_file_that_calls_its_vectors_otherwise(tmp_path, write):
     pq.write_table(pa.table({"emb": VECTORS}), odd)
     with pytest.raises(InputError, match=r"in the column vec; .*2\.parquet has none there, only: emb\.") as caught:
         open_vectors(odd.parent, ASKED)
-    exec(caught.value.mend.removeprefix("Rename it, in Python: "))  # noqa: S102  what it says to type
+    exec(caught.value.hint.removeprefix("Rename it, in Python: "))  # noqa: S102  what it says to type
     assert open_vectors(odd.parent, ASKED).rows == 9
 
 
@@ -463,7 +463,7 @@ def test_a_file_without_vectors(tmp_path, write):
     for asked in (ASKED, VectorOptions(embedding="vec")):
         with pytest.raises(InputError, match=r"1\.parquet has none there, only: vec\.") as caught:
             open_vectors(tmp_path / "t", asked)
-        assert caught.value.mend == "Write it anew with the column vec, or move it to another folder."
+        assert caught.value.hint == "Write it anew with the column vec, or move it to another folder."
 
 
 def test_large_whole_numbers_beside_floats(write, rows_of):
@@ -476,4 +476,4 @@ def test_large_whole_numbers_beside_floats(write, rows_of):
         InputError, match=r"The column year of .*0\.parquet is int64 there, and double over all"
     ) as caught:
         rows_of(path)
-    assert caught.value.mend.endswith("table['year'] = table['year'].astype('Int64')")
+    assert caught.value.hint.endswith("table['year'] = table['year'].astype('Int64')")

@@ -29,4 +29,4 @@ def test_too_large(value, kind):
     message = rf"The column tweet of m\.parquet holds \w+ numbers such as {abs(value):.0f}"
     with pytest.raises(InputError, match=message) as error:
         to_text(pa.chunked_array([[value, 1.0]], kind), "tweet", "m.parquet")
-    assert "'tweet': 'Int64'" in error.value.mend
+    assert "'tweet': 'Int64'" in error.value.hint

@@ -88,7 +88,7 @@ def test_npy_that_holds_no_vectors(tmp_path, array):
     with pytest.raises(InputError, match="holds no vectors: its shape is") as caught:
         open_vectors(_save(tmp_path / "v.npy", array), ASKED)
     assert str(np.shape(array)) in caught.value.message
-    assert caught.value.mend == "Save numbers [N, D] with numpy.save('FILE.npy', vectors)."
+    assert caught.value.hint == "Save numbers [N, D] with numpy.save('FILE.npy', vectors)."
 
 
 def test_pickles_are_refused(tmp_path):
@@ -175,7 +175,7 @@ def test_ids_that_are_no_text(tmp_path):
     (tmp_path / "ids").write_bytes(b"caf\xe9\n")
     with pytest.raises(InputError, match=r"ids can't be read: .*utf-8") as caught:
         open_vectors(_save(tmp_path / "v.npy", ROWS), VectorOptions(ids=tmp_path / "ids"))
-    assert "one id a line" in caught.value.mend
+    assert "one id a line" in caught.value.hint
 
 
 def test_ids_that_are_not_there(tmp_path):
@@ -215,7 +215,7 @@ def test_folder_of_nothing(tmp_path):
     """A folder without such files is refused, with all that is read."""
     with pytest.raises(InputError, match=r"holds no \.parquet file and no img_emb/") as caught:
         open_vectors(tmp_path, ASKED)
-    assert all(word in caught.value.mend for word in (".npy", "Parquet", "clip-retrieval"))
+    assert all(word in caught.value.hint for word in (".npy", "Parquet", "clip-retrieval"))
 
 
 def test_clip_retrieval(clip):
@@ -282,7 +282,7 @@ def test_options_that_do_not_go_with_a_kind(clip, tmp_path, kind, option):
     }
     with pytest.raises(InputError, match=f"--{option} is of no use here") as caught:
         open_vectors(paths[kind], VectorOptions(**{option: tmp_path if option == "ids" else "a"}))
-    assert caught.value.mend == f"Leave --{option} out."
+    assert caught.value.hint == f"Leave --{option} out."
 
 
 @pytest.mark.parametrize("data", [b"", b"id,v\n1,2\n", b"\x89HDF\r\n"])
@@ -291,7 +291,7 @@ def test_unknown_files(tmp_path, data):
     (tmp_path / "v.npy").write_bytes(data)
     with pytest.raises(InputError, match="is no file of vectors: it begins with") as caught:
         open_vectors(tmp_path / "v.npy", ASKED)
-    assert "Parquet file" in caught.value.mend
+    assert "Parquet file" in caught.value.hint
 
 
 def test_npz_is_refused(tmp_path):
@@ -299,7 +299,7 @@ def test_npz_is_refused(tmp_path):
     np.savez(tmp_path / "v.npz", vectors=ROWS)
     with pytest.raises(InputError, match="is an archive") as caught:
         open_vectors(tmp_path / "v.npz", ASKED)
-    assert "numpy.save('FILE.npy', vectors)" in caught.value.mend
+    assert "numpy.save('FILE.npy', vectors)" in caught.value.hint
 
 
 def test_nothing_there(tmp_path):

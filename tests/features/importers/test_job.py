@@ -190,7 +190,7 @@ def test_another_file_is_refused(npy, tmp_path):
     np.save(npy, np.zeros((1, 3), np.float32))
     with pytest.raises(MismatchError, match=r"photos\.v1 \(fingerprint: ") as caught:
         _run(npy, tmp_path / "out")
-    assert caught.value.mend == f"Give another --out, or replace {tmp_path / 'out'} with --force."
+    assert caught.value.hint == f"Give another --out, or replace {tmp_path / 'out'} with --force."
 
 
 def test_another_place_is_refused(npy, tmp_path):
@@ -207,7 +207,7 @@ def test_other_options_are_refused(tmp_path):
     _run(tmp_path / "v.parquet", tmp_path / "out")
     with pytest.raises(MismatchError, match="was imported with no options, not with --id name") as caught:
         _run(tmp_path / "v.parquet", tmp_path / "out", id="name")
-    assert "--force" in caught.value.mend
+    assert "--force" in caught.value.hint
 
 
 @pytest.mark.parametrize("changed", ["ids.txt", "v.npy"])
@@ -323,10 +323,10 @@ def test_memory_stays_flat(tmp_path):
 def test_made_elsewhere(npy, tmp_path, spec):
     """An image asked for among vectors made elsewhere is refused, with where these came from; elsewhere it is not."""
     _run(npy, tmp_path / "out")
-    check_can_embed(spec, where="photos.index", mend="")
+    check_can_embed(spec, where="photos.index", hint="")
     with pytest.raises(InputError, match=r"photos\.index holds vectors made elsewhere, imported from .*npy") as caught:
-        check_can_embed(read_manifest(tmp_path / "out").spec, where="photos.index", mend="Ask by id.")
-    assert caught.value.mend == "Ask by id."
+        check_can_embed(read_manifest(tmp_path / "out").spec, where="photos.index", hint="Ask by id.")
+    assert caught.value.hint == "Ask by id."
 
 
 def _write_partitions(folder):
@@ -398,7 +398,7 @@ def test_bytes_that_are_no_text_are_no_ids(tmp_path):
     assert _run(tmp_path / "text.parquet", tmp_path / "t")["imported"] == 2
     with pytest.raises(InputError, match=r"The column id of .* holds bytes that are no text") as caught:
         _run(tmp_path / "raw.parquet", tmp_path / "r")
-    assert "bytes.hex" in caught.value.mend
+    assert "bytes.hex" in caught.value.hint
 
 
 def test_notes(tmp_path):

@@ -51,7 +51,7 @@ def test_several_columns_of_lists(tmp_path):
     schema = _schema(a=LISTS["list"], b=LISTS["integers"], c=pa.string())
     with pytest.raises(InputError, match="has these: a, b") as caught:
         choose_embedding(tmp_path, [schema], None)
-    assert caught.value.mend == "Name the column with --embedding COLUMN."
+    assert caught.value.hint == "Name the column with --embedding COLUMN."
 
 
 def test_a_column_that_is_not_there(tmp_path):
@@ -172,7 +172,7 @@ def test_advice_on_other_forms(form, tmp_path):
     pq.write_table(pa.table({"name": ["a", "b"], "embedding": values}), path)
     with pytest.raises(InputError, match=advice) as caught:
         choose_embedding(path, [pq.read_schema(path)], None)
-    _follow(caught.value.mend, tmp_path)
+    _follow(caught.value.hint, tmp_path)
     assert len(pq.read_table(tmp_path / "vectors.parquet")["embedding"][0]) == {"bytes": 4, "text": 2}[form]
 
 
@@ -197,8 +197,8 @@ def test_advice_on_columns_of_numbers(columns, tmp_path):
     pq.write_table(pa.table({"file": ["a"], **values}), path)
     with pytest.raises(InputError, match=r"has none") as caught:
         choose_embedding(path, [pq.read_schema(path)], None)
-    assert "columns of one number each" in caught.value.mend
-    _follow(caught.value.mend, tmp_path)
+    assert "columns of one number each" in caught.value.hint
+    _follow(caught.value.hint, tmp_path)
     assert pq.read_table(tmp_path / "vectors.parquet")["embedding"].to_pylist() == [[*map(float, wanted)]]
 
 
@@ -208,13 +208,13 @@ def test_advice_on_columns_that_pandas_numbers(tmp_path):
     pd.DataFrame(np.arange(6.0).reshape(2, 3)).to_parquet(path)
     with pytest.raises(InputError) as caught:
         choose_embedding(path, [pq.read_schema(path)], None)
-    _follow(caught.value.mend, tmp_path)
+    _follow(caught.value.hint, tmp_path)
     assert pq.read_table(tmp_path / "vectors.parquet")["embedding"].to_pylist() == [[0, 1, 2], [3, 4, 5]]
 
 
-def _follow(mend, folder):
+def _follow(hint, folder):
     """Do what a message says, in a folder."""
-    lines = mend.partition("in Python: ")[2].replace("'vectors.parquet'", repr(str(folder / "vectors.parquet")))
+    lines = hint.partition("in Python: ")[2].replace("'vectors.parquet'", repr(str(folder / "vectors.parquet")))
     exec(lines, {})  # noqa: S102  our own words
 
 
@@ -224,4 +224,4 @@ def test_no_advice_where_nothing_may_be_meant(tmp_path):
     pq.write_table(pa.table({"name": ["a"], "year": [1999]}), path)
     with pytest.raises(InputError) as caught:
         choose_embedding(path, [pq.read_schema(path)], None)
-    assert caught.value.mend == "Give a file with a column of lists of numbers, one list a row; of images: frieze embed"
+    assert caught.value.hint == "Give a file with a column of lists of numbers, one list a row; of images: frieze embed"

@@ -228,9 +228,9 @@ def test_built_in_is_in_hub_form(exported_built_in, tf):
 
 def test_built_in_is_checked(tmp_path, monkeypatch):
     """What does not give the network's vectors is not left behind."""
-    from frieze.embedder.backbones.trainable.keras_model import KerasTrunk
+    from frieze.embedder.backbones.trainable.keras_model import TrainableKerasModel
 
-    save = KerasTrunk.save
+    save = TrainableKerasModel.save
 
     def save_other(trunk, folder):
         for weight in trunk._model.weights:
@@ -239,7 +239,7 @@ def test_built_in_is_checked(tmp_path, monkeypatch):
         for weight in trunk._model.weights:
             weight.assign((weight - 0.01) / 0.9)
 
-    monkeypatch.setattr(KerasTrunk, "save", save_other)
+    monkeypatch.setattr(TrainableKerasModel, "save", save_other)
     with pytest.raises(ModelError, match="The exported backbone is not frieze-mini-3"):
         frieze.export("builtin", out=tmp_path / "model")
     assert not (tmp_path / "model").exists()

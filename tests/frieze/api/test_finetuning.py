@@ -315,7 +315,7 @@ def test_other_options_over_a_half_done_one(half):
     """Options that differ are refused by name over what is half done; with --force it begins anew."""
     with pytest.raises(InputError, match=r"half done here: learning_rate 0\.004 then, 0\.001 now") as caught:
         half(learning_rate=0.001)
-    assert "--force" in caught.value.mend
+    assert "--force" in caught.value.hint
     assert half(learning_rate=0.001, force=True)["epochs"] == 2
     assert half.begun == [1, 2]
 
@@ -410,7 +410,7 @@ def test_a_head_of_another_backbone_is_refused(table, pictures, residual, tmp_pa
     frieze.train(tmp_path / "f", out=tmp_path / "head")
     with pytest.raises(InputError) as caught:
         frieze.finetune(table, out=tmp_path / "m", head=tmp_path / "head", **QUICK)
-    assert "leave --head out" in caught.value.mend
+    assert "leave --head out" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -533,7 +533,7 @@ def test_images_need_a_backbone(pictures, tmp_path):
     """From images it wants to be told which backbone."""
     with pytest.raises(InputError, match="is no table of features") as caught:
         frieze.finetune(pictures, out=tmp_path / "m", **QUICK)
-    assert "--backbone" in caught.value.mend
+    assert "--backbone" in caught.value.hint
 
 
 def test_a_lost_image_is_told(pictures, residual, tmp_path):

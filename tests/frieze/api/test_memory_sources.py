@@ -79,7 +79,7 @@ def test_search_refuses_other_things(query, message, world):
     """What is neither an image nor a vector is refused by name, with what may be given."""
     with pytest.raises(InputError, match=message) as caught:
         frieze.search(world / "photos.index", query)
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 def test_search_refuses_another_width(pixels, world):
@@ -123,7 +123,7 @@ def test_predict_refuses_channels_first(shape, world, tmp_path):
     """Pixels whose channels may come first are refused with what puts them last."""
     with pytest.raises(InputError, match="channels") as caught:
         frieze.predict(world / "photos.head", np.zeros(shape, np.uint8), out=tmp_path / "p.parquet")
-    assert "numpy.moveaxis" in caught.value.mend
+    assert "numpy.moveaxis" in caught.value.hint
     assert list(tmp_path.iterdir()) == []
 
 
@@ -132,5 +132,5 @@ def test_predict_refuses_other_things(source, world, tmp_path):
     """What holds no images is refused with what may be given; for vectors that is the head itself."""
     with pytest.raises(InputError) as caught:
         frieze.predict(world / "photos.head", source, out=tmp_path / "p.parquet")
-    assert "uint8" in caught.value.mend
+    assert "uint8" in caught.value.hint
     assert list(tmp_path.iterdir()) == []

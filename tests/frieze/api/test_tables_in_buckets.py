@@ -97,7 +97,7 @@ def test_a_killed_run(photos, url, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         frieze.embed(photos, out=url, shard_size=8)
     monkeypatch.setattr(frieze.embedder.job.shard_writer, "commit", commit)
-    document = read_json(BucketPath(url) / "features.json", mend="")
+    document = read_json(BucketPath(url) / "features.json", hint="")
     write_json(BucketPath(url) / "features.json", document | {"parts": document["parts"][:1]})
     assert 0 < frieze.embed(photos, out=url, shard_size=8)["unchanged"] < 30
     assert (len(frieze.open_features(url)), frieze.verify(url)["ok"]) == (30, True)
@@ -132,7 +132,7 @@ def test_a_writer_that_was_taken_for_dead(url, monkeypatch):
         write_json(file, OTHER)
     monkeypatch.setattr(frieze.core.storage.locks, "_BEAT_S", 0.0)
     frieze.core.storage.locks._beat(file, {"pid": 2}, threading.Event())  # ends, as it is not its own
-    assert read_json(file, mend="") == OTHER
+    assert read_json(file, hint="") == OTHER
 
 
 def test_two_at_the_same_moment(url, monkeypatch):
@@ -141,7 +141,7 @@ def test_two_at_the_same_moment(url, monkeypatch):
     monkeypatch.setattr(time, "sleep", lambda _: write_json(file, OTHER))
     with pytest.raises(FeatureFileError, match="process 1 on elsewhere"), lock_bucket(BucketPath(url)):
         pass
-    assert read_json(file, mend="") == OTHER
+    assert read_json(file, hint="") == OTHER
 
 
 def test_ctrl_c_while_it_is_locked(url, monkeypatch):

@@ -5,7 +5,7 @@ from frieze.core import FeatureFileError, ImageError, InputError, MismatchError,
 
 def test_message_then_mend():
     """An error prints what is wrong, then what to type."""
-    assert str(InputError("No such folder: fotos", mend="Type: ls")) == "No such folder: fotos\nType: ls"
+    assert str(InputError("No such folder: fotos", hint="Type: ls")) == "No such folder: fotos\nType: ls"
 
 
 def test_message_alone():
@@ -16,9 +16,9 @@ def test_message_alone():
 @pytest.mark.parametrize("kind", [FeatureFileError, MismatchError, ModelError])
 def test_children_are_input_errors(kind):
     """Whoever catches InputError catches each of its children, with message and mend."""
-    error = kind("wrong", mend="right")
+    error = kind("wrong", hint="right")
     assert isinstance(error, InputError)
-    assert (error.message, error.mend) == ("wrong", "right")
+    assert (error.message, error.hint) == ("wrong", "right")
 
 
 def test_image_error_keeps_stage_and_reason():

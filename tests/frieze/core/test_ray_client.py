@@ -104,7 +104,7 @@ def test_results(broken, caplog):
 def test_faults_of_tasks():
     """What the user can mend comes back as it was raised; a fault of ours does not look like one of the disk."""
     with pytest.raises(InputError, match="not seen"):
-        list(results(Tasks(broken={0: InputError("not seen", mend="mount it")}), _joined, "a", [(0,)]))
+        list(results(Tasks(broken={0: InputError("not seen", hint="mount it")}), _joined, "a", [(0,)]))
     with pytest.raises(RuntimeError, match="a task of the cluster failed"):
         list(results(Tasks(broken={0: ValueError("wrong")}), _joined, "a", [(0,)]))
 

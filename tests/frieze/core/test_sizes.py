@@ -8,7 +8,7 @@ def test_what_is_no_size_is_refused(text):
     """A text that is no size is refused with an example."""
     with pytest.raises(InputError, match="is no size of memory") as caught:
         read_size(text)
-    assert caught.value.mend == "Write it like 500MB or 2GB."
+    assert caught.value.hint == "Write it like 500MB or 2GB."
 
 
 @pytest.mark.parametrize("size", [1, 999, 1_000, 1_234, 51_200_001, 999_999_999, 10**9, 12_345_678_901, 5 * 10**12])

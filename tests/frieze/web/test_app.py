@@ -94,7 +94,7 @@ def test_mistakes_of_another_table(world, tmp_path):
     frieze.embed(world / "photos" / "red", out=table)
     with pytest.raises(InputError, match="from an older state of its table") as error:
         other.mistakes().get()
-    assert error.value.mend == "Then start the page again."
+    assert error.value.hint == "Then start the page again."
 
 
 def test_map(later):

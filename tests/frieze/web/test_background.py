@@ -3,7 +3,7 @@ import threading
 import pytest
 
 from frieze.core import InputError
-from frieze.web.background import Later
+from frieze.web.background import BackgroundResult
 
 
 def test_made_once():
@@ -16,7 +16,7 @@ def test_made_once():
         made.append(object())
         return made[0]
 
-    later, given = Later(make), []
+    later, given = BackgroundResult(make), []
     assert later.state == "idle"
     askers = [threading.Thread(target=lambda: given.append(later.get())) for _ in range(5)]
     for asker in askers:
@@ -30,7 +30,7 @@ def test_made_once():
 
 def test_failure_is_kept():
     """What could not be made says so to everybody who asks."""
-    later = Later(lambda: 1 / 0)
+    later = BackgroundResult(lambda: 1 / 0)
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
             later.get()
@@ -39,7 +39,7 @@ def test_failure_is_kept():
 
 def test_failure_holds_nothing():
     """However often a failure is told, it holds no more of those who asked."""
-    later = Later(lambda: 1 / 0)
+    later = BackgroundResult(lambda: 1 / 0)
 
     def told():
         with pytest.raises(ZeroDivisionError) as failure:
@@ -51,7 +51,7 @@ def test_failure_holds_nothing():
 
 def test_abandoned():
     """Who waits for what never ends is let go when it is given up; what is there already stays."""
-    later, made = Later(threading.Event().wait), Later(lambda: 1)
+    later, made = BackgroundResult(threading.Event().wait), BackgroundResult(lambda: 1)
     assert made.get() == 1
     told = []
 

@@ -7,13 +7,13 @@ import pytest
 from frieze.core import InputError
 from frieze.indexing.build import choose_kind as choosing
 from frieze.indexing.build import trials
-from frieze.indexing.build.build_request import Task
+from frieze.indexing.build.build_request import BuildRequest
 from frieze.indexing.build.choose_kind import Speed, choose, time_exact
 from frieze.indexing.build.recall import make_probe
 from frieze.indexing.build.trials import try_kinds
 from frieze.indexing.build.tune_search import Tuned
 from frieze.indexing.faiss_layer.kinds import KINDS, count_build_bytes, count_bytes
-from frieze.indexing.faiss_layer.searcher import Effort
+from frieze.indexing.faiss_layer.searcher import SearchParams
 from frieze.indexing.faiss_layer.vectors import HeldVectors
 
 
@@ -21,7 +21,7 @@ from frieze.indexing.faiss_layer.vectors import HeldVectors
 def task(vectors):
     """The shared vectors, to be indexed by l2 at a recall of 0.95."""
     held = HeldVectors(vectors, metric="l2")
-    return Task(held, make_probe(held), 0.95)
+    return BuildRequest(held, make_probe(held), 0.95)
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def rates(monkeypatch):
     def set_up(**found):
         def tune(searcher, _, *, target, **__):
             rate = found.get(searcher.kind.replace("-", "_"), 1)
-            return Tuned(Effort(3, 2), 0.5 if rate is None else 0.97, rate is not None, float(rate or 0))
+            return Tuned(SearchParams(3, 2), 0.5 if rate is None else 0.97, rate is not None, float(rate or 0))
 
         monkeypatch.setattr(trials, "tune", tune)
         monkeypatch.setattr(choosing, "tune", tune)
@@ -98,7 +98,7 @@ def test_nothing_does(task, slow, rates):
     assert (choice.searcher.kind, choice.why) == ("exact", "No other kind reaches a recall of 0.95 here.")
     with pytest.raises(InputError, match=r"reaches a recall of 0\.95 within 60KB; the best is") as caught:
         choose(dataclasses.replace(task, max_bytes=60_000), "auto")
-    assert caught.value.mend == "Give --recall 0.5, or --max-memory 128KB."
+    assert caught.value.hint == "Give --recall 0.5, or --max-memory 128KB."
 
 
 def test_nothing_fits(task):
@@ -106,7 +106,7 @@ def test_nothing_fits(task):
     text = r"No kind of index fits; the smallest, .*, would take .*KB, more than the 5KB given"
     with pytest.raises(InputError, match=text) as caught:
         choose(dataclasses.replace(task, max_bytes=5_000), "auto")
-    assert caught.value.mend.startswith("Give --max-memory ")
+    assert caught.value.hint.startswith("Give --max-memory ")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -124,7 +124,7 @@ def test_a_kind_that_does_not_fit(task):
     text = r"ivf would take 14.KB, more than the 10KB given and 301MB to build, more than the 200MB given"
     with pytest.raises(InputError, match=text) as caught:
         choose(dataclasses.replace(task, max_bytes=10_000, max_build_bytes=200_000_000), "ivf")
-    assert re.fullmatch(r"Give --max-memory 14.KB --max-build-memory 301MB\.", caught.value.mend)
+    assert re.fullmatch(r"Give --max-memory 14.KB --max-build-memory 301MB\.", caught.value.hint)
 
 
 def test_what_is_too_large_to_build(task, slow, rates):
@@ -159,13 +159,13 @@ def test_a_kind_that_does_not_serve(vectors):
     """A kind that can't answer in the metric is refused."""
     held = HeldVectors(vectors, metric="dot")
     with pytest.raises(InputError, match="tells little of dot products"):
-        choose(Task(held, make_probe(held), 0.95), "pca-pq")
+        choose(BuildRequest(held, make_probe(held), 0.95), "pca-pq")
 
 
 def test_few_rows_are_exact(clustered):
     """A table too small to train two lists is searched exactly, without timing; so is one too small for its codes."""
     held = HeldVectors(clustered(60, 8), metric="l2")
-    task = Task(held, make_probe(held), 0.95)
+    task = BuildRequest(held, make_probe(held), 0.95)
     assert choose(task, "auto").why == "60 rows are too few to train lists."
     assert (choose(task, "pq").searcher.kind, choose(task, "pq").why) == ("exact", "60 rows are too few to train pq.")
 
@@ -174,7 +174,7 @@ def test_few_rows_are_exact(clustered):
 def test_lists_on_demand_for_any_size(n_rows, capfd, clustered):
     """Lists that were asked for are made of the smallest table too, and FAISS does not talk on stderr."""
     held = HeldVectors(clustered(n_rows, 8), metric="l2")
-    choice = choose(Task(held, make_probe(held), 1.0), "ivf")
+    choice = choose(BuildRequest(held, make_probe(held), 1.0), "ivf")
     assert (choice.recipe, choice.tuned.recall, choice.why) == ("IVF1,Flat", 1.0, "ivf was asked for.")
     assert capfd.readouterr() == ("", "")
 
@@ -215,7 +215,7 @@ def test_the_next_one_where_the_first_falls_short(task, slow, rates, monkeypatch
     """A kind that reaches the recall on the sample but not on all rows gives way to the next."""
     monkeypatch.setattr(trials, "_TRIED_ROWS", 800)
     rates(pq=900, ivf=800)
-    short = Tuned(Effort(), 0.9, does=False)
+    short = Tuned(SearchParams(), 0.9, does=False)
     real = choosing.tune
     monkeypatch.setattr(choosing, "tune", lambda s, *a, **k: short if s.kind == "pq" else real(s, *a, **k))
     choice = choose(task, "auto")

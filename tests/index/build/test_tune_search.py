@@ -6,7 +6,7 @@ import pytest
 
 from frieze.indexing.build import tune_search as tuning
 from frieze.indexing.build.tune_search import tune, tune_for_many
-from frieze.indexing.faiss_layer.searcher import Effort
+from frieze.indexing.faiss_layer.searcher import SearchParams
 
 
 class Lists:
@@ -16,7 +16,7 @@ class Lists:
     share = 1.0
 
     def __init__(self, kind="ivf"):
-        self.kind, self.effort, self.asked = kind, Effort(), []
+        self.kind, self.effort, self.asked = kind, SearchParams(), []
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_graphs_begin_with_what_they_do_anyway(measures):
     measures(lambda _: 1.0)
     searcher = Lists("hnsw")
     tune(searcher, SimpleNamespace(k=10), target=0.5)
-    assert searcher.effort == Effort(22, 2)  # ten hits and the query's own row
+    assert searcher.effort == SearchParams(22, 2)  # ten hits and the query's own row
 
 
 def test_the_most(measures):
@@ -95,20 +95,20 @@ def test_room_for_other_queries(measures):
     assert searcher.effort.knob == 25  # 0.85 + 25/500 - 2 * 0.05/2
 
 
-@pytest.mark.parametrize(("enough", "expected"), [(2, Effort(6)), (40, Effort(40))])
+@pytest.mark.parametrize(("enough", "expected"), [(2, SearchParams(6)), (40, SearchParams(40))])
 def test_harder_for_many_hits(enough, expected, measures):
     """For many hits it looks as hard as for ten at the least, and as much harder as the recall takes."""
     measures(lambda effort: 0.97 if effort.knob >= enough else 0.9)
     searcher = Lists()
-    searcher.effort = Effort(6)
+    searcher.effort = SearchParams(6)
     assert tune_for_many(searcher, None, target=0.95).does
-    assert (searcher.effort, searcher.many) == (Effort(6), expected)
+    assert (searcher.effort, searcher.many) == (SearchParams(6), expected)
 
 
 def test_more_candidates_for_many_hits(measures):
     """Where looking into more lists finds no more, more rows are scored anew; the nearest is set where none does."""
     measures(lambda effort: 0.5 + effort.k_factor / 100)
     searcher = Lists("pq")
-    searcher.effort = Effort(6, 4)
+    searcher.effort = SearchParams(6, 4)
     tuned = tune_for_many(searcher, None, target=0.95)
     assert (tuned.does, tuned.recall, searcher.many.k_factor) == (False, pytest.approx(0.82), 32)

@@ -175,4 +175,4 @@ def test_a_score_that_can_not_be_is_refused(metric, min_score, build):
     index = build(np.eye(4, dtype=np.float32), metric=metric)
     with pytest.raises(InputError, match=f"The least score is {min_score}, but scores by {metric} are") as told:
         find_duplicates(index, min_score=min_score)
-    assert "--min-score" in told.value.mend
+    assert "--min-score" in told.value.hint

@@ -3,19 +3,19 @@ import pytest
 
 from frieze.features import top_k
 from frieze.indexing import build_index, find_duplicates, open_index
-from frieze.indexing.duplicates.components import Links
-from frieze.indexing.duplicates.pairs import Nearness, measure_found, with_enough_effort
+from frieze.indexing.duplicates.components import Components
+from frieze.indexing.duplicates.pairs import PairThreshold, measure_found, with_enough_effort
 from frieze.indexing.duplicates.threshold import draw_sample
-from frieze.indexing.faiss_layer.searcher import Effort, Searcher
+from frieze.indexing.faiss_layer.searcher import Searcher, SearchParams
 
-NEAR = Nearness(0.97, np.zeros(2_000, bool))
+NEAR = PairThreshold(0.97, np.zeros(2_000, bool))
 
 
 @pytest.fixture(scope="module")
 def lazy(indexes):
     """An index of 2,000 clustered vectors that looks into one list alone."""
     opened = indexes("ivf").searcher
-    return Searcher(opened.flat, opened.codes, kind="ivf", metric="cosine", effort=Effort(1, 1))
+    return Searcher(opened.flat, opened.codes, kind="ivf", metric="cosine", effort=SearchParams(1, 1))
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +54,11 @@ def test_a_sample_has_its_exact_nearest(table, sample):
 
 def test_recall_is_the_share_of_pairs_in_one_group(sample):
     """Pairs of the sample are found when both rows have one label; None where there are no pairs."""
-    links = Links(2_000)
+    links = Components(2_000)
     assert measure_found(sample, links.labels(), NEAR) == 0
     links.join(np.arange(1_999), np.arange(1, 2_000))
     assert measure_found(sample, links.labels(), NEAR) == 1
-    assert measure_found(sample, links.labels(), Nearness(1.1, NEAR.is_zero)) is None
+    assert measure_found(sample, links.labels(), PairThreshold(1.1, NEAR.is_zero)) is None
 
 
 @pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])

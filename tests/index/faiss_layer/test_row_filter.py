@@ -4,7 +4,7 @@ import pytest
 from frieze.features import METRICS, top_k
 from frieze.indexing.faiss_layer import row_filter as allowed
 from frieze.indexing.faiss_layer.metrics import MEASURES
-from frieze.indexing.faiss_layer.row_filter import Allowed
+from frieze.indexing.faiss_layer.row_filter import RowFilter
 
 ROWS = np.arange(3, 400, 7)
 
@@ -30,7 +30,7 @@ def test_agrees_with_numpy(metric, n_queries, embeddings, monkeypatch):
     """One query and many, whose rows are held a few at a time, find what NumPy finds among the allowed rows."""
     monkeypatch.setattr(allowed, "_BLOCK_FLOATS", 10 * 16)
     queries = embeddings[:n_queries] + np.float32(0.01)
-    numbers, rows = Allowed(ROWS, 400).search(flat_of(embeddings, metric), MEASURES[metric].prepare(queries), 12)
+    numbers, rows = RowFilter(ROWS, 400).search(flat_of(embeddings, metric), MEASURES[metric].prepare(queries), 12)
     expected, scores = top_k(queries, embeddings[ROWS], k=12, metric=metric)
     np.testing.assert_array_equal(rows, ROWS[expected])
     np.testing.assert_allclose(MEASURES[metric].to_scores(numbers), scores, atol=1e-3)
@@ -40,17 +40,17 @@ def test_agrees_with_numpy(metric, n_queries, embeddings, monkeypatch):
 def test_what_is_beyond_float32_is_no_row(n_queries, embeddings):
     """Where a score leaves the range of float32, the row is -1."""
     huge = np.full((n_queries, 16), 3e38, np.float32)
-    _, rows = Allowed(ROWS, 400).search(flat_of(embeddings, "l2"), huge, 5)
+    _, rows = RowFilter(ROWS, 400).search(flat_of(embeddings, "l2"), huge, 5)
     assert (rows == -1).all()
 
 
 def test_the_selector_knows_its_rows(embeddings):
     """The selector lets the allowed rows through, and no other, also after what made it is gone."""
-    selector = Allowed(ROWS, 400).selector
+    selector = RowFilter(ROWS, 400).selector
     assert [row for row in range(400) if selector.is_member(row)] == ROWS.tolist()
     assert not selector.is_member(400)
 
 
 def test_share():
     """The share is that of the allowed rows in all of them."""
-    assert (len(Allowed(ROWS, 400)), Allowed(ROWS, 400).share) == (57, 57 / 400)
+    assert (len(RowFilter(ROWS, 400)), RowFilter(ROWS, 400).share) == (57, 57 / 400)

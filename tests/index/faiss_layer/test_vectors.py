@@ -102,7 +102,7 @@ def test_an_embedding_beyond_float32s_squares_is_named(metric, length, word, tmp
     embeddings[13] *= length / np.linalg.norm(embeddings[13])
     with pytest.raises(InputError, match=rf"c03/img-13\.jpg .* too {word} for --metric {metric}") as caught:
         write_vectors(write_table(tmp_path / "t", embeddings), tmp_path / "v", metric=metric)
-    assert "--metric cosine" in caught.value.mend
+    assert "--metric cosine" in caught.value.hint
 
 
 @pytest.mark.parametrize("metric", ["l2", "dot"])
@@ -128,5 +128,5 @@ def test_by_the_cosine_lengths_do_not_count(tmp_path, clustered, write_table):
 def test_a_missing_file_is_told(tmp_path):
     """A FAISS file that is not there is named, with the mend."""
     with pytest.raises(FeatureFileError, match=r"none\.faiss is missing or broken") as caught:
-        load(tmp_path / "none.faiss", mend="Type this.")
-    assert caught.value.mend == "Type this."
+        load(tmp_path / "none.faiss", hint="Type this.")
+    assert caught.value.hint == "Type this."

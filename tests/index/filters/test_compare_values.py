@@ -60,7 +60,7 @@ def stored(tmp_path_factory):
     """Those rows, stored."""
     path = tmp_path_factory.mktemp("comparing") / "rows.parquet"
     write_rows([columns().append_column("label", pa.nulls(N, pa.string()))], path)
-    return StoredRows(path, mend="")
+    return StoredRows(path, hint="")
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +141,6 @@ def test_what_duckdb_rounds_or_refuses(kind, values, where, expected, tmp_path):
     write_rows([pa.table({"x": pa.array(values, storage).cast(kind), "day": day})], tmp_path / "rows.parquet")
     if expected is InputError:
         with pytest.raises(InputError, match=r"no date|twice or never|a date with a time zone with a date"):
-            find_rows(StoredRows(tmp_path / "rows.parquet", mend=""), where)
+            find_rows(StoredRows(tmp_path / "rows.parquet", hint=""), where)
     else:
-        assert find_rows(StoredRows(tmp_path / "rows.parquet", mend=""), where).tolist() == expected
+        assert find_rows(StoredRows(tmp_path / "rows.parquet", hint=""), where).tolist() == expected

@@ -55,7 +55,7 @@ def stored(tmp_path_factory):
     """Those rows, stored, with columns that nothing can be compared with."""
     path = tmp_path_factory.mktemp("filters") / "rows.parquet"
     write_rows([columns().append_column("boxes", pa.array([[1]] * N)).append_column("none", pa.nulls(N))], path)
-    return StoredRows(path, mend="")
+    return StoredRows(path, hint="")
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +167,7 @@ def test_rows_are_numbers_in_order(stored):
 def rows_of(tmp_path, **named):
     """Store columns of a few values."""
     write_rows([pa.table(named)], tmp_path / "rows.parquet")
-    return StoredRows(tmp_path / "rows.parquet", mend="")
+    return StoredRows(tmp_path / "rows.parquet", hint="")
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_only_its_columns_are_read(stored, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("where", "told", "mend"),
+    ("where", "told", "hint"),
     [
         ("lable = 'cat'", "not there: lable", "Did you mean: label"),
         ("zzz = 1", "not there: zzz", "There are: label, camera"),
@@ -245,12 +245,12 @@ def test_only_its_columns_are_read(stored, monkeypatch):
     ],
     ids=lambda text: text.encode("ascii", "replace").decode()[:30],
 )
-def test_mistakes_are_told(where, told, mend, stored):
+def test_mistakes_are_told(where, told, hint, stored):
     """What can't be read, found, held or compared is told with its place in the filter and what to write."""
     with pytest.raises(InputError) as caught:
         find_rows(stored, where)
     assert told in caught.value.message
-    assert mend in caught.value.mend
+    assert hint in caught.value.hint
     assert str(caught.value).encode()  # can be printed
 
 
@@ -263,7 +263,7 @@ def test_text_against_text(where, stored):
     """A text in the place of a column is refused: no row hangs on it."""
     with pytest.raises(InputError, match="compares a text with a text, and no column") as caught:
         find_rows(stored, where)
-    assert caught.value.mend.endswith('in none where it is one word: "camera"')
+    assert caught.value.hint.endswith('in none where it is one word: "camera"')
 
 
 @pytest.mark.parametrize(
@@ -273,9 +273,9 @@ def test_columns_named_as_words_of_sql(where, tmp_path):
     """The message names each such column as it has to be written, and so it can be asked for."""
     names = ["when", "From", "map", "case"]
     write_rows([pa.table({name: ["x", "y"] for name in names} | {"year": [4, 5]})], tmp_path / "rows.parquet")
-    stored = StoredRows(tmp_path / "rows.parquet", mend="")
+    stored = StoredRows(tmp_path / "rows.parquet", hint="")
     (name,) = [name for name in names if name.lower() in where.lower()]
     with pytest.raises(InputError, match="can't be read from here on") as caught:
         find_rows(stored, where)
-    assert caught.value.mend.startswith(f'A column that is named as a word of SQL stands in double quotes: "{name}".')
+    assert caught.value.hint.startswith(f'A column that is named as a word of SQL stands in double quotes: "{name}".')
     assert find_rows(stored, f"\"{name}\" = 'x'").tolist() == [0]

@@ -58,7 +58,7 @@ def test_a_broken_file_is_told_and_mended(damage, name, out, table):
         open_index(out)
     request = json.loads((out / "index.json").read_text())["request"]
     options = f"--kind {request['kind']} --metric cosine --recall 0.95"
-    assert caught.value.mend == f"Make it anew: frieze index {table.path} --out {out} {options} --force"
+    assert caught.value.hint == f"Make it anew: frieze index {table.path} --out {out} {options} --force"
     assert build_index(table, out, **request)["rebuilt"]
     assert len(open_index(out)) == 2_000
 
@@ -74,7 +74,7 @@ def test_nothing_there_is_told(tmp_path):
     """Where there is no index, the message says how to make one."""
     with pytest.raises(FeatureFileError, match="There is no") as caught:
         open_index(tmp_path / "none")
-    assert f"frieze index FEATURES --out {tmp_path / 'none'}" in caught.value.mend
+    assert f"frieze index FEATURES --out {tmp_path / 'none'}" in caught.value.hint
 
 
 def test_features_are_no_index(table):
@@ -106,7 +106,7 @@ def test_an_index_of_an_older_version(small, tmp_path):
     write_document(out, {name: value for name, value in document.items() if name != "effort"} | {"request": request})
     with pytest.raises(FeatureFileError, match="was made by an older version") as caught:
         open_index(out)
-    assert caught.value.mend.startswith(f"Type: frieze index {small.path} --out {out}")
+    assert caught.value.hint.startswith(f"Type: frieze index {small.path} --out {out}")
     assert build_index(small, out)["rebuilt"]
     assert len(open_index(out)) == 60
 
@@ -147,7 +147,7 @@ def test_an_edited_document_is_refused(values, small, tmp_path):
     for use in (open_index, lambda path: build_index(small, path)):
         with pytest.raises(FeatureFileError, match="not as it was written") as caught:
             use(out)
-        assert caught.value.mend == f"Make the index with: frieze index FEATURES --out {out} --force"
+        assert caught.value.hint == f"Make the index with: frieze index FEATURES --out {out} --force"
     assert build_index(small, out, force=True)["rows"] == 60
 
 
@@ -189,12 +189,12 @@ def test_files_are_told_by_both_ends(n_bytes, tmp_path, monkeypatch):
     path, content = tmp_path / "index.faiss", bytes(range(n_bytes))
     path.write_bytes(content)
     known = describe_files(tmp_path)
-    check_files(tmp_path, known, mend="")
+    check_files(tmp_path, known, hint="")
     assert known["index.faiss"]["sha256"] == hashlib.sha256(content).hexdigest()
     for place in {*range(min(10, n_bytes)), *range(max(0, n_bytes - 10), n_bytes)}:
         path.write_bytes(content[:place] + b"x" + content[place + 1 :])
         with pytest.raises(FeatureFileError, match="not the file"):
-            check_files(tmp_path, known, mend="")
+            check_files(tmp_path, known, hint="")
 
 
 def test_a_ruined_document_goes_by_force_only(out, table):
@@ -202,7 +202,7 @@ def test_a_ruined_document_goes_by_force_only(out, table):
     (out / "index.json").write_text("{")
     with pytest.raises(FeatureFileError, match="can't be read") as caught:
         build_index(table, out)
-    assert "--force" in caught.value.mend
+    assert "--force" in caught.value.hint
     assert build_index(table, out, force=True)["rows"] == 2_000
     assert len(open_index(out)) == 2_000
 
@@ -262,7 +262,7 @@ def test_a_bad_sector_is_told(name, out, monkeypatch):
     monkeypatch.setattr(index_files, "hash_file", fail)
     with pytest.raises(FeatureFileError, match=rf"{name} can't be read: Input/output error") as caught:
         opened.check_hashes()
-    assert caught.value.mend.startswith("Make it anew: frieze index")
+    assert caught.value.hint.startswith("Make it anew: frieze index")
 
 
 def test_each_bit_of_index_json_is_hashed(small, tmp_path):

@@ -168,7 +168,7 @@ def test_a_type_of_whole_numbers_is_refused(dtype, make):
     """A dtype that would cut the output down to whole numbers is refused, however it is written."""
     with pytest.raises(InputError, match=f"dtype {np.dtype(dtype).name}") as caught:
         make(dtype=dtype)
-    assert "mixed_float16" in caught.value.mend
+    assert "mixed_float16" in caught.value.hint
 
 
 @pytest.mark.parametrize(("policy", "narrow"), [("mixed_bfloat16", "bfloat16"), ("mixed_float16", "float16")])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from frieze.core import InputError, ModelError, import_keras
-from frieze.embedder import BackboneRequest, open_backbone, open_trunk
+from frieze.embedder import BackboneRequest, open_backbone, open_trainable
 from frieze.embedder.backbones.catalogue import OURS
 
 
@@ -24,7 +24,7 @@ def frozen(residual, images):
 
 def free(path, unfreeze, **options):
     """Open a trunk."""
-    return open_trunk(BackboneRequest(handle=str(path), **options), unfreeze=unfreeze)
+    return open_trainable(BackboneRequest(handle=str(path), **options), unfreeze=unfreeze)
 
 
 def network_of(trunk):
@@ -81,7 +81,7 @@ def test_says_what_is_free(residual):
 
 
 @pytest.mark.parametrize(
-    ("unfreeze", "message", "mend"),
+    ("unfreeze", "message", "hint"),
     [
         ("hihg", "residual has 10 layers, and none named hihg", "high"),
         ("0", "none named 0", "a number from 1 to 10"),
@@ -89,11 +89,11 @@ def test_says_what_is_free(residual):
         ("1", "1 of 10 layers, from mean on: none of them has anything to learn", "more layers"),
     ],
 )
-def test_what_is_not_there(residual, unfreeze, message, mend):
+def test_what_is_not_there(residual, unfreeze, message, hint):
     """A name or number that is no layer's, and layers without weights, are refused with what may be typed."""
     with pytest.raises(InputError, match=message) as caught:
         free(residual, unfreeze)
-    assert mend in caught.value.mend
+    assert hint in caught.value.hint
 
 
 def test_builtin_learns():
@@ -167,7 +167,7 @@ def test_all_free_is_not_split(residual):
     """Where everything learns there is no part to keep."""
     with pytest.raises(InputError, match="Every layer is free") as caught:
         free(residual, "all").split()
-    assert "--cache" in caught.value.mend
+    assert "--cache" in caught.value.hint
 
 
 def test_memory_grows_with_the_batch(residual):
@@ -232,7 +232,7 @@ def test_a_full_disk_is_told(residual, tmp_path, monkeypatch, tf):
     monkeypatch.setattr(tf.saved_model, "save", fail)
     with pytest.raises(ModelError, match="can't be written as a SavedModel: no room\n") as caught:
         free(residual, "top").save(tmp_path / "out")
-    assert "goes on from here" in caught.value.mend
+    assert "goes on from here" in caught.value.hint
 
 
 def test_moved(stored, tmp_path, images):

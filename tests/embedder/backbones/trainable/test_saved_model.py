@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from frieze.core import InputError, import_keras
-from frieze.embedder import BackboneRequest, open_backbone, open_trunk
+from frieze.embedder import BackboneRequest, open_backbone, open_trainable
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,7 @@ def images():
 
 def free(path, unfreeze=None):
     """Open a trunk."""
-    return open_trunk(BackboneRequest(handle=str(path)), unfreeze=unfreeze)
+    return open_trainable(BackboneRequest(handle=str(path)), unfreeze=unfreeze)
 
 
 @pytest.fixture(scope="module")
@@ -57,14 +57,14 @@ def test_a_name_that_is_not_there(live, unfreeze):
     """A number, and a name of no trainable variable, are refused with names that are."""
     with pytest.raises(InputError, match="No trainable variable of live is named") as caught:
         free(live, unfreeze)
-    assert "conv/kernel" in caught.value.mend
+    assert "conv/kernel" in caught.value.hint
 
 
 def test_a_split_is_refused(live):
     """The frozen part of a SavedModel can't be told from the rest."""
     with pytest.raises(InputError, match="is a SavedModel") as caught:
         free(live).split()
-    assert "--cache" in caught.value.mend
+    assert "--cache" in caught.value.hint
 
 
 @pytest.mark.parametrize("training", [False, True])

@@ -104,7 +104,7 @@ def test_compressed(name, command, tmp_path):
     with pytest.raises(InputError, match=r"it is compressed, and its images can't be reached one by one\.") as caught:
         open_source(str(tmp_path / name), SourceOptions())
     quote = "'" if " " in name else ""
-    assert caught.value.mend == f"Decompress it: {command} {quote}{tmp_path}/{name}{quote}"
+    assert caught.value.hint == f"Decompress it: {command} {quote}{tmp_path}/{name}{quote}"
 
 
 @pytest.mark.parametrize("name", ["aa.tar.gz", "aa.tgz"])
@@ -134,7 +134,7 @@ def test_none_can_be_read(tmp_path):
         InputError, match=r"There is no image in .*, for a b\.tar can't be read: .*empty file"
     ) as caught:
         open_source(str(tmp_path), SourceOptions())
-    assert caught.value.mend == f"Check what it is, and whether it is whole: file '{tmp_path}/a b.tar'"
+    assert caught.value.hint == f"Check what it is, and whether it is whole: file '{tmp_path}/a b.tar'"
 
 
 def test_vanishes_before_it_is_listed(pair, monkeypatch):

@@ -311,7 +311,7 @@ def test_negative_size(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("mend", "message"),
+    ("hint", "message"),
     [
         (lambda data: data + data, "damaged at byte 10240: there is something that is no member"),
         (lambda data: data[:10240], "damaged at byte 10240: it has no end mark, and may have been longer"),
@@ -319,11 +319,11 @@ def test_negative_size(tmp_path):
     ],
     ids=["two in one", "no end", "broken header"],
 )
-def test_end_of_the_archive(mend, message, tmp_path):
+def test_end_of_the_archive(hint, message, tmp_path):
     """An archive must end in zeros and nothing else, for tarfile takes whatever it does not know for the end."""
     path = write_tar(tmp_path / "a.tar", WHOLE)
     data = path.read_bytes()
-    path.write_bytes(mend(data))
+    path.write_bytes(hint(data))
     (failure,) = open_source(str(path), SourceOptions()).listing.failures
     assert failure.message.startswith(message)
     assert (failure.id, failure.uri, failure.reason) == ("a.tar", str(path), "damaged archive")

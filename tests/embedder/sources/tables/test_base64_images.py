@@ -41,7 +41,7 @@ def test_base64(name, image, tmp_path):
     with pytest.raises(InputError, match=r"The column image of .* holds images as base64 text") as error:
         open_source(write(tmp_path, name, image), SourceOptions())
     assert len(str(error.value)) < 1000
-    command = shlex.split(error.value.mend.partition("of bytes: ")[2])
+    command = shlex.split(error.value.hint.partition("of bytes: ")[2])
     subprocess.run([sys.executable, *command[1:]], check=True)
     source = open_source(command[-1], SourceOptions())
     assert (source.listing.images["id"].to_pylist(), list(source.read(np.array([0])))) == (["007"], [JPEG])

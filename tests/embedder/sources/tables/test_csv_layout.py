@@ -45,7 +45,7 @@ def test_swallowed_rows(text, what, listed):
     """A quote that would make rows a part of a value is refused, by the line that it stands in."""
     with pytest.raises(InputError, match=f"can't be read: the quote that opens a value in {what}") as error:
         listed(text)
-    assert '"the ""big"" one"' in error.value.mend
+    assert '"the ""big"" one"' in error.value.hint
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_no_header(text, name, label, listed, tmp_path):
     """A table without names of columns is refused with the command that puts them on top, which does."""
     with pytest.raises(InputError, match="no column of a usual name") as error:
         listed(text, name)
-    command = error.value.mend.partition("put them on top: ")[2]
+    command = error.value.hint.partition("put them on top: ")[2]
     subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
     assert told(open_source(f"{tmp_path}/NEW{name[-4:]}", SourceOptions()))["0.jpg"] == label
 

@@ -121,7 +121,7 @@ def test_no_file(folder):
     """What is neither a known word nor a table is refused with both."""
     with pytest.raises(InputError, match=r"--labels is flder: no table of labels\.") as caught:
         open_source(str(folder), SourceOptions(labels="flder"))
-    assert caught.value.mend.endswith("--labels may also be folder or none.")
+    assert caught.value.hint.endswith("--labels may also be folder or none.")
 
 
 def test_missing_file(folder):
@@ -161,8 +161,8 @@ def test_a_file_need_not_be_of_a_source(tmp_path):
     (tmp_path / "labels.csv").write_text("id,label\na,x\n")
     with pytest.raises(InputError, match=r"of the table: its ids are a, the table's b\.") as caught:
         read_labels(tmp_path / "labels.csv").find(pa.chunked_array([["b"]]), of="table")
-    assert "--id" not in caught.value.mend
-    assert "--labels a CSV" in caught.value.mend
+    assert "--id" not in caught.value.hint
+    assert "--labels a CSV" in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def test_labels_behind_paths(lines, folder):
     (folder / "my list.txt").write_text(lines, newline="")
     with pytest.raises(InputError, match=r"None of the 2 images .*\nIts lines end in a label: ") as error:
         open_source("my list.txt", SourceOptions())
-    command = error.value.mend.partition("path and label. ")[2]
+    command = error.value.hint.partition("path and label. ")[2]
     subprocess.run(["sh", "-c", command], cwd=folder, check=True)
     assert rows(open_source("my list.csv", SourceOptions())) == [("a.jpg", "0"), ("cats/b.jpg", "1")]
 

@@ -64,14 +64,14 @@ def test_full_disk(code, tmp_path):
     with pytest.raises(FeatureFileError) as caught:
         write_file(tmp_path / "a.txt", _refuse(code))
     assert caught.value.message == f"{tmp_path / 'a.txt'} can't be written: {os.strerror(code)}."
-    assert caught.value.mend.startswith("Free some space and type the same command again")
+    assert caught.value.hint.startswith("Free some space and type the same command again")
 
 
 def test_json_round_trip(tmp_path):
     """A document comes back as it went in, keys sorted, text readable by people."""
     document = {"b": [1, 2.5, None], "a": "größe\n'\""}
     write_json(tmp_path / "a.json", document)
-    assert read_json(tmp_path / "a.json", mend="") == document
+    assert read_json(tmp_path / "a.json", hint="") == document
     assert (tmp_path / "a.json").read_text(encoding="utf-8").splitlines()[1] == ' "a": "größe\\n\'\\"",'
 
 
@@ -97,8 +97,8 @@ def test_broken_json(content, message, tmp_path):
     if content is not None:
         (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(FeatureFileError, match=message) as caught:
-        read_json(tmp_path / "a.json", mend="Type: x")
-    assert caught.value.mend == "Type: x"
+        read_json(tmp_path / "a.json", hint="Type: x")
+    assert caught.value.hint == "Type: x"
 
 
 def test_new_folder(tmp_path):
@@ -154,11 +154,11 @@ def test_read_unchanged_reads_again(tmp_path):
     write_json(tmp_path / "a.json", {"number": 0})
 
     def read():
-        found = read_json(tmp_path / "a.json", mend="")["number"]
+        found = read_json(tmp_path / "a.json", hint="")["number"]
         if found < 3:
             write_json(tmp_path / "a.json", {"number": found + 1})
         if found == 1:
-            raise FeatureFileError("The files do not fit.", mend="")
+            raise FeatureFileError("The files do not fit.", hint="")
         return found
 
     assert read_unchanged(tmp_path / "a.json", read) == 3

@@ -33,7 +33,7 @@ def flip(path, bit):
 def is_refused(folder):
     """Tell whether the JSON file is no JSON any more, or is refused."""
     try:
-        check_listed(folder / "thing.json", read(folder), mend="")
+        check_listed(folder / "thing.json", read(folder), hint="")
     except (ValueError, FeatureFileError):
         return True
     return False
@@ -43,8 +43,8 @@ def test_what_is_listed_is_told(folder):
     """Every file is listed by its path, and a folder that stands as written passes."""
     document = read(folder)
     assert (sorted(document["files"]), has_list(document)) == (["a.bin", "below/b.bin"], True)
-    check_listed(folder / "thing.json", document, mend="")
-    check_files(folder, document, document["files"], mend="")
+    check_listed(folder / "thing.json", document, hint="")
+    check_files(folder, document, document["files"], hint="")
     assert find_altered(folder, document) == []
 
 
@@ -65,7 +65,7 @@ def test_an_altered_file_is_named(folder, name):
     flip(folder / name, 3)
     assert find_altered(folder, read(folder)) == [f"{folder / name} is not the file that was stored."]
     with pytest.raises(FeatureFileError, match=f"{name} is not the file that was stored"):
-        check_files(folder, read(folder), [name], mend="")
+        check_files(folder, read(folder), [name], hint="")
 
 
 def test_a_missing_file_is_named(folder):
@@ -78,12 +78,12 @@ def test_a_file_that_is_not_listed_is_refused(folder):
     """A file that came later is none of the folder's own."""
     (folder / "c.bin").write_bytes(b"")
     with pytest.raises(FeatureFileError, match="is not the file that was stored"):
-        check_files(folder, read(folder), ["c.bin"], mend="")
+        check_files(folder, read(folder), ["c.bin"], hint="")
 
 
 def test_an_older_folder_lists_nothing(folder):
     """Where an earlier version listed nothing, nothing is refused."""
     write_text(folder / "thing.json", json_text(DOCUMENT))
-    check_listed(folder / "thing.json", read(folder), mend="")
-    check_files(folder, read(folder), ["a.bin"], mend="")
+    check_listed(folder / "thing.json", read(folder), hint="")
+    check_files(folder, read(folder), ["a.bin"], hint="")
     assert (find_altered(folder, read(folder)), has_list(read(folder))) == ([], False)

@@ -38,7 +38,7 @@ def test_second_process_refused(tmp_path):
         with pytest.raises(FeatureFileError) as caught, lock(tmp_path):
             pytest.fail("the block must not run")
     assert caught.value.message == f"{tmp_path} is being written by process {holder.pid}, started {started}."
-    assert caught.value.mend == "Wait until it is done, or give another --out."
+    assert caught.value.hint == "Wait until it is done, or give another --out."
 
 
 def test_dead_process_is_no_obstacle(tmp_path):
@@ -102,6 +102,6 @@ def test_a_disk_that_is_full_before_the_first_byte(call, tmp_path, monkeypatch):
             lock(tmp_path),
         ):
             pytest.fail("the block must not run")
-    assert caught.value.mend.startswith("Free some space")
+    assert caught.value.hint.startswith("Free some space")
     with lock(tmp_path):
         assert json.loads((tmp_path / ".lock").read_text())["pid"] == os.getpid()
