@@ -20,7 +20,7 @@ class InputError(Exception):
         message: What is wrong, with the values got and wanted.
         hint: What to type or change.
 
-    >>> print(InputError("No such folder: fotos", mend="Check the path: ls fotos"))
+    >>> print(InputError("No such folder: fotos", hint="Check the path: ls fotos"))
     No such folder: fotos
     Check the path: ls fotos
     """

@@ -22,9 +22,9 @@ class Components:
     def join(self, rows: Rows, others: Rows) -> None:
         """Put the rows of each pair into one group; both are int64 [n].
 
-        >>> links = Links(4)
-        >>> links.join(np.array([0, 2]), np.array([2, 3]))
-        >>> links.labels().tolist(), [group.tolist() for group in links.groups()]
+        >>> components = Components(4)
+        >>> components.join(np.array([0, 2]), np.array([2, 3]))
+        >>> components.labels().tolist(), [group.tolist() for group in components.groups()]
         ([0, 1, 0, 0], [[0, 2, 3]])
         """
         self._waiting.append((rows, others))

@@ -189,8 +189,8 @@ def test_heads_converge(trained, head):
 @pytest.mark.parametrize("cut", ["linear", "svm", "keras"])
 def test_a_cut_fit_is_told_in_the_document(overlapping, tmp_path, monkeypatch, cut):
     """A head that is cut off before its end is told by a field, not by a warning."""
-    for limit in ("lbfgs._MAX_ITERATIONS", "solver._MAX_ROUNDS"):
-        monkeypatch.setattr(f"classifiers.{limit}", 1)
+    for limit in ("lbfgs._MAX_ITERATIONS", "linear._MAX_ROUNDS"):
+        monkeypatch.setattr(f"frieze.classifiers.solver.{limit}", 1)
     recipe = HeadConfig(cut, network=BRIEF[cut])
     assert train_head(overlapping, tmp_path / "head", recipe=recipe)["converged"] is False
 

@@ -176,7 +176,7 @@ def test_findings_are_replaced_with_force_only(planted, run, tmp_path):
 
 def test_what_can_not_be_audited_is_told_before_the_work(planted, run, tmp_path, monkeypatch):
     """No labels, a foreign page and a head that is none are told before an index is built."""
-    monkeypatch.setattr("index.build_index", lambda *_args, **_kwargs: pytest.fail("an index was built"))
+    monkeypatch.setattr("frieze.indexing.build_index", lambda *_args, **_kwargs: pytest.fail("an index was built"))
     np.save(tmp_path / "v.npy", np.eye(4, dtype="f4"))
     frieze.import_vectors(tmp_path / "v.npy", out=tmp_path / "bare.features")
     (tmp_path / "mine.html").write_text("mine")
