@@ -23,7 +23,7 @@ MOST_BYTES, MOST_SECONDS = 3 << 30, 400
 
 MEASURED = """
 import json, sys
-from frieze.cli.main.main import main
+from frieze.cli.main import main
 main(sys.argv[1:], standalone_mode=False)
 peak = int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) * 1024
 print(json.dumps({"peak": peak}))

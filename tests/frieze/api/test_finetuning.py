@@ -632,6 +632,6 @@ def test_the_command_prints_the_epochs(table, probe, tmp_path, run, idle):
 
 def test_help_is_quick():
     """The command's help imports no TensorFlow."""
-    code = "import sys; from frieze.cli.main.commands.finetune import finetune; print('tensorflow' in sys.modules)"
+    code = "import sys; from frieze.cli.commands.finetune import finetune; print('tensorflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

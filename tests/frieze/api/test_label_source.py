@@ -256,9 +256,7 @@ def test_the_command_to_train_again_runs(folder, run, run_json, tmp_path):
 def test_a_file_of_labels_needs_no_tensorflow(folder, tmp_path):
     """Training on a file of labels imports no TensorFlow."""
     words = ["train", "a.features", "--labels", "kinds.tsv", "--out", str(tmp_path / "h")]
-    script = (
-        f"import sys; from frieze.cli.main.main import main; main({words}, standalone_mode=False); print(*sys.modules)"
-    )
+    script = f"import sys; from frieze.cli.main import main; main({words}, standalone_mode=False); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=True)
     loaded = done.stdout.split()
     assert "frieze.embedder.sources.tables.labels" in loaded

@@ -57,7 +57,7 @@ def test_the_name_it_was_given(world, monkeypatch, tmp_path):
 @pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
 def test_begins_and_ends(world, tmp_path, ended_by):
     """It says where it is, answers there without TensorFlow, and ends at once when told to."""
-    code = "from frieze.cli.main.main import main; main()"
+    code = "from frieze.cli.main import main; main()"
     line = [sys.executable, "-X", "importtime", "-c", code, "serve", str(world / "photos.index"), "--port", "0"]
     environment = {"XDG_CACHE_HOME": str(tmp_path), "PATH": "", "PYTHONPATH": ":".join(sys.path)}
     with subprocess.Popen(line, stderr=subprocess.PIPE, text=True, env=environment) as server:

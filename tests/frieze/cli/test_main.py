@@ -48,14 +48,14 @@ def choices(name: str, option: str) -> set[str]:
 @pytest.mark.parametrize("args", [["--help"], *([name, "--help"] for name in COMMANDS)])
 def test_help_loads_nothing_heavy(args):
     """Help is quick because it imports neither TensorFlow nor FAISS nor NumPy."""
-    loaded = modules_after(f"from frieze.cli.main.main import main; main({args!r}, standalone_mode=False)")
+    loaded = modules_after(f"from frieze.cli.main import main; main({args!r}, standalone_mode=False)")
     assert not loaded.intersection(HEAVY)
 
 
 def test_the_parser_waits_for_a_filter(world):
     """A search by id without --where loads neither what reads a filter nor pandas."""
     words = ["search", str(world / "photos.index"), "id:red/0.png", "--json"]
-    loaded = modules_after(f"from frieze.cli.main.main import main; main({words!r}, standalone_mode=False)")
+    loaded = modules_after(f"from frieze.cli.main import main; main({words!r}, standalone_mode=False)")
     assert "frieze.indexing.stored_index" in loaded
     assert not loaded & {"sqlglot", "pandas"}
 
@@ -135,7 +135,7 @@ def test_impatient_interrupts_are_exit_code_130():
     """Ctrl-C once more, while the first one is told, ends with 130 too."""
     script = (
         "import click, os, signal\n"
-        "from frieze.api.tables import tables as api; from frieze.cli.main import main as cli\n"
+        "from frieze.api import tables as api; from frieze.cli import main as cli\n"
         "press = lambda *_, **__: os.kill(os.getpid(), signal.SIGINT)\n"
         "api.embed = click.echo = press\n"
         "cli.main(['embed', 'photos', '--out', 'x'])"
@@ -166,7 +166,7 @@ def test_a_bug_keeps_its_traceback(run, monkeypatch):
 def test_no_tensorflow_where_no_network_runs(world, monkeypatch, line):
     """A search by id, a linear head and a re-run with nothing to do never import TensorFlow."""
     monkeypatch.chdir(world)
-    assert not {"tensorflow", "keras"} & modules_after(f"from frieze.cli.main.main import main\n{line}")
+    assert not {"tensorflow", "keras"} & modules_after(f"from frieze.cli.main import main\n{line}")
 
 
 def test_the_installed_command_runs():
@@ -178,7 +178,7 @@ def test_the_installed_command_runs():
 
 def start(*words, **streams):
     """Run our command in a process of its own, with other streams than ours."""
-    code = "from frieze.cli.main.main import main; main()"
+    code = "from frieze.cli.main import main; main()"
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
     return subprocess.run([sys.executable, "-c", code, *words], cwd=Path(__file__).parents[3], check=False, **streams)
 
