@@ -4,7 +4,6 @@ from typing import Any
 
 import click
 
-from frieze.api import searching
 from frieze.cli import options
 
 _FACTS = ("n_exact", "n_near", "n_duplicates", "rows", "min_score", "recall")
@@ -25,6 +24,7 @@ def duplicates(*, as_json: bool, **asked: Any) -> None:
     lowest score is far below the others' may be a chain of images that only look alike. Nothing is deleted.
     """
     from frieze import terminal as output
+    from frieze.api import searching
     from frieze.api.result_tables import GROUPS, group_rows
     from frieze.core import counted
 

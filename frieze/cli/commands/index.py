@@ -4,7 +4,6 @@ from typing import Any
 
 import click
 
-from frieze.api import searching
 from frieze.cli import options
 
 _KINDS = ("auto", "exact", "ivf", "fp16", "sq8", "rabitq", "pq", "pca-pq", "hnsw")
@@ -38,6 +37,7 @@ def index(*, as_json: bool, **asked: Any) -> None:
     Run again, an option that is left out is as the index at OUT was asked for ('' asks for its default again).
     """
     from frieze import terminal as output
+    from frieze.api import searching
 
     document = searching.index(asked.pop("features"), **asked)
     output.say_changes(document)

@@ -4,7 +4,6 @@ from typing import Any
 
 import click
 
-from frieze.api import searching
 from frieze.cli import options
 
 _COLUMNS = ("score", "label", "id")
@@ -26,6 +25,7 @@ def search(*, as_json: bool, **asked: Any) -> None:
     is found too, among its equals.
     """
     from frieze import terminal as output
+    from frieze.api import searching
     from frieze.api.result_tables import hit_rows
 
     document = searching.search(asked.pop("index"), asked.pop("query"), **asked)
