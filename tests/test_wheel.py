@@ -74,4 +74,4 @@ def test_beside_a_users_own_files(wheels, source, tmp_path):
     assert done.returncode == 0, done.stderr
     told, hit = done.stdout.splitlines()[-2:]
     assert told == f"{site / 'frieze' / '__init__.py'} (4, 4)"
-    assert hit != "2"
+    assert hit == "2"
