@@ -113,13 +113,19 @@ def _pending(source: Source, out: Path, options: JobOptions) -> tuple[Rows, dict
     comparison = compare(listing.images, stored, failed, unlisted=listing.failures, retried=retried)
     comparison, kept, _ = keep_rows_of_empty(comparison, _NONE_MOVED, listing.empty)
     counts |= {
-        "unchanged": int(comparison.has_facts.sum()),
-        "relabelled": 0 if options.retry_failures else int((comparison.is_relabelled & comparison.has_facts).sum()),
-        "removed": int(comparison.gone.sum()),
-        "removed_folders": count_vanished(comparison, np.flatnonzero(comparison.gone)),
+        "unchanged": int(comparison.same_size_and_mtime.sum()),
+        "relabelled": 0
+        if options.retry_failures
+        else int((comparison.is_relabelled & comparison.same_size_and_mtime).sum()),
+        "removed": int(comparison.removed.sum()),
+        "removed_folders": count_vanished(comparison, np.flatnonzero(comparison.removed)),
         "kept_folders": kept,
     }
-    pending = comparison.is_among_failed if options.retry_failures else ~(comparison.has_facts | comparison.has_failed)
+    pending = (
+        comparison.is_among_failed
+        if options.retry_failures
+        else ~(comparison.same_size_and_mtime | comparison.has_failed)
+    )
     return np.flatnonzero(pending)[: options.limit], counts
 
 

@@ -63,7 +63,7 @@ def embed_source(
     task = Task(open_job(source, out, options, progress), request, options, began, progress, load)
     if not (options.force and is_features(out)):
         return task.bring_up_to_date(out)
-    with replace_table(out, goes_on=task.goes_on) as fresh:
+    with replace_table(out, can_resume=task.can_resume) as fresh:
         document = task.bring_up_to_date(fresh)
     return document | {"out": str(out)}
 
@@ -122,7 +122,7 @@ class Task:
             writer.update()
             return run.document()
 
-    def goes_on(self, fresh: Path) -> bool:
+    def can_resume(self, fresh: Path) -> bool:
         """Tell whether a table that an earlier run began is the one that this run would make."""
         try:
             stored = self._stored_manifest(fresh)

@@ -52,7 +52,7 @@ def merge(folder: Path, group: Sequence[Part]) -> Part:
         The merged part.
 
     Raises:
-        FeatureFileError: The disk refuses, or a part is broken; `restore` brings back what stepped aside.
+        FeatureFileError: The disk refuses, or a part is broken; `recover_compaction` brings back what stepped aside.
     """
     first, *others = (folder / PARTS / part.name for part in group)
     table = join_rows([read_part(path) for path in (first, *others)])
@@ -69,7 +69,7 @@ def merge(folder: Path, group: Sequence[Part]) -> Part:
     return Part.of(first, len(table))
 
 
-def restore(folder: Path) -> None:
+def recover_compaction(folder: Path) -> None:
     """Undo or finish a merge that was cut short: a part that stepped aside comes back, unless its rows are merged."""
     for staged in staged_parts(folder):
         ids = read_part(staged, ["id"])["id"]

@@ -1,4 +1,4 @@
-"""A table made anew: the old one stays until the new one is whole."""
+"""Replace a whole table (`--force`): the old one stays until the new one is complete; an interrupted run can resume."""
 
 import contextlib
 import shutil
@@ -10,20 +10,17 @@ from frieze.features.paths import check_only_table_files
 
 
 def successor_of(out: Path) -> Path:
-    """Name the folder where the table that will take another's place is made.
-
-    The name is fixed, so that what a run that was cut short left there is gone on with.
-    """
+    """Return the folder in which the replacement of a table is written; its name is fixed, so that a run can resume."""
     return out.with_name(f".{out.name}.new")
 
 
 @contextlib.contextmanager
-def replace_table(out: Path, *, goes_on: Callable[[Path], bool]) -> Iterator[Path]:
-    """Give a folder for the table that takes another's place when the block ends without an error.
+def replace_table(out: Path, *, can_resume: Callable[[Path], bool]) -> Iterator[Path]:
+    """Yield a folder for the new table, which replaces the old one when the block ends without an error.
 
     Args:
         out: The old table.
-        goes_on: Tells whether what a run that was cut short left is what this run would make.
+        can_resume: Whether the unfinished table that an interrupted run left is one that this run can complete.
 
     Yields:
         The folder to fill.
@@ -34,12 +31,12 @@ def replace_table(out: Path, *, goes_on: Callable[[Path], bool]) -> Iterator[Pat
     if as_bucket(out) is not None:
         hint = "Give another --out, or delete it first."
         raise FeatureFileError(f"{out} is in a bucket, where no folder is replaced in one step.", hint=hint)
-    sweep_leftovers(out)  # an older table that was still being read when it was replaced
-    fresh = successor_of(out)
+    sweep_leftovers(out)  # an older table that readers still held when it was replaced
+    new_dir = successor_of(out)
     check_only_table_files(out)
-    with lock(out):  # nobody adds to a table that is about to go
-        if fresh.exists() and not goes_on(fresh):
-            check_only_table_files(fresh)
-            shutil.rmtree(fresh)
-        yield fresh
-        replace_folder(fresh, out)
+    with lock(out):  # no writer may add to a table that is about to be deleted
+        if new_dir.exists() and not can_resume(new_dir):
+            check_only_table_files(new_dir)
+            shutil.rmtree(new_dir)
+        yield new_dir
+        replace_folder(new_dir, out)

@@ -21,7 +21,7 @@ from frieze.core import (
     translate_io_errors,
     write_file,
 )
-from frieze.features.compaction import groups_to_compact, merge, restore
+from frieze.features.compaction import groups_to_compact, merge, recover_compaction
 from frieze.features.concat import join_rows
 from frieze.features.failures import Failure, read_failures, to_failures, write_failures
 from frieze.features.manifest import PARTS, Manifest, Part, is_features, read_manifest
@@ -34,7 +34,7 @@ from frieze.features.schema import LISTING, PART
 from frieze.features.snapshot import Snapshot
 from frieze.features.spec import check_same_backbone
 
-_LEARNED = ("sha256", "width", "height", "embedding")
+_COMPUTED_COLUMNS = ("sha256", "width", "height", "embedding")
 """What a run finds out of an image, and no listing tells."""
 _STORED_SCHEMA = pa.schema([*((field.name, field.type) for field in LISTING), (PART, pa.int64())])
 
@@ -67,7 +67,8 @@ class FeatureWriter:
             FeatureFileError: A part repeats ids of another one, or is broken.
         """
         stored = _join_stored(
-            (read_part(self.path / PARTS / part.name, leave_out=_LEARNED), part.number) for part in self.manifest.parts
+            (read_part(self.path / PARTS / part.name, leave_out=_COMPUTED_COLUMNS), part.number)
+            for part in self.manifest.parts
         )
         if pc.count_distinct(stored["id"]).as_py() != len(stored):
             self._name_repeats(stored)
@@ -78,9 +79,9 @@ class FeatureWriter:
         tables = [read_part(self.path / PARTS / part.name, ["sha256"]) for part in self.manifest.parts]
         return pa.concat_tables([pa.table({"sha256": pa.array([], pa.string())}), *tables])["sha256"]
 
-    def learned(self, part: int) -> pa.Table:
+    def computed_columns(self, part: int) -> pa.Table:
         """Give `id, sha256, width, height, embedding` of the rows of a part."""
-        return read_part(self.path / PARTS / part_name(part), ["id", *_LEARNED])
+        return read_part(self.path / PARTS / part_name(part), ["id", *_COMPUTED_COLUMNS])
 
     def _name_repeats(self, stored: pa.Table) -> None:
         seen: set[str] = set()
@@ -110,10 +111,10 @@ class FeatureWriter:
         table = join_rows(pieces) if pieces else ()
         others = [part for part in self.manifest.parts if part.name != path.name]
         if len(table):
-            others.append(self.lay(shard, table))
+            others.append(self.write_part(shard, table))
         else:
             self._keep(path.name)
-        self.note_failures(failures)
+        self.add_failures(failures)
         self.update(parts=tuple(sorted(others, key=lambda part: part.name)))
         if not len(table):
             with translate_io_errors(path):
@@ -127,7 +128,7 @@ class FeatureWriter:
         """Give the place of a part that was written under a name that `staged` gave."""
         return self.path / STAGING / part.name
 
-    def adopt(self, shard: Shard, part: Part) -> Part:
+    def move_staged_part(self, shard: Shard, part: Part) -> Part:
         """Move a new part into its place that another process wrote whole; `stand` names it.
 
         Args:
@@ -141,7 +142,7 @@ class FeatureWriter:
             moved = path.stat().st_mtime_ns  # in a bucket it is another object
         return dataclasses.replace(part, name=path.name, mtime_ns=moved)
 
-    def lay(self, shard: Shard, rows: pa.Table) -> Part:
+    def write_part(self, shard: Shard, rows: pa.Table) -> Part:
         """Write a shard's part in its place; `stand` names a new one.
 
         Args:
@@ -157,12 +158,12 @@ class FeatureWriter:
         """Delete what other processes wrote and nobody waits for any more."""
         _clear_away(self.path)
 
-    def stand(self, parts: Sequence[Part], failures: Sequence[Failure]) -> None:
+    def register_parts(self, parts: Sequence[Part], failures: Sequence[Failure]) -> None:
         """Name new parts that lie in their place, many at once: features.json grows with the table.
 
         Parts may be named again, where it was interrupted.
         """
-        self.note_failures(failures)
+        self.add_failures(failures)
         named = {part.name: part for part in (*self.manifest.parts, *parts)}
         self.update(parts=tuple(named[name] for name in sorted(named)))
 
@@ -179,7 +180,7 @@ class FeatureWriter:
             others = [part for part in self.manifest.parts if part not in group]
             self.update(parts=tuple(sorted([*others, merged], key=lambda part: part.name)))
 
-    def note_failures(self, failures: Sequence[Failure]) -> None:
+    def add_failures(self, failures: Sequence[Failure]) -> None:
         """Add to failures.parquet."""
         if failures:
             self.replace_failures(pa.concat_tables([self.failed, to_failures(failures)]))
@@ -229,7 +230,7 @@ def read_stored(folder: Path) -> pa.Table:
 
 
 def _read_listed(file: pq.ParquetFile) -> pa.Table:
-    return file.read([name for name in file.schema_arrow.names if name not in _LEARNED])
+    return file.read([name for name in file.schema_arrow.names if name not in _COMPUTED_COLUMNS])
 
 
 def _join_stored(read: Iterable[tuple[pa.Table, int]]) -> pa.Table:
@@ -274,7 +275,7 @@ def open_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
         if as_bucket(path) is None:
             sweep_leftovers(path)
         _clear_away(path)
-        restore(path)
+        recover_compaction(path)
         if not is_features(path):
             manifest.write(path)
         before = resume_manifest(path, manifest)

@@ -44,12 +44,12 @@ class ResultCollector:
         self._gathered: dict[int, _Gathered] = collections.defaultdict(_Gathered)
         parts = run.comparison.stored[PART].to_numpy()
         self._copying = {
-            number: set(parts[shard.origins])
+            number: set(parts[shard.source_rows])
             for number, shard in enumerate(shards)
             if len(shard.copies) and not shard.drop
         }
         self._waiting: list[int] = []
-        self._known = EmbeddingCache(run.writer.learned, run.stored)
+        self._known = EmbeddingCache(run.writer.computed_columns, run.stored)
         self._new: list[Part] = []
         self._failures: list[Failure] = []
         self._to_settle = -np.inf
@@ -88,7 +88,7 @@ class ResultCollector:
         digests = [digest for outcome in outcomes for digest in outcome.digests]
         is_alone = len(parts) == 1 and not any(digest in self._known for digest in digests)
         if is_alone and not (shard.drop or len(shard.copies)):
-            self._new.append(writer.adopt(shard, parts[0]))
+            self._new.append(writer.move_staged_part(shard, parts[0]))
             self._failures += gathered.failures
         else:
             self._write(shard, parts, gathered.failures)
@@ -104,7 +104,7 @@ class ResultCollector:
             commit(shard, writer, comparison, embedded, failures)
         else:
             rows = new_rows(shard, writer, comparison, embedded)
-            self._new += [] if rows is None else [writer.lay(shard, rows)]
+            self._new += [] if rows is None else [writer.write_part(shard, rows)]
             self._failures += failures
         for file in files:
             file.unlink()
@@ -128,7 +128,7 @@ class ResultCollector:
         began = time.perf_counter()
         if self._new or self._failures:
             failures, self._failures = self._failures, []
-            self._run.writer.stand(self._new, failures)
+            self._run.writer.register_parts(self._new, failures)
             self._new = []
         ended = time.perf_counter()
         self._to_settle = ended + max(_SETTLE_S, (ended - began) / _SETTLE_SHARE)

@@ -32,7 +32,7 @@ class EmbeddingCache:
     Asked from many threads, told from those that embed and write: each step is one operation on a dict.
 
     Args:
-        learned: Gives what a part of the table learned of its images, by number, as `FeatureWriter.learned` does.
+        learned: Reads the computed columns of a part by its number, as `FeatureWriter.computed_columns` does.
         stored: sha256 -> number of the part, of the rows that stay in the table.
     """
 

@@ -32,31 +32,31 @@ def find_renamed(
         step: Told how many were read, of how many.
 
     Returns:
-        int64 [N], -1 where there is none: the `origins` of `make_plan`.
+        int64 [N], -1 where there is none: the `source_rows` of `make_plan`.
     """
-    origins = np.where(comparison.has_facts & ~comparison.is_same, comparison.places, -1)
+    source_rows = np.where(comparison.same_size_and_mtime & ~comparison.is_same, comparison.stored_rows, -1)
     rows = np.flatnonzero(_may_be_stored(comparison))
     if len(rows) == 0:
-        return origins
+        return source_rows
     hashes = writer.hashes()
-    gone = np.flatnonzero(comparison.gone)
+    gone = np.flatnonzero(comparison.removed)
     names = dict(zip(hashes.take(gone).to_pylist(), gone.tolist(), strict=True))
     for row, found in zip(rows.tolist(), _hash(source, rows, workers, step), strict=True):
-        place = int(comparison.places[row])
+        place = int(comparison.stored_rows[row])
         if place < 0:
-            origins[row] = names.get(found, -1)
+            source_rows[row] = names.get(found, -1)
         elif hashes[place].as_py() == found:
-            origins[row] = place
-    return origins
+            source_rows[row] = place
+    return source_rows
 
 
 def _may_be_stored(comparison: Comparison) -> np.ndarray:
     images, stored = comparison.images, comparison.stored
     sizes = images["size_bytes"]
-    own = stored["size_bytes"].take(pa.array(comparison.places, mask=comparison.places < 0))
-    as_before = pc.fill_null(pc.equal(sizes, own), fill_value=True).to_numpy() & ~comparison.has_facts
-    of_gone = stored["size_bytes"].filter(pa.array(comparison.gone))
-    as_gone = pc.or_(sizes.is_null(), pc.is_in(sizes, of_gone.combine_chunks())).to_numpy() & comparison.gone.any()
+    own = stored["size_bytes"].take(pa.array(comparison.stored_rows, mask=comparison.stored_rows < 0))
+    as_before = pc.fill_null(pc.equal(sizes, own), fill_value=True).to_numpy() & ~comparison.same_size_and_mtime
+    of_gone = stored["size_bytes"].filter(pa.array(comparison.removed))
+    as_gone = pc.or_(sizes.is_null(), pc.is_in(sizes, of_gone.combine_chunks())).to_numpy() & comparison.removed.any()
     return np.where(comparison.is_stored, as_before, as_gone)  # type: ignore[no-any-return]
 
 

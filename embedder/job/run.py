@@ -68,11 +68,11 @@ def make_run(
         retried=may_pass(writer.failed, retried),
     )
     workers = options.workers or count_cores()
-    origins = find_renamed(comparison, source, writer, workers=workers, step=progress)
-    comparison, kept, emptied = keep_rows_of_empty(comparison, origins, listing.empty)
+    source_rows = find_renamed(comparison, source, writer, workers=workers, step=progress)
+    comparison, kept, emptied = keep_rows_of_empty(comparison, source_rows, listing.empty)
     plan = make_plan(
         comparison,
-        origins,
+        source_rows,
         shard_size=options.shard_size,
         retry_failures=options.retry_failures,
         limit=options.limit,
@@ -86,8 +86,8 @@ def make_run(
 
 def _stored_digests(writer: FeatureWriter, comparison: Comparison, plan: Plan) -> dict[bytes, int]:
     """Give the part of each stored image's bytes, but of those that leave their part in this run."""
-    places = comparison.places[np.concatenate([shard.rows for shard in plan.shards])]
-    stays = ~comparison.gone
+    places = comparison.stored_rows[np.concatenate([shard.rows for shard in plan.shards])]
+    stays = ~comparison.removed
     stays[places[places >= 0]] = False
     hashes = writer.hashes().filter(pa.array(stays)).to_pylist()
     parts = comparison.stored[PART].filter(pa.array(stays)).to_pylist()
@@ -156,7 +156,7 @@ class Run:
         probe = CalibrationSample(self.source, np.concatenate(rows), backbone.spec, max_pixels)
         choice = choose_engine(backbone, self.options, probe, self.writer.manifest)
         self.writer.update(engine=choice.engine.name, tuning=choice.tuning, spec=choice.spec)
-        known = EmbeddingCache(self.writer.learned, self.stored)
+        known = EmbeddingCache(self.writer.computed_columns, self.stored)
         self.first_read, self.stages, before = time.perf_counter(), Stages(), read_core_times()
         batches = stream(
             rows,

@@ -215,12 +215,12 @@ def copied_rows(images: pa.Table, stored: pa.Table, shard: Shard, writer: Featur
         Rows of a part.
     """
     spec = writer.manifest.spec
-    origins = stored.select(["id", PART]).take(shard.origins)
+    origins = stored.select(["id", PART]).take(shard.source_rows)
     parts = origins[PART].to_numpy()
     pieces = []
     for part in np.unique(parts):
         at = np.flatnonzero(parts == part)
-        learned = writer.learned(int(part))
+        learned = writer.computed_columns(int(part))
         learned = learned.take(pc.index_in(origins["id"].take(at), learned["id"]))
         embeddings = to_embeddings(learned["embedding"])
         pieces.append(_to_rows(images.take(shard.copies[at]), learned, embeddings, spec))

@@ -64,7 +64,7 @@ def import_vectors(
     files = open_vectors(path, options)
     task = _Task(files, options, _manifest(files, options), progress)
     if force and is_features(out):
-        with replace_table(out, goes_on=task.goes_on) as fresh:
+        with replace_table(out, can_resume=task.can_resume) as fresh:
             document = task.bring_up_to_date(fresh)
     else:
         document = task.bring_up_to_date(out)
@@ -197,7 +197,7 @@ class _Task:
             if got != wanted:
                 raise MismatchError(f"{out} was imported {what} {wanted}, not {what} {got}.", hint=hint)
 
-    def goes_on(self, fresh: Path) -> bool:
+    def can_resume(self, fresh: Path) -> bool:
         """Tell whether a table that an earlier run began is the one that this run would make."""
         try:
             self.check_same(fresh)
@@ -219,7 +219,7 @@ class _Task:
             made = [layout.to_rows(chunk) for chunk in chunks]
             failures = [failure for _, some in made for failure in some if failure not in known]
             if part_name(number) in stored:
-                writer.note_failures(failures)
+                writer.add_failures(failures)
             else:
                 rows = pa.concat_tables([rows for rows, _ in made])
                 self.spread.add(to_embeddings(rows["embedding"]))

@@ -11,28 +11,28 @@ NONE_FAILED = to_failures([])
 
 
 def stored(images, part=0):
-    """Give a listing as what is stored of it."""
+    """Return a listing as stored rows."""
     return images.append_column(PART, pa.array([part] * len(images), pa.int64()))
 
 
 def with_column(images, values, name="year"):
-    """Add a column of the user's."""
+    """Append a user column."""
     return images.append_column(name, pa.array(values))
 
 
-def told(comparison):
-    """Give what a comparison says of each listed image: S as stored, F as it failed, C changed, N new."""
+def states(comparison):
+    """Return the state of each listed image as a letter: Same, Failed, Changed, New."""
     marks = zip(comparison.is_same, comparison.has_failed, comparison.is_stored, strict=True)
     return "".join("S" if same else "F" if failed else "C" if known else "N" for same, failed, known in marks)
 
 
-def test_names_and_facts(images):
+def test_id_size_and_time(images):
     """An image is the same with its name, size and time; it is changed with another size or time, else new."""
     before = stored(images(("a", 1, 1), ("b", 1, 1), ("c", 1, 1), ("gone", 1, 1)))
     now = images(("a", 1, 1), ("b", 2, 1), ("c", 1, 2), ("d", 1, 1))
     comparison = compare(now, before, NONE_FAILED)
-    assert (told(comparison), comparison.gone.tolist()) == ("SCCN", [False, False, False, True])
-    assert comparison.places.tolist() == [0, 1, 2, -1]
+    assert (states(comparison), comparison.removed.tolist()) == ("SCCN", [False, False, False, True])
+    assert comparison.stored_rows.tolist() == [0, 1, 2, -1]
 
 
 @pytest.mark.parametrize(
@@ -46,9 +46,9 @@ def test_names_and_facts(images):
         ((None, None), (5, 1), "C"),
     ],
 )
-def test_unknown_facts(before, now, mark, images):
-    """A size or time that is not known says nothing; where neither tells, the image may have changed."""
-    assert told(compare(images(("a", *now)), stored(images(("a", *before))), NONE_FAILED)) == mark
+def test_unknown_size_or_time(before, now, mark, images):
+    """An unknown size or time is ignored; where both are unknown, the image may have changed."""
+    assert states(compare(images(("a", *now)), stored(images(("a", *before))), NONE_FAILED)) == mark
 
 
 @pytest.mark.parametrize(
@@ -68,52 +68,52 @@ def test_unknown_facts(before, now, mark, images):
     ],
 )
 def test_columns(old, new, is_same, images):
-    """A column of the user's that changed makes an image another one, though not its facts."""
+    """A changed user column makes the stored row out of date, not the image."""
     before, now = (with_column(images(("a", 1, 1)), values) for values in (old, new))
     comparison = compare(now, stored(before), NONE_FAILED)
-    assert (comparison.is_same.tolist(), comparison.has_facts.tolist()) == ([is_same], [True])
+    assert (comparison.is_same.tolist(), comparison.same_size_and_mtime.tolist()) == ([is_same], [True])
 
 
 def test_dictionary_column(images):
-    """A column is compared by its values, however it is laid out."""
+    """Columns are compared by value, also where one is dictionary-encoded."""
     before = images(("a", 1, 1)).append_column("kind", pa.array(["x"]).dictionary_encode())
-    assert told(compare(with_column(images(("a", 1, 1)), ["x"], "kind"), stored(before), NONE_FAILED)) == "S"
+    assert states(compare(with_column(images(("a", 1, 1)), ["x"], "kind"), stored(before), NONE_FAILED)) == "S"
 
 
 def test_new_column(images):
-    """A column that was not there before makes all images other ones, and so does one that is no longer given."""
+    """A new user column makes all rows out of date, and so does one that is missing now."""
     plain, dated = images(("a", 1, 1)), with_column(images(("a", 1, 1)), [1999])
-    assert told(compare(dated, stored(plain), NONE_FAILED)) == "C"
-    assert told(compare(plain, stored(dated), NONE_FAILED)) == "C"
-    assert told(compare(plain, stored(with_column(plain, pa.nulls(1, pa.int64()))), NONE_FAILED)) == "S"
+    assert states(compare(dated, stored(plain), NONE_FAILED)) == "C"
+    assert states(compare(plain, stored(dated), NONE_FAILED)) == "C"
+    assert states(compare(plain, stored(with_column(plain, pa.nulls(1, pa.int64()))), NONE_FAILED)) == "S"
 
 
 def test_failures(images):
-    """An image that failed stays failed while its facts are those of the failure."""
+    """An image that failed stays failed while its size and time are those of the failure."""
     failure = Failure("a", "/photos/a", "decode", "truncated", "cut", 1, 1)
     failed = to_failures(
         [failure, dataclasses.replace(failure, id="b"), dataclasses.replace(failure, id="c", mtime=None)]
     )
     comparison = compare(images(("a", 1, 1), ("b", 1, 2), ("c", 1, 5)), stored(images()), failed)
-    assert told(comparison) == "FNF"
+    assert states(comparison) == "FNF"
     assert comparison.is_among_failed.tolist() == [True, True, True]
     assert comparison.failures_of(np.array([False, False, True]))["id"].to_pylist() == ["c"]
 
 
 def test_failures_of_a_listing(images):
-    """What could not be listed and now is counts as failed before, unless an image of that id is stored as it is."""
+    """An image that could not be listed before counts as failed, unless one of that id is stored unchanged."""
     failed = to_failures([Failure(name, f"/photos/{name}", "list", "repeated id", "again") for name in "ab"])
     comparison = compare(images(("a", 1, 1), ("b", 1, 1)), stored(images(("a", 1, 1))), failed)
-    assert (told(comparison), comparison.is_among_failed.tolist()) == ("SN", [False, True])
+    assert (states(comparison), comparison.is_among_failed.tolist()) == ("SN", [False, True])
     assert len(comparison.failures_of(np.array([True, True]))) == 0
 
 
 def test_rows_below_what_could_not_be_listed_stay(images):
-    """What could not be looked at, and rows below it, are not gone; those whose name only begins alike are."""
+    """What could not be listed, and rows below it, are not removed; names that only share a prefix are."""
     before = stored(images(("a.tar/1", 1, 1), ("a.tarred", 1, 1), ("b/2", 1, 1), ("c", 1, 1)))
-    for names, gone in (["a.tar", "c"], [False, True, True, False]), (["."], [False] * 4), ([], [True] * 4):
+    for names, removed in (["a.tar", "c"], [False, True, True, False]), (["."], [False] * 4), ([], [True] * 4):
         unlisted = [Failure(name, "/elsewhere", "list", "unreadable", "cut") for name in names]
-        assert compare(images(), before, NONE_FAILED, unlisted=unlisted).gone.tolist() == gone
+        assert compare(images(), before, NONE_FAILED, unlisted=unlisted).removed.tolist() == removed
 
 
 def test_rows_of_a_shard_that_could_not_be_listed_stay_whatever_their_ids(images):
@@ -121,10 +121,10 @@ def test_rows_of_a_shard_that_could_not_be_listed_stay_whatever_their_ids(images
     before = stored(images(("a.tar/1", 1, 1), ("a.tarred/2", 1, 1), ("b.tar/3", 1, 1)))
     before = before.set_column(0, LISTING.field("id"), pa.array(["one", "two", "three"]))
     unlisted = [Failure("shards/a.tar", "/photos/a.tar", "list", "unreadable", "cut")]
-    assert compare(images(), before, NONE_FAILED, unlisted=unlisted).gone.tolist() == [False, True, True]
+    assert compare(images(), before, NONE_FAILED, unlisted=unlisted).removed.tolist() == [False, True, True]
 
 
 def test_column_called_part(images):
     """The user's own column `part` is no other than any."""
     now = with_column(images(("a", 1, 1)), ["wing"], "part")
-    assert told(compare(now, stored(now), NONE_FAILED)) == "S"
+    assert states(compare(now, stored(now), NONE_FAILED)) == "S"

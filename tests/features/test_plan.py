@@ -17,11 +17,11 @@ _IMAGES = st.lists(_IMAGE, unique_by=lambda image: image[0], max_size=12)
 NONE_FAILED = to_failures([])
 
 
-def _plan(images, *, stored=None, failed=NONE_FAILED, shard_size=2, origins=None, **options):
+def _plan(images, *, stored=None, failed=NONE_FAILED, shard_size=2, source_rows=None, **options):
     """Plan a run over a, b | c; no image's bytes are looked at."""
     stored = _stored([("a", 1, 1, 0), ("b", 1, 1, 0), ("c", 1, 1, 4)]) if stored is None else stored
-    origins = np.full(len(images), -1) if origins is None else np.array(origins)
-    return make_plan(compare(images, stored, failed), origins, shard_size=shard_size, **options)
+    source_rows = np.full(len(images), -1) if source_rows is None else np.array(source_rows)
+    return make_plan(compare(images, stored, failed), source_rows, shard_size=shard_size, **options)
 
 
 def _shards(plan):

@@ -44,7 +44,7 @@ def change(table, run, images, monkeypatch):
             writer.merge(shard_size=4)
 
     def replace():
-        with replace_table(table, goes_on=lambda _: False) as fresh:
+        with replace_table(table, can_resume=lambda _: False) as fresh:
             run(fresh, images(("x", 9, 9)))
 
     others = {"merged": lambda: merge(read_manifest(table)), "replaced": replace}
@@ -251,7 +251,7 @@ def test_what_a_run_would_find(table, manifest, rows, images):
     """What a dry run holds its source against is, beside a run at work, what features.json says."""
     expected = read_stored(table)
     with open_writer(table, manifest) as writer:
-        writer.lay(Shard(0, np.arange(1)), rows(images(("z", 5, 1))))
+        writer.write_part(Shard(0, np.arange(1)), rows(images(("z", 5, 1))))
         assert read_stored(table).equals(expected)
     assert read_stored(table)["id"].to_pylist() == ["z", "c", "d"]  # as that run had been cut short
 

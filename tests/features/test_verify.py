@@ -213,7 +213,7 @@ def test_rewritten_while_it_is_read(table, run, images, monkeypatch):
 def test_half_a_commit(table, manifest, rows, images):
     """A part that a run has written and not named yet is no problem as long as the run is at work."""
     with open_writer(table, manifest) as writer:
-        writer.lay(Shard(7, np.arange(1)), rows(images(("e", 5, 1))))
+        writer.write_part(Shard(7, np.arange(1)), rows(images(("e", 5, 1))))
         found = verify_features(table)
     assert found["problems"] == []
     assert found["notes"][0].startswith("A run is writing to this table")
@@ -247,7 +247,7 @@ def test_replaced_meanwhile(table, run, images, monkeypatch):
 
     def replace_and_look(*args):
         monkeypatch.setattr(verification._Check, "_look", look)
-        with replace_table(table, goes_on=lambda _: False) as fresh:
+        with replace_table(table, can_resume=lambda _: False) as fresh:
             run(fresh, images(("x", 9, 9)))
         return look(*args)
 

@@ -32,7 +32,7 @@ def write(writer, part, *digests, drop=()):
 def test_stored(writer):
     """What the table holds is read from its part: vector, width and height."""
     write(writer, 3, A, B)
-    known = EmbeddingCache(writer.learned, {A: 3, B: 3})
+    known = EmbeddingCache(writer.computed_columns, {A: 3, B: 3})
     found = known.get(B)
     assert (found.embedding.tolist(), found.width, found.height) == ([1, -1], 1, 2)
     assert (B in known, C in known, known.get(C)) == (True, False, None)
@@ -40,7 +40,7 @@ def test_stored(writer):
 
 def test_on_its_way(writer):
     """What is embedded and not yet written is known from memory."""
-    known = EmbeddingCache(writer.learned, {})
+    known = EmbeddingCache(writer.computed_columns, {})
     known.add(A, seen(0))
     assert known.get(A).embedding.tolist() == [0, 0]
 
@@ -48,7 +48,7 @@ def test_on_its_way(writer):
 def test_settled(writer):
     """What was written leaves memory and is read from its part, also from one that was rewritten since."""
     write(writer, 0, A)
-    known = EmbeddingCache(writer.learned, {A: 0})
+    known = EmbeddingCache(writer.computed_columns, {A: 0})
     assert known.get(A).width == 0
     known.add(B, seen(1))
     write(writer, 0, B, drop=[B.hex()])

@@ -31,7 +31,7 @@ def listed(contents, time):
     return pa.Table.from_pylist(rows, schema=LISTING)
 
 
-def origins(now, *, time, in_order=False, step=lambda *_: None):
+def source_rows(now, *, time, in_order=False, step=lambda *_: None):
     """Recognise images now, where `BYTES` were stored at time 1; gives origins, and the rows that were read."""
     stored = listed(BYTES, 1).append_column(PART, pa.array([0] * len(BYTES)))
     read = []
@@ -49,21 +49,21 @@ def origins(now, *, time, in_order=False, step=lambda *_: None):
 
 def test_nothing_is_read_without_need():
     """What has its size and time, or can't be the same by its size, is not read."""
-    assert origins(BYTES, time=1) == ([-1, -1, -1, -1], [])
-    assert origins({"a": b"longer", "new": b"also longer"}, time=1) == ([-1, -1], [])
+    assert source_rows(BYTES, time=1) == ([-1, -1, -1, -1], [])
+    assert source_rows({"a": b"longer", "new": b"also longer"}, time=1) == ([-1, -1], [])
 
 
 @pytest.mark.parametrize("in_order", [False, True])
 def test_touched(in_order):
     """An image of another time is read, and is its own origin where its bytes are the same."""
     now = BYTES | {"b": b"tow"}
-    assert origins(now, time=2, in_order=in_order) == ([0, -1, 2, 3], [0, 1, 2, 3])
+    assert source_rows(now, time=2, in_order=in_order) == ([0, -1, 2, 3], [0, 1, 2, 3])
 
 
 def test_renamed():
     """A new image with the size of one that is gone is read, and has that one's row where the bytes are the same."""
     now = {"a": b"one", "x": b"six", "y": b"ten", "z": b"three", "w": b"seven!"}
-    assert origins(now, time=1) == ([-1, 2, -1, 3, -1], [1, 2, 3])
+    assert source_rows(now, time=1) == ([-1, 2, -1, 3, -1], [1, 2, 3])
 
 
 def test_unreadable():
@@ -80,7 +80,7 @@ def test_unreadable():
 def test_progress():
     """Each image that was read is told."""
     told = []
-    origins(BYTES, time=2, step=lambda *counts: told.append(counts))
+    source_rows(BYTES, time=2, step=lambda *counts: told.append(counts))
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 

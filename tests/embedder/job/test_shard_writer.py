@@ -43,7 +43,9 @@ def seen(rows):
 def filler_of(writer, shards=SHARDS, known=None):
     """Give a filler of shards."""
     comparison = compare(IMAGES, writer.stored(), writer.failed)
-    return ShardWriter(writer, comparison, shards, EmbeddingCache(writer.learned, {}) if known is None else known)
+    return ShardWriter(
+        writer, comparison, shards, EmbeddingCache(writer.computed_columns, {}) if known is None else known
+    )
 
 
 @pytest.fixture
@@ -145,7 +147,7 @@ def test_waits_for_its_commits(writer, ids):
 
 def test_settled(writer, ids):
     """What is written is known from then on, and read from the table."""
-    known = EmbeddingCache(writer.learned, {})
+    known = EmbeddingCache(writer.computed_columns, {})
     with filler_of(writer, known=known) as filler:
         filler.add(batch([0, 1, 2], is_last=True), seen([0, 1, 2]))
     found = known.get(digest(1))
@@ -155,7 +157,7 @@ def test_settled(writer, ids):
 def test_copies_stand_beside_the_embedded(writer, tmp_path):
     """A shard's copies take hash, size and vector of the stored row, and all else from the listing."""
     fill(writer, ([0, 1, 2], True), shards=SHARDS[:1])
-    renamed = Shard(1, np.array([3]), copies=np.array([4, 5]), origins=np.array([2, 0]))
+    renamed = Shard(1, np.array([3]), copies=np.array([4, 5]), source_rows=np.array([2, 0]))
     fill(writer, ([3], True), shards=[renamed])
     features = open_features(tmp_path / "out")
     assert features.ids.tolist() == ["a", "b", "c", "e", "f", "d"]

@@ -128,7 +128,7 @@ def test_another_run_has_nothing_to_do(npy, tmp_path, monkeypatch):
     assert _content(tmp_path / "out") == before
 
 
-@pytest.mark.parametrize("call", ["commit", "note_failures", "update"])
+@pytest.mark.parametrize("call", ["commit", "add_failures", "update"])
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_a_stopped_run_is_gone_on_with(npy, tmp_path, monkeypatch, unbroken, call, n):
     """After a stop at any commit, before or after its part stands, the next run makes what an unbroken one makes."""
@@ -237,7 +237,7 @@ def test_a_stopped_force_keeps_the_table(npy, tmp_path, monkeypatch, unbroken, a
     """Until the new table is whole the old one stays; a later --force goes on with the new one, if it is its own."""
     np.save(tmp_path / "other.npy", np.eye(3))
     _run(tmp_path / "other.npy", tmp_path / "out")
-    with _stopped(monkeypatch, "note_failures", 1):
+    with _stopped(monkeypatch, "add_failures", 1):
         _run(npy, tmp_path / "out", force=True)
     assert open_features(tmp_path / "out").ids.tolist() == ["0", "1", "2"]
     if again == "the same":
