@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from frieze.core import FeatureFileError, as_bucket, lock_within, translate_io_errors, try_lock, write_file
+from frieze.core import FeatureFileError, as_bucket, lock_with_retries, translate_io_errors, try_lock, write_file
 from frieze.features.manifest import PARTS, Part
 from frieze.features.paths import STAGING, replaced_parts
 
@@ -51,7 +51,7 @@ def hold_for_reading(folder: Path) -> int | None:
     except OSError:  # reading by path says what is wrong
         return None
     with contextlib.suppress(OSError):  # a writer who sweeps for long, or a file system without locks
-        lock_within(descriptor, fcntl.LOCK_SH, tries=_TRIES)
+        lock_with_retries(descriptor, fcntl.LOCK_SH, tries=_TRIES)
     return descriptor
 
 

@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 from frieze.core import (
     FeatureFileError,
     as_bucket,
-    as_typed,
     is_being_written,
     lock,
     sweep_leftovers,
     sync,
+    to_command_line,
     translate_io_errors,
     write_file,
 )
@@ -321,4 +321,4 @@ def resume_manifest(path: Path, manifest: Manifest) -> Manifest:
 def _as_options(manifest: Manifest) -> str:
     """Write what a table was made with as one types it."""
     asked = {"backbone": manifest.spec.handle} | manifest.request
-    return as_typed({name: value for name, value in asked.items() if name != "handle" and value is not None})
+    return to_command_line({name: value for name, value in asked.items() if name != "handle" and value is not None})

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
-from frieze.core import InputError, to_finite
+from frieze.core import InputError, to_command_line, to_finite
 
 Step = Callable[[int, int], None]
 
@@ -142,13 +142,11 @@ def say_pixels(document: Mapping[str, Any]) -> None:
 
 def say_changes(document: dict[str, Any]) -> None:
     """Say on stderr what a rerun took over from the one before, what that was asked for otherwise, and what changed."""
-    from frieze.core import as_typed
-
     if document["remembered"]:
-        say(f"Note: as the last time: {as_typed(document['remembered'])}")
+        say(f"Note: as the last time: {to_command_line(document['remembered'])}")
     if document["changed"]:
         before, now = ({name: one[when] for name, one in document["changed"].items()} for when in ("before", "now"))
-        say(f"Note: changed: {as_typed(now)}; the last time it was: {as_typed(before)}")
+        say(f"Note: changed: {to_command_line(now)}; the last time it was: {to_command_line(before)}")
     if document.get("relabelled"):
         are_all = document["relabelled"] == document["unchanged"] > 1
         more = ", all images that were there: train heads on these labels anew" if are_all else ""

@@ -20,8 +20,8 @@ from frieze.core import (
     MismatchError,
     Rows,
     Strings,
-    as_typed,
-    read_unchanged,
+    read_consistent,
+    to_command_line,
     to_table_path,
 )
 from frieze.features import BackboneSpec, is_same_backbone, read_manifest
@@ -107,7 +107,7 @@ class Index:
     def _command(self) -> str:
         asked = {name: value for name, value in self.document["request"].items() if value is not None}
         places = shlex.quote(self.document["features"]["path"]), shlex.quote(str(self.path))
-        return f"frieze index {places[0]} --out {places[1]} {as_typed(asked)}"
+        return f"frieze index {places[0]} --out {places[1]} {to_command_line(asked)}"
 
     @functools.cached_property
     def spec(self) -> BackboneSpec:
@@ -302,7 +302,7 @@ def open_index(path: str | Path) -> Index:
         FeatureFileError: There is none, or it is broken.
     """
     path = Path(path).absolute()  # Arrow takes a relative path with a colon for a URL
-    return read_unchanged(path / INDEX_NAME, lambda: Index(path, read_document(path)))
+    return read_consistent(path / INDEX_NAME, lambda: Index(path, read_document(path)))
 
 
 _BLOCK_ROWS = 8192

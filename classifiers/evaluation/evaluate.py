@@ -14,7 +14,7 @@ from frieze.classifiers.metrics import score
 from frieze.classifiers.storage.head_folder import Head, check_backbone, open_head
 from frieze.classifiers.storage.head_json import NAME
 from frieze.classifiers.storage.split_file import may_be_same, read_fitted
-from frieze.core import InputError, Strings, counted, read_unchanged, shorten
+from frieze.core import InputError, Strings, counted, read_consistent, shorten
 from frieze.features import Features
 
 _MOST_LABELS = 20
@@ -43,7 +43,7 @@ def evaluate_head(path: str | Path, features: Features) -> dict[str, Any]:
     """
     started = time.perf_counter()
     place = Path(path)
-    head, fitted = read_unchanged(place / NAME, lambda: (open_head(place), read_fitted(place)))
+    head, fitted = read_consistent(place / NAME, lambda: (open_head(place), read_fitted(place)))
     check_backbone(head, features)
     examples = labelled_rows(features.rows, maker=features.manifest.maker)
     is_named, is_copy = _are_fitted(examples, fitted)

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from frieze.classifiers.evaluation.prediction_table import answers
 from frieze.classifiers.storage.head_folder import Head, open_head
-from frieze.core import connected, not_visible_error, results
+from frieze.core import connect_to_ray, not_visible_error, run_on_cluster
 from frieze.features import Features
 
 
@@ -27,8 +27,8 @@ def answers_of_cluster(address: str, path: Path, features: Features, *, scores: 
     Raises:
         InputError: There is no such cluster, or a machine of it does not see the head or the table.
     """
-    with connected(address) as ray:
-        yield from results(ray, _predict, (path, scores), ((piece,) for piece in features.split()))
+    with connect_to_ray(address) as ray:
+        yield from run_on_cluster(ray, _predict, (path, scores), ((piece,) for piece in features.split()))
 
 
 def _predict(head: tuple[Path, bool], features: Features) -> pa.Table:

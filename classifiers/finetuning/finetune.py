@@ -31,7 +31,7 @@ from frieze.classifiers.storage.head_json import describe_head
 from frieze.classifiers.storage.output_checks import check_head
 from frieze.classifiers.storage.split_file import write_split
 from frieze.classifiers.training.notes import describe_split, notes_on_split
-from frieze.core import Floats, Rows, import_keras, new_folder, write_size
+from frieze.core import Floats, Rows, format_size, import_keras, new_folder
 from frieze.features import BackboneSpec, Features
 
 CHECKPOINT = "checkpoint.npz"
@@ -213,7 +213,7 @@ def _cached(
 
     lower, upper = means.trunk.split()
     maps = CachedActivations(means.work / "maps", lower, images, len(told.examples))
-    means.say(f"What the frozen part makes of the images takes up to {write_size(maps.n_bytes)} on disk.")
+    means.say(f"What the frozen part makes of the images takes up to {format_size(maps.n_bytes)} on disk.")
     maps.fill(told.split.train, means.step)
     inputs = [keras.Input(shape) for shape in maps.shapes]
     return maps, keras.Model(inputs, layers(upper(inputs)))

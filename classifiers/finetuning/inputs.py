@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from frieze.classifiers.kinds.mlp_batches import ReadErrors
-from frieze.core import InputError, Rows, import_keras, import_tensorflow, write_file, write_size
+from frieze.core import InputError, Rows, format_size, import_keras, import_tensorflow, write_file
 
 Read = Callable[[Rows], Any]
 """Gives uint8 [n, H, W, 3] for n places among the images."""
@@ -98,8 +98,8 @@ class CachedActivations:
         free = shutil.disk_usage(next(path for path in (self._folder, *self._folder.parents) if path.exists())).free
         if self.n_bytes > free:
             raise InputError(
-                f"What the frozen part makes of the images takes {write_size(self.n_bytes)};"
-                f" {write_size(max(free, 1))} are free at {self._folder.parent}.",
+                f"What the frozen part makes of the images takes {format_size(self.n_bytes)};"
+                f" {format_size(max(free, 1))} are free at {self._folder.parent}.",
                 hint="Free some space, leave more layers frozen, or leave --cache out.",
             )
 

@@ -21,7 +21,7 @@ from frieze.classifiers.kinds.mlp import KerasHead
 from frieze.classifiers.registry import HEADS, Classifier
 from frieze.classifiers.storage.head_folder import Head
 from frieze.classifiers.storage.split_file import may_be_same, read_split
-from frieze.core import InputError, Rows, Strings, free_memory, write_size
+from frieze.core import InputError, Rows, Strings, format_size, free_memory
 from frieze.features import Features
 
 _TWO = 2
@@ -161,7 +161,7 @@ def check_memory(trunk: _Free, batch_size: int) -> None:
     wanted, free = trunk.count_bytes(batch_size), free_memory()
     if wanted > free:
         raise InputError(
-            f"A step takes about {write_size(wanted)} of memory; {write_size(max(free, 1))} are free.",
+            f"A step takes about {format_size(wanted)} of memory; {format_size(max(free, 1))} are free.",
             hint=f"Give --batch-size {max(1, batch_size * free // wanted // 2)}, or leave more layers frozen.",
         )
 

@@ -23,11 +23,11 @@ from frieze.core import (
     MismatchError,
     Strings,
     hash_file,
+    read_consistent,
     read_json,
-    read_unchanged,
     to_table_path,
     write_json,
-    write_listed,
+    write_with_checksums,
 )
 from frieze.features import BackboneSpec, Features, check_same_backbone, read_manifest
 
@@ -135,7 +135,7 @@ def open_head(path: str | Path) -> Head:
         FeatureFileError: There is none, or head.json or the model is broken, altered, or of a later version.
     """
     path = Path(path).absolute()  # pyarrow takes a relative `a:b` for a URL
-    return read_unchanged(path / NAME, lambda: _open(path))
+    return read_consistent(path / NAME, lambda: _open(path))
 
 
 def _open(path: Path) -> Head:
@@ -186,7 +186,7 @@ def finish_head(
     write_json(folder / REPORT_NAME, report)
     if write_page is not None:
         write_page(folder)
-    write_listed(folder, NAME, document)
+    write_with_checksums(folder, NAME, document)
 
 
 def read_report(path: Path) -> dict[str, Any]:
@@ -198,7 +198,7 @@ def read_report(path: Path) -> dict[str, Any]:
     Raises:
         FeatureFileError: report.json is missing or altered.
     """
-    return read_unchanged(path / NAME, lambda: _read_report(path))
+    return read_consistent(path / NAME, lambda: _read_report(path))
 
 
 def _read_report(path: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from frieze.classifiers.config import MAX_SEED
 from frieze.classifiers.registry import HEADS, head_options
-from frieze.core import FeatureFileError, check_files, check_listed, read_json
+from frieze.core import FeatureFileError, check_files, check_own_checksum, read_json
 from frieze.features import Features
 
 
@@ -163,7 +163,7 @@ def read_document(path: Path) -> dict[str, Any]:
         _check_form(document, {"contract": int}, of="")
         if document["contract"] > CONTRACT:
             raise _later(path, document)
-        check_listed(path / NAME, document, hint=RETRAIN)
+        check_own_checksum(path / NAME, document, hint=RETRAIN)
         _check_form(document, _FORM, of="")
         if document["head"] not in HEADS:
             raise _later(path, document)

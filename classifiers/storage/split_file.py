@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from frieze.classifiers.data.labelled_examples import Examples
 from frieze.classifiers.data.splits import Split
 from frieze.classifiers.storage.head_json import NAME, broken_head, check_head_file
-from frieze.core import Rows, read_unchanged
+from frieze.core import Rows, read_consistent
 
 SPLIT_NAME = "split.parquet"
 
@@ -44,7 +44,7 @@ def read_split(path: Path) -> list[dict[str, str | None]]:
     Raises:
         FeatureFileError: split.parquet is missing, altered or broken.
     """
-    return read_unchanged(path / NAME, lambda: _read_split(path))
+    return read_consistent(path / NAME, lambda: _read_split(path))
 
 
 def _read_split(path: Path) -> list[dict[str, str | None]]:

@@ -11,7 +11,7 @@ from frieze.classifiers.data.splits import Folds, Split, make_folds
 from frieze.classifiers.registry import HEADS, Classifier, kind_of_head
 from frieze.classifiers.training.hyperparameters import Tuned, tune_head
 from frieze.classifiers.training.memory import Budget
-from frieze.core import Floats, InputError, Rows, Strings, write_size
+from frieze.core import Floats, InputError, Rows, Strings, format_size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,9 +112,9 @@ def _check_held(kind: type[Classifier], recipe: HeadConfig, embeddings: Embeddin
         budget = Budget.of(recipe.memory_bytes, kind, n_rows=len(embeddings), n_classes=n_classes)
         raise InputError(
             f"To fit a {recipe.head} head {len(embeddings):,} embeddings must lie in memory;"
-            f" with what that needs they take {write_size(kind.memory.count(*embeddings.shape))}.",
+            f" with what that needs they take {format_size(kind.memory.count(*embeddings.shape))}.",
             hint=f"Use --head {able}, which read them in passes; or allow for it and the rest of the process:"
-            f" --max-memory {write_size(budget.count(*embeddings.shape))}",
+            f" --max-memory {format_size(budget.count(*embeddings.shape))}",
         )
 
 

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Self
 
 from frieze.classifiers.registry import Classifier
-from frieze.core import resident_memory, write_size
+from frieze.core import format_size, resident_memory
 
 _RESERVE_BYTES = 150_000_000  # pieces of parts that are read, and what scikit-learn imports on its way
 _ANSWER_COPIES = 4  # margins, those of all classes, probabilities, and a sum's
@@ -48,6 +48,6 @@ class Budget:
         least = self.taken_bytes + self.kind.memory.fixed_bytes
         if self.memory_bytes is None or least <= self.memory_bytes:
             return []
-        asked, needed = write_size(self.memory_bytes), write_size(least)
+        asked, needed = format_size(self.memory_bytes), format_size(least)
         note = f"--max-memory {asked} is less than the process takes without embeddings, about {needed}"
         return [f"{note}: libraries, ids, labels and predictions."]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from frieze.core import ModelError, check_files, check_listed, import_tensorflow, read_json
+from frieze.core import ModelError, check_files, check_own_checksum, import_tensorflow, read_json
 from frieze.embedder.backbones import fingerprint
 from frieze.embedder.backbones.batch_dependence import check_takes_images
 from frieze.embedder.backbones.input_scaling import GraphFacts, read_graph
@@ -53,7 +53,7 @@ def _check_listed_files(named: Path, folder: Path) -> None:
     base = named.parent if named == folder and named.name == "saved_model" else named
     for path in (base / name for name in _LISTS if (base / name).is_file()):
         document = read_json(path, hint=_MAKE_AGAIN)
-        check_listed(path, document, hint=_MAKE_AGAIN)
+        check_own_checksum(path, document, hint=_MAKE_AGAIN)
         files = [file.relative_to(base).as_posix() for file in fingerprint.files_of_saved_model(folder)]
         check_files(base, document, files, hint=_MAKE_AGAIN)
 

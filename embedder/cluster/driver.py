@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from frieze.core import OUT_OF_MEMORY, InputError, Rows, connected
+from frieze.core import OUT_OF_MEMORY, InputError, Rows, connect_to_ray
 from frieze.embedder.cluster.results import ResultCollector
 from frieze.embedder.cluster.scheduler import Piece, Schedule
 from frieze.embedder.cluster.worker import Outcome, Work
@@ -53,7 +53,7 @@ def embed_on_cluster(run: Run, work: Work) -> None:
     Raises:
         InputError: Something the user can mend; what is stored stays.
     """
-    with connected(str(work.options.ray)) as ray, WorkerPool(ray, work) as crew:
+    with connect_to_ray(str(work.options.ray)) as ray, WorkerPool(ray, work) as crew:
         ClusterRun(run, crew).embed()
     run.writer.clear_staged()
 

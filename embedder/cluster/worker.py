@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from frieze.core import ImageError, Rows, not_visible_error, write_whole
+from frieze.core import ImageError, Rows, not_visible_error, write_new_file
 from frieze.embedder.backbones import Backbone, BackboneRequest
 from frieze.embedder.backbones.open import open_backbone
 from frieze.embedder.images.decoding_tally import DecodingTally
@@ -153,7 +153,7 @@ class Worker:
 
     def _write(self, filling: ShardBuffer, file: Path) -> Part:
         table = filling.laid_out(self._work.source.listing.images, self._choice.spec)
-        write_whole(file, lambda path: write_part(table, path))
+        write_new_file(file, lambda path: write_part(table, path))
         return Part.of(file, len(table))
 
 

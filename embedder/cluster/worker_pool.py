@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Self
 
-from frieze.core import InputError, as_input_error, counted
+from frieze.core import InputError, counted, reraise_input_errors
 from frieze.embedder.cluster.worker import Work, Worker
 
 
@@ -143,7 +143,7 @@ class WorkerPool:
         for question in there:
             member, about = self._asked.pop(question)
             try:
-                with as_input_error(ray):
+                with reraise_input_errors(ray):
                     value = ray.get(question)
                 yield Answer(member, about, value, is_dead=False)
             except ray.exceptions.RayTaskError:  # a fault of ours

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from frieze.core import Floats, ModelError, count_cores, held_folder
+from frieze.core import Floats, ModelError, count_cores, locked_temporary_folder
 from frieze.embedder.backbones import Backbone
 from frieze.embedder.engines.devices import are_gpus
 from frieze.embedder.engines.openvino_stem import split_stem
@@ -129,7 +129,7 @@ def _compile(backbone: Backbone, batch_size: int, setting: Setting) -> list[Any]
     import openvino
 
     core = openvino.Core()
-    with held_folder() as folder:
+    with locked_temporary_folder() as folder:
         path = folder / "frozen.pb"
         path.write_bytes(backbone.frozen.graph.as_graph_def().SerializeToString())
         model = core.read_model(path)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from frieze.core import InputError, Recalled, fill_in
+from frieze.core import InputError, RecalledOptions, recall_options
 from frieze.embedder.backbones import BackboneRequest
 from frieze.embedder.images.decode import Limits
 from frieze.embedder.job.options import JobOptions
@@ -20,7 +20,7 @@ _OF_RUN = ("max_pixels", "max_bytes", "accept_truncated", "engine", "accept_drif
 _NAMES = ("backbone", *_OF_BACKBONE, *_OF_SOURCE, *_OF_RUN)
 
 
-def recall(asked: Mapping[str, Any], source: Any, out: Path) -> Recalled:
+def recall(asked: Mapping[str, Any], source: Any, out: Path) -> RecalledOptions:
     """Fill in the options that were left out with what the table was asked for, then with the defaults.
 
     Another backbone than the table's begins with its own defaults, and with `--force` so does another source.
@@ -36,8 +36,8 @@ def recall(asked: Mapping[str, Any], source: Any, out: Path) -> Recalled:
     """
     given = {name: _plain(name, asked[name]) for name in _NAMES if not _is_left_out(name, asked[name])}
     before = _stored(source, out, force=asked["force"])
-    recalled = fill_in(given, before, _DEFAULTS, dropped=_meaningless(before, given, source))
-    return recalled._replace(asked=dict(asked) | recalled.asked)
+    recalled = recall_options(given, before, _DEFAULTS, dropped=_meaningless(before, given, source))
+    return recalled._replace(options=dict(asked) | recalled.options)
 
 
 def _meaningless(before: Mapping[str, Any], given: Mapping[str, Any], source: Any) -> Sequence[str]:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from frieze.core import InputError, check_plain, open_bucket
+from frieze.core import InputError, check_bucket_url, open_file_system
 from frieze.embedder.images.unread_pictures import format_of
 from frieze.embedder.sources.base import File, Listing, Source, SourceOptions
 from frieze.embedder.sources.files import read_places
@@ -37,7 +37,7 @@ def open_remote(place: str, options: SourceOptions) -> Source:
     Raises:
         InputError: There is no such place, or it can't be listed.
     """
-    check_plain(place)
+    check_bucket_url(place)
     place = place.rstrip("/")
     infos, base, n_hidden = _candidates(place)
     images = [info for info in infos if is_image_name(info.path)]
@@ -73,7 +73,7 @@ def _list(base: str) -> list[Any]:
     from pyarrow.fs import FileSelector
 
     try:
-        system, path = open_bucket(base)
+        system, path = open_file_system(base)
         (info,) = system.get_file_info([path])
         found = [info] if info.is_file else system.get_file_info(FileSelector(path, recursive=True))
     except FileNotFoundError as error:
@@ -120,7 +120,7 @@ def _is_name(place: str) -> bool:
     from pyarrow.fs import FileType
 
     try:
-        system, path = open_bucket(place)
+        system, path = open_file_system(place)
         return bool(system.get_file_info([path])[0].type != FileType.NotFound)
     except OSError:  # told when it is listed
         return False

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, TypeVar
 
 import pyarrow as pa
 
-from frieze.core import ImageError, Rows, is_remote, open_bucket
+from frieze.core import ImageError, Rows, is_remote, open_file_system
 from frieze.embedder.images.picture_formats import HEAD_BYTES, is_image, refusal
 from frieze.embedder.sources.base import Content, not_read
 
@@ -66,7 +66,7 @@ def open_place(place: str) -> BinaryIO:
         OSError: It can't be opened, or is a folder or pipe.
     """
     if is_remote(place):
-        system, path = open_bucket(place)
+        system, path = open_file_system(place)
         with _taken_key():
             return io.BufferedReader(system.open_input_file(path), _AHEAD_BYTES)
     return open(to_path(place), "rb", opener=_open_file)
@@ -103,7 +103,7 @@ def facts_of(place: str) -> tuple[int, int]:
         OSError: There is no such file, or it is a folder or pipe.
     """
     if is_remote(place):
-        system, path = open_bucket(place)
+        system, path = open_file_system(place)
         with _taken_key():
             (info,) = system.get_file_info([path])
         if not info.is_file:
@@ -148,7 +148,7 @@ def _read_local(place: str, max_bytes: int) -> bytes:
 
 def _read_remote(place: str, max_bytes: int) -> bytes:
     """Read an object by one request for its size and one for its bytes."""
-    system, path = open_bucket(place)
+    system, path = open_file_system(place)
     with _taken_key(), system.open_input_file(path) as file:
         data: bytes = file.read(min(file.size(), max_bytes + 1))
     _check_head(data)

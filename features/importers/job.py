@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from frieze.core import Floats, InputError, MismatchError, as_typed, hash_file
+from frieze.core import Floats, InputError, MismatchError, hash_file, to_command_line
 from frieze.features.failures import Failure, count_reasons
 from frieze.features.importers.columns import PIECE_ROWS, find_width, lay_out, read_pieces
 from frieze.features.importers.formats import VectorFiles, VectorOptions, name_below, open_vectors
@@ -119,7 +119,7 @@ def _fingerprint(files: VectorFiles) -> str:
 
 def _as_options(manifest: Manifest) -> str:
     asked = {name: value for name, value in manifest.request.items() if value is not None}
-    return as_typed(asked) or "no options"
+    return to_command_line(asked) or "no options"
 
 
 class _Spread:

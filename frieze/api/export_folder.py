@@ -58,7 +58,7 @@ def _is_export(place: Path) -> bool:
 def write_document(folder: Path, facts: dict[str, Any]) -> None:
     """Write export.json into an exported model's folder."""
     versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
-    core.write_listed(folder, NAME, {"contract": _CONTRACT, "kind": "export", "versions": versions} | facts)
+    core.write_with_checksums(folder, NAME, {"contract": _CONTRACT, "kind": "export", "versions": versions} | facts)
 
 
 def read_document(place: Path) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def read_document(place: Path) -> dict[str, Any]:
             f"{place} is an exported model of contract {contract}; this version reads up to {_CONTRACT}.",
             hint="Upgrade with: pip install --upgrade frieze",
         )
-    core.check_listed(place / NAME, document, hint=MEND)
+    core.check_own_checksum(place / NAME, document, hint=MEND)
     if document.get("kind") != "export":
         raise core.FeatureFileError(f"{place / NAME} does not belong to an exported model.", hint=MEND)
     return document

@@ -119,7 +119,7 @@ def _finetune(place: Path, said: dict[str, Any], *, force: bool) -> dict[str, An
     frieze.classifiers.check_head(place, force=may_replace)
     recalled = recall_finetuning(said, before if before.get("source") == str(said["source"]) else {})
     output.say_changes(recalled.to_json())
-    asked = {name: said[name] for name in ("source", *_NOT_KEPT)} | recalled.asked
+    asked = {name: said[name] for name in ("source", *_NOT_KEPT)} | recalled.options
     course = _to_course(asked)
     with _work_folder(place, asked, replaces=_hash_of(place) if may_replace else None, anew=force) as work:
         document = _run(place, work, asked, course=course, force=may_replace)

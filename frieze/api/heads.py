@@ -76,7 +76,7 @@ def train(
         InputError: Something you can mend; the message says how.
     """
     recalled = recall_head(locals(), features, to_place(out), force=force)
-    document = _train(features, recalled.asked, to_place(out), max_memory=max_memory, force=force)
+    document = _train(features, recalled.options, to_place(out), max_memory=max_memory, force=force)
     return document | recalled.to_json() | {"report": str(Path(out) / PAGE_NAME)}
 
 
@@ -89,7 +89,7 @@ def _train(
     network = frieze.classifiers.Network(
         to_units(asked["layers"]), asked["dropout"], asked["epochs"], asked["patience"]
     )
-    memory_bytes = None if max_memory is None else core.read_size(max_memory)
+    memory_bytes = None if max_memory is None else core.parse_size(max_memory)
     name = frieze.classifiers.name_head(asked["head"], asked["kernel"])
     recipe = frieze.classifiers.HeadConfig(
         name,

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from frieze.api.paths import to_table_place
-from frieze.core import FeatureFileError, Recalled, fill_in
+from frieze.core import FeatureFileError, RecalledOptions, recall_options
 from frieze.features import read_manifest
 
 DEFAULTS: dict[str, Any] = {"metric": "cosine", "recall": 0.95, "kind": "auto", "max_memory": None}
 """What holds where nothing was asked for, now or before."""
 
 
-def recall_index(asked: Mapping[str, Any], features: str | Path, out: Path) -> Recalled:
+def recall_index(asked: Mapping[str, Any], features: str | Path, out: Path) -> RecalledOptions:
     """Fill in the options of `index` that were left out with those of the index at `out`, then with the defaults.
 
     An index of another table is not asked.
@@ -24,7 +24,7 @@ def recall_index(asked: Mapping[str, Any], features: str | Path, out: Path) -> R
     """
     given = {name: asked[name] for name in DEFAULTS if asked[name] is not None}
     given = {name: DEFAULTS[name] if value == "" else value for name, value in given.items()}
-    return fill_in(given, _before(features, out), DEFAULTS)
+    return recall_options(given, _before(features, out), DEFAULTS)
 
 
 def _before(features: str | Path, out: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from frieze.api.paths import is_url, to_place, to_table_place
-from frieze.core import FeatureFileError, Recalled, fill_in
+from frieze.core import FeatureFileError, RecalledOptions, recall_options
 
 _OF_NETWORK: dict[str, Any] = {"layers": "128", "dropout": 0.0, "epochs": 100, "patience": 5}
 """Mean something for `keras` only."""
@@ -51,7 +51,7 @@ _TEXTS = ("layers", "unfreeze")  # of which a number alone is as good as its tex
 _FINETUNE_TOGETHER: dict[str, tuple[str, ...]] = {"backbone": _OF_BACKBONE, **_OF_ROWS}
 
 
-def recall_head(asked: Mapping[str, Any], features: str | Path, out: Path, *, force: bool) -> Recalled:
+def recall_head(asked: Mapping[str, Any], features: str | Path, out: Path, *, force: bool) -> RecalledOptions:
     """Fill in the options of `train` that were left out with those of the head at `out`, then with the defaults.
 
     A head of another table, or one that was fine-tuned, is not asked.
@@ -66,10 +66,10 @@ def recall_head(asked: Mapping[str, Any], features: str | Path, out: Path, *, fo
     before = _before(features, out) if force else {}
     head = given.get("head", before.get("head", DEFAULTS["head"]))
     before = {name: value for name, value in before.items() if head == "keras" or name not in _OF_NETWORK}
-    return fill_in(given, before, DEFAULTS, dropped=_dropped(given, before, _TOGETHER))
+    return recall_options(given, before, DEFAULTS, dropped=_dropped(given, before, _TOGETHER))
 
 
-def recall_finetuning(asked: Mapping[str, Any], before: Mapping[str, Any]) -> Recalled:
+def recall_finetuning(asked: Mapping[str, Any], before: Mapping[str, Any]) -> RecalledOptions:
     """Fill in the options of `finetune` that were left out with those of the time before, then with the defaults.
 
     Args:
@@ -78,7 +78,7 @@ def recall_finetuning(asked: Mapping[str, Any], before: Mapping[str, Any]) -> Re
     """
     given = _given(asked, FINETUNE_DEFAULTS)
     known = {name: before[name] for name in FINETUNE_DEFAULTS if name in before}
-    return fill_in(given, known, FINETUNE_DEFAULTS, dropped=_dropped(given, known, _FINETUNE_TOGETHER))
+    return recall_options(given, known, FINETUNE_DEFAULTS, dropped=_dropped(given, known, _FINETUNE_TOGETHER))
 
 
 def _given(asked: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def index(
     table = open_table(features)
     with output.waiting("Indexing"):
         document = build_index(
-            table, to_place(out), **recalled.asked, max_build_memory=max_build_memory, force=force, ray=ray
+            table, to_place(out), **recalled.options, max_build_memory=max_build_memory, force=force, ray=ray
         )
     return document | recalled.to_json()
 

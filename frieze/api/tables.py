@@ -109,7 +109,7 @@ def _embed(source: Any, place: Path, asked: dict[str, Any]) -> dict[str, Any]:
     import frieze.embedder
 
     recalled = frieze.embedder.recall(_with_absolute_labels(asked), source, place)
-    request, options = _to_options(recalled.asked)
+    request, options = _to_options(recalled.options)
     title, run = (
         ("Estimating", frieze.embedder.estimate_source)
         if asked["dry_run"]

@@ -5,7 +5,7 @@ from typing import Any
 
 from frieze.api import export_folder as exported
 from frieze.api.folder_kinds import FILES, check_is_ours, kind_of
-from frieze.core import FeatureFileError, find_altered, has_list, read_unchanged
+from frieze.core import FeatureFileError, find_altered_files, has_checksums, read_consistent
 from frieze.features import check_can_embed, open_features, verify_features
 
 
@@ -26,7 +26,9 @@ def verify(path: Path, *, sample: int) -> dict[str, Any]:
     kind = str(kind_of(path))
     check = _CHECKS[kind]
     # A table is read as it was when it was opened; the others may be replaced meanwhile.
-    document = check(path, sample) if kind == "features" else read_unchanged(path / FILES[kind], lambda: check(path, 0))
+    document = (
+        check(path, sample) if kind == "features" else read_consistent(path / FILES[kind], lambda: check(path, 0))
+    )
     return {"path": str(path), "kind": kind, "ok": not document["problems"]} | document
 
 
@@ -81,10 +83,10 @@ def _export(path: Path, _sample: int) -> dict[str, Any]:
 
 def _listed(path: Path, document: dict[str, Any], *, hint: str) -> dict[str, Any]:
     """Hash every file that a folder's JSON file lists; say so where it lists none."""
-    if not has_list(document):
+    if not has_checksums(document):
         note = "An earlier version wrote this folder and listed no hashes of its files: not all could be checked."
         return {"problems": [], "files": 0, "notes": [note]}
-    problems = [_problem("files", path, said, hint) for said in find_altered(path, document)]
+    problems = [_problem("files", path, said, hint) for said in find_altered_files(path, document)]
     return {"problems": problems, "files": len(document["files"]), "notes": []}
 
 

@@ -1,4 +1,4 @@
-"""A Ray cluster, connected to."""
+"""Connect to a Ray cluster and run tasks on it."""
 
 import collections
 import contextlib
@@ -13,22 +13,22 @@ from typing import Any
 from frieze.core.errors import InputError
 
 _LOG = logging.getLogger("frieze")
-_ANSWER_S = 10.0
-_PATIENCE_S = 10.0
-"""How long nobody says that no core is free."""
-_AHEAD = 2
-"""Calls under way for each core: the next one lies there when one is done."""
+_CONNECT_TIMEOUT_S = 10.0
+_WARN_AFTER_S = 10.0
+"""How long to wait for a free core before a warning."""
+_TASKS_PER_CORE = 2
+"""Tasks submitted for each core, so that the next one is ready when one ends."""
 
 
 @contextlib.contextmanager
-def connected(address: str) -> Iterator[Any]:
-    """Be connected to a cluster while the block runs.
+def connect_to_ray(address: str) -> Iterator[Any]:
+    """Connect to a cluster while the block runs.
 
     Args:
         address: `auto`, for the cluster that this machine belongs to, or `HOST:PORT`.
 
     Yields:
-        The module `ray`.
+        The `ray` module.
 
     Raises:
         InputError: Ray is not installed, or there is no such cluster.
@@ -38,9 +38,9 @@ def connected(address: str) -> Iterator[Any]:
     except ImportError as error:
         hint = "Type: pip install 'frieze[ray]', on every machine of the cluster."
         raise InputError("Ray is not installed.", hint=hint) from error
-    with _off_stdout():
+    with _ray_prints_to_stderr():
         try:
-            _check_answers(address)
+            _check_reachable(address)
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, RuntimeError, ValueError) as error:
             hint = "Start one with: ray start --head, or give its address: --ray HOST:PORT."
@@ -48,24 +48,24 @@ def connected(address: str) -> Iterator[Any]:
         try:
             yield ray
         finally:
-            ray.shutdown()  # which waits for the threads that print
+            ray.shutdown()  # waits for the threads that print
 
 
 @contextlib.contextmanager
-def _off_stdout() -> Iterator[None]:
-    """Send to stderr what Ray's threads print of dead machines and workers: results alone stand on stdout.
+def _ray_prints_to_stderr() -> Iterator[None]:
+    """Redirect what Ray prints of dead machines and workers to stderr: stdout is for results alone.
 
     Ray 2.60 prints these to stdout whatever `log_to_driver` says, and has no option for it.
     """
     worker: Any = importlib.import_module("ray._private.worker")
     to_stream = getattr(worker, "print_to_stdstream", None)
-    if to_stream is None:  # another release, which prints in another way
+    if to_stream is None:  # a release of Ray that prints otherwise
         yield
         return
 
     @functools.wraps(to_stream)
-    def to_stderr(data: dict[str, Any], *words: Any, **named: Any) -> None:
-        to_stream(data | {"is_err": True}, *words, **named)
+    def to_stderr(data: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        to_stream(data | {"is_err": True}, *args, **kwargs)
 
     worker.print_to_stdstream = to_stderr
     try:
@@ -74,79 +74,81 @@ def _off_stdout() -> Iterator[None]:
         worker.print_to_stdstream = to_stream
 
 
-def _check_answers(address: str) -> None:
-    """Ask whether anybody listens there at all: Ray's own answer would take minutes.
+def _check_reachable(address: str) -> None:
+    """Check that a server listens at an address: Ray itself would take minutes to fail.
 
     Raises:
-        OSError: Nobody does.
+        OSError: None does.
         ValueError: It is no address.
     """
     if address != "auto":
         host, _, port = address.removeprefix("ray://").rpartition(":")
-        socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
+        socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S).close()
 
 
-def not_visible_error(place: object, what: str) -> InputError:
-    """Make the error of a machine on which something is not there.
+def not_visible_error(path: object, what: str) -> InputError:
+    """Return the error for a path that does not exist on this machine of the cluster.
 
     Args:
-        place: What is not there.
-        what: What all machines have to see, for the message.
+        path: The missing path.
+        what: What all machines must see, for the message.
     """
     return InputError(
-        f"{socket.gethostname()} of the cluster does not see {place}.",
+        f"{socket.gethostname()} of the cluster does not see {path}.",
         hint=f"Put {what} on storage that all its machines mount at the same place.",
     )
 
 
-def results(ray: Any, function: Callable[..., Any], shared: Any, calls: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
-    """Have a cluster call a function many times, a core each; what a machine's disk fails at is done here.
+def run_on_cluster(
+    ray: Any, function: Callable[..., Any], shared: Any, calls: Iterable[tuple[Any, ...]]
+) -> Iterator[Any]:
+    """Run a function as many Ray tasks, one core each; a task that fails with an OSError is run locally.
 
     Args:
-        ray: The module, connected to the cluster.
-        function: Takes `shared`, then what a call has.
+        ray: The `ray` module, connected to the cluster.
+        function: Called with `shared`, then the arguments of a call.
         shared: Sent to each machine once.
-        calls: Drawn as cores come free: at most two a core are under way, or done and not yet taken.
+        calls: The arguments of each call, consumed as cores become free: at most two tasks a core are pending.
 
     Yields:
-        What the function gives, in the order of the calls.
+        The results, in the order of the calls.
 
     Raises:
-        InputError: A call raised one, or the cluster could not bring it to an end.
+        InputError: A call raised one, or the cluster could not finish it.
     """
     n_cores, n_free = (
         int(resources.get("CPU", 0)) for resources in (ray.cluster_resources(), ray.available_resources())
     )
-    task, sent = ray.remote(num_cpus=1)(function), ray.put(shared)
-    begun = ((task.remote(sent, *call), call) for call in calls)
-    coming = collections.deque(itertools.islice(begun, _AHEAD * max(1, n_cores)))
-    if coming and not n_free and not ray.wait([coming[0][0]], timeout=_PATIENCE_S)[0]:
+    task, shared_ref = ray.remote(num_cpus=1)(function), ray.put(shared)
+    submitted = ((task.remote(shared_ref, *call), call) for call in calls)
+    pending = collections.deque(itertools.islice(submitted, _TASKS_PER_CORE * max(1, n_cores)))
+    if pending and not n_free and not ray.wait([pending[0][0]], timeout=_WARN_AFTER_S)[0]:
         _LOG.warning("Waiting for a CPU of the cluster: 0 of %d are free.", n_cores)
-    while coming:
-        answer, call = coming.popleft()
+    while pending:
+        future, call = pending.popleft()
         try:
-            done = _fetch(ray, answer)
+            result = _fetch(ray, future)
         except OSError as error:
             _LOG.warning("A machine of the cluster failed at a part of the work, which is done here: %s.", error)
-            done = function(shared, *call)
-        yield done
-        coming.extend(itertools.islice(begun, 1))
+            result = function(shared, *call)
+        yield result
+        pending.extend(itertools.islice(submitted, 1))
 
 
-def _fetch(ray: Any, answer: Any) -> Any:
-    """Wait for what a task gives.
+def _fetch(ray: Any, future: Any) -> Any:
+    """Wait for the result of a task.
 
     Raises:
-        InputError: It raised one, or the cluster could not bring it to an end.
+        InputError: It raised one, or the cluster could not finish it.
         OSError: It raised one.
     """
     try:
-        with as_input_error(ray):
-            return ray.get(answer)
+        with reraise_input_errors(ray):
+            return ray.get(future)
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, OSError):
             raise error.cause from None
-        raise RuntimeError("a task of the cluster failed") from error  # a fault of ours
+        raise RuntimeError("a task of the cluster failed") from error  # a bug of ours
     except ray.exceptions.RayError as error:
         raise InputError(
             f"The cluster could not do a part of the work: {type(error).__name__}.",
@@ -155,8 +157,8 @@ def _fetch(ray: Any, answer: Any) -> Any:
 
 
 @contextlib.contextmanager
-def as_input_error(ray: Any) -> Iterator[None]:
-    """Let what a worker found that the user can mend come back as it was raised there.
+def reraise_input_errors(ray: Any) -> Iterator[None]:
+    """Raise a worker's InputError here as it was raised there, without Ray's wrapper.
 
     Raises:
         InputError: The worker raised one.

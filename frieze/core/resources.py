@@ -41,10 +41,10 @@ def cpu_share() -> float:
 
     The least of what it is held to (affinity), of a container's quota, and of `OMP_NUM_THREADS` where that is set.
     """
-    return min([float(len(own_cores()) or os.cpu_count() or 1), *_read_quotas(_PROCESS), *_read_thread_limit()])
+    return min([float(len(available_cores()) or os.cpu_count() or 1), *_read_quotas(_PROCESS), *_read_thread_limit()])
 
 
-def own_cores() -> frozenset[int]:
+def available_cores() -> frozenset[int]:
     """Return the numbers of the cores that this process is held to; empty where the system does not tell (macOS)."""
     return frozenset(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ())
 
@@ -63,7 +63,7 @@ class CoreTimes(NamedTuple):
 
 def read_core_times() -> CoreTimes | None:
     """Ask the machine how busy its cores are; None where it does not tell (macOS, some containers)."""
-    cores = {f"cpu{number}" for number in own_cores()}
+    cores = {f"cpu{number}" for number in available_cores()}
     lines = [line.split() for line in _read(_STAT).splitlines()]
     times = [[int(ticks) for ticks in words[1:9]] for words in lines if words and words[0] in cores]
     idle = sum(sum(one[3:5]) for one in times)  # user nice system idle iowait irq softirq steal
@@ -205,13 +205,13 @@ _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?B?)", re.ASCII | re.IGNORECASE)
 
 
-def read_size(text: str | int) -> int:
+def parse_size(text: str | int) -> int:
     """Read a size in bytes.
 
     Raises:
         InputError: It is none, or zero.
 
-    >>> read_size("2GB"), read_size("1.5 mb"), read_size(600)
+    >>> parse_size("2GB"), parse_size("1.5 mb"), parse_size(600)
     (2000000000, 1500000, 600)
     """
     found = _SIZE.fullmatch(str(text).strip())
@@ -222,10 +222,10 @@ def read_size(text: str | int) -> int:
     return size
 
 
-def write_size(size_bytes: int) -> str:
+def format_size(size_bytes: int) -> str:
     """Write a size so that it can be typed, rounded up to two digits.
 
-    >>> write_size(51_200_000), write_size(123), write_size(2_000_000_000)
+    >>> format_size(51_200_000), format_size(123), format_size(2_000_000_000)
     ('52MB', '123B', '2GB')
     """
     for unit in ("TB", "GB", "MB", "KB"):

@@ -13,10 +13,10 @@ def shorten(names: Sequence[str], *, most: int = 5) -> str:
     return ", ".join(names[:most]) + more
 
 
-def beginning(text: str, *, most: int) -> str:
+def truncate(text: str, *, most: int) -> str:
     """Give a text, or the beginning of one that is long.
 
-    >>> beginning("abc", most=3), beginning("abcd", most=3)
+    >>> truncate("abc", most=3), truncate("abcd", most=3)
     ('abc', 'abc...')
     """
     return text if len(text) <= most else f"{text[:most]}..."

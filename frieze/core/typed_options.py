@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def as_typed(options: Mapping[str, Any]) -> str:
+def to_command_line(options: Mapping[str, Any]) -> str:
     """Write options as they are typed on the command line; None is typed as an empty text.
 
-    >>> as_typed({"max_pixels": 9, "exclude": ["*.gif", "old"], "accept_truncated": False, "layer": None})
+    >>> to_command_line({"max_pixels": 9, "exclude": ["*.gif", "old"], "accept_truncated": False, "layer": None})
     "--max-pixels 9 --exclude '*.gif' --exclude old --no-accept-truncated --layer ''"
     """
     return " ".join(word for name, value in options.items() for word in _words(name.replace("_", "-"), value))

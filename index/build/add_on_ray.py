@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from frieze.core import Floats, InputError, Rows, results
+from frieze.core import Floats, InputError, Rows, run_on_cluster
 from frieze.indexing.build.train_and_add import LocalPopulator
 from frieze.indexing.faiss_layer.vectors import NO_ROWS, StoredVectors, Vectors, count_piece
 
@@ -42,7 +42,7 @@ class RayPopulator:
             return
         empty = faiss.serialize_index(codes)
         place = {"path": vectors.path, "metric": vectors.metric, "n_rows": len(vectors), "dim": vectors.dim}
-        for filled in results(self._ray, fill_share, empty, ((place, share) for share in shares)):
+        for filled in run_on_cluster(self._ray, fill_share, empty, ((place, share) for share in shares)):
             codes.merge_from(faiss.deserialize_index(filled), 0)
 
     def _shares(self, vectors: Vectors) -> list[range]:

@@ -13,12 +13,12 @@ import pyarrow as pa
 from frieze.core import (
     FeatureFileError,
     InputError,
-    connected,
+    connect_to_ray,
+    format_size,
     new_folder,
+    parse_size,
     peak_memory,
-    read_size,
     trim_memory,
-    write_size,
 )
 from frieze.features import METRICS, BackboneSpec, Features, check_same_backbone
 from frieze.indexing.build.add_on_ray import RayPopulator
@@ -110,7 +110,7 @@ def build_index(  # noqa: PLR0913  the mirror of a command
     """
     out = out.absolute()  # Arrow takes a relative path with a colon for a URL
     _check(features, metric=metric, recall=recall, kind=kind, max_memory=max_memory)
-    max_build_bytes = read_size(max_build_memory) if max_build_memory is not None else None
+    max_build_bytes = parse_size(max_build_memory) if max_build_memory is not None else None
     request = {"metric": metric, "kind": kind, "recall": recall, "max_memory": max_memory and str(max_memory)}
     stored_document(out, force=force)  # a foreign folder is refused before a lock is put into it
     with held(out):
@@ -134,7 +134,7 @@ def _check(features: Features, *, metric: str, recall: float, kind: str, max_mem
     if kind not in KINDS and kind != "auto":
         raise InputError(f"Unknown kind of index: {kind}.", hint=f"Use one of: auto, {', '.join(KINDS)}.")
     if max_memory is not None:
-        read_size(max_memory)
+        parse_size(max_memory)
     if not 0 < recall <= 1:
         raise InputError(f"The recall is {recall}.", hint="Use a number above 0 and up to 1, such as 0.95.")
     if len(features) == 0:
@@ -180,7 +180,7 @@ def _write_generation(
     """Build an index into a new folder that appears whole; give its index.json."""
     begun = time.perf_counter()
     old = folder.parent / before["generation"] if before else None
-    max_bytes = read_size(request["max_memory"]) if request["max_memory"] else None
+    max_bytes = parse_size(request["max_memory"]) if request["max_memory"] else None
     with new_folder(folder, replace=False) as staging, _named_memory(features):
         vectors = write_vectors(features, staging / VECTORS_NAME, metric=request["metric"])
         trim_memory()
@@ -215,7 +215,7 @@ def _named_memory(features: Features) -> Iterator[None]:
     except (MemoryError, OSError) as error:
         if isinstance(error, OSError) and error.errno != errno.ENOMEM:
             raise
-        size = write_size(4 * len(features) * features.spec.dim)
+        size = format_size(4 * len(features) * features.spec.dim)
         raise InputError(
             f"The memory is not enough to index {len(features):,} rows of width {features.spec.dim} ({size}).",
             hint="Close other programs, or build within less: --max-build-memory 500MB, or --kind exact.",
@@ -228,7 +228,7 @@ def _adder(address: str | None) -> Iterator[Populator]:
     if address is None:
         yield LocalPopulator()
         return
-    with connected(address) as ray:
+    with connect_to_ray(address) as ray:
         yield RayPopulator(ray)
 
 

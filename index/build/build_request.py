@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 
-from frieze.core import InputError, write_size
+from frieze.core import InputError, format_size
 from frieze.indexing.build.recall import Probe, hold_out
 from frieze.indexing.build.train_and_add import LocalPopulator, Populator
 from frieze.indexing.faiss_layer.kinds import KINDS, count_build_bytes, count_bytes
@@ -81,18 +81,18 @@ class BuildRequest:
 
     def within(self) -> str:
         """Say which memory is given."""
-        told = [f" within {write_size(self.max_bytes)}"] if self.max_bytes else []
-        return "".join([*told, f" built within {write_size(self.max_build_bytes)}"] if self.max_build_bytes else told)
+        told = [f" within {format_size(self.max_bytes)}"] if self.max_bytes else []
+        return "".join([*told, f" built within {format_size(self.max_build_bytes)}"] if self.max_build_bytes else told)
 
     def too_large(self, kind: str, text: str) -> InputError:
         """Say that a kind takes more than is given, after a text, and what to give."""
         lacks = self.lacks(kind)
         told = " and ".join(
-            f"{write_size(takes)}{' to build' if 'build' in option else ''}, more than the {write_size(given)} given"
+            f"{format_size(takes)}{' to build' if 'build' in option else ''}, more than the {format_size(given)} given"
             for option, (given, takes) in lacks.items()
         )
         return InputError(f"{text} would take {told}.", hint=f"Give {self.enough_for(kind)}.")
 
     def enough_for(self, kind: str) -> str:
         """Write the options that give a kind enough."""
-        return " ".join(f"{option} {write_size(takes)}" for option, (_, takes) in self.lacks(kind).items())
+        return " ".join(f"{option} {format_size(takes)}" for option, (_, takes) in self.lacks(kind).items())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from frieze.core import InputError, beginning
+from frieze.core import InputError, truncate
 from frieze.indexing.filters.compare_values import compare, is_in, negate, to_number
 
 if TYPE_CHECKING:
@@ -262,4 +262,4 @@ def _text(node: "Expr") -> str:
 
 def shorten(text: str) -> str:
     """Give the beginning of a text that is long, for a message."""
-    return beginning(text, most=_SHOWN)
+    return truncate(text, most=_SHOWN)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from frieze.core import FeatureFileError, hash_file, is_as_written, lock, read_json_text, write_hashed
+from frieze.core import FeatureFileError, hash_file, lock, matches_own_checksum, read_json_text, write_with_own_checksum
 
 CONTRACT = 2
 INDEX_NAME = "index.json"
@@ -43,7 +43,7 @@ def read_document(path: Path) -> dict[str, Any]:
 
 def write_document(path: Path, document: dict[str, Any]) -> None:
     """Replace an index's index.json; from then on its generation is the live one."""
-    write_hashed(path / INDEX_NAME, document)
+    write_with_own_checksum(path / INDEX_NAME, document)
 
 
 def _check_contract(document: dict[str, Any], path: Path) -> None:
@@ -66,7 +66,7 @@ def _digest(document: dict[str, Any]) -> str:
 def _is_whole(document: dict[str, Any], text: bytes) -> bool:
     """Tell whether a document with its text is as it was written, and names a folder beside it."""
     is_beside = re.fullmatch(rf"{_GENERATION}\d+", str(document.get("generation")), re.ASCII) is not None
-    return is_beside and (is_as_written(text, document) or document.get(_DIGEST) == _digest(document))
+    return is_beside and (matches_own_checksum(text, document) or document.get(_DIGEST) == _digest(document))
 
 
 def stored_document(path: Path, *, force: bool) -> dict[str, Any] | None:

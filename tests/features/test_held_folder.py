@@ -6,7 +6,7 @@ import tempfile
 
 import pytest
 
-from frieze.core import held_folder
+from frieze.core import locked_temporary_folder
 
 KILLED = """
 import os, signal
@@ -37,7 +37,7 @@ def leave(tmp_path):
 
 def test_gone_at_the_end(tmp_path):
     """The folder is there while the block runs, and gone after it."""
-    with held_folder() as folder:
+    with locked_temporary_folder() as folder:
         assert folder.parent == tmp_path
         (folder / "file").touch()
     assert list(tmp_path.iterdir()) == []
@@ -45,17 +45,17 @@ def test_gone_at_the_end(tmp_path):
 
 def test_what_a_killed_process_left(leave, tmp_path):
     """The next folder of the same place sweeps what a killed process has left there."""
-    with held_folder() as folder:
+    with locked_temporary_folder() as folder:
         assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_what_others_use(tmp_path):
     """A folder that somebody holds stays however old it is, and so does one that was made just now."""
-    with held_folder() as held:
+    with locked_temporary_folder() as held:
         os.utime(held, (0, 0))
         fresh = tmp_path / "frieze-held-fresh"
         fresh.mkdir()
-        with held_folder():
+        with locked_temporary_folder():
             assert held.is_dir()
             assert fresh.is_dir()
 
@@ -66,7 +66,7 @@ def test_what_is_no_folder_of_ours(leave, tmp_path):
     leave.rename(precious)
     leave.symlink_to(precious)
     leave.with_name("frieze-held-file").touch()
-    with held_folder():
+    with locked_temporary_folder():
         pass
     assert len(list(tmp_path.iterdir())) == 3
     assert (precious / "file").exists()
@@ -75,5 +75,5 @@ def test_what_is_no_folder_of_ours(leave, tmp_path):
 def test_where_it_can_not_be_made(tmp_path, monkeypatch):
     """A place that is not there is the error of the system."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
-    with pytest.raises(FileNotFoundError), held_folder():
+    with pytest.raises(FileNotFoundError), locked_temporary_folder():
         pass

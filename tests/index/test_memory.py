@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from frieze.core import read_size
+from frieze.core import parse_size
 
 _BUILD = """
 import json, sys
@@ -27,6 +27,6 @@ def test_the_build_keeps_to_its_memory(size, tmp_path, clustered, write_table):
     assert len(table) * 256 * 4 > 400_000_000
     command = [sys.executable, "-c", _BUILD, table.path, tmp_path / "i", size]
     found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    assert found["beyond"] <= read_size(size)
+    assert found["beyond"] <= parse_size(size)
     assert found["recall"] >= 0.95
     assert found["kind"] != "exact"

@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from frieze.core import InputError, ModelError, held_folder, import_tensorflow
+from frieze.core import InputError, ModelError, import_tensorflow, locked_temporary_folder
 from frieze.embedder.backbones import fingerprint
 from frieze.embedder.backbones.hub_layer.module import HubModule, Weight, is_module, open_folder
 from frieze.embedder.backbones.op_safety import check_only_computes
@@ -156,7 +156,7 @@ def _keep(folder: Path, wanted: str) -> Path:
     """Copy a module out for as long as this process lasts, once."""
     kept = _KEPT.get(wanted)
     if kept is None or not is_module(kept, wanted):
-        kept = _KEPT[wanted] = _HELD.enter_context(held_folder())
+        kept = _KEPT[wanted] = _HELD.enter_context(locked_temporary_folder())
         _copy(folder, kept)
     return kept
 

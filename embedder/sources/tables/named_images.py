@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from frieze.core import ImageError, InputError, beginning, counted, is_remote
+from frieze.core import ImageError, InputError, counted, is_remote, truncate
 from frieze.embedder.sources.base import Listing, Source, SourceOptions
 from frieze.embedder.sources.files import ask, facts_of, is_gone, read_place, read_places, to_path, to_uri
 from frieze.embedder.sources.spelling import HOW, finder_of_spellings
@@ -171,7 +171,7 @@ def shorten(name: object) -> str:
     >>> shorten("a.jpg"), len(shorten("a" * 5000))
     ('a.jpg', 203)
     """
-    return beginning(str(name), most=_LONGEST)
+    return truncate(str(name), most=_LONGEST)
 
 
 def is_elsewhere(path: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from frieze.core.errors import FeatureFileError
 from frieze.core.storage.bucket_path import as_bucket
 from frieze.core.storage.leftovers import (
-    held_folder,
+    locked_temporary_folder,
     temporary_file,
 )
 
@@ -37,7 +37,7 @@ def write_file(path: Path, write: Callable[[Path], None], *, staging_dir: Path |
         FeatureFileError: The disk is full or refuses; `path` holds the old file, or the whole new one.
     """
     if as_bucket(path) is not None:
-        write_whole(path, write)
+        write_new_file(path, write)
         return
     staging = (staging_dir or path.parent) / f".{path.name}.{os.getpid()}.tmp"
     with translate_io_errors(path), temporary_file(staging):
@@ -47,7 +47,7 @@ def write_file(path: Path, write: Callable[[Path], None], *, staging_dir: Path |
         sync(path.parent)
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+def write_new_file(path: Path, write: Callable[[Path], None]) -> None:
     """Write a new file under a name that nobody reads before it is told that all of it is there.
 
     Raises:
@@ -59,7 +59,7 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
             write(path)
             sync(path)
             return
-        with held_folder() as folder:
+        with locked_temporary_folder() as folder:
             write(folder / path.name)
             place.upload(folder / path.name)
 
@@ -110,7 +110,7 @@ def read_json_text(path: Path, *, hint: str) -> tuple[dict[str, Any], bytes]:
     return document, text
 
 
-def read_unchanged(file: Path, read: Callable[[], T]) -> T:
+def read_consistent(file: Path, read: Callable[[], T]) -> T:
     """Read a folder, again where another one took its place meanwhile: what is given is of one folder.
 
     Args:

@@ -25,7 +25,7 @@ def is_remote(place: str) -> bool:
     return place.startswith(SCHEMES)
 
 
-def check_plain(place: str) -> None:
+def check_bucket_url(place: str) -> None:
     """Refuse a URL without a bucket, or with a key in it: it would be stored.
 
     Raises:
@@ -38,7 +38,7 @@ def check_plain(place: str) -> None:
         raise InputError("The URL has credentials or options in it, which would be stored.", hint=_KEYS)
 
 
-def open_bucket(place: str) -> tuple[Any, str]:
+def open_file_system(place: str) -> tuple[Any, str]:
     """Give the file system that a bucket's place is in, and its path there: bucket, then key.
 
     Credentials, region and endpoint come from the environment, as all tools of the bucket's maker read them.
@@ -135,7 +135,7 @@ class BucketPath:
 
     def _info(self) -> Any:
         with _reached(self.url):
-            system, path = open_bucket(self.url)
+            system, path = open_file_system(self.url)
             return system.get_file_info(path)
 
     def open(self, mode: str = "rb") -> BinaryIO:
@@ -146,7 +146,7 @@ class BucketPath:
 
     def open_at_random(self) -> Any:
         """Open an object as pyarrow's own file, of which only what is wanted is fetched."""
-        system, path = open_bucket(self.url)
+        system, path = open_file_system(self.url)
         return system.open_input_file(path)
 
     def read_bytes(self) -> bytes:
@@ -164,7 +164,7 @@ class BucketPath:
         from pyarrow.fs import FileSelector
 
         with _reached(self.url):
-            system, path = open_bucket(self.url)
+            system, path = open_file_system(self.url)
             infos = system.get_file_info(FileSelector(path, allow_not_found=True))
         return iter(sorted(self / info.base_name for info in infos))
 
@@ -179,24 +179,24 @@ class BucketPath:
         """Delete an object."""
         if not (missing_ok and not self.is_file()):
             with _reached(self.url):
-                system, path = open_bucket(self.url)
+                system, path = open_file_system(self.url)
                 system.delete_file(path)
 
     def replace(self, target: "BucketPath") -> None:
         """Move an object: the store copies it, whole, and deletes it here."""
-        system, path = open_bucket(self.url)
-        system.move(path, open_bucket(target.url)[1])
+        system, path = open_file_system(self.url)
+        system.move(path, open_file_system(target.url)[1])
 
     def copy(self, target: "BucketPath") -> None:
         """Copy an object: the store does it, and nothing is fetched."""
-        system, path = open_bucket(self.url)
-        system.copy_file(path, open_bucket(target.url)[1])
+        system, path = open_file_system(self.url)
+        system.copy_file(path, open_file_system(target.url)[1])
 
     def upload(self, file: Path) -> None:
         """Write an object from a file: readers see the old one or the whole new one."""
         from pyarrow.fs import LocalFileSystem, copy_files
 
-        system, path = open_bucket(self.url)
+        system, path = open_file_system(self.url)
         copy_files(str(file), path, source_filesystem=LocalFileSystem(), destination_filesystem=system)
 
 
@@ -223,7 +223,7 @@ def to_table_path(place: str | Path) -> Path:
         return cast("Path", place)
     if not is_remote(str(place)):
         return Path(place)
-    check_plain(str(place))
+    check_bucket_url(str(place))
     return cast("Path", BucketPath(str(place).rstrip("/")))
 
 

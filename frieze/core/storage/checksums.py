@@ -17,7 +17,7 @@ _BLANK = "0" * 64  # stands in the place of the digest while the text is hashed
 _HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
-def write_listed(folder: Path, name: str, document: dict[str, Any]) -> None:
+def write_with_checksums(folder: Path, name: str, document: dict[str, Any]) -> None:
     """Write a folder's JSON file, with the hashes of all files that stand in the folder, and of its own text.
 
     Args:
@@ -27,18 +27,18 @@ def write_listed(folder: Path, name: str, document: dict[str, Any]) -> None:
     """
     others = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / name)
     hashes = {path.relative_to(folder).as_posix(): hash_file(path) for path in others}
-    write_hashed(folder / name, document | {FILES: hashes})
+    write_with_own_checksum(folder / name, document | {FILES: hashes})
 
 
-def write_hashed(path: Path, document: dict[str, Any]) -> None:
+def write_with_own_checksum(path: Path, document: dict[str, Any]) -> None:
     """Write a JSON file with the hash of its own text."""
     text = json_text(document | {_DIGEST: _BLANK})
     digest = hashlib.sha256(text.encode()).hexdigest()
     write_text(path, text.replace(_line(_BLANK), _line(digest)))
 
 
-def is_as_written(text: bytes, document: dict[str, Any]) -> bool:
-    """Tell whether the text of a JSON file is the one that `write_hashed` wrote, to the bit."""
+def matches_own_checksum(text: bytes, document: dict[str, Any]) -> bool:
+    """Tell whether the text of a JSON file is the one that `write_with_own_checksum` wrote, to the bit."""
     digest = document.get(_DIGEST)
     if not isinstance(digest, str) or not _HEX.fullmatch(digest):
         return False
@@ -46,12 +46,12 @@ def is_as_written(text: bytes, document: dict[str, Any]) -> bool:
     return hashlib.sha256(before + (_line(_BLANK).encode() if line else b"") + after).hexdigest() == digest
 
 
-def has_list(document: dict[str, Any]) -> bool:
+def has_checksums(document: dict[str, Any]) -> bool:
     """Tell whether a folder's JSON file lists its files; those of earlier versions do not."""
     return FILES in document or _DIGEST in document
 
 
-def check_listed(path: Path, document: dict[str, Any], *, hint: str) -> None:
+def check_own_checksum(path: Path, document: dict[str, Any], *, hint: str) -> None:
     """Refuse a folder's JSON file that is not as it was written, to the bit.
 
     Args:
@@ -62,18 +62,18 @@ def check_listed(path: Path, document: dict[str, Any], *, hint: str) -> None:
     Raises:
         FeatureFileError: It was altered.
     """
-    if has_list(document) and not (
-        isinstance(document.get(FILES), dict) and is_as_written(path.read_bytes(), document)
+    if has_checksums(document) and not (
+        isinstance(document.get(FILES), dict) and matches_own_checksum(path.read_bytes(), document)
     ):
         raise FeatureFileError(f"{path} is not as it was written.", hint=hint)
 
 
-def find_altered(folder: Path, document: dict[str, Any]) -> list[str]:
+def find_altered_files(folder: Path, document: dict[str, Any]) -> list[str]:
     """Hash the listed files of a folder again.
 
     Args:
         folder: The folder.
-        document: What its JSON file says, checked by `check_listed`.
+        document: What its JSON file says, checked by `check_own_checksum`.
 
     Returns:
         For each file that is not as it was written a sentence that names it; none where nothing is listed.
@@ -87,14 +87,14 @@ def check_files(folder: Path, document: dict[str, Any], names: Iterable[str], *,
 
     Args:
         folder: The folder.
-        document: What its JSON file says, checked by `check_listed`; where it lists nothing, nothing is checked.
+        document: What its JSON file says, checked by `check_own_checksum`; where it lists nothing, nothing is checked.
         names: Paths in the folder.
         hint: What to type when one is broken.
 
     Raises:
         FeatureFileError: One is missing, altered or not listed.
     """
-    if not has_list(document):
+    if not has_checksums(document):
         return
     for name in names:
         said = _compare(folder / name, document[FILES].get(name, ""))

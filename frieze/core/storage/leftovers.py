@@ -41,7 +41,7 @@ def temporary_folder(out: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def held_folder() -> Iterator[Path]:
+def locked_temporary_folder() -> Iterator[Path]:
     """Give a folder in the system's temporary one that goes at the end; those that killed processes have left go, too.
 
     Yields:
@@ -130,7 +130,7 @@ def try_lock(descriptor: int) -> bool | None:
     return True
 
 
-def lock_within(descriptor: int, operation: int, *, tries: int) -> None:
+def lock_with_retries(descriptor: int, operation: int, *, tries: int) -> None:
     """Lock an open file or folder, with 20 ms before each further try.
 
     Args:

@@ -14,7 +14,7 @@ from typing import Any
 from frieze.core.errors import FeatureFileError
 from frieze.core.storage.atomic_files import translate_io_errors, write_json
 from frieze.core.storage.bucket_path import as_bucket
-from frieze.core.storage.leftovers import lock_within
+from frieze.core.storage.leftovers import lock_with_retries
 
 _TRIES = 3  # `is_being_written` may have it for a moment
 
@@ -35,7 +35,7 @@ def lock(folder: Path) -> Iterator[None]:
         file = os.open(folder / ".lock", flags, 0o666)
     try:
         try:
-            lock_within(file, fcntl.LOCK_EX, tries=_TRIES)
+            lock_with_retries(file, fcntl.LOCK_EX, tries=_TRIES)
         except BlockingIOError as error:
             raise FeatureFileError(
                 f"{folder} is being written by {_holder(folder)}.",

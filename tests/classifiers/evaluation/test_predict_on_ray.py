@@ -46,7 +46,9 @@ def cluster(monkeypatch):
         available_resources=lambda: {"CPU": 1.0},
         exceptions=types.SimpleNamespace(RayError=RayError, RayTaskError=type("RayTaskError", (RayError,), {})),
     )
-    monkeypatch.setattr("frieze.classifiers.evaluation.predict_on_ray.connected", lambda _: contextlib.nullcontext(ray))
+    monkeypatch.setattr(
+        "frieze.classifiers.evaluation.predict_on_ray.connect_to_ray", lambda _: contextlib.nullcontext(ray)
+    )
     return told
 
 

@@ -11,7 +11,7 @@ from frieze.classifiers import HeadConfig, SplitConfig, open_head, read_labels_f
 from frieze.classifiers.storage import head_folder as storage
 from frieze.classifiers.storage import head_json
 from frieze.classifiers.storage.head_json import hash_names
-from frieze.core import FeatureFileError, MismatchError, hash_file, write_json, write_listed
+from frieze.core import FeatureFileError, MismatchError, hash_file, write_json, write_with_checksums
 
 
 class Bomb:
@@ -32,7 +32,7 @@ def read(folder):
 def change(folder, **fields):
     """Change some fields of head.json, as if training had written them."""
     known = {name: value for name, value in read(folder).items() if name not in ("files", "sha256")}
-    write_listed(folder, "head.json", known | fields)
+    write_with_checksums(folder, "head.json", known | fields)
 
 
 def forge(folder, file):

@@ -8,7 +8,7 @@ import pytest
 from frieze.classifiers.registry import HEADS
 from frieze.classifiers.training import memory
 from frieze.classifiers.training.memory import Budget
-from frieze.core import read_size
+from frieze.core import parse_size
 from frieze.features import VectorOptions, import_vectors
 
 MB = 10**6
@@ -67,7 +67,7 @@ def test_training_keeps_to_its_memory(head, size, tmp_path, monkeypatch):
     _write(rows, labels)
     import_vectors(tmp_path / "v.parquet", tmp_path / "t", options=VectorOptions())
     peak, accuracy, notes = _peak("t", "head", head, size)
-    assert peak <= read_size(size)
+    assert peak <= parse_size(size)
     assert accuracy > 0.8
     assert len(notes) == (size == "480MB")  # read in passes
 

@@ -9,7 +9,7 @@ import pytest
 
 from frieze.classifiers import HEADS, HeadConfig, SplitConfig, evaluate_head, open_head, train_head
 from frieze.classifiers.config import Network
-from frieze.core import FeatureFileError, InputError, read_size
+from frieze.core import FeatureFileError, InputError, parse_size
 
 BRIEF = dict.fromkeys(HEADS, Network()) | {"keras": Network(epochs=1)}
 """A network that learns for one epoch, for the head that is one."""
@@ -309,7 +309,7 @@ def test_rows_that_must_lie_in_memory(separable, tmp_path, name):
     with pytest.raises(InputError, match=f"To fit a {name} head 48 embeddings must lie in memory") as caught:
         train_head(separable, tmp_path / "head", recipe=HeadConfig(name, memory_bytes=1000))
     assert "--head linear, svm, prototype, keras" in caught.value.hint
-    needed = read_size(caught.value.hint.rpartition(" ")[2])
+    needed = parse_size(caught.value.hint.rpartition(" ")[2])
     assert train_head(separable, tmp_path / "held", recipe=HeadConfig(name, memory_bytes=needed + 10**8))["notes"] == []
     assert not (tmp_path / "head").exists()
 

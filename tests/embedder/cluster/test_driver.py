@@ -106,7 +106,7 @@ class Here:
 def crew(monkeypatch):
     """The class of the crew that a run gets."""
     kind = type("Crew", (Here,), {})
-    monkeypatch.setattr("frieze.embedder.cluster.driver.connected", contextlib.nullcontext)
+    monkeypatch.setattr("frieze.embedder.cluster.driver.connect_to_ray", contextlib.nullcontext)
     monkeypatch.setattr("frieze.embedder.cluster.driver.WorkerPool", kind)
     monkeypatch.setattr("frieze.embedder.cluster.driver._LOOK_AROUND_S", 0.0)
     return kind
@@ -326,7 +326,7 @@ def test_a_worker_that_sees_no_more(crew, embed, folder, out, monkeypatch):
 def test_a_generator(crew, embed, out, monkeypatch):
     """Images that no file holds can't be sent to workers, which is said; nothing of it is a traceback."""
     ray = types.SimpleNamespace(put=pytest.importorskip("ray.cloudpickle").dumps)
-    monkeypatch.setattr("frieze.embedder.cluster.driver.connected", lambda _: contextlib.nullcontext(ray))
+    monkeypatch.setattr("frieze.embedder.cluster.driver.connect_to_ray", lambda _: contextlib.nullcontext(ray))
     monkeypatch.setattr("frieze.embedder.cluster.driver.WorkerPool", WorkerPool)
     images = (np.zeros((8, 8, 3), np.uint8) for _ in range(3))
     with pytest.raises(InputError, match="can't be sent"):

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from frieze.core import InputError, check_plain, open_bucket
+from frieze.core import InputError, check_bucket_url, open_file_system
 from frieze.core.storage.bucket_path import file_system
 from frieze.embedder import SourceOptions, open_source, read_image
 from frieze.embedder.sources import files as places
@@ -229,7 +229,7 @@ def test_nobody_answers(bucket, monkeypatch):
 def test_no_credentials_in_urls(url):
     """A URL with a key or options in it is refused, and not repeated: it would be stored with every image."""
     with pytest.raises(InputError, match="has credentials or options in it") as caught:
-        check_plain(url)
+        check_bucket_url(url)
     assert "secret" not in str(caught.value)
 
 
@@ -242,5 +242,5 @@ def test_other_urls(url):
 
 def test_google(monkeypatch):
     """gs:// leads to Google's file system."""
-    system, path = open_bucket("gs://bucket/photos/a.jpg")
+    system, path = open_file_system("gs://bucket/photos/a.jpg")
     assert (system.type_name, path) == ("gcs", "bucket/photos/a.jpg")

@@ -13,7 +13,7 @@ import pytest
 import frieze
 import frieze.embedder
 from frieze.api.export_folder import write_document
-from frieze.core import InputError, write_listed
+from frieze.core import InputError, write_with_checksums
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden-head-1"
 N_FLIPS = 100
@@ -38,7 +38,9 @@ def made(tmp_path_factory):
         for name in ("saved_model.pb", "fingerprint.pb", "variables/variables.index"):
             (model / name).write_bytes(rng.bytes(500))
     document = json.loads((tuned / "head.json").read_text())
-    write_listed(tuned, "head.json", {name: document[name] for name in document if name not in ("files", "sha256")})
+    write_with_checksums(
+        tuned, "head.json", {name: document[name] for name in document if name not in ("files", "sha256")}
+    )
     write_document(folder / "export", {"classes": ["c0"]})
     return folder
 

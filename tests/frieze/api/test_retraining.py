@@ -96,7 +96,7 @@ def test_layers_may_be_a_number(folder, tmp_path):
     from frieze.api.remembered_training import DEFAULTS, recall_head
 
     asked = dict.fromkeys(DEFAULTS) | {"layers": 8}
-    assert recall_head(asked, "a.features", tmp_path / "head", force=True).asked["layers"] == "8"
+    assert recall_head(asked, "a.features", tmp_path / "head", force=True).options["layers"] == "8"
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_what_belongs_together_goes_together(before, now, remembered, folder, mo
 
     monkeypatch.chdir(folder)
     blank = dict.fromkeys(DEFAULTS)
-    first = recall_head(blank | before, "a.features", folder / "none", force=True).asked
+    first = recall_head(blank | before, "a.features", folder / "none", force=True).options
     monkeypatch.setattr("frieze.api.remembered_training._before", lambda *_: first)
     assert recall_head(blank | now, "a.features", folder / "none", force=True).remembered == remembered
 
@@ -168,7 +168,7 @@ def test_what_a_fine_tuning_remembers(before, now, remembered):
 
     found = recall_finetuning(dict.fromkeys(FINETUNE_DEFAULTS) | now, before)
     assert found.remembered == remembered
-    assert found.asked.keys() == FINETUNE_DEFAULTS.keys()
+    assert found.options.keys() == FINETUNE_DEFAULTS.keys()
 
 
 def test_the_options_of_a_fine_tuning_are_those_of_the_function():

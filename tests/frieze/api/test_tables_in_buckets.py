@@ -162,7 +162,7 @@ def test_nobody_answers(photos, url, monkeypatch):
     def refuse(place):
         raise OSError(f"no route to {place}")
 
-    monkeypatch.setattr("frieze.core.storage.bucket_path.open_bucket", refuse)
+    monkeypatch.setattr("frieze.core.storage.bucket_path.open_file_system", refuse)
     with pytest.raises(InputError, match="can't be reached: no route"):
         frieze.embed(photos, out=url)
 

@@ -50,7 +50,7 @@ def cluster_of(monkeypatch):
 
     def make(cpus):
         ray = Inline(cpus)
-        monkeypatch.setattr("frieze.indexing.build.build.connected", lambda _: contextlib.nullcontext(ray))
+        monkeypatch.setattr("frieze.indexing.build.build.connect_to_ray", lambda _: contextlib.nullcontext(ray))
         monkeypatch.setattr(spreading, "_LEAST_PIECES", 1)
         monkeypatch.setattr(spreading, "count_piece", lambda _: 500)
         return ray

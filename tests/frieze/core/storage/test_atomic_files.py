@@ -9,8 +9,8 @@ from frieze.core import (
     FeatureFileError,
     hash_file,
     new_folder,
+    read_consistent,
     read_json,
-    read_unchanged,
     replace_folder,
     write_file,
     write_json,
@@ -161,14 +161,14 @@ def test_read_unchanged_reads_again(tmp_path):
             raise FeatureFileError("The files do not fit.", hint="")
         return found
 
-    assert read_unchanged(tmp_path / "a.json", read) == 3
+    assert read_consistent(tmp_path / "a.json", read) == 3
 
 
 def test_read_unchanged_tells_what_is_broken(tmp_path):
     """What is wrong with a folder that stays as it is, or is not there, is told."""
     for _ in ("missing", "there"):
         with pytest.raises(FileNotFoundError):
-            read_unchanged(tmp_path / "a.json", (tmp_path / "b").stat)
+            read_consistent(tmp_path / "a.json", (tmp_path / "b").stat)
         write_json(tmp_path / "a.json", {})
 
 

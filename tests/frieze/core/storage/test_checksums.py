@@ -2,7 +2,15 @@ import json
 
 import pytest
 
-from frieze.core import FeatureFileError, check_files, check_listed, find_altered, has_list, write_listed, write_text
+from frieze.core import (
+    FeatureFileError,
+    check_files,
+    check_own_checksum,
+    find_altered_files,
+    has_checksums,
+    write_text,
+    write_with_checksums,
+)
 from frieze.core.storage.atomic_files import json_text
 
 DOCUMENT = {"kind": "thing", "small": 1e-05, "zeros": "0" * 64, "name": "é"}
@@ -14,7 +22,7 @@ def folder(tmp_path):
     (tmp_path / "below").mkdir()
     (tmp_path / "a.bin").write_bytes(bytes(range(256)))
     (tmp_path / "below" / "b.bin").write_bytes(b"b")
-    write_listed(tmp_path, "thing.json", DOCUMENT)
+    write_with_checksums(tmp_path, "thing.json", DOCUMENT)
     return tmp_path
 
 
@@ -33,7 +41,7 @@ def flip(path, bit):
 def is_refused(folder):
     """Tell whether the JSON file is no JSON any more, or is refused."""
     try:
-        check_listed(folder / "thing.json", read(folder), hint="")
+        check_own_checksum(folder / "thing.json", read(folder), hint="")
     except (ValueError, FeatureFileError):
         return True
     return False
@@ -42,10 +50,10 @@ def is_refused(folder):
 def test_what_is_listed_is_told(folder):
     """Every file is listed by its path, and a folder that stands as written passes."""
     document = read(folder)
-    assert (sorted(document["files"]), has_list(document)) == (["a.bin", "below/b.bin"], True)
-    check_listed(folder / "thing.json", document, hint="")
+    assert (sorted(document["files"]), has_checksums(document)) == (["a.bin", "below/b.bin"], True)
+    check_own_checksum(folder / "thing.json", document, hint="")
     check_files(folder, document, document["files"], hint="")
-    assert find_altered(folder, document) == []
+    assert find_altered_files(folder, document) == []
 
 
 def test_each_bit_of_the_list_counts(folder):
@@ -63,7 +71,7 @@ def test_each_bit_of_the_list_counts(folder):
 def test_an_altered_file_is_named(folder, name):
     """One other bit in a listed file is told by find_altered and refused by check_files."""
     flip(folder / name, 3)
-    assert find_altered(folder, read(folder)) == [f"{folder / name} is not the file that was stored."]
+    assert find_altered_files(folder, read(folder)) == [f"{folder / name} is not the file that was stored."]
     with pytest.raises(FeatureFileError, match=f"{name} is not the file that was stored"):
         check_files(folder, read(folder), [name], hint="")
 
@@ -71,7 +79,7 @@ def test_an_altered_file_is_named(folder, name):
 def test_a_missing_file_is_named(folder):
     """A listed file that is gone is told."""
     (folder / "a.bin").unlink()
-    assert find_altered(folder, read(folder)) == [f"{folder / 'a.bin'} can't be read: No such file or directory."]
+    assert find_altered_files(folder, read(folder)) == [f"{folder / 'a.bin'} can't be read: No such file or directory."]
 
 
 def test_a_file_that_is_not_listed_is_refused(folder):
@@ -84,6 +92,6 @@ def test_a_file_that_is_not_listed_is_refused(folder):
 def test_an_older_folder_lists_nothing(folder):
     """Where an earlier version listed nothing, nothing is refused."""
     write_text(folder / "thing.json", json_text(DOCUMENT))
-    check_listed(folder / "thing.json", read(folder), hint="")
+    check_own_checksum(folder / "thing.json", read(folder), hint="")
     check_files(folder, read(folder), ["a.bin"], hint="")
-    assert (find_altered(folder, read(folder)), has_list(read(folder))) == ([], False)
+    assert (find_altered_files(folder, read(folder)), has_checksums(read(folder))) == ([], False)
