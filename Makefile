@@ -3,13 +3,15 @@
 # make test-bare              some of them as on a machine without bfloat16, and without OpenVINO, Ray and UMAP
 # make test-slow              the long ones; with FRIEZE_DATA=folder also those on real data
 # make check                  format, lint, types, generated docs
-# make bench FRIEZE_DATA=...  runs the benchmarks (BENCHMARKS="embed forms": these) and writes docs/benchmarks.md's tables
+# make bench FRIEZE_DATA=...  runs the benchmarks (BENCHMARKS="startup heads.solver": these) and writes docs/benchmarks.md's tables
 
 FITS := import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 ROOMS := features embedder index classifiers frieze
-BENCHMARKS ?= accuracy built_in heads protocol training audit finetuning embed start scale forms filters duplicates page cluster index
+BENCHMARKS ?= embedding.accuracy embedding.builtin_backbone heads.solver heads.calibration heads.memory heads.label_errors \
+  heads.finetuning embedding.throughput startup embedding.scale embedding.source_formats search.filtered search.duplicates web \
+  embedding.ray_cluster search.run
 SHELL := /bin/bash
 # The tests write files of any name, whatever the locale says of names.
 export PYTHONUTF8 := 1
@@ -45,7 +47,7 @@ docs: .venv/installed-dev
 
 bench: .venv/installed-dev
 	@for name in $(BENCHMARKS); do \
-	  set -o pipefail; $(BIN)/python benchmarks/$$name.py | $(BIN)/python benchmarks/write_tables.py || exit 1; done
+	  set -o pipefail; $(BIN)/python -m benchmarks.$$name | $(BIN)/python -m benchmarks.update_docs || exit 1; done
 
 clean:
 	rm -rf .venv demo-out build dist

@@ -1,40 +1,31 @@
 """The accuracies that a true embedder reaches on real photographs with real weights (slow; needs FRIEZE_DATA)."""
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import benchmarks.embedding.accuracy
+import benchmarks.heads.label_errors
 import frieze
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[1]
-
-
-def benchmark(name, data_dir):
-    """Give a benchmark's own functions, pointed at the data folder."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "path", [*sys.path, str(ROOT / "benchmarks")])
-        spec.loader.exec_module(module)
-    module.DATA = data_dir
-    return module
-
 
 @pytest.fixture(scope="module")
 def accuracy(data_dir):
-    """The benchmark of accuracies."""
-    return benchmark("accuracy", data_dir)
+    """The benchmark of accuracies, on the data folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(benchmarks.embedding.accuracy, "DATA", data_dir)
+        yield benchmarks.embedding.accuracy
 
 
 @pytest.fixture(scope="module")
 def audit(accuracy, data_dir):  # which imports the other
-    """The benchmark of audits."""
-    return benchmark("audit", data_dir)
+    """The benchmark of audits, on the data folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(benchmarks.heads.label_errors, "DATA", data_dir)
+        yield benchmarks.heads.label_errors
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +103,8 @@ def test_audit_finds_flipped_labels(accuracy, audit, folder, seed):
     """Half of 5 % flipped labels stand in the audit's first 5 %, and no fewer than in scikit-learn's at any cost."""
     table = accuracy.embed(folder, "flowers5_128", "mobilenet_v2_100_224")
     labels, is_wrong = audit.flip(table.labels, seed)
-    ours = audit.share_found(audit.audited(table, labels, folder), table, is_wrong)
-    plain = [audit.share_found(ranked, table, is_wrong) for ranked in audit.plainly(table, labels)]
+    ours = audit.share_found(audit.audit_ranking(table, labels, folder), table, is_wrong)
+    plain = [audit.share_found(ranked, table, is_wrong) for ranked in audit.baseline_rankings(table, labels)]
     assert ours >= max(0.5, *plain)
 
 
@@ -121,7 +112,7 @@ def test_audit_finds_planted_copies(audit, tmp_path):
     """Every planted copy and edit but the grey ones is told, under another label and across a split."""
     planted = audit.plant(audit.DATA / "images" / audit.IMAGES, tmp_path / "planted")
     found = {row[0]: row[3:] for row in audit.pairs_found(tmp_path, planted)}
-    for name in set(audit.EDITS) - {"grey"}:  # docs/benchmarks.md tells why
+    for name in set(audit.EDITS) - {"grey"}:  # the reason is in docs/benchmarks.md
         assert [len(set(count.split(" of "))) for count in found[name]] == [1, 1]
 
 

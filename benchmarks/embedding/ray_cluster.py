@@ -1,7 +1,7 @@
-"""A run on a Ray cluster: what Ray costs, what a second worker brings, and how large a cluster one driver keeps busy.
+"""Embedding on a Ray cluster: Ray's overhead, the speed-up of a second worker, and the driver's throughput.
 
-Usage: FRIEZE_DATA=... python benchmarks/cluster.py [PASSAGE ...]   prints tables of docs/benchmarks.md; passages:
-scaling, plan, driver.
+Usage: FRIEZE_DATA=... python -m benchmarks.embedding.ray_cluster [PASSAGE ...]   prints docs/benchmarks.md's tables;
+passages: scaling, plan, driver.
 """
 
 import heapq
@@ -10,7 +10,6 @@ import json
 import os
 import resource
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +17,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from report import run_passages, show
 
+from benchmarks import DATA, FRIEZE
+from benchmarks.tables import run_passages, show
 from frieze.core import Rows
 from frieze.embedder import (
     Answer,
@@ -35,11 +35,8 @@ from frieze.embedder import (
 )
 from frieze.features import LISTING, PART, BackboneSpec, Manifest, Part, compare, make_plan, open_writer, to_failures
 
-ROOT = Path(__file__).parents[1]
-DATA = Path(os.environ.get("FRIEZE_DATA", ROOT.parent / "shared" / "data"))
 BACKBONE = DATA / "backbones" / "mobilenet_v2_100_224" / "saved_model"
 IMAGES = DATA / "images" / "cifar10_test_webdataset"
-SCRIPT = Path(sys.executable).with_name("frieze")
 SHARD = 250
 N_IMAGES, N_SHARDS, N_WORKERS = 10_000_000, 100_000, 1000
 RATE = 500
@@ -47,16 +44,16 @@ RATE = 500
 SPEC = BackboneSpec(name="none", handle="none", fingerprint="0" * 64, dim=256, image_size=(1, 1), pixels="0..1")
 
 
-def embed(out: Path, *words: object, cores: str = "0-1") -> dict[str, Any]:
-    """Embed the 10,000 images in a process of its own, kept to some cores."""
-    command = ["taskset", "-c", cores, SCRIPT, "embed", IMAGES, "--backbone", BACKBONE, "--out", out, "--json"]
-    line = [*command, "--engine", "openvino", "--batch-size", "32", "--shard-size", str(SHARD), *words]
+def embed(out: Path, *options: object, cores: str = "0-1") -> dict[str, Any]:
+    """Embed the 10,000 images in a separate process, pinned to some cores."""
+    command = ["taskset", "-c", cores, FRIEZE, "embed", IMAGES, "--backbone", BACKBONE, "--out", out, "--json"]
+    line = [*command, "--engine", "openvino", "--batch-size", "32", "--shard-size", str(SHARD), *options]
     done = subprocess.run(line, check=True, capture_output=True, text=True)
     return dict(json.loads(done.stdout))
 
 
 def scaling(folder: Path) -> None:
-    """Print the seconds of one core here, of one worker with a core, and of two."""
+    """Print the seconds of one core without Ray, of one worker with a core, and of two."""
     from ray.cluster_utils import Cluster
 
     rows = [["this process, one core", *_seconds(embed(folder / "local", cores="0"))]]
@@ -76,7 +73,7 @@ def _seconds(document: dict[str, Any]) -> list[float]:
 
 
 def listing_of(n_images: int) -> Listing:
-    """Make up the listing of so many files."""
+    """Return a listing of that many invented files."""
     numbers = np.arange(n_images)
     ids = pa.array([f"{number % 1000:03d}/{number:08d}.jpg" for number in numbers.tolist()])
     uris = pa.array([f"/photos/{number % 1000:03d}/{number:08d}.jpg" for number in numbers.tolist()])
@@ -85,15 +82,15 @@ def listing_of(n_images: int) -> Listing:
     return Listing("/photos", pa.table(columns, schema=pa.schema([LISTING.field(n) for n in range(5)])))
 
 
-def plan(_: Path) -> None:
-    """Print what the driver needs for a plan of 10,000,000 images, and to hand the listing over."""
+def planning(_: Path) -> None:
+    """Print the driver's time and memory for a plan of 10,000,000 images, and for sending the listing to Ray."""
     import ray
 
     listing = listing_of(N_IMAGES)
     before, began = _peak_mb(), time.perf_counter()
     nothing = pa.schema([*LISTING, pa.field(PART, pa.int64())]).empty_table()
     comparison = compare(listing.images, nothing, to_failures([]))
-    made = make_plan(comparison, np.full(N_IMAGES, -1), shard_size=4096)
+    plan = make_plan(comparison, np.full(N_IMAGES, -1), shard_size=4096)
     planned = time.perf_counter() - began
     ray.init(include_dashboard=False, log_to_driver=False, num_cpus=1)
     began = time.perf_counter()
@@ -105,7 +102,7 @@ def plan(_: Path) -> None:
         ["peak memory of the process, MB, the listing's own included", _peak_mb()],
         ["of this the listing, MB", before],
     ]
-    show("cluster plan", f"{N_IMAGES:,} images, {len(made.shards):,} shards | ", rows, digits=1)
+    show("cluster plan", f"{N_IMAGES:,} images, {len(plan.shards):,} shards | ", rows, digits=1)
     ray.shutdown()
 
 
@@ -114,10 +111,10 @@ def _peak_mb() -> float:
 
 
 class Simulated:
-    """A thousand workers that need no processor: each piece is done after its time on a clock of their own.
+    """A thousand simulated workers: each shard is done after its time on a simulated clock.
 
     Attributes:
-        seconds: Where that clock stands.
+        seconds: The simulated time.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -128,14 +125,14 @@ class Simulated:
         self.seconds = 0.0
 
     def hire(self) -> list[WorkerHandle]:
-        """Give all of them, once."""
+        """Return all of them, once."""
         if self._free:
             return []
         self._free = {WorkerHandle(Place("node", range(n, n + 1), 0), None): 0.0 for n in range(N_WORKERS)}
         return list(self._free)
 
     def ask(self, member: WorkerHandle, question: str, *words: Any, about: Any) -> None:
-        """Note when a worker will be done; its file is there at once."""
+        """Schedule a worker's answer; its file is written at once."""
         began = max(self.seconds, self._free[member])
         value: Any = ("none", {}, SPEC)
         if question == "embed":
@@ -147,7 +144,7 @@ class Simulated:
         heapq.heappush(self._coming, (began, next(self._numbers), Answer(member, about, value, is_dead=False)))
 
     def answers(self, *, seconds: float) -> Iterator[Answer]:
-        """Give what is done within so many seconds of their clock after the first of it."""
+        """Yield what is done within `seconds` of simulated time after the next answer."""
         end = self._coming[0][0] + seconds / 1000 if self._coming else 0.0
         while self._coming and self._coming[0][0] <= end:
             self.seconds, _, answer = heapq.heappop(self._coming)
@@ -155,7 +152,7 @@ class Simulated:
 
 
 def driver(folder: Path) -> None:
-    """Print how long the driver takes for the shards of a thousand workers."""
+    """Print the driver's throughput for the shards of a thousand workers."""
     listing = listing_of(N_SHARDS * 4)
     options = JobOptions(shard_size=4)  # the driver's work is by the shard
     manifest = Manifest(spec=SPEC, source=listing.source)
@@ -181,10 +178,10 @@ def _no_bytes(rows: Rows) -> list[bytes]:
 
 def _check_all(run: Any) -> None:
     if run.writer.manifest.n_rows != run.plan.n_pending or len(run.writer.manifest.parts) != N_SHARDS:
-        raise SystemExit(f"{run.writer.manifest.n_rows} rows of {run.plan.n_pending} stand")
+        raise SystemExit(f"{run.writer.manifest.n_rows} rows of {run.plan.n_pending} are committed")
 
 
-PASSAGES = {"scaling": scaling, "plan": plan, "driver": driver}
+PASSAGES = {"scaling": scaling, "plan": planning, "driver": driver}
 
 if __name__ == "__main__":
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "120"}

@@ -1,9 +1,9 @@
-"""How fast `frieze embed` is: against the loop of the tutorials, other tools, and the bound of this machine.
+"""Throughput of `frieze embed`, beside the loop of the tutorials, other tools, and the bound of this machine.
 
-Usage: FRIEZE_DATA=... python benchmarks/embed.py [PASSAGE ...]   prints the tables of docs/benchmarks.md.
+Usage: FRIEZE_DATA=... python -m benchmarks.embedding.throughput [PASSAGE ...]   prints docs/benchmarks.md's tables.
 
-Every contestant is a process of its own; they run in turn, three times, and the medians are printed. A contestant's
-time begins with the first image read and ends with the last vector: loading is left out, and told apart.
+Every contestant is a separate process; they run in turn, three times, and the medians are printed. A contestant's
+time is from the first image read to the last vector; loading is measured separately.
 """
 
 import shutil
@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-import scale
-from contestants import (
-    FRIEZE,
+
+from benchmarks import FRIEZE
+from benchmarks.embedding import scale
+from benchmarks.embedding.contestants import (
     NETWORKS,
     ROUNDS,
     Result,
@@ -29,23 +30,22 @@ from contestants import (
     network_alone,
     peers,
     photographs,
-    recipe3,
     small,
+    tutorial_loop,
 )
-from report import show
-
+from benchmarks.tables import show
 from frieze.core import count_cores
 from frieze.embedder import measure_drift
 
 FORMS = ("tensorflow float32", "openvino float32", "openvino bfloat16", "openvino bfloat16 --stem")
-"""Engine, precision, and whether the first layers stay in float32."""
+"""Engine, precision, and whether the first layers run in float32."""
 SPEED = ("mobilenet_v2_100_224", "mobilenet_v2_100_224_bn")
 LOOP, OURS, DECODING = "recipe 3's loop", "**`frieze`**", "decoding alone"
 ALONE = {"the network alone, TensorFlow": "tensorflow", "the network alone, OpenVINO": "openvino"}
 
 
 def median(results: list[Result], name: str = "images_per_second") -> float:
-    """Give the median of a figure."""
+    """Return the median of a figure."""
     return statistics.median(result[name] for result in results)
 
 
@@ -58,15 +58,15 @@ def speed(folder: Path) -> None:
         forward = min(median(found[name], "cpu_s") for name in ALONE)
         decode = median(found[DECODING], "cpu_s")
         bound = count_cores() / (forward + decode)
-        told = f"{count_cores()} cores / ({forward * 1e3:.2f} + {decode * 1e3:.2f} ms) = {bound:.0f} images/s"
+        formula = f"{count_cores()} cores / ({forward * 1e3:.2f} + {decode * 1e3:.2f} ms) = {bound:.0f} images/s"
         share = f"`frieze` reaches {median(found[OURS]) / bound:.2f} of it."
         advice = f"It says: {found[OURS][-1]['advice']}"
-        show(f"embed {network}", "what | images/s | x the loop", rows, f"Bound: {told}. {share} {advice}")
+        show(f"embed {network}", "what | images/s | x the loop", rows, f"Bound: {formula}. {share} {advice}")
 
 
 def _contestants(folder: Path, source: Path, network: str) -> dict[str, Callable[[], Result]]:
     return {
-        LOOP: lambda: recipe3(source, network),
+        LOOP: lambda: tutorial_loop(source, network),
         **peers(source, network),
         "`frieze --engine tensorflow`": lambda: embed(folder, source, network, "--engine", "tensorflow"),
         OURS: lambda: embed(folder, source, network),
@@ -85,7 +85,7 @@ def sizes(folder: Path) -> None:
     ):
         found = in_turn(
             {
-                "loop": lambda source=source, network=network: recipe3(source, network),
+                "loop": lambda source=source, network=network: tutorial_loop(source, network),
                 "frieze": lambda source=source, network=network: embed(folder, source, network),
             }
         )
@@ -96,7 +96,7 @@ def sizes(folder: Path) -> None:
 
 
 def start(folder: Path) -> None:
-    """Print what passes before the first image."""
+    """Print the seconds before the first image."""
     rows = []
     for what, source in (("200 images: nothing is tried", natural(folder, 1)), ("2,000 images", natural(folder))):
         found = in_turn({what: lambda source=source: embed(folder, source, "mobilenet_v2_100_224")})
@@ -105,7 +105,7 @@ def start(folder: Path) -> None:
 
 
 def precisions(folder: Path) -> None:
-    """Print what engines and precisions do to speed and vectors, the network alone."""
+    """Print speed and accuracy of engines and precisions, the network alone."""
     header = (
         "backbone | engine | precision | batch x streams | images/s | x best float32 | least cosine | median |"
         " recall@10 | 1-NN"
@@ -129,13 +129,13 @@ def _precisions(folder: Path, network: str) -> Iterator[list[object]]:
         embeddings = np.load(folder / f"{how}.npy")
         drift = measure_drift(embeddings, reference)
         figures = [f"{drift[name]:.4f}" for name in ("least_cosine", "median_cosine", "recall_at_10")]
-        setting = f"{results[-1]['batch_size']} x {results[-1]['streams'] or 1}"
-        told = [f"{precision}{', first layers float32' if stem else ''}", setting, f"{rates[how]:,.0f}"]
-        yield [network, engine, *told, f"{rates[how] / best:.2f}", *figures, nearest(embeddings)]
+        batching = f"{results[-1]['batch_size']} x {results[-1]['streams'] or 1}"
+        settings = [f"{precision}{', first layers float32' if stem else ''}", batching, f"{rates[how]:,.0f}"]
+        yield [network, engine, *settings, f"{rates[how] / best:.2f}", *figures, nearest(embeddings)]
 
 
 def nearest(embeddings: np.ndarray) -> float:
-    """Give leave-one-out cosine 1-NN accuracy on imagenette_val."""
+    """Return leave-one-out cosine 1-NN accuracy on imagenette_val."""
     labels = np.array([path.parent.name for path in photographs("imagenette_val")])
     unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
     scores = unit @ unit.T
@@ -144,7 +144,7 @@ def nearest(embeddings: np.ndarray) -> float:
 
 
 def workers(folder: Path) -> None:
-    """Print how the decoding grows with threads."""
+    """Print the decoding rate by number of threads."""
     rows = []
     for source, side in ((natural(folder), 224), (large(folder), 224), (small(folder), 128)):
         found = [decoding(source, side) for _ in range(ROUNDS)]
@@ -155,7 +155,7 @@ def workers(folder: Path) -> None:
 
 
 def memory(folder: Path) -> None:
-    """Print the peak of memory by the number of images and by batch size."""
+    """Print peak memory by number of images and batch size."""
     sizes = ((200, 32), (2000, 8), (2000, 32), (2000, 128), (2000, 512))
     rows = [[engine, *(_peak(folder, engine, *size) for size in sizes)] for engine in ("tensorflow", "openvino")]
     show("embed memory", " | ".join(["engine", *(f"{count:,} images, batch {batch}" for count, batch in sizes)]), rows)
@@ -164,8 +164,8 @@ def memory(folder: Path) -> None:
 def _peak(folder: Path, engine: str, count: int, batch: int) -> str:
     shutil.rmtree(folder / "m.features", ignore_errors=True)
     backbone = model("mobilenet_v2_100_224")
-    words = (FRIEZE, "embed", natural(folder, count // 200), "--backbone", backbone, "--out", folder / "m.features")
-    _, _, peak = scale.run(*words, "--engine", engine, "--batch-size", batch)
+    command = (FRIEZE, "embed", natural(folder, count // 200), "--backbone", backbone, "--out", folder / "m.features")
+    _, _, peak = scale.run(*command, "--engine", engine, "--batch-size", batch)
     return f"{peak:,.0f}"
 
 
@@ -173,7 +173,7 @@ PASSAGES = {passage.__name__: passage for passage in (speed, sizes, start, preci
 
 
 def main() -> None:
-    """Run the passages asked for, or all."""
+    """Run the passages named on the command line, or all."""
     with tempfile.TemporaryDirectory(prefix="frieze-embed-") as folder:
         for name in sys.argv[1:] or PASSAGES:
             PASSAGES[name](Path(folder))

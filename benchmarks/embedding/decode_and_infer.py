@@ -1,9 +1,10 @@
-"""The parts of the work alone: decoding, and the network by each engine; prints JSON.
+"""Decoding alone, and the network alone by each engine; prints JSON.
 
-Usage: python benchmarks/parts.py decode FOLDER SIDE         images/s by one thread and by one a core; CPU-seconds an
-                                                             image; seconds an image holds Python's interpreter
-       python benchmarks/parts.py forward FOLDER SAVED_MODEL ENGINE [PRECISION] [--stem] [--out VECTORS.npy]
-                                                             images/s and CPU-seconds an image at the best setting
+Usage: python -m benchmarks.embedding.decode_and_infer decode FOLDER SIDE
+           images/s of one thread and of one a core; CPU-seconds an image; seconds an image holds Python's interpreter
+       python -m benchmarks.embedding.decode_and_infer forward FOLDER SAVED_MODEL ENGINE [PRECISION] [--stem]
+           [--out VECTORS.npy]
+           images/s and CPU-seconds an image with the best engine settings
 """
 
 import argparse
@@ -22,7 +23,7 @@ from frieze.embedder import BackboneRequest, Setting, decode_for, find_devices, 
 from frieze.features import BackboneSpec
 
 SECONDS = 5.0
-PROBE = 256
+N_SAMPLE = 256
 
 
 def decode(folder: str, side: str) -> dict[str, float]:
@@ -42,17 +43,17 @@ def _decode_rate(files: Sequence[bytes], spec: BackboneSpec, workers: int) -> tu
 
 
 def _interpreter_s(files: Sequence[bytes], spec: BackboneSpec) -> float:
-    """See how much slower a thread that only runs Python gets while another decodes: so long it has to wait."""
+    """Return the seconds an image holds the interpreter: the slowdown of a Python thread while another decodes."""
     sys.setswitchinterval(1e-5)
-    alone = _turns_beside(lambda: time.sleep(0.5))
+    alone = _turns_per_second(lambda: time.sleep(0.5))
     start = time.perf_counter()
-    beside = _turns_beside(lambda: [decode_for(data, spec) for data in files])
+    shared = _turns_per_second(lambda: [decode_for(data, spec) for data in files])
     seconds = time.perf_counter() - start
-    return max(0.0, seconds * (1 - beside / alone)) / len(files)
+    return max(0.0, seconds * (1 - shared / alone)) / len(files)
 
 
-def _turns_beside(work: Callable[[], object]) -> float:
-    """Give the turns a second that a loop in Python makes while other work goes on."""
+def _turns_per_second(work: Callable[[], object]) -> float:
+    """Return the turns a second of a Python loop while other work runs."""
     turns, done = [0], threading.Event()
 
     def turn() -> None:
@@ -68,30 +69,30 @@ def _turns_beside(work: Callable[[], object]) -> float:
     return turns[0] / (time.perf_counter() - start)
 
 
-def forward(folder: str, model: str, *words: str) -> dict[str, object]:
-    """Run the network alone, at its best setting."""
-    asked = _options().parse_args(words)
+def forward(folder: str, model: str, *arguments: str) -> dict[str, object]:
+    """Run the network alone with the best engine settings."""
+    options = _options().parse_args(arguments)
     backbone = open_backbone(BackboneRequest(handle=model))
     pixels = np.stack([decode_for(path.read_bytes(), backbone.spec)[0] for path in _photographs(folder)])
-    setting = Setting(precision=asked.precision, devices=find_devices(), has_float32_stem=asked.stem)
-    (trials,) = try_engines(asked.engine, [asked.engine], backbone, setting, pixels[:PROBE])
-    made = trials[0].make(backbone)
-    measure_rate(made, pixels, seconds=1)
+    setting = Setting(precision=options.precision, devices=find_devices(), has_float32_stem=options.stem)
+    (trials,) = try_engines(options.engine, [options.engine], backbone, setting, pixels[:N_SAMPLE])
+    engine = trials[0].make(backbone)
+    measure_rate(engine, pixels, seconds=1)
     cpu, start = time.process_time(), time.perf_counter()
-    rate = measure_rate(made, pixels, seconds=SECONDS)
+    rate = measure_rate(engine, pixels, seconds=SECONDS)
     used, seconds = time.process_time() - cpu, time.perf_counter() - start
-    if asked.out:
-        np.save(asked.out, made.infer(pixels))
+    if options.out:
+        np.save(options.out, engine.infer(pixels))
     return {"images_per_second": rate, "cpu_s": used / (rate * seconds), **trials[0].setting.to_json()}
 
 
 def _options() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser()
-    options.add_argument("engine")
-    options.add_argument("precision", nargs="?", default="float32")
-    options.add_argument("--stem", action="store_true")
-    options.add_argument("--out")
-    return options
+    parser = argparse.ArgumentParser()
+    parser.add_argument("engine")
+    parser.add_argument("precision", nargs="?", default="float32")
+    parser.add_argument("--stem", action="store_true")
+    parser.add_argument("--out")
+    return parser
 
 
 def _photographs(folder: str) -> list[Path]:

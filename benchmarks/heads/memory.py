@@ -1,9 +1,9 @@
-"""What memory and time `frieze train` takes on large tables, choosing of the setting included.
+"""Memory and time of `frieze train` on large tables, the hyperparameter search included.
 
-Usage: python benchmarks/training.py [N_ROWS]   prints the table of docs/benchmarks.md (some minutes, three gigabytes of
-the temporary folder, which are given back); with N_ROWS so many rows in each table, to try it.
+Usage: python -m benchmarks.heads.memory [N_ROWS]   prints the table of docs/benchmarks.md (some minutes; writes and
+removes 3 GB); N_ROWS sets the rows of each table, for a quick try.
 
-The clustered rows of benchmarks/heads.py, 100 classes, in tables of features; each training is a process of its own.
+The tables hold the clustered rows of heads/solver.py in 100 classes; each training is a separate process.
 """
 
 import dataclasses
@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from heads import Clusters, peak_mb
-from report import show
 
+from benchmarks.heads.solver import Clusters, peak_mb
+from benchmarks.tables import show
 from frieze.features import BackboneSpec, Manifest, Shard, open_writer, part_schema, to_part
 
 PART_ROWS = 4096
@@ -28,7 +28,7 @@ N_CLASSES = 100
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A training to measure."""
+    """One training run."""
 
     n_rows: int
     width: int
@@ -46,7 +46,7 @@ HEADER = (
 
 
 def write_table(path: Path, n_rows: int, width: int) -> None:
-    """Write clustered rows as a table, part by part; classes come in no order."""
+    """Write clustered rows as a table, part by part, in random order of classes."""
     spec = BackboneSpec(name="clustered", handle="drawn", fingerprint="0" * 64, dim=width, image_size=(1, 1))
     clusters, schema = Clusters(width, N_CLASSES), part_schema(spec)
     with open_writer(path, Manifest(spec=spec, source="drawn")) as writer:
@@ -61,18 +61,20 @@ def write_table(path: Path, n_rows: int, width: int) -> None:
 
 
 def rows(folder: Path, n_rows: int | None) -> Iterator[list[object]]:
-    """Give the table's rows."""
-    for case in CASES:
-        asked = dataclasses.replace(case, n_rows=n_rows or case.n_rows)
-        table = folder / f"{asked.n_rows}x{asked.width}.features"
+    """Yield the table's rows."""
+    for default in CASES:
+        case = dataclasses.replace(default, n_rows=n_rows or default.n_rows)
+        table = folder / f"{case.n_rows}x{case.width}.features"
         if not table.exists():
-            write_table(table, asked.n_rows, asked.width)
-        words = ("measure", str(table), asked.head, asked.max_memory)
-        done = subprocess.run([sys.executable, __file__, *words], check=True, capture_output=True, text=True)
+            write_table(table, case.n_rows, case.width)
+        arguments = ("measure", str(table), case.head, case.max_memory)
+        done = subprocess.run(
+            [sys.executable, "-m", __spec__.name, *arguments], check=True, capture_output=True, text=True
+        )
         peak, accuracy, seconds, fit = json.loads(done.stdout)
-        vectors = asked.n_rows * asked.width * 4 / 2**20
-        known = [f"{asked.n_rows:,} x {asked.width}", asked.head, asked.max_memory, round(vectors), round(peak)]
-        yield [*known, peak / vectors, accuracy, seconds, fit]
+        vectors = case.n_rows * case.width * 4 / 2**20
+        settings = [f"{case.n_rows:,} x {case.width}", case.head, case.max_memory, round(vectors), round(peak)]
+        yield [*settings, peak / vectors, accuracy, seconds, fit]
 
 
 def measure(table: str, head: str, max_memory: str) -> None:
@@ -81,9 +83,9 @@ def measure(table: str, head: str, max_memory: str) -> None:
 
     with tempfile.TemporaryDirectory(prefix="frieze-training-") as folder:
         start_mb, started = peak_mb(), time.perf_counter()
-        told = frieze.train(table, out=Path(folder) / "head", head=head, max_memory=max_memory)
+        trained = frieze.train(table, out=Path(folder) / "head", head=head, max_memory=max_memory)
         seconds = time.perf_counter() - started
-    print(json.dumps([peak_mb() - start_mb, told["accuracy"], seconds, told["fit_seconds"]]))
+    print(json.dumps([peak_mb() - start_mb, trained["accuracy"], seconds, trained["fit_seconds"]]))
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
-"""What others do with the same folder of images; each prints JSON: images, seconds, images_per_second.
+"""Other tools on the same folder of images; each prints JSON: images, seconds, images_per_second.
 
-Usage: python benchmarks/peers.py keras FOLDER NETWORK.keras
-       python benchmarks/peers.py onnx FOLDER SAVED_MODEL
-       python benchmarks/peers.py torch FOLDER            MobileNetV2 of timm with random weights: speed alone
+Usage: python -m benchmarks.embedding.peers keras FOLDER NETWORK.keras
+       python -m benchmarks.embedding.peers onnx FOLDER SAVED_MODEL
+       python -m benchmarks.embedding.peers torch FOLDER            timm's MobileNetV2, random weights: speed alone
 """
 
 import json
@@ -33,7 +33,7 @@ def run_keras(folder: str, network: str) -> Callable[[], int]:
 
 
 def run_torch(folder: str, _network: str = "") -> Callable[[], int]:
-    """`DataLoader` with a worker a core, and timm's own preprocessing."""
+    """`DataLoader` with a worker a core, and timm's preprocessing."""
     import os
 
     import timm
@@ -61,7 +61,7 @@ def run_torch(folder: str, _network: str = "") -> Callable[[], int]:
 
 
 def run_onnx(folder: str, model: str) -> Callable[[], int]:
-    """The network alone in ONNX Runtime: a session of one thread on each core, one image at a time, its best here."""
+    """The network alone in ONNX Runtime: one single-threaded session a core, one image at a time (the fastest here)."""
     import onnxruntime
     import tf2onnx
 
@@ -90,7 +90,7 @@ def run_onnx(folder: str, model: str) -> Callable[[], int]:
 
 
 def main() -> None:
-    """Time one peer, loading left out."""
+    """Time one peer, without loading."""
     run = {"keras": run_keras, "torch": run_torch, "onnx": run_onnx}[sys.argv[1]](*sys.argv[2:])
     start = time.perf_counter()
     n_images = run()

@@ -1,14 +1,13 @@
-"""Whether fine-tuning is worth its hours: against the linear probe on the same held-out photographs, and by neighbours.
+"""`frieze finetune` against the linear probe and 1-NN on the same held-out photographs.
 
-Usage: FRIEZE_DATA=... python benchmarks/finetuning.py [seeds|cache|rates|recipe2]   prints docs/benchmarks.md's tables.
+Usage: FRIEZE_DATA=... python -m benchmarks.heads.finetuning [PASSAGE ...]   prints docs/benchmarks.md's tables.
 
-`seeds` (half an hour on two cores): three seeds, MobileNetV2 at 128 x 128 on flowers5_128, its last block and its
-last four blocks free.
-Neighbours: each held-out image is given the label of its nearest training image, by the backbone as it was and by the
-fine-tuned one that `frieze embed --backbone MODEL` takes. `cache`: seconds of an epoch with and without `--cache`, no
-augmentation, one seed; the first epoch, which compiles, does not count. `rates`: what the learning rate does to few
-images, MobileNetV2's last 20 layers on up to 70 photographs a class of four sets at 96 pixels, two draws. `recipe2`:
-examples/recipe2.py at 224 pixels, VGG16 with random weights, beside the same in Keras alone, on the same split.
+`seeds` (half an hour on two cores): three seeds, MobileNetV2 at 128 x 128 on flowers5_128, the last block and the last
+four blocks unfrozen. 1-NN: each held-out image takes the label of its nearest training image, by the backbone before
+fine-tuning and after it (`frieze embed --backbone MODEL`). `cache`: seconds of an epoch with and without `--cache`, no
+augmentation, one seed, without the first epoch, which compiles. `rates`: learning rates on few images, MobileNetV2's
+last 20 layers on up to 70 photographs a class of four sets at 96 pixels, two draws. `recipe2`: examples/recipe2.py at
+224 pixels, VGG16 with random weights, beside plain Keras on the same split.
 """
 
 import csv
@@ -22,11 +21,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from accuracy import DATA
 from PIL import Image
-from report import show
 
 import frieze
+from benchmarks import DATA
+from benchmarks.tables import show
 from frieze.core import unit_rows
 from frieze.features import Features, open_features
 
@@ -34,11 +33,11 @@ WEIGHTS = DATA / "backbones" / "mobilenet_v2_100_224" / "keras" / "mobilenet_v2_
 IMAGES, SIDE_PX = "flowers5_128", 128
 BLOCK, BLOCKS = "block_16_expand", "block_13_expand"
 SEEDS = (0, 1, 2)
-EARLIER = 1e-4  # the rate that `seeds` and `cache` were measured at
+EARLIER = 1e-4  # the learning rate of `seeds` and `cache`
 
 
 def embed(folder: Path) -> Features:
-    """Embed the photographs by the backbone as it is."""
+    """Embed the photographs by the backbone before fine-tuning."""
     out = folder / "before.features"
     options = {"backbone": "keras:MobileNetV2", "weights": str(WEIGHTS), "image_size": SIDE_PX}
     frieze.embed(DATA / "images" / IMAGES, out=out, **options)
@@ -46,7 +45,7 @@ def embed(folder: Path) -> Features:
 
 
 def nearest_accuracy(table: Features, parts: dict[str, str]) -> float:
-    """Give the share of held-out images whose nearest training image has their label."""
+    """Return the share of held-out images whose nearest training image has their label."""
     unit, labels = unit_rows(table.embeddings()), table.labels
     is_test = np.array([parts[name] == "test" for name in table.ids])
     nearest = (unit[is_test] @ unit[~is_test].T).argmax(axis=1)
@@ -54,19 +53,26 @@ def nearest_accuracy(table: Features, parts: dict[str, str]) -> float:
 
 
 def one_seed(before: Features, folder: Path, first: str, seed: int) -> list[float]:
-    """Fine-tune once: accuracy of probe and model, their calibration errors, and by neighbours before and after."""
+    """Fine-tune once; return accuracies of probe and model, calibration errors, and 1-NN before and after."""
     model, after = folder / f"{first}-{seed}.model", folder / f"{first}-{seed}.features"
-    told = frieze.finetune(before.path, out=model, unfreeze=first, seed=seed, learning_rate=EARLIER)
+    tuned = frieze.finetune(before.path, out=model, unfreeze=first, seed=seed, learning_rate=EARLIER)
     frieze.embed(DATA / "images" / IMAGES, out=after, backbone=str(model))
     parts = {row["id"]: row["part"] for row in pq.read_table(model / "split.parquet").to_pylist()}
     tables = (before, open_features(after))
-    errors = (told["probe"]["expected_calibration_error"], told["expected_calibration_error"])
+    errors = (tuned["probe"]["expected_calibration_error"], tuned["expected_calibration_error"])
     near = [nearest_accuracy(table, parts) for table in tables]
-    return [told["probe_accuracy"], told["accuracy"], *told["confidence_interval"], *errors, *near, told["best_epoch"]]
+    return [
+        tuned["probe_accuracy"],
+        tuned["accuracy"],
+        *tuned["confidence_interval"],
+        *errors,
+        *near,
+        tuned["best_epoch"],
+    ]
 
 
 def seeds(folder: Path) -> None:
-    """Print accuracies by what is free and by seed, and their means."""
+    """Print accuracies by unfrozen layers and seed, and their means."""
     before = embed(folder)
     header = (
         "free from | seed | probe | fine-tuned | its interval | calibration error of both | 1-NN before | 1-NN after"
@@ -90,9 +96,9 @@ def _row(name: str, figures: list[float]) -> list[Any]:
 
 
 def cache(folder: Path) -> None:
-    """Print seconds of an epoch without and with what the frozen part makes kept."""
+    """Print seconds of an epoch without and with cached activations."""
     before = embed(folder)
-    told = [
+    runs = [
         frieze.finetune(
             before.path,
             out=folder / f"{kept}.model",
@@ -104,16 +110,16 @@ def cache(folder: Path) -> None:
         )
         for kept in (False, True)
     ]
-    per_epoch = [float(np.median([epoch["seconds"] for epoch in one["history"][2:]])) for one in told]
+    per_epoch = [float(np.median([epoch["seconds"] for epoch in one["history"][2:]])) for one in runs]
     rows = [
         [name, seconds, per_epoch[0] / seconds, one["accuracy"], one["probe_accuracy"], one["seconds"]]
-        for name, seconds, one in zip(("images", "kept maps"), per_epoch, told, strict=True)
+        for name, seconds, one in zip(("images", "kept maps"), per_epoch, runs, strict=True)
     ]
     show("finetuning cache", "learns from | seconds an epoch | times faster | accuracy | probe | seconds in all", rows)
 
 
 FEW = {"flowers5_128": (70, 150), "imagenette_val": (70, 30), "cifar10": (70, 80), "flowers_ccby_200": (28, 12)}
-"""Set -> images a class to learn from, a tenth of them for validation, and held out."""
+"""Set -> training images a class, a tenth of them for validation, and held-out images a class."""
 RATES = (1e-4, 3e-4, 1e-3)
 
 
@@ -133,7 +139,7 @@ def _by_rate(folder: Path, table: Path, name: str, seed: int) -> list[Any]:
 
 
 def _few(folder: Path, name: str, seed: int) -> Path:
-    """Embed a draw of a set, and give its table."""
+    """Embed a random draw of a set; return its table."""
     images, (n_train, n_test) = _cifar(folder) if name == "cifar10" else DATA / "images" / name, FEW[name]
     rng, listed, out = np.random.default_rng(seed), folder / f"{name}-{seed}.csv", folder / f"{name}-{seed}.features"
     with listed.open("w", newline="") as file:
@@ -149,7 +155,7 @@ def _few(folder: Path, name: str, seed: int) -> Path:
 
 
 def _cifar(folder: Path) -> Path:
-    """Lay the images of two WebDataset shards into a folder a class, once."""
+    """Extract the images of two WebDataset shards into one folder a class, unless they are there."""
     out = folder / "cifar10"
     for shard in [] if out.exists() else sorted((DATA / "images" / "cifar10_test_webdataset").glob("*.tar"))[:2]:
         with tarfile.open(shard) as tar:
@@ -166,7 +172,7 @@ RECIPE2 = {"learning_rate": 1e-4, "schedule": "constant", "epochs": 4, "patience
 
 
 def recipe2(folder: Path) -> None:
-    """Print recipe 2 beside plain Keras: parameters that learn, losses and accuracy by seed."""
+    """Print recipe 2 beside plain Keras: trainable parameters, losses and accuracy by seed."""
     header = (
         "by | seed | dense units | numbers that learn | loss, first epoch | last | validation loss, least | accuracy"
     )
@@ -186,22 +192,22 @@ def _recipe2_rows(folder: Path) -> Iterator[list[Any]]:
     for seed in SEEDS:
         out = folder / f"recipe2-{seed}.model"
         options = RECIPE2 | {"unfreeze": "block5_conv1", "layers": "256", "augment": False, "cache": True}
-        told = frieze.finetune(before, out=out, seed=seed, **options)
+        tuned = frieze.finetune(before, out=out, seed=seed, **options)
         head = frieze.open_head(out).classifier.network
-        losses = [epoch["loss"] for epoch in told["history"][1:]]
-        least = min(epoch["val_loss"] for epoch in told["history"])
-        learning = told["n_unfrozen"] + head.count_params()
-        yield ["frieze", seed, _units(head), learning, losses[0], losses[-1], least, told["accuracy"]]
+        losses = [epoch["loss"] for epoch in tuned["history"][1:]]
+        least = min(epoch["val_loss"] for epoch in tuned["history"])
+        n_trainable = tuned["n_unfrozen"] + head.count_params()
+        yield ["frieze", seed, _units(head), n_trainable, losses[0], losses[-1], least, tuned["accuracy"]]
         yield ["Keras", seed, *_plain(network, maps, out, seed)]
 
 
 def _units(network: Any) -> str:
-    """Give the units of a network's dense layers, in their order."""
+    """Return the units of a network's dense layers, in order."""
     return ", ".join(str(layer.units) for layer in network.layers if hasattr(layer, "units"))
 
 
 def _frozen_maps(network: Any, paths: list[Path]) -> dict[str, np.ndarray]:
-    """Give what the frozen blocks make of each image, by its id."""
+    """Return the frozen blocks' activations of each image, by its id."""
     import keras
 
     lower = keras.Model(network.inputs[0], network.get_layer("block4_pool").output)
@@ -212,7 +218,7 @@ def _frozen_maps(network: Any, paths: list[Path]) -> dict[str, np.ndarray]:
 
 
 def _plain(network: Any, maps: dict[str, np.ndarray], model: Path, seed: int) -> list[Any]:
-    """Train the last block under Flatten, Dense(256) and a softmax as a script would, on the model's own split."""
+    """Train the last block under Flatten, Dense(256) and a softmax as a script would, on the model's split."""
     import keras
 
     keras.utils.set_random_seed(seed)
@@ -233,17 +239,17 @@ def _plain(network: Any, maps: dict[str, np.ndarray], model: Path, seed: int) ->
     top.compile(adam, "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
     best = keras.callbacks.EarlyStopping(patience=RECIPE2["patience"], restore_best_weights=True)
     watched = {"validation_data": parts["validation"], "callbacks": [best]}
-    told = top.fit(*parts["train"], epochs=RECIPE2["epochs"], verbose=0, **watched)
+    history = top.fit(*parts["train"], epochs=RECIPE2["epochs"], verbose=0, **watched).history
     accuracy = top.evaluate(*parts["test"], verbose=0)[1]
-    losses = told.history["loss"]
-    return [_units(top), top.count_params(), losses[0], losses[-1], min(told.history["val_loss"]), accuracy]
+    losses = history["loss"]
+    return [_units(top), top.count_params(), losses[0], losses[-1], min(history["val_loss"]), accuracy]
 
 
 PASSAGES = {"seeds": seeds, "cache": cache, "rates": rates, "recipe2": recipe2}
 
 
 def main() -> None:
-    """Run the passages asked for, or all."""
+    """Run the passages named on the command line, or all."""
     for name in sys.argv[1:] or PASSAGES:
         with tempfile.TemporaryDirectory(prefix="frieze-finetuning-") as folder:
             PASSAGES[name](Path(folder))

@@ -1,29 +1,28 @@
-"""How true the stored vectors are: accuracies on real photographs, and cosines to a plain loop over the loaded module.
+"""Accuracies of stored vectors on real photographs, and their cosines to a plain loop over the loaded module.
 
-Usage: FRIEZE_DATA=folder python benchmarks/accuracy.py [PASSAGE ...]   prints the tables of docs/benchmarks.md.
+Usage: FRIEZE_DATA=folder python -m benchmarks.embedding.accuracy [PASSAGE ...]   prints docs/benchmarks.md's tables.
 """
 
 import itertools
-import os
 import tempfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from report import run_passages, show
 
 import frieze
+from benchmarks import DATA
+from benchmarks.tables import run_passages, show
 from frieze.core import Floats, unit_rows
 from frieze.features import Features, open_features
 
-DATA = Path(os.environ.get("FRIEZE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SETS = ("imagenette_val", "flowers_ccby_200", "neardup_ccby")
 BACKBONES = ("mobilenet_v2_100_224", "mobilenet_v2_100_224_bn", "mobilenet_v1_025_128", "builtin")
 SEEDS = range(10)
 
 
 def embed(folder: Path, images: str, backbone: str, **options: str) -> Features:
-    """Embed a set of images by a backbone of the data folder, or by any handle."""
+    """Embed a set of images by a backbone of the data folder, or by any other handle."""
     stored = DATA / "backbones" / backbone / "saved_model"
     out = folder / f"{images}-{backbone.replace(':', '-')}.features"
     handle = str(stored) if stored.exists() else backbone
@@ -32,20 +31,20 @@ def embed(folder: Path, images: str, backbone: str, **options: str) -> Features:
 
 
 def nearest_accuracy(embeddings: Floats, labels: np.ndarray) -> tuple[float, float]:
-    """Give leave-one-out cosine 1-NN accuracy and mean average precision."""
+    """Return leave-one-out cosine 1-NN accuracy and mean average precision."""
     unit = unit_rows(embeddings)
     scores = unit @ unit.T
     np.fill_diagonal(scores, -np.inf)
     order = np.argsort(-scores, axis=1)[:, :-1]
     hits = labels[order] == labels[:, None]  # [N, N - 1]
     precision = hits.cumsum(1) / np.arange(1, hits.shape[1] + 1)
-    found = hits.sum(1)
-    averages = (precision * hits).sum(1)[found > 0] / found[found > 0]
+    n_hits = hits.sum(1)
+    averages = (precision * hits).sum(1)[n_hits > 0] / n_hits[n_hits > 0]
     return float(hits[:, 0].mean()), float(averages.mean())
 
 
 def mean_head_accuracy(table: Features, head: str) -> float:
-    """Give a head's held-out accuracy, mean of ten 80:20 splits."""
+    """Return a head's held-out accuracy, the mean of ten 80:20 splits."""
     with tempfile.TemporaryDirectory() as folder:
         return float(
             np.mean(
@@ -55,7 +54,7 @@ def mean_head_accuracy(table: Features, head: str) -> float:
 
 
 def plain_loop(table: Features, backbone: str) -> Floats:
-    """Embed a table's images the plain way: Pillow full decode, bilinear resize, the loaded module, one by one."""
+    """Embed a table's images without Frieze: Pillow full decode, bilinear resize, the loaded module, one by one."""
     import tensorflow as tf
 
     module = tf.saved_model.load(str(DATA / "backbones" / backbone / "saved_model"))
@@ -68,17 +67,17 @@ def plain_loop(table: Features, backbone: str) -> Floats:
 
 
 def cosines(one: Floats, other: Floats) -> Floats:
-    """Give the cosine of each pair of rows."""
+    """Return the cosine of each pair of rows."""
     return (unit_rows(one) * unit_rows(other)).sum(1)
 
 
 def plain_figures(backbone: str, images: str) -> list[str]:
-    """Look up what the data's MANIFEST.md says that a plain loop reaches: 1-NN, mAP and, where it has it, a head."""
+    """Return a plain loop's 1-NN, mAP and, where it stands there, head accuracy from the data's MANIFEST.md."""
     lines = (DATA / "MANIFEST.md").read_text(encoding="utf-8").splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     header = next(row for row in cells if row[0] == "backbone" and images in row)
-    (found,) = [row[header.index(images)] for row in cells[cells.index(header) :] if row[0] == backbone] or [""]
-    return [figure.strip() for figure in found.split("/")] if found else []
+    (cell,) = [row[header.index(images)] for row in cells[cells.index(header) :] if row[0] == backbone] or [""]
+    return [figure.strip() for figure in cell.split("/")] if cell else []
 
 
 def neighbours(folder: Path) -> None:

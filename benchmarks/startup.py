@@ -1,12 +1,11 @@
-"""How long one waits where no network runs: help, a re-run with nothing to do, a search by id; whole processes.
+"""Latency of commands that run no network, as whole processes: help, a re-run with nothing to do, a search by id.
 
-Usage: python benchmarks/start.py   prints the table of docs/benchmarks.md (100,000 files are made and removed again).
+Usage: python -m benchmarks.startup   prints the table of docs/benchmarks.md (writes and removes 100,000 files).
 """
 
 import dataclasses
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,18 +13,18 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from report import show
 
 import frieze
+from benchmarks import FRIEZE
+from benchmarks.tables import show
 from frieze.embedder import Listing, SourceOptions, open_source
 from frieze.features import LISTING, FeatureWriter, Manifest, Shard, open_features, open_writer, part_schema, to_part
 
 N_FILES, N_FOLDERS, DIM, PART_ROWS = 100_000, 100, 256, 4096
-SCRIPT = Path(sys.executable).with_name("frieze")
 
 
 def write_files(folder: Path) -> None:
-    """Write small files that claim to be JPEGs; they are listed, never decoded."""
+    """Write small files with the magic bytes of a JPEG; they are listed, never decoded."""
     for number in range(N_FILES):
         path = folder / f"{number % N_FOLDERS:02d}" / f"{number:06d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,15 +40,15 @@ def vectors(n_rows: int) -> np.ndarray:
 
 
 def write_table(source: Path, out: Path) -> None:
-    """Store a vector for each file as an unbroken run would have."""
-    one = out.with_name("one")
-    (one / "images").mkdir(parents=True)
-    Image.new("RGB", (9, 9)).save(one / "images" / "a.png")
-    frieze.embed(one / "images", out=one / "table")
-    made = open_features(one / "table").manifest
-    spec = dataclasses.replace(made.spec, dim=DIM)
+    """Store a vector for each file, as an uninterrupted run would."""
+    sample = out.with_name("sample")
+    (sample / "images").mkdir(parents=True)
+    Image.new("RGB", (9, 9)).save(sample / "images" / "a.png")
+    frieze.embed(sample / "images", out=sample / "table")
+    manifest = open_features(sample / "table").manifest
+    spec = dataclasses.replace(manifest.spec, dim=DIM)
     listing = open_source(source, SourceOptions()).listing
-    with open_writer(out, Manifest(spec=spec, source=listing.source, request=made.request)) as writer:
+    with open_writer(out, Manifest(spec=spec, source=listing.source, request=manifest.request)) as writer:
         _fill(writer, listing, vectors(len(listing.images)))
 
 
@@ -63,12 +62,12 @@ def _fill(writer: FeatureWriter, listing: Listing, embeddings: np.ndarray) -> No
         writer.commit(Shard(part, rows), to_part(columns, embeddings[rows], schema))
 
 
-def median_seconds(*words: str) -> float:
-    """Time a command as a whole process, median of five."""
+def median_seconds(*arguments: str) -> float:
+    """Return the seconds of a command as a whole process, the median of five."""
     times = []
     for _ in range(5):
         start = time.perf_counter()
-        subprocess.run([SCRIPT, *words], check=True, capture_output=True)
+        subprocess.run([FRIEZE, *arguments], check=True, capture_output=True)
         times.append(time.perf_counter() - start)
     return statistics.median(times)
 
@@ -78,12 +77,12 @@ def rows(folder: Path) -> Iterator[list[object]]:
     source, table, index = folder / "images", folder / "t.features", folder / "t.index"
     write_files(source)
     write_table(source, table)
-    subprocess.run([SCRIPT, "index", table, "--out", index], check=True)  # index.py here hides the package
+    subprocess.run([FRIEZE, "index", table, "--out", index], check=True)
     yield ["`frieze --help`", median_seconds("--help")]
-    again = median_seconds("embed", str(source), "--out", str(table))
-    yield [f"`frieze embed` again on a finished table of {N_FILES:,} images", again]
-    found = median_seconds("search", str(index), "id:07/000007.jpg", "--json")
-    yield [f"`frieze search INDEX id:NAME`, {N_FILES:,} x {DIM}", found]
+    rerun_s = median_seconds("embed", str(source), "--out", str(table))
+    yield [f"`frieze embed` again on a finished table of {N_FILES:,} images", rerun_s]
+    search_s = median_seconds("search", str(index), "id:07/000007.jpg", "--json")
+    yield [f"`frieze search INDEX id:NAME`, {N_FILES:,} x {DIM}", search_s]
 
 
 def main() -> None:

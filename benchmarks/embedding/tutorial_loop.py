@@ -1,6 +1,7 @@
-"""What a tutorial does, and the measure of our speed: one image after the other into a hub.KerasLayer, all defaults.
+"""The loop of the tutorials, the baseline of throughput.py: Pillow, then batches into a hub.KerasLayer, all defaults.
 
-Usage: python benchmarks/recipe3.py FOLDER SAVED_MODEL [SIDE]   prints JSON: images, seconds, images_per_second.
+Usage: python -m benchmarks.embedding.tutorial_loop FOLDER SAVED_MODEL [SIDE]   prints images, seconds,
+images_per_second as JSON.
 """
 
 import json
@@ -30,7 +31,7 @@ def embed(paths: list[Path], layer: Any, side: int) -> np.ndarray:
 
 
 def main() -> None:
-    """Time the loop, loading left out."""
+    """Time the loop, without loading."""
     folder, model, side = Path(sys.argv[1]), sys.argv[2], int((sys.argv[3:] or ["224"])[0])
     layer = import_tensorflow_hub().KerasLayer(model, trainable=False)
     paths = sorted(folder.rglob("*.jpg"))

@@ -1,22 +1,19 @@
-"""Markdown tables with a name, so that `write_tables.py` finds their place in docs/benchmarks.md."""
+"""Markdown tables with a name, which update_docs.py finds again in docs/benchmarks.md."""
 
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-# This folder comes first in a script's path, and its index.py would hide the room of that name.
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 
 def show(name: str, header: str, rows: Iterable[Sequence[object]], *notes: str, digits: int = 3) -> None:
-    """Print a table, line by line as its rows come.
+    """Print a table, each row as soon as it is measured.
 
     Args:
-        name: Of the table; docs/benchmarks.md has it between `<!-- NAME -->` and `<!-- end -->`.
-        header: Column names between bars.
+        name: The table's name; docs/benchmarks.md has the table between `<!-- NAME -->` and `<!-- end -->`.
+        header: Column names, separated by bars.
         rows: Cells.
-        notes: What stands below the table.
+        notes: Paragraphs below the table.
         digits: Decimals of a float.
     """
     print(f"\n<!-- {name} -->\n| {header} |\n|{'---|' * len(header.split('|'))}", flush=True)
@@ -29,7 +26,7 @@ def show(name: str, header: str, rows: Iterable[Sequence[object]], *notes: str, 
 
 
 def run_passages(passages: Mapping[str, Callable[[Path], None]]) -> None:
-    """Run the passages that the command line names, or all, each with one folder for what they make on the way."""
+    """Run the passages named on the command line, or all, with one temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         for name in sys.argv[1:] or passages:
             passages[name](Path(folder))

@@ -1,7 +1,7 @@
-"""What many images cost: memory of embedding and of listing, and a re-run over a finished table; whole processes.
+"""Time and memory of many images, as whole processes: embedding, listing, and a re-run over a finished table.
 
-Usage: FRIEZE_DATA=... python benchmarks/scale.py   prints the tables of docs/benchmarks.md (takes some minutes, and
-half a gigabyte of the temporary folder, which is given back).
+Usage: FRIEZE_DATA=... python -m benchmarks.embedding.scale   prints the tables of docs/benchmarks.md (some minutes;
+writes and removes half a gigabyte).
 """
 
 import itertools
@@ -16,12 +16,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from report import show
+from benchmarks import DATA, FRIEZE
+from benchmarks.tables import show
 
-DATA = Path(os.environ.get("FRIEZE_DATA", "../shared/data"))
 BACKBONE = DATA / "backbones" / "resnet8_cifar10_32" / "saved_model"
 SHARDS = DATA / "images" / "cifar10_test_webdataset"
-SCRIPT = Path(sys.executable).with_name("frieze")
 FEW, MANY, LISTED = 1_000, 100_000, 1_000_000
 
 WATCH = """
@@ -41,7 +40,7 @@ print(n_images, time.perf_counter() - start)
 
 
 def write_images(folder: Path, count: int) -> Path:
-    """Write small JPEGs, each of other bytes: what follows a JPEG's end makes the repeats distinct."""
+    """Write byte-distinct small JPEGs: bytes after a JPEG's end make the repeats distinct."""
     images = itertools.cycle(list(_read_images()))
     for number in range(count):
         path = folder / f"{number % 100:02d}" / f"{number:06d}.jpg"
@@ -58,10 +57,10 @@ def _read_images() -> Iterator[bytes]:
                     yield shard.extractfile(member).read()
 
 
-def run(*words: object) -> tuple[str, float, float]:
-    """Run a process: gives its stdout, its seconds and its peak of memory in MB."""
+def run(*command: object) -> tuple[str, float, float]:
+    """Run a process; return its stdout, its seconds and its peak memory in MB."""
     start = time.perf_counter()
-    done = subprocess.run([sys.executable, "-c", WATCH, *map(str, words)], check=True, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", WATCH, *map(str, command)], check=True, capture_output=True, text=True)
     seconds = time.perf_counter() - start
     status, kilobytes = done.stderr.rsplit(maxsplit=2)[-2:]
     if status != "0":
@@ -71,7 +70,7 @@ def run(*words: object) -> tuple[str, float, float]:
 
 def embed(folder: Path, out: Path) -> tuple[dict[str, object], float, float]:
     """Run `frieze embed`."""
-    text, seconds, peak = run(SCRIPT, "embed", folder, "--backbone", BACKBONE, "--out", out, "--json")
+    text, seconds, peak = run(FRIEZE, "embed", folder, "--backbone", BACKBONE, "--out", out, "--json")
     return json.loads(text), seconds, peak
 
 

@@ -1,12 +1,11 @@
-"""Duplicates: are the groups right on photographs, and what does a million images cost.
+"""`frieze duplicates`: precision and recall on photographs, time and memory for a million images.
 
-Usage: FRIEZE_DATA=... python benchmarks/duplicates.py [groups|scale]   prints the tables of docs/benchmarks.md, or one
-(the second takes some minutes, and 4 GB of the temporary folder, which are given back).
+Usage: FRIEZE_DATA=... python -m benchmarks.search.duplicates [groups|scale]   prints the tables of docs/benchmarks.md
+(scale takes some minutes, and writes and removes 4 GB).
 """
 
 import itertools
 import json
-import os
 import sys
 import tempfile
 import time
@@ -14,21 +13,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from report import show
-from scale import SCRIPT, run
 
 import frieze
+from benchmarks import DATA, FRIEZE
+from benchmarks.embedding.scale import run
+from benchmarks.tables import show
 from frieze.core import Floats, Rows
 from frieze.features import METRICS
 
-DATA = Path(os.environ.get("FRIEZE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 BACKBONES = ("mobilenet_v2_100_224", "mobilenet_v1_025_128", "builtin")
 EDITED, UNEDITED = "neardup_ccby", ("imagenette_val", "flowers_ccby_200")
 N_ROWS, DIM, N_CLUSTERS, N_PLANTED, N_SAMPLED = 1_000_000, 128, 10_000, 50_000, 2_000
 
 
 def duplicates(images: str, backbone: str, folder: Path) -> dict[str, object]:
-    """Embed a set of photographs, index it, and find its duplicates at the default score."""
+    """Embed and index a set of photographs; return its duplicates at the default score."""
     stored = DATA / "backbones" / backbone / "saved_model"
     table, index = folder / f"{images}-{backbone}.features", folder / f"{images}-{backbone}.index"
     frieze.embed(DATA / "images" / images, out=table, backbone=str(stored) if stored.exists() else backbone)
@@ -37,28 +36,28 @@ def duplicates(images: str, backbone: str, folder: Path) -> dict[str, object]:
 
 
 def pairs_of(groups: Iterator[list[str]]) -> set[tuple[str, str]]:
-    """Give every pair inside a group."""
+    """Return every pair inside a group."""
     return {pair for group in groups for pair in itertools.combinations(sorted(group), 2)}
 
 
-def judged(folder: Path) -> Iterator[list[object]]:
-    """Judge the groups of photographs with edits, and count those of photographs without."""
+def group_rows(folder: Path) -> Iterator[list[object]]:
+    """Yield precision and recall on photographs with edits, and the counts of groups on photographs without."""
     text = (DATA / "images" / EDITED / "groundtruth.json").read_text(encoding="utf-8")
-    right = pairs_of([one["query"], *one["positives"]] for one in json.loads(text).values())
+    true_pairs = pairs_of([one["query"], *one["positives"]] for one in json.loads(text).values())
     for backbone, images in itertools.product(BACKBONES, (EDITED, *UNEDITED)):
         found = duplicates(images, backbone, folder)
-        told = pairs_of(group["ids"] for group in found["groups"])
+        pairs = pairs_of(group["ids"] for group in found["groups"])
         row = [backbone, images, found["rows"], found["min_score"], len(found["groups"])]
         largest = max((len(group["ids"]) for group in found["groups"]), default=0)
-        shares = [len(told & right) / len(told), len(told & right) / len(right)] if images == EDITED else ["", ""]
+        shares = [len(pairs & true_pairs) / len(part) for part in (pairs, true_pairs)] if images == EDITED else ["", ""]
         yield [*row, largest, *shares]
 
 
 def vectors() -> tuple[Floats, Rows]:
-    """Draw vectors in clusters on a curved sheet of 16 dimensions; every twentieth is another one's edit.
+    """Draw vectors in clusters on a curved sheet of 16 dimensions; every twentieth is an edit of another.
 
     Returns:
-        float32 [N, 128], and the rows of the edits: each some hundredths away from the row it was made of.
+        float32 [N, 128], and the rows of the edits: each some hundredths away from its original.
     """
     rng = np.random.default_rng(0)
     widen, centres = rng.normal(size=(16, DIM)) / 4, rng.normal(size=(N_CLUSTERS, 16))
@@ -73,7 +72,7 @@ def vectors() -> tuple[Floats, Rows]:
 
 
 def pair_recall(embeddings: Floats, rows: Rows, found: dict[str, object]) -> tuple[float, int]:
-    """Scan all rows for the pairs of some; give the share of pairs that is inside a group, and how many there are."""
+    """Scan all rows for the pairs of some; return the share of pairs inside a group, and the number of pairs."""
     groups = np.arange(len(embeddings))
     for number, group in enumerate(found["groups"]):
         groups[np.array(group["ids"], dtype=np.int64)] = len(embeddings) + number
@@ -87,15 +86,15 @@ def pair_recall(embeddings: Floats, rows: Rows, found: dict[str, object]) -> tup
     return right / max(1, n_pairs), n_pairs
 
 
-def measured(folder: Path) -> Iterator[list[object]]:
-    """Time the command as a whole process, and hold its groups against an exact scan of a sample."""
+def scale_rows(folder: Path) -> Iterator[list[object]]:
+    """Time the command as a whole process, and compare its groups with an exact scan of a sample."""
     embeddings, edits = vectors()
     np.save(folder / "v.npy", embeddings)
     frieze.import_vectors(folder / "v.npy", out=folder / "t.features")
     start = time.perf_counter()
     kind = frieze.index(folder / "t.features", out=folder / "t.index")["kind"]
     yield [f"`frieze index`, {N_ROWS:,} x {DIM}: {kind}", f"{time.perf_counter() - start:,.0f}", "", "", "", ""]
-    text, seconds, peak = run(SCRIPT, "duplicates", folder / "t.index", "--json")
+    text, seconds, peak = run(FRIEZE, "duplicates", folder / "t.index", "--json")
     found = json.loads(text)
     recall, n_pairs = pair_recall(embeddings, edits[:N_SAMPLED], found)
     figures = [f"{seconds:,.0f}", f"{peak:,.0f}", found["min_score"], f"{len(found['groups']):,}"]
@@ -103,15 +102,15 @@ def measured(folder: Path) -> Iterator[list[object]]:
 
 
 def main() -> None:
-    """Print the tables asked for."""
-    asked = sys.argv[1:] or ["groups", "scale"]
+    """Print the tables named on the command line, or all."""
+    names = sys.argv[1:] or ["groups", "scale"]
     with tempfile.TemporaryDirectory(prefix="frieze-duplicates-") as folder:
-        if "groups" in asked:
+        if "groups" in names:
             header = "backbone | images | n | score | groups | largest | precision of pairs | recall of pairs"
-            show("duplicates groups", header, judged(Path(folder)))
-        if "scale" in asked:
+            show("duplicates groups", header, group_rows(Path(folder)))
+        if "scale" in names:
             header = "what | seconds | peak MB | score | groups | recall of pairs"
-            show("duplicates scale", header, measured(Path(folder)))
+            show("duplicates scale", header, scale_rows(Path(folder)))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,17 @@
-"""How good `frieze index` is: against autofaiss, hnswlib, usearch and the exact scan.
+"""`frieze index` against autofaiss, hnswlib, usearch and the exact scan: build time, memory, recall, queries a second.
 
-Usage: [FRIEZE_DATA=...] python benchmarks/index.py [SET ...] [--autofaiss PYTHON] [--limit-s 600] [--only NAME ...]
+Usage: [FRIEZE_DATA=...] python -m benchmarks.search.run [SET ...] [--autofaiss PYTHON] [--limit-s 600]
+       [--only NAME ...]
 
 Prints the tables of docs/benchmarks.md. SET is one of 200000x256, 100000x1024, cifar10 (by default these three),
 million, and memory (a million of 256 numbers, built within a limit): clustered vectors on a low-dimensional
-sheet, or embeddings of photographs; benchmarks/index_data.py tells how they are drawn. Every contestant builds in a
-process of its own and answers in another, in turn, with every core (benchmarks/index_peers.py). autofaiss
-needs NumPy < 2, pyarrow < 19 and faiss-cpu < 1.10, so an environment of its own:
+sheet, or embeddings of photographs; search/data.py describes the draw. Every contestant builds in one process and
+searches in another, in turn, with every core (search/peers.py). autofaiss needs NumPy < 2, pyarrow < 19 and
+faiss-cpu < 1.10, so a separate environment:
 
     python3.11 -m venv AF && AF/bin/pip install "autofaiss==2.18.0" "numpy<2" "pyarrow<19" "faiss-cpu<1.10"
 
-PYTHON is that AF/bin/python, or what AUTOFAISS_PYTHON says. What is not installed is left out, with a note.
+PYTHON is that AF/bin/python, by default AUTOFAISS_PYTHON. A contestant that is not installed is left out, with a note.
 """
 
 import argparse
@@ -24,9 +25,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from report import show
+from benchmarks.tables import show
 
-HERE = Path(__file__).parent
 SETS = {
     "200000x256": ("sheet", "200000", "256"),
     "100000x1024": ("sheet", "100000", "1024"),
@@ -40,13 +40,13 @@ HEADER = "index | build s | memory MB | disk MB | recall@10 | queries/s, 1,000 a
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A contestant and how it is asked.
+    """A contestant and its options.
 
     Attributes:
         label: First cell.
-        name: One of benchmarks/index_peers.py.
-        options: Words behind `build`; `{quarter}` is a quarter of the raw vectors in bytes.
-        is_tuned: Whether a peer's knob is set by us.
+        name: One of search/peers.py.
+        options: Arguments of `build`; `{quarter}` is a quarter of the raw vectors in bytes.
+        is_tuned: Whether we set a peer's search parameter.
     """
 
     label: str
@@ -55,7 +55,7 @@ class Row:
     is_tuned: bool = True
 
     def builds_as(self, other: "Row") -> bool:
-        """Tell whether one index does for both."""
+        """Return whether both rows can share one index."""
         return (self.name, self.options) == (other.name, other.options)
 
 
@@ -84,28 +84,28 @@ MEMORY_ROWS = (
 
 
 class MissingError(Exception):
-    """A contestant gives no figures; the text says why."""
+    """A contestant has no figures; the message has the reason."""
 
 
 class Arena:
     """One set of vectors and the contestants on it.
 
     Args:
-        folder: Where all is kept.
-        words: What benchmarks/index_data.py is told.
-        asked: The command's options.
+        folder: Holds vectors and indexes.
+        arguments: Of search/data.py.
+        options: The command's options.
     """
 
-    def __init__(self, folder: Path, words: tuple[str, ...], asked: argparse.Namespace) -> None:
+    def __init__(self, folder: Path, arguments: tuple[str, ...], options: argparse.Namespace) -> None:
         self.folder = folder
-        self.asked = asked
-        self.data = start(sys.executable, HERE / "index_data.py", folder, *words)
+        self.options = options
+        self.data = start(sys.executable, "-m", "benchmarks.search.data", folder, *arguments)
         self.built: dict[int, dict[str, Any]] = {}
 
     def rows(self, rows: tuple[Row, ...]) -> Iterator[list[str]]:
-        """Let each contestant build and search; give its cells."""
+        """Let each contestant build and search; yield its cells."""
         for row in rows:
-            if self.asked.only and row.name not in self.asked.only:
+            if self.options.only and row.name not in self.options.only:
                 continue
             try:
                 yield self._cells(row)
@@ -113,33 +113,36 @@ class Arena:
                 yield [row.label, *[""] * 6, str(error)]
 
     def _cells(self, row: Row) -> list[str]:
-        python = sys.executable if row.name != "autofaiss" else self.asked.autofaiss
+        python = sys.executable if row.name != "autofaiss" else self.options.autofaiss
         if not python:
             raise MissingError("left out, its environment is not given")
         same = next(number for number, other in enumerate(ROWS + MEMORY_ROWS) if other.builds_as(row))
-        words = (row.name, self.folder, self.folder / f"{row.name}-{same}")
+        arguments = (row.name, self.folder, self.folder / f"{row.name}-{same}")
         if same not in self.built:  # rows may differ in their search alone
-            self.built[same] = self._build(python, row, words)
-        made = self.built[same]
-        found = start(python, HERE / "index_peers.py", "search", *words, *([] if row.is_tuned else ["is_tuned=no"]))
-        told = made["told"] + (f"; set to {found['knob']}" if found["knob"] else "")
-        figures = [f"{made['seconds']:.1f}", f"{made['memory_mb']:,.0f}", f"{made['disk_mb']:,.0f}"]
+            self.built[same] = self._build(python, row, arguments)
+        built = self.built[same]
+        tuning = [] if row.is_tuned else ["is_tuned=no"]
+        found = start(python, "-m", "benchmarks.search.peers", "search", *arguments, *tuning)
+        description = built["description"] + (f"; set to {found['parameter']}" if found["parameter"] else "")
+        figures = [f"{built['seconds']:.1f}", f"{built['memory_mb']:,.0f}", f"{built['disk_mb']:,.0f}"]
         rates = [f"{found[name]:,.0f}" for name in ("batch", "single")]
-        return [row.label, *figures, f"{found['recall']:.3f}", *rates, told]
+        return [row.label, *figures, f"{found['recall']:.3f}", *rates, description]
 
-    def _build(self, python: str, row: Row, words: tuple[object, ...]) -> dict[str, Any]:
+    def _build(self, python: str, row: Row, arguments: tuple[object, ...]) -> dict[str, Any]:
         quarter = self.data["rows"] * self.data["dim"]  # bytes: a number of a vector takes four
         options = [option.format(quarter=quarter, quarter_mb=quarter / 1e6) for option in row.options]
-        return start(python, HERE / "index_peers.py", "build", *words, *options, limit_s=self.asked.limit_s)
+        return start(
+            python, "-m", "benchmarks.search.peers", "build", *arguments, *options, limit_s=self.options.limit_s
+        )
 
 
-def start(python: str, *words: object, limit_s: float | None = None) -> dict[str, Any]:
-    """Run a script and read the JSON of its last line.
+def start(python: str, *arguments: object, limit_s: float | None = None) -> dict[str, Any]:
+    """Run a module and return the JSON of its last line.
 
     Raises:
-        MissingError: It lacks a library, takes too long, or fails.
+        MissingError: It lacks a library, exceeds the limit, or fails.
     """
-    command = [python, "-P", *map(str, words)]
+    command = [python, *map(str, arguments)]
     try:
         done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=limit_s)
     except subprocess.TimeoutExpired as error:
@@ -149,7 +152,7 @@ def start(python: str, *words: object, limit_s: float | None = None) -> dict[str
     if done.returncode:
         print(done.stderr, file=sys.stderr)
         raise MissingError(done.stderr.splitlines()[-1])
-    print(f"  {' '.join(map(str, words[1:]))}: {done.stdout.splitlines()[-1]}", file=sys.stderr)
+    print(f"  {' '.join(map(str, arguments[1:]))}: {done.stdout.splitlines()[-1]}", file=sys.stderr)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -159,17 +162,17 @@ def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sets", nargs="*", metavar="SET", help=" | ".join(SETS))
     parser.add_argument("--autofaiss", default=os.environ.get("AUTOFAISS_PYTHON"), metavar="PYTHON")
-    parser.add_argument("--limit-s", type=float, default=600.0, help="seconds that a build may take")
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="leave the other contestants out")
+    parser.add_argument("--limit-s", type=float, default=600.0, help="limit of a build, in seconds")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="run these contestants alone")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Print the tables of the sets asked for."""
-    asked = read_options()
-    for name in asked.sets or BY_DEFAULT:
+    """Print the tables of the sets named on the command line."""
+    options = read_options()
+    for name in options.sets or BY_DEFAULT:
         with tempfile.TemporaryDirectory(prefix="frieze-index-") as folder:
-            arena = Arena(Path(folder), SETS[name], asked)
+            arena = Arena(Path(folder), SETS[name], options)
             note = f"Before it, `frieze import` of the vectors takes {arena.data['import_seconds']:.1f} s."
             show(f"index {name}", HEADER, arena.rows(MEMORY_ROWS if name == "memory" else ROWS), note)
 

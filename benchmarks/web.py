@@ -1,6 +1,6 @@
-"""The page over 100,000 images: its first answer, 20 people at once, and its memory over 10,000 requests.
+"""`frieze serve` over 100,000 images: time to the first answer, latency of 20 users, memory over 10,000 requests.
 
-Usage: python benchmarks/page.py [FOLDER]   prints the table of docs/benchmarks.md; FOLDER keeps the index made for it.
+Usage: python -m benchmarks.web [FOLDER]   prints the table of docs/benchmarks.md; FOLDER keeps the index.
 """
 
 import asyncio
@@ -15,10 +15,11 @@ from pathlib import Path
 import httpx2
 import numpy as np
 from PIL import Image
-from report import show
-from start import SCRIPT, write_files, write_table
 
 import frieze.embedder
+from benchmarks import FRIEZE
+from benchmarks.startup import write_files, write_table
+from benchmarks.tables import show
 
 N_USERS, N_REQUESTS = 20, 10_000
 PORT = 8599
@@ -26,19 +27,19 @@ ADDRESS = f"http://localhost:{PORT}"
 
 
 def make_index(folder: Path) -> Path:
-    """Make an index over 100,000 x 256 vectors, once a folder."""
+    """Build an index over 100,000 x 256 vectors, unless the folder has one."""
     index = folder / "t.index"
     if not index.exists():
         write_files(folder / "images")
         write_table(folder / "images", folder / "t.features")
-        subprocess.run([SCRIPT, "index", folder / "t.features", "--out", index], check=True)
+        subprocess.run([FRIEZE, "index", folder / "t.features", "--out", index], check=True)
     return index
 
 
 def serve(index: Path) -> tuple[subprocess.Popen[str], float]:
-    """Begin to serve; give the process and the seconds until it answers."""
+    """Start the server; return the process and the seconds until its first answer."""
     began = time.perf_counter()
-    server = subprocess.Popen([SCRIPT, "serve", index, "--port", str(PORT)], stderr=subprocess.PIPE, text=True)
+    server = subprocess.Popen([FRIEZE, "serve", index, "--port", str(PORT)], stderr=subprocess.PIPE, text=True)
     for line in server.stderr or ():
         if ADDRESS.partition("//")[2].partition(":")[2] in line:
             break
@@ -51,13 +52,13 @@ def serve(index: Path) -> tuple[subprocess.Popen[str], float]:
 
 
 def memory_mb(server: subprocess.Popen[str]) -> float:
-    """Give a process's resident memory of its own in MB: what is mapped from files can be dropped at any time."""
+    """Return a process's anonymous resident memory in MB; pages mapped from files can be dropped at any time."""
     lines = Path(f"/proc/{server.pid}/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1024
 
 
-async def ask_at_once(n_requests: int) -> list[float]:
-    """Search by id from 20 users at once; give each request's seconds. Each has a plain socket."""
+async def search_concurrently(n_requests: int) -> list[float]:
+    """Search by id from 20 concurrent users, each on a plain socket; return each request's seconds."""
     rng = np.random.default_rng(0)
     ids = iter(rng.integers(0, 100_000, n_requests).tolist())
     seconds: list[float] = []
@@ -79,8 +80,8 @@ async def ask_at_once(n_requests: int) -> list[float]:
     return seconds
 
 
-def ask_by_image(image: bytes) -> list[float]:
-    """Search by an image, again and again; give each request's seconds but the first's, which loads the backbone."""
+def search_by_image(image: bytes) -> list[float]:
+    """Search by an image 51 times; return the seconds of all but the first request, which loads the backbone."""
     seconds = []
     with httpx2.Client(timeout=60) as client:
         for _ in range(51):
@@ -90,8 +91,8 @@ def ask_by_image(image: bytes) -> list[float]:
     return seconds[1:]
 
 
-def embed_here(image: bytes) -> list[float]:
-    """Decode the same image and run the backbone over it in this process; give each time's seconds but the first's."""
+def embed_locally(image: bytes) -> list[float]:
+    """Decode and embed the same image in this process 51 times; return the seconds of all but the first."""
     backbone = frieze.embedder.open_backbone(frieze.embedder.BackboneRequest(handle="builtin"))
     engine, seconds = frieze.embedder.default_engine(backbone), []
     for _ in range(51):
@@ -111,7 +112,7 @@ def photograph() -> bytes:
 
 
 def first_paint() -> float:
-    """Give the milliseconds from opening the page to its first contentful paint, the median of five."""
+    """Return the milliseconds until the first contentful paint, the median of five."""
     from playwright.sync_api import sync_playwright
 
     code = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
@@ -135,11 +136,11 @@ def main() -> None:
         server, started = serve(index)
         try:
             painted = first_paint()
-            asyncio.run(ask_at_once(1000))
+            asyncio.run(search_concurrently(1000))
             before = memory_mb(server)
-            seconds = asyncio.run(ask_at_once(N_REQUESTS))
+            seconds = asyncio.run(search_concurrently(N_REQUESTS))
             after = memory_mb(server)
-            by_image = ask_by_image(photograph())
+            by_image = search_by_image(photograph())
         finally:
             server.terminate()
             server.wait()
@@ -152,7 +153,7 @@ def main() -> None:
                 1000 * float(np.quantile(seconds, 0.95)),
             ],
             ["search by image, one by one: median, milliseconds", 1000 * float(np.median(by_image))],
-            ["decoding it and the backbone alone", 1000 * float(np.median(embed_here(photograph())))],
+            ["decoding it and the backbone alone", 1000 * float(np.median(embed_locally(photograph())))],
             ["memory before, MB", before],
             [f"memory after {N_REQUESTS:,} requests, MB", after],
         ]

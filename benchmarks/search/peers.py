@@ -1,13 +1,13 @@
-"""A contestant of benchmarks/index.py, in a process of its own: Frieze, its peers, and the exact scan.
+"""A contestant of search/run.py in a separate process: Frieze, its peers, and the exact scan.
 
-Usage: python -P benchmarks/index_peers.py build NAME DATA OUT [OPTION=VALUE ...]
-       python -P benchmarks/index_peers.py search NAME DATA OUT [is_tuned=no]
+Usage: python -m benchmarks.search.peers build NAME DATA OUT [OPTION=VALUE ...]
+       python -m benchmarks.search.peers search NAME DATA OUT [is_tuned=no]
 
-DATA is a folder of benchmarks/index_data.py. Prints JSON: `build` seconds, memory_mb (the peak less what the process
-took before it read vectors), disk_mb and told (what the contestant says of its index); `search` recall, knob, batch and
-single (queries a second). The knob of a peer's search is set to the least value that reaches a recall@10 of .95 on the
-very queries that are measured. `-P` keeps this folder off the path of imports: index.py would hide Frieze's package of
-that name. Frieze is imported where it runs alone: autofaiss wants another Python environment.
+DATA is a folder of search/data.py. Prints JSON: `build` seconds, memory_mb (the peak less what the process
+took before it read vectors), disk_mb and description (the contestant's, of its index); `search` recall, parameter,
+batch and single (queries a second). A peer's search parameter is set to the least value that reaches a recall@10 of .95
+on the very queries that are measured. Frieze is imported by its own contestant alone: autofaiss needs another Python
+environment.
 """
 
 import abc
@@ -28,16 +28,16 @@ Array = np.ndarray[Any, Any]
 
 
 class Contestant(abc.ABC):
-    """A library in its usual setting.
+    """A library with its usual options.
 
     Attributes:
         dim: Width of the vectors.
         library: What `load` gave.
-        knobs: Values that its search may be set to, ascending; empty where none can be set.
+        parameters: Values that its search may be set to, ascending; empty where none can be set.
         opened: What was opened.
     """
 
-    knobs = range(0)
+    parameters = range(0)
     opened: Any = None
 
     def __init__(self, dim: int) -> None:
@@ -50,7 +50,7 @@ class Contestant(abc.ABC):
 
     @abc.abstractmethod
     def build(self, data: Path, out: Path, options: dict[str, str]) -> str:
-        """Build and store; give what is to be told of the index."""
+        """Build and store the index; return its description."""
 
     @abc.abstractmethod
     def open(self, out: Path) -> None:
@@ -60,7 +60,7 @@ class Contestant(abc.ABC):
     def search(self, queries: Array) -> Array:
         """Find the rows of ten neighbours for each query, [Q, 10]."""
 
-    def set_knob(self, knob: int) -> None:
+    def set_search_parameter(self, parameter: int) -> None:
         """Set how hard the search looks."""
         raise NotImplementedError
 
@@ -131,7 +131,7 @@ class Exact(Contestant):
 class Autofaiss(Exact):
     """autofaiss: it chooses, builds and tunes by a formula, for a memory."""
 
-    knobs = range(1, 4096)
+    parameters = range(1, 4096)
 
     def load(self) -> Any:
         """Import both."""
@@ -154,16 +154,16 @@ class Autofaiss(Exact):
         )
         return f"{infos['index_key']}, {infos['index_param']}"
 
-    def set_knob(self, knob: int) -> None:
+    def set_search_parameter(self, parameter: int) -> None:
         """Set efSearch or nprobe, whichever there is."""
         lists = hasattr(self.library.downcast_index(self.opened), "hnsw")
-        self.library.ParameterSpace().set_index_parameter(self.opened, "efSearch" if lists else "nprobe", knob)
+        self.library.ParameterSpace().set_index_parameter(self.opened, "efSearch" if lists else "nprobe", parameter)
 
 
 class Hnswlib(Contestant):
     """hnswlib with the parameters that most use."""
 
-    knobs = range(K, 4096)
+    parameters = range(K, 4096)
 
     def load(self) -> Any:
         """Import it."""
@@ -186,9 +186,9 @@ class Hnswlib(Contestant):
         self.opened = self.library.Index(space="cosine", dim=self.dim)
         self.opened.load_index(str(out))
 
-    def set_knob(self, knob: int) -> None:
+    def set_search_parameter(self, parameter: int) -> None:
         """Set ef."""
-        self.opened.set_ef(knob)
+        self.opened.set_ef(parameter)
 
     def search(self, queries: Array) -> Array:
         """Search."""
@@ -199,7 +199,7 @@ class Hnswlib(Contestant):
 class Usearch(Contestant):
     """usearch, all defaults."""
 
-    knobs = range(K, 4096)
+    parameters = range(K, 4096)
 
     def load(self) -> Any:
         """Import it."""
@@ -220,9 +220,9 @@ class Usearch(Contestant):
         """Read it into memory."""
         self.opened = self.library.Index.restore(str(out))
 
-    def set_knob(self, knob: int) -> None:
+    def set_search_parameter(self, parameter: int) -> None:
         """Set expansion_search."""
-        self.opened.expansion_search = knob
+        self.opened.expansion_search = parameter
 
     def search(self, queries: Array) -> Array:
         """Search; one query comes back without its axis."""
@@ -240,16 +240,16 @@ CONTESTANTS: dict[str, type[Contestant]] = {
 
 def build(contestant: Contestant, data: Path, out: Path, options: dict[str, str]) -> dict[str, object]:
     """Build once, reading of the vectors and storing included."""
-    before, begun = peak_mb(), time.perf_counter()
-    told = contestant.build(data, out, options)
-    seconds, memory = time.perf_counter() - begun, peak_mb() - before
+    before, start = peak_mb(), time.perf_counter()
+    description = contestant.build(data, out, options)
+    seconds, memory = time.perf_counter() - start, peak_mb() - before
     files = [out] if out.is_file() else [path for path in out.rglob("*") if path.is_file()]
     disk_mb = sum(path.stat().st_size for path in files) / 1e6
-    return {"seconds": seconds, "memory_mb": memory, "disk_mb": disk_mb, "told": told}
+    return {"seconds": seconds, "memory_mb": memory, "disk_mb": disk_mb, "description": description}
 
 
 def peak_mb() -> float:
-    """Give the most memory that this process has taken so far."""
+    """Return this process's peak memory so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MAXRSS_PER_MB
 
 
@@ -258,35 +258,36 @@ def search(contestant: Contestant, data: Path, out: Path, options: dict[str, str
     queries, answers = np.load(data / "queries.npy"), np.load(data / "answers.npy")
     contestant.open(out)
 
-    def recall(knob: int) -> float:
-        if knob:
-            contestant.set_knob(knob)
-        found = contestant.search(queries).astype(np.int64)
-        return float((found[:, :, None] == answers[:, None]).any(axis=2).mean())
+    def recall(parameter: int) -> float:
+        if parameter:
+            contestant.set_search_parameter(parameter)
+        rows = contestant.search(queries).astype(np.int64)
+        return float((rows[:, :, None] == answers[:, None]).any(axis=2).mean())
 
-    knobs = contestant.knobs if options.get("is_tuned") != "no" else range(0)
-    least = bisect.bisect_left(knobs, True, hi=max(0, len(knobs) - 1), key=lambda knob: recall(knob) >= TARGET)  # noqa: FBT003  the value sought
-    knob = knobs[least] if knobs else 0
-    reached = recall(knob)
+    parameters = contestant.parameters if options.get("is_tuned") != "no" else range(0)
+    last = max(0, len(parameters) - 1)
+    least = bisect.bisect_left(parameters, TARGET, hi=last, key=recall)
+    parameter = parameters[least] if parameters else 0
+    reached = recall(parameter)
     batch, single = rate(contestant, [queries]), rate(contestant, [query[None] for query in queries])
-    return {"recall": reached, "knob": knob, "batch": batch, "single": single}
+    return {"recall": reached, "parameter": parameter, "batch": batch, "single": single}
 
 
 def rate(contestant: Contestant, batches: list[Array]) -> float:
-    """Give queries a second: batches again and again for a second and more, median of three rounds."""
+    """Return queries a second: repeated batches for at least a second, median of three rounds."""
     rates = []
     for _ in range(ROUNDS):
-        n_done, begun = 0, time.perf_counter()
-        while time.perf_counter() - begun < ROUND_S:
+        n_done, start = 0, time.perf_counter()
+        while time.perf_counter() - start < ROUND_S:
             batch = batches[n_done // len(batches[0]) % len(batches)]
             contestant.search(batch)
             n_done += len(batch)
-        rates.append(n_done / (time.perf_counter() - begun))
+        rates.append(n_done / (time.perf_counter() - start))
     return statistics.median(rates)
 
 
 def main() -> None:
-    """Take one step."""
+    """Run one step."""
     step, name, data, out, *options = sys.argv[1:]
     take = {"build": build, "search": search}[step]
     split = dict(option.split("=", maxsplit=1) for option in options)

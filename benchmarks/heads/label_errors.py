@@ -1,6 +1,6 @@
-"""Audits of labels: are planted errors found first, and planted near-duplicates at all.
+"""`frieze audit` on photographs with planted label errors and planted near-duplicates.
 
-Usage: FRIEZE_DATA=folder python benchmarks/audit.py [labels|duplicates]   prints the tables of docs/benchmarks.md.
+Usage: FRIEZE_DATA=... python -m benchmarks.heads.label_errors [labels|duplicates]   prints docs/benchmarks.md's tables.
 """
 
 import shutil
@@ -13,18 +13,19 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from accuracy import DATA, embed
 from PIL import Image, ImageOps
-from report import show
 
 import frieze
+from benchmarks import DATA
+from benchmarks.embedding.accuracy import embed
+from benchmarks.tables import show
 from frieze.core import Strings, unit_rows
 from frieze.features import Features, open_features
 
 IMAGES, BACKBONE = "flowers5_128", "mobilenet_v2_100_224"
 SHARE, SEEDS = 0.05, range(10)
 PLAIN_COSTS = (1.0, 3.0, 30.0)
-"""scikit-learn's own, and that of published linear probes on unit vectors, with one between."""
+"""scikit-learn's default, the C of published linear probes on unit vectors, and one between."""
 N_EDITED = 60
 EDITS: dict[str, Callable[[Image.Image], Image.Image] | None] = {
     "the same file": None,
@@ -37,7 +38,7 @@ EDITS: dict[str, Callable[[Image.Image], Image.Image] | None] = {
 
 
 def flip(labels: Strings, seed: int) -> tuple[Strings, np.ndarray]:
-    """Give labels of which 5 % are another class's, drawn evenly, and which they are."""
+    """Return labels of which 5 % are another class's, drawn evenly, and a mask of those."""
     generator = np.random.default_rng(seed)
     classes, codes = np.unique(labels.astype(str), return_inverse=True)
     wrong = generator.choice(len(labels), round(SHARE * len(labels)), replace=False)
@@ -47,22 +48,22 @@ def flip(labels: Strings, seed: int) -> tuple[Strings, np.ndarray]:
     return classes[codes].astype(object), is_wrong
 
 
-def audited(table: Features, labels: Strings, folder: Path) -> list[str]:
-    """Audit a table's vectors under these labels; give the ids of the doubtful ones, the most certain first."""
+def audit_ranking(table: Features, labels: Strings, folder: Path) -> list[str]:
+    """Audit a table's vectors under these labels; return the ids of the label issues, the most certain first."""
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(table.embeddings().ravel()), table.spec.dim)
     columns = {"id": pa.array(table.ids), "label": pa.array(labels), "embedding": vectors}
     pq.write_table(pa.table(columns), folder / "v.parquet")
     frieze.import_vectors(folder / "v.parquet", out=folder / "v.features", force=True)
     frieze.audit(folder / "v.features", out=folder / "found.parquet", force=True)
-    found = pq.read_table(folder / "found.parquet").to_pylist()
-    return [row["id"] for row in found if row["kind"] == "label"]
+    findings = pq.read_table(folder / "found.parquet").to_pylist()
+    return [row["id"] for row in findings if row["kind"] == "label"]
 
 
-def plainly(table: Features, labels: Strings) -> list[list[str]]:
+def baseline_rankings(table: Features, labels: Strings) -> list[list[str]]:
     """Rank by scikit-learn's out-of-fold probability of the given label, the lowest first.
 
     Returns:
-        The ids for each C, and again those of the C that is right most often out of fold.
+        The ids for each C, then again for the C with the best out-of-fold accuracy.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -72,39 +73,39 @@ def plainly(table: Features, labels: Strings) -> list[list[str]]:
     ranked, n_right = [], []
     for cost in PLAIN_COSTS:
         model = LogisticRegression(C=cost, max_iter=1000)
-        found = cross_val_predict(model, embeddings, codes, cv=folds, method="predict_proba")
-        ranked.append(list(table.ids[np.argsort(found[np.arange(len(codes)), codes], kind="stable")]))
-        n_right.append(int((found.argmax(axis=1) == codes).sum()))
+        probabilities = cross_val_predict(model, embeddings, codes, cv=folds, method="predict_proba")
+        ranked.append(list(table.ids[np.argsort(probabilities[np.arange(len(codes)), codes], kind="stable")]))
+        n_right.append(int((probabilities.argmax(axis=1) == codes).sum()))
     return [*ranked, ranked[int(np.argmax(n_right))]]
 
 
 def share_found(ranked: list[str], table: Features, is_wrong: np.ndarray) -> float:
-    """Give the share of the wrong ones among the first 5 % of a ranking."""
+    """Return the share of the wrong labels that stand in the first 5 % of a ranking."""
     first = set(ranked[: int(is_wrong.sum())])
     return float(np.mean([name in first for name in table.ids[is_wrong]]))
 
 
-def measured(folder: Path) -> Iterator[list[object]]:
-    """Give the shares found of each seed's flipped labels, by us and by scikit-learn, then their means."""
+def shares_by_seed(folder: Path) -> Iterator[list[object]]:
+    """Yield each seed's share of flipped labels found, ours and scikit-learn's, then the means."""
     table, rows = embed(folder, IMAGES, BACKBONE), []
     for seed in SEEDS:
-        given, is_wrong = flip(table.labels, seed)
-        ranked = [audited(table, given, folder), *plainly(table, given)]
-        rows.append([share_found(one, table, is_wrong) for one in ranked])
+        flipped, is_wrong = flip(table.labels, seed)
+        rankings = [audit_ranking(table, flipped, folder), *baseline_rankings(table, flipped)]
+        rows.append([share_found(ranking, table, is_wrong) for ranking in rankings])
         yield [seed, *rows[-1]]
     yield ["mean", *map(float, np.mean(rows, axis=0))]
 
 
 def labels(folder: Path) -> None:
-    """Print which share of flipped labels stands in the first 5 %."""
+    """Print the share of flipped labels in the first 5 % of each ranking."""
     header = " | ".join(
         ["seed", "**`frieze audit`**", *(f"scikit-learn, C {cost:g}" for cost in PLAIN_COSTS), "C chosen"]
     )
-    show("audit labels", header, measured(folder))
+    show("audit labels", header, shares_by_seed(folder))
 
 
 def plant(source: Path, folder: Path) -> dict[str, list[tuple[str, str]]]:
-    """Copy a folder of classes and put edits of some images under the next class.
+    """Copy a folder of classes and add edits of some images to the next class.
 
     Returns:
         Edit -> the ids of original and edit.
@@ -131,7 +132,7 @@ def _edit(original: Path, copy: Path, edit: Callable[[Image.Image], Image.Image]
 
 
 def pairs_found(folder: Path, planted: dict[str, list[tuple[str, str]]]) -> Iterator[list[object]]:
-    """Audit the planted folder with a head's split; count the pairs that are told, by edit."""
+    """Audit the planted folder with a head's split; yield the pairs reported, by edit."""
     backbone = DATA / "backbones" / BACKBONE / "saved_model"
     frieze.embed(folder / "planted", out=folder / "p.features", backbone=str(backbone))
     frieze.train(folder / "p.features", out=folder / "p.head")
@@ -144,16 +145,16 @@ def pairs_found(folder: Path, planted: dict[str, list[tuple[str, str]]]) -> Iter
     cosines = _cosines(open_features(folder / "p.features"), planted)
     for name, pairs in planted.items():
         across = [pair for pair in pairs if parts[pair[0]] != parts[pair[1]]]
-        told = [_count(pairs, groups["duplicate_labels"]), _count(across, groups["duplicate_split"])]
-        yield [name, *cosines[name], f"{told[0]} of {len(pairs)}", f"{told[1]} of {len(across)}"]
-    told_of = {name for pairs in planted.values() for pair in pairs for name in pair}
-    others = [_count_others(groups[kind], told_of) for kind in ("duplicate_labels", "duplicate_split")]
-    yield ["groups told that hold no planted image", "", "", *others]
+        reported = [_count(pairs, groups["duplicate_labels"]), _count(across, groups["duplicate_split"])]
+        yield [name, *cosines[name], f"{reported[0]} of {len(pairs)}", f"{reported[1]} of {len(across)}"]
+    planted_ids = {name for pairs in planted.values() for pair in pairs for name in pair}
+    others = [_count_others(groups[kind], planted_ids) for kind in ("duplicate_labels", "duplicate_split")]
+    yield ["groups reported that hold no planted image", "", "", *others]
     yield [f"least score drawn from the {document['rows']:,} images", document["min_score"], "", "", ""]
 
 
 def _cosines(table: Features, planted: dict[str, list[tuple[str, str]]]) -> dict[str, list[object]]:
-    """Give of each edit the median cosine to the original, and for how many one of the two is the other's nearest."""
+    """Return each edit's median cosine to the original, and how many pairs are nearest neighbours."""
     unit, rows = unit_rows(table.embeddings()), {name: row for row, name in enumerate(table.ids)}
     scores = unit @ unit.T
     np.fill_diagonal(scores, -1)
@@ -174,11 +175,11 @@ def _count_others(groups: dict[str, int], planted: set[str]) -> int:
 
 
 def duplicates(folder: Path) -> None:
-    """Print which planted near-duplicates are told, under another label and across a split."""
+    """Print the planted near-duplicates reported, under another label and across a split."""
     planted = plant(DATA / "images" / IMAGES, folder / "planted")
     show(
         "audit duplicates",
-        "planted | median cosine | nearest of all | told under another label | told across a split",
+        "planted | median cosine | nearest of all | reported under another label | reported across a split",
         pairs_found(folder, planted),
     )
 
@@ -187,7 +188,7 @@ PASSAGES = {"labels": labels, "duplicates": duplicates}
 
 
 def main() -> None:
-    """Run the passages asked for, or all."""
+    """Run the passages named on the command line, or all."""
     for name in sys.argv[1:] or PASSAGES:
         with tempfile.TemporaryDirectory(prefix="frieze-audit-") as folder:
             PASSAGES[name](Path(folder))

@@ -1,6 +1,6 @@
-"""Searches that find only what passes a filter: recall and milliseconds by kind of index and share that passes.
+"""Filtered search: recall and milliseconds by kind of index and by the share of rows that passes.
 
-Usage: python benchmarks/filters.py   prints the table of docs/benchmarks.md (some minutes; 300 MB of temporary files).
+Usage: python -m benchmarks.search.filtered   prints the table of docs/benchmarks.md (some minutes; 300 MB on disk).
 """
 
 import statistics
@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from report import show
 
 import frieze
+from benchmarks.tables import show
 from frieze.features import (
     BackboneSpec,
     Features,
@@ -33,7 +33,7 @@ FILTERS = {
     "by chance": ("number < 500", "number < 50", "number < 1"),
     "by cluster": ("label < '500'", "label < '050'", "label < '001'"),
 }
-"""What passes, from half of the rows to one in a thousand: any rows, or all rows of some clusters."""
+"""Filters that pass half of the rows to one in a thousand: rows at random, or all rows of some clusters."""
 
 
 def draw() -> tuple[np.ndarray, np.ndarray]:
@@ -63,21 +63,21 @@ def write_table(out: Path, embeddings: np.ndarray, clusters: np.ndarray) -> Feat
 
 
 def measure(index: Index, queries: np.ndarray, exact: np.ndarray, where: str | None) -> str:
-    """Give recall@10, the median of single queries and the mean of all at once, both in milliseconds."""
-    begun = time.perf_counter()
+    """Return recall@10, the median of single queries and the mean in one batch, both in milliseconds."""
+    start = time.perf_counter()
     ids, _ = index.top_k(queries, 10, where=where)
-    together = (time.perf_counter() - begun) / len(queries)
-    recall = np.mean([len({*found} & {*right}) / len(right) for found, right in zip(ids, exact, strict=True)])
+    batch_s = (time.perf_counter() - start) / len(queries)
+    recall = np.mean([len({*hits} & {*expected}) / len(expected) for hits, expected in zip(ids, exact, strict=True)])
     times = []
     for query in queries[:N_TIMED]:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         index.top_k(query[None], 10, where=where)
-        times.append(time.perf_counter() - begun)
-    return f"{recall:.3f}, {statistics.median(times) * 1e3:.2f}, {together * 1e3:.3f}"
+        times.append(time.perf_counter() - start)
+    return f"{recall:.3f}, {statistics.median(times) * 1e3:.2f}, {batch_s * 1e3:.3f}"
 
 
-def answer(table: Features, embeddings: np.ndarray, clusters: np.ndarray) -> dict[str | None, np.ndarray]:
-    """Give the ids that are right for every filter, object [Q, 10], from NumPy."""
+def exact_ids(table: Features, embeddings: np.ndarray, clusters: np.ndarray) -> dict[str | None, np.ndarray]:
+    """Return the exact nearest ids for every filter, object [Q, 10], by NumPy."""
     stored, queries, numbers = embeddings[:N_ROWS], embeddings[N_ROWS:], table.rows["number"].to_numpy()
     clusters = clusters[:N_ROWS]
     passing = {None: np.arange(N_ROWS)}
@@ -93,11 +93,11 @@ def rows(folder: Path) -> Iterator[list[str]]:
     """Measure each kind."""
     embeddings, clusters = draw()
     table = write_table(folder / "t.features", embeddings[:N_ROWS], clusters[:N_ROWS])
-    exact, queries = answer(table, embeddings, clusters), embeddings[N_ROWS:]
+    exact, queries = exact_ids(table, embeddings, clusters), embeddings[N_ROWS:]
     for kind in KINDS:
-        made = frieze.index(table.path, out=folder / kind, kind=kind)
+        built = frieze.index(table.path, out=folder / kind, kind=kind)
         index = frieze.open_index(folder / kind)
-        name = f"{kind} ({made['kind']})" if kind == "auto" else kind
+        name = f"{kind} ({built['kind']})" if kind == "auto" else kind
         yield [name, "no filter", measure(index, queries, exact[None], None), "", ""]
         for how, filters in FILTERS.items():
             yield [name, how, *(measure(index, queries, exact[where], where) for where in filters)]

@@ -1,28 +1,27 @@
-"""The built-in backbone: what its vectors are worth beside others', how fast it is, and how soon it begins.
+"""The built-in backbone beside others: accuracy, speed, and start-up time.
 
-Usage: FRIEZE_DATA=folder python benchmarks/built_in.py [PASSAGE ...]   prints the tables of docs/benchmarks.md.
+Usage: FRIEZE_DATA=... python -m benchmarks.embedding.builtin_backbone [PASSAGE ...]  prints docs/benchmarks.md's table.
 """
 
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
-from accuracy import DATA, embed, nearest_accuracy
-from report import run_passages, show
 
+from benchmarks import DATA, FRIEZE
+from benchmarks.embedding.accuracy import embed, nearest_accuracy
+from benchmarks.tables import run_passages, show
 from frieze.core import count_cores
 from frieze.embedder import ENGINES, BackboneRequest, Setting, open_backbone
 
 SETS = ("flowers5_128", "imagenette_val", "neardup_ccby", "flowers_ccby_200", "cifar10_test_webdataset")
 PEER, LARGE = "mobilenet_v1_025_128", "mobilenet_v2_100_224"
 BACKBONES = ("builtin", PEER, LARGE)
-SCRIPT = Path(sys.executable).with_name("frieze")
 
 
 def handle_of(backbone: str) -> str:
-    """Give what to type for a backbone."""
+    """Return a backbone's handle."""
     return backbone if backbone == "builtin" else str(DATA / "backbones" / backbone / "saved_model")
 
 
@@ -41,19 +40,19 @@ def tables(folder: Path, images: str) -> list:
 
 
 def rate(engine: str, precision: str, backbone: str) -> float:
-    """Give the images a second of a network alone, the best of three rounds and of batches of 4, 8 and 64."""
+    """Return the images a second of a network alone, the best of three rounds and of batches of 4, 8 and 64."""
     opened = open_backbone(BackboneRequest(handle=handle_of(backbone)))
     pixels = np.random.default_rng(0).integers(0, 256, (512, *opened.spec.image_size, 3), dtype=np.uint8)
     seconds = []
     for batch_size in (4, 8, 64):
         running = ENGINES[engine](opened, Setting(precision=precision, batch_size=batch_size, streams=count_cores()))
-        pieces = [pixels[at : at + 64] for at in range(0, len(pixels), 64)]
-        running.infer(pieces[0])
+        batches = [pixels[at : at + 64] for at in range(0, len(pixels), 64)]
+        running.infer(batches[0])
         for _ in range(3):
-            began = time.perf_counter()
-            for wait in [running.submit(piece) for piece in pieces]:
+            start_s = time.perf_counter()
+            for wait in [running.submit(batch) for batch in batches]:
                 wait()
-            seconds.append(time.perf_counter() - began)
+            seconds.append(time.perf_counter() - start_s)
     return len(pixels) / min(seconds)
 
 
@@ -67,15 +66,15 @@ def speed(_: Path) -> None:
 
 
 def start(folder: Path) -> None:
-    """Print how long `frieze embed` takes for one image, whole processes in turn."""
+    """Print the seconds of `frieze embed` for one image, as whole processes in turn."""
     image = next((DATA / "images" / "flowers_ccby_200").rglob("*.jpg"))
     seconds: dict[str, list[float]] = {"builtin": [], PEER: []}
     for number in range(5):
         for backbone, times in seconds.items():
-            began = time.perf_counter()
-            line = [SCRIPT, "embed", image, "--out", folder / f"{backbone}-{number}", "--backbone", handle_of(backbone)]
+            start_s = time.perf_counter()
+            line = [FRIEZE, "embed", image, "--out", folder / f"{backbone}-{number}", "--backbone", handle_of(backbone)]
             subprocess.run(line, check=True, capture_output=True)
-            times.append(time.perf_counter() - began)
+            times.append(time.perf_counter() - start_s)
     rows = [[backbone, *(float(edge(times)) for edge in (min, np.median, max))] for backbone, times in seconds.items()]
     show("built-in start", "backbone | least | median of 5 | most", rows, digits=2)
 
