@@ -16,6 +16,8 @@ import pytest
 from frieze.core import InputError, import_keras, import_tensorflow
 from frieze.embedder.engines import tensorflow
 
+# Before FAISS and scikit-learn are loaded: their threads are to sleep while they wait. Spinning tripled the suite.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 EXAMPLES = Path(__file__).parents[1] / "examples"
 _WITHOUT = os.environ.get("FRIEZE_WITHOUT", "").split()
 """What the tests are to do without, as on a machine that lacks it: names of packages, or `bfloat16`."""
