@@ -118,7 +118,7 @@ class Task:
             run.pixels = self._pixels(backbone)
             run.remove()
             if run.plan.shards:
-                writer.merge(shard_size=self.options.shard_size)
+                writer.compact(shard_size=self.options.shard_size)
             writer.update()
             return run.document()
 

@@ -1,4 +1,4 @@
-"""The stored-feature contract: schema, spec, reader, writer, errors, and exact top_k in NumPy."""
+"""The stored-feature contract: schema, spec, reader, writer, import of vectors, and exact top_k in NumPy."""
 
 from frieze.features.diff import Comparison, compare
 from frieze.features.exact_search import METRICS, top_k
@@ -15,9 +15,11 @@ from frieze.features.reader import Features, open_features
 from frieze.features.replacement import replace_table, successor_of
 from frieze.features.schema import LISTING, OURS, PART, free_names, part_schema, to_embeddings, to_part, user_columns
 from frieze.features.spec import BackboneSpec, check_same_backbone, is_same_backbone
+from frieze.features.staged_parts import clear_staged_parts, move_staged_part, staged_file, staging_path
+from frieze.features.stored_rows import read_stored
 from frieze.features.vanished_folders import count_vanished, keep_rows_of_empty
 from frieze.features.verify import verify_features
-from frieze.features.writer import FeatureWriter, open_writer, read_stored, resume_manifest
+from frieze.features.writer import FeatureWriter, open_writer, resume_manifest
 
 __all__ = [
     "EMPTY_FOLDER",
@@ -39,6 +41,7 @@ __all__ = [
     "check_only_table_files",
     "check_same_backbone",
     "check_table_dir",
+    "clear_staged_parts",
     "compare",
     "count_reasons",
     "count_vanished",
@@ -48,6 +51,7 @@ __all__ = [
     "is_same_backbone",
     "keep_rows_of_empty",
     "make_plan",
+    "move_staged_part",
     "open_features",
     "open_writer",
     "part_schema",
@@ -58,6 +62,8 @@ __all__ = [
     "read_stored",
     "replace_table",
     "resume_manifest",
+    "staged_file",
+    "staging_path",
     "successor_of",
     "to_embeddings",
     "to_failures",

@@ -1,4 +1,4 @@
-"""Small parts of many small runs, merged into few; a merge that was cut short is undone or finished."""
+"""Compaction: merge the small parts of many small runs, and recover a compaction that a crash interrupted."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,8 +11,8 @@ from frieze.features.manifest import PARTS, Part
 from frieze.features.part_files import read_part, write_part
 from frieze.features.paths import STAGING, part_files, staged_parts
 
-_PILE = 16
-"""How many small parts are left alone: rewriting them at every run would cost more than reading them."""
+_MAX_SMALL_PARTS = 16
+"""Up to so many small parts are not merged: rewriting them at every run would cost more than reading them."""
 
 
 def groups_to_compact(parts: Sequence[Part], *, shard_size: int) -> list[list[Part]]:
@@ -20,13 +20,13 @@ def groups_to_compact(parts: Sequence[Part], *, shard_size: int) -> list[list[Pa
 
     Args:
         parts: The live parts.
-        shard_size: Rows in a merged part at most.
+        shard_size: The maximum number of rows in a merged part.
 
     Returns:
         Groups of two or more parts, each of at most half that size; none while there are few.
     """
     small = [part for part in parts if part.rows <= shard_size // 2]
-    return [group for group in _groups(small, shard_size) if len(group) > 1] if len(small) > _PILE else []
+    return [group for group in _groups(small, shard_size) if len(group) > 1] if len(small) > _MAX_SMALL_PARTS else []
 
 
 def _groups(parts: Sequence[Part], shard_size: int) -> Iterator[list[Part]]:
@@ -39,10 +39,10 @@ def _groups(parts: Sequence[Part], shard_size: int) -> Iterator[list[Part]]:
     yield group
 
 
-def merge(folder: Path, group: Sequence[Part]) -> Part:
-    """Write some parts as one in the place of the first.
+def merge_parts(folder: Path, group: Sequence[Part]) -> Part:
+    """Merge parts into one that replaces the first of them.
 
-    At every moment each id is in `parts/` at most once: the others step aside before the merged part takes its place.
+    At every moment each id is in `parts/` at most once: the others move to `staging/` before the merge is committed.
 
     Args:
         folder: The table.
@@ -52,17 +52,17 @@ def merge(folder: Path, group: Sequence[Part]) -> Part:
         The merged part.
 
     Raises:
-        FeatureFileError: The disk refuses, or a part is broken; `recover_compaction` brings back what stepped aside.
+        FeatureFileError: The disk refuses, or a part is broken; `recover_compaction` moves the other parts back.
     """
     first, *others = (folder / PARTS / part.name for part in group)
     table = join_rows([read_part(path) for path in (first, *others)])
 
-    def write_and_make_room(staging: Path) -> None:
+    def write_and_move_others(staging: Path) -> None:
         write_part(table, staging)
         for path in others:
             path.replace(folder / STAGING / path.name)
 
-    write_file(first, write_and_make_room, staging_dir=folder / STAGING)
+    write_file(first, write_and_move_others, staging_dir=folder / STAGING)
     for path in others:
         with translate_io_errors(folder):
             (folder / STAGING / path.name).unlink()
@@ -70,7 +70,7 @@ def merge(folder: Path, group: Sequence[Part]) -> Part:
 
 
 def recover_compaction(folder: Path) -> None:
-    """Undo or finish a merge that was cut short: a part that stepped aside comes back, unless its rows are merged."""
+    """Undo or finish an interrupted merge: a part in `staging/` moves back unless its rows are in the merged part."""
     for staged in staged_parts(folder):
         ids = read_part(staged, ["id"])["id"]
         live = [read_part(path, ["id"])["id"] for path in part_files(folder)]

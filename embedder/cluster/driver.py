@@ -14,7 +14,7 @@ from frieze.embedder.cluster.scheduler import Piece, Schedule
 from frieze.embedder.cluster.worker import Outcome, Work
 from frieze.embedder.cluster.worker_pool import Answer, WorkerHandle, WorkerPool
 from frieze.embedder.job.run import Run
-from frieze.features import Failure
+from frieze.features import Failure, clear_staged_parts, staging_path
 
 _LOG = logging.getLogger("frieze")
 _LOOK_AROUND_S = 5.0
@@ -55,7 +55,7 @@ def embed_on_cluster(run: Run, work: Work) -> None:
     """
     with connect_to_ray(str(work.options.ray)) as ray, WorkerPool(ray, work) as crew:
         ClusterRun(run, crew).embed()
-    run.writer.clear_staged()
+    clear_staged_parts(run.writer.path)
 
 
 class ClusterRun:
@@ -146,7 +146,7 @@ class ClusterRun:
 
     def _hand_out(self, member: WorkerHandle) -> None:
         for piece in self._schedule.take(member) if member.has_begun else ():
-            file = self._run.writer.staged(self._shards[piece.shard], next(self._attempts))
+            file = staging_path(self._run.writer.path, self._shards[piece.shard], next(self._attempts))
             self._crew.ask(member, "embed", piece.rows, file, about=(piece, file))
 
     def _take(self, answer: Answer) -> None:

@@ -14,7 +14,7 @@ from frieze.embedder.job.dedup import EmbeddingCache
 from frieze.embedder.job.run import Run
 from frieze.embedder.job.shard_writer import commit, new_rows
 from frieze.embedder.job.timing import Stages
-from frieze.features import PART, Failure, Part, Shard, read_part, to_embeddings, to_part
+from frieze.features import PART, Failure, Part, Shard, move_staged_part, read_part, staged_file, to_embeddings, to_part
 
 _SETTLE_S = 5.0
 """How often features.json is written anew at most."""
@@ -88,7 +88,7 @@ class ResultCollector:
         digests = [digest for outcome in outcomes for digest in outcome.digests]
         is_alone = len(parts) == 1 and not any(digest in self._known for digest in digests)
         if is_alone and not (shard.drop or len(shard.copies)):
-            self._new.append(writer.move_staged_part(shard, parts[0]))
+            self._new.append(move_staged_part(writer.path, shard, parts[0]))
             self._failures += gathered.failures
         else:
             self._write(shard, parts, gathered.failures)
@@ -97,7 +97,7 @@ class ResultCollector:
     def _write(self, shard: Shard, parts: Sequence[Part], failures: Sequence[Failure]) -> None:
         """Write a part of the files of several workers, or with more in it than they wrote."""
         writer, comparison = self._run.writer, self._run.comparison
-        files = [writer.staged_file(part) for part in parts]
+        files = [staged_file(writer.path, part) for part in parts]
         embedded = self._as_stored(pa.concat_tables(map(read_part, files))) if files else None
         if shard.drop:
             self.settle()

@@ -176,7 +176,7 @@ def test_no_tensorflow_for_a_rename(folder, tiny, embed, out, table):
 
 def test_small_parts_are_merged(folder, write_photos, embed, out, monkeypatch):
     """The parts of many small runs are merged into few, and no vector changes."""
-    monkeypatch.setattr("frieze.features.compaction._PILE", 3)
+    monkeypatch.setattr("frieze.features.compaction._MAX_SMALL_PARTS", 3)
     embed(folder, out)
     for number in range(8):
         write_photos(folder, [f"n{number}.jpg"], first_seed=100 + number)

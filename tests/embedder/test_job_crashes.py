@@ -75,7 +75,7 @@ STAND_INS = (
     (frieze.embedder.embed, "open_backbone", lambda _: Backbone(SPEC, None)),
     (frieze.embedder.job.run, "choose_engine", choose),
     (frieze.embedder.job.run, "stream", plain_stream),
-    (merging, "_PILE", 1),
+    (merging, "_MAX_SMALL_PARTS", 1),
     (os, "fsync", lambda _: None),
 )
 

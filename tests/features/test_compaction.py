@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from frieze.core import FeatureFileError
 from frieze.features import open_features, open_writer
-from frieze.features.compaction import _PILE, groups_to_compact
+from frieze.features.compaction import _MAX_SMALL_PARTS, groups_to_compact
 from frieze.features.manifest import Part
 from frieze.features.part_files import read_part, write_part
 
@@ -34,14 +34,16 @@ def test_piles(rows, shard_size):
 
 def test_few_are_left_alone():
     """A few small parts are left alone; one more, and all are merged."""
-    assert groups_to_compact(parts_of([1] * _PILE), shard_size=100) == []
-    assert groups_to_compact(parts_of([1] * (_PILE + 1)), shard_size=100) == [parts_of([1] * (_PILE + 1))]
+    assert groups_to_compact(parts_of([1] * _MAX_SMALL_PARTS), shard_size=100) == []
+    assert groups_to_compact(parts_of([1] * (_MAX_SMALL_PARTS + 1)), shard_size=100) == [
+        parts_of([1] * (_MAX_SMALL_PARTS + 1))
+    ]
 
 
 @pytest.fixture
 def pile(tmp_path, run, images, monkeypatch):
     """A table of five parts of one row each, when three are too many."""
-    monkeypatch.setattr("frieze.features.compaction._PILE", 3)
+    monkeypatch.setattr("frieze.features.compaction._MAX_SMALL_PARTS", 3)
     path = tmp_path / "photos.features"
     for count in range(1, 6):
         run(path, images(*((name, 1, 1) for name in "abcde"[:count])))
@@ -51,7 +53,7 @@ def pile(tmp_path, run, images, monkeypatch):
 def merge(path, manifest, shard_size=4):
     """Merge small parts."""
     with open_writer(path, manifest) as writer:
-        writer.merge(shard_size=shard_size)
+        writer.compact(shard_size=shard_size)
 
 
 def test_merged(pile, manifest, glob_rows):

@@ -39,9 +39,9 @@ def change(table, run, images, monkeypatch):
     """What changed -> the table of a, b | c, d is changed so."""
 
     def merge(manifest):
-        monkeypatch.setattr(frieze.features.compaction, "_PILE", 1)
+        monkeypatch.setattr(frieze.features.compaction, "_MAX_SMALL_PARTS", 1)
         with open_writer(table, manifest) as writer:
-            writer.merge(shard_size=4)
+            writer.compact(shard_size=4)
 
     def replace():
         with replace_table(table, can_resume=lambda _: False) as fresh:
