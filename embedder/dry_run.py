@@ -4,12 +4,11 @@ import contextlib
 import shutil
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from frieze.core import Rows, is_remote
+from frieze.core import BucketPath, Rows, TablePath
 from frieze.embedder.backbones import Backbone, BackboneRequest
 from frieze.embedder.backbones.open import open_backbone
 from frieze.embedder.embed import Task, open_job
@@ -46,7 +45,7 @@ _ROW_BYTES = 100
 
 def estimate_source(
     source: Any,
-    out: Path,
+    out: TablePath,
     *,
     request: BackboneRequest,
     options: JobOptions,
@@ -88,7 +87,7 @@ def estimate_source(
     }
 
 
-def _check(out: Path, task: Task) -> Callable[[], Backbone]:
+def _check(out: TablePath, task: Task) -> Callable[[], Backbone]:
     """Refuse what the run would refuse of a table; gives what loads the backbone, which may be loaded by then."""
     if is_features(out) and not task.options.force:
         manifest, backbone = task.brings(out)
@@ -99,7 +98,7 @@ def _check(out: Path, task: Task) -> Callable[[], Backbone]:
     return lambda: open_backbone(task.request)
 
 
-def _pending(source: Source, out: Path, options: JobOptions) -> tuple[Rows, dict[str, Any]]:
+def _pending(source: Source, out: TablePath, options: JobOptions) -> tuple[Rows, dict[str, Any]]:
     """Give the listing's rows to embed, and count the others."""
     listing = source.listing
     goes_on = is_features(out) and not options.force
@@ -129,7 +128,9 @@ def _pending(source: Source, out: Path, options: JobOptions) -> tuple[Rows, dict
     return np.flatnonzero(pending)[: options.limit], counts
 
 
-def _measure(source: Source, rows: Rows, backbone: Backbone, options: JobOptions, out: Path) -> tuple[float, float]:
+def _measure(
+    source: Source, rows: Rows, backbone: Backbone, options: JobOptions, out: TablePath
+) -> tuple[float, float]:
     """Embed a few images spread over all rows: gives images a second, and when the first was read.
 
     The first batch is not counted where there are others: it waits for the pipeline to fill.
@@ -161,9 +162,9 @@ def _learned_nothing(part: int) -> Any:
     raise ValueError(f"part {part} of a table that is not written")
 
 
-def _free_bytes(out: Path) -> int | None:
+def _free_bytes(out: TablePath) -> int | None:
     """Give what is free where a table is to lie; None of a bucket, which has no end."""
-    if is_remote(str(out)):
+    if isinstance(out, BucketPath):
         return None
     there = next(folder for folder in (out, *out.parents) if folder.exists())
     return shutil.disk_usage(there).free

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from frieze.core import InputError
+from frieze.core import InputError, TablePath
 from frieze.embedder.backbones import NETWORK, OPTION, TABLE, Backbone, BackboneRequest, without_loading
 from frieze.embedder.backbones.open import open_backbone
 from frieze.embedder.cluster.driver import embed_on_cluster
@@ -34,7 +34,7 @@ _VERSIONS = ("frieze", "keras", "numpy", "pillow", "pyarrow", "tensorflow")
 
 def embed_source(
     source: Any,
-    out: Path,
+    out: TablePath,
     *,
     request: BackboneRequest,
     options: JobOptions,
@@ -68,7 +68,7 @@ def embed_source(
     return document | {"out": str(out)}
 
 
-def open_job(source: Any, out: Path, options: JobOptions, progress: Progress) -> Source:
+def open_job(source: Any, out: TablePath, options: JobOptions, progress: Progress) -> Source:
     """Refuse what makes no sense, then list the source; progress is told how far that is, with nothing to do.
 
     Raises:
@@ -102,7 +102,7 @@ class Task:
     progress: Progress = lambda _done, _total: None
     load: Callable[[BackboneRequest], Backbone] | None = None
 
-    def bring_up_to_date(self, out: Path) -> dict[str, Any]:
+    def bring_up_to_date(self, out: TablePath) -> dict[str, Any]:
         """Embed what a table lacks; the backbone is loaded only where something is to be embedded."""
         manifest, backbone = self.brings(out)
         retried = reasons_to_retry(out, self.options)
@@ -132,7 +132,7 @@ class Task:
         wanted = self.source.listing.source, self.request.decoding
         return stored is not None and (source, stored.spec.decoding) == wanted
 
-    def brings(self, out: Path) -> tuple[Manifest, Backbone | None]:
+    def brings(self, out: TablePath) -> tuple[Manifest, Backbone | None]:
         """Tell what the run brings to a table, and the backbone where it had to be loaded to tell."""
         manifest = self._stored_manifest(out)
         if manifest is not None:
@@ -140,7 +140,7 @@ class Task:
         backbone = (self.load or open_backbone)(self.request)
         return self._new_manifest(backbone), backbone
 
-    def _stored_manifest(self, out: Path) -> Manifest | None:
+    def _stored_manifest(self, out: TablePath) -> Manifest | None:
         """Take the table's own word on its backbone, where the same was asked for and no local file has changed."""
         if not is_features(out):
             return None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from frieze.core import translate_io_errors, write_file
+from frieze.core import TablePath, move_file, translate_io_errors, write_file
 from frieze.features.concat import join_rows
 from frieze.features.manifest import PARTS, Part
 from frieze.features.part_files import read_part, write_part
@@ -39,7 +39,7 @@ def _groups(parts: Sequence[Part], shard_size: int) -> Iterator[list[Part]]:
     yield group
 
 
-def merge_parts(folder: Path, group: Sequence[Part]) -> Part:
+def merge_parts(folder: TablePath, group: Sequence[Part]) -> Part:
     """Merge parts into one that replaces the first of them.
 
     At every moment each id is in `parts/` at most once: the others move to `staging/` before the merge is committed.
@@ -60,7 +60,7 @@ def merge_parts(folder: Path, group: Sequence[Part]) -> Part:
     def write_and_move_others(staging: Path) -> None:
         write_part(table, staging)
         for path in others:
-            path.replace(folder / STAGING / path.name)
+            move_file(path, folder / STAGING / path.name)
 
     write_file(first, write_and_move_others, staging_dir=folder / STAGING)
     for path in others:
@@ -69,11 +69,11 @@ def merge_parts(folder: Path, group: Sequence[Part]) -> Part:
     return Part.of(first, len(table))
 
 
-def recover_compaction(folder: Path) -> None:
+def recover_compaction(folder: TablePath) -> None:
     """Undo or finish an interrupted merge: a part in `staging/` moves back unless its rows are in the merged part."""
     for staged in staged_parts(folder):
         ids = read_part(staged, ["id"])["id"]
         live = [read_part(path, ["id"])["id"] for path in part_files(folder)]
         is_merged = any(pc.any(pc.is_in(ids, one.combine_chunks())).as_py() for one in live)
         with translate_io_errors(folder):
-            staged.unlink() if is_merged else staged.replace(folder / PARTS / staged.name)
+            staged.unlink() if is_merged else move_file(staged, folder / PARTS / staged.name)

@@ -3,12 +3,11 @@
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from frieze.core import FeatureFileError, to_parquet_source, write_file
+from frieze.core import FeatureFileError, TablePath, to_parquet_source, write_file
 from frieze.features.schema import FAILURES
 
 FAILURES_NAME = "failures.parquet"
@@ -51,7 +50,7 @@ def to_failures(failures: Sequence[Failure]) -> pa.Table:
     return pa.Table.from_pylist([dataclasses.asdict(failure) for failure in failures], schema=FAILURES)
 
 
-def read_failures(folder: Path) -> pa.Table:
+def read_failures(folder: TablePath) -> pa.Table:
     """Read a folder's failures.parquet; a table of no rows where there is none.
 
     Raises:
@@ -68,7 +67,7 @@ def read_failures(folder: Path) -> pa.Table:
         ) from error
 
 
-def write_failures(folder: Path, failures: pa.Table) -> None:
+def write_failures(folder: TablePath, failures: pa.Table) -> None:
     """Replace a folder's failures.parquet."""
     write_file(folder / FAILURES_NAME, lambda staging: pq.write_table(failures, staging))
 

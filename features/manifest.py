@@ -8,7 +8,7 @@ import typing
 from pathlib import Path
 from typing import Any, Self
 
-from frieze.core import FeatureFileError, hash_file, read_json, write_json
+from frieze.core import FeatureFileError, Status, TablePath, hash_file, read_json, write_json
 from frieze.features.schema import CONTRACT
 from frieze.features.spec import BackboneSpec
 
@@ -35,7 +35,7 @@ class Part:
     sha256: str
 
     @classmethod
-    def of(cls, path: Path, rows: int) -> Self:
+    def of(cls, path: TablePath, rows: int) -> Self:
         """Describe a part on disk."""
         status = path.stat()
         return cls(path.name, rows, status.st_size, status.st_mtime_ns, hash_file(path))
@@ -45,11 +45,11 @@ class Part:
         """The number in its name."""
         return int(Path(self.name).stem.removeprefix("part-"))
 
-    def is_still(self, path: Path) -> bool:
+    def is_still(self, path: TablePath) -> bool:
         """Tell whether the file is the one described, by size and time."""
         return self.describes(path.stat())
 
-    def describes(self, status: os.stat_result) -> bool:
+    def describes(self, status: os.stat_result | Status) -> bool:
         """Tell whether size and time are those of the file described."""
         return (status.st_size, status.st_mtime_ns) == (self.size_bytes, self.mtime_ns)
 
@@ -115,22 +115,22 @@ class Manifest:
             "parts": [dataclasses.asdict(part) for part in self.parts],
         }
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: TablePath) -> None:
         """Replace the folder's features.json."""
         write_json(folder / NAME, self.to_json())
 
 
-def is_features(folder: Path) -> bool:
+def is_features(folder: TablePath) -> bool:
     """Tell whether a folder holds a table of features."""
     return (folder / NAME).is_file()
 
 
-def _mend(folder: Path) -> str:
+def _mend(folder: TablePath) -> str:
     anew = " --force" if is_features(folder) else ""
     return f"Make the table with: frieze embed SOURCE --out {folder}{anew}"
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: TablePath) -> Manifest:
     """Read a folder's features.json.
 
     Raises:
@@ -169,7 +169,7 @@ def _check_types(read: Any) -> None:
             raise TypeError(f"{field.name} is {getattr(read, field.name)!r}")
 
 
-def _check_contract(document: dict[str, Any], folder: Path) -> None:
+def _check_contract(document: dict[str, Any], folder: TablePath) -> None:
     if document["kind"] != "features" or document["contract"] > CONTRACT:
         raise FeatureFileError(
             f"{folder / NAME} is of kind {document['kind']}, contract {document['contract']};"

@@ -3,12 +3,11 @@
 import contextlib
 import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from frieze.core import FeatureFileError, to_parquet_source
+from frieze.core import FeatureFileError, TablePath, to_parquet_source
 from frieze.features.schema import SPEC_KEY
 from frieze.features.spec import BackboneSpec
 
@@ -25,7 +24,7 @@ def part_name(number: int) -> str:
     return f"part-{number:06d}.parquet"
 
 
-def write_part(table: pa.Table, path: Path) -> None:
+def write_part(table: pa.Table, path: TablePath) -> None:
     """Write rows as Parquet the way docs/format.md says."""
     leaves = [_VECTOR if name == "embedding" else name for name in table.schema.names]
     pq.write_table(
@@ -41,7 +40,7 @@ def write_part(table: pa.Table, path: Path) -> None:
 
 
 def read_part(
-    path: Path, columns: Sequence[str] | None = None, *, leave_out: Sequence[str] = (), check_pages: bool = False
+    path: TablePath, columns: Sequence[str] | None = None, *, leave_out: Sequence[str] = (), check_pages: bool = False
 ) -> pa.Table:
     """Read a part, or some of its columns, or all but some.
 
@@ -62,7 +61,7 @@ def read_part(
         return file.read([name for name in wanted if name not in leave_out])
 
 
-def read_schema(path: Path) -> pa.Schema:
+def read_schema(path: TablePath) -> pa.Schema:
     """Read the names and types of a part's columns.
 
     Raises:
@@ -72,7 +71,7 @@ def read_schema(path: Path) -> pa.Schema:
         return pq.read_schema(to_parquet_source(path))
 
 
-def describe_part(path: Path) -> tuple[BackboneSpec, int]:
+def describe_part(path: TablePath) -> tuple[BackboneSpec, int]:
     """Give the backbone and the row count that a part's file metadata tell.
 
     Raises:
@@ -88,7 +87,7 @@ def describe_part(path: Path) -> tuple[BackboneSpec, int]:
 
 
 @contextlib.contextmanager
-def name_broken_part(path: Path) -> Iterator[None]:
+def name_broken_part(path: TablePath) -> Iterator[None]:
     """Turn what goes wrong while a part is read into an error that names it.
 
     Raises:

@@ -3,9 +3,8 @@
 import re
 import shlex
 from collections.abc import Iterator
-from pathlib import Path
 
-from frieze.core import FeatureFileError, as_bucket, read_json
+from frieze.core import FeatureFileError, TablePath, read_json
 from frieze.features.manifest import NAME, PARTS, is_features
 
 STAGING = "staging"
@@ -19,35 +18,35 @@ _REPLACED_PART = re.compile(_REPLACED)
 _STAGED = re.compile(rf"{_PART}|{_REPLACED}|{_LEFT_OVER.pattern}")
 
 
-def part_files(folder: Path) -> list[Path]:
+def part_files(folder: TablePath) -> list[TablePath]:
     """List a table's parts, in the order of their numbers; a link that leads nowhere is none."""
     found = (folder / PARTS).glob("part-*")
     return sorted(path for path in found if _STORED_PART.fullmatch(path.name) and path.is_file())
 
 
-def left_overs(folder: Path) -> list[Path]:
+def left_overs(folder: TablePath) -> list[TablePath]:
     """List what a `write_file` that was cut short left behind."""
     children = (*folder.iterdir(), *(folder / STAGING).iterdir())
     return [path for path in children if _LEFT_OVER.fullmatch(path.name) and path.is_file()]
 
 
-def staged_parts(folder: Path) -> list[Path]:
+def staged_parts(folder: TablePath) -> list[TablePath]:
     """List the parts that stepped aside for a merge that was cut short."""
     return [path for path in (folder / STAGING).iterdir() if _STORED_PART.fullmatch(path.name)]
 
 
-def replaced_parts(folder: Path) -> list[Path]:
+def replaced_parts(folder: TablePath) -> list[TablePath]:
     """List the parts that were replaced and are kept for those who read them."""
     return [path for path in (folder / STAGING).iterdir() if _REPLACED_PART.fullmatch(path.name)]
 
 
-def check_table_dir(folder: Path) -> None:
+def check_table_dir(folder: TablePath) -> None:
     """Refuse a place that holds something else than a table of features.
 
     Raises:
         FeatureFileError: It does, or its `staging` is a link: what lies behind it is written over and deleted.
     """
-    if _is_link(folder / STAGING):
+    if (folder / STAGING).is_symlink():
         raise FeatureFileError(
             f"{folder / STAGING} is a link, and what lies behind it is not written to.",
             hint=f"Delete the link: rm {shlex.quote(str(folder / STAGING))}",
@@ -60,7 +59,7 @@ def check_table_dir(folder: Path) -> None:
         )
 
 
-def check_only_table_files(folder: Path) -> None:
+def check_only_table_files(folder: TablePath) -> None:
     """Refuse to replace a folder that holds anything but a table of features.
 
     Raises:
@@ -76,26 +75,22 @@ def check_only_table_files(folder: Path) -> None:
         )
 
 
-def _is_link(path: Path) -> bool:
-    return as_bucket(path) is None and path.is_symlink()  # a bucket has none
-
-
-def _is_of_others(folder: Path) -> bool:
+def _is_of_others(folder: TablePath) -> bool:
     try:
         return read_json(folder / NAME, hint="").get("kind") != "features"
     except FeatureFileError:  # broken: what else is there decides
         return False
 
 
-def _first_foreign(folder: Path) -> Path | None:
+def _first_foreign(folder: TablePath) -> TablePath | None:
     return next(_foreign(folder), None)
 
 
-def _foreign(folder: Path) -> Iterator[Path]:
+def _foreign(folder: TablePath) -> Iterator[TablePath]:
     for child in folder.iterdir():
         if child.name == PARTS and child.is_dir():
             yield from (path for path in child.iterdir() if not _STORED_PART.fullmatch(path.name))
-        elif child.name == STAGING and child.is_dir() and not _is_link(child):
+        elif child.name == STAGING and child.is_dir() and not child.is_symlink():
             yield from (path for path in child.iterdir() if not _STAGED.fullmatch(path.name))
         elif child.name not in _FILES and not _LEFT_OVER.fullmatch(child.name):
             yield child

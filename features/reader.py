@@ -4,14 +4,13 @@ import copy
 import dataclasses
 import functools
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from frieze.core import Floats, Strings, to_table_path
+from frieze.core import Floats, Strings, TablePath, to_table_path
 from frieze.features.concat import join_rows
 from frieze.features.manifest import Manifest, Part
 from frieze.features.schema import to_embeddings
@@ -31,7 +30,7 @@ class Features:
         labels_from: The `column`, or the `file` and its `column`, that the labels are from; None for the stored ones.
     """
 
-    def __init__(self, path: Path, manifest: Manifest | None = None, *, snapshot: Snapshot | None = None) -> None:
+    def __init__(self, path: TablePath, manifest: Manifest | None = None, *, snapshot: Snapshot | None = None) -> None:
         self.path = path.absolute()  # pyarrow takes a relative `a:b` for a URL
         self.snapshot = snapshot or Snapshot(self.path, manifest)
         self.manifest = manifest or self.snapshot.manifest
@@ -168,7 +167,7 @@ class Features:
             start += len(batch)
 
 
-def open_features(path: str | Path) -> Features:
+def open_features(path: str | TablePath) -> Features:
     """Open a stored table of features.
 
     Args:

@@ -1,11 +1,10 @@
 """Which parts on disk stand: those that features.json describes, and others after a look at all that is in them."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from frieze.core import FeatureFileError, hash_file
+from frieze.core import FeatureFileError, TablePath, hash_file
 from frieze.features.manifest import Manifest, Part
 from frieze.features.part_files import describe_part, name_broken_part, read_part
 from frieze.features.paths import part_files
@@ -22,10 +21,10 @@ class RecoveredParts(NamedTuple):
     """
 
     live: tuple[Part, ...]
-    broken: tuple[Path, ...]
+    broken: tuple[TablePath, ...]
 
 
-def scan_parts(folder: Path, manifest: Manifest) -> RecoveredParts:
+def scan_parts(folder: TablePath, manifest: Manifest) -> RecoveredParts:
     """Tell the parts that stand from those that were cut short or spoilt; nothing is changed.
 
     A part is renamed into place before features.json names it, so one that it does not name, or describes otherwise,
@@ -48,12 +47,12 @@ def scan_parts(folder: Path, manifest: Manifest) -> RecoveredParts:
     return RecoveredParts(tuple(live), tuple(broken))
 
 
-def _was_only_touched(file: Path, part: Part) -> bool:
+def _was_only_touched(file: TablePath, part: Part) -> bool:
     with name_broken_part(file):
         return hash_file(file) == part.sha256
 
 
-def _is_sound(file: Path, spec: BackboneSpec) -> bool:
+def _is_sound(file: TablePath, spec: BackboneSpec) -> bool:
     """Tell whether a part is whole, has our columns and finite vectors; one that the disk refuses is not judged."""
     try:
         table = read_part(file, check_pages=True)

@@ -16,7 +16,15 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from frieze.core import FeatureFileError, as_bucket, lock_with_retries, translate_io_errors, try_lock, write_file
+from frieze.core import (
+    BucketPath,
+    FeatureFileError,
+    TablePath,
+    lock_with_retries,
+    translate_io_errors,
+    try_lock,
+    write_file,
+)
 from frieze.features.manifest import PARTS, Part
 from frieze.features.paths import STAGING, replaced_parts
 
@@ -38,13 +46,13 @@ def replaced_name(part: Part) -> str:
     return f"{part.name.removesuffix('.parquet')}.{part.sha256[:16]}.parquet"
 
 
-def hold_for_reading(folder: Path) -> int | None:
+def hold_for_reading(folder: TablePath) -> int | None:
     """Hold a table's folder, so that no part goes away that its features.json names from now on.
 
     Returns:
         The folder's descriptor, to be closed; None where it can't be opened, as in a bucket.
     """
-    if as_bucket(folder) is not None:
+    if isinstance(folder, BucketPath):
         return None
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -55,18 +63,17 @@ def hold_for_reading(folder: Path) -> int | None:
     return descriptor
 
 
-def keep_replaced(folder: Path, part: Part) -> None:
+def keep_replaced(folder: TablePath, part: Part) -> None:
     """Keep a live part that is about to be replaced or deleted.
 
     Raises:
         FeatureFileError: The disk or the bucket refuses.
     """
     path, kept = folder / PARTS / part.name, folder / STAGING / replaced_name(part)
-    place, target = as_bucket(path), as_bucket(kept)
     with translate_io_errors(path), contextlib.suppress(FileExistsError, FileNotFoundError):
-        if place is not None and target is not None:
-            place.copy(target)
-        else:
+        if isinstance(path, BucketPath) and isinstance(kept, BucketPath):
+            path.copy(kept)
+        elif isinstance(path, Path) and isinstance(kept, Path):
             _link_or_copy(path, kept)
 
 
@@ -83,7 +90,7 @@ def _copy(path: Path, target: Path) -> None:
     shutil.copyfile(path, target)
 
 
-def sweep_replaced(folder: Path, *, named: Sequence[Part] = ()) -> bool:
+def sweep_replaced(folder: TablePath, *, named: Sequence[Part] = ()) -> bool:
     """Delete the kept parts that nobody reads, and tell whether any is left.
 
     Args:
@@ -104,9 +111,9 @@ def sweep_replaced(folder: Path, *, named: Sequence[Part] = ()) -> bool:
 
 
 @contextlib.contextmanager
-def _without_readers(folder: Path) -> Iterator[bool | None]:
+def _without_readers(folder: TablePath) -> Iterator[bool | None]:
     """Keep readers out for a moment: True where there is none, False where there is one, None where none can tell."""
-    if as_bucket(folder) is not None:
+    if isinstance(folder, BucketPath):
         yield None
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -116,6 +123,7 @@ def _without_readers(folder: Path) -> Iterator[bool | None]:
         os.close(descriptor)
 
 
-def _age_s(path: Path) -> float:
-    status = path.stat()
-    return time.time() - (status.st_mtime_ns / 1e9 if as_bucket(path) is not None else status.st_ctime)  # of the link
+def _age_s(path: TablePath) -> float:
+    if isinstance(path, BucketPath):
+        return time.time() - path.stat().st_mtime_ns / 1e9
+    return time.time() - path.stat().st_ctime  # of the link

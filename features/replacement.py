@@ -4,18 +4,21 @@ import contextlib
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
-from frieze.core import FeatureFileError, as_bucket, lock, replace_folder, sweep_leftovers
+from frieze.core import BucketPath, FeatureFileError, TablePath, lock, replace_folder, sweep_leftovers
 from frieze.features.paths import check_only_table_files
 
+_PathT = TypeVar("_PathT", Path, BucketPath, TablePath)
 
-def successor_of(out: Path) -> Path:
+
+def successor_of(out: _PathT) -> _PathT:
     """Return the folder in which the replacement of a table is written; its name is fixed, so that a run can resume."""
     return out.with_name(f".{out.name}.new")
 
 
 @contextlib.contextmanager
-def replace_table(out: Path, *, can_resume: Callable[[Path], bool]) -> Iterator[Path]:
+def replace_table(out: TablePath, *, can_resume: Callable[[Path], bool]) -> Iterator[Path]:
     """Yield a folder for the new table, which replaces the old one when the block ends without an error.
 
     Args:
@@ -28,7 +31,7 @@ def replace_table(out: Path, *, can_resume: Callable[[Path], bool]) -> Iterator[
     Raises:
         FeatureFileError: The old table's folder holds more than a table, or another process writes to it.
     """
-    if as_bucket(out) is not None:
+    if isinstance(out, BucketPath):
         hint = "Give another --out, or delete it first."
         raise FeatureFileError(f"{out} is in a bucket, where no folder is replaced in one step.", hint=hint)
     sweep_leftovers(out)  # an older table that readers still held when it was replaced

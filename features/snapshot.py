@@ -6,13 +6,12 @@ import os
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from frieze.core import FeatureFileError, as_bucket, counted, to_parquet_source
+from frieze.core import BucketPath, FeatureFileError, TablePath, counted, to_parquet_source
 from frieze.features.manifest import NAME, PARTS, Manifest, Part, read_manifest
 from frieze.features.part_files import name_broken_part
 from frieze.features.paths import STAGING
@@ -31,7 +30,7 @@ class Snapshot:
         manifest: What features.json said when it was opened; given, it may have been read long ago.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest | None = None) -> None:
+    def __init__(self, folder: TablePath, manifest: Manifest | None = None) -> None:
         self.folder = folder
         self._named: tuple[object, set[Part]] | None = None
         self._opened_s = time.monotonic() if manifest is None else -math.inf
@@ -57,7 +56,7 @@ class Snapshot:
         """
         path = self.folder / PARTS / part.name
         with name_broken_part(path):
-            if as_bucket(path) is not None:
+            if isinstance(path, BucketPath):
                 return self._read_object(part, read)
             with self._open(part) as source:
                 return self._read_file(part, source, read)
@@ -69,14 +68,14 @@ class Snapshot:
             FeatureFileError: As with `read`.
         """
         path = self.folder / PARTS / part.name
-        if as_bucket(path) is not None:  # only after the last byte it is known to be the same object
+        if isinstance(path, BucketPath):  # only after the last byte it is known to be the same object
             yield from self.read(part, lambda file: file.read(columns)).to_batches(batch_size)
             return
         with name_broken_part(path), self._open(part) as source, pq.ParquetFile(source) as file:
             self._check_rows(part, file)
             yield from file.iter_batches(batch_size=batch_size, columns=columns)
 
-    def kept_file(self, part: Part) -> Path:
+    def kept_file(self, part: Part) -> TablePath:
         """Name the file that has a part's bytes once the part is replaced; it is there before that."""
         return self.folder / STAGING / replaced_name(part)
 
@@ -92,7 +91,7 @@ class Snapshot:
 
     def is_moved(self) -> bool:
         """Tell whether another folder has taken the place of the one that is held."""
-        if self._descriptor is None:
+        if self._descriptor is None or isinstance(self.folder, BucketPath):
             return False
         try:
             return not os.path.samestat(os.fstat(self._descriptor), self.folder.stat())

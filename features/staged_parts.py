@@ -1,26 +1,25 @@
 """Parts that workers write into `staging/`; the driver moves each into `parts/`, and its writer registers it."""
 
 import dataclasses
-from pathlib import Path
 
-from frieze.core import sync, translate_io_errors
+from frieze.core import TablePath, move_file, sync, translate_io_errors
 from frieze.features.manifest import PARTS, Part
 from frieze.features.part_files import part_name
 from frieze.features.paths import STAGING, left_overs
 from frieze.features.plan import Shard
 
 
-def staging_path(folder: Path, shard: Shard, attempt: int) -> Path:
+def staging_path(folder: TablePath, shard: Shard, attempt: int) -> TablePath:
     """Return the path to which a worker writes rows of a shard; the next `open_writer` deletes what is left there."""
     return folder / STAGING / f".{part_name(shard.part)}.{attempt}.tmp"
 
 
-def staged_file(folder: Path, part: Part) -> Path:
+def staged_file(folder: TablePath, part: Part) -> TablePath:
     """Return the path of a part that a worker wrote to a `staging_path`."""
     return folder / STAGING / part.name
 
 
-def move_staged_part(folder: Path, shard: Shard, part: Part) -> Part:
+def move_staged_part(folder: TablePath, shard: Shard, part: Part) -> Part:
     """Move a complete staged part into `parts/`; `FeatureWriter.register_parts` then adds it to features.json.
 
     Args:
@@ -33,13 +32,13 @@ def move_staged_part(folder: Path, shard: Shard, part: Part) -> Part:
     """
     path = folder / PARTS / part_name(shard.part)
     with translate_io_errors(path):
-        staged_file(folder, part).replace(path)
+        move_file(staged_file(folder, part), path)
         sync(path.parent)
         mtime_ns = path.stat().st_mtime_ns  # in a bucket the move makes a new object
     return dataclasses.replace(part, name=path.name, mtime_ns=mtime_ns)
 
 
-def clear_staged_parts(folder: Path) -> None:
+def clear_staged_parts(folder: TablePath) -> None:
     """Delete the temporary files of workers and of interrupted writes."""
     with translate_io_errors(folder):
         for path in left_overs(folder):

@@ -2,13 +2,12 @@
 
 import collections
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from frieze.core import FeatureFileError, is_being_written
+from frieze.core import FeatureFileError, TablePath, is_being_written
 from frieze.features.manifest import PARTS, Part
 from frieze.features.part_files import part_name, read_part
 from frieze.features.recovery import scan_parts
@@ -20,7 +19,7 @@ _COMPUTED_COLUMNS = ("sha256", "width", "height", "embedding")
 _STORED_SCHEMA = pa.schema([*((field.name, field.type) for field in LISTING), (PART, pa.int64())])
 
 
-def read_stored(folder: Path) -> pa.Table:
+def read_stored(folder: TablePath) -> pa.Table:
     """Read every row that a run would find in a table, as `FeatureWriter.stored` does, without a lock or a change.
 
     While another process writes, only the rows that it has committed are read.
@@ -33,7 +32,7 @@ def read_stored(folder: Path) -> pa.Table:
     return _concat_parts((snapshot.read(part, _read_listed), part.number) for part in parts)
 
 
-def read_listed_columns(folder: Path, parts: Sequence[Part]) -> pa.Table:
+def read_listed_columns(folder: TablePath, parts: Sequence[Part]) -> pa.Table:
     """Read all rows of some parts without the computed columns; `PART` is the number of each row's part.
 
     Raises:
@@ -47,18 +46,18 @@ def read_listed_columns(folder: Path, parts: Sequence[Part]) -> pa.Table:
     return stored
 
 
-def read_hashes(folder: Path, parts: Sequence[Part]) -> pa.ChunkedArray:
+def read_hashes(folder: TablePath, parts: Sequence[Part]) -> pa.ChunkedArray:
     """Read the sha256 of each stored image's bytes, hex; null where unknown."""
     tables = [read_part(folder / PARTS / part.name, ["sha256"]) for part in parts]
     return pa.concat_tables([pa.table({"sha256": pa.array([], pa.string())}), *tables])["sha256"]
 
 
-def read_computed_columns(folder: Path, part: int) -> pa.Table:
+def read_computed_columns(folder: TablePath, part: int) -> pa.Table:
     """Read `id, sha256, width, height, embedding` of the part with this number."""
     return read_part(folder / PARTS / part_name(part), ["id", *_COMPUTED_COLUMNS])
 
 
-def _raise_repeated_ids(folder: Path, parts: Sequence[Part], stored: pa.Table) -> None:
+def _raise_repeated_ids(folder: TablePath, parts: Sequence[Part], stored: pa.Table) -> None:
     earlier: set[str] = set()
     for part in parts:
         ids = stored["id"].filter(pc.equal(stored[PART], part.number)).to_pylist()

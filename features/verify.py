@@ -3,13 +3,21 @@
 import collections
 import dataclasses
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
-from frieze.core import FeatureFileError, Floats, MismatchError, counted, hash_file, is_being_written, to_parquet_source
+from frieze.core import (
+    FeatureFileError,
+    Floats,
+    MismatchError,
+    TablePath,
+    counted,
+    hash_file,
+    is_being_written,
+    to_parquet_source,
+)
 from frieze.features.failures import read_failures
 from frieze.features.importers.equal_files import EqualFiles
 from frieze.features.manifest import PARTS, Part, read_manifest
@@ -50,7 +58,7 @@ class Problem:
         return {"check": self.check, "where": self.where, "message": self.message, "mend": self.hint}
 
 
-def verify_features(path: Path) -> dict[str, Any]:
+def verify_features(path: TablePath) -> dict[str, Any]:
     """Check a table: its files, hashes, counts, backbone, columns, ids and vectors.
 
     Args:
@@ -80,7 +88,7 @@ def verify_features(path: Path) -> dict[str, Any]:
     } | ({"notes": notes} if notes else {})
 
 
-def _begin(path: Path) -> tuple["_Check", list[Problem], list[str]]:
+def _begin(path: TablePath) -> tuple["_Check", list[Problem], list[str]]:
     """Hold features.json against what lies beside it, unless a run is at work there, which changes both."""
     while True:
         check = _Check(Snapshot(path))
@@ -161,7 +169,7 @@ class _Check:
         self.n_rows += len(found.ids)
         self.n_bytes += found.n_bytes
 
-    def _look(self, file: Path, part: Part) -> _Found:
+    def _look(self, file: TablePath, part: Part) -> _Found:
         found = _Found()
         try:
             if not file.is_file():
@@ -181,7 +189,7 @@ class _Check:
             found.problems.append(Problem("readable", str(file), error.message, _ANEW))
         return found
 
-    def _layout(self, file: Path, part: Part) -> Iterator[Problem]:
+    def _layout(self, file: TablePath, part: Part) -> Iterator[Problem]:
         stored, rows = describe_part(file)
         if rows != part.rows:
             yield Problem(
@@ -196,7 +204,7 @@ class _Check:
             yield Problem(_COLUMNS, str(file), message, _ANEW)
 
 
-def _read_rows(file: Path, found: _Found, equal: EqualFiles) -> None:
+def _read_rows(file: TablePath, found: _Found, equal: EqualFiles) -> None:
     """Read ids, hashes and vectors, and note which of these are not finite, or zeros."""
     with name_broken_part(file), pq.ParquetFile(to_parquet_source(file)) as opened:
         for batch in opened.iter_batches(batch_size=_BATCH_ROWS, columns=["id", "sha256", "embedding"]):

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from frieze.core import (
     FeatureFileError,
-    as_bucket,
+    TablePath,
     lock,
     sweep_leftovers,
     to_command_line,
@@ -41,7 +41,7 @@ class FeatureWriter:
         broken_parts: Names of truncated or corrupt parts that were deleted: the run embeds their images again.
     """
 
-    def __init__(self, path: Path, manifest: Manifest, failed: pa.Table, broken_parts: Sequence[str] = ()) -> None:
+    def __init__(self, path: TablePath, manifest: Manifest, failed: pa.Table, broken_parts: Sequence[str] = ()) -> None:
         self.path = path
         self.manifest = manifest
         self.failed = failed
@@ -151,21 +151,21 @@ class FeatureWriter:
                 keep_replaced(self.path, part)
 
 
-def _read_kept_rows(path: Path, shard: Shard) -> pa.Table | None:
+def _read_kept_rows(path: TablePath, shard: Shard) -> pa.Table | None:
     if not shard.drop:
         return None
     table = read_part(path)
     return table.filter(pc.invert(pc.is_in(table["id"], pa.array(sorted(shard.drop), pa.string()))))
 
 
-def _delete(files: Sequence[Path]) -> None:
+def _delete(files: Sequence[TablePath]) -> None:
     for file in files:
         with translate_io_errors(file):
             file.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def open_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
+def open_writer(path: TablePath, manifest: Manifest) -> Iterator[FeatureWriter]:
     """Create a table of features, or resume one: recover what a crash left, then lock the folder for writing.
 
     Args:
@@ -185,7 +185,7 @@ def open_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
         for name in (PARTS, STAGING):
             (path / name).mkdir(parents=True, exist_ok=True)
     with lock(path):
-        if as_bucket(path) is None:
+        if isinstance(path, Path):
             sweep_leftovers(path)
         clear_staged_parts(path)
         recover_compaction(path)
@@ -197,7 +197,7 @@ def open_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
         writer.sweep()
 
 
-def _recover(path: Path, manifest: Manifest) -> FeatureWriter:
+def _recover(path: TablePath, manifest: Manifest) -> FeatureWriter:
     """Register the parts that a crash left unregistered, and delete those that it left truncated."""
     recovered = scan_parts(path, manifest)
     _delete(recovered.broken)
@@ -208,7 +208,7 @@ def _recover(path: Path, manifest: Manifest) -> FeatureWriter:
     return writer
 
 
-def resume_manifest(path: Path, manifest: Manifest) -> Manifest:
+def resume_manifest(path: TablePath, manifest: Manifest) -> Manifest:
     """Return the manifest with which a run resumes the table at `path`, if it may; nothing is written.
 
     Args:

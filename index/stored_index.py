@@ -20,6 +20,7 @@ from frieze.core import (
     MismatchError,
     Rows,
     Strings,
+    TablePath,
     read_consistent,
     to_command_line,
     to_table_path,
@@ -134,7 +135,7 @@ class Index:
             f"{self.path} was made from another table, of another backbone. Make it anew with: {self._command} --force"
         )
 
-    def _table_now(self, table: Path) -> "_Table":
+    def _table_now(self, table: TablePath) -> "_Table":
         """Look at a table; features.json, which grows with it, is read when it has changed."""
         status = (table / "features.json").stat()
         version = status.st_mtime_ns, status.st_size

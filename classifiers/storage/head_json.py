@@ -9,7 +9,7 @@ from typing import Any
 
 from frieze.classifiers.config import MAX_SEED
 from frieze.classifiers.registry import HEADS, head_options
-from frieze.core import FeatureFileError, check_files, check_own_checksum, read_json
+from frieze.core import FeatureFileError, TablePath, check_files, check_own_checksum, read_json
 from frieze.features import Features
 
 
@@ -150,7 +150,7 @@ def check_head_file(path: Path, name: str) -> None:
         check_files(path, read_document(path), [name], hint=RETRAIN)
 
 
-def read_document(path: Path) -> dict[str, Any]:
+def read_document(path: TablePath) -> dict[str, Any]:
     """Read head.json of a head's folder.
 
     Raises:
@@ -173,7 +173,7 @@ def read_document(path: Path) -> dict[str, Any]:
     return document
 
 
-def _later(path: Path, document: dict[str, Any]) -> FeatureFileError:
+def _later(path: TablePath, document: dict[str, Any]) -> FeatureFileError:
     return FeatureFileError(
         f"{path / NAME} is a head {document.get('head')} of contract {document['contract']}; this version reads"
         f" {', '.join(HEADS)} of contract {CONTRACT}.",
@@ -207,6 +207,6 @@ def _check_values(document: dict[str, Any]) -> None:
         raise ValueError("its classes are not those that were stored")
 
 
-def broken_head(path: Path, error: Exception) -> FeatureFileError:
+def broken_head(path: TablePath, error: Exception) -> FeatureFileError:
     """Return the error of a head whose file can't be read."""
     return FeatureFileError(f"{path} can't be used: {error}.", hint=RETRAIN)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from frieze.core import ImageError, Rows, not_visible_error, write_new_file
+from frieze.core import ImageError, Rows, TablePath, not_visible_error, write_new_file
 from frieze.embedder.backbones import Backbone, BackboneRequest
 from frieze.embedder.backbones.open import open_backbone
 from frieze.embedder.images.decoding_tally import DecodingTally
@@ -40,7 +40,7 @@ class Work:
     source: Source
     request: BackboneRequest
     options: JobOptions
-    out: Path
+    out: TablePath
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,17 +1,16 @@
 """Failures of earlier runs that may not hold any more, though their images have not changed."""
 
-from pathlib import Path
-
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from frieze.core import TablePath
 from frieze.embedder.images.decode import LIMITED, Limits
 from frieze.embedder.images.unread_pictures import are_read_now
 from frieze.embedder.job.options import JobOptions
 from frieze.features import is_features, read_manifest
 
 
-def reasons_to_retry(out: Path, options: JobOptions) -> tuple[str, ...]:
+def reasons_to_retry(out: TablePath, options: JobOptions) -> tuple[str, ...]:
     """Name the reasons of a table's failures that may not hold for a run: where its limits are others."""
     is_as_before = not is_features(out) or Limits.of(read_manifest(out).request) == options.limits
     return () if is_as_before else LIMITED

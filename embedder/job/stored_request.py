@@ -2,10 +2,9 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from frieze.core import InputError, RecalledOptions, recall_options
+from frieze.core import InputError, RecalledOptions, TablePath, recall_options
 from frieze.embedder.backbones import BackboneRequest
 from frieze.embedder.images.decode import Limits
 from frieze.embedder.job.options import JobOptions
@@ -20,7 +19,7 @@ _OF_RUN = ("max_pixels", "max_bytes", "accept_truncated", "engine", "accept_drif
 _NAMES = ("backbone", *_OF_BACKBONE, *_OF_SOURCE, *_OF_RUN)
 
 
-def recall(asked: Mapping[str, Any], source: Any, out: Path) -> RecalledOptions:
+def recall(asked: Mapping[str, Any], source: Any, out: TablePath) -> RecalledOptions:
     """Fill in the options that were left out with what the table was asked for, then with the defaults.
 
     Another backbone than the table's begins with its own defaults, and with `--force` so does another source.
@@ -89,7 +88,7 @@ def _plain(name: str, value: Any) -> Any:
     return BackboneRequest(image_size=value).to_json()["image_size"] if name == "image_size" else value
 
 
-def _stored(source: Any, out: Path, *, force: bool) -> dict[str, Any]:
+def _stored(source: Any, out: TablePath, *, force: bool) -> dict[str, Any]:
     """Return what a table was asked for, every option with its value; empty where nothing is to be remembered."""
     try:
         manifest = read_manifest(out) if is_features(out) else None

@@ -2,12 +2,11 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from frieze.core import OUT_OF_MEMORY, ImageError, Rows
+from frieze.core import OUT_OF_MEMORY, ImageError, Rows, TablePath
 from frieze.embedder.images.decode import MAX_BYTES
 from frieze.embedder.images.unread_pictures import count_formats, count_unread
 from frieze.features import Failure
@@ -74,7 +73,7 @@ class SourceOptions:
     id: str | None = None
     label: str | None = None
     max_bytes: int = MAX_BYTES
-    skip: tuple[Path, ...] = ()
+    skip: tuple[TablePath, ...] = ()
     exclude: tuple[str, ...] = ()
     listed: Callable[[int], None] = _untold
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from frieze.core import Floats, InputError, MismatchError, hash_file, to_command_line
+from frieze.core import Floats, InputError, MismatchError, TablePath, hash_file, to_command_line
 from frieze.features.failures import Failure, count_reasons
 from frieze.features.importers.columns import PIECE_ROWS, find_width, lay_out, read_pieces
 from frieze.features.importers.formats import VectorFiles, VectorOptions, name_below, open_vectors
@@ -34,7 +34,7 @@ Progress = Callable[[int, int], None]
 
 def import_vectors(
     path: Path,
-    out: Path,
+    out: TablePath,
     *,
     options: VectorOptions,
     force: bool = False,
@@ -163,7 +163,7 @@ class _Task:
     progress: Progress
     spread: _Spread = dataclasses.field(default_factory=_Spread)
 
-    def bring_up_to_date(self, out: Path) -> dict[str, Any]:
+    def bring_up_to_date(self, out: TablePath) -> dict[str, Any]:
         """Add what a table lacks."""
         self.check_same(out)
         with open_writer(out, self.manifest) as writer:
@@ -183,7 +183,7 @@ class _Task:
                 "backbone": self.manifest.spec.name,
             } | ({"notes": notes} if notes else {})
 
-    def check_same(self, out: Path) -> None:
+    def check_same(self, out: TablePath) -> None:
         """Refuse a table that was made from something else, or otherwise."""
         if not is_features(out):
             return

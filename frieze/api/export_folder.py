@@ -61,7 +61,7 @@ def write_document(folder: Path, facts: dict[str, Any]) -> None:
     core.write_with_checksums(folder, NAME, {"contract": _CONTRACT, "kind": "export", "versions": versions} | facts)
 
 
-def read_document(place: Path) -> dict[str, Any]:
+def read_document(place: core.TablePath) -> dict[str, Any]:
     """Read export.json of an exported model.
 
     Raises:

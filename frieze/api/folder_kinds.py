@@ -1,10 +1,9 @@
 """What a folder is: features, an index, a head or an exported model."""
 
-from pathlib import Path
 from typing import Any
 
 from frieze.api import export_folder as exported
-from frieze.core import InputError
+from frieze.core import InputError, TablePath
 from frieze.features import count_reasons, open_features, read_failures
 
 FILES = {"features": "features.json", "index": "index.json", "head": "head.json", "export": exported.NAME}
@@ -18,12 +17,12 @@ _MAKERS = {
 _ARTICLES = {"features": "a table of features", "index": "an index", "head": "a head", "export": "an exported model"}
 
 
-def kind_of(path: Path) -> str | None:
+def kind_of(path: TablePath) -> str | None:
     """Tell what a folder is: `features`, `index`, `head` or `export`; None for anything else."""
     return next((kind for kind, name in FILES.items() if (path / name).is_file()), None)
 
 
-def check_kind(path: Path, wanted: str) -> None:
+def check_kind(path: TablePath, wanted: str) -> None:
     """Refuse a path that is not what a command wants there, and say what it is.
 
     Raises:
@@ -40,7 +39,7 @@ def check_kind(path: Path, wanted: str) -> None:
         )
 
 
-def check_is_ours(path: Path) -> None:
+def check_is_ours(path: TablePath) -> None:
     """Refuse a path that is no folder of ours.
 
     Raises:
@@ -53,7 +52,7 @@ def check_is_ours(path: Path) -> None:
         raise InputError(f"{path} {is_there}.", hint=f"Make one with: {_MAKERS['features']}")
 
 
-def describe(path: Path) -> dict[str, Any]:
+def describe(path: TablePath) -> dict[str, Any]:
     """Describe a folder of ours.
 
     Returns:
@@ -69,13 +68,13 @@ def describe(path: Path) -> dict[str, Any]:
     return {"path": str(path)} | _READERS[kind](path) | {"kind": kind}
 
 
-def _read_index(path: Path) -> dict[str, Any]:
+def _read_index(path: TablePath) -> dict[str, Any]:
     import frieze.indexing
 
     return frieze.indexing.read_document(path)
 
 
-def _read_head(path: Path) -> dict[str, Any]:
+def _read_head(path: TablePath) -> dict[str, Any]:
     from frieze.classifiers import read_document
 
     return read_document(path)
@@ -84,7 +83,7 @@ def _read_head(path: Path) -> dict[str, Any]:
 _READERS = {"index": _read_index, "head": _read_head, "export": exported.read_document}
 
 
-def _describe_features(path: Path) -> dict[str, Any]:
+def _describe_features(path: TablePath) -> dict[str, Any]:
     table = open_features(path)
     labels = table.rows["label"].value_counts().to_pylist() if len(table) else []
     counts = sorted(((one["values"], one["counts"]) for one in labels), key=lambda one: (-one[1], str(one[0])))
@@ -99,6 +98,6 @@ def _describe_features(path: Path) -> dict[str, Any]:
     }
 
 
-def list_failures(path: Path) -> list[dict[str, str]]:
+def list_failures(path: TablePath) -> list[dict[str, str]]:
     """List a table's failures: id, stage and reason of each."""
     return list(read_failures(path).select(["id", "stage", "reason"]).to_pylist())

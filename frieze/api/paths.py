@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from frieze.api.folder_kinds import check_kind
-from frieze.core import InputError, is_remote, temporary_folder, to_table_path, translate_io_errors
+from frieze.core import InputError, TablePath, is_remote, temporary_folder, to_table_path, translate_io_errors
 from frieze.features import Features, open_features
 
 
@@ -21,7 +21,7 @@ def open_table(path: str | Path) -> Features:
     return open_features(place)
 
 
-def to_table_place(path: str | Path) -> Path:
+def to_table_place(path: str | Path) -> TablePath:
     """Do as `to_place`, and take a place in a bucket for a table.
 
     Raises:

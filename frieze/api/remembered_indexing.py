@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from frieze.api.paths import to_table_place
-from frieze.core import FeatureFileError, RecalledOptions, recall_options
+from frieze.core import FeatureFileError, RecalledOptions, TablePath, recall_options
 from frieze.features import read_manifest
 
 DEFAULTS: dict[str, Any] = {"metric": "cosine", "recall": 0.95, "kind": "auto", "max_memory": None}
@@ -40,7 +40,7 @@ def _before(features: str | Path, out: Path) -> dict[str, Any]:
     return {name: document["request"].get(name, default) for name, default in DEFAULTS.items()}
 
 
-def _is_of(made_of: Mapping[str, Any], table: Path) -> bool:
+def _is_of(made_of: Mapping[str, Any], table: TablePath) -> bool:
     """Tell whether an index was made of a table, which may have been moved since, or have changed."""
     if to_table_place(made_of["path"]).resolve() == table.resolve():
         return True

@@ -12,6 +12,7 @@ from frieze import features as stored
 from frieze import terminal as output
 from frieze.api.folder_kinds import describe
 from frieze.api.paths import is_url, to_place, to_table_place
+from frieze.core import TablePath
 
 if TYPE_CHECKING:
     from frieze.embedder import BackboneRequest, JobOptions
@@ -105,7 +106,7 @@ def embed(
     return _embed(source, to_table_place(out), locals())  # every option: each belongs where a field has its name
 
 
-def _embed(source: Any, place: Path, asked: dict[str, Any]) -> dict[str, Any]:
+def _embed(source: Any, place: TablePath, asked: dict[str, Any]) -> dict[str, Any]:
     import frieze.embedder
 
     recalled = frieze.embedder.recall(_with_absolute_labels(asked), source, place)

@@ -5,11 +5,11 @@ from typing import Any
 
 from frieze.api import export_folder as exported
 from frieze.api.folder_kinds import FILES, check_is_ours, kind_of
-from frieze.core import FeatureFileError, find_altered_files, has_checksums, read_consistent
+from frieze.core import FeatureFileError, InputError, TablePath, find_altered_files, has_checksums, read_consistent
 from frieze.features import check_can_embed, open_features, verify_features
 
 
-def verify(path: Path, *, sample: int) -> dict[str, Any]:
+def verify(path: TablePath, *, sample: int) -> dict[str, Any]:
     """Check a folder of ours.
 
     Args:
@@ -24,15 +24,16 @@ def verify(path: Path, *, sample: int) -> dict[str, Any]:
     """
     check_is_ours(path)
     kind = str(kind_of(path))
-    check = _CHECKS[kind]
-    # A table is read as it was when it was opened; the others may be replaced meanwhile.
-    document = (
-        check(path, sample) if kind == "features" else read_consistent(path / FILES[kind], lambda: check(path, 0))
-    )
+    if kind == "features":
+        document = _features(path, sample)
+    elif isinstance(path, Path):
+        document = read_consistent(path / FILES[kind], lambda: _CHECKS[kind](path))
+    else:
+        raise InputError(f"{path} is in a bucket, where only tables can be.", hint="Copy it to a disk.")
     return {"path": str(path), "kind": kind, "ok": not document["problems"]} | document
 
 
-def _features(path: Path, sample: int) -> dict[str, Any]:
+def _features(path: TablePath, sample: int) -> dict[str, Any]:
     document = verify_features(path)
     if sample and not document["problems"]:
         from frieze.embedder import embed_again
@@ -50,7 +51,7 @@ def _features(path: Path, sample: int) -> dict[str, Any]:
     return document
 
 
-def _index(path: Path, _sample: int) -> dict[str, Any]:
+def _index(path: Path) -> dict[str, Any]:
     from frieze.indexing import open_index
 
     try:
@@ -61,7 +62,7 @@ def _index(path: Path, _sample: int) -> dict[str, Any]:
     return {"problems": [], "rows": len(opened), "stale": opened.staleness()}
 
 
-def _head(path: Path, _sample: int) -> dict[str, Any]:
+def _head(path: Path) -> dict[str, Any]:
     import frieze.classifiers
 
     try:
@@ -73,7 +74,7 @@ def _head(path: Path, _sample: int) -> dict[str, Any]:
     return listed | {"classes": opened.classes.tolist(), "stale": opened.staleness()}
 
 
-def _export(path: Path, _sample: int) -> dict[str, Any]:
+def _export(path: Path) -> dict[str, Any]:
     try:
         document = exported.read_document(path)
     except FeatureFileError as error:
@@ -90,8 +91,8 @@ def _listed(path: Path, document: dict[str, Any], *, hint: str) -> dict[str, Any
     return {"problems": problems, "files": len(document["files"]), "notes": []}
 
 
-def _problem(check: str, where: Path, message: str, hint: str) -> dict[str, str]:
+def _problem(check: str, where: TablePath, message: str, hint: str) -> dict[str, str]:
     return {"check": check, "where": str(where), "message": message, "mend": hint}
 
 
-_CHECKS = {"features": _features, "index": _index, "head": _head, "export": _export}
+_CHECKS = {"index": _index, "head": _head, "export": _export}

@@ -10,7 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from frieze.core import FeatureFileError, hash_file, lock, matches_own_checksum, read_json_text, write_with_own_checksum
+from frieze.core import (
+    FeatureFileError,
+    TablePath,
+    hash_file,
+    lock,
+    matches_own_checksum,
+    read_json_text,
+    write_with_own_checksum,
+)
 
 CONTRACT = 2
 INDEX_NAME = "index.json"
@@ -26,7 +34,7 @@ _LEFT_OVER = re.compile(r"\.index\.json\.\d+\.tmp", re.ASCII)
 _ANOTHER = "Give another --out: a new or an empty folder."
 
 
-def read_document(path: Path) -> dict[str, Any]:
+def read_document(path: TablePath) -> dict[str, Any]:
     """Read an index's index.json.
 
     Raises:
@@ -46,7 +54,7 @@ def write_document(path: Path, document: dict[str, Any]) -> None:
     write_with_own_checksum(path / INDEX_NAME, document)
 
 
-def _check_contract(document: dict[str, Any], path: Path) -> None:
+def _check_contract(document: dict[str, Any], path: TablePath) -> None:
     contract = document.get("contract")
     if document.get("kind", "index") != "index":
         raise FeatureFileError(f"{path / INDEX_NAME} does not belong to an index.", hint="Give the path of an index.")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from frieze.core.errors import FeatureFileError
-from frieze.core.storage.bucket_path import as_bucket
+from frieze.core.storage.bucket_path import BucketPath, TablePath
 from frieze.core.storage.leftovers import (
     locked_temporary_folder,
     temporary_file,
@@ -25,7 +25,7 @@ _HASH_BLOCK_BYTES = 1 << 20
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
-def write_file(path: Path, write: Callable[[Path], None], *, staging_dir: Path | None = None) -> None:
+def write_file(path: TablePath, write: Callable[[Path], None], *, staging_dir: TablePath | None = None) -> None:
     """Write a file so that a reader sees the old one or the whole new one, also after a power cut.
 
     Args:
@@ -36,10 +36,11 @@ def write_file(path: Path, write: Callable[[Path], None], *, staging_dir: Path |
     Raises:
         FeatureFileError: The disk is full or refuses; `path` holds the old file, or the whole new one.
     """
-    if as_bucket(path) is not None:
+    if isinstance(path, BucketPath):
         write_new_file(path, write)
         return
-    staging = (staging_dir or path.parent) / f".{path.name}.{os.getpid()}.tmp"
+    folder = staging_dir if isinstance(staging_dir, Path) else path.parent
+    staging = folder / f".{path.name}.{os.getpid()}.tmp"
     with translate_io_errors(path), temporary_file(staging):
         write(staging)
         sync(staging)
@@ -47,24 +48,23 @@ def write_file(path: Path, write: Callable[[Path], None], *, staging_dir: Path |
         sync(path.parent)
 
 
-def write_new_file(path: Path, write: Callable[[Path], None]) -> None:
+def write_new_file(path: TablePath, write: Callable[[Path], None]) -> None:
     """Write a new file under a name that nobody reads before it is told that all of it is there.
 
     Raises:
         FeatureFileError: The disk or the bucket refuses.
     """
-    place = as_bucket(path)
     with translate_io_errors(path):
-        if place is None:
+        if isinstance(path, Path):
             write(path)
             sync(path)
             return
         with locked_temporary_folder() as folder:
             write(folder / path.name)
-            place.upload(folder / path.name)
+            path.upload(folder / path.name)
 
 
-def write_json(path: Path, document: dict[str, Any]) -> None:
+def write_json(path: TablePath, document: dict[str, Any]) -> None:
     """Write a JSON document whole, keys sorted."""
     write_text(path, json_text(document))
 
@@ -74,7 +74,7 @@ def json_text(document: dict[str, Any]) -> str:
     return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: TablePath, text: str) -> None:
     """Write a text whole, as UTF-8."""
     write_file(path, lambda staging: _write_bytes(staging, text.encode()))
 
@@ -83,7 +83,7 @@ def _write_bytes(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-def read_json(path: Path, *, hint: str) -> dict[str, Any]:
+def read_json(path: TablePath, *, hint: str) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
@@ -92,7 +92,7 @@ def read_json(path: Path, *, hint: str) -> dict[str, Any]:
     return read_json_text(path, hint=hint)[0]
 
 
-def read_json_text(path: Path, *, hint: str) -> tuple[dict[str, Any], bytes]:
+def read_json_text(path: TablePath, *, hint: str) -> tuple[dict[str, Any], bytes]:
     """Read a JSON object, and give its text too: at another reading a newer file may stand there.
 
     Raises:
@@ -140,15 +140,15 @@ def _identity(file: Path) -> tuple[int, int, int] | None:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def hash_file(path: Path) -> str:
+def hash_file(path: TablePath) -> str:
     """Give the sha256 of a file's bytes, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256", _bufsize=_HASH_BLOCK_BYTES).hexdigest()
 
 
-def sync(path: Path) -> None:
+def sync(path: TablePath) -> None:
     """Have a file, or a folder's list of names, on the disk before going on; a bucket's own answer says so."""
-    if as_bucket(path) is not None:
+    if isinstance(path, BucketPath):
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -158,7 +158,7 @@ def sync(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def translate_io_errors(path: Path) -> Iterator[None]:
+def translate_io_errors(path: TablePath) -> Iterator[None]:
     """Turn what the disk or the bucket refuses into an error that says what to do.
 
     Raises:
@@ -168,7 +168,7 @@ def translate_io_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         full = error.errno in _NO_SPACE
-        refused = "the folder's permissions" if as_bucket(path) is None else "the bucket's name, region and credentials"
+        refused = "the folder's permissions" if isinstance(path, Path) else "the bucket's name, region and credentials"
         hint = "Free some space" if full else f"Check {refused}"
         raise FeatureFileError(
             f"{path} can't be written: {error.strerror or error}.",

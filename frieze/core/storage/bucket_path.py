@@ -1,4 +1,4 @@
-"""Places in buckets, s3:// and gs://: what our tables need of a path, by pyarrow's file systems."""
+"""Paths in buckets (s3://, gs://) with the methods of `pathlib.Path` that a table needs, on pyarrow's file systems."""
 
 import contextlib
 import dataclasses
@@ -8,16 +8,18 @@ import io
 import posixpath
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from frieze.core.errors import FeatureFileError, InputError
 
 SCHEMES = ("s3://", "gs://")
-_KEYS = "Credentials, region and endpoint come from the environment, as all tools of the bucket's maker read them."
+_CREDENTIALS = (
+    "Credentials, region and endpoint come from the environment, as all tools of the bucket's maker read them."
+)
 
 
 def is_remote(place: str) -> bool:
-    """Tell whether a place is in a bucket.
+    """Return whether a path or URL is in a bucket.
 
     >>> is_remote("s3://bucket/a.jpg"), is_remote("/a.jpg"), is_remote("http://host/a.jpg")
     (True, False, False)
@@ -25,28 +27,28 @@ def is_remote(place: str) -> bool:
     return place.startswith(SCHEMES)
 
 
-def check_bucket_url(place: str) -> None:
-    """Refuse a URL without a bucket, or with a key in it: it would be stored.
+def check_bucket_url(url: str) -> None:
+    """Refuse a URL without a bucket, or with credentials in it, which would be stored.
 
     Raises:
-        InputError: It is such a one.
+        InputError: It is such a URL.
     """
-    path = place.partition("://")[2]
+    path = url.partition("://")[2]
     if not path.strip("/"):
-        raise InputError(f"{place} names no bucket.", hint="Write s3://BUCKET/PREFIX or gs://BUCKET/PREFIX.")
+        raise InputError(f"{url} names no bucket.", hint="Write s3://BUCKET/PREFIX or gs://BUCKET/PREFIX.")
     if "@" in path.partition("/")[0] or ("?" in path and "=" in path.rpartition("?")[2]):
-        raise InputError("The URL has credentials or options in it, which would be stored.", hint=_KEYS)
+        raise InputError("The URL has credentials or options in it, which would be stored.", hint=_CREDENTIALS)
 
 
-def open_file_system(place: str) -> tuple[Any, str]:
-    """Give the file system that a bucket's place is in, and its path there: bucket, then key.
+def open_file_system(url: str) -> tuple[Any, str]:
+    """Return the pyarrow file system of a URL, and the URL's path in it: bucket, then key.
 
     Credentials, region and endpoint come from the environment, as all tools of the bucket's maker read them.
 
     Raises:
-        OSError: There is no such bucket, or nobody answers.
+        OSError: There is no such bucket, or the store does not answer.
     """
-    scheme, _, path = place.partition("://")
+    scheme, _, path = url.partition("://")
     return file_system(f"{scheme}://{path.partition('/')[0]}"), path
 
 
@@ -59,7 +61,7 @@ def file_system(bucket: str) -> Any:
 
 
 class Status(NamedTuple):
-    """What `stat` tells of an object.
+    """The result of `stat` for an object.
 
     Attributes:
         st_size: Bytes.
@@ -72,13 +74,13 @@ class Status(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, order=True)
 class BucketPath:
-    """A place in a bucket, used as a `pathlib.Path` is; a folder is there as long as something lies in it.
+    """A path in a bucket, used as a `pathlib.Path` is; a folder exists as long as something is below it.
 
     Attributes:
         url: `s3://BUCKET/KEY` or `gs://BUCKET/KEY`.
 
-    >>> place = BucketPath("s3://bucket/photos.features") / "parts"
-    >>> str(place), place.name, str(place.parent), str(place.with_name("b"))
+    >>> path = BucketPath("s3://bucket/photos.features") / "parts"
+    >>> str(path), path.name, str(path.parent), str(path.with_name("b"))
     ('s3://bucket/photos.features/parts', 'parts', 's3://bucket/photos.features', 's3://bucket/photos.features/b')
     """
 
@@ -97,33 +99,37 @@ class BucketPath:
 
     @property
     def parent(self) -> "BucketPath":
-        """The place above."""
+        """The path above."""
         return BucketPath(posixpath.dirname(self.url))
 
     def with_name(self, name: str) -> "BucketPath":
-        """Give a place beside it."""
+        """Return the path of that name in the same folder."""
         return self.parent / name
 
     def absolute(self) -> "BucketPath":
-        """Give itself: a URL is absolute."""
+        """Return the path itself: a URL is absolute."""
         return self
 
     resolve = absolute
 
     def exists(self) -> bool:
-        """Tell whether there is an object, or something below."""
+        """Return whether there is an object, or something below."""
         return bool(self._info().type)
 
     def is_file(self) -> bool:
-        """Tell whether there is an object."""
+        """Return whether there is an object."""
         return bool(self._info().is_file)
 
     def is_dir(self) -> bool:
-        """Tell whether something lies below."""
+        """Return whether something is below."""
         return self.exists() and not self.is_file()
 
+    def is_symlink(self) -> bool:
+        """Return False: a bucket has no links."""
+        return False
+
     def stat(self) -> Status:
-        """Give an object's size and time.
+        """Return an object's size and time.
 
         Raises:
             FileNotFoundError: There is none.
@@ -134,51 +140,50 @@ class BucketPath:
         return Status(info.size, info.mtime_ns)
 
     def _info(self) -> Any:
-        with _reached(self.url):
+        with _name_unreachable(self.url):
             system, path = open_file_system(self.url)
             return system.get_file_info(path)
 
-    def open(self, mode: str = "rb") -> BinaryIO:
+    def open(self, mode: str = "rb") -> io.BufferedReader:
         """Open an object for reading."""
         if mode != "rb":
             raise ValueError(f"objects are written whole: mode {mode}")
-        return cast("BinaryIO", io.BufferedReader(self.open_at_random()))
+        return io.BufferedReader(self.open_at_random())
 
     def open_at_random(self) -> Any:
-        """Open an object as pyarrow's own file, of which only what is wanted is fetched."""
+        """Open an object as pyarrow's own file, which fetches only the ranges that are read."""
         system, path = open_file_system(self.url)
         return system.open_input_file(path)
 
     def read_bytes(self) -> bytes:
         """Read an object."""
         with self.open() as file:
-            data: bytes = file.read()
-            return data
+            return file.read()
 
     def read_text(self, encoding: str = "utf-8") -> str:
         """Read an object's text."""
         return self.read_bytes().decode(encoding)
 
     def iterdir(self) -> Iterator["BucketPath"]:
-        """Give what lies directly below, sorted; nothing where there is nothing."""
+        """Return the paths directly below, sorted; none where there is nothing."""
         from pyarrow.fs import FileSelector
 
-        with _reached(self.url):
+        with _name_unreachable(self.url):
             system, path = open_file_system(self.url)
             infos = system.get_file_info(FileSelector(path, allow_not_found=True))
         return iter(sorted(self / info.base_name for info in infos))
 
     def glob(self, pattern: str) -> Iterator["BucketPath"]:
-        """Give what lies directly below and has a name of that kind."""
+        """Return the paths directly below whose names match a pattern."""
         return (path for path in self.iterdir() if fnmatch.fnmatchcase(path.name, pattern))
 
     def mkdir(self, *, parents: bool = True, exist_ok: bool = True) -> None:
-        """Do nothing: there are no folders to make."""
+        """Do nothing: a bucket has no folders to make."""
 
     def unlink(self, *, missing_ok: bool = False) -> None:
         """Delete an object."""
         if not (missing_ok and not self.is_file()):
-            with _reached(self.url):
+            with _name_unreachable(self.url):
                 system, path = open_file_system(self.url)
                 system.delete_file(path)
 
@@ -188,51 +193,57 @@ class BucketPath:
         system.move(path, open_file_system(target.url)[1])
 
     def copy(self, target: "BucketPath") -> None:
-        """Copy an object: the store does it, and nothing is fetched."""
+        """Copy an object within the store; nothing is fetched."""
         system, path = open_file_system(self.url)
         system.copy_file(path, open_file_system(target.url)[1])
 
     def upload(self, file: Path) -> None:
-        """Write an object from a file: readers see the old one or the whole new one."""
+        """Write an object from a local file, atomically: readers see the old one or the whole new one."""
         from pyarrow.fs import LocalFileSystem, copy_files
 
         system, path = open_file_system(self.url)
         copy_files(str(file), path, source_filesystem=LocalFileSystem(), destination_filesystem=system)
 
 
+TablePath = Path | BucketPath
+"""A table's folder or a file in it: on disk, or in a bucket. The type checker allows what both classes offer."""
+
+
 @contextlib.contextmanager
-def _reached(url: str) -> Iterator[None]:
-    """Turn a store's refusal into an error that says what to do.
+def _name_unreachable(url: str) -> Iterator[None]:
+    """Translate an OSError of the store into an error that names the URL.
 
     Raises:
-        FeatureFileError: Nobody answers, or not us.
+        FeatureFileError: The store does not answer, or denies access.
     """
     try:
         yield
     except OSError as error:
-        raise FeatureFileError(f"{url} can't be reached: {error}.", hint=_KEYS) from error
+        raise FeatureFileError(f"{url} can't be reached: {error}.", hint=_CREDENTIALS) from error
 
 
-def to_table_path(place: str | Path) -> Path:
-    """Give the path of a table: of a URL a place in its bucket, which has of `Path` what a table needs.
+def to_table_path(place: str | TablePath) -> TablePath:
+    """Return the path of a table that is given as a path or a URL.
 
     Raises:
-        InputError: The URL names no bucket, or has a key in it.
+        InputError: The URL names no bucket, or has credentials in it.
     """
     if isinstance(place, BucketPath):
-        return cast("Path", place)
+        return place
     if not is_remote(str(place)):
         return Path(place)
     check_bucket_url(str(place))
-    return cast("Path", BucketPath(str(place).rstrip("/")))
+    return BucketPath(str(place).rstrip("/"))
 
 
-def as_bucket(path: Path) -> BucketPath | None:
-    """Give a path as a place in a bucket; None where it is on disk."""
-    return path if isinstance(path, BucketPath) else None
+def move_file(source: TablePath, target: TablePath) -> None:
+    """Move a file of a table; on disk this is atomic, a store copies and deletes."""
+    if isinstance(source, BucketPath):
+        source.replace(BucketPath(str(target)))
+    else:
+        source.replace(str(target))
 
 
-def to_parquet_source(path: Path) -> Any:
-    """Give what pyarrow reads a Parquet file from."""
-    place = as_bucket(path)
-    return path if place is None else place.open_at_random()
+def to_parquet_source(path: TablePath) -> Any:
+    """Return what pyarrow reads a Parquet file from."""
+    return path.open_at_random() if isinstance(path, BucketPath) else path

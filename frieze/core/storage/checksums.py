@@ -8,6 +8,7 @@ from typing import Any
 
 from frieze.core.errors import FeatureFileError
 from frieze.core.storage.atomic_files import hash_file, json_text, write_text
+from frieze.core.storage.bucket_path import TablePath
 
 FILES = "files"
 """Field with the sha256 (hex) of each file of the folder, by its path in it."""
@@ -51,7 +52,7 @@ def has_checksums(document: dict[str, Any]) -> bool:
     return FILES in document or _DIGEST in document
 
 
-def check_own_checksum(path: Path, document: dict[str, Any], *, hint: str) -> None:
+def check_own_checksum(path: TablePath, document: dict[str, Any], *, hint: str) -> None:
     """Refuse a folder's JSON file that is not as it was written, to the bit.
 
     Args:

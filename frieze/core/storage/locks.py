@@ -13,20 +13,20 @@ from typing import Any
 
 from frieze.core.errors import FeatureFileError
 from frieze.core.storage.atomic_files import translate_io_errors, write_json
-from frieze.core.storage.bucket_path import as_bucket
+from frieze.core.storage.bucket_path import BucketPath, TablePath
 from frieze.core.storage.leftovers import lock_with_retries
 
 _TRIES = 3  # `is_being_written` may have it for a moment
 
 
 @contextlib.contextmanager
-def lock(folder: Path) -> Iterator[None]:
+def lock(folder: TablePath) -> Iterator[None]:
     """Hold a folder for writing; the operating system lets go when the process ends, however it ends.
 
     Raises:
         FeatureFileError: Another process holds it (the message names it), or it can't be written.
     """
-    if as_bucket(folder) is not None:
+    if isinstance(folder, BucketPath):
         with lock_bucket(folder):
             yield
         return
@@ -49,9 +49,9 @@ def lock(folder: Path) -> Iterator[None]:
         os.close(file)
 
 
-def is_being_written(folder: Path) -> bool:
+def is_being_written(folder: TablePath) -> bool:
     """Tell whether a process holds a folder for writing."""
-    if as_bucket(folder) is not None:
+    if isinstance(folder, BucketPath):
         return is_bucket_locked(folder)
     try:
         with (folder / ".lock").open("rb") as file:
@@ -83,7 +83,7 @@ _UNREADABLE: dict[str, Any] = {}
 
 
 @contextlib.contextmanager
-def lock_bucket(folder: Path) -> Iterator[None]:
+def lock_bucket(folder: BucketPath) -> Iterator[None]:
     """Hold a table in a bucket for writing.
 
     A store has no locks: of two that begin within a second, the one that wrote last is let in. What a killed writer
@@ -114,7 +114,7 @@ def lock_bucket(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _beating(file: Path, holder: dict[str, Any]) -> Iterator[None]:
+def _beating(file: BucketPath, holder: dict[str, Any]) -> Iterator[None]:
     ended = threading.Event()
     beat = threading.Thread(target=_beat, args=(file, holder, ended), daemon=True)
     beat.start()
@@ -125,14 +125,14 @@ def _beating(file: Path, holder: dict[str, Any]) -> Iterator[None]:
         beat.join()
 
 
-def _beat(file: Path, holder: dict[str, Any], ended: threading.Event) -> None:
+def _beat(file: BucketPath, holder: dict[str, Any], ended: threading.Event) -> None:
     """Say now and then that we live, unless another one has taken our place."""
     while not ended.wait(_BEAT_S) and _read(file) in (holder, _UNREADABLE):
         with contextlib.suppress(OSError, FeatureFileError):  # the next one may come through
             write_json(file, holder)
 
 
-def is_bucket_locked(folder: Path) -> bool:
+def is_bucket_locked(folder: BucketPath) -> bool:
     """Tell whether a process holds a table in a bucket; by our own clock, for a reader may not be allowed to write."""
     try:
         return time.time() - (folder / ".lock").stat().st_mtime_ns / 1e9 < _STALE_S
@@ -140,7 +140,7 @@ def is_bucket_locked(folder: Path) -> bool:
         return False
 
 
-def _check_free(folder: Path, file: Path) -> None:
+def _check_free(folder: BucketPath, file: BucketPath) -> None:
     try:
         written = file.stat().st_mtime_ns / 1e9
     except FileNotFoundError:
@@ -154,7 +154,7 @@ def _check_free(folder: Path, file: Path) -> None:
         )
 
 
-def _now(folder: Path) -> float:
+def _now(folder: BucketPath) -> float:
     """Give the store's own time, seconds since 1970: our clock may be another."""
     probe = (
         folder / f".features.json.{os.getpid()}.tmp"
@@ -166,7 +166,7 @@ def _now(folder: Path) -> float:
         probe.unlink(missing_ok=True)
 
 
-def _read(file: Path) -> dict[str, Any] | None:
+def _read(file: BucketPath) -> dict[str, Any] | None:
     """Give what the lock says; None where it is gone."""
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))

@@ -69,7 +69,7 @@ def test_each_bit_of_the_list_counts(folder):
 
 @pytest.mark.parametrize("name", ["a.bin", "below/b.bin"])
 def test_an_altered_file_is_named(folder, name):
-    """One other bit in a listed file is told by find_altered and refused by check_files."""
+    """One other bit in a listed file is reported by find_altered_files and refused by check_files."""
     flip(folder / name, 3)
     assert find_altered_files(folder, read(folder)) == [f"{folder / name} is not the file that was stored."]
     with pytest.raises(FeatureFileError, match=f"{name} is not the file that was stored"):

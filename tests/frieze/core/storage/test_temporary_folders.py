@@ -10,8 +10,8 @@ from frieze.core import locked_temporary_folder
 
 KILLED = """
 import os, signal
-from frieze.core import held_folder
-with held_folder() as folder:
+from frieze.core import locked_temporary_folder
+with locked_temporary_folder() as folder:
     (folder / "file").write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -19,13 +19,13 @@ with held_folder() as folder:
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path, monkeypatch):
-    """Let `tmp_path` be where the system has its temporary files."""
+    """Make `tmp_path` the system's folder of temporary files."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 @pytest.fixture
 def leave(tmp_path):
-    """Have a process make a folder of `tmp_path` and be killed; gives what it has left, two minutes old."""
+    """Kill a process that holds a temporary folder; returns the folder that it left, two minutes old."""
     done = subprocess.run([sys.executable, "-c", KILLED], check=False, env={**os.environ, "TMPDIR": str(tmp_path)})
     assert done.returncode == -signal.SIGKILL
     (left,) = tmp_path.iterdir()
@@ -35,22 +35,22 @@ def leave(tmp_path):
     return left
 
 
-def test_gone_at_the_end(tmp_path):
-    """The folder is there while the block runs, and gone after it."""
+def test_deleted_at_the_end(tmp_path):
+    """The folder exists while the block runs, and is deleted after it."""
     with locked_temporary_folder() as folder:
         assert folder.parent == tmp_path
         (folder / "file").touch()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_killed_process_left(leave, tmp_path):
-    """The next folder of the same place sweeps what a killed process has left there."""
+def test_sweeps_after_a_crash(leave, tmp_path):
+    """Making a folder deletes the folders that killed processes left."""
     with locked_temporary_folder() as folder:
         assert list(tmp_path.iterdir()) == [folder]
 
 
-def test_what_others_use(tmp_path):
-    """A folder that somebody holds stays however old it is, and so does one that was made just now."""
+def test_held_and_fresh_folders_stay(tmp_path):
+    """A folder that a process holds stays, however old, and so does one that was made just now."""
     with locked_temporary_folder() as held:
         os.utime(held, (0, 0))
         fresh = tmp_path / "frieze-held-fresh"
@@ -60,8 +60,8 @@ def test_what_others_use(tmp_path):
             assert fresh.is_dir()
 
 
-def test_what_is_no_folder_of_ours(leave, tmp_path):
-    """What is no folder, or a link to one, is left alone."""
+def test_files_and_links_stay(leave, tmp_path):
+    """A file or a link of such a name is not deleted."""
     precious = tmp_path / "precious"
     leave.rename(precious)
     leave.symlink_to(precious)
@@ -72,8 +72,8 @@ def test_what_is_no_folder_of_ours(leave, tmp_path):
     assert (precious / "file").exists()
 
 
-def test_where_it_can_not_be_made(tmp_path, monkeypatch):
-    """A place that is not there is the error of the system."""
+def test_no_temporary_folder(tmp_path, monkeypatch):
+    """Where the folder of temporary files is missing, the system's error is raised."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     with pytest.raises(FileNotFoundError), locked_temporary_folder():
         pass
