@@ -15,6 +15,11 @@ BENCHMARKS ?= embedding.accuracy embedding.builtin_backbone heads.solver heads.c
 SHELL := /bin/bash
 # The tests write files of any name, whatever the locale says of names.
 export PYTHONUTF8 := 1
+# A process of the tests for each of up to two cores; with one alone pytest runs them itself.
+WORKERS ?= $(shell python3 -c "import os; n = min(2, len(os.sched_getaffinity(0))); print(n if n > 1 else 0)" 2>/dev/null || echo 0)
+# Without this, the tests' several hundred Pythons would compile Frieze anew each.
+unexport PYTHONDONTWRITEBYTECODE
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --no-loadscope-reorder
 BARE := tests/embedder/engines tests/embedder/test_job_engines.py tests/embedder/job/test_select_engine.py
 
 .PHONY: demo test test-bare test-slow check format docs bench clean
@@ -23,14 +28,14 @@ demo: .venv/installed
 	@$(BIN)/python examples/demo.py $(IMAGES)
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-bare: .venv/installed-dev
-	FRIEZE_WITHOUT=bfloat16 $(BIN)/python -m pytest -q $(BARE)
-	FRIEZE_WITHOUT="openvino ray umap" $(BIN)/python -m pytest -q $(BARE) tests/frieze/api/test_map.py
+	FRIEZE_WITHOUT=bfloat16 $(PYTEST) -q $(BARE)
+	FRIEZE_WITHOUT="openvino ray umap" $(PYTEST) -q $(BARE) tests/frieze/api/test_map.py
 
 test-slow: .venv/installed-distill
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 check: .venv/installed-dev
 	$(BIN)/ruff format --check .

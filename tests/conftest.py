@@ -19,10 +19,31 @@ from frieze.embedder.engines import tensorflow
 # Before FAISS and scikit-learn are loaded: their threads are to sleep while they wait. Spinning tripled the suite.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 EXAMPLES = Path(__file__).parents[1] / "examples"
+_WITH_RAYLETS = ("test_ray.py", "test_add_on_ray.py", "test_ray_client.py")
+_LONG = (*_WITH_RAYLETS, "test_real_data.py", "test_conversion.py", "test_finetuning_real.py", "test_sequences.py")
+"""Names of files: those that start raylets, and with them those that take longest."""
 _WITHOUT = os.environ.get("FRIEZE_WITHOUT", "").split()
 """What the tests are to do without, as on a machine that lacks it: names of packages, or `bfloat16`."""
 for _package in set(_WITHOUT) - {"bfloat16"}:
     sys.modules[_package] = None  # neither found nor imported from here on
+
+
+def pytest_collection_modifyitems(items):
+    """Run the files that take longest first, so that two processes end at about the same time."""
+    items.sort(key=lambda item: _LONG.index(item.path.name) if item.path.name in _LONG else len(_LONG))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Keep each file's tests in one process, and those of all files that start raylets together in one."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class _ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            path = nodeid.partition("::")[0]
+            return "ray" if path.endswith(_WITH_RAYLETS) else path
+
+    return _ByFile(config, log)
 
 
 @pytest.fixture(autouse="bfloat16" in _WITHOUT)

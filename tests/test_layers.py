@@ -55,10 +55,14 @@ class Module:
     """One parsed file; `path` is relative to the repository."""
 
     def __init__(self, path, text):
-        self.path, self.tree = path, ast.parse(text)
+        self.path, self.text, self.tree = path, text, ast.parse(text)
         self.name = _import_name(path)
         self.room = _room(self.name)
-        self.code_lines = _code_lines(text, self.tree)
+
+    @functools.cached_property
+    def code_lines(self):
+        """The numbers of the lines that are not blank, comment or docstring."""
+        return _code_lines(self.text, self.tree)
 
     def at(self, line, message):
         """Name an offence by its place."""

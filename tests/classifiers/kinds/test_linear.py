@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import skops.io
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import make_pipeline
@@ -10,6 +9,7 @@ from sklearn.svm import LinearSVC
 from frieze.classifiers import HeadConfig, open_head, train_head
 from frieze.classifiers.config import FitOptions
 from frieze.classifiers.data.splits import split_rows
+from frieze.classifiers.kinds.base import import_skops
 from frieze.classifiers.kinds.linear import LinearHead, PrototypeHead, RidgeHead, SvmHead
 from frieze.classifiers.metrics import calibration_error
 from frieze.core import unit_rows
@@ -114,7 +114,7 @@ def test_what_is_stored_works_without_us(doubtful):
     """The stored file is a scikit-learn pipeline whose own probabilities or decisions are the head's."""
     embeddings = doubtful.features.embeddings()
     for head in ("linear", "svm", "ridge", "prototype"):
-        pipeline, opened = skops.io.load(doubtful[head] / "head.skops", trusted=[]), open_head(doubtful[head])
+        pipeline, opened = import_skops().load(doubtful[head] / "head.skops", trusted=[]), open_head(doubtful[head])
         assert np.array_equal(opened.classes[pipeline.predict(embeddings)], opened.predict(embeddings)[0])
         if head in ("linear", "prototype"):
             assert np.allclose(pipeline.predict_proba(embeddings), opened.probabilities(embeddings), atol=1e-6)

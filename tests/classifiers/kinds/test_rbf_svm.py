@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import skops.io
 from sklearn.kernel_approximation import Nystroem
 from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import KNeighborsClassifier
@@ -11,6 +10,7 @@ from sklearn.svm import SVC, LinearSVC
 from frieze.classifiers import HeadConfig
 from frieze.classifiers.config import FitOptions
 from frieze.classifiers.kinds import rbf_svm as kernel_head
+from frieze.classifiers.kinds.base import import_skops
 from frieze.classifiers.kinds.rbf_svm import KernelHead, find_gamma
 from frieze.classifiers.metrics import calibration_error
 from frieze.classifiers.training.fit import fit_head
@@ -139,7 +139,7 @@ def test_the_approximation_is_kept_and_exported(tmp_path, n_classes):
     assert np.array_equal(loaded.probabilities(embeddings), found)
     graph = loaded.as_function()(import_tensorflow().constant(3 * embeddings)).numpy()
     assert np.allclose(graph, found, atol=1e-4)
-    assert np.array_equal(skops.io.load(tmp_path / "head.skops")["model"].predict(embeddings), found.argmax(1))
+    assert np.array_equal(import_skops().load(tmp_path / "head.skops")["model"].predict(embeddings), found.argmax(1))
 
 
 @pytest.mark.parametrize("most", [100, 1001])
@@ -200,6 +200,6 @@ def test_a_machine_for_others_is_refused(tmp_path):
 )
 def test_what_is_no_such_head_is_refused(tmp_path, name):
     """A file with another model, or one whose parts do not fit together, is refused before it is asked."""
-    skops.io.dump(foreign(name), tmp_path / "head.skops")
+    import_skops().dump(foreign(name), tmp_path / "head.skops")
     with pytest.raises(ValueError, match=r"another|other duels|matmul|could not convert"):
         KernelHead.load(tmp_path / "head.skops", classes=np.array(["a", "b", "c"], dtype=object), dim=6)
