@@ -2,6 +2,7 @@
 # make test                   the tests (about ten minutes on two cores)
 # make test-bare              some of them as on a machine without bfloat16, and without OpenVINO, Ray and UMAP
 # make test-slow              the long ones; with FRIEZE_DATA=folder also those on real data
+# make mutants                which small changes of the code does no test notice? (four minutes; drawn by the commit)
 # make check                  format, lint, types, generated docs
 # make bench FRIEZE_DATA=...  runs the benchmarks (BENCHMARKS="startup heads.solver": these) and writes docs/benchmarks.md's tables
 
@@ -22,7 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --no-loadscope-reorder
 BARE := tests/embedder/engines tests/embedder/test_job_engines.py tests/embedder/job/test_select_engine.py
 
-.PHONY: demo test test-bare test-slow check format docs bench clean
+.PHONY: demo test test-bare test-slow mutants check format docs bench clean
 
 demo: .venv/installed
 	@$(BIN)/python examples/demo.py $(IMAGES)
@@ -36,6 +37,9 @@ test-bare: .venv/installed-dev
 
 test-slow: .venv/installed-distill
 	$(PYTEST) -m slow
+
+mutants: .venv/installed-dev
+	$(BIN)/python -m tools.mutation
 
 check: .venv/installed-dev
 	$(BIN)/ruff format --check .

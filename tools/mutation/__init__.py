@@ -1,0 +1,1 @@
+"""A mutation check: which small changes of the code does no test notice?"""

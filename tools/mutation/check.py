@@ -1,0 +1,143 @@
+"""Draw mutants by the commit, run their tests in scratch copies of the checkout, and list the survivors."""
+
+import argparse
+import contextlib
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from tools.mutation import worker
+from tools.mutation.find_tests import find_tests
+from tools.mutation.mutants import Mutant, draw_mutants
+
+_ROOT = Path(__file__).parents[2]
+_FOLDERS = ("frieze", "embedder", "index", "classifiers", "features")
+_HEAVY = ("numpy", "pyarrow.parquet", "pyarrow.dataset", "faiss", "sklearn.linear_model", "sklearn.svm", "keras")
+_WORKERS = 2
+_LIMIT_S = 25.0
+"""Of one mutant."""
+_LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "dist", "demo-out")
+
+
+class Result(NamedTuple):
+    """The outcome of a mutant.
+
+    Attributes:
+        mutant: The mutant.
+        state: killed, survived, no test, time limit, or not run.
+        test: The test that killed it, or that ran at the time limit.
+        seconds: Wall time.
+    """
+
+    mutant: Mutant
+    state: str
+    test: str
+    seconds: float
+
+
+class Worker:
+    """A process of `worker.py` in a scratch copy of the checkout."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        copy, scratch = folder / "copy", folder / "tmp"
+        shutil.copytree(root, copy, symlinks=True, ignore=_LEFT_OUT)
+        scratch.mkdir()
+        self._log = folder / "log"
+        variables = os.environ | {"PYTHONPATH": str(copy), "TMPDIR": str(scratch)}
+        with self._log.open("w") as log:
+            command = [sys.executable, "-P", worker.__file__, *_HEAVY]
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log}
+            self._process = subprocess.Popen(command, cwd=copy, env=variables, text=True, **pipes)  # type: ignore[call-overload]  # noqa: S603
+
+    def run(self, mutant: Mutant, tests: list[str], *, limit_s: float) -> tuple[str, str]:
+        """Run a mutant's tests; see `worker.try_mutant`.
+
+        Raises:
+            SystemExit: The process ended.
+        """
+        request = {"path": str(mutant.path), "text": mutant.text, "tests": tests, "limit_s": limit_s}
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise SystemExit(f"A worker ended at {mutant.path} {mutant.line}:\n{self._log.read_text()[-2000:]}")
+        state, test = json.loads(answer)
+        return state, test
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait()
+
+
+def run_mutants(root: Path, mutants: list[Mutant], *, limit_s: float) -> list[Result]:
+    """Try mutants in two scratch copies of a checkout; those that the time does not suffice for are not run."""
+    end, results, idle = time.monotonic() + limit_s, list[Result](), queue.SimpleQueue[Worker]()
+
+    def run(mutant: Mutant) -> Result:
+        tests, start = find_tests(root, mutant.path), time.monotonic()
+        if not tests:
+            return Result(mutant, "no test", "", 0.0)
+        one = idle.get()
+        try:
+            state, test = one.run(mutant, tests, limit_s=_LIMIT_S) if start < end else ("not run", "")
+        finally:
+            idle.put(one)
+        return Result(mutant, state, test, time.monotonic() - start)
+
+    with tempfile.TemporaryDirectory(prefix="frieze-mutants-", ignore_cleanup_errors=True) as folder:
+        workers = [Worker(root, Path(folder) / str(number)) for number in range(_WORKERS)]
+        for one in workers:
+            idle.put(one)
+        try:
+            with ThreadPoolExecutor(_WORKERS) as pool:
+                results = list(pool.map(run, mutants))
+        finally:
+            for one in workers:
+                one.close()
+    return results
+
+
+def read_seed(root: Path) -> str:
+    """Return the commit's hash; a fixed seed where there is no commit to ask for."""
+    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
+    with contextlib.suppress(FileNotFoundError):
+        done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603
+        if done.returncode == 0:
+            return done.stdout.strip()
+    print("This is no git checkout: the seed is fixed.")
+    return "frieze"
+
+
+def show(results: list[Result]) -> None:
+    """Print a line for each mutant, then the change of each that survived."""
+    for mutant, state, test, seconds in sorted(results, key=lambda result: result.state):
+        print(f"{state:10}  {seconds:4.1f} s  {mutant.path}:{mutant.line} {mutant.owner}  {test}")
+    for mutant in (result.mutant for result in results if result.state not in {"killed", "not run"}):
+        print(f"\n{mutant.path}:{mutant.line} {mutant.owner}\n{mutant.diff}")
+    counts = Counter(result.state for result in results)
+    print("\n" + ", ".join(f"{count} {state}" for state, count in counts.most_common()))
+
+
+def main() -> None:
+    """Run the check; survivors are listed and are no failure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", help="by default the commit's hash")
+    parser.add_argument("--mutants", type=int, default=30, help="how many to draw")
+    parser.add_argument("--limit-s", type=float, default=200.0, help="seconds after which no further mutant is run")
+    options = parser.parse_args()
+    seed = options.seed or read_seed(_ROOT)
+    print(f"{options.mutants} mutants, seed {seed}", flush=True)
+    mutants = draw_mutants(_ROOT, _FOLDERS, seed=seed, n_mutants=options.mutants)
+    show(run_mutants(_ROOT, mutants, limit_s=options.limit_s))
