@@ -3,7 +3,7 @@ import pytest
 
 from frieze.core import ModelError, import_keras
 from frieze.embedder import BackboneRequest, open_backbone
-from frieze.embedder.backbones.input_scaling import read_graph
+from frieze.embedder.backbones.input_scaling import trace_graph
 
 SIDE_PX = 16
 STATISTICS = {"mean": [0.485, 0.456, 0.406], "variance": [0.229**2, 0.224**2, 0.225**2]}
@@ -61,7 +61,7 @@ def network(tf):
 
 def range_of(model, tf, shape=(None, SIDE_PX, SIDE_PX, 3)):
     """Give the range that is read from a Keras model."""
-    return read_graph(lambda images: model(images, training=False), tf.TensorSpec(shape)).pixels
+    return trace_graph(lambda images: model(images, training=False), tf.TensorSpec(shape)).pixels
 
 
 def cosine(some, others):

@@ -28,7 +28,7 @@ def keras():
 @pytest.fixture(autouse=True)
 def nothing_kept(monkeypatch):
     """Each test is as a process of its own: nothing is known of modules that others opened."""
-    monkeypatch.setattr(hub_archive, "_KEPT", {})
+    monkeypatch.setattr(hub_archive, "_FOLDERS", {})
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def saved(model, tmp_path):
     """Save the model; as if in another process nothing is kept of it."""
     path = tmp_path / "model.keras"
     model.save(path)
-    hub_archive._KEPT.clear()
+    hub_archive._FOLDERS.clear()
     return path
 
 
@@ -241,7 +241,7 @@ def test_a_module_with_a_vocabulary_loads_once_it_is_trusted(vocabulary, keras, 
     with pytest.warns(UserWarning, match="InitializeTableFromTextFile") as caught:
         path = saved(model, tmp_path)
     wanted = model.layers[0].get_config()["saved_model"]["fingerprint"]
-    hub_archive._KEPT.clear()
+    hub_archive._FOLDERS.clear()
     assert str(caught[0].message).endswith(f"type first: frieze.HubLayer.trust_module('{wanted}')")
     if not is_there:
         shutil.rmtree(vocabulary)
@@ -271,9 +271,9 @@ def test_config_alone(model, folder, live):
 
     config = json.loads(json.dumps(model.layers[0].get_config()))
     assert HubLayer.from_config(config)(IMAGES).shape == (12, 4)
-    hub_archive._KEPT.clear()
+    hub_archive._FOLDERS.clear()
     shutil.rmtree(folder)
-    with pytest.raises(ModelError, match="is not at hand"):
+    with pytest.raises(ModelError, match="is not loaded"):
         HubLayer.from_config(config)(np.zeros((2, 8, 8, 3), np.float32))
 
 
@@ -282,7 +282,7 @@ def test_loaded_object(live, tf, keras, tmp_path):
     from frieze.embedder import HubLayer
 
     model = keras.Sequential([keras.Input((8, 8, 3)), HubLayer(tf.saved_model.load(str(live)))])
-    with pytest.raises(InputError, match="nothing tells where its files lie"):
+    with pytest.raises(InputError, match="its files are unknown"):
         model.save(tmp_path / "model.keras")
     model.save_weights(tmp_path / "model.weights.h5")
     model.load_weights(tmp_path / "model.weights.h5")
