@@ -101,9 +101,9 @@ def test_exported_augmentation(pixels, network, tmp_path):
     """A SavedModel whose layers of augmentation are at work is refused, whatever its range: nothing of it repeats."""
     build, _ = FIRST_LAYERS["augmented"]
     network(*build(import_keras().layers)).export(tmp_path / "net", verbose=False)
-    with pytest.raises(ModelError, match="another embedding every time") as caught:
+    with pytest.raises(ModelError, match="its embeddings would differ every time") as caught:
         open_backbone(BackboneRequest(handle=str(tmp_path / "net"), pixels=pixels))
-    assert "Give the model's .keras file" in caught.value.hint
+    assert "Pass the model's .keras file" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_unknown_is_refused(network, tmp_path):
     """A SavedModel of Keras' without such layers is refused, as a `.keras` file is; --pixels names the range."""
     model = network()
     model.export(tmp_path / "net", verbose=False)
-    with pytest.raises(ModelError, match="does not say what pixels") as caught:
+    with pytest.raises(ModelError, match="does not show what pixels") as caught:
         open_backbone(BackboneRequest(handle=str(tmp_path / "net")))
     assert "--pixels 0..1, -1..1, 0..255, caffe or torch" in caught.value.hint
     backbone = open_backbone(BackboneRequest(handle=str(tmp_path / "net"), pixels="-1..1"))

@@ -41,7 +41,7 @@ def test_pixels(pixels, save):
 def test_pixels_must_be_known(save):
     """A model that does not rescale its pixels is refused without --pixels: a wrong range is a silent loss."""
     error = refusal(handle=save())
-    assert "no layer of it rescales them by numbers that tell" in error.message
+    assert "none of its layers rescales them by known numbers" in error.message
     assert "--pixels 0..1, -1..1, 0..255, caffe or torch" in error.hint
 
 
@@ -207,7 +207,7 @@ def test_whole_h5(tf, tmp_path):
     assert np.allclose(backbone.call(IMAGES), model(IMAGES * 255), atol=1e-5)
     model.save_weights(tmp_path / "net.weights.h5")
     error = refusal(handle=str(tmp_path / "net.weights.h5"))
-    assert "holds weights, and no model" in error.message
+    assert "holds weights, but no model" in error.message
     assert "--backbone keras:NAME --weights" in error.hint
 
 

@@ -232,7 +232,7 @@ def test_a_full_disk_is_told(residual, tmp_path, monkeypatch, tf):
     monkeypatch.setattr(tf.saved_model, "save", fail)
     with pytest.raises(ModelError, match="can't be written as a SavedModel: no room\n") as caught:
         free(residual, "top").save(tmp_path / "out")
-    assert "goes on from here" in caught.value.hint
+    assert "it resumes here" in caught.value.hint
 
 
 def test_moved(stored, tmp_path, images):

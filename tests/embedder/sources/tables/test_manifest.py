@@ -329,10 +329,8 @@ def test_two_files_of_one_name(listed, folder):
     """Where two files have the name, nobody knows which is meant: both are named."""
     (folder / "other").mkdir()
     (folder / "other" / "b.jpg").write_bytes(JPEG)
-    with pytest.raises(
-        InputError,
-        match=r"refers to images by file name, and .*/in/b\.jpg and .*/other/b\.jpg share one\.\nWrite paths",
-    ):
+    message = r"by file name, and .*/in/b\.jpg and .*/other/b\.jpg share one\.\nWrite paths"
+    with pytest.raises(InputError, match=message):
         listed("path\nb.jpg\n")
 
 
