@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from frieze.embedder.backbones import PRECISIONS, Backbone, BackboneRequest
 from frieze.embedder.backbones.open import list_backbones, open_backbone, reopen_backbone
-from frieze.embedder.backbones.trainable.base import TrainableBackbone
-from frieze.embedder.backbones.trainable.open import open_trainable
+from frieze.embedder.backbones.trainable import TrainableBackbone, open_trainable
 from frieze.embedder.cluster.driver import ClusterRun
 from frieze.embedder.cluster.worker import Outcome
 from frieze.embedder.cluster.worker_pool import Answer, Place, WorkerHandle

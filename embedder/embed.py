@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from frieze.core import InputError, TablePath
-from frieze.embedder.backbones import NETWORK, OPTION, TABLE, Backbone, BackboneRequest, without_loading
+from frieze.embedder.backbones import NETWORK, OPTION, TABLE, Backbone, BackboneRequest, fingerprint_of_files
 from frieze.embedder.backbones.open import open_backbone
 from frieze.embedder.cluster.driver import embed_on_cluster
 from frieze.embedder.cluster.worker import Work
@@ -82,7 +82,7 @@ def open_job(source: Any, out: TablePath, options: JobOptions, progress: Progres
         )
     skip = (out, successor_of(out))
     return open_source(
-        source, dataclasses.replace(options.source, skip=skip, listed=lambda n_found: progress(n_found, 0))
+        source, dataclasses.replace(options.source, skip=skip, on_progress=lambda n_found: progress(n_found, 0))
     )
 
 
@@ -145,8 +145,8 @@ class Task:
         if not is_features(out):
             return None
         stored = read_manifest(out)
-        is_asked = self.request.is_in(stored.request)
-        if not is_asked or without_loading(self.request) not in (None, stored.spec.fingerprint):
+        is_same_request = self.request.is_same_as(stored.request)
+        if not is_same_request or fingerprint_of_files(self.request) not in (None, stored.spec.fingerprint):
             return None
         listing, asked = self.source.listing, to_request(self.request, self.options)
         return dataclasses.replace(stored, source=listing.source, request=asked, n_ignored=listing.n_ignored)
@@ -162,11 +162,11 @@ class Task:
 
     def _pixels(self, backbone: Backbone | None) -> dict[str, str | None]:
         """Tell how the range of pixels is known, and what the network's layers say where that is another one."""
-        if self.request.has_own_pixels:
+        if self.request.has_known_pixels:
             return {"pixels_from": NETWORK, "pixels_stated": None}
         if backbone is None:
             return {"pixels_from": TABLE if self.request.pixels is None else OPTION, "pixels_stated": None}
-        known_from = TABLE if backbone.is_asked and self.request.pixels is None else backbone.pixels_from
+        known_from = TABLE if backbone.is_pixels_explicit and self.request.pixels is None else backbone.pixels_from
         return {"pixels_from": known_from, "pixels_stated": backbone.contradiction}
 
     def reopened(self, manifest: Manifest) -> Backbone:

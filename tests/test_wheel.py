@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from frieze.embedder.backbones.catalogue import BUILT_IN_FILE
+from frieze.embedder.backbones.catalogue import BUILTIN_FILE
 
 ROOT = Path(__file__).parents[1]
 LINKS = {"embedder": "embedder", "indexing": "index", "classifiers": "classifiers", "features": "features"}
@@ -39,7 +39,7 @@ def test_wheel(wheels, source):
     assert wheels[source].stat().st_size < 5e6
     names = set(zipfile.ZipFile(wheels[source]).namelist())
     assert {name.split("/")[0] for name in names if not name.startswith("frieze-")} == {"frieze"}
-    assert f"frieze/embedder/backbones/{BUILT_IN_FILE.name}" in names
+    assert f"frieze/embedder/backbones/{BUILTIN_FILE.name}" in names
     page = [path for path in (ROOT / "frieze" / "web").rglob("*") if path.suffix in (".js", ".css", ".html")]
     assert {str(path.relative_to(ROOT)) for path in page} <= names
     code = {

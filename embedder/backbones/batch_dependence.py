@@ -1,4 +1,4 @@
-"""A first look at a network: whether it takes images, how wide its vectors are, and whether each has its own."""
+"""Checks a network on first use: it takes images, and the embedding of an image does not depend on its batch."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,42 +8,42 @@ import numpy as np
 from frieze.core import Floats, ModelError, import_tensorflow
 
 _RANK, _COLOURS = 4, 3
-_ROUNDING = 0.05  # of the vector's length: numbers of 8 bits (bfloat16) are rounded otherwise in another batch
+_ROUNDING = 0.05  # of the vector's length: bfloat16 rounds differently in another batch
 
 
-def check_takes_images(shape: Any, *, name: str) -> None:
-    """Refuse a network whose input is no batch of images of three colours.
+def check_image_input(shape: Any, *, name: str) -> None:
+    """Reject a network whose input is no batch of RGB images.
 
     Args:
-        shape: Of its input, the batch in front; None where any will do.
-        name: Of the network, for the message.
+        shape: Shape of its input, batch first; None for any size.
+        name: Name of the network, for the message.
 
     Raises:
-        ModelError: The input has another rank, or one, two, four or more channels.
+        ModelError: The input has another rank or number of channels.
     """
     sides = tuple(shape)
     if len(sides) != _RANK or sides[-1] not in (None, _COLOURS):
         raise ModelError(
             f"{name} takes inputs of the shape {sides[1:]}; images are [H, W, 3].",
-            hint="Save a model that takes three colours and makes of them what this one takes; grey for example with"
+            hint="Save a model that converts three colours to the input of this one; grey for example with"
             " keras.layers.Conv2D(1, 1, use_bias=False) in front, its weights 0.299, 0.587 and 0.114.",
         )
 
 
-def try_out(call: Callable[[Any], Any], size: tuple[int, int], *, name: str, is_known: bool) -> int:
-    """Embed an image alone, and once more between two others.
+def probe_network(call: Callable[[Any], Any], size: tuple[int, int], *, name: str, is_known: bool) -> int:
+    """Embed an image alone and between two others, and return the width of its embedding.
 
     Args:
         call: float32 [B, H, W, 3] in [0, 1] -> float32 [B, D].
         size: H and W in pixels.
-        name: Of the network, for the message.
-        is_known: Whether it is one of those that are known to see each image by itself: then the first run is enough.
+        name: Name of the network, for the message.
+        is_known: Whether it is known to be independent of the batch, so that the first run is enough.
 
     Returns:
         D.
 
     Raises:
-        ModelError: The two vectors differ: what an image is told by would depend on what it is embedded with.
+        ModelError: The two embeddings differ: they depend on the rest of the batch.
         ValueError: The network takes no such images; TypeError and errors of TensorFlow likewise.
     """
     tf = import_tensorflow()

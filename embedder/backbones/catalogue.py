@@ -1,11 +1,11 @@
-"""What `builtin` and `keras:NAME` can be, as a table: asking it loads nothing."""
+"""The table of named backbones, `builtin` and `keras:NAME`; reading it loads nothing."""
 
 from pathlib import Path
 from typing import NamedTuple
 
 
 class Application(NamedTuple):
-    """One model of keras.applications without its top, or our own.
+    """One model of keras.applications without its top, or the built-in one.
 
     Attributes:
         dim: Width D after average pooling.
@@ -20,16 +20,16 @@ class Application(NamedTuple):
     pixels: str
 
 
-BUILT_IN = "builtin"
-"""What to type for the network that comes with the package."""
+BUILTIN = "builtin"
+"""Handle of the network that comes with the package."""
 
-BUILT_IN_NAME = "frieze-mini-3"
-"""The version stands in the name: other weights are another network."""
+BUILTIN_NAME = "frieze-mini-3"
+"""The name contains the version: other weights are another network."""
 
-BUILT_IN_FILE = Path(__file__).with_name(f"{BUILT_IN_NAME}.keras")
-OURS = Application(256, 128, 1_294_464, "0..1")
+BUILTIN_FILE = Path(__file__).with_name(f"{BUILTIN_NAME}.keras")
+BUILTIN_MODEL = Application(256, 128, 1_294_464, "0..1")
 
-# Source: the models of keras.applications, Keras 3.15; a test holds each row against them.
+# Source: the models of keras.applications, Keras 3.15; a test compares each row with them.
 APPLICATIONS = {
     "ConvNeXtBase": Application(1024, 224, 87_566_464, "0..255"),
     "ConvNeXtLarge": Application(1536, 224, 196_230_336, "0..255"),

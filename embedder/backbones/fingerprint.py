@@ -1,4 +1,4 @@
-"""sha256 over the saved files or the weights: the same hex digits mean the same network."""
+"""Fingerprint of a network: sha256 over its saved files or weights, as hex digits."""
 
 import hashlib
 from collections.abc import Iterable
@@ -8,25 +8,25 @@ from typing import Any
 import numpy as np
 
 from frieze.core import ModelError, hash_file
-from frieze.embedder.backbones.catalogue import BUILT_IN, BUILT_IN_FILE, BUILT_IN_NAME
+from frieze.embedder.backbones.catalogue import BUILTIN, BUILTIN_FILE, BUILTIN_NAME
 from frieze.embedder.backbones.request import MODEL_FILES, BackboneRequest
 
 _SAVED = ("saved_model.pb", "saved_model.pbtxt", "tfhub_module.pb", "variables/*", "assets/*")
 
 
 def model_folder(path: Path) -> Path:
-    """Give the folder of a SavedModel: the path, or `saved_model` in it, where fine-tuning puts it beside its head."""
+    """Return the folder of a SavedModel: the path, or `saved_model` in it, as fine-tuning stores it."""
     inner = path / "saved_model"
     return path if (path / "saved_model.pb").is_file() or not (inner / "saved_model.pb").is_file() else inner
 
 
 def files_of_saved_model(folder: Path) -> list[Path]:
-    """List what TensorFlow reads of a SavedModel, sorted."""
+    """List the files of a SavedModel that TensorFlow reads, sorted."""
     return sorted(path for pattern in _SAVED for path in folder.glob(pattern) if path.is_file())
 
 
 def of_saved_model(folder: Path) -> str:
-    """Hash what TensorFlow reads of a SavedModel; notes and thumbnails beside it do not count."""
+    """Hash the files of a SavedModel that TensorFlow reads; other files beside them do not count."""
     total = hashlib.sha256()
     for path in files_of_saved_model(folder):
         total.update(f"{path.relative_to(folder)}:{hash_file(path)}\n".encode())
@@ -34,7 +34,7 @@ def of_saved_model(folder: Path) -> str:
 
 
 def of_weights(name: str, weights: Iterable[Any]) -> str:
-    """Hash a network's name with its weights, in order."""
+    """Hash the name of a network with its weights, in order."""
     total = hashlib.sha256(name.encode())
     for weight in weights:
         values = np.ascontiguousarray(weight)
@@ -44,21 +44,21 @@ def of_weights(name: str, weights: Iterable[Any]) -> str:
 
 
 def of_file(name: str, path: Path) -> str:
-    """Hash a network's name with its file of weights.
+    """Hash the name of a network with its file of weights.
 
     Raises:
-        ModelError: There is no such file.
+        ModelError: The file does not exist.
     """
     if not path.is_file():
         raise ModelError(f"There is no file {path}.", hint="Check the path of the weights.")
     return hashlib.sha256(f"{name}:{hash_file(path)}".encode()).hexdigest()
 
 
-def without_loading(request: BackboneRequest) -> str | None:
-    """Give the fingerprint a request would have where local files decide it; None where only loading tells."""
+def fingerprint_of_files(request: BackboneRequest) -> str | None:
+    """Return the fingerprint of a request if local files decide it; None if the network has to be loaded."""
     path = Path(request.handle)
-    if request.handle == BUILT_IN:
-        return of_file(BUILT_IN_NAME, BUILT_IN_FILE)
+    if request.handle == BUILTIN:
+        return of_file(BUILTIN_NAME, BUILTIN_FILE)
     if path.is_dir():
         return of_saved_model(model_folder(path))
     if path.suffix in MODEL_FILES and path.is_file():

@@ -1,4 +1,4 @@
-"""What a network's graph does to its pixels before its first real layer, by trying it on three grey images."""
+"""Finds how a graph scales its input before the first real layer, by running three grey images through it."""
 
 import dataclasses
 import itertools
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from frieze.core import import_tensorflow
-from frieze.embedder.backbones.pixel_range import range_from
+from frieze.embedder.backbones.pixel_range import infer_pixel_range
 
 _PROBES = (0.0, 127.5, 255.0)
 _IMAGES_RANK, _COLOURS = 4, 3
@@ -19,7 +19,7 @@ _RANDOM = ("Random", "StatelessRandom", "StatefulRandom", "Multinomial", "Statel
 _WRITES = ("Assign", "ResourceApply", "ResourceScatter", "ResourceSparseApply", "ResourceStridedSliceAssign")
 _CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
 _SHAPES = {"Shape", "ShapeN", "Size", "Rank"}
-"""Operations that see an image's size and none of its values."""
+"""Operations that depend on an image's size only."""
 
 _AFFINE = frozenset(
     {
@@ -60,7 +60,7 @@ _AFFINE = frozenset(
         "Unpack",
     }
 )
-"""Operations that move, scale or shift values, or may: the three images show whether they do."""
+"""Operations that may move, scale or shift values; the three images show whether they do."""
 
 _NUMBERS = _AFFINE | {
     "AddN",
@@ -83,15 +83,15 @@ _NUMBERS = _AFFINE | {
     "Square",
     "Sum",
 }
-"""Operations that a number beside the pixels is computed by; none of them does more than compute."""
+"""Operations that compute numbers combined with pixels; none has side effects."""
 
 
-class GraphFacts(NamedTuple):
-    """What a network's graph tells of itself.
+class GraphTraits(NamedTuple):
+    """Properties of a network's graph.
 
     Attributes:
-        pixels: The range that it was trained on, a key of `PIXELS`; None where the graph has no numbers that tell.
-        is_random: Whether chance has a part in its outputs, as where Keras exports layers of augmentation.
+        pixels: The range that it was trained on, a key of `PIXELS`; None if the graph does not show it.
+        is_random: Whether its outputs are random, such as with augmentation layers that Keras exported.
         writes_variables: Whether a call changes its variables, as batch norm in training mode does.
     """
 
@@ -100,8 +100,8 @@ class GraphFacts(NamedTuple):
     writes_variables: bool
 
 
-def read_graph(call: Callable[[Any], Any], images: Any) -> GraphFacts:
-    """Look through a network's graph.
+def trace_graph(call: Callable[[Any], Any], images: Any) -> GraphTraits:
+    """Trace a network's graph and return its properties.
 
     Args:
         call: Takes a batch of images.
@@ -110,25 +110,25 @@ def read_graph(call: Callable[[Any], Any], images: Any) -> GraphFacts:
     tf = import_tensorflow()
     try:
         graph = tf.function(call, autograph=False).get_concrete_function(images).graph
-        walk = _walked(graph, images)
-    except (ValueError, TypeError, tf.errors.OpError):  # it takes no such images: whoever calls it next will tell
-        return GraphFacts(None, is_random=False, writes_variables=False)
+        walk = _follow_greys(graph, images)
+    except (ValueError, TypeError, tf.errors.OpError):  # it takes no such images: the next call raises the error
+        return GraphTraits(None, is_random=False, writes_variables=False)
     known = {"is_random": walk.is_random, "writes_variables": _writes_variables(graph)}
     if not images.dtype.is_floating:
-        return GraphFacts("0..255" if images.dtype == tf.uint8 else None, **known)
-    found = {_range_before(values) for values in walk.entries}
-    return GraphFacts(found.pop() if len(found) == 1 else None, **known)
+        return GraphTraits("0..255" if images.dtype == tf.uint8 else None, **known)
+    ranges = {_range_before(values) for values in walk.entries}
+    return GraphTraits(ranges.pop() if len(ranges) == 1 else None, **known)
 
 
 def _writes_variables(graph: Any) -> bool:
-    """Tell whether a graph, or a function that it calls, writes to variables; its outputs need not depend on that."""
+    """Return whether a graph, or a function that it calls, writes to variables."""
     definition = graph.as_graph_def()
     nodes = itertools.chain(definition.node, *(function.node_def for function in definition.library.function))
     return any(node.op.startswith(_WRITES) for node in nodes)
 
 
-def _walked(graph: Any, images: Any) -> "_Walk":
-    """Follow three grey images through a graph."""
+def _follow_greys(graph: Any, images: Any) -> "_Walk":
+    """Run three grey images through a graph."""
     tf = import_tensorflow()
     sides = [side or _ANY_SIDE_PX for side in images.shape[1:]]
     greys = np.broadcast_to(np.reshape(_PROBES, (-1, 1, 1, 1)), (len(_PROBES), *sides))
@@ -140,7 +140,7 @@ def _walked(graph: Any, images: Any) -> "_Walk":
 
 
 def _range_before(values: Any) -> str | None:
-    """Tell the range by what became of the three images where the first layer takes them."""
+    """Infer the range from the three images at the input of the first layer."""
     if values.shape.rank != _IMAGES_RANK:
         return None
     pixels = np.asarray(values, np.float64)
@@ -150,23 +150,23 @@ def _range_before(values: Any) -> str | None:
     change = np.abs(high - low)
     if (np.abs(middle - (low + high) / 2) > _ROUNDING * change).any():
         return None
-    return range_from((high - low) / (_PROBES[-1] - _PROBES[0]), low)
+    return infer_pixel_range((high - low) / (_PROBES[-1] - _PROBES[0]), low)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Pixels:
-    """Values of the three images, so far."""
+    """Values of the three images at a tensor."""
 
     values: Any
 
 
 class _Beyond:
-    """What comes out of a layer, or is not known."""
+    """An output of a layer, or an unknown value."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Number:
-    """What does not depend on pixels: computed when it is needed beside some."""
+    """A value independent of pixels, computed when an operation combines it with pixels."""
 
     operation: Any
     output: int
@@ -174,15 +174,15 @@ class _Number:
 
 
 _State = Any
-"""`_Pixels`, `_Beyond`, `_Number`, or a value of TensorFlow's."""
+"""`_Pixels`, `_Beyond`, `_Number`, or a TensorFlow value."""
 
 
 class _Walk:
     """A walk through a graph and the functions that it calls.
 
     Attributes:
-        entries: What the three images have become at each place where a layer takes them.
-        is_random: Whether something on the way to the outputs is drawn by chance.
+        entries: Values of the three images at the input of each first layer.
+        is_random: Whether an operation on the way to the outputs is random.
     """
 
     def __init__(self) -> None:
@@ -190,7 +190,7 @@ class _Walk:
         self.is_random = False
 
     def run(self, graph: Any, inputs: list[_State]) -> list[_State]:
-        """Follow the images through a graph: gives the states of its outputs."""
+        """Follow the images through a graph and return the states of its outputs."""
         known: dict[str, _State] = {one.name: state for one, state in zip(graph.inputs, inputs, strict=True)}
         for operation in _needed(graph):
             if operation.outputs and operation.outputs[0].name not in known:
@@ -205,23 +205,23 @@ class _Walk:
             return self.run(_body(operation), inputs)
         pixels = [one for one in inputs if isinstance(one, _Pixels)]
         if operation.type in _SHAPES and pixels:
-            found = _execute(operation, [_value(one) for one in inputs])
+            outputs = _execute(operation, [_value(one) for one in inputs])
         elif any(isinstance(one, _Beyond) for one in inputs):
-            found = None
+            outputs = None
         elif not pixels:
             return [_Number(operation, output, known) for output in range(n_outputs)]
         else:
-            found = _moved(operation, inputs)
-            if found is not None:
-                return [_Pixels(one) for one in found]
-        if found is None:
+            outputs = _apply_affine(operation, inputs)
+            if outputs is not None:
+                return [_Pixels(one) for one in outputs]
+        if outputs is None:
             self.entries += [one.values for one in pixels]
             return [_Beyond()] * n_outputs
-        return found
+        return outputs
 
 
-def _moved(operation: Any, inputs: list[_State]) -> list[Any] | None:
-    """Compute what an operation makes of the images; None where it does more than move, scale or shift them."""
+def _apply_affine(operation: Any, inputs: list[_State]) -> list[Any] | None:
+    """Apply an operation to the images; None if it does more than move, scale or shift them."""
     if operation.type not in _AFFINE:
         return None
     values = [_value(one) for one in inputs]
@@ -229,7 +229,7 @@ def _moved(operation: Any, inputs: list[_State]) -> list[Any] | None:
 
 
 def _value(state: _State) -> Any:
-    """Compute a state; None where that would take more than numbers."""
+    """Compute a state; None if it depends on more than numbers."""
     tf = import_tensorflow()
     if isinstance(state, _Pixels):
         return state.values
@@ -245,7 +245,7 @@ def _value(state: _State) -> Any:
 
 
 def _execute(operation: Any, values: list[Any]) -> list[Any]:
-    """Run an operation of a graph at once, on these inputs."""
+    """Run an operation of a graph eagerly on these inputs."""
     from tensorflow.python.eager import context, execute
 
     attributes: list[Any] = []
@@ -256,20 +256,20 @@ def _execute(operation: Any, values: list[Any]) -> list[Any]:
 
 
 def _plain(attribute: Any) -> Any:
-    """Write types as the numbers that stand for them."""
+    """Convert types to their enum numbers."""
     if isinstance(attribute, list):
         return [_plain(one) for one in attribute]
     return getattr(attribute, "as_datatype_enum", attribute)
 
 
 def _body(operation: Any) -> Any:
-    """Give the graph of the function that an operation calls."""
+    """Return the graph of the function that an operation calls."""
     name = operation.get_attr("f").name
     return operation.graph._get_function(name).graph  # noqa: SLF001  TensorFlow has no other way to ask
 
 
 def _needed(graph: Any) -> Iterator[Any]:
-    """Give the operations that the outputs are computed from, each after what it takes."""
+    """Yield the operations that the outputs depend on, in topological order."""
     needed: set[str] = set()
     ahead = [one.op for one in graph.outputs]
     while ahead:

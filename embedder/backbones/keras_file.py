@@ -1,4 +1,4 @@
-"""A `.keras` file, or an older `.h5` file: any Keras model with one image input."""
+"""`.keras` and `.h5` files: any Keras model with one image input."""
 
 import difflib
 import importlib
@@ -8,26 +8,27 @@ from typing import Any
 
 from frieze.core import ModelError, import_keras, import_tensorflow, seeded
 from frieze.embedder.backbones import fingerprint
-from frieze.embedder.backbones.batch_dependence import check_takes_images
-from frieze.embedder.backbones.input_scaling import read_graph
-from frieze.embedder.backbones.request import LAYERS, BackboneRequest, Network, StatedPixels
+from frieze.embedder.backbones.base import LAYERS, Network, StatedPixels
+from frieze.embedder.backbones.batch_dependence import check_image_input
+from frieze.embedder.backbones.input_scaling import trace_graph
+from frieze.embedder.backbones.request import BackboneRequest
 
 _FLATTEN = ":flatten"
 _INSIDE = "/"
-_NO_WEIGHTS = "No model config found"  # Keras' words for a file of weights alone
+_NO_WEIGHTS = "No model config found"  # Keras' error for a file of weights alone
 
 
 def open_keras_file(request: BackboneRequest) -> Network:
-    """Load a model's file, without running code from it.
+    """Load a model file without running code from it.
 
     Raises:
-        ModelError: The file or the layer can't be used.
+        ModelError: The file or layer can't be used.
     """
     path = Path(request.handle).absolute()
     digest = fingerprint.of_file("", path)
     model = load_model(path)
     cut = cut_model(model, request.layer)
-    check_takes_images(cut.inputs[0].shape, name=path.stem)
+    check_image_input(cut.inputs[0].shape, name=path.stem)
     return Network(
         name=path.stem,
         handle=str(path),
@@ -43,30 +44,30 @@ def load_model(path: Path) -> Any:
     """Load a Keras model in safe mode, uncompiled.
 
     Raises:
-        ModelError: It can't be loaded, or would run code.
+        ModelError: The file can't be loaded, or would run code.
     """
     keras = import_keras()
-    importlib.import_module("frieze.embedder.backbones.hub_layer.layer")  # so that Keras knows our layer by name
+    importlib.import_module("frieze.embedder.backbones.hub_layer.layer")  # registers HubLayer with Keras
 
     try:
-        with seeded(0):  # layers draw numbers before they get those of the file
+        with seeded(0):  # layers draw initial weights before loading
             return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         if "safe_mode" in str(error):
             raise ModelError(
-                f"{path} holds code of its own, and a {path.suffix} file is never trusted with that:"
+                f"{path} contains code, and a {path.suffix} file is never trusted to run code:"
                 f" {_first_sentence(error)}",
-                hint="Whoever made it can export it as a SavedModel, with model.export('FOLDER'): give that folder.",
+                hint="Its author can export it as a SavedModel with model.export('FOLDER'): pass that folder.",
             ) from error
         if _NO_WEIGHTS in str(error):
             raise ModelError(
-                f"{path} holds weights, and no model to put them into.",
+                f"{path} holds weights, but no model.",
                 hint=f"Name the network: --backbone keras:NAME --weights {path}; or save the whole model, with"
                 " model.save('NAME.keras').",
             ) from error
         raise ModelError(
             f"{path} can't be loaded by Keras {keras.__version__}: {error}.",
-            hint="Save it with model.save('NAME.keras'), from layers that Keras itself has.",
+            hint="Save it with model.save('NAME.keras'), with layers that are part of Keras.",
         ) from error
 
 
@@ -75,28 +76,28 @@ def _first_sentence(error: Exception) -> str:
 
 
 def cut_model(model: Any, layer: str | None) -> Any:
-    """Give the model from a model's input to a layer's output.
+    """Return the part of a model from its input to the output of a layer.
 
     Args:
         model: A Keras model with one input.
-        layer: Name of the layer, `MODEL/LAYER` where it is within a model that is a layer itself; with `:flatten`
-            behind it for maps [h, w, c] as h * w * c numbers instead of their mean; None for the model's own output.
+        layer: Name of the layer, `MODEL/LAYER` inside a nested model; with the suffix `:flatten` maps [h, w, c] become
+            h * w * c numbers instead of their mean; None for the output of the model.
 
     Raises:
         ModelError: The model has no such layer, or several inputs or outputs.
     """
     keras = import_keras()
 
-    inputs = getattr(model, "inputs", None) or ()  # a model of a class of its own may have none
+    inputs = getattr(model, "inputs", None) or ()  # a subclassed model may have none
     if len(inputs) != 1:
         raise ModelError(
-            f"{model.name} has {len(inputs)} inputs; wanted is one, for images.",
+            f"{model.name} has {len(inputs)} inputs; expected is one, for images.",
             hint="Save a model of one input.",
         )
     output = _only_output(model) if layer is None else _output(model, layer.removesuffix(_FLATTEN))
     if layer is not None and layer.endswith(_FLATTEN):
         output = keras.layers.Flatten()(output)
-    return keras.Model(model.inputs[0], output)  # inputs in a list of one would make Keras warn at every call
+    return keras.Model(model.inputs[0], output)  # Keras warns at every call of a list of one input
 
 
 def _only_output(model: Any) -> Any:
@@ -107,17 +108,17 @@ def _only_output(model: Any) -> Any:
 
 
 def _output(model: Any, path: str) -> Any:
-    """Give a layer's output, as it comes of the model's own input.
+    """Return the output of a layer for the model's input.
 
     Raises:
-        ModelError: There is no such layer, or it has several outputs.
+        ModelError: The layer does not exist, or has several outputs.
     """
     if path not in set(_paths(model)):
         raise _no_layer(model, path)
     name, _, inside = path.partition(_INSIDE)
     layer = model.get_layer(name)
     if inside:
-        # Inputs in a list of one would make Keras warn at every call.
+        # Keras warns at every call of a list of one input.
         inputs, taken = (one[0] if len(one) == 1 else one for one in (layer.inputs, inputs_of(layer)))
         return import_keras().Model(inputs, _output(layer, inside))(taken)
     outputs = outputs_of(layer)
@@ -127,12 +128,12 @@ def _output(model: Any, path: str) -> Any:
 
 
 def inputs_of(layer: Any) -> list[Any]:
-    """Give what a layer takes within its model; a model that is a layer has inputs of its own besides."""
-    return list(layer._inbound_nodes[0].input_tensors)  # noqa: SLF001  Keras has no other way to ask
+    """Return the tensors that a layer takes within its model; a nested model has separate inputs too."""
+    return list(layer._inbound_nodes[0].input_tensors)  # noqa: SLF001  Keras has no public way
 
 
 def outputs_of(layer: Any) -> list[Any]:
-    """Give what comes of a layer within its model."""
+    """Return the outputs of a layer within its model."""
     return list(layer._inbound_nodes[0].outputs)  # noqa: SLF001  as above
 
 
@@ -144,11 +145,11 @@ def _no_layer(model: Any, path: str) -> ModelError:
     paths = list(_paths(model))
     inside = [one for one in paths if one.endswith(_INSIDE + path)]
     near = inside or difflib.get_close_matches(path, paths, n=5, cutoff=0.3) or paths[-5:]
-    return ModelError(f"{model.name} has no layer {path}.", hint=f"Near it are: {', '.join(near)}.")
+    return ModelError(f"{model.name} has no layer {path}.", hint=f"Similar names: {', '.join(near)}.")
 
 
 def _paths(model: Any) -> Iterator[str]:
-    """Name every layer, those within models too."""
+    """Yield the path of every layer, nested ones included."""
     for layer in model.layers:
         yield layer.name
         if _is_model(layer):
@@ -156,11 +157,11 @@ def _paths(model: Any) -> Iterator[str]:
 
 
 def _read_pixels(model: Any) -> StatedPixels:
-    """Look for the range of pixels in the numbers of a model's first layers."""
+    """Infer the pixel range from the numbers of a model's first layers."""
     tf = import_tensorflow()
     (images,) = model.inputs
     spec = tf.TensorSpec([None, *images.shape[1:]], images.dtype)
-    return StatedPixels(read_graph(lambda batch: model(batch, training=False), spec).pixels, LAYERS)
+    return StatedPixels(trace_graph(lambda batch: model(batch, training=False), spec).pixels, LAYERS)
 
 
 def _stated_size(model: Any) -> tuple[int, int] | None:

@@ -1,48 +1,62 @@
-"""Opening a backbone by its handle."""
+"""Opens a backbone by its handle."""
 
 import dataclasses
 import difflib
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from frieze.core import InputError, ModelError, import_tensorflow
-from frieze.embedder.backbones.batch_dependence import try_out
-from frieze.embedder.backbones.builtin import open_built_in
-from frieze.embedder.backbones.catalogue import APPLICATIONS, BUILT_IN, BUILT_IN_NAME, OURS
-from frieze.embedder.backbones.foreign_files import advise
+from frieze.embedder.backbones.base import Backbone, Network, StatedPixels
+from frieze.embedder.backbones.batch_dependence import probe_network
+from frieze.embedder.backbones.builtin import open_builtin
+from frieze.embedder.backbones.catalogue import APPLICATIONS, BUILTIN, BUILTIN_MODEL, BUILTIN_NAME
 from frieze.embedder.backbones.hub_download import open_remote
 from frieze.embedder.backbones.keras_applications import PREFIX, describe, open_application
 from frieze.embedder.backbones.keras_file import open_keras_file
-from frieze.embedder.backbones.request import (
-    MODEL_FILES,
-    PRECISIONS,
-    Backbone,
-    BackboneRequest,
-    Network,
-    StatedPixels,
-)
+from frieze.embedder.backbones.request import MODEL_FILES, PRECISIONS, BackboneRequest
 from frieze.embedder.backbones.saved_model import open_saved_model
 from frieze.embedder.images.resize import FITS, PIXELS
 from frieze.features import BackboneSpec, check_same_backbone
 
 _SIDE_PX = 224
-"""For modules whose graph takes any size and whose name does not tell: what most of them were trained at."""
+"""Default side for modules whose graph takes any size and whose name has none: most were trained at it."""
 
 
 _MAPS_RANK, _ROWS_RANK = 4, 2  # [B, h, w, D] and [B, D]
 
 
+_ONNX = "Convert it to a SavedModel: onnx2tf -i {path} -o {folder} -osd (from PyPI). Then: --backbone {folder}"
+_TORCH = (
+    "Write it as ONNX with torch.onnx.export, and convert that to a SavedModel: onnx2tf -i {onnx} -o {folder}"
+    " -osd (from PyPI). Then: --backbone {folder}. Or embed with PyTorch, save the vectors with numpy.save, and type:"
+    " frieze import VECTORS.npy --out FEATURES"
+)
+_PACKED = "Unpack it, and give the folder that holds saved_model.pb: mkdir {folder}; {unpack} {path} {into} {folder}"
+
+_ADVICE = {
+    ".onnx": _ONNX,
+    **dict.fromkeys((".pt", ".pth", ".pth.tar", ".safetensors", ".ckpt", ".bin"), _TORCH),
+    ".tflite": "A TFLite file can't be converted back: give the SavedModel or .keras file that it was made from.",
+    ".pb": "Give the folder of the SavedModel, not the file in it: --backbone {parent}",
+    ".json": "This is a network without its weights: save both with model.save('NAME.keras').",
+    **dict.fromkeys((".tar.gz", ".tgz", ".tar"), _PACKED.replace("{unpack}", "tar xf").replace("{into}", "-C")),
+    ".zip": _PACKED.replace("{unpack}", "unzip").replace("{into}", "-d"),
+}
+"""Suffix of a model file of another framework -> how to convert it; the longest match wins."""
+
+
 @dataclasses.dataclass(frozen=True)
 class _Kind:
-    """How a handle is known, and what opens it."""
+    """A kind of backbone: how its handles look, and the function that opens them."""
 
     matches: Callable[[str], bool]
     open: Callable[[BackboneRequest], Network]
 
 
 _KINDS = (
-    _Kind(lambda handle: handle == BUILT_IN, open_built_in),
+    _Kind(lambda handle: handle == BUILTIN, open_builtin),
     _Kind(lambda handle: handle.startswith(PREFIX), open_application),
     _Kind(lambda handle: "://" in handle, open_remote),
     _Kind(lambda handle: Path(handle).is_dir(), open_saved_model),
@@ -54,32 +68,32 @@ def open_backbone(request: BackboneRequest) -> Backbone:
     """Load a backbone.
 
     Args:
-        request: What is asked for.
+        request: The requested backbone.
 
     Returns:
         The backbone, and the spec that decides its embeddings.
 
     Raises:
-        ModelError: It can't be found, loaded or understood.
+        ModelError: The backbone can't be found, loaded or understood.
         InputError: An option does not fit it.
     """
     _check(request)
     kind = next((kind for kind in _KINDS if kind.matches(request.handle)), None)
     if kind is None:
         raise ModelError(
-            f"{request.handle} is no backbone: no name, no URL, no SavedModel's folder and no .keras file.",
-            hint=advise(Path(request.handle)) or f"{_suggest(request.handle)}See: frieze backbones",
+            f"{request.handle} is no backbone: no name, URL, SavedModel folder or .keras file.",
+            hint=conversion_hint(Path(request.handle)) or f"{_suggest(request.handle)}See: frieze backbones",
         )
     network = kind.open(request)
     size = request.size or network.image_size or (_SIDE_PX, _SIDE_PX)
     stated = StatedPixels() if request.pixels else network.read_pixels()
-    pixels = request.pixels or _known(stated, network)
+    pixels = request.pixels or _require_pixels(stated, network)
     call = _images_to_embeddings(network, pixels)
     spec = BackboneSpec(
         name=network.name,
         handle=network.handle,
         fingerprint=network.fingerprint,
-        dim=_try_out(call, network, size, is_known=request.has_own_pixels),
+        dim=_try_out(call, network, size, is_known=request.has_known_pixels),
         image_size=size,
         fit=request.fit,
         pixels=pixels,
@@ -88,9 +102,9 @@ def open_backbone(request: BackboneRequest) -> Backbone:
         precision=request.precision,
         decoding=request.decoding,
     )
-    is_asked = request.pixels is not None
-    read_pixels = network.read_pixels if is_asked else lambda: stated
-    return Backbone(spec, call, network.model, read_pixels, is_asked)
+    is_pixels_explicit = request.pixels is not None
+    read_pixels = network.read_pixels if is_pixels_explicit else lambda: stated
+    return Backbone(spec, call, network.model, read_pixels, is_pixels_explicit)
 
 
 def reopen_backbone(spec: BackboneSpec, *, where: str) -> Backbone:
@@ -98,23 +112,37 @@ def reopen_backbone(spec: BackboneSpec, *, where: str) -> Backbone:
 
     Args:
         spec: The stored spec.
-        where: What holds it, for the message.
+        where: What stores the spec, for the message.
 
     Raises:
-        ModelError: It is no longer there.
-        MismatchError: Another network stands in its place now.
+        ModelError: The backbone no longer exists.
+        MismatchError: Another network has its handle now.
     """
     backbone = open_backbone(BackboneRequest.of(spec))
-    first = "Another Frieze made it:" if spec.handle == BUILT_IN else f"Put the first one back at {spec.handle}, or"
+    first = "Another Frieze made it:" if spec.handle == BUILTIN else f"Put the first one back at {spec.handle}, or"
     hint = f"{first} embed again."
     check_same_backbone(backbone.spec, spec, where=where, hint=hint)
     return backbone
 
 
 def list_backbones() -> list[dict[str, Any]]:
-    """List what can be asked for by name: handle, width, input size, parameters and pixel range of each."""
-    built_in = describe(BUILT_IN, OURS) | {"name": BUILT_IN_NAME}
+    """List the named backbones: handle, width, input size, parameters and pixel range of each."""
+    built_in = describe(BUILTIN, BUILTIN_MODEL) | {"name": BUILTIN_NAME}
     return [built_in, *(describe(PREFIX + name, application) for name, application in APPLICATIONS.items())]
+
+
+def conversion_hint(path: Path) -> str | None:
+    """Return how to convert a model file of another framework; None for an unknown extension.
+
+    >>> conversion_hint(Path("nets/small.tflite"))
+    "A TFLite file can't be converted back: give the SavedModel or .keras file that it was made from."
+    """
+    suffix = max((one for one in _ADVICE if path.name.lower().endswith(one)), key=len, default=None)
+    if suffix is None:
+        return None
+    folder = path.parent / path.name[: -len(suffix)]
+    names = {"path": path, "folder": folder, "onnx": f"{folder}.onnx", "parent": path.parent}
+    return _ADVICE[suffix].format(**{name: shlex.quote(str(value)) for name, value in names.items()})
 
 
 def _suggest(handle: str) -> str:
@@ -126,19 +154,19 @@ def _suggest(handle: str) -> str:
 def _check(request: BackboneRequest) -> None:
     is_application = request.handle.startswith(PREFIX)
     is_file = request.handle.endswith(MODEL_FILES) and not Path(request.handle).is_dir()
-    has_graph = not (request.has_own_pixels or is_file)
+    has_graph = not (request.has_known_pixels or is_file)
     if request.trust and not has_graph:
         raise InputError(
-            f"--trust-backbone does not go with {request.handle}: it runs no code but ours and that of Keras.",
+            f"--trust-backbone does not go with {request.handle}: it runs only code of Frieze and Keras.",
             hint="Leave --trust-backbone out: it is for SavedModels.",
         )
     if request.weights is not None and not is_application:
         raise InputError(
             f"--weights does not go with {request.handle}: its weights are in it.", hint="Leave --weights out."
         )
-    if request.pixels is not None and request.has_own_pixels:
+    if request.pixels is not None and request.has_known_pixels:
         raise InputError(f"{request.handle} has its own preprocessing.", hint="Leave --pixels out.")
-    _ = request.size  # which is refused where it is none
+    _ = request.size  # raises for an invalid one
     words = (
         ("fit", request.fit, FITS),
         ("pixels", request.pixels, PIXELS),
@@ -149,13 +177,13 @@ def _check(request: BackboneRequest) -> None:
             raise InputError(f"Unknown --{option}: {value}.", hint=f"Use one of: {', '.join(table)}.")
 
 
-def _known(stated: StatedPixels, network: Network) -> str:
-    """Refuse to guess a range of pixels."""
+def _require_pixels(stated: StatedPixels, network: Network) -> str:
+    """Return the declared pixel range, or raise: a range is never guessed."""
     if stated.name is None:
         raise ModelError(
-            f"{network.handle} does not say what pixels it was trained on: no layer of it rescales them by numbers that"
-            " tell.",
-            hint="Say so with --pixels 0..1, -1..1, 0..255, caffe or torch: a wrong range is a silent loss.",
+            f"{network.handle} does not show what pixels it was trained on: none of its layers rescales them by known"
+            " numbers.",
+            hint="Set it with --pixels 0..1, -1..1, 0..255, caffe or torch: a wrong range is a silent loss.",
         )
     return stated.name
 
@@ -171,23 +199,23 @@ def _pooled(values: Any) -> Any:
         values = tf.reduce_mean(values, axis=(1, 2))  # average pooling over height and width
     if values.shape.rank != _ROWS_RANK:
         raise ModelError(
-            f"The backbone's output has the shape {values.shape}; wanted is [B, D] or [B, h, w, D].",
+            f"The backbone's output has the shape {values.shape}; expected is [B, D] or [B, h, w, D].",
             hint="Choose another output with --layer NAME.",
         )
     return tf.cast(values, tf.float32)
 
 
 def _try_out(call: Callable[[Any], Any], network: Network, size: tuple[int, int], *, is_known: bool) -> int:
-    """Run made-up images through: gives the width, and shows whether the size is one that the network takes."""
+    """Embed synthetic images: return the width, and raise if the network does not take the size."""
     tf = import_tensorflow()
     try:
-        return try_out(call, size, name=network.name, is_known=is_known)
+        return probe_network(call, size, name=network.name, is_known=is_known)
     except (ValueError, TypeError, tf.errors.OpError) as error:
         raise ModelError(
             f"{network.name} can't embed images of {size[0]} x {size[1]} pixels: {str(error).splitlines()[0]}",
-            hint=f"It was made for {_stated(network)}; give that size with --image-size, or its output with --layer.",
+            hint=f"It was made for {_stated(network)}; set that size with --image-size, or its output with --layer.",
         ) from error
 
 
 def _stated(network: Network) -> str:
-    return "a size that it does not tell" if network.image_size is None else "{} x {}".format(*network.image_size)
+    return "a size that it does not state" if network.image_size is None else "{} x {}".format(*network.image_size)

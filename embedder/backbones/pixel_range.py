@@ -1,4 +1,4 @@
-"""The range of pixels that a network was trained on, told by what its first layers do to them."""
+"""Infers the pixel range that a network was trained on from the scale and offset of its first layers."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,35 +6,35 @@ import numpy.typing as npt
 Numbers = npt.NDArray[np.float64]
 
 _RANGES = {"0..1": (0.0, 1.0), "-1..1": (-1.0, 1.0), "0..255": (0.0, 255.0)}
-"""What a network can be given, the narrowest first: numbers that fit several mean the first."""
+"""Possible input ranges, the narrowest first, which wins a tie."""
 
 _TARGETS = ((0.0, 1.0), (-1.0, 1.0), (-0.5, 0.5), (0.0, 255.0), (-127.5, 127.5))
-"""What networks compute with. Standardised pixels have no such ends: they are judged by their mean and deviation."""
+"""Ranges after scaling. Standardised pixels have none: they are recognized by mean and deviation."""
 
 _MEANS = ((0.0, 1.0, "0..1"), (-1.0, 0.0, "-1..1"), (16.0, 240.0, "0..255"))
-"""Lower and upper bound of the mean where nothing but a mean is taken off."""
+"""Lower and upper bound of the mean for networks that only subtract it."""
 
 _IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])
 _TOLERANCE = 0.01  # of a range: some divide by 256, or by 128
 _NO_OFFSET = 0.01  # of the deviation
-_LARGE_DEVIATION = 0.4  # of pixels in 0..1: no natural images have more, though those in -1..1 do
-_SMALL_DEVIATION = 1e-4  # of a channel that is empty
+_LARGE_DEVIATION = 0.4  # of pixels in 0..1: natural images have less, unlike those in -1..1
+_SMALL_DEVIATION = 1e-4  # of an empty channel
 _DARKEST_MEAN = 2.0  # of pixels in 0..255
 _VANISHING, _BYTES = 1 / 50, 255.0
 
 
-def range_from(scale: npt.ArrayLike, offset: npt.ArrayLike) -> str | None:
-    """Tell which range of pixels makes sense before `pixels * scale + offset`.
+def infer_pixel_range(scale: npt.ArrayLike, offset: npt.ArrayLike) -> str | None:
+    """Infer the range of the pixels in `pixels * scale + offset`.
 
     Args:
         scale: Per channel, [C].
         offset: Per channel, [C].
 
     Returns:
-        `0..1`, `-1..1` or `0..255`; None where the numbers do not tell.
+        `0..1`, `-1..1` or `0..255`; None if the numbers are ambiguous.
 
-    >>> range_from([1 / 127.5] * 3, [-1] * 3), range_from([2] * 3, [-1] * 3), range_from([1] * 3, [0] * 3)
-    ('0..255', '0..1', None)
+    >>> [infer_pixel_range([scale] * 3, [offset] * 3) for scale, offset in ((1 / 127.5, -1), (2, -1), (1, 0))]
+    ['0..255', '0..1', None]
     """
     scales, offsets = np.atleast_1d(np.asarray(scale, np.float64)), np.atleast_1d(np.asarray(offset, np.float64))
     if not (np.isfinite(scales).all() and np.isfinite(offsets).all() and scales.all()):
@@ -51,14 +51,14 @@ def range_from(scale: npt.ArrayLike, offset: npt.ArrayLike) -> str | None:
 
 
 def _from_scale(scales: Numbers) -> str | None:
-    """Tell the range by a scale alone: other pixels would all but vanish, or be thousands."""
+    """Infer the range from a scale alone: other ranges would nearly vanish, or reach thousands."""
     if scales.max() <= _VANISHING:
         return "0..255"
     return "0..1" if (np.abs(scales - _BYTES) <= _TOLERANCE * _BYTES).all() else None
 
 
 def _meets_target(ends: tuple[float, float], scales: Numbers, offsets: Numbers) -> bool:
-    """Tell whether the ends of a range become those of a range that networks compute with, in all channels."""
+    """Return whether scaling maps the ends of a range to those of a target range, in all channels."""
     mapped = np.sort(np.multiply.outer(np.array(ends), scales) + offsets, axis=0)  # [2, C]
     return any(
         (np.abs(mapped - np.array(target)[:, None]) <= _TOLERANCE * (target[1] - target[0])).all()
@@ -67,20 +67,20 @@ def _meets_target(ends: tuple[float, float], scales: Numbers, offsets: Numbers) 
 
 
 def _from_statistics(mean: Numbers, deviation: Numbers) -> str | None:
-    """Tell the range by the mean and deviation of the images that the network was trained on."""
+    """Infer the range from the mean and deviation of the training images."""
     is_used = deviation > _SMALL_DEVIATION
     mean, deviation = mean[is_used], deviation[is_used]
-    found = next((name for name, ends in _RANGES.items() if mean.size and _can_have(ends, mean, deviation)), None)
-    if found == "0..1":
+    range_ = next((name for name, ends in _RANGES.items() if mean.size and _can_have(ends, mean, deviation)), None)
+    if range_ == "0..1":
         is_known = mean.size == _IMAGENET_MEAN.size and np.allclose(mean, _IMAGENET_MEAN, atol=0.005)
-        return found if is_known or deviation.max() <= _LARGE_DEVIATION else None
-    if found == "-1..1":
-        return found if mean.min() < 0 else None  # others could be those of 0..1, roughly
-    return found if mean.size and mean.max() >= _DARKEST_MEAN else None
+        return range_ if is_known or deviation.max() <= _LARGE_DEVIATION else None
+    if range_ == "-1..1":
+        return range_ if mean.min() < 0 else None  # others could be those of 0..1, roughly
+    return range_ if mean.size and mean.max() >= _DARKEST_MEAN else None
 
 
 def _can_have(ends: tuple[float, float], mean: Numbers, deviation: Numbers) -> bool:
-    """Tell whether numbers in a range can have such a mean and deviation.
+    """Return whether numbers in a range can have this mean and deviation.
 
     Source: Bhatia and Davis, A better bound on the variance, 2000.
     """

@@ -1,4 +1,4 @@
-"""A folder with a TensorFlow SavedModel in hub form: TF2 callables and TF1 signatures."""
+"""SavedModels in TensorFlow Hub form: TF2 callables and TF1 signatures."""
 
 import re
 from collections.abc import Iterator
@@ -7,48 +7,49 @@ from typing import Any
 
 from frieze.core import ModelError, check_files, check_own_checksum, import_tensorflow, read_json
 from frieze.embedder.backbones import fingerprint
-from frieze.embedder.backbones.batch_dependence import check_takes_images
-from frieze.embedder.backbones.input_scaling import GraphFacts, read_graph
+from frieze.embedder.backbones.base import HUB, LAYERS, Network, StatedPixels
+from frieze.embedder.backbones.batch_dependence import check_image_input
+from frieze.embedder.backbones.input_scaling import GraphTraits, trace_graph
 from frieze.embedder.backbones.op_safety import check_only_computes
-from frieze.embedder.backbones.request import HUB, LAYERS, BackboneRequest, Network, StatedPixels
+from frieze.embedder.backbones.request import BackboneRequest
 
 _SIDES = "96|128|160|192|224|240|256|260|288|299|300|320|331|380|384|456|480|512|528|600"
 _SIDE_IN_NAME = re.compile(rf"_({_SIDES})(?![0-9])")
 _NAMED_SIDES = {"inception_resnet_v2": 299, "inception_v3": 299, "nasnet_large": 331}
-"""Sizes that the module's graph leaves open. Source: the modules' pages on tfhub.dev."""
+"""Input sizes of modules whose graph takes any size. Source: the modules' pages on tfhub.dev."""
 
 _LISTS = ("head.json", "export.json")
-"""What lists the files of a model that `frieze finetune` or `frieze export` wrote."""
+"""Files that list the checksums of a model that `frieze finetune` or `frieze export` wrote."""
 _MAKE_AGAIN = "Make the model again (frieze finetune or frieze export), or put its files back."
 
 _IMAGES_RANK = 4
-_ONLY = "default"  # the hub's name for the output that is meant
+_ONLY = "default"  # the hub's name for the default output
 _HUB_SIGNATURES = ("default", "image_feature_vector")
 _SIGNATURES = (*_HUB_SIGNATURES, "serving_default")
 _HUB_FILE = "tfhub_module.pb"  # of TF1 hub modules
-_KERAS = "keras_api"  # what a model has that an older Keras saved
+_KERAS = "keras_api"  # an attribute of models that an older Keras saved
 _HUB_RANGE = "0..1"  # source: tensorflow.org/hub/common_signatures/images
 _COLOURS = 3
-_UNTOLD = re.compile(r"saved_model|\d+")
+_GENERIC_NAME = re.compile(r"saved_model|\d+")
 
 
 def open_saved_model(request: BackboneRequest) -> Network:
-    """Load a SavedModel's folder.
+    """Load the folder of a SavedModel.
 
     Raises:
-        ModelError: It is no SavedModel, can't be called with images, or does more than compute and is not trusted.
+        ModelError: The folder is no SavedModel, can't be called with images, or does more than compute without trust.
     """
     named = Path(request.handle).absolute()
     folder = fingerprint.model_folder(named)
     _check_listed_files(named, folder)
-    return load(folder, handle=str(named), name=name_of(named), layer=request.layer, trust=request.trust)
+    return load(folder, handle=str(named), name=module_name(named), layer=request.layer, trust=request.trust)
 
 
 def _check_listed_files(named: Path, folder: Path) -> None:
-    """Refuse a model of ours with an altered file.
+    """Check the files of a model that Frieze wrote against their checksums.
 
     Raises:
-        FeatureFileError: One is, or the JSON file that lists them.
+        FeatureFileError: A file was altered, or the JSON file that lists them.
     """
     base = named.parent if named == folder and named.name == "saved_model" else named
     for path in (base / name for name in _LISTS if (base / name).is_file()):
@@ -59,35 +60,35 @@ def _check_listed_files(named: Path, folder: Path) -> None:
 
 
 def load(folder: Path, *, handle: str, name: str, layer: str | None, trust: bool) -> Network:
-    """Load a SavedModel that lies in a local folder, whatever handle led to it.
+    """Load a SavedModel from a local folder, for any handle.
 
     Raises:
-        ModelError: It is no SavedModel, can't be called with images, or does more than compute and is not trusted.
+        ModelError: The folder is no SavedModel, can't be called with images, or does more than compute without trust.
     """
-    call = load_call(folder, name=name, output=layer, trust=trust)
+    call = load_function(folder, name=name, output=layer, trust=trust)
     images = _images_spec(call, name)
-    facts = read_graph(call, images)
-    _check_repeats(facts, name)
+    traits = trace_graph(call, images)
+    _check_repeats(traits, name)
     is_hub_form = "://" in handle or _is_hub_form(folder, call)
     return Network(
         name=name,
         handle=handle,
         fingerprint=fingerprint.of_saved_model(folder),
-        image_size=stated_size(call) or _named_size(name),
-        read_pixels=lambda: _pixels(facts, is_hub_form=is_hub_form),
-        call=_taking_images(call, images),
+        image_size=graph_input_size(call) or _named_size(name),
+        read_pixels=lambda: _pixels(traits, is_hub_form=is_hub_form),
+        call=_with_channels_last(call, images),
     )
 
 
-def load_call(folder: Path, *, name: str, output: str | None, trust: bool) -> "Call":
-    """Load a SavedModel's module, and choose what to call of it.
+def load_function(folder: Path, *, name: str, output: str | None, trust: bool) -> "ServingFunction":
+    """Load a SavedModel, and choose the function to call.
 
     Raises:
-        ModelError: As `load` has it.
+        ModelError: As in `load`.
     """
     if not has_model(folder):
         raise ModelError(
-            f"{folder} holds no saved_model.pb.", hint="Give the folder that a SavedModel was unpacked to."
+            f"{folder} holds no saved_model.pb.", hint="Pass the folder that a SavedModel was unpacked to."
         )
     tf = import_tensorflow()
     tags: list[str] | None = [] if (folder / _HUB_FILE).exists() else None  # TF1 hub modules are saved without tags
@@ -99,44 +100,44 @@ def load_call(folder: Path, *, name: str, output: str | None, trust: bool) -> "C
         raise ModelError(
             f"{folder} can't be loaded: {error}.", hint="Unpack the SavedModel again: its files are damaged or missing."
         ) from error
-    return call_of(module, output)
+    return choose_function(module, output)
 
 
-def _is_hub_form(folder: Path, call: "Call") -> bool:
-    """Tell whether a module is one of TensorFlow Hub's, which all take the same range: not one that Keras exported."""
+def _is_hub_form(folder: Path, call: "ServingFunction") -> bool:
+    """Return whether a module has TensorFlow Hub's form, with its fixed pixel range, unlike exports of Keras."""
     module = call.module
     if (folder / _HUB_FILE).exists() or any(name in getattr(module, "signatures", ()) for name in _HUB_SIGNATURES):
         return True
     return callable(module) and not hasattr(module, _KERAS)
 
 
-def _pixels(facts: GraphFacts, *, is_hub_form: bool) -> StatedPixels:
-    """Take the numbers in the graph for the range, where they tell; else what all hub modules take."""
-    is_convention = facts.pixels is None and is_hub_form
-    return StatedPixels(_HUB_RANGE, HUB) if is_convention else StatedPixels(facts.pixels, LAYERS)
+def _pixels(traits: GraphTraits, *, is_hub_form: bool) -> StatedPixels:
+    """Return the pixel range of the graph if it shows one; else the convention of hub modules."""
+    is_convention = traits.pixels is None and is_hub_form
+    return StatedPixels(_HUB_RANGE, HUB) if is_convention else StatedPixels(traits.pixels, LAYERS)
 
 
-def _check_repeats(facts: GraphFacts, name: str) -> None:
-    """Refuse a module that gives another embedding every time: Keras exports layers as they are in training."""
-    if facts.is_random:
+def _check_repeats(traits: GraphTraits, name: str) -> None:
+    """Reject a module that is not deterministic: Keras may export layers in training mode."""
+    if traits.is_random:
         raise ModelError(
-            f"{name} changes its images or numbers at random: it would give another embedding every time.",
-            hint="Give the model's .keras file, where layers of augmentation and dropout rest; or export it without"
+            f"{name} changes its images or numbers at random: its embeddings would differ every time.",
+            hint="Pass the model's .keras file, where augmentation and dropout are inactive; or export it without"
             " them.",
         )
-    if facts.writes_variables:
+    if traits.writes_variables:
         raise ModelError(
-            f"{name} changes its own variables when it is called, as batch norm in training mode does: an image's"
+            f"{name} changes its variables when it is called, as batch norm in training mode does: an image's"
             " embedding would depend on the images before it.",
-            hint="Give the model's .keras file, where batch norm rests; or export it with training=False.",
+            hint="Pass the model's .keras file, where batch norm is frozen; or export it with training=False.",
         )
 
 
-def _images_spec(call: "Call", name: str) -> Any:
-    """Give the TensorSpec of the images that a module takes.
+def _images_spec(call: "ServingFunction", name: str) -> Any:
+    """Return the TensorSpec of the images that a module takes.
 
     Raises:
-        ModelError: It takes files, not pixels, or pixels of other than three colours.
+        ModelError: The module takes files instead of pixels, or a number of channels other than three.
     """
     tf = import_tensorflow()
     specs = inputs_of(call)
@@ -149,14 +150,14 @@ def _images_spec(call: "Call", name: str) -> Any:
     fits = [spec for spec in specs if spec.shape.rank == _IMAGES_RANK]
     spec = fits[0] if fits else tf.TensorSpec([None, None, None, _COLOURS])
     if not _is_channels_first(spec.shape):
-        check_takes_images(spec.shape, name=name)
+        check_image_input(spec.shape, name=name)
     sides = _sides(spec.shape) if len({tuple(one.shape) for one in fits}) == 1 else (None, None)
     at = (None, _COLOURS, *sides) if _is_channels_first(spec.shape) else (None, *sides, _COLOURS)
     return tf.TensorSpec(at, spec.dtype)
 
 
 def _is_channels_first(shape: Any) -> bool:
-    """Tell whether images come as [B, 3, H, W], as in networks that PyTorch made."""
+    """Return whether images are [B, 3, H, W], as in networks from PyTorch."""
     return bool(shape.rank == _IMAGES_RANK and shape[1] == _COLOURS and shape[-1] != _COLOURS)
 
 
@@ -164,8 +165,8 @@ def _sides(shape: Any) -> tuple[int | None, int | None]:
     return tuple(shape[2:4]) if _is_channels_first(shape) else tuple(shape[1:3])
 
 
-def _taking_images(call: "Call", images: Any) -> Any:
-    """Give a call for float32 [B, H, W, 3], whatever order and type the module takes."""
+def _with_channels_last(call: "ServingFunction", images: Any) -> Any:
+    """Wrap a function for float32 [B, H, W, 3], whatever axis order and type the module takes."""
     tf = import_tensorflow()
     if images.dtype == tf.float32 and not _is_channels_first(images.shape):
         return call
@@ -180,10 +181,10 @@ def _taking_images(call: "Call", images: Any) -> Any:
 
 
 def _channels_last(values: Any) -> Any:
-    """Turn maps [B, D, h, w] to [B, h, w, D].
+    """Transpose maps [B, D, h, w] to [B, h, w, D].
 
     Raises:
-        ModelError: Their shape does not tell where the channels are.
+        ModelError: The channel axis is ambiguous.
     """
     if values.shape.rank != _IMAGES_RANK:
         return values
@@ -191,28 +192,28 @@ def _channels_last(values: Any) -> Any:
     is_last = channels == height and height != width  # [h, w, D] of a square
     if None in (channels, height, width) or is_last == (height == width):
         raise ModelError(
-            f"The backbone takes channels first, and its output of shape {values.shape} does not tell where they are.",
+            f"The backbone takes channels first, and its output of shape {values.shape} is ambiguous.",
             hint="Choose an output of shape [B, D] with --layer NAME.",
         )
     return values if is_last else import_tensorflow().transpose(values, [0, 2, 3, 1])
 
 
-def call_of(module: Any, output: str | None) -> "Call":
-    """Give what to call of a module that is loaded already.
+def choose_function(module: Any, output: str | None) -> "ServingFunction":
+    """Choose the function of a loaded module.
 
     Args:
-        module: What `tf.saved_model.load` or `hub.load` gave, or any callable of TensorFlow's.
-        output: A signature, one of several outputs, or `SIGNATURE:OUTPUT`; None for the one that is meant.
+        module: The result of `tf.saved_model.load` or `hub.load`, or any TensorFlow callable.
+        output: A signature, one of several outputs, or `SIGNATURE:OUTPUT`; None for the default.
 
     Raises:
-        ModelError: There is nothing to call.
+        ModelError: The module has no function to call.
     """
     signature, chosen = _split(module, output)
-    return Call(module, _function(module, signature), chosen)
+    return ServingFunction(module, _function(module, signature), chosen)
 
 
 def _split(module: Any, output: str | None) -> tuple[str | None, str | None]:
-    """Give the signature and the output that a name stands for."""
+    """Split a name into signature and output."""
     signatures = getattr(module, "signatures", ())
     signature, _, chosen = (output or "").partition(":")
     if signature in signatures:
@@ -221,12 +222,12 @@ def _split(module: Any, output: str | None) -> tuple[str | None, str | None]:
 
 
 def has_model(folder: Path) -> bool:
-    """Tell whether a folder holds a SavedModel's graph."""
+    """Return whether a folder holds the graph of a SavedModel."""
     return any((folder / file).is_file() for file in ("saved_model.pb", "saved_model.pbtxt"))
 
 
-class Call:
-    """One output of a module's function on images; it holds the module, whose variables would go with it."""
+class ServingFunction:
+    """One output of a module's function on images; keeps the module, and so its variables, alive."""
 
     def __init__(self, module: Any, function: Any, output: str | None) -> None:
         self.module = module
@@ -235,28 +236,28 @@ class Call:
 
     @property
     def is_signature(self) -> bool:
-        """Tell whether a signature is called, not the module itself."""
+        """Whether a signature is called instead of the module itself."""
         return self.function is not self.module
 
     def concrete_functions(self) -> list[Any]:
-        """Give the graphs that a call leads to, one for each kind of input and argument."""
+        """Return the traced graphs, one for each input signature."""
         callee = self.function if self.is_signature else self.module.__call__
         return list(getattr(callee, "concrete_functions", [callee]))
 
     def __call__(self, images: Any, **arguments: Any) -> Any:
-        """Give the output for a batch; a signature takes no other arguments."""
+        """Return the output for a batch; a signature takes no other arguments."""
         _, named = getattr(self.function, "structured_input_signature", ((), {}))
         names = list(named)
         outputs = self.function(**{names[0]: images}) if names else self.function(images, **arguments)
         return self._choose(dict(_named(outputs)))
 
     def _choose(self, outputs: dict[str, Any]) -> Any:
-        """Take the output asked for; else the one there is, or the hub's `default`."""
-        wanted = self.output
-        name = wanted or (_ONLY if _ONLY in outputs else next(iter(outputs)) if len(outputs) == 1 else None)
+        """Return the chosen output; by default the only one, or the hub's `default`."""
+        chosen = self.output
+        name = chosen or (_ONLY if _ONLY in outputs else next(iter(outputs)) if len(outputs) == 1 else None)
         if name in outputs:
             return outputs[name]
-        has = "several outputs" if wanted is None else f"no output {wanted}"
+        has = "several outputs" if chosen is None else f"no output {chosen}"
         others = ", ".join(sorted(getattr(self.module, "signatures", ())))
         raise ModelError(
             f"The backbone has {has}. It has: {', '.join(sorted(outputs))}."
@@ -266,7 +267,7 @@ class Call:
 
 
 def _named(outputs: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Name each output: by its key, by its place in a list, and `KEY/KEY` where these hold others."""
+    """Yield each output with its name: its key, its number in a list, or `KEY/KEY` if nested."""
     if isinstance(outputs, dict | list | tuple):
         items = outputs.items() if isinstance(outputs, dict) else enumerate(outputs)
         for key, value in items:
@@ -276,7 +277,7 @@ def _named(outputs: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _function(module: Any, layer: str | None) -> Any:
-    """Choose what to call: the module itself (TF2), or a signature (TF1, or one asked for by `layer`)."""
+    """Choose the function: the module itself (TF2), or a signature (TF1, or the one named by `layer`)."""
     signatures = getattr(module, "signatures", {})
     if layer is not None and layer in signatures:
         return signatures[layer]
@@ -291,27 +292,27 @@ def _function(module: Any, layer: str | None) -> Any:
     )
 
 
-def stated_size(call: Call) -> tuple[int, int] | None:
-    """Give the height and width of images that a module's graph fixes; None where it takes any."""
+def graph_input_size(call: ServingFunction) -> tuple[int, int] | None:
+    """Return the height and width of images that a module's graph requires; None for any."""
     shapes = [spec.shape for spec in inputs_of(call) if spec.shape.rank == _IMAGES_RANK]
     sizes = {(height, width) for height, width in map(_sides, shapes) if height is not None and width is not None}
     return sizes.pop() if sizes else None
 
 
-def inputs_of(call: Call) -> list[Any]:
-    """Give the TensorSpec of each tensor that a module's graphs take."""
+def inputs_of(call: ServingFunction) -> list[Any]:
+    """Return the TensorSpec of each input of a module's graphs."""
     tf = import_tensorflow()
     structures = [getattr(one, "structured_input_signature", ()) for one in call.concrete_functions()]
     return [spec for spec in tf.nest.flatten(structures) if isinstance(spec, tf.TensorSpec)]
 
 
 def _named_size(name: str) -> tuple[int, int] | None:
-    found = _SIDE_IN_NAME.search(name)
-    side = int(found[1]) if found else next((side for part, side in _NAMED_SIDES.items() if part in name), None)
+    match = _SIDE_IN_NAME.search(name)
+    side = int(match[1]) if match else next((side for part, side in _NAMED_SIDES.items() if part in name), None)
     return None if side is None else (side, side)
 
 
-def name_of(folder: Path) -> str:
-    """Name a module by its folder, or the one above where that says nothing (`saved_model`, `1`)."""
-    parts = [part for part in folder.resolve().parts if not _UNTOLD.fullmatch(part)]
+def module_name(folder: Path) -> str:
+    """Return the name of a module: its folder, or the one above a generic name (`saved_model`, `1`)."""
+    parts = [part for part in folder.resolve().parts if not _GENERIC_NAME.fullmatch(part)]
     return parts[-1]

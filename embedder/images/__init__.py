@@ -1,1 +1,1 @@
-"""An image's bytes to the pixels that a network takes."""
+"""From the bytes of an image to the pixels that a network takes: decode, convert to 8 bits, resize."""

@@ -1,4 +1,4 @@
-"""Memory of large images: how many of them are decoded at once."""
+"""Memory of large images: limits how many are decoded in parallel."""
 
 import contextlib
 import threading
@@ -7,31 +7,31 @@ from collections.abc import Callable, Iterator
 from frieze.core import free_memory, trim_memory
 
 SMALL_BYTES = 64 << 20
-"""An image that takes less is decoded at once: there are only so many threads."""
+"""A smaller image is decoded without waiting."""
 
 _SHARE = 0.5
-"""Of the free memory: the rest is the network's, and others'."""
+"""Share of the free memory; the rest is for the network and other programs."""
 
 _KEPT_SHARE = 1 / 16
-"""Of that share: what one thread may keep of an image that is done."""
+"""Part of that share that a thread may keep after decoding."""
 
 
 class DecodeMemory:
-    """Lets images be decoded at once as long as they fit the memory together; one that is too large alone goes alone.
+    """Limits parallel decoding to images that fit the memory together; an image too large for it is decoded alone.
 
     Args:
-        free: Gives the free bytes; asked whenever no large image is being decoded.
+        free: Returns the free bytes; called whenever no large image is being decoded.
     """
 
     def __init__(self, free: Callable[[], int] = free_memory) -> None:
         self._free = free
-        self._turn = threading.Lock()  # the next in line: a large one is not overtaken for ever
+        self._turn = threading.Lock()  # first come, first served: a large image does not starve
         self._changed = threading.Condition()
         self._taken = self._limit = 0
 
     @contextlib.contextmanager
     def take(self, n_bytes: int) -> Iterator[None]:
-        """Wait until an image fits, and count it while the block runs."""
+        """Wait until an image fits, and reserve its memory while the block runs."""
         if n_bytes < SMALL_BYTES:
             yield
             return
@@ -44,11 +44,11 @@ class DecodeMemory:
             yield
         finally:
             if n_bytes > self._limit * _KEPT_SHARE:
-                trim_memory()  # the C library keeps what a thread freed, and the next thread's image comes on top
+                trim_memory()  # the C library keeps freed memory per thread
             with self._changed:
                 self._taken -= n_bytes
                 self._changed.notify_all()
 
 
 DECODE_MEMORY = DecodeMemory()
-"""Of this process."""
+"""The limit of this process."""

@@ -1,4 +1,4 @@
-"""What is counted while images are decoded: all that makes a vector say less than one may think."""
+"""Counts of decoded images whose vectors may mean less than expected: 16-bit range, pages, colours, transparency."""
 
 import dataclasses
 from collections import Counter
@@ -6,22 +6,22 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from frieze.core import counted, shorten
-from frieze.embedder.images.deep_pixels import NARROW_LEVELS
+from frieze.embedder.images.bit_depth import NARROW_LEVELS
 
 NARROW, SEVERAL, PROFILES, CLEARED = "narrow_range", "first_of_several", "colour_profiles", "white_by_transparency"
-"""Fields of a document."""
+"""Fields of the JSON document."""
 
 _NAMED_PROFILES, _OTHER = 20, "other"
 
 
 class Traits(NamedTuple):
-    """What is told of a decoded image.
+    """Properties of a decoded image.
 
     Attributes:
-        n_levels: Of an image of more than 8 bits a channel, how many of 256 levels it reaches over; None of others.
+        n_levels: Of an image of more than 8 bits a channel, how many of 256 levels its range covers; None for others.
         is_first_of_several: Whether the file is an animation or has more pages.
-        profile: The colours that its values stand for; None where that is sRGB.
-        is_cleared: Whether it is all white because what is transparent is laid over white.
+        profile: Its colour space; None for sRGB.
+        is_cleared: Whether it is all white because transparent pixels are composited over white.
     """
 
     n_levels: int | None = None
@@ -35,11 +35,11 @@ class DecodingTally:
     """Counts of images.
 
     Attributes:
-        n_narrow: Those of more than 8 bits a channel that reach over few levels: nearly black, or one grey.
-        n_levels: Levels of 256 that the widest of these reaches over.
-        n_several: Files of which the first picture alone was taken.
-        profiles: Colours other than sRGB -> images.
-        n_cleared: Those that are all white because of their transparency.
+        n_narrow: Images of more than 8 bits a channel that cover few levels: nearly black, or one grey.
+        n_levels: Levels of 256 that the widest of these covers.
+        n_several: Files of which only the first picture is read.
+        profiles: Colour space other than sRGB -> number of images.
+        n_cleared: Images that are all white because of their transparency.
     """
 
     n_narrow: int = 0
@@ -58,7 +58,7 @@ class DecodingTally:
             self.profiles[traits.profile] += 1
 
     def merge(self, other: "DecodingTally") -> None:
-        """Count what was counted elsewhere."""
+        """Add the counts of another process or batch."""
         self.n_narrow += other.n_narrow
         self.n_levels = max(self.n_levels, other.n_levels)
         self.n_several += other.n_several
@@ -66,7 +66,7 @@ class DecodingTally:
         self.profiles += other.profiles
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields of a document."""
+        """Return the fields of the JSON document."""
         common = self.profiles.most_common()
         n_rare = sum(n for _, n in common[_NAMED_PROFILES:])
         return {
@@ -78,11 +78,11 @@ class DecodingTally:
 
 
 def describe_tally(document: Mapping[str, Any], *, hint: str = "") -> Iterator[str]:
-    """Say what was counted, a sentence each.
+    """Yield the counts as sentences.
 
     Args:
-        document: Has the fields of `to_json`, or some of them.
-        hint: What to do about images that reach over few levels.
+        document: The fields of `to_json`, or some of them.
+        hint: What to do about images that cover few levels.
 
     >>> next(describe_tally({"first_of_several": 1}))
     '1 image is an animation or has several pages: its first picture alone is read.'

@@ -1,4 +1,4 @@
-"""Grey TIFF samples of an unusual number of bits, which Pillow does not read: unpacked to 16 bits each."""
+"""Unpacks grey TIFF samples of an unusual number of bits, which Pillow does not read, to 16 bits."""
 
 import io
 from collections.abc import Mapping
@@ -9,11 +9,11 @@ from PIL import Image, TiffImagePlugin
 
 from frieze.core import ImageError
 
-_LEAST, _MOST = 3, 15
-_OF_PILLOW = (4, 8)
+_MIN_BITS, _MAX_BITS = 3, 15
+_PILLOW_BITS = (4, 8)
 _STRIP_VALUES = 1 << 20
 _MIN_IS_WHITE, _MIN_IS_BLACK = 0, 1
-_COMPRESSIONS = (1, 5, 8, 32773, 32946)  # none, LZW, deflate, PackBits, and deflate as it was
+_COMPRESSIONS = (1, 5, 8, 32773, 32946)  # none, LZW, deflate, PackBits, old deflate
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _ORIENTATION, _MIN_SAMPLE, _MAX_SAMPLE = 256, 257, 258, 262, 274, 280, 281
 _PREDICTOR = 317
 
@@ -21,26 +21,26 @@ _Tags = Mapping[int, tuple[int, ...]]
 
 
 def is_packed(tags: _Tags) -> bool:
-    """Tell by its tags whether a page is grey in strips, of 3, 5 to 7 or 9 to 15 bits a sample."""
+    """Return whether a page, by its tags, is grey in strips with 3, 5 to 7 or 9 to 15 bits a sample."""
     bits = tags.get(_BITS, (1,))
     first = {tag: values[0] for tag, values in tags.items()}
     return (
         len(bits) == 1
-        and _LEAST <= bits[0] <= _MOST
-        and bits[0] not in _OF_PILLOW
+        and _MIN_BITS <= bits[0] <= _MAX_BITS
+        and bits[0] not in _PILLOW_BITS
         and {_WIDTH, _HEIGHT} <= first.keys()
         and first.get(TiffImagePlugin.COMPRESSION, 1) in _COMPRESSIONS
         and first.get(_PHOTOMETRIC) in (_MIN_IS_WHITE, _MIN_IS_BLACK)
         and TiffImagePlugin.TILEWIDTH not in tags
-        and all(first.get(tag, 1) == 1 for tag in (_PREDICTOR, *_ONE))
+        and all(first.get(tag, 1) == 1 for tag in (_PREDICTOR, *_MUST_BE_ONE))
     )
 
 
-_ONE = (TiffImagePlugin.SAMPLESPERPIXEL, TiffImagePlugin.FILLORDER, TiffImagePlugin.SAMPLEFORMAT)
+_MUST_BE_ONE = (TiffImagePlugin.SAMPLESPERPIXEL, TiffImagePlugin.FILLORDER, TiffImagePlugin.SAMPLEFORMAT)
 
 
 def as_bytes(tags: _Tags, *, max_pixels: int) -> dict[int, int]:
-    """Return the tags that make of each byte of a packed page a sample of its own, upright.
+    """Return the tags that make each byte of a packed page a sample, upright.
 
     Raises:
         ImageError: The page holds more than `max_pixels`.
@@ -53,29 +53,29 @@ def as_bytes(tags: _Tags, *, max_pixels: int) -> dict[int, int]:
 
 
 def unpack_file(data: bytes, tags: _Tags) -> bytes:
-    """Return a TIFF of 16 bits a sample, which says what is white; zero is black in it.
+    """Return a TIFF of 16 bits a sample that states its white; zero is black.
 
     Args:
         data: A TIFF with the tags of `as_bytes`.
-        tags: Those that it had.
+        tags: The original tags.
     """
     with Image.open(io.BytesIO(data), formats=("TIFF",)) as image:
         rows = np.asarray(image)
     bits = tags[_BITS][0]
-    told = {tag: tags[tag][0] for tag in (_ORIENTATION, _MIN_SAMPLE, _MAX_SAMPLE) if tag in tags}
+    kept = {tag: tags[tag][0] for tag in (_ORIENTATION, _MIN_SAMPLE, _MAX_SAMPLE) if tag in tags}
     picture = Image.fromarray(unpack(rows, width=tags[_WIDTH][0], bits=bits))
     written = io.BytesIO()
-    picture.save(written, "TIFF", tiffinfo={_MAX_SAMPLE: 2**bits - 1, **told})
+    picture.save(written, "TIFF", tiffinfo={_MAX_SAMPLE: 2**bits - 1, **kept})
     return written.getvalue()
 
 
 def unpack(rows: npt.NDArray[np.uint8], *, width: int, bits: int) -> npt.NDArray[np.uint16]:
-    """Unpack samples, the most significant bit first whatever the order of bytes, as TIFF 6.0 has it.
+    """Unpack samples, the most significant bit first in either byte order (TIFF 6.0).
 
     Args:
-        rows: uint8 [H, bytes a row]; each row begins with a byte of its own.
+        rows: uint8 [H, bytes a row]; each row begins on a byte.
         width: Samples a row.
-        bits: A sample's, 1 to 16.
+        bits: Bits a sample, 1 to 16.
 
     >>> unpack(np.array([[0b00000000, 0b01111111, 0b11100000]], "u1"), width=2, bits=10).tolist()
     [[1, 1022]]
@@ -85,6 +85,6 @@ def unpack(rows: npt.NDArray[np.uint8], *, width: int, bits: int) -> npt.NDArray
     for top in range(0, len(rows), n_rows):
         one = np.unpackbits(rows[top : top + n_rows], axis=1, count=width * bits).reshape(-1, width, bits)
         values[top : top + n_rows] = sum(
-            one[..., place].astype(np.uint16) << np.uint16(bits - 1 - place) for place in range(bits)
+            one[..., bit].astype(np.uint16) << np.uint16(bits - 1 - bit) for bit in range(bits)
         )
     return values

@@ -1,4 +1,4 @@
-"""The chunks of a PNG file that Pillow does not hand on, or refuses the whole image for."""
+"""PNG chunks: those that Pillow does not expose, and those that make it reject or misread an image."""
 
 import itertools
 import struct
@@ -9,24 +9,24 @@ from typing import NamedTuple
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _TEXT_BYTES = 1 << 20
-"""Pillow's own limit for a compressed text: whoever reads pixels has no use for a larger one."""
+"""Pillow's limit for a compressed text; pixels do not depend on larger ones."""
 _TEXTS_BYTES = 16 << 20
-"""What all texts of a file may be taken apart to, so that a thousand of them cost no time either."""
+"""Limit for all decompressed texts of a file, so that many texts cost little time."""
 
-_OWN_NAMES = frozenset(
+_PILLOW_KEYS = frozenset(
     {b"transparency", b"interlace", b"bbox", b"icc_profile", b"gamma", b"srgb", b"default_image", b"disposal", b"blend"}
 )
-"""What Pillow calls things of its own in the dictionary into which it also puts a file's texts under their names."""
+"""Keys of Pillow's `info`, which also receives a file's texts under their names."""
 _TEXTS, _NAME_BYTES = (b"tEXt", b"zTXt", b"iTXt"), 79
-_EXIF, _PLAIN_TEXT = b"exif", b"tEXt"  # which Pillow takes for EXIF data on purpose, where it is plain
+_EXIF, _PLAIN_TEXT = b"exif", b"tEXt"  # Pillow reads this one as EXIF data on purpose
 
 _HEAD, _CHECKSUM_BYTES = struct.Struct(">I4s"), 4
 BIT_DEPTH_AT, COLOUR_TYPE_AT = 24, 25
-"""Where the header tells the bits a channel, and which channels there are."""
+"""Offsets of bit depth and colour type in the header."""
 
 
 class Chunk(NamedTuple):
-    """One chunk: its name, and where it begins, its data begin, and it ends."""
+    """One chunk: its name, and the offsets of its start, data and end."""
 
     name: bytes
     start: int
@@ -35,7 +35,7 @@ class Chunk(NamedTuple):
 
 
 def read_chunks(data: bytes) -> Iterator[Chunk]:
-    """Yield the chunks of a PNG file, as far as it goes."""
+    """Yield the chunks of a PNG file up to its end or truncation."""
     at = len(SIGNATURE)
     while at + _HEAD.size <= len(data):
         size, name = _HEAD.unpack_from(data, at)
@@ -44,23 +44,23 @@ def read_chunks(data: bytes) -> Iterator[Chunk]:
         at = end
 
 
-def is_deep(data: bytes) -> bool:
-    """Tell whether a file is a PNG of 16 bits a channel."""
+def is_16_bit(data: bytes) -> bool:
+    """Return whether a file is a PNG of 16 bits a channel."""
     return data.startswith(SIGNATURE) and data[BIT_DEPTH_AT : BIT_DEPTH_AT + 1] == b"\x10"
 
 
-def is_of_ios(data: bytes) -> bool:
-    """Tell whether a file is what Apple's tools make of a PNG: other order of colours, packed without a head."""
+def is_ios_png(data: bytes) -> bool:
+    """Return whether a file is a CgBI PNG, as Xcode makes it: swapped colours, raw deflate."""
     return data.startswith(SIGNATURE) and next((one.name for one in read_chunks(data)), b"") == b"CgBI"
 
 
 def significant_bits(data: bytes) -> int | None:
-    """Return how many bits of a sample are told to carry something (sBIT), the most of all channels; None if untold."""
+    """Return the significant bits a sample (sBIT), the maximum over channels; None without the chunk."""
     return max(read_body(data, b"sBIT"), default=None)
 
 
 def read_body(data: bytes, name: bytes) -> bytes:
-    """Return the data of a chunk that stands before the pixels; none where it is not there."""
+    """Return the data of a chunk before the pixels; empty without the chunk."""
     for chunk in itertools.takewhile(lambda one: one.name != b"IDAT", read_chunks(data)):
         if chunk.name == name:
             return data[chunk.body : chunk.end - _CHECKSUM_BYTES]
@@ -68,7 +68,7 @@ def read_body(data: bytes, name: bytes) -> bytes:
 
 
 def without_misleading_texts(data: bytes) -> bytes:
-    """Return a PNG file without the texts that Pillow would take for something else: for how it shows its pixels."""
+    """Return a PNG file without texts that Pillow would mistake for properties of the pixels."""
     if not data.startswith(SIGNATURE):
         return data
     return _without(data, (chunk for chunk in read_chunks(data) if _is_misleading(data, chunk)))
@@ -78,7 +78,7 @@ def _is_misleading(data: bytes, chunk: Chunk) -> bool:
     if chunk.name not in _TEXTS:
         return False
     name = data[chunk.body : min(chunk.end - _CHECKSUM_BYTES, chunk.body + _NAME_BYTES + 1)].partition(b"\0")[0]
-    return name in _OWN_NAMES or (name == _EXIF and chunk.name != _PLAIN_TEXT)
+    return name in _PILLOW_KEYS or (name == _EXIF and chunk.name != _PLAIN_TEXT)
 
 
 def _without(data: bytes, chunks: Iterable[Chunk]) -> bytes:
@@ -90,7 +90,7 @@ def _without(data: bytes, chunks: Iterable[Chunk]) -> bytes:
 
 
 def without_large_texts(data: bytes) -> bytes:
-    """Return a PNG file without the texts and colour profiles that are too large to be taken apart."""
+    """Return a PNG file without texts and colour profiles that are too large to decompress."""
     return _without(data, _large_texts(data))
 
 
@@ -104,11 +104,11 @@ def _large_texts(data: bytes) -> Iterator[Chunk]:
 
 
 def _text_bytes(data: bytes, chunk: Chunk, left: int) -> int:
-    """Return what a chunk's text takes, unpacked; of one over the limit a little more than that."""
-    if chunk.name not in _PACKED_FROM:
+    """Return the decompressed size of a chunk's text; just above the limit for larger ones."""
+    if chunk.name not in _COMPRESSED_AT:
         return 0
     body = data[chunk.body : chunk.end - _CHECKSUM_BYTES]
-    at = _PACKED_FROM[chunk.name](body)
+    at = _COMPRESSED_AT[chunk.name](body)
     if at < 0:
         return len(body)
     unpacker = zlib.decompressobj()
@@ -119,12 +119,12 @@ def _text_bytes(data: bytes, chunk: Chunk, left: int) -> int:
 
 
 def _after_name(body: bytes) -> int:
-    """Return where a compressed body begins behind its name and its method."""
+    """Return the offset of the compressed data after name and method."""
     return body.find(b"\0") + 2
 
 
 def _of_international(body: bytes) -> int:
-    """Return where an iTXt's text begins, behind its name, flags, language and translated name; -1 where unpacked."""
+    """Return the offset of an iTXt's compressed text, after name, flags and language; -1 if uncompressed."""
     name_end = body.find(b"\0")
     if body[name_end + 1 : name_end + 2] != b"\1":
         return -1
@@ -135,10 +135,10 @@ def _of_plain(_body: bytes) -> int:
     return -1
 
 
-_PACKED_FROM: dict[bytes, Callable[[bytes], int]] = {
+_COMPRESSED_AT: dict[bytes, Callable[[bytes], int]] = {
     b"zTXt": _after_name,
     b"iCCP": _after_name,
     b"iTXt": _of_international,
     b"tEXt": _of_plain,
 }
-"""Chunk with a text -> where in its data the compressed part begins; -1 where all is plain."""
+"""Chunk with a text -> offset of the compressed data; -1 for none."""

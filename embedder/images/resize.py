@@ -1,4 +1,4 @@
-"""An RGB image -> the pixels that a network sees."""
+"""Resizes RGB images to the input size of a network, and scales pixels to its range."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 Pixels = npt.NDArray[np.uint8]
 """uint8 [H, W, 3] or [B, H, W, 3], RGB."""
 
-_BILINEAR = Image.Resampling.BILINEAR  # Pillow widens the filter when it shrinks, so this is antialiased
+_BILINEAR = Image.Resampling.BILINEAR  # Pillow widens the filter when shrinking, so this is antialiased
 
 
 def _squash(image: Image.Image, size: tuple[int, int]) -> Image.Image:
@@ -26,11 +26,11 @@ def _pad(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 FITS: dict[str, Callable[[Image.Image, tuple[int, int]], Image.Image]] = {"squash": _squash, "crop": _crop, "pad": _pad}
-"""How an image meets (width, height): aspect given up, edges cut off, or black bars added."""
+"""How an image is fitted to (width, height): aspect ratio ignored, edges cropped, or padded with black."""
 
 
 def fit_image(image: Image.Image, *, fit: str, image_size: tuple[int, int]) -> Pixels:
-    """Bring an image to the network's size.
+    """Resize an image to the input size of a network.
 
     Args:
         image: Mode RGB.
@@ -59,7 +59,7 @@ PIXELS: dict[str, Callable[[Any], Any]] = {
     "caffe": _caffe,
     "torch": _torch,
 }
-"""Range a network was trained on -> the step from float32 [B, H, W, 3] in [0, 1] to it.
+"""Range a network was trained on -> function from float32 [B, H, W, 3] in [0, 1] to that range.
 
 Source: the modes of `keras.applications.imagenet_utils.preprocess_input`.
 """

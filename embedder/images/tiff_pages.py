@@ -1,4 +1,4 @@
-"""The pages of a TIFF file: which of them is the picture, and whether a camera's raw file holds one at all."""
+"""TIFF pages: finds the page that is the picture, and rejects camera raw files without a developed one."""
 
 import io
 import struct
@@ -11,7 +11,7 @@ from frieze.core import ImageError
 from frieze.embedder.images.packed_samples import as_bytes, is_packed, unpack_file
 
 SIGNATURES = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+", b"MM*\x00", b"II\x00*")
-"""Classic TIFF, BigTIFF, and two that lie about the order of their bytes."""
+"""Classic TIFF, BigTIFF, and two with the wrong byte order."""
 
 NEW_SUBFILE_TYPE, SUBFILE_TYPE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 254, 255, 256, 257, 258, 259, 262
 ORIENTATION, STRIP_OFFSETS, STRIP_BYTES, SUB_IFDS, JPEG_OFFSET, JPEG_BYTES = 274, 273, 279, 330, 513, 514
@@ -29,21 +29,21 @@ _JPEG_COMPRESSIONS = (6, 7)
 _CANON = b"CR"  # at byte 8 of a CR2
 _INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _MOST_VALUES, _MOST_PAGES = 64, 256
-_ALMOST = 0.9  # of the sensor's width and height: what a camera's own full-size JPEG has
+_FULL_SIZE_SHARE = 0.9  # of the sensor's width and height: the camera's full-size JPEG
 
 
 class Page(NamedTuple):
-    """One directory of the file.
+    """One directory (IFD) of the file.
 
     Attributes:
-        offset: Where it stands.
-        tags: Tag -> its first whole numbers.
-        places: Tag -> where its value stands, and of what type it is.
+        offset: Offset of the directory.
+        tags: Tag -> its first integers.
+        value_offsets: Tag -> offset and type of its value.
     """
 
     offset: int
     tags: dict[int, tuple[int, ...]]
-    places: dict[int, tuple[int, str]]
+    value_offsets: dict[int, tuple[int, str]]
 
     def first(self, tag: int, default: int = 0) -> int:
         """Return a tag's first value."""
@@ -61,12 +61,12 @@ class Page(NamedTuple):
 
     @property
     def is_mask(self) -> bool:
-        """Whether it only says which pixels of another page are seen."""
+        """Whether it is the transparency mask of another page."""
         return bool(self.first(NEW_SUBFILE_TYPE) & _MASK)
 
     @property
     def is_sensor(self) -> bool:
-        """Whether it holds what the sensor measured, which is no picture before it is developed."""
+        """Whether it holds raw sensor data."""
         return self.first(PHOTOMETRIC) in _SENSOR or self.first(COMPRESSION) in _SENSOR_COMPRESSIONS
 
 
@@ -74,9 +74,9 @@ class Picture(NamedTuple):
     """The page that is the picture, as a file of its own.
 
     Attributes:
-        data: Its bytes: those that came in where the first page is the picture.
-        orientation: EXIF orientation that the first page tells for a picture without its own; None for one that has.
-        is_inverted: Whether zero is white, which `data` does not say any more; told of more than 8 bits a sample only.
+        data: Its bytes; unchanged if the first page is the picture.
+        orientation: EXIF orientation of the first page, for a picture without one; None for a picture with its own.
+        is_inverted: Whether zero is white, which `data` no longer states; only for more than 8 bits a sample.
     """
 
     data: bytes
@@ -85,7 +85,7 @@ class Picture(NamedTuple):
 
 
 class _Reader:
-    """Reads directories; what is not there reads as no tags and no next page."""
+    """Reads directories; missing data reads as no tags and no next page."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -98,17 +98,17 @@ class _Reader:
         return struct.unpack_from(self.order + letters, self.data, at)
 
     def page(self, offset: int) -> tuple[Page, int]:
-        """Return the page at an offset, and the offset of the next one: 0 for none."""
+        """Return the page at an offset, and the offset of the next one, 0 for none."""
         (n_entries,) = self.read(self._head, offset)
         at, size = offset + struct.calcsize(self.order + self._head), struct.calcsize(self.order + self._entry)
         end = at + min(n_entries, (len(self.data) - at) // size) * size
-        tags, places = {}, {}
+        tags, value_offsets = {}, {}
         for start in range(at, end, size):
             tag, kind, count, value = self.read(self._entry, start)
             if kind in _INTEGERS and count:
                 tags[tag] = self._values(f"{min(count, _MOST_VALUES)}{_INTEGERS[kind]}", value)
-                places[tag] = start + size - len(value), _INTEGERS[kind]
-        page = Page(offset, {tag: values for tag, values in tags.items() if values}, places)
+                value_offsets[tag] = start + size - len(value), _INTEGERS[kind]
+        page = Page(offset, {tag: values for tag, values in tags.items() if values}, value_offsets)
         return page, self._next(end)
 
     def _values(self, letters: str, value: bytes) -> tuple[int, ...]:
@@ -119,20 +119,20 @@ class _Reader:
         return self.read(letters, at) if at + size <= len(self.data) else ()
 
     def _next(self, at: int) -> int:
-        is_there = at + struct.calcsize(self.offset) <= len(self.data)
-        return self.read(self.offset, at)[0] if is_there else 0
+        is_complete = at + struct.calcsize(self.offset) <= len(self.data)
+        return self.read(self.offset, at)[0] if is_complete else 0
 
     def first_page(self) -> Page:
         return self.page(self.read(self.offset, self.first_at)[0])[0]
 
     def pages(self) -> Iterator[Page]:
-        """Yield the pages that follow each other and those below them, each once."""
-        pending, seen = [self.read(self.offset, self.first_at)[0]], set[int]()
-        while pending and len(seen) < _MOST_PAGES:
+        """Yield all pages and sub-pages once."""
+        pending, visited = [self.read(self.offset, self.first_at)[0]], set[int]()
+        while pending and len(visited) < _MOST_PAGES:
             offset = pending.pop(0)
-            if not offset or offset in seen or offset >= len(self.data):
+            if not offset or offset in visited or offset >= len(self.data):
                 continue
-            seen.add(offset)
+            visited.add(offset)
             try:
                 page, following = self.page(offset)
             except struct.error:
@@ -141,15 +141,15 @@ class _Reader:
             pending += [following, *page.tags.get(SUB_IFDS, ())]
 
     def picture(self, page: Page, first: Page) -> Picture:
-        """Return the file with another page for its first."""
+        """Return the file with another page as its first."""
         data = self._with(self.first_at, self.offset, page.offset)
         return Picture(data, None if ORIENTATION in page.tags else first.first(ORIENTATION, 1))
 
     def with_tags(self, page: Page, values: Mapping[int, int]) -> bytes:
-        """Return the file with other numbers for tags that a page has."""
+        """Return the file with changed numbers in a page's tags."""
         changed = bytearray(self.data)
         for tag, value in values.items():
-            at, letter = page.places[tag]
+            at, letter = page.value_offsets[tag]
             struct.pack_into(self.order + letter, changed, at, value)
         return bytes(changed)
 
@@ -159,7 +159,7 @@ class _Reader:
 
 
 def read_first_page(data: bytes) -> Page | None:
-    """Return the tags of a TIFF's first page; None where they can't be read."""
+    """Return the first page of a TIFF; None if it can't be read."""
     try:
         return _Reader(data).first_page()
     except (struct.error, OverflowError):
@@ -167,14 +167,14 @@ def read_first_page(data: bytes) -> Page | None:
 
 
 def find_picture(data: bytes, *, max_pixels: int) -> Picture:
-    """Find the picture in a TIFF file: the first page, unless that is only a smaller version or a mask of another.
+    """Find the picture in a TIFF file: the first page, unless it is a reduced version or a mask of another.
 
-    In a camera's raw file the picture is the page, or the JPEG, of the sensor's size that the camera or a program
-    developed; a smaller one is its preview, never taken for the picture.
+    In a camera's raw file the picture is the developed page or JPEG of the sensor's size; a smaller one is a preview
+    and never used.
 
     Args:
-        data: The file's bytes, which begin with one of `SIGNATURES`.
-        max_pixels: Most pixels that are unpacked, where the samples have an unusual number of bits.
+        data: The bytes of the file, which begin with one of `SIGNATURES`.
+        max_pixels: Most pixels that are unpacked, for samples of an unusual number of bits.
 
     Raises:
         ImageError: The file is a camera's raw file without such a page, or its packed samples can't be unpacked.
@@ -195,12 +195,12 @@ def find_picture(data: bytes, *, max_pixels: int) -> Picture:
 
 
 def has_several(data: bytes) -> bool:
-    """Tell whether a TIFF file holds more than one picture: pages that are no smaller versions, masks or raw data."""
+    """Return whether a TIFF file holds several pictures; reduced versions, masks and raw data do not count."""
     reader = _Reader(data)
     try:
-        offset, seen, n_pictures = reader.read(reader.offset, reader.first_at)[0], set[int](), 0
-        while offset and offset not in seen and len(seen) < _MOST_PAGES and n_pictures <= 1:
-            seen.add(offset)
+        offset, visited, n_pictures = reader.read(reader.offset, reader.first_at)[0], set[int](), 0
+        while offset and offset not in visited and len(visited) < _MOST_PAGES and n_pictures <= 1:
+            visited.add(offset)
             page, offset = reader.page(offset)
             if page.is_sensor or DNG_VERSION in page.tags:
                 return False
@@ -222,11 +222,11 @@ def _find(data: bytes, first: Page) -> Picture:
 
 
 def raw_error(name: str, holds: str = "") -> ImageError:
-    """Return the failure of a camera's raw file, which says what to do with it.
+    """Return the failure of a camera's raw file, with the hint to develop it.
 
     Args:
         name: The format.
-        holds: What is in it.
+        holds: Description of its content.
     """
     return ImageError(
         "decode",
@@ -236,8 +236,8 @@ def raw_error(name: str, holds: str = "") -> ImageError:
 
 
 def _may_be_elsewhere(first: Page, data: bytes) -> bool:
-    tells = first.is_reduced, first.is_mask, first.is_sensor, SUB_IFDS in first.tags, DNG_VERSION in first.tags
-    return any(tells) or _is_canon(data)
+    signs = first.is_reduced, first.is_mask, first.is_sensor, SUB_IFDS in first.tags, DNG_VERSION in first.tags
+    return any(signs) or _is_canon(data)
 
 
 def _is_canon(data: bytes) -> bool:
@@ -255,38 +255,38 @@ def _area(size: tuple[int, int]) -> int:
 
 
 def _sensor_size(reader: _Reader, pages: list[Page]) -> tuple[int, int]:
-    """Return the size of what the sensor measured; 0 x 0 where the file is no camera's raw file."""
+    """Return the size of the sensor data; 0 x 0 if the file is no camera's raw file."""
     sizes = [page.size for page in pages if page.is_sensor]
-    if not sizes and _is_canon(reader.data):  # whose sensor's page tells no size
+    if not sizes and _is_canon(reader.data):  # its sensor page states no size
         exif = reader.page(pages[0].first(EXIF))[0]
         sizes = [(exif.first(EXIF_WIDTH), exif.first(EXIF_HEIGHT))]
     return max(sizes, default=(0, 0), key=_area)
 
 
 def _full(pages: list[Page]) -> Page | None:
-    """Return the largest page that is no smaller version of another."""
+    """Return the largest page that is no reduced version or mask."""
     full = [page for page in pages if not (page.is_reduced or page.is_mask)]
     return max(full, key=lambda page: _area(page.size), default=None)
 
 
 def _developed(reader: _Reader, pages: list[Page], sensor: tuple[int, int]) -> Picture:
-    """Return the picture that shows all of what the sensor saw."""
-    shown = [page for page in pages if not (page.is_mask or page.is_sensor)]
-    sizes = [_shown_size(reader.data, page) for page in shown]
-    best = max(range(len(shown)), key=lambda place: _area(sizes[place]), default=None)
+    """Return the developed picture of the sensor's size."""
+    developed = [page for page in pages if not (page.is_mask or page.is_sensor)]
+    sizes = [_shown_size(reader.data, page) for page in developed]
+    best = max(range(len(developed)), key=lambda number: _area(sizes[number]), default=None)
     width, height = (0, 0) if best is None else sizes[best]
-    if best is None or width < _ALMOST * sensor[0] or height < _ALMOST * sensor[1]:
+    if best is None or width < _FULL_SIZE_SHARE * sensor[0] or height < _FULL_SIZE_SHARE * sensor[1]:
         preview = f" with only a preview of {width} x {height}" if width * height else " and no developed picture"
         holds = f" of {sensor[0]} x {sensor[1]} pixels{preview}"
         raise raw_error(_maker_format(reader.data, pages[0]), holds)
-    jpeg = _jpeg_of(reader.data, shown[best])
+    jpeg = _jpeg_of(reader.data, developed[best])
     if jpeg is not None:
         return Picture(jpeg, pages[0].first(ORIENTATION, 1))
-    return reader.picture(shown[best], pages[0])
+    return reader.picture(developed[best], pages[0])
 
 
 def _shown_size(data: bytes, page: Page) -> tuple[int, int]:
-    """Return width and height of a page; of a JPEG its own, for its tags often tell none."""
+    """Return width and height of a page; those of the JPEG if it is one, because its tags often have none."""
     jpeg = _jpeg_of(data, page)
     if jpeg is None:
         return page.size
@@ -298,7 +298,7 @@ def _shown_size(data: bytes, page: Page) -> tuple[int, int]:
 
 
 def _jpeg_of(data: bytes, page: Page) -> bytes | None:
-    """Return the JPEG file that a page is; None where it is something else."""
+    """Return the JPEG file in a page; None for any other page."""
     if page.first(COMPRESSION) not in _JPEG_COMPRESSIONS or JPEG_TABLES in page.tags:
         return None
     for offset, size in ((JPEG_OFFSET, JPEG_BYTES), (STRIP_OFFSETS, STRIP_BYTES)):

@@ -1,25 +1,25 @@
-"""Decoding and resizing as TensorFlow operations, for exported models."""
+"""Decoding and resizing as TensorFlow operations, inside exported models."""
 
 from collections.abc import Callable
 from typing import Any
 
 from frieze.core import import_tensorflow
 from frieze.embedder.backbones import Backbone
-from frieze.embedder.backbones.freeze import freeze
+from frieze.embedder.backbones.base import freeze
 from frieze.embedder.images.decode import STRETCHED
 from frieze.embedder.in_graph.decode import decode_bytes
-from frieze.embedder.in_graph.resize import fit_pixels
+from frieze.embedder.in_graph.resize import resize_pixels
 from frieze.features import BackboneSpec
 
 __all__ = ["decode_batch", "fit_batch", "freeze_with"]
 
 
 def decode_batch(data: Any, spec: BackboneSpec) -> Any:
-    """Turn image files into what a backbone sees, as `decode_for` does, in TensorFlow's operations.
+    """Decode image files to the input of a backbone, as `decode_for` does, in TensorFlow operations.
 
     Args:
         data: string [N], the bytes of JPEG, PNG, GIF, BMP or WebP files.
-        spec: Says size and fit.
+        spec: Spec of the backbone, with size and fit.
 
     Returns:
         uint8 [N, H, W, 3].
@@ -35,20 +35,20 @@ def decode_batch(data: Any, spec: BackboneSpec) -> Any:
 
 
 def fit_batch(pixels: Any, spec: BackboneSpec) -> Any:
-    """Bring decoded images to a backbone's size; those that have it stay as they are.
+    """Resize decoded images to the input size of a backbone; images of that size stay unchanged.
 
     Args:
         pixels: uint8 [N, h, w, 3], RGB, of any size.
-        spec: Says size and fit.
+        spec: Spec of the backbone, with size and fit.
 
     Returns:
         uint8 [N, H, W, 3].
     """
-    return fit_pixels(pixels, fit=spec.fit, image_size=spec.image_size)
+    return resize_pixels(pixels, fit=spec.fit, image_size=spec.image_size)
 
 
 def freeze_with(backbone: Backbone, then: Callable[[Any], Any]) -> Any:
-    """Freeze a backbone together with what comes after it.
+    """Freeze a backbone together with a head.
 
     Args:
         backbone: From `open_backbone` or `reopen_backbone`.

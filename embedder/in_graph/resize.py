@@ -1,4 +1,4 @@
-"""Pixels of any size -> those that a network sees, in TensorFlow's operations."""
+"""Resizes pixels to the input size of a network, in TensorFlow operations."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,16 +20,16 @@ def _crop(tf: Any, source: Any, frame: Any) -> _Placed:
 
 def _pad(tf: Any, source: Any, frame: Any) -> _Placed:
     size = tf.minimum(tf.round(source * tf.reduce_min(frame / source)), frame)
-    size = tf.maximum(size, 1)  # where Pillow has none, and makes a black picture of so thin an image
+    size = tf.maximum(size, 1)  # Pillow has 0 pixels and a black picture for such a thin image
     return size, size / source, 0 * source
 
 
 GRAPH_FITS: dict[str, Callable[[Any, Any, Any], _Placed]] = {"squash": _squash, "crop": _crop, "pad": _pad}
-"""`FITS` once more: where an image of height and width `source` is put in a `frame`, both float64 [2]."""
+"""`FITS` in TensorFlow: how an image of height and width `source` is placed in a `frame`, both float64 [2]."""
 
 
-def fit_pixels(pixels: Any, *, fit: str, image_size: tuple[int, int]) -> Any:
-    """Bring images to the network's size with the antialiased triangle filter that Pillow calls bilinear.
+def resize_pixels(pixels: Any, *, fit: str, image_size: tuple[int, int]) -> Any:
+    """Resize images with the antialiased triangle filter that Pillow calls bilinear.
 
     Args:
         pixels: uint8 [N, h, w, 3].
@@ -37,7 +37,7 @@ def fit_pixels(pixels: Any, *, fit: str, image_size: tuple[int, int]) -> Any:
         image_size: Height and width in pixels.
 
     Returns:
-        uint8 [N, H, W, 3]; what lies between two levels may be rounded otherwise than by Pillow, on either axis.
+        uint8 [N, H, W, 3]; values halfway between two levels may be rounded differently from Pillow, on either axis.
     """
     tf = import_tensorflow()
     source, frame = (tf.cast(size, tf.float64) for size in (tf.shape(pixels)[1:3], image_size))
@@ -52,9 +52,9 @@ def fit_pixels(pixels: Any, *, fit: str, image_size: tuple[int, int]) -> Any:
 
 
 def _first_axis(tf: Any, source: Any, size: Any) -> Any:
-    """Tell which axis Pillow resizes first, for it rounds after each: bool [2], for height and width.
+    """Return which axis Pillow resizes first, because it rounds after each: bool [2], height and width.
 
-    Width is, unless height loses more than twice as many pixels (found by trying 700 sizes on Pillow 13).
+    Width is first, unless height loses more than twice as many pixels (found by trying 700 sizes on Pillow 13).
     """
     loss = source - size
     is_height = (loss[0] > 0) & (loss[0] > 2 * loss[1])

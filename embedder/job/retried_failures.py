@@ -5,7 +5,7 @@ import pyarrow.compute as pc
 
 from frieze.core import TablePath
 from frieze.embedder.images.decode import LIMITED, Limits
-from frieze.embedder.images.unread_pictures import are_read_now
+from frieze.embedder.images.unsupported_formats import are_readable_now
 from frieze.embedder.job.options import JobOptions
 from frieze.features import is_features, read_manifest
 
@@ -23,4 +23,4 @@ def may_pass(failed: pa.Table, reasons: tuple[str, ...]) -> pa.ChunkedArray:
         failed: A table of `FAILURES`.
         reasons: From `reasons_to_retry`.
     """
-    return pc.or_(pc.is_in(failed["reason"], pa.array(reasons, pa.string())), are_read_now(failed["message"]))
+    return pc.or_(pc.is_in(failed["reason"], pa.array(reasons, pa.string())), are_readable_now(failed["message"]))

@@ -1,7 +1,7 @@
-"""Where images come from: one file a kind, each giving a `Source`."""
+"""Image sources: one file a kind, each of which opens a `Source`."""
 
 from frieze.embedder.sources.base import Content, File, Source, SourceOptions
-from frieze.embedder.sources.files import read_place, to_path
+from frieze.embedder.sources.files import read_uri, to_path
 from frieze.embedder.sources.in_memory import as_images, encode
 from frieze.embedder.sources.open import LABELS, has_columns, is_listed_as, open_source, read_image
 from frieze.embedder.sources.tables.labels import LabelFile, read_labels
@@ -20,6 +20,6 @@ __all__ = [
     "open_source",
     "read_image",
     "read_labels",
-    "read_place",
+    "read_uri",
     "to_path",
 ]

@@ -1,6 +1,7 @@
-"""What every kind of source gives: a listing, and the way to the bytes of each image in it."""
+"""The contract of all sources: a `Source` is a listing of images and a way to read the bytes of each."""
 
 import dataclasses
+import posixpath
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -8,7 +9,7 @@ import pyarrow as pa
 
 from frieze.core import OUT_OF_MEMORY, ImageError, Rows, TablePath
 from frieze.embedder.images.decode import MAX_BYTES
-from frieze.embedder.images.unread_pictures import count_formats, count_unread
+from frieze.embedder.images.unsupported_formats import count_formats, count_unread
 from frieze.features import Failure
 
 
@@ -19,12 +20,12 @@ class Listing:
     Attributes:
         source: The source, as an absolute path or URL.
         images: A table with the columns of `LISTING`.
-        failures: What could not even be listed.
-        n_ignored: Files that are no images and do not claim to be.
-        ignored: How many of these there are of which format, pictures of formats that are not read among them.
-        n_hidden: Files and folders that are left out by rule: hidden ones, and what systems put beside pictures.
-        excluded: How many files and folders each pattern of the user's left out.
-        empty: Folders with nothing in them, each as the failure that it is where a table has rows of it.
+        failures: Images and folders that can't be listed.
+        n_ignored: Number of files that are no images, by name and content.
+        ignored: Format -> number of ignored files, pictures of unsupported formats included.
+        n_hidden: Number of hidden files and folders, and of system folders such as thumbnail caches.
+        excluded: Pattern of `--exclude` -> number of files and folders it matches.
+        empty: Empty folders, each as a failure: it counts where a stored table has rows of that folder.
     """
 
     source: str
@@ -38,34 +39,33 @@ class Listing:
 
 
 Content = bytes | ImageError
-"""An image's bytes, or why there are none."""
+"""An image's bytes, or the reason why it can't be read."""
 
 
-def not_read(error: OSError | MemoryError | pa.ArrowException) -> ImageError:
-    """Return the failure of an image that may be read another time."""
+def read_error(error: OSError | MemoryError | pa.ArrowException) -> ImageError:
+    """Return the failure of an image that a later run may be able to read."""
     if isinstance(error, MemoryError):
         return ImageError("read", OUT_OF_MEMORY, str(error) or "there was no memory for the file")
     return ImageError("read", "unreadable", getattr(error, "strerror", None) or str(error))
 
 
-def _untold(n_found: int) -> None:
-    """Say nothing of how far a listing is."""
+def _no_progress(n_listed: int) -> None:
+    """Report nothing."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SourceOptions:
-    """How a source is read.
+    """Options of a source.
 
     Attributes:
-        labels: `folder` (where the source's form has folders), `none`, or a file of labels.
-        image: Column or key that holds an image's path or bytes; None looks for a usual name.
-        id: Column or key that holds the ids, also in a file of labels; None looks for `id`, then names an image by
-            where it lies.
-        label: Column or key that holds the labels, in a file of labels where there is one; None looks for a usual name.
-        max_bytes: Largest file taken.
-        skip: Folders that are not looked into: the run's own output may lie inside the source.
-        exclude: Patterns of what is left out, as `frieze embed --exclude` takes them.
-        listed: Told every now and then how many images were found so far, where there are many.
+        labels: `folder` (the parent folder is the label), `none`, or a file of labels.
+        image: Column or key of an image's path or bytes; None looks for a common name.
+        id: Column or key of the ids, also in a file of labels; None looks for `id`, else the id is the image's path.
+        label: Column or key of the labels, in the file of labels if there is one; None looks for a common name.
+        max_bytes: Size of the largest file that is read.
+        skip: Folders that are skipped: the output of the run may lie inside the source.
+        exclude: Patterns of excluded paths, as in `frieze embed --exclude`.
+        on_progress: Called now and then with the number of images listed so far.
     """
 
     labels: str = "folder"
@@ -75,13 +75,21 @@ class SourceOptions:
     max_bytes: int = MAX_BYTES
     skip: tuple[TablePath, ...] = ()
     exclude: tuple[str, ...] = ()
-    listed: Callable[[int], None] = _untold
+    on_progress: Callable[[int], None] = _no_progress
+
+    def folder_label(self, name: str) -> str | None:
+        """Return an image's label by its folder: the last folder of its path; None at the root or for other labels.
+
+        >>> SourceOptions().folder_label("2020/cat/1.jpg"), SourceOptions(labels="none").folder_label("cat/1.jpg")
+        ('cat', None)
+        """
+        return posixpath.basename(posixpath.dirname(name)) or None if self.labels == "folder" else None
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"listed": _untold}  # a bar on this terminal is of no use in another process
+        return self.__dict__ | {"on_progress": _no_progress}  # a bar on this terminal is of no use in another process
 
     def to_json(self) -> dict[str, Any]:
-        """Return what decides which images are found, and what is said of them; columns where they were named."""
+        """Return the options that decide which images and labels are listed, as stored with a table."""
         columns = {name: getattr(self, name) for name in ("image", "id", "label") if getattr(self, name) is not None}
         return {"labels": self.labels} | columns | ({"exclude": list(self.exclude)} if self.exclude else {})
 
@@ -91,30 +99,30 @@ class File:
     """One file that holds many images: an archive or a manifest.
 
     Attributes:
-        name: Its path below the source; the images' ids begin with it.
-        place: Its absolute path or URL.
+        name: Its path below the source, with which the ids of its images begin.
+        uri: Its absolute path or URL.
     """
 
     name: str
-    place: str
+    uri: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A listed source.
+    """A on_progress source.
 
     Attributes:
-        listing: What there is, in a stable order.
-        read: Takes rows of the listing, int64 [n], ascending, and gives the content of each in that order. It never
+        listing: Its images, in a stable order.
+        read: Takes rows of the listing, int64 [n], ascending, and yields the content of each in that order. It never
             raises for a single image, and may be lazy.
-        in_order: Whether `read` is quick only when calls come one at a time and in ascending order, as from an archive
-            that is read from its beginning; else many threads may call it at once.
+        in_order: Whether `read` is fast only for one caller and ascending rows, as in an archive that is read from its
+            beginning. Otherwise threads may call it in parallel.
         has_columns: Whether its images have columns or keys that `SourceOptions` can name.
-        unread_shards: How many shards lie among a folder's images and are not read, by the glob that would find them.
-        n_unmatched: Rows of the file of labels that name no image of it; None where there is no such file.
-        notes: In words, what of it was read otherwise than one may think.
-        unpaired: Members of archives that describe an image which is not there.
-        n_repeated_keys: Keys of archives that stand for more than one sample.
+        unread_shards: Glob -> number of shards in a folder of images that are not read.
+        n_unmatched: Number of rows of the file of labels that match no image; None without such a file.
+        notes: Sentences about input that is interpreted in a way the user may not expect.
+        unpaired: Number of members of archives that describe a missing image.
+        n_repeated_keys: Number of keys of archives that occur in more than one sample.
     """
 
     listing: Listing
@@ -128,7 +136,7 @@ class Source:
     n_repeated_keys: int = 0
 
     def to_json(self, failed: pa.Table) -> dict[str, Any]:
-        """Return what the document of a run says of its source.
+        """Return the fields of a run's JSON document that describe the source.
 
         Args:
             failed: The images that can't be used, a table of `FAILURES`.

@@ -1,4 +1,4 @@
-"""Where bytes lie: files on disk and objects in buckets, by the uri under which they are stored."""
+"""Files on disk and objects in buckets, opened and read by the URI under which they are stored."""
 
 import contextlib
 import errno
@@ -15,21 +15,21 @@ from typing import Any, BinaryIO, TypeVar
 import pyarrow as pa
 
 from frieze.core import ImageError, Rows, is_remote, open_file_system
-from frieze.embedder.images.picture_formats import HEAD_BYTES, is_image, refusal
-from frieze.embedder.sources.base import Content, not_read
+from frieze.embedder.images.signatures import HEAD_BYTES, is_image, unsupported_error
+from frieze.embedder.sources.base import Content, read_error
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
-_ASKED_AT_ONCE = 16
+_N_PARALLEL_REQUESTS = 16
 _AHEAD_BYTES = 8 << 20
-"""What one request for a shard in a bucket brings; members that follow each other come with it."""
+"""Read-ahead for a shard in a bucket: members that follow each other arrive with one request."""
 
-_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
-_ODD = re.compile("[\udc80-\udcff]")
+_MISSING_ERRNOS = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
+_SURROGATES = re.compile("[\udc80-\udcff]")
 
 
 def to_path(uri: str) -> bytes:
-    r"""Turn a stored uri back into a path of the file system.
+    r"""Convert a stored URI to a path of the file system.
 
     >>> to_path("/a/b.jpg"), to_path("file:///a/%FF.jpg")
     (b'/a/b.jpg', b'/a/\xff.jpg')
@@ -40,41 +40,41 @@ def to_path(uri: str) -> bytes:
 
 
 def to_uri(path: str) -> str:
-    r"""Write a path as text; the odd bytes of a name that is no UTF-8 are percent-encoded.
+    r"""Convert a path to a URI; bytes that are not UTF-8 are percent-encoded.
 
     >>> to_uri("/a/b.jpg"), to_uri("/a/\udcff.jpg")
     ('/a/b.jpg', 'file:///a/%FF.jpg')
     """
-    if not path.isascii() and _ODD.search(path):
+    if not path.isascii() and _SURROGATES.search(path):
         return "file://" + urllib.parse.quote(os.fsencode(path))
     return path
 
 
 def to_id(name: str) -> str:
-    r"""Write a path below the source as an id, odd bytes as `\xNN`.
+    r"""Convert a path below the source to an id; bytes that are not UTF-8 become `\xNN`.
 
     >>> to_id("a/\udcff.jpg")
     'a/\\xff.jpg'
     """
-    return name if name.isascii() else _ODD.sub(lambda odd: f"\\x{ord(odd.group()) - 0xDC00:02x}", name)
+    return name if name.isascii() else _SURROGATES.sub(lambda byte: f"\\x{ord(byte.group()) - 0xDC00:02x}", name)
 
 
-def open_place(place: str) -> BinaryIO:
-    """Open a file for reading from any offset.
+def open_uri(uri: str) -> BinaryIO:
+    """Open a file or object for random access.
 
     Raises:
         OSError: It can't be opened, or is a folder or pipe.
     """
-    if is_remote(place):
-        system, path = open_file_system(place)
-        with _taken_key():
+    if is_remote(uri):
+        system, path = open_file_system(uri)
+        with _translate_key_errors():
             return io.BufferedReader(system.open_input_file(path), _AHEAD_BYTES)
-    return open(to_path(place), "rb", opener=_open_file)
+    return open(to_path(uri), "rb", opener=_open_file)
 
 
 @contextlib.contextmanager
-def _taken_key() -> Iterator[None]:
-    """Turn the refusal of a key, such as `a//b.jpg` with its empty part, into an error of this one object."""
+def _translate_key_errors() -> Iterator[None]:
+    """Raise an OSError of this one object for a key that Arrow rejects, such as `a//b.jpg` with its empty part."""
     try:
         yield
     except pa.ArrowException as error:
@@ -82,74 +82,74 @@ def _taken_key() -> Iterator[None]:
 
 
 def _open_file(path: str, flags: int) -> int:
-    number = os.open(path, flags | os.O_NONBLOCK)  # else a pipe would wait for its writer
+    descriptor = os.open(path, flags | os.O_NONBLOCK)  # otherwise a pipe would wait for its writer
     try:
-        _check_is_file(os.fstat(number))
+        _check_is_file(os.fstat(descriptor))
     except OSError:
-        os.close(number)
+        os.close(descriptor)
         raise
-    return number
+    return descriptor
 
 
 def _check_is_file(status: os.stat_result) -> None:
-    if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe would block forever
         raise OSError(errno.ENXIO, "not a regular file")
 
 
-def facts_of(place: str) -> tuple[int, int]:
-    """Give size in bytes and mtime in nanoseconds.
+def stat_uri(uri: str) -> tuple[int, int]:
+    """Return size in bytes and mtime in nanoseconds.
 
     Raises:
-        OSError: There is no such file, or it is a folder or pipe.
+        OSError: The file does not exist, or is a folder or pipe.
     """
-    if is_remote(place):
-        system, path = open_file_system(place)
-        with _taken_key():
+    if is_remote(uri):
+        system, path = open_file_system(uri)
+        with _translate_key_errors():
             (info,) = system.get_file_info([path])
         if not info.is_file:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         return info.size, info.mtime_ns
-    status = os.stat(to_path(place))
+    status = os.stat(to_path(uri))
     _check_is_file(status)
     return status.st_size, status.st_mtime_ns
 
 
-def is_gone(error: OSError) -> bool:
-    """Tell whether an error means that there is no such file; any other may pass, and the file be there.
+def is_missing(error: OSError) -> bool:
+    """Return whether an error means that the file does not exist; other errors may be temporary.
 
-    >>> is_gone(FileNotFoundError(2, "No such file")), is_gone(PermissionError(13, "Permission denied"))
+    >>> is_missing(FileNotFoundError(2, "No such file")), is_missing(PermissionError(13, "Permission denied"))
     (True, False)
     """
-    return error.errno in _GONE
+    return error.errno in _MISSING_ERRNOS
 
 
-def read_place(place: str, *, max_bytes: int) -> bytes:
+def read_uri(uri: str, *, max_bytes: int) -> bytes:
     """Read an image file.
 
     Raises:
-        ImageError: The file can't be read, is no image by its first bytes, or is larger than `max_bytes`.
+        ImageError: The file can't be read, is no image by its signature, or is larger than `max_bytes`.
     """
     try:
-        data = _read_remote(place, max_bytes) if is_remote(place) else _read_local(place, max_bytes)
+        data = _read_remote(uri, max_bytes) if is_remote(uri) else _read_local(uri, max_bytes)
     except (OSError, MemoryError) as error:
-        raise not_read(error) from error
+        raise read_error(error) from error
     if len(data) > max_bytes:
         raise ImageError("read", "too large", f"the file has more than {max_bytes} bytes")
     return data
 
 
-def _read_local(place: str, max_bytes: int) -> bytes:
-    with open_place(place) as file:
+def _read_local(uri: str, max_bytes: int) -> bytes:
+    with open_uri(uri) as file:
         head = file.read(HEAD_BYTES)
-        _check_head(head)  # a film named .jpg is not read to its end
-        size_bytes = os.fstat(file.fileno()).st_size  # Python makes room for as much as it is told to read
+        _check_head(head)  # a film named .jpg is not read to the end
+        size_bytes = os.fstat(file.fileno()).st_size  # Python allocates as much as it is asked to read
         return head + file.read(max(0, min(size_bytes, max_bytes + 1) - len(head)))
 
 
-def _read_remote(place: str, max_bytes: int) -> bytes:
-    """Read an object by one request for its size and one for its bytes."""
-    system, path = open_file_system(place)
-    with _taken_key(), system.open_input_file(path) as file:
+def _read_remote(uri: str, max_bytes: int) -> bytes:
+    """Read an object with one request for its size and one for its bytes."""
+    system, path = open_file_system(uri)
+    with _translate_key_errors(), system.open_input_file(path) as file:
         data: bytes = file.read(min(file.size(), max_bytes + 1))
     _check_head(data)
     return data
@@ -157,31 +157,31 @@ def _read_remote(place: str, max_bytes: int) -> bytes:
 
 def _check_head(data: bytes) -> None:
     if data and not is_image(data[:HEAD_BYTES]):
-        raise refusal(data)
+        raise unsupported_error(data)
 
 
 @functools.cache
 def _readers() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_ASKED_AT_ONCE, thread_name_prefix="frieze-fetch")
+    return ThreadPoolExecutor(_N_PARALLEL_REQUESTS, thread_name_prefix="frieze-fetch")
 
 
-def ask(question: Callable[[str], Answer], places: Sequence[str]) -> Iterable[Answer]:
-    """Ask the same of many places, in their order: of a bucket many at once, for it answers slowly."""
-    return _readers().map(question, places) if any(map(is_remote, places)) else map(question, places)
+def map_uris(function: Callable[[str], Result], uris: Sequence[str]) -> Iterable[Result]:
+    """Map a function over URIs, in order; URIs in buckets are requested in parallel, because latency dominates."""
+    return _readers().map(function, uris) if any(map(is_remote, uris)) else map(function, uris)
 
 
-def read_places(places: Any, *, max_bytes: int) -> Callable[[Rows], Iterable[Content]]:
-    """Give the `read` of a source whose images are files of their own.
+def read_uris(uris: Any, *, max_bytes: int) -> Callable[[Rows], Iterable[Content]]:
+    """Return `Source.read` for images that are files or objects of their own.
 
     Args:
-        places: Arrow column of the uris, one a row of the listing.
-        max_bytes: Largest file taken.
+        uris: Arrow column of URIs, one a row of the listing.
+        max_bytes: Size of the largest file that is read.
     """
 
-    def read_one(place: str) -> Content:
+    def read_one(uri: str) -> Content:
         try:
-            return read_place(place, max_bytes=max_bytes)
+            return read_uri(uri, max_bytes=max_bytes)
         except ImageError as error:
             return error
 
-    return lambda rows: ask(read_one, places.take(rows).to_pylist())
+    return lambda rows: map_uris(read_one, uris.take(rows).to_pylist())

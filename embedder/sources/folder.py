@@ -5,20 +5,20 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from frieze.embedder.images.picture_formats import HEAD_BYTES, is_image
-from frieze.embedder.images.unread_pictures import format_of, is_read_by_name
+from frieze.embedder.images.signatures import HEAD_BYTES, is_image
+from frieze.embedder.images.unsupported_formats import format_of, is_optional_format
 from frieze.embedder.sources.base import Listing, Source, SourceOptions
-from frieze.embedder.sources.files import facts_of, is_gone, open_place, read_places, to_uri
+from frieze.embedder.sources.files import is_missing, open_uri, read_uris, stat_uri, to_uri
 from frieze.embedder.sources.listing import ImageRecord, build_listing
 from frieze.embedder.sources.walk import Walk
 
 EXTENSIONS = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif"))
-"""What the name of an image ends in, in small letters."""
+"""Extensions of images, in lower case."""
 
 
 def is_image_name(name: str) -> bool:
-    """Tell whether a file claims by its name to be an image of a kind that is read."""
-    return os.path.splitext(name)[1].lower() in EXTENSIONS or is_read_by_name(name)
+    """Return whether a file has the extension of an image format that can be read."""
+    return os.path.splitext(name)[1].lower() in EXTENSIONS or is_optional_format(name)
 
 
 def open_folder(root: Path, options: SourceOptions) -> Source:
@@ -26,12 +26,12 @@ def open_folder(root: Path, options: SourceOptions) -> Source:
 
     Args:
         root: The folder, or one file.
-        options: With the labels of folders, an image's parent folder names its label; at the root the label is null.
+        options: With `labels="folder"` the parent folder is the label; at the root the label is null.
 
     Returns:
-        Every file whose extension or first bytes are an image's, ordered by folder, then name. A dangling link, a
-        special file with an image's extension, and whatever can't be looked at is a failure. Other files are counted
-        by their formats; what is hidden or excluded is left out.
+        Every file with the extension or signature of an image, ordered by folder, then name. Dangling links, special
+        files with the extension of an image, and unreadable paths are failures. Other files are counted by format;
+        hidden and excluded files are skipped.
     """
     walk = Walk(str(root if root.is_dir() else root.parent), options, hides=lambda *_: True)
     return open_files(walk, walk.files() if root.is_dir() else [str(root)], to_uri(str(root)), options)
@@ -41,52 +41,52 @@ def open_files(walk: Walk, paths: Iterable[str], source: str, options: SourceOpt
     """List the images among some files.
 
     Args:
-        walk: Found them, names them, and knows what else could not be looked at.
-        paths: Absolute paths of files below its base.
-        source: What the user gave, for the table's own record.
+        walk: The walk that yields the files, with its failures and counts.
+        paths: Absolute paths of files below the base of the walk.
+        source: The source as stored with the table.
         options: As for a folder.
     """
     files = _Files(walk, options)
-    images, _, _, repeats = build_listing((found for path in paths for found in files.look_at(path)), options.listed)
+    records = (record for path in paths for record in files.to_records(path))
+    images, _, _, duplicates = build_listing(records, options.on_progress)
     listing = Listing(
         source,
         images,
-        (*walk.failures, *repeats),
+        (*walk.failures, *duplicates),
         files.ignored.total(),
         files.ignored,
         walk.n_hidden,
         walk.excluded.counts,
         tuple(walk.empty),
     )
-    return Source(listing, read_places(images["uri"], max_bytes=options.max_bytes), notes=walk.notes())
+    return Source(listing, read_uris(images["uri"], max_bytes=options.max_bytes), notes=walk.notes())
 
 
 class _Files:
-    """Tells images from other files, and counts these by format."""
+    """Separates images from other files, which are counted by format."""
 
     def __init__(self, walk: Walk, options: SourceOptions) -> None:
         self._walk = walk
-        self._has_labels = options.labels == "folder"
+        self._options = options
         self.ignored: Counter[str] = Counter()
 
-    def look_at(self, path: str) -> Iterator[ImageRecord]:
-        """Yield the file if it claims to be an image or is one."""
-        claims, uri = is_image_name(path), to_uri(path)
+    def to_records(self, path: str) -> Iterator[ImageRecord]:
+        """Yield the record of a file that is an image by its extension or signature."""
+        has_image_name, uri = is_image_name(path), to_uri(path)
         try:
-            facts = facts_of(uri)
-            head = b"" if claims else _head(uri)
+            size_bytes, mtime_ns = stat_uri(uri)
+            head = b"" if has_image_name else _head(uri)
         except OSError as error:
-            if is_gone(error) and not claims:
+            if is_missing(error) and not has_image_name:
                 self._ignore(path)
-                if os.path.islink(path):  # it may have been one to a folder
-                    self._walk.note_empty(path, "this link leads nowhere now")
+                if os.path.islink(path):  # it may have led to a folder
+                    self._walk.add_empty(path, "this link leads nowhere now")
             else:
-                self._walk.fail(path, error)
+                self._walk.add_failure(path, error)
             return
-        if claims or is_image(head):
+        if has_image_name or is_image(head):
             name = self._walk.name(path)
-            label = os.path.basename(os.path.dirname(name)) or None
-            yield ImageRecord(name, uri, label if self._has_labels else None, *facts)
+            yield ImageRecord(name, uri, self._options.folder_label(name), size_bytes, mtime_ns)
         else:
             self._ignore(path, head)
 
@@ -94,6 +94,6 @@ class _Files:
         self.ignored[format_of(path, head)] += 1
 
 
-def _head(place: str) -> bytes:
-    with open_place(place) as file:
+def _head(uri: str) -> bytes:
+    with open_uri(uri) as file:
         return file.read(HEAD_BYTES)

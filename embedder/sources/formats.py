@@ -1,4 +1,4 @@
-"""Files that hold or name many images: a table of their kinds."""
+"""The table of file formats that hold or list many images: archives, Parquet, manifests, lists of paths."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -18,20 +18,20 @@ class Kind(NamedTuple):
     """One kind of file.
 
     Attributes:
-        what: What it is called in messages.
-        names: What its name looks like, in small letters.
-        open: Lists all images of some files of this kind: takes the files, the source as the user gave it, and how.
-        read: Gives one image's bytes: takes the file's place and what follows it in the image's uri; None where the
-            uri is the image's own.
+        title: Its name in messages, plural.
+        pattern: Regular expression for the names of its files, in lower case.
+        open: Lists all images of files of this kind: takes the files, the source as the user typed it, and options.
+        read: Reads one image: takes the file's URI and what follows it in the image's URI; None where each image
+            has a URI of its own.
     """
 
-    what: str
-    names: re.Pattern[str]
+    title: str
+    pattern: re.Pattern[str]
     open: Callable[[Sequence[File], str, SourceOptions], Source]
     read: Callable[[str, str], bytes] | None = None
 
 
-_COMPRESSED = r"(\.(gz|bz2|xz|zst|lz4))?$"  # known by name, so that each kind can say what to do with it
+_COMPRESSED = r"(\.(gz|bz2|xz|zst|lz4))?$"  # recognized by name, so that each kind can explain how to decompress it
 
 KINDS: dict[str, Kind] = {
     "tar": Kind("tar archives", re.compile(rf"\.(tar{_COMPRESSED}|(tgz|tbz2?|txz|tzst)$)"), open_tar, read_member),
@@ -48,31 +48,31 @@ KINDS: dict[str, Kind] = {
     "jsonl": Kind("JSONL manifests", re.compile(r"\.(jsonl|ndjson)$"), open_manifest),
     "list": Kind("lists of paths", re.compile(r"\.(txt|lst)$"), open_list),
 }
-"""All kinds; a name is looked up in this order."""
+"""All kinds; the first match wins."""
 
-IN_FOLDERS = ("tar", "zip", "tfrecord", "parquet")
-"""Kinds that a folder without images of its own may be made of."""
+SHARD_KINDS = ("tar", "zip", "tfrecord", "parquet")
+"""Kinds of the shards that a folder without image files may hold."""
 
 
-def kind_of(name: str) -> str | None:
-    """Tell a file's kind by its name; None for an image or anything else.
+def file_kind(name: str) -> str | None:
+    """Return the kind of a file by its name; None for images and all other files.
 
-    >>> kind_of("a/00000.TAR"), kind_of("photo.jpg")
+    >>> file_kind("a/00000.TAR"), file_kind("photo.jpg")
     ('tar', None)
     """
-    return next((kind for kind, one in KINDS.items() if one.names.search(name.lower())), None)
+    return next((kind for kind, one in KINDS.items() if one.pattern.search(name.lower())), None)
 
 
 def open_kind(files: Sequence[File], source: str, options: SourceOptions) -> Source:
     """List all images of some files, all of one kind.
 
     Raises:
-        InputError: They are of several kinds, or one can't be used.
+        InputError: The files are of several kinds, or one can't be read.
     """
-    kinds = {str(kind_of(file.name)) for file in files}
+    kinds = {str(file_kind(file.name)) for file in files}
     if len(kinds) > 1:
-        found = " and ".join(sorted(KINDS[kind].what for kind in kinds))
+        titles = " and ".join(sorted(KINDS[kind].title for kind in kinds))
         raise InputError(
-            f"{source} holds {found}.", hint="Give one kind at a time, for example with a glob: 'dir/*.tar'."
+            f"{source} holds {titles}.", hint="Give one kind at a time, for example with a glob: 'dir/*.tar'."
         )
     return KINDS[kinds.pop()].open(files, source, options)

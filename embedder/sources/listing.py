@@ -1,4 +1,4 @@
-"""Found images, gathered into a listing without a million Python objects."""
+"""Builds the listing of a source: a table of images in Arrow columns, without a million Python objects."""
 
 import itertools
 import json
@@ -18,7 +18,7 @@ _INT64_MAX = (1 << 63) - 1
 
 _MAX_DEPTH = 32  # a list is two levels of a Parquet schema, whose readers stop at 100
 
-_HAS_NO_TYPE = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError)  # what Arrow raises for values of several
+_HAS_NO_TYPE = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError)  # what Arrow raises for values of several types
 
 
 class ImageRecord(NamedTuple):
@@ -28,11 +28,12 @@ class ImageRecord(NamedTuple):
         id: Its stored name.
         uri: Absolute path or URL.
         label: None where unknown.
-        size_bytes: None where unknown, as is `mtime_ns`, in nanoseconds since 1970.
-        file: Number of the file that holds it, where one holds many.
-        offset: Where in that file, in what unit suits its kind.
-        columns: The user's own columns.
-        label_from: The one of them that holds the label, and nothing else: it goes unless it is a list elsewhere.
+        size_bytes: None where unknown.
+        mtime_ns: Nanoseconds since 1970; None where unknown.
+        file: Number of the archive that holds it.
+        offset: Its position in that archive, in the unit of the archive's kind.
+        columns: The user's columns.
+        label_from: The column that only holds the label: it is dropped unless other images have several values in it.
     """
 
     id: str
@@ -46,66 +47,66 @@ class ImageRecord(NamedTuple):
     label_from: str | None = None
 
 
-class Collected(NamedTuple):
-    """What was found.
+class ListedImages(NamedTuple):
+    """A table of images, and where each lies in its archive.
 
     Attributes:
-        images: A table with the columns of `LISTING`, then the user's own; each id once.
-        files: int64 [N], the number of the file that holds each.
-        offsets: int64 [N], where in that file.
-        repeats: A failure for each image that was left out because its id was there before.
+        images: A table with the columns of `LISTING`, then the user's; ids are unique.
+        files: int64 [N], the number of the archive that holds each.
+        offsets: int64 [N], the position in that archive.
+        duplicates: A failure for each image that is dropped because its id occurs before.
     """
 
     images: pa.Table
     files: Rows
     offsets: Rows
-    repeats: list[Failure]
+    duplicates: list[Failure]
 
 
-def build_listing(found: Iterable[ImageRecord], listed: Callable[[int], None] = lambda _: None) -> Collected:
-    """Gather images in batches of Arrow columns.
+def build_listing(records: Iterable[ImageRecord], on_progress: Callable[[int], None] = lambda _: None) -> ListedImages:
+    """Build the table of images in batches, and deduplicate ids.
 
     Args:
-        found: The images.
-        listed: Told after every 16,384 how many there are so far.
+        records: The images.
+        on_progress: Called with the number of images after every 16,384.
     """
     batches, files, offsets = (
         [_Batch(LISTING.empty_table(), {}, pa.array([], pa.string()))],
         [np.empty(0, np.int64)],
         [np.empty(0, np.int64)],
     )
-    remaining = iter(found)
+    remaining = iter(records)
     while rows := list(itertools.islice(remaining, _BATCH_ROWS)):
         batches.append(_to_batch(rows))
         files.append(np.array([row.file for row in rows], np.int64))
         offsets.append(np.array([row.offset for row in rows], np.int64))
         if len(rows) == _BATCH_ROWS:
-            listed(_BATCH_ROWS * (len(batches) - 1))
+            on_progress(_BATCH_ROWS * (len(batches) - 1))
     images = _join(batches)
-    first, repeats = first_of_each(images)
-    return Collected(images.take(first), np.concatenate(files)[first], np.concatenate(offsets)[first], repeats)
+    first, duplicates = deduplicate_ids(images)
+    return ListedImages(images.take(first), np.concatenate(files)[first], np.concatenate(offsets)[first], duplicates)
 
 
 class _Batch(NamedTuple):
-    """Some images: our columns, the user's under the user's names, and which of these hold the label alone."""
+    """Some images: the columns of `LISTING`, the user's columns, and the name of each image's column of labels."""
 
     images: pa.Table
-    own: dict[str, pa.Array]
+    columns: dict[str, pa.Array]
     label_from: pa.Array
 
 
 def _to_batch(rows: list[ImageRecord]) -> _Batch:
-    ours = [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), LISTING, strict=False)]
+    listing = [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), LISTING, strict=False)]
     names = dict.fromkeys(name for row in rows for name in row.columns or ())
-    own = {name: to_array([(row.columns or {}).get(name) for row in rows]) for name in names}
+    columns = {name: infer_array([(row.columns or {}).get(name) for row in rows]) for name in names}
     label_from = pa.array([row.label_from for row in rows], pa.string())
-    return _Batch(pa.Table.from_arrays(ours, schema=LISTING), own, label_from)
+    return _Batch(pa.Table.from_arrays(listing, schema=LISTING), columns, label_from)
 
 
 def _join(batches: list[_Batch]) -> pa.Table:
-    """Put batches one below the other; each may have columns, and types of them, that others have not."""
+    """Concatenate batches; each may have other columns, and other types in them."""
     images = pa.concat_tables([batch.images for batch in batches])
-    names = list(dict.fromkeys(name for batch in batches for name in batch.own))
+    names = list(dict.fromkeys(name for batch in batches for name in batch.columns))
     label_from = pa.chunked_array([batch.label_from for batch in batches])
     for stored_as, name in zip(user_columns(names), names, strict=True):
         column = _without_labels(_join_column(batches, name), pc.equal(label_from, name))
@@ -115,9 +116,9 @@ def _join(batches: list[_Batch]) -> pa.Table:
 
 
 def _without_labels(column: Any, is_label: pa.ChunkedArray) -> Any:
-    """Leave out what is an image's label; None where nothing else is in the column.
+    """Replace labels in a column by null; return None where nothing else is left.
 
-    Lists of which some image's has several values all stay.
+    A column of lists stays unchanged if any image has several values.
     """
     if not pc.any(is_label).as_py():
         return column
@@ -129,25 +130,25 @@ def _without_labels(column: Any, is_label: pa.ChunkedArray) -> Any:
 
 
 def _join_column(batches: list[_Batch], name: str) -> pa.ChunkedArray | pa.Array:
-    parts = [pa.table({name: batch.own.get(name, pa.nulls(len(batch.images)))}) for batch in batches]
+    parts = [pa.table({name: batch.columns.get(name, pa.nulls(len(batch.images)))}) for batch in batches]
     try:
         return pa.concat_tables(parts, promote_options="default")[name]
     except _HAS_NO_TYPE:
-        return to_array([value for part in parts for value in part[name].to_pylist()])
+        return infer_array([value for part in parts for value in part[name].to_pylist()])
 
 
-def to_array(values: list[Any]) -> pa.Array:
-    """Lay out values whose type nobody told; mixed and deeply nested ones as text.
+def infer_array(values: list[Any]) -> pa.Array:
+    """Convert values to an array of an inferred type; mixed and deeply nested values become text.
 
-    >>> to_array([2**64 - 1]).type, to_array([2**64]).type, to_array([2**53 + 1, 0.5]).to_pylist()
+    >>> infer_array([2**64 - 1]).type, infer_array([2**64]).type, infer_array([2**53 + 1, 0.5]).to_pylist()
     (DataType(uint64), DataType(string), ['9007199254740993', '0.5'])
-    >>> to_array([1, 2.5]).to_pylist(), to_array([1, "two"]).to_pylist(), to_array([0.5, True]).to_pylist()
+    >>> infer_array([1, 2.5]).to_pylist(), infer_array([1, "two"]).to_pylist(), infer_array([0.5, True]).to_pylist()
     ([1.0, 2.5], ['1', 'two'], ['0.5', 'True'])
     """
     plain = [value.tolist() if isinstance(value, np.ndarray) else value for value in values]
     kinds = {type(value) for value in plain}
     try:
-        if bool not in kinds or kinds <= {bool, type(None)}:  # among numbers Arrow would take True for 1
+        if bool not in kinds or kinds <= {bool, type(None)}:  # Arrow would convert True among numbers to 1
             array = pa.array(values, pa.uint64() if _is_large(plain) else None)
             if _depth(array.type) <= _MAX_DEPTH:
                 return array
@@ -157,7 +158,7 @@ def to_array(values: list[Any]) -> pa.Array:
 
 
 def _is_large(values: list[Any]) -> bool:
-    """Tell whether some are whole numbers that only fit without a sign: Arrow has to be told."""
+    """Return whether values need uint64, which Arrow does not infer."""
     return any(isinstance(value, int) and value > _INT64_MAX for value in values) and all(
         value is None or (isinstance(value, int) and value >= 0) for value in values
     )
@@ -168,30 +169,30 @@ def _to_text(value: Any) -> str:
 
 
 def _depth(kind: pa.DataType) -> int:
-    """Count the levels of lists and structs in a type; more than `_MAX_DEPTH` is not counted to its end."""
+    """Count the levels of lists and structs in a type, up to `_MAX_DEPTH` + 1."""
     fields, depth = [kind], 0
     while depth <= _MAX_DEPTH and (fields := [one.field(n).type for one in fields for n in range(one.num_fields)]):
         depth += 1
     return depth
 
 
-def first_of_each(images: pa.Table) -> tuple[Rows, list[Failure]]:
-    """Find the first row of each id; the others become failures.
+def deduplicate_ids(images: pa.Table) -> tuple[Rows, list[Failure]]:
+    """Deduplicate ids: keep the first row of each id; the others become failures.
 
     Args:
         images: A table with the columns of `LISTING`.
 
     Returns:
-        The rows that stay, int64 in ascending order, and a failure for each row left out.
+        The rows to keep, int64 in ascending order, and a failure for each dropped row.
     """
     ids = images["id"]
     if pc.count_distinct(ids).as_py() == len(ids):
         return np.arange(len(ids)), []
     _, first = np.unique(ids.to_numpy(), return_index=True)
-    repeats = np.delete(np.arange(len(ids)), first)
-    return np.sort(first), [_repeated(row) for row in images.take(repeats).to_pylist()]
+    dropped = np.delete(np.arange(len(ids)), first)
+    return np.sort(first), [_duplicate_id(row) for row in images.take(dropped).to_pylist()]
 
 
-def _repeated(row: dict[str, object]) -> Failure:
+def _duplicate_id(row: dict[str, object]) -> Failure:
     message = "another image of the source has the same id"
     return Failure(str(row["id"]), str(row["uri"]), "list", "repeated id", message)

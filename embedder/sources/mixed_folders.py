@@ -1,4 +1,4 @@
-"""Folders that hold both images and shards: the images are embedded, and the shards are told, or asked about."""
+"""Folders that hold both images and shards: the images are embedded, and the shards are reported."""
 
 import glob
 import os
@@ -11,27 +11,27 @@ from collections.abc import Iterable, Sequence
 from frieze.core import InputError, counted
 from frieze.embedder.sources.files import to_uri
 from frieze.embedder.sources.folder import is_image_name
-from frieze.embedder.sources.formats import IN_FOLDERS, KINDS, kind_of
+from frieze.embedder.sources.formats import KINDS, SHARD_KINDS, file_kind
 from frieze.embedder.sources.tables.read import read_header
 
 _ARCHIVES = ("tar", "zip", "tfrecord")
-_MADE_HERE = ("features.json", "index.json", "head.json")
-"""What lies in a folder that Frieze made; the Parquet files in it are no shards."""
+_OUTPUT_FILES = ("features.json", "index.json", "head.json")
+"""Files that mark the output folders of Frieze, whose Parquet files are no shards."""
 
 
 _METADATA = ("metadata.csv", "metadata.jsonl")
-"""What Hugging Face's datasets call a table of the images in a folder."""
+"""Tables of the images in a folder, as in Hugging Face datasets (ImageFolder)."""
 
 
-def unread_metadata(paths: Iterable[str]) -> tuple[str, ...]:
-    """Say what to type where tables of images lie beside these: their columns are not read with the folder."""
-    found = [path for path in paths if posixpath.basename(path).lower() in _METADATA and _names_files(path)]
-    if not found:
+def note_unread_metadata(paths: Iterable[str]) -> tuple[str, ...]:
+    """Return a note about tables of labels and columns beside the images: they are not read with the folder."""
+    tables = [path for path in paths if posixpath.basename(path).lower() in _METADATA and _names_files(path)]
+    if not tables:
         return ()
-    more = f" and {len(found) - 1:,} more like it" if len(found) > 1 else ""
+    more = f" and {len(tables) - 1:,} more like it" if len(tables) > 1 else ""
     note = (
-        f"{found[0]}{more} has labels or other columns of the images beside it, which are not read with the folder;"
-        f" to have them: frieze embed {shlex.quote(found[0])} --out OUT"
+        f"{tables[0]}{more} has labels or other columns of the images beside it, which are not read with the folder;"
+        f" to have them: frieze embed {shlex.quote(tables[0])} --out OUT"
     )
     return (note,)
 
@@ -44,43 +44,43 @@ def _names_files(path: str) -> bool:
 
 
 def may_hold_shards(folder: str) -> bool:
-    """Tell whether a folder is worth a look: it is none of those that Frieze makes."""
-    return not any(os.path.exists(f"{folder}/{name}") for name in _MADE_HERE)
+    """Return whether a folder can hold shards: it is no output folder of Frieze."""
+    return not any(os.path.exists(f"{folder}/{name}") for name in _OUTPUT_FILES)
 
 
-def shards_among(places: Iterable[str]) -> list[str]:
-    """Give those of some paths or URLs that are shards by their names, sorted."""
-    others = (place for place in places if not is_image_name(place))
-    return sorted(without_descriptions([place for place in others if kind_of(place) in IN_FOLDERS]))
+def find_shards(paths: Iterable[str]) -> list[str]:
+    """Return the paths or URLs that are shards by their names, sorted."""
+    others = (path for path in paths if not is_image_name(path))
+    return sorted(without_sidecars([path for path in others if file_kind(path) in SHARD_KINDS]))
 
 
-def without_descriptions(places: Sequence[str]) -> list[str]:
-    """Leave out each Parquet file that stands beside an archive of its name: img2dataset writes what is in it so.
+def without_sidecars(paths: Sequence[str]) -> list[str]:
+    """Drop Parquet files beside an archive of the same name: img2dataset writes such sidecars with the metadata.
 
-    >>> without_descriptions(["/d/00000.tar", "/d/00000.parquet", "/d/1.parquet"])
+    >>> without_sidecars(["/d/00000.tar", "/d/00000.parquet", "/d/1.parquet"])
     ['/d/00000.tar', '/d/1.parquet']
     """
-    archives = {posixpath.splitext(place)[0] for place in places if kind_of(place) in _ARCHIVES}
-    return [place for place in places if not (kind_of(place) == "parquet" and posixpath.splitext(place)[0] in archives)]
+    archives = {posixpath.splitext(path)[0] for path in paths if file_kind(path) in _ARCHIVES}
+    return [path for path in paths if not (file_kind(path) == "parquet" and posixpath.splitext(path)[0] in archives)]
 
 
-def unread_shards(base: str, shards: Sequence[str], images: Sequence[str]) -> dict[str, int]:
-    """Count the shards that lie among images, and so are not read.
+def count_unread_shards(base: str, shards: Sequence[str], images: Sequence[str]) -> dict[str, int]:
+    """Count the shards in a folder of images; they are not read.
 
     Args:
         base: Path or URL of the folder.
-        shards: Those below it.
-        images: Those below it, at least one.
+        shards: Shards below it.
+        images: Images below it, at least one.
 
     Returns:
-        How many a glob would find, by glob.
+        Glob -> number of shards that it matches.
 
     Raises:
-        InputError: There are more shards than images: it is not clear what is meant. Zip archives, which may hold
-            anything, do not count.
+        InputError: The folder is ambiguous: it has more shards than images. Zip archives, which may hold anything,
+            do not count.
     """
-    globs = Counter(_glob(base, place, _shard_ending(place)) for place in shards)
-    if sum(kind_of(place) != "zip" for place in shards) > len(images):
+    globs = Counter(_glob(base, path, _shard_ending(path)) for path in shards)
+    if sum(file_kind(path) != "zip" for path in shards) > len(images):
         both = f"{counted(len(images), 'image')} and {counted(len(shards), 'shard')}"
         alone = _glob(base, images[0], posixpath.splitext(images[0])[1])
         raise InputError(
@@ -90,21 +90,21 @@ def unread_shards(base: str, shards: Sequence[str], images: Sequence[str]) -> di
     return dict(globs)
 
 
-def _shard_ending(place: str) -> str:
-    """Give the part of a shard's name that says what it is, with wildcards for its numbers.
+def _shard_ending(path: str) -> str:
+    """Return the ending of a shard's name that tells its kind, with wildcards for numbers.
 
     >>> _shard_ending("/s/00000.tar"), _shard_ending("/s/a.tfrecord-00000-of-00010")
     ('.tar', '.tfrecord-*-of-*')
     """
-    found = KINDS[str(kind_of(place))].names.search(place.lower())
-    return re.sub(r"\d+", "*", place[found.start() :] if found else place)
+    ending = KINDS[str(file_kind(path))].pattern.search(path.lower())
+    return re.sub(r"\d+", "*", path[ending.start() :] if ending else path)
 
 
-def _glob(base: str, place: str, ending: str) -> str:
-    """Give a glob that finds a place and all that end alike at its depth.
+def _glob(base: str, path: str, ending: str) -> str:
+    """Return a glob that matches a path and all paths of the same depth and ending.
 
     >>> _glob("/s", "/s/in/0.tar", ".tar"), _glob("s3://b", "s3://b/x-0-of-1", "/x-*-of-*")
     ('/s/*/*.tar', 's3://b/x-*-of-*')
     """
-    depth = place[len(base) + 1 :].count("/")
+    depth = path[len(base) + 1 :].count("/")
     return glob.escape(base) + "/*" * depth + (ending if ending.startswith("/") else f"/*{ending}")

@@ -99,6 +99,6 @@ def _with_file(table: Features, labels: str, label: str | None, **asked: Any) ->
     file = frieze.embedder.read_labels(labels if is_url(labels) else to_place(labels), label=label, **asked)
     at, n_unmatched, notes = file.find(table.rows["id"], of="table")
     found = np.array(file.labels.take(at).to_pylist(), dtype=object)
-    labels_from = {"file": file.place, "column": file.label}
+    labels_from = {"file": file.uri, "column": file.label}
     told = {"labels": labels_from, "unmatched_labels": n_unmatched, "label_notes": list(notes)}
     return table.with_labels(found, labels_from=labels_from), told

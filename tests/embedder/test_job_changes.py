@@ -141,7 +141,7 @@ def test_known_failure_is_not_read_again(folder, embed, out, table, monkeypatch)
     path = folder / "b.jpg"
     path.write_bytes(bytes(path.stat().st_size))
     assert embed(folder, out)["failures"] == {"not an image": 1}
-    monkeypatch.setattr("frieze.embedder.sources.files.open_place", lambda _: pytest.fail("it was read"))
+    monkeypatch.setattr("frieze.embedder.sources.files.open_uri", lambda _: pytest.fail("it was read"))
     assert counts(embed(folder, out)) == (0, 9, 0, 0, 0, 9)
 
 
@@ -212,7 +212,7 @@ def test_changed_labels(folder, embed, out, table, tmp_path, monkeypatch):
     out = out.with_name("labelled")
     embed(folder, out, labels=str(labels))
     labels.write_text("id,label\na.jpg,one\nb.jpg,three\n")
-    monkeypatch.setattr("frieze.embedder.sources.files.open_place", lambda _: pytest.fail("an image was read"))
+    monkeypatch.setattr("frieze.embedder.sources.files.open_uri", lambda _: pytest.fail("an image was read"))
     assert counts(embed(folder, out, labels=str(labels))) == (0, 10, 0, 0, 0, 10)
     assert dict(zip(open_features(out).ids, open_features(out).labels, strict=True))["b.jpg"] == "three"
     part = pq.read_table(out / "parts" / "part-000000.parquet")

@@ -8,7 +8,7 @@ from frieze.core import ImageError
 from frieze.embedder.images.decode import decode, decoded
 from frieze.embedder.job import pipeline
 from frieze.embedder.sources import SourceOptions
-from frieze.embedder.sources.base import not_read
+from frieze.embedder.sources.base import read_error
 from frieze.embedder.sources.open import open_source
 
 
@@ -67,7 +67,7 @@ def test_behind_the_decoder(png):
 )
 def test_while_it_is_read(error, expected):
     """A file that is too large for the memory of this moment is told from one that the disk refuses."""
-    found = not_read(error)
+    found = read_error(error)
     assert (found.stage, found.reason, found.message) == ("read", *expected)
 
 

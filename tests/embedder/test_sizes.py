@@ -55,6 +55,6 @@ def test_older_tables_are_asked_for_the_same():
     """A request stored before there was `stretch` is that of a run without it."""
     stored = BackboneRequest().to_json()
     del stored["stretch"]
-    assert BackboneRequest().is_in(stored)
-    assert not BackboneRequest(stretch=True).is_in(stored)
-    assert not BackboneRequest().is_in(stored | {"stretch": True})
+    assert BackboneRequest().is_same_as(stored)
+    assert not BackboneRequest(stretch=True).is_same_as(stored)
+    assert not BackboneRequest().is_same_as(stored | {"stretch": True})

@@ -11,7 +11,7 @@ from frieze.embedder import BackboneRequest, JobOptions, embed_source
 from frieze.features import open_features
 
 STAGES = {
-    "read": "frieze.embedder.sources.files.read_place",
+    "read": "frieze.embedder.sources.files.read_uri",
     "decode": "frieze.embedder.job.pipeline.decode_and_fit",
     "embed": "frieze.embedder.job.inference._begin",
     "write": "frieze.embedder.job.shard_writer.commit",

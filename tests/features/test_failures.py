@@ -1,7 +1,7 @@
 import pytest
 
 from frieze.core import FeatureFileError
-from frieze.embedder.sources.listing import first_of_each
+from frieze.embedder.sources.listing import deduplicate_ids
 from frieze.features import Failure, read_failures
 from frieze.features.failures import to_failures, write_failures
 
@@ -38,7 +38,7 @@ def test_broken_failures(tmp_path):
 
 def test_first_of_each_id(images):
     """Of rows with one id the first stays, in the listing's order; each other is a failure."""
-    kept, failures = first_of_each(images(("b", 1, 1), ("a", 2, 1), ("b", 3, 1), ("b", 4, 1)))
+    kept, failures = deduplicate_ids(images(("b", 1, 1), ("a", 2, 1), ("b", 3, 1), ("b", 4, 1)))
     assert kept.tolist() == [0, 1]
     assert [(failure.id, failure.uri, failure.stage, failure.reason) for failure in failures] == [
         ("b", "/photos/b", "list", "repeated id")
@@ -47,6 +47,6 @@ def test_first_of_each_id(images):
 
 def test_no_repeats(images):
     """A listing without repeats, or without rows, stays as it is."""
-    kept, failures = first_of_each(images(("b", 1, 1), ("a", 2, 1)))
+    kept, failures = deduplicate_ids(images(("b", 1, 1), ("a", 2, 1)))
     assert (kept.tolist(), failures) == ([0, 1], [])
-    assert first_of_each(images())[1] == []
+    assert deduplicate_ids(images())[1] == []

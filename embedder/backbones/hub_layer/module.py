@@ -1,4 +1,4 @@
-"""A SavedModel that is trained as well as called: its function, its weights by name, its losses."""
+"""A trainable SavedModel: its function, its weights by name, its regularization losses."""
 
 import dataclasses
 import inspect
@@ -13,7 +13,7 @@ from frieze.embedder.backbones import hub_download as hub
 from frieze.embedder.backbones.op_safety import check_only_computes
 
 _HOW = "HubLayer(..., trust=True)"
-_N_NAMES_SHOWN = 8
+_MAX_NAMES = 8
 
 Shape = tuple[int | None, ...]
 
@@ -23,9 +23,9 @@ class Weight:
     """A variable of the module.
 
     Attributes:
-        name: Its name in the module, without `:0`, and with `_1` and so on where others have the same.
-        variable: The module's own tf.Variable.
-        is_trainable: Whether the module calls it trainable; statistics of batch norm are not.
+        name: Its name in the module, without `:0`, with a suffix `_1` and so on for repeated names.
+        variable: The module's tf.Variable.
+        is_trainable: Whether the module declares it trainable; batch norm statistics are not.
     """
 
     name: str
@@ -35,87 +35,87 @@ class Weight:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HubModule:
-    """A module to be called and trained, or one that is told of and whose files are still to come.
+    """A module to call and train, or the config of one whose files are not loaded yet.
 
     Attributes:
-        name: For people.
-        handle: What was typed to get it; None for a module that was loaded elsewhere.
+        name: Its name in messages.
+        handle: The handle that opened it; None for a module that was loaded elsewhere.
         fingerprint: sha256 of its files; None for a module that was loaded elsewhere.
-        folder: Where its files lie; None where there are none, or not yet.
-        call: Its function; None where it is not loaded yet.
-        weights: Its variables, in the module's own order.
-        shapes: Output's shape by the input's, as far as they were asked for.
+        folder: Folder of its files; None without files, or not yet.
+        call: Its function; None if it is not loaded yet.
+        weights: Its variables, in the module's order.
+        shapes: Shape of the input -> shape of the output, a cache.
     """
 
     name: str
     handle: str | None = None
     fingerprint: str | None = None
     folder: Path | None = None
-    call: saved_model.Call | None = None
-    weights: tuple[Weight, ...] = dataclasses.field(default=(), repr=False)  # Keras shows a layer's arguments in errors
+    call: saved_model.ServingFunction | None = None
+    weights: tuple[Weight, ...] = dataclasses.field(default=(), repr=False)  # Keras prints arguments in errors
     shapes: dict[Shape, Shape] = dataclasses.field(default_factory=dict)
 
     @property
     def takes_training(self) -> bool:
-        """Tell whether its call has an argument `training`."""
+        """Whether its call has an argument `training`."""
         function = self._loaded()
         return not function.is_signature and "training" in inspect.signature(function.module.__call__).parameters
 
     @property
     def losses(self) -> list[Any]:
-        """Give its losses of regularisation, each a function without arguments to a scalar."""
+        """Its regularization losses, each a function without arguments that returns a scalar."""
         function = self._loaded()
         return [] if function.is_signature else list(getattr(function.module, "regularization_losses", None) or [])
 
     def run(self, inputs: Any, *, training: bool, arguments: dict[str, Any]) -> Any:
-        """Call it on a batch.
+        """Call the module on a batch.
 
         Args:
-            inputs: [B, ...]; numbers with a point are cast to what the module takes, mostly float32.
-            training: Passed on where the module takes it.
-            arguments: More for the module's call.
+            inputs: [B, ...]; floats are cast to the module's type, mostly float32.
+            training: Passed on if the module takes it.
+            arguments: Further arguments of the module's call.
 
         Returns:
-            The module's own output.
+            The output of the module.
 
         Raises:
-            ModelError: It is not loaded, or has several outputs.
+            ModelError: The module is not loaded, or has several outputs.
         """
-        given = self._loaded()
+        function = self._loaded()
         mode = {"training": training} if self.takes_training else {}
-        return given(self._cast(inputs), **mode, **arguments)
+        return function(self._cast(inputs), **mode, **arguments)
 
     def check_dtype(self, dtype: Any) -> None:
-        """Refuse whole numbers where the module takes others.
+        """Reject integers if the module takes floats.
 
         Args:
-            dtype: Of the inputs, by name or as NumPy or TensorFlow has it.
+            dtype: Type of the inputs, as a name, NumPy or TensorFlow type.
 
         Raises:
-            InputError: It takes numbers with a point and gets whole ones.
+            InputError: The module takes floats and the inputs are integers.
         """
-        given, wanted = import_tensorflow().as_dtype(dtype), self._dtype()
-        if wanted.is_floating and given.is_integer:
+        actual, expected = import_tensorflow().as_dtype(dtype), self._dtype()
+        if expected.is_floating and actual.is_integer:
             raise InputError(
-                f"{self.name} takes {wanted.name}, for images in [0, 1], and gets {given.name}.",
+                f"{self.name} takes {expected.name}, for images in [0, 1], and gets {actual.name}.",
                 hint="Put a keras.layers.Rescaling(1 / 255) before it.",
             )
 
     def output_shape(self, shape: Shape, *, arguments: dict[str, Any]) -> Shape:
-        """Tell the shape of the output for inputs of a shape, both with the batch in front.
+        """Return the shape of the output for a shape of inputs, both batch first.
 
         Raises:
             InputError: The module does not take such inputs.
-            ModelError: It is not loaded.
+            ModelError: The module is not loaded.
         """
         if shape not in self.shapes:
             self.shapes[shape] = self._infer(shape, arguments)
         return self.shapes[shape]
 
-    def _loaded(self) -> saved_model.Call:
+    def _loaded(self) -> saved_model.ServingFunction:
         if self.call is None:
             raise ModelError(
-                f"The module {self.handle} is not at hand: another one lies there, or none.",
+                f"The module {self.handle} is not loaded: its files are missing or have changed.",
                 hint="Load the whole model with keras.saving.load_model(FILE): its file holds the module.",
             )
         return self.call
@@ -126,11 +126,11 @@ class HubModule:
 
     def _cast(self, inputs: Any) -> Any:
         tf = import_tensorflow()
-        inputs, wanted = tf.convert_to_tensor(inputs), self._dtype()
-        return tf.cast(inputs, wanted) if wanted.is_floating and inputs.dtype.is_floating else inputs
+        inputs, dtype = tf.convert_to_tensor(inputs), self._dtype()
+        return tf.cast(inputs, dtype) if dtype.is_floating and inputs.dtype.is_floating else inputs
 
     def _infer(self, shape: Shape, arguments: dict[str, Any]) -> Shape:
-        """Trace the call; where the graph does not tell, run one blank input."""
+        """Infer the shape by tracing; if the graph leaves it open, run one blank input."""
         tf = import_tensorflow()
 
         def run(inputs: Any) -> Any:
@@ -139,61 +139,62 @@ class HubModule:
         dtype = self._dtype()
         try:
             with tf.init_scope():
-                found = tf.function(run, autograph=False).get_concrete_function(tf.TensorSpec(shape, dtype)).outputs[0]
-                if found.shape.rank is not None and found.shape[-1] is not None:
-                    return tuple(found.shape)
+                graph = tf.function(run, autograph=False).get_concrete_function(tf.TensorSpec(shape, dtype))
+                inferred = graph.outputs[0].shape
+                if inferred.rank is not None and inferred[-1] is not None:
+                    return tuple(inferred)
                 return None, *run(tf.zeros([1, *shape[1:]], dtype)).shape[1:]
         except (ValueError, TypeError, tf.errors.OpError) as error:
             raise InputError(
                 f"{self.name} does not take inputs of the shape {shape}: {str(error).splitlines()[0]}",
-                hint=self._size_mend(),
+                hint=self._size_hint(),
             ) from error
 
-    def _size_mend(self) -> str:
-        size = saved_model.stated_size(self._loaded())
+    def _size_hint(self) -> str:
+        size = saved_model.graph_input_size(self._loaded())
         if size is None:
-            return "Give it what it was made for, mostly images of [height, width, 3]."
+            return "Pass inputs of its shape, mostly images of [height, width, 3]."
         return "Put a keras.layers.Resizing({}, {}) before it.".format(*size)
 
 
 def open_module(handle: Any, *, output: str | None, trust: bool) -> HubModule:
-    """Load a module, or take one that is loaded.
+    """Load a module, or wrap a loaded one.
 
     Args:
-        handle: A SavedModel's folder, a URL, or what `tf.saved_model.load` gave.
+        handle: Folder of a SavedModel, URL, or the result of `tf.saved_model.load`.
         output: A signature, or one of several outputs.
-        trust: Load a module that does more than compute, too.
+        trust: Also load a module that does more than compute.
 
     Raises:
-        ModelError: It can't be fetched, loaded or called, or is not trusted.
+        ModelError: The module can't be downloaded, loaded or called, or is not trusted.
     """
     if isinstance(handle, HubModule):
         return handle
     if not isinstance(handle, str | Path):
-        call = saved_model.call_of(handle, output)
+        call = saved_model.choose_function(handle, output)
         return HubModule(name=type(handle).__name__.strip("_"), call=call, weights=_weights(call))
     handle = str(handle)
-    folder = hub.fetch(handle) if "://" in handle else Path(handle).absolute()
+    folder = hub.download(handle) if "://" in handle else Path(handle).absolute()
     return open_folder(folder, handle=handle, output=output, trust=trust)
 
 
 def open_folder(folder: Path, *, handle: str, output: str | None, trust: bool, how: str = _HOW) -> HubModule:
-    """Load a module that lies in a local folder, whatever handle led to it.
+    """Load a module from a local folder, for any handle.
 
     Args:
-        folder: Holds its files.
-        handle: What was typed to get it.
+        folder: Folder of its files.
+        handle: The handle that the user typed.
         output: A signature, or one of several outputs.
-        trust: Load it though it does more than compute.
-        how: What to type to have it trusted.
+        trust: Also load a module that does more than compute.
+        how: How to trust it, for the hint.
 
     Raises:
-        ModelError: It can't be loaded or called, or is not trusted.
+        ModelError: The module can't be loaded or called, or is not trusted.
     """
-    name = hub.name_of(handle) if "://" in handle else saved_model.name_of(Path(handle))
+    name = hub.module_name(handle) if "://" in handle else saved_model.module_name(Path(handle))
     if not trust and saved_model.has_model(folder):
         check_only_computes(folder, name=name, how=how)
-    call = saved_model.load_call(folder, name=name, output=output, trust=True)
+    call = saved_model.load_function(folder, name=name, output=output, trust=True)
     return HubModule(
         name=name,
         handle=handle,
@@ -204,13 +205,13 @@ def open_folder(folder: Path, *, handle: str, output: str | None, trust: bool, h
     )
 
 
-def is_module(folder: Path, wanted: str) -> bool:
-    """Tell whether a folder holds the module of a fingerprint."""
-    return saved_model.has_model(folder) and fingerprint.of_saved_model(folder) == wanted
+def is_module(folder: Path, digest: str) -> bool:
+    """Return whether a folder holds the module with a fingerprint."""
+    return saved_model.has_model(folder) and fingerprint.of_saved_model(folder) == digest
 
 
-def _weights(call: saved_model.Call) -> tuple[Weight, ...]:
-    """List the module's variables: as it lists them itself, else as its graphs name them."""
+def _weights(call: saved_model.ServingFunction) -> tuple[Weight, ...]:
+    """List the variables of a module: those it lists itself, else those of its graphs."""
     module = call.module
     variables = getattr(module, "variables", None)
     if variables is None or call.is_signature:
@@ -226,24 +227,24 @@ def _weights(call: saved_model.Call) -> tuple[Weight, ...]:
 
 
 def _unique(names: list[str]) -> list[str]:
-    seen: dict[str, int] = {}
+    counts: dict[str, int] = {}
     unique = []
     for name in names:
-        seen[name] = seen.get(name, -1) + 1
-        unique.append(f"{name}_{seen[name]}" if seen[name] else name)
+        counts[name] = counts.get(name, -1) + 1
+        unique.append(f"{name}_{counts[name]}" if counts[name] else name)
     return unique
 
 
 def check_trains(module: HubModule) -> None:
-    """Refuse to train what has nothing that trains.
+    """Raise an error for a module without trainable variables.
 
     Raises:
-        InputError: It is such a module.
+        InputError: The module has none.
     """
     if not any(weight.is_trainable for weight in module.weights):
         raise InputError(
-            f"{module.name} has no variables that train: it is a frozen graph, or called by a signature.",
-            hint="Leave it frozen, with trainable=False, or take a TF2 module whose variables are live.",
+            f"{module.name} has no trainable variables: it is a frozen graph, or called by a signature.",
+            hint="Leave it frozen, with trainable=False, or use a TF2 module with variables.",
         )
 
 
@@ -251,14 +252,14 @@ def choose_weights(module: HubModule, trainable: bool | str | Sequence[str]) -> 
     """Choose the weights that train while the layer is trainable.
 
     Args:
-        module: Has the weights.
-        trainable: A switch, `all`, or names and patterns with `*`, `?` and `[...]`.
+        module: The module with the weights.
+        trainable: A boolean, `all`, or names and patterns with `*`, `?` and `[...]`.
 
     Returns:
-        Their names; with False those that would train if the layer were made trainable later.
+        Their names; for False those that train if the layer is unfrozen later.
 
     Raises:
-        InputError: A name or pattern is that of no trainable weight, or there is none to train.
+        InputError: A name or pattern matches no trainable weight, or there is none to train.
     """
     names = [weight.name for weight in module.weights if weight.is_trainable]
     if isinstance(trainable, bool) or trainable == "all":
@@ -266,18 +267,20 @@ def choose_weights(module: HubModule, trainable: bool | str | Sequence[str]) -> 
             check_trains(module)
         return set(names)
     patterns = [trainable] if isinstance(trainable, str) else trainable
-    found = {pattern: {name for name in names if name == pattern or fnmatchcase(name, pattern)} for pattern in patterns}
-    if not patterns or not all(found.values()):
-        raise _refusal(module, [pattern for pattern, those in found.items() if not those], names)
-    return set().union(*found.values())
+    matches = {
+        pattern: {name for name in names if name == pattern or fnmatchcase(name, pattern)} for pattern in patterns
+    }
+    if not patterns or not all(matches.values()):
+        raise _no_match_error(module, [pattern for pattern, matched in matches.items() if not matched], names)
+    return set().union(*matches.values())
 
 
-def _refusal(module: HubModule, patterns: list[str], names: list[str]) -> InputError:
-    step = max(1, len(names) // _N_NAMES_SHOWN)
+def _no_match_error(module: HubModule, patterns: list[str], names: list[str]) -> InputError:
+    step = max(1, len(names) // _MAX_NAMES)
     statistics = [weight.name for weight in module.weights if weight.name in patterns]
-    why = f" ({', '.join(statistics)} is there and does not train)" if statistics else ""
+    why = f" ({', '.join(statistics)} exists and is not trainable)" if statistics else ""
     return InputError(
         f"No trainable variable of {module.name} is named {', '.join(patterns) or 'in an empty list'}{why}.",
-        hint=f"It has {len(names)}, among them: {', '.join(names[::step][:_N_NAMES_SHOWN]) or 'none'}."
+        hint=f"It has {len(names)}, among them: {', '.join(names[::step][:_MAX_NAMES]) or 'none'}."
         " HubLayer(...).variable_names lists all; trainable=False trains none.",
     )

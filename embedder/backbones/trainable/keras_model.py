@@ -1,4 +1,4 @@
-"""A backbone that learns: its top set free, trained by whoever holds it, and stored as a backbone of its own."""
+"""A trainable Keras model: its last layers are unfrozen for fine-tuning, and it is saved as a new backbone."""
 
 import difflib
 import math
@@ -9,20 +9,20 @@ from frieze.core import InputError, import_keras
 from frieze.embedder.backbones import Backbone
 from frieze.embedder.backbones.keras_file import outputs_of
 from frieze.embedder.backbones.trainable.base import (
-    _MAPS_RANK,
     ALL,
-    count_numbers,
+    MAPS_RANK,
+    count_parameters,
     global_average_pool,
     inference_mode,
     save_module,
 )
 from frieze.embedder.images.resize import PIXELS
 
-_USUAL = 20  # source: Keras' guide to fine-tuning, which frees the top 20 layers
+_DEFAULT_FREE = 20  # source: Keras' guide to fine-tuning, which frees the top 20 layers
 
 _BYTES = 4  # of a float32
 
-_KEPT = 2  # what is kept of a layer for the way back, and its gradient
+_KEPT = 2  # activations kept for the backward pass, and their gradient
 
 
 class TrainableKerasModel:
@@ -37,20 +37,22 @@ class TrainableKerasModel:
         self._learnable = {id(weight) for weight in self._model.trainable_weights}
         for number, layer in enumerate(layers):
             layer.trainable = number >= self._first
-        self.n_free = count_numbers(self._model.trainable_weights)
+        self.n_free = count_parameters(self._model.trainable_weights)
         self.free = f"{len(layers) - self._first} of {len(layers)} layers, from {layers[self._first].name} on"
         if not self.n_free:
-            raise InputError(f"{self.free}: none of them has anything to learn.", hint="Give --unfreeze more layers.")
+            raise InputError(
+                f"{self.free}: none of them has weights to train.", hint="Unfreeze more layers with --unfreeze."
+            )
 
     def embeddings(self, images: Any) -> Any:
-        """Give [B, D] for float32 [B, H, W, 3] in [0, 1]."""
+        """Return [B, D] for float32 [B, H, W, 3] in [0, 1]."""
         return global_average_pool(inference_mode(self._model)(PIXELS[self.spec.pixels](images)))
 
     def split(self) -> tuple[Any, Any]:
-        """Cut where the free layers begin; a connection that passes by is cut too."""
+        """Split where the free layers begin; skip connections across the cut become inputs too."""
         keras = import_keras()
 
-        operations = self._model.operations  # layers, and what is none: a sum written as a + b
+        operations = self._model.operations  # layers, and operations such as a + b
         cuts = _cuts(operations, operations.index(self._model.layers[self._first]))
         if self._first == 0 or not cuts:
             raise InputError("Every layer is free: there is no frozen part to keep.", hint="Leave --cache out.")
@@ -62,23 +64,23 @@ class TrainableKerasModel:
         return keras.Model(images, maps), keras.Model(inputs, global_average_pool(inference_mode(upper)(inputs)))
 
     def count_bytes(self, batch_size: int) -> int:
-        """Count what free layers keep for the way back, the largest frozen layers, and weights with Adam's moments."""
+        """Estimate bytes: activations of free layers, the largest frozen layers, weights and Adam's moments."""
         sizes = [_count(shape) * batch_size * _BYTES for shape in self._shapes()]
         frozen, free = sorted(sizes[: self._first]), sizes[self._first :]
-        weights = count_numbers(self._model.weights) + 3 * self.n_free
+        weights = count_parameters(self._model.weights) + 3 * self.n_free
         return sum(frozen[-3:]) + _KEPT * sum(free) + weights * _BYTES
 
     def _flattened(self) -> tuple[int, int, int] | None:
-        """Give the shape of the maps that the last layer lays end to end, if it does."""
+        """Return the shape of the maps that the last layer flattens; None for another layer."""
         keras, last = import_keras(), self._model.layers[-1]
-        if not isinstance(last, keras.layers.Flatten) or len(last.input.shape) != _MAPS_RANK:
+        if not isinstance(last, keras.layers.Flatten) or len(last.input.shape) != MAPS_RANK:
             return None
         maps = keras.Model(self._model.inputs[0], last.input)
         _, height, width, channels = maps.compute_output_shape((1, *self.spec.image_size, 3))
         return int(height), int(width), int(channels)
 
     def _shapes(self) -> list[Any]:
-        """Give each layer's shape of output; a model may be open to images of any size."""
+        """Return the output shape of each layer for the spec's image size."""
         outputs = [one[0] if len(one) == 1 else one for one in map(outputs_of, self._model.layers)]
         whole = import_keras().Model(self._model.inputs[0], outputs)
         shapes: list[Any] = whole.compute_output_shape((1, *self.spec.image_size, 3))
@@ -91,9 +93,9 @@ class TrainableKerasModel:
 
 
 def _first_free(model: str, names: list[str], unfreeze: str | None) -> int:
-    """Give the number of the first free one of a model's layers."""
+    """Return the number of the first free layer."""
     if unfreeze is None:
-        return max(0, len(names) - _USUAL)
+        return max(0, len(names) - _DEFAULT_FREE)
     if unfreeze == ALL:
         return 0
     if unfreeze.isdecimal() and 1 <= int(unfreeze) <= len(names):
@@ -103,17 +105,17 @@ def _first_free(model: str, names: list[str], unfreeze: str | None) -> int:
     near = difflib.get_close_matches(unfreeze, names, n=5, cutoff=0.3) or names[-5:]
     raise InputError(
         f"{model} has {len(names)} layers, and none named {unfreeze}.",
-        hint=f"Give --unfreeze a number from 1 to {len(names)}, all, or a layer's name, such as {', '.join(near)}",
+        hint=f"Set --unfreeze to a number from 1 to {len(names)}, all, or a layer's name, such as {', '.join(near)}",
     )
 
 
 def _cuts(operations: list[Any], n_frozen: int) -> list[Any]:
-    """Give the outputs of frozen operations that the others take, each once."""
+    """Return the outputs of frozen operations that free operations take, each once."""
     frozen = {id(operation) for operation in operations[:n_frozen]}
     taken: dict[int, Any] = {}
     for operation in operations[n_frozen:]:
         for tensor in _inputs(operation):
-            if id(tensor._keras_history.operation) in frozen:  # noqa: SLF001  Keras has no other way to ask
+            if id(tensor._keras_history.operation) in frozen:  # noqa: SLF001  Keras has no public way
                 taken[id(tensor)] = tensor
     return list(taken.values())
 
@@ -123,5 +125,5 @@ def _inputs(operation: Any) -> list[Any]:
 
 
 def _count(shape: Any) -> int:
-    """Count the numbers of a layer's output for an image; a layer may have several outputs."""
+    """Count the values of a layer's output for an image; a layer may have several outputs."""
     return math.prod(shape[1:]) if isinstance(shape[0], int) else sum(map(_count, shape))

@@ -1,4 +1,4 @@
-"""A SavedModel in hub form whose variables learn."""
+"""A trainable SavedModel in hub form, whose variables are unfrozen by name."""
 
 from pathlib import Path
 from typing import Any
@@ -6,16 +6,16 @@ from typing import Any
 from frieze.core import InputError
 from frieze.embedder.backbones import BackboneRequest, fingerprint
 from frieze.embedder.backbones.hub_layer.layer import HubLayer
-from frieze.embedder.backbones.trainable.base import ALL, count_numbers, global_average_pool, save_module
+from frieze.embedder.backbones.trainable.base import ALL, count_parameters, global_average_pool, save_module
 from frieze.embedder.images.resize import PIXELS
 from frieze.features import BackboneSpec
 
 _BYTES = 4
-_MOMENTS = 3  # the gradient, and the two that Adam keeps
+_MOMENTS = 3  # the gradient, and Adam's two moments
 
 
-class ModuleTrunk:
-    """A SavedModel: variables are free by their names, for their order is not that of the graph."""
+class TrainableSavedModel:
+    """A SavedModel: variables are unfrozen by name, because their order is not that of the graph."""
 
     maps: tuple[int, int, int] | None = None
 
@@ -25,28 +25,28 @@ class ModuleTrunk:
         folder = spec.handle if "://" in spec.handle else str(fingerprint.model_folder(Path(spec.handle)))
         self._layer = HubLayer(folder, trainable=names, output=request.layer, trust=request.trust)
         free = self._layer.trainable_weights
-        self.n_free = count_numbers(free)
+        self.n_free = count_parameters(free)
         self.free = f"{len(free)} of {len(self._layer.weights)} variables"
 
     def embeddings(self, images: Any) -> Any:
-        """Give [B, D] for float32 [B, H, W, 3] in [0, 1]."""
+        """Return [B, D] for float32 [B, H, W, 3] in [0, 1]."""
         return global_average_pool(self._layer(PIXELS[self.spec.pixels](images)))
 
     def split(self) -> tuple[Any, Any]:
-        """Refuse: a SavedModel is one graph.
+        """Raise an InputError: a SavedModel is one graph and can't be split.
 
         Raises:
             InputError: Always.
         """
         raise InputError(
-            f"{self.spec.name} is a SavedModel, whose frozen part can't be told from the rest.",
-            hint="Leave --cache out, or give a Keras model.",
+            f"{self.spec.name} is a SavedModel, whose frozen part can't be separated from the rest.",
+            hint="Leave --cache out, or use a Keras model.",
         )
 
     def count_bytes(self, batch_size: int) -> int:
-        """Count weights and Adam's moments; what the graph keeps for the way back is not known before it runs."""
+        """Estimate bytes: weights and Adam's moments; activations of the graph are unknown before it runs."""
         pixels = batch_size * self.spec.image_size[0] * self.spec.image_size[1] * 3
-        return (count_numbers(self._layer.weights) + _MOMENTS * self.n_free + pixels) * _BYTES
+        return (count_parameters(self._layer.weights) + _MOMENTS * self.n_free + pixels) * _BYTES
 
     def save(self, folder: Path) -> None:
         """Write a SavedModel in hub form."""

@@ -1,4 +1,4 @@
-"""Archives: files that each hold many images, listed one after the other and read in order."""
+"""What all archives share: files that each hold many images, listed one after another and read in order."""
 
 import contextlib
 import dataclasses
@@ -12,15 +12,15 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 
 from frieze.core import ImageError, InputError, Rows, counted
-from frieze.embedder.images.picture_formats import HEAD_BYTES, is_image, refusal
-from frieze.embedder.images.unread_pictures import format_of
-from frieze.embedder.sources.base import Content, File, Listing, Source, SourceOptions, not_read
-from frieze.embedder.sources.files import facts_of, open_place, to_id, to_uri
-from frieze.embedder.sources.left_out import Excluded, is_left_out
-from frieze.embedder.sources.listing import Collected, ImageRecord, build_listing
+from frieze.embedder.images.signatures import HEAD_BYTES, is_image, unsupported_error
+from frieze.embedder.images.unsupported_formats import format_of
+from frieze.embedder.sources.base import Content, File, Listing, Source, SourceOptions, read_error
+from frieze.embedder.sources.exclude import ExcludePatterns, is_hidden_path
+from frieze.embedder.sources.files import open_uri, stat_uri, to_id, to_uri
+from frieze.embedder.sources.listing import ImageRecord, ListedImages, build_listing
 from frieze.features import Failure
 
-_UNPACK = {
+_DECOMPRESSORS = {
     "gz": "gunzip",
     "tgz": "gunzip",
     "bz2": "bunzip2",
@@ -32,64 +32,64 @@ _UNPACK = {
     "tzst": "unzstd",
     "lz4": "unlz4",
 }
-"""What a compressed file's name ends in, and what makes it a plain one."""
+"""Extension of a compressed file -> the program that decompresses it."""
 
 _COMPRESSED = "compressed"
-_PARTNERS = "what describes an image shares its name up to the first dot, as in WebDataset"
-_SAMPLES = "each image has what stands beside it, and nothing where that is not clear"
-_MENDS = {
-    "encrypted": "Unpack it with its password, and give the folder: unzip {path} -d FOLDER",
+_PARTNERS = "a description and its image share their names up to the first dot, as in WebDataset"
+_SAMPLES = "each image takes the description next to it, and none where that is ambiguous"
+_HINTS = {
+    "encrypted": "Unpack it with its password, and pass the folder: unzip {path} -d FOLDER",
     "unsupported": "Write one image a record or member, a tf.train.Example each in a TFRecord file: {path}",
 }
-"""What to type, by the reason why nothing of an archive can be read."""
+"""Reason of a failure -> hint, for sources of which nothing can be read."""
 
 
 @dataclasses.dataclass
 class Archive:
-    """One archive, and what is met in it besides images.
+    """One archive, and the counts and failures of its listing.
 
     Attributes:
         number: Its number among the source's archives.
         id: Its path below the source, as text.
-        place: Its absolute path or URL.
+        uri: Its absolute path or URL.
         options: How it is read.
-        facts: Size in bytes, and mtime in nanoseconds, when it was listed.
-        failures: What of it can't be listed.
-        n_ignored: What is in it besides images and what belongs to them.
-        ignored: The same by format, as far as names or bytes tell one.
-        n_hidden: What in it is left out by rule.
-        excluded: Leaves out what the user excludes; one for all archives of a source.
-        keys: All names that an option could have meant.
-        unpaired: Members that describe an image which is not there.
-        repeated_keys: Keys that stand for more than one sample.
-        notes: In words, what of it was read otherwise than one may think.
+        stat: Size in bytes and mtime in nanoseconds when it was listed.
+        failures: Members that can't be listed.
+        n_ignored: Number of members that are neither images nor descriptions of images.
+        ignored: The same by format.
+        n_hidden: Number of hidden members.
+        excluded: The user's patterns; shared by all archives of a source.
+        keys: All names that the options `image`, `id` and `label` can refer to.
+        unpaired: Members that describe a missing image.
+        repeated_keys: Keys that occur in more than one sample.
+        notes: Sentences about members that are read in a way the user may not expect.
     """
 
     number: int
     id: str
-    place: str
+    uri: str
     options: SourceOptions
-    facts: tuple[int, int] = (0, 0)
+    stat: tuple[int, int] = (0, 0)
     failures: list[Failure] = dataclasses.field(default_factory=list)
     n_ignored: int = 0
     ignored: Counter[str] = dataclasses.field(default_factory=Counter)
     n_hidden: int = 0
-    excluded: Excluded = dataclasses.field(default_factory=lambda: Excluded(()))
+    excluded: ExcludePatterns = dataclasses.field(default_factory=lambda: ExcludePatterns(()))
     keys: set[str] = dataclasses.field(default_factory=set)
     unpaired: list[str] = dataclasses.field(default_factory=list)
     repeated_keys: list[str] = dataclasses.field(default_factory=list)
     notes: set[str] = dataclasses.field(default_factory=set)
 
     def fail(self, reason: str, message: str, *, below: str = "") -> None:
-        """Note that it can't be listed, or not to its end, or not what is in it under a name."""
-        self.failures.append(Failure(self.id + below, self.place + below, "list", reason, message))
+        """Record that the archive, the rest of it or one member can't be listed."""
+        self.failures.append(Failure(self.id + below, self.uri + below, "list", reason, message))
 
-    def leaves_out(self, name: str) -> bool:
-        """Tell whether a member is left out, by rule or by the user; count it if so."""
-        if is_left_out(name):
+    def skips(self, name: str) -> bool:
+        """Return whether a member is hidden or excluded; count it if so."""
+        if is_hidden_path(name):
             self.n_hidden += 1
             return True
-        return self.excluded.has(name)
+        return self.excluded.matches(name)
 
     def ignore(self, name: str, head: bytes = b"") -> None:
         """Count a member that is no image, by its format."""
@@ -97,8 +97,8 @@ class Archive:
         self.ignored[format_of(name, head)] += 1
 
     @contextlib.contextmanager
-    def noting(self) -> Iterator[None]:
-        """Note it when the block finds the archive damaged, or can't read it."""
+    def record_errors(self) -> Iterator[None]:
+        """Record errors of the block as failures of the archive."""
         try:
             yield
         except OSError as error:
@@ -107,65 +107,65 @@ class Archive:
             self.fail(error.reason, error.message)
 
 
-Find = Callable[[Archive, BinaryIO], Iterator[ImageRecord]]
-"""Finds the images of an open archive; raises an ImageError where it is damaged. A Found's offset is in bytes."""
+FindImages = Callable[[Archive, BinaryIO], Iterator[ImageRecord]]
+"""Yields the images of an open archive; raises an ImageError where it is damaged. Offsets are in bytes."""
 
 
 class Reader(Protocol):
-    """Reads the images of listed archives; made from these, what was found in them, and the largest that is taken."""
+    """Reads the images of listed archives, up to a size."""
 
-    def __init__(self, archives: Sequence[Archive], collected: Collected, max_bytes: int) -> None:
-        """Open nothing yet."""
+    def __init__(self, archives: Sequence[Archive], listed: ListedImages, max_bytes: int) -> None:
+        """Keep the arguments; files are opened when they are read."""
 
     def read(self, rows: Rows) -> Iterator[Content]:
-        """Give the content of each row."""
+        """Yield the content of each row."""
 
 
 def open_archives(
-    files: Sequence[File], source: str, options: SourceOptions, find: Find, *, reader: type[Reader] | None = None
+    files: Sequence[File], source: str, options: SourceOptions, find: FindImages, *, reader: type[Reader] | None = None
 ) -> Source:
     """List the images of some archives.
 
     Args:
         files: The archives.
-        source: What the user gave.
+        source: The source as the user typed it.
         options: How to read them.
-        find: Lists one.
-        reader: Reads them; by default as pieces of the archives, from `offset` on.
+        find: Lists one archive.
+        reader: Reads images; by default as byte ranges of the archives, from `offset` on.
 
     Returns:
-        The images in the order of the files, then as each gives them. An archive that can't be read is a failure.
+        The images in the order of the files, then of their members. An archive that can't be read is a failure.
 
     Raises:
-        InputError: None can be read, or an option names what is not there.
+        InputError: No archive can be read, or an option names a missing key.
     """
-    excluded = Excluded(options.exclude)
+    excluded = ExcludePatterns(options.exclude)
     archives = [
-        Archive(number, to_id(file.name), file.place, options, excluded=excluded) for number, file in enumerate(files)
+        Archive(number, to_id(file.name), file.uri, options, excluded=excluded) for number, file in enumerate(files)
     ]
-    collected = build_listing((found for archive in archives for found in _find(archive, find)), options.listed)
+    listed = build_listing((record for archive in archives for record in _find(archive, find)), options.on_progress)
     failures = [failure for archive in archives for failure in archive.failures]
-    if len(collected.images) == 0 and failures:
+    if len(listed.images) == 0 and failures:
         raise InputError(
-            f"There is no image in {source}, for {failures[0].id} can't be read: {failures[0].message}.",
-            hint=_mend(failures[0].reason, next(archive.place for archive in archives if archive.failures)),
+            f"There is no image in {source}: {failures[0].id} can't be read: {failures[0].message}.",
+            hint=_hint(failures[0].reason, next(archive.uri for archive in archives if archive.failures)),
         )
     _check_names(options, set().union(*(archive.keys for archive in archives)))
     listing = Listing(
         source,
-        collected.images,
-        (*failures, *collected.repeats),
+        listed.images,
+        (*failures, *listed.duplicates),
         sum(archive.n_ignored for archive in archives),
         sum((archive.ignored for archive in archives), Counter()),
         sum(archive.n_hidden for archive in archives),
         excluded.counts,
     )
-    read = (reader or _Pieces)(archives, collected, options.max_bytes).read
+    read = (reader or _ByteRanges)(archives, listed, options.max_bytes).read
     unpaired = [name for archive in archives for name in archive.unpaired]
     repeated = [f"{key} of {archive.id}" for archive in archives for key in archive.repeated_keys]
     notes = sorted(set().union(*(archive.notes for archive in archives)))
-    notes += _told(unpaired, "member", f"without a partner, such as {{}}: {_PARTNERS}.")
-    notes += _told(repeated, "key", f"of more than one sample, such as {{}}: {_SAMPLES}.")
+    notes += _note(unpaired, "member", f"without an image, such as {{}}: {_PARTNERS}.")
+    notes += _note(repeated, "key", f"of more than one sample, such as {{}}: {_SAMPLES}.")
     return Source(
         listing,
         read,
@@ -177,37 +177,37 @@ def open_archives(
     )
 
 
-def _told(found: Sequence[str], what: str, such: str) -> list[str]:
-    return [f"{counted(len(found), what)} {such.format(found[0])}"] if found else []
+def _note(names: Sequence[str], what: str, such: str) -> list[str]:
+    return [f"{counted(len(names), what)} {such.format(names[0])}"] if names else []
 
 
 def check_unchanged(archive: Archive) -> None:
-    """Refuse to read what has changed: what was listed would lead into the middle of something else.
+    """Reject an archive that has changed since it was listed: its offsets are no longer valid.
 
     Raises:
-        ImageError: It has.
-        OSError: It can't be looked at.
+        ImageError: It has changed.
+        OSError: Its size and time can't be read.
     """
-    if facts_of(archive.place) != archive.facts:
+    if stat_uri(archive.uri) != archive.stat:
         raise ImageError("read", "changed", f"{archive.id} has changed since it was listed")
 
 
-def to_member_uri(place: str, name: str) -> str:
-    """Give a member's uri; where the archive's is percent-encoded, or has to be, all of it is."""
-    if place.startswith("file://"):
-        return f"{place}/{urllib.parse.quote(os.fsencode(name))}"
-    return to_uri(f"{place}/{name}") if place.startswith("/") else f"{place}/{to_id(name)}"
+def to_member_uri(uri: str, name: str) -> str:
+    """Return the URI of a member, percent-encoded as a whole where the archive or the name requires it."""
+    if uri.startswith("file://"):
+        return f"{uri}/{urllib.parse.quote(os.fsencode(name))}"
+    return to_uri(f"{uri}/{name}") if uri.startswith("/") else f"{uri}/{to_id(name)}"
 
 
-def _mend(reason: str, place: str) -> str:
-    path = shlex.quote(place)
+def _hint(reason: str, uri: str) -> str:
+    path = shlex.quote(uri)
     if reason == _COMPRESSED:
-        return f"Decompress it: {_unpacker(place)} {path}"
-    return _MENDS.get(reason, "Check what it is, and whether it is whole: file {path}").format(path=path)
+        return f"Decompress it: {_unpacker(uri)} {path}"
+    return _HINTS.get(reason, "Check its format, and whether it is complete: file {path}").format(path=path)
 
 
 def _unpacker(name: str) -> str | None:
-    return _UNPACK.get(name.lower().rpartition(".")[2])
+    return _DECOMPRESSORS.get(name.lower().rpartition(".")[2])
 
 
 def _check_names(options: SourceOptions, keys: set[str]) -> None:
@@ -220,25 +220,25 @@ def _check_names(options: SourceOptions, keys: set[str]) -> None:
             )
 
 
-def _find(archive: Archive, find: Find) -> Iterator[ImageRecord]:
-    with archive.noting():
-        if _unpacker(archive.place) is not None:
-            raise ImageError("list", _COMPRESSED, "it is compressed, and its images can't be reached one by one")
-        archive.facts = facts_of(archive.place)
-        with open_place(archive.place) as file:
+def _find(archive: Archive, find: FindImages) -> Iterator[ImageRecord]:
+    with archive.record_errors():
+        if _unpacker(archive.uri) is not None:
+            raise ImageError("list", _COMPRESSED, "it is compressed: its images can't be read one by one")
+        archive.stat = stat_uri(archive.uri)
+        with open_uri(archive.uri) as file:
             yield from find(archive, file)
 
 
-class _Pieces:
-    """Reads images that are pieces of archives; one is open at a time, from call to call."""
+class _ByteRanges:
+    """Reads images that are byte ranges of archives; one archive stays open between calls."""
 
-    def __init__(self, archives: Sequence[Archive], collected: Collected, max_bytes: int) -> None:
+    def __init__(self, archives: Sequence[Archive], listed: ListedImages, max_bytes: int) -> None:
         self._opened: tuple[int, BinaryIO] | None = None
-        self._unchanged: int | None = None  # the archive that was looked at last in this call
+        self._unchanged: int | None = None  # the archive checked last in this call
         self._archives = archives
-        self._numbers = collected.files
-        self._offsets = collected.offsets
-        self._sizes = np.asarray(collected.images["size_bytes"], np.int64)
+        self._numbers = listed.files
+        self._offsets = listed.offsets
+        self._sizes = np.asarray(listed.images["size_bytes"], np.int64)
         self._max_bytes = max_bytes
 
     def __del__(self) -> None:
@@ -248,7 +248,7 @@ class _Pieces:
         return self.__dict__ | {"_opened": None}  # another process opens the archives itself
 
     def read(self, rows: Rows) -> Iterator[Content]:
-        """Give the content of each row."""
+        """Yield the content of each row."""
         self._unchanged = None
         for row in rows:
             try:
@@ -256,12 +256,12 @@ class _Pieces:
             except ImageError as error:
                 yield error
             except (OSError, MemoryError) as error:
-                yield not_read(error)
+                yield read_error(error)
 
     def _read(self, number: int, offset: int, size_bytes: int) -> bytes:
         if size_bytes > self._max_bytes:
             raise ImageError("read", "too large", f"the image has {size_bytes} bytes; the limit is {self._max_bytes}")
-        return read_piece(self._file(number), offset, size_bytes)
+        return read_byte_range(self._file(number), offset, size_bytes)
 
     def _file(self, number: int) -> BinaryIO:
         archive = self._archives[number]
@@ -270,7 +270,7 @@ class _Pieces:
             self._unchanged = number
         if self._opened is None or self._opened[0] != number:
             self._close()
-            self._opened = number, open_place(archive.place)
+            self._opened = number, open_uri(archive.uri)
         return self._opened[1]
 
     def _close(self) -> None:
@@ -279,17 +279,17 @@ class _Pieces:
             self._opened = None
 
 
-def read_piece(file: BinaryIO, offset: int, size_bytes: int) -> bytes:
-    """Read an image that is a piece of a file.
+def read_byte_range(file: BinaryIO, offset: int, size_bytes: int) -> bytes:
+    """Read an image that is a byte range of a file.
 
     Raises:
-        ImageError: The piece is no image by its first bytes, or the file ends before it does.
+        ImageError: The bytes are no image by their signature, or the file ends too early.
         OSError: The file can't be read.
     """
     file.seek(offset)
     data = file.read(min(HEAD_BYTES, size_bytes))
-    if data and not is_image(data):  # a film named .jpg is not read to its end
-        raise refusal(data)
+    if data and not is_image(data):  # a film named .jpg is not read to the end
+        raise unsupported_error(data)
     data += file.read(size_bytes - len(data))
     if len(data) < size_bytes:
         raise ImageError("read", "truncated", f"the file ends after {len(data)} of the image's {size_bytes} bytes")

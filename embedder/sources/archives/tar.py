@@ -1,4 +1,4 @@
-r"""Tar archives, also those of WebDataset: listed by their headers, read piece by piece, never extracted."""
+r"""Tar archives, WebDataset included: listed by their headers, read by byte range, never extracted."""
 
 import dataclasses
 import functools
@@ -10,18 +10,18 @@ from typing import Any, BinaryIO
 
 from frieze.core import ImageError
 from frieze.embedder.images.decode import MAX_BYTES
-from frieze.embedder.images.picture_formats import HEAD_BYTES, is_image
-from frieze.embedder.sources.archives.base import Archive, open_archives, read_piece, to_member_uri
-from frieze.embedder.sources.archives.samples import Samples, split_name
-from frieze.embedder.sources.base import File, Source, SourceOptions, not_read
-from frieze.embedder.sources.files import facts_of, open_place, to_id
+from frieze.embedder.images.signatures import HEAD_BYTES, is_image
+from frieze.embedder.sources.archives.base import Archive, open_archives, read_byte_range, to_member_uri
+from frieze.embedder.sources.archives.webdataset import WebDatasetSamples, split_name
+from frieze.embedder.sources.base import File, Source, SourceOptions, read_error
+from frieze.embedder.sources.files import open_uri, stat_uri, to_id
 from frieze.embedder.sources.folder import is_image_name
 from frieze.embedder.sources.listing import ImageRecord
-from frieze.embedder.sources.tables.column_names import LABEL, take_label, take_text
-from frieze.embedder.sources.text_encoding import to_utf8
+from frieze.embedder.sources.tables.column_names import LABEL, pop_label, pop_text
+from frieze.embedder.sources.unicode_text import to_utf8
 
-_TEXTS = ("cls", "json", "txt")
-"""Members that describe the image they share a name with."""
+_TEXT_ENDINGS = ("cls", "json", "txt")
+"""Endings of members that describe the image of the same name."""
 
 _MAX_TEXT_BYTES = 1 << 20
 
@@ -31,43 +31,43 @@ def open_tar(files: Sequence[File], source: str, options: SourceOptions) -> Sour
 
     Args:
         files: The archives.
-        source: What the user gave.
+        source: The source as the user typed it.
         options: `image` is what follows the first dot of an image's name; `id` and `label` are keys of its .json, or
-            `cls` or `txt`. Unless told otherwise the label is the .cls, else the .json's `label` or `class`, else the
-            name of the folder that the image lies in.
+            `cls` or `txt`. By default the label is the .cls, else `label` or `class` of the .json, else the folder of
+            the image.
 
     Returns:
-        Every member whose extension or first bytes are an image's, in the order of the archive. What an image's .cls,
-        .json and .txt say become its columns: those beside it or, where there is one of the key alone, anywhere in its
-        archive. They hold 1 MiB at most. Links are followed. An image's time is the archive's.
+        Every member with the extension or signature of an image, in the order of the archive. The contents of its
+        .cls, .json and .txt become columns: those of its sample or, where a key has only one, anywhere in its archive.
+        They hold 1 MiB at most. Links are followed. The time of an image is the archive's.
 
     Raises:
-        InputError: As for all archives.
+        InputError: As in `open_archives`.
     """
     return open_archives(files, source, options, _find)
 
 
-def read_member(place: str, below: str) -> bytes:
+def read_member(uri: str, below: str) -> bytes:
     """Read one image.
 
     Args:
-        place: The archive's.
-        below: What follows it in the image's uri.
+        uri: URI of the archive.
+        below: The rest of the image's URI.
 
     Raises:
-        ImageError: It can't be read.
+        ImageError: The image can't be read.
     """
     try:
-        members = _index(place, facts_of(place))
-        if f"{place}/{below}" not in members:
-            raise ImageError("read", "missing", f"{place} holds no image {below}")
-        member = members[f"{place}/{below}"]
+        members = _index(uri, stat_uri(uri))
+        if f"{uri}/{below}" not in members:
+            raise ImageError("read", "missing", f"{uri} holds no image {below}")
+        member = members[f"{uri}/{below}"]
         if member.size_bytes > MAX_BYTES:
             raise ImageError("read", "too large", f"the image has {member.size_bytes} bytes")
-        with open_place(place) as file:
-            return read_piece(file, member.offset, member.size_bytes)
+        with open_uri(uri) as file:
+            return read_byte_range(file, member.offset, member.size_bytes)
     except (OSError, MemoryError) as error:
-        raise not_read(error) from error
+        raise read_error(error) from error
 
 
 @dataclasses.dataclass(slots=True)
@@ -79,11 +79,11 @@ class _Member:
 
 
 @functools.lru_cache(1)
-def _index(place: str, facts: tuple[int, int]) -> dict[str, _Member]:
-    """Give the images of an archive by uri; `facts` tell it from what it was before."""
-    with open_place(place) as file:
-        scan = _Scan(Archive(0, "", place, SourceOptions(), facts), file)
-    return {to_member_uri(place, image.name): image for image in reversed(scan.images)}  # of one name the first
+def _index(uri: str, stat: tuple[int, int]) -> dict[str, _Member]:
+    """Return the images of an archive by URI, cached until size or time change."""
+    with open_uri(uri) as file:
+        scan = _Scan(Archive(0, "", uri, SourceOptions(), stat), file)
+    return {to_member_uri(uri, image.name): image for image in reversed(scan.images)}  # the first of a name wins
 
 
 def _find(archive: Archive, file: BinaryIO) -> Iterator[ImageRecord]:
@@ -92,20 +92,20 @@ def _find(archive: Archive, file: BinaryIO) -> Iterator[ImageRecord]:
     for image in scan.images:
         columns = scan.columns(image)
         archive.keys.update(columns)
-        name, uri = to_id(image.name), to_member_uri(archive.place, image.name)
-        own_id = take_text(columns, [options.id] if options.id else ())
+        name, uri = to_id(image.name), to_member_uri(archive.uri, image.name)
+        stated_id = pop_text(columns, [options.id] if options.id else ())
         label, label_from = _take_label(columns, name, options)
-        # Not the member's own time: where archives are made to be the same each time, it says nothing.
-        facts = (image.size_bytes, archive.facts[1], archive.number, image.offset)
-        yield ImageRecord(own_id or f"{archive.id}/{name}", uri, label, *facts, columns or None, label_from)
+        # Not the member's time: reproducible archives set it to a constant.
+        location = (image.size_bytes, archive.stat[1], archive.number, image.offset)
+        yield ImageRecord(stated_id or f"{archive.id}/{name}", uri, label, *location, columns or None, label_from)
 
 
 def _take_label(columns: dict[str, Any], name: str, options: SourceOptions) -> tuple[str | None, str | None]:
     if options.labels != "folder":
         return None, None
-    label, label_from = take_label(columns, [options.label] if options.label is not None else LABEL)
+    label, label_from = pop_label(columns, [options.label] if options.label is not None else LABEL)
     if options.label is None and label is None:
-        label = os.path.basename(os.path.dirname(name)) or None
+        label = options.folder_label(name)
     return label, label_from
 
 
@@ -117,22 +117,22 @@ class _Scan:
         self._archive = archive
         self._file = file
         self._links: list[tuple[_Member, str]] = []
-        self._samples = Samples()
+        self._samples = WebDatasetSamples()
         self._damaged: set[str] = set()
         self._likely_texts: list[str] = []
-        with archive.noting():
-            for member in _members(file, archive.facts[0]):
-                self._take(member)
+        with archive.record_errors():
+            for member in _members(file, archive.stat[0]):
+                self._add_member(member)
         self._follow_links()
         archive.unpaired = list(self._find_unpaired())
         described = {split_name(image.name)[0] for image in self.images}
         archive.repeated_keys = [to_id(key) for key in self._samples.repeated() if key in described]
         for name in archive.unpaired:
-            if split_name(name)[1] in _TEXTS:
+            if split_name(name)[1] in _TEXT_ENDINGS:
                 archive.ignore(name)
 
     def _find_unpaired(self) -> Iterator[str]:
-        """Name the texts that describe no image; one more dot parts `22.05.cls` from `22.05.png`."""
+        """Yield texts that describe no image; an additional dot separates `22.05.cls` from `22.05.png`."""
         described = {split_name(image.name)[0] for image in self.images}
         for key, ending in self._samples.texts():
             if key not in described:
@@ -141,7 +141,7 @@ class _Scan:
         yield from (to_id(name) for name in self._likely_texts if os.path.splitext(name)[0] in stems)
 
     def columns(self, image: _Member) -> dict[str, Any]:
-        """Give what the texts say of an image."""
+        """Return the columns in the texts of an image."""
         columns = self._json(image)
         for ending in ("cls", "txt"):
             text = self._samples.text(image, ending)
@@ -159,31 +159,31 @@ class _Scan:
             return _to_columns(text)
         except (ValueError, RecursionError) as error:
             key = split_name(image.name)[0]
-            if key not in self._damaged:  # one failure, also where it describes several images
-                message = f"the image stays, without what this says of it: {error}"
+            if key not in self._damaged:  # one failure, even if it describes several images
+                message = f"the image is kept without these columns: {error}"
                 self._archive.fail("damaged json", message, below=f"/{to_id(key)}.json")
             self._damaged.add(key)
             return {}
 
-    def _take(self, member: tarfile.TarInfo) -> None:
+    def _add_member(self, member: tarfile.TarInfo) -> None:
         name = member.name.removeprefix("./")
-        if member.isdir() or self._archive.leaves_out(name):
+        if member.isdir() or self._archive.skips(name):
             return
         one = _Member(name, member.offset_data, member.size, self._samples.add(name))
-        claims, is_plain = is_image_name(name), member.isreg() and not member.issparse()
-        if claims and (member.issym() or member.islnk()):
+        has_image_name, is_plain = is_image_name(name), member.isreg() and not member.issparse()
+        if has_image_name and (member.issym() or member.islnk()):
             here = os.path.dirname(name) if member.issym() else ""
             self._links.append((one, os.path.normpath(os.path.join(here, member.linkname))))
-        elif claims and member.issparse():
+        elif has_image_name and member.issparse():
             self._archive.fail("unsupported", "a sparse member is not in one piece", below=f"/{to_id(name)}")
-        elif claims and is_plain:
+        elif has_image_name and is_plain:
             self._add(one)
             self._samples.add_image(one)
         else:
-            self._look_into(one, is_plain=is_plain)
+            self._inspect(one, is_plain=is_plain)
 
-    def _look_into(self, member: _Member, *, is_plain: bool) -> None:
-        """Take a member that does not claim to be an image for what its first bytes say."""
+    def _inspect(self, member: _Member, *, is_plain: bool) -> None:
+        """Add a member that is no image by its name: an image by its signature, a text, or ignored."""
         head = self._read(member, HEAD_BYTES) if is_plain else b""
         if is_image(head):
             self._add(member)
@@ -201,8 +201,8 @@ class _Scan:
 
     def _keep_text(self, member: _Member) -> bool:
         _, ending = split_name(member.name)
-        is_text = ending in _TEXTS and member.size_bytes <= _MAX_TEXT_BYTES
-        if ending not in _TEXTS and ending.rpartition(".")[2] in _TEXTS:
+        is_text = ending in _TEXT_ENDINGS and member.size_bytes <= _MAX_TEXT_BYTES
+        if ending not in _TEXT_ENDINGS and ending.rpartition(".")[2] in _TEXT_ENDINGS:
             self._likely_texts.append(member.name)
         if is_text:
             self._samples.add_text(member.name, self._read(member, member.size_bytes))
@@ -213,7 +213,7 @@ class _Scan:
         return self._file.read(min(size_bytes, member.size_bytes))
 
     def _follow_links(self) -> None:
-        """Add each link to an image as an image of its own, as in a folder."""
+        """Add each link to an image as a separate image, as in a folder."""
         if not self._links:
             return
         targets = {image.name: image for image in self.images}
@@ -227,14 +227,14 @@ class _Scan:
 
 
 def _to_columns(text: bytes) -> dict[str, Any]:
-    """Parse a .json; what has no columns of its own stays text.
+    """Parse a .json; nested values stay JSON text.
 
     Raises:
-        ValueError: It is no JSON, or holds what is no text.
-        RecursionError: It is nested too deep.
+        ValueError: The text is no JSON, or holds invalid Unicode.
+        RecursionError: It is nested too deeply.
     """
     document = json.loads(text)
-    if rb"\ud" in text.lower():  # half of a sign that takes two is no text
+    if rb"\ud" in text.lower():  # half of a surrogate pair is no text
         json.dumps(document, ensure_ascii=False).encode()
     if not isinstance(document, dict):
         return {"json": json.dumps(document, ensure_ascii=False)}
@@ -244,29 +244,29 @@ def _to_columns(text: bytes) -> dict[str, Any]:
 
 
 def _is_nested(value: Any) -> bool:
-    """Tell whether a value has a form of its own, which no other image need share."""
+    """Return whether a value is nested, in a form that other images need not share."""
     return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(one, dict | list) for one in value))
 
 
 def _members(file: BinaryIO, size_bytes: int) -> Iterator[tarfile.TarInfo]:
-    """Give the members of an archive, one after the other.
+    """Yield the members of an archive.
 
     Raises:
-        ImageError: It is damaged, or no archive at all.
+        ImageError: The archive is damaged, or none at all.
         OSError: It can't be read.
     """
     at = 0
     try:
         with tarfile.open(fileobj=file, mode="r:") as archive:
             while (member := archive.next()) is not None:
-                archive.members.clear()  # type: ignore[attr-defined]  # tarfile would keep them all
+                archive.members.clear()  # type: ignore[attr-defined]  # tarfile would keep all members
                 _check_is_whole(member, size_bytes)
                 at = archive.offset
                 yield member
         _check_end(file, at)
     except OSError:
         raise
-    except Exception as error:  # odd bytes in a header make tarfile raise nearly anything
+    except Exception as error:  # invalid headers make tarfile raise nearly anything
         raise ImageError("list", "damaged archive", f"damaged at byte {at}: {error}") from error
 
 
@@ -277,10 +277,10 @@ def _check_is_whole(member: tarfile.TarInfo, size_bytes: int) -> None:
 
 
 def _check_end(file: BinaryIO, at: int) -> None:
-    """Check what follows the last member: tarfile takes a broken header for the end.
+    """Check what follows the last member: tarfile reads a broken header as the end.
 
     Raises:
-        ReadError: There is something else than zeros, or nothing.
+        ReadError: Something other than zeros follows, or nothing.
     """
     file.seek(at)
     block = file.read(tarfile.BLOCKSIZE)
@@ -288,5 +288,5 @@ def _check_end(file: BinaryIO, at: int) -> None:
         raise tarfile.ReadError("it has no end mark, and may have been longer")
     while block:
         if block.strip(b"\0"):
-            raise tarfile.ReadError("there is something that is no member")
+            raise tarfile.ReadError("there is data that is no member")
         block = file.read(1 << 20)

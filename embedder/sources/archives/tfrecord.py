@@ -16,15 +16,15 @@ import pyarrow.compute as pc
 
 from frieze.core import ImageError
 from frieze.embedder.images.decode import MAX_BYTES
-from frieze.embedder.images.picture_formats import is_image
+from frieze.embedder.images.signatures import is_image
 from frieze.embedder.sources.archives.base import Archive, open_archives
 from frieze.embedder.sources.archives.crc32c import masked_crc
-from frieze.embedder.sources.base import File, Source, SourceOptions, not_read
-from frieze.embedder.sources.files import facts_of, open_place
+from frieze.embedder.sources.base import File, Source, SourceOptions, read_error
+from frieze.embedder.sources.files import open_uri, stat_uri
 from frieze.embedder.sources.listing import ImageRecord
-from frieze.embedder.sources.tables.column_names import IMAGE, LABEL, take_label, take_text
+from frieze.embedder.sources.tables.column_names import IMAGE, LABEL, pop_label, pop_text
 
-_FRAME = struct.Struct("<QI")  # a record's length and that number's checksum; the record and its own checksum follow
+_FRAME = struct.Struct("<QI")  # length and its checksum; the record and its checksum follow
 _CHECKSUM = struct.Struct("<I")
 _UNSUPPORTED = "unsupported"
 
@@ -44,7 +44,7 @@ _MESSAGES = {
     "FeatureLists": [("entry", "repeated", "ListEntry")],
     "Example": [("features", "optional", "Features"), ("lists", "optional", "FeatureLists")],  # of a SequenceExample
 }
-"""Fields of each message, numbered from 1: as on the wire, where a map is a list of entries."""
+"""Fields of each Protobuf message, numbered from 1, as on the wire, where a map is a list of entries."""
 
 
 def open_tfrecord(files: Sequence[File], source: str, options: SourceOptions) -> Source:
@@ -52,56 +52,56 @@ def open_tfrecord(files: Sequence[File], source: str, options: SourceOptions) ->
 
     Args:
         files: The files.
-        source: What the user gave.
-        options: `image`, `id` and `label` are names of features. Unless told otherwise the image is the first of the
-            usual names, else of all, whose first bytes are an image's.
+        source: The source as the user typed it.
+        options: `image`, `id` and `label` are names of features. By default the image is the first feature with the
+            signature of an image, common names first.
 
     Returns:
-        One image a record. The other features are its columns: one value where no record has several, else a list;
-        bytes as text, and where they are none they are left out. A record whose checksum is wrong is a failure.
+        One image a record. The other features are its columns: a value where no record has several, else a list; bytes
+        as text, dropped where they are none. A record with a wrong checksum is a failure.
 
     Raises:
-        InputError: As for all archives.
+        InputError: As in `open_archives`.
     """
     opened = open_archives(files, source, options, _find)
     listing = dataclasses.replace(opened.listing, images=_unwrap(opened.listing.images))
     return dataclasses.replace(opened, listing=listing)
 
 
-def read_record(place: str, below: str) -> bytes:
+def read_record(uri: str, below: str) -> bytes:
     """Read one image.
 
     Args:
-        place: The file's.
-        below: What follows it in the image's uri: the record's number and, where one was asked for, the feature.
+        uri: URI of the file.
+        below: The rest of the image's URI: number of the record and, where an option named it, the feature.
 
     Raises:
-        ImageError: It can't be read.
+        ImageError: The image can't be read.
     """
-    number, _, asked = below.partition("/")
+    number, _, feature = below.partition("/")
     try:
-        offset, size_bytes = _index(place, facts_of(place))[int(number)]
-        with open_place(place) as file:
+        offset, size_bytes = _index(uri, stat_uri(uri))[int(number)]
+        with open_uri(uri) as file:
             features = _parse(_read(file, offset, size_bytes, MAX_BYTES))
-        image: bytes = features[_image_names(features, asked or None)[0]][0]
+        image: bytes = features[_image_names(features, feature or None)[0]][0]
     except (OSError, MemoryError) as error:
-        raise not_read(error) from error
+        raise read_error(error) from error
     except (ValueError, LookupError) as error:
-        raise ImageError("read", "missing", f"{place} holds no image {below}") from error
+        raise ImageError("read", "missing", f"{uri} holds no image {below}") from error
     return image
 
 
 @functools.lru_cache(1)
-def _index(place: str, facts: tuple[int, int]) -> list[tuple[int, int]]:
-    """Give offset and size of each record; `facts` tell the file from what it was before."""
+def _index(uri: str, stat: tuple[int, int]) -> list[tuple[int, int]]:
+    """Return offset and size of each record, cached until size or time change."""
     records: list[tuple[int, int]] = []
-    with open_place(place) as file, contextlib.suppress(ImageError):  # what is behind the damage was not listed
-        records.extend(_records(file, facts[0]))
+    with open_uri(uri) as file, contextlib.suppress(ImageError):  # records after the damage are not listed
+        records.extend(_records(file, stat[0]))
     return records
 
 
 def _find(archive: Archive, file: BinaryIO) -> Iterator[ImageRecord]:
-    for number, (offset, size_bytes) in enumerate(_records(file, archive.facts[0])):
+    for number, (offset, size_bytes) in enumerate(_records(file, archive.stat[0])):
         try:
             data = _read(file, offset, size_bytes, archive.options.max_bytes)
             features = _parse(data)
@@ -112,28 +112,28 @@ def _find(archive: Archive, file: BinaryIO) -> Iterator[ImageRecord]:
             continue
         archive.keys.update(features)
         if names:
-            _note_others(archive, features, names)
+            _note_other_images(archive, features, names)
             image = features.pop(names[0])[0]
-            # Equal bytes earlier in the record would do as well: they are the image's.
-            yield _to_found(archive, features, number, offset + data.find(image), len(image))
+            # Equal bytes earlier in the record are the same image.
+            yield _to_record(archive, features, number, offset + data.find(image), len(image))
         else:
             archive.ignore("record without an image")
 
 
 def _refuse_several(features: dict[str, Any]) -> list[str]:
-    """Refuse a record of several images; gives no name of any other.
+    """Reject a record with several images in one feature; return no names for any other.
 
     Raises:
-        ImageError: It is one.
+        ImageError: A feature holds several images.
     """
     for name, values in features.items():
         if isinstance(values, list) and len(values) > 1 and is_image(values[0]):
-            raise ImageError("list", _UNSUPPORTED, f"{name} holds {len(values)} images; wanted is one an Example")
+            raise ImageError("list", _UNSUPPORTED, f"{name} holds {len(values)} images; expected is one an Example")
     return []
 
 
-def _note_others(archive: Archive, features: dict[str, Any], names: Sequence[str]) -> None:
-    """Note which images of a record are not taken, where it was not said which is meant."""
+def _note_other_images(archive: Archive, features: dict[str, Any], names: Sequence[str]) -> None:
+    """Note the images of a record that are not read, unless an option chose one."""
     others = sorted({name for name in names[1:] if name != names[0] and is_image(features[name][0])})
     if others and archive.options.image is None:
         archive.notes.add(
@@ -142,24 +142,26 @@ def _note_others(archive: Archive, features: dict[str, Any], names: Sequence[str
         )
 
 
-def _to_found(archive: Archive, features: dict[str, Any], number: int, offset: int, size_bytes: int) -> ImageRecord:
+def _to_record(archive: Archive, features: dict[str, Any], number: int, offset: int, size_bytes: int) -> ImageRecord:
     options = archive.options
     below = f"/{number}" if options.image is None else f"/{number}/{options.image}"
     columns = {name: _to_column(values) for name, values in features.items()}
     columns = {name: values for name, values in columns.items() if values is not None}
-    own_id = take_text(columns, [options.id] if options.id else ())
+    stated_id = pop_text(columns, [options.id] if options.id else ())
     label, label_from = None, None
     if options.labels == "folder":
-        label, label_from = take_label(columns, [options.label] if options.label else LABEL)
-    facts = (size_bytes, archive.facts[1], archive.number, offset)
-    return ImageRecord(own_id or f"{archive.id}/{number}", archive.place + below, label, *facts, columns, label_from)
+        label, label_from = pop_label(columns, [options.label] if options.label else LABEL)
+    location = (size_bytes, archive.stat[1], archive.number, offset)
+    return ImageRecord(
+        stated_id or f"{archive.id}/{number}", archive.uri + below, label, *location, columns, label_from
+    )
 
 
 def _records(file: BinaryIO, size_bytes: int) -> Iterator[tuple[int, int]]:
-    """Give offset and size of each record.
+    """Yield offset and size of each record.
 
     Raises:
-        ImageError: The file is damaged, or no TFRecord file.
+        ImageError: The file is damaged, or is no TFRecord file.
         OSError: It can't be read.
     """
     at, number = 0, 0
@@ -185,20 +187,20 @@ def _read(file: BinaryIO, offset: int, size_bytes: int, max_bytes: int) -> bytes
     """Read a record.
 
     Raises:
-        ImageError: It is too large, or not what was written.
+        ImageError: The record is too large, or its checksum is wrong.
     """
     if size_bytes > max_bytes:
         raise ImageError("read", "too large", f"the record has {size_bytes} bytes; the limit is {max_bytes}")
     file.seek(offset)
     record, checksum = file.read(size_bytes), file.read(_CHECKSUM.size)
     if checksum != _CHECKSUM.pack(masked_crc(record)):
-        raise ImageError("list", "damaged record", "its bytes are not those that its checksum was made of")
+        raise ImageError("list", "damaged record", "its bytes do not match its checksum")
     return record
 
 
 @functools.cache
 def _example() -> Any:
-    """Give the class of `tf.train.Example`, made in a pool of its own: TensorFlow's may come later."""
+    """Return the class of `tf.train.Example`, made in a separate pool: TensorFlow may register its own later."""
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
     kinds = descriptor_pb2.FieldDescriptorProto
@@ -217,10 +219,10 @@ def _example() -> Any:
 
 
 def _parse(record: bytes) -> dict[str, Any]:
-    """Give the features of a record by name: a list of bytes, or an array of int64 or float32.
+    """Return the features of a record by name: a list of bytes, or an array of int64 or float32.
 
     Raises:
-        ImageError: It is no Example.
+        ImageError: The record is no Example.
     """
     from google.protobuf.message import DecodeError
 
@@ -230,7 +232,7 @@ def _parse(record: bytes) -> dict[str, Any]:
         raise ImageError("list", "damaged record", f"it is no tf.train.Example: {error}") from error
     if example.HasField("lists"):
         n_frames = max((len(entry.value.feature) for entry in example.lists.entry), default=0)
-        message = f"it is a tf.train.SequenceExample of {n_frames} frames; wanted is a tf.train.Example an image"
+        message = f"it is a tf.train.SequenceExample of {n_frames} frames; expected is a tf.train.Example an image"
         raise ImageError("list", _UNSUPPORTED, message)
     entries = {entry.key.decode(errors="backslashreplace"): entry.value for entry in example.features.feature}
     return {name: _values(entries[name]) for name in sorted(entries)}
@@ -244,18 +246,18 @@ def _values(feature: Any) -> Any:
     return list(feature.bytes.value)
 
 
-def _image_names(features: dict[str, Any], asked: str | None) -> list[str]:
-    """Name the features that may be a record's image, the likeliest first."""
-    names = (*IMAGE, *features) if asked is None else (asked,)
+def _image_names(features: dict[str, Any], option: str | None) -> list[str]:
+    """Return the features that may be the image of a record, the most likely first."""
+    names = (*IMAGE, *features) if option is None else (option,)
     single = [name for name in names if isinstance(features.get(name), list) and len(features[name]) == 1]
-    telling = [name for name in single if is_image(features[name][0])]
-    return telling + [name for name in single if name == asked or name in IMAGE]
+    recognized = [name for name in single if is_image(features[name][0])]
+    return recognized + [name for name in single if name == option or name in IMAGE]
 
 
 def _to_column(values: Any) -> Any:
-    """Give a feature's values as a column holds them; None for bytes that are no text."""
+    """Convert the values of a feature for a column; None for bytes that are no text."""
     if len(values) == 0:
-        return []  # of no type: the feature may hold others elsewhere
+        return []  # without a type: the feature may have values in other records
     if not isinstance(values, list):
         return values
     try:
@@ -265,7 +267,7 @@ def _to_column(values: Any) -> Any:
 
 
 def _unwrap(images: pa.Table) -> pa.Table:
-    """Turn lists into single values where no image has several."""
+    """Unwrap columns of lists in which no image has several values."""
     for number, field in enumerate(images.schema):
         column = images[field.name]
         if pa.types.is_list(field.type) and (pc.max(pc.list_value_length(column)).as_py() or 0) <= 1:

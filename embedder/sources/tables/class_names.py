@@ -1,4 +1,4 @@
-"""Names of classes that Hugging Face's datasets store in a Parquet file's metadata; its columns hold their numbers."""
+"""Class names in the metadata of Parquet files of Hugging Face datasets, whose columns hold class numbers."""
 
 import json
 from typing import Any
@@ -10,32 +10,32 @@ from frieze.core import InputError
 
 _METADATA = b"huggingface"
 _UNKNOWN = -1
-"""What stands for the class of an image whose class is not known."""
+"""The number of an unknown class."""
 
 
-def with_class_names(table: pa.Table, place: str) -> pa.Table:
-    """Give names in place of numbers to the columns whose features are `ClassLabel`, alone or in lists.
+def with_class_names(table: pa.Table, uri: str) -> pa.Table:
+    """Replace class numbers by names in the columns whose features are `ClassLabel`, alone or in lists.
 
     Args:
         table: With its file's metadata.
-        place: The file, for messages.
+        uri: URI of the file, for messages.
 
     Raises:
         InputError: A number has no name.
     """
     for number, name in enumerate(table.column_names):
-        names = _names_of(table.schema.metadata or {}, name)
+        names = _read_names(table.schema.metadata or {}, name)
         column = table[name]
         if names and pa.types.is_integer(column.type):
-            table = table.set_column(number, name, _to_names(column, names, f"{name} of {place}"))
+            table = table.set_column(number, name, _to_names(column, names, f"{name} of {uri}"))
         elif names and pa.types.is_list(column.type) and pa.types.is_integer(column.type.value_type):
-            chunks = [_lists_of_names(chunk, names, f"{name} of {place}") for chunk in column.chunks]
+            chunks = [_lists_of_names(chunk, names, f"{name} of {uri}") for chunk in column.chunks]
             table = table.set_column(number, name, pa.chunked_array(chunks, pa.list_(pa.string())))
     return table
 
 
-def _names_of(metadata: dict[bytes, bytes], column: str) -> list[str]:
-    """Give the names of a column's classes; none where it has none, or the metadata are not what they should be."""
+def _read_names(metadata: dict[bytes, bytes], column: str) -> list[str]:
+    """Return the class names of a column; none without valid metadata."""
     try:
         feature: Any = json.loads(metadata.get(_METADATA, b"{}"))["info"]["features"][column]
         feature = feature.get("feature", feature)  # of lists
@@ -56,7 +56,7 @@ def _to_names(numbers: Any, names: list[str], column: str) -> Any:
 
 
 def _lists_of_names(lists: Any, names: list[str], column: str) -> pa.Array:
-    found = _to_names(lists.flatten(), names, column)
+    names_of_items = _to_names(lists.flatten(), names, column)
     lengths = pc.fill_null(pc.list_value_length(lists), 0)
     offsets = pa.concat_arrays([pa.array([0], pa.int32()), pc.cumulative_sum(lengths).cast(pa.int32())])
-    return pa.ListArray.from_arrays(offsets, found.combine_chunks(), mask=lists.is_null())
+    return pa.ListArray.from_arrays(offsets, names_of_items.combine_chunks(), mask=lists.is_null())

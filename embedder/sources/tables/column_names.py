@@ -1,4 +1,4 @@
-"""The user's own columns: the usual names of those that mean something to us, the likeliest first."""
+"""Common names of columns for images, paths, labels and ids, the most likely first."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -6,33 +6,33 @@ from typing import Any
 import numpy as np
 
 IMAGE = ("image/encoded", "image", "image_raw", "image_bytes", "encoded", "bytes", "jpg", "jpeg", "png")
-"""An image, or its path."""
+"""Columns of images or their paths."""
 
 PATH = ("image", "path", "file_name", "filename", "file", "filepath", "file_path", "image_path", "uri", "url")
-"""The path of an image, or its bytes, in a table."""
+"""Columns of paths or bytes in a table."""
 
 LABEL = ("cls", "image/class/text", "image/class/label", "label", "class")
-"""What an image shows."""
+"""Columns of labels."""
 
 ID = ("id",)
-"""An image's own name."""
+"""Columns of ids."""
 
 
-def choose(names: Iterable[str], usual: Iterable[str]) -> str | None:
-    """Choose the first of the usual names that is there, in whatever letters; None where there is none.
+def choose_column(names: Iterable[str], common: Iterable[str]) -> str | None:
+    """Return the first common name among the names, ignoring case; None for none.
 
-    >>> choose(["Path", "Label"], LABEL), choose(["year"], LABEL)
+    >>> choose_column(["Path", "Label"], LABEL), choose_column(["year"], LABEL)
     ('Label', None)
     """
-    small = {name.strip().lower(): name for name in reversed(list(names))}
-    return next((small[one] for one in usual if one in small), None)
+    lower = {name.strip().lower(): name for name in reversed(list(names))}
+    return next((lower[name] for name in common if name in lower), None)
 
 
 def find_text(columns: dict[str, Any], names: Iterable[str]) -> tuple[str, str] | None:
-    """Find the first value that can be a name among an image's columns: a text or number, also one alone in a list.
+    """Find the first usable value in an image's columns: a text or number, also as the only item of a list.
 
     Returns:
-        The column's name and the value as text; None where there is none.
+        The name of the column and the value as text; None for none.
     """
     for name in names:
         value = columns.get(name)
@@ -43,34 +43,34 @@ def find_text(columns: dict[str, Any], names: Iterable[str]) -> tuple[str, str] 
     return None
 
 
-def take_text(columns: dict[str, Any], names: Iterable[str]) -> str | None:
-    """Take what `find_text` finds out of an image's columns.
+def pop_text(columns: dict[str, Any], names: Iterable[str]) -> str | None:
+    """Remove the value that `find_text` finds from an image's columns, and return it.
 
     >>> columns = {"image/class/text": "", "label": [3], "year": 1999}
-    >>> take_text(columns, LABEL), columns
+    >>> pop_text(columns, LABEL), columns
     ('3', {'image/class/text': '', 'year': 1999})
     """
-    found = find_text(columns, names)
-    if found is None:
+    match = find_text(columns, names)
+    if match is None:
         return None
-    del columns[found[0]]
-    return found[1]
+    del columns[match[0]]
+    return match[1]
 
 
-def take_label(columns: dict[str, Any], names: Iterable[str]) -> tuple[str | None, str | None]:
-    """Take an image's label out of its columns; a list stays there, for other images may have several.
+def pop_label(columns: dict[str, Any], names: Iterable[str]) -> tuple[str | None, str | None]:
+    """Remove the label from an image's columns, and return it; a list stays, because other images may have several.
 
     Returns:
-        The label, None where there is none or are several, and the name of the column that still has it.
+        The label, None for none or several, and the name of the column that still holds it.
 
     >>> columns = {"label": [3]}
-    >>> take_label(columns, LABEL), columns, take_label({"label": 3}, LABEL), take_label({"label": [3, 4]}, LABEL)
+    >>> pop_label(columns, LABEL), columns, pop_label({"label": 3}, LABEL), pop_label({"label": [3, 4]}, LABEL)
     (('3', 'label'), {'label': [3]}, ('3', None), (None, None))
     """
-    found = find_text(columns, names)
-    if found is None:
+    match = find_text(columns, names)
+    if match is None:
         return None, None
-    name, text = found
+    name, text = match
     if isinstance(columns[name], list | np.ndarray):
         return text, name
     del columns[name]

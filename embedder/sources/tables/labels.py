@@ -1,4 +1,4 @@
-"""Labels and other columns from a file of their own, joined to images by id."""
+"""Files of labels: labels and other columns, joined to images by id."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -10,39 +10,45 @@ import pyarrow.compute as pc
 
 from frieze.core import InputError, is_remote
 from frieze.embedder.sources.base import Source, SourceOptions
-from frieze.embedder.sources.files import facts_of, to_uri
-from frieze.embedder.sources.spelling import HOW, match_spellings, to_plain_texts
-from frieze.embedder.sources.tables.column_names import ID, LABEL, PATH, choose
-from frieze.embedder.sources.tables.infer_types import with_types
+from frieze.embedder.sources.files import stat_uri, to_uri
+from frieze.embedder.sources.tables.column_names import ID, LABEL, PATH, choose_column
+from frieze.embedder.sources.tables.infer_types import infer_types, replace_missing
 from frieze.embedder.sources.tables.manifest import split_columns
-from frieze.embedder.sources.tables.missing_values import without_missing
 from frieze.embedder.sources.tables.name_matching import match_by_name
-from frieze.embedder.sources.tables.named_images import check_ids, shown
-from frieze.embedder.sources.tables.read import SUFFIXES, UNTYPED, header_mend, read_header, read_notes, read_table
+from frieze.embedder.sources.tables.read import (
+    SUFFIXES,
+    UNTYPED,
+    missing_header_hint,
+    read_header,
+    read_notes,
+    read_table,
+)
+from frieze.embedder.sources.tables.referenced_images import check_ids, first_ids
+from frieze.embedder.sources.unicode_text import VARIATIONS, match_normalized, normalize_names
 
-_NO_ID = "none of its ids is one that frieze wrote"
-_MEND = (
-    "Give --labels a CSV, TSV, JSONL or Parquet file with one row an image: its id as frieze writes it (the path below"
+_NO_ID = "none of its ids is an id that frieze wrote"
+_HINT = (
+    "Pass --labels a CSV, TSV, JSONL or Parquet file with one row an image: its id as frieze writes it (the path below"
     " the source) in a column `id` or `path`, its label in a column `label` or the one that --label names."
 )
-_MEND_OF_SOURCE = f"{_MEND} Any other column of ids is named with --id; --labels may also be folder or none."
+_SOURCE_HINT = f"{_HINT} Name any other column of ids with --id; --labels may also be folder or none."
 
 
 @dataclasses.dataclass(frozen=True)
 class LabelFile:
-    """A file of labels that was read; use `read_labels`.
+    """The content of a file of labels; use `read_labels`.
 
     Attributes:
-        place: Its absolute path, or URL.
-        label: The name of its column of labels.
-        ids: Text [n], each once; rows without one are left out.
-        labels: Text [n], null where a row has none.
-        columns: The other columns [n] where they were read, under the names they are stored by.
-        hint: What to type where it does not fit.
-        notes: In words, what of it was read otherwise than one may think.
+        uri: Its absolute path or URL.
+        label: Name of its column of labels.
+        ids: Text [n], unique; rows without an id are dropped.
+        labels: Text [n], null for none.
+        columns: The other columns [n] if they were read, under their stored names.
+        hint: Hint for a file that does not match the images.
+        notes: Sentences about rows that are read in a way the user may not expect.
     """
 
-    place: str
+    uri: str
     label: str
     ids: pa.ChunkedArray
     labels: pa.ChunkedArray
@@ -51,40 +57,40 @@ class LabelFile:
     notes: tuple[str, ...] = ()
 
     def find(self, ids: pa.ChunkedArray, *, of: str) -> "Match":
-        """Find the row of each of some images: by its id or, where no row names one so, by its file's name.
+        """Match images to rows: by id or, where no id matches, by file name.
 
         Args:
-            ids: Of the images [N], each once.
-            of: What these are the images of, for the message: `source` or `table`.
+            ids: Ids of the images [N], unique.
+            of: What the images belong to, for the message: `source` or `table`.
 
         Raises:
-            InputError: No row names one, or two are told by one name.
+            InputError: No row matches an image, or file names are ambiguous.
         """
-        (at, n_spelled), matched_by = match_spellings(ids, self.ids), None
+        (at, n_spelled), matched_by = match_normalized(ids, self.ids), None
         if len(ids) and not pc.any(at.is_valid()).as_py():
-            matched = match_by_name(ids, self.ids, place=self.place, hint=self.hint)
+            matched = match_by_name(ids, self.ids, uri=self.uri, hint=self.hint)
             if matched is None:
                 raise InputError(
-                    f"{self.place} names no image of the {of}: its ids are {shown(self.ids)}, the {of}'s {shown(ids)}.",
+                    f"{self.uri} names no image of the {of}:"
+                    f" its ids are {first_ids(self.ids)}, the {of}'s {first_ids(ids)}.",
                     hint=self.hint,
                 )
             at, matched_by = matched
-        notes = () if matched_by is None else (f"{self.place} was matched by {matched_by}: {_NO_ID}.",)
+        notes = () if matched_by is None else (f"{self.uri} was matched by {matched_by}: {_NO_ID}.",)
         if n_spelled:
-            notes = (
-                f"Ids of {self.place} that are written otherwise than those of their images: {n_spelled:,} ({HOW}).",
-            )
+            n = f"{n_spelled:,} ({VARIATIONS})"
+            notes = (f"Ids of {self.uri} that are spelled differently from those of their images: {n}.",)
         n_unmatched = len(self.ids) - pc.count_distinct(at, "only_valid").as_py()
         return Match(at, n_unmatched, (*self.notes, *notes))
 
 
 class Match(NamedTuple):
-    """The rows of a file of labels that belong to some images.
+    """The rows of a file of labels that match some images.
 
     Attributes:
-        at: Row numbers [N], null where the file does not name an image.
-        n_unmatched: Rows that name none of the images.
-        notes: In words, what of the file was read or matched otherwise than one may think.
+        at: Row numbers [N], null for images without a row.
+        n_unmatched: Number of rows that match no image.
+        notes: Sentences about rows that are read or matched in a way the user may not expect.
     """
 
     at: pa.ChunkedArray
@@ -98,74 +104,78 @@ def read_labels(
     id: str | None = None,  # noqa: A002  the option's name
     label: str | None = None,
     with_columns: bool = False,
-    hint: str = _MEND,
+    hint: str = _HINT,
 ) -> LabelFile:
     """Read a file of labels.
 
     Args:
         labels: Path or URL of a table with a column of ids and one of labels.
-        id: The name of its column of ids; None looks for a usual name.
-        label: The same of its labels.
-        with_columns: Read its other columns, too.
-        hint: What to type where the file can't be used.
+        id: The name of its column of ids; None looks for a common name.
+        label: The name of its column of labels; None looks for a common name.
+        with_columns: Read its other columns too.
+        hint: Hint for a file that can't be used.
 
     Raises:
-        InputError: The file can't be read, is no table, lacks a column, or names an id twice.
+        InputError: The file can't be read, is no table, lacks a column, or repeats an id.
     """
-    place = _to_place(labels)
-    if not place.lower().endswith(SUFFIXES):
-        raise InputError(f"--labels is {labels}: no table of labels.", hint=hint)
-    names = read_header(place)
+    uri = _labels_uri(labels)
+    if not uri.lower().endswith(SUFFIXES):
+        raise InputError(f"--labels is {labels}, which is no table of labels.", hint=hint)
+    names = read_header(uri)
     columns = {
-        what: _choose_column(names, what, asked, place=place, hint=hint)
-        for what, asked in {"id": id, "label": label}.items()
+        role: _choose_column(names, role, option, uri=uri, hint=hint)
+        for role, option in {"id": id, "label": label}.items()
     }
     chosen = list(dict.fromkeys(columns.values()))
-    table = read_table(place, names if with_columns else chosen, text=chosen)
-    if place.lower().endswith(UNTYPED):
-        table = with_types(table, [name for name in table.column_names if name not in chosen])
-    check_ids(table[columns["id"]], place, hint=hint)
+    table = read_table(uri, names if with_columns else chosen, text=chosen)
+    if uri.lower().endswith(UNTYPED):
+        table = infer_types(table, [name for name in table.column_names if name not in chosen])
+    check_ids(table[columns["id"]], uri, hint=hint)
     table = table.filter(table[columns["id"]].is_valid())
-    ids, found = (table[columns[what]] for what in ("id", "label"))
-    found, notes = without_missing(found, place)
-    found = to_plain_texts(found)
+    texts, notes = replace_missing(table[columns["label"]], uri)
     return LabelFile(
-        place, columns["label"], ids, found, split_columns(table, columns), hint, (*read_notes(place), *notes)
+        uri,
+        columns["label"],
+        table[columns["id"]],
+        normalize_names(texts),
+        split_columns(table, columns),
+        hint,
+        (*read_notes(uri), *notes),
     )
 
 
-def _to_place(labels: str | Path) -> str:
+def _labels_uri(labels: str | Path) -> str:
     return str(labels) if is_remote(str(labels)) else to_uri(str(Path(labels).absolute()))
 
 
 def read_labels_of_source(options: SourceOptions) -> LabelFile:
-    """Read the file of labels that goes with a source.
+    """Read the file of labels of a source.
 
     Raises:
-        InputError: The file is not there, can't be read, lacks a column, or names an id twice.
+        InputError: The file does not exist, can't be read, lacks a column, or repeats an id.
     """
-    place = _to_place(options.labels)
+    uri = _labels_uri(options.labels)
     try:
-        if place.lower().endswith(SUFFIXES):
-            facts_of(place)
+        if uri.lower().endswith(SUFFIXES):
+            stat_uri(uri)
     except OSError as error:
-        hint = "Give another file of labels with --labels FILE, or take the folders' names with --labels folder."
+        hint = "Pass another file of labels with --labels FILE, or use folder names with --labels folder."
         raise InputError(f"{options.labels} can't be read: {error.strerror or error}.", hint=hint) from error
-    return read_labels(options.labels, id=options.id, label=options.label, with_columns=True, hint=_MEND_OF_SOURCE)
+    return read_labels(options.labels, id=options.id, label=options.label, with_columns=True, hint=_SOURCE_HINT)
 
 
 def join_labels(source: Source, file: LabelFile) -> Source:
-    """Take the labels of a source's images, and all other columns, from a file.
+    """Join labels and all other columns of a file to the images of a source.
 
     Args:
-        source: The source; its own labels are replaced.
+        source: The source; its labels are replaced.
         file: From `read_labels_of_source`.
 
     Returns:
-        The source; an image that the file does not name has no label, and rows that name no image are counted.
+        The source; an image without a row has no label, and unmatched rows are counted.
 
     Raises:
-        InputError: The file names no image of the source.
+        InputError: No row matches an image of the source.
     """
     images = source.listing.images
     at, n_unmatched, notes = file.find(images["id"], of="source")
@@ -175,13 +185,13 @@ def join_labels(source: Source, file: LabelFile) -> Source:
     return dataclasses.replace(source, listing=listing, n_unmatched=n_unmatched, notes=(*source.notes, *notes))
 
 
-def _choose_column(names: Sequence[str], what: str, asked: str | None, *, place: str, hint: str) -> str:
-    usual = {"id": (*ID, *PATH), "label": LABEL}[what]
-    name = choose(names, usual) if asked is None else asked
+def _choose_column(names: Sequence[str], role: str, option: str | None, *, uri: str, hint: str) -> str:
+    common = {"id": (*ID, *PATH), "label": LABEL}[role]
+    name = choose_column(names, common) if option is None else option
     if name not in names:
-        wanted = f"{what}s" + (f" of the name {asked}" if asked else "")
+        missing = f"{role}s" + (f" of the name {option}" if option else "")
         raise InputError(
-            f"{place} has no column of {wanted}; there are: {', '.join(names) or 'none'}.",
-            hint=header_mend(place, names) or hint,
+            f"{uri} has no column of {missing}; there are: {', '.join(names) or 'none'}.",
+            hint=missing_header_hint(uri, names) or hint,
         )
     return str(name)

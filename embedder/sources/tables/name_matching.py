@@ -1,4 +1,4 @@
-"""Images that are named by their file's name alone, wherever they lie."""
+"""Matches images by file name alone, whatever their folders."""
 
 import itertools
 import os
@@ -9,62 +9,62 @@ import pyarrow.compute as pc
 
 from frieze.core import InputError
 from frieze.embedder.sources.folder import is_image_name
-from frieze.embedder.sources.spelling import to_plain_texts
+from frieze.embedder.sources.unicode_text import normalize_names
 
-_MOST_FILES = 100_000
-"""So many files are looked through at most; a folder of more is somebody's whole disk."""
+_MAX_FILES = 100_000
+"""Most files that are searched: a folder with more may be a whole disk."""
 
 
 def match_by_name(
-    names: pa.ChunkedArray, others: pa.ChunkedArray, *, place: str, hint: str
+    names: pa.ChunkedArray, others: pa.ChunkedArray, *, uri: str, hint: str
 ) -> tuple[pa.ChunkedArray, str] | None:
-    """Match paths by the name of the file, or where no two have one of these in common, by that without its ending.
+    """Match paths by file name or, where none match, by file name without extension.
 
     Args:
         names: Text [n].
         others: Text [m].
-        place: The file that names images so, for the message.
-        hint: What to type where two have one name.
+        uri: The file that refers to images, for the message.
+        hint: Hint for ambiguous names.
 
     Returns:
-        For each name the number of the other that is matched [n], null where there is none, and in words by what they
-        were matched; None where nothing is.
+        For each name the number of its match [n], null for none, and a description of what was compared; None if
+        nothing matches.
 
     Raises:
-        InputError: Two that are matched have one name.
+        InputError: Two matched paths share a name.
     """
-    for ending, how in ((r"", "file name"), (r"\.[^.]*$", "file name without its ending")):
-        keys, found = _to_names(names, ending), _to_names(others, ending)
-        at = pc.index_in(keys, found)
+    for ending, how in ((r"", "file name"), (r"\.[^.]*$", "file name without its extension")):
+        keys, other_keys = _to_names(names, ending), _to_names(others, ending)
+        at = pc.index_in(keys, other_keys)
         if pc.any(at.is_valid()).as_py():
-            for paths, these, of in ((names, keys, found), (others, found, keys)):
-                _check_unique(paths, these, of, place=place, hint=hint)
+            for paths, these, of in ((names, keys, other_keys), (others, other_keys, keys)):
+                _check_unique(paths, these, of, uri=uri, hint=hint)
             return at, how
     return None
 
 
 def _to_names(paths: pa.ChunkedArray, ending: str) -> pa.ChunkedArray:
-    """Cut folders off, also those of Windows' paths, and the ending."""
-    names = pc.replace_substring_regex(to_plain_texts(paths), r"^.*[/\\]", "")
+    """Remove folders, with Windows separators too, and the ending."""
+    names = pc.replace_substring_regex(normalize_names(paths), r"^.*[/\\]", "")
     return pc.replace_substring_regex(names, ending, "") if ending else names
 
 
 def _check_unique(
-    paths: pa.ChunkedArray, names: pa.ChunkedArray, others: pa.ChunkedArray, *, place: str, hint: str
+    paths: pa.ChunkedArray, names: pa.ChunkedArray, others: pa.ChunkedArray, *, uri: str, hint: str
 ) -> None:
     counts = names.filter(pc.is_in(names, others)).value_counts()
     repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
     if len(repeated):
         one, other = paths.filter(pc.equal(names, repeated[0]))[:2].to_pylist()
-        raise InputError(f"{place} tells images by their file's name, and {one} and {other} have one.", hint=hint)
+        raise InputError(f"{uri} refers to images by file name, and {one} and {other} share one.", hint=hint)
 
 
 def images_below(folder: str) -> list[str]:
-    """Give the paths of the images below a folder, by their names, in order; none where there are too many files."""
-    found = list(itertools.islice(_walk(folder), _MOST_FILES + 1))
-    if len(found) > _MOST_FILES:
+    """Return the sorted paths of the images below a folder, by extension; none where there are too many files."""
+    paths = list(itertools.islice(_walk(folder), _MAX_FILES + 1))
+    if len(paths) > _MAX_FILES:
         return []
-    return sorted(path for path in found if is_image_name(path))
+    return sorted(path for path in paths if is_image_name(path))
 
 
 def _walk(folder: str) -> Iterator[str]:

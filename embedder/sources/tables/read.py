@@ -1,4 +1,4 @@
-"""Tables that name images or tell of them: CSV, TSV, lines of JSON, Parquet."""
+"""Reads tables: CSV, TSV, JSON lines and Parquet."""
 
 import codecs
 import contextlib
@@ -17,142 +17,141 @@ import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
 from frieze.core import InputError
-from frieze.embedder.sources.files import open_place
-from frieze.embedder.sources.listing import to_array
+from frieze.embedder.sources.files import open_uri
+from frieze.embedder.sources.listing import infer_array
 from frieze.embedder.sources.tables.class_names import with_class_names
-from frieze.embedder.sources.tables.csv_layout import header_of, layout_of, mend_header
+from frieze.embedder.sources.tables.csv_layout import detect_layout, header_hint, read_header_line
 from frieze.features import partition_values, to_text
 
 _BLOCK_BYTES = 16 << 20
-"""What is parsed at a time; a line of JSON must fit."""
+"""Size of a parsed block; a line of JSON must fit."""
 
-_DEEPEST = 32
-"""How deep the values of JSON may be nested: Parquet has room for 100 levels, and a list takes two."""
+_MAX_DEPTH = 32
+"""How deep JSON may be nested: Parquet allows 100 levels, and a list takes two."""
 
-_EXACT_TO = 1 << 53
-"""Up to where a floating-point number of 64 bits can be every whole number."""
+_MAX_EXACT_INTEGER = 1 << 53
+"""Largest bound up to which float64 represents every integer."""
 
 _Types = dict[pa.DataType, pa.DataType]
 _VIEWS: _Types = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
-"""Types whose rows Arrow can't take, and those that hold the same."""
+"""Types whose rows Arrow can't select -> equivalent types."""
 _DATES: _Types = {pa.timestamp("s"): pa.string()}
-"""What Arrow makes of texts in JSON that look like dates, and what they are."""
+"""The type that Arrow infers for texts in JSON that look like dates -> text."""
 
 _JSON_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class _Format(NamedTuple):
-    """One format: how to read the names of its columns, and how to read it."""
+    """A format: how to read its header, and its columns."""
 
     header: Callable[[str], list[str]]
     read: Callable[[str, Sequence[str]], pa.Table]
 
 
-def read_header(place: str) -> list[str]:
-    """Give the names of a table's columns, in order.
+def read_header(uri: str) -> list[str]:
+    """Return the names of a table's columns, in order.
 
     Raises:
-        InputError: The file can't be read, or is not what its name says.
+        InputError: The file can't be read, or is not in the format of its extension.
     """
-    with named_errors(place):
-        return _format(place).header(place)
+    with translate_read_errors(uri):
+        return _format(uri).header(uri)
 
 
-def read_table(place: str, columns: Sequence[str], *, text: Sequence[str] = ()) -> pa.Table:
-    """Read some columns of a table; what is text in the file is text here, and so is all of a CSV.
+def read_table(uri: str, columns: Sequence[str], *, text: Sequence[str] = ()) -> pa.Table:
+    """Read some columns of a table; text stays text, as does every column of a CSV.
 
     Args:
-        place: Path or URL; its name says what it is.
-        columns: Those to read.
-        text: Those of them to read as text, whatever they look like: `007` stays `007`; an empty text and no number
-            (NaN) are null.
+        uri: Path or URL; its extension decides the format.
+        columns: Columns to read.
+        text: Columns to convert to text: `007` stays `007`; an empty text and NaN are null.
 
     Raises:
-        InputError: The file can't be read, or is not what its name says.
+        InputError: The file can't be read, or is not in the format of its extension.
     """
-    with named_errors(place):
-        table = _format(place).read(place, columns)
+    with translate_read_errors(uri):
+        table = _format(uri).read(uri, columns)
     for name in text:
         if name in columns:
-            table = table.set_column(table.column_names.index(name), name, _to_text(table[name], place, name))
+            table = table.set_column(table.column_names.index(name), name, _to_text(table[name], uri, name))
     return table.select(list(columns))
 
 
-def concat(tables: Sequence[pa.Table], source: str) -> pa.Table:
-    """Put the tables of a source's files under each other; a column that one lacks is null there.
+def concat_tables(tables: Sequence[pa.Table], source: str) -> pa.Table:
+    """Concatenate the tables of a source's files; a column that a file lacks is null there.
 
     Raises:
-        InputError: Columns of one name have types that can't be one.
+        InputError: Columns of one name have types that can't be unified.
     """
     try:
         return pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowException as error:
         raise InputError(
-            f"The files of {source} have columns of one name and different types: {error}.",
-            hint="Give them one at a time, each with an --out of its own, or make the types alike.",
+            f"The files of {source} have columns of the same name and different types: {error}.",
+            hint="Pass them one at a time, each with another --out, or make the types equal.",
         ) from error
 
 
-def _format(place: str) -> _Format:
-    return _FORMATS[os.path.splitext(place.lower())[1]]
+def _format(uri: str) -> _Format:
+    return _FORMATS[os.path.splitext(uri.lower())[1]]
 
 
-def _to_text(column: pa.ChunkedArray, place: str, name: str) -> pa.ChunkedArray:
+def _to_text(column: pa.ChunkedArray, uri: str, name: str) -> pa.ChunkedArray:
     try:
-        values = to_text(column, name, place)
+        values = to_text(column, name, uri)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InputError(
-            f"The column {name} of {place} is of type {column.type}; wanted is text.",
+            f"The column {name} of {uri} has type {column.type}; expected is text.",
             hint="Name another column: with --label, or with --image or --id of embed.",
         ) from error
-    is_none = pc.or_kleene(pc.is_null(column, nan_is_null=True), pc.equal(values, ""))
-    return pc.if_else(is_none, pa.scalar(None, pa.string()), values)
+    is_missing = pc.or_kleene(pc.is_null(column, nan_is_null=True), pc.equal(values, ""))
+    return pc.if_else(is_missing, pa.scalar(None, pa.string()), values)
 
 
 @contextlib.contextmanager
-def named_errors(place: str) -> Iterator[None]:
-    """Turn what goes wrong while a table is read into an error that names it."""
+def translate_read_errors(uri: str) -> Iterator[None]:
+    """Translate errors of Arrow, csv and the file system to an InputError that names the file."""
     try:
         yield
     except (pa.ArrowException, OSError, ValueError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        hint = "Save it as UTF-8 text." if "utf" in reason.lower() else "Check that it is what its name says."
-        raise InputError(f"{place} can't be read: {reason.rstrip('.')}.", hint=hint) from error
+        hint = "Save it as UTF-8 text." if "utf" in reason.lower() else "Check that its format matches its name."
+        raise InputError(f"{uri} can't be read: {reason.rstrip('.')}.", hint=hint) from error
 
 
-def read_notes(place: str) -> tuple[str, ...]:
-    """Say in words what of a table is read otherwise than one may think.
+def read_notes(uri: str) -> tuple[str, ...]:
+    """Return notes about rows of a table that are read in a way the user may not expect.
 
     Raises:
         InputError: As for `read_table`.
     """
-    with named_errors(place):
-        return layout_of(place).notes if place.lower().endswith(UNTYPED) else ()
+    with translate_read_errors(uri):
+        return detect_layout(uri).notes if uri.lower().endswith(UNTYPED) else ()
 
 
-def header_mend(place: str, names: Sequence[str]) -> str | None:
-    """Say what to type where a CSV has no line of names; None where that is not what is wrong.
+def missing_header_hint(uri: str, names: Sequence[str]) -> str | None:
+    """Return the hint for a CSV without a header; None where the header is not the problem.
 
     Args:
-        place: Path or URL.
-        names: What was read as the names of its columns.
+        uri: Path or URL.
+        names: The names that were read as its header.
     """
-    with named_errors(place):
-        return mend_header(place, names) if place.lower().endswith(UNTYPED) else None
+    with translate_read_errors(uri):
+        return header_hint(uri, names) if uri.lower().endswith(UNTYPED) else None
 
 
-def _csv_header(place: str) -> list[str]:
-    names = header_of(place, layout_of(place))
+def _csv_header(uri: str) -> list[str]:
+    names = read_header_line(uri, detect_layout(uri))
     if len(set(names)) < len(names):
         raise ValueError(f"its header names a column twice: {', '.join(names)}")
     return names
 
 
-def _read_csv(place: str, columns: Sequence[str]) -> pa.Table:
-    layout = layout_of(place)
+def _read_csv(uri: str, columns: Sequence[str]) -> pa.Table:
+    layout = detect_layout(uri)
     quote = '"' if layout.has_quotes else False
-    with open_place(place) as file:
+    with open_uri(uri) as file:
         return pa_csv.read_csv(
             file,
             read_options=pa_csv.ReadOptions(block_size=_BLOCK_BYTES, skip_rows=layout.n_skipped),
@@ -165,34 +164,34 @@ def _read_csv(place: str, columns: Sequence[str]) -> pa.Table:
         )
 
 
-def _json_header(place: str) -> list[str]:
-    """Give the keys of all lines: any may come late."""
-    with open_place(place) as file:
+def _json_header(uri: str) -> list[str]:
+    """Return the keys of all lines: each line may have other keys."""
+    with open_uri(uri) as file:
         for number, line in enumerate(iter(lambda: file.readline(_BLOCK_BYTES), b""), 1):
             _check_line(line.removeprefix(codecs.BOM_UTF8).strip(), number)
-    return list(_parse_json(place).column_names)
+    return list(_parse_json(uri).column_names)
 
 
 def _check_line(line: bytes, number: int) -> None:
     if line and not (line.startswith(b"{") and line.endswith(b"}")):
         raise ValueError(f"line {number} is not one object in braces")
-    if line.count(b"[") + line.count(b"{") > _DEEPEST:  # not all of them need be nested
+    if line.count(b"[") + line.count(b"{") > _MAX_DEPTH:  # brackets need not be nested
         brackets = np.frombuffer(_JSON_STRING.sub(b"", line).translate(None, _ALL_BUT_BRACKETS), np.uint8)
         depths = np.cumsum(np.where(np.isin(brackets, list(b"[{")), 1, -1))
-        if depths.max(initial=0) > _DEEPEST:
-            raise ValueError(f"line {number} is nested {depths.max()} deep; the limit is {_DEEPEST}")
+        if depths.max(initial=0) > _MAX_DEPTH:
+            raise ValueError(f"line {number} is nested {depths.max()} deep; the limit is {_MAX_DEPTH}")
 
 
-def _read_json(place: str, _columns: Sequence[str]) -> pa.Table:
-    found = _parse_json(place).schema
-    as_text = pa.schema([_replaced(field, _DATES) for field in found])
-    return _parse_json(place, as_text if as_text != found else None)
+def _read_json(uri: str, _columns: Sequence[str]) -> pa.Table:
+    inferred = _parse_json(uri).schema
+    as_text = pa.schema([_replaced(field, _DATES) for field in inferred])
+    return _parse_json(uri, as_text if as_text != inferred else None)
 
 
-def _parse_json(place: str, schema: pa.Schema | None = None) -> pa.Table:
+def _parse_json(uri: str, schema: pa.Schema | None = None) -> pa.Table:
     options = pa_json.ReadOptions(block_size=_BLOCK_BYTES)
-    with open_place(place) as file:
-        with contextlib.suppress(pa.ArrowInvalid):  # also where a value is a number in one line and a text in another
+    with open_uri(uri) as file:
+        with contextlib.suppress(pa.ArrowInvalid):  # such as a number in one line and a text in another
             table = pa_json.read_json(file, options, pa_json.ParseOptions(explicit_schema=schema))
             if not any(map(_may_be_rounded, table.columns)):
                 return table
@@ -201,17 +200,17 @@ def _parse_json(place: str, schema: pa.Schema | None = None) -> pa.Table:
 
 
 def _may_be_rounded(column: pa.ChunkedArray) -> bool:
-    """Tell whether numbers may be whole ones that Arrow could not keep: it makes floating-point ones of them."""
+    """Return whether a column of floats may hold integers that Arrow had to round."""
     kind = column.type
     if pa.types.is_struct(kind):
         return any(map(_may_be_rounded, column.flatten()))
     if pa.types.is_list(kind):
         return _may_be_rounded(pc.list_flatten(column))
-    return kind == pa.float64() and (pc.max(pc.abs(column)).as_py() or 0) >= _EXACT_TO
+    return kind == pa.float64() and (pc.max(pc.abs(column)).as_py() or 0) >= _MAX_EXACT_INTEGER
 
 
 def _parse_lines(file: Iterable[bytes]) -> pa.Table:
-    """Parse lines one by one; a column whose values are of several types is text.
+    """Parse lines one by one; a column of mixed types becomes text.
 
     Raises:
         ValueError: A line is no JSON.
@@ -223,31 +222,31 @@ def _parse_lines(file: Iterable[bytes]) -> pa.Table:
         except ValueError as error:
             raise ValueError(f"line {number}: JSON parse error: {error}") from error
     names = dict.fromkeys(name for row in rows for name in row)
-    return pa.table({name: to_array([row.get(name) for row in rows]) for name in names})
+    return pa.table({name: infer_array([row.get(name) for row in rows]) for name in names})
 
 
-def _parquet_header(place: str) -> list[str]:
-    with open_place(place) as file:
+def _parquet_header(uri: str) -> list[str]:
+    with open_uri(uri) as file:
         names = list(pq.read_schema(file).names)
-    return [*names, *(name for name in partition_values(place) if name not in names)]
+    return [*names, *(name for name in partition_values(uri) if name not in names)]
 
 
-def _read_parquet(place: str, columns: Sequence[str]) -> pa.Table:
-    with open_place(place) as file:
+def _read_parquet(uri: str, columns: Sequence[str]) -> pa.Table:
+    with open_uri(uri) as file:
         metadata = pq.read_metadata(file)
-        there = metadata.schema.to_arrow_schema().names
-        table = pq.read_table(file, columns=[name for name in columns if name in there])
-    table = with_class_names(table, place)
+        stored = metadata.schema.to_arrow_schema().names
+        table = pq.read_table(file, columns=[name for name in columns if name in stored])
+    table = with_class_names(table, uri)
     table = table.cast(pa.schema([_replaced(field, _VIEWS) for field in table.schema]))
-    for name, value in partition_values(place).items():
-        if name in columns and name not in there:
+    for name, value in partition_values(uri).items():
+        if name in columns and name not in stored:
             value_of_all = pa.array([value] * metadata.num_rows, pa.string())
             table = table.append_column(name, value_of_all) if table.num_columns else pa.table({name: value_of_all})
     return table
 
 
 def _replaced(field: pa.Field, types: _Types) -> pa.Field:
-    """Give the field with some types replaced, wherever in its own they lie."""
+    """Return the field with some types replaced, at any depth."""
     return field.with_type(_replaced_type(field.type, types))
 
 
@@ -273,6 +272,6 @@ _FORMATS = {
     ".parquet": _Format(_parquet_header, _read_parquet),
 }
 SUFFIXES = tuple(_FORMATS)
-"""What the name of a table ends in, in small letters."""
+"""Extensions of tables, in lower case."""
 UNTYPED = tuple(suffix for suffix, form in _FORMATS.items() if form is _CSV)
-"""The same, of those that hold nothing but text."""
+"""Extensions of formats without types, in which every value is text."""

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from frieze.core import ModelError
-from frieze.embedder.backbones.batch_dependence import try_out
+from frieze.embedder.backbones.batch_dependence import probe_network
 
 SIZE = (4, 6)
 
@@ -22,7 +22,7 @@ def rounded(images):
 )
 def test_width_of_a_network_that_sees_each_image_alone(call, tf):
     """The width is that of the vectors; rounding, and vectors of zeros or no numbers, are no dependence."""
-    assert try_out(call, SIZE, name="net", is_known=False) == 3
+    assert probe_network(call, SIZE, name="net", is_known=False) == 3
 
 
 @pytest.mark.parametrize(
@@ -42,12 +42,12 @@ def test_a_vector_that_depends_on_the_batch_is_refused(call, tf):
     with pytest.raises(
         ModelError, match="net gives an image another vector when others are embedded with it"
     ) as caught:
-        try_out(call, SIZE, name="net", is_known=False)
+        probe_network(call, SIZE, name="net", is_known=False)
     assert "training=False" in caught.value.hint
 
 
 def test_a_known_network_is_run_once(tf):
     """A network that is known to see each image alone costs a single image."""
     seen = []
-    assert try_out(lambda images: seen.append(len(images)) or means(images), SIZE, name="net", is_known=True) == 3
+    assert probe_network(lambda images: seen.append(len(images)) or means(images), SIZE, name="net", is_known=True) == 3
     assert seen == [1]

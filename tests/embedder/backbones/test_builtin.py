@@ -9,7 +9,7 @@ from PIL import Image
 
 from frieze.core import ModelError
 from frieze.embedder import BackboneRequest, open_backbone
-from frieze.embedder.backbones.catalogue import BUILT_IN_FILE, OURS
+from frieze.embedder.backbones.catalogue import BUILTIN_FILE, BUILTIN_MODEL
 
 
 def pictures():
@@ -21,7 +21,12 @@ def pictures():
 def test_spec(opened):
     """The version stands in the name, and name and fingerprint are fixed."""
     spec = opened("builtin").spec
-    assert (spec.name, spec.dim, spec.image_size, spec.pixels) == ("frieze-mini-3", OURS.dim, (128, 128), "0..1")
+    assert (spec.name, spec.dim, spec.image_size, spec.pixels) == (
+        "frieze-mini-3",
+        BUILTIN_MODEL.dim,
+        (128, 128),
+        "0..1",
+    )
     assert spec.fingerprint == "d80fb0aefbe16a09e4c39135717a2089e8551e20ef1bbea02cd207557b97f172"
 
 
@@ -42,17 +47,17 @@ def test_is_what_keras_gives(opened):
 
 def test_size():
     """Its file stays below 2.5 MB, with weights in float16, and has the parameters that are told of it."""
-    assert BUILT_IN_FILE.stat().st_size <= 2.5e6
+    assert BUILTIN_FILE.stat().st_size <= 2.5e6
     stored = []
-    with zipfile.ZipFile(BUILT_IN_FILE) as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
+    with zipfile.ZipFile(BUILTIN_FILE) as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
         file.visititems(lambda _, item: stored.append(item.dtype) if isinstance(item, h5py.Dataset) else None)
     assert set(stored) == {np.dtype(np.float16)}
-    assert open_backbone(BackboneRequest()).model.count_params() == OURS.n_parameters
+    assert open_backbone(BackboneRequest()).model.count_params() == BUILTIN_MODEL.n_parameters
 
 
 def test_holds_no_code():
     """Its file is layers of Keras's own and arrays: nothing in it names a class of anybody else's."""
-    with zipfile.ZipFile(BUILT_IN_FILE) as archive:
+    with zipfile.ZipFile(BUILTIN_FILE) as archive:
         assert sorted(archive.namelist()) == ["config.json", "metadata.json", "model.weights.h5"]
         layers = json.loads(archive.read("config.json"))["config"]["layers"]
     assert {layer["module"] for layer in layers} == {"keras.layers"}

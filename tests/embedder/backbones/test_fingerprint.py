@@ -5,7 +5,7 @@ import pytest
 
 from frieze.core import ModelError
 from frieze.embedder import BackboneRequest, open_backbone
-from frieze.embedder.backbones import without_loading
+from frieze.embedder.backbones import fingerprint_of_files
 from frieze.embedder.backbones.fingerprint import model_folder, of_file, of_saved_model, of_weights
 
 
@@ -36,7 +36,7 @@ def test_a_backbone_beside_its_head(saved, tmp_path):
     assert model_folder(tmp_path / "model" / "saved_model") == tmp_path / "model" / "saved_model"
     assert model_folder(tmp_path) == tmp_path
     request = BackboneRequest(handle=str(tmp_path / "model"))
-    assert without_loading(request) == of_saved_model(saved)
+    assert fingerprint_of_files(request) == of_saved_model(saved)
 
 
 def test_a_file_more(saved):
@@ -84,27 +84,27 @@ def test_files_of_weights(tmp_path):
 @pytest.mark.parametrize("handle", ["keras:MobileNetV2", "https://tfhub.dev/a/1", "nowhere", "nowhere.keras"])
 def test_only_loading_tells(handle):
     """Where no local file decides, there is no fingerprint without loading."""
-    assert without_loading(BackboneRequest(handle=handle)) is None
+    assert fingerprint_of_files(BackboneRequest(handle=handle)) is None
 
 
 def test_without_loading_built_in(opened):
     """The built-in network's fingerprint is known too: a table of an older one is not taken for one of today's."""
-    assert without_loading(BackboneRequest()) == opened("builtin").spec.fingerprint
+    assert fingerprint_of_files(BackboneRequest()) == opened("builtin").spec.fingerprint
 
 
 def test_without_loading_saved_model(tiny, opened):
     """A SavedModel's fingerprint is known without loading it, and is the one that its spec has."""
-    assert without_loading(BackboneRequest(handle=str(tiny))) == opened(str(tiny)).spec.fingerprint
+    assert fingerprint_of_files(BackboneRequest(handle=str(tiny))) == opened(str(tiny)).spec.fingerprint
 
 
 def test_without_loading_keras_file(small_network, opened):
     """So is a `.keras` file's."""
     handle = str(small_network[1] / "small.keras")
     spec = opened(handle, pixels="0..1").spec
-    assert without_loading(BackboneRequest(handle=handle)) == spec.fingerprint
+    assert fingerprint_of_files(BackboneRequest(handle=handle)) == spec.fingerprint
 
 
 def test_without_loading_weights(small_network, small_application):
     """So is that of a file of weights."""
     request = BackboneRequest(handle=small_application, weights=str(small_network[1] / "small.weights.h5"))
-    assert without_loading(request) == open_backbone(request).spec.fingerprint
+    assert fingerprint_of_files(request) == open_backbone(request).spec.fingerprint

@@ -12,8 +12,8 @@ import pytest
 
 from frieze.core import ModelError
 from frieze.embedder import BackboneRequest, open_backbone
+from frieze.embedder.backbones import fingerprint_of_files
 from frieze.embedder.backbones import hub_download as hub
-from frieze.embedder.backbones import without_loading
 
 MODULE = "/tiny/feature_vector/1"
 
@@ -88,7 +88,7 @@ def test_same_network_as_the_folder(served, tiny, module):
     """It has the fingerprint, size and vectors of the folder that was packed; its name is the URL's path."""
     backbone = open_backbone(BackboneRequest(handle=served[0] + MODULE))
     images = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
-    assert backbone.spec.fingerprint == without_loading(BackboneRequest(handle=str(tiny)))
+    assert backbone.spec.fingerprint == fingerprint_of_files(BackboneRequest(handle=str(tiny)))
     assert (backbone.spec.name, backbone.spec.image_size) == ("tiny/feature_vector/1", (32, 32))
     assert np.allclose(backbone.call(images), module(images), atol=1e-6)
 
@@ -126,7 +126,7 @@ def test_unknown_module(served):
     """A handle that the server does not have is refused, with the way to fetch it by hand."""
     handle = served[0] + "/nobody/nothing/1"
     error = refusal(handle)
-    assert error.message.startswith(f"{handle} can't be fetched: HTTP Error 404")
+    assert error.message.startswith(f"{handle} can't be downloaded: HTTP Error 404")
     assert f"curl -L '{handle}?tf-hub-format=compressed' | tar xz -C FOLDER" in error.hint
 
 
@@ -144,7 +144,7 @@ def test_broken_connection(served, packed):
     """A download that breaks off is an error, and leaves nothing behind that the next run would take for a module."""
     url, asked, content = served
     content[MODULE] = packed[: len(packed) // 2]
-    assert "can't be fetched" in refusal(url + MODULE).message
+    assert "can't be downloaded" in refusal(url + MODULE).message
     gc.collect()  # so that the warning comes here and not in another test
     content[MODULE] = packed
     assert open_backbone(BackboneRequest(handle=url + MODULE)).spec.dim == 16
@@ -169,7 +169,7 @@ def test_file_systems_of_tensorflow(tiny, tf, cache, module):
         tf.io.gfile.makedirs(os.path.dirname(to))  # noqa: PTH120  a URL
         tf.io.gfile.copy(path, to, overwrite=True)
     first = open_backbone(BackboneRequest(handle=handle)).spec
-    assert first.fingerprint == without_loading(BackboneRequest(handle=str(tiny)))
+    assert first.fingerprint == fingerprint_of_files(BackboneRequest(handle=str(tiny)))
     assert files_below(cache) == files_below(tiny)
     tf.io.gfile.rmtree("ram://bucket")
     assert open_backbone(BackboneRequest(handle=handle)).spec == first

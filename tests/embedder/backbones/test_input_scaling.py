@@ -3,7 +3,7 @@ import pytest
 
 from frieze.core import ModelError, import_keras
 from frieze.embedder import BackboneRequest, open_backbone
-from frieze.embedder.backbones.input_scaling import read_graph
+from frieze.embedder.backbones.input_scaling import trace_graph
 
 SIDE_PX = 16
 STATISTICS = {"mean": [0.485, 0.456, 0.406], "variance": [0.229**2, 0.224**2, 0.225**2]}
@@ -61,7 +61,7 @@ def network(tf):
 
 def range_of(model, tf, shape=(None, SIDE_PX, SIDE_PX, 3)):
     """Give the range that is read from a Keras model."""
-    return read_graph(lambda images: model(images, training=False), tf.TensorSpec(shape)).pixels
+    return trace_graph(lambda images: model(images, training=False), tf.TensorSpec(shape)).pixels
 
 
 def cosine(some, others):
@@ -101,9 +101,9 @@ def test_exported_augmentation(pixels, network, tmp_path):
     """A SavedModel whose layers of augmentation are at work is refused, whatever its range: nothing of it repeats."""
     build, _ = FIRST_LAYERS["augmented"]
     network(*build(import_keras().layers)).export(tmp_path / "net", verbose=False)
-    with pytest.raises(ModelError, match="another embedding every time") as caught:
+    with pytest.raises(ModelError, match="its embeddings would differ every time") as caught:
         open_backbone(BackboneRequest(handle=str(tmp_path / "net"), pixels=pixels))
-    assert "Give the model's .keras file" in caught.value.hint
+    assert "Pass the model's .keras file" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_unknown_is_refused(network, tmp_path):
     """A SavedModel of Keras' without such layers is refused, as a `.keras` file is; --pixels names the range."""
     model = network()
     model.export(tmp_path / "net", verbose=False)
-    with pytest.raises(ModelError, match="does not say what pixels") as caught:
+    with pytest.raises(ModelError, match="does not show what pixels") as caught:
         open_backbone(BackboneRequest(handle=str(tmp_path / "net")))
     assert "--pixels 0..1, -1..1, 0..255, caffe or torch" in caught.value.hint
     backbone = open_backbone(BackboneRequest(handle=str(tmp_path / "net"), pixels="-1..1"))

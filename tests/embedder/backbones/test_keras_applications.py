@@ -101,7 +101,7 @@ def test_imagenet_weights_out_of_reach(monkeypatch, tf):
 
     monkeypatch.setattr("keras.src.utils.file_utils.get_file", refuse)
     error = refusal(handle="keras:MobileNetV3Small", weights=None)
-    assert error.message == "The ImageNet weights of MobileNetV3Small can't be fetched: URL fetch failure."
+    assert error.message == "The ImageNet weights of MobileNetV3Small can't be downloaded: URL fetch failure."
     assert "--weights FILE.keras" in error.hint
 
 
@@ -109,7 +109,7 @@ def test_unknown_name():
     """A name that is nearly right is told the right one."""
     error = refusal(handle="keras:MobilenetV2")
     assert error.message.startswith("keras.applications has no MobilenetV2. Did you mean MobileNetV2 or")
-    assert error.hint == "List what there is with: frieze backbones"
+    assert error.hint == "List all names with: frieze backbones"
     assert refusal(handle="keras:xyz").message == "keras.applications has no xyz."
 
 
@@ -136,7 +136,7 @@ def test_unknown_layer(small_application):
     """A layer that is not there is told the ones that are near."""
     error = refusal(handle=small_application, layer="frist")
     assert error.message == "Small has no layer frist."
-    assert error.hint == "Near it are: first."
+    assert error.hint == "Similar names: first."
 
 
 def test_pixels_are_its_own():

@@ -41,7 +41,7 @@ def test_pixels(pixels, save):
 def test_pixels_must_be_known(save):
     """A model that does not rescale its pixels is refused without --pixels: a wrong range is a silent loss."""
     error = refusal(handle=save())
-    assert "no layer of it rescales them by numbers that tell" in error.message
+    assert "none of its layers rescales them by known numbers" in error.message
     assert "--pixels 0..1, -1..1, 0..255, caffe or torch" in error.hint
 
 
@@ -75,7 +75,7 @@ def test_layer(save):
     handle = save(keras.layers.Rescaling(2.0, name="doubled"), keras.layers.ReLU(name="positive"))
     backbone = open_backbone(BackboneRequest(handle=handle, layer="doubled", pixels="0..1"))
     assert np.allclose(backbone.call(IMAGES), [2 * COLOUR] * 2, atol=1e-5)
-    assert refusal(handle=handle, layer="double").hint == "Near it are: doubled."
+    assert refusal(handle=handle, layer="double").hint == "Similar names: doubled."
 
 
 def test_flatten(save):
@@ -87,7 +87,7 @@ def test_flatten(save):
     backbone = open_backbone(BackboneRequest(handle=handle, layer="doubled:flatten", pixels="0..1"))
     assert (backbone.spec.dim, backbone.spec.layer) == (192, "doubled:flatten")
     assert np.allclose(backbone.call(images), 2 * images.reshape(2, 192), atol=1e-5)
-    assert refusal(handle=handle, layer="double:flatten", pixels="0..1").hint == "Near it are: doubled."
+    assert refusal(handle=handle, layer="double:flatten", pixels="0..1").hint == "Similar names: doubled."
 
 
 def test_input_in_a_list(tf, tmp_path):
@@ -137,7 +137,7 @@ def test_code_is_not_run(layer, tf, tmp_path):
     path = str(tmp_path / "net.keras")
     keras.Model(images, getattr(keras.layers, layer)(**code[layer])(images)).save(path)
     error = refusal(handle=path, pixels="0..1")
-    assert error.message.startswith(f"{path} holds code of its own, and a .keras file is never trusted with that: ")
+    assert error.message.startswith(f"{path} contains code, and a .keras file is never trusted to run code: ")
     assert re.search(rf"deserialization of a `{layer}`[^.]*\.$", error.message)
     assert "model.export('FOLDER')" in error.hint
 
@@ -185,9 +185,9 @@ def test_layers_of_a_base(transfer):
 @pytest.mark.parametrize(
     ("layer", "hint"),
     [
-        ("high", "Near it are: base/high."),
-        ("base/hihg", "Near it are: base/high"),
-        ("mean/high", "Near it are: base/high"),
+        ("high", "Similar names: base/high."),
+        ("base/hihg", "Similar names: base/high"),
+        ("mean/high", "Similar names: base/high"),
     ],
 )
 def test_no_layer_of_a_base(layer, hint, transfer):
@@ -207,7 +207,7 @@ def test_whole_h5(tf, tmp_path):
     assert np.allclose(backbone.call(IMAGES), model(IMAGES * 255), atol=1e-5)
     model.save_weights(tmp_path / "net.weights.h5")
     error = refusal(handle=str(tmp_path / "net.weights.h5"))
-    assert "holds weights, and no model" in error.message
+    assert "holds weights, but no model" in error.message
     assert "--backbone keras:NAME --weights" in error.hint
 
 
@@ -216,4 +216,4 @@ def test_h5_runs_no_code(tf, tmp_path):
     import keras
 
     keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Lambda(lambda images: 2 * images)]).save(tmp_path / "net.h5")
-    assert "holds code of its own" in refusal(handle=str(tmp_path / "net.h5"), pixels="0..1").message
+    assert "contains code" in refusal(handle=str(tmp_path / "net.h5"), pixels="0..1").message

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from frieze.embedder.backbones.pixel_range import range_from
+from frieze.embedder.backbones.pixel_range import infer_pixel_range
 
 MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 CAFFE = np.array([103.939, 116.779, 123.68])
@@ -33,7 +33,7 @@ def standardised(mean, deviation):
 )
 def test_rescaling(scale, offset, expected):
     """A scale and an offset tell the range whose ends they bring to those that networks compute with."""
-    assert range_from([scale] * 3, [offset] * 3) == expected
+    assert infer_pixel_range([scale] * 3, [offset] * 3) == expected
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_rescaling(scale, offset, expected):
 )
 def test_statistics(mean, deviation, expected):
     """A mean and a deviation tell the range whose pixels can have them."""
-    assert range_from(*standardised(mean, deviation)) == expected
+    assert infer_pixel_range(*standardised(mean, deviation)) == expected
 
 
 @pytest.mark.parametrize(
@@ -76,9 +76,9 @@ def test_statistics(mean, deviation, expected):
 )
 def test_what_does_not_tell(scale, offset):
     """Numbers that make sense for several ranges, or for none, tell nothing."""
-    assert range_from(scale, offset) is None
+    assert infer_pixel_range(scale, offset) is None
 
 
 def test_channels_must_agree():
     """Channels that speak for different ranges tell nothing."""
-    assert range_from([1 / 255, 1 / 255, 2], [0, 0, -1]) is None
+    assert infer_pixel_range([1 / 255, 1 / 255, 2], [0, 0, -1]) is None

@@ -11,7 +11,7 @@ from PIL import ExifTags, Image, ImageFile
 
 from frieze.core import ImageError
 from frieze.embedder import decode
-from frieze.embedder.images.picture_formats import HEAD_BYTES, is_image
+from frieze.embedder.images.signatures import HEAD_BYTES, is_image
 
 SAVED = {
     "JPEG": {"quality": 95, "subsampling": 0},

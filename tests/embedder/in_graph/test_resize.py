@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from frieze.embedder.images.resize import FITS, fit_image
-from frieze.embedder.in_graph.resize import GRAPH_FITS, fit_pixels
+from frieze.embedder.in_graph.resize import GRAPH_FITS, resize_pixels
 
 # Ratios of small numbers put many values halfway between two levels, where either rounding is right.
 SIZES = [(47, 35), (37, 91), (499, 333), (29, 23), (33, 57), (301, 23), (64, 64)]
@@ -14,7 +14,9 @@ def fit_as(tf):
     images = tf.TensorSpec([None, None, None, 3], tf.uint8)
 
     def graph(fit):
-        return tf.function(lambda pixels: fit_pixels(pixels, fit=fit, image_size=(30, 40)), [images], autograph=False)
+        return tf.function(
+            lambda pixels: resize_pixels(pixels, fit=fit, image_size=(30, 40)), [images], autograph=False
+        )
 
     graphs = {fit: graph(fit) for fit in FITS}
     return lambda fit, pixels: graphs[fit](pixels[None]).numpy()[0]
@@ -47,6 +49,6 @@ def test_images_of_the_right_size_stay(fit_as, photo, fit):
 def test_a_batch_is_its_images(tf, photo):
     """Images in company are fitted as each alone."""
     pixels = np.stack([np.asarray(photo(seed)) for seed in range(3)])
-    together = fit_pixels(tf.constant(pixels), fit="crop", image_size=(16, 16)).numpy()
-    alone = [fit_pixels(tf.constant(one[None]), fit="crop", image_size=(16, 16)).numpy()[0] for one in pixels]
+    together = resize_pixels(tf.constant(pixels), fit="crop", image_size=(16, 16)).numpy()
+    alone = [resize_pixels(tf.constant(one[None]), fit="crop", image_size=(16, 16)).numpy()[0] for one in pixels]
     assert np.array_equal(together, alone)

@@ -11,7 +11,7 @@ import pytest
 from frieze.core import InputError, check_bucket_url, open_file_system
 from frieze.core.storage.bucket_path import file_system
 from frieze.embedder import SourceOptions, open_source, read_image
-from frieze.embedder.sources import files as places
+from frieze.embedder.sources import files
 from frieze.embedder.sources.bucket import _matches
 from frieze.features import open_features, read_failures
 
@@ -132,7 +132,7 @@ def test_many_are_read_at_once(photos, bucket):
 
     bucket.put_folder(photos, "p")
     meeting = threading.Barrier(8)
-    found = list(places.ask(lambda place: meeting.wait(20) >= 0 and place, [f"{bucket.url}/{n}" for n in range(8)]))
+    found = list(files.map_uris(lambda place: meeting.wait(20) >= 0 and place, [f"{bucket.url}/{n}" for n in range(8)]))
     assert found == [f"{bucket.url}/{number}" for number in range(8)]
 
 
@@ -204,7 +204,7 @@ def test_manifests(photos, bucket, tmp_path):
 @pytest.mark.parametrize("place", ["nowhere", "p/empty"])
 def test_nothing_there(place, bucket):
     """A prefix without objects is one error that names it, and what to check."""
-    with pytest.raises(InputError, match=f"There is nothing at {bucket.url}/{place}") as caught:
+    with pytest.raises(InputError, match=f"{bucket.url}/{place} does not exist") as caught:
         open_source(f"{bucket.url}/{place}", SourceOptions())
     assert "AWS_ENDPOINT_URL" in caught.value.hint
 

@@ -4,20 +4,20 @@ import tracemalloc
 import pytest
 
 from frieze.core import ImageError
-from frieze.embedder.sources.files import read_place
+from frieze.embedder.sources.files import read_uri
 
 
 def test_read_odd_name(tmp_path):
     """A name that is no text is read by its percent-encoded URL."""
     with open(os.fsencode(tmp_path) + b"/\xff.jpg", "wb") as file:  # noqa: PTH123  the name is bytes
         file.write(b"GIF89a")
-    assert read_place(f"file://{tmp_path}/%FF.jpg", max_bytes=100) == b"GIF89a"
+    assert read_uri(f"file://{tmp_path}/%FF.jpg", max_bytes=100) == b"GIF89a"
 
 
 def test_read_fails(tmp_path):
     """A file that can't be read says so in the system's words."""
     with pytest.raises(ImageError, match="No such file") as caught:
-        read_place(str(tmp_path / "gone.jpg"), max_bytes=100)
+        read_uri(str(tmp_path / "gone.jpg"), max_bytes=100)
     assert (caught.value.stage, caught.value.reason) == ("read", "unreadable")
 
 
@@ -25,7 +25,7 @@ def test_read_pipe(tmp_path):
     """A pipe that took an image's place is no file, and nobody waits for what may come out of it."""
     os.mkfifo(tmp_path / "a.jpg")
     with pytest.raises(ImageError, match="not a regular file") as caught:
-        read_place(str(tmp_path / "a.jpg"), max_bytes=100)
+        read_uri(str(tmp_path / "a.jpg"), max_bytes=100)
     assert (caught.value.stage, caught.value.reason) == ("read", "unreadable")
 
 
@@ -37,7 +37,7 @@ def test_read_no_further(content, stage, reason, tmp_path):
     """What is no image by its first bytes, or too large a file, is not read to its end."""
     (tmp_path / "a.jpg").write_bytes(content)
     with pytest.raises(ImageError) as caught:
-        read_place(str(tmp_path / "a.jpg"), max_bytes=100)
+        read_uri(str(tmp_path / "a.jpg"), max_bytes=100)
     assert (caught.value.stage, caught.value.reason) == (stage, reason)
 
 
@@ -47,7 +47,7 @@ def test_no_more_memory_than_the_file(tmp_path):
     path.write_bytes(b"GIF89a" + bytes(1000))
     tracemalloc.start()
     try:
-        data = read_place(str(path), max_bytes=1 << 30)
+        data = read_uri(str(path), max_bytes=1 << 30)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

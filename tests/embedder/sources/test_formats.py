@@ -2,7 +2,7 @@ import pytest
 
 from frieze.core import InputError
 from frieze.embedder.sources import SourceOptions
-from frieze.embedder.sources.formats import IN_FOLDERS, KINDS, kind_of
+from frieze.embedder.sources.formats import KINDS, SHARD_KINDS, file_kind
 from frieze.embedder.sources.open import open_source
 
 
@@ -31,13 +31,13 @@ from frieze.embedder.sources.open import open_source
 )
 def test_names(name, kind):
     """A file's kind is told by the end of its name, in letters of any size."""
-    assert kind_of(name) == kind
+    assert file_kind(name) == kind
 
 
 def test_folders_know_kinds():
     """What a folder may be made of is a kind, and such a kind's images can be read one by one."""
-    assert all(KINDS[kind].read is not None for kind in IN_FOLDERS if kind in KINDS)
-    assert {"tar", "tfrecord"} <= set(IN_FOLDERS)
+    assert all(KINDS[kind].read is not None for kind in SHARD_KINDS if kind in KINDS)
+    assert {"tar", "tfrecord"} <= set(SHARD_KINDS)
 
 
 def test_kinds_are_not_mixed(tmp_path):

@@ -97,7 +97,7 @@ def test_names_labels_and_columns(tmp_path):
 def test_named_by_a_dict():
     """A dict of images by their ids would yield its ids: its pairs are wanted, as the refusal says, and are taken."""
     images = {"a": pixels(5, 9, 7, 3), "b": pixels(6, 9, 7, 3)}
-    with pytest.raises(InputError, match=r"give images\.items\(\)"):
+    with pytest.raises(InputError, match=r"pass images\.items\(\)"):
         opened(images)
     found, decoded = opened(images.items())
     assert [image["id"] for image in found] == ["a", "b"]
@@ -193,7 +193,7 @@ def test_grey_with_alpha():
 @pytest.mark.parametrize(
     ("objects", "message"),
     [
-        (np.zeros((2, 9, 7, 3)), "type float64; wanted is [N, H, W, 3] of uint8"),
+        (np.zeros((2, 9, 7, 3)), "type float64; expected is [N, H, W, 3] of uint8"),
         (np.zeros((9, 7, 3), np.uint8), "shape [9, 7, 3]"),
         (5, "int is no source of images"),
         ({"a": np.zeros((9, 7, 3), np.uint8)}, "dict is no source of images"),

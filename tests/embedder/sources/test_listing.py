@@ -45,7 +45,7 @@ def test_repeats():
     """The first image of an id stays, with its place; the others are failures."""
     collected = build_listing([ImageRecord("a", f"/{number}", None, None, None, 0, number) for number in range(3)])
     assert (collected.images["uri"].to_pylist(), collected.offsets.tolist()) == (["/0"], [0])
-    assert [(one.id, one.uri, one.reason) for one in collected.repeats] == [
+    assert [(one.id, one.uri, one.reason) for one in collected.duplicates] == [
         ("a", "/1", "repeated id"),
         ("a", "/2", "repeated id"),
     ]

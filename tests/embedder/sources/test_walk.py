@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frieze.embedder.sources import SourceOptions
-from frieze.embedder.sources.walk import Pattern, Walk
+from frieze.embedder.sources.glob_pattern import GlobPattern
+from frieze.embedder.sources.walk import Walk
 
 FILES = ["1.jpg", ".2.jpg", "a/1.jpg", "a/.2.jpg", "a/b/1.tar", ".c/1.jpg", ".c/a/1.jpg", "d.jpg/x[1]", "two\nlines/1"]
 
@@ -36,8 +37,8 @@ def walked(folder, **options):
 def test_agrees_with_glob(parts, tree):
     """A pattern matches the files that Python's glob finds."""
     pattern = "/".join([glob.escape(str(tree)), *parts])
-    one = Pattern(pattern)
-    found = filter(one.matches, Walk(one.base, SourceOptions(), one.leads).files())
+    one = GlobPattern(pattern)
+    found = filter(one.matches, Walk(one.base, SourceOptions(), one.enters).files())
     expected = set(glob.glob(pattern, recursive=True))  # noqa: PTH207  the judge
     assert sorted(found) == sorted(path for path in expected if not Path(path).is_dir())
 
@@ -46,8 +47,8 @@ def test_looks_no_further(tree, monkeypatch):
     """Folders in which nothing can match are not looked into."""
     seen, scandir = [], os.scandir
     monkeypatch.setattr(os, "scandir", lambda path: seen.append(os.path.relpath(path, tree)) or scandir(path))
-    pattern = Pattern(f"{glob.escape(str(tree))}/a/*/*.tar")
-    walk = Walk(pattern.base, SourceOptions(), pattern.leads)
+    pattern = GlobPattern(f"{glob.escape(str(tree))}/a/*/*.tar")
+    walk = Walk(pattern.base, SourceOptions(), pattern.enters)
     assert list(filter(pattern.matches, walk.files())) == [f"{tree}/a/b/1.tar"]
     assert sorted(seen) == [".", "..", "a", "a/b"]
 
@@ -95,7 +96,7 @@ def test_folders_that_link_to_each_other(tmp_path):
     walk, names = linked(tmp_path / "x", "ab", "ba")
     assert names == ["a/a.jpg", "a/to_b/b.jpg", "b/b.jpg", "b/to_a/a.jpg"]
     (note,) = walk.notes()
-    assert note.startswith("2 links (a/to_b, b/to_a) to folders that are looked through by another way, too")
+    assert note.startswith("2 links (a/to_b, b/to_a) to folders that are also read by another path")
 
 
 def test_folders_that_all_link_to_each_other(tmp_path):

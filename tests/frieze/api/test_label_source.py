@@ -135,7 +135,7 @@ def test_a_file_matched_by_name(folder, run, run_json, tmp_path):
     assert (code, document["classes"], document["unmatched_labels"]) == (0, ["old", "young"], 0)
     said = run(*line).stderr
     assert [note in said for note in document["label_notes"]] == [True, True]
-    assert "kinds.csv was matched by file name without its ending" in said
+    assert "kinds.csv was matched by file name without its extension" in said
     assert "read as missing: NaN (1)" in said
 
 

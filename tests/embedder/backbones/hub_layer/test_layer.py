@@ -217,7 +217,7 @@ def test_another_size_is_refused(make, keras):
     ("options", "says"),
     [
         ({"trainable": ["top/*", "bottom/*"]}, "is named bottom/*."),
-        ({"trainable": "norm/moving_mean"}, "norm/moving_mean is there and does not train"),
+        ({"trainable": "norm/moving_mean"}, "norm/moving_mean exists and is not trainable"),
         ({"trainable": []}, "in an empty list"),
         ({"batch_norm": "on"}, "Use one of: inference, train."),
         ({"trainable": "Top/*"}, "It has 4, among them: top/kernel, conv/kernel, norm/gamma, norm/beta."),
@@ -240,7 +240,7 @@ def test_no_training_mode(make, save):
 
 def test_nothing_to_train(make, save):
     """To train a module without variables is refused."""
-    with pytest.raises(InputError, match="has no variables that train"):
+    with pytest.raises(InputError, match="has no trainable variables"):
         make(save(lambda images: images[:, 0, 0]), trainable=True)
 
 
@@ -333,7 +333,7 @@ def test_nothing_to_free(make, signature):
     """To free a layer later whose module has nothing that trains is refused, as it is from the start."""
     layer = make(signature)
     layer.trainable = False
-    with pytest.raises(InputError, match="has no variables that train"):
+    with pytest.raises(InputError, match="has no trainable variables"):
         layer.trainable = True
     assert not layer.trainable
 
@@ -344,6 +344,6 @@ def test_a_model_that_is_freed_around_it(make, signature, build):
     model = build(layer)
     model(IMAGES)
     model.trainable = False
-    with pytest.warns(UserWarning, match="frozen stays frozen: net has no variables that train"):
+    with pytest.warns(UserWarning, match="frozen stays frozen: net has no trainable variables"):
         model.trainable = True
     assert (layer.trainable, len(model.trainable_weights)) == (False, 2)

@@ -7,7 +7,7 @@ import pytest
 
 from frieze.core import InputError, ModelError, import_keras
 from frieze.embedder import BackboneRequest, open_backbone, open_trainable
-from frieze.embedder.backbones.catalogue import OURS
+from frieze.embedder.backbones.catalogue import BUILTIN_MODEL
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_says_what_is_free(residual):
         ("hihg", "residual has 10 layers, and none named hihg", "high"),
         ("0", "none named 0", "a number from 1 to 10"),
         ("11", "none named 11", "a number from 1 to 10"),
-        ("1", "1 of 10 layers, from mean on: none of them has anything to learn", "more layers"),
+        ("1", "1 of 10 layers, from mean on: none of them has weights to train", "more layers"),
     ],
 )
 def test_what_is_not_there(residual, unfreeze, message, hint):
@@ -98,7 +98,7 @@ def test_what_is_not_there(residual, unfreeze, message, hint):
 
 def test_builtin_learns():
     """The built-in network can be fine-tuned as any other: all of it, or its last layers."""
-    assert free("builtin", "all").n_free == OURS.n_parameters
+    assert free("builtin", "all").n_free == BUILTIN_MODEL.n_parameters
     assert free("builtin", "embedding").n_free == (480 + 64 + 128 + 1) * 256
 
 
@@ -232,7 +232,7 @@ def test_a_full_disk_is_told(residual, tmp_path, monkeypatch, tf):
     monkeypatch.setattr(tf.saved_model, "save", fail)
     with pytest.raises(ModelError, match="can't be written as a SavedModel: no room\n") as caught:
         free(residual, "top").save(tmp_path / "out")
-    assert "goes on from here" in caught.value.hint
+    assert "it resumes here" in caught.value.hint
 
 
 def test_moved(stored, tmp_path, images):

@@ -61,7 +61,7 @@ def test_a_name_that_is_not_there(live, unfreeze):
 
 
 def test_a_split_is_refused(live):
-    """The frozen part of a SavedModel can't be told from the rest."""
+    """The frozen part of a SavedModel can't be separated from the rest."""
     with pytest.raises(InputError, match="is a SavedModel") as caught:
         free(live).split()
     assert "--cache" in caught.value.hint

@@ -77,8 +77,8 @@ def test_any_rows(calls, shards):
 def test_each_is_opened_once(shards, monkeypatch):
     """Read in order, whatever the size of the calls, each archive is opened once, and closed before the next."""
     source = open_source(str(shards[0]), SourceOptions())
-    opened, open_place = [], archives.open_place
-    monkeypatch.setattr(archives, "open_place", lambda place: opened.append(open_place(place)) or opened[-1])
+    opened, open_uri = [], archives.open_uri
+    monkeypatch.setattr(archives, "open_uri", lambda place: opened.append(open_uri(place)) or opened[-1])
     for rows in np.split(np.arange(12), [3, 6, 9]):
         read(source, rows)
     assert [file.closed for file in opened] == [True, True, False]
@@ -101,7 +101,7 @@ def test_each_is_opened_once(shards, monkeypatch):
 def test_compressed(name, command, tmp_path):
     """A compressed archive alone is refused with what makes it a plain one."""
     (tmp_path / name).write_bytes(b"")
-    with pytest.raises(InputError, match=r"it is compressed, and its images can't be reached one by one\.") as caught:
+    with pytest.raises(InputError, match=r"it is compressed: its images can't be read one by one\.") as caught:
         open_source(str(tmp_path / name), SourceOptions())
     quote = "'" if " " in name else ""
     assert caught.value.hint == f"Decompress it: {command} {quote}{tmp_path}/{name}{quote}"
@@ -112,7 +112,7 @@ def test_one_compressed_of_many(name, pair):
     """A compressed archive beside others is a failure, and these are listed."""
     (pair[1] / name).write_bytes(gzip.compress((pair[1] / "a.tar").read_bytes()))
     source = open_source(str(pair[1]), SourceOptions())
-    message = "it is compressed, and its images can't be reached one by one"
+    message = "it is compressed: its images can't be read one by one"
     assert failures(source) == [(name, "list", "compressed", message)]
     assert read(source) == [image(number) for number in range(4)]
 
@@ -130,23 +130,21 @@ def test_none_can_be_read(tmp_path):
     """Where no archive gives an image, the first one's damage is told."""
     for name in ("a b.tar", "c.tar"):
         (tmp_path / name).write_bytes(b"")
-    with pytest.raises(
-        InputError, match=r"There is no image in .*, for a b\.tar can't be read: .*empty file"
-    ) as caught:
+    with pytest.raises(InputError, match=r"There is no image in .*: a b\.tar can't be read: .*empty file") as caught:
         open_source(str(tmp_path), SourceOptions())
-    assert caught.value.hint == f"Check what it is, and whether it is whole: file '{tmp_path}/a b.tar'"
+    assert caught.value.hint == f"Check its format, and whether it is complete: file '{tmp_path}/a b.tar'"
 
 
 def test_vanishes_before_it_is_listed(pair, monkeypatch):
     """An archive that can't be opened any more is a failure with the system's words."""
-    open_place = archives.open_place
+    open_uri = archives.open_uri
 
     def refusing(place):
         if place.endswith("a.tar"):
             raise PermissionError(13, "Permission denied")
-        return open_place(place)
+        return open_uri(place)
 
-    monkeypatch.setattr(archives, "open_place", refusing)
+    monkeypatch.setattr(archives, "open_uri", refusing)
     source = open_source(str(pair[1]), SourceOptions())
     assert failures(source) == [("a.tar", "list", "unreadable", "Permission denied")]
     assert read(source, range(2)) == [image(2), image(3)]
@@ -162,7 +160,7 @@ def test_disk_fails_while_it_is_listed(pair, monkeypatch):
             return super().read(size)
 
     data = (pair[1] / "a.tar").read_bytes()
-    monkeypatch.setattr(archives, "open_place", lambda place: Failing(data))
+    monkeypatch.setattr(archives, "open_uri", lambda place: Failing(data))
     source = open_source(str(pair[1] / "a.tar"), SourceOptions())
     assert source.listing.images["id"].to_pylist() == ["a.tar/0.jpg"]
     assert failures(source) == [("a.tar", "list", "unreadable", "Input/output error")]

@@ -154,7 +154,7 @@ def test_several_types(listed, tmp_path):
     """Files whose columns of one name can't be one are refused with the column."""
     listed({"image": [image(0)], "x": [{"y": 1}]}, "a.parquet")
     listed({"image": [image(1)], "x": [3]}, "b.parquet")
-    with pytest.raises(InputError, match=r"columns of one name and different types: .*x"):
+    with pytest.raises(InputError, match=r"columns of the same name and different types: .*x"):
         open_source(str(tmp_path), SourceOptions())
 
 
@@ -168,7 +168,7 @@ def test_bytes_and_paths(listed, tmp_path):
 
 def test_no_column(listed):
     """A file without a column of images is refused, with the columns that are there."""
-    with pytest.raises(InputError, match=r"m\.parquet has no column of a usual name .*; there are: x\.\n.*--image"):
+    with pytest.raises(InputError, match=r"m\.parquet has no column of a common name .*; there are: x\.\n.*--image"):
         listed({"x": [image(0)]})
 
 

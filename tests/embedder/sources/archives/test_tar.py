@@ -269,7 +269,7 @@ def test_cut_anywhere(kept, tmp_path_factory):
     os.truncate(path, kept)
     whole = [number for number in range(4) if kept >= 2560 * number + 512 + 704]
     if not whole:
-        with pytest.raises(InputError, match=r"There is no image in .*, for a\.tar can't be read: damaged"):
+        with pytest.raises(InputError, match=r"There is no image in .*: a\.tar can't be read: damaged"):
             open_source(str(path), SourceOptions())
         return
     source = open_source(str(path), SourceOptions())
@@ -313,9 +313,9 @@ def test_negative_size(tmp_path):
 @pytest.mark.parametrize(
     ("hint", "message"),
     [
-        (lambda data: data + data, "damaged at byte 10240: there is something that is no member"),
+        (lambda data: data + data, "damaged at byte 10240: there is data that is no member"),
         (lambda data: data[:10240], "damaged at byte 10240: it has no end mark, and may have been longer"),
-        (lambda data: data[:2560] + b"x" * 512 + data[3072:], "damaged at byte 2560: there is something that is no"),
+        (lambda data: data[:2560] + b"x" * 512 + data[3072:], "damaged at byte 2560: there is data that is no"),
     ],
     ids=["two in one", "no end", "broken header"],
 )
@@ -382,9 +382,9 @@ def test_members_without_a_partner(listed):
     source = listed([(name, image(1) if name.endswith("g") else b"1") for name in pairs])
     assert rows(source)["b.jpg"]["label"] == "1"
     assert (rows(source)["22.05.png"]["label"], source.unpaired) == (None, 2)
-    assert source.notes[0].startswith("2 members without a partner, such as 22.05.cls: ")
+    assert source.notes[0].startswith("2 members without an image, such as 22.05.cls: ")
     source = listed([("a.jpg", image(1)), ("b.cls", b"1")])
-    assert (source.unpaired, source.notes[0][:35]) == (1, "1 member without a partner, such as")
+    assert (source.unpaired, source.notes[0][:34]) == (1, "1 member without an image, such as")
     assert listed([("a.jpg", image(1)), ("a.cls", b"1"), ("a.seg.json", b"{}")]).unpaired == 0
 
 

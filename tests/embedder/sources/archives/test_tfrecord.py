@@ -321,7 +321,7 @@ def test_several_images_a_record(listed):
     frames = {"frames": [image(0), image(1)]}
     source = listed([{"image": image(0)}, frames])
     assert failures(source) == [("a.tfrecord/1", "unsupported")]
-    assert "frames holds 2 images; wanted is one an Example (record 1, at byte" in source.listing.failures[0].message
+    assert "frames holds 2 images; expected is one an Example (record 1, at byte" in source.listing.failures[0].message
     with pytest.raises(InputError, match=r"holds 2 images.*\(record 0, at byte 0\)\.\nWrite one image a record"):
         listed([frames])
 

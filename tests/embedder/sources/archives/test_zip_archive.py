@@ -157,7 +157,7 @@ def test_unknown_packing(listed, tmp_path):
 def test_no_zip(data, tmp_path):
     """What is no zip archive is one error that names it."""
     (tmp_path / "a.zip").write_bytes(data)
-    with pytest.raises(InputError, match=r"There is no image in .*a\.zip, for a\.zip can't be read: .*\nCheck what"):
+    with pytest.raises(InputError, match=r"There is no image in .*a\.zip: a\.zip can't be read: .*\nCheck its format"):
         open_source(str(tmp_path / "a.zip"), SourceOptions())
 
 
@@ -249,7 +249,7 @@ def test_names_of_dos(tmp_path):
     """A name that is no UTF-8 is read as cp437, which is said."""
     source = open_source(write_unflagged(tmp_path / "a.zip", ["Größe.jpg".encode("cp437")]), SourceOptions())
     assert rows(source, "id") == [("a.zip/Größe.jpg",)]
-    assert source.notes[0].startswith("Names of a.zip are neither UTF-8 nor say what they are")
+    assert source.notes[0].startswith("Names of a.zip are not UTF-8 and state no encoding")
 
 
 @pytest.mark.parametrize(("crc_of", "expected"), [("花.jpg", "a.zip/花.jpg"), ("else.jpg", "a.zip/╗¿.jpg")])

@@ -133,9 +133,9 @@ def test_blank_first_lines(first, listed):
 )
 def test_no_header(text, name, label, listed, tmp_path):
     """A table without names of columns is refused with the command that puts them on top, which does."""
-    with pytest.raises(InputError, match="no column of a usual name") as error:
+    with pytest.raises(InputError, match="no column of a common name") as error:
         listed(text, name)
-    command = error.value.hint.partition("put them on top: ")[2]
+    command = error.value.hint.partition("add the names of the columns: ")[2]
     subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
     assert told(open_source(f"{tmp_path}/NEW{name[-4:]}", SourceOptions()))["0.jpg"] == label
 
@@ -143,5 +143,5 @@ def test_no_header(text, name, label, listed, tmp_path):
 def test_labels_without_header(tmp_path):
     """A file of labels without names of columns is refused with that command, too."""
     (tmp_path / "l.csv").write_text("x/0.jpg,a\n")
-    with pytest.raises(InputError, match=r"put them on top: \(printf '%s\\n' path,label; cat"):
+    with pytest.raises(InputError, match=r"add the names of the columns: \(printf '%s\\n' path,label; cat"):
         read_labels(tmp_path / "l.csv")

@@ -3,12 +3,12 @@ import datetime as dt
 import pyarrow as pa
 import pytest
 
-from frieze.embedder.sources.tables.infer_types import with_types
+from frieze.embedder.sources.tables.infer_types import infer_types
 
 
 def typed(texts, names=("x",)):
     """Give the values of a column of texts that may change."""
-    return with_types(pa.table({"x": pa.array(texts, pa.string())}), names)["x"].to_pylist()
+    return infer_types(pa.table({"x": pa.array(texts, pa.string())}), names)["x"].to_pylist()
 
 
 @pytest.mark.parametrize(
@@ -52,4 +52,4 @@ def test_what_would_change_stays(text):
 def test_other_columns_stay():
     """Columns that are not named, or are no text, stay as they are."""
     assert typed(["1"], names=()) == ["1"]
-    assert with_types(pa.table({"x": [0.5]}), ["x"])["x"].to_pylist() == [0.5]
+    assert infer_types(pa.table({"x": [0.5]}), ["x"])["x"].to_pylist() == [0.5]

@@ -119,7 +119,7 @@ def test_refused(text, options, message, labelled):
 
 def test_no_file(folder):
     """What is neither a known word nor a table is refused with both."""
-    with pytest.raises(InputError, match=r"--labels is flder: no table of labels\.") as caught:
+    with pytest.raises(InputError, match=r"--labels is flder, which is no table of labels\.") as caught:
         open_source(str(folder), SourceOptions(labels="flder"))
     assert caught.value.hint.endswith("--labels may also be folder or none.")
 
@@ -140,7 +140,7 @@ def test_labels_alone(tmp_path):
     """Read by itself, a file gives ids and labels as text, and no other column unless it is asked for."""
     (tmp_path / "labels.csv").write_text("path;Kind;year\na.jpg;007;1999\n;x;2000\nb.jpg;;2001\n")
     file = read_labels(tmp_path / "labels.csv", label="Kind")
-    assert (file.place, file.label) == (str(tmp_path / "labels.csv"), "Kind")
+    assert (file.uri, file.label) == (str(tmp_path / "labels.csv"), "Kind")
     assert (file.ids.to_pylist(), file.labels.to_pylist()) == (["a.jpg", "b.jpg"], ["007", None])
     assert file.columns.column_names == []
     assert read_labels(tmp_path / "labels.csv", label="Kind", with_columns=True).columns["year"].to_pylist() == [
@@ -170,8 +170,8 @@ def test_a_file_need_not_be_of_a_source(tmp_path):
     [
         ("id,label\nb.jpg,x\nelse/a.jpg,y\ngone.jpg,z\n", "file name"),
         ("id,label\nD:\\set\\b.jpg,x\nD:\\set\\a.jpg,y\n", "file name"),
-        ("id_code,label\nb,x\na,y\n", "file name without its ending"),
-        ("id,label\nb.png,x\na.png,y\n", "file name without its ending"),
+        ("id_code,label\nb,x\na,y\n", "file name without its extension"),
+        ("id,label\nb.png,x\na.png,y\n", "file name without its extension"),
     ],
 )
 def test_matched_by_name(text, how, folder, tmp_path):
@@ -181,7 +181,7 @@ def test_matched_by_name(text, how, folder, tmp_path):
     source = open_source(str(folder), options)
     assert labels(source.listing.images.to_pylist()) == {"a.jpg": "y", "in/b.jpg": "x", "in/c.jpg": None}
     assert source.n_unmatched == text.count("gone")
-    assert source.notes == (f"{tmp_path}/labels.csv was matched by {how}: none of its ids is one that frieze wrote.",)
+    assert source.notes == (f"{tmp_path}/labels.csv was matched by {how}: none of its ids is an id that frieze wrote.",)
 
 
 def test_ids_come_before_names(labelled):
@@ -200,6 +200,6 @@ def test_two_of_one_name(text, named, folder, labelled):
     """A name that two images or two rows have is refused, naming both; one that nobody asks for does not matter."""
     (folder / "other").mkdir()
     (folder / "other" / "b.jpg").write_bytes(JPEG)
-    with pytest.raises(InputError, match=rf"tells images by their file's name, and {named} have one\."):
+    with pytest.raises(InputError, match=rf"refers to images by file name, and {named} share one\."):
         labelled(text)
     assert labels(labelled("id,label\nc.jpg,x\n"))["in/c.jpg"] == "x"

@@ -279,7 +279,7 @@ def test_one_url(listed):
         ("https://example.com/b.jpg", "list", "not on disk"),
         ("ftp://x/c.jpg", "list", "not on disk"),
     ]
-    assert "fetch it first" in source.listing.failures[0].message
+    assert "download it first" in source.listing.failures[0].message
 
 
 ODD_NAMES = (
@@ -321,7 +321,7 @@ def test_found_by_name(listed, folder):
     source = listed("path,label\nb.jpg,x\nset/gone.jpg,z\n")
     assert rows(source, "id", "uri", "label") == [("b.jpg", f"{folder}/in/b.jpg", "x")]
     assert failures(source) == [("set/gone.jpg", "list", "missing")]
-    assert source.notes[0].endswith("they were found below its folder by file name.")
+    assert source.notes[0].endswith("they are found below its folder by file name.")
     assert rows(listed("path,label\nb,x\n"), "id", "uri") == [("b", f"{folder}/in/b.jpg")]
 
 
@@ -329,7 +329,8 @@ def test_two_files_of_one_name(listed, folder):
     """Where two files have the name, nobody knows which is meant: both are named."""
     (folder / "other").mkdir()
     (folder / "other" / "b.jpg").write_bytes(JPEG)
-    with pytest.raises(InputError, match=r"file's name, and .*/in/b\.jpg and .*/other/b\.jpg have one\.\nWrite paths"):
+    message = r"by file name, and .*/in/b\.jpg and .*/other/b\.jpg share one\.\nWrite paths"
+    with pytest.raises(InputError, match=message):
         listed("path\nb.jpg\n")
 
 
@@ -376,11 +377,11 @@ def test_locked_folder(listed, folder, lock):
 @pytest.mark.parametrize(
     ("data", "name", "message"),
     [
-        ("id,path\nx,a.jpg\nx,in/b.jpg\n", "m.csv", r"names 1 id more than once: x\.\nGive each row an id of its own"),
+        ("id,path\nx,a.jpg\nx,in/b.jpg\n", "m.csv", r"names 1 id more than once: x\.\nMake the ids unique"),
         ("id,path\nx,\ny,a.jpg\nx,in/b.jpg\ny,\n", "m.csv", r"names 2 ids more than once: [xy], [xy]\."),
         ("path\na.jpg\n./a.jpg\n", "m.csv", r"names 1 id more than once: a\.jpg\."),
-        ("x,y\n1,2\n", "m.csv", r"no column of a usual name \(.*\); there are: x, y\.\n.*--image COLUMN"),
-        ("", "m.csv", r"no column of a usual name .*there are: none"),
+        ("x,y\n1,2\n", "m.csv", r"no column of a common name \(.*\); there are: x, y\.\n.*--image COLUMN"),
+        ("", "m.csv", r"no column of a common name .*there are: none"),
         ("path,path\na.jpg,a.jpg\n", "m.csv", r"m\.csv can't be read: its header names a column twice"),
         ("path,note\na.jpg,x,y\n", "m.csv", r"m\.csv can't be read: .*Expected 2 columns, got 3"),
         (b"path\n\xe9.jpg\n", "m.csv", r"m\.csv can't be read: .*utf-8.*Save it as UTF-8"),
@@ -395,11 +396,11 @@ def test_locked_folder(listed, folder, lock):
         ),
         ('{"path": "a.jpg"}\n{"path":\n"b.jpg"}\n', "m.jsonl", r"line 2 is not one object in braces"),
         ("no parquet", "m.parquet", r"m\.parquet can't be read"),
-        ("path\nhttps://x.org/a.jpg\n", "m.csv", r"https://x\.org/a\.jpg can't be read: .*\nFetch the images first"),
+        ("path\nhttps://x.org/a.jpg\n", "m.csv", r"https://x\.org/a\.jpg can't be read: .*\nDownload the images first"),
         (
             "path\nx.jpg\ny.jpg\n",
             "m.csv",
-            r"None of the 2 images that .*m\.csv names is there: .*/x\.jpg\.\nPaths begin",
+            r"None of the 2 images that .*m\.csv refers to exists: .*/x\.jpg\.\nPaths are relative",
         ),
     ],
 )
@@ -428,7 +429,7 @@ def test_types_that_differ(listed, folder):
     """Manifests whose columns of one name can't be one are refused with the column."""
     listed('{"path": "a.jpg", "x": {"y": 1}}\n', "1.jsonl")
     listed('{"path": "in/b.jpg", "x": 3}\n', "2.jsonl")
-    with pytest.raises(InputError, match=r"columns of one name and different types: .*x"):
+    with pytest.raises(InputError, match=r"columns of the same name and different types: .*x"):
         open_source(f"{folder}/*.jsonl", SourceOptions())
 
 
@@ -436,7 +437,7 @@ def test_unreadable(listed, folder, monkeypatch):
     """A manifest that may not be read is refused with the reason."""
     listed("path\na.jpg\n")
     denied = PermissionError(13, os.strerror(13))
-    monkeypatch.setattr("frieze.embedder.sources.tables.read.open_place", lambda _: (_ for _ in ()).throw(denied))
+    monkeypatch.setattr("frieze.embedder.sources.tables.read.open_uri", lambda _: (_ for _ in ()).throw(denied))
     with pytest.raises(InputError, match=r"m\.csv can't be read: Permission denied\."):
         open_source(str(folder / "m.csv"), SourceOptions())
 

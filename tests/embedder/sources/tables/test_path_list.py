@@ -93,7 +93,7 @@ def test_missing(piped):
 @pytest.mark.parametrize("data", [b"", b"\n\n", b"\0", b"\xef\xbb\xbf"])
 def test_nothing_comes(data, piped):
     """An empty list is refused."""
-    with pytest.raises(InputError, match=r"- names no image\.\nWrite one path a line\."):
+    with pytest.raises(InputError, match=r"- lists no image\.\nWrite one path a line\."):
         piped(data)
 
 
@@ -126,9 +126,7 @@ def test_labels_behind_paths(lines, folder):
 
 def test_labels_behind_paths_on_stdin(piped):
     """The same on stdin is refused with what to give instead."""
-    with pytest.raises(
-        InputError, match=r"\nIts lines end in a label: give them as a CSV with the columns path and label\.$"
-    ):
+    with pytest.raises(InputError, match=r"\nIts lines end in a label: pass a CSV with the columns path and label\.$"):
         piped(b"x.jpg 0\ny.jpg 1\n")
 
 

@@ -4,8 +4,8 @@ import pyarrow.compute as pc
 import pytest
 
 from frieze.core import InputError
-from frieze.embedder.images import unread_pictures
-from frieze.embedder.images.unread_pictures import FORMATS, OTHER, count_formats, format_of
+from frieze.embedder.images import unsupported_formats
+from frieze.embedder.images.unsupported_formats import FORMATS, OTHER, count_formats, format_of
 from frieze.embedder.sources import SourceOptions
 from frieze.embedder.sources.open import open_source
 from frieze.features import read_failures
@@ -16,10 +16,10 @@ HEIC = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic" + bytes(100)
 @pytest.fixture
 def no_heic(monkeypatch):
     """HEIC is not read, as where the extra is not installed."""
-    monkeypatch.setattr("frieze.embedder.images.picture_formats.reads_heic", lambda: False)
+    monkeypatch.setattr("frieze.embedder.images.signatures.can_read_heic", lambda: False)
     formats = tuple(one._replace(is_read=lambda: False) if one.name == "HEIC" else one for one in FORMATS)
-    monkeypatch.setattr(unread_pictures, "FORMATS", formats)
-    monkeypatch.setattr(unread_pictures, "_BY_SUFFIX", {end: one for one in formats for end in one.suffixes})
+    monkeypatch.setattr(unsupported_formats, "FORMATS", formats)
+    monkeypatch.setattr(unsupported_formats, "_BY_SUFFIX", {end: one for one in formats for end in one.suffixes})
 
 
 @pytest.mark.parametrize(
@@ -74,10 +74,10 @@ def test_read_after_all(folder, embed, out, monkeypatch):
     (folder / "k.jpg").write_bytes(HEIC)
     (folder / "l.jpg").write_bytes(b"text")
     with monkeypatch.context() as patch:
-        patch.setattr("frieze.embedder.images.picture_formats.reads_heic", lambda: False)
+        patch.setattr("frieze.embedder.images.signatures.can_read_heic", lambda: False)
         embed(folder, out)
     tried = []
-    monkeypatch.setattr(unread_pictures, "FORMATS", tuple(one._replace(is_read=lambda: True) for one in FORMATS))
+    monkeypatch.setattr(unsupported_formats, "FORMATS", tuple(one._replace(is_read=lambda: True) for one in FORMATS))
     embed(folder, out, progress=lambda _, n_pending: tried.append(n_pending))
     assert set(tried) == {1}
     assert pc.sum(pc.equal(read_failures(out)["reason"], "not an image")).as_py() == 1

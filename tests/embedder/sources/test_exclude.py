@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from frieze.embedder.sources import SourceOptions
-from frieze.embedder.sources.left_out import Excluded
+from frieze.embedder.sources.exclude import ExcludePatterns
 from frieze.embedder.sources.open import open_source
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(100)
@@ -189,4 +189,4 @@ def test_excluded_are_counted(named_photos):
 )
 def test_patterns(pattern, path, is_out):
     """Wildcards mean what they mean in a shell, and a wildcard stands for no slash."""
-    assert Excluded([pattern]).has(path) == is_out
+    assert ExcludePatterns([pattern]).matches(path) == is_out

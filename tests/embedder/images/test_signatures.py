@@ -8,8 +8,8 @@ from PIL import Image
 
 from frieze.core import ImageError
 from frieze.embedder import decode
-from frieze.embedder.images import picture_formats
-from frieze.embedder.images.picture_formats import HEAD_BYTES, is_image, refusal
+from frieze.embedder.images import signatures
+from frieze.embedder.images.signatures import HEAD_BYTES, is_image, unsupported_error
 
 HEIC = b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf" + bytes(90)
 
@@ -24,7 +24,7 @@ def encode(image, kind):
 @pytest.fixture
 def without_extra(monkeypatch):
     """An environment without the extra that reads HEIC."""
-    monkeypatch.setattr(picture_formats, "reads_heic", lambda: False)
+    monkeypatch.setattr(signatures, "can_read_heic", lambda: False)
 
 
 def test_heic_without_the_extra(without_extra):
@@ -39,7 +39,7 @@ def test_heic_goes_to_its_reader(monkeypatch, photo):
     """With the extra a HEIC goes to its reader, and Pillow opens no more for others than before."""
     reader = types.SimpleNamespace(HeifImageFile=lambda _: photo(1))
     monkeypatch.setitem(sys.modules, "pillow_heif", reader)
-    monkeypatch.setattr(picture_formats, "reads_heic", lambda: True)
+    monkeypatch.setattr(signatures, "can_read_heic", lambda: True)
     assert is_image(HEIC[:HEAD_BYTES])
     assert np.array_equal(decode(HEIC, side_px=32)[0], photo(1))
 
@@ -71,7 +71,7 @@ def test_heic_of_any_metadata(told, mode, photo):
     assert np.abs(np.asarray(image, int) - np.asarray(expected.convert("RGB"), int)).mean() < 4
 
 
-@pytest.mark.skipif(not picture_formats.reads_avif(), reason="this Pillow reads no AVIF")
+@pytest.mark.skipif(not signatures.can_read_avif(), reason="this Pillow reads no AVIF")
 def test_avif(photo):
     """An AVIF is read by Pillow itself."""
     data = encode(photo(1, 96, 64), "AVIF")
@@ -95,6 +95,6 @@ def test_avif(photo):
 def test_other_formats_are_named(head, name):
     """A picture of a format that is not read is named by it."""
     with pytest.raises(ImageError, match=name) as caught:
-        raise refusal(head)
+        raise unsupported_error(head)
     assert caught.value.reason == "unsupported"
     assert not is_image(head)

@@ -1,4 +1,4 @@
-"""Images of more than 8 bits a channel -> 8 bits: by the range that the file tells, or by each image's own."""
+"""Converts images of more than 8 bits a channel to 8 bits: by the range in the file, or by that of each image."""
 
 import io
 import math
@@ -16,13 +16,13 @@ from frieze.embedder.images import png_chunks
 from frieze.embedder.images.tiff_pages import BITS, MAX_SAMPLE, MIN_SAMPLE, S_MAX_SAMPLE, S_MIN_SAMPLE, SAMPLE_FORMAT
 
 NARROW_LEVELS = 85
-"""An image that reaches over so many of 256 levels, a third, or fewer is nearly black, or one grey."""
+"""An image that covers at most a third of 256 levels is nearly black, or one grey."""
 
 _WHITE, _FULL, _BYTE_BITS, _WORD_BITS = 255, 0xFFFF, 8, 16
 _SIGNED = 2  # a value of SampleFormat
 _STRIP_PIXELS = 1 << 20
 _SWAPPED = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
-"""Order of a sample's two bytes, as Pillow's raw modes end -> the other one, which gives the lower byte."""
+"""Byte order at the end of Pillow's raw modes -> the opposite, which decodes the lower byte."""
 
 _Values = npt.NDArray[Any]
 
@@ -31,9 +31,8 @@ class Levels(NamedTuple):
     """An image of 8 bits a channel.
 
     Attributes:
-        image: Mode L, RGB or RGBA, or as it came where it had 8 bits.
-        n_levels: How many levels lie between its darkest and lightest, both included; None where that says nothing:
-            it had 8 bits a channel, or is of one colour.
+        image: Mode L, RGB or RGBA; unchanged if it has 8 bits.
+        n_levels: Number of levels from darkest to lightest, inclusive; None if it has 8 bits a channel or one colour.
     """
 
     image: Image.Image
@@ -41,7 +40,7 @@ class Levels(NamedTuple):
 
 
 class _Range(NamedTuple):
-    """The values that are to be black and white."""
+    """The values of black and white."""
 
     black: float
     white: float
@@ -51,19 +50,19 @@ _WHOLE = _Range(0, _FULL)
 
 
 def to_8_bits(image: Image.Image, data: bytes, *, is_inverted: bool = False, stretches: bool = False) -> Levels:
-    """Scale an image's values to 8 bits.
+    """Scale the values of an image to 8 bits.
 
-    White is what the file says (TIFF: SMaxSampleValue, MaxSampleValue, else the bits a sample; PNG: sBIT), unless the
-    pixels themselves contradict that.
+    White is what the file states (TIFF: SMaxSampleValue, MaxSampleValue, else the bits a sample; PNG: sBIT), unless the
+    pixels contradict it.
 
     Args:
         image: A loaded image of any mode.
-        data: The file, as the image was opened from it.
+        data: The file that the image was opened from.
         is_inverted: Whether the lowest value is white.
-        stretches: Take the image's own lowest and highest value for black and white, instead.
+        stretches: Map the image's lowest and highest value to black and white instead.
 
     Raises:
-        ImageError: Nothing says what is white.
+        ImageError: The range is unknown.
     """
     if image.mode in {"F", "I"} or image.mode.startswith("I;16") or _is_signed_byte(image):
         return _from_grey(image, data, is_inverted=is_inverted, stretches=stretches)
@@ -80,9 +79,9 @@ def _from_grey(image: Image.Image, data: bytes, *, is_inverted: bool, stretches:
     values = np.asarray(image).view(np.int8) if _is_signed_byte(image) else np.asarray(image)
     clear = image.info.get("transparency")
     is_clear = values == clear if isinstance(clear, int) else None
-    seen = values if is_clear is None else values[~is_clear]
-    extremes = _extremes(seen)
-    levels = _scale(values, _range(image, data, seen, extremes, stretches=stretches))
+    visible = values if is_clear is None else values[~is_clear]
+    extremes = _extremes(visible)
+    levels = _scale(values, _range(image, data, visible, extremes, stretches=stretches))
     if is_inverted:
         levels = _WHITE - levels
     if is_clear is not None:
@@ -92,15 +91,15 @@ def _from_grey(image: Image.Image, data: bytes, *, is_inverted: bool, stretches:
 
 
 def _from_colours(image: Image.Image, data: bytes, *, stretches: bool) -> Levels:
-    """Scale RGB, with or without alpha, of which Pillow has the upper bytes only."""
+    """Scale RGB, with or without alpha, of which Pillow decodes only the upper bytes."""
     clear = image.info.get("transparency")
-    if not stretches and _told_range(image, data) is None and not isinstance(clear, tuple):
+    if not stretches and _stated_range(image, data) is None and not isinstance(clear, tuple):
         return Levels(image, _count_colours(image, data))
     values = _words(image, data)
     is_clear = (values == np.array(clear)).all(axis=-1) if isinstance(clear, tuple) else None
-    seen = values if is_clear is None else values[~is_clear]
-    extremes = _extremes(seen)
-    levels = _scale(values, _range(image, data, seen, extremes, stretches=stretches))
+    visible = values if is_clear is None else values[~is_clear]
+    extremes = _extremes(visible)
+    levels = _scale(values, _range(image, data, visible, extremes, stretches=stretches))
     if is_clear is not None:
         levels[is_clear] = _WHITE
     scaled = Image.fromarray(levels)
@@ -119,7 +118,7 @@ def _count_colours(image: Image.Image, data: bytes) -> int | None:
 
 
 def _words(image: Image.Image, data: bytes) -> _Values:
-    """Return uint16 [h, w, 3]: the image's bytes and, where Pillow can read them, the lower ones."""
+    """Return uint16 [h, w, 3]: the upper bytes and, where Pillow can decode them, the lower ones."""
     upper = np.asarray(image.convert("RGB") if image.mode == "RGBA" else image).astype(np.uint16)
     with Image.open(io.BytesIO(data), formats=(str(image.format),)) as other:
         tiles = [_lower(tile) for tile in other.tile]
@@ -133,7 +132,7 @@ def _words(image: Image.Image, data: bytes) -> _Values:
 
 
 def _lower(tile: Any) -> Any:
-    """Return the tile that decodes to the lower bytes; None where there is none."""
+    """Return the tile that decodes to the lower bytes; None if Pillow has no such mode."""
     args = tile.args if isinstance(tile.args, tuple) else (tile.args,)
     mode = args[0]
     if mode[:-1] not in ("RGB;16", "RGBX;16", "RGBA;16"):
@@ -145,54 +144,59 @@ def _lower(tile: Any) -> Any:
 def _bits(image: Image.Image, data: bytes) -> int:
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return int(max(_numbers(image, BITS), default=_BYTE_BITS))
-    return _WORD_BITS if png_chunks.is_deep(data) else _BYTE_BITS
+    return _WORD_BITS if png_chunks.is_16_bit(data) else _BYTE_BITS
 
 
 def _numbers(image: Image.Image, tag: int) -> tuple[float, ...]:
-    """Return the numbers of a TIFF's tag."""
+    """Return the numbers of a TIFF tag."""
     tags: Any = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
     values = tags.get(tag, ())
-    found = values if isinstance(values, tuple) else (values,)
-    return tuple(float(one) for one in found if isinstance(one, numbers.Real) and math.isfinite(one))
+    items = values if isinstance(values, tuple) else (values,)
+    return tuple(float(one) for one in items if isinstance(one, numbers.Real) and math.isfinite(one))
 
 
 def _extremes(values: _Values) -> _Range | None:
-    """Return the least and the greatest value; None where there is no number."""
+    """Return the lowest and highest finite value; None for none."""
     finite = values if values.dtype.kind != "f" or np.isfinite(values).all() else values[np.isfinite(values)]
     return _Range(finite.min().item(), finite.max().item()) if finite.size else None
 
 
-def _range(image: Image.Image, data: bytes, seen: _Values, extremes: _Range | None, *, stretches: bool) -> _Range:
-    """Return what is black and what is white.
+def _range(image: Image.Image, data: bytes, visible: _Values, extremes: _Range | None, *, stretches: bool) -> _Range:
+    """Return the values of black and white.
 
     Raises:
-        ImageError: Nothing says so.
+        ImageError: The range is unknown.
     """
     if extremes is None:
         return _WHOLE
     if stretches and extremes.black < extremes.white:
         return extremes
-    for one in (_told_range(image, data), _range_of_bits(image)):
-        if one is not None and one.black <= extremes.black and extremes.white <= one.white and _holds(data, one, seen):
+    for one in (_stated_range(image, data), _range_of_bits(image)):
+        if (
+            one is not None
+            and one.black <= extremes.black
+            and extremes.white <= one.white
+            and _is_consistent(data, one, visible)
+        ):
             return one
-    what = "floating-point pixels" if seen.dtype.kind == "f" else "grey values beyond 16 bits, or below 0,"
+    what = "floating-point pixels" if visible.dtype.kind == "f" else "grey values beyond 16 bits, or below 0,"
     hint = "--stretch takes the range of each image itself"
     raise ImageError("decode", "unsupported", f"{what} have no fixed range; {hint}")
 
 
-def _told_range(image: Image.Image, data: bytes) -> _Range | None:
-    """Return the range that the file tells besides its bits a sample."""
+def _stated_range(image: Image.Image, data: bytes) -> _Range | None:
+    """Return the range stated in the file, apart from its bits a sample."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         blacks = _numbers(image, S_MIN_SAMPLE) or _numbers(image, MIN_SAMPLE) or (0,)
         whites = _numbers(image, S_MAX_SAMPLE) or _numbers(image, MAX_SAMPLE)
-        told = _Range(min(blacks), max(whites, default=0))
-        return told if told.black < told.white and told != _WHOLE else None
+        stated = _Range(min(blacks), max(whites, default=0))
+        return stated if stated.black < stated.white and stated != _WHOLE else None
     bits = png_chunks.significant_bits(data)
     return _Range(0, 2**bits - 1) if bits is not None and 1 < bits < _WORD_BITS else None
 
 
 def _range_of_bits(image: Image.Image) -> _Range | None:
-    """Return the range of a sample's bits; of 32 that of 16, which is right where no value is beyond."""
+    """Return the range of the bits a sample; for 32 bits that of 16, which holds if no value exceeds it."""
     if image.mode == "F":
         return None
     bits = int(max(_numbers(image, BITS), default=_WORD_BITS))
@@ -200,16 +204,16 @@ def _range_of_bits(image: Image.Image) -> _Range | None:
     return _WHOLE if bits > _WORD_BITS else _Range(0, 2 ** (bits - is_signed) - 1)
 
 
-def _holds(data: bytes, told: _Range, seen: _Values) -> bool:
-    """Tell whether pixels agree with the range: a PNG scales few significant bits up to 16, and is dark where not."""
-    if not png_chunks.is_deep(data) or told.white >= _FULL:
+def _is_consistent(data: bytes, stated: _Range, visible: _Values) -> bool:
+    """Return whether pixels agree with the range: a valid PNG scales its significant bits up to 16."""
+    if not png_chunks.is_16_bit(data) or stated.white >= _FULL:
         return True
-    bits = int(told.white).bit_length()
-    return bool((seen & ((1 << _WORD_BITS - bits) - 1)).any())  # the lower bits repeat the upper, which are all 0
+    bits = int(stated.white).bit_length()
+    return bool((visible & ((1 << _WORD_BITS - bits) - 1)).any())  # scaled: lower bits repeat upper ones
 
 
 def _scale(values: _Values, range_: _Range) -> npt.NDArray[np.uint8]:
-    """Return levels 0 to 255, rounded; what is beyond the range is cut off."""
+    """Return levels 0 to 255, rounded and clipped to the range."""
     levels = np.empty(values.shape, np.uint8)
     table = _table(range_) if values.dtype.kind == "u" and values.dtype.itemsize == 2 else None  # noqa: PLR2004
     for strip in _strips(values):
@@ -218,7 +222,7 @@ def _scale(values: _Values, range_: _Range) -> npt.NDArray[np.uint8]:
 
 
 def _strips(values: _Values) -> Iterator[slice]:
-    """Yield slices of rows, so that what is counted in between takes little memory."""
+    """Yield slices of rows, so that intermediate results take little memory."""
     n_rows = max(1, _STRIP_PIXELS // max(1, math.prod(values.shape[1:])))
     yield from (slice(row, row + n_rows) for row in range(0, len(values), n_rows))
 

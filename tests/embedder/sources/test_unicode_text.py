@@ -7,7 +7,7 @@ import pytest
 
 from frieze.core import InputError
 from frieze.embedder.sources import SourceOptions, read_labels
-from frieze.embedder.sources.left_out import Excluded
+from frieze.embedder.sources.exclude import ExcludePatterns
 from frieze.embedder.sources.open import open_source
 
 JPEG = b"\xff\xd8\xff\xe0"
@@ -34,7 +34,7 @@ def test_labels_file(on_disk, in_file, named_photos, tmp_path):
     opened = open_source(str(source), SourceOptions(labels=str(tmp_path / "l.csv")))
     assert told(opened) == dict(zip(names, ["Ä", "B", "C"], strict=True))
     assert (opened.n_unmatched, len(opened.notes)) == (1, on_disk != in_file)
-    assert on_disk == in_file or "are written otherwise than those of their images: 2 (" in opened.notes[0]
+    assert on_disk == in_file or "are spelled differently from those of their images: 2 (" in opened.notes[0]
 
 
 def test_exact_ids_come_first(named_photos, tmp_path):
@@ -66,7 +66,7 @@ def test_paths(name, on_disk, named_photos, tmp_path):
     assert list(told(opened)) == paths[:3]
     assert [bytes(one)[:4] for one in opened.read(pa.array([0, 1, 2]))] == [JPEG] * 3
     assert [one.id for one in opened.listing.failures] == paths[3:]
-    assert "written otherwise than the names of their images: 2 (blanks" in opened.notes[0]
+    assert "spelled differently from the names of their images: 2 (blanks" in opened.notes[0]
 
 
 def test_no_files(named_photos, tmp_path):
@@ -137,8 +137,8 @@ def test_missing_with_blanks(named_photos):
 @pytest.mark.parametrize("path", FORMS)
 def test_excluded(pattern, path):
     """A pattern excludes a name whether accents are one sign or two, on either side."""
-    excluded = Excluded([written("Ö*", pattern)])
-    assert (excluded.has(written("x/Öl/a.jpg", path)), excluded.has("x/Ol/a.jpg")) == (True, False)
+    excluded = ExcludePatterns([written("Ö*", pattern)])
+    assert (excluded.matches(written("x/Öl/a.jpg", path)), excluded.matches("x/Ol/a.jpg")) == (True, False)
 
 
 def test_nothing_matches(named_photos, tmp_path):

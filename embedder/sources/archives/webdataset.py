@@ -1,4 +1,4 @@
-"""Samples of WebDataset: which members of a tar archive belong together."""
+"""WebDatasetWebDataset: which members of a tar archive belong to one sample."""
 
 from typing import Protocol
 
@@ -8,18 +8,18 @@ class _Image(Protocol):
 
     Attributes:
         name: Its name in the archive.
-        sample: Number of the sample that it belongs to.
+        sample: Number of its sample.
     """
 
     name: str
     sample: int
 
 
-class Samples:
-    """Members of one key, next to each other in an archive, form a sample; one whose ending is there begins another.
+class WebDatasetSamples:
+    """Groups consecutive members with the same key into samples; a repeated ending begins a new sample.
 
-    A text of a sample tells of its images. Where a key's members do not lie together, as in an archive that was sorted
-    otherwise, the only text of the key does.
+    A text describes the images of its sample. Where the members of a key do not lie together, as in an archive sorted
+    differently, the only text of the key does.
     """
 
     def __init__(self) -> None:
@@ -27,11 +27,11 @@ class Samples:
         self._number = 0
         self._key: str | None = None
         self._endings: set[str] = set()
-        self._has_images = False  # before the last text
-        self._latest: list[_Image] = []  # the images behind the last text
+        self._has_images = False  # before the latest text
+        self._latest: list[_Image] = []  # the images after the latest text
 
     def add(self, name: str) -> int:
-        """Take the next member of the archive; returns the number of its sample."""
+        """Add the next member of the archive; return the number of its sample."""
         key, ending = split_name(name)
         if key != self._key or ending in self._endings:
             self._begin(key)
@@ -39,16 +39,16 @@ class Samples:
         return self._number
 
     def add_image(self, image: _Image) -> None:
-        """Note that the last member is an image."""
+        """Record that the latest member is an image."""
         self._latest.append(image)
 
     def add_text(self, name: str, text: bytes) -> None:
-        """Note that the last member is a text."""
+        """Record that the latest member is a text."""
         self._texts.setdefault(split_name(name), {})[self._number] = text
         self._has_images, self._latest = self._has_images or bool(self._latest), []
 
     def text(self, image: _Image, ending: str) -> bytes | None:
-        """Return what a text of this ending says of an image; None where there is none, or it is not clear which."""
+        """Return the text with this ending that describes an image; None for none or an ambiguous one."""
         texts = self._texts.get((split_name(image.name)[0], ending), {})
         if image.sample in texts:
             return texts[image.sample]
@@ -64,9 +64,9 @@ class Samples:
         return list(dict.fromkeys(key for (key, _), texts in self._texts.items() if len(texts) > 1))
 
     def _begin(self, key: str) -> None:
-        """Begin a sample; images between two texts of an ending are the second's, where the first has others.
+        """Begin a sample; images between two texts of an ending belong to the second, if the first has others.
 
-        In `0.jpg 0.cls 0.png 0.cls` the second text is that of `0.png`.
+        In `0.jpg 0.cls 0.png 0.cls` the second text describes `0.png`.
         """
         moved = self._latest if key == self._key and self._has_images else []
         self._number += 1
@@ -77,7 +77,7 @@ class Samples:
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """Split a member's name as WebDataset does: what the members of a sample share, and what this one holds.
+    """Split a member's name as WebDataset does, into the key of its sample and its ending.
 
     >>> split_name("a.b/000.seg.PNG")
     ('a.b/000', 'seg.png')

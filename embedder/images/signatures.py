@@ -1,4 +1,4 @@
-"""What a file is by its first bytes: an image that is read, one that is not, or none."""
+"""File signatures: whether the first bytes are those of a supported image, an unsupported one, or none."""
 
 import functools
 import importlib.util
@@ -11,16 +11,16 @@ from frieze.core import ImageError
 from frieze.embedder.images import tiff_pages
 
 HEAD_BYTES = 64
-"""How many first bytes `is_image` wants."""
+"""Number of first bytes that `is_image` needs."""
 
-_BMP_BYTES = 18  # up to the size of its second header
+_BMP_BYTES = 18  # up to and including the size of its second header
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", *tiff_pages.SIGNATURES)
 
 _AVIF = {b"avif", b"avis"}
 _HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _CANON_RAW = {b"crx "}
-"""Brands of files that are boxes (ISO 14496-12, 23008-12)."""
+"""Brands of files of boxes (ISO 14496-12, 23008-12)."""
 
 _RAW = {
     b"FUJIFILMCCD-RAW": "Fujifilm RAF",
@@ -43,11 +43,11 @@ _OTHERS = {
     b"%PDF": "PDF",
     b"<svg": "SVG",
 }
-"""First bytes of pictures that are not read -> their format."""
+"""Signature of an unsupported picture -> its format."""
 
 
 def is_image(head: bytes) -> bool:
-    """Tell from its first bytes whether a file is an image of a kind that is read here.
+    """Return whether the first bytes are the signature of a supported image format.
 
     Args:
         head: The first `HEAD_BYTES` bytes.
@@ -57,15 +57,15 @@ def is_image(head: bytes) -> bool:
     """
     if head.startswith(b"RIFF"):
         return head[8:12] == b"WEBP"
-    if head.startswith(b"BM"):  # two letters are too few: the size of the next header must fit as well
+    if head.startswith(b"BM"):  # two letters are too few: the size of the next header must match as well
         return len(head) >= _BMP_BYTES and struct.unpack("<I", head[14:18])[0] in _BMP_HEADERS
     if is_heic(head):
-        return reads_heic()
-    return head.startswith(_SIGNATURES) or (reads_avif() and bool(_brands(head) & _AVIF))
+        return can_read_heic()
+    return head.startswith(_SIGNATURES) or (can_read_avif() and bool(_brands(head) & _AVIF))
 
 
 def _brands(head: bytes) -> set[bytes]:
-    """Return the formats that a file of boxes says it has."""
+    """Return the brands in the `ftyp` box of a file."""
     if head[4:8] != b"ftyp":
         return set()
     end = min(int.from_bytes(head[:4], "big"), len(head), HEAD_BYTES)
@@ -73,43 +73,43 @@ def _brands(head: bytes) -> set[bytes]:
 
 
 def is_heic(head: bytes) -> bool:
-    """Tell from its first bytes whether a file is a HEIC, as phones write them; an AVIF is a relative of it."""
+    """Return whether a file is a HEIC by its first bytes; AVIF has some of the same brands."""
     brands = _brands(head)
     return bool(brands & _HEIC) and not brands & _AVIF
 
 
 @functools.cache
-def reads_heic() -> bool:
-    """Tell whether the extra that reads HEIC is installed."""
+def can_read_heic() -> bool:
+    """Return whether the extra that reads HEIC is installed."""
     return importlib.util.find_spec("pillow_heif") is not None
 
 
 @functools.cache
-def reads_avif() -> bool:
-    """Tell whether Pillow was built with AVIF, as its own wheels are."""
+def can_read_avif() -> bool:
+    """Return whether Pillow was built with AVIF, as its wheels are."""
     return bool(features.check("avif"))
 
 
 def open_heic(data: bytes) -> Image.Image:
-    """Open a HEIC file, without a change to the formats that Pillow opens for others.
+    """Open a HEIC file without registering the format in Pillow for the whole process.
 
     Raises:
         ImageError: The extra is not installed.
     """
-    if not reads_heic():
-        raise refusal(data)
+    if not can_read_heic():
+        raise unsupported_error(data)
     from pillow_heif import HeifImageFile
 
     image: Image.Image = HeifImageFile(io.BytesIO(data))
     return image
 
 
-def refusal(head: bytes) -> ImageError:
-    """Return the failure of a file that is no image that is read: it names the format where that is known.
+def unsupported_error(head: bytes) -> ImageError:
+    """Return the failure of a file that is no supported image; it names the format if known.
 
-    >>> refusal(b"....ftypheic").message
+    >>> unsupported_error(b"....ftypheic").message
     "a HEIC image, as iPhones write them; to read it: pip install 'frieze[heic]'"
-    >>> refusal(b"IIRO").message.partition(";")[0]
+    >>> unsupported_error(b"IIRO").message.partition(";")[0]
     "a camera's RAW file (Olympus ORF)"
     """
     if is_heic(head):
@@ -124,7 +124,7 @@ def refusal(head: bytes) -> ImageError:
     other = next((name for start, name in _OTHERS.items() if head.startswith(start)), None)
     if other is not None:
         return _unsupported(f"{other} is not read; convert it to PNG or JPEG")
-    return ImageError("decode", "not an image", "the bytes are no image of a kind that is read")
+    return ImageError("decode", "not an image", "the bytes are no image of a supported format")
 
 
 def _unsupported(message: str) -> ImageError:

@@ -1,4 +1,5 @@
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,9 +7,10 @@ import pytest
 from frieze.core import InputError, MismatchError, ModelError
 from frieze.embedder import BackboneRequest, list_backbones, open_backbone, reopen_backbone
 from frieze.embedder.backbones.catalogue import APPLICATIONS
+from frieze.embedder.backbones.open import conversion_hint
 from frieze.features import BackboneSpec
 
-_NO_CODE = "it runs no code but ours and that of Keras."
+_NO_CODE = "it runs only code of Frieze and Keras."
 
 
 def test_builtin_is_the_default(opened):
@@ -101,3 +103,30 @@ def test_list():
         "parameters": 2_257_984,
         "pixels": "-1..1",
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("net.onnx", "onnx2tf -i {folder}/net.onnx -o {folder}/net -osd (from PyPI). Then: --backbone {folder}/net"),
+        ("net.pt", "onnx2tf -i {folder}/net.onnx"),
+        ("net.PTH", "frieze import VECTORS.npy"),
+        ("net.safetensors", "torch.onnx.export"),
+        ("net.tflite", "give the SavedModel or .keras file"),
+        ("saved_model.pb", "--backbone {folder}"),
+        ("net.tar.gz", "mkdir {folder}/net; tar xf {folder}/net.tar.gz -C {folder}/net"),
+        ("net.json", "model.save('NAME.keras')"),
+    ],
+)
+def test_the_way_is_named(name, says, tmp_path):
+    """A file of another program's is refused with how to come to something that is read here."""
+    (tmp_path / name).write_bytes(b"some")
+    with pytest.raises(ModelError, match="is no backbone") as caught:
+        open_backbone(BackboneRequest(handle=str(tmp_path / name)))
+    assert says.format(folder=tmp_path) in caught.value.hint
+
+
+def test_names_that_say_nothing():
+    """A name of no known suffix gets no such advice; a path with a space is quoted."""
+    assert conversion_hint(Path("mobilenet")) is None
+    assert "'my nets/a b.onnx'" in str(conversion_hint(Path("my nets/a b.onnx")))

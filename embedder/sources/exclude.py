@@ -1,50 +1,50 @@
-"""What of a source is left out: by rule what systems put beside pictures, and what the user excludes."""
+"""Files that are skipped: hidden ones, folders of operating and storage systems, and what `--exclude` matches."""
 
 import fnmatch
 import re
 import unicodedata
 from collections.abc import Sequence
 
-_OF_SYSTEMS = frozenset(
+_SYSTEM_FOLDERS = frozenset(
     (
         *("@eadir", "#recycle", "#snapshot", "@tmp", "@recycle", "@recently-snapshot"),  # network storage
         *("__macosx", "$recycle.bin", "system volume information", "lost+found"),
     )
 )
-"""Folders of thumbnails, deleted files and the like, in small letters; those with a dot in front are hidden anyway."""
+"""Folders of thumbnails, deleted files and the like, in lower case; names with a leading dot are hidden anyway."""
 
 
 def is_hidden(name: str) -> bool:
-    """Tell whether one name of a file or folder is left out by rule.
+    """Return whether the name of a file or folder is hidden: it has a leading dot or is a system folder.
 
     >>> is_hidden("._IMG_0.JPG"), is_hidden("@eaDir"), is_hidden("IMG_0.JPG"), is_hidden("..")
     (True, True, False, False)
     """
-    return (name.startswith(".") and name not in (".", "..")) or name.lower() in _OF_SYSTEMS
+    return (name.startswith(".") and name not in (".", "..")) or name.lower() in _SYSTEM_FOLDERS
 
 
-def is_left_out(path: str) -> bool:
-    """Tell whether a path below the source is left out by rule: it, or a folder that it lies in, is hidden.
+def is_hidden_path(path: str) -> bool:
+    """Return whether a path below the source, or a folder above it, is hidden.
 
-    The one rule of folders, globs, archives and buckets. What a user names, in a list or as the source, is taken.
+    Folders, globs, archives and buckets all apply this rule. Paths that the user names explicitly are always read.
 
-    >>> is_left_out("2020/@eaDir/P0.jpg/SYNOPHOTO_THUMB_M.jpg"), is_left_out("2020/P0.jpg"), is_left_out("./a/b.jpg")
-    (True, False, False)
+    >>> [is_hidden_path(path) for path in ("2020/@eaDir/P0.jpg/SYNOPHOTO_THUMB_M.jpg", "2020/P0.jpg", "./a/b.jpg")]
+    [True, False, False]
     """
     return any(map(is_hidden, path.split("/")))
 
 
-class Excluded:
-    """What the user leaves out, counted by pattern.
+class ExcludePatterns:
+    """The patterns of `--exclude`, with a count of what each matches.
 
-    A pattern without a slash is that of a name, of a file or of a folder with all in it; one with a slash is that of a
-    path below the source, where `**` stands for any folders.
+    A pattern without a slash matches the name of a file, or of a folder with all in it. One with a slash matches a path
+    below the source, where `**` stands for any folders.
 
     Attributes:
-        counts: Pattern -> files and folders that it left out.
+        counts: Pattern -> number of files and folders that it excludes.
 
-    >>> excluded = Excluded(["*_thumb.jpg", "2019/**/small"])
-    >>> [excluded.has(path) for path in ("a/b_thumb.jpg", "2019/x/y/small/a.jpg", "2019/small", "x/2019/small")]
+    >>> excluded = ExcludePatterns(["*_thumb.jpg", "2019/**/small"])
+    >>> [excluded.matches(path) for path in ("a/b_thumb.jpg", "2019/x/y/small/a.jpg", "2019/small", "x/2019/small")]
     [True, True, True, False]
     >>> excluded.counts
     {'*_thumb.jpg': 1, '2019/**/small': 2}
@@ -54,8 +54,8 @@ class Excluded:
         self.counts = dict.fromkeys(patterns, 0)
         self._matches = [(pattern, re.compile(_to_regex(pattern), re.DOTALL).match) for pattern in self.counts]
 
-    def has(self, path: str) -> bool:
-        """Tell whether a path below the source, or a folder that it lies in, is left out; count it if so."""
+    def matches(self, path: str) -> bool:
+        """Return whether a path below the source, or a folder above it, is excluded; count it if so."""
         plain = path if path.isascii() else unicodedata.normalize("NFC", path)
         for pattern, matches in self._matches:
             if matches(plain):
@@ -65,9 +65,9 @@ class Excluded:
 
 
 def _to_regex(pattern: str) -> str:
-    """Write a pattern as an expression that matches the beginning of a path, up to the end of one of its names.
+    """Convert a pattern to a regular expression for the beginning of a path, up to the end of one of its names.
 
-    Accents may be one sign or two, on both sides.
+    Unicode is normalized (NFC) on both sides.
     """
     parts = unicodedata.normalize("NFC", pattern).strip("/").removeprefix("./").split("/")
     if len(parts) == 1 and "/" not in pattern.rstrip("/"):
@@ -78,7 +78,7 @@ def _to_regex(pattern: str) -> str:
 
 
 def _name_to_regex(part: str) -> str:
-    """Write one name of a pattern as an expression; `photos [1]` is also that name itself."""
+    """Convert one name of a pattern to a regular expression; `photos [1]` also matches literally."""
     pieces = re.split(r"(\*|\?|\[!?\]?[^\]]*\])", part)
     pattern = "".join(_wildcard(piece) if number % 2 else re.escape(piece) for number, piece in enumerate(pieces))
     return f"(?:{pattern}|{re.escape(part)})" if "[" in part else pattern

@@ -1,0 +1,116 @@
+"""An open backbone: its network, its spec, and its graph frozen for inference, without variables."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from frieze.core import import_tensorflow
+from frieze.features import BackboneSpec
+
+OPTION, TABLE, NETWORK, LAYERS, HUB = "option", "table", "network", "layers", "hub"
+"""Where a pixel range comes from: `--pixels` said so, the table that is gone on with was made with it, the network's
+maker says so, the numbers in its first layers tell, or all modules of TensorFlow Hub take it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StatedPixels:
+    """The pixel range that a network itself declares.
+
+    Attributes:
+        name: A key of `PIXELS`; None if unknown.
+        known_from: `NETWORK`, `LAYERS` or `HUB`.
+    """
+
+    name: str | None = None
+    known_from: str = NETWORK
+
+
+@dataclasses.dataclass(frozen=True)
+class Backbone:
+    """An open backbone: a callable with its spec.
+
+    Attributes:
+        spec: What decides its embeddings.
+        call: TensorFlow function: float32 [B, H, W, 3] in [0, 1] -> float32 [B, D]; preprocessing is inside.
+        to_model: Returns the Keras model behind it; None for a SavedModel.
+        read_pixels: Returns the pixel range that the network itself declares.
+        is_pixels_explicit: Whether the user chose the range in the spec.
+    """
+
+    spec: BackboneSpec
+    call: Callable[[Any], Any]
+    to_model: Callable[[], Any] | None = None
+    read_pixels: "Callable[[], StatedPixels]" = StatedPixels
+    is_pixels_explicit: bool = True
+
+    @functools.cached_property
+    def stated_pixels(self) -> "StatedPixels":
+        """The pixel range that the network itself declares, and where it comes from."""
+        return self.read_pixels()
+
+    @property
+    def contradiction(self) -> str | None:
+        """The pixel range in the numbers of the network's layers, if the spec has another; else None."""
+        stated = self.stated_pixels
+        return stated.name if stated.known_from == LAYERS and stated.name != self.spec.pixels else None
+
+    @property
+    def pixels_from(self) -> str:
+        """Where the range in the spec comes from: `option`, or `StatedPixels.known_from`."""
+        return OPTION if self.is_pixels_explicit else self.stated_pixels.known_from
+
+    @functools.cached_property
+    def model(self) -> Any:
+        """The Keras model behind it, which takes `spec.pixels` and returns [B, D] or [B, h, w, D]; None for none."""
+        return None if self.to_model is None else self.to_model()
+
+    @functools.cached_property
+    def frozen(self) -> Any:
+        """TensorFlow function without variables: uint8 [B, H, W, 3] -> float32 [B, D]."""
+        return freeze(self.call, self.spec.image_size)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Network:
+    """A network as each kind of backbone loads it; `open_backbone` wraps it as a `Backbone`.
+
+    Attributes:
+        name: Its name in messages.
+        handle: The handle that opens it again.
+        fingerprint: sha256, hex.
+        image_size: Height and width that it requires; None for any.
+        read_pixels: Returns the pixel range that it was trained on; may trace the graph.
+        call: TensorFlow function: float32 [B, H, W, 3] in that range -> [B, D] or [B, h, w, D].
+        model: Returns the Keras model behind it, for training; None for a SavedModel.
+    """
+
+    name: str
+    handle: str
+    fingerprint: str
+    image_size: tuple[int, int] | None
+    read_pixels: Callable[[], StatedPixels]
+    call: Callable[[Any], Any]
+    model: Callable[[], Any] | None = None
+
+
+def freeze(call: Callable[[Any], Any], image_size: tuple[int, int]) -> Any:
+    """Freeze a callable to a TensorFlow function without variables, for inference.
+
+    Constants instead of variables let an engine fold batch norm into convolutions.
+
+    Args:
+        call: float32 [B, H, W, 3] in [0, 1] -> float32 [B, D].
+        image_size: H and W in pixels.
+
+    Returns:
+        uint8 [B, H, W, 3] -> float32 [B, D].
+    """
+    tf = import_tensorflow()
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    def embed(pixels: Any) -> Any:
+        return call(tf.cast(pixels, tf.float32) / 255.0)
+
+    pixels = tf.TensorSpec([None, *image_size, 3], tf.uint8)
+    return convert_variables_to_constants_v2(tf.function(embed, autograph=False).get_concrete_function(pixels))

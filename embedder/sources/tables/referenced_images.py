@@ -1,0 +1,216 @@
+"""Images that a manifest or a list of paths refers to."""
+
+import errno
+import os
+import posixpath
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from frieze.core import ImageError, InputError, counted, is_remote, truncate
+from frieze.embedder.sources.base import Listing, Source, SourceOptions
+from frieze.embedder.sources.files import is_missing, map_uris, read_uri, read_uris, stat_uri, to_path, to_uri
+from frieze.embedder.sources.tables.name_matching import images_below, match_by_name
+from frieze.embedder.sources.unicode_text import VARIATIONS, normalized_file_finder
+from frieze.features import LISTING, Failure
+
+_SHOWN = 5
+_MAX_CHARACTERS = 200
+_Stat = tuple[int, int] | OSError
+"""Size in bytes and mtime in nanoseconds, or the error."""
+
+_NOT_ON_DISK = "not on disk"
+_SUPPORTED = "images are read from disk, s3:// or gs://"
+
+
+def resolve_path(path: str, base: str) -> str:
+    """Convert a path as written to a URI.
+
+    Args:
+        path: Relative path, absolute path or URL.
+        base: URI of the folder that relative paths begin at.
+
+    Returns:
+        The URI; a URL with an unsupported scheme stays unchanged.
+
+    >>> [resolve_path("a/../b.jpg", "/p"), resolve_path("b.jpg", "s3://x/p"), resolve_path("gs://x/b.jpg", "/p")]
+    ['/p/b.jpg', 's3://x/p/b.jpg', 'gs://x/b.jpg']
+    >>> resolve_path("100%.jpg", "file:///caf%E9")
+    'file:///caf%E9/100%25.jpg'
+    """
+    if path.startswith("file://"):
+        return to_uri(os.fsdecode(to_path(path)))
+    if is_unsupported_url(path):
+        return path
+    if is_remote(path) or (is_remote(base) and not path.startswith("/")):
+        return path if is_remote(path) else f"{base.rstrip('/')}/{posixpath.normpath(path)}"
+    return to_uri(os.path.normpath(os.path.join(os.fsdecode(to_path(base)), path)))
+
+
+def open_referenced(
+    images: pa.Table, failures: Sequence[Failure], source: str, options: SourceOptions, *, below: str | None = None
+) -> Source:
+    """List referenced images.
+
+    Args:
+        images: `id`, `uri` and `label` of each, then the user's columns.
+        failures: Rows without a path.
+        source: The source as the user typed it.
+        options: How to read them.
+        below: Folder on disk that is searched for images by file name if no path exists.
+
+    Returns:
+        The images that exist; the others are failures.
+
+    Raises:
+        InputError: An id is repeated, or no image exists.
+    """
+    check_ids(pa.chunked_array([*images["id"].chunks, [one.id for one in failures]], pa.string()), source)
+    images, stats, notes = _find_other_spellings(images, _stat_images(images), source)
+    if below is not None and stats and all(isinstance(one, OSError) and is_missing(one) for one in stats):
+        images, notes = _find_by_file_name(images, below, source)
+        stats = _stat_images(images)
+    errors = [one for one in stats if isinstance(one, OSError)]
+    exists = np.array([not isinstance(one, OSError) for one in stats], bool)
+    missing = [
+        Failure(image["id"], image["uri"], "list", _reason(error), error.strerror or str(error))
+        for error, image in zip(errors, images.filter(pa.array(~exists)).to_pylist(), strict=True)
+    ]
+    if missing and not exists.any():
+        raise _all_missing_error(missing, source)
+    images = images.filter(pa.array(exists))
+    known = np.array([one for one in stats if not isinstance(one, OSError)], np.int64).reshape(-1, 2)
+    for at, (name, values) in enumerate(zip(("size_bytes", "mtime_ns"), known.T, strict=True), 3):
+        images = images.add_column(at, LISTING.field(name), pa.array(values))
+    images = images.cast(pa.schema([*LISTING, *list(images.schema)[len(LISTING) :]]))
+    listing = Listing(source, images, (*failures, *missing))
+    return Source(listing, read_uris(images["uri"], max_bytes=options.max_bytes), notes=notes)
+
+
+def _stat_images(images: pa.Table) -> list[_Stat]:
+    return list(map_uris(stat_or_error, images["uri"].to_pylist()))
+
+
+def _find_other_spellings(
+    images: pa.Table, stats: list[_Stat], source: str
+) -> tuple[pa.Table, list[_Stat], tuple[str, ...]]:
+    """Find images whose names on disk are spelled differently: return both inputs corrected, and a note."""
+    uris, find = images["uri"].to_pylist(), normalized_file_finder()
+    corrected, stats = dict[int, str](), list(stats)
+    for row, one in enumerate(stats):
+        uri = find(uris[row]) if isinstance(one, OSError) and is_missing(one) else None
+        stat = stat_or_error(uri) if uri is not None else one
+        if uri is not None and not isinstance(stat, OSError):  # no pipe, no folder
+            corrected[row], stats[row] = uri, stat
+    if not corrected:
+        return images, stats, ()
+    column = pa.array([corrected.get(row, uri) for row, uri in enumerate(uris)], pa.string())
+    n = f"{len(corrected):,}"
+    note = f"Paths of {source} that are spelled differently from the names of their images: {n} ({VARIATIONS})."
+    return images.set_column(images.column_names.index("uri"), "uri", column), stats, (note,)
+
+
+def _find_by_file_name(images: pa.Table, folder: str, source: str) -> tuple[pa.Table, tuple[str, ...]]:
+    """Find images below a folder by file name: return the images with their new URIs, and a note.
+
+    Raises:
+        InputError: Two files share a name.
+    """
+    paths = images_below(os.fsdecode(to_path(folder)))
+    uris = pa.chunked_array([pa.array([to_uri(path) for path in paths], pa.string())])
+    hint = "Write paths that begin at the manifest's own folder."
+    matched = match_by_name(images["uri"], uris, uri=source, hint=hint)
+    if matched is None:
+        return images, ()
+    at, how = matched
+    column = pc.coalesce(uris.take(at), images["uri"])
+    note = f"No path of {source} leads to an image; they are found below its folder by {how}."
+    return images.set_column(images.column_names.index("uri"), "uri", column), (note,)
+
+
+def _all_missing_error(missing: Sequence[Failure], source: str) -> InputError:
+    if all(is_unsupported_url(failure.uri) for failure in missing):
+        return InputError(
+            f"{shorten_name(missing[0].uri)} can't be read: {_SUPPORTED}.",
+            hint="Download the images first, then pass their folder.",
+        )
+    first = shorten_name(missing[0].uri)
+    return InputError(
+        f"None of the {len(missing):,} images that {source} refers to exists: the first would be {first}.",
+        hint="Paths are relative to the manifest's folder, on stdin to the current folder; or write absolute paths.",
+    )
+
+
+def check_ids(
+    ids: pa.ChunkedArray,
+    source: str,
+    *,
+    hint: str = "Make the ids unique, or name another column with --id COLUMN.",
+) -> None:
+    """Reject repeated ids.
+
+    Raises:
+        InputError: Ids are repeated; the message names some.
+    """
+    counts = ids.drop_null().value_counts()
+    repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
+    if len(repeated):
+        raise InputError(
+            f"{source} names {counted(len(repeated), 'id')} more than once: {first_ids(repeated)}.",
+            hint=hint,
+        )
+
+
+def first_ids(ids: Any) -> str:
+    """Format the first ids for a message.
+
+    >>> first_ids(pa.array(["a", "b"])), first_ids(pa.array(["a"] * 9)), first_ids(pa.array([]))
+    ('a, b', 'a, a, a, a, a, ...', 'none')
+    """
+    return ", ".join(map(shorten_name, ids[:_SHOWN].to_pylist())) + (", ..." if len(ids) > _SHOWN else "") or "none"
+
+
+def shorten_name(name: object) -> str:
+    """Shorten a name for a message: a file's bytes in place of a name have thousands of characters.
+
+    >>> shorten_name("a.jpg"), len(shorten_name("a" * 5000))
+    ('a.jpg', 203)
+    """
+    return truncate(str(name), most=_MAX_CHARACTERS)
+
+
+def is_unsupported_url(path: str) -> bool:
+    """Return whether a path is a URL with an unsupported scheme."""
+    return "://" in path and not path.startswith("file://") and not is_remote(path)
+
+
+def stat_or_error(uri: str) -> _Stat:
+    """Return size in bytes and mtime in nanoseconds of a referenced image, or the error."""
+    if is_unsupported_url(uri):
+        return OSError(errno.EPROTONOSUPPORT, f"{_SUPPORTED}: download it first")
+    try:
+        return stat_uri(uri)
+    except OSError as error:
+        return error
+    except ValueError as error:  # NUL in a name
+        return FileNotFoundError(errno.ENOENT, str(error))
+
+
+def read_referenced(uri: str, *, max_bytes: int) -> bytes:
+    """Read a referenced image.
+
+    Raises:
+        ImageError: It can't be read.
+    """
+    if is_unsupported_url(uri):
+        raise ImageError("read", _NOT_ON_DISK, f"{_SUPPORTED}: download it first")
+    return read_uri(uri, max_bytes=max_bytes)
+
+
+def _reason(error: OSError) -> str:
+    if error.errno == errno.EPROTONOSUPPORT:
+        return _NOT_ON_DISK
+    return "missing" if is_missing(error) else "unreadable"
