@@ -40,7 +40,7 @@ from frieze.indexing.storage.generations import (
     check_hashes,
     read_document,
 )
-from frieze.indexing.storage.row_metadata import StoredRows, to_shown
+from frieze.indexing.storage.row_metadata import RowMetadata, to_shown
 
 _N_FILTERS = 8  # whose rows are remembered: a filter is often asked with one query after the other
 
@@ -70,7 +70,7 @@ class Index:
         if document["contract"] < CONTRACT:
             raise FeatureFileError(f"{path} was made by an older version of frieze.", hint=f"Type: {self._command}")
         check_files(folder, document["files"], hint=hint)
-        self._rows = StoredRows(folder / ROWS_NAME, hint=hint)
+        self._rows = RowMetadata(folder / ROWS_NAME, hint=hint)
         self._searcher = open_searcher(document, folder, hint=hint)
         self._seen_table: tuple[tuple[int, int], _Table] | None = None
         self._passing = functools.lru_cache(_N_FILTERS)(
@@ -99,7 +99,7 @@ class Index:
         return self._searcher
 
     @property
-    def stored_rows(self) -> StoredRows:
+    def stored_rows(self) -> RowMetadata:
         """What is known about each row; for this room's own modules."""
         return self._rows
 
@@ -228,10 +228,12 @@ class Index:
     def _nearest(self, queries: Floats, k: int, where: str | None) -> tuple[Rows, Floats]:
         """Find k rows for each query, or as many as there are."""
         checked = self._checked(queries)
-        among = None if where is None else self._passing(where)
-        if among is not None and not len(among):
+        row_filter = None if where is None else self._passing(where)
+        if row_filter is not None and not len(row_filter):
             return np.empty((len(checked), 0), np.int64), np.empty((len(checked), 0), np.float32)
-        return self._searcher.search(checked, k=min(k, len(self if among is None else among)), among=among)
+        return self._searcher.search(
+            checked, k=min(k, len(self if row_filter is None else row_filter)), row_filter=row_filter
+        )
 
     def embedding(self, id: str) -> Floats:  # noqa: A002  the stored name of an image is its id everywhere
         """Give the stored embedding of an image.
@@ -256,7 +258,7 @@ class Index:
         if ready.shape[1] != self.spec.dim:
             raise MismatchError(
                 f"The queries have width {ready.shape[1]}, the index {self.spec.dim}.",
-                hint=mend_width(self.spec),
+                hint=width_hint(self.spec),
             )
         bad = ~np.isfinite(ready).all(axis=1)
         if bad.any():
@@ -266,7 +268,7 @@ class Index:
         return ready
 
 
-def mend_width(spec: BackboneSpec) -> str:
+def width_hint(spec: BackboneSpec) -> str:
     """Say how to make queries of the width of what is stored."""
     if spec.is_made_elsewhere:
         return f"Make the queries as the vectors of {spec.handle} were made: {spec.dim} numbers each."
@@ -285,10 +287,10 @@ def open_searcher(document: dict[str, Any], folder: Path, *, hint: str) -> Searc
         None if kind == "exact" else load(folder / FAISS_NAME, hint=hint),
         kind=kind,
         metric=document["metric"],
-        effort=SearchParams.from_json(document["effort"], kind=kind),
+        search_params=SearchParams.from_json(document["effort"], kind=kind),
     )
     if document.get("effort_at_100"):  # younger than the contract
-        searcher.many = SearchParams.from_json(document["effort_at_100"], kind=kind)
+        searcher.search_params_at_100 = SearchParams.from_json(document["effort_at_100"], kind=kind)
     return searcher
 
 
@@ -320,12 +322,12 @@ def look_up(index: Index, id: str) -> dict[str, Any]:  # noqa: A002  the stored 
     return index.stored_rows.take(np.array([row]))[0]
 
 
-def take(index: Index, rows: Rows) -> list[dict[str, Any]]:
+def take_rows(index: Index, rows: Rows) -> list[dict[str, Any]]:
     """Give what is known of some rows, in the order asked for."""
     return index.stored_rows.take(rows)
 
 
-def select(index: Index, where: str | None) -> Rows:
+def filter_rows(index: Index, where: str | None) -> Rows:
     """Give the rows that pass a filter, in the order of the table; None for all.
 
     Returns:
@@ -358,7 +360,7 @@ def label_codes(index: Index) -> tuple[Sequence[str], Rows]:
     return names, np.asarray(pc.fill_null(found, -1)).astype(np.int64)
 
 
-def name_columns(index: Index) -> dict[str, str]:
+def column_types(index: Index) -> dict[str, str]:
     """Name what filters can ask for, each with its type."""
     return {field.name: str(field.type) for field in index.stored_rows.schema}
 

@@ -24,7 +24,7 @@ from frieze.features import METRICS, BackboneSpec, Features, check_same_backbone
 from frieze.indexing.build.add_on_ray import RayPopulator
 from frieze.indexing.build.build_request import FETCHED_SHARE, BuildRequest
 from frieze.indexing.build.choose_kind import Choice, choose
-from frieze.indexing.build.recall import make_probe
+from frieze.indexing.build.recall import compute_ground_truth
 from frieze.indexing.build.refresh import count_changes, refresh
 from frieze.indexing.build.train_and_add import LocalPopulator, Populator
 from frieze.indexing.faiss_layer.kinds import KINDS
@@ -35,11 +35,11 @@ from frieze.indexing.storage.generations import (
     FAISS_NAME,
     ROWS_NAME,
     VECTORS_NAME,
+    delete_old_generations,
     describe_files,
     held,
     next_generation,
-    stored_document,
-    sweep,
+    read_existing_document,
     write_document,
 )
 from frieze.indexing.storage.row_metadata import write_rows
@@ -111,20 +111,22 @@ def build_index(  # noqa: PLR0913  the mirror of a command
     out = out.absolute()  # Arrow takes a relative path with a colon for a URL
     _check(features, metric=metric, recall=recall, kind=kind, max_memory=max_memory)
     max_build_bytes = parse_size(max_build_memory) if max_build_memory is not None else None
-    request = {"metric": metric, "kind": kind, "recall": recall, "max_memory": max_memory and str(max_memory)}
-    stored_document(out, force=force)  # a foreign folder is refused before a lock is put into it
+    options = {"metric": metric, "kind": kind, "recall": recall, "max_memory": max_memory and str(max_memory)}
+    read_existing_document(out, force=force)  # a foreign folder is refused before a lock is put into it
     with held(out):
-        before = stored_document(out, force=force)
+        before = read_existing_document(out, force=force)
         if before and not force:
             _check_backbone(features.spec, before, out)
-        sweep(out, live=before["generation"] if before else None)
-        usable = before if before and not force and _is_usable(before, request, out) else None
+        delete_old_generations(out, live=before["generation"] if before else None)
+        usable = before if before and not force and _is_usable(before, options, out) else None
         if usable and usable["features"]["generation"] == features.manifest.generation:
             return _report(usable, out, rebuilt=False)
-        with _adder(ray) as adder:
-            document = _write_generation(features, request, next_generation(out), max_build_bytes, adder, before=usable)
+        with _connect_populator(ray) as populator:
+            document = _write_generation(
+                features, options, next_generation(out), max_build_bytes, populator, before=usable
+            )
         write_document(out, document)
-        sweep(out, live=document["generation"])
+        delete_old_generations(out, live=document["generation"])
     return _report(document, out, rebuilt=True)
 
 
@@ -153,13 +155,13 @@ def _check_backbone(spec: BackboneSpec, before: dict[str, Any], out: Path) -> No
     )
 
 
-def _is_usable(before: dict[str, Any], request: dict[str, Any], out: Path) -> bool:
+def _is_usable(before: dict[str, Any], options: dict[str, Any], out: Path) -> bool:
     """Tell whether the index there is whole, was asked for in the same words, and tells its true recall.
 
     Before `recall_queries` was stored a graph was measured by rows that were in it, which flattered.
     """
     flatters = KINDS[before["index_kind"]].is_graph and "recall_queries" not in before
-    if before["request"] != request or flatters:
+    if before["request"] != options or flatters:
         return False
     try:
         open_index(out)
@@ -170,30 +172,32 @@ def _is_usable(before: dict[str, Any], request: dict[str, Any], out: Path) -> bo
 
 def _write_generation(
     features: Features,
-    request: dict[str, Any],
+    options: dict[str, Any],
     folder: Path,
     max_build_bytes: int | None,
-    adder: Populator,
+    populator: Populator,
     *,
     before: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """Build an index into a new folder that appears whole; give its index.json."""
     begun = time.perf_counter()
     old = folder.parent / before["generation"] if before else None
-    max_bytes = parse_size(request["max_memory"]) if request["max_memory"] else None
+    max_bytes = parse_size(options["max_memory"]) if options["max_memory"] else None
     with new_folder(folder, replace=False) as staging, _named_memory(features):
-        vectors = write_vectors(features, staging / VECTORS_NAME, metric=request["metric"])
+        vectors = write_vectors(features, staging / VECTORS_NAME, metric=options["metric"])
         trim_memory()
-        vectors.most_fetched = None if max_build_bytes is None else int(max_build_bytes * FETCHED_SHARE)
-        task = BuildRequest(vectors, make_probe(vectors), request["recall"], max_bytes, max_build_bytes, adder)
-        choice = (refresh(task, old, before) if old and before else None) or choose(task, request["kind"])
-        vectors.forget()  # what is written next takes memory, too
+        vectors.max_fetched_bytes = None if max_build_bytes is None else int(max_build_bytes * FETCHED_SHARE)
+        request = BuildRequest(
+            vectors, compute_ground_truth(vectors), options["recall"], max_bytes, max_build_bytes, populator
+        )
+        choice = (refresh(request, old, before) if old and before else None) or choose(request, options["kind"])
+        vectors.release()  # what is written next takes memory, too
         trim_memory()
-        if choice.searcher.codes is not None:
-            save(choice.searcher.codes, staging / FAISS_NAME)
+        if choice.searcher.faiss_index is not None:
+            save(choice.searcher.faiss_index, staging / FAISS_NAME)
         write_rows(features.row_tables(), staging / ROWS_NAME)
-        document = _describe(features, task, choice) | {
-            "request": request,
+        document = _describe(features, request, choice) | {
+            "request": options,
             "generation": folder.name,
             "files": describe_files(staging),
             "n_zero": vectors.n_zero,
@@ -223,7 +227,7 @@ def _named_memory(features: Features) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _adder(address: str | None) -> Iterator[Populator]:
+def _connect_populator(address: str | None) -> Iterator[Populator]:
     """Give what fills codes: this process, or a cluster."""
     if address is None:
         yield LocalPopulator()
@@ -243,7 +247,7 @@ def _measured(document: dict[str, Any], begun: float) -> dict[str, Any]:
     }
 
 
-def _describe(features: Features, task: BuildRequest, choice: Choice) -> dict[str, Any]:
+def _describe(features: Features, request: BuildRequest, choice: Choice) -> dict[str, Any]:
     import faiss
 
     searcher = choice.searcher
@@ -252,20 +256,22 @@ def _describe(features: Features, task: BuildRequest, choice: Choice) -> dict[st
         "kind": "index",
         "index_kind": searcher.kind,
         "recipe": choice.recipe,
-        "metric": task.vectors.metric,
+        "metric": request.vectors.metric,
         "rows": len(features),
         "dim": features.spec.dim,
-        "recall_target": task.target,
+        "recall_target": request.target,
         "recall_at_10": choice.tuned.recall,
         "recall_interval": list(choice.tuned.interval),
-        "recall_queries": None if searcher.codes is None else len(task.probe_for(searcher.kind).rows),
-        "recall_at_100": choice.many.recall,
-        "many_meets_target": choice.many.does,
-        "meets_target": choice.tuned.does,
+        "recall_queries": None if searcher.faiss_index is None else len(request.ground_truth_for(searcher.kind).rows),
+        "recall_at_100": choice.tuned_at_100.recall,
+        "many_meets_target": choice.tuned_at_100.meets_target,
+        "meets_target": choice.tuned.meets_target,
         "queries_per_second": choice.tuned.rate,
         "ms_per_query": choice.ms_per_query,
-        "effort": searcher.effort.to_json(kind=searcher.kind),
-        "effort_at_100": searcher.many.to_json(kind=searcher.kind) if searcher.many else None,
+        "effort": searcher.search_params.to_json(kind=searcher.kind),
+        "effort_at_100": searcher.search_params_at_100.to_json(kind=searcher.kind)
+        if searcher.search_params_at_100
+        else None,
         "why": choice.why,
         "tried": choice.tried,
         "features": {

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 DIALECT = "duckdb"  # 'text', "column"
 _SHOWN = 80  # letters of a condition in a message
 _PRECISE = ("ns", "us")  # nanoseconds, which end in 2262; beyond these microseconds
-MEND = (
+FILTER_HINT = (
     "A filter compares columns, 'text', numbers, true, false and null with = != < <= > >=, in, between, like, ilike, "
     "is null, and joins these with and, or, not and ( )."
 )
@@ -27,7 +27,7 @@ Of = Callable[["Expr"], Any]
 """Gives the value of a part of the condition: an Arrow array of N values, or a scalar."""
 
 
-def name_column(column: "Expr") -> str:
+def column_name(column: "Expr") -> str:
     """Give a column's name; one with dots is taken for a whole, also outside of quotes."""
     return ".".join(part.name for part in column.parts)  # type: ignore[attr-defined]  # a Column has them
 
@@ -66,10 +66,10 @@ def compute(condition: "Expr", columns: dict[str, Any]) -> Any:
 def _evaluate(node: "Expr", columns: dict[str, Any]) -> Any:
     """Compute a part of the condition."""
     if node.key == "column":
-        return columns[name_column(node)]
+        return columns[column_name(node)]
     known = _NODES.get(node.key)
     if known is None or {name for name, value in node.args.items() if value} - {*known.parts, "negate"}:
-        raise InputError(f"A filter can't hold this: {_text(node)}", hint=MEND)
+        raise InputError(f"A filter can't hold this: {_text(node)}", hint=FILTER_HINT)
     value = known.compute(node, functools.partial(_evaluate, columns=columns))
     return pc.invert(value) if node.args.get("negate") else value
 
@@ -99,7 +99,7 @@ def _compared(node: "Expr", sides: tuple[Any, Any], by: str) -> Any:
     try:
         return compare(left, right, by)
     except pa.ArrowException as error:
-        raise InputError(f"{_text(node)} can't be computed: {error}.", hint=MEND) from error
+        raise InputError(f"{_text(node)} can't be computed: {error}.", hint=FILTER_HINT) from error
 
 
 def _check_sorts(node: "Expr", left: Any, right: Any) -> None:
@@ -194,7 +194,7 @@ def _is_null(node: "Expr", of: Of) -> Any:
 def _negate(node: "Expr", of: Of) -> Any:
     value = of(node.this)
     if not isinstance(value, pa.Scalar) or _sort(value) != "a number":
-        raise InputError(f"A filter can't hold this: {_text(node)}", hint=MEND)
+        raise InputError(f"A filter can't hold this: {_text(node)}", hint=FILTER_HINT)
     return negate(value)
 
 
@@ -204,7 +204,7 @@ def _literal(node: "Expr", _of: Of) -> Any:
     try:
         return to_number(node.name)
     except ValueError as error:
-        raise InputError(f"A filter can't hold this: {_text(node)} is no number.", hint=MEND) from error
+        raise InputError(f"A filter can't hold this: {_text(node)} is no number.", hint=FILTER_HINT) from error
 
 
 @dataclasses.dataclass(frozen=True)

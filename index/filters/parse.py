@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from frieze.core import InputError, Rows
-from frieze.indexing.filters.evaluate import DIALECT, MEND, compute, name_column, shorten
-from frieze.indexing.storage.row_metadata import StoredRows, to_printable
+from frieze.indexing.filters.evaluate import DIALECT, FILTER_HINT, column_name, compute, shorten
+from frieze.indexing.storage.row_metadata import RowMetadata, to_printable
 
 if TYPE_CHECKING:
     from sqlglot.expressions import Expr
 
 
-def find_rows(stored: StoredRows, where: str) -> Rows:
+def find_rows(stored: RowMetadata, where: str) -> Rows:
     """Find the rows that pass a filter; only the columns it names are read.
 
     What is compared with an unknown value, null or a number that is none (NaN), does not pass, as in SQL.
@@ -60,7 +60,7 @@ def _parse(where: str, names: list[str]) -> "Expr":
         told = error.errors[0] if error.errors else {}
         rest = f"{told.get('highlight') or ''}{told.get('end_context') or ''}"
         place = f"The filter can't be read from here on: {shorten(rest)}" if rest else "The filter is empty."
-        hint = f"{_advise_quotes(asked, names)}{MEND}"
+        hint = f"{_advise_quotes(asked, names)}{FILTER_HINT}"
         raise InputError(f"{place}\nThe whole of it: {shorten(asked)}" if rest else place, hint=hint) from error
 
 
@@ -78,21 +78,21 @@ def _advise_quotes(where: str, names: list[str]) -> str:
     return f"A column that is named as a word of SQL stands in double quotes: {', '.join(quoted)}. " if quoted else ""
 
 
-def _read_columns(stored: StoredRows, condition: "Expr") -> dict[str, Any]:
+def _read_columns(stored: RowMetadata, condition: "Expr") -> dict[str, Any]:
     """Give the columns that a condition names, their values in as few types as may be."""
     from sqlglot.expressions import Column
 
     parts = list(condition.find_all(Column))
     for part in parts:
-        if stored.named(name_column(part)) not in stored.schema.names:
+        if stored.named(column_name(part)) not in stored.schema.names:
             raise _unknown(part, stored.schema.names)
-    names = {name: stored.named(name) for name in sorted({name_column(part) for part in parts})}
+    names = {name: stored.named(name) for name in sorted({column_name(part) for part in parts})}
     table = stored.read(sorted(set(names.values())))
     return {name: _simplify(table[column]) for name, column in names.items()}
 
 
 def _unknown(column: "Expr", names: list[str]) -> InputError:
-    name, hint = name_column(column), f"There are: {', '.join(names)}."
+    name, hint = column_name(column), f"There are: {', '.join(names)}."
     if close := difflib.get_close_matches(name, names, n=3):
         hint = f"Did you mean: {', '.join(close)}?"
     if column.this.args.get("quoted"):

@@ -69,7 +69,7 @@ def _is_whole(document: dict[str, Any], text: bytes) -> bool:
     return is_beside and (matches_own_checksum(text, document) or document.get(_DIGEST) == _digest(document))
 
 
-def stored_document(path: Path, *, force: bool) -> dict[str, Any] | None:
+def read_existing_document(path: Path, *, force: bool) -> dict[str, Any] | None:
     """Read what stands at `path` already: an index's document, or None where there is room for a new one.
 
     Args:
@@ -143,7 +143,7 @@ def next_generation(path: Path) -> Path:
     return path / f"{_GENERATION}{last + 1}"
 
 
-def sweep(path: Path, *, live: str | None) -> None:
+def delete_old_generations(path: Path, *, live: str | None) -> None:
     """Delete every generation but the live one, and what a broken run left behind; whatever else is there stays.
 
     A reader that has opened an older generation goes on: its files stay until it lets them go.

@@ -50,7 +50,7 @@ def _in_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     yield from (table for table in rest if len(table))
 
 
-class StoredRows:
+class RowMetadata:
     """A rows.parquet, opened: row groups are read when a hit lies in them, also after the file was deleted.
 
     Nothing here makes an Arrow value from a Python or NumPy one: pyarrow then imports pandas where that is installed,
@@ -66,7 +66,7 @@ class StoredRows:
         except (pa.ArrowException, OSError) as error:
             raise FeatureFileError(f"{path} is missing or broken: {error}.", hint=hint) from error
         self._path = path
-        self._mend = hint
+        self._hint = hint
         self._groups: dict[int, pa.Table] = {}
         self._whole: pa.Table | None = None
         self._reading = threading.Lock()  # two threads in one ParquetFile read nonsense, or crash
@@ -162,7 +162,7 @@ class StoredRows:
         except MemoryError:  # Arrow's too: the file is not to blame
             raise
         except (pa.ArrowException, OSError) as error:
-            raise FeatureFileError(f"{self._path} is broken: {error}.", hint=self._mend) from error
+            raise FeatureFileError(f"{self._path} is broken: {error}.", hint=self._hint) from error
 
 
 def to_shown(name: str) -> str:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from frieze.core import InputError
 from frieze.indexing.filters.parse import find_rows
-from frieze.indexing.storage.row_metadata import StoredRows, write_rows
+from frieze.indexing.storage.row_metadata import RowMetadata, write_rows
 
 N = 200
 WORDS = ["cat", "Cat", "dog", "it's", "50%", "a_b", "a.b", "(", "É", "日本", "two\nlines", ""]
@@ -55,7 +55,7 @@ def stored(tmp_path_factory):
     """Those rows, stored, with columns that nothing can be compared with."""
     path = tmp_path_factory.mktemp("filters") / "rows.parquet"
     write_rows([columns().append_column("boxes", pa.array([[1]] * N)).append_column("none", pa.nulls(N))], path)
-    return StoredRows(path, hint="")
+    return RowMetadata(path, hint="")
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +167,7 @@ def test_rows_are_numbers_in_order(stored):
 def rows_of(tmp_path, **named):
     """Store columns of a few values."""
     write_rows([pa.table(named)], tmp_path / "rows.parquet")
-    return StoredRows(tmp_path / "rows.parquet", hint="")
+    return RowMetadata(tmp_path / "rows.parquet", hint="")
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_columns_named_as_words_of_sql(where, tmp_path):
     """The message names each such column as it has to be written, and so it can be asked for."""
     names = ["when", "From", "map", "case"]
     write_rows([pa.table({name: ["x", "y"] for name in names} | {"year": [4, 5]})], tmp_path / "rows.parquet")
-    stored = StoredRows(tmp_path / "rows.parquet", hint="")
+    stored = RowMetadata(tmp_path / "rows.parquet", hint="")
     (name,) = [name for name in names if name.lower() in where.lower()]
     with pytest.raises(InputError, match="can't be read from here on") as caught:
         find_rows(stored, where)
