@@ -49,7 +49,7 @@ def find_duplicates(
         FeatureFileError: A file of the index is broken.
     """
     check_min_score(min_score, index.metric)
-    searcher, known = index.searcher, index.stored_rows.columns(_COLUMNS)
+    searcher, known = index.searcher, index.row_metadata.columns(_COLUMNS)
     files = _number(known["sha256"])
     components = Components(len(index))
     _join_equal(files, np.flatnonzero(files >= 0), components)

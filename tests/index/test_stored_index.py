@@ -294,7 +294,7 @@ def test_a_changed_table_is_told(tmp_path, small, write_table, clustered):
     grown = write_table(small.path, clustered(61, 8))
     command = f"frieze index {small.path} --out {tmp_path / 'i'} --kind auto --metric l2 --recall 0.95"
     assert open_index(tmp_path / "i").staleness() == (
-        f"{tmp_path / 'i'} was made from an older state of its table. Bring it up to date with: {command}"
+        f"{tmp_path / 'i'} was made from an older state of its table. Update it with: {command}"
     )
     build_index(grown, tmp_path / "i", metric="l2")
     assert open_index(tmp_path / "i").staleness() is None
@@ -398,7 +398,7 @@ def test_filtered_k_is_held_to_the_collection(indexes, queries):
     """`top_k` refuses k beyond the collection with a filter too, and a filter that can't be used is told."""
     with pytest.raises(InputError, match="k is 2001"):
         indexes("exact").top_k(queries, 2_001, where="label = 'c04'")
-    with pytest.raises(InputError, match="not there: lable"):
+    with pytest.raises(InputError, match="unknown column: lable"):
         indexes("exact").top_k(queries, 3, where="lable = 'c04'")
 
 

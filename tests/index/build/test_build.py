@@ -159,7 +159,7 @@ def test_a_relative_path_with_a_colon_works(small, tmp_path, monkeypatch):
 def test_a_file_is_no_place_for_an_index(small, tmp_path):
     """A file where the index should stand is refused, and so is a path below one."""
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(FeatureFileError, match="is there already and is no index"):
+    with pytest.raises(FeatureFileError, match="exists already and is not an index"):
         build_index(small, tmp_path / "file")
     with pytest.raises(FeatureFileError, match="can't be written: Not a directory"):
         build_index(small, tmp_path / "file" / "index")
@@ -168,7 +168,7 @@ def test_a_file_is_no_place_for_an_index(small, tmp_path):
 def test_the_table_itself_is_no_place_for_an_index(small):
     """The features are not overwritten by their own index."""
     before = snapshot(small.path)
-    with pytest.raises(FeatureFileError, match="is there already and is no index"):
+    with pytest.raises(FeatureFileError, match="exists already and is not an index"):
         build_index(small, small.path, force=True)
     assert snapshot(small.path) == before
 
@@ -295,7 +295,7 @@ def test_a_lack_of_memory_is_told(where, lack, small, tmp_path, monkeypatch):
         raise lack
 
     monkeypatch.setattr(build, where, fail)
-    with pytest.raises(InputError, match="memory is not enough to index 60 rows of width 8") as caught:
+    with pytest.raises(InputError, match="not enough memory to index 60 rows of width 8") as caught:
         build_index(small, tmp_path / "i")
     assert "--max-build-memory" in caught.value.hint
     assert [path.name for path in (tmp_path / "i").iterdir()] == [".lock"]
@@ -308,7 +308,7 @@ def test_a_table_is_not_called_broken_for_a_lack_of_memory(small, tmp_path, monk
         raise LACKS["arrow"]
 
     monkeypatch.setattr(pq.ParquetFile, "iter_batches", fail)
-    with pytest.raises(InputError, match="memory is not enough"):
+    with pytest.raises(InputError, match="not enough memory"):
         build_index(small, tmp_path / "i")
 
 

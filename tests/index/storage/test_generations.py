@@ -57,7 +57,7 @@ def test_a_broken_file_is_told_and_mended(damage, name, out, table):
         open_index(out)
     request = json.loads((out / "index.json").read_text())["request"]
     options = f"--kind {request['kind']} --metric cosine --recall 0.95"
-    assert caught.value.hint == f"Make it anew: frieze index {table.path} --out {out} {options} --force"
+    assert caught.value.hint == f"Rebuild it: frieze index {table.path} --out {out} {options} --force"
     assert build_index(table, out, **request)["rebuilt"]
     assert len(open_index(out)) == 2_000
 
@@ -65,7 +65,7 @@ def test_a_broken_file_is_told_and_mended(damage, name, out, table):
 def test_files_of_two_indexes_are_refused(out):
     """An index.json and files that count different rows do not belong together."""
     rewrite(out, rows=60)
-    with pytest.raises(FeatureFileError, match=r"count different rows: \[60, 2000\]"):
+    with pytest.raises(FeatureFileError, match=r"different numbers of rows: \[60, 2000\]"):
         open_index(out)
 
 
@@ -261,7 +261,7 @@ def test_a_bad_sector_is_told(name, out, monkeypatch):
     monkeypatch.setattr(generations, "hash_file", fail)
     with pytest.raises(FeatureFileError, match=rf"{name} can't be read: Input/output error") as caught:
         opened.check_hashes()
-    assert caught.value.hint.startswith("Make it anew: frieze index")
+    assert caught.value.hint.startswith("Rebuild it: frieze index")
 
 
 def test_each_bit_of_index_json_is_hashed(small, tmp_path):

@@ -59,10 +59,10 @@ def test_a_broken_group_is_told_when_it_is_read(stored, tmp_path):
     damaged = bytearray(stored.read_bytes())
     damaged[100:5_000] = b"\0" * 4_900
     (tmp_path / "rows.parquet").write_bytes(damaged)
-    rows = RowMetadata(tmp_path / "rows.parquet", hint="Make it anew.")
+    rows = RowMetadata(tmp_path / "rows.parquet", hint="Rebuild it.")
     with pytest.raises(FeatureFileError, match=r"rows\.parquet is broken") as caught:
         rows.take(np.array([0]))
-    assert caught.value.hint == "Make it anew."
+    assert caught.value.hint == "Rebuild it."
 
 
 def test_single_columns_are_read(stored):
