@@ -6,16 +6,16 @@ from frieze.indexing.faiss_layer.kinds import KINDS
 from frieze.indexing.storage.generations import read_document
 from frieze.indexing.stored_index import (
     Index,
+    column_types,
     count_labels,
+    filter_rows,
     label_codes,
     label_rows,
     look_up,
-    mend_width,
-    name_columns,
     open_index,
     read_vectors,
-    select,
-    take,
+    take_rows,
+    width_hint,
 )
 
 __all__ = [
@@ -23,16 +23,16 @@ __all__ = [
     "Index",
     "build_index",
     "check_min_score",
+    "column_types",
     "count_labels",
+    "filter_rows",
     "find_duplicates",
     "label_codes",
     "label_rows",
     "look_up",
-    "mend_width",
-    "name_columns",
     "open_index",
     "read_document",
     "read_vectors",
-    "select",
-    "take",
+    "take_rows",
+    "width_hint",
 ]

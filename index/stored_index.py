@@ -1,4 +1,4 @@
-"""An index in its folder: searching and browsing it."""
+"""A stored index: open, search and browse it."""
 
 import functools
 import itertools
@@ -41,13 +41,13 @@ from frieze.indexing.storage.generations import (
     check_hashes,
     read_document,
 )
-from frieze.indexing.storage.row_metadata import StoredRows, to_shown
+from frieze.indexing.storage.row_metadata import RowMetadata, abbreviate_id
 
-_N_FILTERS = 8  # whose rows are remembered: a filter is often asked with one query after the other
+_N_FILTERS = 8  # whose rows are cached: a filter is often used with one query after the other
 
 
 class _Table(NamedTuple):
-    """What is to be known of the table that an index is of."""
+    """The current state of the table that an index was built from."""
 
     generation: str
     is_same_backbone: bool
@@ -56,22 +56,22 @@ class _Table(NamedTuple):
 class Index:
     """A stored index; use `open_index`.
 
-    It goes on with what it opened when a newer generation takes its place.
+    It keeps serving the generation that it opened when a newer one replaces it.
 
     Attributes:
         path: The folder.
-        document: What index.json says.
+        document: The content of index.json.
     """
 
     def __init__(self, path: Path, document: dict[str, Any]) -> None:
         self.path = path
         self.document = document
         folder = path / document["generation"]
-        hint = f"Make it anew: {self._command} --force"
+        hint = f"Rebuild it: {self._command} --force"
         if document["contract"] < CONTRACT:
             raise FeatureFileError(f"{path} was made by an older version of frieze.", hint=f"Type: {self._command}")
         check_files(folder, document["files"], hint=hint)
-        self._rows = StoredRows(folder / ROWS_NAME, hint=hint)
+        self._rows = RowMetadata(folder / ROWS_NAME, hint=hint)
         self._searcher = open_searcher(document, folder, hint=hint)
         self._seen_table: tuple[tuple[int, int], _Table] | None = None
         self._passing = functools.lru_cache(_N_FILTERS)(
@@ -79,7 +79,9 @@ class Index:
         )
         counts = {len(self), len(self._rows), *self._searcher.counts}
         if len(counts) > 1:
-            raise FeatureFileError(f"The files of {folder} count different rows: {sorted(counts)}.", hint=hint)
+            raise FeatureFileError(
+                f"The files of {folder} have different numbers of rows: {sorted(counts)}.", hint=hint
+            )
 
     def __len__(self) -> int:
         return int(self.document["rows"])
@@ -91,28 +93,29 @@ class Index:
 
     @property
     def n_zero(self) -> int | None:
-        """How many stored vectors are all zeros; None where an earlier version did not count them."""
+        """Number of stored vectors that are all zeros; None where an earlier version did not count them."""
         return self.document.get("n_zero")
 
     @property
     def searcher(self) -> Searcher:
-        """What asks FAISS; for this room's own modules."""
+        """The FAISS searcher; for modules of this package."""
         return self._searcher
 
     @property
-    def stored_rows(self) -> StoredRows:
-        """What is known about each row; for this room's own modules."""
+    def row_metadata(self) -> RowMetadata:
+        """The metadata of each row; for modules of this package."""
         return self._rows
 
     @property
     def _command(self) -> str:
-        asked = {name: value for name, value in self.document["request"].items() if value is not None}
-        places = shlex.quote(self.document["features"]["path"]), shlex.quote(str(self.path))
-        return f"frieze index {places[0]} --out {places[1]} {to_command_line(asked)}"
+        """The command that builds this index again."""
+        options = {name: value for name, value in self.document["request"].items() if value is not None}
+        features, out = shlex.quote(self.document["features"]["path"]), shlex.quote(str(self.path))
+        return f"frieze index {features} --out {out} {to_command_line(options)}"
 
     @functools.cached_property
     def spec(self) -> BackboneSpec:
-        """The backbone behind the embeddings."""
+        """The backbone that computed the embeddings."""
         return BackboneSpec.from_json(self.document["features"]["backbone"])
 
     @functools.cached_property
@@ -121,22 +124,20 @@ class Index:
         return np.array(self._rows.ids.to_pylist(), dtype=object)
 
     def staleness(self) -> str | None:
-        """Say that the table has changed since, and what to type; None where it has not, or can't be read."""
-        made_of = self.document["features"]
+        """Return a note that the table has changed since, with the command; None where it has not, or can't be read."""
+        built_from = self.document["features"]
         try:
-            table = self._table_now(to_table_path(made_of["path"]))
+            table = self._read_table_state(to_table_path(built_from["path"]))
         except (FeatureFileError, OSError):
             return None
-        if table.generation == made_of["generation"]:
+        if table.generation == built_from["generation"]:
             return None
         if table.is_same_backbone:
-            return f"{self.path} was made from an older state of its table. Bring it up to date with: {self._command}"
-        return (
-            f"{self.path} was made from another table, of another backbone. Make it anew with: {self._command} --force"
-        )
+            return f"{self.path} was made from an older state of its table. Update it with: {self._command}"
+        return f"{self.path} was made from another table, of another backbone. Rebuild it with: {self._command} --force"
 
-    def _table_now(self, table: TablePath) -> "_Table":
-        """Look at a table; features.json, which grows with it, is read when it has changed."""
+    def _read_table_state(self, table: TablePath) -> "_Table":
+        """Read the state of a table; features.json, which grows with it, is parsed only when it has changed."""
         status = (table / "features.json").stat()
         version = status.st_mtime_ns, status.st_size
         if self._seen_table is None or self._seen_table[0] != version:
@@ -145,13 +146,13 @@ class Index:
         return self._seen_table[1]
 
     def check_hashes(self) -> None:
-        """Hash every byte of the index's files; opening looks only at the ends of large ones.
+        """Hash every byte of the index's files; opening checks only the ends of large ones.
 
         Raises:
             FeatureFileError: A file is not the one that was written.
         """
         folder = self.path / self.document["generation"]
-        check_hashes(folder, self.document["files"], hint=f"Make it anew: {self._command} --force")
+        check_hashes(folder, self.document["files"], hint=f"Rebuild it: {self._command} --force")
 
     def top_k(self, queries: Floats, k: int, where: str | None = None) -> tuple[Strings, Floats]:
         """Find the k nearest images for each query.
@@ -159,7 +160,7 @@ class Index:
         Args:
             queries: float32 [Q, D].
             k: 1 <= k <= N.
-            where: Find only images that pass this filter, such as `label = 'cat'`; see `search`.
+            where: Return only images that pass this filter, such as `label = 'cat'`; see `search`.
 
         Returns:
             ids: object [Q, k], best first; fewer than k columns where fewer images pass the filter.
@@ -181,14 +182,14 @@ class Index:
 
         Args:
             queries: float32 [Q, D].
-            k: How many at most, >= 1; where fewer images are there, or pass the filter, all of them are found.
-            where: Find only images that pass this filter: a condition in SQL's words over `id`, `label` and the table's
-                other columns, such as `label = 'cat' and year >= 2019`.
-            min_score: Leave out hits below it.
+            k: Most hits per query, >= 1; where fewer images exist, or pass the filter, all of them are returned.
+            where: Return only images that pass this filter: an SQL condition over `id`, `label` and the table's other
+                columns, such as `label = 'cat' and year >= 2019`.
+            min_score: Leave out hits with a lower score.
 
         Returns:
             For each query its hits, best first, as plain JSON values: `id, score, label, uri`, then all other columns
-            of the table, a user's own column named `score` as `source_score`.
+            of the table, a user's column named `score` as `source_score`.
 
         Raises:
             InputError: k is below 1, a query is not finite or too large, or the filter can't be used.
@@ -197,45 +198,47 @@ class Index:
         if k < 1:
             raise InputError(f"k is {k}.", hint="Use k >= 1.")
         rows, scores = self._nearest(queries, k, where)
-        with np.errstate(over="ignore"):  # a least score that float32 can't hold is infinite
+        with np.errstate(over="ignore"):  # a minimum that float32 can't hold is infinite
             kept = scores >= (-math.inf if min_score is None else min_score)  # [Q, k], true up to a point in each row
-        found = zip(self._rows.take(rows[kept]), scores[kept].tolist(), strict=True)
-        hits = iter(self._hit(known, score) for known, score in found)
+        columns = zip(self._rows.take(rows[kept]), scores[kept].tolist(), strict=True)
+        hits = iter(self._hit(metadata, score) for metadata, score in columns)
         return [list(itertools.islice(hits, n_hits)) for n_hits in kept.sum(axis=1).tolist()]
 
-    def _hit(self, known: dict[str, Any], score: float) -> dict[str, Any]:
-        first = {"id": known["id"], "score": score, "label": known["label"], "uri": known["uri"]}
-        return first | {self.renamed.get(name, name): value for name, value in known.items()}
+    def _hit(self, metadata: dict[str, Any], score: float) -> dict[str, Any]:
+        first = {"id": metadata["id"], "score": score, "label": metadata["label"], "uri": metadata["uri"]}
+        return first | {self.renamed.get(name, name): value for name, value in metadata.items()}
 
     @property
     def renamed(self) -> dict[str, str]:
-        """What columns of the user's own are called in a hit, where that is not their name."""
+        """The names in a hit of user columns that are renamed there: name -> name in the hit."""
         return {name: shown for name, shown in self.renamed_in_tables.items() if name == "score"}
 
     @functools.cached_property
     def renamed_in_tables(self) -> dict[str, str]:
-        """The same in a table of hits, which has columns `query` and `rank` beside `score`."""
+        """The same for a table of hits, which has columns `query` and `rank` beside `score`."""
         return {name: shown for name, shown in self._rows.names_in_hits.items() if name != shown}
 
-    def known(self, ids: Sequence[str]) -> pa.Table:
-        """Give what is known of stored images in the columns' own types, one row an id.
+    def metadata(self, ids: Sequence[str]) -> pa.Table:
+        """Return the metadata of stored images as an Arrow table, one row per id.
 
-        A column of the user's own named `query`, `rank` or `score` has `source_` before its name.
+        A user's column named `query`, `rank` or `score` gets the prefix `source_`.
         """
         rows = pc.index_in(pa.array(ids, pa.string()), value_set=self._rows.ids)
         table = self._rows.take_table(np.asarray(rows).astype(np.int64))
         return table.rename_columns([self._rows.names_in_hits[name] for name in table.column_names])
 
     def _nearest(self, queries: Floats, k: int, where: str | None) -> tuple[Rows, Floats]:
-        """Find k rows for each query, or as many as there are."""
-        checked = self._checked(queries)
-        among = None if where is None else self._passing(where)
-        if among is not None and not len(among):
+        """Find k rows for each query, or as many as exist."""
+        checked = self._check_queries(queries)
+        row_filter = None if where is None else self._passing(where)
+        if row_filter is not None and not len(row_filter):
             return np.empty((len(checked), 0), np.int64), np.empty((len(checked), 0), np.float32)
-        return self._searcher.search(checked, k=min(k, len(self if among is None else among)), among=among)
+        return self._searcher.search(
+            checked, k=min(k, len(self if row_filter is None else row_filter)), row_filter=row_filter
+        )
 
     def embedding(self, id: str) -> Floats:  # noqa: A002  the stored name of an image is its id everywhere
-        """Give the stored embedding of an image.
+        """Return the stored embedding of an image.
 
         Returns:
             float32 [D]; of unit length where the metric is cosine.
@@ -245,32 +248,32 @@ class Index:
         """
         row = self._rows.find(id)
         if row is None:
-            raise InputError(f"No image in {self.path} has the id {to_shown(id)}.", hint=self._rows.suggest(id))
+            raise InputError(f"No image in {self.path} has the id {abbreviate_id(id)}.", hint=self._rows.suggest(id))
         stored: Floats = self._searcher.reconstruct(np.array([row]))[0]
         return stored
 
-    def _checked(self, queries: npt.ArrayLike) -> Floats:
-        with np.errstate(over="ignore"):  # what float32 can't hold becomes infinite and is refused below
+    def _check_queries(self, queries: npt.ArrayLike) -> Floats:
+        with np.errstate(over="ignore"):  # a value beyond float32 becomes infinite and is refused below
             ready = np.ascontiguousarray(queries, dtype=np.float32)
         if ready.ndim != 2:  # noqa: PLR2004  axes: queries, width
             raise ValueError(f"Queries are an array [Q, D], not of shape {ready.shape}.")
         if ready.shape[1] != self.spec.dim:
             raise MismatchError(
                 f"The queries have width {ready.shape[1]}, the index {self.spec.dim}.",
-                hint=mend_width(self.spec),
+                hint=width_hint(self.spec),
             )
         bad = ~np.isfinite(ready).all(axis=1)
         if bad.any():
-            raise InputError(f"Query {bad.argmax()} holds a value that is not finite.", hint="Embed it anew.")
+            raise InputError(f"Query {bad.argmax()} holds a value that is not finite.", hint="Embed it again.")
         squares, is_l2 = square_lengths(ready), self.metric == "l2"
         check_lengths(squares, lambda row: f"Query {row}", metric=self.metric, may_be_small=is_l2)
         return ready
 
 
-def mend_width(spec: BackboneSpec) -> str:
-    """Say how to make queries of the width of what is stored."""
+def width_hint(spec: BackboneSpec) -> str:
+    """Return a hint on how to compute queries of the stored width."""
     if spec.is_made_elsewhere:
-        return f"Make the queries as the vectors of {spec.handle} were made: {spec.dim} numbers each."
+        return f"Compute the queries as the vectors of {spec.handle}: {spec.dim} numbers each."
     return f"Embed the queries with: frieze embed QUERIES --backbone {shlex.quote(spec.handle)}"
 
 
@@ -286,21 +289,21 @@ def open_searcher(document: dict[str, Any], folder: Path, *, hint: str) -> Searc
         None if kind == "exact" else load(folder / FAISS_NAME, hint=hint),
         kind=kind,
         metric=document["metric"],
-        effort=SearchParams.from_json(document["effort"], kind=kind),
+        search_params=SearchParams.from_json(document["effort"], kind=kind),
     )
-    if document.get("effort_at_100"):  # younger than the contract
-        searcher.many = SearchParams.from_json(document["effort_at_100"], kind=kind)
+    if document.get("effort_at_100"):  # newer than the contract
+        searcher.search_params_at_100 = SearchParams.from_json(document["effort_at_100"], kind=kind)
     return searcher
 
 
 def open_index(path: str | Path) -> Index:
-    """Open a stored index; its vectors are mapped, not read.
+    """Open a stored index; its vectors are memory-mapped.
 
     Args:
-        path: The folder that `frieze index --out` made.
+        path: The folder that `frieze index --out` wrote.
 
     Raises:
-        FeatureFileError: There is none, or it is broken.
+        FeatureFileError: There is no index, or it is broken.
     """
     path = Path(path).absolute()  # Arrow takes a relative path with a colon for a URL
     return read_consistent(path / INDEX_NAME, lambda: Index(path, read_document(path)))
@@ -310,24 +313,26 @@ _BLOCK_ROWS = 8192
 
 
 def look_up(index: Index, id: str) -> dict[str, Any]:  # noqa: A002  the stored name of an image is its id everywhere
-    """Give what is known of one image: its columns as plain JSON values.
+    """Return the metadata of one image: its columns as plain JSON values.
 
     Raises:
         InputError: No image has that id.
     """
-    row = index.stored_rows.find(id)
+    row = index.row_metadata.find(id)
     if row is None:
-        raise InputError(f"No image in {index.path} has the id {to_shown(id)}.", hint=index.stored_rows.suggest(id))
-    return index.stored_rows.take(np.array([row]))[0]
+        raise InputError(
+            f"No image in {index.path} has the id {abbreviate_id(id)}.", hint=index.row_metadata.suggest(id)
+        )
+    return index.row_metadata.take(np.array([row]))[0]
 
 
-def take(index: Index, rows: Rows) -> list[dict[str, Any]]:
-    """Give what is known of some rows, in the order asked for."""
-    return index.stored_rows.take(rows)
+def take_rows(index: Index, rows: Rows) -> list[dict[str, Any]]:
+    """Return the metadata of some rows as plain JSON values, in the order requested."""
+    return index.row_metadata.take(rows)
 
 
-def select(index: Index, where: str | None) -> Rows:
-    """Give the rows that pass a filter, in the order of the table; None for all.
+def filter_rows(index: Index, where: str | None) -> Rows:
+    """Return the rows that pass a filter, in the order of the table; all rows for None.
 
     Returns:
         int64 [n].
@@ -335,11 +340,11 @@ def select(index: Index, where: str | None) -> Rows:
     Raises:
         InputError: The filter can't be used.
     """
-    return np.arange(len(index)) if where is None else find_rows(index.stored_rows, where)
+    return np.arange(len(index)) if where is None else find_rows(index.row_metadata, where)
 
 
 def label_rows(index: Index, label: str | None) -> Rows:
-    """Give the rows with a label, or those without one, in the order of the table: int64 [n]."""
+    """Return the rows with a label, or those without one for None, in the order of the table: int64 [n]."""
     labels = _labels(index)
     passed = pc.is_null(labels) if label is None else pc.fill_null(pc.equal(labels, pa.scalar(label)), False)  # noqa: FBT003
     return np.asarray(pc.indices_nonzero(passed)).astype(np.int64)
@@ -347,29 +352,29 @@ def label_rows(index: Index, label: str | None) -> Rows:
 
 def count_labels(index: Index) -> dict[str | None, int]:
     """Count the images of each label, in the order of the labels' names; None, for those without, comes last."""
-    counted = {one["values"]: one["counts"] for one in _labels(index).value_counts().to_pylist()}
-    return {label: counted[label] for label in sorted(counted, key=lambda label: (label is None, label))}
+    counts = {one["values"]: one["counts"] for one in _labels(index).value_counts().to_pylist()}
+    return {label: counts[label] for label in sorted(counts, key=lambda label: (label is None, label))}
 
 
 def label_codes(index: Index) -> tuple[Sequence[str], Rows]:
-    """Give the names of the labels, sorted, and for each row the number of its own; -1 where it has none."""
+    """Return the sorted names of the labels and each row's label number, int64 [N]; -1 where it has none."""
     labels = _labels(index)
     names = sorted(label for label in labels.unique().to_pylist() if label is not None)
-    found = pc.index_in(labels, pa.array(names, pa.string()))
-    return names, np.asarray(pc.fill_null(found, -1)).astype(np.int64)
+    codes = pc.index_in(labels, pa.array(names, pa.string()))
+    return names, np.asarray(pc.fill_null(codes, -1)).astype(np.int64)
 
 
-def name_columns(index: Index) -> dict[str, str]:
-    """Name what filters can ask for, each with its type."""
-    return {field.name: str(field.type) for field in index.stored_rows.schema}
+def column_types(index: Index) -> dict[str, str]:
+    """Return the columns that filters can use, each with its type."""
+    return {field.name: str(field.type) for field in index.row_metadata.schema}
 
 
 def read_vectors(index: Index, rows: Rows) -> Iterator[Floats]:
-    """Give the stored embeddings of some rows, float32 [n, D] a block; of unit length where the metric is cosine."""
+    """Yield the stored embeddings of some rows, float32 [n, D] a block; of unit length where the metric is cosine."""
     for start in range(0, len(rows), _BLOCK_ROWS):
         yield index.searcher.reconstruct(rows[start : start + _BLOCK_ROWS])
 
 
 def _labels(index: Index) -> pa.ChunkedArray:
-    labels = index.stored_rows.read(["label"])["label"]
+    labels = index.row_metadata.read(["label"])["label"]
     return labels.cast(pa.string()) if pa.types.is_dictionary(labels.type) else labels

@@ -149,10 +149,10 @@ def _checked(vectors: Any, index: "Index", name: str, *, hint: str) -> Floats:
     if vectors.dtype.kind not in "fiu" or vectors.ndim not in _VECTOR_AXES:
         raise InputError(f"{name} holds no vectors: its shape is {vectors.shape}, its type {vectors.dtype}.", hint=hint)
     if vectors.shape[-1] != index.spec.dim:
-        from frieze.indexing import mend_width
+        from frieze.indexing import width_hint
 
         raise MismatchError(
             f"{name} holds vectors of width {vectors.shape[-1]}, the index of width {index.spec.dim}.",
-            hint=mend_width(index.spec),
+            hint=width_hint(index.spec),
         )
     return np.atleast_2d(vectors).astype(np.float32)

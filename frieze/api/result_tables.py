@@ -78,10 +78,10 @@ def write_hits(out: Path, document: dict[str, Any], index: "Index") -> None:
         FeatureFileError: The disk refuses, or the form can't hold a column.
     """
     hits = pa.Table.from_pylist([{name: row[name] for name in HITS.names} for row in hit_rows(document)], HITS)
-    known = index.known(hits["id"].to_pylist())
-    for field in known.schema:
+    metadata = index.metadata(hits["id"].to_pylist())
+    for field in metadata.schema:
         if field.name not in HITS.names:
-            hits = hits.append_column(field, known[field.name])
+            hits = hits.append_column(field, metadata[field.name])
     write_table_file(out, hits.schema, [hits])
 
 

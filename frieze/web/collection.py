@@ -50,7 +50,7 @@ class Collection:
             "backbone": spec.name,
             "backbone_state": self.inference.state,
             "sees": what_it_sees(spec),
-            "columns": rooms.name_columns(self.index),
+            "columns": rooms.column_types(self.index),
             "labels": self._labels,
             "head": None
             if self.head is None
@@ -83,8 +83,8 @@ class Collection:
 
     def browse(self, label: str | None, where: str | None, start: int, n: int) -> dict[str, Any]:
         """Give some images of a label, or that pass a filter, in the order of the table."""
-        rows = rooms.select(self.index, where) if label is None else rooms.label_rows(self.index, label or None)
-        images = rooms.take(self.index, rows[start : start + n])
+        rows = rooms.filter_rows(self.index, where) if label is None else rooms.label_rows(self.index, label or None)
+        images = rooms.take_rows(self.index, rows[start : start + n])
         return {"total": len(rows), "start": start, "images": images}
 
     def _predict(self, embedding: Floats) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Building an index over a table of features, or leaving a fitting one alone."""
+"""Build an index of a table of features, refresh it, or leave a current one alone."""
 
 import contextlib
 import errno
@@ -24,7 +24,7 @@ from frieze.features import METRICS, BackboneSpec, Features, check_same_backbone
 from frieze.indexing.build.add_on_ray import RayPopulator
 from frieze.indexing.build.build_request import FETCHED_SHARE, BuildRequest
 from frieze.indexing.build.choose_kind import Choice, choose
-from frieze.indexing.build.recall import make_probe
+from frieze.indexing.build.recall import compute_ground_truth
 from frieze.indexing.build.refresh import count_changes, refresh
 from frieze.indexing.build.train_and_add import LocalPopulator, Populator
 from frieze.indexing.faiss_layer.kinds import KINDS
@@ -35,11 +35,11 @@ from frieze.indexing.storage.generations import (
     FAISS_NAME,
     ROWS_NAME,
     VECTORS_NAME,
+    delete_old_generations,
     describe_files,
-    held,
+    lock_for_writing,
     next_generation,
-    stored_document,
-    sweep,
+    read_existing_document,
     write_document,
 )
 from frieze.indexing.storage.row_metadata import write_rows
@@ -84,10 +84,10 @@ def build_index(  # noqa: PLR0913  the mirror of a command
     force: bool = False,
     ray: str | None = None,
 ) -> dict[str, Any]:
-    """Make `out` an index of a table, or bring it up to date; nothing is done where it is that already.
+    """Build an index of a table in `out`, or refresh it; an index that is current stays as it is.
 
-    A new index is written beside the old one and takes its place in one step. What an older one of the same wishes has
-    learnt is used again for as long as it finds enough.
+    A new generation is written beside the old one and replaces it atomically. The training of an older generation with
+    the same options is reused as long as its recall suffices.
 
     Args:
         features: The table, N >= 1 rows.
@@ -95,36 +95,38 @@ def build_index(  # noqa: PLR0913  the mirror of a command
         metric: `cosine`, `dot` or `l2`.
         recall: Recall@10 to reach, in (0, 1].
         kind: A key of `KINDS`, or `auto`.
-        max_memory: What the index may hold in memory while it serves, such as `500MB`; None for any.
-        max_build_memory: What building may take in memory beyond the process's start; None for any.
-        force: Build anew in any case, also over an index of another backbone or a broken one.
-        ray: `auto` or the address of a Ray cluster, whose machines fill what can be merged; None for this process.
+        max_memory: Memory limit while the index serves, such as `500MB`; None for no limit.
+        max_build_memory: Memory limit for building, beyond the process's start; None for no limit.
+        force: Rebuild in any case, also over an index of another backbone or a broken one.
+        ray: `auto` or the address of a Ray cluster whose machines add the rows; None for this process.
 
     Returns:
-        The document of `frieze index --json`; docs/json.md tells its fields.
+        The document of `frieze index --json`; docs/json.md describes its fields.
 
     Raises:
-        InputError: An option is out of range, the table has no rows, or no kind of index does.
-        FeatureFileError: `out` holds something that is no index, the table is broken, or the disk refuses.
+        InputError: An option is out of range, the table has no rows, or no kind meets the recall within the limits.
+        FeatureFileError: `out` holds something other than an index, the table is broken, or the disk can't be written.
         MismatchError: `out` holds an index of another backbone, and `force` is not set.
     """
     out = out.absolute()  # Arrow takes a relative path with a colon for a URL
     _check(features, metric=metric, recall=recall, kind=kind, max_memory=max_memory)
     max_build_bytes = parse_size(max_build_memory) if max_build_memory is not None else None
-    request = {"metric": metric, "kind": kind, "recall": recall, "max_memory": max_memory and str(max_memory)}
-    stored_document(out, force=force)  # a foreign folder is refused before a lock is put into it
-    with held(out):
-        before = stored_document(out, force=force)
+    options = {"metric": metric, "kind": kind, "recall": recall, "max_memory": max_memory and str(max_memory)}
+    read_existing_document(out, force=force)  # a foreign folder is refused before a lock is put into it
+    with lock_for_writing(out):
+        before = read_existing_document(out, force=force)
         if before and not force:
             _check_backbone(features.spec, before, out)
-        sweep(out, live=before["generation"] if before else None)
-        usable = before if before and not force and _is_usable(before, request, out) else None
+        delete_old_generations(out, live=before["generation"] if before else None)
+        usable = before if before and not force and _is_usable(before, options, out) else None
         if usable and usable["features"]["generation"] == features.manifest.generation:
             return _report(usable, out, rebuilt=False)
-        with _adder(ray) as adder:
-            document = _write_generation(features, request, next_generation(out), max_build_bytes, adder, before=usable)
+        with _connect_populator(ray) as populator:
+            document = _write_generation(
+                features, options, next_generation(out), max_build_bytes, populator, before=usable
+            )
         write_document(out, document)
-        sweep(out, live=document["generation"])
+        delete_old_generations(out, live=document["generation"])
     return _report(document, out, rebuilt=True)
 
 
@@ -153,13 +155,13 @@ def _check_backbone(spec: BackboneSpec, before: dict[str, Any], out: Path) -> No
     )
 
 
-def _is_usable(before: dict[str, Any], request: dict[str, Any], out: Path) -> bool:
-    """Tell whether the index there is whole, was asked for in the same words, and tells its true recall.
+def _is_usable(before: dict[str, Any], options: dict[str, Any], out: Path) -> bool:
+    """Return whether the existing index is intact, has the same options and an unbiased recall.
 
-    Before `recall_queries` was stored a graph was measured by rows that were in it, which flattered.
+    Before `recall_queries` was stored, a graph was measured by rows that it contained, which overstated its recall.
     """
-    flatters = KINDS[before["index_kind"]].is_graph and "recall_queries" not in before
-    if before["request"] != request or flatters:
+    overstates = KINDS[before["index_kind"]].is_graph and "recall_queries" not in before
+    if before["request"] != options or overstates:
         return False
     try:
         open_index(out)
@@ -170,45 +172,47 @@ def _is_usable(before: dict[str, Any], request: dict[str, Any], out: Path) -> bo
 
 def _write_generation(
     features: Features,
-    request: dict[str, Any],
+    options: dict[str, Any],
     folder: Path,
     max_build_bytes: int | None,
-    adder: Populator,
+    populator: Populator,
     *,
     before: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """Build an index into a new folder that appears whole; give its index.json."""
+    """Build an index into a new folder that appears atomically; return its index.json."""
     begun = time.perf_counter()
     old = folder.parent / before["generation"] if before else None
-    max_bytes = parse_size(request["max_memory"]) if request["max_memory"] else None
-    with new_folder(folder, replace=False) as staging, _named_memory(features):
-        vectors = write_vectors(features, staging / VECTORS_NAME, metric=request["metric"])
+    max_bytes = parse_size(options["max_memory"]) if options["max_memory"] else None
+    with new_folder(folder, replace=False) as staging, _explain_memory_error(features):
+        vectors = write_vectors(features, staging / VECTORS_NAME, metric=options["metric"])
         trim_memory()
-        vectors.most_fetched = None if max_build_bytes is None else int(max_build_bytes * FETCHED_SHARE)
-        task = BuildRequest(vectors, make_probe(vectors), request["recall"], max_bytes, max_build_bytes, adder)
-        choice = (refresh(task, old, before) if old and before else None) or choose(task, request["kind"])
-        vectors.forget()  # what is written next takes memory, too
+        vectors.max_fetched_bytes = None if max_build_bytes is None else int(max_build_bytes * FETCHED_SHARE)
+        request = BuildRequest(
+            vectors, compute_ground_truth(vectors), options["recall"], max_bytes, max_build_bytes, populator
+        )
+        choice = (refresh(request, old, before) if old and before else None) or choose(request, options["kind"])
+        vectors.release()  # writing takes memory, too
         trim_memory()
-        if choice.searcher.codes is not None:
-            save(choice.searcher.codes, staging / FAISS_NAME)
+        if choice.searcher.faiss_index is not None:
+            save(choice.searcher.faiss_index, staging / FAISS_NAME)
         write_rows(features.row_tables(), staging / ROWS_NAME)
-        document = _describe(features, task, choice) | {
-            "request": request,
+        document = _describe(features, request, choice) | {
+            "request": options,
             "generation": folder.name,
             "files": describe_files(staging),
             "n_zero": vectors.n_zero,
             "changes": count_changes(old / ROWS_NAME, staging / ROWS_NAME) if old else None,
             "trained_rows": before["trained_rows"] if before and choice.is_refreshed else len(features),
         }
-        return document | _measured(document, begun)
+        return document | _measure_size(document, begun)
 
 
 @contextlib.contextmanager
-def _named_memory(features: Features) -> Iterator[None]:
-    """Turn a lack of memory into an error that tells how to build with less.
+def _explain_memory_error(features: Features) -> Iterator[None]:
+    """Turn an out-of-memory error into one that says how to build with less.
 
     Raises:
-        InputError: The memory is not enough.
+        InputError: There is not enough memory.
     """
     try:
         yield
@@ -217,14 +221,14 @@ def _named_memory(features: Features) -> Iterator[None]:
             raise
         size = format_size(4 * len(features) * features.spec.dim)
         raise InputError(
-            f"The memory is not enough to index {len(features):,} rows of width {features.spec.dim} ({size}).",
+            f"There is not enough memory to index {len(features):,} rows of width {features.spec.dim} ({size}).",
             hint="Close other programs, or build within less: --max-build-memory 500MB, or --kind exact.",
         ) from error
 
 
 @contextlib.contextmanager
-def _adder(address: str | None) -> Iterator[Populator]:
-    """Give what fills codes: this process, or a cluster."""
+def _connect_populator(address: str | None) -> Iterator[Populator]:
+    """Yield what adds rows to the index: this process, or a Ray cluster."""
     if address is None:
         yield LocalPopulator()
         return
@@ -232,8 +236,8 @@ def _adder(address: str | None) -> Iterator[Populator]:
         yield RayPopulator(ray)
 
 
-def _measured(document: dict[str, Any], begun: float) -> dict[str, Any]:
-    """Tell what an index takes, and what its building took."""
+def _measure_size(document: dict[str, Any], begun: float) -> dict[str, Any]:
+    """Measure the size of an index, and the time and memory of its build."""
     sizes = {name: file["size_bytes"] for name, file in document["files"].items()}
     return {
         "bytes": sum(sizes.values()),
@@ -243,7 +247,7 @@ def _measured(document: dict[str, Any], begun: float) -> dict[str, Any]:
     }
 
 
-def _describe(features: Features, task: BuildRequest, choice: Choice) -> dict[str, Any]:
+def _describe(features: Features, request: BuildRequest, choice: Choice) -> dict[str, Any]:
     import faiss
 
     searcher = choice.searcher
@@ -252,20 +256,22 @@ def _describe(features: Features, task: BuildRequest, choice: Choice) -> dict[st
         "kind": "index",
         "index_kind": searcher.kind,
         "recipe": choice.recipe,
-        "metric": task.vectors.metric,
+        "metric": request.vectors.metric,
         "rows": len(features),
         "dim": features.spec.dim,
-        "recall_target": task.target,
+        "recall_target": request.target,
         "recall_at_10": choice.tuned.recall,
         "recall_interval": list(choice.tuned.interval),
-        "recall_queries": None if searcher.codes is None else len(task.probe_for(searcher.kind).rows),
-        "recall_at_100": choice.many.recall,
-        "many_meets_target": choice.many.does,
-        "meets_target": choice.tuned.does,
+        "recall_queries": None if searcher.faiss_index is None else len(request.ground_truth_for(searcher.kind).rows),
+        "recall_at_100": choice.tuned_at_100.recall,
+        "many_meets_target": choice.tuned_at_100.meets_target,
+        "meets_target": choice.tuned.meets_target,
         "queries_per_second": choice.tuned.rate,
         "ms_per_query": choice.ms_per_query,
-        "effort": searcher.effort.to_json(kind=searcher.kind),
-        "effort_at_100": searcher.many.to_json(kind=searcher.kind) if searcher.many else None,
+        "effort": searcher.search_params.to_json(kind=searcher.kind),
+        "effort_at_100": searcher.search_params_at_100.to_json(kind=searcher.kind)
+        if searcher.search_params_at_100
+        else None,
         "why": choice.why,
         "tried": choice.tried,
         "features": {

@@ -1,98 +1,97 @@
-"""What an index is to do, within which memory."""
+"""The request to build an index: vectors, recall target and memory limits."""
 
 import dataclasses
 import functools
 
 from frieze.core import InputError, format_size
-from frieze.indexing.build.recall import Probe, hold_out
+from frieze.indexing.build.recall import GroundTruth, hold_out
 from frieze.indexing.build.train_and_add import LocalPopulator, Populator
 from frieze.indexing.faiss_layer.kinds import KINDS, count_build_bytes, count_bytes
 from frieze.indexing.faiss_layer.vectors import Vectors
 
 TRIED_SHARE = 1 / 16
-"""Of what building may take: with its index and what that learns from, a sample takes five times its bytes."""
+"""Fraction of the build memory for a sample: with its index and training rows it takes five times its own bytes."""
 TRAINED_SHARE = 1 / 6
-"""The same for what is learnt from, which is copied in part."""
+"""Fraction of the build memory for training rows, which are copied in part."""
 FETCHED_SHARE = 1 / 6
-"""The same for rows that are scored anew while an index is tuned."""
+"""Fraction of the build memory for rows that are rescored while an index is tuned."""
 
 
 @dataclasses.dataclass(frozen=True)
 class BuildRequest:
-    """What is asked for.
+    """What to build, within which memory.
 
     Attributes:
         vectors: The embeddings.
-        probe: Some of them as queries, with their exact answers.
-        target: Recall@10 wanted, in (0, 1].
-        max_bytes: What the index may hold in memory while it serves; None for any.
-        max_build_bytes: What building may take in memory beyond the process's start; None for any.
-        adder: Who fills codes.
+        ground_truth: Some of them as queries, with their exact answers.
+        target: Recall@10 to reach, in (0, 1].
+        max_bytes: Memory limit while the index serves; None for no limit.
+        max_build_bytes: Memory limit for building, beyond the process's start; None for no limit.
+        populator: Adds rows to FAISS indexes.
     """
 
     vectors: Vectors
-    probe: Probe
+    ground_truth: GroundTruth
     target: float
     max_bytes: int | None = None
     max_build_bytes: int | None = None
-    adder: Populator = dataclasses.field(default_factory=LocalPopulator)
+    populator: Populator = dataclasses.field(default_factory=LocalPopulator)
 
-    def probe_for(self, kind: str) -> Probe:
-        """Give what a kind is measured on: for a graph some of the probe's rows, which are not in it as yet."""
-        return self._held_out if KINDS[kind].is_graph else self.probe
+    def ground_truth_for(self, kind: str) -> GroundTruth:
+        """Return the queries that a kind is measured on: for a graph, some whose rows are not in it yet."""
+        return self._held_out if KINDS[kind].is_graph else self.ground_truth
 
     @functools.cached_property
-    def _held_out(self) -> Probe:
-        return hold_out(self.vectors, self.probe)
+    def _held_out(self) -> GroundTruth:
+        return hold_out(self.vectors, self.ground_truth)
 
     def count_bytes(self, kind: str) -> int:
-        """Estimate what a kind would take in memory."""
+        """Estimate the memory of a kind while it serves."""
         return count_bytes(kind, len(self.vectors), self.vectors.dim)
 
-    def count_held(self, share: float) -> int:
-        """Tell how many rows fill a share of what building may take; all where it may take any."""
+    def rows_within(self, share: float) -> int:
+        """Count the rows that fit a fraction of the build memory; all rows without a limit."""
         if self.max_build_bytes is None:
             return len(self.vectors)
         return max(1, min(len(self.vectors), int(self.max_build_bytes * share) // (4 * self.vectors.dim)))
 
     def fits(self, kind: str) -> bool:
-        """Tell whether a kind keeps to the memory given, serving and building."""
-        return not self.lacks(kind)
+        """Return whether a kind keeps to the memory limits, serving and building."""
+        return not self._exceeded_limits(kind)
 
-    def suits(self, kind: str) -> bool:
-        """Tell whether a kind can answer in the metric and learn from so few rows."""
-        return self.can_learn(kind) and KINDS[kind].serves(self.vectors.metric)
+    def is_possible(self, kind: str) -> bool:
+        """Return whether a kind can answer in the metric and be trained on so few rows."""
+        return self.has_enough_rows(kind) and KINDS[kind].supports(self.vectors.metric)
 
-    def can_learn(self, kind: str) -> bool:
-        """Tell whether there are as many rows as a kind has to learn from, beside those that measure it."""
-        least = KINDS[kind].least_rows(self.vectors.dim)
-        return least <= 1 or len(self.vectors) - len(self.probe.rows) >= least
+    def has_enough_rows(self, kind: str) -> bool:
+        """Return whether there are enough training rows for a kind, beside the ground-truth queries."""
+        min_rows = KINDS[kind].min_rows(self.vectors.dim)
+        return min_rows <= 1 or len(self.vectors) - len(self.ground_truth.rows) >= min_rows
 
-    def lacks(self, kind: str) -> dict[str, tuple[int, int]]:
-        """Give the options that leave a kind too little memory: what each gives, and what the kind would take."""
-        wanted = {
+    def _exceeded_limits(self, kind: str) -> dict[str, tuple[int, int]]:
+        """Return the options whose limit a kind exceeds: the limit, and the bytes that the kind requires."""
+        build_bytes = count_build_bytes(kind, len(self.vectors), self.vectors.dim)
+        options = {
             "--max-memory": (self.max_bytes, self.count_bytes(kind)),
-            "--max-build-memory": (
-                self.max_build_bytes,
-                count_build_bytes(kind, len(self.vectors), self.vectors.dim),
-            ),
+            "--max-build-memory": (self.max_build_bytes, build_bytes),
         }
-        return {option: (given, takes) for option, (given, takes) in wanted.items() if given and given < takes}
+        return {option: (limit, needed) for option, (limit, needed) in options.items() if limit and limit < needed}
 
-    def within(self) -> str:
-        """Say which memory is given."""
-        told = [f" within {format_size(self.max_bytes)}"] if self.max_bytes else []
-        return "".join([*told, f" built within {format_size(self.max_build_bytes)}"] if self.max_build_bytes else told)
+    def describe_limits(self) -> str:
+        """Describe the memory limits for a message; empty without any."""
+        parts = [f" within {format_size(self.max_bytes)}"] if self.max_bytes else []
+        parts += [f" built within {format_size(self.max_build_bytes)}"] if self.max_build_bytes else []
+        return "".join(parts)
 
-    def too_large(self, kind: str, text: str) -> InputError:
-        """Say that a kind takes more than is given, after a text, and what to give."""
-        lacks = self.lacks(kind)
-        told = " and ".join(
-            f"{format_size(takes)}{' to build' if 'build' in option else ''}, more than the {format_size(given)} given"
-            for option, (given, takes) in lacks.items()
+    def too_large_error(self, kind: str, subject: str) -> InputError:
+        """Return the error that a kind, named by `subject`, exceeds the limits, and which limits suffice."""
+        reasons = " and ".join(
+            f"{format_size(needed)}{' to build' if 'build' in option else ''}, more than the {format_size(limit)} given"
+            for option, (limit, needed) in self._exceeded_limits(kind).items()
         )
-        return InputError(f"{text} would take {told}.", hint=f"Give {self.enough_for(kind)}.")
+        return InputError(f"{subject} would take {reasons}.", hint=f"Give {self.sufficient_options(kind)}.")
 
-    def enough_for(self, kind: str) -> str:
-        """Write the options that give a kind enough."""
-        return " ".join(f"{option} {format_size(takes)}" for option, (_, takes) in self.lacks(kind).items())
+    def sufficient_options(self, kind: str) -> str:
+        """Format the options that give a kind enough memory."""
+        needs = self._exceeded_limits(kind).items()
+        return " ".join(f"{option} {format_size(needed)}" for option, (_, needed) in needs)

@@ -1,40 +1,40 @@
-"""Codes: FAISS's index of a kind, trained on some embeddings and filled with all."""
+"""Train a FAISS index of a kind on a sample of the embeddings and add all rows to it."""
 
 from typing import Any, Protocol
 
 import numpy as np
 
 from frieze.core import Floats, Rows, trim_memory
-from frieze.indexing.faiss_layer.kinds import KINDS, count_trained, write_recipe
-from frieze.indexing.faiss_layer.metrics import MEASURES
+from frieze.indexing.faiss_layer.kinds import KINDS, count_training_rows, write_recipe
+from frieze.indexing.faiss_layer.metrics import FAISS_METRICS
 from frieze.indexing.faiss_layer.searcher import all_cores
-from frieze.indexing.faiss_layer.vectors import NO_ROWS, Vectors, draw_others, pieces_without
+from frieze.indexing.faiss_layer.vectors import NO_ROWS, Vectors, blocks_without, draw_rows_except
 
 
 class Populator(Protocol):
-    """Who fills codes."""
+    """Adds rows to a trained FAISS index."""
 
-    def fill(self, codes: Any, vectors: Vectors, left_out: Rows = NO_ROWS) -> None:
-        """Fill empty codes with all embeddings but for some rows, under the numbers of their rows."""
+    def add(self, faiss_index: Any, vectors: Vectors, left_out: Rows = NO_ROWS) -> None:
+        """Add all embeddings but some to an empty trained index, with their row numbers as ids."""
 
 
 class LocalPopulator:
-    """This process."""
+    """Adds rows in this process."""
 
-    def fill(self, codes: Any, vectors: Vectors, left_out: Rows = NO_ROWS) -> None:
-        """Fill codes piece by piece."""
-        for rows, embeddings in pieces_without(vectors, left_out):
-            codes.add_with_ids(embeddings, rows)
+    def add(self, faiss_index: Any, vectors: Vectors, left_out: Rows = NO_ROWS) -> None:
+        """Add all embeddings but some, block by block."""
+        for rows, embeddings in blocks_without(vectors, left_out):
+            faiss_index.add_with_ids(embeddings, rows)
 
 
-class Filler:
-    """Makes codes of several kinds over the same embeddings; what the kinds have in common is learnt once.
+class IndexTrainer:
+    """Trains FAISS indexes of several kinds on the same embeddings; centroids of lists are trained once for all kinds.
 
     Args:
         vectors: The embeddings.
-        unseen: int64 [m], rows that are not learnt from: the queries that will measure it.
-        most_trained: How many rows may be held at once to learn from.
-        adder: Who fills them; None for this process.
+        unseen: int64 [m], rows that are not trained on: the queries that will measure the index.
+        max_training_rows: How many training rows may be held at once; None for no limit.
+        populator: Adds the rows; this process by default.
     """
 
     def __init__(
@@ -42,48 +42,49 @@ class Filler:
         vectors: Vectors,
         *,
         unseen: Rows = NO_ROWS,
-        most_trained: int | None = None,
-        adder: Populator | None = None,
+        max_training_rows: int | None = None,
+        populator: Populator | None = None,
     ) -> None:
         self._vectors = vectors
         self._unseen = unseen
-        self._adder = adder or LocalPopulator()
-        self._most_trained = most_trained or len(vectors)
+        self._populator = populator or LocalPopulator()
+        self._max_training_rows = max_training_rows or len(vectors)
         self._centroids: Floats | None = None
 
-    def fill(self, kind: str, *, left_out: Rows = NO_ROWS) -> Any:
-        """Train codes and fill them with all rows but for some; None for `exact`, which has none."""
+    def train_and_add(self, kind: str, *, left_out: Rows = NO_ROWS) -> Any:
+        """Train an index of a kind and add all rows but some; None for `exact`, which needs only the flat index."""
         if kind == "exact":
             return None
         trim_memory()
         with all_cores():
-            codes = self._trained(kind)
+            faiss_index = self._train(kind)
             trim_memory()
-            self._adder.fill(codes, self._vectors, left_out)
+            self._populator.add(faiss_index, self._vectors, left_out)
         trim_memory()
-        return codes
+        return faiss_index
 
-    def _trained(self, kind: str) -> Any:
+    def _train(self, kind: str) -> Any:
         import faiss
 
-        codes = empty_codes(kind, self._vectors)
+        faiss_index = create_faiss_index(kind, self._vectors)
         n_rows = len(self._vectors)
-        n_learnt = min(self._most_trained, count_trained(kind, n_rows))
-        sample = self._vectors.take(draw_others(n_rows, n_learnt, self._unseen))
-        lists = faiss.try_extract_index_ivf(codes)
+        n_training_rows = min(self._max_training_rows, count_training_rows(kind, n_rows))
+        sample = self._vectors.take(draw_rows_except(n_rows, n_training_rows, self._unseen))
+        lists = faiss.try_extract_index_ivf(faiss_index)
         if lists is not None:
-            _allow_few(lists)
-            if not KINDS[kind].is_narrowed:
-                lists.quantizer.add(self._lists(lists, sample))  # FAISS trains none where there are as many as wanted
-        codes.train(sample)
-        return codes
+            _allow_few_rows(lists)
+            if not KINDS[kind].uses_pca:
+                # FAISS trains no centroids where the quantizer already has as many as there are lists.
+                lists.quantizer.add(self._list_centroids(lists, sample))
+        faiss_index.train(sample)
+        return faiss_index
 
-    def _lists(self, lists: Any, sample: Floats) -> Floats:
-        """Give the centroids of the lists, float32 [n_lists, D]."""
+    def _list_centroids(self, lists: Any, sample: Floats) -> Floats:
+        """Return the centroids of the lists, float32 [n_lists, D]; k-means runs at the first call."""
         import faiss
 
         if self._centroids is None:
-            means = faiss.Kmeans(
+            kmeans = faiss.Kmeans(
                 self._vectors.dim,
                 lists.nlist,
                 niter=lists.cp.niter,
@@ -91,28 +92,28 @@ class Filler:
                 min_points_per_centroid=1,
                 max_points_per_centroid=len(sample),
             )
-            means.train(sample)
-            self._centroids = np.asarray(means.centroids, np.float32)
+            kmeans.train(sample)
+            self._centroids = np.asarray(kmeans.centroids, np.float32)
         return self._centroids
 
 
-def _allow_few(lists: Any) -> None:
-    """Train on fewer rows than FAISS would like without its warning on stderr: a small table has no more."""
+def _allow_few_rows(lists: Any) -> None:
+    """Silence FAISS's warning on stderr about few training rows: a small table has no more."""
     lists.cp.min_points_per_centroid = 1
     if hasattr(lists, "pq"):
         lists.pq.cp.min_points_per_centroid = 1
 
 
-def empty_codes(kind: str, vectors: Vectors) -> Any:
-    """Give codes of a kind that have learnt nothing yet."""
+def create_faiss_index(kind: str, vectors: Vectors) -> Any:
+    """Create an untrained FAISS index of a kind."""
     import faiss
 
-    metric = getattr(faiss, MEASURES[vectors.metric].faiss_name)
+    metric = getattr(faiss, FAISS_METRICS[vectors.metric].faiss_name)
     recipe = write_recipe(kind, len(vectors), vectors.dim)
-    if not KINDS[kind].is_narrowed or metric == faiss.METRIC_L2:
+    if not KINDS[kind].uses_pca or metric == faiss.METRIC_L2:
         return faiss.index_factory(vectors.dim, recipe, metric)
-    # Principal components are taken from the mean on, which moves inner products but no distances; of unit vectors
-    # these order alike. The outer word is what the refining index is compared by.
-    codes = faiss.index_factory(vectors.dim, recipe, faiss.METRIC_L2)
-    codes.metric_type = metric
-    return codes
+    # Principal components are relative to the mean, which changes inner products but no distances; both order unit
+    # vectors alike. The refining index is compared by the outer metric.
+    faiss_index = faiss.index_factory(vectors.dim, recipe, faiss.METRIC_L2)
+    faiss_index.metric_type = metric
+    return faiss_index

@@ -1,41 +1,41 @@
-"""Trying kinds of index on a collection, or on a sample of it."""
+"""Try each kind of index on a collection, or on a sample of it."""
 
 import dataclasses
 import time
 from typing import Any
 
 from frieze.indexing.build.build_request import TRIED_SHARE, BuildRequest
-from frieze.indexing.build.recall import make_probe
-from frieze.indexing.build.train_and_add import Filler
+from frieze.indexing.build.recall import compute_ground_truth
+from frieze.indexing.build.train_and_add import IndexTrainer
 from frieze.indexing.build.tune_search import Tuned, tune
 from frieze.indexing.faiss_layer.kinds import KINDS, write_recipe
 from frieze.indexing.faiss_layer.searcher import Searcher
-from frieze.indexing.faiss_layer.vectors import HeldVectors, draw_rows
+from frieze.indexing.faiss_layer.vectors import InMemoryVectors, draw_rows
 
 _TRIED_ROWS = 50_000
 _TRIED_FLOATS = 1 << 24
-"""Kinds are told apart on so many rows, of so many numbers together, where there are more than twice as many."""
+"""Kinds are compared on so many rows, and so many numbers in all, where there are more than twice as many."""
 _GRAPH_SHARE = 0.6
-"""What is left of a graph's lead on a sample: on 50,000 of 200,000 rows hnsw answered 1.2 times the queries of pq, and
-with all rows 0.66 times as many."""
+"""Factor on a graph's rate that was measured on a sample: on 50,000 of 200,000 rows hnsw answered 1.2 times the queries
+of pq, with all rows 0.66 times as many."""
 _LONG_S, _TIMES_LONGER = 60.0, 3.0
-"""A kind that takes longer to fill than this, and so many times as long as the quickest, is not worth waiting for."""
+"""A kind that takes longer to build than this, and so many times as long as the quickest, is not worth the wait."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """A kind that was looked at.
+    """A kind that was considered.
 
     Attributes:
         kind: A key of `KINDS`.
         recipe: FAISS factory string for all rows.
-        memory_bytes: What the index would take in memory.
-        tuned: What it reached on the rows it was tried on; None where it does not fit the memory.
-        seconds: What filling and tuning took.
-        fill_s: What filling with all rows would take.
-        is_slow: Whether that is far beyond what other kinds that do would take.
-        share: What of its rate counts beside other kinds', which were tried with all rows.
-        searcher: The index where it was filled with all rows and nothing tried before was faster.
+        memory_bytes: Estimated memory of the index.
+        tuned: Result of tuning on the rows it was tried on; None where it does not fit the memory.
+        seconds: Time of building and tuning.
+        build_s: Estimated time of building with all rows.
+        is_slow: Whether that is far beyond the time of other kinds that meet the target.
+        rate_factor: Factor on its rate in comparison with other kinds.
+        searcher: The index, where it has all rows and nothing tried before was faster.
     """
 
     kind: str
@@ -43,95 +43,92 @@ class Trial:
     memory_bytes: int
     tuned: Tuned | None = None
     seconds: float = 0.0
-    fill_s: float = 0.0
+    build_s: float = 0.0
     is_slow: bool = False
-    share: float = 1.0
+    rate_factor: float = 1.0
     searcher: Searcher | None = None
 
     @property
     def rate(self) -> float:
-        """Queries a second on the rows it was tried on; 0 where the recall is not reached."""
+        """Queries a second on the rows it was tried on; 0 where the target is missed."""
         return 0.0 if self.tuned is None else self.tuned.rate
 
     @property
     def order(self) -> tuple[float, float]:
-        """What trials are compared by: queries a second where they do, and recall."""
-        return (-1.0, 0.0) if self.tuned is None else (self.rate * self.share * (not self.is_slow), self.tuned.recall)
+        """Sort key of trials: queries a second where they meet the target, then recall."""
+        if self.tuned is None:
+            return -1.0, 0.0
+        return self.rate * self.rate_factor * (not self.is_slow), self.tuned.recall
 
     @property
-    def does(self) -> bool:
-        """Whether the recall wanted is reached, in a time to build that others take too."""
-        return self.tuned is not None and self.tuned.does and not self.is_slow
+    def meets_target(self) -> bool:
+        """Whether the recall target is reached, with a build time like that of other kinds."""
+        return self.tuned is not None and self.tuned.meets_target and not self.is_slow
 
     def to_json(self) -> dict[str, Any]:
-        """Give it as plain JSON values."""
-        told: dict[str, Any] = {"kind": self.kind, "recipe": self.recipe, "memory_bytes": self.memory_bytes}
+        """Return it as plain JSON values."""
+        document: dict[str, Any] = {"kind": self.kind, "recipe": self.recipe, "memory_bytes": self.memory_bytes}
         if self.tuned is None:
-            return told | {"recall_at_10": None, "queries_per_second": None, "seconds": None}
-        recall, rate = round(self.tuned.recall, 4), round(self.tuned.rate) if self.does else None
-        return told | {"recall_at_10": recall, "queries_per_second": rate, "seconds": round(self.seconds, 2)}
+            return document | {"recall_at_10": None, "queries_per_second": None, "seconds": None}
+        recall, rate = round(self.tuned.recall, 4), round(self.tuned.rate) if self.meets_target else None
+        return document | {"recall_at_10": recall, "queries_per_second": rate, "seconds": round(self.seconds, 2)}
 
 
-def try_kinds(task: BuildRequest) -> list[Trial]:
-    """Try each kind that fits on some rows, or on all where these are not many more.
+def try_kinds(request: BuildRequest) -> list[Trial]:
+    """Try each kind that fits on a sample of the rows, or on all where these are not many more.
 
     Returns:
-        Those that do, the fastest first, as far as a sample can tell; then the others by what they reach; then those
-        that do not fit.
+        Those that meet the target, the fastest first as far as a sample can tell; then the others by recall; then those
+        that exceed the memory limits.
     """
-    n_tried = min(_TRIED_ROWS, _TRIED_FLOATS // task.vectors.dim, task.count_held(TRIED_SHARE))
-    is_whole = len(task.vectors) <= 2 * n_tried
-    held = (
-        task.vectors
-        if is_whole
-        else HeldVectors(task.vectors.take(draw_rows(len(task.vectors), n_tried)), metric=task.vectors.metric)
-    )
-    bench = _Bench(task, task if is_whole else dataclasses.replace(task, vectors=held, probe=make_probe(held)))
-    found: list[Trial] = []
+    n_tried = min(_TRIED_ROWS, _TRIED_FLOATS // request.vectors.dim, request.rows_within(TRIED_SHARE))
+    sampled = request if len(request.vectors) <= 2 * n_tried else _sample(request, n_tried)
+    trainer = IndexTrainer(sampled.vectors, unseen=sampled.ground_truth.rows)
+    trials: list[Trial] = []
     for kind in KINDS:
-        if kind != "exact" and task.suits(kind):
-            found = _without_lesser_searchers([*found, bench.trial(kind)])
-    return sorted(_with_slow(found), key=lambda trial: trial.order, reverse=True)
+        if kind != "exact" and request.is_possible(kind):
+            trials = _keep_best_searcher([*trials, _try_kind(kind, request, sampled, trainer)])
+    return sorted(_mark_slow(trials), key=lambda trial: trial.order, reverse=True)
 
 
-def _with_slow(trials: list[Trial]) -> list[Trial]:
-    """Tell which kinds take far longer to fill than the quickest that does."""
-    quickest = min((trial.fill_s for trial in trials if trial.does), default=0.0)
+def _sample(request: BuildRequest, n_rows: int) -> BuildRequest:
+    """Return the request for a sample of its rows, held in memory."""
+    rows = draw_rows(len(request.vectors), n_rows)
+    vectors = InMemoryVectors(request.vectors.take(rows), metric=request.vectors.metric)
+    return dataclasses.replace(request, vectors=vectors, ground_truth=compute_ground_truth(vectors))
+
+
+def _try_kind(kind: str, request: BuildRequest, sampled: BuildRequest, trainer: IndexTrainer) -> Trial:
+    """Build and tune a kind on the sampled rows; only estimate its memory where it does not fit."""
+    recipe = write_recipe(kind, len(request.vectors), request.vectors.dim)
+    trial = Trial(kind, recipe, request.count_bytes(kind))
+    if not request.fits(kind):
+        return trial
+    is_sample = sampled is not request
+    ground_truth = sampled.ground_truth_for(kind)
+    begun = time.perf_counter()
+    faiss_index = trainer.train_and_add(kind, left_out=ground_truth.left_out)
+    build_s = (time.perf_counter() - begun) * len(request.vectors) / len(sampled.vectors)
+    searcher = Searcher.over(sampled.vectors, faiss_index, kind=kind, left_out=ground_truth.left_out)
+    tuned = tune(searcher, ground_truth, target=request.target)
+    return dataclasses.replace(
+        trial,
+        tuned=tuned,
+        seconds=time.perf_counter() - begun,
+        build_s=build_s,
+        rate_factor=searcher.share * (_GRAPH_SHARE if KINDS[kind].is_graph and is_sample else 1.0),
+        searcher=None if is_sample else searcher,
+    )
+
+
+def _mark_slow(trials: list[Trial]) -> list[Trial]:
+    """Mark the kinds that take far longer to build than the quickest that meets the target."""
+    quickest = min((trial.build_s for trial in trials if trial.meets_target), default=0.0)
     limit_s = max(_LONG_S, _TIMES_LONGER * quickest)
-    return [dataclasses.replace(trial, is_slow=trial.fill_s > limit_s) for trial in trials]
+    return [dataclasses.replace(trial, is_slow=trial.build_s > limit_s) for trial in trials]
 
 
-def _without_lesser_searchers(trials: list[Trial]) -> list[Trial]:
-    """Let go of all codes but those of the best so far: memory holds two kinds at most."""
+def _keep_best_searcher(trials: list[Trial]) -> list[Trial]:
+    """Drop all searchers but that of the best trial so far: memory holds two kinds at most."""
     best = max(trials, key=lambda trial: trial.order)
     return [trial if trial is best else dataclasses.replace(trial, searcher=None) for trial in trials]
-
-
-class _Bench:
-    """What kinds are tried on.
-
-    Args:
-        task: What is asked for.
-        tried: The same for some of the rows, or all.
-    """
-
-    def __init__(self, task: BuildRequest, tried: BuildRequest) -> None:
-        self._task, self._tried, self._is_whole = task, tried, tried is task
-        self._filler = Filler(tried.vectors, unseen=tried.probe.rows)
-
-    def trial(self, kind: str) -> Trial:
-        """Try a kind, or only look at it where it does not fit."""
-        recipe = write_recipe(kind, len(self._task.vectors), self._task.vectors.dim)
-        trial = Trial(kind, recipe, self._task.count_bytes(kind))
-        if not self._task.fits(kind):
-            return trial
-        probe, vectors = self._tried.probe_for(kind), self._tried.vectors
-        begun = time.perf_counter()
-        codes = self._filler.fill(kind, left_out=probe.left_out)
-        fill_s = (time.perf_counter() - begun) * len(self._task.vectors) / len(vectors)
-        searcher = Searcher.over(vectors, codes, kind=kind, left_out=probe.left_out)
-        tuned = tune(searcher, probe, target=self._task.target)
-        share = searcher.share * (_GRAPH_SHARE if KINDS[kind].is_graph and not self._is_whole else 1.0)
-        kept = searcher if self._is_whole else None
-        seconds = time.perf_counter() - begun
-        return dataclasses.replace(trial, tuned=tuned, seconds=seconds, fill_s=fill_s, share=share, searcher=kept)

@@ -1,4 +1,4 @@
-"""Finding how hard an index has to look for a recall, and at which effort it is fastest."""
+"""Tune search parameters: find the least `nprobe` or `efSearch` that reaches a recall, and the fastest combination."""
 
 import bisect
 import dataclasses
@@ -7,125 +7,141 @@ import math
 import numpy as np
 
 from frieze.core import Floats
-from frieze.indexing.build.recall import Probe, interval, measure_rate, measure_recall
+from frieze.indexing.build.recall import GroundTruth, interval, measure_rate, measure_recall
 from frieze.indexing.faiss_layer.kinds import KINDS
 from frieze.indexing.faiss_layer.searcher import Searcher, SearchParams
 
-_FINENESS = 32  # efforts closer than this part are as good; each trial costs 500 searches
+_FINENESS = 32  # values closer than this fraction are as good; each trial costs 500 searches
 _K_FACTORS = (2, 4, 8, 16, 32)
-_LARGEST_EF = 2048
-_STILL = 0.001  # what looking twice as hard has to find for it to go on
+_MAX_EF_SEARCH = 2048
+_MIN_GAIN = 0.001  # recall that doubling the search parameter must gain to double it again
 
 
 @dataclasses.dataclass(frozen=True)
 class Tuned:
-    """An effort and what it gives.
+    """Search parameters and what they measured.
 
     Attributes:
-        effort: How hard the index looks.
-        recall: Mean recall measured on the probe, in [0, 1].
-        does: Whether the recall wanted is reached, also by queries that were not measured.
-        rate: Queries a second, many at once; 0 where the recall is not reached.
-        interval: Where the mean recall of other queries lies, by 95 %.
+        search_params: The search parameters.
+        recall: Mean recall on the ground truth, in [0, 1].
+        meets_target: Whether the recall target is reached, also for queries that were not measured.
+        rate: Queries a second, many at once; 0 where the target is missed.
+        interval: 95 % confidence interval of the mean recall of other queries.
     """
 
-    effort: SearchParams
+    search_params: SearchParams
     recall: float
-    does: bool
+    meets_target: bool
     rate: float = 0.0
     interval: tuple[float, float] = (1.0, 1.0)
 
 
-def tune(searcher: Searcher, probe: Probe, *, target: float) -> Tuned:
-    """Set the effort that reaches a recall soonest, or that which comes nearest where none does.
+def tune(searcher: Searcher, ground_truth: GroundTruth, *, target: float) -> Tuned:
+    """Set the fastest search parameters that reach a recall, or those that come nearest where none do.
 
     Args:
-        searcher: Its effort is set.
-        probe: What recall is measured on.
-        target: Recall wanted, in (0, 1].
+        searcher: Its search parameters are set.
+        ground_truth: Queries that recall is measured on.
+        target: Recall to reach, in (0, 1].
     """
     best: Tuned | None = None
     for k_factor in _K_FACTORS if KINDS[searcher.kind].is_refined else (1,):
-        found = _Search(searcher, probe, target, k_factor).least()
-        if found.does:
-            searcher.effort = found.effort
-            found = dataclasses.replace(found, rate=measure_rate(searcher, probe))
-        slower = best is not None and best.does and found.rate <= best.rate
-        best = best if best and (best.rate, best.recall) >= (found.rate, found.recall) else found
-        if slower:
+        tuned = _least_search_param(searcher, ground_truth, target=target, k_factor=k_factor)
+        if tuned.meets_target:
+            searcher.search_params = tuned.search_params
+            tuned = dataclasses.replace(tuned, rate=measure_rate(searcher, ground_truth))
+        is_slower = best is not None and best.meets_target and tuned.rate <= best.rate
+        best = best if best and (best.rate, best.recall) >= (tuned.rate, tuned.recall) else tuned
+        if is_slower:
             break
     assert best is not None  # noqa: S101  there is a factor at least
-    searcher.effort = best.effort
+    searcher.search_params = best.search_params
     return best
 
 
-def tune_for_many(searcher: Searcher, probe: Probe, *, target: float) -> Tuned:
-    """Set the effort for many hits: no less than that for ten, and the least that reaches the recall.
+def tune_at_100(searcher: Searcher, ground_truth: GroundTruth, *, target: float) -> Tuned:
+    """Set the search parameters for 100 hits: at least those for ten, and the least that reach the recall.
 
     Args:
-        searcher: Tuned for ten hits; its effort for many is set.
-        probe: What recall is measured on, with many answers.
-        target: Recall wanted, in (0, 1].
+        searcher: Tuned for ten hits; its search parameters for 100 are set.
+        ground_truth: Queries that recall is measured on, with 100 answers each.
+        target: Recall to reach, in (0, 1].
     """
-    few, best = searcher.effort, None
-    for k_factor in (few.k_factor, *(one for one in _K_FACTORS if one > few.k_factor)):
-        found = _Search(searcher, probe, target, k_factor).least(few.knob)
-        best = found if best is None or (found.does, found.recall) > (best.does, best.recall) else best
-        if found.does or not KINDS[searcher.kind].is_refined:
+    at_10, best = searcher.search_params, None
+    for k_factor in (at_10.k_factor, *(one for one in _K_FACTORS if one > at_10.k_factor)):
+        tuned = _least_search_param(
+            searcher, ground_truth, target=target, k_factor=k_factor, at_least=at_10.search_param
+        )
+        is_better = best is None or (tuned.meets_target, tuned.recall) > (best.meets_target, best.recall)
+        best = tuned if is_better else best
+        if tuned.meets_target or not KINDS[searcher.kind].is_refined:
             break
     assert best is not None  # noqa: S101  there is a factor at least
-    searcher.effort, searcher.many = few, best.effort
+    searcher.search_params, searcher.search_params_at_100 = at_10, best.search_params
     return best
 
 
-@dataclasses.dataclass(frozen=True)
-class _Search:
-    """For one number of rows that are scored anew the least knob that does."""
+def _least_search_param(
+    searcher: Searcher, ground_truth: GroundTruth, *, target: float, k_factor: int, at_least: int = 1
+) -> Tuned:
+    """Find the least search parameter that reaches the recall, within 3 %; the largest one tried where none does.
 
-    searcher: Searcher
-    probe: Probe
-    target: float
-    k_factor: int
-    recalls: dict[int, Floats] = dataclasses.field(default_factory=dict)
-
-    def least(self, least: int = 1) -> Tuned:
-        """Give the least knob that reaches the recall, to 3 % of it; the largest that was tried where none does.
-
-        Args:
-            least: No smaller one is tried.
-        """
-        if KINDS[self.searcher.kind].is_graph:
-            # FAISS's graph looks at as many rows as are asked for at the least, however small its knob.
-            least = max(least, math.ceil((self.probe.k + 1) * self.k_factor / self.searcher.share))
-        knob, most = least, max(least, self._most())
-        while not (found := self._does(knob)) and knob < most and self._grows(knob):
-            knob = min(2 * knob, most)
-        if found:
-            lowest = max(knob // 2, least - 1)
-            tried = range(knob, lowest, -max(1, knob // _FINENESS))[::-1]  # the last one is known to do
-            knob = tried[bisect.bisect_left(tried, True, hi=len(tried) - 1, key=self._does)]  # noqa: FBT003  the value sought
-        recalls = self.recalls[knob]
-        return Tuned(SearchParams(knob, self.k_factor), float(recalls.mean()), found, interval=interval(recalls))
-
-    def _most(self) -> int:
-        if not KINDS[self.searcher.kind].knob:
-            return 1
-        import faiss
-
-        lists = faiss.try_extract_index_ivf(self.searcher.codes)
-        return int(lists.nlist) if lists is not None else _LARGEST_EF
-
-    def _does(self, knob: int) -> bool:
-        self.searcher.effort = SearchParams(knob, self.k_factor)
-        self.recalls[knob] = measure_recall(self.searcher, self.probe)
-        return reaches(self.recalls[knob], self.target)
-
-    def _grows(self, knob: int) -> bool:
-        """Tell whether looking harder still finds more: where it does not, too few rows are scored anew."""
-        before = self.recalls.get(knob // 2)
-        return before is None or self.k_factor == 1 or float(self.recalls[knob].mean() - before.mean()) > _STILL
+    Args:
+        searcher: Its search parameters are left at those tried last.
+        ground_truth: Queries that recall is measured on.
+        target: Recall to reach, in (0, 1].
+        k_factor: How many times k candidates are rescored.
+        at_least: No smaller value is tried.
+    """
+    trials = _RecallTrials(searcher, ground_truth, k_factor)
+    if KINDS[searcher.kind].is_graph:
+        # FAISS's graph scores at least as many rows as are requested, however small efSearch is.
+        at_least = max(at_least, math.ceil((ground_truth.k + 1) * k_factor / searcher.share))
+    value, largest = at_least, max(at_least, _largest_search_param(searcher))
+    while not (is_reached := meets_target(trials.measure(value), target)) and value < largest and trials.grows(value):
+        value = min(2 * value, largest)
+    if is_reached:
+        below = max(value // 2, at_least - 1)
+        values = range(value, below, -max(1, value // _FINENESS))[::-1]  # the last one is known to reach the recall
+        first = bisect.bisect_left(
+            values, x=True, hi=len(values) - 1, key=lambda one: meets_target(trials.measure(one), target)
+        )
+        value = values[first]
+    recalls = trials.measure(value)
+    return Tuned(SearchParams(value, k_factor), float(recalls.mean()), is_reached, interval=interval(recalls))
 
 
-def reaches(recalls: Floats, target: float) -> bool:
-    """Tell whether the mean over other queries will reach a recall too: the mean less two standard errors does."""
+def _largest_search_param(searcher: Searcher) -> int:
+    if not KINDS[searcher.kind].search_param:
+        return 1
+    import faiss
+
+    lists = faiss.try_extract_index_ivf(searcher.faiss_index)
+    return int(lists.nlist) if lists is not None else _MAX_EF_SEARCH
+
+
+class _RecallTrials:
+    """Recalls measured with one number of rescored candidates, each value of the search parameter once."""
+
+    def __init__(self, searcher: Searcher, ground_truth: GroundTruth, k_factor: int) -> None:
+        self._searcher, self._ground_truth, self._k_factor = searcher, ground_truth, k_factor
+        self._recalls: dict[int, Floats] = {}
+
+    def measure(self, value: int) -> Floats:
+        """Set a value on the searcher and measure the recall of each query, float32 [Q]."""
+        if value not in self._recalls:
+            self._searcher.search_params = SearchParams(value, self._k_factor)
+            self._recalls[value] = measure_recall(self._searcher, self._ground_truth)
+        return self._recalls[value]
+
+    def grows(self, value: int) -> bool:
+        """Return whether doubling to a value gained recall: where it did not, too few candidates are rescored."""
+        before = self._recalls.get(value // 2)
+        if before is None or self._k_factor == 1:
+            return True
+        return float(self._recalls[value].mean() - before.mean()) > _MIN_GAIN
+
+
+def meets_target(recalls: Floats, target: float) -> bool:
+    """Return whether the mean recall of other queries will reach a target too: the mean less two standard errors."""
     return float(recalls.mean() - 2 * recalls.std() / np.sqrt(len(recalls))) >= target

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from frieze.core import InputError, Rows
 from frieze.features import METRICS
 from frieze.indexing.duplicates.components import Components
-from frieze.indexing.duplicates.pairs import PairThreshold, join_near, measure_found, measure_scale, with_enough_effort
+from frieze.indexing.duplicates.pairs import PairThreshold, join_near, measure_found, measure_scale, widen_search
 from frieze.indexing.duplicates.threshold import choose_min_score, draw_sample
 from frieze.indexing.faiss_layer.metrics import check_lengths, square_lengths
 from frieze.indexing.faiss_layer.searcher import Searcher
@@ -49,10 +49,10 @@ def find_duplicates(
         FeatureFileError: A file of the index is broken.
     """
     check_min_score(min_score, index.metric)
-    searcher, known = index.searcher, index.stored_rows.columns(_COLUMNS)
+    searcher, known = index.searcher, index.row_metadata.columns(_COLUMNS)
     files = _number(known["sha256"])
-    links = Components(len(index))
-    _join_equal(files, np.flatnonzero(files >= 0), links)
+    components = Components(len(index))
+    _join_equal(files, np.flatnonzero(files >= 0), components)
     hashes, lengths = _scan(searcher)
     check_lengths(lengths, lambda row: f"The embedding of {index.ids[row]} in {index.path}", metric=index.metric)
     is_zero = lengths == 0
@@ -62,13 +62,13 @@ def find_duplicates(
         sample = draw_sample(searcher, rows)
         if min_score is None:
             min_score = choose_min_score(sample, metric=index.metric, longest=float(lengths.max()))
-        nearness = PairThreshold(min_score, is_zero, measure_scale(lengths[rows], index.metric))
-        can_pair = _self_scores(lengths, index.metric) >= nearness.floor
-        _join_equal(hashes, np.flatnonzero(~is_zero & can_pair), links)
-        harder = with_enough_effort(searcher, sample, nearness)
-        join_near(harder, rows, links, nearness=nearness, progress=progress)
-        recall = measure_found(sample, links.labels(), nearness)
-    groups = _describe(index, links.groups(), known, files)
+        threshold = PairThreshold(min_score, is_zero, measure_scale(lengths[rows], index.metric))
+        can_pair = _self_scores(lengths, index.metric) >= threshold.floor
+        _join_equal(hashes, np.flatnonzero(~is_zero & can_pair), components)
+        widened = widen_search(searcher, sample, threshold)
+        join_near(widened, rows, components, threshold=threshold, progress=progress)
+        recall = measure_found(sample, components.labels(), threshold)
+    groups = _describe(index, components.groups(), known, files)
     n_exact = sum(group["exact"] for group in groups)
     return {
         "groups": groups,
@@ -114,10 +114,10 @@ def _firsts(keys: npt.NDArray[Any], rows: Rows) -> Rows:
     return np.sort(rows[at])
 
 
-def _join_equal(keys: npt.NDArray[Any], rows: Rows, links: Components) -> None:
+def _join_equal(keys: npt.NDArray[Any], rows: Rows, components: Components) -> None:
     """Join the rows with equal keys."""
     _, at, number = np.unique(keys[rows], return_index=True, return_inverse=True)
-    links.join(rows, rows[at[number]])
+    components.join(rows, rows[at[number]])
 
 
 def _scan(searcher: Searcher) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.float64]]:

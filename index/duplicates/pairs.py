@@ -51,14 +51,19 @@ def measure_scale(squares: npt.NDArray[np.float64], metric: str) -> float:
 
     Args:
         squares: Squared lengths of its vectors [n], n >= 1.
-        metric: A key of `MEASURES`.
+        metric: A key of `FAISS_METRICS`.
     """
     typical = float(np.median(squares))
     return {"cosine": 1.0, "dot": typical, "l2": _OF_LENGTH * math.sqrt(typical)}[metric]
 
 
 def join_near(
-    searcher: Searcher, rows: Rows, links: Components, *, nearness: PairThreshold, progress: Callable[[int, int], None]
+    searcher: Searcher,
+    rows: Rows,
+    components: Components,
+    *,
+    threshold: PairThreshold,
+    progress: Callable[[int, int], None],
 ) -> None:
     """Join rows with all rows of the index that are near to them.
 
@@ -68,30 +73,30 @@ def join_near(
     Args:
         searcher: The index.
         rows: int64 [n]: those to ask with.
-        links: Takes the pairs.
-        nearness: What a pair is.
+        components: Takes the pairs.
+        threshold: What a pair is.
         progress: Takes how many rows are done and how many there are.
     """
     for start in range(0, len(rows), _BLOCK_ROWS):
         progress(start, len(rows))
         pending = rows[start : start + _BLOCK_ROWS]
         for k in _NEAREST:
-            pending = _join_nearest(searcher, pending, links, nearness, k) if len(pending) else pending
-        _join_all(searcher, pending, links, nearness)
+            pending = _join_nearest(searcher, pending, components, threshold, k) if len(pending) else pending
+        _join_all(searcher, pending, components, threshold)
     progress(len(rows), len(rows))
 
 
-def _join_nearest(searcher: Searcher, rows: Rows, links: Components, nearness: PairThreshold, k: int) -> Rows:
+def _join_nearest(searcher: Searcher, rows: Rows, components: Components, threshold: PairThreshold, k: int) -> Rows:
     """Join rows with the near ones of their k nearest; give those that may have more."""
     n_rows = searcher.flat.ntotal
     found, scores = searcher.search(searcher.reconstruct(rows), k=min(k, n_rows))
-    is_pair = nearness.pairs(found, scores)
-    links.join(np.repeat(rows, is_pair.sum(axis=1)), found[is_pair])
-    may_have_more: Rows = rows[(scores[:, -1] >= nearness.floor) & (k < n_rows)]
+    is_pair = threshold.pairs(found, scores)
+    components.join(np.repeat(rows, is_pair.sum(axis=1)), found[is_pair])
+    may_have_more: Rows = rows[(scores[:, -1] >= threshold.floor) & (k < n_rows)]
     return may_have_more
 
 
-def _join_all(searcher: Searcher, rows: Rows, links: Components, nearness: PairThreshold) -> None:
+def _join_all(searcher: Searcher, rows: Rows, components: Components, threshold: PairThreshold) -> None:
     if not len(rows):
         return
     vectors = searcher.reconstruct(rows)
@@ -99,12 +104,12 @@ def _join_all(searcher: Searcher, rows: Rows, links: Components, nearness: PairT
     step = max(1, _BLOCK_FLOATS // len(rows))
     for start in range(0, searcher.flat.ntotal, step):
         others = np.arange(start, min(start + step, searcher.flat.ntotal))
-        is_pair = nearness.pairs(others, measure(vectors, searcher.reconstruct(others)))  # [n, step]
+        is_pair = threshold.pairs(others, measure(vectors, searcher.reconstruct(others)))  # [n, step]
         at, other = np.nonzero(is_pair)
-        links.join(rows[at], others[other])
+        components.join(rows[at], others[other])
 
 
-def with_enough_effort(searcher: Searcher, sample: Sample, nearness: PairThreshold) -> Searcher:
+def widen_search(searcher: Searcher, sample: Sample, threshold: PairThreshold) -> Searcher:
     """Let an index look as hard as it must to find 19 of 20 near pairs; it was tuned to find neighbours of all kinds.
 
     Returns:
@@ -112,26 +117,35 @@ def with_enough_effort(searcher: Searcher, sample: Sample, nearness: PairThresho
     """
     n_compared = min(_NEAREST[0], searcher.flat.ntotal)
     exact = sample.found[:, :n_compared]
-    wanted = nearness.pairs(exact, sample.scores[:, :n_compared]) & (exact != sample.rows[:, None])
+    wanted = threshold.pairs(exact, sample.scores[:, :n_compared]) & (exact != sample.rows[:, None])
     rows = np.flatnonzero(wanted.any(axis=1))
-    harder = Searcher(searcher.flat, searcher.codes, kind=searcher.kind, metric=searcher.metric, effort=searcher.effort)
+    widened = Searcher(
+        searcher.flat,
+        searcher.faiss_index,
+        kind=searcher.kind,
+        metric=searcher.metric,
+        search_params=searcher.search_params,
+    )
     before = -1.0
-    while len(rows) and harder.codes is not None:
-        found, _ = harder.search(sample.vectors[rows], k=n_compared)
+    while len(rows) and widened.faiss_index is not None:
+        found, _ = widened.search(sample.vectors[rows], k=n_compared)
         is_found = (exact[rows, :, None] == found[:, None]).any(axis=2)
         share = float(is_found[wanted[rows]].mean())
         if share >= _FOUND or share < before + _STILL:
             break
-        harder.effort, before = SearchParams(2 * harder.effort.knob, 2 * harder.effort.k_factor), share
-    return harder
+        widened.search_params, before = (
+            SearchParams(2 * widened.search_params.search_param, 2 * widened.search_params.k_factor),
+            share,
+        )
+    return widened
 
 
-def measure_found(sample: Sample, labels: Rows, nearness: PairThreshold) -> float | None:
+def measure_found(sample: Sample, labels: Rows, threshold: PairThreshold) -> float | None:
     """Give the share of the near pairs of a sample whose two rows are in one group.
 
     Returns:
         In [0, 1]; None where the sample has no near pair.
     """
-    is_pair = nearness.pairs(sample.found, sample.scores) & (sample.found != sample.rows[:, None])
+    is_pair = threshold.pairs(sample.found, sample.scores) & (sample.found != sample.rows[:, None])
     joined = labels[sample.rows][:, None] == labels[sample.found]
     return float(joined[is_pair].mean()) if is_pair.any() else None

@@ -71,7 +71,7 @@ def choose_min_score(sample: Sample, *, metric: str, longest: float) -> float:
 
     Args:
         sample: Rows of the collection; n >= 1.
-        metric: A key of `MEASURES`.
+        metric: A key of `FAISS_METRICS`.
         longest: The largest squared length of a vector in the collection: by the dot product it is what a score has to
             be compared with, so that long vectors are not near to everything.
 

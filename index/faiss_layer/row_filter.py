@@ -1,22 +1,24 @@
-"""The rows that a filter lets through, in FAISS's terms: as a selector for any kind, and all of them gone through."""
+"""The rows that pass a filter: as a FAISS selector for any kind of index, and searched exactly, row by row."""
 
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from frieze.core import Floats, Rows
+from frieze.indexing.faiss_layer.vectors import merge_top_k
 
-_BLOCK_FLOATS = 1 << 24  # values of allowed rows held at once: 64 MB
-_MANY = 20  # queries from which FAISS multiplies matrices, for which the rows have to lie together
+_BLOCK_FLOATS = 1 << 24  # values of passing rows held at once: 64 MB
+_BATCH_QUERIES = 20  # queries from which FAISS multiplies matrices, for which the rows have to be contiguous
 
 
 class RowFilter:
-    """Rows of an index that may be found.
+    """Rows of an index that a search may return.
 
     Args:
         rows: int64 [n], ascending.
-        n_rows: N, how many the index has.
+        n_rows: N, number of rows of the index.
     """
 
     def __init__(self, rows: Rows, n_rows: int) -> None:
@@ -28,34 +30,34 @@ class RowFilter:
 
     @property
     def share(self) -> float:
-        """Which part of all rows it is, in (0, 1]."""
+        """Fraction of all rows that pass, in (0, 1]."""
         return len(self) / self.n_rows
 
     @functools.cached_property
     def selector(self) -> Any:
-        """A bit for each row of the index; it has to live as long as FAISS uses it."""
+        """FAISS's bitmap with a bit per row of the index; it must live as long as FAISS uses it."""
         import faiss
 
-        is_allowed = np.zeros(self.n_rows, bool)
-        is_allowed[self.rows] = True
-        bits: Any = np.packbits(is_allowed, bitorder="little")
+        passes = np.zeros(self.n_rows, bool)
+        passes[self.rows] = True
+        bits: Any = np.packbits(passes, bitorder="little")
         return faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg]  # FAISS's stubs know its C++ alone
 
     def search(self, flat: Any, ready: Floats, k: int) -> tuple[Floats, Rows]:
-        """Go through every allowed row.
+        """Search all passing rows exactly.
 
         Args:
             flat: FAISS's flat index of all embeddings.
-            ready: float32 [Q, D], as the metric wants them.
+            ready: float32 [Q, D], prepared for the metric.
             k: 1 <= k <= n.
 
         Returns:
-            numbers: FAISS's own, float32 [Q, k], best first.
+            numbers: FAISS's numbers, float32 [Q, k], best first.
             rows: int64 [Q, k]; -1 where a number is beyond float32.
         """
         import faiss
 
-        if len(ready) < _MANY:
+        if len(ready) < _BATCH_QUERIES:
             selector = faiss.IDSelectorArray(self.rows)
             found: tuple[Floats, Rows] = flat.search(
                 ready,
@@ -63,14 +65,15 @@ class RowFilter:
                 params=faiss.SearchParameters(sel=selector),  # type: ignore[call-arg]  # as above
             )
             return found
-        numbers, rows = np.empty((len(ready), 0), np.float32), np.empty((len(ready), 0), np.int64)
-        sign = 1 if flat.metric_type == faiss.METRIC_L2 else -1
+        sign = np.float32(-1 if flat.metric_type == faiss.METRIC_L2 else 1)  # FAISS's distances: lower is nearer
+        rows, scores = merge_top_k(len(ready), k, self._search_blocks(flat, ready, k, sign))
+        return sign * scores, rows
+
+    def _search_blocks(self, flat: Any, ready: Floats, k: int, sign: np.float32) -> Iterator[tuple[Rows, Floats]]:
+        import faiss
+
         step = max(1, _BLOCK_FLOATS // flat.d)
         for start in range(0, len(self), step):
             block = self.rows[start : start + step]
-            new, places = faiss.knn(ready, flat.reconstruct_batch(block), min(k, len(block)), metric=flat.metric_type)
-            numbers = np.hstack([numbers, new])
-            rows = np.hstack([rows, np.where(places < 0, -1, block[places])])
-            best = np.argsort(sign * numbers, axis=1, kind="stable")[:, :k]
-            numbers, rows = np.take_along_axis(numbers, best, axis=1), np.take_along_axis(rows, best, axis=1)
-        return numbers, rows
+            numbers, at = faiss.knn(ready, flat.reconstruct_batch(block), min(k, len(block)), metric=flat.metric_type)
+            yield np.where(at < 0, -1, block[at]), sign * numbers

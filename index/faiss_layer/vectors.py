@@ -1,8 +1,8 @@
-"""Rows of embeddings for FAISS, in memory or from the table's parts."""
+"""Embeddings for FAISS, in memory or in a vectors.faiss, read block by block; exact search over the blocks."""
 
 import functools
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,52 +11,52 @@ import numpy.typing as npt
 
 from frieze.core import FeatureFileError, Floats, Rows
 from frieze.features import Features, top_k
-from frieze.indexing.faiss_layer.metrics import MEASURES, check_lengths, square_lengths
-from frieze.indexing.faiss_layer.resident_rows import SparseVectors
+from frieze.indexing.faiss_layer.metrics import FAISS_METRICS, check_lengths, square_lengths
+from frieze.indexing.faiss_layer.resident_rows import ResidentRows
 
+NO_ROWS: Rows = np.empty(0, np.int64)
+NO_ROWS.flags.writeable = False
 _SEED = 0
-
-
-_PIECE_ROWS, _PIECE_BYTES = 1 << 13, 1 << 24
-"""Together with all that is computed of it, a piece takes a hundred megabytes."""
+_BLOCK_ROWS, _BLOCK_BYTES = 1 << 13, 1 << 24
+"""A block and everything computed from it take about a hundred megabytes."""
 
 
 class Vectors(Protocol):
-    """Embeddings as the metric wants them.
+    """Embeddings prepared for a metric.
 
     Attributes:
-        metric: A key of `MEASURES`.
+        metric: A key of `FAISS_METRICS`.
         dim: D.
-        raw: FAISS's flat index of them.
+        flat_index: FAISS's flat index of them.
     """
 
     metric: str
     dim: int
 
     def __len__(self) -> int:
-        """Count them: N >= 1."""
+        """Return the number of rows, N >= 1."""
 
     @property
-    def raw(self) -> Any:
+    def flat_index(self) -> Any:
         """FAISS's flat index of them."""
 
-    def pieces(self) -> Iterator[tuple[int, Floats]]:
-        """Read them piece by piece: the first row's number, and float32 [n, D]."""
+    def blocks(self) -> Iterator[tuple[int, Floats]]:
+        """Yield block by block the first row's number and embeddings float32 [n, D]."""
 
     def take(self, rows: Rows) -> Floats:
-        """Give some, int64 [n], ascending; float32 [n, D]."""
+        """Return the embeddings float32 [n, D] of rows int64 [n], ascending."""
 
     @property
     def fetch(self) -> Callable[[Rows], None] | None:
-        """Puts rows, negative ones left out, into `raw`, where others read as zeros; None where all are there."""
+        """Loads rows, but negative ones, into `flat_index`, where others read as zeros; None where all are loaded."""
 
 
-class HeldVectors:
+class InMemoryVectors:
     """Embeddings in memory.
 
     Args:
-        embeddings: float32 [N, D], N >= 1, as the metric wants them.
-        metric: A key of `MEASURES`.
+        embeddings: float32 [N, D], N >= 1, prepared for the metric.
+        metric: A key of `FAISS_METRICS`.
     """
 
     fetch = None  # all rows are in memory
@@ -70,34 +70,28 @@ class HeldVectors:
         return len(self._embeddings)
 
     @functools.cached_property
-    def raw(self) -> Any:
+    def flat_index(self) -> Any:
         """FAISS's flat index of them."""
         import faiss
 
-        flat = faiss.IndexFlat(self.dim, getattr(faiss, MEASURES[self.metric].faiss_name))
+        flat = faiss.IndexFlat(self.dim, getattr(faiss, FAISS_METRICS[self.metric].faiss_name))
         flat.add(self._embeddings)
         return flat
 
-    def pieces(self) -> Iterator[tuple[int, Floats]]:
-        """Give them piece by piece."""
-        step = count_piece(self.dim)
+    def blocks(self) -> Iterator[tuple[int, Floats]]:
+        """Yield block by block the first row's number and embeddings float32 [n, D]."""
+        step = count_block_rows(self.dim)
         for start in range(0, len(self), step):
             yield start, self._embeddings[start : start + step]
 
     def take(self, rows: Rows) -> Floats:
-        """Give some, int64 [n]; float32 [n, D]."""
+        """Return the embeddings float32 [n, D] of rows int64 [n]."""
         return self._embeddings[rows]
 
 
-NO_ROWS: Rows = np.empty(0, np.int64)
-
-
-NO_ROWS.flags.writeable = False
-
-
-def pieces_without(vectors: Vectors, left_out: Rows) -> Iterator[tuple[Rows, Floats]]:
-    """Read embeddings piece by piece, but for some rows, int64 [m]: rows, int64 [n], and float32 [n, D], n >= 1."""
-    for start, embeddings in vectors.pieces():
+def blocks_without(vectors: Vectors, left_out: Rows) -> Iterator[tuple[Rows, Floats]]:
+    """Yield rows int64 [n] and embeddings float32 [n, D], n >= 1, block by block, without some rows int64 [m]."""
+    for start, embeddings in vectors.blocks():
         rows = np.arange(start, start + len(embeddings))
         others = np.setdiff1d(rows, left_out, assume_unique=True)
         if len(others):
@@ -105,55 +99,79 @@ def pieces_without(vectors: Vectors, left_out: Rows) -> Iterator[tuple[Rows, Flo
 
 
 def nearest(vectors: Vectors, queries: Floats, *, k: int, left_out: Rows = NO_ROWS) -> tuple[Rows, Floats]:
-    """Find the exact k nearest rows of each query [Q, D] but for some rows, with NumPy and piece by piece.
+    """Find the exact k nearest rows of each query [Q, D] in NumPy, block by block, without some rows.
 
     Returns:
         rows: int64 [Q, k], best first; rows of equal score in ascending order.
         scores: float32 [Q, k].
     """
-    rows, scores = np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
-    for numbers, embeddings in pieces_without(vectors, left_out):
-        found, new_scores = top_k(queries, embeddings, k=min(k, len(embeddings)), metric=vectors.metric)
-        rows, scores = np.hstack([rows, numbers[found]]), np.hstack([scores, new_scores])
+    return merge_top_k(len(queries), k, _search_blocks(vectors, queries, k, left_out))
+
+
+def _search_blocks(vectors: Vectors, queries: Floats, k: int, left_out: Rows) -> Iterator[tuple[Rows, Floats]]:
+    for numbers, embeddings in blocks_without(vectors, left_out):
+        at, scores = top_k(queries, embeddings, k=min(k, len(embeddings)), metric=vectors.metric)
+        yield numbers[at], scores
+
+
+def merge_top_k(n_queries: int, k: int, blocks: Iterable[tuple[Rows, Floats]]) -> tuple[Rows, Floats]:
+    """Merge the best rows of each block into the k best of all.
+
+    Args:
+        n_queries: Q.
+        k: How many to keep.
+        blocks: rows int64 [Q, n] and scores float32 [Q, n] of each block, higher is nearer.
+
+    Returns:
+        rows: int64 [Q, k], best first; of equal scores those of earlier blocks.
+        scores: float32 [Q, k].
+
+    >>> merged = merge_top_k(1, 2, [(np.array([[0, 1]]), np.array([[3, 1]])), (np.array([[7]]), np.array([[2]]))])
+    >>> merged[0].tolist()
+    [[0, 7]]
+    """
+    rows, scores = np.empty((n_queries, 0), np.int64), np.empty((n_queries, 0), np.float32)
+    for block_rows, block_scores in blocks:
+        rows, scores = np.hstack([rows, block_rows]), np.hstack([scores, block_scores])
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         rows, scores = np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
     return rows, scores
 
 
 def find_equal(vectors: Vectors, queries: Floats) -> tuple[Rows, Rows]:
-    """Find the rows that equal one of some different queries [Q, D] in every bit.
+    """Find the rows that are bitwise equal to one of several distinct queries [Q, D].
 
     Returns:
         rows: int64 [n], ascending.
-        which: int64 [n], the query's number.
+        query_numbers: int64 [n], the number of the query that each equals.
     """
     numbers = {query.tobytes(): number for number, query in enumerate(queries)}
-    sums, rows, which = _sum_bits(queries), [NO_ROWS], [NO_ROWS]
-    for start, embeddings in vectors.pieces():
-        alike = np.flatnonzero(np.isin(_sum_bits(embeddings), sums))
-        found = np.array([numbers.get(embeddings[row].tobytes(), -1) for row in alike], np.int64)
-        rows.append(start + alike[found >= 0])
-        which.append(found[found >= 0])
-    return np.concatenate(rows), np.concatenate(which)
+    checksums, rows, query_numbers = _checksum(queries), [NO_ROWS], [NO_ROWS]
+    for start, embeddings in vectors.blocks():
+        candidates = np.flatnonzero(np.isin(_checksum(embeddings), checksums))
+        matches = np.array([numbers.get(embeddings[row].tobytes(), -1) for row in candidates], np.int64)
+        rows.append(start + candidates[matches >= 0])
+        query_numbers.append(matches[matches >= 0])
+    return np.concatenate(rows), np.concatenate(query_numbers)
 
 
-def _sum_bits(embeddings: Floats) -> npt.NDArray[np.uint64]:
-    """Give a number of each row of float32 [n, D] that is the same for equal rows, and seldom for others."""
+def _checksum(embeddings: Floats) -> npt.NDArray[np.uint64]:
+    """Compute a checksum of each row of float32 [n, D]: equal for equal rows, rarely for others."""
     sums: npt.NDArray[np.uint64] = np.ascontiguousarray(embeddings).view(np.uint32).sum(axis=1, dtype=np.uint64)
     return sums
 
 
-def count_piece(dim: int) -> int:
-    """Give how many embeddings of a width are read at once.
+def count_block_rows(dim: int) -> int:
+    """Compute how many embeddings of a width are read at once.
 
-    >>> count_piece(128), count_piece(1024)
+    >>> count_block_rows(128), count_block_rows(1024)
     (8192, 4096)
     """
-    return max(1, min(_PIECE_ROWS, _PIECE_BYTES // (4 * dim)))
+    return max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // (4 * dim)))
 
 
 def draw_rows(n_rows: int, n_drawn: int) -> Rows:
-    """Draw different rows evenly over the table, the same ones each time.
+    """Draw distinct rows uniformly from the table, the same ones each time.
 
     Returns:
         int64 [min(n_drawn, n_rows)], ascending.
@@ -165,10 +183,10 @@ def draw_rows(n_rows: int, n_drawn: int) -> Rows:
     return np.sort(drawn).astype(np.int64)
 
 
-def draw_others(n_rows: int, n_drawn: int, left_out: Rows) -> Rows:
-    """Draw rows as `draw_rows` does, but none of some; where these are all there are, of all.
+def draw_rows_except(n_rows: int, n_drawn: int, left_out: Rows) -> Rows:
+    """Draw rows as `draw_rows`, without some; from all rows where no others exist.
 
-    >>> draw_others(5, 10, np.array([1, 3])).tolist()
+    >>> draw_rows_except(5, 10, np.array([1, 3])).tolist()
     [0, 2, 4]
     """
     others = np.setdiff1d(np.arange(n_rows), left_out)
@@ -176,18 +194,18 @@ def draw_others(n_rows: int, n_drawn: int, left_out: Rows) -> Rows:
 
 
 class StoredVectors:
-    """A vectors.faiss.
+    """The embeddings of a stored vectors.faiss.
 
     Attributes:
         path: The file.
-        metric: A key of `MEASURES`.
+        metric: A key of `FAISS_METRICS`.
         n_rows: N >= 1.
         dim: D.
-        most_fetched: How many bytes the rows of `raw` may take; None for any.
-        n_zero: How many were all zeros when they were written.
+        max_fetched_bytes: Memory limit for the rows of `flat_index`; None for no limit.
+        n_zero: Number of all-zero vectors among those written.
     """
 
-    most_fetched: int | None = None
+    max_fetched_bytes: int | None = None
     n_zero = 0
 
     def __init__(self, path: Path, *, metric: str, n_rows: int, dim: int) -> None:
@@ -200,33 +218,33 @@ class StoredVectors:
         return self.n_rows
 
     @property
-    def raw(self) -> Any:
-        """FAISS's flat index of the rows that were fetched; all others are zeros."""
-        return self._sparse.flat
+    def flat_index(self) -> Any:
+        """FAISS's flat index, with the rows that were fetched; all others are zeros."""
+        return self._resident.flat_index
 
     @functools.cached_property
-    def _sparse(self) -> SparseVectors:
-        return SparseVectors(self.path, n_rows=self.n_rows, dim=self.dim, most_bytes=self.most_fetched)
+    def _resident(self) -> ResidentRows:
+        return ResidentRows(self.path, n_rows=self.n_rows, dim=self.dim, max_bytes=self.max_fetched_bytes)
 
     def fetch(self, rows: Rows) -> None:
-        """Have rows [n], negative ones left out, in `raw`."""
-        self._sparse.fetch(rows)
+        """Load rows [n], negative ones ignored, into `flat_index`."""
+        self._resident.fetch(rows)
 
-    def forget(self) -> None:
-        """Give the memory of the fetched rows back."""
-        self._sparse.forget()
+    def release(self) -> None:
+        """Free the memory of the fetched rows."""
+        self._resident.release()
 
-    def pieces(self) -> Iterator[tuple[int, Floats]]:
-        """Read the embeddings piece by piece, not by the map: what is mapped counts as memory of the process.
+    def blocks(self) -> Iterator[tuple[int, Floats]]:
+        """Read the embeddings block by block, not by mapping: mapped pages count as memory of the process.
 
         Yields:
-            The number of the piece's first row, and embeddings float32 [n, D], n >= 1.
+            The number of the block's first row, and embeddings float32 [n, D], n >= 1.
         """
-        return self.pieces_of(range(self.n_rows))
+        return self.blocks_of(range(self.n_rows))
 
-    def pieces_of(self, rows: range) -> Iterator[tuple[int, Floats]]:
-        """Do as `pieces` with some rows, one after the other."""
-        step = count_piece(self.dim)
+    def blocks_of(self, rows: range) -> Iterator[tuple[int, Floats]]:
+        """Yield the blocks of a range of rows, as `blocks` does."""
+        step = count_block_rows(self.dim)
         with self.path.open("rb") as file:
             file.seek(len(_header(self.metric, self.n_rows, self.dim)) + 4 * self.dim * rows.start)
             for start in range(rows.start, rows.stop, step):
@@ -243,22 +261,22 @@ class StoredVectors:
             float32 [n, D].
         """
         taken = np.empty((len(rows), self.dim), np.float32)
-        for start, embeddings in self.pieces():
+        for start, embeddings in self.blocks():
             first, last = np.searchsorted(rows, [start, start + len(embeddings)])
             taken[first:last] = embeddings[rows[first:last] - start]
         return taken
 
 
 def write_vectors(features: Features, path: Path, *, metric: str) -> StoredVectors:
-    """Write a table's embeddings, piece by piece.
+    """Write a table's embeddings block by block.
 
     Raises:
         FeatureFileError: A part is missing or broken, or a value is not finite.
         InputError: A vector is too large or too small for the metric.
-        OSError: The disk is full or refuses.
+        OSError: The disk is full or the write fails.
     """
     vectors = StoredVectors(path, metric=metric, n_rows=len(features), dim=features.spec.dim)
-    prepare = MEASURES[metric].prepare
+    prepare = FAISS_METRICS[metric].prepare
     with path.open("wb") as file:
         file.write(_header(metric, vectors.n_rows, vectors.dim))
         for ids, embeddings in features.batches():
@@ -266,7 +284,7 @@ def write_vectors(features: Features, path: Path, *, metric: str) -> StoredVecto
             if bad.any():
                 raise FeatureFileError(
                     f"The embedding of {ids[bad.argmax()]} in {features.path} holds a value that is not finite.",
-                    hint="Embed that image anew: remove it from its folder, run frieze embed, put it back, run again.",
+                    hint="Embed the image again: remove it from its folder, run frieze embed, put it back, run again.",
                 )
             squares = square_lengths(embeddings)
             vectors.n_zero += int((squares == 0).sum())
@@ -276,15 +294,15 @@ def write_vectors(features: Features, path: Path, *, metric: str) -> StoredVecto
 
 
 def load(path: Path, *, hint: str) -> Any:
-    """Open a FAISS file without reading it: the system maps what a search touches.
+    """Open a FAISS file memory-mapped: the system reads what a search touches.
 
     Raises:
-        FeatureFileError: It is missing, cut short or broken.
+        FeatureFileError: It is missing, truncated or broken.
     """
     import faiss
 
     try:
-        # Measured: this flag maps the lists of IVF too, and answers one query 4x faster than IO_FLAG_MMAP,
+        # Measured: this flag also maps the lists of IVF, and answers one query 4x faster than IO_FLAG_MMAP,
         # which starts prefetching threads for each.
         return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
     except RuntimeError as error:
@@ -292,14 +310,14 @@ def load(path: Path, *, hint: str) -> Any:
 
 
 def _header(metric: str, n_rows: int, dim: int) -> bytes:
-    """Give what stands before the numbers: FAISS's own for no rows, with the counts put in.
+    """Return the bytes before the numbers: FAISS's header of an empty index, with the counts filled in.
 
     Source: FAISS, impl/index_write.cpp, write_index_header and WRITEXBVECTOR: after four letters and the width (int32)
     the number of rows (int64); at the end the number of floats (uint64).
     """
     import faiss
 
-    empty = faiss.IndexFlat(dim, getattr(faiss, MEASURES[metric].faiss_name))
+    empty = faiss.IndexFlat(dim, getattr(faiss, FAISS_METRICS[metric].faiss_name))
     header = bytearray(faiss.serialize_index(empty).tobytes())
     struct.pack_into("<q", header, 8, n_rows)
     struct.pack_into("<Q", header, len(header) - 8, n_rows * dim)

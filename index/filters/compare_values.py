@@ -1,7 +1,7 @@
-"""Comparing values of different types by what they are worth: none is rounded, but where one of them is a float.
+"""Compare values of different types by their exact value: nothing is rounded, except where one of them is a float.
 
-The rules are DuckDB's. A number that is written without an exponent is exact, whatever its digits; one with an exponent
-is a float of 64 bits. A float of 32 bits meets exact numbers as such a float. Times are counted in seconds.
+The rules are DuckDB's. A number written without an exponent is exact, whatever its digits; one with an exponent is a
+64-bit float. A 32-bit float is compared with exact numbers as a 32-bit float. Times are counted in seconds.
 """
 
 import math
@@ -15,43 +15,43 @@ import pyarrow.compute as pc
 
 _DAY_S = 86_400
 _UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-"""How many of a timestamp's units a second has."""
-_NANOSECONDS = 9  # digits behind the point of a time in seconds
-_DIGITS = 76  # of Arrow's widest decimal
+"""Units of a timestamp per second."""
+_NANOSECONDS = 9  # digits after the point of a time in seconds
+_DIGITS = 76  # digits of Arrow's widest decimal
 _EXACT = Context(prec=2 * _DIGITS)
 _MIRRORED = {"less": "greater", "less_equal": "greater_equal", "greater": "less", "greater_equal": "less_equal"}
 
 
 def to_number(text: str) -> Any:
-    """Read a number as it is written in a filter.
+    """Parse a number of a filter.
 
     Returns:
-        An Arrow scalar: exact, or a float where it has an exponent or more digits than Arrow can hold.
+        An Arrow scalar: exact, or a float where it has an exponent or more digits than Arrow supports.
 
     Raises:
-        ValueError: It is no number.
+        ValueError: It is not a number.
 
     >>> to_number("18446744073709551615").type, to_number("1e3").type
     (Decimal128Type(decimal128(20, 0)), DataType(double))
     """
-    digits = sum(letter.isdecimal() for letter in text)
+    digits = sum(character.isdecimal() for character in text)
     is_exact = digits <= _DIGITS and set(text) <= set("0123456789._")
     return pa.scalar(Decimal(text) if is_exact else float(text))
 
 
 def negate(number: Any) -> Any:
-    """Give a scalar with its sign changed; it keeps its type."""
+    """Return a scalar with its sign changed and its type kept."""
     value = number.as_py()
     return pa.scalar(value.copy_negate() if isinstance(value, Decimal) else -value, number.type)
 
 
-def compare(left: Any, right: Any, by: str) -> Any:
-    """Compare two columns, a column and a literal, or two literals of one sort.
+def compare(left: Any, right: Any, function: str) -> Any:
+    """Compare two columns, a column and a literal, or two literals of one group of types.
 
     Args:
         left: An Arrow array [N] or scalar.
         right: The same.
-        by: Name of pyarrow.compute's function, such as `less_equal`.
+        function: Name of pyarrow.compute's function, such as `less_equal`.
 
     Returns:
         Booleans [N], or one; null where one of the two is.
@@ -60,39 +60,39 @@ def compare(left: Any, right: Any, by: str) -> Any:
         pa.ArrowException: Arrow can't compare them.
     """
     if _is_literal(left) and not _is_literal(right):
-        left, right, by = right, left, _MIRRORED.get(by, by)
-    if left.type == right.type or not (_is_counted(left.type) and _is_counted(right.type)):
-        return getattr(pc, by)(left, right)
-    if (kind := _to_meet(left.type, right.type)) is not None:
-        return getattr(pc, by)(_as_float(left, kind), _as_float(right, kind))
+        left, right, function = right, left, _MIRRORED.get(function, function)
+    if left.type == right.type or not (_is_ordered(left.type) and _is_ordered(right.type)):
+        return getattr(pc, function)(left, right)
+    if (kind := _common_float_type(left.type, right.type)) is not None:
+        return getattr(pc, function)(_as_float(left, kind), _as_float(right, kind))
     if _is_literal(right) and not _is_literal(left):
-        return _compare_with(left, right, by)
+        return _compare_with(left, right, function)
     scale = max(_scale(left.type), _scale(right.type))
-    return getattr(pc, by)(_as_decimal(left, scale), _as_decimal(right, scale))
+    return getattr(pc, function)(_as_decimal(left, scale), _as_decimal(right, scale))
 
 
 def is_in(column: Any, choices: Sequence[Any]) -> Any:
-    """Tell which values of a column are among some.
+    """Return which values of a column are among some choices.
 
     Args:
         column: An Arrow array [N] or scalar.
-        choices: Scalars of its sort, none null.
+        choices: Scalars of its group of types, none null.
 
     Returns:
         Booleans [N], or one; false where the value is null.
     """
-    wanted: dict[Any, list[Any]] = {column.type: []}
+    by_type: dict[Any, list[Any]] = {column.type: []}
     for choice in choices:
-        kind = _to_meet(column.type, choice.type) or column.type
-        value = _as_float(choice, kind) if pa.types.is_floating(kind) else _fit(choice, kind)
-        wanted.setdefault(kind, []).extend([] if value is None else [value.as_py()])
-    found = [_is_among(column, values, kind) for kind, values in wanted.items()]
-    return found[0] if len(found) == 1 else pc.or_(*found)  # at most as floats, too
+        kind = _common_float_type(column.type, choice.type) or column.type
+        value = _as_float(choice, kind) if pa.types.is_floating(kind) else _convert_exactly(choice, kind)
+        by_type.setdefault(kind, []).extend([] if value is None else [value.as_py()])
+    matches = [_is_among(column, values, kind) for kind, values in by_type.items()]
+    return matches[0] if len(matches) == 1 else pc.or_(*matches)  # in its own type, and at most in one of floats
 
 
 def _is_among(column: Any, values: list[Any], kind: Any) -> Any:
-    seen = column if column.type == kind else _as_float(column, kind)
-    return pc.is_in(seen, value_set=pa.array(values, kind), skip_nulls=True)
+    converted = column if column.type == kind else _as_float(column, kind)
+    return pc.is_in(converted, value_set=pa.array(values, kind), skip_nulls=True)
 
 
 def _is_literal(value: Any) -> bool:
@@ -107,18 +107,18 @@ def _is_time(kind: Any) -> bool:
     return bool(pa.types.is_timestamp(kind) or pa.types.is_date32(kind))
 
 
-def _is_counted(kind: Any) -> bool:
+def _is_ordered(kind: Any) -> bool:
     return _is_exact(kind) or _is_time(kind) or pa.types.is_floating(kind)
 
 
-def _to_meet(*kinds: Any) -> Any:
-    """Give the type of floats in which two types of numbers meet; None where neither is one."""
+def _common_float_type(*kinds: Any) -> Any:
+    """Return the float type in which types of numbers are compared; None where none is a float."""
     floats = [kind for kind in kinds if pa.types.is_floating(kind)]
     return max(floats, key=lambda kind: kind.bit_width, default=None)
 
 
 def _as_float(value: Any, kind: Any) -> Any:
-    if pa.types.is_decimal(value.type):  # Arrow rounds to the nearest from text alone (seen in 26)
+    if pa.types.is_decimal(value.type):  # Arrow rounds to the nearest only from text (measured with 26)
         value = value.cast(pa.string()).cast(pa.float64())
     return value.cast(kind, safe=False)
 
@@ -128,7 +128,7 @@ def _scale(kind: Any) -> int:
 
 
 def _as_decimal(value: Any, scale: int) -> Any:
-    """Give exact numbers, or times as seconds, with so many digits behind the point."""
+    """Convert exact numbers, or times as seconds, to decimals with so many digits after the point."""
     kind = value.type
     if _is_time(kind):
         counted = value.cast(pa.int32() if pa.types.is_date32(kind) else pa.int64()).cast(pa.decimal128(19, 0))
@@ -137,48 +137,48 @@ def _as_decimal(value: Any, scale: int) -> Any:
     return value.cast(pa.decimal256(_DIGITS, scale))
 
 
-def _compare_with(column: Any, literal: Any, by: str) -> Any:
-    """Compare an exact column with a literal that its type may not have: with the next value below it."""
+def _compare_with(column: Any, literal: Any, function: str) -> Any:
+    """Compare an exact column with a literal that its type may not contain: with the next value below it."""
     if not literal.is_valid:
         return pa.scalar(None, pa.bool_())
-    if (fitting := _fit(literal, column.type)) is not None:
-        return getattr(pc, by)(column, fitting)
-    if by in ("equal", "not_equal"):
-        return _all(column, by == "not_equal")
-    per_one, least, most, make = _grid(column.type)
-    below = math.floor(_count(literal) * per_one)
-    is_lower = by.startswith("less")
+    if (fitting := _convert_exactly(literal, column.type)) is not None:
+        return getattr(pc, function)(column, fitting)
+    if function in ("equal", "not_equal"):
+        return _constant(column, function == "not_equal")
+    per_one, least, most, make = _value_range(column.type)
+    below = math.floor(_exact_value(literal) * per_one)
+    is_lower = function.startswith("less")
     if not least <= below <= most:
-        return _all(column, is_lower == (below > most))
+        return _constant(column, is_lower == (below > most))
     return (pc.less_equal if is_lower else pc.greater)(column, make(below))
 
 
-def _all(column: Any, answer: bool) -> Any:
-    return pc.if_else(pc.is_valid(column), answer, pa.scalar(None, pa.bool_()))
+def _constant(column: Any, value: bool) -> Any:
+    return pc.if_else(pc.is_valid(column), value, pa.scalar(None, pa.bool_()))
 
 
-def _fit(literal: Any, kind: Any) -> Any:
-    """Give a literal in a column's type; None where that has no such value."""
-    if literal.type == kind or not _is_counted(kind):
+def _convert_exactly(literal: Any, kind: Any) -> Any:
+    """Convert a literal to a column's type; None where the type has no such value."""
+    if literal.type == kind or not _is_ordered(kind):
         return literal.cast(kind)
-    per_one, least, most, make = _grid(kind)
-    steps = _count(literal) * per_one
+    per_one, least, most, make = _value_range(kind)
+    steps = _exact_value(literal) * per_one
     return make(int(steps)) if steps.denominator == 1 and least <= steps <= most else None
 
 
-def _count(literal: Any) -> Fraction:
-    """Give what an exact literal is worth; of a time the seconds since 1970."""
+def _exact_value(literal: Any) -> Fraction:
+    """Return the value of an exact literal; of a time the seconds since 1970."""
     if pa.types.is_timestamp(literal.type):
         return Fraction(literal.value, _UNITS[literal.type.unit])
     return Fraction(literal.value) * _DAY_S if pa.types.is_date32(literal.type) else Fraction(literal.as_py())
 
 
-def _grid(kind: Any) -> tuple[Fraction, int, int, Callable[[int], Any]]:
-    """Tell which values an exact type has.
+def _value_range(kind: Any) -> tuple[Fraction, int, int, Callable[[int], Any]]:
+    """Return the range and resolution of an exact type.
 
     Returns:
-        How many steps of it make one (of a time, one second), the least and the most steps, and what makes such a
-        value of a number of steps.
+        Steps per one (of a time, per second), the smallest and the largest number of steps, and the function that
+        makes a scalar of a number of steps.
     """
     if pa.types.is_decimal(kind):
         most = 10**kind.precision - 1

@@ -1,4 +1,4 @@
-"""What a filter's condition may hold, and what Arrow computes of it; all else is refused: nothing of it is run."""
+"""Evaluate a filter's condition with Arrow; anything else is refused, and nothing of it is run."""
 
 import contextlib
 import dataclasses
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from sqlglot.expressions import Expr
 
 DIALECT = "duckdb"  # 'text', "column"
-_SHOWN = 80  # letters of a condition in a message
-_PRECISE = ("ns", "us")  # nanoseconds, which end in 2262; beyond these microseconds
-MEND = (
+_MAX_SHOWN = 80  # characters of a condition in a message
+_TIME_UNITS = ("ns", "us")  # nanoseconds, which end in 2262; beyond that microseconds
+FILTER_HINT = (
     "A filter compares columns, 'text', numbers, true, false and null with = != < <= > >=, in, between, like, ilike, "
     "is null, and joins these with and, or, not and ( )."
 )
 
-Of = Callable[["Expr"], Any]
-"""Gives the value of a part of the condition: an Arrow array of N values, or a scalar."""
+Evaluate = Callable[["Expr"], Any]
+"""Computes the value of a part of the condition: an Arrow array of N values, or a scalar."""
 
 
-def name_column(column: "Expr") -> str:
-    """Give a column's name; one with dots is taken for a whole, also outside of quotes."""
+def column_name(column: "Expr") -> str:
+    """Return a column's name; a name with dots is one name, also without quotes."""
     return ".".join(part.name for part in column.parts)  # type: ignore[attr-defined]  # a Column has them
 
 
-_SORTS = {
+_TYPE_GROUPS = {
     "text": lambda kind: pa.types.is_string(kind) or pa.types.is_large_string(kind),
     "a number": lambda kind: pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind),
     "a date": lambda kind: pa.types.is_date(kind) or (pa.types.is_timestamp(kind) and kind.tz is None),
@@ -40,25 +40,25 @@ _SORTS = {
     "true or false": pa.types.is_boolean,
     "null": pa.types.is_null,
 }
-"""What can be compared, each with its own sort; null with all."""
+"""Groups of types whose values can be compared with each other; null with all."""
 
 
-def _sort(value: Any) -> str:
-    return next((sort for sort, is_such in _SORTS.items() if is_such(value.type)), str(value.type))
+def _type_group(value: Any) -> str:
+    return next((group for group, contains in _TYPE_GROUPS.items() if contains(value.type)), str(value.type))
 
 
 def compute(condition: "Expr", columns: dict[str, Any]) -> Any:
     """Compute a condition over columns.
 
     Args:
-        condition: As sqlglot read it.
-        columns: For each column that it names an Arrow array of N values.
+        condition: The condition, parsed by sqlglot.
+        columns: An Arrow array of N values for each column that it names.
 
     Returns:
-        What passes: an Arrow array of N booleans, or one for all; null where it is unknown.
+        Which rows pass: an Arrow array of N booleans, or one for all; null where it is unknown.
 
     Raises:
-        InputError: It holds what a filter does not know, or compares two things of different sorts.
+        InputError: It contains an unsupported expression, or compares values of different types.
     """
     return _condition(condition, functools.partial(_evaluate, columns=columns))
 
@@ -66,80 +66,85 @@ def compute(condition: "Expr", columns: dict[str, Any]) -> Any:
 def _evaluate(node: "Expr", columns: dict[str, Any]) -> Any:
     """Compute a part of the condition."""
     if node.key == "column":
-        return columns[name_column(node)]
+        return columns[column_name(node)]
     known = _NODES.get(node.key)
     if known is None or {name for name, value in node.args.items() if value} - {*known.parts, "negate"}:
-        raise InputError(f"A filter can't hold this: {_text(node)}", hint=MEND)
+        raise InputError(f"A filter can't hold this: {_text(node)}", hint=FILTER_HINT)
     value = known.compute(node, functools.partial(_evaluate, columns=columns))
     return pc.invert(value) if node.args.get("negate") else value
 
 
-def _condition(node: "Expr", of: Of) -> Any:
-    """Compute what has to be true or false."""
-    value = of(node)
+def _condition(node: "Expr", evaluate: Evaluate) -> Any:
+    """Compute a part that must be boolean."""
+    value = evaluate(node)
     if pa.types.is_null(value.type):
         return pa.scalar(None, pa.bool_())
     if not pa.types.is_boolean(value.type):
         raise InputError(
-            f"{_text(node)} by itself is {_sort(value)}; wanted is what is true or false.",
+            f"{_text(node)} by itself is {_type_group(value)}; a condition must be true or false.",
             hint="Compare it with something, such as: label = 'cat'",
         )
     return value
 
 
-def _compare(node: "Expr", of: Of, *, by: str) -> Any:
-    return _compared(node, (of(node.this), of(node.expression)), by)
+def _compare(node: "Expr", evaluate: Evaluate, *, by: str) -> Any:
+    return _compared(node, (evaluate(node.this), evaluate(node.expression)), by)
 
 
 def _compared(node: "Expr", sides: tuple[Any, Any], by: str) -> Any:
-    left, right = (_as_date(value, of=other, node=node) for value, other in (sides, sides[::-1]))
-    _check_sorts(node, left, right)
+    left, right = (_as_date(value, compared=other, node=node) for value, other in (sides, sides[::-1]))
+    _check_types(node, left, right)
     if pa.types.is_null(left.type) or pa.types.is_null(right.type):
         return pa.scalar(None, pa.bool_())
     try:
         return compare(left, right, by)
     except pa.ArrowException as error:
-        raise InputError(f"{_text(node)} can't be computed: {error}.", hint=MEND) from error
+        raise InputError(f"{_text(node)} can't be computed: {error}.", hint=FILTER_HINT) from error
 
 
-def _check_sorts(node: "Expr", left: Any, right: Any) -> None:
+def _check_types(node: "Expr", left: Any, right: Any) -> None:
     _check_names_column(node, left, right)
-    sorts = {_sort(left), _sort(right)} - {"null"}
-    if len(sorts) > 1 or not sorts <= set(_SORTS):
+    groups = {_type_group(left), _type_group(right)} - {"null"}
+    if len(groups) > 1 or not groups <= set(_TYPE_GROUPS):
         raise InputError(
-            f"{_text(node)} compares {_sort(left)} with {_sort(right)}.",
-            hint="Text stands in single quotes, numbers, true and false without; a date is written '2024-05-06'.",
+            f"{_text(node)} compares {_type_group(left)} with {_type_group(right)}.",
+            hint="Text needs single quotes, numbers, true and false do not; a date is written '2024-05-06'.",
         )
 
 
 def _check_names_column(node: "Expr", left: Any, right: Any) -> None:
-    if all(isinstance(value, pa.Scalar) and _sort(value) == "text" for value in (left, right)):
+    if all(isinstance(value, pa.Scalar) and _type_group(value) == "text" for value in (left, right)):
         raise InputError(
-            f"{_text(node)} compares a text with a text, and no column.",
-            hint=f'A column stands in double quotes, or in none where it is one word: "{left.as_py()}"',
+            f"{_text(node)} compares text with text, and no column.",
+            hint=f'A column needs double quotes, or none where it is one word: "{left.as_py()}"',
         )
 
 
-def _as_date(value: Any, *, of: Any, node: "Expr") -> Any:
-    """Read a text that is compared with dates as one of them, in their own time zone where it tells none."""
-    if not isinstance(value, pa.Scalar) or _sort(value) != "text" or not _sort(of).startswith("a date"):
+def _as_date(value: Any, *, compared: Any, node: "Expr") -> Any:
+    """Parse a text that is compared with dates as a date, in their time zone where it names none."""
+    if (
+        not isinstance(value, pa.Scalar)
+        or _type_group(value) != "text"
+        or not _type_group(compared).startswith("a date")
+    ):
         return value
-    is_day, zone = pa.types.is_date(of.type), getattr(of.type, "tz", None)
-    kinds = [pa.date32()] if is_day else [pa.timestamp(unit, zone) for unit in _PRECISE]
-    read = _first_of(value, kinds)
-    if read is None and zone is not None:
-        local = _first_of(value, [pa.timestamp(unit) for unit in _PRECISE])
-        read = None if local is None else _in_zone(local, zone, node)
-    if read is None:
+    is_day, zone = pa.types.is_date(compared.type), getattr(compared.type, "tz", None)
+    types = [pa.date32()] if is_day else [pa.timestamp(unit, zone) for unit in _TIME_UNITS]
+    date = _cast_to_first(value, types)
+    if date is None and zone is not None:
+        local = _cast_to_first(value, [pa.timestamp(unit) for unit in _TIME_UNITS])
+        date = None if local is None else _in_zone(local, zone, node)
+    if date is None:
         example = "'2024-05-06'" if is_day else "'2024-05-06' or '2024-05-06 07:08:09'"
         raise InputError(f"{_text(node)}: {value.as_py()!r} is no date.", hint=f"Write it as {example}.")
-    return read
+    return date
 
 
-def _first_of(text: Any, kinds: list[Any]) -> Any:
-    for kind in kinds:
+def _cast_to_first(text: Any, types: list[Any]) -> Any:
+    """Cast a text to the first type that it fits; None where it fits none."""
+    for type_ in types:
         with contextlib.suppress(pa.ArrowInvalid):
-            return text.cast(kind)
+            return text.cast(type_)
     return None
 
 
@@ -153,71 +158,74 @@ def _in_zone(local: Any, zone: str, node: "Expr") -> Any:
         ) from error
 
 
-def _is_in(node: "Expr", of: Of) -> Any:
-    value, choices = of(node.this), [of(one) for one in node.expressions]
+def _is_in(node: "Expr", evaluate: Evaluate) -> Any:
+    value, choices = evaluate(node.this), [evaluate(one) for one in node.expressions]
     if not all(isinstance(choice, pa.Scalar) for choice in choices):
-        raise InputError(f"A filter can't hold this: {_text(node)}", hint="Between ( and ) stand values, not columns.")
-    choices = [_as_date(choice, of=value, node=node) for choice in choices]
+        raise InputError(f"A filter can't hold this: {_text(node)}", hint="Use values, not columns, between ( and ).")
+    choices = [_as_date(choice, compared=value, node=node) for choice in choices]
     for choice in choices:
-        _check_sorts(node, value, choice)
+        _check_types(node, value, choice)
     if pa.types.is_null(value.type):
         return pa.scalar(None, pa.bool_())
-    known = [choice for choice in choices if choice.is_valid]
-    found = is_in(value, known)
-    is_told = pc.is_valid(value) if len(known) == len(choices) else pc.and_(pc.is_valid(value), found)
-    return pc.if_else(is_told, found, pa.scalar(None, pa.bool_()))
+    valid_choices = [choice for choice in choices if choice.is_valid]
+    matches = is_in(value, valid_choices)
+    has_null_choice = len(valid_choices) < len(choices)
+    is_known = pc.and_(pc.is_valid(value), matches) if has_null_choice else pc.is_valid(value)
+    return pc.if_else(is_known, matches, pa.scalar(None, pa.bool_()))
 
 
-def _is_between(node: "Expr", of: Of) -> Any:
-    value = of(node.this)
-    low, high = of(node.args["low"]), of(node.args["high"])
+def _is_between(node: "Expr", evaluate: Evaluate) -> Any:
+    value = evaluate(node.this)
+    low, high = evaluate(node.args["low"]), evaluate(node.args["high"])
     return pc.and_kleene(_compared(node, (value, low), "greater_equal"), _compared(node, (value, high), "less_equal"))
 
 
-def _is_like(node: "Expr", of: Of, *, ignore_case: bool) -> Any:
-    value, pattern = of(node.this), of(node.expression)
+def _is_like(node: "Expr", evaluate: Evaluate, *, ignore_case: bool) -> Any:
+    value, pattern = evaluate(node.this), evaluate(node.expression)
     _check_names_column(node, value, pattern)
-    sorts = {_sort(value), _sort(pattern)}
-    if not isinstance(pattern, pa.Scalar) or not sorts <= {"text", "null"}:
-        raise InputError(f"{_text(node)}: a column of text is like a text.", hint="Such as: camera like 'Canon%'")
-    if "null" in sorts:
+    groups = {_type_group(value), _type_group(pattern)}
+    if not isinstance(pattern, pa.Scalar) or not groups <= {"text", "null"}:
+        raise InputError(
+            f"{_text(node)}: like compares a column of text with a text.", hint="Such as: camera like 'Canon%'"
+        )
+    if "null" in groups:
         return pa.scalar(None, pa.bool_())
     return pc.match_like(value, pattern.as_py(), ignore_case=ignore_case)
 
 
-def _is_null(node: "Expr", of: Of) -> Any:
+def _is_null(node: "Expr", evaluate: Evaluate) -> Any:
     if node.expression.key != "null":
-        raise InputError(f"A filter can't hold this: {_text(node)}", hint="After `is` stands null or not null.")
-    return pc.is_null(of(node.this))
+        raise InputError(f"A filter can't hold this: {_text(node)}", hint="Use `is null` or `is not null`.")
+    return pc.is_null(evaluate(node.this))
 
 
-def _negate(node: "Expr", of: Of) -> Any:
-    value = of(node.this)
-    if not isinstance(value, pa.Scalar) or _sort(value) != "a number":
-        raise InputError(f"A filter can't hold this: {_text(node)}", hint=MEND)
+def _negate(node: "Expr", evaluate: Evaluate) -> Any:
+    value = evaluate(node.this)
+    if not isinstance(value, pa.Scalar) or _type_group(value) != "a number":
+        raise InputError(f"A filter can't hold this: {_text(node)}", hint=FILTER_HINT)
     return negate(value)
 
 
-def _literal(node: "Expr", _of: Of) -> Any:
+def _literal(node: "Expr", _evaluate_part: Evaluate) -> Any:
     if node.args["is_string"]:
         return pa.scalar(node.name)
     try:
         return to_number(node.name)
     except ValueError as error:
-        raise InputError(f"A filter can't hold this: {_text(node)} is no number.", hint=MEND) from error
+        raise InputError(f"A filter can't hold this: {_text(node)} is no number.", hint=FILTER_HINT) from error
 
 
 @dataclasses.dataclass(frozen=True)
 class _Node:
-    """What a filter may hold.
+    """A supported expression of a filter.
 
     Attributes:
-        parts: Names of what sqlglot may give it; with others it says more than we know.
-        compute: Gives its value.
+        parts: Names of sqlglot's arguments that are supported; with others the expression is refused.
+        compute: Computes its value.
     """
 
     parts: tuple[str, ...]
-    compute: Callable[["Expr", Of], Any]
+    compute: Callable[["Expr", Evaluate], Any]
 
 
 def _comparison(by: str) -> _Node:
@@ -225,9 +233,9 @@ def _comparison(by: str) -> _Node:
 
 
 def _junction(by: Callable[[Any, Any], Any]) -> _Node:
-    def compute(node: "Expr", of: Of) -> Any:
-        # A chain of hundreds is deep on its left; flatten goes through it without recursion.
-        return functools.reduce(by, (_condition(part, of) for part in node.flatten()))
+    def compute(node: "Expr", evaluate: Evaluate) -> Any:
+        # A chain of hundreds nests deeply on its left; flatten walks it without recursion.
+        return functools.reduce(by, (_condition(part, evaluate) for part in node.flatten()))
 
     return _Node(("this", "expression"), compute)
 
@@ -235,8 +243,8 @@ def _junction(by: Callable[[Any, Any], Any]) -> _Node:
 _NODES = {
     "and": _junction(pc.and_kleene),
     "or": _junction(pc.or_kleene),
-    "not": _Node(("this",), lambda node, of: pc.invert(_condition(node.this, of))),
-    "paren": _Node(("this",), lambda node, of: of(node.this)),
+    "not": _Node(("this",), lambda node, evaluate: pc.invert(_condition(node.this, evaluate))),
+    "paren": _Node(("this",), lambda node, evaluate: evaluate(node.this)),
     "eq": _comparison("equal"),
     "neq": _comparison("not_equal"),
     "lt": _comparison("less"),
@@ -250,10 +258,10 @@ _NODES = {
     "is": _Node(("this", "expression"), _is_null),
     "neg": _Node(("this",), _negate),
     "literal": _Node(("this", "is_string"), _literal),
-    "boolean": _Node(("this",), lambda node, _of: pa.scalar(node.this)),
-    "null": _Node((), lambda _node, _of: pa.scalar(None)),
+    "boolean": _Node(("this",), lambda node, _evaluate_part: pa.scalar(node.this)),
+    "null": _Node((), lambda _node, _evaluate_part: pa.scalar(None)),
 }
-"""sqlglot's name of each part of a condition that a filter may hold, beside columns."""
+"""The supported expressions by sqlglot's name, beside columns."""
 
 
 def _text(node: "Expr") -> str:
@@ -261,5 +269,5 @@ def _text(node: "Expr") -> str:
 
 
 def shorten(text: str) -> str:
-    """Give the beginning of a text that is long, for a message."""
-    return truncate(text, most=_SHOWN)
+    """Return the beginning of a long text, for a message."""
+    return truncate(text, most=_MAX_SHOWN)

@@ -1,4 +1,4 @@
-"""rows.parquet: what is known about each row of an index beside its embedding, in row order."""
+"""rows.parquet: the metadata of each row of an index, which is every column but the embedding, in row order."""
 
 import difflib
 import functools
@@ -17,29 +17,29 @@ import pyarrow.parquet as pq
 from frieze.core import FeatureFileError, Rows
 from frieze.features import free_names
 
-_GROUP_ROWS = 4096  # a hit costs the reading of its row group
-_OF_HITS = ("query", "rank", "score")
-"""Names of what a hit has that is no column of the table."""
-_LONGEST = 300  # letters of an id in a message: paths are shown whole
-_N_COMPARED = 20_000  # ids looked through for close matches to a mistyped one
+_GROUP_ROWS = 4096  # reading a hit reads its row group
+_HIT_COLUMNS = ("query", "rank", "score")
+"""Fields of a hit that are no columns of the table."""
+_MAX_SHOWN = 300  # letters of an id in a message: paths are shown whole
+_N_COMPARED = 20_000  # ids compared with a mistyped one
 
 
 def write_rows(tables: Iterable[pa.Table], path: Path) -> None:
-    """Write every column of a table but the embedding, in row order, piece by piece.
+    """Write every column of a table but the embedding, in row order, table by table.
 
     Args:
-        tables: One or more of one schema.
+        tables: One or more tables of one schema.
         path: The file.
     """
     tables = iter(tables)
     first = next(tables)
     with pq.ParquetWriter(path, first.schema, compression="zstd", use_dictionary=["label"]) as writer:
-        for table in _in_groups(itertools.chain([first], tables)):
+        for table in _regroup(itertools.chain([first], tables)):
             writer.write_table(table, row_group_size=_GROUP_ROWS)
 
 
-def _in_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Give the same rows in tables of whole groups, but for the last."""
+def _regroup(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Yield the same rows in tables of whole row groups, but for the last."""
     rest: list[pa.Table] = []
     for table in tables:
         joined = pa.concat_tables([*rest, table])
@@ -50,11 +50,11 @@ def _in_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     yield from (table for table in rest if len(table))
 
 
-class StoredRows:
-    """A rows.parquet, opened: row groups are read when a hit lies in them, also after the file was deleted.
+class RowMetadata:
+    """An open rows.parquet: a row group is read when a hit lies in it, also after the file was deleted.
 
-    Nothing here makes an Arrow value from a Python or NumPy one: pyarrow then imports pandas where that is installed,
-    0.4 s that a search by id would wait for. (A filter, index/filters/evaluate.py, can't do without.)
+    Nothing here creates an Arrow value from a Python or NumPy one: pyarrow then imports pandas where that is installed,
+    which delays a search by id by 0.4 s. (A filter, index/filters/evaluate.py, can't avoid it.)
 
     Raises:
         FeatureFileError: It is missing or broken.
@@ -66,10 +66,10 @@ class StoredRows:
         except (pa.ArrowException, OSError) as error:
             raise FeatureFileError(f"{path} is missing or broken: {error}.", hint=hint) from error
         self._path = path
-        self._mend = hint
+        self._hint = hint
         self._groups: dict[int, pa.Table] = {}
         self._whole: pa.Table | None = None
-        self._reading = threading.Lock()  # two threads in one ParquetFile read nonsense, or crash
+        self._reading = threading.Lock()  # two threads in one ParquetFile read garbage, or crash
 
     def __len__(self) -> int:
         return int(self._file.metadata.num_rows)
@@ -77,57 +77,57 @@ class StoredRows:
     @functools.cached_property
     def ids(self) -> pa.ChunkedArray:
         """The ids, string [N]."""
-        return self._guarded(lambda: self._file.read(columns=["id"])["id"])
+        return self._locked_read(lambda: self._file.read(columns=["id"])["id"])
 
     @property
     def schema(self) -> pa.Schema:
-        """Names and types of what is known about a row."""
+        """Names and types of the columns."""
         return self._file.schema_arrow
 
     def read(self, names: list[str]) -> pa.Table:
         """Read some columns, all N rows of them."""
-        return self._guarded(lambda: self._file.read(columns=names))
+        return self._locked_read(lambda: self._file.read(columns=names))
 
     def find(self, id: str) -> int | None:  # noqa: A002  the stored name of an image is its id everywhere
-        """Give the row of an id, None where there is none."""
+        """Return the row of an id; None where there is none."""
         if to_printable(id) != id:
-            return None  # Arrow knows text only
+            return None  # Arrow stores valid text only
         candidates = pc.indices_nonzero(pc.starts_with(self.ids, id)).to_pylist()
         return next((row for row in candidates if self.ids[row].as_py() == id), None)
 
-    def suggest(self, wanted: str) -> str:
-        """Say which ids look like the wanted one: those of the same file name first."""
-        wanted = to_printable(wanted)[:_LONGEST]
-        same_name = self.ids.filter(pc.match_substring(self.ids, wanted.rsplit("/", 1)[-1]))
+    def suggest(self, unknown_id: str) -> str:
+        """Return a hint with ids similar to an unknown one: those of the same file name first."""
+        shown = to_printable(unknown_id)[:_MAX_SHOWN]
+        same_name = self.ids.filter(pc.match_substring(self.ids, shown.rsplit("/", 1)[-1]))
         some = (same_name if len(same_name) else self.ids)[:_N_COMPARED].to_pylist()
-        compared = [name for name in some if len(name) <= _LONGEST] or [f"{name[:_LONGEST]}..." for name in some]
-        close = difflib.get_close_matches(wanted, compared, n=3)
+        compared = [name for name in some if len(name) <= _MAX_SHOWN] or [f"{name[:_MAX_SHOWN]}..." for name in some]
+        close = difflib.get_close_matches(shown, compared, n=3)
         return f"Did you mean: {', '.join(close)}?" if close else f"Its ids look like: {', '.join(compared[:3])}."
 
     @functools.cached_property
     def names_in_hits(self) -> dict[str, str]:
-        """What the columns are called in a table of hits: the user's own may have a name that hits need."""
-        return free_names(self.schema.names, _OF_HITS)
+        """Each column's name in a table of hits: a user's column may have a name that hits use."""
+        return free_names(self.schema.names, _HIT_COLUMNS)
 
-    def named(self, name: str) -> str:
-        """Give the column of a name, which may be that in hits."""
+    def resolve_name(self, name: str) -> str:
+        """Return the column of a name, which may be its name in hits."""
         in_hits = {shown: stored for stored, shown in self.names_in_hits.items()}
         return name if name in self.schema.names else in_hits.get(name, name)
 
     def take_table(self, rows: Rows) -> pa.Table:
-        """Give some rows [n] with their own types, in the order asked for."""
+        """Return some rows [n] with Arrow types, in the order requested."""
         if not len(rows):
             return self.schema.empty_table()
-        table, places = self._holding(rows)
-        return table.take(pa.Array.from_buffers(pa.int64(), len(places), [None, pa.py_buffer(places)]))
+        table, positions = self._table_with(rows)
+        return table.take(pa.Array.from_buffers(pa.int64(), len(positions), [None, pa.py_buffer(positions)]))
 
     def take(self, rows: Rows) -> list[dict[str, Any]]:
-        """Give some rows [n] as plain JSON values, in the order asked for."""
+        """Return some rows [n] as plain JSON values, in the order requested."""
         taken = self.take_table(rows) if len(rows) else pa.table({})
         return [{name: to_plain(value) for name, value in row.items()} for row in taken.to_pylist()]
 
-    def _holding(self, rows: Rows) -> tuple[pa.Table, Rows]:
-        """Give a table that has some rows [n], n >= 1, and where they are in it; all there is, once all was read."""
+    def _table_with(self, rows: Rows) -> tuple[pa.Table, Rows]:
+        """Return a table with some rows [n], n >= 1, and their positions in it; the whole table once it is read."""
         if self._whole is not None:
             return self._whole, np.ascontiguousarray(rows, dtype=np.int64)
         numbers, number_at = np.unique(rows // _GROUP_ROWS, return_inverse=True)
@@ -136,47 +136,47 @@ class StoredRows:
         if len(groups) == self._file.num_row_groups:
             tables = [groups[number] for number in range(len(groups))]
             self._whole = pa.concat_tables(tables, promote_options="permissive").combine_chunks()
-            self._groups = {}  # they are in it; who reads at this moment holds the old ones
+            self._groups = {}  # the whole table has them; threads that are reading now keep the old dict
             return self._whole, np.ascontiguousarray(rows, dtype=np.int64)
         table = pa.concat_tables(tables, promote_options="permissive")
         return table, np.ascontiguousarray(number_at * _GROUP_ROWS + rows % _GROUP_ROWS, dtype=np.int64)
 
     def columns(self, names: Sequence[str]) -> pa.Table:
-        """Give some columns of all rows; one that the table has not is null throughout."""
-        there = [name for name in names if name in self.schema.names]
-        table = self.read(there)
-        for name in set(names) - set(there):
+        """Return some columns of all rows; a column that the table lacks is null throughout."""
+        existing = [name for name in names if name in self.schema.names]
+        table = self.read(existing)
+        for name in set(names) - set(existing):
             table = table.append_column(name, pa.nulls(len(self)))
         return table
 
     def _group(self, number: int) -> pa.Table:
         groups = self._groups
         if number not in groups:
-            groups[number] = self._guarded(lambda: self._file.read_row_group(number))
+            groups[number] = self._locked_read(lambda: self._file.read_row_group(number))
         return groups[number]
 
-    def _guarded(self, read: Callable[[], Any]) -> Any:
+    def _locked_read(self, read: Callable[[], Any]) -> Any:
         try:
             with self._reading:
                 return read()
         except MemoryError:  # Arrow's too: the file is not to blame
             raise
         except (pa.ArrowException, OSError) as error:
-            raise FeatureFileError(f"{self._path} is broken: {error}.", hint=self._mend) from error
+            raise FeatureFileError(f"{self._path} is broken: {error}.", hint=self._hint) from error
 
 
-def to_shown(name: str) -> str:
-    """Write an id for a message: a long one by its beginning.
+def abbreviate_id(name: str) -> str:
+    """Format an id for a message: a long one by its beginning.
 
-    >>> len(to_shown("z" * 100_000))
+    >>> len(abbreviate_id("z" * 100_000))
     303
     """
     name = to_printable(name)
-    return name if len(name) <= _LONGEST else f"{name[:_LONGEST]}..."
+    return name if len(name) <= _MAX_SHOWN else f"{name[:_MAX_SHOWN]}..."
 
 
 def to_printable(text: str) -> str:
-    r"""Write what is no text, such as bytes of a name that is not UTF-8, in plain letters.
+    r"""Escape what is no valid text, such as bytes of a name that is not UTF-8.
 
     >>> print(to_printable("caf\udce9.jpg"))
     caf\udce9.jpg
@@ -185,7 +185,7 @@ def to_printable(text: str) -> str:
 
 
 def to_plain(value: Any) -> Any:
-    """Give a column's value as plain JSON: bytes in hex, not-finite numbers as None, dates and others as text.
+    """Convert a column's value to plain JSON: bytes to hex, non-finite numbers to None, dates and others to text.
 
     >>> to_plain({"raw": b"a", "scores": [0.5, float("nan")]})
     {'raw': '61', 'scores': [0.5, None]}

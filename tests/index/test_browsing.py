@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from frieze.core import InputError, unit_rows
-from frieze.indexing import count_labels, label_codes, label_rows, look_up, name_columns, read_vectors, select, take
+from frieze.indexing import (
+    column_types,
+    count_labels,
+    filter_rows,
+    label_codes,
+    label_rows,
+    look_up,
+    read_vectors,
+    take_rows,
+)
 
 
 @pytest.fixture
@@ -25,10 +34,10 @@ def test_look_up(opened, table):
 
 def test_select_and_take(opened, table):
     """Rows that pass a filter come in the order of the table; without a filter all do."""
-    assert select(opened, None).tolist() == list(range(len(table)))
+    assert filter_rows(opened, None).tolist() == list(range(len(table)))
     name = table.ids[3]
-    rows = select(opened, f"id = '{name}'")
-    assert [one["id"] for one in take(opened, rows)] == [name]
+    rows = filter_rows(opened, f"id = '{name}'")
+    assert [one["id"] for one in take_rows(opened, rows)] == [name]
 
 
 def test_labels(opened, table):
@@ -51,7 +60,7 @@ def test_label_codes(opened, table):
 
 def test_columns(opened):
     """What filters can ask for is named with its type."""
-    assert {"id", "label", "uri", "width"} <= set(name_columns(opened))
+    assert {"id", "label", "uri", "width"} <= set(column_types(opened))
 
 
 def test_vectors(opened, table):

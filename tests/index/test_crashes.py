@@ -67,14 +67,14 @@ def test_a_failing_step_leaves_an_index(owner, name, small, tmp_path):
 def test_a_full_disk_under_faiss_is_told(indexes):
     """A disk that is full at the last bytes is noticed, which FAISS alone does not."""
     with pytest.raises(OSError, match="No space left on device"):
-        save(indexes("ivf")._searcher.codes, Path("/dev/full"))
+        save(indexes("ivf")._searcher.faiss_index, Path("/dev/full"))
 
 
 _KILLED_BUILD = """
 import os, sys
 from pathlib import Path
 from frieze.features import open_features
-from frieze.indexing import build_index; from frieze.indexing.build import build as building
+from frieze.indexing import build_index; from frieze.indexing.build import build
 
 real, calls = getattr(building, sys.argv[3]), []
 def die(*args, **kwargs):

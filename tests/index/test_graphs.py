@@ -9,13 +9,13 @@ import pytest
 
 from frieze.features import top_k
 from frieze.indexing import build_index, open_index
-from frieze.indexing.build import choose_kind as choosing
+from frieze.indexing.build import choose_kind
 from frieze.indexing.build.build_request import BuildRequest
 from frieze.indexing.build.choose_kind import Speed, choose
-from frieze.indexing.build.recall import hold_out, make_probe, measure_recall, probe_for_many
-from frieze.indexing.build.train_and_add import Filler
+from frieze.indexing.build.recall import compute_ground_truth, ground_truth_at_100, hold_out, measure_recall
+from frieze.indexing.build.train_and_add import IndexTrainer
 from frieze.indexing.faiss_layer.searcher import Searcher, SearchParams
-from frieze.indexing.faiss_layer.vectors import HeldVectors
+from frieze.indexing.faiss_layer.vectors import InMemoryVectors
 from frieze.indexing.storage.generations import write_document
 
 
@@ -36,11 +36,11 @@ def assert_honest(n_rows, dim, target, seed, n_times=1):
     """Hold what is told of a graph of rows, each there some times, against 1,000 queries that are no rows."""
     drawn = gaussian(n_rows + 1_000, dim, seed=seed)
     queries, rows = drawn[n_rows:], np.tile(drawn[:n_rows], (n_times, 1))
-    held = HeldVectors(rows, metric="cosine")
-    choice = choose(BuildRequest(held, make_probe(held), target), "hnsw")
+    held = InMemoryVectors(rows, metric="cosine")
+    choice = choose(BuildRequest(held, compute_ground_truth(held), target), "hnsw")
     low, high = choice.tuned.interval
     recall = ask_new(choice.searcher, queries, rows, 10)
-    assert choice.tuned.does
+    assert choice.tuned.meets_target
     assert low - 0.01 <= recall <= high + 0.01  # the interval of 1,000 queries
     assert recall >= target - 0.01
     assert ask_new(choice.searcher, queries, rows, 100) >= target - 0.01
@@ -49,15 +49,15 @@ def assert_honest(n_rows, dim, target, seed, n_times=1):
 @pytest.fixture(scope="module")
 def held():
     """1,000 vectors of width 32."""
-    return HeldVectors(gaussian(1_000, 32), metric="cosine")
+    return InMemoryVectors(gaussian(1_000, 32), metric="cosine")
 
 
 @pytest.fixture
 def graph(held):
     """A graph of these that lacks what measures it, and its probe."""
-    probe = hold_out(held, make_probe(held))
-    codes = Filler(held, unseen=probe.rows).fill("hnsw", left_out=probe.left_out)
-    return Searcher.over(held, codes, kind="hnsw", left_out=probe.left_out), probe
+    ground_truth = hold_out(held, compute_ground_truth(held))
+    faiss_index = IndexTrainer(held, unseen=ground_truth.rows).train_and_add("hnsw", left_out=ground_truth.left_out)
+    return Searcher.over(held, faiss_index, kind="hnsw", left_out=ground_truth.left_out), ground_truth
 
 
 def test_recall_is_that_of_new_queries():
@@ -81,72 +81,72 @@ def test_recall_is_that_of_new_queries_of_any_size(n_rows, dim, target, seed):
 @pytest.mark.parametrize(("n_rows", "n_asked"), [(49, 9), (300, 30), (1_000, 50), (2_500, 125), (12_000, 500)])
 def test_nearly_the_whole_graph_is_measured(n_rows, n_asked):
     """A twentieth of the rows asks and is left out, or some dozens of few."""
-    few = HeldVectors(gaussian(n_rows, 4), metric="l2")
-    probe = hold_out(few, make_probe(few))
-    assert len(probe.rows) == n_asked
-    np.testing.assert_array_equal(probe.left_out, probe.rows)
+    few = InMemoryVectors(gaussian(n_rows, 4), metric="l2")
+    ground_truth = hold_out(few, compute_ground_truth(few))
+    assert len(ground_truth.rows) == n_asked
+    np.testing.assert_array_equal(ground_truth.left_out, ground_truth.rows)
 
 
 def test_what_equals_a_query_is_left_out():
     """Rows that equal one that asks are left out with it, a tenth of all at most; those with fewest equals ask."""
     rows = gaussian(1_000, 8)
     rows[300:600], rows[600:] = rows[:300], rows[0]
-    table = HeldVectors(rows, metric="l2")
-    probe = hold_out(table, make_probe(table))
-    is_equal = (rows[:, None] == probe.queries).all(axis=2).any(axis=1)
-    np.testing.assert_array_equal(np.flatnonzero(is_equal), probe.left_out)
-    assert 20 < len(probe.rows) < len(probe.left_out) <= 100
+    table = InMemoryVectors(rows, metric="l2")
+    ground_truth = hold_out(table, compute_ground_truth(table))
+    is_equal = (rows[:, None] == ground_truth.queries).all(axis=2).any(axis=1)
+    np.testing.assert_array_equal(np.flatnonzero(is_equal), ground_truth.left_out)
+    assert 20 < len(ground_truth.rows) < len(ground_truth.left_out) <= 100
 
 
 def test_equal_rows_alone_are_measured_as_they_are():
     """Where nearly all rows are equal the graph is measured whole: any answer is right."""
-    table = HeldVectors(np.tile(gaussian(1, 8), (200, 1)), metric="cosine")
-    probe = make_probe(table)
-    assert hold_out(table, probe) is probe
+    table = InMemoryVectors(np.tile(gaussian(1, 8), (200, 1)), metric="cosine")
+    ground_truth = compute_ground_truth(table)
+    assert hold_out(table, ground_truth) is ground_truth
 
 
 def test_a_few_rows_are_measured_as_they_are():
     """A graph of so few rows that it looks at all of them is measured whole."""
-    few = HeldVectors(gaussian(48, 4), metric="l2")
-    probe = make_probe(few)
-    assert hold_out(few, probe) is probe
-    assert not len(probe.left_out)
+    few = InMemoryVectors(gaussian(48, 4), metric="l2")
+    ground_truth = compute_ground_truth(few)
+    assert hold_out(few, ground_truth) is ground_truth
+    assert not len(ground_truth.left_out)
 
 
 @pytest.mark.parametrize("k", [10, 100])
 def test_answers_are_rows_that_are_in_it(k, held):
     """The exact answers are NumPy's over the rows that are in the graph, for ten and for a hundred."""
-    probe = hold_out(held, make_probe(held))
-    probe = probe if k == 10 else probe_for_many(held, probe)
-    others = np.setdiff1d(np.arange(1_000), probe.left_out)
-    exact, scores = top_k(held.take(probe.rows), held.take(others), k=k)
-    np.testing.assert_array_equal(probe.answers, others[exact])
-    np.testing.assert_allclose(probe.worst, scores[:, -1], atol=1e-6)
+    ground_truth = hold_out(held, compute_ground_truth(held))
+    ground_truth = ground_truth if k == 10 else ground_truth_at_100(held, ground_truth)
+    others = np.setdiff1d(np.arange(1_000), ground_truth.left_out)
+    exact, scores = top_k(held.take(ground_truth.rows), held.take(others), k=k)
+    np.testing.assert_array_equal(ground_truth.answers, others[exact])
+    np.testing.assert_allclose(ground_truth.worst, scores[:, -1], atol=1e-6)
 
 
 def test_who_looks_at_everything_has_recall_one(graph):
     """A graph that looks at all the rows it has finds all answers: none that it lacks is asked for."""
-    searcher, probe = graph
-    searcher.effort = SearchParams(2_000, 32)
-    assert measure_recall(searcher, probe).mean() == 1
+    searcher, ground_truth = graph
+    searcher.search_params = SearchParams(2_000, 32)
+    assert measure_recall(searcher, ground_truth).mean() == 1
 
 
 def test_what_it_lacks_is_never_found(graph):
     """Rows that are left out are found by nobody, not where the graph gives too few and all rows are gone through."""
-    searcher, probe = graph
-    found, _ = searcher.search(probe.queries, k=940)
-    assert not np.isin(found, probe.left_out).any()
+    searcher, ground_truth = graph
+    found, _ = searcher.search(ground_truth.queries, k=940)
+    assert not np.isin(found, ground_truth.left_out).any()
 
 
 def test_what_it_lacks_is_put_into_it(graph):
     """After the rows were added, each finds itself first, and it looks as hard as it was tuned to."""
-    searcher, probe = graph
+    searcher, ground_truth = graph
     assert searcher.share == 0.95
-    searcher.add(probe.rows, probe.queries)
-    searcher.effort = SearchParams(200, 2)
-    found, _ = searcher.search(probe.queries, k=1)
-    assert (found[:, 0] == probe.rows).mean() > 0.95
-    assert (searcher.share, searcher.codes.ntotal) == (1.0, 1_000)
+    searcher.add(ground_truth.rows, ground_truth.queries)
+    searcher.search_params = SearchParams(200, 2)
+    found, _ = searcher.search(ground_truth.queries, k=1)
+    assert (found[:, 0] == ground_truth.rows).mean() > 0.95
+    assert (searcher.share, searcher.faiss_index.ntotal) == (1.0, 1_000)
 
 
 def test_every_row_is_in_what_is_stored_once(tmp_path, write_table):
@@ -155,9 +155,9 @@ def test_every_row_is_in_what_is_stored_once(tmp_path, write_table):
         table = write_table(tmp_path / f"{n_rows}.features", gaussian(n_rows, 8))
         document = build_index(table, tmp_path / "i", kind="hnsw")
         folder = tmp_path / "i" / open_index(tmp_path / "i").document["generation"]
-        codes = faiss.read_index(str(folder / "index.faiss"))
-        np.testing.assert_array_equal(np.sort(faiss.vector_to_array(codes.id_map)), np.arange(n_rows))
-    assert "filled anew with what it had learnt" in document["why"]
+        faiss_index = faiss.read_index(str(folder / "index.faiss"))
+        np.testing.assert_array_equal(np.sort(faiss.vector_to_array(faiss_index.id_map)), np.arange(n_rows))
+    assert "refreshed without retraining" in document["why"]
 
 
 @pytest.mark.parametrize(("kind", "n_queries"), [("hnsw", 30), ("ivf", 60), ("exact", None)])
@@ -175,23 +175,27 @@ def test_an_older_graph_is_built_anew(kind, n_queries, tmp_path, write_table):
 
 def test_the_one_that_won_is_whole(held, monkeypatch):
     """A graph that was tried on all rows and won has them all, and its rate counts as that of fewer rows before."""
-    monkeypatch.setattr(choosing, "time_exact", lambda _: Speed(500.0, 2.0))
+    monkeypatch.setattr(choose_kind, "time_exact", lambda _: Speed(500.0, 2.0))
     monkeypatch.setattr(
-        "frieze.indexing.build.trials.KINDS", {kind: choosing.KINDS[kind] for kind in ("exact", "hnsw")}
+        "frieze.indexing.build.trials.KINDS", {kind: choose_kind.KINDS[kind] for kind in ("exact", "hnsw")}
     )
-    monkeypatch.setattr(choosing, "fill", None)
-    shares, real = [], choosing._best
-    monkeypatch.setattr(choosing, "_best", lambda task, trials: shares.append(trials[0].share) or real(task, trials))
-    task = BuildRequest(held, make_probe(held), 0.9)
-    choice = choose(task, "auto")
-    assert (choice.searcher.kind, choice.searcher.codes.ntotal, shares) == ("hnsw", 1_000, [0.95])
+    monkeypatch.setattr(choose_kind, "build_kind", None)
+    shares, real = [], choose_kind._build_best
+    monkeypatch.setattr(
+        choose_kind,
+        "_build_best",
+        lambda build_request, trials: shares.append(trials[0].rate_factor) or real(build_request, trials),
+    )
+    build_request = BuildRequest(held, compute_ground_truth(held), 0.9)
+    choice = choose(build_request, "auto")
+    assert (choice.searcher.kind, choice.searcher.faiss_index.ntotal, shares) == ("hnsw", 1_000, [0.95])
     assert not len(choice.searcher.left_out)
 
 
 def test_what_asks_was_not_learnt_from(held):
     """The rows that measure a graph are among those that no kind learns from, and given once for all efforts."""
-    task = BuildRequest(held, make_probe(held), 0.9)
-    assert np.isin(task.probe_for("hnsw").rows, task.probe.rows).all()
-    assert task.probe_for("hnsw") is task.probe_for("hnsw")
-    assert task.probe_for("ivf") is task.probe
-    assert dataclasses.replace(task, target=0.8).probe_for("sq8") is task.probe
+    build_request = BuildRequest(held, compute_ground_truth(held), 0.9)
+    assert np.isin(build_request.ground_truth_for("hnsw").rows, build_request.ground_truth.rows).all()
+    assert build_request.ground_truth_for("hnsw") is build_request.ground_truth_for("hnsw")
+    assert build_request.ground_truth_for("ivf") is build_request.ground_truth
+    assert dataclasses.replace(build_request, target=0.8).ground_truth_for("sq8") is build_request.ground_truth

@@ -8,7 +8,7 @@ import pytest
 from frieze.core import FeatureFileError
 from frieze.features import top_k
 from frieze.indexing import KINDS, build_index, open_index
-from frieze.indexing.build import build as building
+from frieze.indexing.build import build
 
 N_STEPS = 5
 OTHERS = [kind for kind in KINDS if kind != "exact"]
@@ -19,14 +19,14 @@ WRITERS = {"write_vectors": 40_000, "save": 1_000, "write_rows": 2_000, "write_d
 @contextlib.contextmanager
 def full_disk(writer):
     """While `writer` is at it no file can grow beyond its number of bytes."""
-    real, before = getattr(building, writer), resource.getrlimit(resource.RLIMIT_FSIZE)
+    real, before = getattr(build, writer), resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def write(*args, **named):
         resource.setrlimit(resource.RLIMIT_FSIZE, (WRITERS[writer], before[1]))
         return real(*args, **named)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(building, writer, write)
+        patch.setattr(build, writer, write)
         try:
             yield
         finally:

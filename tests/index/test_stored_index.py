@@ -13,7 +13,7 @@ from frieze.indexing import KINDS, build_index, open_index
 from frieze.indexing.faiss_layer import searcher
 from frieze.indexing.faiss_layer.row_filter import RowFilter
 
-EVERY = [(kind, metric) for kind in KINDS for metric in METRICS if KINDS[kind].serves(metric)]
+EVERY = [(kind, metric) for kind in KINDS for metric in METRICS if KINDS[kind].supports(metric)]
 
 
 def ties_as_right(scores, exact_scores):
@@ -294,7 +294,7 @@ def test_a_changed_table_is_told(tmp_path, small, write_table, clustered):
     grown = write_table(small.path, clustered(61, 8))
     command = f"frieze index {small.path} --out {tmp_path / 'i'} --kind auto --metric l2 --recall 0.95"
     assert open_index(tmp_path / "i").staleness() == (
-        f"{tmp_path / 'i'} was made from an older state of its table. Bring it up to date with: {command}"
+        f"{tmp_path / 'i'} was made from an older state of its table. Update it with: {command}"
     )
     build_index(grown, tmp_path / "i", metric="l2")
     assert open_index(tmp_path / "i").staleness() is None
@@ -328,7 +328,7 @@ def passing(table, where):
 @pytest.fixture(params=[0, 10_000], ids=["by the kind", "one by one"])
 def either_way(request, monkeypatch):
     """Have what passes a filter searched as the kind searches, then gone through row by row."""
-    monkeypatch.setattr(searcher, "_FEW", request.param)
+    monkeypatch.setattr(searcher, "_FEW_ROWS", request.param)
 
 
 @pytest.mark.usefixtures("either_way")
@@ -348,7 +348,7 @@ def test_filtered_agrees_with_numpy(kind, metric, where, table, indexes, queries
 @pytest.mark.parametrize(("kind", "metric"), EVERY)
 def test_filtered_scores_are_those_of_the_ids(kind, metric, table, indexes, queries, monkeypatch):
     """With a filter too the score of each id is NumPy's, best first, no id comes twice, and a batch is no matter."""
-    monkeypatch.setattr(searcher, "_FEW", 0)
+    monkeypatch.setattr(searcher, "_FEW_ROWS", 0)
     index, row_of = indexes(kind, metric), {name: row for row, name in enumerate(table.ids)}
     ids, scores = index.top_k(queries, 5, where=FILTERS["half"])
     expected = METRICS[metric](queries, table.embeddings())[np.arange(100)[:, None], np.vectorize(row_of.get)(ids)]
@@ -362,7 +362,7 @@ def test_filtered_scores_are_those_of_the_ids(kind, metric, table, indexes, quer
 @pytest.mark.parametrize("kind", KINDS)
 def test_as_many_hits_as_pass(kind, indexes, table, monkeypatch):
     """However few pass, each of them is a hit where k is as large; where none passes there are no hits."""
-    monkeypatch.setattr(searcher, "_FEW", 0)
+    monkeypatch.setattr(searcher, "_FEW_ROWS", 0)
     index, queries = indexes(kind), table.embeddings()[:30]
     found = index.search(queries, k=5_000, where=FILTERS["tenth"])
     assert [sorted(hit["id"] for hit in hits) for hits in found] == [sorted(table.ids[passing(table, "tenth")])] * 30
@@ -398,14 +398,14 @@ def test_filtered_k_is_held_to_the_collection(indexes, queries):
     """`top_k` refuses k beyond the collection with a filter too, and a filter that can't be used is told."""
     with pytest.raises(InputError, match="k is 2001"):
         indexes("exact").top_k(queries, 2_001, where="label = 'c04'")
-    with pytest.raises(InputError, match="not there: lable"):
+    with pytest.raises(InputError, match="unknown column: lable"):
         indexes("exact").top_k(queries, 3, where="lable = 'c04'")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_filtered_scores_beyond_float32_are_refused(kind, indexes, monkeypatch):
     """With a filter too, a query whose scores overflow is refused."""
-    monkeypatch.setattr(searcher, "_FEW", 0)
+    monkeypatch.setattr(searcher, "_FEW_ROWS", 0)
     with pytest.raises(InputError, match="Query 0 is too large"):
         indexes(kind, "l2").top_k(np.full((1, 16), 3e38, np.float32), 1, where=FILTERS["half"])
 
@@ -420,7 +420,7 @@ def test_filters_keep_their_recall(kind, tmp_path, clustered, write_table):
     ranks = np.random.default_rng(0).permutation(40_000), np.argsort(np.argsort(stored[:, 0]))
     for rows in (np.flatnonzero(rank < most) for rank in ranks for most in (20_000, 2_000, 40)):
         _, exact_scores = top_k(queries, stored[rows], k=10, metric="cosine")
-        _, scores = index._searcher.search(queries, k=10, among=RowFilter(rows, 40_000))
+        _, scores = index._searcher.search(queries, k=10, row_filter=RowFilter(rows, 40_000))
         assert ties_as_right(scores, exact_scores) >= 0.95
 
 

@@ -81,13 +81,16 @@ def test_no_query(world):
 @pytest.mark.parametrize(
     ("where", "told"),
     [
-        ("lable = 'red'", "The filter names a column that is not there: lable\nDid you mean: label?"),
-        ("label = 'red", "Error: The filter can't be read, for a quote has no end: label = 'red"),
-        ("label = = 'red'", "Error: The filter can't be read from here on: = 'red'\nThe whole of it: label = = 'red'"),
+        ("lable = 'red'", "The filter names an unknown column: lable\nDid you mean: label?"),
+        ("label = 'red", "Error: The filter can't be parsed: a quote is not closed: label = 'red"),
+        (
+            "label = = 'red'",
+            "Error: The filter can't be parsed from here on: = 'red'\nThe whole filter: label = = 'red'",
+        ),
         ("", "Error: The filter is empty."),
         ("width > 'wide'", "Error: width > 'wide' compares a number with text."),
         ("upper(label) = 'RED'", "Error: A filter can't hold this: UPPER(label)\nA filter compares columns"),
-        ("label", "Error: label by itself is text; wanted is what is true or false."),
+        ("label", "Error: label by itself is text; a condition must be true or false."),
     ],
 )
 def test_filters_that_can_not_be_used(world, run, where, told):

@@ -44,7 +44,7 @@ def test_spoilt(name, check, copied, run):
     spoil(copied / name)
     result = run("verify", copied / name.split("/")[0])
     assert (result.exit_code, result.stderr.split(":")[0]) == (1, check)
-    assert any(word in result.stderr for word in ("Delete", "Make it anew", "Train"))
+    assert any(word in result.stderr for word in ("Delete", "Rebuild it", "Train"))
     assert "problems" not in result.stdout
 
 

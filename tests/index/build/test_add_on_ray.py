@@ -8,7 +8,7 @@ import pytest
 
 from frieze.core import InputError
 from frieze.indexing import build_index, open_index
-from frieze.indexing.build import add_on_ray as spreading
+from frieze.indexing.build import add_on_ray
 
 
 class Inline:
@@ -51,8 +51,8 @@ def cluster_of(monkeypatch):
     def make(cpus):
         ray = Inline(cpus)
         monkeypatch.setattr("frieze.indexing.build.build.connect_to_ray", lambda _: contextlib.nullcontext(ray))
-        monkeypatch.setattr(spreading, "_LEAST_PIECES", 1)
-        monkeypatch.setattr(spreading, "count_piece", lambda _: 500)
+        monkeypatch.setattr(add_on_ray, "_MIN_BLOCKS", 1)
+        monkeypatch.setattr(add_on_ray, "count_block_rows", lambda _: 500)
         return ray
 
     return make
@@ -60,10 +60,10 @@ def cluster_of(monkeypatch):
 
 def asked(out, table):
     """Give what an index's codes answer where every list is looked through: scores and rows of 100 queries' nearest."""
-    codes = faiss.read_index(str(out / open_index(out).document["generation"] / "index.faiss"))
-    lists = faiss.extract_index_ivf(codes)
+    faiss_index = faiss.read_index(str(out / open_index(out).document["generation"] / "index.faiss"))
+    lists = faiss.extract_index_ivf(faiss_index)
     lists.nprobe = lists.nlist
-    return codes.search(np.ascontiguousarray(table.embeddings()[::20]), 20)
+    return faiss_index.search(np.ascontiguousarray(table.embeddings()[::20]), 20)
 
 
 def assert_same(here, there, table):
@@ -92,7 +92,7 @@ def test_a_graph_is_filled_here(table, cluster_of, tmp_path):
 
 
 def test_brought_up_to_date(table, cluster_of, tmp_path):
-    """An index that is filled anew with what it had learnt is spread as well."""
+    """An index that is refreshed without retraining is spread as well."""
     ray = cluster_of(2)
     build_index(table, tmp_path / "there", kind="sq8")
     build_index(table, tmp_path / "there", kind="sq8", ray="auto", force=True)
@@ -102,16 +102,16 @@ def test_brought_up_to_date(table, cluster_of, tmp_path):
 def test_a_machine_sees_nothing():
     """A machine that does not see the file says so."""
     empty = faiss.serialize_index(faiss.index_factory(8, "IVF1,Flat"))
-    place = {"path": "/not/there", "metric": "cosine", "n_rows": 4, "dim": 8}
+    file = {"path": "/not/there", "metric": "cosine", "n_rows": 4, "dim": 8}
     with pytest.raises(InputError, match="does not see /not/there"):
-        spreading.fill_share(empty, place, range(4))
+        add_on_ray.add_share(empty, file, range(4))
 
 
 @pytest.mark.slow
 def test_on_a_cluster(cluster, table, tmp_path, monkeypatch):
     """A real cluster's three machines fill the same codes."""
-    monkeypatch.setattr(spreading, "_LEAST_PIECES", 1)
-    monkeypatch.setattr(spreading, "count_piece", lambda _: 500)
+    monkeypatch.setattr(add_on_ray, "_MIN_BLOCKS", 1)
+    monkeypatch.setattr(add_on_ray, "count_block_rows", lambda _: 500)
     build_index(table, tmp_path / "here", kind="pq")
     build_index(table, tmp_path / "there", kind="pq", ray=cluster.address)
     assert_same(tmp_path / "here", tmp_path / "there", table)

@@ -14,11 +14,11 @@ import pytest
 from frieze.core import FeatureFileError, InputError, MismatchError, lock, unit_rows
 from frieze.features import METRICS, open_features, top_k
 from frieze.indexing import KINDS, build_index, open_index
-from frieze.indexing.build import build as building
+from frieze.indexing.build import build
 from frieze.indexing.faiss_layer.kinds import count_bytes, write_recipe
 from frieze.indexing.storage.generations import write_document
 
-EVERY = [(kind, metric) for kind in KINDS for metric in METRICS if KINDS[kind].serves(metric)]
+EVERY = [(kind, metric) for kind in KINDS for metric in METRICS if KINDS[kind].supports(metric)]
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_the_document_tells_what_was_built(kind, metric, table, tmp_path):
     assert 0 < document["ms_per_query"] / 1e3 < document["build_seconds"]
     assert document["peak_memory_bytes"] > 2_000 * 16 * 4
     assert document["memory_bytes"] == pytest.approx(count_bytes(kind, 2_000, 16), rel=0.35, abs=10_000)
-    assert document["why"] == f"{kind} was asked for."
+    assert document["why"] == f"{kind} was requested."
 
 
 def test_index_json_explains_the_index(small, out):
@@ -159,7 +159,7 @@ def test_a_relative_path_with_a_colon_works(small, tmp_path, monkeypatch):
 def test_a_file_is_no_place_for_an_index(small, tmp_path):
     """A file where the index should stand is refused, and so is a path below one."""
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(FeatureFileError, match="is there already and is no index"):
+    with pytest.raises(FeatureFileError, match="exists already and is not an index"):
         build_index(small, tmp_path / "file")
     with pytest.raises(FeatureFileError, match="can't be written: Not a directory"):
         build_index(small, tmp_path / "file" / "index")
@@ -168,7 +168,7 @@ def test_a_file_is_no_place_for_an_index(small, tmp_path):
 def test_the_table_itself_is_no_place_for_an_index(small):
     """The features are not overwritten by their own index."""
     before = snapshot(small.path)
-    with pytest.raises(FeatureFileError, match="is there already and is no index"):
+    with pytest.raises(FeatureFileError, match="exists already and is not an index"):
         build_index(small, small.path, force=True)
     assert snapshot(small.path) == before
 
@@ -272,7 +272,7 @@ def test_a_small_table_does_not_flatter(broad, tmp_path, write_table):
 
 @pytest.mark.parametrize(("recall", "meets"), [(0.2, True), (0.95, False)])
 def test_a_missed_target_is_told(recall, meets, tmp_path, write_table):
-    """A kind that was asked for and finds too little says so in its document, beside the recall that was asked for."""
+    """A kind that was asked for and finds too little says so in its document, beside the recall that was requested."""
     noise = np.random.default_rng(0).normal(size=(2_500, 256)).astype(np.float32)
     document = build_index(write_table(tmp_path / "t", noise), tmp_path / "i", kind="pca-pq", recall=recall)
     assert (document["recall_target"], document["meets_target"]) == (recall, meets)
@@ -287,15 +287,15 @@ LACKS = {
 
 
 @pytest.mark.parametrize("lack", LACKS.values(), ids=LACKS)
-@pytest.mark.parametrize("where", ["write_vectors", "make_probe", "choose", "write_rows"])
+@pytest.mark.parametrize("where", ["write_vectors", "compute_ground_truth", "choose", "write_rows"])
 def test_a_lack_of_memory_is_told(where, lack, small, tmp_path, monkeypatch):
     """Wherever the memory ends the error says how to build with less, and nothing is left behind."""
 
     def fail(*_, **__):
         raise lack
 
-    monkeypatch.setattr(building, where, fail)
-    with pytest.raises(InputError, match="memory is not enough to index 60 rows of width 8") as caught:
+    monkeypatch.setattr(build, where, fail)
+    with pytest.raises(InputError, match="not enough memory to index 60 rows of width 8") as caught:
         build_index(small, tmp_path / "i")
     assert "--max-build-memory" in caught.value.hint
     assert [path.name for path in (tmp_path / "i").iterdir()] == [".lock"]
@@ -308,7 +308,7 @@ def test_a_table_is_not_called_broken_for_a_lack_of_memory(small, tmp_path, monk
         raise LACKS["arrow"]
 
     monkeypatch.setattr(pq.ParquetFile, "iter_batches", fail)
-    with pytest.raises(InputError, match="memory is not enough"):
+    with pytest.raises(InputError, match="not enough memory"):
         build_index(small, tmp_path / "i")
 
 

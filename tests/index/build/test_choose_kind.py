@@ -5,29 +5,28 @@ import numpy as np
 import pytest
 
 from frieze.core import InputError
-from frieze.indexing.build import choose_kind as choosing
-from frieze.indexing.build import trials
+from frieze.indexing.build import choose_kind, trials
 from frieze.indexing.build.build_request import BuildRequest
 from frieze.indexing.build.choose_kind import Speed, choose, time_exact
-from frieze.indexing.build.recall import make_probe
+from frieze.indexing.build.recall import compute_ground_truth
 from frieze.indexing.build.trials import try_kinds
 from frieze.indexing.build.tune_search import Tuned
 from frieze.indexing.faiss_layer.kinds import KINDS, count_build_bytes, count_bytes
 from frieze.indexing.faiss_layer.searcher import SearchParams
-from frieze.indexing.faiss_layer.vectors import HeldVectors
+from frieze.indexing.faiss_layer.vectors import InMemoryVectors
 
 
 @pytest.fixture(scope="module")
-def task(vectors):
+def build_request(vectors):
     """The shared vectors, to be indexed by l2 at a recall of 0.95."""
-    held = HeldVectors(vectors, metric="l2")
-    return BuildRequest(held, make_probe(held), 0.95)
+    held = InMemoryVectors(vectors, metric="l2")
+    return BuildRequest(held, compute_ground_truth(held), 0.95)
 
 
 @pytest.fixture
 def slow(monkeypatch):
     """An exact query is slow."""
-    monkeypatch.setattr(choosing, "time_exact", lambda _: Speed(500.0, 2.0))
+    monkeypatch.setattr(choose_kind, "time_exact", lambda _: Speed(500.0, 2.0))
 
 
 @pytest.fixture
@@ -40,24 +39,24 @@ def rates(monkeypatch):
             return Tuned(SearchParams(3, 2), 0.5 if rate is None else 0.97, rate is not None, float(rate or 0))
 
         monkeypatch.setattr(trials, "tune", tune)
-        monkeypatch.setattr(choosing, "tune", tune)
+        monkeypatch.setattr(choose_kind, "tune", tune)
 
     return set_up
 
 
-def test_quick_exact_search_wins(task, monkeypatch):
+def test_quick_exact_search_wins(build_request, monkeypatch):
     """Where an exact query is below 5 ms, exact is chosen."""
-    monkeypatch.setattr(choosing, "time_exact", lambda _: Speed(4.9, 300.0))
-    choice = choose(task, "auto")
+    monkeypatch.setattr(choose_kind, "time_exact", lambda _: Speed(4.9, 300.0))
+    choice = choose(build_request, "auto")
     assert (choice.searcher.kind, choice.recipe, choice.tuned.recall) == ("exact", "Flat", 1.0)
     assert (choice.ms_per_query, choice.tuned.rate) == (4.9, 300.0)
     assert choice.why == "An exact query takes 4.9 ms here."
 
 
-def test_the_fastest_kind_wins(task, slow, rates):
+def test_the_fastest_kind_wins(build_request, slow, rates):
     """Where an exact query is slow, the kind that answers most queries is chosen, and what was tried is told."""
     rates(pq=900, rabitq=800, hnsw=None)
-    choice = choose(task, "auto")
+    choice = choose(build_request, "auto")
     assert choice.searcher.kind == "pq"
     assert choice.why == (
         "pq answers most queries a second at a recall of 0.95; the runner-up is rabitq; then ivf, fp16, sq8, pca-pq;"
@@ -67,180 +66,185 @@ def test_the_fastest_kind_wins(task, slow, rates):
     assert [one["queries_per_second"] for one in choice.tried] == [900, 800, 1, 1, 1, 1, None]
 
 
-def test_what_was_tried_on_all_rows_is_kept(task, slow, rates, monkeypatch):
+def test_what_was_tried_on_all_rows_is_kept(build_request, slow, rates, monkeypatch):
     """A kind that was filled with all rows while it was tried is not filled again."""
     rates(pq=900)
-    monkeypatch.setattr(choosing, "fill", None)
-    assert choose(task, "auto").searcher.codes.ntotal == 2_000
+    monkeypatch.setattr(choose_kind, "build_kind", None)
+    assert choose(build_request, "auto").searcher.faiss_index.ntotal == 2_000
 
 
-def test_only_what_fits_the_memory(task, slow, rates):
+def test_only_what_fits_the_memory(build_request, slow, rates):
     """Within a memory budget the fastest that fits wins; what does not is told, and is not tried."""
     rates(ivf=900, sq8=800, pq=700)
-    choice = choose(dataclasses.replace(task, max_bytes=count_bytes("sq8", 2_000, 16)), "auto")
+    choice = choose(dataclasses.replace(build_request, max_bytes=count_bytes("sq8", 2_000, 16)), "auto")
     assert choice.searcher.kind == "sq8"
     assert "within 52KB" in choice.why
     assert choice.why.endswith("too large: ivf, fp16, hnsw.")
     assert [one["recall_at_10"] for one in choice.tried][-3:] == [None] * 3
 
 
-def test_a_quick_exact_search_must_fit_too(task, rates, monkeypatch):
+def test_a_quick_exact_search_must_fit_too(build_request, rates, monkeypatch):
     """Exact search is not chosen where it takes more memory than is given, however quick."""
     rates(pq=700)
-    monkeypatch.setattr(choosing, "time_exact", lambda _: Speed(0.1, 1.0))
-    assert choose(dataclasses.replace(task, max_bytes=60_000), "auto").searcher.kind == "pq"
+    monkeypatch.setattr(choose_kind, "time_exact", lambda _: Speed(0.1, 1.0))
+    assert choose(dataclasses.replace(build_request, max_bytes=60_000), "auto").searcher.kind == "pq"
 
 
-def test_nothing_does(task, slow, rates):
+def test_nothing_does(build_request, slow, rates):
     """Where no kind reaches the recall, exact is built if it fits; else the run ends with the best and the mend."""
     rates(**dict.fromkeys([kind.replace("-", "_") for kind in KINDS if kind != "exact"]))
-    choice = choose(task, "auto")
+    choice = choose(build_request, "auto")
     assert (choice.searcher.kind, choice.why) == ("exact", "No other kind reaches a recall of 0.95 here.")
     with pytest.raises(InputError, match=r"reaches a recall of 0\.95 within 60KB; the best is") as caught:
-        choose(dataclasses.replace(task, max_bytes=60_000), "auto")
+        choose(dataclasses.replace(build_request, max_bytes=60_000), "auto")
     assert caught.value.hint == "Give --recall 0.5, or --max-memory 128KB."
 
 
-def test_nothing_fits(task):
+def test_nothing_fits(build_request):
     """Where no kind fits the memory the smallest is named, with what it takes."""
     text = r"No kind of index fits; the smallest, .*, would take .*KB, more than the 5KB given"
     with pytest.raises(InputError, match=text) as caught:
-        choose(dataclasses.replace(task, max_bytes=5_000), "auto")
+        choose(dataclasses.replace(build_request, max_bytes=5_000), "auto")
     assert caught.value.hint.startswith("Give --max-memory ")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_kind_that_was_asked_for(kind, task):
+def test_a_kind_that_was_asked_for(kind, build_request):
     """A kind that is asked for is filled, and tuned to the recall as far as it goes."""
-    choice = choose(task, kind)
-    assert (choice.searcher.kind, choice.why, choice.tried) == (kind, f"{kind} was asked for.", [])
+    choice = choose(build_request, kind)
+    assert (choice.searcher.kind, choice.why, choice.tried) == (kind, f"{kind} was requested.", [])
     assert choice.tuned.recall >= KINDS[kind].floor
 
 
-def test_a_kind_that_does_not_fit(task):
+def test_a_kind_that_does_not_fit(build_request):
     """A kind that was asked for and is too large is refused with what it takes."""
     with pytest.raises(InputError, match=r"ivf would take 14.KB, more than the 10KB given"):
-        choose(dataclasses.replace(task, max_bytes=10_000), "ivf")
+        choose(dataclasses.replace(build_request, max_bytes=10_000), "ivf")
     text = r"ivf would take 14.KB, more than the 10KB given and 301MB to build, more than the 200MB given"
     with pytest.raises(InputError, match=text) as caught:
-        choose(dataclasses.replace(task, max_bytes=10_000, max_build_bytes=200_000_000), "ivf")
+        choose(dataclasses.replace(build_request, max_bytes=10_000, max_build_bytes=200_000_000), "ivf")
     assert re.fullmatch(r"Give --max-memory 14.KB --max-build-memory 301MB\.", caught.value.hint)
 
 
-def test_what_is_too_large_to_build(task, slow, rates):
+def test_what_is_too_large_to_build(build_request, slow, rates):
     """A kind that fits once it is built, but not while it is, is not chosen."""
     rates(hnsw=900, pq=800)
-    choice = choose(dataclasses.replace(task, max_build_bytes=count_build_bytes("sq8", 2_000, 16)), "auto")
+    choice = choose(dataclasses.replace(build_request, max_build_bytes=count_build_bytes("sq8", 2_000, 16)), "auto")
     assert (choice.searcher.kind, choice.why.endswith("too large: ivf, fp16, hnsw.")) == ("pq", True)
     assert "built within 301MB" in choice.why
 
 
-def test_less_is_held_while_building(task, monkeypatch):
+def test_less_is_held_while_building(build_request, monkeypatch):
     """What kinds are tried on, timed on and learn from are shares of what building may take."""
-    monkeypatch.setattr("frieze.indexing.faiss_layer.kinds._LEAST_BUILD_BYTES", 0)
-    held, real = [], HeldVectors.__init__
+    monkeypatch.setattr("frieze.indexing.faiss_layer.kinds._MIN_BUILD_BYTES", 0)
+    held, real = [], InMemoryVectors.__init__
     monkeypatch.setattr(
-        HeldVectors, "__init__", lambda *args, **named: held.append(len(args[1])) or real(*args, **named)
+        InMemoryVectors, "__init__", lambda *args, **named: held.append(len(args[1])) or real(*args, **named)
     )
-    learnt, filler = [], choosing.Filler
+    n_trained, trainer = [], choose_kind.IndexTrainer
     monkeypatch.setattr(
-        choosing,
-        "Filler",
-        lambda vectors, unseen, most_trained, adder: learnt.append(most_trained) or filler(vectors, adder=adder),
+        choose_kind,
+        "IndexTrainer",
+        lambda vectors, unseen, max_training_rows, populator: (
+            n_trained.append(max_training_rows) or trainer(vectors, populator=populator)
+        ),
     )
-    within = dataclasses.replace(task, max_build_bytes=200_000)
-    try_kinds(within)
-    time_exact(within)
-    choose(within, "pq")
-    assert (held, learnt) == ([195, 195], [520])  # 200,000 bytes / 16, / 6, at 64 bytes a row
+    describe_limits = dataclasses.replace(build_request, max_build_bytes=200_000)
+    try_kinds(describe_limits)
+    time_exact(describe_limits)
+    choose(describe_limits, "pq")
+    assert (held, n_trained) == ([195, 195], [520])  # 200,000 bytes / 16, / 6, at 64 bytes a row
 
 
 def test_a_kind_that_does_not_serve(vectors):
     """A kind that can't answer in the metric is refused."""
-    held = HeldVectors(vectors, metric="dot")
-    with pytest.raises(InputError, match="tells little of dot products"):
-        choose(BuildRequest(held, make_probe(held), 0.95), "pca-pq")
+    held = InMemoryVectors(vectors, metric="dot")
+    with pytest.raises(InputError, match="say little about dot products"):
+        choose(BuildRequest(held, compute_ground_truth(held), 0.95), "pca-pq")
 
 
 def test_few_rows_are_exact(clustered):
     """A table too small to train two lists is searched exactly, without timing; so is one too small for its codes."""
-    held = HeldVectors(clustered(60, 8), metric="l2")
-    task = BuildRequest(held, make_probe(held), 0.95)
-    assert choose(task, "auto").why == "60 rows are too few to train lists."
-    assert (choose(task, "pq").searcher.kind, choose(task, "pq").why) == ("exact", "60 rows are too few to train pq.")
+    held = InMemoryVectors(clustered(60, 8), metric="l2")
+    build_request = BuildRequest(held, compute_ground_truth(held), 0.95)
+    assert choose(build_request, "auto").why == "60 rows are too few to train lists."
+    assert (choose(build_request, "pq").searcher.kind, choose(build_request, "pq").why) == (
+        "exact",
+        "60 rows are too few to train pq.",
+    )
 
 
 @pytest.mark.parametrize("n_rows", [1, 2, 50])
 def test_lists_on_demand_for_any_size(n_rows, capfd, clustered):
     """Lists that were asked for are made of the smallest table too, and FAISS does not talk on stderr."""
-    held = HeldVectors(clustered(n_rows, 8), metric="l2")
-    choice = choose(BuildRequest(held, make_probe(held), 1.0), "ivf")
-    assert (choice.recipe, choice.tuned.recall, choice.why) == ("IVF1,Flat", 1.0, "ivf was asked for.")
+    held = InMemoryVectors(clustered(n_rows, 8), metric="l2")
+    choice = choose(BuildRequest(held, compute_ground_truth(held), 1.0), "ivf")
+    assert (choice.recipe, choice.tuned.recall, choice.why) == ("IVF1,Flat", 1.0, "ivf was requested.")
     assert capfd.readouterr() == ("", "")
 
 
-def test_exact_time_is_scaled_to_the_table(task, monkeypatch):
+def test_exact_time_is_scaled_to_the_table(build_request, monkeypatch):
     """An exact query over the whole table is told from a sample: twenty times the rows, twenty times the time."""
-    monkeypatch.setattr(choosing, "_TIMED_FLOATS", 100 * 16)
+    monkeypatch.setattr(choose_kind, "_TIMED_FLOATS", 100 * 16)
     sizes = []
-    monkeypatch.setattr(choosing, "measure_ms", lambda searcher, _: sizes.append(searcher.flat.ntotal) or 0.5)
-    monkeypatch.setattr(choosing, "measure_rate", lambda searcher, _: 4_000.0)
-    assert dataclasses.astuple(time_exact(task)) == pytest.approx((10.0, 200.0))
+    monkeypatch.setattr(choose_kind, "measure_ms", lambda searcher, _: sizes.append(searcher.flat.ntotal) or 0.5)
+    monkeypatch.setattr(choose_kind, "measure_rate", lambda searcher, _: 4_000.0)
+    assert dataclasses.astuple(time_exact(build_request)) == pytest.approx((10.0, 200.0))
     assert sizes == [100]
 
 
-def test_many_rows_are_tried_on_a_sample(task, rates, monkeypatch):
+def test_many_rows_are_tried_on_a_sample(build_request, rates, monkeypatch):
     """Of a large collection some rows tell the kinds apart, and the best is filled with all."""
     monkeypatch.setattr(trials, "_TRIED_ROWS", 800)
     rates(pq=900)
-    found = try_kinds(task)
+    found = try_kinds(build_request)
     assert (found[0].kind, found[0].recipe) == ("pq", "IVF51,PQ8x4fsr")
     assert all(trial.searcher is None for trial in found)
-    monkeypatch.setattr(choosing, "time_exact", lambda _: Speed(500.0, 2.0))
-    assert choose(task, "auto").searcher.codes.ntotal == 2_000
+    monkeypatch.setattr(choose_kind, "time_exact", lambda _: Speed(500.0, 2.0))
+    assert choose(build_request, "auto").searcher.faiss_index.ntotal == 2_000
 
 
 @pytest.mark.parametrize(("graph", "chosen"), [(1_400, "pq"), (1_600, "hnsw")])
-def test_a_graph_is_not_believed_on_a_sample(graph, chosen, task, slow, rates, monkeypatch):
+def test_a_graph_is_not_believed_on_a_sample(graph, chosen, build_request, slow, rates, monkeypatch):
     """Where a sample was tried, a graph has to be far ahead, for it falls behind with all rows; that is said."""
     rates(pq=900, hnsw=graph)
-    assert choose(task, "auto").searcher.kind == "hnsw"  # tried on all rows
+    assert choose(build_request, "auto").searcher.kind == "hnsw"  # tried on all rows
     monkeypatch.setattr(trials, "_TRIED_ROWS", 800)
-    choice = choose(task, "auto")
+    choice = choose(build_request, "auto")
     assert choice.searcher.kind == chosen
     assert ("faster on a sample alone: hnsw" in choice.why) == (chosen == "pq")
 
 
-def test_the_next_one_where_the_first_falls_short(task, slow, rates, monkeypatch):
+def test_the_next_one_where_the_first_falls_short(build_request, slow, rates, monkeypatch):
     """A kind that reaches the recall on the sample but not on all rows gives way to the next."""
     monkeypatch.setattr(trials, "_TRIED_ROWS", 800)
     rates(pq=900, ivf=800)
-    short = Tuned(SearchParams(), 0.9, does=False)
-    real = choosing.tune
-    monkeypatch.setattr(choosing, "tune", lambda s, *a, **k: short if s.kind == "pq" else real(s, *a, **k))
-    choice = choose(task, "auto")
+    short = Tuned(SearchParams(), 0.9, meets_target=False)
+    real = choose_kind.tune
+    monkeypatch.setattr(choose_kind, "tune", lambda s, *a, **k: short if s.kind == "pq" else real(s, *a, **k))
+    choice = choose(build_request, "auto")
     assert (choice.searcher.kind, choice.tuned.recall) == ("ivf", 0.97)
 
 
-def test_memory_holds_few_kinds(task, rates):
+def test_memory_holds_few_kinds(build_request, rates):
     """Of what was tried on all rows the best alone is kept."""
     rates(pq=900)
-    assert [trial.kind for trial in try_kinds(task) if trial.searcher is not None] == ["pq"]
+    assert [trial.kind for trial in try_kinds(build_request) if trial.searcher is not None] == ["pq"]
 
 
-def test_trials_are_real(task):
+def test_trials_are_real(build_request):
     """On real vectors what is told of a trial is what its index does."""
-    found = {trial.kind: trial for trial in try_kinds(task)}
+    found = {trial.kind: trial for trial in try_kinds(build_request)}
     assert set(found) == set(KINDS) - {"exact"}
-    assert np.mean([trial.does for trial in found.values()]) > 0.8
-    assert all(trial.tuned.recall >= 0.95 for trial in found.values() if trial.does)
+    assert np.mean([trial.meets_target for trial in found.values()]) > 0.8
+    assert all(trial.tuned.recall >= 0.95 for trial in found.values() if trial.meets_target)
 
 
-def test_what_takes_too_long_to_fill(task, slow, rates, monkeypatch):
+def test_what_takes_too_long_to_fill(build_request, slow, rates, monkeypatch):
     """The fastest kind gives way where filling it takes minutes and several times as long as another."""
     rates(hnsw=900, pq=800)
     monkeypatch.setattr(trials, "_LONG_S", 0.0)
     clock = iter(np.cumsum([1.0] * 18 + [60.0] * 3 + [1.0] * 300).tolist())
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
-    choice = choose(task, "auto")
+    choice = choose(build_request, "auto")
     assert (choice.searcher.kind, "slow to build: hnsw" in choice.why) == ("pq", True)

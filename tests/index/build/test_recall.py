@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 
 from frieze.features import METRICS, top_k
-from frieze.indexing.build.recall import interval, make_probe, measure_ms, measure_rate, measure_recall, probe_for_many
-from frieze.indexing.faiss_layer.metrics import MEASURES
-from frieze.indexing.faiss_layer.vectors import HeldVectors
+from frieze.indexing.build.recall import (
+    compute_ground_truth,
+    ground_truth_at_100,
+    interval,
+    measure_ms,
+    measure_rate,
+    measure_recall,
+)
+from frieze.indexing.faiss_layer.metrics import FAISS_METRICS
+from frieze.indexing.faiss_layer.vectors import InMemoryVectors
 
 
 def fixed(rows, scores):
@@ -20,83 +27,83 @@ def fixed(rows, scores):
     return SimpleNamespace(search=search, fetch=lambda _, k: None)
 
 
-def exact(probe, embeddings, metric="cosine"):
+def exact(ground_truth, embeddings, metric="cosine"):
     """NumPy's k nearest rows but for each query's own, behind that."""
-    scores = METRICS[metric](probe.queries, embeddings)
-    scores[np.arange(len(probe.rows)), probe.rows] = np.inf  # so that its own row is first
-    rows = np.argsort(-scores, axis=1, kind="stable")[:, : probe.k + 1]
+    scores = METRICS[metric](ground_truth.queries, embeddings)
+    scores[np.arange(len(ground_truth.rows)), ground_truth.rows] = np.inf  # so that its own row is first
+    rows = np.argsort(-scores, axis=1, kind="stable")[:, : ground_truth.k + 1]
     return rows, np.take_along_axis(scores, rows, axis=1)
 
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_answers_are_numpys_without_the_own_row(metric, vectors):
     """The exact answers, gathered batch by batch, are NumPy's over the whole table less the query's own row."""
-    probe = make_probe(HeldVectors(vectors, metric=metric))
-    scores = METRICS[metric](probe.queries, vectors)
-    scores[np.arange(len(probe.rows)), probe.rows] = -np.inf
-    assert not (probe.answers == probe.rows[:, None]).any()
-    assert np.isin(probe.answers, probe.rows).any()  # other queries' rows are answers as any
-    np.testing.assert_allclose(probe.worst, np.sort(scores, axis=1)[:, -10], atol=1e-5)
+    ground_truth = compute_ground_truth(InMemoryVectors(vectors, metric=metric))
+    scores = METRICS[metric](ground_truth.queries, vectors)
+    scores[np.arange(len(ground_truth.rows)), ground_truth.rows] = -np.inf
+    assert not (ground_truth.answers == ground_truth.rows[:, None]).any()
+    assert np.isin(ground_truth.answers, ground_truth.rows).any()  # other queries' rows are answers as any
+    np.testing.assert_allclose(ground_truth.worst, np.sort(scores, axis=1)[:, -10], atol=1e-5)
 
 
 def test_exact_answers_have_recall_one(vectors):
     """NumPy's own answers are right for every query."""
-    probe = make_probe(HeldVectors(vectors, metric="cosine"))
-    assert (measure_recall(fixed(*exact(probe, vectors)), probe) == 1).all()
+    ground_truth = compute_ground_truth(InMemoryVectors(vectors, metric="cosine"))
+    assert (measure_recall(fixed(*exact(ground_truth, vectors)), ground_truth) == 1).all()
 
 
 def test_the_own_row_is_no_answer(vectors):
     """A searcher that finds only the query itself and nothing true has recall 0."""
-    probe = make_probe(HeldVectors(vectors, metric="cosine"))
-    rows, scores = exact(probe, -vectors)
-    rows[:, 0], scores[:, 0] = probe.rows, 1.1
+    ground_truth = compute_ground_truth(InMemoryVectors(vectors, metric="cosine"))
+    rows, scores = exact(ground_truth, -vectors)
+    rows[:, 0], scores[:, 0] = ground_truth.rows, 1.1
     scores[:, 1:] = -1
-    assert measure_recall(fixed(rows, scores), probe).max() == 0
+    assert measure_recall(fixed(rows, scores), ground_truth).max() == 0
 
 
 def test_who_misses_its_own_row_gets_no_other_for_it(vectors):
     """A searcher that finds k + 1 true rows and not the query's own has recall 1, not more."""
-    probe = make_probe(HeldVectors(vectors, metric="l2"), k=9)
-    wider = make_probe(HeldVectors(vectors, metric="l2"))
+    ground_truth = compute_ground_truth(InMemoryVectors(vectors, metric="l2"), k=9)
+    wider = compute_ground_truth(InMemoryVectors(vectors, metric="l2"))
     rows, scores = exact(wider, vectors, "l2")
-    assert (measure_recall(fixed(rows[:, 1:], scores[:, 1:]), probe) == 1).all()
+    assert (measure_recall(fixed(rows[:, 1:], scores[:, 1:]), ground_truth) == 1).all()
 
 
 def test_half_of_the_answers_is_recall_one_half(vectors):
     """Five right answers of ten are a recall of 0.5."""
-    probe = make_probe(HeldVectors(vectors, metric="l2"))
-    rows, scores = exact(probe, vectors, "l2")
+    ground_truth = compute_ground_truth(InMemoryVectors(vectors, metric="l2"))
+    rows, scores = exact(ground_truth, vectors, "l2")
     rows[:, 6:], scores[:, 6:] = -1, -np.inf
-    np.testing.assert_allclose(measure_recall(fixed(rows, scores), probe), 0.5)
+    np.testing.assert_allclose(measure_recall(fixed(rows, scores), ground_truth), 0.5)
 
 
 def test_ties_are_right(clustered):
     """Among many duplicates any of them is a right answer."""
     embeddings = np.tile(clustered(2, 8), (60, 1))
-    probe = make_probe(HeldVectors(embeddings, metric="cosine"))
-    rows, scores = top_k(probe.queries, embeddings, k=30)
-    assert (measure_recall(fixed(rows[:, 19:], scores[:, 19:]), probe) == 1).all()
+    ground_truth = compute_ground_truth(InMemoryVectors(embeddings, metric="cosine"))
+    rows, scores = top_k(ground_truth.queries, embeddings, k=30)
+    assert (measure_recall(fixed(rows[:, 19:], scores[:, 19:]), ground_truth) == 1).all()
 
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
 def test_what_ties_hangs_on_no_unit(metric, scale, clustered):
     """Wrong rows are wrong, and the right ones right by a score of another rounding, however long the vectors are."""
-    embeddings = MEASURES[metric].prepare((clustered(200, 8) * scale).astype(np.float32))
-    probe = make_probe(HeldVectors(embeddings, metric=metric))
-    rows, scores = exact(probe, embeddings, metric)
+    embeddings = FAISS_METRICS[metric].prepare((clustered(200, 8) * scale).astype(np.float32))
+    ground_truth = compute_ground_truth(InMemoryVectors(embeddings, metric=metric))
+    rows, scores = exact(ground_truth, embeddings, metric)
     others = np.full_like(rows, -2)  # equal rows under other numbers: found in the place of the answers
     rounded = scores * np.float32(1 + 2e-7)
-    assert (measure_recall(fixed(others, np.repeat(rounded[:, -1:], 11, axis=1)), probe) == 1).all()
-    furthest = np.sort(METRICS[metric](probe.queries, embeddings), axis=1)[:, :11]
-    assert measure_recall(fixed(others, furthest), probe).max() == 0
+    assert (measure_recall(fixed(others, np.repeat(rounded[:, -1:], 11, axis=1)), ground_truth) == 1).all()
+    furthest = np.sort(METRICS[metric](ground_truth.queries, embeddings), axis=1)[:, :11]
+    assert measure_recall(fixed(others, furthest), ground_truth).max() == 0
 
 
 def test_equal_queries_count_once(clustered):
     """Of many equal rows one asks, and none of zeros by the cosine: that they find each other tells nothing."""
     embeddings = clustered(1_000, 8)
     embeddings[:600], embeddings[600:800] = embeddings[0], 0
-    asked = make_probe(HeldVectors(embeddings, metric="cosine")).queries
+    asked = compute_ground_truth(InMemoryVectors(embeddings, metric="cosine")).queries
     assert len(asked) == len(np.unique(asked, axis=0)) > 20
     assert asked.any(axis=1).all()
 
@@ -105,9 +112,9 @@ def test_equal_queries_count_once(clustered):
 def test_a_table_of_zeros_is_asked_too(metric):
     """Where all rows are zeros one of them asks, and everything is right."""
     zeros = np.zeros((50, 8), np.float32)
-    probe = make_probe(HeldVectors(zeros, metric=metric))
-    assert len(probe.rows) == 1
-    assert (measure_recall(fixed(*exact(probe, zeros, metric)), probe) == 1).all()
+    ground_truth = compute_ground_truth(InMemoryVectors(zeros, metric=metric))
+    assert len(ground_truth.rows) == 1
+    assert (measure_recall(fixed(*exact(ground_truth, zeros, metric)), ground_truth) == 1).all()
 
 
 @pytest.mark.parametrize(
@@ -116,19 +123,19 @@ def test_a_table_of_zeros_is_asked_too(metric):
 def test_small_tables_ask_for_what_there_is(n_rows, n_queries, k, clustered):
     """At most a fifth of a table asks, for all others where these are few; the only row of a table has recall 1."""
     embeddings = clustered(n_rows, 8)
-    probe = make_probe(HeldVectors(embeddings, metric="dot"))
-    assert probe.answers.shape == (n_queries, k)
-    found = exact(probe, embeddings, "dot") if k else (np.empty((1, 0)), np.empty((1, 0)))
-    assert (measure_recall(fixed(*found), probe) == 1).all()
+    ground_truth = compute_ground_truth(InMemoryVectors(embeddings, metric="dot"))
+    assert ground_truth.answers.shape == (n_queries, k)
+    found = exact(ground_truth, embeddings, "dot") if k else (np.empty((1, 0)), np.empty((1, 0)))
+    assert (measure_recall(fixed(*found), ground_truth) == 1).all()
 
 
 def test_many_hits_are_asked_for_by_fewer(vectors):
     """For a hundred hits up to a hundred of the same rows ask."""
-    held = HeldVectors(vectors, metric="cosine")
-    probe = make_probe(held)
-    many = probe_for_many(held, probe)
+    held = InMemoryVectors(vectors, metric="cosine")
+    ground_truth = compute_ground_truth(held)
+    many = ground_truth_at_100(held, ground_truth)
     assert many.answers.shape == (100, 100)
-    assert set(many.rows) <= set(probe.rows)
+    assert set(many.rows) <= set(ground_truth.rows)
 
 
 @pytest.mark.parametrize("spread", [0.1, 0.3])
@@ -151,7 +158,7 @@ def test_ms_is_the_median_of_single_queries(vectors, monkeypatch):
         search=lambda query, k: asked.append((*query.shape, k)),
         fetch=lambda _, k: None,
     )
-    assert measure_ms(searcher, make_probe(HeldVectors(vectors, metric="cosine"))) == pytest.approx(2)
+    assert measure_ms(searcher, compute_ground_truth(InMemoryVectors(vectors, metric="cosine"))) == pytest.approx(2)
     assert set(asked) == {(1, 16, 10)}
 
 
@@ -164,7 +171,7 @@ def test_slow_queries_are_not_all_timed(vectors, monkeypatch):
     searcher = SimpleNamespace(
         flat=SimpleNamespace(ntotal=2_000), search=lambda query, k: asked.append(k), fetch=lambda _, k: None
     )
-    assert measure_ms(searcher, make_probe(HeldVectors(vectors, metric="cosine"))) == pytest.approx(900)
+    assert measure_ms(searcher, compute_ground_truth(InMemoryVectors(vectors, metric="cosine"))) == pytest.approx(900)
     assert len(asked) == 3
 
 
@@ -176,4 +183,6 @@ def test_rate_counts_all_queries(vectors, monkeypatch):
     searcher = SimpleNamespace(
         flat=SimpleNamespace(ntotal=2_000), search=lambda queries, k: None, fetch=lambda _, k: None
     )
-    assert measure_rate(searcher, make_probe(HeldVectors(vectors, metric="cosine"))) == pytest.approx(400 / 0.1)
+    assert measure_rate(searcher, compute_ground_truth(InMemoryVectors(vectors, metric="cosine"))) == pytest.approx(
+        400 / 0.1
+    )

@@ -5,7 +5,7 @@ import pytest
 
 from frieze.features import top_k
 from frieze.indexing import KINDS, build_index, open_index
-from frieze.indexing.build import refresh as updating
+from frieze.indexing.build import refresh
 from frieze.indexing.build.refresh import count_changes
 
 LEARNT = [kind for kind in KINDS if kind != "exact"]
@@ -32,7 +32,7 @@ def test_answers_are_those_of_today(kind, change, tmp_path):
     build_index(change(2_000), tmp_path / "i", kind=kind)
     today = change(1_500, added=400, replaced=50)
     document = build_index(today, tmp_path / "i", kind=kind)
-    assert "filled anew with what it had learnt" in document["why"]
+    assert "refreshed without retraining" in document["why"]
     embeddings = today.embeddings()
     _, exact = top_k(embeddings[::10], embeddings, k=10)
     ids, scores = open_index(tmp_path / "i").top_k(embeddings[::10], 10)
@@ -68,9 +68,9 @@ def test_other_bytes_are_a_replacement(change, tmp_path, write_table):
 def test_harder_where_it_has_grown_stale(change, tmp_path, monkeypatch):
     """Where the old effort finds too little among the rows of today, it is tuned again."""
     build_index(change(2_000), tmp_path / "i", kind="ivf")
-    real, asked = updating.tune, []
-    monkeypatch.setattr(updating, "reaches", lambda *_: False)
-    monkeypatch.setattr(updating, "tune", lambda *args, **named: asked.append(1) or real(*args, **named))
+    real, asked = refresh.tune, []
+    monkeypatch.setattr(refresh, "meets_target", lambda *_: False)
+    monkeypatch.setattr(refresh, "tune", lambda *args, **named: asked.append(1) or real(*args, **named))
     assert build_index(change(1_900), tmp_path / "i", kind="ivf")["recall_at_10"] >= 0.95
     assert asked == [1]
 
@@ -78,17 +78,17 @@ def test_harder_where_it_has_grown_stale(change, tmp_path, monkeypatch):
 @pytest.mark.parametrize(("keep", "added"), [(900, 0), (2_000, 2_000)])
 def test_another_size_is_learnt_anew(keep, added, change, tmp_path, monkeypatch):
     """A collection of less than half or more than twice the rows that were learnt from is chosen for anew."""
-    monkeypatch.setattr(updating, "_MOST_GROWTH", 1.9)
+    monkeypatch.setattr(refresh, "_MAX_GROWTH", 1.9)
     build_index(change(2_000), tmp_path / "i", kind="ivf")
-    assert build_index(change(keep, added=added), tmp_path / "i", kind="ivf")["why"] == "ivf was asked for."
+    assert build_index(change(keep, added=added), tmp_path / "i", kind="ivf")["why"] == "ivf was requested."
 
 
 def test_growth_adds_up(change, tmp_path):
     """Growth counts from the rows that were learnt from, not from the last update."""
     build_index(change(1_000), tmp_path / "i", kind="ivf")
-    assert "learnt" in build_index(change(1_600), tmp_path / "i", kind="ivf")["why"]
+    assert "without retraining" in build_index(change(1_600), tmp_path / "i", kind="ivf")["why"]
     assert open_index(tmp_path / "i").document["trained_rows"] == 1_000
-    assert build_index(change(2_000, added=100), tmp_path / "i", kind="ivf")["why"] == "ivf was asked for."
+    assert build_index(change(2_000, added=100), tmp_path / "i", kind="ivf")["why"] == "ivf was requested."
 
 
 def test_exact_stays_exact(change, tmp_path):

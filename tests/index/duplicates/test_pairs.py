@@ -4,7 +4,7 @@ import pytest
 from frieze.features import top_k
 from frieze.indexing import build_index, find_duplicates, open_index
 from frieze.indexing.duplicates.components import Components
-from frieze.indexing.duplicates.pairs import PairThreshold, measure_found, with_enough_effort
+from frieze.indexing.duplicates.pairs import PairThreshold, measure_found, widen_search
 from frieze.indexing.duplicates.threshold import draw_sample
 from frieze.indexing.faiss_layer.searcher import Searcher, SearchParams
 
@@ -15,7 +15,7 @@ NEAR = PairThreshold(0.97, np.zeros(2_000, bool))
 def lazy(indexes):
     """An index of 2,000 clustered vectors that looks into one list alone."""
     opened = indexes("ivf").searcher
-    return Searcher(opened.flat, opened.codes, kind="ivf", metric="cosine", effort=SearchParams(1, 1))
+    return Searcher(opened.flat, opened.faiss_index, kind="ivf", metric="cosine", search_params=SearchParams(1, 1))
 
 
 @pytest.fixture(scope="module")
@@ -34,15 +34,15 @@ def share_found(searcher, sample):
 
 def test_an_index_that_finds_little_looks_harder(lazy, sample):
     """An index that misses near pairs gets an effort that finds 19 of 20; its own effort stays."""
-    harder = with_enough_effort(lazy, sample, NEAR)
-    assert share_found(lazy, sample) < 0.95 <= share_found(harder, sample)
-    assert (lazy.effort.knob, harder.effort.knob > 1) == (1, True)
+    widened = widen_search(lazy, sample, NEAR)
+    assert share_found(lazy, sample) < 0.95 <= share_found(widened, sample)
+    assert (lazy.search_params.search_param, widened.search_params.search_param > 1) == (1, True)
 
 
 def test_an_index_that_finds_enough_stays_as_it_is(lazy, sample):
     """An effort that does is left alone."""
-    enough = with_enough_effort(lazy, sample, NEAR)
-    assert with_enough_effort(enough, sample, NEAR).effort == enough.effort
+    enough = widen_search(lazy, sample, NEAR)
+    assert widen_search(enough, sample, NEAR).search_params == enough.search_params
 
 
 def test_a_sample_has_its_exact_nearest(table, sample):
@@ -54,11 +54,11 @@ def test_a_sample_has_its_exact_nearest(table, sample):
 
 def test_recall_is_the_share_of_pairs_in_one_group(sample):
     """Pairs of the sample are found when both rows have one label; None where there are no pairs."""
-    links = Components(2_000)
-    assert measure_found(sample, links.labels(), NEAR) == 0
-    links.join(np.arange(1_999), np.arange(1, 2_000))
-    assert measure_found(sample, links.labels(), NEAR) == 1
-    assert measure_found(sample, links.labels(), PairThreshold(1.1, NEAR.is_zero)) is None
+    components = Components(2_000)
+    assert measure_found(sample, components.labels(), NEAR) == 0
+    components.join(np.arange(1_999), np.arange(1, 2_000))
+    assert measure_found(sample, components.labels(), NEAR) == 1
+    assert measure_found(sample, components.labels(), PairThreshold(1.1, NEAR.is_zero)) is None
 
 
 @pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])

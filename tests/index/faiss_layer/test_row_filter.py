@@ -3,7 +3,7 @@ import pytest
 
 from frieze.features import METRICS, top_k
 from frieze.indexing.faiss_layer import row_filter as allowed
-from frieze.indexing.faiss_layer.metrics import MEASURES
+from frieze.indexing.faiss_layer.metrics import FAISS_METRICS
 from frieze.indexing.faiss_layer.row_filter import RowFilter
 
 ROWS = np.arange(3, 400, 7)
@@ -19,8 +19,8 @@ def flat_of(embeddings, metric):
     """FAISS's flat index of them."""
     import faiss
 
-    flat = faiss.IndexFlat(embeddings.shape[1], getattr(faiss, MEASURES[metric].faiss_name))
-    flat.add(MEASURES[metric].prepare(embeddings))
+    flat = faiss.IndexFlat(embeddings.shape[1], getattr(faiss, FAISS_METRICS[metric].faiss_name))
+    flat.add(FAISS_METRICS[metric].prepare(embeddings))
     return flat
 
 
@@ -30,10 +30,10 @@ def test_agrees_with_numpy(metric, n_queries, embeddings, monkeypatch):
     """One query and many, whose rows are held a few at a time, find what NumPy finds among the allowed rows."""
     monkeypatch.setattr(allowed, "_BLOCK_FLOATS", 10 * 16)
     queries = embeddings[:n_queries] + np.float32(0.01)
-    numbers, rows = RowFilter(ROWS, 400).search(flat_of(embeddings, metric), MEASURES[metric].prepare(queries), 12)
+    numbers, rows = RowFilter(ROWS, 400).search(flat_of(embeddings, metric), FAISS_METRICS[metric].prepare(queries), 12)
     expected, scores = top_k(queries, embeddings[ROWS], k=12, metric=metric)
     np.testing.assert_array_equal(rows, ROWS[expected])
-    np.testing.assert_allclose(MEASURES[metric].to_scores(numbers), scores, atol=1e-3)
+    np.testing.assert_allclose(FAISS_METRICS[metric].to_scores(numbers), scores, atol=1e-3)
 
 
 @pytest.mark.parametrize("n_queries", [1, 60])

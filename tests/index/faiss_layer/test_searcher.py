@@ -31,7 +31,7 @@ def test_the_environment_is_the_callers():
 def test_looks_harder_before_it_looks_at_all(indexes, queries, monkeypatch):
     """A query whose lists hold fewer rows than it wants finds as many, each once, without a look at every row."""
     searcher = indexes("ivf", "cosine")._searcher
-    monkeypatch.setattr(searcher, "effort", dataclasses.replace(searcher.effort, knob=1))
+    monkeypatch.setattr(searcher, "search_params", dataclasses.replace(searcher.search_params, search_param=1))
     monkeypatch.setattr(searcher.flat, "search", None)
     rows, scores = searcher.search(queries, k=200)
     assert (np.sort(rows, axis=1)[:, 1:] > np.sort(rows, axis=1)[:, :-1]).all()
@@ -47,10 +47,10 @@ def test_while_it_is_built_scores_are_those_of_whole_embeddings(metric, k, tmp_p
     embeddings = (np.repeat(rng.normal(size=(8, 16)), 5, axis=0) + 0.01 * rng.normal(size=(40, 16))).astype(np.float32)
     vectors = write_vectors(write_table(tmp_path / "t", embeddings), tmp_path / "vectors.faiss", metric=metric)
     ready = vectors.take(np.arange(40))
-    codes = faiss.index_factory(16, "IVF8,SQ8", vectors.raw.metric_type)
-    codes.train(ready)
-    codes.add(ready)
-    searcher = Searcher.over(vectors, codes, kind="sq8")
+    faiss_index = faiss.index_factory(16, "IVF8,SQ8", vectors.flat_index.metric_type)
+    faiss_index.train(ready)
+    faiss_index.add(ready)
+    searcher = Searcher.over(vectors, faiss_index, kind="sq8")
     searcher.fetch(ready[:1], k=k)
     rows, scores = searcher.search(ready[:1], k=k)
     expected = np.take_along_axis(METRICS[metric](ready[:1], ready), rows, axis=1)

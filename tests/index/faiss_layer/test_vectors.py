@@ -5,7 +5,7 @@ import pytest
 from frieze.core import FeatureFileError, InputError, unit_rows
 from frieze.features import METRICS
 from frieze.indexing import build_index, open_index
-from frieze.indexing.faiss_layer.vectors import HeldVectors, draw_rows, load, write_vectors
+from frieze.indexing.faiss_layer.vectors import InMemoryVectors, draw_rows, load, write_vectors
 
 
 def whole(stored):
@@ -35,10 +35,10 @@ def test_the_file_is_what_faiss_would_write(stored, tmp_path):
 
 def test_pieces_are_the_whole(stored, monkeypatch):
     """The pieces, laid at the row numbers they name, are all rows; the mapped index has the same."""
-    monkeypatch.setattr("frieze.indexing.faiss_layer.vectors._PIECE_BYTES", 300 * 16 * 4)
-    pieces = list(stored.pieces())
-    assert [start for start, _ in pieces] == [0, 300, 600, 900, 1_200, 1_500, 1_800]
-    np.testing.assert_array_equal(np.vstack([piece for _, piece in pieces]), whole(stored))
+    monkeypatch.setattr("frieze.indexing.faiss_layer.vectors._BLOCK_BYTES", 300 * 16 * 4)
+    blocks = list(stored.blocks())
+    assert [start for start, _ in blocks] == [0, 300, 600, 900, 1_200, 1_500, 1_800]
+    np.testing.assert_array_equal(np.vstack([piece for _, piece in blocks]), whole(stored))
 
 
 def test_rows_are_drawn_over_the_whole_table():
@@ -52,7 +52,7 @@ def test_rows_are_drawn_over_the_whole_table():
 
 def test_take_across_pieces(stored, monkeypatch):
     """Rows are taken by their number, wherever a piece begins and ends."""
-    monkeypatch.setattr("frieze.indexing.faiss_layer.vectors._PIECE_BYTES", 700 * 16 * 4)
+    monkeypatch.setattr("frieze.indexing.faiss_layer.vectors._BLOCK_BYTES", 700 * 16 * 4)
     rows = np.array([0, 5, 699, 700, 1_399, 1_400, 1_999])
     np.testing.assert_array_equal(stored.take(rows), whole(stored)[rows])
 
@@ -61,29 +61,29 @@ def test_rows_are_there_when_they_were_fetched(stored):
     """Of a stored file the index of a build has the rows that were fetched, and zeros for others."""
     stored.fetch(np.array([[1_999, -1], [3, 1_999]]))
     stored.fetch(np.array([700]))
-    found = stored.raw.reconstruct_n(0, 2_000)
+    found = stored.flat_index.reconstruct_n(0, 2_000)
     np.testing.assert_array_equal(found[[3, 700, 1_999]], whole(stored)[[3, 700, 1_999]])
     assert np.flatnonzero(found.any(axis=1)).tolist() == [3, 700, 1_999]
 
 
 def test_no_more_is_fetched_than_allowed(stored):
     """Where rows would take more than is allowed, those fetched before go first."""
-    stored.most_fetched = 3 * (16 * 4 + 4_096)
+    stored.max_fetched_bytes = 3 * (16 * 4 + 4_096)
     stored.fetch(np.array([1, 2]))
     stored.fetch(np.array([2, 3]))
-    assert np.flatnonzero(stored.raw.reconstruct_n(0, 2_000).any(axis=1)).tolist() == [1, 2, 3]
+    assert np.flatnonzero(stored.flat_index.reconstruct_n(0, 2_000).any(axis=1)).tolist() == [1, 2, 3]
     stored.fetch(np.array([8, 9]))
-    assert np.flatnonzero(stored.raw.reconstruct_n(0, 2_000).any(axis=1)).tolist() == [8, 9]
+    assert np.flatnonzero(stored.flat_index.reconstruct_n(0, 2_000).any(axis=1)).tolist() == [8, 9]
     stored.fetch(np.arange(10, 20))
-    assert np.flatnonzero(stored.raw.reconstruct_n(0, 2_000).any(axis=1)).tolist() == [10, 11, 12]
+    assert np.flatnonzero(stored.flat_index.reconstruct_n(0, 2_000).any(axis=1)).tolist() == [10, 11, 12]
 
 
 def test_held_vectors_are_like_stored_ones(stored):
     """Vectors in memory give what stored ones give: the same rows, the same index."""
-    held = HeldVectors(whole(stored), metric=stored.metric)
+    held = InMemoryVectors(whole(stored), metric=stored.metric)
     assert (len(held), held.dim, held.metric) == (len(stored), stored.dim, stored.metric)
     np.testing.assert_array_equal(held.take(draw_rows(2_000, 50)), stored.take(draw_rows(2_000, 50)))
-    np.testing.assert_array_equal(held.raw.reconstruct_n(0, 2_000), whole(stored))
+    np.testing.assert_array_equal(held.flat_index.reconstruct_n(0, 2_000), whole(stored))
 
 
 def test_an_embedding_that_is_not_finite_is_named(tmp_path, clustered, write_table):

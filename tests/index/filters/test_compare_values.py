@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from frieze.core import InputError
 from frieze.indexing.filters.parse import find_rows
-from frieze.indexing.storage.row_metadata import StoredRows, write_rows
+from frieze.indexing.storage.row_metadata import RowMetadata, write_rows
 
 N = 300
 EDGES = [0, *(s * 2**power + step for s in (1, -1) for power in (7, 8, 15, 24, 31, 53, 63, 64) for step in (-1, 0, 1))]
@@ -60,7 +60,7 @@ def stored(tmp_path_factory):
     """Those rows, stored."""
     path = tmp_path_factory.mktemp("comparing") / "rows.parquet"
     write_rows([columns().append_column("label", pa.nulls(N, pa.string()))], path)
-    return StoredRows(path, hint="")
+    return RowMetadata(path, hint="")
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +141,6 @@ def test_what_duckdb_rounds_or_refuses(kind, values, where, expected, tmp_path):
     write_rows([pa.table({"x": pa.array(values, storage).cast(kind), "day": day})], tmp_path / "rows.parquet")
     if expected is InputError:
         with pytest.raises(InputError, match=r"no date|twice or never|a date with a time zone with a date"):
-            find_rows(StoredRows(tmp_path / "rows.parquet", hint=""), where)
+            find_rows(RowMetadata(tmp_path / "rows.parquet", hint=""), where)
     else:
-        assert find_rows(StoredRows(tmp_path / "rows.parquet", hint=""), where).tolist() == expected
+        assert find_rows(RowMetadata(tmp_path / "rows.parquet", hint=""), where).tolist() == expected

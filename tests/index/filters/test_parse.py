@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from frieze.core import InputError
 from frieze.indexing.filters.parse import find_rows
-from frieze.indexing.storage.row_metadata import StoredRows, write_rows
+from frieze.indexing.storage.row_metadata import RowMetadata, write_rows
 
 N = 200
 WORDS = ["cat", "Cat", "dog", "it's", "50%", "a_b", "a.b", "(", "É", "日本", "two\nlines", ""]
@@ -55,7 +55,7 @@ def stored(tmp_path_factory):
     """Those rows, stored, with columns that nothing can be compared with."""
     path = tmp_path_factory.mktemp("filters") / "rows.parquet"
     write_rows([columns().append_column("boxes", pa.array([[1]] * N)).append_column("none", pa.nulls(N))], path)
-    return StoredRows(path, hint="")
+    return RowMetadata(path, hint="")
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_agrees_with_duckdb(where, stored, judge):
 def test_ways_to_say_the_same(where, same, stored):
     """What people may write beside plain SQL means what they mean by it; names of columns are as they are stored."""
     if same is None:
-        with pytest.raises(InputError, match="a column that is not there: LABEL"):
+        with pytest.raises(InputError, match="an unknown column: LABEL"):
             find_rows(stored, where)
     else:
         np.testing.assert_array_equal(find_rows(stored, where), find_rows(stored, same))
@@ -167,7 +167,7 @@ def test_rows_are_numbers_in_order(stored):
 def rows_of(tmp_path, **named):
     """Store columns of a few values."""
     write_rows([pa.table(named)], tmp_path / "rows.parquet")
-    return StoredRows(tmp_path / "rows.parquet", hint="")
+    return RowMetadata(tmp_path / "rows.parquet", hint="")
 
 
 @pytest.mark.parametrize(
@@ -203,17 +203,17 @@ def test_only_its_columns_are_read(stored, monkeypatch):
 @pytest.mark.parametrize(
     ("where", "told", "hint"),
     [
-        ("lable = 'cat'", "not there: lable", "Did you mean: label"),
-        ("zzz = 1", "not there: zzz", "There are: label, camera"),
-        ('label = "zzz"', "not there: zzz", "Text stands in single quotes: 'zzz'."),
-        ("label = = 'cat'", "on: = 'cat'\nThe whole of it: label = = 'cat'", "A filter compares"),
+        ("lable = 'cat'", "unknown column: lable", "Did you mean: label"),
+        ("zzz = 1", "unknown column: zzz", "There are: label, camera"),
+        ('label = "zzz"', "unknown column: zzz", "Text needs single quotes: 'zzz'."),
+        ("label = = 'cat'", "on: = 'cat'\nThe whole filter: label = = 'cat'", "A filter compares"),
         ("label = 'cat' year = 3", "from here on: year = 3", "A filter compares"),
         ("year in (1, 2", "from here on: 2", "A filter compares"),
         ("(year = 1", "from here on: 1", "A filter compares"),
         ("select year", "from here on: select year", "A filter compares"),
         ("  ", "The filter is empty", "A filter compares"),
         ("year = 3 and", "from here on: and", "A filter compares"),
-        ("label = 'cat", "a quote has no end: label = 'cat", "written twice: 'it''s'"),
+        ("label = 'cat", "a quote is not closed: label = 'cat", "written twice: 'it''s'"),
         ("lower(label) = 'cat'", "can't hold this: LOWER(label)", "A filter compares"),
         ("year + 1 > 3", "can't hold this: year + 1", "A filter compares"),
         ("year in (select 1)", "can't hold this: year IN (SELECT 1)", "A filter compares"),
@@ -223,25 +223,25 @@ def test_only_its_columns_are_read(stored, monkeypatch):
         ("year::text = '3'", "can't hold this: CAST(year AS TEXT)", "A filter compares"),
         ("case when is_good then true end", "can't hold this: CASE", "A filter compares"),
         ("year = ?", "can't hold this: ?", "A filter compares"),
-        ("is_good is true", "can't hold this: is_good IS TRUE", "After `is` stands null or not null."),
-        ("year in (year)", "can't hold this: year IN (year)", "stand values, not columns"),
+        ("is_good is true", "can't hold this: is_good IS TRUE", "Use `is null` or `is not null`."),
+        ("year in (year)", "can't hold this: year IN (year)", "values, not columns"),
         ("-year = 3", "can't hold this: -year", "A filter compares"),
         ("year = 1e", "can't hold this: 1e is no number", "A filter compares"),
-        ("year > 'x'", "year > 'x' compares a number with text", "Text stands in single quotes"),
-        ("label = 3", "label = 3 compares text with a number", "Text stands in single quotes"),
-        ("year in (1, 'x')", "compares a number with text", "Text stands in single quotes"),
-        ("is_good = 1", "compares true or false with a number", "Text stands in single quotes"),
-        ("boxes = 1", "compares list<element: int64> with a number", "Text stands in single quotes"),
-        ("label between 1 and 2", "compares text with a number", "Text stands in single quotes"),
-        ("year like '2%'", "year LIKE '2%': a column of text is like a text", "Such as: camera like"),
-        ("label like camera", "a column of text is like a text", "Such as: camera like"),
+        ("year > 'x'", "year > 'x' compares a number with text", "Text needs single quotes"),
+        ("label = 3", "label = 3 compares text with a number", "Text needs single quotes"),
+        ("year in (1, 'x')", "compares a number with text", "Text needs single quotes"),
+        ("is_good = 1", "compares true or false with a number", "Text needs single quotes"),
+        ("boxes = 1", "compares list<element: int64> with a number", "Text needs single quotes"),
+        ("label between 1 and 2", "compares text with a number", "Text needs single quotes"),
+        ("year like '2%'", "year LIKE '2%': like compares a column of text with a text", "Such as: camera like"),
+        ("label like camera", "like compares a column of text with a text", "Such as: camera like"),
         ("day > 'May'", "'May' is no date", "Write it as '2024-05-06'."),
         ("day = '2024-01-01 12:00:00'", "is no date", "Write it as '2024-05-06'."),
         ("taken in ('2024-13-01')", "'2024-13-01' is no date", "or '2024-05-06 07:08:09'"),
         ("label", "label by itself is text", "Compare it with something"),
         ("year or is_good", "year by itself is a number", "Compare it with something"),
-        ("(" * 2_000 + "is_good" + ")" * 2_000, "too many parts inside each other", "Use: COLUMN in"),
-        ("\udcff = 3", "can't be read from here on: \\udcff", "A filter compares"),
+        ("(" * 2_000 + "is_good" + ")" * 2_000, "nested too deeply", "Use: COLUMN in"),
+        ("\udcff = 3", "can't be parsed from here on: \\udcff", "A filter compares"),
     ],
     ids=lambda text: text.encode("ascii", "replace").decode()[:30],
 )
@@ -261,9 +261,9 @@ def test_mistakes_are_told(where, told, hint, stored):
 )  # fmt: skip
 def test_text_against_text(where, stored):
     """A text in the place of a column is refused: no row hangs on it."""
-    with pytest.raises(InputError, match="compares a text with a text, and no column") as caught:
+    with pytest.raises(InputError, match="compares text with text, and no column") as caught:
         find_rows(stored, where)
-    assert caught.value.hint.endswith('in none where it is one word: "camera"')
+    assert caught.value.hint.endswith('none where it is one word: "camera"')
 
 
 @pytest.mark.parametrize(
@@ -273,9 +273,9 @@ def test_columns_named_as_words_of_sql(where, tmp_path):
     """The message names each such column as it has to be written, and so it can be asked for."""
     names = ["when", "From", "map", "case"]
     write_rows([pa.table({name: ["x", "y"] for name in names} | {"year": [4, 5]})], tmp_path / "rows.parquet")
-    stored = StoredRows(tmp_path / "rows.parquet", hint="")
+    stored = RowMetadata(tmp_path / "rows.parquet", hint="")
     (name,) = [name for name in names if name.lower() in where.lower()]
-    with pytest.raises(InputError, match="can't be read from here on") as caught:
+    with pytest.raises(InputError, match="can't be parsed from here on") as caught:
         find_rows(stored, where)
-    assert caught.value.hint.startswith(f'A column that is named as a word of SQL stands in double quotes: "{name}".')
+    assert caught.value.hint.startswith(f'A column named like a keyword of SQL needs double quotes: "{name}".')
     assert find_rows(stored, f"\"{name}\" = 'x'").tolist() == [0]

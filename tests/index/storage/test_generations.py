@@ -6,15 +6,14 @@ import os
 import pytest
 
 from frieze.core import FeatureFileError
-from frieze.indexing import build_index, open_index
-from frieze.indexing import stored_index as search
-from frieze.indexing.storage import generations as index_files
+from frieze.indexing import build_index, open_index, stored_index
+from frieze.indexing.storage import generations
 from frieze.indexing.storage.generations import (
     check_files,
+    delete_old_generations,
     describe_files,
     next_generation,
-    stored_document,
-    sweep,
+    read_existing_document,
     write_document,
 )
 
@@ -58,7 +57,7 @@ def test_a_broken_file_is_told_and_mended(damage, name, out, table):
         open_index(out)
     request = json.loads((out / "index.json").read_text())["request"]
     options = f"--kind {request['kind']} --metric cosine --recall 0.95"
-    assert caught.value.hint == f"Make it anew: frieze index {table.path} --out {out} {options} --force"
+    assert caught.value.hint == f"Rebuild it: frieze index {table.path} --out {out} {options} --force"
     assert build_index(table, out, **request)["rebuilt"]
     assert len(open_index(out)) == 2_000
 
@@ -66,7 +65,7 @@ def test_a_broken_file_is_told_and_mended(damage, name, out, table):
 def test_files_of_two_indexes_are_refused(out):
     """An index.json and files that count different rows do not belong together."""
     rewrite(out, rows=60)
-    with pytest.raises(FeatureFileError, match=r"count different rows: \[60, 2000\]"):
+    with pytest.raises(FeatureFileError, match=r"different numbers of rows: \[60, 2000\]"):
         open_index(out)
 
 
@@ -185,7 +184,7 @@ def test_a_file_of_another_index_is_refused(name, out, tmp_path, write_table, cl
 @pytest.mark.parametrize("n_bytes", [0, 1, 9, 10, 11, 19, 20, 21, 50])
 def test_files_are_told_by_both_ends(n_bytes, tmp_path, monkeypatch):
     """A change in the first or the last bytes is noticed at any size; the stored sha256 is that of the whole file."""
-    monkeypatch.setattr(index_files, "_END_BYTES", 10)
+    monkeypatch.setattr(generations, "_END_BYTES", 10)
     path, content = tmp_path / "index.faiss", bytes(range(n_bytes))
     path.write_bytes(content)
     known = describe_files(tmp_path)
@@ -213,7 +212,7 @@ def test_an_unfinished_first_build_is_room(tmp_path):
         (tmp_path / "i" / name).mkdir(parents=True)
     (tmp_path / "i" / "generation-1" / "index.faiss").touch()
     (tmp_path / "i" / ".lock").touch()
-    assert stored_document(tmp_path / "i", force=False) is None
+    assert read_existing_document(tmp_path / "i", force=False) is None
 
 
 def test_sweeping_keeps_the_live_generation(tmp_path):
@@ -222,7 +221,7 @@ def test_sweeping_keeps_the_live_generation(tmp_path):
         (tmp_path / name).mkdir()
     (tmp_path / ".index.json.77.tmp").touch()
     assert next_generation(tmp_path).name == "generation-11"
-    sweep(tmp_path, live="generation-10")
+    delete_old_generations(tmp_path, live="generation-10")
     assert sorted(child.name for child in tmp_path.iterdir()) == ["generation-10", "generation-x", "notes"]
 
 
@@ -241,28 +240,28 @@ def test_opening_during_a_switch(out, table, monkeypatch):
 
     def read_and_rebuild(path):
         monkeypatch.undo()
-        stale = index_files.read_document(path)
+        stale = generations.read_document(path)
         build_index(table, out, metric="l2", kind=stale["index_kind"])
         return stale
 
-    monkeypatch.setattr(search, "read_document", read_and_rebuild)
+    monkeypatch.setattr(stored_index, "read_document", read_and_rebuild)
     assert open_index(out).metric == "l2"
 
 
 @pytest.mark.parametrize("name", ["vectors.faiss", "rows.parquet"])
 def test_a_bad_sector_is_told(name, out, monkeypatch):
     """A file of the index that the disk does not give is named, with what to type; it is no traceback."""
-    opened, read = open_index(out), index_files.hash_file
+    opened, read = open_index(out), generations.hash_file
 
     def fail(path):
         if path.name == name:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return read(path)
 
-    monkeypatch.setattr(index_files, "hash_file", fail)
+    monkeypatch.setattr(generations, "hash_file", fail)
     with pytest.raises(FeatureFileError, match=rf"{name} can't be read: Input/output error") as caught:
         opened.check_hashes()
-    assert caught.value.hint.startswith("Make it anew: frieze index")
+    assert caught.value.hint.startswith("Rebuild it: frieze index")
 
 
 def test_each_bit_of_index_json_is_hashed(small, tmp_path):
@@ -276,7 +275,7 @@ def test_each_bit_of_index_json_is_hashed(small, tmp_path):
         for bit in range(8):
             path.write_bytes(text[:at] + bytes([text[at] ^ 1 << bit]) + text[at + 1 :])
             with pytest.raises(FeatureFileError):
-                index_files.read_document(tmp_path / "i")
+                generations.read_document(tmp_path / "i")
     path.write_bytes(text)
     assert len(open_index(tmp_path / "i")) == 60
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from frieze.core import FeatureFileError
-from frieze.indexing.storage.row_metadata import StoredRows, to_plain, write_rows
+from frieze.indexing.storage.row_metadata import RowMetadata, to_plain, write_rows
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def stored(tmp_path_factory):
 def test_rows_come_in_the_order_asked_for(stored):
     """Rows are taken by number from any row group, repeats too, with their own label."""
     rows = np.array([9_999, 0, 4_095, 4_096, 0, 8_192])
-    taken = StoredRows(stored, hint="").take(rows)
+    taken = RowMetadata(stored, hint="").take(rows)
     assert taken == [{"id": f"{row}.jpg", "label": f"l{row // 4_000}"} for row in rows]
 
 
@@ -42,7 +42,7 @@ def test_groups_are_whole(sizes, tmp_path):
 
 def test_no_rows_are_no_rows(stored):
     """Asked for nothing, nothing is given."""
-    assert StoredRows(stored, hint="").take(np.empty(0, np.int64)) == []
+    assert RowMetadata(stored, hint="").take(np.empty(0, np.int64)) == []
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_no_rows_are_no_rows(stored):
 )
 def test_find_takes_the_whole_id(name, row, stored):
     """An id is found as a whole: neither its beginning nor its end is enough."""
-    assert StoredRows(stored, hint="").find(name) == row
+    assert RowMetadata(stored, hint="").find(name) == row
 
 
 def test_a_broken_group_is_told_when_it_is_read(stored, tmp_path):
@@ -59,15 +59,15 @@ def test_a_broken_group_is_told_when_it_is_read(stored, tmp_path):
     damaged = bytearray(stored.read_bytes())
     damaged[100:5_000] = b"\0" * 4_900
     (tmp_path / "rows.parquet").write_bytes(damaged)
-    rows = StoredRows(tmp_path / "rows.parquet", hint="Make it anew.")
+    rows = RowMetadata(tmp_path / "rows.parquet", hint="Rebuild it.")
     with pytest.raises(FeatureFileError, match=r"rows\.parquet is broken") as caught:
         rows.take(np.array([0]))
-    assert caught.value.hint == "Make it anew."
+    assert caught.value.hint == "Rebuild it."
 
 
 def test_single_columns_are_read(stored):
     """Columns are read by their names, all rows of them, and their names and types are known before."""
-    rows = StoredRows(stored, hint="")
+    rows = RowMetadata(stored, hint="")
     assert rows.schema.names == ["id", "label"]
     assert rows.read(["label"]).column_names == ["label"]
     assert rows.read(["id"])["id"].to_pylist() == [f"{row}.jpg" for row in range(10_000)]
@@ -100,7 +100,7 @@ def test_many_at_once(stored):
     """Many threads may ask at once, also for what is read for the first time: a page's users do."""
     rows = np.random.default_rng(0).integers(0, 10_000, (200, 30))
     for _ in range(10):
-        fresh = StoredRows(stored, hint="")
+        fresh = RowMetadata(stored, hint="")
         with ThreadPoolExecutor(8) as threads:
             taken = list(threads.map(fresh.take, rows))
         assert [[row["id"] for row in one] for one in taken] == [[f"{row}.jpg" for row in one] for one in rows]
