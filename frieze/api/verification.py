@@ -1,38 +1,38 @@
-"""Checking again what was promised about a folder: features, an index, a head or an exported model."""
+"""`frieze.verify`: checks of features, an index, a head or an exported model."""
 
 from pathlib import Path
 from typing import Any
 
-from frieze.api import export_folder as exported
-from frieze.api.folder_kinds import FILES, check_is_ours, kind_of
+from frieze.api import export_folder
+from frieze.api.folder_kinds import FILES, check_is_ours, folder_kind
 from frieze.core import FeatureFileError, find_altered_files, has_checksums, read_consistent
 from frieze.features import check_can_embed, open_features, verify_features
 
 
 def verify(path: Path, *, sample: int) -> dict[str, Any]:
-    """Check a folder of ours.
+    """Verify a folder of features, an index, a head or an exported model.
 
     Args:
         path: The folder.
         sample: For features: how many images to embed again.
 
     Returns:
-        `kind`, `ok`, `problems`, and what was counted.
+        `kind`, `ok`, `problems`, and counts.
 
     Raises:
-        InputError: It is none of ours, or so broken that nothing can be checked.
+        InputError: It is none of these, or too broken to be checked.
     """
     check_is_ours(path)
-    kind = str(kind_of(path))
+    kind = str(folder_kind(path))
     check = _CHECKS[kind]
-    # A table is read as it was when it was opened; the others may be replaced meanwhile.
+    # A table is read as of when it was opened; the others may be replaced meanwhile.
     document = (
         check(path, sample) if kind == "features" else read_consistent(path / FILES[kind], lambda: check(path, 0))
     )
     return {"path": str(path), "kind": kind, "ok": not document["problems"]} | document
 
 
-def _features(path: Path, sample: int) -> dict[str, Any]:
+def _verify_features(path: Path, sample: int) -> dict[str, Any]:
     document = verify_features(path)
     if sample and not document["problems"]:
         from frieze.embedder import embed_again
@@ -50,7 +50,7 @@ def _features(path: Path, sample: int) -> dict[str, Any]:
     return document
 
 
-def _index(path: Path, _sample: int) -> dict[str, Any]:
+def _verify_index(path: Path, _sample: int) -> dict[str, Any]:
     from frieze.indexing import open_index
 
     try:
@@ -61,7 +61,7 @@ def _index(path: Path, _sample: int) -> dict[str, Any]:
     return {"problems": [], "rows": len(opened), "stale": opened.staleness()}
 
 
-def _head(path: Path, _sample: int) -> dict[str, Any]:
+def _verify_head(path: Path, _sample: int) -> dict[str, Any]:
     import frieze.classifiers
 
     try:
@@ -69,24 +69,24 @@ def _head(path: Path, _sample: int) -> dict[str, Any]:
         frieze.classifiers.read_split(path)
     except FeatureFileError as error:
         return {"problems": [_problem("files", path, error.message, error.hint)]}
-    listed = _listed(path, opened.document, hint="Train the head again: frieze train ... --force")
-    return listed | {"classes": opened.classes.tolist(), "stale": opened.staleness()}
+    files = _verify_listed(path, opened.document, hint="Train the head again: frieze train ... --force")
+    return files | {"classes": opened.classes.tolist(), "stale": opened.staleness()}
 
 
-def _export(path: Path, _sample: int) -> dict[str, Any]:
+def _verify_export(path: Path, _sample: int) -> dict[str, Any]:
     try:
-        document = exported.read_document(path)
+        document = export_folder.read_document(path)
     except FeatureFileError as error:
         return {"problems": [_problem("files", path, error.message, error.hint)]}
-    return _listed(path, document, hint=exported.MEND)
+    return _verify_listed(path, document, hint=export_folder.EXPORT_HINT)
 
 
-def _listed(path: Path, document: dict[str, Any], *, hint: str) -> dict[str, Any]:
-    """Hash every file that a folder's JSON file lists; say so where it lists none."""
+def _verify_listed(path: Path, document: dict[str, Any], *, hint: str) -> dict[str, Any]:
+    """Hash every file that a folder's JSON file lists; add a note where it lists none."""
     if not has_checksums(document):
         note = "An earlier version wrote this folder and listed no hashes of its files: not all could be checked."
         return {"problems": [], "files": 0, "notes": [note]}
-    problems = [_problem("files", path, said, hint) for said in find_altered_files(path, document)]
+    problems = [_problem("files", path, message, hint) for message in find_altered_files(path, document)]
     return {"problems": problems, "files": len(document["files"]), "notes": []}
 
 
@@ -94,4 +94,4 @@ def _problem(check: str, where: Path, message: str, hint: str) -> dict[str, str]
     return {"check": check, "where": str(where), "message": message, "mend": hint}
 
 
-_CHECKS = {"features": _features, "index": _index, "head": _head, "export": _export}
+_CHECKS = {"features": _verify_features, "index": _verify_index, "head": _verify_head, "export": _verify_export}
