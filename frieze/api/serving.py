@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PORT = 8501
 LOOPBACK = "127.0.0.1"
-_LIBRARIES = ("fastapi", "jinja2", "uvicorn")
+_LIBRARIES = ("fastapi", "uvicorn")
 
 
 def serve(index: str | Path, *, head: str | Path | None = None, host: str = LOOPBACK, port: int = PORT) -> None:

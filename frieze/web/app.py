@@ -1,9 +1,8 @@
 """The page's FastAPI application: routes, middleware and error responses."""
 
-from importlib.resources import files
+from typing import cast
 
 import jinja2
-import markupsafe
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -11,6 +10,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.requests import ClientDisconnect
 
 from frieze.core import ImageError, InputError
+from frieze.reports import templates
 from frieze.web.collection import Collection
 from frieze.web.inference import MAX_BYTES, BusyError
 from frieze.web.middleware import Guard, TooLargeError, TooSlowError
@@ -67,13 +67,11 @@ def _add_errors(app: FastAPI) -> None:
 
 
 def _add_page(app: FastAPI, collection: Collection) -> None:
-    templates = files("frieze.web") / "templates"
-    page = jinja2.Environment(autoescape=True).from_string((templates / "page.html").read_text("utf-8"))
-    plane = markupsafe.Markup((templates / "plane.html").read_text("utf-8"))  # noqa: S704  a file of ours
-    app.mount("/static", StaticFiles(packages=[("frieze.web", "static")]), name="static")
+    environment = templates.environment()
+    loader = jinja2.ChoiceLoader([jinja2.PackageLoader("frieze.web"), cast("jinja2.BaseLoader", environment.loader)])
+    page = environment.overlay(loader=loader).get_template("page.html")
+    app.mount("/static", StaticFiles(packages=[("frieze.web", "static"), ("frieze.reports", "static")]), name="static")
 
     @app.get("/", include_in_schema=False)
     def show() -> HTMLResponse:
-        return HTMLResponse(
-            page.render(plane=plane, index=collection.index.path.name, has_head=collection.head is not None)
-        )
+        return HTMLResponse(page.render(index=collection.index.path.name, has_head=collection.head is not None))

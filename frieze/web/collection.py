@@ -9,7 +9,7 @@ import numpy as np
 from frieze import features as stored
 from frieze import indexing
 from frieze.core import Floats, InputError
-from frieze.reports.projection import choose_rows, lay_out, to_document
+from frieze.reports.projection import choose_rows, project, to_document
 from frieze.search_document import SearchOptions, search_document
 from frieze.web.background import BackgroundResult
 from frieze.web.inference import EmbeddedImage, Inference, describe_input
@@ -113,7 +113,7 @@ class Collection:
     def _project(self, method: str) -> dict[str, Any]:
         rows = choose_rows(len(self.index))
         vectors = np.concatenate(list(indexing.read_vectors(self.index, rows)))
-        points = lay_out(vectors, rows, method=method)
+        points = project(vectors, rows, method=method)
         labels, codes = indexing.label_codes(self.index)
         return to_document(points, self.index.ids[rows].tolist(), labels, codes[rows])
 
