@@ -1,4 +1,4 @@
-"""The document that a search answers with, on the command line as on the page."""
+"""The JSON document of a search, the same on the command line and on the page."""
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 class SearchOptions(NamedTuple):
-    """What is wanted of the hits.
+    """Which hits a search returns.
 
     Attributes:
-        k: At most so many a query, >= 1.
+        k: Maximum number of hits per query, >= 1.
         where: Only images that pass this filter.
-        min_score: None below this score.
+        min_score: Leave out hits below this score.
     """
 
     k: int = 10
@@ -24,31 +24,30 @@ class SearchOptions(NamedTuple):
     min_score: float | None = None
 
 
-def answer(index: "Index", names: "Sequence[str]", vectors: Floats, wanted: SearchOptions) -> dict[str, Any]:
+def search_document(index: "Index", names: "Sequence[str]", vectors: Floats, options: SearchOptions) -> dict[str, Any]:
     """Find the nearest images of each query.
 
     Args:
         index: An opened index.
-        names: What to call each query.
+        names: The name of each query.
         vectors: float32 [Q, D].
-        wanted: Which hits.
+        options: Which hits.
 
     Returns:
         `index`, `k`, `where`, `queries` with their hits, best first, `renamed`, `zero_queries`, `n_zero` and `stale`.
 
     Raises:
-        InputError: k or the filter can't be used.
+        InputError: k or the filter is invalid.
     """
-    named = list(zip(names, vectors, strict=True))
-    hits = index.search(vectors, k=wanted.k, where=wanted.where, min_score=wanted.min_score)
-    found = [{"query": name, "hits": one} for name, one in zip(names, hits, strict=True)]
+    hits = index.search(vectors, k=options.k, where=options.where, min_score=options.min_score)
+    is_l2 = index.metric == "l2"
     return {
         "index": str(index.path),
-        "k": wanted.k,
-        "where": wanted.where,
-        "queries": found,
+        "k": options.k,
+        "where": options.where,
+        "queries": [{"query": name, "hits": of_query} for name, of_query in zip(names, hits, strict=True)],
         "renamed": index.renamed,
-        "zero_queries": [] if index.metric == "l2" else [name for name, one in named if not one.any()],
-        "n_zero": None if index.metric == "l2" else index.n_zero,
+        "zero_queries": [] if is_l2 else [name for name, one in zip(names, vectors, strict=True) if not one.any()],
+        "n_zero": None if is_l2 else index.n_zero,
         "stale": index.staleness(),
     }

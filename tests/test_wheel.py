@@ -40,7 +40,8 @@ def test_wheel(wheels, source):
     names = set(zipfile.ZipFile(wheels[source]).namelist())
     assert {name.split("/")[0] for name in names if not name.startswith("frieze-")} == {"frieze"}
     assert f"frieze/embedder/backbones/{BUILTIN_FILE.name}" in names
-    page = [path for path in (ROOT / "frieze" / "web").rglob("*") if path.suffix in (".js", ".css", ".html")]
+    folders = [ROOT / "frieze" / name for name in ("reports", "web")]
+    page = [path for folder in folders for path in folder.rglob("*") if path.suffix in (".js", ".css", ".html")]
     assert {str(path.relative_to(ROOT)) for path in page} <= names
     code = {
         f"frieze/{name}/{path.relative_to(ROOT / folder)}"

@@ -1,14 +1,14 @@
-"""What a folder is: features, an index, a head or an exported model."""
+"""The kind of a folder: features, an index, a head or an exported model."""
 
 from typing import Any
 
-from frieze.api import export_folder as exported
+from frieze.api import export_folder
 from frieze.core import InputError, TablePath
 from frieze.features import count_reasons, open_features, read_failures
 
-FILES = {"features": "features.json", "index": "index.json", "head": "head.json", "export": exported.NAME}
-"""Kind -> the JSON file that says so."""
-_MAKERS = {
+FILES = {"features": "features.json", "index": "index.json", "head": "head.json", "export": export_folder.NAME}
+"""Kind -> the JSON file that identifies it."""
+_COMMANDS = {
     "features": "frieze embed SOURCE --out FEATURES",
     "index": "frieze index FEATURES --out INDEX",
     "head": "frieze train FEATURES --out HEAD",
@@ -17,52 +17,52 @@ _MAKERS = {
 _ARTICLES = {"features": "a table of features", "index": "an index", "head": "a head", "export": "an exported model"}
 
 
-def kind_of(path: TablePath) -> str | None:
-    """Tell what a folder is: `features`, `index`, `head` or `export`; None for anything else."""
+def folder_kind(path: TablePath) -> str | None:
+    """Return the kind of a folder: `features`, `index`, `head` or `export`; None for anything else."""
     return next((kind for kind, name in FILES.items() if (path / name).is_file()), None)
 
 
-def check_kind(path: TablePath, wanted: str) -> None:
-    """Refuse a path that is not what a command wants there, and say what it is.
+def check_kind(path: TablePath, expected: str) -> None:
+    """Check that a path is a folder of the expected kind.
 
     Raises:
-        InputError: It is missing, or something else.
+        InputError: It is missing, or of another kind; the message names that kind.
     """
     if not path.exists():
-        raise InputError(f"There is no {path}.", hint=f"Make {_ARTICLES[wanted]} with: {_MAKERS[wanted]}")
-    kind = kind_of(path)
-    if kind != wanted:
-        is_now = "holds nothing of ours" if kind is None else f"is {_ARTICLES[kind]}"
+        raise InputError(f"There is no {path}.", hint=f"Make {_ARTICLES[expected]} with: {_COMMANDS[expected]}")
+    kind = folder_kind(path)
+    if kind != expected:
+        found = "holds nothing of ours" if kind is None else f"is {_ARTICLES[kind]}"
         raise InputError(
-            f"{path} {is_now}; wanted is {_ARTICLES[wanted]}.",
-            hint=f"Look at the order of the arguments, or make one with: {_MAKERS[wanted]}",
+            f"{path} {found}; expected {_ARTICLES[expected]}.",
+            hint=f"Check the order of the arguments, or make one with: {_COMMANDS[expected]}",
         )
 
 
 def check_is_ours(path: TablePath) -> None:
-    """Refuse a path that is no folder of ours.
+    """Check that a path is a folder of features, an index, a head or an exported model.
 
     Raises:
-        InputError: It is none.
+        InputError: It is none of these.
     """
-    if kind_of(path) is None:
-        is_there = (
+    if folder_kind(path) is None:
+        problem = (
             "is no folder of features, no index, no head and no exported model" if path.exists() else "is not there"
         )
-        raise InputError(f"{path} {is_there}.", hint=f"Make one with: {_MAKERS['features']}")
+        raise InputError(f"{path} {problem}.", hint=f"Make one with: {_COMMANDS['features']}")
 
 
 def describe(path: TablePath) -> dict[str, Any]:
-    """Describe a folder of ours.
+    """Describe a folder of features, an index, a head or an exported model.
 
     Returns:
-        `kind` and what the folder's own JSON says; for features also counts by label and by reason of failure.
+        `kind` and the fields of the folder's JSON file; for features also counts by label and by reason of failure.
 
     Raises:
-        InputError: It is none of ours, or the JSON of a head or an exported model is not as it was written.
+        InputError: It is none of these, or the JSON of a head or an exported model was altered.
     """
     check_is_ours(path)
-    kind = str(kind_of(path))
+    kind = str(folder_kind(path))
     if kind == "features":
         return _describe_features(path)
     return {"path": str(path)} | _READERS[kind](path) | {"kind": kind}
@@ -80,7 +80,7 @@ def _read_head(path: TablePath) -> dict[str, Any]:
     return read_document(path)
 
 
-_READERS = {"index": _read_index, "head": _read_head, "export": exported.read_document}
+_READERS = {"index": _read_index, "head": _read_head, "export": export_folder.read_document}
 
 
 def _describe_features(path: TablePath) -> dict[str, Any]:
@@ -99,5 +99,5 @@ def _describe_features(path: TablePath) -> dict[str, Any]:
 
 
 def list_failures(path: TablePath) -> list[dict[str, str]]:
-    """List a table's failures: id, stage and reason of each."""
+    """Return a table's failures: id, stage and reason of each."""
     return list(read_failures(path).select(["id", "stage", "reason"]).to_pylist())

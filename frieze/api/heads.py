@@ -1,18 +1,17 @@
-"""Heads: train, evaluate and predict, with the options of the command line as keyword-only parameters."""
+"""`frieze.train`, `frieze.compare`, `frieze.evaluate` and `frieze.predict`."""
 
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frieze import core
+from frieze import core, terminal
 from frieze import features as stored
-from frieze import terminal as output
-from frieze.api.folder_kinds import check_kind, kind_of, list_failures
+from frieze.api.folder_kinds import check_kind, folder_kind, list_failures
 from frieze.api.label_source import open_labelled, open_labelled_as
-from frieze.api.paths import open_table, scratch_folder, to_place, to_table_place
-from frieze.api.remembered_training import recall_head
-from frieze.api.split_options import to_parting
+from frieze.api.paths import open_table, scratch_folder, to_local_or_bucket_path, to_local_path
+from frieze.api.remembered_training import TrainOptions, resolve_train_options
+from frieze.api.split_options import split_by_group
 from frieze.reports.html import PAGE_NAME, head_page
 
 if TYPE_CHECKING:
@@ -43,76 +42,74 @@ def train(
 ) -> dict[str, Any]:
     """Train a head on stored features and measure it on held-out images.
 
-    With `force`, an option that is None is as the head that stands at `out` was asked for, where that is of the same
-    table and was not fine-tuned; else its default. An empty text asks for the default again.
+    With `force`, an option that is None keeps the value stored in the head at `out`, where that is of the same table
+    and not fine-tuned; else it has its default. An empty text restores the default.
 
     Args:
         features: The table's folder.
-        out: Folder of the head; `report.html` is written there too.
+        out: Folder of the head; `report.html` is written there, too.
         head: `linear`, `svm`, `ridge`, `knn`, `prototype` or `keras`; `linear` by default.
         kernel: Of `svm`: `linear` (the default) or `rbf`.
-        labels: A file with ids and the labels to learn; by default those of the table are learned.
+        labels: A file with ids and the labels to learn; by default those of the table.
         label: The column of the labels, of that file or else of the table.
         test_size: Share of the labelled images held out, in (0, 1); a fifth by default.
         split: A column of the table that says `train`, `val` or `test` for each image.
-        group: A column of the table, or `duplicates`: images of one value, or near-duplicates, come on one side.
-        shots: Train on so many images of each class, drawn ten times; the spread over the draws is told.
-        balanced: Let each class count alike, however many images it has.
-        abstain: The share of right answers wanted, in (0, 1): below a probability the head gives no answer.
-        layers: For `keras`: units of each hidden layer, with commas between; `128` by default.
-        dropout: For `keras`: share of the hidden units that is left out at a step, in [0, 1); 0 by default.
-        epochs: For `keras`: how often it sees the images at most; 100 by default.
-        patience: For `keras`: epochs without a gain on watched images after which it stops; 5 by default.
-        max_memory: What the process may take in memory, such as `4GB`: embeddings that do not fit beside the rest are
-            read in passes. By default half of what is free, for the embeddings alone.
-        seed: Decides the split and every other random choice; 0 by default.
-        force: Replace a head that is there, with the options that it was made with.
+        group: A column of the table, or `duplicates`: images of one group, or near-duplicates, stay on one side of the
+            split.
+        shots: Train on this many images per class, drawn ten times; the spread over the draws is reported.
+        balanced: Weight classes equally, however many images each has.
+        abstain: Target precision, in (0, 1): below a probability threshold the head gives no answer.
+        layers: For `keras`: units of each hidden layer, comma-separated; `128` by default.
+        dropout: For `keras`: dropout rate, in [0, 1); 0 by default.
+        epochs: For `keras`: maximum number of epochs; 100 by default.
+        patience: For `keras`: early stopping: epochs without a gain on validation images; 5 by default.
+        max_memory: Memory limit of the process, such as `4GB`: embeddings that do not fit are streamed in passes. By
+            default half of the free memory, for the embeddings alone.
+        seed: Seed of the split and every other random choice; 0 by default.
+        force: Replace an existing head, with the options that it was made with.
 
     Returns:
-        Accuracy with its 95 % interval, macro F1, calibration error, counts and seconds; options that the head before
-        brought (`remembered`) or was asked for otherwise (`changed`).
+        Accuracy with its 95 % interval, macro F1, calibration error, counts and seconds; options taken from the
+        existing head (`remembered`), and those that differ from it (`changed`).
 
     Raises:
-        InputError: Something you can mend; the message says how.
+        InputError: The request can't be met; the hint says what to change.
     """
-    recalled = recall_head(locals(), features, to_place(out), force=force)
-    document = _train(features, recalled.options, to_place(out), max_memory=max_memory, force=force)
-    return document | recalled.to_json() | {"report": str(Path(out) / PAGE_NAME)}
+    return _train(**locals())
 
 
 def _train(
-    features: str | Path, asked: dict[str, Any], place: Path, *, max_memory: str | int | None, force: bool
+    features: str | Path, *, out: str | Path, max_memory: str | int | None, force: bool, **given: Any
 ) -> dict[str, Any]:
     import frieze.classifiers
 
-    table, told = open_labelled(features, labels=asked["labels"], label=asked["label"])
-    network = frieze.classifiers.Network(
-        to_units(asked["layers"]), asked["dropout"], asked["epochs"], asked["patience"]
-    )
-    memory_bytes = None if max_memory is None else core.parse_size(max_memory)
-    name = frieze.classifiers.name_head(asked["head"], asked["kernel"])
-    recipe = frieze.classifiers.HeadConfig(
-        name,
-        seed=asked["seed"],
-        is_balanced=asked["balanced"],
-        precision=asked["abstain"],
+    head_path = to_local_path(out)
+    resolved = resolve_train_options(given, features, head_path, force=force)
+    options = TrainOptions(**resolved.options)
+    table, label_info = open_labelled(features, labels=options.labels, label=options.label)
+    network = frieze.classifiers.Network(to_units(options.layers), options.dropout, options.epochs, options.patience)
+    config = frieze.classifiers.HeadConfig(
+        frieze.classifiers.name_head(options.head, options.kernel),
+        seed=options.seed,
+        is_balanced=options.balanced,
+        precision=options.abstain,
         network=network,
-        memory_bytes=memory_bytes,
+        memory_bytes=None if max_memory is None else core.parse_size(max_memory),
     )
-    parts = {name: asked[name] for name in ("group", "test_size", "seed", "shots")}
-    parting = to_parting(table, place, column=asked["split"], **parts)
-    with output.waiting("Training"):
+    split = frieze.classifiers.SplitConfig(options.test_size, options.seed, column=options.split, shots=options.shots)
+    split = split_by_group(split, table, head_path, group=options.group)
+    with terminal.spinner("Training"):
         document = frieze.classifiers.train_head(
-            table, place, recipe=recipe, parting=parting, force=force, write_page=head_page("Head")
+            table, head_path, recipe=config, parting=split, force=force, write_page=head_page("Head")
         )
-    return document | told
+    return document | label_info | resolved.to_json() | {"report": str(Path(out) / PAGE_NAME)}
 
 
 def to_units(layers: str | int) -> tuple[int, ...]:
-    """Read the units of hidden layers.
+    """Parse the units of hidden layers.
 
     Raises:
-        InputError: They are no numbers with commas between.
+        InputError: They are not comma-separated numbers.
 
     >>> to_units("256,128"), to_units(64)
     ((256, 128), (64,))
@@ -140,28 +137,28 @@ def compare(  # the mirror of a command
 
     Args:
         features: The tables' folders.
-        heads: Kinds of head, with commas between.
-        labels: A file with ids and labels; by default the labels of the tables count.
+        heads: Kinds of head, comma-separated.
+        labels: A file with ids and labels; by default the labels of the tables.
         label: The column of the labels, of that file or else of the tables.
         test_size: Share of the labelled images held out, in (0, 1).
         split: A column of the first table that says `train`, `val` or `test` for each image.
-        group: A column of the first table: images of one value come on one side.
-        seed: Decides the split and every other random choice.
+        group: A column of the first table: images of one group stay on one side of the split.
+        seed: Seed of the split and every other random choice.
 
     Returns:
         `rows`: one for each table and head, the highest accuracy first.
 
     Raises:
-        InputError: Something you can mend; the message says how.
+        InputError: The request can't be met; the hint says what to change.
     """
     import frieze.classifiers
 
     paths = [features] if isinstance(features, str | Path) else list(features)
-    recipes = [frieze.classifiers.HeadConfig(name.strip(), seed=seed) for name in heads.split(",")]
-    parting = frieze.classifiers.SplitConfig(test_size=test_size, seed=seed, column=split, group=group)
+    configs = [frieze.classifiers.HeadConfig(name.strip(), seed=seed) for name in heads.split(",")]
+    split_config = frieze.classifiers.SplitConfig(test_size=test_size, seed=seed, column=split, group=group)
     opened = [open_labelled(path, labels=labels, label=label) for path in paths]
-    with output.waiting("Comparing"):
-        document = frieze.classifiers.compare_heads([table for table, _ in opened], recipes, parting)
+    with terminal.spinner("Comparing"):
+        document = frieze.classifiers.compare_heads([table for table, _ in opened], configs, split_config)
     return document | opened[0][1]
 
 
@@ -174,22 +171,22 @@ def evaluate(
         head: The head's folder.
         features: The table's folder.
         labels: A file with ids and labels.
-        label: The column of the labels, of that file or else of the table; `label` for those that stand in the table.
-            Where neither is given, the labels come from the column or file that the head's came from.
+        label: The column of the labels, of that file or else of the table; `label` for those stored in the table. By
+            default the labels come from the head's column or file.
 
     Returns:
-        The figures of `train`, and which rows they are of.
+        The figures of `train`, and the rows they are computed on.
 
     Raises:
-        InputError: Something you can mend; the message says how.
+        InputError: The request can't be met; the hint says what to change.
     """
     import frieze.classifiers
 
-    table, told = open_labelled_as(head, features, labels=labels, label=label)
-    return frieze.classifiers.evaluate_head(to_place(head), table) | told
+    table, label_info = open_labelled_as(head, features, labels=labels, label=label)
+    return frieze.classifiers.evaluate_head(to_local_path(head), table) | label_info
 
 
-_OF_IMAGES = (
+_EMBED_FIELDS = (
     "failed",
     "narrow_range",
     "first_of_several",
@@ -202,7 +199,7 @@ _OF_IMAGES = (
     "unread_shards",
     "notes",
 )
-"""What the document of `predict` says of images that it embedded, as that of `embed`."""
+"""Fields of the document of `embed` that `predict` reports of images that it embedded."""
 
 
 def predict(
@@ -219,70 +216,68 @@ def predict(
 
     Args:
         head: The head's folder.
-        source: A table of features, or images as `embed` takes them, also one alone: a path, uint8 pixels [H, W, 3] or
-            [n, H, W, 3], PIL images; they go through the head's own backbone. The id of an image in memory is its place
-            among them, from 0 on, where it is given none.
+        source: A table of features, or images as `embed` takes them, or a single image: a path, uint8 pixels [H, W, 3]
+            or [n, H, W, 3], PIL images; they go through the head's own backbone. By default the id of an image in
+            memory is its number, from 0.
         out: File of id, prediction and probability: Parquet, CSV or JSON lines, by its suffix.
         scores: Add a column `score_CLASS` for each class.
-        force: Replace a file that is there.
+        force: Replace an existing file.
         ray: `auto` or the address of a Ray cluster, whose machines embed the images, or predict the table's parts.
-        cpus_per_worker: Cores of each worker that embeds; by default one worker a GPU, or one a machine.
+        cpus_per_worker: Cores of each worker that embeds; by default one worker per GPU, or one per machine.
 
     Returns:
-        `rows` predicted, and images that `failed`; `failures` lists these with stage and reason; what of the source is
-        not read, `narrow_range`, `first_of_several`, `colour_profiles` and `white_by_transparency`, as of `embed`.
+        `rows` predicted, and images that `failed`; `failures` lists these with stage and reason; what is not read of
+        the source, `narrow_range`, `first_of_several`, `colour_profiles` and `white_by_transparency`, as in `embed`.
 
     Raises:
-        InputError: Something you can mend; the message says how.
+        InputError: The request can't be met; the hint says what to change.
     """
     import frieze.classifiers
     import frieze.embedder
 
-    check_kind(to_place(head), "head")
-    place = to_place(out)
-    frieze.classifiers.check_predictions(place, force=force)  # before the hours of embedding, not after
-    if isinstance(source, str | Path) and kind_of(to_table_place(source)) == "features":
+    head_path, out_path = to_local_path(head), to_local_path(out)
+    check_kind(head_path, "head")
+    frieze.classifiers.check_predictions(out_path, force=force)  # before the hours of embedding, not after
+    if isinstance(source, str | Path) and folder_kind(to_local_or_bucket_path(source)) == "features":
         if cpus_per_worker is not None:
-            what = f"{source} is embedded already, and each of its parts is predicted on one core."
-            raise core.InputError(what, hint="Leave --cpus-per-worker out.")
+            message = f"{source} is embedded already, and each of its parts is predicted on one core."
+            raise core.InputError(message, hint="Leave --cpus-per-worker out.")
         table = open_table(source)
-        return frieze.classifiers.predict_features(to_place(head), table, place, scores=scores, force=force, ray=ray)
+        return frieze.classifiers.predict_features(head_path, table, out_path, scores=scores, force=force, ray=ray)
     options = frieze.embedder.JobOptions(
         source=frieze.embedder.SourceOptions(labels="none"), ray=ray, cpus_per_worker=cpus_per_worker
     )
-    with scratch_folder(place) as folder:
-        told = _embed_for(head, source, folder, options, again=f"frieze predict {head} FEATURES --out {out}")
-        document = frieze.classifiers.predict_features(
-            to_place(head), open_table(folder), place, scores=scores, force=force
-        )
-        return document | told | {"failures": list_failures(folder)}
+    with scratch_folder(out_path) as folder:
+        image_info = _embed_for(head, source, folder, options, again=f"frieze predict {head} FEATURES --out {out}")
+        table = open_table(folder)
+        document = frieze.classifiers.predict_features(head_path, table, out_path, scores=scores, force=force)
+        return document | image_info | {"failures": list_failures(folder)}
 
 
 def _embed_for(head: str | Path, source: Any, folder: Path, options: "JobOptions", *, again: str) -> dict[str, Any]:
-    """Embed images for a head; return what its document says of them."""
+    """Embed images with a head's backbone, and return the fields that describe them."""
     import frieze.classifiers
     import frieze.embedder
 
-    spec = frieze.classifiers.open_head(to_place(head)).spec
+    spec = frieze.classifiers.open_head(to_local_path(head)).spec
     stored.check_can_embed(
         spec, where=str(head), hint=f"Import their vectors together with the old ones, train again, then: {again}"
     )
-    with output.progress("Embedding", "images") as step:
+    with terminal.progress("Embedding", "images") as step:
         embedded = frieze.embedder.embed_source(
             _to_images(source),
             folder,
             request=frieze.embedder.BackboneRequest.of(spec),
             options=dataclasses.replace(options, accept_drift=spec.precision != "float32"),
             progress=step,
-            load=lambda _: frieze.embedder.reopen_backbone(
-                spec, where=str(head)
-            ),  # compared before the hours of embedding
+            # Checks the fingerprint before the hours of embedding.
+            load=lambda _: frieze.embedder.reopen_backbone(spec, where=str(head)),
         )
-    return {name: embedded[name] for name in _OF_IMAGES}
+    return {name: embedded[name] for name in _EMBED_FIELDS}
 
 
 def _to_images(source: Any) -> Any:
-    """Return images as `embed_source` takes them; a single one in memory may stand alone."""
+    """Return images as `embed_source` takes them, also from a single one in memory."""
     import frieze.embedder
 
     if isinstance(source, str | Path):
@@ -290,7 +285,7 @@ def _to_images(source: Any) -> Any:
     if getattr(getattr(source, "dtype", None), "kind", "") == "f":
         raise core.InputError(
             f"The array has shape {list(source.shape)} and type {source.dtype}; images are uint8 [n, H, W, 3].",
-            hint="Pixels in [0, 1] are (pixels * 255).round().astype('uint8'); of vectors [n, D]:"
+            hint="Convert pixels in [0, 1] by (pixels * 255).round().astype('uint8'); for vectors [n, D]:"
             " frieze.open_head(HEAD).predict(vectors).",
         )
     return frieze.embedder.as_images(source)

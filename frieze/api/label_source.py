@@ -1,4 +1,4 @@
-"""The labels that heads learn and are measured by: those in a table, of one of its columns, or of a file."""
+"""The source of labels: the table itself, one of its columns, or a file."""
 
 from pathlib import Path
 from typing import Any
@@ -8,18 +8,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from frieze.api.folder_kinds import check_kind
-from frieze.api.paths import is_url, open_table, to_place
+from frieze.api.paths import is_url, open_table, to_local_path
 from frieze.core import InputError, Strings
 from frieze.features import Features, to_text
 
-_MEND = (
+_HINT = (
     "Say where the labels of these images are: --label COLUMN of the table, --labels FILE,"
-    " or --label label for those that stand in the table."
+    " or --label label for those stored in the table."
 )
 
 
 def open_labelled(path: str | Path, *, labels: str | Path | None, label: str | None) -> tuple[Features, dict[str, Any]]:
-    """Open a table under the labels that are asked for.
+    """Open a table with labels of its own, of one of its columns, or of a file.
 
     Args:
         path: The table's folder.
@@ -27,10 +27,10 @@ def open_labelled(path: str | Path, *, labels: str | Path | None, label: str | N
         label: The column of labels, of the file where there is one, else of the table; None for the usual one.
 
     Returns:
-        table: All its rows; those that the column or the file has no label for have none.
-        told: What the document of a command says of it: `labels`, where they came from, or None where they stand in the
-            table, and `unmatched_labels`, the rows of the file that name no image, or None where there is no file; and
-            `label_notes`, what of the file was read or matched otherwise than one may think.
+        table: All its rows; rows without a label in the column or file have None.
+        label_info: Fields of a command's document: `labels`, where they came from (None for the table's own),
+            `unmatched_labels`, rows of the file that match no image (None without a file), and `label_notes`, warnings
+            about how the file was read or matched.
 
     Raises:
         InputError: There is no such table, column or file, or the file can't be joined to the table.
@@ -45,30 +45,30 @@ def open_labelled(path: str | Path, *, labels: str | Path | None, label: str | N
 def open_labelled_as(
     head: str | Path, path: str | Path, *, labels: str | Path | None, label: str | None
 ) -> tuple[Features, dict[str, Any]]:
-    """Open a table as `open_labelled` does; where nothing is asked for, the labels are from where the head's were.
+    """Open a table as `open_labelled` does; by default with labels from the head's column or file.
 
     Raises:
-        InputError: As there, or the column or file of the head's labels is not there.
+        InputError: As there, or the column or file of the head's labels is missing.
     """
     import frieze.classifiers
 
-    place = to_place(head)
-    check_kind(place, "head")
-    noted = frieze.classifiers.read_labels_from(place)
-    if labels is not None or label is not None or noted is None:
+    head_path = to_local_path(head)
+    check_kind(head_path, "head")
+    labels_from = frieze.classifiers.read_labels_from(head_path)
+    if labels is not None or label is not None or labels_from is None:
         return open_labelled(path, labels=labels, label=label)
-    table, column = open_table(path), noted["column"]
-    if "file" in noted:
-        _check_is_there(noted["file"], place)
-        return _with_file(table, noted["file"], column, hint=_MEND)
+    table, column = open_table(path), labels_from["column"]
+    if "file" in labels_from:
+        _check_exists(labels_from["file"], head_path)
+        return _with_file(table, labels_from["file"], column, hint=_HINT)
     if column not in table.rows.column_names:
-        raise InputError(f"{path} has no column {column}, which the labels of {head} came from.", hint=_MEND)
-    return _with_column(table, column), {"labels": noted, "unmatched_labels": None, "label_notes": []}
+        raise InputError(f"{path} has no column {column}, which the labels of {head} came from.", hint=_HINT)
+    return _with_column(table, column), {"labels": labels_from, "unmatched_labels": None, "label_notes": []}
 
 
-def _check_is_there(file: str, head: Path) -> None:
+def _check_exists(file: str, head: Path) -> None:
     if not is_url(file) and not Path(file).is_file():
-        raise InputError(f"The labels of {head} came from {file}, which is not there any more.", hint=_MEND)
+        raise InputError(f"The labels of {head} came from {file}, which is not there any more.", hint=_HINT)
 
 
 def _with_column(table: Features, name: str) -> Features:
@@ -80,10 +80,10 @@ def _with_column(table: Features, name: str) -> Features:
     return table.with_labels(_to_text(table.rows[name], name, str(table.path)), labels_from={"column": name})
 
 
-def _to_text(column: pa.ChunkedArray, name: str, place: str) -> Strings:
-    """Give a column's values as text; what is unknown, empty or no number (NaN) is None."""
+def _to_text(column: pa.ChunkedArray, name: str, where: str) -> Strings:
+    """Return a column's values as text; null, empty text and NaN become None."""
     try:
-        texts = to_text(column, name, place)
+        texts = to_text(column, name, where)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InputError(
             f"The column {name} is of type {column.type}; labels are text, numbers or dates.",
@@ -93,12 +93,12 @@ def _to_text(column: pa.ChunkedArray, name: str, place: str) -> Strings:
     return np.array([text or None for text in known.to_pylist()], dtype=object)
 
 
-def _with_file(table: Features, labels: str, label: str | None, **asked: Any) -> tuple[Features, dict[str, Any]]:
+def _with_file(table: Features, labels: str, label: str | None, **hint: Any) -> tuple[Features, dict[str, Any]]:
     import frieze.embedder
 
-    file = frieze.embedder.read_labels(labels if is_url(labels) else to_place(labels), label=label, **asked)
-    at, n_unmatched, notes = file.find(table.rows["id"], of="table")
-    found = np.array(file.labels.take(at).to_pylist(), dtype=object)
+    file = frieze.embedder.read_labels(labels if is_url(labels) else to_local_path(labels), label=label, **hint)
+    rows, n_unmatched, notes = file.find(table.rows["id"], of="table")
+    values = np.array(file.labels.take(rows).to_pylist(), dtype=object)
     labels_from = {"file": file.uri, "column": file.label}
-    told = {"labels": labels_from, "unmatched_labels": n_unmatched, "label_notes": list(notes)}
-    return table.with_labels(found, labels_from=labels_from), told
+    label_info = {"labels": labels_from, "unmatched_labels": n_unmatched, "label_notes": list(notes)}
+    return table.with_labels(values, labels_from=labels_from), label_info

@@ -1,4 +1,4 @@
-"""Paths as users give them."""
+"""Paths as users type them."""
 
 import contextlib
 import re
@@ -16,50 +16,50 @@ def open_table(path: str | Path) -> Features:
     Raises:
         InputError: There is none.
     """
-    place = to_table_place(path)
-    check_kind(place, "features")
-    return open_features(place)
+    table_path = to_local_or_bucket_path(path)
+    check_kind(table_path, "features")
+    return open_features(table_path)
 
 
-def to_table_place(path: str | Path) -> TablePath:
-    """Do as `to_place`, and take a place in a bucket for a table.
+def to_local_or_bucket_path(path: str | Path) -> TablePath:
+    """Return a path as `to_local_path` does, or the path of a table in a bucket.
 
     Raises:
-        InputError: It is another URL, no UTF-8 text, or too long.
+        InputError: It is another URL, not UTF-8, or too long.
     """
-    return to_table_path(path) if is_remote(str(path)) else to_place(path)
+    return to_table_path(path) if is_remote(str(path)) else to_local_path(path)
 
 
-def to_place(path: str | Path) -> Path:
-    """Make a path absolute, and refuse one that Parquet and JSON can't name.
+def to_local_path(path: str | Path) -> Path:
+    """Make a path absolute, and refuse one that Parquet and JSON can't store.
 
     Raises:
-        InputError: It is a URL, no UTF-8 text, or too long.
+        InputError: It is a URL, not UTF-8, or too long.
     """
     if is_url(path):
         raise InputError(
-            f"{path} is not on disk: of what is made, only tables are read and written in buckets.",
+            f"{path} is not on disk: only tables are read from and written to buckets.",
             hint="Give a path on disk; what is written there can be copied to a bucket afterwards.",
         )
-    place = Path(path).absolute()
+    absolute = Path(path).absolute()
     try:
-        str(place).encode()
-        place.exists()
+        str(absolute).encode()
+        absolute.exists()
     except (UnicodeEncodeError, OSError) as error:
         raise InputError(
             f"{path} can't be used as a path: {error}.", hint="Give a shorter one in plain text."
         ) from error
-    return place
+    return absolute
 
 
 def is_url(path: str | Path) -> bool:
-    """Tell a URL from a path; a `Path` has made one slash of its two."""
+    """Return whether it is a URL; `Path` turns its two slashes into one."""
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)) is not None
 
 
 @contextlib.contextmanager
 def scratch_folder(out: Path) -> Iterator[Path]:
-    """Give a folder beside `out`, gone afterwards: vectors on their way may be too many for the temporary folder."""
+    """Yield a temporary folder beside `out`: vectors may be too many for the system's temporary folder."""
     with contextlib.ExitStack() as stack:
         with translate_io_errors(out):
             out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a user asks for -> vectors to search by."""
+"""Queries of a search -> query vectors."""
 
 import numbers
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from frieze import terminal as output
+from frieze import terminal
 from frieze.core import Floats, InputError, MismatchError
 from frieze.features import check_can_embed
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 _ID = "id:"
 _VECTOR_AXES = (1, 2)  # one vector [D], or several [n, D]
-_MEND_FILE = "Save float vectors [n, D] with numpy.save('FILE.npy', vectors)."
-_MEND = (
+_FILE_HINT = "Save float vectors [n, D] with numpy.save('FILE.npy', vectors)."
+_QUERY_HINT = (
     "Give an image file, id:NAME, FILE.npy, a PIL image, uint8 pixels [H, W, 3] or float vectors [n, D], or a list of"
-    " these; pixels in [0, 1] are (pixels * 255).round().astype('uint8')."
+    " these; convert pixels in [0, 1] by (pixels * 255).round().astype('uint8')."
 )
 
 
@@ -27,53 +27,53 @@ def to_vectors(index: "Index", query: Any, *, where: str) -> tuple[list[str], Fl
     """Name and embed each query; the backbone is loaded only when one is an image.
 
     Args:
-        index: Where the stored ones are looked up.
+        index: The index to search, in which stored images are looked up.
         query: One of these, or a sequence: an image file, `id:NAME`, a `.npy` file of vectors [D] or [n, D], a PIL
             image, an image file's bytes, uint8 pixels [H, W, 3] or [n, H, W, 3], vectors [D] or [n, D] of floats.
         where: The index's name, for messages.
 
     Returns:
-        names: One a vector; `FILE.npy[ROW]` where a file holds several, and of what is no text `image N` or `vector N`
-            with its number among the names, from 0 on.
+        names: One per vector; `FILE.npy[ROW]` where a file holds several; in memory `image N` or `vector N` with its
+            number among the names, from 0.
         vectors: float32 [Q, D].
 
     Raises:
         InputError: A query can't be used; the message names it.
         MismatchError: Vectors have another width than the index.
     """
-    queries = list(_each(query))
+    queries = list(_flatten(query))
     if not queries:
         raise InputError("There is no query.", hint="Give an image, id:NAME or FILE.npy.")
     stored = [None if _is_image(one) else _stored_vectors(index, one) for one in queries]
     names = _name(queries, [1 if vectors is None else len(vectors) for vectors in stored])
     images = [(of_one[0], one) for of_one, one, vectors in zip(names, queries, stored, strict=True) if vectors is None]
     embedded = iter(_embed_images(index, images, where=where))
-    found = [next(embedded)[None] if vectors is None else vectors for vectors in stored]
-    return [name for of_one in names for name in of_one], np.concatenate(found)
+    blocks = [next(embedded)[None] if vectors is None else vectors for vectors in stored]
+    return [name for of_one in names for name in of_one], np.concatenate(blocks)
 
 
-def _each(query: Any) -> Iterator[Any]:
-    """Take queries apart: each is a text, an image in memory, or an array of vectors.
+def _flatten(query: Any) -> Iterator[Any]:
+    """Yield single queries: each a text, an image in memory, or an array of vectors.
 
     Raises:
-        InputError: Something is none of these.
+        InputError: A query has another type.
     """
     if isinstance(query, str | Path):
         yield str(query)
     elif _is_picture(query):
         yield query
     elif hasattr(query, "__array__"):  # of NumPy, or a tensor
-        yield from _each_of_array(np.asarray(query))
+        yield from _flatten_array(np.asarray(query))
     elif isinstance(query, Sequence) and query and all(isinstance(one, numbers.Real) for one in query):
         yield np.asarray(query)
     elif isinstance(query, Sequence):
         for one in query:
-            yield from _each(one)
+            yield from _flatten(one)
     else:
-        raise InputError(f"{type(query).__name__} is no query.", hint=_MEND)
+        raise InputError(f"{type(query).__name__} is no query.", hint=_QUERY_HINT)
 
 
-def _each_of_array(values: Any) -> Iterator[Any]:
+def _flatten_array(values: Any) -> Iterator[Any]:
     if values.dtype != np.uint8 or values.ndim < 2:  # noqa: PLR2004  an image has two axes or more
         yield values
         return
@@ -83,7 +83,7 @@ def _each_of_array(values: Any) -> Iterator[Any]:
 
 
 def _is_picture(query: Any) -> bool:
-    """Tell whether it is one image in memory that is no array."""
+    """Return whether it is an image in memory that is no array."""
     if isinstance(query, bytes | bytearray | memoryview):
         return True
     from PIL import Image
@@ -92,14 +92,14 @@ def _is_picture(query: Any) -> bool:
 
 
 def _is_image(query: Any) -> bool:
-    """Tell whether one of `_each` is an image, in a file or in memory."""
+    """Return whether a single query is an image, in a file or in memory."""
     if isinstance(query, str):
         return not (query.startswith(_ID) or query.endswith(".npy"))
     return _is_picture(query) or (query.dtype == np.uint8 and query.ndim > 1)
 
 
 def _name(queries: Sequence[Any], lengths: Sequence[int]) -> list[list[str]]:
-    """Name the vectors of each query."""
+    """Return the names of the vectors of each query."""
     named, n_named = [], 0
     for query, n_vectors in zip(queries, lengths, strict=True):
         if isinstance(query, str):
@@ -112,40 +112,39 @@ def _name(queries: Sequence[Any], lengths: Sequence[int]) -> list[list[str]]:
 
 
 def _embed_images(index: "Index", images: Sequence[tuple[str, Any]], *, where: str) -> Sequence[Floats]:
-    """Embed images, each with its name."""
+    """Embed (name, image) pairs."""
     if not images:
         return []
-    for image in (one for _, one in images if isinstance(one, str)):  # before the seconds that a backbone takes to load
+    for image in (one for _, one in images if isinstance(one, str)):  # before the seconds of loading the backbone
         if not Path(image).is_file():
-            raise InputError(
-                f"There is no file {image}.", hint=f"Check the path; a stored image is asked for by id:{image}"
-            )
-    check_can_embed(index.spec, where=where, hint=f"Ask by {_ID}NAME, or by a .npy file of vectors made the same way.")
+            raise InputError(f"There is no file {image}.", hint=f"Check the path; name a stored image as id:{image}")
+    hint = f"Search by {_ID}NAME, or by a .npy file of vectors made the same way."
+    check_can_embed(index.spec, where=where, hint=hint)
     import frieze.embedder
 
     names, values = zip(*images, strict=True)
-    with output.waiting("Loading the backbone"):
+    with terminal.spinner("Loading the backbone"):
         backbone = frieze.embedder.reopen_backbone(index.spec, where=where)
         embedded = frieze.embedder.embed_images(
-            values, backbone, names=names, warn=lambda what: output.say(f"Note: {what}")
+            values, backbone, names=names, warn=lambda note: terminal.show_note(f"{note}")
         )
         return list(embedded)
 
 
 def _stored_vectors(index: "Index", query: Any) -> Floats:
     if not isinstance(query, str):
-        return _checked(query, index, "The array", hint=_MEND)
+        return _check_vectors(query, index, "The array", hint=_QUERY_HINT)
     if query.startswith(_ID):
         return index.embedding(query.removeprefix(_ID))[None]
     try:
         with Path(query).open("rb") as file:
             vectors = np.lib.format.read_array(file, allow_pickle=False)
     except (OSError, ValueError, EOFError, MemoryError) as error:
-        raise InputError(f"{query} can't be read as vectors: {error}.", hint=_MEND_FILE) from error
-    return _checked(vectors, index, query, hint=_MEND_FILE)
+        raise InputError(f"{query} can't be read as vectors: {error}.", hint=_FILE_HINT) from error
+    return _check_vectors(vectors, index, query, hint=_FILE_HINT)
 
 
-def _checked(vectors: Any, index: "Index", name: str, *, hint: str) -> Floats:
+def _check_vectors(vectors: Any, index: "Index", name: str, *, hint: str) -> Floats:
     if vectors.dtype.kind not in "fiu" or vectors.ndim not in _VECTOR_AXES:
         raise InputError(f"{name} holds no vectors: its shape is {vectors.shape}, its type {vectors.dtype}.", hint=hint)
     if vectors.shape[-1] != index.spec.dim:

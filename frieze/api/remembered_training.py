@@ -1,116 +1,152 @@
-"""What a head or a fine-tuning was asked for: who asks again asks for the same where nothing else is said."""
+"""The options of `train` and `finetune`: a repeated command keeps the options of the last run."""
 
+import dataclasses
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from frieze.api.paths import is_url, to_place, to_table_place
+from frieze.api.paths import is_url, to_local_or_bucket_path, to_local_path
 from frieze.core import FeatureFileError, RecalledOptions, recall_options
 
-_OF_NETWORK: dict[str, Any] = {"layers": "128", "dropout": 0.0, "epochs": 100, "patience": 5}
-"""Mean something for `keras` only."""
-DEFAULTS: dict[str, Any] = {
-    "head": "linear",
-    "kernel": "linear",
-    "labels": None,
-    "label": None,
-    "test_size": 0.2,
-    "split": None,
-    "group": None,
-    "shots": None,
-    "balanced": False,
-    "abstain": None,
-    **_OF_NETWORK,
-    "seed": 0,
-}
-"""What holds where nothing was asked for, now or before."""
-_OF_ROWS = {"labels": ("label",), "label": ("labels",), "split": ("group",), "group": ("split",)}
-_TOGETHER: dict[str, tuple[str, ...]] = {"head": ("kernel",), **_OF_ROWS}
-"""Where one of these is asked for otherwise, what the head had of the others goes with it."""
+_OF_NETWORK = ("layers", "dropout", "epochs", "patience")
+"""Options of `keras` heads only."""
 
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """The options of `train` that head.json stores, with their defaults; see `frieze.train`."""
+
+    head: str = "linear"
+    kernel: str = "linear"
+    labels: str | None = None
+    label: str | None = None
+    test_size: float = 0.2
+    split: str | None = None
+    group: str | None = None
+    shots: int | None = None
+    balanced: bool = False
+    abstain: float | None = None
+    layers: str = "128"
+    dropout: float = 0.0
+    epochs: int = 100
+    patience: int = 5
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FinetuneOptions:
+    """The options of `finetune`, with their defaults; see `frieze.finetune`."""
+
+    source: str
+    trust_backbone: bool = False
+    backbone: str | None = None
+    weights: str | None = None
+    layer: str | None = None
+    image_size: int | str | None = None
+    pixels: str | None = None
+    unfreeze: str | None = None
+    fit: str = "squash"
+    head: str | None = None
+    layers: str | None = None
+    epochs: int = 10
+    learning_rate: float = 3e-4
+    schedule: str = "cosine"
+    batch_size: int = 32
+    patience: int = 5
+    augment: bool = True
+    cache: bool = False
+    labels: str | None = None
+    label: str | None = None
+    test_size: float = 0.2
+    split: str | None = None
+    group: str | None = None
+    seed: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what is stored: everything but trust, which is given for one run."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "trust_backbone"}
+
+
+DEFAULTS: dict[str, Any] = dataclasses.asdict(TrainOptions())
+"""Options of `train` that a later run with `force` keeps -> default."""
 FINETUNE_DEFAULTS: dict[str, Any] = {
-    **dict.fromkeys(("backbone", "weights", "layer", "image_size", "pixels", "unfreeze")),
-    "fit": "squash",
-    "head": None,
-    "layers": None,
-    "epochs": 10,
-    "learning_rate": 3e-4,
-    "schedule": "cosine",
-    "batch_size": 32,
-    "patience": 5,
-    "augment": True,
-    "cache": False,
-    **dict.fromkeys(("labels", "label")),
-    "test_size": 0.2,
-    **dict.fromkeys(("split", "group")),
-    "seed": 0,
+    name: value
+    for name, value in dataclasses.asdict(FinetuneOptions(source="")).items()
+    if name not in ("source", "trust_backbone")
 }
 """The same for `finetune`."""
+_OF_ROWS = {"labels": ("label",), "label": ("labels",), "split": ("group",), "group": ("split",)}
+_RESETS: dict[str, tuple[str, ...]] = {"head": ("kernel",), **_OF_ROWS}
+"""Option -> those whose stored values no longer apply where it changes."""
 _OF_BACKBONE = ("weights", "layer", "image_size", "pixels", "unfreeze")
-_TEXTS = ("layers", "unfreeze")  # of which a number alone is as good as its text
-_FINETUNE_TOGETHER: dict[str, tuple[str, ...]] = {"backbone": _OF_BACKBONE, **_OF_ROWS}
+_FINETUNE_RESETS: dict[str, tuple[str, ...]] = {"backbone": _OF_BACKBONE, **_OF_ROWS}
+_TEXTS = ("layers", "unfreeze")  # stored as text, also where given as a number
 
 
-def recall_head(asked: Mapping[str, Any], features: str | Path, out: Path, *, force: bool) -> RecalledOptions:
-    """Fill in the options of `train` that were left out with those of the head at `out`, then with the defaults.
+def resolve_train_options(
+    options: Mapping[str, Any], features: str | Path, out: Path, *, force: bool
+) -> RecalledOptions:
+    """Fill in omitted options of `train` from the head at `out`, then from the defaults.
 
-    A head of another table, or one that was fine-tuned, is not asked.
+    A head of another table, or a fine-tuned one, is ignored.
 
     Args:
-        asked: The options; None was left out, and an empty text asks for the default again.
-        features: The table as it was asked for.
-        out: The head's folder, there or not.
-        force: Whether the head is made anew; else there is none before it.
+        options: Every option of `DEFAULTS`; None was omitted, and an empty text restores the default.
+        features: The table, as the user typed it.
+        out: The head's folder, existing or not.
+        force: Whether an existing head is replaced; else it is ignored.
     """
-    given = _given(asked, DEFAULTS)
+    given = _given(options, DEFAULTS)
     before = _before(features, out) if force else {}
     head = given.get("head", before.get("head", DEFAULTS["head"]))
     before = {name: value for name, value in before.items() if head == "keras" or name not in _OF_NETWORK}
-    return recall_options(given, before, DEFAULTS, dropped=_dropped(given, before, _TOGETHER))
+    return recall_options(given, before, DEFAULTS, dropped=_dropped(given, before, _RESETS))
 
 
-def recall_finetuning(asked: Mapping[str, Any], before: Mapping[str, Any]) -> RecalledOptions:
-    """Fill in the options of `finetune` that were left out with those of the time before, then with the defaults.
+def resolve_finetune_options(options: Mapping[str, Any], before: Mapping[str, Any]) -> RecalledOptions:
+    """Fill in omitted options of `finetune` from the last run, then from the defaults.
 
     Args:
-        asked: The options; None was left out, and an empty text asks for the default again.
-        before: What the model that is there, or is half done, was asked for; empty where there is none.
+        options: Every option of `FINETUNE_DEFAULTS`; None was omitted, and an empty text restores the default.
+        before: The options of the existing model or the interrupted run; empty where there is none.
     """
-    given = _given(asked, FINETUNE_DEFAULTS)
+    given = _given(options, FINETUNE_DEFAULTS)
     known = {name: before[name] for name in FINETUNE_DEFAULTS if name in before}
-    return recall_options(given, known, FINETUNE_DEFAULTS, dropped=_dropped(given, known, _FINETUNE_TOGETHER))
+    return recall_options(given, known, FINETUNE_DEFAULTS, dropped=_dropped(given, known, _FINETUNE_RESETS))
 
 
-def _given(asked: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what was not left out, as it is stored."""
-    said = {name: asked[name] for name in defaults if asked[name] is not None}
-    return {name: defaults[name] if value == "" else _plain(name, value) for name, value in said.items()}
+def _given(options: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that were not omitted, as they are stored."""
+    if unknown := options.keys() ^ defaults.keys():
+        raise TypeError(f"options without a default, or missing: {sorted(unknown)}")
+    given = {name: options[name] for name in defaults if options[name] is not None}
+    return {name: defaults[name] if value == "" else _to_stored(name, value) for name, value in given.items()}
 
 
 def _dropped(
-    given: Mapping[str, Any], before: Mapping[str, Any], together: Mapping[str, Collection[str]]
+    given: Mapping[str, Any], before: Mapping[str, Any], resets: Mapping[str, Collection[str]]
 ) -> Collection[str]:
-    changed = [name for name in together if name in given and given[name] != before.get(name)]
-    return [other for name in changed for other in together[name]]
+    changed = [name for name in resets if name in given and given[name] != before.get(name)]
+    return [other for name in changed for other in resets[name]]
 
 
-def _plain(name: str, value: Any) -> Any:
+def _to_stored(name: str, value: Any) -> Any:
     if name == "labels":
-        return str(value if is_url(value) else to_place(value))
+        return str(value if is_url(value) else to_local_path(value))
     if isinstance(value, tuple):  # height and width
         return "x".join(map(str, value))
     return str(value) if isinstance(value, Path) or name in _TEXTS else value
 
 
 def _before(features: str | Path, out: Path) -> dict[str, Any]:
-    """Return what the head at `out` was asked for; empty where nothing is to be remembered."""
+    """Return the stored options of the head at `out`; empty where there is none to keep."""
     import frieze.classifiers
 
     try:
         document = frieze.classifiers.read_document(out)
-    except FeatureFileError:  # there is none; or it is to be replaced, and need not be readable
+    except FeatureFileError:  # there is none; or it is to be replaced, and may be unreadable
         return {}
-    is_other = document["features"]["path"] != str(to_table_place(features).resolve())
+    is_other = document["features"]["path"] != str(to_local_or_bucket_path(features).resolve())
     if is_other or "finetuned" in document:
         return {}
     stored = {name: value for name, value in frieze.classifiers.read_request(document).items() if value is not None}

@@ -1,4 +1,4 @@
-"""The tables of what was found: a row a hit, or a row an image of a group of duplicates."""
+"""Search hits and duplicate groups as tables: one row per hit, or one row per image of a group."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ HITS = pa.schema(
         pa.field("uri", pa.string()),
     ]
 )
-"""The first columns of a table of hits; those of the index follow."""
+"""The first columns of a table of hits; the columns of the index follow."""
 
 GROUPS = pa.schema(
     [
@@ -37,36 +37,36 @@ GROUPS = pa.schema(
 
 
 def hit_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """Lay the document of `search` out as rows, query by query, best first."""
+    """Return the hits in the document of `search` as rows, query by query, best first."""
     return [
-        {"query": found["query"], "rank": rank} | hit | {"query": found["query"], "rank": rank}
-        for found in document["queries"]
-        for rank, hit in enumerate(found["hits"], 1)
+        {"query": of_query["query"], "rank": rank} | hit | {"query": of_query["query"], "rank": rank}
+        for of_query in document["queries"]
+        for rank, hit in enumerate(of_query["hits"], 1)
     ]
 
 
 def group_rows(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Lay the document of `duplicates` out as rows, group by group, the one to keep first."""
+    """Yield the images in the document of `duplicates` as rows, group by group, the one to keep first."""
     for number, group in enumerate(document["groups"]):
         for name, uri in zip(group["ids"], group["uris"], strict=True):
-            told = {"keep": name == group["keep"], "exact": group["exact"], "min_score": group["min_score"]}
-            yield {"group": number, "id": name, "uri": uri, **told}
+            of_group = {"keep": name == group["keep"], "exact": group["exact"], "min_score": group["min_score"]}
+            yield {"group": number, "id": name, "uri": uri, **of_group}
 
 
 def check_hits(out: Path, *, force: bool) -> None:
-    """Refuse a place where no table of hits can be written, or where something else stands.
+    """Check that a table of hits can be written to a file.
 
     Raises:
-        FeatureFileError: It is such a place, or has another suffix.
+        FeatureFileError: It can't, the file holds something else, or has another suffix.
     """
     check_table_file(out, lambda names: names[: len(HITS)] == HITS.names, "hits", force=force)
 
 
 def check_groups(out: Path, *, force: bool) -> None:
-    """Refuse a place where no table of duplicates can be written, or where something else stands.
+    """Check that a table of duplicates can be written to a file.
 
     Raises:
-        FeatureFileError: It is such a place, or has another suffix.
+        FeatureFileError: It can't, the file holds something else, or has another suffix.
     """
     check_table_file(out, lambda names: names == GROUPS.names, "duplicates", force=force)
 
@@ -75,7 +75,7 @@ def write_hits(out: Path, document: dict[str, Any], index: "Index") -> None:
     """Write the document of `search` as a table: the columns of `HITS`, then those of the index in their own types.
 
     Raises:
-        FeatureFileError: The disk refuses, or the form can't hold a column.
+        FeatureFileError: The disk refuses, or the file format can't hold a column.
     """
     hits = pa.Table.from_pylist([{name: row[name] for name in HITS.names} for row in hit_rows(document)], HITS)
     metadata = index.metadata(hits["id"].to_pylist())

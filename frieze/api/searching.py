@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from frieze import terminal as output
+from frieze import terminal
 from frieze.api.folder_kinds import check_kind
-from frieze.api.paths import open_table, to_place
+from frieze.api.paths import open_table, to_local_path
 from frieze.api.query_vectors import to_vectors
-from frieze.api.remembered_indexing import recall_index
+from frieze.api.remembered_indexing import resolve_index_options
 from frieze.api.result_tables import check_groups, check_hits, write_groups, write_hits
 from frieze.reports.html import check_page, write_report
-from frieze.search_document import SearchOptions, answer
+from frieze.search_document import SearchOptions, search_document
 
 
 def index(
@@ -25,38 +25,39 @@ def index(
     force: bool = False,
     ray: str | None = None,
 ) -> dict[str, Any]:
-    """Build a FAISS index over a table of features, or bring one up to date.
+    """Build a FAISS index over a table of features, or update an existing one.
 
-    An option that is left out is as the index of that table at `out` was asked for; an empty text asks for its default
-    again.
+    An omitted option keeps the value stored in the index of that table at `out`; an empty text restores its default.
 
     Args:
         features: The table's folder.
         out: Folder of the index.
         metric: `cosine` (default), `l2` or `dot`.
-        recall: Wanted recall@10, in (0, 1]; 0.95 by default.
+        recall: Target recall@10, in (0, 1]; 0.95 by default.
         kind: `auto` (default), or the name of a kind.
-        max_memory: What the index may hold in memory while it serves, such as `500MB`; any by default.
-        max_build_memory: What building it may take in memory.
-        force: Build anew, also over an index of another backbone.
-        ray: `auto` or the address of a Ray cluster, whose machines fill the index.
+        max_memory: Memory limit of the index while it serves, such as `500MB`; none by default.
+        max_build_memory: Memory limit of the build.
+        force: Rebuild, also over an index of another backbone.
+        ray: `auto` or the address of a Ray cluster, whose machines add the vectors.
 
     Returns:
-        What was chosen and measured; options that the index before brought (`remembered`) or was asked for otherwise
-        (`changed`).
+        The kind that was chosen and what was measured; options taken from the existing index (`remembered`), and those
+        that differ from it (`changed`).
 
     Raises:
-        InputError: Something you can mend; the message says how.
+        InputError: The request can't be met; the hint says what to change.
     """
     from frieze.indexing import build_index
 
-    recalled = recall_index(locals(), features, to_place(out))
+    index_path = to_local_path(out)
+    given = {"metric": metric, "recall": recall, "kind": kind, "max_memory": max_memory}
+    resolved = resolve_index_options(given, features, index_path)
     table = open_table(features)
-    with output.waiting("Indexing"):
+    with terminal.spinner("Indexing"):
         document = build_index(
-            table, to_place(out), **recalled.options, max_build_memory=max_build_memory, force=force, ray=ray
+            table, index_path, **resolved.options, max_build_memory=max_build_memory, force=force, ray=ray
         )
-    return document | recalled.to_json()
+    return document | resolved.to_json()
 
 
 def search(
@@ -76,37 +77,36 @@ def search(
         index: The index's folder.
         query: One of these, or a list: an image file, `id:NAME` of a stored image, a `.npy` file of vectors [n, D], a
             PIL image, an image file's bytes, uint8 pixels [H, W, 3] or [n, H, W, 3], vectors [D] or [n, D] of floats.
-        k: Hits a query at most.
-        where: Find only images that pass this filter: a condition in SQL's words over the hits' columns, such as
-            `label = 'cat' and year >= 2019`.
+        k: Maximum number of hits per query.
+        where: Filter: a condition in SQL over the hits' columns, such as `label = 'cat' and year >= 2019`.
         min_score: Leave out hits below this score.
         html: Write the hits as pictures to this file.
         out: Write the hits as a table to this file: Parquet, CSV or JSON lines, by its suffix.
-        force: Replace a table of hits that is there.
+        force: Replace an existing table of hits.
 
     Returns:
         For each query its hits, best first: id, score (higher is nearer), label, uri and the table's other columns. An
-        image or vector in memory is named `image N` or `vector N`, by its place N among the queries from 0 on.
+        image or vector in memory is named `image N` or `vector N`, by its number N among the queries, from 0.
 
     Raises:
-        InputError: Something you can mend; the message says how.
+        InputError: The request can't be met; the hint says what to change.
     """
     from frieze.indexing import open_index
 
     if html is not None:
-        check_page(to_place(html))
+        check_page(to_local_path(html))
     if out is not None:
-        check_hits(to_place(out), force=force)
-    check_kind(to_place(index), "index")
-    opened = open_index(to_place(index))
+        check_hits(to_local_path(out), force=force)
+    check_kind(to_local_path(index), "index")
+    opened = open_index(to_local_path(index))
     names, vectors = to_vectors(opened, query, where=str(index))
-    document = answer(opened, names, vectors, SearchOptions(k, where, min_score)) | {"index": str(index)}
+    document = search_document(opened, names, vectors, SearchOptions(k, where, min_score)) | {"index": str(index)}
     if html is not None:
         write_report(html, title="Search results", found=document)
     if out is None:
         return document
-    write_hits(to_place(out), document, opened)
-    return document | {"out": str(to_place(out)), "renamed": opened.renamed_in_tables}
+    write_hits(to_local_path(out), document, opened)
+    return document | {"out": str(to_local_path(out)), "renamed": opened.renamed_in_tables}
 
 
 def duplicates(
@@ -121,31 +121,31 @@ def duplicates(
 
     Args:
         index: The index's folder.
-        min_score: The lowest score of a pair of near-duplicates; drawn from the collection by default.
+        min_score: Minimum score of a pair of near-duplicates; estimated from the collection by default.
         html: Write the groups as pictures to this file.
-        out: Write the groups as a table, a row an image, to this file: Parquet, CSV or JSON lines, by its suffix.
-        force: Replace a table of duplicates that is there.
+        out: Write the groups as a table, one row per image, to this file: Parquet, CSV or JSON lines, by its suffix.
+        force: Replace an existing table of duplicates.
 
     Returns:
         The groups, largest first: of each the ids, the one to keep first, and the lowest score inside it.
 
     Raises:
-        InputError: Something you can mend; the message says how.
+        InputError: The request can't be met; the hint says what to change.
     """
     from frieze.indexing import find_duplicates, open_index
 
     if html is not None:
-        check_page(to_place(html))
+        check_page(to_local_path(html))
     if out is not None:
-        check_groups(to_place(out), force=force)
-    check_kind(to_place(index), "index")
-    opened = open_index(to_place(index))
-    with output.progress("Comparing", "images") as step:
-        found = find_duplicates(opened, min_score=min_score, progress=step)
-    document = {"index": str(index), "stale": opened.staleness(), **found}
+        check_groups(to_local_path(out), force=force)
+    check_kind(to_local_path(index), "index")
+    opened = open_index(to_local_path(index))
+    with terminal.progress("Comparing", "images") as step:
+        groups = find_duplicates(opened, min_score=min_score, progress=step)
+    document = {"index": str(index), "stale": opened.staleness(), **groups}
     if html is not None:
         write_report(html, title="Duplicates", duplicates=document)
     if out is None:
         return document
-    write_groups(to_place(out), document)
-    return document | {"out": str(to_place(out))}
+    write_groups(to_local_path(out), document)
+    return document | {"out": str(to_local_path(out))}

@@ -1,13 +1,13 @@
-"""The page as a Python function: one process over an index that is already there."""
+"""`frieze.serve`: the page, one process over an existing index."""
 
 import importlib.util
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from frieze import terminal as output
+from frieze import terminal
 from frieze.api.folder_kinds import check_kind
-from frieze.api.paths import to_place
+from frieze.api.paths import to_local_path
 from frieze.core import InputError, counted
 
 if TYPE_CHECKING:
@@ -15,34 +15,34 @@ if TYPE_CHECKING:
 
 PORT = 8501
 LOOPBACK = "127.0.0.1"
-_LIBRARIES = ("fastapi", "jinja2", "uvicorn")
+_LIBRARIES = ("fastapi", "uvicorn")
 
 
 def serve(index: str | Path, *, head: str | Path | None = None, host: str = LOOPBACK, port: int = PORT) -> None:
-    """Serve a page on which one searches, looks through and maps the images of an index; it ends with Ctrl-C.
+    """Serve a page to search, browse and map the images of an index, until Ctrl-C.
 
-    The index is mapped, not read, and stays as it was opened; the backbone is loaded when the first image is brought.
+    The index is memory-mapped and stays as it was opened; the backbone is loaded when the first image is uploaded.
 
     Args:
         index: The index's folder.
-        head: Folder of a head, which then says what it takes a brought image for, and what it takes wrongly.
-        host: Address to listen on; only this machine reaches the default.
+        head: Folder of a head that predicts uploaded images and lists its mistakes.
+        host: Address to listen on; the default is reachable from this machine only.
         port: Port to listen on; 0 for any free one.
 
     Raises:
-        InputError: Something you can mend; the message says how.
+        InputError: The request can't be met; the hint says what to change.
     """
     missing = [name for name in _LIBRARIES if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(f"The page needs {', '.join(missing)}.", hint="Type: pip install 'frieze[web]'")
-    check_kind(to_place(index), "index")
+    check_kind(to_local_path(index), "index")
     if head is not None:
-        check_kind(to_place(head), "head")
+        check_kind(to_local_path(head), "head")
     from frieze.web.collection import open_collection
     from frieze.web.thumbnails import cache_file
 
     with _listening(host, port) as listener:
-        collection = open_collection(to_place(index), None if head is None else to_place(head), cache_file())
+        collection = open_collection(to_local_path(index), None if head is None else to_local_path(head), cache_file())
         _run(collection, listener, names=frozenset({host.lower(), socket.gethostname().lower()}))
 
 
@@ -58,24 +58,24 @@ def _run(collection: "Collection", listener: socket.socket, *, names: frozenset[
             uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=2)
         )
         shown = f"[{host}]" if ":" in host else host
-        output.say(f"{counted(len(collection.index), 'image')} at http://{shown}:{port} (Ctrl-C ends it)")
+        terminal.show_message(f"{counted(len(collection.index), 'image')} at http://{shown}:{port} (Ctrl-C ends it)")
         server.run(sockets=[listener])
     finally:
         collection.close()
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    """Open the port.
+    """Bind a socket.
 
     Raises:
-        InputError: It is taken, or the address is not this machine's.
+        InputError: The port is in use, or the address is not this machine's.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family)
-    except (OSError, UnicodeError) as error:  # the latter of a name that no machine can have
-        told = getattr(error, "strerror", None) or error
+    except (OSError, UnicodeError) as error:  # UnicodeError: of a name that no host can have
+        reason = getattr(error, "strerror", None) or error
         raise InputError(
-            f"Can't listen on {host}:{port}: {told}.",
+            f"Can't listen on {host}:{port}: {reason}.",
             hint="Give another --port, or --port 0 for any.",
         ) from error

@@ -1,11 +1,12 @@
-"""How images are held out: the options of the command line as the classifiers take them."""
+"""The split of train and test rows: the options of the command line as the classifiers take them."""
 
+import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from frieze.api.temporary_index import find_copies, indexed
+from frieze.api.temporary_index import find_duplicate_groups, temporary_index
 from frieze.core import Rows
 from frieze.features import Features
 
@@ -13,19 +14,18 @@ if TYPE_CHECKING:
     from frieze.classifiers import SplitConfig
 
 
-def to_parting(table: Features, near: Path, *, group: str | None, **options: Any) -> "SplitConfig":
-    """Give how a table's rows are parted.
+def split_by_group(config: "SplitConfig", table: Features, near: Path, *, group: str | None) -> "SplitConfig":
+    """Return a split that keeps groups on one side.
 
     Args:
+        config: The split without groups.
         table: The table.
-        near: A place beside which an index of it may stand for a while.
-        group: A column, or `duplicates`; None for rows on their own.
-        **options: Other fields of `SplitConfig`.
+        near: A path beside which a temporary index of the table may be written.
+        group: A column, or `duplicates` for groups of near-duplicates; None for no groups.
     """
-    from frieze.classifiers import SplitConfig
-
-    by = {"groups": lambda: duplicate_groups(table, near)} if group == "duplicates" else {"group": group}
-    return SplitConfig(**by, **options)
+    if group == "duplicates":
+        return dataclasses.replace(config, groups=lambda: duplicate_groups(table, near))
+    return dataclasses.replace(config, group=group)
 
 
 def duplicate_groups(table: Features, near: Path) -> Rows:
@@ -33,11 +33,11 @@ def duplicate_groups(table: Features, near: Path) -> Rows:
 
     Args:
         table: The table.
-        near: A place beside which an index of it may stand for a while.
+        near: A path beside which a temporary index of the table may be written.
 
     Returns:
         int64 [N]; a row without a duplicate is a group of its own.
     """
-    with indexed(table, near) as opened:
-        groups = find_copies(opened).groups
+    with temporary_index(table, near) as index:
+        groups = find_duplicate_groups(index).groups
     return np.where(groups >= 0, groups, groups.max(initial=-1) + 1 + np.arange(len(groups)))

@@ -1,18 +1,16 @@
-"""The commands as Python functions: each returns the document that the command prints with `--json`.
+"""`frieze.embed`, `frieze.import_vectors`, `frieze.info`, `frieze.verify` and `frieze.backbones`.
 
-A room is imported by the functions that need it: a search by id does not wait for the embedder and the heads.
+Each returns the document that its command prints with `--json`. The embedder is imported by the functions that need it.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frieze import features as stored
-from frieze import terminal as output
+from frieze import terminal
 from frieze.api.folder_kinds import describe
-from frieze.api.paths import is_url, to_place, to_table_place
-from frieze.core import TablePath
+from frieze.api.paths import is_url, to_local_or_bucket_path, to_local_path
 
 if TYPE_CHECKING:
     from frieze.embedder import BackboneRequest, JobOptions
@@ -52,96 +50,102 @@ def embed(
     ray: str | None = None,
     cpus_per_worker: int | None = None,
 ) -> dict[str, Any]:
-    """Turn every image of a source into an embedding, once; run it again to bring the table up to date.
+    """Embed every image of a source once; run it again to update the table, or to resume an interrupted run.
 
-    The table remembers what shapes its rows: the backbone and how it is read, engine and precision, where labels come
-    from, names of columns, limits, what is excluded. Such an option that is left out is as it was the last time; an
-    empty text asks for its default again.
+    The table stores the options that shape its rows: backbone, layer, engine and precision, the source of labels,
+    names of columns, limits, exclusions. Such an option keeps its value where it is omitted; an empty text restores its
+    default.
 
     Args:
-        source: A path, glob or URL as README's table of sources has them, or `-` for a list of paths on stdin; or a
-            uint8 array [N, H, W, 3]; or a list or generator of arrays, PIL images, bytes or paths, each alone, as
-            `(id, image)`, or as a dict with `image` and, where wanted, `id`, `label` and other columns. Here an id that
-            is not given is the element's number, also of a path, and a label that is not given is unknown: a list of
-            paths in a file or on stdin takes both from the path.
-        out: Folder of the table; gone on with when it is there.
+        source: A path, glob or URL as in README's table of sources, or `-` for a list of paths on stdin; or a uint8
+            array [N, H, W, 3]; or a list or generator of arrays, PIL images, bytes or paths, each alone, as
+            `(id, image)`, or as a dict with `image` and optionally `id`, `label` and other columns. In memory an
+            omitted id is the element's number, also of a path, and an omitted label is unknown; a list of paths in a
+            file or on stdin takes both from the path.
+        out: Folder of the table; updated where it exists.
         backbone: `builtin` (default), `keras:NAME`, a SavedModel's folder, a `.keras` file or a hub URL.
         weights: For `keras:NAME`: `imagenet` (default), `random` or a file.
         layer: Layer or output to read; the last one by default.
-        image_size: Side in pixels of what the network sees, or `HxW`, or both numbers; its own by default.
-        fit: How an image meets that square: `squash` (default), `crop` or `pad`.
+        image_size: Side of the network's input in pixels, or `HxW`, or both numbers; its own by default.
+        fit: How an image is resized to that size: `squash` (default), `crop` or `pad`.
         pixels: Range the network was trained on: `0..1`, `-1..1`, `0..255`, `caffe` or `torch`.
-        stretch: Of images of more than 8 bits a channel take the lowest value of each for black, its highest for white.
+        stretch: Stretch images of more than 8 bits per channel: the lowest value becomes black, the highest white.
         trust_backbone: Run a SavedModel that reads or writes files, calls Python or the like.
         engine: `tensorflow`, `openvino` (CPU), or `auto` (default) for the one that is faster on some of the images.
         precision: `float32` (default); `bfloat16` (CPU) and `float16` (GPU) are refused where they change neighbours.
-        accept_drift: Take an engine or precision that changes the vectors too much, too.
-        device: `auto` (every GPU, else the CPU), `cpu`, `gpu`, or names such as `gpu:1`, with commas.
-        batch_size: Images a batch; None for the fastest, found by a short trial.
-        workers: Threads that decode; None for as many as their share of the work wants.
-        labels: `folder` (default: the parent folder's name, or what a manifest says), `none`, or a file with ids and
-            labels.
+        accept_drift: Accept an engine or precision that changes the embeddings too much.
+        device: `auto` (every GPU, else the CPU), `cpu`, `gpu`, or names such as `gpu:1`, comma-separated.
+        batch_size: Images per batch; None for the fastest, measured in a short trial.
+        workers: Threads that decode; None to choose by their measured share of the work.
+        labels: `folder` (default: the parent folder's name, or the labels of a manifest), `none`, or a file with ids
+            and labels.
         image: Column that holds an image's path or bytes; a usual name by default.
-        id: Column of the ids; `id` by default, then where the image lies.
+        id: Column of the ids; `id` by default, then the image's path.
         label: Column of the labels; a usual name by default.
-        exclude: Patterns of what is left out, each of a file's or folder's name (`*_thumb.jpg`) or, with a slash, of a
-            path below the source (`2019/**/small`).
+        exclude: Patterns to exclude, each of a file's or folder's name (`*_thumb.jpg`) or, with a slash, of a path
+            below the source (`2019/**/small`).
         max_pixels: Refuse images of more pixels; 178,956,970 by default.
         max_bytes: Refuse files of more bytes; 1 GiB by default.
-        accept_truncated: Take images that end too early, as far as they go.
+        accept_truncated: Accept truncated images, as far as they can be decoded.
         shard_size: Images in a new part.
-        limit: Embed at most so many images in this run.
+        limit: Embed at most this many images in this run.
         retry_failures: Embed the images that failed before, and nothing else.
-        force: Make the table anew.
+        force: Replace the table.
         dry_run: Write nothing; estimate images, bytes and seconds from a few images.
         ray: `auto` for the Ray cluster that this machine belongs to, or a cluster's address; its machines embed.
-        cpus_per_worker: Cores of each of its workers; by default one worker a GPU, or one a machine.
+        cpus_per_worker: Cores of each of its workers; by default one worker per GPU, or one per machine.
 
     Returns:
-        Counts, seconds, images per second, and what was used.
+        Counts, seconds, images per second, and the options used.
 
     Raises:
-        InputError: Something you can mend; the message says how. What is stored stays.
+        InputError: The request can't be met; the hint says what to change. What is stored stays.
     """
-    return _embed(source, to_table_place(out), locals())  # every option: each belongs where a field has its name
+    return _embed(**locals())
 
 
-def _embed(source: Any, place: TablePath, asked: dict[str, Any]) -> dict[str, Any]:
+def _embed(source: Any, *, out: str | Path, dry_run: bool, **given: Any) -> dict[str, Any]:
     import frieze.embedder
 
-    recalled = frieze.embedder.recall(_with_absolute_labels(asked), source, place)
-    request, options = _to_options(recalled.options)
-    title, run = (
-        ("Estimating", frieze.embedder.estimate_source)
-        if asked["dry_run"]
-        else ("Embedding", frieze.embedder.embed_source)
-    )
-    with output.progress(title, "images") as step:
-        document = run(source, place, request=request, options=options, progress=step)
-    return document | recalled.to_json()
+    table_path = to_local_or_bucket_path(out)
+    resolved = frieze.embedder.recall(given | {"labels": _to_absolute(given["labels"])}, source, table_path)
+    request, options = _to_options(resolved.options)
+    run = frieze.embedder.estimate_source if dry_run else frieze.embedder.embed_source
+    with terminal.progress("Estimating" if dry_run else "Embedding", "images") as step:
+        document = run(source, table_path, request=request, options=options, progress=step)
+    return document | resolved.to_json()
 
 
-def _with_absolute_labels(asked: dict[str, Any]) -> dict[str, Any]:
-    """Make the path of a file of labels absolute: it is remembered."""
+def _to_absolute(labels: str | Path | None) -> str | Path | None:
+    """Make the path of a file of labels absolute, since the table stores it."""
     from frieze.embedder import LABELS
 
-    labels = asked["labels"]
-    is_path = labels not in (None, "", *LABELS) and not is_url(labels)
-    return asked | {"labels": str(to_place(labels)) if is_path else labels}
+    is_path = labels not in (None, "", *LABELS) and not is_url(str(labels))
+    return str(to_local_path(str(labels))) if is_path else labels
 
 
-def _to_options(asked: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions"]:
-    """Sort the options of `embed` into what is asked of the backbone, of the source, and of the run."""
+def _to_options(options: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions"]:
+    """Split the options of `embed` into those of the backbone and those of the job.
+
+    Raises:
+        TypeError: An option belongs to none of them.
+    """
     from frieze.embedder import BackboneRequest, JobOptions, Limits, SourceOptions
 
-    def take(kind: Any, **others: Any) -> Any:
-        return kind(
-            **{field.name: asked[field.name] for field in dataclasses.fields(kind) if field.name in asked} | others
-        )
+    left = dict(options)
 
-    request = take(BackboneRequest, handle=asked["backbone"], trust=asked["trust_backbone"])
-    source = take(SourceOptions, exclude=tuple(asked["exclude"]))
-    return request, take(JobOptions, source=source, limits=take(Limits))
+    def take(*names: str) -> dict[str, Any]:
+        return {name: left.pop(name) for name in names}
+
+    request = BackboneRequest(
+        handle=left.pop("backbone"),
+        trust=left.pop("trust_backbone"),
+        **take("weights", "layer", "image_size", "fit", "pixels", "stretch", "precision"),
+    )
+    limits = Limits(**take("max_pixels", "max_bytes", "accept_truncated"))
+    exclude = tuple(left.pop("exclude"))
+    source = SourceOptions(exclude=exclude, max_bytes=limits.max_bytes, **take("labels", "image", "id", "label"))
+    return request, JobOptions(source=source, limits=limits, **left)
 
 
 def import_vectors(
@@ -154,60 +158,62 @@ def import_vectors(
     ids: str | Path | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
-    """Bring vectors made elsewhere into a table of features; run it again to go on after a stop.
+    """Import vectors made elsewhere into a table of features; run it again to resume an interrupted import.
 
     Args:
         vectors: A `.npy` file [N, D], a Parquet file, a folder of Parquet files, or clip-retrieval's folder.
-        out: Folder of the table; gone on with when it was begun from the same files.
+        out: Folder of the table; resumed where it was started from the same files.
         id: Column of the ids; by default `id` (clip-retrieval: `image_path`, where no value repeats), then the row's
             number, after the file's name in a folder: `FILE/ROW`.
         embedding: Column of the vectors; by default `embedding`, or the only one with lists of numbers.
         label: Column of the labels; `label` by default, where there is one.
-        ids: For a `.npy` file: text with one id a line, or a `.npy` of strings; the row's number by default.
-        force: Make the table anew.
+        ids: For a `.npy` file: text with one id per line, or a `.npy` of strings; the row's number by default.
+        force: Replace the table.
 
     Returns:
-        Counts, width and seconds; the files' fingerprint stands where a backbone's would.
+        Counts, width and seconds; the files' fingerprint in place of a backbone's.
 
     Raises:
-        InputError: Something you can mend; the message says how. What is stored stays.
+        InputError: The request can't be met; the hint says what to change. What is stored stays.
     """
-    options = stored.VectorOptions(id=id, embedding=embedding, label=label, ids=None if ids is None else to_place(ids))
-    place = to_table_place(out)
-    with output.progress("Importing", "rows") as step:
-        return stored.import_vectors(to_place(vectors), place, options=options, force=force, progress=step)
+    options = stored.VectorOptions(
+        id=id, embedding=embedding, label=label, ids=None if ids is None else to_local_path(ids)
+    )
+    table_path = to_local_or_bucket_path(out)
+    with terminal.progress("Importing", "rows") as step:
+        return stored.import_vectors(to_local_path(vectors), table_path, options=options, force=force, progress=step)
 
 
 def info(path: str | Path) -> dict[str, Any]:
-    """Say what a folder is: features, an index, a head or an exported model, and what is in it.
+    """Describe a folder: features, an index, a head or an exported model.
 
     Raises:
-        InputError: It is none of ours, or broken.
+        InputError: It is none of these, or broken.
     """
-    return describe(to_table_place(path))
+    return describe(to_local_or_bucket_path(path))
 
 
 def verify(path: str | Path, *, sample: int = 0) -> dict[str, Any]:
-    """Check again all that was promised about a folder: features, an index, a head or an exported model.
+    """Verify files, hashes and contents of a folder: features, an index, a head or an exported model.
 
     Args:
         path: The folder.
-        sample: For features: embed so many images again and compare the vectors.
+        sample: For features: embed this many images again and compare the vectors.
 
     Returns:
-        `ok`, `problems` (each with check, where, message and mend), and what was counted.
+        `ok`, `problems` (each with check, where, message and mend), and counts.
 
     Raises:
-        InputError: It is none of ours, or broken beyond checking.
+        InputError: It is none of these, or too broken to be checked.
     """
     from frieze.api import verification
 
-    with output.waiting("Checking"):
-        return verification.verify(to_table_place(path), sample=sample)
+    with terminal.spinner("Checking"):
+        return verification.verify(to_local_or_bucket_path(path), sample=sample)
 
 
 def backbones() -> list[dict[str, Any]]:
-    """List the backbones that can be asked for by name."""
+    """List the named backbones."""
     import frieze.embedder
 
     return frieze.embedder.list_backbones()

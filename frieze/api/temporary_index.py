@@ -1,4 +1,4 @@
-"""Near-duplicates of a table, by an index made for the purpose."""
+"""A temporary index of a table, and the near-duplicates that it finds."""
 
 import contextlib
 import dataclasses
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from frieze import terminal as output
+from frieze import terminal
 from frieze.api.paths import scratch_folder
 from frieze.core import Rows
 from frieze.features import Features
@@ -18,51 +18,51 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def indexed(table: Features, near: Path) -> Iterator["Index"]:
-    """Index a table for a moment; its rows are numbered as the table's.
+def temporary_index(table: Features, near: Path) -> Iterator["Index"]:
+    """Build an index that is deleted afterwards.
 
     Args:
         table: The table.
-        near: A place beside which the index may stand.
+        near: A path beside which the index is written.
     """
     from frieze.indexing import build_index, open_index
 
     with scratch_folder(near) as folder:
-        with output.waiting("Indexing"):
+        with terminal.spinner("Indexing"):
             build_index(table, folder / "index")
         yield open_index(folder / "index")
 
 
-def number_rows(opened: "Index") -> dict[str, int]:
-    """Give the row number of each id."""
-    return {name: row for row, name in enumerate(opened.ids)}
+def number_rows(index: "Index") -> dict[str, int]:
+    """Return the row number of each id."""
+    return {name: row for row, name in enumerate(index.ids)}
 
 
 @dataclasses.dataclass(frozen=True)
-class Copies:
+class DuplicateGroups:
     """Near-duplicates of an index.
 
     Attributes:
         groups: int64 [N], equal for near-duplicates; -1 for a row that has none.
-        min_score: The lowest score of a pair; None where there is nothing to compare.
+        min_score: Minimum score of a pair; None where there is nothing to compare.
     """
 
     groups: Rows
     min_score: float | None
 
 
-def find_copies(opened: "Index", *, min_score: float | None = None) -> Copies:
+def find_duplicate_groups(index: "Index", *, min_score: float | None = None) -> DuplicateGroups:
     """Find the near-duplicates of an index.
 
     Args:
-        opened: The index.
-        min_score: The lowest score of a pair; drawn from the collection by default.
+        index: The index.
+        min_score: Minimum score of a pair; estimated from the collection by default.
     """
     from frieze.indexing import find_duplicates
 
-    rows, groups = number_rows(opened), np.full(len(opened), -1, np.int64)
-    with output.progress("Comparing", "images") as step:
-        found = find_duplicates(opened, min_score=min_score, progress=step)
-    for number, group in enumerate(found["groups"]):
+    rows, groups = number_rows(index), np.full(len(index), -1, np.int64)
+    with terminal.progress("Comparing", "images") as step:
+        document = find_duplicates(index, min_score=min_score, progress=step)
+    for number, group in enumerate(document["groups"]):
         groups[[rows[name] for name in group["ids"]]] = number
-    return Copies(groups, found["min_score"])
+    return DuplicateGroups(groups, document["min_score"])

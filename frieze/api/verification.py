@@ -1,39 +1,40 @@
-"""Checking again what was promised about a folder: features, an index, a head or an exported model."""
+"""`frieze.verify`: checks of features, an index, a head or an exported model."""
 
 from pathlib import Path
 from typing import Any
 
-from frieze.api import export_folder as exported
-from frieze.api.folder_kinds import FILES, check_is_ours, kind_of
+from frieze.api import export_folder
+from frieze.api.folder_kinds import FILES, check_is_ours, folder_kind
 from frieze.core import FeatureFileError, InputError, TablePath, find_altered_files, has_checksums, read_consistent
 from frieze.features import check_can_embed, open_features, verify_features
 
 
 def verify(path: TablePath, *, sample: int) -> dict[str, Any]:
-    """Check a folder of ours.
+    """Verify a folder of features, an index, a head or an exported model.
 
     Args:
         path: The folder.
         sample: For features: how many images to embed again.
 
     Returns:
-        `kind`, `ok`, `problems`, and what was counted.
+        `kind`, `ok`, `problems`, and counts.
 
     Raises:
-        InputError: It is none of ours, or so broken that nothing can be checked.
+        InputError: It is none of these, or too broken to be checked.
     """
     check_is_ours(path)
-    kind = str(kind_of(path))
+    kind = str(folder_kind(path))
     if kind == "features":
-        document = _features(path, sample)
+        document = _verify_features(path, sample)
     elif isinstance(path, Path):
+        # A folder that is replaced meanwhile is read again; a table is read as of when it was opened.
         document = read_consistent(path / FILES[kind], lambda: _CHECKS[kind](path))
     else:
         raise InputError(f"{path} is in a bucket, where only tables can be.", hint="Copy it to a disk.")
     return {"path": str(path), "kind": kind, "ok": not document["problems"]} | document
 
 
-def _features(path: TablePath, sample: int) -> dict[str, Any]:
+def _verify_features(path: TablePath, sample: int) -> dict[str, Any]:
     document = verify_features(path)
     if sample and not document["problems"]:
         from frieze.embedder import embed_again
@@ -51,7 +52,7 @@ def _features(path: TablePath, sample: int) -> dict[str, Any]:
     return document
 
 
-def _index(path: Path) -> dict[str, Any]:
+def _verify_index(path: Path) -> dict[str, Any]:
     from frieze.indexing import open_index
 
     try:
@@ -62,7 +63,7 @@ def _index(path: Path) -> dict[str, Any]:
     return {"problems": [], "rows": len(opened), "stale": opened.staleness()}
 
 
-def _head(path: Path) -> dict[str, Any]:
+def _verify_head(path: Path) -> dict[str, Any]:
     import frieze.classifiers
 
     try:
@@ -70,24 +71,24 @@ def _head(path: Path) -> dict[str, Any]:
         frieze.classifiers.read_split(path)
     except FeatureFileError as error:
         return {"problems": [_problem("files", path, error.message, error.hint)]}
-    listed = _listed(path, opened.document, hint="Train the head again: frieze train ... --force")
-    return listed | {"classes": opened.classes.tolist(), "stale": opened.staleness()}
+    files = _verify_listed(path, opened.document, hint="Train the head again: frieze train ... --force")
+    return files | {"classes": opened.classes.tolist(), "stale": opened.staleness()}
 
 
-def _export(path: Path) -> dict[str, Any]:
+def _verify_export(path: Path) -> dict[str, Any]:
     try:
-        document = exported.read_document(path)
+        document = export_folder.read_document(path)
     except FeatureFileError as error:
         return {"problems": [_problem("files", path, error.message, error.hint)]}
-    return _listed(path, document, hint=exported.MEND)
+    return _verify_listed(path, document, hint=export_folder.EXPORT_HINT)
 
 
-def _listed(path: Path, document: dict[str, Any], *, hint: str) -> dict[str, Any]:
-    """Hash every file that a folder's JSON file lists; say so where it lists none."""
+def _verify_listed(path: Path, document: dict[str, Any], *, hint: str) -> dict[str, Any]:
+    """Hash every file that a folder's JSON file lists; add a note where it lists none."""
     if not has_checksums(document):
         note = "An earlier version wrote this folder and listed no hashes of its files: not all could be checked."
         return {"problems": [], "files": 0, "notes": [note]}
-    problems = [_problem("files", path, said, hint) for said in find_altered_files(path, document)]
+    problems = [_problem("files", path, message, hint) for message in find_altered_files(path, document)]
     return {"problems": problems, "files": len(document["files"]), "notes": []}
 
 
@@ -95,4 +96,4 @@ def _problem(check: str, where: TablePath, message: str, hint: str) -> dict[str,
     return {"check": check, "where": str(where), "message": message, "mend": hint}
 
 
-_CHECKS = {"index": _index, "head": _head, "export": _export}
+_CHECKS = {"index": _verify_index, "head": _verify_head, "export": _verify_export}

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how a command ends."""
+"""Options, notes and exit codes that several commands share."""
 
 import shlex
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import click
 
 SOME_SKIPPED = 3
 _MOST_OF_ONE_CLASS = 0.9
-"""Share of the commonest class from which on an accuracy is high whatever the head has learnt."""
+"""Share of the most frequent class above which any head has a high accuracy."""
 _FITS = ("squash", "crop", "pad")
 _RANGES = ("0..1", "-1..1", "0..255", "caffe", "torch")
 
@@ -20,15 +20,15 @@ min_score = click.option(
     "--min-score",
     type=float,
     metavar="S",
-    help="Lowest score of a pair of near-duplicates; drawn from the images by default.",
+    help="Minimum score of a pair of near-duplicates.  [default: estimated from the images]",
 )
 seed = click.option(
-    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Decides every random choice."
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Seed of every random choice."
 )
 
 
 def labels(command: _Command) -> _Command:
-    """Give `--labels` and `--label` of a command that learns, measures or looks through labels."""
+    """Add `--labels` and `--label`."""
     command = click.option("--label", metavar="COLUMN", help="Column of labels, of the table or of --labels FILE.")(
         command
     )
@@ -44,7 +44,7 @@ class _ImageSize(click.ParamType[int | str]):
     name = "N|HxW"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Read the option's text."""
+        """Parse the option's text."""
         texts: list[Any] = str(value).lower().split("x")
         sides = [click.IntRange(min=1).convert(text, param, ctx) for text in texts]
         if len(sides) > 2:  # noqa: PLR2004
@@ -53,10 +53,10 @@ class _ImageSize(click.ParamType[int | str]):
 
 
 class OrDefault(click.Option):
-    """An option of any type that a run takes over from the one before; an empty text asks for its default again."""
+    """An option that keeps its value of the last run where it is omitted; an empty text restores its default."""
 
     def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
-        """Read the option's text."""
+        """Parse the option's text."""
         return value if value == "" else super().type_cast_value(ctx, value)
 
 
@@ -65,9 +65,11 @@ image_size = click.option(
     cls=OrDefault,
     type=_ImageSize(),
     metavar="N|HxW",
-    help="Side in pixels that the network sees, or height x width.",
+    help="Side of the network's input in pixels, or height x width.",
 )
-fit = click.option("--fit", cls=OrDefault, type=click.Choice(_FITS), help="How an image meets it.  [default: squash]")
+fit = click.option(
+    "--fit", cls=OrDefault, type=click.Choice(_FITS), help="How an image is resized to it.  [default: squash]"
+)
 pixels = click.option(
     "--pixels", cls=OrDefault, type=click.Choice(_RANGES), help="Range of pixels the network was trained on."
 )
@@ -77,33 +79,35 @@ trust_backbone = click.option(
 test_size = click.option("--test-size", default=0.2, show_default=True, help="Share of the labelled images held out.")
 split = click.option("--split", metavar="COLUMN", help="Column that says train, val or test for each image.")
 group = click.option(
-    "--group", metavar="COLUMN|duplicates", help="Images of one value, or near-duplicates, come on one side."
+    "--group",
+    metavar="COLUMN|duplicates",
+    help="Keep images of one group, or near-duplicates, on one side of the split.",
 )
 
 
 def cluster(command: _Command) -> _Command:
     """Add --ray and --cpus-per-worker."""
-    ray = click.option("--ray", metavar="auto|ADDRESS", help="Have the machines of a Ray cluster do the work.")
+    ray = click.option("--ray", metavar="auto|ADDRESS", help="Run on the machines of a Ray cluster.")
     cores = click.option(
         "--cpus-per-worker",
         type=click.IntRange(min=1),
         metavar="N",
-        help="Cores of each of its workers.  [default: a GPU's or a machine's]",
+        help="Cores of each Ray worker.  [default: a GPU's or a machine's]",
     )
     return ray(cores(command))
 
 
 def out(what: str) -> Callable[[_Command], _Command]:
-    """Give the required `--out` option of a command that writes."""
+    """Return the required `--out` option of a command that writes."""
     return click.option("--out", required=True, metavar="PATH", help=what)
 
 
 def table_out(what: str) -> Callable[[_Command], _Command]:
-    """Give the `--out` option of a command that can write what it found as a table, and `--force`."""
-    named = click.option(
+    """Return the `--out` and `--force` options of a command that can write its results as a table."""
+    option = click.option(
         "--out", metavar="FILE", help=f"Write the {what} as a table to FILE: .parquet, .csv or .jsonl."
     )
-    return lambda command: named(force(command))
+    return lambda command: option(force(command))
 
 
 class Size(click.ParamType[int | None]):
@@ -112,67 +116,67 @@ class Size(click.ParamType[int | None]):
     name = "auto|N"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
-        """Read the option's text."""
+        """Parse the option's text."""
         if value is None or value == "auto":
             return None
         return click.IntRange(min=1).convert(value, param, ctx)
 
 
-def warn(document: dict[str, Any]) -> None:
-    """Say on stderr where an index or a head is older than its table."""
-    from frieze import terminal as output
+def warn_if_stale(document: dict[str, Any]) -> None:
+    """Print a note where an index or a head is older than its table."""
+    from frieze import terminal
 
     if document.get("stale"):
-        output.say(f"Note: {document['stale']}")
+        terminal.show_note(f"{document['stale']}")
 
 
 def warn_of_unread(document: dict[str, Any]) -> None:
-    """Say on stderr what of a source is not read."""
-    from frieze import terminal as output
+    """Print what of a source is not read."""
+    from frieze import terminal
 
     if document["ignored"] > sum(document["unread_shards"].values()):
         formats = ", ".join(f"{n:,} {name}" for name, n in document["ignored_formats"].items())
-        output.say(f"Note: files that are no images and are ignored: {document['ignored']:,} ({formats}).")
+        terminal.show_note(f"files that are no images and are ignored: {document['ignored']:,} ({formats}).")
     for name, unread in document["unread_pictures"].items():
-        output.say(f"Note: {name} pictures that are not read: {unread['images']:,}; to have them: {unread['hint']}")
+        terminal.show_note(f"{name} pictures that are not read: {unread['images']:,}; to have them: {unread['hint']}")
     for pattern, n_shards in document["unread_shards"].items():
         where = f"embed them by themselves: {shlex.quote(pattern)}"
-        output.say(f"Note: shards among the images that are not read: {n_shards:,}; {where}")
+        terminal.show_note(f"shards among the images that are not read: {n_shards:,}; {where}")
     for note in document["notes"]:
-        output.say(f"Note: {note}")
+        terminal.show_note(f"{note}")
 
 
 def warn_of_source(document: dict[str, Any]) -> None:
-    """Say on stderr what of a source is not read, and where labels, patterns and images do not match."""
-    from frieze import terminal as output
+    """Print what of a source is not read, and which labels and patterns match no image."""
+    from frieze import terminal
 
     warn_of_unread(document)
     for pattern, n_excluded in document["excluded"].items():
         if not n_excluded:
-            output.say(f"Note: --exclude {shlex.quote(pattern)} leaves out nothing.")
+            terminal.show_note(f"--exclude {shlex.quote(pattern)} leaves out nothing.")
     n_unlabelled, n_unmatched = document["unlabelled"], document["unmatched_labels"]
     if n_unmatched is not None and n_unlabelled + n_unmatched:
-        output.say(
-            f"Note: images without a label: {n_unlabelled:,}; rows of labels that name no image: {n_unmatched:,}."
+        terminal.show_note(
+            f"images without a label: {n_unlabelled:,}; rows of labels that name no image: {n_unmatched:,}."
         )
 
 
 def warn_of_vectors(document: dict[str, Any]) -> None:
-    """Say on stderr what is not as expected of vectors that were imported."""
-    from frieze import terminal as output
+    """Print what is unusual about imported vectors."""
+    from frieze import terminal
 
     for note in document.get("notes", ()):
-        output.say(f"Note: {note}.")
+        terminal.show_note(f"{note}.")
     n_zero, n_rows, n_constant = document["n_zero"], document["imported"], document["constant"]
     if n_zero:
-        output.say(f"Note: vectors that are all zeros: {n_zero:,} of {n_rows:,}; they are similar to nothing.")
+        terminal.show_note(f"vectors that are all zeros: {n_zero:,} of {n_rows:,}; they are similar to nothing.")
     if 2 * n_constant >= document["dim"]:
-        output.say(f"Note: numbers that are the same in every vector: {n_constant:,} of {document['dim']:,}.")
+        terminal.show_note(f"numbers that are the same in every vector: {n_constant:,} of {document['dim']:,}.")
 
 
 def warn_of_removed(document: dict[str, Any]) -> None:
-    """Say on stderr how many rows leave a table, of which folders these are all, and which stay though empty now."""
-    from frieze import terminal as output
+    """Print how many rows were removed from a table, from which folders, and which empty folders keep their rows."""
+    from frieze import terminal
     from frieze.core import counted, shorten
 
     removed, kept = (
@@ -182,54 +186,54 @@ def warn_of_removed(document: dict[str, Any]) -> None:
     if document["removed"]:
         how = "would remove" if document.get("dry_run") else "removed"
         whole = f", among them all of {removed}" if removed else ""
-        output.say(f"Note: {how} {counted(document['removed'], 'row')} whose images the source no longer has{whole}.")
+        terminal.show_note(f"{how} {counted(document['removed'], 'row')} whose images the source no longer has{whole}.")
     if kept:
         hint = "mount the disk that belongs there or, where the images are gone for good, delete the folder"
-        output.say(f"Note: empty now, and all rows of it stay: {kept}; {hint}.")
+        terminal.show_note(f"empty now, and all rows of it stay: {kept}; {hint}.")
 
 
 def warn_of_images(document: dict[str, Any], *, hint: str) -> None:
-    """Say on stderr what the images that were embedded have in them that their vectors do not tell.
+    """Print what the embeddings do not show of their images, such as animations and colour profiles.
 
     Args:
-        document: What the command prints.
-        hint: What to do about images of more than 8 bits a channel that are nearly black, or one grey, to the network.
+        document: The command's document.
+        hint: What to do about images of more than 8 bits per channel that look nearly black or uniform to the network.
     """
-    from frieze import terminal as output
+    from frieze import terminal
     from frieze.embedder import describe_tally
 
     for line in describe_tally(document, hint=hint):
-        output.say(f"Note: {line}")
+        terminal.show_note(f"{line}")
 
 
 def warn_of_labels(document: dict[str, Any]) -> None:
-    """Say on stderr where rows of a file of labels name no image, or were read otherwise than one may think."""
-    from frieze import terminal as output
+    """Print which rows of a file of labels match no image, and warnings about how it was read."""
+    from frieze import terminal
 
     if document["unmatched_labels"]:
-        output.say(f"Note: rows of labels that name no image: {document['unmatched_labels']:,}.")
+        terminal.show_note(f"rows of labels that name no image: {document['unmatched_labels']:,}.")
     for note in document["label_notes"]:
-        output.say(f"Note: {note}")
+        terminal.show_note(f"{note}")
 
 
 def warn_of_baseline(document: dict[str, Any]) -> None:
-    """Say on stderr where the accuracy says little: one class has most held-out images, or guessing it is as good."""
-    from frieze import terminal as output
+    """Print a note where the accuracy is no better than always guessing the most frequent class."""
+    from frieze import terminal
 
     accuracy, baseline = document["accuracy"], document["baseline_accuracy"]
     if baseline >= _MOST_OF_ONE_CLASS or accuracy <= baseline:
-        output.say(
-            f"Note: {baseline:.1%} of the held-out images are of one class: always to name it is right as often. The"
+        terminal.show_note(
+            f"{baseline:.1%} of the held-out images are of one class: always to predict it is right as often. The"
             f" accuracy is {accuracy:.1%}, the macro F1, where each class counts alike, {document['macro_f1']:.3f}."
         )
 
 
 def end(document: dict[str, Any], *, where: str, unit: str = "image") -> None:
-    """Say what was skipped and leave with exit code 3, where something was."""
-    from frieze import terminal as output
+    """Exit with code 3 and a message where inputs were skipped."""
+    from frieze import terminal
     from frieze.core import counted
 
     n_failed = document["failed"]
     if n_failed:
-        output.say(f"{counted(n_failed, unit)} can't be used: {where}")
+        terminal.show_message(f"{counted(n_failed, unit)} can't be used: {where}")
         click.get_current_context().exit(SOME_SKIPPED)

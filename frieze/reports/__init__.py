@@ -1,1 +1,1 @@
-"""Pages and pictures: reports, maps, audits."""
+"""Pages that open without a server: reports, maps, audits."""

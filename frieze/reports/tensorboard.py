@@ -1,4 +1,4 @@
-"""Embeddings in the form that TensorBoard's Projector reads."""
+"""Export of embeddings to TensorBoard's Projector."""
 
 import csv
 import json
@@ -18,24 +18,24 @@ _CONFIG, _TENSORS, _METADATA = "projector_config.pbtxt", "tensors.tsv", "metadat
 _DIGITS = "%.6g"
 
 
-def write_projector(table: "Features", rows: Rows, place: Path, *, force: bool) -> None:
+def write_projector(table: "Features", rows: Rows, out: Path, *, force: bool) -> None:
     """Write embeddings with ids and labels for TensorBoard's Projector.
 
     Args:
         table: The table.
         rows: int64 [n], ascending, the rows to write.
-        place: The folder; it is a log directory of TensorBoard's.
-        force: Replace such a folder that is there.
+        out: The folder, a log directory of TensorBoard.
+        force: Replace such a folder.
 
     Raises:
-        FeatureFileError: Something else stands there.
+        FeatureFileError: The folder holds something else.
     """
-    core.check_free(place, replace=force)
-    if place.exists() and {path.name for path in place.iterdir()} != {_CONFIG, _TENSORS, _METADATA}:
+    core.check_free(out, replace=force)
+    if out.exists() and {path.name for path in out.iterdir()} != {_CONFIG, _TENSORS, _METADATA}:
         raise FeatureFileError(
-            f"{place} is there already and holds no Projector's files of ours.", hint="Give another --out."
+            f"{out} is there already and holds something else than the Projector's files.", hint="Give another --out."
         )
-    with core.new_folder(place, replace=force) as folder:
+    with core.new_folder(out, replace=force) as folder:
         _write_tensors(table, rows, folder / _TENSORS)
         _write_metadata(table, rows, folder / _METADATA)
         (folder / _CONFIG).write_text(
@@ -52,12 +52,12 @@ def _write_tensors(table: "Features", rows: Rows, path: Path) -> None:
 
 
 def _write_metadata(table: "Features", rows: Rows, path: Path) -> None:
-    """Write ids and labels; what would part a line or a column is a space."""
+    """Write ids and labels; tabs and line ends become spaces."""
     with path.open("w", encoding="utf-8", newline="") as file:
         lines = csv.writer(file, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, quotechar=None)
         lines.writerow(("id", "label"))
-        lines.writerows(zip(map(_plain, table.ids[rows]), map(_plain, table.labels[rows]), strict=True))
+        lines.writerows(zip(map(_to_line, table.ids[rows]), map(_to_line, table.labels[rows]), strict=True))
 
 
-def _plain(text: str | None) -> str:
+def _to_line(text: str | None) -> str:
     return "" if text is None else " ".join(text.split())

@@ -1,4 +1,4 @@
-"""Pictures of stored images, for pages."""
+"""Thumbnails of stored images, for pages."""
 
 import base64
 import io
@@ -6,16 +6,16 @@ import io
 from frieze.core import ImageError
 
 PICTURE_PX = 1280
-"""The longer side of a picture that one looks at."""
+"""The longer side of a picture in full view."""
 
 _QUALITY = 80
 
 
 def draw(uri: str, side_px: int) -> bytes:
-    """Read an image, turn it upright and give it as a JPEG whose longer side has at most `side_px` pixels.
+    """Return an image, upright, as a JPEG whose longer side has at most `side_px` pixels.
 
     Raises:
-        ImageError: It is gone or broken.
+        ImageError: It is missing or broken.
     """
     import frieze.embedder
 
@@ -30,9 +30,9 @@ def draw(uri: str, side_px: int) -> bytes:
 
 
 def draw_url(uri: str, side_px: int) -> str:
-    """Draw an image as `draw` does, for a page that holds its own pictures: a data URL.
+    """Return an image as a data URL, for a page that holds its own pictures.
 
     Raises:
-        ImageError: It is gone or broken.
+        ImageError: It is missing or broken.
     """
     return f"data:image/jpeg;base64,{base64.b64encode(draw(uri, side_px)).decode()}"

@@ -1,4 +1,4 @@
-"""What takes longer than a request: begun when it is first asked for, and kept."""
+"""Results that take longer than a request: computed once in a background thread, then cached."""
 
 import threading
 from collections.abc import Callable
@@ -6,22 +6,22 @@ from typing import Generic, TypeVar, cast
 
 from frieze.core import InputError
 
-_Made = TypeVar("_Made")
+_Result = TypeVar("_Result")
 
 
-class BackgroundResult(Generic[_Made]):
-    """Something that is made once, in the background.
+class BackgroundResult(Generic[_Result]):
+    """A result that is computed once, in the background.
 
     Args:
-        make: Makes it; what it raises is raised by every later `get`.
+        compute: Computes it; its exception is raised by every later `get`.
     """
 
-    def __init__(self, make: Callable[[], _Made]) -> None:
-        self._make = make
+    def __init__(self, compute: Callable[[], _Result]) -> None:
+        self._compute = compute
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
-        self._made: _Made | None = None
+        self._result: _Result | None = None
         self._error: BaseException | None = None
 
     @property
@@ -32,33 +32,33 @@ class BackgroundResult(Generic[_Made]):
         return "ready" if self._error is None else "failed"
 
     def begin(self) -> None:
-        """Have it made, where nobody has asked yet."""
+        """Start the computation, unless it was started before."""
         with self._lock:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, daemon=True)
                 self._thread.start()
 
-    def get(self) -> _Made:
-        """Wait for it.
+    def get(self) -> _Result:
+        """Wait for the result.
 
         Raises:
-            Exception: Whatever its making raised.
+            Exception: The exception of the computation.
         """
         self.begin()
         self._done.wait()
         if self._error is not None:
-            raise self._error.with_traceback(None)  # else it would hold on to what everybody brought who asks
-        return cast("_Made", self._made)
+            raise self._error.with_traceback(None)  # else it would keep the uploads of every request alive
+        return cast("_Result", self._result)
 
     def abandon(self) -> None:
-        """Let whoever waits go, for nobody is left to be answered; what makes it ends with the program."""
+        """Release all waiting requests at shutdown; the computation ends with the process."""
         if not self._done.is_set():
             self._error = InputError("The page has ended.", hint="Start it again.")
             self._done.set()
 
     def _run(self) -> None:
         try:
-            self._made = self._make()
-        except BaseException as error:  # noqa: BLE001  kept for whoever asks
+            self._result = self._compute()
+        except BaseException as error:  # noqa: BLE001  raised by `get`
             self._error = error
         self._done.set()

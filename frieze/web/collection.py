@@ -1,4 +1,4 @@
-"""What the page shows: an index, what is known of its images, a head where one is given."""
+"""The collection that the page shows: an index, the metadata of its images, and optionally a head."""
 
 import functools
 from pathlib import Path
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from frieze import features as stored
-from frieze import indexing as rooms
+from frieze import indexing
 from frieze.core import Floats, InputError
-from frieze.reports.projection import choose_rows, lay_out, to_document
-from frieze.search_document import SearchOptions, answer
+from frieze.reports.projection import choose_rows, project, to_document
+from frieze.search_document import SearchOptions, search_document
 from frieze.web.background import BackgroundResult
-from frieze.web.inference import Inference, Seen, what_it_sees
+from frieze.web.inference import EmbeddedImage, Inference, describe_input
 from frieze.web.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
@@ -23,24 +23,24 @@ _ID = "id:"
 
 
 class Collection:
-    """An opened index with all that is made of it once, in the background.
+    """An open index, with the results that are computed from it in the background.
 
     Attributes:
         index: The index.
         head: The head, or None.
-        inference: Embeds what people bring.
-        thumbnails: Small pictures of the images.
+        inference: Embeds uploaded images.
+        thumbnails: Thumbnails of the images.
     """
 
-    def __init__(self, index: rooms.Index, head: "Head | None", thumbnails: Thumbnails) -> None:
+    def __init__(self, index: indexing.Index, head: "Head | None", thumbnails: Thumbnails) -> None:
         self.index, self.head, self.thumbnails = index, head, thumbnails
         self.inference = Inference(self.index.spec, self._load)
-        self._duplicates = BackgroundResult(lambda: rooms.find_duplicates(index))
-        self._maps = {method: BackgroundResult(functools.partial(self._lay_out, method)) for method in ("pca", "umap")}
+        self._duplicates = BackgroundResult(lambda: indexing.find_duplicates(index))
+        self._maps = {method: BackgroundResult(functools.partial(self._project, method)) for method in ("pca", "umap")}
         self._predictions = BackgroundResult(self._predict_all)
 
     def describe(self) -> dict[str, Any]:
-        """Say what is here: for the page's first sight."""
+        """Return what the page shows first: size, kind, backbone, labels and head."""
         spec = self.index.spec
         return {
             "index": str(self.index.path),
@@ -49,8 +49,8 @@ class Collection:
             "kind": self.index.document["index_kind"],
             "backbone": spec.name,
             "backbone_state": self.inference.state,
-            "sees": what_it_sees(spec),
-            "columns": rooms.column_types(self.index),
+            "sees": describe_input(spec),
+            "columns": indexing.column_types(self.index),
             "labels": self._labels,
             "head": None
             if self.head is None
@@ -60,48 +60,50 @@ class Collection:
 
     @functools.cached_property
     def _labels(self) -> list[dict[str, Any]]:
-        return [{"label": label, "images": n} for label, n in rooms.count_labels(self.index).items()]
+        return [{"label": label, "images": n} for label, n in indexing.count_labels(self.index).items()]
 
-    def search(self, id: str, wanted: SearchOptions) -> dict[str, Any]:  # noqa: A002  as the index has it
-        """Find what is like a stored image.
+    def search(self, id: str, options: SearchOptions) -> dict[str, Any]:  # noqa: A002  as the index has it
+        """Find the images most similar to a stored one.
 
         Raises:
-            InputError: There is none of that id, or what is wanted can't be had.
+            InputError: There is no such id, or an option is invalid.
         """
-        return answer(self.index, [_ID + id], self.index.embedding(id)[None], wanted)
+        return search_document(self.index, [_ID + id], self.index.embedding(id)[None], options)
 
-    def search_seen(self, name: str, seen: Seen, wanted: SearchOptions) -> dict[str, Any]:
-        """Find what is like an image that somebody brought; with a head, also say what it takes it for."""
-        document = answer(self.index, [name], seen.embedding[None], wanted)
+    def search_embedded(self, name: str, image: EmbeddedImage, options: SearchOptions) -> dict[str, Any]:
+        """Find the images most similar to an uploaded one; with a head, also predict its label."""
+        document = search_document(self.index, [name], image.embedding[None], options)
         if self.head is not None:
-            document["queries"][0]["prediction"] = self._predict(seen.embedding)
+            document["queries"][0]["prediction"] = self._predict(image.embedding)
         return document
 
-    def known(self, id: str) -> dict[str, Any]:  # noqa: A002  as the index has it
-        """Give what is known of an image."""
-        return rooms.look_up(self.index, id)
+    def metadata(self, id: str) -> dict[str, Any]:  # noqa: A002  as the index has it
+        """Return the metadata of an image."""
+        return indexing.look_up(self.index, id)
 
     def browse(self, label: str | None, where: str | None, start: int, n: int) -> dict[str, Any]:
-        """Give some images of a label, or that pass a filter, in the order of the table."""
-        rows = rooms.filter_rows(self.index, where) if label is None else rooms.label_rows(self.index, label or None)
-        images = rooms.take_rows(self.index, rows[start : start + n])
+        """Return some images of a label, or that pass a filter, in the order of the table."""
+        rows = (
+            indexing.filter_rows(self.index, where) if label is None else indexing.label_rows(self.index, label or None)
+        )
+        images = indexing.take_rows(self.index, rows[start : start + n])
         return {"total": len(rows), "start": start, "images": images}
 
     def _predict(self, embedding: Floats) -> dict[str, Any]:
-        assert self.head is not None  # noqa: S101  asked only where there is one
+        assert self.head is not None  # noqa: S101  checked by the callers
         labels, probabilities = self.head.predict(embedding[None])
         return {"label": str(labels[0]), "probability": float(probabilities[0])}
 
     def duplicates(self) -> BackgroundResult[dict[str, Any]]:
-        """Give the groups of duplicates, once they are found."""
+        """Return the groups of duplicates, computed in the background."""
         return self._duplicates
 
     def map(self, method: str) -> BackgroundResult[dict[str, Any]]:
-        """Give the images as points, once they are laid out."""
+        """Return the images as points of a map, computed in the background."""
         return self._maps[method]
 
     def mistakes(self) -> BackgroundResult[list[dict[str, Any]]]:
-        """Give the images whose label is not what the head says, surest first, once all are predicted.
+        """Return the images whose label differs from the prediction, most confident first, computed in the background.
 
         Raises:
             InputError: There is no head.
@@ -110,29 +112,34 @@ class Collection:
             raise InputError("No head was given.", hint="Start the page with: frieze serve INDEX --head HEAD")
         return self._predictions
 
-    def _lay_out(self, method: str) -> dict[str, Any]:
+    def _project(self, method: str) -> dict[str, Any]:
         rows = choose_rows(len(self.index))
-        vectors = np.concatenate(list(rooms.read_vectors(self.index, rows)))
-        points = lay_out(vectors, rows, method=method)
-        labels, codes = rooms.label_codes(self.index)
+        vectors = np.concatenate(list(indexing.read_vectors(self.index, rows)))
+        points = project(vectors, rows, method=method)
+        labels, codes = indexing.label_codes(self.index)
         return to_document(points, self.index.ids[rows].tolist(), labels, codes[rows])
 
     def _predict_all(self) -> list[dict[str, Any]]:
         """Predict every image of the table that the index was made of, as `frieze predict` does.
 
         Raises:
-            InputError: The table can't be read, or is not the one that the index was made of any more.
+            InputError: The table can't be read, or has changed since the index was made.
         """
-        assert self.head is not None  # noqa: S101  asked only where there is one
+        assert self.head is not None  # noqa: S101  checked by the callers
         table = stored.open_features(Path(self.index.document["features"]["path"]))
-        if stale := self.index.staleness():  # asked now, so that a run which ends meanwhile is seen
+        if stale := self.index.staleness():  # after opening, so that a run which ends meanwhile is noticed
             raise InputError(stale, hint="Then start the page again.")
         labels = np.asarray(table.labels, object)
-        found, sure = self.head.predict(table.embeddings())
-        wrong = np.flatnonzero([label is not None and label != one for label, one in zip(labels, found, strict=True)])
-        wrong = wrong[np.argsort(-sure[wrong], kind="stable")]
+        names, probabilities = self.head.predict(table.embeddings())
+        wrong = np.flatnonzero([label is not None and label != one for label, one in zip(labels, names, strict=True)])
+        wrong = wrong[np.argsort(-probabilities[wrong], kind="stable")]
         return [
-            {"id": table.ids[row], "label": labels[row], "prediction": found[row], "probability": float(sure[row])}
+            {
+                "id": table.ids[row],
+                "label": labels[row],
+                "prediction": names[row],
+                "probability": float(probabilities[row]),
+            }
             for row in wrong.tolist()
         ]
 
@@ -144,23 +151,22 @@ class Collection:
         return frieze.embedder.reopen_backbone(self.index.spec, where=str(self.index.path))
 
     def close(self) -> None:
-        """End what runs in the background."""
+        """Stop the background work."""
         self.inference.close()
         self.thumbnails.close()
 
 
 def open_collection(index: Path, head: Path | None, thumbnails: Path) -> Collection:
-    """Open what the page shows.
+    """Open the index and the head.
 
     Raises:
-        InputError: The index or the head can't be opened, or the head is of another backbone.
+        InputError: One of them can't be opened, or they are of different backbones.
     """
     import frieze.classifiers
 
-    opened = rooms.open_index(index)
-    learnt = None if head is None else frieze.classifiers.open_head(head)
-    if learnt is not None:
-        stored.check_same_backbone(
-            learnt.spec, opened.spec, where=str(index), hint="Give a head that was trained on the index's own table."
-        )
-    return Collection(opened, learnt, Thumbnails(thumbnails))
+    opened_index = indexing.open_index(index)
+    opened_head = None if head is None else frieze.classifiers.open_head(head)
+    if opened_head is not None:
+        hint = "Give a head that was trained on the index's own table."
+        stored.check_same_backbone(opened_head.spec, opened_index.spec, where=str(index), hint=hint)
+    return Collection(opened_index, opened_head, Thumbnails(thumbnails))

@@ -1,4 +1,4 @@
-"""Images through the backbone: one at a time, with a short queue before it."""
+"""Embedding of uploaded images: one at a time, with a short queue."""
 
 import threading
 from collections.abc import Callable
@@ -18,18 +18,18 @@ MAX_BYTES = 64 << 20
 MAX_PIXELS = 100_000_000
 _MOST_WAITING = 8
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 
 class BusyError(Exception):
-    """Too many wait already."""
+    """The queue is full."""
 
 
-class Seen(NamedTuple):
-    """An image as the backbone sees it.
+class EmbeddedImage(NamedTuple):
+    """An uploaded image.
 
     Attributes:
-        pixels: uint8 [H, W, 3].
+        pixels: uint8 [H, W, 3], resized to the backbone's input.
         embedding: float32 [D].
     """
 
@@ -38,50 +38,50 @@ class Seen(NamedTuple):
 
 
 class Inference:
-    """One worker that decodes and embeds what people drop; the backbone is loaded when the first image comes.
+    """One worker thread that decodes and embeds uploaded images; the first one loads the backbone.
 
     Args:
-        spec: The backbone's.
-        load: Loads it, or says why it can't be had.
+        spec: Spec of the backbone.
+        load: Loads the backbone, or raises InputError.
     """
 
     def __init__(self, spec: BackboneSpec, load: Callable[[], "Backbone"]) -> None:
         self._spec = spec
         self._engine = BackgroundResult(lambda: _engine(load()))
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="frieze-inference")
-        self._places = threading.BoundedSemaphore(_MOST_WAITING)
+        self._queue_slots = threading.BoundedSemaphore(_MOST_WAITING)
 
     @property
     def state(self) -> str:
-        """Of the backbone: `idle`, `working` while it is loaded, `ready` or `failed`."""
+        """State of the backbone: `idle`, `working` while it is loaded, `ready` or `failed`."""
         return self._engine.state
 
     def begin(self) -> None:
-        """Have the backbone loaded."""
+        """Start loading the backbone."""
         self._engine.begin()
 
-    def see(self, data: bytes) -> Seen:
+    def embed(self, data: bytes) -> EmbeddedImage:
         """Embed one image file.
 
         Raises:
-            BusyError: Too many wait.
-            InputError: It is no image, too large, or the backbone can't be had.
+            BusyError: The queue is full.
+            InputError: It is no image, too large, or the backbone can't be loaded.
         """
-        return self._in_turn(lambda: self._see(data))
+        return self._run_queued(lambda: self._embed(data))
 
     def close(self) -> None:
-        """Let the worker end after what it is at; a backbone that is still being loaded is not waited for."""
+        """Stop the worker after its current image, without waiting for a backbone that is still being loaded."""
         self._engine.abandon()
         self._worker.shutdown(wait=False, cancel_futures=True)
 
-    def _in_turn(self, work: Callable[[], _Answer]) -> _Answer:
-        if not self._places.acquire(blocking=False):
+    def _run_queued(self, work: Callable[[], _Result]) -> _Result:
+        if not self._queue_slots.acquire(blocking=False):
             raise BusyError
-        future: Future[_Answer] = self._worker.submit(work)
-        future.add_done_callback(lambda _: self._places.release())
+        future: Future[_Result] = self._worker.submit(work)
+        future.add_done_callback(lambda _: self._queue_slots.release())
         return future.result()
 
-    def _see(self, data: bytes) -> Seen:
+    def _embed(self, data: bytes) -> EmbeddedImage:
         import frieze.embedder
 
         engine = self._engine.get()
@@ -92,7 +92,7 @@ class Inference:
                 f"This image can't be used ({error.reason}): {error.message}.",
                 hint="Give a JPEG, PNG, GIF, BMP, WebP, AVIF or TIFF file.",
             ) from error
-        return Seen(pixels, engine.infer(pixels[None])[0])
+        return EmbeddedImage(pixels, engine.infer(pixels[None])[0])
 
 
 def _engine(backbone: "Backbone") -> Any:
@@ -101,7 +101,7 @@ def _engine(backbone: "Backbone") -> Any:
     return frieze.embedder.default_engine(backbone)
 
 
-def what_it_sees(spec: BackboneSpec) -> str:
-    """Say how an image meets the backbone."""
+def describe_input(spec: BackboneSpec) -> str:
+    """Describe how an image is resized to the backbone's input."""
     height, width = spec.image_size
     return f"{spec.fit} to {width} x {height} pixels"

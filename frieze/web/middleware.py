@@ -1,4 +1,4 @@
-"""What stands before every request: whose page it may come from, how much it may bring, what its answer may do."""
+"""Middleware for every request: checks host and origin, limits uploads, and adds security headers."""
 
 import asyncio
 import ipaddress
@@ -21,36 +21,36 @@ _HEADERS = {
 
 
 _GRACE_S, _SLOWEST = 10.0, 100_000
-"""Seconds in which the first bytes of what is brought must come, and how many bytes a second must come after that."""
-_MOST_BROUGHT = 10
-"""How many requests may bring something at once: each is held whole, also while a slow one still comes in."""
+"""Seconds of grace for an upload, and the slowest rate in bytes per second after that."""
+_MOST_UPLOADS = 10
+"""How many uploads may be in memory at once."""
 
 
 class TooLargeError(Exception):
-    """A request brings more than it may."""
+    """An upload is larger than allowed."""
 
 
 class TooSlowError(Exception):
-    """A request brings what it brings too slowly: others wait for its place."""
+    """An upload is too slow, and would keep others waiting."""
 
 
 class Guard:
-    """Refuses what another site's page may send here, and names that are not ours (DNS rebinding).
+    """ASGI middleware that refuses cross-site requests and foreign host names (DNS rebinding).
 
     Args:
-        app: What answers.
-        hosts: Names this server goes by, without a port; `localhost` and any address in numbers always are.
-        max_bytes: What a request may bring.
+        app: The application.
+        hosts: Names of this server, without a port, besides `localhost` and numeric addresses.
+        max_bytes: Largest upload.
     """
 
     def __init__(self, app: _App, *, hosts: frozenset[str], max_bytes: int) -> None:
         self._app = app
         self._hosts = hosts
         self._max_bytes = max_bytes
-        self._n_brought = 0
+        self._n_uploads = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer, or refuse."""
+        """Pass the request on, or refuse it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -59,18 +59,18 @@ class Guard:
         if refused is not None:
             await _refuse(send, *refused)
             return
-        brings, is_head = scope["method"] == "POST", scope["method"] == "HEAD"
-        if brings and self._n_brought >= _MOST_BROUGHT:
+        is_upload, is_head = scope["method"] == "POST", scope["method"] == "HEAD"
+        if is_upload and self._n_uploads >= _MOST_UPLOADS:
             await _refuse(send, 503, "Too many images wait.")
             return
-        self._n_brought += brings
+        self._n_uploads += is_upload
         try:
-            asked = {**scope, "method": "GET"} if is_head else scope  # the same answer, of which the body stays here
-            await self._app(asked, self._counted(receive), _guarded(_without_body(send) if is_head else send))
-        except asyncio.CancelledError:  # the server ends, and this request would not
+            inner = {**scope, "method": "GET"} if is_head else scope  # HEAD: the answer of GET without its body
+            await self._app(inner, self._counted(receive), _guarded(_without_body(send) if is_head else send))
+        except asyncio.CancelledError:  # the server shuts down
             await _refuse(send, 503, "This page has ended.")
         finally:
-            self._n_brought -= brings
+            self._n_uploads -= is_upload
 
     def _refusal(self, headers: Mapping[str, str]) -> tuple[int, str] | None:
         host = headers.get("host", "")
@@ -108,7 +108,7 @@ class Guard:
 
 
 def _name(host: str) -> str:
-    """Take the port from a Host header.
+    """Return the name in a Host header, without its port.
 
     >>> _name("localhost:8501"), _name("[::1]:8501"), _name("127.0.0.1")
     ('localhost', '::1', '127.0.0.1')
@@ -119,7 +119,7 @@ def _name(host: str) -> str:
 
 
 def _is_address(name: str) -> bool:
-    """Tell a number from a name: only what is a name can be made to point elsewhere."""
+    """Return whether it is a numeric address: only a name can be made to point elsewhere."""
     try:
         ipaddress.ip_address(name)
     except ValueError:
@@ -130,8 +130,9 @@ def _is_address(name: str) -> bool:
 def _guarded(send: Any) -> Any:
     async def send_guarded(message: _Message) -> None:
         if message["type"] == "http.response.start":
-            told = {name for name, _ in message["headers"]}
-            added = [(name.encode(), value.encode()) for name, value in _HEADERS.items() if name.encode() not in told]
+            present = {name for name, _ in message["headers"]}
+            missing = [(name, value) for name, value in _HEADERS.items() if name.encode() not in present]
+            added = [(name.encode(), value.encode()) for name, value in missing]
             message["headers"] = [*message["headers"], *added]
         await send(message)
 

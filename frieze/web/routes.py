@@ -1,4 +1,4 @@
-"""What the page's server answers."""
+"""The routes of the page's server."""
 
 import io
 from typing import Annotated, Any, Literal
@@ -17,24 +17,24 @@ from frieze.search_document import SearchOptions
 from frieze.web import schemas
 from frieze.web.background import BackgroundResult
 from frieze.web.collection import Collection
-from frieze.web.schemas import BUSY, IMAGE, KEPT, LATER, PICTURE, PNG, Count, Id, K, MinScore, Start, Where
+from frieze.web.schemas import ACCEPTED, BUSY, CACHE_CONTROL, IMAGE, PICTURE, PNG, Count, Id, K, MinScore, Start, Where
 
 
-def add_calls(app: FastAPI, collection: Collection) -> None:
-    """Add the calls to an application."""
+def add_search_routes(app: FastAPI, collection: Collection) -> None:
+    """Add the routes for searches, thumbnails and pictures."""
     _add_search(app, collection)
     _add_pictures(app, collection)
 
 
 def _add_search(app: FastAPI, collection: Collection) -> None:
-    """Add the two searches; answers go out as they are, for a second look at each hit took as long as finding it."""
-    turns = CapacityLimiter(count_cores())  # more threads would only wait for each other
+    """Add the searches; they return a JSONResponse, since validating each hit takes as long as finding it."""
+    limiter = CapacityLimiter(count_cores())  # more threads would only wait for each other
 
     @app.get("/search", response_model=schemas.Found, response_model_exclude_unset=True)
     async def search(id: Id, k: K = 10, where: Where = None, min_score: MinScore = None) -> Any:  # noqa: A002
         """Find the images most similar to one of the collection."""
-        wanted = SearchOptions(k, where, min_score)
-        return await to_thread.run_sync(lambda: JSONResponse(collection.search(id, wanted)), limiter=turns)
+        options = SearchOptions(k, where, min_score)
+        return await to_thread.run_sync(lambda: JSONResponse(collection.search(id, options)), limiter=limiter)
 
     @app.post(
         "/search",
@@ -48,38 +48,37 @@ def _add_search(app: FastAPI, collection: Collection) -> None:
     ) -> Any:
         """Find the images most similar to the one in the body."""
         data = await request.body()
-        seen = await run_in_threadpool(collection.inference.see, data)
-        return JSONResponse(
-            await run_in_threadpool(collection.search_seen, name, seen, SearchOptions(k, where, min_score))
-        )
+        uploaded = await run_in_threadpool(collection.inference.embed, data)
+        options = SearchOptions(k, where, min_score)
+        return JSONResponse(await run_in_threadpool(collection.search_embedded, name, uploaded, options))
 
     @app.post("/crop", response_class=Response, responses=BUSY | PNG, openapi_extra=IMAGE)
     async def crop(request: Request) -> Response:
-        """Give the image in the body as the backbone sees it, as a PNG."""
+        """Return the image in the body, resized to the backbone's input, as a PNG."""
         data = await request.body()
-        seen = await run_in_threadpool(collection.inference.see, data)
+        uploaded = await run_in_threadpool(collection.inference.embed, data)
         file = io.BytesIO()
-        Image.fromarray(seen.pixels).save(file, "PNG")
+        Image.fromarray(uploaded.pixels).save(file, "PNG")
         return Response(file.getvalue(), media_type="image/png")
 
 
 def _add_pictures(app: FastAPI, collection: Collection) -> None:
     @app.get("/thumbnail", response_class=Response, responses=PICTURE)
     def thumbnail(id: Id) -> Response:  # noqa: A002  as everywhere
-        """Give a small picture of an image of the collection."""
-        known = collection.known(id)
-        data = collection.thumbnails.get(known["uri"], str(known.get("sha256", "")))
-        return Response(data, media_type="image/jpeg", headers={"cache-control": KEPT})
+        """Return the thumbnail of an image of the collection."""
+        metadata = collection.metadata(id)
+        data = collection.thumbnails.get(metadata["uri"], str(metadata.get("sha256", "")))
+        return Response(data, media_type="image/jpeg", headers={"cache-control": CACHE_CONTROL})
 
     @app.get("/picture", response_class=Response, responses=PICTURE)
     def picture(id: Id) -> Response:  # noqa: A002  as everywhere
-        """Give an image of the collection, its longer side at most 1280 pixels."""
-        return Response(draw(collection.known(id)["uri"], PICTURE_PX), media_type="image/jpeg")
+        """Return an image of the collection, its longer side at most 1280 pixels."""
+        return Response(draw(collection.metadata(id)["uri"], PICTURE_PX), media_type="image/jpeg")
 
     @app.get("/image", response_model=schemas.Image)
     def image(id: Id) -> dict[str, Any]:  # noqa: A002  as everywhere
-        """Say what is known of an image."""
-        return collection.known(id)
+        """Return the metadata of an image."""
+        return collection.metadata(id)
 
 
 Label = Annotated[
@@ -87,43 +86,43 @@ Label = Annotated[
 ]
 
 
-def add_views(app: FastAPI, collection: Collection) -> None:
-    """Add the calls to an application."""
+def add_collection_routes(app: FastAPI, collection: Collection) -> None:
+    """Add the routes for the collection, classes, duplicates, mistakes and the map."""
 
     @app.get("/collection", response_model=schemas.Facts)
     def describe() -> dict[str, Any]:
-        """Say what is here."""
+        """Describe the collection."""
         return collection.describe()
 
     @app.get("/images", response_model=schemas.Images)
     def browse(label: Label = None, where: Where = None, start: Start = 0, n: Count = 60) -> dict[str, Any]:
-        """Give some images, in the order of the table."""
+        """Return some images, in the order of the table."""
         return collection.browse(label, where, start, n)
 
-    @app.get("/duplicates", response_model=schemas.Duplicates, responses=LATER)
+    @app.get("/duplicates", response_model=schemas.Duplicates, responses=ACCEPTED)
     def duplicates() -> Any:
-        """Give the groups of duplicates, the image to keep first; they are looked for when first asked for."""
+        """Return the groups of duplicates, the image to keep first; computed on the first request."""
         return _or_working(collection.duplicates())
 
-    @app.get("/mistakes", response_model=schemas.Mistakes, responses=LATER)
+    @app.get("/mistakes", response_model=schemas.Mistakes, responses=ACCEPTED)
     def mistakes(start: Start = 0, n: Count = 60) -> Any:
-        """Give the images that the head takes for another class than their label, surest first."""
-        later = collection.mistakes()
-        if later.state in ("idle", "working"):
-            return _or_working(later)
-        found = later.get()
-        return {"total": len(found), "mistakes": found[start : start + n]}
+        """Return the images whose label differs from the head's prediction, most confident first."""
+        result = collection.mistakes()
+        if result.state in ("idle", "working"):
+            return _or_working(result)
+        rows = result.get()
+        return {"total": len(rows), "mistakes": rows[start : start + n]}
 
-    @app.get("/map", response_model=schemas.Map, responses=LATER)
-    def lay_out(method: Literal["pca", "umap"] = "pca") -> Any:
-        """Give the images as points on a plane, at most 100,000 of them."""
+    @app.get("/map", response_model=schemas.Map, responses=ACCEPTED)
+    def project(method: Literal["pca", "umap"] = "pca") -> Any:
+        """Return the images as points on a plane, at most 100,000 of them."""
         check_method(method)
         return _or_working(collection.map(method))
 
 
-def _or_working(later: BackgroundResult[Any]) -> Any | Response:
-    """Give what is ready; else have it made and say so."""
-    if later.state in ("idle", "working"):
-        later.begin()
+def _or_working(result: BackgroundResult[Any]) -> Any | Response:
+    """Return a result that is ready; else start its computation, and return status 202."""
+    if result.state in ("idle", "working"):
+        result.begin()
         return JSONResponse({"state": "working"}, 202)
-    return later.get()
+    return result.get()

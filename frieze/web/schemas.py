@@ -1,4 +1,4 @@
-"""The documents and parameters of the page's calls, for OpenAPI and for whoever calls them."""
+"""The documents and parameters of the page's routes, for OpenAPI."""
 
 from typing import Annotated, Any
 
@@ -7,14 +7,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Prediction(BaseModel):
-    """What the head takes an image for."""
+    """The head's prediction for an image."""
 
     label: str
     probability: float = Field(ge=0, le=1)
 
 
 class Hit(BaseModel):
-    """One image that was found; the table's own columns stand beside these."""
+    """One hit; the table's other columns are extra fields."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -46,7 +46,7 @@ class Found(BaseModel):
 
 
 class Image(BaseModel):
-    """What is known of an image; the table's own columns stand beside these."""
+    """The metadata of an image; the table's other columns are extra fields."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -64,21 +64,21 @@ class Images(BaseModel):
 
 
 class LabelCount(BaseModel):
-    """How many images have a label; null are those without."""
+    """How many images have a label; null for images without one."""
 
     label: str | None
     images: int
 
 
 class HeadFacts(BaseModel):
-    """The head that was given."""
+    """The head of the page."""
 
     kind: str
     classes: list[str]
 
 
 class Facts(BaseModel):
-    """What the page shows."""
+    """The collection that the page shows."""
 
     index: str
     rows: int
@@ -113,7 +113,7 @@ class Duplicates(BaseModel):
 
 
 class Mistake(BaseModel):
-    """An image whose label is not what the head says."""
+    """An image whose label differs from the head's prediction."""
 
     id: str
     label: str
@@ -122,14 +122,14 @@ class Mistake(BaseModel):
 
 
 class Mistakes(BaseModel):
-    """Mistakes of the head, surest first."""
+    """Mistakes of the head, most confident first."""
 
     total: int
     mistakes: list[Mistake]
 
 
 class Map(BaseModel):
-    """Images as points on a plane; each list but `labels` has one entry a point."""
+    """Images as points on a plane; each list but `labels` has one entry per point."""
 
     method: str
     kept: float | None
@@ -141,7 +141,7 @@ class Map(BaseModel):
 
 
 class Working(BaseModel):
-    """What was asked for is being made: ask again in a second."""
+    """The result is being computed: ask again in a second."""
 
     state: str
 
@@ -153,47 +153,28 @@ class Problem(BaseModel):
     mend: str = ""
 
 
-MOST = 1000
-
-
-KEPT = "private, max-age=3600"
-"""How long a browser keeps a picture: an image that is replaced has another one within the hour."""
+MAX_COUNT = 1000
+CACHE_CONTROL = "private, max-age=3600"
+"""How long a browser caches a picture, and shows the old one of a replaced image at most."""
 
 
 Id = Annotated[str, fastapi.Query(description="An image's id.", max_length=4096)]
-
-
-K = Annotated[int, fastapi.Query(ge=1, le=MOST, description="Hits at most.")]
-
-
-Where = Annotated[str | None, fastapi.Query(max_length=4096, description="A filter, as of `frieze search --where`.")]
-
-
-MinScore = Annotated[float | None, fastapi.Query(allow_inf_nan=False, description="Leave out hits below it.")]
-
-
+K = Annotated[int, fastapi.Query(ge=1, le=MAX_COUNT, description="Maximum number of hits.")]
+Where = Annotated[str | None, fastapi.Query(max_length=4096, description="A filter, as in `frieze search --where`.")]
+MinScore = Annotated[float | None, fastapi.Query(allow_inf_nan=False, description="Leave out hits below this score.")]
 Start = Annotated[int, fastapi.Query(ge=0, le=10**9)]
-
-
-Count = Annotated[int, fastapi.Query(ge=0, le=MOST)]
+Count = Annotated[int, fastapi.Query(ge=0, le=MAX_COUNT)]
 
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    400: {"model": Problem, "description": "Something in the request; the message says what to do."},
+    400: {"model": Problem, "description": "Invalid request; the message says what to do."},
     403: {"model": Problem, "description": "Sent by another site's page."},
-    408: {"model": Problem, "description": "What was brought came too slowly."},
+    408: {"model": Problem, "description": "The upload was too slow."},
     413: {"model": Problem, "description": "Too large."},
-    421: {"model": Problem, "description": "Asked for under a name that is not this server's."},
+    421: {"model": Problem, "description": "The host name is not this server's."},
 }
-
-
-BUSY: dict[int | str, dict[str, Any]] = {503: {"model": Problem, "description": "Too many wait; ask again."}}
-
-
-GONE: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "No such image, or it is gone."}}
-
-
-LATER: dict[int | str, dict[str, Any]] = {202: {"model": Working, "description": "It is being made."}}
+BUSY: dict[int | str, dict[str, Any]] = {503: {"model": Problem, "description": "The queue is full; ask again."}}
+ACCEPTED: dict[int | str, dict[str, Any]] = {202: {"model": Working, "description": "The result is being computed."}}
 
 
 IMAGE = {
@@ -205,6 +186,4 @@ IMAGE = {
 
 
 PICTURE: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}, "description": "A JPEG."}}
-
-
 PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}, "description": "A PNG."}}

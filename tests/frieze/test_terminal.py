@@ -4,42 +4,42 @@ import json
 
 import pytest
 
-from frieze import terminal as output
+from frieze import terminal
 from frieze.core import InputError
 
 
 def test_json_keeps_letters_and_sorts_keys(capsys):
     """JSON goes to stdout with keys sorted and letters as they are."""
-    output.show_json({"b": 1, "a": "é"})
+    terminal.show_json({"b": 1, "a": "é"})
     assert capsys.readouterr().out == '{\n  "a": "é",\n  "b": 1\n}\n'
 
 
 def test_json_escapes_names_that_are_no_text(capsys):
     """A name with odd bytes is valid JSON on any stdout."""
-    output.show_json({"a": "\udcff"})
+    terminal.show_json({"a": "\udcff"})
     assert capsys.readouterr().out == '{\n  "a": "\\udcff"\n}\n'
 
 
 def test_json_has_no_infinity(capsys):
     """What is no number of JSON's is null, however deep it stands."""
-    output.show_json({"a": [float("inf"), {"b": float("nan")}], "c": 1.5})
+    terminal.show_json({"a": [float("inf"), {"b": float("nan")}], "c": 1.5})
     assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {"a": [None, {"b": None}], "c": 1.5}
 
 
 def test_errors_go_to_stderr_with_their_mend(capsys):
     """An error is one line of what is wrong and one of what to type."""
-    output.show_error(InputError("No such folder.", hint="ls"))
+    terminal.show_error(InputError("No such folder.", hint="ls"))
     assert capsys.readouterr() == ("", "Error: No such folder.\nls\n")
 
 
 def test_a_file_name_cannot_steer_the_terminal(capsys, monkeypatch):
     """Control characters in a name are shown, not obeyed."""
-    output.show_table([{"id": "a\x1b[2Jb"}], ["id"])
-    monkeypatch.setattr(output, "is_terminal", lambda: True)
-    output.show_table([{"id": "a\x1b[2Jb"}], ["id"])
-    output.show_facts({"id": "a\x1b[2Jb", "labels": {"a\x1b[2Jb": 1, "a\nb": 22, "c": 333}})
-    output.show_error(InputError("a\x1b[2Jb"))
-    output.say("a\x1b[2Jb")
+    terminal.show_table([{"id": "a\x1b[2Jb"}], ["id"])
+    monkeypatch.setattr(terminal, "is_terminal", lambda: True)
+    terminal.show_table([{"id": "a\x1b[2Jb"}], ["id"])
+    terminal.show_fields({"id": "a\x1b[2Jb", "labels": {"a\x1b[2Jb": 1, "a\nb": 22, "c": 333}})
+    terminal.show_error(InputError("a\x1b[2Jb"))
+    terminal.show_message("a\x1b[2Jb")
     streams = capsys.readouterr()
     assert "\x1b" not in streams.out + streams.err
     assert (streams.out + streams.err).count("a\\x1b[2Jb") == 6
@@ -50,36 +50,36 @@ def test_a_pipe_gets_whole_values(capsys):
     """Where stdout is no terminal, a table is a line of names and a line a row, tabs between, and no value is cut."""
     name = "a very long name with blanks " * 10 + "\u3000é👩\u200d🚀"
     rows = [{"id": name, "n": 1234567, "score": 1 / 3, "no": None}, {"id": "a\tb\nc"}]
-    output.show_table(rows, ["id", "n", "score", "no"])
+    terminal.show_table(rows, ["id", "n", "score", "no"])
     lines = capsys.readouterr().out.split("\n")
     assert lines == ["id\tn\tscore\tno", f"{name}\t1234567\t{1 / 3}\t", "a\\tb\\nc\t\t\t", ""]
 
 
 def test_what_stands_beside_a_table_goes_to_stderr_in_a_pipe(capsys, monkeypatch):
     """The figures of a command that prints a table are not among its rows; a person sees both."""
-    output.show_beside({"rows": 3})
+    terminal.show_summary({"rows": 3})
     assert capsys.readouterr() == ("", "rows  3\n")
-    monkeypatch.setattr(output, "is_terminal", lambda: True)
-    output.show_beside({"rows": 3})
+    monkeypatch.setattr(terminal, "is_terminal", lambda: True)
+    terminal.show_summary({"rows": 3})
     assert capsys.readouterr() == ("rows  3\n", "")
 
 
 def test_brackets_in_a_name_are_no_markup(capsys, monkeypatch):
     """A name with rich's own markup is printed as it is."""
-    monkeypatch.setattr(output, "is_terminal", lambda: True)
-    output.show_table([{"id": "[red]x[/red]"}], ["id"])
+    monkeypatch.setattr(terminal, "is_terminal", lambda: True)
+    terminal.show_table([{"id": "[red]x[/red]"}], ["id"])
     assert "[red]x[/red]" in capsys.readouterr().out
 
 
 def test_facts_are_plain_text(capsys):
     """Numbers, lists, tables and nothing are written so that a person can read them."""
-    output.show_facts({"a": 0.12345, "bb": [1, 2], "c": {"x": True, "y": None}, "d": 1234.5, "e": {}})
+    terminal.show_fields({"a": 0.12345, "bb": [1, 2], "c": {"x": True, "y": None}, "d": 1234.5, "e": {}})
     assert capsys.readouterr().out == "a   0.1235\nbb  1, 2\nc\n  x  yes\nd   1,234.5\n"
 
 
 def test_progress_is_silent_without_a_terminal(capsys):
     """A bar that nobody sees writes nothing."""
-    with output.progress("Embedding", "images") as step, output.waiting("x"):
+    with terminal.progress("Embedding", "images") as step, terminal.spinner("x"):
         step(1, 2)
     assert capsys.readouterr() == ("", "")
 
@@ -89,7 +89,7 @@ def test_progress_says_where_it_stopped(steps, said, capsys):
     """Ctrl-C tells on stderr how far the work had come, without a bar too; before the first image it says nothing."""
 
     def stop():
-        with output.progress("Embedding", "images") as step:
+        with terminal.progress("Embedding", "images") as step:
             for _ in range(steps):
                 step(1200, 30_000)
             raise KeyboardInterrupt

@@ -1,1 +1,1 @@
-"""One module a command: it parses, calls the function of the same name in `frieze.api.tables`, and prints."""
+"""One module per command: it parses, calls the function of the same name in `frieze.api`, and prints."""

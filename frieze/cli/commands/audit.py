@@ -14,28 +14,28 @@ _COLUMNS = ("kind", "score", "label", "suggested", "probability", "group", "part
 @click.argument("features")
 @options.out("File of the findings: .parquet, .csv or .jsonl.")
 @click.option("--html", metavar="FILE", help="Write the findings as pictures to FILE.")
-@click.option("--head", metavar="HEAD", help="Look for near-duplicates on both sides of this head's split, too.")
+@click.option("--head", metavar="HEAD", help="Also find near-duplicates on both sides of this head's split.")
 @options.labels
 @options.min_score
 @options.seed
 @options.force
 @options.as_json
-def audit(*, as_json: bool, **asked: Any) -> None:
-    """Look through the labels of FEATURES for what is likely wrong.
+def audit(*, as_json: bool, **parameters: Any) -> None:
+    """Find labels of FEATURES that are likely wrong.
 
-    Found are labels that heads not fitted on them and the nearest images doubt (each with the likelier label),
-    near-duplicates under two labels, near-duplicates on both sides of a head's split, images far from all others, and
-    classes too small to be split. Nothing is changed.
+    Lists labels that out-of-fold heads and the nearest images contradict (each with the likelier label),
+    near-duplicates under two labels, near-duplicates on both sides of a head's split, outliers, and classes too small
+    to be split. Changes nothing.
     """
-    from frieze import terminal as output
+    from frieze import terminal
     from frieze.api import auditing
 
-    document = auditing.audit(asked.pop("features"), **asked)
+    document = auditing.audit(parameters.pop("features"), **parameters)
     options.warn_of_labels(document)
     if as_json:
-        output.show_json(document)
+        terminal.show_json(document)
         return
-    output.show_beside({name: document[name] for name in _FACTS})
+    terminal.show_summary({name: document[name] for name in _FACTS})
     first = [finding for findings in document["first"].values() for finding in findings]
-    if first or not output.is_terminal():
-        output.show_table(first, _COLUMNS)
+    if first or not terminal.is_terminal():
+        terminal.show_table(first, _COLUMNS)

@@ -5,19 +5,19 @@ import click
 from frieze.cli import options
 
 _COLUMNS = ("handle", "dim", "image_size", "parameters", "pixels")
-_OTHERS = "Besides these: a SavedModel's folder, a .keras file, and handles of tfhub.dev and kaggle.com/models."
+_OTHERS = "Also accepted: a SavedModel's folder, a .keras file, and handles of tfhub.dev and kaggle.com/models."
 
 
 @click.command(epilog="Example: frieze backbones --json")
 @options.as_json
 def backbones(*, as_json: bool) -> None:
-    """List the backbones that can be asked for by name, with width, input size and parameters."""
-    from frieze import terminal as output
-    from frieze.api import tables as api
+    """List the named backbones with width, input size and parameters."""
+    from frieze import terminal
+    from frieze.api import tables
 
-    rows = api.backbones()
+    rows = tables.backbones()
     if as_json:
-        output.show_json(rows)
+        terminal.show_json(rows)
         return
-    output.show_table(rows, _COLUMNS)
-    output.say(_OTHERS)
+    terminal.show_table(rows, _COLUMNS)
+    terminal.show_message(_OTHERS)

@@ -17,32 +17,32 @@ _MOST_GROUPS, _MOST_OTHERS = 20, 3
 @click.option("--html", metavar="FILE", help="Write the groups as pictures to FILE.")
 @options.table_out("groups")
 @options.as_json
-def duplicates(*, as_json: bool, **asked: Any) -> None:
-    """Find the groups of images in INDEX that are duplicates: equal files, then near-duplicates.
+def duplicates(*, as_json: bool, **parameters: Any) -> None:
+    """Find groups of duplicate images in INDEX: equal files, then near-duplicates.
 
     Each group names the image to keep (most pixels, then most bytes) and the lowest score inside it: a group whose
-    lowest score is far below the others' may be a chain of images that only look alike. Nothing is deleted.
+    lowest score is far below the others' may be a chain of images that only look alike. Deletes nothing.
     """
-    from frieze import terminal as output
+    from frieze import terminal
     from frieze.api import searching
     from frieze.api.result_tables import GROUPS, group_rows
     from frieze.core import counted
 
-    document = searching.duplicates(asked.pop("index"), **asked)
-    options.warn(document)
+    document = searching.duplicates(parameters.pop("index"), **parameters)
+    options.warn_if_stale(document)
     if as_json:
-        output.show_json(document)
+        terminal.show_json(document)
         return
     groups = document["groups"]
-    output.show_beside({"groups": len(groups)} | {name: document[name] for name in _FACTS})
-    if not output.is_terminal():
-        output.show_table(list(group_rows(document)), GROUPS.names)
+    terminal.show_summary({"groups": len(groups)} | {name: document[name] for name in _FACTS})
+    if not terminal.is_terminal():
+        terminal.show_table(list(group_rows(document)), GROUPS.names)
         return
     if groups:
-        output.show_table([_row(group) for group in groups[:_MOST_GROUPS]], _COLUMNS)
+        terminal.show_table([_row(group) for group in groups[:_MOST_GROUPS]], _COLUMNS)
     if len(groups) > _MOST_GROUPS:
         more = counted(len(groups) - _MOST_GROUPS, "more group")
-        output.say(f"{more}: --json and --out tell all, --html shows them.")
+        terminal.show_message(f"{more}: --json and --out list all, --html shows them.")
 
 
 def _row(group: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ _PRECISIONS = ("float32", "bfloat16", "float16")
 
 @click.command(epilog="Example: frieze embed photos --backbone keras:MobileNetV2 --out photos.features")
 @click.argument("source")
-@options.out("Folder of the table; gone on with when it is there.")
+@options.out("Folder of the table; updated where it exists.")
 @click.option("--backbone", metavar="SPEC", help="See: frieze backbones.  [default: builtin]")
 @options.weights
 @click.option("--layer", metavar="NAME", help="Layer or output to read.  [default: the last one]")
@@ -20,7 +20,7 @@ _PRECISIONS = ("float32", "bfloat16", "float16")
 @options.fit
 @options.pixels
 @click.option(
-    "--stretch/--no-stretch", default=None, help="Stretch images of more than 8 bits a channel to the range of each."
+    "--stretch/--no-stretch", default=None, help="Stretch images of more than 8 bits per channel to their own range."
 )
 @options.trust_backbone
 @click.option("--engine", cls=options.OrDefault, type=click.Choice(_ENGINES), help="What runs it.  [default: auto]")
@@ -30,15 +30,15 @@ _PRECISIONS = ("float32", "bfloat16", "float16")
 @click.option(
     "--accept-drift/--no-accept-drift",
     default=None,
-    help="Take an engine or precision that changes the neighbours, too.",
+    help="Accept an engine or precision that changes the neighbours.",
 )
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|gpu|NAME,...", help="Where it runs.")
-@click.option("--batch-size", type=options.Size(), default="auto", show_default=True, help="Images a batch.")
+@click.option("--batch-size", type=options.Size(), default="auto", show_default=True, help="Images per batch.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Threads that decode.  [default: measured]")
 @click.option("--labels", metavar="folder|none|FILE", help="Where labels come from.  [default: folder]")
 @click.option("--image", metavar="COLUMN", help="Column of paths or bytes in a manifest.  [default: a usual name]")
 @click.option(
-    "--id", metavar="COLUMN", help="Column of ids, also in a --labels FILE.  [default: id, else where the image lies]"
+    "--id", metavar="COLUMN", help="Column of ids, also in a --labels FILE.  [default: id, else the image's path]"
 )
 @click.option(
     "--label", metavar="COLUMN", help="Column of labels, in a --labels FILE or the manifest.  [default: a usual name]"
@@ -47,7 +47,7 @@ _PRECISIONS = ("float32", "bfloat16", "float16")
     "--exclude",
     multiple=True,
     metavar="GLOB",
-    help="Leave out files and folders of such a name, or path below SOURCE; more than once for several.",
+    help="Exclude files and folders by name, or by path below SOURCE; repeat for several.",
 )
 @click.option("--shard-size", type=click.IntRange(min=1), default=4096, show_default=True, help="Images in a new part.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Embed at most N images in this run.")
@@ -69,31 +69,31 @@ _PRECISIONS = ("float32", "bfloat16", "float16")
 @click.option(
     "--accept-truncated/--no-accept-truncated",
     default=None,
-    help="Take images that end too early, as far as they go.",
+    help="Accept truncated images, as far as they can be decoded.",
 )
 @options.cluster
 @click.option("--dry-run", is_flag=True, help="Write nothing: estimate images, bytes and time.")
 @options.force
 @options.as_json
-def embed(*, as_json: bool, **asked: Any) -> None:
-    """Turn every image of SOURCE into an embedding, once.
+def embed(*, as_json: bool, **parameters: Any) -> None:
+    """Embed every image of SOURCE once.
 
     SOURCE is a folder of images or of shards, one image, a glob in quotes, a manifest (.csv, .jsonl, .parquet), a list
-    of paths (.txt, or - for stdin), .tar, .zip or .tfrecord archives, or s3:// and gs:// places of these. Run it again
-    at any time: only what is new or changed is embedded, and an option that shapes the rows is as it was the last time
-    where it is left out ('' asks for its default again). Images that can't be used are listed in failures.parquet, and
-    the exit code is 3.
+    of paths (.txt, or - for stdin), .tar, .zip or .tfrecord archives, or the s3:// or gs:// URL of one of these. Run it
+    again at any time: only new and changed images are embedded, and options that shape the rows keep their values where
+    they are omitted ('' restores the default). Images that can't be used are listed in failures.parquet, and the exit
+    code is 3.
     """
-    from frieze import terminal as output
-    from frieze.api import tables as api
+    from frieze import terminal
+    from frieze.api import tables
 
-    document = api.embed(asked.pop("source"), **asked)
+    document = tables.embed(parameters.pop("source"), **parameters)
     if as_json:
-        output.show_json(document)
+        terminal.show_json(document)
     else:
-        output.show_facts(document)
-    output.say_pixels(document)
-    output.say_changes(document)
+        terminal.show_fields(document)
+    terminal.show_pixel_range(document)
+    terminal.show_changes(document)
     options.warn_of_source(document)
     options.warn_of_removed(document)
     options.warn_of_images(document, hint="with --stretch each takes its own lowest value for black, highest for white")

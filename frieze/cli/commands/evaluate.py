@@ -12,19 +12,19 @@ from frieze.cli import options
 @click.argument("features")
 @options.labels
 @options.as_json
-def evaluate(*, as_json: bool, **asked: Any) -> None:
+def evaluate(*, as_json: bool, **parameters: Any) -> None:
     """Measure HEAD on the table FEATURES; images that it was fitted on are left out.
 
-    The labels come from the column or file that those of the head came from, unless --labels or --label name another.
+    The labels come from the head's column or file, unless --labels or --label name another.
     """
-    from frieze import terminal as output
+    from frieze import terminal
     from frieze.api import heads
 
-    document = heads.evaluate(asked.pop("head"), asked.pop("features"), **asked)
-    options.warn(document)
+    document = heads.evaluate(parameters.pop("head"), parameters.pop("features"), **parameters)
+    options.warn_if_stale(document)
     options.warn_of_labels(document)
     options.warn_of_baseline(document)
     if as_json:
-        output.show_json(document)
+        terminal.show_json(document)
     else:
-        output.show_facts(document)
+        terminal.show_fields(document)

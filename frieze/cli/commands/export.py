@@ -12,17 +12,17 @@ from frieze.cli import options
 @options.out("Folder of the SavedModel.")
 @options.force
 @options.as_json
-def export(*, as_json: bool, **asked: Any) -> None:
+def export(*, as_json: bool, **parameters: Any) -> None:
     """Write HEAD with its backbone and preprocessing as one SavedModel, checked against the head itself.
 
-    `builtin` in the place of HEAD writes the built-in backbone alone.
+    `builtin` in place of HEAD writes the built-in backbone alone.
     """
-    from frieze import terminal as output
+    from frieze import terminal
     from frieze.api import exporting
 
-    document = exporting.export(asked.pop("head"), **asked)
-    options.warn(document)
+    document = exporting.export(parameters.pop("head"), **parameters)
+    options.warn_if_stale(document)
     if as_json:
-        output.show_json(document)
+        terminal.show_json(document)
     else:
-        output.show_facts({name: value for name, value in document.items() if name != "stale"})
+        terminal.show_fields({name: value for name, value in document.items() if name != "stale"})

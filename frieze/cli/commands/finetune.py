@@ -17,24 +17,26 @@ from frieze.cli import options
 @options.fit
 @options.pixels
 @options.trust_backbone
-@click.option("--unfreeze", metavar="N|NAME|all", help="Last layers, or first layer or variables, that learn.")
-@click.option("--head", metavar="HEAD", help="Head to begin from, on its split.  [default: a linear probe]")
-@click.option("--layers", metavar="N,N", help="Begin with a new head of these hidden layers, not from the probe.")
-@click.option("--epochs", cls=options.OrDefault, type=int, help="How often the images are seen at most.  [default: 10]")
-@click.option("--learning-rate", cls=options.OrDefault, type=float, help="The highest rate of Adam.  [default: 0.0003]")
+@click.option(
+    "--unfreeze", metavar="N|NAME|all", help="Number of last layers, name of the first layer, or variables to train."
+)
+@click.option("--head", metavar="HEAD", help="Head to start from, with its split.  [default: a linear probe]")
+@click.option("--layers", metavar="N,N", help="Start from a new head with these hidden layers, not from the probe.")
+@click.option("--epochs", cls=options.OrDefault, type=int, help="Maximum number of epochs.  [default: 10]")
+@click.option("--learning-rate", cls=options.OrDefault, type=float, help="Peak rate of Adam.  [default: 0.0003]")
 @click.option(
     "--schedule",
     cls=options.OrDefault,
     type=click.Choice(["cosine", "constant"]),
-    help="How the rate goes: up and down as a cosine, or not at all.  [default: cosine]",
+    help="Learning-rate schedule: warm-up and cosine decay, or constant.  [default: cosine]",
 )
-@click.option("--batch-size", cls=options.OrDefault, type=int, help="Images a step.  [default: 32]")
+@click.option("--batch-size", cls=options.OrDefault, type=int, help="Images per step.  [default: 32]")
 @click.option(
-    "--patience", cls=options.OrDefault, type=int, help="Epochs without a gain before it stops.  [default: 5]"
+    "--patience", cls=options.OrDefault, type=int, help="Early stopping: epochs without a gain.  [default: 5]"
 )
-@click.option("--augment/--no-augment", default=None, help="Flip, crop and colour at random.  [default: augment]")
+@click.option("--augment/--no-augment", default=None, help="Random flips, crops and colours.  [default: augment]")
 @click.option(
-    "--cache/--no-cache", default=None, help="Keep what the frozen part makes of each image; with --no-augment."
+    "--cache/--no-cache", default=None, help="Cache the activations of the frozen part; requires --no-augment."
 )
 @options.labels
 @click.option(
@@ -46,24 +48,24 @@ from frieze.cli import options
     "--seed",
     cls=options.OrDefault,
     type=click.IntRange(0, 2**32 - 1),
-    help="Decides every random choice.  [default: 0]",
+    help="Seed of every random choice.  [default: 0]",
 )
 @options.force
 @options.as_json
-def finetune(*, as_json: bool, **asked: Any) -> None:
-    """Train the top of a backbone on images SOURCE (or a table's), from a head on its features; run again to go on.
+def finetune(*, as_json: bool, **parameters: Any) -> None:
+    """Train the top of a backbone on images SOURCE (or a table's), starting from a head on its features.
 
-    Options that are not given are those that OUT was made with, if it is there ('' asks for the default again).
+    Run it again to resume. Omitted options keep the values that OUT was made with ('' restores the default).
     """
-    from frieze import terminal as output
+    from frieze import terminal
     from frieze.api import finetuning
 
-    document = finetuning.finetune(asked.pop("source"), **asked)
+    document = finetuning.finetune(parameters.pop("source"), **parameters)
     for note in document["notes"]:
-        output.say(f"Note: {note}")
+        terminal.show_note(f"{note}")
     if as_json:
-        output.show_json(document)
+        terminal.show_json(document)
     else:
         history = document.pop("history")
-        output.show_table(history, ("loss", "accuracy", "val_loss", "val_accuracy", "seconds"))
-        output.show_facts(document)
+        terminal.show_table(history, ("loss", "accuracy", "val_loss", "val_accuracy", "seconds"))
+        terminal.show_fields(document)

@@ -9,27 +9,27 @@ from frieze.cli import options
 
 @click.command("import", epilog="Example: frieze import vectors.npy --ids names.txt --out photos.features")
 @click.argument("vectors")
-@options.out("Folder of the table; gone on with when it was begun from the same files.")
+@options.out("Folder of the table; resumed where it was started from the same files.")
 @click.option("--id", metavar="COLUMN", help="Column of the ids.  [default: id, else the row's number]")
 @click.option("--embedding", metavar="COLUMN", help="Column of the vectors.  [default: embedding, or the only one]")
 @click.option("--label", metavar="COLUMN", help="Column of the labels.  [default: label]")
-@click.option("--ids", metavar="FILE", help="The ids of a .npy file: text, one a line, or a .npy of strings.")
+@click.option("--ids", metavar="FILE", help="Ids for a .npy file: text, one per line, or a .npy of strings.")
 @options.force
 @options.as_json
-def import_vectors(*, as_json: bool, **asked: Any) -> None:
-    """Bring vectors made elsewhere into a table of features.
+def import_vectors(*, as_json: bool, **parameters: Any) -> None:
+    """Import vectors made elsewhere into a table of features.
 
     VECTORS is a .npy file [N, D], a Parquet file or a folder of them with a column of lists of numbers (folders
-    name=value in it give a column), or the folder that clip-retrieval made. Rows that can't be used are listed in
+    name=value become a column), or the folder that clip-retrieval made. Rows that can't be used are listed in
     failures.parquet, and the exit code is 3.
     """
-    from frieze import terminal as output
-    from frieze.api import tables as api
+    from frieze import terminal
+    from frieze.api import tables
 
-    document = api.import_vectors(asked.pop("vectors"), **asked)
+    document = tables.import_vectors(parameters.pop("vectors"), **parameters)
     if as_json:
-        output.show_json(document)
+        terminal.show_json(document)
     else:
-        output.show_facts({name: value for name, value in document.items() if name != "notes"})
+        terminal.show_fields({name: value for name, value in document.items() if name != "notes"})
     options.warn_of_vectors(document)
     options.end(document, where=f"see {document['out']}/failures.parquet", unit="row")

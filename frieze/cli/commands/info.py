@@ -9,13 +9,13 @@ from frieze.cli import options
 @click.argument("path")
 @options.as_json
 def info(*, path: str, as_json: bool) -> None:
-    """Say what the folder PATH is (features, an index, a head or an exported model) and what is in it."""
-    from frieze import terminal as output
-    from frieze.api import tables as api
+    """Describe the folder PATH: features, an index, a head or an exported model."""
+    from frieze import terminal
+    from frieze.api import tables
 
-    document = api.info(path)
+    document = tables.info(path)
     if as_json:
-        output.show_json(document)
+        terminal.show_json(document)
     else:
         files = document.get("files")  # hashes: for programs
-        output.show_facts(document | ({"files": len(files)} if isinstance(files, dict) else {}))
+        terminal.show_fields(document | ({"files": len(files)} if isinstance(files, dict) else {}))

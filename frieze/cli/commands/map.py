@@ -11,18 +11,18 @@ from frieze.cli import options
 @click.argument("features")
 @options.out("The HTML file; with --projector a folder.")
 @click.option(
-    "--method", type=click.Choice(("pca", "umap")), default="pca", show_default=True, help="What lays out the points."
+    "--method", type=click.Choice(("pca", "umap")), default="pca", show_default=True, help="Projection to the plane."
 )
 @click.option("--projector", is_flag=True, help="Write TensorBoard Projector's files instead.")
 @options.force
 @options.as_json
-def map(*, as_json: bool, **asked: Any) -> None:  # noqa: A001  the command's own name
-    """Lay the images of FEATURES out on a plane, as one page that opens without a server."""
-    from frieze import terminal as output
+def map(*, as_json: bool, **parameters: Any) -> None:  # noqa: A001  the command's own name
+    """Draw the images of FEATURES as points on a plane, as one page that opens without a server."""
+    from frieze import terminal
     from frieze.api import mapping
 
-    document = mapping.map(asked.pop("features"), **asked)
+    document = mapping.map(parameters.pop("features"), **parameters)
     if as_json:
-        output.show_json(document)
+        terminal.show_json(document)
     else:
-        output.show_facts(document)
+        terminal.show_fields(document)

@@ -15,20 +15,20 @@ from frieze.cli import options
 @options.cluster
 @options.force
 @options.as_json
-def predict(*, as_json: bool, **asked: Any) -> None:
+def predict(*, as_json: bool, **parameters: Any) -> None:
     """Predict labels with HEAD for SOURCE: a table of features, or images as embed takes them, such as a folder."""
-    from frieze import terminal as output
+    from frieze import terminal
     from frieze.api import heads
     from frieze.core import shorten
 
-    document = heads.predict(asked.pop("head"), asked.pop("source"), **asked)
-    options.warn(document)
-    if "failures" in document:  # it was made of images
+    document = heads.predict(parameters.pop("head"), parameters.pop("source"), **parameters)
+    options.warn_if_stale(document)
+    if "failures" in document:  # SOURCE was images
         options.warn_of_unread(document)
     options.warn_of_images(document, hint="a head on features that were embedded with --stretch would see more in them")
     if as_json:
-        output.show_json(document)
+        terminal.show_json(document)
     else:
-        output.show_facts({name: value for name, value in document.items() if name != "failures"})
+        terminal.show_fields({name: value for name, value in document.items() if name != "failures"})
     skipped = [f"{one['id']} ({one['stage']}, {one['reason']})" for one in document.get("failures", [])]
     options.end(document, where=shorten(skipped))

@@ -12,46 +12,46 @@ _COLUMNS = ("score", "label", "id")
 @click.command(epilog="Example: frieze search photos.index holiday.jpg id:cats/tom.jpg -k 5")
 @click.argument("index")
 @click.argument("query", nargs=-1, required=True)
-@click.option("-k", type=click.IntRange(min=1), default=10, show_default=True, help="Hits a query at most.")
+@click.option("-k", type=click.IntRange(min=1), default=10, show_default=True, help="Maximum number of hits per query.")
 @click.option("--where", metavar="EXPR", help="Find only images that pass, such as \"label = 'cat' and year >= 2019\".")
 @click.option("--min-score", type=float, metavar="S", help="Leave out hits below this score.")
 @click.option("--html", metavar="FILE", help="Write the hits as pictures to FILE.")
 @options.table_out("hits")
 @options.as_json
-def search(*, as_json: bool, **asked: Any) -> None:
+def search(*, as_json: bool, **parameters: Any) -> None:
     """Find the images most similar to each QUERY.
 
     QUERY is an image file, id:NAME of a stored image, or FILE.npy of vectors. A higher score is nearer. A stored image
-    is found too, among its equals.
+    is among its own hits.
     """
-    from frieze import terminal as output
+    from frieze import terminal
     from frieze.api import searching
     from frieze.api.result_tables import hit_rows
 
-    document = searching.search(asked.pop("index"), asked.pop("query"), **asked)
-    options.warn(document)
+    document = searching.search(parameters.pop("index"), parameters.pop("query"), **parameters)
+    options.warn_if_stale(document)
     _warn(document)
     if as_json:
-        output.show_json(document)
+        terminal.show_json(document)
         return
-    if not output.is_terminal():
-        output.show_table(hit_rows(document), ("query", *_COLUMNS))
+    if not terminal.is_terminal():
+        terminal.show_table(hit_rows(document), ("query", *_COLUMNS))
         return
-    for found in document["queries"]:
-        output.show_facts({"query": found["query"]})
-        output.show_table(found["hits"], _COLUMNS)
+    for of_query in document["queries"]:
+        terminal.show_fields({"query": of_query["query"]})
+        terminal.show_table(of_query["hits"], _COLUMNS)
 
 
 def _warn(document: dict[str, Any]) -> None:
-    """Say on stderr which queries are similar to nothing, and what columns have another name in the hits."""
-    from frieze import terminal as output
+    """Print which vectors are similar to nothing, and which columns have another name in the hits."""
+    from frieze import terminal
     from frieze.core import shorten
 
     if zeros := document["zero_queries"]:
-        output.say(f"Note: vectors that are all zeros have the score 0 with every image: {shorten(zeros)}.")
+        terminal.show_note(f"vectors that are all zeros have the score 0 with every image: {shorten(zeros)}.")
     elif (n_zero := document["n_zero"]) and any(
         hit["score"] == 0 for one in document["queries"] for hit in one["hits"]
     ):
-        output.say(f"Note: stored vectors that are all zeros: {n_zero:,}; their score is 0 with every query.")
+        terminal.show_note(f"stored vectors that are all zeros: {n_zero:,}; their score is 0 with every query.")
     for column, name in document["renamed"].items():
-        output.say(f"Note: the table's own column {column} is {name} in the hits, and in --where either.")
+        terminal.show_note(f"the table's own column {column} is {name} in the hits, and in --where either.")

@@ -7,13 +7,13 @@ import click
 
 @click.command(epilog="Example: frieze serve photos.index --head photos.head")
 @click.argument("index")
-@click.option("--head", metavar="HEAD", help="A head, to tell labels of new images and its mistakes.")
+@click.option("--head", metavar="HEAD", help="A head, to predict new images and list its mistakes.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8501, show_default=True, help="Port; 0 for any free one."
 )
-def serve(*, index: str, **asked: Any) -> None:
+def serve(*, index: str, **parameters: Any) -> None:
     """Open a page on this machine: search, classes, duplicates and a map of INDEX's images."""
     from frieze.api import serving
 
-    serving.serve(index, **asked)
+    serving.serve(index, **parameters)

@@ -12,23 +12,24 @@ _BROKEN = 1
 @click.option("--sample", type=click.IntRange(min=0), default=0, metavar="N", help="Embed N images again and compare.")
 @options.as_json
 def verify(*, path: str, sample: int, as_json: bool) -> None:
-    """Check again all that was promised about the folder PATH: features, an index, a head or an exported model.
+    """Verify the folder PATH: features, an index, a head or an exported model.
 
-    Files and hashes, counts, unique ids, finite vectors, the backbone. Exit code 1 tells that something is broken.
+    Checks files and hashes, counts, unique ids, finite vectors, the backbone. Exit code 1 means that something is
+    broken.
     """
-    from frieze import terminal as output
-    from frieze.api import tables as api
+    from frieze import terminal
+    from frieze.api import tables
 
-    document = api.verify(path, sample=sample)
+    document = tables.verify(path, sample=sample)
     problems = document["problems"]
     if as_json:
-        output.show_json(document)
+        terminal.show_json(document)
     else:
-        output.show_facts({name: value for name, value in document.items() if name not in ("problems", "notes")})
-    options.warn(document)
+        terminal.show_fields({name: value for name, value in document.items() if name not in ("problems", "notes")})
+    options.warn_if_stale(document)
     for note in document.get("notes", []):
-        output.say(f"Note: {note}")
+        terminal.show_note(f"{note}")
     for problem in problems:
-        output.show_problem(problem)
+        terminal.show_problem(problem)
     if problems:
         click.get_current_context().exit(_BROKEN)

@@ -1,13 +1,14 @@
 // Which view is shown: the one that the address names, with what it is asked for.
 
-import { ask } from "./api.js";
-import { count, get, say } from "./dom.js";
+import { ask, askUntilThere } from "./api.js";
+import * as dom from "./dom.js";
 import * as classes from "./classes.js";
 import * as duplicates from "./duplicates.js";
 import * as map from "./map.js";
 import * as mistakes from "./mistakes.js";
 import * as search from "./search.js";
 
+const { count, get, say } = dom;
 const VIEWS = { search, classes, mistakes, duplicates, map };
 
 function showView() {
@@ -35,7 +36,7 @@ try {
   get("facts").textContent = `${count(facts.rows, "image")}, backbone ${facts.backbone}`;
   search.begin(facts);
   classes.begin(facts);
-  map.begin(facts);
+  map.begin({ dom, load: (method) => askUntilThere(`/map?method=${method}`), like: search.like });
   window.addEventListener("hashchange", route);
   route();
   if (facts.stale) say({ detail: facts.stale });

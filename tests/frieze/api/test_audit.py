@@ -188,7 +188,7 @@ def test_what_can_not_be_audited_is_told_before_the_work(planted, run, tmp_path,
         ): "The least score is 1.5, but scores by cosine are from -1 to 1.",
         ("bare.features",): "None of the 4 rows has a label.",
         (planted / "v.features", "--html", tmp_path / "mine.html"): "is no page of ours",
-        (planted / "v.features", "--head", planted / "v.features"): "wanted is a head",
+        (planted / "v.features", "--head", planted / "v.features"): "expected a head",
     }
     for (table, *options), message in told.items():
         result = run("audit", tmp_path / table, "--out", tmp_path / "f.parquet", *options)

@@ -138,7 +138,7 @@ def test_a_table_is_no_index(world, run):
     """A table of features is named for what it is."""
     result = run("duplicates", world / "photos.features")
     assert result.exit_code == 1
-    assert "is a table of features; wanted is an index" in result.stderr
+    assert "is a table of features; expected an index" in result.stderr
 
 
 def test_a_stale_index_says_so(photos, run, tmp_path):

@@ -261,7 +261,7 @@ def test_nothing_of_ours_is_needed(world, exported, tmp_path):
     [
         ("builtin --out {photos}", "is there already"),
         ("builtin --out {head} --force", "holds no exported model"),
-        ("{features} --out {new}", "is a table of features; wanted is a head"),
+        ("{features} --out {new}", "is a table of features; expected a head"),
         ("{nothing} --out {new}", "There is no"),
         ("{head} --out s3://bucket/model", "is not on disk"),
         ("{head} --out {photos}", "is there already"),

@@ -333,7 +333,7 @@ def test_begun_from_something_else_it_begins_anew(half, tmp_path, capsys, what):
     noted.write_text(json.dumps(json.loads(noted.read_text()) | {what: "another"}))
     half()
     assert half.begun == [1, 2]
-    assert "or the head have changed since this was begun: it begins anew." in capsys.readouterr().err
+    assert "or the head have changed since this run began: it starts again." in capsys.readouterr().err
 
 
 def test_a_cut_short_replacement_goes_on(tuned, table, probe, tmp_path, stop):

@@ -124,7 +124,7 @@ def test_no_image_is_asked_for(imported, run, photo):
     result = run("search", imported / "v.index", photo)
     assert result.exit_code == 1
     assert f"holds vectors made elsewhere, imported from {imported / 'tables'}" in result.stderr
-    assert "Ask by id:NAME, or by a .npy file" in result.stderr
+    assert "Search by id:NAME, or by a .npy file" in result.stderr
 
 
 def test_no_image_is_predicted(imported, run, photo, tmp_path):

@@ -193,7 +193,7 @@ def test_evaluate_names_the_column_that_is_gone(folder, heads, run):
     result = run("evaluate", folder / "column.head", folder / "bare.features")
     assert (result.exit_code, result.stdout) == (1, "")
     assert f"bare.features has no column kind, which the labels of {folder}/column.head came from." in result.stderr
-    assert "--label label for those that stand in the table" in result.stderr
+    assert "--label label for those stored in the table" in result.stderr
 
 
 def test_evaluate_names_the_file_that_is_gone(folder, heads, run):

@@ -56,15 +56,15 @@ def test_many_rows_are_drawn(monkeypatch):
 @pytest.mark.parametrize("n_rows", [1, 2, 3])
 def test_few_rows(n_rows):
     """One image, and two, are points too."""
-    points = projection.lay_out(np.eye(4, dtype=np.float32)[:n_rows], np.arange(n_rows), method="pca")
-    assert points.places.shape == (n_rows, 2)
-    assert np.isfinite(points.places).all()
+    points = projection.project(np.eye(4, dtype=np.float32)[:n_rows], np.arange(n_rows), method="pca")
+    assert points.positions.shape == (n_rows, 2)
+    assert np.isfinite(points.positions).all()
 
 
 def test_equal_vectors():
     """Images that are all alike lie in the middle."""
-    points = projection.lay_out(np.ones((5, 3), np.float32), np.arange(5), method="pca")
-    assert points.places == pytest.approx(np.full((5, 2), 0.5))
+    points = projection.project(np.ones((5, 3), np.float32), np.arange(5), method="pca")
+    assert points.positions == pytest.approx(np.full((5, 2), 0.5))
     assert points.kept == 0
 
 
@@ -140,10 +140,11 @@ def test_umap_keeps_neighbours():
     rng = np.random.default_rng(0)
     middles = unit_rows(rng.normal(size=(20, 32)).astype(np.float32))
     vectors = unit_rows(np.repeat(middles, 25, axis=0) + 0.08 * rng.normal(size=(500, 32)).astype(np.float32))
-    places = {method: projection.lay_out(vectors, np.arange(500), method=method).places for method in ("pca", "umap")}
-    assert trustworthiness(vectors, places["umap"]) > max(0.95, trustworthiness(vectors, places["pca"]) + 0.05)
-    assert 0 <= places["umap"].min() <= places["umap"].max() <= 1
-    assert (projection.lay_out(vectors, np.arange(500), method="umap").places == places["umap"]).all()
+    methods = ("pca", "umap")
+    positions = {name: projection.project(vectors, np.arange(500), method=name).positions for name in methods}
+    assert trustworthiness(vectors, positions["umap"]) > max(0.95, trustworthiness(vectors, positions["pca"]) + 0.05)
+    assert 0 <= positions["umap"].min() <= positions["umap"].max() <= 1
+    assert (projection.project(vectors, np.arange(500), method="umap").positions == positions["umap"]).all()
 
 
 @pytest.mark.slow

@@ -24,12 +24,12 @@ def loads_nothing(monkeypatch):
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("search {features} a.png", "is a table of features; wanted is an index"),
-        ("search {photo} {index}", "holds nothing of ours; wanted is an index"),
-        ("index {photos} --out {new}", "holds nothing of ours; wanted is a table of features"),
-        ("train {index} --out {new}", "is an index; wanted is a table of features"),
-        ("evaluate {features} {head}", "is a table of features; wanted is a head"),
-        ("predict {index} {photos} --out {new}", "is an index; wanted is a head"),
+        ("search {features} a.png", "is a table of features; expected an index"),
+        ("search {photo} {index}", "holds nothing of ours; expected an index"),
+        ("index {photos} --out {new}", "holds nothing of ours; expected a table of features"),
+        ("train {index} --out {new}", "is an index; expected a table of features"),
+        ("evaluate {features} {head}", "is a table of features; expected a head"),
+        ("predict {index} {photos} --out {new}", "is an index; expected a head"),
         ("info {new}", "is not there"),
         ("index {new} --out {new}", "There is no"),
         ("search {index} nosuch.jpg", "There is no file nosuch.jpg."),

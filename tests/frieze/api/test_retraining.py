@@ -93,10 +93,10 @@ def test_an_empty_text_asks_for_the_default_again(train, folder, tmp_path, run):
 
 def test_layers_may_be_a_number(folder, tmp_path):
     """One hidden layer may be given as a number, and is remembered as its text would be."""
-    from frieze.api.remembered_training import DEFAULTS, recall_head
+    from frieze.api.remembered_training import DEFAULTS, resolve_train_options
 
     asked = dict.fromkeys(DEFAULTS) | {"layers": 8}
-    assert recall_head(asked, "a.features", tmp_path / "head", force=True).options["layers"] == "8"
+    assert resolve_train_options(asked, "a.features", tmp_path / "head", force=True).options["layers"] == "8"
 
 
 @pytest.mark.parametrize(
@@ -116,13 +116,13 @@ def test_layers_may_be_a_number(folder, tmp_path):
 )
 def test_what_belongs_together_goes_together(before, now, remembered, folder, monkeypatch):
     """Labels and their column, split and group, kind and kernel, kind and network go with each other."""
-    from frieze.api.remembered_training import DEFAULTS, recall_head
+    from frieze.api.remembered_training import DEFAULTS, resolve_train_options
 
     monkeypatch.chdir(folder)
     blank = dict.fromkeys(DEFAULTS)
-    first = recall_head(blank | before, "a.features", folder / "none", force=True).options
+    first = resolve_train_options(blank | before, "a.features", folder / "none", force=True).options
     monkeypatch.setattr("frieze.api.remembered_training._before", lambda *_: first)
-    assert recall_head(blank | now, "a.features", folder / "none", force=True).remembered == remembered
+    assert resolve_train_options(blank | now, "a.features", folder / "none", force=True).remembered == remembered
 
 
 def test_a_network_is_remembered(train):
@@ -164,9 +164,9 @@ def test_a_broken_head_is_not_asked(text, train, tmp_path):
 )
 def test_what_a_fine_tuning_remembers(before, now, remembered):
     """It is as with `train --force`: what is left out is as before, and what is of another backbone goes with it."""
-    from frieze.api.remembered_training import FINETUNE_DEFAULTS, recall_finetuning
+    from frieze.api.remembered_training import FINETUNE_DEFAULTS, resolve_finetune_options
 
-    found = recall_finetuning(dict.fromkeys(FINETUNE_DEFAULTS) | now, before)
+    found = resolve_finetune_options(dict.fromkeys(FINETUNE_DEFAULTS) | now, before)
     assert found.remembered == remembered
     assert found.options.keys() == FINETUNE_DEFAULTS.keys()
 

@@ -16,9 +16,9 @@ import frieze
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("{features}", "is a table of features; wanted is an index"),
+        ("{features}", "is a table of features; expected an index"),
         ("{nothing}", "There is no"),
-        ("{index} --head {index}", "is an index; wanted is a head"),
+        ("{index} --head {index}", "is an index; expected a head"),
         ("{index} --host 203.0.113.7", "Can't listen on 203.0.113.7"),
         ("{index} --host no..host", "Can't listen on no..host"),
         ("{index} --port {taken}", "Can't listen on 127.0.0.1"),

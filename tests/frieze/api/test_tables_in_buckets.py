@@ -196,7 +196,7 @@ def test_dry_run(photos, url):
 def test_other_things_stay_on_disk(world, run, bucket):
     """An index in a bucket is refused, and the message says what can be there."""
     result = run("index", world / "photos.features", "--out", f"{bucket.url}/photos.index")
-    assert (result.exit_code, "only tables are read and written in buckets" in result.stderr) == (1, True)
+    assert (result.exit_code, "only tables are read from and written to buckets" in result.stderr) == (1, True)
 
 
 def test_by_command(photos, run, url):

@@ -264,6 +264,22 @@ def test_map(page, address):
     told(page, "#hover figcaption", re.escape(points["ids"][7]))
 
 
+def test_a_map_without_a_server(browser, hostile, tmp_path):
+    """The page of `frieze map` works from its file: points, thumbnails and the list, and it loads nothing else."""
+    frieze.map(hostile / "f", out=tmp_path / "map.html")
+    opened, problems = browser.new_page(), []
+    opened.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    opened.on("request", lambda request: problems.append(request.url) if request.url.startswith("http") else None)
+    opened.goto((tmp_path / "map.html").as_uri())
+    told(opened, "#map-words", "35 images; the plane keeps")
+    opened.click("#list")
+    told(opened, "#chosen-title", "35 images inside")
+    opened.wait_for_function("() => document.querySelector('#chosen-grid img').naturalWidth > 0")
+    assert (len(ids(opened, "#chosen-grid")), problems) == (35, [])
+    opened.close()
+
+
 def test_mistakes(page):
     """The head's mistakes are told, or that there are none."""
     page.click("text=Mistakes")

@@ -132,11 +132,11 @@ def test_busy(collection):
     """Where too many wait, the next one is told so at once; those that wait are answered."""
     page = TestClient(make_app(collection), base_url="http://localhost")
     gate = threading.Event()
-    blocker = threading.Thread(target=collection.inference._in_turn, args=(gate.wait,))
+    blocker = threading.Thread(target=collection.inference._run_queued, args=(gate.wait,))
     blocker.start()
     for _ in range(7):
-        threading.Thread(target=collection.inference._in_turn, args=(lambda: None,), daemon=True).start()
-    while collection.inference._places._value:
+        threading.Thread(target=collection.inference._run_queued, args=(lambda: None,), daemon=True).start()
+    while collection.inference._queue_slots._value:
         pass
     answer = page.post("/search", content=b"anything")
     gate.set()

@@ -57,7 +57,7 @@ def test_limit(pictures):
     kept = Thumbnails(pictures / "cache", limit_bytes=100_000)
     for number in range(20):
         kept.get(str(pictures / f"{number}.png"), "")
-    keys = [key for (key,) in kept._file.execute("SELECT key FROM pictures ORDER BY used")]
+    keys = [key for (key,) in kept._connection.execute("SELECT key FROM pictures ORDER BY used")]
     assert kept._size_bytes() <= 100_000
     assert keys == [f" {pictures / f'{number}.png'}" for number in range(20 - len(keys), 20)]
     assert opened(kept.get(str(pictures / "0.png"), "")).size == (192, 144)
@@ -78,14 +78,14 @@ def test_no_such_file(tmp_path, content):
     path.parent.touch() if content is None else path.parent.mkdir()
     if content is not None:
         path.write_bytes(content * 100)
-    with pytest.raises(InputError, match=f"can't be kept in {path}"):
+    with pytest.raises(InputError, match=f"can't be stored in {path}"):
         Thumbnails(path)
 
 
 def test_broken_meanwhile(pictures):
     """A file that breaks while it is used costs the keeping, not the picture."""
     kept = Thumbnails(pictures / "cache")
-    kept._file.execute("DROP TABLE pictures")
+    kept._connection.execute("DROP TABLE pictures")
     assert opened(kept.get(str(pictures / "0.png"), "")).size == (192, 144)
 
 
@@ -94,4 +94,4 @@ def test_gone(pictures):
     kept = Thumbnails(pictures / "cache")
     with pytest.raises(ImageError):
         kept.get(str(pictures / "none.png"), "")
-    assert kept._file.execute("SELECT COUNT(*) FROM pictures").fetchone() == (0,)
+    assert kept._connection.execute("SELECT COUNT(*) FROM pictures").fetchone() == (0,)

@@ -1,13 +1,13 @@
 // Map: each image a point on a plane; hover shows it, a lasso lists those inside.
-
-import { askUntilThere } from "./api.js";
-import { copy, count, get, make, percent, say, thumbnail, tile } from "./dom.js";
-import { like } from "./search.js";
+// It imports nothing, so that a page without a server can load it from a data URL.
 
 const MOST_LISTED = 200;
 const MOST_NAMED = 40;
 const NEAR_PX = 12;
 const svg = "http://www.w3.org/2000/svg";
+let dom; // the functions of dom.js
+let loadPoints; // method -> the document of the map
+let like; // opens or copies the image that was clicked
 let points = null;
 let view = { x: 0.5, y: 0.5, zoom: 1 };
 let loop = []; // the lasso, in points' places
@@ -18,12 +18,13 @@ let cells = new Map();
 let spans = [1, 1]; // of the points, across and up
 let hovered = -1;
 
-export function begin() {
-  const canvas = get("canvas");
-  get("method").addEventListener("change", load);
-  get("whole").addEventListener("click", () => { view = { x: 0.5, y: 0.5, zoom: 1 }; draw(); });
-  get("list").addEventListener("click", chooseInView);
-  get("copy-chosen").addEventListener("click", () => copy(get("copy-chosen"), chosen.map((row) => points.ids[row]).join("\n")));
+export function begin(page) {
+  ({ dom, load: loadPoints, like } = page);
+  const canvas = dom.get("canvas");
+  dom.get("method").addEventListener("change", load);
+  dom.get("whole").addEventListener("click", () => { view = { x: 0.5, y: 0.5, zoom: 1 }; draw(); });
+  dom.get("list").addEventListener("click", chooseInView);
+  dom.get("copy-chosen").addEventListener("click", () => dom.copy(dom.get("copy-chosen"), chosen.map((row) => points.ids[row]).join("\n")));
   canvas.addEventListener("wheel", (event) => { event.preventDefault(); zoomAt(event.offsetX, event.offsetY, Math.exp(-event.deltaY / 400)); }, { passive: false });
   canvas.addEventListener("pointerdown", press);
   canvas.addEventListener("pointermove", move);
@@ -40,22 +41,22 @@ export function show() {
 }
 
 async function load() {
-  const method = get("method").value;
-  get("map-words").textContent = "Laying out ...";
+  const method = dom.get("method").value;
+  dom.get("map-words").textContent = "Laying out ...";
   try {
-    const told = await askUntilThere(`/map?method=${method}`);
-    if (method !== get("method").value) return;
-    points = told;
+    const loaded = await loadPoints(method);
+    if (method !== dom.get("method").value) return;
+    points = loaded;
     index();
     legend();
-    const kept = points.kept === null ? "" : `; the plane keeps ${percent(points.kept)} of the variance`;
-    get("map-words").textContent = `${count(points.ids.length, "image")}${kept}`;
-    get("chosen").hidden = true;
+    const kept = points.kept === null ? "" : `; the plane keeps ${dom.percent(points.kept)} of the variance`;
+    dom.get("map-words").textContent = `${dom.count(points.ids.length, "image")}${kept}`;
+    dom.get("chosen").hidden = true;
     draw();
   } catch (problem) {
-    get("map-words").textContent = "";
-    get("method").value = "pca";
-    say(problem);
+    dom.get("map-words").textContent = "";
+    dom.get("method").value = "pca";
+    dom.say(problem);
   }
 }
 
@@ -65,13 +66,13 @@ function legend() {
   const named = points.labels.slice(0, MOST_NAMED).map((label, code) => [label, code]);
   if (named.length && points.codes.includes(-1)) named.push(["(no label)", -1]);
   const rest = points.labels.length - MOST_NAMED;
-  get("legend").replaceChildren(...named.map(([label, code]) => {
+  dom.get("legend").replaceChildren(...named.map(([label, code]) => {
     const dot = document.createElementNS(svg, "svg");
     const circle = document.createElementNS(svg, "circle");
     for (const [name, value] of Object.entries({ cx: "50%", cy: "50%", r: "45%", fill: colour(code) })) circle.setAttribute(name, value);
     dot.append(circle);
-    return make("li", {}, dot, label);
-  }), ...(rest > 0 ? [make("li", { textContent: `and ${count(rest, "other")}` })] : []));
+    return dom.make("li", {}, dot, label);
+  }), ...(rest > 0 ? [dom.make("li", { textContent: `and ${dom.count(rest, "other")}` })] : []));
 }
 
 // A coarse grid over the plane, so that the point under the pointer is found among a few.
@@ -89,7 +90,7 @@ function index() {
 }
 
 function scale() {
-  const { clientWidth: width, clientHeight: height } = get("canvas");
+  const { clientWidth: width, clientHeight: height } = dom.get("canvas");
   return { width, height, side: Math.min(width / spans[0], height / spans[1]) * 0.94 * view.zoom };
 }
 
@@ -104,7 +105,7 @@ function toPlace(left, top) {
 }
 
 function draw() {
-  const canvas = get("canvas");
+  const canvas = dom.get("canvas");
   if (!points || !canvas.clientWidth) return;
   const ratio = window.devicePixelRatio || 1;
   canvas.width = canvas.clientWidth * ratio;
@@ -181,9 +182,9 @@ function hoverMiddle() {
 
 function press(event) {
   if (event.button) return;
-  get("canvas").setPointerCapture(event.pointerId);
+  dom.get("canvas").setPointerCapture(event.pointerId);
   fingers.set(event.pointerId, [event.offsetX, event.offsetY]);
-  const isLasso = get("lasso").checked || event.shiftKey;
+  const isLasso = dom.get("lasso").checked || event.shiftKey;
   loop = [];
   wasApart = 0;
   drag = fingers.size > 1 ? null : { left: event.offsetX, top: event.offsetY, isLasso, moved: 0 };
@@ -256,7 +257,7 @@ function nearest(left, top, within = NEAR_PX) {
 }
 
 function hover(row, event) {
-  const card = get("hover");
+  const card = dom.get("hover");
   card.hidden = row < 0;
   if (row === hovered) return;
   hovered = row;
@@ -264,7 +265,7 @@ function hover(row, event) {
   if (row < 0) return;
   const id = points.ids[row];
   const label = points.labels[points.codes[row]];
-  card.querySelector("img").src = thumbnail(id);
+  card.querySelector("img").src = dom.thumbnail(id);
   card.querySelector("img").alt = id;
   card.querySelector("figcaption").textContent = label ? `${label}: ${id}` : id;
   const { width, height } = scale();
@@ -296,9 +297,9 @@ function chooseInView() {
 
 function choose() {
   chosen = points.ids.map((_, row) => row).filter((row) => isInside(points.x[row], points.y[row]));
-  get("chosen").hidden = false;
+  dom.get("chosen").hidden = false;
   const rest = chosen.length > MOST_LISTED ? `, the first ${MOST_LISTED} shown` : "";
-  get("chosen-title").textContent = `${count(chosen.length, "image")} inside${rest}`;
-  const tiles = chosen.slice(0, MOST_LISTED).map((row) => tile(points.ids[row], [[points.labels[points.codes[row]] ?? ""], [points.ids[row], "quiet"]], { onclick: () => like(points.ids[row]) }));
-  get("chosen-grid").replaceChildren(...tiles);
+  dom.get("chosen-title").textContent = `${dom.count(chosen.length, "image")} inside${rest}`;
+  const tiles = chosen.slice(0, MOST_LISTED).map((row) => dom.tile(points.ids[row], [[points.labels[points.codes[row]] ?? ""], [points.ids[row], "quiet"]], { onclick: () => like(points.ids[row]) }));
+  dom.get("chosen-grid").replaceChildren(...tiles);
 }
