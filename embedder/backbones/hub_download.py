@@ -8,6 +8,8 @@ import sys
 import urllib.parse
 from pathlib import Path
 
+import platformdirs
+
 from frieze.core import ModelError, environment, import_tensorflow, import_tensorflow_hub, new_folder
 from frieze.embedder.backbones import saved_model
 from frieze.embedder.backbones.base import Network
@@ -46,8 +48,7 @@ def cache_dir() -> Path:
     The default of tensorflow_hub is the temporary folder, whose cleanup leaves broken modules (tensorflow/hub#896).
     """
     stated = os.environ.get("TFHUB_CACHE_DIR")
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(stated) if stated else Path(base) / "frieze" / "hub"
+    return Path(stated) if stated else platformdirs.user_cache_path("frieze") / "hub"
 
 
 def _resolve(handle: str) -> Path:

@@ -1,12 +1,13 @@
 """Cache of thumbnails: one SQLite file of limited size, below the user's cache folder."""
 
 import contextlib
-import os
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+import platformdirs
 
 from frieze.core import InputError
 from frieze.reports.thumbnails import draw
@@ -20,8 +21,7 @@ _SIZES = ("page_count", "freelist_count", "page_size")
 
 def cache_file() -> Path:
     """Return the path of the cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "frieze" / "thumbnails.sqlite"
+    return platformdirs.user_cache_path("frieze") / "thumbnails.sqlite"
 
 
 class Thumbnails:
