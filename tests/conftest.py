@@ -186,7 +186,7 @@ def bucket(_server, request, monkeypatch):
     url, log = _server
     for name, value in _environment(url).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("frieze.core.storage.locks._DOUBT_S", 0.0)
+    monkeypatch.setattr("frieze.core.storage.locks._SETTLE_S", 0.0)
     from pyarrow.fs import S3FileSystem
 
     system = S3FileSystem(endpoint_override=url.removeprefix("http://"), scheme="http", allow_bucket_creation=True)

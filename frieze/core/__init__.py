@@ -1,4 +1,4 @@
-"""What has nothing to do with images: errors, files, buckets, locks, the machine, imports of heavy libraries."""
+"""The ground floor, without images: errors, atomic files, buckets, locks, memory, lazy imports, the Ray client."""
 
 from frieze.core.errors import OUT_OF_MEMORY, FeatureFileError, ImageError, InputError, MismatchError, ModelError
 from frieze.core.lazy_imports import environment, import_keras, import_tensorflow, import_tensorflow_hub, seeded

@@ -1,7 +1,7 @@
 """The only error classes of the project.
 
-InputError              what the user can put right; exit code 1
-|-- ImageError          one image that can't be used; counted and listed, it does not end a run
+InputError              what the user can fix; exit code 1
+|-- ImageError          one unusable image; counted and listed, it does not end a run
 |-- FeatureFileError    a stored table, index or head that is missing, broken or in use
 |-- ModelError          a backbone that can't be found, loaded or understood
 `-- MismatchError       two things that do not belong together (backbones, widths, classes)
@@ -10,14 +10,14 @@ InputError              what the user can put right; exit code 1
 from typing import Any
 
 OUT_OF_MEMORY = "out of memory"
-"""Reason of a failure that says nothing of the image: there was no room for it at that time, on that machine."""
+"""Reason of a temporary failure, which is no property of the image."""
 
 
 class InputError(Exception):
-    """Something the user can put right.
+    """Something the user can fix.
 
     Args:
-        message: What is wrong, with the values got and wanted.
+        message: What is wrong, with the actual and the expected values.
         hint: What to type or change.
 
     >>> print(InputError("No such folder: fotos", hint="Check the path: ls fotos"))
@@ -34,11 +34,11 @@ class InputError(Exception):
         return f"{self.message}\n{self.hint}" if self.hint else self.message
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _made_anew, (type(self), self.args), self.__dict__
+        return _unpickle, (type(self), self.args), self.__dict__
 
 
-def _made_anew(kind: type[InputError], args: tuple[str, ...]) -> InputError:
-    """Make an error that comes from another process; a class's own arguments are in its state."""
+def _unpickle(kind: type[InputError], args: tuple[str, ...]) -> InputError:
+    """Create an error that another process pickled; the arguments of a subclass are in its state."""
     return kind.__new__(kind, *args)
 
 
@@ -48,7 +48,7 @@ class ImageError(InputError):
     Args:
         stage: Where it failed: `list`, `read`, `decode` or `embed`.
         reason: A word or two that can be counted, such as `truncated`.
-        message: What was found.
+        message: The details.
     """
 
     def __init__(self, stage: str, reason: str, message: str) -> None:

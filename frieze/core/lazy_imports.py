@@ -1,4 +1,4 @@
-"""TensorFlow, imported without its chatter."""
+"""Lazy imports of TensorFlow, Keras and TensorFlow Hub, without their warnings and log lines."""
 
 import contextlib
 import importlib
@@ -16,12 +16,12 @@ from frieze.core.resources import count_cores
 def import_tensorflow() -> Any:
     """Import TensorFlow the first time it is needed.
 
-    Its own log keeps to fatal errors, and it takes as many threads as this process may use cores, unless the
-    environment tells otherwise. Who has imported it before has set it up.
+    It logs only fatal errors, and uses as many threads as this process may use cores, unless environment variables
+    say otherwise. If it was imported before, its settings stay.
     """
     if "tensorflow" not in sys.modules:
         level = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3")
-        with environment(TF_CPP_MIN_LOG_LEVEL=level), _quiet_stderr(), _undrawn():
+        with environment(TF_CPP_MIN_LOG_LEVEL=level), _quiet_stderr(), _preserve_random_state():
             tensorflow = importlib.import_module("tensorflow")
         _set_threads(tensorflow.config.threading)
     return sys.modules["tensorflow"]
@@ -29,7 +29,7 @@ def import_tensorflow() -> Any:
 
 @contextlib.contextmanager
 def environment(**variables: str) -> Iterator[None]:
-    """Set variables of the environment while the block runs; what the caller had comes back."""
+    """Set environment variables while the block runs, then restore them."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -44,18 +44,18 @@ def environment(**variables: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Have Keras draw the same numbers every time while the block runs; the caller's generators go on as before it.
+    """Seed Keras while the block runs; the state of the caller's random generators is restored.
 
-    Keras draws the seed of each layer from Python's own generator, and from no other.
+    Keras draws the seed of each layer from Python's `random` alone.
     """
-    with _undrawn():
+    with _preserve_random_state():
         random.seed(seed)
         yield
 
 
 @contextlib.contextmanager
-def _undrawn() -> Iterator[None]:
-    """Let Python's own generator go on after the block as it would have before it: some modules draw when imported."""
+def _preserve_random_state() -> Iterator[None]:
+    """Restore the state of Python's `random` after the block: some modules draw numbers when imported."""
     before = random.getstate()
     try:
         yield
@@ -64,7 +64,7 @@ def _undrawn() -> Iterator[None]:
 
 
 def _set_threads(threading: Any) -> None:
-    """Divide one operation's work over all cores, and let as many operations run at once: one a replica."""
+    """Set intra-op and inter-op threads to the number of cores: replicas run their operations in parallel."""
     if "TF_NUM_INTRAOP_THREADS" not in os.environ:
         threading.set_intra_op_parallelism_threads(count_cores())
     if "TF_NUM_INTEROP_THREADS" not in os.environ:
@@ -72,14 +72,14 @@ def _set_threads(threading: Any) -> None:
 
 
 def import_keras() -> Any:
-    """Import Keras on top of a quiet TensorFlow.
+    """Import Keras, after TensorFlow.
 
     Raises:
-        InputError: It runs on another backend.
+        InputError: Keras uses another backend.
     """
     import_tensorflow()
     try:
-        with _undrawn():
+        with _preserve_random_state():
             keras = importlib.import_module("keras")
         backend = keras.config.backend()
     except ModuleNotFoundError as error:  # Keras imports the backend that the environment names
@@ -93,9 +93,9 @@ def import_keras() -> Any:
 
 
 def import_tensorflow_hub() -> Any:
-    """Import tensorflow_hub, whose use of pkg_resources warns on every import (tensorflow/hub#934)."""
+    """Import tensorflow_hub without the warning of its pkg_resources (tensorflow/hub#934)."""
     import_tensorflow()
-    with warnings.catch_warnings(), _undrawn():
+    with warnings.catch_warnings(), _preserve_random_state():
         warnings.filterwarnings("ignore", message="pkg_resources is deprecated", category=UserWarning)
         warnings.filterwarnings("ignore", category=DeprecationWarning, module="pkg_resources|tensorflow_hub")
         import tensorflow_hub
@@ -104,17 +104,17 @@ def import_tensorflow_hub() -> Any:
 
 @contextlib.contextmanager
 def _quiet_stderr() -> Iterator[None]:
-    """Close file descriptor 2 to the C++ lines that no setting silences; Python's errors are exceptions and survive."""
+    """Redirect file descriptor 2 to /dev/null: no setting silences TensorFlow's C++ lines; exceptions still show."""
     try:
         stderr = os.dup(2)
     except OSError:  # started without a stderr: nothing to silence
         yield
         return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 2)
     try:
         yield
     finally:
         os.dup2(stderr, 2)
-        os.close(nowhere)
+        os.close(devnull)
         os.close(stderr)

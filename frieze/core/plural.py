@@ -1,8 +1,8 @@
-"""Counts as people read them."""
+"""Counts with a noun in the singular or plural, for messages."""
 
 
 def counted(n: int, noun: str, plural: str = "") -> str:
-    """Write a number with its noun in the singular or plural.
+    """Return a number with its noun in the singular or plural.
 
     >>> counted(1, "row"), counted(1200, "row"), counted(0, "match", "matches")
     ('1 row', '1,200 rows', '0 matches')

@@ -1,4 +1,4 @@
-"""Cores, memory, and sizes as they are typed."""
+"""CPU cores and memory of this process, within the limits of cgroups, and sizes as text ("2GB")."""
 
 import ctypes
 import functools
@@ -16,19 +16,11 @@ import pyarrow as pa
 from frieze.core.errors import InputError
 
 _MEMINFO = Path("/proc/meminfo")
-
-
 _PROCESS = Path("/proc/self")
-
-
 _STAT = Path("/proc/stat")
-
-
 _MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
-
-
 _UNLIMITED = 1 << 60
-"""What cgroup v1 calls no limit is a number above this."""
+"""A limit of cgroup v1 above this number means no limit."""
 
 
 def count_cores() -> int:
@@ -39,22 +31,22 @@ def count_cores() -> int:
 def cpu_share() -> float:
     """Return how many cores' time this process may use, > 0.
 
-    The least of what it is held to (affinity), of a container's quota, and of `OMP_NUM_THREADS` where that is set.
+    The minimum of its CPU affinity, the container's quota, and `OMP_NUM_THREADS` where that is set.
     """
     return min([float(len(available_cores()) or os.cpu_count() or 1), *_read_quotas(_PROCESS), *_read_thread_limit()])
 
 
 def available_cores() -> frozenset[int]:
-    """Return the numbers of the cores that this process is held to; empty where the system does not tell (macOS)."""
+    """Return the numbers of the cores in this process's affinity mask; empty where there is none (macOS)."""
     return frozenset(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ())
 
 
 class CoreTimes(NamedTuple):
-    """What the cores that this process is held to have done since the machine was started, all programs together.
+    """CPU time since boot of the cores that this process may use, of all programs together.
 
     Attributes:
-        busy_s: Seconds at work, all cores together; what another virtual machine took of them counts.
-        idle_s: Seconds idle.
+        busy_s: Busy seconds, summed over cores; time stolen by other virtual machines counts.
+        idle_s: Idle seconds.
     """
 
     busy_s: float
@@ -62,7 +54,7 @@ class CoreTimes(NamedTuple):
 
 
 def read_core_times() -> CoreTimes | None:
-    """Ask the machine how busy its cores are; None where it does not tell (macOS, some containers)."""
+    """Read how busy the cores are; None where the system does not say (macOS, some containers)."""
     cores = {f"cpu{number}" for number in available_cores()}
     lines = [line.split() for line in _read(_STAT).splitlines()]
     times = [[int(ticks) for ticks in words[1:9]] for words in lines if words and words[0] in cores]
@@ -73,14 +65,14 @@ def read_core_times() -> CoreTimes | None:
 
 
 def _read_thread_limit() -> list[int]:
-    """Read what the user has set for all libraries; OpenMP takes a list, its first number is the outer level's."""
+    """Read `OMP_NUM_THREADS`; of a list, the first number is that of the outer level."""
     first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return [int(first)] if first.isdecimal() and int(first) else []
 
 
-@functools.cache  # asked at every search; what a container may use is set before it starts
+@functools.cache  # called at every search; a container's quota is set before it starts
 def _read_quotas(process: Path) -> tuple[float, ...]:
-    """Read the quotas of CPU time, each in cores; none where there is none."""
+    """Read the quotas of CPU time, each in cores; empty where there is no limit."""
     quotas = []
     for group in _find_groups(process, "cpu"):
         words = _read(group / "cpu.max").split() or [
@@ -93,19 +85,19 @@ def _read_quotas(process: Path) -> tuple[float, ...]:
 
 
 def free_memory() -> int:
-    """Return the bytes of memory that are free, or can be freed at once; of a container its share.
+    """Return the bytes of memory that are free or reclaimable, within the container's limit.
 
-    Where the system does not tell what is free, half of what there is.
+    Where the system does not say, half of the physical memory.
     """
     groups = (_free_in(group) for group in _find_groups(_PROCESS, "memory"))
-    free = [found for found in (_free_of_machine(), *groups) if found is not None]
+    free = [n_bytes for n_bytes in (_free_of_machine(), *groups) if n_bytes is not None]
     return min(free) if free else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
 def resident_memory() -> int:
-    """Return the bytes that this process holds now, what was freed and not given back left out.
+    """Return the resident memory of this process in bytes, after freed memory was returned to the system.
 
-    Where the system does not tell what it holds now (macOS), the most that it ever held.
+    Where the system does not say (macOS), the peak.
     """
     trim_memory()
     pages = _read(_PROCESS / "statm").split()[1:2]
@@ -113,9 +105,9 @@ def resident_memory() -> int:
 
 
 def peak_memory() -> int:
-    """Return the most bytes that this process ever held.
+    """Return the peak resident memory of this process in bytes.
 
-    Where the system tells no better (macOS), what started it may count: its memory, until the new program was loaded.
+    On macOS this may include its parent's memory at the fork.
     """
     lines = _read(_PROCESS / "status").splitlines()
     highest = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
@@ -127,39 +119,39 @@ def _free_of_machine() -> int | None:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
 
 
-class _Names(NamedTuple):
-    """What a version of control groups calls its files of memory, and what files take there that can be dropped."""
+class _MemoryFiles(NamedTuple):
+    """The names of a cgroup version's memory files, and of the reclaimable file cache in `memory.stat`."""
 
     limit: str
     used: str
-    droppable: str
+    reclaimable: str
 
 
-_NAMES = (
-    _Names("memory.max", "memory.current", "inactive_file"),
-    _Names("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+_MEMORY_FILES = (
+    _MemoryFiles("memory.max", "memory.current", "inactive_file"),
+    _MemoryFiles("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
 
 
 def _free_in(group: Path) -> int | None:
-    """Return the bytes that a control group may still take; None where it has no limit."""
-    for names in _NAMES:
+    """Return the bytes that a cgroup may still allocate; None where it has no limit."""
+    for names in _MEMORY_FILES:
         limit, used = (_to_number(_read(group / name)) for name in (names.limit, names.used))
         if limit is not None and used is not None and limit < _UNLIMITED:
             stat = dict(line.split() for line in _read(group / "memory.stat").splitlines())
-            return max(limit - used + int(stat.get(names.droppable, 0)), 0)
+            return max(limit - used + int(stat.get(names.reclaimable, 0)), 0)
     return None
 
 
 def _find_groups(process: Path, controller: str) -> Iterator[Path]:
-    """Find the control groups that a process is in, v1's and v2's, each with all that it lies in: every limit counts.
+    """Find the cgroups (v1 and v2) of a process, each with its parents: every limit counts.
 
     Args:
-        process: Its folder below /proc.
+        process: The folder of the process below /proc.
         controller: `cpu` or `memory`.
     """
     lines = [line.split(":", 2) for line in _read(process / "cgroup").splitlines()]
-    paths = {name: path for _, names, path in lines for name in names.split(",")}  # v2's one group has no name
+    paths = {name: path for _, names, path in lines for name in names.split(",")}  # the one group of v2 has no name
     for line in _read(process / "mountinfo").splitlines():
         before, _, after = line.partition(" - ")
         root, mount = before.split()[3:5]
@@ -170,8 +162,8 @@ def _find_groups(process: Path, controller: str) -> Iterator[Path]:
 
 
 def _climb(mount: Path, path: Path, root: str) -> Iterator[Path]:
-    """Give a group's folder and those above it, up to where the hierarchy is mounted."""
-    is_below = path.is_relative_to(root) and ".." not in path.parts  # else it is in another namespace than the mount
+    """Yield a cgroup's folder and its parents, up to the mount point."""
+    is_below = path.is_relative_to(root) and ".." not in path.parts  # else it is in another namespace
     folder = mount / path.relative_to(root) if is_below else mount
     while folder != mount:
         yield folder
@@ -180,7 +172,7 @@ def _climb(mount: Path, path: Path, root: str) -> Iterator[Path]:
 
 
 def _to_number(text: str) -> int | None:
-    """Read a number; None of `max`, of -1, and of what is not there."""
+    """Parse a number; None for `max`, -1 and an empty text."""
     return int(text) if text.strip().isdecimal() else None
 
 
@@ -192,7 +184,7 @@ def _read(path: Path) -> str:
 
 
 def trim_memory() -> None:
-    """Give what was freed back to the system: Arrow and the C library (glibc) keep it, and it counts as ours."""
+    """Return freed memory to the system: Arrow and glibc keep it, and it counts as resident."""
     pa.default_memory_pool().release_unused()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
     if trim is not None:
@@ -200,30 +192,28 @@ def trim_memory() -> None:
 
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-
-
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?B?)", re.ASCII | re.IGNORECASE)
 
 
 def parse_size(text: str | int) -> int:
-    """Read a size in bytes.
+    """Parse a size in bytes.
 
     Raises:
-        InputError: It is none, or zero.
+        InputError: It is no size, or zero.
 
     >>> parse_size("2GB"), parse_size("1.5 mb"), parse_size(600)
     (2000000000, 1500000, 600)
     """
-    found = _SIZE.fullmatch(str(text).strip())
-    unit = found[2].upper() if found else ""
-    size = int(float(found[1]) * _UNITS[unit if unit in _UNITS else f"{unit}B"]) if found else 0
+    match = _SIZE.fullmatch(str(text).strip())
+    unit = match[2].upper() if match else ""
+    size = int(float(match[1]) * _UNITS[unit if unit in _UNITS else f"{unit}B"]) if match else 0
     if size < 1:
         raise InputError(f"{text} is no size of memory.", hint="Write it like 500MB or 2GB.")
     return size
 
 
 def format_size(size_bytes: int) -> str:
-    """Write a size so that it can be typed, rounded up to two digits.
+    """Format a size as `parse_size` reads it, rounded up to two digits.
 
     >>> format_size(51_200_000), format_size(123), format_size(2_000_000_000)
     ('52MB', '123B', '2GB')

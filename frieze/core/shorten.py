@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 def shorten(names: Sequence[str], *, most: int = 5) -> str:
-    """Name the first few of many.
+    """Join the first few of many names.
 
     >>> shorten(["a", "b", "c"], most=2)
     'a, b and 1 more'
@@ -14,7 +14,7 @@ def shorten(names: Sequence[str], *, most: int = 5) -> str:
 
 
 def truncate(text: str, *, most: int) -> str:
-    """Give a text, or the beginning of one that is long.
+    """Truncate a long text.
 
     >>> truncate("abc", most=3), truncate("abcd", most=3)
     ('abc', 'abc...')

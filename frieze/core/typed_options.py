@@ -1,4 +1,4 @@
-"""Options as they are typed, for messages that say what to type."""
+"""Options as command-line flags, for messages that say what to type."""
 
 import shlex
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def to_command_line(options: Mapping[str, Any]) -> str:
-    """Write options as they are typed on the command line; None is typed as an empty text.
+    """Return options as they are typed on the command line; None becomes an empty text.
 
     >>> to_command_line({"max_pixels": 9, "exclude": ["*.gif", "old"], "accept_truncated": False, "layer": None})
     "--max-pixels 9 --exclude '*.gif' --exclude old --no-accept-truncated --layer ''"

@@ -1,4 +1,4 @@
-"""The array types that every room speaks, and the one way to scale rows to unit length."""
+"""Array types, and L2 normalisation of rows."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ Strings = npt.NDArray[np.object_]
 
 
 def unit_rows(embeddings: Floats) -> Floats:
-    """Scale each row to unit length; a row of zeros stays as it is, so that its cosine to anything is 0.
+    """L2-normalise each row; a row of zeros stays as it is, so that its cosine to anything is 0.
 
     Args:
         embeddings: float32 [N, D].
@@ -24,7 +24,7 @@ def unit_rows(embeddings: Floats) -> Floats:
     [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
     """
     largest = np.abs(embeddings).max(axis=1, keepdims=True, initial=0)
-    # First to a largest number of 1: squares of very large or small numbers leave the range of float32.
+    # Divide by the largest value first: squares of very large or small values overflow or underflow float32.
     scaled: Floats = np.divide(embeddings, largest, out=np.zeros_like(embeddings), where=largest > 0)
     norms = np.linalg.norm(scaled, axis=1, keepdims=True)
     unit: Floats = np.divide(scaled, norms, out=scaled, where=norms > 0)

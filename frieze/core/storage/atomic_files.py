@@ -1,4 +1,4 @@
-"""Files that are replaced in one step, hashes, and what the disk says."""
+"""Atomic files: written beside their place, synced and renamed, so that a crash leaves the old or the new file."""
 
 import contextlib
 import errno
@@ -26,15 +26,15 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_file(path: TablePath, write: Callable[[Path], None], *, staging_dir: TablePath | None = None) -> None:
-    """Write a file so that a reader sees the old one or the whole new one, also after a power cut.
+    """Write a file atomically: a reader sees the old or the whole new file, also after a crash or power cut.
 
     Args:
-        path: Where it ends.
-        write: Called with a path to write to.
-        staging_dir: Where it is written first, on the same file system; beside `path` when None.
+        path: The file.
+        write: Called with a local path to write to.
+        staging_dir: Folder of the temporary file, on the same file system; that of `path` when None.
 
     Raises:
-        FeatureFileError: The disk is full or refuses; `path` holds the old file, or the whole new one.
+        FeatureFileError: The disk is full or refuses; `path` is the old file, or the whole new one.
     """
     if isinstance(path, BucketPath):
         write_new_file(path, write)
@@ -49,7 +49,7 @@ def write_file(path: TablePath, write: Callable[[Path], None], *, staging_dir: T
 
 
 def write_new_file(path: TablePath, write: Callable[[Path], None]) -> None:
-    """Write a new file under a name that nobody reads before it is told that all of it is there.
+    """Write and sync a new file that no reader opens before the writer announces it; it is not renamed.
 
     Raises:
         FeatureFileError: The disk or the bucket refuses.
@@ -65,17 +65,17 @@ def write_new_file(path: TablePath, write: Callable[[Path], None]) -> None:
 
 
 def write_json(path: TablePath, document: dict[str, Any]) -> None:
-    """Write a JSON document whole, keys sorted."""
+    """Write a JSON document atomically, keys sorted."""
     write_text(path, json_text(document))
 
 
 def json_text(document: dict[str, Any]) -> str:
-    """Give the text of a JSON file, keys sorted."""
+    """Return the text of a JSON file, keys sorted."""
     return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_text(path: TablePath, text: str) -> None:
-    """Write a text whole, as UTF-8."""
+    """Write a text atomically, as UTF-8."""
     write_file(path, lambda staging: _write_bytes(staging, text.encode()))
 
 
@@ -87,16 +87,16 @@ def read_json(path: TablePath, *, hint: str) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        FeatureFileError: It is missing, or no JSON object.
+        FeatureFileError: The file is missing, or holds no JSON object.
     """
     return read_json_text(path, hint=hint)[0]
 
 
 def read_json_text(path: TablePath, *, hint: str) -> tuple[dict[str, Any], bytes]:
-    """Read a JSON object, and give its text too: at another reading a newer file may stand there.
+    """Read a JSON object and the bytes it was parsed from: a second read might return a newer file.
 
     Raises:
-        FeatureFileError: It is missing, or no JSON object.
+        FeatureFileError: The file is missing, or holds no JSON object.
     """
     try:
         text = path.read_bytes()
@@ -111,10 +111,10 @@ def read_json_text(path: TablePath, *, hint: str) -> tuple[dict[str, Any], bytes
 
 
 def read_consistent(file: Path, read: Callable[[], T]) -> T:
-    """Read a folder, again where another one took its place meanwhile: what is given is of one folder.
+    """Read a folder, and retry if it was replaced meanwhile, so that the result is of one folder.
 
     Args:
-        file: The folder's JSON file; a folder that takes the place brings another one.
+        file: The folder's JSON file, which differs in a new folder.
         read: Reads the folder.
 
     Raises:
@@ -123,13 +123,13 @@ def read_consistent(file: Path, read: Callable[[], T]) -> T:
     while True:
         before = _identity(file)
         try:
-            found = read()
+            result = read()
         except (FeatureFileError, OSError):
             if _identity(file) == before:
                 raise
         else:
             if _identity(file) == before:
-                return found
+                return result
 
 
 def _identity(file: Path) -> tuple[int, int, int] | None:
@@ -141,13 +141,13 @@ def _identity(file: Path) -> tuple[int, int, int] | None:
 
 
 def hash_file(path: TablePath) -> str:
-    """Give the sha256 of a file's bytes, in hex."""
+    """Return the sha256 of a file's bytes, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256", _bufsize=_HASH_BLOCK_BYTES).hexdigest()
 
 
 def sync(path: TablePath) -> None:
-    """Have a file, or a folder's list of names, on the disk before going on; a bucket's own answer says so."""
+    """Flush a file, or a folder's entries, to disk (fsync); a store's answer already implies it."""
     if isinstance(path, BucketPath):
         return
     descriptor = os.open(path, os.O_RDONLY)
@@ -159,7 +159,7 @@ def sync(path: TablePath) -> None:
 
 @contextlib.contextmanager
 def translate_io_errors(path: TablePath) -> Iterator[None]:
-    """Turn what the disk or the bucket refuses into an error that says what to do.
+    """Translate an OSError of a disk or bucket into an error with a hint.
 
     Raises:
         FeatureFileError: The disk is full, or it or the bucket refuses.

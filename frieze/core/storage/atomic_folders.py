@@ -1,4 +1,4 @@
-"""Folders that are replaced in one step."""
+"""Atomic folders: filled beside their place, then renamed or exchanged in one step."""
 
 import contextlib
 import ctypes
@@ -19,10 +19,10 @@ _HERE, _RENAME_EXCHANGE = -100, 2  # AT_FDCWD and the flag of renameat2(2)
 
 
 def check_free(path: Path, *, replace: bool) -> None:
-    """Refuse to write over something, and sweep away what killed runs left beside it.
+    """Refuse to overwrite something, and delete what crashed runs left beside it.
 
     Raises:
-        FeatureFileError: Something stands at `path` and must not go.
+        FeatureFileError: Something exists at `path` and `replace` is not set.
     """
     with translate_io_errors(path):  # a name that is too long, a parent that is a file
         is_there = path.exists()
@@ -33,17 +33,17 @@ def check_free(path: Path, *, replace: bool) -> None:
 
 @contextlib.contextmanager
 def new_folder(path: Path, *, replace: bool) -> Iterator[Path]:
-    """Fill a folder beside its place and move it there when the block ends without an error.
+    """Yield a folder to fill, which is moved to `path` when the block ends without an error.
 
     Args:
-        path: Where it ends.
-        replace: Whether a folder that stands there may go; the caller has checked that it is ours.
+        path: The folder.
+        replace: Whether to replace a folder there; the caller has checked that it is ours.
 
     Yields:
         The folder to fill.
 
     Raises:
-        FeatureFileError: Something stands at `path` and must not go, or the disk refuses.
+        FeatureFileError: Something exists at `path` and `replace` is not set, or the disk refuses.
     """
     check_free(path, replace=replace)
     with translate_io_errors(path):
@@ -57,7 +57,7 @@ def new_folder(path: Path, *, replace: bool) -> Iterator[Path]:
 
 
 def replace_folder(new: Path, path: Path) -> None:
-    """Move a folder to `path`; what stood there is deleted only after the new one is in place, and nobody holds it."""
+    """Move a folder to `path`; the old one is deleted after that, once no process holds it."""
     if not path.exists():
         new.rename(path)
         sync(path.parent)
@@ -72,7 +72,7 @@ def replace_folder(new: Path, path: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Swap two folders in one step, where the system can: at no moment is either place empty."""
+    """Exchange two folders atomically, where the system can: at no moment is either path missing."""
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # Linux
     return rename is not None and rename(_HERE, bytes(one), _HERE, bytes(other), _RENAME_EXCHANGE) == 0
 

@@ -1,4 +1,4 @@
-"""A folder that lists itself: its JSON file has the sha256 of every other file in it, and of its own text."""
+"""Checksums of a folder: its JSON file holds the sha256 of every other file in it, and of its own text."""
 
 import hashlib
 import re
@@ -14,17 +14,17 @@ FILES = "files"
 """Field with the sha256 (hex) of each file of the folder, by its path in it."""
 
 _DIGEST = "sha256"
-_BLANK = "0" * 64  # stands in the place of the digest while the text is hashed
+_BLANK = "0" * 64  # a placeholder for the digest while the text is hashed
 _HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 def write_with_checksums(folder: Path, name: str, document: dict[str, Any]) -> None:
-    """Write a folder's JSON file, with the hashes of all files that stand in the folder, and of its own text.
+    """Write a folder's JSON file, with the hashes of all files in the folder and of its own text.
 
     Args:
-        folder: The folder; all else in it is written already.
+        folder: The folder; all its other files are written.
         name: Name of the JSON file.
-        document: What it says beside the hashes.
+        document: Its fields beside the hashes.
     """
     others = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / name)
     hashes = {path.relative_to(folder).as_posix(): hash_file(path) for path in others}
@@ -32,14 +32,14 @@ def write_with_checksums(folder: Path, name: str, document: dict[str, Any]) -> N
 
 
 def write_with_own_checksum(path: Path, document: dict[str, Any]) -> None:
-    """Write a JSON file with the hash of its own text."""
+    """Write a JSON file that holds the hash of its own text."""
     text = json_text(document | {_DIGEST: _BLANK})
     digest = hashlib.sha256(text.encode()).hexdigest()
     write_text(path, text.replace(_line(_BLANK), _line(digest)))
 
 
 def matches_own_checksum(text: bytes, document: dict[str, Any]) -> bool:
-    """Tell whether the text of a JSON file is the one that `write_with_own_checksum` wrote, to the bit."""
+    """Return whether the text of a JSON file is, to the bit, what `write_with_own_checksum` wrote."""
     digest = document.get(_DIGEST)
     if not isinstance(digest, str) or not _HEX.fullmatch(digest):
         return False
@@ -48,17 +48,17 @@ def matches_own_checksum(text: bytes, document: dict[str, Any]) -> bool:
 
 
 def has_checksums(document: dict[str, Any]) -> bool:
-    """Tell whether a folder's JSON file lists its files; those of earlier versions do not."""
+    """Return whether a folder's JSON file lists checksums; those of earlier versions do not."""
     return FILES in document or _DIGEST in document
 
 
 def check_own_checksum(path: TablePath, document: dict[str, Any], *, hint: str) -> None:
-    """Refuse a folder's JSON file that is not as it was written, to the bit.
+    """Refuse a folder's JSON file that was altered by a single bit.
 
     Args:
         path: The JSON file.
-        document: What was read from it; one that lists nothing is not checked.
-        hint: What to type when it is broken.
+        document: Its content; one without checksums is not checked.
+        hint: What to type when it is altered.
 
     Raises:
         FeatureFileError: It was altered.
@@ -74,13 +74,13 @@ def find_altered_files(folder: Path, document: dict[str, Any]) -> list[str]:
 
     Args:
         folder: The folder.
-        document: What its JSON file says, checked by `check_own_checksum`.
+        document: The content of its JSON file, checked by `check_own_checksum`.
 
     Returns:
-        For each file that is not as it was written a sentence that names it; none where nothing is listed.
+        A sentence for each missing or altered file; none where nothing is listed.
     """
-    known: dict[str, str] = document.get(FILES, {})
-    return [said for name, digest in known.items() if (said := _compare(folder / name, digest))]
+    hashes: dict[str, str] = document.get(FILES, {})
+    return [problem for name, digest in hashes.items() if (problem := _compare(folder / name, digest))]
 
 
 def check_files(folder: Path, document: dict[str, Any], names: Iterable[str], *, hint: str) -> None:
@@ -88,9 +88,9 @@ def check_files(folder: Path, document: dict[str, Any], names: Iterable[str], *,
 
     Args:
         folder: The folder.
-        document: What its JSON file says, checked by `check_own_checksum`; where it lists nothing, nothing is checked.
+        document: The content of its JSON file, checked by `check_own_checksum`; without checksums nothing is checked.
         names: Paths in the folder.
-        hint: What to type when one is broken.
+        hint: What to type when one is altered.
 
     Raises:
         FeatureFileError: One is missing, altered or not listed.
@@ -98,13 +98,13 @@ def check_files(folder: Path, document: dict[str, Any], names: Iterable[str], *,
     if not has_checksums(document):
         return
     for name in names:
-        said = _compare(folder / name, document[FILES].get(name, ""))
-        if said:
-            raise FeatureFileError(said, hint=hint)
+        problem = _compare(folder / name, document[FILES].get(name, ""))
+        if problem:
+            raise FeatureFileError(problem, hint=hint)
 
 
 def _compare(path: Path, digest: str) -> str:
-    """Say what is wrong with a file; empty where it is as it was written."""
+    """Describe what is wrong with a file; empty where its hash is right."""
     try:
         return "" if hash_file(path) == digest else f"{path} is not the file that was stored."
     except OSError as error:
@@ -112,5 +112,5 @@ def _compare(path: Path, digest: str) -> str:
 
 
 def _line(digest: str) -> str:
-    """Give the line of the file's own digest; further inside, lines begin with more spaces."""
+    """Return the line of the file's own digest; nested lines begin with more spaces."""
     return f'\n "{_DIGEST}": "{digest}"'

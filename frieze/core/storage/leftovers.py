@@ -1,8 +1,7 @@
-"""Temporary files and folders: held while they are used, swept once nobody holds them.
+"""Temporary files and folders, locked while in use; the leftovers of crashed processes are deleted by the next one.
 
-What is being written stands beside its place as `.NAME.xxxxxxxx.tmp`, what only a process needs in the system's
-temporary folder, both under a lock that ends with the process, however that ends. The next one takes away what it can
-lock.
+Output is written beside its place as `.NAME.xxxxxxxx.tmp`, scratch files in the system's temporary folder. Both are
+under a lock that ends with the process, also in a crash, so whatever can be locked is a leftover.
 """
 
 import contextlib
@@ -17,18 +16,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _PREFIX = "frieze-held-"
-"""No name that people give: such a folder among the system's temporary ones is ours."""
+"""A temporary folder of the system with this prefix is ours: nobody else uses the name."""
 _BETWEEN_TRIES_S = 0.02
 _FRESH_S = 60.0
-"""One younger than this may be of an earlier version, which has made it and does not hold it yet."""
+"""A younger folder may be of an earlier version, which locks a folder some time after making it."""
 
 
 @contextlib.contextmanager
 def temporary_folder(out: Path) -> Iterator[Path]:
-    """Give a folder beside `out` that goes at the end; where the process is killed, with the next run for `out`.
+    """Yield an empty folder beside `out`, deleted at the end; after a crash, by the next run for `out`.
 
     Args:
-        out: The result that it is for, whose folder is there.
+        out: The result; its parent folder exists.
 
     Yields:
         The empty folder.
@@ -42,27 +41,27 @@ def temporary_folder(out: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def locked_temporary_folder() -> Iterator[Path]:
-    """Give a folder in the system's temporary one that goes at the end; those that killed processes have left go, too.
+    """Yield a folder in the system's temporary folder, deleted at the end; leftovers of crashes are deleted too.
 
     Yields:
         The empty folder.
 
     Raises:
-        OSError: It can't be made.
+        OSError: It can't be created.
     """
-    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError):  # another one sweeps too
-            status = left.lstat()
+    for leftover in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):  # another process may delete it too
+            status = leftover.lstat()
             is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
             if is_ours and time.time() - status.st_mtime > _FRESH_S:
-                _sweep(left)
+                _sweep(leftover)
     with _locked_folder(lambda: tempfile.mkdtemp(prefix=_PREFIX)) as folder:
         yield folder
 
 
 @contextlib.contextmanager
 def temporary_file(path: Path) -> Iterator[None]:
-    """Make an empty file and hold it for as long as it is written; what is left of it at the end goes.
+    """Create an empty file and lock it while the block writes it; delete it at the end if it is still there.
 
     Raises:
         OSError: The disk refuses.
@@ -72,36 +71,36 @@ def temporary_file(path: Path) -> Iterator[None]:
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o666))
         return path
 
-    _, lock = _made(make)
+    _, lock = _create_locked(make)
     try:
         yield
     finally:
         os.close(lock)
-        with contextlib.suppress(OSError):  # what stays behind harms nobody
+        with contextlib.suppress(OSError):  # a leftover does no harm
             path.unlink(missing_ok=True)
 
 
 def sweep_leftovers(out: Path) -> None:
-    """Delete what killed runs left beside a result; nothing of a process that lives, and nothing of another result."""
+    """Delete what crashed runs left beside a result; nothing of a live process, and nothing of another result."""
     ours = re.compile(rf"\.{re.escape(out.name)}\.(\d+|[a-z0-9_]{{8}})\.(tmp|old)", re.ASCII)
     with contextlib.suppress(OSError):
-        found = [out.parent / name for name in os.listdir(out.parent) if ours.fullmatch(name)]  # noqa: PTH208  a million names
-        for path in found:
-            if path.suffix == ".tmp" or out.exists():  # else it holds what stood at `out`
+        leftovers = [out.parent / name for name in os.listdir(out.parent) if ours.fullmatch(name)]  # noqa: PTH208  a million names
+        for path in leftovers:
+            if path.suffix == ".tmp" or out.exists():  # else it is the only copy of `out`
                 _sweep(path)
 
 
 def _sweep(path: Path) -> None:
-    with contextlib.suppress(OSError):  # gone, or not ours to delete
+    with contextlib.suppress(OSError):  # already deleted, or not ours to delete
         delete_unless_held(path, without_locks=False)
 
 
 def delete_unless_held(path: Path, *, without_locks: bool = True) -> None:
-    """Delete a file or folder, unless a process holds it: then `sweep_leftovers` does, once none does any more.
+    """Delete a file or folder unless a process holds its lock; then a later `sweep_leftovers` deletes it.
 
     Args:
         path: The file or folder; a link is refused.
-        without_locks: Whether to delete it, too, on a file system where nobody can hold it.
+        without_locks: Whether to delete it on a file system without locks.
 
     Raises:
         OSError: It is a link, or the disk refuses.
@@ -116,7 +115,7 @@ def delete_unless_held(path: Path, *, without_locks: bool = True) -> None:
 
 
 def try_lock(descriptor: int) -> bool | None:
-    """Lock an open file or folder for this process alone.
+    """Try to lock an open file or folder exclusively.
 
     Returns:
         Whether it is locked now; None on a file system without locks.
@@ -131,12 +130,12 @@ def try_lock(descriptor: int) -> bool | None:
 
 
 def lock_with_retries(descriptor: int, operation: int, *, tries: int) -> None:
-    """Lock an open file or folder, with 20 ms before each further try.
+    """Lock an open file or folder, retrying every 20 ms.
 
     Args:
-        descriptor: Of the file or folder.
+        descriptor: The open file or folder.
         operation: `fcntl.LOCK_SH` or `fcntl.LOCK_EX`.
-        tries: How often at least, >= 1.
+        tries: The number of retries, >= 1.
 
     Raises:
         BlockingIOError: Another process holds it.
@@ -152,7 +151,7 @@ def lock_with_retries(descriptor: int, operation: int, *, tries: int) -> None:
 
 @contextlib.contextmanager
 def _locked_folder(make: Callable[[], str]) -> Iterator[Path]:
-    folder, lock = _made(lambda: Path(make()))
+    folder, lock = _create_locked(lambda: Path(make()))
     try:
         yield folder
     finally:
@@ -160,12 +159,12 @@ def _locked_folder(make: Callable[[], str]) -> Iterator[Path]:
         os.close(lock)
 
 
-def _made(make: Callable[[], Path]) -> tuple[Path, int]:
-    """Make a file or folder and lock it, again where a sweep came between the two."""
+def _create_locked(make: Callable[[], Path]) -> tuple[Path, int]:
+    """Create a file or folder and lock it; retry if a sweep deleted it in between."""
     while True:
         path = make()
         lock = os.open(path, os.O_RDONLY)
-        with contextlib.suppress(OSError):  # a file system without locks: then nothing can be swept there, either
+        with contextlib.suppress(OSError):  # a file system without locks, where nothing is swept either
             fcntl.flock(lock, fcntl.LOCK_EX)
         if path.exists():
             return path, lock

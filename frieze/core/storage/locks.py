@@ -1,4 +1,4 @@
-"""One writer a folder: a file lock on disk, an object that is renewed in a bucket."""
+"""Write locks, one writer per folder: flock on disk, in a bucket an object that a heartbeat renews."""
 
 import contextlib
 import fcntl
@@ -16,22 +16,22 @@ from frieze.core.storage.atomic_files import translate_io_errors, write_json
 from frieze.core.storage.bucket_path import BucketPath, TablePath
 from frieze.core.storage.leftovers import lock_with_retries
 
-_TRIES = 3  # `is_being_written` may have it for a moment
+_TRIES = 3  # `is_being_written` may hold it for a moment
 
 
 @contextlib.contextmanager
 def lock(folder: TablePath) -> Iterator[None]:
-    """Hold a folder for writing; the operating system lets go when the process ends, however it ends.
+    """Lock a folder for writing; the operating system releases the lock when the process ends, also in a crash.
 
     Raises:
-        FeatureFileError: Another process holds it (the message names it), or it can't be written.
+        FeatureFileError: Another process holds the lock (the message names it), or the folder can't be written.
     """
     if isinstance(folder, BucketPath):
         with lock_bucket(folder):
             yield
         return
     with translate_io_errors(folder):
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW  # the file behind a link would be emptied
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW  # the file behind a link would be truncated
         file = os.open(folder / ".lock", flags, 0o666)
     try:
         try:
@@ -41,7 +41,7 @@ def lock(folder: TablePath) -> Iterator[None]:
                 f"{folder} is being written by {_holder(folder)}.",
                 hint="Wait until it is done, or give another --out.",
             ) from error
-        with translate_io_errors(folder):  # the first byte that a full disk refuses may be one of these
+        with translate_io_errors(folder):  # the disk may be full
             os.ftruncate(file, 0)
             os.write(file, json.dumps({"pid": os.getpid(), "started": time.strftime("%Y-%m-%d %H:%M:%S")}).encode())
         yield
@@ -50,7 +50,7 @@ def lock(folder: TablePath) -> Iterator[None]:
 
 
 def is_being_written(folder: TablePath) -> bool:
-    """Tell whether a process holds a folder for writing."""
+    """Return whether a process holds a folder's write lock."""
     if isinstance(folder, BucketPath):
         return is_bucket_locked(folder)
     try:
@@ -58,7 +58,7 @@ def is_being_written(folder: TablePath) -> bool:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:  # nobody has ever written here, or the file system has no locks
+    except OSError:  # never written, or a file system without locks
         return False
     return False
 
@@ -71,69 +71,65 @@ def _holder(folder: Path) -> str:
     return f"process {holder['pid']}, started {holder['started']}"
 
 
-_BEAT_S, _STALE_S = 30.0, 120.0
-"""How often the object is written anew, and after what time without that its writer is taken for dead."""
-
-
-_DOUBT_S = 1.0
-"""How long is waited for another one that found the table free at the same moment."""
-
-
+_HEARTBEAT_S, _STALE_S = 30.0, 120.0
+"""Interval of the heartbeat, and the age at which a lock is stale because its writer crashed."""
+_SETTLE_S = 1.0
+"""How long to wait for another writer that took the lock at the same moment."""
 _UNREADABLE: dict[str, Any] = {}
 
 
 @contextlib.contextmanager
 def lock_bucket(folder: BucketPath) -> Iterator[None]:
-    """Hold a table in a bucket for writing.
+    """Lock a table in a bucket for writing.
 
-    A store has no locks: of two that begin within a second, the one that wrote last is let in. What a killed writer
-    holds is free again after two minutes.
+    pyarrow offers no conditional put, so of two writers that begin within a second the last one gets the lock. The
+    lock of a crashed writer is stale after two minutes.
 
     Raises:
-        FeatureFileError: Another process holds it, or it can't be written; at the end: another one came in between.
+        FeatureFileError: Another process holds the lock, or took it meanwhile, or the bucket can't be written.
     """
     file = folder / ".lock"
     holder = {"host": socket.gethostname(), "pid": os.getpid(), "started": time.strftime("%Y-%m-%d %H:%M:%S")}
     _check_free(folder, file)
     write_json(file, holder)
     try:
-        time.sleep(_DOUBT_S)
+        time.sleep(_SETTLE_S)
         if _read(file) not in (holder, _UNREADABLE):
             _check_free(folder, file)
-        with _beating(file, holder):
+        with _heartbeat(file, holder):
             yield
     finally:
-        found = _read(file)
-        if found == holder:
+        current = _read(file)
+        if current == holder:
             file.unlink(missing_ok=True)
-    if found not in (holder, _UNREADABLE):
+    if current not in (holder, _UNREADABLE):
         raise FeatureFileError(
-            f"Another process began to write to {folder}, for this one had not been heard of for two minutes.",
-            hint="Wait until it is done, and type the same command again; frieze verify tells whether all is well.",
+            f"Another process began to write to {folder}, because this one had sent no heartbeat for two minutes.",
+            hint="Wait until it is done, and type the same command again; frieze verify checks the table.",
         )
 
 
 @contextlib.contextmanager
-def _beating(file: BucketPath, holder: dict[str, Any]) -> Iterator[None]:
+def _heartbeat(file: BucketPath, holder: dict[str, Any]) -> Iterator[None]:
     ended = threading.Event()
-    beat = threading.Thread(target=_beat, args=(file, holder, ended), daemon=True)
-    beat.start()
+    thread = threading.Thread(target=_beat, args=(file, holder, ended), daemon=True)
+    thread.start()
     try:
         yield
     finally:
         ended.set()
-        beat.join()
+        thread.join()
 
 
 def _beat(file: BucketPath, holder: dict[str, Any], ended: threading.Event) -> None:
-    """Say now and then that we live, unless another one has taken our place."""
-    while not ended.wait(_BEAT_S) and _read(file) in (holder, _UNREADABLE):
-        with contextlib.suppress(OSError, FeatureFileError):  # the next one may come through
+    """Renew the lock until `ended`, unless another writer has taken it."""
+    while not ended.wait(_HEARTBEAT_S) and _read(file) in (holder, _UNREADABLE):
+        with contextlib.suppress(OSError, FeatureFileError):  # the next heartbeat may succeed
             write_json(file, holder)
 
 
 def is_bucket_locked(folder: BucketPath) -> bool:
-    """Tell whether a process holds a table in a bucket; by our own clock, for a reader may not be allowed to write."""
+    """Return whether a table in a bucket is locked; by our own clock, because a reader may not be allowed to write."""
     try:
         return time.time() - (folder / ".lock").stat().st_mtime_ns / 1e9 < _STALE_S
     except FileNotFoundError:
@@ -155,7 +151,7 @@ def _check_free(folder: BucketPath, file: BucketPath) -> None:
 
 
 def _now(folder: BucketPath) -> float:
-    """Give the store's own time, seconds since 1970: our clock may be another."""
+    """Return the store's time, seconds since 1970: our clock may differ."""
     probe = (
         folder / f".features.json.{os.getpid()}.tmp"
     )  # named as what a killed write leaves, which the next one clears
@@ -167,7 +163,7 @@ def _now(folder: BucketPath) -> float:
 
 
 def _read(file: BucketPath) -> dict[str, Any] | None:
-    """Give what the lock says; None where it is gone."""
+    """Read the holder of the lock; None where there is no lock."""
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Tables that people take elsewhere: the suffix of the file's name decides whether it is Parquet, CSV or JSON lines."""
+"""Write tables as Parquet, CSV or JSON lines, by the suffix of the file's name."""
 
 import base64
 import csv
@@ -21,16 +21,16 @@ Tables = Iterable[pa.Table]
 
 
 def check_table_file(out: Path, is_ours: Callable[[list[str]], bool], what: str, *, force: bool) -> None:
-    """Refuse a place where no table can be written, or where something stands that must not go.
+    """Refuse a path where no table can be written, or where something must not be overwritten.
 
     Args:
         out: The file to write.
-        is_ours: Tells by its columns whether a table that stands there may go.
+        is_ours: Returns from the columns of an existing table whether it may be replaced.
         what: What such a table holds, in a word.
-        force: Whether it may go at all; any other file, or a folder, stays.
+        force: Whether to replace such a table; any other file, or a folder, is never replaced.
 
     Raises:
-        FeatureFileError: It is such a place, or the name has another suffix.
+        FeatureFileError: It is such a path, or the name has another suffix.
     """
     out = out.absolute()  # pyarrow takes a relative `a:b` for a URL
     check_writable(out, force=force)
@@ -39,34 +39,34 @@ def check_table_file(out: Path, is_ours: Callable[[list[str]], bool], what: str,
             f"{out} is there already and holds no {what}.",
             hint=f"Give another --out: --force replaces {what} only.",
         )
-    _kind_of(out)
+    _writer_of(out)
 
 
 def check_writable(out: Path, *, force: bool) -> None:
-    """Refuse a place where nothing can be written, or where something stands and may not go.
+    """Refuse a path where nothing can be written, or where something exists and `force` is not set.
 
     Raises:
-        FeatureFileError: It is such a place.
+        FeatureFileError: It is such a path.
     """
     check_free(out, replace=force)
     with translate_io_errors(out):
         nearest = next(folder for folder in out.absolute().parents if folder.exists())
-        # Under such a name the result is written at first: it must be allowed, and not too long.
+        # The result is first written under such a name, which must be allowed and not too long.
         tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".tmp", dir=nearest).cleanup()
 
 
 def write_table_file(out: Path, schema: pa.Schema, tables: Tables) -> None:
-    """Write a table whole, in the form that its name asks for.
+    """Write a table atomically, in the format of the file's suffix.
 
     Args:
-        out: The file, which `check_table_file` has allowed; folders above it are made.
-        schema: Of each table.
-        tables: The rows, in pieces.
+        out: The file, checked by `check_table_file`; missing folders above it are made.
+        schema: The schema of each table.
+        tables: The rows, in batches.
 
     Raises:
-        FeatureFileError: The disk refuses, or the form can't hold a column.
+        FeatureFileError: The disk refuses, or the format can't hold a column.
     """
-    write = _kind_of(out)
+    write = _writer_of(out)
     with translate_io_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -77,8 +77,8 @@ def write_table_file(out: Path, schema: pa.Schema, tables: Tables) -> None:
         ) from error
 
 
-def _kind_of(path: Path) -> Callable[[Path, pa.Schema, Tables], None]:
-    """Give what writes a file by its suffix."""
+def _writer_of(path: Path) -> Callable[[Path, pa.Schema, Tables], None]:
+    """Return the writer of a file by its suffix."""
     suffix = path.suffix.lower()
     if suffix not in _WRITERS:
         raise FeatureFileError(
@@ -102,7 +102,7 @@ def _write_csv(path: Path, schema: pa.Schema, tables: Tables) -> None:
 
 
 def _to_plain(table: pa.Table) -> pa.Table:
-    """Give columns that CSV can hold: lists, structs and bytes as JSON text, decimals and the like as text."""
+    """Convert columns that CSV can't hold: lists, structs and bytes to JSON text, decimals and the like to text."""
     for number, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type):
             table = table.set_column(number, field.name, table.column(number).cast(field.type.value_type))
@@ -137,7 +137,7 @@ def _to_json(value: Any) -> str:
 
 
 def to_finite(value: Any) -> Any:
-    """Put null in the place of what JSON has no number for."""
+    """Replace NaN and infinities, which JSON can't hold, by None."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
@@ -146,18 +146,18 @@ def to_finite(value: Any) -> Any:
 
 
 def _to_text(value: Any) -> str:
-    """Write what JSON has no form for: bytes in base64, times as ISO 8601 has them."""
+    """Convert a value that JSON can't hold: bytes to base64, times to ISO 8601."""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     return str(value.isoformat()) if hasattr(value, "isoformat") else str(value)
 
 
 _WRITERS = {".parquet": _write_parquet, ".csv": _write_csv, ".jsonl": _write_json_lines}
-"""Suffix -> what writes such a file."""
+"""Suffix -> writer."""
 
 
 def _columns(path: Path) -> list[str]:
-    """Name the columns of a table file; none where it is something else."""
+    """Return the columns of a table file; none where it is something else."""
     reader = _HEADERS.get(path.suffix.lower())
     try:
         return reader(path) if reader is not None and path.is_file() else []
@@ -166,7 +166,7 @@ def _columns(path: Path) -> list[str]:
 
 
 def _is_empty(path: Path) -> bool:
-    """Tell whether these are JSON lines of no row, which have no columns."""
+    """Return whether this is a JSON lines file without rows, which has no columns."""
     return path.suffix.lower() == ".jsonl" and path.is_file() and not path.stat().st_size
 
 

@@ -130,7 +130,7 @@ def test_a_writer_that_was_taken_for_dead(url, monkeypatch):
     file = BucketPath(url) / ".lock"
     with pytest.raises(FeatureFileError, match="Another process began to write"), lock_bucket(BucketPath(url)):
         write_json(file, OTHER)
-    monkeypatch.setattr(frieze.core.storage.locks, "_BEAT_S", 0.0)
+    monkeypatch.setattr(frieze.core.storage.locks, "_HEARTBEAT_S", 0.0)
     frieze.core.storage.locks._beat(file, {"pid": 2}, threading.Event())  # ends, as it is not its own
     assert read_json(file, hint="") == OTHER
 
