@@ -9,7 +9,7 @@ from frieze.core import TablePath, move_file, translate_io_errors, write_file
 from frieze.features.concat import join_rows
 from frieze.features.manifest import PARTS, Part
 from frieze.features.part_files import read_part, write_part
-from frieze.features.paths import STAGING, part_files, staged_parts
+from frieze.features.paths import STAGING, part_files, parts_in_compaction
 
 _MAX_SMALL_PARTS = 16
 """Up to so many small parts are not merged: rewriting them at every run would cost more than reading them."""
@@ -71,7 +71,7 @@ def merge_parts(folder: TablePath, group: Sequence[Part]) -> Part:
 
 def recover_compaction(folder: TablePath) -> None:
     """Undo or finish an interrupted merge: a part in `staging/` moves back unless its rows are in the merged part."""
-    for staged in staged_parts(folder):
+    for staged in parts_in_compaction(folder):
         ids = read_part(staged, ["id"])["id"]
         live = [read_part(path, ["id"])["id"] for path in part_files(folder)]
         is_merged = any(pc.any(pc.is_in(ids, one.combine_chunks())).as_py() for one in live)

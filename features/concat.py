@@ -1,4 +1,4 @@
-"""Tables put one below the other, whatever the user's own columns have become in between."""
+"""Concatenate Arrow tables whose user columns may differ in type."""
 
 import json
 from collections.abc import Sequence
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 _CLASH = (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError)
-"""What Arrow raises where types don't go together."""
+"""What Arrow raises for types that it can't unify."""
 
 
 def join_rows(tables: Sequence[pa.Table]) -> pa.Table:
-    """Put tables one below the other; a column that one lacks is null there.
+    """Concatenate tables; a missing column is null.
 
-    A column whose types don't go together becomes text: what Arrow writes for plain values, JSON for nested ones.
+    A column whose types can't be unified becomes text: Arrow's cast for plain values, JSON for nested ones.
 
     >>> join_rows([pa.table({"year": [1999]}), pa.table({"year": ["unknown"]})])["year"].to_pylist()
     ['1999', 'unknown']
@@ -21,7 +21,7 @@ def join_rows(tables: Sequence[pa.Table]) -> pa.Table:
         return _concat(tables)
     except _CLASH:
         names = dict.fromkeys(name for table in tables for name in table.column_names)
-        clashing = {name for name in names if not _goes_together(tables, name)}
+        clashing = {name for name in names if not _has_one_type(tables, name)}
         return _concat([_with_text(table, clashing) for table in tables])
 
 
@@ -29,7 +29,7 @@ def _concat(tables: Sequence[pa.Table]) -> pa.Table:
     return pa.concat_tables(tables, promote_options="permissive")
 
 
-def _goes_together(tables: Sequence[pa.Table], name: str) -> bool:
+def _has_one_type(tables: Sequence[pa.Table], name: str) -> bool:
     try:
         _concat([table.select([name]) for table in tables if name in table.column_names])
     except _CLASH:

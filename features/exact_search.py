@@ -1,4 +1,4 @@
-"""Exact nearest rows in NumPy: the judge of every index and the heart of the small ones."""
+"""Exact nearest-neighbour search in NumPy: the reference for every index."""
 
 from collections.abc import Callable
 
@@ -15,11 +15,11 @@ def _dot(queries: Floats, embeddings: Floats) -> Floats:
 
 def _cosine(queries: Floats, embeddings: Floats) -> Floats:
     scores = _dot(unit_rows(queries), unit_rows(embeddings))
-    return np.clip(scores, -1, 1, out=scores)  # rounding may step over the edge
+    return np.clip(scores, -1, 1, out=scores)  # rounding may exceed 1
 
 
 def _negative_l2(queries: Floats, embeddings: Floats) -> Floats:
-    # float64: the expanded square loses the small distances to rounding in float32.
+    # float64: in float32 the expanded square loses small distances to rounding.
     q, x = queries.astype(np.float64), embeddings.astype(np.float64)
     squares = (q**2).sum(1)[:, None] + (x**2).sum(1)[None] - 2 * q @ x.T  # [Q, N]
     scores: Floats = -np.sqrt(np.maximum(squares, 0)).astype(np.float32)
@@ -64,12 +64,12 @@ def top_k(queries: Floats, embeddings: Floats, *, k: int, metric: str = "cosine"
 def _best(scores: Floats, k: int) -> tuple[Rows, Floats]:
     rows = np.argpartition(-scores, k - 1, axis=1)[:, :k]  # [Q, k]
     last = np.take_along_axis(scores, rows[:, -1:], axis=1)  # [Q, 1], the k-th best score
-    cut = (scores >= last).sum(1) > k  # rows that tie for the last place: a partition takes any of them
+    cut = (scores >= last).sum(1) > k  # ties for the last place: a partition takes any of them
     rows[cut] = np.argsort(-scores[cut], axis=1, kind="stable")[:, :k]
     rows.sort(axis=1)
-    found = np.take_along_axis(scores, rows, axis=1)
-    order = np.argsort(-found, axis=1, kind="stable")
-    return np.take_along_axis(rows, order, axis=1), np.take_along_axis(found, order, axis=1)
+    row_scores = np.take_along_axis(scores, rows, axis=1)
+    order = np.argsort(-row_scores, axis=1, kind="stable")
+    return np.take_along_axis(rows, order, axis=1), np.take_along_axis(row_scores, order, axis=1)
 
 
 def _check(queries: Floats, embeddings: Floats, *, k: int, metric: str) -> None:

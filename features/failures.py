@@ -1,4 +1,4 @@
-"""What a source holds, and what became of it."""
+"""Failures: images that can't be used, stored in failures.parquet and counted by reason."""
 
 import dataclasses
 from collections import Counter
@@ -19,14 +19,14 @@ _HIDING = ("unreadable", "damaged archive", EMPTY_FOLDER)
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-    """One image that can't be used.
+    """One unusable image.
 
     Attributes:
         id: Its stored name.
-        uri: Where it is.
+        uri: Its path or URL.
         stage: `list`, `read`, `decode` or `embed`.
         reason: A word or two that can be counted.
-        message: What was found.
+        message: The details.
         size: Bytes, None where unknown.
         mtime: Nanoseconds since 1970, None where unknown.
     """
@@ -41,12 +41,12 @@ class Failure:
 
     @property
     def hides_rows(self) -> bool:
-        """Whether nobody knows if what is stored of it, or of what lies in it, is gone."""
+        """Whether its stored rows, and those below it, may still exist in the source, so that they must stay."""
         return self.stage == "list" and self.reason in _HIDING
 
 
 def to_failures(failures: Sequence[Failure]) -> pa.Table:
-    """Lay failures out as rows of failures.parquet."""
+    """Convert failures to rows of failures.parquet."""
     return pa.Table.from_pylist([dataclasses.asdict(failure) for failure in failures], schema=FAILURES)
 
 
@@ -63,7 +63,7 @@ def read_failures(folder: TablePath) -> pa.Table:
         return pq.read_table(to_parquet_source(path), schema=FAILURES)
     except (pa.ArrowException, OSError) as error:
         raise FeatureFileError(
-            f"{path} can't be read: {error}.", hint="Delete it: the failures are found again by the next run."
+            f"{path} can't be read: {error}.", hint="Delete it: the next run finds the failures again."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""features.json: which parts are live, what they were made by, and their content generation."""
+"""features.json, the manifest: the live parts, what made them, and the generation of their content."""
 
 import dataclasses
 import hashlib
@@ -18,13 +18,13 @@ PARTS = "parts"
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """One live part: file name, rows, and what tells its content.
+    """One live part: file name, rows, size, time and hash.
 
     Attributes:
         name: File name below `parts/`.
         rows: Rows in it, >= 1.
         size_bytes: Size of the file.
-        mtime_ns: When the file was written, nanoseconds since 1970.
+        mtime_ns: Modification time, nanoseconds since 1970.
         sha256: Of the file's bytes, hex.
     """
 
@@ -45,28 +45,28 @@ class Part:
         """The number in its name."""
         return int(Path(self.name).stem.removeprefix("part-"))
 
-    def is_still(self, path: TablePath) -> bool:
-        """Tell whether the file is the one described, by size and time."""
-        return self.describes(path.stat())
+    def matches_file(self, path: TablePath) -> bool:
+        """Return whether a file has the described size and time."""
+        return self.matches_stat(path.stat())
 
-    def describes(self, status: os.stat_result | Status) -> bool:
-        """Tell whether size and time are those of the file described."""
+    def matches_stat(self, status: os.stat_result | Status) -> bool:
+        """Return whether a stat result has the described size and time."""
         return (status.st_size, status.st_mtime_ns) == (self.size_bytes, self.mtime_ns)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What features.json says.
+    """The content of features.json.
 
     Attributes:
         spec: The backbone behind every row.
         source: What was embedded, as an absolute path or URL.
-        request: What was asked for, word by word; a run that asks for the same need not load the backbone to know it.
-        engine: What ran the backbone.
-        tuning: The engine's setting and what it was chosen among, for the next run; empty where nothing was tried.
+        request: The options of the run; a later run with the same ones need not load the backbone.
+        engine: The engine that ran the backbone.
+        tuning: The engine's settings and the alternatives tried, for the next run; empty where nothing was tried.
         versions: Library name -> version.
         n_failed: Rows of failures.parquet.
-        n_ignored: Files of the source that are no images.
+        n_ignored: Files of the source that are not images.
         parts: The live parts, in the order of their numbers.
     """
 
@@ -87,19 +87,19 @@ class Manifest:
 
     @property
     def maker(self) -> str:
-        """The command that made the table, and brings it up to date."""
+        """The command that made the table and updates it."""
         return "frieze import" if self.spec.is_made_elsewhere else "frieze embed"
 
     @property
     def generation(self) -> str:
-        """Name the content: another one whenever a row was added, changed or removed (16 hex digits)."""
+        """A hash of the content, 16 hex digits: it changes whenever a row is added, changed or removed."""
         content = hashlib.sha256(self.spec.fingerprint.encode())
         for part in self.parts:
             content.update(f"{part.name}:{part.sha256}\n".encode())
         return content.hexdigest()[:16]
 
     def to_json(self) -> dict[str, Any]:
-        """Give features.json's document."""
+        """Return the document of features.json."""
         return {
             "contract": CONTRACT,
             "kind": "features",
@@ -121,11 +121,11 @@ class Manifest:
 
 
 def is_features(folder: TablePath) -> bool:
-    """Tell whether a folder holds a table of features."""
+    """Return whether a folder holds a table of features."""
     return (folder / NAME).is_file()
 
 
-def _mend(folder: TablePath) -> str:
+def _hint(folder: TablePath) -> str:
     anew = " --force" if is_features(folder) else ""
     return f"Make the table with: frieze embed SOURCE --out {folder}{anew}"
 
@@ -136,7 +136,7 @@ def read_manifest(folder: TablePath) -> Manifest:
     Raises:
         FeatureFileError: It is missing, broken, or of a contract that this version does not know.
     """
-    document = read_json(folder / NAME, hint=_mend(folder))
+    document = read_json(folder / NAME, hint=_hint(folder))
     try:
         _check_contract(document, folder)
         manifest = Manifest(
@@ -144,7 +144,7 @@ def read_manifest(folder: TablePath) -> Manifest:
             source=document["source"],
             request=document["request"],
             engine=document["engine"],
-            tuning=document.get("tuning", {}),  # younger than the contract
+            tuning=document.get("tuning", {}),  # newer than the contract
             versions=document["versions"],
             n_failed=document["counts"]["failed"],
             n_ignored=document["counts"]["ignored"],
@@ -161,7 +161,7 @@ def read_manifest(folder: TablePath) -> Manifest:
 
 
 def _check_types(read: Any) -> None:
-    """Hold the fields of a dataclass that was read from JSON against their types."""
+    """Check the types of a dataclass that was read from JSON."""
     for field in dataclasses.fields(read):
         kind: Any = field.type
         kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)

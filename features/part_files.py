@@ -1,4 +1,4 @@
-"""One part on disk: its name, how it is written, and how it is read."""
+"""Write and read one part of a table: a Parquet file with page checksums and uncompressed vectors."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ _VECTOR = "embedding.list.element"
 
 
 def part_name(number: int) -> str:
-    """Name a part's file.
+    """Return the file name of a part.
 
     >>> part_name(7)
     'part-000007.parquet'
@@ -25,13 +25,13 @@ def part_name(number: int) -> str:
 
 
 def write_part(table: pa.Table, path: TablePath) -> None:
-    """Write rows as Parquet the way docs/format.md says."""
+    """Write rows as Parquet as docs/format.md defines it."""
     leaves = [_VECTOR if name == "embedding" else name for name in table.schema.names]
     pq.write_table(
         table,
         path,
         row_group_size=_ROW_GROUP_ROWS,
-        use_dictionary=["label"],  # a dictionary over vectors halves reading speed
+        use_dictionary=["label"],  # a dictionary of vectors would halve the reading speed
         compression={name: "zstd" if name != _VECTOR else "none" for name in leaves},
         write_statistics=["id"],
         store_schema=True,
@@ -42,13 +42,13 @@ def write_part(table: pa.Table, path: TablePath) -> None:
 def read_part(
     path: TablePath, columns: Sequence[str] | None = None, *, leave_out: Sequence[str] = (), check_pages: bool = False
 ) -> pa.Table:
-    """Read a part, or some of its columns, or all but some.
+    """Read a part, or some of its columns.
 
     Args:
         path: The part.
-        columns: Those to read; None for all.
-        leave_out: Those not to read.
-        check_pages: Hold each page against its checksum: changed bytes are an error, and never other values.
+        columns: The columns to read; None for all.
+        leave_out: Columns not to read.
+        check_pages: Verify the checksum of each page, so that corrupt bytes are an error and never other values.
 
     Raises:
         FeatureFileError: It is missing or broken.
@@ -57,12 +57,12 @@ def read_part(
         name_broken_part(path),
         pq.ParquetFile(to_parquet_source(path), page_checksum_verification=check_pages) as file,
     ):
-        wanted = columns or file.schema_arrow.names
-        return file.read([name for name in wanted if name not in leave_out])
+        names = columns or file.schema_arrow.names
+        return file.read([name for name in names if name not in leave_out])
 
 
 def read_schema(path: TablePath) -> pa.Schema:
-    """Read the names and types of a part's columns.
+    """Read the schema of a part.
 
     Raises:
         FeatureFileError: It is missing or broken.
@@ -72,10 +72,10 @@ def read_schema(path: TablePath) -> pa.Schema:
 
 
 def describe_part(path: TablePath) -> tuple[BackboneSpec, int]:
-    """Give the backbone and the row count that a part's file metadata tell.
+    """Read the backbone and the number of rows from a part's file metadata.
 
     Raises:
-        FeatureFileError: The part is missing, broken, or none of ours.
+        FeatureFileError: The part is missing, broken, or not ours.
     """
     with name_broken_part(path):
         metadata = pq.read_metadata(to_parquet_source(path))
@@ -88,17 +88,17 @@ def describe_part(path: TablePath) -> tuple[BackboneSpec, int]:
 
 @contextlib.contextmanager
 def name_broken_part(path: TablePath) -> Iterator[None]:
-    """Turn what goes wrong while a part is read into an error that names it.
+    """Translate an error of reading a part into one that names the file.
 
     Raises:
         FeatureFileError: The part is missing or broken.
     """
     try:
         yield
-    except MemoryError:  # Arrow's too: the part is not to blame
+    except MemoryError:  # also Arrow's: the part is not broken
         raise
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise FeatureFileError(
             f"{path} is missing or broken: {error}.",
-            hint="Delete that file and run again what made the table: its rows are made anew.",
+            hint="Delete that file and run the command that made the table again: it writes its rows anew.",
         ) from error

@@ -1,4 +1,4 @@
-"""Which files of a folder are a table's own: nothing else in it is ever written over or deleted."""
+"""The files of a table's folder; any other file in it is never overwritten or deleted."""
 
 import re
 import shlex
@@ -19,36 +19,36 @@ _STAGED = re.compile(rf"{_PART}|{_REPLACED}|{_LEFT_OVER.pattern}")
 
 
 def part_files(folder: TablePath) -> list[TablePath]:
-    """List a table's parts, in the order of their numbers; a link that leads nowhere is none."""
-    found = (folder / PARTS).glob("part-*")
-    return sorted(path for path in found if _STORED_PART.fullmatch(path.name) and path.is_file())
+    """List a table's parts, in the order of their numbers, without broken links."""
+    paths = (folder / PARTS).glob("part-*")
+    return sorted(path for path in paths if _STORED_PART.fullmatch(path.name) and path.is_file())
 
 
-def left_overs(folder: TablePath) -> list[TablePath]:
-    """List what a `write_file` that was cut short left behind."""
+def leftovers(folder: TablePath) -> list[TablePath]:
+    """List the temporary files of an interrupted `write_file`."""
     children = (*folder.iterdir(), *(folder / STAGING).iterdir())
     return [path for path in children if _LEFT_OVER.fullmatch(path.name) and path.is_file()]
 
 
-def staged_parts(folder: TablePath) -> list[TablePath]:
-    """List the parts that stepped aside for a merge that was cut short."""
+def parts_in_compaction(folder: TablePath) -> list[TablePath]:
+    """List the parts that an interrupted compaction moved to `staging/`."""
     return [path for path in (folder / STAGING).iterdir() if _STORED_PART.fullmatch(path.name)]
 
 
 def replaced_parts(folder: TablePath) -> list[TablePath]:
-    """List the parts that were replaced and are kept for those who read them."""
+    """List the replaced parts that are kept for readers."""
     return [path for path in (folder / STAGING).iterdir() if _REPLACED_PART.fullmatch(path.name)]
 
 
 def check_table_dir(folder: TablePath) -> None:
-    """Refuse a place that holds something else than a table of features.
+    """Refuse a folder that holds something other than a table of features.
 
     Raises:
-        FeatureFileError: It does, or its `staging` is a link: what lies behind it is written over and deleted.
+        FeatureFileError: It does, or its `staging` is a link, behind which files would be overwritten and deleted.
     """
     if (folder / STAGING).is_symlink():
         raise FeatureFileError(
-            f"{folder / STAGING} is a link, and what lies behind it is not written to.",
+            f"{folder / STAGING} is a link; the files behind it are not overwritten.",
             hint=f"Delete the link: rm {shlex.quote(str(folder / STAGING))}",
         )
     if folder.is_dir() and (is_features(folder) or _first_foreign(folder) is None):
@@ -60,14 +60,14 @@ def check_table_dir(folder: TablePath) -> None:
 
 
 def check_only_table_files(folder: TablePath) -> None:
-    """Refuse to replace a folder that holds anything but a table of features.
+    """Refuse to replace a folder that holds more than a table of features.
 
     Raises:
         FeatureFileError: It does; the message names one such file.
     """
     foreign = _first_foreign(folder)
     if foreign is None and is_features(folder):
-        foreign = folder / NAME if _is_of_others(folder) else None
+        foreign = folder / NAME if _is_not_ours(folder) else None
     if foreign is not None:
         raise FeatureFileError(
             f"{folder} is not replaced: {foreign} is no part of a table of features.",
@@ -75,10 +75,10 @@ def check_only_table_files(folder: TablePath) -> None:
         )
 
 
-def _is_of_others(folder: TablePath) -> bool:
+def _is_not_ours(folder: TablePath) -> bool:
     try:
         return read_json(folder / NAME, hint="").get("kind") != "features"
-    except FeatureFileError:  # broken: what else is there decides
+    except FeatureFileError:  # broken: the other files decide
         return False
 
 

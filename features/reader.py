@@ -1,4 +1,4 @@
-"""Reading a table of features: ids and embeddings, whole or in batches."""
+"""Read a table of features: ids, labels, metadata and embeddings, whole or in batches."""
 
 import copy
 import dataclasses
@@ -25,9 +25,9 @@ class Features:
 
     Attributes:
         path: The folder.
-        manifest: What features.json said when the table was opened: that is read, whatever is written meanwhile.
-        snapshot: What reads the parts.
-        labels_from: The `column`, or the `file` and its `column`, that the labels are from; None for the stored ones.
+        manifest: The content of features.json when the table was opened; later writes are not seen.
+        snapshot: Reads the parts.
+        labels_from: The `column`, or the `file` and its `column`, of the labels; None for the stored ones.
     """
 
     def __init__(self, path: TablePath, manifest: Manifest | None = None, *, snapshot: Snapshot | None = None) -> None:
@@ -46,7 +46,7 @@ class Features:
 
     @functools.cached_property
     def rows(self) -> pa.Table:
-        """Every column but the embedding: our own, then the user's; one of several types is text."""
+        """Every column but the embedding: ours, then the user columns; a column of several types is text."""
         tables = [self.snapshot.read(part, _read_all_but_embedding) for part in self.manifest.parts]
         return join_rows(tables) if tables else _no_rows()
 
@@ -54,7 +54,7 @@ class Features:
         """Read `rows` part by part.
 
         Yields:
-            Tables of one schema, that of `rows`.
+            Tables with the schema of `rows`.
 
         Raises:
             FeatureFileError: A part is missing or broken.
@@ -69,11 +69,11 @@ class Features:
             yield join_rows([columns, self.snapshot.read(part, _read_all_but_embedding)])
 
     def with_labels(self, labels: Strings, *, labels_from: dict[str, str]) -> Self:
-        """Give the same table under other labels; what is stored stays as it is.
+        """Return a view of the table with other labels; the stored ones do not change.
 
         Args:
-            labels: One text a row [N], None where unknown.
-            labels_from: What `labels_from` is to say.
+            labels: One text per row [N], None where unknown.
+            labels_from: The value of `labels_from`.
 
         Raises:
             ValueError: There are more or fewer labels than rows.
@@ -87,18 +87,18 @@ class Features:
         return view
 
     def split(self) -> Iterator[Self]:
-        """Give each part as a table of its own; nothing is read, and it can be pickled."""
+        """Yield each part as a table; nothing is read, and it can be pickled."""
         for part in self.manifest.parts:
             yield type(self)(self.path, dataclasses.replace(self.manifest, parts=(part,)), snapshot=self.snapshot)
 
     @property
     def ids(self) -> Strings:
-        """The ids, one a row."""
+        """The ids, one per row."""
         return _strings(self.rows["id"])
 
     @property
     def labels(self) -> Strings:
-        """The labels, one a row; None where unknown."""
+        """The labels, one per row; None where unknown."""
         return _strings(self.rows["label"].cast(pa.string()))
 
     def embeddings(self) -> Floats:
@@ -118,10 +118,10 @@ class Features:
         return out
 
     def batches(self, batch_size: int = _BATCH_ROWS) -> Iterator[tuple[Strings, Floats]]:
-        """Read ids and embeddings piece by piece.
+        """Read ids and embeddings in batches.
 
         Args:
-            batch_size: Rows in a batch at most; a batch never spans two parts.
+            batch_size: The maximum number of rows in a batch; a batch never spans two parts.
 
         Yields:
             ids [n] and embeddings float32 [n, D].
@@ -134,7 +134,7 @@ class Features:
                 yield _strings(batch["id"]), to_embeddings(batch["embedding"])
 
     def vectors(self) -> Iterator[Floats]:
-        """Read embeddings alone piece by piece, float32 [n, D].
+        """Read embeddings alone in batches, float32 [n, D].
 
         Raises:
             FeatureFileError: A part is missing or broken.
@@ -144,7 +144,7 @@ class Features:
                 yield to_embeddings(batch["embedding"])
 
     def part_vectors(self, number: int) -> Floats:
-        """Read the embeddings of one part, float32 [n, D]; `manifest.parts` are numbered from 0 on.
+        """Read the embeddings of one part, float32 [n, D]; `manifest.parts` are numbered from 0.
 
         Raises:
             FeatureFileError: It is missing or broken.

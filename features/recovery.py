@@ -1,4 +1,4 @@
-"""Which parts on disk stand: those that features.json describes, and others after a look at all that is in them."""
+"""Recovery after a crash: find the valid parts on disk, also those that features.json does not describe."""
 
 from typing import NamedTuple
 
@@ -13,11 +13,11 @@ from frieze.features.spec import BackboneSpec, check_same_backbone
 
 
 class RecoveredParts(NamedTuple):
-    """The parts of a table, looked over.
+    """The parts of a table, checked.
 
     Attributes:
-        live: Those that stand, in reading order, described as they are now.
-        broken: The files of those that don't: their images are to be embedded anew.
+        live: The valid parts in reading order, described as they are now.
+        broken: Files of truncated or corrupt parts, whose images must be embedded again.
     """
 
     live: tuple[Part, ...]
@@ -25,35 +25,35 @@ class RecoveredParts(NamedTuple):
 
 
 def scan_parts(folder: TablePath, manifest: Manifest) -> RecoveredParts:
-    """Tell the parts that stand from those that were cut short or spoilt; nothing is changed.
+    """Separate valid parts from truncated or corrupt ones; nothing is changed.
 
-    A part is renamed into place before features.json names it, so one that it does not name, or describes otherwise,
-    may be what a killed run left. Only what is in it can tell.
+    A part is renamed into place before features.json names it. So after a crash a part that features.json does not
+    name, or describes otherwise, may be valid, and its content is checked.
 
     Raises:
-        FeatureFileError: A part is none of ours, or the disk refuses to read it.
+        FeatureFileError: A part is not ours, or can't be read from the disk.
         MismatchError: A part holds another backbone's embeddings.
     """
     known = {part.name: part for part in manifest.parts}
     live, broken = [], []
     for file in part_files(folder):
         part = known.get(file.name)
-        if part is not None and part.is_still(file):
+        if part is not None and part.matches_file(file):
             live.append(part)
-        elif (part is not None and _was_only_touched(file, part)) or _is_sound(file, manifest.spec):
+        elif (part is not None and _has_same_bytes(file, part)) or _is_valid(file, manifest.spec):
             live.append(Part.of(file, describe_part(file)[1]))
         else:
             broken.append(file)
     return RecoveredParts(tuple(live), tuple(broken))
 
 
-def _was_only_touched(file: TablePath, part: Part) -> bool:
+def _has_same_bytes(file: TablePath, part: Part) -> bool:
     with name_broken_part(file):
         return hash_file(file) == part.sha256
 
 
-def _is_sound(file: TablePath, spec: BackboneSpec) -> bool:
-    """Tell whether a part is whole, has our columns and finite vectors; one that the disk refuses is not judged."""
+def _is_valid(file: TablePath, spec: BackboneSpec) -> bool:
+    """Return whether a part is complete, with our columns and finite vectors; a disk error is raised."""
     try:
         table = read_part(file, check_pages=True)
     except FeatureFileError as error:

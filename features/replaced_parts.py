@@ -1,4 +1,4 @@
-"""Parts that a writer replaces stay readable for those who opened the table before.
+"""Replaced parts stay readable for those who opened the table before (snapshot isolation).
 
 A reader holds the table's folder under a shared lock for as long as it reads. Before a writer replaces or deletes a
 part, it links the part into `staging/` under a name that has the part's hash; once features.json is written and nobody
@@ -29,16 +29,16 @@ from frieze.features.manifest import PARTS, Part
 from frieze.features.paths import STAGING, replaced_parts
 
 KEPT_S = 3600.0
-"""For how long a replaced part is kept where nobody can tell whether it is being read."""
+"""How long a replaced part is kept where there are no locks to show whether it is being read."""
 _READ_S = 24 * 3600.0
-"""For how long where somebody reads the table: readers who follow one another without a gap must not fill the disk."""
+"""How long a replaced part is kept for readers; a limit, so that readers without a gap do not fill the disk."""
 _TRIES = 100
-"""How often a reader asks for the folder that a writer sweeps; then it goes on without: nobody waits for ever."""
+"""How often a reader tries to lock the folder while a writer deletes replaced parts, before it reads without."""
 _NO_LINKS = (errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 def replaced_name(part: Part) -> str:
-    """Name the file that keeps a part once it is replaced.
+    """Return the name of the file that keeps a part once it is replaced.
 
     >>> replaced_name(Part("part-000007.parquet", 1, 1, 1, sha256="0123456789abcdef" * 4))
     'part-000007.0123456789abcdef.parquet'
@@ -47,18 +47,18 @@ def replaced_name(part: Part) -> str:
 
 
 def hold_for_reading(folder: TablePath) -> int | None:
-    """Hold a table's folder, so that no part goes away that its features.json names from now on.
+    """Take a shared lock on a table's folder, so that no part is deleted that its features.json names from now on.
 
     Returns:
-        The folder's descriptor, to be closed; None where it can't be opened, as in a bucket.
+        The descriptor of the folder, to be closed; None where it can't be opened, as in a bucket.
     """
     if isinstance(folder, BucketPath):
         return None
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError:  # reading by path says what is wrong
+    except OSError:  # reading by path reports the error
         return None
-    with contextlib.suppress(OSError):  # a writer who sweeps for long, or a file system without locks
+    with contextlib.suppress(OSError):  # a slow writer, or a file system without locks
         lock_with_retries(descriptor, fcntl.LOCK_SH, tries=_TRIES)
     return descriptor
 
@@ -91,11 +91,14 @@ def _copy(path: Path, target: Path) -> None:
 
 
 def sweep_replaced(folder: TablePath, *, named: Sequence[Part] = ()) -> bool:
-    """Delete the kept parts that nobody reads, and tell whether any is left.
+    """Delete the replaced parts that nobody reads.
 
     Args:
         folder: The table.
-        named: The parts that features.json still names, where a writer has replaced some of them already; they stay.
+        named: Parts that features.json still names although a writer has replaced them; they stay.
+
+    Returns:
+        Whether any replaced part is left.
     """
     needed = {replaced_name(part) for part in named}
     kept = replaced_parts(folder)
@@ -105,14 +108,14 @@ def sweep_replaced(folder: TablePath, *, named: Sequence[Part] = ()) -> bool:
         kept_s = {True: -math.inf, False: _READ_S, None: KEPT_S}[is_unread]
         for path in kept:
             if path.name not in needed and _age_s(path) > kept_s:
-                with contextlib.suppress(OSError, FeatureFileError):  # what stays behind harms nobody
+                with contextlib.suppress(OSError, FeatureFileError):  # a leftover does no harm
                     path.unlink(missing_ok=True)
     return bool(replaced_parts(folder))
 
 
 @contextlib.contextmanager
 def _without_readers(folder: TablePath) -> Iterator[bool | None]:
-    """Keep readers out for a moment: True where there is none, False where there is one, None where none can tell."""
+    """Lock readers out for a moment; yields True where there is none, False where there is one, None without locks."""
     if isinstance(folder, BucketPath):
         yield None
         return

@@ -1,4 +1,4 @@
-"""The columns of a stored part, and the small tables beside it."""
+"""Arrow schemas: the columns of a part, of a listing and of failures.parquet."""
 
 import json
 from collections.abc import Collection, Iterable, Sequence
@@ -14,7 +14,7 @@ CONTRACT = 1
 """Version of docs/format.md."""
 
 SPEC_KEY = b"frieze:backbone"
-"""Key of the spec in a part's file metadata."""
+"""Key of the backbone's spec in a part's file metadata."""
 
 LISTING = pa.schema(
     [
@@ -25,13 +25,13 @@ LISTING = pa.schema(
         pa.field("mtime_ns", pa.int64()),
     ]
 )
-"""One candidate image of a source; size and time are null where unknown, and the user's own columns follow."""
+"""One candidate image of a source; size and time are null where unknown, and the user columns follow."""
 
 OURS = ("id", "uri", "label", "sha256", "size_bytes", "mtime_ns", "width", "height", "embedding")
-"""The columns of a part that are not the user's."""
+"""The columns of a part that are not user columns."""
 
 PART = "frieze:part"
-"""The column that says in which part a stored row is; it is never stored."""
+"""The column with the part number of a stored row; it is never stored."""
 
 FAILURES = pa.schema(
     [
@@ -44,17 +44,17 @@ FAILURES = pa.schema(
         pa.field("mtime", pa.int64()),
     ]
 )
-"""One image that can't be used: size in bytes, mtime in nanoseconds since 1970."""
+"""One unusable image: size in bytes, mtime in nanoseconds since 1970."""
 
 _LABEL = pa.dictionary(pa.int32(), pa.string())
 
 
 def part_schema(spec: BackboneSpec, user_columns: Sequence[pa.Field] = ()) -> pa.Schema:
-    """Give the schema of a part that holds this backbone's embeddings.
+    """Return the schema of a part with this backbone's embeddings.
 
     Args:
-        spec: The backbone; its width fixes the `embedding` column, and it stands in the file metadata.
-        user_columns: The user's own columns, stored after ours.
+        spec: The backbone; it decides the width of `embedding` and is stored in the file metadata.
+        user_columns: The user columns, stored after ours.
     """
     value = pa.field("element", pa.float32(), nullable=False)
     ours = [
@@ -73,16 +73,18 @@ def part_schema(spec: BackboneSpec, user_columns: Sequence[pa.Field] = ()) -> pa
 
 
 def wrong_columns(schema: pa.Schema, spec: BackboneSpec) -> list[str]:
-    """Say of each of our columns that a part lacks, or has in another type, what is wanted and what is found."""
-    wanted = part_schema(spec)
-    found = {name: schema.field(name) if schema.names.count(name) == 1 else "nothing" for name in OURS}
+    """Describe each of our columns that a part lacks or has in another type: the expected and the actual type."""
+    expected = part_schema(spec)
+    actual = {name: schema.field(name) if schema.names.count(name) == 1 else "nothing" for name in OURS}
     return [
-        f"wanted is {wanted.field(name)}, found {found[name]}" for name in OURS if wanted.field(name) != found[name]
+        f"expected {expected.field(name)}, but found {actual[name]}"
+        for name in OURS
+        if expected.field(name) != actual[name]
     ]
 
 
 def user_columns(names: Iterable[str]) -> list[str]:
-    """Name the user's columns as they are stored: as they are, but for `source_` before a name of ours.
+    """Return the stored names of user columns: `source_` is put before a name of ours.
 
     >>> user_columns(["year", "width"]), user_columns(["uri", "source_uri"])
     (['year', 'source_width'], ['source_source_uri', 'source_uri'])
@@ -91,7 +93,7 @@ def user_columns(names: Iterable[str]) -> list[str]:
 
 
 def free_names(names: Iterable[str], reserved: Collection[str]) -> dict[str, str]:
-    """Give each of several names as it is, or with `source_` before it where it is reserved for something else.
+    """Map each name to itself, or to one with `source_` before it where it is reserved.
 
     >>> free_names(["score", "year"], ["score"])
     {'score': 'source_score', 'year': 'year'}
@@ -108,7 +110,7 @@ def _free_name(name: str, names: Sequence[str], reserved: Collection[str]) -> st
 
 
 def to_part(columns: dict[str, Any], embeddings: Floats, schema: pa.Schema) -> pa.Table:
-    """Lay columns and embeddings out as rows of a part.
+    """Build rows of a part from columns and embeddings.
 
     Args:
         columns: One array or list of N values for each column but `embedding`.
@@ -133,7 +135,7 @@ def _column(values: Any, field: pa.Field) -> Any:
 
 
 def to_embeddings(vectors: Any) -> Floats:
-    """Give an `embedding` column as float32 [N, D], without a copy where it lies in one piece."""
+    """Convert an `embedding` column to float32 [N, D], without a copy where it is contiguous."""
     if isinstance(vectors, pa.ChunkedArray):
         vectors = vectors.combine_chunks()
     floats = np.asarray(vectors.flatten(), dtype=np.float32)

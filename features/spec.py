@@ -1,4 +1,4 @@
-"""What an embedding was made by, and the refusal to mix two of them."""
+"""The spec of a backbone, stored with its embeddings, and the check that two specs are compatible."""
 
 import dataclasses
 from typing import Any, Self
@@ -6,7 +6,7 @@ from typing import Any, Self
 from frieze.core import MismatchError
 
 MADE_ELSEWHERE = "made elsewhere"
-"""Stands for fit, pixels and decoding of vectors that were imported."""
+"""The value of fit, pixels and decoding for imported vectors."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -14,19 +14,19 @@ class BackboneSpec:
     """Everything that decides what an image's embedding is.
 
     Attributes:
-        name: Short name for people, such as `mobilenet_v2_100_224`.
+        name: A short name for people, such as `mobilenet_v2_100_224`.
         handle: What to type after `--backbone` to get it again.
         fingerprint: sha256 (hex) over the saved files or the weights.
         dim: Width D of an embedding, >= 1.
-        image_size: Height and width in pixels of what the network sees.
-        fit: How an image meets that size: `squash`, `crop` or `pad`.
-        pixels: Range of the pixels handed to the network, such as `-1..1`.
+        image_size: Height and width in pixels of the network's input.
+        fit: How an image is resized to that: `squash`, `crop` or `pad`.
+        pixels: Range of the network's input values, such as `-1..1`.
         layer: The layer or output that is read; None for the last one.
-        weights: What to type after `--weights` to get it again; None where the handle says it all.
-        precision: `float32` unless asked for less.
-        decoding: Version of the road from bytes to pixels; another one gives other vectors.
-        drift: How far the engine's vectors are from the reference's in float32, measured on some of the images; None
-            where the reference itself made them.
+        weights: What to type after `--weights` to get it again; None where the handle suffices.
+        precision: `float32` unless a lower one was chosen.
+        decoding: Version of decoding from bytes to pixels; another version gives other vectors.
+        drift: Difference of the engine's vectors from the float32 reference, measured on some of the images; None
+            where the reference made them.
     """
 
     name: str
@@ -43,29 +43,29 @@ class BackboneSpec:
     drift: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Give the spec as plain JSON values."""
+        """Return the spec as plain JSON values."""
         stored = dataclasses.asdict(self) | {"image_size": list(self.image_size)}
         return {name: value for name, value in stored.items() if name != "drift" or value is not None}
 
     @property
     def is_made_elsewhere(self) -> bool:
-        """Whether the vectors were imported: nothing here can make another of them."""
+        """Whether the vectors were imported, so that no further image can be embedded."""
         return self.decoding == MADE_ELSEWHERE
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Self:
-        """Read what `to_json` gave; fields of later versions are left aside."""
+        """Create a spec from the values of `to_json`; fields of later versions are ignored."""
         known = {field.name for field in dataclasses.fields(cls)}
         values = {key: value for key, value in stored.items() if key in known}
         return cls(**values | {"image_size": tuple(values["image_size"])})
 
 
 _IDENTITY = ("fingerprint", "dim", "image_size", "fit", "pixels", "layer", "precision", "decoding")
-"""Two embeddings may meet only when these agree; names and handles are for people."""
+"""Two embeddings are compatible only when these fields agree; names and handles are for people."""
 
 
 def is_same_backbone(one: BackboneSpec, other: BackboneSpec) -> bool:
-    """Tell whether the embeddings of two specs may meet."""
+    """Return whether the embeddings of two specs are compatible."""
     return not _differences(one, other)
 
 
@@ -73,22 +73,22 @@ def _differences(one: BackboneSpec, other: BackboneSpec) -> list[str]:
     return [name for name in _IDENTITY if getattr(one, name) != getattr(other, name)]
 
 
-def check_same_backbone(got: BackboneSpec, wanted: BackboneSpec, *, where: str, hint: str) -> None:
-    """Refuse two specs whose embeddings must not meet.
+def check_same_backbone(got: BackboneSpec, expected: BackboneSpec, *, where: str, hint: str) -> None:
+    """Refuse two specs whose embeddings are not compatible.
 
     Args:
-        got: The one that comes.
-        wanted: The one that is there.
-        where: What holds the wanted one, for the message.
+        got: The new spec.
+        expected: The stored spec.
+        where: What stores it, for the message.
         hint: What to type.
 
     Raises:
         MismatchError: They differ; the message names both sides of each difference.
     """
-    if differ := _differences(got, wanted):
-        sides = "; ".join(f"{name}: {_short(got, name)} here, {_short(wanted, name)} there" for name in differ)
+    if differ := _differences(got, expected):
+        sides = "; ".join(f"{name}: {_short(got, name)} here, {_short(expected, name)} there" for name in differ)
         raise MismatchError(
-            f"The embeddings come from {got.name}, but {where} holds those of {wanted.name} ({sides}).", hint=hint
+            f"The embeddings come from {got.name}, but {where} holds those of {expected.name} ({sides}).", hint=hint
         )
 
 

@@ -5,7 +5,7 @@ import dataclasses
 from frieze.core import TablePath, move_file, sync, translate_io_errors
 from frieze.features.manifest import PARTS, Part
 from frieze.features.part_files import part_name
-from frieze.features.paths import STAGING, left_overs
+from frieze.features.paths import STAGING, leftovers
 from frieze.features.plan import Shard
 
 
@@ -41,5 +41,5 @@ def move_staged_part(folder: TablePath, shard: Shard, part: Part) -> Part:
 def clear_staged_parts(folder: TablePath) -> None:
     """Delete the temporary files of workers and of interrupted writes."""
     with translate_io_errors(folder):
-        for path in left_overs(folder):
+        for path in leftovers(folder):
             path.unlink(missing_ok=True)

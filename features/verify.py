@@ -1,4 +1,4 @@
-"""Re-checking all that was promised about a stored table, part by part, without holding it in memory."""
+"""Verify a stored table part by part: files, hashes, counts, backbone, columns, ids and vectors."""
 
 import collections
 import dataclasses
@@ -29,22 +29,22 @@ from frieze.features.spec import check_same_backbone
 
 _BATCH_ROWS = 4096
 _COLUMNS = "columns"
-"""Where these are not right, nothing more can be said of the rows."""
-_NAMED = 20
-"""How many ids are named of one kind of fault; all are counted."""
-_AGAIN = "Run again what made the table: it finishes what was cut short."
-_WRITTEN = "A run is writing to this table: what it had committed when this check began was checked."
-_ANEW = "Delete that file and run again what made the table: its rows are made anew."
+"""The check without which the rows can't be read."""
+_MAX_IDS = 20
+"""The maximum number of ids in a problem; all are counted."""
+_RUN_AGAIN = "Run the command that made the table again: it completes what was interrupted."
+_BEING_WRITTEN = "A run is writing to this table: only what it had committed before this check was checked."
+_REWRITE = "Delete that file and run the command that made the table again: it writes its rows anew."
 
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """One broken promise.
+    """One failed check.
 
     Attributes:
         check: What was checked, in a word or two.
         where: The file, or the ids.
-        message: What was found.
+        message: The details.
         hint: What to type or change.
     """
 
@@ -54,7 +54,7 @@ class Problem:
     hint: str
 
     def to_json(self) -> dict[str, str]:
-        """Return the problem as `frieze verify --json` writes it; its hint is called `hint` there."""
+        """Return the problem as `frieze verify --json` writes it; its hint is called `mend` there."""
         return {"check": self.check, "where": self.where, "message": self.message, "mend": self.hint}
 
 
@@ -66,17 +66,17 @@ def verify_features(path: TablePath) -> dict[str, Any]:
 
     Returns:
         `problems`, a list of dicts with the fields of `Problem`; `rows`, `parts` and `bytes` that were read; `n_zero`
-        and `zero_vectors`, how many images have a vector of zeros (their cosine to anything is 0) and the first ids;
-        `notes`, what was not checked, in words, where there is such a thing.
+        and `zero_vectors`, the number of images with a vector of zeros (their cosine to anything is 0) and the first
+        ids; `notes` on what was not checked, where there are any.
 
     Raises:
-        FeatureFileError: There is no table, features.json can't be read, or it went on changing for too long.
+        FeatureFileError: There is no table, features.json can't be read, or a part was replaced too long ago.
     """
     while True:
         check, problems, notes = _begin(path)
         for part in check.manifest.parts:
             problems.extend(check.part(part))
-        if not (problems and check.snapshot.is_moved()):  # else another table has taken its place: check that one
+        if not (problems and check.snapshot.is_moved()):  # else another table replaced it: check that one
             break
     return {
         "problems": [problem.to_json() for problem in problems],
@@ -84,24 +84,24 @@ def verify_features(path: TablePath) -> dict[str, Any]:
         "parts": len(check.manifest.parts),
         "bytes": check.n_bytes,
         "n_zero": len(check.zero),
-        "zero_vectors": check.zero[:_NAMED],
+        "zero_vectors": check.zero[:_MAX_IDS],
     } | ({"notes": notes} if notes else {})
 
 
 def _begin(path: TablePath) -> tuple["_Check", list[Problem], list[str]]:
-    """Hold features.json against what lies beside it, unless a run is at work there, which changes both."""
+    """Compare features.json with the files beside it, unless a run is writing, which changes both."""
     while True:
         check = _Check(Snapshot(path))
         problems = [*check.names(), *check.counts()]
         if is_being_written(path):
-            return check, [], [_WRITTEN]
+            return check, [], [_BEING_WRITTEN]
         if not problems or read_manifest(path) == check.manifest:
             return check, problems, []
 
 
 @dataclasses.dataclass
-class _Found:
-    """What a part says, and what is wrong with it."""
+class _PartReport:
+    """The content of a part, and its problems."""
 
     n_bytes: int = 0
     ids: list[str] = dataclasses.field(default_factory=list)
@@ -112,13 +112,13 @@ class _Found:
 
 
 class _Check:
-    """One look at a table, and what it met."""
+    """The state of one verification."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         self.path = snapshot.folder
         self.manifest = snapshot.manifest
-        self.seen: set[str] = set()
+        self.ids: set[str] = set()
         self.equal = EqualFiles(self.manifest.spec.dim)
         self.zero: list[str] = []
         self.n_rows = 0
@@ -128,98 +128,100 @@ class _Check:
         """Check that features.json names all parts that are there."""
         named = {part.name for part in self.manifest.parts}
         for name in sorted({file.name for file in part_files(self.path)} - named):
-            yield Problem("parts", str(self.path / PARTS / name), "features.json does not name it", _AGAIN)
+            yield Problem("parts", str(self.path / PARTS / name), "features.json does not name it", _RUN_AGAIN)
 
     def counts(self) -> Iterator[Problem]:
         """Check failures.parquet against features.json."""
         try:
-            found = len(read_failures(self.path))
+            n_failed = len(read_failures(self.path))
         except FeatureFileError as error:
             yield Problem("failures", str(self.path), error.message, error.hint)
             return
-        if found != self.manifest.n_failed:
-            message = f"failures.parquet has {counted(found, 'row')}, features.json says {self.manifest.n_failed:,}"
-            yield Problem("counts", str(self.path), message, _AGAIN)
+        if n_failed != self.manifest.n_failed:
+            message = f"failures.parquet has {counted(n_failed, 'row')}, features.json says {self.manifest.n_failed:,}"
+            yield Problem("counts", str(self.path), message, _RUN_AGAIN)
 
     def part(self, part: Part) -> Iterator[Problem]:
-        """Check one part: its bytes, then what they say.
+        """Check one part: its bytes, then its content.
 
         Raises:
-            FeatureFileError: It was replaced meanwhile and could not be kept for so long.
+            FeatureFileError: It was replaced meanwhile and is not kept any more.
         """
         file, kept = self.path / PARTS / part.name, self.snapshot.kept_file(part)
-        found = self._look(file, part)
-        if kept.is_file():  # what was looked at may be another part by now
-            found = self._look(kept, part)
-        elif found.problems and not self.snapshot.is_named(part):
+        report = self._check_file(file, part)
+        if kept.is_file():  # the file may have been replaced while it was read
+            report = self._check_file(kept, part)
+        elif report.problems and not self.snapshot.is_named(part):
             raise self.snapshot.error_of(part)
-        yield from found.problems
-        repeated = sorted(self.seen.intersection(found.ids) | _twice(found.ids))
+        yield from report.problems
+        repeated = sorted(self.ids.intersection(report.ids) | _duplicates(report.ids))
         if repeated:
             yield _of_ids(
                 "ids", str(file), "image is there more than once", "images are there more than once", repeated
             )
-        others = [found.ids[row - self.n_rows] for _, row in self.equal.add(found.hashes, found.projected)]
+        others = [report.ids[row - self.n_rows] for _, row in self.equal.add(report.hashes, report.projected)]
         if others:
             one = "image has the sha256 of another one and another vector"
             many = "images have the sha256 of another one and another vector"
             yield _of_ids("equal files", str(file), one, many, others)
-        self.seen.update(found.ids)
-        self.zero.extend(found.zero)
-        self.n_rows += len(found.ids)
-        self.n_bytes += found.n_bytes
+        self.ids.update(report.ids)
+        self.zero.extend(report.zero)
+        self.n_rows += len(report.ids)
+        self.n_bytes += report.n_bytes
 
-    def _look(self, file: TablePath, part: Part) -> _Found:
-        found = _Found()
+    def _check_file(self, file: TablePath, part: Part) -> _PartReport:
+        report = _PartReport()
         try:
             if not file.is_file():
-                found.problems.append(
-                    Problem("parts", str(file), "features.json names it, and it is not there", _AGAIN)
+                report.problems.append(
+                    Problem("parts", str(file), "features.json names it, and it is not there", _RUN_AGAIN)
                 )
-                return found
+                return report
             with name_broken_part(file):
-                found.n_bytes = file.stat().st_size
+                report.n_bytes = file.stat().st_size
                 sha256 = hash_file(file)
             if sha256 != part.sha256:
-                found.problems.append(Problem("hash", str(file), "its bytes are not those that were written", _ANEW))
-            found.problems.extend(self._layout(file, part))
-            if _COLUMNS not in (problem.check for problem in found.problems):
-                _read_rows(file, found, self.equal)
+                report.problems.append(
+                    Problem("hash", str(file), "its bytes are not those that were written", _REWRITE)
+                )
+            report.problems.extend(self._check_schema(file, part))
+            if _COLUMNS not in (problem.check for problem in report.problems):
+                _read_rows(file, report, self.equal)
         except FeatureFileError as error:
-            found.problems.append(Problem("readable", str(file), error.message, _ANEW))
-        return found
+            report.problems.append(Problem("readable", str(file), error.message, _REWRITE))
+        return report
 
-    def _layout(self, file: TablePath, part: Part) -> Iterator[Problem]:
+    def _check_schema(self, file: TablePath, part: Part) -> Iterator[Problem]:
         stored, rows = describe_part(file)
         if rows != part.rows:
             yield Problem(
-                "counts", str(file), f"it has {counted(rows, 'row')}, features.json says {part.rows:,}", _AGAIN
+                "counts", str(file), f"it has {counted(rows, 'row')}, features.json says {part.rows:,}", _RUN_AGAIN
             )
         try:
-            check_same_backbone(stored, self.manifest.spec, where="features.json", hint=_ANEW)
+            check_same_backbone(stored, self.manifest.spec, where="features.json", hint=_REWRITE)
         except MismatchError as error:
             yield Problem("backbone", str(file), error.message, error.hint)
         schema = read_schema(file)
         for message in wrong_columns(schema, stored):
-            yield Problem(_COLUMNS, str(file), message, _ANEW)
+            yield Problem(_COLUMNS, str(file), message, _REWRITE)
 
 
-def _read_rows(file: TablePath, found: _Found, equal: EqualFiles) -> None:
-    """Read ids, hashes and vectors, and note which of these are not finite, or zeros."""
+def _read_rows(file: TablePath, report: _PartReport, equal: EqualFiles) -> None:
+    """Read ids, hashes and vectors into a report, and find vectors that are not finite or zero."""
     with name_broken_part(file), pq.ParquetFile(to_parquet_source(file)) as opened:
         for batch in opened.iter_batches(batch_size=_BATCH_ROWS, columns=["id", "sha256", "embedding"]):
             ids, embeddings = batch["id"].to_pylist(), to_embeddings(batch["embedding"])
             not_finite = [ids[row] for row in np.flatnonzero(~np.isfinite(embeddings).all(axis=1))]
             if not_finite:
                 one, many = "image has a vector that is not finite", "images have a vector that is not finite"
-                found.problems.append(_of_ids("vectors", str(file), one, many, not_finite))
-            found.ids.extend(ids)
-            found.hashes.extend(batch["sha256"].to_pylist())
-            found.projected.extend(equal.project(embeddings))
-            found.zero.extend(ids[row] for row in _zero_rows(embeddings))
+                report.problems.append(_of_ids("vectors", str(file), one, many, not_finite))
+            report.ids.extend(ids)
+            report.hashes.extend(batch["sha256"].to_pylist())
+            report.projected.extend(equal.project(embeddings))
+            report.zero.extend(ids[row] for row in _zero_rows(embeddings))
 
 
-def _twice(ids: list[str]) -> set[str]:
+def _duplicates(ids: list[str]) -> set[str]:
     return {name for name, count in collections.Counter(ids).items() if count > 1}
 
 
@@ -228,5 +230,5 @@ def _zero_rows(embeddings: Floats) -> list[int]:
 
 
 def _of_ids(check: str, where: str, one: str, many: str, ids: list[str]) -> Problem:
-    names = ", ".join(ids[:_NAMED]) + (", ..." if len(ids) > _NAMED else "")
-    return Problem(check, where, f"{counted(len(ids), one, many)}: {names}", _ANEW)
+    names = ", ".join(ids[:_MAX_IDS]) + (", ..." if len(ids) > _MAX_IDS else "")
+    return Problem(check, where, f"{counted(len(ids), one, many)}: {names}", _REWRITE)

@@ -1,4 +1,4 @@
-"""The import job: vectors made elsewhere, piece by piece, into a table of features."""
+"""Import vectors made elsewhere into a table of features, in chunks, so that an interrupted import can resume."""
 
 import dataclasses
 import hashlib
@@ -40,23 +40,23 @@ def import_vectors(
     force: bool = False,
     progress: Progress = lambda _done, _total: None,
 ) -> dict[str, Any]:
-    """Bring vectors made elsewhere into a table of features; one piece of 4,096 rows is in memory at a time.
+    """Import vectors made elsewhere into a table of features, with 4,096 rows in memory at a time.
 
-    Every piece becomes the part of its number. A table that was begun is gone on with.
+    Each chunk of rows becomes the part of its number. An interrupted import resumes.
 
     Args:
         path: What `open_vectors` takes.
         out: The table's folder; made when missing.
-        options: What stands where.
-        force: Make the table anew; the old one stays until the new one is whole.
-        progress: Told after each piece.
+        options: Which column is what.
+        force: Replace the table; the old one stays until the new one is complete.
+        progress: Called after each chunk.
 
     Returns:
         The document of `frieze import --json`.
 
     Raises:
-        InputError: Something the user can mend; what is stored stays.
-        MismatchError: The table at `out` was made from something else, or otherwise.
+        InputError: Something the user can fix; stored rows stay.
+        MismatchError: The table at `out` was imported from other files or with other options.
     """
     began = time.perf_counter()
     out = out.absolute()
@@ -64,27 +64,27 @@ def import_vectors(
     files = open_vectors(path, options)
     task = _Task(files, options, _manifest(files, options), progress)
     if force and is_features(out):
-        with replace_table(out, can_resume=task.can_resume) as fresh:
-            document = task.bring_up_to_date(fresh)
+        with replace_table(out, can_resume=task.can_resume) as new_dir:
+            document = task.update(new_dir)
     else:
-        document = task.bring_up_to_date(out)
+        document = task.update(out)
     return document | {"seconds": round(time.perf_counter() - began, 3), "out": str(out)}
 
 
 def check_can_embed(spec: BackboneSpec, *, where: str, hint: str) -> None:
-    """Refuse to embed an image for vectors made elsewhere: nothing here can make another of them.
+    """Refuse to embed an image for imported vectors: their network is not known.
 
     Args:
-        spec: Of what is stored.
-        where: What holds it, for the message.
+        spec: The spec of the stored vectors.
+        where: What stores them, for the message.
         hint: What to do instead.
 
     Raises:
-        InputError: They were made elsewhere.
+        InputError: The vectors were imported.
     """
     if spec.is_made_elsewhere:
         raise InputError(
-            f"{where} holds vectors made elsewhere, imported from {spec.handle}: Frieze can't make one of an image.",
+            f"{where} holds vectors made elsewhere, imported from {spec.handle}: Frieze can't embed an image for them.",
             hint=hint,
         )
 
@@ -118,57 +118,57 @@ def _fingerprint(files: VectorFiles) -> str:
 
 
 def _as_options(manifest: Manifest) -> str:
-    asked = {name: value for name, value in manifest.request.items() if value is not None}
-    return to_command_line(asked) or "no options"
+    options = {name: value for name, value in manifest.request.items() if value is not None}
+    return to_command_line(options) or "no options"
 
 
-class _Spread:
-    """What the vectors of a run differ in.
+class _VectorStatistics:
+    """Counts zero vectors and constant columns.
 
     Attributes:
-        n_zero: Those that are all zeros.
+        n_zero: The number of vectors of zeros.
     """
 
     def __init__(self) -> None:
         self.n_zero = 0
         self._n_rows = 0
-        self._least: Floats | None = None
-        self._most: Floats | None = None
+        self._minimum: Floats | None = None
+        self._maximum: Floats | None = None
 
     def add(self, embeddings: Floats) -> None:
-        """Look at some, float32 [n, D]."""
+        """Add vectors, float32 [n, D]."""
         if len(embeddings) == 0:
             return
         self._n_rows += len(embeddings)
         self.n_zero += int((~embeddings.any(axis=1)).sum())
-        least, most = embeddings.min(axis=0), embeddings.max(axis=0)
-        self._least = least if self._least is None else np.minimum(least, self._least)
-        self._most = most if self._most is None else np.maximum(most, self._most)
+        minimum, maximum = embeddings.min(axis=0), embeddings.max(axis=0)
+        self._minimum = minimum if self._minimum is None else np.minimum(minimum, self._minimum)
+        self._maximum = maximum if self._maximum is None else np.maximum(maximum, self._maximum)
 
     @property
     def n_constant(self) -> int:
-        """How many columns hold the same number in all of them; 0 where there is one vector or none."""
-        if self._least is None or self._most is None or self._n_rows < 2:  # noqa: PLR2004  one differs from none
+        """The number of columns with the same value in all vectors; 0 for fewer than two vectors."""
+        if self._minimum is None or self._maximum is None or self._n_rows < 2:  # noqa: PLR2004  one vector has no variation
             return 0
-        return int((self._least == self._most).sum())
+        return int((self._minimum == self._maximum).sum())
 
 
 @dataclasses.dataclass(frozen=True)
 class _Task:
-    """What is to be imported, and how."""
+    """An import."""
 
     files: VectorFiles
     options: VectorOptions
     manifest: Manifest
     progress: Progress
-    spread: _Spread = dataclasses.field(default_factory=_Spread)
+    statistics: _VectorStatistics = dataclasses.field(default_factory=_VectorStatistics)
 
-    def bring_up_to_date(self, out: TablePath) -> dict[str, Any]:
-        """Add what a table lacks."""
+    def update(self, out: TablePath) -> dict[str, Any]:
+        """Add the missing rows to a table."""
         self.check_same(out)
         with open_writer(out, self.manifest) as writer:
             unchanged, notes = writer.manifest.n_rows, []
-            if unchanged + len(writer.failed) != self.files.rows:  # each row is in one of both
+            if unchanged + len(writer.failed) != self.files.rows:  # each row is either stored or failed
                 notes = self._add_missing(writer)
             writer.update()
             return {
@@ -177,52 +177,52 @@ class _Task:
                 "unchanged": unchanged,
                 "failed": len(writer.failed),
                 "failures": count_reasons(writer.failed),
-                "n_zero": self.spread.n_zero,
-                "constant": self.spread.n_constant,
+                "n_zero": self.statistics.n_zero,
+                "constant": self.statistics.n_constant,
                 "dim": self.manifest.spec.dim,
                 "backbone": self.manifest.spec.name,
             } | ({"notes": notes} if notes else {})
 
     def check_same(self, out: TablePath) -> None:
-        """Refuse a table that was made from something else, or otherwise."""
+        """Refuse a table that was imported from other files or with other options."""
         if not is_features(out):
             return
         before = read_manifest(out)
         hint = f"Give another --out, or replace {out} with --force."
         check_same_backbone(self.manifest.spec, before.spec, where=str(out), hint=hint)
-        for what, got, wanted in (
+        for what, got, stored in (
             ("from", self.manifest.source, before.source),
             ("with", _as_options(self.manifest), _as_options(before)),
         ):
-            if got != wanted:
-                raise MismatchError(f"{out} was imported {what} {wanted}, not {what} {got}.", hint=hint)
+            if got != stored:
+                raise MismatchError(f"{out} was imported {what} {stored}, not {what} {got}.", hint=hint)
 
-    def can_resume(self, fresh: Path) -> bool:
-        """Tell whether a table that an earlier run began is the one that this run would make."""
+    def can_resume(self, new_dir: Path) -> bool:
+        """Return whether an unfinished table is of this import."""
         try:
-            self.check_same(fresh)
-        except InputError:  # it is broken, or another import's
+            self.check_same(new_dir)
+        except InputError:  # broken, or of another import
             return False
         return True
 
     def _add_missing(self, writer: FeatureWriter) -> list[str]:
-        """Add the parts that are missing, and the failures that a kill kept from failures.parquet; give notes."""
+        """Add the missing parts, and failures that a crash kept out of failures.parquet; return notes."""
         self.progress(0, self.files.rows)
         stored = {part.name: part.rows for part in writer.manifest.parts}
         known = {Failure(**row) for row in writer.failed.to_pylist()}
         layout = lay_out(self.files, self.options, writer.manifest.spec)
         ends = [*range(PIECE_ROWS, self.files.rows, PIECE_ROWS), self.files.rows]
-        is_whole = [stored.get(part_name(number)) == end - number * PIECE_ROWS for number, end in enumerate(ends)]
-        for number, chunks in read_pieces(self.files, [*is_whole, False].index(False)):
-            if is_whole[number]:
+        is_complete = [stored.get(part_name(number)) == end - number * PIECE_ROWS for number, end in enumerate(ends)]
+        for number, chunks in read_pieces(self.files, [*is_complete, False].index(False)):
+            if is_complete[number]:
                 continue
-            made = [layout.to_rows(chunk) for chunk in chunks]
-            failures = [failure for _, some in made for failure in some if failure not in known]
+            converted = [layout.to_rows(chunk) for chunk in chunks]
+            failures = [failure for _, some in converted for failure in some if failure not in known]
             if part_name(number) in stored:
                 writer.add_failures(failures)
             else:
-                rows = pa.concat_tables([rows for rows, _ in made])
-                self.spread.add(to_embeddings(rows["embedding"]))
+                rows = pa.concat_tables([rows for rows, _ in converted])
+                self.statistics.add(to_embeddings(rows["embedding"]))
                 writer.commit(Shard(number, np.arange(len(rows))), rows, failures)
             self.progress(ends[number], self.files.rows)
         return list(layout.notes)

@@ -60,8 +60,8 @@ def test_part_of_a_file(tmp_path):
     assert Part.of(path, 2) == Part("part-000007.parquet", 2, 3, 9, sha256)
 
 
-@pytest.mark.parametrize(("content", "time", "is_still"), [("abc", 9, True), ("abcd", 9, False), ("abc", 10, False)])
-def test_part_is_still(content, time, is_still, tmp_path):
+@pytest.mark.parametrize(("content", "time", "is_match"), [("abc", 9, True), ("abcd", 9, False), ("abc", 10, False)])
+def test_matches_file(content, time, is_match, tmp_path):
     """A file of another size or time is no longer the part described."""
     path = tmp_path / "part"
     path.write_text("abc")
@@ -69,7 +69,7 @@ def test_part_is_still(content, time, is_still, tmp_path):
     part = Part.of(path, 1)
     path.write_text(content)
     os.utime(path, ns=(9, time))
-    assert part.is_still(path) is is_still
+    assert part.matches_file(path) is is_match
 
 
 def test_missing_table(tmp_path):

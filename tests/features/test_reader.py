@@ -105,7 +105,9 @@ def test_broken_part_is_named(reading, breakage, table):
     with pytest.raises(FeatureFileError) as caught:
         READINGS[reading](open_features(table))
     assert caught.value.message.startswith(f"{part} is missing or broken: ")
-    assert caught.value.hint == "Delete that file and run again what made the table: its rows are made anew."
+    assert caught.value.hint == (
+        "Delete that file and run the command that made the table again: it writes its rows anew."
+    )
 
 
 @pytest.mark.parametrize("reading", READINGS)

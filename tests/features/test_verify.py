@@ -71,7 +71,7 @@ def test_cut_part(table):
     (table / PART).write_bytes((table / PART).read_bytes()[:-9])
     document = verify_features(table)
     assert [problem["check"] for problem in document["problems"]] == ["hash", "readable"]
-    assert "run again what made the table" in document["problems"][1]["mend"]
+    assert "run the command that made the table again" in document["problems"][1]["mend"]
     assert document["rows"] == 2
 
 
@@ -137,12 +137,12 @@ def test_other_backbone(table, run, images, spec):
 
 
 def test_other_columns(table):
-    """A column of another type, or none, is named with what is wanted."""
+    """A column of another type, or none, is reported with the expected type."""
     rewrite(table, lambda rows: rows.drop_columns("sha256").set_column(1, "uri", rows["uri"].cast(pa.large_string())))
     messages = [message for check, message in found(table) if check == "columns"]
     assert [message.split(",")[0] for message in messages] == [
-        "wanted is pyarrow.Field<uri: string not null>",
-        "wanted is pyarrow.Field<sha256: string>",
+        "expected pyarrow.Field<uri: string not null>",
+        "expected pyarrow.Field<sha256: string>",
     ]
 
 
@@ -185,28 +185,28 @@ def test_no_table(tmp_path):
 def test_beside_a_run(later, table, run, images, monkeypatch):
     """What a run rewrites, removes or adds between any two steps is no problem of the table that was opened."""
     expected = verify_features(table)
-    look = verification._Check._look
+    check_file = verification._Check._check_file
 
-    def change_and_look(*args):
+    def change_and_check(*args):
         run(table, images(*later))
-        monkeypatch.setattr(verification._Check, "_look", look)
-        return look(*args)
+        monkeypatch.setattr(verification._Check, "_check_file", check_file)
+        return check_file(*args)
 
-    monkeypatch.setattr(verification._Check, "_look", change_and_look)
+    monkeypatch.setattr(verification._Check, "_check_file", change_and_check)
     found = verify_features(table)
     assert found == expected
 
 
 def test_rewritten_while_it_is_read(table, run, images, monkeypatch):
     """A part that is rewritten between its hash and its rows is read as it was."""
-    expected, layout = verify_features(table), verification._Check._layout
+    expected, check_schema = verify_features(table), verification._Check._check_schema
 
     def change_and_read(*args):
         run(table, images(("a", 1, 2), ("c", 3, 1)))
-        monkeypatch.setattr(verification._Check, "_layout", layout)
-        return layout(*args)
+        monkeypatch.setattr(verification._Check, "_check_schema", check_schema)
+        return check_schema(*args)
 
-    monkeypatch.setattr(verification._Check, "_layout", change_and_read)
+    monkeypatch.setattr(verification._Check, "_check_schema", change_and_read)
     assert verify_features(table) == expected
 
 
@@ -243,14 +243,14 @@ def test_missing_part_beside_a_run(table, manifest):
 
 def test_replaced_meanwhile(table, run, images, monkeypatch):
     """A table that --force replaces while it is checked is checked anew."""
-    look = verification._Check._look
+    check_file = verification._Check._check_file
 
-    def replace_and_look(*args):
-        monkeypatch.setattr(verification._Check, "_look", look)
+    def replace_and_check(*args):
+        monkeypatch.setattr(verification._Check, "_check_file", check_file)
         with replace_table(table, can_resume=lambda _: False) as fresh:
             run(fresh, images(("x", 9, 9)))
-        return look(*args)
+        return check_file(*args)
 
-    monkeypatch.setattr(verification._Check, "_look", replace_and_look)
+    monkeypatch.setattr(verification._Check, "_check_file", replace_and_check)
     found = verify_features(table)
     assert (found["problems"], found["rows"]) == ([], 1)

@@ -31,13 +31,13 @@ def _names(folder):
 
 
 def test_new_table(tmp_path, manifest):
-    """A table that was begun can be opened at once: it has no rows."""
+    """A new table can be opened at once and has no rows."""
     with open_writer(tmp_path / "deep" / "out", manifest):
         assert len(open_features(tmp_path / "deep" / "out")) == 0
 
 
 def test_commit_is_read_at_once(tmp_path, manifest, rows, images):
-    """After each commit a reader finds its rows, and nothing half-written lies about."""
+    """After each commit a reader finds its rows, and no temporary file is left."""
     with open_writer(tmp_path, manifest) as writer:
         writer.commit(Shard(0, np.arange(1)), rows(images(("a", 1, 1))))
         assert open_features(tmp_path).ids.tolist() == ["a"]
@@ -51,7 +51,7 @@ def test_commit_is_read_at_once(tmp_path, manifest, rows, images):
 
 
 def test_stored(table, manifest):
-    """The writer tells what a listing tells, and the part, of each stored row in reading order."""
+    """The writer returns the listed columns and the part of each stored row in reading order."""
     with open_writer(table, manifest) as writer:
         stored = writer.stored()
     assert stored.column_names == ["id", "uri", "label", "size_bytes", "mtime_ns", PART]
@@ -74,7 +74,7 @@ def test_rewrite_keeps_the_schema(table, manifest, rows, images, spec):
 
 @pytest.mark.parametrize(("drop", "years"), [("b", ["1999", "unknown"]), ("ab", ["unknown"])])
 def test_rewrite_with_another_type(drop, years, table, manifest, rows, images):
-    """A column that the kept rows have in another type becomes text, and what is written stays readable."""
+    """A column that kept and new rows have in different types becomes text."""
     with open_writer(table, manifest) as writer:
         for name, year, leave in ("a", 1999, "ab"), ("e", "unknown", drop):
             new = rows(images((name, 9, 9))).append_column("year", pa.array([year]))
@@ -83,7 +83,7 @@ def test_rewrite_with_another_type(drop, years, table, manifest, rows, images):
 
 
 def test_type_of_the_rows_that_stay(table, manifest, rows, images):
-    """The type of rows that have all left does not count."""
+    """The column types of dropped rows are ignored."""
     with open_writer(table, manifest) as writer:
         for years in (["unknown"], [1999]):
             new = rows(images(("a", 9, 9))).append_column("year", pa.array(years))
@@ -92,7 +92,7 @@ def test_type_of_the_rows_that_stay(table, manifest, rows, images):
 
 
 def test_rewrite_touches_no_other_part(table, manifest):
-    """Rows that leave one part leave every other file as it is."""
+    """Dropping rows of one part changes no other file."""
     before = (table / "parts" / "part-000001.parquet").stat()
     with open_writer(table, manifest) as writer:
         writer.commit(Shard(0, np.arange(0), frozenset({"a"})))
@@ -100,8 +100,8 @@ def test_rewrite_touches_no_other_part(table, manifest):
     assert open_features(table).ids.tolist() == ["b", "c", "d"]
 
 
-def test_emptied_part_goes(table, manifest):
-    """A part whose last row leaves is deleted."""
+def test_empty_part_is_deleted(table, manifest):
+    """A part without rows is deleted."""
     with open_writer(table, manifest) as writer:
         writer.commit(Shard(0, np.arange(0), frozenset({"a", "b"})))
     assert _names(table / "parts") == ["part-000001.parquet"]
@@ -120,7 +120,7 @@ def test_failures_add_up(tmp_path, manifest, rows, images):
 
 
 def test_other_backbone_refused(table, manifest, spec):
-    """A table never takes another backbone's rows; the mend names the table's own backbone."""
+    """A table never takes another backbone's rows; the hint names the table's backbone."""
     other = dataclasses.replace(manifest, spec=dataclasses.replace(spec, name="other", fingerprint="cd" * 32))
     with pytest.raises(MismatchError, match="come from other") as caught, open_writer(table, other):
         pytest.fail("the block must not run")
@@ -128,31 +128,31 @@ def test_other_backbone_refused(table, manifest, spec):
 
 
 def test_other_source_refused(table, manifest):
-    """A table never goes on with another source: it would remove every row."""
+    """A table can't resume with another source, which would remove every row."""
     other = dataclasses.replace(manifest, source="/pictures")
     with pytest.raises(FeatureFileError, match="was made from /photos, not from /pictures"), open_writer(table, other):
         pytest.fail("the block must not run")
 
 
-def test_deleted_part_is_forgotten(table, manifest):
-    """A part that somebody deleted is forgotten, so that its images are embedded anew."""
+def test_deleted_part(table, manifest):
+    """A part that somebody deleted is dropped from the manifest, so that its images are embedded again."""
     (table / "parts" / "part-000000.parquet").unlink()
     with open_writer(table, manifest) as writer:
         assert writer.stored()["id"].to_pylist() == ["c", "d"]
     assert open_features(table).ids.tolist() == ["c", "d"]
 
 
-def test_left_overs_are_swept(table, manifest):
-    """What a kill left half-written is deleted by the next run."""
-    left_overs = [table / "staging" / ".part-000009.parquet.1.tmp", table / ".features.json.1.tmp"]
-    for path in left_overs:
+def test_leftovers_are_deleted(table, manifest):
+    """The next run deletes the temporary files of a crash."""
+    leftovers = [table / "staging" / ".part-000009.parquet.1.tmp", table / ".features.json.1.tmp"]
+    for path in leftovers:
         path.write_text("half")
     with open_writer(table, manifest):
-        assert not any(path.exists() for path in left_overs)
+        assert not any(path.exists() for path in leftovers)
 
 
 def test_a_link_for_staging(table, manifest, tmp_path):
-    """A `staging/` that is a link is refused: nothing behind it is deleted, moved or written over."""
+    """A `staging/` that is a link is refused: no file behind it is deleted, moved or overwritten."""
     (tmp_path / "others").mkdir()
     names = [".part-000000.parquet.1.tmp", "part-000007.parquet"]
     for name in names:
@@ -169,14 +169,14 @@ def test_a_link_for_staging(table, manifest, tmp_path):
 
 @pytest.mark.parametrize("name", ["photo.jpg", "staging2", ".hidden"])
 def test_other_folder_refused(name, tmp_path):
-    """A folder that holds something else is refused, not written into."""
+    """A folder that holds something else is refused."""
     (tmp_path / name).touch()
     with pytest.raises(FeatureFileError, match=r"holds no features(?s:.)*Give another --out"):
         check_table_dir(tmp_path)
 
 
 def test_file_refused(tmp_path):
-    """A file is no place for a table."""
+    """A file in place of the folder is refused."""
     (tmp_path / "out").touch()
     with pytest.raises(FeatureFileError, match="holds no features"):
         check_table_dir(tmp_path / "out")
@@ -192,8 +192,8 @@ def test_file_refused(tmp_path):
         "failures.parquet",
     ],
 )
-def test_begun_folder_is_ours(name, tmp_path):
-    """A folder in which a run was killed before its first features.json may be gone on with."""
+def test_interrupted_folder_can_resume(name, tmp_path):
+    """A folder of a run that crashed before its first features.json can resume."""
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).touch()
     check_table_dir(tmp_path)
@@ -203,8 +203,8 @@ FOREIGN = ["parts/a.jpg", "staging/a.jpg", "staging/.photo.tmp", ".photo.tmp", "
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_folders_named_like_ours_are_not(name, tmp_path):
-    """A user's file is refused wherever it lies, also in a folder or under a name like ours."""
+def test_foreign_files_are_refused(name, tmp_path):
+    """A user's file is refused, also in a folder or under a name like ours."""
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).touch()
     with pytest.raises(FeatureFileError, match="holds no features"):
@@ -213,7 +213,7 @@ def test_folders_named_like_ours_are_not(name, tmp_path):
 
 @pytest.mark.parametrize("name", FOREIGN)
 def test_foreign_files_stay(name, table, manifest):
-    """What else lies in a table's folder survives a run, and keeps the folder from being replaced."""
+    """Other files in a table's folder survive a run and prevent its replacement."""
     (table / name).parent.mkdir(exist_ok=True)
     (table / name).touch()
     with open_writer(table, manifest):
@@ -231,13 +231,13 @@ def test_another_features_json_is_not_ours(tmp_path):
 
 
 def test_a_broken_table_is_replaceable(table):
-    """A table whose features.json was emptied may be made anew."""
+    """A table with an empty features.json may be replaced."""
     (table / "features.json").write_text("")
     check_only_table_files(table)
 
 
 def test_repeated_ids_are_named(table, manifest):
-    """A part that repeats stored ids is refused by name, with the way to be rid of it."""
+    """A part that repeats stored ids is refused by name."""
     first = next((table / "parts").iterdir())
     (table / "parts" / "part-000900.parquet").write_bytes(first.read_bytes())
     with open_writer(table, manifest) as writer, pytest.raises(FeatureFileError, match=r"part-000900\.parquet repeats"):
@@ -252,7 +252,7 @@ def test_colon_in_a_relative_path(tmp_path, monkeypatch, run, images):
 
 
 def test_folder_that_refuses(tmp_path, manifest):
-    """A folder that can't be made is a mendable error."""
+    """A folder that can't be created is an error with a hint."""
     (tmp_path / "file").touch()
     with (
         pytest.raises(FeatureFileError, match="can't be written: Not a directory"),
@@ -262,7 +262,7 @@ def test_folder_that_refuses(tmp_path, manifest):
 
 
 def test_full_disk(table, manifest, monkeypatch, rows, images):
-    """On a full disk a commit says so and how to go on, and the table is as before."""
+    """On a full disk a commit fails with a hint, and the table is unchanged."""
     before = read_manifest(table)
     monkeypatch.setattr("frieze.features.part_files.pq.write_table", lambda *_, **__: _full())
     with pytest.raises(FeatureFileError) as caught, open_writer(table, manifest) as writer:
