@@ -28,6 +28,11 @@ BARE := tests/embedder/engines tests/embedder/test_job_engines.py tests/embedder
 demo: .venv/installed
 	@$(BIN)/python examples/demo.py $(IMAGES)
 
+# Each process keeps to a core: small matrices gain nothing by more, and threads that wait spin.
+test test-bare: export TF_NUM_INTRAOP_THREADS ?= 1
+test test-bare: export TF_NUM_INTEROP_THREADS ?= 1
+test test-bare test-slow: export OPENBLAS_NUM_THREADS ?= 1
+
 test: .venv/installed-dev
 	$(PYTEST)
 

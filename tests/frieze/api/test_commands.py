@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 import frieze
+from frieze.cli.main import main
 from frieze.indexing.build.choose_kind import Speed
 
 DOCUMENTS = {
@@ -45,9 +47,10 @@ GAPS = {"n_without_part", "similar_labels", "test_copies", "unjudged", "untested
 QUICK = ("--unfreeze", "top", "--epochs", "1", "--no-augment")
 
 
-@pytest.fixture
-def lines(world, residual, tmp_path):
+@pytest.fixture(scope="module")
+def lines(world, residual, tmp_path_factory):
     """A call of each command on the small world."""
+    tmp_path = tmp_path_factory.mktemp("lines")
     vectors = tmp_path / "vectors.npy"
     np.save(vectors, np.eye(4, dtype=np.float32))
     features, index, head = (world / f"photos.{kind}" for kind in ("features", "index", "head"))
@@ -69,17 +72,23 @@ def lines(world, residual, tmp_path):
     }
 
 
+@pytest.fixture(scope="module")
+def printed(lines):
+    """`printed(name)`: what that call prints on stdout with --json; each is run once."""
+    return functools.cache(lambda name: CliRunner().invoke(main, [*map(str, lines[name]), "--json"]).stdout)
+
+
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_documents_have_the_promised_fields(name, lines, run_json):
+def test_documents_have_the_promised_fields(name, printed):
     """Each command's document has every field that others rely on."""
-    _, document = run_json(*lines[name])
+    document = json.loads(printed(name))
     assert set(DOCUMENTS[name].split()) <= set(document)
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_every_field_is_documented(name, lines, run_json):
+def test_every_field_is_documented(name, printed):
     """docs/json.md tells what each field of each document means, and no field that is not there."""
-    _, document = run_json(*lines[name])
+    document = json.loads(printed(name))
     page = (Path(__file__).parents[3] / "docs" / "json.md").read_text()
     (section,) = [one for one in page.split("\n## ") if name in one.splitlines()[0].split(", ")]
     cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
@@ -111,9 +120,9 @@ def test_every_field_is_documented(name, lines, run_json):
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_stdout_is_one_document_with_sorted_keys(name, lines, run):
+def test_stdout_is_one_document_with_sorted_keys(name, printed):
     """With --json stdout holds one JSON document, keys sorted, and nothing else."""
-    stdout = run(*lines[name], "--json").stdout
+    stdout = printed(name)
     assert stdout == json.dumps(json.loads(stdout), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 

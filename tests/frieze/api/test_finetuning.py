@@ -326,7 +326,9 @@ def test_force_begins_anew(half):
     assert half.begun == [1, 2]
 
 
-@pytest.mark.parametrize("what", ["generation", "labels", "head"])
+@pytest.mark.parametrize(
+    "what", ["labels", *(pytest.param(one, marks=pytest.mark.slow) for one in ("generation", "head"))]
+)
 def test_begun_from_something_else_it_begins_anew(half, tmp_path, capsys, what):
     """Where images, labels or the head to begin from are others by now, it begins anew and says so."""
     noted = work_of(tmp_path / "m") / "table.json"

@@ -1,7 +1,9 @@
 import errno
+import functools
 import hashlib
 import json
 import os
+import shutil
 
 import pytest
 
@@ -18,11 +20,22 @@ from frieze.indexing.storage.generations import (
 )
 
 
+@pytest.fixture(scope="module")
+def built(table, tmp_path_factory):
+    """`built(kind)`: the folder of an index of the table, made once; not to be changed."""
+
+    @functools.cache
+    def build(kind):
+        build_index(table, path := tmp_path_factory.mktemp("built") / kind, kind=kind)
+        return path
+
+    return build
+
+
 @pytest.fixture(params=["exact", "ivf", "pca-pq"])
-def out(request, table, tmp_path):
-    """An index of the table: of one file of vectors, of whole vectors in lists, and of codes."""
-    build_index(table, tmp_path / "i", kind=request.param)
-    return tmp_path / "i"
+def out(request, built, tmp_path):
+    """A copy of an index of the table: of one file of vectors, of whole vectors in lists, and of codes."""
+    return shutil.copytree(built(request.param), tmp_path / "i")
 
 
 def change(out, **values):
