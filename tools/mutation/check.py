@@ -84,9 +84,10 @@ class Worker:
 def run_mutants(root: Path, mutants: list[Mutant], *, limit_s: float) -> list[Result]:
     """Try mutants in two scratch copies of a checkout; those that the time does not suffice for are not run."""
     end, results, idle = time.monotonic() + limit_s, list[Result](), queue.SimpleQueue[Worker]()
+    tests_of = {mutant.path: find_tests(root, mutant.path) for mutant in mutants}
 
     def run(mutant: Mutant) -> Result:
-        tests, start = find_tests(root, mutant.path), time.monotonic()
+        tests, start = tests_of[mutant.path], time.monotonic()
         if not tests:
             return Result(mutant, "no test", "", 0.0)
         one = idle.get()
