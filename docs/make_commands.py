@@ -1,4 +1,4 @@
-"""Write docs/commands.md from the help texts of the command line; with --check, only say whether it is stale."""
+"""Write docs/commands.md from the help texts of the command line; with --check, only report whether it is stale."""
 
 import sys
 from pathlib import Path
@@ -12,13 +12,13 @@ _HEAD = """# Commands
 
 Written by `make docs` from `frieze COMMAND --help`; do not edit.
 
-Results go to stdout, all talk to stderr; `--json` puts exactly one JSON document on stdout. Exit codes: 0 done, 1 you
-can mend it (the message says how), 2 wrong usage, 3 done but some inputs were skipped, 130 stopped by Ctrl-C.
+Results go to stdout, everything else to stderr; `--json` puts exactly one JSON document on stdout. Exit codes: 0 done,
+1 failed with a hint how to fix it, 2 wrong usage, 3 done but some inputs were skipped, 130 stopped by Ctrl-C.
 """
 
 
 def render() -> str:
-    """Give the whole page."""
+    """Return the whole page."""
     parent = click.Context(main, info_name="frieze")
     sections = [_HEAD, _section("frieze", main, parent)]
     for name in main.list_commands(parent):

@@ -1,4 +1,4 @@
-"""Take the pictures of docs/page.md: each view of the page, over scikit-learn's digits and some copies of them.
+"""Take the screenshots of docs/page.md: each view of the page, over scikit-learn's digits and some copies of them.
 
 Usage: .venv/bin/python docs/make_screenshots.py   after `make check`'s installation; needs Debian's chromium.
 """
@@ -41,17 +41,17 @@ def make_collection(folder: Path) -> tuple[Path, Path]:
 
 
 def search(page: Page, image: Path) -> None:
-    """Bring an image that the collection does not hold."""
+    """Upload an image that is not in the collection."""
     page.set_input_files("#file", image)
     page.wait_for_selector("#query-crop:not([hidden])", timeout=60_000)
 
 
 def map_(page: Page, _: Path) -> None:
-    """Lay out, and point at the middle."""
+    """Open the map, and hover over a point near its middle."""
     open_view("map", "#legend li")(page, _)
     page.wait_for_timeout(1000)
     box = page.locator("canvas").bounding_box() or {}
-    for step in range(12):  # until a point lies beneath
+    for step in range(12):  # until a point is under the pointer
         page.mouse.move(box["x"] + box["width"] * (0.4 + 0.02 * step), box["y"] + box["height"] * (0.4 + 0.015 * step))
         page.wait_for_timeout(150)
         if page.locator("#hover").is_visible():
@@ -59,7 +59,7 @@ def map_(page: Page, _: Path) -> None:
 
 
 def open_view(name: str, selector: str) -> Callable[[Page, Path], None]:
-    """Make what opens a view and waits for what it shows."""
+    """Return a function that opens a view and waits for its content."""
 
     def look(page: Page, _: Path) -> None:
         page.goto(f"{ADDRESS}#{name}")
@@ -78,7 +78,7 @@ VIEWS: dict[str, Callable[[Page, Path], None]] = {
 
 
 def shoot(browser: Any, look: str, view: str, image: Path) -> None:
-    """Write one picture."""
+    """Write one screenshot."""
     scheme, width, height = LOOKS[look]
     page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": height})
     page.goto(ADDRESS)
@@ -91,7 +91,7 @@ def shoot(browser: Any, look: str, view: str, image: Path) -> None:
 
 
 def main() -> None:
-    """Take them all."""
+    """Take all screenshots."""
     (DOCS / "page").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="frieze-page-") as scratch:
         index, head = make_collection(Path(scratch))
@@ -99,7 +99,7 @@ def main() -> None:
         shutil.copy(next((Path(scratch) / "digits" / "0").glob("*.png")), image)
         command = [Path(sys.executable).with_name("frieze"), "serve", index, "--head", head, "--port", str(PORT)]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server, sync_playwright() as playwright:
-            (server.stderr or io.StringIO()).readline()  # it says where, once it answers
+            (server.stderr or io.StringIO()).readline()  # its address, once it answers
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
             for look in LOOKS:
                 for view in VIEWS:

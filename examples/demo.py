@@ -1,4 +1,4 @@
-"""The whole idea in one run: images -> features -> index, search, head, predictions, and a page to look at.
+"""All of Frieze in one run: images -> features -> index, search, head, predictions, and an HTML report.
 
 Usage: python examples/demo.py [FOLDER]; without a folder the 1,797 handwritten digits of scikit-learn are used.
 """
@@ -18,7 +18,7 @@ N_SHOWN = 6
 
 def write_digits(folder: Path) -> Path:
     """Write scikit-learn's digits as 64 x 64 images into ten class folders."""
-    from sklearn.datasets import load_digits  # noqa: PLC0415  not needed with a folder of one's own
+    from sklearn.datasets import load_digits  # noqa: PLC0415  not needed where the user names a folder
 
     digits = load_digits()
     for number, (pixels, label) in enumerate(zip(digits.images, digits.target, strict=True)):
@@ -30,20 +30,20 @@ def write_digits(folder: Path) -> Path:
 
 
 def step(title: str) -> None:
-    """Say what comes next."""
+    """Print the title of a step."""
     print(f"\n== {title}", flush=True)
 
 
 def main() -> None:
     """Run the demo."""
-    began = time.perf_counter()
+    start = time.perf_counter()
     OUT.mkdir(exist_ok=True)
     images = Path(sys.argv[1]) if len(sys.argv) > 1 else write_digits(OUT / "digits")
     features, index, head = (OUT / name for name in ("images.features", "images.index", "images.head"))
 
     step(f"Embed: every image of {images} becomes a vector, once")
     is_other = _is_of_other_images(features, images)
-    if is_other:  # what an earlier demo made of other images would stand beside this one's
+    if is_other:  # an earlier demo's results of other images
         shutil.rmtree(head, ignore_errors=True)
         (OUT / "predictions.parquet").unlink(missing_ok=True)
     embedded = frieze.embed(images, out=features, force=is_other)
@@ -77,15 +77,15 @@ def main() -> None:
         made += [head, OUT / "predictions.parquet"]
     page = OUT / "report.html"
     frieze.write_report(page, title="Frieze demo", found=found, head=head if head in made else None)
-    _say_goodbye(images, [*made, page], time.perf_counter() - began)
+    _print_summary(images, [*made, page], time.perf_counter() - start)
 
 
 def _is_of_other_images(features: Path, images: Path) -> bool:
-    """Tell whether an earlier demo ran on another folder."""
+    """Return whether an earlier demo ran on another folder."""
     return (features / "features.json").exists() and frieze.info(features)["source"] != str(images.absolute())
 
 
-def _say_goodbye(images: Path, made: list[Path], seconds: float) -> None:
+def _print_summary(images: Path, made: list[Path], seconds: float) -> None:
     print(f"\nDone in {seconds:.0f} s. Made:")
     for path in made:
         print(f"  {path}")

@@ -3,7 +3,7 @@
 Usage: python examples/recipe1_keras.py IMAGES [--backbone HANDLE] [--side PIXELS] [--epochs N]
 
 recipe1.py does the same from stored vectors; here every image goes through the backbone again in every epoch, which
-pays where the images are changed on the way, or where the backbone is to be trained too: HubLayer(..., trainable=True).
+pays with augmentation, or where the backbone is trained too: HubLayer(..., trainable=True).
 """
 
 import argparse
@@ -29,28 +29,28 @@ def read_images(folder: Path, side: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def main() -> None:
-    """Train on four fifths of the images, and say how good the model is on the others."""
+    """Train on four fifths of the images, and print the accuracy on the others."""
     parser = argparse.ArgumentParser()
     parser.add_argument("images", type=Path)
     parser.add_argument("--backbone", default=BACKBONE)
     parser.add_argument("--side", type=int, default=224)
     parser.add_argument("--epochs", type=int, default=20)
-    asked = parser.parse_args()
+    options = parser.parse_args()
 
     keras.utils.set_random_seed(0)
-    images, labels = read_images(asked.images, asked.side)
+    images, labels = read_images(options.images, options.side)
     n_test = len(images) // 5
     model = keras.Sequential(
         [
             keras.Input(images.shape[1:]),
             keras.layers.Rescaling(1 / 255),  # hub modules take pixels in [0, 1]
-            frieze.HubLayer(asked.backbone, trainable=False),
+            frieze.HubLayer(options.backbone, trainable=False),
             keras.layers.Dense(128, activation="relu"),
             keras.layers.Dense(int(labels.max()) + 1, activation="softmax"),
         ]
     )
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.fit(images[n_test:], labels[n_test:], epochs=asked.epochs, verbose=2)
+    model.fit(images[n_test:], labels[n_test:], epochs=options.epochs, verbose=2)
     _, accuracy = model.evaluate(images[:n_test], labels[:n_test], verbose=0)
     model.save("recipe1.keras")  # with the backbone in it
     print(f"accuracy {accuracy:.3f} on {n_test} held-out images")

@@ -18,16 +18,16 @@ BACKBONE = "https://tfhub.dev/google/imagenet/inception_v3/feature_vector/5"
 
 
 def main() -> None:
-    """Embed, train, and say how good the SVM is on images that it never saw."""
+    """Embed, train, and print the accuracy of the SVM on held-out images."""
     parser = argparse.ArgumentParser()
     parser.add_argument("images")
     parser.add_argument("--backbone", default=BACKBONE)
     parser.add_argument("--out", type=Path, default=Path("recipe3-out"))
-    asked = parser.parse_args()
+    options = parser.parse_args()
 
-    asked.out.mkdir(parents=True, exist_ok=True)
-    frieze.embed(asked.images, backbone=asked.backbone, out=asked.out / "images.features")
-    trained = frieze.train(asked.out / "images.features", head="svm", out=asked.out / "images.head", force=True)
+    options.out.mkdir(parents=True, exist_ok=True)
+    frieze.embed(options.images, backbone=options.backbone, out=options.out / "images.features")
+    trained = frieze.train(options.out / "images.features", head="svm", out=options.out / "images.head", force=True)
     low, high = trained["confidence_interval"]
     print(f"accuracy {trained['accuracy']:.3f} ({low:.3f} to {high:.3f}) on {trained['n_test']} held-out images")
 

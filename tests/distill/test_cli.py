@@ -1,4 +1,4 @@
-"""The command, as one types it: the judge of a broken run is an unbroken one."""
+"""The command; an interrupted run is compared with an uninterrupted one."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def teacher(tmp_path_factory):
 
 
 def command(pool, teacher, out, *more, epochs=3):
-    """Give the command line of a short run, its work beside `out`."""
+    """Return the command line of a short run, its work beside `out`."""
     options = ["--work", f"{out}-work", "--views", "2", "--epochs", str(epochs), "--no-compile", *map(str, more)]
     return [sys.executable, "-m", "tools.distill", str(pool), "--teacher", str(teacher), "--out", str(out), *options]
 
@@ -61,41 +61,41 @@ def embed(path, pool):
 
 
 @pytest.fixture(scope="module")
-def unbroken(pool, teacher, tmp_path_factory):
-    """What an unbroken run wrote, and what it said."""
-    out = tmp_path_factory.mktemp("unbroken") / "mini.keras"
+def uninterrupted(pool, teacher, tmp_path_factory):
+    """An uninterrupted run's file and stderr."""
+    out = tmp_path_factory.mktemp("uninterrupted") / "mini.keras"
     code, said = run(*command(pool, teacher, out))
     assert code == 0, said
     return out, said
 
 
-def test_learns(unbroken):
+def test_learns(uninterrupted):
     """The loss falls."""
-    losses = [float(line.split()[-1]) for line in unbroken[1].splitlines() if "loss" in line]
+    losses = [float(line.split()[-1]) for line in uninterrupted[1].splitlines() if "loss" in line]
     assert len(losses) == 3
     assert losses[-1] < 0.95 * losses[0]
 
 
-def test_card(unbroken, pool):
-    """The card says what was learnt from, by whom, how long, with what seed and which libraries."""
-    card = json.loads(unbroken[0].with_suffix(".card.json").read_text())
+def test_card(uninterrupted, pool):
+    """The card holds training images, teachers, epochs, seed and versions of libraries."""
+    card = json.loads(uninterrupted[0].with_suffix(".card.json").read_text())
     assert (card["images"]["number"], card["images"]["folder"], card["seed"]) == (260, pool.name, 0)
     assert (card["epochs"], card["steps"], card["images_seen"], card["views"]) == (3, 6, 768, 2)
     assert [(one["name"], one["image_size"], one["weight"]) for one in card["teachers"]] == [("teacher", 32, 1.0)]
     assert {"keras", "torch", "tensorflow"} <= set(card["versions"])
 
 
-def test_whitened(unbroken):
-    """What ships is whitened: no direction in which crops differ from their images outweighs the others."""
-    request = frieze.embedder.BackboneRequest(handle=str(unbroken[0]), pixels="0..1")
-    views = [np.load(f"{unbroken[0]}-work/view-{number:03d}.npy") for number in range(2)]
+def test_whitened(uninterrupted):
+    """The exported network is whitened: no direction in which crops differ from their images outweighs the others."""
+    request = frieze.embedder.BackboneRequest(handle=str(uninterrupted[0]), pixels="0..1")
+    views = [np.load(f"{uninterrupted[0]}-work/view-{number:03d}.npy") for number in range(2)]
     whole, crop = (frieze.embedder.open_backbone(request).call(np.float32(view) / 255).numpy() for view in views)
     variances = np.linalg.eigvalsh(np.cov(unit_rows(crop) - unit_rows(whole), rowvar=False))
     assert variances[-1] < 0.1 * variances.sum()
 
 
-def test_killed(pool, teacher, unbroken, tmp_path):
-    """A run that is killed after an epoch and typed again goes on there, and ends where an unbroken one does."""
+def test_killed(pool, teacher, uninterrupted, tmp_path):
+    """A run that is killed after an epoch resumes there, and ends with an uninterrupted run's weights."""
     line = command(pool, teacher, tmp_path / "mini.keras")
     with subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         next(told for told in process.stderr if "epoch 1" in told)
@@ -105,19 +105,19 @@ def test_killed(pool, teacher, unbroken, tmp_path):
     assert code == 0, said
     assert [told.split()[2] for told in said.splitlines() if "loss" in told][-1] == "3:"
     assert "epoch 1:" not in said
-    ours, theirs = embed(tmp_path / "mini.keras", pool), embed(unbroken[0], pool)
+    ours, theirs = embed(tmp_path / "mini.keras", pool), embed(uninterrupted[0], pool)
     assert ours == pytest.approx(theirs, abs=2e-2 * float(np.abs(theirs).max()))
 
 
-def test_other_work(unbroken, pool, teacher):
-    """A folder of work that was begun otherwise is refused, and says what differs."""
-    code, said = run(*command(pool, teacher, unbroken[0], epochs=4))
+def test_other_work(uninterrupted, pool, teacher):
+    """A folder of work with other options is refused, with the options that differ."""
+    code, said = run(*command(pool, teacher, uninterrupted[0], epochs=4))
     assert code == 1
     assert "was begun with other epochs, steps, images_seen" in said
 
 
 def test_judged_images_are_left_out(pool, teacher, tmp_path):
-    """An image that the network is judged by is not learnt from, whatever its size and format in the pool."""
+    """A test image is not trained on, whatever its size and format in the pool."""
     judged = tmp_path / "judged"
     for number in range(4):
         path = judged / str(number % 2) / f"{number}.jpg"
@@ -173,7 +173,7 @@ np.save(f"{sys.argv[1]}/images.npy", images); np.save(f"{sys.argv[1]}/rows.npy",
 
 
 def test_beats_the_descriptor(data_dir, tmp_path):
-    """A few minutes on the real pool give a network that is better than the descriptor it took the place of."""
+    """A few minutes on the real pool give a network that is better than the descriptor that it replaced."""
     scores = [word for name in OLD for word in ("--score", str(data_dir / "images" / name))]
     peer = data_dir / "backbones" / "mobilenet_v1_025_128" / "saved_model"
     line = command(data_dir / "images" / "distill_pool", peer, tmp_path / "mini.keras", *scores, epochs=4)

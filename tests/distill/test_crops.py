@@ -1,4 +1,4 @@
-"""Views: the judges are Pillow's own crop and a second drawing."""
+"""Views, compared with Pillow's crop and a second draw."""
 
 import numpy as np
 import pytest
@@ -38,8 +38,8 @@ def test_views_differ(images, tmp_path):
         assert len({view[row].tobytes() for view in views}) == 4
 
 
-def test_going_on(images, tmp_path):
-    """A view that is there stays, and what is missing is drawn as an unbroken run would have."""
+def test_resume(images, tmp_path):
+    """An existing view stays; missing ones are drawn as an uninterrupted run would draw them."""
     once = drawn(images, tmp_path / "once", 3)
     drawn(images, tmp_path / "twice", 2)
     kept = view_file(tmp_path / "twice", 0).stat().st_mtime_ns

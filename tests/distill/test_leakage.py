@@ -1,4 +1,4 @@
-"""The overlap of test images with the pool: the judge knows which photograph was put there."""
+"""Leakage of test images into a pool whose photographs are known."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What the student is asked for: NumPy is the judge."""
+"""The loss, compared with NumPy."""
 
 import numpy as np
 import pytest

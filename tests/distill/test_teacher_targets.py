@@ -1,30 +1,32 @@
-"""The targets: the judge is NumPy on the teachers' own answers."""
+"""The targets, compared with NumPy on the teachers' embeddings."""
 
 import numpy as np
 import pytest
 
 from frieze.core import unit_rows
-from tools.distill.teacher_targets import Teacher, answers_file, make_targets
+from tools.distill.teacher_targets import Teacher, embeddings_file, make_targets
 
 TEACHERS = [Teacher("one", 8, 1.0), Teacher("other", 8, 0.5)]
 
 
 @pytest.fixture
 def views(tmp_path):
-    """Two views of 40 images, with what two teachers of 12 and 6 numbers say of them."""
+    """Two views of 40 images, with the embeddings of two teachers of 12 and 6 numbers."""
     random = np.random.default_rng(0)
     views = [tmp_path / f"view-{number:03d}.npy" for number in range(2)]
     for view in views:
         for teacher, width in zip(TEACHERS, (12, 6), strict=True):
-            np.save(answers_file(view, teacher), unit_rows(random.random((40, width), np.float32)).astype(np.float16))
+            np.save(
+                embeddings_file(view, teacher), unit_rows(random.random((40, width), np.float32)).astype(np.float16)
+            )
     return views
 
 
 def centred(views, teacher):
-    """Give what a teacher says of each view, centred over all views, of unit length."""
-    answers = np.stack([np.load(answers_file(view, teacher)).astype(np.float32) for view in views])
-    answers -= answers.mean((0, 1))
-    return answers / np.linalg.norm(answers, axis=-1, keepdims=True)
+    """Return a teacher's embeddings of each view, centred over all views, of unit length."""
+    embeddings = np.stack([np.load(embeddings_file(view, teacher)).astype(np.float32) for view in views])
+    embeddings -= embeddings.mean((0, 1))
+    return embeddings / np.linalg.norm(embeddings, axis=-1, keepdims=True)
 
 
 def test_all_components_keep_the_cosines(views):

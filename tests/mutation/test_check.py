@@ -57,25 +57,24 @@ def _mutants(tree, *changes):
 def test_states(tree):
     """A mutant is killed by a test that passes without it, also by failing to import; else it survives."""
     changes = [("2 * x", "2 / x"), (">= 0", "> 0"), ("def sign", "def other")]
-    results = run_mutants(tree, _mutants(tree, *changes), limit_s=100)
+    results = run_mutants(tree, _mutants(tree, *changes), limit_s=100, each_s=60)
     assert [result.state for result in results] == ["killed", "survived", "killed"]
     tests = [result.test.rpartition("::")[2] for result in results]
     assert tests == ["test_double", "", ""]
     assert (tree / "features" / "toy.py").read_text() == MODULE
 
 
-def test_endless(tree, monkeypatch):
+def test_endless(tree):
     """A mutant is killed by a test that never ends with it."""
-    monkeypatch.setattr(check, "_LIMIT_S", 8.0)
     (tree / "tests" / "features" / "test_toy.py").write_text(TESTS.replace("assert False", "pass"))
-    (result,) = run_mutants(tree, _mutants(tree, ("n - 1", "n + 1")), limit_s=100)
+    (result,) = run_mutants(tree, _mutants(tree, ("n - 1", "n + 1")), limit_s=100, each_s=8)
     assert (result.state, result.test) == ("killed", "tests/features/test_toy.py::test_wait")
 
 
 def test_nothing_runs_it(tree):
     """A mutant of a file without tests has the state `no test`; one that comes too late is not run."""
     (lonely,) = (one for one in draw_mutants(tree, ["features"], seed="x", n_mutants=9) if one.owner == "LONELY")
-    results = run_mutants(tree, [lonely, *_mutants(tree, ("2 * x", "2 / x"))], limit_s=0)
+    results = run_mutants(tree, [lonely, *_mutants(tree, ("2 * x", "2 / x"))], limit_s=0, each_s=60)
     assert [result.state for result in results] == ["no test", "not run"]
 
 
@@ -83,7 +82,7 @@ def test_internal_failure(tree):
     """Where pytest cannot run the tests, the check ends with an error."""
     (tree / "tests" / "features" / "test_toy.py").write_text("import frieze.features.toy\nimport nothing_else\n")
     with pytest.raises(SystemExit, match=r"features/toy\.py(?s:.*)pytest cannot collect"):
-        run_mutants(tree, _mutants(tree, ("2 * x", "2 / x")), limit_s=100)
+        run_mutants(tree, _mutants(tree, ("2 * x", "2 / x")), limit_s=100, each_s=60)
 
 
 def test_seed(tmp_path, capsys):

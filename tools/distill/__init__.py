@@ -1,1 +1,1 @@
-"""The making of Frieze's built-in backbone: a small network taught by larger ones on unlabelled images."""
+"""Distillation of the built-in backbone: a small student learns larger teachers' embeddings of unlabelled images."""

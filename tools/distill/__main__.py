@@ -1,4 +1,4 @@
-"""Teach a small network what larger ones see: python -m tools.distill IMAGES --teacher BACKBONE --out NAME.keras."""
+"""Distil larger backbones into a small one: python -m tools.distill IMAGES --teacher BACKBONE --out NAME.keras."""
 
 from tools.distill.cli import main
 

@@ -1,13 +1,13 @@
-"""The student's architecture, written once: PyTorch trains what is said here, Keras ships it."""
+"""The student's architecture, shared by PyTorch (training) and Keras (the exported file)."""
 
 from typing import Any, NamedTuple, Protocol
 
 WIDTH = 256
-"""Of the embeddings."""
+"""Width of the embeddings."""
 
 STEM = 32
 LAST = 480
-"""Channels behind the last block, before they are averaged."""
+"""Channels after the last block, before global average pooling."""
 
 
 class Block(NamedTuple):
@@ -16,8 +16,8 @@ class Block(NamedTuple):
     Attributes:
         channels: Of its output.
         stride: 2 where height and width are halved.
-        is_narrow: Whether its 3 x 3 convolution works on half the channels, between two of 1 x 1.
-        is_read: Whether the average over its maps is handed to the embedding too: colour and texture live early.
+        is_narrow: Whether it is a bottleneck: 1 x 1, 3 x 3 on half the channels, 1 x 1.
+        is_read: Whether its pooled maps feed the embedding too: colour and texture are early features.
     """
 
     channels: int
@@ -40,8 +40,8 @@ BLOCKS = (
 )
 
 
-class Maker(Protocol):
-    """What a library does for the student; each convolution comes with its batch norm, under a name of its own."""
+class LayerFactory(Protocol):
+    """The operations that a library provides; each convolution includes its batch norm and has a unique name."""
 
     def convolve(self, maps: Any, name: str, shape: tuple[int, int, int, int]) -> Any:
         """Convolve; `shape` is (channels in, channels out, kernel, stride)."""
@@ -53,24 +53,24 @@ class Maker(Protocol):
         """Add two maps."""
 
     def embed(self, maps: list[Any], name: str, n_in: int) -> Any:
-        """Average each of the maps over height and width, and join them by one dense layer."""
+        """Pool each of the maps over height and width, and join them by one dense layer."""
 
 
-def network(images: Any, maker: Maker) -> Any:
-    """Give the embeddings [B, 256] of images [B, 128, 128, 3] in [0, 1]."""
-    maps = maker.relu(maker.convolve(images, "stem", (3, STEM, 4, 4)))
+def network(images: Any, layers: LayerFactory) -> Any:
+    """Compute the embeddings [B, 256] of images [B, 128, 128, 3] in [0, 1]."""
+    maps = layers.relu(layers.convolve(images, "stem", (3, STEM, 4, 4)))
     channels, read, n_read = STEM, [], 0
     for number, block in enumerate(BLOCKS):
-        maps = _block(maps, maker, f"block{number}", channels, block)
+        maps = _block(maps, layers, f"block{number}", channels, block)
         channels = block.channels
         if block.is_read:
             read.append(maps)
             n_read += channels
-    maps = maker.relu(maker.convolve(maps, "last", (channels, LAST, 1, 1)))
-    return maker.embed([maps, *read], "embedding", LAST + n_read)
+    maps = layers.relu(layers.convolve(maps, "last", (channels, LAST, 1, 1)))
+    return layers.embed([maps, *read], "embedding", LAST + n_read)
 
 
-def _block(maps: Any, maker: Maker, name: str, channels: int, block: Block) -> Any:
+def _block(maps: Any, layers: LayerFactory, name: str, channels: int, block: Block) -> Any:
     out, stride = block.channels, block.stride
     middle = out // 2
     shapes = (
@@ -80,7 +80,7 @@ def _block(maps: Any, maker: Maker, name: str, channels: int, block: Block) -> A
     )
     inner = maps
     for number, shape in enumerate(shapes):
-        inner = maker.convolve(inner if number == 0 else maker.relu(inner), f"{name}_conv{number}", shape)
+        inner = layers.convolve(inner if number == 0 else layers.relu(inner), f"{name}_conv{number}", shape)
     is_same = stride == 1 and channels == out
-    shortcut = maps if is_same else maker.convolve(maps, f"{name}_shortcut", (channels, out, 1, stride))
-    return maker.relu(maker.add(inner, shortcut))
+    shortcut = maps if is_same else layers.convolve(maps, f"{name}_shortcut", (channels, out, 1, stride))
+    return layers.relu(layers.add(inner, shortcut))

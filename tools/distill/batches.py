@@ -1,4 +1,4 @@
-"""What the student learns from, batch by batch: the same for the same seed, whatever was run before."""
+"""Training batches, which depend on seed and epoch alone."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -14,16 +14,16 @@ _GREY = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
-class Lesson:
-    """What is learnt from.
+class TrainingData:
+    """The training set and its options.
 
     Attributes:
         views: Files of uint8 [N, 128, 128, 3].
-        targets: For each of them float32 [N, 256], of unit length.
-        rows: Numbers of the images to learn from; the others of the views are left out.
-        epochs: How often all images are seen; each epoch shows the next view.
+        targets: For each view float32 [N, 256], of unit length.
+        rows: Rows of the views to train on.
+        epochs: Passes over all images; each epoch uses the next view.
         seed: Of the first weights, the order and the jitter.
-        compiles: Whether PyTorch compiles the network: a third faster after a minute; needs a C++ compiler.
+        compiles: Whether to use torch.compile: a third faster after a minute; needs a C++ compiler.
     """
 
     views: list[Path]
@@ -35,7 +35,7 @@ class Lesson:
 
 
 class Batch(NamedTuple):
-    """What one step learns from.
+    """The input of one training step.
 
     Attributes:
         pixels: uint8 [B, 128, 128, 3].
@@ -50,41 +50,41 @@ class Batch(NamedTuple):
     targets: np.ndarray
 
 
-def batches(lesson: Lesson, epoch: int) -> Iterator[Batch]:
-    """Give an epoch's batches, the next one read while one is learnt; what does not fill one is left out.
+def batches(data: TrainingData, epoch: int) -> Iterator[Batch]:
+    """Yield an epoch's batches, the next one prefetched; the last incomplete batch is dropped.
 
     Args:
-        lesson: What is learnt from.
-        epoch: From 0; it decides the view, the order and every change.
+        data: The training set.
+        epoch: From 0; determines the view, the order and the augmentation.
 
     Yields:
         The batches.
     """
-    view = epoch % len(lesson.views)
-    pixels = np.load(lesson.views[view], mmap_mode="r")
-    order = np.random.default_rng([lesson.seed, epoch]).permutation(lesson.rows)
+    view = epoch % len(data.views)
+    pixels = np.load(data.views[view], mmap_mode="r")
+    order = np.random.default_rng([data.seed, epoch]).permutation(data.rows)
     order = order[: len(order) // BATCH * BATCH].reshape(-1, BATCH)
 
     def read(step: int) -> Batch:
         rows = order[step]
-        draws = np.random.default_rng([lesson.seed, epoch, step]).random((4, BATCH), np.float32)
+        draws = np.random.default_rng([data.seed, epoch, step]).random((4, BATCH), np.float32)
         gain = 1 + _JITTER * (2 * draws[0] - 1)
         shift = _JITTER * (2 * draws[1] - 1) + (1 - gain) / 2
-        changed = _change(pixels[rows], is_mirrored=draws[2] < 0.5, is_grey=draws[3] < _GREY)  # noqa: PLR2004  a coin
+        changed = _augment(pixels[rows], is_mirrored=draws[2] < 0.5, is_grey=draws[3] < _GREY)  # noqa: PLR2004  a coin
         gain, shift = (values[:, None, None, None] for values in (gain, shift))
-        return Batch(changed, gain, shift, lesson.targets[view][rows])
+        return Batch(changed, gain, shift, data.targets[view][rows])
 
     with ThreadPoolExecutor(1) as reader:
-        coming = reader.submit(read, 0)
+        prefetched = reader.submit(read, 0)
         for step in range(1, len(order) + 1):
-            batch = coming.result()
+            batch = prefetched.result()
             if step < len(order):
-                coming = reader.submit(read, step)
+                prefetched = reader.submit(read, step)
             yield batch
 
 
-def _change(pixels: np.ndarray, *, is_mirrored: np.ndarray, is_grey: np.ndarray) -> np.ndarray:
-    """Mirror some of uint8 [B, H, W, 3], and take the colour from others: their target stays, the student guesses."""
+def _augment(pixels: np.ndarray, *, is_mirrored: np.ndarray, is_grey: np.ndarray) -> np.ndarray:
+    """Mirror some of uint8 [B, H, W, 3] and turn others grey, in place; their targets stay."""
     pixels[is_mirrored] = pixels[is_mirrored][:, :, ::-1]
     pixels[is_grey] = pixels[is_grey].mean(axis=-1, keepdims=True)
     return pixels

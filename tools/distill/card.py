@@ -1,4 +1,4 @@
-"""How good a network's vectors are, and the card that says so."""
+"""The figures on the card of a network: accuracy, training set, versions."""
 
 import hashlib
 import importlib.metadata
@@ -16,19 +16,19 @@ _LIBRARIES = ("frieze", "keras", "numpy", "openvino", "pillow", "tensorflow", "t
 
 
 def nearest_accuracy(network: Path, images: Path) -> float:
-    """Give the leave-one-out cosine 1-NN accuracy of a `.keras` file on a folder of one folder a class."""
+    """Return the leave-one-out cosine 1-NN accuracy of a `.keras` file on a folder of one folder a class."""
     with tempfile.TemporaryDirectory() as folder:
         frieze.embed(images, out=f"{folder}/features", backbone=str(network), pixels="0..1")
         table = open_features(f"{folder}/features")
         labels, vectors = np.asarray(table.labels), table.embeddings()
-    nearest, _ = top_k(vectors, vectors, k=2)  # one of them is the image itself
-    own = np.arange(len(labels))
-    other = np.where(nearest[:, 0] == own, nearest[:, 1], nearest[:, 0])
+    nearest, _ = top_k(vectors, vectors, k=2)  # one of the two is the image itself
+    rows = np.arange(len(labels))
+    other = np.where(nearest[:, 0] == rows, nearest[:, 1], nearest[:, 0])
     return float((labels[other] == labels).mean())
 
 
 def hash_names(images: Sequence[Path], pool: Path) -> str:
-    """Give the sha256 of what is learnt from: each image's path below the pool, and its bytes."""
+    """Return the sha256 of the training set: each image's path below the pool, and its bytes."""
     total = hashlib.sha256()
     for path in images:
         total.update(f"{path.relative_to(pool)}:{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
@@ -36,5 +36,5 @@ def hash_names(images: Sequence[Path], pool: Path) -> str:
 
 
 def versions() -> dict[str, Any]:
-    """Give the versions of what took part."""
+    """Return the versions of the libraries."""
     return {name: importlib.metadata.version(name) for name in _LIBRARIES}

@@ -17,12 +17,12 @@ import frieze.core
 import frieze.embedder
 import frieze.features
 from tools.distill.architecture import WIDTH
-from tools.distill.batches import BATCH, Lesson
+from tools.distill.batches import BATCH, TrainingData
 from tools.distill.card import hash_names, nearest_accuracy, versions
 from tools.distill.crops import draw_views, list_images
 from tools.distill.export_keras import write_keras
 from tools.distill.leakage import Pool
-from tools.distill.teacher_targets import Teacher, ask, make_targets
+from tools.distill.teacher_targets import Teacher, embed_views, make_targets
 
 
 class _Teacher(click.ParamType[Teacher]):
@@ -48,7 +48,11 @@ class _Teacher(click.ParamType[Teacher]):
 )
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The .keras file.")
 @click.option(
-    "--work", type=click.Path(path_type=Path), default="distill-work", show_default=True, help="Views lie here."
+    "--work",
+    type=click.Path(path_type=Path),
+    default="distill-work",
+    show_default=True,
+    help="Folder for views and checkpoints.",
 )
 @click.option("--views", default=12, show_default=True, help="Crops of each image; 49 KB each on disk.")
 @click.option("--epochs", default=150, show_default=True)
@@ -59,73 +63,75 @@ class _Teacher(click.ParamType[Teacher]):
     "scored",
     type=click.Path(exists=True, path_type=Path),
     multiple=True,
-    help="Images to judge by, in any form that `frieze embed` takes; labelled.",
+    help="Labelled test images, any source that `frieze embed` takes.",
 )
-def main(*, images: Path, out: Path, work: Path, scored: tuple[Path, ...], **asked: Any) -> None:
-    """Distil a backbone from the IMAGES of a folder, and write it with a card. Run again, it goes on where it was."""
+def main(*, images: Path, out: Path, work: Path, scored: tuple[Path, ...], **options: Any) -> None:
+    """Distil a backbone from the IMAGES of a folder, and write it with a card. Run again to resume."""
     work.mkdir(parents=True, exist_ok=True)
     try:
         with frieze.core.lock(work):
-            _distill(images, out, work, scored, asked)
+            _distill(images, out, work, scored, options)
     except frieze.InputError as error:
         raise click.ClickException(str(error)) from error
 
 
-def _distill(images: Path, out: Path, work: Path, scored: tuple[Path, ...], asked: dict[str, Any]) -> None:
+def _distill(images: Path, out: Path, work: Path, scored: tuple[Path, ...], options: dict[str, Any]) -> None:
     paths = list_images(images)
     shared = _find_shared(scored, paths)
     rows = np.flatnonzero([path not in shared for path in paths])
     left_out = sorted(path.relative_to(images).as_posix() for path in shared)
-    card = _card(images, paths, asked, n_learnt=len(rows)) | {"left_out": left_out}
+    card = _card(images, paths, options, n_trained=len(rows)) | {"left_out": left_out}
     _check_same(work, card)
-    lesson = Lesson(*_views_and_targets(paths, work, asked), rows, asked["epochs"], asked["seed"], asked["compiles"])
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as apart:  # PyTorch beside TensorFlow crashes
-        weights = apart.submit(_train, lesson, work / "checkpoint.pt").result()
+    data = TrainingData(
+        *_views_and_targets(paths, work, options), rows, options["epochs"], options["seed"], options["compiles"]
+    )
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:  # PyTorch beside TensorFlow crashes
+        weights = process.submit(_train, data, work / "checkpoint.pt").result()
     write_keras(weights, out, name=out.stem)
     accuracies = {folder.name: round(nearest_accuracy(out, folder), 4) for folder in scored}
-    facts = {"nearest_neighbour_accuracy": accuracies, "versions": versions()}
-    frieze.core.write_json(out.with_suffix(".card.json"), card | facts)
+    figures = {"nearest_neighbour_accuracy": accuracies, "versions": versions()}
+    frieze.core.write_json(out.with_suffix(".card.json"), card | figures)
     click.echo(f"{out}: {accuracies}", err=True)
 
 
-def _train(lesson: Lesson, checkpoint: Path) -> dict[str, np.ndarray]:
+def _train(data: TrainingData, checkpoint: Path) -> dict[str, np.ndarray]:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin would halve what else runs in these hours
     from tools.distill.train import train
 
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    return train(lesson, checkpoint)
+    return train(data, checkpoint)
 
 
 def _end_with_parent() -> None:
-    """Let nobody train on where the command was killed: the next one would write the same checkpoint."""
+    """End with the command: an orphan would write the same checkpoint as the next run."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
     os._exit(1)
 
 
-def _views_and_targets(paths: list[Path], work: Path, asked: dict[str, Any]) -> tuple[list[Path], list[np.ndarray]]:
+def _views_and_targets(paths: list[Path], work: Path, options: dict[str, Any]) -> tuple[list[Path], list[np.ndarray]]:
     views = []
-    for view in draw_views(paths, work, n_views=asked["views"], seed=asked["seed"]):
+    for view in draw_views(paths, work, n_views=options["views"], seed=options["seed"]):
         click.echo(f"{view.name}: {len(paths)} crops", err=True)
         views.append(view)
-    for teacher in asked["teachers"]:
-        for answers in ask(teacher, views):
-            click.echo(f"{answers.name}: seen by {teacher.handle}", err=True)
-    return views, make_targets(views, asked["teachers"], WIDTH)
+    for teacher in options["teachers"]:
+        for file in embed_views(teacher, views):
+            click.echo(f"{file.name}: embedded by {teacher.handle}", err=True)
+    return views, make_targets(views, options["teachers"], WIDTH)
 
 
-def _card(images: Path, paths: list[Path], asked: dict[str, Any], *, n_learnt: int) -> dict[str, Any]:
-    """Give what decides the network."""
-    n_steps = asked["epochs"] * (n_learnt // BATCH)
+def _card(images: Path, paths: list[Path], options: dict[str, Any], *, n_trained: int) -> dict[str, Any]:
+    """Return everything that determines the network."""
+    n_steps = options["epochs"] * (n_trained // BATCH)
     return {
         "images": {"folder": images.name, "number": len(paths), "sha256": hash_names(paths, images)},
-        "teachers": [_describe(teacher) for teacher in asked["teachers"]],
-        "views": asked["views"],
-        "epochs": asked["epochs"],
+        "teachers": [_describe(teacher) for teacher in options["teachers"]],
+        "views": options["views"],
+        "epochs": options["epochs"],
         "steps": n_steps,
         "images_seen": n_steps * BATCH,
-        "seed": asked["seed"],
+        "seed": options["seed"],
     }
 
 
@@ -133,17 +139,17 @@ def _describe(teacher: Teacher) -> dict[str, Any]:
     spec = frieze.embedder.open_backbone(
         frieze.embedder.BackboneRequest(handle=teacher.handle, image_size=teacher.side_px)
     ).spec
-    known = {"name": spec.name, "fingerprint": spec.fingerprint, "image_size": spec.image_size[0]}
-    return known | {"weight": teacher.weight}
+    described = {"name": spec.name, "fingerprint": spec.fingerprint, "image_size": spec.image_size[0]}
+    return described | {"weight": teacher.weight}
 
 
 def _check_same(work: Path, card: dict[str, Any]) -> None:
-    """Make sure that a folder of work that was begun is of the same images, teachers and numbers."""
+    """Check that the folder of an interrupted run has the same images, teachers and options."""
     path = work / "card.json"
     if not path.exists():
         frieze.core.write_json(path, card)
-    began = frieze.core.read_json(path, hint="Give another --work.")
-    changed = [name for name in card if began.get(name) != card[name]]
+    stored = frieze.core.read_json(path, hint="Give another --work.")
+    changed = [name for name in card if stored.get(name) != card[name]]
     if changed:
         raise frieze.InputError(
             f"{work} was begun with other {', '.join(changed)}.", hint="Give another --work, or remove that folder."
@@ -151,18 +157,18 @@ def _check_same(work: Path, card: dict[str, Any]) -> None:
 
 
 def _find_shared(scored: tuple[Path, ...], pool: list[Path]) -> set[Path]:
-    """Find what the network is judged by: it is not learnt from."""
+    """Find the test images in the training pool; they are left out."""
     if not scored:
         return set()
-    learnt, twins = Pool(pool), set[Path]()
-    for place in scored:
-        found = list(learnt.find(_files_of(place)))
-        click.echo(f"{place.name}: {len(found)} of its images are in the pool; they are left out", err=True)
-        twins.update(twin for _, twin in found)
-    return twins
+    training, duplicates = Pool(pool), set[Path]()
+    for source in scored:
+        matches = list(training.find(_read_images(source)))
+        click.echo(f"{source.name}: {len(matches)} of its images are in the pool; they are left out", err=True)
+        duplicates.update(duplicate for _, duplicate in matches)
+    return duplicates
 
 
-def _files_of(place: Path) -> Iterator[BinaryIO]:
-    """Read the images of any source."""
-    source = frieze.embedder.open_source(str(place), frieze.embedder.SourceOptions(labels="none"))
+def _read_images(path: Path) -> Iterator[BinaryIO]:
+    """Yield the images of any source."""
+    source = frieze.embedder.open_source(str(path), frieze.embedder.SourceOptions(labels="none"))
     yield from (io.BytesIO(one) for one in source.read(np.arange(len(source.listing.images))) if isinstance(one, bytes))

@@ -1,4 +1,4 @@
-"""Views: a random crop of every image at the student's size, drawn once and kept on disk."""
+"""Views: a random crop of every image at the student's input size, drawn once and stored."""
 
 import contextlib
 from collections.abc import Iterator
@@ -36,16 +36,16 @@ def view_file(work: Path, number: int) -> Path:
 
 
 def draw_views(paths: list[Path], work: Path, *, n_views: int, seed: int) -> Iterator[Path]:
-    """Draw what is missing of the views: the first shows whole images, every other one random crops.
+    """Draw the missing views: the first shows whole images, the others random crops.
 
     Args:
         paths: The images.
-        work: Where the views lie.
-        n_views: How many are wanted.
-        seed: Which crops; the same ones whatever was drawn before.
+        work: Folder of the views.
+        n_views: Number of views.
+        seed: Of the crops, which do not depend on earlier draws.
 
     Yields:
-        The file of each view, once it is there.
+        The file of each view, once it is complete.
     """
     for number in range(n_views):
         file = view_file(work, number)

@@ -1,4 +1,4 @@
-"""From the trained student to what ships: one Keras file, batch norm folded in, its weights stored as float16."""
+"""Export of the trained student: one Keras file, batch norm folded in, weights stored as float16."""
 
 import collections
 import io
@@ -22,21 +22,21 @@ def write_keras(weights: dict[str, np.ndarray], path: Path, *, name: str) -> Non
     """Write a trained student as a `.keras` file that takes pixels in [0, 1].
 
     Args:
-        weights: Of the PyTorch module, by their names there.
+        weights: The PyTorch module's, by their names there.
         path: The file.
-        name: The model's.
+        name: The model's name.
     """
     keras = frieze.core.import_keras()
     images = keras.Input((SIDE_PX, SIDE_PX, 3), name="images")
-    maker = _Maker(keras, weights)
-    model = keras.Model(images, network(images, maker), name=name)
-    for layer, values in maker.folded.items():
+    layers = _KerasLayers(keras, weights)
+    model = keras.Model(images, network(images, layers), name=name)
+    for layer, values in layers.folded.items():
         model.get_layer(layer).set_weights(values)
     frieze.core.write_file(path, lambda file: _save(model, file))
 
 
-class _Maker:
-    """Makes Keras layers, and folds each batch norm into the convolution before it."""
+class _KerasLayers:
+    """A factory of Keras layers, which folds each batch norm into the convolution before it."""
 
     def __init__(self, keras: Any, weights: dict[str, np.ndarray]) -> None:
         self._layers = keras.layers
@@ -72,11 +72,11 @@ class _Maker:
 
 
 _CONVOLUTION = ("0.weight", "1.weight", "1.bias", "1.running_mean", "1.running_var")
-_EPSILON = 1e-5  # PyTorch's own in a batch norm
+_EPSILON = 1e-5  # PyTorch's default for batch norm
 
 
 def _save(model: Any, path: Path) -> None:
-    """Save with float16 in the place of float32: Keras reads them back as what its layers say, float32."""
+    """Save float32 weights as float16; Keras converts them to its layers' float32 when it loads them."""
     whole = path.with_suffix(".float32.keras")
     model.save(whole)
     with zipfile.ZipFile(whole) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
@@ -91,8 +91,8 @@ def _undate(data: bytes) -> bytes:
     return json.dumps({name: value for name, value in json.loads(data).items() if name != "date_saved"}).encode()
 
 
-def _forget_addresses(data: bytes) -> bytes:
-    """Leave out what Keras notes of objects: where they lay in memory."""
+def _remove_addresses(data: bytes) -> bytes:
+    """Remove the ids of shared objects, which are addresses in memory."""
     return json.dumps(
         json.loads(data, object_hook=lambda one: {key: one[key] for key in one if key != "shared_object_id"})
     ).encode()
@@ -117,7 +117,7 @@ def _halve(data: bytes) -> bytes:
 
 
 _CHANGES: dict[str, Callable[[bytes], bytes]] = {
-    "config.json": _forget_addresses,
+    "config.json": _remove_addresses,
     "metadata.json": _undate,
     "model.weights.h5": _halve,
 }

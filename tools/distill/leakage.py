@@ -1,4 +1,4 @@
-"""Whether images that a network is judged by stand among those that it learns from, re-encoded or not."""
+"""Leakage of test images into the training pool, re-encoded or not."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,12 +11,12 @@ from tools.distill.crops import open_image
 
 _SIDE_PX = 16
 _BITS = 8 * 8
-_MOST_BITS = 6  # of 64: what another size and quality of JPEG may flip
+_MOST_BITS = 6  # of 64: another size or JPEG quality may flip that many
 _LEAST_LIKENESS = 0.98  # correlation of two thumbnails; different photographs of one kind stay below
 
 
 class Pool:
-    """Images that are learnt from, in which others are looked for.
+    """The training images, in which test images are looked up.
 
     Args:
         paths: The images.
@@ -28,15 +28,15 @@ class Pool:
         self._hashes = _hashes(self._thumbnails)
 
     def find(self, images: Iterable[Path | BinaryIO]) -> Iterator[tuple[int, Path]]:
-        """Find images that are in it too, whatever their size and encoding there.
+        """Find images that are in the pool too, at any size and in any encoding.
 
         A difference hash of 64 bits (after Krawetz, 2013) finds the candidates, the thumbnails' correlation decides.
 
         Args:
-            images: Those that must not be in it: files, or what was read of them.
+            images: Test images: paths or open files.
 
         Yields:
-            The number of each image found, with its twin.
+            The number of each image found, with its duplicate in the pool.
         """
         for number, thumbnail in enumerate(map(_thumbnail, images)):
             near = np.bitwise_count(self._hashes ^ _hashes(thumbnail[None])) <= _MOST_BITS
@@ -48,18 +48,18 @@ class Pool:
 def _thumbnail(image: Path | BinaryIO) -> np.ndarray:
     """Read an image as grey float32 [16, 16]."""
     with open_image(image) as opened:
-        opened.draft("L", (4 * _SIDE_PX, 4 * _SIDE_PX))  # JPEG decodes an eighth as well
+        opened.draft("L", (4 * _SIDE_PX, 4 * _SIDE_PX))  # JPEG decodes at an eighth directly
         return np.asarray(opened.convert("L").resize((_SIDE_PX, _SIDE_PX), Image.Resampling.BOX), np.float32)
 
 
 def _hashes(thumbnails: np.ndarray) -> np.ndarray:
-    """Give uint64 [N]: of an 8 x 8 grid, whether each field is brighter than its right neighbour."""
+    """Compute uint64 [N]: in an 8 x 8 grid, whether each field is brighter than its right neighbour."""
     fields = thumbnails.reshape(-1, 8, 2, 8, 2).mean((2, 4))
     bits = fields > np.roll(fields, -1, axis=2)
     return np.packbits(bits.reshape(-1, _BITS), axis=1).view(np.uint64)[:, 0]
 
 
 def _likeness(one: np.ndarray, other: np.ndarray) -> float:
-    """Give the correlation of two thumbnails; 0 where one of them is of one colour."""
+    """Return the correlation of two thumbnails; 0 where one of them is of one colour."""
     ours, theirs = one - one.mean(), other - other.mean()
     return float((ours * theirs).sum() / max(np.linalg.norm(ours) * np.linalg.norm(theirs), 1.0))

@@ -1,4 +1,4 @@
-"""What the student is asked for: each target itself, and the likeness between any two images of a batch."""
+"""The distillation loss: match, Gram and contrastive terms."""
 
 import torch
 from torch.nn import functional
@@ -23,7 +23,7 @@ def distillation_loss(embeddings: torch.Tensor, targets: torch.Tensor) -> torch.
     unit = functional.normalize(embeddings)
     cosines = unit @ targets.T
     match = 1 - cosines.diagonal().mean()
-    wanted = targets @ targets.T
-    gram = (unit @ unit.T - wanted).square().mean() / wanted.square().mean()
+    similarities = targets @ targets.T
+    gram = (unit @ unit.T - similarities).square().mean() / similarities.square().mean()
     contrast = functional.cross_entropy(cosines / _TEMPERATURE, torch.arange(len(unit)))
     return match + _GRAM * gram + _CONTRAST * contrast

@@ -1,4 +1,4 @@
-"""The student in PyTorch, which trains it."""
+"""The student as a PyTorch module."""
 
 from typing import Any
 
@@ -9,21 +9,21 @@ from torch.nn import functional
 from tools.distill.architecture import WIDTH, network
 
 
-class Student(nn.Module):  # type: ignore[misc]  # mypy is not shown PyTorch, which only the extra brings
+class Student(nn.Module):  # type: ignore[misc]  # mypy sees no PyTorch, which is an extra
     """uint8 or float images [B, 3, 128, 128] in [0, 1] -> float32 [B, 256]."""
 
     def __init__(self) -> None:
         super().__init__()
         self.units = nn.ModuleDict()
-        network(None, _Builder(self.units))
+        network(None, _LayerBuilder(self.units))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Embed."""
-        return network(images, _Runner(self.units))
+        return network(images, _LayerRunner(self.units))
 
 
-class _Builder:
-    """Makes the layers as the architecture asks for them; nothing flows yet."""
+class _LayerBuilder:
+    """Creates the layers that the architecture names, without data."""
 
     def __init__(self, units: nn.ModuleDict) -> None:
         self._units = units
@@ -46,8 +46,8 @@ class _Builder:
         return maps
 
 
-class _Runner:
-    """Runs them."""
+class _LayerRunner:
+    """Runs the layers."""
 
     def __init__(self, units: nn.ModuleDict) -> None:
         self._units = units

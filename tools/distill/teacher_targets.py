@@ -1,4 +1,4 @@
-"""What the teachers say of each view, and the targets made of it."""
+"""The teachers' embeddings of each view, and the training targets computed from them."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -17,12 +17,12 @@ _ROWS = 2048
 
 
 class Teacher(NamedTuple):
-    """A backbone whose view of the images is to be learnt.
+    """A backbone to distil.
 
     Attributes:
         handle: As `--backbone` takes it.
-        side_px: Side of what it is shown; None for its own.
-        weight: Of its cosine in the targets.
+        side_px: Side of its input; None for its default.
+        weight: The weight of its cosines in the targets.
     """
 
     handle: str
@@ -31,33 +31,33 @@ class Teacher(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Names its files."""
+        """The part of its files' names."""
         return hashlib.sha256(f"{self.handle}:{self.side_px}".encode()).hexdigest()[:8]
 
 
-def answers_file(view: Path, teacher: Teacher) -> Path:
-    """Name the file of what a teacher says of a view: float16 [N, D], of unit length."""
+def embeddings_file(view: Path, teacher: Teacher) -> Path:
+    """Return the file of a teacher's embeddings of a view: float16 [N, D], of unit length."""
     return view.with_suffix(f".{teacher.key}.npy")
 
 
-def ask(teacher: Teacher, views: Sequence[Path]) -> Iterator[Path]:
-    """Have a teacher look at the views that it has not seen yet.
+def embed_views(teacher: Teacher, views: Sequence[Path]) -> Iterator[Path]:
+    """Embed the views by a teacher, unless their files exist.
 
     Yields:
-        The file of its answers to each.
+        The file of each view's embeddings.
     """
-    missing = [view for view in views if not answers_file(view, teacher).exists()]
-    look = _opened(teacher) if missing else None
+    missing = [view for view in views if not embeddings_file(view, teacher).exists()]
+    embed = _open_teacher(teacher) if missing else None
     for view in views:
-        file = answers_file(view, teacher)
-        if look is not None and view in missing:
+        file = embeddings_file(view, teacher)
+        if embed is not None and view in missing:
             pixels = np.load(view, mmap_mode="r")
-            rows = np.concatenate([look(pixels[at : at + _ROWS]) for at in range(0, len(pixels), _ROWS)])
+            rows = np.concatenate([embed(pixels[at : at + _ROWS]) for at in range(0, len(pixels), _ROWS)])
             frieze.core.write_file(file, _writer(frieze.core.unit_rows(rows).astype(np.float16)))
         yield file
 
 
-def _opened(teacher: Teacher) -> Callable[[np.ndarray], np.ndarray]:
+def _open_teacher(teacher: Teacher) -> Callable[[np.ndarray], np.ndarray]:
     backbone = frieze.embedder.open_backbone(
         frieze.embedder.BackboneRequest(handle=teacher.handle, image_size=teacher.side_px)
     )
@@ -83,40 +83,40 @@ def _writer(rows: np.ndarray) -> Callable[[Path], None]:
 
 
 def make_targets(views: Sequence[Path], teachers: Sequence[Teacher], width: int) -> list[np.ndarray]:
-    """Join what the teachers say into one target a view and image.
+    """Join the teachers' embeddings into one target for each view and image.
 
     Each teacher's vectors are centred, brought to unit length and weighted; the principal components of all of them
     together are kept. The cosine of two targets is then close to the weighted mean of the teachers' centred cosines.
 
     Args:
-        views: Files of views that all teachers have seen.
+        views: Files of views that all teachers have embedded.
         teachers: One or more.
         width: Components kept.
 
     Returns:
         For each view float32 [N, width], of unit length.
     """
-    joined = _Joined(views[:_PCA_VIEWS], teachers)
+    joined = _JoinedEmbeddings(views[:_PCA_VIEWS], teachers)
     _, axes = np.linalg.eigh(sum(rows.T @ rows for rows in map(joined.rows, views[:_PCA_VIEWS])))
     axes = np.ascontiguousarray(axes[:, ::-1][:, :width])  # largest first
     return [frieze.core.unit_rows(joined.rows(view) @ axes) for view in views]
 
 
-class _Joined:
-    """The teachers' centred, weighted vectors beside each other."""
+class _JoinedEmbeddings:
+    """The teachers' centred, weighted embeddings, concatenated."""
 
     def __init__(self, views: Sequence[Path], teachers: Sequence[Teacher]) -> None:
         self._teachers = teachers
-        self._means = [np.mean([_answers(view, one).mean(0) for view in views], axis=0) for one in teachers]
+        self._means = [np.mean([_load_embeddings(view, one).mean(0) for view in views], axis=0) for one in teachers]
 
     def rows(self, view: Path) -> np.ndarray:
-        """Give float32 [N, the sum of the teachers' widths]."""
+        """Return float32 [N, the sum of the teachers' widths]."""
         parts = [
-            frieze.core.unit_rows(_answers(view, teacher) - mean) * np.float32(teacher.weight**0.5)
+            frieze.core.unit_rows(_load_embeddings(view, teacher) - mean) * np.float32(teacher.weight**0.5)
             for teacher, mean in zip(self._teachers, self._means, strict=True)
         ]
         return np.concatenate(parts, axis=1)
 
 
-def _answers(view: Path, teacher: Teacher) -> np.ndarray:
-    return np.asarray(np.load(answers_file(view, teacher)), np.float32)
+def _load_embeddings(view: Path, teacher: Teacher) -> np.ndarray:
+    return np.asarray(np.load(embeddings_file(view, teacher)), np.float32)

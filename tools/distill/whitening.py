@@ -1,18 +1,18 @@
-"""The last step: directions in which crops of one image differ from it count less."""
+"""Whitening: scales down the directions in which crops differ from their image."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 _SHRINKAGE = 0.1
-"""Of the mean variance, added to each: a direction in which hardly anything varies is not blown up."""
+"""Share of the mean variance that is added to each: a direction of hardly any variance is not amplified."""
 
 
 def whitening(whole: np.ndarray, crops: Sequence[np.ndarray]) -> np.ndarray:
-    """Find the linear map after which images differ from their crops alike in all directions.
+    """Compute the linear map after which images differ from their crops alike in all directions.
 
     This is within-class covariance normalization (Hatch, Kajarekar and Stolcke, 2006), a class being the views of one
-    image. Where the last layer is linear it takes the map up, which then costs nothing.
+    image. A linear last layer absorbs the map at no cost.
 
     Args:
         whole: float32 [N, D], of unit length.

@@ -1,4 +1,4 @@
-"""Run the mutation check: python -m tools.mutation [--seed SEED] [--mutants N] [--limit-s SECONDS]."""
+"""Run the mutation check: python -m tools.mutation; --help lists the options."""
 
 from tools.mutation.check import main
 

@@ -23,8 +23,6 @@ _ROOT = Path(__file__).parents[2]
 _FOLDERS = ("frieze", "embedder", "index", "classifiers", "features")
 _HEAVY = ("numpy", "pyarrow.parquet", "pyarrow.dataset", "faiss", "sklearn.linear_model", "sklearn.svm", "keras")
 _WORKERS = 2
-_LIMIT_S = 25.0
-"""Of one mutant."""
 _LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "dist", "demo-out")
 
 
@@ -81,17 +79,25 @@ class Worker:
         self._process.wait()
 
 
-def run_mutants(root: Path, mutants: list[Mutant], *, limit_s: float) -> list[Result]:
-    """Try mutants in two scratch copies of a checkout; those that the time does not suffice for are not run."""
+def run_mutants(root: Path, mutants: list[Mutant], *, limit_s: float, each_s: float) -> list[Result]:
+    """Try mutants in two scratch copies of a checkout.
+
+    Args:
+        root: The checkout.
+        mutants: Of its files.
+        limit_s: Seconds after which no further mutant is run.
+        each_s: Seconds for the tests of one mutant.
+    """
     end, results, idle = time.monotonic() + limit_s, list[Result](), queue.SimpleQueue[Worker]()
+    tests_of = {mutant.path: find_tests(root, mutant.path) for mutant in mutants}
 
     def run(mutant: Mutant) -> Result:
-        tests, start = find_tests(root, mutant.path), time.monotonic()
+        tests, start = tests_of[mutant.path], time.monotonic()
         if not tests:
             return Result(mutant, "no test", "", 0.0)
         one = idle.get()
         try:
-            state, test = one.run(mutant, tests, limit_s=_LIMIT_S) if start < end else ("not run", "")
+            state, test = one.run(mutant, tests, limit_s=each_s) if start < end else ("not run", "")
         finally:
             idle.put(one)
         return Result(mutant, state, test, time.monotonic() - start)
@@ -136,8 +142,9 @@ def main() -> None:
     parser.add_argument("--seed", help="by default the commit's hash")
     parser.add_argument("--mutants", type=int, default=30, help="how many to draw")
     parser.add_argument("--limit-s", type=float, default=200.0, help="seconds after which no further mutant is run")
+    parser.add_argument("--each-s", type=float, default=25.0, help="seconds for the tests of one mutant")
     options = parser.parse_args()
     seed = options.seed or read_seed(_ROOT)
     print(f"{options.mutants} mutants, seed {seed}", flush=True)
     mutants = draw_mutants(_ROOT, _FOLDERS, seed=seed, n_mutants=options.mutants)
-    show(run_mutants(_ROOT, mutants, limit_s=options.limit_s))
+    show(run_mutants(_ROOT, mutants, limit_s=options.limit_s, each_s=options.each_s))

@@ -14,7 +14,7 @@ def find_tests(root: Path, path: Path) -> list[str]:
     """Find the tests of a file: its doctests, the test file that mirrors it, and those that import it.
 
     A test file imports it by the module's name, or by a public name of it and the package's. Test files that start
-    servers (Ray, a bucket, a browser) come last, the others by size: the smallest tend to be the fastest.
+    servers (Ray, a bucket, a browser) come last; among the others the short ones that name it often come first.
 
     Args:
         root: The checkout.
@@ -32,7 +32,9 @@ def find_tests(root: Path, path: Path) -> list[str]:
     for test in (root / "tests").rglob("test_*.py"):
         text = test.read_text(encoding="utf-8")
         if test == mirror or _imports(text, module, names):
-            ranked.append((test != mirror, bool(_STARTS_SERVERS.search(text)), len(text), str(test.relative_to(root))))
+            n_named = sum(word in names or word == path.stem for word in re.findall(r"\w+", text))
+            has_servers = bool(_STARTS_SERVERS.search(text))
+            ranked.append((test != mirror, has_servers, -n_named / len(text), str(test.relative_to(root))))
     doctests = [str(linked)] if ">>>" in (root / path).read_text(encoding="utf-8") else []
     return [*doctests, *(test for *_, test in sorted(ranked)[:_N_FILES])]
 

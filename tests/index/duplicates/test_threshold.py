@@ -1,9 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 from frieze.core import unit_rows
 from frieze.features import METRICS
 from frieze.indexing import build_index, find_duplicates, open_index
+from frieze.indexing.duplicates.threshold import Sample, choose_min_score
 
 
 @pytest.fixture
@@ -87,3 +90,47 @@ def test_long_vectors_are_not_near_to_everything(find):
     embeddings = photographs(200, offset=0.5)
     embeddings[:20] *= 3
     assert find(embeddings, "dot")["groups"] == []
+
+
+def crowded(n_rows, ranks, gaps):
+    """A sample of orthogonal unit vectors; every row has these gaps, 1 - cosine, to its nearest rows from a rank on."""
+    vectors = np.eye(32, dtype=np.float32)
+    scores = 1 - np.repeat(gaps, np.diff([*ranks, 102]))
+    return Sample(n_rows, np.arange(32), vectors, np.zeros((32, 101), np.int64), np.tile(scores, (32, 1)))
+
+
+@pytest.mark.parametrize(("n_rows", "last"), [(1_000, 100), (200, 50)])
+def test_unrelated_images_are_counted_by_a_power_law(n_rows, last):
+    """The 20th and the 100th nearest (in a small collection: a quarter of all) give the gap of .01 unrelated images.
+
+    Nearer ranks may hold duplicates, and those between do not count.
+    """
+    gap = 0.1
+    near, far = (gap * (rank / 0.01) ** (1 / 8) for rank in (20, last))
+    sample = crowded(n_rows, [1, 21, 22, last + 1], [0.0, near, near + 1e-4, far])
+    assert choose_min_score(sample, metric="cosine", longest=1.0) == pytest.approx(1 - gap, abs=1e-4)
+
+
+@pytest.mark.parametrize(("n_rows", "is_crowded"), [(159, False), (160, True)])
+def test_few_images_have_no_power_law(n_rows, is_crowded):
+    """Below 160 images the typical gap alone decides; from 160 on the power law does, down to a tenth of it."""
+    sample = crowded(n_rows, [1, 41], [0.01, 0.3])
+    typical = 0.5 ** (50 / 546)
+    least = 0.025 * typical if is_crowded else 0.25 * typical
+    assert choose_min_score(sample, metric="cosine", longest=1.0) == pytest.approx(1 - least, abs=1e-6)
+
+
+@pytest.mark.parametrize("n_rows", [2, 11, 32])
+def test_the_prior_counts_like_fifty_pairs(n_rows):
+    """A guess of .5 for the typical gap counts like 50 measured pairs."""
+    sample = crowded(n_rows, [1], [0.2])
+    sample = dataclasses.replace(sample, rows=sample.rows[:n_rows], vectors=sample.vectors[:n_rows])
+    n_pairs = n_rows * (n_rows - 1) / 2
+    expected = 1 - 0.25 * 0.5 ** (50 / (50 + n_pairs))  # the measured gap is 1
+    assert choose_min_score(sample, metric="cosine", longest=1.0) == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_score_stays_below_rounding():
+    """Where all vectors are equal the score is lower by a thousandth than that of a vector to itself."""
+    sample = dataclasses.replace(crowded(32, [1], [0.0]), vectors=np.eye(1, 32, dtype=np.float32).repeat(32, axis=0))
+    assert choose_min_score(sample, metric="cosine", longest=1.0) == pytest.approx(1 - 1e-3, abs=1e-7)
