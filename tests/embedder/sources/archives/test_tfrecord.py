@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from frieze.core import ImageError, InputError
 from frieze.embedder.sources import SourceOptions
+from frieze.embedder.sources.archives.tfrecord import masked_crc
 from frieze.embedder.sources.open import open_source, read_image
 from frieze.features import open_features
 
@@ -354,3 +355,27 @@ def test_other_images_of_a_record(listed):
     (note,) = listed(records).notes
     assert note.startswith("Records hold other images beside image/encoded, which are not read: mask. Another is")
     assert listed(records, image="mask").notes == ()
+
+
+def plain_loop(data):
+    """Compute a masked CRC-32C bit by bit, as the standard has it."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    crc ^= 0xFFFFFFFF
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) % 2**32
+
+
+@given(data=st.binary())
+@settings(max_examples=50, deadline=None)
+def test_checksum_agrees_with_a_plain_loop(data):
+    """The checksum of any bytes is that of a loop over their bits."""
+    assert masked_crc(data) == plain_loop(data)
+
+
+def test_checksum_of_the_standard():
+    """The checksum of RFC 3720's 32 ascending bytes is the one that it states, masked."""
+    crc = 0x46DD794E
+    assert masked_crc(bytes(range(32))) == ((crc >> 15 | crc << 17) + 0xA282EAD8) % 2**32
