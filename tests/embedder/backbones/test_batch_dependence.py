@@ -39,9 +39,7 @@ def test_width_of_a_network_that_sees_each_image_alone(call, tf):
 )
 def test_a_vector_that_depends_on_the_batch_is_refused(call, tf):
     """An image has one vector, alone and among others; a network for which that is not so is rejected by name."""
-    with pytest.raises(
-        ModelError, match="net gives an image another vector when others are embedded with it"
-    ) as caught:
+    with pytest.raises(ModelError, match="net embeds an image differently with other images in its batch") as caught:
         probe_network(call, SIZE, name="net", is_known=False)
     assert "training=False" in caught.value.hint
 
