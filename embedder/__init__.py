@@ -90,7 +90,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # A class of Keras's: only who asks for it waits for Keras and TensorFlow.
+    # A Keras class: only its users wait for the import of Keras and TensorFlow.
     if name != "HubLayer":
-        raise AttributeError(f"module 'embedder' has no attribute {name!r}")
+        raise AttributeError(f"module 'frieze.embedder' has no attribute {name!r}")
     return importlib.import_module("frieze.embedder.backbones.hub_layer.layer").HubLayer

@@ -5,7 +5,7 @@ from typing import Self
 import numpy as np
 
 from frieze.classifiers.solver.row_blocks import Doubles
-from frieze.core import Floats, Rows
+from frieze.core import Floats, evenly_spaced
 
 MOST_AXES = 4096
 """Axes up to which a decomposition is worth its time: about ten seconds, which grow with the cube of their number."""
@@ -71,5 +71,4 @@ def shortened(rows: Floats) -> Floats:
         return space.coordinates
     if rows.shape[1] <= MOST_AXES:
         return rows
-    drawn: Rows = np.linspace(0, len(rows) - 1, _N_SAMPLED).astype(np.int64)
-    return RowSpace(rows[drawn]).along(rows)
+    return RowSpace(rows[evenly_spaced(np.arange(len(rows)), _N_SAMPLED)]).along(rows)

@@ -9,8 +9,8 @@ from frieze.core import import_tensorflow
 from frieze.features import BackboneSpec
 
 OPTION, TABLE, NETWORK, LAYERS, HUB = "option", "table", "network", "layers", "hub"
-"""Where a pixel range comes from: `--pixels` said so, the table that is gone on with was made with it, the network's
-maker says so, the numbers in its first layers tell, or all modules of TensorFlow Hub take it."""
+"""Where a pixel range comes from: `--pixels`, the table that a run resumes, the network's documentation, the numbers in
+its first layers, or the convention of TensorFlow Hub."""
 
 
 @dataclasses.dataclass(frozen=True)

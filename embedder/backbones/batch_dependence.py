@@ -54,9 +54,8 @@ def probe_network(call: Callable[[Any], Any], size: tuple[int, int], *, name: st
     between = np.asarray(call(tf.constant(np.concatenate([np.ones_like(noise), noise, noise * 0.2]))))
     if between.shape != (3, *alone.shape[1:]) or _is_far(alone[0], between[1]):
         raise ModelError(
-            f"{name} gives an image another vector when others are embedded with it, as where it normalises over the"
-            " batch.",
-            hint="Export the model as it is used for a single image, such as with training=False.",
+            f"{name} embeds an image differently with other images in its batch, as if it normalizes over the batch.",
+            hint="Export the model in inference mode, such as with training=False.",
         )
     return int(alone.shape[-1])
 

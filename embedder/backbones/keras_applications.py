@@ -93,7 +93,7 @@ def _fingerprint(request: BackboneRequest, model: Any) -> str:
     return fingerprint.of_file(request.handle, request.weights_path)
 
 
-def describe(handle: str, application: Application) -> dict[str, Any]:
+def to_row(handle: str, application: Application) -> dict[str, Any]:
     """Return a row of `frieze backbones`."""
     return {
         "handle": handle,

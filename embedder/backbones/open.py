@@ -13,7 +13,7 @@ from frieze.embedder.backbones.batch_dependence import probe_network
 from frieze.embedder.backbones.builtin import open_builtin
 from frieze.embedder.backbones.catalogue import APPLICATIONS, BUILTIN, BUILTIN_MODEL, BUILTIN_NAME
 from frieze.embedder.backbones.hub_download import open_remote
-from frieze.embedder.backbones.keras_applications import PREFIX, describe, open_application
+from frieze.embedder.backbones.keras_applications import PREFIX, open_application, to_row
 from frieze.embedder.backbones.keras_file import open_keras_file
 from frieze.embedder.backbones.request import MODEL_FILES, PRECISIONS, BackboneRequest
 from frieze.embedder.backbones.saved_model import open_saved_model
@@ -127,8 +127,8 @@ def reopen_backbone(spec: BackboneSpec, *, where: str) -> Backbone:
 
 def list_backbones() -> list[dict[str, Any]]:
     """List the named backbones: handle, width, input size, parameters and pixel range of each."""
-    built_in = describe(BUILTIN, BUILTIN_MODEL) | {"name": BUILTIN_NAME}
-    return [built_in, *(describe(PREFIX + name, application) for name, application in APPLICATIONS.items())]
+    built_in = to_row(BUILTIN, BUILTIN_MODEL) | {"name": BUILTIN_NAME}
+    return [built_in, *(to_row(PREFIX + name, application) for name, application in APPLICATIONS.items())]
 
 
 def conversion_hint(path: Path) -> str | None:
@@ -190,10 +190,10 @@ def _require_pixels(stated: StatedPixels, network: Network) -> str:
 
 def _images_to_embeddings(network: Network, pixels: str) -> Callable[[Any], Any]:
     to_range = PIXELS[pixels]
-    return lambda images: _pooled(network.call(to_range(images)))
+    return lambda images: _global_average_pool(network.call(to_range(images)))
 
 
-def _pooled(values: Any) -> Any:
+def _global_average_pool(values: Any) -> Any:
     tf = import_tensorflow()
     if values.shape.rank == _MAPS_RANK:
         values = tf.reduce_mean(values, axis=(1, 2))  # average pooling over height and width

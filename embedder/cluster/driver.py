@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from frieze.core import OUT_OF_MEMORY, InputError, Rows, connect_to_ray
+from frieze.core import OUT_OF_MEMORY, InputError, Rows, connect_to_ray, evenly_spaced
 from frieze.embedder.cluster.results import ResultCollector
 from frieze.embedder.cluster.scheduler import Piece, Schedule
 from frieze.embedder.cluster.worker import Outcome, Work
@@ -73,7 +73,7 @@ class ClusterRun:
         self._schedule = Schedule([shard.rows for shard in self._shards])
         self._gathering = ResultCollector(run, self._shards)
         rows = np.concatenate([shard.rows for shard in self._shards])
-        self._sample: Rows = rows[np.unique(np.linspace(0, len(rows) - 1, _SAMPLE).astype(np.int64))]
+        self._sample: Rows = evenly_spaced(rows, _SAMPLE)
         self._attempts = itertools.count(time.time_ns())  # no name that a killed run's worker still writes to
         self._members: list[WorkerHandle] = []
         self._idle: list[

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from frieze.core import ImageError, Rows, TablePath, not_visible_error, write_new_file
+from frieze.core import ImageError, Rows, TablePath, evenly_spaced, not_visible_error, write_new_file
 from frieze.embedder.backbones import Backbone, BackboneRequest
 from frieze.embedder.backbones.open import open_backbone
 from frieze.embedder.images.decoding_tally import DecodingTally
@@ -177,6 +177,5 @@ def _check_sees(work: Work) -> None:
 
 
 def _sees_some(source: Source) -> bool:
-    n_images = len(source.listing.images)
-    rows = np.unique(np.linspace(0, n_images - 1, min(n_images, _LOOKED_AT)).astype(np.int64))
+    rows = evenly_spaced(np.arange(len(source.listing.images)), _LOOKED_AT)
     return any(not isinstance(one, ImageError) or one.stage != "read" for one in source.read(rows))

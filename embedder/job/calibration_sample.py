@@ -5,7 +5,7 @@ import functools
 
 import numpy as np
 
-from frieze.core import Rows, count_cores
+from frieze.core import Rows, count_cores, evenly_spaced
 from frieze.embedder.images.decode import MAX_PIXELS
 from frieze.embedder.images.resize import Pixels
 from frieze.embedder.job.pipeline import Decoder, stream
@@ -41,7 +41,7 @@ class CalibrationSample:
     @property
     def sample(self) -> Rows:
         """int64, rows spread over all, `SIZE` at most."""
-        return self.rows[np.unique(np.linspace(0, len(self.rows) - 1, SIZE).astype(np.int64))]
+        return evenly_spaced(self.rows, SIZE)
 
     @property
     def pixels(self) -> Pixels:

@@ -46,7 +46,7 @@ class _Item(NamedTuple):
     label_from: str | None
 
 
-def open_objects(objects: Any, options: SourceOptions) -> Source:
+def open_in_memory(objects: Any, options: SourceOptions) -> Source:
     """List images in memory.
 
     Args:

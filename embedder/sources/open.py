@@ -22,7 +22,7 @@ from frieze.embedder.sources.files import read_uri, to_path, to_uri
 from frieze.embedder.sources.folder import is_image_name, open_files, open_folder
 from frieze.embedder.sources.formats import KINDS, file_kind, open_kind
 from frieze.embedder.sources.glob_pattern import GlobPattern
-from frieze.embedder.sources.in_memory import NAME, open_objects
+from frieze.embedder.sources.in_memory import NAME, open_in_memory
 from frieze.embedder.sources.mixed_folders import (
     count_unread_shards,
     find_shards,
@@ -137,7 +137,7 @@ def _check_has_columns(source: Source, columns: dict[str, str | None]) -> None:
 
 def _open(source: Any, options: SourceOptions) -> Source:
     if not isinstance(source, str | Path):
-        return open_objects(source, options)
+        return open_in_memory(source, options)
     return open_stdin(options) if source == STDIN else _open_path(str(source), options)
 
 

@@ -61,7 +61,7 @@ from frieze.core.storage.leftovers import (
 from frieze.core.storage.locks import is_being_written, lock
 from frieze.core.storage.table_files import check_table_file, check_writable, to_finite, write_table_file
 from frieze.core.typed_options import to_command_line
-from frieze.core.types import Floats, Rows, Strings, unit_rows
+from frieze.core.types import Floats, Rows, Strings, evenly_spaced, unit_rows
 
 __all__ = [
     "OUT_OF_MEMORY",
@@ -89,6 +89,7 @@ __all__ = [
     "counted",
     "cpu_share",
     "environment",
+    "evenly_spaced",
     "find_altered_files",
     "format_size",
     "free_memory",

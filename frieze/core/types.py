@@ -29,3 +29,12 @@ def unit_rows(embeddings: Floats) -> Floats:
     norms = np.linalg.norm(scaled, axis=1, keepdims=True)
     unit: Floats = np.divide(scaled, norms, out=scaled, where=norms > 0)
     return unit
+
+
+def evenly_spaced(rows: Rows, most: int) -> Rows:
+    """Return at most `most` of some rows, evenly spaced from the first to the last.
+
+    >>> evenly_spaced(np.arange(9), 3).tolist(), evenly_spaced(np.arange(2), 3).tolist()
+    ([0, 4, 8], [0, 1])
+    """
+    return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
+import google_crc32c
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,7 +19,6 @@ from frieze.core import ImageError
 from frieze.embedder.images.decode import MAX_BYTES
 from frieze.embedder.images.signatures import is_image
 from frieze.embedder.sources.archives.base import Archive, open_archives
-from frieze.embedder.sources.archives.crc32c import masked_crc
 from frieze.embedder.sources.base import File, Source, SourceOptions, read_error
 from frieze.embedder.sources.files import open_uri, stat_uri
 from frieze.embedder.sources.listing import ImageRecord
@@ -196,6 +196,18 @@ def _read(file: BinaryIO, offset: int, size_bytes: int, max_bytes: int) -> bytes
     if checksum != _CHECKSUM.pack(masked_crc(record)):
         raise ImageError("list", "damaged record", "its bytes do not match its checksum")
     return record
+
+
+def masked_crc(data: bytes) -> int:
+    """Return the masked CRC-32C checksum of a record.
+
+    Source: tensorflow/core/lib/hash/crc32c.h (the mask).
+
+    >>> hex(masked_crc(b"123456789"))
+    '0xc78ab0e5'
+    """
+    crc: int = google_crc32c.value(data)
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 @functools.cache

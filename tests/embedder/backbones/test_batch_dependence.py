@@ -8,12 +8,12 @@ SIZE = (4, 6)
 
 
 def means(images):
-    """Give the mean of each colour, [B, 3]."""
+    """Return the mean of each colour, [B, 3]."""
     return np.asarray(images).mean(axis=(1, 2))
 
 
 def rounded(images):
-    """Give means that are rounded otherwise in a batch than alone, as numbers of 8 bits may be."""
+    """Return means that are rounded differently in a batch than alone, as numbers of 8 bits may be."""
     return means(images) * (1 + 0.004 * (len(images) > 1))
 
 
@@ -38,10 +38,8 @@ def test_width_of_a_network_that_sees_each_image_alone(call, tf):
     ids=["centred", "scaled", "first", "last", "sums", "one row"],
 )
 def test_a_vector_that_depends_on_the_batch_is_refused(call, tf):
-    """An image has one vector, alone and among others; a network for which that is not so is refused by name."""
-    with pytest.raises(
-        ModelError, match="net gives an image another vector when others are embedded with it"
-    ) as caught:
+    """An image has one vector, alone and among others; a network for which that is not so is rejected by name."""
+    with pytest.raises(ModelError, match="net embeds an image differently with other images in its batch") as caught:
         probe_network(call, SIZE, name="net", is_known=False)
     assert "training=False" in caught.value.hint
 

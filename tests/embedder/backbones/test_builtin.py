@@ -38,7 +38,7 @@ def test_golden(opened):
     )
 
 
-def test_is_what_keras_gives(opened):
+def test_agrees_with_keras_layers(opened):
     """What runs without Keras is what Keras makes of the file."""
     images = np.float32(pictures()) / 255
     ours, theirs = opened("builtin").call(images).numpy(), open_backbone(BackboneRequest()).model(images).numpy()
@@ -46,7 +46,7 @@ def test_is_what_keras_gives(opened):
 
 
 def test_size():
-    """Its file stays below 2.5 MB, with weights in float16, and has the parameters that are told of it."""
+    """Its file stays below 2.5 MB, with weights in float16, and has the stated number of parameters."""
     assert BUILTIN_FILE.stat().st_size <= 2.5e6
     stored = []
     with zipfile.ZipFile(BUILTIN_FILE) as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
@@ -70,6 +70,6 @@ def test_layer(opened):
 
 @pytest.mark.parametrize("side_px", [64, 256])
 def test_one_size_only(side_px):
-    """It is made for one size; another is refused."""
+    """It is made for one size; another is rejected."""
     with pytest.raises(ModelError, match=f"images of {side_px} x {side_px} pixels(?s:.)*It was made for 128 x 128"):
         open_backbone(BackboneRequest(image_size=side_px))

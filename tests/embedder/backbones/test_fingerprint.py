@@ -82,7 +82,7 @@ def test_files_of_weights(tmp_path):
 
 
 @pytest.mark.parametrize("handle", ["keras:MobileNetV2", "https://tfhub.dev/a/1", "nowhere", "nowhere.keras"])
-def test_only_loading_tells(handle):
+def test_unknown_without_loading(handle):
     """Where no local file decides, there is no fingerprint without loading."""
     assert fingerprint_of_files(BackboneRequest(handle=handle)) is None
 

@@ -19,7 +19,7 @@ MODULE = "/tiny/feature_vector/1"
 
 
 def refusal(handle):
-    """Open what can't be opened: gives the error."""
+    """Open what can't be opened, and return the error."""
     with pytest.raises(ModelError) as caught:
         open_backbone(BackboneRequest(handle=handle))
     return caught.value
@@ -51,12 +51,12 @@ def packed(tiny):
 
 @pytest.fixture
 def served(packed):
-    """A server on loopback that has one module; gives its URL, what was asked of it, and the bytes it sends."""
-    asked, content = [], {MODULE: packed}
+    """A server on loopback that has one module; with its URL, the requests it received, and the bytes it sends."""
+    requested, content = [], {MODULE: packed}
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            asked.append(self.path)
+            requested.append(self.path)
             url = urllib.parse.urlsplit(self.path)
             is_there = url.path in content and url.query == "tf-hub-format=compressed"
             self.send_response(200 if is_there else 404)
@@ -70,17 +70,17 @@ def served(packed):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", asked, content
+        yield f"http://127.0.0.1:{server.server_port}", requested, content
         server.shutdown()
         thread.join()
 
 
 def test_fetched_once(served, cache):
-    """A URL's module is fetched packed, once, into the user's own cache; later it opens without the server."""
-    url, asked, _ = served
+    """A URL's module is downloaded packed, once, into the user's own cache; later it opens without the server."""
+    url, requested, _ = served
     for _ in range(2):
         assert open_backbone(BackboneRequest(handle=url + MODULE)).spec.dim == 16
-    assert asked == [f"{MODULE}?tf-hub-format=compressed"]
+    assert requested == [f"{MODULE}?tf-hub-format=compressed"]
     assert "saved_model.pb" in files_below(cache)
 
 
@@ -110,8 +110,8 @@ def test_default_cache(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("keep_folders", [True, False])
 def test_emptied_cache(keep_folders, served, cache):
-    """A module whose files a cleaner took is fetched again, also where its folders are left."""
-    url, asked, _ = served
+    """A module whose files a cleaner took is downloaded again, also where its folders are left."""
+    url, requested, _ = served
     open_backbone(BackboneRequest(handle=url + MODULE))
     for path in [*cache.rglob("*")] if keep_folders else []:
         if path.is_file():
@@ -119,11 +119,11 @@ def test_emptied_cache(keep_folders, served, cache):
     if not keep_folders:
         shutil.rmtree(cache)
     assert open_backbone(BackboneRequest(handle=url + MODULE)).spec.dim == 16
-    assert len(asked) == 2
+    assert len(requested) == 2
 
 
 def test_unknown_module(served):
-    """A handle that the server does not have is refused, with the way to fetch it by hand."""
+    """A handle that the server does not have is rejected, with the way to download it by hand."""
     handle = served[0] + "/nobody/nothing/1"
     error = refusal(handle)
     assert error.message.startswith(f"{handle} can't be downloaded: HTTP Error 404")
@@ -131,7 +131,7 @@ def test_unknown_module(served):
 
 
 def test_no_connection(served):
-    """A server that does not answer is an error with the same mend."""
+    """A server that does not answer is an error with the same hint."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), None) as server:
         handle = f"http://127.0.0.1:{server.server_port}{MODULE}"
     error = refusal(handle)
@@ -142,16 +142,16 @@ def test_no_connection(served):
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # tensorflow-hub leaves it open
 def test_broken_connection(served, packed):
     """A download that breaks off is an error, and leaves nothing behind that the next run would take for a module."""
-    url, asked, content = served
+    url, requested, content = served
     content[MODULE] = packed[: len(packed) // 2]
     assert "can't be downloaded" in refusal(url + MODULE).message
     gc.collect()  # so that the warning comes here and not in another test
     content[MODULE] = packed
     assert open_backbone(BackboneRequest(handle=url + MODULE)).spec.dim == 16
-    assert len(asked) == 2
+    assert len(requested) == 2
 
 
-def test_talk_goes_to_stderr(served, capsys):
+def test_progress_goes_to_stderr(served, capsys):
     """Fetching says nothing on stdout, where results go."""
     os.environ["TFHUB_DOWNLOAD_PROGRESS"] = "1"
     open_backbone(BackboneRequest(handle=served[0] + MODULE))
@@ -177,6 +177,6 @@ def test_file_systems_of_tensorflow(tiny, tf, cache, module):
 
 @pytest.mark.parametrize("handle", ["ram://bucket/nowhere", "nosuch://bucket/tiny"])
 def test_file_system_refuses(handle, cache):
-    """A handle that is not there, or of an unknown kind, is refused, and the cache stays clean."""
+    """A handle that does not exist, or of an unknown kind, is rejected, and the cache stays clean."""
     assert handle in refusal(handle).message
     assert files_below(cache) == []

@@ -60,12 +60,12 @@ def network(tf):
 
 
 def range_of(model, tf, shape=(None, SIDE_PX, SIDE_PX, 3)):
-    """Give the range that is read from a Keras model."""
+    """Return the range that is read from a Keras model."""
     return trace_graph(lambda images: model(images, training=False), tf.TensorSpec(shape)).pixels
 
 
 def cosine(some, others):
-    """Give the least cosine between rows."""
+    """Return the least cosine between rows."""
     a, b = (np.asarray(rows) / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (some, others))
     return float((a * b).sum(axis=1).min())
 
@@ -98,7 +98,7 @@ def test_saved_model_of_keras(name, form, network, tf, tmp_path):
 
 @pytest.mark.parametrize("pixels", [None, "0..255"])
 def test_exported_augmentation(pixels, network, tmp_path):
-    """A SavedModel whose layers of augmentation are at work is refused, whatever its range: nothing of it repeats."""
+    """A SavedModel whose layers of augmentation are at work is rejected, whatever its range: nothing of it repeats."""
     build, _ = FIRST_LAYERS["augmented"]
     network(*build(import_keras().layers)).export(tmp_path / "net", verbose=False)
     with pytest.raises(ModelError, match="its embeddings would differ every time") as caught:
@@ -176,7 +176,7 @@ def test_applications(name, tf):
 
 
 def test_unknown_is_refused(network, tmp_path):
-    """A SavedModel of Keras' without such layers is refused, as a `.keras` file is; --pixels names the range."""
+    """A SavedModel of Keras' without such layers is rejected, as a `.keras` file is; --pixels names the range."""
     model = network()
     model.export(tmp_path / "net", verbose=False)
     with pytest.raises(ModelError, match="does not show what pixels") as caught:

@@ -15,10 +15,10 @@ def images(side=32):
     return np.random.default_rng(0).random((2, side, side, 3), np.float32)
 
 
-def refusal(**asked):
-    """Open what can't be opened: gives the error."""
+def refusal(**requested):
+    """Open what can't be opened, and return the error."""
     with pytest.raises(InputError) as caught:
-        open_backbone(BackboneRequest(**{"weights": "random"} | asked))
+        open_backbone(BackboneRequest(**{"weights": "random"} | requested))
     return caught.value
 
 
@@ -84,7 +84,7 @@ def wrong_weights(small_network, tf, tmp_path):
     ["shapes.keras", "shapes.weights.h5", "names.keras", "names.weights.h5", "text.h5", "nowhere.h5", "nowhere.keras"],
 )
 def test_weights_of_another_network(file, wrong_weights, small_application):
-    """A file that holds another network's weights, or none, is refused by its name: none stays random unsaid."""
+    """A file that holds another network's weights, or none, is rejected by its name: none stays random unsaid."""
     error = refusal(handle=small_application, weights=str(wrong_weights / file))
     assert isinstance(error, ModelError)
     assert file in error.message
@@ -106,7 +106,7 @@ def test_imagenet_weights_out_of_reach(monkeypatch, tf):
 
 
 def test_unknown_name():
-    """A name that is nearly right is told the right one."""
+    """The message for a misspelled name suggests the right one."""
     error = refusal(handle="keras:MobilenetV2")
     assert error.message.startswith("keras.applications has no MobilenetV2. Did you mean MobileNetV2 or")
     assert error.hint == "List all names with: frieze backbones"
@@ -114,7 +114,7 @@ def test_unknown_name():
 
 
 def test_too_small():
-    """A size below what the network takes is refused with Keras's own words."""
+    """A size below what the network takes is rejected with Keras's own words."""
     error = refusal(handle="keras:MobileNetV2", image_size=16)
     assert "at least 32x32" in error.message
     assert "--image-size" in error.hint
@@ -133,12 +133,12 @@ def test_layer(small_network, small_application):
 
 
 def test_unknown_layer(small_application):
-    """A layer that is not there is told the ones that are near."""
+    """The message for an unknown layer lists similar names."""
     error = refusal(handle=small_application, layer="frist")
     assert error.message == "Small has no layer frist."
     assert error.hint == "Similar names: first."
 
 
 def test_pixels_are_its_own():
-    """--pixels is refused: each network has its own preprocessing."""
+    """--pixels is rejected: each network has its own preprocessing."""
     assert refusal(handle="keras:VGG16", pixels="0..1").hint == "Leave --pixels out."

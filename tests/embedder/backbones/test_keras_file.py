@@ -23,10 +23,10 @@ def save(tf, tmp_path):
     return write
 
 
-def refusal(**asked):
-    """Open what can't be opened: gives the error."""
+def refusal(**requested):
+    """Open what can't be opened, and return the error."""
     with pytest.raises(ModelError) as caught:
-        open_backbone(BackboneRequest(**asked))
+        open_backbone(BackboneRequest(**requested))
     return caught.value
 
 
@@ -39,7 +39,7 @@ def test_pixels(pixels, save):
 
 
 def test_pixels_must_be_known(save):
-    """A model that does not rescale its pixels is refused without --pixels: a wrong range is a silent loss."""
+    """A model that does not rescale its pixels is rejected without --pixels: a wrong range is a silent loss."""
     error = refusal(handle=save())
     assert "none of its layers rescales them by known numbers" in error.message
     assert "--pixels 0..1, -1..1, 0..255, caffe or torch" in error.hint
@@ -69,7 +69,7 @@ def test_any_size(save):
 
 
 def test_layer(save):
-    """--layer reads a layer of it; one that is not there is told its neighbours."""
+    """--layer reads a layer of it; the message for an unknown one lists similar names."""
     import keras
 
     handle = save(keras.layers.Rescaling(2.0, name="doubled"), keras.layers.ReLU(name="positive"))
@@ -115,7 +115,7 @@ def test_several_inputs_or_outputs(tf, tmp_path):
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (8, 8, 4), (None, None, 2), (192,), (8, 24), (2, 8, 8, 3)], ids=str)
 def test_inputs_that_are_no_images_of_three_colours(shape, tf, tmp_path):
-    """A model of grey images, of four channels, or of no images at all is refused by its input's shape."""
+    """A model of grey images, of four channels, or of no images at all is rejected by its input's shape."""
     import keras
 
     images = keras.Input(shape)
@@ -127,7 +127,7 @@ def test_inputs_that_are_no_images_of_three_colours(shape, tf, tmp_path):
 
 @pytest.mark.parametrize("layer", ["Lambda", "TFSMLayer"])
 def test_code_is_not_run(layer, tf, tmp_path):
-    """A model that would run code of its own is refused, with the way out that its maker has."""
+    """A model that would run code of its own is rejected, with the way out that its maker has."""
     import keras
 
     images = keras.Input((8, 8, 3))
@@ -144,7 +144,7 @@ def test_code_is_not_run(layer, tf, tmp_path):
 
 @pytest.mark.parametrize("content", [None, b"", b"text"])
 def test_no_model(content, tmp_path):
-    """A file that is missing or holds no model is refused, by its name."""
+    """A file that is missing or holds no model is rejected, by its name."""
     path = tmp_path / "net.keras"
     if content is not None:
         path.write_bytes(content)
@@ -191,7 +191,7 @@ def test_layers_of_a_base(transfer):
     ],
 )
 def test_no_layer_of_a_base(layer, hint, transfer):
-    """A layer that is not there is refused with the paths that are near it."""
+    """A layer that does not exist is rejected with the paths that are near it."""
     assert refusal(handle=transfer[0], layer=layer).hint.startswith(hint)
 
 
@@ -212,7 +212,7 @@ def test_whole_h5(tf, tmp_path):
 
 
 def test_h5_runs_no_code(tf, tmp_path):
-    """A Lambda layer in an `.h5` file is refused as one in a `.keras` file is."""
+    """A Lambda layer in an `.h5` file is rejected as one in a `.keras` file is."""
     import keras
 
     keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Lambda(lambda images: 2 * images)]).save(tmp_path / "net.h5")

@@ -127,26 +127,26 @@ def forge(tf, folder, edit):
 
 
 def function_with(graph, operation):
-    """Give the first function that holds an operation; `SaveV2` is the saver's."""
+    """Return the first function that holds an operation; `SaveV2` is the saver's."""
     functions = graph.graph_def.library.function
     return next(one for one in functions if any(node.op == operation for node in one.node_def))
 
 
 def refusal(folder):
-    """Open what is refused: gives the error."""
+    """Open what is rejected, and return the error."""
     with pytest.raises(ModelError, match="does more than compute") as caught:
         open_backbone(BackboneRequest(handle=str(folder)))
     return caught.value
 
 
 def marks(mark):
-    """Tell whether anything was written, a checkpoint's files included."""
+    """Return whether anything was written, a checkpoint's files included."""
     return any(mark.parent.glob("mark*"))
 
 
 @pytest.mark.parametrize("name", EVIL)
 def test_refused_before_it_shows(name, save, mark, tf):
-    """A graph that reads or writes files or calls Python is refused before it leaves a mark, however deep it hides."""
+    """A graph that reads or writes files or calls Python is rejected before it leaves a mark, however deep it hides."""
     error = refusal(save(lambda: EVIL[name](tf, str(mark))))
     assert f"net does more than compute: {name.split()[0]} in '" in error.message
     assert not marks(mark)
@@ -209,7 +209,7 @@ def test_initializer_of_a_resource(save, mark, tf):
 
 
 def test_vocabulary(save, tmp_path, tf):
-    """A table filled from a file is refused, though the file be the model's own; one filled from the graph is not."""
+    """A table filled from a file is rejected, though the file be the model's own; one filled from the graph is not."""
     (tmp_path / "words.txt").write_text("one\ntwo\n")
     whole, line = tf.lookup.TextFileIndex.WHOLE_LINE, tf.lookup.TextFileIndex.LINE_NUMBER
     file = tf.lookup.TextFileInitializer(str(tmp_path / "words.txt"), tf.string, whole, tf.int64, line)
@@ -224,7 +224,7 @@ def test_vocabulary(save, tmp_path, tf):
 @pytest.mark.parametrize("where", ["signature", "main_op", "local_variable"])
 @pytest.mark.parametrize(("effect", "operation"), [(write, "WriteFile"), (save_checkpoint, "SaveV2")])
 def test_tf1(where, effect, operation, save_tf1, mark):
-    """A TF1 graph is refused for what a signature or an initializer gets to; where it is trusted, that is run."""
+    """A TF1 graph is rejected for what a signature or an initializer gets to; where it is trusted, that is run."""
     folder = save_tf1(where, effect)
     assert f"net does more than compute: {operation} in the main graph" in refusal(folder).message
     assert not marks(mark)
@@ -303,7 +303,7 @@ def _call_by_interface(_graph, saver):
     "edit", [_call_by_name, _call_as_operation, _call_by_object, _call_as_gradient, _call_by_interface]
 )
 def test_saver_called_by_others(edit, save, tf):
-    """The saver's own function is refused as soon as anything but the saver can get to it."""
+    """The saver's own function is rejected as soon as anything but the saver can get to it."""
     folder = save()
     check_only_computes(folder, name="net")
     forge(tf, folder, lambda graph: edit(graph, function_with(graph, "SaveV2")))
@@ -360,7 +360,7 @@ def test_url(save, mark, tf, monkeypatch):
 
 
 def test_trust_is_for_one_run(save, mark, tf, write_photos, out):
-    """A table made with trust is gone on with without, as long as nothing is to be embedded; trust is not stored."""
+    """A table made with trust resumes without it as long as nothing has to be embedded; trust is not stored."""
     folder, photos = save(lambda: write(tf, str(mark))), write_photos(mark.parent / "photos", ["a.jpg"])
 
     def embed(*, trust):
@@ -408,7 +408,7 @@ the functions that RemoteCall or a TPU runs are looked at themselves."""
 
 
 def registered(tf):
-    """Give each operation that TensorFlow has, without its version, with the names of its texts."""
+    """Return each operation that TensorFlow has, without its version, with the names of its texts."""
     from tensorflow.core.framework import op_def_pb2
     from tensorflow.python.client import pywrap_tf_session as runtime
 

@@ -14,14 +14,14 @@ _NO_CODE = "it runs only code of Frieze and Keras."
 
 
 def test_builtin_is_the_default(opened):
-    """Nothing asked for is the built-in network."""
+    """Nothing requested is the built-in network."""
     assert BackboneRequest().handle == "builtin"
     assert opened("builtin").spec.name == "frieze-mini-3"
 
 
 @pytest.mark.parametrize("handle", ["nowhere/at/all", "mobilenet"])
 def test_unknown_handle(handle):
-    """A handle of no known kind is refused, with the list of what there is and the name that is near."""
+    """A handle of no known kind is rejected, with the list of what there is and the name that is near."""
     with pytest.raises(ModelError, match=f"{handle} is no backbone") as caught:
         open_backbone(BackboneRequest(handle=handle))
     is_near = handle == "mobilenet"
@@ -29,7 +29,7 @@ def test_unknown_handle(handle):
 
 
 @pytest.mark.parametrize(
-    ("asked", "message"),
+    ("requested", "message"),
     [
         ({"weights": "imagenet"}, "--weights does not go with builtin: its weights are in it."),
         ({"image_size": 0}, "--image-size is 0."),
@@ -44,10 +44,10 @@ def test_unknown_handle(handle):
         ),
     ],
 )
-def test_options_that_do_not_fit(asked, message):
-    """An option that is unknown, or does not go with the backbone, is refused before anything is loaded."""
+def test_options_that_do_not_fit(requested, message):
+    """An option that is unknown, or does not go with the backbone, is rejected before anything is loaded."""
     with pytest.raises(InputError) as caught:
-        open_backbone(BackboneRequest(**asked))
+        open_backbone(BackboneRequest(**requested))
     assert caught.value.message == message
     assert caught.value.hint
 
@@ -77,8 +77,8 @@ def test_reopened_application(small_network, small_application, monkeypatch, tmp
     assert spec.weights == str(small_network[1] / "small.keras")
 
 
-def test_another_network_in_its_place(tiny, opened):
-    """A network that was exchanged under the same path is refused, and both fingerprints are named."""
+def test_replaced_network(tiny, opened):
+    """A network that was exchanged under the same path is rejected, and both fingerprints are named."""
     spec = dataclasses.replace(opened(str(tiny)).spec, fingerprint="0" * 64)
     with pytest.raises(MismatchError, match=rf"fingerprint: \w+ here, 0+ there(?s:.)*Put the first one back at {tiny}"):
         reopen_backbone(spec, where="the table")
@@ -118,15 +118,15 @@ def test_list():
         ("net.json", "model.save('NAME.keras')"),
     ],
 )
-def test_the_way_is_named(name, says, tmp_path):
-    """A file of another program's is refused with how to come to something that is read here."""
+def test_conversion_hint(name, says, tmp_path):
+    """A file of another program's is rejected with how to convert it."""
     (tmp_path / name).write_bytes(b"some")
     with pytest.raises(ModelError, match="is no backbone") as caught:
         open_backbone(BackboneRequest(handle=str(tmp_path / name)))
     assert says.format(folder=tmp_path) in caught.value.hint
 
 
-def test_names_that_say_nothing():
+def test_no_conversion_hint():
     """A name of no known suffix gets no such advice; a path with a space is quoted."""
     assert conversion_hint(Path("mobilenet")) is None
     assert "'my nets/a b.onnx'" in str(conversion_hint(Path("my nets/a b.onnx")))

@@ -8,7 +8,7 @@ CAFFE = np.array([103.939, 116.779, 123.68])
 
 
 def standardised(mean, deviation):
-    """Give scale and offset of (pixels - mean) / deviation."""
+    """Return scale and offset of (pixels - mean) / deviation."""
     mean, deviation = np.broadcast_arrays(np.asarray(mean, float), np.asarray(deviation, float))
     return 1 / deviation, -mean / deviation
 
@@ -74,7 +74,7 @@ def test_statistics(mean, deviation, expected):
         standardised(0.5, 1.2),
     ],
 )
-def test_what_does_not_tell(scale, offset):
+def test_ambiguous_numbers(scale, offset):
     """Numbers that make sense for several ranges, or for none, tell nothing."""
     assert infer_pixel_range(scale, offset) is None
 

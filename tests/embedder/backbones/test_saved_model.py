@@ -10,10 +10,10 @@ from frieze.embedder.backbones.saved_model import _named_size, module_name
 IMAGES = np.random.default_rng(0).random((3, 32, 32, 3), np.float32)
 
 
-def refusal(**asked):
-    """Open what can't be opened: gives the error's text."""
+def refusal(**requested):
+    """Open what can't be opened, and return the error's text."""
     with pytest.raises(ModelError) as caught:
-        open_backbone(BackboneRequest(**asked))
+        open_backbone(BackboneRequest(**requested))
     assert caught.value.hint
     return str(caught.value)
 
@@ -32,7 +32,7 @@ def save(tf, tmp_path):
 
 
 def two_maps(images):
-    """Give two outputs: maps [B, h, w, 3] and rows [B, 3]."""
+    """Return two outputs: maps [B, h, w, 3] and rows [B, 3]."""
     return {"maps": images, "rows": images[:, 0, 0]}
 
 
@@ -99,7 +99,7 @@ def test_layer(layer, save):
 
 
 def test_unknown_layer(save, tiny):
-    """A layer that is not there is refused with those that are, also where there is only one output."""
+    """A layer that does not exist is rejected with those that are, also where there is only one output."""
     assert "no output heads. It has: maps, rows." in refusal(handle=save(two_maps), layer="heads")
     assert "no output heads" in refusal(handle=str(tiny), layer="heads")
 
@@ -121,7 +121,7 @@ def test_layer_as_signature(save, tf):
 
 
 def test_output_of_no_use(save):
-    """An output that is neither rows nor maps is refused with its shape."""
+    """An output that is neither rows nor maps is rejected with its shape."""
     assert "shape (1,)" in refusal(handle=save(lambda images: images[:, 0, 0, 0]))
 
 
@@ -158,14 +158,14 @@ def test_name(tmp_path):
 
 
 def test_wrong_size(tiny):
-    """A size that the graph does not take is refused with what to give."""
+    """A size that the graph does not take is rejected with what to give."""
     text = refusal(handle=str(tiny), image_size=64)
     assert "tiny can't embed images of 64 x 64 pixels" in text
     assert "It was made for 32 x 32; set that size with --image-size" in text
 
 
 def test_no_saved_model(folder):
-    """A folder that holds something else is refused."""
+    """A folder that holds something else is rejected."""
     assert "holds no saved_model.pb" in refusal(handle=str(folder))
 
 
@@ -173,7 +173,7 @@ def test_no_saved_model(folder):
     "name", ["saved_model.pb", "variables/variables.data-00000-of-00001", "variables/variables.index"]
 )
 def test_damaged(name, tiny, tmp_path):
-    """A SavedModel with a file cut short or missing is refused, with what to do."""
+    """A SavedModel with a file truncated or missing is rejected, with what to do."""
     for keep in (0.5, None):
         copy = shutil.copytree(tiny, tmp_path / f"{keep}")
         content = (copy / name).read_bytes()
@@ -185,7 +185,7 @@ def test_damaged(name, tiny, tmp_path):
 
 
 def test_nothing_to_call(tf, tmp_path):
-    """A SavedModel that can't be called with anything is refused."""
+    """A SavedModel that can't be called with anything is rejected."""
     tf.saved_model.save(tf.Module(), str(tmp_path / "empty"))
     assert "only these signatures: none" in refusal(handle=str(tmp_path / "empty"))
 
@@ -253,7 +253,7 @@ def test_channels_first(channels_first, tf):
 
 
 def test_maps_of_channels_first(channels_first, tf):
-    """Its maps are averaged over height and width where their shape tells which these are; else they are refused."""
+    """Its maps are averaged over height and width where their shape tells which these are; else they are rejected."""
     handle = channels_first(lambda images: tf.stack([images[:, 0, :4, :4], images[:, 1, :4, :4]], axis=1))
     images = np.random.default_rng(0).random((2, 24, 32, 3), np.float32)
     expected = images[:, :4, :4, :2].mean((1, 2))
@@ -262,7 +262,7 @@ def test_maps_of_channels_first(channels_first, tf):
 
 
 def test_files_for_images(tf, tmp_path):
-    """A module that takes images as files is refused with its other signatures, one of which takes pixels."""
+    """A module that takes images as files is rejected with its other signatures, one of which takes pixels."""
     module = tf.Module()
     files = tf.function(
         lambda files: {"size": tf.strings.length(files)}, [tf.TensorSpec([None], tf.string, name="files")]
@@ -302,14 +302,14 @@ def test_a_module_that_writes_to_its_variables_is_refused(place, tf, tmp_path):
 
 
 def test_a_module_that_normalises_over_the_batch_is_refused(save, tf):
-    """A module whose vectors depend on the other images of a batch is refused when it is opened."""
+    """A module whose vectors depend on the other images of a batch is rejected when it is opened."""
     handle = save(lambda images: tf.reduce_mean(images, (1, 2)) - tf.reduce_mean(images, (0, 1, 2)))
-    assert "another vector when others are embedded with it" in refusal(handle=handle)
+    assert "embeds an image differently with other images in its batch" in refusal(handle=handle)
 
 
 @pytest.mark.parametrize("channels", [1, 4])
 def test_a_module_of_other_channels(channels, tf, tmp_path):
-    """A module of grey images, or of four channels, is refused by its input's shape."""
+    """A module of grey images, or of four channels, is rejected by its input's shape."""
     module = tf.Module()
     spec = tf.TensorSpec([None, 32, 32, channels])
     module.__call__ = tf.function(lambda images: tf.reduce_mean(images, (1, 2)), input_signature=[spec])

@@ -17,7 +17,7 @@ GREY = np.linspace(0, 255, 64 * 48).reshape(48, 64).round().astype(np.uint16)
 
 
 def chunk(name, body):
-    """Give a chunk of a PNG."""
+    """Return a chunk of a PNG."""
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
@@ -51,19 +51,19 @@ def twelve_bits(values):
 
 
 def levels_of(data, *, stretches=False):
-    """Decode: gives int [h, w, 3]."""
+    """Decode to int [h, w, 3]."""
     with decoded(data, side_px=64, stretches=stretches) as found:
         return np.asarray(found.image, int)
 
 
 def n_levels_of(data, *, stretches=False):
-    """Decode: gives how many levels are told."""
+    """Decode, and return the reported number of levels."""
     with decoded(data, side_px=64, stretches=stretches) as found:
         return found.traits.n_levels
 
 
 def off_by(levels, expected):
-    """Give the largest difference of a grey picture to levels [h, w]."""
+    """Return the largest difference of a grey picture to levels [h, w]."""
     return np.abs(levels - np.asarray(expected, int)[..., None]).max()
 
 
@@ -83,7 +83,7 @@ def test_inverted_sixteen_bits(order):
 
 
 @pytest.mark.parametrize("tag", [281, 341])
-def test_range_that_a_tiff_tells(tag):
+def test_range_stated_in_a_tiff(tag):
     """MaxSampleValue and SMaxSampleValue are white, unless a pixel is beyond them."""
     body = (GREY * 4).astype("<u2").tobytes()
     assert off_by(levels_of(tiff(body, (64, 48), {258: 16, tag: 1020})), GREY) == 0
@@ -92,7 +92,7 @@ def test_range_that_a_tiff_tells(tag):
 
 
 def test_signed_eight_bits():
-    """White of 8 signed bits is 127; values below 0 are refused, unless the image's own range is asked for."""
+    """White of 8 signed bits is 127; values below 0 are rejected, unless the image's own range is requested."""
     values = np.array([[0, 1, 64, 127]], np.int8)
     tags = {258: 8, 339: 2}
     assert levels_of(tiff(values.tobytes(), (4, 1), tags))[0, :, 0].tolist() == [0, 2, 129, 255]
@@ -111,9 +111,9 @@ def test_signed_sixteen_bits():
 def test_significant_bits_of_a_png():
     """Values left unscaled under sBIT are scaled by it; those that were scaled up, as the standard wants, are not."""
     twelve = np.rint(GREY * (4095 / 255)).astype(np.uint16)
-    told = (b"sBIT", b"\x0c")
+    significant = (b"sBIT", b"\x0c")
     for stored in (twelve, twelve << 4 | twelve >> 8):
-        assert off_by(levels_of(deep_png(stored, told)), GREY) <= 1
+        assert off_by(levels_of(deep_png(stored, significant)), GREY) <= 1
 
 
 def test_transparent_grey():
@@ -138,7 +138,7 @@ def test_transparent_colour():
 
 @pytest.mark.parametrize("n_channels", [1, 3])
 def test_stretch(n_channels):
-    """A narrow range is told of; stretched, it becomes the whole one."""
+    """A narrow range is reported; stretched, it becomes the whole one."""
     values = 29_000 + GREY * 4
     data = deep_png(values if n_channels == 1 else np.stack([values] * 3, -1))
     assert n_levels_of(data) in (4, 5)
@@ -176,12 +176,12 @@ def test_shallow_images_stay(stretches, photo):
 
 
 def test_one_colour_is_not_narrow():
-    """An image of one value says nothing of its range, and is not counted."""
+    """An image of one value has no range, and is not counted."""
     assert n_levels_of(deep_png(np.full((9, 9), 20_000, np.uint16))) is None
 
 
 def test_every_sixteen_bit_value():
-    """Without a told range each value is rounded to the nearest of 256 levels."""
+    """Without a stated range each value is rounded to the nearest of 256 levels."""
     values = np.arange(65_536).reshape(256, 256)
     assert off_by(levels_of(deep_png(values)), (values + 128) // 257) == 0
 

@@ -20,16 +20,16 @@ def fixed(number):
 
 
 def profile(name, gamma, primaries=None):
-    """Make an ICC profile of a screen, or of grey where there are no primaries."""
+    """Create an ICC profile of a screen, or of grey where there are no primaries."""
     curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256))
     colours = [
         (letter + b"XYZ", b"XYZ " + bytes(4) + b"".join(map(fixed, one)))
         for letter, one in zip((b"r", b"g", b"b"), primaries or (), strict=False)
     ]
     curves = [(letter + b"TRC", curve) for letter in ((b"r", b"g", b"b") if primaries else (b"k",))]
-    told = b"desc" + bytes(4) + struct.pack(">I", len(name) + 1) + name.encode() + bytes(79)
+    description = b"desc" + bytes(4) + struct.pack(">I", len(name) + 1) + name.encode() + bytes(79)
     white = b"XYZ " + bytes(4) + b"".join(map(fixed, (0.9642, 1, 0.8249)))
-    tags = [(b"wtpt", white), *colours, *curves, (b"desc", told), (b"cprt", b"text" + bytes(8))]
+    tags = [(b"wtpt", white), *colours, *curves, (b"desc", description), (b"cprt", b"text" + bytes(8))]
     table, body, start = struct.pack(">I", len(tags)), b"", 128 + 4 + 12 * len(tags)
     for tag, data in tags:
         table += tag + struct.pack(">II", start + len(body), len(data))
@@ -39,15 +39,15 @@ def profile(name, gamma, primaries=None):
     return head.ljust(68, b"\0") + white[8:] + bytes(48) + table + body
 
 
-def told(image, kind="PNG", **saved):
-    """Save an image and return which colours are told of it."""
+def reported_profile(image, kind="PNG", **saved):
+    """Save an image and return its reported colour space."""
     data = io.BytesIO()
     image.save(data, kind, **saved)
-    return told_of(data.getvalue())
+    return reported_profile_of(data.getvalue())
 
 
-def told_of(data):
-    """Return which colours are told of a file."""
+def reported_profile_of(data):
+    """Return the reported colour space of a file."""
     with decoded(data, side_px=32) as found:
         return found.traits.profile
 
@@ -64,29 +64,31 @@ def image(photo):
     [("Display P3", 2.2, P3), ("Adobe RGB (1998)", 2.2, ADOBE), ("ROMM", 1.8, PROPHOTO), ("Old Mac", 1.8, SRGB)],
 )
 def test_other_colours(kind, name, gamma, primaries, image):
-    """A profile through which colours are other than sRGB's is told by its name, in every format that can have one."""
-    assert told(image, kind, icc_profile=profile(name, gamma, primaries)) == name
+    """A profile that differs from sRGB is reported by its name, in every format with profiles."""
+    assert reported_profile(image, kind, icc_profile=profile(name, gamma, primaries)) == name
 
 
 @pytest.mark.parametrize("gamma", [2.2, 2.4])
 def test_near_srgb(gamma, image):
-    """What nobody can tell from sRGB is not told, whatever its name."""
-    assert told(image, icc_profile=profile("Camera RGB", gamma, SRGB)) is None
-    assert told(image, icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()) is None
-    assert told(image) is None
+    """A profile near sRGB is not reported, whatever its name."""
+    assert reported_profile(image, icc_profile=profile("Camera RGB", gamma, SRGB)) is None
+    assert (
+        reported_profile(image, icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()) is None
+    )
+    assert reported_profile(image) is None
 
 
 def test_grey(image):
-    """A profile of grey is told where its gamma is not about a screen's."""
+    """A profile of grey is reported where its gamma is not about a screen's."""
     grey = image.convert("L")
-    assert told(grey, icc_profile=profile("Gray Gamma 2.2", 2.2)) is None
-    assert told(grey, icc_profile=profile("Dot Gain", 1.6)) == "Dot Gain"
+    assert reported_profile(grey, icc_profile=profile("Gray Gamma 2.2", 2.2)) is None
+    assert reported_profile(grey, icc_profile=profile("Dot Gain", 1.6)) == "Dot Gain"
 
 
-def test_a_name_that_says_nothing(image):
-    """A profile without a name is told nevertheless, and one of many words is cut."""
-    assert told(image, icc_profile=profile("", 1.8, PROPHOTO)) == "a profile without a name"
-    assert told(image, icc_profile=profile("wide\n" * 40, 1.8, PROPHOTO)) == ("wide " * 12).strip() + " "
+def test_profile_without_a_name(image):
+    """A profile without a name is reported nevertheless, and one of many words is cut."""
+    assert reported_profile(image, icc_profile=profile("", 1.8, PROPHOTO)) == "a profile without a name"
+    assert reported_profile(image, icc_profile=profile("wide\n" * 40, 1.8, PROPHOTO)) == ("wide " * 12).strip() + " "
 
 
 def test_broken(image):
@@ -96,17 +98,17 @@ def test_broken(image):
         spoilt = bytearray(whole[: rng.integers(1, len(whole) + 1)])
         for at in rng.integers(len(spoilt), size=3):
             spoilt[at] = rng.integers(256)
-        assert isinstance(told(image, icc_profile=bytes(spoilt)), str | None)
-    assert told(image, icc_profile=b"none") is None
+        assert isinstance(reported_profile(image, icc_profile=bytes(spoilt)), str | None)
+    assert reported_profile(image, icc_profile=b"none") is None
 
 
 def test_exif(image):
     """A camera that was set to Adobe RGB says so in Exif alone."""
     exif = Image.Exif()
     exif.get_ifd(0x8769)[0xA005] = {1: "R03"}
-    assert told(image, "JPEG", exif=exif) == "Adobe RGB"
+    assert reported_profile(image, "JPEG", exif=exif) == "Adobe RGB"
     exif.get_ifd(0x8769)[0xA005] = {1: "R98"}
-    assert told(image, "JPEG", exif=exif) is None
+    assert reported_profile(image, "JPEG", exif=exif) is None
 
 
 def with_chunk(image, name, body):
@@ -133,7 +135,7 @@ def with_chunk(image, name, body):
 )
 def test_png(name, body, expected, image):
     """A PNG tells its colours by numbers, or by a gamma alone."""
-    assert told_of(with_chunk(image, name, body)) == expected
+    assert reported_profile_of(with_chunk(image, name, body)) == expected
 
 
 def test_avif(image):
@@ -142,5 +144,5 @@ def test_avif(image):
     image.save(data, "AVIF")
     plain = data.getvalue()
     at = plain.index(b"colrnclx") + 8
-    assert told_of(plain) is None
-    assert told_of(plain[:at] + struct.pack(">HH", 9, 16) + plain[at + 4 :]) == "BT.2020 PQ"
+    assert reported_profile_of(plain) is None
+    assert reported_profile_of(plain[:at] + struct.pack(">HH", 9, 16) + plain[at + 4 :]) == "BT.2020 PQ"

@@ -37,14 +37,14 @@ STORED = {
 
 
 def encode(image, kind="PNG", **options):
-    """Give an image's bytes in a format."""
+    """Return an image's bytes in a format."""
     out = io.BytesIO()
     image.save(out, kind, **SAVED.get(kind, {}) | options)
     return out.getvalue()
 
 
 def oriented(orientation):
-    """Give EXIF data with an orientation."""
+    """Return EXIF data with an orientation."""
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     return exif
@@ -56,7 +56,7 @@ def pixels_of(data, side_px=64):
 
 
 def refusal(data):
-    """Decode what can't be decoded: gives the reason."""
+    """Decode what can't be decoded, and return the reason."""
     with pytest.raises(ImageError) as caught:
         decode(data, side_px=64)
     assert caught.value.stage == "decode"
@@ -92,7 +92,7 @@ def test_multi_picture_jpeg(photo):
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_alpha_over_white(mode, photo):
-    """Alpha is laid over white: clear is white, opaque the colour, half in between."""
+    """Alpha is composited over white: clear is white, opaque the colour, half in between."""
     colours = photo(1).convert(mode)
     alpha = np.tile(np.array([0, 128, 255], np.uint8), (36, 16))
     colours.putalpha(Image.fromarray(alpha))
@@ -212,7 +212,7 @@ def test_truncated(kind, photo):
 
 @pytest.mark.parametrize("kind", ["GIF", "BMP", "WEBP", "TIFF"])
 def test_cut(kind, photo):
-    """In the other formats a file that ends in the middle is refused too."""
+    """In the other formats a file that ends in the middle is rejected too."""
     data = encode(photo(1, 200, 150), kind)
     assert refusal(data[: len(data) // 2]) in ("truncated", "damaged", "not an image")
 
@@ -231,7 +231,7 @@ def test_damaged(photo):
 
 
 def test_too_large(photo, monkeypatch):
-    """An image above the limit is refused before a pixel of it is decoded."""
+    """An image above the limit is rejected before a pixel of it is decoded."""
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _: pytest.fail("it was decoded"))
     with pytest.raises(ImageError, match="48 x 36 pixels; the limit is 1727") as caught:
         decode(encode(photo(1)), side_px=32, max_pixels=48 * 36 - 1)
@@ -240,7 +240,7 @@ def test_too_large(photo, monkeypatch):
 
 @pytest.mark.parametrize(("side", "kept"), [(48, True), (64, False)])
 def test_too_large_tile(side, kept):
-    """A TIFF of tiles above the limit is refused whatever the image's own size: it is decoded tile by tile."""
+    """A TIFF of tiles above the limit is rejected whatever the image's own size: it is decoded tile by tile."""
     data = zlib.compress(bytes(side * side))
     values = {256: 8, 257: 8, 258: 8, 259: 8, 262: 1, 322: side, 323: side, 324: 122, 325: len(data)}
     tags = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in values.items())
@@ -253,7 +253,7 @@ def test_too_large_tile(side, kept):
 
 
 def test_decompression_bomb(photo):
-    """A header that promises billions of pixels is refused."""
+    """A header that promises billions of pixels is rejected."""
     data = bytearray(encode(photo(1)))
     data[16:24] = struct.pack(">II", 60_000, 60_000)
     data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
@@ -262,7 +262,7 @@ def test_decompression_bomb(photo):
 
 @pytest.mark.parametrize("kind", SAVED)
 def test_is_image(kind, photo):
-    """Each format is known by its first bytes, whatever the file's name."""
+    """Each format is known by its signature, whatever the file's name."""
     assert is_image(encode(photo(1), kind)[:HEAD_BYTES])
 
 

@@ -7,7 +7,7 @@ from frieze.embedder.images.decode_memory import SMALL_BYTES, DecodeMemory
 
 
 def most_at_once(n_bytes, *, free, n_threads=6, rounds=3):
-    """Take memory from several threads: gives how many held it at once at most."""
+    """Take memory from several threads, and return how many held it at once at most."""
     memory, lock, here, most = DecodeMemory(lambda: free), threading.Lock(), [0], [0]
     seen = threading.Barrier(n_threads) if n_bytes < SMALL_BYTES else None
 
@@ -32,8 +32,8 @@ def test_sum_is_bounded(n_fit, expected):
     assert most_at_once(SMALL_BYTES, free=2 * n_fit * SMALL_BYTES) <= expected
 
 
-def test_one_too_large_goes_alone():
-    """An image that never fits goes alone; it does not wait for ever."""
+def test_too_large_image_is_decoded_alone():
+    """An image that never fits goes alone; it does not wait forever."""
     assert most_at_once(100 * SMALL_BYTES, free=SMALL_BYTES) == 1
 
 

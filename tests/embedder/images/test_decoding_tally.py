@@ -10,7 +10,7 @@ ANIMATED = ("GIF", "WEBP", "PNG", "AVIF", "TIFF")
 
 
 def is_first_of_several(data):
-    """Decode a file: is it told that there is more in it?"""
+    """Decode a file, and return whether it is reported as the first of several."""
     with decoded(data, side_px=32) as found:
         return found.traits.is_first_of_several
 
@@ -31,7 +31,7 @@ def images(photo):
 
 @pytest.mark.parametrize("kind", ANIMATED)
 def test_several(kind, images):
-    """Animations and files of several pages are told of, and those of one picture are not."""
+    """Animations and files of several pages are reported, and those of one picture are not."""
     assert is_first_of_several(save(images, kind))
     assert not is_first_of_several(save(images[:1], kind))
 
@@ -58,7 +58,7 @@ def test_of_a_file_only(images):
 
 
 def is_cleared(image, kind="PNG", **options):
-    """Decode an image: is it told that transparency made it all white?"""
+    """Decode an image, and return whether it is reported as white by transparency."""
     data = io.BytesIO()
     image.save(data, kind, **options)
     with decoded(data.getvalue(), side_px=32) as found:
@@ -66,7 +66,7 @@ def is_cleared(image, kind="PNG", **options):
 
 
 def test_white_by_transparency(photo):
-    """A white drawing on nothing, and a picture that is wholly transparent, are told of, in whatever mode."""
+    """A white drawing on nothing, and a picture that is wholly transparent, are reported, in whatever mode."""
     drawing, wholly = Image.new("RGBA", (40, 30), "white"), photo(1, 40, 30).convert("RGBA")
     drawing.putalpha(photo(1, 40, 30).convert("L"))
     wholly.putalpha(0)
@@ -108,7 +108,7 @@ def test_merged():
     assert list(document["colour_profiles"]) == ["ROMM", "Display P3"]
 
 
-def test_nothing_to_tell():
+def test_nothing_to_report():
     """Of plain images nothing is said."""
     tally = DecodingTally()
     tally.add(Traits())
@@ -129,7 +129,7 @@ def test_many_profiles():
 
 
 def test_one_of_each():
-    """One image is told of in the singular."""
+    """The sentence for one image is in the singular."""
     document = {"narrow_range": {"images": 1, "levels": 5}, "first_of_several": 2, "colour_profiles": {"ROMM": 1}}
     document["white_by_transparency"] = 1
     assert list(describe_tally(document, hint="stretch it")) == [

@@ -61,7 +61,7 @@ def test_values_are_those_that_were_packed(bits, order):
     assert np.array_equal(levels(tiff(values, bits, order, t262=0)), 255 - expected)
 
 
-def test_orientation_and_told_range():
+def test_orientation_and_stated_range():
     """The file's own greatest value is white, and the picture is turned upright, as of other depths."""
     values = drawn(10) // 4
     found = levels(tiff(values, 10, t281=255, t274=3))

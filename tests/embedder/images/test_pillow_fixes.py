@@ -31,7 +31,7 @@ def test_bmp_of_empty_alpha(bitfields, photo):
 
 
 def test_bmp_of_some_alpha(photo):
-    """Alpha of a BMP is laid over white where any pixel has some."""
+    """Alpha of a BMP is composited over white where any pixel has some."""
     colours = np.asarray(photo(1))
     alpha = np.zeros(colours.shape[:2])
     alpha[0] = 255

@@ -12,7 +12,7 @@ from frieze.embedder.images.png_chunks import read_chunks, without_large_texts
 
 
 def chunk(name, body):
-    """Give a chunk of a PNG."""
+    """Return a chunk of a PNG."""
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
@@ -89,7 +89,7 @@ def test_texts_behind_the_pixels(photo):
 
 
 def test_png_of_ios(photo):
-    """What Apple's tools make of a PNG is refused by name, with what to type."""
+    """What Apple's tools make of a PNG is rejected by name, with what to type."""
     data = with_chunks(photo)
     head = len(png_chunks.SIGNATURE)
     with pytest.raises(ImageError, match=r"CgBI.*pngcrush -revert") as caught:

@@ -17,7 +17,7 @@ def stripes():
 
 @pytest.mark.parametrize("fit", FITS)
 def test_size(fit):
-    """Each fit gives uint8 pixels of exactly the height and width asked for."""
+    """Each fit gives uint8 pixels of exactly the height and width requested."""
     pixels = fit_image(stripes(), fit=fit, image_size=(12, 10))
     assert (pixels.shape, pixels.dtype) == ((12, 10, 3), np.uint8)
 

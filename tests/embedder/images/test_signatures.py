@@ -15,7 +15,7 @@ HEIC = b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf" + bytes(90)
 
 
 def encode(image, kind):
-    """Give an image's bytes in a format."""
+    """Return an image's bytes in a format."""
     data = io.BytesIO()
     image.save(data, kind)
     return data.getvalue()
@@ -35,7 +35,7 @@ def test_heic_without_the_extra(without_extra):
     assert caught.value.reason == "unsupported"
 
 
-def test_heic_goes_to_its_reader(monkeypatch, photo):
+def test_heic_is_read_by_its_package(monkeypatch, photo):
     """With the extra a HEIC goes to its reader, and Pillow opens no more for others than before."""
     reader = types.SimpleNamespace(HeifImageFile=lambda _: photo(1))
     monkeypatch.setitem(sys.modules, "pillow_heif", reader)
@@ -59,12 +59,12 @@ def test_real_heic(photo):
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
-@pytest.mark.parametrize("told", ["nothing", "EXIF", "XMP"])
-def test_heic_of_any_metadata(told, mode, photo):
+@pytest.mark.parametrize("metadata", ["nothing", "EXIF", "XMP"])
+def test_heic_of_any_metadata(metadata, mode, photo):
     """A HEIC is read with EXIF data and without, in colours, with alpha and in grey."""
     pillow_heif, data = pytest.importorskip("pillow_heif"), io.BytesIO()
     expected = photo(1, 96, 64).convert(mode)
-    options = {"nothing": {}, "EXIF": {"exif": Image.Exif().tobytes()}, "XMP": {"xmp": b"<x/>"}}[told]
+    options = {"nothing": {}, "EXIF": {"exif": Image.Exif().tobytes()}, "XMP": {"xmp": b"<x/>"}}[metadata]
     pillow_heif.from_pillow(expected).save(data, quality=95, **options)
     image, size = decode(data.getvalue(), side_px=32)
     assert (image.mode, size) == ("RGB", (96, 64))

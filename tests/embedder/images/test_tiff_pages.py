@@ -55,7 +55,7 @@ def small(photo):
 
 
 def jpeg(image):
-    """Give an image as a JPEG."""
+    """Return an image as a JPEG."""
     data = io.BytesIO()
     image.save(data, "JPEG", quality=95, subsampling=0)
     return data.getvalue()
@@ -141,12 +141,12 @@ def test_raw_with_its_full_jpeg(full, small):
 
 
 def test_canon(full):
-    """A CR2, whose sensor's page tells no size, goes by the size in its EXIF data."""
-    for told, is_taken in ((FULL[0], True), (4 * FULL[0], False)):
+    """A CR2, whose sensor's page tells no size, uses the size in its EXIF data."""
+    for width, is_taken in ((FULL[0], True), (4 * FULL[0], False)):
         data = jpeg(full)
         first = page(data, t259=6, t262=6, t34665=0)
         whole = write([first], start=16)
-        exif = struct.pack("<HHHIIHHIII", 2, 40962, 4, 1, told, 40963, 4, 1, told * FULL[1] // FULL[0], 0)
+        exif = struct.pack("<HHHIIHHIII", 2, 40962, 4, 1, width, 40963, 4, 1, width * FULL[1] // FULL[0], 0)
         at = whole.index(struct.pack("<HHII", 34665, 4, 1, 0))
         whole = whole[: at + 8] + struct.pack("<I", len(whole)) + whole[at + 12 :] + exif
         whole = whole[:8] + b"CR\x02\0" + whole[12:]

@@ -39,7 +39,7 @@ def no_heic(monkeypatch):
     ],
 )
 def test_format_of(name, head, told):
-    """A picture's first bytes name its format whatever its name is; else the name's ending does."""
+    """A picture's signature decides its format; without a known one, the extension does."""
     assert format_of(name, head) == told
 
 
@@ -58,7 +58,7 @@ def test_nothing_but_heic(tmp_path, no_heic):
     assert "pip install 'frieze[heic]'" in caught.value.hint
 
 
-def test_counted_with_those_that_claim(folder, no_heic, embed, out):
+def test_counted_with_failures(folder, no_heic, embed, out):
     """Those that are ignored and those that are failures under an image's name are counted as one."""
     (folder / "k.jpg").write_bytes(HEIC)
     (folder / "l.heic").write_bytes(HEIC)
@@ -69,7 +69,7 @@ def test_counted_with_those_that_claim(folder, no_heic, embed, out):
     assert document["failed"] == 1
 
 
-def test_read_after_all(folder, embed, out, monkeypatch):
+def test_readable_now(folder, embed, out, monkeypatch):
     """A failure for a format that is read by now is no longer taken for known; any other is."""
     (folder / "k.jpg").write_bytes(HEIC)
     (folder / "l.jpg").write_bytes(b"text")

@@ -11,7 +11,7 @@ from frieze.embedder.in_graph.decode import _read_orientation, _turn_upright, de
 
 
 def saved(image, kind, **options):
-    """Give the bytes of an image as a file."""
+    """Return the bytes of an image as a file."""
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
@@ -54,14 +54,14 @@ def test_pixels_are_those_of_pillow(decode_in_graph, photo, mode, kind, options)
 
 
 def _deep(values, *, alpha=None):
-    """Give grey of 16 bits as a PNG, with one value told to be transparent."""
+    """Return grey of 16 bits as a PNG, with one transparent value."""
     return saved(Image.fromarray(values.astype(np.uint16)), "PNG", **({} if alpha is None else {"transparency": alpha}))
 
 
 @pytest.mark.parametrize("stretches", [False, True])
 @pytest.mark.parametrize("alpha", [None, 29_000])
-def test_deep_pngs_are_scaled_as_ours(tf, stretches, alpha):
-    """A PNG of 16 bits is scaled, stretched and laid over white as by our decoder."""
+def test_16_bit_pngs_agree_with_pillow(tf, stretches, alpha):
+    """A PNG of 16 bits is scaled, stretched and composited over white as by our decoder."""
     data = _deep(29_000 + np.arange(70 * 90).reshape(70, 90) % 1021, alpha=alpha)
     with decoded(data, side_px=32, stretches=stretches) as found:
         expected = np.asarray(found.image, int)
@@ -87,7 +87,7 @@ def test_photographs_are_upright(decode_in_graph, photo, value):
 
 
 @pytest.mark.parametrize("data", [b"", b"no image", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\x00"])
-def test_what_is_no_image_is_an_error(decode_in_graph, tf, data):
+def test_invalid_bytes_raise(decode_in_graph, tf, data):
     """Bytes that TensorFlow can't decode end in its own error, never in a picture of nothing."""
     with pytest.raises(tf.errors.InvalidArgumentError):
         decode_in_graph(data)
@@ -139,7 +139,7 @@ def test_reads_what_pillow_reads(read, order, value):
     ],
     ids=["none", "empty", "other tag", "0", "9", "beyond", "far beyond", "cut", "marker alone", "one byte"],
 )
-def test_nonsense_is_upright(read, data):
+def test_invalid_orientation(read, data):
     """Where EXIF is missing, broken or tells nonsense, the image stays as it is."""
     assert read(data) == 1
 

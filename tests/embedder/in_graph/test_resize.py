@@ -22,7 +22,7 @@ def fit_as(tf):
     return lambda fit, pixels: graphs[fit](pixels[None]).numpy()[0]
 
 
-def test_every_fit_is_there():
+def test_every_fit_has_a_twin():
     """Each way in which Pillow fits an image has its twin."""
     assert set(GRAPH_FITS) == set(FITS)
 

@@ -19,7 +19,7 @@ NAMES = ["z.jpg", "a/1.jpg", "a/b/2.png", "a/10.jpg", "c/3.JPG"]
 
 
 def rows(source, **options):
-    """List a source: gives id, label and size of each image, and their bytes."""
+    """List a source, and return id, label and size of each image, and their bytes."""
     opened = open_source(source, SourceOptions(**options))
     images = opened.listing.images
     contents = list(opened.read(np.arange(len(images))))
@@ -86,7 +86,7 @@ def test_vectors(photos, bucket, embed, tmp_path):
 
 
 def test_changed_object(photos, bucket, embed, photo, out):
-    """A changed object is embedded again, one that is gone leaves the table, and a renamed one is recognised."""
+    """A changed object is embedded again, a deleted one leaves the table, and a renamed one keeps its vector."""
     bucket.put_folder(photos, "p")
     embed(f"{bucket.url}/p", out)
     data = io.BytesIO()
@@ -100,7 +100,7 @@ def test_changed_object(photos, bucket, embed, photo, out):
 
 
 def test_object_that_can_not_be_read(photos, bucket, embed, out, monkeypatch):
-    """An object that is gone between listing and reading is a failure, and the others are embedded."""
+    """An object deleted between listing and reading is a failure, and the others are embedded."""
     bucket.put_folder(photos, "p")
     source = open_source(f"{bucket.url}/p", SourceOptions())
     bucket.delete("p/z.jpg")
@@ -127,7 +127,7 @@ def test_keys_with_an_empty_part(photos, bucket, embed, out):
 
 
 def test_many_are_read_at_once(photos, bucket):
-    """Objects are fetched side by side: eight that wait for each other all come."""
+    """Objects are downloaded in parallel: eight requests that wait for each other all return."""
     import threading
 
     bucket.put_folder(photos, "p")
@@ -137,7 +137,7 @@ def test_many_are_read_at_once(photos, bucket):
 
 
 def write_shard(images):
-    """Give a tar of NAME.jpg and NAME.json."""
+    """Return a tar of NAME.jpg and NAME.json."""
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w") as shard:
         for number, image in enumerate(images):
@@ -164,7 +164,7 @@ def test_shards(photos, bucket, tmp_path):
 
 
 def test_shards_among_images(photos, bucket):
-    """Shards among the images of a bucket are told, and refused where they are more."""
+    """Shards among the images of a bucket are reported, and rejected if there are more of them than images."""
     bucket.put_folder(photos, "p")
     bucket.put("p/a/0.tar", write_shard([]))
     assert open_source(f"{bucket.url}/p", SourceOptions()).unread_shards == {f"{bucket.url}/p/*/*.tar": 1}
@@ -216,7 +216,7 @@ def test_no_such_bucket(bucket):
 
 
 @pytest.mark.slow
-def test_nobody_answers(bucket, monkeypatch):
+def test_server_does_not_answer(bucket, monkeypatch):
     """Where no server answers, the error says so at once."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     file_system.cache_clear()
@@ -227,7 +227,7 @@ def test_nobody_answers(bucket, monkeypatch):
 
 @pytest.mark.parametrize("url", ["s3://key:secret@bucket/p", "s3://bucket/p?endpoint_override=host", "gs://me@b"])
 def test_no_credentials_in_urls(url):
-    """A URL with a key or options in it is refused, and not repeated: it would be stored with every image."""
+    """A URL with a key or options in it is rejected, and not repeated: it would be stored with every image."""
     with pytest.raises(InputError, match="has credentials or options in it") as caught:
         check_bucket_url(url)
     assert "secret" not in str(caught.value)
@@ -235,7 +235,7 @@ def test_no_credentials_in_urls(url):
 
 @pytest.mark.parametrize("url", ["http://host/a.jpg", "hf://datasets/x", "az://container"])
 def test_other_urls(url):
-    """Any other sort of URL is refused with what is read."""
+    """Any other sort of URL is rejected with what is read."""
     with pytest.raises(InputError, match="images are read from disk, s3:// or gs://"):
         open_source(url, SourceOptions())
 

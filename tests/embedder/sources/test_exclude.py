@@ -1,4 +1,4 @@
-"""What is left out by rule, and what the user excludes, is so in every kind of source."""
+"""What is skipped by rule, and what the user excludes, is so in every kind of source."""
 
 import io
 import tarfile
@@ -42,7 +42,7 @@ def listed(source, prefix="", **options):
 
 
 def test_hidden_in_a_folder(named_photos):
-    """Hidden files and folders, and what systems put beside pictures, are left out of a folder and counted."""
+    """Hidden files and folders, and system files, are skipped in a folder, and counted."""
     listing = open_source(str(named_photos(SHOWN + HIDDEN)), SourceOptions()).listing
     assert sorted(listing.images["id"].to_pylist()) == SHOWN
     assert (listing.n_hidden, listing.n_ignored, listing.failures) == (len(HIDDEN), 0, ())
@@ -89,7 +89,7 @@ def test_hidden_and_excluded_beside_archives(pattern, named_photos):
 
 
 def test_hidden_in_an_archive(named_photos):
-    """The same is left out of an archive, whose members have whole paths for names."""
+    """The same is skipped in an archive, whose members have whole paths for names."""
     archive = pack(named_photos(SHOWN + HIDDEN), SHOWN + HIDDEN)
     listing = open_source(str(archive), SourceOptions()).listing
     assert sorted(listing.images["id"].to_pylist()) == [f"photos.tar/{name}" for name in SHOWN]
@@ -97,7 +97,7 @@ def test_hidden_in_an_archive(named_photos):
 
 
 def test_hidden_in_a_bucket(named_photos, bucket):
-    """The same is left out of a bucket, of a folder as of a pattern."""
+    """The same is skipped in a bucket, in a folder and in a pattern."""
     names = [name for name in SHOWN + HIDDEN if "#" not in name]
     bucket.put_folder(named_photos(names), "p")
     assert listed(f"{bucket.url}/p") == SHOWN
@@ -108,7 +108,7 @@ def test_hidden_in_a_bucket(named_photos, bucket):
 
 
 def test_a_hidden_source(named_photos):
-    """A hidden folder that the user names is looked through."""
+    """A hidden folder that the user names is searched."""
     folder = named_photos([".private/a.jpg", ".private/.more/b.jpg"])
     assert listed(folder / ".private") == ["a.jpg"]
 
@@ -163,7 +163,7 @@ def test_excluded_of_a_manifest_with_ids(named_photos):
 
 
 def test_excluded_are_counted(named_photos):
-    """Each pattern is counted; a folder that is left out counts once, and what is gone is no failure."""
+    """Each pattern is counted; a folder that is skipped counts once, and what no longer exists is no failure."""
     folder = named_photos(SHOWN)
     (folder / "in" / "gone.jpg").symlink_to("nowhere")
     listing = open_source(str(folder), SourceOptions(exclude=("in", "*.gif"))).listing

@@ -7,7 +7,7 @@ from frieze.core import ImageError
 from frieze.embedder.sources.files import read_uri
 
 
-def test_read_odd_name(tmp_path):
+def test_read_name_that_is_not_utf8(tmp_path):
     """A name that is no text is read by its percent-encoded URL."""
     with open(os.fsencode(tmp_path) + b"/\xff.jpg", "wb") as file:  # noqa: PTH123  the name is bytes
         file.write(b"GIF89a")
@@ -15,14 +15,14 @@ def test_read_odd_name(tmp_path):
 
 
 def test_read_fails(tmp_path):
-    """A file that can't be read says so in the system's words."""
+    """A file that can't be read says so in the system's message."""
     with pytest.raises(ImageError, match="No such file") as caught:
         read_uri(str(tmp_path / "gone.jpg"), max_bytes=100)
     assert (caught.value.stage, caught.value.reason) == ("read", "unreadable")
 
 
 def test_read_pipe(tmp_path):
-    """A pipe that took an image's place is no file, and nobody waits for what may come out of it."""
+    """A pipe that took an image's place is no file, and nothing waits for what may come out of it."""
     os.mkfifo(tmp_path / "a.jpg")
     with pytest.raises(ImageError, match="not a regular file") as caught:
         read_uri(str(tmp_path / "a.jpg"), max_bytes=100)
@@ -33,8 +33,8 @@ def test_read_pipe(tmp_path):
     ("content", "stage", "reason"),
     [(b"a film, named .jpg by mistake", "decode", "not an image"), (b"GIF89a" + bytes(95), "read", "too large")],
 )
-def test_read_no_further(content, stage, reason, tmp_path):
-    """What is no image by its first bytes, or too large a file, is not read to its end."""
+def test_reads_only_the_signature(content, stage, reason, tmp_path):
+    """What is no image by its signature, or too large a file, is not read to its end."""
     (tmp_path / "a.jpg").write_bytes(content)
     with pytest.raises(ImageError) as caught:
         read_uri(str(tmp_path / "a.jpg"), max_bytes=100)

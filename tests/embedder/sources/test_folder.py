@@ -18,12 +18,12 @@ def list_source(source, **options):
 
 
 def ids(listing):
-    """Give the ids of a listing, in order."""
+    """Return the ids of a listing, in order."""
     return listing.images["id"].to_pylist()
 
 
 def reasons(listing):
-    """Give the reason of each failure; all are of stage list."""
+    """Return the reason of each failure; all are of stage list."""
     assert {failure.stage for failure in listing.failures} <= {"list"}
     return {failure.id: failure.reason for failure in listing.failures}
 
@@ -67,7 +67,7 @@ def test_labels(labels, expected, write_photos, tmp_path):
 
 
 def test_first_bytes(write_photos, tmp_path):
-    """An image without an extension, or with a wrong one, is taken by its first bytes."""
+    """An image without an extension, or with a wrong one, is taken by its signature."""
     write_photos(tmp_path, ["noextension", "photo.dat", "notes.txt"])
     listing = list_source(str(tmp_path))
     assert (ids(listing), listing.n_ignored) == (["noextension", "notes.txt", "photo.dat"], 0)
@@ -84,7 +84,7 @@ def test_other_files_are_counted(write_photos, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.JPEG", "a.png", "a.gif", "a.bmp", "a.webp", "a.tif", "a.TIFF", "a.jfif"])
-def test_claims(name, tmp_path):
+def test_image_names(name, tmp_path):
     """A file with an image's extension is a candidate whatever it holds: decoding says what is wrong with it."""
     (tmp_path / name).write_text("text")
     assert ids(list_source(str(tmp_path))) == [name]
@@ -101,7 +101,7 @@ def test_dangling_link(folder):
 
 @pytest.mark.parametrize("name", ["a.jpg", "noextension"])
 def test_file_that_can_not_be_looked_at(name, folder, lock):
-    """What may be an image, and can't be looked at for another reason than that it is gone, is a failure."""
+    """A possible image that exists but can't be read is a failure."""
     (folder / "k").mkdir()
     (folder / "a.jpg").rename(folder / "k" / name)
     lock(folder / "k", 0o444)
@@ -117,7 +117,7 @@ def test_link_to_an_image(folder):
 
 
 def test_pipe(folder):
-    """A pipe with an image's extension is a failure, and nobody waits for it."""
+    """A pipe with an image's extension is a failure, and nothing waits for it."""
     os.mkfifo(folder / "pipe.jpg")
     os.mkfifo(folder / "pipe")
     listing = list_source(str(folder))
@@ -148,7 +148,7 @@ def test_deep_folder(write_photos, folder):
 
 
 def test_linked_folder(write_photos, folder, tmp_path):
-    """A link to a folder elsewhere is looked through."""
+    """A link to a folder elsewhere is searched."""
     write_photos(tmp_path / "elsewhere", ["k.jpg"])
     (folder / "linked").symlink_to(tmp_path / "elsewhere")
     assert ids(list_source(str(folder)))[-1] == "linked/k.jpg"
@@ -192,7 +192,7 @@ def test_repeated_id(folder):
 
 @pytest.mark.parametrize("linked", [False, True])
 def test_output_is_skipped(linked, write_photos, folder, tmp_path):
-    """The run's own folder inside the source is not looked into, by whatever road it is reached."""
+    """The run's own folder inside the source is not entered, by whatever path it is reached."""
     write_photos(folder, ["out/k.jpg", "outside/l.jpg"])
     out = folder / "out"
     if linked:
@@ -216,13 +216,13 @@ def test_large_folders_are_collected_in_batches(folder, monkeypatch):
 
 
 def test_missing_source(tmp_path):
-    """A source that is not there is named, with what a source is."""
+    """A source that does not exist is named, with what a source is."""
     with pytest.raises(InputError, match=r"There is no .*nowhere in /(?s:.)*check the path"):
         list_source(str(tmp_path / "nowhere"))
 
 
 def test_empty_source(tmp_path):
-    """A source without any image is refused, with the count of what was found instead."""
+    """A source without any image is rejected, with the count of what was found instead."""
     (tmp_path / "notes.txt").write_text("text")
     with pytest.raises(InputError, match=r"There is no image in .*: 1 other file was(?s:.)*JPEG"):
         list_source(str(tmp_path))

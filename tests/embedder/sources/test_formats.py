@@ -30,7 +30,7 @@ from frieze.embedder.sources.open import open_source
     ],
 )
 def test_names(name, kind):
-    """A file's kind is told by the end of its name, in letters of any size."""
+    """A file's kind is recognized by the end of its name, in letters of any size."""
     assert file_kind(name) == kind
 
 
@@ -41,7 +41,7 @@ def test_folders_know_kinds():
 
 
 def test_kinds_are_not_mixed(tmp_path):
-    """A folder of files of several kinds is refused, with both of them."""
+    """A folder of files of several kinds is rejected, with both of them."""
     for name in ("a.tar", "b.tfrecord"):
         (tmp_path / name).write_bytes(b"")
     with pytest.raises(InputError, match=r"holds TFRecord files and tar archives\.\nGive one kind at a time"):

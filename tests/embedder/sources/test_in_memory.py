@@ -15,7 +15,7 @@ def pixels(seed, *shape):
 
 
 def opened(objects, **options):
-    """Open objects as a source: gives its listing's rows, and what each decodes to or why it does not."""
+    """Open objects as a source, and return its listing's rows, and what each decodes to or why it does not."""
     source = open_source(objects, SourceOptions(**options))
     images = source.listing.images.to_pylist()
     return images, [_decoded(content) for content in source.read(np.arange(len(images)))]
@@ -95,7 +95,7 @@ def test_names_labels_and_columns(tmp_path):
 
 
 def test_named_by_a_dict():
-    """A dict of images by their ids would yield its ids: its pairs are wanted, as the refusal says, and are taken."""
+    """A dict of images by their ids would yield its ids: the error asks for its pairs, which are accepted."""
     images = {"a": pixels(5, 9, 7, 3), "b": pixels(6, 9, 7, 3)}
     with pytest.raises(InputError, match=r"pass images\.items\(\)"):
         opened(images)
@@ -164,7 +164,7 @@ class Tensor:
     ],
 )
 def test_channels_first(shape, hint, n_images, kind):
-    """An array whose channels may come first is refused with what puts them last; what that gives is taken."""
+    """An array whose channels may come first is rejected with what puts them last; what that gives is taken."""
     values = pixels(9, *shape)
     with pytest.raises(InputError, match="channels") as caught:
         open_source(kind(values), SourceOptions())
@@ -201,7 +201,7 @@ def test_grey_with_alpha():
     ],
 )
 def test_no_source(objects, message):
-    """What holds no images is refused with what is wanted."""
+    """What holds no images is rejected with what is expected."""
     with pytest.raises(InputError) as caught:
         open_source(objects, SourceOptions())
     assert message in caught.value.message

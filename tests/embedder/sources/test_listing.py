@@ -10,7 +10,7 @@ from frieze.features import LISTING
 
 
 def found(*columns):
-    """Make images with these columns of the user's."""
+    """Create images with these columns of the user's."""
     return [
         ImageRecord(f"{number}.jpg", f"/{number}.jpg", None, 5, 6, 7, number, own) for number, own in enumerate(columns)
     ]
@@ -41,7 +41,7 @@ def test_rows():
     assert (collected.files.tolist(), collected.offsets.tolist()) == ([2, 3], [80, 90])
 
 
-def test_repeats():
+def test_duplicate_ids():
     """The first image of an id stays, with its place; the others are failures."""
     collected = build_listing([ImageRecord("a", f"/{number}", None, None, None, 0, number) for number in range(3)])
     assert (collected.images["uri"].to_pylist(), collected.offsets.tolist()) == (["/0"], [0])
@@ -51,14 +51,14 @@ def test_repeats():
     ]
 
 
-def test_names_of_ours():
+def test_reserved_column_names():
     """A column of the user's that has the name of one of ours gets another."""
     (row,) = build_listing(found({"label": "owl", "width": 3, "year": 1})).images.to_pylist()
     assert (row["label"], row["source_label"], row["source_width"], row["year"]) == (None, "owl", 3, 1)
 
 
 @pytest.mark.parametrize("batch_rows", [1, 100])
-def test_names_that_meet(batch_rows, monkeypatch):
+def test_colliding_column_names(batch_rows, monkeypatch):
     """Where the other name is taken, in whatever batch, no value is lost or mistaken for another column's."""
     monkeypatch.setattr(collecting, "_BATCH_ROWS", batch_rows)
     images = build_listing(found({"uri": 1}, {"uri": 2, "source_uri": 3})).images

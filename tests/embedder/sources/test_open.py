@@ -43,7 +43,7 @@ def write_tar(path, *names):
 
 
 def ids(source, **options):
-    """Give the ids of a source's images."""
+    """Return the ids of a source's images."""
     return open_source(source, SourceOptions(**options)).listing.images["id"].to_pylist()
 
 
@@ -53,7 +53,7 @@ def test_one_image(folder):
     assert ids("in/a.jpg") == ["a.jpg"]
 
 
-def test_one_place_given_in_two_ways(folder):
+def test_one_folder_typed_in_two_ways(folder):
     """A source is stored by its straight path; only behind a link does `..` lead elsewhere."""
     write(folder, "in/photos/a.jpg", "other/photos/b.jpg", "other/deep/c.jpg")
     (folder / "in" / "link").symlink_to(folder / "other" / "deep")
@@ -109,7 +109,7 @@ def test_folder_of_shards(folder):
 
 
 def test_images_before_shards(folder):
-    """In a folder with images, shards are other files; they are told by the globs that find them."""
+    """In a folder with images, shards are other files; they are reported by the globs that find them."""
     write(folder, "a[1]/1.jpg", "a[1]/2.jpg", "a[1]/3.jpg")
     for name in ("0.tar", "in/1.tar", "in/2.tar"):
         write_tar(folder / "a[1]" / name, "1.jpg")
@@ -120,7 +120,7 @@ def test_images_before_shards(folder):
 
 
 def test_more_shards_than_images(folder):
-    """A folder with more shards than images is refused, with what to type for either."""
+    """A folder with more shards than images is rejected, with what to type for either."""
     write(folder, "s s/preview.jpg")
     for number in range(2):
         write_tar(folder / "s s" / f"{number}.tar", "1.jpg")
@@ -130,8 +130,8 @@ def test_more_shards_than_images(folder):
 
 
 @pytest.mark.parametrize("name", ["features.json", "index.json", "head.json"])
-def test_what_we_made_is_no_shard(name, folder):
-    """The Parquet files of tables, indexes and heads that lie among images are nothing to tell."""
+def test_output_folders_hold_no_shards(name, folder):
+    """The Parquet files of tables, indexes and heads that lie among images are not reported."""
     write(folder, "photos/1.jpg")
     write_tar(folder / "photos" / "made" / "parts" / "part-000000.parquet", "1.jpg")
     (folder / "photos" / "made" / name).write_text("{}")
@@ -216,7 +216,7 @@ def test_mistyped(source, message, folder):
 
 @pytest.mark.parametrize("source", [b"photos", 7, None, np.zeros((3, 4))])
 def test_no_source(source):
-    """What is no source at all is refused by its type."""
+    """What is no source at all is rejected by its type."""
     with pytest.raises(InputError):
         open_source(source, SourceOptions())
 
@@ -240,7 +240,7 @@ def test_tables_beside_archives(source, folder):
 
 
 def test_glob_of_images_and_shards(folder):
-    """Where a pattern matches images and shards, the images are taken and the shards told, or it is refused."""
+    """Where a pattern matches images and shards, the images are read and the shards reported, or it is rejected."""
     write(folder, "d/1.jpg", "d/in/2.jpg")
     write_tar(folder / "d" / "0.tar", "1.jpg")
     source = open_source("d/**/*", SourceOptions())
@@ -253,7 +253,7 @@ def test_glob_of_images_and_shards(folder):
 
 
 def test_zips_among_images(folder):
-    """Zip archives among images are told, and never outnumber them: they may hold anything."""
+    """Zip archives among images are reported, and never outnumber them: they may hold anything."""
     write(folder, "d/1.jpg")
     for number in range(3):
         (folder / "d" / f"{number}.zip").write_bytes(b"anything")
@@ -278,15 +278,15 @@ def _pack(folder, kind):
 
 
 @pytest.mark.parametrize("kind", ["folder", "tar", "zip", "parquet"])
-def test_goes_to_other_processes(kind, folder):
-    """A source can be sent to a cluster's workers after it was read here, whoever is told of its listing."""
+def test_can_be_pickled(kind, folder):
+    """A source can be sent to a cluster's workers after it was read here, whatever callback its listing has."""
     _pack(folder, kind)
     lock = threading.RLock()  # as a progress bar has
 
-    def told(_):
+    def report(_):
         lock.acquire()
 
-    opened = open_source(f"in.{kind}", SourceOptions(exclude=("3*",), on_progress=told))
+    opened = open_source(f"in.{kind}", SourceOptions(exclude=("3*",), on_progress=report))
     rows = np.arange(len(opened.listing.images))
     next(iter(opened.read(rows)))
     pickle = pytest.importorskip("ray.cloudpickle")
@@ -335,7 +335,7 @@ def test_brackets_that_match_nothing(folder):
 
 
 def test_all_is_excluded(folder):
-    """Where nothing is left, what was excluded is told."""
+    """Where nothing is left, what was excluded is reported."""
     write(folder, "in/a.jpg")
     with pytest.raises(InputError, match=r"0 other files were found\. Left out by --exclude: 1\."):
         ids(".", exclude=("in",))
@@ -345,7 +345,7 @@ def test_all_is_excluded(folder):
     ("name", "text"), [("metadata.csv", "file_name,kind\na.jpg,x\n"), ("metadata.jsonl", '{"file_name": "a.jpg"}')]
 )
 def test_metadata_in_a_folder(name, text, folder):
-    """A table that Hugging Face's datasets would read with a folder is told, with the command that has its columns."""
+    """A Hugging Face table of metadata in a folder is reported, with the command that reads its columns."""
     write(folder, "a photo/a.jpg")
     (folder / "a photo" / name).write_text(text)
     (note,) = open_source("a photo", SourceOptions()).notes

@@ -19,20 +19,20 @@ def written(text, form):
     return unicodedata.normalize(form, text)
 
 
-def told(source):
-    """Give id -> label of a source's images."""
+def labels_of(source):
+    """Return id -> label of a source's images."""
     return {row["id"]: row["label"] for row in source.listing.images.to_pylist()}
 
 
 @pytest.mark.parametrize("on_disk", FORMS)
 @pytest.mark.parametrize("in_file", FORMS)
 def test_labels_file(on_disk, in_file, named_photos, tmp_path):
-    """A file of labels is joined whether accents are one sign or two, on either side; where they differ it is said."""
+    """A file of labels is joined whether accents are one code point or two, on either side; differences are noted."""
     names = [written(name, on_disk) for name in ("Öl/Müller.jpg", "Öl/b.jpg", "x/c.jpg")]
     source = named_photos(names)
     (tmp_path / "l.csv").write_text(written("id,label\nÖl/Müller.jpg,Ä\nÖl/b.jpg,B\nx/c.jpg,C\nnone.jpg,D\n", in_file))
     opened = open_source(str(source), SourceOptions(labels=str(tmp_path / "l.csv")))
-    assert told(opened) == dict(zip(names, ["Ä", "B", "C"], strict=True))
+    assert labels_of(opened) == dict(zip(names, ["Ä", "B", "C"], strict=True))
     assert (opened.n_unmatched, len(opened.notes)) == (1, on_disk != in_file)
     assert on_disk == in_file or "are spelled differently from those of their images: 2 (" in opened.notes[0]
 
@@ -42,20 +42,20 @@ def test_exact_ids_come_first(named_photos, tmp_path):
     names = [written("ü.jpg", form) for form in FORMS]
     pq.write_table(pa.table({"id": names, "label": list(FORMS)}), tmp_path / "l.parquet")
     opened = open_source(str(named_photos(names)), SourceOptions(labels=str(tmp_path / "l.parquet")))
-    assert (told(opened), opened.notes) == (dict(zip(names, FORMS, strict=True)), ())
+    assert (labels_of(opened), opened.notes) == (dict(zip(names, FORMS, strict=True)), ())
 
 
 def test_names_alone(named_photos, tmp_path):
     """Matching by the file's name alone does not look at how accents are written either."""
     source = named_photos([written("x/Müller.jpg", "NFD")])
     (tmp_path / "l.csv").write_text(written("id,label\n Müller.jpg ,A\n", "NFC"))
-    assert list(told(open_source(str(source), SourceOptions(labels=str(tmp_path / "l.csv")))).values()) == ["A"]
+    assert list(labels_of(open_source(str(source), SourceOptions(labels=str(tmp_path / "l.csv")))).values()) == ["A"]
 
 
 @pytest.mark.parametrize("name", ["m.csv", "m.tsv", "m.jsonl", "m.txt"])
 @pytest.mark.parametrize("on_disk", FORMS)
 def test_paths(name, on_disk, named_photos, tmp_path):
-    """A path leads to its image whether accents are one sign or two, and with blanks around it; this is said."""
+    """A path leads to its image whether accents are one code point or two, and with blanks around it; this is noted."""
     named_photos([written("Öl/Müller.jpg", on_disk), "a.jpg", "b.jpg", "gone/c.jpg"])
     other = FORMS[on_disk == "NFC"]
     paths = [written("photos/Öl/Müller.jpg", other), "photos/a.jpg ", "photos/b.jpg", "photos/lost.jpg"]
@@ -63,7 +63,7 @@ def test_paths(name, on_disk, named_photos, tmp_path):
     header = [] if name in ("m.jsonl", "m.txt") else ["path"]
     (tmp_path / name).write_text("\n".join(header + lines))
     opened = open_source(str(tmp_path / name), SourceOptions())
-    assert list(told(opened)) == paths[:3]
+    assert list(labels_of(opened)) == paths[:3]
     assert [bytes(one)[:4] for one in opened.read(pa.array([0, 1, 2]))] == [JPEG] * 3
     assert [one.id for one in opened.listing.failures] == paths[3:]
     assert "spelled differently from the names of their images: 2 (blanks" in opened.notes[0]
@@ -83,10 +83,10 @@ def test_slashes_of_windows(named_photos, tmp_path):
     """A path with the slashes of Windows leads to its image, and is joined to it, where others do not need that."""
     source = named_photos(["x/a.jpg", "x/b.jpg"])
     (source / "m.csv").write_text("path,label\n.\\x\\a.jpg,A\nx/b.jpg,B\n")
-    assert list(told(open_source(str(source / "m.csv"), SourceOptions())).values()) == ["A", "B"]
+    assert list(labels_of(open_source(str(source / "m.csv"), SourceOptions())).values()) == ["A", "B"]
     (tmp_path / "l.csv").write_text("path,label\nx\\a.jpg,A\nx/b.jpg,B\n")
     opened = open_source(str(source), SourceOptions(labels=str(tmp_path / "l.csv")))
-    assert (list(told(opened).values()), opened.n_unmatched) == (["A", "B"], 0)
+    assert (list(labels_of(opened).values()), opened.n_unmatched) == (["A", "B"], 0)
 
 
 def test_two_of_one_spelling(named_photos, tmp_path):
@@ -102,7 +102,7 @@ def test_labels_of_folders(named_photos):
     """Folders that differ only in how accents are written, or in blanks around their names, are one label."""
     names = [f"{written('Öl', form)}/{form}.jpg" for form in FORMS]
     source = named_photos([*names, "cat/a.jpg", "cat /b.jpg", "  /c.jpg"])
-    assert told(open_source(str(source), SourceOptions())) == {
+    assert labels_of(open_source(str(source), SourceOptions())) == {
         **dict.fromkeys(names, written("Öl", "NFC")),
         "cat/a.jpg": "cat",
         "cat /b.jpg": "cat",
@@ -122,7 +122,7 @@ def test_blanks_around_labels(suffix, named_photos, tmp_path):
     file = source / f"l.{suffix}"
     file.write_text("\n".join(lines))
     expected = ["cat", "cat", None]
-    assert list(told(open_source(str(file), SourceOptions())).values()) == expected
+    assert list(labels_of(open_source(str(file), SourceOptions())).values()) == expected
     assert read_labels(file).labels.to_pylist() == expected
 
 
@@ -130,13 +130,13 @@ def test_missing_with_blanks(named_photos):
     """A spelled-out missing value is one with blanks around it, too."""
     source = named_photos(["a.jpg", "b.jpg"])
     (source / "m.csv").write_text("path,label\na.jpg, NaN\nb.jpg, cat\n")
-    assert told(open_source(str(source / "m.csv"), SourceOptions())) == {"a.jpg": None, "b.jpg": "cat"}
+    assert labels_of(open_source(str(source / "m.csv"), SourceOptions())) == {"a.jpg": None, "b.jpg": "cat"}
 
 
 @pytest.mark.parametrize("pattern", FORMS)
 @pytest.mark.parametrize("path", FORMS)
 def test_excluded(pattern, path):
-    """A pattern excludes a name whether accents are one sign or two, on either side."""
+    """A pattern excludes a name whether accents are one code point or two, on either side."""
     excluded = ExcludePatterns([written("Ö*", pattern)])
     assert (excluded.matches(written("x/Öl/a.jpg", path)), excluded.matches("x/Ol/a.jpg")) == (True, False)
 

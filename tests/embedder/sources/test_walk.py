@@ -26,7 +26,7 @@ def tree(tmp_path_factory):
 
 
 def walked(folder, **options):
-    """Walk through a folder: the names of its files, and id -> reason of what can't be looked at."""
+    """Walk through a folder: the names of its files, and id -> reason of what can't be read."""
     walk = Walk(str(folder), SourceOptions(**options))
     return [walk.name(path) for path in walk.files()], {one.id: one.reason for one in walk.failures}
 
@@ -43,8 +43,8 @@ def test_agrees_with_glob(parts, tree):
     assert sorted(found) == sorted(path for path in expected if not Path(path).is_dir())
 
 
-def test_looks_no_further(tree, monkeypatch):
-    """Folders in which nothing can match are not looked into."""
+def test_enters_only_folders_that_may_match(tree, monkeypatch):
+    """Folders in which nothing can match are not entered."""
     seen, scandir = [], os.scandir
     monkeypatch.setattr(os, "scandir", lambda path: seen.append(os.path.relpath(path, tree)) or scandir(path))
     pattern = GlobPattern(f"{glob.escape(str(tree))}/a/*/*.tar")
@@ -54,7 +54,7 @@ def test_looks_no_further(tree, monkeypatch):
 
 
 def test_locked_folder(write_photos, folder, lock):
-    """A folder that can't be read is a failure with the system's words; the others are looked through."""
+    """A folder that can't be read is a failure with the system's message; the others are searched."""
     write_photos(folder, ["locked/k.jpg", "open/l.jpg"])
     lock(folder / "locked")
     walk = Walk(str(folder), SourceOptions())
@@ -73,15 +73,15 @@ def test_link_into_a_locked_folder(write_photos, folder, lock, tmp_path):
     assert (len(names), failures) == (10, {"linked": "unreadable"})
 
 
-def test_gone_folder(tmp_path):
-    """A folder that is gone by now is missing, and nothing that was in it is kept for that."""
+def test_deleted_folder(tmp_path):
+    """A folder that no longer exists is missing, and its rows are not kept."""
     walk = Walk(str(tmp_path / "gone"), SourceOptions())
     assert list(walk.files()) == []
     assert [(one.reason, one.hides_rows) for one in walk.failures] == [("missing", False)]
 
 
 def linked(folder, *links):
-    """Make folders `a`, `b`, ... with an image each, and links from one to another; returns the walk and its names."""
+    """Create folders `a`, `b`, ... with an image each and links between them; return the walk and its names."""
     for name in {one for link in links for one in link}:
         (folder / name).mkdir(parents=True)
         (folder / name / f"{name}.jpg").write_bytes(b"")

@@ -156,7 +156,7 @@ def test_ctrl_c_while_it_is_locked(url, monkeypatch):
     assert not (BucketPath(url) / ".lock").exists()
 
 
-def test_nobody_answers(photos, url, monkeypatch):
+def test_server_does_not_answer(photos, url, monkeypatch):
     """A store that can't be reached is an error that says what to look at, not a traceback."""
 
     def refuse(place):

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from frieze.core import unit_rows
+from frieze.core import evenly_spaced, unit_rows
 
 _ROWS = hnp.arrays(np.float32, (3, 5), elements=st.floats(-1000, 1000, width=16))
 
@@ -27,3 +27,12 @@ def test_input_untouched():
     embeddings = np.array([[3, 4], [0, 0]], np.float32)
     assert unit_rows(embeddings).dtype == np.float32
     assert embeddings.tolist() == [[3, 4], [0, 0]]
+
+
+@given(n=st.integers(0, 300), most=st.integers(2, 40))
+def test_evenly_spaced(n, most):
+    """The requested number of rows, first and last included, with distances that differ by at most one."""
+    rows = evenly_spaced(np.arange(n), most)
+    assert len(rows) == min(n, most)
+    assert n == 0 or (rows[0], rows[-1]) == (0, n - 1)
+    assert len(rows) < 2 or np.ptp(np.diff(rows)) <= 1

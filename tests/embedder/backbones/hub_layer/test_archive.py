@@ -100,7 +100,7 @@ def test_trains_on(is_gone, model, folder, keras, tmp_path):
 
 
 def test_chosen_weights_are_kept(model, keras, tmp_path):
-    """A layer saved frozen is frozen, and when it is freed trains what was chosen."""
+    """A layer saved frozen is frozen, and when it is unfrozen trains what was chosen."""
     model.layers[0].trainable = False
     uncompiled = keras.Sequential([keras.Input((8, 8, 3)), model.layers[0]])
     layer = keras.saving.load_model(saved(uncompiled, tmp_path)).layers[0]
@@ -110,7 +110,7 @@ def test_chosen_weights_are_kept(model, keras, tmp_path):
 
 
 def test_saved_again(model, folder, keras, tmp_path):
-    """What came out of a model's file can be saved again when all else is gone."""
+    """A model loaded from a file can be saved again when the module's folder no longer exists."""
     path, expected = saved(model, tmp_path), model.predict(IMAGES, verbose=0)
     shutil.rmtree(folder)
     first = keras.saving.load_model(path)
@@ -120,7 +120,7 @@ def test_saved_again(model, folder, keras, tmp_path):
 
 
 def test_clone(model, folder, keras):
-    """A clone has variables of its own with the module's values, also of a layer that was fetched."""
+    """A clone has variables of its own with the module's values, also of a layer that was downloaded."""
     clone = keras.models.clone_model(model)
     from frieze.embedder import HubLayer
 
@@ -130,7 +130,7 @@ def test_clone(model, folder, keras):
     assert not np.array_equal(clone.layers[0](IMAGES), model.layers[0](IMAGES))
 
 
-def test_weights_whatever_trains(model, folder, keras, tmp_path):
+def test_weights_fit_other_choices(model, folder, keras, tmp_path):
     """Weights saved from a layer fit one of the same module that trains others."""
     from frieze.embedder import HubLayer
 
@@ -141,7 +141,7 @@ def test_weights_whatever_trains(model, folder, keras, tmp_path):
 
 
 def test_spoilt_weights_of_the_module(model, folder, keras, tmp_path):
-    """A file in which a byte of the module's files differs is refused, also while the module's own folder is there."""
+    """A file in which a byte of the module's files differs is rejected, also while the module's own folder is there."""
     path = saved(model, tmp_path)
     altered(path, DATA, lambda data: bytes([data[0] ^ 1]) + data[1:])
     for _ in range(2):
@@ -151,7 +151,7 @@ def test_spoilt_weights_of_the_module(model, folder, keras, tmp_path):
 
 
 def test_module_left_out(model, folder, keras, tmp_path):
-    """A file without the module's graph is refused."""
+    """A file without the module's graph is rejected."""
     path = saved(model, tmp_path)
     shutil.rmtree(folder)
     altered(path, "assets/layers/hub_layer/saved_model.pb", lambda _: b"")
@@ -160,7 +160,7 @@ def test_module_left_out(model, folder, keras, tmp_path):
 
 
 def test_other_variables(model, folder, keras, tmp_path):
-    """A file that lists other variables than its module has is refused."""
+    """A file that lists other variables than its module has is rejected."""
     path = saved(model, tmp_path)
     shutil.rmtree(folder)
     altered(path, "config.json", lambda text: text.replace(b'"name": "conv/kernel"', b'"name": "cone/kernel"'))
@@ -233,7 +233,7 @@ def vocabulary(tf, tmp_path):
 
 @pytest.mark.parametrize("is_there", [True, False])
 def test_a_module_with_a_vocabulary_loads_once_it_is_trusted(vocabulary, keras, tmp_path, monkeypatch, is_there):
-    """Saving says what loading takes, the refusal too; after that the model is loaded, its module at hand or not."""
+    """Saving says what loading takes, the error too; after that the model is loaded, its module at hand or not."""
     from frieze.embedder import HubLayer
 
     monkeypatch.setattr(hub_archive, "_TRUSTED", set())
@@ -252,7 +252,7 @@ def test_a_module_with_a_vocabulary_loads_once_it_is_trusted(vocabulary, keras, 
 
 
 def test_nothing_is_fetched(live, keras, tmp_path, monkeypatch):
-    """A layer of a URL is fetched when it is made; the model's file then needs no connection."""
+    """A layer of a URL is downloaded when it is made; the model's file then needs no connection."""
     from frieze.embedder import HubLayer
 
     monkeypatch.setattr(hub, "download", lambda handle: live)
@@ -266,7 +266,7 @@ def test_nothing_is_fetched(live, keras, tmp_path, monkeypatch):
 
 
 def test_config_alone(model, folder, live):
-    """From its config alone a layer is made while the module is there; when it is gone, to call it is refused."""
+    """A layer can be made from its config while the module exists; without the module, calling it is rejected."""
     from frieze.embedder import HubLayer
 
     config = json.loads(json.dumps(model.layers[0].get_config()))

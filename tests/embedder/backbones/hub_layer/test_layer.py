@@ -61,12 +61,12 @@ def save(tf, tmp_path):
 
 
 def values(layer):
-    """Give the layer's weights by the module's names."""
+    """Return the layer's weights by the module's names."""
     return dict(zip(layer.variable_names, [weight.numpy().copy() for weight in layer._bound], strict=True))
 
 
 def moved(layer, model):
-    """Fit for two steps: gives the names of the weights that moved."""
+    """Fit for two steps, and return the names of the weights that moved."""
     before = values(layer)
     model.fit(IMAGES, LABELS, batch_size=6, verbose=0)
     return {name for name, value in values(layer).items() if not np.array_equal(value, before[name])}
@@ -104,7 +104,7 @@ def test_statistics_are_not_trainable(make):
 
 
 def test_unfrozen_later(make, build):
-    """`layer.trainable` frees what was chosen, or all where nothing was, and freezes it again."""
+    """`layer.trainable` unfreezes what was chosen, or all where nothing was, and freezes it again."""
     for chosen, expected in ((False, TRAINABLE), (["top/*"], {"top/kernel"})):
         layer = make(trainable=chosen)
         layer.trainable = True
@@ -165,7 +165,7 @@ def test_layers_of_their_own(make, live, tf):
 
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "int8", "bool", np.uint8, np.dtype("int64")])
 def test_a_type_of_whole_numbers_is_refused(dtype, make):
-    """A dtype that would cut the output down to whole numbers is refused, however it is written."""
+    """A dtype that would cut the output down to whole numbers is rejected, however it is written."""
     with pytest.raises(InputError, match=f"dtype {np.dtype(dtype).name}") as caught:
         make(dtype=dtype)
     assert "mixed_float16" in caught.value.hint
@@ -189,7 +189,7 @@ def test_narrow_inputs(make):
 
 
 def test_whole_numbers_are_refused(make, keras):
-    """Whole pixels are refused with the mend, since a module wants [0, 1]; that mend is right."""
+    """Whole pixels are rejected with the hint, since a module wants [0, 1]; that hint is right."""
     pixels = np.round(IMAGES * 255).astype(np.uint8)
     with pytest.raises(InputError, match="gets uint8") as caught:
         make()(pixels)
@@ -206,7 +206,7 @@ def test_shapes(make, keras):
 
 
 def test_another_size_is_refused(make, keras):
-    """Images of another size than the module's are refused with the mend, and that mend is right."""
+    """Images of another size than the module's are rejected with the hint, and that hint is right."""
     with pytest.raises(InputError, match=r"shape \(None, 9, 8, 3\)") as caught:
         make()(keras.Input((9, 8, 3)))
     assert "keras.layers.Resizing(8, 8)" in str(caught.value)
@@ -224,14 +224,14 @@ def test_another_size_is_refused(make, keras):
     ],
 )
 def test_wrong_options(options, says, make):
-    """A name of nothing that trains and an unknown word are refused; the message lists what there is."""
+    """A name of nothing that trains and an unknown word are rejected; the message lists what there is."""
     with pytest.raises(InputError) as caught:
         make(**options)
     assert says in str(caught.value)
 
 
 def test_no_training_mode(make, save):
-    """A module whose call takes no `training` runs in inference mode; the other one is refused."""
+    """A module whose call takes no `training` runs in inference mode; the other one is rejected."""
     folder = save(lambda images: images[:, 0, 0])
     assert np.array_equal(make(folder)(IMAGES, training=True), IMAGES[:, 0, 0])
     with pytest.raises(InputError, match="no training mode"):
@@ -239,14 +239,14 @@ def test_no_training_mode(make, save):
 
 
 def test_nothing_to_train(make, save):
-    """To train a module without variables is refused."""
+    """To train a module without variables is rejected."""
     with pytest.raises(InputError, match="has no trainable variables"):
         make(save(lambda images: images[:, 0, 0]), trainable=True)
 
 
 @pytest.mark.parametrize("output", [None, "default"])
 def test_signature(output, make, build, tf, tmp_path):
-    """A module that has signatures only, as TF1's, can be used frozen; to train it is refused."""
+    """A module that has signatures only, as TF1's, can be used frozen; to train it is rejected."""
     module = tf.Module()
     module.weight = tf.Variable([1.0, 2.0, 3.0], name="weight")
     spec = tf.TensorSpec([None, 8, 8, 3], name="images")
@@ -278,7 +278,7 @@ def test_arguments(make, tf, tmp_path):
     assert np.allclose(make(tmp_path, arguments={"scale": 3.0})(IMAGES), IMAGES[:, 0, 0] * 3)
 
 
-def test_shape_that_the_graph_does_not_tell(make, build, save, tf):
+def test_shape_that_the_graph_leaves_open(make, build, save, tf):
     """Where the graph does not tell the output's shape, a blank image does, and a Dense layer can follow."""
     width = tf.Variable(3, name="width")
     folder = save(
@@ -290,7 +290,7 @@ def test_shape_that_the_graph_does_not_tell(make, build, save, tf):
 
 
 def test_no_module(make, tmp_path):
-    """A folder without a SavedModel is refused."""
+    """A folder without a SavedModel is rejected."""
     with pytest.raises(ModelError, match=r"holds no saved_model\.pb"):
         make(tmp_path)
 
@@ -330,7 +330,7 @@ def signature(tf, tmp_path):
 
 
 def test_nothing_to_free(make, signature):
-    """To free a layer later whose module has nothing that trains is refused, as it is from the start."""
+    """To unfreeze a layer later whose module has nothing that trains is rejected, as it is from the start."""
     layer = make(signature)
     layer.trainable = False
     with pytest.raises(InputError, match="has no trainable variables"):
@@ -339,7 +339,7 @@ def test_nothing_to_free(make, signature):
 
 
 def test_a_model_that_is_freed_around_it(make, signature, build):
-    """A model that is freed frees its other layers; the layer with nothing that trains stays frozen and says so."""
+    """Unfreezing a model unfreezes its other layers; a layer with nothing to train stays frozen with a warning."""
     layer = make(signature, name="frozen")
     model = build(layer)
     model(IMAGES)

@@ -28,7 +28,7 @@ def free(path, unfreeze, **options):
 
 
 def network_of(trunk):
-    """Give the trunk below a Dense layer of two classes, compiled with a rate that moves everything."""
+    """Return the trunk below a Dense layer of two classes, compiled with a rate that moves everything."""
     keras = import_keras()
     pixels = keras.Input((16, 16, 3))
     network = keras.Model(pixels, keras.layers.Dense(2, activation="softmax")(trunk.embeddings(pixels)))
@@ -37,7 +37,7 @@ def network_of(trunk):
 
 
 def by_name(trunk):
-    """Give a copy of each weight by its path."""
+    """Return a copy of each weight by its path."""
     return {weight.path: weight.numpy().copy() for weight in trunk._model.weights}
 
 
@@ -75,7 +75,7 @@ def test_layers_from_one_on_are_free(residual, unfreeze, names):
     assert trunk.n_free == sum(np.prod(weight.shape) for weight in weights)
 
 
-def test_says_what_is_free(residual):
+def test_describes_free_layers(residual):
     """In words: how many layers of how many, and the first one's name."""
     assert free(residual, "high").free == "5 of 10 layers, from high on"
 
@@ -90,7 +90,7 @@ def test_says_what_is_free(residual):
     ],
 )
 def test_what_is_not_there(residual, unfreeze, message, hint):
-    """A name or number that is no layer's, and layers without weights, are refused with what may be typed."""
+    """A name or number that is no layer's, and layers without weights, are rejected with valid values."""
     with pytest.raises(InputError, match=message) as caught:
         free(residual, unfreeze)
     assert hint in caught.value.hint
@@ -179,7 +179,7 @@ def test_memory_grows_with_the_batch(residual):
 
 
 def test_memory_of_a_network_of_any_size(residual, tmp_path):
-    """A network that leaves the size of images open takes what it takes at the size it is asked for."""
+    """A network that leaves the size of images open is trained at the requested size."""
     keras = import_keras()
     closed = keras.saving.load_model(residual)
     keras.models.clone_model(closed, keras.Input((None, None, 3))).save(tmp_path / "open.keras")
@@ -223,8 +223,8 @@ def test_a_layer_of_maps_is_averaged(residual, images):
     assert np.allclose(free(residual, "high", layer="add").embeddings(images), frozen.call(images), atol=1e-5)
 
 
-def test_a_full_disk_is_told(residual, tmp_path, monkeypatch, tf):
-    """What TensorFlow can't write is told with what to do."""
+def test_full_disk(residual, tmp_path, monkeypatch, tf):
+    """What TensorFlow can't write is reported with what to do."""
 
     def fail(*_args, **_options):
         raise tf.errors.ResourceExhaustedError(None, None, "no room\nat all")

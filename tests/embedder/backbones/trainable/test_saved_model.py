@@ -54,7 +54,7 @@ def test_variables_are_free_by_name(live, unfreeze, told, n_free):
 
 @pytest.mark.parametrize("unfreeze", ["20", "block_16/*", "norm/moving_mean"])
 def test_a_name_that_is_not_there(live, unfreeze):
-    """A number, and a name of no trainable variable, are refused with names that are."""
+    """A number, and a name of no trainable variable, are rejected with names that are."""
     with pytest.raises(InputError, match="No trainable variable of live is named") as caught:
         free(live, unfreeze)
     assert "conv/kernel" in caught.value.hint

@@ -14,7 +14,7 @@ from frieze.embedder.sources.open import open_source
 
 
 def image(number):
-    """Make bytes that pass for an image, others for each number."""
+    """Create bytes that pass for an image, others for each number."""
     return b"\xff\xd8\xff\xe0" + np.random.default_rng(number).bytes(100 + number)
 
 
@@ -53,7 +53,7 @@ def read(source, rows=range(4)):
 
 
 def failures(source):
-    """Give (id, stage, reason, message) of what can't be listed."""
+    """Return (id, stage, reason, message) of what can't be listed."""
     return [(one.id, one.stage, one.reason, one.message) for one in source.listing.failures]
 
 
@@ -67,7 +67,7 @@ def test_order(shards):
 
 @given(calls=st.lists(st.lists(st.integers(0, 11), unique=True).map(sorted), max_size=4))
 def test_any_rows(calls, shards):
-    """Whatever rows are asked for, in whatever calls, each gives its own bytes."""
+    """Whatever rows are requested, in whatever calls, each gives its own bytes."""
     folder, images = shards
     source = open_source(str(folder), SourceOptions())
     for rows in calls:
@@ -75,7 +75,7 @@ def test_any_rows(calls, shards):
 
 
 def test_each_is_opened_once(shards, monkeypatch):
-    """Read in order, whatever the size of the calls, each archive is opened once, and closed before the next."""
+    """Read in order, whatever the size of a call, each archive is opened once, and closed before the next."""
     source = open_source(str(shards[0]), SourceOptions())
     opened, open_uri = [], archives.open_uri
     monkeypatch.setattr(archives, "open_uri", lambda place: opened.append(open_uri(place)) or opened[-1])
@@ -99,7 +99,7 @@ def test_each_is_opened_once(shards, monkeypatch):
     ],
 )
 def test_compressed(name, command, tmp_path):
-    """A compressed archive alone is refused with what makes it a plain one."""
+    """A compressed archive alone is rejected with what makes it a plain one."""
     (tmp_path / name).write_bytes(b"")
     with pytest.raises(InputError, match=r"it is compressed: its images can't be read one by one\.") as caught:
         open_source(str(tmp_path / name), SourceOptions())
@@ -127,7 +127,7 @@ def test_one_bad_of_many(data, message, pair):
 
 
 def test_none_can_be_read(tmp_path):
-    """Where no archive gives an image, the first one's damage is told."""
+    """Where no archive gives an image, the first one's damage is reported."""
     for name in ("a b.tar", "c.tar"):
         (tmp_path / name).write_bytes(b"")
     with pytest.raises(InputError, match=r"There is no image in .*: a b\.tar can't be read: .*empty file") as caught:
@@ -136,7 +136,7 @@ def test_none_can_be_read(tmp_path):
 
 
 def test_vanishes_before_it_is_listed(pair, monkeypatch):
-    """An archive that can't be opened any more is a failure with the system's words."""
+    """An archive that can't be opened any more is a failure with the system's message."""
     open_uri = archives.open_uri
 
     def refusing(place):
@@ -173,8 +173,8 @@ def test_replaced_after_it_was_listed(pair):
     assert read(source) == ["changed", "changed", image(2), image(3)]
 
 
-def test_gone_after_it_was_listed(pair):
-    """Images of an archive that is gone are failures; those of the others are read."""
+def test_deleted_after_listing(pair):
+    """Images of an archive that no longer exists are failures; those of the others are read."""
     source, folder = pair
     (folder / "a.tar").unlink()
     assert read(source) == ["unreadable", "unreadable", image(2), image(3)]
@@ -199,6 +199,6 @@ def test_cut_while_it_is_read(tmp_path):
 
 
 def test_too_large(pair):
-    """An image of more bytes than are allowed is refused before it is read."""
+    """An image of more bytes than are allowed is rejected before it is read."""
     source = open_source(str(pair[1]), SourceOptions(max_bytes=len(image(1))))
     assert read(source) == [image(0), image(1), "too large", "too large"]

@@ -13,7 +13,7 @@ OURS = ("id", "uri", "label", "size_bytes", "mtime_ns")
 
 
 def image(number):
-    """Make bytes that pass for an image, others for each number."""
+    """Create bytes that pass for an image, others for each number."""
     return b"\xff\xd8\xff\xe0" + np.random.default_rng(number).bytes(100 + number)
 
 
@@ -25,7 +25,7 @@ def read(source, rows):
 
 
 def rows(source, *names):
-    """Give some columns of a source's listing, a tuple a row."""
+    """Return some columns of a source's listing, a tuple a row."""
     return [tuple(row[name] for name in names) for row in source.listing.images.to_pylist()]
 
 
@@ -98,7 +98,7 @@ def test_named_columns(listed):
 
 
 def test_repeated_ids(listed):
-    """Ids that are there twice are refused."""
+    """Ids that are repeated are rejected."""
     with pytest.raises(InputError, match=r"names 1 id more than once: x\."):
         listed({"id": ["x", "x"], "image": [image(0), image(1)]})
 
@@ -116,7 +116,7 @@ def files(tmp_path_factory):
 
 @given(calls=st.lists(st.lists(st.integers(0, 119), unique=True).map(sorted), max_size=4))
 def test_any_rows(calls, files):
-    """Whatever rows are asked for, in whatever calls, each gives its own bytes."""
+    """Whatever rows are requested, in whatever calls, each gives its own bytes."""
     folder, images = files
     source = open_source(str(folder), SourceOptions())
     assert source.in_order
@@ -133,13 +133,13 @@ def test_read_one_by_one(files):
 
 @pytest.mark.parametrize("row", ["70", "-1", "x", "1.0"])
 def test_no_such_row(row, files):
-    """A uri of a row that is not there is an ImageError."""
+    """A uri of a row that does not exist is an ImageError."""
     with pytest.raises(ImageError):
         read_image(f"{files[0]}/a.parquet/{row}")
 
 
-def test_read_one_of_a_file_that_is_gone(tmp_path):
-    """A uri of a file that is not there is an ImageError."""
+def test_read_row_of_a_missing_file(tmp_path):
+    """A uri of a file that does not exist is an ImageError."""
     with pytest.raises(ImageError):
         read_image(f"{tmp_path}/gone.parquet/0")
 
@@ -151,7 +151,7 @@ def test_max_bytes(listed):
 
 
 def test_several_types(listed, tmp_path):
-    """Files whose columns of one name can't be one are refused with the column."""
+    """Files whose columns of one name can't be one are rejected with the column."""
     listed({"image": [image(0)], "x": [{"y": 1}]}, "a.parquet")
     listed({"image": [image(1)], "x": [3]}, "b.parquet")
     with pytest.raises(InputError, match=r"columns of the same name and different types: .*x"):
@@ -167,13 +167,13 @@ def test_bytes_and_paths(listed, tmp_path):
 
 
 def test_no_column(listed):
-    """A file without a column of images is refused, with the columns that are there."""
+    """A file without a column of images is rejected, with the columns that are there."""
     with pytest.raises(InputError, match=r"m\.parquet has no column of a common name .*; there are: x\.\n.*--image"):
         listed({"x": [image(0)]})
 
 
 def test_a_broken_file_among_others(files, tmp_path):
-    """A file that is no Parquet is refused with its name."""
+    """A file that is no Parquet is rejected with its name."""
     (tmp_path / "a.parquet").write_bytes((files[0] / "a.parquet").read_bytes())
     (tmp_path / "b.parquet").write_bytes(b"PAR1" + bytes(50))
     with pytest.raises(InputError, match=r"b\.parquet can't be read"):

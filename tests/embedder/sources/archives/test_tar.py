@@ -31,7 +31,7 @@ def write_tar(path, members, archive_format=tarfile.PAX_FORMAT):
 
 
 def image(number, size_bytes=700):
-    """Make bytes that pass for an image, others for each number."""
+    """Create bytes that pass for an image, others for each number."""
     return JPEG + np.random.default_rng(number).bytes(size_bytes)
 
 
@@ -46,12 +46,12 @@ def listed(tmp_path):
 
 
 def rows(source):
-    """Give id -> row of a source's listing."""
+    """Return id -> row of a source's listing."""
     return {row["id"].removeprefix("a.tar/"): row for row in source.listing.images.to_pylist()}
 
 
 def failures(source):
-    """Give id -> reason of what can't be listed."""
+    """Return id -> reason of what can't be listed."""
     assert {failure.stage for failure in source.listing.failures} <= {"list"}
     return {failure.id.removeprefix("a.tar/"): failure.reason for failure in source.listing.failures}
 
@@ -100,8 +100,8 @@ def test_samples(members, tmp_path_factory):
     """Members with an image's name up to the first dot tell its label and columns, in whatever order they lie."""
     path = write_tar(tmp_path_factory.mktemp("tar") / "a.tar", members)
     source = open_source(str(path), SourceOptions())
-    told = {name: (row["label"], row["year"], row["place"], row["txt"]) for name, row in rows(source).items()}
-    assert told == {
+    listed_rows = {name: (row["label"], row["year"], row["place"], row["txt"]) for name, row in rows(source).items()}
+    assert listed_rows == {
         "000.jpg": ("9", 1999, "Bonn", None),
         "d.x/001.png": ("owl", None, None, "an owl\n"),
         "002.jpg": (None, 2001, None, None),
@@ -125,7 +125,7 @@ def test_samples(members, tmp_path_factory):
     ],
 )
 def test_labels(texts, options, label, columns, listed):
-    """The label is what was asked for, else the .cls, the .json's label or class, the folder; the rest are columns."""
+    """The label is what was requested, else the .cls, the .json's label or class, the folder; the rest are columns."""
     members = [("folder/a.jpg", image(1)), *((f"folder/a.{ending}", text) for ending, text in texts.items())]
     row = rows(listed(members, **options))["folder/a.jpg"]
     assert row["label"] == label
@@ -140,7 +140,7 @@ def test_chosen_id(listed):
 
 @pytest.mark.parametrize("option", ["id", "label", "image"])
 def test_mistyped_option(option, listed):
-    """An option that names what no image has is refused, with the names that there are."""
+    """An option that names what no image has is rejected, with the names that there are."""
     members = [("a.jpg", image(1)), ("a.json", b'{"year": 1}')]
     with pytest.raises(
         InputError, match=rf"No image has a key nmae; there are: jpg(, year)?\.\nName .* with --{option}"
@@ -191,7 +191,7 @@ def test_other_members_are_counted(listed):
 
 
 def test_first_bytes(listed):
-    """A member is an image by its name or its first bytes; one that only claims to be fails when it is read."""
+    """A member is an image by its name or its signature; one that only claims to be fails when it is read."""
     source = listed([("noextension", image(1)), ("b.txt", image(2)), ("c.jpg.bak", image(3)), ("d.jpg", b"text")])
     assert list(rows(source)) == ["noextension", "b.txt", "c.jpg.bak", "d.jpg"]
     content = contents(source)
@@ -250,7 +250,7 @@ def test_index_is_kept(listed, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("name", "reason"), [("a.tar/gone.jpg", "missing"), ("gone.tar/a.jpg", "unreadable")])
 def test_read_by_uri_fails(name, reason, listed, tmp_path):
-    """An image that its archive does not hold, or of an archive that is gone, says so."""
+    """An image that its archive does not hold, or of an archive that no longer exists, says so."""
     listed([("a.jpg", image(1))])
     with pytest.raises(ImageError) as caught:
         read_image(f"{tmp_path}/{name}")
@@ -264,7 +264,7 @@ WHOLE = [(f"{n}.{ending}", image(n) if ending == "jpg" else b"5") for n in range
 @given(kept=st.integers(0, 4 * 2560))
 @settings(max_examples=60)
 def test_cut_anywhere(kept, tmp_path_factory):
-    """Of an archive cut short, the images that are whole are listed, and one failure tells where it breaks off."""
+    """In a truncated archive, the complete images are listed, and one failure states where the file ends."""
     path = write_tar(tmp_path_factory.mktemp("tar") / "a.tar", WHOLE)
     os.truncate(path, kept)
     whole = [number for number in range(4) if kept >= 2560 * number + 512 + 704]
@@ -297,7 +297,7 @@ def test_damaged_anywhere(changes, tmp_path_factory):
 
 
 def test_negative_size(tmp_path):
-    """A size below zero, which would lead backwards for ever, is damage."""
+    """A size below zero, which would lead backwards forever, is damage."""
     path = write_tar(tmp_path / "a.tar", WHOLE)
     header = tarfile.TarInfo("evil")
     header.size = -1024
@@ -370,7 +370,7 @@ def test_real_shards(shared_data):
 
 
 def test_hidden_members(listed):
-    """Hidden members, and what macOS and Synology lay beside images, are left out, whatever is in them."""
+    """Hidden members, and what macOS and Synology lay beside images, are skipped, whatever is in them."""
     hidden = ["._a.jpg", "__MACOSX/c/._a.jpg", "c/@eaDir/a.jpg/THUMB.jpg", ".thumbs/a.jpg", "./c/.a.jpg"]
     source = listed([*((name, image(1)) for name in hidden), ("./c/a.jpg", image(2))])
     assert (list(rows(source)), source.listing.n_hidden) == (["c/a.jpg"], len(hidden))
@@ -415,7 +415,7 @@ def test_lists_of_labels(listed):
     ],
 )
 def test_repeated_keys(order, labels, listed):
-    """A key that is there twice gives no image the label of another sample, and is counted and told."""
+    """A key that is repeated gives no image the label of another sample, and is counted and reported."""
     texts = {"json": lambda value: json.dumps({"label": value}).encode(), "cls": str.encode}
     members = []
     for name, value in (one.split("=") for one in order.split()):

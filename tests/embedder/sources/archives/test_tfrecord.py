@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from frieze.core import ImageError, InputError
 from frieze.embedder.sources import SourceOptions
+from frieze.embedder.sources.archives.tfrecord import masked_crc
 from frieze.embedder.sources.open import open_source, read_image
 from frieze.features import open_features
 
@@ -17,7 +18,7 @@ OURS = ("id", "uri", "label", "size_bytes", "mtime_ns")
 
 
 def image(number):
-    """Make bytes that pass for an image, others for each number."""
+    """Create bytes that pass for an image, others for each number."""
     return b"\xff\xd8\xff\xe0" + np.random.default_rng(number).bytes(200 + number)
 
 
@@ -51,17 +52,17 @@ def listed(write_records, tmp_path):
 
 
 def rows(source):
-    """Give the rows of a source's listing."""
+    """Return the rows of a source's listing."""
     return source.listing.images.to_pylist()
 
 
 def columns(source):
-    """Give the user's own columns of each row."""
+    """Return the user's own columns of each row."""
     return [{name: value for name, value in row.items() if name not in OURS} for row in rows(source)]
 
 
 def failures(source):
-    """Give (id, reason) of what can't be listed."""
+    """Return (id, reason) of what can't be listed."""
     return [(failure.id, failure.reason) for failure in source.listing.failures]
 
 
@@ -117,7 +118,7 @@ def test_columns(features, write_records, tmp_path_factory):
 
 
 def test_features_of_some_records(listed):
-    """A feature that a record lacks is null there; bytes that are no text are left out; of mixed kinds text is made."""
+    """A feature that a record lacks is null there; bytes that are no text are skipped; mixed types become text."""
     records = [{"year": 1999, "mixed": 1}, {"mask": b"\x89PNG", "mixed": b"x"}, {"scores": [0.5, 1.5]}]
     found = columns(listed([{"image": image(0), **record} for record in records]))
     assert [one["year"] for one in found] == [1999, None, None]
@@ -138,7 +139,7 @@ def test_features_of_some_records(listed):
     ],
 )
 def test_labels(features, options, label, left, listed):
-    """The label is the feature asked for, else the first of the usual ones that tells something."""
+    """The label is the feature requested, else the first of the common ones that tells something."""
     source = listed([{"image": image(0), **features}], **options)
     assert (rows(source)[0]["label"], columns(source)) == (label, [left])
 
@@ -153,13 +154,13 @@ def test_labels(features, options, label, left, listed):
     ],
 )
 def test_which_feature_is_the_image(features, options, expected, listed):
-    """The image is the feature asked for, else the first usual one that is an image, else the first of all."""
+    """The image is the feature requested, else the first common one that is an image, else the first of all."""
     source = listed([features], **options)
     assert contents(source) == [expected] == [read_image(rows(source)[0]["uri"])]
 
 
 def test_uri_names_the_feature(listed, tmp_path):
-    """The uri is the file, the record's number and, where one was asked for, the feature."""
+    """The uri is the file, the record's number and, where one was requested, the feature."""
     records = [{"image": image(0), "image/depth": image(1)}] * 2
     uris = [[row["uri"] for row in rows(listed(records, **asked))] for asked in ({}, {"image": "image/depth"})]
     place = tmp_path / "a.tfrecord"
@@ -173,7 +174,7 @@ def test_chosen_id(listed):
 
 
 def test_mistyped_image(listed):
-    """A feature that no record has is refused, with the names that there are."""
+    """A feature that no record has is rejected, with the names that there are."""
     with pytest.raises(InputError, match=r"No image has a key imgae; there are: height, image\."):
         listed([{"image": image(0), "height": 3}], image="imgae")
 
@@ -214,7 +215,7 @@ def whole(write_records, tmp_path_factory):
 @given(cut=st.floats(0, 1, exclude_max=True))
 @settings(max_examples=40)
 def test_cut_anywhere(cut, whole, tmp_path_factory):
-    """Of a file cut short, the whole records are listed, and one failure tells where it breaks off."""
+    """In a truncated file, the complete records are listed, and one failure states where the file ends."""
     data, starts = whole
     path = tmp_path_factory.mktemp("cut") / "a.tfrecord"
     path.write_bytes(data + data[: int(cut * len(data))])
@@ -256,7 +257,7 @@ def test_broken_record(at, flipped, whole, tmp_path_factory):
 
 @pytest.mark.parametrize("data", [b"\x1f\x8b" + bytes(30), b"not at all a file of records"])
 def test_no_records(data, tmp_path):
-    """A file of another kind is refused with what it may be."""
+    """A file of another kind is rejected with what it may be."""
     (tmp_path / "a.tfrecord").write_bytes(data)
     with pytest.raises(InputError, match="record 0, at byte 0, is damaged, or the file is compressed or no TFRecord"):
         open_source(str(tmp_path / "a.tfrecord"), SourceOptions())
@@ -280,7 +281,7 @@ def test_read_by_uri_fails(below, listed, tmp_path):
 
 
 def test_read_by_uri_of_a_damaged_file(listed, tmp_path):
-    """The records before the damage can be read by uri too; a file that is gone says so."""
+    """The records before the damage can be read by uri too; a file that no longer exists says so."""
     uri = rows(listed([{"image": image(0)}, {"image": image(1)}]))[0]["uri"]
     os.truncate(tmp_path / "a.tfrecord", 300)
     assert read_image(uri) == image(0)
@@ -349,8 +350,32 @@ def test_lists_of_labels(listed):
 
 
 def test_other_images_of_a_record(listed):
-    """Which of several images is taken is said, unless it was asked for."""
+    """Which of several images is taken is noted, unless it was requested."""
     records = [{"image/encoded": image(0), "mask": image(1)}] * 2
     (note,) = listed(records).notes
     assert note.startswith("Records hold other images beside image/encoded, which are not read: mask. Another is")
     assert listed(records, image="mask").notes == ()
+
+
+def plain_loop(data):
+    """Compute a masked CRC-32C bit by bit, as the standard has it."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    crc ^= 0xFFFFFFFF
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) % 2**32
+
+
+@given(data=st.binary())
+@settings(max_examples=50, deadline=None)
+def test_checksum_agrees_with_a_plain_loop(data):
+    """The checksum of any bytes is that of a loop over their bits."""
+    assert masked_crc(data) == plain_loop(data)
+
+
+def test_checksum_of_the_standard():
+    """The checksum of RFC 3720's 32 ascending bytes is the one that it states, masked."""
+    crc = 0x46DD794E
+    assert masked_crc(bytes(range(32))) == ((crc >> 15 | crc << 17) + 0xA282EAD8) % 2**32

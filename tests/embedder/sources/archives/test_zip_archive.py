@@ -16,7 +16,7 @@ PLAIN = {"cat/1.jpg": 0, "dog/2.PNG": 1, "3.jpg": 2, "käse/a b%.jpg": 3}
 
 
 def image(number):
-    """Make bytes that pass for an image, others for each number."""
+    """Create bytes that pass for an image, others for each number."""
     return b"\xff\xd8\xff\xe0" + np.random.default_rng(number).bytes(300 + number)
 
 
@@ -39,12 +39,12 @@ def listed(tmp_path):
 
 
 def rows(source, *names):
-    """Give some columns of a source's listing, a tuple a row."""
+    """Return some columns of a source's listing, a tuple a row."""
     return [tuple(row[name] for name in names) for row in source.listing.images.to_pylist()]
 
 
 def failures(source):
-    """Give (id, reason) of what can't be listed."""
+    """Return (id, reason) of what can't be listed."""
     return [(failure.id, failure.reason) for failure in source.listing.failures]
 
 
@@ -103,7 +103,7 @@ def test_what_systems_add_is_left_out(listed):
 
 
 def test_first_bytes(listed):
-    """A member is an image by its name or first bytes; one that only claims to be fails when it is read."""
+    """A member is an image by its name or signature; one that only claims to be fails when it is read."""
     source = listed({"noextension": 0, "film.jpg": b"text" * 99})
     assert contents(source) == [image(0), ("decode", "not an image")]
 
@@ -170,7 +170,7 @@ def test_limits_and_changes(listed, tmp_path):
 
 
 def test_no_columns(listed):
-    """An archive has no columns: an option that names one is refused with what serves in its place."""
+    """An archive has no columns: an option that names one is rejected with what serves in its place."""
     with pytest.raises(InputError, match=r"a\.zip has no columns, so --label kind means nothing there"):
         listed(PLAIN, label="kind")
 
@@ -185,7 +185,7 @@ def test_many_threads(listed):
     assert found == [image(number) for number in range(60)] * 3
 
 
-def test_only_what_is_asked_for_is_read(listed, monkeypatch):
+def test_only_requested_members_are_read(listed, monkeypatch):
     """Members before the one that is wanted are neither read nor unpacked: going on costs what is left."""
     source = listed({f"{number}.jpg": number for number in range(30)})
     opened = []
@@ -246,7 +246,7 @@ def test_names_without_flag(name, tmp_path):
 
 
 def test_names_of_dos(tmp_path):
-    """A name that is no UTF-8 is read as cp437, which is said."""
+    """A name that is no UTF-8 is read as cp437, which is noted."""
     source = open_source(write_unflagged(tmp_path / "a.zip", ["Größe.jpg".encode("cp437")]), SourceOptions())
     assert rows(source, "id") == [("a.zip/Größe.jpg",)]
     assert source.notes[0].startswith("Names of a.zip are not UTF-8 and state no encoding")
@@ -256,8 +256,8 @@ def test_names_of_dos(tmp_path):
 def test_unicode_path(crc_of, expected, tmp_path):
     """A name in the extra field for it counts, unless it belongs to another name."""
     raw = "花.jpg".encode("gbk")
-    told = b"\1" + struct.pack("<I", zlib.crc32(crc_of.encode("gbk"))) + "花.jpg".encode()
-    extra = struct.pack("<HH", 0x7075, len(told)) + told
+    field = b"\1" + struct.pack("<I", zlib.crc32(crc_of.encode("gbk"))) + "花.jpg".encode()
+    extra = struct.pack("<HH", 0x7075, len(field)) + field
     source = open_source(write_unflagged(tmp_path / "a.zip", [raw], extra), SourceOptions())
     assert rows(source, "id") == [(expected,)]
 

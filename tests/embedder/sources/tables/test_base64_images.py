@@ -36,7 +36,7 @@ def write(folder, name, image):
     ids=["comma", "semicolon", "jsonl", "parquet"],
 )
 def test_base64(name, image, tmp_path):
-    """A column of base64 is refused in a short message with the command that makes bytes of it, which does."""
+    """A column of base64 is rejected in a short message with a command that converts it to bytes, which works."""
     pytest.importorskip("pandas")
     with pytest.raises(InputError, match=r"The column image of .* holds images as base64 text") as error:
         open_source(write(tmp_path, name, image), SourceOptions())
@@ -48,7 +48,7 @@ def test_base64(name, image, tmp_path):
 
 
 def test_long_paths(tmp_path):
-    """A long path that is no image in base64 is missing as any other, and cut short in the message."""
+    """A long path that is no image in base64 is missing as any other, and truncated in the message."""
     path = write(tmp_path, ",.csv", "/".join(["long"] * 1000) + ".jpg")
     with pytest.raises(InputError, match=r"None of the 1 images .*\.\.\.\.") as error:
         open_source(path, SourceOptions())

@@ -14,7 +14,7 @@ JPEG = b"\xff\xd8\xff\xe0"
 
 @pytest.fixture
 def write(tmp_path):
-    """`write(columns, features)`: a Parquet file as Hugging Face's datasets write it; gives its path."""
+    """`write(columns, features)`: a Parquet file as Hugging Face's datasets write it; returns its path."""
 
     def write_table(columns, features):
         metadata = {"huggingface": json.dumps({"info": {"features": features}})}
@@ -25,12 +25,12 @@ def write(tmp_path):
 
 
 def images(n, path="bytes"):
-    """Give a column of n images: their bytes, or their paths."""
+    """Return a column of n images: their bytes, or their paths."""
     return [{"bytes": JPEG, "path": None}] * n if path == "bytes" else [f"{number}.jpg" for number in range(n)]
 
 
-def told(path, column="label", **options):
-    """Give a column of a source's rows."""
+def column_of(path, column="label", **options):
+    """Return a column of a source's rows."""
     return open_source(path, SourceOptions(**options)).listing.images[column].to_pylist()
 
 
@@ -40,7 +40,7 @@ def test_names(path, write, tmp_path):
     for number in range(4):
         (tmp_path / f"{number}.jpg").write_bytes(JPEG)
     file = write({"image": images(4, path), "label": [1, 0, -1, None]}, {"label": CLASSES})
-    assert told(file) == ["dog", "cat", None, None]
+    assert column_of(file) == ["dog", "cat", None, None]
 
 
 def test_other_columns(write):
@@ -48,8 +48,8 @@ def test_other_columns(write):
     columns = {"image": images(3), "kind": [0, 1, None], "year": [1, 0, 1], "all": [[0, 1], None, []]}
     features = {"kind": CLASSES, "year": {"_type": "Value"}, "all": {"_type": "Sequence", "feature": CLASSES}}
     file = write(columns, features)
-    assert told(file, "kind") == told(file, label="kind") == ["cat", "dog", None]
-    assert (told(file, "year"), told(file, "all")) == ([1, 0, 1], [["cat", "dog"], None, []])
+    assert column_of(file, "kind") == column_of(file, label="kind") == ["cat", "dog", None]
+    assert (column_of(file, "year"), column_of(file, "all")) == ([1, 0, 1], [["cat", "dog"], None, []])
 
 
 @pytest.mark.parametrize(
@@ -57,16 +57,16 @@ def test_other_columns(write):
 )
 def test_no_names(features, write):
     """Without names in the metadata, or with metadata of another form, labels are numbers as text."""
-    assert told(write({"image": images(2), "label": [0, 1]}, features)) == ["0", "1"]
+    assert column_of(write({"image": images(2), "label": [0, 1]}, features)) == ["0", "1"]
 
 
 def test_number_without_a_name(write):
-    """A number that has no name is refused."""
+    """A number that has no name is rejected."""
     file = write({"image": images(2), "label": [0, 7]}, {"label": CLASSES})
     with pytest.raises(
         InputError, match=r"column label of .*m\.parquet holds class 7, and its metadata name 2 classes"
     ):
-        told(file)
+        column_of(file)
 
 
 def test_labels_file(write):

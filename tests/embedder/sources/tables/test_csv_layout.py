@@ -23,8 +23,8 @@ def listed(tmp_path):
     return write_and_open
 
 
-def told(source, column="label"):
-    """Give a column of the listing's rows by id."""
+def column_of(source, column="label"):
+    """Return a column of the listing's rows by id."""
     return {row["id"]: row[column] for row in source.listing.images.to_pylist()}
 
 
@@ -42,7 +42,7 @@ def told(source, column="label"):
     ],
 )
 def test_swallowed_rows(text, what, listed):
-    """A quote that would make rows a part of a value is refused, by the line that it stands in."""
+    """A quote that would make rows a part of a value is rejected, by the line that it stands in."""
     with pytest.raises(InputError, match=f"can't be read: the quote that opens a value in {what}") as error:
         listed(text)
     assert '"the ""big"" one"' in error.value.hint
@@ -62,7 +62,7 @@ def test_swallowed_rows(text, what, listed):
 def test_quotes_of_csv(value, expected, listed):
     """Other quotes are read as most programs read them, values over several lines among them."""
     source = listed(f"path,note\n0.jpg,{value}\n1.jpg,x\n")
-    assert (told(source, "note"), source.notes) == ({"0.jpg": expected, "1.jpg": "x"}, ())
+    assert (column_of(source, "note"), source.notes) == ({"0.jpg": expected, "1.jpg": "x"}, ())
 
 
 @pytest.mark.parametrize(
@@ -70,9 +70,9 @@ def test_quotes_of_csv(value, expected, listed):
     [('"big" one', "big one"), (r'"the \"big\" one"', r'the \big\" one"'), ('"one\n"two" three"', 'one\ntwo" three"')],
 )
 def test_quotes_around_a_part(value, expected, listed):
-    """Quotes around a part of a value are read as most programs read them, and told."""
+    """Quotes around a part of a value are read as most programs read them, and reported."""
     source = listed(f"path,note\n0.jpg,{value}\n1.jpg,x\n")
-    assert (told(source, "note"), source.notes[0][:9]) == ({"0.jpg": expected, "1.jpg": "x"}, "Quotes in")
+    assert (column_of(source, "note"), source.notes[0][:9]) == ({"0.jpg": expected, "1.jpg": "x"}, "Quotes in")
 
 
 @pytest.mark.parametrize("name", ["m.tsv", "tabs.csv"])
@@ -87,9 +87,9 @@ def test_quotes_around_a_part(value, expected, listed):
     ],
 )
 def test_quotes_of_tsv(values, expected, name, listed):
-    """In a TSV quotes are a part of the values, which is said, unless all of them enclose one."""
+    """In a TSV quotes are a part of the values, which is noted, unless all of them enclose one."""
     source = listed("path\tnote\n" + "".join(f"{n}.jpg\t{value}\n" for n, value in enumerate(values)), name)
-    assert list(told(source, "note").values()) == expected
+    assert list(column_of(source, "note").values()) == expected
     assert [note.startswith("Quotes in") for note in source.notes] == [True] * (expected[0].startswith('"'))
 
 
@@ -125,23 +125,23 @@ def test_ids_without_an_ending(text, swallows, tmp_path):
 @pytest.mark.parametrize("first", ["\n", "\n\r\n", "\ufeff\n", ",\n,,\n", '"",\n', " \n", "\nsep=,\n"])
 def test_blank_first_lines(first, listed):
     """Lines with nothing in them before the header are skipped."""
-    assert told(listed(f"{first}path,label\n0.jpg,a\n")) == {"0.jpg": "a"}
+    assert column_of(listed(f"{first}path,label\n0.jpg,a\n")) == {"0.jpg": "a"}
 
 
 @pytest.mark.parametrize(
     ("text", "name", "label"), [("0.jpg,a\n1.jpg,b\n", "m.csv", "a"), ("a b\t0.jpg\nc\t1.jpg\n", "it's.tsv", "a b")]
 )
 def test_no_header(text, name, label, listed, tmp_path):
-    """A table without names of columns is refused with the command that puts them on top, which does."""
+    """A table without names of columns is rejected with a command that adds them, which works."""
     with pytest.raises(InputError, match="no column of a common name") as error:
         listed(text, name)
     command = error.value.hint.partition("add the names of the columns: ")[2]
     subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
-    assert told(open_source(f"{tmp_path}/NEW{name[-4:]}", SourceOptions()))["0.jpg"] == label
+    assert column_of(open_source(f"{tmp_path}/NEW{name[-4:]}", SourceOptions()))["0.jpg"] == label
 
 
 def test_labels_without_header(tmp_path):
-    """A file of labels without names of columns is refused with that command, too."""
+    """A file of labels without names of columns is rejected with that command, too."""
     (tmp_path / "l.csv").write_text("x/0.jpg,a\n")
     with pytest.raises(InputError, match=r"add the names of the columns: \(printf '%s\\n' path,label; cat"):
         read_labels(tmp_path / "l.csv")

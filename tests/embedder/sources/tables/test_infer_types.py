@@ -7,7 +7,7 @@ from frieze.embedder.sources.tables.infer_types import infer_types
 
 
 def typed(texts, names=("x",)):
-    """Give the values of a column of texts that may change."""
+    """Return the values of a column of texts that may change."""
     return infer_types(pa.table({"x": pa.array(texts, pa.string())}), names)["x"].to_pylist()
 
 

@@ -31,7 +31,7 @@ def labelled(folder, tmp_path):
 
 
 def labels(rows):
-    """Give id -> label."""
+    """Return id -> label."""
     return {row["id"]: row["label"] for row in rows}
 
 
@@ -41,7 +41,7 @@ def test_join(labelled):
     assert found == {"a.jpg": "007", "in/b.jpg": None, "in/c.jpg": "7"}
 
 
-def test_own_columns(labelled):
+def test_user_columns(labelled):
     """All other columns come along, null where an image is not named."""
     found = {
         row["id"]: (row["split"], row["source_width"]) for row in labelled("id,label,split,width\na.jpg,x,test,3\n")
@@ -50,7 +50,7 @@ def test_own_columns(labelled):
 
 
 def test_codes_stay_text(labelled):
-    """A column of codes stays as it is written."""
+    """A column of codes stays as written."""
     assert labelled("id,label,cam\na.jpg,x,00\nin/b.jpg,x,01\n")[0]["cam"] == "00"
 
 
@@ -63,7 +63,7 @@ def test_columns_replace_those_of_the_source(labelled, tmp_path):
 
 @pytest.mark.parametrize("header", ["path,class", "file_name,Label", "ID,label"])
 def test_usual_names(header, labelled):
-    """Ids and labels are found under their usual names."""
+    """Ids and labels are found under their common names."""
     assert labels(labelled(f"{header}\na.jpg,x\n"))["a.jpg"] == "x"
 
 
@@ -112,20 +112,20 @@ def test_rows_without_an_id(labelled):
     ],
 )
 def test_refused(text, options, message, labelled):
-    """A file that can't be joined is refused: it names nothing, names an id twice, or lacks a column."""
+    """A file that can't be joined is rejected: it names nothing, names an id twice, or lacks a column."""
     with pytest.raises(InputError, match=message):
         labelled(text, **options)
 
 
 def test_no_file(folder):
-    """What is neither a known word nor a table is refused with both."""
+    """What is neither a known word nor a table is rejected with both."""
     with pytest.raises(InputError, match=r"--labels is flder, which is no table of labels\.") as caught:
         open_source(str(folder), SourceOptions(labels="flder"))
     assert caught.value.hint.endswith("--labels may also be folder or none.")
 
 
 def test_missing_file(folder):
-    """A file that is not there is named."""
+    """A file that does not exist is named."""
     with pytest.raises(InputError, match=r"nosuch\.csv can't be read: No such file or directory"):
         open_source(str(folder), SourceOptions(labels="nosuch.csv"))
 
@@ -137,7 +137,7 @@ def test_a_folder_has_no_columns(folder):
 
 
 def test_labels_alone(tmp_path):
-    """Read by itself, a file gives ids and labels as text, and no other column unless it is asked for."""
+    """Read by itself, a file gives ids and labels as text, and no other column unless it is requested."""
     (tmp_path / "labels.csv").write_text("path;Kind;year\na.jpg;007;1999\n;x;2000\nb.jpg;;2001\n")
     file = read_labels(tmp_path / "labels.csv", label="Kind")
     assert (file.uri, file.label) == (str(tmp_path / "labels.csv"), "Kind")
@@ -157,7 +157,7 @@ def test_found_rows(tmp_path):
 
 
 def test_a_file_need_not_be_of_a_source(tmp_path):
-    """Where no source is meant, the mend names no option of one."""
+    """Where no source is meant, the hint names no option of one."""
     (tmp_path / "labels.csv").write_text("id,label\na,x\n")
     with pytest.raises(InputError, match=r"of the table: its ids are a, the table's b\.") as caught:
         read_labels(tmp_path / "labels.csv").find(pa.chunked_array([["b"]]), of="table")
@@ -175,7 +175,7 @@ def test_a_file_need_not_be_of_a_source(tmp_path):
     ],
 )
 def test_matched_by_name(text, how, folder, tmp_path):
-    """Where no row has an image's id, rows and images are matched by the file's name, and this is said."""
+    """Where no row has an image's id, rows and images are matched by the file's name, and this is noted."""
     (tmp_path / "labels.csv").write_text(text)
     options = SourceOptions(labels=str(tmp_path / "labels.csv"), id="id_code" if "id_code" in text else None)
     source = open_source(str(folder), options)
@@ -197,7 +197,7 @@ def test_ids_come_before_names(labelled):
     ],
 )
 def test_two_of_one_name(text, named, folder, labelled):
-    """A name that two images or two rows have is refused, naming both; one that nobody asks for does not matter."""
+    """A name that two images or two rows have is rejected, naming both; one that nobody asks for does not matter."""
     (folder / "other").mkdir()
     (folder / "other" / "b.jpg").write_bytes(JPEG)
     with pytest.raises(InputError, match=rf"refers to images by file name, and {named} share one\."):

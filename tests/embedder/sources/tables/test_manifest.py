@@ -38,19 +38,19 @@ def listed(folder):
 
 
 def rows(source, *names):
-    """Give some columns of a source's listing, a tuple a row."""
+    """Return some columns of a source's listing, a tuple a row."""
     return [tuple(row[name] for name in names) for row in source.listing.images.to_pylist()]
 
 
 def own(source):
-    """Give the user's own columns of each row."""
+    """Return the user's own columns of each row."""
     return [
         {name: value for name, value in row.items() if name not in OURS} for row in source.listing.images.to_pylist()
     ]
 
 
 def failures(source):
-    """Give (id, reason) of what can't be listed."""
+    """Return (id, reason) of what can't be listed."""
     return [(failure.id, failure.stage, failure.reason) for failure in source.listing.failures]
 
 
@@ -70,7 +70,7 @@ FORMS = {
 
 @pytest.mark.parametrize("name", FORMS)
 def test_forms(name, listed, folder):
-    """Every form of manifest gives ids as they are written, labels as text, other columns as they look, and images."""
+    """Every form of manifest gives ids as written, labels as text, other columns as they look, and images."""
     source = listed(FORMS[name], name)
     facts = [(folder / path).stat() for path in ("a.jpg", "in/b.jpg")]
     assert rows(source, *OURS) == [
@@ -82,7 +82,7 @@ def test_forms(name, listed, folder):
 
 
 def test_ids_are_paths(listed):
-    """Without a column of ids an image is named by its path as it is written, without detours."""
+    """Without a column of ids an image is named by its path as written, without detours."""
     source = listed("path\n./in/../a.jpg\nin//b.jpg\nü.jpg\n")
     assert rows(source, "id") == [("a.jpg",), ("in/b.jpg",), ("ü.jpg",)]
 
@@ -108,7 +108,7 @@ def test_empty_id(listed):
     ],
 )
 def test_names_of_columns(header, options, listed):
-    """Columns of usual names are found in any letters; others are named by options."""
+    """Columns of common names are found in any letters; others are named by options."""
     rest = "," * (header.count(",") - 1)
     assert rows(listed(f"{header}\na.jpg,cat{rest}\n", **options), "id", "label") == [("a.jpg", "cat")]
 
@@ -119,7 +119,7 @@ def test_no_labels(listed):
     assert (rows(source, "label"), own(source)) == ([(None,)], [{"source_label": "cat"}])
 
 
-def test_own_columns(listed):
+def test_user_columns(listed):
     """Own columns are numbers, dates and text; one that has the name of ours gets another."""
     row, _ = own(listed("path,score,day,note,width\na.jpg,0.5,2024-05-06,NA,3\nin/b.jpg,1,2024-05-07,DE,4\n"))
     assert (row["score"], str(row["day"]), row["note"], row["source_width"]) == (0.5, "2024-05-06", "NA", 3)
@@ -154,7 +154,7 @@ def test_column_without_a_name(listed):
 
 
 def test_dates_for_names(listed, folder):
-    """A path or label of JSON that looks like a date stays as it is written."""
+    """A path or label of JSON that looks like a date stays as written."""
     (folder / "2024-05-06").write_bytes(JPEG)
     source = listed('{"path": "2024-05-06", "label": "2024-05-06"}\n', "m.jsonl")
     assert rows(source, "id", "label") == [("2024-05-06", "2024-05-06")]
@@ -223,7 +223,7 @@ MISSING = ("", "NaN", "nan", "NA", "N/A", "n/a", "NULL", "null", "None", "<NA>",
 @pytest.mark.parametrize("name", ["m.csv", "m.tsv"])
 @pytest.mark.parametrize("text", MISSING)
 def test_missing_labels(text, name, listed):
-    """In a CSV a spelled-out missing value is no label, and this is said; any other spelling is a class."""
+    """In a CSV a spelled-out missing value is no label, and this is noted; any other spelling is a class."""
     lines = ["path,label", f"a.jpg,{text}", "in/b.jpg,none"]
     source = listed("\n".join(lines).replace(",", "\t" if name == "m.tsv" else ","), name)
     assert rows(source, "id", "label") == [("a.jpg", None), ("in/b.jpg", "none")]
@@ -231,7 +231,7 @@ def test_missing_labels(text, name, listed):
 
 
 @pytest.mark.parametrize("text", ["NaN", "null", "None"])
-def test_named_like_missing(text, listed, folder):
+def test_labels_like_missing_values(text, listed, folder):
     """Where a form has a null of its own, a text is a class, and that it looks like none is said."""
     source = listed(f'{{"path": "a.jpg", "label": "{text}"}}\n{{"path": "in/b.jpg", "label": null}}\n', "m.jsonl")
     pq.write_table(pa.table({"path": ["a.jpg", "in/b.jpg"], "label": [text, None]}), folder / "m.parquet")
@@ -317,7 +317,7 @@ def test_odd_names(name, folder):
 
 
 def test_found_by_name(listed, folder):
-    """Where no path leads to an image, they are looked for below the manifest's folder by name, and this is said."""
+    """Where no path leads to an image, they are looked for below the manifest's folder by name, and this is noted."""
     source = listed("path,label\nb.jpg,x\nset/gone.jpg,z\n")
     assert rows(source, "id", "uri", "label") == [("b.jpg", f"{folder}/in/b.jpg", "x")]
     assert failures(source) == [("set/gone.jpg", "list", "missing")]
@@ -367,7 +367,7 @@ def test_row_without_a_path(listed, folder):
 
 
 def test_locked_folder(listed, folder, lock):
-    """An image that can't be looked at for another reason than that it is gone is unreadable, not missing."""
+    """An image that exists but can't be read is unreadable, not missing."""
     (folder / "m.csv").write_text("path\na.jpg\nin/b.jpg\n")
     lock(folder / "in")
     source = open_source(str(folder / "m.csv"), SourceOptions())
@@ -405,7 +405,7 @@ def test_locked_folder(listed, folder, lock):
     ],
 )
 def test_bad_manifests(data, name, message, listed):
-    """A manifest that can't be used is refused: what is wrong, and what to do."""
+    """A manifest that can't be used is rejected: what is wrong, and what to do."""
     with pytest.raises(InputError, match=f"(?s){message}"):
         listed(data, name)
 
@@ -420,13 +420,13 @@ def test_parquet_without_rows(folder):
 
 @pytest.mark.parametrize("option", ["image", "id", "label"])
 def test_mistyped_column(option, listed):
-    """A column that an option names and that is not there is refused, with those that are."""
+    """A column that an option names and that does not exist is rejected, with those that are."""
     with pytest.raises(InputError, match=rf"has no column nosuch; there are: path, x\.\n.*--{option} COLUMN"):
         listed("path,x\na.jpg,1\n", **{option: "nosuch"})
 
 
 def test_types_that_differ(listed, folder):
-    """Manifests whose columns of one name can't be one are refused with the column."""
+    """Manifests whose columns of one name can't be one are rejected with the column."""
     listed('{"path": "a.jpg", "x": {"y": 1}}\n', "1.jsonl")
     listed('{"path": "in/b.jpg", "x": 3}\n', "2.jsonl")
     with pytest.raises(InputError, match=r"columns of the same name and different types: .*x"):
@@ -434,7 +434,7 @@ def test_types_that_differ(listed, folder):
 
 
 def test_unreadable(listed, folder, monkeypatch):
-    """A manifest that may not be read is refused with the reason."""
+    """A manifest that may not be read is rejected with the reason."""
     listed("path\na.jpg\n")
     denied = PermissionError(13, os.strerror(13))
     monkeypatch.setattr("frieze.embedder.sources.tables.read.open_uri", lambda _: (_ for _ in ()).throw(denied))
@@ -474,7 +474,7 @@ def test_large_numbers_as_names(listed):
 
 
 def test_numbers_as_names_in_parquet(folder):
-    """Whole numbers that pandas stores as floating-point ones are ids with all their digits, or are refused."""
+    """Whole numbers that pandas stores as floating-point ones are ids with all their digits, or are rejected."""
     table = {"path": list(NAMES), "id": [20240101123456.0, 1e15 + 1]}
     pq.write_table(pa.table(table), folder / "m.parquet")
     source = open_source(str(folder / "m.parquet"), SourceOptions())

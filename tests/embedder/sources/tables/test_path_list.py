@@ -35,7 +35,7 @@ def piped(folder, monkeypatch):
 
 
 def rows(source):
-    """Give (id, label) of each image."""
+    """Return (id, label) of each image."""
     return [(row["id"], row["label"]) for row in source.listing.images.to_pylist()]
 
 
@@ -70,7 +70,7 @@ def test_no_labels(piped):
 
 
 def test_same_line_twice(piped):
-    """A path that is there twice is one image."""
+    """A path that is repeated is one image."""
     assert rows(piped(b"a.jpg\ncats/b.jpg\n./a.jpg\na.jpg\n")) == [("a.jpg", None), ("cats/b.jpg", "cats")]
 
 
@@ -91,15 +91,15 @@ def test_missing(piped):
 
 
 @pytest.mark.parametrize("data", [b"", b"\n\n", b"\0", b"\xef\xbb\xbf"])
-def test_nothing_comes(data, piped):
-    """An empty list is refused."""
+def test_empty_list(data, piped):
+    """An empty list is rejected."""
     with pytest.raises(InputError, match=r"- lists no image\.\nWrite one path a line\."):
         piped(data)
 
 
 @pytest.mark.parametrize("stdin", [None, types.SimpleNamespace(isatty=lambda: True)])
 def test_terminal(stdin, monkeypatch):
-    """A terminal, or none at all, is refused instead of waited for, with what to type."""
+    """A terminal, or none at all, is rejected instead of waited for, with what to type."""
     monkeypatch.setattr("sys.stdin", stdin)
     with pytest.raises(InputError, match=r"no list of paths on stdin\.\nSend one: find photos .*\| frieze embed - "):
         open_source("-", SourceOptions())
@@ -115,7 +115,7 @@ def test_a_list_has_no_columns(piped):
     "lines", ["a.jpg 0\ncats/b.jpg 1\n", "a.jpg\t0\r\ncats/b.jpg\t1\r\n", "a.jpg 0 \ncats/b.jpg  1"]
 )
 def test_labels_behind_paths(lines, folder):
-    """A list of paths with labels behind them, as Caffe has it, is refused with the command that makes a CSV of it."""
+    """A list of paths with labels behind them, as Caffe has it, is rejected with the command that makes a CSV of it."""
     (folder / "my list.txt").write_text(lines, newline="")
     with pytest.raises(InputError, match=r"None of the 2 images .*\nIts lines end in a label: ") as error:
         open_source("my list.txt", SourceOptions())
@@ -125,7 +125,7 @@ def test_labels_behind_paths(lines, folder):
 
 
 def test_labels_behind_paths_on_stdin(piped):
-    """The same on stdin is refused with what to give instead."""
+    """The same on stdin is rejected with what to give instead."""
     with pytest.raises(InputError, match=r"\nIts lines end in a label: pass a CSV with the columns path and label\.$"):
         piped(b"x.jpg 0\ny.jpg 1\n")
 

@@ -19,8 +19,8 @@ def wide(tmp_path_factory, tf):
     return path
 
 
-def test_a_stored_size_that_is_no_square(wide, folder, embed, out):
-    """A table of such a network is embedded again, searched in and gone on with at the size that is stored."""
+def test_stored_non_square_size(wide, folder, embed, out):
+    """A table of a network with a non-square input is verified, searched and resumed at the stored size."""
     embed(folder, out, backbone=wide)
     table = open_features(out)
     assert table.spec.image_size == (24, 40)
@@ -29,30 +29,30 @@ def test_a_stored_size_that_is_no_square(wide, folder, embed, out):
     assert np.abs(query[0] - table.embeddings()[0]).max() < 1e-4
 
 
-@pytest.mark.parametrize("asked", [(24, 40), "24x40", "24X40"])
-def test_asked_for(wide, asked):
-    """Height and width may be asked for, and are stored as they are typed."""
-    request = BackboneRequest(handle=str(wide), image_size=asked)
+@pytest.mark.parametrize("requested", [(24, 40), "24x40", "24X40"])
+def test_requested_size(wide, requested):
+    """Height and width can be requested, and are stored as typed."""
+    request = BackboneRequest(handle=str(wide), image_size=requested)
     assert open_backbone(request).spec.image_size == (24, 40)
     assert request.to_json()["image_size"] == "24x40"
 
 
-@pytest.mark.parametrize(("asked", "kept"), [(32, 32), ("32", 32), ((32, 32), 32), (None, None)])
-def test_a_square_is_one_number(asked, kept):
+@pytest.mark.parametrize(("requested", "kept"), [(32, 32), ("32", 32), ((32, 32), 32), (None, None)])
+def test_a_square_is_one_number(requested, kept):
     """A square is stored as its side, as ever."""
-    assert BackboneRequest(image_size=asked).to_json()["image_size"] == kept
+    assert BackboneRequest(image_size=requested).to_json()["image_size"] == kept
 
 
-@pytest.mark.parametrize("asked", [0, -1, "x", "3x", "3x4x5", (3, 0), "wide"])
-def test_no_size(asked):
-    """What is no size is refused with what to give."""
+@pytest.mark.parametrize("requested", [0, -1, "x", "3x", "3x4x5", (3, 0), "wide"])
+def test_invalid_size(requested):
+    """An invalid size is rejected with the valid forms."""
     with pytest.raises(InputError, match="--image-size is") as caught:
-        _ = BackboneRequest(image_size=asked).size
+        _ = BackboneRequest(image_size=requested).size
     assert "HxW" in caught.value.hint
 
 
-def test_older_tables_are_asked_for_the_same():
-    """A request stored before there was `stretch` is that of a run without it."""
+def test_older_requests_are_the_same():
+    """A request stored before `stretch` existed equals one without it."""
     stored = BackboneRequest().to_json()
     del stored["stretch"]
     assert BackboneRequest().is_same_as(stored)
