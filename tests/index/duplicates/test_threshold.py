@@ -4,6 +4,7 @@ import pytest
 from frieze.core import unit_rows
 from frieze.features import METRICS
 from frieze.indexing import build_index, find_duplicates, open_index
+from frieze.indexing.duplicates.threshold import Sample, choose_min_score
 
 
 @pytest.fixture
@@ -87,3 +88,26 @@ def test_long_vectors_are_not_near_to_everything(find):
     embeddings = photographs(200, offset=0.5)
     embeddings[:20] *= 3
     assert find(embeddings, "dot")["groups"] == []
+
+
+def sample_of(vectors, scores, *, n_rows):
+    """A sample whose rows all have the same scores to their nearest rows."""
+    rows, repeated = np.arange(len(vectors)), np.tile(scores, (len(vectors), 1)).astype("f4")
+    return Sample(n_rows, rows, vectors, np.zeros(repeated.shape, np.int64), repeated)
+
+
+def test_crowded_images_expect_a_hundredth_of_an_unrelated_one():
+    """The 20th and the 100th nearest alone give the power law by which .01 unrelated images are near enough."""
+    scores = np.repeat([1.0, 0.6, 0.5], [20, 80, 1])  # 19 copies beside the row itself, which are no part of the law
+    score = choose_min_score(sample_of(photographs(200), scores, n_rows=1_000), metric="cosine", longest=1.0)
+    power = np.log(100 / 20) / np.log(0.5 / 0.4)
+    assert 20 * ((1 - score) / 0.4) ** power == pytest.approx(0.01, rel=1e-3)
+
+
+@pytest.mark.parametrize(("n_images", "weight"), [(2, 1 / 51), (11, 55 / 105), (100, 4_950 / 5_000)])
+def test_fifty_pairs_weigh_as_much_as_the_guess(n_images, weight):
+    """The typical gap is the measured one and the guess of .5, by the number of pairs against 50."""
+    vectors = photographs(n_images, offset=3.0)
+    score = choose_min_score(sample_of(vectors, np.ones(n_images), n_rows=n_images), metric="cosine", longest=1.0)
+    measured = vectors.var(axis=0, dtype=float, ddof=1).sum()
+    assert np.log((1 - score) / 0.25 / 0.5) / np.log(measured / 0.5) == pytest.approx(weight, rel=1e-3)
