@@ -1,4 +1,4 @@
-"""How heads are fitted: options and limits."""
+"""Options of fits and fine-tuning, with their limits."""
 
 import dataclasses
 from typing import Self
@@ -12,13 +12,13 @@ from frieze.core import (
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """What the network of a `keras` head looks like, and how long it learns.
+    """Architecture and training of a `keras` head.
 
     Attributes:
         layers: Units of each hidden layer; empty for a softmax alone.
-        dropout: Share of each hidden layer's units that is left out at a step, in [0, 1).
-        epochs: How often it sees the rows at most.
-        patience: After how many epochs without a gain on the watched rows it stops.
+        dropout: Share of each hidden layer's units that are dropped at a step, in [0, 1).
+        epochs: Maximum number of epochs.
+        patience: Epochs without a lower validation loss before early stopping.
     """
 
     layers: tuple[int, ...] = (128,)
@@ -27,59 +27,59 @@ class Network:
     patience: int = 5
 
     def __post_init__(self) -> None:
-        if not all(0 < units <= _MOST_UNITS for units in self.layers) or len(self.layers) > _MOST_LAYERS:
+        if not all(0 < units <= _MAX_UNITS for units in self.layers) or len(self.layers) > _MAX_LAYERS:
             raise InputError(
                 f"The hidden layers have {', '.join(map(str, self.layers))} units.",
-                hint=f"Give up to {_MOST_LAYERS} layers of 1 to {_MOST_UNITS} units, such as --layers 256,128",
+                hint=f"Use up to {_MAX_LAYERS} layers of 1 to {_MAX_UNITS} units, such as --layers 256,128",
             )
         if not 0 <= self.dropout < 1:
             raise InputError(
-                f"The dropout is {self.dropout}; it is a share of the units, from 0 on and below 1.",
+                f"The dropout is {self.dropout}; it must be a share of the units, at least 0 and below 1.",
                 hint="Use for example --dropout 0.3",
             )
         if self.epochs < 1 or self.patience < 1:
             raise InputError(
-                f"There are {self.epochs} epochs and a patience of {self.patience}; both are at least 1.",
+                f"There are {self.epochs} epochs and a patience of {self.patience}; both must be at least 1.",
                 hint="Use for example --epochs 100 --patience 5",
             )
 
 
-_MOST_UNITS, _MOST_LAYERS = 16_384, 8  # a head is small: what is larger is a mistake, or a file that means harm
+_MAX_UNITS, _MAX_LAYERS = 16_384, 8  # a head is small: a larger one is a mistake, or a malicious file
 
 
-USUAL = Network()
+DEFAULT_NETWORK = Network()
 """One hidden layer of 128 units, as in transfer-learning tutorials."""
 
 
 @dataclasses.dataclass(frozen=True)
 class FitOptions:
-    """What a fit takes beside rows and labels.
+    """Options of a fit beside rows and labels.
 
     Attributes:
-        weights: float32 [N], >= 0, how much each row counts; None for all alike.
-        seed: For whatever is drawn.
-        network: Of a head that is one.
-        n_rows: How many rows the head is for, where those of a fold are fitted on; 0 for those at hand.
+        weights: float32 [N], >= 0, the sample weight of each row; None for equal weights.
+        seed: Random seed.
+        network: Architecture of a `keras` head.
+        n_rows: Rows of the final fit, where this one is of a fold; 0 for the rows of this fit.
     """
 
     weights: Floats | None = None
     seed: int = 0
-    network: Network = USUAL
+    network: Network = DEFAULT_NETWORK
     n_rows: int = 0
 
     def take(self, rows: Rows) -> Self:
-        """Give the terms for some of the rows."""
+        """Return the options for some of the rows."""
         return self if self.weights is None else dataclasses.replace(self, weights=self.weights[rows])
 
 
 @dataclasses.dataclass(frozen=True)
 class FitMemory:
-    """What a fit takes in memory.
+    """Memory of a fit.
 
     Attributes:
-        copies: Of the embeddings, themselves included; one fold's are there in every fit.
-        columns: Of its own for each row, float32.
-        fixed_bytes: Whatever the rows: libraries that only this fit needs.
+        copies: Copies of the embeddings, themselves included; every fit has those of one fold.
+        columns: Further float32 columns a row.
+        fixed_bytes: Memory that does not depend on the rows: libraries that only this fit needs.
     """
 
     copies: int = 2
@@ -87,7 +87,7 @@ class FitMemory:
     fixed_bytes: int = 0
 
     def count(self, n_rows: int, dim: int) -> int:
-        """Return the bytes for float32 [n_rows, dim] in memory.
+        """Return the bytes of a fit on float32 [n_rows, dim].
 
         >>> FitMemory().count(10, 8)
         640
@@ -100,18 +100,18 @@ SCHEDULES = ("cosine", "constant")
 
 @dataclasses.dataclass(frozen=True)
 class FinetuneConfig:
-    """How a network is fine-tuned: Adam, a rate that may warm up and fall, early stopping.
+    """How a network is fine-tuned: Adam, a learning-rate schedule, early stopping.
 
     Attributes:
-        epochs: How often it sees the training images at most.
-        learning_rate: The highest, > 0.
-        schedule: `cosine`: the rate warms up, then falls as a cosine does; `constant`: it stays.
+        epochs: Maximum number of epochs.
+        learning_rate: The highest learning rate, > 0.
+        schedule: `cosine` (warm-up, then cosine decay) or `constant`.
         batch_size: Images a step.
-        patience: After how many epochs without a gain on the validation images it stops.
-        augments: Whether images are flipped, cropped and coloured at random while it learns.
-        caches: Whether what the frozen part makes of the images is kept on disk.
-        hidden: Hidden layers of a new head that takes the probe's place; None to begin from the probe.
-        seed: For order, augmentation and a new head.
+        patience: Epochs without a lower validation loss before early stopping.
+        augments: Whether training images are augmented: flipped, cropped and coloured at random.
+        caches: Whether activations of the frozen layers are cached on disk.
+        hidden: Hidden layers of a new head; None for a warm start from the probe.
+        seed: Random seed of order, augmentation and a new head.
     """
 
     epochs: int = 10
@@ -128,20 +128,20 @@ class FinetuneConfig:
         whole = {"--epochs": self.epochs, "--batch-size": self.batch_size, "--patience": self.patience}
         for option, value in whole.items():
             if value < 1:
-                raise InputError(f"{option} is {value}; it is at least 1.", hint=f"Use for example {option} 10")
+                raise InputError(f"{option} is {value}; it must be at least 1.", hint=f"Use for example {option} 10")
         if not 0 < self.learning_rate < 1:
             raise InputError(
-                f"The learning rate is {self.learning_rate}; it lies between 0 and 1.",
+                f"The learning rate is {self.learning_rate}; it must be between 0 and 1.",
                 hint="Use for example --learning-rate 1e-4",
             )
         if self.schedule not in SCHEDULES:
             raise InputError(f"Unknown schedule: {self.schedule}.", hint=f"Use one of: {', '.join(SCHEDULES)}.")
         if self.augments and self.caches:
             raise InputError(
-                "What is kept of the frozen part is kept of each image as it is: it can't be augmented.",
-                hint="Give --cache together with --no-augment, or neither.",
+                "Cached activations are those of the original images: they can't be augmented.",
+                hint="Use --cache together with --no-augment, or neither.",
             )
 
 
 MAX_SEED = 2**32 - 1
-"""What both NumPy and scikit-learn take."""
+"""The highest seed that both NumPy and scikit-learn accept."""

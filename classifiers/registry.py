@@ -1,4 +1,4 @@
-"""The kinds of head, and what each of them must do."""
+"""The kinds of head by name, and the contract of a kind."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,28 +14,28 @@ from frieze.core import Floats, InputError, Strings
 
 
 class Classifier(Protocol):
-    """What a kind of head is: fitted on embeddings and labels, asked for probabilities, stored without a pickle.
+    """A kind of head: fitted on embeddings and labels, predicts probabilities, stored without a pickle.
 
     Attributes:
         file_name: Its file in the folder of a head.
         libraries: Distributions whose versions are stored with it.
-        setting: Name of what is chosen for it, such as `C`; empty where nothing is.
-        values: What it is chosen from, the simplest head first.
-        usual: The value where nothing can be chosen: too few rows.
-        streams: Whether it can be fitted on rows that stay on disk.
-        memory: What a fit takes in memory where the rows lie there.
-        is_calibrated: Whether its probabilities are honest as they are fitted; else they want `scale_logits`.
+        hyperparameter: Name of the hyperparameter that folds choose, such as `C`; empty without one.
+        grid: Its values to try, the simplest head first.
+        default: Its value where the rows are too few for folds.
+        streams: Whether it can be fitted on rows that are streamed from disk.
+        memory: Memory of a fit on rows in memory.
+        is_calibrated: Whether its probabilities are calibrated by the fit; if not, `scale_logits` calibrates them.
         classes: The names of the C classes, sorted.
-        fit_seconds: How long the fit took; choosing and calibrating excluded.
-        note: What was chosen in the fit for the number of rows, in words; mostly empty.
-        converged: Whether the fit ended by itself, not by the limit on its steps.
+        fit_seconds: Duration of the fit, without grid search and calibration.
+        note: A sentence about an approximation that the number of rows requires; mostly empty.
+        converged: Whether the fit converged before the limit on its steps.
     """
 
     file_name: ClassVar[str]
     libraries: ClassVar[tuple[str, ...]]
-    setting: ClassVar[str]
-    values: ClassVar[tuple[float, ...]]
-    usual: ClassVar[float]
+    hyperparameter: ClassVar[str]
+    grid: ClassVar[tuple[float, ...]]
+    default: ClassVar[float]
     streams: ClassVar[bool]
     memory: ClassVar[FitMemory]
     is_calibrated: ClassVar[bool]
@@ -46,38 +46,38 @@ class Classifier(Protocol):
 
     @classmethod
     def fit_each(
-        cls, embeddings: Embeddings, labels: Strings, values: Sequence[float], terms: FitOptions
+        cls, embeddings: Embeddings, labels: Strings, grid: Sequence[float], options: FitOptions
     ) -> Iterator[Self]:
-        """Fit one head for each value.
+        """Fit one head for each value of the hyperparameter.
 
         Args:
-            embeddings: float32 [N, D] of unit length; in memory, unless it `streams`.
+            embeddings: float32 [N, D] of unit length; in memory, unless the kind `streams`.
             labels: Class names [N], two different ones or more.
-            values: Of what is chosen, in the order of `values`.
-            terms: Weights of the rows, seed and the like.
+            grid: Values of the hyperparameter, in the order of the attribute.
+            options: Sample weights, seed and the like.
         """
 
-    def margins(self, embeddings: Floats) -> Floats:
-        """Give float32 [N, C] for float32 [N, D] of any length: their softmax are the probabilities."""
+    def logits(self, embeddings: Floats) -> Floats:
+        """Compute float32 [N, C] for float32 [N, D] of any length; their softmax is `probabilities`."""
 
     def probabilities(self, embeddings: Floats) -> Floats:
-        """Give float32 [N, C] for float32 [N, D], N >= 1; columns as in `classes`, each row sums to 1."""
+        """Predict float32 [N, C] for float32 [N, D], N >= 1; columns as in `classes`, each row sums to 1."""
 
     def as_function(self) -> Callable[[Any], Any]:
-        """Give `probabilities` in TensorFlow's operations, for `frieze export`: float32 [B, D] -> float32 [B, C].
+        """Return `probabilities` as a TensorFlow function, for `frieze export`: float32 [B, D] -> float32 [B, C].
 
-        It is traced once and frozen: what it reads of the head, arrays or variables, become constants of the graph.
+        It is traced once and frozen: arrays and variables of the head become constants of the graph.
         """
 
     def scale_logits(self, factor: float) -> None:
-        """Multiply the margins by a factor > 0: one over a temperature."""
+        """Multiply the logits by a factor > 0, 1 / temperature."""
 
     def save(self, path: Path) -> None:
         """Write the fitted head to one file."""
 
     @classmethod
     def load(cls, path: Path, *, classes: Strings, dim: int) -> Self:
-        """Read what `save` wrote, for these classes and this width; no code from the file is run."""
+        """Load a saved head for these classes and this width; no code from the file is run."""
 
 
 HEADS: dict[str, type[Classifier]] = {
@@ -95,14 +95,14 @@ _WITH_KERNEL = {"svm-rbf": ("svm", "rbf")}
 
 
 def name_head(head: str, kernel: str) -> str:
-    """Give the key of `HEADS` of a head and its kernel, `linear` or `rbf`.
+    """Return the key in `HEADS` of a head and its kernel, `linear` or `rbf`.
 
     Raises:
-        InputError: The head has no such kernel, or is asked for by its key.
+        InputError: The head has no such kernel, or `head` is a key with a kernel.
     """
     if head in _WITH_KERNEL:
-        base, own = _WITH_KERNEL[head]
-        raise InputError(f"The head {head} is {base} with a kernel.", hint=f"Use --head {base} --kernel {own}")
+        base, own_kernel = _WITH_KERNEL[head]
+        raise InputError(f"The head {head} is {base} with a kernel.", hint=f"Use --head {base} --kernel {own_kernel}")
     if kernel == "linear":
         return head
     names = {pair: name for name, pair in _WITH_KERNEL.items()}
@@ -112,12 +112,12 @@ def name_head(head: str, kernel: str) -> str:
 
 
 def head_options(name: str) -> dict[str, str]:
-    """Give the options of `train` for a key of `HEADS`, such as `head` svm and `kernel` rbf."""
+    """Return the options of `train` for a key of `HEADS`, such as `head` svm and `kernel` rbf."""
     return dict(zip(("head", "kernel"), _WITH_KERNEL.get(name, (name,)), strict=False))
 
 
 def kind_of_head(name: str) -> type[Classifier]:
-    """Give a kind of head by name.
+    """Return a kind of head by its name.
 
     Raises:
         InputError: There is no such kind.
@@ -128,5 +128,5 @@ def kind_of_head(name: str) -> type[Classifier]:
 
 
 def name_of_kind(head: Classifier) -> str:
-    """Give the key in `HEADS` of a head's kind."""
+    """Return the key in `HEADS` of a head's kind."""
     return next(name for name, kind in HEADS.items() if type(head) is kind)

@@ -1,23 +1,24 @@
-"""Embeddings that are fitted on from their table, piece by piece, where they are too many for memory."""
+"""Embeddings of some rows of a table: in memory, or streamed from the table in blocks where memory is short."""
 
+import dataclasses
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from frieze.core import Floats, InputError, Rows, free_memory, unit_rows
-from frieze.features import Features
+from frieze.features import BackboneSpec, Features
 
-_TIMES_FREE = 4  # so often what is free must hold the rows: two copies in half of it
-_SAME = 1e-6  # of a unit vector: rounding
-_POOL_PARTS = 16  # read together for a shuffle: parts are often of one class each
+_TIMES_FREE = 4  # free memory must hold the rows this often: two copies in half of it
+_EQUAL = 1e-6  # of a unit vector: rounding
+_SHUFFLED_PARTS = 16  # shuffled together, since parts often hold one class each
 
 
-class StoredRows:
-    """Some rows of a table, at unit length, that stay on disk; each time they are gone through they are read again.
+class EmbeddingRows:
+    """Rows of a table at unit length that stay on disk; each iteration streams them again.
 
     Attributes:
-        shape: (N, D), as an array has it.
-        order: int64 [N], the places in the order in which they are read.
+        shape: (N, D), like that of an array.
+        order: int64 [N], positions in the order in which they are read.
     """
 
     def __init__(self, features: Features, rows: Rows) -> None:
@@ -28,92 +29,92 @@ class StoredRows:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, places: Rows) -> "StoredRows":
-        """Give some of the rows, by their places int64 [n]."""
-        return StoredRows(self._features, self._rows[places])
+    def __getitem__(self, positions: Rows) -> "EmbeddingRows":
+        """Select rows by their positions int64 [n]."""
+        return EmbeddingRows(self._features, self._rows[positions])
 
     def __iter__(self) -> Iterator[tuple[Floats, Rows]]:
-        """Read embeddings float32 [n, D] and their places int64 [n], ascending in the table."""
+        """Yield embeddings float32 [n, D] and their positions int64 [n], in the order of the table."""
         start = 0
         for embeddings in self._features.vectors():
             yield from self._chosen(embeddings, start)
             start += len(embeddings)
 
     def read(self) -> Floats:
-        """Give them all, float32 [N, D]."""
-        return mapped(lambda embeddings: embeddings, self)
+        """Load all rows, float32 [N, D]."""
+        return map_rows(lambda embeddings: embeddings, self)
 
-    def pools(self, generator: np.random.Generator) -> Iterator[tuple[Floats, Rows]]:
-        """Read as `__iter__` does, but parts drawn at random, several at once."""
+    def shuffled_blocks(self, generator: np.random.Generator) -> Iterator[tuple[Floats, Rows]]:
+        """Yield like `__iter__`, but from parts in random order, several together (a shuffle buffer)."""
         lengths = [part.rows for part in self._features.manifest.parts]
         starts = np.cumsum([0, *lengths])
         drawn = generator.permutation(len(lengths))
-        for first in range(0, len(drawn), _POOL_PARTS):
-            found = [
+        for first in range(0, len(drawn), _SHUFFLED_PARTS):
+            blocks = [
                 pair
-                for number in drawn[first : first + _POOL_PARTS]
+                for number in drawn[first : first + _SHUFFLED_PARTS]
                 for pair in self._chosen(self._features.part_vectors(number), starts[number])
             ]
-            if found:
-                yield np.concatenate([one for one, _ in found]), np.concatenate([places for _, places in found])
+            if blocks:
+                yield np.concatenate([rows for rows, _ in blocks]), np.concatenate([at for _, at in blocks])
 
     def _chosen(self, embeddings: Floats, start: int) -> Iterator[tuple[Floats, Rows]]:
-        """Give those of some rows in a run that are ours, unless none is."""
+        """Yield the selected ones of consecutive rows of the table, unless there are none."""
         first, last = np.searchsorted(self._rows, [start, start + len(embeddings)], sorter=self.order)
         if last > first:
-            places = self.order[first:last]
-            yield unit_rows(embeddings[self._rows[places] - start]), places
+            positions = self.order[first:last]
+            yield unit_rows(embeddings[self._rows[positions] - start]), positions
 
 
-Embeddings = Floats | StoredRows
+Embeddings = Floats | EmbeddingRows
 """float32 [N, D] of unit length, in memory or in the table."""
 
 
-def hold(features: Features, rows: Rows, *, most_rows: int | None = None) -> Embeddings:
-    """Read some embeddings, unless they are more than may lie in memory.
+def load_or_stream(features: Features, rows: Rows, *, most_rows: int | None = None) -> Embeddings:
+    """Load embeddings into memory, or return rows to stream where they do not fit.
 
     Args:
         features: The table.
         rows: int64 [N], row numbers.
-        most_rows: How many may; None for as many as fit twice in half of what is free.
+        most_rows: How many fit; None for as many as fit twice in half of the free memory.
     """
-    stored = StoredRows(features, rows)
+    stored = EmbeddingRows(features, rows)
     if most_rows is None:
         most_rows = free_memory() // (_TIMES_FREE * 4 * features.spec.dim)
     return stored.read() if len(rows) <= most_rows else stored
 
 
-def mapped(function: Callable[[Floats], Floats], embeddings: Embeddings) -> Floats:
-    """Give a function's rows for all embeddings, [N, ...], however they are held.
+def map_rows(function: Callable[[Floats], Floats], embeddings: Embeddings) -> Floats:
+    """Apply a function to all embeddings block by block, and return its rows [N, ...].
 
     Args:
-        function: Gives one row for each row of float32 [n, D].
+        function: Returns one row for each row of float32 [n, D].
         embeddings: float32 [N, D], N >= 1.
     """
     if isinstance(embeddings, np.ndarray):
         return function(embeddings)
     out: Floats | None = None
-    for piece, places in embeddings:
-        found = function(piece)
-        out = np.empty((len(embeddings), *found.shape[1:]), found.dtype) if out is None else out
-        out[places] = found
+    for block, positions in embeddings:
+        rows = function(block)
+        out = np.empty((len(embeddings), *rows.shape[1:]), rows.dtype) if out is None else out
+        out[positions] = rows
     if out is None:
         raise ValueError("There are no rows.")
     return out
 
 
 def count_constant(embeddings: Embeddings) -> int:
-    """Count the columns of float32 [N, D] of unit length, N >= 1, that are the same in all rows.
+    """Count the columns of float32 [N, D] of unit length, N >= 1, that are constant.
 
     Raises:
-        InputError: All are: there is nothing to tell apart.
+        InputError: All columns are constant.
     """
     dim = embeddings.shape[1]
     lowest, highest = np.full(dim, np.inf, np.float32), np.full(dim, -np.inf, np.float32)
-    for piece in [embeddings] if isinstance(embeddings, np.ndarray) else (piece for piece, _ in embeddings):
-        np.minimum(lowest, piece.min(axis=0), out=lowest)
-        np.maximum(highest, piece.max(axis=0), out=highest)
-    n_constant = int((highest - lowest <= _SAME).sum())
+    for block in [embeddings] if isinstance(embeddings, np.ndarray) else (block for block, _ in embeddings):
+        np.minimum(lowest, block.min(axis=0), out=lowest)
+        np.maximum(highest, block.max(axis=0), out=highest)
+    n_constant = int((highest - lowest <= _EQUAL).sum())
     if n_constant == dim and len(embeddings) > 1:
         raise InputError(
             f"The {len(embeddings):,} embeddings to train on are all the same: nothing in them tells classes apart.",
@@ -123,20 +124,61 @@ def count_constant(embeddings: Embeddings) -> int:
 
 
 class CodedRows:
-    """Stored rows with their class numbers, for the solver: pieces (embeddings float32 [n, D], codes int64 [n])."""
+    """Streamed rows with class numbers as blocks for the solver: (embeddings float32 [n, D], codes int64 [n])."""
 
-    def __init__(self, rows: StoredRows, codes: Rows) -> None:
+    def __init__(self, rows: EmbeddingRows, codes: Rows) -> None:
         self._rows, self._codes = rows, codes
 
     def __iter__(self) -> Iterator[tuple[Floats, Rows]]:
-        for embeddings, places in self._rows:
-            yield embeddings, self._codes[places]
+        for embeddings, positions in self._rows:
+            yield embeddings, self._codes[positions]
 
 
-def in_pieces(
+def as_row_blocks(
     embeddings: Embeddings, codes: Rows, weights: Floats | None
 ) -> tuple[list[tuple[Floats, Rows]] | CodedRows, Floats | None]:
-    """Give embeddings and their codes as the solver takes them, and weights [N] or None in the same order."""
+    """Return embeddings and codes as row blocks for the solver, and weights [N] or None in the same order."""
     if isinstance(embeddings, np.ndarray):
         return [(embeddings, codes)], weights
     return CodedRows(embeddings, codes), None if weights is None else weights[embeddings.order]
+
+
+Maps = tuple[int, int, int]
+"""Height, width and channels of feature maps."""
+
+
+class PooledFeatures(Features):
+    """A view of a table with global average pooling: rows float32 [h * w * c] are read as means float32 [c]."""
+
+    def __init__(self, features: Features, maps: Maps) -> None:
+        super().__init__(features.path, features.manifest, snapshot=features.snapshot)
+        self._whole, self._maps = features, maps
+        self.rows, self.labels_from = features.rows, features.labels_from
+
+    @property
+    def spec(self) -> BackboneSpec:
+        """The backbone with the width of the means."""
+        return dataclasses.replace(self._whole.spec, dim=self._maps[-1])
+
+    def vectors(self) -> Iterator[Floats]:
+        """Yield means block by block, float32 [n, c]."""
+        return map(self._means, self._whole.vectors())
+
+    def part_vectors(self, number: int) -> Floats:
+        """Read the means of one part, float32 [n, c]."""
+        return self._means(self._whole.part_vectors(number))
+
+    def _means(self, embeddings: Floats) -> Floats:
+        means: Floats = embeddings.reshape(-1, *self._maps).mean(axis=(1, 2))
+        return means
+
+
+def match_width(features: Features, maps: Maps | None, dim: int) -> Features:
+    """Return a table, or its pooled view where that has the width of a head.
+
+    Args:
+        features: The table.
+        maps: Shape of the maps that its rows flatten; None where they are no maps.
+        dim: The head's width.
+    """
+    return PooledFeatures(features, maps) if maps is not None and dim == maps[-1] != features.spec.dim else features

@@ -1,4 +1,4 @@
-"""Which rows of a table carry a label, in an order that does not depend on how the table was written."""
+"""The labelled rows of a table, in the order of their ids, whatever the order of the table."""
 
 import dataclasses
 import re
@@ -18,11 +18,11 @@ _WHOLE = re.compile(r"^([+-]?\d+)\.0*$", re.ASCII)
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """Labelled rows of a table; their texts stay in Arrow, which takes a fraction of what Python objects do.
+    """Labelled rows of a table; their strings stay in Arrow, which takes a fraction of the memory of Python objects.
 
     Attributes:
         rows: int64 [n], row numbers of the table.
-        labels: Their labels [n], none of them None; equal ones are one object.
+        labels: Their labels [n], never None; equal ones are one object.
         table: `id`, `sha256` and `uri` of all rows of the table.
     """
 
@@ -35,17 +35,17 @@ class Examples:
 
     @property
     def ids(self) -> Strings:
-        """The images' ids [n], made anew each time."""
+        """The images' ids [n], built at each access."""
         return _to_strings(self.column("id"))
 
     @property
     def sha256(self) -> Strings:
-        """Hash of each image's bytes [n], None where unknown; made anew each time."""
+        """Hash of each image's bytes [n], None where unknown; built at each access."""
         return _to_strings(self.column("sha256"))
 
     @property
     def uris(self) -> Strings:
-        """Where each image is [n], made anew each time."""
+        """The images' URIs [n], built at each access."""
         return _to_strings(self.column("uri"))
 
     def column(self, name: str) -> pa.ChunkedArray:
@@ -53,17 +53,17 @@ class Examples:
         return self.table[name].take(pa.array(self.rows))
 
     def take(self, chosen: Rows) -> Self:
-        """Give some of the examples, by their place in this collection."""
+        """Select examples by their position."""
         return dataclasses.replace(self, rows=self.rows[chosen], labels=self.labels[chosen])
 
 
-_MENDS = {
-    "frieze embed": "Take a column of the table with --label COLUMN, or a file with --labels FILE; or store them, which"
-    " embeds nothing again: frieze embed SOURCE --labels FILE --out FEATURES",
-    "frieze import": "Take a column of the table with --label COLUMN, or a file with --labels FILE; or store them:"
+_HINTS = {
+    "frieze embed": "Use a column of the table with --label COLUMN, or a file with --labels FILE; or store them, which"
+    " does not embed again: frieze embed SOURCE --labels FILE --out FEATURES",
+    "frieze import": "Use a column of the table with --label COLUMN, or a file with --labels FILE; or store them:"
     " frieze import VECTORS --label COLUMN --out FEATURES --force",
 }
-"""What to type, by what made the table."""
+"""What to type, by the command that wrote the table."""
 
 
 def labelled_rows(table: pa.Table, *, maker: str = "frieze embed") -> Examples:
@@ -71,7 +71,7 @@ def labelled_rows(table: pa.Table, *, maker: str = "frieze embed") -> Examples:
 
     Args:
         table: `Features.rows`.
-        maker: What made the table, `Manifest.maker`.
+        maker: The command that wrote the table, `Manifest.maker`.
 
     Returns:
         The labelled rows in the order of their ids, so that a head does not depend on the order of the table.
@@ -82,14 +82,16 @@ def labelled_rows(table: pa.Table, *, maker: str = "frieze embed") -> Examples:
     labels = _shared_strings(table["label"].cast(pa.string()))
     rows = np.flatnonzero([label is not None for label in labels])
     if not len(rows):
-        raise InputError(f"None of the {len(labels)} rows has a label.", hint=_MENDS[maker])
+        raise InputError(f"None of the {len(labels)} rows has a label.", hint=_HINTS[maker])
     texts = pa.table({name: table[name].cast(pa.string()) for name in ("id", "sha256", "uri")})
-    rows = rows[pc.sort_indices(texts["id"].take(pa.array(rows))).to_numpy()]  # by bytes is as Python sorts
+    rows = rows[
+        pc.sort_indices(texts["id"].take(pa.array(rows))).to_numpy()
+    ]  # Arrow sorts by bytes, the order of Python
     return Examples(rows, labels[rows], texts)
 
 
 def fold_label(label: str) -> str:
-    """Reduce a label to what people mean by it, without case, outer blanks, and `.0` behind a whole number.
+    """Normalise a label: no case, no outer blanks, no `.0` after a whole number.
 
     >>> fold_label(" Roses"), fold_label("1.0")
     ('roses', '1')
@@ -103,14 +105,14 @@ def similar_labels(labels: Iterable[str]) -> list[list[str]]:
     >>> similar_labels(["roses", "tulips", "Roses", "roses"])
     [['Roses', 'roses']]
     """
-    found: dict[str, list[str]] = defaultdict(list)
+    by_folded: dict[str, list[str]] = defaultdict(list)
     for label in sorted(set(labels)):
-        found[fold_label(label)].append(label)
-    return [one for one in found.values() if len(one) > 1]
+        by_folded[fold_label(label)].append(label)
+    return [one for one in by_folded.values() if len(one) > 1]
 
 
 def column_of(table: pa.Table, name: str, examples: Examples) -> Strings:
-    """Give a column's values as text for some examples, [n]; None where there is none.
+    """Return a column's values as strings for some examples, [n]; None where null.
 
     Raises:
         InputError: The table has no such column.
@@ -126,7 +128,7 @@ def _to_strings(column: pa.ChunkedArray) -> Strings:
 
 
 def _shared_strings(column: pa.ChunkedArray) -> Strings:
-    """Return the texts [N], equal ones as one Python object, None where unknown."""
+    """Return strings [N], equal ones as one Python object, None where null."""
     coded = column.dictionary_encode().combine_chunks()
     names = np.array([*coded.dictionary.to_pylist(), None], dtype=object)
     shared: Strings = names[coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)]

@@ -1,44 +1,129 @@
-"""Who is held out: stratified and grouped splits, folds, few-shot draws, validation rows."""
+"""Which rows are held out: stratified, grouped and given splits, folds, few-shot draws, early-stopping rows."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from frieze.classifiers.config import MAX_SEED
+from frieze.classifiers.data.labelled_examples import Examples, column_of
 from frieze.core import InputError, Rows, Strings, counted
+from frieze.features import Features
 
 _PARTS = {"train": "train", "val": "validation", "validation": "validation", "valid": "validation", "test": "test"}
-"""What a column of parts may say."""
+"""Values of a split column."""
+FEWEST_CLASSES = 2
+"""With fewer there is nothing to classify."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Which rows are fitted on and which are held out, as ascending places in the labels.
+    """Rows to fit on, to validate on and to test on, as ascending positions among the labels.
 
     Attributes:
-        train: int64, fitted on in the end, the validation part included.
-        test: int64, looked at once; at least one.
-        validation: int64, what of `train` the setting is chosen on; empty where it is chosen on folds.
+        fit: int64, training rows.
+        validation: int64, rows that hyperparameters are chosen on before they are fitted on, too; empty where folds of
+            `fit` take their place.
+        test: int64, scored once; at least one.
         method: `stratified`, `grouped` or `column`.
     """
 
-    train: Rows
-    test: Rows
+    fit: Rows
     validation: Rows
+    test: Rows
     method: str
+
+    @property
+    def fit_and_validation(self) -> Rows:
+        """All rows that the final head is fitted on, int64, ascending."""
+        return np.union1d(self.fit, self.validation)
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitConfig:
+    """How labelled rows are split.
+
+    Attributes:
+        test_size: Share to hold out, between 0 and 1, both excluded.
+        seed: Random seed of the split.
+        column: Column of the table with `train`, `val` or `test` for each row; None for a random split.
+        group: Column of the table: rows with equal values stay on one side; None for single rows.
+        groups: Returns group numbers int64 [N] of the table's rows in place of a column; called when they are needed.
+        shots: Rows of each class to fit on, drawn from the training rows; None for all.
+    """
+
+    test_size: float = 0.2
+    seed: int = 0
+    column: str | None = None
+    group: str | None = None
+    groups: Callable[[], Rows] | None = None
+    shots: int | None = None
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        if self.column and (self.group or self.groups is not None):
+            raise InputError("The split column decides where each row goes.", hint="Leave --group or --split out.")
+
+    def split(self, features: Features, examples: Examples) -> tuple[Split, Rows | None]:
+        """Split labelled rows; return their group numbers int64 [n], too, or None without groups."""
+        if self.column:
+            parts = column_of(features.rows, self.column, examples)
+            return split_given(parts, examples.labels, column=self.column), None
+        groups = self.find_groups(features, examples)
+        if groups is None:
+            return split_stratified(examples.labels, test_size=self.test_size, seed=self.seed), None
+        return split_groups(examples.labels, groups, test_size=self.test_size, seed=self.seed), groups
+
+    def few_shot_draws(self, split: Split, labels: Strings) -> list[Split]:
+        """Return the splits to fit on, that of the stored head first; more than one for few-shot draws."""
+        return [split] if self.shots is None else few_shot_draws(split, labels, self.shots, seed=self.seed)
+
+    def find_groups(self, features: Features, examples: Examples) -> Rows | None:
+        """Return group numbers int64 [n] of labelled rows; None without groups."""
+        if self.groups is not None:
+            return self.groups()[examples.rows]
+        if self.group is None:
+            return None
+        values = column_of(features.rows, self.group, examples)
+        keys = np.array([f"\0{row}" if value is None else value for row, value in enumerate(values)])
+        return np.unique(keys, return_inverse=True)[1]  # a row without a value is a group of its own
+
+    def to_json(self, split: Split) -> dict[str, Any]:
+        """Return the field `split` of head.json."""
+        n_train, n_test = len(split.fit_and_validation), len(split.test)
+        fields = {"method": split.method, "test_size": self.test_size, "seed": self.seed}
+        by = {"column": self.column} if self.column else {"group": self.group or "duplicates"}
+        fields |= {} if self.shots is None else {"shots": self.shots}
+        return fields | (by if split.method != "stratified" else {}) | {"n_train": n_train, "n_test": n_test}
+
+
+def check_seed(seed: int) -> None:
+    """Check that NumPy and scikit-learn accept a seed.
+
+    Raises:
+        InputError: It is out of range.
+    """
+    if not 0 <= seed <= MAX_SEED:
+        raise InputError(f"The seed is {seed}; it must be between 0 and {MAX_SEED}.", hint="Use for example --seed 0")
 
 
 def split_stratified(labels: Strings, *, test_size: float, seed: int) -> Split:
     """Hold out the same share of each class; see `split_rows`."""
-    return Split(*split_rows(labels, test_size=test_size, seed=seed), np.empty(0, np.int64), "stratified")
+    train, test = split_rows(labels, test_size=test_size, seed=seed)
+    return Split(train, _no_rows(), test, "stratified")
+
+
+def _no_rows() -> Rows:
+    return np.empty(0, np.int64)
 
 
 def split_rows(labels: Strings | Rows, *, test_size: float, seed: int) -> tuple[Rows, Rows]:
     """Hold out the same share of each class.
 
-    Each class of two rows or more is on both sides, also where its share would be less than one row; scikit-learn's
-    `train_test_split` does not promise that. A class of a single row is trained on only.
+    A class of two rows or more is on both sides, even if its share is less than one row; scikit-learn's
+    `train_test_split` does not promise that. A class of a single row is in the training rows only.
 
     Args:
         labels: The label of each row [N], rows in the order of their ids.
@@ -46,8 +131,8 @@ def split_rows(labels: Strings | Rows, *, test_size: float, seed: int) -> tuple[
         seed: The same seed gives the same split.
 
     Returns:
-        train: int64, ascending places in `labels`.
-        test: int64, the other places, ascending; at least one.
+        train: int64, ascending positions in `labels`.
+        test: int64, the other positions, ascending; at least one.
 
     Raises:
         InputError: There are fewer than two classes, no class has two rows, or test_size is out of range.
@@ -65,11 +150,11 @@ def split_rows(labels: Strings | Rows, *, test_size: float, seed: int) -> tuple[
 
 
 def split_groups(labels: Strings, groups: Rows, *, test_size: float, seed: int) -> Split:
-    """Hold out whole groups, so that about the same share of each class is held out.
+    """Hold out whole groups, about the same share of each class.
 
     Args:
         labels: The label of each row [N].
-        groups: int64 [N]; rows of one group come on one side.
+        groups: int64 [N]; rows of one group stay on one side.
         test_size: Share of the rows to hold out, between 0 and 1, both excluded.
         seed: The same seed gives the same split.
 
@@ -78,26 +163,22 @@ def split_groups(labels: Strings, groups: Rows, *, test_size: float, seed: int) 
     """
     classes, codes = np.unique(labels, return_inverse=True)
     _check(classes, codes, test_size)
-    own = np.unique(groups, return_inverse=True)[1]
-    folds = fold_rows(codes, own, n_folds=max(2, round(1 / test_size)), seed=seed)
+    group_numbers = np.unique(groups, return_inverse=True)[1]
+    folds = fold_rows(codes, group_numbers, n_folds=max(2, round(1 / test_size)), seed=seed)
     train, test = np.flatnonzero(folds != 0), np.flatnonzero(folds == 0)
-    unseen = ~np.isin(codes[test], codes[train])  # what is never fitted can't be right: it goes to the other side
-    is_moved = np.isin(groups[test], groups[test][unseen])
+    is_untrained = ~np.isin(codes[test], codes[train])  # a class that is never fitted can't be predicted: move it
+    is_moved = np.isin(groups[test], groups[test][is_untrained])
     train, test = np.sort(np.append(train, test[is_moved])), test[~is_moved]
-    if not len(test) or len(np.unique(codes[train])) < 2:  # noqa: PLR2004  nothing to tell apart
-        raise _too_few_groups()
-    return Split(train, test, np.empty(0, np.int64), "grouped")
-
-
-def _too_few_groups() -> InputError:
-    return InputError(
-        "The groups are too few or too large to hold some out and fit on others of the same classes.",
-        hint="Group by a column with more values, or leave --group out.",
-    )
+    if not len(test) or len(np.unique(codes[train])) < FEWEST_CLASSES:
+        raise InputError(
+            "The groups are too few or too large to hold some out and fit on others of the same classes.",
+            hint="Group by a column with more values, or leave --group out.",
+        )
+    return Split(train, _no_rows(), test, "grouped")
 
 
 def split_given(parts: Strings, labels: Strings, *, column: str) -> Split:
-    """Hold out what a column says; rows without a word in it are left out.
+    """Split by the values of a column; rows without a value are left out.
 
     Args:
         parts: `train`, `test`, `val` (or `validation`) or None, for each row [N].
@@ -105,46 +186,45 @@ def split_given(parts: Strings, labels: Strings, *, column: str) -> Split:
         column: Its name.
 
     Raises:
-        InputError: It says something else, a part is empty, or a class is held out of which no row is fitted on.
+        InputError: There are other values, a part is empty, or a class is in the test part only.
     """
-    told = np.array([_part_of(part) for part in parts])
-    others = parts[told == "?"]
+    names = np.array([_part_of(part) for part in parts])
+    others = parts[names == "?"]
     if len(others):
         more = f" and {len(others) - 1:,} more" * (len(others) > 1)
         raise InputError(
-            f"The column {column} says {str(others[0])!r}{more}, which name no part.",
-            hint="It may say train, val and test; an image without a value is left out.",
+            f"The column {column} has the values {str(others[0])!r}{more}, which are no part of a split.",
+            hint="Valid values are train, val and test; an image without a value is left out.",
         )
-    train, validation, test = (np.flatnonzero(told == part) for part in ("train", "validation", "test"))
-    fitted = np.sort(np.append(train, validation))
-    missing = sorted(set(labels[test]) - set(labels[train]))
-    if not len(test) or len(set(labels[train])) < 2 or missing:  # noqa: PLR2004  nothing to tell apart
+    fit, validation, test = (np.flatnonzero(names == part) for part in ("train", "validation", "test"))
+    missing = sorted(set(labels[test]) - set(labels[fit]))
+    if not len(test) or len(set(labels[fit])) < FEWEST_CLASSES or missing:
         raise InputError(
-            f"The column {column} gives {counted(len(train), 'row')} to train and {len(test)} to test"
+            f"The column {column} gives {counted(len(fit), 'row')} to train and {len(test)} to test"
             + (f", and none to train of {', '.join(missing[:3])}." if missing else "."),
-            hint="Both parts need rows, and training two classes or more, those of the test among them.",
+            hint="Both parts need rows; the training part needs two classes or more and each class of the test part.",
         )
-    return Split(fitted, test, validation, "column")
+    return Split(fit, validation, test, "column")
 
 
-def _part_of(said: str | None) -> str:
-    """Read a cell: a part, nothing, or `?` for another word."""
-    word = "" if said is None else said.strip().lower()
+def _part_of(value: str | None) -> str:
+    """Return the part that a cell names, empty for an empty cell, `?` for another value."""
+    word = "" if value is None else value.strip().lower()
     return _PARTS.get(word, "?") if word else ""
 
 
 def count_held_out(n_rows: int, test_size: float) -> int:
-    """Count the rows of a class that are held out: one or more of two or more."""
+    """Count the rows of a class that are held out: at least one of two or more, never all."""
     return 0 if n_rows == 1 else min(max(round(test_size * n_rows), 1), n_rows - 1)
 
 
 def _check(classes: npt.NDArray[Any], codes: Rows, test_size: float) -> None:
     if not 0 < test_size < 1:
         raise InputError(
-            f"The test size is {test_size}; it is the share of the rows to hold out, between 0 and 1.",
+            f"The test size is {test_size}; it must be the share of rows to hold out, between 0 and 1.",
             hint="Use for example --test-size 0.2",
         )
-    if len(classes) < 2:  # noqa: PLR2004 - one class leaves nothing to tell apart
+    if len(classes) < FEWEST_CLASSES:
         raise InputError(
             f"All labelled rows have the same label: {', '.join(classes)}.",
             hint="Add images of a second class, in a folder of its own, and run frieze embed again.",
@@ -168,20 +248,20 @@ def image_numbers(groups: Rows) -> Rows:
     >>> image_numbers(np.array([7, -1, 7, -1])).tolist()
     [0, 1, 0, 2]
     """
-    alone = groups.max(initial=0) + 1 + np.arange(len(groups))
-    numbers: Rows = np.unique(np.where(groups < 0, alone, groups), return_inverse=True)[1]
+    singles = groups.max(initial=0) + 1 + np.arange(len(groups))
+    numbers: Rows = np.unique(np.where(groups < 0, singles, groups), return_inverse=True)[1]
     return numbers
 
 
 def fold_rows(codes: Rows, images: Rows, *, n_folds: int, seed: int) -> Rows:
-    """Deal distinct images out to folds, class by class, so that each fold has the same share of each class.
+    """Assign distinct images to stratified folds, like scikit-learn's `StratifiedGroupKFold`.
 
-    scikit-learn's `StratifiedGroupKFold` weighs every group against every fold in Python: minutes for 100,000 rows.
+    That one weighs every group against every fold in Python: minutes for 100,000 rows.
 
     Args:
-        codes: int64 [N], the class of each row; a group counts as of its first row's class.
+        codes: int64 [N], the class of each row; a group has the class of its first row.
         images: int64 [N] in 0..n-1, `image_numbers`.
-        n_folds: How many folds.
+        n_folds: Number of folds.
         seed: The same seed gives the same folds.
 
     Returns:
@@ -192,105 +272,96 @@ def fold_rows(codes: Rows, images: Rows, *, n_folds: int, seed: int) -> Rows:
     """
     _, firsts = np.unique(images, return_index=True)
     shuffled = np.random.default_rng(seed).permutation(len(firsts))
-    dealt = shuffled[np.argsort(codes[firsts][shuffled], kind="stable")]
+    by_class = shuffled[np.argsort(codes[firsts][shuffled], kind="stable")]
     folds = np.empty(len(firsts), np.int64)
-    folds[dealt] = np.arange(len(firsts)) % n_folds
+    folds[by_class] = np.arange(len(firsts)) % n_folds
     return folds[images]
 
 
-DRAWS = 10
-"""How often the rows are drawn; the first draw's head is the one that is kept."""
+N_DRAWS = 10
+"""Number of few-shot draws; the head of the first one is stored."""
 
 
-def draw_shots(split: Split, labels: Strings, shots: int, *, seed: int) -> list[Split]:
-    """Draw so many of the training rows of each class, several times; the test rows stay.
+def few_shot_draws(split: Split, labels: Strings, shots: int, *, seed: int) -> list[Split]:
+    """Draw a few training rows of each class, several times; the test rows stay.
 
     Args:
-        split: Of all rows.
+        split: The split of all rows.
         labels: The label of each row [N].
         shots: Rows a class, >= 1.
         seed: The same seed gives the same draws.
 
     Raises:
-        InputError: A class has fewer rows to train on.
+        InputError: A class has fewer training rows.
     """
-    codes = np.unique(labels[split.train], return_inverse=True)[1]
-    of_classes = [split.train[codes == code] for code in range(codes.max() + 1)]
+    train = split.fit_and_validation
+    codes = np.unique(labels[train], return_inverse=True)[1]
+    of_classes = [train[codes == code] for code in range(codes.max() + 1)]
     fewest = min(of_classes, key=len)
     if not 1 <= shots <= len(fewest):
         raise InputError(
-            f"{labels[fewest[0]]} has {counted(len(fewest), 'image')} to train on; {shots} a class were asked for.",
-            hint=f"Give from 1 to {len(fewest)}: --shots {len(fewest)}, or add images.",
+            f"{labels[fewest[0]]} has {counted(len(fewest), 'image')} to train on; {shots} a class were requested.",
+            hint=f"Use 1 to {len(fewest)}: --shots {len(fewest)}, or add images.",
         )
-    return [_draw(split, of_classes, shots, np.random.default_rng([seed, number])) for number in range(DRAWS)]
+    return [_draw(split, of_classes, shots, np.random.default_rng([seed, number])) for number in range(N_DRAWS)]
 
 
 def _draw(split: Split, of_classes: list[Rows], shots: int, generator: np.random.Generator) -> Split:
     drawn = [generator.choice(rows, shots, replace=False) for rows in of_classes]
-    return dataclasses.replace(split, train=np.sort(np.concatenate(drawn)), validation=np.empty(0, np.int64))
+    return dataclasses.replace(split, fit=np.sort(np.concatenate(drawn)), validation=_no_rows())
 
 
-def tell_shots(shots: int, accuracies: list[float]) -> dict[str, Any]:
-    """Give what the draws told: `per_class`, `draws`, `accuracies` of each, `mean_accuracy`, `standard_deviation`.
+def few_shot_figures(shots: int, accuracies: list[float]) -> dict[str, Any]:
+    """Return `per_class`, `draws`, `accuracies` of each draw, `mean_accuracy` and `standard_deviation`.
 
-    >>> tell_shots(5, [0.5, 0.75])["mean_accuracy"]
+    >>> few_shot_figures(5, [0.5, 0.75])["mean_accuracy"]
     0.625
     """
-    told = {"per_class": shots, "draws": len(accuracies), "accuracies": accuracies}
-    return told | {"mean_accuracy": float(np.mean(accuracies)), "standard_deviation": float(np.std(accuracies, ddof=1))}
-
-
-_WATCHED_SHARE = 0.1
-
-
-_MOST_WATCHED = 20_000  # tell the loss to a hundredth
-
-
-def watched_rows(codes: Rows, seed: int) -> tuple[Rows, Rows]:
-    """Part the training rows into those to fit and those to watch; where each class has one row, all are both."""
-    if len(np.unique(codes)) == len(codes):
-        return np.arange(len(codes)), np.arange(len(codes))
-    return split_rows(codes, test_size=min(_WATCHED_SHARE, _MOST_WATCHED / len(codes)), seed=seed)
+    draws = {"per_class": shots, "draws": len(accuracies), "accuracies": accuracies}
+    return draws | {
+        "mean_accuracy": float(np.mean(accuracies)),
+        "standard_deviation": float(np.std(accuracies, ddof=1)),
+    }
 
 
 VALIDATION_SHARE = 0.1
+"""Share of each class of the training rows that early stopping looks at."""
+_MAX_EARLY_STOPPING_ROWS = 20_000  # enough to measure the loss to a hundredth
+
+
+def early_stopping_split(codes: Rows, seed: int) -> tuple[Rows, Rows]:
+    """Split training rows into fit and validation rows; where each class has one row, all rows are both."""
+    if len(np.unique(codes)) == len(codes):
+        return np.arange(len(codes)), np.arange(len(codes))
+    return split_rows(codes, test_size=min(VALIDATION_SHARE, _MAX_EARLY_STOPPING_ROWS / len(codes)), seed=seed)
 
 
 _FOLDS = 3
-
-
 _MANY_ROWS = 20_000
-
-
 _FOLDS_OF_MANY = 5
-"""Of so many rows a fifth tells enough: they are parted once, not into folds."""
-
-
-FEWEST_CLASSES = 2
-"""Fewer leave nothing to tell apart."""
-
-
+"""Of many rows one fifth is enough to choose hyperparameters on: they have one fold."""
 Folds = list[tuple[Rows, Rows]]
-"""Rows to fit on and rows to look at, once or more."""
+"""Pairs of fit rows and held-out rows."""
 
 
 def make_folds(labels: Strings, groups: Rows | None, *, seed: int) -> Folds:
-    """Part the training rows so that each class is on both sides; none where fewer than two classes have three rows.
+    """Split training rows into folds with each class on both sides.
 
     Args:
         labels: Class names [N].
-        groups: int64 [N]; rows of one group stay together. None for rows on their own.
+        groups: int64 [N]; rows of one group stay together. None for single rows.
         seed: The same seed gives the same folds.
 
     Returns:
-        Three pairs of row numbers, or one where there are many rows; rows of classes with fewer than three are in none.
+        Three pairs of row numbers, or one for many rows; none where fewer than two classes have three rows. Rows of
+        classes with fewer than three rows are in no fold.
     """
     _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    often = np.flatnonzero((counts >= _FOLDS)[codes])
-    if len(np.unique(codes[often])) < FEWEST_CLASSES:
+    kept = np.flatnonzero((counts >= _FOLDS)[codes])
+    if len(np.unique(codes[kept])) < FEWEST_CLASSES:
         return []
-    own = np.arange(len(often)) if groups is None else np.unique(groups[often], return_inverse=True)[1]
-    is_many = len(often) >= _MANY_ROWS
-    fold_of = fold_rows(codes[often], own, n_folds=_FOLDS_OF_MANY if is_many else _FOLDS, seed=seed)
-    folds = [(often[fold_of != fold], often[fold_of == fold]) for fold in np.unique(fold_of)]
+    group_numbers = np.arange(len(kept)) if groups is None else np.unique(groups[kept], return_inverse=True)[1]
+    is_many = len(kept) >= _MANY_ROWS
+    fold_of = fold_rows(codes[kept], group_numbers, n_folds=_FOLDS_OF_MANY if is_many else _FOLDS, seed=seed)
+    folds = [(kept[fold_of != fold], kept[fold_of == fold]) for fold in np.unique(fold_of)]
     return [] if len(folds) == 1 else folds[:1] if is_many else folds

@@ -1,4 +1,4 @@
-"""Scoring a stored head on a table, without the rows it was fitted on."""
+"""Evaluate a stored head on a table, without the rows it was fitted on."""
 
 import time
 from collections import Counter
@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from frieze.classifiers.data.embedding_rows import StoredRows, mapped
+from frieze.classifiers.data.embedding_rows import EmbeddingRows, map_rows
 from frieze.classifiers.data.labelled_examples import Examples, fold_label, labelled_rows
 from frieze.classifiers.metrics import score
 from frieze.classifiers.storage.head_folder import Head, check_backbone, open_head
 from frieze.classifiers.storage.head_json import NAME
-from frieze.classifiers.storage.split_file import may_be_same, read_fitted
+from frieze.classifiers.storage.split_file import StoredSplit, match_parts, read_split
 from frieze.core import InputError, Strings, counted, read_consistent, shorten
 from frieze.features import Features
 
-_MOST_LABELS = 20
+_MAX_LABELS = 20
 
 Mask = npt.NDArray[np.bool_]
 
@@ -25,16 +25,16 @@ Mask = npt.NDArray[np.bool_]
 def evaluate_head(path: str | Path, features: Features) -> dict[str, Any]:
     """Score a head on the labelled rows of a table that it was not fitted on.
 
-    A row was fitted on when the head's split has its id, and its sha256 where both know one; or its sha256 under
-    another id. On the unchanged table that the head was trained from, this gives the figures of `train_head`, but for
-    held-out images that are copies of fitted ones (`test_copies` there).
+    A row is left out if the head's split has its id, with the same sha256 where both are known, or its sha256 under
+    another id. On the unchanged training table the figures are those of `train_head`, except for held-out copies of
+    training images (`test_copies` there).
 
     Returns:
-        The figures of `train_head` (`n_train` and `fit_seconds` are the head's), `n_copies` (rows left out since they
-        have the bytes of an image that was fitted on, under another id), `n_unknown_label` (rows left out since the
-        head does not know their label), `unknown_labels` (those labels with their rows, 20 at most), `rows`
-        (`held-out` when fitted rows were left out, else `all`) `note`, which says so in words, and `stale` (None, or
-        what to type where the table has changed since the training).
+        The figures of `train_head` (`n_train` and `fit_seconds` are the head's), `n_copies` (rows left out because
+        they have the bytes of a training image under another id), `n_unknown_label` (rows left out because the head
+        does not know their label), `unknown_labels` (those labels with their number of rows, 20 at most), `rows`
+        (`held-out` if training rows were left out, else `all`), `note`, a sentence about that, and `stale` (None, or
+        the command to type if the table has changed since the training).
 
     Raises:
         FeatureFileError: The head or the table is missing or broken.
@@ -42,19 +42,19 @@ def evaluate_head(path: str | Path, features: Features) -> dict[str, Any]:
         MismatchError: The table is of another backbone.
     """
     started = time.perf_counter()
-    place = Path(path)
-    head, fitted = read_consistent(place / NAME, lambda: (open_head(place), read_fitted(place)))
+    path = Path(path)
+    head, split = read_consistent(path / NAME, lambda: (open_head(path), read_split(path)))
     check_backbone(head, features)
     examples = labelled_rows(features.rows, maker=features.manifest.maker)
-    is_named, is_copy = _are_fitted(examples, fitted)
+    is_named, is_copy = _are_fitted(examples, split)
     is_fitted, is_known = is_named | is_copy, np.isin(examples.labels.astype(str), head.classes.astype(str))
     chosen = examples.take(np.flatnonzero(~is_fitted & is_known))
     unknown = Counter(examples.labels[~is_fitted & ~is_known].tolist())
     note = _note(len(chosen), n_named=int(is_named.sum()), n_copies=int(is_copy.sum()))
     note += _note_on_unknown(unknown, head.classes)
     if not len(chosen):
-        raise InputError(f"No row of {features.path} can be scored. {note}", hint=_mend(unknown, head.classes))
-    probabilities = mapped(head.probabilities, StoredRows(features, chosen.rows))
+        raise InputError(f"No row of {features.path} can be scored. {note}", hint=_hint(unknown, head.classes))
+    probabilities = map_rows(head.probabilities, EmbeddingRows(features, chosen.rows))
     return {
         **_of_training(head),
         **score(probabilities, chosen.labels, classes=head.classes),
@@ -62,7 +62,7 @@ def evaluate_head(path: str | Path, features: Features) -> dict[str, Any]:
         "n_unlabelled": len(features) - len(examples),
         "n_copies": int(is_copy.sum()),
         "n_unknown_label": unknown.total(),
-        "unknown_labels": dict(unknown.most_common(_MOST_LABELS)),
+        "unknown_labels": dict(unknown.most_common(_MAX_LABELS)),
         "rows": "held-out" if is_fitted.any() else "all",
         "note": note,
         "stale": head.staleness(),
@@ -70,22 +70,21 @@ def evaluate_head(path: str | Path, features: Features) -> dict[str, Any]:
     }
 
 
-def _are_fitted(examples: Examples, fitted: dict[str, str | None]) -> tuple[Mask, Mask]:
-    """Return which rows were fitted on under their own id, and which others have the bytes of one that was."""
-    pairs = list(zip(examples.ids, examples.sha256, strict=True))
-    is_named = np.array([name in fitted and may_be_same(sha256, fitted[name]) for name, sha256 in pairs], dtype=bool)
-    known = set(fitted.values()) - {None}
-    return is_named, ~is_named & np.array([sha256 in known for _, sha256 in pairs], dtype=bool)
+def _are_fitted(examples: Examples, split: StoredSplit) -> tuple[Mask, Mask]:
+    """Return which rows the head was fitted on (or could have been), and which others are copies of such an image."""
+    is_named = np.array([part not in {None, "test"} for part in match_parts(split, examples)], dtype=bool)
+    fitted_sha256 = {row["sha256"] for row in split if row["part"] != "test"} - {None}
+    return is_named, ~is_named & np.array([sha256 in fitted_sha256 for sha256 in examples.sha256], dtype=bool)
 
 
 def _of_training(head: Head) -> dict[str, Any]:
     scores = head.document["scores"]
-    known = {"head": head.document["head"], "classes": head.classes.tolist()}
-    return known | {name: scores[name] for name in ("n_train", "fit_seconds")}
+    fields = {"head": head.document["head"], "classes": head.classes.tolist()}
+    return fields | {name: scores[name] for name in ("n_train", "fit_seconds")}
 
 
 def _note(n_chosen: int, *, n_named: int, n_copies: int) -> str:
-    """Say in words which rows count.
+    """Describe which rows are scored.
 
     >>> _note(20, n_named=80, n_copies=0)
     'Scored on the 20 held-out rows; the 80 rows that the head was fitted on are left out.'
@@ -113,12 +112,12 @@ def _note_on_unknown(unknown: Counter[str], classes: Strings) -> str:
 
 
 def _nearly_known(unknown: Counter[str], classes: Strings) -> dict[str, str]:
-    """Match labels that the head does not know with the class that people would take them for."""
+    """Match unknown labels with the class that people would read them as."""
     known = {fold_label(name): name for name in classes}
     return {label: known[fold_label(label)] for label in unknown if fold_label(label) in known}
 
 
-def _mend(unknown: Counter[str], classes: Strings) -> str:
+def _hint(unknown: Counter[str], classes: Strings) -> str:
     if _nearly_known(unknown, classes):
-        return "Write the labels as the head's classes are written, in a file for --labels FILE."
-    return "Give other images: frieze embed OTHER --out FEATURES, with class folders named as the head's classes."
+        return "Spell the labels like the head's classes, in a file for --labels FILE."
+    return "Use other images: frieze embed OTHER --out FEATURES, with class folders named like the head's classes."

@@ -1,14 +1,16 @@
-"""Predictions for a whole table, streamed to a file."""
+"""Predictions for a whole table, streamed to a file, in this process or on a Ray cluster."""
 
 import contextlib
+import functools
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from frieze.classifiers.evaluation.predict_on_ray import answers_of_cluster
-from frieze.classifiers.evaluation.prediction_table import answer_schema, answers
-from frieze.classifiers.storage.head_folder import check_backbone, open_head
-from frieze.classifiers.storage.output_checks import check_predictions
-from frieze.core import write_table_file
+import pyarrow as pa
+
+from frieze.classifiers.storage.head_folder import Head, check_backbone, open_head
+from frieze.classifiers.storage.output_checks import ABSTAINED, PREDICTION_COLUMNS, SCORE, check_predictions
+from frieze.core import Floats, Strings, connect_to_ray, not_visible_error, run_on_cluster, write_table_file
 from frieze.features import Features
 
 
@@ -21,24 +23,24 @@ def predict_features(
     force: bool = False,
     ray: str | None = None,
 ) -> dict[str, Any]:
-    """Write what a head says about each row of a table.
+    """Predict each row of a table with a stored head, and write the predictions.
 
     Args:
         path: The folder of the head.
         features: The table, of the head's backbone; it is read in batches.
         out: The file, Parquet, CSV or JSON lines by its suffix: `id`, `prediction` (a class name), `probability`
-            (float32), and where the head abstains below a probability `abstained` (bool); rows as in the table.
-        scores: Add a column `score_CLASS` (float32) for each class, in the order of the head's classes.
-        force: Replace predictions that stand at `out`; any other file stays.
+            (float32), and where the head abstains below a threshold `abstained` (bool); rows as in the table.
+        scores: Whether to add a column `score_CLASS` (float32) for each class, in the order of the head's classes.
+        force: Replace predictions at `out`; any other file is kept.
         ray: `auto` or the address of a Ray cluster, whose machines predict part by part; None for this process.
 
     Returns:
-        `rows` written, `failed` (0: a stored row can't fail), `out` (absolute), and `stale` (None, or what to type
-        where the table that the head was trained on has changed since).
+        `rows` written, `failed` (0: a stored row can't fail), `out` (absolute), and `stale` (None, or the command to
+        type if the head's table has changed since it was trained).
 
     Raises:
-        InputError: There is no such cluster, or a machine of it does not see the head or the table.
-        FeatureFileError: `out` can't be written or holds what must not go, or the head or the table is broken.
+        InputError: There is no such cluster, or one of its machines can't see the head or the table.
+        FeatureFileError: `out` can't be written or is another file, or the head or the table is broken.
         MismatchError: The table is of another backbone.
     """
     out = out.absolute()  # pyarrow takes a relative `a:b` for a URL
@@ -46,10 +48,68 @@ def predict_features(
     head = open_head(path)
     check_backbone(head, features)
     tables = (
-        answers(head, features, scores=scores)
+        predictions(head, features, scores=scores)
         if ray is None
-        else answers_of_cluster(ray, head.path, features, scores=scores)
+        else predictions_on_ray(ray, head.path, features, scores=scores)
     )
-    with contextlib.closing(tables):  # a cluster is let go at once
-        write_table_file(out, answer_schema(head, scores=scores), tables)
+    with contextlib.closing(tables):  # disconnects from the cluster at once
+        write_table_file(out, prediction_schema(head, scores=scores), tables)
     return {"rows": len(features), "failed": 0, "out": str(out), "stale": head.staleness()}
+
+
+def prediction_schema(head: Head, *, scores: bool) -> pa.Schema:
+    """Return the columns: id, prediction, probability, `abstained` where the head abstains, and scores."""
+    fields = list(zip(PREDICTION_COLUMNS, (pa.string(), pa.string(), pa.float32()), strict=True))
+    fields += [] if head.threshold is None else [(ABSTAINED, pa.bool_())]
+    fields += [(f"{SCORE}{name}", pa.float32()) for name in head.classes] if scores else []
+    return pa.schema([pa.field(name, kind, nullable=False) for name, kind in fields])
+
+
+def predictions(head: Head, features: Features, *, scores: bool) -> Generator[pa.Table]:
+    """Yield predictions batch by batch, in the table's order."""
+    schema = prediction_schema(head, scores=scores)
+    for ids, embeddings in features.batches():
+        yield _to_table(ids, head.probabilities(embeddings), head, schema)
+
+
+def _to_table(ids: Strings, probabilities: Floats, head: Head, schema: pa.Schema) -> pa.Table:
+    highest = probabilities.max(axis=1)
+    columns = [ids, head.classes[probabilities.argmax(axis=1)], highest]
+    columns += [] if head.threshold is None else [highest < head.threshold]
+    arrays = [pa.array(values, field.type) for values, field in zip([*columns, *probabilities.T], schema, strict=False)]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def predictions_on_ray(address: str, path: Path, features: Features, *, scores: bool) -> Generator[pa.Table]:
+    """Predict the parts of a table on a Ray cluster.
+
+    Parts that are ready early wait for their turn, so at most two parts a core are in memory.
+
+    Args:
+        address: `auto`, or the cluster's address.
+        path: The folder of the head.
+        features: The table.
+        scores: Whether to add each class's probability.
+
+    Yields:
+        The predictions of each part, in the table's order.
+
+    Raises:
+        InputError: There is no such cluster, or one of its machines can't see the head or the table.
+    """
+    with connect_to_ray(address) as ray:
+        yield from run_on_cluster(ray, _predict_part, (path, scores), ((part,) for part in features.split()))
+
+
+def _predict_part(head: tuple[Path, bool], features: Features) -> pa.Table:
+    path, scores = head
+    for needed in (path, features.path):
+        if not needed.exists():
+            raise not_visible_error(needed, "head and table")
+    return pa.concat_tables(predictions(_open_head_once(path), features, scores=scores))
+
+
+@functools.cache
+def _open_head_once(path: Path) -> Head:
+    """Open the head once a process."""
+    return open_head(path)

@@ -1,4 +1,4 @@
-"""Fine-tuning: the top of a backbone learns together with a head that begins where the linear probe ended.
+"""Fine-tuning: train the top layers of a backbone with a head that starts from the linear probe (LP-FT).
 
 Source: Kumar et al. 2022, Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution (LP-FT).
 """
@@ -15,37 +15,35 @@ import numpy as np
 
 from frieze.classifiers.calibration import fit_temperature
 from frieze.classifiers.config import FinetuneConfig
-from frieze.classifiers.data.embedding_rows import StoredRows, mapped
+from frieze.classifiers.data.embedding_rows import EmbeddingRows, map_rows, match_width
 from frieze.classifiers.data.labelled_examples import Examples, labelled_rows
-from frieze.classifiers.data.split_config import SplitConfig
-from frieze.classifiers.data.splits import Split
+from frieze.classifiers.data.splits import Split, SplitConfig
 from frieze.classifiers.finetuning.head_layers import to_head, to_layers
-from frieze.classifiers.finetuning.inputs import CHUNK, CachedActivations, Images, Material, Read, augmentation, batches
-from frieze.classifiers.finetuning.pooled_features import as_wide_as
-from frieze.classifiers.finetuning.trainer import Learning, Progress
-from frieze.classifiers.finetuning.warm_start import begin, check_start, mean_length, part_like
+from frieze.classifiers.finetuning.inputs import CHUNK, CachedActivations, Images, Inputs, Read, augmentation, batches
+from frieze.classifiers.finetuning.trainer import Trainer, TrainingState
+from frieze.classifiers.finetuning.warm_start import check_feasible, mean_norm, reuse_split, warm_start
 from frieze.classifiers.metrics import report, score
 from frieze.classifiers.registry import Classifier, name_of_kind
-from frieze.classifiers.storage.head_folder import TRUNK_NAME, Head, finish_head, write_model
+from frieze.classifiers.storage.head_folder import BACKBONE_NAME, Head, finish_head, write_model
 from frieze.classifiers.storage.head_json import describe_head
 from frieze.classifiers.storage.output_checks import check_head
 from frieze.classifiers.storage.split_file import write_split
-from frieze.classifiers.training.notes import describe_split, notes_on_split
+from frieze.classifiers.training.notes import notes_on_split, split_gaps
 from frieze.core import Floats, Rows, format_size, import_keras, new_folder
 from frieze.features import BackboneSpec, Features
 
 CHECKPOINT = "checkpoint.npz"
-"""File of the work folder that is there once an epoch is done."""
+"""File of the work folder, written after each epoch; an interrupted run resumes from it."""
 
 
-class Trunk(Protocol):
-    """A backbone whose top learns; `embedder.open_trunk` gives one.
+class TrainableBackbone(Protocol):
+    """A backbone whose top layers are trainable; `embedder.open_trainable` opens one.
 
     Attributes:
-        spec: Of the backbone as it was.
-        free: What learns, in words.
-        n_free: Numbers that learn.
-        maps: Height, width and channels of the maps that its embeddings are laid end to end; None where they are not.
+        spec: The backbone before fine-tuning.
+        free: The trainable layers in words.
+        n_free: Number of trainable parameters.
+        maps: Height, width and channels of the maps that its embeddings flatten; None where they are no maps.
     """
 
     spec: BackboneSpec
@@ -54,40 +52,40 @@ class Trunk(Protocol):
     maps: tuple[int, int, int] | None
 
     def embeddings(self, images: Any) -> Any:
-        """Give [B, D] for float32 [B, H, W, 3] in [0, 1]."""
+        """Compute [B, D] for float32 [B, H, W, 3] in [0, 1]."""
 
     def split(self) -> tuple[Any, Any]:
-        """Give the frozen part and the rest as Keras models."""
+        """Return the frozen layers and the rest as Keras models."""
 
     def count_bytes(self, batch_size: int) -> int:
-        """Estimate what a training step takes in memory."""
+        """Estimate the memory of a training step."""
 
 
 @dataclasses.dataclass(frozen=True)
 class FinetuneContext:
-    """What fine-tuning is handed.
+    """Backbone, image reader and callbacks of a fine-tuning.
 
     Attributes:
-        trunk: The backbone.
-        read: Gives the images of some rows of the table.
-        save: Writes the backbone as it is then to a folder, and gives its spec.
-        work: Folder for what is half done.
-        step: Told steps done and steps there are.
-        say: Told what a person waits for, in words.
-        write_page: Called with the folder when report.json is in it, to write what a person looks at beside it.
-        parting: Its groups keep together in the validation part; None for rows on their own.
-        asked: The options, as head.json keeps them.
+        backbone: The backbone to train.
+        read: Reads the images of some rows of the table.
+        save: Writes the backbone in its present state to a folder and returns its spec.
+        work_dir: Folder of checkpoint and cached activations.
+        on_step: Called with the steps done and the number of steps.
+        on_message: Called with messages for the user.
+        write_page: Called with the folder after report.json is written, to write the HTML report.
+        split_config: Its groups stay together in the validation part; None for single rows.
+        options: The options, as head.json stores them.
     """
 
-    trunk: Trunk
+    backbone: TrainableBackbone
     read: Read
     save: Callable[[Path], BackboneSpec]
-    work: Path
-    step: Callable[[int, int], None]
-    say: Callable[[str], None]
+    work_dir: Path
+    on_step: Callable[[int, int], None]
+    on_message: Callable[[str], None]
     write_page: Callable[[Path], None]
-    parting: SplitConfig | None = None
-    asked: dict[str, Any] = dataclasses.field(default_factory=dict)
+    split_config: SplitConfig | None = None
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def finetune_head(
@@ -95,67 +93,69 @@ def finetune_head(
     out: Path,
     *,
     probe: Head,
-    means: FinetuneContext,
-    course: FinetuneConfig | None = None,
+    context: FinetuneContext,
+    config: FinetuneConfig | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
-    """Fine-tune the top of a backbone from a head on its frozen features, on the same split, and store both.
+    """Fine-tune the top layers of a backbone from a head on its frozen features, on the same split, and store both.
 
     Args:
         features: The table that the head was trained on; its images are read again.
         out: The folder to write: a head, with the fine-tuned backbone in `saved_model/`.
-        probe: The head to begin from, and to be held against.
-        means: Backbone, images and the rest.
-        course: How it learns.
-        force: Replace a head that stands at `out`.
+        probe: The head to start from and to compare with.
+        context: Backbone, image reader and callbacks.
+        config: Epochs, learning rate and the like.
+        force: Replace a head at `out`.
 
     Returns:
-        The document of `frieze finetune --json`; docs/json.md tells its fields.
+        The document of `frieze finetune --json`; docs/json.md documents its fields.
 
     Raises:
-        InputError: There are too few images or too little memory, a class is missing, or the probe does not fit.
-        ModelError: The loss is no number any more.
+        InputError: There are too few images or too little memory, a class is missing, or the probe is of other images.
+        ModelError: The loss is no longer finite.
     """
-    started, course = time.perf_counter(), course or FinetuneConfig()
+    started, config = time.perf_counter(), config or FinetuneConfig()
     check_head(out, force=force)
     examples = labelled_rows(features.rows, maker=features.manifest.maker)
-    groups = None if means.parting is None else means.parting.find_groups(features, examples)
-    split, unused = part_like(probe, examples, seed=course.seed, groups=groups)
-    check_start(examples, split, means.trunk, course.batch_size)
-    start = begin(probe, features, examples, split, hidden=course.hidden, seed=course.seed)
-    layers = to_layers(start, features.spec.dim, length=None if course.hidden is None else mean_length(features))
-    seen = as_wide_as(features, means.trunk.maps, probe.spec.dim)
-    told = _Told(features, examples, split, unused, probe, seen)
-    progress = _learn(means, layers, told, course)
-    is_better = progress.best_epoch > 0 or course.hidden is not None
-    head = to_head(layers, start) if is_better else probe.classifier
+    groups = None if context.split_config is None else context.split_config.find_groups(features, examples)
+    split, unused = reuse_split(probe, examples, seed=config.seed, groups=groups)
+    check_feasible(examples, split, context.backbone, config.batch_size)
+    initial_head = warm_start(probe, features, examples, split, hidden=config.hidden, seed=config.seed)
+    layers = to_layers(initial_head, features.spec.dim, norm=None if config.hidden is None else mean_norm(features))
+    probe_table = match_width(features, context.backbone.maps, probe.spec.dim)
+    data = _Data(features, examples, split, unused, probe, probe_table)
+    progress = _learn(context, layers, data, config)
+    is_better = progress.best_epoch > 0 or config.hidden is not None
+    head = to_head(layers, initial_head) if is_better else probe.classifier
     if is_better:
-        _calibrate(head, means, told)
-    test = _embed(means, examples.rows[split.test])
+        _calibrate(head, context, data)
+    test = _embed(context, examples.rows[split.test])
     probabilities, held_out = head.probabilities(test), examples.take(split.test)
-    figures = _figures(head, means.trunk, told, progress) | score(probabilities, held_out.labels, classes=head.classes)
-    figures["notes"] = [*_notes(figures, is_new=course.hidden is not None), *notes_on_split(figures, split.method)]
+    figures = _figures(head, context.backbone, data, progress) | score(
+        probabilities, held_out.labels, classes=head.classes
+    )
+    figures["notes"] = [*_notes(figures, is_new=config.hidden is not None), *notes_on_split(figures, split.method)]
     with new_folder(out, replace=force) as folder:
-        spec = means.save(folder / TRUNK_NAME)
+        spec = context.save(folder / BACKBONE_NAME)
         model = write_model(folder, head)
         write_split(folder, examples, split, unused)
         figures["seconds"] = time.perf_counter() - started
-        described = _document(told, figures, spec, course, means.asked) | {"model": model}
-        told_all = figures | report(probabilities, held_out, classes=head.classes)
-        finish_head(folder, described, told_all, means.write_page)
+        head_json = _head_json(data, figures, spec, config, context.options) | {"model": model}
+        full_report = figures | report(probabilities, held_out, classes=head.classes)
+        finish_head(folder, head_json, full_report, context.write_page)
     return figures | {"out": str(out)}
 
 
 @dataclasses.dataclass(frozen=True)
-class _Told:
-    """The rows, and what was known of them before."""
+class _Data:
+    """The labelled rows, their split and the probe."""
 
     features: Features
     examples: Examples
     split: Split
     unused: Rows
     probe: Head
-    seen: Features  # what the probe takes
+    probe_table: Features  # with the width of the probe
 
     @functools.cached_property
     def codes(self) -> Rows:
@@ -165,102 +165,99 @@ class _Told:
 
     @property
     def probe_scores(self) -> dict[str, Any]:
-        """The probe's figures on the test rows; those it was stored with may be of rows that are gone since."""
+        """The probe's figures on the test rows; its stored ones may include rows that are removed since."""
         held_out = self.examples.take(self.split.test)
-        probabilities = mapped(self.probe.probabilities, StoredRows(self.seen, held_out.rows))
+        probabilities = map_rows(self.probe.probabilities, EmbeddingRows(self.probe_table, held_out.rows))
         return score(probabilities, held_out.labels, classes=self.probe.classes)
 
-    @property
-    def fitted(self) -> Rows:
-        """Places that are learnt from, int64."""
-        return np.setdiff1d(self.split.train, self.split.validation)
 
-
-def _learn(means: FinetuneContext, layers: Any, told: _Told, course: FinetuneConfig) -> Progress:
-    """Train trunk and head in place."""
-    images = Images(lambda places: means.read(told.examples.rows[places]), [(*means.trunk.spec.image_size, 3)])
-    ready: Callable[..., tuple[Material, Any]] = _cached if course.caches else _whole
-    material, network = ready(means, layers, told, images, course)
-    learning = Learning(network, course, n_rows=len(told.fitted))
-    size = course.batch_size
-    with images.telling():
-        return learning.run(
-            lambda epoch: batches(material, told.codes, told.fitted, batch_size=size, seed=[course.seed, epoch]),
-            lambda: batches(material, told.codes, told.split.validation, batch_size=size, seed=None),
-            means.work / CHECKPOINT,
-            means.step,
+def _learn(context: FinetuneContext, layers: Any, data: _Data, config: FinetuneConfig) -> TrainingState:
+    """Train backbone and head in place."""
+    images = Images(
+        lambda positions: context.read(data.examples.rows[positions]), [(*context.backbone.spec.image_size, 3)]
+    )
+    prepare: Callable[..., tuple[Inputs, Any]] = _cached if config.caches else _whole
+    inputs, network = prepare(context, layers, data, images, config)
+    trainer = Trainer(network, config, n_rows=len(data.split.fit))
+    size = config.batch_size
+    with images.reraising():
+        return trainer.run(
+            lambda epoch: batches(inputs, data.codes, data.split.fit, batch_size=size, seed=[config.seed, epoch]),
+            lambda: batches(inputs, data.codes, data.split.validation, batch_size=size, seed=None),
+            context.work_dir / CHECKPOINT,
+            context.on_step,
         )
 
 
 def _whole(
-    means: FinetuneContext, layers: Any, _told: _Told, images: Images, course: FinetuneConfig
+    context: FinetuneContext, layers: Any, _data: _Data, images: Images, config: FinetuneConfig
 ) -> tuple[Images, Any]:
-    """Give the images, and the network from them to probabilities."""
+    """Return the images and the network from pixels to probabilities."""
     keras = import_keras()
 
     pixels = keras.Input(images.shapes[0], dtype="uint8")
-    seen = keras.layers.Rescaling(1 / 255)(pixels)
-    for layer in augmentation(course.seed) if course.augments else []:
-        seen = layer(seen)
-    return images, keras.Model([pixels], layers(means.trunk.embeddings(seen)))
+    scaled = keras.layers.Rescaling(1 / 255)(pixels)
+    for layer in augmentation(config.seed) if config.augments else []:
+        scaled = layer(scaled)
+    return images, keras.Model([pixels], layers(context.backbone.embeddings(scaled)))
 
 
 def _cached(
-    means: FinetuneContext, layers: Any, told: _Told, images: Images, _course: FinetuneConfig
+    context: FinetuneContext, layers: Any, data: _Data, images: Images, _course: FinetuneConfig
 ) -> tuple[CachedActivations, Any]:
-    """Give what the frozen part makes of the images, and the network from there."""
+    """Cache the activations of the frozen layers; return them and the network from there to probabilities."""
     keras = import_keras()
 
-    lower, upper = means.trunk.split()
-    maps = CachedActivations(means.work / "maps", lower, images, len(told.examples))
-    means.say(f"What the frozen part makes of the images takes up to {format_size(maps.n_bytes)} on disk.")
-    maps.fill(told.split.train, means.step)
+    lower, upper = context.backbone.split()
+    maps = CachedActivations(context.work_dir / "maps", lower, images, len(data.examples))
+    context.on_message(f"Cached activations take up to {format_size(maps.n_bytes)} on disk.")
+    maps.fill(data.split.fit_and_validation, context.on_step)
     inputs = [keras.Input(shape) for shape in maps.shapes]
     return maps, keras.Model(inputs, layers(upper(inputs)))
 
 
-def _calibrate(head: Classifier, means: FinetuneContext, told: _Told) -> None:
-    """Soften the head on the validation images."""
-    watched = _embed(means, told.examples.rows[told.split.validation])
-    head.scale_logits(fit_temperature(head.margins(watched), told.codes[told.split.validation]))
+def _calibrate(head: Classifier, context: FinetuneContext, data: _Data) -> None:
+    """Calibrate the head on the validation images."""
+    embeddings = _embed(context, data.examples.rows[data.split.validation])
+    head.scale_logits(fit_temperature(head.logits(embeddings), data.codes[data.split.validation]))
 
 
-def _embed(means: FinetuneContext, rows: Rows) -> Floats:
-    """Embed images as the trunk is now."""
+def _embed(context: FinetuneContext, rows: Rows) -> Floats:
+    """Embed images with the present state of the backbone."""
     keras = import_keras()
 
-    images = keras.Input((*means.trunk.spec.image_size, 3))
-    network = keras.Model(images, means.trunk.embeddings(images))
+    images = keras.Input((*context.backbone.spec.image_size, 3))
+    network = keras.Model(images, context.backbone.embeddings(images))
     chunks = np.array_split(rows, -(-len(rows) // CHUNK))
-    found = [network.predict_on_batch(means.read(chunk) / np.float32(255)) for chunk in chunks]
-    return np.concatenate(found).astype(np.float32)
+    embeddings = [network.predict_on_batch(context.read(chunk) / np.float32(255)) for chunk in chunks]
+    return np.concatenate(embeddings).astype(np.float32)
 
 
-def _figures(head: Classifier, trunk: Trunk, told: _Told, progress: Progress) -> dict[str, Any]:
-    probe = told.probe_scores
+def _figures(head: Classifier, backbone: TrainableBackbone, data: _Data, progress: TrainingState) -> dict[str, Any]:
+    probe = data.probe_scores
     names = ("accuracy", "confidence_interval", "macro_f1", "expected_calibration_error")
-    gaps = describe_split(told.examples, told.split)
+    gaps = split_gaps(data.examples, data.split)
     return {name: gaps[name] for name in ("test_copies", "similar_labels")} | {
         "head": name_of_kind(head),
         "classes": head.classes.tolist(),
-        "n_train": len(told.split.train),
-        "n_test": len(told.split.test),
-        "n_unlabelled": len(told.features) - len(told.examples),
-        "probe": {"head": told.probe.document["head"]} | {name: probe[name] for name in names},
+        "n_train": len(data.split.fit_and_validation),
+        "n_test": len(data.split.test),
+        "n_unlabelled": len(data.features) - len(data.examples),
+        "probe": {"head": data.probe.document["head"]} | {name: probe[name] for name in names},
         "probe_accuracy": probe["accuracy"],
         "epochs": len(progress.history) - 1,
         "best_epoch": progress.best_epoch,
         "history": progress.history,
-        "unfrozen": trunk.free,
-        "n_unfrozen": trunk.n_free,
+        "unfrozen": backbone.free,
+        "n_unfrozen": backbone.n_free,
         "fit_seconds": sum(epoch.get("seconds", 0.0) for epoch in progress.history),
     }
 
 
 def _notes(figures: dict[str, Any], *, is_new: bool) -> list[str]:
-    """Say in a line where it was not worth it."""
+    """Describe a fine-tuning without a gain."""
     if not figures["best_epoch"]:
-        left = "the new head has learnt nothing. Try a lower --learning-rate" if is_new else "the probe stays as it was"
+        left = "the new head has learnt nothing. Try a lower --learning-rate" if is_new else "the probe is unchanged"
         return [f"No epoch was better than the start: {left}."]
     accuracy, probe = figures["accuracy"], figures["probe_accuracy"]
     if accuracy > probe:
@@ -268,13 +265,13 @@ def _notes(figures: dict[str, Any], *, is_new: bool) -> list[str]:
     return [f"Fine-tuning gained nothing: {accuracy:.3f} of the held-out images are right, of the probe's {probe:.3f}."]
 
 
-def _document(
-    told: _Told, figures: dict[str, Any], spec: BackboneSpec, course: FinetuneConfig, asked: dict[str, Any]
+def _head_json(
+    data: _Data, figures: dict[str, Any], spec: BackboneSpec, config: FinetuneConfig, options: dict[str, Any]
 ) -> dict[str, Any]:
-    """Give head.json, less the model."""
-    split = told.probe.document["split"] | {"n_train": figures["n_train"], "n_test": figures["n_test"]}
-    was: dict[str, Any] = {"backbone": told.features.spec.to_json(), "course": dataclasses.asdict(course)}
-    was |= {"unfreeze": asked.get("unfreeze"), "asked": asked}
-    described = describe_head(told.features, figures, {}, split=split, model={})
-    described["versions"] |= {name: importlib.metadata.version(name) for name in ("keras", "tensorflow")}
-    return described | {"backbone": spec.to_json(), "finetuned": was}
+    """Build the fields of head.json, except the model."""
+    split = data.probe.document["split"] | {"n_train": figures["n_train"], "n_test": figures["n_test"]}
+    finetuned: dict[str, Any] = {"backbone": data.features.spec.to_json(), "course": dataclasses.asdict(config)}
+    finetuned |= {"unfreeze": options.get("unfreeze"), "asked": options}
+    fields = describe_head(data.features, figures, {}, split=split, model={})
+    fields["versions"] |= {name: importlib.metadata.version(name) for name in ("keras", "tensorflow")}
+    return fields | {"backbone": spec.to_json(), "finetuned": finetuned}

@@ -12,17 +12,17 @@ from frieze.classifiers.kinds.mlp_batches import ReadErrors
 from frieze.core import InputError, Rows, format_size, import_keras, import_tensorflow, write_file
 
 Read = Callable[[Rows], Any]
-"""Gives uint8 [n, H, W, 3] for n places among the images."""
+"""Returns uint8 [n, H, W, 3] for n positions among the images."""
 
 
-_READY = 4  # batches that are made ahead
+_PREFETCH = 4  # batches that are prefetched
 
 
 CHUNK = 16  # images; the first maps of a wide network take 50 MB an image
 
 
-class Material(Protocol):
-    """Rows of arrays by the places of their images."""
+class Inputs(Protocol):
+    """Model inputs: arrays with a row for each image."""
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
@@ -30,63 +30,63 @@ class Material(Protocol):
 
     @property
     def dtype(self) -> str:
-        """The type of the arrays, in NumPy's word."""
+        """The NumPy type of the arrays."""
 
-    def rows(self, places: Rows) -> list[Any]:
-        """Give each array's rows [n, ...] for places int64 [n]."""
+    def rows(self, positions: Rows) -> list[Any]:
+        """Return rows [n, ...] of each array for positions int64 [n]."""
 
 
 @dataclasses.dataclass
 class Images(ReadErrors):
-    """The images themselves, decoded when they are asked for."""
+    """Pixels of the images, decoded on access."""
 
     read: Read
     shapes: list[tuple[int, ...]]
     dtype: str = "uint8"
 
-    def rows(self, places: Rows) -> list[Any]:
-        """Give pixels uint8 [n, H, W, 3]."""
-        with self.noted():
-            return [self.read(places)]
+    def rows(self, positions: Rows) -> list[Any]:
+        """Return pixels uint8 [n, H, W, 3]."""
+        with self.recording():
+            return [self.read(positions)]
 
 
 class CachedActivations:
-    """What a frozen network makes of images, once, in files of float16."""
+    """Activations of the frozen layers for each image, cached in float16 files."""
 
     dtype = "float16"
 
     def __init__(self, folder: Path, lower: Any, images: Images, n_images: int) -> None:
-        """Name the files; `fill` makes those that are not there."""
+        """Plan the files; `fill` writes them."""
         self.shapes = [tuple(int(side) for side in output.shape[1:]) for output in lower.outputs]
         self.n_bytes = sum(2 * n_images * int(np.prod(shape)) for shape in self.shapes)
         self._folder, self._lower, self._images, self._n_images = folder, lower, images, n_images
         self._files: list[Any] = []
 
-    def fill(self, places: Rows, step: Callable[[int, int], None]) -> None:
-        """Run the images at some places through the frozen network, unless that was done before.
+    def fill(self, positions: Rows, step: Callable[[int, int], None]) -> None:
+        """Compute the activations of some images, unless that was done before.
 
         Raises:
-            InputError: The disk has no room for it, or its numbers are too large for float16.
+            InputError: The disk is too full, or activations are too large for float16.
         """
         done = self._folder / "done"
         if not done.exists():
             self._check_room()
             self._folder.mkdir(parents=True, exist_ok=True)
             files = self._open("w+")
-            for start in range(0, len(places), CHUNK):
-                chosen = places[start : start + CHUNK]
-                found = self._lower(self._images.read(chosen) / np.float32(255), training=False)
-                for file, maps in zip(files, found if isinstance(found, list | tuple) else [found], strict=True):
-                    file[chosen] = _halved(np.asarray(maps))
-                step(min(start + CHUNK, len(places)), len(places))
+            for start in range(0, len(positions), CHUNK):
+                chosen = positions[start : start + CHUNK]
+                outputs = self._lower(self._images.read(chosen) / np.float32(255), training=False)
+                for file, maps in zip(files, outputs if isinstance(outputs, list | tuple) else [outputs], strict=True):
+                    file[chosen] = _to_float16(np.asarray(maps))
+                step(min(start + CHUNK, len(positions)), len(positions))
             for file in files:
                 file.flush()
             write_file(done, Path.touch)
         self._files = self._open("r")
 
-    def rows(self, places: Rows) -> list[Any]:
-        """Give maps float16 [n, ...]."""
-        return [file[places] for file in self._files]
+    def rows(self, positions: Rows) -> list[Any]:
+        """Return activations float16 [n, ...]."""
+        return [file[positions] for file in self._files]
 
     def _open(self, mode: Any) -> list[Any]:
         return [
@@ -98,71 +98,71 @@ class CachedActivations:
         free = shutil.disk_usage(next(path for path in (self._folder, *self._folder.parents) if path.exists())).free
         if self.n_bytes > free:
             raise InputError(
-                f"What the frozen part makes of the images takes {format_size(self.n_bytes)};"
+                f"Cached activations take {format_size(self.n_bytes)};"
                 f" {format_size(max(free, 1))} are free at {self._folder.parent}.",
-                hint="Free some space, leave more layers frozen, or leave --cache out.",
+                hint="Free some space, freeze more layers, or leave --cache out.",
             )
 
 
-def _halved(maps: Any) -> Any:
+def _to_float16(maps: Any) -> Any:
     with np.errstate(over="ignore"):
-        found = maps.astype(np.float16)
-    if not np.isfinite(found).all():
+        converted = maps.astype(np.float16)
+    if not np.isfinite(converted).all():
         raise InputError(
-            "What the frozen part makes of the images is too large for float16, or no number.",
+            "Activations of the frozen layers are too large for float16, or not finite.",
             hint="Leave --cache out.",
         )
-    return found
+    return converted
 
 
-def batches(material: Material, codes: Rows, places: Rows, *, batch_size: int, seed: list[int] | None) -> Any:
-    """Give a `tf.data.Dataset` of (arrays [b, ...], codes int64 [b]), some batches made ahead.
+def batches(inputs: Inputs, codes: Rows, positions: Rows, *, batch_size: int, seed: list[int] | None) -> Any:
+    """Return a `tf.data.Dataset` of (arrays [b, ...], codes int64 [b]), prefetched.
 
     Args:
-        material: The rows.
+        inputs: Pixels or cached activations.
         codes: int64 [N], the class of each image.
-        places: int64 [n], which of them.
+        positions: int64 [n], the images of the dataset.
         batch_size: Rows a batch; the last may have fewer.
-        seed: For their order; None for the order of `places`.
+        seed: Seed of a shuffle; None for the order of `positions`.
     """
     tf = import_tensorflow()
 
-    order = places if seed is None else np.random.default_rng(seed).permutation(places)
+    order = positions if seed is None else np.random.default_rng(seed).permutation(positions)
 
     def draw() -> Iterator[tuple[tuple[Any, ...], Rows]]:
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
-            yield tuple(material.rows(chosen)), codes[chosen]
+            yield tuple(inputs.rows(chosen)), codes[chosen]
 
-    inputs = tuple(tf.TensorSpec((None, *shape), material.dtype) for shape in material.shapes)
-    signature = (inputs, tf.TensorSpec((None,), tf.int64))
+    specs = tuple(tf.TensorSpec((None, *shape), inputs.dtype) for shape in inputs.shapes)
+    signature = (specs, tf.TensorSpec((None,), tf.int64))
     drawn = tf.data.Dataset.from_generator(draw, output_signature=signature)
     n_batches = -(-len(order) // batch_size)
-    return drawn.apply(tf.data.experimental.assert_cardinality(n_batches)).prefetch(_READY)
+    return drawn.apply(tf.data.experimental.assert_cardinality(n_batches)).prefetch(_PREFETCH)
 
 
-_ZOOM_OUT_OF = 0.25  # of the side; negative zooms in, so this cuts up to 44 % of the area off
+_MAX_ZOOM = 0.25  # of the side; zooms in, which crops up to 44 % of the area
 
 
-_SHIFT = 0.1
+_MAX_SHIFT = 0.1
 
 
-_COLOUR = 0.2
+_MAX_COLOUR_CHANGE = 0.2
 
 
 def augmentation(seed: int) -> list[Any]:
-    """Give Keras layers for images in [0, 1] that flip, crop and colour in training, and do nothing else.
+    """Return augmentation layers for images in [0, 1]: random flip, crop and colour, in training only.
 
     Args:
-        seed: Decides what is drawn.
+        seed: Random seed.
     """
     keras = import_keras()
 
     layers = keras.layers
     return [
         layers.RandomFlip("horizontal", seed=seed),
-        layers.RandomTranslation(_SHIFT, _SHIFT, fill_mode="reflect", seed=seed + 1),
-        layers.RandomZoom((-_ZOOM_OUT_OF, 0.0), fill_mode="reflect", seed=seed + 2),
-        layers.RandomBrightness(_COLOUR, value_range=(0.0, 1.0), seed=seed + 3),
-        layers.RandomContrast(_COLOUR, value_range=(0.0, 1.0), seed=seed + 4),
+        layers.RandomTranslation(_MAX_SHIFT, _MAX_SHIFT, fill_mode="reflect", seed=seed + 1),
+        layers.RandomZoom((-_MAX_ZOOM, 0.0), fill_mode="reflect", seed=seed + 2),
+        layers.RandomBrightness(_MAX_COLOUR_CHANGE, value_range=(0.0, 1.0), seed=seed + 3),
+        layers.RandomContrast(_MAX_COLOUR_CHANGE, value_range=(0.0, 1.0), seed=seed + 4),
     ]

@@ -1,4 +1,4 @@
-"""Epochs of a network, from where they were cut off, until it no longer gets better on rows that it does not see."""
+"""Train a network with early stopping; write a checkpoint after each epoch and resume an interrupted run from it."""
 
 import dataclasses
 import json
@@ -12,20 +12,20 @@ import numpy as np
 from frieze.classifiers.config import FinetuneConfig
 from frieze.core import InputError, ModelError, import_keras, write_file
 
-_WARM_UP_SHARE = 0.1  # of the steps; Adam's first steps are the largest, and would undo what the head knows
+_WARM_UP_SHARE = 0.1  # of the steps; Adam's first steps are the largest and would destroy the weights of the head
 _LISTS = ("best", "state", "seeds")
 Arrays = list[Any]
 
 
 @dataclasses.dataclass
-class Progress:
-    """Where a network stands after its last whole epoch.
+class TrainingState:
+    """The state of a training after its last complete epoch: what a checkpoint stores.
 
     Attributes:
-        history: Of each epoch `loss`, `accuracy`, `val_loss`, `val_accuracy`, `seconds`; the first is before any.
-        best: The trained weights that did best on the validation images.
-        state: Trained weights and the optimizer's numbers.
-        seeds: Where the network's random generators are, in the order of its layers.
+        history: `loss`, `accuracy`, `val_loss`, `val_accuracy`, `seconds` of each epoch; the first is before training.
+        best: The trainable weights of lowest validation loss.
+        state: Trainable weights and the variables of the optimizer.
+        seeds: States of the random generators, in the order of the layers.
     """
 
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
@@ -35,11 +35,11 @@ class Progress:
 
     @property
     def best_epoch(self) -> int:
-        """The epoch whose weights did best; 0 is the start."""
+        """The epoch of lowest validation loss; 0 is before training."""
         return int(np.argmin([epoch["val_loss"] for epoch in self.history]))
 
     def save(self, path: Path) -> None:
-        """Write it whole, over what was there."""
+        """Write the checkpoint, replacing the one before atomically."""
         lists = {name: getattr(self, name) for name in _LISTS}
         arrays = {f"{name}_{number}": array for name, one in lists.items() for number, array in enumerate(one)}
         history = np.frombuffer(json.dumps(self.history).encode(), np.uint8)
@@ -51,8 +51,8 @@ class Progress:
         write_file(path, write)
 
     @classmethod
-    def load(cls, path: Path) -> "Progress":
-        """Read what `save` wrote; at the beginning where there is nothing."""
+    def load(cls, path: Path) -> "TrainingState":
+        """Load a checkpoint; without one, return the empty state."""
         if not path.exists():
             return cls()
         with np.load(path, allow_pickle=False) as file:
@@ -65,16 +65,16 @@ class Progress:
             return cls(json.loads(file["history"].tobytes()), **lists)
 
 
-class Learning:
-    """A network with its optimizer."""
+class Trainer:
+    """Trains a network with Adam, epoch by epoch."""
 
-    def __init__(self, network: Any, course: FinetuneConfig, *, n_rows: int) -> None:
-        """Compile the network for so many rows an epoch."""
+    def __init__(self, network: Any, config: FinetuneConfig, *, n_rows: int) -> None:
+        """Compile the network for `n_rows` rows an epoch."""
         keras = import_keras()
 
-        self._network, self._course = network, course
-        self.n_steps = -(-n_rows // course.batch_size)
-        self._optimizer = keras.optimizers.Adam(_rate(course, self.n_steps * course.epochs))
+        self._network, self._course = network, config
+        self.n_steps = -(-n_rows // config.batch_size)
+        self._optimizer = keras.optimizers.Adam(_rate(config, self.n_steps * config.epochs))
         # XLA takes long to compile, and on a CPU its convolutions are several times slower.
         network.compile(
             self._optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False
@@ -82,50 +82,54 @@ class Learning:
         self._optimizer.build(network.trainable_variables)
 
     def run(
-        self, draw: Callable[[int], Any], watched: Callable[[], Any], checkpoint: Path, step: Callable[[int, int], None]
-    ) -> Progress:
-        """Go through the epochs that are missing, and leave the network with its best weights.
+        self,
+        draw: Callable[[int], Any],
+        validation: Callable[[], Any],
+        checkpoint: Path,
+        step: Callable[[int, int], None],
+    ) -> TrainingState:
+        """Run the missing epochs, and leave the network with its best weights.
 
         Args:
-            draw: Gives an epoch's batches, the same ones for the same number.
-            watched: Gives the validation batches.
-            checkpoint: File that is written after each epoch, and gone on from where it is there.
-            step: Told the steps done and those there are.
+            draw: Returns the batches of an epoch, the same ones for the same number.
+            validation: Returns the validation batches.
+            checkpoint: File that is written after each epoch; an existing one is resumed from.
+            step: Called with the steps done and the number of steps.
 
         Raises:
-            ModelError: The loss is no number any more.
+            ModelError: The loss is no longer finite.
         """
-        progress = Progress.load(checkpoint)
-        if not progress.history:
-            start = self._network.evaluate(watched(), verbose=0, return_dict=True)
-            progress = Progress([{f"val_{name}": value for name, value in start.items()}], self._trained())
+        state = TrainingState.load(checkpoint)
+        if not state.history:
+            before = self._network.evaluate(validation(), verbose=0, return_dict=True)
+            state = TrainingState([{f"val_{name}": value for name, value in before.items()}], self._trained())
         else:
-            self._restore(progress, checkpoint)
-        for epoch in range(len(progress.history), self._course.epochs + 1):
-            if epoch - progress.best_epoch > self._course.patience:
+            self._restore(state, checkpoint)
+        for epoch in range(len(state.history), self._course.epochs + 1):
+            if epoch - state.best_epoch > self._course.patience:
                 break
-            progress.history.append(self._epoch(epoch, draw(epoch), watched, step))
-            if progress.best_epoch == epoch:
-                progress.best = self._trained()
-            progress.state, progress.seeds = _copies(self._variables()), _copies(self._seeds())
-            progress.save(checkpoint)
-        for variable, value in zip(self._network.trainable_variables, progress.best, strict=True):
+            state.history.append(self._epoch(epoch, draw(epoch), validation, step))
+            if state.best_epoch == epoch:
+                state.best = self._trained()
+            state.state, state.seeds = _copies(self._variables()), _copies(self._seeds())
+            state.save(checkpoint)
+        for variable, value in zip(self._network.trainable_variables, state.best, strict=True):
             variable.assign(value)
-        return progress
+        return state
 
     def _epoch(
-        self, epoch: int, batches: Any, watched: Callable[[], Any], step: Callable[[int, int], None]
+        self, epoch: int, batches: Any, validation: Callable[[], Any], step: Callable[[int, int], None]
     ) -> dict[str, float]:
         started = time.perf_counter()
         before = (epoch - 1) * self.n_steps
-        telling = _telling(lambda done: step(before + done, self._course.epochs * self.n_steps))
-        found = self._network.fit(
-            batches, shuffle=False, epochs=1, validation_data=watched(), callbacks=[telling], verbose=0
+        reraising = _progress_callback(lambda done: step(before + done, self._course.epochs * self.n_steps))
+        history = self._network.fit(
+            batches, shuffle=False, epochs=1, validation_data=validation(), callbacks=[reraising], verbose=0
         )
-        told = {name: float(values[-1]) for name, values in found.history.items()}
-        if not np.isfinite(told["val_loss"]):
-            raise _no_number()
-        return told | {"seconds": time.perf_counter() - started}
+        figures = {name: float(values[-1]) for name, values in history.history.items()}
+        if not np.isfinite(figures["val_loss"]):
+            raise _loss_not_finite()
+        return figures | {"seconds": time.perf_counter() - started}
 
     def _trained(self) -> Arrays:
         return _copies(self._network.trainable_variables)
@@ -134,49 +138,49 @@ class Learning:
         return [*self._network.trainable_variables, *self._optimizer.variables]
 
     def _seeds(self) -> Sequence[Any]:
-        """Give the variables of random generators, which Keras counts as no weights: those of the augmentation."""
+        """Return the variables of random generators (augmentation), which Keras does not count as weights."""
         weights = {id(weight) for weight in self._network.non_trainable_weights}
         return [one for one in self._network.non_trainable_variables if id(one) not in weights]
 
-    def _restore(self, progress: Progress, checkpoint: Path) -> None:
-        variables, values = [*self._variables(), *self._seeds()], [*progress.state, *progress.seeds]
+    def _restore(self, state: TrainingState, checkpoint: Path) -> None:
+        variables, values = [*self._variables(), *self._seeds()], [*state.state, *state.seeds]
         if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
             raise InputError(
-                f"{checkpoint} is of another network.", hint=f"Remove {checkpoint.parent}, or give another --out."
+                f"{checkpoint} is of another network.", hint=f"Remove {checkpoint.parent}, or use another --out."
             )
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
 
 
-def _rate(course: FinetuneConfig, n_steps: int) -> Any:
-    """Give the rate of each of so many steps, as Keras takes it."""
-    if course.schedule == "constant":
-        return course.learning_rate
+def _rate(config: FinetuneConfig, n_steps: int) -> Any:
+    """Return the learning rate or schedule for Keras."""
+    if config.schedule == "constant":
+        return config.learning_rate
     warm_up, schedules = max(1, round(_WARM_UP_SHARE * n_steps)), import_keras().optimizers.schedules
-    falling = max(1, n_steps - warm_up)
-    return schedules.CosineDecay(0.0, falling, warmup_target=course.learning_rate, warmup_steps=warm_up)
+    decay_steps = max(1, n_steps - warm_up)
+    return schedules.CosineDecay(0.0, decay_steps, warmup_target=config.learning_rate, warmup_steps=warm_up)
 
 
 def _copies(variables: Sequence[Any]) -> Arrays:
-    # What TensorFlow gives may be the variable's own memory, which learns on.
+    # TensorFlow may return the memory of the variable, which training changes.
     return [np.asarray(variable).copy() for variable in variables]
 
 
-def _telling(step: Callable[[int], None]) -> Any:
-    """Give a callback that tells each batch that is done, and ends a fit whose loss is no number."""
+def _progress_callback(step: Callable[[int], None]) -> Any:
+    """Return a callback that reports each batch, and stops a fit whose loss is not finite."""
     keras = import_keras()
 
-    class Telling(keras.callbacks.Callback):  # type: ignore[name-defined,misc]  # Keras has no types
+    class ProgressCallback(keras.callbacks.Callback):  # type: ignore[name-defined,misc]  # Keras has no types
         def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
             if logs is not None and not np.isfinite(logs["loss"]):
-                raise _no_number()
+                raise _loss_not_finite()
             step(batch + 1)
 
-    return Telling()
+    return ProgressCallback()
 
 
-def _no_number() -> ModelError:
+def _loss_not_finite() -> ModelError:
     return ModelError(
-        "The loss is no number any more: the steps are too large for this network.",
-        hint="Begin anew with smaller ones: --learning-rate 1e-5 --force",
+        "The loss is no longer finite: the steps are too large for this network.",
+        hint="Restart with smaller ones: --learning-rate 1e-5 --force",
     )

@@ -1,4 +1,4 @@
-"""What the kinds of heads share."""
+"""Base classes of the kinds of heads: softmax probabilities, skops files, checks of loaded models."""
 
 import contextlib
 import importlib
@@ -16,7 +16,7 @@ from frieze.core import Floats, Strings
 
 
 class Softmax:
-    """What scikit-learn's heads have in common: stored by skops, probabilities are the softmax of margins."""
+    """Base of scikit-learn heads: stored by skops, probabilities are the softmax of `logits`."""
 
     file_name: ClassVar[str] = "head.skops"
     libraries: ClassVar[tuple[str, ...]] = ("numpy", "scikit-learn", "skops")
@@ -25,28 +25,28 @@ class Softmax:
     memory: ClassVar[FitMemory] = FitMemory()
     note: str = ""
 
-    def margins(self, embeddings: Floats) -> Floats:
-        """Give float32 [N, C] for float32 [N, D]."""
+    def logits(self, embeddings: Floats) -> Floats:
+        """Compute float32 [N, C] for float32 [N, D]."""
         raise NotImplementedError
 
     def probabilities(self, embeddings: Floats) -> Floats:
-        """Give float32 [N, C] for float32 [N, D], N >= 1; each row sums to 1."""
+        """Predict float32 [N, C] for float32 [N, D], N >= 1; each row sums to 1."""
         from scipy.special import softmax
 
-        found: Floats = softmax(self.margins(embeddings), axis=1)
-        return found
+        probabilities: Floats = softmax(self.logits(embeddings), axis=1)
+        return probabilities
 
 
-def two_sided(margins: Floats) -> Floats:
-    """Give [N, 2] margins for [N], those of the second of two classes."""
-    return np.column_stack([-margins, margins])
+def two_columns(decisions: Floats) -> Floats:
+    """Return decision values [N, 2] of two classes for those of the second one, [N]."""
+    return np.column_stack([-decisions, decisions])
 
 
 _PARTS = {"model", "factor"}
 
 
 class FactoredHead(Softmax):
-    """A scikit-learn model and the factor on its margins, stored together in skops form."""
+    """A scikit-learn model and the factor on its logits (1 / temperature), stored together by skops."""
 
     classes: Strings
     fit_seconds: float
@@ -59,27 +59,27 @@ class FactoredHead(Softmax):
 
     @classmethod
     def check(cls, model: Any, *, n_classes: int, dim: int) -> None:
-        """Refuse a model that was read and is not of this kind, or not for these classes and this width.
+        """Check that a loaded model is of this kind, for these classes and this width.
 
         Raises:
-            ValueError: It is another.
+            ValueError: It is not.
         """
         raise NotImplementedError
 
     def scale_logits(self, factor: float) -> None:
-        """Multiply the margins by a factor > 0: one over a temperature."""
+        """Multiply the logits by a factor > 0, 1 / temperature."""
         self._factor *= factor
 
     def save(self, path: Path) -> None:
-        """Write the model and the factor in skops form."""
+        """Write the model and the factor to a skops file."""
         import_skops().dump({"model": self._model, "factor": self._factor}, path)
 
     @classmethod
     def load(cls, path: Path, *, classes: Strings, dim: int) -> Self:
-        """Read them; only types that skops trusts by itself are built, and only ours are accepted.
+        """Load model and factor; only types that skops trusts by default are built, and only this kind is accepted.
 
         Raises:
-            ValueError: The file holds something else, or a model of other classes or width.
+            ValueError: The file holds something else, or a model for other classes or another width.
             skops.io.exceptions.UntrustedTypesFoundException: It holds a type that could run code.
         """
         parts = import_skops().load(path, trusted=[])
@@ -90,8 +90,8 @@ class FactoredHead(Softmax):
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Let it take class numbers of few rows for classes, not for a regression, without a word."""
+def ignore_class_count_warning() -> Iterator[None]:
+    """Silence scikit-learn's warning that many classes for few rows look like a regression."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The number of unique classes")
         yield
@@ -101,40 +101,40 @@ def import_skops() -> Any:
     """Import skops.io without PyTorch.
 
     It imports every module of scikit-learn to list the estimators, and with them a shim for PyTorch: where that is
-    installed, half a gigabyte and a second that nobody asked for.
+    installed, half a gigabyte and a second for nothing.
     """
-    with _left_out("torch"):
+    with _without_module("torch"):
         return importlib.import_module("skops.io")
 
 
-class _Absent:
-    """Finds no module of one name, for one thread."""
+class _BlockedModule:
+    """An import hook that hides one module from one thread."""
 
     def __init__(self, name: str) -> None:
         self._name, self._thread = name, threading.get_ident()
 
     def find_spec(self, name: str, *_: Any) -> None:
-        """Refuse the name; leave all others to who comes next."""
+        """Raise for the hidden module; leave all others to the next finder."""
         if name == self._name and threading.get_ident() == self._thread:
             raise ModuleNotFoundError(f"No module named {name}", name=name)
 
 
 @contextlib.contextmanager
-def _left_out(name: str) -> Iterator[None]:
-    """Have this thread import a module as if it were not installed; one that is imported already stays."""
-    absent: Any = _Absent(name)
-    sys.meta_path.insert(0, absent)
+def _without_module(name: str) -> Iterator[None]:
+    """Hide a module from imports of this thread; a module that is imported already stays."""
+    hook: Any = _BlockedModule(name)
+    sys.meta_path.insert(0, hook)
     try:
         yield
     finally:
-        sys.meta_path.remove(absent)
+        sys.meta_path.remove(hook)
 
 
 def check_model(model: Any, *, n_classes: int, dim: int) -> None:
-    """Refuse a model that was read and is not for these classes and this width.
+    """Check that a loaded model is for these classes and this width.
 
     Raises:
-        ValueError: It is for others.
+        ValueError: It is not.
     """
     if (model.n_features_in_, model.classes_.tolist()) != (dim, list(range(n_classes))):
         raise ValueError("its model is for another width or other classes")

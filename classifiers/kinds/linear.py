@@ -1,4 +1,4 @@
-"""Heads with one weight vector a class, on embeddings of unit length: `linear`, `svm`, `ridge` and `prototype`."""
+"""Linear heads on embeddings of unit length: `linear` (logistic regression), `svm`, `ridge` and `prototype`."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -8,25 +8,25 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from frieze.classifiers.config import FitMemory, FitOptions
-from frieze.classifiers.data.embedding_rows import Embeddings, StoredRows, in_pieces
-from frieze.classifiers.kinds.base import Softmax, check_model, import_skops, quiet, two_sided
+from frieze.classifiers.data.embedding_rows import EmbeddingRows, Embeddings, as_row_blocks
+from frieze.classifiers.kinds.base import Softmax, check_model, ignore_class_count_warning, import_skops, two_columns
 from frieze.classifiers.kinds.tf_functions import linear_softmax
 from frieze.classifiers.solver.linear import fit_path
 from frieze.classifiers.solver.row_blocks import Doubles
 from frieze.classifiers.solver.row_space import MOST_AXES, RowSpace
 from frieze.core import Floats, Rows, Strings, unit_rows
 
-_TWO = 2
+_BINARY = 2
 _LSQR_TOLERANCE = 1e-6
 
 
 class PipelineHead(Softmax):
     """A scikit-learn pipeline: scale to unit length, then one linear model over class numbers 0..C-1.
 
-    Probabilities are the softmax of the margins; what makes them honest (`scale_logits`) is folded into the weights.
+    Probabilities are the softmax of the logits; `scale_logits` folds the temperature into the weights.
     """
 
-    _margin_share: ClassVar[float] = 1.0  # what each side of two classes has of the model's one margin
+    _decision_share: ClassVar[float] = 1.0  # share of the model's one decision value that each of two classes has
     classes: Strings
     fit_seconds: float
     converged: bool
@@ -38,31 +38,31 @@ class PipelineHead(Softmax):
 
     @classmethod
     def new_model(cls) -> Any:
-        """Make an unfitted model of the kind that is stored."""
+        """Return an unfitted model of the stored kind."""
         raise NotImplementedError
 
     @classmethod
-    def filled(cls, coef: Floats, intercept: Floats) -> Any:
-        """Make a model with weights float32 [C, D] and intercepts [C], as if it had been fitted.
+    def fitted_model(cls, coef: Floats, intercept: Floats) -> Any:
+        """Return a model with weights float32 [C, D] and intercepts [C], as if it had been fitted.
 
-        Of two classes scikit-learn has one row of weights, for the second's side.
+        For two classes scikit-learn has one row of weights, for the second class.
         """
         model = cls.new_model()
         model.classes_, model.n_features_in_ = np.arange(len(coef)), coef.shape[1]
-        if len(coef) == _TWO:
-            coef, intercept = (np.diff(both, axis=0) / (2 * cls._margin_share) for both in (coef, intercept))
+        if len(coef) == _BINARY:
+            coef, intercept = (np.diff(both, axis=0) / (2 * cls._decision_share) for both in (coef, intercept))
         model.coef_, model.intercept_ = coef, intercept
         return model
 
     @classmethod
-    def of_model(cls, model: Any, classes: Strings, *, begun: float, converged: bool = True) -> Self:
-        """Put a fitted model behind the scaling.
+    def from_model(cls, model: Any, classes: Strings, *, started: float, converged: bool = True) -> Self:
+        """Build a head from a fitted model, with scaling before it.
 
         Args:
             model: Fitted on class numbers.
             classes: The names of the C classes.
-            begun: When the fit began, by `time.perf_counter`.
-            converged: Whether it ended by itself.
+            started: Start of the fit, by `time.perf_counter`.
+            converged: Whether the fit converged.
         """
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import Normalizer
@@ -70,43 +70,43 @@ class PipelineHead(Softmax):
         scale = Normalizer()
         scale.n_features_in_ = model.n_features_in_
         head = cls(classes=classes, pipeline=make_pipeline(scale, model))
-        head.fit_seconds, head.converged = time.perf_counter() - begun, converged
+        head.fit_seconds, head.converged = time.perf_counter() - started, converged
         return head
 
-    def margins(self, embeddings: Floats) -> Floats:
-        """Give float32 [N, C] for float32 [N, D], whose softmax are the probabilities."""
-        found = self.pipeline.decision_function(embeddings).astype(np.float32)
-        return two_sided(found * self._margin_share) if found.ndim == 1 else found
+    def logits(self, embeddings: Floats) -> Floats:
+        """Compute float32 [N, C] for float32 [N, D], the decision values; their softmax is `probabilities`."""
+        decisions = self.pipeline.decision_function(embeddings).astype(np.float32)
+        return two_columns(decisions * self._decision_share) if decisions.ndim == 1 else decisions
 
     def as_function(self) -> Callable[[Any], Any]:
-        """Give `probabilities` as a TensorFlow function: float32 [B, D] -> float32 [B, C]."""
-        return linear_softmax(*self.planes())
+        """Return `probabilities` as a TensorFlow function: float32 [B, D] -> float32 [B, C]."""
+        return linear_softmax(*self.coef_and_intercept())
 
-    def planes(self) -> tuple[Floats, Floats]:
-        """Give weights [C, D] and intercepts [C], whose products with unit vectors are the margins."""
+    def coef_and_intercept(self) -> tuple[Floats, Floats]:
+        """Return weights [C, D] and intercepts [C] of the logits of unit vectors."""
         model = self.pipeline[-1]
         weights, intercepts = np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
         if len(weights) == 1:
-            sides = self._margin_share * np.array([-1, 1])
-            weights, intercepts = sides[:, None] * weights, sides * intercepts
+            signs = self._decision_share * np.array([-1, 1])
+            weights, intercepts = signs[:, None] * weights, signs * intercepts
         return weights, intercepts
 
     def scale_logits(self, factor: float) -> None:
-        """Multiply the margins by a factor > 0: one over a temperature."""
+        """Multiply the logits by a factor > 0, 1 / temperature."""
         model = self.pipeline[-1]
         model.coef_ = (model.coef_ * factor).astype(model.coef_.dtype)
         model.intercept_ = (model.intercept_ * factor).astype(model.coef_.dtype)
 
     def save(self, path: Path) -> None:
-        """Write the pipeline in skops form."""
+        """Write the pipeline to a skops file."""
         import_skops().dump(self.pipeline, path)
 
     @classmethod
     def load(cls, path: Path, *, classes: Strings, dim: int) -> Self:
-        """Read the pipeline; only types that skops trusts by itself are built, and only ours are accepted.
+        """Load the pipeline; only types that skops trusts by default are built, and only this kind is accepted.
 
         Raises:
-            ValueError: The file holds another model, or one of other classes or width.
+            ValueError: The file holds another model, or one for other classes or another width.
             skops.io.exceptions.UntrustedTypesFoundException: It holds a type that could run code.
         """
         from sklearn.preprocessing import Normalizer
@@ -118,141 +118,141 @@ class PipelineHead(Softmax):
         return head
 
 
-class _SolvedHead(PipelineHead):
-    """A head that our own solver fits, for a row of costs one from the other."""
+class _LbfgsHead(PipelineHead):
+    """A head that the L-BFGS solver fits along a regularisation path."""
 
     streams: ClassVar[bool] = True
-    setting: ClassVar[str] = "C"
+    hyperparameter: ClassVar[str] = "C"
     loss: ClassVar[str]
 
     @classmethod
     def fit_each(
-        cls, embeddings: Embeddings, labels: Strings, values: Sequence[float], terms: FitOptions
+        cls, embeddings: Embeddings, labels: Strings, grid: Sequence[float], options: FitOptions
     ) -> Iterator[Self]:
-        """Fit on float32 [N, D] of unit length, N labels of two classes or more, and their weights, for each cost."""
+        """Fit on float32 [N, D] of unit length, N labels of two classes or more, and sample weights, for each C."""
         classes, codes = np.unique(labels, return_inverse=True)
-        pieces, weights = in_pieces(embeddings, codes, terms.weights)
-        solutions = fit_path(pieces, cls.loss, costs=values, n_classes=len(classes), weights=weights)
-        begun = time.perf_counter()
-        for value, solution in zip(values, solutions, strict=True):
-            model = cls.filled(solution.coef, solution.intercept).set_params(C=value)
-            yield cls.of_model(model, classes, begun=begun, converged=solution.converged)
-            begun = time.perf_counter()
+        row_blocks, weights = as_row_blocks(embeddings, codes, options.weights)
+        solutions = fit_path(row_blocks, cls.loss, costs=grid, n_classes=len(classes), weights=weights)
+        started = time.perf_counter()
+        for value, solution in zip(grid, solutions, strict=True):
+            model = cls.fitted_model(solution.coef, solution.intercept).set_params(C=value)
+            yield cls.from_model(model, classes, started=started, converged=solution.converged)
+            started = time.perf_counter()
 
 
-class LinearHead(_SolvedHead):
+class LinearHead(_LbfgsHead):
     """Multinomial logistic regression, as scikit-learn's LogisticRegression defines it."""
 
-    values: ClassVar[tuple[float, ...]] = (0.3, 1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000)
-    usual: ClassVar[float] = 30.0  # inverse regularisation of published linear probes on unit vectors
+    grid: ClassVar[tuple[float, ...]] = (0.3, 1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000)
+    default: ClassVar[float] = 30.0  # inverse regularisation of published linear probes on unit vectors
     loss: ClassVar[str] = "softmax"
-    _margin_share: ClassVar[float] = 0.5
+    _decision_share: ClassVar[float] = 0.5
 
     @classmethod
     def new_model(cls) -> Any:
-        """Make an unfitted LogisticRegression."""
+        """Return an unfitted LogisticRegression."""
         from sklearn.linear_model import LogisticRegression
 
         return LogisticRegression()
 
 
-class SvmHead(_SolvedHead):
+class SvmHead(_LbfgsHead):
     """Linear support vector machine: squared hinge, one class against the rest, as in scikit-learn's LinearSVC."""
 
-    values: ClassVar[tuple[float, ...]] = (0.03, 0.1, 0.3, 1, 3, 10, 30)
-    usual: ClassVar[float] = 1.0
+    grid: ClassVar[tuple[float, ...]] = (0.03, 0.1, 0.3, 1, 3, 10, 30)
+    default: ClassVar[float] = 1.0
     loss: ClassVar[str] = "squared_hinge"
 
     @classmethod
     def new_model(cls) -> Any:
-        """Make an unfitted LinearSVC."""
+        """Return an unfitted LinearSVC."""
         from sklearn.svm import LinearSVC
 
         return LinearSVC()
 
 
 class RidgeHead(PipelineHead):
-    """Least squares with squared weights added, on targets of 1 and -1: scikit-learn's RidgeClassifier."""
+    """Ridge regression on targets of 1 and -1: scikit-learn's RidgeClassifier."""
 
-    memory: ClassVar[FitMemory] = FitMemory(copies=4)  # scikit-learn centres a copy, and weighs another
-    setting: ClassVar[str] = "alpha"
-    values: ClassVar[tuple[float, ...]] = (30, 10, 3, 1, 0.3, 0.1, 0.03)
-    usual: ClassVar[float] = 1.0
+    memory: ClassVar[FitMemory] = FitMemory(copies=4)  # scikit-learn centres a copy and weights another
+    hyperparameter: ClassVar[str] = "alpha"
+    grid: ClassVar[tuple[float, ...]] = (30, 10, 3, 1, 0.3, 0.1, 0.03)
+    default: ClassVar[float] = 1.0
 
     @classmethod
     def new_model(cls) -> Any:
-        """Make an unfitted RidgeClassifier."""
+        """Return an unfitted RidgeClassifier."""
         from sklearn.linear_model import RidgeClassifier
 
         return RidgeClassifier()
 
     @classmethod
     def fit_each(
-        cls, embeddings: Embeddings, labels: Strings, values: Sequence[float], terms: FitOptions
+        cls, embeddings: Embeddings, labels: Strings, grid: Sequence[float], options: FitOptions
     ) -> Iterator[Self]:
-        """Fit on float32 [N, D] of unit length, N labels of two classes or more, and their weights, for each alpha."""
+        """Fit on float32 [N, D] of unit length, N labels of two classes or more, and sample weights, for each alpha."""
         classes, codes = np.unique(labels, return_inverse=True)
-        begun = time.perf_counter()
-        space = None if isinstance(embeddings, StoredRows) else RowSpace.of_few(embeddings)
+        started = time.perf_counter()
+        space = None if isinstance(embeddings, EmbeddingRows) else RowSpace.if_fewer_rows_than_columns(embeddings)
         rows = embeddings if space is None else space.coordinates
-        for value in values:
-            model = cls.new_model().set_params(alpha=value, random_state=terms.seed, **_way(rows))
-            with quiet():
-                model.fit(rows, codes, sample_weight=terms.weights)
+        for value in grid:
+            model = cls.new_model().set_params(alpha=value, random_state=options.seed, **_solver_options(rows))
+            with ignore_class_count_warning():
+                model.fit(rows, codes, sample_weight=options.weights)
             if space is not None:
                 model.coef_, model.n_features_in_ = space.weights(model.coef_), embeddings.shape[1]
-            yield cls.of_model(model, classes, begun=begun)
-            begun = time.perf_counter()
+            yield cls.from_model(model, classes, started=started)
+            started = time.perf_counter()
 
 
-def _way(rows: Embeddings) -> dict[str, Any]:
-    """Choose how RidgeClassifier solves: in steps where rows and columns are too many to decompose."""
+def _solver_options(rows: Embeddings) -> dict[str, Any]:
+    """Choose the solver of RidgeClassifier: iterative where rows and columns are too many to decompose."""
     return {"solver": "lsqr", "tol": _LSQR_TOLERANCE} if min(rows.shape) > MOST_AXES else {}
 
 
 class PrototypeHead(PipelineHead):
-    """The mean of each class: the class whose mean is nearest. For few rows a class.
+    """Nearest class mean (prototype), for few rows a class.
 
-    Nearest by cosine, or by Euclidean distance as in scikit-learn's NearestCentroid. The mean of a class that is spread
-    wide is short: by cosine its length does not count, by distance it counts against the class. Which is right hangs on
-    the collection, by up to four points either way, so that folds choose.
+    Nearest by cosine, or by Euclidean distance as in scikit-learn's NearestCentroid. The mean of a widely spread class
+    is short: cosine ignores that, distance penalises the class. Which is better depends on the collection, by up to
+    four points either way, so that folds choose.
 
     Source: Snell et al. 2017, Prototypical Networks for Few-shot Learning; stored as a LogisticRegression.
     """
 
     streams: ClassVar[bool] = True
-    setting: ClassVar[str] = "length"
-    values: ClassVar[tuple[float, ...]] = (0.0, 1.0)
-    usual: ClassVar[float] = 0.0
-    _margin_share: ClassVar[float] = 0.5
+    hyperparameter: ClassVar[str] = "length"
+    grid: ClassVar[tuple[float, ...]] = (0.0, 1.0)
+    default: ClassVar[float] = 0.0
+    _decision_share: ClassVar[float] = 0.5
 
     @classmethod
     def new_model(cls) -> Any:
-        """Make an unfitted LogisticRegression."""
+        """Return an unfitted LogisticRegression."""
         return LinearHead.new_model()
 
     @classmethod
     def fit_each(
-        cls, embeddings: Embeddings, labels: Strings, values: Sequence[float], terms: FitOptions
+        cls, embeddings: Embeddings, labels: Strings, grid: Sequence[float], options: FitOptions
     ) -> Iterator[Self]:
-        """Average float32 [N, D] of unit length by N labels of two classes or more; weights do not change a mean.
+        """Average float32 [N, D] of unit length by N labels of two classes or more; sample weights are ignored.
 
-        Of the values 0 is by cosine, 1 by Euclidean distance.
+        In the grid 0 is cosine, 1 is Euclidean distance.
         """
-        del terms
-        begun = time.perf_counter()
+        del options
+        started = time.perf_counter()
         classes, codes = np.unique(labels, return_inverse=True)
         means = _sums(embeddings, codes, len(classes)) / np.bincount(codes)[:, None]
         squares = np.square(means).sum(axis=1)
-        for value in values:
+        for value in grid:
             weights = means.astype(np.float32) if value else unit_rows(means.astype(np.float32))
             intercepts = (-value * squares / 2).astype(np.float32)
-            yield cls.of_model(cls.filled(weights, intercepts), classes, begun=begun)
+            yield cls.from_model(cls.fitted_model(weights, intercepts), classes, started=started)
 
 
 def _sums(embeddings: Embeddings, codes: Rows, n_classes: int) -> Doubles:
     sums = np.zeros((n_classes, embeddings.shape[1]))
-    for piece, own in in_pieces(embeddings, codes, None)[0]:
-        for code in np.unique(own):
-            sums[code] += piece[own == code].sum(axis=0, dtype=np.float64)
+    for block, block_codes in as_row_blocks(embeddings, codes, None)[0]:
+        for code in np.unique(block_codes):
+            sums[code] += block[block_codes == code].sum(axis=0, dtype=np.float64)
     return sums

@@ -1,4 +1,4 @@
-"""The RBF kernel against stored vectors, and the two ways in which its values become margins."""
+"""The `svm-rbf` head: an SVM with RBF kernel, exact (SVC) or approximated (Nystroem)."""
 
 import dataclasses
 import time
@@ -8,15 +8,15 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 
 from frieze.classifiers.config import FitMemory, FitOptions
-from frieze.classifiers.data.embedding_rows import Embeddings, StoredRows
-from frieze.classifiers.kinds.base import FactoredHead, check_model, quiet, two_sided
+from frieze.classifiers.data.embedding_rows import EmbeddingRows, Embeddings
+from frieze.classifiers.kinds.base import FactoredHead, check_model, ignore_class_count_warning, two_columns
 from frieze.classifiers.kinds.linear import SvmHead
-from frieze.classifiers.kinds.tf_functions import duel_margins, linear_margins, rbf, softmax_of
+from frieze.classifiers.kinds.tf_functions import linear_logits, one_vs_one_logits, rbf, softmax_of
 from frieze.classifiers.solver.linear import fit_path
 from frieze.core import Floats, Rows, Strings
 
-LEAST_LEAD = 1e-3
-"""By how much the margin of the class that wins the vote is ahead at least."""
+MIN_LEAD = 1e-3
+"""Minimum lead of the logit of the class that wins the one-vs-one vote."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,30 +36,31 @@ class Rbf:
             raise ValueError("its kernel has no vectors or no width")
 
     def __call__(self, rows: Floats) -> Floats:
-        """Give float32 [n, S] in (0, 1] for float32 [n, D]."""
-        centre = self.vectors.mean(axis=0)  # near vectors keep their digits when what they share is taken away
-        ours, theirs = rows - centre, self.vectors - centre
-        squares = (ours**2).sum(axis=1)[:, None] + (theirs**2).sum(axis=1) - 2 * ours @ theirs.T
+        """Compute float32 [n, S] in (0, 1] for float32 [n, D]."""
+        centre = self.vectors.mean(axis=0)  # centring keeps the digits of vectors that are close to each other
+        centred_rows, centred_vectors = rows - centre, self.vectors - centre
+        squares = (centred_rows**2).sum(axis=1)[:, None] + (centred_vectors**2).sum(axis=1)
+        squares -= 2 * centred_rows @ centred_vectors.T
         values: Floats = np.exp(-np.float32(self.gamma) * np.maximum(squares, 0))
         return values
 
     def as_function(self) -> Callable[[Any], Any]:
-        """Give the same of rows scaled to unit length, in TensorFlow's operations."""
+        """Return the kernel of rows scaled to unit length as a TensorFlow function."""
         return rbf(self.vectors, gamma=self.gamma)
 
 
 class Readout(Protocol):
-    """From kernel values float32 [n, S] to margins float32 [n, C]."""
+    """Computes logits float32 [n, C] from kernel values float32 [n, S]."""
 
     @property
     def row_floats(self) -> int:
-        """How many numbers one row takes in between."""
+        """Number of temporary floats for one row."""
 
-    def margins(self, values: Floats) -> Floats:
-        """Give float32 [n, C] for float32 [n, S]."""
+    def logits(self, values: Floats) -> Floats:
+        """Compute float32 [n, C] for float32 [n, S]."""
 
     def as_function(self) -> Callable[[Any], Any]:
-        """Give `margins` in TensorFlow's operations."""
+        """Return `logits` as a TensorFlow function."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,33 +72,33 @@ class LinearReadout:
 
     @property
     def row_floats(self) -> int:
-        """How many numbers one row takes in between."""
+        """Number of temporary floats for one row."""
         return len(self.weights[0])
 
-    def margins(self, values: Floats) -> Floats:
-        """Give float32 [n, C] for float32 [n, S]."""
-        margins: Floats = values @ self.weights.T + self.intercepts
-        return margins
+    def logits(self, values: Floats) -> Floats:
+        """Compute float32 [n, C] for float32 [n, S]."""
+        logits: Floats = values @ self.weights.T + self.intercepts
+        return logits
 
     def as_function(self) -> Callable[[Any], Any]:
-        """Give `margins` in TensorFlow's operations."""
-        return linear_margins(self.weights, self.intercepts)
+        """Return `logits` as a TensorFlow function."""
+        return linear_logits(self.weights, self.intercepts)
 
 
 @dataclasses.dataclass(frozen=True)
 class OneVsOne:
-    """One decision for each pair of classes, as libsvm makes it.
+    """One decision value for each pair of classes (one vs one), as in libsvm.
 
-    The class is that of the most duels won, of several alike the one with the largest sum of decisions, squashed: what
-    SVC predicts with `break_ties`. A margin is the sum over the other classes of the logarithm of the sigmoid of the
-    decision, as in a tournament after Bradley and Terry; its softmax at a temperature is honest within 0.02 to 0.04 on
-    photographs, where that of the votes is 0.05 to 0.1 off. Where a class wins the vote and not by margin (4 to 9 % of
-    rows), its margin is lifted to just above the others.
+    The predicted class wins the most pairs; ties are broken by the squashed sum of decision values, like SVC with
+    `break_ties`. A logit is the sum over the other classes of the log sigmoid of the decision value (Bradley-Terry
+    model). Its softmax at a temperature is calibrated within 0.02 to 0.04 on photographs, that of the votes within 0.05
+    to 0.1. Where the class that wins the vote has not the highest logit (4 to 9 % of rows), its logit is raised to just
+    above the others.
 
     Attributes:
-        coef: float32 [C, S], the weight of each vector in the duel of its class against each; 0 against itself.
-        counts: int64 [C], how many vectors each class has; they stand class by class.
-        intercepts: float32 [C, C], of each duel; symmetric.
+        coef: float32 [C, S], the weight of each vector for its class against each other one; 0 against itself.
+        counts: int64 [C], support vectors of each class; they are sorted by class.
+        intercepts: float32 [C, C], of each pair; symmetric.
 
     Source: Hastie and Tibshirani 1998, Classification by pairwise coupling, section 2 (the model).
     """
@@ -108,7 +109,7 @@ class OneVsOne:
 
     @classmethod
     def of(cls, dual: Floats, intercepts: Floats, counts: Rows) -> "OneVsOne":
-        """Unfold what SVC holds.
+        """Expand the attributes of a fitted SVC.
 
         Args:
             dual: float [C - 1, S], its `dual_coef_`.
@@ -116,44 +117,44 @@ class OneVsOne:
             counts: int [C], its `n_support_`.
 
         Raises:
-            ValueError: They do not fit together.
+            ValueError: Their shapes do not match.
         """
         n_classes = len(counts)
         pairs = np.triu_indices(n_classes, 1)
         if dual.shape != (n_classes - 1, counts.sum()) or intercepts.shape != pairs[0].shape or counts.min() < 0:
-            raise ValueError("its weights are for other duels")
-        sign = -1 if n_classes == 2 else 1  # noqa: PLR2004  of two classes scikit-learn tells the second's side
+            raise ValueError("its weights are for other pairs of classes")
+        sign = -1 if n_classes == 2 else 1  # noqa: PLR2004  for two classes scikit-learn has the second class only
         codes, square = np.repeat(np.arange(n_classes), counts), np.zeros((n_classes, n_classes), np.float32)
         coef = np.zeros((n_classes, len(codes)), np.float32)
         for other in range(n_classes):
-            foes = codes != other
-            coef[other, foes] = sign * dual[other - (other > codes[foes]), foes]
+            opponents = codes != other
+            coef[other, opponents] = sign * dual[other - (other > codes[opponents]), opponents]
         square[pairs] = sign * intercepts
         return cls(coef, counts.astype(np.int64), square + square.T)
 
     @property
     def row_floats(self) -> int:
-        """How many numbers one row takes in between."""
+        """Number of temporary floats for one row."""
         return len(self.coef[0]) + 3 * len(self.coef) ** 2
 
-    def margins(self, values: Floats) -> Floats:
-        """Give float32 [n, C] for float32 [n, S]."""
+    def logits(self, values: Floats) -> Floats:
+        """Compute float32 [n, C] for float32 [n, S]."""
         decisions = self._decisions(values)
         sums = decisions.sum(axis=2)
         votes = (decisions > 0).sum(axis=2) + sums / (3 * (np.abs(sums) + 1))
-        margins: Floats = -np.logaddexp(0, -decisions).sum(axis=2)
+        logits: Floats = -np.logaddexp(0, -decisions).sum(axis=2)
         rows, winners = np.arange(len(values)), votes.argmax(axis=1)
-        won = margins[rows, winners]
-        margins[rows, winners] = -np.inf
-        margins[rows, winners] = np.maximum(won, margins.max(axis=1) + np.float32(LEAST_LEAD))
-        return margins
+        won = logits[rows, winners]
+        logits[rows, winners] = -np.inf
+        logits[rows, winners] = np.maximum(won, logits.max(axis=1) + np.float32(MIN_LEAD))
+        return logits
 
     def as_function(self) -> Callable[[Any], Any]:
-        """Give `margins` in TensorFlow's operations."""
-        return duel_margins(self.coef, self.counts, self.intercepts, least_lead=LEAST_LEAD)
+        """Return `logits` as a TensorFlow function."""
+        return one_vs_one_logits(self.coef, self.counts, self.intercepts, min_lead=MIN_LEAD)
 
     def _decisions(self, values: Floats) -> Floats:
-        """Give float32 [n, C, C]: above 0 where the first class of a pair beats the second."""
+        """Compute decision values float32 [n, C, C]: above 0 where the first class of a pair wins."""
         ends = np.cumsum(self.counts)
         blocks = [slice(end - count, end) for end, count in zip(ends, self.counts, strict=True)]
         parts = np.stack([values[:, block] @ self.coef[:, block].T for block in blocks], axis=1)
@@ -164,39 +165,37 @@ class OneVsOne:
 
 
 MOST_EXACT = 20_000
-"""Rows up to which the kernel machine is exact: its time grows with their square."""
+"""Number of rows up to which the SVM is exact: its time grows with their square."""
 
 
-_N_BASIS = (
-    1000  # as accurate as exact on 6,000 photographs; 500 lose half a point to it, 2000 take 4 to 15 times as long
-)
+_N_BASIS = 1000  # as accurate as exact on 6,000 photographs; 500 lose half a point, 2000 take 4 to 15 times as long
 
-_LEAST_AXIS = 1e-6  # of the longest: below it rounding would be blown up
+_MIN_AXIS = 1e-6  # of the longest: shorter axes would amplify rounding
 
-_LEAST_SPREAD = 1e-6
+_MIN_SPREAD = 1e-6
 
 _CACHE_MB = 500
 
 _BLOCK_FLOATS = 2**24
 
-_TWO = 2
+_BINARY = 2
 
 
 class KernelHead(FactoredHead):
-    """SVC with an RBF kernel on unit vectors up to 20,000 rows; beyond, Nystroem and a linear machine behind it.
+    """SVC with an RBF kernel on unit vectors up to 20,000 rows; beyond, Nystroem features and a linear SVM.
 
-    gamma is one over the mean squared distance of two rows, so that the kernel is about 1/e between rows drawn at
-    random, however crowded a network's embeddings are; a gamma much smaller makes a linear machine, one much larger a
-    nearest neighbour. It is not tuned: that would multiply the fits, and C makes up for most of it.
+    gamma is 1 / the mean squared distance of two rows, so that the kernel is about 1/e between random rows, however
+    crowded the embeddings are; with a much smaller gamma the SVM is linear, with a much larger one it is a nearest
+    neighbour. It is not tuned: that would multiply the fits, and C makes up for most of it.
 
     Source: Caputo et al. 2002, Appearance-based object recognition using SVMs: which kernel should I use (gamma);
     Williams and Seeger 2001, Using the Nystroem method to speed up kernel machines (the approximation).
     """
 
     memory: ClassVar[FitMemory] = FitMemory(columns=_N_BASIS)
-    setting: ClassVar[str] = "C"
-    values: ClassVar[tuple[float, ...]] = (1, 3, 10)
-    usual: ClassVar[float] = 1.0
+    hyperparameter: ClassVar[str] = "C"
+    grid: ClassVar[tuple[float, ...]] = (1, 3, 10)
+    default: ClassVar[float] = 1.0
     _kernel: Rbf
     _readout: Readout
 
@@ -206,41 +205,41 @@ class KernelHead(FactoredHead):
 
     @classmethod
     def fit_each(
-        cls, embeddings: Embeddings, labels: Strings, values: Sequence[float], terms: FitOptions
+        cls, embeddings: Embeddings, labels: Strings, grid: Sequence[float], options: FitOptions
     ) -> Iterator[Self]:
-        """Fit on float32 [N, D] of unit length, N labels of two classes or more, and their weights, for each cost."""
-        rows = embeddings.read() if isinstance(embeddings, StoredRows) else embeddings
+        """Fit on float32 [N, D] of unit length, N labels of two classes or more, and sample weights, for each C."""
+        rows = embeddings.read() if isinstance(embeddings, EmbeddingRows) else embeddings
         classes, codes = np.unique(labels, return_inverse=True)
-        n_rows = max(len(rows), terms.n_rows)  # a fold is fitted as the whole is
+        n_rows = max(len(rows), options.n_rows)  # a fold is fitted like all rows
         fit, note = _exact, ""
         if n_rows > MOST_EXACT:
             fit = _approximated
             note = (
                 f"The RBF kernel is approximated by {_N_BASIS:,} of the rows: {n_rows:,} are more than {MOST_EXACT:,}."
             )
-        begun = time.perf_counter()
-        for steps, converged in fit(rows, codes, values, terms):
+        started = time.perf_counter()
+        for steps, converged in fit(rows, codes, grid, options):
             head = cls(classes=classes, model=_pipeline(steps, rows.shape[1]))
-            head.fit_seconds, head.converged, head.note = time.perf_counter() - begun, converged, note
+            head.fit_seconds, head.converged, head.note = time.perf_counter() - started, converged, note
             yield head
-            begun = time.perf_counter()
+            started = time.perf_counter()
 
-    def margins(self, embeddings: Floats) -> Floats:
-        """Give float32 [N, C] for float32 [N, D]."""
+    def logits(self, embeddings: Floats) -> Floats:
+        """Compute float32 [N, C] for float32 [N, D]."""
         unit = self._model[0].transform(embeddings)
         n = max(1, _BLOCK_FLOATS // self._readout.row_floats)
         blocks = (self._kernel(unit[start : start + n]) for start in range(0, len(unit), n))
-        margins = np.concatenate([self._readout.margins(values) for values in blocks])
-        return (self._factor * margins).astype(np.float32)
+        logits = np.concatenate([self._readout.logits(values) for values in blocks])
+        return (self._factor * logits).astype(np.float32)
 
     def as_function(self) -> Callable[[Any], Any]:
-        """Give `probabilities` as a TensorFlow function: float32 [B, D] -> float32 [B, C]."""
+        """Return `probabilities` as a TensorFlow function: float32 [B, D] -> float32 [B, C]."""
         kernel, readout = self._kernel.as_function(), self._readout.as_function()
         return softmax_of(lambda embeddings: readout(kernel(embeddings)), factor=self._factor)
 
     @classmethod
     def check(cls, model: Any, *, n_classes: int, dim: int) -> None:
-        """Refuse what is no pipeline of ours for these classes and this width, with a ValueError."""
+        """Raise a ValueError unless it is a pipeline of this kind for these classes and this width."""
         from sklearn.kernel_approximation import Nystroem
         from sklearn.pipeline import Pipeline
         from sklearn.preprocessing import Normalizer
@@ -251,56 +250,58 @@ class KernelHead(FactoredHead):
             raise ValueError("it holds another model")
         check_model(model, n_classes=n_classes, dim=dim)
         kernel, readout = _parts(model)
-        if kernel.vectors.shape[1] != dim or readout.margins(kernel(kernel.vectors[:1])).shape != (1, n_classes):
+        if kernel.vectors.shape[1] != dim or readout.logits(kernel(kernel.vectors[:1])).shape != (1, n_classes):
             raise ValueError("its weights are for another width or other classes")
 
 
-def _exact(rows: Floats, codes: Rows, values: Sequence[float], terms: FitOptions) -> Iterator[tuple[list[Any], bool]]:
+def _exact(rows: Floats, codes: Rows, grid: Sequence[float], options: FitOptions) -> Iterator[tuple[list[Any], bool]]:
     from sklearn.svm import SVC
 
-    gamma = find_gamma(rows, terms.weights)
-    for value in values:
-        model = SVC(C=value, gamma=gamma, break_ties=len(np.unique(codes)) > _TWO, cache_size=_CACHE_MB, random_state=0)
-        with quiet():
-            model.fit(rows, codes, sample_weight=terms.weights)
+    gamma = find_gamma(rows, options.weights)
+    for value in grid:
+        model = SVC(
+            C=value, gamma=gamma, break_ties=len(np.unique(codes)) > _BINARY, cache_size=_CACHE_MB, random_state=0
+        )
+        with ignore_class_count_warning():
+            model.fit(rows, codes, sample_weight=options.weights)
         yield [model], True
 
 
 def _approximated(
-    rows: Floats, codes: Rows, values: Sequence[float], terms: FitOptions
+    rows: Floats, codes: Rows, grid: Sequence[float], options: FitOptions
 ) -> Iterator[tuple[list[Any], bool]]:
-    basis = _basis(rows, find_gamma(rows, terms.weights), terms.seed)
+    basis = _basis(rows, find_gamma(rows, options.weights), options.seed)
     mapped = _mapped(rows, basis)
     n_classes = int(codes.max()) + 1
-    solutions = fit_path([(mapped, codes)], SvmHead.loss, costs=values, n_classes=n_classes, weights=terms.weights)
-    for value, solution in zip(values, solutions, strict=True):
-        model = SvmHead.filled(solution.coef, solution.intercept).set_params(C=value)
+    solutions = fit_path([(mapped, codes)], SvmHead.loss, costs=grid, n_classes=n_classes, weights=options.weights)
+    for value, solution in zip(grid, solutions, strict=True):
+        model = SvmHead.fitted_model(solution.coef, solution.intercept).set_params(C=value)
         yield [basis, model], solution.converged
 
 
 def find_gamma(rows: Floats, weights: Floats | None = None) -> float:
-    """Give one over the mean squared distance of two rows: of unit vectors 1 / (2 (1 - |mean|^2)).
+    """Compute 1 / the mean squared distance of two rows: for unit vectors 1 / (2 (1 - |mean|^2)).
 
     Args:
         rows: float32 [N, D].
-        weights: float32 [N], how much each row counts; None for all alike.
+        weights: float32 [N], sample weights; None for equal ones.
 
     >>> find_gamma(np.eye(2, dtype="f4"))
     1.0
     """
     mean = np.average(rows, axis=0, weights=weights).astype(np.float64)
     squares = np.average(np.einsum("nd,nd->n", rows, rows), weights=weights)
-    return 1 / (2 * max(float(squares) - float(mean @ mean), _LEAST_SPREAD))
+    return 1 / (2 * max(float(squares) - float(mean @ mean), _MIN_SPREAD))
 
 
 def _basis(rows: Floats, gamma: float, seed: int) -> Any:
-    """Fill a Nystroem with rows drawn at random; unlike its own fit without axes too short for float32."""
+    """Build a Nystroem on random rows; unlike its own fit, without axes that are too short for float32."""
     from sklearn.kernel_approximation import Nystroem
 
     n = min(_N_BASIS, len(rows))
     drawn = np.sort(np.random.default_rng(seed).choice(len(rows), n, replace=False))
     lengths, axes = np.linalg.eigh(Rbf(rows[drawn].astype(np.float64), gamma)(rows[drawn].astype(np.float64)))
-    is_long = lengths > _LEAST_AXIS * lengths[-1]
+    is_long = lengths > _MIN_AXIS * lengths[-1]
     axes = axes[:, is_long]
     basis = Nystroem(gamma=gamma, n_components=n, random_state=seed)
     basis.components_, basis.component_indices_ = rows[drawn], drawn
@@ -310,7 +311,7 @@ def _basis(rows: Floats, gamma: float, seed: int) -> Any:
 
 
 def _mapped(rows: Floats, basis: Any) -> Floats:
-    """Give `basis.transform(rows)`, float32 [N, n], without float64 in between."""
+    """Compute `basis.transform(rows)`, float32 [N, n], without float64 copies."""
     kernel = Rbf(basis.components_, basis.gamma)
     mapped = np.empty((len(rows), len(basis.components_)), np.float32)
     n = max(1, _BLOCK_FLOATS // mapped.shape[1])
@@ -329,7 +330,7 @@ def _pipeline(steps: list[Any], dim: int) -> Any:
 
 
 def _parts(model: Any) -> tuple[Rbf, Readout]:
-    """Give the kernel and what reads it of a pipeline."""
+    """Return the kernel and the readout of a pipeline."""
     first, last = model[1], model[-1]
     if first.kernel != "rbf":
         raise ValueError("its kernel is another")
@@ -338,7 +339,7 @@ def _parts(model: Any) -> tuple[Rbf, Readout]:
         return Rbf(vectors, float(last.gamma)), OneVsOne.of(last.dual_coef_, last.intercept_, last.n_support_)
     coef, intercepts = last.coef_, last.intercept_
     if len(coef) == 1:
-        coef, intercepts = two_sided(coef[0]).T, two_sided(intercepts)[0]
+        coef, intercepts = two_columns(coef[0]).T, two_columns(intercepts)[0]
     weights = coef.astype(np.float64) @ first.normalization_
     return Rbf(first.components_, float(first.gamma)), LinearReadout(
         weights.astype(np.float32), intercepts.astype(np.float32)

@@ -1,4 +1,4 @@
-"""Near-duplicates that should agree and do not: copies under two labels, copies on both sides of a split."""
+"""Conflicts among near-duplicates: copies under two labels, copies on both sides of a split (leakage)."""
 
 from collections.abc import Iterator
 
@@ -10,12 +10,12 @@ from frieze.features import METRICS
 _BLOCK_FLOATS = 1 << 22  # scores held at once: 16 MB
 
 
-def clashing_groups(groups: Rows, values: Strings) -> Iterator[Rows]:
+def conflicting_groups(groups: Rows, values: Strings) -> Iterator[Rows]:
     """Find the groups of near-duplicates whose values differ.
 
     Args:
         groups: int64 [N], equal for near-duplicates; -1 for a row that has none.
-        values: What copies should share [N], such as their labels; a row with None takes no part.
+        values: What copies should share [N], such as their labels; rows with None are ignored.
 
     Yields:
         int64 rows of one group, those with a value, ascending.
@@ -30,12 +30,12 @@ def clashing_groups(groups: Rows, values: Strings) -> Iterator[Rows]:
             yield group
 
 
-def nearest_clash(embeddings: Floats, values: Strings) -> float:
-    """Give how near two rows of a group come to each other that differ in value.
+def nearest_conflict(embeddings: Floats, values: Strings) -> float:
+    """Compute the highest similarity of two rows of a group whose values differ.
 
     Args:
         embeddings: float32 [n, D], of unit length.
-        values: Two or more different ones among n.
+        values: [n], two or more different ones.
 
     Returns:
         The highest cosine of two such rows, clipped to [0, 1]; 1 for equal images.
@@ -49,8 +49,8 @@ def nearest_clash(embeddings: Floats, values: Strings) -> float:
     return min(nearest, 1.0)
 
 
-def majority(labels: Strings) -> str | None:
-    """Give the label that more than half of a group have; None where there is none.
+def majority_label(labels: Strings) -> str | None:
+    """Return the label of more than half of a group, None without one.
 
     >>> majority(np.array(["a", "b", "a"])), majority(np.array(["a", "b"]))
     ('a', None)

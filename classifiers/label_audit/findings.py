@@ -1,4 +1,4 @@
-"""What an audit found: one table of findings, its columns, its order, its file."""
+"""Findings of a label audit: their table, columns, order and file."""
 
 import dataclasses
 from collections import Counter
@@ -28,7 +28,7 @@ SCHEMA = pa.schema(
         pa.field("uri", pa.string()),
     ]
 )
-"""The columns of the file; docs/json.md tells what each means."""
+"""The columns of the file; docs/json.md documents them."""
 
 
 _FIRST = 5
@@ -36,14 +36,14 @@ _FIRST = 5
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One image and what is wrong with it.
+    """One image and its problem.
 
     Attributes:
         kind: One of `KINDS`.
-        row: Its place among the labelled rows.
+        row: Its position among the labelled rows.
         score: In [0, 1]; higher is more certain.
-        suggested: A label that suits it better, or None.
-        probability: How likely that label is, in [0, 1], where a head says so.
+        suggested: A better label, or None.
+        probability: Probability of that label, in [0, 1], or None.
     """
 
     kind: str
@@ -54,7 +54,7 @@ class Finding:
 
 
 def to_table(findings: list[Finding], examples: Examples, *, groups: Rows, parts: Strings) -> pa.Table:
-    """Put findings into the form and order of the file: kind by kind, the most serious first, groups together.
+    """Build the table of findings: kind by kind, the most serious first, groups together.
 
     Args:
         findings: In any order.
@@ -67,34 +67,34 @@ def to_table(findings: list[Finding], examples: Examples, *, groups: Rows, parts
     """
     ordered = sorted(findings, key=lambda one: (KINDS.index(one.kind), -one.score, groups[one.row], one.row))
     rows = [one.row for one in ordered]
-    told = examples.take(np.array(rows, np.int64))
+    described = examples.take(np.array(rows, np.int64))
     columns = {
-        "id": told.ids,
-        "label": told.labels,
+        "id": described.ids,
+        "label": described.labels,
         "group": [int(group) if group >= 0 else None for group in groups[rows]],
         "part": parts[rows],
-        "uri": told.uris,
+        "uri": described.uris,
         **{name: [getattr(one, name) for one in ordered] for name in ("kind", "suggested", "probability", "score")},
     }
     return pa.Table.from_arrays([pa.array(columns[field.name], field.type) for field in SCHEMA], schema=SCHEMA)
 
 
 def summarise(table: pa.Table) -> dict[str, Any]:
-    """Give `counts` of findings by kind, and `first`, the five most serious of each kind, as plain JSON values."""
+    """Return `counts` of findings by kind and `first`, the five most serious of each kind, as JSON values."""
     counts = Counter(table["kind"].to_pylist())
-    starts = {kind: sum(counts[before] for before in KINDS[:place]) for place, kind in enumerate(KINDS)}
+    starts = {kind: sum(counts[before] for before in KINDS[:position]) for position, kind in enumerate(KINDS)}
     first = {kind: table.slice(starts[kind], min(counts[kind], _FIRST)).to_pylist() for kind in KINDS}
     return {"counts": {kind: counts[kind] for kind in KINDS}, "first": first}
 
 
 def check_findings(out: Path, *, force: bool) -> None:
-    """Refuse a place where no findings of an audit can be written, or where something stands that must not go.
+    """Check that findings can be written to a file.
 
     Args:
-        out: The file to write; its suffix says whether it is Parquet, CSV or JSON lines.
-        force: Whether findings that stand there may go; any other file, or a folder, may not.
+        out: The file to write; its suffix selects Parquet, CSV or JSON lines.
+        force: Whether existing findings are overwritten; any other file or folder never is.
 
     Raises:
-        FeatureFileError: It is such a place, or has another suffix.
+        FeatureFileError: It can't be written, would overwrite something else, or has another suffix.
     """
     check_table_file(out, lambda names: names == SCHEMA.names, "findings", force=force)

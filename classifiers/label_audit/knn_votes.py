@@ -1,19 +1,19 @@
-"""What an index knows of a table's rows, and what the rows around say about labels."""
+"""Weighted votes of the k nearest neighbours on the label of each row."""
 
 import dataclasses
 
 import numpy as np
 
-from frieze.classifiers.calibration import calibrated, likelihood
+from frieze.classifiers.calibration import calibrate_probabilities, mean_log_likelihood
 from frieze.classifiers.data.splits import image_numbers
 from frieze.core import Floats, Rows
 
 N_NEIGHBOURS = 100
-"""How many nearest rows are wanted, where there are so many."""
-_FALLS = (0.0, 1.0, 2.0, 4.0, 8.0)
-"""How fast a vote loses weight with distance, from not at all on; the best one hangs on the collection."""
-_LEAST_RANGE = 1e-6  # of scores, so that rounding is no distance
-_DOUBT = 0.5  # of a vote, given to each class beside the nearest row's whole one
+"""Number of nearest rows; fewer in a smaller table."""
+_DECAYS = (0.0, 1.0, 2.0, 4.0, 8.0)
+"""How fast votes decay with distance, from not at all on; the best rate depends on the collection."""
+_MIN_RANGE = 1e-6  # of scores, so that rounding does not count as distance
+_PRIOR_VOTES = 0.5  # votes added to each class (Laplace smoothing); the nearest row has one vote
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Neighbourhood:
     scores: Floats
 
 
-def ask_neighbours(near: Neighbourhood, rows: Rows, codes: Rows) -> Floats:
-    """Give what the nearest rows say of each row's class, with votes that fall as explains the given labels best.
+def knn_probabilities(near: Neighbourhood, rows: Rows, codes: Rows) -> Floats:
+    """Predict the class of each row by its nearest rows, with the vote decay that explains the labels best.
 
     Args:
-        near: Of N rows.
-        rows: int64 [n], those that have a class.
+        near: Neighbours of N rows.
+        rows: int64 [n], rows that have a class.
         codes: int64 [n] in 0..C-1, their classes.
 
     Returns:
@@ -44,35 +44,35 @@ def ask_neighbours(near: Neighbourhood, rows: Rows, codes: Rows) -> Floats:
     """
     voters = np.full(len(near.groups), -1)
     voters[rows] = codes
-    opinions = (calibrated(vote(near, voters, fall=fall)[rows], codes) for fall in _FALLS)
-    return max(opinions, key=lambda found: likelihood(found, codes))
+    estimates = (calibrate_probabilities(vote(near, voters, decay=decay)[rows], codes) for decay in _DECAYS)
+    return max(estimates, key=lambda probabilities: mean_log_likelihood(probabilities, codes))
 
 
-def vote(near: Neighbourhood, codes: Rows, *, fall: float) -> Floats:
-    """Let the nearest rows vote on each row's class; a row and its near-duplicates have no vote on their own.
+def vote(near: Neighbourhood, codes: Rows, *, decay: float) -> Floats:
+    """Count the votes of the nearest rows on each row's class, without the row itself and its near-duplicates.
 
-    The nearest voter has one vote, one whose score is less by the usual distance of the last to the first exp(-fall).
+    The nearest voter has one vote, a voter further off by the median score range exp(-decay) votes.
 
     Args:
-        near: Of N rows.
-        codes: int64 [N], classes in 0..C-1; -1 for a row that has no vote.
-        fall: How fast votes lose weight, >= 0.
+        near: Neighbours of N rows.
+        codes: int64 [N], classes in 0..C-1; -1 for a row without a vote.
+        decay: How fast votes lose weight with distance, >= 0.
 
     Returns:
-        float32 [N, C], shares of the votes with half a one more for each class, so that none has nothing.
+        float32 [N, C], shares of the votes, half a vote added to each class, so that all are > 0.
 
     Source: Zhu et al. 2022, Detecting Corrupted Labels Without Training a Model to Predict, section 4.1.
     """
     n_classes, images = int(codes.max()) + 1, image_numbers(near.groups)
     has_vote = (codes[near.rows] >= 0) & (images[near.rows] != images[:, None])  # [N, k]
-    behind = np.where(has_vote, near.scores, -np.inf).max(axis=1, keepdims=True) - near.scores
-    weights = np.exp(-fall * behind[has_vote] / _usual(near.scores))
-    places = np.nonzero(has_vote)[0] * n_classes + codes[near.rows[has_vote]]
-    votes = _DOUBT + np.bincount(places, weights, minlength=len(codes) * n_classes).reshape(-1, n_classes)
+    score_gaps = np.where(has_vote, near.scores, -np.inf).max(axis=1, keepdims=True) - near.scores
+    weights = np.exp(-decay * score_gaps[has_vote] / _typical_range(near.scores))
+    positions = np.nonzero(has_vote)[0] * n_classes + codes[near.rows[has_vote]]
+    votes = _PRIOR_VOTES + np.bincount(positions, weights, minlength=len(codes) * n_classes).reshape(-1, n_classes)
     shares: Floats = (votes / votes.sum(axis=1, keepdims=True)).astype(np.float32)
     return shares
 
 
-def _usual(scores: Floats) -> float:
-    """Give how far the last neighbour usually is behind the first other than the row itself."""
-    return max(float(np.median(scores[:, min(1, scores.shape[1] - 1)] - scores[:, -1])), _LEAST_RANGE)
+def _typical_range(scores: Floats) -> float:
+    """Compute the median score range between the nearest neighbour other than the row itself and the last one."""
+    return max(float(np.median(scores[:, min(1, scores.shape[1] - 1)] - scores[:, -1])), _MIN_RANGE)

@@ -1,25 +1,25 @@
-"""Which labels are likely wrong: what a head says about rows that it was not fitted on."""
+"""Label issues (likely wrong labels) by out-of-fold probabilities, as in cross-validation and confident learning."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from frieze.classifiers.calibration import fit_temperature
+from frieze.classifiers.calibration import calibrate_logits, mean_log_likelihood
 from frieze.classifiers.solver.linear import Solution, fit_path
 from frieze.core import Floats, Rows
 
 _COSTS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-"""Of unit vectors; gone up for as long as the held-out log loss falls."""
+"""For unit vectors; tried in this order until the out-of-fold log loss rises."""
 
 
 @dataclasses.dataclass(frozen=True)
 class OutOfFold:
-    """What heads say about the rows that each was not fitted on.
+    """Predictions of heads for the rows that they were not fitted on.
 
     Attributes:
-        probabilities: float32 [N, C], each row sums to 1, calibrated by one temperature.
-        log_loss: Mean negative logarithm of the given labels' probabilities.
+        probabilities: float32 [N, C], each row sums to 1; calibrated by one temperature.
+        log_loss: Mean negative logarithm of the labels' probabilities.
         cost: The heads' C.
     """
 
@@ -28,11 +28,11 @@ class OutOfFold:
     cost: float
 
 
-def hold_out(embeddings: Floats, codes: Rows, folds: Rows) -> OutOfFold:
-    """Fit a softmax head without each fold in turn, and ask it about that fold.
+def predict_out_of_fold(embeddings: Floats, codes: Rows, folds: Rows) -> OutOfFold:
+    """Fit a softmax head without each fold in turn, and predict that fold.
 
-    The cost is the one whose calibrated held-out probabilities explain the given labels best: wrong labels among them
-    are a reason for a lower one, and no head has seen the label that it is asked about.
+    The cost is the one with the lowest log loss of calibrated out-of-fold probabilities. The more labels are wrong, the
+    lower it is; no head is fitted on a label that it predicts.
 
     Args:
         embeddings: float32 [N, D], of unit length.
@@ -42,19 +42,19 @@ def hold_out(embeddings: Floats, codes: Rows, folds: Rows) -> OutOfFold:
     Source: Northcutt et al. 2021, Confident Learning, section 3 (out-of-sample probabilities); Guo et al. 2017, On
     Calibration of Modern Neural Networks, section 4.2 (one temperature).
     """
-    attempts = _attempts(embeddings, codes, folds)
-    best = next(attempts)
-    for found in attempts:
-        if found.log_loss >= best.log_loss:
+    path = _path(embeddings, codes, folds)
+    best = next(path)
+    for attempt in path:
+        if attempt.log_loss >= best.log_loss:
             break
-        best = found
+        best = attempt
     return best
 
 
-def _attempts(embeddings: Floats, codes: Rows, folds: Rows) -> Iterator[OutOfFold]:
-    """Give what the heads say at each cost, the paths of all folds side by side."""
+def _path(embeddings: Floats, codes: Rows, folds: Rows) -> Iterator[OutOfFold]:
+    """Yield the predictions at each cost; all folds follow their regularisation paths in step."""
     paths = [
-        # Weights of zero, not fewer rows: nothing is copied.
+        # Weights of zero instead of fewer rows: no copy.
         fit_path(
             [(embeddings, codes)],
             "softmax",
@@ -65,33 +65,27 @@ def _attempts(embeddings: Floats, codes: Rows, folds: Rows) -> Iterator[OutOfFol
         for fold in range(int(folds.max()) + 1)
     ]
     for cost, *solutions in zip(_COSTS, *paths, strict=True):
-        yield _calibrated(_margins(embeddings, folds, solutions), codes, cost)
+        probabilities, _ = calibrate_logits(_logits(embeddings, folds, solutions), codes)
+        yield OutOfFold(probabilities, -mean_log_likelihood(probabilities, codes), cost)
 
 
-def _margins(embeddings: Floats, folds: Rows, solutions: Sequence[Solution]) -> Floats:
-    """Give float32 [N, C], each row by the head that has not seen it."""
-    margins = np.empty((len(embeddings), len(solutions[0].intercept)), np.float32)
+def _logits(embeddings: Floats, folds: Rows, solutions: Sequence[Solution]) -> Floats:
+    """Compute logits float32 [N, C], each row by the head that was not fitted on it."""
+    logits = np.empty((len(embeddings), len(solutions[0].intercept)), np.float32)
     for fold, solution in enumerate(solutions):
         rows = np.flatnonzero(folds == fold)
-        margins[rows] = embeddings[rows] @ solution.coef.T + solution.intercept
-    return margins
-
-
-def _calibrated(margins: Floats, codes: Rows, cost: float) -> OutOfFold:
-    from scipy.special import log_softmax
-
-    logs = log_softmax(fit_temperature(margins, codes) * margins, axis=1)
-    return OutOfFold(np.exp(logs), -float(logs[np.arange(len(codes)), codes].mean(dtype=np.float64)), cost)
+        logits[rows] = embeddings[rows] @ solution.coef.T + solution.intercept
+    return logits
 
 
 @dataclasses.dataclass(frozen=True)
 class LabelIssue:
-    """A label that another one explains better.
+    """A label that is less likely than another one.
 
     Attributes:
-        row: Its place among the rows.
-        code: The likelier class.
-        probability: How likely that class is, in [0, 1].
+        row: Row number.
+        code: The likeliest class.
+        probability: Probability of that class, in [0, 1].
         score: In [0, 1]; higher is more certain.
     """
 
@@ -101,15 +95,15 @@ class LabelIssue:
     score: float
 
 
-def find_doubts(probabilities: Floats, codes: Rows) -> list[LabelIssue]:
-    """Find the rows for which another class is likelier than their own.
+def find_label_issues(probabilities: Floats, codes: Rows) -> list[LabelIssue]:
+    """Find the rows for which another class is likelier than the given one.
 
     Args:
-        probabilities: float32 [N, C], calibrated, by judges that did not see the row's own label.
+        probabilities: float32 [N, C], calibrated, out of fold.
         codes: int64 [N], the given labels.
 
     Returns:
-        One for each such row, the most certain first. The score is one less the probability of the given label.
+        One issue for each such row, the most certain first. Its score is 1 - the probability of the given label.
 
     Source: Northcutt et al. 2021, Confident Learning, section 3 (ranking by self-confidence).
 
@@ -120,7 +114,7 @@ def find_doubts(probabilities: Floats, codes: Rows) -> list[LabelIssue]:
     rows = np.flatnonzero(likeliest != codes)
     scores = 1 - probabilities[rows, codes[rows]]
     order = np.argsort(-scores, kind="stable")
-    found = zip(rows[order], likeliest[rows[order]], scores[order], strict=True)
+    issues = zip(rows[order], likeliest[rows[order]], scores[order], strict=True)
     return [
-        LabelIssue(int(row), int(code), float(probabilities[row, code]), float(score)) for row, code, score in found
+        LabelIssue(int(row), int(code), float(probabilities[row, code]), float(score)) for row, code, score in issues
     ]

@@ -1,48 +1,48 @@
-"""Images that are far from their own class and from everything else."""
+"""Outliers: images that are unusually far from their k nearest neighbours."""
 
 import numpy as np
 
 from frieze.core import Floats, Rows
 
-_N_COUNTED = 10  # the usual k
-_N_LOOKED = 30
-_FAR_OUT = 3  # interquartile ranges above the upper quartile
-_LEAST_RANGE = 1e-6  # of distances, so that a collection of equal distances has no outliers by rounding
+_N_NEIGHBOURS = 10  # k; test_few_near_rows_are_no_neighbourhood
+_N_CANDIDATES = 30
+_FENCE_RANGES = 3  # interquartile ranges above the upper quartile
+_MIN_RANGE = 1e-6  # of distances: equal distances make no outliers by rounding
 
 
 def find_outliers(nearest: Floats, group_sizes: Rows) -> tuple[Rows, Floats]:
-    """Find the rows whose nearest neighbours are far, measured by what is usual in the collection.
+    """Find the rows whose nearest neighbours are far, compared with the rest of the collection.
 
-    How far a row is, is one less its mean cosine to its 10 nearest rows, copies of its own passed over (20 at most: an
-    image that is there more often is no outlier). Listed are rows more than three interquartile ranges above the upper
-    quartile of all rows: of normally distributed distances about one in a million, so that most collections list few.
+    The distance of a row is 1 - its mean cosine to its 10 nearest rows. Its near-duplicates are skipped, 20 at most: an
+    image with more copies is no outlier. Outliers are more than three interquartile ranges above the upper quartile, of
+    normally distributed distances about one in a million.
 
     Args:
-        nearest: float32 [N, k], cosines of each row to its k nearest rows, best first, itself among them;
+        nearest: float32 [N, k], cosines of each row to its k nearest rows, best first, the row itself included;
             k = min(N, N_NEIGHBOURS).
-        group_sizes: int64 [N], how many near-duplicates each row has, itself included.
+        group_sizes: int64 [N], near-duplicates of each row, the row itself included.
 
     Returns:
         rows: int64 [n], the farthest first.
-        scores: float32 [n] in [0, 1]: 0 at the fence, near 1 where the row is many times as far.
+        scores: float32 [n] in [0, 1]: 0 at the fence, near 1 far beyond it.
 
     Source: Angiulli and Pizzuti 2002, Fast Outlier Detection in High Dimensional Spaces (mean distance to the k
     nearest); Tukey 1977, Exploratory Data Analysis, section 2D (the outer fence).
     """
-    distances = 1 - _means(nearest, group_sizes)
+    distances = 1 - _mean_scores(nearest, group_sizes)
     lower, upper = np.quantile(distances, (0.25, 0.75))
-    fence = _FAR_OUT * max(upper - lower, _LEAST_RANGE)
+    fence = _FENCE_RANGES * max(upper - lower, _MIN_RANGE)
     rows = np.flatnonzero(distances > upper + fence)
     rows = rows[np.argsort(-distances[rows], kind="stable")]
     return rows, (1 - fence / (distances[rows] - upper)).astype(np.float32)
 
 
-def _means(nearest: Floats, group_sizes: Rows) -> Floats:
-    """Give the mean of each row's 10 scores behind those of its copies, float32 [N]; of a small table, of fewer."""
-    nearest = nearest[:, :_N_LOOKED]
-    n_found = nearest.shape[1]
-    passed = np.minimum(group_sizes, max(1, n_found - _N_COUNTED))[:, None]
-    places = np.arange(n_found)
-    is_counted = (places >= passed) & (places < passed + _N_COUNTED)  # [N, k]
-    means: Floats = (nearest * is_counted).sum(axis=1) / is_counted.sum(axis=1).clip(1)
-    return means
+def _mean_scores(nearest: Floats, group_sizes: Rows) -> Floats:
+    """Compute the mean of each row's 10 best scores after those of its copies, float32 [N]; fewer in a small table."""
+    nearest = nearest[:, :_N_CANDIDATES]
+    n_candidates = nearest.shape[1]
+    n_skipped = np.minimum(group_sizes, max(1, n_candidates - _N_NEIGHBOURS))[:, None]
+    positions = np.arange(n_candidates)
+    is_counted = (positions >= n_skipped) & (positions < n_skipped + _N_NEIGHBOURS)  # [N, k]
+    mean_scores: Floats = (nearest * is_counted).sum(axis=1) / is_counted.sum(axis=1).clip(1)
+    return mean_scores

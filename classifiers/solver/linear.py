@@ -1,4 +1,4 @@
-"""Fits linear heads of all classes at once, in memory or in passes over pieces, for one cost or a row of them."""
+"""Fit linear heads of all classes at once, in memory or streamed, for one C or along a regularisation path."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -6,13 +6,19 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from frieze.classifiers.solver.lbfgs import minimise
-from frieze.classifiers.solver.losses import LOSSES, Loss, Places
-from frieze.classifiers.solver.preconditioner import LeadingAxes, LeadingWhitening, Preconditioner, Whitening, find_axes
-from frieze.classifiers.solver.row_blocks import Doubles, Pieces, blocks
+from frieze.classifiers.solver.losses import LOSSES, Loss, Positions
+from frieze.classifiers.solver.preconditioner import (
+    LeadingAxes,
+    LeadingPreconditioner,
+    Preconditioner,
+    PrincipalAxes,
+    find_axes,
+)
+from frieze.classifiers.solver.row_blocks import Doubles, RowBlocks, small_blocks
 from frieze.classifiers.solver.row_space import RowSpace
 from frieze.core import Floats, Rows
 
-_TWO = 2
+_BINARY = 2
 _MAX_ROUNDS = 10
 
 
@@ -21,11 +27,11 @@ class Solution:
     """One fitted linear head.
 
     Attributes:
-        coef: float32 [C, D]; margins are `embeddings @ coef.T + intercept`, the class is that of the highest.
+        coef: float32 [C, D]; decision values are `embeddings @ coef.T + intercept`.
         intercept: float32 [C].
-        objective: The minimum, in scikit-learn's scale; of two classes by squared hinge, the sum of both columns.
-        n_iterations: Steps of the slowest class.
-        converged: Whether every class ended by itself, not by the limit on its steps.
+        objective: The minimum, in scikit-learn's scale; for two classes by squared hinge, the sum of both columns.
+        n_iterations: Iterations of the slowest class.
+        converged: Whether every class converged before the limit on iterations.
     """
 
     coef: Floats
@@ -36,7 +42,7 @@ class Solution:
 
 
 def fit_linear(
-    pieces: Pieces,
+    row_blocks: RowBlocks,
     loss: str,
     *,
     cost: float,
@@ -49,30 +55,30 @@ def fit_linear(
     Beside the data it takes a few [D, D], and about thirty [C, D] in float64.
 
     Args:
-        pieces: The rows, gone through once a step; `[(embeddings, codes)]` for what is in memory.
+        row_blocks: The rows, gone through once a step; `[(embeddings, codes)]` for what is in memory.
         loss: `softmax` (the intercept is free) or `squared_hinge` (one class against the rest, the intercept penalised
             as a weight). Two classes have two columns, the second the negative of the first.
         cost: scikit-learn's C, > 0: the weight of the loss against half the squared weights.
         n_classes: C, >= 2.
         weights: float32 [N], >= 0, one a row.
-        start: Where to begin; at zero where None.
+        start: Initial weights; zero where None.
 
     Returns:
         The head. Its objective is within 0.1 % of the minimum where it converged.
 
     Raises:
         KeyError: There is no such loss.
-        ValueError: There are no rows, as from a generator gone through before, or more or fewer weights than rows.
+        ValueError: There are no rows, as from an exhausted generator, or more or fewer weights than rows.
 
     >>> codes = np.array([0, 1, 2])
     >>> fit_linear([(np.eye(3, dtype="f4"), codes)], "softmax", cost=1.0, n_classes=3).coef.argmax(0).tolist()
     [0, 1, 2]
     """
-    return next(fit_path(pieces, loss, costs=[cost], n_classes=n_classes, weights=weights, start=start))
+    return next(fit_path(row_blocks, loss, costs=[cost], n_classes=n_classes, weights=weights, start=start))
 
 
 def fit_path(
-    pieces: Pieces,
+    row_blocks: RowBlocks,
     loss: str,
     *,
     costs: Sequence[float],
@@ -80,23 +86,23 @@ def fit_path(
     weights: Floats | None = None,
     start: Solution | None = None,
 ) -> Iterator[Solution]:
-    """Fit a head for each of some costs, each from the one before it; the arguments are those of `fit_linear`.
+    """Fit a head for each cost, each with a warm start from the one before; arguments as for `fit_linear`.
 
     Args:
-        pieces: The rows.
+        row_blocks: The rows.
         loss: `softmax` or `squared_hinge`.
-        costs: Ascending, so that each begins near its end: `np.geomspace(1e-2, 1e2, 10)`.
+        costs: Ascending, so that each starts near its solution: `np.geomspace(1e-2, 1e2, 10)`.
         n_classes: C, >= 2.
         weights: float32 [N], >= 0.
-        start: Where the first begins.
+        start: Initial weights of the first.
 
     Yields:
-        One head a cost, in their order; the caller may stop early.
+        One head a cost, in order; the caller may stop early.
     """
-    problem = _Problem(pieces, LOSSES[loss], n_classes, weights)
-    if isinstance(pieces, list) and len(pieces) == 1:
-        embeddings, codes = pieces[0]
-        space = RowSpace.of_few(embeddings)
+    problem = _Problem(row_blocks, LOSSES[loss], n_classes, weights)
+    if isinstance(row_blocks, list) and len(row_blocks) == 1:
+        embeddings, codes = row_blocks[0]
+        space = RowSpace.if_fewer_rows_than_columns(embeddings)
         if space is not None:
             yield from _in_row_space(space, problem.of([(space.coordinates, codes)]), costs, start)
             return
@@ -106,9 +112,9 @@ def fit_path(
 def _in_row_space(
     space: RowSpace, problem: "_Problem", costs: Sequence[float], start: Solution | None
 ) -> Iterator[Solution]:
-    """Fit on the coordinates of few long embeddings, and give heads of the embeddings themselves."""
-    begun = start and dataclasses.replace(start, coef=space.along(start.coef))
-    for solution in problem.path(costs, begun):
+    """Fit on the coordinates of few wide embeddings, and yield heads of the embeddings themselves."""
+    projected = start and dataclasses.replace(start, coef=space.project(start.coef))
+    for solution in problem.path(costs, projected):
         yield dataclasses.replace(solution, coef=space.weights(solution.coef))
 
 
@@ -117,15 +123,15 @@ def _stacked(solution: Solution) -> Floats:
 
 
 class _Problem:
-    """The rows and their loss, whatever the cost; `weights` of classes are [c, D + 1], the intercept last."""
+    """The rows and their loss for any cost; `weights` of classes are [c, D + 1], the intercept last."""
 
-    def __init__(self, pieces: Pieces, loss: Loss, n_classes: int, row_weights: Floats | None) -> None:
+    def __init__(self, row_blocks: RowBlocks, loss: Loss, n_classes: int, row_weights: Floats | None) -> None:
         self.loss = loss
-        self._pieces, self._n_classes, self._row_weights = pieces, n_classes, row_weights
+        self._pieces, self._n_classes, self._row_weights = row_blocks, n_classes, row_weights
 
-    def of(self, pieces: Pieces) -> "_Problem":
-        """Give the same problem of other embeddings."""
-        return _Problem(pieces, self.loss, self._n_classes, self._row_weights)
+    def of(self, row_blocks: RowBlocks) -> "_Problem":
+        """Return the same problem for other embeddings."""
+        return _Problem(row_blocks, self.loss, self._n_classes, self._row_weights)
 
     def path(self, costs: Sequence[float], start: Solution | None) -> Iterator[Solution]:
         """Fit at each cost, from the head before."""
@@ -136,8 +142,8 @@ class _Problem:
             at = _stacked(solution)
             yield solution
 
-    def solve(self, cost: float, axes: Preconditioner | LeadingAxes, start: Floats) -> Solution:
-        """Fit at one cost from weights float32 [C, D + 1]; where a round does not end, the next is whitened anew."""
+    def solve(self, cost: float, axes: PrincipalAxes | LeadingAxes, start: Floats) -> Solution:
+        """Fit at one cost from weights float32 [C, D + 1]; a round that does not converge gets a new preconditioner."""
         n_iterations, at = 0, start
         for _ in range(_MAX_ROUNDS):
             solution = self._round(cost, axes, at)
@@ -146,49 +152,49 @@ class _Problem:
                 break
         return dataclasses.replace(solution, n_iterations=n_iterations)
 
-    def _round(self, cost: float, axes: Preconditioner | LeadingAxes, start: Floats) -> Solution:
-        """Descend in the variables that are round at the start."""
-        share = self.loss.two_class_share if self._n_classes == _TWO else 1
+    def _round(self, cost: float, axes: PrincipalAxes | LeadingAxes, start: Floats) -> Solution:
+        """Run L-BFGS in variables that are preconditioned at the start."""
+        share = self.loss.two_class_share if self._n_classes == _BINARY else 1
         _, _, curvature = self._pass(start, np.arange(self._n_classes))
-        whitening = axes.round_out(cost * share * curvature)
+        preconditioner = axes.preconditioner(cost * share * curvature)
 
         def function(points: Doubles, problems: Rows) -> tuple[Doubles, Doubles]:
             classes = np.arange(self._n_classes) if self.loss.is_joint else problems
-            return self._evaluate(points, classes, cost * share, whitening)
+            return self._evaluate(points, classes, cost * share, preconditioner)
 
         n_problems = 1 if self.loss.is_joint else self._n_classes
-        found = minimise(function, whitening.variables(start).reshape(n_problems, -1))
-        weights = whitening.weights(found.points.reshape(start.shape), slice(None))
-        objective = float(found.values.sum()) / share
-        return Solution(weights[:, :-1], weights[:, -1], objective, found.n_iterations, bool(found.converged.all()))
+        minimum = minimise(function, preconditioner.variables(start).reshape(n_problems, -1))
+        weights = preconditioner.weights(minimum.points.reshape(start.shape), slice(None))
+        objective = float(minimum.values.sum()) / share
+        return Solution(weights[:, :-1], weights[:, -1], objective, minimum.n_iterations, bool(minimum.converged.all()))
 
     def _evaluate(
-        self, points: Doubles, classes: Rows, cost: float, whitening: Whitening | LeadingWhitening
+        self, points: Doubles, classes: Rows, cost: float, preconditioner: Preconditioner | LeadingPreconditioner
     ) -> tuple[Doubles, Doubles]:
-        """Give value and gradient of cost * loss + penalty, by whitened variables."""
-        weights = whitening.weights(points.reshape(len(classes), -1), classes)
+        """Compute value and gradient of cost * loss + penalty in preconditioned variables."""
+        weights = preconditioner.weights(points.reshape(len(classes), -1), classes)
         loss, by_weights, _ = self._pass(weights, classes)
         penalised = weights.astype(np.float64)
         penalised[:, -1] *= self.loss.intercept_penalty
         penalty = np.einsum("cp,cp->c", penalised, weights) / 2
-        gradients = whitening.gradients(cost * by_weights + penalised, classes)
+        gradients = preconditioner.gradients(cost * by_weights + penalised, classes)
         return cost * loss + penalty.reshape(len(points), -1).sum(axis=1), gradients.reshape(points.shape)
 
     def _pass(self, weights: Floats, classes: Rows) -> tuple[Doubles, Doubles, Doubles]:
-        """Go through the rows once: loss, its derivative by the weights [c, D + 1], curvature [c]."""
+        """Compute loss, its derivative by the weights [c, D + 1], and curvature [c] in one pass over the rows."""
         columns = np.full(self._n_classes, -1)
         columns[classes] = np.arange(len(classes))
         losses, curvature, derivative = np.zeros(1), np.zeros(1), np.zeros(weights.shape)
-        for embeddings, codes, own in blocks(self._pieces, self._row_weights):
-            margins = embeddings @ weights[:, :-1].T
-            margins += weights[:, -1]
-            of_block, bend = self.loss.of_block(margins, _places(columns[codes]), own)
-            losses, curvature = losses + of_block, curvature + bend
-            derivative[:, :-1] += margins.T @ embeddings
-            derivative[:, -1] += margins.sum(axis=0)
+        for embeddings, codes, row_weights in small_blocks(self._pieces, self._row_weights):
+            decisions = embeddings @ weights[:, :-1].T
+            decisions += weights[:, -1]
+            block_loss, block_curvature = self.loss.of_block(decisions, _positions(columns[codes]), row_weights)
+            losses, curvature = losses + block_loss, curvature + block_curvature
+            derivative[:, :-1] += decisions.T @ embeddings
+            derivative[:, -1] += decisions.sum(axis=0)
         return losses, derivative, curvature
 
 
-def _places(columns: Rows) -> Places:
+def _positions(columns: Rows) -> Positions:
     rows = np.flatnonzero(columns >= 0)
     return rows, columns[rows]

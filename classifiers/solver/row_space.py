@@ -1,4 +1,4 @@
-"""Few long embeddings as short ones: coordinates in the space that the rows span, where all their products stay."""
+"""Row space: coordinates of few wide embeddings in the space that they span, with the same inner products."""
 
 from typing import Self
 
@@ -8,18 +8,18 @@ from frieze.classifiers.solver.row_blocks import Doubles
 from frieze.core import Floats, evenly_spaced
 
 MOST_AXES = 4096
-"""Axes up to which a decomposition is worth its time: about ten seconds, which grow with the cube of their number."""
+"""Number of axes up to which an eigendecomposition takes at most ten seconds; the time grows with its cube."""
 _N_SAMPLED = 1024
 _BLOCK_COLUMNS = 4096
-_LEAST = 1e-12  # of the longest axis' eigenvalue: below it is nothing but rounding
+_MIN_EIGENVALUE = 1e-12  # of the largest eigenvalue: smaller ones are rounding
 _TINY = float(np.finfo(np.float32).tiny)
 
 
 class RowSpace:
-    """Axes at right angles that span some rows.
+    """An orthogonal basis of the space that some rows span.
 
     A linear head with a penalty on its squared weights lies in the space of its rows: fitted on their coordinates it
-    is the same head, and what was solved by D columns is solved by N rows.
+    is the same head, with N columns instead of D (representer theorem).
 
     Attributes:
         coordinates: float32 [N, R], R <= N, of the rows.
@@ -28,31 +28,31 @@ class RowSpace:
     def __init__(self, rows: Floats) -> None:
         """Decompose the products of float32 [N, D], N x N numbers."""
         squares, axes = np.linalg.eigh(row_products(rows))
-        kept = squares >= max(_LEAST * squares[-1], _TINY)
-        kept[-1] = True  # a place for rows that are all zero
+        kept = squares >= max(_MIN_EIGENVALUE * squares[-1], _TINY)
+        kept[-1] = True  # one axis even if all rows are zero
         lengths = np.sqrt(np.maximum(squares[kept], _TINY))
         self._rows, self._axes = rows, axes[:, kept] / lengths
         self.coordinates: Floats = (axes[:, kept] * lengths).astype(np.float32)
 
     @classmethod
-    def of_few(cls, rows: Floats) -> Self | None:
-        """Give the space of float32 [N, D] where N is below D and small enough, else None."""
+    def if_fewer_rows_than_columns(cls, rows: Floats) -> Self | None:
+        """Return the row space of float32 [N, D] where N is below D and small enough, else None."""
         n_rows, width = rows.shape
         return cls(rows) if n_rows < width and n_rows <= MOST_AXES else None
 
-    def along(self, weights: Floats) -> Floats:
-        """Give weights [C, D] as coordinates float32 [C, R]; what stands at right angles to all rows is lost."""
+    def project(self, weights: Floats) -> Floats:
+        """Project weights [C, D] to coordinates float32 [C, R]; components orthogonal to all rows are lost."""
         coordinates: Floats = ((weights @ self._rows.T) @ self._axes).astype(np.float32)
         return coordinates
 
     def weights(self, coordinates: Floats) -> Floats:
-        """Give float32 [C, D] for weights [C, R] of the coordinates."""
+        """Convert weights [C, R] of the coordinates to float32 [C, D]."""
         weights: Floats = (coordinates @ self._axes.T).astype(np.float32) @ self._rows
         return weights
 
 
 def row_products(rows: Floats) -> Doubles:
-    """Multiply float32 [N, D] row by row: float64 [N, N]; some columns at once, so that no whole copy is made."""
+    """Compute the Gram matrix float64 [N, N] of float32 [N, D], block by block to avoid a whole copy."""
     products = np.zeros((len(rows), len(rows)))
     for start in range(0, rows.shape[1], _BLOCK_COLUMNS):
         block = rows[:, start : start + _BLOCK_COLUMNS].astype(np.float64)
@@ -60,15 +60,14 @@ def row_products(rows: Floats) -> Doubles:
     return products
 
 
-def shortened(rows: Floats) -> Floats:
-    """Give float32 [N, R] with the products of float32 [N, D], R at most 4096 where N or D is; what is short stays.
+def reduce_width(rows: Floats) -> Floats:
+    """Reduce float32 [N, D] to [N, R] with the same inner products, R at most 4096 where N or D is.
 
-    Where both are larger, they are coordinates along the axes of 1024 of the rows, drawn evenly: what these rows do not
-    span is left out.
+    Where both are larger, rows are projected on the space of 1024 evenly sampled rows, and the rest is lost.
     """
-    space = RowSpace.of_few(rows)
+    space = RowSpace.if_fewer_rows_than_columns(rows)
     if space is not None:
         return space.coordinates
     if rows.shape[1] <= MOST_AXES:
         return rows
-    return RowSpace(rows[evenly_spaced(np.arange(len(rows)), _N_SAMPLED)]).along(rows)
+    return RowSpace(rows[evenly_spaced(np.arange(len(rows)), _N_SAMPLED)]).project(rows)

@@ -1,4 +1,4 @@
-"""A head in a folder: written whole, read back without running anything from it."""
+"""A head in a folder: write it atomically, load it without running code from it."""
 
 import dataclasses
 from collections.abc import Callable
@@ -11,11 +11,11 @@ from frieze.classifiers.registry import HEADS, Classifier
 from frieze.classifiers.storage.head_json import (
     NAME,
     RETRAIN,
-    broken_head,
+    broken_head_error,
     check_head_file,
     hash_names,
-    read_document,
-    train_again,
+    read_head_json,
+    retrain_command,
 )
 from frieze.core import (
     FeatureFileError,
@@ -33,35 +33,35 @@ from frieze.features import BackboneSpec, Features, check_same_backbone, read_ma
 
 REPORT_NAME = "report.json"
 
-TRUNK_NAME = "saved_model"
-"""Folder of the backbone that was fine-tuned together with a head."""
+BACKBONE_NAME = "saved_model"
+"""Folder of the backbone that was fine-tuned with a head."""
 
 
 class Head:
-    """A fitted head read from its folder; use `open_head`.
+    """A stored head; use `open_head`.
 
     Attributes:
         path: The folder, absolute.
-        document: What head.json says.
-        spec: The backbone whose embeddings it takes.
+        document: The fields of head.json.
+        spec: The backbone of its embeddings.
         classes: The names of the C classes, sorted.
-        classifier: The fitted head itself.
+        classifier: The fitted head.
     """
 
     def __init__(self, path: Path, document: dict[str, Any], classifier: Classifier) -> None:
         self.path = path
         self.document = document
         self.spec = BackboneSpec.from_json(document["backbone"])
-        if (path / TRUNK_NAME).is_dir():  # wherever the model lies now, its backbone lies in it
+        if (path / BACKBONE_NAME).is_dir():  # the folder may have moved since it was written
             self.spec = dataclasses.replace(self.spec, handle=str(path))
         self.classes: Strings = classifier.classes
         self.classifier = classifier
 
     def probabilities(self, embeddings: Floats) -> Floats:
-        """Give the probability of each class.
+        """Compute the probability of each class.
 
         Args:
-            embeddings: float32 [N, D], raw; the head scales them itself.
+            embeddings: float32 [N, D], of any length; the head normalises them.
 
         Returns:
             float32 [N, C], columns as in `classes`; each row sums to 1.
@@ -79,38 +79,38 @@ class Head:
         return self.classifier.probabilities(np.asarray(embeddings, np.float32))
 
     def predict(self, embeddings: Floats) -> tuple[Strings, Floats]:
-        """Give the most likely class of each embedding.
+        """Predict the most likely class of each embedding.
 
         Args:
             embeddings: float32 [N, D].
 
         Returns:
             labels: Class names [N].
-            probabilities: float32 [N], how likely each is.
+            probabilities: float32 [N], the probability of each label.
 
         Raises:
             MismatchError: The embeddings are of another width.
         """
-        found = self.probabilities(embeddings)
-        return self.classes[found.argmax(axis=1)], found.max(axis=1)
+        probabilities = self.probabilities(embeddings)
+        return self.classes[probabilities.argmax(axis=1)], probabilities.max(axis=1)
 
     @property
     def threshold(self) -> float | None:
-        """The least probability that is an answer, in [0, 1]; None for a head that always answers."""
+        """The probability below which the head abstains, in [0, 1]; None for a head that never does."""
         abstain = self.document["scores"].get("abstain")
         return None if abstain is None else float(abstain["threshold"])
 
     def as_function(self) -> Callable[[Any], Any]:
-        """Give `probabilities` in TensorFlow's operations: float32 [B, D] -> float32 [B, C]; to be frozen."""
+        """Return `probabilities` as a TensorFlow function to be frozen: float32 [B, D] -> float32 [B, C]."""
         return self.classifier.as_function()
 
     def staleness(self) -> str | None:
-        """Say that the table has changed since the head was trained on it.
+        """Describe whether the table has changed since the head was trained on it.
 
         Returns:
-            A sentence with the command to train again; None where the table is the same, gone or unreadable.
+            A sentence with the command to retrain; None if the table is the same, missing or unreadable.
         """
-        if "finetuned" in self.document:  # its backbone is its own: what becomes of the first one's table is no matter
+        if "finetuned" in self.document:  # it has a backbone of its own and no longer depends on the table
             return None
         table, generation = (self.document["features"][name] for name in ("path", "generation"))
         try:
@@ -118,45 +118,45 @@ class Head:
                 return None
         except FeatureFileError:
             return None
-        again = train_again(self.document, self.path)
-        return f"{table} has changed since {self.path} was trained on it. Train again with: {again}"
+        command = retrain_command(self.document, self.path)
+        return f"{table} has changed since {self.path} was trained on it. Train again with: {command}"
 
 
 def open_head(path: str | Path) -> Head:
     """Open a stored head.
 
     Args:
-        path: The folder that `frieze train --out` made.
+        path: The folder that `frieze train --out` wrote.
 
     Returns:
         The head, with `.spec`, `.classes`, `.document`, `.probabilities(...)` and `.predict(...)`.
 
     Raises:
-        FeatureFileError: There is none, or head.json or the model is broken, altered, or of a later version.
+        FeatureFileError: There is no head, or head.json or the model is broken, altered, or of a later version.
     """
     path = Path(path).absolute()  # pyarrow takes a relative `a:b` for a URL
     return read_consistent(path / NAME, lambda: _open(path))
 
 
 def _open(path: Path) -> Head:
-    document = read_document(path)
+    document = read_head_json(path)
     kind = HEADS[document["head"]]
     file = path / kind.file_name
     try:
         is_whole = hash_file(file) == document["model"]["sha256"]
     except OSError as error:
-        raise broken_head(file, error) from error
+        raise broken_head_error(file, error) from error
     if not is_whole:
-        raise broken_head(file, ValueError("it is not the file that was stored"))
+        raise broken_head_error(file, ValueError("it is not the file that was stored"))
     classes, dim = np.array(document["classes"], dtype=object), document["backbone"]["dim"]
-    return Head(path, document, _guarded(file, lambda: kind.load(file, classes=classes, dim=dim)))
+    return Head(path, document, _load_model(file, lambda: kind.load(file, classes=classes, dim=dim)))
 
 
 def check_backbone(head: Head, features: Features) -> None:
-    """Refuse a table of another backbone.
+    """Check that a table has the backbone of a head.
 
     Raises:
-        MismatchError: It is; the message names both sides and what to type.
+        MismatchError: It has another one; the message names both and what to type.
     """
     check_same_backbone(features.spec, head.spec, where=str(head.path), hint=_embed_with(head.spec))
 
@@ -173,27 +173,27 @@ def write_model(folder: Path, classifier: Classifier) -> dict[str, str]:
 
 
 def finish_head(
-    folder: Path, document: dict[str, Any], report: dict[str, Any], write_page: Callable[[Path], None] | None
+    folder: Path, head_json: dict[str, Any], report: dict[str, Any], write_page: Callable[[Path], None] | None
 ) -> None:
-    """Write what stands in a head's folder beside model and split: the report, its page, and head.json at last.
+    """Write the report, the HTML page, and head.json last.
 
     Args:
         folder: The folder.
-        document: What head.json says.
-        report: What report.json says.
-        write_page: Called with the folder, to write what a person looks at; None for no page.
+        head_json: The fields of head.json.
+        report: The fields of report.json.
+        write_page: Called with the folder to write the HTML report; None for no page.
     """
     write_json(folder / REPORT_NAME, report)
     if write_page is not None:
         write_page(folder)
-    write_with_checksums(folder, NAME, document)
+    write_with_checksums(folder, NAME, head_json)
 
 
 def read_report(path: Path) -> dict[str, Any]:
     """Read the figures of a head's training.
 
     Args:
-        path: The folder of a head, or of one that is being written and has no head.json yet.
+        path: The folder of a head, which may have no head.json yet while it is written.
 
     Raises:
         FeatureFileError: report.json is missing or altered.
@@ -208,12 +208,12 @@ def _read_report(path: Path) -> dict[str, Any]:
 
 def _embed_with(spec: BackboneSpec) -> str:
     if spec.is_made_elsewhere:
-        return f"Import both together, {spec.handle} and the new vectors (frieze import), and train again."
+        return f"Import {spec.handle} and the new vectors together (frieze import), and train again."
     return f"Embed the images with: frieze embed SOURCE --backbone {spec.handle} --out FEATURES"
 
 
-def _guarded(file: Path, load: Callable[[], Classifier]) -> Classifier:
+def _load_model(file: Path, load: Callable[[], Classifier]) -> Classifier:
     try:
         return load()
-    except Exception as error:  # a foreign file can raise anything, and each means the same refusal
-        raise broken_head(file, error) from error
+    except Exception as error:  # a foreign file can raise anything, and each error means the same
+        raise broken_head_error(file, error) from error

@@ -1,4 +1,4 @@
-"""head.json: what it says, how it is checked, and the command that trains the head again."""
+"""head.json: its fields, how they are validated, and the command that retrains the head."""
 
 import hashlib
 import importlib.metadata
@@ -14,16 +14,16 @@ from frieze.features import Features
 
 
 def describe_head(
-    features: Features, figures: dict[str, Any], recipe: dict[str, Any], *, split: dict[str, Any], model: dict[str, Any]
+    features: Features, figures: dict[str, Any], config: dict[str, Any], *, split: dict[str, Any], model: dict[str, Any]
 ) -> dict[str, Any]:
-    """Give head.json of a head that was made from a table.
+    """Build the fields of head.json for a head of a table.
 
     Args:
         features: The table.
         figures: The document of the command.
-        recipe: What training again takes.
-        split: How the rows were parted.
-        model: What `write_model` gave.
+        config: Options for retraining, the field `recipe`.
+        split: The field `split`.
+        model: The result of `write_model`.
     """
     labels = {} if features.labels_from is None else {"labels": features.labels_from}
     return labels | {
@@ -34,63 +34,65 @@ def describe_head(
         "features": {"path": str(features.path.resolve()), "generation": features.manifest.generation},
         "classes": figures["classes"],
         "split": split,
-        "recipe": recipe,
+        "recipe": config,
         "scores": figures,
         "model": model,
         "versions": {name: importlib.metadata.version(name) for name in ("frieze", *HEADS[figures["head"]].libraries)},
     }
 
 
-_OF_RECIPE = ("layers", "dropout", "epochs", "patience")
+_NETWORK_OPTIONS = ("layers", "dropout", "epochs", "patience")
 
 
-def train_again(document: dict[str, Any], path: Path) -> str:
-    """Give what to type to make the same kind of head of what its table is now.
+def retrain_command(head_json: dict[str, Any], path: Path) -> str:
+    """Return the command that trains the same kind of head on the table as it is now.
 
     Args:
-        document: Its head.json.
+        head_json: Its head.json.
         path: Its folder.
     """
-    table = document["features"]["path"]
-    return shlex.join(["frieze", "train", table, "--out", str(path), *_words(read_request(document)), "--force"])
+    table = head_json["features"]["path"]
+    return shlex.join(
+        ["frieze", "train", table, "--out", str(path), *_to_flags(read_train_options(head_json)), "--force"]
+    )
 
 
-def read_request(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of `train` that a head was made with, by their names; None where an older head.json lacks one.
+def read_train_options(head_json: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of `train` of a head by name; None where an older head.json lacks one.
 
     Args:
-        document: Its head.json.
+        head_json: Its head.json.
     """
-    split, labels, recipe = document["split"], document.get("labels", {}), document.get("recipe", {})
+    split, labels, config = head_json["split"], head_json.get("labels", {}), head_json.get("recipe", {})
     return {
-        **head_options(document["head"]),
+        **head_options(head_json["head"]),
         "labels": labels.get("file"),
         "label": labels.get("column"),
         "test_size": split["test_size"],
         "split": split.get("column"),
         "group": split.get("group"),
         "shots": split.get("shots"),
-        "abstain": document["scores"].get("abstain", {}).get("precision"),
-        **{name: recipe.get(name) for name in _OF_RECIPE},
+        "abstain": head_json["scores"].get("abstain", {}).get("precision"),
+        **{name: config.get(name) for name in _NETWORK_OPTIONS},
         "seed": split["seed"],
-        "balanced": recipe.get("balanced") is True,
+        "balanced": config.get("balanced") is True,
     }
 
 
-def _words(asked: dict[str, Any]) -> list[str]:
-    said = {f"--{name.replace('_', '-')}": value for name, value in asked.items() if value is not None}
-    is_balanced = said.pop("--balanced")
-    return [word for pair in said.items() for word in map(str, pair)] + ["--balanced"] * is_balanced
+def _to_flags(options: dict[str, Any]) -> list[str]:
+    flags = {f"--{name.replace('_', '-')}": value for name, value in options.items() if value is not None}
+    is_balanced = flags.pop("--balanced")
+    return [word for pair in flags.items() for word in map(str, pair)] + ["--balanced"] * is_balanced
 
 
 CONTRACT = 1
-"""Version of the stored form of a head."""
+"""Version of the stored format of a head."""
 
 
 NAME = "head.json"
 
 
-_FORM = {
+_SCHEMA = {
     "head": str,
     "backbone": {
         **dict.fromkeys(("name", "handle", "fingerprint", "fit", "pixels", "precision", "decoding"), str),
@@ -105,11 +107,11 @@ _FORM = {
     "scores": {"n_train": int, "fit_seconds": int | float},
     "model": {"sha256": str, "classes_sha256": str},
 }
-"""The fields of head.json that are read, and what they are."""
+"""The fields of head.json that are read, and their types."""
 
 
-_OPTIONAL = {"labels": {"file": str | None, "column": str}, "recipe": {}}
-"""Fields that a head may lack: where its labels came from, if not from the table, and how it was fitted."""
+_OPTIONAL_FIELDS = {"labels": {"file": str | None, "column": str}, "recipe": {}}
+"""Fields that a head may lack: the source of its labels, if not the table, and how it was fitted."""
 
 
 _TRAIN = "Train it with: frieze train FEATURES --out HEAD"
@@ -119,7 +121,7 @@ RETRAIN = "Train the head again: frieze train ... --force"
 
 
 def read_labels_from(path: Path) -> dict[str, str] | None:
-    """Tell where the labels came from that a head was trained on.
+    """Return the source of the labels that a head was trained on.
 
     Args:
         path: The folder of the head.
@@ -130,83 +132,82 @@ def read_labels_from(path: Path) -> dict[str, str] | None:
     Raises:
         FeatureFileError: There is no head, or head.json is broken or of a later version.
     """
-    found: dict[str, str] | None = read_document(path).get("labels")
-    return found
+    labels_from: dict[str, str] | None = read_head_json(path).get("labels")
+    return labels_from
 
 
 def hash_names(names: list[str]) -> str:
-    """Give the sha256 (hex) of a list of names, so that renamed or reordered classes are found out."""
+    """Hash a list of names (sha256, hex) to detect renamed or reordered classes."""
     return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
 
 def check_head_file(path: Path, name: str) -> None:
-    """Check a file of a head against the list of its files.
+    """Check a file against its checksum in head.json; a head that is being written has no head.json yet.
 
     Raises:
         FeatureFileError: It is not the file that was stored.
     """
-    """Refuse a file that is not the one head.json lists; a folder that is being written has no head.json yet."""
     if (path / NAME).exists():
-        check_files(path, read_document(path), [name], hint=RETRAIN)
+        check_files(path, read_head_json(path), [name], hint=RETRAIN)
 
 
-def read_document(path: TablePath) -> dict[str, Any]:
-    """Read head.json of a head's folder.
+def read_head_json(path: TablePath) -> dict[str, Any]:
+    """Read and validate head.json in a head's folder.
 
     Raises:
         FeatureFileError: It is missing, broken, altered, or of a later version.
     """
-    document = read_json(path / NAME, hint=_TRAIN)
-    if document.get("kind") != "head":
-        raise FeatureFileError(f"{path / NAME} is of kind {document.get('kind')}, not head.", hint=_TRAIN)
+    head_json = read_json(path / NAME, hint=_TRAIN)
+    if head_json.get("kind") != "head":
+        raise FeatureFileError(f"{path / NAME} is of kind {head_json.get('kind')}, not head.", hint=_TRAIN)
     try:
-        _check_form(document, {"contract": int}, of="")
-        if document["contract"] > CONTRACT:
-            raise _later(path, document)
-        check_own_checksum(path / NAME, document, hint=RETRAIN)
-        _check_form(document, _FORM, of="")
-        if document["head"] not in HEADS:
-            raise _later(path, document)
-        _check_values(document)
+        _check_schema(head_json, {"contract": int}, of="")
+        if head_json["contract"] > CONTRACT:
+            raise _later_version_error(path, head_json)
+        check_own_checksum(path / NAME, head_json, hint=RETRAIN)
+        _check_schema(head_json, _SCHEMA, of="")
+        if head_json["head"] not in HEADS:
+            raise _later_version_error(path, head_json)
+        _check_values(head_json)
     except ValueError as error:
-        raise broken_head(path / NAME, error) from error
-    return document
+        raise broken_head_error(path / NAME, error) from error
+    return head_json
 
 
-def _later(path: TablePath, document: dict[str, Any]) -> FeatureFileError:
+def _later_version_error(path: TablePath, head_json: dict[str, Any]) -> FeatureFileError:
     return FeatureFileError(
-        f"{path / NAME} is a head {document.get('head')} of contract {document['contract']}; this version reads"
+        f"{path / NAME} is a head {head_json.get('head')} of contract {head_json['contract']}; this version reads"
         f" {', '.join(HEADS)} of contract {CONTRACT}.",
         hint="Upgrade with: pip install --upgrade frieze",
     )
 
 
-def _check_form(value: Any, form: Any, *, of: str) -> None:
-    """Refuse a value that has not its form: types, a list with the form of its entries, or fields with theirs."""
-    types = type(form) if isinstance(form, dict | list) else form
+def _check_schema(value: Any, schema: Any, *, of: str) -> None:
+    """Check a value against its schema: types, a list with the schema of its entries, or fields with theirs."""
+    types = type(schema) if isinstance(schema, dict | list) else schema
     if not isinstance(value, types) or isinstance(value, bool):
         raise ValueError(f"its {of} is missing or of another type")  # noqa: TRY004 - the user's file, not our call
     if isinstance(value, list):
         for entry in value:
-            _check_form(entry, form[0], of=of)
+            _check_schema(entry, schema[0], of=of)
     if isinstance(value, dict):
-        for name, inner in form.items():
-            _check_form(value.get(name), inner, of=f"{of}.{name}".lstrip("."))
+        for name, inner in schema.items():
+            _check_schema(value.get(name), inner, of=f"{of}.{name}".lstrip("."))
 
 
-def _check_values(document: dict[str, Any]) -> None:
-    if document["contract"] < 1:
-        raise ValueError(f"there is no contract {document['contract']}")
-    if not 0 <= document["split"]["seed"] <= MAX_SEED:
+def _check_values(head_json: dict[str, Any]) -> None:
+    if head_json["contract"] < 1:
+        raise ValueError(f"there is no contract {head_json['contract']}")
+    if not 0 <= head_json["split"]["seed"] <= MAX_SEED:
         raise ValueError(f"its split.seed is not between 0 and {MAX_SEED}")
-    for name, form in _OPTIONAL.items():
-        if name in document:
-            _check_form(document[name], form, of=name)
-    _check_form(document["scores"].get("abstain", {"threshold": 0}), {"threshold": int | float}, of="scores.abstain")
-    if hash_names(document["classes"]) != document["model"]["classes_sha256"]:
+    for name, schema in _OPTIONAL_FIELDS.items():
+        if name in head_json:
+            _check_schema(head_json[name], schema, of=name)
+    _check_schema(head_json["scores"].get("abstain", {"threshold": 0}), {"threshold": int | float}, of="scores.abstain")
+    if hash_names(head_json["classes"]) != head_json["model"]["classes_sha256"]:
         raise ValueError("its classes are not those that were stored")
 
 
-def broken_head(path: TablePath, error: Exception) -> FeatureFileError:
+def broken_head_error(path: TablePath, error: Exception) -> FeatureFileError:
     """Return the error of a head whose file can't be read."""
     return FeatureFileError(f"{path} can't be used: {error}.", hint=RETRAIN)

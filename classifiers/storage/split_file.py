@@ -1,4 +1,4 @@
-"""split.parquet: which image was fitted on, which was held out."""
+"""split.parquet: which images a head was fitted on, which were held out, and how to find them again in a table."""
 
 from pathlib import Path
 
@@ -8,38 +8,38 @@ import pyarrow.parquet as pq
 
 from frieze.classifiers.data.labelled_examples import Examples
 from frieze.classifiers.data.splits import Split
-from frieze.classifiers.storage.head_json import NAME, broken_head, check_head_file
-from frieze.core import Rows, read_consistent
+from frieze.classifiers.storage.head_json import NAME, broken_head_error, check_head_file
+from frieze.core import Rows, Strings, read_consistent
 
 SPLIT_NAME = "split.parquet"
+StoredSplit = list[dict[str, str | None]]
+"""`id`, `sha256` (None where unknown) and `part` (`train`, `validation`, `test` or `unused`) of each row."""
 
 
 def write_split(folder: Path, examples: Examples, split: Split, unused: Rows) -> None:
-    """Write split.parquet: `id`, `sha256`, `part` (`train`, `validation`, `test` or `unused`) of each row that has one.
+    """Write split.parquet: `id`, `sha256` and `part` (`train`, `validation`, `test` or `unused`) of each split row.
 
     Args:
         folder: The folder of the head.
         examples: The labelled rows.
-        split: Places in `examples`.
-        unused: int64, places that could have been fitted on and were not drawn.
+        split: Positions in `examples`.
+        unused: int64, positions of training rows that the few-shot draw left out.
     """
     parts = np.full(len(examples), None, dtype=object)
-    parts[unused], parts[split.train], parts[split.validation], parts[split.test] = (
-        "unused",
-        "train",
-        "validation",
-        "test",
-    )
+    for part, rows in (
+        ("unused", unused),
+        ("train", split.fit),
+        ("validation", split.validation),
+        ("test", split.test),
+    ):
+        parts[rows] = part
     columns = {name: examples.column(name) for name in ("id", "sha256")}
     table = pa.table(columns | {"part": pa.array(parts, pa.string())})
     pq.write_table(table.filter(table["part"].is_valid()), folder / SPLIT_NAME)
 
 
-def read_split(path: Path) -> list[dict[str, str | None]]:
-    """Read how a head's labelled rows were divided.
-
-    Returns:
-        `id`, `sha256` (None where unknown) and `part` (`train`, `validation`, `test` or `unused`) of each row.
+def read_split(path: Path) -> StoredSplit:
+    """Read the split of a head's labelled rows.
 
     Raises:
         FeatureFileError: split.parquet is missing, altered or broken.
@@ -47,28 +47,25 @@ def read_split(path: Path) -> list[dict[str, str | None]]:
     return read_consistent(path / NAME, lambda: _read_split(path))
 
 
-def _read_split(path: Path) -> list[dict[str, str | None]]:
+def _read_split(path: Path) -> StoredSplit:
     check_head_file(path, SPLIT_NAME)
     try:
         split = pq.read_table(path / SPLIT_NAME).select(["id", "sha256", "part"])
-        rows: list[dict[str, str | None]] = split.to_pylist()
+        rows: StoredSplit = split.to_pylist()
     except (pa.ArrowException, KeyError, MemoryError, OSError, ValueError) as error:
-        raise broken_head(path / SPLIT_NAME, error) from error
+        raise broken_head_error(path / SPLIT_NAME, error) from error
     return rows
 
 
-def read_fitted(path: Path) -> dict[str, str | None]:
-    """Read which images a head was fitted on, or could have been.
+def match_parts(split: StoredSplit, examples: Examples) -> Strings:
+    """Return the stored part of each labelled row [n]; None where the split does not have this image.
 
-    Returns:
-        id -> sha256 of all rows but the test rows, None where the hash is unknown.
-
-    Raises:
-        FeatureFileError: split.parquet is missing or broken.
+    An image is the same if its id is, and its sha256 where both are known.
     """
-    return {str(row["id"]): row["sha256"] for row in read_split(path) if row["part"] != "test"}
-
-
-def may_be_same(one: str | None, other: str | None) -> bool:
-    """Tell whether two images of one id may be the same: their sha256 are equal, or one is unknown."""
-    return one is None or other is None or one == other
+    stored = {row["id"]: row for row in split}
+    parts = np.full(len(examples), None, dtype=object)
+    for position, (name, sha256) in enumerate(zip(examples.ids, examples.sha256, strict=True)):
+        row = stored.get(name)
+        if row is not None and (None in (sha256, row["sha256"]) or sha256 == row["sha256"]):
+            parts[position] = row["part"]
+    return parts

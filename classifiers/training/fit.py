@@ -1,17 +1,62 @@
-"""Fitting a head to protocol: its setting chosen on folds, fitted on all training rows, its probabilities honest."""
+"""Fit a head: choose its hyperparameter on folds, fit all training rows, calibrate, within a memory limit."""
 
 import dataclasses
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from frieze.classifiers.config import USUAL, FitOptions, Network
-from frieze.classifiers.data.embedding_rows import Embeddings, StoredRows
+from frieze.classifiers.config import DEFAULT_NETWORK, FitOptions, Network
+from frieze.classifiers.data.embedding_rows import EmbeddingRows, Embeddings
 from frieze.classifiers.data.splits import Folds, Split, make_folds
 from frieze.classifiers.registry import HEADS, Classifier, kind_of_head
 from frieze.classifiers.training.hyperparameters import Tuned, tune_head
-from frieze.classifiers.training.memory import Budget
-from frieze.core import Floats, InputError, Rows, Strings, format_size
+from frieze.core import Floats, InputError, Rows, Strings, format_size, resident_memory
+
+_RESERVE_BYTES = 150_000_000  # blocks of parts that are read, and modules that scikit-learn imports in a fit
+_PREDICTION_COPIES = 4  # logits, those of all classes, probabilities, and a sum
+_N_FOLDS = 3  # at most one fold, a third of the rows, is predicted at once
+
+
+@dataclasses.dataclass(frozen=True)
+class MemoryBudget:
+    """The memory limit of a training process.
+
+    Attributes:
+        memory_bytes: The limit; None without one.
+        kind: The head that is fitted.
+        taken_bytes: Memory of everything but the embeddings: libraries, ids, labels, predictions.
+    """
+
+    memory_bytes: int | None
+    kind: type[Classifier]
+    taken_bytes: int
+
+    @classmethod
+    def of(cls, memory_bytes: int | None, kind: type[Classifier], *, n_rows: int, n_classes: int) -> Self:
+        """Measure the memory of the process and add that of the predictions."""
+        predictions = _PREDICTION_COPIES * 4 * n_classes * -(-n_rows // _N_FOLDS)
+        return cls(memory_bytes, kind, resident_memory() + _RESERVE_BYTES + predictions)
+
+    def most_rows(self, dim: int) -> int | None:
+        """Return how many rows float32 [n, dim] fit in memory; None without a limit."""
+        if self.memory_bytes is None:
+            return None
+        left = self.memory_bytes - self.taken_bytes - self.kind.memory.fixed_bytes
+        return max(0, left // (self.kind.memory.count(1, dim) - self.kind.memory.fixed_bytes))
+
+    def count(self, n_rows: int, dim: int) -> int:
+        """Return the memory of a process that holds float32 [n_rows, dim]."""
+        return self.taken_bytes + self.kind.memory.count(n_rows, dim)
+
+    @property
+    def notes(self) -> list[str]:
+        """Describe a limit that is too low to keep."""
+        minimum = self.taken_bytes + self.kind.memory.fixed_bytes
+        if self.memory_bytes is None or minimum <= self.memory_bytes:
+            return []
+        limit, needed = format_size(self.memory_bytes), format_size(minimum)
+        note = f"--max-memory {limit} is less than the process takes without embeddings, about {needed}"
+        return [f"{note}: libraries, ids, labels and predictions."]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,100 +65,100 @@ class HeadConfig:
 
     Attributes:
         head: A key of `HEADS`.
-        seed: For folds and fit.
-        is_balanced: Whether each class counts alike, however many rows it has.
-        precision: What share of the answers is to be right, in (0, 1): the head abstains where it may not be. None to
-            answer all.
-        network: For `keras`.
-        memory_bytes: What the process may take in memory: embeddings that do not fit are read from the table in passes;
-            None for half of what is free, for the embeddings alone.
+        seed: Random seed of folds and fit.
+        is_balanced: Whether all classes have the same weight, whatever their number of rows.
+        precision: Share of the predictions that must be right, in (0, 1): the head abstains below the threshold that
+            reaches it. None to predict always.
+        network: Layers and epochs of a `keras` head.
+        memory_bytes: Memory limit of the process: embeddings that do not fit are streamed from the table in passes.
+            None for half of the free memory, for the embeddings alone.
     """
 
     head: str
     seed: int = 0
     is_balanced: bool = False
     precision: float | None = None
-    network: Network = USUAL
+    network: Network = DEFAULT_NETWORK
     memory_bytes: int | None = None
 
     def __post_init__(self) -> None:
         kind_of_head(self.head)
-        if self.network != USUAL and self.head != "keras":
+        if self.network != DEFAULT_NETWORK and self.head != "keras":
             raise InputError(
                 f"A {self.head} head has no layers, dropout, epochs or patience.",
                 hint="Leave these options out, or use --head keras",
             )
         if self.precision is not None and not 0 < self.precision < 1:
             raise InputError(
-                f"The precision is {self.precision}; it is a share of the answers, between 0 and 1.",
+                f"The precision is {self.precision}; it must be a share of the predictions, between 0 and 1.",
                 hint="Use for example --abstain 0.95",
             )
 
     def to_json(self) -> dict[str, Any]:
-        """Give what head.json says of it beside kind, seed and precision, by the names of the options of `train`."""
+        """Return the field `recipe` of head.json: options of `train` beside kind, seed and precision."""
         network = dataclasses.asdict(self.network) | {"layers": ",".join(map(str, self.network.layers))}
         return {"balanced": self.is_balanced} | (network if self.head == "keras" else {})
 
 
 def fit_head(
-    recipe: HeadConfig,
+    config: HeadConfig,
     embeddings: Embeddings,
     labels: Strings,
     *,
     groups: Rows | None = None,
     validation: Rows | None = None,
 ) -> tuple[Classifier, Tuned]:
-    """Choose the setting, fit on all rows, and soften the margins.
+    """Choose the hyperparameter, fit on all rows, and calibrate the logits.
 
     Args:
-        recipe: How.
+        config: Kind of head and options.
         embeddings: float32 [N, D] of unit length.
         labels: Class names [N], two or more.
-        groups: int64 [N]; rows of one group are in one fold.
-        validation: int64, rows to choose the setting on, in place of folds.
+        groups: int64 [N]; rows of one group stay in one fold.
+        validation: int64, rows to choose the hyperparameter on in place of folds.
     """
-    kind = kind_of_head(recipe.head)
-    _check_held(kind, recipe, embeddings, len(set(labels)))
-    weights = _balance(labels) if recipe.is_balanced else None
-    terms = FitOptions(weights, recipe.seed, recipe.network, n_rows=len(labels))
-    wants_folds = len(kind.values) > 1 or not kind.is_calibrated or recipe.precision is not None
-    folds = _folds(labels, groups, validation, recipe.seed) if wants_folds else []
-    tuned = tune_head(kind, embeddings, labels, folds, terms)
-    head = next(kind.fit_each(embeddings, labels, [tuned.value], terms))
+    kind = kind_of_head(config.head)
+    _check_streams(kind, config, embeddings, len(set(labels)))
+    weights = _balance(labels) if config.is_balanced else None
+    options = FitOptions(weights, config.seed, config.network, n_rows=len(labels))
+    needs_folds = len(kind.grid) > 1 or not kind.is_calibrated or config.precision is not None
+    folds = _folds(labels, groups, validation, config.seed) if needs_folds else []
+    tuned = tune_head(kind, embeddings, labels, folds, options)
+    head = next(kind.fit_each(embeddings, labels, [tuned.value], options))
     head.scale_logits(tuned.factor)
     return head, tuned
 
 
 def fit_split(
-    recipe: HeadConfig, train: Embeddings, labels: Strings, split: Split, groups: Rows | None
+    config: HeadConfig, train: Embeddings, labels: Strings, split: Split, groups: Rows | None
 ) -> tuple[Classifier, Tuned]:
-    """Fit on the rows that a split gives to train.
+    """Fit on the training rows of a split.
 
     Args:
-        recipe: How.
-        train: float32 [n, D] of unit length, the rows of `split.train`.
-        labels: Class names [N] of all rows that were parted.
-        split: Places in `labels`.
+        config: Kind of head and options.
+        train: float32 [n, D] of unit length, the rows of `split.fit_and_validation`.
+        labels: Class names [N] of all rows of the split.
+        split: Positions in `labels`.
         groups: int64 [N] or None.
     """
-    own = None if groups is None else groups[split.train]
-    validation = np.searchsorted(split.train, split.validation)
-    return fit_head(recipe, train, labels[split.train], groups=own, validation=validation)
+    rows = split.fit_and_validation
+    validation = np.searchsorted(rows, split.validation)
+    return fit_head(config, train, labels[rows], groups=None if groups is None else groups[rows], validation=validation)
 
 
-def name_setting(head: Classifier, tuned: Tuned) -> dict[str, float]:
-    """Give what was chosen by its name, such as `{"C": 30.0}`; empty for a head of which nothing is chosen."""
-    return {type(head).setting: tuned.value} if type(head).setting else {}
+def name_hyperparameter(head: Classifier, tuned: Tuned) -> dict[str, float]:
+    """Return the chosen hyperparameter, such as `{"C": 30.0}`; empty for a head without one."""
+    return {type(head).hyperparameter: tuned.value} if type(head).hyperparameter else {}
 
 
-def _check_held(kind: type[Classifier], recipe: HeadConfig, embeddings: Embeddings, n_classes: int) -> None:
-    if isinstance(embeddings, StoredRows) and not kind.streams:
+def _check_streams(kind: type[Classifier], config: HeadConfig, embeddings: Embeddings, n_classes: int) -> None:
+    if isinstance(embeddings, EmbeddingRows) and not kind.streams:
         able = ", ".join(name for name, other in HEADS.items() if other.streams)
-        budget = Budget.of(recipe.memory_bytes, kind, n_rows=len(embeddings), n_classes=n_classes)
+        budget = MemoryBudget.of(config.memory_bytes, kind, n_rows=len(embeddings), n_classes=n_classes)
         raise InputError(
-            f"To fit a {recipe.head} head {len(embeddings):,} embeddings must lie in memory;"
-            f" with what that needs they take {format_size(kind.memory.count(*embeddings.shape))}.",
-            hint=f"Use --head {able}, which read them in passes; or allow for it and the rest of the process:"
+            f"To fit a {config.head} head {len(embeddings):,} embeddings must fit in memory;"
+            f" with what the fit needs they take {format_size(kind.memory.count(*embeddings.shape))}.",
+            hint=f"Use --head {able}, which stream them in passes; or raise the limit:"
             f" --max-memory {format_size(budget.count(*embeddings.shape))}",
         )
 
@@ -126,20 +171,20 @@ def _folds(labels: Strings, groups: Rows | None, validation: Rows | None, seed: 
 
 
 def _balance(labels: Strings) -> Floats:
-    """Give weights of mean 1 under which each class counts alike."""
+    """Compute row weights of mean 1 that give each class the same weight (class_weight="balanced")."""
     classes, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     return (len(labels) / (len(classes) * counts))[codes].astype(np.float32)
 
 
 def find_threshold(tuned: Tuned, precision: float) -> float:
-    """Find the probability from which on the share of right answers was as high as wanted, on rows not fitted on.
+    """Find the lowest probability at which predictions of held-out rows reach a precision.
 
     Returns:
-        In [0, 1]; 1 where it was at none, or nothing is known: only certainty is answered then.
+        In [0, 1]; 1 if no probability does, or without held-out rows.
     """
     order = np.argsort(-tuned.confidences, kind="stable")
     confidences = tuned.confidences[order]
     precisions = np.cumsum(tuned.is_right[order]) / np.arange(1, len(order) + 1)
-    is_end = np.append(np.diff(confidences) < 0, True)[: len(order)]  # rows of one probability are answered together
-    enough = np.flatnonzero((precisions >= precision) & is_end)
-    return float(confidences[enough[-1]]) if len(enough) else 1.0
+    is_end = np.append(np.diff(confidences) < 0, True)[: len(order)]  # rows of one probability have one threshold
+    sufficient = np.flatnonzero((precisions >= precision) & is_end)
+    return float(confidences[sufficient[-1]]) if len(sufficient) else 1.0

@@ -1,4 +1,4 @@
-"""Choosing a head's setting on folds of the training rows, and what those rows tell about its probabilities."""
+"""Grid search: choose a head's hyperparameter on cross-validation folds, and calibrate it on their predictions."""
 
 import dataclasses
 from collections import Counter
@@ -6,25 +6,25 @@ from collections import Counter
 import numpy as np
 import numpy.typing as npt
 
-from frieze.classifiers.calibration import fit_temperature
+from frieze.classifiers.calibration import calibrate_logits
 from frieze.classifiers.config import FitOptions
-from frieze.classifiers.data.embedding_rows import Embeddings, mapped
+from frieze.classifiers.data.embedding_rows import Embeddings, map_rows
 from frieze.classifiers.data.splits import FEWEST_CLASSES, Folds
 from frieze.classifiers.registry import Classifier
-from frieze.core import Floats, Rows, Strings
+from frieze.core import Floats, Strings
 
 
 @dataclasses.dataclass(frozen=True)
 class Tuned:
-    """What folds told.
+    """The result of cross-validation on folds.
 
     Attributes:
-        value: The setting that was right most often; of several alike the simplest.
-        accuracies: Accuracy on the rows that were not fitted on, by value; empty where there were no folds.
-        factor: On the margins, so that their softmax explains those rows best.
-        confidences: float32 [n], the probability of the prediction for each of them, at that factor.
+        value: The hyperparameter of highest accuracy; the simplest among equals.
+        accuracies: Held-out accuracy by value; empty without folds.
+        factor: 1 / temperature, which calibrates the logits on the held-out rows.
+        confidences: float32 [n], the calibrated probability of each held-out prediction.
         is_right: bool [n], whether the prediction is right.
-        unjudged: Rows that were held out and could not be judged, by class: the fold had none of that class to fit on.
+        unjudged: Held-out rows that are not scored, by class: their fold had no row of that class to fit on.
     """
 
     value: float
@@ -36,42 +36,44 @@ class Tuned:
 
 
 def tune_head(
-    kind: type[Classifier], embeddings: Embeddings, labels: Strings, folds: Folds, terms: FitOptions
+    kind: type[Classifier], embeddings: Embeddings, labels: Strings, folds: Folds, options: FitOptions
 ) -> Tuned:
-    """Choose a kind's value on folds, and the factor on its margins.
+    """Choose the hyperparameter of a kind of head on folds, and fit the temperature.
 
-    A row whose class its fold was not fitted on can't be right, whatever the value: such rows count for neither.
+    Rows whose class their fold was not fitted on can't be right, whatever the value: they are left out.
 
     Args:
         kind: An entry of `HEADS`.
         embeddings: float32 [N, D] of unit length.
         labels: Class names [N].
-        folds: Of `make_folds`.
-        terms: Of the fit.
+        folds: From `make_folds`.
+        options: Of the fit.
     """
-    folds, unjudged = _judgeable(folds, labels)
+    folds, unjudged = _drop_unfitted_classes(folds, labels)
     if not folds:
-        return Tuned(kind.usual, unjudged=unjudged)
+        return Tuned(kind.default, unjudged=unjudged)
     fitted: list[list[Classifier]] = []
-    n_right = np.zeros(len(kind.values))
+    n_right = np.zeros(len(kind.grid))
     for train, held in folds:
-        heads = list(kind.fit_each(embeddings[train], labels[train], kind.values, terms.take(train)))
-        unseen = embeddings[held]
-        n_right += [int((_predicted(head, unseen) == labels[held]).sum()) for head in heads]
+        heads = list(kind.fit_each(embeddings[train], labels[train], kind.grid, options.take(train)))
+        held_out = embeddings[held]
+        n_right += [int((_predict(head, held_out) == labels[held]).sum()) for head in heads]
         fitted.append(heads)
     best = int(n_right.argmax())
-    seen = labels[np.concatenate([held for _, held in folds])]
+    held_out_labels = labels[np.concatenate([held for _, held in folds])]
     classes = np.unique(np.concatenate([labels[train] for train, _ in folds]))
-    margins = np.vstack(
-        [_spread(heads[best], embeddings[held], classes) for heads, (_, held) in zip(fitted, folds, strict=True)]
+    logits = np.vstack(
+        [_align_columns(heads[best], embeddings[held], classes) for heads, (_, held) in zip(fitted, folds, strict=True)]
     )
-    accuracies = dict(zip(kind.values, (n_right / len(seen)).tolist(), strict=True))
-    tuned = _judged(kind.values[best], accuracies, margins, np.searchsorted(classes, seen))
-    return dataclasses.replace(tuned, unjudged=unjudged)
+    accuracies = dict(zip(kind.grid, (n_right / len(held_out_labels)).tolist(), strict=True))
+    codes = np.searchsorted(classes, held_out_labels)
+    probabilities, factor = calibrate_logits(logits, codes)
+    is_right = logits.argmax(axis=1) == codes
+    return Tuned(kind.grid[best], accuracies, factor, probabilities.max(axis=1), is_right, unjudged)
 
 
-def _judgeable(folds: Folds, labels: Strings) -> tuple[Folds, dict[str, int]]:
-    """Leave out of folds the rows of classes that they do not fit; count these by class."""
+def _drop_unfitted_classes(folds: Folds, labels: Strings) -> tuple[Folds, dict[str, int]]:
+    """Drop held-out rows of classes that their fold is not fitted on, and count them by class."""
     kept: Folds = []
     unjudged: Counter[str] = Counter()
     for train, held in folds:
@@ -83,22 +85,14 @@ def _judgeable(folds: Folds, labels: Strings) -> tuple[Folds, dict[str, int]]:
     return kept, dict(sorted(unjudged.items()))
 
 
-def _judged(value: float, accuracies: dict[float, float], margins: Floats, codes: Rows) -> Tuned:
-    from scipy.special import softmax
-
-    factor = fit_temperature(margins, codes)
-    confidences = softmax(factor * margins, axis=1).max(axis=1).astype(np.float32)
-    return Tuned(value, accuracies, factor, confidences, margins.argmax(axis=1) == codes)
-
-
-def _predicted(head: Classifier, embeddings: Embeddings) -> Strings:
-    predicted: Strings = head.classes[mapped(head.margins, embeddings).argmax(axis=1)]
+def _predict(head: Classifier, embeddings: Embeddings) -> Strings:
+    predicted: Strings = head.classes[map_rows(head.logits, embeddings).argmax(axis=1)]
     return predicted
 
 
-def _spread(head: Classifier, embeddings: Embeddings, classes: Strings) -> Floats:
-    """Return margins with a column for each of some classes, -inf for those that the head was not fitted on."""
-    margins = mapped(head.margins, embeddings)
-    wide = np.full((len(margins), len(classes)), -np.inf, np.float32)
-    wide[:, np.searchsorted(classes, head.classes)] = margins
+def _align_columns(head: Classifier, embeddings: Embeddings, classes: Strings) -> Floats:
+    """Compute logits with a column for each class, -inf for classes that the head was not fitted on."""
+    logits = map_rows(head.logits, embeddings)
+    wide = np.full((len(logits), len(classes)), -np.inf, np.float32)
+    wide[:, np.searchsorted(classes, head.classes)] = logits
     return wide

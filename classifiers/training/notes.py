@@ -1,4 +1,4 @@
-"""What the figures of a training leave out or tell too kindly, as JSON fields and in words."""
+"""Notes on a training: what its figures leave out or overstate, as JSON fields and as sentences."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,19 +10,19 @@ from frieze.classifiers.training.hyperparameters import Tuned
 from frieze.core import shorten
 
 
-def describe_split(examples: Examples, split: Split) -> dict[str, Any]:
-    """Return what a split can't measure, or tells too kindly.
+def split_gaps(examples: Examples, split: Split) -> dict[str, Any]:
+    """Return what a split can't measure or overstates.
 
     Args:
         examples: The labelled rows.
-        split: Places in them.
+        split: Positions in them.
 
     Returns:
-        `n_without_part` (rows on neither side), `untested_classes` (trained on, and no row of them is held out),
+        `n_without_part` (rows on neither side), `untested_classes` (without a held-out row),
         `test_copies` (held-out rows with the bytes of a training row) and `similar_labels` (lists of classes that
         differ in case, outer blanks or `.0` only).
     """
-    train, test = examples.take(split.train), examples.take(split.test)
+    train, test = examples.take(split.fit_and_validation), examples.take(split.test)
     known = set(train.sha256) - {None}
     return {
         "n_without_part": len(examples) - len(train) - len(test),
@@ -32,44 +32,42 @@ def describe_split(examples: Examples, split: Split) -> dict[str, Any]:
     }
 
 
-def notes_on_split(described: dict[str, Any], method: str) -> list[str]:
-    """Say in words what `describe_split` found.
+def notes_on_split(gaps: dict[str, Any], method: str) -> list[str]:
+    """Describe the result of `split_gaps`.
 
     Args:
-        described: What it returned, or some of it.
-        method: Of the split.
+        gaps: Its result, or some of it.
+        method: The method of the split.
     """
-    words: dict[str, Callable[[Any], str]] = {
-        "n_without_part": lambda n_rows: (
-            f"Images without a value in the column of parts, which are left out: {n_rows:,}."
-        ),
+    sentences: dict[str, Callable[[Any], str]] = {
+        "n_without_part": lambda n_rows: f"Images without a value in the split column, which are left out: {n_rows:,}.",
         "untested_classes": _UNTESTED[method],
         "test_copies": _copies,
         "similar_labels": _similar,
     }
-    return [say(described[name]) for name, say in words.items() if described.get(name)]
+    return [describe(gaps[name]) for name, describe in sentences.items() if gaps.get(name)]
 
 
 def notes_on_folds(classifier: Classifier, tuned: Tuned) -> list[str]:
-    """Say in words what the folds of the training rows can't tell."""
+    """Describe what the folds of the training rows can't measure."""
     notes = []
     if tuned.unjudged:
         n_rows, classes = sum(tuned.unjudged.values()), list(tuned.unjudged)
         notes.append(
-            f"Training images that count neither for the setting nor for the calibration: {n_rows:,}"
-            f" ({shorten(classes)}). Held out by turns, they leave no image of their class to fit on."
+            f"Training images left out of hyperparameter search and calibration: {n_rows:,}"
+            f" ({shorten(classes)}). When they are held out, their class has no image to fit on."
         )
     if not classifier.is_calibrated and not len(tuned.confidences):
         notes.append(
-            "The setting is the default and the probabilities are not calibrated: that takes two classes of three"
-            " training images, or groups, each."
+            "The hyperparameter has its default value and the probabilities are not calibrated: both need two classes"
+            " with three training images, or groups, each."
         )
     return notes
 
 
 def _untested(why: str) -> Callable[[list[str]], str]:
     return lambda classes: (
-        f"Classes without a held-out image: {shorten(classes)}. The figures tell nothing of them; {why}."
+        f"Classes without a held-out image: {shorten(classes)}. The figures do not cover them; {why}."
     )
 
 
@@ -85,7 +83,7 @@ _UNTESTED = {
 
 def _copies(n_copies: int) -> str:
     return (
-        f"Held-out images with the same bytes as a training image: {n_copies:,}. They flatter the accuracy;"
+        f"Held-out images with the same bytes as a training image: {n_copies:,}. They inflate the accuracy;"
         " frieze train --group duplicates keeps copies on one side."
     )
 

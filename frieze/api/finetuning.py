@@ -131,8 +131,12 @@ def _run(out: Path, work: Path, options: FinetuneOptions, *, config: "FinetuneCo
     terminal.show_message(f"Fine-tuning {trainable.free}: {trainable.n_free:,} numbers.")
     with terminal.progress("Fine-tuning", "steps") as step:
         context = _to_context(trainable, table, out, work, step, trust=request.trust)
-        context = dataclasses.replace(context, asked=options.to_json(), parting=_validation_split(table, work, probe))
-        document = frieze.classifiers.finetune_head(table, out, probe=probe, means=context, course=config, force=force)
+        context = dataclasses.replace(
+            context, options=options.to_json(), split_config=_validation_split(table, work, probe)
+        )
+        document = frieze.classifiers.finetune_head(
+            table, out, probe=probe, context=context, config=config, force=force
+        )
     return document | {"pixels": table.spec.pixels}
 
 
@@ -257,7 +261,7 @@ def _open_probe(table: stored.Features, work: Path, options: FinetuneOptions, tr
         split = split_by_group(split, table, probe_path, group=options.group)
         config = frieze.classifiers.HeadConfig("linear", seed=options.seed)
         with terminal.spinner("Training the probe"):
-            frieze.classifiers.train_head(table, probe_path, recipe=config, parting=split)
+            frieze.classifiers.train_head(table, probe_path, config=config, split_config=split)
     return frieze.classifiers.open_head(probe_path)
 
 

@@ -75,9 +75,9 @@ def _read_index(path: TablePath) -> dict[str, Any]:
 
 
 def _read_head(path: TablePath) -> dict[str, Any]:
-    from frieze.classifiers import read_document
+    from frieze.classifiers import read_head_json
 
-    return read_document(path)
+    return read_head_json(path)
 
 
 _READERS = {"index": _read_index, "head": _read_head, "export": export_folder.read_document}

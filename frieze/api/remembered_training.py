@@ -143,11 +143,13 @@ def _before(features: str | Path, out: Path) -> dict[str, Any]:
     import frieze.classifiers
 
     try:
-        document = frieze.classifiers.read_document(out)
+        document = frieze.classifiers.read_head_json(out)
     except FeatureFileError:  # there is none; or it is to be replaced, and may be unreadable
         return {}
     is_other = document["features"]["path"] != str(to_local_or_bucket_path(features).resolve())
     if is_other or "finetuned" in document:
         return {}
-    stored = {name: value for name, value in frieze.classifiers.read_request(document).items() if value is not None}
+    stored = {
+        name: value for name, value in frieze.classifiers.read_train_options(document).items() if value is not None
+    }
     return {name: stored.get(name, DEFAULTS[name]) for name in DEFAULTS if name in stored or name not in _OF_NETWORK}

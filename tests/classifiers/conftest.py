@@ -76,7 +76,7 @@ class Trained:
     def __getitem__(self, head):
         path = self._folder / head
         if head not in self.results:
-            self.results[head] = train_head(self.features, path, recipe=HeadConfig(head))
+            self.results[head] = train_head(self.features, path, config=HeadConfig(head))
         return path
 
     def refitted(self, head):

@@ -14,15 +14,15 @@ def test_best_factor_finds_the_temperature():
 
 def test_margins_without_a_mistake_do_not_end_in_certainty():
     """With N rows all right the highest probability stays near (N + 1) / (N + 2)."""
-    margins = np.eye(2)[[0, 1] * 5]
-    factor = fit_temperature(margins, np.array([0, 1] * 5))
+    logits = np.eye(2)[[0, 1] * 5]
+    factor = fit_temperature(logits, np.array([0, 1] * 5))
     assert 1 / (1 + np.exp(-factor)) == pytest.approx(11 / 12, abs=0.001)
 
 
 def test_a_class_that_a_judge_does_not_know_has_no_part():
     """A column of -inf, of rows whose judge has not fitted that class, changes nothing about the factor."""
     generator = np.random.default_rng(0)
-    margins = 3 * generator.normal(size=(500, 3))
-    codes = (margins / 3 + generator.gumbel(size=margins.shape)).argmax(1)
-    wide = np.column_stack([margins, np.full(500, -np.inf)])
-    assert fit_temperature(wide, codes) == pytest.approx(fit_temperature(margins, codes))
+    logits = 3 * generator.normal(size=(500, 3))
+    codes = (logits / 3 + generator.gumbel(size=logits.shape)).argmax(1)
+    wide = np.column_stack([logits, np.full(500, -np.inf)])
+    assert fit_temperature(wide, codes) == pytest.approx(fit_temperature(logits, codes))

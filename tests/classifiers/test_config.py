@@ -34,6 +34,6 @@ def test_only_a_network_has_layers():
 
 def test_weights_go_with_rows():
     """The terms for some rows have the weights of these."""
-    terms = FitOptions(np.arange(5, dtype="f4"), seed=3).take(np.array([4, 1]))
-    assert (terms.weights.tolist(), terms.seed) == ([4, 1], 3)
+    options = FitOptions(np.arange(5, dtype="f4"), seed=3).take(np.array([4, 1]))
+    assert (options.weights.tolist(), options.seed) == ([4, 1], 3)
     assert FitOptions().take(np.array([0])).weights is None

@@ -9,14 +9,14 @@ from frieze.core import InputError
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"epochs": 0}, "--epochs is 0; it is at least 1"),
+        ({"epochs": 0}, "--epochs is 0; it must be at least 1"),
         ({"batch_size": 0}, "--batch-size is 0"),
         ({"patience": -1}, "--patience is -1"),
         ({"learning_rate": 0.0}, "The learning rate is 0.0"),
         ({"learning_rate": 1.0}, "The learning rate is 1.0"),
         ({"learning_rate": float("nan")}, "The learning rate is nan"),
         ({"schedule": "linear"}, "Unknown schedule: linear"),
-        ({"caches": True}, "it can't be augmented"),
+        ({"caches": True}, "can't be augmented"),
     ],
 )
 def test_what_makes_no_sense(options, message):

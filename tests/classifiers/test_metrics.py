@@ -19,7 +19,7 @@ def predictions(n=200, seed=0, n_true=3):
 
 
 def examples(labels):
-    """Give examples whose ids are their numbers."""
+    """Return examples whose ids are their numbers."""
     ids = np.array([f"{row:03d}" for row in range(len(labels))], dtype=object)
     table = pa.table({"id": ids, "sha256": ids, "uri": "/pictures/" + ids})
     return Examples(np.arange(len(labels)), labels, table)
@@ -65,6 +65,13 @@ def test_calibration_error_by_hand():
     confidences = np.array([0.9, 0.9, 0.9, 0.9, 0.6, 0.6], dtype="f4")
     is_right = np.array([True, True, False, False, True, True])
     assert calibration_error(confidences, is_right) == pytest.approx((4 * 0.4 + 2 * 0.4) / 6)
+
+
+@pytest.mark.parametrize(("confidences", "error"), [((0.61, 0.66), 0.135), ((0.65, 0.68), 0.515)])
+def test_calibration_error_has_fifteen_bins(confidences, error):
+    """Opposite errors cancel within a fifteenth, as in Guo et al., and never across its edges."""
+    is_right = np.array([True, False])
+    assert calibration_error(np.array(confidences, "f4"), is_right) == pytest.approx(error, abs=1e-6)
 
 
 def test_a_sure_and_right_head_is_calibrated():

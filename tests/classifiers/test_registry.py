@@ -10,7 +10,7 @@ from frieze.core import InputError, import_keras, unit_rows
 
 
 def drawn():
-    """Give where the generators are that all parts of a program share."""
+    """Return where the generators are that all parts of a program share."""
     return random.getstate(), [np.array(one).tolist() for one in np.random.get_state()]  # noqa: NPY002  the shared one
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from frieze.classifiers.data import embedding_rows as stored_rows
-from frieze.classifiers.data.embedding_rows import StoredRows, hold, in_pieces, mapped
+from frieze.classifiers.data.embedding_rows import EmbeddingRows, as_row_blocks, load_or_stream, map_rows
 from frieze.core import unit_rows
 from frieze.features import Shard, open_features, open_writer, part_schema, to_part
 
@@ -31,7 +31,7 @@ def rows():
 
 def test_rows_are_those_of_the_table(parts, rows):
     """What is read is the chosen rows at unit length, in the order they were asked for."""
-    stored = StoredRows(parts, rows)
+    stored = EmbeddingRows(parts, rows)
     assert (len(stored), stored.shape) == (50, (50, 8))
     assert np.array_equal(stored.read(), unit_rows(parts.embeddings())[rows])
 
@@ -39,57 +39,57 @@ def test_rows_are_those_of_the_table(parts, rows):
 def test_some_of_the_rows(parts, rows):
     """Places choose among the rows, as they do in an array."""
     chosen = np.array([40, 3, 17])
-    assert np.array_equal(StoredRows(parts, rows)[chosen].read(), unit_rows(parts.embeddings())[rows[chosen]])
+    assert np.array_equal(EmbeddingRows(parts, rows)[chosen].read(), unit_rows(parts.embeddings())[rows[chosen]])
 
 
 def test_pieces_come_in_the_order_of_the_table(parts, rows):
     """Gone through twice, each row comes once each time, with its place."""
-    stored, unit = StoredRows(parts, rows), unit_rows(parts.embeddings())
+    stored, unit = EmbeddingRows(parts, rows), unit_rows(parts.embeddings())
     for _ in range(2):
-        places = np.concatenate([places for _, places in stored])
-        assert places.tolist() == stored.order.tolist() == np.argsort(rows).tolist()
-        assert all(np.array_equal(piece, unit[rows[places]]) for piece, places in stored)
+        positions = np.concatenate([positions for _, positions in stored])
+        assert positions.tolist() == stored.order.tolist() == np.argsort(rows).tolist()
+        assert all(np.array_equal(piece, unit[rows[positions]]) for piece, positions in stored)
 
 
 def test_pools_mix_parts(parts, rows, monkeypatch):
     """Pools hold parts drawn at random, and each row once."""
-    monkeypatch.setattr(stored_rows, "_POOL_PARTS", 2)
-    stored, unit = StoredRows(parts, rows), unit_rows(parts.embeddings())
-    pools = list(stored.pools(np.random.default_rng(1)))
-    assert [len(set(rows[places] // 60)) for _, places in pools] == [2, 1]
-    assert sorted(np.concatenate([places for _, places in pools])) == list(range(50))
-    assert all(np.array_equal(embeddings, unit[rows[places]]) for embeddings, places in pools)
+    monkeypatch.setattr(stored_rows, "_SHUFFLED_PARTS", 2)
+    stored, unit = EmbeddingRows(parts, rows), unit_rows(parts.embeddings())
+    shuffled_blocks = list(stored.shuffled_blocks(np.random.default_rng(1)))
+    assert [len(set(rows[positions] // 60)) for _, positions in shuffled_blocks] == [2, 1]
+    assert sorted(np.concatenate([positions for _, positions in shuffled_blocks])) == list(range(50))
+    assert all(np.array_equal(embeddings, unit[rows[positions]]) for embeddings, positions in shuffled_blocks)
 
 
 def test_a_pool_without_a_row_is_left_out(parts, monkeypatch):
     """Parts that hold none of the rows give no pool."""
-    monkeypatch.setattr(stored_rows, "_POOL_PARTS", 1)
-    assert len(list(StoredRows(parts, np.array([3, 150])).pools(np.random.default_rng(0)))) == 2
+    monkeypatch.setattr(stored_rows, "_SHUFFLED_PARTS", 1)
+    assert len(list(EmbeddingRows(parts, np.array([3, 150])).shuffled_blocks(np.random.default_rng(0)))) == 2
 
 
 def test_a_function_of_rows(parts, rows):
     """A function over stored rows gives what it gives over the same rows in memory, in their order."""
     unit = unit_rows(parts.embeddings())[rows]
-    assert np.array_equal(mapped(lambda found: 2 * found[:, :3], StoredRows(parts, rows)), 2 * unit[:, :3])
-    assert np.array_equal(mapped(lambda found: 2 * found, unit), 2 * unit)
+    assert np.array_equal(map_rows(lambda found: 2 * found[:, :3], EmbeddingRows(parts, rows)), 2 * unit[:, :3])
+    assert np.array_equal(map_rows(lambda found: 2 * found, unit), 2 * unit)
 
 
 @pytest.mark.parametrize(("most_rows", "is_stored"), [(50, False), (49, True), (None, False)])
 def test_rows_are_held_where_they_may(parts, rows, most_rows, is_stored):
     """50 rows lie in memory where so many may, else they stay in the table."""
-    assert isinstance(hold(parts, rows, most_rows=most_rows), StoredRows) == is_stored
+    assert isinstance(load_or_stream(parts, rows, most_rows=most_rows), EmbeddingRows) == is_stored
 
 
 def test_half_of_the_free_memory_may_be_taken(parts, rows, monkeypatch):
     """Without a limit, half of what is free is one: 50 rows of 8 floats take 1600 bytes, a fit twice as much."""
     monkeypatch.setattr(stored_rows, "free_memory", lambda: 6399)
-    assert isinstance(hold(parts, rows), StoredRows)
+    assert isinstance(load_or_stream(parts, rows), EmbeddingRows)
 
 
 def test_codes_and_weights_go_with_their_rows(parts, rows):
     """The solver's pieces have each row with its own code and weight."""
     codes, weights = np.arange(50), np.arange(50, dtype="f4")
-    pieces, ordered = in_pieces(StoredRows(parts, rows), codes, weights)
-    found = list(pieces)
+    row_blocks, ordered = as_row_blocks(EmbeddingRows(parts, rows), codes, weights)
+    found = list(row_blocks)
     assert np.array_equal(np.concatenate([own for _, own in found]), ordered)
     assert np.array_equal(np.concatenate([piece for piece, _ in found]), unit_rows(parts.embeddings())[np.sort(rows)])

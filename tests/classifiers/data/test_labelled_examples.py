@@ -12,7 +12,7 @@ LABELS = ["a", "b", None] * 4
 
 
 def rows(order=range(12), labels=LABELS):
-    """Give twelve rows of a table in some order."""
+    """Return twelve rows of a table in some order."""
     columns = {"id": IDS, "label": labels, "sha256": [name * 2 for name in IDS], "uri": IDS}
     return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()}).take(list(order))
 

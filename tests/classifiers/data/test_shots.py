@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from frieze.classifiers import HeadConfig, SplitConfig, evaluate_head, train_head
-from frieze.classifiers.data.splits import draw_shots, split_stratified
+from frieze.classifiers.data.splits import few_shot_draws, split_stratified
 from frieze.core import InputError
 
 LABELS = np.repeat(np.array(["ant", "bee"], dtype=object), [10, 40])
@@ -14,20 +14,20 @@ LABELS = np.repeat(np.array(["ant", "bee"], dtype=object), [10, 40])
 def test_each_class_has_so_many():
     """A draw has the same number of each class, all of them training rows; the test rows stay."""
     whole = split_stratified(LABELS, test_size=0.2, seed=0)
-    draws = draw_shots(whole, LABELS, 3, seed=0)
+    draws = few_shot_draws(whole, LABELS, 3, seed=0)
     assert len(draws) == 10
     for draw in draws:
-        assert np.unique(LABELS[draw.train], return_counts=True)[1].tolist() == [3, 3]
-        assert set(draw.train) <= set(whole.train)
+        assert np.unique(LABELS[draw.fit], return_counts=True)[1].tolist() == [3, 3]
+        assert set(draw.fit) <= set(whole.fit)
         assert np.array_equal(draw.test, whole.test)
-    assert len({tuple(draw.train) for draw in draws}) == 10
+    assert len({tuple(draw.fit) for draw in draws}) == 10
 
 
 @pytest.mark.parametrize("shots", [0, 9])
 def test_no_more_than_there_are(shots):
     """More rows than the smallest class has, or none, are refused, with the class and what can be typed."""
     with pytest.raises(InputError, match="ant has 8 images to train on") as caught:
-        draw_shots(split_stratified(LABELS, test_size=0.2, seed=0), LABELS, shots, seed=0)
+        few_shot_draws(split_stratified(LABELS, test_size=0.2, seed=0), LABELS, shots, seed=0)
     assert "--shots 8" in caught.value.hint
 
 
@@ -35,7 +35,7 @@ def test_no_more_than_there_are(shots):
 def few(overlapping, tmp_path_factory):
     """A head fitted on two rows a class, and its document."""
     out = tmp_path_factory.mktemp("few") / "head"
-    return out, train_head(overlapping, out, recipe=HeadConfig("prototype"), parting=SplitConfig(shots=2))
+    return out, train_head(overlapping, out, config=HeadConfig("prototype"), split_config=SplitConfig(shots=2))
 
 
 def test_the_draws_are_told(few):

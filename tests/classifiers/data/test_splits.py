@@ -10,7 +10,7 @@ COUNTS = st.lists(st.integers(1, 30), min_size=2, max_size=6).filter(lambda coun
 
 
 def labels(*counts):
-    """Give so many labels of each class."""
+    """Return so many labels of each class."""
     return np.repeat([f"class {number}" for number in range(len(counts))], counts).astype(object)
 
 
@@ -73,8 +73,8 @@ def test_groups_come_on_one_side():
     """No group is on both sides, both classes are on both, and about the share asked for is held out."""
     groups = np.arange(40) // 2
     split = split_groups(LABELS, groups, test_size=0.25, seed=0)
-    assert not np.intersect1d(groups[split.train], groups[split.test]).size
-    assert np.array_equal(np.sort(np.append(split.train, split.test)), np.arange(40))
+    assert not np.intersect1d(groups[split.fit], groups[split.test]).size
+    assert np.array_equal(np.sort(np.append(split.fit, split.test)), np.arange(40))
     assert set(LABELS[split.test]) == {"ant", "bee"}
     assert 8 <= len(split.test) <= 12
     assert np.array_equal(split_groups(LABELS, groups, test_size=0.25, seed=0).test, split.test)
@@ -86,7 +86,7 @@ def test_a_class_of_one_group_is_fitted_on():
     groups = np.append(np.arange(40), np.full(6, 99))
     for seed in range(5):
         split = split_groups(labels, groups, test_size=0.25, seed=seed)
-        assert (labels[split.train] == "cow").sum() == 6
+        assert (labels[split.fit] == "cow").sum() == 6
         assert not (labels[split.test] == "cow").any()
 
 
@@ -103,13 +103,14 @@ def test_a_column_says_where_rows_go():
     split = split_given(parts, LABELS, column="part")
     assert split.test.tolist() == list(range(3, 40, 5))
     assert split.validation.tolist() == list(range(2, 40, 5))
-    assert split.train.tolist() == [row for row in range(40) if row % 5 < 3]
+    assert split.fit.tolist() == [row for row in range(40) if row % 5 < 2]
+    assert split.fit_and_validation.tolist() == [row for row in range(40) if row % 5 < 3]
 
 
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        (["train", "tset"] * 20, "The column part says 'tset' and 19 more, which name no part."),
+        (["train", "tset"] * 20, "The column part has the values 'tset' and 19 more, which are no part of a split."),
         (["train"] * 40, "gives 40 rows to train and 0 to test"),
         (["train"] * 20 + ["test"] * 20, "gives 20 rows to train and 20 to test, and none to train of bee"),
     ],

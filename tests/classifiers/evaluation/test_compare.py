@@ -24,8 +24,8 @@ def test_every_head_meets_every_table_on_one_split(two, tmp_path):
     }
     for row in found["rows"]:
         table = next(table for table in two if str(table.path) == row["features"])
-        recipe = HeadConfig(row["head"])
-        alone = train_head(table, tmp_path / "head", recipe=recipe, parting=SplitConfig(seed=4), force=True)
+        config = HeadConfig(row["head"])
+        alone = train_head(table, tmp_path / "head", config=config, split_config=SplitConfig(seed=4), force=True)
         names = ("accuracy", "macro_f1", "confidence_interval", "expected_calibration_error", "setting")
         assert {name: row[name] for name in names} == {name: alone[name] for name in names}
     assert (found["n_train"], found["n_test"], found["n_left_out"]) == (120, 30, 0)

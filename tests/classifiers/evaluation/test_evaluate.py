@@ -18,7 +18,7 @@ FIGURES = [
 
 
 def renamed(ids):
-    """Give ids that no head was fitted on."""
+    """Return ids that no head was fitted on."""
     return [f"{name}.copy" for name in ids]
 
 
@@ -139,13 +139,13 @@ def test_a_head_that_lists_no_files_is_refused_without_its_split(copied, separab
 
 def test_a_head_that_is_trained_again_meanwhile(copied, separable, monkeypatch):
     """A head that another one replaces between reading its model and its split is read again, both."""
-    path, read = copied("prototype"), evaluation.read_fitted
+    path, read = copied("prototype"), evaluation.read_split
 
     def train_and_read(place):
         monkeypatch.undo()
-        train_head(separable, path, recipe=HeadConfig("linear"), parting=SplitConfig(test_size=0.5), force=True)
+        train_head(separable, path, config=HeadConfig("linear"), split_config=SplitConfig(test_size=0.5), force=True)
         return read(place)
 
-    monkeypatch.setattr(evaluation, "read_fitted", train_and_read)
+    monkeypatch.setattr(evaluation, "read_split", train_and_read)
     found = evaluate_head(path, separable)
     assert (found["head"], found["n_test"]) == ("linear", evaluate_head(path, separable)["n_test"])

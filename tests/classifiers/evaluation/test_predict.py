@@ -29,7 +29,7 @@ def test_columns_are_plain(trained, tmp_path):
 
 def test_unsure_predictions_are_marked(overlapping, tmp_path):
     """A head that abstains marks the predictions below its threshold, in a column before the scores."""
-    train_head(overlapping, tmp_path / "head", recipe=HeadConfig("linear", precision=0.9))
+    train_head(overlapping, tmp_path / "head", config=HeadConfig("linear", precision=0.9))
     for again in (False, True):
         predict_features(tmp_path / "head", overlapping, tmp_path / "p.parquet", scores=True, force=again)
     table, threshold = pq.read_table(tmp_path / "p.parquet"), open_head(tmp_path / "head").threshold

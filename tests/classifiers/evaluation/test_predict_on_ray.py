@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from frieze.classifiers import predict_features
-from frieze.classifiers.evaluation.prediction_table import answer_schema
+from frieze.classifiers.evaluation.predict import prediction_schema
 from frieze.core import InputError
 
 
@@ -46,9 +46,7 @@ def cluster(monkeypatch):
         available_resources=lambda: {"CPU": 1.0},
         exceptions=types.SimpleNamespace(RayError=RayError, RayTaskError=type("RayTaskError", (RayError,), {})),
     )
-    monkeypatch.setattr(
-        "frieze.classifiers.evaluation.predict_on_ray.connect_to_ray", lambda _: contextlib.nullcontext(ray)
-    )
+    monkeypatch.setattr("frieze.classifiers.evaluation.predict.connect_to_ray", lambda _: contextlib.nullcontext(ray))
     return told
 
 
@@ -74,9 +72,9 @@ def test_a_machine_that_does_not_see_the_head(trained, parts, cluster, tmp_path,
 
     def schema_and_gone(*words, **named):
         shutil.rmtree(head)
-        return answer_schema(*words, **named)
+        return prediction_schema(*words, **named)
 
-    monkeypatch.setattr("frieze.classifiers.evaluation.predict.answer_schema", schema_and_gone)
+    monkeypatch.setattr("frieze.classifiers.evaluation.predict.prediction_schema", schema_and_gone)
     with pytest.raises(InputError, match="does not see"):
         predict_features(head, parts, tmp_path / "p.parquet", ray="auto")
     assert not (tmp_path / "p.parquet").exists()

@@ -62,7 +62,7 @@ def test_rows_at_their_own_length(tf):
     embeddings = rng.random((20, 8), np.float32) + 1
     embeddings *= 5 / np.linalg.norm(embeddings, axis=1, keepdims=True)
     start = KerasHead.new(8, np.array(["ant", "bee"]), Network((6,), 0.1), seed=0)
-    layers = to_layers(start, 8, length=5.0)
+    layers = to_layers(start, 8, norm=5.0)
     dense = layers.layers[2:]
     assert [type(layer).__name__ for layer in dense] == ["Dense", "Dropout", "Dense"]
     plain = dense[2](dense[0](embeddings))

@@ -19,18 +19,18 @@ def images():
     """Twenty images of 4 x 4 pixels; `asked` lists the places that were read."""
     asked = []
 
-    def read(places):
-        asked.extend(places.tolist())
-        return PIXELS[places]
+    def read(positions):
+        asked.extend(positions.tolist())
+        return PIXELS[positions]
 
     found = Images(read, [(4, 4, 3)])
     found.asked = asked
     return found
 
 
-def drawn(images, places, **options):
-    """Give the places drawn, batch by batch, by looking them up among the pixels."""
-    found = [(pixels.numpy(), codes.numpy()) for (pixels,), codes in batches(images, CODES, places, **options)]
+def drawn(images, positions, **options):
+    """Return the places drawn, batch by batch, by looking them up among the pixels."""
+    found = [(pixels.numpy(), codes.numpy()) for (pixels,), codes in batches(images, CODES, positions, **options)]
     rows = [[int(np.flatnonzero((one == PIXELS).all((1, 2, 3)))[0]) for one in pixels] for pixels, _ in found]
     assert all(np.array_equal(CODES[own], codes) for own, (_, codes) in zip(rows, found, strict=True))
     return rows
@@ -66,7 +66,7 @@ def test_a_read_that_fails_is_told(tf):
         raise InputError("a.jpg can't be read any more.", hint="Put it back.")
 
     images = Images(lose, [(4, 4, 3)])
-    with pytest.raises(InputError, match=r"a\.jpg") as caught, images.telling():
+    with pytest.raises(InputError, match=r"a\.jpg") as caught, images.reraising():
         list(batches(images, CODES, np.arange(3), batch_size=2, seed=None))
     assert caught.value.hint == "Put it back."
 
@@ -78,13 +78,13 @@ def test_every_error_of_a_read_is_told(tf):
         raise MemoryError("no room")
 
     images = Images(fail, [(4, 4, 3)])
-    with pytest.raises(MemoryError, match="no room"), images.telling():
+    with pytest.raises(MemoryError, match="no room"), images.reraising():
         list(batches(images, CODES, np.arange(3), batch_size=2, seed=None))
 
 
 def test_other_errors_stay(images, tf):
     """An error of TensorFlow's that no read caused is not hidden."""
-    with pytest.raises(tf.errors.ResourceExhaustedError), images.telling():
+    with pytest.raises(tf.errors.ResourceExhaustedError), images.reraising():
         raise tf.errors.ResourceExhaustedError(None, None, "no memory")
 
 
@@ -167,7 +167,7 @@ def test_numbers_beyond_float16(lower, images, tmp_path):
 def test_no_room(maps, monkeypatch, tmp_path):
     """Where the disk has not the room, nothing is made, and what is wanted and free is told."""
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
-    with pytest.raises(InputError, match=r"takes 2\.1KB; 1KB are free") as caught:
+    with pytest.raises(InputError, match=r"take 2\.1KB; 1KB are free") as caught:
         maps().fill(np.arange(20), untold)
     assert "leave --cache out" in caught.value.hint
     assert not (tmp_path / "work").exists()

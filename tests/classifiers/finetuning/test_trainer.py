@@ -8,7 +8,7 @@ import pytest
 
 from frieze.classifiers import FinetuneConfig
 from frieze.classifiers.finetuning.inputs import Images, batches
-from frieze.classifiers.finetuning.trainer import Learning, Progress
+from frieze.classifiers.finetuning.trainer import Trainer, TrainingState
 from frieze.core import InputError, ModelError, import_keras
 
 RNG = np.random.default_rng(0)
@@ -21,20 +21,20 @@ STEPS = 5  # an epoch
 class Run:
     """A network of fixed weights and its course, at a checkpoint of its own; `told` are its steps."""
 
-    def __init__(self, path, *, stop_at=None, units=8, noise=0.0, **course):
+    def __init__(self, path, *, stop_at=None, units=8, noise=0.0, **config):
         keras = import_keras()
         keras.utils.set_random_seed(1)
         points = keras.Input((3,))
         seen = keras.layers.GaussianNoise(noise, seed=3)(points) if noise else points
         hidden = keras.layers.Dense(units, activation="tanh")(seen)
         self.network = keras.Model([points], keras.layers.Dense(3, activation="softmax")(hidden))
-        self.course = FinetuneConfig(**{"epochs": 3, "learning_rate": 0.05, "batch_size": 9} | course)
+        self.config = FinetuneConfig(**{"epochs": 3, "learning_rate": 0.05, "batch_size": 9} | config)
         self.path, self.stop_at, self.told = path, stop_at, []
 
     def go(self, codes=CODES):
         """Run on these classes, watched on the true ones, and give the progress."""
-        points = Images(lambda places: POINTS[places], [(3,)], "float32")
-        return Learning(self.network, self.course, n_rows=len(FITTED)).run(
+        points = Images(lambda positions: POINTS[positions], [(3,)], "float32")
+        return Trainer(self.network, self.config, n_rows=len(FITTED)).run(
             lambda epoch: batches(points, codes, FITTED, batch_size=9, seed=[0, epoch]),
             lambda: batches(points, CODES, WATCHED, batch_size=9, seed=None),
             self.path,
@@ -69,13 +69,13 @@ def test_a_checkpoint_comes_back(tmp_path):
     """What is saved is loaded: history, best weights and state, in order; where nothing is, it is at the beginning."""
     rng = np.random.default_rng(0)
     arrays = [rng.normal(size=shape).astype("f4") for shape in [(2, 3), (), *[(1,)] * 11]]
-    one = Progress([{"val_loss": 0.5}, {"val_loss": 0.25, "loss": 0.1}], arrays[:2], arrays, arrays[:3])
+    one = TrainingState([{"val_loss": 0.5}, {"val_loss": 0.25, "loss": 0.1}], arrays[:2], arrays, arrays[:3])
     one.save(tmp_path / "c.npz")
-    other = Progress.load(tmp_path / "c.npz")
+    other = TrainingState.load(tmp_path / "c.npz")
     assert (other.history, other.best_epoch) == (one.history, 1)
     for mine, theirs in ((one.best, other.best), (one.state, other.state), (one.seeds, other.seeds)):
         assert all(np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True))
-    assert Progress.load(tmp_path / "none.npz") == Progress()
+    assert TrainingState.load(tmp_path / "none.npz") == TrainingState()
 
 
 def test_history_begins_before_any_epoch(unbroken):
@@ -145,11 +145,11 @@ def test_the_start_may_be_best(run, unbroken):
 
 
 def test_a_loss_that_is_no_number(run):
-    """Where the loss is no number any more, the run ends with a smaller rate to type; what was done stays."""
+    """Where the loss is no longer finite, the run ends with a smaller rate to type; what was done stays."""
     broken = run()
     weights = [np.full_like(weight, np.nan) for weight in broken.network.get_weights()]
     broken.network.set_weights(weights)
-    with pytest.raises(ModelError, match="The loss is no number any more") as caught:
+    with pytest.raises(ModelError, match="The loss is no longer finite") as caught:
         broken.go()
     assert "--learning-rate" in caught.value.hint
     assert not broken.path.exists()
@@ -157,7 +157,7 @@ def test_a_loss_that_is_no_number(run):
 
 def test_the_rate_warms_up_and_falls(run):
     """It rises from nothing over a tenth of the steps to the highest, and falls to nothing as a cosine."""
-    learning = Learning(run().network, FinetuneConfig(epochs=20, learning_rate=0.01, batch_size=9), n_rows=45)
+    learning = Trainer(run().network, FinetuneConfig(epochs=20, learning_rate=0.01, batch_size=9), n_rows=45)
     rates = [float(learning._optimizer._learning_rate(step)) for step in range(101)]
     assert (rates[0], rates[100]) == (0, pytest.approx(0, abs=1e-6))
     assert rates[10] == max(rates) == pytest.approx(0.01)
@@ -167,8 +167,8 @@ def test_the_rate_warms_up_and_falls(run):
 
 def test_a_constant_rate(run):
     """With the constant schedule the rate of each step is the one that was asked for."""
-    course = FinetuneConfig(epochs=2, learning_rate=0.01, batch_size=9, schedule="constant")
-    learning = Learning(run().network, course, n_rows=45)
+    config = FinetuneConfig(epochs=2, learning_rate=0.01, batch_size=9, schedule="constant")
+    learning = Trainer(run().network, config, n_rows=45)
     assert float(learning._optimizer.learning_rate) == pytest.approx(0.01)
 
 

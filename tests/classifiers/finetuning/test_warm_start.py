@@ -10,20 +10,20 @@ from frieze.classifiers import HeadConfig, open_head, train_head
 from frieze.classifiers.config import Network
 from frieze.classifiers.data.labelled_examples import labelled_rows
 from frieze.classifiers.data.splits import Split
-from frieze.classifiers.finetuning.warm_start import begin, check_images, check_start, mean_length, part_like
+from frieze.classifiers.finetuning.warm_start import check_feasible, check_images, mean_norm, reuse_split, warm_start
 from frieze.classifiers.kinds.mlp import KerasHead
 from frieze.classifiers.storage.split_file import read_split, write_split
 from frieze.core import InputError
 
 
 def examples_of(table):
-    """Give a table's labelled rows."""
+    """Return a table's labelled rows."""
     return labelled_rows(table.rows, maker=table.manifest.maker)
 
 
-def ids_of(examples, places):
-    """Give the ids at some places, sorted."""
-    return sorted(examples.ids[places].tolist())
+def ids_of(examples, positions):
+    """Return the ids at some places, sorted."""
+    return sorted(examples.ids[positions].tolist())
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def probe(overlapping, tmp_path_factory):
 def parted(probe, overlapping):
     """The overlapping examples and their split."""
     examples = examples_of(overlapping)
-    return examples, part_like(probe, examples, seed=0)[0]
+    return examples, reuse_split(probe, examples, seed=0)[0]
 
 
 def test_the_parts_are_the_probes(probe, parted):
@@ -47,16 +47,16 @@ def test_the_parts_are_the_probes(probe, parted):
     told = {
         part: sorted(row["id"] for row in read_split(probe.path) if row["part"] == part) for part in ("train", "test")
     }
-    assert ids_of(examples, split.train) == told["train"]
+    assert ids_of(examples, split.fit_and_validation) == told["train"]
     assert ids_of(examples, split.test) == told["test"]
     assert np.unique(examples.labels[split.validation].astype(str), return_counts=True)[1].tolist() == [4, 4, 4]
-    assert set(split.validation) <= set(split.train)
+    assert not np.intersect1d(split.fit, split.validation).size
 
 
 def test_the_seed_decides_the_validation(probe, overlapping):
     """Another seed draws other rows to validate on."""
     examples = examples_of(overlapping)
-    one, again, other = (part_like(probe, examples, seed=seed)[0].validation.tolist() for seed in (0, 0, 1))
+    one, again, other = (reuse_split(probe, examples, seed=seed)[0].validation.tolist() for seed in (0, 0, 1))
     assert one == again != other
 
 
@@ -64,13 +64,12 @@ def test_groups_stay_together_in_the_validation(probe, parted):
     """With groups, rows of one are on one side of the validation part, too; without, some are on both."""
     examples, without = parted
     groups = np.arange(len(examples)) // 5
-    split, _ = part_like(probe, examples, seed=0, groups=groups)
+    split, _ = reuse_split(probe, examples, seed=0, groups=groups)
 
-    def torn(split):
-        learnt = np.setdiff1d(split.train, split.validation)
-        return set(groups[split.validation]) & set(groups[learnt])
+    def on_both_sides(split):
+        return set(groups[split.validation]) & set(groups[split.fit])
 
-    assert (torn(split), len(torn(without)) > 0) == (set(), True)
+    assert (on_both_sides(split), len(on_both_sides(without)) > 0) == (set(), True)
     assert 6 <= len(split.validation) <= 24
     assert set(examples.labels[split.validation]) == set(examples.labels)
     assert split.test.tolist() == without.test.tolist()
@@ -84,25 +83,29 @@ def test_order_and_changes(probe, table, points):
     changed[0] = "other bytes"
     rows = [[values[row] for row in order] for values in (ids, labels)]
     examples = examples_of(table(*rows, embeddings[order], sha256=changed))
-    split, _ = part_like(probe, examples, seed=0)
+    split, _ = reuse_split(probe, examples, seed=0)
     told = {row["id"]: row["part"] for row in read_split(probe.path) if row["id"] != ids[order[0]]}
-    found = dict.fromkeys(examples.ids[split.train], "train") | dict.fromkeys(examples.ids[split.test], "test")
+    found = dict.fromkeys(examples.ids[split.fit_and_validation], "train") | dict.fromkeys(
+        examples.ids[split.test], "test"
+    )
     assert found == told
 
 
 def test_a_validation_part_stays(probe, parted, overlapping, tmp_path):
     """Where the probe has a validation part, that is the validation part here, and rows not drawn stay so."""
     examples, split = parted
-    watched, unused = split.train[10:30], split.train[:5]
-    write_split(tmp_path, examples, dataclasses.replace(split, validation=watched), unused)
+    train = split.fit_and_validation
+    validation, unused = train[10:30], train[:5]
+    parts = dataclasses.replace(split, fit=np.setdiff1d(train, validation), validation=validation)
+    write_split(tmp_path, examples, parts, unused)
     marked = pq.read_table(tmp_path / "split.parquet").to_pylist()
     marked = [row | {"part": "unused"} if row["id"] in examples.ids[unused] else row for row in marked]
     pq.write_table(pa.Table.from_pylist(marked), tmp_path / "split.parquet")
-    found, left = part_like(
+    found, left = reuse_split(
         SimpleNamespace(path=tmp_path, classes=probe.classes, document=probe.document), examples, seed=0
     )
-    assert found.validation.tolist() == watched.tolist()
-    assert (left.tolist(), found.train.tolist()) == (unused.tolist(), split.train[5:].tolist())
+    assert found.validation.tolist() == validation.tolist()
+    assert (left.tolist(), found.fit_and_validation.tolist()) == (unused.tolist(), train[5:].tolist())
 
 
 def test_other_images_are_refused(probe, table, points):
@@ -110,7 +113,7 @@ def test_other_images_are_refused(probe, table, points):
     ids, labels, embeddings = points(noise=0.4)
     other = table([f"other/{name}" for name in ids], labels, embeddings)
     with pytest.raises(InputError, match="are not those that") as caught:
-        part_like(probe, examples_of(other), seed=0)
+        reuse_split(probe, examples_of(other), seed=0)
     assert "--head" in caught.value.hint
 
 
@@ -120,30 +123,33 @@ def test_other_classes_are_refused(probe, table, points, renamed):
     ids, labels, embeddings = points(noise=0.4, n=50)
     other = table(ids, [renamed.get(label, label) for label in labels], embeddings)
     with pytest.raises(InputError, match="have other classes than") as caught:
-        part_like(probe, examples_of(other), seed=0)
+        reuse_split(probe, examples_of(other), seed=0)
     assert "--labels" in caught.value.hint
 
 
 @pytest.mark.parametrize("kind", ["linear", "svm"])
 def test_begins_without_the_validation_rows(overlapping, table, points, tmp_path, kind):
     """The head to begin from is the same, whatever the embeddings of validation rows are, but for its softness."""
-    train_head(overlapping, tmp_path / "head", recipe=HeadConfig(kind))
+    train_head(overlapping, tmp_path / "head", config=HeadConfig(kind))
     head, examples = open_head(tmp_path / "head"), examples_of(overlapping)
-    split, _ = part_like(head, examples, seed=0)
+    split, _ = reuse_split(head, examples, seed=0)
     ids, labels, embeddings = points(noise=0.4, n=50)
     embeddings[examples.rows[split.validation]] = embeddings[examples.rows[split.validation]][::-1]
     moved = table(ids, labels, embeddings)
-    heads = [begin(head, rows, examples, split, hidden=None, seed=0) for rows in (overlapping, moved)]
-    one, other = (planes / np.linalg.norm(planes) for planes, _ in (part.planes() for part in heads))
+    heads = [warm_start(head, rows, examples, split, hidden=None, seed=0) for rows in (overlapping, moved)]
+    one, other = (
+        coef_and_intercept / np.linalg.norm(coef_and_intercept)
+        for coef_and_intercept, _ in (part.coef_and_intercept() for part in heads)
+    )
     assert np.allclose(one, other, atol=1e-4)
     assert [type(part) for part in heads] == 2 * [type(head.classifier)]
 
 
 def test_begins_with_the_probes_setting(probe, parted, overlapping):
     """The setting that was chosen for the probe is not chosen again; the head is another one than the probe."""
-    head = begin(probe, overlapping, *parted, hidden=None, seed=0)
+    head = warm_start(probe, overlapping, *parted, hidden=None, seed=0)
     assert probe.document["scores"]["setting"]["C"] == head.pipeline[-1].C
-    assert not np.allclose(head.planes()[0], probe.classifier.planes()[0], atol=1e-3)
+    assert not np.allclose(head.coef_and_intercept()[0], probe.classifier.coef_and_intercept()[0], atol=1e-3)
 
 
 def test_a_network_keeps_its_form(parted, overlapping, monkeypatch):
@@ -151,13 +157,13 @@ def test_a_network_keeps_its_form(parted, overlapping, monkeypatch):
     monkeypatch.setattr(KerasHead, "fit", lambda *_: None)
     network = KerasHead.new(8, np.array(["ant", "bee", "cow"]), Network((7, 5), 0.2), seed=0)
     probe = SimpleNamespace(document={"head": "keras", "scores": {}}, classifier=network, classes=network.classes)
-    assert begin(probe, overlapping, *parted, hidden=None, seed=0).form == Network((7, 5), 0.2)
+    assert warm_start(probe, overlapping, *parted, hidden=None, seed=0).architecture == Network((7, 5), 0.2)
 
 
 def test_a_new_network(probe, parted, overlapping):
     """Asked for hidden layers, it begins with a network that has learnt nothing; the seed decides its weights."""
-    one, again, other = (begin(probe, overlapping, *parted, hidden=Network((6,)), seed=seed) for seed in (0, 0, 1))
-    assert one.form == Network((6,))
+    one, again, other = (warm_start(probe, overlapping, *parted, hidden=Network((6,)), seed=seed) for seed in (0, 0, 1))
+    assert one.architecture == Network((6,))
     weights = [head.network.get_weights()[0] for head in (one, again, other)]
     assert np.array_equal(weights[0], weights[1])
     assert not np.allclose(weights[0], weights[2])
@@ -166,9 +172,9 @@ def test_a_new_network(probe, parted, overlapping):
 
 def test_mean_length():
     """The mean length of the rows is that of all pieces of the table; zero rows alone count as one."""
-    pieces = [np.array([[3.0, 4.0]], np.float32), np.array([[0.0, 1.0], [6.0, 0.0]], np.float32)]
-    assert mean_length(SimpleNamespace(vectors=lambda: iter(pieces))) == pytest.approx(4)
-    assert mean_length(SimpleNamespace(vectors=lambda: iter([np.zeros((2, 3), np.float32)]))) == 1
+    row_blocks = [np.array([[3.0, 4.0]], np.float32), np.array([[0.0, 1.0], [6.0, 0.0]], np.float32)]
+    assert mean_norm(SimpleNamespace(vectors=lambda: iter(row_blocks))) == pytest.approx(4)
+    assert mean_norm(SimpleNamespace(vectors=lambda: iter([np.zeros((2, 3), np.float32)]))) == 1
 
 
 TRUNK = SimpleNamespace(free="2 of 9 layers, from top on", n_free=1234, count_bytes=lambda batch: 1_000 * batch)
@@ -177,27 +183,26 @@ TRUNK = SimpleNamespace(free="2 of 9 layers, from top on", n_free=1234, count_by
 def test_enough_is_let_through(parted, monkeypatch):
     """Classes in all parts, five images each and memory for a step are enough."""
     monkeypatch.setattr("frieze.classifiers.finetuning.warm_start.free_memory", lambda: 32_000)
-    check_start(*parted, TRUNK, 32)
+    check_feasible(*parted, TRUNK, 32)
 
 
 @pytest.mark.parametrize("part", ["training", "validation", "test"])
 def test_a_class_that_a_part_lacks(parted, part):
     """Each part has an image of each class, or it is refused by name."""
     examples, split = parted
-    own = {"training": "train", "validation": "validation", "test": "test"}[part]
-    watched = split.validation if part == "training" else ()
-    kept = [place for place in getattr(split, own) if examples.labels[place] != "cow" or place in watched]
+    name = "fit" if part == "training" else part
+    kept = [row for row in getattr(split, name) if examples.labels[row] != "cow"]
     with pytest.raises(InputError, match=f"The {part} part has no image of cow"):
-        check_start(examples, dataclasses.replace(split, **{own: np.array(kept)}), TRUNK, 32)
+        check_feasible(examples, dataclasses.replace(split, **{name: np.array(kept)}), TRUNK, 32)
 
 
 @pytest.mark.parametrize(("method", "option"), [("stratified", "Add"), ("grouped", "--group"), ("column", "--split")])
 def test_the_hint_names_what_left_a_class_out(parted, method, option):
     """A class that groups or a column keep out of a part is no matter of more images."""
     examples, split = parted
-    kept = np.array([place for place in split.test if examples.labels[place] != "cow"])
+    kept = np.array([row for row in split.test if examples.labels[row] != "cow"])
     with pytest.raises(InputError) as caught:
-        check_start(examples, dataclasses.replace(split, test=kept, method=method), TRUNK, 32)
+        check_feasible(examples, dataclasses.replace(split, test=kept, method=method), TRUNK, 32)
     assert option in caught.value.hint
 
 
@@ -206,10 +211,11 @@ def test_too_few_images(parted):
     examples, _ = parted
     some = [np.flatnonzero(examples.labels == name) for name in ("ant", "bee", "cow")]
     parts = [
-        np.sort(np.concatenate([places[first:last] for places in some])) for first, last in ((0, 5), (5, 6), (0, 1))
+        np.sort(np.concatenate([positions[first:last] for positions in some]))
+        for first, last in ((1, 5), (0, 1), (5, 6))
     ]
     with pytest.raises(InputError, match="There are 12 images of 3 classes to fine-tune 1,234 numbers") as caught:
-        check_start(examples, Split(parts[0], parts[1], parts[2], "stratified"), TRUNK, 32)
+        check_feasible(examples, Split(*parts, "stratified"), TRUNK, 32)
     assert "frieze train" in caught.value.hint
 
 
@@ -235,7 +241,7 @@ def test_says_how_many_images_are_enough(n_images, test_size, n_enough):
     """The number of images that is advised is enough, and one less is not, whatever the share held out."""
     with pytest.raises(InputError) as caught:
         check_images(np.repeat(["ant", "bee"], n_images).astype(object), TRUNK, test_size=test_size, seed=0)
-    assert caught.value.hint == f"Add images: {n_enough} a class or more; or stay with the probe: frieze train"
+    assert caught.value.hint == f"Add images: {n_enough} a class or more; or keep the probe: frieze train"
     check_images(np.repeat(["ant", "bee"], n_enough).astype(object), TRUNK, test_size=test_size, seed=0)
     with pytest.raises(InputError):
         check_images(np.repeat(["ant", "bee"], n_enough - 1).astype(object), TRUNK, test_size=test_size, seed=0)
@@ -249,12 +255,12 @@ def test_a_probe_that_leaves_nothing_to_validate_on(table, points, tmp_path):
     with pytest.raises(
         InputError, match="Without the images held out for testing, each of the 3 classes has one image"
     ):
-        part_like(open_head(tmp_path / "head"), examples_of(two), seed=0)
+        reuse_split(open_head(tmp_path / "head"), examples_of(two), seed=0)
 
 
 def test_too_little_memory(parted, monkeypatch):
     """A step that takes more memory than is free is refused with a batch that would do."""
     monkeypatch.setattr("frieze.classifiers.finetuning.warm_start.free_memory", lambda: 16_000)
     with pytest.raises(InputError, match="A step takes about 32KB of memory; 16KB are free") as caught:
-        check_start(*parted, TRUNK, 32)
+        check_feasible(*parted, TRUNK, 32)
     assert "--batch-size 8" in caught.value.hint

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.svm import SVC
 
-from frieze.classifiers.kinds.rbf_svm import LEAST_LEAD, LinearReadout, OneVsOne, Rbf
+from frieze.classifiers.kinds.rbf_svm import MIN_LEAD, LinearReadout, OneVsOne, Rbf
 from frieze.core import import_tensorflow
 
 
@@ -41,7 +41,7 @@ def test_kernel_has_a_width(gamma):
 def test_the_largest_margin_is_of_the_predicted_class(n_classes):
     """The class of the largest margin is what SVC predicts, in rows too where no class wins all its duels."""
     model, duels, others, values = draw_duels(n_classes)
-    found = duels.margins(values)
+    found = duels.logits(values)
     assert found.shape == (len(others), n_classes)
     assert np.array_equal(found.argmax(1), model.predict(others))
 
@@ -55,12 +55,12 @@ def test_margins_are_likelihoods_of_duels(n_classes):
     for first, second, column in zip(*pairs, decisions.T, strict=True):
         expected[:, first] -= np.log1p(np.exp(-column))
         expected[:, second] -= np.log1p(np.exp(column))
-    found = duels.margins(values) + np.log(2)  # of each class against itself
+    found = duels.logits(values) + np.log(2)  # of each class against itself
     is_lifted = np.arange(n_classes) == found.argmax(1)[:, None]
     assert np.allclose(found[~is_lifted], expected[~is_lifted], atol=1e-4)
-    ahead = np.sort(expected, axis=1)[:, -1] + LEAST_LEAD
+    ahead = np.sort(expected, axis=1)[:, -1] + MIN_LEAD
     assert (found[is_lifted] <= ahead + 1e-4).all()
-    assert (np.diff(np.sort(found, axis=1)[:, -2:], axis=1) > LEAST_LEAD / 2).all()
+    assert (np.diff(np.sort(found, axis=1)[:, -2:], axis=1) > MIN_LEAD / 2).all()
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 6])
@@ -68,14 +68,14 @@ def test_duels_in_a_graph_are_the_duels(n_classes):
     """The TensorFlow function gives the margins."""
     _, duels, _, values = draw_duels(n_classes)
     got = duels.as_function()(import_tensorflow().constant(values)).numpy()
-    assert np.allclose(got, duels.margins(values), atol=1e-4)
+    assert np.allclose(got, duels.logits(values), atol=1e-4)
 
 
 def test_sums_are_weighted():
     """Sums give one weighted sum a class, and say how much a row takes in between."""
     sums = LinearReadout(np.array([[1, 2], [3, 4], [0, 1]], "f4"), np.array([0, 10, 20], "f4"))
     values = np.array([[1, 1], [0, 2]], "f4")
-    assert sums.margins(values).tolist() == [[3, 17, 21], [4, 18, 22]]
+    assert sums.logits(values).tolist() == [[3, 17, 21], [4, 18, 22]]
     assert sums.as_function()(import_tensorflow().constant(values)).numpy().tolist() == [[3, 17, 21], [4, 18, 22]]
     assert (sums.row_floats, dataclasses.replace(draw_duels(2)[1], coef=np.ones((2, 5), "f4")).row_floats) == (2, 17)
 
@@ -86,7 +86,7 @@ def test_duels_fit_together(spoilt):
     parts = [np.ones((2, 6)), np.ones(3), np.array([1, 2, 3])]
     OneVsOne.of(*parts)
     parts[spoilt] = parts[spoilt][..., :-1]
-    with pytest.raises(ValueError, match="for other duels"):
+    with pytest.raises(ValueError, match="for other pairs of classes"):
         OneVsOne.of(*parts)
-    with pytest.raises(ValueError, match="for other duels"):
+    with pytest.raises(ValueError, match="for other pairs of classes"):
         OneVsOne.of(np.ones((2, 6)), np.ones(3), np.array([-1, 4, 3]))

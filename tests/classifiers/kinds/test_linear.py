@@ -52,18 +52,18 @@ def test_heads_of_vgg16s_maps_are_scikit_learns(kind):
     embeddings, labels = unit_rows(maps).astype("f4"), np.array(list("abcde"), object)[codes]
     head = next(kind.fit_each(embeddings, labels, [1.0], FitOptions()))
     wanted = JUDGES[kind].fit(embeddings, codes).decision_function(embeddings)
-    assert np.allclose(head.margins(embeddings), wanted, atol=5e-3 * np.ptp(wanted))
+    assert np.allclose(head.logits(embeddings), wanted, atol=5e-3 * np.ptp(wanted))
     assert head.pipeline[-1].n_features_in_ == 25_088
 
 
 def test_ridge_of_many_long_rows_is_scikit_learns(overlapping, monkeypatch):
     """Solved in steps, where rows and columns are too many to decompose, ridge is the same head."""
     embeddings, labels = unit_rows(overlapping.embeddings()), overlapping.labels
-    usual = next(RidgeHead.fit_each(embeddings, labels, [1.0], FitOptions()))
+    default = next(RidgeHead.fit_each(embeddings, labels, [1.0], FitOptions()))
     monkeypatch.setattr("frieze.classifiers.kinds.linear.MOST_AXES", 5)
     stepped = next(RidgeHead.fit_each(embeddings, labels, [1.0], FitOptions()))
     assert stepped.pipeline[-1].solver == "lsqr"
-    assert np.allclose(stepped.margins(embeddings), usual.margins(embeddings), atol=1e-4)
+    assert np.allclose(stepped.logits(embeddings), default.logits(embeddings), atol=1e-4)
 
 
 def test_margins_are_scikit_learns(overlapping):
@@ -83,17 +83,17 @@ def test_weights_count_rows(overlapping):
         weighted = next(kind.fit_each(embeddings, labels, [1.0], FitOptions(1 + twice.astype("f4"))))
         rows = np.concatenate([np.arange(len(labels)), np.flatnonzero(twice)])
         doubled = next(kind.fit_each(embeddings[rows], labels[rows], [1.0], FitOptions()))
-        assert np.allclose(weighted.margins(embeddings), doubled.margins(embeddings), atol=5e-3)
+        assert np.allclose(weighted.logits(embeddings), doubled.logits(embeddings), atol=5e-3)
 
 
 def test_prototypes_are_class_means(overlapping):
     """The class is that of the mean with the highest cosine, or with the least distance as of NearestCentroid."""
     embeddings, labels = unit_rows(overlapping.embeddings()), overlapping.labels
-    by_cosine, by_distance = PrototypeHead.fit_each(embeddings, labels, PrototypeHead.values, FitOptions())
+    by_cosine, by_distance = PrototypeHead.fit_each(embeddings, labels, PrototypeHead.grid, FitOptions())
     means = unit_rows(np.stack([embeddings[labels == name].mean(0) for name in by_cosine.classes]))
-    assert np.array_equal(by_cosine.margins(embeddings).argmax(1), (embeddings @ means.T).argmax(1))
+    assert np.array_equal(by_cosine.logits(embeddings).argmax(1), (embeddings @ means.T).argmax(1))
     judge = NearestCentroid().fit(embeddings, labels.astype(str)).predict(embeddings)
-    assert by_distance.classes[by_distance.margins(embeddings).argmax(1)].tolist() == judge.tolist()
+    assert by_distance.classes[by_distance.logits(embeddings).argmax(1)].tolist() == judge.tolist()
 
 
 @pytest.mark.parametrize(("spread", "chosen"), [((0.3, 2.5, 0.3), 1.0), ((0.1, 0.1, 0.1), 0.0)])
@@ -103,7 +103,7 @@ def test_a_prototype_is_no_worse_than_nearest_centroid(spread, chosen, table):
     corners = np.eye(8)[[0, 1, 0]] + np.eye(8)[[0, 0, 2]]
     embeddings = (corners[codes] + np.array(spread)[codes, None] * rng.normal(size=(1500, 8))).astype("f4")
     rows = table([f"{row:04}" for row in range(1500)], np.array(["ant", "bee", "cow"])[codes].tolist(), embeddings)
-    found = train_head(rows, rows.path.parent / "head", recipe=HeadConfig("prototype"))
+    found = train_head(rows, rows.path.parent / "head", config=HeadConfig("prototype"))
     train, test = split_rows(rows.labels, test_size=0.2, seed=0)
     judge = make_pipeline(Normalizer(), NearestCentroid()).fit(embeddings[train], codes[train])
     assert found["setting"] == {"length": chosen}

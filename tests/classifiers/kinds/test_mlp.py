@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from frieze.classifiers.config import FitOptions, Network
-from frieze.classifiers.data.splits import split_rows, watched_rows
+from frieze.classifiers.data.splits import early_stopping_split, split_rows
 from frieze.classifiers.kinds.mlp import _LEAST_GAIN, KerasHead
 from frieze.core import unit_rows
 
@@ -28,25 +28,25 @@ def test_fit_stops_early(fitted):
 def test_best_weights_stay(fitted, overlapping):
     """The watched loss of the fitted head is the lowest of its history, within the least gain that counts."""
     train, _ = split_rows(overlapping.labels, test_size=0.2, seed=0)
-    _, watched = watched_rows(overlapping.labels[train], 0)
-    probabilities = fitted.probabilities(overlapping.embeddings()[train][watched])
-    codes = np.searchsorted(fitted.classes, overlapping.labels[train][watched])
+    _, validation = early_stopping_split(overlapping.labels[train], 0)
+    probabilities = fitted.probabilities(overlapping.embeddings()[train][validation])
+    codes = np.searchsorted(fitted.classes, overlapping.labels[train][validation])
     loss = -np.log(probabilities[np.arange(len(codes)), codes]).mean()
     assert loss == pytest.approx(min(fitted.network.history.history["val_loss"]), abs=_LEAST_GAIN)
 
 
 def test_single_rows_are_fitted_and_watched():
     """Where each class has one row nothing can be set apart, so all rows are both fitted and watched."""
-    seen, watched = watched_rows(np.array(["ant", "bee"], dtype=object), 0)
-    assert seen.tolist() == watched.tolist() == [0, 1]
+    seen, validation = early_stopping_split(np.array(["ant", "bee"], dtype=object), 0)
+    assert seen.tolist() == validation.tolist() == [0, 1]
 
 
 def test_a_tenth_of_the_training_rows_is_watched():
     """Of two classes of 30 rows, 27 are fitted and 3 watched, none both."""
     labels = np.repeat(["ant", "bee"], 30).astype(object)
-    seen, watched = watched_rows(labels, 0)
-    assert sorted([*seen, *watched]) == list(range(60))
-    assert labels[watched].tolist() == ["ant"] * 3 + ["bee"] * 3
+    seen, validation = early_stopping_split(labels, 0)
+    assert sorted([*seen, *validation]) == list(range(60))
+    assert labels[validation].tolist() == ["ant"] * 3 + ["bee"] * 3
 
 
 def test_keras_reads_the_file_by_itself(fitted, overlapping, tmp_path):
@@ -62,8 +62,8 @@ def test_keras_reads_the_file_by_itself(fitted, overlapping, tmp_path):
 def test_layers_and_dropout_are_stored(overlapping, tmp_path):
     """A network of two hidden layers with dropout is built as asked, and read back with the same answers."""
     embeddings, codes = unit_rows(overlapping.embeddings()), overlapping.labels
-    terms = FitOptions(network=Network(layers=(16, 8), dropout=0.25, epochs=2))
-    head = next(KerasHead.fit_each(embeddings, codes, [1.0], terms))
+    options = FitOptions(network=Network(layers=(16, 8), dropout=0.25, epochs=2))
+    head = next(KerasHead.fit_each(embeddings, codes, [1.0], options))
     kinds = [type(layer).__name__ for layer in head.network.layers]
     assert kinds == ["UnitNormalization", "Rescaling", "Dense", "Dropout", "Dense", "Dropout", "Dense"]
     assert head.network.count_params() == 9 * 16 + 17 * 8 + 9 * 3

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from frieze.classifiers.config import FitOptions
-from frieze.classifiers.data.embedding_rows import StoredRows
+from frieze.classifiers.data.embedding_rows import EmbeddingRows
 from frieze.classifiers.kinds.mlp import KerasHead
-from frieze.classifiers.kinds.mlp_batches import Batches, part_watched
+from frieze.classifiers.kinds.mlp_batches import Batches, split_for_early_stopping
 from frieze.core import FeatureFileError, unit_rows
 
 ROWS = np.arange(0, 150, 2)
@@ -15,12 +15,14 @@ ROWS = np.arange(0, 150, 2)
 @pytest.fixture(params=["memory", "table"])
 def embeddings(request, overlapping):
     """150 embeddings, in memory or in their table."""
-    return unit_rows(overlapping.embeddings()) if request.param == "memory" else StoredRows(overlapping, np.arange(150))
+    return (
+        unit_rows(overlapping.embeddings()) if request.param == "memory" else EmbeddingRows(overlapping, np.arange(150))
+    )
 
 
-def draw(embeddings, n_batches, **terms):
-    """Give so many batches of the even rows, whose codes are their numbers."""
-    batches = Batches(embeddings, np.arange(150), ROWS, FitOptions(**terms))
+def draw(embeddings, n_batches, **options):
+    """Return so many batches of the even rows, whose codes are their numbers."""
+    batches = Batches(embeddings, np.arange(150), ROWS, FitOptions(**options))
     return list(itertools.islice(batches.dataset().as_numpy_iterator(), n_batches))
 
 
@@ -53,10 +55,10 @@ def test_the_order_is_drawn(embeddings):
 def test_watched_rows_are_in_memory(embeddings, overlapping):
     """A tenth of each class is watched, read into memory, and none of it fitted."""
     codes = np.repeat(np.arange(3), 50)
-    fitted, (watched, own) = part_watched(embeddings, codes, 0)
+    fitted, (validation, own) = split_for_early_stopping(embeddings, codes, 0)
     assert (len(fitted), np.bincount(own).tolist()) == (135, [5, 5, 5])
     unit = unit_rows(overlapping.embeddings())
-    assert np.array_equal(watched, unit[np.setdiff1d(np.arange(150), fitted)])
+    assert np.array_equal(validation, unit[np.setdiff1d(np.arange(150), fitted)])
 
 
 def test_a_part_that_breaks_is_told(overlapping, monkeypatch):
@@ -66,8 +68,8 @@ def test_a_part_that_breaks_is_told(overlapping, monkeypatch):
         raise FeatureFileError("part-0 is damaged.", hint="Embed it again.")
         yield
 
-    monkeypatch.setattr(StoredRows, "pools", fail)
+    monkeypatch.setattr(EmbeddingRows, "shuffled_blocks", fail)
     codes = np.arange(150) % 3
     head = KerasHead.new(8, np.array(["a", "b", "c"]), FitOptions().network, seed=0)
     with pytest.raises(FeatureFileError, match="part-0 is damaged"):
-        head.fit(StoredRows(overlapping, np.arange(150)), codes, FitOptions())
+        head.fit(EmbeddingRows(overlapping, np.arange(150)), codes, FitOptions())

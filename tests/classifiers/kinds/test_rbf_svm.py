@@ -33,9 +33,9 @@ def approximated(monkeypatch):
     monkeypatch.setattr(kernel_head, "_N_BASIS", 60)
 
 
-def fit(embeddings, labels, value=3.0, terms=None):
+def fit(embeddings, labels, value=3.0, options=None):
     """Fit one head at one cost."""
-    return next(KernelHead.fit_each(embeddings, labels, [value], terms or FitOptions()))
+    return next(KernelHead.fit_each(embeddings, labels, [value], options or FitOptions()))
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
@@ -61,7 +61,7 @@ def test_approximation_is_scikit_learns(monkeypatch, n_classes):
     judge = make_pipeline(basis, LinearSVC(C=3, tol=1e-6, max_iter=100_000)).fit(
         embeddings.astype("f8"), labels.astype(str)
     )
-    found = head.classes[head.margins(others).argmax(1)]
+    found = head.classes[head.logits(others).argmax(1)]
     assert (found == judge.predict(others.astype("f8"))).mean() >= 0.99
     assert head.note == "The RBF kernel is approximated by 1,000 of the rows: 250 are more than 100."
 
@@ -73,7 +73,7 @@ def test_fewer_vectors_come_near_the_exact_machine():
     head = fit(embeddings, labels)
     exact = SVC(C=3, gamma=find_gamma(embeddings)).fit(embeddings, labels.astype(str)).score(others, right.astype(str))
     assert head._kernel.vectors.shape == (60, 6)
-    assert (head.classes[head.margins(others).argmax(1)] == right).mean() > exact - 0.05
+    assert (head.classes[head.logits(others).argmax(1)] == right).mean() > exact - 0.05
 
 
 @pytest.mark.usefixtures("approximated")
@@ -113,17 +113,17 @@ def test_weights_count_rows():
     embeddings, labels = draw_shells(200)
     twice = np.arange(200) % 3 == 0
     rows = np.concatenate([np.arange(200), np.flatnonzero(twice)])
-    weighted = fit(embeddings, labels, terms=FitOptions(1 + twice.astype("f4")))
-    assert np.allclose(weighted.margins(embeddings), fit(embeddings[rows], labels[rows]).margins(embeddings), atol=0.02)
-    assert not np.allclose(weighted.margins(embeddings), fit(embeddings, labels).margins(embeddings), atol=0.1)
+    weighted = fit(embeddings, labels, options=FitOptions(1 + twice.astype("f4")))
+    assert np.allclose(weighted.logits(embeddings), fit(embeddings[rows], labels[rows]).logits(embeddings), atol=0.02)
+    assert not np.allclose(weighted.logits(embeddings), fit(embeddings, labels).logits(embeddings), atol=0.1)
 
 
 @pytest.mark.usefixtures("approximated")
 def test_weights_reach_the_approximation():
     """Rows of weight 0 leave no trace but as vectors of the basis: the class that they alone have is not predicted."""
     embeddings, labels = draw_shells(300)
-    head = fit(embeddings, labels, terms=FitOptions((labels != "mid").astype("f4")))
-    assert not (head.classes[head.margins(embeddings).argmax(1)] == "mid").any()
+    head = fit(embeddings, labels, options=FitOptions((labels != "mid").astype("f4")))
+    assert not (head.classes[head.logits(embeddings).argmax(1)] == "mid").any()
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
@@ -157,13 +157,13 @@ def test_many_rows_are_asked_in_blocks(monkeypatch):
     """Rows that do not fit one block have the margins they have together."""
     embeddings, labels = draw_shells(100)
     head = fit(embeddings, labels)
-    together = head.margins(embeddings)
+    together = head.logits(embeddings)
     monkeypatch.setattr(kernel_head, "_BLOCK_FLOATS", 1000)
-    assert np.allclose(head.margins(embeddings), together, atol=1e-5)
+    assert np.allclose(head.logits(embeddings), together, atol=1e-5)
 
 
 def foreign(name):
-    """Give a stored thing that is no `svm-rbf` head of three classes and width 6."""
+    """Return a stored thing that is no `svm-rbf` head of three classes and width 6."""
     embeddings, labels = draw_shells(60)
     codes = np.unique(labels, return_inverse=True)[1]
     head = fit(embeddings, labels)
@@ -201,5 +201,5 @@ def test_a_machine_for_others_is_refused(tmp_path):
 def test_what_is_no_such_head_is_refused(tmp_path, name):
     """A file with another model, or one whose parts do not fit together, is refused before it is asked."""
     import_skops().dump(foreign(name), tmp_path / "head.skops")
-    with pytest.raises(ValueError, match=r"another|other duels|matmul|could not convert"):
+    with pytest.raises(ValueError, match=r"another|other pairs of classes|matmul|could not convert"):
         KernelHead.load(tmp_path / "head.skops", classes=np.array(["a", "b", "c"], dtype=object), dim=6)

@@ -154,7 +154,7 @@ def test_a_head_of_another_table_is_refused(points, separable, trained, table, t
     ids, labels, embeddings = points(noise=0.1)
     features = table([f"other {name}" for name in ids], labels, embeddings)
     check_audit(separable, tmp_path / "f.parquet", head=trained["linear"], seed=0, force=False)
-    with pytest.raises(MismatchError, match="None of the 60 labelled rows stands in the split of") as caught:
+    with pytest.raises(MismatchError, match="None of the 60 labelled rows is in the split of") as caught:
         check_audit(features, tmp_path / "f.parquet", head=trained["linear"], seed=0, force=False)
     assert f"frieze info {trained['linear']}" in caught.value.hint
 

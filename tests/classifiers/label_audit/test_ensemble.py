@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from frieze.classifiers.calibration import calibrated
-from frieze.classifiers.label_audit.ensemble import pool
+from frieze.classifiers.calibration import calibrate_probabilities
+from frieze.classifiers.label_audit.audit import pool_probabilities
 
 
-def opinion(codes, *, n_right, probability):
-    """Give an opinion float32 [N, 2] that is right on the first rows, as sure of each."""
+def probabilities(codes, *, n_right, probability):
+    """Return an opinion float32 [N, 2] that is right on the first rows, as sure of each."""
     is_right = np.arange(len(codes)) < n_right
     own = np.where(is_right, probability, 1 - probability)
     found = np.empty((len(codes), 2), np.float32)
@@ -31,7 +31,7 @@ def test_the_pool_is_the_mean_that_explains_the_labels_best(codes):
         return -np.log(mean[np.arange(100), codes]).sum()
 
     best = minimize_scalar(loss, bounds=(0, 1), method="bounded")
-    pooled = pool([one, other], codes)
+    pooled = pool_probabilities([one, other], codes)
     assert 0.05 < best.x < 0.95
     assert pooled == pytest.approx(best.x * one + (1 - best.x) * other, abs=0.01)
     assert pooled.sum(axis=1) == pytest.approx(np.ones(100), abs=1e-6)
@@ -40,19 +40,19 @@ def test_the_pool_is_the_mean_that_explains_the_labels_best(codes):
 
 def test_who_knows_nothing_does_not_count(codes):
     """Beside an opinion that is right, one that is wrong has next to no weight."""
-    right, wrong = opinion(codes, n_right=100, probability=0.9), opinion(codes, n_right=0, probability=0.9)
-    assert pool([wrong, right], codes) == pytest.approx(right, abs=0.01)
+    right, wrong = probabilities(codes, n_right=100, probability=0.9), probabilities(codes, n_right=0, probability=0.9)
+    assert pool_probabilities([wrong, right], codes) == pytest.approx(right, abs=0.01)
 
 
 def test_what_all_think_impossible_is_no_number_lost(codes):
     """A label to which every opinion gives nothing leaves probabilities."""
-    sure = opinion(codes, n_right=99, probability=1.0)
-    assert pool([sure, sure], codes) == pytest.approx(sure, abs=1e-6)
+    sure = probabilities(codes, n_right=99, probability=1.0)
+    assert pool_probabilities([sure, sure], codes) == pytest.approx(sure, abs=1e-6)
 
 
 @pytest.mark.parametrize(("n_right", "probability"), [(80, 0.99), (80, 0.6)])
 def test_calibrated_is_as_sure_as_it_is_right(codes, n_right, probability):
     """An opinion that is right on four of five rows gives each about .8, however sure it was."""
-    honest = calibrated(opinion(codes, n_right=n_right, probability=probability), codes)
+    honest = calibrate_probabilities(probabilities(codes, n_right=n_right, probability=probability), codes)
     assert honest.max(axis=1) == pytest.approx(np.full(100, 0.8), abs=0.02)
     assert (honest.argmax(axis=1) == codes)[:80].all()

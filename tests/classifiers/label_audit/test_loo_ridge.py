@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from frieze.classifiers.calibration import calibrated_margins
-from frieze.classifiers.label_audit.loo_ridge import ask_least_squares
+from frieze.classifiers.calibration import calibrate_logits
+from frieze.classifiers.label_audit.loo_ridge import loo_ridge_probabilities
 from frieze.core import unit_rows
 
 
@@ -17,14 +17,14 @@ def planted():
 
 
 def judged(embeddings, codes, images, penalty):
-    """Give scikit-learn's margins [N, C], with a fit of its own for each image."""
+    """Return scikit-learn's margins [N, C], with a fit of its own for each image."""
     from sklearn.linear_model import Ridge
 
-    margins, targets = np.empty((len(codes), 3), "f4"), np.eye(3)[codes]
+    logits, targets = np.empty((len(codes), 3), "f4"), np.eye(3)[codes]
     for image in np.unique(images):
         rows = images == image
-        margins[rows] = Ridge(alpha=penalty).fit(embeddings[~rows], targets[~rows]).predict(embeddings[rows])
-    return margins
+        logits[rows] = Ridge(alpha=penalty).fit(embeddings[~rows], targets[~rows]).predict(embeddings[rows])
+    return logits
 
 
 @pytest.mark.parametrize("penalty", [0.3, 10.0])
@@ -34,26 +34,26 @@ def test_a_row_is_judged_without_its_image(planted, monkeypatch, penalty, block_
     monkeypatch.setattr("frieze.classifiers.label_audit.loo_ridge._PENALTIES", (penalty,))
     monkeypatch.setattr("frieze.classifiers.label_audit.loo_ridge._BLOCK_FLOATS", block_floats)
     _, codes, _ = planted
-    found = ask_least_squares(*planted)
-    assert found == pytest.approx(calibrated_margins(judged(*planted, penalty), codes), abs=1e-3)
+    found = loo_ridge_probabilities(*planted)
+    assert found == pytest.approx(calibrate_logits(judged(*planted, penalty), codes)[0], abs=1e-3)
     assert found.dtype == np.float32
 
 
 def test_the_penalty_explains_the_labels_best(planted, monkeypatch):
     """Of several penalties the answer is that of the one with the highest held-out likelihood."""
-    answers, (_, codes, _) = {}, planted
+    predictions, (_, codes, _) = {}, planted
     for penalty in (0.001, 3.0, 1000.0):
         monkeypatch.setattr("frieze.classifiers.label_audit.loo_ridge._PENALTIES", (penalty,))
-        answers[penalty] = ask_least_squares(*planted)
-    best = max(answers.values(), key=lambda found: np.log(found[np.arange(90), codes]).sum())
-    monkeypatch.setattr("frieze.classifiers.label_audit.loo_ridge._PENALTIES", tuple(answers))
-    assert ask_least_squares(*planted).tolist() == best.tolist()
+        predictions[penalty] = loo_ridge_probabilities(*planted)
+    best = max(predictions.values(), key=lambda found: np.log(found[np.arange(90), codes]).sum())
+    monkeypatch.setattr("frieze.classifiers.label_audit.loo_ridge._PENALTIES", tuple(predictions))
+    assert loo_ridge_probabilities(*planted).tolist() == best.tolist()
 
 
 def test_an_image_that_is_everything_else_is_judged(planted):
     """Where all rows but one image's are equal, what is said is still probabilities."""
     codes, images = np.arange(20) % 2, np.where(np.arange(20) < 10, 0, np.arange(20))
-    found = ask_least_squares(np.tile(np.eye(3, dtype="f4")[0], (20, 1)), codes, images)
+    found = loo_ridge_probabilities(np.tile(np.eye(3, dtype="f4")[0], (20, 1)), codes, images)
     assert found.sum(axis=1) == pytest.approx(np.ones(20), abs=1e-5)
 
 
@@ -64,5 +64,5 @@ def test_few_long_rows(planted, monkeypatch):
     noise = np.random.default_rng(3).normal(size=wide.shape).astype("f4")
     wide = unit_rows(wide + 0.02 * noise)
     monkeypatch.setattr("frieze.classifiers.label_audit.loo_ridge._PENALTIES", (0.3,))
-    found = ask_least_squares(wide, codes, images)
-    assert found == pytest.approx(calibrated_margins(judged(wide, codes, images, 0.3), codes), abs=1e-3)
+    found = loo_ridge_probabilities(wide, codes, images)
+    assert found == pytest.approx(calibrate_logits(judged(wide, codes, images, 0.3), codes)[0], abs=1e-3)

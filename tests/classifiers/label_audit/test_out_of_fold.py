@@ -3,7 +3,7 @@ import pytest
 
 from frieze.classifiers.calibration import fit_temperature
 from frieze.classifiers.data.splits import fold_rows
-from frieze.classifiers.label_audit.out_of_fold import find_doubts, hold_out
+from frieze.classifiers.label_audit.out_of_fold import find_label_issues, predict_out_of_fold
 from frieze.core import unit_rows
 
 
@@ -22,11 +22,11 @@ def planted(points):
 def held_out(planted):
     """What held-out heads say of the planted rows."""
     embeddings, codes, _, folds = planted
-    return hold_out(embeddings, codes, folds)
+    return predict_out_of_fold(embeddings, codes, folds)
 
 
 def judged(planted, cost):
-    """Give scikit-learn's own held-out margins [N, C] on the same folds."""
+    """Return scikit-learn's own held-out margins [N, C] on the same folds."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import PredefinedSplit, cross_val_predict
 
@@ -42,8 +42,8 @@ def test_probabilities_are_those_of_sklearn(planted, monkeypatch, cost):
 
     monkeypatch.setattr("frieze.classifiers.label_audit.out_of_fold._COSTS", (cost,))
     embeddings, codes, _, folds = planted
-    held_out, margins = hold_out(embeddings, codes, folds), judged(planted, cost)
-    judge = softmax(fit_temperature(margins, codes) * margins, axis=1)
+    held_out, logits = predict_out_of_fold(embeddings, codes, folds), judged(planted, cost)
+    judge = softmax(fit_temperature(logits, codes) * logits, axis=1)
     assert np.abs(held_out.probabilities - judge).max() < 0.01
     assert held_out.probabilities.dtype == np.float32
     assert held_out.log_loss == pytest.approx(-np.log(judge[np.arange(300), codes]).mean(), abs=1e-3)
@@ -55,9 +55,9 @@ def test_the_cost_explains_the_labels_best(planted, monkeypatch):
     costs, losses = (0.0001, 0.1, 100.0, 10_000.0), []
     for cost in costs:
         monkeypatch.setattr("frieze.classifiers.label_audit.out_of_fold._COSTS", (cost,))
-        losses.append(hold_out(embeddings, codes, folds).log_loss)
+        losses.append(predict_out_of_fold(embeddings, codes, folds).log_loss)
     monkeypatch.setattr("frieze.classifiers.label_audit.out_of_fold._COSTS", costs)
-    held_out = hold_out(embeddings, codes, folds)
+    held_out = predict_out_of_fold(embeddings, codes, folds)
     assert held_out.cost == costs[np.argmin(losses)]
     assert held_out.cost in costs[1:-1]
     assert held_out.log_loss == pytest.approx(min(losses), rel=2e-3)
@@ -66,9 +66,9 @@ def test_the_cost_explains_the_labels_best(planted, monkeypatch):
 def test_wrong_labels_come_first(planted, held_out):
     """Of the planted errors the first 5 % hold half and more, and as many as scikit-learn's plain ranking there."""
     _, codes, is_wrong, _ = planted
-    first = [one.row for one in find_doubts(held_out.probabilities, codes)[:15]]
-    margins = judged(planted, held_out.cost)
-    plain = np.exp(margins)[np.arange(300), codes] / np.exp(margins).sum(axis=1)
+    first = [one.row for one in find_label_issues(held_out.probabilities, codes)[:15]]
+    logits = judged(planted, held_out.cost)
+    plain = np.exp(logits)[np.arange(300), codes] / np.exp(logits).sum(axis=1)
     assert is_wrong[first].sum() >= max(8, is_wrong[np.argsort(plain)[:15]].sum())
 
 
@@ -80,9 +80,9 @@ def test_a_copy_does_not_vouch_for_a_label(planted):
     copies = np.flatnonzero(codes == 0)[:20]
     embeddings[copies], codes[copies] = unit_rows(np.eye(8, dtype="f4")[[1]] + 0.2), 0
     images = np.arange(300)
-    apart = hold_out(embeddings, codes, fold_rows(codes, images, n_folds=5, seed=0))
+    apart = predict_out_of_fold(embeddings, codes, fold_rows(codes, images, n_folds=5, seed=0))
     images[copies] = row
-    together = hold_out(
+    together = predict_out_of_fold(
         embeddings, codes, fold_rows(codes, np.unique(images, return_inverse=True)[1], n_folds=5, seed=0)
     )
     assert apart.probabilities[row, 0] > together.probabilities[row, 0] + 0.1
@@ -92,7 +92,7 @@ def test_a_copy_does_not_vouch_for_a_label(planted):
 def test_only_likelier_classes_are_doubts():
     """A row whose own class is the likeliest is no doubt; the others have class, probability and score."""
     probabilities = np.array([[0.4, 0.3, 0.3], [0.1, 0.7, 0.2], [0.05, 0.9, 0.05]], "f4")
-    found = find_doubts(probabilities, np.array([0, 0, 2]))
+    found = find_label_issues(probabilities, np.array([0, 0, 2]))
     assert [(one.row, one.code) for one in found] == [(2, 1), (1, 1)]
     assert [one.probability for one in found] == pytest.approx([0.9, 0.7])
     assert [one.score for one in found] == pytest.approx([0.95, 0.9])

@@ -8,7 +8,7 @@ from frieze.features import top_k
 
 
 def nearest_of(embeddings):
-    """Give the cosines to the nearest rows, by NumPy."""
+    """Return the cosines to the nearest rows, by NumPy."""
     return top_k(embeddings, embeddings, k=min(len(embeddings), N_NEIGHBOURS))[1]
 
 
@@ -66,3 +66,13 @@ def test_the_fence_is_tukeys():
     rows, scores = find_outliers(nearest, np.ones(102, np.int64))
     assert rows.tolist() == [101, 100]
     assert scores == pytest.approx(1 - 3 * (upper - lower) / (distances[[101, 100]] - upper), rel=1e-4)
+
+
+@pytest.mark.parametrize(("n_near", "is_outlier"), [(9, True), (10, False)])
+def test_ten_near_rows_are_a_neighbourhood(n_near, is_outlier):
+    """A row with ten near neighbours is no outlier, however far the others are; a row with nine is one."""
+    distances = np.repeat(np.linspace(0.1, 0.11, 100)[:, None], N_NEIGHBOURS, axis=1)
+    distances[50, n_near + 1 :] = 0.9
+    distances[:, 0] = 0  # the row itself
+    rows, _ = find_outliers((1 - distances).astype("f4"), np.ones(100, np.int64))
+    assert rows.tolist() == [50] * is_outlier

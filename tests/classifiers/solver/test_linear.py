@@ -36,21 +36,21 @@ def judge(loss, embeddings, codes, *, cost, weights=None):
 
 
 def objective(loss, model, rows, *, cost, weights=1):
-    """Give scikit-learn's objective at its own solution, written out; of one column of hinges, both."""
+    """Return scikit-learn's objective at its own solution, written out; of one column of hinges, both."""
     embeddings, codes = rows
-    margins = embeddings.astype("f8") @ model.coef_.T + model.intercept_
+    decisions = embeddings.astype("f8") @ model.coef_.T + model.intercept_
     if loss == "softmax":
-        margins = np.column_stack([0 * margins, margins]) if margins.shape[1] == 1 else margins
-        losses = -log_softmax(margins, axis=1)[np.arange(len(codes)), codes]
+        decisions = np.column_stack([0 * decisions, decisions]) if decisions.shape[1] == 1 else decisions
+        losses = -log_softmax(decisions, axis=1)[np.arange(len(codes)), codes]
         return cost * (weights * losses).sum() + (model.coef_**2).sum() / 2
-    signs = np.where(codes[:, None] == np.arange(codes.max() + 1), 1, -1)[:, -margins.shape[1] :]
-    losses = (np.maximum(0, 1 - signs * margins) ** 2).sum(axis=1)
+    signs = np.where(codes[:, None] == np.arange(codes.max() + 1), 1, -1)[:, -decisions.shape[1] :]
+    losses = (np.maximum(0, 1 - signs * decisions) ** 2).sum(axis=1)
     whole = cost * (weights * losses).sum() + ((model.coef_**2).sum() + (model.intercept_**2).sum()) / 2
-    return whole * (2 if margins.shape[1] == 1 else 1)
+    return whole * (2 if decisions.shape[1] == 1 else 1)
 
 
 def predict(solution, embeddings):
-    """Give the class of the highest margin."""
+    """Return the class of the highest margin."""
     return (embeddings @ solution.coef.T + solution.intercept).argmax(axis=1)
 
 
@@ -98,7 +98,9 @@ def test_nothing_large_is_decomposed(monkeypatch):
     sizes, real = [], np.linalg.eigh
     monkeypatch.setattr(np.linalg, "eigh", lambda matrix: sizes.append(len(matrix)) or real(matrix))
     halves = [(embeddings[:30], codes[:30]), (embeddings[30:], codes[30:])]
-    whole, parts = (fit_linear(pieces, "softmax", cost=30, n_classes=5) for pieces in ([(embeddings, codes)], halves))
+    whole, parts = (
+        fit_linear(row_blocks, "softmax", cost=30, n_classes=5) for row_blocks in ([(embeddings, codes)], halves)
+    )
     assert max(sizes) <= 61
     assert parts.objective == pytest.approx(whole.objective, rel=1e-4)
     assert whole.coef.shape == parts.coef.shape == (5, 25_088)
@@ -116,10 +118,10 @@ def test_two_classes_have_mirrored_columns():
     """With two classes one column is the negative of the other, and softmax has scikit-learn's probabilities."""
     rows = draw(2)
     found = fit_linear([rows], "softmax", cost=2.0, n_classes=2)
-    margins = rows[0] @ found.coef.T + found.intercept
+    decisions = rows[0] @ found.coef.T + found.intercept
     wanted = judge("softmax", *rows, cost=2.0).decision_function(rows[0])
     assert np.allclose(found.coef[0], -found.coef[1], atol=1e-3)
-    assert np.allclose(margins[:, 1] - margins[:, 0], wanted, atol=0.02)
+    assert np.allclose(decisions[:, 1] - decisions[:, 0], wanted, atol=0.02)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -158,9 +160,9 @@ def test_pieces_are_the_whole(loss):
     embeddings, codes = draw(5, n=3000)
     weights = np.linspace(0.5, 2, 3000, dtype="f4")
     cuts = [0, 1, 700, 700, 2900, 3000]
-    pieces = [(embeddings[a:b], codes[a:b]) for a, b in itertools.pairwise(cuts)]
+    row_blocks = [(embeddings[a:b], codes[a:b]) for a, b in itertools.pairwise(cuts)]
     whole = fit_linear([(embeddings, codes)], loss, cost=5.0, n_classes=5, weights=weights)
-    found = fit_linear(pieces, loss, cost=5.0, n_classes=5, weights=weights)
+    found = fit_linear(row_blocks, loss, cost=5.0, n_classes=5, weights=weights)
     assert found.objective == pytest.approx(whole.objective, rel=1e-5)
     assert np.allclose(found.coef, whole.coef, atol=0.01 * np.abs(whole.coef).max())
 
@@ -238,11 +240,11 @@ def test_weights_are_one_a_row(n_weights):
         fit_linear([draw(3)], "softmax", cost=1.0, n_classes=3, weights=np.ones(n_weights, "f4"))
 
 
-@pytest.mark.parametrize("pieces", [[], iter([draw(3)])], ids=["none", "generator"])
-def test_no_rows_are_refused(pieces):
+@pytest.mark.parametrize("row_blocks", [[], iter([draw(3)])], ids=["none", "generator"])
+def test_no_rows_are_refused(row_blocks):
     """Nothing is fitted on no rows, nor on pieces that can be gone through only once."""
     with pytest.raises(ValueError, match="There are no rows"):
-        fit_linear(pieces, "softmax", cost=1.0, n_classes=3)
+        fit_linear(row_blocks, "softmax", cost=1.0, n_classes=3)
 
 
 def test_ended_classes_are_left_alone(monkeypatch):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from frieze.classifiers.solver.losses import LOSSES
-from frieze.classifiers.solver.preconditioner import LeadingAxes, Preconditioner
+from frieze.classifiers.solver.preconditioner import LeadingAxes, PrincipalAxes
 from frieze.classifiers.solver.row_blocks import mean_products
 
 EVERY = slice(None)
@@ -18,16 +18,16 @@ def products():
 @pytest.mark.parametrize("loss", LOSSES)
 def test_there_and_back(products, loss):
     """Weights come back from their variables."""
-    whitening = Preconditioner(products, LOSSES[loss]).round_out(np.array([2.0, 300.0]))
+    preconditioner = PrincipalAxes(products, LOSSES[loss]).preconditioner(np.array([2.0, 300.0]))
     weights = np.random.default_rng(1).normal(size=(2, 5)).astype("f4")
-    assert whitening.weights(whitening.variables(weights), EVERY) == pytest.approx(weights, abs=2e-3)
+    assert preconditioner.weights(preconditioner.variables(weights), EVERY) == pytest.approx(weights, abs=2e-3)
 
 
 @pytest.mark.parametrize("curvature", [1e-3, 1.0, 1e4])
 def test_the_second_derivative_is_round(products, curvature):
     """By the variables, penalty and loss of that curvature have the identity for a second derivative."""
-    whitening = Preconditioner(products, LOSSES["squared_hinge"]).round_out(np.array([curvature]))
-    basis = np.vstack([whitening.weights(row[None], EVERY) for row in np.eye(5)]).astype(
+    preconditioner = PrincipalAxes(products, LOSSES["squared_hinge"]).preconditioner(np.array([curvature]))
+    basis = np.vstack([preconditioner.weights(row[None], EVERY) for row in np.eye(5)]).astype(
         "f8"
     )  # weights of each variable
     assert basis @ (np.eye(5) + curvature * products) @ basis.T == pytest.approx(np.eye(5), abs=2e-3)
@@ -35,8 +35,8 @@ def test_the_second_derivative_is_round(products, curvature):
 
 def test_a_free_intercept_has_a_scale(products):
     """Without a penalty on the intercept, its second derivative is that of the loss alone."""
-    whitening = Preconditioner(products, LOSSES["softmax"]).round_out(np.array([10.0]))
-    basis = np.vstack([whitening.weights(row[None], EVERY) for row in np.eye(5)]).astype("f8")
+    preconditioner = PrincipalAxes(products, LOSSES["softmax"]).preconditioner(np.array([10.0]))
+    basis = np.vstack([preconditioner.weights(row[None], EVERY) for row in np.eye(5)]).astype("f8")
     wanted = np.diag([1.0, 1, 1, 1, 0]) + 10 * products
     assert basis @ wanted @ basis.T == pytest.approx(np.eye(5), abs=2e-3)
 
@@ -44,11 +44,11 @@ def test_a_free_intercept_has_a_scale(products):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_gradients_follow_the_variables(products, loss):
     """The derivative by the variables is that of a function of the weights, for the classes asked for."""
-    whitening = Preconditioner(products, LOSSES[loss]).round_out(np.array([2.0, 300.0]))
+    preconditioner = PrincipalAxes(products, LOSSES[loss]).preconditioner(np.array([2.0, 300.0]))
     classes, by_weights = np.array([1]), np.random.default_rng(1).normal(size=(1, 5))
     step = np.random.default_rng(2).normal(size=(1, 5))
-    wanted = (by_weights * whitening.weights(step, classes)).sum()
-    assert (whitening.gradients(by_weights, classes) * step).sum() == pytest.approx(wanted, rel=1e-4)
+    wanted = (by_weights * preconditioner.weights(step, classes)).sum()
+    assert (preconditioner.gradients(by_weights, classes) * step).sum() == pytest.approx(wanted, rel=1e-4)
 
 
 @pytest.fixture
@@ -61,19 +61,19 @@ def leading():
 @pytest.mark.parametrize("loss", LOSSES)
 def test_leading_axes_go_there_and_back(leading, loss):
     """Weights come back from the variables of the leading axes, and gradients follow them."""
-    whitening = LeadingAxes(leading, np.ones(500, "f4"), LOSSES[loss]).round_out(np.array([2.0, 300.0]))
+    preconditioner = LeadingAxes(leading, np.ones(500, "f4"), LOSSES[loss]).preconditioner(np.array([2.0, 300.0]))
     weights = np.random.default_rng(1).normal(size=(2, 31)).astype("f4")
-    assert whitening.weights(whitening.variables(weights), EVERY) == pytest.approx(weights, abs=5e-3)
+    assert preconditioner.weights(preconditioner.variables(weights), EVERY) == pytest.approx(weights, abs=5e-3)
     by_weights, step = np.random.default_rng(2).normal(size=(2, 1, 31))
-    wanted = (by_weights * whitening.weights(step, np.array([1]))).sum()
-    assert (whitening.gradients(by_weights, np.array([1])) * step).sum() == pytest.approx(wanted, rel=1e-3)
+    wanted = (by_weights * preconditioner.weights(step, np.array([1]))).sum()
+    assert (preconditioner.gradients(by_weights, np.array([1])) * step).sum() == pytest.approx(wanted, rel=1e-3)
 
 
 def test_the_leading_axes_make_it_round(leading, monkeypatch):
     """By their variables the second derivative has no long axis; what few axes leave is alike."""
     monkeypatch.setattr("frieze.classifiers.solver.preconditioner._N_LEADING", 5)
-    whitening = LeadingAxes(leading, np.ones(500, "f4"), LOSSES["squared_hinge"]).round_out(np.array([100.0]))
-    basis = np.vstack([whitening.weights(row[None], EVERY) for row in np.eye(31)]).astype("f8")
+    preconditioner = LeadingAxes(leading, np.ones(500, "f4"), LOSSES["squared_hinge"]).preconditioner(np.array([100.0]))
+    basis = np.vstack([preconditioner.weights(row[None], EVERY) for row in np.eye(31)]).astype("f8")
     products = mean_products([(leading, np.zeros(500, int))], None)
     curvatures = np.linalg.eigvalsh(basis @ (np.eye(31) + 100 * products) @ basis.T)
     assert (curvatures.min() > 0.5, curvatures.max() < 2) == (True, True)

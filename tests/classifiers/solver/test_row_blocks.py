@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from frieze.classifiers.solver.row_blocks import blocks, drawn_rows, mean_products
+from frieze.classifiers.solver.row_blocks import mean_products, sample_rows, small_blocks
 
 
 def draw(n, dim=3):
@@ -11,7 +11,7 @@ def draw(n, dim=3):
 
 
 def products(embeddings, weights=1):
-    """Give the weighted mean of x x' of all rows."""
+    """Compute the weighted mean of x x' of all rows."""
     rows = np.column_stack([embeddings, np.ones(len(embeddings))]).astype("f8")
     return (rows * np.reshape(weights, (-1, 1))).T @ rows / np.broadcast_to(weights, len(rows)).sum()
 
@@ -20,7 +20,7 @@ def test_blocks_give_each_row_once():
     """Blocks hold all rows in order, with their weights, none longer than 1,024."""
     embeddings, codes = draw(3000)
     weights = codes.astype("f4")
-    found = list(blocks([(embeddings[:2500], codes[:2500]), (embeddings[2500:], codes[2500:])], weights))
+    found = list(small_blocks([(embeddings[:2500], codes[:2500]), (embeddings[2500:], codes[2500:])], weights))
     assert [len(own) for _, own, _ in found] == [1024, 1024, 452, 500]
     assert np.array_equal(np.concatenate([one for one, _, _ in found]), embeddings)
     assert np.array_equal(np.concatenate([one for _, one, _ in found]), codes)
@@ -30,7 +30,7 @@ def test_blocks_give_each_row_once():
 def test_blocks_are_views():
     """No block copies its embeddings."""
     embeddings, codes = draw(3000)
-    assert all(np.shares_memory(one, embeddings) for one, _, _ in blocks([(embeddings, codes)], None))
+    assert all(np.shares_memory(one, embeddings) for one, _, _ in small_blocks([(embeddings, codes)], None))
 
 
 def test_products_of_few_rows_are_exact():
@@ -68,7 +68,7 @@ def test_rows_are_drawn_evenly(n, most, stride):
     """Drawn is every row, or every second, fourth and so on, with its weight, so many that half of `most` are left."""
     embeddings, codes = draw(n)
     weights = codes.astype("f4")
-    pieces = [(embeddings[:1500], codes[:1500]), (embeddings[1500:], codes[1500:])]
-    rows, own = drawn_rows(pieces, weights, most=most)
+    row_blocks = [(embeddings[:1500], codes[:1500]), (embeddings[1500:], codes[1500:])]
+    rows, own = sample_rows(row_blocks, weights, most=most)
     assert np.array_equal(rows, embeddings[::stride])
     assert np.array_equal(own, weights[::stride])

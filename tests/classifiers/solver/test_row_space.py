@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from frieze.classifiers.solver.row_space import RowSpace, shortened
+from frieze.classifiers.solver.row_space import RowSpace, reduce_width
 from frieze.core import unit_rows
 
 
@@ -31,7 +31,7 @@ def test_weights_give_the_same_margins():
     space = RowSpace(rows)
     weights = space.weights(coordinates)
     assert rows @ weights.T == pytest.approx(space.coordinates @ coordinates.T, abs=1e-5)
-    assert space.along(weights) == pytest.approx(coordinates, abs=1e-5)
+    assert space.project(weights) == pytest.approx(coordinates, abs=1e-5)
     assert np.linalg.norm(weights) == pytest.approx(np.linalg.norm(coordinates), rel=1e-5)
 
 
@@ -45,9 +45,9 @@ def test_rows_of_zeros():
 def test_short_rows_stay():
     """No shorter are rows that are no longer than there are of them."""
     rows = draw(30, 30)
-    assert shortened(rows) is rows
-    assert RowSpace.of_few(rows) is None
-    assert shortened(rows[:29]).shape == (29, 29)
+    assert reduce_width(rows) is rows
+    assert RowSpace.if_fewer_rows_than_columns(rows) is None
+    assert reduce_width(rows[:29]).shape == (29, 29)
 
 
 def test_many_long_rows(monkeypatch):
@@ -55,6 +55,6 @@ def test_many_long_rows(monkeypatch):
     monkeypatch.setattr("frieze.classifiers.solver.row_space.MOST_AXES", 30)
     monkeypatch.setattr("frieze.classifiers.solver.row_space._N_SAMPLED", 10)
     rows = draw(50, 40, n_axes=8)
-    found = shortened(rows)
+    found = reduce_width(rows)
     assert found.shape == (50, 8)
     assert found @ found.T == pytest.approx(rows @ rows.T, abs=1e-5)

@@ -150,7 +150,7 @@ def test_an_unchanged_table_makes_no_head_stale(trained):
 
 def test_a_changed_table_makes_a_head_stale(table, tmp_path, points):
     """A table of another generation at the same place is told, with the command to train again."""
-    train_head(table(*points(noise=0.1)), tmp_path / "my head", parting=SplitConfig(test_size=0.5, seed=3))
+    train_head(table(*points(noise=0.1)), tmp_path / "my head", split_config=SplitConfig(test_size=0.5, seed=3))
     shutil.rmtree(tmp_path / "new.features")
     table(*points(noise=0.1, seed=1))
     again = f"frieze train {tmp_path}/new.features --out '{tmp_path}/my head' --head linear --test-size 0.5 --seed 3"
@@ -166,7 +166,7 @@ LABELS = [None, {"column": "the kind"}, {"file": "/a b/l.csv", "column": "kind"}
 def test_a_head_tells_where_its_labels_came_from(labels, separable, tmp_path):
     """A column, or a file and its column, is noted in head.json and read from there; stored labels are not noted."""
     features = separable.with_labels(separable.labels, labels_from=labels) if labels else separable
-    train_head(features, tmp_path / "head", recipe=HeadConfig("prototype"))
+    train_head(features, tmp_path / "head", config=HeadConfig("prototype"))
     assert read_labels_from(tmp_path / "head") == read(tmp_path / "head").get("labels") == labels
 
 
@@ -303,13 +303,13 @@ def test_weights_of_another_shape_are_refused(copied):
 
 def test_opening_while_it_is_replaced(copied, separable, monkeypatch):
     """A head that another one replaces after head.json was read is opened again: the new one, whole."""
-    path, read = copied("prototype"), head_json.read_document
+    path, read = copied("prototype"), head_json.read_head_json
 
     def read_and_train(place):
         monkeypatch.undo()
         document = read(place)
-        train_head(separable, path, recipe=HeadConfig("linear"), force=True)
+        train_head(separable, path, config=HeadConfig("linear"), force=True)
         return document
 
-    monkeypatch.setattr(storage, "read_document", read_and_train)
+    monkeypatch.setattr(storage, "read_head_json", read_and_train)
     assert open_head(path).document["head"] == "linear"

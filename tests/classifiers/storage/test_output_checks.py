@@ -96,7 +96,7 @@ def test_predictions_may_stand_below_a_colon(tmp_path, monkeypatch):
 def test_force_replaces_heads_only(tmp_path, name):
     """With force a folder that holds no head stays."""
     (tmp_path / name).write_text('{"kind": "features"}', encoding="utf-8")
-    with pytest.raises(FeatureFileError, match="holds no head"):
+    with pytest.raises(FeatureFileError, match="is no head"):
         check_head(tmp_path, force=True)
 
 
@@ -109,7 +109,7 @@ def test_force_never_takes_a_foreign_file_along(copied, name):
     first = name.split("/")[0]
     with pytest.raises(FeatureFileError, match=f"copied is not replaced: .*/{first} is no part of a head") as caught:
         check_head(head, force=True)
-    assert caught.value.hint == "Move it elsewhere, or give another --out."
+    assert caught.value.hint == "Move it elsewhere, or use another --out."
 
 
 @pytest.mark.parametrize("name", ["report.html", "head.keras"])

@@ -43,7 +43,7 @@ def test_few_rows_have_no_folds():
     assert (tuned.value, tuned.factor, tuned.accuracies, len(tuned.confidences)) == (30.0, 1.0, {}, 0)
 
 
-@pytest.mark.parametrize("head", [name for name in HEADS if len(HEADS[name].values) > 1])
+@pytest.mark.parametrize("head", [name for name in HEADS if len(HEADS[name].grid) > 1])
 def test_the_value_is_the_one_that_is_right_most_often(head, overlapping):
     """What is chosen has the highest accuracy on rows not fitted on, computed by hand; of several alike the first."""
     kind, embeddings, labels = HEADS[head], unit_rows(overlapping.embeddings()), overlapping.labels
@@ -54,13 +54,13 @@ def test_the_value_is_the_one_that_is_right_most_often(head, overlapping):
             for train, held in folds
             for one in kind.fit_each(embeddings[train], labels[train], [value], FitOptions())
         )
-        for value in kind.values
+        for value in kind.grid
     ]
     tuned = tune_head(kind, embeddings, labels, folds, FitOptions())
-    assert list(tuned.accuracies) == list(kind.values)
+    assert list(tuned.accuracies) == list(kind.grid)
     assert np.allclose(list(tuned.accuracies.values()), np.array(n_right) / 150, atol=0.02)  # of a path, not alone
     best = max(tuned.accuracies.values())
-    assert tuned.value == next(value for value in kind.values if tuned.accuracies[value] == best)
+    assert tuned.value == next(value for value in kind.grid if tuned.accuracies[value] == best)
 
 
 def test_confidences_are_of_rows_not_fitted_on(overlapping):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from frieze.classifiers.registry import HEADS
-from frieze.classifiers.training import memory
-from frieze.classifiers.training.memory import Budget
+from frieze.classifiers.training import fit
+from frieze.classifiers.training.fit import MemoryBudget
 from frieze.core import parse_size
 from frieze.features import VectorOptions, import_vectors
 
@@ -23,8 +23,8 @@ print(json.dumps([told["peak_memory_bytes"], told["accuracy"], told["notes"]]))
 @pytest.fixture
 def budget(monkeypatch):
     """Make a budget of a process that takes 200 MB now, for 300,000 rows of 10 classes."""
-    monkeypatch.setattr(memory, "resident_memory", lambda: 200 * MB)
-    return lambda size, head: Budget.of(size, HEADS[head], n_rows=300_000, n_classes=10)
+    monkeypatch.setattr(fit, "resident_memory", lambda: 200 * MB)
+    return lambda size, head: MemoryBudget.of(size, HEADS[head], n_rows=300_000, n_classes=10)
 
 
 def test_what_the_process_takes_counts(budget):

@@ -6,17 +6,17 @@ import pytest
 
 from frieze.classifiers import HEADS, HeadConfig, train_head
 from frieze.classifiers.data.labelled_examples import labelled_rows
-from frieze.classifiers.data.split_config import SplitConfig
-from frieze.classifiers.training.notes import describe_split, notes_on_split
+from frieze.classifiers.data.splits import SplitConfig
+from frieze.classifiers.training.notes import notes_on_split, split_gaps
 
 
-def train(features, tmp_path, *, head="linear", **parting):
+def train(features, tmp_path, *, head="linear", **split_config):
     """Train a head below tmp_path."""
-    return train_head(features, tmp_path / "a.head", recipe=HeadConfig(head), parting=SplitConfig(**parting))
+    return train_head(features, tmp_path / "a.head", config=HeadConfig(head), split_config=SplitConfig(**split_config))
 
 
 def one_group_a_class(points, table):
-    """Give a table, and groups of its rows: all ants are of one group, the others on their own."""
+    """Return a table, and groups of its rows: all ants are of one group, the others on their own."""
     ids, labels, embeddings = points(noise=0.4)
     features = table(ids, labels, embeddings)
     groups = np.where(features.labels == "ant", 0, np.arange(1, 61))
@@ -31,7 +31,7 @@ def test_a_class_in_one_group_leaves_the_probabilities_honest(points, table, tmp
     assert (found["unjudged"], found["untested_classes"]) == ({"ant": 20}, ["ant"])
     assert found["expected_calibration_error"] < 0.3
     assert [note.split(":")[0] for note in found["notes"]] == [
-        "Training images that count neither for the setting nor for the calibration",
+        "Training images left out of hyperparameter search and calibration",
         "Classes without a held-out image",
     ]
 
@@ -70,13 +70,13 @@ def test_equal_bytes_on_both_sides_are_told(points, table, tmp_path):
 
 
 def test_images_without_a_part_are_counted(points, table, tmp_path):
-    """Rows whose cell in the column of parts is missing or empty are on neither side, and that is said."""
+    """Rows whose cell in the split column is missing or empty are on neither side, and that is said."""
     ids, labels, embeddings = points(noise=0.1)
     features = table(ids, labels, embeddings)
     parts = [[None, "", "train", "test"][row % 4] for row in range(60)]
     rows = features.rows.append_column("part", pa.array(parts, pa.string()))
-    split, _ = SplitConfig(column="part").part(SimpleNamespace(rows=rows), labelled_rows(rows))
-    described = describe_split(labelled_rows(rows), split)
+    split, _ = SplitConfig(column="part").split(SimpleNamespace(rows=rows), labelled_rows(rows))
+    described = split_gaps(labelled_rows(rows), split)
     assert described["n_without_part"] == 30
     assert "left out: 30." in notes_on_split(described, split.method)[0]
 

@@ -21,7 +21,7 @@ def read(path):
 
 
 def contents(folder):
-    """Give the bytes of each file by name."""
+    """Return the bytes of each file by name."""
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
@@ -125,7 +125,7 @@ def test_force_replaces_a_head(separable, copied):
     """With force a head gives way to the new one, and nothing of the old one stays."""
     path = copied("linear")
     (path / "report.html").write_text("old", encoding="utf-8")
-    train_head(separable, path, recipe=HeadConfig("svm"), force=True)
+    train_head(separable, path, config=HeadConfig("svm"), force=True)
     assert read(path / "head.json")["head"] == "svm"
     assert sorted(contents(path)) == ["head.json", "head.skops", "report.json", "split.parquet"]
 
@@ -145,7 +145,7 @@ def test_a_failed_training_leaves_nothing(separable, tmp_path, monkeypatch):
 def test_wrong_arguments_are_refused_before_anything_is_read(separable, tmp_path):
     """An unknown kind of head is an error that the user can mend."""
     with pytest.raises(InputError, match="Unknown head: forest"):
-        train_head(separable, tmp_path / "head", recipe=HeadConfig("forest"))
+        train_head(separable, tmp_path / "head", config=HeadConfig("forest"))
 
 
 @pytest.mark.parametrize("name", ["head.json/head", "x" * 256])
@@ -159,15 +159,15 @@ def test_an_impossible_place_is_refused_before_the_fit(trained, tmp_path, monkey
 @pytest.mark.parametrize("seed", [-1, 2**32])
 def test_a_seed_out_of_range_is_refused(separable, tmp_path, seed):
     """Seeds are what both NumPy and scikit-learn take."""
-    with pytest.raises(InputError, match=f"The seed is {seed}; it lies between 0 and 4294967295") as caught:
-        train_head(separable, tmp_path / "head", parting=SplitConfig(seed=seed))
+    with pytest.raises(InputError, match=f"The seed is {seed}; it must be between 0 and 4294967295") as caught:
+        train_head(separable, tmp_path / "head", split_config=SplitConfig(seed=seed))
     assert "--seed 0" in caught.value.hint
 
 
 def test_the_largest_seed_works(separable, tmp_path, head):
     """Each kind of head takes the largest seed that is allowed."""
-    recipe = HeadConfig(head, seed=2**32 - 1, network=BRIEF[head])
-    train_head(separable, tmp_path / "head", recipe=recipe, parting=SplitConfig(seed=2**32 - 1))
+    config = HeadConfig(head, seed=2**32 - 1, network=BRIEF[head])
+    train_head(separable, tmp_path / "head", config=config, split_config=SplitConfig(seed=2**32 - 1))
     assert read(tmp_path / "head" / "head.json")["split"]["seed"] == 4294967295
 
 
@@ -191,8 +191,8 @@ def test_a_cut_fit_is_told_in_the_document(overlapping, tmp_path, monkeypatch, c
     """A head that is cut off before its end is told by a field, not by a warning."""
     for limit in ("lbfgs._MAX_ITERATIONS", "linear._MAX_ROUNDS"):
         monkeypatch.setattr(f"frieze.classifiers.solver.{limit}", 1)
-    recipe = HeadConfig(cut, network=BRIEF[cut])
-    assert train_head(overlapping, tmp_path / "head", recipe=recipe)["converged"] is False
+    config = HeadConfig(cut, network=BRIEF[cut])
+    assert train_head(overlapping, tmp_path / "head", config=config)["converged"] is False
 
 
 def test_many_classes_of_few_rows_are_told_apart(table, tmp_path, head):
@@ -201,7 +201,7 @@ def test_many_classes_of_few_rows_are_told_apart(table, tmp_path, head):
     embeddings = np.eye(30, dtype="f4")[codes] + 0.02 * np.random.default_rng(0).normal(size=(60, 30)).astype("f4")
     ids = [f"{row:03d}" for row in range(60)]
     rows = table(ids, [f"class {code}" for code in codes], embeddings)
-    found = train_head(rows, tmp_path / "head", recipe=HeadConfig(head))
+    found = train_head(rows, tmp_path / "head", config=HeadConfig(head))
     assert (found["n_train"], found["n_test"], found["accuracy"]) == (30, 30, 1)
     report = read(tmp_path / "head" / "report.json")
     assert report["confusion"] == np.eye(30, dtype=int).tolist()
@@ -235,8 +235,8 @@ def twins(table, points):
 
 def test_twins_on_both_sides_flatter(twins, tmp_path):
     """With twins kept together the accuracy is lower than a split of single rows would tell, and both are told."""
-    parting = SplitConfig(groups=lambda: np.arange(300) // 2)
-    found = train_head(twins, tmp_path / "head", recipe=HeadConfig("knn"), parting=parting)
+    split_config = SplitConfig(groups=lambda: np.arange(300) // 2)
+    found = train_head(twins, tmp_path / "head", config=HeadConfig("knn"), split_config=split_config)
     assert found["naive_accuracy"] > found["accuracy"] + 0.1
     split = pq.read_table(tmp_path / "head" / "split.parquet").to_pylist()
     parts = {row["id"]: row["part"] for row in split}
@@ -246,28 +246,30 @@ def test_twins_on_both_sides_flatter(twins, tmp_path):
 
 def test_a_column_groups(twins, tmp_path):
     """Rows of one value of a column come on one side; rows without a value are on their own."""
-    found = train_head(twins, tmp_path / "head", recipe=HeadConfig("prototype"), parting=SplitConfig(group="sha256"))
+    found = train_head(
+        twins, tmp_path / "head", config=HeadConfig("prototype"), split_config=SplitConfig(group="sha256")
+    )
     assert found["naive_accuracy"] >= 0
     assert read(tmp_path / "head" / "head.json")["split"]["group"] == "sha256"
 
 
-@pytest.mark.parametrize("parting", [{"group": "nosuch"}, {"column": "nosuch"}])
-def test_a_column_that_is_not_there(twins, tmp_path, parting):
+@pytest.mark.parametrize("split_config", [{"group": "nosuch"}, {"column": "nosuch"}])
+def test_a_column_that_is_not_there(twins, tmp_path, split_config):
     """A column that the table has not is refused with those that it has."""
     with pytest.raises(InputError, match="There is no column nosuch") as caught:
-        train_head(twins, tmp_path / "head", parting=SplitConfig(**parting))
+        train_head(twins, tmp_path / "head", split_config=SplitConfig(**split_config))
     assert "sha256" in caught.value.hint
 
 
 def test_group_and_column_exclude_each_other():
     """Where a column says each row's part, groups mean nothing."""
-    with pytest.raises(InputError, match="says where each row goes"):
+    with pytest.raises(InputError, match="decides where each row goes"):
         SplitConfig(column="a", group="b")
 
 
 def test_a_head_that_abstains(overlapping, tmp_path):
     """Asked for a precision, a head has a threshold, and its answers above it are right about so often."""
-    found = train_head(overlapping, tmp_path / "head", recipe=HeadConfig("linear", precision=0.99))["abstain"]
+    found = train_head(overlapping, tmp_path / "head", config=HeadConfig("linear", precision=0.99))["abstain"]
     assert found["precision"] == 0.99
     assert 0 < found["coverage"] < 1
     assert found["precision_on_test"] >= 0.9
@@ -288,10 +290,10 @@ IN_PASSES = {"linear": 1e-3, "svm": 1e-3, "prototype": 1e-5}
 @pytest.mark.parametrize("name", IN_PASSES)
 def test_in_passes_as_in_memory(overlapping, tmp_path, name):
     """A head whose rows stay in the table is the one whose rows are in memory, and says how it was fitted."""
-    found = train_head(overlapping, tmp_path / "head", recipe=HeadConfig(name, is_balanced=True, memory_bytes=1))
-    assert found["notes"][0] == "The 120 embeddings are not held in memory: they are read from the table in passes."
+    found = train_head(overlapping, tmp_path / "head", config=HeadConfig(name, is_balanced=True, memory_bytes=1))
+    assert found["notes"][0] == "The 120 embeddings do not fit in memory: they are streamed from the table in passes."
     assert found["notes"][1].startswith("--max-memory 1B is less than the process takes without embeddings, about ")
-    held = train_head(overlapping, tmp_path / "held", recipe=HeadConfig(name, is_balanced=True))
+    held = train_head(overlapping, tmp_path / "held", config=HeadConfig(name, is_balanced=True))
     assert (held["notes"], held["setting"], held["accuracy"]) == ([], found["setting"], found["accuracy"])
     one, other = (open_head(tmp_path / path).probabilities(overlapping.embeddings()) for path in ("head", "held"))
     assert np.abs(one - other).max() < IN_PASSES[name]
@@ -299,18 +301,18 @@ def test_in_passes_as_in_memory(overlapping, tmp_path, name):
 
 def test_a_network_learns_in_passes(separable, tmp_path):
     """A keras head whose rows stay in the table tells separable points apart."""
-    found = train_head(separable, tmp_path / "head", recipe=HeadConfig("keras", memory_bytes=1))
+    found = train_head(separable, tmp_path / "head", config=HeadConfig("keras", memory_bytes=1))
     assert (found["accuracy"], len(found["notes"])) == (1, 2)
 
 
 @pytest.mark.parametrize("name", ["ridge", "knn"])
 def test_rows_that_must_lie_in_memory(separable, tmp_path, name):
     """A head that can't be fitted in passes is refused with those that can, and nothing is written."""
-    with pytest.raises(InputError, match=f"To fit a {name} head 48 embeddings must lie in memory") as caught:
-        train_head(separable, tmp_path / "head", recipe=HeadConfig(name, memory_bytes=1000))
+    with pytest.raises(InputError, match=f"To fit a {name} head 48 embeddings must fit in memory") as caught:
+        train_head(separable, tmp_path / "head", config=HeadConfig(name, memory_bytes=1000))
     assert "--head linear, svm, prototype, keras" in caught.value.hint
     needed = parse_size(caught.value.hint.rpartition(" ")[2])
-    assert train_head(separable, tmp_path / "held", recipe=HeadConfig(name, memory_bytes=needed + 10**8))["notes"] == []
+    assert train_head(separable, tmp_path / "held", config=HeadConfig(name, memory_bytes=needed + 10**8))["notes"] == []
     assert not (tmp_path / "head").exists()
 
 
@@ -320,7 +322,7 @@ def test_embeddings_that_are_all_the_same(table, tmp_path, embeddings, memory_by
     """Where all training rows are one vector, but for its length, training is refused and nothing is written."""
     rows = table([f"{row:02}" for row in range(60)], ["a", "b"] * 30, embeddings.astype("f4"))
     with pytest.raises(InputError, match="The 48 embeddings to train on are all the same"):
-        train_head(rows, tmp_path / "head", recipe=HeadConfig("prototype", memory_bytes=memory_bytes))
+        train_head(rows, tmp_path / "head", config=HeadConfig("prototype", memory_bytes=memory_bytes))
     assert not (tmp_path / "head").exists()
 
 
@@ -329,6 +331,6 @@ def test_columns_that_are_the_same_in_all_rows(table, tmp_path, points, dead, to
     """Columns that tell nothing are counted; where they are half or more, a note says so."""
     ids, labels, embeddings = points(noise=0.1)
     embeddings[:, :dead] = 0
-    found = train_head(table(ids, labels, embeddings), tmp_path / "head", recipe=HeadConfig("prototype"))
-    note = f"Numbers that are the same in every embedding to train on: {dead} of 8."
+    found = train_head(table(ids, labels, embeddings), tmp_path / "head", config=HeadConfig("prototype"))
+    note = f"Columns with the same value in every training embedding: {dead} of 8."
     assert (found["constant"], found["notes"]) == (dead, [note] if told else [])

@@ -406,7 +406,7 @@ def test_train_shapes_a_network(world, run_json, tmp_path):
     [
         (("--layers", "big"), "--layers is big"),
         (("--dropout", "0.5"), "A linear head has no layers"),
-        (("--shots", "99"), "99 a class were asked for"),
+        (("--shots", "99"), "99 a class were requested"),
         (("--max-memory", "plenty"), "plenty is no size of memory"),
         (("--head", "knn", "--max-memory", "1KB"), "To fit a knn head"),
     ],

@@ -15,7 +15,7 @@ import frieze
 import frieze.classifiers
 import frieze.classifiers.finetuning.finetune
 import frieze.embedder
-from frieze.classifiers.finetuning.trainer import Learning
+from frieze.classifiers.finetuning.trainer import Trainer
 from frieze.classifiers.metrics import accuracy_interval
 from frieze.core import FeatureFileError, InputError, ModelError, lock
 
@@ -61,7 +61,7 @@ def tuned(table, probe):
 @pytest.fixture
 def stop(monkeypatch):
     """`stop(epoch)`: breaks off before that epoch, as Ctrl-C does; gives the epochs begun."""
-    begun, real = [], Learning._epoch
+    begun, real = [], Trainer._epoch
 
     def arm(at=None):
         def one(learning, epoch, *rest):
@@ -70,7 +70,7 @@ def stop(monkeypatch):
             begun.append(epoch)
             return real(learning, epoch, *rest)
 
-        monkeypatch.setattr(Learning, "_epoch", one)
+        monkeypatch.setattr(Trainer, "_epoch", one)
         return begun
 
     return arm
@@ -80,7 +80,7 @@ def stop(monkeypatch):
 def idle(monkeypatch):
     """Epochs in which nothing is learnt, and which take no time."""
     epoch = {"loss": 9.0, "accuracy": 0.0, "val_loss": 99.0, "val_accuracy": 0.0, "seconds": 0.0}
-    monkeypatch.setattr(Learning, "_epoch", lambda *_: epoch)
+    monkeypatch.setattr(Trainer, "_epoch", lambda *_: epoch)
 
 
 def parts_of(head):
@@ -221,7 +221,7 @@ def test_kept_maps_change_nothing(table, probe, tuned, tmp_path, capsys):
     found = frieze.finetune(table, out=tmp_path / "m", head=probe, cache=True, **QUICK)
     one, other = ([epoch["val_loss"] for epoch in document["history"]] for document in (found, tuned[1]))
     assert np.allclose(one, other, atol=0.02)
-    assert re.search(r"makes of the images takes up to \d+(\.\d)?KB on disk\.", capsys.readouterr().err)
+    assert re.search(r"Cached activations take up to \d+(\.\d)?KB on disk\.", capsys.readouterr().err)
 
 
 def test_both_are_scored_on_the_same_images(probe, pictures, residual, tmp_path, idle):
@@ -249,7 +249,7 @@ def test_where_nothing_helps_the_probe_stays(table, probe, tmp_path, idle):
     """Where no epoch is better than the start, head and figures are the probe's, and that is said."""
     document = frieze.finetune(table, out=tmp_path / "m", head=probe, **QUICK)
     assert (document["best_epoch"], document["accuracy"]) == (0, document["probe_accuracy"])
-    assert document["notes"] == ["No epoch was better than the start: the probe stays as it was."]
+    assert document["notes"] == ["No epoch was better than the start: the probe is unchanged."]
     embeddings = frieze.open_features(table).embeddings()
     mine, theirs = (frieze.open_head(path).probabilities(embeddings) for path in (tmp_path / "m", probe))
     assert np.array_equal(mine, theirs)
@@ -258,7 +258,7 @@ def test_where_nothing_helps_the_probe_stays(table, probe, tmp_path, idle):
 def test_says_where_it_gained_nothing(table, probe, tmp_path, run, monkeypatch):
     """A model that is no better than the probe on the held-out images is kept, and its note has both figures."""
     epoch = {"loss": 0.1, "accuracy": 1.0, "val_loss": 0.0, "val_accuracy": 1.0, "seconds": 0.0}
-    monkeypatch.setattr(Learning, "_epoch", lambda *_: epoch)
+    monkeypatch.setattr(Trainer, "_epoch", lambda *_: epoch)
     monkeypatch.setattr(
         "frieze.classifiers.finetuning.finetune.score", _scores_of(iter([0.75, 0.625]))
     )  # the probe comes first

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 import frieze
-from frieze.classifiers.finetuning.trainer import Learning
+from frieze.classifiers.finetuning.trainer import Trainer
 
 pytestmark = pytest.mark.slow
 
 KILL = """
 import json, os, signal, sys
 import frieze
-from frieze.classifiers.finetuning.trainer import Learning
+from frieze.classifiers.finetuning.trainer import Trainer
 
-real = Learning._epoch
+real = Trainer._epoch
 
 def dying(learning, epoch, draw, watched, step):
     def told(done, total):
@@ -26,7 +26,7 @@ def dying(learning, epoch, draw, watched, step):
             os.kill(os.getpid(), signal.SIGKILL)
     return real(learning, epoch, draw, watched, told)
 
-Learning._epoch = dying
+Trainer._epoch = dying
 frieze.finetune(**json.loads(sys.argv[1]))
 """
 
@@ -57,8 +57,8 @@ def killed(asked, tmp_path_factory):
 def test_a_killed_run_goes_on(asked, killed, unbroken, monkeypatch):
     """Killed in the second epoch, the same line goes on there, and ends as the run that was not killed."""
     assert [path.name for path in killed.parent.iterdir()] == [".m.finetune"]
-    begun, real = [], Learning._epoch
-    monkeypatch.setattr(Learning, "_epoch", lambda self, epoch, *rest: begun.append(epoch) or real(self, epoch, *rest))
+    begun, real = [], Trainer._epoch
+    monkeypatch.setattr(Trainer, "_epoch", lambda self, epoch, *rest: begun.append(epoch) or real(self, epoch, *rest))
     document = frieze.finetune(**asked, out=killed)
     losses = [[epoch["val_loss"] for epoch in one["history"]] for one in (document, unbroken)]
     assert begun == [2, 3]

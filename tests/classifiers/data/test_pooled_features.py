@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from frieze.classifiers import open_head, train_head
-from frieze.classifiers.data.embedding_rows import StoredRows
-from frieze.classifiers.finetuning.pooled_features import PooledFeatures, as_wide_as
+from frieze.classifiers.data.embedding_rows import EmbeddingRows, PooledFeatures, match_width
 from frieze.core import unit_rows
 
 MAPS = (2, 3, 4)
@@ -27,7 +26,7 @@ def test_rows_are_means(flattened):
     assert (view.spec.dim, len(view), view.ids.tolist()) == (4, 40, flattened.ids.tolist())
     assert np.concatenate(list(view.vectors())) == pytest.approx(wanted)
     assert view.part_vectors(1) == pytest.approx(wanted[15:30])
-    assert StoredRows(view, np.arange(40)).read() == pytest.approx(unit_rows(wanted), abs=1e-6)
+    assert EmbeddingRows(view, np.arange(40)).read() == pytest.approx(unit_rows(wanted), abs=1e-6)
 
 
 def test_a_head_of_the_means(flattened, tmp_path):
@@ -35,8 +34,8 @@ def test_a_head_of_the_means(flattened, tmp_path):
     found = train_head(PooledFeatures(flattened, MAPS), tmp_path / "head")
     head = open_head(tmp_path / "head")
     assert (head.spec.dim, found["n_train"]) == (4, 32)
-    assert as_wide_as(flattened, MAPS, head.spec.dim).spec.dim == 4
-    assert as_wide_as(flattened, MAPS, 24) is as_wide_as(flattened, None, 4) is flattened
+    assert match_width(flattened, MAPS, head.spec.dim).spec.dim == 4
+    assert match_width(flattened, MAPS, 24) is match_width(flattened, None, 4) is flattened
 
 
 def test_other_labels_stay(flattened):

@@ -14,10 +14,10 @@ LABELS = [None, {"column": "the kind"}, {"file": "/a b/l.csv", "column": "kind"}
 def again(table, tmp_path, points):
     """`again(labels_from, recipe, parting)`: what is said of such a head after its table has changed."""
 
-    def train_and_change(labels, recipe, parting):
+    def train_and_change(labels, config, split_config):
         features = table(*points(noise=0.1), sha256=["train", "train", "test"] * 20)
         features = features.with_labels(features.labels, labels_from=labels) if labels else features
-        train_head(features, tmp_path / "head", recipe=recipe, parting=parting)
+        train_head(features, tmp_path / "head", config=config, split_config=split_config)
         shutil.rmtree(tmp_path / "new.features")
         table(*points(noise=0.1, seed=1))
         return open_head(tmp_path / "head").staleness()
@@ -29,7 +29,7 @@ PAIRS = SplitConfig(groups=lambda: np.arange(60) // 2, test_size=0.25)
 
 
 @pytest.mark.parametrize(
-    ("labels", "recipe", "parting", "words"),
+    ("labels", "config", "split_config", "words"),
     [
         (LABELS[0], {}, SplitConfig(group="sha256"), "--test-size 0.2 --group sha256 --seed 0"),
         (
@@ -46,9 +46,11 @@ PAIRS = SplitConfig(groups=lambda: np.arange(60) // 2, test_size=0.25)
         ),
     ],
 )
-def test_training_again_asks_for_the_same(labels, recipe, parting, words, again):
+def test_training_again_asks_for_the_same(labels, config, split_config, words, again):
     """The command to train again repeats where the labels came from, the split, and how the head was fitted."""
-    assert again(labels, HeadConfig("prototype", **recipe), parting).endswith(f"/head --head prototype {words} --force")
+    assert again(labels, HeadConfig("prototype", **config), split_config).endswith(
+        f"/head --head prototype {words} --force"
+    )
 
 
 def test_a_kernel_is_asked_for_as_it_was(again):
