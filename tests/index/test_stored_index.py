@@ -1,15 +1,29 @@
 import json
 import shlex
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from frieze.core import InputError, MismatchError
+from frieze.core import InputError, MismatchError, unit_rows
 from frieze.features import METRICS, top_k
-from frieze.indexing import KINDS, build_index, open_index
+from frieze.indexing import (
+    KINDS,
+    build_index,
+    column_types,
+    count_labels,
+    filter_rows,
+    label_codes,
+    label_rows,
+    look_up,
+    open_index,
+    read_vectors,
+    take_rows,
+)
 from frieze.indexing.faiss_layer import searcher
 from frieze.indexing.faiss_layer.row_filter import RowFilter
 
@@ -429,3 +443,70 @@ def test_least_score_beyond_float32(indexes, queries, least, n_hits):
     """A least score that float32 can't hold lets nothing through, or all."""
     (hits,) = indexes("exact", "cosine").search(queries[:1], k=5, min_score=least)
     assert len(hits) == n_hits
+
+
+def test_searching_by_id_loads_little(small, tmp_path):
+    """Opening an index and searching by id imports neither TensorFlow nor pandas."""
+    build_index(small, tmp_path / "i")
+    code = (
+        "import sys, json; from frieze.indexing import open_index; index = open_index(sys.argv[1])\n"
+        "hits = index.search(index.embedding('c07/img-7.jpg')[None], k=2)\n"
+        "print(json.dumps([hits[0][0]['id'], [name for name in ('tensorflow', 'pandas') if name in sys.modules]]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "i"], check=True, capture_output=True, text=True)
+    assert json.loads(done.stdout) == ["c07/img-7.jpg", []]
+    assert done.stderr == ""
+
+
+@pytest.fixture
+def opened(indexes):
+    """An exact index by cosine."""
+    return indexes("exact", "cosine")
+
+
+def test_look_up(opened, table):
+    """What is known of an image is its row of the table, found by its id alone."""
+    row = 17
+    known = look_up(opened, table.ids[row])
+    assert (known["id"], known["label"]) == (table.ids[row], table.labels[row])
+    assert known["uri"] == table.rows["uri"][row].as_py()
+    with pytest.raises(InputError, match="has the id nowhere"):
+        look_up(opened, "nowhere")
+
+
+def test_select_and_take(opened, table):
+    """Rows that pass a filter come in the order of the table; without a filter all do."""
+    assert filter_rows(opened, None).tolist() == list(range(len(table)))
+    name = table.ids[3]
+    rows = filter_rows(opened, f"id = '{name}'")
+    assert [one["id"] for one in take_rows(opened, rows)] == [name]
+
+
+def test_labels(opened, table):
+    """Each label is counted, and its rows are those of the table; null comes last."""
+    labels = np.asarray(table.labels, object)
+    counts = count_labels(opened)
+    assert sum(counts.values()) == len(table)
+    for label, n_images in counts.items():
+        expected = [row for row, one in enumerate(labels) if one == label]
+        assert (len(expected), label_rows(opened, label).tolist()) == (n_images, expected)
+    assert list(counts)[-1] is None or None not in counts
+
+
+def test_label_codes(opened, table):
+    """The codes name each row's label; -1 is none."""
+    names, codes = label_codes(opened)
+    assert [None if code < 0 else names[code] for code in codes] == list(table.labels)
+    assert names == sorted(names)
+
+
+def test_columns(opened):
+    """What filters can ask for is named with its type."""
+    assert {"id", "label", "uri", "width"} <= set(column_types(opened))
+
+
+def test_vectors(opened, table):
+    """Embeddings of any rows are given in the order asked for, of unit length by cosine."""
+    rows = np.array([9, 2, 1999, 2])
+    found = np.concatenate(list(read_vectors(opened, rows)))
+    assert found == pytest.approx(unit_rows(table.embeddings())[rows], abs=1e-6)

@@ -173,6 +173,6 @@ def test_progress_counts_to_its_end(planted, build):
 def test_a_score_that_can_not_be_is_refused(metric, min_score, build):
     """A least score outside the metric's range is refused with that range."""
     index = build(np.eye(4, dtype=np.float32), metric=metric)
-    with pytest.raises(InputError, match=f"The least score is {min_score}, but scores by {metric} are") as told:
+    with pytest.raises(InputError, match=f"The minimum score is {min_score}, but scores with {metric} are") as told:
         find_duplicates(index, min_score=min_score)
     assert "--min-score" in told.value.hint

@@ -4,7 +4,7 @@ import pytest
 from frieze.features import top_k
 from frieze.indexing import build_index, find_duplicates, open_index
 from frieze.indexing.duplicates.components import Components
-from frieze.indexing.duplicates.pairs import PairThreshold, measure_found, widen_search
+from frieze.indexing.duplicates.pairs import PairThreshold, measure_group_recall, widen_search
 from frieze.indexing.duplicates.threshold import draw_sample
 from frieze.indexing.faiss_layer.searcher import Searcher, SearchParams
 
@@ -28,8 +28,8 @@ def share_found(searcher, sample):
     """The part of the exact near rows among the ten nearest that a search finds."""
     found, _ = searcher.search(sample.vectors, k=10)
     near = sample.scores[:, :10] >= NEAR.min_score
-    near &= sample.found[:, :10] != sample.rows[:, None]
-    return (sample.found[:, :10, None] == found[:, None]).any(axis=2)[near].mean()
+    near &= sample.neighbours[:, :10] != sample.rows[:, None]
+    return (sample.neighbours[:, :10, None] == found[:, None]).any(axis=2)[near].mean()
 
 
 def test_an_index_that_finds_little_looks_harder(lazy, sample):
@@ -55,10 +55,10 @@ def test_a_sample_has_its_exact_nearest(table, sample):
 def test_recall_is_the_share_of_pairs_in_one_group(sample):
     """Pairs of the sample are found when both rows have one label; None where there are no pairs."""
     components = Components(2_000)
-    assert measure_found(sample, components.labels(), NEAR) == 0
+    assert measure_group_recall(sample, components.labels(), NEAR) == 0
     components.join(np.arange(1_999), np.arange(1, 2_000))
-    assert measure_found(sample, components.labels(), NEAR) == 1
-    assert measure_found(sample, components.labels(), PairThreshold(1.1, NEAR.is_zero)) is None
+    assert measure_group_recall(sample, components.labels(), NEAR) == 1
+    assert measure_group_recall(sample, components.labels(), PairThreshold(1.1, NEAR.is_zero)) is None
 
 
 @pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])

@@ -1,6 +1,5 @@
 import errno
 import itertools
-import json
 import os
 import subprocess
 import sys
@@ -99,16 +98,3 @@ def test_a_killed_build_leaves_an_index(step, when, live, small, tmp_path):
     assert open_index(out).metric == live
     assert build_index(small, out, metric="dot")["rebuilt"]
     assert len(list(out.glob("*generation*"))) == 1
-
-
-def test_searching_by_id_loads_little(small, tmp_path):
-    """Opening an index and searching by id imports neither TensorFlow nor pandas."""
-    build_index(small, tmp_path / "i")
-    code = (
-        "import sys, json; from frieze.indexing import open_index; index = open_index(sys.argv[1])\n"
-        "hits = index.search(index.embedding('c07/img-7.jpg')[None], k=2)\n"
-        "print(json.dumps([hits[0][0]['id'], [name for name in ('tensorflow', 'pandas') if name in sys.modules]]))"
-    )
-    done = subprocess.run([sys.executable, "-c", code, tmp_path / "i"], check=True, capture_output=True, text=True)
-    assert json.loads(done.stdout) == ["c07/img-7.jpg", []]
-    assert done.stderr == ""
