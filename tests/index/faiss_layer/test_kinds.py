@@ -83,6 +83,7 @@ def test_columns_agree_with_faiss(kind):
 
     index = faiss.index_factory(64, write_recipe(kind, 5_000, 64))
     lists = faiss.try_extract_index_ivf(index)
+    lists = lists and faiss.downcast_index(lists)
     inner = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexIDMap) else index
     assert KINDS[kind].has_lists == (lists is not None)
     assert KINDS[kind].is_graph == hasattr(inner, "hnsw")
