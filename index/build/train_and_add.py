@@ -72,7 +72,7 @@ class IndexTrainer:
         sample = self._vectors.take(draw_rows_except(n_rows, n_training_rows, self._unseen))
         lists = faiss.try_extract_index_ivf(faiss_index)
         if lists is not None:
-            _allow_few_rows(lists)
+            lists.cp.min_points_per_centroid = 1  # no warning on stderr about a small table: it has no more rows
             if not KINDS[kind].uses_pca:
                 # FAISS trains no centroids where the quantizer already has as many as there are lists.
                 lists.quantizer.add(self._list_centroids(lists, sample))
@@ -95,13 +95,6 @@ class IndexTrainer:
             kmeans.train(sample)
             self._centroids = np.asarray(kmeans.centroids, np.float32)
         return self._centroids
-
-
-def _allow_few_rows(lists: Any) -> None:
-    """Silence FAISS's warning on stderr about few training rows: a small table has no more."""
-    lists.cp.min_points_per_centroid = 1
-    if hasattr(lists, "pq"):
-        lists.pq.cp.min_points_per_centroid = 1
 
 
 def create_faiss_index(kind: str, vectors: Vectors) -> Any:

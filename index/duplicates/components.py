@@ -1,44 +1,44 @@
-"""Rows joined into groups by their pairs, a batch at a time: the pairs themselves are not kept."""
+"""Connected components: rows joined into groups by their pairs, a batch at a time; pairs are not kept."""
 
 import numpy as np
 
 from frieze.core import Rows
 
-_MOST_WAITING = 1 << 22  # pairs held at once: 64 MB
+_MAX_PENDING = 1 << 22  # pairs held at once: 64 MB
 
 
 class Components:
-    """Rows that belong together because a chain of pairs leads from each to each (single linkage).
+    """Groups of rows that are connected by chains of pairs (single linkage).
 
     Args:
-        n_rows: N; at first each row is alone.
+        n_rows: N; initially each row is its own group.
     """
 
     def __init__(self, n_rows: int) -> None:
         self._labels = np.arange(n_rows, dtype=np.int64)
-        self._waiting: list[tuple[Rows, Rows]] = []
-        self._n_waiting = 0
+        self._pending: list[tuple[Rows, Rows]] = []
+        self._n_pending = 0
 
     def join(self, rows: Rows, others: Rows) -> None:
-        """Put the rows of each pair into one group; both are int64 [n].
+        """Join the two rows of each pair into one group; both are int64 [n].
 
         >>> components = Components(4)
         >>> components.join(np.array([0, 2]), np.array([2, 3]))
         >>> components.labels().tolist(), [group.tolist() for group in components.groups()]
         ([0, 1, 0, 0], [[0, 2, 3]])
         """
-        self._waiting.append((rows, others))
-        self._n_waiting += len(rows)
-        if self._n_waiting > _MOST_WAITING:
+        self._pending.append((rows, others))
+        self._n_pending += len(rows)
+        if self._n_pending > _MAX_PENDING:
             self._merge()
 
     def labels(self) -> Rows:
-        """Give the number of each row's group, int64 [N]."""
+        """Return the number of each row's group, int64 [N]."""
         self._merge()
         return self._labels
 
     def groups(self) -> list[Rows]:
-        """Give the groups of two rows and more, each int64 and ascending."""
+        """Return the groups of two rows and more, each int64 and ascending."""
         labels = self.labels()
         order = np.argsort(labels, kind="stable")
         starts = np.flatnonzero(np.diff(labels[order], prepend=-1))
@@ -49,10 +49,10 @@ class Components:
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
 
-        if not self._n_waiting:
+        if not self._n_pending:
             return
-        rows, others = (self._labels[np.concatenate(side)] for side in zip(*self._waiting, strict=True))
-        self._waiting, self._n_waiting = [], 0
+        rows, others = (self._labels[np.concatenate(side)] for side in zip(*self._pending, strict=True))
+        self._pending, self._n_pending = [], 0
         n_labels = len(self._labels)
         pairs = coo_array((np.ones(len(rows), bool), (rows, others)), shape=(n_labels, n_labels))
         _, joined = connected_components(pairs, directed=False)

@@ -1,4 +1,4 @@
-"""Groups of duplicates in an index: equal files first, then images whose scores are high enough."""
+"""Find groups of near-duplicates in an index: equal files first, then images whose score is high enough."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,13 @@ import pyarrow.compute as pc
 from frieze.core import InputError, Rows
 from frieze.features import METRICS
 from frieze.indexing.duplicates.components import Components
-from frieze.indexing.duplicates.pairs import PairThreshold, join_near, measure_found, measure_scale, widen_search
+from frieze.indexing.duplicates.pairs import (
+    PairThreshold,
+    join_near_pairs,
+    measure_group_recall,
+    measure_scale,
+    widen_search,
+)
 from frieze.indexing.duplicates.threshold import choose_min_score, draw_sample
 from frieze.indexing.faiss_layer.metrics import check_lengths, square_lengths
 from frieze.indexing.faiss_layer.searcher import Searcher
@@ -20,7 +26,7 @@ from frieze.indexing.faiss_layer.vectors import draw_rows
 from frieze.indexing.stored_index import Index
 
 _BLOCK_FLOATS = 1 << 22
-_N_COMPARED = 20_000  # of a larger group so many images are compared, each with each
+_N_COMPARED = 20_000  # images of a larger group that are compared with each other
 _COLUMNS = ("uri", "sha256", "size_bytes", "width", "height")
 _HIGHEST = {"cosine": 1.0, "dot": math.inf, "l2": 0.0}
 _LOWEST = {"cosine": -1.0, "dot": -math.inf, "l2": -math.inf}
@@ -31,32 +37,31 @@ def find_duplicates(
 ) -> dict[str, Any]:
     """Find the groups of images that are duplicates of each other.
 
-    Images of equal bytes are duplicates, and any two whose score is high enough; a chain of such pairs makes one group.
-    Images without a sha256 (vectors made elsewhere) are compared by their vectors alone, those whose vector is all
-    zeros by their bytes alone.
+    Two images are duplicates when their bytes are equal or their score is high enough; a chain of such pairs is one
+    group. Images without a sha256 (imported vectors) are compared by vector only, those with a zero vector by bytes
+    only.
 
     Args:
         index: An opened index.
-        min_score: The lowest score of a pair; None for one drawn from the collection (`choose_min_score`).
-        progress: Takes how many images are compared and how many there are.
+        min_score: The lowest score of a pair; None for one computed from the collection (`choose_min_score`).
+        progress: Called with the number of images compared so far and in all.
 
     Returns:
-        `groups`, `rows`, `min_score`, `recall`, `n_exact`, `n_near` and `n_duplicates`; docs/json.md tells what each
-        means.
+        `groups`, `rows`, `min_score`, `recall`, `n_exact`, `n_near` and `n_duplicates`; docs/json.md describes them.
 
     Raises:
-        InputError: `min_score` is no score of the index's metric, or a vector is too large or too small for that.
+        InputError: `min_score` is no score of the index's metric, or a vector is too large or too small for it.
         FeatureFileError: A file of the index is broken.
     """
     check_min_score(min_score, index.metric)
-    searcher, known = index.searcher, index.row_metadata.columns(_COLUMNS)
-    files = _number(known["sha256"])
+    searcher, metadata = index.searcher, index.row_metadata.columns(_COLUMNS)
+    files = _number_texts(metadata["sha256"])
     components = Components(len(index))
     _join_equal(files, np.flatnonzero(files >= 0), components)
-    hashes, lengths = _scan(searcher)
+    hashes, lengths = _hash_vectors(searcher)
     check_lengths(lengths, lambda row: f"The embedding of {index.ids[row]} in {index.path}", metric=index.metric)
     is_zero = lengths == 0
-    rows = _firsts(hashes, np.flatnonzero(~is_zero))
+    rows = _first_rows(hashes, np.flatnonzero(~is_zero))
     recall = None
     if len(rows):
         sample = draw_sample(searcher, rows)
@@ -66,9 +71,9 @@ def find_duplicates(
         can_pair = _self_scores(lengths, index.metric) >= threshold.floor
         _join_equal(hashes, np.flatnonzero(~is_zero & can_pair), components)
         widened = widen_search(searcher, sample, threshold)
-        join_near(widened, rows, components, threshold=threshold, progress=progress)
-        recall = measure_found(sample, components.labels(), threshold)
-    groups = _describe(index, components.groups(), known, files)
+        join_near_pairs(widened, rows, components, threshold=threshold, progress=progress)
+        recall = measure_group_recall(sample, components.labels(), threshold)
+    groups = _describe(index, components.groups(), metadata, files)
     n_exact = sum(group["exact"] for group in groups)
     return {
         "groups": groups,
@@ -82,7 +87,7 @@ def find_duplicates(
 
 
 def check_min_score(min_score: float | None, metric: str = "cosine") -> None:
-    """Refuse a lowest score that no pair can have by a metric; None is left to the collection.
+    """Refuse a lowest score that no pair can have with a metric; None is accepted.
 
     Raises:
         InputError: `min_score` is no score of the metric.
@@ -91,15 +96,15 @@ def check_min_score(min_score: float | None, metric: str = "cosine") -> None:
         return
     low, high = _LOWEST[metric], _HIGHEST[metric]
     if not (math.isfinite(min_score) and low <= min_score <= high):
-        ends = {"cosine": "from -1 to 1", "dot": "any finite number", "l2": "0 or below: the negative distance"}
+        ranges = {"cosine": "from -1 to 1", "dot": "any finite number", "l2": "0 or below: the negative distance"}
         raise InputError(
-            f"The least score is {min_score}, but scores by {metric} are {ends[metric]}.",
-            hint="Give another --min-score, or leave it out: then it is drawn from the collection.",
+            f"The minimum score is {min_score}, but scores with {metric} are {ranges[metric]}.",
+            hint="Use another --min-score, or leave it out: then it is computed from the collection.",
         )
 
 
-def _number(texts: pa.ChunkedArray) -> Rows:
-    """Give equal texts equal numbers, int64 [N]; -1 where there is none, or a blank one."""
+def _number_texts(texts: pa.ChunkedArray) -> Rows:
+    """Number texts, int64 [N]: equal texts have equal numbers; -1 where there is none, or a blank one."""
     if pa.types.is_null(texts.type):
         return np.full(len(texts), -1, np.int64)
     texts = pc.if_else(pc.equal(pc.utf8_trim_whitespace(texts), ""), pa.scalar(None, texts.type), texts)
@@ -108,20 +113,20 @@ def _number(texts: pa.ChunkedArray) -> Rows:
     return numbers
 
 
-def _firsts(keys: npt.NDArray[Any], rows: Rows) -> Rows:
-    """Give of rows with equal keys the first ones, ascending."""
+def _first_rows(keys: npt.NDArray[Any], rows: Rows) -> Rows:
+    """Return the first row of each key, ascending."""
     _, at = np.unique(keys[rows], return_index=True)
     return np.sort(rows[at])
 
 
 def _join_equal(keys: npt.NDArray[Any], rows: Rows, components: Components) -> None:
-    """Join the rows with equal keys."""
+    """Join rows with equal keys."""
     _, at, number = np.unique(keys[rows], return_index=True, return_inverse=True)
     components.join(rows, rows[at[number]])
 
 
-def _scan(searcher: Searcher) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.float64]]:
-    """Give a hash [N] of each vector, equal for equal vectors alone, and its squared length [N]."""
+def _hash_vectors(searcher: Searcher) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.float64]]:
+    """Compute a hash [N] of each vector, equal only for equal vectors, and its squared length [N]."""
     n_rows, dim = searcher.flat.ntotal, searcher.flat.d
     factors = np.random.default_rng(0).integers(1, 1 << 63, dim, dtype=np.uint64) | np.uint64(1)
     hashes, lengths = np.empty(n_rows, np.uint64), np.empty(n_rows, np.float64)
@@ -129,14 +134,14 @@ def _scan(searcher: Searcher) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.fl
     for start in range(0, n_rows, step):
         vectors = searcher.reconstruct(np.arange(start, min(start + step, n_rows)))
         block = slice(start, start + len(vectors))
-        # Of 64 bits each, summed modulo 2**64: among a million vectors two others meet once in 10 million collections.
-        hashes[block] = _mixed(vectors.view(np.uint32)) @ factors
+        # 64 bits, summed modulo 2**64: a collision among a million vectors happens once in 10 million collections.
+        hashes[block] = _spread_bits(vectors.view(np.uint32)) @ factors
         lengths[block] = square_lengths(vectors)
     return hashes, lengths
 
 
-def _mixed(bits: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint64]:
-    """Spread 32 bits over 64, so that sums of products hang on each."""
+def _spread_bits(bits: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint64]:
+    """Spread 32 bits over 64, so that sums of products depend on each."""
     wide = bits.astype(np.uint64)
     return (wide ^ (wide << np.uint64(29))) * np.uint64(0x9E3779B97F4A7C15)
 
@@ -145,10 +150,10 @@ def _self_scores(lengths: npt.NDArray[np.float64], metric: str) -> npt.NDArray[n
     return lengths if metric == "dot" else np.full_like(lengths, _HIGHEST[metric])
 
 
-def _describe(index: Index, groups: list[Rows], known: pa.Table, files: Rows) -> list[dict[str, Any]]:
-    """Give the groups as plain JSON values, the largest first, of those the tightest."""
-    pixels = _counts(known["width"]) * _counts(known["height"])
-    sizes, uris, ids = _counts(known["size_bytes"]), known["uri"], index.ids
+def _describe(index: Index, groups: list[Rows], metadata: pa.Table, files: Rows) -> list[dict[str, Any]]:
+    """Return the groups as plain JSON values, the largest first, then the tightest."""
+    pixels = _to_integers(metadata["width"]) * _to_integers(metadata["height"])
+    sizes, uris, ids = _to_integers(metadata["size_bytes"]), metadata["uri"], index.ids
     described = []
     for rows in groups:
         best = sorted(rows.tolist(), key=lambda row: (-pixels[row], -sizes[row], ids[row]))
@@ -164,7 +169,7 @@ def _describe(index: Index, groups: list[Rows], known: pa.Table, files: Rows) ->
     return sorted(described, key=lambda group: (-len(group["ids"]), -group["min_score"], group["keep"]))
 
 
-def _counts(numbers: pa.ChunkedArray) -> Rows:
+def _to_integers(numbers: pa.ChunkedArray) -> Rows:
     if pa.types.is_null(numbers.type):
         return np.zeros(len(numbers), np.int64)
     counts: Rows = numbers.fill_null(0).to_numpy().astype(np.int64)
@@ -172,12 +177,12 @@ def _counts(numbers: pa.ChunkedArray) -> Rows:
 
 
 def _lowest_score(searcher: Searcher, rows: Rows) -> float:
-    """Give the lowest score between two images of a group; of a large one, between 20,000 of them."""
+    """Compute the lowest score between two images of a group; of a large group, between 20,000 of them."""
     vectors = searcher.reconstruct(rows[draw_rows(len(rows), _N_COMPARED)])
     step = max(1, _BLOCK_FLOATS // len(vectors))
     lowest = math.inf
     for start in range(0, len(vectors), step):
         scores = METRICS[searcher.metric](vectors[start : start + step], vectors[start:])
-        np.fill_diagonal(scores, np.inf)  # an image's own
+        np.fill_diagonal(scores, np.inf)  # an image with itself
         lowest = min(lowest, float(scores.min()))
     return lowest + 0.0  # never -0.0

@@ -1,15 +1,29 @@
 import json
 import shlex
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from frieze.core import InputError, MismatchError
+from frieze.core import InputError, MismatchError, unit_rows
 from frieze.features import METRICS, top_k
-from frieze.indexing import KINDS, build_index, open_index
+from frieze.indexing import (
+    KINDS,
+    build_index,
+    column_types,
+    count_labels,
+    filter_rows,
+    label_codes,
+    label_rows,
+    look_up,
+    open_index,
+    read_vectors,
+    take_rows,
+)
 from frieze.indexing.faiss_layer import searcher
 from frieze.indexing.faiss_layer.row_filter import RowFilter
 
@@ -17,13 +31,13 @@ EVERY = [(kind, metric) for kind in KINDS for metric in METRICS if KINDS[kind].s
 
 
 def ties_as_right(scores, exact_scores):
-    """Part of the found scores that are as good as the exact k-th."""
+    """Fraction of hits whose score is as good as the exact k-th."""
     return (scores >= exact_scores[:, -1:] - 1e-5 * np.abs(exact_scores[:, -1:]).clip(1)).mean()
 
 
 @pytest.mark.parametrize(("kind", "metric"), EVERY)
 def test_agrees_with_numpy(kind, metric, table, indexes, queries):
-    """Each kind finds, by each metric, what NumPy finds, down to its stated floor."""
+    """Each kind finds with each metric what NumPy finds, down to its stated floor."""
     _, exact_scores = top_k(queries, table.embeddings(), k=10, metric=metric)
     _, scores = indexes(kind, metric).top_k(queries, 10)
     assert ties_as_right(scores, exact_scores) >= KINDS[kind].floor
@@ -31,7 +45,7 @@ def test_agrees_with_numpy(kind, metric, table, indexes, queries):
 
 @pytest.mark.parametrize(("kind", "metric"), EVERY)
 def test_scores_are_those_of_the_ids(kind, metric, table, indexes, queries):
-    """The score of each id that comes back is what NumPy computes for that image's embedding, best first."""
+    """The score of each id is what NumPy computes for that image's embedding, best first."""
     ids, scores = indexes(kind, metric).top_k(queries, 5)
     row_of = {name: row for row, name in enumerate(table.ids)}
     rows = np.vectorize(row_of.get)(ids)
@@ -64,7 +78,7 @@ def test_a_stored_row_finds_itself(kind, row, metric, indexes, table):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_stored_rows_find_themselves(kind, indexes, table):
-    """Of all stored rows 99 in 100 find themselves or a tie first, also by codes that tell little of a row."""
+    """Of all stored rows 99 in 100 find themselves or a tie first, also with very short codes."""
     embeddings = np.delete(table.embeddings(), 5, axis=0)  # without the row of zeros
     assert (indexes(kind).top_k(embeddings, 1)[1] > 1 - 1e-5).mean() >= 0.99
 
@@ -88,7 +102,7 @@ def test_order_of_rows_does_not_matter(order, tmp_path_factory, clustered, write
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_batch_size_does_not_matter(kind, indexes, table):
-    """Queries asked one by one have the scores they have together, also the nearest ones by l2."""
+    """Queries have the same scores one by one and together, also the nearest ones with l2."""
     index, queries = indexes(kind, "l2"), 100 * table.embeddings()[:200]
     together = index.top_k(queries, 3)[1]
     alone = np.vstack([index.top_k(query[None], 3)[1] for query in queries])
@@ -97,7 +111,7 @@ def test_batch_size_does_not_matter(kind, indexes, table):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_large_batch_keeps_l2_exact(kind, tmp_path, clustered, write_table):
-    """By l2 a row that is found lies at 0 from itself, however many queries are asked at once."""
+    """With l2 a row is at distance 0 from itself, however large the batch."""
     embeddings = 30 + clustered(3_000, 64)
     build_index(write_table(tmp_path / "t", embeddings), tmp_path / "i", metric="l2", kind=kind)
     _, scores = open_index(tmp_path / "i").top_k(embeddings, 1)
@@ -105,13 +119,13 @@ def test_large_batch_keeps_l2_exact(kind, tmp_path, clustered, write_table):
 
 
 def test_ids_are_names_in_the_tables_order(indexes, table):
-    """`ids` are the stored names, one a row."""
+    """`ids` are the stored names, one per row."""
     assert indexes("exact").ids.tolist() == table.ids.tolist()
     assert indexes("exact").ids[7] == "c07/img-7.jpg"
 
 
-def test_a_hit_tells_all_columns_as_plain_json(indexes, table):
-    """A hit has id, score, label and uri first, then every other column, as JSON can carry it."""
+def test_a_hit_has_all_columns_as_plain_json(indexes, table):
+    """A hit has id, score, label and uri first, then every other column, as JSON values."""
     hit = indexes("ivf").search(table.embeddings()[[7]], k=1)[0][0]
     assert list(hit)[:4] == ["id", "score", "label", "uri"]
     assert json.loads(json.dumps(hit, allow_nan=False)) == {
@@ -138,8 +152,8 @@ def test_search_and_top_k_agree(kind, indexes, queries):
     assert [[hit["score"] for hit in found] for found in hits] == scores.tolist()
 
 
-def test_min_score_leaves_out_what_is_farther(indexes, queries):
-    """With `min_score` exactly the hits at or above it stay, and each query keeps its own."""
+def test_min_score_drops_lower_hits(indexes, queries):
+    """With `min_score` exactly the hits at or above it stay, for each query."""
     index = indexes("exact")
     everything = index.search(queries, k=50)
     floor = everything[0][20]["score"]
@@ -150,13 +164,13 @@ def test_min_score_leaves_out_what_is_farther(indexes, queries):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_k_up_to_the_whole_collection(kind, indexes, table):
-    """With k = N every image comes back once, also where only a few lists are looked into by default."""
+    """With k = N every image is returned once, also where few lists are searched by default."""
     ids, _ = indexes(kind).top_k(table.embeddings()[:2], len(table))
     assert sorted(ids[0]) == sorted(ids[1]) == sorted(table.ids)
 
 
 def test_k_beyond_the_collection(indexes, table):
-    """`search` takes k as "at most"; `top_k` refuses more than there are and says how many there are."""
+    """`search` treats k as a maximum; `top_k` refuses more than there are rows and says how many there are."""
     index, queries = indexes("ivf"), table.embeddings()[:1]
     assert len(index.search(queries, k=5_000)[0]) == 2_000
     with pytest.raises(InputError, match="k is 5000, but the index has 2000 rows"):
@@ -172,7 +186,7 @@ def test_k_below_one_is_refused(ask, indexes, table):
 
 @pytest.mark.parametrize(("kind", "metric"), EVERY)
 def test_no_queries_no_hits(kind, metric, indexes):
-    """An empty batch of queries gives an empty answer of the right shape."""
+    """An empty batch of queries returns an empty result of the right shape."""
     index, nothing = indexes(kind, metric), np.empty((0, 16), np.float32)
     assert index.search(nothing, k=3) == []
     assert index.search(nothing, k=3, min_score=0.5) == []
@@ -182,7 +196,7 @@ def test_no_queries_no_hits(kind, metric, indexes):
 @pytest.mark.parametrize("factor", [1e20, 1e-30])
 @pytest.mark.parametrize("kind", KINDS)
 def test_length_does_not_matter_to_cosine(kind, factor, indexes, queries):
-    """By cosine a very long or very short query finds what it finds at unit length."""
+    """With cosine a very long or very short query finds what it finds at unit length."""
     plain, scaled = (indexes(kind).top_k(np.float32(by) * queries, 5) for by in (1, factor))
     assert (plain[0] == scaled[0]).all()
     np.testing.assert_allclose(plain[1], scaled[1], atol=1e-6)
@@ -203,7 +217,7 @@ def test_one_vector_is_no_batch(indexes):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
 def test_not_finite_queries_are_refused(value, indexes):
-    """A query that float32 can't hold is refused by its number."""
+    """A query that float32 can't represent is refused by its number."""
     queries = np.ones((3, 16))
     queries[1, 2] = value
     with pytest.raises(InputError, match="Query 1 holds a value that is not finite"):
@@ -212,14 +226,14 @@ def test_not_finite_queries_are_refused(value, indexes):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_scores_beyond_float32_are_refused(kind, indexes):
-    """A finite query whose scores overflow is refused, it does not loop or name wrong images."""
+    """A finite query whose scores overflow is refused."""
     with pytest.raises(InputError, match="Query 0 is too large"):
         indexes(kind, "l2").top_k(np.full((1, 16), 3e38, np.float32), 1)
 
 
 @pytest.mark.parametrize(("metric", "value"), [("dot", 1e20), ("dot", 1e-20), ("l2", 1e20)])
 def test_queries_beyond_float32s_squares_are_refused(metric, value, indexes):
-    """A query whose products with stored rows float32 can't hold is refused by its number."""
+    """A query whose products with stored rows exceed float32 is refused by its number."""
     queries = np.ones((3, 16), np.float32)
     queries[1] *= np.float32(value)
     with pytest.raises(InputError, match=f"Query 1 is too .* for --metric {metric}"):
@@ -228,7 +242,7 @@ def test_queries_beyond_float32s_squares_are_refused(metric, value, indexes):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_zero_vector_scores_zero(kind, indexes):
-    """By cosine a query of zeros scores 0 with every image."""
+    """With cosine a zero query scores 0 with every image."""
     _, scores = indexes(kind).top_k(np.zeros((1, 16), np.float32), 2_000)
     assert (scores == 0).all()
 
@@ -243,7 +257,7 @@ def test_duplicates_come_in_the_tables_order(kind, indexes, table):
 
 @pytest.mark.parametrize(("kind", "metric"), EVERY)
 def test_embedding_of_an_id(kind, metric, indexes, table):
-    """`embedding` gives an image's stored vector, of unit length for cosine, and it finds that image."""
+    """`embedding` returns an image's stored vector, of unit length for cosine."""
     stored, raw = indexes(kind, metric).embedding("c07/img-7.jpg"), table.embeddings()[7]
     expected = raw / np.linalg.norm(raw) if metric == "cosine" else raw
     np.testing.assert_allclose(stored, expected, rtol=1e-6)
@@ -260,7 +274,7 @@ def test_embedding_of_an_id(kind, metric, indexes, table):
     ],
 )
 def test_unknown_id_names_close_ones(wanted, hint, indexes):
-    """A mistyped id, one without its folder, and one that is like none are told what there is."""
+    """An unknown id raises an error that names similar ones."""
     with pytest.raises(InputError, match="has the id") as caught:
         indexes("exact").embedding(wanted)
     assert caught.value.hint.startswith(hint)
@@ -268,14 +282,14 @@ def test_unknown_id_names_close_ones(wanted, hint, indexes):
 
 
 def test_a_long_id_is_shown_by_its_beginning(indexes):
-    """Whoever asks for an id of megabytes gets a message that fits the screen."""
+    """The message about an id of megabytes is short."""
     with pytest.raises(InputError, match=r"has the id z+") as caught:
         indexes("exact").embedding("z" * 2_000_000)
     assert len(str(caught.value)) < 1_000
 
 
 def test_a_hint_works_as_it_is_typed(tmp_path, write_table, clustered, make_spec):
-    """Of a table of another backbone the note says `--force`, without which the build is refused; blanks are quoted."""
+    """The command for a table of another backbone has `--force`, which the build requires; paths are quoted."""
     place, out = tmp_path / "my photos", tmp_path / "my index"
     build_index(write_table(place, clustered(60, 8)), out)
     shutil.rmtree(place)
@@ -286,8 +300,8 @@ def test_a_hint_works_as_it_is_typed(tmp_path, write_table, clustered, make_spec
     assert (command[:5], command[-1]) == (["frieze", "index", str(place), "--out", str(out)], "--force")
 
 
-def test_a_changed_table_is_told(tmp_path, small, write_table, clustered):
-    """An index whose table has other content says so, with the command; built anew it says nothing."""
+def test_staleness_names_a_changed_table(tmp_path, small, write_table, clustered):
+    """An index whose table has changed says so, with the command; after a rebuild it does not."""
     build_index(small, tmp_path / "i", metric="l2")
     assert open_index(tmp_path / "i").staleness() is None
     shutil.rmtree(small.path)
@@ -301,8 +315,8 @@ def test_a_changed_table_is_told(tmp_path, small, write_table, clustered):
 
 
 @pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_text("{")])
-def test_a_table_that_is_gone_tells_nothing(damage, tmp_path, small):
-    """An index outlives its table: without one to compare with it is not called stale."""
+def test_a_missing_table_is_not_stale(damage, tmp_path, small):
+    """An index whose table is missing or broken is not called stale."""
     build_index(small, tmp_path / "i")
     damage(small.path / "features.json")
     assert open_index(tmp_path / "i").staleness() is None
@@ -319,7 +333,7 @@ FILTERS = {"half": "label < 'c05'", "tenth": "label = 'c03'", "few": "id in ('c0
 
 
 def passing(table, where):
-    """Give the rows that pass one of those filters."""
+    """Return the rows that pass one of those filters."""
     folders = np.array([name[:3] for name in table.ids])
     rows = {"half": folders < "c05", "tenth": folders == "c03", "few": np.isin(np.arange(2_000), [13, 40])}
     return np.flatnonzero(rows[where])
@@ -327,7 +341,7 @@ def passing(table, where):
 
 @pytest.fixture(params=[0, 10_000], ids=["by the kind", "one by one"])
 def either_way(request, monkeypatch):
-    """Have what passes a filter searched as the kind searches, then gone through row by row."""
+    """Search what passes a filter with the kind's own search, then exactly."""
     monkeypatch.setattr(searcher, "_FEW_ROWS", request.param)
 
 
@@ -335,7 +349,7 @@ def either_way(request, monkeypatch):
 @pytest.mark.parametrize("where", FILTERS)
 @pytest.mark.parametrize(("kind", "metric"), EVERY)
 def test_filtered_agrees_with_numpy(kind, metric, where, table, indexes, queries):
-    """Among what passes a filter each kind finds what NumPy finds there, by its own search and row by row."""
+    """Among the rows that pass a filter each kind finds what NumPy finds there, by its own search and exactly."""
     rows = passing(table, where)
     k = min(10, len(rows))
     _, exact_scores = top_k(queries, table.embeddings()[rows], k=k, metric=metric)
@@ -347,7 +361,7 @@ def test_filtered_agrees_with_numpy(kind, metric, where, table, indexes, queries
 
 @pytest.mark.parametrize(("kind", "metric"), EVERY)
 def test_filtered_scores_are_those_of_the_ids(kind, metric, table, indexes, queries, monkeypatch):
-    """With a filter too the score of each id is NumPy's, best first, no id comes twice, and a batch is no matter."""
+    """With a filter the score of each id is NumPy's, best first, no id is repeated, and batch size does not matter."""
     monkeypatch.setattr(searcher, "_FEW_ROWS", 0)
     index, row_of = indexes(kind, metric), {name: row for row, name in enumerate(table.ids)}
     ids, scores = index.top_k(queries, 5, where=FILTERS["half"])
@@ -361,7 +375,7 @@ def test_filtered_scores_are_those_of_the_ids(kind, metric, table, indexes, quer
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_as_many_hits_as_pass(kind, indexes, table, monkeypatch):
-    """However few pass, each of them is a hit where k is as large; where none passes there are no hits."""
+    """Every row that passes is a hit where k is large enough; where none passes there are no hits."""
     monkeypatch.setattr(searcher, "_FEW_ROWS", 0)
     index, queries = indexes(kind), table.embeddings()[:30]
     found = index.search(queries, k=5_000, where=FILTERS["tenth"])
@@ -377,8 +391,8 @@ def test_a_filter_that_all_pass_changes_nothing(kind, indexes, queries):
     assert (plain[0] == filtered[0]).all()
 
 
-def test_min_score_counts_beside_a_filter(indexes, queries):
-    """`min_score` leaves out hits of what passes a filter as it does of all."""
+def test_min_score_with_a_filter(indexes, queries):
+    """`min_score` drops hits of a filtered search too."""
     index = indexes("ivf")
     everything = index.search(queries, k=50, where=FILTERS["half"])
     floor = everything[0][20]["score"]
@@ -386,16 +400,16 @@ def test_min_score_counts_beside_a_filter(indexes, queries):
     assert kept == [[hit for hit in found if hit["score"] >= floor] for found in everything]
 
 
-def test_an_asked_filter_is_remembered(indexes, queries, monkeypatch):
-    """A filter asked again is not read again."""
+def test_filters_are_cached(indexes, queries, monkeypatch):
+    """A repeated filter is not evaluated again."""
     index = indexes("exact")
     before = index.top_k(queries, 3, where="label = 'c04'")
     monkeypatch.setattr(index._rows, "read", None)
     assert (index.top_k(queries, 3, where="label = 'c04'")[0] == before[0]).all()
 
 
-def test_filtered_k_is_held_to_the_collection(indexes, queries):
-    """`top_k` refuses k beyond the collection with a filter too, and a filter that can't be used is told."""
+def test_filtered_k_beyond_the_collection(indexes, queries):
+    """`top_k` refuses k beyond the collection with a filter too, and an invalid filter is refused."""
     with pytest.raises(InputError, match="k is 2001"):
         indexes("exact").top_k(queries, 2_001, where="label = 'c04'")
     with pytest.raises(InputError, match="unknown column: lable"):
@@ -413,7 +427,7 @@ def test_filtered_scores_beyond_float32_are_refused(kind, indexes, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "exact"])
 def test_filters_keep_their_recall(kind, tmp_path, clustered, write_table):
-    """Filters that pass 50 %, 5 % and 0.1 % of 40,000 rows, by chance or on one side of the space, keep recall 0.95."""
+    """Filters that pass 50 %, 5 % and 0.1 % of 40,000 rows, at random or on one side of the space, keep recall 0.95."""
     stored, queries = np.split(clustered(40_300, 64), [40_000])
     build_index(write_table(tmp_path / "t", stored), tmp_path / "i", kind=kind)
     index = open_index(tmp_path / "i")
@@ -425,7 +439,74 @@ def test_filters_keep_their_recall(kind, tmp_path, clustered, write_table):
 
 
 @pytest.mark.parametrize(("least", "n_hits"), [(1e300, 0), (-1e300, 5)])
-def test_least_score_beyond_float32(indexes, queries, least, n_hits):
-    """A least score that float32 can't hold lets nothing through, or all."""
+def test_min_score_beyond_float32(indexes, queries, least, n_hits):
+    """A minimum score beyond float32 drops all hits, or none."""
     (hits,) = indexes("exact", "cosine").search(queries[:1], k=5, min_score=least)
     assert len(hits) == n_hits
+
+
+def test_searching_by_id_loads_little(small, tmp_path):
+    """Opening an index and searching by id imports neither TensorFlow nor pandas."""
+    build_index(small, tmp_path / "i")
+    code = (
+        "import sys, json; from frieze.indexing import open_index; index = open_index(sys.argv[1])\n"
+        "hits = index.search(index.embedding('c07/img-7.jpg')[None], k=2)\n"
+        "print(json.dumps([hits[0][0]['id'], [name for name in ('tensorflow', 'pandas') if name in sys.modules]]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "i"], check=True, capture_output=True, text=True)
+    assert json.loads(done.stdout) == ["c07/img-7.jpg", []]
+    assert done.stderr == ""
+
+
+@pytest.fixture
+def opened(indexes):
+    """An exact index by cosine."""
+    return indexes("exact", "cosine")
+
+
+def test_look_up(opened, table):
+    """The metadata of an image is its row of the table, found by its id."""
+    row = 17
+    known = look_up(opened, table.ids[row])
+    assert (known["id"], known["label"]) == (table.ids[row], table.labels[row])
+    assert known["uri"] == table.rows["uri"][row].as_py()
+    with pytest.raises(InputError, match="has the id nowhere"):
+        look_up(opened, "nowhere")
+
+
+def test_filter_and_take(opened, table):
+    """Rows that pass a filter are in the order of the table; without a filter all pass."""
+    assert filter_rows(opened, None).tolist() == list(range(len(table)))
+    name = table.ids[3]
+    rows = filter_rows(opened, f"id = '{name}'")
+    assert [one["id"] for one in take_rows(opened, rows)] == [name]
+
+
+def test_labels(opened, table):
+    """Each label is counted, and its rows are those of the table; null comes last."""
+    labels = np.asarray(table.labels, object)
+    counts = count_labels(opened)
+    assert sum(counts.values()) == len(table)
+    for label, n_images in counts.items():
+        expected = [row for row, one in enumerate(labels) if one == label]
+        assert (len(expected), label_rows(opened, label).tolist()) == (n_images, expected)
+    assert list(counts)[-1] is None or None not in counts
+
+
+def test_label_codes(opened, table):
+    """The codes are each row's label number; -1 is none."""
+    names, codes = label_codes(opened)
+    assert [None if code < 0 else names[code] for code in codes] == list(table.labels)
+    assert names == sorted(names)
+
+
+def test_column_types(opened):
+    """The columns that filters can use are returned with their types."""
+    assert {"id", "label", "uri", "width"} <= set(column_types(opened))
+
+
+def test_read_vectors(opened, table):
+    """Embeddings of any rows are returned in the order requested, of unit length with cosine."""
+    rows = np.array([9, 2, 1999, 2])
+    found = np.concatenate(list(read_vectors(opened, rows)))
+    assert found == pytest.approx(unit_rows(table.embeddings())[rows], abs=1e-6)

@@ -124,14 +124,14 @@ def test_a_page_of_somebody_else_stays(copied, run, tmp_path):
 
 @pytest.mark.parametrize(
     ("score", "told"),
-    [("1.5", "The least score is 1.5, but scores by cosine are from -1 to 1."), ("nan", "The least score is nan")],
+    [("1.5", "The minimum score is 1.5, but scores with cosine are from -1 to 1."), ("nan", "The least score is nan")],
 )
 def test_a_wrong_score_is_told(copied, run, score, told):
     """A score that no pair can have ends with exit code 1 and what to give instead."""
     result = run("duplicates", copied, "--min-score", score)
     assert result.exit_code == 1
     assert told in result.stderr
-    assert "Give another --min-score" in result.stderr
+    assert "Use another --min-score" in result.stderr
 
 
 def test_a_table_is_no_index(world, run):

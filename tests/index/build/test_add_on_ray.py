@@ -1,4 +1,4 @@
-"""An index that is filled by several machines; the judge is the one that is filled here."""
+"""Adding rows on a Ray cluster; the reference is the index that is filled locally."""
 
 import contextlib
 
@@ -12,7 +12,7 @@ from frieze.indexing.build import add_on_ray
 
 
 class Inline:
-    """What `Spread` wants of Ray, done in this process."""
+    """What `RayPopulator` uses of Ray, run in this process."""
 
     def __init__(self, cpus):
         self._cpus = cpus
@@ -20,19 +20,19 @@ class Inline:
         self.exceptions = type("Exceptions", (), {"RayTaskError": RuntimeError, "RayError": OSError})
 
     def cluster_resources(self):
-        """Give the cluster's cores."""
+        """Return the cluster's cores."""
         return {"CPU": self._cpus}
 
     available_resources = cluster_resources
 
     def put(self, value):
-        """Keep a value."""
+        """Return the value itself."""
         return value
 
     get = put
 
     def remote(self, **_):
-        """Make a function a task."""
+        """Wrap a function as a task that runs at once."""
 
         def wrap(function):
             def run(*words):
@@ -46,7 +46,7 @@ class Inline:
 
 @pytest.fixture
 def cluster_of(monkeypatch):
-    """`cluster_of(cores)`: the cluster that `ray="auto"` leads to, of shares of a piece each."""
+    """`cluster_of(cores)`: the cluster behind `ray="auto"`, with shares of one block each."""
 
     def make(cpus):
         ray = Inline(cpus)
@@ -58,8 +58,8 @@ def cluster_of(monkeypatch):
     return make
 
 
-def asked(out, table):
-    """Give what an index's codes answer where every list is looked through: scores and rows of 100 queries' nearest."""
+def search_all_lists(out, table):
+    """Return scores and rows of 100 queries' nearest rows with every list searched."""
     faiss_index = faiss.read_index(str(out / open_index(out).document["generation"] / "index.faiss"))
     lists = faiss.extract_index_ivf(faiss_index)
     lists.nprobe = lists.nlist
@@ -67,15 +67,15 @@ def asked(out, table):
 
 
 def assert_same(here, there, table):
-    """Hold the codes of two indexes against each other; what pads a list may differ."""
-    (ours, rows), (theirs, others) = asked(there, table), asked(here, table)
+    """Compare the FAISS indexes of two folders; the order of ties may differ."""
+    (ours, rows), (theirs, others) = search_all_lists(there, table), search_all_lists(here, table)
     assert (ours == theirs).all()
     assert (rows == others).mean() > 0.99  # of equal scores either may come first
 
 
 @pytest.mark.parametrize("kind", ["ivf", "sq8", "rabitq", "pq", "pca-pq"])
-def test_as_filled_here(kind, table, cluster_of, tmp_path):
-    """The codes give the same scores to the last bit, however many machines filled them."""
+def test_equals_a_local_build(kind, table, cluster_of, tmp_path):
+    """The FAISS index gives bitwise equal scores, however many machines added its rows."""
     ray = cluster_of(3)
     build_index(table, tmp_path / "here", kind=kind)
     build_index(table, tmp_path / "there", kind=kind, ray="auto")
@@ -83,24 +83,24 @@ def test_as_filled_here(kind, table, cluster_of, tmp_path):
     assert_same(tmp_path / "here", tmp_path / "there", table)
 
 
-def test_a_graph_is_filled_here(table, cluster_of, tmp_path):
-    """What can't be merged is not spread, and found as ever."""
+def test_a_graph_is_filled_locally(table, cluster_of, tmp_path):
+    """A graph can't be merged, so no task is started for it."""
     ray = cluster_of(3)
     build_index(table, tmp_path / "there", kind="hnsw", ray="auto")
     assert ray.n_tasks == 0
     assert len(open_index(tmp_path / "there").ids) == len(table)
 
 
-def test_brought_up_to_date(table, cluster_of, tmp_path):
-    """An index that is refreshed without retraining is spread as well."""
+def test_a_rebuild_uses_the_cluster(table, cluster_of, tmp_path):
+    """A rebuild of an existing index runs on the cluster as well."""
     ray = cluster_of(2)
     build_index(table, tmp_path / "there", kind="sq8")
     build_index(table, tmp_path / "there", kind="sq8", ray="auto", force=True)
     assert ray.n_tasks == 2
 
 
-def test_a_machine_sees_nothing():
-    """A machine that does not see the file says so."""
+def test_a_file_that_a_machine_lacks():
+    """A machine that does not see the file raises an error that says so."""
     empty = faiss.serialize_index(faiss.index_factory(8, "IVF1,Flat"))
     file = {"path": "/not/there", "metric": "cosine", "n_rows": 4, "dim": 8}
     with pytest.raises(InputError, match="does not see /not/there"):
@@ -109,7 +109,7 @@ def test_a_machine_sees_nothing():
 
 @pytest.mark.slow
 def test_on_a_cluster(cluster, table, tmp_path, monkeypatch):
-    """A real cluster's three machines fill the same codes."""
+    """A real cluster's three machines build the same index."""
     monkeypatch.setattr(add_on_ray, "_MIN_BLOCKS", 1)
     monkeypatch.setattr(add_on_ray, "count_block_rows", lambda _: 500)
     build_index(table, tmp_path / "here", kind="pq")

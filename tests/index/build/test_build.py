@@ -29,14 +29,14 @@ def out(small, tmp_path):
 
 
 def snapshot(folder):
-    """Every file below a folder, with its bytes; the lock aside."""
+    """Read every file below a folder except the lock."""
     files = (file for file in sorted(folder.rglob("*")) if file.is_file() and file.name != ".lock")
     return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 
 @pytest.mark.parametrize(("kind", "metric"), EVERY)
-def test_the_document_tells_what_was_built(kind, metric, table, tmp_path):
-    """The command's document has every field that others rely on, with measured values."""
+def test_document_describes_the_index(kind, metric, table, tmp_path):
+    """The command's document has every documented field, with measured values."""
     document = build_index(table, tmp_path / "i", kind=kind, metric=metric)
     assert (document["rows"], document["dim"], document["kind"], document["metric"]) == (2_000, 16, kind, metric)
     assert document["recipe"] == write_recipe(kind, 2_000, 16)
@@ -48,8 +48,8 @@ def test_the_document_tells_what_was_built(kind, metric, table, tmp_path):
     assert document["why"] == f"{kind} was requested."
 
 
-def test_index_json_explains_the_index(small, out):
-    """index.json says what it is an index of, how it was asked for, and by which libraries it was made."""
+def test_index_json_describes_the_index(small, out):
+    """index.json holds the table, the options and the versions of the libraries."""
     document = json.loads((out / "index.json").read_text())
     assert (document["contract"], document["kind"], document["index_kind"]) == (2, "index", "exact")
     assert document["features"] == {
@@ -63,8 +63,8 @@ def test_index_json_explains_the_index(small, out):
     assert document["effort"] == {"k_factor": 1}
 
 
-def test_a_fitting_index_is_left_alone(small, out):
-    """Built again with the same options, nothing is written and the stored figures are told."""
+def test_a_current_index_is_not_rebuilt(small, out):
+    """Built again with the same options, nothing is written and the stored figures are returned."""
     before = snapshot(out)
     document = build_index(small, out)
     stored = json.loads((out / "index.json").read_text())
@@ -76,15 +76,15 @@ def test_a_fitting_index_is_left_alone(small, out):
 @pytest.mark.parametrize(
     "change", [{"metric": "l2"}, {"kind": "ivf"}, {"recall": 0.9}, {"max_memory": "1GB"}, {"force": True}]
 )
-def test_other_options_are_a_new_generation(change, small, out):
-    """With another metric, kind or recall, or by force, a new generation takes the old one's place."""
+def test_other_options_write_a_new_generation(change, small, out):
+    """Another metric, kind or recall, or --force, replaces the generation."""
     assert build_index(small, out, **change)["rebuilt"]
     assert open_index(out).document["generation"] == "generation-2"
     assert [child.name for child in out.glob("*generation*")] == ["generation-2"]
 
 
-def test_a_grown_table_is_indexed_anew(small, out, tmp_path, write_table, clustered):
-    """When the table has other rows than the index was made of, the index follows."""
+def test_a_grown_table_is_indexed_again(small, out, tmp_path, write_table, clustered):
+    """When the table has other rows than the index, the index is rebuilt."""
     shutil.rmtree(small.path)
     grown = write_table(small.path, clustered(61, 8))
     assert build_index(grown, out)["rebuilt"]
@@ -92,7 +92,7 @@ def test_a_grown_table_is_indexed_anew(small, out, tmp_path, write_table, cluste
 
 
 def test_another_backbone_is_refused(small, out, tmp_path, write_table, clustered, make_spec):
-    """An index of another backbone stays as it is, and the message says how to replace it; --force does so."""
+    """An index of another backbone is not replaced without --force, and the message says so."""
     other = write_table(tmp_path / "other", clustered(30, 8), spec=make_spec(8, fingerprint="e" * 64))
     before = snapshot(out)
     with pytest.raises(MismatchError, match=r"fingerprint: e+ here, f+ there") as caught:
@@ -118,7 +118,7 @@ def test_another_backbone_is_refused(small, out, tmp_path, write_table, clustere
     ],
 )
 def test_a_foreign_folder_is_left_alone(name, force, small, tmp_path):
-    """A folder that holds something else is refused, by force too, and nothing is put into it."""
+    """A folder with other files is refused, also with --force, and nothing is written into it."""
     file = tmp_path / "mine" / name
     file.parent.mkdir(parents=True)
     file.write_text("{}")
@@ -140,7 +140,7 @@ def test_a_foreign_folder_beside_an_index_stays(small, out):
 
 
 def test_a_linked_generation_is_not_followed(small, out, tmp_path):
-    """A link named like a generation is not ours, and what it leads to stays."""
+    """A link named like a generation stays, and so does its target."""
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "index.faiss").write_bytes(b"mine")
     (out / "generation-7").symlink_to(tmp_path / "elsewhere")
@@ -156,8 +156,8 @@ def test_a_relative_path_with_a_colon_works(small, tmp_path, monkeypatch):
     assert open_index("a:b/i").ids.tolist() == small.ids.tolist()
 
 
-def test_a_file_is_no_place_for_an_index(small, tmp_path):
-    """A file where the index should stand is refused, and so is a path below one."""
+def test_a_file_at_the_output_path_is_refused(small, tmp_path):
+    """A file at the index's path is refused, and so is a path below a file."""
     (tmp_path / "file").write_text("mine")
     with pytest.raises(FeatureFileError, match="exists already and is not an index"):
         build_index(small, tmp_path / "file")
@@ -165,7 +165,7 @@ def test_a_file_is_no_place_for_an_index(small, tmp_path):
         build_index(small, tmp_path / "file" / "index")
 
 
-def test_the_table_itself_is_no_place_for_an_index(small):
+def test_the_table_is_not_overwritten(small):
     """The features are not overwritten by their own index."""
     before = snapshot(small.path)
     with pytest.raises(FeatureFileError, match="exists already and is not an index"):
@@ -173,8 +173,8 @@ def test_the_table_itself_is_no_place_for_an_index(small):
     assert snapshot(small.path) == before
 
 
-def test_an_empty_folder_is_room_for_an_index(small, tmp_path):
-    """An empty folder, and one below folders that are missing, are filled."""
+def test_an_empty_folder_is_used(small, tmp_path):
+    """An index is written into an empty folder, and into one whose parents are missing."""
     (tmp_path / "empty").mkdir()
     assert build_index(small, tmp_path / "empty")["rows"] == 60
     assert build_index(small, tmp_path / "a" / "b" / "c")["rows"] == 60
@@ -217,13 +217,13 @@ def test_the_smallest_tables_work(n_rows, kind, tmp_path, write_table, clustered
 
 
 def test_one_writer_at_a_time(small, out):
-    """While another process holds the index it is not written, and the message says by whom."""
+    """While another process writes the index, a build is refused, and the message names that process."""
     with lock(out), pytest.raises(FeatureFileError, match="is being written by process"):
         build_index(small, out, force=True)
 
 
-def test_threads_are_given_back(small, tmp_path):
-    """A build and a search leave FAISS's number of threads as they found it."""
+def test_threads_are_restored(small, tmp_path):
+    """A build and a search restore FAISS's number of threads."""
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
     try:
@@ -235,7 +235,7 @@ def test_threads_are_given_back(small, tmp_path):
 
 
 def test_a_table_that_lost_a_part_is_named(small, tmp_path):
-    """A missing part of the table ends the build with the table's error, and leaves no index."""
+    """A missing part of the table ends the build with the table's error and leaves no index."""
     next((small.path / "parts").iterdir()).unlink()
     with pytest.raises(FeatureFileError, match=r"part-000000\.parquet is missing or broken"):
         build_index(open_features(small.path), tmp_path / "i")
@@ -243,7 +243,7 @@ def test_a_table_that_lost_a_part_is_named(small, tmp_path):
 
 
 def test_a_moved_table_is_the_same_table(small, out):
-    """Whether an index fits depends on the table's content, not on its path."""
+    """Whether an index is current depends on the table's content, not on its path."""
     moved = small.path.rename(small.path.with_name("moved"))
     assert not build_index(open_features(moved), out)["rebuilt"]
     assert dataclasses.asdict(open_index(out).spec) == dataclasses.asdict(small.spec)
@@ -257,8 +257,8 @@ def broad():
     return np.split(rows.astype(np.float32), [2_500])
 
 
-def test_a_small_table_does_not_flatter(broad, tmp_path, write_table):
-    """The recall told is that of queries that the table does not hold, within the interval told and their own error."""
+def test_recall_of_a_small_table_is_unbiased(broad, tmp_path, write_table):
+    """The measured recall is that of queries outside the table, within its interval and theirs."""
     embeddings, queries = broad
     document = build_index(write_table(tmp_path / "t", embeddings), tmp_path / "i", kind="pca-pq")
     ids, _ = open_index(tmp_path / "i").top_k(queries, 10)
@@ -271,8 +271,8 @@ def test_a_small_table_does_not_flatter(broad, tmp_path, write_table):
 
 
 @pytest.mark.parametrize(("recall", "meets"), [(0.2, True), (0.95, False)])
-def test_a_missed_target_is_told(recall, meets, tmp_path, write_table):
-    """A kind that was asked for and finds too little says so in its document, beside the recall that was requested."""
+def test_a_missed_target_is_reported(recall, meets, tmp_path, write_table):
+    """A requested kind whose recall is too low is built, and the document says that it misses the target."""
     noise = np.random.default_rng(0).normal(size=(2_500, 256)).astype(np.float32)
     document = build_index(write_table(tmp_path / "t", noise), tmp_path / "i", kind="pca-pq", recall=recall)
     assert (document["recall_target"], document["meets_target"]) == (recall, meets)
@@ -288,8 +288,8 @@ LACKS = {
 
 @pytest.mark.parametrize("lack", LACKS.values(), ids=LACKS)
 @pytest.mark.parametrize("where", ["write_vectors", "compute_ground_truth", "choose", "write_rows"])
-def test_a_lack_of_memory_is_told(where, lack, small, tmp_path, monkeypatch):
-    """Wherever the memory ends the error says how to build with less, and nothing is left behind."""
+def test_out_of_memory_is_reported(where, lack, small, tmp_path, monkeypatch):
+    """Wherever memory runs out, the error says how to build with less, and nothing is left behind."""
 
     def fail(*_, **__):
         raise lack
@@ -301,8 +301,8 @@ def test_a_lack_of_memory_is_told(where, lack, small, tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "i").iterdir()] == [".lock"]
 
 
-def test_a_table_is_not_called_broken_for_a_lack_of_memory(small, tmp_path, monkeypatch):
-    """Where there is no memory to read a part nobody is told to delete it."""
+def test_out_of_memory_is_not_a_broken_table(small, tmp_path, monkeypatch):
+    """When there is no memory to read a part, the error does not call the table broken."""
 
     def fail(*_, **__):
         raise LACKS["arrow"]
@@ -313,7 +313,7 @@ def test_a_table_is_not_called_broken_for_a_lack_of_memory(small, tmp_path, monk
 
 
 def test_an_older_index_stays_readable(small, out):
-    """An index from before some figures were stored opens, and is left alone; these figures are null."""
+    """An index without figures that were added later opens and is not rebuilt; these figures are null."""
     younger = ("recall_interval", "recall_at_100", "many_meets_target", "meets_target", "effort_at_100")
     document = json.loads((out / "index.json").read_text())
     write_document(out, {name: value for name, value in document.items() if name not in (*younger, "sha256")})

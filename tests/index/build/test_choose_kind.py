@@ -18,7 +18,7 @@ from frieze.indexing.faiss_layer.vectors import InMemoryVectors
 
 @pytest.fixture(scope="module")
 def build_request(vectors):
-    """The shared vectors, to be indexed by l2 at a recall of 0.95."""
+    """The shared vectors with metric l2 and a recall target of 0.95."""
     held = InMemoryVectors(vectors, metric="l2")
     return BuildRequest(held, compute_ground_truth(held), 0.95)
 
@@ -31,7 +31,7 @@ def slow(monkeypatch):
 
 @pytest.fixture
 def rates(monkeypatch):
-    """`rates(pq=900, ivf=None)`: how many queries a second each kind answers, None where it falls short."""
+    """`rates(pq=900, ivf=None)`: queries a second of each kind; None where it misses the target."""
 
     def set_up(**found):
         def tune(searcher, _, *, target, **__):
@@ -44,8 +44,8 @@ def rates(monkeypatch):
     return set_up
 
 
-def test_quick_exact_search_wins(build_request, monkeypatch):
-    """Where an exact query is below 5 ms, exact is chosen."""
+def test_fast_exact_search_wins(build_request, monkeypatch):
+    """Where an exact query takes less than 5 ms, exact is chosen."""
     monkeypatch.setattr(choose_kind, "time_exact", lambda _: Speed(4.9, 300.0))
     choice = choose(build_request, "auto")
     assert (choice.searcher.kind, choice.recipe, choice.tuned.recall) == ("exact", "Flat", 1.0)
@@ -54,7 +54,7 @@ def test_quick_exact_search_wins(build_request, monkeypatch):
 
 
 def test_the_fastest_kind_wins(build_request, slow, rates):
-    """Where an exact query is slow, the kind that answers most queries is chosen, and what was tried is told."""
+    """Where exact queries are slow, the kind with the most queries a second is chosen, and all trials are reported."""
     rates(pq=900, rabitq=800, hnsw=None)
     choice = choose(build_request, "auto")
     assert choice.searcher.kind == "pq"
@@ -66,15 +66,15 @@ def test_the_fastest_kind_wins(build_request, slow, rates):
     assert [one["queries_per_second"] for one in choice.tried] == [900, 800, 1, 1, 1, 1, None]
 
 
-def test_what_was_tried_on_all_rows_is_kept(build_request, slow, rates, monkeypatch):
-    """A kind that was filled with all rows while it was tried is not filled again."""
+def test_a_trial_with_all_rows_is_reused(build_request, slow, rates, monkeypatch):
+    """A kind that was tried with all rows is not built again."""
     rates(pq=900)
     monkeypatch.setattr(choose_kind, "build_kind", None)
     assert choose(build_request, "auto").searcher.faiss_index.ntotal == 2_000
 
 
-def test_only_what_fits_the_memory(build_request, slow, rates):
-    """Within a memory budget the fastest that fits wins; what does not is told, and is not tried."""
+def test_only_kinds_within_the_memory_limit(build_request, slow, rates):
+    """Within a memory limit the fastest kind that fits wins; the others are reported, but not tried."""
     rates(ivf=900, sq8=800, pq=700)
     choice = choose(dataclasses.replace(build_request, max_bytes=count_bytes("sq8", 2_000, 16)), "auto")
     assert choice.searcher.kind == "sq8"
@@ -83,15 +83,15 @@ def test_only_what_fits_the_memory(build_request, slow, rates):
     assert [one["recall_at_10"] for one in choice.tried][-3:] == [None] * 3
 
 
-def test_a_quick_exact_search_must_fit_too(build_request, rates, monkeypatch):
-    """Exact search is not chosen where it takes more memory than is given, however quick."""
+def test_fast_exact_search_must_fit_too(build_request, rates, monkeypatch):
+    """Exact search is not chosen where it exceeds the memory limit, however fast."""
     rates(pq=700)
     monkeypatch.setattr(choose_kind, "time_exact", lambda _: Speed(0.1, 1.0))
     assert choose(dataclasses.replace(build_request, max_bytes=60_000), "auto").searcher.kind == "pq"
 
 
-def test_nothing_does(build_request, slow, rates):
-    """Where no kind reaches the recall, exact is built if it fits; else the run ends with the best and the mend."""
+def test_no_kind_meets_the_target(build_request, slow, rates):
+    """Where no kind meets the target, exact is built if it fits; else the error names the best kind and a hint."""
     rates(**dict.fromkeys([kind.replace("-", "_") for kind in KINDS if kind != "exact"]))
     choice = choose(build_request, "auto")
     assert (choice.searcher.kind, choice.why) == ("exact", "No other kind reaches a recall of 0.95 here.")
@@ -100,8 +100,8 @@ def test_nothing_does(build_request, slow, rates):
     assert caught.value.hint == "Give --recall 0.5, or --max-memory 128KB."
 
 
-def test_nothing_fits(build_request):
-    """Where no kind fits the memory the smallest is named, with what it takes."""
+def test_no_kind_fits(build_request):
+    """Where no kind fits the memory, the error names the smallest one and its memory."""
     text = r"No kind of index fits; the smallest, .*, would take .*KB, more than the 5KB given"
     with pytest.raises(InputError, match=text) as caught:
         choose(dataclasses.replace(build_request, max_bytes=5_000), "auto")
@@ -109,15 +109,15 @@ def test_nothing_fits(build_request):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_kind_that_was_asked_for(kind, build_request):
-    """A kind that is asked for is filled, and tuned to the recall as far as it goes."""
+def test_a_requested_kind(kind, build_request):
+    """A requested kind is built and tuned to the best recall that it reaches."""
     choice = choose(build_request, kind)
     assert (choice.searcher.kind, choice.why, choice.tried) == (kind, f"{kind} was requested.", [])
     assert choice.tuned.recall >= KINDS[kind].floor
 
 
-def test_a_kind_that_does_not_fit(build_request):
-    """A kind that was asked for and is too large is refused with what it takes."""
+def test_a_requested_kind_that_does_not_fit(build_request):
+    """A requested kind beyond the memory limit is refused with the memory it requires."""
     with pytest.raises(InputError, match=r"ivf would take 14.KB, more than the 10KB given"):
         choose(dataclasses.replace(build_request, max_bytes=10_000), "ivf")
     text = r"ivf would take 14.KB, more than the 10KB given and 301MB to build, more than the 200MB given"
@@ -126,16 +126,16 @@ def test_a_kind_that_does_not_fit(build_request):
     assert re.fullmatch(r"Give --max-memory 14.KB --max-build-memory 301MB\.", caught.value.hint)
 
 
-def test_what_is_too_large_to_build(build_request, slow, rates):
-    """A kind that fits once it is built, but not while it is, is not chosen."""
+def test_a_kind_too_large_to_build(build_request, slow, rates):
+    """A kind that fits while it serves, but not while it is built, is not chosen."""
     rates(hnsw=900, pq=800)
     choice = choose(dataclasses.replace(build_request, max_build_bytes=count_build_bytes("sq8", 2_000, 16)), "auto")
     assert (choice.searcher.kind, choice.why.endswith("too large: ivf, fp16, hnsw.")) == ("pq", True)
     assert "built within 301MB" in choice.why
 
 
-def test_less_is_held_while_building(build_request, monkeypatch):
-    """What kinds are tried on, timed on and learn from are shares of what building may take."""
+def test_samples_keep_the_build_limit(build_request, monkeypatch):
+    """Rows for trials, timing and training take their fractions of the build memory."""
     monkeypatch.setattr("frieze.indexing.faiss_layer.kinds._MIN_BUILD_BYTES", 0)
     held, real = [], InMemoryVectors.__init__
     monkeypatch.setattr(
@@ -156,8 +156,8 @@ def test_less_is_held_while_building(build_request, monkeypatch):
     assert (held, n_trained) == ([195, 195], [520])  # 200,000 bytes / 16, / 6, at 64 bytes a row
 
 
-def test_a_kind_that_does_not_serve(vectors):
-    """A kind that can't answer in the metric is refused."""
+def test_a_kind_without_the_metric(vectors):
+    """A kind that does not support the metric is refused."""
     held = InMemoryVectors(vectors, metric="dot")
     with pytest.raises(InputError, match="say little about dot products"):
         choose(BuildRequest(held, compute_ground_truth(held), 0.95), "pca-pq")
@@ -175,8 +175,8 @@ def test_few_rows_are_exact(clustered):
 
 
 @pytest.mark.parametrize("n_rows", [1, 2, 50])
-def test_lists_on_demand_for_any_size(n_rows, capfd, clustered):
-    """Lists that were asked for are made of the smallest table too, and FAISS does not talk on stderr."""
+def test_requested_lists_for_any_size(n_rows, capfd, clustered):
+    """A requested ivf is built for the smallest table too, and FAISS writes nothing to stderr."""
     held = InMemoryVectors(clustered(n_rows, 8), metric="l2")
     choice = choose(BuildRequest(held, compute_ground_truth(held), 1.0), "ivf")
     assert (choice.recipe, choice.tuned.recall, choice.why) == ("IVF1,Flat", 1.0, "ivf was requested.")
@@ -184,7 +184,7 @@ def test_lists_on_demand_for_any_size(n_rows, capfd, clustered):
 
 
 def test_exact_time_is_scaled_to_the_table(build_request, monkeypatch):
-    """An exact query over the whole table is told from a sample: twenty times the rows, twenty times the time."""
+    """The time of an exact query is scaled up from a sample: twenty times the rows, twenty times the time."""
     monkeypatch.setattr(choose_kind, "_TIMED_FLOATS", 100 * 16)
     sizes = []
     monkeypatch.setattr(choose_kind, "measure_ms", lambda searcher, _: sizes.append(searcher.flat.ntotal) or 0.5)
@@ -194,7 +194,7 @@ def test_exact_time_is_scaled_to_the_table(build_request, monkeypatch):
 
 
 def test_many_rows_are_tried_on_a_sample(build_request, rates, monkeypatch):
-    """Of a large collection some rows tell the kinds apart, and the best is filled with all."""
+    """Kinds are compared on a sample of a large collection, and the best is built with all rows."""
     monkeypatch.setattr(trials, "_TRIED_ROWS", 800)
     rates(pq=900)
     found = try_kinds(build_request)
@@ -205,8 +205,8 @@ def test_many_rows_are_tried_on_a_sample(build_request, rates, monkeypatch):
 
 
 @pytest.mark.parametrize(("graph", "chosen"), [(1_400, "pq"), (1_600, "hnsw")])
-def test_a_graph_is_not_believed_on_a_sample(graph, chosen, build_request, slow, rates, monkeypatch):
-    """Where a sample was tried, a graph has to be far ahead, for it falls behind with all rows; that is said."""
+def test_a_graph_is_discounted_on_a_sample(graph, chosen, build_request, slow, rates, monkeypatch):
+    """On a sample a graph must lead by far, for its lead shrinks with all rows; the reason says so."""
     rates(pq=900, hnsw=graph)
     assert choose(build_request, "auto").searcher.kind == "hnsw"  # tried on all rows
     monkeypatch.setattr(trials, "_TRIED_ROWS", 800)
@@ -215,8 +215,8 @@ def test_a_graph_is_not_believed_on_a_sample(graph, chosen, build_request, slow,
     assert ("faster on a sample alone: hnsw" in choice.why) == (chosen == "pq")
 
 
-def test_the_next_one_where_the_first_falls_short(build_request, slow, rates, monkeypatch):
-    """A kind that reaches the recall on the sample but not on all rows gives way to the next."""
+def test_the_next_kind_where_the_first_misses(build_request, slow, rates, monkeypatch):
+    """Where a kind meets the target on the sample but not with all rows, the next kind is built."""
     monkeypatch.setattr(trials, "_TRIED_ROWS", 800)
     rates(pq=900, ivf=800)
     short = Tuned(SearchParams(), 0.9, meets_target=False)
@@ -226,22 +226,22 @@ def test_the_next_one_where_the_first_falls_short(build_request, slow, rates, mo
     assert (choice.searcher.kind, choice.tuned.recall) == ("ivf", 0.97)
 
 
-def test_memory_holds_few_kinds(build_request, rates):
-    """Of what was tried on all rows the best alone is kept."""
+def test_only_the_best_trial_is_kept(build_request, rates):
+    """Of the trials with all rows only the best one keeps its index."""
     rates(pq=900)
     assert [trial.kind for trial in try_kinds(build_request) if trial.searcher is not None] == ["pq"]
 
 
-def test_trials_are_real(build_request):
-    """On real vectors what is told of a trial is what its index does."""
+def test_trials_measure_real_indexes(build_request):
+    """On real vectors most kinds meet the target, and their recall is at least the target."""
     found = {trial.kind: trial for trial in try_kinds(build_request)}
     assert set(found) == set(KINDS) - {"exact"}
     assert np.mean([trial.meets_target for trial in found.values()]) > 0.8
     assert all(trial.tuned.recall >= 0.95 for trial in found.values() if trial.meets_target)
 
 
-def test_what_takes_too_long_to_fill(build_request, slow, rates, monkeypatch):
-    """The fastest kind gives way where filling it takes minutes and several times as long as another."""
+def test_a_kind_that_builds_slowly(build_request, slow, rates, monkeypatch):
+    """The fastest kind loses where it builds for minutes and several times as long as another."""
     rates(hnsw=900, pq=800)
     monkeypatch.setattr(trials, "_LONG_S", 0.0)
     clock = iter(np.cumsum([1.0] * 18 + [60.0] * 3 + [1.0] * 300).tolist())

@@ -17,7 +17,7 @@ from frieze.indexing.faiss_layer.vectors import InMemoryVectors
 
 
 def fixed(rows, scores):
-    """A searcher that gives these answers, one query after the other."""
+    """Return a searcher that gives these answers, one query after the other."""
     left = iter(range(len(rows)))
 
     def search(queries, k):
@@ -28,7 +28,7 @@ def fixed(rows, scores):
 
 
 def exact(ground_truth, embeddings, metric="cosine"):
-    """NumPy's k nearest rows but for each query's own, behind that."""
+    """Compute NumPy's k nearest rows without each query's own, which comes first."""
     scores = METRICS[metric](ground_truth.queries, embeddings)
     scores[np.arange(len(ground_truth.rows)), ground_truth.rows] = np.inf  # so that its own row is first
     rows = np.argsort(-scores, axis=1, kind="stable")[:, : ground_truth.k + 1]
@@ -37,7 +37,7 @@ def exact(ground_truth, embeddings, metric="cosine"):
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_answers_are_numpys_without_the_own_row(metric, vectors):
-    """The exact answers, gathered batch by batch, are NumPy's over the whole table less the query's own row."""
+    """The exact answers, merged block by block, are NumPy's over the whole table without the query's own row."""
     ground_truth = compute_ground_truth(InMemoryVectors(vectors, metric=metric))
     scores = METRICS[metric](ground_truth.queries, vectors)
     scores[np.arange(len(ground_truth.rows)), ground_truth.rows] = -np.inf
@@ -53,7 +53,7 @@ def test_exact_answers_have_recall_one(vectors):
 
 
 def test_the_own_row_is_no_answer(vectors):
-    """A searcher that finds only the query itself and nothing true has recall 0."""
+    """A searcher that finds only the query itself has recall 0."""
     ground_truth = compute_ground_truth(InMemoryVectors(vectors, metric="cosine"))
     rows, scores = exact(ground_truth, -vectors)
     rows[:, 0], scores[:, 0] = ground_truth.rows, 1.1
@@ -61,8 +61,8 @@ def test_the_own_row_is_no_answer(vectors):
     assert measure_recall(fixed(rows, scores), ground_truth).max() == 0
 
 
-def test_who_misses_its_own_row_gets_no_other_for_it(vectors):
-    """A searcher that finds k + 1 true rows and not the query's own has recall 1, not more."""
+def test_recall_is_at_most_one(vectors):
+    """A searcher that finds k + 1 right rows and not the query's own has recall 1, not more."""
     ground_truth = compute_ground_truth(InMemoryVectors(vectors, metric="l2"), k=9)
     wider = compute_ground_truth(InMemoryVectors(vectors, metric="l2"))
     rows, scores = exact(wider, vectors, "l2")
@@ -87,8 +87,8 @@ def test_ties_are_right(clustered):
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
-def test_what_ties_hangs_on_no_unit(metric, scale, clustered):
-    """Wrong rows are wrong, and the right ones right by a score of another rounding, however long the vectors are."""
+def test_ties_do_not_depend_on_the_scale(metric, scale, clustered):
+    """Wrong rows are wrong, and right ones right with another rounding of the score, at any length of vectors."""
     embeddings = FAISS_METRICS[metric].prepare((clustered(200, 8) * scale).astype(np.float32))
     ground_truth = compute_ground_truth(InMemoryVectors(embeddings, metric=metric))
     rows, scores = exact(ground_truth, embeddings, metric)
@@ -100,7 +100,7 @@ def test_what_ties_hangs_on_no_unit(metric, scale, clustered):
 
 
 def test_equal_queries_count_once(clustered):
-    """Of many equal rows one asks, and none of zeros by the cosine: that they find each other tells nothing."""
+    """Only one of many equal rows is a query, and with cosine no zero vector: any answer to these is right."""
     embeddings = clustered(1_000, 8)
     embeddings[:600], embeddings[600:800] = embeddings[0], 0
     asked = compute_ground_truth(InMemoryVectors(embeddings, metric="cosine")).queries
@@ -109,8 +109,8 @@ def test_equal_queries_count_once(clustered):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_a_table_of_zeros_is_asked_too(metric):
-    """Where all rows are zeros one of them asks, and everything is right."""
+def test_a_table_of_zeros(metric):
+    """Where all rows are zeros one of them is the query, and every answer is right."""
     zeros = np.zeros((50, 8), np.float32)
     ground_truth = compute_ground_truth(InMemoryVectors(zeros, metric=metric))
     assert len(ground_truth.rows) == 1
@@ -120,8 +120,8 @@ def test_a_table_of_zeros_is_asked_too(metric):
 @pytest.mark.parametrize(
     ("n_rows", "n_queries", "k"), [(1, 1, 0), (2, 1, 1), (10, 2, 9), (22, 4, 10), (2_000, 400, 10), (3_000, 500, 10)]
 )
-def test_small_tables_ask_for_what_there_is(n_rows, n_queries, k, clustered):
-    """At most a fifth of a table asks, for all others where these are few; the only row of a table has recall 1."""
+def test_small_tables(n_rows, n_queries, k, clustered):
+    """At most a fifth of a table are queries, for all other rows where these are few; a single row has recall 1."""
     embeddings = clustered(n_rows, 8)
     ground_truth = compute_ground_truth(InMemoryVectors(embeddings, metric="dot"))
     assert ground_truth.answers.shape == (n_queries, k)
@@ -129,8 +129,8 @@ def test_small_tables_ask_for_what_there_is(n_rows, n_queries, k, clustered):
     assert (measure_recall(fixed(*found), ground_truth) == 1).all()
 
 
-def test_many_hits_are_asked_for_by_fewer(vectors):
-    """For a hundred hits up to a hundred of the same rows ask."""
+def test_fewer_queries_for_100_hits(vectors):
+    """For a hundred hits up to a hundred of the same rows are queries."""
     held = InMemoryVectors(vectors, metric="cosine")
     ground_truth = compute_ground_truth(held)
     many = ground_truth_at_100(held, ground_truth)
@@ -139,8 +139,8 @@ def test_many_hits_are_asked_for_by_fewer(vectors):
 
 
 @pytest.mark.parametrize("spread", [0.1, 0.3])
-def test_the_interval_holds_the_mean_of_others(spread):
-    """In 95 of 100 draws the interval of 200 queries holds the mean over all; a tenth of its width would not."""
+def test_interval_covers_the_true_mean(spread):
+    """In 95 of 100 draws the interval of 200 queries contains the mean over all; a tenth of its width would not."""
     rng = np.random.default_rng(0)
     everyone = np.clip(rng.normal(0.9, spread, 100_000), 0, 1).astype(np.float32)
     intervals = np.array([interval(rng.choice(everyone, 200)) for _ in range(500)])
@@ -149,7 +149,7 @@ def test_the_interval_holds_the_mean_of_others(spread):
 
 
 def test_ms_is_the_median_of_single_queries(vectors, monkeypatch):
-    """One hundred queries are timed alone and the median is told, in milliseconds."""
+    """One hundred queries are timed one by one, and the median is returned in milliseconds."""
     clock = iter(np.cumsum([0.001, 0.002] * 90 + [0.001, 0.5] * 10).tolist())
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
     asked = []
@@ -176,7 +176,7 @@ def test_slow_queries_are_not_all_timed(vectors, monkeypatch):
 
 
 def test_rate_counts_all_queries(vectors, monkeypatch):
-    """The rate is that of the probe's queries asked together, in the best of the rounds that a while has room for."""
+    """The rate is that of all queries in one batch, in the best round."""
     clock = iter([0.0, 0.0, 0.15, 0.15, 0.25, 0.3])
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
     monkeypatch.setattr("frieze.indexing.build.recall._RATED_S", 0.25)

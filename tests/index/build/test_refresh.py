@@ -13,7 +13,7 @@ LEARNT = [kind for kind in KINDS if kind != "exact"]
 
 @pytest.fixture
 def change(tmp_path, clustered, write_table):
-    """`change(rows, seed)`: make the table anew of so many images, of which those of seed 1 replace others."""
+    """`change(rows, added=0, replaced=0)`: write the table again with so many images, some new, some replaced."""
 
     def make(keep, *, added=0, replaced=0):
         path = tmp_path / "t.features"
@@ -27,8 +27,8 @@ def change(tmp_path, clustered, write_table):
 
 
 @pytest.mark.parametrize("kind", LEARNT)
-def test_answers_are_those_of_today(kind, change, tmp_path):
-    """After images came, went and changed, an index answers from the table of today, never with one that is gone."""
+def test_answers_are_current(kind, change, tmp_path):
+    """After images were added, removed and replaced, an index answers from the current table only."""
     build_index(change(2_000), tmp_path / "i", kind=kind)
     today = change(1_500, added=400, replaced=50)
     document = build_index(today, tmp_path / "i", kind=kind)
@@ -40,15 +40,15 @@ def test_answers_are_those_of_today(kind, change, tmp_path):
     assert (scores >= exact[:, -1:] - 1e-5).mean() >= KINDS[kind].floor
 
 
-def test_nothing_is_learnt_anew(change, tmp_path, monkeypatch):
-    """What an index has learnt is filled with other rows; nothing is trained or tried again."""
+def test_nothing_is_retrained(change, tmp_path, monkeypatch):
+    """A refresh adds rows to the trained index; nothing is trained or tried again."""
     build_index(change(2_000), tmp_path / "i", kind="pq")
     monkeypatch.setattr("frieze.indexing.build.build.choose", None)
     assert build_index(change(1_900), tmp_path / "i", kind="pq")["rows"] == 1_900
 
 
 def test_changes_are_counted(change, tmp_path):
-    """The images that came, went and changed are told."""
+    """The images that were added, removed and replaced are reported."""
     build_index(change(2_000), tmp_path / "i", kind="ivf")
     document = build_index(change(1_990, added=25), tmp_path / "i", kind="ivf")
     assert document["changes"] == {"added": 25, "removed": 10, "replaced": 0}
@@ -65,8 +65,8 @@ def test_other_bytes_are_a_replacement(change, tmp_path, write_table):
     assert count_changes(tmp_path / "a", tmp_path / "b") == {"added": 0, "removed": 0, "replaced": 1}
 
 
-def test_harder_where_it_has_grown_stale(change, tmp_path, monkeypatch):
-    """Where the old effort finds too little among the rows of today, it is tuned again."""
+def test_tuned_again_where_recall_dropped(change, tmp_path, monkeypatch):
+    """Where the old search parameters miss the target with the current rows, the index is tuned again."""
     build_index(change(2_000), tmp_path / "i", kind="ivf")
     real, asked = refresh.tune, []
     monkeypatch.setattr(refresh, "meets_target", lambda *_: False)
@@ -76,15 +76,15 @@ def test_harder_where_it_has_grown_stale(change, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("keep", "added"), [(900, 0), (2_000, 2_000)])
-def test_another_size_is_learnt_anew(keep, added, change, tmp_path, monkeypatch):
-    """A collection of less than half or more than twice the rows that were learnt from is chosen for anew."""
+def test_another_size_is_retrained(keep, added, change, tmp_path, monkeypatch):
+    """A collection of less than half or more than twice the trained rows is built again."""
     monkeypatch.setattr(refresh, "_MAX_GROWTH", 1.9)
     build_index(change(2_000), tmp_path / "i", kind="ivf")
     assert build_index(change(keep, added=added), tmp_path / "i", kind="ivf")["why"] == "ivf was requested."
 
 
 def test_growth_adds_up(change, tmp_path):
-    """Growth counts from the rows that were learnt from, not from the last update."""
+    """Growth counts from the rows that were trained on, not from the last refresh."""
     build_index(change(1_000), tmp_path / "i", kind="ivf")
     assert "without retraining" in build_index(change(1_600), tmp_path / "i", kind="ivf")["why"]
     assert open_index(tmp_path / "i").document["trained_rows"] == 1_000
@@ -92,13 +92,13 @@ def test_growth_adds_up(change, tmp_path):
 
 
 def test_exact_stays_exact(change, tmp_path):
-    """An exact index has learnt nothing and is chosen anew."""
+    """An exact index has no training and is built again."""
     build_index(change(100), tmp_path / "i")
     assert build_index(change(101), tmp_path / "i")["changes"] == {"added": 1, "removed": 0, "replaced": 0}
 
 
-def test_a_reader_goes_on(change, tmp_path):
-    """A reader that opened the index before goes on with the rows it had."""
+def test_a_reader_keeps_its_generation(change, tmp_path):
+    """A reader that opened the index before a refresh keeps its rows."""
     before = change(2_000)
     embeddings, names = before.embeddings(), before.ids.tolist()
     build_index(before, tmp_path / "i", kind="pca-pq")

@@ -14,8 +14,8 @@ def held(clustered):
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "exact"])
-def test_codes_hold_every_row(kind, held):
-    """Codes are trained and have all rows in their order: a row is among the nearest to itself."""
+def test_every_row_is_added(kind, held):
+    """The index is trained and contains all rows in order: a row is among the nearest to itself."""
     faiss_index = IndexTrainer(held).train_and_add(kind)
     assert faiss_index.is_trained
     _, rows = faiss_index.search(held.flat_index.reconstruct_n(0, 200), 20)
@@ -23,8 +23,8 @@ def test_codes_hold_every_row(kind, held):
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "exact"])
-def test_unseen_rows_are_not_learnt_from(kind, held, monkeypatch):
-    """What measures an index is none of what it learns from, and is in it as all else."""
+def test_unseen_rows_are_not_trained_on(kind, held, monkeypatch):
+    """The queries that measure an index are not trained on, but are added to it."""
     unseen, taken, real = np.arange(0, 3_000, 6), [], held.take
     monkeypatch.setattr(held, "take", lambda rows: taken.append(rows) or real(rows))
     assert IndexTrainer(held, unseen=unseen).train_and_add(kind).ntotal == 3_000
@@ -32,13 +32,13 @@ def test_unseen_rows_are_not_learnt_from(kind, held, monkeypatch):
     assert not np.isin(np.concatenate(taken), unseen).any()
 
 
-def test_exact_has_no_codes(held):
-    """Exact search needs nothing but the vectors."""
+def test_exact_has_no_index_of_its_own(held):
+    """Exact search needs only the flat index."""
     assert IndexTrainer(held).train_and_add("exact") is None
 
 
-def test_lists_are_learnt_once(held, monkeypatch):
-    """Kinds with the same lists share their centroids; the k-means runs once."""
+def test_lists_are_trained_once(held, monkeypatch):
+    """Kinds with the same lists share their centroids; k-means runs once."""
     runs, real = [], faiss.Kmeans.train
     monkeypatch.setattr(faiss.Kmeans, "train", lambda *args: runs.append(1) or real(*args))
     trainer = IndexTrainer(held)
@@ -49,8 +49,8 @@ def test_lists_are_learnt_once(held, monkeypatch):
     np.testing.assert_array_equal(*centroids)
 
 
-def test_no_more_is_held_than_allowed(held, monkeypatch):
-    """What is learnt from is no more than may be held."""
+def test_training_rows_keep_their_limit(held, monkeypatch):
+    """No more training rows are held than the limit."""
     drawn, real = [], held.take
     monkeypatch.setattr(held, "take", lambda rows: drawn.append(len(rows)) or real(rows))
     IndexTrainer(held, max_training_rows=700).train_and_add("pq")

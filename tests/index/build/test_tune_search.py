@@ -21,7 +21,7 @@ class Lists:
 
 @pytest.fixture
 def measures(monkeypatch):
-    """`measures(recall, rate)`: what is measured depends on the effort alone."""
+    """`measures(recall, rate)`: recall and rate depend on the search parameters alone."""
 
     def set_up(recall_at, rate_at=lambda search_params: 1_000.0 / search_params.search_param):
         def measure(searcher, _):
@@ -36,8 +36,8 @@ def measures(monkeypatch):
 
 
 @pytest.mark.parametrize("enough", [1, 2, 3, 7, 8, 9, 64, 99, 100])
-def test_the_least_effort(enough, measures):
-    """The least effort that reaches the recall is set, found in few trials."""
+def test_the_least_search_param(enough, measures):
+    """The least search parameter that meets the target is found in few trials."""
     measures(lambda search_params: 0.97 if search_params.search_param >= enough else 0.9)
     searcher = Lists()
     tuned = tune(searcher, None, target=0.95)
@@ -47,16 +47,16 @@ def test_the_least_effort(enough, measures):
     assert len(searcher.asked) <= 15
 
 
-def test_graphs_begin_with_what_they_do_anyway(measures):
-    """A graph looks at all rows that are scored anew at the least; a smaller knob would say nothing."""
+def test_graphs_begin_at_their_minimum(measures):
+    """A graph scores at least all rescored candidates; a smaller efSearch is not tried."""
     measures(lambda _: 1.0)
     searcher = Lists("hnsw")
     tune(searcher, SimpleNamespace(k=10), target=0.5)
     assert searcher.search_params == SearchParams(22, 2)  # ten hits and the query's own row
 
 
-def test_the_most(measures):
-    """Where no effort reaches the recall, what comes nearest is set and told, without a rate."""
+def test_the_largest_search_param(measures):
+    """Where no value meets the target, the one that comes nearest is set and returned, without a rate."""
     measures(lambda search_params: 0.5 + search_params.search_param / 1000)
     searcher = Lists()
     tuned = tune(searcher, None, target=0.95)
@@ -65,7 +65,7 @@ def test_the_most(measures):
 
 
 def test_the_fastest_number_of_candidates(measures):
-    """Of the numbers of rows to score anew that reach the recall, the one that answers most queries is set."""
+    """Of the numbers of candidates that meet the target, the fastest is set."""
     least = {2: 64, 4: 8, 8: 7, 16: 7, 32: 7}
     rates = {2: 100.0, 4: 700.0, 8: 600.0}
     measures(
@@ -82,8 +82,8 @@ def test_the_fastest_number_of_candidates(measures):
     assert max(search_params.k_factor for search_params in searcher.asked) == 8  # slower already: no more is tried
 
 
-def test_more_lists_that_find_no_more(measures):
-    """Where looking into more lists finds nothing more, more rows are scored anew instead."""
+def test_more_candidates_where_lists_gain_nothing(measures):
+    """Where more lists gain no recall, more candidates are rescored instead."""
     measures(
         lambda search_params: min(0.9 + 0.02 * np.log2(search_params.search_param), 0.88 + search_params.k_factor / 100)
     )
@@ -92,8 +92,8 @@ def test_more_lists_that_find_no_more(measures):
     assert max(search_params.search_param for search_params in searcher.asked if search_params.k_factor == 2) <= 4
 
 
-def test_room_for_other_queries(measures):
-    """Recall on the measured queries must stand two standard errors above the target."""
+def test_two_standard_errors_above_the_target(measures):
+    """The recall of the measured queries must be two standard errors above the target."""
     spread = np.array([0.05, -0.05] * 2)
     measures(lambda search_params: 0.85 + spread + search_params.search_param / 500)
     searcher = Lists()
@@ -102,8 +102,8 @@ def test_room_for_other_queries(measures):
 
 
 @pytest.mark.parametrize(("enough", "expected"), [(2, SearchParams(6)), (40, SearchParams(40))])
-def test_harder_for_many_hits(enough, expected, measures):
-    """For many hits it looks as hard as for ten at the least, and as much harder as the recall takes."""
+def test_search_params_for_100_hits(enough, expected, measures):
+    """For 100 hits the search parameter is at least that for ten, and as large as the target requires."""
     measures(lambda search_params: 0.97 if search_params.search_param >= enough else 0.9)
     searcher = Lists()
     searcher.search_params = SearchParams(6)
@@ -111,8 +111,8 @@ def test_harder_for_many_hits(enough, expected, measures):
     assert (searcher.search_params, searcher.search_params_at_100) == (SearchParams(6), expected)
 
 
-def test_more_candidates_for_many_hits(measures):
-    """Where looking into more lists finds no more, more rows are scored anew; the nearest is set where none does."""
+def test_more_candidates_for_100_hits(measures):
+    """Where more lists gain nothing more candidates are rescored; the best recall is set where none suffices."""
     measures(lambda search_params: 0.5 + search_params.k_factor / 100)
     searcher = Lists("pq")
     searcher.search_params = SearchParams(6, 4)

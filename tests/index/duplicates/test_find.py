@@ -10,7 +10,7 @@ SOME = [*((kind, "cosine") for kind in KINDS), ("exact", "l2"), ("exact", "dot")
 
 
 def plain_groups(n_rows, pairs):
-    """Join pairs into groups the plain way; a set of frozen sets of row numbers."""
+    """Join pairs into groups in plain Python; return a set of frozen sets of row numbers."""
     group_of = {row: {row} for row in range(n_rows)}
     for row, other in pairs:
         if group_of[row] is not group_of[other]:
@@ -21,7 +21,7 @@ def plain_groups(n_rows, pairs):
 
 
 def judge(embeddings, metric, min_score):
-    """Compare each with each in NumPy; vectors of zeros are in no pair."""
+    """Compare all pairs in NumPy; zero vectors are in no pair."""
     scores = METRICS[metric](embeddings, embeddings)
     told = embeddings.any(axis=1)
     is_pair = (scores >= min_score) & told & told[:, None]
@@ -78,7 +78,7 @@ def test_groups_are_those_of_numpy(kind, metric, planted, build):
 @pytest.mark.parametrize("kind", ["exact", "ivf"])
 @pytest.mark.parametrize("n_crowd", [30, 300, 900])
 def test_crowds_that_touch_are_one_group(kind, n_crowd, clustered, build):
-    """A row finds all that is near, however many nearer ones it has: two dense crowds close together are one group."""
+    """A row is joined with all near rows, however many are nearer: two dense crowds close together are one group."""
     embeddings = clustered(3_000)
     noise = np.random.default_rng(0).normal(size=(2 * n_crowd, 16)).astype(np.float32)
     embeddings[: 2 * n_crowd] = embeddings[0] + 1e-4 * noise
@@ -94,8 +94,8 @@ def test_a_thousand_equal_images_are_one_group(clustered, build):
     assert frozenset(range(1_000)) in rows_of(find_duplicates(build(embeddings, kind="ivf"), min_score=0.999999))
 
 
-def test_equal_files_are_duplicates_whatever_the_vectors(build):
-    """Images of the same bytes are one group also where their score is below the least, and the group says so."""
+def test_equal_files_are_duplicates(build):
+    """Images with equal bytes are one exact group, also where their score is too low."""
     sha256 = ["a", "b", "a", None, "", ""]
     found = find_duplicates(build(np.eye(6, dtype=np.float32), columns={"sha256": sha256}), min_score=0.9)
     assert rows_of(found) == {frozenset({0, 2})}
@@ -104,15 +104,15 @@ def test_equal_files_are_duplicates_whatever_the_vectors(build):
 
 
 def test_files_without_a_hash_are_compared_by_vectors(build):
-    """Where no sha256 is known, equal vectors make a group that is not called exact."""
+    """Without a sha256, equal vectors make a group that is not called exact."""
     embeddings = np.eye(6, dtype=np.float32)[[0, 1, 0, 2]]
     found = find_duplicates(build(embeddings, columns={"sha256": [None] * 4}), min_score=0.9)
     assert [(group["ids"], group["exact"]) for group in found["groups"]] == [(["0.jpg", "2.jpg"], False)]
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_vectors_of_zeros_are_no_duplicates(metric, build):
-    """Images whose vectors are all zeros are not alike by that."""
+def test_zero_vectors_are_no_duplicates(metric, build):
+    """Images with zero vectors are not duplicates of each other."""
     embeddings = np.zeros((5, 4), np.float32)
     embeddings[:2] = [[1, 0, 0, 0], [0, 1, 0, 0]]
     assert find_duplicates(build(embeddings, metric=metric), min_score=-1 if metric == "l2" else 0.5)["groups"] == []
@@ -120,7 +120,7 @@ def test_vectors_of_zeros_are_no_duplicates(metric, build):
 
 
 def test_the_best_image_is_kept(build):
-    """To be kept is the image of most pixels, then of most bytes, then the first by id; it comes first."""
+    """The image to keep has the most pixels, then the most bytes, then the first id; it comes first."""
     columns = {"width": [10, 20, 20, 20, None], "height": [10] * 5, "size_bytes": [9, 1, 5, 5, 99]}
     embeddings = np.ones((5, 4), np.float32)
     (group,) = find_duplicates(build(embeddings, columns=columns), min_score=1)["groups"]
@@ -129,7 +129,7 @@ def test_the_best_image_is_kept(build):
     assert group["uris"] == [f"/photos/{name}" for name in group["ids"]]
 
 
-def test_the_lowest_score_tells_a_chain(build):
+def test_lowest_score_of_a_chain(build):
     """A chain of near images is one group, and its lowest score is that of its ends."""
     angles = np.radians([0, 10, 20, 30])
     embeddings = np.stack([np.cos(angles), np.sin(angles), 0 * angles], axis=1).astype(np.float32)
@@ -139,7 +139,7 @@ def test_the_lowest_score_tells_a_chain(build):
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_lowest_scores_are_exact(metric, planted, build):
-    """A group's lowest score is that of NumPy over all its pairs, an image with itself left out."""
+    """A group's lowest score is NumPy's over all its pairs, without an image with itself."""
     embeddings = 2 * planted
     scores = METRICS[metric](embeddings, embeddings)
     np.fill_diagonal(scores, np.inf)
@@ -160,7 +160,7 @@ def test_order_of_groups(planted, build):
 
 
 def test_progress_counts_to_its_end(planted, build):
-    """What is done grows up to the number of different vectors."""
+    """Progress grows up to the number of distinct vectors."""
     steps = []
     find_duplicates(build(planted), min_score=0.999, progress=lambda *step: steps.append(step))
     assert steps[0] == (0, 2_000 - 99 - 3)
@@ -170,9 +170,9 @@ def test_progress_counts_to_its_end(planted, build):
 @pytest.mark.parametrize(
     ("metric", "min_score"), [("cosine", 1.1), ("cosine", -2.0), ("cosine", float("nan")), ("l2", 0.5), ("dot", np.inf)]
 )
-def test_a_score_that_can_not_be_is_refused(metric, min_score, build):
-    """A least score outside the metric's range is refused with that range."""
+def test_an_impossible_min_score_is_refused(metric, min_score, build):
+    """A minimum score outside the metric's range is refused with that range."""
     index = build(np.eye(4, dtype=np.float32), metric=metric)
-    with pytest.raises(InputError, match=f"The least score is {min_score}, but scores by {metric} are") as told:
+    with pytest.raises(InputError, match=f"The minimum score is {min_score}, but scores with {metric} are") as told:
         find_duplicates(index, min_score=min_score)
     assert "--min-score" in told.value.hint

@@ -4,7 +4,7 @@ import pytest
 from frieze.features import top_k
 from frieze.indexing import build_index, find_duplicates, open_index
 from frieze.indexing.duplicates.components import Components
-from frieze.indexing.duplicates.pairs import PairThreshold, measure_found, widen_search
+from frieze.indexing.duplicates.pairs import PairThreshold, measure_group_recall, widen_search
 from frieze.indexing.duplicates.threshold import draw_sample
 from frieze.indexing.faiss_layer.searcher import Searcher, SearchParams
 
@@ -12,58 +12,58 @@ NEAR = PairThreshold(0.97, np.zeros(2_000, bool))
 
 
 @pytest.fixture(scope="module")
-def lazy(indexes):
-    """An index of 2,000 clustered vectors that looks into one list alone."""
+def narrow(indexes):
+    """An index of 2,000 clustered vectors that searches only one list."""
     opened = indexes("ivf").searcher
     return Searcher(opened.flat, opened.faiss_index, kind="ivf", metric="cosine", search_params=SearchParams(1, 1))
 
 
 @pytest.fixture(scope="module")
-def sample(lazy):
+def sample(narrow):
     """A thousand of its rows and their exact nearest ones."""
-    return draw_sample(lazy, np.arange(2_000))
+    return draw_sample(narrow, np.arange(2_000))
 
 
-def share_found(searcher, sample):
-    """The part of the exact near rows among the ten nearest that a search finds."""
+def pair_recall(searcher, sample):
+    """Measure the fraction of the exact near rows among the ten nearest that a search finds."""
     found, _ = searcher.search(sample.vectors, k=10)
     near = sample.scores[:, :10] >= NEAR.min_score
-    near &= sample.found[:, :10] != sample.rows[:, None]
-    return (sample.found[:, :10, None] == found[:, None]).any(axis=2)[near].mean()
+    near &= sample.neighbours[:, :10] != sample.rows[:, None]
+    return (sample.neighbours[:, :10, None] == found[:, None]).any(axis=2)[near].mean()
 
 
-def test_an_index_that_finds_little_looks_harder(lazy, sample):
-    """An index that misses near pairs gets an effort that finds 19 of 20; its own effort stays."""
-    widened = widen_search(lazy, sample, NEAR)
-    assert share_found(lazy, sample) < 0.95 <= share_found(widened, sample)
-    assert (lazy.search_params.search_param, widened.search_params.search_param > 1) == (1, True)
+def test_search_is_widened(narrow, sample):
+    """An index that misses near pairs gets search parameters that find 19 of 20; its own stay."""
+    widened = widen_search(narrow, sample, NEAR)
+    assert pair_recall(narrow, sample) < 0.95 <= pair_recall(widened, sample)
+    assert (narrow.search_params.search_param, widened.search_params.search_param > 1) == (1, True)
 
 
-def test_an_index_that_finds_enough_stays_as_it_is(lazy, sample):
-    """An effort that does is left alone."""
-    enough = widen_search(lazy, sample, NEAR)
+def test_sufficient_search_params_stay(narrow, sample):
+    """Search parameters that suffice are kept."""
+    enough = widen_search(narrow, sample, NEAR)
     assert widen_search(enough, sample, NEAR).search_params == enough.search_params
 
 
 def test_a_sample_has_its_exact_nearest(table, sample):
-    """The rows a sample found are those of NumPy, best first."""
+    """A sample's neighbours are NumPy's, best first."""
     _, expected = top_k(table.embeddings()[sample.rows], table.embeddings(), k=101)
     np.testing.assert_allclose(sample.scores, expected, atol=1e-5)
     assert len(sample.rows) == 1_000
 
 
 def test_recall_is_the_share_of_pairs_in_one_group(sample):
-    """Pairs of the sample are found when both rows have one label; None where there are no pairs."""
+    """Pairs of the sample count as found when both rows have one label; None without pairs."""
     components = Components(2_000)
-    assert measure_found(sample, components.labels(), NEAR) == 0
+    assert measure_group_recall(sample, components.labels(), NEAR) == 0
     components.join(np.arange(1_999), np.arange(1, 2_000))
-    assert measure_found(sample, components.labels(), NEAR) == 1
-    assert measure_found(sample, components.labels(), PairThreshold(1.1, NEAR.is_zero)) is None
+    assert measure_group_recall(sample, components.labels(), NEAR) == 1
+    assert measure_group_recall(sample, components.labels(), PairThreshold(1.1, NEAR.is_zero)) is None
 
 
 @pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
-def test_a_pair_hangs_on_no_unit(scale, clustered, write_table, tmp_path):
-    """By l2 the duplicates of vectors a hundred million times as long or short are the same ones."""
+def test_pairs_do_not_depend_on_the_scale(scale, clustered, write_table, tmp_path):
+    """With l2, vectors a hundred million times as long or short have the same duplicates."""
     embeddings = clustered(300, 8)
     embeddings[200:210] = embeddings[:10]
     stored = (embeddings * np.float32(scale)).astype(np.float32)

@@ -26,13 +26,13 @@ def find(write_table, tmp_path):
 
 
 def photographs(n_rows, *, offset=0.0, seed=0):
-    """Unrelated vectors of 32 numbers around a common mean, all of length 1."""
+    """Return unrelated unit vectors of 32 numbers around a common mean."""
     embeddings = offset + np.random.default_rng(seed).normal(size=(n_rows, 32))
     return unit_rows(embeddings.astype(np.float32))
 
 
 def with_edits(embeddings, n_edited):
-    """The same, and an edit of each of the first few a tenth of the typical distance away."""
+    """Append an edit of each of the first few rows, a tenth of the typical distance away."""
     noise = np.random.default_rng(1).normal(size=(n_edited, 32)) / np.sqrt(32)
     typical = np.sqrt(2 * embeddings.var(axis=0, ddof=1).sum())
     return unit_rows(np.vstack([embeddings, embeddings[:n_edited] + 0.1 * typical * noise]).astype(np.float32))
@@ -50,13 +50,13 @@ def test_finds_edits_and_nothing_else(metric, offset, find):
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("n_rows", [1, 2, 10, 1_000])
 def test_no_duplicates_no_groups(metric, n_rows, find):
-    """A collection of unrelated images has no groups, whatever its size; of a thousand images five may look alike."""
+    """A collection of unrelated images has no groups at any size; of a thousand images five may look alike."""
     assert find(photographs(n_rows, offset=0.5), metric)["n_duplicates"] <= 0.005 * n_rows
 
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_two_images(metric, find):
-    """Two images are duplicates when they are close, though nothing else tells what is close."""
+    """Two near images are duplicates, though the collection has no other distances."""
     edited = photographs(2)
     edited[1] = edited[0] + 0.02 * edited[1]
     assert [len(group["ids"]) for group in find(edited, metric)["groups"]] == [2]
@@ -68,16 +68,16 @@ def test_equal_vectors_only(metric, find):
     assert [len(group["ids"]) for group in find(np.repeat(photographs(1), 30, axis=0), metric)["groups"]] == [30]
 
 
-def test_the_score_moves_with_the_collection(find):
-    """The nearer unrelated images are to each other, the higher is the score: a quarter of the typical gap below 1."""
+def test_threshold_follows_the_collection(find):
+    """The nearer unrelated images are, the higher is the threshold: a quarter of the typical gap below 1."""
     wide, narrow = photographs(150), photographs(150, offset=2.0)
     for embeddings in (wide, narrow):
         typical = embeddings.var(axis=0, ddof=1).sum()
         assert find(embeddings)["min_score"] == pytest.approx(1 - 0.25 * typical, rel=1e-2)
 
 
-def test_a_crowded_collection_asks_for_more(find):
-    """Where unrelated images come in dense clusters, the score is higher than the typical distance alone would have."""
+def test_threshold_of_a_crowded_collection(find):
+    """Where unrelated images form dense clusters, the threshold is higher than the typical distance alone gives."""
     rng = np.random.default_rng(2)
     embeddings = photographs(10)[rng.integers(0, 10, 1_000)] + 0.3 * photographs(1_000, seed=3)
     found = find(embeddings.astype(np.float32))
@@ -86,7 +86,7 @@ def test_a_crowded_collection_asks_for_more(find):
 
 
 def test_long_vectors_are_not_near_to_everything(find):
-    """By the dot product a long vector scores high with many: it takes the longest one's own score to be near."""
+    """With the dot product a long vector scores high with many: near means near the longest one's own score."""
     embeddings = photographs(200, offset=0.5)
     embeddings[:20] *= 3
     assert find(embeddings, "dot")["groups"] == []

@@ -27,7 +27,7 @@ def flat_of(embeddings, metric):
 @pytest.mark.parametrize("n_queries", [0, 1, 60])
 @pytest.mark.parametrize("metric", METRICS)
 def test_agrees_with_numpy(metric, n_queries, embeddings, monkeypatch):
-    """One query and many, whose rows are held a few at a time, find what NumPy finds among the allowed rows."""
+    """One query and many, whose rows are read a few at a time, find what NumPy finds among the passing rows."""
     monkeypatch.setattr(allowed, "_BLOCK_FLOATS", 10 * 16)
     queries = embeddings[:n_queries] + np.float32(0.01)
     numbers, rows = RowFilter(ROWS, 400).search(flat_of(embeddings, metric), FAISS_METRICS[metric].prepare(queries), 12)
@@ -37,20 +37,20 @@ def test_agrees_with_numpy(metric, n_queries, embeddings, monkeypatch):
 
 
 @pytest.mark.parametrize("n_queries", [1, 60])
-def test_what_is_beyond_float32_is_no_row(n_queries, embeddings):
+def test_a_score_beyond_float32_has_no_row(n_queries, embeddings):
     """Where a score leaves the range of float32, the row is -1."""
     huge = np.full((n_queries, 16), 3e38, np.float32)
     _, rows = RowFilter(ROWS, 400).search(flat_of(embeddings, "l2"), huge, 5)
     assert (rows == -1).all()
 
 
-def test_the_selector_knows_its_rows(embeddings):
-    """The selector lets the allowed rows through, and no other, also after what made it is gone."""
+def test_selector_passes_its_rows(embeddings):
+    """The selector passes exactly the filter's rows, also after the filter is deleted."""
     selector = RowFilter(ROWS, 400).selector
     assert [row for row in range(400) if selector.is_member(row)] == ROWS.tolist()
     assert not selector.is_member(400)
 
 
 def test_share():
-    """The share is that of the allowed rows in all of them."""
+    """The share is the fraction of rows that pass."""
     assert (len(RowFilter(ROWS, 400)), RowFilter(ROWS, 400).share) == (57, 57 / 400)

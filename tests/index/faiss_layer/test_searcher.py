@@ -14,22 +14,22 @@ from frieze.indexing.faiss_layer.vectors import write_vectors
 
 @pytest.mark.parametrize(("n_tasks", "n_threads"), [(1, 1), (2, min(2, count_cores())), (None, count_cores())])
 def test_threads(n_tasks, n_threads):
-    """No more threads are started than there are tasks, and the number is given back."""
+    """No more threads are used than there are tasks, and their number is restored."""
     faiss.omp_set_num_threads(3)
     with all_cores(n_tasks=n_tasks):
         assert faiss.omp_get_max_threads() == n_threads
     assert faiss.omp_get_max_threads() == 3
 
 
-def test_the_environment_is_the_callers():
-    """Importing the package sets no variable for the process that does."""
+def test_import_keeps_the_environment():
+    """Importing the package changes no environment variable."""
     line = "import os; before = dict(os.environ); import frieze.indexing as index; print(dict(os.environ) == before)"
     done = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=True)
     assert done.stdout == "True\n"
 
 
-def test_looks_harder_before_it_looks_at_all(indexes, queries, monkeypatch):
-    """A query whose lists hold fewer rows than it wants finds as many, each once, without a look at every row."""
+def test_search_widens_before_it_is_exact(indexes, queries, monkeypatch):
+    """A query whose lists hold too few rows searches more lists, without an exact search."""
     searcher = indexes("ivf", "cosine")._searcher
     monkeypatch.setattr(searcher, "search_params", dataclasses.replace(searcher.search_params, search_param=1))
     monkeypatch.setattr(searcher.flat, "search", None)
@@ -41,8 +41,8 @@ def test_looks_harder_before_it_looks_at_all(indexes, queries, monkeypatch):
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("k", [7, 11, 39])
-def test_while_it_is_built_scores_are_those_of_whole_embeddings(metric, k, tmp_path, write_table):
-    """A query whose lists hold too few rows scores what it finds elsewhere as NumPy does."""
+def test_scores_during_a_build_are_exact(metric, k, tmp_path, write_table):
+    """During a build a query whose lists hold too few rows scores all hits as NumPy does."""
     rng = np.random.default_rng(0)
     embeddings = (np.repeat(rng.normal(size=(8, 16)), 5, axis=0) + 0.01 * rng.normal(size=(40, 16))).astype(np.float32)
     vectors = write_vectors(write_table(tmp_path / "t", embeddings), tmp_path / "vectors.faiss", metric=metric)

@@ -1,4 +1,4 @@
-"""DuckDB judges how values of different types are compared; NumPy draws them from the ends of each type."""
+"""Comparisons of different types, judged by DuckDB; NumPy draws values from the ends of each type."""
 
 from decimal import Decimal
 
@@ -27,7 +27,7 @@ TYPES = INTEGERS | DECIMALS | FLOATS | NAIVE | ZONED | {"day": pa.date32()}
 
 
 def values_of(kind):
-    """What stands in a column: the ends of its type, and values a least step apart."""
+    """Values of a column: the ends of its type, and values that differ by its resolution."""
     if pa.types.is_date(kind):
         return [second // 86_400 for second in SECONDS]
     if pa.types.is_timestamp(kind):
@@ -95,7 +95,7 @@ def predicates(draw, names, literals, *, pairs=()):
 
 
 def quoted(texts):
-    """Write texts as SQL has them."""
+    """Format texts as SQL literals."""
     return [f"'{text}'" for text in texts]
 
 
@@ -135,7 +135,7 @@ def test_agrees_with_duckdb(where, stored, judge):
     ],
 )
 def test_what_duckdb_rounds_or_refuses(kind, values, where, expected, tmp_path):
-    """Literals are never rounded to a column's type; times that can mean two moments are refused."""
+    """Literals are never rounded to a column's type; ambiguous local times are refused."""
     storage = pa.int64() if pa.types.is_timestamp(kind) else kind
     day = pa.array([0] * len(values), pa.date32())
     write_rows([pa.table({"x": pa.array(values, storage).cast(kind), "day": day})], tmp_path / "rows.parquet")

@@ -41,7 +41,7 @@ TYPES = {
 
 
 def columns():
-    """200 rows of every sort of column, a fifth of each null."""
+    """200 rows of every type of column, a fifth of each null."""
     rng = np.random.default_rng(0)
     drawn = {
         name: [None if rng.random() < 0.2 else values[rng.integers(len(values))] for _ in range(N)]
@@ -52,7 +52,7 @@ def columns():
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory):
-    """Those rows, stored, with columns that nothing can be compared with."""
+    """Those rows, stored, with columns that can't be compared."""
     path = tmp_path_factory.mktemp("filters") / "rows.parquet"
     write_rows([columns().append_column("boxes", pa.array([[1]] * N)).append_column("none", pa.nulls(N))], path)
     return RowMetadata(path, hint="")
@@ -72,14 +72,14 @@ def judge():
 
 
 def literal(value):
-    """Write a value as SQL has it."""
+    """Format a value as an SQL literal."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return repr(value) if isinstance(value, int | float) else "'" + str(value).replace("'", "''") + "'"
 
 
 def quoted(name):
-    """Write a column's name, as it is where it may stand so."""
+    """Format a column's name, quoted where it has to be."""
     return name if name.replace("_", "").isalpha() else f'"{name}"'
 
 
@@ -147,8 +147,8 @@ def test_agrees_with_duckdb(where, stored, judge):
     ],
     ids=lambda where: str(where)[:30],
 )
-def test_ways_to_say_the_same(where, same, stored):
-    """What people may write beside plain SQL means what they mean by it; names of columns are as they are stored."""
+def test_equivalent_filters(where, same, stored):
+    """Variants that people write beside plain SQL mean the same; column names are case-sensitive."""
     if same is None:
         with pytest.raises(InputError, match="an unknown column: LABEL"):
             find_rows(stored, where)
@@ -157,7 +157,7 @@ def test_ways_to_say_the_same(where, same, stored):
 
 
 def test_rows_are_numbers_in_order(stored):
-    """Rows come as int64 in ascending order, none of them and all of them too."""
+    """Rows are int64 in ascending order, also where none or all pass."""
     some, nothing, everything = (find_rows(stored, where) for where in ("is_good", "null", "true"))
     assert [rows.dtype for rows in (some, nothing, everything)] == [np.int64] * 3
     assert (np.diff(some) > 0).all()
@@ -188,12 +188,12 @@ def rows_of(tmp_path, **named):
     ids=lambda value: str(getattr(value, "type", "")) or None,
 )
 def test_types_of_columns(values, where, expected, tmp_path):
-    """Every type that a table can have for text, numbers and dates is compared by its value; time zones are heeded."""
+    """Text, numbers and dates of every column type are compared by value; time zones count."""
     assert find_rows(rows_of(tmp_path, x=values), where).tolist() == expected
 
 
 def test_only_its_columns_are_read(stored, monkeypatch):
-    """Of the file only the columns that a filter names are read."""
+    """Only the columns that a filter names are read."""
     read, names = stored.read, []
     monkeypatch.setattr(stored, "read", lambda wanted: names.append(wanted) or read(wanted))
     find_rows(stored, "label = 'cat' and (year > 2018 or label is null)")
@@ -245,8 +245,8 @@ def test_only_its_columns_are_read(stored, monkeypatch):
     ],
     ids=lambda text: text.encode("ascii", "replace").decode()[:30],
 )
-def test_mistakes_are_told(where, told, hint, stored):
-    """What can't be read, found, held or compared is told with its place in the filter and what to write."""
+def test_mistakes_are_explained(where, told, hint, stored):
+    """A filter that can't be parsed or evaluated is refused with the failing part and what to write."""
     with pytest.raises(InputError) as caught:
         find_rows(stored, where)
     assert told in caught.value.message
@@ -260,7 +260,7 @@ def test_mistakes_are_told(where, told, hint, stored):
      "'camera' between 'a' and 'b'"],
 )  # fmt: skip
 def test_text_against_text(where, stored):
-    """A text in the place of a column is refused: no row hangs on it."""
+    """A text in the place of a column is refused: the result would not depend on any row."""
     with pytest.raises(InputError, match="compares text with text, and no column") as caught:
         find_rows(stored, where)
     assert caught.value.hint.endswith('none where it is one word: "camera"')
@@ -269,8 +269,8 @@ def test_text_against_text(where, stored):
 @pytest.mark.parametrize(
     "where", ["when = 'x'", "FROM = 'x'", "year > 3 and from in ('x')", "map = 'x'", "case like 'x'"]
 )
-def test_columns_named_as_words_of_sql(where, tmp_path):
-    """The message names each such column as it has to be written, and so it can be asked for."""
+def test_columns_named_like_keywords(where, tmp_path):
+    """The message quotes each such column, and so it can be used."""
     names = ["when", "From", "map", "case"]
     write_rows([pa.table({name: ["x", "y"] for name in names} | {"year": [4, 5]})], tmp_path / "rows.parquet")
     stored = RowMetadata(tmp_path / "rows.parquet", hint="")

@@ -39,13 +39,13 @@ def out(request, built, tmp_path):
 
 
 def change(out, **values):
-    """Write other values into index.json, by hand."""
+    """Edit values of index.json by hand."""
     path = out / "index.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
 def rewrite(out, **values):
-    """Write other values into index.json, as an index's own."""
+    """Write other values into index.json with a valid hash."""
     write_document(out, json.loads((out / "index.json").read_text()) | values)
 
 
@@ -59,8 +59,8 @@ DAMAGES = {
 
 @pytest.mark.parametrize("name", ["vectors.faiss", "rows.parquet"])
 @pytest.mark.parametrize("damage", [*DAMAGES, "missing"])
-def test_a_broken_file_is_told_and_mended(damage, name, out, table):
-    """A file that is missing, cut or overwritten is named with the command that mends it; the next build mends it."""
+def test_a_broken_file_is_named_and_rebuilt(damage, name, out, table):
+    """A file that is missing, truncated or overwritten is named with the command that rebuilds it."""
     path = out / "generation-1" / name
     whole = path.read_bytes()
     path.unlink()
@@ -76,14 +76,14 @@ def test_a_broken_file_is_told_and_mended(damage, name, out, table):
 
 
 def test_files_of_two_indexes_are_refused(out):
-    """An index.json and files that count different rows do not belong together."""
+    """An index.json and files with different numbers of rows are refused."""
     rewrite(out, rows=60)
     with pytest.raises(FeatureFileError, match=r"different numbers of rows: \[60, 2000\]"):
         open_index(out)
 
 
-def test_nothing_there_is_told(tmp_path):
-    """Where there is no index, the message says how to make one."""
+def test_a_missing_index_is_named(tmp_path):
+    """Where there is no index, the message says how to build one."""
     with pytest.raises(FeatureFileError, match="There is no") as caught:
         open_index(tmp_path / "none")
     assert f"frieze index FEATURES --out {tmp_path / 'none'}" in caught.value.hint
@@ -103,14 +103,14 @@ def test_features_are_no_index(table):
     ],
 )
 def test_another_document_is_refused(values, message, out):
-    """An index.json of another thing, or of a later version, is refused."""
+    """An index.json of another kind, or of a later version, is refused."""
     change(out, **values)
     with pytest.raises(FeatureFileError, match=message):
         open_index(out)
 
 
 def test_an_index_of_an_older_version(small, tmp_path):
-    """An index of the first contract is refused with what to type, and that makes it anew."""
+    """An index of the first contract is refused with the command that rebuilds it."""
     out = tmp_path / "i"
     build_index(small, out)
     document = json.loads((out / "index.json").read_text()) | {"contract": 1}
@@ -126,7 +126,7 @@ def test_an_index_of_an_older_version(small, tmp_path):
 @pytest.mark.parametrize("force", [False, True])
 @pytest.mark.parametrize("values", [{"kind": "head"}, {"contract": 3}])
 def test_another_document_is_not_replaced(force, values, small, tmp_path):
-    """An index.json of another thing or of a later version does not go, by force neither."""
+    """An index.json of another kind or of a later version is not replaced, also with --force."""
     out = tmp_path / "i"
     build_index(small, out)
     change(out, **values)
@@ -152,7 +152,7 @@ EDITS = [
 
 @pytest.mark.parametrize("values", EDITS, ids=str)
 def test_an_edited_document_is_refused(values, small, tmp_path):
-    """An index.json with another value than was written is refused with the mend, and goes by force."""
+    """An index.json with an edited value is refused with the hint, and replaced with --force."""
     out = tmp_path / "i"
     build_index(small, out)
     change(out, **values)
@@ -164,7 +164,7 @@ def test_an_edited_document_is_refused(values, small, tmp_path):
 
 
 def test_a_document_that_lacks_a_field_is_refused(indexes, tmp_path):
-    """An index.json without one of its fields is refused, whichever it is."""
+    """An index.json without any one of its fields is refused."""
     whole = indexes("exact").document
     for name in whole:
         (tmp_path / "index.json").write_text(json.dumps({key: whole[key] for key in whole if key != name}))
@@ -174,7 +174,7 @@ def test_a_document_that_lacks_a_field_is_refused(indexes, tmp_path):
 
 @pytest.mark.parametrize("name", ["../generation-1", "..", ".", "generation-1/..", "/", "", None])
 def test_a_generation_lies_in_the_index(name, indexes, tmp_path):
-    """A generation that leads out of the folder is refused, also where the document is whole."""
+    """A generation outside the folder is refused, also where the hash is valid."""
     write_document(tmp_path, indexes("exact").document | {"generation": name})
     with pytest.raises(FeatureFileError, match="not as it was written"):
         open_index(tmp_path)
@@ -182,7 +182,7 @@ def test_a_generation_lies_in_the_index(name, indexes, tmp_path):
 
 @pytest.mark.parametrize("name", ["vectors.faiss", "rows.parquet"])
 def test_a_file_of_another_index_is_refused(name, out, tmp_path, write_table, clustered):
-    """A file of the same size from another index is refused, and the next build mends it."""
+    """A file of the same size from another index is refused."""
     names = [f"other-{row}.jpg" for row in range(2_000)]
     other = write_table(tmp_path / "other", clustered(2_000, seed=9), names=names)
     kind = json.loads((out / "index.json").read_text())["index_kind"]
@@ -195,7 +195,7 @@ def test_a_file_of_another_index_is_refused(name, out, tmp_path, write_table, cl
 
 
 @pytest.mark.parametrize("n_bytes", [0, 1, 9, 10, 11, 19, 20, 21, 50])
-def test_files_are_told_by_both_ends(n_bytes, tmp_path, monkeypatch):
+def test_files_are_identified_by_both_ends(n_bytes, tmp_path, monkeypatch):
     """A change in the first or the last bytes is noticed at any size; the stored sha256 is that of the whole file."""
     monkeypatch.setattr(generations, "_END_BYTES", 10)
     path, content = tmp_path / "index.faiss", bytes(range(n_bytes))
@@ -209,8 +209,8 @@ def test_files_are_told_by_both_ends(n_bytes, tmp_path, monkeypatch):
             check_files(tmp_path, known, hint="")
 
 
-def test_a_ruined_document_goes_by_force_only(out, table):
-    """An index.json that is no JSON, beside generations, is replaced with --force, and only then."""
+def test_a_broken_document_is_replaced_by_force_only(out, table):
+    """An index.json that is no JSON, beside generations, is replaced with --force only."""
     (out / "index.json").write_text("{")
     with pytest.raises(FeatureFileError, match="can't be read") as caught:
         build_index(table, out)
@@ -219,8 +219,8 @@ def test_a_ruined_document_goes_by_force_only(out, table):
     assert len(open_index(out)) == 2_000
 
 
-def test_an_unfinished_first_build_is_room(tmp_path):
-    """A folder that holds only what a broken first build leaves is room for an index."""
+def test_an_unfinished_first_build_is_overwritten(tmp_path):
+    """A new index can be written into a folder with only the leftovers of a crashed first build."""
     for name in ("generation-1", ".generation-2.abc.tmp", ".generation-2.ab_1.old"):
         (tmp_path / "i" / name).mkdir(parents=True)
     (tmp_path / "i" / "generation-1" / "index.faiss").touch()
@@ -228,8 +228,8 @@ def test_an_unfinished_first_build_is_room(tmp_path):
     assert read_existing_document(tmp_path / "i", force=False) is None
 
 
-def test_sweeping_keeps_the_live_generation(tmp_path):
-    """Other generations and half-written files go; the live one and foreign files stay."""
+def test_old_generations_are_deleted(tmp_path):
+    """Other generations and partial files are deleted; the live one and foreign files stay."""
     for name in ("generation-2", "generation-10", ".generation-11.abc.tmp", "notes", "generation-x"):
         (tmp_path / name).mkdir()
     (tmp_path / ".index.json.77.tmp").touch()
@@ -262,8 +262,8 @@ def test_opening_during_a_switch(out, table, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["vectors.faiss", "rows.parquet"])
-def test_a_bad_sector_is_told(name, out, monkeypatch):
-    """A file of the index that the disk does not give is named, with what to type; it is no traceback."""
+def test_a_bad_sector_is_named(name, out, monkeypatch):
+    """A file that the disk can't read is named, with the command to type and without a traceback."""
     opened, read = open_index(out), generations.hash_file
 
     def fail(path):
@@ -278,7 +278,7 @@ def test_a_bad_sector_is_told(name, out, monkeypatch):
 
 
 def test_each_bit_of_index_json_is_hashed(small, tmp_path):
-    """An index.json with any bit flipped is refused, also one that says the same in another way, such as 1E-05."""
+    """An index.json with any bit flipped is refused, also where the values stay equal, such as 1E-05."""
     build_index(small, tmp_path / "i")
     rewrite(tmp_path / "i", ms_per_query=1.5e-05)
     path = tmp_path / "i" / "index.json"
@@ -294,7 +294,7 @@ def test_each_bit_of_index_json_is_hashed(small, tmp_path):
 
 
 def test_the_hash_of_earlier_versions_is_known(small, tmp_path):
-    """An index.json that an earlier version wrote, with a hash of what it says, is read; altered it is refused."""
+    """An index.json of an earlier version, with a hash of its values, is read; edited it is refused."""
     build_index(small, tmp_path / "i")
     path = tmp_path / "i" / "index.json"
     said = {name: value for name, value in json.loads(path.read_text()).items() if name != "sha256"}

@@ -20,16 +20,16 @@ def stored(tmp_path_factory):
     return path
 
 
-def test_rows_come_in_the_order_asked_for(stored):
-    """Rows are taken by number from any row group, repeats too, with their own label."""
+def test_rows_keep_the_requested_order(stored):
+    """Rows are read by number from any row group, also repeated, with their own label."""
     rows = np.array([9_999, 0, 4_095, 4_096, 0, 8_192])
     taken = RowMetadata(stored, hint="").take(rows)
     assert taken == [{"id": f"{row}.jpg", "label": f"l{row // 4_000}"} for row in rows]
 
 
 @pytest.mark.parametrize("sizes", [[10_000], [1, 4_096, 4_095, 1_808], [700] * 14 + [200], [5, 0, 9_995]])
-def test_groups_are_whole(sizes, tmp_path):
-    """However the rows come, they are written in groups of 4,096: a row is found by its number alone."""
+def test_row_groups_are_whole(sizes, tmp_path):
+    """However the rows arrive, they are written in row groups of 4,096: a row is found by its number alone."""
     ends = np.cumsum(sizes)
     whole = pa.table({"id": [str(row) for row in range(10_000)], "label": ["x"] * 10_000})
     write_rows(
@@ -40,8 +40,8 @@ def test_groups_are_whole(sizes, tmp_path):
     assert file.read()["id"].to_pylist() == [str(row) for row in range(10_000)]
 
 
-def test_no_rows_are_no_rows(stored):
-    """Asked for nothing, nothing is given."""
+def test_no_rows(stored):
+    """No rows requested, none returned."""
     assert RowMetadata(stored, hint="").take(np.empty(0, np.int64)) == []
 
 
@@ -49,13 +49,13 @@ def test_no_rows_are_no_rows(stored):
     ("name", "row"),
     [("0.jpg", 0), ("9999.jpg", 9_999), ("999.jpg", 999), ("99.jp", None), ("", None), ("0.jpg\udcff", None)],
 )
-def test_find_takes_the_whole_id(name, row, stored):
-    """An id is found as a whole: neither its beginning nor its end is enough."""
+def test_find_compares_the_whole_id(name, row, stored):
+    """An id is compared as a whole: neither its beginning nor its end is enough."""
     assert RowMetadata(stored, hint="").find(name) == row
 
 
-def test_a_broken_group_is_told_when_it_is_read(stored, tmp_path):
-    """Bytes that broke inside the file are told with the mend once a hit needs them."""
+def test_a_broken_row_group_is_reported(stored, tmp_path):
+    """Bytes that broke inside the file raise an error with the hint once a hit needs them."""
     damaged = bytearray(stored.read_bytes())
     damaged[100:5_000] = b"\0" * 4_900
     (tmp_path / "rows.parquet").write_bytes(damaged)
@@ -66,14 +66,14 @@ def test_a_broken_group_is_told_when_it_is_read(stored, tmp_path):
 
 
 def test_single_columns_are_read(stored):
-    """Columns are read by their names, all rows of them, and their names and types are known before."""
+    """All rows of single columns can be read, and names and types are known before."""
     rows = RowMetadata(stored, hint="")
     assert rows.schema.names == ["id", "label"]
     assert rows.read(["label"]).column_names == ["label"]
     assert rows.read(["id"])["id"].to_pylist() == [f"{row}.jpg" for row in range(10_000)]
 
 
-def test_everybody_can_read_the_file(stored):
+def test_the_file_is_plain_parquet(stored):
     """The file is plain Parquet with the columns as they were, in row order."""
     table = pq.read_table(stored)
     assert table["id"][4_096].as_py() == "4096.jpg"
@@ -96,8 +96,8 @@ def test_values_become_plain_json(value, plain):
     assert to_plain(value) == plain
 
 
-def test_many_at_once(stored):
-    """Many threads may ask at once, also for what is read for the first time: a page's users do."""
+def test_concurrent_reads(stored):
+    """Many threads can read at once, also row groups that are read for the first time."""
     rows = np.random.default_rng(0).integers(0, 10_000, (200, 30))
     for _ in range(10):
         fresh = RowMetadata(stored, hint="")

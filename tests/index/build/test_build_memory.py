@@ -21,8 +21,8 @@ print(json.dumps({"beyond": peak - start, "kind": document["kind"], "recall": do
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 @pytest.mark.parametrize("size", ["340MB", "500MB"])
-def test_the_build_keeps_to_its_memory(size, tmp_path, clustered, write_table):
-    """Building takes no more than it was given, though the embeddings alone take more."""
+def test_build_keeps_its_memory_limit(size, tmp_path, clustered, write_table):
+    """Building takes no more memory than its limit, though the embeddings alone take more."""
     table = write_table(tmp_path / "t", clustered(400_000, 256), part_rows=50_000)
     assert len(table) * 256 * 4 > 400_000_000
     command = [sys.executable, "-c", _BUILD, table.path, tmp_path / "i", size]

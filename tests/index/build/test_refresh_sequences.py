@@ -18,7 +18,7 @@ WRITERS = {"write_vectors": 40_000, "save": 1_000, "write_rows": 2_000, "write_d
 
 @contextlib.contextmanager
 def full_disk(writer):
-    """While `writer` is at it no file can grow beyond its number of bytes."""
+    """While `writer` runs, no file can grow beyond its number of bytes."""
     real, before = getattr(build, writer), resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def write(*args, **named):
@@ -35,7 +35,7 @@ def full_disk(writer):
 
 @pytest.fixture
 def collection(tmp_path, clustered, write_table):
-    """`collection(step)`: images come, go and are replaced, a third of the rows at each step; the table of today."""
+    """`collection(step)`: the table after that many rounds of adding, removing and replacing a third of the images."""
     pool, rng = clustered(6_000), np.random.default_rng(0)
     images = {f"{row}.jpg": pool[row] for row in range(1_500)}
 
@@ -53,7 +53,7 @@ def collection(tmp_path, clustered, write_table):
 
 
 def recall(out, table):
-    """Of the ten nearest of every seventh image the share that an index finds; no hit may be on another day's image."""
+    """Measure the recall of every seventh image's ten nearest; no hit may be an image of another step."""
     embeddings = table.embeddings()
     ids, scores = open_index(out).top_k(embeddings[::7], 10)
     assert set(ids.ravel()) <= set(table.ids)
@@ -61,8 +61,8 @@ def recall(out, table):
 
 
 @pytest.mark.parametrize("kind", ["exact", *(pytest.param(one, marks=pytest.mark.slow) for one in OTHERS)])
-def test_sequences(kind, collection, tmp_path):
-    """Through changes, and a disk that fills with each file of each update, an index finds what a fresh one does."""
+def test_refreshes_equal_fresh_builds(kind, collection, tmp_path):
+    """After changes, and a disk that is full at each file of each refresh, an index finds what a fresh one does."""
     out, before = tmp_path / "i", collection(0)
     build_index(before, out, kind=kind)
     first, queries = open_index(out), before.embeddings()[::7]
