@@ -33,7 +33,7 @@ def test_importing_frieze_loads_nothing_heavy():
 
 
 def test_bulk_search_agrees_with_numpy(world):
-    """`open_index(...).top_k` gives ids and scores of the exact neighbours."""
+    """`open_index(...).top_k` returns ids and scores of the exact neighbours."""
     table = frieze.open_features(world / "photos.features")
     vectors = table.embeddings()
     ids, scores = frieze.open_index(world / "photos.index").top_k(vectors[:5], k=3)
@@ -60,8 +60,8 @@ def test_labels_may_lie_in_a_bucket(monkeypatch, tmp_path):
     monkeypatch.setattr(frieze.embedder, "embed_source", lambda *_, options, **__: {"labels": options.source.labels})
     monkeypatch.chdir(tmp_path)
     given = ["s3://bucket/labels.csv", Path("labels.csv"), "none"]
-    wanted = ["s3://bucket/labels.csv", str(tmp_path / "labels.csv"), "none"]
-    assert [frieze.embed("photos", out="f", labels=labels)["labels"] for labels in given] == wanted
+    expected = ["s3://bucket/labels.csv", str(tmp_path / "labels.csv"), "none"]
+    assert [frieze.embed("photos", out="f", labels=labels)["labels"] for labels in given] == expected
 
 
 def test_a_url_may_come_as_a_path(tmp_path, monkeypatch):
