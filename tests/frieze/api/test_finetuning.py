@@ -297,7 +297,7 @@ def test_an_interrupted_run_resumes(table, probe, tuned, tmp_path, stop):
 
 @pytest.fixture
 def half(table, probe, tmp_path, stop):
-    """`half(**options)`: resumes, with other options, a run that was interrupted after its first epoch; `begun` notes."""
+    """`half(**options)`: resumes, with other options, a run interrupted after its first epoch; `begun` notes."""
     begun = stop(2)
     with pytest.raises(KeyboardInterrupt):
         frieze.finetune(table, out=tmp_path / "m", head=probe, **QUICK)
