@@ -20,7 +20,7 @@ from frieze.indexing import KINDS
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden-head-1"
 COMMANDS = main.list_commands(click.Context(main))
-HEAVY = ["tensorflow", "keras", "faiss", "numpy", "sklearn", "pyarrow", "rich", "PIL"]
+HEAVY = ["tensorflow", "keras", "faiss", "numpy", "sklearn", "pyarrow", "rich", "PIL", "jinja2"]
 
 
 def function(name: str):
