@@ -177,3 +177,15 @@ def test_the_options_of_a_fine_tuning_are_those_of_the_function():
 
     names = set(inspect.signature(frieze.finetune).parameters) - {"source", "out", "trust_backbone", "force"}
     assert names == FINETUNE_DEFAULTS.keys()
+
+
+@pytest.mark.parametrize("extra", [{"novel": 1}, {"seed": None}])
+def test_an_option_without_a_default_is_an_error(extra, tmp_path):
+    """An option that no field stores, or a field that no option fills, is a TypeError, not silently lost."""
+    from frieze.api.remembered_training import DEFAULTS, resolve_train_options
+
+    options = dict.fromkeys(DEFAULTS) | extra
+    if "novel" not in extra:
+        del options["seed"]
+    with pytest.raises(TypeError, match=next(iter(extra))):
+        resolve_train_options(options, "a.features", tmp_path, force=False)

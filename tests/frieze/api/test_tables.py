@@ -1,5 +1,6 @@
-"""The Python side of the door."""
+"""The public functions of features and search, from Python."""
 
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -84,3 +85,19 @@ def test_a_removed_image_leaves_table_and_index(photos, tmp_path):
         (source / "1.png").unlink(missing_ok=True)
     hits = frieze.search(tmp_path / "i", "id:0.png")["queries"][0]["hits"]
     assert [hit["id"] for hit in hits] == ["0.png"]
+
+
+def test_each_option_of_embed_has_a_field(tmp_path):
+    """Every option goes into the request or the job; one that fits neither is a TypeError."""
+    from frieze.api.tables import _to_options
+
+    options = frieze.embedder.recall(_parameters_of_embed(), "photos", tmp_path / "f").options
+    request, job = _to_options(options | {"max_bytes": 7, "layer": "top", "limit": 3})
+    assert (request.layer, job.limit, job.limits.max_bytes, job.source.max_bytes) == ("top", 3, 7, 7)
+    with pytest.raises(TypeError, match="novel"):
+        _to_options(options | {"novel": 1})
+
+
+def _parameters_of_embed():
+    parameters = inspect.signature(frieze.embed).parameters.values()
+    return {one.name: one.default for one in parameters if one.name not in ("source", "out", "dry_run")}
