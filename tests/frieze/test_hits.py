@@ -1,4 +1,4 @@
-"""What a search tells of an index over vectors made elsewhere: columns of any name and type, queries of zeros."""
+"""Search hits of imported vectors: columns of any name and type, queries of zeros."""
 
 import csv
 import datetime as dt

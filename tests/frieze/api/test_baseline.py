@@ -1,4 +1,4 @@
-"""An accuracy beside that of always naming the commonest class."""
+"""The baseline accuracy: always predicting the most frequent class."""
 
 import numpy as np
 import pyarrow as pa

@@ -1,4 +1,4 @@
-"""One wrong bit in a folder of a head, a fine-tuned model or an exported one: found, and never read."""
+"""A flipped bit in the folder of a head, a fine-tuned or an exported model is detected, and never read."""
 
 import contextlib
 import json

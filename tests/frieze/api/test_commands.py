@@ -1,4 +1,4 @@
-"""Each command: its document, its exit code, what it prints for people."""
+"""Each command: its document, its exit code and its output."""
 
 import functools
 import json
@@ -39,9 +39,9 @@ UNREAD = {
     *("ignored", "ignored_formats", "unread_pictures", "hidden", "unread_shards"),
     *("first_of_several", "colour_profiles", "white_by_transparency"),
 }
-"""What `predict` tells of images only."""
+"""Fields of `predict` for images only."""
 GAPS = {"n_without_part", "similar_labels", "test_copies", "unjudged", "untested_classes"}
-"""What `train` tells of its split only."""
+"""Fields of `train` for some splits only."""
 QUICK = ("--unfreeze", "top", "--epochs", "1", "--no-augment")
 
 

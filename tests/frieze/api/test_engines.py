@@ -1,4 +1,4 @@
-"""Engines and precisions at the door."""
+"""Engines and precisions as options of `embed`."""
 
 import pytest
 

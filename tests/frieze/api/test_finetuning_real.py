@@ -1,4 +1,4 @@
-"""Fine-tuning real networks on real photographs; a killed run is held against an unbroken one (needs FRIEZE_DATA)."""
+"""Fine-tuning real networks on real photographs; a killed run is compared with an unbroken one (needs FRIEZE_DATA)."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""`frieze import`: each kind of file, and what the other commands make of its table."""
+"""`frieze import`: each kind of file, and the other commands on its table."""
 
 import json
 

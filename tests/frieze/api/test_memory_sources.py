@@ -1,4 +1,4 @@
-"""Images and vectors that a Python program holds, asked for and predicted without a file."""
+"""Images and vectors in memory, searched for and predicted without a file."""
 
 import numpy as np
 import pyarrow.parquet as pq

@@ -1,4 +1,4 @@
-"""What people mistype, and what they are reported."""
+"""Mistakes of users, and the messages for them."""
 
 import itertools
 import os

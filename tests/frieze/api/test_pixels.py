@@ -1,4 +1,4 @@
-"""The range of pixels as a user meets it: told, asked for, and kept by tables that have another one."""
+"""The range of pixels: printed, set by an option, and kept by tables that have another one."""
 
 import json
 

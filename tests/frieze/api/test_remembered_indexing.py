@@ -1,4 +1,4 @@
-"""`frieze index` run again: it asks for what it was asked for before."""
+"""`frieze index`, run again: omitted options keep their values."""
 
 import json
 import shutil

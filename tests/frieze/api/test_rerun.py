@@ -1,4 +1,4 @@
-"""`frieze embed`, run again: what shapes the rows is as it was the last time unless the run says otherwise."""
+"""`frieze embed`, run again: omitted options that shape the rows keep their values."""
 
 import json
 

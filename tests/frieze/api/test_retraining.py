@@ -1,4 +1,4 @@
-"""`frieze train --force` over a head: what is left out is as that head was asked for it."""
+"""`frieze train --force` over a head: omitted options keep that head's values."""
 
 import inspect
 import json

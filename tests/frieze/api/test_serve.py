@@ -1,4 +1,4 @@
-"""`frieze serve`: what it refuses, and a real server that begins and ends cleanly."""
+"""`frieze serve`: what it refuses, and a real server that starts and stops cleanly."""
 
 import re
 import signal

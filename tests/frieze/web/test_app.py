@@ -1,4 +1,4 @@
-"""The page's calls: the judges are the commands of the same name."""
+"""The page's routes: the judges are the commands of the same name."""
 
 import io
 import shutil

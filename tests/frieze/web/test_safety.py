@@ -1,4 +1,4 @@
-"""What a hostile page, name or file may try."""
+"""Security of the page: hostile pages, names and files."""
 
 import asyncio
 import io
