@@ -143,7 +143,7 @@ def show_pixel_range(document: Mapping[str, Any]) -> None:
     if stated is not None:
         show_message(
             f"Warning: the numbers in its first layers are made for {stated}: its embeddings are worse than they could"
-            f" be. Make the table anew with: --pixels={stated} --force"
+            f" be. Remake the table with: --pixels={stated} --force"
         )
 
 
@@ -157,7 +157,7 @@ def show_changes(document: dict[str, Any]) -> None:
         show_note(f"changed: {to_command_line(now)}; the last time it was: {to_command_line(before)}")
     if document.get("relabelled"):
         are_all = document["relabelled"] == document["unchanged"] > 1
-        more = ", all images that were there: train heads on these labels anew" if are_all else ""
+        more = ", all images that were there: retrain heads on these labels" if are_all else ""
         show_note(f"relabelled {document['relabelled']:,}{more}.")
 
 

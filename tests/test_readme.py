@@ -1,4 +1,4 @@
-"""What the README and the guides tell people to type."""
+"""The commands in the README and the guides."""
 
 import re
 import shlex

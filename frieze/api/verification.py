@@ -45,7 +45,7 @@ def _verify_features(path: TablePath, sample: int) -> dict[str, Any]:
         document |= again
         if again["drifted"]:
             message = f"{len(again['drifted'])} of {again['sampled']} images have another vector now"
-            hint = "Other versions of the libraries, or another backbone? Make the table anew with --force."
+            hint = "Other versions of the libraries, or another backbone? Remake the table with --force."
             document["problems"].append(
                 _problem("drift", path, f"{message} (least cosine {again['least_cosine']:.4f})", hint)
             )

@@ -43,13 +43,13 @@ def world(photos) -> Path:
 
 @pytest.fixture
 def run():
-    """Run a command in this process: `run("info", path)` gives click's result, stdout and stderr apart."""
+    """Run a command in this process: `run("info", path)` returns click's result, stdout and stderr apart."""
     return lambda *args: CliRunner().invoke(main, [str(arg) for arg in args])
 
 
 @pytest.fixture
 def run_json(run):
-    """Run a command with --json and give the exit code and the document."""
+    """Run a command with --json; return the exit code and the document."""
 
     def run_and_read(*args):
         result = run(*args, "--json")

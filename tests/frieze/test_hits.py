@@ -1,4 +1,4 @@
-"""What a search tells of an index over vectors made elsewhere: columns of any name and type, queries of zeros."""
+"""Search hits of imported vectors: columns of any name and type, queries of zeros."""
 
 import csv
 import datetime as dt
@@ -31,7 +31,7 @@ IN_TABLES = {"score": "source_score", "rank": "source_source_rank", "query": "so
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """An index of 40 images, named a0 to a39, whose own columns have names that hits need and types that JSON lacks."""
+    """An index of 40 images, named a0 to a39, with columns whose names hits need and whose types JSON lacks."""
     folder = tmp_path_factory.mktemp("hits")
     vectors = np.random.default_rng(0).normal(size=(N, 8)).astype(np.float32)
     columns = {"id": [f"a{row}" for row in range(N)], "embedding": vectors.tolist(), **OWN}
@@ -42,14 +42,14 @@ def world(tmp_path_factory):
 
 
 def test_a_column_named_score_is_beside_the_hits_score(world, run):
-    """No column of the user's own is lost in a hit: `score` becomes `source_score`, and the run says so."""
-    told = run("search", world / "t.index", "id:a5", "-k", 2, "--json")
-    document = json.loads(told.stdout)
+    """No column of the user is lost in a hit: `score` becomes `source_score`, with a note."""
+    result = run("search", world / "t.index", "id:a5", "-k", 2, "--json")
+    document = json.loads(result.stdout)
     (hit, _) = document["queries"][0]["hits"]
     assert (hit["score"], hit["source_score"]) == (pytest.approx(1), 500)
     assert (hit["rank"], hit["query"], hit["source_rank"]) == (5000, "q5", "s5")
     assert document["renamed"] == {"score": "source_score"}
-    assert "column score is source_score" in told.stderr
+    assert "column score is source_score" in result.stderr
 
 
 def test_filters_take_the_names_of_hits(world):
@@ -67,7 +67,7 @@ def test_filters_take_the_names_of_hits(world):
 
 
 def test_a_table_of_hits_has_the_types_of_the_index(world, tmp_path):
-    """In Parquet every own column has the type and the values that it had, whatever JSON makes of them."""
+    """In Parquet every column of the user keeps its type and values, whatever JSON makes of them."""
     document = frieze.search(world / "t.index", ["id:a5", "id:a6"], k=3, out=tmp_path / "h.parquet")
     table = pq.read_table(tmp_path / "h.parquet")
     rows = [int(hit["id"][1:]) for found in document["queries"] for hit in found["hits"]]
@@ -85,7 +85,7 @@ def test_large_whole_numbers_in_every_form(suffix, world, tmp_path):
     assert "18446744073709551610" in (tmp_path / f"h.{suffix}").read_text()
 
 
-def test_text_in_csv_has_no_quotes_of_its_own(world, tmp_path):
+def test_text_in_csv_is_not_quoted(world, tmp_path):
     """Decimals, which CSV has no form for, are text as it is."""
     frieze.search(world / "t.index", "id:a5", k=1, out=tmp_path / "h.csv")
     with (tmp_path / "h.csv").open(newline="") as file:
@@ -100,12 +100,12 @@ def test_no_hits_are_a_table_too(world, tmp_path):
     assert (len(table), "source_score" in table.column_names) == (0, True)
 
 
-def test_a_query_of_zeros_is_told(world, run, tmp_path):
-    """Whoever asks with a vector of zeros is told that it is similar to nothing; by l2 it is a vector as any."""
+def test_a_query_of_zeros_is_reported(world, run, tmp_path):
+    """Whoever asks with a vector of zeros is reported that it is similar to nothing; by l2 it is a vector as any."""
     np.save(tmp_path / "q.npy", np.vstack([np.zeros((1, 8)), np.ones((1, 8))]).astype("f4"))
-    told = run("search", world / "t.index", tmp_path / "q.npy", "-k", 1, "--json")
-    assert json.loads(told.stdout)["zero_queries"] == [f"{tmp_path}/q.npy[0]"]
-    assert "score 0 with every image" in told.stderr
+    result = run("search", world / "t.index", tmp_path / "q.npy", "-k", 1, "--json")
+    assert json.loads(result.stdout)["zero_queries"] == [f"{tmp_path}/q.npy[0]"]
+    assert "score 0 with every image" in result.stderr
     frieze.index(world / "t.features", out=tmp_path / "l2.index", metric="l2")
     assert frieze.search(tmp_path / "l2.index", tmp_path / "q.npy", k=1)["zero_queries"] == []
 
@@ -120,18 +120,18 @@ def test_vectors_of_another_width_are_to_be_made_as_the_stored(query, world):
 
 
 @pytest.mark.parametrize("metric", ["cosine", "dot", "l2"])
-def test_stored_vectors_of_zeros_are_told(metric, run, tmp_path):
+def test_stored_vectors_of_zeros_are_reported(metric, run, tmp_path):
     """An index says how many of its vectors are all zeros, and a search that finds such; by l2 these are as any."""
     vectors = np.random.default_rng(0).normal(size=(20, 8)).astype("f4")
     vectors[8:] = 0
     np.save(tmp_path / "v.npy", vectors)
     frieze.import_vectors(tmp_path / "v.npy", out=tmp_path / "t")
-    told = run("index", tmp_path / "t", "--out", tmp_path / "i", "--metric", metric, "--json")
-    assert json.loads(told.stdout)["n_zero"] == 12
+    result = run("index", tmp_path / "t", "--out", tmp_path / "i", "--metric", metric, "--json")
+    assert json.loads(result.stdout)["n_zero"] == 12
     assert frieze.index(tmp_path / "t", out=tmp_path / "i")["n_zero"] == 12  # it is up to date
     found = run("search", tmp_path / "i", "id:0", "-k", 20, "--json")
     nearest = run("search", tmp_path / "i", "id:0", "-k", 1, "--json")
     matters = metric != "l2"
     assert json.loads(found.stdout)["n_zero"] == (12 if matters else None)
-    assert ("all zeros: 12 of 20" in told.stderr, "all zeros: 12" in found.stderr) == (matters, matters)
+    assert ("all zeros: 12 of 20" in result.stderr, "all zeros: 12" in found.stderr) == (matters, matters)
     assert nearest.stderr == ""

@@ -1,4 +1,4 @@
-"""What reaches the terminal."""
+"""The output on the terminal."""
 
 import json
 
@@ -26,7 +26,7 @@ def test_json_has_no_infinity(capsys):
     assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {"a": [None, {"b": None}], "c": 1.5}
 
 
-def test_errors_go_to_stderr_with_their_mend(capsys):
+def test_errors_go_to_stderr_with_their_hint(capsys):
     """An error is one line of what is wrong and one of what to type."""
     terminal.show_error(InputError("No such folder.", hint="ls"))
     assert capsys.readouterr() == ("", "Error: No such folder.\nls\n")
@@ -84,9 +84,9 @@ def test_progress_is_silent_without_a_terminal(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize(("steps", "said"), [(1, "Done with 1,200 of 30,000 images.\n"), (0, "")])
-def test_progress_says_where_it_stopped(steps, said, capsys):
-    """Ctrl-C tells on stderr how far the work had come, without a bar too; before the first image it says nothing."""
+@pytest.mark.parametrize(("steps", "message"), [(1, "Done with 1,200 of 30,000 images.\n"), (0, "")])
+def test_progress_prints_how_far_it_got(steps, message, capsys):
+    """Ctrl-C prints how far the work got on stderr, also without a bar; before the first image it prints nothing."""
 
     def stop():
         with terminal.progress("Embedding", "images") as step:
@@ -96,4 +96,4 @@ def test_progress_says_where_it_stopped(steps, said, capsys):
 
     with pytest.raises(KeyboardInterrupt):
         stop()
-    assert capsys.readouterr() == ("", said)
+    assert capsys.readouterr() == ("", message)

@@ -54,4 +54,4 @@ def _warn(document: dict[str, Any]) -> None:
     ):
         terminal.show_note(f"stored vectors that are all zeros: {n_zero:,}; their score is 0 with every query.")
     for column, name in document["renamed"].items():
-        terminal.show_note(f"the table's own column {column} is {name} in the hits, and in --where either.")
+        terminal.show_note(f"the table's column {column} is {name} in the hits; --where accepts both names.")

@@ -1,4 +1,4 @@
-// The page's elements, and how images stand in it. Text always enters as text: a name or label is never markup.
+// Elements of the page. Text always enters as text: a name or label is never markup.
 
 export const get = (id) => document.getElementById(id);
 
@@ -11,14 +11,14 @@ export function make(tag, properties = {}, ...children) {
 export const count = (n, word) => `${n.toLocaleString()} ${word}${n === 1 ? "" : "s"}`;
 export const percent = (share) => `${(100 * share).toFixed(0)}\u00a0%`;
 
-// Where an image's picture is: on the server, or in a page that holds its own.
-const own = get("data") ? JSON.parse(get("data").textContent).pictures : null;
-export const thumbnail = (id) => (own ? own[id] ?? "data:," : `/thumbnail?id=${encodeURIComponent(id)}`);
+// The URL of a thumbnail: on the server, or in a page that holds its own.
+const pictures = get("data") ? JSON.parse(get("data").textContent).pictures : null;
+export const thumbnail = (id) => (pictures ? pictures[id] ?? "data:," : `/thumbnail?id=${encodeURIComponent(id)}`);
 
 export function say(problem) {
-  const place = get("message");
-  place.textContent = problem ? [problem.detail, problem.mend].filter(Boolean).join("\n") : "";
-  place.hidden = !problem;
+  const message = get("message");
+  message.textContent = problem ? [problem.detail, problem.mend].filter(Boolean).join("\n") : "";
+  message.hidden = !problem;
 }
 
 // A button with an image's picture and some lines below it; the picture is fetched as one scrolls to it.

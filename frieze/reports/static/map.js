@@ -10,7 +10,7 @@ let loadPoints; // method -> the document of the map
 let like; // opens or copies the image that was clicked
 let points = null;
 let view = { x: 0.5, y: 0.5, zoom: 1 };
-let loop = []; // the lasso, in points' places
+let loop = []; // the lasso, in coordinates of the points
 let drag = null;
 const fingers = new Map(); // where the pointers are that are down
 let wasApart = 0; // two of them, in pixels
@@ -80,7 +80,7 @@ const GRID = 200;
 const cellOf = (x, y) => Math.floor(x * GRID) * (GRID + 1) + Math.floor(y * GRID);
 
 function index() {
-  spans = [points.x, points.y].map((places) => places.reduce((most, place) => Math.max(most, 2 * Math.abs(place - 0.5)), 0.01));
+  spans = [points.x, points.y].map((values) => values.reduce((most, value) => Math.max(most, 2 * Math.abs(value - 0.5)), 0.01));
   cells = new Map();
   points.x.forEach((x, row) => {
     const key = cellOf(x, points.y[row]);
@@ -99,7 +99,7 @@ function toScreen(x, y) {
   return [width / 2 + (x - view.x) * side, height / 2 - (y - view.y) * side];
 }
 
-function toPlace(left, top) {
+function toPoint(left, top) {
   const { width, height, side } = scale();
   return [view.x + (left - width / 2) / side, view.y - (top - height / 2) / side];
 }
@@ -145,9 +145,9 @@ function outline(brush) {
 }
 
 function zoomAt(left, top, factor) {
-  const [x, y] = toPlace(left, top);
+  const [x, y] = toPoint(left, top);
   view.zoom = Math.min(200, Math.max(0.5, view.zoom * factor));
-  const [newX, newY] = toPlace(left, top);
+  const [newX, newY] = toPoint(left, top);
   view.x += x - newX;
   view.y += y - newY;
   draw();
@@ -217,7 +217,7 @@ function move(event) {
   }
   drag.moved += Math.abs(event.offsetX - drag.left) + Math.abs(event.offsetY - drag.top);
   if (drag.isLasso) {
-    loop.push(toPlace(event.offsetX, event.offsetY));
+    loop.push(toPoint(event.offsetX, event.offsetY));
   } else {
     const { side } = scale();
     view.x -= (event.offsetX - drag.left) / side;
@@ -240,7 +240,7 @@ function release(event) {
 }
 
 function nearest(left, top, within = NEAR_PX) {
-  const [x, y] = toPlace(left, top);
+  const [x, y] = toPoint(left, top);
   const reach = within / scale().side;
   let best = -1;
   let least = reach * reach;
@@ -289,7 +289,7 @@ function isInside(x, y) {
 function chooseInView() {
   if (!points) return;
   const { width, height } = scale();
-  loop = [[0, 0], [width, 0], [width, height], [0, height]].map(([left, top]) => toPlace(left, top));
+  loop = [[0, 0], [width, 0], [width, height], [0, height]].map(([left, top]) => toPoint(left, top));
   choose();
   loop = [];
   draw();

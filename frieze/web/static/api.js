@@ -22,8 +22,8 @@ export async function call(path, options = {}) {
     throw new Problem("The server does not answer.", "Look whether frieze serve is still running.");
   }
   if (answer.ok) return answer;
-  const told = await answer.json().catch(() => ({}));
-  throw new Problem(told.detail ?? `The server answered ${answer.status}.`, told.mend);
+  const problem = await answer.json().catch(() => ({}));
+  throw new Problem(problem.detail ?? `The server answered ${answer.status}.`, problem.mend);
 }
 
 export const ask = async (path, options) => (await call(path, options)).json();

@@ -1,4 +1,4 @@
-// Which view is shown: the one that the address names, with what it is asked for.
+// Shows the view that the address names.
 
 import { ask, askUntilThere } from "./api.js";
 import * as dom from "./dom.js";

@@ -1,4 +1,4 @@
-// Mistakes: what the head takes for another class, surest first.
+// Mistakes: images whose label differs from the prediction, most confident first.
 
 import { address, askUntilThere } from "./api.js";
 import { count, get, percent, tile } from "./dom.js";

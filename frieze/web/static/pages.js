@@ -8,7 +8,7 @@ export class Pages {
   constructor(grid, more, fetchPage, toTile) {
     Object.assign(this, { grid, more, fetchPage, toTile, turn: 0, start: 0, busy: false });
     more.addEventListener("click", () => this.next());
-    new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting)) this.next(); }, { rootMargin: "600px" }).observe(more);
+    new IntersectionObserver((entries) => { if (entries.some((entry) => entry.isIntersecting)) this.next(); }, { rootMargin: "600px" }).observe(more);
   }
 
   async restart() {

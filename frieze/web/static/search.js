@@ -6,11 +6,11 @@ import { copy, count, get, make, percent, say, thumbnail, tile } from "./dom.js"
 let facts;
 let query = null; // {id} or {file}
 let found = null; // the answer as it came: a number that JavaScript can't hold is copied unchanged
-const brought = []; // files, which the address names by their number
-let asked = 0; // answers that come after a newer question are dropped
+const uploads = []; // files; the address names them by number
+let latest = 0; // number of the newest request: answers to older ones are dropped
 
-export function begin(known) {
-  facts = known;
+export function begin(collection) {
+  facts = collection;
   const { label } = facts.labels.find((one) => one.label !== null) ?? {};
   get("where").placeholder = label ? `label = '${label.replaceAll("'", "''")}'` : "width > 1000";
   get("columns").append(...Object.keys(facts.columns).map((name) => make("option", { value: name })));
@@ -25,9 +25,9 @@ function listen() {
   get("least").addEventListener("input", () => { get("least-words").textContent = leastScore() ?? "any"; });
   get("least").addEventListener("change", () => query && run());
   get("query-image").addEventListener("error", () => { get("query-image").hidden = true; });
-  get("file").addEventListener("change", () => { bring(get("file").files[0]); get("file").value = ""; });
+  get("file").addEventListener("change", () => { upload(get("file").files[0]); get("file").value = ""; });
   get("drop").addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") get("file").click(); });
-  document.addEventListener("paste", (event) => { const file = event.clipboardData.files[0]; if (file) { event.preventDefault(); bring(file); } });
+  document.addEventListener("paste", (event) => { const file = event.clipboardData.files[0]; if (file) { event.preventDefault(); upload(file); } });
   document.addEventListener("dragover", (event) => { event.preventDefault(); get("drop").classList.add("over"); });
   document.addEventListener("dragleave", () => get("drop").classList.remove("over"));
   document.addEventListener("drop", drop);
@@ -40,7 +40,7 @@ function drop(event) {
   get("drop").classList.remove("over");
   const file = event.dataTransfer.files[0];
   const link = event.dataTransfer.getData("text/uri-list") || event.dataTransfer.getData("text/plain");
-  if (file) bring(file);
+  if (file) upload(file);
   else if (link) like(idIn(link.split("\n")[0].trim()));
 }
 
@@ -56,7 +56,7 @@ function idIn(text) {
 export function show(parameters) {
   get("where").value = parameters.get("where") ?? "";
   const id = parameters.get("id");
-  const file = brought[parameters.get("file")];
+  const file = uploads[parameters.get("file")];
   query = id !== null ? { id } : file ? { file } : null;
   if (query) run();
   else browse();
@@ -65,13 +65,13 @@ export function show(parameters) {
 function submit() {
   const name = get("name").value.trim();
   if (name) go({ id: idIn(name) });
-  else if (query?.file) go({ file: brought.indexOf(query.file) });
+  else if (query?.file) go({ file: uploads.indexOf(query.file) });
   else go({});
 }
 
 // The address names what is asked for, so that back and forward work.
-function go(asked) {
-  const hash = address("#search", { ...asked, where: get("where").value.trim() });
+function go(parameters) {
+  const hash = address("#search", { ...parameters, where: get("where").value.trim() });
   if (location.hash === hash) show(new URLSearchParams(hash.split("?")[1]));
   else location.hash = hash;
 }
@@ -81,27 +81,27 @@ export function like(id) {
   scrollTo(0, 0);
 }
 
-function bring(file) {
-  if (file) go({ file: brought.push(file) - 1 });
+function upload(file) {
+  if (file) go({ file: uploads.push(file) - 1 });
 }
 
 const leastScore = () => (Number(get("least").value) > Number(get("least").min) ? Number(get("least").value) : null);
 
-const wanted = () => ({ k: get("k").value || 48, where: get("where").value.trim(), min_score: facts.metric === "cosine" ? leastScore() : null });
+const searchOptions = () => ({ k: get("k").value || 48, where: get("where").value.trim(), min_score: facts.metric === "cosine" ? leastScore() : null });
 
 async function run() {
-  const number = ++asked;
+  const number = ++latest;
   say(null);
   showQuery();
   try {
-    const answer = await (query.file ? searchFile(number, query.file) : call(address("/search", { id: query.id, ...wanted() })));
+    const answer = await (query.file ? searchFile(number, query.file) : call(address("/search", { id: query.id, ...searchOptions() })));
     const text = await answer.text();
-    if (number !== asked) return;
+    if (number !== latest) return;
     showHits(JSON.parse(text).queries[0]);
     offerCopies(text);
-    if (query.file) showCrop(number).catch((problem) => number === asked && say(problem));
+    if (query.file) showCrop(number).catch((problem) => number === latest && say(problem));
   } catch (problem) {
-    if (number === asked) showNone(problem);
+    if (number === latest) showNone(problem);
   }
 }
 
@@ -120,8 +120,8 @@ function offerCopies(text) {
 
 async function searchFile(number, file) {
   const { backbone_state: state } = await ask("/collection");
-  if (number === asked && state !== "ready") get("hits-title").textContent = `Loading ${facts.backbone}, once ...`;
-  return call(address("/search", { name: file.name, ...wanted() }), { method: "POST", body: file });
+  if (number === latest && state !== "ready") get("hits-title").textContent = `Loading ${facts.backbone}, once ...`;
+  return call(address("/search", { name: file.name, ...searchOptions() }), { method: "POST", body: file });
 }
 
 function showQuery() {
@@ -148,33 +148,33 @@ function showHits({ hits, prediction }) {
 
 async function showCrop(number) {
   const picture = await (await call("/crop", { method: "POST", body: query.file })).blob();
-  if (number !== asked) return;
+  if (number !== latest) return;
   get("crop-image").src = URL.createObjectURL(picture);
   get("query-crop").hidden = false;
   get("query-crop").title = facts.sees;
 }
 
 async function browse() {
-  const number = ++asked;
+  const number = ++latest;
   say(null);
   get("query").hidden = true;
   get("name").value = "";
   offerCopies(null);
   try {
     const { total, images } = await ask(address("/images", { n: get("k").value || 48, where: get("where").value.trim() }));
-    if (number !== asked) return;
+    if (number !== latest) return;
     if (images.length) get("name").placeholder = images[0].id;
     get("hits-title").textContent = total ? `${images.length.toLocaleString()} of ${count(total, "image")}: choose one` : "No image passes";
     get("hits").replaceChildren(...images.map((image) => tile(image.id, [[image.label ?? ""], [image.id, "quiet"]], { onclick: () => like(image.id) })));
   } catch (problem) {
-    if (number === asked) showNone(problem);
+    if (number === latest) showNone(problem);
   }
 }
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
 function command() {
-  const { k, where, min_score: least } = wanted();
+  const { k, where, min_score: least } = searchOptions();
   const parts = ["frieze search", quoted(facts.index), quoted(query.file ? query.file.name : `id:${query.id}`), "-k", k];
   if (where) parts.push("--where", quoted(where));
   if (least !== null) parts.push("--min-score", least);

@@ -49,19 +49,19 @@ def audited(planted):
 
 def test_planted_errors_are_found(audited):
     """Wrong labels come first, with the right ones; they are those of the copies, too."""
-    document, found = audited
-    first = {name: row["suggested"] for name, row in list(found["label"].items())[:7]}
+    document, findings = audited
+    first = {name: row["suggested"] for name, row in list(findings["label"].items())[:7]}
     assert first == {"010": "ant", "110": "bee"} | {f"{row}": "ant" for row in range(100, 105)}
-    assert [row["id"] for row in document["first"]["label"]] == list(found["label"])[:5]
-    assert document["counts"]["label"] == len(found["label"]) <= 8
+    assert [row["id"] for row in document["first"]["label"]] == list(findings["label"])[:5]
+    assert document["counts"]["label"] == len(findings["label"]) <= 8
 
 
 def test_all_planted_copies_under_two_labels_are_found(audited):
     """Copies whose label differs are found, both of each pair in one group, and no others."""
-    found = audited[1]["duplicate_labels"]
-    assert set(found) == {f"{row:03}" for row in (*range(5), *range(100, 105))}
-    assert all(found[f"{row:03}"]["group"] == found[f"{row + 100:03}"]["group"] for row in range(5))
-    assert all(row["score"] == pytest.approx(1) for row in found.values())
+    findings = audited[1]["duplicate_labels"]
+    assert set(findings) == {f"{row:03}" for row in (*range(5), *range(100, 105))}
+    assert all(findings[f"{row:03}"]["group"] == findings[f"{row + 100:03}"]["group"] for row in range(5))
+    assert all(row["score"] == pytest.approx(1) for row in findings.values())
 
 
 def test_all_planted_edits_across_the_split_are_found(audited, planted):
@@ -78,7 +78,7 @@ def test_all_planted_edits_across_the_split_are_found(audited, planted):
 
 
 def test_min_score_is_that_of_a_pair(planted, run_json, tmp_path):
-    """With --min-score pairs below it are no near-duplicates, and the document tells it."""
+    """With --min-score pairs below it are no near-duplicates, and the document stores it."""
     line = ("audit", planted / "v.features", "--out", tmp_path / "f.parquet", "--head", planted / "v.head")
     code, document = run_json(*line, "--min-score", "0.99999")
     assert (code, document["min_score"]) == (0, 0.99999)
@@ -89,8 +89,8 @@ def test_min_score_is_that_of_a_pair(planted, run_json, tmp_path):
 
 def test_outlier_and_small_class_are_found(audited):
     """The image in a direction of its own and the class of two images are found, and no others."""
-    document, found = audited
-    assert [set(found[kind]) for kind in ("outlier", "small_class")] == [{"250"}, {"298", "299"}]
+    document, findings = audited
+    assert [set(findings[kind]) for kind in ("outlier", "small_class")] == [{"250"}, {"298", "299"}]
     assert document["small_classes"] == {"dot": 2}
 
 
@@ -157,11 +157,13 @@ def test_findings_in_other_forms(suffix, planted, audited, tmp_path):
     """As CSV or JSON lines the findings are those of the Parquet file."""
     out = tmp_path / f"f.{suffix}"
     frieze.audit(planted / "v.features", head=planted / "v.head", out=out, html=tmp_path / "f.html")
-    found = pd.read_csv(out, dtype={"id": str}) if suffix == "csv" else pd.read_json(out, lines=True, dtype={"id": str})
+    findings = (
+        pd.read_csv(out, dtype={"id": str}) if suffix == "csv" else pd.read_json(out, lines=True, dtype={"id": str})
+    )
     rows = [row for kind in audited[1].values() for row in kind.values()]
-    assert found["kind"].value_counts().to_dict() == {k: len(v) for k, v in audited[1].items() if v}
-    assert set(found["id"]) == {row["id"] for row in rows}
-    assert list(found.columns) == list(rows[0])
+    assert findings["kind"].value_counts().to_dict() == {k: len(v) for k, v in audited[1].items() if v}
+    assert set(findings["id"]) == {row["id"] for row in rows}
+    assert list(findings.columns) == list(rows[0])
 
 
 def test_findings_are_replaced_with_force_only(planted, run, tmp_path):
@@ -174,13 +176,13 @@ def test_findings_are_replaced_with_force_only(planted, run, tmp_path):
     assert mine.read_text() == "mine"
 
 
-def test_what_can_not_be_audited_is_told_before_the_work(planted, run, tmp_path, monkeypatch):
-    """No labels, a foreign page and a head that is none are told before an index is built."""
+def test_what_can_not_be_audited_is_refused_first(planted, run, tmp_path, monkeypatch):
+    """No labels, a foreign page and a head that is none are reported before an index is built."""
     monkeypatch.setattr("frieze.indexing.build_index", lambda *_args, **_kwargs: pytest.fail("an index was built"))
     np.save(tmp_path / "v.npy", np.eye(4, dtype="f4"))
     frieze.import_vectors(tmp_path / "v.npy", out=tmp_path / "bare.features")
     (tmp_path / "mine.html").write_text("mine")
-    told = {
+    messages = {
         (
             planted / "v.features",
             "--min-score",
@@ -190,7 +192,7 @@ def test_what_can_not_be_audited_is_told_before_the_work(planted, run, tmp_path,
         (planted / "v.features", "--html", tmp_path / "mine.html"): "is no page of ours",
         (planted / "v.features", "--head", planted / "v.features"): "expected a head",
     }
-    for (table, *options), message in told.items():
+    for (table, *options), message in messages.items():
         result = run("audit", tmp_path / table, "--out", tmp_path / "f.parquet", *options)
         assert (result.exit_code, message in result.stderr, result.stdout) == (1, True, "")
     assert (tmp_path / "mine.html").read_text() == "mine"

@@ -1,4 +1,4 @@
-"""An accuracy beside that of always naming the commonest class."""
+"""The baseline accuracy: always predicting the most frequent class."""
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +28,7 @@ def table(tmp_path):
 
 @pytest.mark.parametrize(("n_rare", "baseline", "is_said"), [(50, 0.5, False), (5, 0.95, True)])
 def test_one_class_has_most_images(n_rare, baseline, is_said, table, run, tmp_path):
-    """train, evaluate and compare tell the share of the commonest class, and say so where it is 90 % or more."""
+    """train, evaluate and compare report the share of the most frequent class, with a note from 90 % on."""
     features = table(n_rare)
     train = ("train", features, "--out", tmp_path / "head", "--head", "prototype")
     for words in (train, ("evaluate", tmp_path / "head", features), ("compare", features, "--heads", "prototype")):

@@ -1,4 +1,4 @@
-"""One wrong bit in a folder of a head, a fine-tuned model or an exported one: found, and never read."""
+"""A flipped bit in the folder of a head, a fine-tuned or an exported model is detected, and never read."""
 
 import contextlib
 import json
@@ -70,14 +70,14 @@ def flips(folder):
 
 @pytest.mark.parametrize("name", ["head", "tuned", "export"])
 def test_verify_finds_each_flipped_bit(name, made):
-    """A flipped bit in any file is told by `verify`."""
+    """A flipped bit in any file is reported by `verify`."""
     assert frieze.verify(made / name)["ok"]
     missed = [file for file in flips(made / name) if frieze.verify(made / name)["ok"]]
     assert missed == []
 
 
 def outcome(call, *args, **options):
-    """Run a command's function; gives its document less seconds, or None where it refuses."""
+    """Run a command's function; return its document without seconds, or None where it refuses."""
     try:
         return call(*args, **options) | {"seconds": None}
     except InputError:
@@ -95,7 +95,7 @@ def test_no_flipped_bit_is_read(made, tmp_path):
         assert (predicted is None) == (file in READ - {"split.parquet"})
 
 
-def test_a_flipped_bit_is_told_by_info_and_by_audit(made, run, tmp_path):
+def test_info_and_audit_report_a_flipped_bit(made, run, tmp_path):
     """`info` refuses a head.json and an export.json that are not as written, `audit --head` a split."""
     audit = ("audit", made / "features", "--out", tmp_path / "f.parquet", "--head", made / "head")
     for path, line in (
@@ -117,7 +117,7 @@ def test_a_flipped_bit_of_a_backbone_is_refused(name, made):
         frieze.embedder.open_backbone(frieze.embedder.BackboneRequest(handle=str(folder)))
 
 
-def test_an_altered_page_is_not_written_anew(made, tmp_path):
+def test_an_altered_page_is_not_rewritten(made, tmp_path):
     """The page of a head is not written from figures that were altered."""
     with flipped(made / "head" / "report.json", 1000), pytest.raises(InputError, match=r"report\.json is not the file"):
         frieze.write_report(tmp_path / "p.html", title="Head", head=made / "head")

@@ -1,4 +1,4 @@
-"""Each command: its document, its exit code, what it prints for people."""
+"""Each command: its document, its exit code and its output."""
 
 import functools
 import json
@@ -41,9 +41,9 @@ UNREAD = {
     *("ignored", "ignored_formats", "unread_pictures", "hidden", "unread_shards"),
     *("first_of_several", "colour_profiles", "white_by_transparency"),
 }
-"""What `predict` tells of images only."""
+"""Fields of `predict` for images only."""
 GAPS = {"n_without_part", "similar_labels", "test_copies", "unjudged", "untested_classes"}
-"""What `train` tells of its split only."""
+"""Fields of `train` for some splits only."""
 QUICK = ("--unfreeze", "top", "--epochs", "1", "--no-augment")
 
 
@@ -87,14 +87,14 @@ def test_documents_have_the_promised_fields(name, printed):
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_field_is_documented(name, printed):
-    """docs/json.md tells what each field of each document means, and no field that is not there."""
+    """docs/json.md documents each field of each document, and no other field."""
     document = json.loads(printed(name))
     page = (Path(__file__).parents[3] / "docs" / "json.md").read_text()
     (section,) = [one for one in page.split("\n## ") if name in one.splitlines()[0].split(", ")]
     cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
-    told = {word for cell in cells for word in re.findall(r"`(\w+)`", cell)}
-    assert set(document) <= told
-    assert told - set(document) <= {
+    documented = {word for cell in cells for word in re.findall(r"`(\w+)`", cell)}
+    assert set(document) <= documented
+    assert documented - set(document) <= {
         "abstain",
         "cluster_notes",
         "naive_accuracy",
@@ -135,7 +135,7 @@ def test_embed_counts_and_exits_3(world, run_json):
 
 
 def test_embed_stages_are_four(world, run_json):
-    """The waits are told for reading, decoding, inferring and writing."""
+    """The waits are reported for reading, decoding, inferring and writing."""
     _, document = run_json("embed", world / "photos", "--out", world / "photos.features")
     assert set(document["stages"]) == {"read", "decode", "infer", "write"}
 
@@ -163,19 +163,19 @@ def test_search_with_a_filter(world, run_json):
     assert run_json(*line, "label is null")[1]["queries"][0]["hits"] == []
 
 
-def test_search_without_a_filter_says_so(world, run_json):
+def test_search_without_a_filter(world, run_json):
     """Without --where the document's `where` is null."""
     assert run_json("search", world / "photos.index", "id:red/0.png")[1]["where"] is None
 
 
 def test_search_takes_images_ids_and_vectors_together(world, run_json, tmp_path):
-    """Queries of all three kinds give the same answer for the same image, in the order they were asked."""
+    """Queries of all three kinds return the same hits for the same image, in the order of the queries."""
     table = frieze.open_features(world / "photos.features")
     np.save(tmp_path / "two.npy", table.embeddings()[[5, 25]])
-    asked = ["id:green/3.png", world / "photos" / "green" / "3.png", tmp_path / "two.npy"]
-    _, document = run_json("search", world / "photos.index", *asked, "-k", 1)
+    queries = ["id:green/3.png", world / "photos" / "green" / "3.png", tmp_path / "two.npy"]
+    _, document = run_json("search", world / "photos.index", *queries, "-k", 1)
     first = [(one["query"], one["hits"][0]["id"]) for one in document["queries"]]
-    names = [str(asked[0]), str(asked[1]), f"{asked[2]}[0]", f"{asked[2]}[1]"]
+    names = [str(queries[0]), str(queries[1]), f"{queries[2]}[0]", f"{queries[2]}[1]"]
     assert first == list(zip(names, ["green/3.png", "green/3.png", table.ids[5], table.ids[25]], strict=True))
 
 
@@ -242,8 +242,8 @@ def test_predict_a_table_by_workers(world, run, tmp_path):
     assert (result.exit_code, "Leave --cpus-per-worker out" in result.stderr) == (1, True)
 
 
-def test_predict_says_what_it_does_not_read(world, run, run_json, tmp_path):
-    """Of a folder it tells what is ignored, as `embed` does; of a table there is nothing to tell."""
+def test_predict_reports_what_it_does_not_read(world, run, run_json, tmp_path):
+    """For a folder it reports what is ignored, as `embed` does; for a table it reports nothing."""
     result = run("predict", world / "photos.head", world / "photos", "--out", tmp_path / "a.parquet")
     assert "Note: files that are no images and are ignored: 1 (1 .txt)." in result.stderr
     _, document = run_json("predict", world / "photos.head", world / "photos", "--out", tmp_path / "b.parquet")
@@ -253,7 +253,7 @@ def test_predict_says_what_it_does_not_read(world, run, run_json, tmp_path):
 
 
 def test_predict_by_another_network_is_refused_before_embedding(world, run, monkeypatch, tmp_path):
-    """Where another network stands in place of the head's, no image is embedded for nothing."""
+    """Where the head's network was replaced by another, no image is embedded."""
     monkeypatch.setattr("frieze.embedder.backbones.fingerprint.of_file", lambda *_: "another")
     monkeypatch.setattr("frieze.embedder.job.run.Run.embed", lambda *_: pytest.fail("it embeds"))
     result = run("predict", world / "photos.head", world / "photos", "--out", tmp_path / "p.parquet")
@@ -263,7 +263,7 @@ def test_predict_by_another_network_is_refused_before_embedding(world, run, monk
 
 
 def test_predict_leaves_nothing_else_behind(world, run_json, tmp_path):
-    """The vectors made on the way to a prediction are gone afterwards."""
+    """The temporary embeddings of a prediction are removed."""
     run_json("predict", world / "photos.head", world / "photos" / "red", "--out", tmp_path / "p.parquet")
     assert [path.name for path in tmp_path.iterdir()] == ["p.parquet"]
 
@@ -279,7 +279,7 @@ def test_predict_does_not_overwrite(world, run, tmp_path):
 
 
 def test_heads_agree_from_python_and_command_line(world, run_json, tmp_path):
-    """The same features, head and seed give the same figures either way."""
+    """The same features, head and seed yield the same figures either way."""
     python = frieze.train(world / "photos.features", out=tmp_path / "a", head="svm", seed=3)
     features = world / "photos.features"
     _, line = run_json("train", features, "--out", tmp_path / "b", "--head", "svm", "--seed", 3)
@@ -287,8 +287,8 @@ def test_heads_agree_from_python_and_command_line(world, run_json, tmp_path):
     assert {name: python[name] for name in same} == {name: line[name] for name in same}
 
 
-def test_a_kernel_is_asked_for_either_way(world, run_json, tmp_path):
-    """An svm with an RBF kernel is a head of its own in the document, from Python and the command line alike."""
+def test_a_kernel_is_chosen_either_way(world, run_json, tmp_path):
+    """An svm with an RBF kernel is named svm-rbf in the document, from Python and the command line alike."""
     features = world / "photos.features"
     python = frieze.train(features, out=tmp_path / "a", head="svm", kernel="rbf")
     _, line = run_json("train", features, "--out", tmp_path / "b", "--head", "svm", "--kernel", "rbf")
@@ -325,7 +325,7 @@ def test_info_counts_labels_and_failures(world, run_json):
     assert document["counts"] == {"rows": 30, "failed": 1, "ignored": 1}
 
 
-def test_backbones_lists_what_can_be_asked_for(run_json):
+def test_backbones_lists_names(run_json):
     """The list names handle, width, input size and parameters."""
     rows = {row["handle"]: row for row in run_json("backbones")[1]}
     assert rows["keras:MobileNetV2"]["dim"] == 1280
@@ -334,7 +334,7 @@ def test_backbones_lists_what_can_be_asked_for(run_json):
 
 
 def test_another_backbone_is_refused_everywhere(world, run, tmp_path):
-    """A table of another image size meets neither the index, nor the head, nor the table of the first one."""
+    """A table of another image size is refused by the index, the head and the table of the first one."""
     small = tmp_path / "small.features"
     line = ("embed", world / "photos" / "red", "--fit", "crop", "--out")
     assert run(*line, small).exit_code == 0
@@ -344,7 +344,7 @@ def test_another_backbone_is_refused_everywhere(world, run, tmp_path):
     assert run("predict", world / "photos.head", small, "--out", tmp_path / "p").exit_code == 1
 
 
-def test_index_tells_what_was_tried(world, run, monkeypatch, tmp_path):
+def test_index_prints_the_kinds_it_tried(world, run, monkeypatch, tmp_path):
     """Where kinds were tried, a table of them stands below the facts."""
     monkeypatch.setattr("frieze.indexing.build.choose_kind.time_exact", lambda _: Speed(100.0, 10.0))
     monkeypatch.setattr("frieze.indexing.build.choose_kind.count_lists", lambda _: 2)
@@ -355,7 +355,7 @@ def test_index_tells_what_was_tried(world, run, monkeypatch, tmp_path):
 
 
 def test_near_duplicates_come_on_one_side(tmp_path, run_json):
-    """With --group duplicates an image and its copy are both fitted on or both held out, and the flattery is told."""
+    """With --group duplicates an image and its copy stay on one side, and the naive accuracy is reported."""
     rng = np.random.default_rng(0)
     for label in ("blue", "red"):
         (tmp_path / "photos" / label).mkdir(parents=True)
@@ -384,7 +384,7 @@ def test_heads_are_ranked(world, run, monkeypatch):
     assert "n_left_out" in result.stdout
 
 
-def test_an_unknown_head_is_told(world, run):
+def test_an_unknown_head_is_refused(world, run):
     """A head that is not there is refused with those that are."""
     result = run("compare", world / "photos.features", "--heads", "forest")
     assert result.exit_code == 1
@@ -392,7 +392,7 @@ def test_an_unknown_head_is_told(world, run):
 
 
 def test_train_shapes_a_network(world, run_json, tmp_path):
-    """Layers, epochs and the like reach the network; it is told where it was cut before it had learnt all."""
+    """Layers, epochs and the like reach the network; a run that stops early reports that it did not converge."""
     line = ("train", world / "photos.features", "--out", tmp_path / "head", "--head", "keras")
     code, document = run_json(*line, "--layers", "32,16", "--dropout", 0.2, "--epochs", 1, "--patience", 3)
     assert (code, document["converged"]) == (0, False)
@@ -419,7 +419,7 @@ def test_train_refuses_what_does_not_fit(world, run, tmp_path, options, message)
     assert not (tmp_path / "head").exists()
 
 
-def test_train_says_how_it_held_the_embeddings(world, run, tmp_path):
+def test_train_reports_passes_over_the_table(world, run, tmp_path):
     """A fit in passes is said aloud, on stderr and on the page; so are draws of few images."""
     line = ("train", world / "photos.features", "--out", tmp_path / "head")
     result = run(*line, "--head", "prototype", "--max-memory", "1KB", "--shots", 2)
@@ -430,7 +430,7 @@ def test_train_says_how_it_held_the_embeddings(world, run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("figures", "said"),
+    ("figures", "message"),
     [
         ({"meets_target": True, "many_meets_target": True}, ""),
         ({"meets_target": None, "many_meets_target": None}, ""),
@@ -438,12 +438,12 @@ def test_train_says_how_it_held_the_embeddings(world, run, tmp_path):
         ({"meets_target": True, "many_meets_target": False}, "of the 100 nearest it finds 0.780"),
     ],
 )
-def test_a_missed_recall_is_a_warning(figures, said, run, monkeypatch):
-    """An index that finds less than was asked for says so on stderr, in one line, and stdout is the document alone."""
+def test_a_missed_recall_is_a_warning(figures, message, run, monkeypatch):
+    """An index that misses its target recall prints one warning on stderr, and stdout is the document alone."""
     document = {"kind": "pq", "recall_target": 0.95, "recall_at_10": 0.862, "recall_interval": [0.84, 0.88]}
     document |= {"recall_at_100": 0.78, "n_zero": 0, "remembered": {}, "changed": {}} | figures
     monkeypatch.setattr("frieze.api.searching.index", lambda *_, **__: document)
     result = run("index", "t", "--out", "i", "--json")
     assert json.loads(result.stdout) == document
-    assert said in result.stderr
-    assert result.stderr.count("\n") == bool(said)
+    assert message in result.stderr
+    assert result.stderr.count("\n") == bool(message)

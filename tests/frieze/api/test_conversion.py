@@ -82,7 +82,7 @@ def models(world, tmp_path_factory):
 @pytest.mark.parametrize("converter", CONVERTERS)
 @pytest.mark.parametrize("name", [*HEADS, "wide"])
 def test_converts(models, tmp_path, tf, name, converter):
-    """Every kind of head converts, on a network that is not square, too, and gives the same for one image and many."""
+    """Every kind of head converts, also on a non-square network, and predicts the same for one image and many."""
     model = models(name)
     signature = tf.saved_model.load(str(model)).signatures["network"]
     _, height, width, _ = signature.structured_input_signature[1]["pixels"].shape

@@ -16,11 +16,11 @@ def thermal(tmp_path):
     return folder
 
 
-def test_a_narrow_range_is_told(thermal, run, run_json, tmp_path):
+def test_a_narrow_range_is_reported(thermal, run, run_json, tmp_path):
     """Images that are nearly one grey to the network are counted, and what to type is said in one line."""
     assert run_json("embed", thermal, "--out", tmp_path / "a")[1]["narrow_range"] == {"images": 3, "levels": 5}
-    told = run("embed", thermal, "--out", tmp_path / "b").stderr
-    assert "Note: 3 16-bit images use at most 5 of 256 levels: with --stretch" in told
+    stderr = run("embed", thermal, "--out", tmp_path / "b").stderr
+    assert "Note: 3 16-bit images use at most 5 of 256 levels: with --stretch" in stderr
 
 
 def test_stretch_belongs_to_the_table(thermal, run, run_json, tmp_path):
@@ -44,7 +44,7 @@ def test_without_stretch_on_a_stretched_table(thermal, run, tmp_path):
     assert refused.exit_code != 0
 
 
-def test_a_dark_query_is_told(thermal, run, world):
-    """A query that is nearly one grey to the network is told of."""
-    found = run("search", world / "photos.index", thermal / "0.png")
-    assert "1 16-bit image uses 5 of 256 levels" in found.stderr
+def test_a_dark_query_is_reported(thermal, run, world):
+    """A query that is nearly one grey to the network is reported of."""
+    result = run("search", world / "photos.index", thermal / "0.png")
+    assert "1 16-bit image uses 5 of 256 levels" in result.stderr

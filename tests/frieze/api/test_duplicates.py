@@ -114,7 +114,7 @@ def test_a_long_page_is_cut(copied, tmp_path, monkeypatch):
 
 
 def test_a_page_of_somebody_else_stays(copied, run, tmp_path):
-    """A file that is no page of ours is not written over, and nothing is compared before that is told."""
+    """A file that is no page of ours is not written over, and nothing is compared before that is reported."""
     (tmp_path / "mine.html").write_text("mine")
     result = run("duplicates", copied, "--html", tmp_path / "mine.html")
     assert (result.exit_code, result.stdout) == (1, "")
@@ -123,14 +123,14 @@ def test_a_page_of_somebody_else_stays(copied, run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("score", "told"),
+    ("score", "message"),
     [("1.5", "The minimum score is 1.5, but scores with cosine are from -1 to 1."), ("nan", "The least score is nan")],
 )
-def test_a_wrong_score_is_told(copied, run, score, told):
-    """A score that no pair can have ends with exit code 1 and what to give instead."""
+def test_a_wrong_score_is_refused(copied, run, score, message):
+    """A score that no pair can have ends with exit code 1 and a hint."""
     result = run("duplicates", copied, "--min-score", score)
     assert result.exit_code == 1
-    assert told in result.stderr
+    assert message in result.stderr
     assert "Use another --min-score" in result.stderr
 
 
@@ -141,8 +141,8 @@ def test_a_table_is_no_index(world, run):
     assert "is a table of features; expected an index" in result.stderr
 
 
-def test_a_stale_index_says_so(photos, run, tmp_path):
-    """Where the table has changed since, stderr tells it and what to type."""
+def test_a_stale_index_is_reported(photos, run, tmp_path):
+    """Where the table has changed since, stderr reports it with what to type."""
     shutil.copytree(photos / "red", tmp_path / "red")
     frieze.embed(tmp_path / "red", out=tmp_path / "t.features")
     frieze.index(tmp_path / "t.features", out=tmp_path / "t.index")

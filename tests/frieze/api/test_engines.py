@@ -1,4 +1,4 @@
-"""Engines and precisions at the door."""
+"""Engines and precisions as options of `embed`."""
 
 import pytest
 
@@ -42,20 +42,20 @@ def test_precisions_do_not_meet(lower, world, run):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("--precision", "float16"), "TensorFlow has no float16 on a CPU"),
         (("--device", "gpu:7"), "There is no device gpu:7 here; there are: cpu:0"),
     ],
 )
-def test_what_is_not_here(words, told, world, run, tmp_path):
+def test_what_is_not_here(words, message, world, run, tmp_path):
     """What this machine has not is refused with what it has, before anything is written."""
     result = run("embed", world / "photos", "--out", tmp_path / "none.features", *words)
     assert result.exit_code == 1
-    assert told in result.stderr
+    assert message in result.stderr
 
 
-def test_advice_is_told(world, run, tmp_path):
+def test_advice_is_printed(world, run, tmp_path):
     """A run says at its end what bounds it."""
     result = run("embed", world / "photos", "--out", tmp_path / "new.features")
     assert "advice" in result.stdout

@@ -74,14 +74,14 @@ def exported(world):
 
 
 def to_png(pixels):
-    """Give pixels as a PNG file's bytes."""
+    """Return pixels as a PNG file's bytes."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
 
 
 def ours(head, pixels, folder):
-    """Give the head's own probabilities and predictions of images of the network's size."""
+    """Return the head's probabilities and predictions for images of the network's size."""
     opened = frieze.open_head(head)
     paths = [folder / f"{number}.png" for number in range(len(pixels))]
     for path, one in zip(paths, pixels, strict=True):
@@ -115,8 +115,8 @@ def check_agrees(model, head, folder, tf, image_size):
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=[] if kind == "linear" else pytest.mark.slow) for kind in HEADS]
 )
-def test_each_head_says_what_it_says_here(world, tmp_path, tf, kind):
-    """Each kind of head, exported and loaded, gives its own probabilities and predictions in all signatures."""
+def test_each_exported_head_predicts_as_the_head_itself(world, tmp_path, tf, kind):
+    """Each kind of head, exported and loaded, returns the head's probabilities and predictions in all signatures."""
     head, _, kernel = kind.partition("-")
     frieze.train(world / "photos.features", out=tmp_path / "head", head=head, kernel=kernel or "linear")
     before = random.getstate()
@@ -137,7 +137,7 @@ def test_each_backbone_goes_with_it(head_on, tmp_path, tf, backbone, fit):
 
 
 def test_images_of_any_size_are_predicted_as_here(world, exported, run_json, tf, tmp_path):
-    """Files of other sizes, and their pixels, have the probabilities that `frieze predict` gives them."""
+    """Files of other sizes, and their pixels, have the probabilities of `frieze predict`."""
     folder = world / "photos" / "green"
     frieze.predict(world / "photos.head", folder, out=tmp_path / "p.parquet", scores=True)
     table = pq.read_table(tmp_path / "p.parquet").to_pydict()
@@ -177,15 +177,15 @@ def test_one_signature_has_what_other_formats_know(exported, tf):
 
 
 def test_the_document(world, exported):
-    """What the run says is true: place, classes, samples, their difference, and the bytes on disk."""
+    """The document is true: path, classes, samples, their difference, and the bytes on disk."""
     files = [path for path in (world / "photos.model").rglob("*") if path.is_file()]
     assert exported["out"] == str(world / "photos.model")
     assert (exported["head"], exported["classes"]) == ("linear", ["blue", "green", "red"])
     assert (exported["checked"], exported["stale"]) == (16, None)
     assert 0 <= exported["largest_difference"] < 1e-4
     assert exported["bytes"] == sum(path.stat().st_size for path in files)
-    told = json.loads((world / "photos.model" / "export.json").read_text())
-    assert (told["kind"], told["classes"], told["checked"]) == ("export", exported["classes"], 16)
+    stored = json.loads((world / "photos.model" / "export.json").read_text())
+    assert (stored["kind"], stored["classes"], stored["checked"]) == ("export", exported["classes"], 16)
 
 
 SCRIPT = """
@@ -204,12 +204,12 @@ def exported_built_in(tmp_path_factory):
 
 
 def test_built_in(exported_built_in, photos):
-    """The built-in backbone, exported, gives the vectors that it gives itself, and says what it is."""
-    said = exported_built_in
-    assert (said["backbone"], said["dim"], said["checked"]) == ("frieze-mini-3", 256, 16)
-    assert said["least_cosine"] > 0.99999
+    """The exported built-in backbone returns the vectors of the original, and describes itself."""
+    document = exported_built_in
+    assert (document["backbone"], document["dim"], document["checked"]) == ("frieze-mini-3", 256, 16)
+    assert document["least_cosine"] > 0.99999
     paths = sorted(photos.rglob("*.png"))[:3]
-    request = frieze.embedder.BackboneRequest(handle=said["out"])
+    request = frieze.embedder.BackboneRequest(handle=document["out"])
     theirs = frieze.embedder.embed_images(paths, frieze.embedder.open_backbone(request))
     ours = frieze.embedder.embed_images(paths, frieze.embedder.open_backbone(frieze.embedder.BackboneRequest()))
     assert theirs == pytest.approx(ours, abs=1e-4)
@@ -227,7 +227,7 @@ def test_built_in_is_in_hub_form(exported_built_in, tf):
 
 
 def test_built_in_is_checked(tmp_path, monkeypatch):
-    """What does not give the network's vectors is not left behind."""
+    """A model that returns other vectors is not kept."""
     from frieze.embedder.backbones.trainable.keras_model import TrainableKerasModel
 
     save = TrainableKerasModel.save
@@ -257,7 +257,7 @@ def test_nothing_of_ours_is_needed(world, exported, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("builtin --out {photos}", "is there already"),
         ("builtin --out {head} --force", "holds no exported model"),
@@ -269,15 +269,15 @@ def test_nothing_of_ours_is_needed(world, exported, tmp_path):
         ("{head} --out {head} --force", "holds no exported model"),
     ],
 )
-def test_what_can_not_be_exported(world, run, tmp_path, monkeypatch, line, told):
-    """What is no head, and a place that is taken, is refused before a backbone is loaded."""
+def test_what_can_not_be_exported(world, run, tmp_path, monkeypatch, line, message):
+    """What is no head, and an occupied path, is refused before a backbone is loaded."""
     monkeypatch.setattr(
         frieze.embedder, "reopen_backbone", lambda *_args, **_kwargs: pytest.fail("a backbone was loaded")
     )
-    places = {"photos": world / "photos"} | {kind: world / f"photos.{kind}" for kind in ("features", "head")}
-    result = run("export", *line.format(new=tmp_path / "new", nothing=tmp_path / "nothing", **places).split())
+    paths = {"photos": world / "photos"} | {kind: world / f"photos.{kind}" for kind in ("features", "head")}
+    result = run("export", *line.format(new=tmp_path / "new", nothing=tmp_path / "nothing", **paths).split())
     assert (result.exit_code, result.stdout) == (1, "")
-    assert told in result.stderr
+    assert message in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -294,7 +294,7 @@ def test_vectors_made_elsewhere(tmp_path, run):
 
 
 def test_a_backbone_that_has_changed(photos, tmp_path, tf, run):
-    """Where another network stands in the place of the head's, the head is not exported with it."""
+    """Where the head's network was replaced by another, the head is not exported with it."""
     save_network(tmp_path / "module", tf)
     frieze.embed(photos, out=tmp_path / "f", backbone=str(tmp_path / "module"))
     frieze.train(tmp_path / "f", out=tmp_path / "head")
@@ -307,13 +307,13 @@ def test_a_backbone_that_has_changed(photos, tmp_path, tf, run):
 
 
 def times(factor):
-    """Give an `as_function` whose probabilities are off by a factor, and whose order is right."""
+    """Return an `as_function` whose probabilities are off by a factor, and whose order is right."""
     real = LinearHead.as_function
     return lambda head: lambda embeddings: factor * real(head)(embeddings)
 
 
 def check_nothing_is_left(tmp_path, world, error, match):
-    """Have an export fail, and find its folder empty."""
+    """Make an export fail, and check that its folder empty."""
     with pytest.raises(error, match=match):
         frieze.export(world / "photos.head", out=tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
@@ -344,7 +344,7 @@ def test_each_signature_is_checked(world, tmp_path, monkeypatch, tf, name):
 
 
 def test_other_names_fail_the_check(world, tmp_path, monkeypatch):
-    """Nor is one that gives the right probabilities another name."""
+    """Nor is one that gives the right probabilities to another class name."""
     real = exporting._write
 
     def write_renamed(folder, head, backbone):
@@ -357,7 +357,7 @@ def test_other_names_fail_the_check(world, tmp_path, monkeypatch):
 
 
 def test_not_a_number_fails_the_check(world, tmp_path, monkeypatch):
-    """Nor is one that gives no numbers."""
+    """Nor is one that returns NaN."""
     monkeypatch.setattr(LinearHead, "as_function", times(float("nan")))
     check_nothing_is_left(tmp_path, world, ModelError, "differ by up to nan")
 
@@ -374,7 +374,7 @@ def test_an_interrupted_run_leaves_nothing(world, tmp_path, monkeypatch, tf):
 
 @pytest.mark.parametrize("error", ["AssertionError", "ValueError", "ResourceExhaustedError"])
 def test_a_graph_that_can_not_be_saved(world, tmp_path, monkeypatch, tf, error):
-    """What TensorFlow can't write, for its form, its size or the disk, is told with another way to go."""
+    """What TensorFlow can't write, for its form, its size or the disk, is reported with another way to go."""
     kinds = {"AssertionError": AssertionError, "ValueError": ValueError}
     failure = (
         kinds[error]("no room\nat all") if error in kinds else tf.errors.ResourceExhaustedError(None, None, "no room")
@@ -402,7 +402,7 @@ def test_force_replaces_exported_models_only(world, exported, tmp_path, run):
 
 
 @pytest.mark.slow
-def test_a_stale_head_says_so(photos, tmp_path, run):
+def test_a_stale_head_is_reported(photos, tmp_path, run):
     """A head that is older than its table is exported, and stderr says how to train it again."""
     source = shutil.copytree(photos, tmp_path / "photos")
     frieze.embed(source, out=tmp_path / "f")
@@ -421,9 +421,9 @@ def test_lower_precision_is_exported_in_float32(photos, tmp_path, monkeypatch, s
     with skip_without_bfloat16():
         frieze.embed(photos, out=tmp_path / "f", precision="bfloat16", accept_drift=True)
     frieze.train(tmp_path / "f", out=tmp_path / "head")
-    real, asked = frieze.embedder.embed_images, []
+    real, precisions = frieze.embedder.embed_images, []
     monkeypatch.setattr(
-        frieze.embedder, "embed_images", lambda paths, one: asked.append(one.spec.precision) or real(paths, one)
+        frieze.embedder, "embed_images", lambda paths, one: precisions.append(one.spec.precision) or real(paths, one)
     )
     assert frieze.export(tmp_path / "head", out=tmp_path / "model")["largest_difference"] < 1e-4
-    assert asked == ["float32"]
+    assert precisions == ["float32"]

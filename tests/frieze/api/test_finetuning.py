@@ -60,7 +60,7 @@ def tuned(table, probe):
 
 @pytest.fixture
 def stop(monkeypatch):
-    """`stop(epoch)`: breaks off before that epoch, as Ctrl-C does; gives the epochs begun."""
+    """`stop(epoch)`: interrupts before that epoch, as Ctrl-C does; returns the epochs that began."""
     begun, real = [], Trainer._epoch
 
     def arm(at=None):
@@ -78,30 +78,30 @@ def stop(monkeypatch):
 
 @pytest.fixture
 def idle(monkeypatch):
-    """Epochs in which nothing is learnt, and which take no time."""
+    """Epochs in which nothing is learned, and which take no time."""
     epoch = {"loss": 9.0, "accuracy": 0.0, "val_loss": 99.0, "val_accuracy": 0.0, "seconds": 0.0}
     monkeypatch.setattr(Trainer, "_epoch", lambda *_: epoch)
 
 
 def parts_of(head):
-    """Give the ids of each part of a head's split."""
+    """Return the ids of each part of a head's split."""
     rows = pq.read_table(head / "split.parquet").to_pylist()
     return {part: sorted(row["id"] for row in rows if row["part"] == part) for part in ("train", "validation", "test")}
 
 
 def work_of(out):
-    """Give the folder of what is half done."""
+    """Return the work folder of an interrupted run."""
     return out.parent / f".{out.name}.finetune"
 
 
 def test_the_document(tuned, probe):
-    """It tells figures, counts and epochs, and the probe's own figures beside them."""
+    """It reports figures, counts and epochs, and the probe's figures beside them."""
     _, document = tuned
-    told = json.loads((probe / "head.json").read_text())["scores"]
+    stored = json.loads((probe / "head.json").read_text())["scores"]
     assert (document["n_train"], document["n_test"], document["n_unlabelled"]) == (48, 12, 0)
     assert (document["test_copies"], document["similar_labels"]) == (0, [])
-    assert document["probe_accuracy"] == document["probe"]["accuracy"] == told["accuracy"]
-    assert document["probe"]["macro_f1"] == told["macro_f1"]
+    assert document["probe_accuracy"] == document["probe"]["accuracy"] == stored["accuracy"]
+    assert document["probe"]["macro_f1"] == stored["macro_f1"]
     assert document["epochs"] == len(document["history"]) - 1 == 2
     assert (document["unfrozen"], document["n_unfrozen"]) == ("5 of 10 layers, from high on", 1476)
 
@@ -130,7 +130,7 @@ def test_what_is_left(tuned):
     assert not list(out.parent.glob(".*"))
 
 
-def test_head_json_tells_both_backbones(tuned, table):
+def test_head_json_names_both_backbones(tuned, table):
     """head.json has the new backbone, and under `finetuned` the first one and the course."""
     document = json.loads((tuned[0] / "head.json").read_text())
     assert document["backbone"]["handle"] == str(tuned[0])
@@ -139,14 +139,14 @@ def test_head_json_tells_both_backbones(tuned, table):
     assert (document["finetuned"]["course"]["epochs"], document["finetuned"]["course"]["augments"]) == (2, False)
 
 
-def test_head_json_tells_what_was_asked(tuned, table):
+def test_head_json_stores_the_options(tuned, table):
     """head.json has the versions of what fine-tunes, and every option, --unfreeze among them."""
     document = json.loads((tuned[0] / "head.json").read_text())
     assert {"frieze", "keras", "tensorflow"} <= document["versions"].keys()
-    asked = document["finetuned"]["asked"]
-    assert document["finetuned"]["unfreeze"] == asked["unfreeze"] == "high"
-    assert (asked["source"], asked["learning_rate"], asked["schedule"]) == (str(table), 0.004, "cosine")
-    assert not {"out", "force", "trust_backbone"} & asked.keys()
+    options = document["finetuned"]["asked"]
+    assert document["finetuned"]["unfreeze"] == options["unfreeze"] == "high"
+    assert (options["source"], options["learning_rate"], options["schedule"]) == (str(table), 0.004, "cosine")
+    assert not {"out", "force", "trust_backbone"} & options.keys()
 
 
 @pytest.fixture(scope="module")
@@ -157,8 +157,8 @@ def embedded(tuned, pictures):
     return out
 
 
-def test_evaluate_gives_the_figures(tuned, embedded):
-    """Embedded with the model and evaluated, the held-out images give the very figures of the run."""
+def test_evaluate_repeats_the_figures(tuned, embedded):
+    """Embedded with the model and evaluated, the held-out images have exactly the figures of the run."""
     found = frieze.evaluate(tuned[0], embedded)
     same = ("accuracy", "macro_f1", "confidence_interval", "n_test", "n_train", "head", "classes", "fit_seconds")
     assert {name: found[name] for name in same} == {name: tuned[1][name] for name in same}
@@ -190,7 +190,7 @@ def test_info_and_verify_know_it(tuned):
 
 @pytest.mark.slow
 def test_it_can_be_fine_tuned_again(tuned, embedded, tmp_path):
-    """From the model's own table and head it goes on, and its start is what the model was."""
+    """From the model's own table and head training continues where the model was."""
     found = frieze.finetune(
         embedded, out=tmp_path / "again", head=tuned[0], **QUICK | {"unfreeze": "top/*", "epochs": 1}
     )
@@ -225,7 +225,7 @@ def test_kept_maps_change_nothing(table, probe, tuned, tmp_path, capsys):
 
 
 def test_both_are_scored_on_the_same_images(probe, pictures, residual, tmp_path, idle):
-    """Where an image that the probe was tested on is gone, its figures, too, are of those that are left."""
+    """Where a test image of the probe is missing, the probe's figures, too, are of the remaining images."""
     source, held_out = shutil.copytree(pictures, tmp_path / "pictures"), parts_of(probe)["test"]
     (source / held_out[0]).unlink()
     frieze.embed(source, out=tmp_path / "f", backbone=str(residual))
@@ -236,7 +236,7 @@ def test_both_are_scored_on_the_same_images(probe, pictures, residual, tmp_path,
 
 
 @pytest.mark.slow
-def test_a_new_head_in_the_probes_place(table, probe, tmp_path):
+def test_a_new_head_replaces_the_probe(table, probe, tmp_path):
     """With --layers a network with hidden layers learns on top, and is stored as one, whatever the probe was."""
     options = QUICK | {"epochs": 1, "learning_rate": 1e-5}
     document = frieze.finetune(table, out=tmp_path / "m", head=probe, layers="6", **options)
@@ -255,7 +255,7 @@ def test_where_nothing_helps_the_probe_stays(table, probe, tmp_path, idle):
     assert np.array_equal(mine, theirs)
 
 
-def test_says_where_it_gained_nothing(table, probe, tmp_path, run, monkeypatch):
+def test_no_gain_is_reported(table, probe, tmp_path, run, monkeypatch):
     """A model that is no better than the probe on the held-out images is kept, and its note has both figures."""
     epoch = {"loss": 0.1, "accuracy": 1.0, "val_loss": 0.0, "val_accuracy": 1.0, "seconds": 0.0}
     monkeypatch.setattr(Trainer, "_epoch", lambda *_: epoch)
@@ -263,9 +263,9 @@ def test_says_where_it_gained_nothing(table, probe, tmp_path, run, monkeypatch):
         "frieze.classifiers.finetuning.finetune.score", _scores_of(iter([0.75, 0.625]))
     )  # the probe comes first
     done = run("finetune", table, "--out", tmp_path / "m", "--head", probe, "--epochs", 1, "--unfreeze", "top")
-    wanted = "Fine-tuning gained nothing: 0.625 of the held-out images are right, of the probe's 0.750."
-    assert f"Note: {wanted}" in done.stderr
-    assert json.loads((tmp_path / "m" / "report.json").read_text())["notes"] == [wanted]
+    message = "Fine-tuning gained nothing: 0.625 of the held-out images are right, of the probe's 0.750."
+    assert f"Note: {message}" in done.stderr
+    assert json.loads((tmp_path / "m" / "report.json").read_text())["notes"] == [message]
 
 
 def _scores_of(accuracies):
@@ -275,14 +275,14 @@ def _scores_of(accuracies):
 
 @pytest.mark.slow
 def test_a_new_head_that_learnt_nothing(table, probe, tmp_path, idle):
-    """Where hidden layers took the probe's place and no epoch was better, it is said that they learnt nothing."""
+    """Where hidden layers replaced the probe and no epoch was better, a note says that they learned nothing."""
     document = frieze.finetune(table, out=tmp_path / "m", head=probe, layers="6", **QUICK)
     start = "No epoch was better than the start: the new head has learnt nothing."
     assert [note.startswith(start) for note in document["notes"]] == [True]
 
 
-def test_goes_on_after_a_cut(table, probe, tuned, tmp_path, stop):
-    """Cut off, it leaves no model but its work; the same again goes on with the epochs that are missing."""
+def test_an_interrupted_run_resumes(table, probe, tuned, tmp_path, stop):
+    """Cut off, it leaves no model but its work; the same again resumes with the epochs that are missing."""
     out = tmp_path / "m"
     begun = stop(2)
     with pytest.raises(KeyboardInterrupt):
@@ -297,7 +297,7 @@ def test_goes_on_after_a_cut(table, probe, tuned, tmp_path, stop):
 
 @pytest.fixture
 def half(table, probe, tmp_path, stop):
-    """`half(**options)`: goes on, with other options, where one was cut off after its first epoch; `begun` notes."""
+    """`half(**options)`: resumes, with other options, a run interrupted after its first epoch; `begun` notes."""
     begun = stop(2)
     with pytest.raises(KeyboardInterrupt):
         frieze.finetune(table, out=tmp_path / "m", head=probe, **QUICK)
@@ -312,7 +312,7 @@ def half(table, probe, tmp_path, stop):
 
 
 def test_other_options_over_a_half_done_one(half):
-    """Options that differ are refused by name over what is half done; with --force it begins anew."""
+    """Options that differ are refused by name over an interrupted run; with --force it restarts."""
     with pytest.raises(InputError, match=r"half done here: learning_rate 0\.004 then, 0\.001 now") as caught:
         half(learning_rate=0.001)
     assert "--force" in caught.value.hint
@@ -320,8 +320,8 @@ def test_other_options_over_a_half_done_one(half):
     assert half.begun == [1, 2]
 
 
-def test_force_begins_anew(half):
-    """With --force nothing of what is half done is gone on with, though the options are the same."""
+def test_force_restarts(half):
+    """With --force an interrupted run is discarded, though the options are the same."""
     assert half(force=True)["epochs"] == 2
     assert half.begun == [1, 2]
 
@@ -329,8 +329,8 @@ def test_force_begins_anew(half):
 @pytest.mark.parametrize(
     "what", ["labels", *(pytest.param(one, marks=pytest.mark.slow) for one in ("generation", "head"))]
 )
-def test_begun_from_something_else_it_begins_anew(half, tmp_path, capsys, what):
-    """Where images, labels or the head to begin from are others by now, it begins anew and says so."""
+def test_other_inputs_restart_it(half, tmp_path, capsys, what):
+    """Where images, labels or the head to begin from are others by now, it restarts and says so."""
     noted = work_of(tmp_path / "m") / "table.json"
     noted.write_text(json.dumps(json.loads(noted.read_text()) | {what: "another"}))
     half()
@@ -338,8 +338,8 @@ def test_begun_from_something_else_it_begins_anew(half, tmp_path, capsys, what):
     assert "or the head have changed since this run began: it starts again." in capsys.readouterr().err
 
 
-def test_a_cut_short_replacement_goes_on(tuned, table, probe, tmp_path, stop):
-    """Begun with --force and cut short, it goes on without, and replaces the model that it was begun for alone."""
+def test_an_interrupted_replacement_resumes(tuned, table, probe, tmp_path, stop):
+    """Started with --force and interrupted, a run resumes without, and replaces only the model it was started for."""
     out, begun = shutil.copytree(tuned[0], tmp_path / "m"), stop(2)
     with pytest.raises(KeyboardInterrupt):
         frieze.finetune(table, out=out, head=probe, force=True, **QUICK | {"seed": 1})
@@ -355,7 +355,7 @@ def test_a_cut_short_replacement_goes_on(tuned, table, probe, tmp_path, stop):
 
 
 def test_groups_stay_together_while_it_learns(pictures, residual, tmp_path, idle):
-    """With --group no image of a validation image's group is learnt from."""
+    """With --group no image of a validation image's group is trained on."""
     paths = sorted(pictures.glob("*/*.png"))
     day = {str(path): f"{path.parent.name} {int(path.stem) // 2}" for path in paths}
     lines = [f"{path},{path},{path.parent.name},{day[str(path)]}" for path in paths]
@@ -367,8 +367,8 @@ def test_groups_stay_together_while_it_learns(pictures, residual, tmp_path, idle
 
 
 @pytest.mark.slow
-def test_changed_images_begin_anew(pictures, residual, tmp_path, stop):
-    """Where the images have changed since, it begins anew: what is half done goes by their places."""
+def test_changed_images_restart_it(pictures, residual, tmp_path, stop):
+    """Where the images have changed since, it restarts: an interrupted run goes by row numbers."""
     source, begun = shutil.copytree(pictures, tmp_path / "pictures"), stop(2)
     with pytest.raises(KeyboardInterrupt):
         frieze.finetune(source, out=tmp_path / "m", backbone=str(residual), **QUICK)
@@ -390,7 +390,7 @@ def test_before_an_epoch_options_may_change(pictures, residual, tmp_path, stop):
 
 
 def test_a_mistake_is_no_obstacle(table, probe, tmp_path, stop):
-    """What was refused for a wrong word may be asked for again with the right one."""
+    """After a refused option the run may be repeated with a valid one."""
     stop(1)
     with pytest.raises(InputError):
         frieze.finetune(table, out=tmp_path / "m", head=probe, **QUICK | {"unfreeze": "hihg"})
@@ -399,7 +399,7 @@ def test_a_mistake_is_no_obstacle(table, probe, tmp_path, stop):
 
 
 def test_a_second_process_is_refused(table, probe, tmp_path):
-    """While one process works on a model, another one is told so."""
+    """While one process works on a model, another one is reported so."""
     work = work_of(tmp_path / "m")
     work.mkdir()
     with lock(work), pytest.raises(FeatureFileError, match="is being written by process"):
@@ -439,11 +439,11 @@ def test_what_does_not_fit(table, tmp_path, options, message):
 def test_numbers_are_as_good_as_their_text(table, probe, tmp_path, idle):
     """A number of last layers may be given as one, and is noted as its text would be."""
     document = frieze.finetune(table, out=tmp_path / "m", **QUICK | {"unfreeze": 2, "layers": 8, "epochs": 1})
-    told = json.loads((tmp_path / "m" / "head.json").read_text())["finetuned"]
-    assert (told["unfreeze"], told["asked"]["layers"], document["epochs"]) == ("2", "8", 1)
+    stored = json.loads((tmp_path / "m" / "head.json").read_text())["finetuned"]
+    assert (stored["unfreeze"], stored["asked"]["layers"], document["epochs"]) == ("2", "8", 1)
 
 
-def test_the_tables_own_backbone_may_be_named(table, probe, residual, tmp_path, monkeypatch, stop):
+def test_the_backbone_of_the_table_may_be_named(table, probe, residual, tmp_path, monkeypatch, stop):
     """The backbone that the table was made with may be named, also by a relative path."""
     monkeypatch.chdir(residual.parent)
     stop(1)
@@ -474,24 +474,24 @@ def test_too_few_images_cost_no_embedding(pictures, residual, tmp_path, embeds_n
         frieze.finetune(tmp_path / "few", out=tmp_path / "m", backbone=str(residual), **QUICK, **options)
 
 
-def test_again_it_asks_for_the_same(table, probe, tmp_path, idle, capsys):
+def test_a_rerun_keeps_the_options(table, probe, tmp_path, idle, capsys):
     """Made again without options, a model is made as it was; with one, that is said, and the others stay."""
     frieze.finetune(table, out=tmp_path / "m", head=probe, **QUICK)
     capsys.readouterr()
     document = frieze.finetune(table, out=tmp_path / "m", epochs=1, force=True)
-    said = capsys.readouterr().err
-    assert "Note: as the last time: --unfreeze high --head" in said
-    assert "Note: changed: --epochs 1; the last time it was: --epochs 2\n" in said
+    stderr = capsys.readouterr().err
+    assert "Note: as the last time: --unfreeze high --head" in stderr
+    assert "Note: changed: --epochs 1; the last time it was: --epochs 2\n" in stderr
     assert document["remembered"] == {name: value for name, value in QUICK.items() if name != "epochs"} | {
         "head": str(probe)
     }
     assert document["changed"] == {"epochs": {"before": 2, "now": 1}}
-    asked = json.loads((tmp_path / "m" / "head.json").read_text())["finetuned"]["asked"]
-    assert (asked["unfreeze"], asked["epochs"], asked["learning_rate"]) == ("high", 1, 0.004)
+    options = json.loads((tmp_path / "m" / "head.json").read_text())["finetuned"]["asked"]
+    assert (options["unfreeze"], options["epochs"], options["learning_rate"]) == ("high", 1, 0.004)
 
 
 def test_of_another_source_nothing_is_taken_over(tuned, pictures, residual, tmp_path, stop):
-    """Options that were asked of one source are not those of another."""
+    """The options of one source are not recalled for another."""
     out = shutil.copytree(tuned[0], tmp_path / "m")
     stop(1)
     with pytest.raises(KeyboardInterrupt):
@@ -500,8 +500,8 @@ def test_of_another_source_nothing_is_taken_over(tuned, pictures, residual, tmp_
     assert (noted["unfreeze"], noted["learning_rate"]) == (None, 3e-4)
 
 
-def test_goes_on_without_a_word(half, table, probe, tmp_path, tuned):
-    """What is half done is gone on with by its own options, where none are given."""
+def test_resumes_without_options(half, table, probe, tmp_path, tuned):
+    """An interrupted run resumes with its own options, where none are given."""
     document = frieze.finetune(table, out=tmp_path / "m")
     assert (half.begun, document["accuracy"]) == ([2], tuned[1]["accuracy"])
 
@@ -532,14 +532,14 @@ def test_a_probe_for_comparison_takes_means(pictures, residual, tmp_path):
 
 
 def test_images_need_a_backbone(pictures, tmp_path):
-    """From images it wants to be told which backbone."""
+    """Images require a backbone."""
     with pytest.raises(InputError, match="is no table of features") as caught:
         frieze.finetune(pictures, out=tmp_path / "m", **QUICK)
     assert "--backbone" in caught.value.hint
 
 
-def test_a_lost_image_is_told(pictures, residual, tmp_path):
-    """An image that is gone when its table is fine-tuned ends the run with its name."""
+def test_a_missing_image_is_reported(pictures, residual, tmp_path):
+    """An image that is missing when its table is fine-tuned ends the run with its name."""
     source = shutil.copytree(pictures, tmp_path / "pictures")
     frieze.embed(source, out=tmp_path / "f", backbone=str(residual))
     (source / "red" / "03.png").unlink()
@@ -615,7 +615,7 @@ def test_a_trusted_saved_model(tmp_path, pictures, tf):
         frieze.embed(pictures, out=tmp_path / "f", backbone=str(tmp_path / "m"))
 
 
-def test_unusable_images_are_told(photos, residual, tmp_path, capsys, stop):
+def test_unusable_images_are_reported(photos, residual, tmp_path, capsys, stop):
     """What can't be embedded is left out and counted by reason, on stderr."""
     stop(1)
     with pytest.raises(KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""Fine-tuning real networks on real photographs; a killed run is held against an unbroken one (needs FRIEZE_DATA)."""
+"""Fine-tuning real networks on real photographs; a killed run is compared with an unbroken one (needs FRIEZE_DATA)."""
 
 import json
 import subprocess
@@ -32,7 +32,7 @@ frieze.finetune(**json.loads(sys.argv[1]))
 
 
 @pytest.fixture(scope="module")
-def asked(data_dir):
+def options(data_dir):
     """How MobileNetV2's top is fine-tuned on 200 photographs of flowers, three epochs at 96 pixels."""
     weights = data_dir / "backbones" / "mobilenet_v2_100_224" / "keras" / "mobilenet_v2_notop.keras"
     named = {"backbone": "keras:MobileNetV2", "weights": str(weights), "image_size": 96, "augment": False}
@@ -40,26 +40,26 @@ def asked(data_dir):
 
 
 @pytest.fixture(scope="module")
-def unbroken(asked, tmp_path_factory):
+def unbroken(options, tmp_path_factory):
     """The document of a run that nobody disturbs."""
-    return frieze.finetune(**asked, out=tmp_path_factory.mktemp("unbroken") / "m")
+    return frieze.finetune(**options, out=tmp_path_factory.mktemp("unbroken") / "m")
 
 
 @pytest.fixture(scope="module")
-def killed(asked, tmp_path_factory):
-    """A folder where a run was killed in its second epoch, and the place of its model."""
+def killed(options, tmp_path_factory):
+    """A folder where a run was killed in its second epoch, and the path of its model."""
     out = tmp_path_factory.mktemp("killed") / "m"
-    done = subprocess.run([sys.executable, "-c", KILL, json.dumps(asked | {"out": str(out)})], check=False)
+    done = subprocess.run([sys.executable, "-c", KILL, json.dumps(options | {"out": str(out)})], check=False)
     assert done.returncode == -9
     return out
 
 
-def test_a_killed_run_goes_on(asked, killed, unbroken, monkeypatch):
-    """Killed in the second epoch, the same line goes on there, and ends as the run that was not killed."""
+def test_a_killed_run_resumes(options, killed, unbroken, monkeypatch):
+    """Killed in the second epoch, the same line resumes there, and ends as the run that was not killed."""
     assert [path.name for path in killed.parent.iterdir()] == [".m.finetune"]
     begun, real = [], Trainer._epoch
     monkeypatch.setattr(Trainer, "_epoch", lambda self, epoch, *rest: begun.append(epoch) or real(self, epoch, *rest))
-    document = frieze.finetune(**asked, out=killed)
+    document = frieze.finetune(**options, out=killed)
     losses = [[epoch["val_loss"] for epoch in one["history"]] for one in (document, unbroken)]
     assert begun == [2, 3]
     assert np.allclose(*losses, rtol=0.02)
@@ -67,25 +67,25 @@ def test_a_killed_run_goes_on(asked, killed, unbroken, monkeypatch):
     assert [path.name for path in killed.parent.iterdir()] == ["m"]
 
 
-def test_kept_maps_learn_the_same(asked, unbroken, tmp_path):
+def test_kept_maps_learn_the_same(options, unbroken, tmp_path):
     """With the frozen part's maps kept in float16 the losses are those of the whole network, to a hundredth or so."""
-    document = frieze.finetune(**asked, out=tmp_path / "m", cache=True)
+    document = frieze.finetune(**options, out=tmp_path / "m", cache=True)
     losses = [[epoch["val_loss"] for epoch in one["history"]] for one in (document, unbroken)]
     assert np.allclose(*losses, rtol=0.05)
 
 
-def test_the_model_is_what_was_scored(asked, tmp_path):
-    """Embedded with the model and evaluated, the held-out photographs give the accuracy of the run."""
-    document = frieze.finetune(**asked | {"epochs": 1}, out=tmp_path / "m")
-    frieze.embed(asked["source"], out=tmp_path / "f", backbone=str(tmp_path / "m"))
+def test_the_model_is_what_was_scored(options, tmp_path):
+    """Embedded with the model and evaluated, the held-out photographs have the accuracy of the run."""
+    document = frieze.finetune(**options | {"epochs": 1}, out=tmp_path / "m")
+    frieze.embed(options["source"], out=tmp_path / "f", backbone=str(tmp_path / "m"))
     found = frieze.evaluate(tmp_path / "m", tmp_path / "f")
     assert (found["n_test"], found["accuracy"]) == (document["n_test"], pytest.approx(document["accuracy"], abs=0.03))
 
 
-def test_statistics_of_a_saved_model_stay(asked, data_dir, tmp_path, tf):
+def test_statistics_of_a_saved_model_stay(options, data_dir, tmp_path, tf):
     """Of a SavedModel with live batch norm, all of it free, the stored statistics are the same bits; all else moved."""
     folder = data_dir / "backbones" / "mobilenet_v2_100_224_bn" / "saved_model"
-    options = asked | {"backbone": str(folder), "weights": None, "unfreeze": "all", "layers": "32", "epochs": 1}
+    options = options | {"backbone": str(folder), "weights": None, "unfreeze": "all", "layers": "32", "epochs": 1}
     assert frieze.finetune(**options, out=tmp_path / "m")["best_epoch"] == 1
     first, stored = (tf.saved_model.load(str(path)) for path in (folder, tmp_path / "m" / "saved_model"))
     before, after = ({one.name: one.numpy() for one in module.variables} for module in (first, stored))

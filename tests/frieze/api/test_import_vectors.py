@@ -1,4 +1,4 @@
-"""`frieze import`: each kind of file, and what the other commands make of its table."""
+"""`frieze import`: each kind of file, and the other commands on its table."""
 
 import json
 
@@ -97,7 +97,7 @@ def test_a_second_run_has_nothing_to_do(line, run_json):
 
 
 def test_info(imported, run_json):
-    """Info tells counts, labels and where the vectors came from."""
+    """Info reports counts, labels and the source of the vectors."""
     _, document = run_json("info", imported / "v.features")
     assert (document["labels"], document["counts"]["rows"]) == ({"cat": 30, "dog": 30}, 60)
     assert document["backbone"]["handle"] == str(imported / "tables")
@@ -119,8 +119,8 @@ def photo(tmp_path):
     return tmp_path / "photo.png"
 
 
-def test_no_image_is_asked_for(imported, run, photo):
-    """A search by an image says that the vectors were made elsewhere, and what can be asked instead."""
+def test_images_are_refused_as_queries(imported, run, photo):
+    """A search by an image is refused, since the vectors were made elsewhere, with the queries that work."""
     result = run("search", imported / "v.index", photo)
     assert result.exit_code == 1
     assert f"holds vectors made elsewhere, imported from {imported / 'tables'}" in result.stderr
@@ -145,7 +145,7 @@ def test_a_head_of_other_vectors(imported, run, tmp_path):
 
 
 def test_training_without_labels(run, tmp_path):
-    """Vectors without labels can't be learned from; the mend is the import's."""
+    """Vectors without labels can't be learned from; the hint is of the import."""
     np.save(tmp_path / "v.npy", np.eye(8, dtype=np.float32))
     frieze.import_vectors(tmp_path / "v.npy", out=tmp_path / "f")
     result = run("train", tmp_path / "f", "--out", tmp_path / "h")
@@ -187,8 +187,8 @@ def test_facts_for_people(run, tmp_path):
     assert {"rows       2", "dim        3", "backbone   v"} <= set(lines)
 
 
-def test_zero_vectors_are_told(run, tmp_path):
-    """Vectors of zeros, and numbers that are the same in all vectors, are told in a line each where there are such."""
+def test_zero_vectors_are_reported(run, tmp_path):
+    """Vectors of zeros, and numbers that are the same in all vectors, are reported in one line each."""
     vectors = np.zeros((200, 4))
     vectors[::2, 0] = np.arange(100) + 1
     np.save(tmp_path / "v.npy", vectors)

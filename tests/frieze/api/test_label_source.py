@@ -22,7 +22,7 @@ IDS = [f"{row:02}" for row in range(80)]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A table of 80 images, whose vectors tell label and kind apart; one without the kinds; and files of these."""
+    """A table of 80 images, whose vectors separate label and kind; one without the kinds; and files of these."""
     folder = tmp_path_factory.mktemp("labelling")
     vectors = 0.12 * np.random.default_rng(0).normal(size=(80, 32)).astype("f4")
     vectors[np.arange(80), (LABELS == "dog") * 1] += 1
@@ -63,13 +63,13 @@ def heads(folder):
 
 
 def predicted(folder, way):
-    """Give what a head predicts for each image."""
+    """Return the prediction of a head for each image."""
     labels, _ = open_head(folder / f"{way}.head").predict(frieze.open_features(folder / "a.features").embeddings())
     return labels.tolist()
 
 
 def test_a_column_is_learnt(folder, heads):
-    """With --label the values of a column are learnt instead of the stored labels, nulls left out."""
+    """With --label the values of a column are learned instead of the stored labels, except nulls."""
     assert predicted(folder, "stored") == LABELS.tolist()
     assert predicted(folder, "column") == KINDS.tolist()
     assert heads["column"]["classes"] == ["old", "young"]
@@ -84,11 +84,11 @@ def test_a_file_is_learnt(folder, heads):
     assert [heads["file"][name] for name in same] == [heads["column"][name] for name in same]
 
 
-def test_documents_tell_where_labels_came_from(folder, heads):
+def test_documents_name_the_source_of_labels(folder, heads):
     """`labels` is the column, or the file and its column, or null; `unmatched_labels` counts rows left over."""
     mine = {"file": str(folder / "mine.csv"), "column": "kind"}
-    told = {way: (document["labels"], document["unmatched_labels"]) for way, document in heads.items()}
-    assert told == {"stored": (None, None), "column": ({"column": "kind"}, None), "file": (mine, 1)}
+    command = {way: (document["labels"], document["unmatched_labels"]) for way, document in heads.items()}
+    assert command == {"stored": (None, None), "column": ({"column": "kind"}, None), "file": (mine, 1)}
     noted = {way: json.loads((folder / f"{way}.head" / "head.json").read_text()).get("labels") for way in heads}
     assert noted == {"stored": None, "column": {"column": "kind"}, "file": mine}
 
@@ -108,7 +108,7 @@ def test_values_are_text(folder, run_json, tmp_path, column, classes, n_unlabell
     ("kinds.csv", "--label", "kind"), ("kinds.parquet", "--label", "kind"), ("kinds.tsv",), ("kinds.jsonl",),
 ])  # fmt: skip
 def test_each_kind_of_file(folder, run, run_json, options):
-    """CSV, TSV, JSONL and Parquet give the same, under usual names or named ones; stderr tells of rows left over."""
+    """CSV, TSV, JSONL and Parquet yield the same, under usual names or named ones; stderr reports unmatched rows."""
     file, *label = options
     line = ("compare", folder / "a.features", "--heads", "prototype", "--labels", folder / file, *label)
     code, document = run_json(*line)
@@ -118,7 +118,7 @@ def test_each_kind_of_file(folder, run, run_json, options):
 
 
 def test_a_file_matched_by_name(folder, run, run_json, tmp_path):
-    """Where no id of the file is an image's, rows are matched by the file's name; this is told, and what is missing."""
+    """Where no id of the file is an image's, rows are matched by file name; a note says so, and what is missing."""
     rows = [f"x/{name}.jpg,{kind if row else 'NaN'}\n" for row, (name, kind) in enumerate(zip(IDS, KINDS, strict=True))]
     (tmp_path / "kinds.csv").write_text("id,kind\n" + "".join(rows))
     line = (
@@ -133,10 +133,10 @@ def test_a_file_matched_by_name(folder, run, run_json, tmp_path):
     )
     code, document = run_json(*line)
     assert (code, document["classes"], document["unmatched_labels"]) == (0, ["old", "young"], 0)
-    said = run(*line).stderr
-    assert [note in said for note in document["label_notes"]] == [True, True]
-    assert "kinds.csv was matched by file name without its extension" in said
-    assert "read as missing: NaN (1)" in said
+    stderr = run(*line).stderr
+    assert [note in stderr for note in document["label_notes"]] == [True, True]
+    assert "kinds.csv was matched by file name without its extension" in stderr
+    assert "read as missing: NaN (1)" in stderr
 
 
 REFUSED = {
@@ -160,10 +160,10 @@ def test_refusals(folder, heads, run, tmp_path, command, options):
     """A column or file that can't be used ends with exit code 1 and says why; nothing is written."""
     (folder / "others.csv").write_text("id,label\nx,a\ny,b\n")
     (folder / "twice.csv").write_text("id,label\n00,a\n00,b\n")
-    places = {"a": folder / "a.features", "head": folder / "stored.head", "out": tmp_path / "out"}
+    paths = {"a": folder / "a.features", "head": folder / "stored.head", "out": tmp_path / "out"}
     option, value, *rest = options
     value = folder / value if option == "--labels" else value
-    result = run(*command.format(**places).split(), option, value, *rest)
+    result = run(*command.format(**paths).split(), option, value, *rest)
     assert (result.exit_code, result.stdout, list(tmp_path.iterdir())) == (1, "", [])
     assert REFUSED[options].format(folder) in result.stderr
     assert len(result.stderr.splitlines()) == 2  # what is wrong, then the mend
@@ -188,27 +188,27 @@ def test_evaluate_takes_other_labels(folder, heads, run, tmp_path, options):
     assert "rows with a label that the head does not know" in result.stderr
 
 
-def test_evaluate_names_the_column_that_is_gone(folder, heads, run):
-    """A table without the column that the head learnt is refused, with what to type."""
+def test_evaluate_names_the_missing_column(folder, heads, run):
+    """A table without the column of the head's labels is refused, with what to type."""
     result = run("evaluate", folder / "column.head", folder / "bare.features")
     assert (result.exit_code, result.stdout) == (1, "")
     assert f"bare.features has no column kind, which the labels of {folder}/column.head came from." in result.stderr
     assert "--label label for those stored in the table" in result.stderr
 
 
-def test_evaluate_names_the_file_that_is_gone(folder, heads, run):
-    """A head whose file of labels is gone asks for another."""
-    gone = shutil.move(folder / "mine.csv", folder / "elsewhere.csv")
+def test_evaluate_names_the_missing_file(folder, heads, run):
+    """A head whose file of labels is missing requires another."""
+    moved = shutil.move(folder / "mine.csv", folder / "elsewhere.csv")
     result = run("evaluate", folder / "file.head", folder / "a.features")
-    given = run("evaluate", folder / "file.head", folder / "a.features", "--labels", gone, "--label", "kind")
-    shutil.move(gone, folder / "mine.csv")
+    given = run("evaluate", folder / "file.head", folder / "a.features", "--labels", moved, "--label", "kind")
+    shutil.move(moved, folder / "mine.csv")
     assert (result.exit_code, given.exit_code) == (1, 0)
     assert (
         f"The labels of {folder}/file.head came from {folder}/mine.csv, which is not there any more." in result.stderr
     )
 
 
-def test_predict_asks_for_no_labels(folder, heads, run, tmp_path):
+def test_predict_needs_no_labels(folder, heads, run, tmp_path):
     """A head of a column predicts on a table without that column."""
     line = ("predict", folder / "column.head", folder / "bare.features", "--out", tmp_path / "p.parquet")
     assert run(*line).exit_code == 0
@@ -236,7 +236,7 @@ def test_several_tables_under_one_column(folder):
 
 
 def test_the_command_to_train_again_runs(folder, run, run_json, tmp_path):
-    """After the table has changed, the command that is told makes a head of the same labels, split and options."""
+    """After the table has changed, the command that is reported makes a head of the same labels, split and options."""
     table, head = shutil.copytree(folder / "a.features", tmp_path / "a.features"), tmp_path / "my head"
     line = ("train", table, "--out", head, "--head", "prototype", "--label", "kind", "--group", "shot")
     assert run(*line, "--balanced", "--abstain", "0.9").exit_code == 0
@@ -244,8 +244,8 @@ def test_the_command_to_train_again_runs(folder, run, run_json, tmp_path):
     manifest = json.loads((table / "features.json").read_text())
     manifest["parts"][0]["sha256"] = "0" * 64  # as if it had been written anew
     (table / "features.json").write_text(json.dumps(manifest))
-    told = run_json("evaluate", head, table)[1]["stale"].partition("Train again with: frieze ")[2]
-    assert run(*shlex.split(told)).exit_code == 0
+    command = run_json("evaluate", head, table)[1]["stale"].partition("Train again with: frieze ")[2]
+    assert run(*shlex.split(command)).exit_code == 0
     after = json.loads((head / "head.json").read_text())
     assert after["features"]["generation"] != before["features"]["generation"]
     same = ("head", "labels", "split", "recipe", "classes")

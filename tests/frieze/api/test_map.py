@@ -16,12 +16,12 @@ from frieze.reports import projection
 def mapped(world, tmp_path_factory):
     """The page of the world's map: what `map` said, and the data in the page."""
     out = tmp_path_factory.mktemp("map") / "map.html"
-    said = frieze.map(world / "photos.features", out=out)
+    document = frieze.map(world / "photos.features", out=out)
     data = re.search(r'<script type="application/json" id="data">(.*?)</script>', out.read_text(), re.DOTALL)
-    return said, json.loads(data[1])
+    return document, json.loads(data[1])
 
 
-def test_places(world, mapped):
+def test_points_are_principal_components(world, mapped):
     """Points are the first two principal components of the unit vectors, in one scale, moved into the unit square."""
     table = frieze.open_features(world / "photos.features")
     expected = PCA(2).fit_transform(unit_rows(table.embeddings()))
@@ -35,9 +35,9 @@ def test_places(world, mapped):
 def test_facts(world, mapped):
     """It says how many points, what laid them out, and how much of the variance the plane keeps."""
     table = frieze.open_features(world / "photos.features")
-    said, data = mapped
-    assert (said["points"], said["rows"], said["method"], said["pictures"]) == (30, 30, "pca", 30)
-    assert said["kept"] == pytest.approx(
+    document, data = mapped
+    assert (document["points"], document["rows"], document["method"], document["pictures"]) == (30, 30, "pca", 30)
+    assert document["kept"] == pytest.approx(
         PCA(2).fit(unit_rows(table.embeddings())).explained_variance_ratio_.sum(), abs=1e-3
     )
     assert data["ids"] == list(table.ids)
@@ -78,9 +78,9 @@ def test_umap_is_not_there(world, run, tmp_path, monkeypatch):
 
 def test_projector(world, tmp_path):
     """The Projector's files hold the vectors, and a line of id and label for each."""
-    said = frieze.map(world / "photos.features", out=tmp_path / "log", projector=True)
+    document = frieze.map(world / "photos.features", out=tmp_path / "log", projector=True)
     table = frieze.open_features(world / "photos.features")
-    assert (said["points"], said["rows"]) == (30, 30)
+    assert (document["points"], document["rows"]) == (30, 30)
     tensors = np.loadtxt(tmp_path / "log" / "tensors.tsv", delimiter="\t")
     assert tensors == pytest.approx(table.embeddings(), rel=1e-5, abs=1e-6)
     lines = (tmp_path / "log" / "metadata.tsv").read_text().splitlines()
@@ -121,7 +121,7 @@ def test_hostile_names(tmp_path):
     assert [line.count("\t") for line in lines] == [1] * 5
 
 
-def test_names_of_the_pages_own_places(tmp_path):
+def test_names_of_template_variables(tmp_path):
     """An id that holds a word by which the page marks where a part of it goes stays an id."""
     names = ["MANUSCRIPT.jpg", "DATA", "PLANE", "plain"]
     np.save(tmp_path / "v.npy", np.eye(4, dtype=np.float32))
@@ -151,5 +151,5 @@ def test_umap_keeps_neighbours():
 def test_umap_by_command(world, run, tmp_path):
     """The command and the function take it; it keeps no share of the variance."""
     result = run("map", world / "photos.features", "--out", tmp_path / "m.html", "--method", "umap", "--json")
-    said = json.loads(result.stdout)
-    assert (said["method"], said["points"], said["kept"]) == ("umap", 30, None)
+    document = json.loads(result.stdout)
+    assert (document["method"], document["points"], document["kept"]) == ("umap", 30, None)

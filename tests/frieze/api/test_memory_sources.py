@@ -1,4 +1,4 @@
-"""Images and vectors that a Python program holds, asked for and predicted without a file."""
+"""Images and vectors in memory, searched for and predicted without a file."""
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -16,7 +16,7 @@ def pixels(world):
 
 
 def first_hits(document):
-    """Give name -> id of the first hit."""
+    """Return name -> id of the first hit."""
     return {one["query"]: one["hits"][0]["id"] for one in document["queries"]}
 
 
@@ -30,7 +30,7 @@ IMAGES = {
 
 @pytest.mark.parametrize("name", IMAGES)
 def test_search_by_images(name, pixels, world):
-    """Each image in memory finds the stored image of the same pixels, named by its place among the queries."""
+    """Each image in memory finds the stored image of the same pixels, named by its number among the queries."""
     make, expected = IMAGES[name]
     assert first_hits(frieze.search(world / "photos.index", make(pixels), k=1)) == expected
 
@@ -47,7 +47,7 @@ def test_search_by_vectors(world):
 
 
 def test_search_by_a_mixture(pixels, world):
-    """Queries of all sorts keep their order, and the number in a name is the place among all of them."""
+    """Queries of all kinds keep their order, and the number in a name counts all of them."""
     table = frieze.open_features(world / "photos.features")
     queries = ["id:red/1.png", pixels[1], world / "photos" / "red" / "2.png", table.embeddings()[:2]]
     assert first_hits(frieze.search(world / "photos.index", queries, k=1)) == {
@@ -89,7 +89,7 @@ def test_search_refuses_another_width(pixels, world):
 
 
 def predictions(path):
-    """Give id -> prediction."""
+    """Return id -> prediction."""
     return dict(zip(*(pq.read_table(path)[name].to_pylist() for name in ("id", "prediction")), strict=True))
 
 
@@ -105,7 +105,7 @@ SOURCES = {
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_predict_images(name, pixels, world, tmp_path):
-    """A head predicts images in memory, one alone or many, with their places or own names as ids."""
+    """A head predicts images in memory, one alone or many, with their numbers or names as ids."""
     make, expected = SOURCES[name]
     document = frieze.predict(world / "photos.head", make(pixels), out=tmp_path / "p.parquet")
     assert (document["rows"], document["failed"]) == (len(expected), 0)

@@ -1,4 +1,4 @@
-"""What people mistype, and what they are told."""
+"""Mistakes of users, and the messages for them."""
 
 import itertools
 import os
@@ -15,14 +15,14 @@ from frieze.core import InputError
 
 @pytest.fixture
 def loads_nothing(monkeypatch):
-    """Make it a failure to load a backbone: a mistake is told before the seconds that takes."""
+    """Make it a failure to load a backbone: a mistake is reported before the seconds that takes."""
     monkeypatch.setattr(
         frieze.embedder, "reopen_backbone", lambda *_args, **_kwargs: pytest.fail("a backbone was loaded")
     )
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("search {features} a.png", "is a table of features; expected an index"),
         ("search {photo} {index}", "holds nothing of ours; expected an index"),
@@ -35,13 +35,13 @@ def loads_nothing(monkeypatch):
         ("search {index} nosuch.jpg", "There is no file nosuch.jpg."),
     ],
 )
-def test_the_wrong_folder_is_named(world, run, tmp_path, loads_nothing, line, told):
-    """A folder of another kind, or none, is named for what it is, with what makes the wanted one."""
-    places = {kind: world / f"photos.{kind}" for kind in ("features", "index", "head")}
-    words = line.format(**places, photos=world / "photos", photo=world / "photos/red/0.png", new=tmp_path / "new")
+def test_the_wrong_folder_is_named(world, run, tmp_path, loads_nothing, line, message):
+    """A folder of another kind, or none, is named, with the command that makes the expected kind."""
+    paths = {kind: world / f"photos.{kind}" for kind in ("features", "index", "head")}
+    words = line.format(**paths, photos=world / "photos", photo=world / "photos/red/0.png", new=tmp_path / "new")
     result = run(*words.split())
     assert result.exit_code == 1
-    assert told in result.stderr
+    assert message in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_no_query(world):
 
 
 @pytest.mark.parametrize(
-    ("where", "told"),
+    ("where", "message"),
     [
         ("lable = 'red'", "The filter names an unknown column: lable\nDid you mean: label?"),
         ("label = 'red", "Error: The filter can't be parsed: a quote is not closed: label = 'red"),
@@ -93,11 +93,11 @@ def test_no_query(world):
         ("label", "Error: label by itself is text; a condition must be true or false."),
     ],
 )
-def test_filters_that_can_not_be_used(world, run, where, told):
-    """A filter that can't be read, found or compared is told on stderr with exit code 1, and nothing on stdout."""
+def test_filters_that_can_not_be_used(world, run, where, message):
+    """A filter that can't be read, found or compared is reported on stderr with exit code 1, and nothing on stdout."""
     result = run("search", world / "photos.index", "id:red/0.png", "--where", where)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert told in result.stderr
+    assert message in result.stderr
 
 
 def test_html_does_not_overwrite(world, run, tmp_path):
@@ -111,7 +111,7 @@ def test_html_does_not_overwrite(world, run, tmp_path):
     assert [run(*line, page).exit_code for _ in range(2)] == [0, 0]
 
 
-def test_a_stale_index_says_so(photos, run, tmp_path):
+def test_a_stale_index_is_reported(photos, run, tmp_path):
     """After the table has changed, a search still answers, and says what to type."""
     source = tmp_path / "source"
     shutil.copytree(photos / "red", source)
@@ -125,7 +125,7 @@ def test_a_stale_index_says_so(photos, run, tmp_path):
     assert f"frieze index {tmp_path / 'f'} --out {tmp_path / 'i'}" in result.stderr
 
 
-def test_failures_are_told(world, run, tmp_path):
+def test_failures_are_reported(world, run, tmp_path):
     """Where images were skipped, stderr says how many and where to look, or which and why."""
     embedded = run("embed", world / "photos", "--out", world / "photos.features")
     assert f"1 image can't be used: see {world / 'photos.features'}/failures.parquet" in embedded.stderr
@@ -158,8 +158,8 @@ def test_shards_among_images(world, run, tmp_path, option):
 
 
 @pytest.mark.parametrize("option", ["--dry-run", "--json"])
-def test_what_is_left_out_is_told(world, run, tmp_path, option):
-    """Ignored files are told by format, pictures that are not read with what to do, and an idle --exclude."""
+def test_omissions_are_reported(world, run, tmp_path, option):
+    """Ignored files are reported by format, pictures that are not read with what to do, and an idle --exclude."""
     images = shutil.copytree(world / "photos" / "red", tmp_path / "red")
     for name in ("a.txt", "b.txt", "c.CR3", ".DS_Store"):
         (images / name).write_bytes(b"text")
@@ -192,7 +192,7 @@ def test_paths_that_no_table_can_have(world, run, tmp_path, name):
     ],
 )
 def test_urls_of_what_lies_on_disk(world, run, monkeypatch, tmp_path, line, url):
-    """A URL where a path on disk is wanted is refused, and no folder of that name is made."""
+    """A URL in place of a path on disk is refused, and no folder of that name is made."""
     monkeypatch.chdir(tmp_path)
     words = line.format(**{name: world / f"photos.{name}" for name in ("features", "index")}, photos=world / "photos")
     result = run(*words.split(), url)
@@ -210,7 +210,7 @@ def test_a_path_like_a_url(world, run, monkeypatch, tmp_path):
 
 
 def test_other_labels_are_taken(world, tmp_path, run, run_json):
-    """A table labelled by folders does not silently stay so when none are asked for."""
+    """A table labelled by folders does not silently keep its labels with --labels none."""
     out = shutil.copytree(world / "photos.features", tmp_path / "photos.features")
     run("embed", world / "photos", "--out", out, "--labels", "none")
     _, document = run_json("info", out)
@@ -218,7 +218,7 @@ def test_other_labels_are_taken(world, tmp_path, run, run_json):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (["--layer", "nope"], "frieze-mini-3 has no layer nope"),
         (["--pixels", "0..255"], "has its own preprocessing"),
@@ -228,11 +228,11 @@ def test_other_labels_are_taken(world, tmp_path, run, run_json):
         (["--backbone", "mobilenetv2"], "Did you mean keras:MobileNetV2?"),
     ],
 )
-def test_options_that_do_not_fit(world, run, tmp_path, options, told):
+def test_options_that_do_not_fit(world, run, tmp_path, options, message):
     """An option that a backbone can't follow is refused, never ignored."""
     result = run("embed", world / "photos", "--out", tmp_path / "f", *options)
     assert result.exit_code == 1
-    assert told in result.stderr
+    assert message in result.stderr
     assert not (tmp_path / "f").exists()
 
 

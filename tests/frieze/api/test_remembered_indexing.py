@@ -1,4 +1,4 @@
-"""`frieze index` run again: it asks for what it was asked for before."""
+"""`frieze index`, run again: omitted options keep their values."""
 
 import json
 import shutil
@@ -22,13 +22,13 @@ def table(tmp_path):
 
 
 def asked_of(out):
-    """What an index says it was asked for."""
+    """The options that an index stores."""
     return open_index(out).document["request"]
 
 
 @pytest.mark.parametrize("force", [False, True])
 def test_all_is_remembered(force, table, tmp_path):
-    """Run again without options, an index is what it was asked to be; without --force nothing is done for that."""
+    """A rerun without options keeps the index's options; without --force nothing is rebuilt."""
     first = frieze.index(table, out=tmp_path / "i", **ASKED)
     again = frieze.index(table, out=tmp_path / "i", force=force)
     assert (first["remembered"], first["changed"]) == ({}, {})
@@ -36,30 +36,30 @@ def test_all_is_remembered(force, table, tmp_path):
     assert asked_of(tmp_path / "i") == ASKED
 
 
-def test_what_is_asked_otherwise_is_told(table, tmp_path, run):
-    """An option that is given holds, and the change is told in a line and in the document; '' is the default."""
+def test_changed_options_are_reported(table, tmp_path, run):
+    """An option that is given holds, and the change is reported in a line and in the document; '' is the default."""
     frieze.index(table, out=tmp_path / "i", **ASKED)
-    told = run("index", table, "--out", tmp_path / "i", "--metric", "dot", "--max-memory", "", "--json")
-    document = json.loads(told.stdout)
+    result = run("index", table, "--out", tmp_path / "i", "--metric", "dot", "--max-memory", "", "--json")
+    document = json.loads(result.stdout)
     assert document["remembered"] == {"recall": 0.9, "kind": "hnsw"}
     assert document["changed"] == {
         "metric": {"before": "l2", "now": "dot"},
         "max_memory": {"before": "500MB", "now": None},
     }
-    assert "Note: as the last time: --recall 0.9 --kind hnsw\n" in told.stderr
-    assert "Note: changed: --metric dot --max-memory ''; the last time it was: --metric l2" in told.stderr
+    assert "Note: as the last time: --recall 0.9 --kind hnsw\n" in result.stderr
+    assert "Note: changed: --metric dot --max-memory ''; the last time it was: --metric l2" in result.stderr
     assert asked_of(tmp_path / "i") == {"metric": "dot", "recall": 0.9, "kind": "hnsw", "max_memory": None}
 
 
-def test_an_empty_text_asks_for_the_default(table, tmp_path):
+def test_an_empty_text_restores_the_default(table, tmp_path):
     """Every option goes back to its default by an empty text."""
     frieze.index(table, out=tmp_path / "i", **ASKED)
     frieze.index(table, out=tmp_path / "i", **dict.fromkeys(ASKED, ""))
     assert asked_of(tmp_path / "i") == DEFAULTS
 
 
-def test_another_tables_index_is_not_asked(table, tmp_path):
-    """What an index of another table was asked for holds for that table alone."""
+def test_another_tables_index_is_ignored(table, tmp_path):
+    """The options of another table's index are not recalled."""
     frieze.index(table, out=tmp_path / "i", **ASKED)
     np.save(tmp_path / "w.npy", np.ones((3, 8), "f4"))
     frieze.import_vectors(tmp_path / "w.npy", out=tmp_path / "other")
@@ -75,7 +75,7 @@ def test_a_moved_table_is_the_same(table, tmp_path):
     assert (again["remembered"], again["rebuilt"]) == (ASKED, False)
 
 
-def test_a_broken_index_is_not_asked(table, tmp_path):
+def test_a_broken_index_is_ignored(table, tmp_path):
     """An index.json that can't be read is replaced with --force, with the defaults."""
     frieze.index(table, out=tmp_path / "i", **ASKED)
     (tmp_path / "i" / "index.json").write_text("{")

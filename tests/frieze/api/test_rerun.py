@@ -1,4 +1,4 @@
-"""`frieze embed`, run again: what shapes the rows is as it was the last time unless the run says otherwise."""
+"""`frieze embed`, run again: omitted options that shape the rows keep their values."""
 
 import json
 
@@ -39,7 +39,7 @@ def table(source, tmp_path):
 
 
 def labels(table):
-    """Give id -> label."""
+    """Return id -> label."""
     found = open_features(table)
     return dict(zip(found.ids, found.labels, strict=True))
 
@@ -57,7 +57,7 @@ def test_labels_are_remembered(source, table):
 
 
 def test_a_corrected_file_of_labels(source, table, run):
-    """What a rerun finds in the remembered file is taken over, and how many labels that changed is told."""
+    """What a rerun finds in the remembered file is taken over, and how many labels that changed is reported."""
     (table.parent / "fixed.csv").write_text("path,kind\na/0.png,b\na/1.png,b\nb/2.png,a\nb/3.png,b\n")
     result = run("embed", source, "--out", table)
     assert "Note: relabelled 1.\n" in result.stderr
@@ -65,14 +65,14 @@ def test_a_corrected_file_of_labels(source, table, run):
 
 
 def test_all_labels_changed(source, table, run):
-    """A rerun that gives all images other labels says so, and what that means."""
+    """A rerun that changes all labels is reported, with its consequence."""
     (table.parent / "fixed.csv").write_text("path,kind\na/0.png,x\na/1.png,y\nb/2.png,y\nb/3.png,x\n")
     result = run("embed", source, "--out", table)
-    assert "Note: relabelled 4, all images that were there: train heads on these labels anew.\n" in result.stderr
+    assert "Note: relabelled 4, all images that were there: retrain heads on these labels.\n" in result.stderr
 
 
 def test_back_to_the_folders(source, table, run):
-    """A rerun with other labels is told what changed; no column of the file stays behind, in any row."""
+    """A rerun with other labels is reported what changed; no column of the file stays behind, in any row."""
     result = run("embed", source, "--out", table, "--labels", "folder", "--label", "", "--json")
     document = json.loads(result.stdout)
     assert (document["relabelled"], document["embedded"], document["unchanged"]) == (2, 0, 4)
@@ -98,8 +98,8 @@ def test_labels_alone_go_back(source, table):
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_the_file_of_labels_is_gone(source, table, force):
-    """A rerun whose remembered file of labels is gone is refused, with what to type; the table stays."""
+def test_a_missing_file_of_labels(source, table, force):
+    """A rerun whose remembered file of labels is missing is refused, with what to type; the table stays."""
     (table.parent / "fixed.csv").unlink()
     with pytest.raises(InputError, match=r"fixed\.csv can't be read") as caught:
         frieze.embed(source, out=table, force=force)
@@ -109,19 +109,19 @@ def test_the_file_of_labels_is_gone(source, table, force):
 
 
 def test_force_remembers_too(source, table):
-    """A table that is made anew from the same source is asked for the same."""
+    """A table that is remade from the same source keeps its options."""
     document = frieze.embed(source, out=table, force=True)
     assert (document["embedded"], labels(table)) == (4, FIXED)
 
 
 def test_force_with_another_source(source, table):
-    """A table that is made anew from another source begins with the defaults."""
+    """A table that is remade from another source starts from the defaults."""
     document = frieze.embed(source / "a", out=table, force=True)
     assert (labels(table), document["remembered"]) == ({"0.png": None, "1.png": None}, {})
 
 
 def test_the_backbone_is_remembered(source, tmp_path):
-    """Backbone and what was asked of it need not be typed again; another one begins with its own defaults."""
+    """The backbone and its options need not be typed again; another one starts from its own defaults."""
     frieze.embed(source, out=tmp_path / "t", fit="crop", image_size=128)
     document = frieze.embed(source, out=tmp_path / "t")
     assert (document["unchanged"], document["remembered"]) == (4, {"image_size": 128, "fit": "crop"})
@@ -130,7 +130,7 @@ def test_the_backbone_is_remembered(source, tmp_path):
 
 
 def test_limits_are_remembered(source, tmp_path):
-    """Limits stay; a narrower or wider one is told, and images that failed for the old one are tried again."""
+    """Limits stay; a narrower or wider one is reported, and images that failed for the old one are tried again."""
     table = tmp_path / "t"
     assert frieze.embed(source, out=table, max_pixels=100)["failures"] == {"too large": 4}
     document = frieze.embed(source, out=table)
@@ -143,8 +143,8 @@ def test_limits_are_remembered(source, tmp_path):
 OTHERWISE = {"engine": "tensorflow", "max_pixels": 9000, "max_bytes": 90_000}
 
 
-def test_an_empty_text_asks_for_the_default_again(source, tmp_path, run):
-    """Numbers and words alike go back by an empty text, on the command line and in Python; all of them are told."""
+def test_an_empty_text_restores_the_default(source, tmp_path, run):
+    """Numbers and words alike go back by an empty text, on the command line and in Python; all of them are reported."""
     frieze.embed(source, out=tmp_path / "t", **OTHERWISE)
     typed = [word for name in OTHERWISE for word in (f"--{name.replace('_', '-')}", "")]
     document = json.loads(run("embed", source, "--out", tmp_path / "t", *typed, "--dry-run", "--json").stdout)
@@ -154,7 +154,7 @@ def test_an_empty_text_asks_for_the_default_again(source, tmp_path, run):
 
 
 def test_every_remembered_option_takes_an_empty_text():
-    """Whatever a table, a head, a model or an index remembers goes back by an empty text, or by a word of its own."""
+    """Every option that a table, a head, a model or an index remembers is restored by an empty text or a value."""
     for command, names in ((embed, _NAMES), (train, DEFAULTS), (finetune, FINETUNE_DEFAULTS), (index, INDEX)):
         options = {option.name: option for option in command.params}
         for name in names:
@@ -185,7 +185,7 @@ def test_paths_are_remembered_from_everywhere(source, tmp_path, monkeypatch):
     assert labels(tmp_path / "t") == FIXED
 
 
-def test_objects_are_asked_the_same(tmp_path):
+def test_images_in_memory_keep_their_options(tmp_path):
     """A table of a program's own images remembers, too."""
     images = [(name, np.full((24, 24, 3), number, np.uint8)) for number, name in enumerate("ab")]
     (tmp_path / "labels.csv").write_text("id,label\na,x\nb,y\n")
@@ -194,8 +194,8 @@ def test_objects_are_asked_the_same(tmp_path):
     assert labels(tmp_path / "t") == {"a": "x", "b": "y"}
 
 
-def test_a_dry_run_tells_the_same(source, table, run_json):
-    """--dry-run asks the same again and tells what would change; the table stays."""
+def test_a_dry_run_recalls_the_same_options(source, table, run_json):
+    """--dry-run recalls the same options and reports what would change; the table stays."""
     assert run_json("embed", source, "--out", table, "--dry-run")[1]["relabelled"] == 0
     _, document = run_json("embed", source, "--out", table, "--dry-run", "--labels", "folder")
     assert (document["relabelled"], document["changed"]["labels"]["now"]) == (2, "folder")
@@ -203,7 +203,7 @@ def test_a_dry_run_tells_the_same(source, table, run_json):
 
 
 def test_a_table_without_the_new_fields(source, table):
-    """A table of an earlier version, which kept less of what it was asked for, goes on with the defaults."""
+    """A table of an earlier version, which stored fewer options, resumes with the defaults."""
     path = table / "features.json"
     document = json.loads(path.read_text())
     document["request"] = {"labels": "folder", "handle": "builtin"}

@@ -1,4 +1,4 @@
-"""`frieze train --force` over a head: what is left out is as that head was asked for it."""
+"""`frieze train --force` over a head: omitted options keep that head's values."""
 
 import inspect
 import json
@@ -49,18 +49,18 @@ ASKED = {
 
 
 def test_all_is_remembered(train, folder):
-    """A rerun without options gives the same head again, and says what it took over."""
-    asked = ASKED | {"labels": str(folder / "l.csv"), "label": "kind"}
-    first = train(**asked)
+    """A rerun without options makes the same head again, and reports the recalled options."""
+    options = ASKED | {"labels": str(folder / "l.csv"), "label": "kind"}
+    first = train(**options)
     again = train()
-    assert (again["remembered"], again["changed"]) == (asked, {})
+    assert (again["remembered"], again["changed"]) == (options, {})
     same = ("head", "classes", "n_train", "n_test", "accuracy", "abstain", "shots", "naive_accuracy", "labels")
     assert [again[name] for name in same] == [first[name] for name in same]
     assert first["remembered"] == {}
 
 
-def test_changes_are_told(train, folder, tmp_path, run):
-    """What is asked for otherwise is told in one line, with what it was; the rest stays."""
+def test_changes_are_reported(train, folder, tmp_path, run):
+    """A changed option is reported in one line, with its former value; the rest stays."""
     train(**ASKED)
     line = ("train", folder / "a.features", "--out", tmp_path / "head", "--force", "--seed", 0, "--shots", "", "--json")
     result = run(*line, "--no-balanced", "--abstain", "")
@@ -75,10 +75,10 @@ def test_changes_are_told(train, folder, tmp_path, run):
     )
 
 
-def test_an_empty_text_asks_for_the_default_again(train, folder, tmp_path, run):
+def test_an_empty_text_restores_the_default(train, folder, tmp_path, run):
     """Numbers and words alike go back by an empty text, on the command line and in Python."""
-    asked = {"head": "prototype", "test_size": 0.25, "seed": 3}
-    train(**asked)
+    options = {"head": "prototype", "test_size": 0.25, "seed": 3}
+    train(**options)
     typed = ("--head", "", "--test-size", "", "--seed", "", "--kernel", "")
     line = ("train", folder / "a.features", "--out", tmp_path / "head", "--force", *typed, "--json")
     changed = json.loads(run(*line).stdout)["changed"]
@@ -87,16 +87,16 @@ def test_an_empty_text_asks_for_the_default_again(train, folder, tmp_path, run):
         "test_size": {"before": 0.25, "now": 0.2},
         "seed": {"before": 3, "now": 0},
     }
-    train(**asked)
-    assert train(**dict.fromkeys(asked, ""))["changed"] == changed
+    train(**options)
+    assert train(**dict.fromkeys(options, ""))["changed"] == changed
 
 
 def test_layers_may_be_a_number(folder, tmp_path):
     """One hidden layer may be given as a number, and is remembered as its text would be."""
     from frieze.api.remembered_training import DEFAULTS, resolve_train_options
 
-    asked = dict.fromkeys(DEFAULTS) | {"layers": 8}
-    assert resolve_train_options(asked, "a.features", tmp_path / "head", force=True).options["layers"] == "8"
+    options = dict.fromkeys(DEFAULTS) | {"layers": 8}
+    assert resolve_train_options(options, "a.features", tmp_path / "head", force=True).options["layers"] == "8"
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_layers_may_be_a_number(folder, tmp_path):
         ({"head": "keras", "layers": "8", "epochs": 2}, {"epochs": 3}, {"head": "keras", "layers": "8"}),
     ],
 )
-def test_what_belongs_together_goes_together(before, now, remembered, folder, monkeypatch):
+def test_dependent_options_are_dropped_together(before, now, remembered, folder, monkeypatch):
     """Labels and their column, split and group, kind and kernel, kind and network go with each other."""
     from frieze.api.remembered_training import DEFAULTS, resolve_train_options
 
@@ -126,7 +126,7 @@ def test_what_belongs_together_goes_together(before, now, remembered, folder, mo
 
 
 def test_a_network_is_remembered(train):
-    """A `keras` head keeps its network; another kind that is asked for has none."""
+    """A `keras` head keeps its network; another kind has none."""
     pytest.importorskip("tensorflow")
     train(head="keras", layers="8", epochs=2)
     assert train()["remembered"] == {"head": "keras", "layers": "8", "epochs": 2}
@@ -134,14 +134,14 @@ def test_a_network_is_remembered(train):
     assert (document["remembered"], set(document["changed"])) == ({}, {"head"})
 
 
-def test_another_table_begins_with_the_defaults(train):
+def test_another_table_starts_from_the_defaults(train):
     """A head of another table is replaced, and its options go with it."""
     train(head="prototype", seed=3)
     assert train("b", head="ridge")["remembered"] == {}
 
 
 @pytest.mark.parametrize("text", ["{", '{"kind": "head"}'])
-def test_a_broken_head_is_not_asked(text, train, tmp_path):
+def test_a_broken_head_is_ignored(text, train, tmp_path):
     """A head that can't be read any more has nothing to say; whether it may be replaced is another question."""
     train(head="prototype")
     (tmp_path / "head" / "head.json").write_text(text)
@@ -162,7 +162,7 @@ def test_a_broken_head_is_not_asked(text, train, tmp_path):
         ({"epochs": 10, "of a later version": 1}, {}, {}),
     ],
 )
-def test_what_a_fine_tuning_remembers(before, now, remembered):
+def test_options_that_fine_tuning_keeps(before, now, remembered):
     """It is as with `train --force`: what is left out is as before, and what is of another backbone goes with it."""
     from frieze.api.remembered_training import FINETUNE_DEFAULTS, resolve_finetune_options
 
@@ -177,3 +177,15 @@ def test_the_options_of_a_fine_tuning_are_those_of_the_function():
 
     names = set(inspect.signature(frieze.finetune).parameters) - {"source", "out", "trust_backbone", "force"}
     assert names == FINETUNE_DEFAULTS.keys()
+
+
+@pytest.mark.parametrize("extra", [{"novel": 1}, {"seed": None}])
+def test_an_option_without_a_default_is_an_error(extra, tmp_path):
+    """An option that no field stores, or a field that no option fills, is a TypeError, not silently lost."""
+    from frieze.api.remembered_training import DEFAULTS, resolve_train_options
+
+    options = dict.fromkeys(DEFAULTS) | extra
+    if "novel" not in extra:
+        del options["seed"]
+    with pytest.raises(TypeError, match=next(iter(extra))):
+        resolve_train_options(options, "a.features", tmp_path, force=False)

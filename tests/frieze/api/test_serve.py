@@ -1,4 +1,4 @@
-"""`frieze serve`: what it refuses, and a real server that begins and ends cleanly."""
+"""`frieze serve`: what it refuses, and a real server that starts and stops cleanly."""
 
 import re
 import signal
@@ -14,7 +14,7 @@ import frieze
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("{features}", "is a table of features; expected an index"),
         ("{nothing}", "There is no"),
@@ -24,14 +24,14 @@ import frieze
         ("{index} --port {taken}", "Can't listen on 127.0.0.1"),
     ],
 )
-def test_what_can_not_be_served(world, run, tmp_path, line, told):
+def test_what_can_not_be_served(world, run, tmp_path, line, message):
     """What is no index, and a port that can't be had, is refused with what to type."""
     with socket.create_server(("127.0.0.1", 0)) as other:
-        places = {kind: world / f"photos.{kind}" for kind in ("features", "index")}
-        line = line.format(nothing=tmp_path / "none", taken=other.getsockname()[1], **places)
+        paths = {kind: world / f"photos.{kind}" for kind in ("features", "index")}
+        line = line.format(nothing=tmp_path / "none", taken=other.getsockname()[1], **paths)
         result = run("serve", *line.split())
     assert result.exit_code == 1
-    assert told in result.stderr
+    assert message in result.stderr
 
 
 def test_web_is_not_there(world, run, monkeypatch):
@@ -55,21 +55,21 @@ def test_the_name_it_was_given(world, monkeypatch, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
-def test_begins_and_ends(world, tmp_path, ended_by):
-    """It says where it is, answers there without TensorFlow, and ends at once when told to."""
+def test_starts_and_stops(world, tmp_path, ended_by):
+    """It prints its address, answers there without TensorFlow, and stops at once on a signal."""
     code = "from frieze.cli.main import main; main()"
     line = [sys.executable, "-X", "importtime", "-c", code, "serve", str(world / "photos.index"), "--port", "0"]
     environment = {"XDG_CACHE_HOME": str(tmp_path), "PATH": "", "PYTHONPATH": ":".join(sys.path)}
     with subprocess.Popen(line, stderr=subprocess.PIPE, text=True, env=environment) as server:
-        told = []
+        lines = []
         for text in server.stderr:
-            told.append(text)
+            lines.append(text)
             if found := re.search(r"30 images at (http://127\.0\.0\.1:\d+)", text):
                 break
         (hit,) = httpx2.get(f"{found[1]}/search?id=red/0.png&k=1").json()["queries"][0]["hits"]
         assert hit["id"] == "red/0.png"
         server.send_signal(ended_by)
-        told += server.stderr.readlines()
+        lines += server.stderr.readlines()
     assert server.returncode in (0, 130, -ended_by)
-    assert not [text for text in told if "Traceback" in text]
-    assert not [text for text in told if re.search(r"\| +tensorflow$", text)]
+    assert not [text for text in lines if "Traceback" in text]
+    assert not [text for text in lines if re.search(r"\| +tensorflow$", text)]

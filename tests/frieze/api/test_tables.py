@@ -1,5 +1,6 @@
-"""The Python side of the door."""
+"""The public functions of features and search, from Python."""
 
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -33,7 +34,7 @@ def test_importing_frieze_loads_nothing_heavy():
 
 
 def test_bulk_search_agrees_with_numpy(world):
-    """`open_index(...).top_k` gives ids and scores of the exact neighbours."""
+    """`open_index(...).top_k` returns ids and scores of the exact neighbours."""
     table = frieze.open_features(world / "photos.features")
     vectors = table.embeddings()
     ids, scores = frieze.open_index(world / "photos.index").top_k(vectors[:5], k=3)
@@ -60,8 +61,8 @@ def test_labels_may_lie_in_a_bucket(monkeypatch, tmp_path):
     monkeypatch.setattr(frieze.embedder, "embed_source", lambda *_, options, **__: {"labels": options.source.labels})
     monkeypatch.chdir(tmp_path)
     given = ["s3://bucket/labels.csv", Path("labels.csv"), "none"]
-    wanted = ["s3://bucket/labels.csv", str(tmp_path / "labels.csv"), "none"]
-    assert [frieze.embed("photos", out="f", labels=labels)["labels"] for labels in given] == wanted
+    expected = ["s3://bucket/labels.csv", str(tmp_path / "labels.csv"), "none"]
+    assert [frieze.embed("photos", out="f", labels=labels)["labels"] for labels in given] == expected
 
 
 def test_a_url_may_come_as_a_path(tmp_path, monkeypatch):
@@ -84,3 +85,19 @@ def test_a_removed_image_leaves_table_and_index(photos, tmp_path):
         (source / "1.png").unlink(missing_ok=True)
     hits = frieze.search(tmp_path / "i", "id:0.png")["queries"][0]["hits"]
     assert [hit["id"] for hit in hits] == ["0.png"]
+
+
+def test_each_option_of_embed_has_a_field(tmp_path):
+    """Every option goes into the request or the job; one that fits neither is a TypeError."""
+    from frieze.api.tables import _to_options
+
+    options = frieze.embedder.recall(_parameters_of_embed(), "photos", tmp_path / "f").options
+    request, job = _to_options(options | {"max_bytes": 7, "layer": "top", "limit": 3})
+    assert (request.layer, job.limit, job.limits.max_bytes, job.source.max_bytes) == ("top", 3, 7, 7)
+    with pytest.raises(TypeError, match="novel"):
+        _to_options(options | {"novel": 1})
+
+
+def _parameters_of_embed():
+    parameters = inspect.signature(frieze.embed).parameters.values()
+    return {one.name: one.default for one in parameters if one.name not in ("source", "out", "dry_run")}

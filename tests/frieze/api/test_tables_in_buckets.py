@@ -25,7 +25,7 @@ def url(bucket):
 
 @pytest.fixture
 def embedded(photos, url):
-    """The world's photographs, embedded into the bucket; gives the document."""
+    """The world's photographs, embedded into the bucket: the document."""
     return frieze.embed(photos, out=url, shard_size=8)
 
 
@@ -49,7 +49,7 @@ def test_run_again(photos, url, embedded):
 
 @pytest.mark.slow
 def test_changes(world, photos, url, embedded, tmp_path):
-    """New, renamed and removed images are brought into the table as on disk; small parts are merged."""
+    """New, renamed and removed images update the table as on disk; small parts are compacted."""
     import shutil
 
     changed = shutil.copytree(photos, tmp_path / "photos")
@@ -67,7 +67,7 @@ def test_changes(world, photos, url, embedded, tmp_path):
 
 @pytest.mark.slow
 def test_readers(world, photos, url, embedded, tmp_path):
-    """An index and a head are made of it, and predictions, as of the table on disk; a changed table is told."""
+    """An index and a head are made of it, and predictions, as of the table on disk; a changed table is reported."""
     frieze.index(url, out=tmp_path / "photos.index")
     trained = frieze.train(url, out=tmp_path / "head")
     assert trained["accuracy"] == frieze.evaluate(tmp_path / "head", url)["accuracy"]
@@ -117,11 +117,11 @@ def test_a_second_writer(url, photos):
 
 
 def test_a_clock_that_is_wrong(url, monkeypatch):
-    """Whether a writer still lives is told by the store's clock: one of ours that is an hour ahead lets nobody in."""
+    """Whether a writer still lives goes by the store's clock: a local clock that is an hour ahead lets nobody in."""
     now = time.time
     monkeypatch.setattr(time, "time", lambda: now() + 3600)
-    held, asked = lock_bucket(BucketPath(url)), lock_bucket(BucketPath(url))
-    with held, pytest.raises(FeatureFileError, match="is being written"), asked:
+    held, waiting = lock_bucket(BucketPath(url)), lock_bucket(BucketPath(url))
+    with held, pytest.raises(FeatureFileError, match="is being written"), waiting:
         pass
 
 

@@ -20,7 +20,7 @@ def spoil(path):
 
 @pytest.mark.parametrize(("name", "kind"), [("features", "features"), ("index", "index"), ("head", "head")])
 def test_sound(name, kind, world, run_json):
-    """Features, an index and a head that are sound are told so, with exit code 0."""
+    """Features, an index and a head that are sound are reported so, with exit code 0."""
     code, document = run_json("verify", world / f"photos.{name}")
     assert (code, document["ok"], document["kind"], document["problems"]) == (0, True, kind, [])
 
@@ -40,7 +40,7 @@ def test_sample(world, run_json):
     ],
 )
 def test_spoilt(name, check, copied, run):
-    """A changed byte in any of them is told with what to type, and the exit code is 1."""
+    """A changed byte in any of them is reported with what to type, and the exit code is 1."""
     spoil(copied / name)
     result = run("verify", copied / name.split("/")[0])
     assert (result.exit_code, result.stderr.split(":")[0]) == (1, check)

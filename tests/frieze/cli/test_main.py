@@ -20,28 +20,28 @@ from frieze.indexing import KINDS
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden-head-1"
 COMMANDS = main.list_commands(click.Context(main))
-HEAVY = ["tensorflow", "keras", "faiss", "numpy", "sklearn", "pyarrow", "rich", "PIL"]
+HEAVY = ["tensorflow", "keras", "faiss", "numpy", "sklearn", "pyarrow", "rich", "PIL", "jinja2"]
 
 
 def function(name: str):
-    """Give a command's mirror in Python: `import` is no name there."""
+    """Return a command's mirror in Python: `import` is no name there."""
     return getattr(frieze, "import_vectors" if name == "import" else name)
 
 
 def command(name: str) -> click.Command:
-    """Give a command by name."""
+    """Return a command by name."""
     return main.get_command(click.Context(main), name)
 
 
 def modules_after(code: str) -> set[str]:
-    """Give the names of the modules that a fresh Python has loaded after running the code."""
+    """Return the names of the modules that a fresh Python has loaded after running the code."""
     script = f"import sys\n{code}\nprint(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     return set(done.stderr.split())
 
 
 def choices(name: str, option: str) -> set[str]:
-    """Give the words that a command's option takes."""
+    """Return the words that a command's option takes."""
     return set(next(param for param in command(name).params if param.name == option).type.choices)
 
 
@@ -104,7 +104,7 @@ def test_choices_are_the_tables(name, option, table):
 
 
 def test_input_error_is_exit_code_1(run, tmp_path):
-    """What the user can mend goes to stderr with the mend, and the exit code is 1."""
+    """An InputError goes to stderr with its hint, and the exit code is 1."""
     result = run("info", tmp_path)
     assert result.exit_code == 1
     assert result.stdout == ""
@@ -132,7 +132,7 @@ def test_interrupt_is_exit_code_130(run, monkeypatch):
 
 
 def test_impatient_interrupts_are_exit_code_130():
-    """Ctrl-C once more, while the first one is told, ends with 130 too."""
+    """Ctrl-C once more, while the first one is reported, ends with 130 too."""
     script = (
         "import click, os, signal\n"
         "from frieze.api import tables as api; from frieze.cli import main as cli\n"
@@ -186,7 +186,7 @@ def start(*words, **streams):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 @pytest.mark.parametrize("words", [["backbones"], ["backbones", "--json"], ["--help"], ["info", GOLDEN]])
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_full_disk_under_stdout_is_told(words, unbuffered, monkeypatch):
+def test_a_full_disk_under_stdout_is_reported(words, unbuffered, monkeypatch):
     """A stdout that can't be written ends in one line on stderr and exit code 1, whoever wrote to it."""
     monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     with Path("/dev/full").open("wb") as full:
@@ -196,7 +196,7 @@ def test_a_full_disk_under_stdout_is_told(words, unbuffered, monkeypatch):
     assert "Traceback" not in done.stderr.decode()
 
 
-def test_a_reader_that_has_gone_ends_it_quietly():
+def test_a_closed_pipe_ends_it_quietly():
     """Where nobody reads stdout any more, nothing is said about it."""
     reading, writing = os.pipe()
     os.close(reading)
@@ -207,7 +207,7 @@ def test_a_reader_that_has_gone_ends_it_quietly():
 
 @pytest.mark.parametrize(("given", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
 def test_threads_sleep(run, monkeypatch, given, expected):
-    """In a command FAISS's threads sleep while they wait, unless told otherwise: other programs want the cores too."""
+    """In a command FAISS's threads sleep while they wait, unless OMP_WAIT_POLICY is set."""
     monkeypatch.setenv("OMP_WAIT_POLICY", given or "")
     if given is None:
         monkeypatch.delenv("OMP_WAIT_POLICY")

@@ -40,8 +40,8 @@ def test_names_are_escaped(page):
     assert "<title>A &amp; B</title>" in page
 
 
-def test_a_lost_picture_says_so(page):
-    """An image that is no longer there leaves a place that says why."""
+def test_a_missing_picture_shows_the_reason(page):
+    """In place of a missing image the page shows the reason."""
     assert '<div class="lost">unreadable</div>' in page
 
 

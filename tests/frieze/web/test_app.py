@@ -1,4 +1,4 @@
-"""The page's calls: the judges are the commands of the same name."""
+"""The page's routes: the judges are the commands of the same name."""
 
 import io
 import shutil
@@ -15,12 +15,12 @@ from frieze.web.collection import open_collection
 def test_search_by_id(page, world):
     """A search answers with the document of `search --json`."""
     answer = page.get("/search", params={"id": "red/3.png", "k": 5, "where": "label != 'blue'", "min_score": 0.1})
-    asked = {"k": 5, "where": "label != 'blue'", "min_score": 0.1}
-    assert answer.json() == frieze.search(world / "photos.index", "id:red/3.png", **asked)
+    options = {"k": 5, "where": "label != 'blue'", "min_score": 0.1}
+    assert answer.json() == frieze.search(world / "photos.index", "id:red/3.png", **options)
 
 
 def test_search_by_image(page, world):
-    """An image that is brought finds what the command finds, and the head says what it takes it for."""
+    """An uploaded image finds what the command finds, with the head's prediction."""
     path = world / "photos" / "green" / "4.png"
     (found,) = page.post("/search", params={"name": str(path), "k": 4}, content=path.read_bytes()).json()["queries"]
     (expected,) = frieze.search(world / "photos.index", path, k=4)["queries"]
@@ -39,12 +39,14 @@ def test_crop(page, world):
 
 
 @pytest.mark.parametrize("path", ["/search", "/crop"])
-@pytest.mark.parametrize(("data", "told"), [(b"no image", "not an image"), (b"", "empty"), (b"\xff\xd8\xff\xe0", "")])
-def test_what_is_no_image(page, path, data, told):
-    """What is no image is refused with a reason and what to give instead."""
+@pytest.mark.parametrize(
+    ("data", "message"), [(b"no image", "not an image"), (b"", "empty"), (b"\xff\xd8\xff\xe0", "")]
+)
+def test_what_is_no_image(page, path, data, message):
+    """What is no image is refused with a reason and a hint."""
     answer = page.post(path, content=data)
     assert answer.status_code == 400
-    assert told in answer.json()["detail"]
+    assert message in answer.json()["detail"]
     assert answer.json()["mend"] == "Give a JPEG, PNG, GIF, BMP, WebP, AVIF or TIFF file."
 
 
@@ -59,10 +61,10 @@ def test_facts(page, world):
 
 def test_browse(page):
     """Images are given in the order of the table, of a label or by a filter, a part at a time."""
-    told = page.get("/images", params={"label": "red", "start": 8, "n": 5}).json()
-    assert (told["total"], [one["id"] for one in told["images"]]) == (10, ["red/8.png", "red/9.png"])
-    told = page.get("/images", params={"where": "id like 'green/%'", "n": 2}).json()
-    assert (told["total"], [one["id"] for one in told["images"]]) == (10, ["green/0.png", "green/1.png"])
+    document = page.get("/images", params={"label": "red", "start": 8, "n": 5}).json()
+    assert (document["total"], [one["id"] for one in document["images"]]) == (10, ["red/8.png", "red/9.png"])
+    document = page.get("/images", params={"where": "id like 'green/%'", "n": 2}).json()
+    assert (document["total"], [one["id"] for one in document["images"]]) == (10, ["green/0.png", "green/1.png"])
     assert page.get("/images", params={"label": ""}).json() == {"total": 0, "start": 0, "images": []}
 
 
@@ -76,13 +78,15 @@ def test_duplicates(later, world):
 
 def test_mistakes(later, world, collection):
     """The mistakes are where the head's prediction is not the label, surest first."""
-    told = later("/mistakes").json()
+    document = later("/mistakes").json()
     table = frieze.open_features(world / "photos.features")
     labels, sure = collection.head.predict(table.embeddings())
     wrong = [row for row in range(len(table.ids)) if labels[row] != table.labels[row]]
-    assert told["total"] == len(wrong)
-    assert sorted(one["id"] for one in told["mistakes"]) == sorted(table.ids[row] for row in wrong)
-    assert all(one["probability"] == pytest.approx(sure[list(table.ids).index(one["id"])]) for one in told["mistakes"])
+    assert document["total"] == len(wrong)
+    assert sorted(one["id"] for one in document["mistakes"]) == sorted(table.ids[row] for row in wrong)
+    assert all(
+        one["probability"] == pytest.approx(sure[list(table.ids).index(one["id"])]) for one in document["mistakes"]
+    )
 
 
 def test_mistakes_of_another_table(world, tmp_path):
@@ -99,13 +103,13 @@ def test_mistakes_of_another_table(world, tmp_path):
 
 def test_map(later):
     """Every image is a point with its label, inside the unit square, and images of one colour lie together."""
-    told = later("/map").json()
-    assert len(told["ids"]) == len(told["x"]) == len(told["y"]) == len(told["codes"]) == 30
-    places, labels = np.array([told["x"], told["y"]]).T, np.array(told["labels"])[told["codes"]]
+    document = later("/map").json()
+    assert len(document["ids"]) == len(document["x"]) == len(document["y"]) == len(document["codes"]) == 30
+    places, labels = np.array([document["x"], document["y"]]).T, np.array(document["labels"])[document["codes"]]
     assert (places >= 0).all()
     assert (places <= 1).all()
-    assert [one.split("/")[0] for one in told["ids"]] == labels.tolist()
-    centres = {label: places[labels == label].mean(0) for label in told["labels"]}
+    assert [one.split("/")[0] for one in document["ids"]] == labels.tolist()
+    centres = {label: places[labels == label].mean(0) for label in document["labels"]}
     nearest = [min(centres, key=lambda label, at=at: np.linalg.norm(centres[label] - at)) for at in places]
     assert np.mean(np.array(nearest) == labels) > 0.9
 
@@ -117,7 +121,7 @@ def test_unknown_id(page):
 
 
 @pytest.mark.parametrize(
-    ("path", "told"),
+    ("path", "message"),
     [
         ("/search?id=red/3.png&k=0", "k: "),
         ("/search?id=red/3.png&k=9999", "k: "),
@@ -128,11 +132,11 @@ def test_unknown_id(page):
         ("/map?method=tsne", "method: "),
     ],
 )
-def test_bad_requests(page, path, told):
+def test_bad_requests(page, path, message):
     """A request that can't be answered says what is wrong with it."""
     answer = page.get(path)
     assert answer.status_code == 400
-    assert told in answer.json()["detail"]
+    assert message in answer.json()["detail"]
 
 
 def test_page(page):

@@ -79,12 +79,12 @@ def page(browser, address):
 
 
 def ids(page, grid="#hits"):
-    """Give the ids of a grid's tiles."""
+    """Return the ids of a grid's tiles."""
     return page.eval_on_selector_all(f"{grid} .tile", "tiles => tiles.map((tile) => tile.title)")
 
 
-def told(page, selector, pattern):
-    """Wait until an element's text matches; give it."""
+def wait_for_text(page, selector, pattern):
+    """Wait until an element's text matches; return it."""
     page.wait_for_function(
         "([selector, pattern]) => new RegExp(pattern).test(document.querySelector(selector)?.textContent)",
         arg=[selector, pattern],
@@ -103,32 +103,32 @@ def test_an_image_is_dropped(page, hostile):
         }""",
         list(path.read_bytes()),
     )
-    told(page, "#hits-title", r"\d+ most similar")
+    wait_for_text(page, "#hits-title", r"\d+ most similar")
     expected = frieze.search(hostile / "photos.index", path, k=48)["queries"][0]["hits"]
     assert ids(page) == [hit["id"] for hit in expected]
-    assert told(page, "#query-prediction", "green").startswith("green, ")
+    assert wait_for_text(page, "#query-prediction", "green").startswith("green, ")
     page.wait_for_function("() => document.querySelector('#crop-image').naturalWidth === 128")
 
 
 def test_a_chosen_file(page, hostile):
     """A file may be chosen as well."""
     page.set_input_files("#file", hostile / "photos" / "blue" / "1.png")
-    told(page, "#hits-title", "most similar")
+    wait_for_text(page, "#hits-title", "most similar")
     assert ids(page)[0] == "blue/1.png"
 
 
 def test_click_through(page):
     """A click shows what is like that image, and back goes back."""
     page.click('.tile[title="red/2.png"]')
-    told(page, "#query-name", "red/2.png")
-    told(page, "#hits-title", "most similar")
+    wait_for_text(page, "#query-name", "red/2.png")
+    wait_for_text(page, "#hits-title", "most similar")
     first = ids(page)[0]
     page.click("#hits .tile")
-    told(page, "#query-name", re.escape(first))
+    wait_for_text(page, "#query-name", re.escape(first))
     page.go_back()
-    told(page, "#query-name", r"^red/2\.png$")
+    wait_for_text(page, "#query-name", r"^red/2\.png$")
     page.go_back()
-    told(page, "#hits-title", "of 35 images: choose one")
+    wait_for_text(page, "#hits-title", "of 35 images: choose one")
     assert page.is_hidden("#query")
 
 
@@ -136,20 +136,20 @@ def test_a_click_shows_the_best_first(page):
     """Whoever clicks far down sees the new results from their beginning."""
     page.set_viewport_size({"width": 390, "height": 400})
     page.locator("#hits .tile").last.click()
-    told(page, "#hits-title", "most similar")
+    wait_for_text(page, "#hits-title", "most similar")
     assert page.evaluate("scrollY") == 0
 
 
-def test_back_to_a_brought_image(page, hostile):
-    """Back goes to an image that was brought as well, and Search begins anew."""
+def test_back_to_an_uploaded_image(page, hostile):
+    """Back returns to an uploaded image, too, and Search starts again."""
     page.set_input_files("#file", hostile / "photos" / "blue" / "1.png")
-    told(page, "#hits-title", "most similar")
+    wait_for_text(page, "#hits-title", "most similar")
     page.click('.tile[title="blue/2.png"]')
-    told(page, "#query-name", r"^blue/2\.png$")
+    wait_for_text(page, "#query-name", r"^blue/2\.png$")
     page.go_back()
-    told(page, "#query-name", r"^1\.png$")
+    wait_for_text(page, "#query-name", r"^1\.png$")
     page.click('nav a[href="#search"]')
-    told(page, "#hits-title", "choose one")
+    wait_for_text(page, "#hits-title", "choose one")
 
 
 def test_filter(page, hostile):
@@ -157,11 +157,11 @@ def test_filter(page, hostile):
     page.fill("#name", "red/2.png")
     page.fill("#where", "label = 'blue'")
     page.press("#where", "Enter")
-    told(page, "#hits-title", "10 most similar")
+    wait_for_text(page, "#hits-title", "10 most similar")
     assert {one.split("/")[0] for one in ids(page)} == {"blue"}
     page.fill("#where", "colour = 3")
     page.press("#where", "Enter")
-    assert "colour" in told(page, "#message", "colour")
+    assert "colour" in wait_for_text(page, "#message", "colour")
     assert ids(page) == []
 
 
@@ -169,13 +169,13 @@ def test_filter_alone(page):
     """Without an image a filter chooses what is shown; one that can't be read shows nothing."""
     page.fill("#where", "label = 'blue'")
     page.press("#where", "Enter")
-    told(page, "#hits-title", "10 of 10 images")
+    wait_for_text(page, "#hits-title", "10 of 10 images")
     page.fill("#where", "label = 'pink'")
     page.press("#where", "Enter")
-    told(page, "#hits-title", "No image passes")
+    wait_for_text(page, "#hits-title", "No image passes")
     page.fill("#where", "colour = 3")
     page.press("#where", "Enter")
-    told(page, "#hits-title", "Nothing found")
+    wait_for_text(page, "#hits-title", "Nothing found")
     assert ids(page) == []
 
 
@@ -183,13 +183,13 @@ def test_least_score(page):
     """The slider leaves out what is less alike."""
     page.fill("#name", "red/2.png")
     page.press("#name", "Enter")
-    told(page, "#hits-title", "34 most similar")
+    wait_for_text(page, "#hits-title", "34 most similar")
     scores = [float(text) for text in page.locator("#hits .score").all_text_contents()]
     edges = [number / 100 for number in range(-99, 100) if scores[-1] < number / 100 < scores[0]]
     least = next(edge for edge in edges if all(abs(score - edge) > 0.001 for score in scores))  # they are told rounded
     page.evaluate(f"document.querySelector('#least').value = {least}")
     page.dispatch_event("#least", "change")
-    told(page, "#hits-title", f"^{sum(score >= least for score in scores)} most similar")
+    wait_for_text(page, "#hits-title", f"^{sum(score >= least for score in scores)} most similar")
 
 
 @pytest.mark.parametrize("path", ["picture?id=blue/4.png", "#search?id=blue%2F4.png"])
@@ -197,15 +197,15 @@ def test_an_address_of_the_page(page, address, path):
     """The address of an image of this page, or of a search, is as good as its id."""
     page.fill("#name", f"{address}{path}")
     page.press("#name", "Enter")
-    told(page, "#query-name", r"^blue/4\.png$")
+    wait_for_text(page, "#query-name", r"^blue/4\.png$")
 
 
 def test_broken_upload(page, hostile):
-    """What is no image gets a clear message, and the page goes on."""
+    """What is no image gets a clear message, and the page resumes."""
     page.set_input_files("#file", hostile / "photos" / "broken.jpg")
-    assert "not an image" in told(page, "#message", "can't be used")
+    assert "not an image" in wait_for_text(page, "#message", "can't be used")
     page.set_input_files("#file", hostile / "photos" / "red" / "0.png")
-    told(page, "#hits-title", "most similar")
+    wait_for_text(page, "#hits-title", "most similar")
     assert page.is_hidden("#message")
 
 
@@ -213,25 +213,25 @@ def test_names_are_no_markup(page):
     """A label and an id that are markup are shown as they are."""
     page.click("text=Classes")
     page.select_option("#label", HOSTILE)
-    told(page, "#label-count", "5 images")
+    wait_for_text(page, "#label-count", "5 images")
     assert ids(page, "#class-grid") == [f"{HOSTILE}/{number}'\".png" for number in range(5)]
     page.click("#class-grid .tile")
-    told(page, "#query-name", "onerror")
-    told(page, "#hits-title", "most similar")
+    wait_for_text(page, "#query-name", "onerror")
+    wait_for_text(page, "#hits-title", "most similar")
 
 
 def test_classes(page):
     """Each class shows its images."""
     page.click("text=Classes")
     page.select_option("#label", "green")
-    told(page, "#label-count", "10 images")
+    wait_for_text(page, "#label-count", "10 images")
     assert ids(page, "#class-grid") == [f"green/{number}.png" for number in range(10)]
 
 
 def test_duplicates(page, hostile):
     """Groups stand side by side, the one to keep marked, and the list can be fetched."""
     page.click("text=Duplicates")
-    told(page, "#duplicates-words", "groups among 35 images")
+    wait_for_text(page, "#duplicates-words", "groups among 35 images")
     expected = frieze.duplicates(hostile / "photos.index")["groups"]
     assert ids(page, "#groups") == [one for group in expected for one in group["ids"]]
     assert page.locator("#groups .keep").count() == len(expected)
@@ -245,7 +245,7 @@ def test_duplicates(page, hostile):
 def test_map(page, address):
     """The map shows every image; hovering shows one, a lasso lists those inside."""
     page.click("text=Map")
-    told(page, "#map-words", "35 images")
+    wait_for_text(page, "#map-words", "35 images")
     box = page.locator("#canvas").bounding_box()
     page.check("#lasso")
     corners = [(2, 2), (box["width"] - 2, 2), (box["width"] - 2, box["height"] - 2), (2, box["height"] - 2)]
@@ -254,14 +254,14 @@ def test_map(page, address):
     for left, top in [*corners, corners[0]]:
         page.mouse.move(box["x"] + left, box["y"] + top, steps=4)
     page.mouse.up()
-    told(page, "#chosen-title", "35 images inside")
+    wait_for_text(page, "#chosen-title", "35 images inside")
     assert len(ids(page, "#chosen-grid")) == 35
     points = page.request.get(f"{address}map").json()
     across, up = (max(2 * abs(place - 0.5) for place in points[axis]) for axis in "xy")  # they fill the plane
     side = 0.94 * min(box["width"] / across, box["height"] / up)
     left, top = box["width"] / 2 + (points["x"][7] - 0.5) * side, box["height"] / 2 - (points["y"][7] - 0.5) * side
     page.mouse.move(box["x"] + left, box["y"] + top)
-    told(page, "#hover figcaption", re.escape(points["ids"][7]))
+    wait_for_text(page, "#hover figcaption", re.escape(points["ids"][7]))
 
 
 def test_a_map_without_a_server(browser, hostile, tmp_path):
@@ -272,18 +272,18 @@ def test_a_map_without_a_server(browser, hostile, tmp_path):
     opened.on("pageerror", lambda error: problems.append(str(error)))
     opened.on("request", lambda request: problems.append(request.url) if request.url.startswith("http") else None)
     opened.goto((tmp_path / "map.html").as_uri())
-    told(opened, "#map-words", "35 images; the plane keeps")
+    wait_for_text(opened, "#map-words", "35 images; the plane keeps")
     opened.click("#list")
-    told(opened, "#chosen-title", "35 images inside")
+    wait_for_text(opened, "#chosen-title", "35 images inside")
     opened.wait_for_function("() => document.querySelector('#chosen-grid img').naturalWidth > 0")
     assert (len(ids(opened, "#chosen-grid")), problems) == (35, [])
     opened.close()
 
 
 def test_mistakes(page):
-    """The head's mistakes are told, or that there are none."""
+    """The head's mistakes are reported, or that there are none."""
     page.click("text=Mistakes")
-    told(page, "#mistakes-words", r"images? that the head takes for another|takes every image")
+    wait_for_text(page, "#mistakes-words", r"images? that the head takes for another|takes every image")
 
 
 def test_keyboard(page):
@@ -291,32 +291,32 @@ def test_keyboard(page):
     page.focus("#hits .tile")
     first = ids(page)[0]
     page.keyboard.press("Enter")
-    told(page, "#query-name", re.escape(first))
+    wait_for_text(page, "#query-name", re.escape(first))
     page.wait_for_function("() => document.activeElement.id === 'hits-title'")
     second = ids(page)[0]
     for key in ("Tab", "Tab", "Tab", "Enter"):  # past the two copies
         page.keyboard.press(key)
-    told(page, "#query-name", re.escape(second))
+    wait_for_text(page, "#query-name", re.escape(second))
 
 
 def test_map_by_keys(page):
     """On the map keys show the image in the middle, open it, and list what is in view."""
     page.click("text=Map")
-    told(page, "#map-words", "35 images")
+    wait_for_text(page, "#map-words", "35 images")
     page.focus("#list")
     page.keyboard.press("Enter")
-    told(page, "#chosen-title", "^35 images inside")
+    wait_for_text(page, "#chosen-title", "^35 images inside")
     page.focus("#canvas")
     page.keyboard.press("+")
-    shown = told(page, "#hover figcaption", "png$").split(": ")[1]
+    shown = wait_for_text(page, "#hover figcaption", "png$").split(": ")[1]
     page.keyboard.press("Enter")
-    told(page, "#query-name", re.escape(shown))
+    wait_for_text(page, "#query-name", re.escape(shown))
 
 
 def test_pinch(page):
     """Two fingers zoom into the map."""
     page.click("text=Map")
-    told(page, "#map-words", "35 images")
+    wait_for_text(page, "#map-words", "35 images")
     box = page.locator("#canvas").bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     touch = page.context.new_cdp_session(page)
@@ -325,7 +325,7 @@ def test_pinch(page):
         touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
     touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     page.click("#list")
-    assert int(told(page, "#chosen-title", "inside").split()[0]) < 35
+    assert int(wait_for_text(page, "#chosen-title", "inside").split()[0]) < 35
 
 
 def test_copies(page, browser, hostile):
@@ -334,15 +334,15 @@ def test_copies(page, browser, hostile):
     page.fill("#name", "red/2.png")
     page.fill("#where", "label = 'blue'")
     page.press("#where", "Enter")
-    told(page, "#hits-title", "10 most similar")
+    wait_for_text(page, "#hits-title", "10 most similar")
     page.click("#copy-command")
-    told(page, "#copy-command", "Copied")
+    wait_for_text(page, "#copy-command", "Copied")
     command = page.evaluate("navigator.clipboard.readText()")
     assert (
         command == f"frieze search '{hostile / 'photos.index'}' 'id:red/2.png' -k 48 --where 'label = '\\''blue'\\'''"
     )
     page.click("#copy-json")
-    told(page, "#copy-json", "Copied")
+    wait_for_text(page, "#copy-json", "Copied")
     document = json.loads(page.evaluate("navigator.clipboard.readText()"))
     assert document == frieze.search(hostile / "photos.index", "id:red/2.png", k=48, where="label = 'blue'")
 

@@ -1,4 +1,4 @@
-"""What a hostile page, name or file may try."""
+"""Security of the page: hostile pages, names and files."""
 
 import asyncio
 import io
@@ -35,7 +35,7 @@ def test_foreign_host(page, host):
 
 
 @pytest.mark.parametrize("host", ["localhost:8501", "LOCALHOST:1", "127.0.0.1:8501", "[::1]:8501", "192.168.1.5:8501"])
-def test_own_host(page, host):
+def test_hosts_of_the_server(page, host):
     """Loopback's names are answered, and so is an address in numbers, which nobody can make point elsewhere."""
     assert page.get("/collection", headers={"host": host}).status_code == 200
 
@@ -57,7 +57,7 @@ def test_foreign_site(page, site):
     assert page.get("/", headers=headers | {"sec-fetch-mode": "navigate"}).status_code == 200
 
 
-def test_own_origin(page):
+def test_the_same_origin(page):
     """The page's own requests are answered."""
     headers = {"origin": "http://localhost:8501", "sec-fetch-site": "same-origin", "sec-fetch-mode": "cors"}
     assert page.get("/search?id=red/0.png", headers=headers).status_code == 200
@@ -94,7 +94,7 @@ def test_files_of_ours_alone(page, path):
 
 
 def bomb():
-    """Give a PNG of 30,000 x 30,000 pixels in a few bytes."""
+    """Return a PNG of 30,000 x 30,000 pixels in a few bytes."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -129,7 +129,7 @@ def test_content_types(page, kind):
 
 
 def test_busy(collection):
-    """Where too many wait, the next one is told so at once; those that wait are answered."""
+    """Where too many wait, the next one is reported so at once; those that wait are answered."""
     page = TestClient(make_app(collection), base_url="http://localhost")
     gate = threading.Event()
     blocker = threading.Thread(target=collection.inference._run_queued, args=(gate.wait,))
@@ -200,7 +200,7 @@ def test_the_server_ends(collection):
 
 
 def test_an_upload_that_stops(collection, monkeypatch):
-    """An upload of which no more comes is given up, and its place is free for the next one."""
+    """A stalled upload is aborted, and its slot is free for the next one."""
     monkeypatch.setattr("frieze.web.middleware._GRACE_S", 0.01)
     coming = iter([{"type": "http.request", "body": b"half", "more_body": True}])
     sent = []
@@ -240,13 +240,13 @@ def test_an_upload_that_is_slow_but_comes(collection, monkeypatch):
 
 
 async def _take_whole(_, receive, send):
-    """Answer with what was brought."""
+    """Answer with the uploaded bytes."""
     body = b"".join([(await receive())["body"] for _ in range(2)])
     await send({"type": "http.response.body", "body": body})
 
 
 def test_many_slow_uploads(collection):
-    """Of uploads that come in slowly so many are held and no more; the next one is told, and others are answered."""
+    """Only a limited number of slow uploads is held; the next one is refused, and other requests are answered."""
     sent = []
 
     async def receive():

@@ -42,7 +42,7 @@ def test_upright(pictures):
 
 
 def test_made_once(pictures, monkeypatch):
-    """A thumbnail is made once, also for the next process; another version of the image is made anew."""
+    """A thumbnail is drawn once, also for the next process; another version of the image is drawn again."""
     drawn = []
     real = thumbnails.draw
     monkeypatch.setattr(thumbnails, "draw", lambda *asked: drawn.append(asked) or real(*asked))
@@ -53,7 +53,7 @@ def test_made_once(pictures, monkeypatch):
 
 
 def test_limit(pictures):
-    """The file holds no more than its limit: the oldest go first, and are made again when asked for."""
+    """The file stays below its limit: the oldest thumbnails are evicted first, and drawn again when needed."""
     kept = Thumbnails(pictures / "cache", limit_bytes=100_000)
     for number in range(20):
         kept.get(str(pictures / f"{number}.png"), "")
@@ -89,8 +89,8 @@ def test_broken_meanwhile(pictures):
     assert opened(kept.get(str(pictures / "0.png"), "")).size == (192, 144)
 
 
-def test_gone(pictures):
-    """An image that is gone says so, and nothing is kept of it."""
+def test_a_missing_image(pictures):
+    """An image that is missing says so, and nothing is kept of it."""
     kept = Thumbnails(pictures / "cache")
     with pytest.raises(ImageError):
         kept.get(str(pictures / "none.png"), "")

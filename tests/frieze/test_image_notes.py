@@ -19,18 +19,18 @@ def odd(tmp_path):
     return folder
 
 
-def test_embed_tells(odd, run, run_json, tmp_path):
-    """What vectors do not tell of images is counted, and said in one line each; a rerun has nothing to say."""
+def test_embed_prints_notes(odd, run, run_json, tmp_path):
+    """What embeddings do not show of images is counted, with one note each; a rerun prints none."""
     code, document = run_json("embed", odd, "--out", tmp_path / "a")
     assert (code, document["embedded"], document["first_of_several"]) == (0, 4, 2)
     assert document["colour_profiles"] == {"Lab identity built-in": 1}
-    told = run("embed", odd, "--out", tmp_path / "b").stderr
-    assert "Note: 2 images are animations or have several pages: their first picture alone is read.\n" in told
-    assert "Note: 1 image has colours other than sRGB (Lab identity built-in 1): it is read as sRGB.\n" in told
+    stderr = run("embed", odd, "--out", tmp_path / "b").stderr
+    assert "Note: 2 images are animations or have several pages: their first picture alone is read.\n" in stderr
+    assert "Note: 1 image has colours other than sRGB (Lab identity built-in 1): it is read as sRGB.\n" in stderr
     assert "Note" not in run("embed", odd, "--out", tmp_path / "b").stderr
 
 
-def test_a_query_tells(odd, run, world):
+def test_search_prints_notes(odd, run, world):
     """So it is of an image that is searched for."""
     assert (
         "1 image is an animation or has several pages"
@@ -38,7 +38,7 @@ def test_a_query_tells(odd, run, world):
     )
 
 
-def test_predict_tells(odd, run, run_json, world, tmp_path):
+def test_predict_prints_notes(odd, run, run_json, world, tmp_path):
     """So it is of images that a head predicts."""
     _, document = run_json("predict", world / "photos.head", odd, "--out", tmp_path / "a.csv")
     assert (document["first_of_several"], document["colour_profiles"]) == (2, {"Lab identity built-in": 1})
