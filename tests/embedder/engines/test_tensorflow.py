@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from frieze.core import InputError
-from frieze.embedder.engines import Setting
+from frieze.embedder.engines import EngineSettings
 from frieze.embedder.engines.tensorflow import TensorFlowEngine, _rewriting
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (32, 32, 32, 3), dtype=np.uint8)
@@ -86,7 +86,7 @@ def test_bfloat16(opened, tiny):
     """In bfloat16 the graph is rewritten, for this engine alone: another one on the same backbone stays as it was."""
     backbone = opened(str(tiny))
     before = TensorFlowEngine(backbone).infer(PIXELS)
-    lower = TensorFlowEngine(backbone, Setting(precision="bfloat16")).infer(PIXELS)
+    lower = TensorFlowEngine(backbone, EngineSettings(precision="bfloat16")).infer(PIXELS)
     error = np.abs(lower - before).max() / np.abs(before).max()
     assert error < 0.05
     assert np.array_equal(TensorFlowEngine(backbone).infer(PIXELS), before)
@@ -136,13 +136,13 @@ def test_memory_of_a_gpu(engine, monkeypatch, tf):
 )
 def test_precisions(device, precision, reason):
     """Each kind of device has the precisions that Grappler can rewrite a graph to."""
-    assert TensorFlowEngine.unsupported_reason(Setting(precision=precision, devices=(device,))) == reason
+    assert TensorFlowEngine.unsupported_reason(EngineSettings(precision=precision, devices=(device,))) == reason
 
 
 def test_settings_by_device():
     """A GPU is tried with larger batches than a CPU."""
     sizes = {
-        kind: [one.batch_size for one in TensorFlowEngine.settings(Setting(devices=(f"{kind}:0",)))]
+        kind: [one.batch_size for one in TensorFlowEngine.candidate_settings(EngineSettings(devices=(f"{kind}:0",)))]
         for kind in ("CPU", "GPU")
     }
     assert max(sizes["CPU"]) < max(sizes["GPU"])
@@ -156,12 +156,12 @@ from frieze.core import import_tensorflow
 tf = import_tensorflow()
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from frieze.embedder import BackboneRequest, Setting, find_devices, open_backbone
+from frieze.embedder import BackboneRequest, EngineSettings, find_devices, open_backbone
 from frieze.embedder.engines.tensorflow import TensorFlowEngine
 backbone = open_backbone(BackboneRequest(handle=sys.argv[1]))
 pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
-one = TensorFlowEngine(backbone, Setting(precision="bfloat16", devices=("CPU:0",))).infer(pixels)
-two = TensorFlowEngine(backbone, Setting(precision="bfloat16", devices=find_devices("cpu")))
+one = TensorFlowEngine(backbone, EngineSettings(precision="bfloat16", devices=("CPU:0",))).infer(pixels)
+two = TensorFlowEngine(backbone, EngineSettings(precision="bfloat16", devices=find_devices("cpu")))
 waits = [two.submit(pixels) for _ in range(100)]
 print(max(float(np.abs(wait() - one).max()) for wait in waits))
 """
@@ -184,10 +184,10 @@ tf = import_tensorflow()
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from frieze.embedder import BackboneRequest, open_backbone
-from frieze.embedder.engines import Setting, find_devices
+from frieze.embedder.engines import EngineSettings, find_devices
 from frieze.embedder.engines.tensorflow import TensorFlowEngine
 backbone = open_backbone(BackboneRequest(handle=sys.argv[1]))
-engine = TensorFlowEngine(backbone, Setting(devices=find_devices(sys.argv[2])))
+engine = TensorFlowEngine(backbone, EngineSettings(devices=find_devices(sys.argv[2])))
 run, used = engine._function, []
 def spy(*, pixels):
     found = run(pixels=pixels)
@@ -197,7 +197,7 @@ engine._function = spy
 pixels = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
 waits = [engine.submit(pixels[at : at + 2]) for at in (0, 2, 4)]
 parts = np.concatenate([wait() for wait in waits])
-whole = TensorFlowEngine(backbone, Setting(devices=("CPU:0",))).infer(pixels)
+whole = TensorFlowEngine(backbone, EngineSettings(devices=("CPU:0",))).infer(pixels)
 assert np.abs(parts - whole).max() < 1e-4
 print(engine.depth, sorted(set(used)))
 """

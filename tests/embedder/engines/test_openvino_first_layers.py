@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from frieze.embedder.engines.openvino_stem import split_stem
+from frieze.embedder.engines.openvino_first_layers import split_first_layers
 
 openvino = pytest.importorskip("openvino")
 from openvino import opset13 as ops  # noqa: E402  where OpenVINO is installed
@@ -10,7 +10,7 @@ IMAGE = np.random.default_rng(0).normal(size=(1, 3, 16, 16)).astype(np.float32)
 
 
 def conv(source, n_out, stride=1):
-    """Put a convolution and its activation behind an output."""
+    """Append a convolution and its activation to an output."""
     n_in = source.get_output_shape(0)[1]
     weights = np.random.default_rng(n_out).normal(size=(n_out, n_in, 3, 3)).astype(np.float32)
     return ops.relu(ops.convolution(source, weights, [stride, stride], [1, 1], [1, 1], [1, 1]))
@@ -22,7 +22,7 @@ def run(model, image):
 
 
 def network(*layers):
-    """Give a model, and what it computes."""
+    """Build a model; return it and its output."""
     entry = ops.parameter([1, 3, 16, 16], np.float32)
     last = entry
     for layer in layers:
@@ -32,40 +32,40 @@ def network(*layers):
 
 
 def skipping(source):
-    """Go round two convolutions."""
+    """Add a shortcut around two convolutions."""
     return ops.add(source, conv(conv(source, 8), source.get_output_shape(0)[1]))
 
 
 def plain(*widths):
-    """Give convolutions, one after the other."""
+    """Return a chain of convolutions."""
     return [lambda source, width=width: conv(source, width) for width in widths]
 
 
 def test_same_answer():
-    """The two parts, one after the other, compute what the whole did."""
-    model, wanted = network(*plain(8, 4, 8, 16, 16, 16))
-    stem, rest = split_stem(model)
-    assert np.allclose(run(rest, run(stem, IMAGE)), wanted, atol=1e-4)
+    """The two parts in sequence compute what the whole model computes."""
+    model, expected = network(*plain(8, 4, 8, 16, 16, 16))
+    first, rest = split_first_layers(model)
+    assert np.allclose(run(rest, run(first, IMAGE)), expected, atol=1e-4)
 
 
-def test_where_least_is_handed_on():
-    """Of the places behind the first four layers the narrowest is cut, and behind its activation."""
+def test_cuts_at_the_smallest_tensor():
+    """The cut is at the smallest tensor behind the first four layers, after its activation."""
     model, _ = network(*plain(8, 4, 8, 16, 2, 2))
-    stem, _ = split_stem(model)
-    assert list(stem.output(0).get_shape()) == [1, 4, 16, 16]
-    assert stem.get_results()[0].input_value(0).get_node().get_type_name() == "Relu"
+    first, _ = split_first_layers(model)
+    assert list(first.output(0).get_shape()) == [1, 4, 16, 16]
+    assert first.get_results()[0].input_value(0).get_node().get_type_name() == "Relu"
 
 
 def test_never_beside_a_shortcut():
-    """A place that something goes round is no cut."""
-    model, wanted = network(*plain(8), skipping, *plain(16, 16, 16))
-    stem, rest = split_stem(model)
-    assert stem.get_results()[0].input_value(0).get_node().get_type_name() == "Add"
-    assert np.allclose(run(rest, run(stem, IMAGE)), wanted, atol=1e-4)
+    """A tensor that a shortcut bypasses is no cut."""
+    model, expected = network(*plain(8), skipping, *plain(16, 16, 16))
+    first, rest = split_first_layers(model)
+    assert first.get_results()[0].input_value(0).get_node().get_type_name() == "Add"
+    assert np.allclose(run(rest, run(first, IMAGE)), expected, atol=1e-4)
 
 
 def test_no_cut():
-    """A graph whose input goes round all of its first layers can't be cut."""
+    """A graph whose input bypasses all first layers can't be cut."""
     model, _ = network(lambda source: ops.add(source, conv(conv(conv(conv(conv(source, 4), 4), 4), 4), 3)))
     with pytest.raises(RuntimeError, match="its first layers can't be told from the rest"):
-        split_stem(model)
+        split_first_layers(model)
