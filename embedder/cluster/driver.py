@@ -234,7 +234,7 @@ class ClusterDriver:
                 image["uri"],
                 stage="embed",
                 reason=_POISON,
-                message="each process that took it up died",
+                message="every worker that took it died",
                 size=image["size_bytes"],
                 mtime=image["mtime_ns"],
             )

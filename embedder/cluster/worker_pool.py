@@ -151,7 +151,7 @@ class WorkerPool:
                 yield Reply(worker, context, value, is_dead=False)
             except ray.exceptions.RayTaskError:  # a bug of ours
                 raise
-            except ray.exceptions.RayError:  # the worker died or is out of memory, or its machine is gone
+            except ray.exceptions.RayError:  # the worker died or is out of memory, or its machine went away
                 ray.kill(worker.actor)
                 if self._workers.get(worker.slot) is worker:  # else another one has its slot already
                     self._workers.pop(worker.slot)

@@ -27,7 +27,7 @@ def split_first_layers(model: Any) -> list[Any]:
 
     cuts = [output for output in _early_outputs(model) if _is_cut(model, output)]
     if not cuts:
-        raise RuntimeError("its first layers can't be told from the rest")
+        raise RuntimeError("its first layers can't be split from the rest")
     # Of equals the last one: the cut then lies behind an activation.
     cut = min(reversed(cuts), key=lambda output: math.prod(output.get_shape()))
     entry = opset13.parameter(cut.get_partial_shape(), cut.get_element_type())

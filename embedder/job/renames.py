@@ -32,7 +32,7 @@ def find_renamed(
         step: Called with the number of images read, and of those to read.
 
     Returns:
-        int64 [N], -1 where there is none: the `source_rows` of `make_plan`.
+        int64 [N], -1 for none: the `source_rows` of `make_plan`.
     """
     source_rows = np.where(comparison.same_size_and_mtime & ~comparison.is_same, comparison.stored_rows, -1)
     rows = np.flatnonzero(_may_be_stored(comparison))

@@ -85,7 +85,7 @@ def commit(
         shard: The shard.
         writer: The table.
         comparison: The listing compared with it.
-        embedded: Rows of the part that ran through the backbone; None where there are none.
+        embedded: Rows of the part that ran through the backbone; None if there are none.
         failures: Images that could not be embedded.
 
     Raises:

@@ -75,7 +75,7 @@ def image_reader(uris: Sequence[str], spec: BackboneSpec, *, max_pixels: int = M
         except ImageError as error:
             raise InputError(
                 f"{uri} can't be read any more ({error.stage}, {error.reason}): {error.message}.",
-                hint="Put it back, or bring the table up to date with frieze embed, and run again.",
+                hint="Put it back, or update the table with frieze embed, and run again.",
             ) from error
 
     return lambda rows: np.stack(list(pool.map(decode, rows.tolist())))

@@ -28,7 +28,7 @@ def spot_check(table: Features, *, n: int, seed: int = 0) -> dict[str, Any]:
 
     Args:
         table: The table.
-        n: How many, drawn at random; all where there are fewer.
+        n: How many, drawn at random; all if there are fewer.
         seed: Of the random draw.
 
     Returns:

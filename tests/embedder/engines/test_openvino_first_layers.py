@@ -67,5 +67,5 @@ def test_never_beside_a_shortcut():
 def test_no_cut():
     """A graph whose input bypasses all first layers can't be cut."""
     model, _ = network(lambda source: ops.add(source, conv(conv(conv(conv(conv(source, 4), 4), 4), 4), 3)))
-    with pytest.raises(RuntimeError, match="its first layers can't be told from the rest"):
+    with pytest.raises(RuntimeError, match="its first layers can't be split from the rest"):
         split_first_layers(model)
