@@ -20,7 +20,7 @@ def wide(tmp_path_factory, tf):
 
 
 def test_a_stored_size_that_is_no_square(wide, folder, embed, out):
-    """A table of such a network is embedded again, searched in and gone on with at the size that is stored."""
+    """A table of such a network is spot-checked, searched and updated at its stored size."""
     embed(folder, out, backbone=wide)
     table = open_features(out)
     assert table.spec.image_size == (24, 40)
@@ -29,30 +29,30 @@ def test_a_stored_size_that_is_no_square(wide, folder, embed, out):
     assert np.abs(query[0] - table.embeddings()[0]).max() < 1e-4
 
 
-@pytest.mark.parametrize("asked", [(24, 40), "24x40", "24X40"])
-def test_asked_for(wide, asked):
-    """Height and width may be asked for, and are stored as they are typed."""
-    request = BackboneRequest(handle=str(wide), image_size=asked)
+@pytest.mark.parametrize("size", [(24, 40), "24x40", "24X40"])
+def test_explicit_size(wide, size):
+    """Height and width can be set, and are stored as typed."""
+    request = BackboneRequest(handle=str(wide), image_size=size)
     assert open_backbone(request).spec.image_size == (24, 40)
     assert request.to_json()["image_size"] == "24x40"
 
 
-@pytest.mark.parametrize(("asked", "kept"), [(32, 32), ("32", 32), ((32, 32), 32), (None, None)])
-def test_a_square_is_one_number(asked, kept):
-    """A square is stored as its side, as ever."""
-    assert BackboneRequest(image_size=asked).to_json()["image_size"] == kept
+@pytest.mark.parametrize(("size", "stored"), [(32, 32), ("32", 32), ((32, 32), 32), (None, None)])
+def test_a_square_is_one_number(size, stored):
+    """A square is stored as its side."""
+    assert BackboneRequest(image_size=size).to_json()["image_size"] == stored
 
 
-@pytest.mark.parametrize("asked", [0, -1, "x", "3x", "3x4x5", (3, 0), "wide"])
-def test_no_size(asked):
-    """What is no size is refused with what to give."""
+@pytest.mark.parametrize("size", [0, -1, "x", "3x", "3x4x5", (3, 0), "wide"])
+def test_invalid_size(size):
+    """An invalid size is refused with a hint."""
     with pytest.raises(InputError, match="--image-size is") as caught:
-        _ = BackboneRequest(image_size=asked).size
+        _ = BackboneRequest(image_size=size).size
     assert "HxW" in caught.value.hint
 
 
-def test_older_tables_are_asked_for_the_same():
-    """A request stored before there was `stretch` is that of a run without it."""
+def test_older_requests():
+    """A request stored before `stretch` existed equals that of a run without it."""
     stored = BackboneRequest().to_json()
     del stored["stretch"]
     assert BackboneRequest().is_same_as(stored)
