@@ -21,7 +21,7 @@ WORKERS ?= $(shell python3 -c "import os; n = min(2, len(os.sched_getaffinity(0)
 # Without this, the tests' several hundred Pythons would compile Frieze anew each.
 unexport PYTHONDONTWRITEBYTECODE
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --no-loadscope-reorder
-BARE := tests/embedder/engines tests/embedder/test_job_engines.py tests/embedder/job/test_select_engine.py
+BARE := tests/embedder/engines tests/embedder/job/test_engine_choice.py tests/embedder/job/test_select_engine.py
 
 .PHONY: demo test test-bare test-slow mutants check format docs bench clean
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 from frieze.embedder.backbones import PRECISIONS, Backbone, BackboneRequest
 from frieze.embedder.backbones.open import list_backbones, open_backbone, reopen_backbone
 from frieze.embedder.backbones.trainable import TrainableBackbone, open_trainable
-from frieze.embedder.cluster.driver import ClusterRun
-from frieze.embedder.cluster.worker import Outcome
-from frieze.embedder.cluster.worker_pool import Answer, Place, WorkerHandle
+from frieze.embedder.cluster.driver import ClusterDriver
+from frieze.embedder.cluster.worker import SliceResult
+from frieze.embedder.cluster.worker_pool import Reply, Slot, WorkerHandle
 from frieze.embedder.dry_run import estimate_source
 from frieze.embedder.embed import embed_source
-from frieze.embedder.engines import Setting, find_devices
+from frieze.embedder.engines import EngineSettings, find_devices
 from frieze.embedder.engines.accuracy import LEAST_COSINE, measure_drift
 from frieze.embedder.engines.base import ENGINES
 from frieze.embedder.engines.benchmark import measure_rate, try_engines
@@ -21,12 +21,12 @@ from frieze.embedder.images.resize import FITS, PIXELS
 from frieze.embedder.in_graph import decode_batch, fit_batch, freeze_with
 from frieze.embedder.job.options import JobOptions
 from frieze.embedder.job.pipeline import decode_for
-from frieze.embedder.job.run import make_run
+from frieze.embedder.job.run import plan_run
 from frieze.embedder.job.select_engine import default_engine
 from frieze.embedder.job.single_images import embed_images, image_reader
-from frieze.embedder.job.spot_check import embed_again
-from frieze.embedder.job.stored_request import recall
-from frieze.embedder.job.timing import Stages
+from frieze.embedder.job.spot_check import spot_check
+from frieze.embedder.job.stored_request import recall_embed_options
+from frieze.embedder.job.timing import StageTimes
 from frieze.embedder.sources import LabelFile, Source, SourceOptions, as_images, read_labels
 from frieze.embedder.sources.base import Listing
 from frieze.embedder.sources.open import LABELS, open_source, read_image
@@ -43,21 +43,21 @@ __all__ = [
     "MAX_PIXELS",
     "PIXELS",
     "PRECISIONS",
-    "Answer",
     "Backbone",
     "BackboneRequest",
-    "ClusterRun",
+    "ClusterDriver",
+    "EngineSettings",
     "HubLayer",
     "JobOptions",
     "LabelFile",
     "Limits",
     "Listing",
-    "Outcome",
-    "Place",
-    "Setting",
+    "Reply",
+    "SliceResult",
+    "Slot",
     "Source",
     "SourceOptions",
-    "Stages",
+    "StageTimes",
     "TrainableBackbone",
     "WorkerHandle",
     "as_images",
@@ -66,7 +66,6 @@ __all__ = [
     "decode_for",
     "default_engine",
     "describe_tally",
-    "embed_again",
     "embed_images",
     "embed_source",
     "estimate_source",
@@ -75,22 +74,23 @@ __all__ = [
     "freeze_with",
     "image_reader",
     "list_backbones",
-    "make_run",
     "measure_drift",
     "measure_rate",
     "open_backbone",
     "open_source",
     "open_trainable",
+    "plan_run",
     "read_image",
     "read_labels",
-    "recall",
+    "recall_embed_options",
     "reopen_backbone",
+    "spot_check",
     "try_engines",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    # A Keras class: only its users wait for the import of Keras and TensorFlow.
+    # A subclass of a Keras layer: imported on first use, for Keras and TensorFlow load slowly.
     if name != "HubLayer":
         raise AttributeError(f"module 'frieze.embedder' has no attribute {name!r}")
     return importlib.import_module("frieze.embedder.backbones.hub_layer.layer").HubLayer

@@ -13,7 +13,7 @@ from benchmarks import DATA, FRIEZE
 from benchmarks.embedding.accuracy import embed, nearest_accuracy
 from benchmarks.tables import run_passages, show
 from frieze.core import count_cores
-from frieze.embedder import ENGINES, BackboneRequest, Setting, open_backbone
+from frieze.embedder import ENGINES, BackboneRequest, EngineSettings, open_backbone
 
 SETS = ("flowers5_128", "imagenette_val", "neardup_ccby", "flowers_ccby_200", "cifar10_test_webdataset")
 PEER, LARGE = "mobilenet_v1_025_128", "mobilenet_v2_100_224"
@@ -45,7 +45,9 @@ def rate(engine: str, precision: str, backbone: str) -> float:
     pixels = np.random.default_rng(0).integers(0, 256, (512, *opened.spec.image_size, 3), dtype=np.uint8)
     seconds = []
     for batch_size in (4, 8, 64):
-        running = ENGINES[engine](opened, Setting(precision=precision, batch_size=batch_size, streams=count_cores()))
+        running = ENGINES[engine](
+            opened, EngineSettings(precision=precision, batch_size=batch_size, streams=count_cores())
+        )
         batches = [pixels[at : at + 64] for at in range(0, len(pixels), 64)]
         running.infer(batches[0])
         for _ in range(3):

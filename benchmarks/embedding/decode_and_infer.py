@@ -19,7 +19,15 @@ from pathlib import Path
 import numpy as np
 
 from frieze.core import count_cores
-from frieze.embedder import BackboneRequest, Setting, decode_for, find_devices, measure_rate, open_backbone, try_engines
+from frieze.embedder import (
+    BackboneRequest,
+    EngineSettings,
+    decode_for,
+    find_devices,
+    measure_rate,
+    open_backbone,
+    try_engines,
+)
 from frieze.features import BackboneSpec
 
 SECONDS = 5.0
@@ -74,8 +82,8 @@ def forward(folder: str, model: str, *arguments: str) -> dict[str, object]:
     options = _options().parse_args(arguments)
     backbone = open_backbone(BackboneRequest(handle=model))
     pixels = np.stack([decode_for(path.read_bytes(), backbone.spec)[0] for path in _photographs(folder)])
-    setting = Setting(precision=options.precision, devices=find_devices(), has_float32_stem=options.stem)
-    (trials,) = try_engines(options.engine, [options.engine], backbone, setting, pixels[:N_SAMPLE])
+    settings = EngineSettings(precision=options.precision, devices=find_devices(), has_float32_stem=options.stem)
+    (trials,) = try_engines(options.engine, [options.engine], backbone, settings, pixels[:N_SAMPLE])
     engine = trials[0].make(backbone)
     measure_rate(engine, pixels, seconds=1)
     cpu, start = time.process_time(), time.perf_counter()
@@ -83,7 +91,7 @@ def forward(folder: str, model: str, *arguments: str) -> dict[str, object]:
     used, seconds = time.process_time() - cpu, time.perf_counter() - start
     if options.out:
         np.save(options.out, engine.infer(pixels))
-    return {"images_per_second": rate, "cpu_s": used / (rate * seconds), **trials[0].setting.to_json()}
+    return {"images_per_second": rate, "cpu_s": used / (rate * seconds), **trials[0].settings.to_json()}
 
 
 def _options() -> argparse.ArgumentParser:

@@ -22,16 +22,16 @@ from benchmarks import DATA, FRIEZE
 from benchmarks.tables import run_passages, show
 from frieze.core import Rows
 from frieze.embedder import (
-    Answer,
-    ClusterRun,
+    ClusterDriver,
     JobOptions,
     Listing,
-    Outcome,
-    Place,
+    Reply,
+    SliceResult,
+    Slot,
     Source,
-    Stages,
+    StageTimes,
     WorkerHandle,
-    make_run,
+    plan_run,
 )
 from frieze.features import LISTING, PART, BackboneSpec, Manifest, Part, compare, make_plan, open_writer, to_failures
 
@@ -115,40 +115,43 @@ class Simulated:
 
     Attributes:
         seconds: The simulated time.
+        shortage: None: the simulated cluster has room for all.
     """
+
+    shortage: str | None = None
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._numbers = itertools.count()
-        self._coming: list[tuple[float, int, Answer]] = []
+        self._coming: list[tuple[float, int, Reply]] = []
         self._free: dict[WorkerHandle, float] = {}
         self.seconds = 0.0
 
-    def hire(self) -> list[WorkerHandle]:
+    def start_workers(self) -> list[WorkerHandle]:
         """Return all of them, once."""
         if self._free:
             return []
-        self._free = {WorkerHandle(Place("node", range(n, n + 1), 0), None): 0.0 for n in range(N_WORKERS)}
+        self._free = {WorkerHandle(Slot("node", range(n, n + 1), 0), None): 0.0 for n in range(N_WORKERS)}
         return list(self._free)
 
-    def ask(self, member: WorkerHandle, question: str, *words: Any, about: Any) -> None:
-        """Schedule a worker's answer; its file is written at once."""
-        began = max(self.seconds, self._free[member])
+    def call(self, worker: WorkerHandle, method: str, *args: Any, context: Any) -> None:
+        """Schedule a worker's reply; its file is written at once."""
+        done_at = max(self.seconds, self._free[worker])
         value: Any = ("none", {}, SPEC)
-        if question == "embed":
-            rows, file = words
-            began += len(rows) / RATE
+        if method == "embed":
+            rows, file = args
+            done_at += len(rows) / RATE
             file.write_bytes(b"")
-            value = Outcome(Part(file.name, len(rows), 0, 0, "0" * 64), (), (), len(rows), Stages(), "node")
-        self._free[member] = began
-        heapq.heappush(self._coming, (began, next(self._numbers), Answer(member, about, value, is_dead=False)))
+            value = SliceResult(Part(file.name, len(rows), 0, 0, "0" * 64), (), (), len(rows), StageTimes(), "node")
+        self._free[worker] = done_at
+        heapq.heappush(self._coming, (done_at, next(self._numbers), Reply(worker, context, value, is_dead=False)))
 
-    def answers(self, *, seconds: float) -> Iterator[Answer]:
-        """Yield what is done within `seconds` of simulated time after the next answer."""
-        end = self._coming[0][0] + seconds / 1000 if self._coming else 0.0
+    def replies(self, *, timeout_s: float) -> Iterator[Reply]:
+        """Yield what is done within `timeout_s` milliseconds of simulated time after the next reply."""
+        end = self._coming[0][0] + timeout_s / 1000 if self._coming else 0.0
         while self._coming and self._coming[0][0] <= end:
-            self.seconds, _, answer = heapq.heappop(self._coming)
-            yield answer
+            self.seconds, _, reply = heapq.heappop(self._coming)
+            yield reply
 
 
 def driver(folder: Path) -> None:
@@ -157,10 +160,10 @@ def driver(folder: Path) -> None:
     options = JobOptions(shard_size=4)  # the driver's work is by the shard
     manifest = Manifest(spec=SPEC, source=listing.source)
     with open_writer(folder / "table", manifest) as writer:
-        run = make_run(time.perf_counter(), writer, Source(listing, _no_bytes), options, lambda *_: None)
-        crew = Simulated(folder)
+        run = plan_run(time.perf_counter(), writer, Source(listing, _no_bytes), options, lambda *_: None)
+        pool = Simulated(folder)
         began, cpu = time.perf_counter(), time.process_time()
-        ClusterRun(run, crew).embed()
+        ClusterDriver(run, pool).embed()
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
         _check_all(run)
     rows = [

@@ -19,7 +19,7 @@ from benchmarks import DATA, FRIEZE, ROOT
 from benchmarks.tables import show
 
 BACKBONE = DATA / "backbones" / "resnet8_cifar10_32" / "saved_model"
-FORMS = runpy.run_path(str(ROOT / "tests" / "embedder" / "test_forms.py"))["FORMS"]
+FORMS = runpy.run_path(str(ROOT / "tests" / "embedder" / "sources" / "test_same_vectors.py"))["FORMS"]
 
 
 def read_images() -> list[tuple[str, str, bytes]]:

@@ -1,1 +1,1 @@
-"""A run on a Ray cluster: driver, workers, scheduling."""
+"""A run on a Ray cluster: driver, worker pool, scheduler, workers, results."""

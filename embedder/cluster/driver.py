@@ -1,4 +1,8 @@
-"""A run whose shards are embedded by a cluster: this process plans, commits and keeps the table."""
+"""The driver of a Ray run: start workers, assign slices of shards, handle crashes, commit what comes back.
+
+This process plans and keeps the table; the workers embed. A dead worker's slices go to others, stragglers are copied,
+and an image that kills every worker is recorded as a failure. Committed shards are checkpoints: a run can resume.
+"""
 
 import dataclasses
 import itertools
@@ -10,223 +14,236 @@ import numpy as np
 
 from frieze.core import OUT_OF_MEMORY, InputError, Rows, connect_to_ray, evenly_spaced
 from frieze.embedder.cluster.results import ResultCollector
-from frieze.embedder.cluster.scheduler import Piece, Schedule
-from frieze.embedder.cluster.worker import Outcome, Work
-from frieze.embedder.cluster.worker_pool import Answer, WorkerHandle, WorkerPool
-from frieze.embedder.job.run import Run
+from frieze.embedder.cluster.scheduler import Scheduler, ShardSlice
+from frieze.embedder.cluster.worker import SliceResult, WorkerConfig
+from frieze.embedder.cluster.worker_pool import Reply, WorkerHandle, WorkerPool
+from frieze.embedder.job.run import Run, RunStats
 from frieze.features import Failure, clear_staged_parts, staging_path
 
 _LOG = logging.getLogger("frieze")
-_LOOK_AROUND_S = 5.0
-"""How often room for more workers is looked for."""
+_START_WORKERS_S = 5.0
+"""How often the driver looks for free slots."""
 _SAMPLE = 4096
-"""Rows on which an engine is tried at most."""
+"""Most rows on which a worker tries engines."""
 _MOST_FALSE_STARTS = 3
-"""How many workers may die before one has begun, for each place that there is for one, while nothing is embedded."""
+"""How many workers a slot may die before one is ready, while nothing is embedded."""
 _PATIENCE_S = 10.0
-"""How long nobody says that no worker could be started."""
+"""How long the driver waits for a first worker before it logs what is missing."""
 _CHOICE_S = 20.0
-"""How long a worker may take over its choice of an engine before another one is asked as well."""
-_OF_THE_MACHINE = ("unreadable", "missing", OUT_OF_MEMORY)
-"""Reasons of failures that may hold on one machine, and not on another."""
-_DEADLY = "kills its worker"
+"""How long a worker may take to choose an engine before another one is asked as well."""
+_MACHINE_REASONS = ("unreadable", "missing", OUT_OF_MEMORY)
+"""Reasons of failures that may hold on one machine only."""
+_POISON = "kills its worker"
 
 
 class PoolProtocol(Protocol):
-    """What a run wants of a crew."""
+    """The part of `WorkerPool` that a driver uses."""
 
-    lack: str | None
+    shortage: str | None
 
     def start_workers(self) -> list[WorkerHandle]:
-        """Give new workers, wherever there is room."""
+        """Start a worker in every free slot; return the new ones."""
 
-    def ask(self, member: WorkerHandle, question: str, *words: Any, about: Any) -> None:
-        """Have a worker do something."""
+    def call(self, worker: WorkerHandle, method: str, *args: Any, context: Any) -> None:
+        """Call a method of a worker."""
 
-    def answers(self, *, seconds: float) -> Any:
-        """Wait for answers."""
+    def replies(self, *, timeout_s: float) -> Any:
+        """Wait for replies."""
 
 
-def embed_on_cluster(run: Run, work: Work) -> None:
-    """Have all shards of a run that want a backbone embedded by a cluster's workers.
+def embed_on_cluster(run: Run, config: WorkerConfig) -> RunStats:
+    """Embed all shards of a run that need a backbone on a cluster's workers.
 
     Raises:
-        InputError: Something the user can mend; what is stored stays.
+        InputError: Something the user can fix; the committed shards stay.
     """
-    with connect_to_ray(str(work.options.ray)) as ray, WorkerPool(ray, work) as crew:
-        ClusterRun(run, crew).embed()
+    with connect_to_ray(str(config.options.ray)) as ray, WorkerPool(ray, config) as pool:
+        stats = ClusterDriver(run, pool).embed()
     clear_staged_parts(run.writer.path)
+    return stats
 
 
-class ClusterRun:
-    """The shards of a run, given to workers, and committed as they come back.
+class ClusterDriver:
+    """Assigns the shards of a run to workers, and commits the results.
 
     Args:
         run: The run.
-        crew: The workers.
+        pool: The workers.
     """
 
-    def __init__(self, run: Run, crew: PoolProtocol) -> None:
+    def __init__(self, run: Run, pool: PoolProtocol) -> None:
         self._run = run
-        self._crew = crew
+        self._pool = pool
+        self._stats = RunStats()
         self._shards = [shard for shard in run.plan.shards if len(shard.rows)]
-        self._schedule = Schedule([shard.rows for shard in self._shards])
-        self._gathering = ResultCollector(run, self._shards)
+        self._scheduler = Scheduler([shard.rows for shard in self._shards])
+        self._results = ResultCollector(run, self._shards, self._stats)
         rows = np.concatenate([shard.rows for shard in self._shards])
         self._sample: Rows = evenly_spaced(rows, _SAMPLE)
-        self._attempts = itertools.count(time.time_ns())  # no name that a killed run's worker still writes to
-        self._members: list[WorkerHandle] = []
-        self._idle: list[
-            WorkerHandle
-        ] = []  # those of them who have loaded the backbone, and were not asked to choose yet
-        self._choosers: set[WorkerHandle] = set()  # those who were asked before there was a choice, and think about it
+        self._attempts = itertools.count(time.time_ns())  # no file name that a killed run's worker still writes to
+        self._workers: list[WorkerHandle] = []
+        self._loaded: list[WorkerHandle] = []  # have the backbone, were not asked for an engine yet
+        self._choosing: set[WorkerHandle] = set()  # were asked before there was a choice, have not replied
         self._has_choice = False
-        self._lonely_since = self._asked_last = time.perf_counter()
-        self._is_told_of_lack = False
-        self._n_false_starts = self._n_places = 0
+        self._no_worker_since = self._asked_at = time.perf_counter()
+        self._is_shortage_logged = False
+        self._n_false_starts = self._n_slots = 0
         self._n_done = 0
-        self._looked = -np.inf
+        self._started_workers_at = -np.inf
 
-    def embed(self) -> None:
-        """Run until nothing is left; each shard that was committed stands, however it ends."""
+    def embed(self) -> RunStats:
+        """Run until no slice is left; each committed shard stays, however the run ends."""
         self._run.progress(0, self._run.plan.n_pending)
         try:
-            while self._schedule:
-                self._look_around()
-                for answer in self._crew.answers(seconds=1.0):
-                    self._take(answer)
-                self._gathering.settle_in_time()
+            while self._scheduler:
+                self._assign_work()
+                for reply in self._pool.replies(timeout_s=1.0):
+                    self._handle(reply)
+                self._results.register_if_due()
         finally:
-            self._gathering.settle()
-        self._run.done = time.perf_counter()
+            self._results.register()
+        self._stats.finished_at = time.perf_counter()
+        return self._stats
 
-    def _look_around(self) -> None:
-        """Hire where there is room; all but the first wait for its choice of an engine."""
+    def _assign_work(self) -> None:
+        """Start workers in free slots; all but the first wait for its choice of an engine."""
         now = time.perf_counter()
-        if now - self._looked > _LOOK_AROUND_S:
-            self._looked = now
-            self._hire()
-            for member in self._members:  # what nobody would take for a while is taken by anybody after it
-                self._hand_out(member)
-        if not self._has_choice and self._idle and (not self._choosers or now - self._asked_last > _CHOICE_S):
-            self._have_another_choose()
-        while self._has_choice and self._idle:
-            self._have_choose(self._idle.pop())
+        if now - self._started_workers_at > _START_WORKERS_S:
+            self._started_workers_at = now
+            self._start_workers()
+            for worker in self._workers:  # a slice that workers avoided becomes free for them after a while
+                self._assign(worker)
+        if not self._has_choice and self._loaded and (not self._choosing or now - self._asked_at > _CHOICE_S):
+            self._ask_another_to_choose()
+        while self._has_choice and self._loaded:
+            self._ask_to_choose(self._loaded.pop())
 
-    def _hire(self) -> None:
-        fresh = self._crew.start_workers()
-        self._members += fresh
-        self._n_places = max(self._n_places, len(self._members))
-        for member in fresh:
-            self._crew.ask(member, "greet", about="greet")
-            self._crew.ask(member, "load", about="load")
-        if any(member.host is not None for member in self._members):
-            self._lonely_since, self._is_told_of_lack = self._looked, False
-        elif self._crew.lack and not self._is_told_of_lack and self._looked - self._lonely_since >= _PATIENCE_S:
-            self._is_told_of_lack = True
-            self._say(f"Waiting for {self._crew.lack}.")
+    def _start_workers(self) -> None:
+        started = self._pool.start_workers()
+        self._workers += started
+        self._n_slots = max(self._n_slots, len(self._workers))
+        for worker in started:
+            self._pool.call(worker, "hostname", context="hostname")
+            self._pool.call(worker, "load", context="load")
+        now, shortage = self._started_workers_at, self._pool.shortage
+        if any(worker.host is not None for worker in self._workers):
+            self._no_worker_since, self._is_shortage_logged = now, False
+        elif shortage and not self._is_shortage_logged and now - self._no_worker_since >= _PATIENCE_S:
+            self._is_shortage_logged = True
+            self._note(f"Waiting for {shortage}.")
 
-    def _say(self, note: str) -> None:
+    def _note(self, note: str) -> None:
         _LOG.warning(note)
-        self._run.cluster_notes.append(note)
+        self._stats.cluster_notes.append(note)
 
-    def _have_another_choose(self) -> None:
-        slow = sorted({str(member.host) for member in self._choosers})
-        member = self._idle.pop(0)
-        if slow:
-            after = f"after {_CHOICE_S:.0f} s {member.host} is asked, too"
-            self._say(f"A worker on {', '.join(slow)} has not chosen an engine yet; {after}.")
-        self._choosers.add(member)
-        self._asked_last = time.perf_counter()
-        self._have_choose(member)
+    def _ask_another_to_choose(self) -> None:
+        slow_hosts = sorted({str(worker.host) for worker in self._choosing})
+        worker = self._loaded.pop(0)
+        if slow_hosts:
+            after = f"after {_CHOICE_S:.0f} s {worker.host} is asked, too"
+            self._note(f"A worker on {', '.join(slow_hosts)} has not chosen an engine yet; {after}.")
+        self._choosing.add(worker)
+        self._asked_at = time.perf_counter()
+        self._ask_to_choose(worker)
 
-    def _have_choose(self, member: WorkerHandle) -> None:
+    def _ask_to_choose(self, worker: WorkerHandle) -> None:
         manifest = dataclasses.replace(self._run.writer.manifest, parts=())
-        self._crew.ask(member, "choose", self._sample, manifest, about="choose")
+        self._pool.call(worker, "choose_engine", self._sample, manifest, context="choose_engine")
 
-    def _hand_out(self, member: WorkerHandle) -> None:
-        for piece in self._schedule.take(member) if member.has_begun else ():
-            file = staging_path(self._run.writer.path, self._shards[piece.shard], next(self._attempts))
-            self._crew.ask(member, "embed", piece.rows, file, about=(piece, file))
+    def _assign(self, worker: WorkerHandle) -> None:
+        for shard_slice in self._scheduler.take(worker) if worker.is_ready else ():
+            file = staging_path(self._run.writer.path, self._shards[shard_slice.shard], next(self._attempts))
+            self._pool.call(worker, "embed", shard_slice.rows, file, context=(shard_slice, file))
 
-    def _take(self, answer: Answer) -> None:
-        member = answer.member
-        if answer.is_dead:
-            self._on_worker_death(member)
-        elif answer.about == "greet":
-            member.host = answer.value
-        elif answer.about == "load":
-            self._idle.append(member)
-        elif answer.about == "choose":
-            self._on_worker_ready(answer)
+    def _handle(self, reply: Reply) -> None:
+        worker = reply.worker
+        if reply.is_dead:
+            self._on_worker_death(worker)
+        elif reply.context == "hostname":
+            worker.host = reply.value
+        elif reply.context == "load":
+            self._loaded.append(worker)
+        elif reply.context == "choose_engine":
+            self._on_worker_ready(reply)
         else:
-            piece, file = answer.about
-            if self._schedule.end(member, piece):
-                again, outcome = self._divide(member, piece, answer.value)
-                self._gathering.take(piece, outcome)
-                self._end(piece, n_again=len(again))
-            else:  # another one was faster
+            shard_slice, file = reply.context
+            if self._scheduler.finish(worker, shard_slice):
+                retried, result = self._retry_elsewhere(worker, shard_slice, reply.value)
+                self._results.add(shard_slice, result)
+                self._finish(shard_slice, n_retried=len(retried))
+            else:  # another worker was faster
                 file.unlink(missing_ok=True)
-        for one in self._members if answer.is_dead else [member]:  # a death leaves work for any of them
-            self._hand_out(one)
+        for one in self._workers if reply.is_dead else [worker]:  # a death leaves work for any of them
+            self._assign(one)
 
-    def _divide(self, member: WorkerHandle, piece: Piece, outcome: Outcome) -> tuple[Rows, Outcome]:
-        """Have another machine try what this one could not read, or had no memory for: that may be so on it alone.
+    def _retry_elsewhere(
+        self, worker: WorkerHandle, shard_slice: ShardSlice, result: SliceResult
+    ) -> tuple[Rows, SliceResult]:
+        """Queue images again that this machine could not read or had no memory for, for another machine.
 
         Returns:
-            The rows that are tried again, and what came of all others.
+            The rows to retry, and the result of all others.
         """
-        suspects = {one.id for one in outcome.failures if one.reason in _OF_THE_MACHINE}
-        here = {one for one in self._members if one.place.node == member.place.node} | piece.shunned
-        elsewhere = [one for one in self._members if one.host is not None and one not in here]
-        if not suspects or not elsewhere or member in piece.shunned:
-            return piece.rows[:0], outcome
-        ids = self._run.comparison.images["id"].take(piece.rows).to_pylist()
-        again = piece.rows[[name in suspects for name in ids]]
-        self._schedule.add(Piece(piece.shard, again, shunned=here))
-        failures = tuple(failure for failure in outcome.failures if failure.id not in suspects)
-        return again, dataclasses.replace(outcome, failures=failures)
+        suspects = {failure.id for failure in result.failures if failure.reason in _MACHINE_REASONS}
+        avoided = {one for one in self._workers if one.slot.node == worker.slot.node} | shard_slice.avoided
+        others = [one for one in self._workers if one.host is not None and one not in avoided]
+        if not suspects or not others or worker in shard_slice.avoided:
+            return shard_slice.rows[:0], result
+        ids = self._run.comparison.images["id"].take(shard_slice.rows).to_pylist()
+        retried = shard_slice.rows[[name in suspects for name in ids]]
+        self._scheduler.add(ShardSlice(shard_slice.shard, retried, avoided=avoided))
+        failures = tuple(failure for failure in result.failures if failure.id not in suspects)
+        return retried, dataclasses.replace(result, failures=failures)
 
-    def _on_worker_ready(self, answer: Answer) -> None:
+    def _on_worker_ready(self, reply: Reply) -> None:
         self._n_false_starts = 0
-        if self._has_choice and answer.member in self._choosers:  # it was asked before, and may have chosen otherwise
-            self._choosers.remove(answer.member)
-            self._have_choose(answer.member)
+        if self._has_choice and reply.worker in self._choosing:  # it was asked first, and may have chosen otherwise
+            self._choosing.remove(reply.worker)
+            self._ask_to_choose(reply.worker)
             return
-        self._choosers.discard(answer.member)
-        answer.member.has_begun = True
-        self._run.n_workers = max(self._run.n_workers, sum(member.has_begun for member in self._members))
+        self._choosing.discard(reply.worker)
+        reply.worker.is_ready = True
+        stats = self._stats
+        stats.n_workers = max(stats.n_workers, sum(worker.is_ready for worker in self._workers))
         if not self._has_choice:
-            engine, tuning, spec = answer.value
+            engine, tuning, spec = reply.value
             self._run.writer.update(engine=engine, tuning=tuning, spec=spec)
-            self._run.first_read, self._run.cores = time.perf_counter(), len(answer.member.place.cores)
+            stats.first_read_at, stats.cores = time.perf_counter(), len(reply.worker.slot.cores)
             self._has_choice = True
 
-    def _on_worker_death(self, member: WorkerHandle) -> None:
-        """Give a dead worker's pieces to others; what kills whoever takes it up is a failure in the end."""
-        if member not in self._members:  # each question it was asked comes back
+    def _on_worker_death(self, worker: WorkerHandle) -> None:
+        """Give a dead worker's slices to others; a poison image that kills every worker becomes a failure."""
+        if worker not in self._workers:  # each of its open calls returns
             return
-        self._members.remove(member)
-        self._idle = [one for one in self._idle if one is not member]
-        self._choosers.discard(member)
-        self._n_false_starts += not member.has_begun
-        member.has_begun = False
-        is_hopeless = not any(one.has_begun for one in self._members)
-        if is_hopeless and self._n_false_starts >= _MOST_FALSE_STARTS * self._n_places:
+        self._workers.remove(worker)
+        self._loaded = [one for one in self._loaded if one is not worker]
+        self._choosing.discard(worker)
+        self._n_false_starts += not worker.is_ready
+        worker.is_ready = False
+        is_any_ready = any(one.is_ready for one in self._workers)
+        if not is_any_ready and self._n_false_starts >= _MOST_FALSE_STARTS * self._n_slots:
             raise InputError(
                 f"{self._n_false_starts} workers of the cluster in a row died while they loaded the backbone.",
                 hint="Look into Ray's own logs, /tmp/ray/session_latest/logs on the machine; memory may be short.",
             )
-        poison = self._schedule.lose(member)
+        poison = self._scheduler.on_worker_death(worker)
         if poison is not None:
             (image,) = self._run.comparison.images.take(poison.rows).to_pylist()
-            facts = ("embed", _DEADLY, "each process that took it up died", image["size_bytes"], image["mtime_ns"])
-            self._gathering.fail(poison, Failure(image["id"], image["uri"], *facts))
-            self._end(poison)
+            failure = Failure(
+                image["id"],
+                image["uri"],
+                stage="embed",
+                reason=_POISON,
+                message="every worker that took it died",
+                size=image["size_bytes"],
+                mtime=image["mtime_ns"],
+            )
+            self._results.add_failure(poison, failure)
+            self._finish(poison)
 
-    def _end(self, piece: Piece, *, n_again: int = 0) -> None:
+    def _finish(self, shard_slice: ShardSlice, *, n_retried: int = 0) -> None:
         self._n_false_starts = 0
-        self._n_done += len(piece.rows) - n_again
+        self._n_done += len(shard_slice.rows) - n_retried
         self._run.progress(self._n_done, self._run.plan.n_pending)
-        if self._schedule.is_whole(piece.shard):
-            self._gathering.end(piece.shard)
+        if self._scheduler.is_complete(shard_slice.shard):
+            self._results.finish(shard_slice.shard)

@@ -1,4 +1,7 @@
-"""Which worker is given what: nothing lost, nothing twice, the slow overtaken, the deadly taken apart."""
+"""Schedule slices of shards on workers: copy stragglers, retry after crashes, bisect shards down to poison images.
+
+No slice is lost and none counts twice: the first worker that finishes it wins.
+"""
 
 import collections
 import dataclasses
@@ -12,127 +15,127 @@ import numpy as np
 from frieze.core import Rows
 
 _DEPTH = 2
-"""Pieces that a worker is handed at once: the next one lies there when one is done."""
-_DEADLY = 2
-"""How often a shard may kill its worker before it is taken apart; of what was taken apart, every death counts."""
-_SURELY = 3
-"""How often an image alone must do so: machines go down for other reasons, too."""
-_SHUN_S = 60.0
-"""How long a piece waits for others than those who could not read it."""
+"""Slices queued at a worker: the next one is there when one is done."""
+_DEATHS_TO_SPLIT = 2
+"""How often a shard may kill its worker before it is split; a split slice is split again after each death."""
+_DEATHS_TO_FAIL = 3
+"""How often a single image must kill its worker to count as poison: machines go down for other reasons, too."""
+_AVOID_S = 60.0
+"""How long a slice waits for other workers than those that could not read it."""
 
 
 @dataclasses.dataclass(eq=False)
-class Piece:
-    """A shard, or a part of one.
+class ShardSlice:
+    """A shard, or a slice of one.
 
     Attributes:
         shard: Its number in the plan.
         rows: int64 [n], the listing's rows, n >= 1.
         deaths: How often it killed its worker.
         holders: The workers that have it.
-        shunned: The workers whose machine could not read it, and which others go before.
-        made: When it was made, on `time.monotonic`'s clock.
+        avoided: The workers whose machine could not read it; others come first.
+        created_at: On `time.monotonic`'s clock.
     """
 
     shard: int
     rows: Rows
     deaths: int = 0
     holders: set[Hashable] = dataclasses.field(default_factory=set)
-    shunned: AbstractSet[Hashable] = frozenset()
-    made: float = dataclasses.field(default_factory=time.monotonic)
+    avoided: AbstractSet[Hashable] = frozenset()
+    created_at: float = dataclasses.field(default_factory=time.monotonic)
 
     def is_for(self, worker: Hashable) -> bool:
-        """Tell whether a worker may take it: one that could not read it waits, for others may have died by then."""
-        return worker not in self.shunned or time.monotonic() - self.made > _SHUN_S
+        """Check whether a worker may take it; an avoided one may after a while, for the others may have died."""
+        return worker not in self.avoided or time.monotonic() - self.created_at > _AVOID_S
 
 
-class Schedule:
-    """The pieces of a run that wait, are under way, or are done.
+class Scheduler:
+    """The slices of a run that are queued, in flight, or done.
 
     Args:
         shards: For each shard the listing's rows, int64 [n], n >= 1.
     """
 
     def __init__(self, shards: Sequence[Rows]) -> None:
-        self._waiting = collections.deque(itertools.starmap(Piece, enumerate(shards)))
-        self._flying: dict[Piece, None] = {}  # in the order in which they were begun
-        self._held: dict[Hashable, list[Piece]] = collections.defaultdict(list)
-        self._open = collections.Counter(range(len(shards)))
+        self._queue = collections.deque(itertools.starmap(ShardSlice, enumerate(shards)))
+        self._in_flight: dict[ShardSlice, None] = {}  # in the order in which they started
+        self._assigned: dict[Hashable, list[ShardSlice]] = collections.defaultdict(list)
+        self._n_open = collections.Counter(range(len(shards)))
 
     def __bool__(self) -> bool:
-        """Tell whether anything is left to do."""
-        return bool(self._waiting or self._flying)
+        """Whether anything is left to do."""
+        return bool(self._queue or self._in_flight)
 
-    def take(self, worker: Hashable) -> Iterator[Piece]:
-        """Hand a worker what it has room for; where nothing waits, what another one has had longest.
+    def take(self, worker: Hashable) -> Iterator[ShardSlice]:
+        """Assign slices to a worker that has room; an idle one copies the oldest straggler when the queue is empty.
 
-        What killed two workers is not overtaken: it would go round the idle for ever, and never come back to nobody.
+        A slice that killed two workers is not copied: it would kill one idle worker after another.
         """
-        while len(self._held[worker]) < _DEPTH:
-            piece = next((piece for piece in self._waiting if piece.is_for(worker)), None)
-            if piece is None:
+        while len(self._assigned[worker]) < _DEPTH:
+            queued = next((one for one in self._queue if one.is_for(worker)), None)
+            if queued is None:
                 break
-            self._waiting.remove(piece)
-            yield self._hand(piece, worker)
-        if not self._held[worker]:
-            late = (piece for piece in self._flying if len(piece.holders) == 1 and piece.deaths < _DEADLY)
-            piece = next((piece for piece in late if piece.is_for(worker)), None)
-            if piece is not None:
-                yield self._hand(piece, worker)
+            self._queue.remove(queued)
+            yield self._assign(queued, worker)
+        if not self._assigned[worker]:
+            stragglers = (one for one in self._in_flight if len(one.holders) == 1 and one.deaths < _DEATHS_TO_SPLIT)
+            straggler = next((one for one in stragglers if one.is_for(worker)), None)
+            if straggler is not None:
+                yield self._assign(straggler, worker)
 
-    def add(self, piece: Piece) -> None:
-        """Take a further piece of a shard, to be done before those that wait."""
-        self._open[piece.shard] += 1
-        self._waiting.appendleft(piece)
+    def add(self, shard_slice: ShardSlice) -> None:
+        """Queue a further slice of a shard, before all others."""
+        self._n_open[shard_slice.shard] += 1
+        self._queue.appendleft(shard_slice)
 
-    def _hand(self, piece: Piece, worker: Hashable) -> Piece:
-        piece.holders.add(worker)
-        self._held[worker].append(piece)
-        self._flying[piece] = None
-        return piece
+    def _assign(self, shard_slice: ShardSlice, worker: Hashable) -> ShardSlice:
+        shard_slice.holders.add(worker)
+        self._assigned[worker].append(shard_slice)
+        self._in_flight[shard_slice] = None
+        return shard_slice
 
-    def end(self, worker: Hashable, piece: Piece) -> bool:
-        """Note that a worker is done with a piece; tell whether it was the first."""
-        if piece in self._held[worker]:
-            self._held[worker].remove(piece)
-        is_first = piece in self._flying
-        self._flying.pop(piece, None)
-        self._open[piece.shard] -= is_first
+    def finish(self, worker: Hashable, shard_slice: ShardSlice) -> bool:
+        """Note that a worker finished a slice; return whether it was the first to do so."""
+        if shard_slice in self._assigned[worker]:
+            self._assigned[worker].remove(shard_slice)
+        is_first = shard_slice in self._in_flight
+        self._in_flight.pop(shard_slice, None)
+        self._n_open[shard_slice.shard] -= is_first
         return is_first
 
-    def is_whole(self, shard: int) -> bool:
-        """Tell whether all pieces of a shard are done."""
-        return self._open[shard] == 0
+    def is_complete(self, shard: int) -> bool:
+        """Check whether all slices of a shard are done."""
+        return self._n_open[shard] == 0
 
-    def lose(self, worker: Hashable) -> Piece | None:
-        """Take back what a dead worker had.
+    def on_worker_death(self, worker: Hashable) -> ShardSlice | None:
+        """Queue the slices of a dead worker again; split the one that may have killed it.
 
         Returns:
-            The piece that killed it, where it has one image and does so again and again: nobody is given it any more.
+            The slice that killed it, if it is a single poison image that did so repeatedly: it is not assigned again.
         """
-        held = self._held.pop(worker, [])
-        for piece in held:
-            piece.holders.discard(worker)
-        for piece in held[:1]:  # it was at the first one
-            piece.deaths += 1
-        back = [piece for piece in held if piece in self._flying and not piece.holders]
+        assigned = self._assigned.pop(worker, [])
+        for one in assigned:
+            one.holders.discard(worker)
+        for one in assigned[:1]:  # the one it was working on
+            one.deaths += 1
+        returned = [one for one in assigned if one in self._in_flight and not one.holders]
         poison = None
-        if back and back[0].deaths >= (_DEADLY if len(back[0].rows) > 1 else _SURELY):
-            suspect = back.pop(0)
+        if returned and returned[0].deaths >= (_DEATHS_TO_SPLIT if len(returned[0].rows) > 1 else _DEATHS_TO_FAIL):
+            suspect = returned.pop(0)
             if len(suspect.rows) > 1:
-                back[:0] = self._halves(suspect)
+                returned[:0] = self._split(suspect)
             else:
                 poison = suspect
-                self.end(worker, suspect)
-        for piece in reversed(back):
-            self._flying.pop(piece, None)
-            self._waiting.appendleft(piece)
+                self.finish(worker, suspect)
+        for one in reversed(returned):
+            self._in_flight.pop(one, None)
+            self._queue.appendleft(one)
         return poison
 
-    def _halves(self, piece: Piece) -> list[Piece]:
-        self._flying.pop(piece)
-        self._open[piece.shard] += 1
-        halves = np.array_split(piece.rows, 2)
+    def _split(self, suspect: ShardSlice) -> list[ShardSlice]:
+        self._in_flight.pop(suspect)
+        self._n_open[suspect.shard] += 1
         return [
-            Piece(piece.shard, rows, piece.deaths - 1 if len(rows) > 1 else 0, shunned=piece.shunned) for rows in halves
+            ShardSlice(suspect.shard, rows, suspect.deaths - 1 if len(rows) > 1 else 0, avoided=suspect.avoided)
+            for rows in np.array_split(suspect.rows, 2)
         ]

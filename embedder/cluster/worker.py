@@ -1,4 +1,4 @@
-"""What a worker of a cluster does: one backbone, loaded once, and shard after shard into a file of rows."""
+"""A Ray worker: load the backbone once, then embed slice after slice of rows, each into a staged Parquet file."""
 
 import contextlib
 import dataclasses
@@ -16,24 +16,23 @@ from frieze.embedder.backbones.open import open_backbone
 from frieze.embedder.images.decoding_tally import DecodingTally
 from frieze.embedder.job.calibration_sample import CalibrationSample
 from frieze.embedder.job.dedup import EmbeddingCache
-from frieze.embedder.job.inference import embed_batches
+from frieze.embedder.job.inference import embed_rows
 from frieze.embedder.job.options import JobOptions
-from frieze.embedder.job.pipeline import Decoder, stream
-from frieze.embedder.job.select_engine import Choice, choose_engine
+from frieze.embedder.job.select_engine import EngineChoice, choose_engine
 from frieze.embedder.job.shard_writer import ShardBuffer
-from frieze.embedder.job.timing import Stages
+from frieze.embedder.job.timing import StageTimes
 from frieze.embedder.sources import Source
 from frieze.features import BackboneSpec, Failure, Manifest, Part, check_same_backbone, is_features, write_part
 
 
 @dataclasses.dataclass(frozen=True)
-class Work:
-    """What every worker is told once.
+class WorkerConfig:
+    """What every worker gets once.
 
     Attributes:
         source: The listed source; all workers see the same files.
         request: The backbone.
-        options: How.
+        options: How images are embedded.
         out: The table's folder, which all workers see.
     """
 
@@ -44,49 +43,49 @@ class Work:
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What came of a piece of work.
+class SliceResult:
+    """The result of a slice.
 
     Attributes:
-        part: The file of its rows, to be renamed; None where no image of it could be used.
+        part: The staged file of its rows; None where no image was usable.
         digests: sha256 of each row's bytes.
-        failures: The images that could not.
-        n_embedded: Images that ran through the backbone; others had the bytes of one that did.
-        stages: Where the time went.
+        failures: The images that were not.
+        n_embedded: Images that ran through the backbone; the others are duplicates of one that did.
+        times: Seconds of each stage.
         host: The machine's name.
-        tally: What was told of the images while they were decoded.
+        tally: Traits of the images, counted while they were decoded.
     """
 
     part: Part | None
     digests: tuple[bytes, ...]
     failures: tuple[Failure, ...]
     n_embedded: int
-    stages: Stages
+    times: StageTimes
     host: str
     tally: DecodingTally = dataclasses.field(default_factory=DecodingTally)
 
 
-_LOOKED_AT = 8
-"""Images of which one at least must be there."""
+_N_CHECKED = 8
+"""Images of which at least one must be readable."""
 
 
 class Worker:
-    """One pipeline, and the cores that are its own.
+    """One input pipeline and one engine, pinned to its cores.
 
     Args:
-        work: What is to be done.
-        cores: Numbers of the cores it may use, among those it is given; None for all.
+        config: What to embed, and how.
+        cores: Numbers of the cores it may use, among those of the process; None for all.
     """
 
-    def __init__(self, work: Work, cores: range | None = None) -> None:
-        self._work = work
+    def __init__(self, config: WorkerConfig, cores: range | None = None) -> None:
+        self._config = config
         self._cores = cores
         self._held = contextlib.ExitStack()
         self._backbone: Backbone
-        self._choice: Choice
+        self._choice: EngineChoice
 
-    def greet(self) -> str:
-        """Return the machine's name, as soon as there is room for this worker on it."""
+    def hostname(self) -> str:
+        """Return the machine's name, as soon as the machine has room for this worker."""
         return socket.gethostname()
 
     def load(self) -> None:
@@ -96,86 +95,76 @@ class Worker:
             InputError: This machine does not see the table or the images.
         """
         if self._cores is not None:
-            _keep_to(self._cores)
-        _check_sees(self._work)
-        self._held.enter_context(self._work.options.limits.hold())
-        self._backbone = open_backbone(self._work.request)
+            _pin_threads(self._cores)
+        _check_sees(self._config)
+        self._held.enter_context(self._config.options.limits.hold())
+        self._backbone = open_backbone(self._config.request)
 
-    def choose(self, rows: Rows, manifest: Manifest) -> tuple[str, dict[str, Any], BackboneSpec]:
+    def choose_engine(self, rows: Rows, manifest: Manifest) -> tuple[str, dict[str, Any], BackboneSpec]:
         """Choose the engine, as a run on this machine alone would.
 
         Args:
-            rows: int64, the listing's rows that it is tried on.
-            manifest: What features.json says; what another worker chose is taken, where it can be.
+            rows: int64, the listing's rows that engines are tried on.
+            manifest: The table's; the choice that it holds is reused if this machine supports it.
 
         Returns:
             The engine's name, its tuning and the spec for features.json.
 
         Raises:
-            MismatchError: The backbone is another one here.
+            MismatchError: The backbone is another one on this machine.
         """
-        options, backbone = self._work.options, self._backbone
+        options, backbone = self._config.options, self._backbone
         check_same_backbone(backbone.spec, manifest.spec, where="the table", hint="Give all machines the same file.")
-        probe = CalibrationSample(self._work.source, rows, backbone.spec, options.limits.max_pixels)
-        self._choice = choose_engine(backbone, options, probe, manifest)
+        sample = CalibrationSample(self._config.source, rows, backbone.spec, options.limits.max_pixels)
+        self._choice = choose_engine(backbone, options, sample, manifest)
         return self._choice.engine.name, self._choice.tuning, self._choice.spec
 
-    def embed(self, rows: Rows, file: Path) -> Outcome:
-        """Embed some rows of the listing into a file; it appears whole, or the outcome does not.
+    def embed(self, rows: Rows, file: Path) -> SliceResult:
+        """Embed rows of the listing into a file, which appears complete or not at all.
 
         Args:
             rows: int64 [n], ascending, n >= 1.
-            file: Where they are written.
+            file: The staged file to write.
         """
-        source, choice, known = self._work.source, self._choice, EmbeddingCache(_nothing_stored, {})
-        max_pixels, filling, stages, n_embedded = self._work.options.limits.max_pixels, ShardBuffer(), Stages(), 0
-        tally = DecodingTally()
-        batches = stream(
-            [rows],
-            Decoder(source, choice.spec, max_pixels=max_pixels, is_known=known.__contains__),
-            batch_size=choice.batch_size,
-            workers=choice.workers,
-            device=choice.engine.device,
+        source, max_pixels = self._config.source, self._config.options.limits.max_pixels
+        buffer, times, tally, n_embedded = ShardBuffer(), StageTimes(), DecodingTally(), 0
+        with embed_rows([rows], source, self._choice, EmbeddingCache(), times, max_pixels=max_pixels) as batches:
+            for embedded in batches:
+                buffer.add(embedded, source.listing.images)
+                n_embedded += embedded.n_inferred
+                tally.merge(embedded.batch.tally)
+        if not buffer.embeddings and all(failure.stage == "read" for failure in buffer.failures):
+            _check_sees(self._config)  # again: else this worker would call all images missing
+        started = time.thread_time()
+        with times.waiting("write"):
+            part = self._write(buffer, file) if buffer.embeddings else None
+        times.end(write_cpu_s=time.thread_time() - started)
+        return SliceResult(
+            part, tuple(buffer.digests), tuple(buffer.failures), n_embedded, times, socket.gethostname(), tally
         )
-        with contextlib.closing(batches):
-            for batch, seen, n_run in embed_batches(batches, choice.engine, known, stages):
-                filling.take(batch, seen, source.listing.images)
-                n_embedded += n_run
-                tally.merge(batch.tally)
-        if not filling.seen and all(failure.stage == "read" for failure in filling.failures):
-            _check_sees(self._work)  # still: else this worker would call the whole plan missing
-        began = time.thread_time()
-        with stages.waiting("write"):
-            part = self._write(filling, file) if filling.seen else None
-        stages.end(write_cpu_s=time.thread_time() - began)
-        facts = part, tuple(filling.digests), tuple(filling.failures), n_embedded, stages, socket.gethostname()
-        return Outcome(*facts, tally)
 
-    def _write(self, filling: ShardBuffer, file: Path) -> Part:
-        table = filling.laid_out(self._work.source.listing.images, self._choice.spec)
+    def _write(self, buffer: ShardBuffer, file: Path) -> Part:
+        table = buffer.to_table(self._config.source.listing.images, self._choice.spec)
         write_new_file(file, lambda path: write_part(table, path))
         return Part.of(file, len(table))
 
 
-def _nothing_stored(_: int) -> Any:
-    raise KeyError
-
-
-def _keep_to(cores: range) -> None:
-    """Keep every thread of this process to its share of the cores; those to come begin where they were begun."""
-    own = sorted(os.sched_getaffinity(0))
-    share = {own[core % len(own)] for core in cores}
+def _pin_threads(cores: range) -> None:
+    """Pin every thread of this process to its cores; threads started later inherit them."""
+    available = sorted(os.sched_getaffinity(0))
+    pinned = {available[core % len(available)] for core in cores}
     for thread in Path("/proc/self/task").iterdir():
-        os.sched_setaffinity(int(thread.name), share)
+        os.sched_setaffinity(int(thread.name), pinned)
 
 
-def _check_sees(work: Work) -> None:
-    """Refuse to begin where every image would be missing, or nobody would find what is written."""
-    for what, is_seen in ((work.out, is_features(work.out)), (work.source.listing.source, _sees_some(work.source))):
-        if not is_seen:
+def _check_sees(config: WorkerConfig) -> None:
+    """Check that this machine sees the images and the table: else all images would count as missing."""
+    source = config.source
+    for what, is_visible in ((config.out, is_features(config.out)), (source.listing.source, _can_read(source))):
+        if not is_visible:
             raise not_visible_error(what, "images and table")
 
 
-def _sees_some(source: Source) -> bool:
-    rows = evenly_spaced(np.arange(len(source.listing.images)), _LOOKED_AT)
+def _can_read(source: Source) -> bool:
+    rows = evenly_spaced(np.arange(len(source.listing.images)), _N_CHECKED)
     return any(not isinstance(one, ImageError) or one.stage != "read" for one in source.read(rows))

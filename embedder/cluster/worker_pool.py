@@ -1,4 +1,7 @@
-"""Workers on the machines of a Ray cluster: hired, asked, and missed when they die."""
+"""The worker pool of a Ray cluster: start workers in free slots, call them, notice when they die.
+
+Ray's heartbeats find a dead worker or machine; its open calls then return as replies with `is_dead`.
+"""
 
 import collections
 import dataclasses
@@ -7,11 +10,11 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, Self
 
 from frieze.core import InputError, counted, reraise_input_errors
-from frieze.embedder.cluster.worker import Work, Worker
+from frieze.embedder.cluster.worker import Worker, WorkerConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
+class Slot:
     """Room for one worker.
 
     Attributes:
@@ -27,165 +30,165 @@ class Place:
 
 @dataclasses.dataclass(eq=False)
 class WorkerHandle:
-    """A worker that was hired.
+    """A started worker.
 
     Attributes:
-        place: Where it works.
+        slot: Where it runs.
         actor: Ray's handle.
         host: Its machine's name; None while the machine has no room for it yet.
-        has_begun: Whether it has chosen an engine, and takes work.
+        is_ready: Whether it has chosen an engine, and takes slices.
     """
 
-    place: Place
+    slot: Slot
     actor: Any
     host: str | None = None
-    has_begun: bool = False
+    is_ready: bool = False
 
 
-class Answer(NamedTuple):
-    """What came back of a question.
+class Reply(NamedTuple):
+    """The result of a call.
 
     Attributes:
-        member: Who was asked.
-        about: What the asker wanted to be reminded of.
-        value: What the worker gave; None where it died.
+        worker: The worker that was called.
+        context: What the caller passed to recognise the call.
+        value: What the worker returned; None if it died.
         is_dead: Whether it died.
     """
 
-    member: WorkerHandle
-    about: Any
+    worker: WorkerHandle
+    context: Any
     value: Any
     is_dead: bool
 
 
 class WorkerPool:
-    """The workers of one run; as a context manager it lets them go at the end.
+    """The workers of one run; as a context manager it kills them at the end.
 
     Args:
         ray: The module, connected to the cluster.
-        work: What all of them are told.
+        config: What every worker gets.
 
     Attributes:
-        lack: In words, what the cluster did not have for the workers that were hired last; None where it had all.
+        shortage: What the cluster lacked for the last workers to start, as a phrase; None where it had all.
     """
 
-    lack: str | None = None
+    shortage: str | None = None
 
-    def __init__(self, ray: Any, work: Work) -> None:
+    def __init__(self, ray: Any, config: WorkerConfig) -> None:
         self._ray = ray
         try:
-            self._work = ray.put(work)
+            self._config = ray.put(config)
         except TypeError as error:  # it can't be pickled: a generator's images lie in a file of this process
             hint = "Write the images to files that all machines see, and give their folder."
             raise InputError("These images can't be sent to the workers of a cluster.", hint=hint) from error
-        self._options = work.options
-        self._members: dict[Place, WorkerHandle] = {}
-        self._asked: dict[Any, tuple[WorkerHandle, Any]] = {}
-        self._had_places = False
+        self._options = config.options
+        self._workers: dict[Slot, WorkerHandle] = {}
+        self._calls: dict[Any, tuple[WorkerHandle, Any]] = {}
+        self._had_slots = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for member in self._members.values():
-            self._ray.kill(member.actor)
+        for worker in self._workers.values():
+            self._ray.kill(worker.actor)
 
     def start_workers(self) -> list[WorkerHandle]:
-        """Put a worker wherever there is room for one; give the new ones.
+        """Start a worker in every free slot; return the new ones.
 
         Raises:
-            InputError: No machine of the cluster has a core to offer, and none ever had.
+            InputError: No machine of the cluster offers a core, and none ever did.
         """
-        places = list(find_places(self._ray.nodes(), self._options.cpus_per_worker, self._options.device))
-        if not places:
-            self._miss_machines()
-        wanted = [place for place in places if place not in self._members]
-        if wanted:
-            self.lack = find_lack(wanted, self._ray.available_resources())  # before they take what there is
-        fresh = [WorkerHandle(place, self._employ(place)) for place in wanted]
-        self._had_places = self._had_places or bool(fresh)
-        self._members |= {member.place: member for member in fresh}
-        return fresh
+        slots = list(find_slots(self._ray.nodes(), self._options.cpus_per_worker, self._options.device))
+        if not slots:
+            self._on_no_slots()
+        free = [slot for slot in slots if slot not in self._workers]
+        if free:
+            self.shortage = find_shortage(free, self._ray.available_resources())  # before they take resources
+        started = [WorkerHandle(slot, self._start(slot)) for slot in free]
+        self._had_slots = self._had_slots or bool(started)
+        self._workers |= {worker.slot: worker for worker in started}
+        return started
 
-    def _miss_machines(self) -> None:
-        """Wait for machines where there were some: those of a cheap kind come and go."""
+    def _on_no_slots(self) -> None:
+        """Wait for machines if there were any: spot machines come and go."""
         n_cpus = self._options.cpus_per_worker or 1
-        if not self._had_places:
+        if not self._had_slots:
             raise InputError(f"No machine of the cluster has {n_cpus} CPU to offer.", hint="See: ray status")
-        self.lack = f"a machine with {n_cpus} CPU: the cluster has none left"
+        self.shortage = f"a machine with {n_cpus} CPU: the cluster has none left"
 
-    def _employ(self, place: Place) -> Any:
+    def _start(self, slot: Slot) -> Any:
         from ray.util import scheduling_strategies as strategies
 
-        kind = self._ray.remote(
-            num_cpus=len(place.cores),
-            num_gpus=place.gpus,
-            scheduling_strategy=strategies.NodeAffinitySchedulingStrategy(place.node, soft=False),
+        actor_class = self._ray.remote(
+            num_cpus=len(slot.cores),
+            num_gpus=slot.gpus,
+            scheduling_strategy=strategies.NodeAffinitySchedulingStrategy(slot.node, soft=False),
         )(Worker)
-        return kind.remote(self._work, place.cores)
+        return actor_class.remote(self._config, slot.cores)
 
-    def ask(self, member: WorkerHandle, question: str, *words: Any, about: Any) -> None:
-        """Have a worker do something, after what it was asked before."""
-        self._asked[getattr(member.actor, question).remote(*words)] = member, about
+    def call(self, worker: WorkerHandle, method: str, *args: Any, context: Any) -> None:
+        """Call a method of a worker; calls of one worker run in order."""
+        self._calls[getattr(worker.actor, method).remote(*args)] = worker, context
 
-    def answers(self, *, seconds: float) -> Iterator[Answer]:
-        """Wait for an answer, and give all that are there; of one who died each question comes back.
+    def replies(self, *, timeout_s: float) -> Iterator[Reply]:
+        """Wait for a reply, and yield all that are there; every open call of a dead worker returns.
 
         Raises:
-            InputError: A worker found something that the user can mend.
+            InputError: A worker raised it.
         """
         ray = self._ray
-        if not self._asked:
-            time.sleep(seconds)
+        if not self._calls:
+            time.sleep(timeout_s)
             return
-        first, _ = ray.wait(list(self._asked), timeout=seconds)
-        there, _ = ray.wait(list(self._asked), num_returns=len(self._asked), timeout=0) if first else (first, None)
-        for question in there:
-            member, about = self._asked.pop(question)
+        first, _ = ray.wait(list(self._calls), timeout=timeout_s)
+        ready, _ = ray.wait(list(self._calls), num_returns=len(self._calls), timeout=0) if first else (first, None)
+        for call in ready:
+            worker, context = self._calls.pop(call)
             try:
                 with reraise_input_errors(ray):
-                    value = ray.get(question)
-                yield Answer(member, about, value, is_dead=False)
-            except ray.exceptions.RayTaskError:  # a fault of ours
+                    value = ray.get(call)
+                yield Reply(worker, context, value, is_dead=False)
+            except ray.exceptions.RayTaskError:  # a bug of ours
                 raise
-            except ray.exceptions.RayError:  # dead, out of memory, its machine gone with what it had made
-                ray.kill(member.actor)
-                if self._members.get(member.place) is member:  # else another one has its place already
-                    self._members.pop(member.place)
-                yield Answer(member, about, None, is_dead=True)
+            except ray.exceptions.RayError:  # the worker died or is out of memory, or its machine went away
+                ray.kill(worker.actor)
+                if self._workers.get(worker.slot) is worker:  # else another one has its slot already
+                    self._workers.pop(worker.slot)
+                yield Reply(worker, context, None, is_dead=True)
 
 
-def find_lack(places: list[Place], free: dict[str, float]) -> str | None:
-    """Say what a cluster does not have for some workers at once, in words; None where it has all.
+def find_shortage(slots: list[Slot], available: dict[str, float]) -> str | None:
+    """Return what a cluster lacks to fill some slots at once, as a phrase; None where it has all.
 
     Args:
-        places: Those of the workers.
-        free: As `ray.available_resources()` gives it.
+        slots: The slots to fill.
+        available: From `ray.available_resources()`.
     """
-    wanted = {"GPU": sum(place.gpus for place in places), "CPU": sum(len(place.cores) for place in places)}
-    for name, n in wanted.items():
-        n_free = int(free.get(name, 0))
+    required = {"GPU": sum(slot.gpus for slot in slots), "CPU": sum(len(slot.cores) for slot in slots)}
+    for name, n in required.items():
+        n_free = int(available.get(name, 0))
         if n_free < n:
             return f"{counted(n, name)} of the cluster: {n_free} {'is' if n_free == 1 else 'are'} free"
     return None
 
 
-def find_places(nodes: list[dict[str, Any]], cpus_per_worker: int | None, device: str) -> Iterator[Place]:
-    """Divide a cluster among workers: one a GPU, or one a machine, or as many as its cores make.
+def find_slots(nodes: list[dict[str, Any]], cpus_per_worker: int | None, device: str) -> Iterator[Slot]:
+    """Divide a cluster into slots: one a GPU, or one a machine, or as many as its cores allow.
 
     Args:
-        nodes: As `ray.nodes()` gives them.
-        cpus_per_worker: Cores of each; None for a machine's share.
-        device: With `cpu` no GPU is taken.
+        nodes: From `ray.nodes()`.
+        cpus_per_worker: Cores of each slot; None for a machine's share.
+        device: With `cpu` no GPU is used.
     """
-    taken = collections.Counter[str]()  # several nodes may be one machine's
+    n_used = collections.Counter[str]()  # cores of a machine; several nodes may run on one
     for node in nodes:
         resources = node["Resources"] if node["Alive"] else {}
         cpus, gpus = (int(resources.get(name, 0)) for name in ("CPU", "GPU"))
         gpus = 0 if device == "cpu" else gpus
         n_workers = min(gpus or cpus, cpus // (cpus_per_worker or max(1, cpus // max(1, gpus))))
         for _ in range(n_workers):
-            first = taken[node["NodeManagerHostname"]]
+            first = n_used[node["NodeManagerHostname"]]
             cores = range(first, first + (cpus_per_worker or cpus // n_workers))
-            taken[node["NodeManagerHostname"]] = cores.stop
-            yield Place(node["NodeID"], cores, min(1, gpus))
+            n_used[node["NodeManagerHostname"]] = cores.stop
+            yield Slot(node["NodeID"], cores, min(1, gpus))

@@ -1,24 +1,23 @@
-"""What an engine is, and which there are."""
+"""The contract of an engine, and the table of engines: TensorFlow and OpenVINO."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from frieze.core import Floats, InputError
 from frieze.embedder.backbones import Backbone
-from frieze.embedder.engines.devices import AUTO
 from frieze.embedder.engines.openvino import OpenVINOEngine
-from frieze.embedder.engines.settings import Setting
+from frieze.embedder.engines.settings import AUTO, EngineSettings
 from frieze.embedder.engines.tensorflow import TensorFlowEngine
 
 
 class Engine(Protocol):
-    """Runs one backbone; made from a `Backbone` and a `Setting`.
+    """Runs one backbone; made from a `Backbone` and `EngineSettings`.
 
     Attributes:
         name: Key in `ENGINES`.
-        device: Where pixels are wanted, as TensorFlow names it; None for the host's memory.
+        device: Where the engine takes its pixels, as TensorFlow names it; None for the host's memory.
         batch_size: Images run at once.
-        depth: Batches under way at once that keep it busy.
+        depth: Batches in flight that keep it busy.
     """
 
     name: str
@@ -30,52 +29,52 @@ class Engine(Protocol):
         """Embed uint8 [n, H, W, 3] as float32 [n, D]."""
 
     def submit(self, pixels: Any) -> Callable[[], Floats]:
-        """Begin to embed, and give what waits for the embeddings."""
+        """Start to embed; return a function that waits for the embeddings."""
 
 
-class _Kind(Protocol):
-    """What makes an engine."""
+class _EngineClass(Protocol):
+    """A class of `ENGINES`."""
 
-    def __call__(self, backbone: Backbone, setting: Setting | None = None) -> Engine:
-        """Make it, and warm it up."""
+    def __call__(self, backbone: Backbone, settings: EngineSettings | None = None) -> Engine:
+        """Compile the backbone and warm the engine up."""
 
-    def settings(self, setting: Setting) -> Iterator[Setting]:
-        """Give the settings worth a trial."""
+    def candidate_settings(self, settings: EngineSettings) -> Iterator[EngineSettings]:
+        """Yield the settings worth a trial."""
 
-    def truer(self, setting: Setting) -> Iterator[Setting]:
-        """Give what is worth a trial where a setting's vectors don't hold."""
+    def fallbacks(self, settings: EngineSettings) -> Iterator[EngineSettings]:
+        """Yield more accurate settings to try when the embeddings of these drift too far."""
 
-    def unsupported_reason(self, setting: Setting) -> str | None:
-        """Say why a setting can't be had here; None where it can."""
+    def unsupported_reason(self, settings: EngineSettings) -> str | None:
+        """Return why this machine can't run the settings; None where it can."""
 
 
-ENGINES: dict[str, _Kind] = {"tensorflow": TensorFlowEngine, "openvino": OpenVINOEngine}
+ENGINES: dict[str, _EngineClass] = {"tensorflow": TensorFlowEngine, "openvino": OpenVINOEngine}
 
 
 REFERENCE = "tensorflow"
-"""The engine that the others are held against, in float32."""
+"""The engine that all others are compared with, in float32."""
 
 
-def usable(asked: str, setting: Setting) -> list[str]:
-    """Name the engines that can run here as asked, the reference first.
+def usable_engines(engine: str, settings: EngineSettings) -> list[str]:
+    """List the engines that can run here, the reference first.
 
     Args:
-        asked: A key of `ENGINES`, or `auto` for any.
-        setting: Precision and devices.
+        engine: A key of `ENGINES`, or `auto` for any.
+        settings: Precision and devices.
 
     Raises:
-        InputError: The name is unknown, or none can.
+        InputError: The name is unknown, or no engine supports the settings.
     """
-    if asked not in (AUTO, *ENGINES):
-        raise InputError(f"Unknown engine: {asked}.", hint=f"Use one of: auto, {', '.join(ENGINES)}.")
-    names = list(ENGINES) if asked == AUTO else [asked]
-    reasons = {name: ENGINES[name].unsupported_reason(setting) for name in names}
-    found = [name for name, reason in reasons.items() if reason is None]
-    if not found:
+    if engine not in (AUTO, *ENGINES):
+        raise InputError(f"Unknown engine: {engine}.", hint=f"Use one of: auto, {', '.join(ENGINES)}.")
+    names = list(ENGINES) if engine == AUTO else [engine]
+    reasons = {name: ENGINES[name].unsupported_reason(settings) for name in names}
+    usable = [name for name, reason in reasons.items() if reason is None]
+    if not usable:
         raise InputError(
-            f"--precision {setting.precision} can't be had here: {'; '.join(map(str, reasons.values()))}."
-            if asked == AUTO
-            else f"--engine {asked} can't be had here: {reasons[asked]}.",
+            f"--precision {settings.precision} is not available here: {'; '.join(map(str, reasons.values()))}."
+            if engine == AUTO
+            else f"--engine {engine} is not available here: {reasons[engine]}.",
             hint="Give another --precision, --engine or --device.",
         )
-    return found
+    return usable

@@ -1,15 +1,19 @@
-"""How an engine runs a backbone."""
+"""How an engine runs a backbone: precision, devices (GPU or CPU), batch size, streams."""
 
 import dataclasses
 from typing import Any
 
+from frieze.core import InputError, import_tensorflow
+
+AUTO = "auto"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Setting:
+class EngineSettings:
     """How an engine runs a backbone.
 
     Attributes:
-        precision: What the numbers are: a word of `PRECISIONS`.
+        precision: A key of `PRECISIONS`.
         devices: TensorFlow's names of the devices that each run a replica; empty for all GPUs, else the CPU.
         batch_size: Images run at once, >= 1; None for what suits most networks.
         streams: Batches that a CPU engine runs side by side, >= 1; None for one a core.
@@ -23,5 +27,46 @@ class Setting:
     has_float32_stem: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """Give what a table keeps of it."""
+        """Return the fields that features.json keeps."""
         return {name: value for name, value in dataclasses.asdict(self).items() if name != "devices"}
+
+
+def find_devices(names: str = AUTO) -> tuple[str, ...]:
+    """Resolve the device names of `--device`.
+
+    Args:
+        names: `auto` (every GPU, else the CPU), `cpu`, `gpu`, or names such as `gpu:1`, separated by commas.
+
+    Returns:
+        TensorFlow's names of one or more devices; the same for any spelling.
+
+    Raises:
+        InputError: There is no such device, or the names mix GPUs and CPUs.
+    """
+    available = [device.name.rpartition("device:")[2] for device in import_tensorflow().config.list_logical_devices()]
+    if names == AUTO:
+        gpus = [name for name in available if name.startswith("GPU")]
+        return tuple(gpus or (name for name in available if name.startswith("CPU")))
+    matches = [_matching(name.strip().upper().removeprefix("/"), available) for name in names.split(",")]
+    if not all(matches):
+        raise InputError(
+            f"There is no device {names} here; there are: {', '.join(name.lower() for name in available)}.",
+            hint="Leave --device out, or name one of these.",
+        )
+    devices = tuple(dict.fromkeys(name for match in matches for name in match))
+    if len({name.partition(":")[0] for name in devices}) > 1:
+        raise InputError(f"--device {names} names several kinds of device.", hint="Give GPUs alone, or the CPU.")
+    return devices
+
+
+def _matching(name: str, available: list[str]) -> list[str]:
+    return [one for one in available if name in (one, one.partition(":")[0])]
+
+
+def are_gpus(devices: tuple[str, ...]) -> bool:
+    """Check whether devices are GPUs.
+
+    >>> are_gpus(("GPU:0", "GPU:1")), are_gpus(("CPU:0",))
+    (True, False)
+    """
+    return devices[0].startswith("GPU")

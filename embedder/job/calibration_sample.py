@@ -1,4 +1,4 @@
-"""A few of the user's own images, decoded, on which engines are tried."""
+"""The calibration sample: a few of the user's own images, decoded, on which engines are tried."""
 
 import dataclasses
 import functools
@@ -13,19 +13,19 @@ from frieze.embedder.sources import Source
 from frieze.features import BackboneSpec
 
 SIZE = 256
-"""How many images a probe has, where there are so many."""
+"""Images of a full sample."""
 _BATCH = 32
 
 
 @dataclasses.dataclass(frozen=True)
 class CalibrationSample:
-    """Images spread over all that are to be embedded; decoded when they are first asked for.
+    """Images spread over all that are to be embedded; decoded on first use.
 
     Attributes:
-        source: Gives the bytes.
+        source: The images.
         rows: int64, the listing's rows to be embedded.
-        spec: Says size and fit.
-        max_pixels: Largest width times height taken.
+        spec: Image size and fit.
+        max_pixels: Largest width times height accepted.
     """
 
     source: Source
@@ -35,28 +35,28 @@ class CalibrationSample:
 
     @property
     def is_full(self) -> bool:
-        """Whether there are images enough to tell fast from slow, and work enough for that to pay."""
+        """Whether there are enough images to tell fast from slow, and enough work for trials to pay."""
         return len(self.rows) >= SIZE and len(self.pixels) >= SIZE // 2
 
     @property
-    def sample(self) -> Rows:
-        """int64, rows spread over all, `SIZE` at most."""
+    def sampled_rows(self) -> Rows:
+        """int64, evenly spaced, `SIZE` at most."""
         return evenly_spaced(self.rows, SIZE)
 
     @property
     def pixels(self) -> Pixels:
-        """uint8 [n, H, W, 3], n at most `SIZE`; images that can't be used are left out."""
+        """uint8 [n, H, W, 3], n at most `SIZE`; unusable images are left out."""
         return self._decoded[0]
 
     @property
     def decode_s(self) -> float:
-        """Seconds a thread takes to read and decode an image, on average."""
+        """Mean seconds that a thread takes to read and decode an image."""
         return self._decoded[1]
 
     @functools.cached_property
     def _decoded(self) -> tuple[Pixels, float]:
-        sample = self.sample
+        rows = self.sampled_rows
         decoder = Decoder(self.source, self.spec, max_pixels=self.max_pixels)
-        batches = list(stream([sample], decoder, batch_size=_BATCH, workers=count_cores(), device=None))
+        batches = list(stream([rows], decoder, batch_size=_BATCH, workers=count_cores(), device=None))
         seconds = sum(batch.read_s + batch.decode_s for batch in batches)
-        return np.concatenate([batch.pixels for batch in batches]), seconds / len(sample)
+        return np.concatenate([batch.pixels for batch in batches]), seconds / len(rows)

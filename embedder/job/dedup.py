@@ -1,4 +1,4 @@
-"""Which bytes have an embedding already: equal ones run through the backbone once."""
+"""Deduplicate images by the sha256 of their bytes: equal bytes run through the backbone once."""
 
 import functools
 from collections.abc import Callable, Iterable
@@ -13,12 +13,12 @@ _CACHED_PARTS = 4
 
 
 class CachedEmbedding(NamedTuple):
-    """What is known of an image's bytes.
+    """The embedding of an image's bytes.
 
     Attributes:
         embedding: float32 [D].
         width: Pixels, as displayed.
-        height: The same.
+        height: Pixels, as displayed.
     """
 
     embedding: Floats
@@ -26,55 +26,59 @@ class CachedEmbedding(NamedTuple):
     height: int
 
 
-class EmbeddingCache:
-    """What the table holds, and what is on its way there, by the sha256 of the images' bytes.
+def _no_part(number: int) -> pa.Table:
+    raise ValueError(f"there is no part {number}: the cache has no table")
 
-    Asked from many threads, told from those that embed and write: each step is one operation on a dict.
+
+class EmbeddingCache:
+    """Embeddings by the sha256 of the images' bytes: those stored in the table, and those not written yet.
+
+    Threads that decode, embed and write share it: each step is one operation on a dict. Without arguments it is empty.
 
     Args:
-        learned: Reads the computed columns of a part by its number, as `FeatureWriter.computed_columns` does.
+        read_part: Part number -> computed columns of the part, such as `FeatureWriter.computed_columns`.
         stored: sha256 -> number of the part, of the rows that stay in the table.
     """
 
-    def __init__(self, learned: Callable[[int], pa.Table], stored: dict[bytes, int]) -> None:
-        self._parts = stored
-        self._flying: dict[bytes, CachedEmbedding] = {}
-        self._expected: set[bytes] = set()
-        self._read = functools.lru_cache(_CACHED_PARTS)(lambda number: _by_digest(learned(number)))
+    def __init__(self, read_part: Callable[[int], pa.Table] = _no_part, stored: dict[bytes, int] | None = None) -> None:
+        self._parts = {} if stored is None else stored
+        self._pending: dict[bytes, CachedEmbedding] = {}
+        self._in_flight: set[bytes] = set()
+        self._read = functools.lru_cache(_CACHED_PARTS)(lambda number: _by_digest(read_part(number)))
 
     def __contains__(self, digest: bytes) -> bool:
-        return digest in self._expected or digest in self._flying or digest in self._parts
+        return digest in self._in_flight or digest in self._pending or digest in self._parts
 
-    def expect(self, digests: Iterable[bytes]) -> None:
-        """Note what an engine is at: another image with these bytes need not run, for its batch ends later."""
-        self._expected.update(digests)
+    def mark_in_flight(self, digests: Iterable[bytes]) -> None:
+        """Note bytes that an engine is embedding: another image with these bytes need not run."""
+        self._in_flight.update(digests)
 
     def get(self, digest: bytes) -> CachedEmbedding | None:
-        """Give what is known of some bytes; None for new ones."""
-        flying = self._flying.get(digest)  # first: a commit moves it from here to the parts
-        if flying is not None or digest not in self._parts:
-            return flying
+        """Look up the embedding of some bytes; None for new ones."""
+        pending = self._pending.get(digest)  # first: a commit moves it from here to the parts
+        if pending is not None or digest not in self._parts:
+            return pending
         return self._read(self._parts[digest])[digest]
 
-    def add(self, digest: bytes, seen: CachedEmbedding | None) -> None:
-        """Note what was embedded and is not written yet; None where nothing usable came."""
-        if seen is not None:
-            self._flying[digest] = seen
-        self._expected.discard(digest)
+    def add(self, digest: bytes, embedding: CachedEmbedding | None) -> None:
+        """Add an embedding that is not written yet; None where the backbone returned nothing usable."""
+        if embedding is not None:
+            self._pending[digest] = embedding
+        self._in_flight.discard(digest)
 
-    def settle(self, part: int, digests: Iterable[bytes]) -> None:
-        """Note that a part with these stands now; its vectors need not be kept in memory any more."""
+    def mark_committed(self, part: int, digests: Iterable[bytes]) -> None:
+        """Note that a part with these bytes is committed; their embeddings leave the memory."""
         for digest in digests:
             self._parts[digest] = part
-            self._flying.pop(digest, None)
-        self._read.cache_clear()  # the part may have been another one before
+            self._pending.pop(digest, None)
+        self._read.cache_clear()  # the part may have been rewritten
 
 
 def _by_digest(part: pa.Table) -> dict[bytes, CachedEmbedding]:
     embeddings = to_embeddings(part["embedding"])
-    facts = zip(*(part[name].to_pylist() for name in ("sha256", "width", "height")), strict=True)
+    columns = zip(*(part[name].to_pylist() for name in ("sha256", "width", "height")), strict=True)
     return {
         bytes.fromhex(sha256): CachedEmbedding(embedding, width, height)
-        for (sha256, width, height), embedding in zip(facts, embeddings, strict=True)
+        for (sha256, width, height), embedding in zip(columns, embeddings, strict=True)
         if sha256 is not None
     }

@@ -1,79 +1,117 @@
-"""Decoded batches through an engine: several under way at once, coming back in order."""
+"""Run images through an engine: decode, infer, and close the pipeline, with several batches in flight, in order."""
 
 import collections
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from frieze.core import Floats
+from frieze.core import Floats, Rows
 from frieze.embedder.engines.base import Engine
 from frieze.embedder.job.dedup import CachedEmbedding, EmbeddingCache
-from frieze.embedder.job.pipeline import Batch
-from frieze.embedder.job.timing import Stages
+from frieze.embedder.job.pipeline import Batch, Decoder, stream
+from frieze.embedder.job.select_engine import EngineChoice
+from frieze.embedder.job.timing import StageTimes
+from frieze.embedder.sources import Source
 
 
-class Embedded(NamedTuple):
-    """A batch that has come back.
+class EmbeddedBatch(NamedTuple):
+    """A batch that went through the engine.
 
     Attributes:
-        batch: The batch.
-        seen: What is known of each of its images, in the order of its rows; None where the backbone gave nothing.
-        n_run: How many of its images ran through the backbone and gave something.
+        batch: The decoded batch.
+        embeddings: One for each of its rows, in order; None where the backbone returned no finite numbers.
+        n_inferred: How many of its images ran through the backbone and are usable.
     """
 
     batch: Batch
-    seen: list[CachedEmbedding | None]
-    n_run: int
+    embeddings: list[CachedEmbedding | None]
+    n_inferred: int
 
 
-class _Flight(NamedTuple):
-    """A batch under way: the bytes whose embeddings `wait` gives."""
+class _InFlight(NamedTuple):
+    """A submitted batch: the bytes whose embeddings `wait` returns."""
 
     batch: Batch
     digests: list[bytes]
     wait: Callable[[], Floats]
 
 
+@contextlib.contextmanager
+def embed_rows(
+    shards: Sequence[Rows],
+    source: Source,
+    choice: EngineChoice,
+    cache: EmbeddingCache,
+    times: StageTimes,
+    *,
+    max_pixels: int,
+) -> Iterator[Iterator[EmbeddedBatch]]:
+    """Decode and embed rows of a source; the pipeline runs while the block does, and is closed at its end.
+
+    Args:
+        shards: For each shard the listing's rows, int64 [n], n >= 1.
+        source: The images.
+        choice: The engine, and how the pipeline feeds it.
+        cache: Bytes found here are not decoded; new embeddings are added.
+        times: Counts the seconds of each stage.
+        max_pixels: Largest width times height accepted.
+
+    Yields:
+        The embedded batches in order; a batch never spans two shards.
+    """
+    batches = stream(
+        shards,
+        Decoder(source, choice.spec, max_pixels=max_pixels, is_known=cache.__contains__),
+        batch_size=choice.batch_size,
+        workers=choice.workers,
+        device=choice.engine.device,
+    )
+    # Closed here: a pipeline still open at the interpreter's exit waits for ever for threads that no longer exist.
+    with contextlib.closing(batches):
+        yield embed_batches(batches, choice.engine, cache, times)
+
+
 def embed_batches(
-    batches: Iterator[Batch], engine: Engine, known: EmbeddingCache, stages: Stages
-) -> Iterator[Embedded]:
-    """Run batches through an engine, but for bytes that have an embedding already.
+    batches: Iterator[Batch], engine: Engine, cache: EmbeddingCache, times: StageTimes
+) -> Iterator[EmbeddedBatch]:
+    """Run batches through an engine, except for bytes that have an embedding already.
 
     Args:
         batches: From the pipeline.
-        engine: Kept busy with as many batches as it wants.
-        known: Asked and told what has an embedding.
-        stages: Told what was waited for.
+        engine: Kept busy with `depth` batches in flight.
+        cache: Looked up first; new embeddings are added.
+        times: Counts the seconds of each stage.
 
     Yields:
         The batches in order.
     """
-    flying = collections.deque[_Flight]()
-    for batch in stages.timed(batches):
-        with stages.waiting("infer"):
-            flying.append(_begin(batch, engine, known))
-        if len(flying) >= engine.depth:
-            yield _end(flying.popleft(), known, stages)
-    while flying:
-        yield _end(flying.popleft(), known, stages)
+    in_flight = collections.deque[_InFlight]()
+    for batch in times.timed(batches):
+        with times.waiting("infer"):
+            in_flight.append(_submit(batch, engine, cache))
+        if len(in_flight) >= engine.depth:
+            yield _finish(in_flight.popleft(), cache, times)
+    while in_flight:
+        yield _finish(in_flight.popleft(), cache, times)
 
 
-def _begin(batch: Batch, engine: Engine, known: EmbeddingCache) -> _Flight:
+def _submit(batch: Batch, engine: Engine, cache: EmbeddingCache) -> _InFlight:
     digests = list(batch.sizes)
-    fresh = [row for row, digest in enumerate(digests) if digest not in known]
+    fresh = [row for row, digest in enumerate(digests) if digest not in cache]
     pixels = batch.pixels if len(fresh) == len(digests) else np.asarray(batch.pixels)[fresh]
     batch.pixels = None
     digests = [digests[row] for row in fresh]
-    known.expect(digests)
-    return _Flight(batch, digests, engine.submit(pixels))
+    cache.mark_in_flight(digests)
+    return _InFlight(batch, digests, engine.submit(pixels))
 
 
-def _end(flight: _Flight, known: EmbeddingCache, stages: Stages) -> Embedded:
-    with stages.waiting("infer"):
-        embeddings = flight.wait()
+def _finish(submitted: _InFlight, cache: EmbeddingCache, times: StageTimes) -> EmbeddedBatch:
+    batch = submitted.batch
+    with times.waiting("infer"):
+        embeddings = submitted.wait()
     is_finite = np.asarray(np.isfinite(embeddings).all(axis=1))
-    for digest, embedding, is_usable in zip(flight.digests, embeddings, is_finite, strict=True):
-        seen = CachedEmbedding(embedding, *flight.batch.sizes[digest]) if is_usable else None
-        known.add(digest, seen)
-    return Embedded(flight.batch, [known.get(digest) for digest in flight.batch.digests], int(is_finite.sum()))
+    for digest, embedding, is_usable in zip(submitted.digests, embeddings, is_finite, strict=True):
+        cache.add(digest, CachedEmbedding(embedding, *batch.sizes[digest]) if is_usable else None)
+    return EmbeddedBatch(batch, [cache.get(digest) for digest in batch.digests], int(is_finite.sum()))

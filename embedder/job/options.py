@@ -1,4 +1,4 @@
-"""How a source is embedded."""
+"""Options of an embedding job."""
 
 import dataclasses
 
@@ -14,17 +14,17 @@ class JobOptions:
     Attributes:
         engine: A key of `ENGINES`, or `auto` for the fastest.
         device: `auto` (every GPU, else the CPU), `cpu`, `gpu`, or names such as `gpu:1`, with commas.
-        batch_size: Images a batch; None for what a short trial shows to be fastest.
-        workers: Threads that decode; None for as many as their share of the work wants.
-        accept_drift: Take an engine or precision whose vectors are too far from the reference's, too.
+        batch_size: Images a batch; None for the fastest in a short trial.
+        workers: Threads that decode; None for as many as their share of the work needs.
+        accept_drift: Accept an engine or precision whose embeddings drift too far from the reference's.
         shard_size: Images in a new part.
-        limit: Embed at most so many images in this run.
-        retry_failures: Embed the images that failed before, and nothing else.
-        force: Make the table anew; the old one stays until the new one is whole.
+        limit: Most images embedded in this run.
+        retry_failures: Embed only the images that failed before.
+        force: Make the table anew; the old one stays until the new one is complete.
         ray: `auto` or the address of a Ray cluster whose machines embed; None for this process.
         cpus_per_worker: Cores of each of its workers; None for one worker a GPU, or one a machine.
         source: How the source is read.
-        limits: What is refused of an image.
+        limits: Which images are refused.
     """
 
     engine: str = "auto"
@@ -42,7 +42,7 @@ class JobOptions:
     limits: Limits = dataclasses.field(default_factory=Limits)
 
     def check(self) -> None:
-        """Refuse what makes no sense.
+        """Check that the options make sense.
 
         Raises:
             InputError: A number is below 1, or two options exclude each other.
@@ -54,8 +54,10 @@ class JobOptions:
                 option = name.replace("_", "-")
                 raise InputError(f"--{option} is {value}.", hint=f"Give --{option} 1 or more.")
         if self.cpus_per_worker is not None and self.ray is None:
-            raise InputError("--cpus-per-worker is for a cluster's workers.", hint="Give --ray auto, or leave it out.")
+            raise InputError(
+                "--cpus-per-worker applies to a cluster's workers.", hint="Give --ray auto, or leave it out."
+            )
         if self.force and self.retry_failures:
             raise InputError(
-                "--force makes a table anew, --retry-failures goes on with one.", hint="Leave one of the two out."
+                "--force makes a table anew, --retry-failures continues one.", hint="Leave one of the two out."
             )

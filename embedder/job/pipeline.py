@@ -1,4 +1,4 @@
-"""From listed images to batches of pixels: one tf.data pipeline that runs through all shards without a pause."""
+"""The tf.data input pipeline: read, decode and resize images into batches, through all shards without a pause."""
 
 import dataclasses
 import hashlib
@@ -22,12 +22,12 @@ _NO_ROWS = np.empty(0, np.int64)
 
 
 @dataclasses.dataclass(frozen=True)
-class Piece:
+class BatchRows:
     """The listing's rows of one batch, before reading.
 
     Attributes:
         shard: Number of the shard in the plan.
-        is_last: Whether the shard ends with it.
+        is_last: Whether it is the last batch of its shard.
         rows: int64 [n].
     """
 
@@ -41,21 +41,21 @@ class Batch:
     """Decoded images of one shard.
 
     Attributes:
-        piece: What was asked for.
-        rows: int64 [n], the listing's rows whose bytes are those of an image.
+        requested: All rows of the batch, also those that failed.
+        rows: int64 [n], the rows that are usable images.
         digests: sha256 of each row's bytes.
-        sizes: For each row of `pixels` its sha256, and the image's width and height in pixels as displayed. Rows with
-            equal bytes share one, and there is none for bytes that have an embedding already.
+        sizes: For each row of `pixels` its sha256, and the image's width and height in pixels as displayed. Equal bytes
+            appear once; bytes that have an embedding already do not appear.
         failures: Images of the batch that could not be read or decoded.
-        tally: What was told of them while they were decoded.
+        tally: Traits of the images, counted while they are decoded.
         pixels: [len(sizes), H, W, 3] uint8, on the engine's device.
         read_s: Seconds a thread spent reading files.
         decode_s: Seconds a thread spent decoding and resizing.
-        read_cpu_s: What reading took of the processor's time.
-        decode_cpu_s: What hashing, decoding and resizing took of it.
+        read_cpu_s: CPU seconds of reading.
+        decode_cpu_s: CPU seconds of hashing, decoding and resizing.
     """
 
-    piece: Piece
+    requested: BatchRows
     rows: Rows = dataclasses.field(default_factory=_NO_ROWS.copy)
     digests: list[bytes] = dataclasses.field(default_factory=list)
     sizes: dict[bytes, tuple[int, int]] = dataclasses.field(default_factory=dict)
@@ -72,10 +72,10 @@ class Decoder:
     """Decodes batches of a source's images for one backbone.
 
     Args:
-        source: Gives the bytes.
-        spec: Says size and fit.
-        max_pixels: Largest width times height taken.
-        is_known: Tells by sha256 whether bytes have an embedding already; these are not decoded.
+        source: The images.
+        spec: Image size and fit.
+        max_pixels: Largest width times height accepted.
+        is_known: sha256 -> whether the bytes have an embedding already; these are not decoded.
     """
 
     def __init__(
@@ -92,35 +92,42 @@ class Decoder:
         self._max_pixels = max_pixels
         self._is_known = is_known
 
-    def batch(self, piece: Piece, contents: Iterable[Content]) -> Batch:
-        """Decode a batch from its images' bytes; what can't be is a failure of it."""
-        batch = Batch(piece)
-        good: list[int] = []
-        pixels = np.empty((len(piece.rows), *self._spec.image_size, 3), np.uint8)
-        for row, content in zip(piece.rows, _timed(contents, batch), strict=True):
+    def batch(self, requested: BatchRows, contents: Iterable[Content]) -> Batch:
+        """Decode a batch from its images' bytes; unusable images are its failures."""
+        batch = Batch(requested)
+        usable: list[int] = []
+        pixels = np.empty((len(requested.rows), *self._spec.image_size, 3), np.uint8)
+        for row, content in zip(requested.rows, _timed(contents, batch), strict=True):
             try:
-                self._one(content, batch, pixels)
-                good.append(row)
+                self._decode(content, batch, pixels)
+                usable.append(row)
             except ImageError as error:
                 batch.failures.append(self._failure(int(row), error))
-        batch.rows = np.array(good, np.int64)
+        batch.rows = np.array(usable, np.int64)
         batch.pixels = pixels[: len(batch.sizes)]
         return batch
 
     def _failure(self, row: int, error: ImageError) -> Failure:
         (image,) = self._images.slice(row, 1).to_pylist()
-        facts = (error.stage, error.reason, error.message, image["size_bytes"], image["mtime_ns"])
-        return Failure(image["id"], image["uri"], *facts)
+        return Failure(
+            image["id"],
+            image["uri"],
+            error.stage,
+            error.reason,
+            error.message,
+            image["size_bytes"],
+            image["mtime_ns"],
+        )
 
-    def _one(self, content: Content, batch: Batch, pixels: Pixels) -> None:
+    def _decode(self, content: Content, batch: Batch, pixels: Pixels) -> None:
         if isinstance(content, ImageError):
             raise content
         start, cpu = time.perf_counter(), time.thread_time()
         try:
             digest = hashlib.sha256(content).digest()
             if digest not in batch.sizes and not self._is_known(digest):
-                fitted = decode_and_fit(content, self._spec, max_pixels=self._max_pixels)
-                pixels[len(batch.sizes)], batch.sizes[digest], traits = fitted
+                decoded_image = decode_and_fit(content, self._spec, max_pixels=self._max_pixels)
+                pixels[len(batch.sizes)], batch.sizes[digest], traits = decoded_image
                 batch.tally.add(traits)
             batch.digests.append(digest)
         finally:
@@ -129,7 +136,7 @@ class Decoder:
 
 
 def _timed(contents: Iterable[Content], batch: Batch) -> Iterator[Content]:
-    """Count what it takes to get each image's bytes as reading."""
+    """Count the time to get each image's bytes as reading."""
     remaining = iter(contents)
     while True:
         start, cpu = time.perf_counter(), time.thread_time()
@@ -142,13 +149,13 @@ def _timed(contents: Iterable[Content], batch: Batch) -> Iterator[Content]:
 
 
 def decode_for(data: bytes, spec: BackboneSpec, *, max_pixels: int = MAX_PIXELS) -> tuple[Pixels, tuple[int, int]]:
-    """Turn an image's bytes into what a backbone sees.
+    """Decode and resize an image's bytes into the input of a backbone.
 
     Returns:
         uint8 [H, W, 3], and the image's width and height in pixels as displayed.
 
     Raises:
-        ImageError: The bytes are no image that can be used.
+        ImageError: The bytes are not a usable image.
     """
     pixels, size, _ = decode_and_fit(data, spec, max_pixels=max_pixels)
     return pixels, size
@@ -157,118 +164,118 @@ def decode_for(data: bytes, spec: BackboneSpec, *, max_pixels: int = MAX_PIXELS)
 def decode_and_fit(
     data: bytes, spec: BackboneSpec, *, max_pixels: int = MAX_PIXELS
 ) -> tuple[Pixels, tuple[int, int], Traits]:
-    """Do what `decode_for` does, and tell what else is told of the image."""
+    """Decode as `decode_for` does, and return the traits of the image too."""
     stretches = spec.decoding == STRETCHED
-    with decoded(data, side_px=max(spec.image_size), max_pixels=max_pixels, stretches=stretches) as found:
-        pixels = fit_image(found.image, fit=spec.fit, image_size=spec.image_size)
-        return pixels, found.size, found.traits
+    with decoded(data, side_px=max(spec.image_size), max_pixels=max_pixels, stretches=stretches) as decoding:
+        pixels = fit_image(decoding.image, fit=spec.fit, image_size=spec.image_size)
+        return pixels, decoding.size, decoding.traits
 
 
 def stream(
     shards: Sequence[Rows], decoder: Decoder, *, batch_size: int, workers: int, device: str | None
 ) -> Generator[Batch, None, None]:
-    """Decode all shards' rows, batch after batch, some batches ahead of who asks.
+    """Decode all shards' rows, batch after batch, prefetching some batches.
 
     Args:
         shards: For each shard the listing's rows, int64 [n], n >= 1.
         decoder: Decodes one batch; called from `workers` threads at once.
         batch_size: Images a batch; a batch never spans two shards.
         workers: Threads that decode.
-        device: Where the pixels are wanted; None for the host's memory.
+        device: Where the pixels go; None for the host's memory.
 
     Yields:
         The batches in order.
     """
-    work = _Work(decoder, list(_pieces(shards, batch_size)))
-    dataset = _to_dataset(work, workers=workers, device=device)
+    steps = _PipelineSteps(decoder, list(_cut_into_batches(shards, batch_size)))
+    dataset = _to_dataset(steps, workers=workers, device=device)
     error: BaseException | None = None
     try:
         for number, pixels in dataset:
-            batch = work.decoded.pop(int(number))
+            batch = steps.decoded.pop(int(number))
             if isinstance(batch, BaseException):
                 error = batch
                 break
             batch.pixels = pixels
             yield batch
     except BaseException as stop:  # noqa: BLE001  whatever it is
-        # Its frames hold the pipeline: where the error is shown at Python's own end, that would wait for ever.
+        # Its frames hold the pipeline: shown at the interpreter's exit, the error would wait for ever.
         raise stop.with_traceback(None) from None
     if error is not None:
         raise error
 
 
-class _Work:
-    """What the pipeline's threads do, and what they leave; all but the pixels goes round TensorFlow.
+class _PipelineSteps:
+    """The steps that the pipeline's threads run, and their results; TensorFlow sees only pixels and batch numbers.
 
-    An error is left, too, and not raised: one that TensorFlow carries loses its type, and keeps the pipeline open.
+    An error is stored, not raised: TensorFlow would change its type and keep the pipeline open.
 
     Attributes:
-        decoded: Batch, or what went wrong with it, by its number.
+        decoded: Number of a batch -> the batch, or its error.
     """
 
-    def __init__(self, decoder: Decoder, pieces: Sequence[Piece]) -> None:
-        self.pieces = pieces
+    def __init__(self, decoder: Decoder, batches: Sequence[BatchRows]) -> None:
+        self.batches = batches
         self.decoded: dict[int, Batch | BaseException] = {}
         self._decoder = decoder
-        self._begun: dict[int, tuple[Iterable[Content], Batch] | BaseException] = {}
+        self._opened: dict[int, tuple[Iterable[Content], Batch] | BaseException] = {}
 
     def read(self, number: Any) -> Any:
-        """Ask for the bytes of a batch; one is asked for at a time."""
+        """Open the bytes of a batch; one batch at a time."""
         try:
-            self._begun[int(number)] = self._read(self.pieces[int(number)])
-        except BaseException as error:  # noqa: BLE001  who asks for the batches raises it
-            self._begun[int(number)] = error
+            self._opened[int(number)] = self._read(self.batches[int(number)])
+        except BaseException as error:  # noqa: BLE001  the consumer of the batches raises it
+            self._opened[int(number)] = error
         return number
 
-    def fill(self, number: Any) -> Pixels:
-        """Decode a batch; a whole batch is one call, so threads wait little for Python."""
+    def decode(self, number: Any) -> Pixels:
+        """Decode a batch; a whole batch is one call, so that threads rarely wait for Python."""
         try:
-            batch, pixels = self._fill(int(number))
-        except BaseException as error:  # noqa: BLE001  who asks for the batches raises it
+            batch, pixels = self._decode(int(number))
+        except BaseException as error:  # noqa: BLE001  the consumer of the batches raises it
             self.decoded[int(number)] = error
             return np.empty((0, 0, 0, 3), np.uint8)
         self.decoded[int(number)] = batch
         return pixels
 
-    def _read(self, piece: Piece) -> tuple[Iterable[Content], Batch]:
-        source, clock = self._decoder.source, Batch(piece)
-        contents = source.read(piece.rows)
+    def _read(self, requested: BatchRows) -> tuple[Iterable[Content], Batch]:
+        source, clock = self._decoder.source, Batch(requested)
+        contents = source.read(requested.rows)
         return list(_timed(contents, clock)) if source.in_order else contents, clock
 
-    def _fill(self, number: int) -> tuple[Batch, Pixels]:
-        begun = self._begun.pop(number)
-        if isinstance(begun, BaseException):
-            raise begun
-        contents, clock = begun
-        batch = self._decoder.batch(self.pieces[number], contents)
+    def _decode(self, number: int) -> tuple[Batch, Pixels]:
+        opened = self._opened.pop(number)
+        if isinstance(opened, BaseException):
+            raise opened
+        contents, clock = opened
+        batch = self._decoder.batch(self.batches[number], contents)
         batch.read_s, batch.read_cpu_s = batch.read_s + clock.read_s, batch.read_cpu_s + clock.read_cpu_s
         pixels, batch.pixels = batch.pixels, None
         return batch, np.asarray(pixels)
 
 
-def _to_dataset(work: _Work, *, workers: int, device: str | None) -> Any:
-    """Lay out the pipeline: gives the number of each batch, in order, with its pixels."""
+def _to_dataset(steps: _PipelineSteps, *, workers: int, device: str | None) -> Any:
+    """Build the pipeline: it yields the number of each batch, in order, with its pixels."""
     tf = import_tensorflow()
     dataset = (
-        tf.data.Dataset.range(len(work.pieces))
-        .map(lambda number: tf.ensure_shape(tf.numpy_function(work.read, [number], tf.int64), ()))  # one at a time
+        tf.data.Dataset.range(len(steps.batches))
+        .map(lambda number: tf.ensure_shape(tf.numpy_function(steps.read, [number], tf.int64), ()))  # one at a time
         .map(
-            lambda number: (number, tf.numpy_function(work.fill, [number], tf.uint8)),
+            lambda number: (number, tf.numpy_function(steps.decode, [number], tf.uint8)),
             num_parallel_calls=workers,
             deterministic=True,
         )
     )
     options = tf.data.Options()
     options.threading.private_threadpool_size = workers + 1
-    options.autotune.enabled = False  # nothing is left to tune, and its thread can hold the end up for seconds
+    options.autotune.enabled = False  # nothing to tune, and its thread can delay the end for seconds
     dataset = dataset.with_options(options).prefetch(_PREFETCHED_BATCHES)
     if device is not None:
         dataset = dataset.apply(tf.data.experimental.prefetch_to_device(device, _PREFETCHED_BATCHES))
     return dataset
 
 
-def _pieces(shards: Sequence[Rows], batch_size: int) -> Iterator[Piece]:
+def _cut_into_batches(shards: Sequence[Rows], batch_size: int) -> Iterator[BatchRows]:
     for shard, rows in enumerate(shards):
         parts = np.split(rows, range(batch_size, len(rows), batch_size))
         for part, is_last in zip(parts, itertools.chain([False] * (len(parts) - 1), [True]), strict=True):
-            yield Piece(shard, is_last, part)
+            yield BatchRows(shard, is_last, part)

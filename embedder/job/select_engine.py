@@ -1,4 +1,4 @@
-"""Which engine runs a backbone in this run, how, and whether its vectors hold."""
+"""Select the engine of a run: the fastest in trials whose embeddings agree with the reference."""
 
 import dataclasses
 import importlib.metadata
@@ -11,9 +11,9 @@ import numpy as np
 
 from frieze.core import Floats, InputError, MismatchError, ModelError, count_cores
 from frieze.embedder.backbones import Backbone
-from frieze.embedder.engines import AUTO, Setting, are_gpus, find_devices
+from frieze.embedder.engines import AUTO, EngineSettings, are_gpus, find_devices
 from frieze.embedder.engines.accuracy import check_drift, measure_drift
-from frieze.embedder.engines.base import ENGINES, REFERENCE, Engine, usable
+from frieze.embedder.engines.base import ENGINES, REFERENCE, Engine, usable_engines
 from frieze.embedder.engines.benchmark import Trial, images_per_call, measure_rate, try_engines
 from frieze.embedder.images.resize import Pixels
 from frieze.embedder.job.calibration_sample import CalibrationSample
@@ -21,26 +21,26 @@ from frieze.embedder.job.options import JobOptions
 from frieze.features import BackboneSpec, Manifest
 
 _FEW = 32
-"""Images that show whether an engine computes the same in float32."""
+"""So many images show whether an engine agrees with the reference in float32."""
 _SPARE = 1.5
-"""How much faster decoding may be than the network: it must never be waited for."""
-_LEAST_TOGETHER, _LONGEST_DECODE_S = 8, 0.1
-"""Images decoded in one call are a multiple of this, and how long it may be expected to take where it has more."""
-_CALLS_A_CORE = 4
-"""Into how many calls a core's share of a few images is cut at least, so that all cores end together."""
+"""How much faster decoding may be than the network: the network must never wait for it."""
+_CALL_MULTIPLE, _LONGEST_CALL_S = 8, 0.1
+"""Images decoded in one call are a multiple of this; a call with more than that takes at most so long."""
+_CALLS_PER_CORE = 4
+"""A small run has at least so many calls a core, so that all cores end together."""
 _LIBRARIES = ("frieze", "openvino", "tensorflow")
 
 
 @dataclasses.dataclass(frozen=True)
-class Choice:
-    """What runs the backbone.
+class EngineChoice:
+    """The engine of a run, and how the pipeline feeds it.
 
     Attributes:
         engine: The engine, warm.
-        batch_size: Images that are decoded together and handed to it at once.
+        batch_size: Images that are decoded in one call and submitted at once.
         workers: Threads that decode.
-        tuning: What features.json keeps, so that the next run need not try again; empty where nothing was tried.
-        spec: The backbone's, with the drift that was measured.
+        tuning: What features.json keeps, so that the next run needs no trials; empty where nothing was tried.
+        spec: The backbone's, with the measured drift.
     """
 
     engine: Engine
@@ -50,100 +50,99 @@ class Choice:
     spec: BackboneSpec
 
 
-def choose_engine(backbone: Backbone, options: JobOptions, probe: CalibrationSample, stored: Manifest) -> Choice:
-    """Choose an engine and its setting for a run.
+def choose_engine(backbone: Backbone, options: JobOptions, sample: CalibrationSample, stored: Manifest) -> EngineChoice:
+    """Select the engine of a run and its settings.
 
-    What an earlier run on this table chose is taken again as long as the same is asked, by the same libraries on the
-    same kind of machine. Else, where there are many images, each engine is tried on some of them for a moment and the
-    fastest is taken; where there are few, the reference. Every other engine or precision than the reference in float32
-    is held against that one.
+    The choice stored in the table is reused while options, libraries and machine stay the same. Otherwise a large run
+    benchmarks each engine on a sample of the images and takes the fastest; a small run takes the reference. Every
+    engine or precision other than the reference in float32 is compared with that one.
 
     Args:
-        backbone: What is run.
-        options: What is asked.
-        probe: Some of the images.
-        stored: What features.json says.
+        backbone: The network.
+        options: Engine, device, batch size and workers, where they are given.
+        sample: Some of the images.
+        stored: The table's manifest.
 
     Raises:
-        InputError: What is asked can't be had here.
-        ModelError: The engine asked for can't run the backbone.
-        MismatchError: The vectors would be too far from the reference's.
+        InputError: No engine here supports the options.
+        ModelError: The engine of the options can't run the backbone.
+        MismatchError: The embeddings drift too far from the reference's.
     """
     devices = find_devices(options.device)
-    setting = Setting(precision=backbone.spec.precision, devices=devices, batch_size=options.batch_size)
-    names = usable(options.engine, setting)
-    asked = _asked(options, setting)
-    if stored.tuning.get("asked") == asked and _is_sound(stored.tuning, names):
-        return _as_before(backbone, options, setting, stored)
-    if not probe.is_full:
-        return _Trials(backbone, options, probe, stored).choose([[Trial(name, setting)] for name in names], {})
-    trials = try_engines(options.engine, names, backbone, setting, probe.pixels)
-    return _Trials(backbone, options, probe, stored).choose(trials, asked)
+    settings = EngineSettings(precision=backbone.spec.precision, devices=devices, batch_size=options.batch_size)
+    names = usable_engines(options.engine, settings)
+    conditions = _conditions(options, settings)
+    if stored.tuning.get("asked") == conditions and _is_valid(stored.tuning, names):
+        return _reuse(backbone, options, settings, stored)
+    if not sample.is_full:
+        return _Trials(backbone, options, sample, stored).select([[Trial(name, settings)] for name in names], {})
+    trials = try_engines(options.engine, names, backbone, settings, sample.pixels)
+    return _Trials(backbone, options, sample, stored).select(trials, conditions)
 
 
 def default_engine(backbone: Backbone) -> Engine:
-    """Give an engine for a few images: the reference, or another where only that has the precision.
+    """Make an engine for a few images: the reference, or another where only that supports the precision.
 
-    Where nothing here has it, float32 takes its place: that is the truer vector.
+    Where no engine here supports it, float32 replaces it: it is more accurate.
     """
-    setting = Setting(precision=backbone.spec.precision, devices=find_devices())
+    settings = EngineSettings(precision=backbone.spec.precision, devices=find_devices())
     try:
-        return ENGINES[usable(AUTO, setting)[0]](backbone, setting)
+        return ENGINES[usable_engines(AUTO, settings)[0]](backbone, settings)
     except InputError:
-        return ENGINES[REFERENCE](backbone, dataclasses.replace(setting, precision="float32"))
+        return ENGINES[REFERENCE](backbone, dataclasses.replace(settings, precision="float32"))
 
 
-def _asked(options: JobOptions, setting: Setting) -> dict[str, Any]:
-    """Say what a choice depends on."""
+def _conditions(options: JobOptions, settings: EngineSettings) -> dict[str, Any]:
+    """Return what a choice depends on: options, machine, versions."""
     installed = [name for name in _LIBRARIES if importlib.util.find_spec(name)]
     return {
         "engine": options.engine,
-        "precision": setting.precision,
+        "precision": settings.precision,
         "batch_size": options.batch_size,
-        "devices": list(setting.devices),
+        "devices": list(settings.devices),
         "cores": count_cores(),
         "versions": {name: importlib.metadata.version(name) for name in installed},
     }
 
 
-def _is_sound(tuning: dict[str, Any], names: Sequence[str]) -> bool:
-    """Tell whether a stored choice can be taken again: it may come from another machine, or from somebody's hand."""
+def _is_valid(tuning: dict[str, Any], names: Sequence[str]) -> bool:
+    """Check that a stored choice can be reused: it may come from another machine, or be edited by hand."""
     numbers = [tuning.get(name) for name in ("batch_size", "decode_batch", "workers")]
-    streams, has_stem = tuning.get("streams"), tuning.get("has_float32_stem", False)
+    streams, has_float32_stem = tuning.get("streams"), tuning.get("has_float32_stem", False)
     return (
         tuning.get("engine") in names
         and all(isinstance(number, int) and number > 0 for number in numbers)
         and (streams is None or (isinstance(streams, int) and streams > 0))
-        and isinstance(has_stem, bool)
+        and isinstance(has_float32_stem, bool)
     )
 
 
-def _as_before(backbone: Backbone, options: JobOptions, setting: Setting, stored: Manifest) -> Choice:
+def _reuse(backbone: Backbone, options: JobOptions, settings: EngineSettings, stored: Manifest) -> EngineChoice:
     tuning, drift = stored.tuning, stored.spec.drift
     if drift is not None and not options.accept_drift:
-        check_drift(drift, engine=tuning["engine"], precision=setting.precision)
-    setting = dataclasses.replace(
-        setting,
+        check_drift(drift, engine=tuning["engine"], precision=settings.precision)
+    settings = dataclasses.replace(
+        settings,
         batch_size=tuning["batch_size"],
         streams=tuning["streams"],
         has_float32_stem=tuning.get("has_float32_stem", False),
     )
-    engine = Trial(tuning["engine"], setting).make(backbone)
+    engine = Trial(tuning["engine"], settings).make(backbone)
     spec = dataclasses.replace(backbone.spec, drift=drift)
-    return _choice(engine, options, tuning, tuning, spec)
+    return _to_choice(engine, options, tuning, tuning, spec)
 
 
-def _choice(
+def _to_choice(
     engine: Engine, options: JobOptions, pipeline: dict[str, Any], tuning: dict[str, Any], spec: BackboneSpec
-) -> Choice:
-    """Let what was asked for overrule what the pipeline was found to need."""
+) -> EngineChoice:
+    """Return the choice; options that are given overrule the measured ones."""
     batch_size = options.batch_size or pipeline["decode_batch"]
-    return Choice(engine, batch_size, options.workers or pipeline["workers"], tuning, spec)
+    return EngineChoice(engine, batch_size, options.workers or pipeline["workers"], tuning, spec)
 
 
 def _check_is_lower(embeddings: Floats, reference: Floats, trial: Trial) -> None:
-    """Refuse a precision that only stands in the name: where a processor lacks it, nothing is rewritten."""
-    precision = trial.setting.precision
+    """Check that a lower precision took effect: where a processor lacks it, the graph is not rewritten."""
+    precision = trial.settings.precision
     if precision != "float32" and np.array_equal(embeddings, reference, equal_nan=True):
         raise ModelError(
             f"{trial.engine} runs this backbone in float32 here: {precision} changes nothing of it.",
@@ -153,19 +152,19 @@ def _check_is_lower(embeddings: Floats, reference: Floats, trial: Trial) -> None
 
 @dataclasses.dataclass(frozen=True)
 class _Trials:
-    """What was tried, and how its vectors are judged."""
+    """Trials of engines, and the check of their embeddings against the reference."""
 
     backbone: Backbone
     options: JobOptions
-    probe: CalibrationSample
+    sample: CalibrationSample
     stored: Manifest
     references: dict[int, Floats] = dataclasses.field(default_factory=dict)
 
-    def choose(self, found: list[list[Trial]], asked: dict[str, Any]) -> Choice:
-        """Take the fastest whose vectors hold."""
+    def select(self, trials: list[list[Trial]], conditions: dict[str, Any]) -> EngineChoice:
+        """Return the fastest engine whose embeddings agree with the reference."""
         problem: InputError | None = None
-        tried = {name: rate for one in found for trial in one for name, rate in trial.told.items()}
-        for trial in self._in_order(found):
+        tried = {name: rate for by_engine in trials for trial in by_engine for name, rate in trial.timings.items()}
+        for trial in self._in_order(trials):
             try:
                 engine = trial.make(self.backbone)
                 drift = self._drift(trial, engine)
@@ -174,56 +173,58 @@ class _Trials:
                 continue
             timed = self._timed(trial, engine)
             pipeline = {"decode_batch": self._decode_batch(engine), "workers": self._workers(timed)}
-            tuning = {"asked": asked, **timed.to_json(), **pipeline, "tried": tried | timed.told}
+            tuning = {"asked": conditions, **timed.to_json(), **pipeline, "tried": tried | timed.timings}
             spec = dataclasses.replace(self.backbone.spec, drift=drift)
-            return _choice(engine, self.options, pipeline, tuning if asked else self.stored.tuning, spec)
+            return _to_choice(engine, self.options, pipeline, tuning if conditions else self.stored.tuning, spec)
         raise problem or ValueError("no engine was tried")
 
-    def _in_order(self, found: list[list[Trial]]) -> Iterator[Trial]:
-        """Give each engine's best trial, and after it what is truer."""
-        for best, *_ in found:
+    def _in_order(self, trials: list[list[Trial]]) -> Iterator[Trial]:
+        """Yield each engine's best trial, and after it the more accurate fallbacks."""
+        for best, *_ in trials:
             yield best
-            for setting in ENGINES[best.engine].truer(best.setting):
-                yield Trial(best.engine, setting)
+            for settings in ENGINES[best.engine].fallbacks(best.settings):
+                yield Trial(best.engine, settings)
 
     def _timed(self, trial: Trial, engine: Engine) -> Trial:
-        if trial.images_per_second is not None or not self.probe.is_full:
+        if trial.images_per_second is not None or not self.sample.is_full:
             return trial
-        return dataclasses.replace(trial, images_per_second=measure_rate(engine, self.probe.pixels))
+        return dataclasses.replace(trial, images_per_second=measure_rate(engine, self.sample.pixels))
 
     def _drift(self, trial: Trial, engine: Engine) -> dict[str, Any] | None:
-        """Hold an engine's vectors against the reference's in float32."""
-        precision = trial.setting.precision
+        """Measure how far an engine's embeddings are from the reference's in float32."""
+        precision = trial.settings.precision
         if (trial.engine, precision) == (REFERENCE, "float32"):
-            return self.stored.spec.drift  # of rows that are there
-        pixels = self.probe.pixels[:_FEW] if precision == "float32" else self.probe.pixels
-        embeddings, wanted = engine.infer(pixels), self._wanted(pixels, trial.setting.devices)
-        _check_is_lower(embeddings, wanted, trial)
-        drift = {"engine": trial.engine} | measure_drift(embeddings, wanted)
+            return self.stored.spec.drift  # of the stored rows
+        pixels = self.sample.pixels[:_FEW] if precision == "float32" else self.sample.pixels
+        embeddings, reference = engine.infer(pixels), self._reference(pixels, trial.settings.devices)
+        _check_is_lower(embeddings, reference, trial)
+        drift = {"engine": trial.engine} | measure_drift(embeddings, reference)
         if not self.options.accept_drift:
             check_drift(drift, engine=trial.engine, precision=precision)
         before = self.stored.spec.drift
         is_better = before is not None and before.get("engine") == trial.engine and before["images"] > drift["images"]
         return before if is_better else drift
 
-    def _wanted(self, pixels: Pixels, devices: tuple[str, ...]) -> Floats:
-        """Give the reference's embeddings, made once for all that are held against them."""
+    def _reference(self, pixels: Pixels, devices: tuple[str, ...]) -> Floats:
+        """Return the reference's embeddings, computed once for all trials."""
         if len(pixels) not in self.references:
-            self.references[len(pixels)] = ENGINES[REFERENCE](self.backbone, Setting(devices=devices)).infer(pixels)
+            self.references[len(pixels)] = ENGINES[REFERENCE](self.backbone, EngineSettings(devices=devices)).infer(
+                pixels
+            )
         return self.references[len(pixels)]
 
     def _decode_batch(self, engine: Engine) -> int:
-        """Give how many images to decode in one call: many where it is quick, few where cores would wait at the end."""
-        if self.probe.is_full:
-            most = math.ceil(_LONGEST_DECODE_S / self.probe.decode_s)
+        """Return how many images to decode in one call: many if decoding is fast, few if cores would end up idle."""
+        if self.sample.is_full:
+            most = math.ceil(_LONGEST_CALL_S / self.sample.decode_s)
         else:
-            most = len(self.probe.rows) // (_CALLS_A_CORE * count_cores())
-        return min(images_per_call(engine), max(_LEAST_TOGETHER, most // _LEAST_TOGETHER * _LEAST_TOGETHER))
+            most = len(self.sample.rows) // (_CALLS_PER_CORE * count_cores())
+        return min(images_per_call(engine), max(_CALL_MULTIPLE, most // _CALL_MULTIPLE * _CALL_MULTIPLE))
 
     def _workers(self, trial: Trial) -> int:
-        """Divide the cores as decoding and the network divide the work."""
+        """Return how many threads decode: the share of the cores that decoding needs beside the network."""
         cores, rate = count_cores(), trial.images_per_second
-        if rate is None or are_gpus(trial.setting.devices):
+        if rate is None or are_gpus(trial.settings.devices):
             return cores
-        share = self.probe.decode_s / (self.probe.decode_s + cores / rate)
+        share = self.sample.decode_s / (self.sample.decode_s + cores / rate)
         return min(cores, math.ceil(_SPARE * cores * share))

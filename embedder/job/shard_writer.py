@@ -1,4 +1,4 @@
-"""Rows of batches gathered into the table's parts."""
+"""Write shards: buffer embedded rows, and commit each full shard as a part of the table, in a thread."""
 
 import dataclasses
 import time
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from frieze.core import Floats, Rows
 from frieze.embedder.job.dedup import CachedEmbedding, EmbeddingCache
-from frieze.embedder.job.pipeline import Batch
+from frieze.embedder.job.inference import EmbeddedBatch
 from frieze.features import (
     OURS,
     PART,
@@ -30,31 +30,31 @@ from frieze.features import (
 
 @dataclasses.dataclass
 class ShardBuffer:
-    """What a shard has so far."""
+    """Embedded rows and failures of a shard that is not full yet."""
 
     rows: list[Rows] = dataclasses.field(default_factory=list)
     digests: list[bytes] = dataclasses.field(default_factory=list)
-    seen: list[CachedEmbedding] = dataclasses.field(default_factory=list)
+    embeddings: list[CachedEmbedding] = dataclasses.field(default_factory=list)
     failures: list[Failure] = dataclasses.field(default_factory=list)
 
-    def take(self, batch: Batch, seen: Sequence[CachedEmbedding | None], images: pa.Table) -> None:
-        """Take a batch.
+    def add(self, embedded: EmbeddedBatch, images: pa.Table) -> None:
+        """Add a batch.
 
         Args:
-            batch: The next batch of the stream.
-            seen: What is known of each of its images, in the order of its rows; None where the backbone gave nothing.
+            embedded: The next batch of the stream.
             images: The listing's table.
         """
-        is_good = np.array([one is not None for one in seen], bool)
-        self.rows.append(batch.rows[is_good])
-        self.digests.extend(batch.digests[row] for row in np.flatnonzero(is_good))
-        self.seen.extend(one for one in seen if one is not None)
+        batch, embeddings = embedded.batch, embedded.embeddings
+        is_finite = np.array([one is not None for one in embeddings], bool)
+        self.rows.append(batch.rows[is_finite])
+        self.digests.extend(batch.digests[row] for row in np.flatnonzero(is_finite))
+        self.embeddings.extend(one for one in embeddings if one is not None)
         self.failures.extend(batch.failures)
-        self.failures.extend(_not_finite(images.take(batch.rows[~is_good])))
+        self.failures.extend(_not_finite(images.take(batch.rows[~is_finite])))
 
-    def laid_out(self, images: pa.Table, spec: BackboneSpec) -> pa.Table:
-        """Give what was embedded as rows of a part."""
-        return embedded_rows(images.take(np.concatenate(self.rows)), self.digests, self.seen, spec)
+    def to_table(self, images: pa.Table, spec: BackboneSpec) -> pa.Table:
+        """Return the embedded rows as rows of a part."""
+        return embedded_rows(images.take(np.concatenate(self.rows)), self.digests, self.embeddings, spec)
 
 
 def _not_finite(images: pa.Table) -> list[Failure]:
@@ -79,26 +79,26 @@ def commit(
     embedded: pa.Table | None = None,
     failures: Sequence[Failure] = (),
 ) -> None:
-    """Write a shard's part: what was embedded, and what is only copied.
+    """Commit a shard's part: its embedded rows and its copied rows.
 
     Args:
         shard: The shard.
         writer: The table.
-        comparison: The listing held against it.
-        embedded: Rows of the part that ran through the backbone; None where there are none.
-        failures: What could not be embedded.
+        comparison: The listing compared with it.
+        embedded: Rows of the part that ran through the backbone; None if there are none.
+        failures: Images that could not be embedded.
 
     Raises:
-        FeatureFileError: The disk refuses, or a part that is copied from is broken.
+        FeatureFileError: Writing fails, or a part that rows are copied from is broken.
     """
     writer.commit(shard, new_rows(shard, writer, comparison, embedded), failures)
 
 
 def new_rows(shard: Shard, writer: FeatureWriter, comparison: Comparison, embedded: pa.Table | None) -> pa.Table | None:
-    """Give a shard's new rows: those that are only copied, then those that were embedded; None where it has none.
+    """Return a shard's new rows: copied ones, then embedded ones; None where it has none.
 
     Raises:
-        FeatureFileError: A part that is copied from is broken.
+        FeatureFileError: A part that rows are copied from is broken.
     """
     copied = copied_rows(comparison.images, comparison.stored, shard, writer) if len(shard.copies) else None
     tables = [table for table in (copied, embedded) if table is not None]
@@ -113,23 +113,23 @@ class ShardWriter:
 
     Args:
         writer: The table.
-        comparison: The listing held against it.
+        comparison: The listing compared with it.
         shards: The shards that the batches belong to, in order.
-        known: Told of what is written.
+        cache: Learns which embeddings are committed.
 
     Attributes:
-        cpu_s: What writing took of the processor's time.
+        cpu_s: CPU seconds of writing.
     """
 
     def __init__(
-        self, writer: FeatureWriter, comparison: Comparison, shards: Sequence[Shard], known: EmbeddingCache
+        self, writer: FeatureWriter, comparison: Comparison, shards: Sequence[Shard], cache: EmbeddingCache
     ) -> None:
         self._writer = writer
         self._comparison = comparison
         self._shards = shards
-        self._known = known
-        self._at = 0
-        self._filling = ShardBuffer()
+        self._cache = cache
+        self._current = 0
+        self._buffer = ShardBuffer()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="frieze-write")
         self._commit: Future[None] | None = None
         self.cpu_s = 0.0
@@ -139,23 +139,23 @@ class ShardWriter:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         with self._thread:
-            if kind is not None and self._filling.rows and not self._shards[self._at].drop:
-                self._hand_over()
+            if kind is not None and self._buffer.rows and not self._shards[self._current].drop:
+                self._submit()
             self.wait()
 
-    def add(self, batch: Batch, seen: Sequence[CachedEmbedding | None]) -> None:
-        """Take the next batch of the stream, as `Filling.take` does.
+    def add(self, embedded: EmbeddedBatch) -> None:
+        """Add the next batch of the stream; commit the shard with its last batch.
 
         Raises:
             FeatureFileError: An earlier shard could not be written.
         """
-        self._filling.take(batch, seen, self._comparison.images)
-        if batch.piece.is_last:
-            self._hand_over()
-            self._at += 1
+        self._buffer.add(embedded, self._comparison.images)
+        if embedded.batch.requested.is_last:
+            self._submit()
+            self._current += 1
 
     def wait(self) -> None:
-        """Wait for the commit under way.
+        """Wait for the commit in progress.
 
         Raises:
             FeatureFileError: It failed.
@@ -164,50 +164,50 @@ class ShardWriter:
             self._commit.result()
             self._commit = None
 
-    def _hand_over(self) -> None:
-        """Have what is gathered written; at most one shard waits for the disk, so memory stays flat."""
+    def _submit(self) -> None:
+        """Commit the buffer in the thread; at most one shard waits for the disk, so memory stays flat."""
         self.wait()
-        filled, self._filling = self._filling, ShardBuffer()
-        self._commit = self._thread.submit(self._write, self._shards[self._at], filled)
+        buffer, self._buffer = self._buffer, ShardBuffer()
+        self._commit = self._thread.submit(self._write, self._shards[self._current], buffer)
 
-    def _write(self, shard: Shard, filled: ShardBuffer) -> None:
+    def _write(self, shard: Shard, buffer: ShardBuffer) -> None:
         start = time.thread_time()
         images, spec = self._comparison.images, self._writer.manifest.spec
-        embedded = filled.laid_out(images, spec) if filled.seen else None
-        commit(shard, self._writer, self._comparison, embedded, filled.failures)
+        embedded = buffer.to_table(images, spec) if buffer.embeddings else None
+        commit(shard, self._writer, self._comparison, embedded, buffer.failures)
         self.cpu_s += time.thread_time() - start
-        self._known.settle(shard.part, filled.digests)
+        self._cache.mark_committed(shard.part, buffer.digests)
 
 
 def embedded_rows(
-    images: pa.Table, digests: Sequence[bytes], seen: Sequence[CachedEmbedding], spec: BackboneSpec
+    images: pa.Table, digests: Sequence[bytes], embeddings: Sequence[CachedEmbedding], spec: BackboneSpec
 ) -> pa.Table:
-    """Lay out embedded images.
+    """Build the rows of embedded images.
 
     Args:
         images: Rows of a listing.
         digests: sha256 of each image's bytes.
-        seen: What is known of each.
+        embeddings: Of each image.
         spec: The backbone's.
 
     Returns:
         Rows of a part.
     """
-    learned = {
+    computed = {
         "sha256": [digest.hex() for digest in digests],
-        "width": [one.width for one in seen],
-        "height": [one.height for one in seen],
+        "width": [one.width for one in embeddings],
+        "height": [one.height for one in embeddings],
     }
-    embeddings = np.stack([one.embedding for one in seen]) if seen else np.empty((0, spec.dim), np.float32)
-    return _to_rows(images, learned, embeddings, spec)
+    vectors = np.stack([one.embedding for one in embeddings]) if embeddings else np.empty((0, spec.dim), np.float32)
+    return _to_rows(images, computed, vectors, spec)
 
 
 def copied_rows(images: pa.Table, stored: pa.Table, shard: Shard, writer: FeatureWriter) -> pa.Table:
-    """Lay out a shard's copies: what is listed now, with what is stored of the same bytes.
+    """Build a shard's copied rows: the listing's columns, with the stored embeddings of the same bytes.
 
     Args:
         images: The listing's table.
-        stored: Every stored row, as `FeatureWriter.stored` gives them.
+        stored: Every stored row, from `FeatureWriter.stored`.
         shard: Names the rows of both.
         writer: The table.
 
@@ -215,20 +215,20 @@ def copied_rows(images: pa.Table, stored: pa.Table, shard: Shard, writer: Featur
         Rows of a part.
     """
     spec = writer.manifest.spec
-    origins = stored.select(["id", PART]).take(shard.source_rows)
-    parts = origins[PART].to_numpy()
-    pieces = []
+    source_rows = stored.select(["id", PART]).take(shard.source_rows)
+    parts = source_rows[PART].to_numpy()
+    tables = []
     for part in np.unique(parts):
         at = np.flatnonzero(parts == part)
-        learned = writer.computed_columns(int(part))
-        learned = learned.take(pc.index_in(origins["id"].take(at), learned["id"]))
-        embeddings = to_embeddings(learned["embedding"])
-        pieces.append(_to_rows(images.take(shard.copies[at]), learned, embeddings, spec))
-    return pa.concat_tables(pieces)
+        computed = writer.computed_columns(int(part))
+        computed = computed.take(pc.index_in(source_rows["id"].take(at), computed["id"]))
+        embeddings = to_embeddings(computed["embedding"])
+        tables.append(_to_rows(images.take(shard.copies[at]), computed, embeddings, spec))
+    return pa.concat_tables(tables)
 
 
-def _to_rows(images: pa.Table, learned: Any, embeddings: Floats, spec: BackboneSpec) -> pa.Table:
+def _to_rows(images: pa.Table, computed: Any, embeddings: Floats, spec: BackboneSpec) -> pa.Table:
     user_columns = [field for field in images.schema if field.name not in OURS]
     columns = {name: images[name] for name in images.column_names}
-    columns |= {name: learned[name] for name in ("sha256", "width", "height")}
+    columns |= {name: computed[name] for name in ("sha256", "width", "height")}
     return to_part(columns, embeddings, part_schema(spec, user_columns))

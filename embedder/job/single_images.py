@@ -1,4 +1,4 @@
-"""Embedding a few images: queries of a search, images that predict is given."""
+"""Embed a few single images: queries of a search, inputs of `frieze predict`."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,20 +30,20 @@ def embed_images(
     Args:
         images: One or more: paths of image files, their bytes, PIL images or uint8 arrays [H, W, 3].
         backbone: From `open_backbone`.
-        names: What to call each in messages; as it is written by default, which suits paths.
-        warn: Told in a sentence each of what makes the vectors say less than one may think (`describe_tally`).
+        names: Their names in messages; by default `str(image)`, which suits paths.
+        warn: Called with a sentence for each trait that makes the embeddings less reliable (`describe_tally`).
 
     Returns:
         float32 [n, D].
 
     Raises:
-        InputError: One can't be used; the message names it.
+        InputError: An image is unusable; the message names it.
     """
     pixels, tally = [], DecodingTally()
     for name, image in zip(names or map(str, images), images, strict=True):
         try:
-            one, _, traits = decode_and_fit(encode(image, MAX_BYTES), backbone.spec)
-            pixels.append(one)
+            resized, _, traits = decode_and_fit(encode(image, MAX_BYTES), backbone.spec)
+            pixels.append(resized)
             tally.add(traits)
         except ImageError as error:
             raise InputError(
@@ -56,15 +56,15 @@ def embed_images(
 
 
 def image_reader(uris: Sequence[str], spec: BackboneSpec, *, max_pixels: int = MAX_PIXELS) -> Callable[[Rows], Pixels]:
-    """Give a function that decodes images for a backbone, with as many threads as there are cores.
+    """Return a function that decodes images for a backbone, with a thread per core.
 
     Args:
-        uris: Where each image is, as a table has it.
-        spec: Says size and fit.
-        max_pixels: Refuse images of more.
+        uris: URI of each image, as stored in a table.
+        spec: Image size and fit.
+        max_pixels: Largest width times height accepted.
 
     Returns:
-        Takes rows int64 [n], gives uint8 [n, H, W, 3]; it raises InputError for an image that is gone or broken.
+        A function: rows int64 [n] -> uint8 [n, H, W, 3]. It raises InputError for a missing or broken image.
     """
     pool = ThreadPoolExecutor(count_cores(), thread_name_prefix="frieze-images")
 
@@ -75,7 +75,7 @@ def image_reader(uris: Sequence[str], spec: BackboneSpec, *, max_pixels: int = M
         except ImageError as error:
             raise InputError(
                 f"{uri} can't be read any more ({error.stage}, {error.reason}): {error.message}.",
-                hint="Put it back, or bring the table up to date with frieze embed, and run again.",
+                hint="Put it back, or update the table with frieze embed, and run again.",
             ) from error
 
     return lambda rows: np.stack(list(pool.map(decode, rows.tolist())))

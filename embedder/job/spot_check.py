@@ -1,4 +1,4 @@
-"""Some stored images embedded once more: do the vectors hold?"""
+"""Spot check of a table: embed a random sample of its images again and compare the vectors."""
 
 import hashlib
 import math
@@ -20,32 +20,32 @@ from frieze.embedder.sources.open import read_image
 from frieze.features import BackboneSpec, Features
 
 _TAKEN = Limits(max_pixels=sys.maxsize, accept_truncated=True)
-"""A stored image was taken under the limits of its own run, whatever those of the last one are."""
+"""Stored images were accepted under the limits of their own run: a check has none."""
 
 
-def embed_again(table: Features, *, n: int, seed: int = 0) -> dict[str, Any]:
-    """Embed images of a table once more and compare.
+def spot_check(table: Features, *, n: int, seed: int = 0) -> dict[str, Any]:
+    """Embed random images of a table again and compare.
 
     Args:
-        table: The stored ones.
-        n: How many, drawn at random; all where there are fewer.
-        seed: Decides which.
+        table: The table.
+        n: How many, drawn at random; all if there are fewer.
+        seed: Of the random draw.
 
     Returns:
-        `sampled`, images whose bytes are still those that were embedded; `least_cosine` of their vectors to the stored
-        ones, null where there are none; `drifted`, the ids below `LEAST_COSINE`, or in a lower precision
-        further away than its drift explains; `changed` and `unreadable`, the ids that could not be compared.
+        `sampled`, images whose bytes are unchanged; `least_cosine` of their vectors to the stored ones, null where
+        there are none; `drifted`, the ids below `LEAST_COSINE`, or in a lower precision further away than its drift
+        explains; `changed` and `unreadable`, the ids that could not be compared.
 
     Raises:
-        InputError: The backbone is not there any more, or is another one.
+        InputError: The backbone is missing, or is another one.
     """
     backbone = reopen_backbone(table.spec, where=str(table.path))
     sample = _Sample(backbone, default_engine(backbone))
     rows = np.sort(np.random.default_rng(seed).permutation(len(table))[:n])
     with _TAKEN.hold():
-        for images, embeddings in _take(table, rows):
+        for images, embeddings in _read_rows(table, rows):
             sample.compare(images, embeddings)
-    drifted = [name for name, cosine in sample.cosines.items() if cosine < _wanted(table.spec)]
+    drifted = [name for name, cosine in sample.cosines.items() if cosine < _least_cosine(table.spec)]
     return {
         "sampled": len(sample.cosines),
         "least_cosine": min(sample.cosines.values(), default=None),
@@ -55,15 +55,15 @@ def embed_again(table: Features, *, n: int, seed: int = 0) -> dict[str, Any]:
     }
 
 
-def _wanted(spec: BackboneSpec) -> float:
-    """Give the least cosine to hope for: two as far from float32 as was measured may lie twice as far apart."""
+def _least_cosine(spec: BackboneSpec) -> float:
+    """Return the least cosine to accept: two runs that each drifted from float32 may be twice as far apart."""
     if spec.precision == "float32" or spec.drift is None:
         return LEAST_COSINE
     return min(LEAST_COSINE, math.cos(min(math.pi / 2, 2 * math.acos(spec.drift["least_cosine"]))))
 
 
 class _Sample:
-    """The images looked at so far."""
+    """The comparison of the images read so far."""
 
     def __init__(self, backbone: Backbone, engine: Engine) -> None:
         self.backbone = backbone
@@ -73,7 +73,7 @@ class _Sample:
         self.unreadable: list[str] = []
 
     def compare(self, images: list[dict[str, Any]], stored: Floats) -> None:
-        """Embed images whose bytes have not changed, and keep their cosines to the stored vectors."""
+        """Embed images whose bytes have not changed, and record their cosines to the stored vectors."""
         pixels, kept = [], []
         for row, image in enumerate(images):
             try:
@@ -87,18 +87,16 @@ class _Sample:
                 self.unreadable.append(image["id"])
         if kept:
             cosines = (unit_rows(self.engine.infer(np.stack(pixels))) * unit_rows(stored[kept])).sum(axis=1)
-            names = (images[row]["id"] for row in kept)
-            self.cosines |= dict(zip(names, cosines.round(7).tolist(), strict=True))
+            ids = (images[row]["id"] for row in kept)
+            self.cosines |= dict(zip(ids, cosines.round(7).tolist(), strict=True))
 
 
-def _take(table: Features, rows: Rows) -> Iterator[tuple[list[dict[str, Any]], Floats]]:
-    """Give some rows of a table in small batches: names and uris, and vectors."""
+def _read_rows(table: Features, rows: Rows) -> Iterator[tuple[list[dict[str, Any]], Floats]]:
+    """Yield some rows of a table in small batches: ids, URIs and hashes, and embeddings."""
     start = 0
     for ids, embeddings in table.batches(batch_size=64):
-        here = rows[(rows >= start) & (rows < start + len(ids))]
-        if len(here):
-            yield (
-                table.rows.take(here).select(["id", "uri", "sha256", "size_bytes"]).to_pylist(),
-                embeddings[here - start],
-            )
+        in_batch = rows[(rows >= start) & (rows < start + len(ids))]
+        if len(in_batch):
+            images = table.rows.take(in_batch).select(["id", "uri", "sha256", "size_bytes"]).to_pylist()
+            yield images, embeddings[in_batch - start]
         start += len(ids)

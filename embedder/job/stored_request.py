@@ -1,4 +1,4 @@
-"""What a table was asked for: a later run that does not say otherwise asks for the same."""
+"""The stored request: options of a table's last run are the defaults of its next run."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -13,45 +13,45 @@ from frieze.embedder.sources.open import has_columns, is_listed_as
 from frieze.features import Manifest, is_features, read_manifest
 
 _OF_BACKBONE = ("weights", "layer", "image_size", "fit", "pixels", "stretch", "precision")
-"""What shapes the rows of one backbone, and means nothing for another."""
+"""Options that shape the rows of one backbone, and mean nothing for another."""
 _OF_SOURCE = ("labels", "image", "id", "label", "exclude")
 _OF_RUN = ("max_pixels", "max_bytes", "accept_truncated", "engine", "accept_drift")
 _NAMES = ("backbone", *_OF_BACKBONE, *_OF_SOURCE, *_OF_RUN)
 
 
-def recall(asked: Mapping[str, Any], source: Any, out: TablePath) -> RecalledOptions:
-    """Fill in the options that were left out with what the table was asked for, then with the defaults.
+def recall_embed_options(options: Mapping[str, Any], source: Any, out: TablePath) -> RecalledOptions:
+    """Recall missing options from the table's last run, then take the defaults.
 
-    Another backbone than the table's begins with its own defaults, and with `--force` so does another source.
+    A backbone other than the table's starts with its own defaults; with `--force` so does another source.
 
     Args:
-        asked: The options of `frieze.embed`, paths absolute; None (no `exclude`: empty) was left out, and an empty text
-            asks for the default again.
+        options: Of `frieze.embed`, with absolute paths; None (for `exclude`: empty) is missing, and an empty string
+            resets an option to its default.
         source: What `open_source` takes.
-        out: The table's folder, there or not.
+        out: The table's folder; it need not exist.
 
     Raises:
-        InputError: The table is broken, and is not made anew.
+        InputError: The table is broken, and `force` is false.
     """
-    given = {name: _plain(name, asked[name]) for name in _NAMES if not _is_left_out(name, asked[name])}
-    before = _stored(source, out, force=asked["force"])
+    given = {name: _to_stored(name, options[name]) for name in _NAMES if not _is_missing(name, options[name])}
+    before = _stored(source, out, force=options["force"])
     recalled = recall_options(given, before, _DEFAULTS, dropped=_meaningless(before, given, source))
-    return recalled._replace(options=dict(asked) | recalled.options)
+    return recalled._replace(options=dict(options) | recalled.options)
 
 
 def _meaningless(before: Mapping[str, Any], given: Mapping[str, Any], source: Any) -> Sequence[str]:
-    """Name what a table was asked for that means nothing beside what is asked for now."""
+    """Return the stored options that mean nothing beside the given ones."""
     changed = {name for name, value in given.items() if name in before and before[name] != value}
     names: list[str] = []
     if "backbone" in changed:
         names += _OF_BACKBONE
-    if "labels" in changed:  # names of columns went with the file
+    if "labels" in changed:  # names of columns belong to the file
         names += ["label"] if has_columns(source) else ["label", "id"]
     return names
 
 
 def to_request(request: BackboneRequest, options: JobOptions) -> dict[str, Any]:
-    """Return what a table keeps of its last run's options: all that shapes its rows."""
+    """Return the options that a table stores: all that shape its rows."""
     of_run = {name: getattr(options, name) for name in ("engine", "accept_drift")}
     return (
         request.to_json()
@@ -71,12 +71,12 @@ def _find_defaults() -> dict[str, Any]:
 _DEFAULTS = _find_defaults()
 
 
-def _is_left_out(name: str, value: Any) -> bool:
+def _is_missing(name: str, value: Any) -> bool:
     return value is None or (name == "exclude" and not len(value) and value != "")
 
 
-def _plain(name: str, value: Any) -> Any:
-    """Return an option's value as a table keeps it."""
+def _to_stored(name: str, value: Any) -> Any:
+    """Return an option's value as a table stores it."""
     if name == "exclude":
         return [value] if isinstance(value, str) and value else [one for one in value if one]
     if value == "":
@@ -89,11 +89,11 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def _stored(source: Any, out: TablePath, *, force: bool) -> dict[str, Any]:
-    """Return what a table was asked for, every option with its value; empty where nothing is to be remembered."""
+    """Return every option of a table's last run; empty where none applies."""
     try:
         manifest = read_manifest(out) if is_features(out) else None
     except InputError:
-        if force:  # it is to be replaced, and need not be readable
+        if force:  # it is replaced, and need not be readable
             return {}
         raise
     if manifest is None or manifest.spec.is_made_elsewhere:
@@ -107,7 +107,7 @@ def _stored(source: Any, out: TablePath, *, force: bool) -> dict[str, Any]:
 
 
 def _stored_backbone(manifest: Manifest) -> dict[str, Any]:
-    """Return the options of a table's backbone; a path that was stored as it was typed is made absolute."""
+    """Return the options of a table's backbone; a relative path is made absolute."""
     request = BackboneRequest.of(manifest.spec).to_json()
     request |= {name: value for name, value in manifest.request.items() if name in request}
     return request | {

@@ -1,4 +1,4 @@
-"""Where a run's time went, and what to do about it."""
+"""Timing of a run: seconds of each stage, the bottleneck, and advice."""
 
 import contextlib
 import dataclasses
@@ -27,25 +27,25 @@ class Seconds:
         return self.read + self.decode + self.infer + self.write
 
     def to_json(self) -> dict[str, float]:
-        """Give the seconds, rounded to milliseconds."""
+        """Return the seconds, rounded to milliseconds."""
         return {name: round(seconds, 3) for name, seconds in dataclasses.asdict(self).items()}
 
 
-class Stages:
-    """The stages of one run, from its first image on.
+class StageTimes:
+    """Seconds of the stages of one run, from its first image on.
 
     Attributes:
-        waited: What the run waited for each; what overlaps is not waited for.
-        cpu: What each took of the processor's time, all cores together; of the network what no other took.
+        waited: Wall-clock seconds that the run waited for each; what overlaps is not waited for.
+        cpu: CPU seconds of each, all cores together; `infer` is what no other stage took.
     """
 
     def __init__(self) -> None:
         self.waited = Seconds()
         self.cpu = Seconds()
-        self._began = time.process_time()
+        self._started = time.process_time()
 
     def timed(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """Pass batches on; the wait for each is divided as its threads divided theirs between reading and decoding."""
+        """Pass batches on; split the wait for each between reading and decoding as its threads' time was split."""
         start = time.perf_counter()
         for batch in batches:
             waited = time.perf_counter() - start
@@ -67,28 +67,28 @@ class Stages:
             setattr(self.waited, stage, getattr(self.waited, stage) + time.perf_counter() - start)
 
     def add(self, other: Self) -> None:
-        """Add what another worker's run took."""
+        """Add the seconds of another worker."""
         for ours, theirs in ((self.waited, other.waited), (self.cpu, other.cpu)):
             for name in NAMES:
                 setattr(ours, name, getattr(ours, name) + getattr(theirs, name))
 
     def to_json(self) -> dict[str, dict[str, float]]:
-        """Give both accounts, in seconds."""
+        """Return both accounts, in seconds."""
         return {"stages": self.waited.to_json(), "cpu_seconds": self.cpu.to_json()}
 
     def end(self, *, write_cpu_s: float) -> None:
-        """Close the account of the processor's time, once nothing is under way."""
+        """Complete the CPU seconds, once nothing is in flight."""
         self.cpu.write = write_cpu_s
         others = self.cpu.read + self.cpu.decode + self.cpu.write
-        self.cpu.infer = max(0.0, time.process_time() - self._began - others)
+        self.cpu.infer = max(0.0, time.process_time() - self._started - others)
 
 
 _BUSY = 0.8
-"""With this share of all cores' time used, the processor is what there is too little of."""
+"""From this share of all cores' time on, the processor bounds the run."""
 
 
-class Explanation(NamedTuple):
-    """What bounds a run.
+class Bottleneck(NamedTuple):
+    """The stage that bounds a run.
 
     Attributes:
         stage: `read`, `decode`, `infer` or `write`.
@@ -103,8 +103,8 @@ class Load(NamedTuple):
     """How busy the machine was during a run, as shares of its cores' time.
 
     Attributes:
-        others: What other programs took.
-        idle: What nobody took.
+        others: Used by other programs.
+        idle: Unused.
     """
 
     others: float
@@ -146,41 +146,43 @@ _NO_WORKERS = " The number of --workers makes no difference here."
 
 def explain(
     waited: Seconds, cpu: Seconds, *, seconds: float, cores: float, load: Load | None, workers: int | None
-) -> Explanation:
-    """Name the stage that bounds a run.
+) -> Bottleneck:
+    """Find the stage that bounds a run.
 
     Args:
         waited: Seconds that the run waited for each stage.
-        cpu: Seconds of the processor that each took.
+        cpu: CPU seconds of each.
         seconds: How long the run was, > 0.
-        cores: Cores' worth of time that it could have.
-        load: How busy the machine was; None where that is not known.
-        workers: Threads that decoded, where the user has said how many.
+        cores: Cores' worth of time that it could use.
+        load: How busy the machine was; None where that is unknown.
+        workers: Threads that decoded, if the user set the number.
 
     Returns:
-        Where the run kept the cores busy, the stage that took most of their time; else the one that was waited for
-        most. Where other programs kept them busy, they come first.
+        If the run kept the cores busy, the stage with most CPU seconds; else the one that was waited for most. If other
+        programs kept them busy, the advice says so.
 
     >>> busy = Seconds(read=0.1, decode=7.1, infer=2.5, write=0.3)
     >>> explain(Seconds(decode=3.0), busy, seconds=5.0, cores=2, load=None, workers=None).advice[:45]
     "Decoding took 71% of the processor's time: sm"
     """
-    used = {name: getattr(cpu, name) for name in NAMES}
-    waits = {name: getattr(waited, name) for name in NAMES}
-    is_busy = sum(used.values()) >= _BUSY * cores * seconds
-    told, figures, whole = (_BUSY_WITH, used, sum(used.values())) if is_busy else (_WAITED_FOR, waits, seconds)
+    cpu_s = {name: getattr(cpu, name) for name in NAMES}
+    waited_s = {name: getattr(waited, name) for name in NAMES}
+    is_busy = sum(cpu_s.values()) >= _BUSY * cores * seconds
+    sentences, figures, total = (
+        (_BUSY_WITH, cpu_s, sum(cpu_s.values())) if is_busy else (_WAITED_FOR, waited_s, seconds)
+    )
     stage = max(figures, key=lambda name: figures[name])
     if not is_busy and load is not None and load.idle < 1 - _BUSY:
         advice, has_room = _OTHERS.format(others=load.others, idle=load.idle), False
     else:
-        share = min(1.0, figures[stage] / max(whole, 1e-9))
-        advice = told[stage].format(share=share, idle="" if load is None else _IDLE)
+        share = min(1.0, figures[stage] / max(total, 1e-9))
+        advice = sentences[stage].format(share=share, idle="" if load is None else _IDLE)
         has_room = not is_busy and load is not None and stage in ("read", "decode")
-    return Explanation(stage, advice + _on_workers(workers, cores, has_room=has_room))
+    return Bottleneck(stage, advice + _workers_advice(workers, cores, has_room=has_room))
 
 
-def _on_workers(workers: int | None, cores: float, *, has_room: bool) -> str:
-    """Say what another number of --workers would do, to whom it was worth giving one."""
+def _workers_advice(workers: int | None, cores: float, *, has_room: bool) -> str:
+    """Return what another number of --workers would do, if the user set one."""
     if workers is None:
         return ""
     if not has_room:
@@ -193,14 +195,14 @@ def measure_load(before: CoreTimes | None, *, own_s: float) -> Load | None:
 
     Args:
         before: The cores' times at that moment.
-        own_s: What this process has taken of them since.
+        own_s: CPU seconds of this process since then.
 
     Returns:
-        The shares; None where the machine does not tell.
+        The shares; None where the machine does not report core times.
     """
     now = read_core_times()
     if before is None or now is None:
         return None
     busy_s, idle_s = now.busy_s - before.busy_s, now.idle_s - before.idle_s
-    whole = max(busy_s + idle_s, own_s, 1e-9)
-    return Load(max(0.0, busy_s - own_s) / whole, max(0.0, idle_s) / whole)
+    total_s = max(busy_s + idle_s, own_s, 1e-9)
+    return Load(max(0.0, busy_s - own_s) / total_s, max(0.0, idle_s) / total_s)

@@ -108,7 +108,9 @@ def _embed(source: Any, *, out: str | Path, dry_run: bool, **given: Any) -> dict
     import frieze.embedder
 
     table_path = to_local_or_bucket_path(out)
-    resolved = frieze.embedder.recall(given | {"labels": _to_absolute(given["labels"])}, source, table_path)
+    resolved = frieze.embedder.recall_embed_options(
+        given | {"labels": _to_absolute(given["labels"])}, source, table_path
+    )
     request, options = _to_options(resolved.options)
     run = frieze.embedder.estimate_source if dry_run else frieze.embedder.embed_source
     with terminal.progress("Estimating" if dry_run else "Embedding", "images") as step:

@@ -37,17 +37,17 @@ def verify(path: TablePath, *, sample: int) -> dict[str, Any]:
 def _verify_features(path: TablePath, sample: int) -> dict[str, Any]:
     document = verify_features(path)
     if sample and not document["problems"]:
-        from frieze.embedder import embed_again
+        from frieze.embedder import spot_check
 
         table = open_features(path)
         check_can_embed(table.spec, where=str(path), hint="Leave --sample out.")
-        again = embed_again(table, n=sample)
-        document |= again
-        if again["drifted"]:
-            message = f"{len(again['drifted'])} of {again['sampled']} images have another vector now"
+        checked = spot_check(table, n=sample)
+        document |= checked
+        if checked["drifted"]:
+            message = f"{len(checked['drifted'])} of {checked['sampled']} images have another vector now"
             hint = "Other versions of the libraries, or another backbone? Remake the table with --force."
             document["problems"].append(
-                _problem("drift", path, f"{message} (least cosine {again['least_cosine']:.4f})", hint)
+                _problem("drift", path, f"{message} (least cosine {checked['least_cosine']:.4f})", hint)
             )
     return document
 

@@ -12,7 +12,7 @@ from PIL import Image
 from frieze.core import import_tensorflow
 from frieze.embedder import BackboneRequest, JobOptions, SourceOptions, embed_source, open_backbone
 from frieze.embedder.backbones.catalogue import APPLICATIONS, Application
-from frieze.embedder.engines import Setting
+from frieze.embedder.engines import EngineSettings
 from frieze.embedder.engines.openvino import OpenVINOEngine
 from frieze.embedder.engines.tensorflow import TensorFlowEngine
 
@@ -117,7 +117,7 @@ def _cosines(some, others):
 @pytest.fixture
 def needs_openvino():
     """Skips the test where OpenVINO is not installed."""
-    if (reason := OpenVINOEngine.unsupported_reason(Setting(devices=("CPU:0",)))) is not None:
+    if (reason := OpenVINOEngine.unsupported_reason(EngineSettings(devices=("CPU:0",)))) is not None:
         pytest.skip(reason)
 
 

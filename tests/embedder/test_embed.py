@@ -15,28 +15,28 @@ from frieze.features import open_features, read_failures, read_manifest
 
 
 def stored(out):
-    """Give id -> embedding of a table, in reading order."""
+    """Return id -> embedding of a table, in reading order."""
     features = open_features(out)
     return dict(zip(features.ids, features.embeddings(), strict=True))
 
 
 def failures(out):
-    """Give id -> (stage, reason) of a table's failures."""
+    """Return id -> (stage, reason) of a table's failures."""
     return {row["id"]: (row["stage"], row["reason"]) for row in read_failures(out).to_pylist()}
 
 
 def parts(out):
-    """Give each part's ids, in order."""
+    """Return each part's ids, in order."""
     return [pq.read_table(part)["id"].to_pylist() for part in sorted((out / "parts").iterdir())]
 
 
 def same(some, others):
-    """Tell whether two tables hold the same ids in the same order, with the same vectors."""
+    """Check that two tables hold the same ids in the same order, with the same vectors."""
     return list(some) == list(others) and all(np.abs(some[name] - others[name]).max() < 1e-4 for name in some)
 
 
 def test_agrees_with_the_plain_loop(whole, gallery, plain_loop, cosines):
-    """Every stored vector has cosine >= 0.999 to the plain loop's, drafted or not, and images differ more than that."""
+    """Every stored vector has cosine >= 0.999 to the plain loop's, with or without JPEG draft mode."""
     vectors = stored(whole[0])
     expected = plain_loop([gallery / name for name in vectors])
     assert len(vectors) == 24
@@ -45,7 +45,7 @@ def test_agrees_with_the_plain_loop(whole, gallery, plain_loop, cosines):
 
 
 def test_stored_facts(whole, gallery):
-    """A row has the file's id, address, label, hash, size, time, width and height."""
+    """A row has the file's id, URI, label, hash, size, time, width and height."""
     row = open_features(whole[0]).rows.to_pylist()[0]
     path = gallery / "c0" / "00.jpg"
     assert row == {
@@ -61,7 +61,7 @@ def test_stored_facts(whole, gallery):
 
 
 def test_manifest(whole, tiny, gallery):
-    """features.json says what made the table: source, request, engine and the versions of the libraries."""
+    """features.json holds source, request, engine and the versions of the libraries."""
     manifest = read_manifest(whole[0])
     assert (manifest.source, manifest.engine, manifest.request["handle"]) == (str(gallery), "tensorflow", str(tiny))
     assert {"frieze", "numpy", "pillow", "pyarrow", "tensorflow"} <= set(manifest.versions)
@@ -98,7 +98,7 @@ def test_order_with_failures(folder, embed, plain_loop, cosines, out):
 
 
 def test_all_fail(folder, embed, out):
-    """A folder in which nothing can be used gives an empty table and all its failures."""
+    """A folder without a usable image makes an empty table with all its failures."""
     for path in folder.iterdir():
         path.write_text("text")
     assert embed(folder, out)["failed"] == 10
@@ -106,7 +106,7 @@ def test_all_fail(folder, embed, out):
 
 
 def test_odd_files(folder, embed, photo, out):
-    """What can't be used is listed with stage and reason; what only looks odd is embedded."""
+    """Unusable files are listed with stage and reason; files that only look odd are embedded."""
     whole = (folder / "a.jpg").read_bytes()
     for name, content in {"text": b"text", "empty": b"", "cut": whole[: len(whole) // 2]}.items():
         (folder / f"{name}.jpg").write_bytes(content)
@@ -124,7 +124,7 @@ def test_odd_files(folder, embed, photo, out):
 
 
 def test_odd_names(folder, embed, out):
-    """Spaces, quotes, line ends and bytes that are no text in names lead to the same vectors, twice."""
+    """Spaces, quotes, line ends and non-UTF-8 bytes in names change no vector, in two runs."""
     for name in (b"a b.jpg", b'it\'s "it".jpg', b"two\nlines.jpg", b"\xff\xe9.jpg"):
         shutil.copy2(folder / "a.jpg", os.fsencode(folder) + b"/k " + name)
     document = embed(folder, out)
@@ -138,7 +138,7 @@ def test_odd_names(folder, embed, out):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_orientation(orientation, tmp_path, photo, embed, cosines, out):
-    """A photograph that lies on its side has the vector of its upright twin."""
+    """A photograph with an EXIF orientation has the vector of its upright twin."""
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     (tmp_path / "photos").mkdir()
@@ -153,7 +153,7 @@ def test_orientation(orientation, tmp_path, photo, embed, cosines, out):
 
 
 def test_not_finite(folder, embed, monkeypatch, out):
-    """An image that the backbone gives no finite vector for is a failure of stage embed."""
+    """An image without a finite vector is a failure of stage embed."""
     infer = TensorFlowEngine.infer_on
     monkeypatch.setattr(TensorFlowEngine, "infer_on", lambda *args: infer(*args) + np.float32("nan"))
     document = embed(folder, out)
@@ -162,7 +162,7 @@ def test_not_finite(folder, embed, monkeypatch, out):
 
 
 def test_something_else_is_there(folder, embed):
-    """A folder that holds something else is refused and left alone."""
+    """A folder with other files is refused and left unchanged."""
     before = sorted(folder.iterdir())
     with pytest.raises(FeatureFileError, match="holds no features"):
         embed(folder, folder)
@@ -170,7 +170,7 @@ def test_something_else_is_there(folder, embed):
 
 
 def test_table_inside_its_source(folder, embed):
-    """A table inside its own source is not taken for part of it, nor is what a killed --force left beside it."""
+    """A table inside its source is not listed as part of it, nor are the remains of a killed --force."""
     out = folder / "photos.features"
     assert embed(folder, out)["ignored"] == 0
     shutil.copytree(out, folder / ".photos.features.new")
@@ -179,7 +179,7 @@ def test_table_inside_its_source(folder, embed):
 
 
 def test_relative_paths(folder, embed, monkeypatch):
-    """A table may be named by a relative path, also one that looks like a URL, and be replaced there."""
+    """A table's path may be relative, even one that looks like a URL, also for a replacement."""
     monkeypatch.chdir(folder.parent)
     for force in (False, True):
         document = embed("photos", Path("a:b.features"), force=force)
@@ -188,7 +188,7 @@ def test_relative_paths(folder, embed, monkeypatch):
 
 @pytest.mark.parametrize("source", ["nowhere", "empty"])
 def test_no_source(source, embed, tmp_path, out):
-    """A source that is missing or has no image leaves no table behind."""
+    """A missing source or one without images makes no table."""
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="There is no"):
         embed(tmp_path / source, out)

@@ -1,4 +1,4 @@
-"""The library leaves alone what belongs to the program that imports it."""
+"""The library changes no global state of the program that imports it."""
 
 import os
 import random
@@ -35,7 +35,7 @@ assert os.environ.get("TF_CPP_MIN_LOG_LEVEL") == environment.get("TF_CPP_MIN_LOG
 
 
 def state(tf):
-    """Draw what each generator would draw next, and note the other things that all parts of a program share."""
+    """Return the next draw of each generator, and the other global state of a process."""
     keras = import_keras()
     context = sys.modules["tensorflow.python.eager.context"].context()
     shared = (keras.config.floatx(), keras.config.backend(), keras.config.dtype_policy().name)
@@ -56,7 +56,7 @@ def test_imports():
 
 
 def test_opening_an_application(small_application, tf):
-    """Opening a Keras application leaves the caller's generators where they were: what they drew next they draw now."""
+    """Opening a Keras application changes no state of the caller's random generators."""
     random.seed(5)
     np.random.seed(5)  # noqa: NPY002  as above
     tf.random.set_seed(5)
@@ -69,7 +69,7 @@ def test_opening_an_application(small_application, tf):
 
 
 def test_opening_a_file(residual, tf):
-    """So does opening a `.keras` file, whose layers draw numbers before they get those of the file."""
+    """Opening a `.keras` file changes none either, though its layers draw numbers before the weights are loaded."""
     random.seed(5)
     before = state(tf)
     open_backbone(BackboneRequest(handle=str(residual)))
@@ -77,7 +77,7 @@ def test_opening_a_file(residual, tf):
 
 
 def test_limits_hold_for_a_while():
-    """Pillow's warnings are silenced while images are embedded, and not before or after."""
+    """Pillow's warnings are silenced only while images are embedded."""
     before = list(warnings.filters)
     with Limits().hold():
         assert warnings.filters != before
@@ -85,7 +85,7 @@ def test_limits_hold_for_a_while():
 
 
 def test_environment_comes_back(monkeypatch):
-    """Variables that are set for a while are what they were before, also those that were not there."""
+    """Environment variables that are set for a while are restored, also those that did not exist."""
     monkeypatch.setenv("FRIEZE_SOME", "old")
     with environment(FRIEZE_SOME="new", FRIEZE_OTHER="new"):
         assert (os.environ["FRIEZE_SOME"], os.environ["FRIEZE_OTHER"]) == ("new", "new")

@@ -33,7 +33,7 @@ def expected(handle, photographs, tf):
 
 
 def test_names_and_sizes(shared_data):
-    """Each real SavedModel is opened with the width and size that its notes tell."""
+    """Each real SavedModel is opened with the width and size of its notes."""
     for name, dim, side in ((NAME, 1280, 224), ("mobilenet_v1_025_128", 256, 128), ("resnet8_cifar10_32", 64, 32)):
         path = shared_data / "backbones" / name / "saved_model"
         spec = open_backbone(BackboneRequest(handle=str(path))).spec
@@ -48,7 +48,7 @@ def test_agrees_with_the_plain_loop(handle, photographs, expected, cosines):
 
 
 def test_stored_vectors(handle, shared_data, embed, cosines, tf, tmp_path):
-    """So has every stored vector of a table, batch norm live."""
+    """Every stored vector of a table has cosine >= 0.999 to the plain loop's, for a network with live batch norm."""
     handle = shared_data / "backbones" / f"{NAME}_bn" / "saved_model"
     embed(shared_data / "images" / "flowers_ccby_200" / "daisy", tmp_path / "out", backbone=handle, batch_size=16)
     module, features = tf.saved_model.load(str(handle)), open_features(tmp_path / "out")

@@ -61,9 +61,11 @@ def _open_teacher(teacher: Teacher) -> Callable[[np.ndarray], np.ndarray]:
     backbone = frieze.embedder.open_backbone(
         frieze.embedder.BackboneRequest(handle=teacher.handle, image_size=teacher.side_px)
     )
-    setting = frieze.embedder.Setting(precision="bfloat16", devices=("CPU:0",), batch_size=8, has_float32_stem=True)
+    settings = frieze.embedder.EngineSettings(
+        precision="bfloat16", devices=("CPU:0",), batch_size=8, has_float32_stem=True
+    )
     kind = frieze.embedder.ENGINES["openvino"]
-    engine = kind(backbone, setting if kind.unsupported_reason(setting) is None else frieze.embedder.Setting())
+    engine = kind(backbone, settings if kind.unsupported_reason(settings) is None else frieze.embedder.EngineSettings())
     return lambda pixels: engine.infer(_enlarge(pixels, backbone.spec.image_size[0]))
 
 

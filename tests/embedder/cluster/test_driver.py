@@ -1,4 +1,4 @@
-"""A run on a cluster, its workers played by this process; the judge is the table of a local run."""
+"""A run on a cluster with fake workers in this process: crashes, stragglers, poison; the judge is a local run."""
 
 import collections
 import contextlib
@@ -13,8 +13,8 @@ from PIL import Image
 
 from frieze.core import BucketPath, ImageError, InputError
 from frieze.embedder import JobOptions, SourceOptions
-from frieze.embedder.cluster.worker import Work, Worker
-from frieze.embedder.cluster.worker_pool import Answer, Place, WorkerHandle, WorkerPool, find_lack, find_places
+from frieze.embedder.cluster.worker import Worker, WorkerConfig
+from frieze.embedder.cluster.worker_pool import Reply, Slot, WorkerHandle, WorkerPool, find_shortage, find_slots
 from frieze.features import (
     Manifest,
     open_features,
@@ -26,100 +26,100 @@ from frieze.features import (
 )
 
 
-class Here:
-    """A crew in this process: questions are answered in turn, and some are the end of who was asked.
+class LocalPool:
+    """A worker pool in this process: calls run in turn, and some kill their worker.
 
     Attributes:
-        deaths: The numbers of the `embed` questions at which a worker dies.
-        poison: A row that kills who takes it up.
-        n_workers: Its size.
-        is_backwards: Whether the last question is answered first.
-        stuck: Number of a place whose worker never answers.
-        hung: Number of a place whose worker never chooses an engine.
-        dies: Tells of a question whether it is its worker's end: of the member, the question and its number.
-        lack: What the cluster does not have.
+        deaths: The numbers of the `embed` calls at which a worker dies.
+        poison: A row that kills its worker.
+        n_workers: Number of slots.
+        is_backwards: Whether the last call runs first.
+        stuck: Number of a slot whose worker never replies.
+        hung: Number of a slot whose worker never chooses an engine.
+        dies: (worker, method, number of `embed` calls) -> whether the call kills the worker.
+        shortage: What the cluster lacks.
     """
 
     deaths = ()
     poison = None
     n_workers = 2
     is_backwards = False
-    stuck = hung = lack = None
+    stuck = hung = shortage = None
 
-    def dies(self, member, question, number):
-        """Let nobody die."""
-        del self, member, question, number
+    def dies(self, worker, method, number):
+        """Let no worker die."""
+        del self, worker, method, number
         return False
 
-    def __init__(self, _, work):
-        self._work = work
-        self._members = {}
-        self._questions = collections.deque()
+    def __init__(self, _, config):
+        self._config = config
+        self._handles = {}
+        self._calls = collections.deque()
         self._workers = []
-        self.n_asked = self.n_idle = 0
+        self.n_embed = self.n_idle = 0
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        for worker in reversed(self._workers):  # what they changed of the process is as before, in a process of all
+        for worker in reversed(self._workers):  # they restore what they changed of this process
             worker._held.close()
 
     @staticmethod
     def node_of(_):
-        """Name the machine of a place."""
+        """Name the machine of a slot."""
         return "node"
 
     def start_workers(self):
-        """Fill the empty places."""
-        places = [Place(self.node_of(number), range(number, number + 1), 0) for number in range(self.n_workers)]
-        fresh = [WorkerHandle(place, Worker(self._work)) for place in places if place not in self._members]
-        self._members |= {member.place: member for member in fresh}
-        self._workers += [member.actor for member in fresh]
-        return fresh
+        """Fill the free slots."""
+        slots = [Slot(self.node_of(number), range(number, number + 1), 0) for number in range(self.n_workers)]
+        started = [WorkerHandle(slot, Worker(self._config)) for slot in slots if slot not in self._handles]
+        self._handles |= {handle.slot: handle for handle in started}
+        self._workers += [handle.actor for handle in started]
+        return started
 
-    def ask(self, member, question, *words, about):
-        """Note a question."""
-        number = member.place.cores.start
-        if number != self.stuck and not (number == self.hung and question == "choose"):
-            self._questions.append((member, question, words, about))
+    def call(self, worker, method, *args, context):
+        """Queue a call."""
+        number = worker.slot.cores.start
+        if number != self.stuck and not (number == self.hung and method == "choose_engine"):
+            self._calls.append((worker, method, args, context))
 
-    def answers(self, *, seconds):
-        """Answer the next question, or tell that its member is dead."""
-        del seconds
-        if not self._questions:
+    def replies(self, *, timeout_s):
+        """Run the next call, or report its worker dead."""
+        del timeout_s
+        if not self._calls:
             self.n_idle += 1
-            assert self.n_idle < 1000, "nobody is asked anything any more"
+            assert self.n_idle < 1000, "no worker is called any more"
             return
-        member, question, words, about = self._questions.pop() if self.is_backwards else self._questions.popleft()
-        self.n_asked += question == "embed"
-        is_dead = member not in self._members.values() or (
-            question == "embed" and (self.n_asked in self.deaths or self.poison in words[0].tolist())
+        worker, method, args, context = self._calls.pop() if self.is_backwards else self._calls.popleft()
+        self.n_embed += method == "embed"
+        is_dead = worker not in self._handles.values() or (
+            method == "embed" and (self.n_embed in self.deaths or self.poison in args[0].tolist())
         )
-        is_dead = is_dead or self.dies(member, question, self.n_asked)
-        if is_dead and self._members.get(member.place) is member:
-            self._members.pop(member.place)
-        yield Answer(member, about, None if is_dead else getattr(member.actor, question)(*words), is_dead)
+        is_dead = is_dead or self.dies(worker, method, self.n_embed)
+        if is_dead and self._handles.get(worker.slot) is worker:
+            self._handles.pop(worker.slot)
+        yield Reply(worker, context, None if is_dead else getattr(worker.actor, method)(*args), is_dead)
 
 
 @pytest.fixture
-def crew(monkeypatch):
-    """The class of the crew that a run gets."""
-    kind = type("Crew", (Here,), {})
+def pool(monkeypatch):
+    """The class of the worker pool that a run gets."""
+    kind = type("Pool", (LocalPool,), {})
     monkeypatch.setattr("frieze.embedder.cluster.driver.connect_to_ray", contextlib.nullcontext)
     monkeypatch.setattr("frieze.embedder.cluster.driver.WorkerPool", kind)
-    monkeypatch.setattr("frieze.embedder.cluster.driver._LOOK_AROUND_S", 0.0)
+    monkeypatch.setattr("frieze.embedder.cluster.driver._START_WORKERS_S", 0.0)
     return kind
 
 
 def table_of(out):
-    """Give id -> embedding, sorted."""
+    """Return id -> embedding, sorted."""
     features = open_features(out)
     return dict(sorted(zip(features.ids, features.embeddings(), strict=True)))
 
 
 def assert_same(out, other):
-    """Hold two tables against each other, and the first against its own checksums."""
+    """Compare two tables, and verify the checksums of the first."""
     ours, theirs = table_of(out), table_of(other)
     assert list(ours) == list(theirs)
     assert all(np.abs(ours[name] - theirs[name]).max() < 1e-5 for name in ours)
@@ -127,9 +127,9 @@ def assert_same(out, other):
 
 
 @pytest.mark.parametrize("deaths", [(), (1,), (2, 3, 7)])
-def test_as_a_local_run(crew, embed, gallery, whole, out, deaths):
-    """Whoever dies, the table is the one that a local run makes, part by part."""
-    crew.deaths = deaths
+def test_as_a_local_run(pool, embed, gallery, whole, out, deaths):
+    """Whichever workers die, the table equals that of a local run, part by part."""
+    pool.deaths = deaths
     document = embed(gallery, out, ray="auto")
     assert_same(out, whole[0])
     assert (document["embedded"], document["rows"], document["failed"]) == (24, 24, 0)
@@ -140,9 +140,9 @@ def test_as_a_local_run(crew, embed, gallery, whole, out, deaths):
     assert list((out / "staging").iterdir()) == []
 
 
-def test_a_deadly_image(crew, embed, gallery, whole, out):
-    """An image that kills each worker is a failure in the end; all others stand, in as many parts."""
-    crew.poison = 10
+def test_poison_image(pool, embed, gallery, whole, out):
+    """A poison image, which kills each worker, ends as a failure; all others are stored, in as many parts."""
+    pool.poison = 10
     document = embed(gallery, out, ray="auto")
     names = open_features(whole[0]).ids
     (failure,) = read_failures(out).to_pylist()
@@ -152,12 +152,12 @@ def test_a_deadly_image(crew, embed, gallery, whole, out):
 
 
 @pytest.mark.parametrize("is_backwards", [False, True])
-def test_changes(crew, embed, folder, write_photos, out, is_backwards):
-    """What was embedded here is brought up to date there: new, changed, renamed and removed images.
+def test_update(pool, embed, folder, write_photos, out, is_backwards):
+    """A local table is updated on a cluster: new, changed, renamed and removed images.
 
-    Where the worker that rewrites an old part is done first, the new part still finds in it what it is to copy.
+    When the rewrite of an old part is ready first, the new part still copies from the old one.
     """
-    crew.is_backwards = is_backwards
+    pool.is_backwards = is_backwards
     embed(folder, out)
     write_photos(folder, ["b.jpg", "k.jpg", "l.jpg"], first_seed=50)
     (folder / "c.jpg").rename(folder / "m.jpg")
@@ -171,17 +171,17 @@ def test_changes(crew, embed, folder, write_photos, out, is_backwards):
     assert embed(folder, out)["embedded"] == 0
 
 
-def test_a_worker_that_never_comes(crew, embed, gallery, whole, out):
-    """A worker whose machine has no room for it yet keeps nobody waiting."""
-    crew.stuck = 0
+def test_worker_that_never_starts(pool, embed, gallery, whole, out):
+    """A worker whose machine has no room for it yet blocks no other worker."""
+    pool.stuck = 0
     embed(gallery, out, ray="auto")
     assert_same(out, whole[0])
 
 
-def test_a_worker_that_never_chooses(crew, embed, gallery, out, monkeypatch, caplog):
-    """Where the worker that is asked for an engine first does not answer, another one is, and that is said."""
+def test_straggler_choosing_an_engine(pool, embed, gallery, out, monkeypatch, caplog):
+    """When the first worker does not choose an engine, another one is asked, and a note says so."""
     monkeypatch.setattr("frieze.embedder.cluster.driver._CHOICE_S", 0.0)
-    crew.hung = 0
+    pool.hung = 0
     document = embed(gallery, out, ray="auto")
     assert document["rows"] == 24
     (note,) = document["cluster_notes"]
@@ -189,28 +189,28 @@ def test_a_worker_that_never_chooses(crew, embed, gallery, out, monkeypatch, cap
     assert caplog.messages.count(note) == 1
 
 
-def test_a_late_choice(crew, embed, gallery, out, monkeypatch):
-    """A worker that chose by itself, for it was asked before there was a choice, takes the table's."""
+def test_a_late_choice(pool, embed, gallery, out, monkeypatch):
+    """A worker that was asked before there was a choice replaces its own choice by the table's."""
     monkeypatch.setattr("frieze.embedder.cluster.driver._CHOICE_S", -1.0)
-    chosen, choose = [], Worker.choose
+    chosen, choose_engine = [], Worker.choose_engine
 
     def noting(self, rows, manifest):
         chosen.append((self, manifest.engine))
-        return choose(self, rows, manifest)
+        return choose_engine(self, rows, manifest)
 
-    monkeypatch.setattr(Worker, "choose", noting)
+    monkeypatch.setattr(Worker, "choose_engine", noting)
     embed(gallery, out, ray="auto")
     (first, second, third) = chosen
     assert (first[1], second[1], third[1]) == ("none", "none", "tensorflow")
     assert first[0] is not second[0] is third[0]
 
 
-def test_no_room(crew, embed, gallery, out, monkeypatch, caplog):
-    """A run that waits for CPUs which others hold says so once, and goes on when they come free."""
+def test_no_room(pool, embed, gallery, out, monkeypatch, caplog):
+    """A run that waits for CPUs in use logs that once, and continues when they become free."""
     monkeypatch.setattr("frieze.embedder.cluster.driver._PATIENCE_S", 0.0)
-    crew.lack = "2 CPUs of the cluster: 0 are free"
-    answers, n_looks = crew.answers, iter(range(100))
-    monkeypatch.setattr(crew, "answers", lambda self, **words: answers(self, **words) if next(n_looks) > 5 else ())
+    pool.shortage = "2 CPUs of the cluster: 0 are free"
+    replies, n_calls = pool.replies, iter(range(100))
+    monkeypatch.setattr(pool, "replies", lambda self, **words: replies(self, **words) if next(n_calls) > 5 else ())
     document = embed(gallery, out, ray="auto")
     assert document["rows"] == 24
     (note,) = document["cluster_notes"]
@@ -218,17 +218,17 @@ def test_no_room(crew, embed, gallery, out, monkeypatch, caplog):
     assert caplog.messages.count(note) == 1
 
 
-def test_many_deaths_beside_progress(crew, embed, gallery, whole, out, monkeypatch):
-    """Workers that die while they load end a run only where so many do in a row, and nothing is embedded between."""
-    monkeypatch.setattr("frieze.embedder.cluster.driver._MOST_FALSE_STARTS", 1)  # of two places
+def test_many_deaths_beside_progress(pool, embed, gallery, whole, out, monkeypatch):
+    """Workers that die while loading end a run only if many do in a row and nothing is embedded in between."""
+    monkeypatch.setattr("frieze.embedder.cluster.driver._MOST_FALSE_STARTS", 1)  # of two slots
     n_loads = []
 
-    def dies(_, member, question, n_embedded):
-        is_false_start = question == "load" and member.place.cores.start == 1 and n_embedded < 5
-        n_loads.extend([question] * is_false_start)
-        return is_false_start or (question == "embed" and n_embedded == 5)
+    def dies(_, worker, method, n_embed):
+        is_false_start = method == "load" and worker.slot.cores.start == 1 and n_embed < 5
+        n_loads.extend([method] * is_false_start)
+        return is_false_start or (method == "embed" and n_embed == 5)
 
-    monkeypatch.setattr(crew, "dies", dies)
+    monkeypatch.setattr(pool, "dies", dies)
     embed(gallery, out, ray="auto")
     assert len(n_loads) > 2
     assert_same(out, whole[0])
@@ -236,40 +236,40 @@ def test_many_deaths_beside_progress(crew, embed, gallery, whole, out, monkeypat
 
 def _fail_to_read(worker, rows, file, *, embed):
     """Embed on a machine that can't read one image in four."""
-    source = worker._work.source
+    source = worker._config.source
 
     def read(rows):
         for row, content in zip(rows, source.read(rows), strict=True):
             yield ImageError("read", "unreadable", "Input/output error") if row % 4 == 1 else content
 
-    broken = Worker(dataclasses.replace(worker._work, source=dataclasses.replace(source, read=read)))
+    broken = Worker(dataclasses.replace(worker._config, source=dataclasses.replace(source, read=read)))
     broken._choice = worker._choice
     return embed(broken, rows, file)
 
 
 @pytest.fixture
-def break_disks(crew, monkeypatch):
-    """`break_disks(n)`: workers are on machines of their own, and the first n of these have bad disks."""
-    began, start_workers, bad = Worker.embed, crew.start_workers, []
+def break_disks(pool, monkeypatch):
+    """`break_disks(n)`: each worker has its own machine, and the first n machines have bad disks."""
+    original, start_workers, bad = Worker.embed, pool.start_workers, []
 
     def run(n_bad):
-        def hire_and_note(self):
-            fresh = start_workers(self)
-            bad.extend(member.actor for member in fresh if member.place.cores.start < n_bad)
-            return fresh
+        def start_and_note(self):
+            started = start_workers(self)
+            bad.extend(worker.actor for worker in started if worker.slot.cores.start < n_bad)
+            return started
 
         def embed(self, *words):
-            return _fail_to_read(self, *words, embed=began) if self in bad else began(self, *words)
+            return _fail_to_read(self, *words, embed=original) if self in bad else original(self, *words)
 
-        monkeypatch.setattr(crew, "node_of", staticmethod(str))
-        monkeypatch.setattr(crew, "start_workers", hire_and_note)
+        monkeypatch.setattr(pool, "node_of", staticmethod(str))
+        monkeypatch.setattr(pool, "start_workers", start_and_note)
         monkeypatch.setattr(Worker, "embed", embed)
 
     return run
 
 
 def test_a_disk_fails(embed, gallery, whole, out, break_disks):
-    """Images that one machine can't read are tried by another one, and are no failures."""
+    """Images that one machine can't read are retried on another one, and are no failures."""
     break_disks(1)
     document = embed(gallery, out, ray="auto")
     assert (document["rows"], document["failed"]) == (24, 0)
@@ -277,7 +277,7 @@ def test_a_disk_fails(embed, gallery, whole, out, break_disks):
 
 
 def test_all_disks_fail(embed, gallery, whole, out, break_disks):
-    """What no machine can read is a failure, once, and is tried again by the next run."""
+    """What no machine can read is one failure, and the next run retries it."""
     break_disks(2)
     seen = []
     document = embed(gallery, out, ray="auto", progress=lambda done, total: seen.append((done, total)))
@@ -287,8 +287,8 @@ def test_all_disks_fail(embed, gallery, whole, out, break_disks):
     assert_same(out, whole[0])
 
 
-def test_interrupted_while_parts_are_named(crew, embed, gallery, whole, out, monkeypatch):
-    """Ctrl-C while features.json is written names no part twice, and none is lost."""
+def test_interrupted_while_parts_are_registered(pool, embed, gallery, whole, out, monkeypatch):
+    """Ctrl-C while features.json is written registers no part twice, and loses none."""
     write, n = Manifest.write, iter(range(100))
 
     def interrupt(manifest, path):
@@ -297,8 +297,8 @@ def test_interrupted_while_parts_are_named(crew, embed, gallery, whole, out, mon
             raise KeyboardInterrupt
 
     monkeypatch.setattr(Manifest, "write", interrupt)
-    monkeypatch.setattr("frieze.embedder.cluster.results._SETTLE_S", 0.0)
-    monkeypatch.setattr("frieze.embedder.cluster.results._SETTLE_SHARE", 1e9)
+    monkeypatch.setattr("frieze.embedder.cluster.results._REGISTER_S", 0.0)
+    monkeypatch.setattr("frieze.embedder.cluster.results._REGISTER_SHARE", 1e9)
     with pytest.raises(KeyboardInterrupt):
         embed(gallery, out, ray="auto")
     names = [part.name for part in read_manifest(out).parts]
@@ -307,15 +307,15 @@ def test_interrupted_while_parts_are_named(crew, embed, gallery, whole, out, mon
     assert_same(out, whole[0])
 
 
-def test_a_worker_that_sees_no_more(crew, embed, folder, out, monkeypatch):
-    """A machine that loses sight of the images in the middle says so, instead of calling the rest missing."""
-    began = Worker.embed
+def test_worker_that_loses_its_mount(pool, embed, folder, out, monkeypatch):
+    """A machine that loses access to the images in mid-run raises, instead of reporting the rest as missing."""
+    original = Worker.embed
 
     def embed_once(self, rows, file):
-        outcome = began(self, rows, file)
+        result = original(self, rows, file)
         for path in folder.iterdir():
             path.unlink()
-        return outcome
+        return result
 
     monkeypatch.setattr(Worker, "embed", embed_once)
     with pytest.raises(InputError, match="does not see"):
@@ -323,8 +323,8 @@ def test_a_worker_that_sees_no_more(crew, embed, folder, out, monkeypatch):
     assert read_failures(out).num_rows == 0
 
 
-def test_a_generator(crew, embed, out, monkeypatch):
-    """Images that no file holds can't be sent to workers, which is said; nothing of it is a traceback."""
+def test_a_generator(pool, embed, out, monkeypatch):
+    """Images of a generator can't be sent to workers: a message says so, without a traceback."""
     ray = types.SimpleNamespace(put=pytest.importorskip("ray.cloudpickle").dumps)
     monkeypatch.setattr("frieze.embedder.cluster.driver.connect_to_ray", lambda _: contextlib.nullcontext(ray))
     monkeypatch.setattr("frieze.embedder.cluster.driver.WorkerPool", WorkerPool)
@@ -333,51 +333,51 @@ def test_a_generator(crew, embed, out, monkeypatch):
         embed(images, out, ray="auto")
 
 
-def test_deaths_of_other_kinds():
-    """A worker that the system killed for memory is dead as any other, and surely so; a fault of ours is raised."""
+def test_out_of_memory_is_a_death():
+    """A worker killed for memory counts as dead and is killed for good; a bug of ours is raised."""
     ray, killed, errors = pytest.importorskip("ray"), [], []
 
     def get(_):
         raise errors[0]
 
     fake = types.SimpleNamespace(
-        exceptions=ray.exceptions, put=str, wait=lambda asked, **_: (asked, []), get=get, kill=killed.append
+        exceptions=ray.exceptions, put=str, wait=lambda calls, **_: (calls, []), get=get, kill=killed.append
     )
-    crew = WorkerPool(fake, Work(None, None, JobOptions(), None))
-    member = WorkerHandle(Place("node", range(1), 0), types.SimpleNamespace(embed=types.SimpleNamespace(remote=str)))
-    for error, is_dead in ((ray.exceptions.OutOfMemoryError("all"), True), (a_fault_of_ours(ray), False)):
+    pool = WorkerPool(fake, WorkerConfig(None, None, JobOptions(), None))
+    worker = WorkerHandle(Slot("node", range(1), 0), types.SimpleNamespace(embed=types.SimpleNamespace(remote=str)))
+    for error, is_dead in ((ray.exceptions.OutOfMemoryError("all"), True), (bug_of_ours(ray), False)):
         errors[:] = [error]
-        crew.ask(member, "embed", about="it")
+        pool.call(worker, "embed", context="it")
         with contextlib.nullcontext() if is_dead else pytest.raises(ray.exceptions.RayTaskError):
-            assert [(one.about, one.is_dead) for one in crew.answers(seconds=0)] == [("it", True)]
-    assert killed == [member.actor]
+            assert [(reply.context, reply.is_dead) for reply in pool.replies(timeout_s=0)] == [("it", True)]
+    assert killed == [worker.actor]
 
 
-def a_fault_of_ours(ray):
-    """Give what comes back of a worker in which something is wrong."""
+def bug_of_ours(ray):
+    """Return the error of a worker with a bug."""
     return ray.exceptions.RayTaskError("embed", "traceback", ValueError("wrong"))
 
 
 @pytest.mark.parametrize("deaths", [(), (1, 2)])
-def test_equal_bytes(crew, embed, folder, out, deaths, monkeypatch):
-    """Equal bytes have one vector, to the last bit, though two workers differ in how they round.
+def test_equal_bytes(pool, embed, folder, out, deaths, monkeypatch):
+    """Equal bytes are deduplicated to one vector, to the last bit, though two workers round differently.
 
-    So it is of two workers' shards, and of the halves of one that was taken apart.
+    This holds across two workers' shards, and across the halves of a shard that was split.
     """
     from frieze.embedder.job.shard_writer import ShardBuffer
 
-    laid_out = ShardBuffer.laid_out
+    to_table = ShardBuffer.to_table
 
-    def rounded_elsewhere(filling, images, spec):
-        table = laid_out(filling, images, spec)
-        vectors = to_embeddings(table["embedding"]) + np.float32(1e-3) * filling.rows[0][0]
+    def rounded_elsewhere(buffer, images, spec):
+        table = to_table(buffer, images, spec)
+        vectors = to_embeddings(table["embedding"]) + np.float32(1e-3) * buffer.rows[0][0]
         return to_part({name: table[name] for name in table.column_names}, vectors, table.schema)
 
-    monkeypatch.setattr(ShardBuffer, "laid_out", rounded_elsewhere)
-    crew.deaths = deaths
+    monkeypatch.setattr(ShardBuffer, "to_table", rounded_elsewhere)
+    pool.deaths = deaths
     (folder / "z.jpg").write_bytes((folder / "a.jpg").read_bytes())
     embed(folder, out, ray="auto", shard_size=100 if deaths else 4)
-    crew.deaths = ()
+    pool.deaths = ()
     (folder / "zz.jpg").write_bytes((folder / "a.jpg").read_bytes())
     embed(folder, out, ray="auto")
     table = table_of(out)
@@ -386,25 +386,25 @@ def test_equal_bytes(crew, embed, folder, out, deaths, monkeypatch):
     assert len(table) == 12
 
 
-def test_into_a_bucket(crew, embed, gallery, whole, bucket):
-    """Workers put their rows into the bucket themselves; the table there is the local run's."""
-    crew.deaths = (2, 4)
-    place = BucketPath(f"{bucket.url}/photos.features")
-    assert embed(gallery, place, ray="auto")["rows"] == 24
-    ours, theirs = table_of(place), table_of(whole[0])
+def test_into_a_bucket(pool, embed, gallery, whole, bucket):
+    """Workers write their rows into the bucket themselves; the table equals that of a local run."""
+    pool.deaths = (2, 4)
+    path = BucketPath(f"{bucket.url}/photos.features")
+    assert embed(gallery, path, ray="auto")["rows"] == 24
+    ours, theirs = table_of(path), table_of(whole[0])
     assert list(ours) == list(theirs)
     assert all(np.abs(ours[name] - theirs[name]).max() < 1e-5 for name in ours)
-    assert verify_features(place)["problems"] == []
-    assert list((place / "staging").iterdir()) == []
+    assert verify_features(path)["problems"] == []
+    assert list((path / "staging").iterdir()) == []
 
 
-def test_no_word_of_nodes(whole):
-    """A local run's document has no machines."""
+def test_local_run_has_no_nodes(whole):
+    """A local run's document has no nodes."""
     assert "nodes" not in whole[1]
 
 
-def test_machines_are_told(crew, embed, gallery, out):
-    """A cluster's document says where the time went, machine by machine, and in all."""
+def test_times_by_node(pool, embed, gallery, out):
+    """A cluster's document has the seconds of each stage, by machine and in total."""
     document = embed(gallery, out, ray="auto")
     (node,) = document["nodes"].values()
     assert node == {"stages": document["stages"], "cpu_seconds": document["cpu_seconds"]}
@@ -422,9 +422,9 @@ _OF_THE_MACHINES = {
 _OF_THE_RUN = {"out", "other_programs", "bound_by", "advice"}
 
 
-@pytest.mark.usefixtures("crew")
+@pytest.mark.usefixtures("pool")
 def test_same_document(embed, folder, out, tmp_path):
-    """All else that a run says, of what it left out, of narrow ranges and animations too, is what a local run says."""
+    """All other fields of the document equal those of a local run."""
     levels = np.linspace(1000, 1040, 64 * 64).astype(np.uint16)
     Image.fromarray(levels.reshape(64, 64)).save(folder / "narrow.png")
     Image.new("L", (9, 9)).save(folder / "moves.gif", save_all=True, append_images=[Image.new("L", (9, 9), 255)])
@@ -432,37 +432,38 @@ def test_same_document(embed, folder, out, tmp_path):
     (folder / "._a.jpg").write_bytes(bytes(90))
     (folder / "bad.jpg").write_bytes(b"no image")
     source = SourceOptions(exclude=("c.*",))
-    there, here = embed(folder, out, ray="auto", source=source), embed(folder, tmp_path / "here", source=source)
-    assert here["narrow_range"]
-    assert (here["hidden"], here["excluded"], here["first_of_several"]) == (1, {"c.*": 1}, 1)
-    for name in here.keys() - _OF_THE_MACHINES - _OF_THE_RUN:
-        assert there[name] == here[name], name
-    assert there.keys() - here.keys() == {"nodes", "cluster_notes"}
+    cluster = embed(folder, out, ray="auto", source=source)
+    local = embed(folder, tmp_path / "local", source=source)
+    assert local["narrow_range"]
+    assert (local["hidden"], local["excluded"], local["first_of_several"]) == (1, {"c.*": 1}, 1)
+    for name in local.keys() - _OF_THE_MACHINES - _OF_THE_RUN:
+        assert cluster[name] == local[name], name
+    assert cluster.keys() - local.keys() == {"nodes", "cluster_notes"}
 
 
-def test_who_never_begins(crew, embed, gallery, out, monkeypatch):
-    """Where every worker dies over the backbone the run ends and says so."""
-    monkeypatch.setattr(crew, "answers", _all_die)
+def test_every_worker_dies_while_loading(pool, embed, gallery, out, monkeypatch):
+    """When every worker dies while it loads the backbone, the run ends with an error that says so."""
+    monkeypatch.setattr(pool, "replies", _all_die)
     with pytest.raises(InputError, match="died while they loaded the backbone"):
         embed(gallery, out, ray="auto")
 
 
-def _all_die(crew, *, seconds):
-    del seconds
-    for member, _, _, about in crew._questions:
-        crew._members.pop(member.place, None)
-        yield Answer(member, about, None, is_dead=True)
-    crew._questions.clear()
+def _all_die(pool, *, timeout_s):
+    del timeout_s
+    for worker, _, _, context in pool._calls:
+        pool._handles.pop(worker.slot, None)
+        yield Reply(worker, context, None, is_dead=True)
+    pool._calls.clear()
 
 
-def test_a_worker_that_sees_nothing(crew, embed, folder, out, monkeypatch):
-    """A machine without the images says so, instead of calling every image missing."""
-    began = Worker.load
+def test_worker_that_sees_no_images(pool, embed, folder, out, monkeypatch):
+    """A machine without the images raises, instead of reporting every image as missing."""
+    original = Worker.load
 
     def load(self):
         for path in folder.iterdir():
             path.unlink()
-        began(self)
+        original(self)
 
     monkeypatch.setattr(Worker, "load", load)
     with pytest.raises(InputError, match="does not see"):
@@ -470,21 +471,21 @@ def test_a_worker_that_sees_nothing(crew, embed, folder, out, monkeypatch):
     assert read_failures(out).num_rows == 0
 
 
-def test_ray_is_not_there(embed, folder, out, monkeypatch):
+def test_without_ray(embed, folder, out, monkeypatch):
     """Without Ray the message says what to install."""
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r"frieze\[ray\]"):
         embed(folder, out, ray="auto")
 
 
-def test_cores_of_nobody(embed, folder, out):
-    """Cores of workers mean nothing without a cluster."""
+def test_cpus_per_worker_without_a_cluster(embed, folder, out):
+    """`cpus_per_worker` without a cluster is refused."""
     with pytest.raises(InputError, match="--ray"):
         embed(folder, out, cpus_per_worker=1)
 
 
 def node(name, cpus, gpus=0, *, host=None, alive=True):
-    """Give a machine as Ray tells of it."""
+    """Return a machine as `ray.nodes()` lists it."""
     return {
         "NodeID": name,
         "Alive": alive,
@@ -506,35 +507,35 @@ def node(name, cpus, gpus=0, *, host=None, alive=True):
         ([node("a", 2)], 4, "auto", []),
     ],
 )
-def test_places(nodes, cpus, device, expected):
-    """One worker a GPU, else one a machine or as many as the cores make; each has cores of its own."""
-    assert [(place.node, place.cores, place.gpus) for place in find_places(nodes, cpus, device)] == expected
+def test_slots(nodes, cpus, device, expected):
+    """A slot per GPU, else per machine or as many as its cores allow; no two share a core."""
+    assert [(slot.node, slot.cores, slot.gpus) for slot in find_slots(nodes, cpus, device)] == expected
 
 
 @pytest.mark.parametrize(
-    ("free", "expected"),
+    ("available", "expected"),
     [
         ({"CPU": 4.0, "GPU": 1.0}, None),
         ({"CPU": 1.0, "GPU": 1.0}, "4 CPUs of the cluster: 1 is free"),
         ({"CPU": 4.0}, "1 GPU of the cluster: 0 are free"),
     ],
 )
-def test_lack(free, expected):
-    """What a cluster does not have for its workers is told with what it has."""
-    assert find_lack([Place("a", range(2), 1), Place("b", range(2), 0)], free) == expected
+def test_shortage(available, expected):
+    """The phrase of a shortage names the required and the free resources."""
+    assert find_shortage([Slot("a", range(2), 1), Slot("b", range(2), 0)], available) == expected
 
 
 def test_all_machines_go(monkeypatch):
-    """A cluster without a machine is refused at the start, and waited for where it had one."""
+    """A cluster without a machine is an error at the start; later the run waits for machines."""
     nodes = []
     fake = types.SimpleNamespace(nodes=lambda: nodes, put=str, available_resources=lambda: {"CPU": 1.0})
-    monkeypatch.setattr(WorkerPool, "_employ", lambda *_: None)
-    crew = WorkerPool(fake, Work(None, None, JobOptions(ray="auto"), None))
+    monkeypatch.setattr(WorkerPool, "_start", lambda *_: None)
+    pool = WorkerPool(fake, WorkerConfig(None, None, JobOptions(ray="auto"), None))
     with pytest.raises(InputError, match="No machine of the cluster has 1 CPU"):
-        crew.start_workers()
+        pool.start_workers()
     nodes.append(node("a", 1))
-    (member,) = crew.start_workers()
+    (worker,) = pool.start_workers()
     nodes.clear()
-    crew._members.pop(member.place)  # as when it died
-    assert crew.start_workers() == []
-    assert crew.lack == "a machine with 1 CPU: the cluster has none left"
+    pool._workers.pop(worker.slot)  # as when it died
+    assert pool.start_workers() == []
+    assert pool.shortage == "a machine with 1 CPU: the cluster has none left"

@@ -1,4 +1,4 @@
-"""Which worker is given what; the judge is a count of the rows that came back."""
+"""The scheduler: stragglers, crashes, poison images; the judge is a count of the rows that came back."""
 
 import collections
 
@@ -7,123 +7,123 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from frieze.embedder.cluster.scheduler import Schedule
+from frieze.embedder.cluster.scheduler import Scheduler
 
 
-def schedule_of(*sizes):
-    """Make a schedule of shards of so many rows."""
+def scheduler_of(*sizes):
+    """Make a scheduler of shards of so many rows."""
     ends = np.cumsum(sizes)
-    return Schedule([np.arange(end - size, end) for end, size in zip(ends, sizes, strict=True)])
+    return Scheduler([np.arange(end - size, end) for end, size in zip(ends, sizes, strict=True)])
 
 
 def test_two_at_once():
-    """A worker is handed two pieces, in order, and no third before one is done."""
-    schedule = schedule_of(4, 4, 4)
-    first, second = schedule.take("a")
+    """A worker gets two slices, in order, and no third before one is done."""
+    scheduler = scheduler_of(4, 4, 4)
+    first, second = scheduler.take("a")
     assert (first.shard, second.shard) == (0, 1)
-    assert list(schedule.take("a")) == []
-    assert schedule.end("a", first)
-    assert [piece.shard for piece in schedule.take("a")] == [2]
+    assert list(scheduler.take("a")) == []
+    assert scheduler.finish("a", first)
+    assert [one.shard for one in scheduler.take("a")] == [2]
 
 
-def test_the_slow_are_overtaken():
-    """Who has nothing left to do is given what another one has had longest; the first to end it counts, once."""
-    schedule = schedule_of(4, 4)
-    slow = next(iter(schedule.take("a")))
-    other = next(iter(schedule.take("b")))
-    assert schedule.end("b", other)
-    (again,) = schedule.take("b")
+def test_straggler_is_copied():
+    """An idle worker copies the oldest straggler; only the first worker to finish it counts."""
+    scheduler = scheduler_of(4, 4)
+    slow = next(iter(scheduler.take("a")))
+    other = next(iter(scheduler.take("b")))
+    assert scheduler.finish("b", other)
+    (again,) = scheduler.take("b")
     assert again is slow
-    assert schedule.end("b", again)
-    assert not schedule.end("a", slow)
-    assert not schedule
+    assert scheduler.finish("b", again)
+    assert not scheduler.finish("a", slow)
+    assert not scheduler
 
 
-def test_a_dead_workers_pieces_come_back():
-    """Both of its pieces are handed to others, in order; the schedule is not done before."""
-    schedule = schedule_of(4, 4)
-    list(schedule.take("a"))
-    assert schedule.lose("a") is None
-    assert [piece.shard for piece in schedule.take("b")] == [0, 1]
-    assert schedule
+def test_slices_of_a_dead_worker():
+    """Both slices of a dead worker go to others, in order."""
+    scheduler = scheduler_of(4, 4)
+    list(scheduler.take("a"))
+    assert scheduler.on_worker_death("a") is None
+    assert [one.shard for one in scheduler.take("b")] == [0, 1]
+    assert scheduler
 
 
-def test_what_another_one_has_too_stays_there():
-    """A piece that was overtaken is not handed out a third time when its first worker dies."""
-    schedule = schedule_of(4)
-    (piece,) = schedule.take("a")
-    list(schedule.take("b"))
-    schedule.lose("a")
-    assert [one is piece for one in schedule.take("c")] == [True]  # overtaken anew, by who has nothing
-    assert schedule.end("b", piece)
-    assert not schedule
+def test_copied_slice_is_not_queued_again():
+    """A copied slice is not queued again when its first worker dies."""
+    scheduler = scheduler_of(4)
+    (only,) = scheduler.take("a")
+    list(scheduler.take("b"))
+    scheduler.on_worker_death("a")
+    assert [one is only for one in scheduler.take("c")] == [True]  # an idle worker copies it again
+    assert scheduler.finish("b", only)
+    assert not scheduler
 
 
-def test_the_deadly_that_was_overtaken_is_taken_apart():
-    """Deaths of those who had a piece at once all count: it does not go round among the idle for ever."""
-    schedule = schedule_of(4)
-    for dies, takes in (("", "a"), ("", "b"), ("a", "c"), ("b", "d")):
-        schedule.lose(dies)
-        assert len(list(schedule.take(takes))) == (takes != "d")
-    schedule.lose("c")
-    assert [len(piece.rows) for piece in schedule.take("d")] == [2, 2]
+def test_copied_poison_is_split():
+    """Deaths of all holders of a copied slice count: it is split, and not copied for ever."""
+    scheduler = scheduler_of(4)
+    for dead, worker in (("", "a"), ("", "b"), ("a", "c"), ("b", "d")):
+        scheduler.on_worker_death(dead)
+        assert len(list(scheduler.take(worker))) == (worker != "d")
+    scheduler.on_worker_death("c")
+    assert [len(one.rows) for one in scheduler.take("d")] == [2, 2]
 
 
-def test_who_was_overtaken_dies_of_that():
-    """A death is blamed on the piece that the worker was at, though another one has ended it, and on no other."""
-    schedule = schedule_of(4, 4)
-    slow, next_one = schedule.take("a")
-    list(schedule.take("b"))
-    assert schedule.end("b", slow)
-    schedule.lose("a")
+def test_death_counts_for_the_running_slice():
+    """A death counts for the slice that the worker was at, even if another one finished it, and for no other."""
+    scheduler = scheduler_of(4, 4)
+    slow, next_one = scheduler.take("a")
+    list(scheduler.take("b"))
+    assert scheduler.finish("b", slow)
+    scheduler.on_worker_death("a")
     assert (slow.deaths, next_one.deaths) == (1, 0)
 
 
-def test_a_deadly_image_is_found():
-    """A shard that kills its worker twice is halved until the one row that does it is alone and has done it thrice."""
-    schedule, done, n_deaths = schedule_of(64, 64), [], 0
+def test_poison_image_is_found():
+    """A shard that kills its worker twice is bisected until the poison image is alone and has killed three times."""
+    scheduler, done, n_deaths = scheduler_of(64, 64), [], 0
     poison = None
-    while schedule:
-        pieces = list(schedule.take("a"))
-        for piece in pieces:
-            if 37 in piece.rows:
+    while scheduler:
+        slices = list(scheduler.take("a"))
+        for one in slices:
+            if 37 in one.rows:
                 n_deaths += 1
-                poison = schedule.lose("a") or poison
+                poison = scheduler.on_worker_death("a") or poison
                 break
-            done.extend(piece.rows)
-            schedule.end("a", piece)
+            done.extend(one.rows)
+            scheduler.finish("a", one)
     assert poison.rows.tolist() == [37]
     assert sorted(done) == [row for row in range(128) if row != 37]
     assert n_deaths == 2 + 5 + 3
-    assert schedule.is_whole(0)
-    assert schedule.is_whole(1)
+    assert scheduler.is_complete(0)
+    assert scheduler.is_complete(1)
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_nothing_lost_nothing_twice(data):
-    """Whatever workers do, each row counts once, and a shard is whole when all of its rows are done."""
+    """Whatever workers do, each row counts once, and a shard is complete when all of its rows are done."""
     sizes = data.draw(st.lists(st.integers(1, 9), min_size=1, max_size=6))
-    schedule, counted, held = schedule_of(*sizes), collections.Counter(), collections.defaultdict(list)
+    scheduler, counted, held = scheduler_of(*sizes), collections.Counter(), collections.defaultdict(list)
     for _ in range(10_000):
-        if not schedule:
+        if not scheduler:
             break
         worker = data.draw(st.sampled_from("abc"))
-        held[worker] += schedule.take(worker)
-        does = data.draw(st.sampled_from(["end", "end", "die"]))
-        if does == "die":
-            poison = schedule.lose(worker)
+        held[worker] += scheduler.take(worker)
+        event = data.draw(st.sampled_from(["finish", "finish", "die"]))
+        if event == "die":
+            poison = scheduler.on_worker_death(worker)
             held[worker] = []
             counted.update(() if poison is None else poison.rows.tolist())
         elif held[worker]:
-            piece = held[worker].pop(0)
-            counted.update(piece.rows.tolist() if schedule.end(worker, piece) else ())
-    assert not schedule
+            one = held[worker].pop(0)
+            counted.update(one.rows.tolist() if scheduler.finish(worker, one) else ())
+    assert not scheduler
     assert counted == collections.Counter(range(sum(sizes)))
-    assert all(schedule.is_whole(shard) for shard in range(len(sizes)))
+    assert all(scheduler.is_complete(shard) for shard in range(len(sizes)))
 
 
 @pytest.mark.parametrize("worker", ["a", "b"])
-def test_a_stranger_dies(worker):
-    """One that never had anything may die."""
-    assert schedule_of(1).lose(worker) is None
+def test_death_of_an_idle_worker(worker):
+    """A worker that never had a slice may die."""
+    assert scheduler_of(1).on_worker_death(worker) is None

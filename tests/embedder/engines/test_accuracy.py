@@ -9,23 +9,23 @@ ROWS = RNG.normal(size=(ENOUGH, 8)).astype(np.float32)
 
 
 def noisy(scale):
-    """Give the rows with noise."""
+    """Return the rows with noise."""
     return ROWS + scale * RNG.normal(size=ROWS.shape).astype(np.float32)
 
 
-def plain_recall(found, wanted):
-    """Compute recall@10 the plain way."""
+def plain_recall(embeddings, reference):
+    """Compute recall@10 in a plain loop."""
 
     def nearest(rows, at):
         unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
         order = np.argsort(-(unit @ unit[at]), kind="stable")
         return {row for row in order.tolist() if row != at} & set(order[:11].tolist()) - {at}
 
-    return np.mean([len(nearest(found, at) & nearest(wanted, at)) / 10 for at in range(len(wanted))])
+    return np.mean([len(nearest(embeddings, at) & nearest(reference, at)) / 10 for at in range(len(reference))])
 
 
 def test_same():
-    """Vectors that are the same have not drifted, whatever their lengths."""
+    """Vectors of the same direction have not drifted, whatever their lengths."""
     assert measure_drift(ROWS * 3, ROWS) == {
         "images": ENOUGH,
         "least_cosine": 1.0,
@@ -35,41 +35,41 @@ def test_same():
 
 
 def test_agrees_with_the_plain_way():
-    """Cosines and recall@10 are those that a plain loop gives."""
+    """Cosines and recall@10 are those of a plain loop."""
     drifted = noisy(0.3)
-    found = measure_drift(drifted, ROWS)
+    drift = measure_drift(drifted, ROWS)
     cosines = [a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in zip(drifted, ROWS, strict=True)]
-    assert found["least_cosine"] == pytest.approx(min(cosines), abs=1e-5)
-    assert found["median_cosine"] == pytest.approx(np.median(cosines), abs=1e-5)
-    assert found["recall_at_10"] == pytest.approx(plain_recall(drifted, ROWS), abs=1e-3)
-    assert 0.3 < found["recall_at_10"] < 0.95
+    assert drift["least_cosine"] == pytest.approx(min(cosines), abs=1e-5)
+    assert drift["median_cosine"] == pytest.approx(np.median(cosines), abs=1e-5)
+    assert drift["recall_at_10"] == pytest.approx(plain_recall(drifted, ROWS), abs=1e-3)
+    assert 0.3 < drift["recall_at_10"] < 0.95
 
 
 def test_equal_images():
-    """Images that are the same do not spoil the recall: an image is never its own neighbour."""
+    """Equal images do not lower the recall: an image is never its own neighbour."""
     rows = np.repeat(ROWS[: ENOUGH // 2], 2, axis=0)
     assert measure_drift(rows, rows)["recall_at_10"] == 1.0
 
 
 def test_unusable_reference():
-    """Images of which the reference itself gives zeros or no finite numbers say nothing of drift."""
+    """Images whose reference is zero or not finite do not count for drift."""
     rows = ROWS[:20].copy()
     rows[3], rows[5] = 0, np.nan
-    found = measure_drift(rows, rows)
-    assert (found["images"], found["least_cosine"]) == (18, 1.0)
+    drift = measure_drift(rows, rows)
+    assert (drift["images"], drift["least_cosine"]) == (18, 1.0)
 
 
 @pytest.mark.filterwarnings("error")
 def test_not_finite():
-    """A row that overflows where the reference's does not is as far away as can be."""
+    """A row that overflows while the reference is finite has cosine 0."""
     rows = ROWS.copy()
     rows[7] = np.inf
-    found = measure_drift(rows, ROWS)
-    assert (found["images"], found["least_cosine"], found["median_cosine"]) == (ENOUGH, 0.0, 1.0)
+    drift = measure_drift(rows, ROWS)
+    assert (drift["images"], drift["least_cosine"], drift["median_cosine"]) == (ENOUGH, 0.0, 1.0)
 
 
 def test_few():
-    """Fewer images than the neighbours need give cosines alone."""
+    """With too few images for neighbours only cosines are measured."""
     assert measure_drift(ROWS[:-1], ROWS[:-1])["recall_at_10"] is None
     assert measure_drift(ROWS[:0], ROWS[:0])["images"] == 0
 
@@ -85,7 +85,7 @@ def test_few():
     ],
 )
 def test_judged(precision, least_cosine, recall, is_refused):
-    """Float32 is judged by its cosines, a lower precision by the neighbours it finds again, where there are enough."""
+    """Float32 is judged by its cosines, a lower precision by its recall@10, if there are enough images."""
     drift = {"images": 9, "least_cosine": least_cosine, "median_cosine": 0.99, "recall_at_10": recall}
     if not is_refused:
         check_drift(drift, engine="openvino", precision=precision)

@@ -2,12 +2,11 @@ import numpy as np
 import pytest
 
 from frieze.core import ModelError
-from frieze.embedder.engines import Setting
-from frieze.embedder.engines import benchmark as tuning
+from frieze.embedder.engines import EngineSettings, benchmark
 from frieze.embedder.engines.benchmark import Trial, images_per_call, measure_rate, try_engines
 
 PIXELS = np.zeros((40, 4, 4, 3), np.uint8)
-ANY = Setting()
+ANY = EngineSettings()
 
 
 class Fake:
@@ -15,52 +14,54 @@ class Fake:
 
     depth = 2
 
-    def __init__(self, backbone, setting):
-        self.batch_size = setting.batch_size or 7
-        self.flying, self.most = 0, 0
+    def __init__(self, backbone, settings):
+        self.batch_size = settings.batch_size or 7
+        self.in_flight, self.most = 0, 0
 
     def infer(self, pixels):
         """Embed at once."""
         return np.zeros((len(pixels), 2), np.float32)
 
     def submit(self, pixels):
-        """Begin to embed."""
-        self.flying += 1
-        self.most = max(self.most, self.flying)
+        """Start to embed."""
+        self.in_flight += 1
+        self.most = max(self.most, self.in_flight)
 
         def wait():
-            self.flying -= 1
+            self.in_flight -= 1
             return self.infer(pixels)
 
         return wait
 
     @staticmethod
-    def settings(setting):
-        """Give three settings."""
-        return iter([Setting(batch_size=size) for size in (1, 4, 16)])
+    def candidate_settings(settings):
+        """Yield three batch sizes."""
+        return iter([EngineSettings(batch_size=size) for size in (1, 4, 16)])
 
 
 @pytest.fixture
 def rates(monkeypatch):
-    """`rates(name=[rates of its settings])`: engines of these names, that run so many images a second."""
+    """`rates(name=[images per second of each settings])`: fake engines of these names."""
 
     def set_up(**by_name):
         kinds = {name: type(name, (Fake,), {"rates": list(values)}) for name, values in by_name.items()}
-        monkeypatch.setattr(tuning, "ENGINES", kinds)
-        monkeypatch.setattr(tuning, "measure_rate", lambda engine, _: type(engine).rates.pop(0))
+        monkeypatch.setattr(benchmark, "ENGINES", kinds)
+        monkeypatch.setattr(benchmark, "measure_rate", lambda engine, _: type(engine).rates.pop(0))
         return list(kinds)
 
     return set_up
 
 
-def tried(names, setting=ANY, asked="auto"):
-    """Try engines; gives of each its name, batch sizes and rates."""
-    found = try_engines(asked, names, None, setting, PIXELS)
-    return [[(trial.engine, trial.setting.batch_size, trial.images_per_second) for trial in one] for one in found]
+def tried(names, settings=ANY, engine="auto"):
+    """Return the name, batch sizes and rates of each engine that was tried."""
+    by_engine = try_engines(engine, names, None, settings, PIXELS)
+    return [
+        [(trial.engine, trial.settings.batch_size, trial.images_per_second) for trial in trials] for trials in by_engine
+    ]
 
 
 def test_fastest_first(rates):
-    """Of the engines the fastest stands first, and of each engine its fastest setting."""
+    """The fastest engine comes first, and within each engine its fastest settings."""
     names = rates(slow=[10, 20, 15], fast=[30, 90, 40])
     assert tried(names) == [
         [("fast", 4, 90), ("fast", 1, 30), ("fast", 16, 40)],
@@ -69,13 +70,13 @@ def test_fastest_first(rates):
 
 
 def test_small_batches_win_ties(rates):
-    """A smaller batch that is as good but for the noise is taken: it wants less memory."""
+    """A smaller batch wins when its speed is within the noise: it needs less memory."""
     assert tried(rates(one=[98, 99, 100]))[0][0] == ("one", 1, 98)
 
 
-def test_batch_size_asked_for(rates):
-    """A batch size that was asked for is the only one tried."""
-    assert tried(rates(one=[50]), Setting(batch_size=9)) == [[("one", 9, 50)]]
+def test_explicit_batch_size(rates):
+    """An explicit batch size is the only one tried."""
+    assert tried(rates(one=[50]), EngineSettings(batch_size=9)) == [[("one", 9, 50)]]
 
 
 def test_slow_network(rates):
@@ -84,54 +85,54 @@ def test_slow_network(rates):
 
 
 def test_engine_that_can_not(rates, monkeypatch):
-    """An engine that can't run the backbone is left out, but an error where it was asked for."""
+    """With `auto` an engine that can't run the backbone is left out; named explicitly it is an error."""
     names = rates(one=[10, 20, 15], other=[1])
 
     def refuse(*_):
         raise ModelError("no")
 
-    tuning.ENGINES["other"].__init__ = refuse
+    benchmark.ENGINES["other"].__init__ = refuse
     assert [trials[0][0] for trials in tried(names)] == ["one"]
     with pytest.raises(ModelError, match="no"):
-        tried(["other"], asked="other")
+        tried(["other"], engine="other")
 
 
 def test_rate(monkeypatch):
-    """The rate is that of images which came back, several batches under way, the first one not counted."""
+    """The rate counts finished images, with several batches in flight and without the warm-up."""
     now = iter(np.arange(1000.0))
-    monkeypatch.setattr(tuning, "count_cores", lambda: 2)
-    monkeypatch.setattr(tuning.time, "perf_counter", lambda: next(now))
-    engine = Fake(None, Setting(batch_size=20))
+    monkeypatch.setattr(benchmark, "count_cores", lambda: 2)
+    monkeypatch.setattr(benchmark.time, "perf_counter", lambda: next(now))
+    engine = Fake(None, EngineSettings(batch_size=20))
     # The clock is asked at the start, before each of the 3 batches and once at the end of them, and for the rate.
     assert measure_rate(engine, PIXELS, seconds=4) == pytest.approx(3 * 20 / 5)
-    assert (engine.most, engine.flying) == (2, 0)
+    assert (engine.most, engine.in_flight) == (2, 0)
 
 
 def test_rate_of_a_slow_network(monkeypatch):
-    """Where already the first batches take long, their rate is taken: a trial is a moment."""
+    """When the warm-up batches already take long, their rate is the result."""
     now = iter(np.arange(0, 1000.0, 40))
-    monkeypatch.setattr(tuning, "count_cores", lambda: 2)
-    monkeypatch.setattr(tuning.time, "perf_counter", lambda: next(now))
-    assert measure_rate(Fake(None, Setting(batch_size=20)), PIXELS) == pytest.approx(2 * 20 / 40)
+    monkeypatch.setattr(benchmark, "count_cores", lambda: 2)
+    monkeypatch.setattr(benchmark.time, "perf_counter", lambda: next(now))
+    assert measure_rate(Fake(None, EngineSettings(batch_size=20)), PIXELS) == pytest.approx(2 * 20 / 40)
 
 
-@pytest.mark.parametrize(("batch_size", "wanted"), [(1, 32), (4, 32), (5, 35), (32, 32), (64, 64)])
-def test_together(batch_size, wanted):
-    """The pipeline hands over whole batches of an engine, enough for few calls."""
-    assert images_per_call(Fake(None, Setting(batch_size=batch_size))) == wanted
+@pytest.mark.parametrize(("batch_size", "expected"), [(1, 32), (4, 32), (5, 35), (32, 32), (64, 64)])
+def test_images_per_call(batch_size, expected):
+    """The pipeline submits whole batches of an engine, enough for few calls."""
+    assert images_per_call(Fake(None, EngineSettings(batch_size=batch_size))) == expected
 
 
-def test_words_of_a_stem():
-    """A trial says where its first layers stay in float32; one that was not tried has nothing to tell."""
-    trial = Trial("openvino", Setting(batch_size=4, has_float32_stem=True))
-    assert trial.words == "openvino, batches of 4, first layers in float32"
-    assert trial.told == {}
+def test_label_of_first_layers():
+    """The label of a trial names first layers in float32; a trial that was not measured has no timings."""
+    trial = Trial("openvino", EngineSettings(batch_size=4, has_float32_stem=True))
+    assert trial.label == "openvino, batches of 4, first layers in float32"
+    assert trial.timings == {}
 
 
 def test_json():
-    """A trial is told with its setting."""
-    trial = Trial("openvino", Setting(batch_size=4, streams=2), 123.456)
-    assert trial.words == "openvino, batches of 4, 2 streams"
+    """The JSON of a trial holds its settings."""
+    trial = Trial("openvino", EngineSettings(batch_size=4, streams=2), 123.456)
+    assert trial.label == "openvino, batches of 4, 2 streams"
     assert trial.to_json() == {
         "engine": "openvino",
         "precision": "float32",

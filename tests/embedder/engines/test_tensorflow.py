@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from frieze.core import InputError
-from frieze.embedder.engines import Setting
+from frieze.embedder.engines import EngineSettings
 from frieze.embedder.engines.tensorflow import TensorFlowEngine, _rewriting
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (32, 32, 32, 3), dtype=np.uint8)
@@ -19,14 +19,14 @@ def engine(tiny, opened):
 
 
 def test_keras_batch_norm(opened):
-    """A Keras network is frozen as it infers: the images of a batch do not change each other's vectors."""
+    """A Keras network is frozen in inference mode: the images of a batch do not change each other's vectors."""
     engine = TensorFlowEngine(opened("keras:MobileNetV3Small", weights="random", image_size=32))
     alone = np.concatenate([engine.infer(PIXELS[:1]), engine.infer(PIXELS[1:2])])
     assert np.abs(engine.infer(PIXELS[:2]) - alone).max() < 1e-4
 
 
 def test_tensors(engine, tf):
-    """Pixels may come as a tensor, as the pipeline hands them over."""
+    """Pixels may be a tensor, like those of the pipeline."""
     assert np.array_equal(engine.infer(tf.constant(PIXELS)), engine.infer(PIXELS))
 
 
@@ -38,13 +38,13 @@ def test_device(engine, tf):
 
 
 def test_first_batch_is_as_fast_as_any(opened, tiny, infers):
-    """Making an engine runs one image through: what is slow once is slow before the first batch."""
+    """A new engine warms up with one image, before the first batch."""
     TensorFlowEngine(opened(str(tiny)))
     assert infers == [1]
 
 
 def test_other_sizes(opened, tiny, tf):
-    """A size that is no square keeps height before width."""
+    """A size that is not square keeps height before width."""
     backbone = opened(str(tiny))
     spec = dataclasses.replace(backbone.spec, image_size=(4, 6), dim=3)
     tall = dataclasses.replace(backbone, spec=spec, call=lambda images: tf.reduce_sum(images, (1, 2)))
@@ -52,7 +52,7 @@ def test_other_sizes(opened, tiny, tf):
 
 
 def starve(engine, monkeypatch, tf, *, most):
-    """Let the memory hold so many images at once; gives the sizes of the batches that were tried."""
+    """Limit the memory to so many images at once; return the sizes of the batches that were tried."""
     run, tried = engine._function, []
 
     def hungry(*, pixels):
@@ -66,10 +66,10 @@ def starve(engine, monkeypatch, tf, *, most):
 
 
 def test_memory_runs_out(engine, monkeypatch, tf):
-    """When memory runs out the batch is halved until it fits, for good, and no image is lost."""
-    wanted = engine.infer(PIXELS)
+    """When out of memory the batch is halved until it fits, for good, and no image is lost."""
+    expected = engine.infer(PIXELS)
     tried = starve(engine, monkeypatch, tf, most=10)
-    assert np.abs(engine.infer(PIXELS) - wanted).max() < 1e-4
+    assert np.abs(engine.infer(PIXELS) - expected).max() < 1e-4
     assert (tried, engine.batch_size) == ([32, 16, 8, 8, 8, 8], 8)
     engine.infer(PIXELS[:16])
     assert tried[6:] == [8, 8]
@@ -83,28 +83,28 @@ def test_memory_for_nothing(engine, monkeypatch, tf):
 
 
 def test_bfloat16(opened, tiny):
-    """In bfloat16 the graph is rewritten, for this engine alone: another one on the same backbone stays as it was."""
+    """bfloat16 rewrites the graph of this engine only: another one on the same backbone is unchanged."""
     backbone = opened(str(tiny))
     before = TensorFlowEngine(backbone).infer(PIXELS)
-    lower = TensorFlowEngine(backbone, Setting(precision="bfloat16")).infer(PIXELS)
+    lower = TensorFlowEngine(backbone, EngineSettings(precision="bfloat16")).infer(PIXELS)
     error = np.abs(lower - before).max() / np.abs(before).max()
     assert error < 0.05
     assert np.array_equal(TensorFlowEngine(backbone).infer(PIXELS), before)
 
 
 def test_rewriting_lasts(tf):
-    """The switch of the whole process stays on while any replica is at work in a lower precision."""
+    """The option of the whole process stays on while any replica runs in a lower precision."""
     option = "auto_mixed_precision_onednn_bfloat16"
-    found = tf.config.optimizer.get_experimental_options
+    options = tf.config.optimizer.get_experimental_options
     with _rewriting(option):
         with _rewriting(option):
-            assert found()[option]
-        assert found()[option]
-    assert not found()[option]
+            assert options()[option]
+        assert options()[option]
+    assert not options()[option]
 
 
 def test_memory_of_a_gpu(engine, monkeypatch, tf):
-    """A GPU too full to take the pixels is memory run out as well; any other error of TensorFlow's stays one."""
+    """A GPU too full for the pixels counts as out of memory; any other error of TensorFlow is raised."""
     run, full = engine._function, [True]
 
     def fail_once(*, pixels):
@@ -136,17 +136,17 @@ def test_memory_of_a_gpu(engine, monkeypatch, tf):
 )
 def test_precisions(device, precision, reason):
     """Each kind of device has the precisions that Grappler can rewrite a graph to."""
-    assert TensorFlowEngine.unsupported_reason(Setting(precision=precision, devices=(device,))) == reason
+    assert TensorFlowEngine.unsupported_reason(EngineSettings(precision=precision, devices=(device,))) == reason
 
 
 def test_settings_by_device():
     """A GPU is tried with larger batches than a CPU."""
     sizes = {
-        kind: [one.batch_size for one in TensorFlowEngine.settings(Setting(devices=(f"{kind}:0",)))]
+        kind: [one.batch_size for one in TensorFlowEngine.candidate_settings(EngineSettings(devices=(f"{kind}:0",)))]
         for kind in ("CPU", "GPU")
     }
     assert max(sizes["CPU"]) < max(sizes["GPU"])
-    assert all(found == sorted(found) for found in sizes.values())
+    assert all(batch_sizes == sorted(batch_sizes) for batch_sizes in sizes.values())
 
 
 _LOW_ON_TWO = """
@@ -156,12 +156,12 @@ from frieze.core import import_tensorflow
 tf = import_tensorflow()
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from frieze.embedder import BackboneRequest, Setting, find_devices, open_backbone
+from frieze.embedder import BackboneRequest, EngineSettings, find_devices, open_backbone
 from frieze.embedder.engines.tensorflow import TensorFlowEngine
 backbone = open_backbone(BackboneRequest(handle=sys.argv[1]))
 pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
-one = TensorFlowEngine(backbone, Setting(precision="bfloat16", devices=("CPU:0",))).infer(pixels)
-two = TensorFlowEngine(backbone, Setting(precision="bfloat16", devices=find_devices("cpu")))
+one = TensorFlowEngine(backbone, EngineSettings(precision="bfloat16", devices=("CPU:0",))).infer(pixels)
+two = TensorFlowEngine(backbone, EngineSettings(precision="bfloat16", devices=find_devices("cpu")))
 waits = [two.submit(pixels) for _ in range(100)]
 print(max(float(np.abs(wait() - one).max()) for wait in waits))
 """
@@ -169,7 +169,7 @@ print(max(float(np.abs(wait() - one).max()) for wait in waits))
 
 @pytest.mark.slow
 def test_low_precision_on_two_devices(tiny):
-    """Replicas that work at the same time all stay in the precision asked for: none ever falls back to float32."""
+    """Replicas that run at the same time all keep their precision: none falls back to float32."""
     command = [sys.executable, "-c", _LOW_ON_TWO, str(tiny)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -184,20 +184,20 @@ tf = import_tensorflow()
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from frieze.embedder import BackboneRequest, open_backbone
-from frieze.embedder.engines import Setting, find_devices
+from frieze.embedder.engines import EngineSettings, find_devices
 from frieze.embedder.engines.tensorflow import TensorFlowEngine
 backbone = open_backbone(BackboneRequest(handle=sys.argv[1]))
-engine = TensorFlowEngine(backbone, Setting(devices=find_devices(sys.argv[2])))
+engine = TensorFlowEngine(backbone, EngineSettings(devices=find_devices(sys.argv[2])))
 run, used = engine._function, []
 def spy(*, pixels):
-    found = run(pixels=pixels)
-    used.append((pixels.device[-5:], found[0].device[-5:]))
-    return found
+    embeddings = run(pixels=pixels)
+    used.append((pixels.device[-5:], embeddings[0].device[-5:]))
+    return embeddings
 engine._function = spy
 pixels = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
 waits = [engine.submit(pixels[at : at + 2]) for at in (0, 2, 4)]
 parts = np.concatenate([wait() for wait in waits])
-whole = TensorFlowEngine(backbone, Setting(devices=("CPU:0",))).infer(pixels)
+whole = TensorFlowEngine(backbone, EngineSettings(devices=("CPU:0",))).infer(pixels)
 assert np.abs(parts - whole).max() < 1e-4
 print(engine.depth, sorted(set(used)))
 """
@@ -205,15 +205,15 @@ print(engine.depth, sorted(set(used)))
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("asked", "printed"),
+    ("device", "printed"),
     [
         ("auto", "4 [('CPU:0', 'CPU:0'), ('CPU:1', 'CPU:1')]"),
         ("cpu:1", "2 [('CPU:1', 'CPU:1')]"),
     ],
 )
-def test_devices_take_turns(asked, printed, tiny):
-    """Each device runs a replica, batches go round, and come back in order; --device names one."""
-    command = [sys.executable, "-c", _TWO_DEVICES, str(tiny), asked]
+def test_devices_take_turns(device, printed, tiny):
+    """Each device runs a replica, batches take turns, and come back in order; --device selects one."""
+    command = [sys.executable, "-c", _TWO_DEVICES, str(tiny), device]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == printed

@@ -9,8 +9,8 @@ SPEC = BackboneSpec(name="two", handle="two/", fingerprint="ab" * 32, dim=2, ima
 A, B, C = (bytes([number] * 32) for number in range(3))
 
 
-def seen(number):
-    """Give what is known of some bytes."""
+def cached(number):
+    """Return the cached embedding of some bytes."""
     return CachedEmbedding(np.array([number, -number], np.float32), number, number + 1)
 
 
@@ -25,33 +25,42 @@ def write(writer, part, *digests, drop=()):
     """Write a part whose images have these hashes."""
     rows = [{"id": digest.hex(), "uri": "/x", "size_bytes": 1, "mtime_ns": 1} for digest in digests]
     images = LISTING.empty_table().from_pylist(rows, schema=LISTING)
-    table = embedded_rows(images, digests, [seen(digest[0]) for digest in digests], SPEC)
+    table = embedded_rows(images, digests, [cached(digest[0]) for digest in digests], SPEC)
     writer.commit(Shard(part, np.arange(1), frozenset(drop)), table)
 
 
 def test_stored(writer):
-    """What the table holds is read from its part: vector, width and height."""
+    """A stored embedding is read from its part: vector, width and height."""
     write(writer, 3, A, B)
-    known = EmbeddingCache(writer.computed_columns, {A: 3, B: 3})
-    found = known.get(B)
-    assert (found.embedding.tolist(), found.width, found.height) == ([1, -1], 1, 2)
-    assert (B in known, C in known, known.get(C)) == (True, False, None)
+    cache = EmbeddingCache(writer.computed_columns, {A: 3, B: 3})
+    stored = cache.get(B)
+    assert (stored.embedding.tolist(), stored.width, stored.height) == ([1, -1], 1, 2)
+    assert (B in cache, C in cache, cache.get(C)) == (True, False, None)
 
 
-def test_on_its_way(writer):
-    """What is embedded and not yet written is known from memory."""
-    known = EmbeddingCache(writer.computed_columns, {})
-    known.add(A, seen(0))
-    assert known.get(A).embedding.tolist() == [0, 0]
+def test_pending(writer):
+    """An embedding that is not written yet is in memory."""
+    cache = EmbeddingCache(writer.computed_columns, {})
+    cache.add(A, cached(0))
+    assert cache.get(A).embedding.tolist() == [0, 0]
 
 
-def test_settled(writer):
-    """What was written leaves memory and is read from its part, also from one that was rewritten since."""
+def test_committed(writer):
+    """A committed embedding leaves the memory and is read from its part, even if that was rewritten."""
     write(writer, 0, A)
-    known = EmbeddingCache(writer.computed_columns, {A: 0})
-    assert known.get(A).width == 0
-    known.add(B, seen(1))
+    cache = EmbeddingCache(writer.computed_columns, {A: 0})
+    assert cache.get(A).width == 0
+    cache.add(B, cached(1))
     write(writer, 0, B, drop=[B.hex()])
-    known.settle(0, [B])
-    assert (known.get(B).width, known.get(A).width) == (1, 0)
-    assert not known._flying
+    cache.mark_committed(0, [B])
+    assert (cache.get(B).width, cache.get(A).width) == (1, 0)
+    assert not cache._pending
+
+
+def test_empty():
+    """A cache without a table deduplicates the bytes of its own run only."""
+    cache = EmbeddingCache()
+    cache.mark_in_flight([A])
+    assert (A in cache, B in cache, cache.get(A)) == (True, False, None)
+    cache.add(A, None)  # the backbone returned nothing usable
+    assert A not in cache

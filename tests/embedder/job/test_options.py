@@ -5,14 +5,14 @@ from frieze.embedder import JobOptions, Limits
 
 
 def refusal(**options):
-    """Check options that make no sense: gives the error."""
+    """Return the error of options that make no sense."""
     with pytest.raises(InputError) as caught:
         JobOptions(**options).check()
     return caught.value
 
 
 def test_defaults():
-    """The defaults are sound, and so are the smallest numbers."""
+    """The defaults are valid, and so are the smallest numbers."""
     JobOptions().check()
     JobOptions(batch_size=1, workers=1, shard_size=1, limit=1, limits=Limits(max_pixels=1, max_bytes=1)).check()
 
@@ -27,7 +27,7 @@ def test_numbers_below_one(name, number):
 
 @pytest.mark.parametrize("name", ["max_pixels", "max_bytes"])
 def test_limits_below_one(name):
-    """A limit below 1 is refused as any other number."""
+    """A limit below 1 is refused like any other number."""
     option = "--" + name.replace("_", "-")
     assert refusal(limits=Limits(**{name: 0})).message == f"{option} is 0."
 

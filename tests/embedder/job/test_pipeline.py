@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from frieze.embedder import SourceOptions, decode, open_source
-from frieze.embedder.job.pipeline import Batch, Decoder, Piece, decode_for, stream
+from frieze.embedder.job.pipeline import Batch, BatchRows, Decoder, decode_for, stream
 from frieze.embedder.sources import Source
 from frieze.embedder.sources.base import Listing
 from frieze.features import LISTING
@@ -13,23 +13,23 @@ from frieze.features import LISTING
 SHARDS = [np.arange(5), np.arange(5, 6), np.arange(6, 20)]
 
 
-def decode_rows(piece, contents):
-    """Stand in for decoding: an image is one pixel that holds its content."""
+def decode_rows(requested, contents):
+    """A fake decoder: an image is one pixel that holds its content."""
     pixels = np.repeat(np.array(list(contents), np.uint8), 3).reshape(-1, 1, 1, 3)
-    return Batch(piece, piece.rows, pixels=pixels)
+    return Batch(requested, requested.rows, pixels=pixels)
 
 
 class Decoding:
-    """A decoder whose images' contents are their rows, and the threads that read."""
+    """A decoder of a source in which the content of an image is its row."""
 
     def __init__(self, batch, in_order):
         self.batch = batch
         self.source = Source(Listing("/photos", LISTING.empty_table()), self.read, in_order)
-        self.asked = []
+        self.read_rows = []
 
     def read(self, rows):
-        """Give each row as its content."""
-        self.asked.append(rows[0])
+        """Yield each row as its content."""
+        self.read_rows.append(rows[0])
         yield from rows
 
 
@@ -40,31 +40,31 @@ def run(batch=decode_rows, *, workers=2, batch_size=2, device=None, in_order=Fal
 
 @pytest.fixture
 def decoder(folder, tiny, opened):
-    """`decoder(rows)`: a batch of the ten photographs, decoded; `c` is cut, `e` has gone since it was listed."""
+    """`decoder(rows)`: a batch of the ten photographs, decoded; `c` is truncated, `e` was deleted after the listing."""
     (folder / "c.jpg").write_bytes((folder / "c.jpg").read_bytes()[:400])
     source = open_source(folder, SourceOptions())
     (folder / "e.jpg").unlink()
 
     def batch(*rows, **options):
         decoder = Decoder(source, opened(str(tiny)).spec, **options)
-        return decoder.batch(Piece(3, is_last=True, rows=np.array(rows)), source.read(np.array(rows)))
+        return decoder.batch(BatchRows(3, is_last=True, rows=np.array(rows)), source.read(np.array(rows)))
 
     return batch
 
 
 def test_failures_in_between(decoder):
-    """An image that can't be used is a failure of its batch; rows, pixels and facts of the others stay together."""
+    """An unusable image is a failure of its batch; rows, pixels and facts of the others stay aligned."""
     batch = decoder(1, 2, 3, 4, 5)
     assert batch.rows.tolist() == [1, 3, 5]
     assert [(one.id, one.stage, one.reason) for one in batch.failures] == [
         ("c.jpg", "decode", "truncated"),
         ("e.jpg", "read", "unreadable"),
     ]
-    assert (batch.piece.shard, len(batch.digests), len(batch.sizes), len(batch.pixels)) == (3, 3, 3, 3)
+    assert (batch.requested.shard, len(batch.digests), len(batch.sizes), len(batch.pixels)) == (3, 3, 3, 3)
 
 
 def test_facts_of_failures(decoder, folder):
-    """A failure keeps size and time of the file, so that a later run knows whether it has changed."""
+    """A failure keeps size and time of the file, so that a later run can see whether it changed."""
     (failure,) = decoder(2).failures
     status = (folder / "c.jpg").stat()
     assert (failure.uri, failure.size, failure.mtime) == (str(folder / "c.jpg"), 400, status.st_mtime_ns)
@@ -89,7 +89,7 @@ def test_equal_bytes_are_decoded_once(decoder, folder):
 
 
 def test_known_bytes_are_not_decoded(decoder, folder):
-    """What has an embedding already keeps its row and its hash, and has no pixels."""
+    """Bytes that have an embedding keep their row and hash, and have no pixels."""
     known = hashlib.sha256((folder / "b.jpg").read_bytes()).digest()
     batch = decoder(0, 1, is_known=lambda digest: digest == known)
     assert (batch.rows.tolist(), batch.digests[1], len(batch.pixels)) == ([0, 1], known, 1)
@@ -97,7 +97,7 @@ def test_known_bytes_are_not_decoded(decoder, folder):
 
 
 def test_all_failed(decoder):
-    """A batch of failures has no pixels, but their shape."""
+    """A batch of failures has no pixels, but keeps their shape."""
     batch = decoder(2, 4)
     assert (batch.rows.tolist(), len(batch.failures), batch.pixels.shape) == ([], 2, (0, 32, 32, 3))
 
@@ -109,7 +109,7 @@ def test_seconds(decoder):
 
 
 def test_fit(folder, tiny, opened):
-    """The spec's fit decides what the network sees."""
+    """The spec's fit decides how pixels are resized."""
     data = (folder / "a.jpg").read_bytes()
     squashed, size = decode_for(data, opened(str(tiny)).spec)
     padded, _ = decode_for(data, opened(str(tiny), fit="pad").spec)
@@ -121,7 +121,7 @@ def test_fit(folder, tiny, opened):
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 100])
 @pytest.mark.parametrize("workers", [1, 4])
 def test_order(workers, batch_size):
-    """All rows come once, in order, with their own pixels, whatever the batch size and the number of threads."""
+    """All rows come once, in order, with their own pixels, for any batch size and number of threads."""
     batches = run(workers=workers, batch_size=batch_size)
     rows = np.concatenate([batch.rows for batch in batches])
     pixels = np.concatenate([np.asarray(batch.pixels)[:, 0, 0, 0] for batch in batches])
@@ -129,39 +129,39 @@ def test_order(workers, batch_size):
 
 
 def test_batches_never_span_shards():
-    """A shard's last batch may be smaller, and says that it is the last."""
-    got = [(batch.piece.shard, len(batch.rows), batch.piece.is_last) for batch in run(batch_size=4)]
-    assert got == [(0, 4, False), (0, 1, True), (1, 1, True), (2, 4, False), (2, 4, False), (2, 4, False), (2, 2, True)]
+    """A shard's last batch may be smaller, and is marked as the last."""
+    cut = [(batch.requested.shard, len(batch.rows), batch.requested.is_last) for batch in run(batch_size=4)]
+    assert cut == [(0, 4, False), (0, 1, True), (1, 1, True), (2, 4, False), (2, 4, False), (2, 4, False), (2, 2, True)]
 
 
-def test_threads_work_at_once():
-    """Batches are decoded side by side, and still come in order: the first waits here for the second."""
-    second_began = threading.Event()
+def test_decodes_in_parallel():
+    """Batches are decoded in parallel, and still come in order: the first waits here for the second."""
+    second_started = threading.Event()
 
-    def decode_batch(piece, contents):
-        if piece.rows[0] == 2:
-            second_began.set()
-        elif piece.rows[0] == 0:
-            assert second_began.wait(20)
-        return decode_rows(piece, contents)
+    def decode_batch(requested, contents):
+        if requested.rows[0] == 2:
+            second_started.set()
+        elif requested.rows[0] == 0:
+            assert second_started.wait(20)
+        return decode_rows(requested, contents)
 
     assert [batch.rows[0] for batch in run(decode_batch)][:3] == [0, 2, 4]
 
 
 @pytest.mark.parametrize("in_order", [True, False])
 def test_reading_in_order(in_order):
-    """A source that is read from its beginning is asked batch after batch, however many threads decode."""
+    """A sequential source is read batch after batch, however many threads decode."""
     decoding = Decoding(decode_rows, in_order)
     batches = list(stream(SHARDS, decoding, batch_size=1, workers=4, device=None))
     assert [batch.rows[0] for batch in batches] == list(range(20))
-    assert sorted(decoding.asked) == list(range(20))
-    assert not in_order or decoding.asked == list(range(20))
+    assert sorted(decoding.read_rows) == list(range(20))
+    assert not in_order or decoding.read_rows == list(range(20))
 
 
-def test_an_error_in_our_code_is_seen():
-    """What goes wrong in a thread, beyond a broken image, ends the run with its own words."""
+def test_bug_in_a_thread():
+    """A bug in a thread, unlike a broken image, ends the run with its own error."""
 
-    def decode_batch(piece, contents):
+    def decode_batch(requested, contents):
         raise KeyError("a bug")
 
     with pytest.raises(Exception, match="a bug"):
@@ -169,7 +169,7 @@ def test_an_error_in_our_code_is_seen():
 
 
 def test_device(tf):
-    """Where a device is named, the pixels come as tensors that lie on it."""
+    """With a device the pixels are tensors on it."""
     batches = run(device="/CPU:0")
     assert {batch.pixels.device[-5:] for batch in batches} == {"CPU:0"}
     assert np.concatenate([batch.pixels[:, 0, 0, 0] for batch in batches]).tolist() == list(range(20))
@@ -177,7 +177,7 @@ def test_device(tf):
 
 @pytest.mark.gpu
 def test_gpu(tf):
-    """On a GPU the last step of the pipeline brings the pixels there."""
+    """On a GPU the last step of the pipeline copies the pixels there."""
     (gpu, *_) = tf.config.list_logical_devices("GPU")
     batches = run(device=gpu.name)
     assert {batch.pixels.device[-5:] for batch in batches} == {"GPU:0"}

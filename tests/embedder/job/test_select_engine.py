@@ -12,7 +12,7 @@ from frieze.embedder.backbones import Backbone
 from frieze.embedder.engines.benchmark import Trial
 from frieze.embedder.engines.openvino import OpenVINOEngine
 from frieze.embedder.engines.tensorflow import TensorFlowEngine
-from frieze.embedder.job import select_engine as choosing
+from frieze.embedder.job import select_engine
 from frieze.embedder.job.select_engine import choose_engine, default_engine
 from frieze.features import BackboneSpec, Manifest
 
@@ -22,64 +22,66 @@ RATES = {"tensorflow": 100.0, "openvino": 150.0}
 NOISE = np.random.default_rng(1).normal(size=(256, 8)).astype(np.float32)
 
 
-ALL_DRIFT = dict.fromkeys([("openvino", "bfloat16"), ("openvino", "bfloat16", "stem"), ("tensorflow", "bfloat16")], 0.5)
+ALL_DRIFT = dict.fromkeys(
+    [("openvino", "bfloat16"), ("openvino", "bfloat16", "first layers"), ("tensorflow", "bfloat16")], 0.5
+)
 
 
 @pytest.fixture
 def machine(monkeypatch, tf):
-    """`machine(noise={})`: engines without networks, with noise in some precisions; gives what was made and tried."""
-    seen = types.SimpleNamespace(made=[], tried=0)
+    """`machine(noise={})`: fake engines with noise in some precisions; returns a record of those made and tried."""
+    record = types.SimpleNamespace(made=[], tried=0)
 
     def set_up(noise=None, cores=2):
         def make(name):
-            def engine(backbone, setting):
-                seen.made.append((name, setting.precision, setting.batch_size, setting.streams))
-                stem = ("stem",) if setting.has_float32_stem else ()
-                scale = (noise or {}).get((name, setting.precision, *stem), 0.0)
+            def engine(backbone, settings):
+                record.made.append((name, settings.precision, settings.batch_size, settings.streams))
+                first_layers = ("first layers",) if settings.has_float32_stem else ()
+                scale = (noise or {}).get((name, settings.precision, *first_layers), 0.0)
                 base = PIXELS.reshape(256, -1)[:, :8].astype(np.float32) - 128
                 return types.SimpleNamespace(
                     name=name,
-                    batch_size=setting.batch_size or 32,
+                    batch_size=settings.batch_size or 32,
                     depth=1,
                     infer=lambda pixels: base[: len(pixels)] + scale * 70 * NOISE[: len(pixels)],
                     submit=lambda pixels: lambda: pixels,
                 )
 
-            engine.truer = OpenVINOEngine.truer if name == "openvino" else TensorFlowEngine.truer
-            engine.unsupported_reason = lambda setting: (
-                None if setting.precision != "float16" else f"{name} has no float16"
+            engine.fallbacks = OpenVINOEngine.fallbacks if name == "openvino" else TensorFlowEngine.fallbacks
+            engine.unsupported_reason = lambda settings: (
+                None if settings.precision != "float16" else f"{name} has no float16"
             )
             return engine
 
-        def try_engines(asked, names, backbone, setting, pixels):
-            seen.tried += 1
-            fast = dataclasses.replace(setting, batch_size=4, streams=2)
+        def try_engines(engine, names, backbone, settings, pixels):
+            record.tried += 1
+            fast = dataclasses.replace(settings, batch_size=4, streams=2)
             return [[Trial(name, fast, RATES[name])] for name in sorted(names, key=lambda name: -RATES[name])]
 
         kinds = {name: make(name) for name in RATES}
         monkeypatch.setattr("frieze.embedder.engines.base.ENGINES", kinds)
-        monkeypatch.setattr(choosing, "ENGINES", kinds)
+        monkeypatch.setattr(select_engine, "ENGINES", kinds)
         monkeypatch.setattr("frieze.embedder.engines.benchmark.ENGINES", kinds)
-        monkeypatch.setattr(choosing, "try_engines", try_engines)
-        monkeypatch.setattr(choosing, "count_cores", lambda: cores)
-        return seen
+        monkeypatch.setattr(select_engine, "try_engines", try_engines)
+        monkeypatch.setattr(select_engine, "count_cores", lambda: cores)
+        return record
 
     return set_up
 
 
 def choose(n=256, *, precision="float32", decode_s=0.001, stored=None, drift=None, **options):
     """Choose an engine for so many images."""
-    probe = types.SimpleNamespace(pixels=PIXELS[:n], rows=np.arange(n), is_full=n >= 256, decode_s=decode_s)
+    sample = types.SimpleNamespace(pixels=PIXELS[:n], rows=np.arange(n), is_full=n >= 256, decode_s=decode_s)
     spec = dataclasses.replace(SPEC, precision=precision)
     manifest = Manifest(spec=dataclasses.replace(spec, drift=drift), source="s", tuning=stored or {})
-    return choose_engine(Backbone(spec, None), JobOptions(**options), probe, manifest)
+    return choose_engine(Backbone(spec, None), JobOptions(**options), sample, manifest)
 
 
 def test_fastest(machine):
-    """With images enough the fastest engine is taken, in the setting that won, and held against the reference."""
-    seen = machine()
+    """With enough images the fastest engine is chosen with its best settings, and compared with the reference."""
+    record = machine()
     choice = choose()
-    assert (choice.engine.name, choice.batch_size, seen.tried) == ("openvino", 32, 1)
+    assert (choice.engine.name, choice.batch_size, record.tried) == ("openvino", 32, 1)
     assert choice.spec.drift == {
         "engine": "openvino",
         "images": 32,
@@ -90,15 +92,15 @@ def test_fastest(machine):
 
 
 def test_few_images(machine):
-    """With few images the reference is taken without a trial, and nothing is kept for later runs."""
-    seen = machine()
+    """With few images the reference is chosen without a trial, and nothing is stored for later runs."""
+    record = machine()
     choice = choose(24)
-    assert (choice.engine.name, choice.tuning, seen.tried) == ("tensorflow", {}, 0)
+    assert (choice.engine.name, choice.tuning, record.tried) == ("tensorflow", {}, 0)
     assert choice.spec.drift is None
 
 
-def test_drifting_engine_is_passed_over(machine):
-    """An engine that computes something else is not taken however fast, and refused where it was asked for."""
+def test_drifting_engine_is_skipped(machine):
+    """An engine that drifts is not chosen however fast, and is an error if named explicitly."""
     machine({("openvino", "float32"): 0.1})
     assert choose().engine.name == "tensorflow"
     with pytest.raises(MismatchError, match="openvino in float32 changes this backbone's embeddings too much"):
@@ -106,24 +108,26 @@ def test_drifting_engine_is_passed_over(machine):
 
 
 def test_checked_with_few_images_too(machine):
-    """An engine that was asked for is held against the reference however few images there are."""
+    """An engine named explicitly is compared with the reference, however few images there are."""
     machine({("openvino", "float32"): 0.1})
     with pytest.raises(MismatchError):
         choose(3, engine="openvino")
 
 
-def test_low_precision_that_holds(machine):
-    """A lower precision is held against float32 on the whole probe, and the figures are kept in the spec."""
+def test_low_precision_without_drift(machine):
+    """A lower precision is compared with float32 on the whole sample, and the drift is stored in the spec."""
     machine({("openvino", "bfloat16"): 0.001})
     drift = choose(precision="bfloat16").spec.drift
     assert (drift["engine"], drift["images"]) == ("openvino", 256)
     assert 0.95 <= drift["recall_at_10"] < 1
 
 
-def test_low_precision_that_does_not_hold(machine):
-    """A lower precision that changes the neighbours is refused with the figures, and taken where that is accepted."""
+def test_low_precision_with_drift(machine):
+    """A lower precision that changes the neighbours is refused with the figures, unless the drift is accepted."""
     machine(ALL_DRIFT)
-    with pytest.raises(MismatchError, match=r"of each one's ten nearest are found again; wanted is a recall of 0\.95"):
+    with pytest.raises(
+        MismatchError, match=r"of each one's ten nearest are found again; required is a recall of 0\.95"
+    ):
         choose(precision="bfloat16")
     choice = choose(precision="bfloat16", accept_drift=True)
     assert choice.engine.name == "openvino"
@@ -131,8 +135,8 @@ def test_low_precision_that_does_not_hold(machine):
 
 
 def test_first_layers_in_float32(machine):
-    """Where a lower precision does not hold, it is tried with its first layers in float32, and that is kept."""
-    machine(ALL_DRIFT | {("openvino", "bfloat16", "stem"): 0.001})
+    """A lower precision that drifts is tried with its first layers in float32, and that choice is stored."""
+    machine(ALL_DRIFT | {("openvino", "bfloat16", "first layers"): 0.001})
     choice = choose(precision="bfloat16")
     assert (choice.engine.name, choice.tuning["has_float32_stem"]) == ("openvino", True)
     assert choice.tuning["tried"]["openvino, batches of 4, 2 streams, first layers in float32"] > 0
@@ -140,8 +144,8 @@ def test_first_layers_in_float32(machine):
 
 
 def test_first_layers_in_float32_again(machine):
-    """The next run keeps its first layers in float32 too."""
-    machine(ALL_DRIFT | {("openvino", "bfloat16", "stem"): 0.001})
+    """The next run keeps the first layers in float32."""
+    machine(ALL_DRIFT | {("openvino", "bfloat16", "first layers"): 0.001})
     first = choose(precision="bfloat16")
     again = choose(1, precision="bfloat16", stored=first.tuning, drift=first.spec.drift)
     assert np.array_equal(again.engine.infer(PIXELS), first.engine.infer(PIXELS))
@@ -149,35 +153,35 @@ def test_first_layers_in_float32_again(machine):
 
 
 def test_precision_in_name_only(machine):
-    """An engine that computes the same to the last bit has no lower precision here, and says so."""
+    """A lower precision with bit-identical results is refused: it has no effect here."""
     machine()
     with pytest.raises(ModelError, match=r"runs this backbone in float32 here: bfloat16 changes nothing"):
         choose(precision="bfloat16", accept_drift=True)
 
 
 def test_reference_is_run_once(machine):
-    """All that is held against the reference is held against the same vectors."""
-    seen = machine(ALL_DRIFT)
+    """The reference runs once for all comparisons."""
+    record = machine(ALL_DRIFT)
     with pytest.raises(MismatchError):
         choose(precision="bfloat16")
-    assert seen.made.count(("tensorflow", "float32", None, None)) == 1
+    assert record.made.count(("tensorflow", "float32", None, None)) == 1
 
 
 def test_no_such_precision(machine):
-    """A precision that no engine here has is refused before anything is tried."""
-    seen = machine()
-    with pytest.raises(InputError, match="--precision float16 can't be had here"):
+    """A precision that no engine supports is refused before anything is tried."""
+    record = machine()
+    with pytest.raises(InputError, match="--precision float16 is not available here"):
         choose(precision="float16")
-    assert seen.tried == 0
+    assert record.tried == 0
 
 
 def test_next_run(machine):
-    """The next run takes what was chosen without trying and checking again, whatever there is to embed."""
-    seen = machine()
+    """The next run reuses the stored choice without trials and checks, however many images there are."""
+    record = machine()
     first = choose()
-    seen.made.clear()
+    record.made.clear()
     again = choose(1, stored=first.tuning, drift=first.spec.drift)
-    assert (seen.tried, seen.made) == (1, [("openvino", "float32", 4, 2)])
+    assert (record.tried, record.made) == (1, [("openvino", "float32", 4, 2)])
     assert (again.engine.name, again.batch_size, again.workers) == ("openvino", first.batch_size, first.workers)
     assert (again.spec, again.tuning) == (first.spec, first.tuning)
 
@@ -194,11 +198,11 @@ def test_next_run(machine):
     ],
 )
 def test_spoilt_tuning(spoilt, machine):
-    """A stored choice that can't be taken, from another machine or edited by hand, is made anew."""
-    seen = machine()
+    """A stored choice that is invalid, from another machine or edited by hand, is made anew."""
+    record = machine()
     tuning = choose().tuning
     assert choose(stored=tuning | spoilt).tuning == tuning
-    assert seen.tried == 2
+    assert record.tried == 2
 
 
 def test_accepted_once(machine):
@@ -212,7 +216,7 @@ def test_accepted_once(machine):
 
 
 def test_few_images_keep_the_choice(machine):
-    """A run of a few images under other conditions leaves what an earlier one chose for later runs."""
+    """A run of a few images under other conditions keeps the stored choice for later runs."""
     machine()
     stored = choose().tuning
     assert choose(24, engine="tensorflow", stored=stored).tuning == stored
@@ -220,16 +224,16 @@ def test_few_images_keep_the_choice(machine):
 
 @pytest.mark.parametrize("other", [{"batch_size": 9}, {"engine": "openvino"}, {"cores": 3}])
 def test_other_conditions(other, machine):
-    """Where something else is asked, or the machine is another one, the trials are made again."""
-    seen = machine()
+    """Other options or another machine repeat the trials."""
+    record = machine()
     stored = choose().tuning
     machine(cores=other.pop("cores", 2))
     choose(stored=stored, **other)
-    assert seen.tried == 2
+    assert record.tried == 2
 
 
-def test_batch_size(machine):
-    """A batch size that was asked for is that of the pipeline as well."""
+def test_explicit_batch_size(machine):
+    """An explicit batch size is that of the pipeline as well."""
     machine()
     assert choose(batch_size=9).batch_size == 9
 
@@ -239,7 +243,7 @@ def test_batch_size(machine):
     [(0.001, 2, 1), (1.0, 2, 2), (0.001, 64, 1), (0.5, 64, 52), (10.0, 64, 64)],
 )
 def test_workers(decode_s, cores, workers, machine):
-    """The cores are divided as decoding and the network divide the work, with a half to spare for decoding."""
+    """Decoding gets its share of the cores, with half of it to spare."""
     machine(cores=cores)
     share = decode_s / (decode_s + cores / RATES["openvino"])
     assert choose(decode_s=decode_s).workers == workers == min(cores, int(np.ceil(1.5 * cores * share)))
@@ -247,7 +251,7 @@ def test_workers(decode_s, cores, workers, machine):
 
 @pytest.mark.parametrize(("decode_s", "batch"), [(0.0001, 32), (0.002, 32), (0.006, 16), (0.03, 8), (10.0, 8)])
 def test_decode_batch(decode_s, batch, machine):
-    """As many images are decoded in one call as take a tenth of a second, in eights, 32 at most."""
+    """One call decodes as many images as take a tenth of a second, in multiples of 8, at most 32."""
     machine()
     choice = choose(decode_s=decode_s)
     assert (choice.batch_size, choice.tuning["decode_batch"]) == (batch, batch)
@@ -255,19 +259,19 @@ def test_decode_batch(decode_s, batch, machine):
 
 @pytest.mark.parametrize(("n", "cores", "batch"), [(3, 2, 8), (48, 2, 8), (200, 2, 24), (255, 1, 32), (255, 16, 8)])
 def test_decode_batch_of_few(n, cores, batch, machine):
-    """A few images are cut so that all cores have work to the end."""
+    """A small run is cut so that all cores have work to the end."""
     machine(cores=cores)
     assert choose(n).batch_size == batch
 
 
-def test_workers_asked_for(machine):
-    """A number of workers that was asked for is taken."""
+def test_explicit_workers(machine):
+    """An explicit number of workers is used."""
     machine()
     assert choose(workers=5).workers == 5
 
 
 def test_reference_keeps_the_drift(machine):
-    """What was measured of rows that are stored stays in the spec when the reference adds more."""
+    """The drift of stored rows stays in the spec when the reference adds more."""
     machine()
     drift = {"engine": "openvino", "images": 32}
     assert choose(24, drift=drift).spec.drift == drift
@@ -275,18 +279,18 @@ def test_reference_keeps_the_drift(machine):
 
 @pytest.mark.parametrize(("precision", "used"), [("bfloat16", "bfloat16"), ("float16", "float32")])
 def test_a_few_images(precision, used, machine):
-    """A query runs in its table's precision where this machine has it, else in float32, the truer one."""
-    seen = machine()
+    """A query runs in its table's precision if this machine supports it, else in float32, which is more accurate."""
+    record = machine()
     default_engine(Backbone(dataclasses.replace(SPEC, precision=precision), None))
-    assert seen.made == [("tensorflow", used, None, None)]
+    assert record.made == [("tensorflow", used, None, None)]
 
 
 def test_documented(machine):
-    """features.json has the fields of a choice that docs/format.md explains, and no others."""
+    """features.json has exactly the fields of a choice that docs/format.md documents."""
     machine()
     choice = choose()
     text = (Path(__file__).parents[3] / "docs" / "format.md").read_text(encoding="utf-8")
-    explained = set(re.findall(r"^\| `((?:backbone\.drift|tuning)\.\w+)`", text, re.MULTILINE))
-    assert explained == {f"backbone.drift.{name}" for name in choice.spec.drift} | {
+    documented = set(re.findall(r"^\| `((?:backbone\.drift|tuning)\.\w+)`", text, re.MULTILINE))
+    assert documented == {f"backbone.drift.{name}" for name in choice.spec.drift} | {
         f"tuning.{name}" for name in choice.tuning
     }

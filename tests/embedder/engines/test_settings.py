@@ -14,14 +14,14 @@ def machine(monkeypatch):
         devices = [types.SimpleNamespace(name=f"/device:{name}") for name in names]
         config = types.SimpleNamespace(list_logical_devices=lambda: devices)
         monkeypatch.setattr(
-            "frieze.embedder.engines.devices.import_tensorflow", lambda: types.SimpleNamespace(config=config)
+            "frieze.embedder.engines.settings.import_tensorflow", lambda: types.SimpleNamespace(config=config)
         )
 
     return make
 
 
 @pytest.mark.parametrize(
-    ("asked", "found"),
+    ("names", "expected"),
     [
         ("auto", ("GPU:0", "GPU:1")),
         ("gpu", ("GPU:0", "GPU:1")),
@@ -31,10 +31,10 @@ def machine(monkeypatch):
         ("gpu:1, gpu:0, gpu:1", ("GPU:1", "GPU:0")),
     ],
 )
-def test_asked(asked, found, machine):
-    """`auto` takes every GPU; other words name kinds or single devices, each once."""
+def test_names(names, expected, machine):
+    """`auto` takes every GPU; other names are kinds or single devices, each once."""
     machine("CPU:0", "GPU:0", "GPU:1")
-    assert find_devices(asked) == found
+    assert find_devices(names) == expected
 
 
 def test_without_gpu(machine):
@@ -44,14 +44,14 @@ def test_without_gpu(machine):
 
 
 def test_several_kinds(machine):
-    """GPUs and CPUs together are refused: they do not have the same precisions."""
+    """A mix of GPUs and CPUs is refused: they support different precisions."""
     machine("CPU:0", "GPU:0")
     with pytest.raises(InputError, match="--device gpu,cpu names several kinds of device"):
         find_devices("gpu,cpu")
 
 
-def test_not_there(machine):
-    """A device that is not there is refused with those that are."""
+def test_unknown_device(machine):
+    """An unknown device is refused with a list of those that exist."""
     machine("CPU:0", "GPU:0")
     with pytest.raises(InputError, match=r"There is no device gpu:3 here; there are: cpu:0, gpu:0\."):
         find_devices("gpu:3")

@@ -22,7 +22,7 @@ KEYS = {
 
 
 def test_document(whole):
-    """The document says what was done, how fast, and by what."""
+    """The document has counts, times, engine and backbone of the run."""
     out, document = whole
     assert set(document) == KEYS
     assert set(document["stages"]) == set(document["cpu_seconds"]) == {"read", "decode", "infer", "write"}
@@ -37,15 +37,15 @@ def test_document(whole):
 
 
 def test_progress(folder, embed, out):
-    """Progress is told at once and after each batch: images done and images to do, failures included."""
+    """Progress is called at once and after each batch with images done and to do, failures included."""
     (folder / "c.jpg").write_text("text")
-    told = []
-    embed(folder, out, progress=lambda *counts: told.append(counts))
-    assert told == [(0, 10), (2, 10), (4, 10), (6, 10), (8, 10), (10, 10)]
+    calls = []
+    embed(folder, out, progress=lambda *counts: calls.append(counts))
+    assert calls == [(0, 10), (2, 10), (4, 10), (6, 10), (8, 10), (10, 10)]
 
 
 def test_failures_are_counted_by_reason(folder, embed, out):
-    """The document counts the failures of this run and of earlier ones that hold, by their reasons."""
+    """The document counts the failures of this run and of earlier ones that still hold, by reason."""
     for name, content in {"a": b"text", "b": b"text", "c": b""}.items():
         (folder / f"{name}.jpg").write_bytes(content)
     for _ in range(2):
@@ -55,13 +55,13 @@ def test_failures_are_counted_by_reason(folder, embed, out):
 
 
 def test_left(folder, embed, out):
-    """What --limit leaves for another run is counted; a failure is not left."""
+    """`left` counts the images that --limit leaves for another run; a failure is not left."""
     (folder / "b.jpg").write_text("text")
     assert [embed(folder, out, limit=4)["left"] for _ in range(3)] == [6, 2, 0]
 
 
 def test_labels(folder, embed, out):
-    """What a file of labels leaves without one is counted, and so is what it names in vain; without it, nothing is."""
+    """With a file of labels the document counts images without a label, and labels without an image."""
     labels = out.with_name("labels.csv")
     labels.write_text("id,label\na.jpg,x\nb.jpg,\nghost.jpg,y\n,z\n")
     documents = [embed(folder, out, labels=one) for one in (str(labels), "none")]
@@ -69,7 +69,7 @@ def test_labels(folder, embed, out):
 
 
 def test_seconds(folder, embed, out):
-    """No stage is waited for longer than the run takes, and reading begins after the start."""
+    """The waits for all stages are within the run's seconds, and reading starts after the job."""
     document = embed(folder, out)
     assert sum(document["stages"].values()) <= document["seconds"] + 0.05
     assert document["startup_seconds"] > 0

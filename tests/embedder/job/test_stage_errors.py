@@ -1,4 +1,4 @@
-"""An error of ours in any stage ends a run with its own words. As a script, this file runs one whose stage raises."""
+"""A bug in any stage ends a run with its own error. As a script, this file runs one whose stage raises."""
 
 import subprocess
 import sys
@@ -13,15 +13,15 @@ from frieze.features import open_features
 STAGES = {
     "read": "frieze.embedder.sources.files.read_uri",
     "decode": "frieze.embedder.job.pipeline.decode_and_fit",
-    "embed": "frieze.embedder.job.inference._begin",
+    "embed": "frieze.embedder.job.inference._submit",
     "write": "frieze.embedder.job.shard_writer.commit",
 }
-"""Stage -> a function that it calls, in a thread of its own where it has one."""
+"""Stage -> a function that it calls, in its thread if it has one."""
 N_IMAGES, LIMIT_S = 120, 120
 
 
 def raise_at(patch, stage, at):
-    """Have a stage raise at its call of that number; gives the calls so far."""
+    """Make a stage raise at its call of that number; return the calls so far."""
     module, _, name = STAGES[stage].rpartition(".")
     calls, function = [], getattr(sys.modules[module], name)
 
@@ -37,7 +37,7 @@ def raise_at(patch, stage, at):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_raises_what_went_wrong(stage, folder, embed, out, monkeypatch):
-    """What goes wrong in a stage reaches the caller as it is, and no frame of its traceback holds the pipeline open."""
+    """The error of a stage reaches the caller unchanged, and no frame of its traceback keeps the pipeline open."""
     raise_at(monkeypatch, stage, 2)
     with pytest.raises(LookupError, match=f"a bug in {stage}") as caught:
         embed(folder, out)
@@ -46,8 +46,8 @@ def test_raises_what_went_wrong(stage, folder, embed, out, monkeypatch):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_goes_on_where_it_stopped(stage, folder, embed, out, monkeypatch):
-    """After an error of a later shard the earlier ones stand, and the next run needs no more than the rest."""
+def test_resumes(stage, folder, embed, out, monkeypatch):
+    """After an error in a later shard the earlier ones are kept, and the next run resumes with the rest."""
     with monkeypatch.context() as patch:
         raise_at(patch, stage, {"read": 9, "decode": 9, "embed": 5, "write": 2}[stage])
         with pytest.raises(LookupError):
@@ -59,7 +59,7 @@ def test_goes_on_where_it_stopped(stage, folder, embed, out, monkeypatch):
 
 
 def test_ctrl_c_while_waiting(folder, embed, out, monkeypatch):
-    """Ctrl-C while the pipeline is waited for leaves nothing that Python's own end would wait for."""
+    """Ctrl-C while the run waits for the pipeline leaves nothing that blocks the interpreter's exit."""
     from tensorflow.python.data.ops import iterator_ops
 
     def interrupt(self):
@@ -77,7 +77,7 @@ def test_ctrl_c_while_waiting(folder, embed, out, monkeypatch):
 @pytest.mark.parametrize("at", [1, N_IMAGES // 2])
 @pytest.mark.parametrize("stage", STAGES)
 def test_ends(stage, at, write_photos, tiny, tmp_path):
-    """A process whose stage raises prints what went wrong, and ends."""
+    """A process whose stage raises prints the error, and exits."""
     photos = write_photos(tmp_path / "photos", [f"{number}.jpg" for number in range(N_IMAGES)])
     command = [sys.executable, __file__, stage, str(at), photos, tiny, tmp_path / "out"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)

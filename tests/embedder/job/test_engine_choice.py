@@ -4,32 +4,31 @@ import numpy as np
 import pytest
 
 from frieze.core import MismatchError
-from frieze.embedder.engines import AUTO, Setting
-from frieze.embedder.engines.base import ENGINES, usable
-from frieze.embedder.job import calibration_sample as probe
-from frieze.embedder.job import select_engine as choosing
+from frieze.embedder.engines import AUTO, EngineSettings
+from frieze.embedder.engines.base import ENGINES, usable_engines
+from frieze.embedder.job import calibration_sample, select_engine
 from frieze.embedder.job.select_engine import try_engines
 from frieze.features import open_features, read_manifest
 
 
 def installed():
-    """Name the engines that this machine has."""
-    return usable(AUTO, Setting(devices=("CPU:0",)))
+    """List the engines that this machine has."""
+    return usable_engines(AUTO, EngineSettings(devices=("CPU:0",)))
 
 
 @pytest.fixture
 def eager(monkeypatch):
-    """Ten images are enough for a trial; gives the number of times that engines were tried."""
+    """Ten images are enough for a trial; the calls in which engines were tried."""
     tried = []
-    monkeypatch.setattr(probe, "SIZE", 10)
-    monkeypatch.setattr(choosing, "try_engines", lambda *args: tried.append(args) or try_engines(*args))
+    monkeypatch.setattr(calibration_sample, "SIZE", 10)
+    monkeypatch.setattr(select_engine, "try_engines", lambda *args: tried.append(args) or try_engines(*args))
     return tried
 
 
 @pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("engine", ["auto", *ENGINES])
 def test_same_vectors(engine, folder, embed, out, plain_loop, cosines):
-    """Whatever engine runs, and in batches of any size, the stored vectors are those of the plain loop."""
+    """With every engine and batch size the stored vectors are those of the plain loop."""
     if engine not in (AUTO, *installed()):
         pytest.skip(f"{engine} is not installed")
     document = embed(folder, out, engine=engine, batch_size=None)
@@ -41,7 +40,7 @@ def test_same_vectors(engine, folder, embed, out, plain_loop, cosines):
 
 
 def test_tried_once(folder, embed, out, eager, write_photos):
-    """Engines are tried once a table: a later run takes what was chosen, and what it says of it is stored."""
+    """Engines are tried once per table: a later run reuses the stored choice, and its document reports it."""
     embed(folder, out, batch_size=None)
     tuning = read_manifest(out).tuning
     write_photos(folder, ["new.jpg"], first_seed=90)
@@ -49,18 +48,18 @@ def test_tried_once(folder, embed, out, eager, write_photos):
     assert (len(eager), document["embedded"]) == (1, 1)
     assert read_manifest(out).tuning == tuning
     assert (document["engine"], document["batch_size"]) == (tuning["engine"], tuning["batch_size"])
-    assert {words.partition(",")[0] for words in tuning["tried"]} == set(installed())
+    assert {label.partition(",")[0] for label in tuning["tried"]} == set(installed())
 
 
 def test_few_images_are_not_tried_on(folder, embed, out, monkeypatch):
-    """A run of a few images takes the reference, and says nothing of a choice."""
-    monkeypatch.setattr(choosing, "try_engines", None)
+    """A run of a few images takes the reference, and its document has no choice."""
+    monkeypatch.setattr(select_engine, "try_engines", None)
     document = embed(folder, out)
     assert (document["engine"], document["batch_size"], document["drift"]) == ("tensorflow", None, None)
 
 
-def test_nothing_usable_to_try_on(folder, embed, out, eager):
-    """Images of which none can be used are failures, not the end of a trial."""
+def test_no_usable_image_to_try(folder, embed, out, eager):
+    """Without a usable image there is no trial, and all images are failures."""
     for path in folder.iterdir():
         path.write_text("text")
     assert embed(folder, out, batch_size=None)["failed"] == 10
@@ -69,7 +68,7 @@ def test_nothing_usable_to_try_on(folder, embed, out, eager):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_low_precision(engine, folder, embed, cosines, plain_loop, skip_without_bfloat16):
-    """Vectors of a lower precision are stored as what they are, with how far they are from float32's."""
+    """Vectors of a lower precision are stored with their precision and their drift from float32."""
     out = folder.with_name("low.features")
     with skip_without_bfloat16():
         document = embed(folder, out, precision="bfloat16", engine=engine)

@@ -1,6 +1,6 @@
 """Damaged images of every kind against decoding. As a script, this file tries many under a limit of memory.
 
-Usage: python tests/embedder/test_decoding_damage.py N   prints the figures of docs/benchmarks.md.
+Usage: python tests/embedder/images/test_damaged_images.py N   prints the figures of docs/benchmarks.md.
 """
 
 import collections

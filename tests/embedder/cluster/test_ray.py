@@ -29,7 +29,7 @@ def photos(write_photos, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def local(photos, embed, tmp_path_factory):
-    """The table that this process makes of them."""
+    """The table of a run in this process."""
     out = tmp_path_factory.mktemp("local") / "photos.features"
     embed(photos, out)
     return out
@@ -42,7 +42,7 @@ def table_of(out):
 
 
 def assert_same(out, other):
-    """Hold two tables against each other, and the first against its own checksums."""
+    """Compare two tables, and verify the checksums of the first."""
     ours, theirs = table_of(out), table_of(other)
     assert list(ours) == list(theirs)
     assert all(np.abs(ours[name] - theirs[name]).max() < 1e-5 for name in ours)
@@ -50,18 +50,18 @@ def assert_same(out, other):
 
 
 def workers():
-    """Give the process ids of the actors that run."""
-    found = []
+    """Return the process ids of the running actors."""
+    pids = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            found += [int(path.parent.name)] if path.read_bytes().startswith(b"ray::Worker") else []
+            pids += [int(path.parent.name)] if path.read_bytes().startswith(b"ray::Worker") else []
         except OSError:  # it ended meanwhile
             continue
-    return found
+    return pids
 
 
-def are_gone():
-    """Tell whether all actors end within a minute: Ray lets them go in its own time."""
+def have_ended():
+    """Check that all actors end within a minute: Ray ends them in its own time."""
     until = time.monotonic() + 60
     while workers() and time.monotonic() < until:
         os.sched_yield()
@@ -69,16 +69,16 @@ def are_gone():
 
 
 def test_as_a_local_run(cluster, photos, local, embed, out):
-    """Sorted by id the table is the local run's, bit by bit here; three machines' times are told."""
+    """Sorted by id the table equals that of a local run, and the document has the times of the machines."""
     document = embed(photos, out, ray=cluster.address)
     assert_same(out, local)
     assert (document["rows"], document["failed"]) == (N_PHOTOS, 0)
     assert document["nodes"]
-    assert are_gone()
+    assert have_ended()
 
 
 def test_an_actor_is_killed_ten_times(cluster, photos, local, embed, out):
-    """Ten workers are killed at random; nothing is lost, and nothing is there twice."""
+    """After ten random kills of workers no row is lost, and none is there twice."""
     rng, killed = np.random.default_rng(0), []
 
     def kill(done, total):
@@ -94,7 +94,7 @@ def test_an_actor_is_killed_ten_times(cluster, photos, local, embed, out):
 
 
 def test_a_node_is_killed(cluster, photos, local, embed, out):
-    """A machine goes down in the middle; the others do its work."""
+    """When a machine goes down in mid-run, the others do its work."""
     victim = cluster.add_node(num_cpus=1)
     nodes = [victim]
 
@@ -109,7 +109,7 @@ def test_a_node_is_killed(cluster, photos, local, embed, out):
 
 
 def test_a_disk_of_one_machine(cluster, photos, local, embed, out, monkeypatch):
-    """Images that one machine's disk fails at are read by another machine."""
+    """Images that one machine can't read are retried on another one."""
     import dataclasses
 
     import frieze.embedder.embed
@@ -139,8 +139,8 @@ def test_a_disk_of_one_machine(cluster, photos, local, embed, out, monkeypatch):
     assert_same(out, local)
 
 
-def test_a_deadly_image(cluster, photos, local, embed, out, monkeypatch):
-    """An image that kills whoever decodes it is named in failures.parquet; all others are there."""
+def test_poison_image(cluster, photos, local, embed, out, monkeypatch):
+    """A poison image that kills its workers is listed in failures.parquet; all others are stored."""
     import dataclasses
 
     import frieze.embedder.embed
@@ -182,17 +182,17 @@ embed_source(source, Path(out), request=BackboneRequest(handle=handle), options=
 """
 
 
-def begin_and_be_killed(photos, out, tiny, ray):
-    """Embed in a process that is killed after a third."""
+def embed_and_be_killed(photos, out, tiny, ray):
+    """Embed in a process that is killed after a third of the images."""
     line = [sys.executable, "-c", KILLED, photos, out, tiny, ray]
     killed = subprocess.run(line, check=False, capture_output=True, text=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
 
 
-def test_begun_here_finished_there(cluster, embed, tiny, write_photos, tmp_path):
-    """A local run that was killed is finished by the cluster, then ten new images are embedded here: one table."""
+def test_resume_on_the_cluster(cluster, embed, tiny, write_photos, tmp_path):
+    """A killed local run resumes on the cluster, then a local run embeds ten new images: one table."""
     photos = write_photos(tmp_path / "photos", [f"{number:02d}.jpg" for number in range(40)])
-    begin_and_be_killed(photos, tmp_path / "table", tiny, "")
+    embed_and_be_killed(photos, tmp_path / "table", tiny, "")
     assert 0 < embed(photos, tmp_path / "table", ray=cluster.address)["unchanged"] < 40
     write_photos(photos, [f"new-{number}.jpg" for number in range(10)], first_seed=900)
     assert embed(photos, tmp_path / "table")["embedded"] == 10
@@ -200,17 +200,17 @@ def test_begun_here_finished_there(cluster, embed, tiny, write_photos, tmp_path)
     assert_same(tmp_path / "table", tmp_path / "anew")
 
 
-def test_begun_there_finished_here(cluster, photos, local, embed, tiny, out):
-    """And the other way round: what the cluster's workers had stored stands."""
-    begin_and_be_killed(photos, out, tiny, cluster.address)
-    assert are_gone()  # Ray ends what belongs to a driver that is gone
+def test_resume_locally(cluster, photos, local, embed, tiny, out):
+    """A killed run on the cluster resumes locally: the committed shards of its workers are kept."""
+    embed_and_be_killed(photos, out, tiny, cluster.address)
+    assert have_ended()  # Ray ends what belongs to a driver that is gone
     document = embed(photos, out)
     assert 0 < document["unchanged"] < N_PHOTOS
     assert_same(out, local)
 
 
 def test_ctrl_c(cluster, photos, local, embed, out):
-    """Ctrl-C leaves what is done, and no worker; a run here goes on."""
+    """Ctrl-C keeps committed shards, and leaves no worker; a local run resumes."""
 
     def interrupt(done, _):
         if done >= 20:
@@ -219,13 +219,13 @@ def test_ctrl_c(cluster, photos, local, embed, out):
     with pytest.raises(KeyboardInterrupt):
         embed(photos, out, ray=cluster.address, progress=interrupt)
     assert len(table_of(out)) >= 16
-    assert are_gone()
+    assert have_ended()
     assert embed(photos, out)["unchanged"] >= 16
     assert_same(out, local)
 
 
-def test_what_a_worker_finds_wrong(cluster, photos, embed, out):
-    """What the user can mend comes back from a worker as it would from here."""
+def test_error_of_a_worker(cluster, photos, embed, out):
+    """An error that the user can fix comes back from a worker like one of a local run."""
     with pytest.raises(InputError, match="There is no device gpu"):
         embed(photos, out, ray=cluster.address, device="gpu")
 
@@ -239,7 +239,7 @@ def labels_of(photos, folder):
 
 
 def test_predict(cluster, photos, tmp_path):
-    """New images are embedded by the cluster for a head's predictions, which are those made here."""
+    """Predictions for images that the cluster embeds equal those of a local run."""
     import frieze
 
     frieze.embed(photos, out=tmp_path / "table", labels=labels_of(photos, tmp_path))
@@ -251,20 +251,20 @@ def test_predict(cluster, photos, tmp_path):
 
 
 def test_predict_parts(cluster, photos, tmp_path):
-    """A table's parts are predicted by the cluster: the rows are those of the prediction here, in the same order."""
+    """Predictions of a table's parts on the cluster equal those of a local run, in the same order."""
     import frieze
 
     frieze.embed(photos, out=tmp_path / "table", shard_size=8, labels=labels_of(photos, tmp_path))
     frieze.train(tmp_path / "table", out=tmp_path / "head")
     here, there = (tmp_path / f"{name}.parquet" for name in ("here", "there"))
     frieze.predict(tmp_path / "head", tmp_path / "table", out=here, scores=True)
-    found = frieze.predict(tmp_path / "head", tmp_path / "table", out=there, scores=True, ray=cluster.address)
-    assert found["rows"] == N_PHOTOS
+    document = frieze.predict(tmp_path / "head", tmp_path / "table", out=there, scores=True, ray=cluster.address)
+    assert document["rows"] == N_PHOTOS
     assert pq.read_table(there).equals(pq.read_table(here))
 
 
 def test_into_a_bucket(cluster, bucket, photos, local, embed):
-    """The workers write their parts into a bucket: the table there is the local run's."""
+    """The workers write their parts into a bucket: the table equals that of a local run."""
     out = to_table_path(f"{bucket.url}/photos.features")
     document = embed(photos, out, ray=cluster.address)
     assert (document["rows"], document["failed"]) == (N_PHOTOS, 0)
@@ -272,6 +272,6 @@ def test_into_a_bucket(cluster, bucket, photos, local, embed):
 
 
 def test_no_cluster(embed, photos, out):
-    """Where no cluster answers, the message says how to start one."""
+    """Without a running cluster the message says how to start one."""
     with pytest.raises(InputError, match="ray start --head"):
         embed(photos, out, ray="127.0.0.1:1")

@@ -1,6 +1,6 @@
-"""A kill or a refusal at each call that changes the disk, over a source that changed in every way there is.
+"""Crash recovery: a kill or a full disk at each call that changes the disk, over a source that changed in every way.
 
-TensorFlow takes no part: a NumPy engine stands in, so that hundreds of trials take seconds. As a script, this file
+A NumPy engine replaces TensorFlow, so that hundreds of trials take seconds. As a script, this file
 kills its own forks: pytest must not fork.
 """
 
@@ -23,12 +23,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import frieze.embedder.embed
+import frieze.embedder.job.inference
 import frieze.embedder.job.pipeline
 import frieze.embedder.job.run
 from frieze.core import FeatureFileError
 from frieze.embedder import BackboneRequest, JobOptions, embed_source
 from frieze.embedder.backbones import Backbone
-from frieze.embedder.job.select_engine import Choice
+from frieze.embedder.job.select_engine import EngineChoice
 from frieze.features import BackboneSpec, open_features, read_failures
 from frieze.features import compaction as merging
 
@@ -41,7 +42,7 @@ CALLS = {
     "write_table": (pq, 1),
     "write_bytes": (Path, 0),
 }
-"""The calls by which a run changes the disk: whose they are, and which argument is the file they write."""
+"""The calls by which a run changes the disk: their owner, and which argument is the file they write."""
 STARTS = ("new", "begun")
 REFUSED = [
     (start, name) for start in STARTS for name in CALLS if (start, name) != ("new", "link")
@@ -56,32 +57,32 @@ class MeansEngine:
 
     def submit(self, pixels):
         """Embed uint8 [B, H, W, 3] as float32 [B, 3]."""
-        found = np.asarray(pixels, np.float32).mean((1, 2))
-        return lambda: found
+        means = np.asarray(pixels, np.float32).mean((1, 2))
+        return lambda: means
 
 
 def choose(*_):
     """Stand in for the choice of an engine."""
-    return Choice(MeansEngine(), batch_size=2, workers=1, tuning={}, spec=SPEC)
+    return EngineChoice(MeansEngine(), batch_size=2, workers=1, tuning={}, spec=SPEC)
 
 
 def plain_stream(shards, decoder, *, batch_size, **_):
     """Stand in for tf.data: the same batches, one after the other."""
-    for piece in frieze.embedder.job.pipeline._pieces(shards, batch_size):
-        yield decoder.batch(piece, decoder.source.read(piece.rows))
+    for requested in frieze.embedder.job.pipeline._cut_into_batches(shards, batch_size):
+        yield decoder.batch(requested, decoder.source.read(requested.rows))
 
 
 STAND_INS = (
     (frieze.embedder.embed, "open_backbone", lambda _: Backbone(SPEC, None)),
     (frieze.embedder.job.run, "choose_engine", choose),
-    (frieze.embedder.job.run, "stream", plain_stream),
+    (frieze.embedder.job.inference, "stream", plain_stream),
     (merging, "_MAX_SMALL_PARTS", 1),
     (os, "fsync", lambda _: None),
 )
 
 
 def run(source, out, limit=None):
-    """Bring a table up to date."""
+    """Update a table."""
     options = JobOptions(shard_size=3, batch_size=2, workers=1, limit=limit)
     return embed_source(str(source), out, request=BackboneRequest(handle="means"), options=options)
 
@@ -106,7 +107,7 @@ def change(folder):
 
 @contextlib.contextmanager
 def failing(name, n, fail):
-    """Let the n-th call fail, half done where it writes; yields the calls made."""
+    """Fail the n-th call, with half of its file written; yield the calls made."""
     owner, file_at = CALLS[name]
     call, calls = getattr(owner, name), []
 
@@ -126,8 +127,8 @@ def failing(name, n, fail):
         setattr(owner, name, call)
 
 
-def begin(path, start, begun):
-    """Lay down what a trial starts from: nothing, or a copy of an earlier run's table."""
+def prepare(path, start, begun):
+    """Prepare the start of a trial: nothing, or a copy of an earlier run's table."""
     if start == "begun":
         shutil.copytree(begun, path)
     return path
@@ -137,12 +138,12 @@ def kill_forks(folder, source, begun):
     """Kill a run at each of its calls, one fork and one folder a trial; a fork that ends well is the last."""
     for owner, name, stand_in in STAND_INS:
         setattr(owner, name, stand_in)
-    pa.array([""])  # imports pandas where it is: once, and not in each fork
+    pa.array([""])  # imports pandas, if installed: once, and not in each fork
     for start, name in KILLED:
         for n in itertools.count(1):
             path = folder / start / name / str(n)
             path.parent.mkdir(parents=True, exist_ok=True)
-            child = os.fork() or die_at(source, begin(path, start, begun), name, n)
+            child = os.fork() or die_at(source, prepare(path, start, begun), name, n)
             if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 9:
                 break
 
@@ -158,7 +159,7 @@ def die_at(source, path, name, n):
 
 
 def content(path):
-    """Give all that a table says, sorted by id: rows with their vectors, and failures."""
+    """Return the rows of a table with their vectors, and its failures, sorted by id."""
     features = open_features(path)
     rows = zip(features.rows.to_pylist(), features.embeddings().tolist(), strict=True)
     by_id = sorted(rows, key=lambda row: row[0]["id"])
@@ -166,7 +167,7 @@ def content(path):
 
 
 def check_glob(path, vectors):
-    """Hold what any reader of `parts/*.parquet` may rely on at any moment: ids once, and each vector its image's."""
+    """Check what a reader of `parts/*.parquet` may rely on at any moment: unique ids, and the vector of each image."""
     rows = [row for part in path.glob("parts/*.parquet") for row in pq.read_table(part).to_pylist()]
     assert len({row["id"] for row in rows}) == len(rows)
     assert all(row["embedding"] == vectors.get(row["sha256"], row["embedding"]) for row in rows)
@@ -180,7 +181,7 @@ def _stand_ins(monkeypatch):
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory):
-    """A changed source, the table of its earlier state, and that of an unbroken run over it as it is now."""
+    """A changed source, the table of its earlier state, and that of an uninterrupted run over its present state."""
     folder = tmp_path_factory.mktemp("begun")
     (folder / "photos").mkdir()
     draw(folder / "photos", "abcdefghij")
@@ -214,8 +215,8 @@ def killed(tmp_path_factory, begun):
     return folder
 
 
-def test_trials_are_of_use(begun, tmp_path):
-    """One run meets every change there is, copies, rewrites and merges, so that the trials below prove something."""
+def test_source_has_every_change(begun, tmp_path):
+    """One run covers every change, copies, rewrites and compacts, so that the trials below prove something."""
     shutil.copytree(begun / "before", tmp_path / "out")
     document = run(begun / "photos", tmp_path / "out")
     counts = ("embedded", "unchanged", "renamed", "duplicates", "removed", "failed", "rows")
@@ -226,7 +227,7 @@ def test_trials_are_of_use(begun, tmp_path):
 
 @pytest.mark.parametrize(("start", "name"), KILLED)
 def test_killed(start, name, killed, begun, vectors):
-    """Killed at any call, the glob is whole, and the next run gives the table of an unbroken one."""
+    """After a kill at any call the glob is consistent, and the next run makes the table of an uninterrupted one."""
     trials = sorted((killed / start / name).iterdir())
     assert len(trials) > 2
     for path in trials:
@@ -238,13 +239,13 @@ def test_killed(start, name, killed, begun, vectors):
 
 @pytest.mark.parametrize(("start", "name"), REFUSED)
 def test_refused(start, name, begun, vectors, tmp_path):
-    """Whatever call a full disk refuses, the error is mendable, the glob is whole, and the next run mends the table."""
+    """Whichever call a full disk refuses, the glob stays consistent, and the next run completes the table."""
 
     def refuse():
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     for n in itertools.count(1):
-        path = begin(tmp_path / str(n), start, begun / "before")
+        path = prepare(tmp_path / str(n), start, begun / "before")
         with failing(name, n, refuse) as calls, contextlib.suppress(FeatureFileError):
             run(begun / "photos", path)
         check_glob(path, vectors)
@@ -259,14 +260,14 @@ NAMES = ("a", "b", "c", "in/a", "in/b", "d", "e")
 _STATE = st.dictionaries(st.sampled_from(NAMES), st.tuples(st.integers(0, 5), st.integers(1, 3)), min_size=1)
 
 
-def lay_down(folder, state, contents):
-    """Make a source hold exactly these images: name -> (content, time)."""
+def write_source(folder, state, contents):
+    """Write exactly these images into a source: name -> (content, time)."""
     shutil.rmtree(folder, ignore_errors=True)
     for name, (number, time) in state.items():
         path = folder / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(contents[number])
-        os.utime(path, ns=(1, 10 * number + time))  # other bytes come with another time
+        os.utime(path, ns=(1, 10 * number + time))  # other bytes have another time
 
 
 @settings(max_examples=60, deadline=None, derandomize=True, database=None)
@@ -275,11 +276,11 @@ def lay_down(folder, state, contents):
 )
 @pytest.mark.slow
 def test_any_changes(states, limits, begun, tmp_path_factory):
-    """Whatever a source becomes, run by run, whole or limited, the table ends as that of a fresh run."""
+    """However a source changes from run to run, limited or not, the table ends equal to that of a fresh run."""
     folder = tmp_path_factory.mktemp("any")
     contents = [path.read_bytes() for path in sorted((begun / "photos").glob("[cdfhi].png"))] + [b"broken"]
     for state, limit in zip(states, limits, strict=False):
-        lay_down(folder / "photos", state, contents)
+        write_source(folder / "photos", state, contents)
         run(folder / "photos", folder / "out", limit=limit)
         check_glob(folder / "out", {})
     document = run(folder / "photos", folder / "out")

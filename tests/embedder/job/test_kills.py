@@ -1,4 +1,4 @@
-"""What `kill -9` leaves behind. As a script, this file kills its own forks: pytest must not fork."""
+"""Runs killed by `kill -9` resume. As a script, this file kills its own forks: pytest must not fork."""
 
 import contextlib
 import os
@@ -28,7 +28,7 @@ ENDED = os.WEXITED | os.WNOHANG | os.WNOWAIT
 
 
 def run_in_fork(source, tiny, out):
-    """Begin a run in a process of its own; gives the process's id."""
+    """Start a run in a fork; return its process id."""
     child = os.fork()
     if child == 0:
         code = 1
@@ -45,13 +45,13 @@ def run_in_fork(source, tiny, out):
 
 
 def wait_for_parts(out, n_parts, child):
-    """Wait until so many parts are there, or the process has ended: how fast it is depends on what else runs."""
+    """Wait until there are so many parts, or the process has ended: its speed depends on what else runs."""
     while len(list(out.glob("parts/*.parquet"))) < n_parts and os.waitid(os.P_PID, child, ENDED) is None:
         select.select([], [], [], 0.002)
 
 
 def kill_forks(folder, source, tiny):
-    """Run once unbroken, then kill run after run at a random moment after a random part."""
+    """Run once without a kill, then kill run after run at a random moment after a random part."""
     import_tensorflow()  # imported, but nothing is run on it: its threads would not survive a fork
     start = time.monotonic()
     assert os.waitpid(run_in_fork(source, tiny, folder / "unbroken"), 0)[1] == 0
@@ -73,7 +73,7 @@ def source(tmp_path_factory, write_photos):
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory, source, tiny):
-    """A folder with the table of an unbroken run, and those of runs that were killed."""
+    """A folder with the table of an uninterrupted run, and those of killed runs."""
     folder = tmp_path_factory.mktemp("killed")
     command = [sys.executable, __file__, folder, source, tiny]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -82,28 +82,28 @@ def killed(tmp_path_factory, source, tiny):
 
 
 def glob_rows(out):
-    """Count what a glob over the parts reads, without our help; each id is there once."""
+    """Count the rows that a glob over the parts reads; ids are unique."""
     ids = [name for part in out.glob("parts/*.parquet") for name in pq.read_table(part)["id"].to_pylist()]
     assert len(set(ids)) == len(ids)
     return len(ids)
 
 
 def by_id(out):
-    """Give a table's ids, sorted, and their vectors."""
+    """Return a table's ids, sorted, and their vectors."""
     features = open_features(out)
     order = np.argsort(features.ids)
     return features.ids[order].tolist(), features.embeddings()[order]
 
 
 def test_kills_are_of_use(killed):
-    """The runs were killed at different moments, some of them with parts written and others to come."""
+    """The runs were killed at different moments, some with parts written and others to come."""
     counts = [glob_rows(killed / f"killed-{number}") for number in range(N_KILLS)]
     assert sum(0 < count < N_IMAGES for count in counts) >= 3
 
 
 @pytest.mark.parametrize("number", range(N_KILLS))
 def test_killed(number, killed, source, embed):
-    """Run again after a kill, only what is missing is embedded, and the table is an unbroken run's."""
+    """After a kill the next run embeds only what is missing, and makes the table of an uninterrupted run."""
     out = killed / f"killed-{number}"
     there = glob_rows(out)
     document = embed(source, out, **OPTIONS)

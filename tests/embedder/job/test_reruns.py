@@ -1,4 +1,4 @@
-"""The job, run again: what is missing, what has changed, what stays."""
+"""Runs over an existing table: resume, limits, changed and removed images, retries, --force."""
 
 import errno
 import os
@@ -17,40 +17,40 @@ from frieze.features import open_features, read_failures, read_manifest
 
 
 def stored(out):
-    """Give id -> embedding of a table, in reading order."""
+    """Return id -> embedding of a table, in reading order."""
     features = open_features(out)
     return dict(zip(features.ids, features.embeddings(), strict=True))
 
 
 def failures(out):
-    """Give id -> (stage, reason) of a table's failures."""
+    """Return id -> (stage, reason) of a table's failures."""
     return {row["id"]: (row["stage"], row["reason"]) for row in read_failures(out).to_pylist()}
 
 
 def parts(out):
-    """Give each part's ids, in order."""
+    """Return each part's ids, in order."""
     return [pq.read_table(part)["id"].to_pylist() for part in sorted((out / "parts").iterdir())]
 
 
 def written(out):
-    """Give what tells whether a part was written again: name -> inode and time."""
+    """Return name -> inode and time of each part, which change when it is rewritten."""
     return {part.name: (part.stat().st_ino, part.stat().st_mtime_ns) for part in (out / "parts").iterdir()}
 
 
 def same(some, others):
-    """Tell whether two tables hold the same ids in the same order, with the same vectors."""
+    """Check that two tables hold the same ids in the same order, with the same vectors."""
     return list(some) == list(others) and all(np.abs(some[name] - others[name]).max() < 1e-4 for name in some)
 
 
 def touch(path, content=None):
-    """Change a file so that size or time tell."""
+    """Change a file, with another size or time."""
     if content is not None:
         path.write_bytes(content)
     os.utime(path, ns=(1, path.stat().st_mtime_ns + 10**9))
 
 
 def break_off(monkeypatch, at, error):
-    """Let the engine's batch number `at` raise; the warm-up is number 0."""
+    """Make the engine raise at batch number `at`; the warm-up is number 0."""
     infer, n_calls = TensorFlowEngine.infer_on, []
 
     def breaking(engine, device, pixels):
@@ -63,7 +63,7 @@ def break_off(monkeypatch, at, error):
 
 
 def test_nothing_to_do(whole, gallery, embed, monkeypatch, out):
-    """A run that finds nothing to do opens no backbone and writes no part."""
+    """A run with nothing to do opens no backbone and writes no part."""
     shutil.copytree(whole[0], out)
     before = written(out)
     monkeypatch.setattr("frieze.embedder.embed.open_backbone", lambda _: pytest.fail("it was opened"))
@@ -74,7 +74,7 @@ def test_nothing_to_do(whole, gallery, embed, monkeypatch, out):
 
 
 def test_nothing_to_do_imports_no_tensorflow(whole, gallery, tiny):
-    """Such a run is over before TensorFlow would be imported."""
+    """A run with nothing to do does not import TensorFlow."""
     code = (
         "import sys; from pathlib import Path; from frieze.embedder import BackboneRequest, JobOptions, embed_source\n"
         "source, out, tiny = sys.argv[1:]\n"
@@ -88,7 +88,7 @@ def test_nothing_to_do_imports_no_tensorflow(whole, gallery, tiny):
 
 
 def test_limit(whole, gallery, embed, infers, out):
-    """A limited run embeds so many images; the next ones go on where it stopped, and the table is the same."""
+    """`limit` runs resume one another, and together make the table of one run."""
     assert [embed(gallery, out, limit=limit)["embedded"] for limit in (5, 8, None)] == [5, 8, 11]
     assert sum(infers) == 24 + 3  # a warm-up a run
     assert same(stored(out), stored(whole[0]))
@@ -96,7 +96,7 @@ def test_limit(whole, gallery, embed, infers, out):
 
 @pytest.mark.parametrize("error", [RuntimeError("the engine broke"), KeyboardInterrupt()])
 def test_cut_short(error, whole, gallery, embed, infers, out):
-    """A run that breaks off keeps what it finished; the next does the rest, and the table is the same."""
+    """An interrupted run keeps what it finished; the next one resumes, and the table is the same."""
     with pytest.MonkeyPatch.context() as patch:
         break_off(patch, 8, error)
         with pytest.raises(type(error)):
@@ -107,7 +107,7 @@ def test_cut_short(error, whole, gallery, embed, infers, out):
 
 
 def test_ctrl_c(folder, embed, out):
-    """Ctrl-C while progress is shown loses nothing that was embedded."""
+    """Ctrl-C during a progress call loses no embedded image."""
 
     def interrupt(n_done, _):
         if n_done == 6:
@@ -120,7 +120,7 @@ def test_ctrl_c(folder, embed, out):
 
 
 def test_a_file_that_sorts_first(folder, write_photos, embed, infers, out):
-    """A file that comes before all others in a half-done folder causes no stored image to be embedded again."""
+    """A new first file in a half-done folder causes no stored image to be embedded again."""
     embed(folder, out, limit=6)
     before = written(out)
     write_photos(folder, ["A.jpg"], first_seed=50)
@@ -132,7 +132,7 @@ def test_a_file_that_sorts_first(folder, write_photos, embed, infers, out):
 
 
 def test_changed_file(folder, photo, embed, plain_loop, infers, out):
-    """A changed image is embedded anew in its own part; the other parts are not touched."""
+    """A changed image is embedded again in its own part; the other parts are not rewritten."""
     embed(folder, out)
     before = written(out)
     photo(99).save(folder / "f.jpg", quality=95)
@@ -145,7 +145,7 @@ def test_changed_file(folder, photo, embed, plain_loop, infers, out):
 
 
 def test_removed_file(folder, embed, out, monkeypatch):
-    """An image that has gone leaves its own part, without any backbone."""
+    """A removed image leaves its part, without any backbone."""
     embed(folder, out)
     before = written(out)
     (folder / "f.jpg").unlink()
@@ -157,7 +157,7 @@ def test_removed_file(folder, embed, out, monkeypatch):
 
 
 def test_known_failures(folder, embed, infers, out):
-    """A failure is not tried again until its file changes; then it is an image like any other."""
+    """A failure is not retried until its file changes."""
     good = (folder / "c.jpg").read_bytes()
     (folder / "c.jpg").write_text("text")
     embed(folder, out)
@@ -169,7 +169,7 @@ def test_known_failures(folder, embed, infers, out):
 
 
 def test_retry_failures(folder, write_photos, embed, out):
-    """--retry-failures tries the earlier failures again, and nothing else."""
+    """--retry-failures embeds the earlier failures, and nothing else."""
     path = folder / "c.jpg"
     good, times = path.read_bytes(), (0, path.stat().st_mtime_ns)
     path.write_bytes(b"x" * len(good))
@@ -202,7 +202,7 @@ def test_retry_with_wider_limits(before, now, folder, embed, out):
 
 
 def test_retry_of_some_with_wider_limits(folder, embed, out):
-    """What a retry with a wider limit did not come to waits for the next plain run, as any image that is left."""
+    """Images that a limited retry with wider limits did not reach are left for the next plain run."""
     embed(folder, out, **_limited({"max_pixels": 100}))
     assert embed(folder, out, retry_failures=True, limit=3, **_limited({}))["embedded"] == 3
     assert failures(out) == {}
@@ -214,7 +214,7 @@ def _limited(limits):
 
 
 def test_a_read_error_passes(folder, embed, lock, out):
-    """What the disk refused to read is tried again by the next plain run; what is damaged is not."""
+    """The next plain run retries images that could not be read, and not damaged ones."""
     (folder / "d.jpg").write_bytes(b"text")
     path, tried = folder / "c.jpg", set()
     mode = path.stat().st_mode
@@ -229,7 +229,7 @@ def test_a_read_error_passes(folder, embed, lock, out):
 
 @pytest.mark.parametrize("is_link", [True, False])
 def test_retry_what_was_mended(is_link, folder, embed, out):
-    """--retry-failures embeds a file that was put right since, also one that could not even be listed."""
+    """--retry-failures embeds a repaired file, even one that could not be listed."""
     path = folder / "c.jpg"
     good = path.read_bytes()
     path.unlink()
@@ -243,7 +243,7 @@ def test_retry_what_was_mended(is_link, folder, embed, out):
 
 
 def test_spoilt_image(folder, embed, out):
-    """A stored image whose file can no longer be decoded leaves the table and is a failure."""
+    """A stored image whose file is now damaged leaves the table and is a failure."""
     embed(folder, out)
     touch(folder / "c.jpg", b"text")
     document = embed(folder, out)
@@ -252,7 +252,7 @@ def test_spoilt_image(folder, embed, out):
 
 
 def test_full_disk(folder, embed, monkeypatch, out):
-    """A disk that is full ends the run with what to do; earlier parts stay, and the next run goes on."""
+    """A full disk ends the run with a hint; earlier parts stay, and the next run resumes."""
     write_table, n_calls = pq.write_table, []
 
     def writing(*args, **options):
@@ -269,7 +269,7 @@ def test_full_disk(folder, embed, monkeypatch, out):
 
 
 def test_another_backbone(folder, save_tiny, embed, tmp_path, out):
-    """Another network's vectors never enter the table; the error names both and what to type."""
+    """Vectors of another network never enter the table; the error names both and the command to type."""
     embed(folder, out, limit=4)
     other = save_tiny(tmp_path / "other", seed=1)
     with pytest.raises(MismatchError, match=r"come from other, but .* holds those of tiny .*fingerprint(?s:.)*--force"):
@@ -278,14 +278,14 @@ def test_another_backbone(folder, save_tiny, embed, tmp_path, out):
 
 
 def test_another_fit(folder, embed, out):
-    """Nor do vectors of the same network that saw the images in another way, also where nothing is left to embed."""
+    """Vectors of the same network with another fit never enter the table, even if nothing is left to embed."""
     embed(folder, out)
     with pytest.raises(MismatchError, match="fit: crop here, squash there"):
         embed(folder, out, fit="crop")
 
 
 def test_exchanged_backbone(folder, save_tiny, embed, tmp_path, out):
-    """A network that was exchanged under its path is refused, also where nothing is left to embed."""
+    """A network that was replaced under its path is refused, even if nothing is left to embed."""
     path = save_tiny(tmp_path / "net")
     embed(folder, out, backbone=path)
     shutil.rmtree(path)
@@ -295,7 +295,7 @@ def test_exchanged_backbone(folder, save_tiny, embed, tmp_path, out):
 
 
 def test_moved_backbone(folder, tiny, embed, tmp_path, out):
-    """The same network at another path goes on with the table."""
+    """The same network at another path can update the table."""
     embed(folder, out, limit=4)
     moved = shutil.copytree(tiny, tmp_path / "moved")
     assert embed(folder, out, backbone=moved)["embedded"] == 6
@@ -311,7 +311,7 @@ def test_another_source(folder, write_photos, embed, tmp_path, out):
 
 
 def test_other_labels(folder, write_photos, embed, out):
-    """A run that asks for other labels changes those of all rows, and embeds nothing again."""
+    """A run with other labels changes those of all rows, and embeds nothing again."""
     write_photos(folder, ["roses/k.jpg"])
     embed(folder, out)
     document = embed(folder, out, labels="none")
@@ -331,7 +331,7 @@ def test_force_spares_others(folder, embed, out):
 
 
 def test_force(folder, write_photos, save_tiny, embed, tmp_path, out):
-    """--force makes the table anew, of another backbone and another source if asked, and leaves nothing beside it."""
+    """--force makes the table anew, even with another backbone and source, and leaves no other files beside it."""
     embed(folder, out)
     other = write_photos(tmp_path / "other", ["k.jpg", "l.jpg"])
     backbone = save_tiny(tmp_path / "net", seed=1)
@@ -342,12 +342,12 @@ def test_force(folder, write_photos, save_tiny, embed, tmp_path, out):
 
 
 def test_force_on_nothing(folder, embed, out):
-    """--force needs nothing to replace."""
+    """--force works without a table to replace."""
     assert embed(folder, out, force=True)["embedded"] == 10
 
 
 def test_force_keeps_the_old(folder, embed, infers, out):
-    """The old table stays until the new one is whole; what a broken run did is not done again."""
+    """The old table stays until the new one is complete; an interrupted --force resumes."""
     embed(folder, out, limit=3)
     before = written(out)
     with pytest.MonkeyPatch.context() as patch:
@@ -362,7 +362,7 @@ def test_force_keeps_the_old(folder, embed, infers, out):
 
 @pytest.mark.parametrize("changed", ["source", "backbone"])
 def test_force_after_another_force(changed, folder, write_photos, save_tiny, embed, out):
-    """What a broken --force left of another source or network is not in the way of the next."""
+    """The remains of an interrupted --force with another source or network do not block the next one."""
     backbone = save_tiny(out.with_name("net"))
     embed(folder, out, backbone=backbone)
     with pytest.MonkeyPatch.context() as patch:

@@ -1,4 +1,4 @@
-"""The job over a source that changes: what was seen before is never embedded again."""
+"""Updates over a source that changes: renamed, touched, copied and relabelled images are never embedded again."""
 
 import io
 import json
@@ -21,12 +21,12 @@ COUNTS = ("embedded", "unchanged", "renamed", "duplicates", "removed", "rows")
 
 
 def counts(document):
-    """Give what a run did: embedded, unchanged, renamed, duplicates, removed, rows."""
+    """Return the counts of a run: embedded, unchanged, renamed, duplicates, removed, rows."""
     return tuple(document[name] for name in COUNTS)
 
 
 def vectors(out):
-    """Give id -> embedding."""
+    """Return id -> embedding."""
     features = open_features(out)
     return dict(zip(features.ids, features.embeddings(), strict=True))
 
@@ -82,7 +82,7 @@ def test_touched(folder, embed, out, table):
 
 
 def test_same_size_other_bytes(folder, embed, out, table):
-    """A changed file is embedded anew even when its size is as before."""
+    """A changed file is embedded again even if its size is the same."""
     data = bytearray((folder / "b.jpg").read_bytes())
     data[-20] ^= 0x55
     (folder / "b.jpg").write_bytes(data)
@@ -90,7 +90,7 @@ def test_same_size_other_bytes(folder, embed, out, table):
 
 
 def test_copied(folder, embed, out, table):
-    """A copy of a stored image takes its embedding, without the backbone."""
+    """A copy of a stored image reuses its embedding, without the backbone."""
     shutil.copy(folder / "c.jpg", folder / "copy.jpg")
     assert counts(embed(folder, out)) == (0, 10, 0, 1, 0, 11)
     assert np.array_equal(vectors(out)["copy.jpg"], table["c.jpg"])
@@ -118,7 +118,7 @@ def test_two_names_swapped(folder, embed, out, table):
 
 
 def test_names_rotated_over_three_parts(folder, embed, out, table):
-    """An image whose new bytes stood in a part that this run has rewritten already is embedded all the same."""
+    """An image whose new bytes were in a part that this run has rewritten already is embedded again."""
     data = {name: (folder / f"{name}.jpg").read_bytes() for name in "aei"}
     for name, other in ("ae", "ei", "ia"):
         (folder / f"{name}.jpg").write_bytes(data[other])
@@ -128,7 +128,7 @@ def test_names_rotated_over_three_parts(folder, embed, out, table):
 
 
 def test_bytes_of_a_removed_image(folder, photo, embed, out, table):
-    """So is one whose new bytes were those of an image that left such a part."""
+    """An image whose new bytes were those of an image that left such a part is embedded again."""
     (folder / "a.jpg").rename(folder / "i.jpg")
     for seed, name in enumerate("be", 60):
         photo(seed).save(folder / f"{name}.jpg", quality=95)
@@ -137,7 +137,7 @@ def test_bytes_of_a_removed_image(folder, photo, embed, out, table):
 
 
 def test_known_failure_is_not_read_again(folder, embed, out, table, monkeypatch):
-    """A stored image that was spoilt, its size as before, is a failure, and left alone from then on."""
+    """A stored image that was damaged at the same size is a failure, and is not read again."""
     path = folder / "b.jpg"
     path.write_bytes(bytes(path.stat().st_size))
     assert embed(folder, out)["failures"] == {"not an image": 1}
@@ -189,7 +189,7 @@ def test_small_parts_are_merged(folder, write_photos, embed, out, monkeypatch):
 
 
 def test_truncated_accepted_on_request(folder, embed, out):
-    """A truncated image is refused, and taken as far as it goes when asked for."""
+    """A truncated image is refused by default, and accepted with `accept_truncated`."""
     data = (folder / "a.jpg").read_bytes()
     (folder / "a.jpg").write_bytes(data[: len(data) * 2 // 3])
     assert embed(folder, out)["failures"] == {"truncated": 1}
@@ -198,7 +198,7 @@ def test_truncated_accepted_on_request(folder, embed, out):
 
 
 def test_other_limits_try_again(folder, embed, out):
-    """An image that was too large is tried again under another limit, and not under the same."""
+    """An image that was too large is retried under another limit, and not under the same."""
     document = embed(folder, out, limits=Limits(max_pixels=1000))
     assert document["failures"] == {"too large": 10}
     assert embed(folder, out, limits=Limits(max_pixels=1000))["failures"] == {"too large": 10}
@@ -206,7 +206,7 @@ def test_other_limits_try_again(folder, embed, out):
 
 
 def test_changed_labels(folder, embed, out, table, tmp_path, monkeypatch):
-    """A label that changes is changed in the table; the image is neither read nor embedded again."""
+    """A changed label is updated in the table; the image is neither read nor embedded again."""
     labels = tmp_path / "labels.csv"
     labels.write_text("id,label\na.jpg,one\nb.jpg,two\n")
     out = out.with_name("labelled")
@@ -220,7 +220,7 @@ def test_changed_labels(folder, embed, out, table, tmp_path, monkeypatch):
 
 
 def test_shard_with_ids_of_its_own_that_is_cut(folder, embed, out):
-    """Images behind a shard's damage stay in the table also where their ids do not tell that they are in it."""
+    """Images behind a shard's damage stay in the table, even if their ids do not contain the shard's name."""
     shard = folder / "1.tar"
     with tarfile.open(shard, "w") as archive:
         for name in "abc":
@@ -238,7 +238,7 @@ def test_shard_with_ids_of_its_own_that_is_cut(folder, embed, out):
 
 @pytest.mark.parametrize("name", [*OURS[3:], PART])
 def test_columns_named_as_ours(name, folder, embed, out):
-    """Columns of the user's named as one of ours, also with `source_` before it, are kept apart from run to run."""
+    """User columns with the name of one of ours, even with the prefix `source_`, are kept apart from run to run."""
     manifest = folder / "all.csv"
     for n_rows in (1, 2):
         rows = [f"{image}.jpg,{image}1,{image}2\n" for image in "ab"[:n_rows]]
@@ -253,7 +253,7 @@ def test_columns_named_as_ours(name, folder, embed, out):
 
 @pytest.fixture
 def years(folder, embed, out):
-    """`years("1", "x")`: embed a manifest of the first photographs, each with a year; gives the counts."""
+    """`years("1", "x")`: embed a manifest of the first photographs, each with a year; return the counts."""
 
     def run(*values):
         rows = [f"{name}.jpg,{value}\n" for name, value in zip("abcdefghij", values, strict=False)]
@@ -264,12 +264,12 @@ def years(folder, embed, out):
 
 
 def kinds_of(out, name):
-    """Give a column's type in each part."""
+    """Return a column's type in each part."""
     return [pq.read_schema(part).field(name).type for part in sorted((out / "parts").iterdir())]
 
 
 def test_column_changes_its_type(years, out):
-    """A column that becomes text, or numbers again, is so in every part, and nothing is embedded again."""
+    """A column that changes its type changes it in every part, and nothing is embedded again."""
     years("1", "2", "3", "4", "5")
     assert years("1", "2", "3", "4", "5", "unknown") == (1, 5, 0, 0, 0, 6)
     assert kinds_of(out, "year") == [pa.string()] * 3
@@ -279,7 +279,7 @@ def test_column_changes_its_type(years, out):
 
 
 def test_column_changes_its_type_in_a_run_cut_short(years, out, monkeypatch):
-    """Where a run was cut short between two types, the next one writes the other parts too."""
+    """After a run interrupted between two types the next one rewrites the other parts."""
     years("1", "2")
     with monkeypatch.context() as patch:
         patch.setattr("frieze.embedder.job.run.Run.remove", mock.Mock(side_effect=KeyboardInterrupt))
@@ -293,7 +293,7 @@ def test_column_changes_its_type_in_a_run_cut_short(years, out, monkeypatch):
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
 def test_part_cut_by_hand(share, folder, embed, out, table):
-    """A part that was cut short is made anew from its images, and the run says which it was."""
+    """A truncated part is made anew from its images, and the document names it."""
     part = out / "parts" / "part-000001.parquet"
     os.truncate(part, int(part.stat().st_size * share))
     document = embed(folder, out)
@@ -306,7 +306,7 @@ def test_part_cut_by_hand(share, folder, embed, out, table):
 @pytest.mark.parametrize("source", [".", "*/*.jpg", "**/*.jpg", "m.csv"])
 @pytest.mark.parametrize("mode", [0, 0o444])
 def test_folder_that_can_not_be_read(mode, source, tmp_path, write_photos, embed, lock):
-    """Images in a folder that can't be read for once stay in the table, whatever names them; what is gone goes."""
+    """Images of a folder that can't be read stay in the table, in every kind of source; deleted ones are removed."""
     names = ["in/k.jpg", "in/l.jpg", "out/m.jpg", "out/n.jpg"]
     folder = write_photos(tmp_path / "photos", names)
     (folder / "m.csv").write_text("\n".join(["path", *names]))
