@@ -65,7 +65,7 @@ def test_rerun(colours, pictures, run_recipe):
 
 @pytest.mark.slow
 def test_the_keras_recipe(colours, pictures, run_recipe, tmp_path):
-    """Recipe 1 in Keras separates red from blue, leaves the backbone as it was, and saves a model that loads without it."""
+    """Recipe 1 in Keras separates red from blue, keeps the backbone unchanged, and saves a model without it."""
     import keras
 
     words = (pictures, "--backbone", colours, "--side", 8, "--epochs", 30)

@@ -19,7 +19,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 COLOURS = {"blue": (30, 60, 200), "green": (40, 170, 60), "red": (200, 40, 40)}
 N_EACH = 10
 MOST_BYTES, MOST_SECONDS = 3 << 30, 400
-"""Memory that recipe 2 may take. The square of its 25,088 numbers alone would take 4.7 GB, and its decomposition an hour."""
+"""Limits of recipe 2. The square of its 25,088 numbers alone takes 4.7 GB, and its decomposition an hour."""
 
 MEASURED = """
 import json, sys
