@@ -22,7 +22,7 @@ LEAST = {"recipe1": 0.8, "recipe1_keras": 0.75, "recipe3": 0.75}
 
 @pytest.fixture
 def colours(tf, tmp_path):
-    """A SavedModel that gives ten times an image's mean colour: float32 [B, 8, 8, 3] -> [B, 3]."""
+    """A SavedModel that returns ten times an image's mean colour: float32 [B, 8, 8, 3] -> [B, 3]."""
     module = tf.Module()
     module.weight = tf.Variable(10 * np.eye(3, dtype=np.float32), name="weight")
     module.__call__ = tf.function(
@@ -49,23 +49,23 @@ def accuracy_in(text):
 
 
 @pytest.mark.parametrize("recipe", ["recipe1", "recipe3"])
-def test_classes_that_are_easy_to_tell(recipe, colours, pictures, run_recipe, tmp_path):
-    """Recipes 1 and 3 tell red from blue, and leave a table and the head that they name."""
+def test_separable_classes(recipe, colours, pictures, run_recipe, tmp_path):
+    """Recipes 1 and 3 separate red from blue, and write a table and the head that they name."""
     assert accuracy_in(run_recipe(recipe, pictures, "--backbone", colours)) == 1.0
     info = frieze.info(tmp_path / f"{recipe}-out" / "images.head")
     assert info["head"] == {"recipe1": "keras", "recipe3": "svm"}[recipe]
     assert len(frieze.open_features(tmp_path / f"{recipe}-out" / "images.features")) == 40
 
 
-def test_again(colours, pictures, run_recipe):
-    """A recipe can be run again where it has been."""
-    found = [run_recipe("recipe3", pictures, "--backbone", colours) for _ in range(2)]
-    assert found[0] == found[1]
+def test_rerun(colours, pictures, run_recipe):
+    """A recipe can be run again in the same folder."""
+    outputs = [run_recipe("recipe3", pictures, "--backbone", colours) for _ in range(2)]
+    assert outputs[0] == outputs[1]
 
 
 @pytest.mark.slow
 def test_the_keras_recipe(colours, pictures, run_recipe, tmp_path):
-    """Recipe 1 in Keras tells red from blue, leaves the backbone as it was, and saves a model that loads without it."""
+    """Recipe 1 in Keras separates red from blue, keeps the backbone unchanged, and saves a model without it."""
     import keras
 
     words = (pictures, "--backbone", colours, "--side", 8, "--epochs", 30)
@@ -77,29 +77,29 @@ def test_the_keras_recipe(colours, pictures, run_recipe, tmp_path):
 
 
 TINY = ("--layer", "top:flatten", "--unfreeze", "top", "--epochs", 30)
-"""What recipe 2 is told of the tiny backbone."""
+"""Options of recipe 2 for the tiny backbone."""
 
 
 @pytest.mark.slow
 def test_the_fine_tuned_recipe(residual, pictures, run_recipe, tmp_path):
-    """Recipe 2 tells red from blue, and leaves a model with a hidden layer of 256 units over maps as they are."""
-    found = run_recipe("recipe2", pictures, "--backbone", residual, *TINY)
-    assert accuracy_in(found) == 1.0
-    assert "of a linear probe on the frozen backbone: 1.000" in found
+    """Recipe 2 separates red from blue, and writes a model with a hidden layer of 256 units over maps as they are."""
+    output = run_recipe("recipe2", pictures, "--backbone", residual, *TINY)
+    assert accuracy_in(output) == 1.0
+    assert "of a linear probe on the frozen backbone: 1.000" in output
     head = frieze.open_head(tmp_path / "recipe2-out" / "images.model")
     assert (head.spec.dim, head.classifier.form.layers) == (6 * 6 * 12, (256,))
 
 
 @pytest.mark.parametrize("recipe", EVERY)
-def test_says_what_is_wrong(recipe, pictures, run_recipe, tmp_path):
-    """A recipe with a backbone that is none ends with the message and its mend, not with a traceback."""
+def test_unknown_backbone(recipe, pictures, run_recipe, tmp_path):
+    """A recipe with a missing backbone ends with the message and its hint, without a traceback."""
     with pytest.raises(SystemExit, match=r"Error: .*\n"):
         run_recipe(recipe, pictures, "--backbone", tmp_path / "nothing")
 
 
 @pytest.mark.parametrize("recipe", ["recipe1", "recipe3"])
-def test_the_commands_are_right(recipe):
-    """The two commands of a recipe's docstring are right uses of `frieze`, with the recipe's own backbone."""
+def test_commands_in_docstrings(recipe):
+    """The two commands of a recipe's docstring are valid uses of `frieze`, with the recipe's backbone."""
     tree = ast.parse((EXAMPLES / f"{recipe}.py").read_text())
     (backbone,) = [
         ast.literal_eval(node.value)
@@ -117,22 +117,22 @@ def test_the_commands_are_right(recipe):
 
 
 def test_the_command_of_the_fine_tuned_recipe():
-    """The command of recipe 2's docstring asks for what its script asks for."""
+    """The command of recipe 2's docstring has the options of its script."""
     text = (EXAMPLES / "recipe2.py").read_text()
     (line,) = re.findall(r"\$ frieze finetune (.*)", text.replace("\\\n", " "))
-    asked = main.get_command(click.Context(main), "finetune").make_context("finetune", shlex.split(line)).params
-    told = {name: asked[name] for name in ("backbone", "layer", "unfreeze", "layers", "learning_rate")}
-    wanted = {"backbone": "keras:VGG16", "layer": "block5_pool:flatten", "unfreeze": "block5_conv1"}
-    assert told == wanted | {"layers": "256", "learning_rate": 1e-4}
-    assert all(f'"{word}"' in text for word in (*wanted.values(), "256"))
+    params = main.get_command(click.Context(main), "finetune").make_context("finetune", shlex.split(line)).params
+    options = {name: params[name] for name in ("backbone", "layer", "unfreeze", "layers", "learning_rate")}
+    expected = {"backbone": "keras:VGG16", "layer": "block5_pool:flatten", "unfreeze": "block5_conv1"}
+    assert options == expected | {"layers": "256", "learning_rate": 1e-4}
+    assert all(f'"{word}"' in text for word in (*expected.values(), "256"))
 
 
 @pytest.mark.slow
 def test_the_fine_tuned_recipe_on_photographs(run_recipe, data_dir, tmp_path):
     """Recipe 2 runs from end to end with VGG16, whose weights are drawn here: its last block and the head learn."""
     words = ("--weights", "random", "--image-size", 32, "--epochs", 1)
-    found = run_recipe("recipe2", data_dir / "images" / "flowers_ccby_200", *words)
-    assert 0 <= accuracy_in(found) <= 1
+    output = run_recipe("recipe2", data_dir / "images" / "flowers_ccby_200", *words)
+    assert 0 <= accuracy_in(output) <= 1
     finetuned = frieze.info(tmp_path / "recipe2-out" / "images.model")["scores"]
     assert (finetuned["unfrozen"], finetuned["n_unfrozen"]) == ("5 of 20 layers, from block5_conv1 on", 7_079_424)
 
@@ -143,5 +143,5 @@ def test_real_photographs(recipe, run_recipe, data_dir):
     """On real flowers with a real backbone each recipe is as good as its vectors; in a wrong range they are not."""
     backbone = data_dir / "backbones" / "mobilenet_v1_025_128" / "saved_model"
     words = ["--side", 128] if recipe == "recipe1_keras" else []
-    found = accuracy_in(run_recipe(recipe, data_dir / "images" / "flowers_ccby_200", "--backbone", backbone, *words))
-    assert found >= LEAST[recipe]
+    accuracy = accuracy_in(run_recipe(recipe, data_dir / "images" / "flowers_ccby_200", "--backbone", backbone, *words))
+    assert accuracy >= LEAST[recipe]

@@ -1,4 +1,4 @@
-"""The accuracies that a true embedder reaches on real photographs with real weights (slow; needs FRIEZE_DATA)."""
+"""The accuracies of a correct embedder on real photographs with real weights (slow; needs FRIEZE_DATA)."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def audit(accuracy, data_dir):  # which imports the other
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Where tables are kept for all tests of this module: each is embedded once."""
+    """The tables of all tests of this module; each is embedded once."""
     return tmp_path_factory.mktemp("real")
 
 
@@ -38,7 +38,7 @@ def folder(tmp_path_factory):
     ("images", "nearest", "tolerance"),
     [("flowers_ccby_200", 0.825, 0.02), ("imagenette_val", 0.961, 0.01), ("neardup_ccby", 0.993, 0.01)],
 )
-def test_neighbours_are_those_of_a_true_embedder(accuracy, folder, images, nearest, tolerance):
+def test_neighbours_are_correct(accuracy, folder, images, nearest, tolerance):
     """1-NN accuracies of MobileNetV2's vectors are those measured with a plain loop."""
     table = accuracy.embed(folder, images, "mobilenet_v2_100_224")
     assert accuracy.nearest_accuracy(table.embeddings(), table.labels)[0] == pytest.approx(nearest, abs=tolerance)
@@ -54,14 +54,14 @@ def test_neighbours_are_those_of_a_true_embedder(accuracy, folder, images, neare
     ],
 )
 def test_built_in_backbone(accuracy, folder, images, nearest, mean):
-    """The built-in backbone is as good as is asked of it: 1-NN accuracy and mean average precision."""
+    """The built-in backbone reaches its targets of 1-NN accuracy and mean average precision."""
     table = accuracy.embed(folder, images, "builtin")
     reached = accuracy.nearest_accuracy(table.embeddings(), table.labels)
     assert reached[0] >= nearest
     assert reached[1] >= mean
 
 
-def test_ranking_is_that_of_a_true_embedder(accuracy, folder):
+def test_ranking_is_correct(accuracy, folder):
     """The mean average precision on imagenette_val is the one measured with a plain loop."""
     table = accuracy.embed(folder, "imagenette_val", "mobilenet_v2_100_224")
     assert accuracy.nearest_accuracy(table.embeddings(), table.labels)[1] == pytest.approx(0.810, abs=0.015)
@@ -74,7 +74,7 @@ def test_linear_head_reaches_its_accuracy(accuracy, folder):
 
 
 @pytest.mark.parametrize("images", ["flowers_ccby_200", "neardup_ccby"])
-def test_every_vector_is_true(accuracy, folder, images):
+def test_every_vector_is_correct(accuracy, folder, images):
     """Every stored vector has a cosine of 0.999 or more to Pillow's full decode, one by one through the module."""
     table = accuracy.embed(folder, images, "mobilenet_v2_100_224")
     assert accuracy.cosines(table.embeddings(), accuracy.plain_loop(table, "mobilenet_v2_100_224")).min() >= 0.999
@@ -104,20 +104,20 @@ def test_audit_finds_flipped_labels(accuracy, audit, folder, seed):
     table = accuracy.embed(folder, "flowers5_128", "mobilenet_v2_100_224")
     labels, is_wrong = audit.flip(table.labels, seed)
     ours = audit.share_found(audit.audit_ranking(table, labels, folder), table, is_wrong)
-    plain = [audit.share_found(ranked, table, is_wrong) for ranked in audit.baseline_rankings(table, labels)]
+    plain = [audit.share_found(ranking, table, is_wrong) for ranking in audit.baseline_rankings(table, labels)]
     assert ours >= max(0.5, *plain)
 
 
 def test_audit_finds_planted_copies(audit, tmp_path):
-    """Every planted copy and edit but the grey ones is told, under another label and across a split."""
+    """Every planted copy and edit but the grey ones is reported, under another label and across a split."""
     planted = audit.plant(audit.DATA / "images" / audit.IMAGES, tmp_path / "planted")
-    found = {row[0]: row[3:] for row in audit.pairs_found(tmp_path, planted)}
+    reported = {row[0]: row[3:] for row in audit.pairs_found(tmp_path, planted)}
     for name in set(audit.EDITS) - {"grey"}:  # the reason is in docs/benchmarks.md
-        assert [len(set(count.split(" of "))) for count in found[name]] == [1, 1]
+        assert [len(set(count.split(" of "))) for count in reported[name]] == [1, 1]
 
 
 @pytest.mark.parametrize("fit", ["squash", "crop"])
-def test_an_exported_head_says_of_photographs_what_it_says_here(accuracy, tmp_path, tf, fit):
+def test_an_exported_head_predicts_the_same(accuracy, tmp_path, tf, fit):
     """An exported head gives files of photographs the classes they have here, and their probabilities within 0.01."""
     table = accuracy.embed(tmp_path, "flowers_ccby_200", "mobilenet_v2_100_224", fit=fit)
     frieze.train(table.path, out=tmp_path / "head")

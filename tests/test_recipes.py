@@ -19,7 +19,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 COLOURS = {"blue": (30, 60, 200), "green": (40, 170, 60), "red": (200, 40, 40)}
 N_EACH = 10
 MOST_BYTES, MOST_SECONDS = 3 << 30, 400
-"""What recipe 2 may take. The square of its 25,088 numbers alone would take 4.7 GB, and its decomposition an hour."""
+"""Limits of recipe 2. The square of its 25,088 numbers alone takes 4.7 GB, and its decomposition an hour."""
 
 MEASURED = """
 import json, sys
@@ -74,22 +74,22 @@ def plain(network, paths, side_px):
 
 
 def test_frozen_recipes(recipe, pictures, run_recipe, tmp_path):
-    """Recipes 1 and 3 tell colours apart, by script and by commands alike, on the vectors of the network itself."""
+    """Recipes 1 and 3 separate colours, by script and by commands alike, on the vectors of the network itself."""
     (name, network, folder), (_, side_px, head) = recipe, NETWORKS[recipe[0]]
-    found = accuracy_in(run_recipe(name, pictures, "--backbone", folder))
+    accuracy = accuracy_in(run_recipe(name, pictures, "--backbone", folder))
     frieze_embed = ["embed", pictures, "--backbone", folder, "--out", tmp_path / "f"]
-    told = measured(*frieze_embed)[0] | measured("train", tmp_path / "f", "--head", head, "--out", tmp_path / "h")[0]
+    trained = measured(*frieze_embed)[0] | measured("train", tmp_path / "f", "--head", head, "--out", tmp_path / "h")[0]
     table = frieze.open_features(tmp_path / "f")
     rows = range(0, len(table), 5)
     ours, theirs = table.embeddings()[::5], plain(network, [pictures / table.ids[row] for row in rows], side_px)
     cosines = (ours * theirs).sum(1) / np.linalg.norm(ours, axis=1) / np.linalg.norm(theirs, axis=1)
-    assert (table.spec.dim, table.spec.image_size, told["n_test"]) == (2048, (side_px, side_px), 6)
-    assert found == pytest.approx(told["accuracy"], abs=1e-3) == 1.0
+    assert (table.spec.dim, table.spec.image_size, trained["n_test"]) == (2048, (side_px, side_px), 6)
+    assert accuracy == pytest.approx(trained["accuracy"], abs=1e-3) == 1.0
     assert cosines.min() > 1 - 1e-4
 
 
 def measured(*words):
-    """Run a command in a process of its own, and give its document and what it took of memory at most."""
+    """Run a command in a separate process; return its document and its peak memory."""
     command = [sys.executable, "-c", MEASURED, *map(str, words), "--json"]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=MOST_SECONDS)
     document, peak = done.stdout.strip().rsplit("\n", 1)
@@ -104,17 +104,17 @@ RECIPE2 += ("--unfreeze", "block5_conv1", "--layers", "256", "--learning-rate", 
 def test_the_fine_tuned_recipe(pictures, tmp_path):
     """Recipe 2 at 224 pixels is one command, and needs neither an hour nor the memory of a square of its maps."""
     words = ("finetune", pictures, *RECIPE2, "--no-augment", "--cache", "--epochs", 1, "--batch-size", 8)
-    told, peak = measured(*words, "--out", tmp_path / "m")
+    tuned, peak = measured(*words, "--out", tmp_path / "m")
     network = frieze.open_head(tmp_path / "m").classifier.network
     assert [layer.units for layer in network.layers if hasattr(layer, "units")] == [256, 3]
-    assert (network.count_params(), told["n_unfrozen"]) == (25_088 * 256 + 256 + 256 * 3 + 3, 7_079_424)
-    assert told["epochs"] == 1
-    assert told["probe"]["head"] == "linear"
+    assert (network.count_params(), tuned["n_unfrozen"]) == (25_088 * 256 + 256 + 256 * 3 + 3, 7_079_424)
+    assert tuned["epochs"] == 1
+    assert tuned["probe"]["head"] == "linear"
     assert peak < MOST_BYTES
 
 
 def test_the_script_of_the_fine_tuned_recipe(pictures, run_recipe):
     """Recipe 2's script runs at 224 pixels as it stands."""
-    found = run_recipe("recipe2", pictures, "--weights", "random", "--epochs", 1)
-    assert 0 <= accuracy_in(found) <= 1
-    assert "of a linear probe on the frozen backbone: " in found
+    output = run_recipe("recipe2", pictures, "--weights", "random", "--epochs", 1)
+    assert 0 <= accuracy_in(output) <= 1
+    assert "of a linear probe on the frozen backbone: " in output
