@@ -35,8 +35,8 @@ def write_table(path, ids, labels, embeddings, *, shard_size=1000, **options):
     with open_writer(path, Manifest(spec=spec, source="/pictures")) as writer:
         rows = to_part(columns, embeddings, part_schema(spec))
         for part, start in enumerate(range(0, max(1, len(rows)), shard_size)):
-            piece = rows.slice(start, shard_size)
-            writer.commit(Shard(part, np.arange(len(piece))), piece)
+            block = rows.slice(start, shard_size)
+            writer.commit(Shard(part, np.arange(len(block))), block)
     return open_features(path)
 
 

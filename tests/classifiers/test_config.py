@@ -1,7 +1,9 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
-from frieze.classifiers import HeadConfig
+from frieze.classifiers import FinetuneConfig, HeadConfig
 from frieze.classifiers.config import FitOptions, Network
 from frieze.core import InputError
 
@@ -18,7 +20,7 @@ from frieze.core import InputError
         ({"patience": 0}, "--patience 5"),
     ],
 )
-def test_a_network_that_can_not_be(options, hint):
+def test_invalid_networks_are_refused(options, hint):
     """Layers, dropout, epochs and patience out of range are refused with what can be typed."""
     with pytest.raises(InputError) as caught:
         Network(**options)
@@ -33,7 +35,32 @@ def test_only_a_network_has_layers():
 
 
 def test_weights_go_with_rows():
-    """The terms for some rows have the weights of these."""
+    """The options for some rows have the weights of these."""
     options = FitOptions(np.arange(5, dtype="f4"), seed=3).take(np.array([4, 1]))
     assert (options.weights.tolist(), options.seed) == ([4, 1], 3)
     assert FitOptions().take(np.array([0])).weights is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "--epochs is 0; it must be at least 1"),
+        ({"batch_size": 0}, "--batch-size is 0"),
+        ({"patience": -1}, "--patience is -1"),
+        ({"learning_rate": 0.0}, "The learning rate is 0.0"),
+        ({"learning_rate": 1.0}, "The learning rate is 1.0"),
+        ({"learning_rate": float("nan")}, "The learning rate is nan"),
+        ({"schedule": "linear"}, "Unknown schedule: linear"),
+        ({"caches": True}, "can't be augmented"),
+    ],
+)
+def test_invalid_options_are_refused(options, message):
+    """Numbers out of range, and kept maps of images that change, are refused with what to type."""
+    with pytest.raises(InputError, match=message) as caught:
+        FinetuneConfig(**options)
+    assert "--" in caught.value.hint or "cosine" in caught.value.hint
+
+
+def test_cache_without_augmentation():
+    """Maps are kept where images stay as they are."""
+    assert dataclasses.asdict(FinetuneConfig(caches=True, augments=False))["caches"] is True

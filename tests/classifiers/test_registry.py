@@ -14,14 +14,14 @@ def drawn():
     return random.getstate(), [np.array(one).tolist() for one in np.random.get_state()]  # noqa: NPY002  the shared one
 
 
-def test_separable_points_are_told_apart(trained, head):
+def test_separable_points_are_classified(trained, head):
     """Each head is right on every held-out row of points that a line tells apart."""
     trained[head]
     assert trained.results[head]["accuracy"] == 1
     assert trained.results[head]["macro_f1"] == 1
 
 
-def test_stored_head_says_what_the_fitted_one_said(doubtful, head, tmp_path):
+def test_a_loaded_head_predicts_like_the_fitted_one(doubtful, head, tmp_path):
     """Probabilities are the same bits before and after save and load."""
     fitted, embeddings = doubtful.refitted(head), doubtful.features.embeddings()
     fitted.save(tmp_path / fitted.file_name)

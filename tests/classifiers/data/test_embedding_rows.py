@@ -42,16 +42,16 @@ def test_some_of_the_rows(parts, rows):
     assert np.array_equal(EmbeddingRows(parts, rows)[chosen].read(), unit_rows(parts.embeddings())[rows[chosen]])
 
 
-def test_pieces_come_in_the_order_of_the_table(parts, rows):
-    """Gone through twice, each row comes once each time, with its place."""
+def test_blocks_come_in_the_order_of_the_table(parts, rows):
+    """Gone through twice, each row comes once each time, with its position."""
     stored, unit = EmbeddingRows(parts, rows), unit_rows(parts.embeddings())
     for _ in range(2):
         positions = np.concatenate([positions for _, positions in stored])
         assert positions.tolist() == stored.order.tolist() == np.argsort(rows).tolist()
-        assert all(np.array_equal(piece, unit[rows[positions]]) for piece, positions in stored)
+        assert all(np.array_equal(block, unit[rows[positions]]) for block, positions in stored)
 
 
-def test_pools_mix_parts(parts, rows, monkeypatch):
+def test_shuffled_blocks_mix_parts(parts, rows, monkeypatch):
     """Pools hold parts drawn at random, and each row once."""
     monkeypatch.setattr(stored_rows, "_SHUFFLED_PARTS", 2)
     stored, unit = EmbeddingRows(parts, rows), unit_rows(parts.embeddings())
@@ -61,7 +61,7 @@ def test_pools_mix_parts(parts, rows, monkeypatch):
     assert all(np.array_equal(embeddings, unit[rows[positions]]) for embeddings, positions in shuffled_blocks)
 
 
-def test_a_pool_without_a_row_is_left_out(parts, monkeypatch):
+def test_parts_without_a_row_are_skipped(parts, monkeypatch):
     """Parts that hold none of the rows give no pool."""
     monkeypatch.setattr(stored_rows, "_SHUFFLED_PARTS", 1)
     assert len(list(EmbeddingRows(parts, np.array([3, 150])).shuffled_blocks(np.random.default_rng(0)))) == 2
@@ -75,21 +75,21 @@ def test_a_function_of_rows(parts, rows):
 
 
 @pytest.mark.parametrize(("most_rows", "is_stored"), [(50, False), (49, True), (None, False)])
-def test_rows_are_held_where_they_may(parts, rows, most_rows, is_stored):
+def test_rows_are_loaded_where_they_fit(parts, rows, most_rows, is_stored):
     """50 rows lie in memory where so many may, else they stay in the table."""
     assert isinstance(load_or_stream(parts, rows, most_rows=most_rows), EmbeddingRows) == is_stored
 
 
-def test_half_of_the_free_memory_may_be_taken(parts, rows, monkeypatch):
+def test_half_of_the_free_memory_is_the_limit(parts, rows, monkeypatch):
     """Without a limit, half of what is free is one: 50 rows of 8 floats take 1600 bytes, a fit twice as much."""
     monkeypatch.setattr(stored_rows, "free_memory", lambda: 6399)
     assert isinstance(load_or_stream(parts, rows), EmbeddingRows)
 
 
 def test_codes_and_weights_go_with_their_rows(parts, rows):
-    """The solver's pieces have each row with its own code and weight."""
+    """The solver's blocks have each row with its own code and weight."""
     codes, weights = np.arange(50), np.arange(50, dtype="f4")
     row_blocks, ordered = as_row_blocks(EmbeddingRows(parts, rows), codes, weights)
     found = list(row_blocks)
     assert np.array_equal(np.concatenate([own for _, own in found]), ordered)
-    assert np.array_equal(np.concatenate([piece for piece, _ in found]), unit_rows(parts.embeddings())[np.sort(rows)])
+    assert np.array_equal(np.concatenate([block for block, _ in found]), unit_rows(parts.embeddings())[np.sort(rows)])

@@ -35,7 +35,7 @@ def test_order_of_the_table_does_not_matter(order):
 
 
 def test_take_chooses_by_place():
-    """Taking places keeps all columns in step."""
+    """Taking positions keeps all columns in step."""
     taken = labelled_rows(rows()).take(np.array([2, 0]))
     assert (taken.rows.tolist(), taken.ids.tolist(), taken.labels.tolist()) == (
         [3, 0],

@@ -11,7 +11,7 @@ from frieze.core import InputError
 LABELS = np.repeat(np.array(["ant", "bee"], dtype=object), [10, 40])
 
 
-def test_each_class_has_so_many():
+def test_each_class_has_the_same_number():
     """A draw has the same number of each class, all of them training rows; the test rows stay."""
     whole = split_stratified(LABELS, test_size=0.2, seed=0)
     draws = few_shot_draws(whole, LABELS, 3, seed=0)
@@ -24,7 +24,7 @@ def test_each_class_has_so_many():
 
 
 @pytest.mark.parametrize("shots", [0, 9])
-def test_no_more_than_there_are(shots):
+def test_more_shots_than_rows_are_refused(shots):
     """More rows than the smallest class has, or none, are refused, with the class and what can be typed."""
     with pytest.raises(InputError, match="ant has 8 images to train on") as caught:
         few_shot_draws(split_stratified(LABELS, test_size=0.2, seed=0), LABELS, shots, seed=0)
@@ -38,7 +38,7 @@ def few(overlapping, tmp_path_factory):
     return out, train_head(overlapping, out, config=HeadConfig("prototype"), split_config=SplitConfig(shots=2))
 
 
-def test_the_draws_are_told(few):
+def test_the_draws_are_reported(few):
     """The document has the accuracy of each draw, the first being the stored head's, with their mean and spread."""
     _, document = few
     told = document["shots"]

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from frieze.classifiers.data.splits import split_given, split_groups, split_rows
+from frieze.classifiers.data.splits import fold_rows, image_numbers, split_given, split_groups, split_rows
 from frieze.core import InputError
 
 COUNTS = st.lists(st.integers(1, 30), min_size=2, max_size=6).filter(lambda counts: max(counts) > 1)
@@ -91,13 +91,13 @@ def test_a_class_of_one_group_is_fitted_on():
 
 
 @pytest.mark.parametrize("groups", [np.zeros(40, int), np.arange(40) // 20])
-def test_groups_that_cannot_be_parted(groups):
+def test_groups_that_cannot_be_split(groups):
     """One group, or one for each class, leave nothing to hold out."""
     with pytest.raises(InputError, match="too few or too large"):
         split_groups(LABELS, groups, test_size=0.25, seed=0)
 
 
-def test_a_column_says_where_rows_go():
+def test_a_column_decides_the_split():
     """Train, val and test are taken in any spelling; rows without a word are left out; val is fitted on in the end."""
     parts = np.array([" Train", "train", "VAL", "test", None, " Train", "train", "VAL", "test", " "] * 4, dtype=object)
     split = split_given(parts, LABELS, column="part")
@@ -115,7 +115,45 @@ def test_a_column_says_where_rows_go():
         (["train"] * 20 + ["test"] * 20, "gives 20 rows to train and 20 to test, and none to train of bee"),
     ],
 )
-def test_a_column_that_does_not_part(parts, message):
+def test_an_invalid_split_column_is_refused(parts, message):
     """Another word, an empty part, or a class that is only tested, is refused with what was found."""
     with pytest.raises(InputError, match=message):
         split_given(np.array(parts, dtype=object), LABELS, column="part")
+
+
+GROUPS = st.lists(st.integers(-1, 5), min_size=1, max_size=40).map(lambda groups: np.array(groups, np.int64))
+
+
+@given(GROUPS)
+def test_images_are_numbered_by_group(groups):
+    """Rows have the same number where they have the same group, and a row without one has a number of its own."""
+    images = image_numbers(groups)
+    same = (groups[:, None] == groups) & (groups >= 0) | np.eye(len(groups), dtype=bool)
+    assert np.array_equal(images[:, None] == images, same)
+    assert sorted(set(images)) == list(range(images.max() + 1))
+
+
+@given(GROUPS, st.integers(0, 9))
+def test_copies_stay_together(groups, seed):
+    """All rows of a group are in one fold."""
+    images = image_numbers(groups)
+    folds = fold_rows(images % 3, images, n_folds=5, seed=seed)
+    assert len(set(zip(images.tolist(), folds.tolist(), strict=True))) == images.max() + 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_each_fold_has_its_share_of_each_class(seed):
+    """Every class of distinct images is dealt out evenly, to within one image a fold."""
+    codes = np.repeat([0, 1, 2], [50, 5, 23])
+    folds = fold_rows(codes, np.arange(78), n_folds=5, seed=seed)
+    counts = np.array([np.bincount(folds[codes == code], minlength=5) for code in range(3)])
+    assert np.ptp(counts, axis=1).tolist() == [0, 0, 1]
+    assert np.ptp(np.bincount(folds)) <= 1
+
+
+def test_the_seed_decides():
+    """The same seed deals the same folds, another one others."""
+    codes, images = np.repeat([0, 1], 20), np.arange(40)
+    one, again, other = (fold_rows(codes, images, n_folds=5, seed=seed) for seed in (1, 1, 2))
+    assert np.array_equal(one, again)
+    assert not np.array_equal(one, other)

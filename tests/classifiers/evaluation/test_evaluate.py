@@ -79,7 +79,7 @@ def test_the_bytes_of_a_fitted_image_are_known_under_any_name(trained, table, po
 
 
 @pytest.mark.parametrize("label", ["COW", " cow", "cow "])
-def test_a_label_that_is_nearly_known_is_told(trained, table, points, label):
+def test_a_misspelt_label_is_named(trained, table, points, label):
     """Labels that differ from a class in case or blanks alone are named with it, and so is what to do."""
     ids, _, embeddings = points(noise=0.1)
     with pytest.raises(InputError, match=re.escape(f"{label!r} (not 'cow')")) as caught:
@@ -137,7 +137,7 @@ def test_a_head_that_lists_no_files_is_refused_without_its_split(copied, separab
             evaluate_head(path, separable)
 
 
-def test_a_head_that_is_trained_again_meanwhile(copied, separable, monkeypatch):
+def test_a_head_that_is_retrained_meanwhile(copied, separable, monkeypatch):
     """A head that another one replaces between reading its model and its split is read again, both."""
     path, read = copied("prototype"), evaluation.read_split
 

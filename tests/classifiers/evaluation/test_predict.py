@@ -8,7 +8,7 @@ from frieze.classifiers import HeadConfig, open_head, predict_features, train_he
 from frieze.core import FeatureFileError, MismatchError
 
 
-def test_file_says_what_the_head_says(doubtful, head, tmp_path):
+def test_the_file_has_the_predictions_of_the_head(doubtful, head, tmp_path):
     """The file has the head's prediction and probability for each id, in the order of the table."""
     labels, probabilities = open_head(doubtful[head]).predict(doubtful.features.embeddings())
     predict_features(doubtful[head], doubtful.features, tmp_path / "p.parquet")
@@ -88,7 +88,7 @@ def test_predictions_may_stand_below_a_colon(trained, tmp_path, monkeypatch):
     assert len(pq.read_table(tmp_path / "a:b" / "p.parquet")) == 60
 
 
-def test_class_names_are_written_as_they_are(table, tmp_path, points):
+def test_class_names_are_written_unchanged(table, tmp_path, points):
     """Names with any characters, also those of our own columns, give one column each."""
     names = ["", "ID", "Zoë, 2/3", "\n'\"", "a.b", "id", "prediction", "score_id", "😀"]
     ids, _, embeddings = points(noise=0.1)

@@ -57,7 +57,7 @@ def parts(table):
     return table([f"{n:03d}" for n in range(64)], [None] * 64, rng.normal(size=(64, 8)).astype("f"), shard_size=8)
 
 
-def test_as_here(trained, parts, cluster, tmp_path):
+def test_ray_writes_the_same_file(trained, parts, cluster, tmp_path):
     """Part by part, in the table's order and with two under way at most, the file is the one that is written here."""
     here, there = tmp_path / "here.parquet", tmp_path / "there.parquet"
     predict_features(trained["linear"], parts, here, scores=True)
@@ -80,7 +80,7 @@ def test_a_machine_that_does_not_see_the_head(trained, parts, cluster, tmp_path,
     assert not (tmp_path / "p.parquet").exists()
 
 
-def test_what_the_cluster_can_not_do(trained, parts, cluster, tmp_path):
+def test_a_failed_part_raises_an_error(trained, parts, cluster, tmp_path):
     """A part that no machine brings to an end is an error that says where to look."""
     cluster.error = RayError("out of memory")
     with pytest.raises(InputError, match="could not do a part of the work"):

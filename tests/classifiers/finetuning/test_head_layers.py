@@ -31,7 +31,7 @@ def fitted(overlapping, tf):
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_layers_say_what_the_head_says(fitted, kind, n_classes):
+def test_layers_predict_like_the_head(fitted, kind, n_classes):
     """As layers a head gives its own probabilities for raw embeddings, and so does the head made of these again."""
     embeddings, head = fitted(kind, n_classes)
     before = random.getstate()

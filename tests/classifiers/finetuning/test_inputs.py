@@ -16,7 +16,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 3), dtype=np.uint8
 
 @pytest.fixture
 def images():
-    """Twenty images of 4 x 4 pixels; `asked` lists the places that were read."""
+    """Twenty images of 4 x 4 pixels; `asked` lists the positions that were read."""
     asked = []
 
     def read(positions):
@@ -29,7 +29,7 @@ def images():
 
 
 def drawn(images, positions, **options):
-    """Return the places drawn, batch by batch, by looking them up among the pixels."""
+    """Return the positions drawn, batch by batch, by looking them up among the pixels."""
     found = [(pixels.numpy(), codes.numpy()) for (pixels,), codes in batches(images, CODES, positions, **options)]
     rows = [[int(np.flatnonzero((one == PIXELS).all((1, 2, 3)))[0]) for one in pixels] for pixels, _ in found]
     assert all(np.array_equal(CODES[own], codes) for own, (_, codes) in zip(rows, found, strict=True))
@@ -44,7 +44,7 @@ def test_each_row_comes_once(images, tf):
 
 
 def test_the_seed_decides_the_order(images, tf):
-    """The same seed draws the same order, another one another; without a seed the order is that of the places."""
+    """The same seed draws the same order, another one another; without a seed the order is that of the positions."""
     one, again, other, none = (
         list(itertools.chain(*drawn(images, np.arange(20), batch_size=8, seed=seed)))
         for seed in ([0, 1], [0, 1], [0, 2], None)
@@ -59,7 +59,7 @@ def test_the_number_of_batches_is_known(images, tf):
     assert images.asked == []
 
 
-def test_a_read_that_fails_is_told(tf):
+def test_a_failed_read_raises_its_error(tf):
     """An image that is gone ends the run with its own error, which TensorFlow would hide in one of its own."""
 
     def lose(_):
@@ -71,7 +71,7 @@ def test_a_read_that_fails_is_told(tf):
     assert caught.value.hint == "Put it back."
 
 
-def test_every_error_of_a_read_is_told(tf):
+def test_every_error_of_a_read_is_raised(tf):
     """So does any other error, be it of the disk or for lack of memory."""
 
     def fail(_):
@@ -98,7 +98,7 @@ def lower(tf):
 
 @pytest.fixture
 def maps(lower, images, tmp_path):
-    """`maps()`: the maps at a place of their own, not filled."""
+    """`maps()`: the maps in a folder of their own, not filled."""
     return lambda: CachedActivations(tmp_path / "work" / "maps", lower, images, 20)
 
 
@@ -133,7 +133,7 @@ def test_maps_are_made_once(maps, images):
     assert np.allclose(again.rows(np.array([9]))[0], PIXELS[[9]] / 127.5, atol=1e-3)
 
 
-def test_half_made_maps_are_made_again(maps, images):
+def test_incomplete_caches_are_written_again(maps, images):
     """Cut off while they are made, they are made from the beginning."""
 
     def stop(*_):

@@ -19,7 +19,7 @@ STEPS = 5  # an epoch
 
 
 class Run:
-    """A network of fixed weights and its course, at a checkpoint of its own; `told` are its steps."""
+    """A network of fixed weights and its config, with a checkpoint of its own; `told` are its steps."""
 
     def __init__(self, path, *, stop_at=None, units=8, noise=0.0, **config):
         keras = import_keras()
@@ -78,7 +78,7 @@ def test_a_checkpoint_comes_back(tmp_path):
     assert TrainingState.load(tmp_path / "none.npz") == TrainingState()
 
 
-def test_history_begins_before_any_epoch(unbroken):
+def test_history_starts_before_training(unbroken):
     """The first entry is the start's, on the watched rows alone; the others tell both sides and the time."""
     history = unbroken[1].history
     assert sorted(history[0]) == ["val_accuracy", "val_loss"]
@@ -86,7 +86,7 @@ def test_history_begins_before_any_epoch(unbroken):
     assert history[-1]["val_loss"] < history[0]["val_loss"]
 
 
-def test_steps_are_told(unbroken):
+def test_steps_are_reported(unbroken):
     """Each step of all epochs is told with the number there may be."""
     assert unbroken[0].told == [(n, 3 * STEPS) for n in range(1, 3 * STEPS + 1)]
 
@@ -119,7 +119,7 @@ def test_random_images_go_on_where_they_were_cut(run, tmp_path, tf):
         assert [one[name] for one in again.history[1:]] == pytest.approx([one[name] for one in whole.history[1:]])
 
 
-def test_what_is_done_is_not_done_again(run, unbroken):
+def test_a_finished_run_is_not_repeated(run, unbroken):
     """Run once more when all is done, it takes no step, and has the same best weights."""
     again = run()
     shutil.copy(unbroken[0].path, again.path)

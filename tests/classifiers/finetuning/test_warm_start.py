@@ -22,7 +22,7 @@ def examples_of(table):
 
 
 def ids_of(examples, positions):
-    """Return the ids at some places, sorted."""
+    """Return the ids at some positions, sorted."""
     return sorted(examples.ids[positions].tolist())
 
 
@@ -35,15 +35,15 @@ def probe(overlapping, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def parted(probe, overlapping):
+def examples_and_split(probe, overlapping):
     """The overlapping examples and their split."""
     examples = examples_of(overlapping)
     return examples, reuse_split(probe, examples, seed=0)[0]
 
 
-def test_the_parts_are_the_probes(probe, parted):
+def test_the_split_is_the_probes(probe, examples_and_split):
     """Rows are trained on and tested as they were, by id; a tenth of each class of the former validates."""
-    examples, split = parted
+    examples, split = examples_and_split
     told = {
         part: sorted(row["id"] for row in read_split(probe.path) if row["part"] == part) for part in ("train", "test")
     }
@@ -60,9 +60,9 @@ def test_the_seed_decides_the_validation(probe, overlapping):
     assert one == again != other
 
 
-def test_groups_stay_together_in_the_validation(probe, parted):
+def test_groups_stay_together_in_the_validation(probe, examples_and_split):
     """With groups, rows of one are on one side of the validation part, too; without, some are on both."""
-    examples, without = parted
+    examples, without = examples_and_split
     groups = np.arange(len(examples)) // 5
     split, _ = reuse_split(probe, examples, seed=0, groups=groups)
 
@@ -91,9 +91,9 @@ def test_order_and_changes(probe, table, points):
     assert found == told
 
 
-def test_a_validation_part_stays(probe, parted, overlapping, tmp_path):
+def test_a_validation_part_stays(probe, examples_and_split, overlapping, tmp_path):
     """Where the probe has a validation part, that is the validation part here, and rows not drawn stay so."""
-    examples, split = parted
+    examples, split = examples_and_split
     train = split.fit_and_validation
     validation, unused = train[10:30], train[:5]
     parts = dataclasses.replace(split, fit=np.setdiff1d(train, validation), validation=validation)
@@ -128,7 +128,7 @@ def test_other_classes_are_refused(probe, table, points, renamed):
 
 
 @pytest.mark.parametrize("kind", ["linear", "svm"])
-def test_begins_without_the_validation_rows(overlapping, table, points, tmp_path, kind):
+def test_warm_start_is_fitted_without_validation_rows(overlapping, table, points, tmp_path, kind):
     """The head to begin from is the same, whatever the embeddings of validation rows are, but for its softness."""
     train_head(overlapping, tmp_path / "head", config=HeadConfig(kind))
     head, examples = open_head(tmp_path / "head"), examples_of(overlapping)
@@ -145,24 +145,26 @@ def test_begins_without_the_validation_rows(overlapping, table, points, tmp_path
     assert [type(part) for part in heads] == 2 * [type(head.classifier)]
 
 
-def test_begins_with_the_probes_setting(probe, parted, overlapping):
+def test_warm_start_has_the_probes_hyperparameter(probe, examples_and_split, overlapping):
     """The setting that was chosen for the probe is not chosen again; the head is another one than the probe."""
-    head = warm_start(probe, overlapping, *parted, hidden=None, seed=0)
+    head = warm_start(probe, overlapping, *examples_and_split, hidden=None, seed=0)
     assert probe.document["scores"]["setting"]["C"] == head.pipeline[-1].C
     assert not np.allclose(head.coef_and_intercept()[0], probe.classifier.coef_and_intercept()[0], atol=1e-3)
 
 
-def test_a_network_keeps_its_form(parted, overlapping, monkeypatch):
+def test_a_network_keeps_its_architecture(examples_and_split, overlapping, monkeypatch):
     """Of a keras probe the hidden layers are the same, also where it has been fine-tuned and no setting is told."""
     monkeypatch.setattr(KerasHead, "fit", lambda *_: None)
     network = KerasHead.new(8, np.array(["ant", "bee", "cow"]), Network((7, 5), 0.2), seed=0)
     probe = SimpleNamespace(document={"head": "keras", "scores": {}}, classifier=network, classes=network.classes)
-    assert warm_start(probe, overlapping, *parted, hidden=None, seed=0).architecture == Network((7, 5), 0.2)
+    assert warm_start(probe, overlapping, *examples_and_split, hidden=None, seed=0).architecture == Network((7, 5), 0.2)
 
 
-def test_a_new_network(probe, parted, overlapping):
+def test_a_new_network(probe, examples_and_split, overlapping):
     """Asked for hidden layers, it begins with a network that has learnt nothing; the seed decides its weights."""
-    one, again, other = (warm_start(probe, overlapping, *parted, hidden=Network((6,)), seed=seed) for seed in (0, 0, 1))
+    one, again, other = (
+        warm_start(probe, overlapping, *examples_and_split, hidden=Network((6,)), seed=seed) for seed in (0, 0, 1)
+    )
     assert one.architecture == Network((6,))
     weights = [head.network.get_weights()[0] for head in (one, again, other)]
     assert np.array_equal(weights[0], weights[1])
@@ -170,8 +172,8 @@ def test_a_new_network(probe, parted, overlapping):
     assert one.classes.tolist() == ["ant", "bee", "cow"]
 
 
-def test_mean_length():
-    """The mean length of the rows is that of all pieces of the table; zero rows alone count as one."""
+def test_mean_norm():
+    """The mean norm of the rows is that of all blocks of the table; zero rows alone count as one."""
     row_blocks = [np.array([[3.0, 4.0]], np.float32), np.array([[0.0, 1.0], [6.0, 0.0]], np.float32)]
     assert mean_norm(SimpleNamespace(vectors=lambda: iter(row_blocks))) == pytest.approx(4)
     assert mean_norm(SimpleNamespace(vectors=lambda: iter([np.zeros((2, 3), np.float32)]))) == 1
@@ -180,16 +182,16 @@ def test_mean_length():
 TRUNK = SimpleNamespace(free="2 of 9 layers, from top on", n_free=1234, count_bytes=lambda batch: 1_000 * batch)
 
 
-def test_enough_is_let_through(parted, monkeypatch):
+def test_enough_images_are_accepted(examples_and_split, monkeypatch):
     """Classes in all parts, five images each and memory for a step are enough."""
     monkeypatch.setattr("frieze.classifiers.finetuning.warm_start.free_memory", lambda: 32_000)
-    check_feasible(*parted, TRUNK, 32)
+    check_feasible(*examples_and_split, TRUNK, 32)
 
 
 @pytest.mark.parametrize("part", ["training", "validation", "test"])
-def test_a_class_that_a_part_lacks(parted, part):
+def test_a_class_that_a_part_lacks(examples_and_split, part):
     """Each part has an image of each class, or it is refused by name."""
-    examples, split = parted
+    examples, split = examples_and_split
     name = "fit" if part == "training" else part
     kept = [row for row in getattr(split, name) if examples.labels[row] != "cow"]
     with pytest.raises(InputError, match=f"The {part} part has no image of cow"):
@@ -197,18 +199,18 @@ def test_a_class_that_a_part_lacks(parted, part):
 
 
 @pytest.mark.parametrize(("method", "option"), [("stratified", "Add"), ("grouped", "--group"), ("column", "--split")])
-def test_the_hint_names_what_left_a_class_out(parted, method, option):
+def test_the_hint_names_what_left_a_class_out(examples_and_split, method, option):
     """A class that groups or a column keep out of a part is no matter of more images."""
-    examples, split = parted
+    examples, split = examples_and_split
     kept = np.array([row for row in split.test if examples.labels[row] != "cow"])
     with pytest.raises(InputError) as caught:
         check_feasible(examples, dataclasses.replace(split, test=kept, method=method), TRUNK, 32)
     assert option in caught.value.hint
 
 
-def test_too_few_images(parted):
+def test_too_few_images(examples_and_split):
     """Fewer than five images a class are refused with what they would have to carry, and the probe is named."""
-    examples, _ = parted
+    examples, _ = examples_and_split
     some = [np.flatnonzero(examples.labels == name) for name in ("ant", "bee", "cow")]
     parts = [
         np.sort(np.concatenate([positions[first:last] for positions in some]))
@@ -237,7 +239,7 @@ def test_too_few_images_are_known_by_their_labels(counts, test_size, message):
 
 
 @pytest.mark.parametrize(("n_images", "test_size", "n_enough"), [(2, 0.2, 7), (4, 0.2, 7), (6, 0.2, 7), (6, 0.5, 12)])
-def test_says_how_many_images_are_enough(n_images, test_size, n_enough):
+def test_the_hint_has_the_number_of_images_that_are_enough(n_images, test_size, n_enough):
     """The number of images that is advised is enough, and one less is not, whatever the share held out."""
     with pytest.raises(InputError) as caught:
         check_images(np.repeat(["ant", "bee"], n_images).astype(object), TRUNK, test_size=test_size, seed=0)
@@ -258,9 +260,9 @@ def test_a_probe_that_leaves_nothing_to_validate_on(table, points, tmp_path):
         reuse_split(open_head(tmp_path / "head"), examples_of(two), seed=0)
 
 
-def test_too_little_memory(parted, monkeypatch):
+def test_too_little_memory(examples_and_split, monkeypatch):
     """A step that takes more memory than is free is refused with a batch that would do."""
     monkeypatch.setattr("frieze.classifiers.finetuning.warm_start.free_memory", lambda: 16_000)
     with pytest.raises(InputError, match="A step takes about 32KB of memory; 16KB are free") as caught:
-        check_feasible(*parted, TRUNK, 32)
+        check_feasible(*examples_and_split, TRUNK, 32)
     assert "--batch-size 8" in caught.value.hint

@@ -9,8 +9,8 @@ from frieze.classifiers.kinds.rbf_svm import MIN_LEAD, LinearReadout, OneVsOne, 
 from frieze.core import import_tensorflow
 
 
-def draw_duels(n_classes, n=40, seed=0):
-    """Fit SVC on rows that overlap; give it, its duels and kernel values float32 [n, S] of other rows."""
+def draw_one_vs_one(n_classes, n=40, seed=0):
+    """Fit SVC on rows that overlap; give it, its one-vs-one readout and kernel values float32 [n, S] of other rows."""
     generator = np.random.default_rng(seed)
     rows, others = generator.normal(size=(2, n * n_classes, 3)).astype("f4")
     codes = np.arange(len(rows)) % n_classes
@@ -38,24 +38,24 @@ def test_kernel_has_a_width(gamma):
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 6])
-def test_the_largest_margin_is_of_the_predicted_class(n_classes):
-    """The class of the largest margin is what SVC predicts, in rows too where no class wins all its duels."""
-    model, duels, others, values = draw_duels(n_classes)
-    found = duels.logits(values)
+def test_the_predicted_class_has_the_largest_logit(n_classes):
+    """The class of the largest logit is what SVC predicts, even where no class wins all its pairs."""
+    model, readout, others, values = draw_one_vs_one(n_classes)
+    found = readout.logits(values)
     assert found.shape == (len(others), n_classes)
     assert np.array_equal(found.argmax(1), model.predict(others))
 
 
 @pytest.mark.parametrize("n_classes", [3, 6])
-def test_margins_are_likelihoods_of_duels(n_classes):
-    """A margin is the summed log sigmoid of scikit-learn's decisions; a winner of votes alone is lifted above."""
-    model, duels, others, values = draw_duels(n_classes)
+def test_logits_are_likelihoods_of_pairs(n_classes):
+    """A logit is the summed log sigmoid of scikit-learn's decision values; a winner of votes alone is raised above."""
+    model, readout, others, values = draw_one_vs_one(n_classes)
     decisions = model.set_params(decision_function_shape="ovo", break_ties=False).decision_function(others)
     expected, pairs = np.zeros((len(others), n_classes)), np.triu_indices(n_classes, 1)
     for first, second, column in zip(*pairs, decisions.T, strict=True):
         expected[:, first] -= np.log1p(np.exp(-column))
         expected[:, second] -= np.log1p(np.exp(column))
-    found = duels.logits(values) + np.log(2)  # of each class against itself
+    found = readout.logits(values) + np.log(2)  # of each class against itself
     is_lifted = np.arange(n_classes) == found.argmax(1)[:, None]
     assert np.allclose(found[~is_lifted], expected[~is_lifted], atol=1e-4)
     ahead = np.sort(expected, axis=1)[:, -1] + MIN_LEAD
@@ -64,11 +64,11 @@ def test_margins_are_likelihoods_of_duels(n_classes):
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 6])
-def test_duels_in_a_graph_are_the_duels(n_classes):
-    """The TensorFlow function gives the margins."""
-    _, duels, _, values = draw_duels(n_classes)
-    got = duels.as_function()(import_tensorflow().constant(values)).numpy()
-    assert np.allclose(got, duels.logits(values), atol=1e-4)
+def test_one_vs_one_as_tf_function(n_classes):
+    """The TensorFlow function returns the logits."""
+    _, readout, _, values = draw_one_vs_one(n_classes)
+    got = readout.as_function()(import_tensorflow().constant(values)).numpy()
+    assert np.allclose(got, readout.logits(values), atol=1e-4)
 
 
 def test_sums_are_weighted():
@@ -77,12 +77,15 @@ def test_sums_are_weighted():
     values = np.array([[1, 1], [0, 2]], "f4")
     assert sums.logits(values).tolist() == [[3, 17, 21], [4, 18, 22]]
     assert sums.as_function()(import_tensorflow().constant(values)).numpy().tolist() == [[3, 17, 21], [4, 18, 22]]
-    assert (sums.row_floats, dataclasses.replace(draw_duels(2)[1], coef=np.ones((2, 5), "f4")).row_floats) == (2, 17)
+    assert (sums.row_floats, dataclasses.replace(draw_one_vs_one(2)[1], coef=np.ones((2, 5), "f4")).row_floats) == (
+        2,
+        17,
+    )
 
 
 @pytest.mark.parametrize("spoilt", [0, 1, 2])
-def test_duels_fit_together(spoilt):
-    """Weights, intercepts and counts of different duels are refused."""
+def test_one_vs_one_checks_shapes(spoilt):
+    """Weights, intercepts and counts of different pairs are refused."""
     parts = [np.ones((2, 6)), np.ones(3), np.array([1, 2, 3])]
     OneVsOne.of(*parts)
     parts[spoilt] = parts[spoilt][..., :-1]

@@ -46,7 +46,7 @@ JUDGES = {
 
 @pytest.mark.parametrize("kind", JUDGES)
 def test_heads_of_vgg16s_maps_are_scikit_learns(kind):
-    """Of 60 rows of 25,088 numbers, VGG16's maps laid end to end, margins are those of scikit-learn's own model."""
+    """Of 60 rows of 25,088 numbers, VGG16's maps laid end to end, decision values are those of scikit-learn's model."""
     rng, codes = np.random.default_rng(0), np.arange(60) % 5
     maps = np.maximum(rng.normal(size=(5, 25_088))[codes] + 3 * rng.normal(size=(60, 25_088)), 0)
     embeddings, labels = unit_rows(maps).astype("f4"), np.array(list("abcde"), object)[codes]
@@ -66,7 +66,7 @@ def test_ridge_of_many_long_rows_is_scikit_learns(overlapping, monkeypatch):
     assert np.allclose(stepped.logits(embeddings), default.logits(embeddings), atol=1e-4)
 
 
-def test_margins_are_scikit_learns(overlapping):
+def test_logits_are_scikit_learns(overlapping):
     """Without a temperature the probabilities of `linear` are those of LogisticRegression."""
     embeddings, labels = unit_rows(overlapping.embeddings()), overlapping.labels
     for rows in (np.arange(150), np.flatnonzero(labels != "cow")):
@@ -131,7 +131,7 @@ def test_svm_probabilities_are_calibrated(doubtful, table):
 
 @pytest.mark.parametrize("kind", [LinearHead, SvmHead, RidgeHead, PrototypeHead])
 def test_two_classes_have_both_probabilities(kind, overlapping):
-    """With two classes the higher probability is on the side of the model's one margin."""
+    """With two classes the higher probability is on the side of the model's one decision value."""
     rows = np.flatnonzero(overlapping.labels != "cow")
     embeddings, labels = unit_rows(overlapping.embeddings()[rows]), overlapping.labels[rows]
     head = next(kind.fit_each(embeddings, labels, [1.0], FitOptions()))

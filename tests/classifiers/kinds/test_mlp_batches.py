@@ -33,7 +33,7 @@ def test_an_epoch_has_each_row_equally_often(embeddings):
     assert all(sorted(drawn[start : start + 75]) == ROWS.tolist() for start in range(0, 2000, 75))
 
 
-def test_a_batch_has_the_rows_it_says(embeddings, overlapping):
+def test_a_batch_has_its_rows_codes_and_weights(embeddings, overlapping):
     """Embeddings, codes and weights of a batch belong together, and have the shape that the network was built for."""
     weights = np.linspace(0, 1, 150, dtype="f4")
     unit = unit_rows(overlapping.embeddings())
@@ -61,7 +61,7 @@ def test_watched_rows_are_in_memory(embeddings, overlapping):
     assert np.array_equal(validation, unit[np.setdiff1d(np.arange(150), fitted)])
 
 
-def test_a_part_that_breaks_is_told(overlapping, monkeypatch):
+def test_a_broken_part_raises_its_error(overlapping, monkeypatch):
     """A part that can't be read while a network learns ends the fit with its own error, not with TensorFlow's."""
 
     def fail(*_):

@@ -77,7 +77,7 @@ def test_fewer_vectors_come_near_the_exact_machine():
 
 
 @pytest.mark.usefixtures("approximated")
-def test_folds_are_fitted_as_the_whole_is(monkeypatch):
+def test_folds_are_fitted_like_all_rows(monkeypatch):
     """A fold of few rows is approximated where the whole has many: C and temperature are for the same machine."""
     embeddings, labels = draw_shells(120)
     assert fit(embeddings[:90], labels[:90]).note == ""
@@ -128,7 +128,7 @@ def test_weights_reach_the_approximation():
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.usefixtures("approximated")
-def test_the_approximation_is_kept_and_exported(tmp_path, n_classes):
+def test_the_approximation_is_stored_and_exported(tmp_path, n_classes):
     """After save and load probabilities are the same bits, and in TensorFlow's operations the same."""
     embeddings, labels = draw_shells(300, n_classes=n_classes)
     head = fit(embeddings, labels)
@@ -153,8 +153,8 @@ def test_probabilities_are_calibrated(monkeypatch, most):
     assert calibration_error(found.max(1), head.classes[found.argmax(1)] == right) < 0.03
 
 
-def test_many_rows_are_asked_in_blocks(monkeypatch):
-    """Rows that do not fit one block have the margins they have together."""
+def test_many_rows_are_predicted_in_blocks(monkeypatch):
+    """Rows that do not fit one block have the logits they have in one block."""
     embeddings, labels = draw_shells(100)
     head = fit(embeddings, labels)
     together = head.logits(embeddings)

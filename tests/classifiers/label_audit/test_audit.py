@@ -77,7 +77,7 @@ def test_an_image_that_was_replaced_is_on_no_side(audit, points, table, tmp_path
     assert not set(ids[:10]) & set(found["duplicate_split"])
 
 
-def test_small_classes_are_told_and_not_judged(audit, points):
+def test_small_classes_are_listed_and_not_audited(audit, points):
     """The rows of a class of fewer than five distinct images are listed; copies count once."""
     ids, labels, embeddings = points(noise=0.1)
     labels[20:60] = ["dot"] * 4 + ["bee"] * 16 + ["fly"] * 5 + ["cow"] * 15
@@ -88,7 +88,7 @@ def test_small_classes_are_told_and_not_judged(audit, points):
     assert document["n_judged"] == 51
 
 
-def test_one_class_has_no_doubts(audit, points):
+def test_one_class_has_no_label_issues(audit, points):
     """Where no two classes can be told apart, no label is judged, and the rest is found all the same."""
     ids, _, embeddings = points(noise=0.1)
     embeddings[7] = -1

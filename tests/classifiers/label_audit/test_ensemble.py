@@ -7,7 +7,7 @@ from frieze.classifiers.label_audit.audit import pool_probabilities
 
 
 def probabilities(codes, *, n_right, probability):
-    """Return an opinion float32 [N, 2] that is right on the first rows, as sure of each."""
+    """Return probabilities float32 [N, 2] that is right on the first rows, as sure of each."""
     is_right = np.arange(len(codes)) < n_right
     own = np.where(is_right, probability, 1 - probability)
     found = np.empty((len(codes), 2), np.float32)
@@ -21,8 +21,8 @@ def codes():
     return np.arange(100) % 2
 
 
-def test_the_pool_is_the_mean_that_explains_the_labels_best(codes):
-    """No other weighted mean of two opinions gives the labels a higher likelihood."""
+def test_the_ensemble_is_the_mean_that_explains_the_labels_best(codes):
+    """No other weighted mean of two estimates gives the labels a higher likelihood."""
     one, other = (np.random.default_rng(seed).dirichlet([1.5, 1], 100).astype("f4") for seed in (0, 1))
     one[:, :] = np.where(codes[:, None] == 0, one, one[:, ::-1])
 
@@ -38,21 +38,21 @@ def test_the_pool_is_the_mean_that_explains_the_labels_best(codes):
     assert pooled.dtype == np.float32
 
 
-def test_who_knows_nothing_does_not_count(codes):
-    """Beside an opinion that is right, one that is wrong has next to no weight."""
+def test_a_wrong_estimate_has_no_weight(codes):
+    """Beside an estimate that is right, one that is wrong has next to no weight."""
     right, wrong = probabilities(codes, n_right=100, probability=0.9), probabilities(codes, n_right=0, probability=0.9)
     assert pool_probabilities([wrong, right], codes) == pytest.approx(right, abs=0.01)
 
 
-def test_what_all_think_impossible_is_no_number_lost(codes):
-    """A label to which every opinion gives nothing leaves probabilities."""
+def test_labels_without_probability_stay_finite(codes):
+    """A label that every estimate considers impossible leaves finite probabilities."""
     sure = probabilities(codes, n_right=99, probability=1.0)
     assert pool_probabilities([sure, sure], codes) == pytest.approx(sure, abs=1e-6)
 
 
 @pytest.mark.parametrize(("n_right", "probability"), [(80, 0.99), (80, 0.6)])
 def test_calibrated_is_as_sure_as_it_is_right(codes, n_right, probability):
-    """An opinion that is right on four of five rows gives each about .8, however sure it was."""
+    """Calibrated probabilities that are right on four of five rows are about .8, however sure they were."""
     honest = calibrate_probabilities(probabilities(codes, n_right=n_right, probability=probability), codes)
     assert honest.max(axis=1) == pytest.approx(np.full(100, 0.8), abs=0.02)
     assert (honest.argmax(axis=1) == codes)[:80].all()

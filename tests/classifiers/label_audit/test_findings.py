@@ -61,8 +61,8 @@ def test_the_file_is_the_table(found, tmp_path):
     assert pq.read_table(tmp_path / "new" / "f.parquet").equals(found)
 
 
-def test_a_place_that_is_no_folder(found, tmp_path):
-    """A file in the place of the folder is an error that names the place."""
+def test_a_parent_that_is_no_folder(found, tmp_path):
+    """A file where a folder should be is an error that names the path."""
     (tmp_path / "file").touch()
     with pytest.raises(FeatureFileError, match=r"f\.parquet can't be written"):
         write_table_file(tmp_path / "file" / "f.parquet", SCHEMA, [found])
@@ -77,7 +77,7 @@ def test_the_summary_counts_every_kind(found, monkeypatch):
     assert first == dict(zip(KINDS, [["a", "e"], ["b", "d", "a"], [], ["h"], []], strict=True))
 
 
-def test_nothing_found():
+def test_no_findings():
     """Without a finding the table is empty and still has its columns."""
     nobody = np.empty(0, object)
     table = pa.table({name: pa.array([], pa.string()) for name in ("id", "sha256", "uri")})

@@ -19,7 +19,7 @@ def test_votes_are_counted():
 
 
 def test_votes_fall_with_distance():
-    """The nearest voter has one vote; the last, as far behind it as is usual, exp(-fall)."""
+    """The nearest voter has one vote; the last, behind it by the median range, exp(-decay)."""
     scores = np.tile(np.array([1, 0.8, 0.7, 0.6], "f4"), (5, 1))
     shares = vote(near(-1, -1, -1, -1, -1, scores=scores), np.array([0, 0, 0, 1, 1]), decay=2)
     votes = np.array([1 + np.exp(-1), np.exp(-2)]) + 0.5  # rows 1 and 2, then row 3
@@ -39,7 +39,7 @@ def test_rows_without_a_class_have_no_vote():
 
 
 @pytest.mark.parametrize("shares_of_own", [[1] * 3 + [0.5] * 37, [0.65] * 40])
-def test_votes_fall_as_explains_the_labels_best(shares_of_own):
+def test_the_decay_explains_the_labels_best(shares_of_own):
     """Where the nearest rows alone share a row's class they decide; where all do as often, all count."""
     rng, codes = np.random.default_rng(0), np.arange(200) % 2
     is_own = rng.random((200, 40)) < shares_of_own

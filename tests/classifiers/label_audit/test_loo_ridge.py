@@ -17,7 +17,7 @@ def planted():
 
 
 def judged(embeddings, codes, images, penalty):
-    """Return scikit-learn's margins [N, C], with a fit of its own for each image."""
+    """Return scikit-learn's decision values [N, C], with a fit of its own for each image."""
     from sklearn.linear_model import Ridge
 
     logits, targets = np.empty((len(codes), 3), "f4"), np.eye(3)[codes]
@@ -29,7 +29,7 @@ def judged(embeddings, codes, images, penalty):
 
 @pytest.mark.parametrize("penalty", [0.3, 10.0])
 @pytest.mark.parametrize("block_floats", [1 << 24, 60])
-def test_a_row_is_judged_without_its_image(planted, monkeypatch, penalty, block_floats):
+def test_a_row_is_predicted_without_its_image(planted, monkeypatch, penalty, block_floats):
     """What is said of a row is what scikit-learn's fit without all of its image's rows says, in blocks of any size."""
     monkeypatch.setattr("frieze.classifiers.label_audit.loo_ridge._PENALTIES", (penalty,))
     monkeypatch.setattr("frieze.classifiers.label_audit.loo_ridge._BLOCK_FLOATS", block_floats)
@@ -50,7 +50,7 @@ def test_the_penalty_explains_the_labels_best(planted, monkeypatch):
     assert loo_ridge_probabilities(*planted).tolist() == best.tolist()
 
 
-def test_an_image_that_is_everything_else_is_judged(planted):
+def test_an_image_with_many_copies_is_predicted(planted):
     """Where all rows but one image's are equal, what is said is still probabilities."""
     codes, images = np.arange(20) % 2, np.where(np.arange(20) < 10, 0, np.arange(20))
     found = loo_ridge_probabilities(np.tile(np.eye(3, dtype="f4")[0], (20, 1)), codes, images)

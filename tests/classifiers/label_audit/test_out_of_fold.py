@@ -26,7 +26,7 @@ def held_out(planted):
 
 
 def judged(planted, cost):
-    """Return scikit-learn's own held-out margins [N, C] on the same folds."""
+    """Return scikit-learn's held-out decision values [N, C] on the same folds."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import PredefinedSplit, cross_val_predict
 
@@ -89,8 +89,8 @@ def test_a_copy_does_not_vouch_for_a_label(planted):
     assert together.probabilities[row].argmax() == 1
 
 
-def test_only_likelier_classes_are_doubts():
-    """A row whose own class is the likeliest is no doubt; the others have class, probability and score."""
+def test_only_likelier_classes_are_issues():
+    """A row whose own class is the likeliest is no issue; the others have class, probability and score."""
     probabilities = np.array([[0.4, 0.3, 0.3], [0.1, 0.7, 0.2], [0.05, 0.9, 0.05]], "f4")
     found = find_label_issues(probabilities, np.array([0, 0, 2]))
     assert [(one.row, one.code) for one in found] == [(2, 1), (1, 1)]

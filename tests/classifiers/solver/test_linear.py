@@ -50,7 +50,7 @@ def objective(loss, model, rows, *, cost, weights=1):
 
 
 def predict(solution, embeddings):
-    """Return the class of the highest margin."""
+    """Return the class of the highest decision value."""
     return (embeddings @ solution.coef.T + solution.intercept).argmax(axis=1)
 
 
@@ -93,7 +93,7 @@ def test_many_rows_and_many_columns(loss, cost, monkeypatch):
 
 
 def test_nothing_large_is_decomposed(monkeypatch):
-    """Of maps of 25,088 numbers no matrix of columns by columns is made, in memory or in pieces."""
+    """Of maps of 25,088 numbers no matrix of columns by columns is made, in memory or streamed."""
     embeddings, codes = draw(5, n=60, dim=25_088)
     sizes, real = [], np.linalg.eigh
     monkeypatch.setattr(np.linalg, "eigh", lambda matrix: sizes.append(len(matrix)) or real(matrix))
@@ -155,8 +155,8 @@ def test_unbalanced_classes(loss):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_pieces_are_the_whole(loss):
-    """How the rows are cut into pieces changes nothing but the last digits."""
+def test_row_blocks_are_like_one_block(loss):
+    """How the rows are cut into blocks changes nothing but the last digits."""
     embeddings, codes = draw(5, n=3000)
     weights = np.linspace(0.5, 2, 3000, dtype="f4")
     cuts = [0, 1, 700, 700, 2900, 3000]
@@ -197,7 +197,7 @@ def test_a_path_saves_steps(loss):
     assert together < 0.9 * alone
 
 
-def test_a_path_goes_no_further_than_it_is_asked():
+def test_a_path_is_lazy():
     """Only what is taken from a path is fitted."""
     passes = _Counted([draw(3)])
     next(fit_path(passes, "softmax", costs=[1, 1e4], n_classes=3))
@@ -225,7 +225,7 @@ def test_extreme_costs_give_numbers(loss, cost):
     assert np.isfinite([*found.intercept, found.objective]).all()
 
 
-def test_a_cut_fit_says_so(monkeypatch):
+def test_a_fit_without_convergence_is_marked(monkeypatch):
     """A fit that the limits on its rounds and steps end has not converged."""
     monkeypatch.setattr("frieze.classifiers.solver.lbfgs._MAX_ITERATIONS", 2)
     monkeypatch.setattr("frieze.classifiers.solver.linear._MAX_ROUNDS", 3)
@@ -242,7 +242,7 @@ def test_weights_are_one_a_row(n_weights):
 
 @pytest.mark.parametrize("row_blocks", [[], iter([draw(3)])], ids=["none", "generator"])
 def test_no_rows_are_refused(row_blocks):
-    """Nothing is fitted on no rows, nor on pieces that can be gone through only once."""
+    """Nothing is fitted on no rows, nor on blocks that can be iterated only once."""
     with pytest.raises(ValueError, match="There are no rows"):
         fit_linear(row_blocks, "softmax", cost=1.0, n_classes=3)
 

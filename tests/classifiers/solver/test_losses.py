@@ -37,17 +37,17 @@ def test_squared_hinge_is_one_against_the_rest(decisions):
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_derivative_is_that_of_the_loss(name, decisions):
-    """The derivative agrees with differences of the loss, for each margin."""
-    for place in np.ndindex(6, 3):
+    """The derivative agrees with differences of the loss, for each decision value."""
+    for position in np.ndindex(6, 3):
         step = np.zeros((6, 3))
-        step[place] = 1e-5
+        step[position] = 1e-5
         difference = of_block(name, decisions + step)[0].sum() - of_block(name, decisions - step)[0].sum()
-        assert of_block(name, decisions)[2][place] == pytest.approx(difference / 2e-5, abs=1e-6)
+        assert of_block(name, decisions)[2][position] == pytest.approx(difference / 2e-5, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_curvature_is_that_of_the_loss(name, decisions):
-    """The curvature agrees with differences of the derivative, where all margins of a class move together."""
+    """The curvature agrees with differences of the derivative, where all decision values of a class move together."""
     for column in range(3):
         step = np.zeros((6, 3))
         step[:, column] = 1e-3

@@ -25,8 +25,8 @@ def test_products_stay(n, dim, n_axes):
     assert space.coordinates.shape == (n, n_axes or n)
 
 
-def test_weights_give_the_same_margins():
-    """Weights of the coordinates and their weights of the rows give the same margins, and there is a way back."""
+def test_weights_give_the_same_decisions():
+    """Weights of the coordinates and their weights of the rows give the same decision values, and back."""
     rows, coordinates = draw(20, 300), np.random.default_rng(1).normal(size=(3, 20)).astype("f4")
     space = RowSpace(rows)
     weights = space.weights(coordinates)

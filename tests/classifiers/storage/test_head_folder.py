@@ -36,12 +36,12 @@ def change(folder, **fields):
 
 
 def forge(folder, file):
-    """Make head.json vouch for the classes and the file that stand there now."""
+    """Write the checksums of the present classes and file to head.json."""
     hashes = {"sha256": hash_file(file), "classes_sha256": hash_names(read(folder)["classes"])}
     change(folder, model={"file": file.name, **hashes})
 
 
-def test_open_head_says_what_it_is(trained, separable, head):
+def test_open_head_has_spec_and_classes(trained, separable, head):
     """A head knows its backbone and its classes."""
     opened = open_head(str(trained[head]))
     assert opened.spec == separable.spec
@@ -103,7 +103,7 @@ def test_no_head_is_refused(tmp_path):
         ({"classes": ["art", "bee", "cow"]}, "its classes are not those that were stored"),
     ],
 )
-def test_a_spoilt_document_is_refused(copied, fields, message):
+def test_a_broken_head_json_is_refused(copied, fields, message):
     """A head.json that is not what training wrote is refused."""
     path = copied("linear")
     change(path, **fields)
@@ -149,7 +149,7 @@ def test_an_unchanged_table_makes_no_head_stale(trained):
 
 
 def test_a_changed_table_makes_a_head_stale(table, tmp_path, points):
-    """A table of another generation at the same place is told, with the command to train again."""
+    """A table of another generation at the same path is reported, with the command to retrain."""
     train_head(table(*points(noise=0.1)), tmp_path / "my head", split_config=SplitConfig(test_size=0.5, seed=3))
     shutil.rmtree(tmp_path / "new.features")
     table(*points(noise=0.1, seed=1))
@@ -181,7 +181,7 @@ def test_an_old_head_is_read(copied):
 
 
 @pytest.mark.parametrize("content", [None, "{"])
-def test_a_lost_table_makes_no_head_stale(table, tmp_path, points, content):
+def test_a_missing_table_makes_no_head_stale(table, tmp_path, points, content):
     """Where the table is gone or can't be read, nothing is known, and nothing is said."""
     train_head(table(*points(noise=0.1)), tmp_path / "head")
     (tmp_path / "new.features" / "features.json").unlink()

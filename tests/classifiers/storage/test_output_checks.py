@@ -20,7 +20,7 @@ def write_columns(path, names):
 
 @CHECKS
 @FORCE
-def test_a_free_place_is_right_and_stays_free(check, force, tmp_path):
+def test_a_free_path_is_accepted_and_stays_free(check, force, tmp_path):
     """Checking leaves nothing behind, also where the folders above are still to be made."""
     check(tmp_path / "new" / "below" / "out.csv", force=force)
     assert list(tmp_path.iterdir()) == []
@@ -32,15 +32,15 @@ def test_a_free_place_is_right_and_stays_free(check, force, tmp_path):
     ("name", "reason"),
     [("file/out", "Not a directory"), ("file/new/out", "Not a directory"), ("x" * 256, "File name too long")],
 )
-def test_an_impossible_place_is_refused(check, force, tmp_path, name, reason):
-    """A file in the place of a folder, or too long a name, is found out before the work."""
+def test_an_impossible_path_is_refused(check, force, tmp_path, name, reason):
+    """A file where a folder should be, or too long a name, is refused before the work."""
     (tmp_path / "file").touch()
     with pytest.raises(FeatureFileError, match=f"can't be written: {reason}"):
         check(tmp_path / name, force=force)
 
 
 @CHECKS
-def test_what_stands_there_stays_without_force(check, tmp_path):
+def test_existing_files_stay_without_force(check, tmp_path):
     """Without force nothing is replaced."""
     with pytest.raises(FeatureFileError, match="is there already") as caught:
         check(write_columns(tmp_path / "p.parquet", COLUMNS), force=False)
@@ -113,7 +113,7 @@ def test_force_never_takes_a_foreign_file_along(copied, name):
 
 
 @pytest.mark.parametrize("name", ["report.html", "head.keras"])
-def test_force_replaces_all_that_is_ours(copied, name):
+def test_force_replaces_every_file_of_a_head(copied, name):
     """Files that a head of any kind may have are no foreign ones."""
     head = copied("linear")
     (head / name).touch()

@@ -12,7 +12,7 @@ from frieze.core import unit_rows
 LABELS = np.repeat(np.array(["a", "b", "c"], dtype=object), [30, 30, 2])
 
 
-def test_folds_hold_each_row_once():
+def test_folds_have_each_row_once():
     """Each row is looked at once and never fitted on then; rows of a class of two are in no fold."""
     folds = make_folds(LABELS, None, seed=0)
     assert np.sort(np.concatenate([held for _, held in folds])).tolist() == list(range(60))
@@ -28,7 +28,7 @@ def test_groups_stay_together():
         assert not np.intersect1d(groups[train], groups[held]).size
 
 
-def test_many_rows_are_parted_once(monkeypatch):
+def test_many_rows_have_one_fold(monkeypatch):
     """Of many rows a fifth is looked at, once."""
     monkeypatch.setattr("frieze.classifiers.data.splits._MANY_ROWS", 60)
     ((train, held),) = make_folds(LABELS, None, seed=0)
@@ -36,7 +36,7 @@ def test_many_rows_are_parted_once(monkeypatch):
 
 
 def test_few_rows_have_no_folds():
-    """Where fewer than two classes have three rows, nothing is chosen and the usual value stands."""
+    """Where fewer than two classes have three rows, the hyperparameter has its default."""
     labels = np.array(["a"] * 5 + ["b", "b"], dtype=object)
     assert make_folds(labels, None, seed=0) == []
     tuned = tune_head(LinearHead, np.eye(7, dtype="f4"), labels, [], FitOptions())
@@ -71,7 +71,7 @@ def test_confidences_are_of_rows_not_fitted_on(overlapping):
     assert tuned.confidences.mean() == pytest.approx(tuned.is_right.mean(), abs=0.05)
 
 
-def test_a_validation_part_takes_the_place_of_folds(overlapping, monkeypatch):
+def test_a_validation_part_replaces_folds(overlapping, monkeypatch):
     """Given rows to choose on, these alone are looked at; the head is fitted on all."""
     seen, real = [], LinearHead.fit_each.__func__
 
@@ -85,7 +85,7 @@ def test_a_validation_part_takes_the_place_of_folds(overlapping, monkeypatch):
     assert (seen, len(tuned.confidences)) == ([120, 150], 30)
 
 
-def test_a_class_that_a_fold_has_not_fitted_counts_for_nothing(overlapping):
+def test_a_class_that_a_fold_has_not_fitted_is_left_out(overlapping):
     """Where a fold lacks a class in training, value, factor and confidences are as without that class's rows there."""
     embeddings, labels = unit_rows(overlapping.embeddings()), overlapping.labels
     whole = make_folds(labels, None, seed=0)
@@ -121,7 +121,7 @@ def test_balanced_classes_count_alike(overlapping):
     assert shares[1] > shares[0]
 
 
-def test_the_threshold_keeps_the_precision():
+def test_the_threshold_reaches_the_precision():
     """The least probability from which on enough answers were right; rows of one probability go together."""
     confidences = np.array([0.9, 0.8, 0.7, 0.7, 0.6], "f4")
     tuned = Tuned(1.0, confidences=confidences, is_right=np.array([True, True, False, True, False]))

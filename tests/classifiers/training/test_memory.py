@@ -22,12 +22,12 @@ print(json.dumps([told["peak_memory_bytes"], told["accuracy"], told["notes"]]))
 
 @pytest.fixture
 def budget(monkeypatch):
-    """Make a budget of a process that takes 200 MB now, for 300,000 rows of 10 classes."""
+    """Return a budget of a process that takes 200 MB now, for 300,000 rows of 10 classes."""
     monkeypatch.setattr(fit, "resident_memory", lambda: 200 * MB)
     return lambda size, head: MemoryBudget.of(size, HEADS[head], n_rows=300_000, n_classes=10)
 
 
-def test_what_the_process_takes_counts(budget):
+def test_memory_of_the_process_counts(budget):
     """Rows get what libraries, ids, labels and predictions leave: of 1 GB, with a copy for a fold."""
     taken = 200 * MB + 150 * MB + 4 * 4 * 10 * 100_000
     assert budget(1000 * MB, "linear").taken_bytes == taken
@@ -43,7 +43,7 @@ def test_the_size_that_is_named_is_enough(budget, head):
     assert budget(needed, head).most_rows(64) == 10_000
 
 
-def test_a_size_that_can_not_be_kept_is_told(budget):
+def test_a_limit_that_is_too_low_is_noted(budget):
     """A size below what the process takes without embeddings is told with both figures."""
     assert budget(None, "linear").notes == budget(370 * MB, "linear").notes == []
     note = "--max-memory 300MB is less than the process takes without embeddings, about 366MB: "

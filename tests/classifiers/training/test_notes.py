@@ -24,7 +24,7 @@ def one_group_a_class(points, table):
 
 
 @pytest.mark.parametrize("head", ["linear", "svm", "ridge", "prototype"])
-def test_a_class_in_one_group_leaves_the_probabilities_honest(points, table, tmp_path, head):
+def test_a_class_in_one_group_leaves_the_probabilities_calibrated(points, table, tmp_path, head):
     """No fold can fit a class that lies in one group: its rows count for nothing, and the others are not told alike."""
     features, groups = one_group_a_class(points, table)
     found = train(features, tmp_path, head=head, groups=lambda: groups)
@@ -36,7 +36,7 @@ def test_a_class_in_one_group_leaves_the_probabilities_honest(points, table, tmp
     ]
 
 
-def test_without_folds_nothing_is_calibrated_and_that_is_told(points, table, tmp_path):
+def test_without_folds_nothing_is_calibrated_and_a_note_is_written(points, table, tmp_path):
     """Two rows a class can't be held out by turns: the note says that setting and probabilities are the defaults."""
     ids, labels, embeddings = points(noise=0.1, n=3)
     found = train(table(ids, labels, embeddings), tmp_path)
@@ -58,7 +58,7 @@ def test_a_split_without_gaps_has_no_notes_on_it(trained, head):
     assert [note for note in found["notes"] if "image" in note] == []
 
 
-def test_equal_bytes_on_both_sides_are_told(points, table, tmp_path):
+def test_equal_bytes_on_both_sides_are_noted(points, table, tmp_path):
     """Of held-out rows those are counted that have the bytes of a training row; unknown bytes are equal to nothing."""
     ids, labels, embeddings = points(noise=0.1)
     sha256 = [f"hash {row // 2}" if row < 40 else None for row in range(60)]

@@ -149,7 +149,7 @@ def test_wrong_arguments_are_refused_before_anything_is_read(separable, tmp_path
 
 
 @pytest.mark.parametrize("name", ["head.json/head", "x" * 256])
-def test_an_impossible_place_is_refused_before_the_fit(trained, tmp_path, monkeypatch, name):
+def test_an_impossible_path_is_refused_before_the_fit(trained, tmp_path, monkeypatch, name):
     """Where the head can't be written, nothing is fitted."""
     monkeypatch.setattr(HEADS["linear"], "fit_each", lambda *_, **__: pytest.fail("fitted"))
     with pytest.raises(FeatureFileError, match="can't be written"):
@@ -187,7 +187,7 @@ def test_heads_converge(trained, head):
 
 
 @pytest.mark.parametrize("cut", ["linear", "svm", "keras"])
-def test_a_cut_fit_is_told_in_the_document(overlapping, tmp_path, monkeypatch, cut):
+def test_a_fit_without_convergence_is_reported(overlapping, tmp_path, monkeypatch, cut):
     """A head that is cut off before its end is told by a field, not by a warning."""
     for limit in ("lbfgs._MAX_ITERATIONS", "linear._MAX_ROUNDS"):
         monkeypatch.setattr(f"frieze.classifiers.solver.{limit}", 1)
@@ -195,7 +195,7 @@ def test_a_cut_fit_is_told_in_the_document(overlapping, tmp_path, monkeypatch, c
     assert train_head(overlapping, tmp_path / "head", config=config)["converged"] is False
 
 
-def test_many_classes_of_few_rows_are_told_apart(table, tmp_path, head):
+def test_many_classes_of_few_rows(table, tmp_path, head):
     """Thirty classes of two rows, one each to train on, give a report of thirty classes without a warning."""
     codes = np.repeat(np.arange(30), 2)
     embeddings = np.eye(30, dtype="f4")[codes] + 0.02 * np.random.default_rng(0).normal(size=(60, 30)).astype("f4")
@@ -288,7 +288,7 @@ IN_PASSES = {"linear": 1e-3, "svm": 1e-3, "prototype": 1e-5}
 
 
 @pytest.mark.parametrize("name", IN_PASSES)
-def test_in_passes_as_in_memory(overlapping, tmp_path, name):
+def test_streamed_rows_give_the_same_head(overlapping, tmp_path, name):
     """A head whose rows stay in the table is the one whose rows are in memory, and says how it was fitted."""
     found = train_head(overlapping, tmp_path / "head", config=HeadConfig(name, is_balanced=True, memory_bytes=1))
     assert found["notes"][0] == "The 120 embeddings do not fit in memory: they are streamed from the table in passes."
