@@ -144,7 +144,7 @@ REFUSED = {
     ("--label", "pair"): "The column pair is of type list",
     ("--label", "lost"): "None of the 80 rows has a label.",
     ("--labels", "nosuch.csv"): "nosuch.csv can't be read: No such file or directory",
-    ("--labels", "folder"): "--labels is {}/folder: no table of labels.",
+    ("--labels", "folder"): "--labels is {}/folder, which is no table of labels.",
     ("--labels", "others.csv"): "names no image of the table: its ids are x, y, the table's 00, 01,",
     ("--labels", "twice.csv"): "twice.csv names 1 id more than once: 00.",
     ("--labels", "kinds.csv"): "kinds.csv has no column of labels; there are: id, kind.",
