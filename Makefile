@@ -20,6 +20,8 @@ export PYTHONUTF8 := 1
 WORKERS ?= $(shell python3 -c "import os; n = min(2, len(os.sched_getaffinity(0))); print(n if n > 1 else 0)" 2>/dev/null || echo 0)
 # Without this, the tests' several hundred Pythons would compile Frieze anew each.
 unexport PYTHONDONTWRITEBYTECODE
+# Small matrices gain nothing by more threads, and those that wait spin.
+test test-bare test-slow: export OPENBLAS_NUM_THREADS ?= 1
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --no-loadscope-reorder
 BARE := tests/embedder/engines tests/embedder/job/test_engine_choice.py tests/embedder/job/test_select_engine.py
 
@@ -27,11 +29,6 @@ BARE := tests/embedder/engines tests/embedder/job/test_engine_choice.py tests/em
 
 demo: .venv/installed
 	@$(BIN)/python examples/demo.py $(IMAGES)
-
-# Each process keeps to a core: small matrices gain nothing by more, and threads that wait spin.
-test test-bare: export TF_NUM_INTRAOP_THREADS ?= 1
-test test-bare: export TF_NUM_INTEROP_THREADS ?= 1
-test test-bare test-slow: export OPENBLAS_NUM_THREADS ?= 1
 
 test: .venv/installed-dev
 	$(PYTEST)

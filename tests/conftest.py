@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from frieze.core import InputError, import_keras, import_tensorflow
+from frieze.core import InputError, import_keras, import_tensorflow, lazy_imports
 from frieze.embedder.engines import tensorflow
 
 # Before FAISS and scikit-learn are loaded: their threads are to sleep while they wait. Spinning tripled the suite.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "PYTEST_XDIST_WORKER" in os.environ:  # then TensorFlow's threads keep to a core in each process
+    lazy_imports.count_cores = lambda: 1
 EXAMPLES = Path(__file__).parents[1] / "examples"
 _WITH_RAYLETS = ("test_ray.py", "test_add_on_ray.py", "test_ray_client.py")
 _LONG = (*_WITH_RAYLETS, "test_real_data.py", "test_conversion.py", "test_finetuning_real.py", "test_sequences.py")

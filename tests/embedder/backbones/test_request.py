@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from frieze.core import InputError, import_keras
-from frieze.embedder import BackboneRequest, embed_again, embed_images, open_backbone, reopen_backbone
+from frieze.embedder import BackboneRequest, embed_images, open_backbone, reopen_backbone, spot_check
 from frieze.features import open_features
 
 
@@ -24,7 +24,7 @@ def test_stored_non_square_size(wide, folder, embed, out):
     embed(folder, out, backbone=wide)
     table = open_features(out)
     assert table.spec.image_size == (24, 40)
-    assert embed_again(table, n=4)["least_cosine"] > 0.9999
+    assert spot_check(table, n=4)["least_cosine"] > 0.9999
     query = embed_images([folder / "a.jpg"], reopen_backbone(table.spec, where="here"))
     assert np.abs(query[0] - table.embeddings()[0]).max() < 1e-4
 
