@@ -1,4 +1,4 @@
-"""Hashes of files: which column holds such, and whether rows of one file have one vector."""
+"""Check a column of file hashes: its format, and that rows with equal hashes have equal vectors."""
 
 import numpy as np
 import pyarrow as pa
@@ -7,11 +7,11 @@ import pyarrow.compute as pc
 from frieze.core import Floats
 
 _HASH = "^[0-9a-fA-F]{64}$"
-_TOLERANCE = 0.05  # of a vector's length: one network's vectors of one file differ by far less, those of two by more
+_TOLERANCE = 0.05  # of a vector's length: vectors of one file differ by far less, those of two files by more
 
 
 def to_hashes(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
-    """Give texts in lower case, null where they are blank: there no hash is known.
+    """Convert texts to lower case, and blank ones to null.
 
     >>> to_hashes(pa.array(["AB", " ", None])).to_pylist()
     ['ab', None, None]
@@ -21,7 +21,7 @@ def to_hashes(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
 
 
 def find_no_hash(texts: pa.Array | pa.ChunkedArray) -> str | None:
-    """Give the first text that is neither 64 hexadecimal digits nor blank; None where there is none.
+    """Return the first text that is neither 64 hexadecimal digits nor blank; None where there is none.
 
     >>> find_no_hash(pa.array(["0" * 64, "", None])), find_no_hash(pa.array(["unknown"]))
     (None, 'unknown')
@@ -32,10 +32,10 @@ def find_no_hash(texts: pa.Array | pa.ChunkedArray) -> str | None:
 
 
 class EqualFiles:
-    """Rows seen so far, by the hash of their file.
+    """The rows added so far, by the hash of their file.
 
-    Of each vector two projections onto fixed random directions are held, not the vector: two others meet in both once
-    in a thousand pairs.
+    Two projections of each vector onto fixed random directions are kept instead of the vector; different vectors agree
+    in both once in a thousand pairs.
 
     Args:
         dim: Width of the vectors.
@@ -47,7 +47,7 @@ class EqualFiles:
         self._n_rows = 0
 
     def project(self, embeddings: Floats) -> list[tuple[complex, float]]:
-        """Give what `add` wants to know of vectors, float32 [n, D]."""
+        """Compute projections and lengths of vectors, float32 [n, D], for `add`."""
         with np.errstate(all="ignore"):
             lengths = np.linalg.norm(embeddings, axis=1).tolist()
             return [
@@ -56,15 +56,14 @@ class EqualFiles:
             ]
 
     def add(self, hashes: list[str | None], projected: list[tuple[complex, float]]) -> list[tuple[int, int]]:
-        """Look at the next rows.
+        """Add the next rows.
 
         Args:
-            hashes: Of their files, None where unknown.
-            projected: From `project`, of their vectors; those that are not finite are left out.
+            hashes: The hashes of their files, None where unknown.
+            projected: The result of `project`; vectors that are not finite are ignored.
 
         Returns:
-            The numbers of rows, counted over all calls, whose vector is not that of the first row with their hash, each
-            after the number of that one.
+            Pairs of row numbers, counted over all calls: the first row of a hash, and a row whose vector differs.
         """
         others = []
         for row, (name, (at, length)) in enumerate(zip(hashes, projected, strict=True), self._n_rows):

@@ -1,4 +1,4 @@
-"""Columns as text, where each value has to be told from every other: ids and labels."""
+"""Convert columns of ids and labels to text without making different values equal."""
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -6,20 +6,20 @@ import pyarrow.compute as pc
 from frieze.core import InputError
 
 _EXACT_TO = {pa.float16(): 1 << 11, pa.float32(): 1 << 24, pa.float64(): 1 << 53}
-"""Up to where a floating-point number can be every whole number."""
+"""Up to this number, a floating-point type holds every whole number."""
 
 
 def to_text(column: pa.Array | pa.ChunkedArray, name: str, place: str) -> pa.Array | pa.ChunkedArray:
-    """Write a column's values as text; whole numbers are whole, also where they are stored as floating-point ones.
+    """Convert a column to text; whole numbers are written without a point, also of floating-point types.
 
     Args:
-        column: Any whose values Arrow can write.
+        column: Any column that Arrow can cast to text.
         name: Its name, for messages.
-        place: What it is a column of, for messages.
+        place: Its file, for messages.
 
     Raises:
-        InputError: It holds whole numbers so large that neighbours of them would be the same.
-        ArrowInvalid: It can't be text.
+        InputError: It holds whole numbers too large to be exact.
+        ArrowInvalid: It can't be cast to text.
         ArrowNotImplementedError: The same.
 
     >>> to_text(pa.chunked_array([[20240101123456.0, 1.5, None]]), "id", "a.parquet").to_pylist()

@@ -1,4 +1,4 @@
-"""Files of vectors made elsewhere, opened for reading batch by batch: NumPy, Parquet, clip-retrieval's folder."""
+"""Open files of vectors made elsewhere, to read in batches: NumPy .npy, Parquet, clip-retrieval folders."""
 
 import dataclasses
 import functools
@@ -35,25 +35,25 @@ _KINDS = (
 )
 
 _TO_LISTS = "table['embedding'] = {}; table.to_parquet('vectors.parquet')"
-_MENDS = {
+_CONVERSIONS = {
     ".csv": "Make it a Parquet file, in Python: import pandas; table = pandas.read_csv('FILE.csv'); "
     + _TO_LISTS.format("table.loc[:, 'FIRST':'LAST'].to_numpy('float32').tolist()")
     + " (FIRST and LAST are the names of the first and last column of numbers)",
     ".jsonl": "Make it a Parquet file, in Python: import pandas;"
     " pandas.read_json('FILE.jsonl', lines=True).to_parquet('vectors.parquet')",
 }
-"""What to do with a file of another form, by what its name ends in."""
+"""Suffix of an unsupported file -> how to convert it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VectorOptions:
-    """What stands where in files of vectors; None for the usual place.
+    """The columns of files of vectors; None for the usual ones.
 
     Attributes:
         id: Column of the ids.
         embedding: Column of the vectors, lists of numbers.
         label: Column of the labels.
-        ids: File with the ids of a `.npy` file: text, one a line, or a `.npy` of strings.
+        ids: File with the ids of a `.npy` file: text, one per line, or a `.npy` of strings.
     """
 
     id: str | None = None
@@ -62,11 +62,11 @@ class VectorOptions:
     ids: Path | None = None
 
     def to_json(self) -> dict[str, str | None]:
-        """Give the options as plain JSON values."""
+        """Return the options as plain JSON values."""
         return dataclasses.asdict(self) | {"ids": None if self.ids is None else str(self.ids.absolute())}
 
     def refuse(self, *names: str, why: str) -> None:
-        """Refuse options that a kind of file has no use for.
+        """Refuse options that do not apply to a kind of file.
 
         Raises:
             InputError: One of them was given.
@@ -78,14 +78,14 @@ class VectorOptions:
 
 @dataclasses.dataclass(frozen=True)
 class VectorFile:
-    """One file of vectors, with the columns that belong to them.
+    """One file of vectors and their columns.
 
     Attributes:
-        path: Where the vectors are, absolute.
-        rows: How many there are.
+        path: The file of vectors, absolute.
+        rows: The number of vectors.
         schema: The columns beside the vectors.
-        read: Takes a row's number and gives that row and all after it, batch by batch.
-        read_column: Takes a column's name and gives its values, batch by batch.
+        read: Reads from a row number to the end, in batches.
+        read_column: Reads the column of a name, in batches.
     """
 
     path: Path
@@ -96,7 +96,7 @@ class VectorFile:
 
     @property
     def place(self) -> str:
-        """The path as text; a URL where its name is no UTF-8."""
+        """The path as text; a URL where its name is not UTF-8."""
         try:
             return str(self.path).encode().decode()
         except UnicodeEncodeError:
@@ -108,12 +108,12 @@ class VectorFiles:
     """All files of vectors at a path, in their order.
 
     Attributes:
-        path: What was given, absolute.
+        path: The given path, absolute.
         files: The files of vectors.
-        all_paths: Every file that is read: those of ids and metadata too.
-        usual_id: Column of the ids where none is asked for.
-        must_be_unique: Whether that column serves only where no value repeats.
-        uri_columns: Columns that may tell where an image is, the best first.
+        all_paths: Every file that is read, also those of ids and metadata.
+        usual_id: Default column of the ids.
+        must_be_unique: Whether that column is used only where no value repeats.
+        uri_columns: Columns that may hold an image's path or URL, the best first.
     """
 
     path: Path
@@ -125,25 +125,24 @@ class VectorFiles:
 
     @property
     def rows(self) -> int:
-        """Count the rows of all files."""
+        """The number of rows in all files."""
         return sum(file.rows for file in self.files)
 
 
 def open_vectors(path: Path, options: VectorOptions) -> VectorFiles:
-    """Look at files of vectors made elsewhere; no vector is read yet.
+    """Open files of vectors made elsewhere; no vector is read yet.
 
     Args:
-        path: A `.npy` or a Parquet file (its first bytes tell), a folder of Parquet files, which are taken in the order
-            of their names, those in folders `name=value` last, or clip-retrieval's folder, whose files are
-            taken in the order of their numbers.
-        options: What stands where.
+        path: A `.npy` or Parquet file, by its first bytes; a folder of Parquet files, read in the order of their names,
+            those in folders `name=value` last; or clip-retrieval's folder, read in the order of its numbers.
+        options: Which column is what.
 
     Returns:
-        The files, of one row or more.
+        The files, with one row or more.
 
     Raises:
         InputError: Something is missing, broken, empty or of another kind.
-        MismatchError: Files that belong together do not fit together.
+        MismatchError: Files that belong together have other row counts or widths.
     """
     path = path.absolute()
     files = _opener(path)(path, options)
@@ -153,7 +152,7 @@ def open_vectors(path: Path, options: VectorOptions) -> VectorFiles:
 
 
 def name_below(path: Path, folder: Path) -> str:
-    """Give a file's name as text, with the folders `name=value` that it lies in, where there are such below a folder.
+    """Return a file's name as text, with the folders `name=value` between it and a folder.
 
     >>> name_below(Path("/t/label=cat/0.parquet"), Path("/t")), name_below(Path("/t/img_emb/0.npy"), Path("/t"))
     ('label=cat/0.parquet', '0.npy')
@@ -165,20 +164,22 @@ def name_below(path: Path, folder: Path) -> str:
 def _opener(path: Path) -> Callable[[Path, VectorOptions], VectorFiles]:
     if path.is_dir():
         return _open_clip_retrieval if (path / "img_emb").is_dir() else _open_parquet
-    if not path.is_file():  # reading a pipe would wait for ever
+    if not path.is_file():  # reading a pipe would block
         raise InputError(f"There is no file or folder {path}.", hint=f"Check the path. {_KINDS}")
     with name_broken(path):
-        head = _begins(path)
+        head = _read_magic(path)
     for magic, opener in ((_NPY, _open_npy), (_PARQUET, _open_parquet)):
         if head.startswith(magic):
             return opener
     if head.startswith(_ZIP):
         hint = "Save the array of vectors alone, with numpy.save('FILE.npy', vectors)."
         raise InputError(f"{path} is an archive, such as numpy.savez makes.", hint=hint)
-    raise InputError(f"{path} is no file of vectors: it begins with {head!r}.", hint=_MENDS.get(path.suffix, _KINDS))
+    raise InputError(
+        f"{path} is no file of vectors: it begins with {head!r}.", hint=_CONVERSIONS.get(path.suffix, _KINDS)
+    )
 
 
-def _begins(path: Path) -> bytes:
+def _read_magic(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(len(_NPY))
 
@@ -198,7 +199,7 @@ def _open_npy(path: Path, options: VectorOptions) -> VectorFiles:
 
 
 def _map_matrix(path: Path) -> Any:
-    """Map an array [N, D] of numbers into memory."""
+    """Memory-map an array [N, D] of numbers."""
     hint = "Save numbers [N, D] with numpy.save('FILE.npy', vectors)."
     with name_broken(path, hint=hint):
         matrix = _map_array(path)
@@ -209,7 +210,7 @@ def _map_matrix(path: Path) -> Any:
 
 def _map_array(path: Path) -> Any:
     try:
-        return np.lib.format.open_memmap(path, mode="r")  # takes no pickle
+        return np.lib.format.open_memmap(path, mode="r")  # never unpickles
     except (SyntaxError, TypeError, tokenize.TokenError) as error:  # the header is parsed as Python
         raise ValueError(f"its header is broken ({error})") from error
 
@@ -221,8 +222,8 @@ def _read_npy(path: Path, columns: dict[str, pa.Array], start: int) -> Iterator[
 
 
 def _npy_lists(path: Path, first: int, n_rows: int) -> pa.Array:
-    rows = _map_matrix(path)[first : first + n_rows]  # mapped anew each time: what was read does not stay in memory
-    with np.errstate(over="ignore"):  # what float32 can't hold becomes infinite, and a failure
+    rows = _map_matrix(path)[first : first + n_rows]  # mapped again each time, so that read pages leave memory
+    with np.errstate(over="ignore"):  # numbers beyond float32 become infinite, and failures
         floats = np.ascontiguousarray(rows, dtype=np.float32)
     return pa.FixedSizeListArray.from_arrays(pa.array(floats.reshape(-1)), floats.shape[1])
 
@@ -232,7 +233,7 @@ def _read_ids(path: Path, *, n_rows: int, vectors: Path) -> pa.Array:
     if not path.is_file():
         raise InputError(f"There is no file {path}.", hint=hint)
     with name_broken(path, hint=hint):
-        ids = pa.array(_npy_ids(path) if _begins(path).startswith(_NPY) else _lines(path, n_rows), pa.string())
+        ids = pa.array(_npy_ids(path) if _read_magic(path).startswith(_NPY) else _lines(path, n_rows), pa.string())
     if len(ids) != n_rows:
         raise MismatchError(
             f"{path} has {counted(len(ids), 'id')}, but {vectors} has {counted(n_rows, 'row')}.", hint=hint
@@ -241,7 +242,7 @@ def _read_ids(path: Path, *, n_rows: int, vectors: Path) -> pa.Array:
 
 
 def _lines(path: Path, n_rows: int) -> list[str]:
-    """Read the lines of a text; blank ones at its end are none where there is a line a row without them."""
+    """Read the lines of a text; trailing blank lines beyond `n_rows` are dropped."""
     with path.open(encoding="utf-8-sig") as file:
         lines = [line.rstrip("\n") for line in file]
     while len(lines) > n_rows and not lines[-1].strip():
@@ -262,28 +263,29 @@ def _open_parquet(path: Path, options: VectorOptions) -> VectorFiles:
         paths = [path] if path.is_file() else list(_parquet_below(path))
     if not paths:
         raise InputError(f"{path} holds no .parquet file and no img_emb/.", hint=_KINDS)
-    there = {one: read_head(one) for one in paths}
-    there = {one: head for one, head in there.items() if head[0]} or there  # an empty one's types say nothing
-    heads = list(there.values())
-    embedding = choose_embedding(path, [schema for _, schema in heads], options.embedding, files=list(there))
-    files = [_to_file(one, embedding, *head) for one, head in there.items()]
+    heads_by_path = {one: read_head(one) for one in paths}
+    # The types of empty files do not count.
+    heads_by_path = {one: head for one, head in heads_by_path.items() if head[0]} or heads_by_path
+    heads = list(heads_by_path.values())
+    embedding = choose_embedding(path, [schema for _, schema in heads], options.embedding, files=list(heads_by_path))
+    files = [_to_file(one, embedding, *head) for one, head in heads_by_path.items()]
     is_range = any(
         "id" in read_ranges(schema, rows) for rows, schema in heads
-    )  # in each file of a folder it may begin anew
+    )  # it may restart in each file of a folder
     return VectorFiles(path, tuple(files), tuple(paths), must_be_unique=is_range)
 
 
 def _parquet_below(folder: Path) -> Iterator[Path]:
-    """Give a folder's Parquet files in the order of their names, then those of its folders `name=value`."""
-    there = sorted(folder.iterdir())
-    yield from filter(_is_parquet, there)
-    for path in there:
+    """Yield a folder's Parquet files in the order of their names, then those of its folders `name=value`."""
+    children = sorted(folder.iterdir())
+    yield from filter(_is_parquet, children)
+    for path in children:
         if path.is_dir() and partition_values(f"{path.name}/"):
             yield from _parquet_below(path)
 
 
 def _to_file(path: Path, embedding: str, rows: int, schema: pa.Schema) -> VectorFile:
-    """Give a Parquet file, and as columns of it what its folders say of all its rows, and an index of pandas."""
+    """Open a Parquet file; the values of its partition folders and a pandas RangeIndex become columns."""
     folders = partition_values(os.fsencode(path).decode(errors="backslashreplace"))
     partition = {name: value for name, value in folders.items() if name not in schema.names}
     ranges = {name: one for name, one in read_ranges(schema, rows).items() if name not in partition}
@@ -321,8 +323,8 @@ def _open_clip_retrieval(path: Path, options: VectorOptions) -> VectorFiles:
 
 def _numbered(folder: Path, pattern: str) -> dict[str, Path]:
     with name_broken(folder):
-        found = [(re.fullmatch(pattern, path.name), path) for path in (folder.iterdir() if folder.is_dir() else ())]
-    return {match[1]: path for match, path in found if match}
+        matches = [(re.fullmatch(pattern, path.name), path) for path in (folder.iterdir() if folder.is_dir() else ())]
+    return {match[1]: path for match, path in matches if match}
 
 
 def _open_pair(vectors: Path, table: Path, *, width: int) -> VectorFile:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from frieze.core import Floats, InputError, MismatchError, TablePath, hash_file, to_command_line
 from frieze.features.failures import Failure, count_reasons
-from frieze.features.importers.columns import PIECE_ROWS, find_width, lay_out, read_pieces
+from frieze.features.importers.columns import CHUNK_ROWS, find_width, map_columns, read_chunks
 from frieze.features.importers.formats import VectorFiles, VectorOptions, name_below, open_vectors
 from frieze.features.importers.parquet import name_broken
 from frieze.features.manifest import Manifest, is_features, read_manifest
@@ -210,13 +210,13 @@ class _Task:
         self.progress(0, self.files.rows)
         stored = {part.name: part.rows for part in writer.manifest.parts}
         known = {Failure(**row) for row in writer.failed.to_pylist()}
-        layout = lay_out(self.files, self.options, writer.manifest.spec)
-        ends = [*range(PIECE_ROWS, self.files.rows, PIECE_ROWS), self.files.rows]
-        is_complete = [stored.get(part_name(number)) == end - number * PIECE_ROWS for number, end in enumerate(ends)]
-        for number, chunks in read_pieces(self.files, [*is_complete, False].index(False)):
+        mapping = map_columns(self.files, self.options, writer.manifest.spec)
+        ends = [*range(CHUNK_ROWS, self.files.rows, CHUNK_ROWS), self.files.rows]
+        is_complete = [stored.get(part_name(number)) == end - number * CHUNK_ROWS for number, end in enumerate(ends)]
+        for number, chunk in read_chunks(self.files, [*is_complete, False].index(False)):
             if is_complete[number]:
                 continue
-            converted = [layout.to_rows(chunk) for chunk in chunks]
+            converted = [mapping.to_rows(row_range) for row_range in chunk]
             failures = [failure for _, some in converted for failure in some if failure not in known]
             if part_name(number) in stored:
                 writer.add_failures(failures)
@@ -225,4 +225,4 @@ class _Task:
                 self.statistics.add(to_embeddings(rows["embedding"]))
                 writer.commit(Shard(number, np.arange(len(rows))), rows, failures)
             self.progress(ends[number], self.files.rows)
-        return list(layout.notes)
+        return list(mapping.notes)

@@ -1,4 +1,4 @@
-"""What pandas says of its index in a Parquet file: a range stands there alone, any other is a column, too."""
+"""The index of pandas in a Parquet file's metadata: a RangeIndex is only there, any other is a column too."""
 
 import contextlib
 import json
@@ -10,7 +10,7 @@ _KEY = b"pandas"
 
 
 def read_ranges(schema: pa.Schema, n_rows: int) -> dict[str, range]:
-    """Give the ranges that have a name, are no column and have a value for each of `n_rows` rows.
+    """Return the named RangeIndexes that are no column and have `n_rows` values.
 
     >>> said = {"index_columns": [{"kind": "range", "name": "id", "start": 5, "stop": 8, "step": 1}]}
     >>> read_ranges(pa.schema([], metadata={"pandas": json.dumps(said)}), 3)
@@ -21,7 +21,7 @@ def read_ranges(schema: pa.Schema, n_rows: int) -> dict[str, range]:
 
 
 def describe_lost(schema: pa.Schema) -> str:
-    """Say where pandas's index is, for a table whose ids are not taken from it; nothing where there is none of use."""
+    """Return a note on a pandas index that the ids are not taken from; empty where there is none."""
     for one in _indexes(schema):
         name = one.get("name") if isinstance(one, dict) else one
         if name in schema.names:
@@ -32,10 +32,10 @@ def describe_lost(schema: pa.Schema) -> str:
 
 
 def _indexes(schema: pa.Schema) -> list[Any]:
-    """Give a column's name or a range's description for each; none where others than pandas wrote this."""
+    """Return a column name or a range for each index; none where the file is not from pandas."""
     with contextlib.suppress(ValueError, TypeError, KeyError):
-        found = json.loads((schema.metadata or {})[_KEY])["index_columns"]
-        return [one for one in found if isinstance(one, str) or (isinstance(one, dict) and _is_range(one))]
+        indexes = json.loads((schema.metadata or {})[_KEY])["index_columns"]
+        return [one for one in indexes if isinstance(one, str) or (isinstance(one, dict) and _is_range(one))]
     return []
 
 

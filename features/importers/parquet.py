@@ -1,4 +1,4 @@
-"""Parquet files made elsewhere: which column holds vectors, and reading from any row on."""
+"""Read Parquet files made elsewhere: find the column of vectors, and read from any row."""
 
 import contextlib
 import itertools
@@ -16,14 +16,14 @@ import pyarrow.parquet as pq
 from frieze.core import InputError
 
 BATCH_ROWS = 4096
-"""Rows that are read at once, at most."""
+"""The maximum number of rows in a batch."""
 
 Batch = tuple[dict[str, pa.Array], pa.Array]
 """The columns of some rows, and their vectors as an Arrow array of lists."""
 
 _BUFFER_BYTES = 1 << 20
-_MANY = 10
-_FEWEST = 2  # columns of one number each
+_MAX_NAMES = 10
+_MIN_COLUMNS = 2  # of one number each
 _NOTHING: Mapping[str, str | None] = types.MappingProxyType({})
 _NO_RANGES: Mapping[str, range] = types.MappingProxyType({})
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
@@ -32,10 +32,10 @@ _LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 
 @contextlib.contextmanager
 def name_broken(path: Path, *, hint: str = "Check the file; if it is broken, write it anew.") -> Iterator[None]:
-    """Turn what goes wrong while a user's file is read into an error that names it.
+    """Translate an error of reading a user's file into one that names the file.
 
     Raises:
-        InputError: The file is missing, broken or of another form.
+        InputError: The file is missing, broken or of another format.
     """
     try:
         yield
@@ -44,10 +44,10 @@ def name_broken(path: Path, *, hint: str = "Check the file; if it is broken, wri
 
 
 def read_head(path: Path) -> tuple[int, pa.Schema]:
-    """Give a Parquet file's row count and schema.
+    """Read a Parquet file's row count and schema.
 
     Raises:
-        InputError: It can't be read, or two columns have one name.
+        InputError: It can't be read, or two columns have the same name.
     """
     with _open_table(path) as table:
         rows, schema = table.metadata.num_rows, table.schema_arrow
@@ -56,38 +56,40 @@ def read_head(path: Path) -> tuple[int, pa.Schema]:
     return rows, schema
 
 
-def choose_embedding(path: Path, schemas: Sequence[pa.Schema], asked: str | None, *, files: Sequence[Path] = ()) -> str:
+def choose_embedding(path: Path, schemas: Sequence[pa.Schema], given: str | None, *, files: Sequence[Path] = ()) -> str:
     """Choose the column of vectors.
 
     Args:
-        path: What was given, for the message.
-        schemas: Of each file, one or more.
-        asked: The column that was asked for; by default `embedding`, or the only one with lists of numbers.
-        files: What each schema is of, where there are several.
+        path: The given path, for the message.
+        schemas: The schema of each file, one or more.
+        given: The given column; by default `embedding`, or the only one with lists of numbers.
+        files: The file of each schema, where there are several.
 
     Raises:
-        InputError: There is none in every file, or several and none was asked for.
+        InputError: No column is in every file, or there are several and none was given.
     """
-    found: list[str] = [name for name in schemas[0].names if all(_has_vectors(schema, name) for schema in schemas)]
-    wanted = "embedding" if asked is None else asked
-    if wanted in found:
-        return wanted
-    if asked is None and len(found) == 1:
-        return found[0]
-    _check_all_have(dict(zip(files, schemas, strict=False)), asked)
-    what = "one column" if asked is None else f"a column {asked}"
-    there = f"has these: {list_names(found)}" if found else f"has none, only: {list_names(schemas[0].names)}"
-    hint = _advise(path, schemas[0], wanted, has_lists=bool(found))
-    raise InputError(f"Wanted is {what} of lists of numbers; {path} {there}.", hint=hint)
+    candidates: list[str] = [name for name in schemas[0].names if all(_has_vectors(one, name) for one in schemas)]
+    column = "embedding" if given is None else given
+    if column in candidates:
+        return column
+    if given is None and len(candidates) == 1:
+        return candidates[0]
+    _check_all_have(dict(zip(files, schemas, strict=False)), given)
+    what = "one column" if given is None else f"a column {given}"
+    present = (
+        f"has these: {list_names(candidates)}" if candidates else f"has none, only: {list_names(schemas[0].names)}"
+    )
+    hint = _advise(path, schemas[0], column, has_lists=bool(candidates))
+    raise InputError(f"Expected {what} of lists of numbers; {path} {present}.", hint=hint)
 
 
-def _check_all_have(schemas: Mapping[Path, pa.Schema], asked: str | None) -> None:
-    """Name the first file without the column of vectors that most others have, if that is what is wrong."""
+def _check_all_have(schemas: Mapping[Path, pa.Schema], given: str | None) -> None:
+    """Raise an error for the first file without the column of vectors that most others have."""
     named = {path: [name for name in schema.names if _has_vectors(schema, name)] for path, schema in schemas.items()}
-    wanted = [name for names in named.values() for name in names if asked in (None, name)]
-    if not wanted:
+    columns = [name for names in named.values() for name in names if given in (None, name)]
+    if not columns:
         return
-    usual = max(dict.fromkeys(wanted), key=lambda name: (wanted.count(name), name == "embedding"))
+    usual = max(dict.fromkeys(columns), key=lambda name: (columns.count(name), name == "embedding"))
     odd = next((path for path, names in named.items() if usual not in names), None)
     if odd is None:
         return
@@ -102,12 +104,12 @@ def _check_all_have(schemas: Mapping[Path, pa.Schema], asked: str | None) -> Non
     )
 
 
-def _advise(path: Path, schema: pa.Schema, wanted: str, *, has_lists: bool) -> str:
-    """Say how to make lists of numbers of what a file has in their place."""
+def _advise(path: Path, schema: pa.Schema, column: str, *, has_lists: bool) -> str:
+    """Return a hint on how to convert what a file has to lists of numbers."""
     kinds = {
         name: getattr(field.type, "storage_type", field.type) for name, field in zip(schema.names, schema, strict=True)
     }
-    made = _lists_of(wanted, kinds.get(wanted))
+    made = _lists_of(column, kinds.get(column))
     if has_lists and not made:
         return "Name the column with --embedding COLUMN."
     made = made or _lists_of_numbered(kinds)
@@ -124,7 +126,7 @@ _WRITE = "table.to_parquet('vectors.parquet')"
 
 
 def _lists_of(name: str, kind: pa.DataType | None) -> str:
-    """Write the Python that makes lists of a column of bytes or texts, and what they are taken for; else nothing."""
+    """Return Python code that converts a column of bytes or texts to lists, with an assumption; else nothing."""
     if kind is not None and _is_bytes(kind):
         what = "'float32' is what they were written in; it may be 'float64' or 'float16'"
         return f"table[{name!r}].map(lambda data: numpy.frombuffer(data, 'float32'))  # {what}"
@@ -134,14 +136,14 @@ def _lists_of(name: str, kind: pa.DataType | None) -> str:
 
 
 def _lists_of_numbered(kinds: Mapping[str, pa.DataType]) -> str:
-    """Write the same for the most columns of numbers whose names differ in a number alone: `emb_0` to `emb_7`."""
+    """Return such code for the largest group of columns whose names differ in a number: `emb_0` to `emb_7`."""
     alike: dict[str, list[str]] = {}
     for name, kind in kinds.items():
-        found = re.fullmatch(r"(.*?)[0-9]+", name, re.DOTALL)
-        if found and _is_number(kind):
-            alike.setdefault(found[1], []).append(name)
+        match = re.fullmatch(r"(.*?)[0-9]+", name, re.DOTALL)
+        if match and _is_number(kind):
+            alike.setdefault(match[1], []).append(name)
     before, names = max(alike.items(), key=lambda item: len(item[1]), default=("", []))
-    if len(names) < _FEWEST:
+    if len(names) < _MIN_COLUMNS:
         return ""
     columns = f"[name for name in table if re.fullmatch({re.escape(before) + '[0-9]+'!r}, name)]"
     if names != sorted(names, key=lambda name: int(name.removeprefix(before))):
@@ -150,11 +152,11 @@ def _lists_of_numbered(kinds: Mapping[str, pa.DataType]) -> str:
 
 
 def _lists_of_floats(kinds: Mapping[str, pa.DataType]) -> str:
-    """Write the same for all columns of floats."""
+    """Return such code for all columns of floats."""
     names = [name for name, kind in kinds.items() if pa.types.is_floating(kind)]
-    if len(names) < _FEWEST:
+    if len(names) < _MIN_COLUMNS:
         return ""
-    columns = f"table[{names}]" if len(names) < _MANY else "table.select_dtypes('floating')"
+    columns = f"table[{names}]" if len(names) < _MAX_NAMES else "table.select_dtypes('floating')"
     return f"{columns}.to_numpy('float32').tolist()  # of columns of one number each, if that is what they hold"
 
 
@@ -175,13 +177,13 @@ def _has_vectors(schema: pa.Schema, name: str) -> bool:
     if name not in schema.names:
         return False
     kind = schema.field(name).type
-    kind = getattr(kind, "storage_type", kind)  # a tensor lies on top of lists
+    kind = getattr(kind, "storage_type", kind)  # a tensor type is stored as lists
     is_list = any(is_one(kind) for is_one in _LISTS)
     return is_list and _is_number(kind.value_type)
 
 
 def partition_values(place: str) -> dict[str, str | None]:
-    """Give what the folders of a file say of all its rows, as Hive, Spark and pyarrow lay tables out.
+    """Parse the partition folders `name=value` of a file's path, as Hive, Spark and pyarrow write them.
 
     >>> partition_values("/t/label=cat/year=2020/part-0.parquet"), partition_values("/a=b/photos/x.parquet")
     ({'label': 'cat', 'year': '2020'}, {})
@@ -189,19 +191,19 @@ def partition_values(place: str) -> dict[str, str | None]:
     {'label': None, ' ': 'a/b'}
     """
     folders = place.split("/")[-2::-1]
-    own = list(itertools.takewhile(lambda name: name.partition("=")[0] and "=" in name, folders))
-    pairs = (map(urllib.parse.unquote, name.split("=", 1)) for name in reversed(own))
+    partitions = list(itertools.takewhile(lambda name: name.partition("=")[0] and "=" in name, folders))
+    pairs = (map(urllib.parse.unquote, name.split("=", 1)) for name in reversed(partitions))
     return {name: None if value == _NO_VALUE else value for name, value in pairs}
 
 
 def list_names(names: Sequence[str]) -> str:
-    """Write the first of some names.
+    """Join the first few names.
 
     >>> list_names(["a", "b"]), list_names([])
     ('a, b', 'no column')
     """
-    more = f" and {len(names) - _MANY} more" if len(names) > _MANY else ""
-    return (", ".join(names[:_MANY]) or "no column") + more
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    return (", ".join(names[:_MAX_NAMES]) or "no column") + more
 
 
 def read_batches(path: Path, start: int = 0, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
@@ -209,8 +211,8 @@ def read_batches(path: Path, start: int = 0, columns: list[str] | None = None) -
 
     Args:
         path: A Parquet file.
-        start: Its first row that is wanted.
-        columns: The columns that are wanted; None for all.
+        start: The first row to read.
+        columns: The columns to read; None for all.
 
     Raises:
         InputError: The file is broken.
@@ -228,7 +230,7 @@ def read_batches(path: Path, start: int = 0, columns: list[str] | None = None) -
 
 
 def to_columns(batch: pa.RecordBatch) -> dict[str, pa.Array]:
-    """Give a batch's columns by name."""
+    """Return a batch's columns by name."""
     return dict(zip(batch.schema.names, batch.columns, strict=True))
 
 
@@ -245,9 +247,9 @@ def read_vectors(
     Args:
         path: A Parquet file.
         embedding: Its column of vectors.
-        start: Its first row that is wanted.
-        partition: Columns that its folders give all its rows.
-        ranges: Columns of a number for each of its rows.
+        start: The first row to read.
+        partition: Columns with one value for all rows, from its folders.
+        ranges: Columns of consecutive numbers.
 
     Raises:
         InputError: The file is broken.
@@ -292,8 +294,8 @@ def _repeat(value: str | None, n_rows: int) -> pa.Array:
 def _open_table(path: Path) -> Iterator[Any]:
     with (
         name_broken(path),
-        path.open("rb") as file,  # by Python: Arrow takes no name that is not UTF-8
-        # Without a buffer a row group is held whole, and some files have only one.
+        path.open("rb") as file,  # by Python: Arrow refuses names that are not UTF-8
+        # Without a buffer a whole row group is in memory, and some files have only one.
         pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False) as table,
     ):
         yield table

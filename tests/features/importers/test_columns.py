@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from frieze.core import InputError
 from frieze.features import VectorOptions, to_embeddings
-from frieze.features.importers.columns import PIECE_ROWS, find_width, lay_out, read_pieces
+from frieze.features.importers.columns import CHUNK_ROWS, find_width, map_columns, read_chunks
 from frieze.features.importers.formats import open_vectors
 
 ASKED = VectorOptions()
@@ -37,8 +37,8 @@ def rows_of(spec):
     def read(path, **asked):
         options = VectorOptions(**asked)
         files = open_vectors(path, options)
-        layout = lay_out(files, options, dataclasses.replace(spec, dim=find_width(files)))
-        made = [layout.to_rows(chunk) for _, chunks in read_pieces(files) for chunk in chunks]
+        mapping = map_columns(files, options, dataclasses.replace(spec, dim=find_width(files)))
+        made = [mapping.to_rows(chunk) for _, chunks in read_chunks(files) for chunk in chunks]
         return pa.concat_tables([rows for rows, _ in made]), [failure for _, some in made for failure in some]
 
     return read
@@ -50,7 +50,7 @@ def notes_of(spec):
 
     def lay(path):
         files = open_vectors(path, ASKED)
-        return lay_out(files, ASKED, dataclasses.replace(spec, dim=find_width(files))).notes
+        return map_columns(files, ASKED, dataclasses.replace(spec, dim=find_width(files))).notes
 
     return lay
 
@@ -68,9 +68,9 @@ def test_pieces_hold_4096_rows(sizes, first, tmp_path_factory):
         lists = pa.FixedSizeListArray.from_arrays(pa.array(some, pa.float32()), 1)
         table = pa.table({"n": some, "in_file": np.arange(len(some)), "vec": lists})
         pq.write_table(table, folder / f"{number}.parquet", row_group_size=1000)
-    for number, chunks in read_pieces(open_vectors(folder, ASKED), first):
+    for number, chunks in read_chunks(open_vectors(folder, ASKED), first):
         read = [row for chunk in chunks for row in chunk.columns["n"].to_pylist()]
-        assert read == [*range(number * PIECE_ROWS, min((number + 1) * PIECE_ROWS, sum(sizes)))]
+        assert read == [*range(number * CHUNK_ROWS, min((number + 1) * CHUNK_ROWS, sum(sizes)))]
         assert read == [row[0] for chunk in chunks for row in chunk.lists.to_pylist()]
         assert all(chunk.columns["in_file"][0].as_py() == chunk.first for chunk in chunks)
 
@@ -103,7 +103,7 @@ def test_only_whole_finite_vectors_are_stored(vectors, kind, tmp_path_factory, r
     [
         (None, "no vector", "there is no vector"),
         ([], "no vector", "there is no vector"),
-        ([1.0], "wrong width", "the vector has 1 numbers; wanted are 2"),
+        ([1.0], "wrong width", "the vector has 1 numbers; expected 2"),
         ([1.0, float("nan")], "not finite", "the vector holds infinite numbers or none"),
         ([1.0, None], "not finite", "the vector holds infinite numbers or none"),
         ([1.0, 1e39], "not finite", "the vector holds infinite numbers or none"),

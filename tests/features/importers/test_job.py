@@ -10,7 +10,7 @@ import pytest
 
 from frieze.core import FeatureFileError, InputError, MismatchError, lock
 from frieze.features import VectorOptions, check_can_embed, import_vectors, open_features, read_failures, read_manifest
-from frieze.features.importers.columns import Layout, read_pieces
+from frieze.features.importers.columns import ColumnMapping, read_chunks
 from frieze.features.writer import FeatureWriter
 
 ASKED = VectorOptions()
@@ -123,7 +123,7 @@ def test_another_run_has_nothing_to_do(npy, tmp_path, monkeypatch):
     """A second run reads no row, changes nothing, and says so."""
     _run(npy, tmp_path / "out")
     before = _content(tmp_path / "out")
-    monkeypatch.setattr("frieze.features.importers.job.read_pieces", lambda *_: pytest.fail("rows were read"))
+    monkeypatch.setattr("frieze.features.importers.job.read_chunks", lambda *_: pytest.fail("rows were read"))
     assert _counts(_run(npy, tmp_path / "out")) == (9996, 0, 9996, 4)
     assert _content(tmp_path / "out") == before
 
@@ -154,12 +154,12 @@ def test_only_what_is_missing_is_made(tmp_path, monkeypatch):
     _run(tmp_path / "v.npy", tmp_path / "out")
     for part in (1, 3):
         (tmp_path / "out" / "parts" / f"part-00000{part}.parquet").unlink()
-    first, made, to_rows = [], [], Layout.to_rows
+    first, made, to_rows = [], [], ColumnMapping.to_rows
     monkeypatch.setattr(
-        "frieze.features.importers.job.read_pieces",
-        lambda files, piece: first.append(piece) or read_pieces(files, piece),
+        "frieze.features.importers.job.read_chunks",
+        lambda files, piece: first.append(piece) or read_chunks(files, piece),
     )
-    monkeypatch.setattr(Layout, "to_rows", lambda self, chunk: made.append(chunk.start) or to_rows(self, chunk))
+    monkeypatch.setattr(ColumnMapping, "to_rows", lambda self, chunk: made.append(chunk.start) or to_rows(self, chunk))
     assert _counts(_run(tmp_path / "v.npy", tmp_path / "out")) == (20_000, 8192, 11_808, 0)
     assert (first, made) == ([1], [4096, 3 * 4096])
 

@@ -56,7 +56,7 @@ def test_several_columns_of_lists(tmp_path):
 
 def test_a_column_that_is_not_there(tmp_path):
     """A column that was asked for and holds no vectors is never replaced by another."""
-    with pytest.raises(InputError, match=r"Wanted is a column b of lists of numbers; .* has these: a\."):
+    with pytest.raises(InputError, match=r"Expected a column b of lists of numbers; .* has these: a\."):
         choose_embedding(tmp_path, [_schema(a=LISTS["list"], b=pa.string())], "b")
 
 
