@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from frieze.core import FeatureFileError, TablePath, to_parquet_source, write_file
+from frieze.core import TablePath, to_parquet_source, translate_errors, write_file
 from frieze.features.schema import FAILURES
 
 FAILURES_NAME = "failures.parquet"
@@ -59,12 +59,9 @@ def read_failures(folder: TablePath) -> pa.Table:
     path = folder / FAILURES_NAME
     if not path.exists():
         return FAILURES.empty_table()
-    try:
+    hint = "Delete it: the next run finds the failures again."
+    with translate_errors(f"{path} can't be read", hint=hint, errors=(pa.ArrowException, OSError)):
         return pq.read_table(to_parquet_source(path), schema=FAILURES)
-    except (pa.ArrowException, OSError) as error:
-        raise FeatureFileError(
-            f"{path} can't be read: {error}.", hint="Delete it: the next run finds the failures again."
-        ) from error
 
 
 def write_failures(folder: TablePath, failures: pa.Table) -> None:

@@ -2,12 +2,12 @@
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from frieze.core import FeatureFileError, TablePath, to_parquet_source
+from frieze.core import FeatureFileError, TablePath, to_parquet_source, translate_errors
 from frieze.features.schema import SPEC_KEY
 from frieze.features.spec import BackboneSpec
 
@@ -86,19 +86,14 @@ def describe_part(path: TablePath) -> tuple[BackboneSpec, int]:
         raise FeatureFileError(f"{path} does not say what made it.", hint=f"Move it away: {path}") from error
 
 
-@contextlib.contextmanager
-def name_broken_part(path: TablePath) -> Iterator[None]:
+def name_broken_part(path: TablePath) -> contextlib.AbstractContextManager[None]:
     """Translate an error of reading a part into one that names the file.
 
     Raises:
         FeatureFileError: The part is missing or broken.
     """
-    try:
-        yield
-    except MemoryError:  # also Arrow's: the part is not broken
-        raise
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise FeatureFileError(
-            f"{path} is missing or broken: {error}.",
-            hint="Delete that file and run the command that made the table again: it writes its rows anew.",
-        ) from error
+    return translate_errors(
+        f"{path} is missing or broken",
+        hint="Delete that file and run the command that made the table again: it writes its rows anew.",
+        errors=(pa.ArrowException, OSError, UnicodeDecodeError),
+    )

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from frieze.core import InputError
+from frieze.core import InputError, translate_errors
 
 BATCH_ROWS = 4096
 """The maximum number of rows in a batch."""
@@ -30,17 +30,16 @@ _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 _LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 
 
-@contextlib.contextmanager
-def name_broken(path: Path, *, hint: str = "Check the file; if it is broken, write it anew.") -> Iterator[None]:
+def name_broken(
+    path: Path, *, hint: str = "Check the file; if it is broken, write it anew."
+) -> contextlib.AbstractContextManager[None]:
     """Translate an error of reading a user's file into one that names the file.
 
     Raises:
         InputError: The file is missing, broken or of another format.
     """
-    try:
-        yield
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise InputError(f"{path} can't be read: {error}.", hint=hint) from error
+    errors = (pa.ArrowException, pa.ArrowMemoryError, OSError, ValueError)  # corrupt files ask for too much memory
+    return translate_errors(f"{path} can't be read", hint=hint, kind=InputError, errors=errors)
 
 
 def read_head(path: Path) -> tuple[int, pa.Schema]:

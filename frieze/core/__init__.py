@@ -1,6 +1,14 @@
 """The ground floor, without images: errors, atomic files, buckets, locks, memory, lazy imports, the Ray client."""
 
-from frieze.core.errors import OUT_OF_MEMORY, FeatureFileError, ImageError, InputError, MismatchError, ModelError
+from frieze.core.errors import (
+    OUT_OF_MEMORY,
+    FeatureFileError,
+    ImageError,
+    InputError,
+    MismatchError,
+    ModelError,
+    translate_errors,
+)
 from frieze.core.lazy_imports import environment, import_keras, import_tensorflow, import_tensorflow_hub, seeded
 from frieze.core.plural import counted
 from frieze.core.ray_client import connect_to_ray, not_visible_error, reraise_input_errors, run_on_cluster
@@ -128,6 +136,7 @@ __all__ = [
     "to_finite",
     "to_parquet_source",
     "to_table_path",
+    "translate_errors",
     "translate_io_errors",
     "trim_memory",
     "truncate",

@@ -7,6 +7,8 @@ InputError              what the user can fix; exit code 1
 `-- MismatchError       two things that do not belong together (backbones, widths, classes)
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 OUT_OF_MEMORY = "out of memory"
@@ -67,3 +69,24 @@ class ModelError(InputError):
 
 class MismatchError(InputError):
     """Two things that do not belong together: other backbones, widths or classes."""
+
+
+@contextlib.contextmanager
+def translate_errors(
+    message: str,
+    *,
+    hint: str,
+    kind: type[InputError] = FeatureFileError,
+    errors: tuple[type[Exception], ...] = (OSError,),
+) -> Iterator[None]:
+    """Translate the errors of a library into one `InputError`, "MESSAGE: ERROR.".
+
+    Raises:
+        InputError: The block raised one of `errors`; Arrow's lack of memory is not translated unless it is named.
+    """
+    try:
+        yield
+    except errors as error:
+        if isinstance(error, MemoryError) and not any(issubclass(one, MemoryError) for one in errors):
+            raise
+        raise kind(f"{message}: {error}.", hint=hint) from error

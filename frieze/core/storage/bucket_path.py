@@ -1,6 +1,5 @@
 """Paths in buckets (s3://, gs://) with the methods of `pathlib.Path` that a table needs, on pyarrow's file systems."""
 
-import contextlib
 import dataclasses
 import fnmatch
 import functools
@@ -10,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from frieze.core.errors import FeatureFileError, InputError
+from frieze.core.errors import InputError, translate_errors
 
 SCHEMES = ("s3://", "gs://")
 _CREDENTIALS = (
@@ -140,7 +139,7 @@ class BucketPath:
         return Status(info.size, info.mtime_ns)
 
     def _info(self) -> Any:
-        with _name_unreachable(self.url):
+        with translate_errors(f"{self.url} can't be reached", hint=_CREDENTIALS):
             system, path = open_file_system(self.url)
             return system.get_file_info(path)
 
@@ -168,7 +167,7 @@ class BucketPath:
         """Return the paths directly below, sorted; none where there is nothing."""
         from pyarrow.fs import FileSelector
 
-        with _name_unreachable(self.url):
+        with translate_errors(f"{self.url} can't be reached", hint=_CREDENTIALS):
             system, path = open_file_system(self.url)
             infos = system.get_file_info(FileSelector(path, allow_not_found=True))
         return iter(sorted(self / info.base_name for info in infos))
@@ -183,7 +182,7 @@ class BucketPath:
     def unlink(self, *, missing_ok: bool = False) -> None:
         """Delete an object."""
         if not (missing_ok and not self.is_file()):
-            with _name_unreachable(self.url):
+            with translate_errors(f"{self.url} can't be reached", hint=_CREDENTIALS):
                 system, path = open_file_system(self.url)
                 system.delete_file(path)
 
@@ -207,19 +206,6 @@ class BucketPath:
 
 TablePath = Path | BucketPath
 """A table's folder or a file in it: on disk, or in a bucket. The type checker allows what both classes offer."""
-
-
-@contextlib.contextmanager
-def _name_unreachable(url: str) -> Iterator[None]:
-    """Translate an OSError of the store into an error that names the URL.
-
-    Raises:
-        FeatureFileError: The store does not answer, or denies access.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise FeatureFileError(f"{url} can't be reached: {error}.", hint=_CREDENTIALS) from error
 
 
 def to_table_path(place: str | TablePath) -> TablePath:
