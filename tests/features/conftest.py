@@ -38,12 +38,12 @@ def _images(*images):
 
 
 def _vector(name, size, time):
-    """Give the embedding of an image: another one for every id, size and time."""
+    """Return the embedding of an image: another one for every id, size and time."""
     return np.array([len(name), sum(name.encode()), size, time], np.float32)
 
 
 def _rows(images, spec=SPEC):
-    """Give the part rows of a table of images."""
+    """Return the part rows of a table of images."""
     keys = list(zip(*(images[name].to_pylist() for name in ("id", "size_bytes", "mtime_ns")), strict=True))
     columns = {name: images[name] for name in LISTING.names} | {
         "sha256": ["cd" * 32] * len(keys),
@@ -65,7 +65,7 @@ def _embed(images):
 
 
 def _run(path, images, *, manifest, **options):
-    """Bring the table at `path` up to date with a table of images; gives the plan."""
+    """Update the table at `path` with a table of images; returns the plan."""
     with open_writer(path, manifest) as writer:
         comparison = compare(images, writer.stored(), writer.failed)
         plan = make_plan(comparison, np.full(len(images), -1), **{"shard_size": 2} | options)

@@ -17,12 +17,12 @@ from frieze.features.part_files import read_part, write_part
 
 
 def parts_of(rows):
-    """Give a part for each number of rows."""
+    """Return a part for each number of rows."""
     return [Part(f"part-{number:06d}.parquet", count, 1, 1, "ab") for number, count in enumerate(rows)]
 
 
 @given(rows=st.lists(st.integers(1, 40), max_size=60), shard_size=st.integers(1, 50))
-def test_piles(rows, shard_size):
+def test_groups_to_compact(rows, shard_size):
     """Only small parts are merged, each once, in order, into parts that are no larger than a shard."""
     parts = parts_of(rows)
     groups = groups_to_compact(parts, shard_size=shard_size)
@@ -32,8 +32,8 @@ def test_piles(rows, shard_size):
     assert all(len(group) > 1 and sum(part.rows for part in group) <= shard_size for group in groups)
 
 
-def test_few_are_left_alone():
-    """A few small parts are left alone; one more, and all are merged."""
+def test_few_parts_are_not_merged():
+    """A few small parts are not merged; with one more, all are."""
     assert groups_to_compact(parts_of([1] * _MAX_SMALL_PARTS), shard_size=100) == []
     assert groups_to_compact(parts_of([1] * (_MAX_SMALL_PARTS + 1)), shard_size=100) == [
         parts_of([1] * (_MAX_SMALL_PARTS + 1))
@@ -98,8 +98,8 @@ def refusing(n):
         yield calls
 
 
-def test_cut_short(pile, manifest, glob_rows):
-    """Wherever a merge ends, no id is in the glob twice, and the next writer finds all rows again."""
+def test_interrupted_compaction(pile, manifest, glob_rows):
+    """Wherever a compaction is interrupted, no id is in the glob twice, and the next writer recovers all rows."""
     before = glob_rows(pile)
     for n in itertools.count(1):
         with refusing(n) as calls, contextlib.suppress(FeatureFileError, OSError):

@@ -22,7 +22,7 @@ def _section(title):
 
 
 def _table(title):
-    """Give the cells of a section's table, without its head."""
+    """Return the cells of a section's table, without its head."""
     lines = [line for line in _section(title).splitlines() if line.startswith("| `")]
     return [[cell.strip().strip("`") for cell in line.split("|")[1:-1]] for line in lines]
 

@@ -160,7 +160,7 @@ def test_retry_failures(images):
 
 
 @pytest.mark.parametrize("failed", [_failed(13), _failed(14), _failed(None, None), _failed(None, None, "list")])
-def test_retry_of_what_was_mended(failed, images):
+def test_retry_of_changed_files(failed, images):
     """A retry takes a failure whatever has become of its file, also one that could not be listed."""
     plan = _plan(images(("bad", 13, 1)), failed=failed, retry_failures=True)
     assert (_shards(plan), plan.n_left, len(plan.known_failures)) == ([(5, [0], set())], 0, 0)
@@ -181,7 +181,7 @@ def test_failure_of_unknown_size_hides_nothing(images):
     assert plan.known_failures["stage"].to_pylist() == ["decode"]
 
 
-def test_row_left_behind_by_a_kill(images):
+def test_row_left_by_a_crash(images):
     """A stored row whose image has changed and failed since leaves its part."""
     plan = _plan(images(("bad", 13, 1)), stored=_stored([("bad", 1, 1, 3)]), failed=_failed())
     assert _shards(plan) == [(3, [], {"bad"})]

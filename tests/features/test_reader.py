@@ -99,7 +99,7 @@ BREAKAGES = {
 @pytest.mark.parametrize("reading", READINGS)
 @pytest.mark.parametrize("breakage", BREAKAGES)
 def test_broken_part_is_named(reading, breakage, table):
-    """A part that is cut, empty, missing or garbled is named, with the mend, however it is read."""
+    """A part that is cut, empty, missing or garbled is named, with the hint, however it is read."""
     part = table / "parts" / "part-000001.parquet"
     BREAKAGES[breakage](part)
     with pytest.raises(FeatureFileError) as caught:
@@ -112,7 +112,7 @@ def test_broken_part_is_named(reading, breakage, table):
 
 @pytest.mark.parametrize("reading", READINGS)
 def test_part_ahead_of_features_json(reading, table, rows, images):
-    """A part that a killed run rewrote is refused until a run has finished: no row is made up or left out."""
+    """A part that a crashed run rewrote is refused until a run has finished: no row is made up or left out."""
     write_part(rows(images(("c", 3, 1))), table / "parts" / "part-000001.parquet")
     with pytest.raises(FeatureFileError) as caught:
         READINGS[reading](open_features(table))

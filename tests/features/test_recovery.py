@@ -16,37 +16,37 @@ from frieze.features.part_files import read_part, write_part
 from frieze.features.recovery import scan_parts
 
 
-def test_unnamed_part_is_adopted(table, manifest, rows, images):
-    """A part that a kill left unnamed is in features.json as soon as the table is opened for writing."""
+def test_unnamed_part_is_recovered(table, manifest, rows, images):
+    """A part that a crash left unnamed is in features.json as soon as the table is opened for writing."""
     write_part(rows(images(("e", 5, 1))), table / "parts" / "part-000002.parquet")
     with open_writer(table, manifest):
         assert open_features(table).ids.tolist() == ["a", "b", "c", "d", "e"]
 
 
-def test_rewritten_part_is_adopted(table, manifest, rows, images):
-    """A part that a kill left rewritten is described anew as soon as the table is opened for writing."""
+def test_rewritten_part_is_recovered(table, manifest, rows, images):
+    """A part that was rewritten before a crash is described again when the table is opened for writing."""
     write_part(rows(images(("c", 3, 1))), table / "parts" / "part-000001.parquet")
     with open_writer(table, manifest):
         assert open_features(table).ids.tolist() == ["a", "b", "c"]
 
 
 def test_copy_is_the_same_generation(table, tmp_path, manifest):
-    """A copy with other file times is gone on with as the same content."""
+    """A copy with other file times resumes as the same generation."""
     shutil.copytree(table, tmp_path / "copy", copy_function=shutil.copyfile)
     with open_writer(tmp_path / "copy", manifest):
         assert read_manifest(tmp_path / "copy").generation == read_manifest(table).generation
 
 
 def test_foreign_part_refused(table, manifest, spec):
-    """A part of another backbone, found in the folder, is never adopted."""
+    """A part of another backbone in the folder is never recovered."""
     other = part_schema(dataclasses.replace(spec, fingerprint="cd" * 32))
     write_part(other.empty_table(), table / "parts" / "part-000002.parquet")
     with pytest.raises(MismatchError, match=r"part-000002\.parquet"), open_writer(table, manifest):
         pytest.fail("the block must not run")
 
 
-def test_cut_part_goes(table, manifest):
-    """A part that was cut short is told and taken out, so that its images come anew."""
+def test_truncated_part_is_deleted(table, manifest):
+    """A truncated part is reported and deleted, so that its images are embedded again."""
     part = table / "parts" / "part-000000.parquet"
     part.write_bytes(part.read_bytes()[:-9])
     with open_writer(table, manifest) as writer:
@@ -56,7 +56,7 @@ def test_cut_part_goes(table, manifest):
 
 
 def test_unreadable_part_stays(table, manifest, monkeypatch):
-    """A part that the disk refuses to read is named, and not deleted: it may be whole."""
+    """A part that can't be read from disk is named, and not deleted: it may be valid."""
     part = table / "parts" / "part-000000.parquet"
     shutil.copyfile(table / "parts" / "part-000001.parquet", part)
 
@@ -73,15 +73,15 @@ def test_unreadable_part_stays(table, manifest, monkeypatch):
 
 
 def test_touched_part_stays(table, manifest, monkeypatch):
-    """A part that was only touched, or copied, stands without being read."""
+    """A part that was only touched or copied is valid without its rows being read."""
     os.utime(table / "parts" / "part-000000.parquet", ns=(1, 1))
     monkeypatch.setattr("frieze.features.recovery.read_part", lambda *_, **__: pytest.fail("it was read"))
     with open_writer(table, manifest):
         assert [part.mtime_ns == 1 for part in read_manifest(table).parts] == [True, False]
 
 
-def test_dangling_part_is_forgotten(table, manifest):
-    """A link that leads nowhere is no part: its images are embedded anew."""
+def test_broken_link(table, manifest):
+    """A broken link is no part: its images are embedded again."""
     part = table / "parts" / "part-000000.parquet"
     part.unlink()
     part.symlink_to("elsewhere.parquet")
@@ -90,7 +90,7 @@ def test_dangling_part_is_forgotten(table, manifest):
 
 
 def with_nan(rows):
-    """Put a NaN in the first vector."""
+    """Write a NaN in the first vector."""
     kind = rows.schema.field("embedding")
     flat = np.asarray(rows["embedding"].combine_chunks().flatten()).copy()
     flat[1] = np.nan
@@ -109,8 +109,8 @@ SPOILT = {
 
 
 @pytest.mark.parametrize("name", SPOILT)
-def test_spoilt_part_goes(name, table, manifest):
-    """A part that lacks one of our columns, has another type of it, or a vector that is not finite, is made anew."""
+def test_corrupt_part_is_deleted(name, table, manifest):
+    """A part with a missing column, another type, or a vector that is not finite is embedded again."""
     part = table / "parts" / "part-000000.parquet"
     pq.write_table(SPOILT[name](read_part(part)), part)
     with open_writer(table, manifest) as writer:
@@ -128,8 +128,8 @@ def forty(tmp_path_factory, run, images):
 
 @settings(max_examples=300)
 @given(data=st.data())
-def test_changed_bytes_are_never_adopted(data, forty):
-    """Whatever byte of a part changes, it is told, refused, or of no matter: no other row ever gets into the table."""
+def test_corrupt_bytes_are_never_recovered(data, forty):
+    """Whatever byte of a part changes, it is reported, refused or irrelevant: no wrong row gets into the table."""
     part, whole, rows = forty
     at, change = data.draw(st.integers(0, len(whole) - 1)), data.draw(st.integers(1, 255))
     part.write_bytes(whole[:at] + bytes([whole[at] ^ change]) + whole[at + 1 :])

@@ -55,7 +55,7 @@ CHANGES = [*LATER, "merged", "replaced"]
 
 
 def read_all(table):
-    """Give all that a table says, read in each of the ways there are."""
+    """Return the whole content of a table, read in each of the ways there are."""
     ids, embeddings = zip(*table.batches(1), strict=True)
     vectors = [
         table.embeddings(),
@@ -77,8 +77,8 @@ def kept(table):
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_what_was_opened_is_read(name, table, change):
-    """Who opened a table reads it as it was then, whatever a run has added, rewritten, merged or removed since."""
+def test_opened_generation_is_read(name, table, change):
+    """A reader sees the generation that it opened, whatever a run adds, rewrites, merges or removes."""
     expected, opened = read_all(open_features(table)), open_features(table)
     change(name)
     assert read_all(opened) == expected
@@ -87,7 +87,7 @@ def test_what_was_opened_is_read(name, table, change):
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_change_between_two_parts(name, table, change):
-    """A change that comes after the first part was read changes nothing of the second one."""
+    """A change after the first part was read does not affect the second one."""
     expected, opened = open_features(table).embeddings(), open_features(table)
     batches = opened.batches()
     first = next(batches)
@@ -117,7 +117,7 @@ def test_a_change_while_it_is_opened(is_late, name, table, change, monkeypatch):
 
 @pytest.mark.parametrize("name", ["rewritten", "row removed", "part removed", "merged"])
 def test_half_a_commit(name, table, change, monkeypatch):
-    """While a part is replaced already and features.json does not say so, each reader sees what features.json says."""
+    """While a part is replaced and features.json is not yet written, readers see the generation of features.json."""
     expected, opened, found = [read_all(open_features(table))], open_features(table), []
     write = frieze.features.manifest.write_json
 
@@ -141,8 +141,8 @@ def test_pickled(table, change):
     assert np.array_equal(pickle.loads(pickle.dumps(opened)).embeddings(), expected)  # noqa: S301  our own bytes
 
 
-def test_what_is_kept(table, run, images, change):
-    """Replaced parts are kept while somebody reads them, and go with the next run after that; else none is kept."""
+def test_replaced_parts_are_kept_for_readers(table, run, images, change):
+    """Replaced parts are kept while they are read, and deleted by the next run after that."""
     change("rewritten")
     assert kept(table) == []
     opened = open_features(table)
@@ -155,7 +155,7 @@ def test_what_is_kept(table, run, images, change):
 
 
 def test_kept_for_a_day(table, change, monkeypatch):
-    """Where somebody always reads a table, a replaced part goes after a day; who still wanted it is told."""
+    """With constant readers a replaced part is deleted after a day; a reader that still needs it gets an error."""
     opened = open_features(table)
     monkeypatch.setattr(frieze.features.replaced_parts, "_READ_S", -1)
     change("rewritten")
@@ -164,8 +164,8 @@ def test_kept_for_a_day(table, change, monkeypatch):
         opened.embeddings()
 
 
-def test_a_replaced_table_goes(table, change):
-    """A table that --force replaced stays beside the new one while it is read, then goes with the next run."""
+def test_replaced_table_is_deleted(table, change):
+    """A table that --force replaced is kept while it is read, and deleted by the next run."""
     opened = open_features(table)
     change("replaced")
     assert len(list(table.parent.iterdir())) == 2
@@ -175,8 +175,8 @@ def test_a_replaced_table_goes(table, change):
     assert [path.name for path in table.parent.iterdir()] == [table.name]
 
 
-def test_kept_parts_hold_nothing_up(table, change):
-    """A table that is being read can be brought up to date, made anew, and read by anybody with a glob."""
+def test_readers_block_no_writer(table, change):
+    """A table that is being read can be updated, replaced, and read with a glob."""
     opened = open_features(table)
     for name in ("rewritten", "added", "part removed", "replaced", "added"):
         change(name)
@@ -199,7 +199,7 @@ def _no_locks(monkeypatch):
 
 @pytest.mark.usefixtures("_no_locks")
 def test_without_locks(table, change, monkeypatch):
-    """Where nobody can tell who reads, a replaced part is kept for an hour; a reader after that is told."""
+    """Without locks a replaced part is kept for an hour; a later reader gets an error."""
     opened = open_features(table)
     expected = read_all(opened)
     change("rewritten")
@@ -230,7 +230,7 @@ def test_without_hard_links(table, change, monkeypatch):
 
 
 def test_a_copy_is_read(table, tmp_path, monkeypatch):
-    """A copy, whose files have other times, is read; features.json is looked at once for all parts."""
+    """A copy, whose files have other times, is read; features.json is read once for all parts."""
     shutil.copytree(table, tmp_path / "copy", copy_function=shutil.copyfile)
     opened, read, calls = open_features(tmp_path / "copy"), read_manifest, []
     monkeypatch.setattr(frieze.features.snapshot, "read_manifest", lambda folder: calls.append(folder) or read(folder))
@@ -238,8 +238,8 @@ def test_a_copy_is_read(table, tmp_path, monkeypatch):
     assert calls.count(tmp_path / "copy") == 1
 
 
-def test_folder_is_let_go(table):
-    """A table that nobody has any more holds no descriptor."""
+def test_descriptor_is_closed(table):
+    """Once the table is garbage-collected, no descriptor is open."""
     descriptors = Path("/dev/fd")
     before = len(list(descriptors.iterdir()))
     for _ in range(20):
@@ -247,8 +247,8 @@ def test_folder_is_let_go(table):
     assert len(list(descriptors.iterdir())) == before
 
 
-def test_what_a_run_would_find(table, manifest, rows, images):
-    """What a dry run holds its source against is, beside a run at work, what features.json says."""
+def test_read_stored(table, manifest, rows, images):
+    """While a run is writing, `read_stored` returns the rows of features.json."""
     expected = read_stored(table)
     with open_writer(table, manifest) as writer:
         writer.write_part(Shard(0, np.arange(1)), rows(images(("z", 5, 1))))
@@ -287,7 +287,7 @@ def table_in_bucket(bucket, run, images):
 
 @pytest.mark.parametrize("name", ["rewritten", "row removed", "part removed"])
 def test_in_a_bucket(name, table_in_bucket, run, images):
-    """In a bucket, too, who opened a table reads it as it was; what a run replaces is kept for an hour."""
+    """In a bucket a reader sees the generation that it opened; replaced parts are kept for an hour."""
     opened, again = open_features(table_in_bucket), open_features(table_in_bucket)
     expected = read_all(again)
     run(table_in_bucket, images(*LATER[name]))
@@ -366,7 +366,7 @@ def test_a_thousand_opens_beside_a_writer(table, tmp_path):
 
 
 def _sums(table):
-    """Give the sum of each column, once the ids were found to fit the vectors."""
+    """Return the sum of each column, once the ids were found to fit the vectors."""
     vectors = table.embeddings()
     assert len(table.ids) == len(vectors) == len(table)
     assert [sum(name.encode()) for name in table.ids] == vectors[:, 1].tolist()

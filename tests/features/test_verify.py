@@ -16,12 +16,12 @@ PART = "parts/part-000000.parquet"
 
 
 def found(path):
-    """Give what a check finds: (check, message), in order."""
+    """Return what a check finds: (check, message), in order."""
     return [(problem["check"], problem["message"]) for problem in verify_features(path)["problems"]]
 
 
 def checks(path):
-    """Give the checks that fail."""
+    """Return the checks that fail."""
     return [check for check, _ in found(path)]
 
 
@@ -39,8 +39,8 @@ def with_vectors(rows, change):
     return rows.set_column(8, kind, pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), type=kind.type))
 
 
-def test_sound(table):
-    """A sound table has no problem, and its rows, parts and bytes are counted."""
+def test_valid_table(table):
+    """A valid table has no problem, and its rows, parts and bytes are counted."""
     document = verify_features(table)
     n_bytes = sum(path.stat().st_size for path in (table / "parts").iterdir())
     assert document == {"problems": [], "rows": 4, "parts": 2, "bytes": n_bytes, "n_zero": 0, "zero_vectors": []}
@@ -67,7 +67,7 @@ def test_unnamed_part(table):
 
 
 def test_cut_part(table):
-    """A part that was cut short is named, and the others are still checked."""
+    """A truncated part is named, and the others are still checked."""
     (table / PART).write_bytes((table / PART).read_bytes()[:-9])
     document = verify_features(table)
     assert [problem["check"] for problem in document["problems"]] == ["hash", "readable"]
@@ -90,7 +90,7 @@ def test_not_finite(table):
 
 
 def test_zero_vectors(table):
-    """A vector of zeros is no broken promise, and is named."""
+    """A vector of zeros is no problem, and is named."""
     rewrite(table, lambda rows: with_hash(with_vectors(rows, lambda vectors: vectors[0].fill(0)), None))
     document = verify_features(table)
     assert (document["n_zero"], document["zero_vectors"]) == (1, ["a"])
@@ -98,7 +98,7 @@ def test_zero_vectors(table):
 
 
 def with_hash(rows, sha256):
-    """Give all rows of a part one sha256."""
+    """Set one sha256 in all rows of a part."""
     values = pa.array([sha256] * len(rows), pa.string())
     return rows.set_column(3, rows.schema.field("sha256"), values)
 
@@ -155,8 +155,8 @@ def test_other_columns(table):
         lambda rows: rows.append_column("id", rows["id"]),
     ],
 )
-def test_rows_that_can_not_be_looked_at(change, table):
-    """Where ids or vectors are not as they should be, that is told, and the other parts are still checked."""
+def test_unreadable_rows(change, table):
+    """Invalid ids or vectors are reported, and the other parts are still checked."""
     pq.write_table(change(pq.read_table(table / PART)), table / PART)
     document = verify_features(table)
     assert ({problem["check"] for problem in document["problems"]}, document["rows"]) == ({"hash", "columns"}, 2)
@@ -242,7 +242,7 @@ def test_missing_part_beside_a_run(table, manifest):
 
 
 def test_replaced_meanwhile(table, run, images, monkeypatch):
-    """A table that --force replaces while it is checked is checked anew."""
+    """A table that --force replaces while it is checked is checked again."""
     check_file = verification._Check._check_file
 
     def replace_and_check(*args):

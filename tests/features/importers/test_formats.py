@@ -26,7 +26,7 @@ def _write(path, **columns):
 
 
 def _read(files, start=0):
-    """Give the vectors and the columns of all files from a row on."""
+    """Return the vectors and the columns of all files from a row on."""
     batches = [batch for file in files.files for batch in file.read(start)]
     return [lists.to_pylist() for _, lists in batches], [
         {name: column.to_pylist() for name, column in columns.items()} for columns, _ in batches
@@ -35,7 +35,7 @@ def _read(files, start=0):
 
 @pytest.fixture
 def clip(tmp_path):
-    """Give what clip-retrieval made: numbers 2 and 10, two rows and one."""
+    """Return what clip-retrieval made: numbers 2 and 10, two rows and one."""
     for number, names in ((2, ["a", "b"]), (10, ["c"])):
         vectors = np.full((len(names), 2), number, np.float16)
         _save(tmp_path / "clip" / "img_emb" / f"img_emb_{number}.npy", vectors)

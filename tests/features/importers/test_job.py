@@ -27,7 +27,7 @@ def _counts(document):
 
 
 def _content(out):
-    """Give all that a table says, part by part and byte by byte."""
+    """Return the whole content of a table, part by part and byte by byte."""
     parts = {path.name: path.read_bytes() for path in (out / "parts").iterdir()}
     failures = sorted(read_failures(out).to_pylist(), key=lambda row: row["message"])
     return parts, failures, read_manifest(out).generation, read_manifest(out).n_failed

@@ -28,14 +28,14 @@ def _tree(folder):
     return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_write_file_replaces_whole(tmp_path):
+def test_write_file_is_atomic(tmp_path):
     """The new content replaces the old, and nothing else is left in the folder."""
     (tmp_path / "a.txt").write_text("old")
     write_file(tmp_path / "a.txt", lambda path: path.write_text("new"))
     assert _tree(tmp_path) == {"a.txt": "new"}
 
 
-def test_write_file_stages_where_told(tmp_path):
+def test_staging_dir(tmp_path):
     """The file is written in the staging folder, so that a glob at its place never sees half of it."""
     staged = []
     (tmp_path / "staging").mkdir()
@@ -60,7 +60,7 @@ def test_write_file_refused(call, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
 def test_full_disk(code, tmp_path):
-    """A full disk or quota is named, with the mend that nothing stored is lost."""
+    """A full disk or quota is reported, with the hint that nothing stored is lost."""
     with pytest.raises(FeatureFileError) as caught:
         write_file(tmp_path / "a.txt", _refuse(code))
     assert caught.value.message == f"{tmp_path / 'a.txt'} can't be written: {os.strerror(code)}."
@@ -93,7 +93,7 @@ def test_json_has_no_nan(tmp_path):
     ],
 )
 def test_broken_json(content, message, tmp_path):
-    """A file that is missing, cut, no text or no object is refused with the caller's mend."""
+    """A file that is missing, cut, no text or no object is refused with the caller's hint."""
     if content is not None:
         (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(FeatureFileError, match=message) as caught:
@@ -120,7 +120,7 @@ def test_new_folder_permissions(tmp_path):
 
 
 def test_new_folder_refuses(tmp_path):
-    """What stands there is not touched unless told to replace it."""
+    """An existing folder is not touched without `replace`."""
     (tmp_path / "out").mkdir()
     with (
         pytest.raises(FeatureFileError, match=r"is there already(?s:.)*--force"),
@@ -130,7 +130,7 @@ def test_new_folder_refuses(tmp_path):
 
 
 def test_new_folder_replaces(tmp_path):
-    """Told to replace, the old folder goes as a whole."""
+    """With `replace`, the whole old folder is replaced."""
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "old.txt").write_text("old")
     with new_folder(tmp_path / "out", replace=True) as folder:
@@ -140,7 +140,7 @@ def test_new_folder_replaces(tmp_path):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_new_folder_interrupted(error, tmp_path):
-    """A block that ends in an error leaves what stood there, and nothing beside it."""
+    """A block that ends in an error leaves the old folder, and nothing beside it."""
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "old.txt").write_text("old")
     with pytest.raises(error), new_folder(tmp_path / "out", replace=True):
@@ -149,8 +149,8 @@ def test_new_folder_interrupted(error, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_read_unchanged_reads_again(tmp_path):
-    """A folder that another one replaces while it is read, whether that fails or not, is read again."""
+def test_read_consistent_retries(tmp_path):
+    """A folder that is replaced while it is read is read again, whether that failed or not."""
     write_json(tmp_path / "a.json", {"number": 0})
 
     def read():
@@ -164,8 +164,8 @@ def test_read_unchanged_reads_again(tmp_path):
     assert read_consistent(tmp_path / "a.json", read) == 3
 
 
-def test_read_unchanged_tells_what_is_broken(tmp_path):
-    """What is wrong with a folder that stays as it is, or is not there, is told."""
+def test_read_consistent_raises(tmp_path):
+    """An error of a folder that stays the same, or is missing, is raised."""
     for _ in ("missing", "there"):
         with pytest.raises(FileNotFoundError):
             read_consistent(tmp_path / "a.json", (tmp_path / "b").stat)

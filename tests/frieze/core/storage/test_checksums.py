@@ -39,7 +39,7 @@ def flip(path, bit):
 
 
 def is_refused(folder):
-    """Tell whether the JSON file is no JSON any more, or is refused."""
+    """Return whether the JSON file is no JSON any more, or is refused."""
     try:
         check_own_checksum(folder / "thing.json", read(folder), hint="")
     except (ValueError, FeatureFileError):

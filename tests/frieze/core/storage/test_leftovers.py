@@ -34,8 +34,8 @@ def writing(request, tmp_path):
         process.kill()
 
 
-def test_a_killed_run_is_swept_away_by_the_next_one(writing, tmp_path):
-    """What a process is writing stays as long as it lives; once it is killed, the next run for its place deletes it."""
+def test_leftovers_of_a_crash_are_deleted(writing, tmp_path):
+    """The temporary file of a live process stays; after a crash the next run for the same path deletes it."""
     process, left = writing
     assert left.parent == tmp_path
     check_free(tmp_path / "out", replace=False)
@@ -48,7 +48,7 @@ def test_a_killed_run_is_swept_away_by_the_next_one(writing, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_else_is_swept_away(tmp_path):
+def test_other_files_stay(tmp_path):
     """Other results' temporary files, a link, and files of the user's own that look alike stay."""
     names = {
         ".out.b.12345.tmp",
@@ -65,8 +65,8 @@ def test_nothing_else_is_swept_away(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == names | {".out.777.tmp"}
 
 
-def test_what_stood_there_is_kept_until_something_stands_there(tmp_path):
-    """A folder with what stood at the place before goes only when the place is taken."""
+def test_old_folder_stays_until_it_is_replaced(tmp_path):
+    """A folder with the old result is deleted only once a new result exists."""
     (tmp_path / ".out.abcdefgh.old" / "out").mkdir(parents=True)
     sweep_leftovers(tmp_path / "out")
     assert (tmp_path / ".out.abcdefgh.old" / "out").is_dir()
@@ -82,8 +82,8 @@ def fail_in(folder):
         raise KeyError
 
 
-def test_a_temporary_folder_goes_at_the_end(tmp_path):
-    """After an error, too, the temporary folder or file is gone, and no descriptor is left open."""
+def test_temporary_folder_is_deleted(tmp_path):
+    """The temporary folder or file is deleted, also after an error, and no descriptor is left open."""
     before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(KeyError):
         fail_in(tmp_path)

@@ -6,7 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from frieze.core import count_cores, cpu_share, free_memory, peak_memory, read_core_times, resident_memory
+from frieze.core import (
+    InputError,
+    count_cores,
+    cpu_share,
+    format_size,
+    free_memory,
+    parse_size,
+    peak_memory,
+    read_core_times,
+    resident_memory,
+)
 from frieze.core import resources as machine
 
 NO_LIMIT = str((1 << 63) - 4096)
@@ -68,7 +78,7 @@ def test_a_quota(quota, cores, container):
 
 
 def quota_v1(quota):
-    """Give what cgroup v1 says of a quota, in microseconds of 20,000."""
+    """Return the files of cgroup v1 for a quota, in microseconds of 20,000."""
     return {"cpu/a/b/cpu.cfs_quota_us": quota, "cpu/a/b/cpu.cfs_period_us": 20_000}
 
 
@@ -151,7 +161,7 @@ def test_what_was_read_can_be_dropped(container):
 
 
 def memory_v1(group, limit, used):
-    """Give what cgroup v1 says of a group's memory."""
+    """Return the memory files of a cgroup v1."""
     return {f"memory/{group}memory.limit_in_bytes": limit, f"memory/{group}memory.usage_in_bytes": used}
 
 
@@ -204,3 +214,17 @@ def test_the_peak_of_what_started_a_process_does_not_count():
 def test_where_the_memory_held_is_not_told():
     """Without /proc the peak, as the C library tells it, stands for what is held."""
     assert resident_memory() == peak_memory() > 10_000_000
+
+
+@pytest.mark.parametrize("text", ["", "0", "0MB", "lots", "-1GB", "2XB", "GB", "1e9", "2GB!"])
+def test_no_size(text):
+    """A text that is no size is refused with an example."""
+    with pytest.raises(InputError, match="is no size of memory") as caught:
+        parse_size(text)
+    assert caught.value.hint == "Write it like 500MB or 2GB."
+
+
+@pytest.mark.parametrize("size", [1, 999, 1_000, 1_234, 51_200_001, 999_999_999, 10**9, 12_345_678_901, 5 * 10**12])
+def test_formatted_size_is_enough(size):
+    """A formatted size can be parsed, and is no less and at most a tenth more."""
+    assert size <= parse_size(format_size(size)) <= 1.1 * size
