@@ -22,7 +22,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # then TensorFlow's threads keep to a c
     lazy_imports.count_cores = lambda: 1
 EXAMPLES = Path(__file__).parents[1] / "examples"
 _WITH_RAYLETS = ("test_ray.py", "test_add_on_ray.py", "test_ray_client.py")
-_LONG = (*_WITH_RAYLETS, "test_real_data.py", "test_conversion.py", "test_finetuning_real.py", "test_sequences.py")
+_LONG = (
+    "test_cli.py",
+    *_WITH_RAYLETS,
+    "test_real_data.py",
+    "test_conversion.py",
+    "test_finetuning_real.py",
+    "test_sequences.py",
+)
 """Names of files: those that start raylets, and with them those that take longest."""
 _WITHOUT = os.environ.get("FRIEZE_WITHOUT", "").split()
 """What the tests are to do without, as on a machine that lacks it: names of packages, or `bfloat16`."""

@@ -128,16 +128,6 @@ def test_the_command_of_the_fine_tuned_recipe():
 
 
 @pytest.mark.slow
-def test_the_fine_tuned_recipe_on_photographs(run_recipe, data_dir, tmp_path):
-    """Recipe 2 runs from end to end with VGG16, whose weights are drawn here: its last block and the head learn."""
-    words = ("--weights", "random", "--image-size", 32, "--epochs", 1)
-    output = run_recipe("recipe2", data_dir / "images" / "flowers_ccby_200", *words)
-    assert 0 <= accuracy_in(output) <= 1
-    finetuned = frieze.info(tmp_path / "recipe2-out" / "images.model")["scores"]
-    assert (finetuned["unfrozen"], finetuned["n_unfrozen"]) == ("5 of 20 layers, from block5_conv1 on", 7_079_424)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_real_photographs(recipe, run_recipe, data_dir):
     """On real flowers with a real backbone each recipe is as good as its vectors; in a wrong range they are not."""

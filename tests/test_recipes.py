@@ -113,8 +113,10 @@ def test_the_fine_tuned_recipe(pictures, tmp_path):
     assert peak < MOST_BYTES
 
 
-def test_the_script_of_the_fine_tuned_recipe(pictures, run_recipe):
-    """Recipe 2's script runs at 224 pixels as it stands."""
+def test_the_script_of_the_fine_tuned_recipe(pictures, run_recipe, tmp_path):
+    """Recipe 2's script runs at 224 pixels as it stands, and trains the last block of VGG16."""
     output = run_recipe("recipe2", pictures, "--weights", "random", "--epochs", 1)
     assert 0 <= accuracy_in(output) <= 1
     assert "of a linear probe on the frozen backbone: " in output
+    finetuned = frieze.info(tmp_path / "recipe2-out" / "images.model")["scores"]
+    assert (finetuned["unfrozen"], finetuned["n_unfrozen"]) == ("5 of 20 layers, from block5_conv1 on", 7_079_424)

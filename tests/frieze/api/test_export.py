@@ -312,22 +312,22 @@ def times(factor):
     return lambda head: lambda embeddings: factor * real(head)(embeddings)
 
 
-def check_nothing_is_left(tmp_path, world, error, match):
+def check_nothing_is_left(tmp_path, head, error, match):
     """Make an export fail, and check that its folder empty."""
     with pytest.raises(error, match=match):
-        frieze.export(world / "photos.head", out=tmp_path / "model")
+        frieze.export(head, out=tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
-def test_another_answer_fails_the_check(world, tmp_path, monkeypatch):
+def test_another_answer_fails_the_check(head_on, tmp_path, monkeypatch):
     """A written model whose probabilities are not the head's is not left behind."""
     monkeypatch.setattr(LinearHead, "as_function", times(0.99))
-    check_nothing_is_left(tmp_path, world, ModelError, "its probabilities differ by up to")
+    check_nothing_is_left(tmp_path, head_on("module"), ModelError, "its probabilities differ by up to")
 
 
 @pytest.mark.parametrize("name", ["pixels", "network", "serving_default"])
-def test_each_signature_is_checked(world, tmp_path, monkeypatch, tf, name):
+def test_each_signature_is_checked(head_on, tmp_path, monkeypatch, tf, name):
     """Nor is one of which a single signature is off."""
     real = exporting._functions
 
@@ -340,10 +340,10 @@ def test_each_signature_is_checked(world, tmp_path, monkeypatch, tf, name):
         return functions
 
     monkeypatch.setattr(exporting, "_functions", off)
-    check_nothing_is_left(tmp_path, world, ModelError, "its probabilities differ by up to")
+    check_nothing_is_left(tmp_path, head_on("module"), ModelError, "its probabilities differ by up to")
 
 
-def test_other_names_fail_the_check(world, tmp_path, monkeypatch):
+def test_other_names_fail_the_check(head_on, tmp_path, monkeypatch):
     """Nor is one that gives the right probabilities to another class name."""
     real = exporting._write
 
@@ -353,27 +353,27 @@ def test_other_names_fail_the_check(world, tmp_path, monkeypatch):
         head.classes = classes
 
     monkeypatch.setattr(exporting, "_write", write_renamed)
-    check_nothing_is_left(tmp_path, world, ModelError, "and its predictions too")
+    check_nothing_is_left(tmp_path, head_on("module"), ModelError, "and its predictions too")
 
 
-def test_not_a_number_fails_the_check(world, tmp_path, monkeypatch):
+def test_not_a_number_fails_the_check(head_on, tmp_path, monkeypatch):
     """Nor is one that returns NaN."""
     monkeypatch.setattr(LinearHead, "as_function", times(float("nan")))
-    check_nothing_is_left(tmp_path, world, ModelError, "differ by up to nan")
+    check_nothing_is_left(tmp_path, head_on("module"), ModelError, "differ by up to nan")
 
 
-def test_an_interrupted_run_leaves_nothing(world, tmp_path, monkeypatch, tf):
+def test_an_interrupted_run_leaves_nothing(head_on, tmp_path, monkeypatch, tf):
     """Ctrl-C while the model is written or checked leaves nothing, not even beside it."""
 
     def interrupt(*_args, **_kwargs):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(tf.saved_model, "load", interrupt)
-    check_nothing_is_left(tmp_path, world, KeyboardInterrupt, None)
+    check_nothing_is_left(tmp_path, head_on("keras"), KeyboardInterrupt, None)  # opened by no `load`
 
 
 @pytest.mark.parametrize("error", ["AssertionError", "ValueError", "ResourceExhaustedError"])
-def test_a_graph_that_can_not_be_saved(world, tmp_path, monkeypatch, tf, error):
+def test_a_graph_that_can_not_be_saved(head_on, tmp_path, monkeypatch, tf, error):
     """What TensorFlow can't write, for its form, its size or the disk, is reported with another way to go."""
     kinds = {"AssertionError": AssertionError, "ValueError": ValueError}
     failure = (
@@ -385,7 +385,7 @@ def test_a_graph_that_can_not_be_saved(world, tmp_path, monkeypatch, tf, error):
 
     monkeypatch.setattr(tf.saved_model, "save", fail)
     check_nothing_is_left(
-        tmp_path, world, InputError, "can't be written as one SavedModel: .*no room\n.*frieze predict"
+        tmp_path, head_on("module"), InputError, "can't be written as one SavedModel: .*no room\n.*frieze predict"
     )
 
 
