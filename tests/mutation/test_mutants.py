@@ -18,6 +18,7 @@ VARIANTS = [
     ("def f(): a // b", ["a * b"]),
     ("def f(a: int | None) -> int | None: ...", []),
     ("@d(1)\ndef f(): f'{1}'", []),
+    ("def f(): zip(a, strict=True)", []),
     ("import a\nif a > 1: ...", []),
 ]
 """Source, and what takes the place of one of its nodes in each mutant."""

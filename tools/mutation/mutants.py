@@ -83,7 +83,7 @@ def _python_files(folder: Path) -> Iterator[Path]:
 
 
 def find_variants(text: str) -> Iterator[tuple[str, ast.AST, ast.AST]]:
-    """Yield owner, node and changed node of each mutant of a file, without annotations, decorators and f-strings."""
+    """Yield owner, node and changed node of each mutant, without annotations, decorators, f-strings and `strict`."""
     for statement in ast.parse(text).body:
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield from _variants_below(statement, statement.name)
@@ -97,7 +97,10 @@ def _variants_below(node: ast.AST, owner: str) -> Iterator[tuple[str, ast.AST, a
         yield owner, node, variant
     for field, value in ast.iter_fields(node):
         for child in value if isinstance(value, list) else [value]:
-            if field in _LEFT_OUT or not isinstance(child, ast.AST) or isinstance(child, ast.JoinedStr):
+            is_left_out = (
+                field in _LEFT_OUT or isinstance(child, ast.JoinedStr) or getattr(child, "arg", "") == "strict"
+            )
+            if is_left_out or not isinstance(child, ast.AST):
                 continue
             if isinstance(child, ast.FunctionDef) and isinstance(node, ast.ClassDef):
                 yield from _variants_below(child, f"{owner}.{child.name}")

@@ -98,6 +98,14 @@ def test_one_class_has_no_label_issues(audit, points):
     assert ids[7] in found["outlier"]
 
 
+def test_two_classes_are_judged(audit, points):
+    """Two classes are enough to judge labels."""
+    ids, labels, embeddings = points(noise=0.1)
+    labels[3] = "bee"
+    document, findings = audit(ids[:40], labels[:40], embeddings[:40])
+    assert (document["n_judged"], {*findings["label"]}) == (40, {ids[3]})
+
+
 def test_rows_without_a_label_are_left_out(audit, points):
     """An unlabelled row is in no finding, and is counted; the others keep their groups and neighbours."""
     ids, labels, embeddings = points(noise=0.05)

@@ -89,12 +89,12 @@ def test_too_many_pixels():
 
 
 @pytest.mark.parametrize("order", "<>")
-@pytest.mark.parametrize("bits", [10, 12, 14])
-def test_compressed_samples(bits, order):
-    """Compressed samples are read as others are."""
+@pytest.mark.parametrize(("bits", "compression"), [(10, 8), (12, 8), (14, 8), (12, 32946)])
+def test_compressed_samples(bits, compression, order):
+    """Compressed samples are read as others are, by both numbers of deflate."""
     values = drawn(bits)
     expected = np.floor(values * (255 / (2**bits - 1)) + 0.5)
-    assert np.array_equal(levels(tiff(values, bits, order, zlib.compress, t259=8)), expected)
+    assert np.array_equal(levels(tiff(values, bits, order, zlib.compress, t259=compression)), expected)
 
 
 @pytest.mark.parametrize("others", [{"t259": 7}, {"t259": 5, "t317": 2}, {"t339": 2}, {"t266": 2}])

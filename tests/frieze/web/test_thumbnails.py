@@ -1,6 +1,7 @@
 """Thumbnails: the judge is Pillow on the original."""
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -50,6 +51,17 @@ def test_made_once(pictures, monkeypatch):
     for version in ("a", "a", "b"):
         Thumbnails(pictures / "cache").get(uri, version)
     assert len(drawn) == 2
+
+
+def test_threads_share_the_cache(pictures, monkeypatch):
+    """A thumbnail that one thread drew is cached for all threads."""
+    drawn = []
+    monkeypatch.setattr(thumbnails, "draw", lambda uri, _: drawn.append(uri) or b"drawn")
+    cache = Thumbnails(pictures / "cache")
+    for _ in range(2):
+        with ThreadPoolExecutor(1) as threads:
+            assert threads.submit(cache.get, "a.png", "").result() == b"drawn"
+    assert drawn == ["a.png"]
 
 
 def test_limit(pictures):
