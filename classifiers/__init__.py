@@ -1,4 +1,4 @@
-"""Small classifiers on stored features: their kinds, training to protocol, comparison, evaluation, prediction."""
+"""Heads (classifiers on stored features): kinds, training, evaluation, prediction, label audit, fine-tuning."""
 
 from frieze.classifiers.config import SCHEDULES, FinetuneConfig, Network
 from frieze.classifiers.data.embedding_rows import PooledFeatures

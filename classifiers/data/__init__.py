@@ -1,1 +1,1 @@
-"""Labelled embeddings, and how they are split."""
+"""Labelled embeddings and their splits."""

@@ -117,7 +117,7 @@ def count_constant(embeddings: Embeddings) -> int:
     n_constant = int((highest - lowest <= _EQUAL).sum())
     if n_constant == dim and len(embeddings) > 1:
         raise InputError(
-            f"The {len(embeddings):,} embeddings to train on are all the same: nothing in them tells classes apart.",
+            f"The {len(embeddings):,} training embeddings are all the same: classes can't be distinguished.",
             hint="Look at where they come from: frieze info FEATURES; embed the images again, or import other vectors.",
         )
     return n_constant

@@ -1,1 +1,1 @@
-"""Held-out figures, comparisons and predictions of fitted heads."""
+"""Evaluation, comparison and predictions of stored heads."""

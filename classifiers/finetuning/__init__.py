@@ -1,1 +1,1 @@
-"""Training a backbone together with its head."""
+"""Fine-tuning of a backbone with its head."""

@@ -91,7 +91,7 @@ def linear_logits(weights: Floats, intercepts: Floats) -> Function:
 
 
 def one_vs_one_logits(coef: Floats, counts: Rows, intercepts: Floats, *, min_lead: float) -> Function:
-    """Compute the margins of `rbf_svm.OneVsOne`.
+    """Return the logits of `rbf_svm.OneVsOne`.
 
     Args:
         coef: float32 [C, S].

@@ -1,1 +1,1 @@
-"""Label errors, near-duplicates with two labels, and outliers."""
+"""Label audit: label errors, conflicting near-duplicates, leakage and outliers."""

@@ -86,8 +86,8 @@ def audit_labels(
     embeddings = EmbeddingRows(features, examples.rows).read()
     groups = near.groups[examples.rows]
     small = _small_classes(examples.labels, image_numbers(groups))
-    judged = np.flatnonzero([label not in small for label in examples.labels])
-    issues, figures = _label_issues(embeddings, examples, near, judged=judged, seed=seed)
+    audited = np.flatnonzero([label not in small for label in examples.labels])
+    issues, figures = _label_issues(embeddings, examples, near, audited=audited, seed=seed)
     findings = [
         *issues,
         *_label_conflicts(embeddings, groups, examples.labels),
@@ -127,7 +127,7 @@ def _small_classes(labels: Strings, images: Rows) -> dict[str, int]:
 
 
 def _label_issues(
-    embeddings: Floats, examples: Examples, near: Neighbourhood, *, judged: Rows, seed: int
+    embeddings: Floats, examples: Examples, near: Neighbourhood, *, audited: Rows, seed: int
 ) -> tuple[list[Finding], dict[str, Any]]:
     """Find labels that are likely wrong among the rows whose classes are large enough.
 
@@ -135,18 +135,18 @@ def _label_issues(
         embeddings: float32 [n, D], of the labelled rows.
         examples: The labelled rows.
         near: Of all rows of the table.
-        judged: int64, positions among the labelled rows.
+        audited: int64, positions among the labelled rows.
         seed: For the folds.
 
     Returns:
         The findings, and the figures of the out-of-fold predictions.
     """
-    rows = examples.rows[judged]
-    classes, codes = np.unique(examples.labels[judged].astype(str), return_inverse=True)
+    rows = examples.rows[audited]
+    classes, codes = np.unique(examples.labels[audited].astype(str), return_inverse=True)
     if len(classes) < FEWEST_CLASSES:
         return [], {"n_judged": 0, "accuracy": None, "cost": None}
     images = image_numbers(near.groups[rows])
-    embeddings = reduce_width(embeddings if len(judged) == len(examples) else embeddings[judged])
+    embeddings = reduce_width(embeddings if len(audited) == len(examples) else embeddings[audited])
     held_out = predict_out_of_fold(embeddings, codes, fold_rows(codes, images, n_folds=_N_FOLDS, seed=seed))
     # Linear heads use the whole collection, the neighbours what is local.
     estimates = [
@@ -156,7 +156,7 @@ def _label_issues(
     ]
     probabilities = pool_probabilities(estimates, codes)
     findings = [
-        Finding("label", int(judged[one.row]), one.score, str(classes[one.code]), one.probability)
+        Finding("label", int(audited[one.row]), one.score, str(classes[one.code]), one.probability)
         for one in find_label_issues(probabilities, codes)
     ]
     accuracy = float((probabilities.argmax(axis=1) == codes).mean())

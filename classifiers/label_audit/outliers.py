@@ -4,7 +4,7 @@ import numpy as np
 
 from frieze.core import Floats, Rows
 
-_N_NEIGHBOURS = 10  # k; test_few_near_rows_are_no_neighbourhood
+_N_NEIGHBOURS = 10  # k
 _N_CANDIDATES = 30
 _FENCE_RANGES = 3  # interquartile ranges above the upper quartile
 _MIN_RANGE = 1e-6  # of distances: equal distances make no outliers by rounding

@@ -1,1 +1,1 @@
-"""The solver of the linear heads."""
+"""L-BFGS solver of the linear heads: losses, preconditioners, row blocks."""

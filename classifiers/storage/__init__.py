@@ -1,1 +1,1 @@
-"""A head in its folder."""
+"""Files of a stored head: head.json, split.parquet, the model."""

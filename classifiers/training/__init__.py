@@ -1,1 +1,1 @@
-"""Training by the protocol: folds, the setting, the fit."""
+"""Training of heads: grid search on folds, fit, calibration, notes."""

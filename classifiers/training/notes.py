@@ -76,7 +76,7 @@ _UNTESTED = {
     "grouped": _untested(
         "it takes two groups of a class to hold one out: give --group another column, or leave it out"
     ),
-    "column": _untested("the column after --split gives them none to test"),
+    "column": _untested("the column after --split has no test image of them"),
 }
 """By the method of the split."""
 

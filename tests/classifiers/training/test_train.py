@@ -321,7 +321,7 @@ def test_rows_that_must_lie_in_memory(separable, tmp_path, name):
 def test_embeddings_that_are_all_the_same(table, tmp_path, embeddings, memory_bytes):
     """Where all training rows are one vector, but for its length, training is refused and nothing is written."""
     rows = table([f"{row:02}" for row in range(60)], ["a", "b"] * 30, embeddings.astype("f4"))
-    with pytest.raises(InputError, match="The 48 embeddings to train on are all the same"):
+    with pytest.raises(InputError, match="The 48 training embeddings are all the same"):
         train_head(rows, tmp_path / "head", config=HeadConfig("prototype", memory_bytes=memory_bytes))
     assert not (tmp_path / "head").exists()
 
