@@ -82,8 +82,8 @@ class ClusterDriver:
         self._sample: Rows = evenly_spaced(rows, _SAMPLE)
         self._attempts = itertools.count(time.time_ns())  # no file name that a killed run's worker still writes to
         self._workers: list[WorkerHandle] = []
-        self._loaded: list[WorkerHandle] = []  # have the backbone, were not asked for an engine yet
-        self._choosing: set[WorkerHandle] = set()  # were asked before there was a choice, have not replied
+        self._loaded: list[WorkerHandle] = []  # with the backbone, not asked for an engine yet
+        self._choosing: set[WorkerHandle] = set()  # asked before there was a choice, without a reply
         self._has_choice = False
         self._no_worker_since = self._asked_at = time.perf_counter()
         self._is_shortage_logged = False

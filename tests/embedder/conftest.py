@@ -1,4 +1,4 @@
-"""The judge of embedder/: a fixed tiny SavedModel, and the plain loop over it that people write in a notebook."""
+"""The judge of embedder/: a fixed tiny SavedModel, and a plain loop over it like one in a notebook."""
 
 import ctypes
 import functools
@@ -20,7 +20,7 @@ SIDE_PX, DIM = 32, 16
 
 
 def _tiny_module(seed):
-    """Give a module of convolution, batch norm and a dense layer: float32 [B, 32, 32, 3] -> [B, 16]."""
+    """Build a module of convolution, batch norm and a dense layer: float32 [B, 32, 32, 3] -> [B, 16]."""
     tf = import_tensorflow()
     rng = np.random.default_rng(seed)
 
@@ -55,7 +55,7 @@ def _save_tiny(path, seed=0):
 
 
 def _live_module(seed=0, side=8):
-    """Give a module in hub form with live batch norm and a penalty on its kernels: [B, side, side, 3] -> [B, 4]."""
+    """Build a module in hub form with live batch norm and a penalty on its kernels: [B, side, side, 3] -> [B, 4]."""
     tf = import_tensorflow()
     rng = np.random.default_rng(seed)
 
@@ -89,7 +89,7 @@ def _live_module(seed=0, side=8):
 
 
 def _photo(seed, width=48, height=36):
-    """Draw a smooth picture, as a photograph is: mode RGB, another one for each seed."""
+    """Draw a smooth image like a photograph: mode RGB, another one for each seed."""
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (5, 6, 3), dtype=np.uint8))
     return coarse.resize((width, height), Image.Resampling.BICUBIC)
@@ -104,19 +104,19 @@ def _write_photos(folder, names, *, first_seed=0):
     return Path(folder)
 
 
-def _untold(done, total):
-    """Take progress and say nothing."""
+def _no_progress(done, total):
+    """Ignore progress."""
 
 
 def _cosines(some, others):
-    """Give the cosine of each row to its partner; float64 [n]."""
+    """Compute the cosine of each pair of rows; float64 [n]."""
     a, b = (np.asarray(rows, np.float64) for rows in (some, others))
     return (a * b).sum(1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
 
 
 @pytest.fixture
 def needs_openvino():
-    """Skips the test where OpenVINO is not installed."""
+    """Skip the test if OpenVINO is not installed."""
     if (reason := OpenVINOEngine.unsupported_reason(EngineSettings(devices=("CPU:0",)))) is not None:
         pytest.skip(reason)
 
@@ -143,7 +143,7 @@ def live(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def module(tiny, tf):
-    """The tiny SavedModel as anybody loads it."""
+    """The tiny SavedModel, loaded by TensorFlow."""
     return tf.saved_model.load(str(tiny))
 
 
@@ -178,7 +178,7 @@ def cosines():
 
 @pytest.fixture(scope="session")
 def gallery(tmp_path_factory):
-    """24 photographs in three folders, from small ones to some so large that a JPEG is drafted."""
+    """24 photographs in three folders, from small ones to some large enough for JPEG draft mode."""
     folder = tmp_path_factory.mktemp("gallery")
     for number in range(24):
         path = folder / f"c{number % 3}" / f"{number:02}.jpg"
@@ -190,7 +190,7 @@ def gallery(tmp_path_factory):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Ten small photographs `a.jpg` to `j.jpg`, to be changed as a test likes."""
+    """Ten small photographs `a.jpg` to `j.jpg`, which a test may change."""
     return _write_photos(tmp_path / "photos", [f"{name}.jpg" for name in "abcdefghij"])
 
 
@@ -198,9 +198,9 @@ def folder(tmp_path):
 def embed(tiny):
     """`embed(source, out, backbone=, fit=, precision=, labels=, progress=, **options)`: shards of 4, batches of 2."""
 
-    def run(source, out, /, *, backbone=tiny, labels="folder", progress=_untold, **options):
-        asked = {name: options.pop(name) for name in ("fit", "precision") if name in options}
-        request = BackboneRequest(handle=str(backbone), **asked)
+    def run(source, out, /, *, backbone=tiny, labels="folder", progress=_no_progress, **options):
+        backbone_options = {name: options.pop(name) for name in ("fit", "precision") if name in options}
+        request = BackboneRequest(handle=str(backbone), **backbone_options)
         source_options = SourceOptions(labels=labels)
         options = JobOptions(**{"shard_size": 4, "batch_size": 2, "workers": 2, "source": source_options} | options)
         return embed_source(source, out, request=request, options=options, progress=progress)
@@ -210,13 +210,13 @@ def embed(tiny):
 
 @pytest.fixture(scope="session")
 def whole(gallery, embed, tmp_path_factory):
-    """The gallery's table, made in one unbroken run, and the run's document."""
+    """The gallery's table, made in one uninterrupted run, and the run's document."""
     out = tmp_path_factory.mktemp("whole") / "gallery.features"
     return out, embed(gallery, out)
 
 
 def _obey_rights(rights):
-    """Have this thread of root's obey the rights of files, or not: CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH."""
+    """Make this thread of root obey file permissions, or not: CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH."""
     libc = ctypes.CDLL(None)
     header, data = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
     libc.capget(header, data)
@@ -226,7 +226,7 @@ def _obey_rights(rights):
 
 @pytest.fixture
 def lock():
-    """`lock(path, mode=0)`: takes the rights to a file or folder until the test ends, also from root."""
+    """`lock(path, mode=0)`: removes the permissions of a file or folder until the test ends, also for root."""
     locked = []
 
     def take(path, mode=0):
@@ -244,7 +244,7 @@ def lock():
 
 @pytest.fixture
 def out(tmp_path):
-    """Where a test's table goes."""
+    """The path of a test's table."""
     return tmp_path / "photos.features"
 
 
@@ -263,7 +263,7 @@ def infers(monkeypatch):
 
 @pytest.fixture(scope="session")
 def opened():
-    """`opened(handle, **options)`: an open backbone, opened once a session."""
+    """`opened(handle, **options)`: an open backbone, cached for the session."""
 
     @functools.cache
     def get(handle, **options):
@@ -287,7 +287,7 @@ def _build_small(*, include_top, weights, pooling, input_shape):
 
 @pytest.fixture
 def small_application(monkeypatch, tf):
-    """`keras:Small`, one more model of keras.applications, made in no time; pixels -1..1."""
+    """`keras:Small`, one more model of keras.applications, built instantly; pixels -1..1."""
     import keras
 
     monkeypatch.setattr(keras.applications, "Small", _build_small, raising=False)
@@ -297,7 +297,7 @@ def small_application(monkeypatch, tf):
 
 @pytest.fixture(scope="session")
 def small_network(tmp_path_factory, tf):
-    """That model with weights of its own, and the folder where it is saved as `.keras` and `.weights.h5`."""
+    """`keras:Small` with other weights, and the folder where it is saved as `.keras` and `.weights.h5`."""
     import keras
 
     keras.utils.set_random_seed(7)
@@ -310,7 +310,7 @@ def small_network(tmp_path_factory, tf):
 
 @pytest.fixture(scope="session")
 def shared_data():
-    """The folder of real photographs and backbones; a test that wants it is skipped where there is none."""
+    """The folder of real photographs and backbones; skips the test if there is none."""
     path = Path(os.environ.get("FRIEZE_DATA", Path(__file__).parents[3] / "shared" / "data"))
     if not path.is_dir():
         pytest.skip("there are no shared data: set FRIEZE_DATA")
@@ -319,7 +319,7 @@ def shared_data():
 
 @pytest.fixture
 def named_photos(tmp_path):
-    """`named_photos(names)`: a folder `photos` of images of these names, no two of which are equal."""
+    """`named_photos(names)`: a folder `photos` of images of these names, all different."""
 
     def write(names):
         for name in names:
