@@ -215,7 +215,7 @@ def _add_images_hint(test_size: float | None) -> str:
 def _count_sufficient(test_size: float) -> int:
     """Count the images a class needs so that enough remain for training after the others are held out.
 
-    >>> _count_enough(0.2), _count_enough(0.5)
+    >>> _count_sufficient(0.2), _count_sufficient(0.5)
     (7, 12)
     """
     for n_images in itertools.count(int(_FEWEST / (1 - test_size))):

@@ -20,7 +20,7 @@ def conflicting_groups(groups: Rows, values: Strings) -> Iterator[Rows]:
     Yields:
         int64 rows of one group, those with a value, ascending.
 
-    >>> [rows.tolist() for rows in clashing_groups(np.array([0, 1, 0, 1]), np.array(["a", "b", "c", "b"], object))]
+    >>> [rows.tolist() for rows in conflicting_groups(np.array([0, 1, 0, 1]), np.array(["a", "b", "c", "b"], object))]
     [[0, 2]]
     """
     rows = np.flatnonzero((groups >= 0) & [value is not None for value in values])
@@ -52,7 +52,7 @@ def nearest_conflict(embeddings: Floats, values: Strings) -> float:
 def majority_label(labels: Strings) -> str | None:
     """Return the label of more than half of a group, None without one.
 
-    >>> majority(np.array(["a", "b", "a"])), majority(np.array(["a", "b"]))
+    >>> majority_label(np.array(["a", "b", "a"])), majority_label(np.array(["a", "b"]))
     ('a', None)
     """
     names, counts = np.unique(labels.astype(str), return_counts=True)

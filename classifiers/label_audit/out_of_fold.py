@@ -107,7 +107,7 @@ def find_label_issues(probabilities: Floats, codes: Rows) -> list[LabelIssue]:
 
     Source: Northcutt et al. 2021, Confident Learning, section 3 (ranking by self-confidence).
 
-    >>> [(one.row, one.code) for one in find_doubts(np.array([[0.9, 0.1], [0.2, 0.8]], "f4"), np.array([1, 1]))]
+    >>> [(one.row, one.code) for one in find_label_issues(np.array([[0.9, 0.1], [0.2, 0.8]], "f4"), np.array([1, 1]))]
     [(0, 0)]
     """
     likeliest = probabilities.argmax(axis=1)

@@ -93,7 +93,7 @@ def sample_rows(row_blocks: RowBlocks, weights: Floats | None, *, most: int) -> 
         embeddings: float32 [n, D], most / 2 or more of them where the table has that many.
         weights: float32 [n].
 
-    >>> drawn_rows([(np.arange(9, dtype="f4")[:, None], np.zeros(9, int))], None, most=4)[0].ravel().tolist()
+    >>> sample_rows([(np.arange(9, dtype="f4")[:, None], np.zeros(9, int))], None, most=4)[0].ravel().tolist()
     [0.0, 4.0, 8.0]
     """
     n_rows, stride, n_kept, kept = 0, 1, 0, list[tuple[Floats, Floats]]()

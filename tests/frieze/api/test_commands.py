@@ -423,7 +423,7 @@ def test_train_reports_passes_over_the_table(world, run, tmp_path):
     """A fit in passes is said aloud, on stderr and on the page; so are draws of few images."""
     line = ("train", world / "photos.features", "--out", tmp_path / "head")
     result = run(*line, "--head", "prototype", "--max-memory", "1KB", "--shots", 2)
-    assert "Note: The 6 embeddings are not held in memory" in result.stderr
+    assert "Note: The 6 embeddings do not fit in memory" in result.stderr
     page = (tmp_path / "head" / "report.html").read_text()
     assert "they are read from the table in passes" in page
     assert "Over 10 draws of 2 images a class the accuracy is" in page
