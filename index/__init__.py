@@ -1,4 +1,4 @@
-"""Embeddings to neighbours: FAISS indexes that say what recall they were measured at."""
+"""Index embeddings with FAISS and search them: build, tune to a recall target, filter, find near-duplicates."""
 
 from frieze.indexing.build.build import build_index
 from frieze.indexing.duplicates.find import check_min_score, find_duplicates

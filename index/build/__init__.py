@@ -1,1 +1,1 @@
-"""Build an index: choose its kind, train and fill it, tune its search to the recall asked for."""
+"""Build an index: choose its kind, train it and add rows, tune its search to a recall target; refresh it."""

@@ -1,1 +1,1 @@
-"""What is asked of FAISS: kinds, vectors, searches."""
+"""FAISS: kinds of index, metrics, vectors, searches."""

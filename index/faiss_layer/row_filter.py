@@ -59,12 +59,12 @@ class RowFilter:
 
         if len(ready) < _BATCH_QUERIES:
             selector = faiss.IDSelectorArray(self.rows)
-            found: tuple[Floats, Rows] = flat.search(
+            result: tuple[Floats, Rows] = flat.search(
                 ready,
                 k,
                 params=faiss.SearchParameters(sel=selector),  # type: ignore[call-arg]  # as above
             )
-            return found
+            return result
         sign = np.float32(-1 if flat.metric_type == faiss.METRIC_L2 else 1)  # FAISS's distances: lower is nearer
         rows, scores = merge_top_k(len(ready), k, self._search_blocks(flat, ready, k, sign))
         return sign * scores, rows

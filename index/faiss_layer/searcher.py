@@ -233,10 +233,10 @@ class Searcher:
         """
         numbers, rows = np.empty((len(ready), k), np.float32), np.full((len(ready), k), -1)
         # HNSW keeps at least as many rows as are requested, however small efSearch is.
-        least = self._count_candidates(k) if KINDS[self.kind].is_graph else 1
+        minimum = self._count_candidates(k) if KINDS[self.kind].is_graph else 1
         pending, search_param = (
             np.arange(len(ready)),
-            math.ceil(max(self.search_params_for(k).search_param, least) / row_filter.share),
+            math.ceil(max(self.search_params_for(k).search_param, minimum) / row_filter.share),
         )
         while len(pending) and not self._is_short(row_filter, search_param):
             before, params = rows[pending], self._faiss_params(k, search_param, row_filter)

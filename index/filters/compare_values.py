@@ -145,11 +145,11 @@ def _compare_with(column: Any, literal: Any, function: str) -> Any:
         return getattr(pc, function)(column, fitting)
     if function in ("equal", "not_equal"):
         return _constant(column, function == "not_equal")
-    per_one, least, most, make = _value_range(column.type)
+    per_one, lowest, highest, make = _value_range(column.type)
     below = math.floor(_exact_value(literal) * per_one)
     is_lower = function.startswith("less")
-    if not least <= below <= most:
-        return _constant(column, is_lower == (below > most))
+    if not lowest <= below <= highest:
+        return _constant(column, is_lower == (below > highest))
     return (pc.less_equal if is_lower else pc.greater)(column, make(below))
 
 
@@ -161,9 +161,9 @@ def _convert_exactly(literal: Any, kind: Any) -> Any:
     """Convert a literal to a column's type; None where the type has no such value."""
     if literal.type == kind or not _is_ordered(kind):
         return literal.cast(kind)
-    per_one, least, most, make = _value_range(kind)
+    per_one, lowest, highest, make = _value_range(kind)
     steps = _exact_value(literal) * per_one
-    return make(int(steps)) if steps.denominator == 1 and least <= steps <= most else None
+    return make(int(steps)) if steps.denominator == 1 and lowest <= steps <= highest else None
 
 
 def _exact_value(literal: Any) -> Fraction:
@@ -181,11 +181,11 @@ def _value_range(kind: Any) -> tuple[Fraction, int, int, Callable[[int], Any]]:
         makes a scalar of a number of steps.
     """
     if pa.types.is_decimal(kind):
-        most = 10**kind.precision - 1
+        highest = 10**kind.precision - 1
         return (
             Fraction(10) ** kind.scale,
-            -most,
-            most,
+            -highest,
+            highest,
             lambda n: pa.scalar(_EXACT.scaleb(Decimal(n), -kind.scale), kind),
         )
     if pa.types.is_date32(kind):
@@ -193,5 +193,5 @@ def _value_range(kind: Any) -> tuple[Fraction, int, int, Callable[[int], Any]]:
     per_one = Fraction(_UNITS[kind.unit] if pa.types.is_timestamp(kind) else 1)
     if pa.types.is_unsigned_integer(kind):
         return per_one, 0, 2**kind.bit_width - 1, lambda n: pa.scalar(n, kind)
-    most = 2 ** (kind.bit_width - 1) - 1
-    return per_one, -most - 1, most, lambda n: pa.scalar(n, pa.int64()).cast(kind)
+    highest = 2 ** (kind.bit_width - 1) - 1
+    return per_one, -highest - 1, highest, lambda n: pa.scalar(n, pa.int64()).cast(kind)

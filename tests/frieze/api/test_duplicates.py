@@ -124,7 +124,10 @@ def test_a_page_of_somebody_else_stays(copied, run, tmp_path):
 
 @pytest.mark.parametrize(
     ("score", "message"),
-    [("1.5", "The minimum score is 1.5, but scores with cosine are from -1 to 1."), ("nan", "The least score is nan")],
+    [
+        ("1.5", "The minimum score is 1.5, but scores with cosine are from -1 to 1."),
+        ("nan", "The minimum score is nan"),
+    ],
 )
 def test_a_wrong_score_is_refused(copied, run, score, message):
     """A score that no pair can have ends with exit code 1 and a hint."""

@@ -317,7 +317,7 @@ def test_an_older_index_stays_readable(small, out):
     younger = ("recall_interval", "recall_at_100", "many_meets_target", "meets_target", "effort_at_100")
     document = json.loads((out / "index.json").read_text())
     write_document(out, {name: value for name, value in document.items() if name not in (*younger, "sha256")})
-    told = build_index(small, out)
-    assert not told["rebuilt"]
-    assert [told[name] for name in younger] == [None] * len(younger)
+    document = build_index(small, out)
+    assert not document["rebuilt"]
+    assert [document[name] for name in younger] == [None] * len(younger)
     assert len(open_index(out).search(small.embeddings()[:1], k=20)[0]) == 20

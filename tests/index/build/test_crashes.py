@@ -75,12 +75,12 @@ from pathlib import Path
 from frieze.features import open_features
 from frieze.indexing import build_index; from frieze.indexing.build import build
 
-real, calls = getattr(building, sys.argv[3]), []
+real, calls = getattr(build, sys.argv[3]), []
 def die(*args, **kwargs):
     if sys.argv[4] == "after":
         real(*args, **kwargs)
     os._exit(9)
-setattr(building, sys.argv[3], die)
+setattr(build, sys.argv[3], die)
 build_index(open_features(sys.argv[1]), Path(sys.argv[2]), metric="l2", kind="ivf")
 """
 

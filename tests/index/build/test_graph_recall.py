@@ -78,12 +78,12 @@ def test_recall_is_that_of_new_queries_of_any_size(n_rows, dim, target, seed):
     assert_unbiased(n_rows, dim, target, seed)
 
 
-@pytest.mark.parametrize(("n_rows", "n_asked"), [(49, 9), (300, 30), (1_000, 50), (2_500, 125), (12_000, 500)])
-def test_nearly_the_whole_graph_is_measured(n_rows, n_asked):
+@pytest.mark.parametrize(("n_rows", "n_queries"), [(49, 9), (300, 30), (1_000, 50), (2_500, 125), (12_000, 500)])
+def test_nearly_the_whole_graph_is_measured(n_rows, n_queries):
     """A twentieth of the rows are queries and left out; in a small table some dozens."""
     few = InMemoryVectors(gaussian(n_rows, 4), metric="l2")
     ground_truth = hold_out(few, compute_ground_truth(few))
-    assert len(ground_truth.rows) == n_asked
+    assert len(ground_truth.rows) == n_queries
     np.testing.assert_array_equal(ground_truth.left_out, ground_truth.rows)
 
 
@@ -169,8 +169,8 @@ def test_an_older_graph_is_rebuilt(kind, n_queries, tmp_path, write_table):
     younger = ("recall_queries", "sha256")
     write_document(tmp_path / "i", {name: value for name, value in document.items() if name not in younger})
     assert len(open_index(tmp_path / "i")) == 300
-    told = build_index(table, tmp_path / "i", kind=kind)
-    assert (told["rebuilt"], told["recall_queries"]) == (kind == "hnsw", n_queries if kind == "hnsw" else None)
+    document = build_index(table, tmp_path / "i", kind=kind)
+    assert (document["rebuilt"], document["recall_queries"]) == (kind == "hnsw", n_queries if kind == "hnsw" else None)
 
 
 def test_the_chosen_graph_is_complete(held, monkeypatch):

@@ -21,8 +21,8 @@ def fixed(rows, scores):
     left = iter(range(len(rows)))
 
     def search(queries, k):
-        asked = [next(left) for _ in queries]
-        return rows[asked, :k], scores[asked, :k]
+        numbers = [next(left) for _ in queries]
+        return rows[numbers, :k], scores[numbers, :k]
 
     return SimpleNamespace(search=search, fetch=lambda _, k: None)
 
@@ -103,9 +103,9 @@ def test_equal_queries_count_once(clustered):
     """Only one of many equal rows is a query, and with cosine no zero vector: any answer to these is right."""
     embeddings = clustered(1_000, 8)
     embeddings[:600], embeddings[600:800] = embeddings[0], 0
-    asked = compute_ground_truth(InMemoryVectors(embeddings, metric="cosine")).queries
-    assert len(asked) == len(np.unique(asked, axis=0)) > 20
-    assert asked.any(axis=1).all()
+    queries = compute_ground_truth(InMemoryVectors(embeddings, metric="cosine")).queries
+    assert len(queries) == len(np.unique(queries, axis=0)) > 20
+    assert queries.any(axis=1).all()
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -152,14 +152,14 @@ def test_ms_is_the_median_of_single_queries(vectors, monkeypatch):
     """One hundred queries are timed one by one, and the median is returned in milliseconds."""
     clock = iter(np.cumsum([0.001, 0.002] * 90 + [0.001, 0.5] * 10).tolist())
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
-    asked = []
+    calls = []
     searcher = SimpleNamespace(
         flat=SimpleNamespace(ntotal=2_000),
-        search=lambda query, k: asked.append((*query.shape, k)),
+        search=lambda query, k: calls.append((*query.shape, k)),
         fetch=lambda _, k: None,
     )
     assert measure_ms(searcher, compute_ground_truth(InMemoryVectors(vectors, metric="cosine"))) == pytest.approx(2)
-    assert set(asked) == {(1, 16, 10)}
+    assert set(calls) == {(1, 16, 10)}
 
 
 def test_slow_queries_are_not_all_timed(vectors, monkeypatch):
@@ -167,12 +167,12 @@ def test_slow_queries_are_not_all_timed(vectors, monkeypatch):
     clock = iter(np.arange(0.0, 200.0, 0.9).tolist())
     monkeypatch.setattr("frieze.indexing.build.recall._TIMED_MS", 2_000.0)
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
-    asked = []
+    calls = []
     searcher = SimpleNamespace(
-        flat=SimpleNamespace(ntotal=2_000), search=lambda query, k: asked.append(k), fetch=lambda _, k: None
+        flat=SimpleNamespace(ntotal=2_000), search=lambda query, k: calls.append(k), fetch=lambda _, k: None
     )
     assert measure_ms(searcher, compute_ground_truth(InMemoryVectors(vectors, metric="cosine"))) == pytest.approx(900)
-    assert len(asked) == 3
+    assert len(calls) == 3
 
 
 def test_rate_counts_all_queries(vectors, monkeypatch):

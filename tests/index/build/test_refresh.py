@@ -68,11 +68,11 @@ def test_other_bytes_are_a_replacement(change, tmp_path, write_table):
 def test_tuned_again_where_recall_dropped(change, tmp_path, monkeypatch):
     """Where the old search parameters miss the target with the current rows, the index is tuned again."""
     build_index(change(2_000), tmp_path / "i", kind="ivf")
-    real, asked = refresh.tune, []
+    real, calls = refresh.tune, []
     monkeypatch.setattr(refresh, "meets_target", lambda *_: False)
-    monkeypatch.setattr(refresh, "tune", lambda *args, **named: asked.append(1) or real(*args, **named))
+    monkeypatch.setattr(refresh, "tune", lambda *args, **named: calls.append(1) or real(*args, **named))
     assert build_index(change(1_900), tmp_path / "i", kind="ivf")["recall_at_10"] >= 0.95
-    assert asked == [1]
+    assert calls == [1]
 
 
 @pytest.mark.parametrize(("keep", "added"), [(900, 0), (2_000, 2_000)])

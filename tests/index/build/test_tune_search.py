@@ -16,7 +16,7 @@ class Lists:
     share = 1.0
 
     def __init__(self, kind="ivf"):
-        self.kind, self.search_params, self.asked = kind, SearchParams(), []
+        self.kind, self.search_params, self.calls = kind, SearchParams(), []
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def measures(monkeypatch):
 
     def set_up(recall_at, rate_at=lambda search_params: 1_000.0 / search_params.search_param):
         def measure(searcher, _):
-            searcher.asked.append(searcher.search_params)
+            searcher.calls.append(searcher.search_params)
             return np.broadcast_to(recall_at(searcher.search_params), 4)
 
         monkeypatch.setattr(tune_search, "measure_recall", measure)
@@ -44,7 +44,7 @@ def test_the_least_search_param(enough, measures):
     assert (tuned.recall, tuned.meets_target) == (pytest.approx(0.97), True)
     assert 0 <= searcher.search_params.search_param - enough <= enough / 32
     assert searcher.search_params == tuned.search_params
-    assert len(searcher.asked) <= 15
+    assert len(searcher.calls) <= 15
 
 
 def test_graphs_begin_at_their_minimum(measures):
@@ -79,7 +79,7 @@ def test_the_fastest_number_of_candidates(measures):
     searcher = Lists("pq")
     tuned = tune(searcher, None, target=0.95)
     assert (searcher.search_params.k_factor, tuned.rate) == (4, 700.0)
-    assert max(search_params.k_factor for search_params in searcher.asked) == 8  # slower already: no more is tried
+    assert max(search_params.k_factor for search_params in searcher.calls) == 8  # slower already: no more is tried
 
 
 def test_more_candidates_where_lists_gain_nothing(measures):
@@ -89,7 +89,7 @@ def test_more_candidates_where_lists_gain_nothing(measures):
     )
     searcher = Lists("pq")
     assert tune(searcher, None, target=0.95).search_params.k_factor == 8
-    assert max(search_params.search_param for search_params in searcher.asked if search_params.k_factor == 2) <= 4
+    assert max(search_params.search_param for search_params in searcher.calls if search_params.k_factor == 2) <= 4
 
 
 def test_two_standard_errors_above_the_target(measures):

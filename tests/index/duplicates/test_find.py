@@ -23,8 +23,8 @@ def plain_groups(n_rows, pairs):
 def judge(embeddings, metric, min_score):
     """Compare all pairs in NumPy; zero vectors are in no pair."""
     scores = METRICS[metric](embeddings, embeddings)
-    told = embeddings.any(axis=1)
-    is_pair = (scores >= min_score) & told & told[:, None]
+    is_nonzero = embeddings.any(axis=1)
+    is_pair = (scores >= min_score) & is_nonzero & is_nonzero[:, None]
     return plain_groups(len(embeddings), np.argwhere(np.triu(is_pair, 1)).tolist())
 
 
@@ -49,8 +49,8 @@ def build(write_table, tmp_path_factory):
     def make(embeddings, *, kind="exact", metric="cosine", columns=None):
         folder = tmp_path_factory.mktemp("duplicates")
         names = [f"{row}.jpg" for row in range(len(embeddings))]
-        told = {"sha256": [f"{row:064}" for row in range(len(embeddings))]} | (columns or {})
-        table = write_table(folder / "t.features", embeddings, names=names, columns=told)
+        all_columns = {"sha256": [f"{row:064}" for row in range(len(embeddings))]} | (columns or {})
+        table = write_table(folder / "t.features", embeddings, names=names, columns=all_columns)
         build_index(table, folder / "t.index", kind=kind, metric=metric)
         return open_index(folder / "t.index")
 
@@ -173,6 +173,6 @@ def test_progress_counts_to_its_end(planted, build):
 def test_an_impossible_min_score_is_refused(metric, min_score, build):
     """A minimum score outside the metric's range is refused with that range."""
     index = build(np.eye(4, dtype=np.float32), metric=metric)
-    with pytest.raises(InputError, match=f"The minimum score is {min_score}, but scores with {metric} are") as told:
+    with pytest.raises(InputError, match=f"The minimum score is {min_score}, but scores with {metric} are") as caught:
         find_duplicates(index, min_score=min_score)
-    assert "--min-score" in told.value.hint
+    assert "--min-score" in caught.value.hint
