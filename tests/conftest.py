@@ -28,7 +28,6 @@ _LONG = (
     "test_real_data.py",
     "test_conversion.py",
     "test_finetuning_real.py",
-    "test_sequences.py",
 )
 """Names of files: those that start raylets, and with them those that take longest."""
 _WITHOUT = os.environ.get("FRIEZE_WITHOUT", "").split()
