@@ -16,7 +16,7 @@ import pytest
 from frieze.core import InputError, import_keras, import_tensorflow, lazy_imports
 from frieze.embedder.engines import tensorflow
 
-# Before FAISS and scikit-learn are loaded: their threads are to sleep while they wait. Spinning tripled the suite.
+# Before FAISS and scikit-learn are loaded: their threads sleep while they wait. Spinning cost five times the CPU.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if "PYTEST_XDIST_WORKER" in os.environ:  # then TensorFlow's threads keep to a core in each process
     lazy_imports.count_cores = lambda: 1
