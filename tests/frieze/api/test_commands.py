@@ -425,7 +425,7 @@ def test_train_reports_passes_over_the_table(world, run, tmp_path):
     result = run(*line, "--head", "prototype", "--max-memory", "1KB", "--shots", 2)
     assert "Note: The 6 embeddings do not fit in memory" in result.stderr
     page = (tmp_path / "head" / "report.html").read_text()
-    assert "they are read from the table in passes" in page
+    assert "they are streamed from the table in passes" in page
     assert "Over 10 draws of 2 images a class the accuracy is" in page
 
 
