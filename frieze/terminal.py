@@ -164,7 +164,7 @@ def show_changes(document: dict[str, Any]) -> None:
 def escape_control_characters(text: str) -> str:
     r"""Escape control characters, which a terminal would obey instead of show.
 
-    >>> printable("a\x1b[2Jb")
+    >>> escape_control_characters("a\x1b[2Jb")
     'a\\x1b[2Jb'
     """
     return "".join(

@@ -273,7 +273,7 @@ class Index:
 def width_hint(spec: BackboneSpec) -> str:
     """Return a hint on how to compute queries of the stored width."""
     if spec.is_made_elsewhere:
-        return f"Compute the queries as the vectors of {spec.handle}: {spec.dim} numbers each."
+        return f"Compute the queries as the vectors of {spec.handle} were computed: {spec.dim} numbers each."
     return f"Embed the queries with: frieze embed QUERIES --backbone {shlex.quote(spec.handle)}"
 
 

@@ -115,7 +115,7 @@ def test_vectors_of_another_width_are_to_be_made_as_the_stored(query, world):
     """An index of imported vectors asks for vectors made as they were, not for `embed` with a file for a backbone."""
     with pytest.raises(InputError, match="of width 8") as caught:
         frieze.search(world / "t.index", query)
-    assert "were made: 8 numbers each" in caught.value.hint
+    assert "were computed: 8 numbers each" in caught.value.hint
     assert "frieze embed" not in caught.value.hint
 
 

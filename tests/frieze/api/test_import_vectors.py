@@ -141,7 +141,7 @@ def test_a_head_of_other_vectors(imported, run, tmp_path):
     frieze.import_vectors(tmp_path / "v.npy", out=tmp_path / "other")
     result = run("predict", imported / "v.head", tmp_path / "other", "--out", tmp_path / "p.parquet")
     assert (result.exit_code, "--backbone" in result.stderr) == (1, False)
-    assert f"Import both together, {imported / 'tables'} and the new vectors" in result.stderr
+    assert f"Import {imported / 'tables'} and the new vectors together" in result.stderr
 
 
 def test_training_without_labels(run, tmp_path):

@@ -40,7 +40,7 @@ def test_a_range_against_the_numbers(photos, rescaling, run, tmp_path):
 
 def test_a_documented_range_is_not_printed(photos, run, run_json, tmp_path):
     """The built-in network has one range, and nothing is said of it on stderr."""
-    assert "range" not in run("embed", photos, "--out", tmp_path / "t").stderr
+    assert "pixel" not in run("embed", photos, "--out", tmp_path / "t").stderr
     _, document = run_json("embed", photos, "--out", tmp_path / "other")
     assert (document["pixels"], document["pixels_from"]) == ("0..1", "network")
 

@@ -91,7 +91,7 @@ def test_each_option_of_embed_has_a_field(tmp_path):
     """Every option goes into the request or the job; one that fits neither is a TypeError."""
     from frieze.api.tables import _to_options
 
-    options = frieze.embedder.recall(_parameters_of_embed(), "photos", tmp_path / "f").options
+    options = frieze.embedder.recall_embed_options(_parameters_of_embed(), "photos", tmp_path / "f").options
     request, job = _to_options(options | {"max_bytes": 7, "layer": "top", "limit": 3})
     assert (request.layer, job.limit, job.limits.max_bytes, job.source.max_bytes) == ("top", 3, 7, 7)
     with pytest.raises(TypeError, match="novel"):
