@@ -81,7 +81,7 @@ class Module:
 
     def foreign_imports(self):
         """Give those of `imports` that name another room."""
-        return [found for found in self.imports() if (room := _room(found[1])) and room != self.room]
+        return [actual for actual in self.imports() if (room := _room(actual[1])) and room != self.room]
 
 
 def _import_name(path):
@@ -352,8 +352,8 @@ OFFENCES = [
 @pytest.mark.parametrize(("rule", "path", "text", "lines"), OFFENCES)
 def test_rules_bite(rule, path, text, lines):
     """Each rule complains of what it forbids, by file and line, and of nothing else."""
-    found = sorted(rule(Module(Path(path), text)))
-    assert [offence.split(": ")[0] for offence in found] == [f"{path}:{line}" for line in lines]
+    actual = sorted(rule(Module(Path(path), text)))
+    assert [offence.split(": ")[0] for offence in actual] == [f"{path}:{line}" for line in lines]
 
 
 def test_every_rule_is_tried():

@@ -73,6 +73,6 @@ def test_beside_a_users_own_files(wheels, source, tmp_path):
     line = [sys.executable, "script.py"]
     done = subprocess.run(line, cwd=work, env=os.environ | paths, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    told, hit = done.stdout.splitlines()[-2:]
-    assert told == f"{site / 'frieze' / '__init__.py'} (4, 4)"
+    message, hit = done.stdout.splitlines()[-2:]
+    assert message == f"{site / 'frieze' / '__init__.py'} (4, 4)"
     assert hit == "2"

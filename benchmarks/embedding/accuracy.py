@@ -86,10 +86,10 @@ def neighbours(folder: Path) -> None:
     for backbone in BACKBONES:
         for images in SETS:
             table = embed(folder, images, backbone)
-            found = [*nearest_accuracy(table.embeddings(), table.labels)]
-            found += [mean_head_accuracy(table, "linear")] if images != "neardup_ccby" else []
+            results = [*nearest_accuracy(table.embeddings(), table.labels)]
+            results += [mean_head_accuracy(table, "linear")] if images != "neardup_ccby" else []
             plain = itertools.chain(plain_figures(backbone, images), itertools.repeat(""))
-            cells = [f"{figure:.3f}" + f" ({one})" * bool(one) for figure, one in zip(found, plain, strict=False)]
+            cells = [f"{figure:.3f}" + f" ({one})" * bool(one) for figure, one in zip(results, plain, strict=False)]
             rows.append([backbone, images, *cells, *[""] * (3 - len(cells))])
     show("accuracy neighbours", "backbone | images | 1-NN | mAP | linear, ten splits", rows)
 
@@ -100,8 +100,8 @@ def truth(folder: Path) -> None:
     for backbone in ("mobilenet_v2_100_224", "mobilenet_v1_025_128"):
         for images in (*SETS, "coral_ccby_photos"):  # the last are large enough to be decoded at a fraction
             table = embed(folder, images, backbone)
-            found = cosines(table.embeddings(), plain_loop(table, backbone))
-            rows.append([backbone, images, len(found), float(found.min()), float(np.median(found))])
+            results = cosines(table.embeddings(), plain_loop(table, backbone))
+            rows.append([backbone, images, len(results), float(results.min()), float(np.median(results))])
     show("accuracy truth", "backbone | images | n | least | median", rows, digits=6)
 
 
@@ -111,8 +111,8 @@ def keras(folder: Path) -> None:
     rows = []
     for images in SETS[1:]:
         ours = embed(folder, images, "keras:MobileNetV2", weights=str(weights)).embeddings()
-        found = cosines(ours, embed(folder, images, "mobilenet_v2_100_224").embeddings())
-        rows.append([images, len(found), float(found.min()), float(np.median(found))])
+        results = cosines(ours, embed(folder, images, "mobilenet_v2_100_224").embeddings())
+        rows.append([images, len(results), float(results.min()), float(np.median(results))])
     show(
         "accuracy keras",
         "images | n | least | median",

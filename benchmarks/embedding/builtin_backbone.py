@@ -29,8 +29,8 @@ def accuracy(folder: Path) -> None:
     """Print 1-NN and mAP of each backbone on each set."""
     rows = []
     for images in SETS:
-        found = [nearest_accuracy(table.embeddings(), table.labels) for table in tables(folder, images)]
-        rows.append([images, *(f"{nearest:.3f} / {mean:.3f}" for nearest, mean in found)])
+        results = [nearest_accuracy(table.embeddings(), table.labels) for table in tables(folder, images)]
+        rows.append([images, *(f"{nearest:.3f} / {mean:.3f}" for nearest, mean in results)])
     show("built-in accuracy", " | ".join(["images", *BACKBONES]), rows)
 
 

@@ -95,12 +95,12 @@ def tutorial_loop(source: Path, network: str) -> Result:
 
 def in_turn(contestants: dict[str, Callable[[], Result]], *, rounds: int = ROUNDS) -> dict[str, list[Result]]:
     """Run the contestants in turn; return the results of each."""
-    found: dict[str, list[Result]] = {name: [] for name in contestants}
+    results: dict[str, list[Result]] = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, contestant in contestants.items():
-            found[name].append(contestant())
-            print(f"  {name}: {found[name][-1]['images_per_second']:.1f}", file=sys.stderr)
-    return found
+            results[name].append(contestant())
+            print(f"  {name}: {results[name][-1]['images_per_second']:.1f}", file=sys.stderr)
+    return results
 
 
 def decoding(source: Path, side: int) -> Result:
@@ -117,14 +117,14 @@ def network_alone(network: str, engine: str, *options: object) -> Result:
 
 def peers(source: Path, network: str) -> dict[str, Callable[[], Result]]:
     """Return the other tools that are installed."""
-    found: dict[str, Callable[[], Result]] = {}
+    results: dict[str, Callable[[], Result]] = {}
     if network == "mobilenet_v2_100_224":
         weights = DATA / "backbones" / network / "keras" / "mobilenet_v2_notop.keras"
         keras = "Keras `image_dataset_from_directory` + `predict`"
-        found[keras] = lambda: run_module("peers", "keras", source, weights)
+        results[keras] = lambda: run_module("peers", "keras", source, weights)
         if importlib.util.find_spec("timm"):
-            found["PyTorch `DataLoader` + timm"] = lambda: run_module("peers", "torch", source)
+            results["PyTorch `DataLoader` + timm"] = lambda: run_module("peers", "torch", source)
     if importlib.util.find_spec("tf2onnx"):
         onnx = ("peers", "onnx", DATA / "images" / "imagenette_val", model(network))
-        found["the network alone, ONNX Runtime"] = lambda: run_module(*onnx)
-    return found
+        results["the network alone, ONNX Runtime"] = lambda: run_module(*onnx)
+    return results

@@ -52,15 +52,15 @@ def median(results: list[Result], name: str = "images_per_second") -> float:
 def speed(folder: Path) -> None:
     """Print the contestants on natural photographs, and the bound."""
     for network in SPEED:
-        found = in_turn(_contestants(folder, natural(folder), network))
-        loop = median(found[LOOP])
-        rows = [[name, f"{median(one):,.0f}", f"{median(one) / loop:.2f}"] for name, one in found.items()]
-        forward = min(median(found[name], "cpu_s") for name in ALONE)
-        decode = median(found[DECODING], "cpu_s")
+        measured = in_turn(_contestants(folder, natural(folder), network))
+        loop = median(measured[LOOP])
+        rows = [[name, f"{median(one):,.0f}", f"{median(one) / loop:.2f}"] for name, one in measured.items()]
+        forward = min(median(measured[name], "cpu_s") for name in ALONE)
+        decode = median(measured[DECODING], "cpu_s")
         bound = count_cores() / (forward + decode)
         formula = f"{count_cores()} cores / ({forward * 1e3:.2f} + {decode * 1e3:.2f} ms) = {bound:.0f} images/s"
-        share = f"`frieze` reaches {median(found[OURS]) / bound:.2f} of it."
-        advice = f"It says: {found[OURS][-1]['advice']}"
+        share = f"`frieze` reaches {median(measured[OURS]) / bound:.2f} of it."
+        advice = f"It says: {measured[OURS][-1]['advice']}"
         show(f"embed {network}", "what | images/s | x the loop", rows, f"Bound: {formula}. {share} {advice}")
 
 
@@ -83,14 +83,14 @@ def sizes(folder: Path) -> None:
         ("12 megapixels, blown up", large(folder), "mobilenet_v2_100_224"),
         ("32 x 32 (CIFAR-10)", small(folder), "mobilenet_v1_025_128"),
     ):
-        found = in_turn(
+        measured = in_turn(
             {
                 "loop": lambda source=source, network=network: tutorial_loop(source, network),
                 "frieze": lambda source=source, network=network: embed(folder, source, network),
             }
         )
-        loop, ours = (median(found[name]) for name in ("loop", "frieze"))
-        count = f"{found['loop'][0]['images']:,}"
+        loop, ours = (median(measured[name]) for name in ("loop", "frieze"))
+        count = f"{measured['loop'][0]['images']:,}"
         rows.append([what, count, network, f"{loop:,.1f}", f"{ours:,.1f}", f"{ours / loop:.2f}"])
     show("embed sizes", "images | n | backbone | recipe 3's loop | `frieze` | x", rows)
 
@@ -99,8 +99,8 @@ def start(folder: Path) -> None:
     """Print the seconds before the first image."""
     rows = []
     for what, source in (("200 images: nothing is tried", natural(folder, 1)), ("2,000 images", natural(folder))):
-        found = in_turn({what: lambda source=source: embed(folder, source, "mobilenet_v2_100_224")})
-        rows.append([what, f"{median(found[what], 'startup_seconds'):.1f}"])
+        measured = in_turn({what: lambda source=source: embed(folder, source, "mobilenet_v2_100_224")})
+        rows.append([what, f"{median(measured[what], 'startup_seconds'):.1f}"])
     show("embed start", "images | seconds to the first image", rows)
 
 
@@ -114,17 +114,17 @@ def precisions(folder: Path) -> None:
 
 
 def _precisions(folder: Path, network: str) -> Iterator[list[object]]:
-    found = in_turn(
+    measured = in_turn(
         {
             f"{network}, {how}": lambda how=how: network_alone(network, *how.split(), "--out", folder / f"{how}.npy")
             for how in FORMS
         },
         rounds=1,  # each runs for five seconds by itself
     )
-    rates = dict(zip(FORMS, map(median, found.values()), strict=True))
+    rates = dict(zip(FORMS, map(median, measured.values()), strict=True))
     best = max(rates[how] for how in FORMS if "bfloat16" not in how)
     reference = np.load(folder / f"{FORMS[0]}.npy")
-    for how, results in zip(FORMS, found.values(), strict=True):
+    for how, results in zip(FORMS, measured.values(), strict=True):
         engine, precision, *stem = how.split()
         embeddings = np.load(folder / f"{how}.npy")
         drift = measure_drift(embeddings, reference)
@@ -147,8 +147,8 @@ def workers(folder: Path) -> None:
     """Print the decoding rate by number of threads."""
     rows = []
     for source, side in ((natural(folder), 224), (large(folder), 224), (small(folder), 128)):
-        found = [decoding(source, side) for _ in range(ROUNDS)]
-        one, many, held = (median(found, name) for name in ("one", "many", "interpreter_s"))
+        measured = [decoding(source, side) for _ in range(ROUNDS)]
+        one, many, held = (median(measured, name) for name in ("one", "many", "interpreter_s"))
         rows.append([source.name, f"{one:,.0f}", f"{many:,.0f}", f"{many / one:.2f}", f"{held * 1e3:.2f}"])
     header = f"images | 1 thread | {count_cores()} threads | x | interpreter held, ms an image"
     show("embed workers", header, rows)

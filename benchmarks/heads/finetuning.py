@@ -83,11 +83,11 @@ def seeds(folder: Path) -> None:
 
 def _by_seed(before: Features, folder: Path) -> Iterator[list[Any]]:
     for first in (BLOCK, BLOCKS):
-        found = []
+        results = []
         for seed in SEEDS:
-            found.append(one_seed(before, folder, first, seed))
-            yield [first, *_row(str(seed), found[-1])]
-        yield [first, *_row("mean", np.mean(found, axis=0).tolist())]
+            results.append(one_seed(before, folder, first, seed))
+            yield [first, *_row(str(seed), results[-1])]
+        yield [first, *_row("mean", np.mean(results, axis=0).tolist())]
 
 
 def _row(name: str, figures: list[float]) -> list[Any]:
@@ -131,11 +131,11 @@ def rates(folder: Path) -> None:
 
 
 def _by_rate(folder: Path, table: Path, name: str, seed: int) -> list[Any]:
-    found = [
+    results = [
         frieze.finetune(table, out=folder / f"{name}-{seed}-{rate}.model", split="part", seed=seed, learning_rate=rate)
         for rate in RATES
     ]
-    return [name, seed, found[0]["n_test"], found[0]["probe_accuracy"], *(one["accuracy"] for one in found)]
+    return [name, seed, results[0]["n_test"], results[0]["probe_accuracy"], *(one["accuracy"] for one in results)]
 
 
 def _few(folder: Path, name: str, seed: int) -> Path:

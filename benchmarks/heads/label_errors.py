@@ -158,12 +158,12 @@ def _cosines(table: Features, planted: dict[str, list[tuple[str, str]]]) -> dict
     unit, rows = unit_rows(table.embeddings()), {name: row for row, name in enumerate(table.ids)}
     scores = unit @ unit.T
     np.fill_diagonal(scores, -1)
-    nearest, found = scores.argmax(axis=1), {}
+    nearest, results = scores.argmax(axis=1), {}
     for name, pairs in planted.items():
         one, other = np.array([[rows[id_] for id_ in pair] for pair in pairs]).T
         is_nearest = (nearest[one] == other) | (nearest[other] == one)
-        found[name] = [float(np.median(scores[one, other])), f"{is_nearest.sum()} of {len(pairs)}"]
-    return found
+        results[name] = [float(np.median(scores[one, other])), f"{is_nearest.sum()} of {len(pairs)}"]
+    return results
 
 
 def _count(pairs: list[tuple[str, str]], groups: dict[str, int]) -> int:

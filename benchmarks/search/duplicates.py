@@ -45,10 +45,10 @@ def group_rows(folder: Path) -> Iterator[list[object]]:
     text = (DATA / "images" / EDITED / "groundtruth.json").read_text(encoding="utf-8")
     true_pairs = pairs_of([one["query"], *one["positives"]] for one in json.loads(text).values())
     for backbone, images in itertools.product(BACKBONES, (EDITED, *UNEDITED)):
-        found = duplicates(images, backbone, folder)
-        pairs = pairs_of(group["ids"] for group in found["groups"])
-        row = [backbone, images, found["rows"], found["min_score"], len(found["groups"])]
-        largest = max((len(group["ids"]) for group in found["groups"]), default=0)
+        results = duplicates(images, backbone, folder)
+        pairs = pairs_of(group["ids"] for group in results["groups"])
+        row = [backbone, images, results["rows"], results["min_score"], len(results["groups"])]
+        largest = max((len(group["ids"]) for group in results["groups"]), default=0)
         shares = [len(pairs & true_pairs) / len(part) for part in (pairs, true_pairs)] if images == EDITED else ["", ""]
         yield [*row, largest, *shares]
 
@@ -71,16 +71,16 @@ def vectors() -> tuple[Floats, Rows]:
     return embeddings, edits
 
 
-def pair_recall(embeddings: Floats, rows: Rows, found: dict[str, object]) -> tuple[float, int]:
+def pair_recall(embeddings: Floats, rows: Rows, results: dict[str, object]) -> tuple[float, int]:
     """Scan all rows for the pairs of some; return the share of pairs inside a group, and the number of pairs."""
     groups = np.arange(len(embeddings))
-    for number, group in enumerate(found["groups"]):
+    for number, group in enumerate(results["groups"]):
         groups[np.array(group["ids"], dtype=np.int64)] = len(embeddings) + number
     right = n_pairs = 0
     for start in range(0, len(embeddings), 10_000):
         others = np.arange(start, min(start + 10_000, len(embeddings)))
         scores = METRICS["cosine"](embeddings[rows], embeddings[others])
-        near = (scores >= found["min_score"]) & (rows[:, None] != others)
+        near = (scores >= results["min_score"]) & (rows[:, None] != others)
         n_pairs += int(near.sum())
         right += int((near & (groups[rows][:, None] == groups[others])).sum())
     return right / max(1, n_pairs), n_pairs
@@ -95,9 +95,9 @@ def scale_rows(folder: Path) -> Iterator[list[object]]:
     kind = frieze.index(folder / "t.features", out=folder / "t.index")["kind"]
     yield [f"`frieze index`, {N_ROWS:,} x {DIM}: {kind}", f"{time.perf_counter() - start:,.0f}", "", "", "", ""]
     text, seconds, peak = run(FRIEZE, "duplicates", folder / "t.index", "--json")
-    found = json.loads(text)
-    recall, n_pairs = pair_recall(embeddings, edits[:N_SAMPLED], found)
-    figures = [f"{seconds:,.0f}", f"{peak:,.0f}", found["min_score"], f"{len(found['groups']):,}"]
+    results = json.loads(text)
+    recall, n_pairs = pair_recall(embeddings, edits[:N_SAMPLED], results)
+    figures = [f"{seconds:,.0f}", f"{peak:,.0f}", results["min_score"], f"{len(results['groups']):,}"]
     yield ["`frieze duplicates`", *figures, f"{recall:.4f} of {n_pairs:,}"]
 
 

@@ -122,11 +122,11 @@ class Arena:
             self.built[same] = self._build(python, row, arguments)
         built = self.built[same]
         tuning = [] if row.is_tuned else ["is_tuned=no"]
-        found = start(python, "-m", "benchmarks.search.peers", "search", *arguments, *tuning)
-        description = built["description"] + (f"; set to {found['parameter']}" if found["parameter"] else "")
+        results = start(python, "-m", "benchmarks.search.peers", "search", *arguments, *tuning)
+        description = built["description"] + (f"; set to {results['parameter']}" if results["parameter"] else "")
         figures = [f"{built['seconds']:.1f}", f"{built['memory_mb']:,.0f}", f"{built['disk_mb']:,.0f}"]
-        rates = [f"{found[name]:,.0f}" for name in ("batch", "single")]
-        return [row.label, *figures, f"{found['recall']:.3f}", *rates, description]
+        rates = [f"{results[name]:,.0f}" for name in ("batch", "single")]
+        return [row.label, *figures, f"{results['recall']:.3f}", *rates, description]
 
     def _build(self, python: str, row: Row, arguments: tuple[object, ...]) -> dict[str, Any]:
         quarter = self.data["rows"] * self.data["dim"]  # bytes: a number of a vector takes four
@@ -153,8 +153,8 @@ def start(python: str, *arguments: object, limit_s: float | None = None) -> dict
         print(done.stderr, file=sys.stderr)
         raise MissingError(done.stderr.splitlines()[-1])
     print(f"  {' '.join(map(str, arguments[1:]))}: {done.stdout.splitlines()[-1]}", file=sys.stderr)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    results: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return results
 
 
 def read_options() -> argparse.Namespace:

@@ -32,16 +32,16 @@ def test_figures_are_those_of_sklearn(seed):
 
     probabilities, labels = predictions(seed=seed)
     predicted = CLASSES[probabilities.argmax(1)].tolist()
-    found = score(probabilities, labels, classes=CLASSES)
-    assert found["accuracy"] == pytest.approx(accuracy_score(labels.tolist(), predicted))
-    assert found["macro_f1"] == pytest.approx(f1_score(labels.tolist(), predicted, average="macro"))
+    actual = score(probabilities, labels, classes=CLASSES)
+    assert actual["accuracy"] == pytest.approx(accuracy_score(labels.tolist(), predicted))
+    assert actual["macro_f1"] == pytest.approx(f1_score(labels.tolist(), predicted, average="macro"))
 
 
 def test_macro_f1_is_over_the_classes_that_occur():
     """A class without a test row has no part in the mean, though rows were mistaken for it."""
     probabilities = np.eye(3, dtype="f4")[[0, 0, 1, 2]]
-    found = score(probabilities, CLASSES[[0, 0, 1, 1]], classes=CLASSES)
-    assert found["macro_f1"] == pytest.approx((1 + 2 / 3) / 2)
+    actual = score(probabilities, CLASSES[[0, 0, 1, 1]], classes=CLASSES)
+    assert actual["macro_f1"] == pytest.approx((1 + 2 / 3) / 2)
 
 
 def test_interval_is_that_of_resampled_rows():
@@ -86,29 +86,29 @@ def test_confusion_is_that_of_sklearn():
     probabilities, labels = predictions(n_true=2)
     predicted = CLASSES[probabilities.argmax(1)].tolist()
     expected = confusion_matrix(labels.tolist(), predicted, labels=CLASSES.tolist())
-    found = report(probabilities, examples(labels), classes=CLASSES)
-    assert found["confusion"] == expected.tolist()
-    assert sum(map(sum, found["confusion"])) == 200
-    assert found["confusion"][2] == [0, 0, 0]
+    actual = report(probabilities, examples(labels), classes=CLASSES)
+    assert actual["confusion"] == expected.tolist()
+    assert sum(map(sum, actual["confusion"])) == 200
+    assert actual["confusion"][2] == [0, 0, 0]
 
 
 def test_each_class_has_its_figures():
     """Precision, recall and F1 of a class follow from its row and column."""
     probabilities = np.eye(3, dtype="f4")[[0, 0, 1, 1]]
-    found = report(probabilities, examples(CLASSES[[0, 0, 0, 1]]), classes=CLASSES)["per_class"]
-    assert found[0] == {"class": "a", "precision": 1.0, "recall": pytest.approx(2 / 3), "f1": 0.8, "n_test": 3}
-    assert found[2] == {"class": "c", "precision": 0.0, "recall": 0.0, "f1": 0.0, "n_test": 0}
+    actual = report(probabilities, examples(CLASSES[[0, 0, 0, 1]]), classes=CLASSES)["per_class"]
+    assert actual[0] == {"class": "a", "precision": 1.0, "recall": pytest.approx(2 / 3), "f1": 0.8, "n_test": 3}
+    assert actual[2] == {"class": "c", "precision": 0.0, "recall": 0.0, "f1": 0.0, "n_test": 0}
 
 
 def test_mistakes_are_the_surest_wrong_rows():
     """The fifty wrong rows of highest probability are told, surest first."""
     probabilities, labels = predictions()
-    found = report(probabilities, examples(labels), classes=CLASSES)["mistakes"]
+    actual = report(probabilities, examples(labels), classes=CLASSES)["mistakes"]
     wrong = probabilities.max(1)[CLASSES[probabilities.argmax(1)] != labels]
-    assert [row["probability"] for row in found] == pytest.approx(np.sort(wrong)[::-1][:50].tolist())
-    row = int(found[0]["id"])
-    assert found[0]["uri"] == f"/pictures/{row:03d}"
-    assert found[0]["label"] == labels[row] != found[0]["prediction"] == CLASSES[probabilities[row].argmax()]
+    assert [row["probability"] for row in actual] == pytest.approx(np.sort(wrong)[::-1][:50].tolist())
+    row = int(actual[0]["id"])
+    assert actual[0]["uri"] == f"/pictures/{row:03d}"
+    assert actual[0]["label"] == labels[row] != actual[0]["prediction"] == CLASSES[probabilities[row].argmax()]
 
 
 def test_f1_interval_is_that_of_resampled_rows():

@@ -48,10 +48,10 @@ def test_same_rows_and_seed_give_the_same_head(doubtful, head):
 
 def test_probabilities_are_float32_and_sum_to_one(doubtful, head):
     """A row of probabilities has one entry a class, none below 0, and the sum 1."""
-    found = open_head(doubtful[head]).probabilities(doubtful.features.embeddings())
-    assert (found.dtype, found.shape) == (np.float32, (150, 3))
-    assert found.min() >= 0
-    assert np.allclose(found.sum(1), 1, atol=1e-6)
+    actual = open_head(doubtful[head]).probabilities(doubtful.features.embeddings())
+    assert (actual.dtype, actual.shape) == (np.float32, (150, 3))
+    assert actual.min() >= 0
+    assert np.allclose(actual.sum(1), 1, atol=1e-6)
 
 
 def test_batch_size_does_not_matter(trained, head):
@@ -89,17 +89,17 @@ def test_unknown_head_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("name", "asked"), [("svm", ("svm", "linear")), ("svm-rbf", ("svm", "rbf")), ("knn", ("knn", "linear"))]
+    ("name", "requested"), [("svm", ("svm", "linear")), ("svm-rbf", ("svm", "rbf")), ("knn", ("knn", "linear"))]
 )
-def test_a_kernel_is_an_option_of_its_head(name, asked):
+def test_a_kernel_is_an_option_of_its_head(name, requested):
     """A head and its kernel have one name, and one way to ask for them."""
-    assert name_head(*asked) == name
-    kernel = {} if asked[1] == "linear" else {"kernel": asked[1]}
-    assert head_options(name) == {"head": asked[0]} | kernel
+    assert name_head(*requested) == name
+    kernel = {} if requested[1] == "linear" else {"kernel": requested[1]}
+    assert head_options(name) == {"head": requested[0]} | kernel
 
 
 @pytest.mark.parametrize(
-    ("asked", "message"),
+    ("requested", "message"),
     [
         (("ridge", "rbf"), "The head ridge has no kernel rbf"),
         (("svm", "cubic"), "The head svm has no kernel cubic"),
@@ -107,8 +107,8 @@ def test_a_kernel_is_an_option_of_its_head(name, asked):
         (("svm-rbf", "rbf"), "The head svm-rbf is svm with a kernel"),
     ],
 )
-def test_no_other_head_has_a_kernel(asked, message):
+def test_no_other_head_has_a_kernel(requested, message):
     """A kernel that a head has not, and a second way to ask for one, are refused with what to type."""
     with pytest.raises(InputError, match=message) as caught:
-        name_head(*asked)
+        name_head(*requested)
     assert "--head svm --kernel rbf" in caught.value.hint

@@ -98,12 +98,12 @@ def test_killed(pool, teacher, uninterrupted, tmp_path):
     """A run that is killed after an epoch resumes there, and ends with an uninterrupted run's weights."""
     line = command(pool, teacher, tmp_path / "mini.keras")
     with subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
-        next(told for told in process.stderr if "epoch 1" in told)
+        next(message for message in process.stderr if "epoch 1" in message)
         os.kill(process.pid, signal.SIGKILL)
         process.stderr.read()  # ends when the process that trains has ended too
     code, said = run(*line)
     assert code == 0, said
-    assert [told.split()[2] for told in said.splitlines() if "loss" in told][-1] == "3:"
+    assert [message.split()[2] for message in said.splitlines() if "loss" in message][-1] == "3:"
     assert "epoch 1:" not in said
     ours, theirs = embed(tmp_path / "mini.keras", pool), embed(uninterrupted[0], pool)
     assert ours == pytest.approx(theirs, abs=2e-2 * float(np.abs(theirs).max()))

@@ -9,8 +9,8 @@ pytestmark = pytest.mark.slow  # PyTorch comes with the extra `distill` only
 def expected_loss(embeddings, targets):
     """Compute the loss of the docstring: match, Gram term and contrast."""
     unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
-    cosines, wanted = unit @ targets.T, targets @ targets.T
-    gram = np.mean((unit @ unit.T - wanted) ** 2) / np.mean(wanted**2)
+    cosines, expected = unit @ targets.T, targets @ targets.T
+    gram = np.mean((unit @ unit.T - expected) ** 2) / np.mean(expected**2)
     logits = cosines / 0.07
     contrast = np.mean(np.log(np.exp(logits).sum(axis=1)) - logits.diagonal())
     return 1 - cosines.diagonal().mean() + gram + 0.3 * contrast

@@ -41,9 +41,9 @@ def test_fewer_components(views):
     whole = make_targets(views, TEACHERS, 18)[0]
     few = make_targets(views, TEACHERS, 9)[0]
     rest = unit_rows(np.ascontiguousarray(whole[:, 9:]))
-    wanted = whole @ whole.T
+    expected = whole @ whole.T
     assert few.shape == (40, 9)
-    assert np.abs(few @ few.T - wanted).mean() < np.abs(rest @ rest.T - wanted).mean()
+    assert np.abs(few @ few.T - expected).mean() < np.abs(rest @ rest.T - expected).mean()
 
 
 def test_unit_length(views):

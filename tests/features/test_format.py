@@ -60,8 +60,8 @@ def test_each_bullet_names_a_test():
 
 def test_columns_of_a_part():
     """The page's columns of a part are the stored ones: name, type, nullability, order."""
-    wanted = [[name, kind.replace("[D]", "[4]"), null] for name, kind, null, _ in _table("A part")]
-    assert _columns(GOLDEN / "parts" / "part-000000.parquet") == wanted
+    expected = [[name, kind.replace("[D]", "[4]"), null] for name, kind, null, _ in _table("A part")]
+    assert _columns(GOLDEN / "parts" / "part-000000.parquet") == expected
 
 
 def test_columns_of_failures():
@@ -85,9 +85,9 @@ def test_examples_run(language, code, tmp_path, monkeypatch):
         duckdb = pytest.importorskip("duckdb")
         assert len(duckdb.sql(code).fetchall()) in (1, 3)  # one failure, three pairs
     else:
-        found = {}
-        exec(code, found)  # noqa: S102 - the page's own code
-        assert found["embeddings"].tobytes() == open_features("photos.features").embeddings().tobytes()
+        actual = {}
+        exec(code, actual)  # noqa: S102 - the page's own code
+        assert actual["embeddings"].tobytes() == open_features("photos.features").embeddings().tobytes()
 
 
 def test_every_language_has_an_example():

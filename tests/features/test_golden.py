@@ -44,8 +44,10 @@ def test_embeddings():
 
 def test_batches():
     """The golden table streams one batch a part."""
-    found = [(ids.tolist(), embeddings.view(np.uint32).tolist()) for ids, embeddings in open_features(GOLDEN).batches()]
-    assert found == [(IDS[:2], BITS[:2]), (IDS[2:], BITS[2:])]
+    actual = [
+        (ids.tolist(), embeddings.view(np.uint32).tolist()) for ids, embeddings in open_features(GOLDEN).batches()
+    ]
+    assert actual == [(IDS[:2], BITS[:2]), (IDS[2:], BITS[2:])]
 
 
 def test_other_columns():
@@ -110,8 +112,8 @@ def test_spec():
 @pytest.mark.parametrize("name", [*(f"parts/{name}" for name in PARTS), "failures.parquet"])
 def test_schema_today(name, today):
     """Today's code writes the golden file's columns, types, nullability and file metadata."""
-    wanted, found = pq.read_schema(GOLDEN / name), pq.read_schema(today / name)
-    assert found.equals(wanted, check_metadata=True), found
+    expected, actual = pq.read_schema(GOLDEN / name), pq.read_schema(today / name)
+    assert actual.equals(expected, check_metadata=True), actual
 
 
 def test_columns():
@@ -141,19 +143,19 @@ def test_file_metadata():
 
 def test_features_json_today(today):
     """Today's features.json has the golden one's fields and values, but for hashes that the Parquet library decides."""
-    wanted, found = (json.loads((folder / "features.json").read_text()) for folder in (GOLDEN, today))
-    for document in (wanted, found):
+    expected, actual = (json.loads((folder / "features.json").read_text()) for folder in (GOLDEN, today))
+    for document in (expected, actual):
         document["generation"] = len(document["generation"])
         for part in document["parts"]:
             part["sha256"], part["size_bytes"] = len(part["sha256"]), part["size_bytes"] > 0
-    assert found == wanted
+    assert actual == expected
 
 
 def test_layout(today):
     """A table is features.json, failures.parquet and numbered parts, and nothing else while nobody writes."""
-    wanted = ["failures.parquet", "features.json", *(f"parts/{name}" for name in PARTS)]
+    expected = ["failures.parquet", "features.json", *(f"parts/{name}" for name in PARTS)]
     for folder in (GOLDEN, today):
-        assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()) == wanted
+        assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()) == expected
 
 
 def test_can_be_gone_on_with(tmp_path):

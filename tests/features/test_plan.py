@@ -99,8 +99,8 @@ def test_on_disk_as_in_memory(before, now, tmp_path_factory, run, glob_rows):
     run(path, _images(before))
     run(path, _images(now))
     _, stored, failed = _carry_out(now, *_carry_out(before, [], NONE_FAILED)[1:])
-    found = [(row["id"], row["size_bytes"], row["mtime_ns"]) for row in glob_rows(path)]
-    assert found == [row[:3] for row in sorted(stored, key=lambda row: row[3])]
+    actual = [(row["id"], row["size_bytes"], row["mtime_ns"]) for row in glob_rows(path)]
+    assert actual == [row[:3] for row in sorted(stored, key=lambda row: row[3])]
     assert read_failures(path)["id"].to_pylist() == failed["id"].to_pylist()
 
 

@@ -145,9 +145,9 @@ def test_polars_reads_a_part(table):
 def test_duckdb_reads_the_glob(table):
     """DuckDB reads `parts/*.parquet` with no help from us, in reading order."""
     duckdb = pytest.importorskip("duckdb")
-    found = duckdb.read_parquet(f"{table}/parts/*.parquet").project("id, embedding").fetchall()
-    assert [name for name, _ in found] == ["a", "b", "c", "d"]
-    assert [list(vector) for _, vector in found[:2]] == VECTORS
+    actual = duckdb.read_parquet(f"{table}/parts/*.parquet").project("id, embedding").fetchall()
+    assert [name for name, _ in actual] == ["a", "b", "c", "d"]
+    assert [list(vector) for _, vector in actual[:2]] == VECTORS
 
 
 def test_user_columns_of_some_parts(table, manifest, spec):

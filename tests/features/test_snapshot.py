@@ -118,19 +118,19 @@ def test_a_change_while_it_is_opened(is_late, name, table, change, monkeypatch):
 @pytest.mark.parametrize("name", ["rewritten", "row removed", "part removed", "merged"])
 def test_half_a_commit(name, table, change, monkeypatch):
     """While a part is replaced and features.json is not yet written, readers see the generation of features.json."""
-    expected, opened, found = [read_all(open_features(table))], open_features(table), []
+    expected, opened, actual = [read_all(open_features(table))], open_features(table), []
     write = frieze.features.manifest.write_json
 
     def look_and_write(path, document):
-        found.append(read_all(opened))
+        actual.append(read_all(opened))
         if read_manifest(table) == opened.manifest:  # the first commit
-            found.append(read_all(open_features(table)))
+            actual.append(read_all(open_features(table)))
         write(path, document)
 
     monkeypatch.setattr(frieze.features.manifest, "write_json", look_and_write)
     change(name)
-    assert len(found) > 1
-    assert found == expected * len(found)
+    assert len(actual) > 1
+    assert actual == expected * len(actual)
 
 
 def test_pickled(table, change):
@@ -263,7 +263,7 @@ def test_an_outside_reader(name, table, change):
     fcntl.flock(held, fcntl.LOCK_SH)
     document = json.loads((table / "features.json").read_text())
     change(name)
-    found = []
+    actual = []
     for part in document["parts"]:
         path, kept_path = (
             table / "parts" / part["name"],
@@ -272,9 +272,9 @@ def test_an_outside_reader(name, table, change):
         data = path.read_bytes() if path.exists() else b""
         data = kept_path.read_bytes() if kept_path.exists() else data
         assert hashlib.sha256(data).hexdigest() == part["sha256"]
-        found.extend(pq.read_table(pa.BufferReader(data))["id"].to_pylist())
+        actual.extend(pq.read_table(pa.BufferReader(data))["id"].to_pylist())
     os.close(held)
-    assert found == ["a", "b", "c", "d"]
+    assert actual == ["a", "b", "c", "d"]
 
 
 @pytest.fixture
@@ -356,13 +356,13 @@ def test_a_thousand_opens_beside_a_writer(table, tmp_path):
         try:
             while not log.stat().st_size:  # it starts
                 read_all(open_features(table))
-            found = [(opened.manifest.generation, _sums(opened)) for opened in map(open_features, [table] * 1000)]
+            actual = [(opened.manifest.generation, _sums(opened)) for opened in map(open_features, [table] * 1000)]
             assert writer.poll() is None
         finally:
             stop.touch()
     written = dict(line.split(" ", 1) for line in log.read_text().splitlines())
-    assert len({generation for generation, _ in found}) > 20
-    assert [sums for _, sums in found] == [written[generation] for generation, _ in found]
+    assert len({generation for generation, _ in actual}) > 20
+    assert [sums for _, sums in actual] == [written[generation] for generation, _ in actual]
 
 
 def _sums(table):

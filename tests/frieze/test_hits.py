@@ -60,8 +60,8 @@ def test_filters_take_the_names_of_hits(world):
         "source_source_rank > 37500",
         "source_query in ('q38', 'q39')",
     ):
-        found = frieze.search(world / "t.index", "id:a5", where=where)["queries"][0]["hits"]
-        assert {hit["id"] for hit in found} == {"a38", "a39"}, where
+        actual = frieze.search(world / "t.index", "id:a5", where=where)["queries"][0]["hits"]
+        assert {hit["id"] for hit in actual} == {"a38", "a39"}, where
     (hit,) = frieze.search(world / "t.index", "id:a5", where="source_rank = 's7'")["queries"][0]["hits"]
     assert hit["id"] == "a7"
 
@@ -70,7 +70,7 @@ def test_a_table_of_hits_has_the_types_of_the_index(world, tmp_path):
     """In Parquet every column of the user keeps its type and values, whatever JSON makes of them."""
     document = frieze.search(world / "t.index", ["id:a5", "id:a6"], k=3, out=tmp_path / "h.parquet")
     table = pq.read_table(tmp_path / "h.parquet")
-    rows = [int(hit["id"][1:]) for found in document["queries"] for hit in found["hits"]]
+    rows = [int(hit["id"][1:]) for actual in document["queries"] for hit in actual["hits"]]
     assert document["renamed"] == IN_TABLES
     assert table["rank"].to_pylist() == [1, 2, 3] * 2
     for name, values in OWN.items():
@@ -129,9 +129,9 @@ def test_stored_vectors_of_zeros_are_reported(metric, run, tmp_path):
     result = run("index", tmp_path / "t", "--out", tmp_path / "i", "--metric", metric, "--json")
     assert json.loads(result.stdout)["n_zero"] == 12
     assert frieze.index(tmp_path / "t", out=tmp_path / "i")["n_zero"] == 12  # it is up to date
-    found = run("search", tmp_path / "i", "id:0", "-k", 20, "--json")
+    actual = run("search", tmp_path / "i", "id:0", "-k", 20, "--json")
     nearest = run("search", tmp_path / "i", "id:0", "-k", 1, "--json")
     matters = metric != "l2"
-    assert json.loads(found.stdout)["n_zero"] == (12 if matters else None)
-    assert ("all zeros: 12 of 20" in result.stderr, "all zeros: 12" in found.stderr) == (matters, matters)
+    assert json.loads(actual.stdout)["n_zero"] == (12 if matters else None)
+    assert ("all zeros: 12 of 20" in result.stderr, "all zeros: 12" in actual.stderr) == (matters, matters)
     assert nearest.stderr == ""

@@ -148,8 +148,8 @@ def test_search_and_top_k_agree(kind, indexes, queries):
     """`search` gives the ids and scores of `top_k`, query by query."""
     ids, scores = indexes(kind).top_k(queries, 4)
     hits = indexes(kind).search(queries, k=4)
-    assert [[hit["id"] for hit in found] for found in hits] == ids.tolist()
-    assert [[hit["score"] for hit in found] for found in hits] == scores.tolist()
+    assert [[hit["id"] for hit in actual] for actual in hits] == ids.tolist()
+    assert [[hit["score"] for hit in actual] for actual in hits] == scores.tolist()
 
 
 def test_min_score_drops_lower_hits(indexes, queries):
@@ -158,7 +158,7 @@ def test_min_score_drops_lower_hits(indexes, queries):
     everything = index.search(queries, k=50)
     floor = everything[0][20]["score"]
     kept = index.search(queries, k=50, min_score=floor)
-    assert kept == [[hit for hit in found if hit["score"] >= floor] for found in everything]
+    assert kept == [[hit for hit in actual if hit["score"] >= floor] for actual in everything]
     assert index.search(queries, k=3, min_score=2.0) == [[]] * 100
 
 
@@ -190,7 +190,7 @@ def test_no_queries_no_hits(kind, metric, indexes):
     index, nothing = indexes(kind, metric), np.empty((0, 16), np.float32)
     assert index.search(nothing, k=3) == []
     assert index.search(nothing, k=3, min_score=0.5) == []
-    assert [found.shape for found in index.top_k(nothing, 3)] == [(0, 3), (0, 3)]
+    assert [actual.shape for actual in index.top_k(nothing, 3)] == [(0, 3), (0, 3)]
 
 
 @pytest.mark.parametrize("factor", [1e20, 1e-30])
@@ -265,7 +265,7 @@ def test_embedding_of_an_id(kind, metric, indexes, table):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "hint"),
+    ("target", "hint"),
     [
         ("c07/img7.jpg", "Did you mean: c07/img-7.jpg"),
         ("img-1234.jpg", "Did you mean: c04/img-1234.jpg"),
@@ -273,10 +273,10 @@ def test_embedding_of_an_id(kind, metric, indexes, table):
         ("c07/img-7\udcff.jpg", "Did you mean: c07/img-7.jpg"),
     ],
 )
-def test_unknown_id_names_close_ones(wanted, hint, indexes):
+def test_unknown_id_names_close_ones(target, hint, indexes):
     """An unknown id raises an error that names similar ones."""
     with pytest.raises(InputError, match="has the id") as caught:
-        indexes("exact").embedding(wanted)
+        indexes("exact").embedding(target)
     assert caught.value.hint.startswith(hint)
     assert str(caught.value).encode()  # can be printed
 
@@ -368,7 +368,7 @@ def test_filtered_scores_are_those_of_the_ids(kind, metric, table, indexes, quer
     expected = METRICS[metric](queries, table.embeddings())[np.arange(100)[:, None], np.vectorize(row_of.get)(ids)]
     np.testing.assert_allclose(scores, expected, atol=1e-5)
     assert (np.diff(scores, axis=1) <= 0).all()
-    assert all(len(set(found)) == 5 for found in ids)
+    assert all(len(set(actual)) == 5 for actual in ids)
     alone = np.vstack([index.top_k(query[None], 5, where=FILTERS["half"])[1] for query in queries[:10]])
     np.testing.assert_allclose(scores[:10], alone, atol=1e-5)
 
@@ -378,8 +378,8 @@ def test_as_many_hits_as_pass(kind, indexes, table, monkeypatch):
     """Every row that passes is a hit where k is large enough; where none passes there are no hits."""
     monkeypatch.setattr(searcher, "_FEW_ROWS", 0)
     index, queries = indexes(kind), table.embeddings()[:30]
-    found = index.search(queries, k=5_000, where=FILTERS["tenth"])
-    assert [sorted(hit["id"] for hit in hits) for hits in found] == [sorted(table.ids[passing(table, "tenth")])] * 30
+    actual = index.search(queries, k=5_000, where=FILTERS["tenth"])
+    assert [sorted(hit["id"] for hit in hits) for hits in actual] == [sorted(table.ids[passing(table, "tenth")])] * 30
     assert index.search(queries, k=3, where="label = 'c99'") == [[]] * 30
     assert [part.shape for part in index.top_k(queries, 3, where="label = 'c99'")] == [(30, 0), (30, 0)]
 
@@ -397,7 +397,7 @@ def test_min_score_with_a_filter(indexes, queries):
     everything = index.search(queries, k=50, where=FILTERS["half"])
     floor = everything[0][20]["score"]
     kept = index.search(queries, k=50, where=FILTERS["half"], min_score=floor)
-    assert kept == [[hit for hit in found if hit["score"] >= floor] for found in everything]
+    assert kept == [[hit for hit in actual if hit["score"] >= floor] for actual in everything]
 
 
 def test_filters_are_cached(indexes, queries, monkeypatch):
@@ -508,5 +508,5 @@ def test_column_types(opened):
 def test_read_vectors(opened, table):
     """Embeddings of any rows are returned in the order requested, of unit length with cosine."""
     rows = np.array([9, 2, 1999, 2])
-    found = np.concatenate(list(read_vectors(opened, rows)))
-    assert found == pytest.approx(unit_rows(table.embeddings())[rows], abs=1e-6)
+    actual = np.concatenate(list(read_vectors(opened, rows)))
+    assert actual == pytest.approx(unit_rows(table.embeddings())[rows], abs=1e-6)

@@ -26,8 +26,8 @@ def tree(tmp_path):
 
 def test_order(tree):
     """The mirror comes first, then what imports the module or a public name of it, short before long, servers last."""
-    found = find_tests(tree, Path("index/build/a.py"))
-    assert [Path(name).stem for name in found] == ["test_a", "test_from", "test_name", "test_module", "test_ray"]
+    actual = find_tests(tree, Path("index/build/a.py"))
+    assert [Path(name).stem for name in actual] == ["test_a", "test_from", "test_name", "test_module", "test_ray"]
 
 
 def test_doctests(tree):

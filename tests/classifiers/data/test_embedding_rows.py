@@ -70,8 +70,8 @@ def test_parts_without_a_row_are_skipped(parts, monkeypatch):
 def test_a_function_of_rows(parts, rows):
     """A function over stored rows gives what it gives over the same rows in memory, in their order."""
     unit = unit_rows(parts.embeddings())[rows]
-    assert np.array_equal(map_rows(lambda found: 2 * found[:, :3], EmbeddingRows(parts, rows)), 2 * unit[:, :3])
-    assert np.array_equal(map_rows(lambda found: 2 * found, unit), 2 * unit)
+    assert np.array_equal(map_rows(lambda actual: 2 * actual[:, :3], EmbeddingRows(parts, rows)), 2 * unit[:, :3])
+    assert np.array_equal(map_rows(lambda actual: 2 * actual, unit), 2 * unit)
 
 
 @pytest.mark.parametrize(("most_rows", "is_stored"), [(50, False), (49, True), (None, False)])
@@ -90,6 +90,6 @@ def test_codes_and_weights_go_with_their_rows(parts, rows):
     """The solver's blocks have each row with its own code and weight."""
     codes, weights = np.arange(50), np.arange(50, dtype="f4")
     row_blocks, ordered = as_row_blocks(EmbeddingRows(parts, rows), codes, weights)
-    found = list(row_blocks)
-    assert np.array_equal(np.concatenate([own for _, own in found]), ordered)
-    assert np.array_equal(np.concatenate([block for block, _ in found]), unit_rows(parts.embeddings())[np.sort(rows)])
+    actual = list(row_blocks)
+    assert np.array_equal(np.concatenate([own for _, own in actual]), ordered)
+    assert np.array_equal(np.concatenate([block for block, _ in actual]), unit_rows(parts.embeddings())[np.sort(rows)])

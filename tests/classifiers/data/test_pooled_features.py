@@ -22,18 +22,18 @@ def flattened(table):
 def test_rows_are_means(flattened):
     """Each row is the mean of its maps over height and width, read whole, in parts or in passes."""
     view = PooledFeatures(flattened, MAPS)
-    wanted = flattened.embeddings().reshape(40, *MAPS).mean(axis=(1, 2))
+    expected = flattened.embeddings().reshape(40, *MAPS).mean(axis=(1, 2))
     assert (view.spec.dim, len(view), view.ids.tolist()) == (4, 40, flattened.ids.tolist())
-    assert np.concatenate(list(view.vectors())) == pytest.approx(wanted)
-    assert view.part_vectors(1) == pytest.approx(wanted[15:30])
-    assert EmbeddingRows(view, np.arange(40)).read() == pytest.approx(unit_rows(wanted), abs=1e-6)
+    assert np.concatenate(list(view.vectors())) == pytest.approx(expected)
+    assert view.part_vectors(1) == pytest.approx(expected[15:30])
+    assert EmbeddingRows(view, np.arange(40)).read() == pytest.approx(unit_rows(expected), abs=1e-6)
 
 
 def test_a_head_of_the_means(flattened, tmp_path):
     """A head trained on the view is a head of the means, and the view is taken where it is that wide."""
-    found = train_head(PooledFeatures(flattened, MAPS), tmp_path / "head")
+    actual = train_head(PooledFeatures(flattened, MAPS), tmp_path / "head")
     head = open_head(tmp_path / "head")
-    assert (head.spec.dim, found["n_train"]) == (4, 32)
+    assert (head.spec.dim, actual["n_train"]) == (4, 32)
     assert match_width(flattened, MAPS, head.spec.dim).spec.dim == 4
     assert match_width(flattened, MAPS, 24) is match_width(flattened, None, 4) is flattened
 

@@ -41,12 +41,12 @@ def few(overlapping, tmp_path_factory):
 def test_the_draws_are_reported(few):
     """The document has the accuracy of each draw, the first being the stored head's, with their mean and spread."""
     _, document = few
-    told = document["shots"]
-    assert (document["n_train"], document["n_test"], told["per_class"], told["draws"]) == (6, 30, 2, 10)
-    assert told["accuracies"][0] == document["accuracy"]
-    assert len(set(told["accuracies"])) > 2
-    assert told["mean_accuracy"] == pytest.approx(np.mean(told["accuracies"]))
-    assert told["standard_deviation"] == pytest.approx(np.std(told["accuracies"], ddof=1))
+    message = document["shots"]
+    assert (document["n_train"], document["n_test"], message["per_class"], message["draws"]) == (6, 30, 2, 10)
+    assert message["accuracies"][0] == document["accuracy"]
+    assert len(set(message["accuracies"])) > 2
+    assert message["mean_accuracy"] == pytest.approx(np.mean(message["accuracies"]))
+    assert message["standard_deviation"] == pytest.approx(np.std(message["accuracies"], ddof=1))
 
 
 def test_rows_not_drawn_are_not_held_out(few, overlapping):
@@ -55,5 +55,5 @@ def test_rows_not_drawn_are_not_held_out(few, overlapping):
     parts = pq.read_table(out / "split.parquet")["part"].to_pylist()
     assert {part: parts.count(part) for part in parts} == {"train": 6, "unused": 114, "test": 30}
     assert json.loads((out / "head.json").read_text())["split"]["shots"] == 2
-    found = evaluate_head(out, overlapping)
-    assert (found["accuracy"], found["n_test"]) == (document["accuracy"], 30)
+    actual = evaluate_head(out, overlapping)
+    assert (actual["accuracy"], actual["n_test"]) == (document["accuracy"], 30)

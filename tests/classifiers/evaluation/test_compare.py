@@ -18,17 +18,17 @@ def two(table, points):
 
 def test_every_head_meets_every_table_on_one_split(two, tmp_path):
     """A row has the figures that training the head alone on that table gives, in whatever order the table is."""
-    found = compare_heads(two, [HeadConfig("svm"), HeadConfig("prototype")], SplitConfig(seed=4))
-    assert {(row["features"], row["head"]) for row in found["rows"]} == {
+    actual = compare_heads(two, [HeadConfig("svm"), HeadConfig("prototype")], SplitConfig(seed=4))
+    assert {(row["features"], row["head"]) for row in actual["rows"]} == {
         (str(table.path), head) for table in two for head in ("svm", "prototype")
     }
-    for row in found["rows"]:
+    for row in actual["rows"]:
         table = next(table for table in two if str(table.path) == row["features"])
         config = HeadConfig(row["head"])
         alone = train_head(table, tmp_path / "head", config=config, split_config=SplitConfig(seed=4), force=True)
         names = ("accuracy", "macro_f1", "confidence_interval", "expected_calibration_error", "setting")
         assert {name: row[name] for name in names} == {name: alone[name] for name in names}
-    assert (found["n_train"], found["n_test"], found["n_left_out"]) == (120, 30, 0)
+    assert (actual["n_train"], actual["n_test"], actual["n_left_out"]) == (120, 30, 0)
 
 
 def test_the_best_comes_first(two):
@@ -44,8 +44,8 @@ def test_what_one_table_lacks_is_left_out_of_all(two, table, points):
     """Images that one table has not, or under another label, are neither fitted on nor tested."""
     ids, labels, embeddings = points(noise=0.4, n=50)
     third = table(ids[5:], ["bee", *labels[6:]], embeddings[5:], name="third.features")
-    found = compare_heads([two[0], third], [HeadConfig("prototype")], SplitConfig())
-    assert (found["n_left_out"], found["n_train"] + found["n_test"]) == (6, 144)
+    actual = compare_heads([two[0], third], [HeadConfig("prototype")], SplitConfig())
+    assert (actual["n_left_out"], actual["n_train"] + actual["n_test"]) == (6, 144)
 
 
 def test_tables_of_other_images_are_refused(two, table, points):

@@ -24,18 +24,18 @@ def renamed(ids):
 
 def test_training_table_gives_the_figures_of_training(doubtful, head):
     """On the table it was trained from, a head has exactly the figures of its held-out rows."""
-    found = evaluate_head(doubtful[head], doubtful.features)
-    assert {name: found[name] for name in FIGURES} == {name: doubtful.results[head][name] for name in FIGURES}
-    assert (found["rows"], found["n_test"]) == ("held-out", 30)
-    assert found["note"].startswith("Scored on the 30 held-out rows; the 120 rows that the head was fitted on")
+    actual = evaluate_head(doubtful[head], doubtful.features)
+    assert {name: actual[name] for name in FIGURES} == {name: doubtful.results[head][name] for name in FIGURES}
+    assert (actual["rows"], actual["n_test"]) == ("held-out", 30)
+    assert actual["note"].startswith("Scored on the 30 held-out rows; the 120 rows that the head was fitted on")
 
 
 def test_other_images_are_all_scored(doubtful, table, points):
     """Of a table of other images all rows count."""
     ids, labels, embeddings = points(noise=0.4, seed=9)
-    found = evaluate_head(doubtful["linear"], table(renamed(ids), labels, embeddings))
-    assert (found["rows"], found["n_test"], found["n_train"]) == ("all", 60, 120)
-    assert found["note"] == "Scored on all 60 rows; the head was fitted on none of them."
+    actual = evaluate_head(doubtful["linear"], table(renamed(ids), labels, embeddings))
+    assert (actual["rows"], actual["n_test"], actual["n_train"]) == ("all", 60, 120)
+    assert actual["note"] == "Scored on all 60 rows; the head was fitted on none of them."
 
 
 def test_accuracy_is_that_of_the_predictions(doubtful, table, points):
@@ -44,8 +44,8 @@ def test_accuracy_is_that_of_the_predictions(doubtful, table, points):
 
     ids, labels, embeddings = points(noise=0.4, seed=9)
     predicted, _ = open_head(doubtful["linear"]).predict(embeddings)
-    found = evaluate_head(doubtful["linear"], table(renamed(ids), labels, embeddings))
-    assert found["accuracy"] == np.mean(predicted == labels) < 1
+    actual = evaluate_head(doubtful["linear"], table(renamed(ids), labels, embeddings))
+    assert actual["accuracy"] == np.mean(predicted == labels) < 1
 
 
 @pytest.mark.parametrize(("hash_of", "n_test"), [("hash of {}", 12), ("another hash of {}", 60), (None, 12)])
@@ -53,27 +53,27 @@ def test_a_row_is_fitted_on_by_id_and_hash(trained, table, hash_of, n_test, poin
     """The same id with other bytes is another image; where the bytes are unknown the id alone decides."""
     ids, labels, embeddings = points(noise=0.1)
     sha256 = [hash_of and hash_of.format(name) for name in ids]
-    found = evaluate_head(trained["linear"], table(ids, labels, embeddings, sha256=sha256))
-    assert found["n_test"] == n_test
+    actual = evaluate_head(trained["linear"], table(ids, labels, embeddings, sha256=sha256))
+    assert actual["n_test"] == n_test
 
 
 def test_labels_that_the_head_does_not_know_are_left_out(trained, table, points):
     """Rows of an unknown class are counted apart, not as wrong."""
     ids, labels, embeddings = points(noise=0.1)
-    found = evaluate_head(trained["linear"], table(renamed(ids), ["dog"] * 5 + labels[5:], embeddings))
-    assert (found["n_unknown_label"], found["n_test"], found["accuracy"]) == (5, 55, 1)
-    assert found["unknown_labels"] == {"dog": 5}
+    actual = evaluate_head(trained["linear"], table(renamed(ids), ["dog"] * 5 + labels[5:], embeddings))
+    assert (actual["n_unknown_label"], actual["n_test"], actual["accuracy"]) == (5, 55, 1)
+    assert actual["unknown_labels"] == {"dog": 5}
     known = "the head's classes are 'ant', 'bee', 'cow'."
-    assert found["note"].endswith(f"5 rows with a label that the head does not know are left out: 'dog'; {known}")
+    assert actual["note"].endswith(f"5 rows with a label that the head does not know are left out: 'dog'; {known}")
 
 
 def test_the_bytes_of_a_fitted_image_are_known_under_any_name(trained, table, points):
     """Renamed copies of the images that the head was fitted on are left out and counted, those held out are scored."""
     ids, labels, embeddings = points(noise=0.1)
     sha256 = [f"hash of {name}" for name in ids]
-    found = evaluate_head(trained["linear"], table(renamed(ids), labels, embeddings, sha256=sha256))
-    assert (found["n_test"], found["n_copies"], found["rows"]) == (12, 48, "held-out")
-    assert found["note"] == (
+    actual = evaluate_head(trained["linear"], table(renamed(ids), labels, embeddings, sha256=sha256))
+    assert (actual["n_test"], actual["n_copies"], actual["rows"]) == (12, 48, "held-out")
+    assert actual["note"] == (
         "Scored on the 12 held-out rows; 48 rows with the same bytes as an image that it was fitted on are left out."
     )
 
@@ -90,8 +90,8 @@ def test_a_misspelt_label_is_named(trained, table, points, label):
 def test_rows_without_a_label_are_counted(trained, table, points):
     """Rows without a label are left out and counted."""
     ids, labels, embeddings = points(noise=0.1)
-    found = evaluate_head(trained["linear"], table(renamed(ids), [None] * 5 + labels[5:], embeddings))
-    assert (found["n_unlabelled"], found["n_test"]) == (5, 55)
+    actual = evaluate_head(trained["linear"], table(renamed(ids), [None] * 5 + labels[5:], embeddings))
+    assert (actual["n_unlabelled"], actual["n_test"]) == (5, 55)
 
 
 def test_no_row_to_score_is_refused(trained, table, points):
@@ -147,5 +147,5 @@ def test_a_head_that_is_retrained_meanwhile(copied, separable, monkeypatch):
         return read(place)
 
     monkeypatch.setattr(evaluation, "read_split", train_and_read)
-    found = evaluate_head(path, separable)
-    assert (found["head"], found["n_test"]) == ("linear", evaluate_head(path, separable)["n_test"])
+    actual = evaluate_head(path, separable)
+    assert (actual["head"], actual["n_test"]) == ("linear", evaluate_head(path, separable)["n_test"])

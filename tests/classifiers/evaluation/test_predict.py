@@ -20,11 +20,11 @@ def test_the_file_has_the_predictions_of_the_head(doubtful, head, tmp_path):
 
 def test_columns_are_plain(trained, tmp_path):
     """Two strings and a float32, and nothing else unless asked for."""
-    found = predict_features(trained["linear"], trained.features, tmp_path / "p.parquet")
+    actual = predict_features(trained["linear"], trained.features, tmp_path / "p.parquet")
     schema = pq.read_schema(tmp_path / "p.parquet")
     names = {name: str(schema.field(name).type) for name in schema.names}
     assert names == {"id": "string", "prediction": "string", "probability": "float"}
-    assert found == {"rows": 60, "failed": 0, "out": str(tmp_path / "p.parquet"), "stale": None}
+    assert actual == {"rows": 60, "failed": 0, "out": str(tmp_path / "p.parquet"), "stale": None}
 
 
 def test_unsure_predictions_are_marked(overlapping, tmp_path):
@@ -95,9 +95,9 @@ def test_class_names_are_written_unchanged(table, tmp_path, points):
     odd = table(ids, (names * 7)[:60], embeddings)
     train_head(odd, tmp_path / "head")
     predict_features(tmp_path / "head", odd, tmp_path / "p.parquet", scores=True)
-    found = pq.read_table(tmp_path / "p.parquet")
-    assert found.column_names[3:] == [f"score_{name}" for name in sorted(names)]
-    assert set(found["prediction"].to_pylist()) <= set(names)
+    actual = pq.read_table(tmp_path / "p.parquet")
+    assert actual.column_names[3:] == [f"score_{name}" for name in sorted(names)]
+    assert set(actual["prediction"].to_pylist()) <= set(names)
 
 
 def test_another_backbone_is_refused(trained, table, tmp_path, points):

@@ -21,21 +21,21 @@ class RayError(Exception):
 @pytest.fixture
 def cluster(monkeypatch):
     """What a prediction wants of Ray, done in this process when the answer is fetched; gives the numbers of tasks."""
-    told = types.SimpleNamespace(n_tasks=0, most_waiting=0, n_fetched=0, error=None)
+    message = types.SimpleNamespace(n_tasks=0, most_waiting=0, n_fetched=0, error=None)
 
     def remote(function):
         def ask(*words, **named):
-            told.n_tasks += 1
-            told.most_waiting = max(told.most_waiting, told.n_tasks - told.n_fetched)
+            message.n_tasks += 1
+            message.most_waiting = max(message.most_waiting, message.n_tasks - message.n_fetched)
             words, named = pickle.loads(pickle.dumps((words, named)))  # noqa: S301  our own, as Ray does
             return lambda: function(*words, **named)
 
         return types.SimpleNamespace(remote=ask)
 
     def get(answer):
-        told.n_fetched += 1
-        if told.error is not None:
-            raise told.error
+        message.n_fetched += 1
+        if message.error is not None:
+            raise message.error
         return answer()
 
     ray = types.SimpleNamespace(
@@ -47,7 +47,7 @@ def cluster(monkeypatch):
         exceptions=types.SimpleNamespace(RayError=RayError, RayTaskError=type("RayTaskError", (RayError,), {})),
     )
     monkeypatch.setattr("frieze.classifiers.evaluation.predict.connect_to_ray", lambda _: contextlib.nullcontext(ray))
-    return told
+    return message
 
 
 @pytest.fixture

@@ -19,11 +19,11 @@ def changed(images, *, training, seed=0):
 
 def test_changes_images_in_training(images):
     """In training each image becomes another one, of the same size and within [0, 1]."""
-    found = changed(images, training=True)
-    assert found.shape == images.shape
-    assert (found.min(), found.max()) >= (0, 0)
-    assert found.max() <= 1
-    assert (np.abs(found - images).mean((1, 2, 3)) > 0.02).all()
+    actual = changed(images, training=True)
+    assert actual.shape == images.shape
+    assert (actual.min(), actual.max()) >= (0, 0)
+    assert actual.max() <= 1
+    assert (np.abs(actual - images).mean((1, 2, 3)) > 0.02).all()
 
 
 def test_leaves_images_alone_in_use(images):

@@ -43,16 +43,16 @@ def test_layers_predict_like_the_head(fitted, kind, n_classes):
     assert again.classes.tolist() == ["ant", "bee", "cow"][:n_classes]
 
 
-@pytest.mark.parametrize(("kind", "wanted"), [("svm", "linear"), ("linear", "linear"), ("keras", "keras")])
-def test_what_it_becomes(fitted, tmp_path, kind, wanted):
+@pytest.mark.parametrize(("kind", "expected"), [("svm", "linear"), ("linear", "linear"), ("keras", "keras")])
+def test_what_it_becomes(fitted, tmp_path, kind, expected):
     """Trained layers become a head of the kind that can be stored, with a softmax over planes as `linear`."""
     embeddings, head = fitted(kind, 3)
     layers = to_layers(head, 8)
     layers.layers[-1].set_weights([2 * weight for weight in layers.layers[-1].get_weights()])
     again = to_head(layers, head)
     again.save(tmp_path / again.file_name)
-    loaded = HEADS[wanted].load(tmp_path / again.file_name, classes=again.classes, dim=8)
-    assert isinstance(again, HEADS[wanted])
+    loaded = HEADS[expected].load(tmp_path / again.file_name, classes=again.classes, dim=8)
+    assert isinstance(again, HEADS[expected])
     assert np.allclose(loaded.probabilities(embeddings), layers(embeddings), atol=1e-5)
 
 

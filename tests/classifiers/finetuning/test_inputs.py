@@ -17,22 +17,22 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 3), dtype=np.uint8
 @pytest.fixture
 def images():
     """Twenty images of 4 x 4 pixels; `asked` lists the positions that were read."""
-    asked = []
+    requested = []
 
     def read(positions):
-        asked.extend(positions.tolist())
+        requested.extend(positions.tolist())
         return PIXELS[positions]
 
-    found = Images(read, [(4, 4, 3)])
-    found.asked = asked
-    return found
+    actual = Images(read, [(4, 4, 3)])
+    actual.asked = requested
+    return actual
 
 
 def drawn(images, positions, **options):
     """Return the positions drawn, batch by batch, by looking them up among the pixels."""
-    found = [(pixels.numpy(), codes.numpy()) for (pixels,), codes in batches(images, CODES, positions, **options)]
-    rows = [[int(np.flatnonzero((one == PIXELS).all((1, 2, 3)))[0]) for one in pixels] for pixels, _ in found]
-    assert all(np.array_equal(CODES[own], codes) for own, (_, codes) in zip(rows, found, strict=True))
+    actual = [(pixels.numpy(), codes.numpy()) for (pixels,), codes in batches(images, CODES, positions, **options)]
+    rows = [[int(np.flatnonzero((one == PIXELS).all((1, 2, 3)))[0]) for one in pixels] for pixels, _ in actual]
+    assert all(np.array_equal(CODES[own], codes) for own, (_, codes) in zip(rows, actual, strict=True))
     return rows
 
 
@@ -149,9 +149,9 @@ def test_incomplete_caches_are_written_again(maps, images):
 
 def test_progress_ends_with_all(maps):
     """Images done and all images are told, chunk by chunk."""
-    told = []
-    maps().fill(np.arange(20), lambda *steps: told.append(steps))
-    assert told == [(CHUNK, 20), (20, 20)]
+    message = []
+    maps().fill(np.arange(20), lambda *steps: message.append(steps))
+    assert message == [(CHUNK, 20), (20, 20)]
 
 
 def test_numbers_beyond_float16(lower, images, tmp_path):

@@ -44,11 +44,11 @@ def examples_and_split(probe, overlapping):
 def test_the_split_is_the_probes(probe, examples_and_split):
     """Rows are trained on and tested as they were, by id; a tenth of each class of the former validates."""
     examples, split = examples_and_split
-    told = {
+    text = {
         part: sorted(row["id"] for row in read_split(probe.path) if row["part"] == part) for part in ("train", "test")
     }
-    assert ids_of(examples, split.fit_and_validation) == told["train"]
-    assert ids_of(examples, split.test) == told["test"]
+    assert ids_of(examples, split.fit_and_validation) == text["train"]
+    assert ids_of(examples, split.test) == text["test"]
     assert np.unique(examples.labels[split.validation].astype(str), return_counts=True)[1].tolist() == [4, 4, 4]
     assert not np.intersect1d(split.fit, split.validation).size
 
@@ -84,11 +84,11 @@ def test_order_and_changes(probe, table, points):
     rows = [[values[row] for row in order] for values in (ids, labels)]
     examples = examples_of(table(*rows, embeddings[order], sha256=changed))
     split, _ = reuse_split(probe, examples, seed=0)
-    told = {row["id"]: row["part"] for row in read_split(probe.path) if row["id"] != ids[order[0]]}
-    found = dict.fromkeys(examples.ids[split.fit_and_validation], "train") | dict.fromkeys(
+    text = {row["id"]: row["part"] for row in read_split(probe.path) if row["id"] != ids[order[0]]}
+    actual = dict.fromkeys(examples.ids[split.fit_and_validation], "train") | dict.fromkeys(
         examples.ids[split.test], "test"
     )
-    assert found == told
+    assert actual == text
 
 
 def test_a_validation_part_stays(probe, examples_and_split, overlapping, tmp_path):
@@ -101,11 +101,11 @@ def test_a_validation_part_stays(probe, examples_and_split, overlapping, tmp_pat
     marked = pq.read_table(tmp_path / "split.parquet").to_pylist()
     marked = [row | {"part": "unused"} if row["id"] in examples.ids[unused] else row for row in marked]
     pq.write_table(pa.Table.from_pylist(marked), tmp_path / "split.parquet")
-    found, left = reuse_split(
+    actual, left = reuse_split(
         SimpleNamespace(path=tmp_path, classes=probe.classes, document=probe.document), examples, seed=0
     )
-    assert found.validation.tolist() == validation.tolist()
-    assert (left.tolist(), found.fit_and_validation.tolist()) == (unused.tolist(), train[5:].tolist())
+    assert actual.validation.tolist() == validation.tolist()
+    assert (left.tolist(), actual.fit_and_validation.tolist()) == (unused.tolist(), train[5:].tolist())
 
 
 def test_other_images_are_refused(probe, table, points):

@@ -16,8 +16,8 @@ print(name, "torch" in sys.modules, any(isinstance(one, _BlockedModule) for one 
 
 def test_skops_comes_without_pytorch():
     """PyTorch is not imported with skops, installed or not, and importing is afterwards as it was."""
-    found = subprocess.run([sys.executable, "-c", _CODE], check=True, capture_output=True, text=True)
-    assert found.stdout.split() == ["skops.io", "False", "False"]
+    actual = subprocess.run([sys.executable, "-c", _CODE], check=True, capture_output=True, text=True)
+    assert actual.stdout.split() == ["skops.io", "False", "False"]
 
 
 def test_only_one_name_of_one_thread_is_left_out(tmp_path, monkeypatch):

@@ -41,9 +41,9 @@ def test_kernel_has_a_width(gamma):
 def test_the_predicted_class_has_the_largest_logit(n_classes):
     """The class of the largest logit is what SVC predicts, even where no class wins all its pairs."""
     model, readout, others, values = draw_one_vs_one(n_classes)
-    found = readout.logits(values)
-    assert found.shape == (len(others), n_classes)
-    assert np.array_equal(found.argmax(1), model.predict(others))
+    actual = readout.logits(values)
+    assert actual.shape == (len(others), n_classes)
+    assert np.array_equal(actual.argmax(1), model.predict(others))
 
 
 @pytest.mark.parametrize("n_classes", [3, 6])
@@ -55,12 +55,12 @@ def test_logits_are_likelihoods_of_pairs(n_classes):
     for first, second, column in zip(*pairs, decisions.T, strict=True):
         expected[:, first] -= np.log1p(np.exp(-column))
         expected[:, second] -= np.log1p(np.exp(column))
-    found = readout.logits(values) + np.log(2)  # of each class against itself
-    is_lifted = np.arange(n_classes) == found.argmax(1)[:, None]
-    assert np.allclose(found[~is_lifted], expected[~is_lifted], atol=1e-4)
+    actual = readout.logits(values) + np.log(2)  # of each class against itself
+    is_lifted = np.arange(n_classes) == actual.argmax(1)[:, None]
+    assert np.allclose(actual[~is_lifted], expected[~is_lifted], atol=1e-4)
     ahead = np.sort(expected, axis=1)[:, -1] + MIN_LEAD
-    assert (found[is_lifted] <= ahead + 1e-4).all()
-    assert (np.diff(np.sort(found, axis=1)[:, -2:], axis=1) > MIN_LEAD / 2).all()
+    assert (actual[is_lifted] <= ahead + 1e-4).all()
+    assert (np.diff(np.sort(actual, axis=1)[:, -2:], axis=1) > MIN_LEAD / 2).all()
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 6])

@@ -51,8 +51,8 @@ def test_heads_of_vgg16s_maps_are_scikit_learns(kind):
     maps = np.maximum(rng.normal(size=(5, 25_088))[codes] + 3 * rng.normal(size=(60, 25_088)), 0)
     embeddings, labels = unit_rows(maps).astype("f4"), np.array(list("abcde"), object)[codes]
     head = next(kind.fit_each(embeddings, labels, [1.0], FitOptions()))
-    wanted = JUDGES[kind].fit(embeddings, codes).decision_function(embeddings)
-    assert np.allclose(head.logits(embeddings), wanted, atol=5e-3 * np.ptp(wanted))
+    expected = JUDGES[kind].fit(embeddings, codes).decision_function(embeddings)
+    assert np.allclose(head.logits(embeddings), expected, atol=5e-3 * np.ptp(expected))
     assert head.pipeline[-1].n_features_in_ == 25_088
 
 
@@ -103,11 +103,11 @@ def test_a_prototype_is_no_worse_than_nearest_centroid(spread, chosen, table):
     corners = np.eye(8)[[0, 1, 0]] + np.eye(8)[[0, 0, 2]]
     embeddings = (corners[codes] + np.array(spread)[codes, None] * rng.normal(size=(1500, 8))).astype("f4")
     rows = table([f"{row:04}" for row in range(1500)], np.array(["ant", "bee", "cow"])[codes].tolist(), embeddings)
-    found = train_head(rows, rows.path.parent / "head", config=HeadConfig("prototype"))
+    actual = train_head(rows, rows.path.parent / "head", config=HeadConfig("prototype"))
     train, test = split_rows(rows.labels, test_size=0.2, seed=0)
     judge = make_pipeline(Normalizer(), NearestCentroid()).fit(embeddings[train], codes[train])
-    assert found["setting"] == {"length": chosen}
-    assert found["accuracy"] >= judge.score(embeddings[test], codes[test]) - 0.005
+    assert actual["setting"] == {"length": chosen}
+    assert actual["accuracy"] >= judge.score(embeddings[test], codes[test]) - 0.005
 
 
 def test_what_is_stored_works_without_us(doubtful):
@@ -125,8 +125,8 @@ def test_svm_probabilities_are_calibrated(doubtful, table):
     generator = np.random.default_rng(1)
     codes = generator.integers(0, 3, 3000)
     fresh = np.eye(8, dtype="f4")[codes] + 0.4 * generator.normal(size=(3000, 8)).astype("f4")
-    found = open_head(doubtful["svm"]).probabilities(fresh)
-    assert calibration_error(found.max(1), found.argmax(1) == codes) < 0.05
+    actual = open_head(doubtful["svm"]).probabilities(fresh)
+    assert calibration_error(actual.max(1), actual.argmax(1) == codes) < 0.05
 
 
 @pytest.mark.parametrize("kind", [LinearHead, SvmHead, RidgeHead, PrototypeHead])
@@ -135,7 +135,7 @@ def test_two_classes_have_both_probabilities(kind, overlapping):
     rows = np.flatnonzero(overlapping.labels != "cow")
     embeddings, labels = unit_rows(overlapping.embeddings()[rows]), overlapping.labels[rows]
     head = next(kind.fit_each(embeddings, labels, [1.0], FitOptions()))
-    found = head.probabilities(embeddings)
-    assert found.shape == (100, 2)
-    assert np.array_equal(found.argmax(1), head.pipeline.predict(embeddings))
-    assert (head.classes[found.argmax(1)] == labels).mean() > 0.7
+    actual = head.probabilities(embeddings)
+    assert actual.shape == (100, 2)
+    assert np.array_equal(actual.argmax(1), head.pipeline.predict(embeddings))
+    assert (head.classes[actual.argmax(1)] == labels).mean() > 0.7

@@ -37,9 +37,9 @@ def test_a_batch_has_its_rows_codes_and_weights(embeddings, overlapping):
     """Embeddings, codes and weights of a batch belong together, and have the shape that the network was built for."""
     weights = np.linspace(0, 1, 150, dtype="f4")
     unit = unit_rows(overlapping.embeddings())
-    for found, codes, own in draw(embeddings, 3, weights=weights):
-        assert (found.shape, codes.shape, own.shape) == ((64, 8), (64,), (64,))
-        assert np.array_equal(found, unit[codes])
+    for actual, codes, own in draw(embeddings, 3, weights=weights):
+        assert (actual.shape, codes.shape, own.shape) == ((64, 8), (64,), (64,))
+        assert np.array_equal(actual, unit[codes])
         assert np.array_equal(own, weights[codes])
 
 

@@ -45,8 +45,8 @@ def test_head_is_scikit_learns(n_classes, value):
     embeddings, labels = draw_shells(300, n_classes=n_classes)
     head, (others, _) = fit(embeddings, labels, value), draw_shells(500, seed=1, n_classes=n_classes)
     judge = SVC(C=value, gamma=find_gamma(embeddings), break_ties=n_classes > 2).fit(embeddings, labels.astype(str))
-    found = head.classes[head.probabilities(7 * others).argmax(1)]
-    assert found.tolist() == judge.predict(others).tolist()
+    actual = head.classes[head.probabilities(7 * others).argmax(1)]
+    assert actual.tolist() == judge.predict(others).tolist()
     assert (head.note, head.converged) == ("", True)
 
 
@@ -61,8 +61,8 @@ def test_approximation_is_scikit_learns(monkeypatch, n_classes):
     judge = make_pipeline(basis, LinearSVC(C=3, tol=1e-6, max_iter=100_000)).fit(
         embeddings.astype("f8"), labels.astype(str)
     )
-    found = head.classes[head.logits(others).argmax(1)]
-    assert (found == judge.predict(others.astype("f8"))).mean() >= 0.99
+    actual = head.classes[head.logits(others).argmax(1)]
+    assert (actual == judge.predict(others.astype("f8"))).mean() >= 0.99
     assert head.note == "The RBF kernel is approximated by 1,000 of the rows: 250 are more than 100."
 
 
@@ -135,11 +135,11 @@ def test_the_approximation_is_stored_and_exported(tmp_path, n_classes):
     head.scale_logits(2.0)
     head.save(tmp_path / "head.skops")
     loaded = KernelHead.load(tmp_path / "head.skops", classes=head.classes, dim=6)
-    found = head.probabilities(embeddings)
-    assert np.array_equal(loaded.probabilities(embeddings), found)
+    actual = head.probabilities(embeddings)
+    assert np.array_equal(loaded.probabilities(embeddings), actual)
     graph = loaded.as_function()(import_tensorflow().constant(3 * embeddings)).numpy()
-    assert np.allclose(graph, found, atol=1e-4)
-    assert np.array_equal(import_skops().load(tmp_path / "head.skops")["model"].predict(embeddings), found.argmax(1))
+    assert np.allclose(graph, actual, atol=1e-4)
+    assert np.array_equal(import_skops().load(tmp_path / "head.skops")["model"].predict(embeddings), actual.argmax(1))
 
 
 @pytest.mark.parametrize("most", [100, 1001])
@@ -149,8 +149,8 @@ def test_probabilities_are_calibrated(monkeypatch, most):
     monkeypatch.setattr(kernel_head, "_N_BASIS", 60)
     (embeddings, labels), (others, right) = draw_shells(1000), draw_shells(3000, seed=1)
     head, _ = fit_head(HeadConfig("svm-rbf"), embeddings, labels)
-    found = head.probabilities(others)
-    assert calibration_error(found.max(1), head.classes[found.argmax(1)] == right) < 0.03
+    actual = head.probabilities(others)
+    assert calibration_error(actual.max(1), head.classes[actual.argmax(1)] == right) < 0.03
 
 
 def test_many_rows_are_predicted_in_blocks(monkeypatch):

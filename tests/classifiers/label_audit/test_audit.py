@@ -21,7 +21,7 @@ def audit(table, tmp_path):
         document = audit_labels(features, tmp_path / "f.parquet", near=near, head=head)
         rows = pq.read_table(tmp_path / "f.parquet").to_pylist()
         kinds = {kind: {row["id"]: row for row in rows if row["kind"] == kind} for kind in document["counts"]}
-        assert {kind: len(found) for kind, found in kinds.items()} == document["counts"]
+        assert {kind: len(actual) for kind, actual in kinds.items()} == document["counts"]
         return document, kinds
 
     return run
@@ -29,8 +29,8 @@ def audit(table, tmp_path):
 
 def test_clean_labels_are_not_found(audit, points):
     """Separable classes of right labels and no copies have no findings."""
-    document, found = audit(*points(noise=0.1))
-    assert [*map(len, found.values())] == [0] * 5
+    document, actual = audit(*points(noise=0.1))
+    assert [*map(len, actual.values())] == [0] * 5
     assert (document["rows"], document["n_judged"], document["accuracy"]) == (60, 60, 1.0)
 
 
@@ -38,19 +38,19 @@ def test_wrong_labels_are_found_with_the_right_ones(audit, points):
     """Each planted error is found, nothing else, with the true label and how likely that is."""
     ids, labels, embeddings = points(noise=0.1)
     labels[3], labels[44] = "bee", "ant"
-    _, found = audit(ids, labels, embeddings)
-    assert {name: row["suggested"] for name, row in found["label"].items()} == {ids[3]: "ant", ids[44]: "cow"}
-    assert all(0.5 < row["probability"] <= row["score"] <= 1 for row in found["label"].values())
+    _, actual = audit(ids, labels, embeddings)
+    assert {name: row["suggested"] for name, row in actual["label"].items()} == {ids[3]: "ant", ids[44]: "cow"}
+    assert all(0.5 < row["probability"] <= row["score"] <= 1 for row in actual["label"].values())
 
 
 def test_copies_under_two_labels(audit, points):
     """All rows of a group with several labels are found; the few among many get the label of the many."""
     ids, labels, embeddings = points(noise=0.1)
     embeddings[[1, 21, 22]] = embeddings[20]
-    _, found = audit(ids, labels, embeddings, copies=[(1, 20, 21, 22), (4, 5)])
-    suggested = {name: row["suggested"] for name, row in found["duplicate_labels"].items()}
+    _, actual = audit(ids, labels, embeddings, copies=[(1, 20, 21, 22), (4, 5)])
+    suggested = {name: row["suggested"] for name, row in actual["duplicate_labels"].items()}
     assert suggested == {ids[1]: "bee", ids[20]: None, ids[21]: None, ids[22]: None}
-    assert {(round(row["score"], 5), row["group"]) for row in found["duplicate_labels"].values()} == {(1, 0)}
+    assert {(round(row["score"], 5), row["group"]) for row in actual["duplicate_labels"].values()} == {(1, 0)}
 
 
 def test_copies_across_a_split(audit, points, table, tmp_path):
@@ -61,9 +61,9 @@ def test_copies_across_a_split(audit, points, table, tmp_path):
     sides = {part: [ids.index(row["id"]) for row in split if row["part"] == part] for part in ("train", "test")}
     copies = [(train, test) for train, test in zip(sides["train"], sides["test"][:8], strict=False)]
     inside = [tuple(sides["train"][20:22]), tuple(sides["test"][8:10])]
-    _, found = audit(ids, labels, embeddings, copies=[*copies, *inside], head=tmp_path / "h")
-    wanted = {ids[row]: part for pair in copies for row, part in zip(pair, ("train", "test"), strict=True)}
-    assert {name: row["part"] for name, row in found["duplicate_split"].items()} == wanted
+    _, actual = audit(ids, labels, embeddings, copies=[*copies, *inside], head=tmp_path / "h")
+    expected = {ids[row]: part for pair in copies for row, part in zip(pair, ("train", "test"), strict=True)}
+    assert {name: row["part"] for name, row in actual["duplicate_split"].items()} == expected
 
 
 def test_an_image_that_was_replaced_is_on_no_side(audit, points, table, tmp_path):
@@ -72,19 +72,19 @@ def test_an_image_that_was_replaced_is_on_no_side(audit, points, table, tmp_path
     train_head(table(ids, labels, embeddings, name="t.features"), tmp_path / "h")
     copies, hashes = [(row, row + 1) for row in range(0, 60, 2)], [f"new {name}" for name in ids]
     hashes[10:] = [f"hash of {name}" for name in ids[10:]]
-    _, found = audit(ids, labels, embeddings, copies=copies, head=tmp_path / "h", sha256=hashes)
-    assert found["duplicate_split"]
-    assert not set(ids[:10]) & set(found["duplicate_split"])
+    _, actual = audit(ids, labels, embeddings, copies=copies, head=tmp_path / "h", sha256=hashes)
+    assert actual["duplicate_split"]
+    assert not set(ids[:10]) & set(actual["duplicate_split"])
 
 
 def test_small_classes_are_listed_and_not_audited(audit, points):
     """The rows of a class of fewer than five distinct images are listed; copies count once."""
     ids, labels, embeddings = points(noise=0.1)
     labels[20:60] = ["dot"] * 4 + ["bee"] * 16 + ["fly"] * 5 + ["cow"] * 15
-    document, found = audit(ids, labels, embeddings, copies=[(40, 41)])
+    document, actual = audit(ids, labels, embeddings, copies=[(40, 41)])
     assert document["small_classes"] == {"dot": 4, "fly": 4}
-    assert set(found["small_class"]) == set(ids[20:24] + ids[40:45])
-    assert {round(row["score"], 5) for row in found["small_class"].values()} == {0.2}
+    assert set(actual["small_class"]) == set(ids[20:24] + ids[40:45])
+    assert {round(row["score"], 5) for row in actual["small_class"].values()} == {0.2}
     assert document["n_judged"] == 51
 
 
@@ -92,10 +92,10 @@ def test_one_class_has_no_label_issues(audit, points):
     """Where no two classes can be told apart, no label is judged, and the rest is found all the same."""
     ids, _, embeddings = points(noise=0.1)
     embeddings[7] = -1
-    document, found = audit(ids, ["ant"] * 57 + ["bee"] * 3, embeddings)
+    document, actual = audit(ids, ["ant"] * 57 + ["bee"] * 3, embeddings)
     assert (document["n_judged"], document["accuracy"], document["cost"]) == (0, None, None)
-    assert set(found["small_class"]) == set(ids[57:])
-    assert ids[7] in found["outlier"]
+    assert set(actual["small_class"]) == set(ids[57:])
+    assert ids[7] in actual["outlier"]
 
 
 def test_two_classes_are_judged(audit, points):
@@ -112,10 +112,10 @@ def test_rows_without_a_label_are_left_out(audit, points):
     labels[:3] = [None] * 3
     embeddings[[1, 59]] = -np.eye(8, dtype="f4")[[4, 5]]
     embeddings[30] = embeddings[50]
-    document, found = audit(ids, labels, embeddings, copies=[(0, 4), (30, 50)])
+    document, actual = audit(ids, labels, embeddings, copies=[(0, 4), (30, 50)])
     assert (document["rows"], document["n_unlabelled"], document["n_judged"]) == (60, 3, 57)
-    assert set(found["duplicate_labels"]) == {ids[30], ids[50]}
-    assert set(found["outlier"]) == {ids[59]}
+    assert set(actual["duplicate_labels"]) == {ids[30], ids[50]}
+    assert set(actual["outlier"]) == {ids[59]}
 
 
 def test_the_order_of_the_table_does_not_matter(audit, points, tmp_path):

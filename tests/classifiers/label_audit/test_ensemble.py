@@ -10,9 +10,9 @@ def probabilities(codes, *, n_right, probability):
     """Return probabilities float32 [N, 2] that is right on the first rows, as sure of each."""
     is_right = np.arange(len(codes)) < n_right
     own = np.where(is_right, probability, 1 - probability)
-    found = np.empty((len(codes), 2), np.float32)
-    found[np.arange(len(codes)), codes], found[np.arange(len(codes)), 1 - codes] = own, 1 - own
-    return found
+    actual = np.empty((len(codes), 2), np.float32)
+    actual[np.arange(len(codes)), codes], actual[np.arange(len(codes)), 1 - codes] = own, 1 - own
+    return actual
 
 
 @pytest.fixture

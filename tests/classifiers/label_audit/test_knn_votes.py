@@ -43,8 +43,8 @@ def test_the_decay_explains_the_labels_best(shares_of_own):
     """Where the nearest rows alone share a row's class they decide; where all do as often, all count."""
     rng, codes = np.random.default_rng(0), np.arange(200) % 2
     is_own = rng.random((200, 40)) < shares_of_own
-    found = 2 * rng.integers(0, 100, (200, 40)) + np.where(is_own, codes[:, None], 1 - codes[:, None])
-    near = Neighbourhood(np.full(200, -1), found, np.tile(np.linspace(1, 0, 40, dtype="f4"), (200, 1)))
+    actual = 2 * rng.integers(0, 100, (200, 40)) + np.where(is_own, codes[:, None], 1 - codes[:, None])
+    near = Neighbourhood(np.full(200, -1), actual, np.tile(np.linspace(1, 0, 40, dtype="f4"), (200, 1)))
     shares = knn_probabilities(near, np.arange(200), codes)
     assert (shares.argmax(axis=1) == codes).mean() > 0.9
     assert shares.sum(axis=1) == pytest.approx(np.ones(200))

@@ -34,9 +34,9 @@ def test_a_row_is_predicted_without_its_image(planted, monkeypatch, penalty, blo
     monkeypatch.setattr("frieze.classifiers.label_audit.loo_ridge._PENALTIES", (penalty,))
     monkeypatch.setattr("frieze.classifiers.label_audit.loo_ridge._BLOCK_FLOATS", block_floats)
     _, codes, _ = planted
-    found = loo_ridge_probabilities(*planted)
-    assert found == pytest.approx(calibrate_logits(judged(*planted, penalty), codes)[0], abs=1e-3)
-    assert found.dtype == np.float32
+    actual = loo_ridge_probabilities(*planted)
+    assert actual == pytest.approx(calibrate_logits(judged(*planted, penalty), codes)[0], abs=1e-3)
+    assert actual.dtype == np.float32
 
 
 def test_the_penalty_explains_the_labels_best(planted, monkeypatch):
@@ -45,7 +45,7 @@ def test_the_penalty_explains_the_labels_best(planted, monkeypatch):
     for penalty in (0.001, 3.0, 1000.0):
         monkeypatch.setattr("frieze.classifiers.label_audit.loo_ridge._PENALTIES", (penalty,))
         predictions[penalty] = loo_ridge_probabilities(*planted)
-    best = max(predictions.values(), key=lambda found: np.log(found[np.arange(90), codes]).sum())
+    best = max(predictions.values(), key=lambda actual: np.log(actual[np.arange(90), codes]).sum())
     monkeypatch.setattr("frieze.classifiers.label_audit.loo_ridge._PENALTIES", tuple(predictions))
     assert loo_ridge_probabilities(*planted).tolist() == best.tolist()
 
@@ -53,8 +53,8 @@ def test_the_penalty_explains_the_labels_best(planted, monkeypatch):
 def test_an_image_with_many_copies_is_predicted(planted):
     """Where all rows but one image's are equal, what is said is still probabilities."""
     codes, images = np.arange(20) % 2, np.where(np.arange(20) < 10, 0, np.arange(20))
-    found = loo_ridge_probabilities(np.tile(np.eye(3, dtype="f4")[0], (20, 1)), codes, images)
-    assert found.sum(axis=1) == pytest.approx(np.ones(20), abs=1e-5)
+    actual = loo_ridge_probabilities(np.tile(np.eye(3, dtype="f4")[0], (20, 1)), codes, images)
+    assert actual.sum(axis=1) == pytest.approx(np.ones(20), abs=1e-5)
 
 
 def test_few_long_rows(planted, monkeypatch):
@@ -64,5 +64,5 @@ def test_few_long_rows(planted, monkeypatch):
     noise = np.random.default_rng(3).normal(size=wide.shape).astype("f4")
     wide = unit_rows(wide + 0.02 * noise)
     monkeypatch.setattr("frieze.classifiers.label_audit.loo_ridge._PENALTIES", (0.3,))
-    found = loo_ridge_probabilities(wide, codes, images)
-    assert found == pytest.approx(calibrate_logits(judged(wide, codes, images, 0.3), codes)[0], abs=1e-3)
+    actual = loo_ridge_probabilities(wide, codes, images)
+    assert actual == pytest.approx(calibrate_logits(judged(wide, codes, images, 0.3), codes)[0], abs=1e-3)

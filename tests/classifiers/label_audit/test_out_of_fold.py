@@ -92,7 +92,7 @@ def test_a_copy_does_not_vouch_for_a_label(planted):
 def test_only_likelier_classes_are_issues():
     """A row whose own class is the likeliest is no issue; the others have class, probability and score."""
     probabilities = np.array([[0.4, 0.3, 0.3], [0.1, 0.7, 0.2], [0.05, 0.9, 0.05]], "f4")
-    found = find_label_issues(probabilities, np.array([0, 0, 2]))
-    assert [(one.row, one.code) for one in found] == [(2, 1), (1, 1)]
-    assert [one.probability for one in found] == pytest.approx([0.9, 0.7])
-    assert [one.score for one in found] == pytest.approx([0.95, 0.9])
+    actual = find_label_issues(probabilities, np.array([0, 0, 2]))
+    assert [(one.row, one.code) for one in actual] == [(2, 1), (1, 1)]
+    assert [one.probability for one in actual] == pytest.approx([0.9, 0.7])
+    assert [one.score for one in actual] == pytest.approx([0.95, 0.9])

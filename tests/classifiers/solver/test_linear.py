@@ -57,12 +57,12 @@ def predict(solution, embeddings):
 def assert_same(loss, rows, *, cost, weights=None):
     """Hold one fit against scikit-learn's: objective within 0.1 %, 99.5 % of the predictions."""
     embeddings, codes = rows
-    found = fit_linear([rows], loss, cost=cost, n_classes=codes.max() + 1, weights=weights)
+    actual = fit_linear([rows], loss, cost=cost, n_classes=codes.max() + 1, weights=weights)
     model = judge(loss, *rows, cost=cost, weights=weights)
-    wanted = objective(loss, model, rows, cost=cost, weights=1 if weights is None else weights)
-    assert found.converged
-    assert found.objective == pytest.approx(wanted, rel=1e-3)
-    assert np.mean(predict(found, embeddings) == model.predict(embeddings)) >= 0.995
+    expected = objective(loss, model, rows, cost=cost, weights=1 if weights is None else weights)
+    assert actual.converged
+    assert actual.objective == pytest.approx(expected, rel=1e-3)
+    assert np.mean(predict(actual, embeddings) == model.predict(embeddings)) >= 0.995
 
 
 @pytest.mark.parametrize("cost", COSTS)
@@ -117,11 +117,11 @@ def test_weights_are_scikit_learns(loss, n_classes):
 def test_two_classes_have_mirrored_columns():
     """With two classes one column is the negative of the other, and softmax has scikit-learn's probabilities."""
     rows = draw(2)
-    found = fit_linear([rows], "softmax", cost=2.0, n_classes=2)
-    decisions = rows[0] @ found.coef.T + found.intercept
-    wanted = judge("softmax", *rows, cost=2.0).decision_function(rows[0])
-    assert np.allclose(found.coef[0], -found.coef[1], atol=1e-3)
-    assert np.allclose(decisions[:, 1] - decisions[:, 0], wanted, atol=0.02)
+    actual = fit_linear([rows], "softmax", cost=2.0, n_classes=2)
+    decisions = rows[0] @ actual.coef.T + actual.intercept
+    expected = judge("softmax", *rows, cost=2.0).decision_function(rows[0])
+    assert np.allclose(actual.coef[0], -actual.coef[1], atol=1e-3)
+    assert np.allclose(decisions[:, 1] - decisions[:, 0], expected, atol=0.02)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -142,8 +142,8 @@ def test_fewer_rows_than_columns(loss):
 def test_one_row_a_class(loss):
     """Thirty classes of one row each are told apart."""
     embeddings, codes = draw(30, n=30, dim=64)
-    found = fit_linear([(embeddings, codes)], loss, cost=100.0, n_classes=30)
-    assert predict(found, embeddings).tolist() == list(range(30))
+    actual = fit_linear([(embeddings, codes)], loss, cost=100.0, n_classes=30)
+    assert predict(actual, embeddings).tolist() == list(range(30))
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -162,9 +162,9 @@ def test_row_blocks_are_like_one_block(loss):
     cuts = [0, 1, 700, 700, 2900, 3000]
     row_blocks = [(embeddings[a:b], codes[a:b]) for a, b in itertools.pairwise(cuts)]
     whole = fit_linear([(embeddings, codes)], loss, cost=5.0, n_classes=5, weights=weights)
-    found = fit_linear(row_blocks, loss, cost=5.0, n_classes=5, weights=weights)
-    assert found.objective == pytest.approx(whole.objective, rel=1e-5)
-    assert np.allclose(found.coef, whole.coef, atol=0.01 * np.abs(whole.coef).max())
+    actual = fit_linear(row_blocks, loss, cost=5.0, n_classes=5, weights=weights)
+    assert actual.objective == pytest.approx(whole.objective, rel=1e-5)
+    assert np.allclose(actual.coef, whole.coef, atol=0.01 * np.abs(whole.coef).max())
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -182,10 +182,10 @@ def test_a_start_near_the_end_saves_steps(loss):
 def test_a_path_is_its_fits(loss):
     """Each solution of a path is that of a single fit at its cost."""
     rows = draw(5)
-    for cost, found in zip(COSTS, fit_path([rows], loss, costs=COSTS, n_classes=5), strict=True):
+    for cost, actual in zip(COSTS, fit_path([rows], loss, costs=COSTS, n_classes=5), strict=True):
         alone = fit_linear([rows], loss, cost=cost, n_classes=5)
-        assert found.objective == pytest.approx(alone.objective, rel=1e-4)
-        assert np.mean(predict(found, rows[0]) == predict(alone, rows[0])) >= 0.99
+        assert actual.objective == pytest.approx(alone.objective, rel=1e-4)
+        assert np.mean(predict(actual, rows[0]) == predict(alone, rows[0])) >= 0.99
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -193,7 +193,7 @@ def test_a_path_saves_steps(loss):
     """Each cost of a path begins where the one before it ended."""
     rows, costs = draw(5), np.geomspace(1, 100, 8)
     alone = sum(fit_linear([rows], loss, cost=cost, n_classes=5).n_iterations for cost in costs)
-    together = sum(found.n_iterations for found in fit_path([rows], loss, costs=costs, n_classes=5))
+    together = sum(actual.n_iterations for actual in fit_path([rows], loss, costs=costs, n_classes=5))
     assert together < 0.9 * alone
 
 
@@ -220,17 +220,17 @@ class _Counted(list):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_extreme_costs_give_numbers(loss, cost):
     """Costs beyond all sense give finite weights."""
-    found = fit_linear([draw(3)], loss, cost=cost, n_classes=3)
-    assert np.isfinite(found.coef).all()
-    assert np.isfinite([*found.intercept, found.objective]).all()
+    actual = fit_linear([draw(3)], loss, cost=cost, n_classes=3)
+    assert np.isfinite(actual.coef).all()
+    assert np.isfinite([*actual.intercept, actual.objective]).all()
 
 
 def test_a_fit_without_convergence_is_marked(monkeypatch):
     """A fit that the limits on its rounds and steps end has not converged."""
     monkeypatch.setattr("frieze.classifiers.solver.lbfgs._MAX_ITERATIONS", 2)
     monkeypatch.setattr("frieze.classifiers.solver.linear._MAX_ROUNDS", 3)
-    found = fit_linear([draw(5)], "softmax", cost=100.0, n_classes=5)
-    assert (found.converged, found.n_iterations) == (False, 6)
+    actual = fit_linear([draw(5)], "softmax", cost=100.0, n_classes=5)
+    assert (actual.converged, actual.n_iterations) == (False, 6)
 
 
 @pytest.mark.parametrize("n_weights", [299, 301])

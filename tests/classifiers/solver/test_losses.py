@@ -23,16 +23,16 @@ def decisions():
 
 def test_softmax_is_cross_entropy(decisions):
     """The loss is the weighted sum of -log p of the right classes."""
-    wanted = -(WEIGHTS * log_softmax(decisions, axis=1)[PLACES]).sum()
-    assert of_block("softmax", decisions)[0] == pytest.approx(wanted)
+    expected = -(WEIGHTS * log_softmax(decisions, axis=1)[PLACES]).sum()
+    assert of_block("softmax", decisions)[0] == pytest.approx(expected)
 
 
 def test_squared_hinge_is_one_against_the_rest(decisions):
     """Each class has the loss of its own column, with 1 for its rows and -1 for all others."""
     signs = -np.ones((6, 3))
     signs[PLACES] = 1
-    wanted = WEIGHTS @ np.maximum(0, 1 - signs * decisions) ** 2
-    assert of_block("squared_hinge", decisions)[0] == pytest.approx(wanted)
+    expected = WEIGHTS @ np.maximum(0, 1 - signs * decisions) ** 2
+    assert of_block("squared_hinge", decisions)[0] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("name", LOSSES)

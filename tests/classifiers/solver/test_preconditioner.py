@@ -37,8 +37,8 @@ def test_a_free_intercept_has_a_scale(products):
     """Without a penalty on the intercept, its second derivative is that of the loss alone."""
     preconditioner = PrincipalAxes(products, LOSSES["softmax"]).preconditioner(np.array([10.0]))
     basis = np.vstack([preconditioner.weights(row[None], EVERY) for row in np.eye(5)]).astype("f8")
-    wanted = np.diag([1.0, 1, 1, 1, 0]) + 10 * products
-    assert basis @ wanted @ basis.T == pytest.approx(np.eye(5), abs=2e-3)
+    expected = np.diag([1.0, 1, 1, 1, 0]) + 10 * products
+    assert basis @ expected @ basis.T == pytest.approx(np.eye(5), abs=2e-3)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -47,8 +47,8 @@ def test_gradients_follow_the_variables(products, loss):
     preconditioner = PrincipalAxes(products, LOSSES[loss]).preconditioner(np.array([2.0, 300.0]))
     classes, by_weights = np.array([1]), np.random.default_rng(1).normal(size=(1, 5))
     step = np.random.default_rng(2).normal(size=(1, 5))
-    wanted = (by_weights * preconditioner.weights(step, classes)).sum()
-    assert (preconditioner.gradients(by_weights, classes) * step).sum() == pytest.approx(wanted, rel=1e-4)
+    expected = (by_weights * preconditioner.weights(step, classes)).sum()
+    assert (preconditioner.gradients(by_weights, classes) * step).sum() == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.fixture
@@ -65,8 +65,8 @@ def test_leading_axes_go_there_and_back(leading, loss):
     weights = np.random.default_rng(1).normal(size=(2, 31)).astype("f4")
     assert preconditioner.weights(preconditioner.variables(weights), EVERY) == pytest.approx(weights, abs=5e-3)
     by_weights, step = np.random.default_rng(2).normal(size=(2, 1, 31))
-    wanted = (by_weights * preconditioner.weights(step, np.array([1]))).sum()
-    assert (preconditioner.gradients(by_weights, np.array([1])) * step).sum() == pytest.approx(wanted, rel=1e-3)
+    expected = (by_weights * preconditioner.weights(step, np.array([1]))).sum()
+    assert (preconditioner.gradients(by_weights, np.array([1])) * step).sum() == pytest.approx(expected, rel=1e-3)
 
 
 def test_the_leading_axes_make_it_round(leading, monkeypatch):

@@ -20,11 +20,11 @@ def test_blocks_give_each_row_once():
     """Blocks hold all rows in order, with their weights, none longer than 1,024."""
     embeddings, codes = draw(3000)
     weights = codes.astype("f4")
-    found = list(small_blocks([(embeddings[:2500], codes[:2500]), (embeddings[2500:], codes[2500:])], weights))
-    assert [len(own) for _, own, _ in found] == [1024, 1024, 452, 500]
-    assert np.array_equal(np.concatenate([one for one, _, _ in found]), embeddings)
-    assert np.array_equal(np.concatenate([one for _, one, _ in found]), codes)
-    assert np.array_equal(np.concatenate([one for _, _, one in found]), weights)
+    actual = list(small_blocks([(embeddings[:2500], codes[:2500]), (embeddings[2500:], codes[2500:])], weights))
+    assert [len(own) for _, own, _ in actual] == [1024, 1024, 452, 500]
+    assert np.array_equal(np.concatenate([one for one, _, _ in actual]), embeddings)
+    assert np.array_equal(np.concatenate([one for _, one, _ in actual]), codes)
+    assert np.array_equal(np.concatenate([one for _, _, one in actual]), weights)
 
 
 def test_blocks_are_views():
@@ -44,10 +44,10 @@ def test_products_of_sorted_rows_stand_for_all():
     """Of many rows a part is looked at, but a part of every stretch: sorted classes do not mislead."""
     embeddings, codes = draw(60_000, dim=100)
     order = np.argsort(embeddings[:, 0])
-    found = mean_products([(embeddings[order], codes)], None)
-    wanted = products(embeddings)
-    assert found[0, [0, -1]] == pytest.approx(wanted[0, [0, -1]], rel=0.01)
-    assert np.trace(found) == pytest.approx(np.trace(wanted), rel=0.02)
+    actual = mean_products([(embeddings[order], codes)], None)
+    expected = products(embeddings)
+    assert actual[0, [0, -1]] == pytest.approx(expected[0, [0, -1]], rel=0.01)
+    assert np.trace(actual) == pytest.approx(np.trace(expected), rel=0.02)
 
 
 def test_products_look_at_few_of_many_rows(monkeypatch):

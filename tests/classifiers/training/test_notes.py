@@ -27,10 +27,10 @@ def one_group_a_class(points, table):
 def test_a_class_in_one_group_leaves_the_probabilities_calibrated(points, table, tmp_path, head):
     """No fold can fit a class that lies in one group: its rows count for nothing, and the others are not told alike."""
     features, groups = one_group_a_class(points, table)
-    found = train(features, tmp_path, head=head, groups=lambda: groups)
-    assert (found["unjudged"], found["untested_classes"]) == ({"ant": 20}, ["ant"])
-    assert found["expected_calibration_error"] < 0.3
-    assert [note.split(":")[0] for note in found["notes"]] == [
+    actual = train(features, tmp_path, head=head, groups=lambda: groups)
+    assert (actual["unjudged"], actual["untested_classes"]) == ({"ant": 20}, ["ant"])
+    assert actual["expected_calibration_error"] < 0.3
+    assert [note.split(":")[0] for note in actual["notes"]] == [
         "Training images left out of hyperparameter search and calibration",
         "Classes without a held-out image",
     ]
@@ -39,33 +39,33 @@ def test_a_class_in_one_group_leaves_the_probabilities_calibrated(points, table,
 def test_without_folds_nothing_is_calibrated_and_a_note_is_written(points, table, tmp_path):
     """Two rows a class can't be held out by turns: the note says that setting and probabilities are the defaults."""
     ids, labels, embeddings = points(noise=0.1, n=3)
-    found = train(table(ids, labels, embeddings), tmp_path)
-    assert found["tried"] == []
-    assert [note for note in found["notes"] if "not calibrated" in note]
+    actual = train(table(ids, labels, embeddings), tmp_path)
+    assert actual["tried"] == []
+    assert [note for note in actual["notes"] if "not calibrated" in note]
 
 
 @pytest.mark.parametrize("head", HEADS)
 def test_a_split_without_gaps_has_no_notes_on_it(trained, head):
     """Where each class is on both sides, fields are empty and nothing is said."""
     trained[head]
-    found = trained.results[head]
-    assert (found["unjudged"], found["untested_classes"], found["test_copies"], found["similar_labels"]) == (
+    actual = trained.results[head]
+    assert (actual["unjudged"], actual["untested_classes"], actual["test_copies"], actual["similar_labels"]) == (
         {},
         [],
         0,
         [],
     )
-    assert [note for note in found["notes"] if "image" in note] == []
+    assert [note for note in actual["notes"] if "image" in note] == []
 
 
 def test_equal_bytes_on_both_sides_are_noted(points, table, tmp_path):
     """Of held-out rows those are counted that have the bytes of a training row; unknown bytes are equal to nothing."""
     ids, labels, embeddings = points(noise=0.1)
     sha256 = [f"hash {row // 2}" if row < 40 else None for row in range(60)]
-    found = train(table(ids, labels, embeddings, sha256=sha256), tmp_path)
-    assert 0 < found["test_copies"] <= 8
-    (note,) = found["notes"]
-    assert note.startswith(f"Held-out images with the same bytes as a training image: {found['test_copies']}.")
+    actual = train(table(ids, labels, embeddings, sha256=sha256), tmp_path)
+    assert 0 < actual["test_copies"] <= 8
+    (note,) = actual["notes"]
+    assert note.startswith(f"Held-out images with the same bytes as a training image: {actual['test_copies']}.")
     assert "--group duplicates" in note
 
 
@@ -90,6 +90,6 @@ def test_shots_that_are_not_drawn_lack_no_part(points, table, tmp_path):
 def test_labels_that_look_alike_are_named(points, table, tmp_path):
     """Classes whose names differ in case or outer blanks only are named in pairs."""
     ids, labels, embeddings = points(noise=0.1)
-    found = train(table(ids, [*(["Cow "] * 5), *labels[5:]], embeddings), tmp_path)
-    assert found["similar_labels"] == [["Cow ", "cow"]]
-    assert "'Cow ' and 'cow'" in found["notes"][0]
+    actual = train(table(ids, [*(["Cow "] * 5), *labels[5:]], embeddings), tmp_path)
+    assert actual["similar_labels"] == [["Cow ", "cow"]]
+    assert "'Cow ' and 'cow'" in actual["notes"][0]

@@ -76,18 +76,18 @@ def test_head_json_names_the_versions(trained, head, library):
 def test_report_adds_confusion_and_mistakes_to_the_figures(table, tmp_path, points):
     """report.json holds the figures, and its mistakes are what the confusion matrix has off its diagonal."""
     figures = train_head(table(*points(noise=0.8, n=50)), tmp_path / "head")
-    found = read(tmp_path / "head" / "report.json")
-    assert found["accuracy"] == figures["accuracy"] < 1
-    assert np.trace(found["confusion"]) == round(found["accuracy"] * 30)
-    assert len(found["mistakes"]) == 30 - np.trace(found["confusion"])
-    assert [row["n_test"] for row in found["per_class"]] == [10, 10, 10]
+    actual = read(tmp_path / "head" / "report.json")
+    assert actual["accuracy"] == figures["accuracy"] < 1
+    assert np.trace(actual["confusion"]) == round(actual["accuracy"] * 30)
+    assert len(actual["mistakes"]) == 30 - np.trace(actual["confusion"])
+    assert [row["n_test"] for row in actual["per_class"]] == [10, 10, 10]
 
 
 def test_rows_without_a_label_are_left_out(table, tmp_path, points):
     """Rows without a label are counted and neither trained on nor tested."""
     ids, labels, embeddings = points(noise=0.1)
-    found = train_head(table(ids, [None, None, *labels[2:]], embeddings), tmp_path / "head")
-    assert (found["n_unlabelled"], found["n_train"] + found["n_test"]) == (2, 58)
+    actual = train_head(table(ids, [None, None, *labels[2:]], embeddings), tmp_path / "head")
+    assert (actual["n_unlabelled"], actual["n_train"] + actual["n_test"]) == (2, 58)
 
 
 def test_order_of_the_table_does_not_matter(table, tmp_path, doubtful, points):
@@ -95,11 +95,11 @@ def test_order_of_the_table_does_not_matter(table, tmp_path, doubtful, points):
     ids, labels, embeddings = points(noise=0.4, n=50)
     shuffled = np.random.default_rng(5).permutation(150)
     turned = table([ids[row] for row in shuffled], [labels[row] for row in shuffled], embeddings[shuffled])
-    found = train_head(turned, tmp_path / "head")
+    actual = train_head(turned, tmp_path / "head")
     split = pq.read_table(tmp_path / "head" / "split.parquet")
     assert split.equals(pq.read_table(doubtful["linear"] / "split.parquet"))
     untimed = {"seconds": 0, "fit_seconds": 0, "peak_memory_bytes": 0, "out": ""}
-    assert found | untimed == doubtful.results["linear"] | untimed
+    assert actual | untimed == doubtful.results["linear"] | untimed
 
 
 def test_another_thing_is_never_overwritten(separable, tmp_path):
@@ -201,8 +201,8 @@ def test_many_classes_of_few_rows(table, tmp_path, head):
     embeddings = np.eye(30, dtype="f4")[codes] + 0.02 * np.random.default_rng(0).normal(size=(60, 30)).astype("f4")
     ids = [f"{row:03d}" for row in range(60)]
     rows = table(ids, [f"class {code}" for code in codes], embeddings)
-    found = train_head(rows, tmp_path / "head", config=HeadConfig(head))
-    assert (found["n_train"], found["n_test"], found["accuracy"]) == (30, 30, 1)
+    actual = train_head(rows, tmp_path / "head", config=HeadConfig(head))
+    assert (actual["n_train"], actual["n_test"], actual["accuracy"]) == (30, 30, 1)
     report = read(tmp_path / "head" / "report.json")
     assert report["confusion"] == np.eye(30, dtype=int).tolist()
     assert [row["n_test"] for row in report["per_class"]] == [1] * 30
@@ -236,8 +236,8 @@ def twins(table, points):
 def test_twins_on_both_sides_flatter(twins, tmp_path):
     """With twins kept together the accuracy is lower than a split of single rows would tell, and both are told."""
     split_config = SplitConfig(groups=lambda: np.arange(300) // 2)
-    found = train_head(twins, tmp_path / "head", config=HeadConfig("knn"), split_config=split_config)
-    assert found["naive_accuracy"] > found["accuracy"] + 0.1
+    actual = train_head(twins, tmp_path / "head", config=HeadConfig("knn"), split_config=split_config)
+    assert actual["naive_accuracy"] > actual["accuracy"] + 0.1
     split = pq.read_table(tmp_path / "head" / "split.parquet").to_pylist()
     parts = {row["id"]: row["part"] for row in split}
     assert all(parts[name[:-1] + "a"] == parts[name[:-1] + "b"] for name in parts)
@@ -246,10 +246,10 @@ def test_twins_on_both_sides_flatter(twins, tmp_path):
 
 def test_a_column_groups(twins, tmp_path):
     """Rows of one value of a column come on one side; rows without a value are on their own."""
-    found = train_head(
+    actual = train_head(
         twins, tmp_path / "head", config=HeadConfig("prototype"), split_config=SplitConfig(group="sha256")
     )
-    assert found["naive_accuracy"] >= 0
+    assert actual["naive_accuracy"] >= 0
     assert read(tmp_path / "head" / "head.json")["split"]["group"] == "sha256"
 
 
@@ -269,11 +269,11 @@ def test_group_and_column_exclude_each_other():
 
 def test_a_head_that_abstains(overlapping, tmp_path):
     """Asked for a precision, a head has a threshold, and its answers above it are right about so often."""
-    found = train_head(overlapping, tmp_path / "head", config=HeadConfig("linear", precision=0.99))["abstain"]
-    assert found["precision"] == 0.99
-    assert 0 < found["coverage"] < 1
-    assert found["precision_on_test"] >= 0.9
-    assert open_head(tmp_path / "head").threshold == found["threshold"]
+    actual = train_head(overlapping, tmp_path / "head", config=HeadConfig("linear", precision=0.99))["abstain"]
+    assert actual["precision"] == 0.99
+    assert 0 < actual["coverage"] < 1
+    assert actual["precision_on_test"] >= 0.9
+    assert open_head(tmp_path / "head").threshold == actual["threshold"]
 
 
 @pytest.mark.parametrize("precision", [0, 1, -0.5, 95])
@@ -290,19 +290,19 @@ IN_PASSES = {"linear": 1e-3, "svm": 1e-3, "prototype": 1e-5}
 @pytest.mark.parametrize("name", IN_PASSES)
 def test_streamed_rows_give_the_same_head(overlapping, tmp_path, name):
     """A head whose rows stay in the table is the one whose rows are in memory, and says how it was fitted."""
-    found = train_head(overlapping, tmp_path / "head", config=HeadConfig(name, is_balanced=True, memory_bytes=1))
-    assert found["notes"][0] == "The 120 embeddings do not fit in memory: they are streamed from the table in passes."
-    assert found["notes"][1].startswith("--max-memory 1B is less than the process takes without embeddings, about ")
+    actual = train_head(overlapping, tmp_path / "head", config=HeadConfig(name, is_balanced=True, memory_bytes=1))
+    assert actual["notes"][0] == "The 120 embeddings do not fit in memory: they are streamed from the table in passes."
+    assert actual["notes"][1].startswith("--max-memory 1B is less than the process takes without embeddings, about ")
     held = train_head(overlapping, tmp_path / "held", config=HeadConfig(name, is_balanced=True))
-    assert (held["notes"], held["setting"], held["accuracy"]) == ([], found["setting"], found["accuracy"])
+    assert (held["notes"], held["setting"], held["accuracy"]) == ([], actual["setting"], actual["accuracy"])
     one, other = (open_head(tmp_path / path).probabilities(overlapping.embeddings()) for path in ("head", "held"))
     assert np.abs(one - other).max() < IN_PASSES[name]
 
 
 def test_a_network_learns_in_passes(separable, tmp_path):
     """A keras head whose rows stay in the table tells separable points apart."""
-    found = train_head(separable, tmp_path / "head", config=HeadConfig("keras", memory_bytes=1))
-    assert (found["accuracy"], len(found["notes"])) == (1, 2)
+    actual = train_head(separable, tmp_path / "head", config=HeadConfig("keras", memory_bytes=1))
+    assert (actual["accuracy"], len(actual["notes"])) == (1, 2)
 
 
 @pytest.mark.parametrize("name", ["ridge", "knn"])
@@ -326,11 +326,11 @@ def test_embeddings_that_are_all_the_same(table, tmp_path, embeddings, memory_by
     assert not (tmp_path / "head").exists()
 
 
-@pytest.mark.parametrize(("dead", "told"), [(3, False), (4, True)])
-def test_columns_that_are_the_same_in_all_rows(table, tmp_path, points, dead, told):
+@pytest.mark.parametrize(("dead", "message"), [(3, False), (4, True)])
+def test_columns_that_are_the_same_in_all_rows(table, tmp_path, points, dead, message):
     """Columns that tell nothing are counted; where they are half or more, a note says so."""
     ids, labels, embeddings = points(noise=0.1)
     embeddings[:, :dead] = 0
-    found = train_head(table(ids, labels, embeddings), tmp_path / "head", config=HeadConfig("prototype"))
+    actual = train_head(table(ids, labels, embeddings), tmp_path / "head", config=HeadConfig("prototype"))
     note = f"Columns with the same value in every training embedding: {dead} of 8."
-    assert (found["constant"], found["notes"]) == (dead, [note] if told else [])
+    assert (actual["constant"], actual["notes"]) == (dead, [note] if message else [])

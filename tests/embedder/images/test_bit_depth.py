@@ -52,14 +52,14 @@ def twelve_bits(values):
 
 def levels_of(data, *, stretches=False):
     """Decode to int [h, w, 3]."""
-    with decoded(data, side_px=64, stretches=stretches) as found:
-        return np.asarray(found.image, int)
+    with decoded(data, side_px=64, stretches=stretches) as actual:
+        return np.asarray(actual.image, int)
 
 
 def n_levels_of(data, *, stretches=False):
     """Decode, and return the reported number of levels."""
-    with decoded(data, side_px=64, stretches=stretches) as found:
-        return found.traits.n_levels
+    with decoded(data, side_px=64, stretches=stretches) as actual:
+        return actual.traits.n_levels
 
 
 def off_by(levels, expected):

@@ -48,8 +48,8 @@ def reported_profile(image, kind="PNG", **saved):
 
 def reported_profile_of(data):
     """Return the reported colour space of a file."""
-    with decoded(data, side_px=32) as found:
-        return found.traits.profile
+    with decoded(data, side_px=32) as actual:
+        return actual.traits.profile
 
 
 @pytest.fixture

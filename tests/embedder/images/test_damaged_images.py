@@ -169,12 +169,12 @@ def try_many(count):
     before = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()  # noqa: PTH123, SIM115
     resource.setrlimit(resource.RLIMIT_AS, (before + LIMIT_MB * 2**20,) * 2)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    found = collections.Counter()
+    actual = collections.Counter()
     for number in range(count):
         with Limits(accept_truncated=bool(number % 2)).hold():
-            found[outcome(damaged(random.Random(number)))] += 1  # noqa: S311  not for secrets
+            actual[outcome(damaged(random.Random(number)))] += 1  # noqa: S311  not for secrets
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak) / 1024
-    return {"cases": count, **dict(found.most_common()), "limit_mb": LIMIT_MB, "grown_mb": round(grown)}
+    return {"cases": count, **dict(actual.most_common()), "limit_mb": LIMIT_MB, "grown_mb": round(grown)}
 
 
 @pytest.mark.slow

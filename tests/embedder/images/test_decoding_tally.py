@@ -11,8 +11,8 @@ ANIMATED = ("GIF", "WEBP", "PNG", "AVIF", "TIFF")
 
 def is_first_of_several(data):
     """Decode a file, and return whether it is reported as the first of several."""
-    with decoded(data, side_px=32) as found:
-        return found.traits.is_first_of_several
+    with decoded(data, side_px=32) as actual:
+        return actual.traits.is_first_of_several
 
 
 def save(images, kind):
@@ -46,23 +46,23 @@ def test_broken_after_the_first(images):
     data, alone = save(images, "GIF"), save(images[:1], "GIF")
     with decoded(alone, side_px=32) as first:
         for n_more in (0, 30, 300):
-            with decoded(data[: len(alone) + n_more], side_px=32) as found:
-                assert found.image.tobytes() == first.image.tobytes()
+            with decoded(data[: len(alone) + n_more], side_px=32) as actual:
+                assert actual.image.tobytes() == first.image.tobytes()
 
 
 def test_of_a_file_only(images):
     """To look for more changes no pixel of the first picture."""
     palette = [one.quantize(16) for one in images]
-    with decoded(save(palette, "GIF"), side_px=32) as found, Image.open(io.BytesIO(save(palette, "GIF"))) as plain:
-        assert found.image.tobytes() == plain.convert("RGB").tobytes()
+    with decoded(save(palette, "GIF"), side_px=32) as actual, Image.open(io.BytesIO(save(palette, "GIF"))) as plain:
+        assert actual.image.tobytes() == plain.convert("RGB").tobytes()
 
 
 def is_cleared(image, kind="PNG", **options):
     """Decode an image, and return whether it is reported as white by transparency."""
     data = io.BytesIO()
     image.save(data, kind, **options)
-    with decoded(data.getvalue(), side_px=32) as found:
-        return found.traits.is_cleared
+    with decoded(data.getvalue(), side_px=32) as actual:
+        return actual.traits.is_cleared
 
 
 def test_white_by_transparency(photo):

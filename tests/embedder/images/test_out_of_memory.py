@@ -67,8 +67,8 @@ def test_behind_the_decoder(png):
 )
 def test_while_it_is_read(error, expected):
     """A file that is too large for the memory of this moment is told from one that the disk refuses."""
-    found = read_error(error)
-    assert (found.stage, found.reason, found.message) == ("read", *expected)
+    actual = read_error(error)
+    assert (actual.stage, actual.reason, actual.message) == ("read", *expected)
 
 
 def test_of_one_file(folder, monkeypatch):

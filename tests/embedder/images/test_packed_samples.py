@@ -64,8 +64,8 @@ def test_values_are_those_that_were_packed(bits, order):
 def test_orientation_and_stated_range():
     """The file's own greatest value is white, and the picture is turned upright, as of other depths."""
     values = drawn(10) // 4
-    found = levels(tiff(values, 10, t281=255, t274=3))
-    assert np.array_equal(found, values[::-1, ::-1])
+    actual = levels(tiff(values, 10, t281=255, t274=3))
+    assert np.array_equal(actual, values[::-1, ::-1])
 
 
 def test_many_strips():

@@ -35,9 +35,9 @@ def test_bmp_of_some_alpha(photo):
     colours = np.asarray(photo(1))
     alpha = np.zeros(colours.shape[:2])
     alpha[0] = 255
-    found = pixels_of(bmp(colours, alpha))
-    assert np.array_equal(found[0], colours[0])
-    assert found[1:].min() == 255
+    actual = pixels_of(bmp(colours, alpha))
+    assert np.array_equal(actual[0], colours[0])
+    assert actual[1:].min() == 255
 
 
 def grey_png(levels, bits, transparent):

@@ -23,7 +23,7 @@ def no_heic(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "head", "told"),
+    ("name", "head", "message"),
     [
         ("a.HEIC", b"", "HEIC"),
         ("a.dat", HEIC, "HEIC"),
@@ -38,9 +38,9 @@ def no_heic(monkeypatch):
         ("a.MP4", b"\x00\x00\x00\x18ftypmp42", ".mp4"),
     ],
 )
-def test_format_of(name, head, told):
+def test_format_of(name, head, message):
     """A picture's signature decides its format; without a known one, the extension does."""
-    assert format_of(name, head) == told
+    assert format_of(name, head) == message
 
 
 def test_many_formats():

@@ -63,8 +63,8 @@ def _deep(values, *, alpha=None):
 def test_16_bit_pngs_agree_with_pillow(tf, stretches, alpha):
     """A PNG of 16 bits is scaled, stretched and composited over white as by our decoder."""
     data = _deep(29_000 + np.arange(70 * 90).reshape(70, 90) % 1021, alpha=alpha)
-    with decoded(data, side_px=32, stretches=stretches) as found:
-        expected = np.asarray(found.image, int)
+    with decoded(data, side_px=32, stretches=stretches) as actual:
+        expected = np.asarray(actual.image, int)
     assert expected.max() - expected[1:].min() > 100 or not stretches
     assert np.abs(decode_bytes(tf.constant(data), side_px=32, stretches=stretches).numpy() - expected).max() <= 1
 

@@ -102,8 +102,8 @@ def test_equal_bytes_run_once(folder, embed, out, infers):
         shutil.copy(folder / "a.jpg", folder / f"{name}.jpg")
     assert counts(embed(folder, out, batch_size=3)) == (6, 0, 0, 4, 0, 10)
     assert sum(infers[1:]) == 6
-    found = vectors(out)
-    assert all(np.array_equal(found[f"{name}.jpg"], found["a.jpg"]) for name in "bcej")
+    actual = vectors(out)
+    assert all(np.array_equal(actual[f"{name}.jpg"], actual["a.jpg"]) for name in "bcej")
 
 
 def test_two_names_swapped(folder, embed, out, table):
@@ -244,8 +244,8 @@ def test_columns_named_as_ours(name, folder, embed, out):
         rows = [f"{image}.jpg,{image}1,{image}2\n" for image in "ab"[:n_rows]]
         manifest.write_text("".join([f"path,{name},source_{name}\n", *rows]))
         assert counts(embed(manifest, out)) == (1, n_rows - 1, 0, 0, 0, n_rows)
-    found = open_features(out).rows
-    assert [found[f"{prefix}{name}"].to_pylist() for prefix in ("source_source_", "source_")] == [
+    actual = open_features(out).rows
+    assert [actual[f"{prefix}{name}"].to_pylist() for prefix in ("source_source_", "source_")] == [
         ["a1", "b1"],
         ["a2", "b2"],
     ]

@@ -132,8 +132,10 @@ def test_many_are_read_at_once(photos, bucket):
 
     bucket.put_folder(photos, "p")
     meeting = threading.Barrier(8)
-    found = list(files.map_uris(lambda place: meeting.wait(20) >= 0 and place, [f"{bucket.url}/{n}" for n in range(8)]))
-    assert found == [f"{bucket.url}/{number}" for number in range(8)]
+    actual = list(
+        files.map_uris(lambda place: meeting.wait(20) >= 0 and place, [f"{bucket.url}/{n}" for n in range(8)])
+    )
+    assert actual == [f"{bucket.url}/{number}" for number in range(8)]
 
 
 def write_shard(images):
@@ -190,8 +192,8 @@ def test_manifests(photos, bucket, tmp_path):
     csv.writer(text).writerows([["path", "label"], ["a/1.jpg", "x"], ["gone.jpg", "y"]])
     bucket.put("p/images.csv", text.getvalue().encode())
     data = (photos / "a" / "1.jpg").read_bytes()
-    found, contents = rows(f"{bucket.url}/p/images.csv")
-    assert (found[0]["id"], found[0]["label"], contents) == ("a/1.jpg", "x", [data])
+    actual, contents = rows(f"{bucket.url}/p/images.csv")
+    assert (actual[0]["id"], actual[0]["label"], contents) == ("a/1.jpg", "x", [data])
     assert len(open_source(f"{bucket.url}/p/images.csv", SourceOptions()).listing.failures) == 1
     (tmp_path / "list.txt").write_text(f"{bucket.url}/p/a/1.jpg\n")
     assert rows(str(tmp_path / "list.txt"))[1] == [data]

@@ -37,8 +37,8 @@ def pack(folder, names):
 
 def listed(source, prefix="", **options):
     """List a source: the ids of its images, sorted."""
-    found = open_source(str(source), SourceOptions(**options)).listing.images["id"].to_pylist()
-    return sorted(name.removeprefix(prefix) for name in found)
+    actual = open_source(str(source), SourceOptions(**options)).listing.images["id"].to_pylist()
+    return sorted(name.removeprefix(prefix) for name in actual)
 
 
 def test_hidden_in_a_folder(named_photos):

@@ -50,17 +50,17 @@ def test_modes(mode):
     """A PIL image of any mode decodes to what it looks like over white."""
     image = Image.fromarray(pixels(1, 9, 7)) if mode == "I;16" else Image.fromarray(pixels(1, 9, 7, 3))
     image = Image.fromarray(np.asarray(image, np.uint16) * 257) if mode == "I;16" else image.convert(mode)
-    _, (found,) = opened([image])
-    wanted = image if mode in ("CMYK", "YCbCr", "HSV") else Image.open(io.BytesIO(encoded(image)))
-    expected = np.asarray(decode(encoded(wanted.convert("RGB") if wanted is image else wanted), side_px=500)[0])
-    assert np.abs(found.astype(int) - expected).max() <= 1
+    _, (actual,) = opened([image])
+    target = image if mode in ("CMYK", "YCbCr", "HSV") else Image.open(io.BytesIO(encoded(image)))
+    expected = np.asarray(decode(encoded(target.convert("RGB") if target is image else target), side_px=500)[0])
+    assert np.abs(actual.astype(int) - expected).max() <= 1
 
 
 def test_palette_transparency():
     """A transparent colour of a palette lies over white, as in the file."""
     data = encoded(Image.fromarray(pixels(2, 9, 7, 3)).convert("P"), transparency=5)
-    _, (found,) = opened([Image.open(io.BytesIO(data))])
-    assert np.array_equal(found, np.asarray(decode(data, side_px=500)[0]))
+    _, (actual,) = opened([Image.open(io.BytesIO(data))])
+    assert np.array_equal(actual, np.asarray(decode(data, side_px=500)[0]))
 
 
 def test_orientation():
@@ -69,9 +69,9 @@ def test_orientation():
     exif = Image.Exif()
     exif[274] = 6
     data = encoded(image, exif=exif)
-    _, (found,) = opened([Image.open(io.BytesIO(data))])
-    assert found.shape == (16, 8, 3)
-    assert np.array_equal(found, np.asarray(decode(data, side_px=500)[0]))
+    _, (actual,) = opened([Image.open(io.BytesIO(data))])
+    assert actual.shape == (16, 8, 3)
+    assert np.array_equal(actual, np.asarray(decode(data, side_px=500)[0]))
 
 
 def test_names_labels_and_columns(tmp_path):
@@ -99,8 +99,8 @@ def test_named_by_a_dict():
     images = {"a": pixels(5, 9, 7, 3), "b": pixels(6, 9, 7, 3)}
     with pytest.raises(InputError, match=r"pass images\.items\(\)"):
         opened(images)
-    found, decoded = opened(images.items())
-    assert [image["id"] for image in found] == ["a", "b"]
+    actual, decoded = opened(images.items())
+    assert [image["id"] for image in actual] == ["a", "b"]
     assert all(np.array_equal(one, other) for one, other in zip(decoded, images.values(), strict=True))
 
 
@@ -175,9 +175,9 @@ def test_channels_first(shape, hint, n_images, kind):
 
 def test_channels_first_in_a_list():
     """Of images one by one it is a failure of those alone, with the same words."""
-    found = opened([pixels(0, 9, 7, 3), pixels(1, 3, 9, 7), pixels(2, 1, 9, 7)])[1]
-    assert [isinstance(one, ImageError) for one in found] == [False, True, True]
-    assert "numpy.moveaxis(image, 0, -1)" in found[1].message
+    actual = opened([pixels(0, 9, 7, 3), pixels(1, 3, 9, 7), pixels(2, 1, 9, 7)])[1]
+    assert [isinstance(one, ImageError) for one in actual] == [False, True, True]
+    assert "numpy.moveaxis(image, 0, -1)" in actual[1].message
 
 
 def test_grey_with_alpha():

@@ -69,7 +69,7 @@ def test_url_of_a_file(folder):
 
 
 @pytest.mark.parametrize(
-    ("pattern", "found"),
+    ("pattern", "actual"),
     [
         ("photos/*", ["a.jpg", "b.jpg"]),
         ("photos/**", ["a.jpg", "b.jpg", "in/c.jpg"]),
@@ -78,11 +78,11 @@ def test_url_of_a_file(folder):
         ("photos/i?/*", ["in/c.jpg"]),
     ],
 )
-def test_globs(pattern, found, folder):
+def test_globs(pattern, actual, folder):
     """A pattern's images are named by their paths below its fixed part; what is no image is counted."""
     write(folder, "photos/a.jpg", "photos/b.jpg", "photos/in/c.jpg")
     (folder / "photos" / "README.md").write_text("Photographs.")
-    assert ids(pattern) == found
+    assert ids(pattern) == actual
 
 
 def test_glob_counts_what_is_no_image(folder):

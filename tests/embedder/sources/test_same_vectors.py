@@ -110,15 +110,15 @@ def content(source, out, backbone, **options):
     request, job = BackboneRequest(handle=str(backbone)), JobOptions(source=SourceOptions(), **options)
     embed_source(source, out, request=request, options=job)
     table = open_features(out)
-    found = zip(table.rows["sha256"].to_pylist(), table.labels, table.embeddings(), strict=True)
-    return {sha: (label, vector) for sha, label, vector in found}
+    actual = zip(table.rows["sha256"].to_pylist(), table.labels, table.embeddings(), strict=True)
+    return {sha: (label, vector) for sha, label, vector in actual}
 
 
-def check_same(found, expected):
+def check_same(actual, expected):
     """Hold two sources' contents against each other."""
-    assert found.keys() == expected.keys()
-    assert all(found[sha][0] == expected[sha][0] for sha in expected)
-    differences = [np.abs(found[sha][1] - expected[sha][1]).max() for sha in expected]
+    assert actual.keys() == expected.keys()
+    assert all(actual[sha][0] == expected[sha][0] for sha in expected)
+    differences = [np.abs(actual[sha][1] - expected[sha][1]).max() for sha in expected]
     assert max(differences) < 1e-4
 
 
@@ -152,14 +152,14 @@ def test_again(form, images, tiny, tmp_path):
 @pytest.fixture(scope="module")
 def cifar(shared_data):
     """The 10,000 images of the CIFAR-10 test set as (name, label, bytes)."""
-    found = {}
+    actual = {}
     for path in sorted((shared_data / "images" / "cifar10_test_webdataset").glob("*.tar")):
         with tarfile.open(path) as shard:
             for member in shard:
-                found[member.name] = shard.extractfile(member).read()
+                actual[member.name] = shard.extractfile(member).read()
     return [
-        (name.removesuffix(".jpg"), found[name.replace(".jpg", ".cls")].decode().strip(), data)
-        for name, data in found.items()
+        (name.removesuffix(".jpg"), actual[name.replace(".jpg", ".cls")].decode().strip(), data)
+        for name, data in actual.items()
         if name.endswith(".jpg")
     ]
 

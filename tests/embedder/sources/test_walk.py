@@ -38,9 +38,9 @@ def test_agrees_with_glob(parts, tree):
     """A pattern matches the files that Python's glob finds."""
     pattern = "/".join([glob.escape(str(tree)), *parts])
     one = GlobPattern(pattern)
-    found = filter(one.matches, Walk(one.base, SourceOptions(), one.enters).files())
+    actual = filter(one.matches, Walk(one.base, SourceOptions(), one.enters).files())
     expected = set(glob.glob(pattern, recursive=True))  # noqa: PTH207  the judge
-    assert sorted(found) == sorted(path for path in expected if not Path(path).is_dir())
+    assert sorted(actual) == sorted(path for path in expected if not Path(path).is_dir())
 
 
 def test_enters_only_folders_that_may_match(tree, monkeypatch):

@@ -34,8 +34,8 @@ def write(tmp_path):
 def rows_of(spec):
     """(path, **options) -> the rows of its parts as one table, and the failures."""
 
-    def read(path, **asked):
-        options = VectorOptions(**asked)
+    def read(path, **requested):
+        options = VectorOptions(**requested)
         files = open_vectors(path, options)
         mapping = map_columns(files, options, dataclasses.replace(spec, dim=find_width(files)))
         made = [mapping.to_rows(chunk) for _, chunks in read_chunks(files) for chunk in chunks]
@@ -460,9 +460,9 @@ def test_a_file_without_vectors(tmp_path, write):
     """The file is named, whichever column is asked for."""
     write("t/0.parquet")
     pq.write_table(pa.table({"vec": ["x"]}), tmp_path / "t" / "1.parquet")
-    for asked in (ASKED, VectorOptions(embedding="vec")):
+    for requested in (ASKED, VectorOptions(embedding="vec")):
         with pytest.raises(InputError, match=r"1\.parquet has none there, only: vec\.") as caught:
-            open_vectors(tmp_path / "t", asked)
+            open_vectors(tmp_path / "t", requested)
         assert caught.value.hint == "Write it anew with the column vec, or move it to another folder."
 
 

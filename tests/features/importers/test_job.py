@@ -18,8 +18,8 @@ N_ROWS = 10_000
 BAD_ROWS = [3, 4095, 4096, 9999]
 
 
-def _run(path, out, *, force=False, **asked):
-    return import_vectors(path, out, options=VectorOptions(**asked), force=force)
+def _run(path, out, *, force=False, **requested):
+    return import_vectors(path, out, options=VectorOptions(**requested), force=force)
 
 
 def _counts(document):
@@ -299,9 +299,9 @@ def test_a_broken_file_leaves_nothing(tmp_path):
 
 def test_progress(npy, tmp_path):
     """Progress is told at the start and after each piece, in rows."""
-    told = []
-    import_vectors(npy, tmp_path / "out", options=ASKED, progress=lambda done, total: told.append((done, total)))
-    assert told == [(0, N_ROWS), (4096, N_ROWS), (8192, N_ROWS), (N_ROWS, N_ROWS)]
+    message = []
+    import_vectors(npy, tmp_path / "out", options=ASKED, progress=lambda done, total: message.append((done, total)))
+    assert message == [(0, N_ROWS), (4096, N_ROWS), (8192, N_ROWS), (N_ROWS, N_ROWS)]
 
 
 def test_memory_stays_flat(tmp_path):

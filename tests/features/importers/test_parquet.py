@@ -43,7 +43,7 @@ def test_other_columns_hold_no_vectors(kind, tmp_path):
 def test_embedding_is_the_usual_name(tmp_path):
     """Of several columns of lists `embedding` is taken, unless another is asked for."""
     schema = _schema(a=LISTS["list"], embedding=LISTS["list"])
-    assert [choose_embedding(tmp_path, [schema], asked) for asked in (None, "a")] == ["embedding", "a"]
+    assert [choose_embedding(tmp_path, [schema], requested) for requested in (None, "a")] == ["embedding", "a"]
 
 
 def test_several_columns_of_lists(tmp_path):
@@ -192,14 +192,14 @@ NUMBERED = {
 @pytest.mark.parametrize("columns", NUMBERED)
 def test_advice_on_columns_of_numbers(columns, tmp_path):
     """So are vectors of which each number is a column of its own, few or many, whatever else is there."""
-    values, wanted = NUMBERED[columns]
+    values, expected = NUMBERED[columns]
     path = tmp_path / "v.parquet"
     pq.write_table(pa.table({"file": ["a"], **values}), path)
     with pytest.raises(InputError, match=r"has none") as caught:
         choose_embedding(path, [pq.read_schema(path)], None)
     assert "columns of one number each" in caught.value.hint
     _follow(caught.value.hint, tmp_path)
-    assert pq.read_table(tmp_path / "vectors.parquet")["embedding"].to_pylist() == [[*map(float, wanted)]]
+    assert pq.read_table(tmp_path / "vectors.parquet")["embedding"].to_pylist() == [[*map(float, expected)]]
 
 
 def test_advice_on_columns_that_pandas_numbers(tmp_path):

@@ -89,8 +89,8 @@ def test_no_flipped_bit_is_read(made, tmp_path):
     whole, table = outcome(frieze.evaluate, made / "head", made / "features"), made / "features"
     out = tmp_path / "p.parquet"
     for file in flips(made / "head"):
-        found = outcome(frieze.evaluate, made / "head", table)
-        assert found == (None if file in READ else whole)
+        actual = outcome(frieze.evaluate, made / "head", table)
+        assert actual == (None if file in READ else whole)
         predicted = outcome(frieze.predict, made / "head", table, out=out, force=True)
         assert (predicted is None) == (file in READ - {"split.parquet"})
 
@@ -135,8 +135,8 @@ def test_a_head_that_lists_no_files_is_read(made, run, tmp_path):
     result = run("verify", GOLDEN)
     assert (result.exit_code, "listed no hashes of its files" in result.stderr) == (0, True)
     vectors = np.array([[1.012573, -0.01321049, 0.06404226, 0.01049001], [-0.0661528, 1.093505, 0.00490546, 0.2002393]])
-    found = frieze.open_head(GOLDEN).probabilities(vectors.astype("f4"))
-    np.testing.assert_allclose(found, [[0.98276043, 0.0172396], [0.01427896, 0.985721]], atol=1e-5)
+    actual = frieze.open_head(GOLDEN).probabilities(vectors.astype("f4"))
+    np.testing.assert_allclose(actual, [[0.98276043, 0.0172396], [0.01427896, 0.985721]], atol=1e-5)
 
 
 def test_no_flipped_bit_of_an_older_head_ends_in_a_traceback(tmp_path):

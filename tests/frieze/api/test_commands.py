@@ -211,7 +211,7 @@ def test_hits_in_a_file(suffix, world, run_json, tmp_path):
     read = {"parquet": pd.read_parquet, "csv": pd.read_csv, "jsonl": functools.partial(pd.read_json, lines=True)}
     table = read[suffix](out)
     assert (code, document["out"], table["rank"].tolist()) == (0, str(out), [1, 2, 3, 1, 2, 3])
-    hits = [hit for found in document["queries"] for hit in found["hits"]]
+    hits = [hit for actual in document["queries"] for hit in actual["hits"]]
     assert table["id"].tolist() == [hit["id"] for hit in hits]
     np.testing.assert_allclose(table["score"], [hit["score"] for hit in hits], rtol=1e-6)
     assert table["width"].tolist() == [64] * 6

@@ -16,8 +16,8 @@ def lower(world, tmp_path, skip_without_bfloat16):
 
 def test_query_of_a_lower_precision(lower, world):
     """An image is searched for in the precision of its index, and finds itself."""
-    (found,) = frieze.search(lower / "low.index", world / "photos" / "red" / "1.png", k=1)["queries"]
-    assert (found["hits"][0]["id"], round(found["hits"][0]["score"], 3)) == ("red/1.png", 1.0)
+    (actual,) = frieze.search(lower / "low.index", world / "photos" / "red" / "1.png", k=1)["queries"]
+    assert (actual["hits"][0]["id"], round(actual["hits"][0]["score"], 3)) == ("red/1.png", 1.0)
 
 
 def test_verify_of_a_lower_precision(lower):

@@ -159,11 +159,11 @@ def embedded(tuned, pictures):
 
 def test_evaluate_repeats_the_figures(tuned, embedded):
     """Embedded with the model and evaluated, the held-out images have exactly the figures of the run."""
-    found = frieze.evaluate(tuned[0], embedded)
+    actual = frieze.evaluate(tuned[0], embedded)
     same = ("accuracy", "macro_f1", "confidence_interval", "n_test", "n_train", "head", "classes", "fit_seconds")
-    assert {name: found[name] for name in same} == {name: tuned[1][name] for name in same}
-    assert found["expected_calibration_error"] == pytest.approx(tuned[1]["expected_calibration_error"], abs=1e-4)
-    assert (found["rows"], found["stale"]) == ("held-out", None)
+    assert {name: actual[name] for name in same} == {name: tuned[1][name] for name in same}
+    assert actual["expected_calibration_error"] == pytest.approx(tuned[1]["expected_calibration_error"], abs=1e-4)
+    assert (actual["rows"], actual["stale"]) == ("held-out", None)
 
 
 def test_predict_and_export_take_the_model(tuned, embedded, pictures, tmp_path):
@@ -191,10 +191,10 @@ def test_info_and_verify_know_it(tuned):
 @pytest.mark.slow
 def test_it_can_be_fine_tuned_again(tuned, embedded, tmp_path):
     """From the model's own table and head training continues where the model was."""
-    found = frieze.finetune(
+    actual = frieze.finetune(
         embedded, out=tmp_path / "again", head=tuned[0], **QUICK | {"unfreeze": "top/*", "epochs": 1}
     )
-    assert (found["probe_accuracy"], found["unfrozen"]) == (tuned[1]["accuracy"], "2 of 14 variables")
+    assert (actual["probe_accuracy"], actual["unfrozen"]) == (tuned[1]["accuracy"], "2 of 14 variables")
 
 
 def test_the_page(tuned):
@@ -218,8 +218,8 @@ def test_from_images(pictures, residual, tuned, tmp_path):
 @pytest.mark.slow
 def test_kept_maps_change_nothing(table, probe, tuned, tmp_path, capsys):
     """With --cache the frozen part runs once, and the losses are those of the whole network but for float16."""
-    found = frieze.finetune(table, out=tmp_path / "m", head=probe, cache=True, **QUICK)
-    one, other = ([epoch["val_loss"] for epoch in document["history"]] for document in (found, tuned[1]))
+    actual = frieze.finetune(table, out=tmp_path / "m", head=probe, cache=True, **QUICK)
+    one, other = ([epoch["val_loss"] for epoch in document["history"]] for document in (actual, tuned[1]))
     assert np.allclose(one, other, atol=0.02)
     assert re.search(r"Cached activations take up to \d+(\.\d)?KB on disk\.", capsys.readouterr().err)
 
@@ -525,9 +525,9 @@ def test_augmented_images_go_on_as_they_would_have(table, probe, tmp_path, stop)
 def test_a_probe_for_comparison_takes_means(pictures, residual, tmp_path):
     """Where a new head of hidden layers takes maps as they are, the probe beside it takes the mean of each."""
     options = QUICK | {"layer": "top:flatten", "unfreeze": "top", "layers": "6", "epochs": 1}
-    found = frieze.finetune(pictures, out=tmp_path / "m", backbone=str(residual), **options)
+    actual = frieze.finetune(pictures, out=tmp_path / "m", backbone=str(residual), **options)
     frieze.embed(pictures, out=tmp_path / "f", backbone=str(residual), layer="top")
-    assert found["probe_accuracy"] == frieze.train(tmp_path / "f", out=tmp_path / "head")["accuracy"]
+    assert actual["probe_accuracy"] == frieze.train(tmp_path / "f", out=tmp_path / "head")["accuracy"]
     assert frieze.open_head(tmp_path / "m").spec.dim == 6 * 6 * 12
 
 

@@ -78,8 +78,8 @@ def test_the_model_is_what_was_scored(options, tmp_path):
     """Embedded with the model and evaluated, the held-out photographs have the accuracy of the run."""
     document = frieze.finetune(**options | {"epochs": 1}, out=tmp_path / "m")
     frieze.embed(options["source"], out=tmp_path / "f", backbone=str(tmp_path / "m"))
-    found = frieze.evaluate(tmp_path / "m", tmp_path / "f")
-    assert (found["n_test"], found["accuracy"]) == (document["n_test"], pytest.approx(document["accuracy"], abs=0.03))
+    actual = frieze.evaluate(tmp_path / "m", tmp_path / "f")
+    assert (actual["n_test"], actual["accuracy"]) == (document["n_test"], pytest.approx(document["accuracy"], abs=0.03))
 
 
 def test_statistics_of_a_saved_model_stay(options, data_dir, tmp_path, tf):

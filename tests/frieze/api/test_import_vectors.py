@@ -85,8 +85,8 @@ def test_each_kind_is_searched(line, run_json, tmp_path, vectors):
         assert run_json(*words)[0] == 0
     _, document = run_json("search", tmp_path / "i", f"id:{NAMES[3]}", tmp_path / "query.npy", "-k", 5)
     expected, _ = top_k(vectors[[3, 40]], vectors, k=5)
-    found = [[hit["id"] for hit in query["hits"]] for query in document["queries"]]
-    assert found == [[NAMES[row] for row in rows] for rows in expected]
+    actual = [[hit["id"] for hit in query["hits"]] for query in document["queries"]]
+    assert actual == [[NAMES[row] for row in rows] for rows in expected]
 
 
 def test_a_second_run_has_nothing_to_do(line, run_json):

@@ -57,8 +57,8 @@ def heads(folder):
     ways = {"stored": {}, "column": {"label": "kind"}, "file": {"labels": folder / "mine.csv", "label": "kind"}}
     options = {"head": "prototype"}
     return {
-        way: frieze.train(folder / "a.features", out=folder / f"{way}.head", **asked, **options)
-        for way, asked in ways.items()
+        way: frieze.train(folder / "a.features", out=folder / f"{way}.head", **requested, **options)
+        for way, requested in ways.items()
     }
 
 
@@ -221,8 +221,8 @@ def test_audit_looks_through_a_file(folder, run_json, tmp_path):
     (tmp_path / "k.csv").write_text("id,label\n" + "".join(f"{n},{k}\n" for n, k in zip(IDS, kinds, strict=True)))
     line = ("audit", folder / "a.features", "--out", tmp_path / "f.parquet", "--labels", tmp_path / "k.csv")
     code, document = run_json(*line)
-    found = [(row["id"], row["label"], row["suggested"]) for row in document["first"]["label"]]
-    assert (code, found[0], document["unmatched_labels"]) == (0, ("04", "old", "young"), 0)
+    actual = [(row["id"], row["label"], row["suggested"]) for row in document["first"]["label"]]
+    assert (code, actual[0], document["unmatched_labels"]) == (0, ("04", "old", "young"), 0)
     assert document["labels"] == {"file": str(tmp_path / "k.csv"), "column": "label"}
 
 

@@ -26,10 +26,10 @@ def test_points_are_principal_components(world, mapped):
     table = frieze.open_features(world / "photos.features")
     expected = PCA(2).fit_transform(unit_rows(table.embeddings()))
     expected = (expected - (expected.min(0) + expected.max(0)) / 2) / np.ptp(expected, axis=0).max()
-    found = np.array([mapped[1]["x"], mapped[1]["y"]]).T - 0.5
+    actual = np.array([mapped[1]["x"], mapped[1]["y"]]).T - 0.5
     for axis in range(2):
-        assert abs(np.corrcoef(found[:, axis], expected[:, axis])[0, 1]) > 0.999
-        assert np.ptp(found[:, axis]) == pytest.approx(np.ptp(expected[:, axis]), abs=0.01)
+        assert abs(np.corrcoef(actual[:, axis], expected[:, axis])[0, 1]) > 0.999
+        assert np.ptp(actual[:, axis]) == pytest.approx(np.ptp(expected[:, axis]), abs=0.01)
 
 
 def test_facts(world, mapped):

@@ -40,8 +40,8 @@ def table(source, tmp_path):
 
 def labels(table):
     """Return id -> label."""
-    found = open_features(table)
-    return dict(zip(found.ids, found.labels, strict=True))
+    actual = open_features(table)
+    return dict(zip(actual.ids, actual.labels, strict=True))
 
 
 FIXED = {"a/0.png": "b", "a/1.png": "a", "b/2.png": "a", "b/3.png": "b"}

@@ -166,9 +166,9 @@ def test_options_that_fine_tuning_keeps(before, now, remembered):
     """It is as with `train --force`: what is left out is as before, and what is of another backbone goes with it."""
     from frieze.api.remembered_training import FINETUNE_DEFAULTS, resolve_finetune_options
 
-    found = resolve_finetune_options(dict.fromkeys(FINETUNE_DEFAULTS) | now, before)
-    assert found.remembered == remembered
-    assert found.options.keys() == FINETUNE_DEFAULTS.keys()
+    actual = resolve_finetune_options(dict.fromkeys(FINETUNE_DEFAULTS) | now, before)
+    assert actual.remembered == remembered
+    assert actual.options.keys() == FINETUNE_DEFAULTS.keys()
 
 
 def test_the_options_of_a_fine_tuning_are_those_of_the_function():

@@ -64,9 +64,9 @@ def test_starts_and_stops(world, tmp_path, ended_by):
         lines = []
         for text in server.stderr:
             lines.append(text)
-            if found := re.search(r"30 images at (http://127\.0\.0\.1:\d+)", text):
+            if actual := re.search(r"30 images at (http://127\.0\.0\.1:\d+)", text):
                 break
-        (hit,) = httpx2.get(f"{found[1]}/search?id=red/0.png&k=1").json()["queries"][0]["hits"]
+        (hit,) = httpx2.get(f"{actual[1]}/search?id=red/0.png&k=1").json()["queries"][0]["hits"]
         assert hit["id"] == "red/0.png"
         server.send_signal(ended_by)
         lines += server.stderr.readlines()

@@ -72,9 +72,9 @@ def test_readers(world, photos, url, embedded, tmp_path):
     trained = frieze.train(url, out=tmp_path / "head")
     assert trained["accuracy"] == frieze.evaluate(tmp_path / "head", url)["accuracy"]
     assert frieze.predict(tmp_path / "head", url, out=tmp_path / "p.parquet")["rows"] == 30
-    found = frieze.search(tmp_path / "photos.index", "id:red/0.png", k=3)["queries"][0]["hits"]
-    wanted = frieze.search(world / "photos.index", "id:red/0.png", k=3)["queries"][0]["hits"]
-    assert [hit["id"] for hit in found] == [hit["id"] for hit in wanted]
+    actual = frieze.search(tmp_path / "photos.index", "id:red/0.png", k=3)["queries"][0]["hits"]
+    expected = frieze.search(world / "photos.index", "id:red/0.png", k=3)["queries"][0]["hits"]
+    assert [hit["id"] for hit in actual] == [hit["id"] for hit in expected]
     assert frieze.open_index(tmp_path / "photos.index").staleness() is None
     with open_writer(BucketPath(url), read_manifest(BucketPath(url))) as writer:
         writer.update(parts=writer.manifest.parts[1:])

@@ -14,19 +14,19 @@ def test_the_same_tensorflow(tf):
     assert quiet.import_tensorflow() is tf is sys.modules["tensorflow"]
 
 
-@pytest.mark.parametrize(("environment", "wanted"), [({}, "3 3"), ({"TF_NUM_INTRAOP_THREADS": "1"}, "0 3")])
-def test_threads(environment, wanted, monkeypatch):
+@pytest.mark.parametrize(("environment", "expected"), [({}, "3 3"), ({"TF_NUM_INTRAOP_THREADS": "1"}, "0 3")])
+def test_threads(environment, expected, monkeypatch):
     """TensorFlow takes a thread a core that the process may use, unless the environment says how many."""
     monkeypatch.setattr(quiet, "count_cores", lambda: 3)
     for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    told = types.SimpleNamespace(intra=0, inter=0)
-    told.set_intra_op_parallelism_threads = lambda n: setattr(told, "intra", n)
-    told.set_inter_op_parallelism_threads = lambda n: setattr(told, "inter", n)
-    quiet._set_threads(told)
-    assert f"{told.intra} {told.inter}" == wanted
+    message = types.SimpleNamespace(intra=0, inter=0)
+    message.set_intra_op_parallelism_threads = lambda n: setattr(message, "intra", n)
+    message.set_inter_op_parallelism_threads = lambda n: setattr(message, "inter", n)
+    quiet._set_threads(message)
+    assert f"{message.intra} {message.inter}" == expected
 
 
 def test_threads_are_set(tf):

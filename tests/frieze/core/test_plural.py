@@ -27,5 +27,5 @@ def test_counted(n, words, expected):
 def test_nobody_else_makes_plurals():
     """No other module puts an `s` behind a word by itself."""
     own = re.compile(r"""['"]s['"] if """)
-    found = [str(path) for room in ROOMS for path in (ROOT / room).rglob("*.py") if own.search(path.read_text())]
-    assert found == []
+    actual = [str(path) for room in ROOMS for path in (ROOT / room).rglob("*.py") if own.search(path.read_text())]
+    assert actual == []

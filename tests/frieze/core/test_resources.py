@@ -143,8 +143,8 @@ def test_threads_that_the_user_allows(value, cores, monkeypatch):
 def test_free_memory_of_the_machine():
     """Without a container's limit what the machine has available counts."""
     lines = Path("/proc/meminfo").read_text().splitlines() if Path("/proc/meminfo").exists() else []
-    told = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
-    assert not told or abs(free_memory() - told[0]) < 2 << 30
+    message = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
+    assert not message or abs(free_memory() - message[0]) < 2 << 30
 
 
 @pytest.mark.parametrize(("limit", "free"), [("3000", 1000), ("1000", 0)])
@@ -207,8 +207,8 @@ def test_the_peak_of_what_started_a_process_does_not_count():
     """A small program that a large one starts has a small peak."""
     block = bytearray(b"x") * 200_000_000
     code = "from frieze.core.resources import peak_memory; print(peak_memory())"
-    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert len(block) > int(found.stdout)
+    actual = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert len(block) > int(actual.stdout)
 
 
 def test_where_the_memory_held_is_not_told():

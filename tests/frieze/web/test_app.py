@@ -22,11 +22,11 @@ def test_search_by_id(page, world):
 def test_search_by_image(page, world):
     """An uploaded image finds what the command finds, with the head's prediction."""
     path = world / "photos" / "green" / "4.png"
-    (found,) = page.post("/search", params={"name": str(path), "k": 4}, content=path.read_bytes()).json()["queries"]
+    (actual,) = page.post("/search", params={"name": str(path), "k": 4}, content=path.read_bytes()).json()["queries"]
     (expected,) = frieze.search(world / "photos.index", path, k=4)["queries"]
-    assert found.pop("prediction")["label"] == "green"
-    assert [hit["id"] for hit in found["hits"]] == [hit["id"] for hit in expected["hits"]]
-    scores = ([hit["score"] for hit in one["hits"]] for one in (found, expected))
+    assert actual.pop("prediction")["label"] == "green"
+    assert [hit["id"] for hit in actual["hits"]] == [hit["id"] for hit in expected["hits"]]
+    scores = ([hit["score"] for hit in one["hits"]] for one in (actual, expected))
     assert next(scores) == pytest.approx(next(scores), abs=1e-5)
 
 
@@ -70,10 +70,10 @@ def test_browse(page):
 
 def test_duplicates(later, world):
     """The groups are those of the command."""
-    found = later("/duplicates").json()
+    actual = later("/duplicates").json()
     expected = frieze.duplicates(world / "photos.index")
-    assert found == {name: expected[name] for name in found}
-    assert {"groups", "rows", "n_duplicates", "min_score"} <= set(found)
+    assert actual == {name: expected[name] for name in actual}
+    assert {"groups", "rows", "n_duplicates", "min_score"} <= set(actual)
 
 
 def test_mistakes(later, world, collection):

@@ -23,8 +23,8 @@ def operations(world, tmp_path_factory):
     thumbnails = tmp_path_factory.mktemp("cache") / "thumbnails.sqlite"
     collection = open_collection(world / "photos.index", world / "photos.head", thumbnails)
     schema = schemathesis.openapi.from_asgi("/openapi.json", make_app(collection, hosts=frozenset({"testserver"})))
-    found = (one.ok() for one in schema.get_all_operations())
-    yield {f"{one.method.upper()} {one.path}": one for one in found}
+    actual = (one.ok() for one in schema.get_all_operations())
+    yield {f"{one.method.upper()} {one.path}": one for one in actual}
     collection.close()
 
 

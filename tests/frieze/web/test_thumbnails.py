@@ -46,7 +46,7 @@ def test_made_once(pictures, monkeypatch):
     """A thumbnail is drawn once, also for the next process; another version of the image is drawn again."""
     drawn = []
     real = thumbnails.draw
-    monkeypatch.setattr(thumbnails, "draw", lambda *asked: drawn.append(asked) or real(*asked))
+    monkeypatch.setattr(thumbnails, "draw", lambda *requested: drawn.append(requested) or real(*requested))
     uri = str(pictures / "0.png")
     for version in ("a", "a", "b"):
         Thumbnails(pictures / "cache").get(uri, version)

@@ -263,8 +263,8 @@ def test_recall_of_a_small_table_is_unbiased(broad, tmp_path, write_table):
     document = build_index(write_table(tmp_path / "t", embeddings), tmp_path / "i", kind="pca-pq")
     ids, _ = open_index(tmp_path / "i").top_k(queries, 10)
     expected, _ = top_k(unit_rows(queries), unit_rows(embeddings), k=10)
-    found = np.array([[int(name.rpartition("-")[2].removesuffix(".jpg")) for name in row] for row in ids])
-    true = np.mean([np.isin(*pair).mean() for pair in zip(expected, found, strict=True)])
+    actual = np.array([[int(name.rpartition("-")[2].removesuffix(".jpg")) for name in row] for row in ids])
+    true = np.mean([np.isin(*pair).mean() for pair in zip(expected, actual, strict=True)])
     low, high = document["recall_interval"]
     assert low - 0.005 <= true <= high + 0.005
     assert high - low < 0.03

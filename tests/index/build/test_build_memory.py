@@ -30,7 +30,7 @@ def large(tmp_path_factory, clustered, write_table):
 def test_build_keeps_its_memory_limit(size, tmp_path, large):
     """Building takes no more memory than its limit, though the embeddings alone take more."""
     command = [sys.executable, "-c", _BUILD, large.path, tmp_path / "i", size]
-    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    assert found["beyond"] <= parse_size(size)
-    assert found["recall"] >= 0.95
-    assert found["kind"] != "exact"
+    actual = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert actual["beyond"] <= parse_size(size)
+    assert actual["recall"] >= 0.95
+    assert actual["kind"] != "exact"

@@ -33,9 +33,9 @@ def slow(monkeypatch):
 def rates(monkeypatch):
     """`rates(pq=900, ivf=None)`: queries a second of each kind; None where it misses the target."""
 
-    def set_up(**found):
+    def set_up(**actual):
         def tune(searcher, _, *, target, **__):
-            rate = found.get(searcher.kind.replace("-", "_"), 1)
+            rate = actual.get(searcher.kind.replace("-", "_"), 1)
             return Tuned(SearchParams(3, 2), 0.5 if rate is None else 0.97, rate is not None, float(rate or 0))
 
         monkeypatch.setattr(trials, "tune", tune)
@@ -197,9 +197,9 @@ def test_many_rows_are_tried_on_a_sample(build_request, rates, monkeypatch):
     """Kinds are compared on a sample of a large collection, and the best is built with all rows."""
     monkeypatch.setattr(trials, "_TRIED_ROWS", 800)
     rates(pq=900)
-    found = try_kinds(build_request)
-    assert (found[0].kind, found[0].recipe) == ("pq", "IVF51,PQ8x4fsr")
-    assert all(trial.searcher is None for trial in found)
+    actual = try_kinds(build_request)
+    assert (actual[0].kind, actual[0].recipe) == ("pq", "IVF51,PQ8x4fsr")
+    assert all(trial.searcher is None for trial in actual)
     monkeypatch.setattr(choose_kind, "time_exact", lambda _: Speed(500.0, 2.0))
     assert choose(build_request, "auto").searcher.faiss_index.ntotal == 2_000
 
@@ -234,10 +234,10 @@ def test_only_the_best_trial_is_kept(build_request, rates):
 
 def test_trials_measure_real_indexes(build_request):
     """On real vectors most kinds meet the target, and their recall is at least the target."""
-    found = {trial.kind: trial for trial in try_kinds(build_request)}
-    assert set(found) == set(KINDS) - {"exact"}
-    assert np.mean([trial.meets_target for trial in found.values()]) > 0.8
-    assert all(trial.tuned.recall >= 0.95 for trial in found.values() if trial.meets_target)
+    actual = {trial.kind: trial for trial in try_kinds(build_request)}
+    assert set(actual) == set(KINDS) - {"exact"}
+    assert np.mean([trial.meets_target for trial in actual.values()]) > 0.8
+    assert all(trial.tuned.recall >= 0.95 for trial in actual.values() if trial.meets_target)
 
 
 def test_a_kind_that_builds_slowly(build_request, slow, rates, monkeypatch):

@@ -28,8 +28,8 @@ def gaussian(n_rows, dim, *, seed=0):
 def recall_of_new(searcher, queries, embeddings, k):
     """Measure the recall of queries that are not in the table."""
     _, exact = top_k(queries, embeddings, k=k)
-    _, found = searcher.search(queries, k=k)
-    return (found >= exact[:, -1:] - 1e-6).mean()
+    _, actual = searcher.search(queries, k=k)
+    return (actual >= exact[:, -1:] - 1e-6).mean()
 
 
 def assert_unbiased(n_rows, dim, target, seed, n_times=1):
@@ -134,8 +134,8 @@ def test_full_search_has_recall_one(graph):
 def test_left_out_rows_are_never_found(graph):
     """Rows that are left out are never found, also where the graph returns too few and all rows are searched."""
     searcher, ground_truth = graph
-    found, _ = searcher.search(ground_truth.queries, k=940)
-    assert not np.isin(found, ground_truth.left_out).any()
+    actual, _ = searcher.search(ground_truth.queries, k=940)
+    assert not np.isin(actual, ground_truth.left_out).any()
 
 
 def test_left_out_rows_are_added(graph):
@@ -144,8 +144,8 @@ def test_left_out_rows_are_added(graph):
     assert searcher.share == 0.95
     searcher.add(ground_truth.rows, ground_truth.queries)
     searcher.search_params = SearchParams(200, 2)
-    found, _ = searcher.search(ground_truth.queries, k=1)
-    assert (found[:, 0] == ground_truth.rows).mean() > 0.95
+    actual, _ = searcher.search(ground_truth.queries, k=1)
+    assert (actual[:, 0] == ground_truth.rows).mean() > 0.95
     assert (searcher.share, searcher.faiss_index.ntotal) == (1.0, 1_000)
 
 

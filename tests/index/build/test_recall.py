@@ -125,8 +125,8 @@ def test_small_tables(n_rows, n_queries, k, clustered):
     embeddings = clustered(n_rows, 8)
     ground_truth = compute_ground_truth(InMemoryVectors(embeddings, metric="dot"))
     assert ground_truth.answers.shape == (n_queries, k)
-    found = exact(ground_truth, embeddings, "dot") if k else (np.empty((1, 0)), np.empty((1, 0)))
-    assert (measure_recall(fixed(*found), ground_truth) == 1).all()
+    actual = exact(ground_truth, embeddings, "dot") if k else (np.empty((1, 0)), np.empty((1, 0)))
+    assert (measure_recall(fixed(*actual), ground_truth) == 1).all()
 
 
 def test_fewer_queries_for_100_hits(vectors):

@@ -66,7 +66,7 @@ def test_refreshes_equal_fresh_builds(kind, collection, tmp_path):
     out, before = tmp_path / "i", collection(0)
     build_index(before, out, kind=kind)
     first, queries = open_index(out), before.embeddings()[::7]
-    found = first.top_k(queries, 10)[0]
+    actual = first.top_k(queries, 10)[0]
     for step in range(1, N_STEPS):
         answers = open_index(out).top_k(queries, 10)[0]
         today, generation = collection(step), open_index(out).document["generation"]
@@ -79,5 +79,5 @@ def test_refreshes_equal_fresh_builds(kind, collection, tmp_path):
         build_index(today, tmp_path / "fresh", kind=kind, force=True)
         least = max(min(recall(tmp_path / "fresh", today), 0.95) - 0.02, KINDS[kind].floor)
         assert recall(out, today) >= least - 0.01  # a hundredth is chance over some 200 queries
-    assert (first.top_k(queries, 10)[0] == found).all()
+    assert (first.top_k(queries, 10)[0] == actual).all()
     assert [child.name.split("-")[0] for child in sorted(out.iterdir())] == [".lock", "generation", "index.json"]

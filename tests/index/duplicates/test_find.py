@@ -66,13 +66,13 @@ def rows_of(document):
 def test_groups_are_those_of_numpy(kind, metric, planted, build):
     """Every kind of index, and each metric, gives the groups that NumPy gives from all pairs."""
     embeddings = unit_rows(planted) if metric == "dot" else planted
-    found = find_duplicates(build(embeddings, kind=kind, metric=metric), min_score=MIN_SCORE[metric])
+    actual = find_duplicates(build(embeddings, kind=kind, metric=metric), min_score=MIN_SCORE[metric])
     expected = judge(embeddings, metric, MIN_SCORE[metric])
     assert len(expected) > 20
-    assert len(rows_of(found) & expected) >= 0.95 * len(expected)
-    assert found["recall"] >= 0.95
+    assert len(rows_of(actual) & expected) >= 0.95 * len(expected)
+    assert actual["recall"] >= 0.95
     if kind == "exact":
-        assert rows_of(found) == expected
+        assert rows_of(actual) == expected
 
 
 @pytest.mark.parametrize("kind", ["exact", "ivf"])
@@ -83,8 +83,8 @@ def test_crowds_that_touch_are_one_group(kind, n_crowd, clustered, build):
     noise = np.random.default_rng(0).normal(size=(2 * n_crowd, 16)).astype(np.float32)
     embeddings[: 2 * n_crowd] = embeddings[0] + 1e-4 * noise
     embeddings[:n_crowd, 0] += 0.02
-    found = find_duplicates(build(embeddings, kind=kind), min_score=0.9998)
-    assert frozenset(range(2 * n_crowd)) in rows_of(found)
+    actual = find_duplicates(build(embeddings, kind=kind), min_score=0.9998)
+    assert frozenset(range(2 * n_crowd)) in rows_of(actual)
 
 
 def test_a_thousand_equal_images_are_one_group(clustered, build):
@@ -97,17 +97,17 @@ def test_a_thousand_equal_images_are_one_group(clustered, build):
 def test_equal_files_are_duplicates(build):
     """Images with equal bytes are one exact group, also where their score is too low."""
     sha256 = ["a", "b", "a", None, "", ""]
-    found = find_duplicates(build(np.eye(6, dtype=np.float32), columns={"sha256": sha256}), min_score=0.9)
-    assert rows_of(found) == {frozenset({0, 2})}
-    assert [(group["exact"], group["min_score"]) for group in found["groups"]] == [(True, 0.0)]
-    assert (found["n_exact"], found["n_near"], found["n_duplicates"]) == (1, 0, 1)
+    actual = find_duplicates(build(np.eye(6, dtype=np.float32), columns={"sha256": sha256}), min_score=0.9)
+    assert rows_of(actual) == {frozenset({0, 2})}
+    assert [(group["exact"], group["min_score"]) for group in actual["groups"]] == [(True, 0.0)]
+    assert (actual["n_exact"], actual["n_near"], actual["n_duplicates"]) == (1, 0, 1)
 
 
 def test_files_without_a_hash_are_compared_by_vectors(build):
     """Without a sha256, equal vectors make a group that is not called exact."""
     embeddings = np.eye(6, dtype=np.float32)[[0, 1, 0, 2]]
-    found = find_duplicates(build(embeddings, columns={"sha256": [None] * 4}), min_score=0.9)
-    assert [(group["ids"], group["exact"]) for group in found["groups"]] == [(["0.jpg", "2.jpg"], False)]
+    actual = find_duplicates(build(embeddings, columns={"sha256": [None] * 4}), min_score=0.9)
+    assert [(group["ids"], group["exact"]) for group in actual["groups"]] == [(["0.jpg", "2.jpg"], False)]
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -143,8 +143,8 @@ def test_lowest_scores_are_exact(metric, planted, build):
     embeddings = 2 * planted
     scores = METRICS[metric](embeddings, embeddings)
     np.fill_diagonal(scores, np.inf)
-    found = find_duplicates(build(embeddings, metric=metric), min_score=MIN_SCORE[metric])
-    for group in found["groups"]:
+    actual = find_duplicates(build(embeddings, metric=metric), min_score=MIN_SCORE[metric])
+    for group in actual["groups"]:
         rows = [int(name.removesuffix(".jpg")) for name in group["ids"]]
         assert group["min_score"] == pytest.approx(
             scores[np.ix_(rows, rows)].min(), abs=1e-3 if metric == "l2" else 1e-5

@@ -26,10 +26,10 @@ def sample(narrow):
 
 def pair_recall(searcher, sample):
     """Measure the fraction of the exact near rows among the ten nearest that a search finds."""
-    found, _ = searcher.search(sample.vectors, k=10)
+    actual, _ = searcher.search(sample.vectors, k=10)
     near = sample.scores[:, :10] >= NEAR.min_score
     near &= sample.neighbours[:, :10] != sample.rows[:, None]
-    return (sample.neighbours[:, :10, None] == found[:, None]).any(axis=2)[near].mean()
+    return (sample.neighbours[:, :10, None] == actual[:, None]).any(axis=2)[near].mean()
 
 
 def test_search_is_widened(narrow, sample):

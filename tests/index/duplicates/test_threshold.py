@@ -42,8 +42,8 @@ def with_edits(embeddings, n_edited):
 @pytest.mark.parametrize("metric", METRICS)
 def test_finds_edits_and_nothing_else(metric, offset, find):
     """However near unrelated images are to each other, edits are found and unrelated images are not."""
-    found = find(with_edits(photographs(150, offset=offset), 20), metric)
-    groups = sorted(sorted(int(name.removesuffix(".jpg")) for name in group["ids"]) for group in found["groups"])
+    actual = find(with_edits(photographs(150, offset=offset), 20), metric)
+    groups = sorted(sorted(int(name.removesuffix(".jpg")) for name in group["ids"]) for group in actual["groups"])
     assert groups == [[row, 150 + row] for row in range(20)]
 
 
@@ -80,9 +80,9 @@ def test_threshold_of_a_crowded_collection(find):
     """Where unrelated images form dense clusters, the threshold is higher than the typical distance alone gives."""
     rng = np.random.default_rng(2)
     embeddings = photographs(10)[rng.integers(0, 10, 1_000)] + 0.3 * photographs(1_000, seed=3)
-    found = find(embeddings.astype(np.float32))
-    assert found["min_score"] > 1 - 0.2 * unit_rows(embeddings).var(axis=0, ddof=1).sum()
-    assert found["n_duplicates"] <= 50
+    actual = find(embeddings.astype(np.float32))
+    assert actual["min_score"] > 1 - 0.2 * unit_rows(embeddings).var(axis=0, ddof=1).sum()
+    assert actual["n_duplicates"] <= 50
 
 
 def test_long_vectors_are_not_near_to_everything(find):

@@ -22,8 +22,8 @@ def stored(request, table, tmp_path):
 def test_stored_vectors_are_a_faiss_index(stored, vectors):
     """FAISS reads the file, with every row prepared for the metric."""
     flat = faiss.read_index(str(stored.path))
-    wanted = unit_rows(vectors) if stored.metric == "cosine" else vectors
-    np.testing.assert_array_equal(flat.reconstruct_n(0, flat.ntotal), wanted)
+    target = unit_rows(vectors) if stored.metric == "cosine" else vectors
+    np.testing.assert_array_equal(flat.reconstruct_n(0, flat.ntotal), target)
     assert flat.metric_type == (faiss.METRIC_L2 if stored.metric == "l2" else faiss.METRIC_INNER_PRODUCT)
 
 
@@ -61,9 +61,9 @@ def test_fetched_rows_are_resident(stored):
     """The flat index of a stored file has the fetched rows, and zeros for others."""
     stored.fetch(np.array([[1_999, -1], [3, 1_999]]))
     stored.fetch(np.array([700]))
-    found = stored.flat_index.reconstruct_n(0, 2_000)
-    np.testing.assert_array_equal(found[[3, 700, 1_999]], whole(stored)[[3, 700, 1_999]])
-    assert np.flatnonzero(found.any(axis=1)).tolist() == [3, 700, 1_999]
+    actual = stored.flat_index.reconstruct_n(0, 2_000)
+    np.testing.assert_array_equal(actual[[3, 700, 1_999]], whole(stored)[[3, 700, 1_999]])
+    assert np.flatnonzero(actual.any(axis=1)).tolist() == [3, 700, 1_999]
 
 
 def test_fetched_rows_keep_their_limit(stored):
@@ -113,8 +113,8 @@ def test_accepted_rows_are_ranked_as_in_float64(metric, scale, tmp_path, cluster
     build_index(write_table(tmp_path / "t", embeddings), tmp_path / "i", metric=metric)
     wide = embeddings.astype(np.float64)
     scores = wide @ wide.T if metric == "dot" else -np.linalg.norm(wide[:, None] - wide, axis=2)
-    found, _ = open_index(tmp_path / "i").searcher.search(embeddings[:40], k=10)
-    np.testing.assert_array_equal(found, np.argsort(-scores[:40], axis=1, kind="stable")[:, :10])
+    actual, _ = open_index(tmp_path / "i").searcher.search(embeddings[:40], k=10)
+    np.testing.assert_array_equal(actual, np.argsort(-scores[:40], axis=1, kind="stable")[:, :10])
 
 
 def test_cosine_ignores_lengths(tmp_path, clustered, write_table):

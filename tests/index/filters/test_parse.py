@@ -195,13 +195,13 @@ def test_types_of_columns(values, where, expected, tmp_path):
 def test_only_its_columns_are_read(stored, monkeypatch):
     """Only the columns that a filter names are read."""
     read, names = stored.read, []
-    monkeypatch.setattr(stored, "read", lambda wanted: names.append(wanted) or read(wanted))
+    monkeypatch.setattr(stored, "read", lambda target: names.append(target) or read(target))
     find_rows(stored, "label = 'cat' and (year > 2018 or label is null)")
     assert names == [["label", "year"]]
 
 
 @pytest.mark.parametrize(
-    ("where", "told", "hint"),
+    ("where", "message", "hint"),
     [
         ("lable = 'cat'", "unknown column: lable", "Did you mean: label"),
         ("zzz = 1", "unknown column: zzz", "There are: label, camera"),
@@ -245,11 +245,11 @@ def test_only_its_columns_are_read(stored, monkeypatch):
     ],
     ids=lambda text: text.encode("ascii", "replace").decode()[:30],
 )
-def test_mistakes_are_explained(where, told, hint, stored):
+def test_mistakes_are_explained(where, message, hint, stored):
     """A filter that can't be parsed or evaluated is refused with the failing part and what to write."""
     with pytest.raises(InputError) as caught:
         find_rows(stored, where)
-    assert told in caught.value.message
+    assert message in caught.value.message
     assert hint in caught.value.hint
     assert str(caught.value).encode()  # can be printed
 

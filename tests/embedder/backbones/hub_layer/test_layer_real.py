@@ -71,10 +71,10 @@ def test_trains_as_hub_does(mode, rate, folder, photographs):
     (theirs, tf_keras), (ours, keras) = theirs_and_ours(folder, mode)
     before = [weight.numpy().copy() for weight in ours._bound]
     expected = train(theirs, tf_keras, photographs, rate=rate)
-    found = train(ours, keras, photographs, rate=rate)
+    actual = train(ours, keras, photographs, rate=rate)
     assert expected[-1] < expected[0] - 0.4
-    assert np.abs(found - expected)[:3].max() < 2e-4
-    assert np.abs(found - expected).max() < 2e-2
+    assert np.abs(actual - expected)[:3].max() < 2e-4
+    assert np.abs(actual - expected).max() < 2e-2
     after = [weight.numpy() for weight in ours._bound]
     reference = [variable.numpy() for variable in theirs.resolved_object.variables]
     assert distance(after, reference) < 0.1 * distance(after, before)

@@ -38,7 +38,7 @@ def stored(taught, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("unfreeze", "told", "n_free"),
+    ("unfreeze", "message", "n_free"),
     [
         (None, "4 of 6 variables", 108),
         ("all", "4 of 6 variables", 108),
@@ -46,10 +46,10 @@ def stored(taught, tmp_path_factory):
         ("top/kernel,norm/*", "3 of 6 variables", 36),
     ],
 )
-def test_variables_are_free_by_name(live, unfreeze, told, n_free):
+def test_variables_are_free_by_name(live, unfreeze, message, n_free):
     """All trainable variables, or those of some names and patterns, learn."""
     trunk = free(live, unfreeze)
-    assert (trunk.free, trunk.n_free) == (told, n_free)
+    assert (trunk.free, trunk.n_free) == (message, n_free)
 
 
 @pytest.mark.parametrize("unfreeze", ["20", "block_16/*", "norm/moving_mean"])

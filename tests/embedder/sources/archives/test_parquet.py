@@ -210,8 +210,8 @@ def test_damaged_group(tmp_path):
         chunk.total_compressed_size
     )
     path.write_bytes(data)
-    found = read(open_source(str(path), SourceOptions()), range(8))
-    assert found == [("read", "unreadable")] * 4 + [image(number) * 50 for number in range(4, 8)]
+    actual = read(open_source(str(path), SourceOptions()), range(8))
+    assert actual == [("read", "unreadable")] * 4 + [image(number) * 50 for number in range(4, 8)]
 
 
 @pytest.mark.slow

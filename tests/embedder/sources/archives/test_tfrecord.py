@@ -74,12 +74,12 @@ def contents(source):
 def test_agrees_with_tensorflow(listed, tf, tmp_path):
     """Images and labels are those that TensorFlow reads from the same file, in the same order."""
     source = listed([{"image/encoded": image(number), "image/class/label": number % 3} for number in range(50)])
-    wanted = {
+    target = {
         "image/encoded": tf.io.FixedLenFeature([], tf.string),
         "image/class/label": tf.io.FixedLenFeature([], "int64"),
     }
     dataset = tf.data.TFRecordDataset(str(tmp_path / "a.tfrecord"))
-    expected = [tf.io.parse_single_example(record, wanted) for record in dataset]
+    expected = [tf.io.parse_single_example(record, target) for record in dataset]
     assert contents(source) == [record["image/encoded"].numpy() for record in expected]
     assert [row["label"] for row in rows(source)] == [str(record["image/class/label"].numpy()) for record in expected]
     assert source.listing.images["size_bytes"].to_pylist() == [len(image(number)) for number in range(50)]
@@ -113,18 +113,18 @@ def test_columns(features, write_records, tmp_path_factory):
     write_records(path, [{"image": image(0), "größe": values} for values in features])
     lists = [[one.decode() if isinstance(one, bytes) else one for one in values] for values in features]
     has_several = any(len(values) > 1 for values in lists)
-    found = open_source(str(path), SourceOptions()).listing.images["größe"].to_pylist()
-    assert found == (lists if has_several else [values[0] if values else None for values in lists])
+    actual = open_source(str(path), SourceOptions()).listing.images["größe"].to_pylist()
+    assert actual == (lists if has_several else [values[0] if values else None for values in lists])
 
 
 def test_features_of_some_records(listed):
     """A feature that a record lacks is null there; bytes that are no text are skipped; mixed types become text."""
     records = [{"year": 1999, "mixed": 1}, {"mask": b"\x89PNG", "mixed": b"x"}, {"scores": [0.5, 1.5]}]
-    found = columns(listed([{"image": image(0), **record} for record in records]))
-    assert [one["year"] for one in found] == [1999, None, None]
-    assert [one["scores"] for one in found] == [None, None, [0.5, 1.5]]
-    assert "mask" not in found[0]
-    assert found[2]["mixed"] is None
+    actual = columns(listed([{"image": image(0), **record} for record in records]))
+    assert [one["year"] for one in actual] == [1999, None, None]
+    assert [one["scores"] for one in actual] == [None, None, [0.5, 1.5]]
+    assert "mask" not in actual[0]
+    assert actual[2]["mixed"] is None
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_which_feature_is_the_image(features, options, expected, listed):
 def test_uri_names_the_feature(listed, tmp_path):
     """The uri is the file, the record's number and, where one was requested, the feature."""
     records = [{"image": image(0), "image/depth": image(1)}] * 2
-    uris = [[row["uri"] for row in rows(listed(records, **asked))] for asked in ({}, {"image": "image/depth"})]
+    uris = [[row["uri"] for row in rows(listed(records, **requested))] for requested in ({}, {"image": "image/depth"})]
     place = tmp_path / "a.tfrecord"
     assert uris == [[f"{place}/0", f"{place}/1"], [f"{place}/0/image/depth", f"{place}/1/image/depth"]]
 

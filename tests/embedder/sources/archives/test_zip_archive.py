@@ -51,8 +51,8 @@ def failures(source):
 def contents(source, numbers=None):
     """Read images, all by default: their bytes, or (stage, reason) why there are none."""
     numbers = range(len(source.listing.images)) if numbers is None else numbers
-    found = source.read(np.array(numbers, np.int64))
-    return [(one.stage, one.reason) if isinstance(one, ImageError) else one for one in found]
+    actual = source.read(np.array(numbers, np.int64))
+    return [(one.stage, one.reason) if isinstance(one, ImageError) else one for one in actual]
 
 
 @pytest.mark.parametrize(
@@ -181,8 +181,8 @@ def test_many_threads(listed):
 
     source = listed({f"{number}.jpg": number for number in range(60)})
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda number: contents(source, [number])[0], list(range(60)) * 3))
-    assert found == [image(number) for number in range(60)] * 3
+        actual = list(pool.map(lambda number: contents(source, [number])[0], list(range(60)) * 3))
+    assert actual == [image(number) for number in range(60)] * 3
 
 
 def test_only_requested_members_are_read(listed, monkeypatch):

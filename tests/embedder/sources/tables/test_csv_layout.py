@@ -99,8 +99,8 @@ def test_labels_file(listed, tmp_path):
     with pytest.raises(InputError, match="line 2 is closed in line 4"):
         read_labels(tmp_path / "l.csv")
     (tmp_path / "l.tsv").write_text('id\tlabel\n0.jpg\t"a\n1.jpg\tb\n2.jpg\tc"\n')
-    found = read_labels(tmp_path / "l.tsv")
-    assert (found.labels.to_pylist(), len(found.notes)) == (['"a', "b", 'c"'], 1)
+    actual = read_labels(tmp_path / "l.tsv")
+    assert (actual.labels.to_pylist(), len(actual.notes)) == (['"a', "b", 'c"'], 1)
 
 
 @pytest.mark.parametrize(

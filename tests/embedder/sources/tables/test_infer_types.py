@@ -30,8 +30,8 @@ def typed(texts, names=("x",)):
 )
 def test_types(texts, values):
     """Numbers, dates and yes or no, as programs and as Python write them, are what they say; a missing one is null."""
-    found = typed(texts)
-    assert (found, [type(one) for one in found]) == (values, [type(one) for one in values])
+    actual = typed(texts)
+    assert (actual, [type(one) for one in actual]) == (values, [type(one) for one in values])
 
 
 @pytest.mark.parametrize(

@@ -37,16 +37,16 @@ def labels(rows):
 
 def test_join(labelled):
     """Labels are joined by id, whatever the order; an image that the file does not name has none."""
-    found = labels(labelled("id,label\nin/c.jpg,7\nelsewhere.jpg,x\na.jpg,007\n"))
-    assert found == {"a.jpg": "007", "in/b.jpg": None, "in/c.jpg": "7"}
+    actual = labels(labelled("id,label\nin/c.jpg,7\nelsewhere.jpg,x\na.jpg,007\n"))
+    assert actual == {"a.jpg": "007", "in/b.jpg": None, "in/c.jpg": "7"}
 
 
 def test_user_columns(labelled):
     """All other columns come along, null where an image is not named."""
-    found = {
+    actual = {
         row["id"]: (row["split"], row["source_width"]) for row in labelled("id,label,split,width\na.jpg,x,test,3\n")
     }
-    assert found == {"a.jpg": ("test", 3), "in/b.jpg": (None, None), "in/c.jpg": (None, None)}
+    assert actual == {"a.jpg": ("test", 3), "in/b.jpg": (None, None), "in/c.jpg": (None, None)}
 
 
 def test_codes_stay_text(labelled):

@@ -154,12 +154,12 @@ def test_read_consistent_retries(tmp_path):
     write_json(tmp_path / "a.json", {"number": 0})
 
     def read():
-        found = read_json(tmp_path / "a.json", hint="")["number"]
-        if found < 3:
-            write_json(tmp_path / "a.json", {"number": found + 1})
-        if found == 1:
+        actual = read_json(tmp_path / "a.json", hint="")["number"]
+        if actual < 3:
+            write_json(tmp_path / "a.json", {"number": actual + 1})
+        if actual == 1:
             raise FeatureFileError("The files do not fit.", hint="")
-        return found
+        return actual
 
     assert read_consistent(tmp_path / "a.json", read) == 3
 

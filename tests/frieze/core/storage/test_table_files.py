@@ -43,8 +43,8 @@ def test_csv_is_text(table, tmp_path):
     with (tmp_path / "t.csv").open(newline="", encoding="utf-8") as file:
         first, second = csv.DictReader(file)
     assert (first["id"], first["score"], first["big"], first["label"]) == ('a,"b"\nc', "0.1", str(2**63), "cat")
-    told = {name: json.loads(first[name]) for name in ("list", "vector", "struct", "bytes")}
-    assert told == {"list": ["x", "y"], "vector": [1.5, 2.0], "struct": {"a": 1, "b": None}, "bytes": "/wA="}
+    message = {name: json.loads(first[name]) for name in ("list", "vector", "struct", "bytes")}
+    assert message == {"list": ["x", "y"], "vector": [1.5, 2.0], "struct": {"a": 1, "b": None}, "bytes": "/wA="}
     assert (second["id"], second["flag"], second["struct"], second["list"]) == ("", "", "", "[]")
 
 
@@ -64,12 +64,12 @@ def test_force_replaces_what_is_ours(suffix, table, tmp_path):
     path, names = tmp_path / f"t.{suffix}", table.column_names
     for rows in (table, table[:0]):
         write_table_file(path, rows.schema, [rows])
-        check_table_file(path, lambda found: found == names, "things", force=True)
+        check_table_file(path, lambda actual: actual == names, "things", force=True)
         with pytest.raises(FeatureFileError, match="is there already"):
-            check_table_file(path, lambda found: found == names, "things", force=False)
+            check_table_file(path, lambda actual: actual == names, "things", force=False)
     write_table_file(path, table.schema, [table])
     with pytest.raises(FeatureFileError, match="holds no things"):
-        check_table_file(path, lambda found: found == ["id"], "things", force=True)
+        check_table_file(path, lambda actual: actual == ["id"], "things", force=True)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"{", b'"text"', b"1"])
@@ -78,4 +78,4 @@ def test_force_replaces_no_other_file(suffix, content, tmp_path):
     """A file that is no table stays."""
     (tmp_path / f"t.{suffix}").write_bytes(content)
     with pytest.raises(FeatureFileError, match="holds no things"):
-        check_table_file(tmp_path / f"t.{suffix}", lambda found: found == ["id"], "things", force=True)
+        check_table_file(tmp_path / f"t.{suffix}", lambda actual: actual == ["id"], "things", force=True)
