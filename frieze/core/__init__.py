@@ -10,9 +10,9 @@ from frieze.core.errors import (
     translate_errors,
 )
 from frieze.core.lazy_imports import environment, import_keras, import_tensorflow, import_tensorflow_hub, seeded
-from frieze.core.plural import counted
+from frieze.core.message_text import counted, shorten, truncate
+from frieze.core.options import RecalledOptions, recall_options, to_command_line
 from frieze.core.ray_client import connect_to_ray, not_visible_error, reraise_input_errors, run_on_cluster
-from frieze.core.remembered_options import RecalledOptions, recall_options
 from frieze.core.resources import (
     CoreTimes,
     count_cores,
@@ -25,7 +25,6 @@ from frieze.core.resources import (
     resident_memory,
     trim_memory,
 )
-from frieze.core.shorten import shorten, truncate
 from frieze.core.storage.atomic_files import (
     hash_file,
     read_consistent,
@@ -68,7 +67,6 @@ from frieze.core.storage.leftovers import (
 )
 from frieze.core.storage.locks import is_being_written, lock
 from frieze.core.storage.table_files import check_table_file, check_writable, to_finite, write_table_file
-from frieze.core.typed_options import to_command_line
 from frieze.core.types import Floats, Rows, Strings, evenly_spaced, unit_rows
 
 __all__ = [

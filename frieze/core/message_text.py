@@ -1,6 +1,15 @@
-"""Long lists of names and long texts, shortened for a message."""
+"""Text of messages: counts in the singular or plural, shortened lists and texts."""
 
 from collections.abc import Sequence
+
+
+def counted(n: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun in the singular or plural.
+
+    >>> counted(1, "row"), counted(1200, "row"), counted(0, "match", "matches")
+    ('1 row', '1,200 rows', '0 matches')
+    """
+    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 
 def shorten(names: Sequence[str], *, most: int = 5) -> str:

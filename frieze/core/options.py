@@ -1,5 +1,6 @@
-"""Options that a rerun leaves out: they keep the value of the run before."""
+"""The options of a run: recalled from the run before where left out, and written as command-line flags."""
 
+import shlex
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
@@ -48,3 +49,19 @@ changed={'seed': {'before': 0, 'now': 1}})
         {name: kept[name] for name in kept if name not in given and kept[name] != defaults[name]},
         {name: {"before": before[name], "now": now[name]} for name in before if before[name] != now[name]},
     )
+
+
+def to_command_line(options: Mapping[str, Any]) -> str:
+    """Return options as they are typed on the command line; None becomes an empty text.
+
+    >>> to_command_line({"max_pixels": 9, "exclude": ["*.gif", "old"], "accept_truncated": False, "layer": None})
+    "--max-pixels 9 --exclude '*.gif' --exclude old --no-accept-truncated --layer ''"
+    """
+    return " ".join(word for name, value in options.items() for word in _words(name.replace("_", "-"), value))
+
+
+def _words(name: str, value: Any) -> list[str]:
+    if isinstance(value, bool):
+        return [f"--{name}" if value else f"--no-{name}"]
+    values = (value or [None]) if isinstance(value, list) else [value]
+    return [f"--{name} {shlex.quote('' if one is None else str(one))}" for one in values]
