@@ -55,7 +55,8 @@ def check_table_dir(folder: TablePath) -> None:
         return
     if folder.exists():
         raise FeatureFileError(
-            f"{folder} is there already and holds no features.", hint="Give another --out: a new or an empty folder."
+            f"{folder} already exists and is not a table of features.",
+            hint="Use another --out: a new or an empty folder.",
         )
 
 
@@ -71,7 +72,7 @@ def check_only_table_files(folder: TablePath) -> None:
     if foreign is not None:
         raise FeatureFileError(
             f"{folder} is not replaced: {foreign} is no part of a table of features.",
-            hint="Move it elsewhere, or give another --out.",
+            hint="Move it elsewhere, or use another --out.",
         )
 
 

@@ -222,10 +222,10 @@ def resume_manifest(path: TablePath, manifest: Manifest) -> Manifest:
     if not is_features(path):
         return manifest
     before = read_manifest(path)
-    hint = f"Give another --out, or replace {path} with --force."
+    hint = f"Use another --out, or replace {path} with --force."
     other_backbone = hint
     if before.maker == manifest.maker:
-        other_backbone = f"Use {_as_options(before)}, give another --out, or replace {path} with --force."
+        other_backbone = f"Use {_as_options(before)}, use another --out, or replace {path} with --force."
     check_same_backbone(manifest.spec, before.spec, where=str(path), hint=other_backbone)
     if manifest.source != before.source:
         raise FeatureFileError(f"{path} was made from {before.source}, not from {manifest.source}.", hint=hint)

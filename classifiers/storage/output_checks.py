@@ -6,7 +6,7 @@ from frieze.classifiers.registry import HEADS
 from frieze.classifiers.storage.head_folder import BACKBONE_NAME, REPORT_NAME
 from frieze.classifiers.storage.head_json import NAME
 from frieze.classifiers.storage.split_file import SPLIT_NAME
-from frieze.core import FeatureFileError, check_table_file, check_writable, read_json
+from frieze.core import check_holds_only, check_table_file, check_writable
 
 PREDICTION_COLUMNS = ("id", "prediction", "probability")
 
@@ -34,19 +34,12 @@ def check_head(out: Path, *, force: bool) -> None:
         FeatureFileError: It can't be written, or holds something else.
     """
     check_writable(out, force=force)
-    if not out.exists():
-        return
-    if not _is_head(out):
-        raise FeatureFileError(
-            f"{out} already exists and is no head.", hint="Use another --out: --force replaces heads only."
-        )
-    foreign = min(
-        (path for path in out.iterdir() if path.name not in (_FOLDERS if path.is_dir() else _FILES)), default=None
-    )
-    if foreign is not None:
-        raise FeatureFileError(
-            f"{out} is not replaced: {foreign} is no part of a head.", hint="Move it elsewhere, or use another --out."
-        )
+    check_holds_only(out, "head", "a head", is_part=lambda path: _is_part(out, path))
+
+
+def _is_part(out: Path, path: Path) -> bool:
+    is_in_folder = path.parts[0] in _FOLDERS and (out / path.parts[0]).is_dir()
+    return is_in_folder or (path.name in _FILES and len(path.parts) == 1 and not (out / path).is_dir())
 
 
 def check_predictions(out: Path, *, force: bool) -> None:
@@ -60,13 +53,6 @@ def check_predictions(out: Path, *, force: bool) -> None:
         FeatureFileError: It can't be written, would overwrite something else, or has another suffix.
     """
     check_table_file(out, _are_predictions, "predictions", force=force)
-
-
-def _is_head(path: Path) -> bool:
-    try:
-        return read_json(path / NAME, hint="").get("kind") == "head"
-    except FeatureFileError:
-        return False
 
 
 def _are_predictions(names: list[str]) -> bool:

@@ -75,6 +75,6 @@ def usable_engines(engine: str, settings: EngineSettings) -> list[str]:
             f"--precision {settings.precision} is not available here: {'; '.join(map(str, reasons.values()))}."
             if engine == AUTO
             else f"--engine {engine} is not available here: {reasons[engine]}.",
-            hint="Give another --precision, --engine or --device.",
+            hint="Use another --precision, --engine or --device.",
         )
     return usable

@@ -188,7 +188,7 @@ class _Task:
         if not is_features(out):
             return
         before = read_manifest(out)
-        hint = f"Give another --out, or replace {out} with --force."
+        hint = f"Use another --out, or replace {out} with --force."
         check_same_backbone(self.manifest.spec, before.spec, where=str(out), hint=hint)
         for what, got, stored in (
             ("from", self.manifest.source, before.source),

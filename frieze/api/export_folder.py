@@ -32,27 +32,9 @@ def check_out(out: Path, *, force: bool) -> None:
         FeatureFileError: It holds something else, or an exported model and `force` is off.
     """
     core.check_free(out, replace=force)
-    if not out.exists():
-        return
-    if not _is_export(out):
-        raise core.FeatureFileError(
-            f"{out} is there already and holds no exported model.",
-            hint="Give another --out: --force replaces exported models only.",
-        )
-    names = ((path, path.relative_to(out).as_posix()) for path in out.rglob("*"))
-    foreign = min((path for path, name in names if not _FILES.fullmatch(name)), default=None)
-    if foreign is not None:
-        raise core.FeatureFileError(
-            f"{out} is not replaced: {foreign} is no part of an exported model.",
-            hint="Move it elsewhere, or give another --out.",
-        )
-
-
-def _is_export(folder: Path) -> bool:
-    try:
-        return core.read_json(folder / NAME, hint="").get("kind") == "export"
-    except core.FeatureFileError:
-        return False
+    core.check_holds_only(
+        out, "export", "an exported model", is_part=lambda path: _FILES.fullmatch(path.as_posix()) is not None
+    )
 
 
 def write_document(folder: Path, fields: dict[str, Any]) -> None:

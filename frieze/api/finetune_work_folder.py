@@ -36,7 +36,7 @@ def stored_options(out: Path) -> dict[str, Any]:
         return core.read_json(options_path, hint=f"Remove {options_path.parent}")
     if not head.exists():
         return {}
-    options: dict[str, Any] = core.read_json(head, hint="Give another --out.").get("finetuned", {}).get("asked", {})
+    options: dict[str, Any] = core.read_json(head, hint="Use another --out.").get("finetuned", {}).get("asked", {})
     return options
 
 

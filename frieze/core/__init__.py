@@ -37,7 +37,7 @@ from frieze.core.storage.atomic_files import (
     write_new_file,
     write_text,
 )
-from frieze.core.storage.atomic_folders import check_free, new_folder, replace_folder
+from frieze.core.storage.atomic_folders import check_free, check_holds_only, new_folder, replace_folder
 from frieze.core.storage.bucket_path import (
     BucketPath,
     Status,
@@ -87,6 +87,7 @@ __all__ = [
     "check_bucket_url",
     "check_files",
     "check_free",
+    "check_holds_only",
     "check_own_checksum",
     "check_table_file",
     "check_writable",

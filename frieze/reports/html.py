@@ -25,7 +25,7 @@ def check_page(path: Path) -> None:
     """
     sweep_leftovers(path)
     if path.is_dir() or (path.exists() and not path.read_bytes().startswith(_DOCTYPE.encode())):
-        raise InputError(f"{path} is there already and is no page of ours.", hint="Give another file's name.")
+        raise InputError(f"{path} already exists and is not a page written by Frieze.", hint="Use another file's name.")
 
 
 def write_report(

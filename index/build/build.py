@@ -151,7 +151,7 @@ def _check_backbone(spec: BackboneSpec, before: dict[str, Any], out: Path) -> No
         spec,
         BackboneSpec.from_json(before["features"]["backbone"]),
         where=str(out),
-        hint=f"Give another --out, or replace {out} with --force.",
+        hint=f"Use another --out, or replace {out} with --force.",
     )
 
 

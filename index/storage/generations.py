@@ -93,7 +93,7 @@ def read_existing_document(path: Path, *, force: bool) -> dict[str, Any] | None:
     if not has_index and path.is_dir() and _has_only_index_files(path):
         return None
     if not has_index:
-        raise FeatureFileError(f"{path} exists already and is not an index.", hint=_USE_ANOTHER)
+        raise FeatureFileError(f"{path} already exists and is not an index.", hint=_USE_ANOTHER)
     return None if force and _is_broken_index(path) else read_document(path)
 
 

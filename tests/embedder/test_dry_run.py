@@ -138,5 +138,5 @@ def test_retry_without_a_table(force, folder, embed, estimate, out):
 def test_invalid_options(folder, out, estimate):
     """Options that a run refuses are refused."""
     (out / "other").mkdir(parents=True)
-    with pytest.raises(InputError, match="holds no features"):
+    with pytest.raises(InputError, match="is not a table of features"):
         estimate(folder, out)

@@ -164,7 +164,7 @@ def test_not_finite(folder, embed, monkeypatch, out):
 def test_something_else_is_there(folder, embed):
     """A folder with other files is refused and left unchanged."""
     before = sorted(folder.iterdir())
-    with pytest.raises(FeatureFileError, match="holds no features"):
+    with pytest.raises(FeatureFileError, match="is not a table of features"):
         embed(folder, folder)
     assert sorted(folder.iterdir()) == before
 

@@ -171,14 +171,14 @@ def test_a_link_for_staging(table, manifest, tmp_path):
 def test_other_folder_refused(name, tmp_path):
     """A folder that holds something else is refused."""
     (tmp_path / name).touch()
-    with pytest.raises(FeatureFileError, match=r"holds no features(?s:.)*Give another --out"):
+    with pytest.raises(FeatureFileError, match=r"is not a table of features(?s:.)*Use another --out"):
         check_table_dir(tmp_path)
 
 
 def test_file_refused(tmp_path):
     """A file in place of the folder is refused."""
     (tmp_path / "out").touch()
-    with pytest.raises(FeatureFileError, match="holds no features"):
+    with pytest.raises(FeatureFileError, match="is not a table of features"):
         check_table_dir(tmp_path / "out")
 
 
@@ -207,7 +207,7 @@ def test_foreign_files_are_refused(name, tmp_path):
     """A user's file is refused, also in a folder or under a name like ours."""
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).touch()
-    with pytest.raises(FeatureFileError, match="holds no features"):
+    with pytest.raises(FeatureFileError, match="is not a table of features"):
         check_table_dir(tmp_path)
 
 

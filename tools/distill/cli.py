@@ -148,11 +148,11 @@ def _check_same(work: Path, card: dict[str, Any]) -> None:
     path = work / "card.json"
     if not path.exists():
         frieze.core.write_json(path, card)
-    stored = frieze.core.read_json(path, hint="Give another --work.")
+    stored = frieze.core.read_json(path, hint="Use another --work.")
     changed = [name for name in card if stored.get(name) != card[name]]
     if changed:
         raise frieze.InputError(
-            f"{work} was begun with other {', '.join(changed)}.", hint="Give another --work, or remove that folder."
+            f"{work} was begun with other {', '.join(changed)}.", hint="Use another --work, or remove that folder."
         )
 
 

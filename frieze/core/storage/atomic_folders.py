@@ -4,11 +4,11 @@ import contextlib
 import ctypes
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from frieze.core.errors import FeatureFileError
-from frieze.core.storage.atomic_files import sync, translate_io_errors
+from frieze.core.storage.atomic_files import read_json, sync, translate_io_errors
 from frieze.core.storage.leftovers import (
     delete_unless_held,
     sweep_leftovers,
@@ -28,7 +28,40 @@ def check_free(path: Path, *, replace: bool) -> None:
         is_there = path.exists()
     sweep_leftovers(path)
     if is_there and not replace:
-        raise FeatureFileError(f"{path} is there already.", hint="Give another --out, or --force to replace it.")
+        raise FeatureFileError(f"{path} already exists.", hint="Use another --out, or --force to replace it.")
+
+
+def check_holds_only(folder: Path, kind: str, what: str, *, is_part: Callable[[Path], bool]) -> None:
+    """Check that a folder that is to be replaced is one of ours, and holds nothing else.
+
+    Args:
+        folder: The folder; nothing is checked where there is none.
+        kind: The kind of folder, `head` or `export`, that its file `KIND.json` states.
+        what: The kind in a message: `a head`.
+        is_part: Whether a path in the folder, relative to it, belongs to that kind.
+
+    Raises:
+        FeatureFileError: It is something else, or holds something else; the message names one such file.
+    """
+    if not folder.exists():
+        return
+    if not _is_of_kind(folder, kind):
+        raise FeatureFileError(
+            f"{folder} already exists and is not {what}.", hint=f"Use another --out: --force replaces only {what}."
+        )
+    foreign = min((path for path in folder.rglob("*") if not is_part(path.relative_to(folder))), default=None)
+    if foreign is not None:
+        raise FeatureFileError(
+            f"{folder} is not replaced: {foreign} is no part of {what}.",
+            hint="Move it elsewhere, or use another --out.",
+        )
+
+
+def _is_of_kind(folder: Path, kind: str) -> bool:
+    try:
+        return read_json(folder / f"{kind}.json", hint="").get("kind") == kind
+    except FeatureFileError:
+        return False
 
 
 @contextlib.contextmanager

@@ -36,8 +36,8 @@ def check_table_file(out: Path, is_ours: Callable[[list[str]], bool], what: str,
     check_writable(out, force=force)
     if out.exists() and not _is_empty(out) and not is_ours(_columns(out)):
         raise FeatureFileError(
-            f"{out} is there already and holds no {what}.",
-            hint=f"Give another --out: --force replaces {what} only.",
+            f"{out} already exists and holds no {what}.",
+            hint=f"Use another --out: --force replaces {what} only.",
         )
     _writer_of(out)
 

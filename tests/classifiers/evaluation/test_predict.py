@@ -68,7 +68,7 @@ def test_another_file_is_never_overwritten(trained, tmp_path):
     out = tmp_path / "p.parquet"
     out.write_text("mine", encoding="utf-8")
     for force in (False, True):
-        with pytest.raises(FeatureFileError, match="is there already"):
+        with pytest.raises(FeatureFileError, match="already exists"):
             predict_features(trained["linear"], trained.features, out, force=force)
     assert out.read_text(encoding="utf-8") == "mine"
 

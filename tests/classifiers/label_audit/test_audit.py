@@ -185,5 +185,5 @@ def test_another_file_stays(separable, tmp_path):
     """A table that is none of ours is not written over, with force or without."""
     pq.write_table(pa.table({"kind": [], "id": []}), tmp_path / "f.parquet")
     for force in (False, True):
-        with pytest.raises(FeatureFileError, match="is there already"):
+        with pytest.raises(FeatureFileError, match="already exists"):
             check_audit(separable, tmp_path / "f.parquet", head=None, seed=0, force=force)

@@ -42,7 +42,7 @@ def test_an_impossible_path_is_refused(check, force, tmp_path, name, reason):
 @CHECKS
 def test_existing_files_stay_without_force(check, tmp_path):
     """Without force nothing is replaced."""
-    with pytest.raises(FeatureFileError, match="is there already") as caught:
+    with pytest.raises(FeatureFileError, match="already exists") as caught:
         check(write_columns(tmp_path / "p.parquet", COLUMNS), force=False)
     assert "--force" in caught.value.hint
 
@@ -56,7 +56,7 @@ def test_force_replaces_predictions(tmp_path, names):
 @pytest.mark.parametrize("names", [[], COLUMNS[:2], ["id", "embedding"], [*COLUMNS, "note"]])
 def test_force_replaces_no_other_table(tmp_path, names):
     """With force a Parquet file of other columns stays."""
-    with pytest.raises(FeatureFileError, match="is there already and holds no predictions") as caught:
+    with pytest.raises(FeatureFileError, match="already exists and holds no predictions") as caught:
         check_predictions(write_columns(tmp_path / "p.parquet", names), force=True)
     assert "--force replaces predictions only" in caught.value.hint
 
@@ -96,7 +96,7 @@ def test_predictions_may_stand_below_a_colon(tmp_path, monkeypatch):
 def test_force_replaces_heads_only(tmp_path, name):
     """With force a folder that holds no head stays."""
     (tmp_path / name).write_text('{"kind": "features"}', encoding="utf-8")
-    with pytest.raises(FeatureFileError, match="is no head"):
+    with pytest.raises(FeatureFileError, match="is not a head"):
         check_head(tmp_path, force=True)
 
 

@@ -105,7 +105,7 @@ def test_order_of_the_table_does_not_matter(table, tmp_path, doubtful, points):
 def test_another_thing_is_never_overwritten(separable, tmp_path):
     """Without force a folder that is there stays as it is."""
     (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
-    with pytest.raises(FeatureFileError, match="is there already") as caught:
+    with pytest.raises(FeatureFileError, match="already exists") as caught:
         train_head(separable, tmp_path)
     assert "--force" in caught.value.hint
     assert contents(tmp_path) == {"notes.txt": b"mine"}

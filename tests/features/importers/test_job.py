@@ -190,7 +190,7 @@ def test_another_file_is_refused(npy, tmp_path):
     np.save(npy, np.zeros((1, 3), np.float32))
     with pytest.raises(MismatchError, match=r"photos\.v1 \(fingerprint: ") as caught:
         _run(npy, tmp_path / "out")
-    assert caught.value.hint == f"Give another --out, or replace {tmp_path / 'out'} with --force."
+    assert caught.value.hint == f"Use another --out, or replace {tmp_path / 'out'} with --force."
 
 
 def test_another_place_is_refused(npy, tmp_path):
@@ -276,7 +276,7 @@ def test_another_folder_is_refused(npy, tmp_path, monkeypatch, force):
     monkeypatch.setattr("frieze.features.importers.job.open_vectors", lambda *_: pytest.fail("vectors were looked at"))
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").touch()
-    with pytest.raises(FeatureFileError, match="holds no features"):
+    with pytest.raises(FeatureFileError, match="is not a table of features"):
         _run(npy, tmp_path / "out", force=force)
     assert os.listdir(tmp_path / "out") == ["mine.txt"]  # noqa: PTH208  names are enough
 

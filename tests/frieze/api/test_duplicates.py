@@ -118,7 +118,7 @@ def test_a_page_of_somebody_else_stays(copied, run, tmp_path):
     (tmp_path / "mine.html").write_text("mine")
     result = run("duplicates", copied, "--html", tmp_path / "mine.html")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "is there already and is no page of ours" in result.stderr
+    assert "already exists and is not a page written by Frieze" in result.stderr
     assert (tmp_path / "mine.html").read_text() == "mine"
 
 

@@ -259,14 +259,14 @@ def test_nothing_of_ours_is_needed(world, exported, tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("builtin --out {photos}", "is there already"),
-        ("builtin --out {head} --force", "holds no exported model"),
+        ("builtin --out {photos}", "already exists"),
+        ("builtin --out {head} --force", "is not an exported model"),
         ("{features} --out {new}", "is a table of features; expected a head"),
         ("{nothing} --out {new}", "There is no"),
         ("{head} --out s3://bucket/model", "is not on disk"),
-        ("{head} --out {photos}", "is there already"),
-        ("{head} --out {photos} --force", "holds no exported model"),
-        ("{head} --out {head} --force", "holds no exported model"),
+        ("{head} --out {photos}", "already exists"),
+        ("{head} --out {photos} --force", "is not an exported model"),
+        ("{head} --out {head} --force", "is not an exported model"),
     ],
 )
 def test_what_can_not_be_exported(world, run, tmp_path, monkeypatch, line, message):

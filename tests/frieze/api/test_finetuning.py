@@ -346,7 +346,7 @@ def test_an_interrupted_replacement_resumes(tuned, table, probe, tmp_path, stop)
     stop()
     before = (out / "head.json").read_bytes()
     (out / "head.json").write_bytes(before + b"\n")
-    with pytest.raises(FeatureFileError, match="is there already"):
+    with pytest.raises(FeatureFileError, match="already exists"):
         frieze.finetune(table, out=out)
     (out / "head.json").write_bytes(before)
     document = frieze.finetune(table, out=out)
@@ -554,7 +554,7 @@ def test_force_replaces_a_model(tuned, table, probe, tmp_path, idle):
     """A model is replaced with --force alone, and not where a file of somebody else's lies in it."""
     out = shutil.copytree(tuned[0], tmp_path / "m")
     options = QUICK | {"epochs": 1}
-    with pytest.raises(FeatureFileError, match="is there already"):
+    with pytest.raises(FeatureFileError, match="already exists"):
         frieze.finetune(table, out=out, head=probe, **options)
     assert frieze.finetune(table, out=out, head=probe, force=True, **options)["epochs"] == 1
     (out / "notes.txt").write_text("mine")

@@ -148,7 +148,7 @@ def test_a_broken_head_is_ignored(text, train, tmp_path):
     try:
         assert train(head="ridge")["remembered"] == {}
     except InputError as error:
-        assert "is no head" in error.message  # noqa: PT017
+        assert "is not a head" in error.message  # noqa: PT017
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,7 @@ def test_a_relative_path_with_a_colon_works(small, tmp_path, monkeypatch):
 def test_a_file_at_the_output_path_is_refused(small, tmp_path):
     """A file at the index's path is refused, and so is a path below a file."""
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(FeatureFileError, match="exists already and is not an index"):
+    with pytest.raises(FeatureFileError, match="already exists and is not an index"):
         build_index(small, tmp_path / "file")
     with pytest.raises(FeatureFileError, match="can't be written: Not a directory"):
         build_index(small, tmp_path / "file" / "index")
@@ -168,7 +168,7 @@ def test_a_file_at_the_output_path_is_refused(small, tmp_path):
 def test_the_table_is_not_overwritten(small):
     """The features are not overwritten by their own index."""
     before = snapshot(small.path)
-    with pytest.raises(FeatureFileError, match="exists already and is not an index"):
+    with pytest.raises(FeatureFileError, match="already exists and is not an index"):
         build_index(small, small.path, force=True)
     assert snapshot(small.path) == before
 

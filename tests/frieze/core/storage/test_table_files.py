@@ -65,7 +65,7 @@ def test_force_replaces_what_is_ours(suffix, table, tmp_path):
     for rows in (table, table[:0]):
         write_table_file(path, rows.schema, [rows])
         check_table_file(path, lambda actual: actual == names, "things", force=True)
-        with pytest.raises(FeatureFileError, match="is there already"):
+        with pytest.raises(FeatureFileError, match="already exists"):
             check_table_file(path, lambda actual: actual == names, "things", force=False)
     write_table_file(path, table.schema, [table])
     with pytest.raises(FeatureFileError, match="holds no things"):
