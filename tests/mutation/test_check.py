@@ -64,6 +64,7 @@ def test_states(tree):
     assert (tree / "features" / "toy.py").read_text() == MODULE
 
 
+@pytest.mark.slow
 def test_endless(tree):
     """A mutant is killed by a test that never ends with it."""
     (tree / "tests" / "features" / "test_toy.py").write_text(TESTS.replace("assert False", "pass"))
