@@ -87,7 +87,7 @@ def test_the_fine_tuned_recipe(residual, pictures, run_recipe, tmp_path):
     assert accuracy_in(output) == 1.0
     assert "of a linear probe on the frozen backbone: 1.000" in output
     head = frieze.open_head(tmp_path / "recipe2-out" / "images.model")
-    assert (head.spec.dim, head.classifier.form.layers) == (6 * 6 * 12, (256,))
+    assert (head.spec.dim, head.classifier.architecture.layers) == (6 * 6 * 12, (256,))
 
 
 @pytest.mark.parametrize("recipe", EVERY)

@@ -11,8 +11,9 @@ export function begin(facts) {
   const options = facts.labels.map(({ label, images }) => make("option", { value: label ?? "", textContent: `${label ?? "(no label)"} (${images.toLocaleString()})` }));
   get("label").append(...options);
   const fetchPage = async (start, n) => {
-    const { total, images } = await ask(address("/images", { start, n }) + `&label=${encodeURIComponent(get("label").value)}`);
-    get("label-count").textContent = count(total, "image");
+    const label = get("label").value;
+    const { total, images } = await ask(address("/images", { start, n }) + `&label=${encodeURIComponent(label)}`);
+    if (label === get("label").value) get("label-count").textContent = count(total, "image");
     return { total, items: images };
   };
   pages = new Pages(get("class-grid"), get("more-class"), fetchPage, (image) => tile(image.id, [[image.id, "quiet"]], { onclick: () => like(image.id) }));

@@ -242,7 +242,7 @@ def test_a_new_head_replaces_the_probe(table, probe, tmp_path):
     document = frieze.finetune(table, out=tmp_path / "m", head=probe, layers="6", **options)
     assert document["head"] == "keras"
     assert document["probe"]["head"] == "linear"
-    assert frieze.open_head(tmp_path / "m").classifier.form.layers == (6,)
+    assert frieze.open_head(tmp_path / "m").classifier.architecture.layers == (6,)
 
 
 def test_where_nothing_helps_the_probe_stays(table, probe, tmp_path, idle):

@@ -228,6 +228,25 @@ def test_classes(page):
     assert ids(page, "#class-grid") == [f"green/{number}.png" for number in range(10)]
 
 
+def test_a_late_response_changes_no_count(page):
+    """The count stays that of the class chosen last, when the images of the one before it come later."""
+    held = []
+
+    def hold(route):
+        held.append(route)
+
+    late = re.compile(r"/images\?.*label=(?!green)")
+    page.route(late, hold)
+    with page.expect_request(late):
+        page.click("text=Classes")
+    page.select_option("#label", "green")
+    wait_for_text(page, "#label-count", "10 images")
+    with page.expect_response(late):
+        held[-1].continue_()
+    page.evaluate("() => new Promise((done) => setTimeout(done, 100))")
+    assert page.text_content("#label-count") == "10 images"
+
+
 def test_duplicates(page, hostile):
     """Groups stand side by side, the one to keep marked, and the list can be fetched."""
     page.click("text=Duplicates")
