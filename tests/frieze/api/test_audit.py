@@ -189,7 +189,7 @@ def test_what_can_not_be_audited_is_refused_first(planted, run, tmp_path, monkey
             "1.5",
         ): "The minimum score is 1.5, but scores with cosine are from -1 to 1.",
         ("bare.features",): "None of the 4 rows has a label.",
-        (planted / "v.features", "--html", tmp_path / "mine.html"): "is no page of ours",
+        (planted / "v.features", "--html", tmp_path / "mine.html"): "is not a page written by Frieze",
         (planted / "v.features", "--head", planted / "v.features"): "expected a head",
     }
     for (table, *options), message in messages.items():
