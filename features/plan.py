@@ -39,6 +39,7 @@ class Plan:
         shards: In order of work: first new parts, which may copy from old ones, then the old parts to rewrite.
         n_unchanged: Images that keep id and embedding, whatever else has changed.
         n_renamed: Images whose bytes were stored under an id that was removed.
+        n_copied: Further images with the bytes of a renamed one.
         removed: int64, the stored rows whose images the source no longer has under any name.
         n_relabelled: Unchanged images that get another label.
         n_left: New or changed images that are left to another run.
@@ -48,6 +49,7 @@ class Plan:
     shards: tuple[Shard, ...]
     n_unchanged: int
     n_renamed: int
+    n_copied: int
     removed: Rows
     n_left: int
     n_relabelled: int
@@ -91,8 +93,8 @@ def make_plan(
     still_failed = comparison.is_among_failed if retry_failures else comparison.has_failed
     splitter = _Splitter(comparison, np.where(is_written, source_rows, -1))
     removed = comparison.removed & (not retry_failures)
-    renamed = np.unique(source_rows[is_written & ~comparison.is_stored])
-    renamed = renamed[renamed >= 0]
+    moved = source_rows[is_written & ~comparison.is_stored & (source_rows >= 0)]
+    renamed = np.unique(moved)
     return Plan(
         shards=(
             *splitter.additions(np.flatnonzero(is_written & ~comparison.is_stored), shard_size),
@@ -100,6 +102,7 @@ def make_plan(
         ),
         n_unchanged=int((comparison.is_same | is_unchanged | (comparison.is_stored & (source_rows >= 0))).sum()),
         n_renamed=len(renamed),
+        n_copied=len(moved) - len(renamed),
         removed=np.setdiff1d(np.flatnonzero(removed), renamed),
         n_left=int((changed & ~is_written).sum()),
         n_relabelled=int((comparison.is_relabelled & (source_rows == comparison.stored_rows)).sum()),

@@ -203,7 +203,7 @@ def _whole(
 
 
 def _cached(
-    context: FinetuneContext, layers: Any, data: _Data, images: Images, _course: FinetuneConfig
+    context: FinetuneContext, layers: Any, data: _Data, images: Images, _config: FinetuneConfig
 ) -> tuple[CachedActivations, Any]:
     """Cache the activations of the frozen layers; return them and the network from there to probabilities."""
     keras = import_keras()

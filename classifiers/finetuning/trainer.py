@@ -72,7 +72,7 @@ class Trainer:
         """Compile the network for `n_rows` rows an epoch."""
         keras = import_keras()
 
-        self._network, self._course = network, config
+        self._network, self._config = network, config
         self.n_steps = -(-n_rows // config.batch_size)
         self._optimizer = keras.optimizers.Adam(_rate(config, self.n_steps * config.epochs))
         # XLA takes long to compile, and on a CPU its convolutions are several times slower.
@@ -105,8 +105,8 @@ class Trainer:
             state = TrainingState([{f"val_{name}": value for name, value in before.items()}], self._trained())
         else:
             self._restore(state, checkpoint)
-        for epoch in range(len(state.history), self._course.epochs + 1):
-            if epoch - state.best_epoch > self._course.patience:
+        for epoch in range(len(state.history), self._config.epochs + 1):
+            if epoch - state.best_epoch > self._config.patience:
                 break
             state.history.append(self._epoch(epoch, draw(epoch), validation, step))
             if state.best_epoch == epoch:
@@ -122,9 +122,9 @@ class Trainer:
     ) -> dict[str, float]:
         started = time.perf_counter()
         before = (epoch - 1) * self.n_steps
-        reraising = _progress_callback(lambda done: step(before + done, self._course.epochs * self.n_steps))
+        progress = _progress_callback(lambda done: step(before + done, self._config.epochs * self.n_steps))
         history = self._network.fit(
-            batches, shuffle=False, epochs=1, validation_data=validation(), callbacks=[reraising], verbose=0
+            batches, shuffle=False, epochs=1, validation_data=validation(), callbacks=[progress], verbose=0
         )
         figures = {name: float(values[-1]) for name, values in history.history.items()}
         if not np.isfinite(figures["val_loss"]):

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from frieze.classifiers.calibration import calibrate_logits, mean_log_likelihood
+from frieze.classifiers.calibration import fit_temperature
 from frieze.classifiers.solver.linear import Solution, fit_path
 from frieze.core import Floats, Rows
 
@@ -65,8 +65,14 @@ def _path(embeddings: Floats, codes: Rows, folds: Rows) -> Iterator[OutOfFold]:
         for fold in range(int(folds.max()) + 1)
     ]
     for cost, *solutions in zip(_COSTS, *paths, strict=True):
-        probabilities, _ = calibrate_logits(_logits(embeddings, folds, solutions), codes)
-        yield OutOfFold(probabilities, -mean_log_likelihood(probabilities, codes), cost)
+        yield _calibrate(_logits(embeddings, folds, solutions), codes, cost)
+
+
+def _calibrate(logits: Floats, codes: Rows, cost: float) -> OutOfFold:
+    from scipy.special import log_softmax
+
+    logs = log_softmax(fit_temperature(logits, codes) * logits, axis=1)  # its loss stays exact where a softmax is 0
+    return OutOfFold(np.exp(logs), -float(logs[np.arange(len(codes)), codes].mean(dtype=np.float64)), cost)
 
 
 def _logits(embeddings: Floats, folds: Rows, solutions: Sequence[Solution]) -> Floats:

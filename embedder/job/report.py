@@ -24,7 +24,7 @@ def to_document(run: Run, stats: RunStats, pixels: dict[str, str | None]) -> dic
         "unchanged": plan.n_unchanged,
         "relabelled": plan.n_relabelled,
         "renamed": plan.n_renamed,
-        "duplicates": stats.n_stored - stats.n_embedded,
+        "duplicates": stats.n_stored - stats.n_embedded + plan.n_copied,
         "removed": plan.n_removed,
         "removed_folders": count_vanished(run.comparison, plan.removed),
         "kept_folders": run.kept_folders,

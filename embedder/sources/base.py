@@ -109,7 +109,7 @@ class File:
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A on_progress source.
+    """A listed source.
 
     Attributes:
         listing: Its images, in a stable order.

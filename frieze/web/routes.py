@@ -113,7 +113,8 @@ def add_collection_routes(app: FastAPI, collection: Collection) -> None:
         rows = result.get()
         return {"total": len(rows), "mistakes": rows[start : start + n]}
 
-    @app.get("/map", response_model=schemas.Map, responses=ACCEPTED)
+    # The operation's name is part of the schema, from which clients are generated.
+    @app.get("/map", response_model=schemas.Map, responses=ACCEPTED, operation_id="lay_out_map_get", summary="Lay Out")
     def project(method: Literal["pca", "umap"] = "pca") -> Any:
         """Return the images as points on a plane, at most 100,000 of them."""
         check_method(method)

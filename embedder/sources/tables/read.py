@@ -117,6 +117,7 @@ def translate_read_errors(uri: str) -> Iterator[None]:
     except (pa.ArrowException, OSError, ValueError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         hint = "Save it as UTF-8 text." if "utf" in reason.lower() else "Check that its format matches its name."
+        hint = "Check the path." if isinstance(error, FileNotFoundError) else hint
         raise InputError(f"{uri} can't be read: {reason.rstrip('.')}.", hint=hint) from error
 
 

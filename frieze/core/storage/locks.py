@@ -152,9 +152,8 @@ def _check_free(folder: BucketPath, file: BucketPath) -> None:
 
 def _now(folder: BucketPath) -> float:
     """Return the store's time, seconds since 1970: our clock may differ."""
-    probe = (
-        folder / f".features.json.{os.getpid()}.tmp"
-    )  # named as what a killed write leaves, which the next one clears
+    # Named as the temporary file of a killed write, which the next writer deletes.
+    probe = folder / f".features.json.{os.getpid()}.tmp"
     write_json(probe, {})
     try:
         return probe.stat().st_mtime_ns / 1e9

@@ -51,6 +51,16 @@ def test_renamed(folder, embed, out, table):
     assert (rows["new/a.jpg"]["label"], rows["new/a.jpg"]["uri"]) == ("new", str(folder / "new" / "a.jpg"))
 
 
+def test_a_copy_of_a_renamed_one(folder, embed, out, table):
+    """A renamed image and a new copy of it count as renamed and duplicate: the counts sum to the images."""
+    (folder / "c.jpg").rename(folder / "z.jpg")
+    shutil.copyfile(folder / "z.jpg", folder / "y.jpg")
+    document = embed(folder, out)
+    assert counts(document) == (0, 9, 1, 1, 0, 11)
+    assert document["images"] == 11
+    assert np.array_equal(vectors(out)["y.jpg"], table["c.jpg"])
+
+
 def test_renamed_beside_a_changed_one(folder, photo, embed, out, table):
     """A renamed image that fills a new part alone is copied before the changed one's part is rewritten."""
     (folder / "c.jpg").rename(folder / "z.jpg")

@@ -176,3 +176,21 @@ def test_openapi(page):
     }
     assert set(paths) == expected
     assert all(call["description"] for path in paths.values() for call in path.values())
+
+
+def test_operation_ids(page):
+    """The operations keep their ids, after which generated clients name their methods."""
+    paths = page.get("/openapi.json").json()["paths"]
+    assert sorted(call["operationId"] for path in paths.values() for call in path.values()) == [
+        "browse_images_get",
+        "crop_crop_post",
+        "describe_collection_get",
+        "duplicates_duplicates_get",
+        "image_image_get",
+        "lay_out_map_get",
+        "mistakes_mistakes_get",
+        "picture_picture_get",
+        "search_image_search_post",
+        "search_search_get",
+        "thumbnail_thumbnail_get",
+    ]
