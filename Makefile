@@ -1,7 +1,7 @@
 # make demo [IMAGES=folder]   install, then the whole idea on real images
-# make test                   the tests, in two processes where there are two cores (about eight CPU-minutes)
+# make test                   the tests (about nine CPU-minutes)
 # make test-bare              some of them as on a machine without bfloat16, and without OpenVINO, Ray and UMAP
-# make test-slow              the long ones; with FRIEZE_DATA=folder also those on real data
+# make test-slow              the long ones, in two processes where there are two cores; with FRIEZE_DATA=folder also those on real data
 # make mutants                which small changes of the code does no test notice? (four minutes; drawn by the commit)
 # make check                  format, lint, types, generated docs
 # make bench FRIEZE_DATA=...  runs the benchmarks (BENCHMARKS="startup heads.solver": these) and writes docs/benchmarks.md's tables
@@ -16,13 +16,14 @@ BENCHMARKS ?= embedding.accuracy embedding.builtin_backbone heads.solver heads.c
 SHELL := /bin/bash
 # The tests write files of any name, whatever the locale says of names.
 export PYTHONUTF8 := 1
-# A process of the tests for each of up to two cores; with one alone pytest runs them itself.
-WORKERS ?= $(shell python3 -c "import os; n = min(2, len(os.sched_getaffinity(0))); print(n if n > 1 else 0)" 2>/dev/null || echo 0)
+# Processes of the tests, 0 for none beside pytest itself: one of three whole runs of the fast tests in two processes hung.
+WORKERS ?= 0
+SLOW_WORKERS ?= $(shell python3 -c "import os; n = min(2, len(os.sched_getaffinity(0))); print(n if n > 1 else 0)" 2>/dev/null || echo 0)
 # Without this, the tests' several hundred Pythons would compile Frieze anew each.
 unexport PYTHONDONTWRITEBYTECODE
 # Small matrices gain nothing by more threads, and those that wait spin.
 test test-bare test-slow: export OPENBLAS_NUM_THREADS ?= 1
-PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --no-loadscope-reorder
+PYTEST = $(BIN)/python -m pytest --no-loadscope-reorder
 BARE := tests/embedder/engines tests/embedder/job/test_engine_choice.py tests/embedder/job/test_select_engine.py
 
 .PHONY: demo test test-bare test-slow mutants check format docs bench clean
@@ -31,14 +32,14 @@ demo: .venv/installed
 	@$(BIN)/python examples/demo.py $(IMAGES)
 
 test: .venv/installed-dev
-	$(PYTEST)
+	$(PYTEST) -n $(WORKERS)
 
 test-bare: .venv/installed-dev
-	FRIEZE_WITHOUT=bfloat16 $(PYTEST) -q $(BARE)
-	FRIEZE_WITHOUT="openvino ray umap" $(PYTEST) -q $(BARE) tests/frieze/api/test_map.py
+	FRIEZE_WITHOUT=bfloat16 $(PYTEST) -n $(WORKERS) -q $(BARE)
+	FRIEZE_WITHOUT="openvino ray umap" $(PYTEST) -n $(WORKERS) -q $(BARE) tests/frieze/api/test_map.py
 
 test-slow: .venv/installed-distill
-	$(PYTEST) -m slow
+	$(PYTEST) -n $(SLOW_WORKERS) -m slow
 
 mutants: .venv/installed-dev
 	$(BIN)/python -m tools.mutation
