@@ -9,7 +9,6 @@
 FITS := import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
-ROOMS := features embedder index classifiers frieze
 BENCHMARKS ?= embedding.accuracy embedding.builtin_backbone heads.solver heads.calibration heads.memory heads.label_errors \
   heads.finetuning embedding.throughput startup embedding.scale embedding.source_formats search.filtered search.duplicates web \
   embedding.ray_cluster search.run
