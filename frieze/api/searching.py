@@ -37,7 +37,7 @@ def index(
         kind: `auto` (default), or the name of a kind.
         max_memory: Memory limit of the index while it serves, such as `500MB`; none by default.
         max_build_memory: Memory limit of the build.
-        force: Rebuild, also over an index of another backbone.
+        force: Rebuild, also over an index of another table.
         ray: `auto` or the address of a Ray cluster, whose machines add the vectors.
 
     Returns:

@@ -13,14 +13,17 @@ import pyarrow as pa
 from frieze.core import (
     FeatureFileError,
     InputError,
+    MismatchError,
+    TablePath,
     connect_to_ray,
     format_size,
     new_folder,
     parse_size,
     peak_memory,
+    to_table_path,
     trim_memory,
 )
-from frieze.features import METRICS, BackboneSpec, Features, check_same_backbone
+from frieze.features import METRICS, BackboneSpec, Features, check_same_backbone, is_features
 from frieze.indexing.build.add_on_ray import RayPopulator
 from frieze.indexing.build.build_request import FETCHED_SHARE, BuildRequest
 from frieze.indexing.build.choose_kind import Choice, choose
@@ -97,7 +100,7 @@ def build_index(  # noqa: PLR0913  the mirror of a command
         kind: A key of `KINDS`, or `auto`.
         max_memory: Memory limit while the index serves, such as `500MB`; None for no limit.
         max_build_memory: Memory limit for building, beyond the process's start; None for no limit.
-        force: Rebuild in any case, also over an index of another backbone or a broken one.
+        force: Rebuild in any case, also over an index of another table or a broken one.
         ray: `auto` or the address of a Ray cluster whose machines add the rows; None for this process.
 
     Returns:
@@ -106,7 +109,7 @@ def build_index(  # noqa: PLR0913  the mirror of a command
     Raises:
         InputError: An option is out of range, the table has no rows, or no kind meets the recall within the limits.
         FeatureFileError: `out` holds something other than an index, the table is broken, or the disk can't be written.
-        MismatchError: `out` holds an index of another backbone, and `force` is not set.
+        MismatchError: `out` holds an index of another table or backbone, and `force` is not set.
     """
     out = out.absolute()  # Arrow takes a relative path with a colon for a URL
     _check(features, metric=metric, recall=recall, kind=kind, max_memory=max_memory)
@@ -117,6 +120,7 @@ def build_index(  # noqa: PLR0913  the mirror of a command
         before = read_existing_document(out, force=force)
         if before and not force:
             _check_backbone(features.spec, before, out)
+            _check_same_table(features.path, before["features"]["path"], out)
         delete_old_generations(out, live=before["generation"] if before else None)
         usable = before if before and not force and _is_usable(before, options, out) else None
         if usable and usable["features"]["generation"] == features.manifest.generation:
@@ -152,6 +156,18 @@ def _check_backbone(spec: BackboneSpec, before: dict[str, Any], out: Path) -> No
         BackboneSpec.from_json(before["features"]["backbone"]),
         where=str(out),
         hint=f"Use another --out, or replace {out} with --force.",
+    )
+
+
+def _check_same_table(table: TablePath, indexed: str, out: Path) -> None:
+    """Refuse another table than the indexed one; one that was moved is the same."""
+    if str(table.absolute()) == indexed:
+        return
+    other = to_table_path(indexed)
+    if not is_features(other) or (isinstance(table, Path) and isinstance(other, Path) and table.samefile(other)):
+        return
+    raise MismatchError(
+        f"{out} is an index of another table, {indexed}.", hint=f"Use another --out, or replace {out} with --force."
     )
 
 

@@ -102,6 +102,23 @@ def test_another_backbone_is_refused(small, out, tmp_path, write_table, clustere
     assert build_index(other, out, force=True)["rows"] == 30
 
 
+def test_another_table_is_refused(small, out, tmp_path, write_table, clustered):
+    """An index of another table of the same backbone is not replaced without --force; the message names the table."""
+    other = write_table(tmp_path / "other", clustered(30, 8))
+    before = snapshot(out)
+    with pytest.raises(MismatchError, match=f"another table, {small.path}") as caught:
+        build_index(other, out)
+    assert "--force" in caught.value.hint
+    assert snapshot(out) == before
+    assert build_index(other, out, force=True)["rows"] == 30
+
+
+def test_a_link_to_the_table_is_the_same_table(small, out, tmp_path):
+    """A table that is named by another path is no other table."""
+    (tmp_path / "link").symlink_to(small.path)
+    assert not build_index(open_features(tmp_path / "link"), out)["rebuilt"]
+
+
 @pytest.mark.parametrize("force", [False, True])
 @pytest.mark.parametrize(
     "name",
