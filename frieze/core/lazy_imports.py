@@ -64,11 +64,15 @@ def _preserve_random_state() -> Iterator[None]:
 
 
 def _set_threads(threading: Any) -> None:
-    """Set intra-op and inter-op threads to the number of cores: replicas run their operations in parallel."""
+    """Set intra-op and inter-op threads to the number of cores: replicas run their operations in parallel.
+
+    Two inter-op threads at least: with one, a function that waits for another function waits for ever
+    (tensorflow/tensorflow#48418, #32454).
+    """
     if "TF_NUM_INTRAOP_THREADS" not in os.environ:
         threading.set_intra_op_parallelism_threads(count_cores())
     if "TF_NUM_INTEROP_THREADS" not in os.environ:
-        threading.set_inter_op_parallelism_threads(count_cores())
+        threading.set_inter_op_parallelism_threads(max(2, count_cores()))
 
 
 def import_keras() -> Any:

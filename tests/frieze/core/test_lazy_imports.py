@@ -14,10 +14,13 @@ def test_the_same_tensorflow(tf):
     assert quiet.import_tensorflow() is tf is sys.modules["tensorflow"]
 
 
-@pytest.mark.parametrize(("environment", "expected"), [({}, "3 3"), ({"TF_NUM_INTRAOP_THREADS": "1"}, "0 3")])
-def test_threads(environment, expected, monkeypatch):
-    """TensorFlow takes a thread a core that the process may use, unless the environment says how many."""
-    monkeypatch.setattr(quiet, "count_cores", lambda: 3)
+@pytest.mark.parametrize(
+    ("n_cores", "environment", "expected"),
+    [(3, {}, "3 3"), (1, {}, "1 2"), (3, {"TF_NUM_INTRAOP_THREADS": "1"}, "0 3")],
+)
+def test_threads(n_cores, environment, expected, monkeypatch):
+    """TensorFlow takes a thread a core, two at least to run functions, unless the environment says how many."""
+    monkeypatch.setattr(quiet, "count_cores", lambda: n_cores)
     for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
