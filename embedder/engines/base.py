@@ -1,6 +1,6 @@
 """The contract of an engine, and the table of engines: TensorFlow and OpenVINO."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, Protocol
 
 from frieze.core import Floats, InputError
@@ -15,15 +15,16 @@ class Engine(Protocol):
 
     Attributes:
         name: Key in `ENGINES`.
-        device: Where the engine takes its pixels, as TensorFlow names it; None for the host's memory.
         batch_size: Images run at once.
         depth: Batches in flight that keep it busy.
     """
 
     name: str
-    device: str | None
     batch_size: int
     depth: int
+
+    def prefetch(self, batches: Iterator[Any]) -> Generator[Any, None, None]:
+        """Yield the same batches, whose `pixels` are uint8 [n, H, W, 3], where the engine takes them."""
 
     def infer(self, pixels: Any) -> Floats:
         """Embed uint8 [n, H, W, 3] as float32 [n, D]."""

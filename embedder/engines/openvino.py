@@ -3,7 +3,7 @@
 import dataclasses
 import importlib.util
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,13 +27,11 @@ class OpenVINOEngine:
 
     Attributes:
         name: `openvino`.
-        device: None: pixels stay in the host's memory.
         batch_size: Images of one inference; many are in flight at once.
         depth: Batches of the pipeline in flight that keep every stream busy.
     """
 
     name = "openvino"
-    device: str | None = None
     depth = 2
 
     def __init__(self, backbone: Backbone, settings: EngineSettings | None = None) -> None:
@@ -74,6 +72,11 @@ class OpenVINOEngine:
         if settings.precision not in _TYPES:
             return f"OpenVINO has no {settings.precision} on a CPU"
         return None if settings.precision == "float32" or _has_bfloat16() else "this processor has no bfloat16"
+
+    @staticmethod
+    def prefetch(batches: Iterator[Any]) -> Generator[Any, None, None]:
+        """Yield the same batches: their pixels are in the host's memory."""
+        yield from batches
 
     def infer(self, pixels: Any) -> Floats:
         """Embed uint8 [n, H, W, 3] as float32 [n, D]."""

@@ -5,9 +5,9 @@ import contextlib
 import dataclasses
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -24,9 +24,17 @@ _REWRITES = {
 """Device and precision -> Grappler's name of the pass that rewrites a frozen graph to that precision."""
 _FULL = "Dst tensor is not initialized"
 """TensorFlow's message when a GPU's memory is too full to copy pixels there."""
+_PREFETCHED_BATCHES = 2
 _switch = threading.Lock()
 _n_rewriting: collections.Counter[str] = collections.Counter()
 """How many threads are in a block that rewrites; the option holds for the whole process."""
+
+
+class _HasPixels(Protocol):
+    pixels: Any  # uint8 [n, H, W, 3]
+
+
+T = TypeVar("T", bound=_HasPixels)
 
 
 class TensorFlowEngine:
@@ -81,6 +89,10 @@ class TensorFlowEngine:
         device = next(self._turns)
         return self._replicas[device].submit(self.infer_on, device, pixels).result
 
+    def prefetch(self, batches: Iterator[T]) -> Generator[T, None, None]:
+        """Yield the same batches; tf.data copies their pixels to a single GPU, while those before are embedded."""
+        return prefetch_pixels(batches, self.device)
+
     def infer(self, pixels: Any) -> Floats:
         """Embed uint8 [n, H, W, 3] as float32 [n, D]."""
         return self.infer_on(next(self._turns), pixels)
@@ -118,6 +130,46 @@ class TensorFlowEngine:
                 hint="Give a smaller backbone or --image-size, or another --device.",
             ) from error
         self.batch_size = min(self.batch_size, n_images // 2)  # another replica may have halved it already
+
+
+def prefetch_pixels(batches: Iterator[T], device: str | None) -> Generator[T, None, None]:
+    """Pass batches through tf.data, which takes the next ones, and copies their pixels, while one is in use.
+
+    Args:
+        batches: Advanced in a thread of TensorFlow.
+        device: Where the pixels go; None for the host's memory.
+
+    Yields:
+        The batches in order, with tensors for pixels. Close it before `batches`.
+    """
+    tf = import_tensorflow()
+    taken, errors = collections.deque[T](), list[BaseException]()
+
+    def take() -> Iterator[Any]:
+        try:
+            for batch in batches:
+                taken.append(batch)
+                yield batch.pixels
+        except BaseException as error:  # noqa: BLE001  raised below: TensorFlow would change its type
+            errors.append(error)
+
+    dataset = tf.data.Dataset.from_generator(take, output_signature=tf.TensorSpec([None, None, None, 3], tf.uint8))
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = 2
+    options.autotune.enabled = False  # nothing to tune, and its thread can delay the end for seconds
+    dataset = dataset.with_options(options).prefetch(_PREFETCHED_BATCHES)
+    if device is not None:
+        dataset = dataset.apply(tf.data.experimental.prefetch_to_device(device, _PREFETCHED_BATCHES))
+    try:
+        for pixels in dataset:
+            batch = taken.popleft()
+            batch.pixels = pixels
+            yield batch
+    except BaseException as stop:  # noqa: BLE001  whatever it is
+        # Its frames hold the pipeline: shown at the interpreter's exit, the error would wait for ever.
+        raise stop.with_traceback(None) from None
+    if errors:
+        raise errors[0]
 
 
 @contextlib.contextmanager

@@ -57,6 +57,6 @@ class CalibrationSample:
     def _decoded(self) -> tuple[Pixels, float]:
         rows = self.sampled_rows
         decoder = Decoder(self.source, self.spec, max_pixels=self.max_pixels)
-        batches = list(stream([rows], decoder, batch_size=_BATCH, workers=count_cores(), device=None))
+        batches = list(stream([rows], decoder, batch_size=_BATCH, workers=count_cores()))
         seconds = sum(batch.read_s + batch.decode_s for batch in batches)
         return np.concatenate([batch.pixels for batch in batches]), seconds / len(rows)

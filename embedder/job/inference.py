@@ -61,16 +61,13 @@ def embed_rows(
     Yields:
         The embedded batches in order; a batch never spans two shards.
     """
-    batches = stream(
-        shards,
-        Decoder(source, choice.spec, max_pixels=max_pixels, is_known=cache.__contains__),
-        batch_size=choice.batch_size,
-        workers=choice.workers,
-        device=choice.engine.device,
-    )
+    decoder = Decoder(source, choice.spec, max_pixels=max_pixels, is_known=cache.__contains__)
     # Closed here: a pipeline still open at the interpreter's exit waits for ever for threads that no longer exist.
-    with contextlib.closing(batches):
-        yield embed_batches(batches, choice.engine, cache, times)
+    with (
+        contextlib.closing(stream(shards, decoder, batch_size=choice.batch_size, workers=choice.workers)) as batches,
+        contextlib.closing(choice.engine.prefetch(batches)) as prefetched,
+    ):
+        yield embed_batches(prefetched, choice.engine, cache, times)
 
 
 def embed_batches(

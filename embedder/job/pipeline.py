@@ -1,15 +1,17 @@
-"""The tf.data input pipeline: read, decode and resize images into batches, through all shards without a pause."""
+"""The input pipeline: read, decode and resize images into batches in threads, through all shards without a pause."""
 
+import collections
 import dataclasses
 import hashlib
 import itertools
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from frieze.core import ImageError, Rows, import_tensorflow
+from frieze.core import ImageError, Rows
 from frieze.embedder.images.decode import MAX_PIXELS, STRETCHED, decoded
 from frieze.embedder.images.decoding_tally import DecodingTally, Traits
 from frieze.embedder.images.resize import Pixels, fit_image
@@ -48,7 +50,7 @@ class Batch:
             appear once; bytes that have an embedding already do not appear.
         failures: Images of the batch that could not be read or decoded.
         tally: Traits of the images, counted while they are decoded.
-        pixels: [len(sizes), H, W, 3] uint8, on the engine's device.
+        pixels: [len(sizes), H, W, 3] uint8, in the host's memory, or where `Engine.prefetch` copied them.
         read_s: Seconds a thread spent reading files.
         decode_s: Seconds a thread spent decoding and resizing.
         read_cpu_s: CPU seconds of reading.
@@ -171,107 +173,47 @@ def decode_and_fit(
         return pixels, decoding.size, decoding.traits
 
 
-def stream(
-    shards: Sequence[Rows], decoder: Decoder, *, batch_size: int, workers: int, device: str | None
-) -> Generator[Batch, None, None]:
-    """Decode all shards' rows, batch after batch, prefetching some batches.
+def stream(shards: Sequence[Rows], decoder: Decoder, *, batch_size: int, workers: int) -> Generator[Batch, None, None]:
+    """Decode all shards' rows, batch after batch, while those before are embedded.
 
     Args:
         shards: For each shard the listing's rows, int64 [n], n >= 1.
         decoder: Decodes one batch; called from `workers` threads at once.
         batch_size: Images a batch; a batch never spans two shards.
         workers: Threads that decode.
-        device: Where the pixels go; None for the host's memory.
 
     Yields:
-        The batches in order.
+        The batches in order, decoded at most `workers` + 2 ahead; pixels are in the host's memory.
     """
-    steps = _PipelineSteps(decoder, list(_cut_into_batches(shards, batch_size)))
-    dataset = _to_dataset(steps, workers=workers, device=device)
-    error: BaseException | None = None
+    reader = ThreadPoolExecutor(1, thread_name_prefix="frieze-read")
+    decoders = ThreadPoolExecutor(workers, thread_name_prefix="frieze-decode")
+    ahead = collections.deque[Future[Batch]]()
     try:
-        for number, pixels in dataset:
-            batch = steps.decoded.pop(int(number))
-            if isinstance(batch, BaseException):
-                error = batch
-                break
-            batch.pixels = pixels
-            yield batch
-    except BaseException as stop:  # noqa: BLE001  whatever it is
-        # Its frames hold the pipeline: shown at the interpreter's exit, the error would wait for ever.
-        raise stop.with_traceback(None) from None
-    if error is not None:
-        raise error
+        for requested in _cut_into_batches(shards, batch_size):
+            opened = reader.submit(_open, decoder.source, requested)
+            ahead.append(decoders.submit(_decode, decoder, requested, opened))
+            if len(ahead) >= workers + _PREFETCHED_BATCHES:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        for pool in (reader, decoders):
+            pool.shutdown(cancel_futures=True)
 
 
-class _PipelineSteps:
-    """The steps that the pipeline's threads run, and their results; TensorFlow sees only pixels and batch numbers.
-
-    An error is stored, not raised: TensorFlow would change its type and keep the pipeline open.
-
-    Attributes:
-        decoded: Number of a batch -> the batch, or its error.
-    """
-
-    def __init__(self, decoder: Decoder, batches: Sequence[BatchRows]) -> None:
-        self.batches = batches
-        self.decoded: dict[int, Batch | BaseException] = {}
-        self._decoder = decoder
-        self._opened: dict[int, tuple[Iterable[Content], Batch] | BaseException] = {}
-
-    def read(self, number: Any) -> Any:
-        """Open the bytes of a batch; one batch at a time."""
-        try:
-            self._opened[int(number)] = self._read(self.batches[int(number)])
-        except BaseException as error:  # noqa: BLE001  the consumer of the batches raises it
-            self._opened[int(number)] = error
-        return number
-
-    def decode(self, number: Any) -> Pixels:
-        """Decode a batch; a whole batch is one call, so that threads rarely wait for Python."""
-        try:
-            batch, pixels = self._decode(int(number))
-        except BaseException as error:  # noqa: BLE001  the consumer of the batches raises it
-            self.decoded[int(number)] = error
-            return np.empty((0, 0, 0, 3), np.uint8)
-        self.decoded[int(number)] = batch
-        return pixels
-
-    def _read(self, requested: BatchRows) -> tuple[Iterable[Content], Batch]:
-        source, clock = self._decoder.source, Batch(requested)
-        contents = source.read(requested.rows)
-        return list(_timed(contents, clock)) if source.in_order else contents, clock
-
-    def _decode(self, number: int) -> tuple[Batch, Pixels]:
-        opened = self._opened.pop(number)
-        if isinstance(opened, BaseException):
-            raise opened
-        contents, clock = opened
-        batch = self._decoder.batch(self.batches[number], contents)
-        batch.read_s, batch.read_cpu_s = batch.read_s + clock.read_s, batch.read_cpu_s + clock.read_cpu_s
-        pixels, batch.pixels = batch.pixels, None
-        return batch, np.asarray(pixels)
+def _open(source: Source, requested: BatchRows) -> tuple[Iterable[Content], Batch]:
+    """Open the bytes of a batch, one batch at a time; a sequential source is read here."""
+    clock = Batch(requested)
+    contents = source.read(requested.rows)
+    return list(_timed(contents, clock)) if source.in_order else contents, clock
 
 
-def _to_dataset(steps: _PipelineSteps, *, workers: int, device: str | None) -> Any:
-    """Build the pipeline: it yields the number of each batch, in order, with its pixels."""
-    tf = import_tensorflow()
-    dataset = (
-        tf.data.Dataset.range(len(steps.batches))
-        .map(lambda number: tf.ensure_shape(tf.numpy_function(steps.read, [number], tf.int64), ()))  # one at a time
-        .map(
-            lambda number: (number, tf.numpy_function(steps.decode, [number], tf.uint8)),
-            num_parallel_calls=workers,
-            deterministic=True,
-        )
-    )
-    options = tf.data.Options()
-    options.threading.private_threadpool_size = workers + 1
-    options.autotune.enabled = False  # nothing to tune, and its thread can delay the end for seconds
-    dataset = dataset.with_options(options).prefetch(_PREFETCHED_BATCHES)
-    if device is not None:
-        dataset = dataset.apply(tf.data.experimental.prefetch_to_device(device, _PREFETCHED_BATCHES))
-    return dataset
+def _decode(decoder: Decoder, requested: BatchRows, opened: "Future[tuple[Iterable[Content], Batch]]") -> Batch:
+    """Decode a batch; a whole batch is one call, so that threads rarely wait for Python."""
+    contents, clock = opened.result()
+    batch = decoder.batch(requested, contents)
+    batch.read_s, batch.read_cpu_s = batch.read_s + clock.read_s, batch.read_cpu_s + clock.read_cpu_s
+    return batch
 
 
 def _cut_into_batches(shards: Sequence[Rows], batch_size: int) -> Iterator[BatchRows]:

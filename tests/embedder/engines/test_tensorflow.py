@@ -1,13 +1,14 @@
 import dataclasses
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
 
 from frieze.core import InputError
 from frieze.embedder.engines import EngineSettings
-from frieze.embedder.engines.tensorflow import TensorFlowEngine, _rewriting
+from frieze.embedder.engines.tensorflow import TensorFlowEngine, _rewriting, prefetch_pixels
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (32, 32, 32, 3), dtype=np.uint8)
 
@@ -217,3 +218,52 @@ def test_devices_take_turns(device, printed, tiny):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == printed
+
+
+def numbered(n_batches, taken):
+    """Yield batches whose pixels hold their number; `taken` lists the numbers that were taken."""
+    for number in range(n_batches):
+        taken.append(number)
+        yield types.SimpleNamespace(number=number, pixels=np.full((number % 3, 1, 1, 3), number, np.uint8))
+
+
+@pytest.mark.parametrize("device", [None, "/CPU:0"])
+def test_prefetch(device, tf):
+    """tf.data yields each batch in order with its own pixels, also empty ones, as tensors on the device."""
+    batches = list(prefetch_pixels(numbered(10, []), device))
+    assert [batch.number for batch in batches] == list(range(10))
+    assert [np.unique(batch.pixels).tolist() for batch in batches] == [[n] if n % 3 else [] for n in range(10)]
+    assert {batch.pixels.device[-5:] for batch in batches} == {"CPU:0"}
+
+
+@pytest.mark.gpu
+def test_prefetch_to_gpu(tf):
+    """The last step of the pipeline copies the pixels to a GPU."""
+    (gpu, *_) = tf.config.list_logical_devices("GPU")
+    batches = list(prefetch_pixels(numbered(10, []), gpu.name))
+    assert {batch.pixels.device[-5:] for batch in batches} == {"GPU:0"}
+
+
+def test_prefetch_keeps_errors():
+    """An error of the batches is raised as it is, after the batches before it."""
+
+    def broken():
+        yield from numbered(2, [])
+        raise KeyError("a bug")
+
+    batches = prefetch_pixels(broken(), None)
+    assert [next(batches).number, next(batches).number] == [0, 1]
+    with pytest.raises(KeyError, match="a bug"):
+        next(batches)
+
+
+def test_prefetch_is_bounded_and_closes():
+    """Only a few batches are taken ahead; once closed no more are taken, and the batches can be closed."""
+    taken = []
+    batches = numbered(100, taken)
+    prefetched = prefetch_pixels(batches, None)
+    next(prefetched)
+    prefetched.close()
+    n_taken = len(taken)
+    batches.close()
+    assert n_taken <= 5

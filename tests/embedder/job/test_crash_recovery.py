@@ -53,7 +53,11 @@ KILLED = [(start, name) for start, name in REFUSED if name != "fsync"]  # the ne
 class MeansEngine:
     """Stands in for TensorFlow: an image's embedding is its mean colour."""
 
-    name, device, batch_size, depth = "means", None, 2, 2
+    name, batch_size, depth = "means", 2, 2
+
+    def prefetch(self, batches):
+        """Pass batches on."""
+        yield from batches
 
     def submit(self, pixels):
         """Embed uint8 [B, H, W, 3] as float32 [B, 3]."""
@@ -67,7 +71,7 @@ def choose(*_):
 
 
 def plain_stream(shards, decoder, *, batch_size, **_):
-    """Stand in for tf.data: the same batches, one after the other."""
+    """Stand in for the pipeline's threads: the same batches, one after the other."""
     for requested in frieze.embedder.job.pipeline._cut_into_batches(shards, batch_size):
         yield decoder.batch(requested, decoder.source.read(requested.rows))
 
