@@ -4,7 +4,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from frieze.embedder.backbones import PRECISIONS, Backbone, BackboneRequest
-from frieze.embedder.backbones.open import list_backbones, open_backbone, reopen_backbone
+from frieze.embedder.backbones.kept_graph import clear_graphs, list_graphs
+from frieze.embedder.backbones.open import list_backbones, load_backbone, open_backbone, reopen_backbone
 from frieze.embedder.backbones.trainable import TrainableBackbone, open_trainable
 from frieze.embedder.cluster.driver import ClusterDriver
 from frieze.embedder.cluster.worker import SliceResult
@@ -15,6 +16,7 @@ from frieze.embedder.engines import EngineSettings, find_devices
 from frieze.embedder.engines.accuracy import LEAST_COSINE, measure_drift
 from frieze.embedder.engines.base import ENGINES
 from frieze.embedder.engines.benchmark import measure_rate, try_engines
+from frieze.embedder.engines.keep_graph import ship_graph
 from frieze.embedder.images.decode import MAX_BYTES, MAX_PIXELS, Limits, decode
 from frieze.embedder.images.decoding_tally import describe_tally
 from frieze.embedder.images.resize import FITS, PIXELS
@@ -61,6 +63,7 @@ __all__ = [
     "TrainableBackbone",
     "WorkerHandle",
     "as_images",
+    "clear_graphs",
     "decode",
     "decode_batch",
     "decode_for",
@@ -74,6 +77,8 @@ __all__ = [
     "freeze_with",
     "image_reader",
     "list_backbones",
+    "list_graphs",
+    "load_backbone",
     "measure_drift",
     "measure_rate",
     "open_backbone",
@@ -84,6 +89,7 @@ __all__ = [
     "read_labels",
     "recall_embed_options",
     "reopen_backbone",
+    "ship_graph",
     "spot_check",
     "try_engines",
 ]

@@ -18,6 +18,7 @@ from frieze.embedder.engines import tensorflow
 
 # Before FAISS and scikit-learn are loaded: their threads sleep while they wait. Spinning cost five times the CPU.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ["XDG_CACHE_HOME"] = os.devnull  # no test reads what another one, or the user, keeps in a cache
 if "PYTEST_XDIST_WORKER" in os.environ:  # then TensorFlow's threads keep to a core in each process
     lazy_imports.count_cores = lambda: 1
 EXAMPLES = Path(__file__).parents[1] / "examples"

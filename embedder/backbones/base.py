@@ -3,9 +3,11 @@
 import dataclasses
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from frieze.core import import_tensorflow
+from frieze.embedder.backbones.request import BackboneRequest
 from frieze.features import BackboneSpec
 
 OPTION, TABLE, NETWORK, LAYERS, HUB = "option", "table", "network", "layers", "hub"
@@ -36,6 +38,10 @@ class Backbone:
         to_model: Returns the Keras model behind it; None for a SavedModel.
         read_pixels: Returns the pixel range that the network itself declares.
         is_pixels_explicit: Whether the user chose the range in the spec.
+        request: The request that opened it; None for one that was made otherwise.
+        default_size: Height and width where a request leaves them out; None if this one did not.
+        graph_path: Its kept graph as OpenVINO IR; with one, TensorFlow is loaded by the first `call` only.
+        graph_drift: Distance of the kept graph's embeddings from TensorFlow's in float32.
     """
 
     spec: BackboneSpec
@@ -43,6 +49,10 @@ class Backbone:
     to_model: Callable[[], Any] | None = None
     read_pixels: "Callable[[], StatedPixels]" = StatedPixels
     is_pixels_explicit: bool = True
+    request: BackboneRequest | None = None
+    default_size: tuple[int, int] | None = None
+    graph_path: Path | None = None
+    graph_drift: dict[str, Any] | None = None
 
     @functools.cached_property
     def stated_pixels(self) -> "StatedPixels":

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import functools
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from frieze.embedder.backbones.batch_dependence import probe_network
 from frieze.embedder.backbones.builtin import open_builtin
 from frieze.embedder.backbones.catalogue import APPLICATIONS, BUILTIN, BUILTIN_MODEL, BUILTIN_NAME
 from frieze.embedder.backbones.hub_download import open_remote
+from frieze.embedder.backbones.kept_graph import find_graph, make_spec
 from frieze.embedder.backbones.keras_applications import PREFIX, open_application, to_row
 from frieze.embedder.backbones.keras_file import open_keras_file
 from frieze.embedder.backbones.request import MODEL_FILES, PRECISIONS, BackboneRequest
@@ -65,7 +67,7 @@ _KINDS = (
 
 
 def open_backbone(request: BackboneRequest) -> Backbone:
-    """Load a backbone.
+    """Open a backbone; TensorFlow is loaded only where no graph of it was kept by an earlier run.
 
     Args:
         request: The requested backbone.
@@ -78,6 +80,24 @@ def open_backbone(request: BackboneRequest) -> Backbone:
         InputError: An option does not fit it.
     """
     _check(request)
+    graph = find_graph(request)
+    if graph is not None:
+        load = functools.cache(lambda: load_backbone(request))
+        return Backbone(
+            graph.to_spec(request),
+            lambda images: load().call(images),
+            lambda: load().model,
+            lambda: graph.stated_pixels,
+            request.pixels is not None,
+            request,
+            graph_path=graph.path,
+            graph_drift=graph.drift,
+        )
+    return load_backbone(request)
+
+
+def load_backbone(request: BackboneRequest) -> Backbone:
+    """Load a backbone in TensorFlow."""
     kind = next((kind for kind in _KINDS if kind.matches(request.handle)), None)
     if kind is None:
         raise ModelError(
@@ -89,22 +109,12 @@ def open_backbone(request: BackboneRequest) -> Backbone:
     stated = StatedPixels() if request.pixels else network.read_pixels()
     pixels = request.pixels or _require_pixels(stated, network)
     call = _images_to_embeddings(network, pixels)
-    spec = BackboneSpec(
-        name=network.name,
-        handle=network.handle,
-        fingerprint=network.fingerprint,
-        dim=_try_out(call, network, size, is_known=request.has_known_pixels),
-        image_size=size,
-        fit=request.fit,
-        pixels=pixels,
-        layer=request.layer,
-        weights=request.weights if request.weights_path is None else str(request.weights_path),
-        precision=request.precision,
-        decoding=request.decoding,
-    )
+    dim = _try_out(call, network, size, is_known=request.has_known_pixels)
+    spec = make_spec(network.name, network.handle, network.fingerprint, dim, size, pixels, request)
     is_pixels_explicit = request.pixels is not None
     read_pixels = network.read_pixels if is_pixels_explicit else lambda: stated
-    return Backbone(spec, call, network.model, read_pixels, is_pixels_explicit)
+    default_size = size if request.size is None else None
+    return Backbone(spec, call, network.model, read_pixels, is_pixels_explicit, request, default_size)
 
 
 def reopen_backbone(spec: BackboneSpec, *, where: str) -> Backbone:

@@ -127,14 +127,23 @@ class _Request:
         return embeddings
 
 
-def _compile(backbone: Backbone, batch_size: int, settings: EngineSettings) -> list[Any]:
+def read_graph(backbone: Backbone) -> Any:
+    """Return a backbone's graph, the kept one if there is, as OpenVINO's: uint8 [B, H, W, 3] -> float32 [B, D]."""
     import openvino
 
     core = openvino.Core()
+    if backbone.graph_path is not None:
+        return core.read_model(backbone.graph_path)
     with locked_temporary_folder() as folder:
         path = folder / "frozen.pb"
         path.write_bytes(backbone.frozen.graph.as_graph_def().SerializeToString())
-        model = core.read_model(path)
+        return core.read_model(path)
+
+
+def _compile(backbone: Backbone, batch_size: int, settings: EngineSettings) -> list[Any]:
+    import openvino
+
+    core, model = openvino.Core(), read_graph(backbone)
     model.reshape([batch_size, *backbone.spec.image_size, 3])
     options = {
         "NUM_STREAMS": settings.streams or count_cores(),

@@ -1,6 +1,8 @@
 """How an engine runs a backbone: precision, devices (GPU or CPU), batch size, streams."""
 
 import dataclasses
+import sys
+from pathlib import Path
 from typing import Any
 
 from frieze.core import InputError, import_tensorflow
@@ -43,6 +45,8 @@ def find_devices(names: str = AUTO) -> tuple[str, ...]:
     Raises:
         InputError: There is no such device, or the names mix GPUs and CPUs.
     """
+    if names in (AUTO, "cpu") and "tensorflow" not in sys.modules and not _may_have_gpu():
+        return ("CPU:0",)
     available = [device.name.rpartition("device:")[2] for device in import_tensorflow().config.list_logical_devices()]
     if names == AUTO:
         gpus = [name for name in available if name.startswith("GPU")]
@@ -57,6 +61,11 @@ def find_devices(names: str = AUTO) -> tuple[str, ...]:
     if len({name.partition(":")[0] for name in devices}) > 1:
         raise InputError(f"--device {names} names several kinds of device.", hint="Give GPUs alone, or the CPU.")
     return devices
+
+
+def _may_have_gpu() -> bool:
+    """Return whether TensorFlow may find a GPU; on Linux a driver of one has left a device file."""
+    return sys.platform != "linux" or any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg"))
 
 
 def _matching(name: str, available: list[str]) -> list[str]:

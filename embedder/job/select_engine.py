@@ -15,6 +15,7 @@ from frieze.embedder.engines import AUTO, EngineSettings, are_gpus, find_devices
 from frieze.embedder.engines.accuracy import check_drift, measure_drift
 from frieze.embedder.engines.base import ENGINES, REFERENCE, Engine, usable_engines
 from frieze.embedder.engines.benchmark import Trial, images_per_call, measure_rate, try_engines
+from frieze.embedder.engines.keep_graph import keep_graph
 from frieze.embedder.images.resize import Pixels
 from frieze.embedder.job.calibration_sample import CalibrationSample
 from frieze.embedder.job.options import JobOptions
@@ -75,21 +76,37 @@ def choose_engine(backbone: Backbone, options: JobOptions, sample: CalibrationSa
     if stored.tuning.get("asked") == conditions and _is_valid(stored.tuning, names):
         return _reuse(backbone, options, settings, stored)
     if not sample.is_full:
-        return _Trials(backbone, options, sample, stored).select([[Trial(name, settings)] for name in names], {})
-    trials = try_engines(options.engine, names, backbone, settings, sample.pixels)
-    return _Trials(backbone, options, sample, stored).select(trials, conditions)
+        names = sorted(names, key=lambda name: not _is_kept(backbone, name, settings))
+        choice = _Trials(backbone, options, sample, stored).select([[Trial(name, settings)] for name in names], {})
+    else:
+        trials = try_engines(options.engine, names, backbone, settings, sample.pixels)
+        choice = _Trials(backbone, options, sample, stored).select(trials, conditions)
+    if not are_gpus(devices) and options.engine == AUTO:
+        keep_graph(backbone)
+    return choice
+
+
+def _is_kept(backbone: Backbone, engine: str, settings: EngineSettings) -> bool:
+    """Return whether an engine runs a kept graph, whose drift was measured: then TensorFlow need not be loaded."""
+    is_exact = settings.precision == "float32" and not are_gpus(settings.devices)
+    return engine == "openvino" and backbone.graph_path is not None and is_exact
 
 
 def default_engine(backbone: Backbone) -> Engine:
-    """Make an engine for a few images: the reference, or another where only that supports the precision.
+    """Make an engine for a few images: one that runs a kept graph, else the reference, else any for the precision.
 
     Where no engine here supports it, float32 replaces it: it is more accurate.
     """
     settings = EngineSettings(precision=backbone.spec.precision, devices=find_devices())
     try:
-        return ENGINES[usable_engines(AUTO, settings)[0]](backbone, settings)
+        names = usable_engines(AUTO, settings)
     except InputError:
-        return ENGINES[REFERENCE](backbone, dataclasses.replace(settings, precision="float32"))
+        names, settings = [REFERENCE], dataclasses.replace(settings, precision="float32")
+    name = min(names, key=lambda name: not _is_kept(backbone, name, settings))
+    engine = ENGINES[name](backbone, settings)
+    if not are_gpus(settings.devices):
+        keep_graph(backbone)
+    return engine
 
 
 def _conditions(options: JobOptions, settings: EngineSettings) -> dict[str, Any]:
@@ -195,6 +212,8 @@ class _Trials:
         precision = trial.settings.precision
         if (trial.engine, precision) == (REFERENCE, "float32"):
             return self.stored.spec.drift  # of the stored rows
+        if not self.sample.is_full and _is_kept(self.backbone, trial.engine, trial.settings):
+            return self.stored.spec.drift or {"engine": trial.engine} | (self.backbone.graph_drift or {})
         pixels = self.sample.pixels[:_FEW] if precision == "float32" else self.sample.pixels
         embeddings, reference = engine.infer(pixels), self._reference(pixels, trial.settings.devices)
         _check_is_lower(embeddings, reference, trial)

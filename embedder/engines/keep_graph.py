@@ -1,0 +1,79 @@
+"""Keep a backbone's graph, once its embeddings agree with TensorFlow's, so that later starts need no TensorFlow."""
+
+import contextlib
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from frieze.core import MismatchError, ModelError
+from frieze.embedder.backbones import Backbone
+from frieze.embedder.backbones.kept_graph import SHIPPED, graph_folder, is_writable, store_graph
+from frieze.embedder.engines.accuracy import check_drift, measure_drift
+from frieze.embedder.engines.base import ENGINES, REFERENCE
+from frieze.embedder.engines.openvino import OpenVINOEngine, read_graph
+from frieze.embedder.engines.settings import EngineSettings
+from frieze.embedder.images.resize import Pixels
+
+_LOG = logging.getLogger("frieze")
+_N_PROBES = 16
+_CPU = EngineSettings(devices=("CPU:0",))
+
+
+def keep_graph(backbone: Backbone) -> None:
+    """Keep the graph of a backbone that TensorFlow has loaded; nothing happens where that is not possible.
+
+    That is where OpenVINO is not installed, can't run the network or is not exact, where the user has no folder for
+    caches, and for a network that was run with trust.
+    """
+    request = backbone.request
+    if request is None or request.trust or backbone.graph_path is not None:
+        return
+    if OpenVINOEngine.unsupported_reason(_CPU) is not None or not is_writable():
+        return
+    try:
+        with contextlib.suppress(ModelError, MismatchError):
+            write_graph(backbone, graph_folder(backbone, request))
+    except OSError as error:
+        _LOG.warning("The compiled backbone is not kept, so each start loads TensorFlow: %s.", error)
+
+
+def ship_graph(backbone: Backbone) -> None:
+    """Write the graph of `builtin` into the package."""
+    write_graph(backbone, SHIPPED, is_half=True)
+
+
+def write_graph(backbone: Backbone, folder: Path, *, is_half: bool = False) -> None:
+    """Compare the graph with the reference on synthetic images, and store it.
+
+    Args:
+        backbone: Loaded by TensorFlow.
+        folder: Where to.
+        is_half: Store weights as float16: without a loss where they were stored so before.
+
+    Raises:
+        ModelError: OpenVINO can't run the backbone.
+        MismatchError: Its embeddings drift too far from TensorFlow's.
+        OSError: The cache can't be written.
+    """
+    pixels = _probes(backbone.spec.image_size)
+    reference = ENGINES[REFERENCE](backbone, _CPU).infer(pixels)
+    drift = measure_drift(OpenVINOEngine(backbone, _CPU).infer(pixels), reference)
+    check_drift(drift, engine=OpenVINOEngine.name, precision="float32")
+    store_graph(backbone, folder, drift, lambda path: _save(backbone, path, is_half=is_half))
+
+
+def _save(backbone: Backbone, path: Path, *, is_half: bool) -> None:
+    import openvino
+
+    openvino.save_model(read_graph(backbone), path, compress_to_fp16=is_half)
+
+
+def _probes(size: tuple[int, int]) -> Pixels:
+    """Return uint8 [n, H, W, 3]: smooth pictures and noise, the same each time."""
+    rng = np.random.default_rng(0)
+    rows, columns = (np.linspace(0, 1, side)[:, None] for side in size)
+    waves = rng.uniform(1, 12, (_N_PROBES, 3, 2))
+    smooth = np.sin(rows * waves[..., None, :1] + columns.T * waves[..., None, 1:]).transpose(0, 2, 3, 1)
+    noise = rng.normal(size=smooth.shape) * np.linspace(0, 1, _N_PROBES)[:, None, None, None]
+    return np.clip(127.5 + 100 * (smooth + noise), 0, 255).astype(np.uint8)
