@@ -236,7 +236,7 @@ def test_queries_beyond_float32s_squares_are_refused(metric, value, indexes):
     """A query whose products with stored rows exceed float32 is refused by its number."""
     queries = np.ones((3, 16), np.float32)
     queries[1] *= np.float32(value)
-    with pytest.raises(InputError, match=f"Query 1 is too .* for `metric='{metric}'`"):
+    with pytest.raises(InputError, match=f"Query 1 is too .* for the metric {metric}"):
         indexes("exact", metric).top_k(queries, 1)
 
 
