@@ -30,17 +30,17 @@ class Network:
         if not all(0 < units <= _MAX_UNITS for units in self.layers) or len(self.layers) > _MAX_LAYERS:
             raise InputError(
                 f"The hidden layers have {', '.join(map(str, self.layers))} units.",
-                hint=f"Use up to {_MAX_LAYERS} layers of 1 to {_MAX_UNITS} units, such as --layers 256,128",
+                hint=f"Use up to {_MAX_LAYERS} layers of 1 to {_MAX_UNITS} units, such as `layers='256,128'`",
             )
         if not 0 <= self.dropout < 1:
             raise InputError(
                 f"The dropout is {self.dropout}; it must be a share of the units, at least 0 and below 1.",
-                hint="Use for example --dropout 0.3",
+                hint="Use for example `dropout=0.3`",
             )
         if self.epochs < 1 or self.patience < 1:
             raise InputError(
                 f"There are {self.epochs} epochs and a patience of {self.patience}; both must be at least 1.",
-                hint="Use for example --epochs 100 --patience 5",
+                hint="Use for example `epochs=100, patience=5`",
             )
 
 
@@ -125,21 +125,21 @@ class FinetuneConfig:
     schedule: str = "cosine"
 
     def __post_init__(self) -> None:
-        whole = {"--epochs": self.epochs, "--batch-size": self.batch_size, "--patience": self.patience}
-        for option, value in whole.items():
+        whole = {"epochs": self.epochs, "batch_size": self.batch_size, "patience": self.patience}
+        for name, value in whole.items():
             if value < 1:
-                raise InputError(f"{option} is {value}; it must be at least 1.", hint=f"Use for example {option} 10")
+                raise InputError(f"`{name}` is {value}; it must be at least 1.", hint=f"Use for example `{name}=10`")
         if not 0 < self.learning_rate < 1:
             raise InputError(
                 f"The learning rate is {self.learning_rate}; it must be between 0 and 1.",
-                hint="Use for example --learning-rate 1e-4",
+                hint="Use for example `learning_rate=1e-4`",
             )
         if self.schedule not in SCHEDULES:
             raise InputError(f"Unknown schedule: {self.schedule}.", hint=f"Use one of: {', '.join(SCHEDULES)}.")
         if self.augments and self.caches:
             raise InputError(
                 "Cached activations are those of the original images: they can't be augmented.",
-                hint="Use --cache together with --no-augment, or neither.",
+                hint="Use `cache=True` together with `augment=False`, or neither.",
             )
 
 

@@ -102,12 +102,16 @@ def name_head(head: str, kernel: str) -> str:
     """
     if head in _WITH_KERNEL:
         base, own_kernel = _WITH_KERNEL[head]
-        raise InputError(f"The head {head} is {base} with a kernel.", hint=f"Use --head {base} --kernel {own_kernel}")
+        raise InputError(
+            f"The head {head} is {base} with a kernel.", hint=f"Use `head={base!r}, kernel={own_kernel!r}`"
+        )
     if kernel == "linear":
         return head
     names = {pair: name for name, pair in _WITH_KERNEL.items()}
     if (head, kernel) not in names:
-        raise InputError(f"The head {head} has no kernel {kernel}.", hint="Use --head svm --kernel rbf, or no --kernel")
+        raise InputError(
+            f"The head {head} has no kernel {kernel}.", hint="Use `head='svm', kernel='rbf'`, or no `kernel`"
+        )
     return names[head, kernel]
 
 

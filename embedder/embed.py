@@ -80,7 +80,7 @@ def list_source(source: Any, out: TablePath, options: JobOptions, progress: Prog
     check_table_dir(out)
     if options.retry_failures and not is_features(out):
         raise InputError(
-            f"There is no table {out}, so no image of it has failed before.", hint="Leave --retry-failures out."
+            f"There is no table {out}, so no image of it has failed before.", hint="Leave `retry_failures` out."
         )
     skip = (out, successor_of(out))
     return open_source(
@@ -178,5 +178,5 @@ class EmbedJob:
             MismatchError: The backbone is another network now.
         """
         backbone = open_backbone(self.request.with_pixels(manifest.spec.pixels))
-        check_same_backbone(backbone.spec, manifest.spec, where="the table", hint="Start again with --force.")
+        check_same_backbone(backbone.spec, manifest.spec, where="the table", hint="Start again with `force=True`.")
         return backbone

@@ -56,7 +56,7 @@ def check_table_dir(folder: TablePath) -> None:
     if folder.exists():
         raise FeatureFileError(
             f"{folder} already exists and is not a table of features.",
-            hint="Use another --out: a new or an empty folder.",
+            hint="Use another `out`: a new or an empty folder.",
         )
 
 
@@ -72,7 +72,7 @@ def check_only_table_files(folder: TablePath) -> None:
     if foreign is not None:
         raise FeatureFileError(
             f"{folder} is not replaced: {foreign} is no part of a table of features.",
-            hint="Move it elsewhere, or use another --out.",
+            hint="Move it elsewhere, or use another `out`.",
         )
 
 

@@ -32,7 +32,7 @@ def replace_table(out: TablePath, *, can_resume: Callable[[Path], bool]) -> Iter
         FeatureFileError: The old table's folder holds more than a table, or another process writes to it.
     """
     if isinstance(out, BucketPath):
-        hint = "Use another --out, or delete it first."
+        hint = "Use another `out`, or delete it first."
         raise FeatureFileError(f"{out} is in a bucket, where no folder is replaced in one step.", hint=hint)
     sweep_leftovers(out)  # an older table that readers still held when it was replaced
     new_dir = successor_of(out)

@@ -13,7 +13,7 @@ from frieze.core import (
     TablePath,
     lock,
     sweep_leftovers,
-    to_command_line,
+    to_parameters,
     translate_io_errors,
     write_file,
 )
@@ -222,10 +222,10 @@ def resume_manifest(path: TablePath, manifest: Manifest) -> Manifest:
     if not is_features(path):
         return manifest
     before = read_manifest(path)
-    hint = f"Use another --out, or replace {path} with --force."
+    hint = f"Use another `out`, or replace {path} with `force=True`."
     other_backbone = hint
     if before.maker == manifest.maker:
-        other_backbone = f"Use {_as_options(before)}, use another --out, or replace {path} with --force."
+        other_backbone = f"Use {_as_options(before)}, use another `out`, or replace {path} with `force=True`."
     check_same_backbone(manifest.spec, before.spec, where=str(path), hint=other_backbone)
     if manifest.source != before.source:
         raise FeatureFileError(f"{path} was made from {before.source}, not from {manifest.source}.", hint=hint)
@@ -233,6 +233,6 @@ def resume_manifest(path: TablePath, manifest: Manifest) -> Manifest:
 
 
 def _as_options(manifest: Manifest) -> str:
-    """Return the command-line options with which a table was made."""
+    """Return the parameters with which a table was made."""
     options = {"backbone": manifest.spec.handle} | manifest.request
-    return to_command_line({name: value for name, value in options.items() if name != "handle" and value is not None})
+    return to_parameters({name: value for name, value in options.items() if name != "handle" and value is not None})

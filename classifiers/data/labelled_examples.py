@@ -58,9 +58,9 @@ class Examples:
 
 
 _HINTS = {
-    "frieze embed": "Use a column of the table with --label COLUMN, or a file with --labels FILE; or store them, which"
-    " does not embed again: frieze embed SOURCE --labels FILE --out FEATURES",
-    "frieze import": "Use a column of the table with --label COLUMN, or a file with --labels FILE; or store them:"
+    "frieze embed": "Use a column of the table with `label='COLUMN'`, or a file with `labels='FILE'`; or store them,"
+    " which does not embed again: frieze embed SOURCE --labels FILE --out FEATURES",
+    "frieze import": "Use a column of the table with `label='COLUMN'`, or a file with `labels='FILE'`; or store them:"
     " frieze import VECTORS --label COLUMN --out FEATURES --force",
 }
 """What to type, by the command that wrote the table."""

@@ -64,7 +64,7 @@ class SplitConfig:
     def __post_init__(self) -> None:
         check_seed(self.seed)
         if self.column and (self.group or self.groups is not None):
-            raise InputError("The split column decides where each row goes.", hint="Leave --group or --split out.")
+            raise InputError("The split column decides where each row goes.", hint="Leave `group` or `split` out.")
 
     def split(self, features: Features, examples: Examples) -> tuple[Split, Rows | None]:
         """Split labelled rows; return their group numbers int64 [n], too, or None without groups."""
@@ -106,7 +106,7 @@ def check_seed(seed: int) -> None:
         InputError: It is out of range.
     """
     if not 0 <= seed <= MAX_SEED:
-        raise InputError(f"The seed is {seed}; it must be between 0 and {MAX_SEED}.", hint="Use for example --seed 0")
+        raise InputError(f"The seed is {seed}; it must be between 0 and {MAX_SEED}.", hint="Use for example `seed=0`")
 
 
 def split_stratified(labels: Strings, *, test_size: float, seed: int) -> Split:
@@ -172,7 +172,7 @@ def split_groups(labels: Strings, groups: Rows, *, test_size: float, seed: int) 
     if not len(test) or len(np.unique(codes[train])) < FEWEST_CLASSES:
         raise InputError(
             "The groups are too few or too large to hold some out and fit on others of the same classes.",
-            hint="Group by a column with more values, or leave --group out.",
+            hint="Group by a column with more values, or leave `group` out.",
         )
     return Split(train, _no_rows(), test, "grouped")
 
@@ -222,7 +222,7 @@ def _check(classes: npt.NDArray[Any], codes: Rows, test_size: float) -> None:
     if not 0 < test_size < 1:
         raise InputError(
             f"The test size is {test_size}; it must be the share of rows to hold out, between 0 and 1.",
-            hint="Use for example --test-size 0.2",
+            hint="Use for example `test_size=0.2`",
         )
     if len(classes) < FEWEST_CLASSES:
         raise InputError(
@@ -301,7 +301,7 @@ def few_shot_draws(split: Split, labels: Strings, shots: int, *, seed: int) -> l
     if not 1 <= shots <= len(fewest):
         raise InputError(
             f"{labels[fewest[0]]} has {counted(len(fewest), 'image')} to train on; {shots} a class were requested.",
-            hint=f"Use 1 to {len(fewest)}: --shots {len(fewest)}, or add images.",
+            hint=f"Use 1 to {len(fewest)}: `shots={len(fewest)}`, or add images.",
         )
     return [_draw(split, of_classes, shots, np.random.default_rng([seed, number])) for number in range(N_DRAWS)]
 

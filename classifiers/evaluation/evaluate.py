@@ -119,5 +119,5 @@ def _nearly_known(unknown: Counter[str], classes: Strings) -> dict[str, str]:
 
 def _hint(unknown: Counter[str], classes: Strings) -> str:
     if _nearly_known(unknown, classes):
-        return "Spell the labels like the head's classes, in a file for --labels FILE."
+        return "Spell the labels like the head's classes, in a file for `labels='FILE'`."
     return "Use other images: frieze embed OTHER --out FEATURES, with class folders named like the head's classes."

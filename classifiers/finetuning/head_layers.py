@@ -29,7 +29,7 @@ def to_layers(head: Classifier, dim: int, *, norm: float | None = None) -> Any:
         return head.network if norm is None else _at_norm(head.network, dim, norm)
     if not isinstance(head, PipelineHead):
         raise InputError(
-            f"A {type(head).__name__} can't be trained further.", hint="Use a --head that is linear, svm or keras."
+            f"A {type(head).__name__} can't be trained further.", hint="Use a `head` that is linear, svm or keras."
         )
     weights, intercepts = head.coef_and_intercept()
     layers = keras.Sequential(

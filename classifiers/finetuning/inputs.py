@@ -100,7 +100,7 @@ class CachedActivations:
             raise InputError(
                 f"Cached activations take {format_size(self.n_bytes)};"
                 f" {format_size(max(free, 1))} are free at {self._folder.parent}.",
-                hint="Free some space, freeze more layers, or leave --cache out.",
+                hint="Free some space, freeze more layers, or leave `cache` out.",
             )
 
 
@@ -110,7 +110,7 @@ def _to_float16(maps: Any) -> Any:
     if not np.isfinite(converted).all():
         raise InputError(
             "Activations of the frozen layers are too large for float16, or not finite.",
-            hint="Leave --cache out.",
+            hint="Leave `cache` out.",
         )
     return converted
 

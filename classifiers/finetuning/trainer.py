@@ -146,7 +146,7 @@ class Trainer:
         variables, values = [*self._variables(), *self._seeds()], [*state.state, *state.seeds]
         if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
             raise InputError(
-                f"{checkpoint} is of another network.", hint=f"Remove {checkpoint.parent}, or use another --out."
+                f"{checkpoint} is of another network.", hint=f"Remove {checkpoint.parent}, or use another `out`."
             )
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
@@ -182,5 +182,5 @@ def _progress_callback(step: Callable[[int], None]) -> Any:
 def _loss_not_finite() -> ModelError:
     return ModelError(
         "The loss is no longer finite: the steps are too large for this network.",
-        hint="Restart with smaller ones: --learning-rate 1e-5 --force",
+        hint="Restart with smaller ones: `learning_rate=1e-5, force=True`",
     )

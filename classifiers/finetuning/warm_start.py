@@ -64,12 +64,12 @@ def reuse_split(probe: Head, examples: Examples, *, seed: int, groups: Rows | No
     if not len(train) or not len(test):
         raise InputError(
             f"The images are not those that {probe.path} was trained and tested on.",
-            hint="Use the table or source of the head, or leave --head out to train a new probe.",
+            hint="Use the table or source of the head, or leave `head` out to train a new probe.",
         )
     if {*examples.labels[train], *examples.labels[validation], *examples.labels[test]} != {*probe.classes}:
         raise InputError(
             f"The images have other classes than {probe.path} knows.",
-            hint="Use the --labels and --label of its training, or leave --head out to train a new probe.",
+            hint="Use the `labels` and `label` of its training, or leave `head` out to train a new probe.",
         )
     if not len(validation):
         validation = _draw_validation(examples.labels, train, groups, test_size=None, seed=seed)
@@ -158,7 +158,7 @@ def check_memory(backbone: _Backbone, batch_size: int) -> None:
     if needed > free:
         raise InputError(
             f"A step takes about {format_size(needed)} of memory; {format_size(max(free, 1))} are free.",
-            hint=f"Use --batch-size {max(1, batch_size * free // needed // 2)}, or freeze more layers.",
+            hint=f"Use `batch_size={max(1, batch_size * free // needed // 2)}`, or freeze more layers.",
         )
 
 
@@ -174,8 +174,8 @@ def check_feasible(examples: Examples, split: Split, backbone: _Backbone, batch_
 
 _MISSING_CLASS_HINTS = {
     "stratified": "Add images of it, three or more, or remove those that there are, and embed again.",
-    "grouped": "Its groups are too few: give --group another column, or leave --group out.",
-    "column": "Name that part for some images of it in the column after --split, or leave --split out.",
+    "grouped": "Its groups are too few: give `group` another column, or leave `group` out.",
+    "column": "Name that part for some images of it in the column that `split` names, or leave `split` out.",
 }
 """Hints for a class that is missing in a part, by the method of the split."""
 

@@ -86,12 +86,12 @@ class HeadConfig:
         if self.network != DEFAULT_NETWORK and self.head != "keras":
             raise InputError(
                 f"A {self.head} head has no layers, dropout, epochs or patience.",
-                hint="Leave these options out, or use --head keras",
+                hint="Leave these options out, or use `head='keras'`",
             )
         if self.precision is not None and not 0 < self.precision < 1:
             raise InputError(
                 f"The precision is {self.precision}; it must be a share of the predictions, between 0 and 1.",
-                hint="Use for example --abstain 0.95",
+                hint="Use for example `abstain=0.95`",
             )
 
     def to_json(self) -> dict[str, Any]:
@@ -158,8 +158,8 @@ def _check_streams(kind: type[Classifier], config: HeadConfig, embeddings: Embed
         raise InputError(
             f"To fit a {config.head} head {len(embeddings):,} embeddings must fit in memory;"
             f" with what the fit needs they take {format_size(kind.memory.count(*embeddings.shape))}.",
-            hint=f"Use --head {able}, which stream them in passes; or raise the limit:"
-            f" --max-memory {format_size(budget.count(*embeddings.shape))}",
+            hint=f"Use `head` {able}, which stream them in passes; or raise the limit:"
+            f" `max_memory={format_size(budget.count(*embeddings.shape))!r}`",
         )
 
 

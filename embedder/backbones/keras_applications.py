@@ -57,11 +57,12 @@ def _build(name: str, weights: str, size: tuple[int, int]) -> Any:
         with seeded(_SEED), contextlib.redirect_stdout(sys.stderr):
             model = build(include_top=False, weights=named, pooling="avg", input_shape=(*size, 3))
     except ValueError as error:
-        raise ModelError(f"{name} can't be built: {error}", hint="Try another --image-size.") from error
+        raise ModelError(f"{name} can't be built: {error}", hint="Try another `image_size`.") from error
     except Exception as error:
         raise ModelError(
             f"The ImageNet weights of {name} can't be downloaded: {error}.",
-            hint="Check the connection, or pass a file: --weights FILE.keras (or --weights random, to try things out).",
+            hint="Check the connection, or pass a file: `weights='FILE.keras'` (or `weights='random'`, to try"
+            " things out).",
         ) from error
     if weights not in NAMED_WEIGHTS:
         _load_weights(model, Path(weights))

@@ -62,7 +62,7 @@ def load_model(path: Path) -> Any:
         if _NO_WEIGHTS in str(error):
             raise ModelError(
                 f"{path} holds weights, but no model.",
-                hint=f"Name the network: --backbone keras:NAME --weights {path}; or save the whole model, with"
+                hint=f"Name the network: `backbone='keras:NAME', weights={str(path)!r}`; or save the whole model, with"
                 " model.save('NAME.keras').",
             ) from error
         raise ModelError(
@@ -103,7 +103,7 @@ def cut_model(model: Any, layer: str | None) -> Any:
 def _only_output(model: Any) -> Any:
     if len(model.outputs) != 1:
         names = ", ".join(model.output_names)
-        raise ModelError(f"{model.name} has several outputs: {names}.", hint="Choose one with --layer NAME.")
+        raise ModelError(f"{model.name} has several outputs: {names}.", hint="Choose one with `layer='NAME'`.")
     return model.outputs[0]
 
 

@@ -40,7 +40,7 @@ _VERSION = re.compile(r"^Experimental|V\d+$")
 _MAIN = "the main graph"
 _SHOWN = 4
 _NAME_LENGTH = 100
-_HOW = "add --trust-backbone to frieze embed or finetune, the commands that run such a backbone"
+_HOW = "add `trust_backbone=True` to frieze embed or finetune, the commands that run such a backbone"
 
 
 class _Finding(NamedTuple):

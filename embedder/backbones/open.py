@@ -29,10 +29,10 @@ _SIDE_PX = 224
 _MAPS_RANK, _ROWS_RANK = 4, 2  # [B, h, w, D] and [B, D]
 
 
-_ONNX = "Convert it to a SavedModel: onnx2tf -i {path} -o {folder} -osd (from PyPI). Then: --backbone {folder}"
+_ONNX = "Convert it to a SavedModel: onnx2tf -i {path} -o {folder} -osd (from PyPI). Then: `backbone={as_text}`"
 _TORCH = (
     "Write it as ONNX with torch.onnx.export, and convert that to a SavedModel: onnx2tf -i {onnx} -o {folder}"
-    " -osd (from PyPI). Then: --backbone {folder}. Or embed with PyTorch, save the vectors with numpy.save, and type:"
+    " -osd (from PyPI). Then: `backbone={as_text}`. Or embed with PyTorch, save the vectors with numpy.save, and type:"
     " frieze import VECTORS.npy --out FEATURES"
 )
 _PACKED = "Unpack it, and give the folder that holds saved_model.pb: mkdir {folder}; {unpack} {path} {into} {folder}"
@@ -41,7 +41,7 @@ _ADVICE = {
     ".onnx": _ONNX,
     **dict.fromkeys((".pt", ".pth", ".pth.tar", ".safetensors", ".ckpt", ".bin"), _TORCH),
     ".tflite": "A TFLite file can't be converted back: give the SavedModel or .keras file that it was made from.",
-    ".pb": "Give the folder of the SavedModel, not the file in it: --backbone {parent}",
+    ".pb": "Give the folder of the SavedModel, not the file in it: `backbone={parent_as_text}`",
     ".json": "This is a network without its weights: save both with model.save('NAME.keras').",
     **dict.fromkeys((".tar.gz", ".tgz", ".tar"), _PACKED.replace("{unpack}", "tar xf").replace("{into}", "-C")),
     ".zip": _PACKED.replace("{unpack}", "unzip").replace("{into}", "-d"),
@@ -151,8 +151,9 @@ def conversion_hint(path: Path) -> str | None:
     if suffix is None:
         return None
     folder = path.parent / path.name[: -len(suffix)]
-    names = {"path": path, "folder": folder, "onnx": f"{folder}.onnx", "parent": path.parent}
-    return _ADVICE[suffix].format(**{name: shlex.quote(str(value)) for name, value in names.items()})
+    names = {"path": path, "folder": folder, "onnx": f"{folder}.onnx"}
+    texts = {"as_text": repr(str(folder)), "parent_as_text": repr(str(path.parent))}
+    return _ADVICE[suffix].format(**texts, **{name: shlex.quote(str(value)) for name, value in names.items()})
 
 
 def _suggest(handle: str) -> str:
@@ -167,15 +168,15 @@ def _check(request: BackboneRequest) -> None:
     has_graph = not (request.has_known_pixels or is_file)
     if request.trust and not has_graph:
         raise InputError(
-            f"--trust-backbone does not go with {request.handle}: it runs only code of Frieze and Keras.",
-            hint="Leave --trust-backbone out: it is for SavedModels.",
+            f"`trust_backbone` does not go with {request.handle}: it runs only code of Frieze and Keras.",
+            hint="Leave `trust_backbone` out: it is for SavedModels.",
         )
     if request.weights is not None and not is_application:
         raise InputError(
-            f"--weights does not go with {request.handle}: its weights are in it.", hint="Leave --weights out."
+            f"`weights` does not go with {request.handle}: its weights are in it.", hint="Leave `weights` out."
         )
     if request.pixels is not None and request.has_known_pixels:
-        raise InputError(f"{request.handle} has its own preprocessing.", hint="Leave --pixels out.")
+        raise InputError(f"{request.handle} has its own preprocessing.", hint="Leave `pixels` out.")
     _ = request.size  # raises for an invalid one
     words = (
         ("fit", request.fit, FITS),
@@ -184,7 +185,7 @@ def _check(request: BackboneRequest) -> None:
     )
     for option, value, table in words:
         if value is not None and value not in table:
-            raise InputError(f"Unknown --{option}: {value}.", hint=f"Use one of: {', '.join(table)}.")
+            raise InputError(f"Unknown `{option}`: {value}.", hint=f"Use one of: {', '.join(table)}.")
 
 
 def _require_pixels(stated: StatedPixels, network: Network) -> str:
@@ -193,7 +194,7 @@ def _require_pixels(stated: StatedPixels, network: Network) -> str:
         raise ModelError(
             f"{network.handle} does not show what pixels it was trained on: none of its layers rescales them by known"
             " numbers.",
-            hint="Set it with --pixels 0..1, -1..1, 0..255, caffe or torch: a wrong range is a silent loss.",
+            hint="Set it with `pixels` 0..1, -1..1, 0..255, caffe or torch: a wrong range is a silent loss.",
         )
     return stated.name
 
@@ -210,7 +211,7 @@ def _global_average_pool(values: Any) -> Any:
     if values.shape.rank != _ROWS_RANK:
         raise ModelError(
             f"The backbone's output has the shape {values.shape}; expected is [B, D] or [B, h, w, D].",
-            hint="Choose another output with --layer NAME.",
+            hint="Choose another output with `layer='NAME'`.",
         )
     return tf.cast(values, tf.float32)
 
@@ -223,7 +224,7 @@ def _try_out(call: Callable[[Any], Any], network: Network, size: tuple[int, int]
     except (ValueError, TypeError, tf.errors.OpError) as error:
         raise ModelError(
             f"{network.name} can't embed images of {size[0]} x {size[1]} pixels: {str(error).splitlines()[0]}",
-            hint=f"It was made for {_stated(network)}; set that size with --image-size, or its output with --layer.",
+            hint=f"It was made for {_stated(network)}; set that size with `image_size`, or its output with `layer`.",
         ) from error
 
 

@@ -72,7 +72,7 @@ class BackboneRequest:
             height = width = 0
         if min(height, width) < 1:
             hint = "Give the side in pixels, 1 or more, or height and width as HxW."
-            raise InputError(f"--image-size is {size}.", hint=hint)
+            raise InputError(f"`image_size` is {size}.", hint=hint)
         return height, width
 
     @property

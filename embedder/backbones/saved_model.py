@@ -145,7 +145,7 @@ def _images_spec(call: "ServingFunction", name: str) -> Any:
         others = ", ".join(sorted(getattr(call.module, "signatures", ()))) or "none"
         raise ModelError(
             f"{name} takes images as files, not as pixels, the way it is called here.",
-            hint=f"Name a signature that takes pixels with --layer SIGNATURE:OUTPUT. It has: {others}.",
+            hint=f"Name a signature that takes pixels with `layer='SIGNATURE:OUTPUT'`. It has: {others}.",
         )
     fits = [spec for spec in specs if spec.shape.rank == _IMAGES_RANK]
     spec = fits[0] if fits else tf.TensorSpec([None, None, None, _COLOURS])
@@ -193,7 +193,7 @@ def _channels_last(values: Any) -> Any:
     if None in (channels, height, width) or is_last == (height == width):
         raise ModelError(
             f"The backbone takes channels first, and its output of shape {values.shape} is ambiguous.",
-            hint="Choose an output of shape [B, D] with --layer NAME.",
+            hint="Choose an output of shape [B, D] with `layer='NAME'`.",
         )
     return values if is_last else import_tensorflow().transpose(values, [0, 2, 3, 1])
 
@@ -262,7 +262,7 @@ class ServingFunction:
         raise ModelError(
             f"The backbone has {has}. It has: {', '.join(sorted(outputs))}."
             + (f" Its signatures are: {others}." if others else ""),
-            hint="Choose one of these with --layer NAME, or --layer SIGNATURE:NAME. (HubLayer: output='NAME')",
+            hint="Choose one of these with `layer='NAME'`, or `layer='SIGNATURE:NAME'`. (HubLayer: output='NAME')",
         )
 
 
@@ -288,7 +288,7 @@ def _function(module: Any, layer: str | None) -> Any:
             return signatures[name]
     raise ModelError(
         f"The SavedModel can't be called, and has only these signatures: {', '.join(signatures) or 'none'}.",
-        hint="Name the one that takes images with --layer.",
+        hint="Name the one that takes images with `layer`.",
     )
 
 

@@ -64,7 +64,7 @@ def check_drift(drift: dict[str, Any], *, engine: str, precision: str) -> None:
             f"{engine} in {precision} changes this backbone's embeddings too much: on {drift['images']} of the images"
             f" the cosine to float32 is {drift['least_cosine']:.4f} at the least, {drift['median_cosine']:.4f} in the"
             f" median{recalled}; required is {required}.",
-            hint="Leave --engine and --precision out, or take the embeddings as they are with --accept-drift.",
+            hint="Leave `engine` and `precision` out, or take the embeddings as they are with `accept_drift=True`.",
         )
 
 

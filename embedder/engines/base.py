@@ -73,9 +73,9 @@ def usable_engines(engine: str, settings: EngineSettings) -> list[str]:
     usable = [name for name, reason in reasons.items() if reason is None]
     if not usable:
         raise InputError(
-            f"--precision {settings.precision} is not available here: {'; '.join(map(str, reasons.values()))}."
+            f"`precision={settings.precision!r}` is not available here: {'; '.join(map(str, reasons.values()))}."
             if engine == AUTO
-            else f"--engine {engine} is not available here: {reasons[engine]}.",
-            hint="Use another --precision, --engine or --device.",
+            else f"`engine={engine!r}` is not available here: {reasons[engine]}.",
+            hint="Use another `precision`, `engine` or `device`.",
         )
     return usable

@@ -45,7 +45,7 @@ class OpenVINOEngine:
         except RuntimeError as error:
             raise ModelError(
                 f"OpenVINO can't run {backbone.spec.name}: {str(error).strip().splitlines()[-1]}",
-                hint="Leave --engine out, or give --engine tensorflow.",
+                hint="Leave `engine` out, or give `engine='tensorflow'`.",
             ) from error
 
     @staticmethod
@@ -68,7 +68,7 @@ class OpenVINOEngine:
         if importlib.util.find_spec("openvino") is None:
             return "OpenVINO is not installed: pip install 'frieze[cpu]'"
         if are_gpus(settings.devices):
-            return "OpenVINO runs on the CPU alone, and --device is a GPU"
+            return "OpenVINO runs on the CPU alone, and `device` is a GPU"
         if settings.precision not in _TYPES:
             return f"OpenVINO has no {settings.precision} on a CPU"
         return None if settings.precision == "float32" or _has_bfloat16() else "this processor has no bfloat16"

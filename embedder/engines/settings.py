@@ -55,11 +55,11 @@ def find_devices(names: str = AUTO) -> tuple[str, ...]:
     if not all(matches):
         raise InputError(
             f"There is no device {names} here; there are: {', '.join(name.lower() for name in available)}.",
-            hint="Leave --device out, or name one of these.",
+            hint="Leave `device` out, or name one of these.",
         )
     devices = tuple(dict.fromkeys(name for match in matches for name in match))
     if len({name.partition(":")[0] for name in devices}) > 1:
-        raise InputError(f"--device {names} names several kinds of device.", hint="Give GPUs alone, or the CPU.")
+        raise InputError(f"`device={names!r}` names several kinds of device.", hint="Give GPUs alone, or the CPU.")
     return devices
 
 

@@ -127,7 +127,7 @@ class TensorFlowEngine:
         if n_images == 1:
             raise InputError(
                 f"The memory of {device} is too small for this backbone, one image at a time.",
-                hint="Give a smaller backbone or --image-size, or another --device.",
+                hint="Give a smaller backbone or `image_size`, or another `device`.",
             ) from error
         self.batch_size = min(self.batch_size, n_images // 2)  # another replica may have halved it already
 

@@ -51,13 +51,13 @@ class JobOptions:
         for name in ("batch_size", "workers", "shard_size", "limit", "cpus_per_worker", "max_pixels", "max_bytes"):
             value = numbers[name]
             if value is not None and value < 1:
-                option = name.replace("_", "-")
-                raise InputError(f"--{option} is {value}.", hint=f"Give --{option} 1 or more.")
+                raise InputError(f"`{name}` is {value}.", hint=f"Give `{name}` 1 or more.")
         if self.cpus_per_worker is not None and self.ray is None:
             raise InputError(
-                "--cpus-per-worker applies to a cluster's workers.", hint="Give --ray auto, or leave it out."
+                "`cpus_per_worker` applies to a cluster's workers.", hint="Give `ray='auto'`, or leave it out."
             )
         if self.force and self.retry_failures:
             raise InputError(
-                "--force makes a table anew, --retry-failures continues one.", hint="Leave one of the two out."
+                "`force=True` makes a table anew, `retry_failures=True` continues one.",
+                hint="Leave one of the two out.",
             )

@@ -163,7 +163,7 @@ def _check_is_lower(embeddings: Floats, reference: Floats, trial: Trial) -> None
     if precision != "float32" and np.array_equal(embeddings, reference, equal_nan=True):
         raise ModelError(
             f"{trial.engine} runs this backbone in float32 here: {precision} changes nothing of it.",
-            hint="Leave --precision out.",
+            hint="Leave `precision` out.",
         )
 
 

@@ -116,7 +116,7 @@ def _no_images_error(opened: Source, source: Any) -> InputError:
     others = f" These are: {formats}." if formats else ""
     hidden = f" Hidden files and folders that are left out: {listing.n_hidden:,}." if listing.n_hidden else ""
     n_excluded = sum(listing.excluded.values())
-    excluded = f" Left out by --exclude: {n_excluded:,}." if n_excluded else ""
+    excluded = f" Left out by `exclude`: {n_excluded:,}." if n_excluded else ""
     hints = [f"To have the {name} pictures: {one['hint']}" for name, one in count_unread(listing.ignored, ()).items()]
     formats_read = "SOURCE and all folders below it are searched for JPEG, PNG, GIF, BMP, WebP, AVIF and TIFF files."
     other_files = counted(listing.n_ignored, "other file was found", "other files were found")
@@ -130,8 +130,8 @@ def _check_has_columns(source: Source, columns: dict[str, str | None]) -> None:
     for option, name in columns.items():
         if name is not None and not source.has_columns:
             raise InputError(
-                f"{source.listing.source} has no columns, so --{option} {name} means nothing there.",
-                hint=f"Leave --{option} out, or give a manifest; labels can come from a file: --labels FILE.",
+                f"{source.listing.source} has no columns, so `{option}={name!r}` means nothing there.",
+                hint=f"Leave `{option}` out, or give a manifest; labels can come from a file: `labels='FILE'`.",
             )
 
 

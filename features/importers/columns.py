@@ -283,7 +283,7 @@ def _sources(files: VectorFiles, schema: pa.Schema, options: VectorOptions) -> d
         elif given is not None:
             raise InputError(
                 f"{files.path} has no column {given} that can be the {name}; it has: {list_names(schema.names)}.",
-                hint=f"Name one of these with --{name} COLUMN.",
+                hint=f"Name one of these with `{name}='COLUMN'`.",
             )
     return sources
 
@@ -314,7 +314,7 @@ def _to_text(column: pa.Array, name: str, path: Path) -> pa.Array:
             raise
         raise InputError(
             f"The column {name} of {path} holds bytes that are no text (UTF-8), such as raw hashes.",
-            hint="Name a column of text, such as --id COLUMN, or write these bytes as text, in Python:"
+            hint="Name a column of text, such as `id='COLUMN'`, or write these bytes as text, in Python:"
             f" table['{name}'] = table['{name}'].map(bytes.hex)",
         ) from error
 

@@ -73,7 +73,7 @@ class VectorOptions:
         """
         for name in names:
             if getattr(self, name) is not None:
-                raise InputError(f"--{name} is of no use here: {why}.", hint=f"Leave --{name} out.")
+                raise InputError(f"`{name}` is of no use here: {why}.", hint=f"Leave `{name}` out.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -258,7 +258,7 @@ def _npy_ids(path: Path) -> list[str]:
 
 
 def _open_parquet(path: Path, options: VectorOptions) -> VectorFiles:
-    options.refuse("ids", why="Parquet has its ids in a column, which --id names")
+    options.refuse("ids", why="Parquet has its ids in a column, which `id` names")
     with name_broken(path):
         paths = [path] if path.is_file() else list(_parquet_below(path))
     if not paths:

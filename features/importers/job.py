@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from frieze.core import Floats, InputError, MismatchError, TablePath, hash_file, to_command_line
+from frieze.core import Floats, InputError, MismatchError, TablePath, hash_file, to_parameters
 from frieze.features.failures import Failure, count_reasons
 from frieze.features.importers.columns import CHUNK_ROWS, find_width, map_columns, read_chunks
 from frieze.features.importers.formats import VectorFiles, VectorOptions, name_below, open_vectors
@@ -119,7 +119,7 @@ def _fingerprint(files: VectorFiles) -> str:
 
 def _as_options(manifest: Manifest) -> str:
     options = {name: value for name, value in manifest.request.items() if value is not None}
-    return to_command_line(options) or "no options"
+    return to_parameters(options) if options else "no options"
 
 
 class _VectorStatistics:
@@ -188,7 +188,7 @@ class _Task:
         if not is_features(out):
             return
         before = read_manifest(out)
-        hint = f"Use another --out, or replace {out} with --force."
+        hint = f"Use another `out`, or replace {out} with `force=True`."
         check_same_backbone(self.manifest.spec, before.spec, where=str(out), hint=hint)
         for what, got, stored in (
             ("from", self.manifest.source, before.source),

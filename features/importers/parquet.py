@@ -110,7 +110,7 @@ def _advise(path: Path, schema: pa.Schema, column: str, *, has_lists: bool) -> s
     }
     made = _lists_of(column, kinds.get(column))
     if has_lists and not made:
-        return "Name the column with --embedding COLUMN."
+        return "Name the column with `embedding='COLUMN'`."
     made = made or _lists_of_numbered(kinds)
     made = made or next(filter(None, (_lists_of(name, kind) for name, kind in kinds.items() if _is_bytes(kind))), "")
     made = made or _lists_of_floats(kinds)

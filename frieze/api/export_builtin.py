@@ -62,6 +62,6 @@ def _least_cosine(folder: Path) -> float:
         raise core.ModelError(
             f"The exported backbone is not {original.spec.name}: one of its embeddings has a cosine of {least:.6f} to"
             f" the network's own; it must be at least {_LEAST_COSINE}.",
-            hint="Nothing was written. Use --backbone builtin itself.",
+            hint="Nothing was written. Use it itself: frieze embed SOURCE --backbone builtin --out FEATURES",
         )
     return least

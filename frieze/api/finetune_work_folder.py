@@ -36,7 +36,7 @@ def stored_options(out: Path) -> dict[str, Any]:
         return core.read_json(options_path, hint=f"Remove {options_path.parent}")
     if not head.exists():
         return {}
-    options: dict[str, Any] = core.read_json(head, hint="Use another --out.").get("finetuned", {}).get("asked", {})
+    options: dict[str, Any] = core.read_json(head, hint="Use another `out`.").get("finetuned", {}).get("asked", {})
     return options
 
 
@@ -90,7 +90,7 @@ def _check_same_options(work: Path, options: Mapping[str, Any], *, restart: bool
         values = ", ".join(f"{name} {before.get(name)} then, {options[name]} now" for name in changed)
         raise core.InputError(
             f"Another fine-tuning is half done here: {values}.",
-            hint="Give the same options to resume it, --force to start again, or another --out.",
+            hint="Give the same options to resume it, `force=True` to start again, or another `out`.",
         )
     if changed or restart:
         _discard(work, keep=set() if _EMBEDDING_OPTIONS & {*changed} else {"features"})

@@ -173,7 +173,9 @@ def _to_request(options: FinetuneOptions) -> "BackboneRequest":
         _check_backbone(table, request, options)
         return request
     if options.backbone is None:
-        raise core.InputError(f"{options.source} is no table of features.", hint="Say which backbone: --backbone SPEC")
+        raise core.InputError(
+            f"{options.source} is no table of features.", hint="Say which backbone: `backbone='SPEC'`"
+        )
     return frieze.embedder.BackboneRequest(
         handle=options.backbone,
         weights=options.weights,
@@ -230,13 +232,13 @@ def _check_backbone(table: stored.Features, request: "BackboneRequest", options:
         ("backbone", request.handle, options.backbone),
         ("weights", request.weights, options.weights),
         ("layer", request.layer, options.layer),
-        ("image-size", request.image_size, request.image_size if same_size else options.image_size),
+        ("image_size", request.image_size, request.image_size if same_size else options.image_size),
         ("pixels", request.pixels, options.pixels),
     ):
         if given not in (None, of_table) and str(Path(str(given)).absolute()) != of_table:
             raise core.InputError(
-                f"{table.path} was made with --{name} {of_table}, not {given}.",
-                hint=f"Leave --{name} out, or give the images in place of the table.",
+                f"{table.path} was made with `{name}` {of_table}, not {given}.",
+                hint=f"Leave `{name}` out, or give the images in place of the table.",
             )
 
 
@@ -250,7 +252,7 @@ def _open_probe(table: stored.Features, work: Path, options: FinetuneOptions, tr
     if options.head is not None:
         check_kind(to_local_path(options.head), "head")
         head = frieze.classifiers.open_head(to_local_path(options.head))
-        hint = "Give a head that was trained on this table, or leave --head out."
+        hint = "Give a head that was trained on this table, or leave `head` out."
         stored.check_same_backbone(table.spec, head.spec, where=options.head, hint=hint)
         return head
     probe_path = work / "probe"

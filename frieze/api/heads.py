@@ -118,7 +118,7 @@ def to_units(layers: str | int) -> tuple[int, ...]:
         return tuple(int(units) for units in str(layers).split(","))
     except ValueError as error:
         raise core.InputError(
-            f"--layers is {layers}: no units of hidden layers.", hint="Use for example --layers 256,128"
+            f"`layers` is {layers}: no units of hidden layers.", hint="Use for example `layers='256,128'`"
         ) from error
 
 
@@ -241,7 +241,7 @@ def predict(
     if isinstance(source, str | Path) and folder_kind(to_local_or_bucket_path(source)) == "features":
         if cpus_per_worker is not None:
             message = f"{source} is embedded already, and each of its parts is predicted on one core."
-            raise core.InputError(message, hint="Leave --cpus-per-worker out.")
+            raise core.InputError(message, hint="Leave `cpus_per_worker` out.")
         table = open_table(source)
         return frieze.classifiers.predict_features(head_path, table, out_path, scores=scores, force=force, ray=ray)
     options = frieze.embedder.JobOptions(

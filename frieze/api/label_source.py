@@ -13,8 +13,8 @@ from frieze.core import InputError, Strings
 from frieze.features import Features, to_text
 
 _HINT = (
-    "Say where the labels of these images are: --label COLUMN of the table, --labels FILE,"
-    " or --label label for those stored in the table."
+    "Say where the labels of these images are: `label='COLUMN'` of the table, `labels='FILE'`,"
+    " or `label='label'` for those stored in the table."
 )
 
 
@@ -75,7 +75,7 @@ def _with_column(table: Features, name: str) -> Features:
     if name not in table.rows.column_names:
         raise InputError(
             f"{table.path} has no column {name}; there are: {', '.join(table.rows.column_names)}.",
-            hint="Name one of these with --label, or give a file of labels with --labels.",
+            hint="Name one of these with `label`, or give a file of labels with `labels`.",
         )
     return table.with_labels(_to_text(table.rows[name], name, str(table.path)), labels_from={"column": name})
 
@@ -87,7 +87,7 @@ def _to_text(column: pa.ChunkedArray, name: str, where: str) -> Strings:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InputError(
             f"The column {name} is of type {column.type}; labels are text, numbers or dates.",
-            hint="Name another column with --label, or give a file of labels with --labels.",
+            hint="Name another column with `label`, or give a file of labels with `labels`.",
         ) from error
     known = pc.if_else(pc.is_null(column, nan_is_null=True), pa.scalar(None, pa.string()), texts)
     return np.array([text or None for text in known.to_pylist()], dtype=object)

@@ -77,5 +77,5 @@ def _listening(host: str, port: int) -> socket.socket:
         reason = getattr(error, "strerror", None) or error
         raise InputError(
             f"Can't listen on {host}:{port}: {reason}.",
-            hint="Use another --port, or --port 0 for any.",
+            hint="Use another `port`, or `port=0` for any.",
         ) from error

@@ -40,7 +40,7 @@ def _verify_features(path: TablePath, sample: int) -> dict[str, Any]:
         from frieze.embedder import spot_check
 
         table = open_features(path)
-        check_can_embed(table.spec, where=str(path), hint="Leave --sample out.")
+        check_can_embed(table.spec, where=str(path), hint="Leave `sample` out.")
         checked = spot_check(table, n=sample)
         document |= checked
         if checked["drifted"]:

@@ -5,9 +5,12 @@ import os
 import signal
 import sys
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from frieze.core import InputError
 
 _COMMANDS = {
     "embed": "Embed every image of a source once.",
@@ -84,13 +87,21 @@ class _Commands(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise  # click exits by itself
         except Exception as error:
-            from frieze import terminal
             from frieze.core import InputError  # here, so that --help does not wait for NumPy
 
             if not isinstance(error, InputError):
                 raise
-            terminal.show_error(error)
+            self._show_error(ctx, error)
             ctx.exit(_INPUT_ERROR)
+
+    def _show_error(self, ctx: click.Context, error: "InputError") -> None:
+        """Print an error of the library, with the command's options in place of parameters."""
+        from frieze import terminal
+        from frieze.cli.parameter_names import to_flags
+        from frieze.core import InputError
+
+        command = self.get_command(ctx, ctx.invoked_subcommand or "") or self
+        terminal.show_error(InputError(to_flags(error.message, command), hint=to_flags(error.hint, command)))
 
 
 @click.command(

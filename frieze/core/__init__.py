@@ -11,7 +11,7 @@ from frieze.core.errors import (
 )
 from frieze.core.lazy_imports import environment, import_keras, import_tensorflow, import_tensorflow_hub, seeded
 from frieze.core.message_text import counted, shorten, truncate
-from frieze.core.options import RecalledOptions, recall_options, to_command_line
+from frieze.core.options import RecalledOptions, recall_options, to_command_line, to_parameters
 from frieze.core.ray_client import connect_to_ray, not_visible_error, reraise_input_errors, run_on_cluster
 from frieze.core.resources import (
     CoreTimes,
@@ -133,6 +133,7 @@ __all__ = [
     "temporary_folder",
     "to_command_line",
     "to_finite",
+    "to_parameters",
     "to_parquet_source",
     "to_table_path",
     "translate_errors",

@@ -1,4 +1,4 @@
-"""The options of a run: recalled from the run before where left out, and written as command-line flags."""
+"""The options of a run: recalled from the run before where left out, and written as Python or as command-line flags."""
 
 import shlex
 from collections.abc import Collection, Mapping
@@ -65,3 +65,12 @@ def _words(name: str, value: Any) -> list[str]:
         return [f"--{name}" if value else f"--no-{name}"]
     values = (value or [None]) if isinstance(value, list) else [value]
     return [f"--{name} {shlex.quote('' if one is None else str(one))}" for one in values]
+
+
+def to_parameters(options: Mapping[str, Any]) -> str:
+    """Return options as parameters of a Python call, in backticks, as messages name them.
+
+    >>> to_parameters({"max_pixels": 9, "exclude": ["*.gif"], "accept_truncated": False})
+    "`max_pixels=9, exclude=['*.gif'], accept_truncated=False`"
+    """
+    return f"`{', '.join(f'{name}={value!r}' for name, value in options.items())}`"

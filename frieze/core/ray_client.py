@@ -43,7 +43,7 @@ def connect_to_ray(address: str) -> Iterator[Any]:
             _check_reachable(address)
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, RuntimeError, ValueError) as error:
-            hint = "Start one with: ray start --head, or give its address: --ray HOST:PORT."
+            hint = "Start one with: ray start --head, or give its address: `ray='HOST:PORT'`."
             raise InputError(f"There is no Ray cluster at {address}: {error}.", hint=hint) from error
         try:
             yield ray

@@ -141,7 +141,7 @@ def _head(folder: Path) -> dict[str, Any]:
         return _head_figures(report)
     except (AttributeError, LookupError, TypeError, ValueError) as error:  # of a head that lists no hashes of its files
         raise FeatureFileError(
-            f"{folder / 'report.json'} can't be used: {error!r}.", hint="Train the head again with --force."
+            f"{folder / 'report.json'} can't be used: {error!r}.", hint="Train the head again: frieze train ... --force"
         ) from error
 
 

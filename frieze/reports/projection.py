@@ -72,9 +72,9 @@ def check_method(method: str) -> None:
         InputError: It is not.
     """
     if method not in METHODS:
-        raise InputError(f"Unknown --method: {method}.", hint=f"Use one of: {', '.join(METHODS)}.")
+        raise InputError(f"Unknown `method`: {method}.", hint=f"Use one of: {', '.join(METHODS)}.")
     if method == "umap" and importlib.util.find_spec("umap") is None:
-        raise InputError("UMAP is not installed.", hint="Type: pip install 'frieze[umap]', or use --method pca.")
+        raise InputError("UMAP is not installed.", hint="Type: pip install 'frieze[umap]', or use `method='pca'`.")
 
 
 def _pca(unit: Floats) -> tuple[Floats, float]:

@@ -33,7 +33,7 @@ def write_projector(table: "Features", rows: Rows, out: Path, *, force: bool) ->
     core.check_free(out, replace=force)
     if out.exists() and {path.name for path in out.iterdir()} != {_CONFIG, _TENSORS, _METADATA}:
         raise FeatureFileError(
-            f"{out} already exists and holds something else than the Projector's files.", hint="Use another --out."
+            f"{out} already exists and holds something else than the Projector's files.", hint="Use another `out`."
         )
     with core.new_folder(out, replace=force) as folder:
         _write_tensors(table, rows, folder / _TENSORS)

@@ -76,7 +76,7 @@ def add_share(empty: Any, file: dict[str, Any], rows: range) -> Any:
     except FileNotFoundError as error:
         raise InputError(
             f"A machine of the cluster does not see {file['path']}.",
-            hint="Use an --out that all machines mount at the same path.",
+            hint="Use an `out` that all machines mount at the same path.",
         ) from error
     return faiss.serialize_index(faiss_index)
 

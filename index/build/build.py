@@ -155,7 +155,7 @@ def _check_backbone(spec: BackboneSpec, before: dict[str, Any], out: Path) -> No
         spec,
         BackboneSpec.from_json(before["features"]["backbone"]),
         where=str(out),
-        hint=f"Use another --out, or replace {out} with --force.",
+        hint=f"Use another `out`, or replace {out} with `force=True`.",
     )
 
 
@@ -238,7 +238,7 @@ def _explain_memory_error(features: Features) -> Iterator[None]:
         size = format_size(4 * len(features) * features.spec.dim)
         raise InputError(
             f"There is not enough memory to index {len(features):,} rows of width {features.spec.dim} ({size}).",
-            hint="Close other programs, or build within less: --max-build-memory 500MB, or --kind exact.",
+            hint="Close other programs, or build within less: `max_build_memory='500MB'`, or `kind='exact'`.",
         ) from error
 
 

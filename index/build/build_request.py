@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 
-from frieze.core import InputError, format_size
+from frieze.core import InputError, format_size, to_parameters
 from frieze.indexing.build.recall import GroundTruth, hold_out
 from frieze.indexing.build.train_and_add import LocalPopulator, Populator
 from frieze.indexing.faiss_layer.kinds import KINDS, count_build_bytes, count_bytes
@@ -72,8 +72,8 @@ class BuildRequest:
         """Return the options whose limit a kind exceeds: the limit, and the bytes that the kind requires."""
         build_bytes = count_build_bytes(kind, len(self.vectors), self.vectors.dim)
         options = {
-            "--max-memory": (self.max_bytes, self.count_bytes(kind)),
-            "--max-build-memory": (self.max_build_bytes, build_bytes),
+            "max_memory": (self.max_bytes, self.count_bytes(kind)),
+            "max_build_memory": (self.max_build_bytes, build_bytes),
         }
         return {option: (limit, needed) for option, (limit, needed) in options.items() if limit and limit < needed}
 
@@ -94,4 +94,4 @@ class BuildRequest:
     def sufficient_options(self, kind: str) -> str:
         """Format the options that give a kind enough memory."""
         needs = self._exceeded_limits(kind).items()
-        return " ".join(f"{option} {format_size(needed)}" for option, (_, needed) in needs)
+        return to_parameters({option: format_size(needed) for option, (_, needed) in needs})

@@ -72,7 +72,7 @@ def _check(request: BuildRequest, kind: str) -> None:
     if not KINDS[kind].supports(metric):
         raise InputError(
             f"{kind} keeps only principal components, which say little about dot products.",
-            hint="Leave --kind out, or use --metric cosine.",
+            hint="Leave `kind` out, or use `metric='cosine'`.",
         )
     if not request.fits(kind):
         raise request.too_large_error(kind, kind)
@@ -190,5 +190,5 @@ def _no_kind_error(request: BuildRequest, trials: list[Trial]) -> InputError:
     return InputError(
         f"No kind of index reaches a recall of {request.target:g}{request.describe_limits()}; the best is"
         f" {trials[0].kind}, with {best.recall:.3f}.",
-        hint=f"Give --recall {int(best.recall * 100) / 100:g}, or {request.sufficient_options('exact')}.",
+        hint=f"Give `recall={int(best.recall * 100) / 100:g}`, or {request.sufficient_options('exact')}.",
     )

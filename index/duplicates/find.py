@@ -99,7 +99,7 @@ def check_min_score(min_score: float | None, metric: str = "cosine") -> None:
         ranges = {"cosine": "from -1 to 1", "dot": "any finite number", "l2": "0 or below: the negative distance"}
         raise InputError(
             f"The minimum score is {min_score}, but scores with {metric} are {ranges[metric]}.",
-            hint="Use another --min-score, or leave it out: then it is computed from the collection.",
+            hint="Use another `min_score`, or leave it out: then it is computed from the collection.",
         )
 
 

@@ -79,7 +79,7 @@ def check_lengths(
         if is_bad.any():
             row = int(is_bad.argmax())
             raise InputError(
-                f"{name(row)} is too {word} for --metric {metric}: its length is {squares[row] ** 0.5:.3g}, and"
+                f"{name(row)} is too {word} for the metric {metric}: its length is {squares[row] ** 0.5:.3g}, and"
                 f" float32 holds only the squares of {_MIN_LENGTH:g} to {_MAX_LENGTH:g}.",
-                hint=f"Use --metric cosine, which ignores lengths, or {hint} all vectors by the same number.",
+                hint=f"Use `metric='cosine'`, which ignores lengths, or {hint} all vectors by the same number.",
             )

@@ -309,7 +309,8 @@ def _check_in_range(is_valid: npt.NDArray[np.bool_], start: int) -> None:
         raise InputError(
             f"Query {start + (~is_valid).any(axis=1).argmax()} is too large, or a stored embedding is: scores leave the"
             " range of float32.",
-            hint="Scale the queries as the stored embeddings are scaled, or index these with --metric cosine --force.",
+            hint="Scale the queries as the stored embeddings are scaled, or index these again: frieze"
+            " index FEATURES --out INDEX --metric cosine --force",
         )
 
 

@@ -195,7 +195,7 @@ def _is_like(node: "Expr", evaluate: Evaluate, *, ignore_case: bool) -> Any:
 
 def _is_null(node: "Expr", evaluate: Evaluate) -> Any:
     if node.expression.key != "null":
-        raise InputError(f"A filter can't hold this: {_text(node)}", hint="Use `is null` or `is not null`.")
+        raise InputError(f"A filter can't hold this: {_text(node)}", hint='Use "is null" or "is not null".')
     return pc.is_null(evaluate(node.this))
 
 

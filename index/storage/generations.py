@@ -31,7 +31,7 @@ _END_BYTES = 1 << 20  # both ends distinguish a file from another one without re
 _GENERATION_NAMES = re.compile(r"generation-\d+|\.generation-\d+\.\w+\.(tmp|old)", re.ASCII)
 _FILE_NAMES = re.compile(r"index\.json|\.lock|\.index\.json\.\d+\.tmp", re.ASCII)
 _STALE_FILE = re.compile(r"\.index\.json\.\d+\.tmp", re.ASCII)
-_USE_ANOTHER = "Use another --out: a new or an empty folder."
+_USE_ANOTHER = "Use another `out`: a new or an empty folder."
 
 
 def read_document(path: TablePath) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def lock_for_writing(path: Path) -> Iterator[None]:
     except OSError as error:
         raise FeatureFileError(
             f"{path} can't be written: {error.strerror or error}.",
-            hint="Check the folder's permissions and the free space, or use another --out.",
+            hint="Check the folder's permissions and the free space, or use another `out`.",
         ) from error
 
 

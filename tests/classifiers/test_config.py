@@ -11,13 +11,13 @@ from frieze.core import InputError
 @pytest.mark.parametrize(
     ("options", "hint"),
     [
-        ({"layers": (0,)}, "--layers 256,128"),
-        ({"layers": (20_000,)}, "--layers 256,128"),
-        ({"layers": (8,) * 9}, "--layers 256,128"),
-        ({"dropout": 1.0}, "--dropout 0.3"),
-        ({"dropout": -0.1}, "--dropout 0.3"),
-        ({"epochs": 0}, "--epochs 100"),
-        ({"patience": 0}, "--patience 5"),
+        ({"layers": (0,)}, "`layers='256,128'`"),
+        ({"layers": (20_000,)}, "`layers='256,128'`"),
+        ({"layers": (8,) * 9}, "`layers='256,128'`"),
+        ({"dropout": 1.0}, "`dropout=0.3`"),
+        ({"dropout": -0.1}, "`dropout=0.3`"),
+        ({"epochs": 0}, "epochs=100"),
+        ({"patience": 0}, "patience=5`"),
     ],
 )
 def test_invalid_networks_are_refused(options, hint):
@@ -31,7 +31,7 @@ def test_only_a_network_has_layers():
     """What shapes a network is refused for another head, not ignored."""
     with pytest.raises(InputError, match="A linear head has no layers") as caught:
         HeadConfig("linear", network=Network(dropout=0.5))
-    assert "--head keras" in caught.value.hint
+    assert "`head='keras'`" in caught.value.hint
 
 
 def test_weights_go_with_rows():
@@ -44,9 +44,9 @@ def test_weights_go_with_rows():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"epochs": 0}, "--epochs is 0; it must be at least 1"),
-        ({"batch_size": 0}, "--batch-size is 0"),
-        ({"patience": -1}, "--patience is -1"),
+        ({"epochs": 0}, "`epochs` is 0; it must be at least 1"),
+        ({"batch_size": 0}, "`batch_size` is 0"),
+        ({"patience": -1}, "`patience` is -1"),
         ({"learning_rate": 0.0}, "The learning rate is 0.0"),
         ({"learning_rate": 1.0}, "The learning rate is 1.0"),
         ({"learning_rate": float("nan")}, "The learning rate is nan"),
@@ -58,7 +58,7 @@ def test_invalid_options_are_refused(options, message):
     """Numbers out of range, and kept maps of images that change, are refused with what to type."""
     with pytest.raises(InputError, match=message) as caught:
         FinetuneConfig(**options)
-    assert "--" in caught.value.hint or "cosine" in caught.value.hint
+    assert "=" in caught.value.hint or "cosine" in caught.value.hint
 
 
 def test_cache_without_augmentation():

@@ -111,4 +111,4 @@ def test_no_other_head_has_a_kernel(requested, message):
     """A kernel that a head has not, and a second way to ask for one, are refused with what to type."""
     with pytest.raises(InputError, match=message) as caught:
         name_head(*requested)
-    assert "--head svm --kernel rbf" in caught.value.hint
+    assert "`head='svm', kernel='rbf'`" in caught.value.hint

@@ -124,7 +124,7 @@ def test_other_backbone_refused(table, manifest, spec):
     other = dataclasses.replace(manifest, spec=dataclasses.replace(spec, name="other", fingerprint="cd" * 32))
     with pytest.raises(MismatchError, match="come from other") as caught, open_writer(table, other):
         pytest.fail("the block must not run")
-    assert "--backbone tiny/" in caught.value.hint
+    assert "`backbone='tiny/'" in caught.value.hint
 
 
 def test_other_source_refused(table, manifest):
@@ -171,7 +171,7 @@ def test_a_link_for_staging(table, manifest, tmp_path):
 def test_other_folder_refused(name, tmp_path):
     """A folder that holds something else is refused."""
     (tmp_path / name).touch()
-    with pytest.raises(FeatureFileError, match=r"is not a table of features(?s:.)*Use another --out"):
+    with pytest.raises(FeatureFileError, match=r"is not a table of features(?s:.)*Use another `out`"):
         check_table_dir(tmp_path)
 
 

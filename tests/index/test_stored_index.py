@@ -236,7 +236,7 @@ def test_queries_beyond_float32s_squares_are_refused(metric, value, indexes):
     """A query whose products with stored rows exceed float32 is refused by its number."""
     queries = np.ones((3, 16), np.float32)
     queries[1] *= np.float32(value)
-    with pytest.raises(InputError, match=f"Query 1 is too .* for --metric {metric}"):
+    with pytest.raises(InputError, match=f"Query 1 is too .* for the metric {metric}"):
         indexes("exact", metric).top_k(queries, 1)
 
 
@@ -294,7 +294,7 @@ def test_a_hint_works_as_it_is_typed(tmp_path, write_table, clustered, make_spec
     build_index(write_table(place, clustered(60, 8)), out)
     shutil.rmtree(place)
     other = write_table(place, clustered(60, 8), spec=make_spec(8, fingerprint="e" * 64))
-    with pytest.raises(MismatchError, match="--force"):
+    with pytest.raises(MismatchError, match="`force=True`"):
         build_index(other, out)
     command = shlex.split(str(open_index(out).staleness()).partition("with: ")[2])
     assert (command[:5], command[-1]) == (["frieze", "index", str(place), "--out", str(out)], "--force")

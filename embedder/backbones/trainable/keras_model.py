@@ -41,7 +41,7 @@ class TrainableKerasModel:
         self.free = f"{len(layers) - self._first} of {len(layers)} layers, from {layers[self._first].name} on"
         if not self.n_free:
             raise InputError(
-                f"{self.free}: none of them has weights to train.", hint="Unfreeze more layers with --unfreeze."
+                f"{self.free}: none of them has weights to train.", hint="Unfreeze more layers with `unfreeze`."
             )
 
     def embeddings(self, images: Any) -> Any:
@@ -55,7 +55,7 @@ class TrainableKerasModel:
         operations = self._model.operations  # layers, and operations such as a + b
         cuts = _cuts(operations, operations.index(self._model.layers[self._first]))
         if self._first == 0 or not cuts:
-            raise InputError("Every layer is free: there is no frozen part to keep.", hint="Leave --cache out.")
+            raise InputError("Every layer is free: there is no frozen part to keep.", hint="Leave `cache` out.")
         images = keras.Input((*self.spec.image_size, 3))
         lower = keras.Model(self._model.inputs[0], cuts)
         maps = inference_mode(lower)(PIXELS[self.spec.pixels](images))
@@ -105,7 +105,7 @@ def _first_free(model: str, names: list[str], unfreeze: str | None) -> int:
     near = difflib.get_close_matches(unfreeze, names, n=5, cutoff=0.3) or names[-5:]
     raise InputError(
         f"{model} has {len(names)} layers, and none named {unfreeze}.",
-        hint=f"Set --unfreeze to a number from 1 to {len(names)}, all, or a layer's name, such as {', '.join(near)}",
+        hint=f"Set `unfreeze` to a number from 1 to {len(names)}, all, or a layer's name, such as {', '.join(near)}",
     )
 
 

@@ -40,7 +40,7 @@ class TrainableSavedModel:
         """
         raise InputError(
             f"{self.spec.name} is a SavedModel, whose frozen part can't be separated from the rest.",
-            hint="Leave --cache out, or use a Keras model.",
+            hint="Leave `cache` out, or use a Keras model.",
         )
 
     def count_bytes(self, batch_size: int) -> int:

@@ -216,7 +216,7 @@ def _check_names(options: SourceOptions, keys: set[str]) -> None:
         if name is not None and name not in keys:
             raise InputError(
                 f"No image has a key {name}; there are: {', '.join(sorted(keys)[:20]) or 'none'}.",
-                hint=f"Name one of these with --{option}.",
+                hint=f"Name one of these with `{option}`.",
             )
 
 

@@ -28,10 +28,10 @@ from frieze.embedder.sources.unicode_text import VARIATIONS, match_normalized, n
 
 _NO_ID = "none of its ids is an id that frieze wrote"
 _HINT = (
-    "Pass --labels a CSV, TSV, JSONL or Parquet file with one row an image: its id as frieze writes it (the path below"
-    " the source) in a column `id` or `path`, its label in a column `label` or the one that --label names."
+    "Pass `labels` a CSV, TSV, JSONL or Parquet file with one row an image: its id as frieze writes it (the path below"
+    ' the source) in a column "id" or "path", its label in a column "label" or the one that `label` names.'
 )
-_SOURCE_HINT = f"{_HINT} Name any other column of ids with --id; --labels may also be folder or none."
+_SOURCE_HINT = f"{_HINT} Name any other column of ids with `id`; `labels` may also be folder or none."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +120,7 @@ def read_labels(
     """
     uri = _labels_uri(labels)
     if not uri.lower().endswith(SUFFIXES):
-        raise InputError(f"--labels is {labels}, which is no table of labels.", hint=hint)
+        raise InputError(f"`labels` is {labels}, which is no table of labels.", hint=hint)
     names = read_header(uri)
     columns = {
         role: _choose_column(names, role, option, uri=uri, hint=hint)
@@ -159,7 +159,7 @@ def read_labels_of_source(options: SourceOptions) -> LabelFile:
         if uri.lower().endswith(SUFFIXES):
             stat_uri(uri)
     except OSError as error:
-        hint = "Pass another file of labels with --labels FILE, or use folder names with --labels folder."
+        hint = "Pass another file of labels with `labels='FILE'`, or use folder names with `labels='folder'`."
         raise InputError(f"{options.labels} can't be read: {error.strerror or error}.", hint=hint) from error
     return read_labels(options.labels, id=options.id, label=options.label, with_columns=True, hint=_SOURCE_HINT)
 

@@ -75,7 +75,7 @@ def choose_columns(names: Sequence[str], options: SourceOptions, uri: str) -> di
             missing = option or f"of a common name ({', '.join(PATH)})"
             raise InputError(
                 f"{uri} has no column {missing}; there are: {', '.join(names) or 'none'}.",
-                hint=missing_header_hint(uri, names) or f"Name the column with --{role} COLUMN.",
+                hint=missing_header_hint(uri, names) or f"Name the column with `{role}='COLUMN'`.",
             )
     return chosen
 

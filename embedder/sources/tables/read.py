@@ -89,7 +89,7 @@ def concat_tables(tables: Sequence[pa.Table], source: str) -> pa.Table:
     except pa.ArrowException as error:
         raise InputError(
             f"The files of {source} have columns of the same name and different types: {error}.",
-            hint="Pass them one at a time, each with another --out, or make the types equal.",
+            hint="Pass them one at a time, each with another `out`, or make the types equal.",
         ) from error
 
 
@@ -103,7 +103,7 @@ def _to_text(column: pa.ChunkedArray, uri: str, name: str) -> pa.ChunkedArray:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InputError(
             f"The column {name} of {uri} has type {column.type}; expected is text.",
-            hint="Name another column: with --label, or with --image or --id of embed.",
+            hint="Name another column: with `label`, or with `image` or `id` of embed.",
         ) from error
     is_missing = pc.or_kleene(pc.is_null(column, nan_is_null=True), pc.equal(values, ""))
     return pc.if_else(is_missing, pa.scalar(None, pa.string()), values)

@@ -148,7 +148,7 @@ def check_ids(
     ids: pa.ChunkedArray,
     source: str,
     *,
-    hint: str = "Make the ids unique, or name another column with --id COLUMN.",
+    hint: str = "Make the ids unique, or name another column with `id='COLUMN'`.",
 ) -> None:
     """Reject repeated ids.
 

@@ -28,7 +28,7 @@ def check_free(path: Path, *, replace: bool) -> None:
         is_there = path.exists()
     sweep_leftovers(path)
     if is_there and not replace:
-        raise FeatureFileError(f"{path} already exists.", hint="Use another --out, or --force to replace it.")
+        raise FeatureFileError(f"{path} already exists.", hint="Use another `out`, or `force=True` to replace it.")
 
 
 def check_holds_only(folder: Path, kind: str, what: str, *, is_part: Callable[[Path], bool]) -> None:
@@ -47,13 +47,13 @@ def check_holds_only(folder: Path, kind: str, what: str, *, is_part: Callable[[P
         return
     if not _is_of_kind(folder, kind):
         raise FeatureFileError(
-            f"{folder} already exists and is not {what}.", hint=f"Use another --out: --force replaces only {what}."
+            f"{folder} already exists and is not {what}.", hint=f"Use another `out`: `force=True` replaces only {what}."
         )
     foreign = min((path for path in folder.rglob("*") if not is_part(path.relative_to(folder))), default=None)
     if foreign is not None:
         raise FeatureFileError(
             f"{folder} is not replaced: {foreign} is no part of {what}.",
-            hint="Move it elsewhere, or use another --out.",
+            hint="Move it elsewhere, or use another `out`.",
         )
 
 

@@ -39,7 +39,7 @@ def lock(folder: TablePath) -> Iterator[None]:
         except BlockingIOError as error:
             raise FeatureFileError(
                 f"{folder} is being written by {_holder(folder)}.",
-                hint="Wait until it is done, or use another --out.",
+                hint="Wait until it is done, or use another `out`.",
             ) from error
         with translate_io_errors(folder):  # the disk may be full
             os.ftruncate(file, 0)
@@ -146,7 +146,7 @@ def _check_free(folder: BucketPath, file: BucketPath) -> None:
         raise FeatureFileError(
             f"{folder} is being written by process {holder.get('pid')} on {holder.get('host')}, started"
             f" {holder.get('started')}.",
-            hint="Wait until it is done, or use another --out; two minutes after a kill it is free.",
+            hint="Wait until it is done, or use another `out`; two minutes after a kill it is free.",
         )
 
 

@@ -37,7 +37,7 @@ def check_table_file(out: Path, is_ours: Callable[[list[str]], bool], what: str,
     if out.exists() and not _is_empty(out) and not is_ours(_columns(out)):
         raise FeatureFileError(
             f"{out} already exists and holds no {what}.",
-            hint=f"Use another --out: --force replaces {what} only.",
+            hint=f"Use another `out`: `force=True` replaces {what} only.",
         )
     _writer_of(out)
 

@@ -28,7 +28,7 @@ def test_more_shots_than_rows_are_refused(shots):
     """More rows than the smallest class has, or none, are refused, with the class and what can be typed."""
     with pytest.raises(InputError, match="ant has 8 images to train on") as caught:
         few_shot_draws(split_stratified(LABELS, test_size=0.2, seed=0), LABELS, shots, seed=0)
-    assert "--shots 8" in caught.value.hint
+    assert "`shots=8`" in caught.value.hint
 
 
 @pytest.fixture(scope="module")

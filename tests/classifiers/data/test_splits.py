@@ -51,7 +51,7 @@ def test_a_test_size_out_of_range_is_refused(test_size):
     """The share to hold out lies between 0 and 1."""
     with pytest.raises(InputError, match=f"The test size is {test_size}") as caught:
         split_rows(labels(5, 5), test_size=test_size, seed=0)
-    assert "--test-size 0.2" in caught.value.hint
+    assert "`test_size=0.2`" in caught.value.hint
 
 
 def test_one_class_is_refused():

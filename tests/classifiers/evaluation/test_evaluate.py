@@ -84,7 +84,7 @@ def test_a_misspelt_label_is_named(trained, table, points, label):
     ids, _, embeddings = points(noise=0.1)
     with pytest.raises(InputError, match=re.escape(f"{label!r} (not 'cow')")) as caught:
         evaluate_head(trained["linear"], table(renamed(ids), [label] * 60, embeddings))
-    assert "--labels FILE" in caught.value.hint
+    assert "`labels='FILE'`" in caught.value.hint
 
 
 def test_rows_without_a_label_are_counted(trained, table, points):

@@ -160,7 +160,7 @@ def test_numbers_beyond_float16(lower, images, tmp_path):
     large = keras.Model(lower.inputs[0], keras.layers.Rescaling(1e6)(lower.outputs[0]))
     with pytest.raises(InputError, match="too large for float16") as caught:
         CachedActivations(tmp_path / "maps", large, images, 20).fill(np.arange(20), untold)
-    assert "--cache" in caught.value.hint
+    assert "`cache`" in caught.value.hint
     assert not (tmp_path / "maps" / "done").exists()
 
 
@@ -169,5 +169,5 @@ def test_no_room(maps, monkeypatch, tmp_path):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     with pytest.raises(InputError, match=r"take 2\.1KB; 1KB are free") as caught:
         maps().fill(np.arange(20), untold)
-    assert "leave --cache out" in caught.value.hint
+    assert "leave `cache` out" in caught.value.hint
     assert not (tmp_path / "work").exists()

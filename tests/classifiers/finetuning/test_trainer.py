@@ -151,7 +151,7 @@ def test_a_loss_that_is_no_number(run):
     broken.network.set_weights(weights)
     with pytest.raises(ModelError, match="The loss is no longer finite") as caught:
         broken.go()
-    assert "--learning-rate" in caught.value.hint
+    assert "`learning_rate=1e-5, force=True`" in caught.value.hint
     assert not broken.path.exists()
 
 

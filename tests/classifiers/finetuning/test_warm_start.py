@@ -114,7 +114,7 @@ def test_other_images_are_refused(probe, table, points):
     other = table([f"other/{name}" for name in ids], labels, embeddings)
     with pytest.raises(InputError, match="are not those that") as caught:
         reuse_split(probe, examples_of(other), seed=0)
-    assert "--head" in caught.value.hint
+    assert "`head`" in caught.value.hint
 
 
 @pytest.mark.parametrize("renamed", [{"cow": "dog"}, {"cow": None}])
@@ -124,7 +124,7 @@ def test_other_classes_are_refused(probe, table, points, renamed):
     other = table(ids, [renamed.get(label, label) for label in labels], embeddings)
     with pytest.raises(InputError, match="have other classes than") as caught:
         reuse_split(probe, examples_of(other), seed=0)
-    assert "--labels" in caught.value.hint
+    assert "`labels`" in caught.value.hint
 
 
 @pytest.mark.parametrize("kind", ["linear", "svm"])
@@ -198,7 +198,7 @@ def test_a_class_that_a_part_lacks(examples_and_split, part):
         check_feasible(examples, dataclasses.replace(split, **{name: np.array(kept)}), TRUNK, 32)
 
 
-@pytest.mark.parametrize(("method", "option"), [("stratified", "Add"), ("grouped", "--group"), ("column", "--split")])
+@pytest.mark.parametrize(("method", "option"), [("stratified", "Add"), ("grouped", "`group`"), ("column", "`split`")])
 def test_the_hint_names_what_left_a_class_out(examples_and_split, method, option):
     """A class that groups or a column keep out of a part is no matter of more images."""
     examples, split = examples_and_split
@@ -265,4 +265,4 @@ def test_too_little_memory(examples_and_split, monkeypatch):
     monkeypatch.setattr("frieze.classifiers.finetuning.warm_start.free_memory", lambda: 16_000)
     with pytest.raises(InputError, match="A step takes about 32KB of memory; 16KB are free") as caught:
         check_feasible(*examples_and_split, TRUNK, 32)
-    assert "--batch-size 8" in caught.value.hint
+    assert "`batch_size=8`" in caught.value.hint

@@ -44,7 +44,7 @@ def test_existing_files_stay_without_force(check, tmp_path):
     """Without force nothing is replaced."""
     with pytest.raises(FeatureFileError, match="already exists") as caught:
         check(write_columns(tmp_path / "p.parquet", COLUMNS), force=False)
-    assert "--force" in caught.value.hint
+    assert "`force=True`" in caught.value.hint
 
 
 @pytest.mark.parametrize("names", [COLUMNS, [*COLUMNS, "score_ant", "score_bee"]])
@@ -58,7 +58,7 @@ def test_force_replaces_no_other_table(tmp_path, names):
     """With force a Parquet file of other columns stays."""
     with pytest.raises(FeatureFileError, match="already exists and holds no predictions") as caught:
         check_predictions(write_columns(tmp_path / "p.parquet", names), force=True)
-    assert "--force replaces predictions only" in caught.value.hint
+    assert "`force=True` replaces predictions only" in caught.value.hint
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89PNG", b"PAR1"])
@@ -109,7 +109,7 @@ def test_force_never_takes_a_foreign_file_along(copied, name):
     first = name.split("/")[0]
     with pytest.raises(FeatureFileError, match=f"copied is not replaced: .*/{first} is no part of a head") as caught:
         check_head(head, force=True)
-    assert caught.value.hint == "Move it elsewhere, or use another --out."
+    assert caught.value.hint == "Move it elsewhere, or use another `out`."
 
 
 @pytest.mark.parametrize("name", ["report.html", "head.keras"])

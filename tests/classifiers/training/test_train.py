@@ -107,7 +107,7 @@ def test_another_thing_is_never_overwritten(separable, tmp_path):
     (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(FeatureFileError, match="already exists") as caught:
         train_head(separable, tmp_path)
-    assert "--force" in caught.value.hint
+    assert "`force=True`" in caught.value.hint
     assert contents(tmp_path) == {"notes.txt": b"mine"}
 
 
@@ -161,7 +161,7 @@ def test_a_seed_out_of_range_is_refused(separable, tmp_path, seed):
     """Seeds are what both NumPy and scikit-learn take."""
     with pytest.raises(InputError, match=f"The seed is {seed}; it must be between 0 and 4294967295") as caught:
         train_head(separable, tmp_path / "head", split_config=SplitConfig(seed=seed))
-    assert "--seed 0" in caught.value.hint
+    assert "`seed=0`" in caught.value.hint
 
 
 def test_the_largest_seed_works(separable, tmp_path, head):
@@ -310,8 +310,8 @@ def test_rows_that_must_lie_in_memory(separable, tmp_path, name):
     """A head that can't be fitted in passes is refused with those that can, and nothing is written."""
     with pytest.raises(InputError, match=f"To fit a {name} head 48 embeddings must fit in memory") as caught:
         train_head(separable, tmp_path / "head", config=HeadConfig(name, memory_bytes=1000))
-    assert "--head linear, svm, prototype, keras" in caught.value.hint
-    needed = parse_size(caught.value.hint.rpartition(" ")[2])
+    assert "`head` linear, svm, prototype, keras" in caught.value.hint
+    needed = parse_size(caught.value.hint.partition("`max_memory='")[2].removesuffix("'`"))
     assert train_head(separable, tmp_path / "held", config=HeadConfig(name, memory_bytes=needed + 10**8))["notes"] == []
     assert not (tmp_path / "head").exists()
 

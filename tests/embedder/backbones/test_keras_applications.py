@@ -102,7 +102,7 @@ def test_imagenet_weights_out_of_reach(monkeypatch, tf):
     monkeypatch.setattr("keras.src.utils.file_utils.get_file", refuse)
     error = refusal(handle="keras:MobileNetV3Small", weights=None)
     assert error.message == "The ImageNet weights of MobileNetV3Small can't be downloaded: URL fetch failure."
-    assert "--weights FILE.keras" in error.hint
+    assert "`weights='FILE.keras'`" in error.hint
 
 
 def test_unknown_name():
@@ -117,7 +117,7 @@ def test_too_small():
     """A size below what the network takes is rejected with Keras's own words."""
     error = refusal(handle="keras:MobileNetV2", image_size=16)
     assert "at least 32x32" in error.message
-    assert "--image-size" in error.hint
+    assert "`image_size`" in error.hint
 
 
 def test_layer(small_network, small_application):
@@ -141,4 +141,4 @@ def test_unknown_layer(small_application):
 
 def test_pixels_are_its_own():
     """--pixels is rejected: each network has its own preprocessing."""
-    assert refusal(handle="keras:VGG16", pixels="0..1").hint == "Leave --pixels out."
+    assert refusal(handle="keras:VGG16", pixels="0..1").hint == "Leave `pixels` out."

@@ -42,7 +42,7 @@ def test_pixels_must_be_known(save):
     """A model that does not rescale its pixels is rejected without --pixels: a wrong range is a silent loss."""
     error = refusal(handle=save())
     assert "none of its layers rescales them by known numbers" in error.message
-    assert "--pixels 0..1, -1..1, 0..255, caffe or torch" in error.hint
+    assert "`pixels` 0..1, -1..1, 0..255, caffe or torch" in error.hint
 
 
 def test_rescaling(save):
@@ -208,7 +208,7 @@ def test_whole_h5(tf, tmp_path):
     model.save_weights(tmp_path / "net.weights.h5")
     error = refusal(handle=str(tmp_path / "net.weights.h5"))
     assert "holds weights, but no model" in error.message
-    assert "--backbone keras:NAME --weights" in error.hint
+    assert "`backbone='keras:NAME', weights=" in error.hint
 
 
 def test_h5_runs_no_code(tf, tmp_path):

@@ -167,7 +167,7 @@ def test_message(save, tf):
     pattern = rf"cats_v2 does more than compute: \w+ in {functions} \w+ files, \w+ in {functions} \w+ files\."
     assert re.fullmatch(pattern, error.message)
     assert {"ReadFile", "WriteFile", "reads", "writes"} <= set(re.findall(r"\w+", error.message))
-    assert error.hint.startswith("Use it only if you know who made it: add --trust-backbone")
+    assert error.hint.startswith("Use it only if you know who made it: add `trust_backbone=True`")
 
 
 def test_long_list(save, tf):

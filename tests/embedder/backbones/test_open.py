@@ -31,15 +31,15 @@ def test_unknown_handle(handle):
 @pytest.mark.parametrize(
     ("requested", "message"),
     [
-        ({"weights": "imagenet"}, "--weights does not go with builtin: its weights are in it."),
-        ({"image_size": 0}, "--image-size is 0."),
+        ({"weights": "imagenet"}, "`weights` does not go with builtin: its weights are in it."),
+        ({"image_size": 0}, "`image_size` is 0."),
         ({"layer": "edges"}, "frieze-mini-3 has no layer edges."),
-        ({"fit": "stretch"}, "Unknown --fit: stretch."),
-        ({"handle": "net.keras", "pixels": "0..2"}, "Unknown --pixels: 0..2."),
+        ({"fit": "stretch"}, "Unknown `fit`: stretch."),
+        ({"handle": "net.keras", "pixels": "0..2"}, "Unknown `pixels`: 0..2."),
         ({"pixels": "0..1"}, "builtin has its own preprocessing."),
         ({"handle": "keras:VGG16", "pixels": "0..1"}, "keras:VGG16 has its own preprocessing."),
         *(
-            ({"handle": handle, "trust": True}, f"--trust-backbone does not go with {handle}: {_NO_CODE}")
+            ({"handle": handle, "trust": True}, f"`trust_backbone` does not go with {handle}: {_NO_CODE}")
             for handle in ("builtin", "keras:VGG16", "net.keras")
         ),
     ],
@@ -108,12 +108,12 @@ def test_list():
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("net.onnx", "onnx2tf -i {folder}/net.onnx -o {folder}/net -osd (from PyPI). Then: --backbone {folder}/net"),
+        ("net.onnx", "onnx2tf -i {folder}/net.onnx -o {folder}/net -osd (from PyPI). Then: `backbone='{folder}/net'`"),
         ("net.pt", "onnx2tf -i {folder}/net.onnx"),
         ("net.PTH", "frieze import VECTORS.npy"),
         ("net.safetensors", "torch.onnx.export"),
         ("net.tflite", "give the SavedModel or .keras file"),
-        ("saved_model.pb", "--backbone {folder}"),
+        ("saved_model.pb", "`backbone='{folder}'`"),
         ("net.tar.gz", "mkdir {folder}/net; tar xf {folder}/net.tar.gz -C {folder}/net"),
         ("net.json", "model.save('NAME.keras')"),
     ],

@@ -46,7 +46,7 @@ def test_a_square_is_one_number(requested, kept):
 @pytest.mark.parametrize("requested", [0, -1, "x", "3x", "3x4x5", (3, 0), "wide"])
 def test_invalid_size(requested):
     """An invalid size is rejected with the valid forms."""
-    with pytest.raises(InputError, match="--image-size is") as caught:
+    with pytest.raises(InputError, match="`image_size` is") as caught:
         _ = BackboneRequest(image_size=requested).size
     assert "HxW" in caught.value.hint
 

@@ -86,7 +86,7 @@ def test_several_outputs(save):
     """Of several outputs one must be named; the error lists them."""
     text = refusal(handle=save(two_maps))
     assert "several outputs. It has: maps, rows." in text
-    assert "--layer NAME" in text
+    assert "`layer='NAME'`" in text
 
 
 @pytest.mark.parametrize("layer", ["maps", "rows"])
@@ -161,7 +161,7 @@ def test_wrong_size(tiny):
     """A size that the graph does not take is rejected with what to give."""
     text = refusal(handle=str(tiny), image_size=64)
     assert "tiny can't embed images of 64 x 64 pixels" in text
-    assert "It was made for 32 x 32; set that size with --image-size" in text
+    assert "It was made for 32 x 32; set that size with `image_size`" in text
 
 
 def test_no_saved_model(folder):
@@ -214,7 +214,7 @@ def test_output_of_a_signature(save, tf):
     both = tf.function(lambda images: {"up": images[:, 0, 0], "down": -images[:, 0, 0]}, spec, autograph=False)
     handle = save(lambda images: images[:, 0, 0], both=both)
     assert "several outputs. It has: down, up." in refusal(handle=handle, layer="both")
-    assert "--layer SIGNATURE:NAME" in refusal(handle=handle, layer="both")
+    assert "`layer='SIGNATURE:NAME'`" in refusal(handle=handle, layer="both")
     assert "no output left. It has: down, up." in refusal(handle=handle, layer="both:left")
     backbone = open_backbone(BackboneRequest(handle=handle, layer="both:down"))
     assert (backbone.spec.layer, backbone.spec.dim) == ("both:down", 3)

@@ -480,7 +480,7 @@ def test_without_ray(embed, folder, out, monkeypatch):
 
 def test_cpus_per_worker_without_a_cluster(embed, folder, out):
     """`cpus_per_worker` without a cluster is refused."""
-    with pytest.raises(InputError, match="--ray"):
+    with pytest.raises(InputError, match="`ray="):
         embed(folder, out, cpus_per_worker=1)
 
 

@@ -90,5 +90,7 @@ def test_judged(precision, least_cosine, recall, is_refused):
     if not is_refused:
         check_drift(drift, engine="openvino", precision=precision)
         return
-    with pytest.raises(MismatchError, match=rf"openvino in {precision} .* on 9 of the images .*\n.*--accept-drift"):
+    with pytest.raises(
+        MismatchError, match=rf"openvino in {precision} .* on 9 of the images .*\n.*`accept_drift=True`"
+    ):
         check_drift(drift, engine="openvino", precision=precision)

@@ -76,7 +76,7 @@ def test_unknown_engine():
 def test_unsupported_precision():
     """A precision that no engine supports here is refused, with the reason of each engine."""
     with pytest.raises(
-        InputError, match=r"float16 is not available here: TensorFlow has no float16 on a CPU; OpenVINO"
+        InputError, match=r"`precision='float16'` is not available here: TensorFlow has no float16 on a CPU; OpenVINO"
     ):
         usable_engines("auto", EngineSettings(precision="float16", devices=("CPU:0",)))
 
@@ -86,7 +86,7 @@ def test_engine_of_another_device():
     """The CPU engine is an error for a GPU when named explicitly, and skipped with `auto`."""
     gpu = EngineSettings(devices=("GPU:0",))
     assert usable_engines("auto", gpu) == [REFERENCE]
-    with pytest.raises(InputError, match="--engine openvino is not available here: OpenVINO runs on the CPU alone"):
+    with pytest.raises(InputError, match="`engine='openvino'` is not available here: OpenVINO runs on the CPU alone"):
         usable_engines("openvino", gpu)
 
 

@@ -49,7 +49,7 @@ def test_unsupported_graph(opened, tiny, monkeypatch):
         raise RuntimeError("Exception from src/core\nNo translator found for Bespoke node.")
 
     monkeypatch.setattr(openvino.Core, "read_model", refuse)
-    with pytest.raises(ModelError, match=r"OpenVINO can't run tiny: No translator .*\n.*--engine tensorflow"):
+    with pytest.raises(ModelError, match=r"OpenVINO can't run tiny: No translator .*\n.*`engine='tensorflow'`"):
         OpenVINOEngine(opened(str(tiny)))
 
 

@@ -46,7 +46,7 @@ def test_without_gpu(machine):
 def test_several_kinds(machine):
     """A mix of GPUs and CPUs is refused: they support different precisions."""
     machine("CPU:0", "GPU:0")
-    with pytest.raises(InputError, match="--device gpu,cpu names several kinds of device"):
+    with pytest.raises(InputError, match="`device='gpu,cpu'` names several kinds of device"):
         find_devices("gpu,cpu")
 
 

@@ -79,7 +79,7 @@ def test_memory_runs_out(engine, monkeypatch, tf):
 def test_memory_for_nothing(engine, monkeypatch, tf):
     """A memory too small for one image is an error that names the device."""
     starve(engine, monkeypatch, tf, most=0)
-    with pytest.raises(InputError, match=r"The memory of CPU:0 is too small .*\n.*--image-size"):
+    with pytest.raises(InputError, match=r"The memory of CPU:0 is too small .*\n.*`image_size`"):
         engine.infer(PIXELS)
 
 

@@ -20,16 +20,15 @@ def test_defaults():
 @pytest.mark.parametrize("name", ["batch_size", "workers", "shard_size", "limit"])
 @pytest.mark.parametrize("number", [0, -3])
 def test_numbers_below_one(name, number):
-    """A number below 1 is refused with the option's name."""
-    error, option = refusal(**{name: number}), "--" + name.replace("_", "-")
-    assert (error.message, error.hint) == (f"{option} is {number}.", f"Give {option} 1 or more.")
+    """A number below 1 is refused with the parameter's name."""
+    error = refusal(**{name: number})
+    assert (error.message, error.hint) == (f"`{name}` is {number}.", f"Give `{name}` 1 or more.")
 
 
 @pytest.mark.parametrize("name", ["max_pixels", "max_bytes"])
 def test_limits_below_one(name):
     """A limit below 1 is refused like any other number."""
-    option = "--" + name.replace("_", "-")
-    assert refusal(limits=Limits(**{name: 0})).message == f"{option} is 0."
+    assert refusal(limits=Limits(**{name: 0})).message == f"`{name}` is 0."
 
 
 def test_checked_first(folder, embed, out):

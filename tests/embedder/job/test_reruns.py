@@ -272,7 +272,9 @@ def test_another_backbone(folder, save_tiny, embed, tmp_path, out):
     """Vectors of another network never enter the table; the error names both and the command to type."""
     embed(folder, out, limit=4)
     other = save_tiny(tmp_path / "other", seed=1)
-    with pytest.raises(MismatchError, match=r"come from other, but .* holds those of tiny .*fingerprint(?s:.)*--force"):
+    with pytest.raises(
+        MismatchError, match=r"come from other, but .* holds those of tiny .*fingerprint(?s:.)*`force=True`"
+    ):
         embed(folder, out, backbone=other)
     assert len(stored(out)) == 4
 
@@ -305,7 +307,7 @@ def test_another_source(folder, write_photos, embed, tmp_path, out):
     """A table of one source is not mixed with another's images."""
     embed(folder, out)
     other = write_photos(tmp_path / "other", ["a.jpg"])
-    with pytest.raises(FeatureFileError, match=rf"was made from {folder}, not from {other}(?s:.)*--force"):
+    with pytest.raises(FeatureFileError, match=rf"was made from {folder}, not from {other}(?s:.)*`force=True`"):
         embed(other, out)
     assert len(stored(out)) == 10
 

@@ -170,7 +170,7 @@ def test_reference_is_run_once(machine):
 def test_no_such_precision(machine):
     """A precision that no engine supports is refused before anything is tried."""
     record = machine()
-    with pytest.raises(InputError, match="--precision float16 is not available here"):
+    with pytest.raises(InputError, match="`precision='float16'` is not available here"):
         choose(precision="float16")
     assert record.tried == 0
 
@@ -211,7 +211,7 @@ def test_accepted_once(machine):
     first = choose(precision="bfloat16", accept_drift=True)
     again = {"precision": "bfloat16", "stored": first.tuning, "drift": first.spec.drift}
     assert choose(**again, accept_drift=True).engine.name == "openvino"
-    with pytest.raises(MismatchError, match="--accept-drift"):
+    with pytest.raises(MismatchError, match="`accept_drift=True`"):
         choose(**again)
 
 

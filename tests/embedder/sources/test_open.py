@@ -337,7 +337,7 @@ def test_brackets_that_match_nothing(folder):
 def test_all_is_excluded(folder):
     """Where nothing is left, what was excluded is reported."""
     write(folder, "in/a.jpg")
-    with pytest.raises(InputError, match=r"0 other files were found\. Left out by --exclude: 1\."):
+    with pytest.raises(InputError, match=r"0 other files were found\. Left out by `exclude`: 1\."):
         ids(".", exclude=("in",))
 
 

@@ -211,7 +211,7 @@ def test_columns_that_cannot_serve(write, rows_of, option, column):
     path = write(tags=[["a"], ["b"], ["c"]], nothing=pa.nulls(3))
     with pytest.raises(InputError, match=f"no column {column} that can be the {option}; it has: tags, not") as caught:
         rows_of(path, **{option: column})
-    assert caught.value.hint == f"Name one of these with --{option} COLUMN."
+    assert caught.value.hint == f"Name one of these with `{option}='COLUMN'`."
 
 
 def test_columns_of_ours(write, rows_of):

@@ -280,9 +280,9 @@ def test_options_that_do_not_go_with_a_kind(clip, tmp_path, kind, option):
         "parquet": _write(tmp_path / "v.parquet", v=[[1]]),
         "clip": clip,
     }
-    with pytest.raises(InputError, match=f"--{option} is of no use here") as caught:
+    with pytest.raises(InputError, match=f"`{option}` is of no use here") as caught:
         open_vectors(paths[kind], VectorOptions(**{option: tmp_path if option == "ids" else "a"}))
-    assert caught.value.hint == f"Leave --{option} out."
+    assert caught.value.hint == f"Leave `{option}` out."
 
 
 @pytest.mark.parametrize("data", [b"", b"id,v\n1,2\n", b"\x89HDF\r\n"])

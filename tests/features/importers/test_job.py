@@ -190,7 +190,7 @@ def test_another_file_is_refused(npy, tmp_path):
     np.save(npy, np.zeros((1, 3), np.float32))
     with pytest.raises(MismatchError, match=r"photos\.v1 \(fingerprint: ") as caught:
         _run(npy, tmp_path / "out")
-    assert caught.value.hint == f"Use another --out, or replace {tmp_path / 'out'} with --force."
+    assert caught.value.hint == f"Use another `out`, or replace {tmp_path / 'out'} with `force=True`."
 
 
 def test_another_place_is_refused(npy, tmp_path):
@@ -205,9 +205,9 @@ def test_other_options_are_refused(tmp_path):
     """A table imported with other options does not silently keep what these made."""
     pq.write_table(pa.table({"name": ["a"], "v": [[1.0]]}), tmp_path / "v.parquet")
     _run(tmp_path / "v.parquet", tmp_path / "out")
-    with pytest.raises(MismatchError, match="was imported with no options, not with --id name") as caught:
+    with pytest.raises(MismatchError, match="was imported with no options, not with `id='name'`") as caught:
         _run(tmp_path / "v.parquet", tmp_path / "out", id="name")
-    assert "--force" in caught.value.hint
+    assert "`force=True`" in caught.value.hint
 
 
 @pytest.mark.parametrize("changed", ["ids.txt", "v.npy"])

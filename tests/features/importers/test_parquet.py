@@ -51,7 +51,7 @@ def test_several_columns_of_lists(tmp_path):
     schema = _schema(a=LISTS["list"], b=LISTS["integers"], c=pa.string())
     with pytest.raises(InputError, match="has these: a, b") as caught:
         choose_embedding(tmp_path, [schema], None)
-    assert caught.value.hint == "Name the column with --embedding COLUMN."
+    assert caught.value.hint == "Name the column with `embedding='COLUMN'`."
 
 
 def test_a_column_that_is_not_there(tmp_path):

@@ -315,7 +315,7 @@ def test_other_options_over_a_half_done_one(half):
     """Options that differ are refused by name over an interrupted run; with --force it restarts."""
     with pytest.raises(InputError, match=r"half done here: learning_rate 0\.004 then, 0\.001 now") as caught:
         half(learning_rate=0.001)
-    assert "--force" in caught.value.hint
+    assert "`force=True`" in caught.value.hint
     assert half(learning_rate=0.001, force=True)["epochs"] == 2
     assert half.begun == [1, 2]
 
@@ -412,20 +412,20 @@ def test_a_head_of_another_backbone_is_refused(table, pictures, residual, tmp_pa
     frieze.train(tmp_path / "f", out=tmp_path / "head")
     with pytest.raises(InputError) as caught:
         frieze.finetune(table, out=tmp_path / "m", head=tmp_path / "head", **QUICK)
-    assert "leave --head out" in caught.value.hint
+    assert "leave `head` out" in caught.value.hint
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"backbone": "keras:VGG16"}, "was made with --backbone"),
-        ({"layer": "top"}, "was made with --layer None, not top"),
-        ({"image_size": 32}, "was made with --image-size 16, not 32"),
-        ({"pixels": "0..1"}, "was made with --pixels 0..255, not 0..1"),
+        ({"backbone": "keras:VGG16"}, "was made with `backbone`"),
+        ({"layer": "top"}, "was made with `layer` None, not top"),
+        ({"image_size": 32}, "was made with `image_size` 16, not 32"),
+        ({"pixels": "0..1"}, "was made with `pixels` 0..255, not 0..1"),
         ({"unfreeze": "nothing"}, "residual has 10 layers, and none named nothing"),
         ({"cache": True, "augment": True}, "can't be augmented"),
-        ({"layers": "big"}, "--layers is big"),
-        ({"epochs": 0}, "--epochs is 0"),
+        ({"layers": "big"}, "`layers` is big"),
+        ({"epochs": 0}, "`epochs` is 0"),
     ],
 )
 def test_what_does_not_fit(table, tmp_path, options, message):
@@ -535,7 +535,7 @@ def test_images_need_a_backbone(pictures, tmp_path):
     """Images require a backbone."""
     with pytest.raises(InputError, match="is no table of features") as caught:
         frieze.finetune(pictures, out=tmp_path / "m", **QUICK)
-    assert "--backbone" in caught.value.hint
+    assert "`backbone=" in caught.value.hint
 
 
 def test_a_missing_image_is_reported(pictures, residual, tmp_path):

@@ -103,8 +103,8 @@ def test_a_missing_file_of_labels(source, table, force):
     (table.parent / "fixed.csv").unlink()
     with pytest.raises(InputError, match=r"fixed\.csv can't be read") as caught:
         frieze.embed(source, out=table, force=force)
-    assert "--labels FILE" in caught.value.hint
-    assert "--labels folder" in caught.value.hint
+    assert "`labels='FILE'`" in caught.value.hint
+    assert "`labels='folder'`" in caught.value.hint
     assert labels(table) == FIXED
 
 

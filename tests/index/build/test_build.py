@@ -97,7 +97,7 @@ def test_another_backbone_is_refused(small, out, tmp_path, write_table, clustere
     before = snapshot(out)
     with pytest.raises(MismatchError, match=r"fingerprint: e+ here, f+ there") as caught:
         build_index(other, out)
-    assert "--force" in caught.value.hint
+    assert "`force=True`" in caught.value.hint
     assert snapshot(out) == before
     assert build_index(other, out, force=True)["rows"] == 30
 
@@ -314,7 +314,7 @@ def test_out_of_memory_is_reported(where, lack, small, tmp_path, monkeypatch):
     monkeypatch.setattr(build, where, fail)
     with pytest.raises(InputError, match="not enough memory to index 60 rows of width 8") as caught:
         build_index(small, tmp_path / "i")
-    assert "--max-build-memory" in caught.value.hint
+    assert "`max_build_memory='500MB'`" in caught.value.hint
     assert [path.name for path in (tmp_path / "i").iterdir()] == [".lock"]
 
 

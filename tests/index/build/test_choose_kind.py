@@ -97,7 +97,7 @@ def test_no_kind_meets_the_target(build_request, slow, rates):
     assert (choice.searcher.kind, choice.why) == ("exact", "No other kind reaches a recall of 0.95 here.")
     with pytest.raises(InputError, match=r"reaches a recall of 0\.95 within 60KB; the best is") as caught:
         choose(dataclasses.replace(build_request, max_bytes=60_000), "auto")
-    assert caught.value.hint == "Give --recall 0.5, or --max-memory 128KB."
+    assert caught.value.hint == "Give `recall=0.5`, or `max_memory='128KB'`."
 
 
 def test_no_kind_fits(build_request):
@@ -105,7 +105,7 @@ def test_no_kind_fits(build_request):
     text = r"No kind of index fits; the smallest, .*, would take .*KB, more than the 5KB given"
     with pytest.raises(InputError, match=text) as caught:
         choose(dataclasses.replace(build_request, max_bytes=5_000), "auto")
-    assert caught.value.hint.startswith("Give --max-memory ")
+    assert caught.value.hint.startswith("Give `max_memory=")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -123,7 +123,7 @@ def test_a_requested_kind_that_does_not_fit(build_request):
     text = r"ivf would take 14.KB, more than the 10KB given and 301MB to build, more than the 200MB given"
     with pytest.raises(InputError, match=text) as caught:
         choose(dataclasses.replace(build_request, max_bytes=10_000, max_build_bytes=200_000_000), "ivf")
-    assert re.fullmatch(r"Give --max-memory 14.KB --max-build-memory 301MB\.", caught.value.hint)
+    assert re.fullmatch(r"Give `max_memory='14.KB', max_build_memory='301MB'`\.", caught.value.hint)
 
 
 def test_a_kind_too_large_to_build(build_request, slow, rates):

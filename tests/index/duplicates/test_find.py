@@ -175,4 +175,4 @@ def test_an_impossible_min_score_is_refused(metric, min_score, build):
     index = build(np.eye(4, dtype=np.float32), metric=metric)
     with pytest.raises(InputError, match=f"The minimum score is {min_score}, but scores with {metric} are") as caught:
         find_duplicates(index, min_score=min_score)
-    assert "--min-score" in caught.value.hint
+    assert "`min_score`" in caught.value.hint

@@ -100,9 +100,9 @@ def test_an_embedding_beyond_float32s_squares_is_named(metric, length, word, tmp
     """A row whose square exceeds float32 is refused by its id for l2 and dot, with what to type."""
     embeddings = clustered(20, 8)
     embeddings[13] *= length / np.linalg.norm(embeddings[13])
-    with pytest.raises(InputError, match=rf"c03/img-13\.jpg .* too {word} for --metric {metric}") as caught:
+    with pytest.raises(InputError, match=rf"c03/img-13\.jpg .* too {word} for the metric {metric}") as caught:
         write_vectors(write_table(tmp_path / "t", embeddings), tmp_path / "v", metric=metric)
-    assert "--metric cosine" in caught.value.hint
+    assert "`metric='cosine'`" in caught.value.hint
 
 
 @pytest.mark.parametrize("metric", ["l2", "dot"])

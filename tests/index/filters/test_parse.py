@@ -223,7 +223,7 @@ def test_only_its_columns_are_read(stored, monkeypatch):
         ("year::text = '3'", "can't hold this: CAST(year AS TEXT)", "A filter compares"),
         ("case when is_good then true end", "can't hold this: CASE", "A filter compares"),
         ("year = ?", "can't hold this: ?", "A filter compares"),
-        ("is_good is true", "can't hold this: is_good IS TRUE", "Use `is null` or `is not null`."),
+        ("is_good is true", "can't hold this: is_good IS TRUE", 'Use "is null" or "is not null".'),
         ("year in (year)", "can't hold this: year IN (year)", "values, not columns"),
         ("-year = 3", "can't hold this: -year", "A filter compares"),
         ("year = 1e", "can't hold this: 1e is no number", "A filter compares"),

@@ -167,7 +167,7 @@ def test_all_free_is_not_split(residual):
     """Where everything learns there is no part to keep."""
     with pytest.raises(InputError, match="Every layer is free") as caught:
         free(residual, "all").split()
-    assert "--cache" in caught.value.hint
+    assert "`cache`" in caught.value.hint
 
 
 def test_memory_grows_with_the_batch(residual):

@@ -64,7 +64,7 @@ def test_a_split_is_refused(live):
     """The frozen part of a SavedModel can't be separated from the rest."""
     with pytest.raises(InputError, match="is a SavedModel") as caught:
         free(live).split()
-    assert "--cache" in caught.value.hint
+    assert "`cache`" in caught.value.hint
 
 
 @pytest.mark.parametrize("training", [False, True])

@@ -168,7 +168,9 @@ def test_bytes_and_paths(listed, tmp_path):
 
 def test_no_column(listed):
     """A file without a column of images is rejected, with the columns that are there."""
-    with pytest.raises(InputError, match=r"m\.parquet has no column of a common name .*; there are: x\.\n.*--image"):
+    with pytest.raises(
+        InputError, match=r"m\.parquet has no column of a common name .*; there are: x\.\n.*`image='COLUMN'`"
+    ):
         listed({"x": [image(0)]})
 
 

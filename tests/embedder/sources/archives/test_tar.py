@@ -143,7 +143,7 @@ def test_mistyped_option(option, listed):
     """An option that names what no image has is rejected, with the names that there are."""
     members = [("a.jpg", image(1)), ("a.json", b'{"year": 1}')]
     with pytest.raises(
-        InputError, match=rf"No image has a key nmae; there are: jpg(, year)?\.\nName .* with --{option}"
+        InputError, match=rf"No image has a key nmae; there are: jpg(, year)?\.\nName .* with `{option}`"
     ):
         listed(members, **{option: "nmae"})
 

@@ -171,7 +171,7 @@ def test_limits_and_changes(listed, tmp_path):
 
 def test_no_columns(listed):
     """An archive has no columns: an option that names one is rejected with what serves in its place."""
-    with pytest.raises(InputError, match=r"a\.zip has no columns, so --label kind means nothing there"):
+    with pytest.raises(InputError, match=r"a\.zip has no columns, so `label='kind'` means nothing there"):
         listed(PLAIN, label="kind")
 
 

@@ -108,7 +108,7 @@ def test_rows_without_an_id(labelled):
         ("id,x\na,b\n", {}, r"has no column of labels; there are: id, x\."),
         ("id,label\na.jpg,x\n", {"label": "kind"}, r"has no column of labels of the name kind; there are: id, label\."),
         ("id,label\na.jpg,x\n", {"id": "key"}, r"has no column of ids of the name key; there are: id, label\."),
-        ("id,label\na.jpg,x\n", {"image": "path"}, r"has no columns, so --image path means nothing there"),
+        ("id,label\na.jpg,x\n", {"image": "path"}, r"has no columns, so `image='path'` means nothing there"),
     ],
 )
 def test_refused(text, options, message, labelled):
@@ -119,9 +119,9 @@ def test_refused(text, options, message, labelled):
 
 def test_no_file(folder):
     """What is neither a known word nor a table is rejected with both."""
-    with pytest.raises(InputError, match=r"--labels is flder, which is no table of labels\.") as caught:
+    with pytest.raises(InputError, match=r"`labels` is flder, which is no table of labels\.") as caught:
         open_source(str(folder), SourceOptions(labels="flder"))
-    assert caught.value.hint.endswith("--labels may also be folder or none.")
+    assert caught.value.hint.endswith("`labels` may also be folder or none.")
 
 
 def test_missing_file(folder):
@@ -132,7 +132,7 @@ def test_missing_file(folder):
 
 def test_a_folder_has_no_columns(folder):
     """A name of a column means nothing in a folder."""
-    with pytest.raises(InputError, match=r"photos has no columns, so --label kind means nothing there"):
+    with pytest.raises(InputError, match=r"photos has no columns, so `label='kind'` means nothing there"):
         open_source(str(folder), SourceOptions(label="kind"))
 
 
@@ -161,8 +161,8 @@ def test_a_file_need_not_be_of_a_source(tmp_path):
     (tmp_path / "labels.csv").write_text("id,label\na,x\n")
     with pytest.raises(InputError, match=r"of the table: its ids are a, the table's b\.") as caught:
         read_labels(tmp_path / "labels.csv").find(pa.chunked_array([["b"]]), of="table")
-    assert "--id" not in caught.value.hint
-    assert "--labels a CSV" in caught.value.hint
+    assert "`id`" not in caught.value.hint
+    assert "`labels` a CSV" in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -380,7 +380,7 @@ def test_locked_folder(listed, folder, lock):
         ("id,path\nx,a.jpg\nx,in/b.jpg\n", "m.csv", r"names 1 id more than once: x\.\nMake the ids unique"),
         ("id,path\nx,\ny,a.jpg\nx,in/b.jpg\ny,\n", "m.csv", r"names 2 ids more than once: [xy], [xy]\."),
         ("path\na.jpg\n./a.jpg\n", "m.csv", r"names 1 id more than once: a\.jpg\."),
-        ("x,y\n1,2\n", "m.csv", r"no column of a common name \(.*\); there are: x, y\.\n.*--image COLUMN"),
+        ("x,y\n1,2\n", "m.csv", r"no column of a common name \(.*\); there are: x, y\.\n.*`image='COLUMN'`"),
         ("", "m.csv", r"no column of a common name .*there are: none"),
         ("path,path\na.jpg,a.jpg\n", "m.csv", r"m\.csv can't be read: its header names a column twice"),
         ("path,note\na.jpg,x,y\n", "m.csv", r"m\.csv can't be read: .*Expected 2 columns, got 3"),
@@ -421,7 +421,7 @@ def test_parquet_without_rows(folder):
 @pytest.mark.parametrize("option", ["image", "id", "label"])
 def test_mistyped_column(option, listed):
     """A column that an option names and that does not exist is rejected, with those that are."""
-    with pytest.raises(InputError, match=rf"has no column nosuch; there are: path, x\.\n.*--{option} COLUMN"):
+    with pytest.raises(InputError, match=rf"has no column nosuch; there are: path, x\.\n.*`{option}='COLUMN'`"):
         listed("path,x\na.jpg,1\n", **{option: "nosuch"})
 
 

@@ -107,7 +107,7 @@ def test_terminal(stdin, monkeypatch):
 
 def test_a_list_has_no_columns(piped):
     """A name of a column means nothing in a list."""
-    with pytest.raises(InputError, match=r"- has no columns, so --label kind means nothing there\."):
+    with pytest.raises(InputError, match=r"- has no columns, so `label='kind'` means nothing there\."):
         piped(b"a.jpg\n", label="kind")
 
 

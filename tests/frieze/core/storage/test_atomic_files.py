@@ -123,7 +123,7 @@ def test_new_folder_refuses(tmp_path):
     """An existing folder is not touched without `replace`."""
     (tmp_path / "out").mkdir()
     with (
-        pytest.raises(FeatureFileError, match=r"already exists(?s:.)*--force"),
+        pytest.raises(FeatureFileError, match=r"already exists(?s:.)*`force=True`"),
         new_folder(tmp_path / "out", replace=False),
     ):
         pytest.fail("the block must not run")

@@ -38,7 +38,7 @@ def test_second_process_refused(tmp_path):
         with pytest.raises(FeatureFileError) as caught, lock(tmp_path):
             pytest.fail("the block must not run")
     assert caught.value.message == f"{tmp_path} is being written by process {holder.pid}, started {started}."
-    assert caught.value.hint == "Wait until it is done, or use another --out."
+    assert caught.value.hint == "Wait until it is done, or use another `out`."
 
 
 def test_dead_process_is_no_obstacle(tmp_path):
