@@ -108,7 +108,7 @@ def test_another_table_is_refused(small, out, tmp_path, write_table, clustered):
     before = snapshot(out)
     with pytest.raises(MismatchError, match=f"another table, {small.path}") as caught:
         build_index(other, out)
-    assert "--force" in caught.value.hint
+    assert "`force=True`" in caught.value.hint
     assert snapshot(out) == before
     assert build_index(other, out, force=True)["rows"] == 30
 
