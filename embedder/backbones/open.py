@@ -14,7 +14,7 @@ from frieze.embedder.backbones.batch_dependence import probe_network
 from frieze.embedder.backbones.builtin import open_builtin
 from frieze.embedder.backbones.catalogue import APPLICATIONS, BUILTIN, BUILTIN_MODEL, BUILTIN_NAME
 from frieze.embedder.backbones.hub_download import open_remote
-from frieze.embedder.backbones.kept_graph import find_graph, make_spec
+from frieze.embedder.backbones.kept_graph import KeptGraph, find_graph, make_spec
 from frieze.embedder.backbones.keras_applications import PREFIX, open_application, to_row
 from frieze.embedder.backbones.keras_file import open_keras_file
 from frieze.embedder.backbones.request import MODEL_FILES, PRECISIONS, BackboneRequest
@@ -81,19 +81,28 @@ def open_backbone(request: BackboneRequest) -> Backbone:
     """
     _check(request)
     graph = find_graph(request)
-    if graph is not None:
-        load = functools.cache(lambda: load_backbone(request))
-        return Backbone(
-            graph.to_spec(request),
-            lambda images: load().call(images),
-            lambda: load().model,
-            lambda: graph.stated_pixels,
-            request.pixels is not None,
-            request,
-            graph_path=graph.path,
-            graph_drift=graph.drift,
-        )
-    return load_backbone(request)
+    return load_backbone(request) if graph is None else _of_graph(graph, request)
+
+
+def _of_graph(graph: KeptGraph, request: BackboneRequest) -> Backbone:
+    """Return the backbone of a kept graph, which loads itself in TensorFlow where more is needed than inference."""
+    load = functools.cache(lambda: load_backbone(request))
+
+    def call(images: Any) -> Any:
+        with import_tensorflow().init_scope():  # not into the graph that is being traced
+            loaded = load()
+        return loaded.call(images)
+
+    return Backbone(
+        graph.to_spec(request),
+        call,
+        lambda: load().model,
+        lambda: graph.stated_pixels,
+        request.pixels is not None,
+        request,
+        graph_path=graph.path,
+        graph_drift=graph.drift,
+    )
 
 
 def load_backbone(request: BackboneRequest) -> Backbone:
