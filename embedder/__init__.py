@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from frieze.embedder.backbones import PRECISIONS, Backbone, BackboneRequest
+from frieze.embedder.backbones.kept_graph import cache_dir as graph_cache_dir
 from frieze.embedder.backbones.kept_graph import clear_graphs, list_graphs
 from frieze.embedder.backbones.open import list_backbones, load_backbone, open_backbone, reopen_backbone
 from frieze.embedder.backbones.trainable import TrainableBackbone, open_trainable
@@ -75,6 +76,7 @@ __all__ = [
     "find_devices",
     "fit_batch",
     "freeze_with",
+    "graph_cache_dir",
     "image_reader",
     "list_backbones",
     "list_graphs",

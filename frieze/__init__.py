@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from frieze.api.mapping import map  # noqa: A004  the command's own name
     from frieze.api.searching import duplicates, index, search
     from frieze.api.serving import serve
-    from frieze.api.tables import backbones, embed, import_vectors, info, verify
+    from frieze.api.tables import backbones, cache, embed, import_vectors, info, verify
     from frieze.classifiers import open_head
     from frieze.core import InputError
     from frieze.embedder import HubLayer
@@ -27,6 +27,7 @@ __all__ = [
     "InputError",
     "audit",
     "backbones",
+    "cache",
     "compare",
     "duplicates",
     "embed",

@@ -6,6 +6,7 @@ and decoding do not change it.
 
 import contextlib
 import dataclasses
+import datetime as dt
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -30,6 +31,7 @@ DOCUMENT, MODEL = "graph.json", "model.xml"
 SHIPPED = BUILTIN_FILE.with_suffix(".graph")
 """The graph of `builtin`, which comes with the package."""
 _VERSIONS = ("frieze", "openvino", "tensorflow", "keras")
+_LISTED = ("name", "handle", "layer", "image_size", "pixels", "drift", "versions")
 _LARGEST_BYTES, _OLDEST_S = 4 << 30, 90 * 86_400
 """All graphs together take at most so much; one that was not used for so long is deleted."""
 
@@ -166,29 +168,19 @@ def is_writable() -> bool:
 
 def list_graphs() -> list[dict[str, Any]]:
     """List the kept graphs, the one that was used last first."""
-    graphs = [
-        graph for network in _children(cache_dir()) for graph in map(_open_unchecked, _graphs_of(network)) if graph
-    ]
+    folders = [graph for network in _children(cache_dir()) for graph in _graphs_of(network)]
+    graphs = [graph for graph in map(_open_unchecked, folders) if graph is not None]
     rows = [
-        {
-            name: graph.document[name]
-            for name in ("name", "handle", "layer", "image_size", "pixels", "drift", "versions")
-        }
-        | {
-            "bytes": _count_bytes(graph.path.parent),
-            "used": _used_at(graph.path.parent),
-            "path": str(graph.path.parent),
-        }
+        {name: graph.document[name] for name in _LISTED}
+        | {"bytes": _count_bytes(graph.path.parent), "used": _to_text(_used_at(graph.path.parent))}
         for graph in graphs
     ]
-    return sorted(rows, key=lambda row: -row["used"])
+    return sorted(rows, key=lambda row: str(row["used"]), reverse=True)
 
 
-def clear_graphs() -> int:
-    """Delete all kept graphs; return the bytes that they took."""
-    n_bytes = sum(_count_bytes(graph) for network in _children(cache_dir()) for graph in _graphs_of(network))
+def clear_graphs() -> None:
+    """Delete all kept graphs."""
     shutil.rmtree(cache_dir(), ignore_errors=True)
-    return n_bytes
 
 
 def _open(folder: Path) -> KeptGraph | None:
@@ -240,6 +232,10 @@ def _children(folder: Path) -> list[Path]:
 
 def _count_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in _children(folder))
+
+
+def _to_text(seconds: float) -> str:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="seconds")
 
 
 def _used_at(folder: Path) -> float:

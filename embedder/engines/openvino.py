@@ -66,7 +66,7 @@ class OpenVINOEngine:
     def unsupported_reason(settings: EngineSettings) -> str | None:
         """Return why this machine can't run the settings; None where it can."""
         if importlib.util.find_spec("openvino") is None:
-            return "OpenVINO is not installed: pip install 'frieze[cpu]'"
+            return "OpenVINO is not installed: pip install openvino"
         if are_gpus(settings.devices):
             return "OpenVINO runs on the CPU alone, and `device` is a GPU"
         if settings.precision not in _TYPES:

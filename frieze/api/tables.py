@@ -1,4 +1,4 @@
-"""`frieze.embed`, `frieze.import_vectors`, `frieze.info`, `frieze.verify` and `frieze.backbones`.
+"""`frieze.embed`, `import_vectors`, `info`, `verify`, `backbones` and `cache`.
 
 Each returns the document that its command prints with `--json`. The embedder is imported by the functions that need it.
 """
@@ -219,3 +219,21 @@ def backbones() -> list[dict[str, Any]]:
     import frieze.embedder
 
     return frieze.embedder.list_backbones()
+
+
+def cache(*, clear: bool = False) -> dict[str, Any]:
+    """List the compiled backbones that are kept in the user's cache.
+
+    Args:
+        clear: Delete them.
+
+    Returns:
+        The document of `frieze cache --json`: `graphs`, the one that was used last first, `bytes` and `folder`.
+    """
+    import frieze.embedder
+
+    graphs = frieze.embedder.list_graphs()
+    if clear:
+        frieze.embedder.clear_graphs()
+    folder = str(frieze.embedder.graph_cache_dir())
+    return {"graphs": graphs, "bytes": sum(graph["bytes"] for graph in graphs), "folder": folder}

@@ -30,6 +30,7 @@ _COMMANDS = {
     "map": "Draw the images as points on a plane, as one page.",
     "serve": "Open a page: search, classes, duplicates, a map.",
     "backbones": "List the named backbones.",
+    "cache": "List the compiled backbones that are kept.",
 }
 """Command -> help. Each is a module of `frieze.cli.commands`, imported only when it runs."""
 _KEYWORDS = {"import": "import_vectors"}

@@ -167,7 +167,8 @@ def _check_same_table(table: TablePath, indexed: str, out: Path) -> None:
     if not is_features(other) or (isinstance(table, Path) and isinstance(other, Path) and table.samefile(other)):
         return
     raise MismatchError(
-        f"{out} is an index of another table, {indexed}.", hint=f"Use another `out`, or replace {out} with `force=True`."
+        f"{out} is an index of another table, {indexed}.",
+        hint=f"Use another `out`, or replace {out} with `force=True`.",
     )
 
 
