@@ -133,7 +133,7 @@ def store_graph(backbone: Backbone, folder: Path, drift: dict[str, Any], write: 
         write: Writes the IR to a path.
 
     Raises:
-        OSError: The disk is full or the cache can't be written.
+        FeatureFileError: The disk is full or the cache can't be written.
     """
     spec = backbone.spec
     with new_folder(folder, replace=True) as staging:

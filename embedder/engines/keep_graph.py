@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from frieze.core import MismatchError, ModelError
+from frieze.core import FeatureFileError, MismatchError, ModelError
 from frieze.embedder.backbones import Backbone
 from frieze.embedder.backbones.kept_graph import SHIPPED, graph_folder, is_writable, store_graph
 from frieze.embedder.engines.accuracy import check_drift, measure_drift
@@ -34,8 +34,8 @@ def keep_graph(backbone: Backbone) -> None:
     try:
         with contextlib.suppress(ModelError, MismatchError):
             write_graph(backbone, graph_folder(backbone, request))
-    except OSError as error:
-        _LOG.warning("The compiled backbone is not kept, so each start loads TensorFlow: %s.", error)
+    except FeatureFileError as error:
+        _LOG.warning("The compiled backbone is not kept, so each start loads TensorFlow: %s", error.message)
 
 
 def ship_graph(backbone: Backbone) -> None:
@@ -54,7 +54,7 @@ def write_graph(backbone: Backbone, folder: Path, *, is_half: bool = False) -> N
     Raises:
         ModelError: OpenVINO can't run the backbone.
         MismatchError: Its embeddings drift too far from TensorFlow's.
-        OSError: The cache can't be written.
+        FeatureFileError: The disk is full or the cache can't be written.
     """
     pixels = _probes(backbone.spec.image_size)
     reference = ENGINES[REFERENCE](backbone, _CPU).infer(pixels)

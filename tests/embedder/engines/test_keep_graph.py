@@ -1,0 +1,193 @@
+import dataclasses
+import errno
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from frieze.embedder import BackboneRequest, embed_images, load_backbone, open_backbone
+from frieze.embedder.backbones import kept_graph
+from frieze.embedder.backbones.kept_graph import DOCUMENT, SHIPPED, find_graph, list_graphs
+from frieze.embedder.engines import EngineSettings
+from frieze.embedder.engines.keep_graph import keep_graph
+from frieze.embedder.engines.openvino import OpenVINOEngine
+from frieze.embedder.engines.tensorflow import TensorFlowEngine
+from frieze.embedder.job.select_engine import default_engine
+from frieze.features import open_features
+
+pytestmark = pytest.mark.usefixtures("needs_openvino")
+CPU = EngineSettings(devices=("CPU:0",))
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """An empty folder for the user's caches."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "frieze" / "graphs"
+
+
+@pytest.fixture
+def network(tiny, tmp_path):
+    """A copy of the tiny SavedModel, which a test may change."""
+    return shutil.copytree(tiny, tmp_path / "network")
+
+
+@pytest.fixture
+def request_(network):
+    """The request for the copy, whose graph is kept."""
+    request = BackboneRequest(handle=str(network))
+    keep_graph(open_backbone(request))
+    return request
+
+
+def test_the_kept_one_embeds_alike(request_, folder):
+    """A kept graph has the spec of the network, and embeds photographs as TensorFlow does."""
+    kept, loaded = open_backbone(request_), load_backbone(request_)
+    assert kept.graph_path is not None
+    assert kept.spec == loaded.spec
+    assert kept.stated_pixels == loaded.stated_pixels
+    images = sorted(folder.iterdir())[:4]
+    assert isinstance(default_engine(kept), OpenVINOEngine)
+    expected = embed_images(images, loaded)
+    assert np.allclose(embed_images(images, kept), expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_a_graph_that_is_being_traced(request_, tf):
+    """A kept backbone loads itself in TensorFlow when it is called, also in a function that is being traced."""
+    kept, images = open_backbone(request_), np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
+    traced = tf.function(kept.call, autograph=False)(images)
+    assert np.allclose(traced, load_backbone(request_).call(images), atol=1e-5)
+
+
+def test_a_run_keeps_it(folder, embed, network, out):
+    """A run keeps its network's graph, and the next one over few images uses it; the vectors agree."""
+    embed(folder, out, backbone=network)
+    (row,) = list_graphs()
+    assert (row["handle"], row["drift"]["images"]) == (str(network), 16)
+    assert row["drift"]["least_cosine"] >= 0.9999
+    shutil.copy(folder / "a.jpg", folder / "z.jpg")
+    with (folder / "z.jpg").open("ab") as file:
+        file.write(b"other bytes, the same picture")
+    assert embed(folder, out, backbone=network)["engine"] == "openvino"
+    table = open_features(out)
+    vectors = dict(zip(table.ids, table.embeddings(), strict=True))
+    assert np.allclose(vectors["z.jpg"], vectors["a.jpg"], atol=1e-4)
+
+
+@pytest.mark.parametrize("options", [{"fit": "pad"}, {"precision": "bfloat16"}, {"stretch": True}, {"pixels": "0..1"}])
+def test_one_graph_for_several(options, request_):
+    """Fit, precision, decoding, and the network's own range of pixels when it is spelled out, have the same graph."""
+    request = dataclasses.replace(request_, **options)
+    kept = open_backbone(request)
+    assert kept.graph_path is not None
+    assert kept.spec == load_backbone(request).spec
+
+
+@pytest.mark.parametrize("options", [{"pixels": "-1..1"}, {"layer": "serving_default:output_0"}, {"trust": True}])
+def test_other_networks(options, request_):
+    """Another range of pixels or another layer has another graph, and trust is never kept."""
+    assert find_graph(request_) is not None
+    assert find_graph(dataclasses.replace(request_, **options)) is None
+
+
+def test_image_sizes(monkeypatch):
+    """A size that a request leaves out is that of the network, however its graph was requested before."""
+    named = BackboneRequest(handle="keras:MobileNetV3Small", weights="random")
+    small = dataclasses.replace(named, image_size=32)
+    keep_graph(open_backbone(small))
+    assert open_backbone(small).spec.image_size == (32, 32)
+    assert find_graph(named) is None
+
+
+def test_a_changed_network(request_, network):
+    """A network whose files changed has no graph: it is known by their bytes."""
+    file = network / "variables" / "variables.data-00000-of-00001"
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    assert find_graph(request_) is None
+
+
+@pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data[:9] + b"x" + data[10:], lambda _: b""])
+@pytest.mark.parametrize("name", ["model.bin", "model.xml", DOCUMENT])
+def test_an_altered_graph(name, change, request_, cache):
+    """A graph with altered files is not used, and the next run replaces it."""
+    (file,) = cache.rglob(name)
+    file.write_bytes(change(file.read_bytes()) if name != DOCUMENT else b"{")
+    backbone = open_backbone(request_)
+    assert backbone.graph_path is None
+    keep_graph(backbone)
+    assert find_graph(request_) is not None
+
+
+def test_other_versions(request_, monkeypatch):
+    """Another version of a library compiles anew."""
+    monkeypatch.setattr(kept_graph, "_versions", lambda: {"openvino": "1"})
+    assert find_graph(request_) is None
+
+
+@pytest.mark.parametrize(("name", "value"), [("_LARGEST_BYTES", 1), ("_OLDEST_S", -1.0)])
+def test_old_ones_are_deleted(name, value, request_, tiny, monkeypatch):
+    """When a graph is kept, those beyond the limit of bytes, or unused for too long, are deleted."""
+    assert len(list_graphs()) == 1
+    monkeypatch.setattr(kept_graph, name, value)
+    keep_graph(open_backbone(BackboneRequest(handle=str(tiny))))
+    assert list_graphs() == []
+
+
+def test_the_last_used_stays(request_, tiny, cache, monkeypatch):
+    """Opening a graph counts as use: of two that exceed the limit, the one that was opened last stays."""
+    keep_graph(open_backbone(BackboneRequest(handle=str(tiny))))
+    for document in cache.rglob(DOCUMENT):
+        os.utime(document, (1e9, 1e9))
+    open_backbone(request_)
+    monkeypatch.setattr(kept_graph, "_LARGEST_BYTES", list_graphs()[0]["bytes"])
+    monkeypatch.setattr(kept_graph, "_OLDEST_S", float("inf"))
+    kept_graph._clean()
+    assert [row["handle"] for row in list_graphs()] == [request_.handle]
+
+
+def test_no_cache(network, monkeypatch):
+    """Without a folder for caches nothing is kept, and nothing is said."""
+    monkeypatch.setenv("XDG_CACHE_HOME", os.devnull)
+    backbone = open_backbone(BackboneRequest(handle=str(network)))
+    keep_graph(backbone)
+    assert list_graphs() == []
+
+
+def test_a_full_disk(network, cache, monkeypatch, caplog):
+    """A full disk ends no run: one line says that each start loads TensorFlow, and nothing is left behind."""
+
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(kept_graph, "write_json", refuse)
+    keep_graph(open_backbone(BackboneRequest(handle=str(network))))
+    assert "No space left on device" in caplog.text
+    assert not list(cache.rglob("model.*"))
+
+
+def test_drift_is_not_kept(network, monkeypatch):
+    """A graph whose embeddings are not TensorFlow's is not kept."""
+    infer = OpenVINOEngine.infer
+    monkeypatch.setattr(OpenVINOEngine, "infer", lambda engine, pixels: infer(engine, pixels)[:, ::-1])
+    keep_graph(open_backbone(BackboneRequest(handle=str(network))))
+    assert list_graphs() == []
+
+
+def test_shipped():
+    """The graph that comes with the package is that of the built-in network, and embeds as its Keras file does."""
+    backbone = open_backbone(BackboneRequest())
+    assert backbone.graph_path is not None
+    assert backbone.graph_path.parent == SHIPPED
+    loaded = load_backbone(BackboneRequest())
+    assert backbone.spec == loaded.spec
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 128, 128, 3), dtype=np.uint8)
+    expected = TensorFlowEngine(loaded, CPU).infer(pixels)
+    assert np.allclose(OpenVINOEngine(backbone, CPU).infer(pixels), expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_using_the_shipped_one_leaves_it_alone():
+    """The package's own files keep their times."""
+    before = (SHIPPED / DOCUMENT).stat().st_mtime_ns
+    open_backbone(BackboneRequest())
+    assert (SHIPPED / DOCUMENT).stat().st_mtime_ns == before
