@@ -113,7 +113,7 @@ class EmbedJob:
             run.copy()
             stats = RunStats()
             if run.plan.n_pending and self.options.ray is not None:
-                request = self.request.with_pixels(manifest.spec.pixels)
+                request = self.request.resuming(manifest.spec)
                 stats = embed_on_cluster(run, WorkerConfig(self.source, request, self.options, out))
             elif run.plan.n_pending:
                 backbone = backbone or self.reopen_backbone(manifest)
@@ -177,6 +177,6 @@ class EmbedJob:
         Raises:
             MismatchError: The backbone is another network now.
         """
-        backbone = open_backbone(self.request.with_pixels(manifest.spec.pixels))
+        backbone = open_backbone(self.request.resuming(manifest.spec))
         check_same_backbone(backbone.spec, manifest.spec, where="the table", hint="Start again with `force=True`.")
         return backbone

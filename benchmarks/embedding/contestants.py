@@ -36,13 +36,21 @@ def photographs(name: str) -> list[Path]:
 
 def natural(folder: Path, repeats: int = 10) -> Path:
     """Write 2,000 byte-distinct photographs: bytes after a JPEG's end make the repeats distinct."""
-    out = folder / f"natural-{repeats}"
-    for path in photographs("flowers_ccby_200") if not out.exists() else ():
+    return _copies(folder / f"natural-{repeats}", "flowers_ccby_200", repeats)
+
+
+def _copies(out: Path, name: str, repeats: int) -> Path:
+    for path in photographs(name) if not out.exists() else ():
         for number in range(repeats):
             copy = out / path.parent.name / f"{path.stem}-{number}.jpg"
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(path.read_bytes() + str(number).encode())
     return out
+
+
+def real_large(folder: Path) -> Path:
+    """Write ten byte-distinct copies of the real photographs of 2 to 24 megapixels."""
+    return _copies(folder / "real-large", "large_photos", 10)
 
 
 def large(folder: Path) -> Path:

@@ -30,6 +30,7 @@ from benchmarks.embedding.contestants import (
     network_alone,
     peers,
     photographs,
+    real_large,
     small,
     tutorial_loop,
 )
@@ -81,6 +82,7 @@ def sizes(folder: Path) -> None:
     rows = []
     for what, source, network in (
         ("12 megapixels, blown up", large(folder), "mobilenet_v2_100_224"),
+        ("2 to 24 megapixels, real", real_large(folder), "mobilenet_v2_100_224"),
         ("32 x 32 (CIFAR-10)", small(folder), "mobilenet_v1_025_128"),
     ):
         measured = in_turn(

@@ -7,7 +7,7 @@ from typing import Any
 
 from frieze.core import InputError
 from frieze.embedder.backbones.catalogue import BUILTIN
-from frieze.embedder.images.decode import STRETCHED, VERSION
+from frieze.embedder.images.decode import MIN_DRAFT_PX, STRETCH, VERSION
 from frieze.features import BackboneSpec
 
 NAMED_WEIGHTS = ("imagenet", "random")
@@ -38,6 +38,7 @@ class BackboneRequest:
         precision: Precision of inference: `float32`, `bfloat16` or `float16`.
         trust: Also run a SavedModel with operations that do more than compute.
         stretch: Map the lowest and highest value of each image of more than 8 bits to black and white.
+        decoding_version: A key of `MIN_DRAFT_PX`; a table keeps the one that it was begun with.
     """
 
     handle: str = BUILTIN
@@ -49,6 +50,7 @@ class BackboneRequest:
     precision: str = "float32"
     trust: bool = False
     stretch: bool = False
+    decoding_version: str = VERSION
 
     @property
     def weights_path(self) -> Path | None:
@@ -78,16 +80,19 @@ class BackboneRequest:
     @property
     def decoding(self) -> str:
         """The version of decoding, as stored in a spec."""
-        return STRETCHED if self.stretch else VERSION
+        return self.decoding_version + STRETCH * self.stretch
 
     def to_json(self) -> dict[str, Any]:
-        """Return the options that decide the embeddings as JSON values, with absolute paths; trust is for one run."""
+        """Return the options that decide the embeddings as JSON values, with absolute paths.
+
+        Without trust, which is for one run, and the version of decoding, which is no option.
+        """
         options = dataclasses.asdict(self) | {
             "handle": str(Path(self.handle).absolute()) if self._is_path else self.handle,
             "weights": self.weights if self.weights_path is None else str(self.weights_path),
             "image_size": None if self.size is None else _as_typed(self.size),
         }
-        return {name: value for name, value in options.items() if name != "trust"}
+        return {name: value for name, value in options.items() if name not in ("trust", "decoding_version")}
 
     def is_same_as(self, stored: Mapping[str, Any]) -> bool:
         """Return whether a stored request, possibly older than some options, is the same as this one."""
@@ -108,8 +113,17 @@ class BackboneRequest:
             image_size=_as_typed(spec.image_size),
             fit=spec.fit,
             precision=spec.precision,
-            stretch=spec.decoding == STRETCHED,
-        ).with_pixels(spec.pixels)
+            stretch=spec.decoding.endswith(STRETCH),
+        ).resuming(spec)
+
+    def resuming(self, spec: BackboneSpec) -> "BackboneRequest":
+        """Return this request with the range of pixels and the version of decoding of a stored table.
+
+        A version that is not known here, as of a later Frieze, stays out: the specs then differ.
+        """
+        version = spec.decoding.removesuffix(STRETCH)
+        known = version if version in MIN_DRAFT_PX else self.decoding_version
+        return dataclasses.replace(self, decoding_version=known).with_pixels(spec.pixels)
 
     @property
     def has_known_pixels(self) -> bool:

@@ -31,8 +31,12 @@ from frieze.embedder.images.pillow_fixes import fix_colours
 from frieze.embedder.images.signatures import is_heic, open_heic, unsupported_error
 from frieze.embedder.images.tiff_pages import Picture, find_picture
 
-VERSION = "pillow-draft-bilinear-1"
+VERSION = "pillow-draft-bilinear-2"
 """The version of decoding, stored with every table: any change of pixels changes it."""
+
+MIN_DRAFT_PX = {"pillow-draft-bilinear-1": 448, VERSION: 896}
+"""Version -> the least side of a JPEG decoded at a fraction of its size, whatever the network. With 448 the vectors of
+one real photograph in ten had a cosine below .999 to those of a full decode (docs/benchmarks.md)."""
 
 MAX_PIXELS = 178_956_970
 """Default limit of pixels; the size at which Pillow warns of a decompression bomb."""
@@ -40,8 +44,8 @@ MAX_PIXELS = 178_956_970
 MAX_BYTES = 1 << 30
 """Default limit of file size."""
 
-STRETCHED = f"{VERSION}+stretch"
-"""The version of decoding with `--stretch`: images of more than 8 bits a channel are stretched to their range."""
+STRETCH = "+stretch"
+"""Follows the version with `--stretch`: images of more than 8 bits a channel are stretched to their range."""
 
 _PLUGINS = (
     AvifImagePlugin,
@@ -55,8 +59,6 @@ _PLUGINS = (
 """Imported here so that each is registered before the first image is opened."""
 
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
-MIN_DRAFT_PX = 448  # a smaller draft costs small networks accuracy: lowest cosine .997 instead of .999
-
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -152,7 +154,21 @@ class Decoded(NamedTuple):
 class _Options(NamedTuple):
     side_px: int
     max_pixels: int
-    stretches: bool = False
+    decoding: str = VERSION
+
+    @property
+    def stretches(self) -> bool:
+        return self.decoding.endswith(STRETCH)
+
+
+def least_draft_px(decoding: str, *, side_px: int) -> int:
+    """Return the least side of a JPEG that is decoded at a fraction of its size.
+
+    Args:
+        decoding: The version of decoding, as stored with a table; any other text is the newest.
+        side_px: Longer side of the network's input.
+    """
+    return max(2 * side_px, MIN_DRAFT_PX.get(decoding.removesuffix(STRETCH), MIN_DRAFT_PX[VERSION]))
 
 
 def decode(data: bytes, *, side_px: int, max_pixels: int = MAX_PIXELS) -> tuple[Image.Image, tuple[int, int]]:
@@ -161,7 +177,7 @@ def decode(data: bytes, *, side_px: int, max_pixels: int = MAX_PIXELS) -> tuple[
     Args:
         data: The bytes of the file.
         side_px: Longer side of the network's input. A large JPEG is decoded at a fraction of its size (draft mode) that
-            keeps both sides at least twice this, and 448 pixels (effect on the vectors: docs/benchmarks.md).
+            keeps both sides at least twice this, and 896 pixels (effect on the vectors: docs/benchmarks.md).
         max_pixels: Largest width times height; larger images are rejected before any pixel is decoded.
 
     Returns:
@@ -176,7 +192,7 @@ def decode(data: bytes, *, side_px: int, max_pixels: int = MAX_PIXELS) -> tuple[
 
 
 @contextlib.contextmanager
-def decoded(data: bytes, *, side_px: int, max_pixels: int = MAX_PIXELS, stretches: bool = False) -> Iterator[Decoded]:
+def decoded(data: bytes, *, side_px: int, max_pixels: int = MAX_PIXELS, decoding: str = VERSION) -> Iterator[Decoded]:
     """Decode an image file as `decode` does, and reserve its memory while the block runs.
 
     A MemoryError of the block is the image's failure too.
@@ -185,13 +201,13 @@ def decoded(data: bytes, *, side_px: int, max_pixels: int = MAX_PIXELS, stretche
         data: The bytes of the file.
         side_px: As in `decode`.
         max_pixels: As in `decode`.
-        stretches: Map the lowest and highest value of an image of more than 8 bits a channel to black and white.
+        decoding: The version of decoding, as stored with a table.
 
     Raises:
         ImageError: As in `decode`.
     """
     with _translate_memory_errors(), contextlib.ExitStack() as held:
-        decoded_image = _decode_or_raise(data, _Options(side_px, max_pixels, stretches), held)
+        decoded_image = _decode_or_raise(data, _Options(side_px, max_pixels, decoding), held)
         held.callback(decoded_image.image.close)
         yield decoded_image
 
@@ -235,7 +251,7 @@ def _decode(data: bytes, options: _Options, held: contextlib.ExitStack) -> Decod
         for width, height in (size, _tile_size(image)):
             if width * height > options.max_pixels:
                 raise ImageError("decode", "too large", f"{width} x {height} pixels; the limit is {options.max_pixels}")
-        drafted_px = max(2 * options.side_px, MIN_DRAFT_PX)
+        drafted_px = least_draft_px(options.decoding, side_px=options.side_px)
         image.draft(None, (drafted_px, drafted_px))
         held.enter_context(DECODE_MEMORY.take(_count_bytes(image, size)))
         image.load()

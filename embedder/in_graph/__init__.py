@@ -6,7 +6,6 @@ from typing import Any
 from frieze.core import import_tensorflow
 from frieze.embedder.backbones import Backbone
 from frieze.embedder.backbones.base import freeze
-from frieze.embedder.images.decode import STRETCHED
 from frieze.embedder.in_graph.decode import decode_bytes
 from frieze.embedder.in_graph.resize import resize_pixels
 from frieze.features import BackboneSpec
@@ -27,7 +26,7 @@ def decode_batch(data: Any, spec: BackboneSpec) -> Any:
     tf = import_tensorflow()
 
     def decode_one(one: Any) -> Any:
-        image = decode_bytes(one, side_px=max(spec.image_size), stretches=spec.decoding == STRETCHED)
+        image = decode_bytes(one, side_px=max(spec.image_size), decoding=spec.decoding)
         return fit_batch(image[None], spec)[0]
 
     pixels = tf.TensorSpec([*spec.image_size, 3], tf.uint8)

@@ -7,7 +7,7 @@ import functools
 from typing import Any
 
 from frieze.core import import_tensorflow
-from frieze.embedder.images.decode import MIN_DRAFT_PX
+from frieze.embedder.images.decode import STRETCH, VERSION, least_draft_px
 from frieze.embedder.images.png_chunks import BIT_DEPTH_AT, COLOUR_TYPE_AT
 
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
@@ -25,14 +25,14 @@ _TRANSPOSED, _MIRRORED, _TURNED_OVER = (5, 6, 7, 8), (2, 3, 6, 7), (3, 4, 7, 8)
 _HEAD_BYTES = 1 << 16  # a JPEG segment is no longer, and EXIF is in the first or second one
 
 
-def decode_bytes(data: Any, *, side_px: int, stretches: bool = False) -> Any:
+def decode_bytes(data: Any, *, side_px: int, decoding: str = VERSION) -> Any:
     """Decode an image file: first frame, EXIF orientation of a JPEG applied, alpha of a PNG over white.
 
     Args:
         data: string [], the bytes of a JPEG, PNG, GIF, BMP or WebP file; anything else is TensorFlow's
             InvalidArgumentError when the graph runs.
         side_px: Longer side of the network's input; a large JPEG is decoded at the same fraction as in `decode`.
-        stretches: Map the lowest and highest value of a PNG of 16 bits a channel to black and white.
+        decoding: The version of decoding, as stored with a table.
 
     Returns:
         uint8 [h, w, 3].
@@ -41,10 +41,14 @@ def decode_bytes(data: Any, *, side_px: int, stretches: bool = False) -> Any:
 
     def other() -> Any:
         return tf.cond(
-            _begins(tf, data, _PNG), lambda: _decode_png(tf, data, stretches), lambda: _decode_other(tf, data)
+            _begins(tf, data, _PNG),
+            lambda: _decode_png(tf, data, decoding.endswith(STRETCH)),
+            lambda: _decode_other(tf, data),
         )
 
-    image = tf.cond(_begins(tf, data, _JPEG), lambda: _decode_jpeg(tf, data, side_px), other)
+    image = tf.cond(
+        _begins(tf, data, _JPEG), lambda: _decode_jpeg(tf, data, least_draft_px(decoding, side_px=side_px)), other
+    )
     image.set_shape([None, None, 3])
     return image
 
@@ -53,8 +57,8 @@ def _begins(tf: Any, data: Any, signature: bytes) -> Any:
     return tf.equal(tf.strings.substr(data, 0, len(signature)), signature)
 
 
-def _decode_jpeg(tf: Any, data: Any, side_px: int) -> Any:
-    n_times = tf.reduce_min(tf.io.extract_jpeg_shape(data)[:2]) // max(2 * side_px, MIN_DRAFT_PX)
+def _decode_jpeg(tf: Any, data: Any, drafted_px: int) -> Any:
+    n_times = tf.reduce_min(tf.io.extract_jpeg_shape(data)[:2]) // drafted_px
     which = tf.reduce_sum(tf.cast(n_times >= _RATIOS[1:], tf.int32))
     # The slow, exact cosine transform is Pillow's; TensorFlow's default is a faster one.
     decode = functools.partial(tf.io.decode_jpeg, data, channels=3, dct_method="INTEGER_ACCURATE")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from frieze.core import ImageError, Rows
-from frieze.embedder.images.decode import MAX_PIXELS, STRETCHED, decoded
+from frieze.embedder.images.decode import MAX_PIXELS, decoded
 from frieze.embedder.images.decoding_tally import DecodingTally, Traits
 from frieze.embedder.images.resize import Pixels, fit_image
 from frieze.embedder.sources import Content, Source
@@ -167,10 +167,9 @@ def decode_and_fit(
     data: bytes, spec: BackboneSpec, *, max_pixels: int = MAX_PIXELS
 ) -> tuple[Pixels, tuple[int, int], Traits]:
     """Decode as `decode_for` does, and return the traits of the image too."""
-    stretches = spec.decoding == STRETCHED
-    with decoded(data, side_px=max(spec.image_size), max_pixels=max_pixels, stretches=stretches) as decoding:
-        pixels = fit_image(decoding.image, fit=spec.fit, image_size=spec.image_size)
-        return pixels, decoding.size, decoding.traits
+    with decoded(data, side_px=max(spec.image_size), max_pixels=max_pixels, decoding=spec.decoding) as image:
+        pixels = fit_image(image.image, fit=spec.fit, image_size=spec.image_size)
+        return pixels, image.size, image.traits
 
 
 def stream(shards: Sequence[Rows], decoder: Decoder, *, batch_size: int, workers: int) -> Generator[Batch, None, None]:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from frieze.core import ImageError
-from frieze.embedder.images.decode import STRETCHED, VERSION, decoded
+from frieze.embedder.images.decode import STRETCH, VERSION, decoded
 from frieze.embedder.images.decoding_tally import DecodingTally, Traits, describe_tally
 from frieze.embedder.job.pipeline import decode_for
 from frieze.features import BackboneSpec
@@ -52,13 +52,13 @@ def twelve_bits(values):
 
 def levels_of(data, *, stretches=False):
     """Decode to int [h, w, 3]."""
-    with decoded(data, side_px=64, stretches=stretches) as actual:
+    with decoded(data, side_px=64, decoding=VERSION + STRETCH * stretches) as actual:
         return np.asarray(actual.image, int)
 
 
 def n_levels_of(data, *, stretches=False):
     """Decode, and return the reported number of levels."""
-    with decoded(data, side_px=64, stretches=stretches) as actual:
+    with decoded(data, side_px=64, decoding=VERSION + STRETCH * stretches) as actual:
         return actual.traits.n_levels
 
 
@@ -190,7 +190,7 @@ def test_a_spec_says_whether_to_stretch():
     """Pixels for a backbone are stretched where its spec says so: search, predict and verify go by it."""
     data = deep_png(29_000 + GREY * 4)
     spec = {"name": "x", "handle": "x", "fingerprint": "x", "dim": 1, "image_size": (48, 64)}
-    spread = [np.ptp(decode_for(data, BackboneSpec(**spec, decoding=one))[0]) for one in (VERSION, STRETCHED)]
+    spread = [np.ptp(decode_for(data, BackboneSpec(**spec, decoding=one))[0]) for one in (VERSION, VERSION + STRETCH)]
     assert spread[0] <= 4
     assert spread[1] == 255
 

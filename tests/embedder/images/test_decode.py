@@ -11,6 +11,7 @@ from PIL import ExifTags, Image, ImageFile
 
 from frieze.core import ImageError
 from frieze.embedder import decode
+from frieze.embedder.images.decode import decoded
 from frieze.embedder.images.signatures import HEAD_BYTES, is_image
 
 SAVED = {
@@ -167,7 +168,7 @@ def test_orientation_of_a_square(kind, photo):
     assert np.abs(np.asarray(image, np.int64) - upright).mean() < 2
 
 
-@pytest.mark.parametrize("size", [(1600, 1200), (1025, 1026), (1026, 1025), (1026, 1026)])
+@pytest.mark.parametrize("size", [(2400, 1800), (2049, 2050), (2050, 2049), (2050, 2050)])
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
 def test_orientation_of_a_draft(orientation, size, photo):
     """A drafted JPEG tells its full size as displayed, also where the draft came out square."""
@@ -186,10 +187,10 @@ def test_broken_exif(photo):
 
 def test_draft(photo):
     """A large JPEG is decoded smaller, but at twice the network's size or more, and the picture is the same."""
-    data = encode(photo(3, 2000, 1400), "JPEG")
+    data = encode(photo(3, 4000, 2800), "JPEG")
     image, size = decode(data, side_px=64)
-    assert size == (2000, 1400)
-    assert 448 <= image.height <= 700
+    assert size == (4000, 2800)
+    assert 896 <= image.height <= 1400
     full = Image.open(io.BytesIO(data)).convert("RGB")
     small, same = (np.asarray(one.resize((64, 64), Image.Resampling.BILINEAR), np.int64) for one in (full, image))
     assert np.abs(small - same).mean() < 0.5
@@ -197,10 +198,26 @@ def test_draft(photo):
 
 @pytest.mark.parametrize("side_px", [8, 17, 32, 75, 200, 400])
 def test_draft_is_never_too_small(side_px, photo):
-    """Both sides of what is decoded are 448 and twice the network's at least, or the file's own."""
-    image, size = decode(encode(photo(3, 1900, 911), "JPEG"), side_px=side_px)
-    assert size == (1900, 911)
-    assert image.size == size or min(image.size) >= max(448, 2 * side_px)
+    """Both sides of what is decoded are 896 and twice the network's at least, or the file's own."""
+    image, size = decode(encode(photo(3, 3800, 1822), "JPEG"), side_px=side_px)
+    assert size == (3800, 1822)
+    assert image.size == size or min(image.size) >= max(896, 2 * side_px)
+
+
+@pytest.mark.parametrize(
+    ("decoding", "expected"),
+    [
+        ("pillow-draft-bilinear-1", 500),
+        ("pillow-draft-bilinear-1+stretch", 500),
+        ("pillow-draft-bilinear-2", 1000),
+        ("pillow-draft-bilinear-2+stretch", 1000),
+        ("", 1000),
+    ],
+)
+def test_draft_of_each_version(decoding, expected, photo):
+    """Each version of decoding has its own least side, so that a table that was begun with it goes on as it was."""
+    with decoded(encode(photo(3, 2000, 2000), "JPEG"), side_px=64, decoding=decoding) as actual:
+        assert actual.image.size == (expected, expected)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])

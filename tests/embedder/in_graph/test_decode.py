@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from frieze.embedder import decode
-from frieze.embedder.images.decode import decoded
+from frieze.embedder.images.decode import MIN_DRAFT_PX, STRETCH, VERSION, decoded
 from frieze.embedder.in_graph.decode import _read_orientation, _turn_upright, decode_bytes
 
 
@@ -63,18 +63,27 @@ def _deep(values, *, alpha=None):
 def test_16_bit_pngs_agree_with_pillow(tf, stretches, alpha):
     """A PNG of 16 bits is scaled, stretched and composited over white as by our decoder."""
     data = _deep(29_000 + np.arange(70 * 90).reshape(70, 90) % 1021, alpha=alpha)
-    with decoded(data, side_px=32, stretches=stretches) as actual:
+    decoding = VERSION + STRETCH * stretches
+    with decoded(data, side_px=32, decoding=decoding) as actual:
         expected = np.asarray(actual.image, int)
     assert expected.max() - expected[1:].min() > 100 or not stretches
-    assert np.abs(decode_bytes(tf.constant(data), side_px=32, stretches=stretches).numpy() - expected).max() <= 1
+    assert np.abs(decode_bytes(tf.constant(data), side_px=32, decoding=decoding).numpy() - expected).max() <= 1
 
 
-@pytest.mark.parametrize("factor", [0.9, 1, 1.9, 2, 3.9, 4, 8, 9])
-def test_large_jpegs_are_decoded_at_the_same_fraction(decode_in_graph, photo, factor):
-    """A large JPEG is decoded at the fraction that Pillow's draft takes, to the same pixels."""
-    data = saved(photo(5, 640, 360).resize((int(460 * factor), int(448 * factor))), "JPEG", quality=90)
-    expected = np.asarray(decode(data, side_px=32)[0])
-    assert np.array_equal(decode_in_graph(data), expected)
+@pytest.mark.parametrize(
+    ("decoding", "factor"),
+    [
+        *((VERSION, factor) for factor in (0.9, 1, 1.9, 2, 4)),
+        *(("pillow-draft-bilinear-1", one) for one in (0.9, 1, 8, 9)),
+    ],
+)
+def test_large_jpegs_are_decoded_at_the_same_fraction(tf, photo, decoding, factor):
+    """A large JPEG is decoded at the fraction that Pillow's draft takes in each version, to the same pixels."""
+    side = MIN_DRAFT_PX[decoding] * factor
+    data = saved(photo(5, 640, 360).resize((int(1.03 * side), int(side))), "JPEG", quality=90)
+    with decoded(data, side_px=32, decoding=decoding) as actual:
+        expected = np.asarray(actual.image)
+    assert np.array_equal(decode_bytes(tf.constant(data), side_px=32, decoding=decoding), expected)
 
 
 @pytest.mark.parametrize("value", [1, 3, 6, 8])
