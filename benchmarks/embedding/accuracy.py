@@ -98,11 +98,7 @@ def truth(folder: Path) -> None:
     """Print the cosine of every stored vector to the plain loop's."""
     rows = []
     for backbone in ("mobilenet_v2_100_224", "mobilenet_v1_025_128"):
-        for images in (
-            *SETS,
-            "coral_ccby_photos",
-            "large_photos",
-        ):  # the last are large enough to be decoded at a fraction
+        for images in (*SETS, "coral_ccby_photos", "large_photos"):  # only the last are large
             table = embed(folder, images, backbone)
             results = cosines(table.embeddings(), plain_loop(table, backbone))
             rows.append([backbone, images, len(results), float(results.min()), float(np.median(results))])
