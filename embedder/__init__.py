@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from frieze.embedder.backbones import PRECISIONS, Backbone, BackboneRequest
 from frieze.embedder.backbones.kept_graph import cache_dir as graph_cache_dir
-from frieze.embedder.backbones.kept_graph import clear_graphs, list_graphs
+from frieze.embedder.backbones.kept_graph import clear_graphs, has_graph, list_graphs
 from frieze.embedder.backbones.open import list_backbones, load_backbone, open_backbone, reopen_backbone
 from frieze.embedder.backbones.trainable import TrainableBackbone, open_trainable
 from frieze.embedder.cluster.driver import ClusterDriver
@@ -77,6 +77,7 @@ __all__ = [
     "fit_batch",
     "freeze_with",
     "graph_cache_dir",
+    "has_graph",
     "image_reader",
     "list_backbones",
     "list_graphs",

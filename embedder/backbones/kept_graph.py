@@ -117,6 +117,11 @@ def find_graph(request: BackboneRequest) -> KeptGraph | None:
     return None
 
 
+def has_graph(spec: BackboneSpec) -> bool:
+    """Return whether the graph of a stored backbone is kept."""
+    return find_graph(BackboneRequest.of(spec)) is not None
+
+
 def graph_folder(backbone: Backbone, request: BackboneRequest) -> Path:
     """Return the folder of a backbone's graph in the cache."""
     spec = backbone.spec

@@ -42,6 +42,7 @@ class Collection:
     def describe(self) -> dict[str, Any]:
         """Return what the page shows first: size, kind, backbone, labels and head."""
         spec = self.index.spec
+        self.inference.begin_if_kept()
         return {
             "index": str(self.index.path),
             "rows": len(self.index),

@@ -56,9 +56,16 @@ class Inference:
         """State of the backbone: `idle`, `working` while it is loaded, `ready` or `failed`."""
         return self._engine.state
 
-    def begin(self) -> None:
-        """Start loading the backbone."""
-        self._engine.begin()
+    def begin_if_kept(self) -> None:
+        """Start loading a backbone whose compiled graph is kept: half a second, where TensorFlow takes five."""
+        if self.state == "idle":
+            self._worker.submit(self._begin_if_kept)
+
+    def _begin_if_kept(self) -> None:
+        import frieze.embedder
+
+        if frieze.embedder.has_graph(self._spec):
+            self._engine.begin()
 
     def embed(self, data: bytes) -> EmbeddedImage:
         """Embed one image file.
