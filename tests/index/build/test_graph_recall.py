@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import faiss
 import numpy as np
@@ -152,7 +153,8 @@ def test_left_out_rows_are_added(graph):
 def test_every_row_is_stored_once(tmp_path, write_table):
     """A stored graph has each row once, after a build and after a refresh."""
     for n_rows in (700, 800):
-        table = write_table(tmp_path / f"{n_rows}.features", gaussian(n_rows, 8))
+        shutil.rmtree(tmp_path / "t.features", ignore_errors=True)
+        table = write_table(tmp_path / "t.features", gaussian(n_rows, 8))
         document = build_index(table, tmp_path / "i", kind="hnsw")
         folder = tmp_path / "i" / open_index(tmp_path / "i").document["generation"]
         faiss_index = faiss.read_index(str(folder / "index.faiss"))
