@@ -19,7 +19,15 @@ from typing import Any
 
 import platformdirs
 
-from frieze.core import FeatureFileError, hash_file, new_folder, read_json, write_json
+from frieze.core import (
+    FeatureFileError,
+    check_own_checksum,
+    find_altered_files,
+    has_checksums,
+    new_folder,
+    read_json,
+    write_with_checksums,
+)
 from frieze.embedder.backbones.base import Backbone, StatedPixels
 from frieze.embedder.backbones.catalogue import BUILTIN, BUILTIN_FILE
 from frieze.embedder.backbones.fingerprint import fingerprint_of_files
@@ -109,8 +117,8 @@ def find_graph(request: BackboneRequest) -> KeptGraph | None:
     if request.trust or importlib.util.find_spec("openvino") is None:
         return None
     shipped = [SHIPPED] if request.handle == BUILTIN and request.layer is None else []
-    graphs = (_open(folder) for folder in (*shipped, *_graphs_of(_network_folder(request))))
     fingerprint = fingerprint_of_files(request)
+    graphs = (_open(folder) for folder in (*shipped, *_graphs_of(_network_folder(request, fingerprint))))
     for graph in graphs:
         if graph is not None and graph.fits(request) and fingerprint in (None, graph.document["fingerprint"]):
             return graph
@@ -125,7 +133,7 @@ def has_graph(spec: BackboneSpec) -> bool:
 def graph_folder(backbone: Backbone, request: BackboneRequest) -> Path:
     """Return the folder of a backbone's graph in the cache."""
     spec = backbone.spec
-    return _network_folder(request) / "{}x{} {}".format(*spec.image_size, spec.pixels)
+    return _network_folder(request, fingerprint_of_files(request)) / "{}x{} {}".format(*spec.image_size, spec.pixels)
 
 
 def store_graph(backbone: Backbone, folder: Path, drift: dict[str, Any], write: Callable[[Path], None]) -> None:
@@ -157,9 +165,8 @@ def store_graph(backbone: Backbone, folder: Path, drift: dict[str, Any], write: 
             "stated_pixels": list(dataclasses.astuple(backbone.stated_pixels)),
             "drift": drift,
             "versions": _versions(),
-            "sha256": {path.name: hash_file(path) for path in sorted(staging.iterdir())},
         }
-        write_json(staging / DOCUMENT, document)
+        write_with_checksums(staging, DOCUMENT, document)
     _clean()
 
 
@@ -191,13 +198,7 @@ def clear_graphs() -> None:
 def _open(folder: Path) -> KeptGraph | None:
     """Open a graph whose files are as they were written; note its use."""
     graph = _open_unchecked(folder)
-    if graph is None:
-        return None
-    try:
-        is_intact = all(hash_file(folder / name) == sha256 for name, sha256 in graph.document["sha256"].items())
-    except OSError:
-        is_intact = False
-    if not is_intact:
+    if graph is None or find_altered_files(folder, graph.document):
         return None
     if folder != SHIPPED:
         with contextlib.suppress(OSError):
@@ -208,15 +209,18 @@ def _open(folder: Path) -> KeptGraph | None:
 def _open_unchecked(folder: Path) -> KeptGraph | None:
     try:
         document = read_json(folder / DOCUMENT, hint="")
+        if document.get("contract") != CONTRACT or not has_checksums(document):
+            return None
+        check_own_checksum(folder / DOCUMENT, document, hint="")
     except FeatureFileError:
         return None
-    return KeptGraph(folder / MODEL, document) if document.get("contract") == CONTRACT else None
+    return KeptGraph(folder / MODEL, document)
 
 
-def _network_folder(request: BackboneRequest) -> Path:
+def _network_folder(request: BackboneRequest, fingerprint: str | None) -> Path:
     """Return the folder of a network's graphs: its files, or for a named network its name, and our libraries decide."""
     options = request.to_json()
-    parts = [options["handle"], options["weights"], options["layer"], fingerprint_of_files(request), _versions()]
+    parts = [options["handle"], options["weights"], options["layer"], fingerprint, _versions()]
     return cache_dir() / hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
 
