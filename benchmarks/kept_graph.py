@@ -16,6 +16,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from benchmarks import DATA, FRIEZE
+from benchmarks.embedding.contestants import natural
 from benchmarks.tables import show
 
 N_RUNS = 5
@@ -49,12 +50,15 @@ def commands(folder: Path, backbone: Path) -> Iterator[tuple[str, list[str]]]:
     table, head, index = (str(folder / f"t.{kind}") for kind in ("features", "head", "index"))
     yield "`search INDEX photo.png`", ["search", index, image]
     yield "`predict HEAD photo.png`", ["predict", head, image, "--out", str(folder / "p.csv"), "--force"]
+    many, new = str(folder / "many"), str(folder / "new.features")
+    yield "`embed` of 1,000 photographs", ["embed", many, "--backbone", str(backbone), "--out", new, "--force"]
     yield "`embed` of one new image into a table", ["embed", photos, "--backbone", str(backbone), "--out", table]
 
 
 def prepare(folder: Path, images: Path, backbone: Path, cache: Path) -> None:
-    """Make a table of 200 photographs, its index and a linear head, and keep the graph."""
+    """Make a table of 200 photographs, its index and a linear head, and 1,000 copies; keep the graph."""
     shutil.copytree(images, folder / "photos")
+    natural(folder, 5).rename(folder / "many")
     table, environment = str(folder / "t.features"), os.environ | {"XDG_CACHE_HOME": str(cache)}
     embed = ["embed", str(folder / "photos"), "--backbone", str(backbone), "--out", table]
     index, head = (

@@ -27,6 +27,8 @@ _SPARE = 1.5
 """How much faster decoding may be than the network: the network must never wait for it."""
 _CALL_MULTIPLE, _LONGEST_CALL_S = 8, 0.1
 """Images decoded in one call are a multiple of this; a call with more than that takes at most so long."""
+_LOADING_S, _LOADING_SHARE = 6.0, 0.05
+"""What TensorFlow takes to be loaded and tried, and the fraction of a run that this may take."""
 _CALLS_PER_CORE = 4
 """A small run has at least so many calls a core, so that all cores end together."""
 _LIBRARIES = ("frieze", "openvino", "tensorflow")
@@ -77,13 +79,30 @@ def choose_engine(backbone: Backbone, options: JobOptions, sample: CalibrationSa
         return _reuse(backbone, options, settings, stored)
     if not sample.is_full:
         names = sorted(names, key=lambda name: not _is_kept(backbone, name, settings))
-        choice = _Trials(backbone, options, sample, stored).select([[Trial(name, settings)] for name in names], {})
+        trials, conditions = [[Trial(name, settings)] for name in names], {}
     else:
-        trials = try_engines(options.engine, names, backbone, settings, sample.pixels)
-        choice = _Trials(backbone, options, sample, stored).select(trials, conditions)
+        trials = _try_engines(backbone, options, names, settings, sample)
+    choice = _Trials(backbone, options, sample, stored).select(trials, conditions)
     if not are_gpus(devices) and options.engine == AUTO:
         keep_graph(backbone)
     return choice
+
+
+def _try_engines(
+    backbone: Backbone, options: JobOptions, names: list[str], settings: EngineSettings, sample: CalibrationSample
+) -> list[list[Trial]]:
+    """Try the engines, the fastest first; only that of a kept graph where loading TensorFlow does not pay."""
+    kept = [name for name in names if options.engine == AUTO and _is_kept(backbone, name, settings)]
+    if not kept:
+        return try_engines(options.engine, names, backbone, settings, sample.pixels)
+    trials = try_engines(AUTO, kept, backbone, settings, sample.pixels)
+    if trials:
+        expected_s = len(sample.rows) / (trials[0][0].images_per_second or math.inf)
+        if _LOADING_SHARE * expected_s < _LOADING_S:
+            return trials
+    others = [name for name in names if name not in kept]
+    trials += try_engines(AUTO, others, backbone, settings, sample.pixels)
+    return sorted(trials, key=lambda one: one[0].images_per_second or 0.0, reverse=True)
 
 
 def _is_kept(backbone: Backbone, engine: str, settings: EngineSettings) -> bool:
@@ -180,17 +199,18 @@ class _Trials:
     def select(self, trials: list[list[Trial]], conditions: dict[str, Any]) -> EngineChoice:
         """Return the fastest engine whose embeddings agree with the reference."""
         problem: InputError | None = None
-        tried = {name: rate for by_engine in trials for trial in by_engine for name, rate in trial.timings.items()}
+        timings = [timing for by_engine in trials for trial in by_engine for timing in trial.timings.items()]
+        has_reference = any(best.engine == REFERENCE and best.timings for best, *_ in trials)
         for trial in self._in_order(trials):
             try:
                 engine = trial.make(self.backbone)
-                drift = self._drift(trial, engine)
+                drift = self._drift(trial, engine, has_reference=has_reference)
             except (MismatchError, ModelError) as error:
                 problem = problem or error
                 continue
             timed = self._timed(trial, engine)
             pipeline = {"decode_batch": self._decode_batch(engine), "workers": self._workers(timed)}
-            tuning = {"asked": conditions, **timed.to_json(), **pipeline, "tried": tried | timed.timings}
+            tuning = {"asked": conditions, **timed.to_json(), **pipeline, "tried": dict(timings) | timed.timings}
             spec = dataclasses.replace(self.backbone.spec, drift=drift)
             return _to_choice(engine, self.options, pipeline, tuning if conditions else self.stored.tuning, spec)
         raise problem or ValueError("no engine was tried")
@@ -207,12 +227,15 @@ class _Trials:
             return trial
         return dataclasses.replace(trial, images_per_second=measure_rate(engine, self.sample.pixels))
 
-    def _drift(self, trial: Trial, engine: Engine) -> dict[str, Any] | None:
-        """Measure how far an engine's embeddings are from the reference's in float32."""
+    def _drift(self, trial: Trial, engine: Engine, *, has_reference: bool) -> dict[str, Any] | None:
+        """Measure how far an engine's embeddings are from the reference's in float32.
+
+        A kept graph was compared when it was written; TensorFlow is not loaded to compare it once more.
+        """
         precision = trial.settings.precision
         if (trial.engine, precision) == (REFERENCE, "float32"):
             return self.stored.spec.drift  # of the stored rows
-        if not self.sample.is_full and _is_kept(self.backbone, trial.engine, trial.settings):
+        if not has_reference and _is_kept(self.backbone, trial.engine, trial.settings):
             return self.stored.spec.drift or {"engine": trial.engine} | (self.backbone.graph_drift or {})
         pixels = self.sample.pixels[:_FEW] if precision == "float32" else self.sample.pixels
         embeddings, reference = engine.infer(pixels), self._reference(pixels, trial.settings.devices)

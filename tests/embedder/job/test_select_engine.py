@@ -69,12 +69,13 @@ def machine(monkeypatch, tf):
     return set_up
 
 
-def choose(n=256, *, precision="float32", decode_s=0.001, stored=None, drift=None, **options):
-    """Choose an engine for so many images."""
+def choose(n=256, *, precision="float32", decode_s=0.001, stored=None, drift=None, kept=None, **options):
+    """Choose an engine for so many images; `kept` is the drift of a kept graph."""
     sample = types.SimpleNamespace(pixels=PIXELS[:n], rows=np.arange(n), is_full=n >= 256, decode_s=decode_s)
     spec = dataclasses.replace(SPEC, precision=precision)
     manifest = Manifest(spec=dataclasses.replace(spec, drift=drift), source="s", tuning=stored or {})
-    return choose_engine(Backbone(spec, None), JobOptions(**options), sample, manifest)
+    backbone = Backbone(spec, None, graph_path=None if kept is None else Path("model.xml"), graph_drift=kept)
+    return choose_engine(backbone, JobOptions(**options), sample, manifest)
 
 
 def test_fastest(machine):
@@ -97,6 +98,36 @@ def test_few_images(machine):
     choice = choose(24)
     assert (choice.engine.name, choice.tuning, record.tried) == ("tensorflow", {}, 0)
     assert choice.spec.drift is None
+
+
+KEPT = {"images": 16, "least_cosine": 0.99999}
+
+
+def test_kept_graph(machine):
+    """A kept graph runs few images, and many, without the reference: neither loaded, tried nor compared with."""
+    record = machine()
+    for n in (24, 256):
+        choice = choose(n, kept=KEPT)
+        assert (choice.engine.name, choice.spec.drift) == ("openvino", {"engine": "openvino"} | KEPT)
+    assert record.tried == 1
+    assert list(choice.tuning["tried"]) == ["openvino, batches of 4, 2 streams"]
+
+
+def test_kept_graph_of_a_long_run(machine):
+    """In a run that takes far longer than loading the reference, both are tried, and compared on its own images."""
+    record = machine()
+    choice = choose(1_000_000, kept=KEPT)
+    assert (choice.engine.name, record.tried, len(choice.tuning["tried"])) == ("openvino", 2, 2)
+    assert choice.spec.drift["images"] == 32
+
+
+@pytest.mark.parametrize("options", [{"precision": "bfloat16"}, {"engine": "tensorflow"}])
+def test_kept_graph_is_for_float32(options, machine):
+    """In a lower precision a kept graph is compared like any other, and a named engine stays the one."""
+    machine({("openvino", "bfloat16"): 0.001, ("tensorflow", "bfloat16"): 0.001})
+    choice = choose(kept=KEPT, **options)
+    assert choice.engine.name == options.get("engine", "openvino")
+    assert choice.spec.drift is None or choice.spec.drift["images"] == 256
 
 
 def test_drifting_engine_is_skipped(machine):
