@@ -225,11 +225,16 @@ def _network_folder(request: BackboneRequest, fingerprint: str | None) -> Path:
 
 
 def _versions() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in _VERSIONS if importlib.util.find_spec(name)}
+    versions = {}
+    for name in _VERSIONS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # installed under another name
+            versions[name] = importlib.metadata.version(name)
+    return versions
 
 
 def _graphs_of(network: Path) -> Iterator[Path]:
-    return (path for path in _children(network) if (path / DOCUMENT).is_file())
+    """Yield the folders of a network's graphs, but for one that is being written: its name begins with a dot."""
+    return (path for path in _children(network) if path.name[0] != "." and (path / DOCUMENT).is_file())
 
 
 def _children(folder: Path) -> list[Path]:
@@ -240,7 +245,9 @@ def _children(folder: Path) -> list[Path]:
 
 
 def _count_bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in _children(folder))
+    with contextlib.suppress(FileNotFoundError):  # another process deletes it
+        return sum(path.stat().st_size for path in _children(folder))
+    return 0
 
 
 def _to_text(seconds: float) -> str:
@@ -248,7 +255,9 @@ def _to_text(seconds: float) -> str:
 
 
 def _used_at(folder: Path) -> float:
-    return (folder / DOCUMENT).stat().st_mtime
+    with contextlib.suppress(FileNotFoundError):  # another process deletes it
+        return (folder / DOCUMENT).stat().st_mtime
+    return 0.0
 
 
 def _clean() -> None:
