@@ -1,5 +1,6 @@
 """Linear heads on embeddings of unit length: `linear` (logistic regression), `svm`, `ridge` and `prototype`."""
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,43 @@ from frieze.core import Floats, Rows, Strings, unit_rows
 
 _BINARY = 2
 _LSQR_TOLERANCE = 1e-6
+
+
+@dataclasses.dataclass(frozen=True)
+class LinearWeights:
+    """The weights of a linear head: all that it takes to predict, in NumPy alone.
+
+    Attributes:
+        coef: [C, D], of the logits of unit vectors.
+        intercept: [C].
+    """
+
+    coef: Floats
+    intercept: Floats
+
+    def probabilities(self, embeddings: Floats) -> Floats:
+        """Predict float32 [N, C] for float32 [N, D], N >= 1; each row sums to 1."""
+        logits = (unit_rows(embeddings) @ self.coef.T + self.intercept).astype(np.float32)
+        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+        probabilities: Floats = exponentials / exponentials.sum(axis=1, keepdims=True)
+        return probabilities
+
+    def write(self, path: Path) -> None:
+        """Write an .npz file of both arrays."""
+        np.savez(path, coef=self.coef, intercept=self.intercept)
+
+    @classmethod
+    def read(cls, path: Path, *, shape: tuple[int, int]) -> Self:
+        """Read what `write` wrote for (C, D); nothing in it is run.
+
+        Raises:
+            ValueError: They are of another shape; KeyError and others where it is no such file.
+        """
+        with np.load(path, allow_pickle=False) as arrays:
+            weights = cls(arrays["coef"], arrays["intercept"])
+        if (weights.coef.shape, weights.intercept.shape) != (shape, shape[:1]):
+            raise ValueError("it holds the weights of another head")
+        return weights
 
 
 class PipelineHead(Softmax):

@@ -1,12 +1,15 @@
 """A head in a folder: write it atomically, load it without running code from it."""
 
 import dataclasses
+import functools
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from frieze.classifiers.kinds.linear import LinearWeights, PipelineHead
 from frieze.classifiers.registry import HEADS, Classifier
 from frieze.classifiers.storage.head_json import (
     NAME,
@@ -31,7 +34,7 @@ from frieze.core import (
 )
 from frieze.features import BackboneSpec, Features, check_same_backbone, read_manifest
 
-REPORT_NAME = "report.json"
+REPORT_NAME, WEIGHTS_NAME = "report.json", "weights.npz"
 
 BACKBONE_NAME = "saved_model"
 """Folder of the backbone that was fine-tuned with a head."""
@@ -45,17 +48,29 @@ class Head:
         document: The fields of head.json.
         spec: The backbone of its embeddings.
         classes: The names of the C classes, sorted.
-        classifier: The fitted head.
     """
 
-    def __init__(self, path: Path, document: dict[str, Any], classifier: Classifier) -> None:
+    def __init__(
+        self, path: Path, document: dict[str, Any], load: Callable[[], Classifier], weights: LinearWeights | None
+    ) -> None:
         self.path = path
         self.document = document
+        self._load, self._weights = load, weights
         self.spec = BackboneSpec.from_json(document["backbone"])
         if (path / BACKBONE_NAME).is_dir():  # the folder may have moved since it was written
             self.spec = dataclasses.replace(self.spec, handle=str(path))
-        self.classes: Strings = classifier.classes
-        self.classifier = classifier
+        self.classes: Strings = np.array(document["classes"], dtype=object)
+        if weights is None:
+            _ = self.classifier  # broken files are found when the head is opened
+
+    @functools.cached_property
+    def classifier(self) -> Classifier:
+        """The fitted head.
+
+        Raises:
+            FeatureFileError: The file of the model is broken.
+        """
+        return self._load()
 
     def probabilities(self, embeddings: Floats) -> Floats:
         """Compute the probability of each class.
@@ -76,7 +91,8 @@ class Head:
             )
         if not len(embeddings):
             return np.empty((0, len(self.classes)), np.float32)
-        return self.classifier.probabilities(np.asarray(embeddings, np.float32))
+        predicts = self.classifier if self._weights is None else self._weights
+        return predicts.probabilities(np.asarray(embeddings, np.float32))
 
     def predict(self, embeddings: Floats) -> tuple[Strings, Floats]:
         """Predict the most likely class of each embedding.
@@ -149,7 +165,20 @@ def _open(path: Path) -> Head:
     if not is_whole:
         raise broken_head_error(file, ValueError("it is not the file that was stored"))
     classes, dim = np.array(document["classes"], dtype=object), document["backbone"]["dim"]
-    return Head(path, document, _load_model(file, lambda: kind.load(file, classes=classes, dim=dim)))
+    load = functools.partial(_load_model, file, lambda: kind.load(file, classes=classes, dim=dim))
+    return Head(path, document, load, _read_weights(path, document))
+
+
+def _read_weights(path: Path, document: dict[str, Any]) -> LinearWeights | None:
+    """Read the weights of a linear head, with which it predicts without scikit-learn; None for any other head."""
+    if WEIGHTS_NAME not in document.get("files", {}):
+        return None
+    check_head_file(path, WEIGHTS_NAME)
+    shape = len(document["classes"]), document["backbone"]["dim"]
+    try:
+        return LinearWeights.read(path / WEIGHTS_NAME, shape=shape)
+    except (ValueError, LookupError, OSError, zipfile.BadZipFile) as error:
+        raise broken_head_error(path / WEIGHTS_NAME, error) from error
 
 
 def check_backbone(head: Head, features: Features) -> None:
@@ -169,6 +198,8 @@ def write_model(folder: Path, classifier: Classifier) -> dict[str, str]:
     """
     file = folder / classifier.file_name
     classifier.save(file)
+    if isinstance(classifier, PipelineHead):
+        LinearWeights(*classifier.coef_and_intercept()).write(folder / WEIGHTS_NAME)
     return {"file": file.name, "sha256": hash_file(file), "classes_sha256": hash_names(classifier.classes.tolist())}
 
 

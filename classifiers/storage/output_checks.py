@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from frieze.classifiers.registry import HEADS
-from frieze.classifiers.storage.head_folder import BACKBONE_NAME, REPORT_NAME
+from frieze.classifiers.storage.head_folder import BACKBONE_NAME, REPORT_NAME, WEIGHTS_NAME
 from frieze.classifiers.storage.head_json import NAME
 from frieze.classifiers.storage.split_file import SPLIT_NAME
 from frieze.core import check_holds_only, check_table_file, check_writable
@@ -17,7 +17,7 @@ SCORE = "score_"
 """Prefix of the columns of scores."""
 
 
-_FILES = {NAME, SPLIT_NAME, REPORT_NAME, "report.html", *(kind.file_name for kind in HEADS.values())}
+_FILES = {NAME, SPLIT_NAME, REPORT_NAME, WEIGHTS_NAME, "report.html", *(kind.file_name for kind in HEADS.values())}
 
 _FOLDERS = {BACKBONE_NAME}
 """Files and folders of a head; frieze.api writes the HTML report."""

@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from frieze.classifiers import HeadConfig, SplitConfig, open_head, read_labels_from, train_head
+from frieze.classifiers import HEADS, HeadConfig, SplitConfig, open_head, read_labels_from, train_head
 from frieze.classifiers.storage import head_folder as storage
 from frieze.classifiers.storage import head_json
 from frieze.classifiers.storage.head_json import hash_names
@@ -39,6 +39,11 @@ def forge(folder, file):
     """Write the checksums of the present classes and file to head.json."""
     hashes = {"sha256": hash_file(file), "classes_sha256": hash_names(read(folder)["classes"])}
     change(folder, model={"file": file.name, **hashes})
+
+
+def load_model(path):
+    """Open a head, and load its model, which a linear head needs only to be trained further or exported."""
+    return open_head(path).classifier
 
 
 def test_open_head_has_spec_and_classes(trained, separable, head):
@@ -215,7 +220,7 @@ def test_a_truncated_model_is_refused(copied, head):
     file.write_bytes(file.read_bytes()[:-200])
     forge(path, file)
     with pytest.raises(FeatureFileError, match="can't be used"):
-        open_head(path)
+        load_model(path)
 
 
 def test_a_pickle_is_never_run(copied, tmp_path, head):
@@ -225,7 +230,7 @@ def test_a_pickle_is_never_run(copied, tmp_path, head):
     file.write_bytes(pickle.dumps(Bomb(tmp_path / "run")))
     forge(path, file)
     with pytest.raises(FeatureFileError, match="can't be used"):
-        open_head(path)
+        load_model(path)
     assert not (tmp_path / "run").exists()
 
 
@@ -237,7 +242,7 @@ def test_an_unknown_type_is_refused(copied):
     skops.io.dump(collections.Counter(ant=1), path / "head.skops")
     forge(path, path / "head.skops")
     with pytest.raises(FeatureFileError, match="Counter"):
-        open_head(path)
+        load_model(path)
 
 
 def test_another_model_is_refused(copied):
@@ -250,7 +255,7 @@ def test_another_model_is_refused(copied):
     skops.io.dump(make_pipeline(Ridge().fit(np.eye(8), np.eye(8))), path / "head.skops")
     forge(path, path / "head.skops")
     with pytest.raises(FeatureFileError, match="it holds another model"):
-        open_head(path)
+        load_model(path)
 
 
 def test_a_lambda_layer_is_refused(copied, tmp_path):
@@ -288,8 +293,8 @@ def test_a_model_of_other_classes_is_refused(copied):
     path = copied("linear")
     change(path, classes=["ant", "bee"])
     forge(path, path / "head.skops")
-    with pytest.raises(FeatureFileError, match="for another width or other classes"):
-        open_head(path)
+    with pytest.raises(FeatureFileError, match=r"for another width or other classes|weights of another head"):
+        load_model(path)
 
 
 def test_weights_of_another_shape_are_refused(copied):
@@ -313,3 +318,48 @@ def test_opening_while_it_is_replaced(copied, separable, monkeypatch):
 
     monkeypatch.setattr(storage, "read_head_json", read_and_train)
     assert open_head(path).document["head"] == "linear"
+
+
+LINEAR = ("linear", "svm", "ridge", "prototype")
+
+
+@pytest.mark.parametrize("head", LINEAR)
+def test_weights_predict_like_the_model(trained, head):
+    """The stored weights give the model's own probabilities, also for vectors of any length and of zeros."""
+    opened, embeddings = open_head(trained[head]), trained.features.embeddings() * 7
+    embeddings[0] = 0
+    expected = opened.classifier.probabilities(embeddings)
+    assert np.allclose(opened.probabilities(embeddings), expected, atol=1e-6)
+
+
+def test_weights_are_plain_arrays(trained):
+    """Other tools read the weights with NumPy alone: [C, D] and [C], for unit vectors."""
+    with np.load(trained["linear"] / "weights.npz", allow_pickle=False) as arrays:
+        assert {name: arrays[name].shape for name in arrays} == {"coef": (3, 8), "intercept": (3,)}
+
+
+def test_only_linear_heads_have_weights(trained):
+    """Heads that are no linear function have no such file."""
+    assert [head for head in HEADS if (trained[head] / "weights.npz").exists()] == [
+        one for one in HEADS if one in LINEAR
+    ]
+
+
+def test_altered_weights_are_refused(copied):
+    """A flipped bit of the weights is found before they predict anything."""
+    file = copied("linear") / "weights.npz"
+    data = bytearray(file.read_bytes())
+    data[-300] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(FeatureFileError, match=r"weights\.npz is not the file that was stored"):
+        open_head(file.parent)
+
+
+@pytest.mark.parametrize("arrays", [{"coef": np.eye(8), "intercept": np.zeros(8)}, {"coef": np.zeros((3, 8))}, {}])
+def test_weights_of_another_head_are_refused(copied, arrays):
+    """Weights of other classes or without a part are refused, also when head.json vouches for them."""
+    file = copied("linear") / "weights.npz"
+    np.savez(file, **arrays)
+    change(file.parent)
+    with pytest.raises(FeatureFileError, match=r"weights\.npz can't be used"):
+        open_head(file.parent)
