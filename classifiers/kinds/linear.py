@@ -19,6 +19,7 @@ from frieze.core import Floats, Rows, Strings, unit_rows
 
 _BINARY = 2
 _LSQR_TOLERANCE = 1e-6
+_NO_LENGTH = 10 * np.finfo(np.float32).eps  # below it scikit-learn's Normalizer leaves a row as it is
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +35,14 @@ class LinearWeights:
     intercept: Floats
 
     def probabilities(self, embeddings: Floats) -> Floats:
-        """Predict float32 [N, C] for float32 [N, D], N >= 1; each row sums to 1."""
-        logits = (unit_rows(embeddings) @ self.coef.T + self.intercept).astype(np.float32)
+        """Predict float32 [N, C] for float32 [N, D], N >= 1, as scikit-learn's pipeline to the bit; rows sum to 1."""
+        lengths = np.sqrt(np.einsum("ij,ij->i", embeddings, embeddings))
+        lengths[lengths < _NO_LENGTH] = 1.0
+        unit = embeddings / lengths[:, None]
+        if len(self.coef) == _BINARY:
+            logits = two_columns((unit @ self.coef[1] + self.intercept[1]).astype(np.float32))
+        else:
+            logits = (unit @ self.coef.T + self.intercept).astype(np.float32)
         exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
         probabilities: Floats = exponentials / exponentials.sum(axis=1, keepdims=True)
         return probabilities
