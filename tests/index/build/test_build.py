@@ -91,22 +91,19 @@ def test_a_grown_table_is_indexed_again(small, out, tmp_path, write_table, clust
     assert open_index(out).ids.tolist() == grown.ids.tolist()
 
 
-def test_another_backbone_is_refused(small, out, tmp_path, write_table, clustered, make_spec):
-    """An index of another backbone is not replaced without --force, and the message says so."""
-    other = write_table(tmp_path / "other", clustered(30, 8), spec=make_spec(8, fingerprint="e" * 64))
-    before = snapshot(out)
-    with pytest.raises(MismatchError, match=r"fingerprint: e+ here, f+ there") as caught:
-        build_index(other, out)
-    assert "`force=True`" in caught.value.hint
-    assert snapshot(out) == before
-    assert build_index(other, out, force=True)["rows"] == 30
+@pytest.fixture
+def write_other(tmp_path, write_table, clustered, make_spec):
+    """`write_other(letter)`: another table, of the backbone whose fingerprint is that letter."""
+    return lambda letter: write_table(tmp_path / "other", clustered(30, 8), spec=make_spec(8, fingerprint=letter * 64))
 
 
-def test_another_table_is_refused(small, out, tmp_path, write_table, clustered):
-    """An index of another table of the same backbone is not replaced without --force; the message names the table."""
-    other = write_table(tmp_path / "other", clustered(30, 8))
-    before = snapshot(out)
-    with pytest.raises(MismatchError, match=f"another table, {small.path}") as caught:
+@pytest.mark.parametrize(
+    ("letter", "problem"), [("e", "fingerprint: e+ here, f+ there"), ("f", "is an index of another table, /")]
+)
+def test_another_table_is_refused(letter, problem, write_other, out):
+    """An index of another table, of the same backbone or another one, is not replaced without force."""
+    other, before = write_other(letter), snapshot(out)
+    with pytest.raises(MismatchError, match=problem) as caught:
         build_index(other, out)
     assert "`force=True`" in caught.value.hint
     assert snapshot(out) == before
