@@ -60,7 +60,7 @@ def write_graph(backbone: Backbone, folder: Path, *, is_half: bool = False) -> N
     reference = ENGINES[REFERENCE](backbone, _CPU).infer(pixels)
     drift = measure_drift(OpenVINOEngine(backbone, _CPU).infer(pixels), reference)
     check_drift(drift, engine=OpenVINOEngine.name, precision="float32")
-    store_graph(backbone, folder, drift, lambda path: _save(backbone, path, is_half=is_half))
+    store_graph(backbone, folder, drift | {"synthetic": True}, lambda path: _save(backbone, path, is_half=is_half))
 
 
 def _save(backbone: Backbone, path: Path, *, is_half: bool) -> None:
