@@ -96,7 +96,7 @@ def _unknown_column_error(column: "Expr", names: list[str]) -> InputError:
     name, hint = column_name(column), f"There are: {', '.join(names)}."
     if close := difflib.get_close_matches(name, names, n=3):
         hint = f"Did you mean: {', '.join(close)}?"
-    if column.this.args.get("quoted"):
+    if column.this.args.get("quoted") or column.arg_key in ("expression", "expressions"):  # a value's place
         hint = f"Text needs single quotes: '{name}'. {hint}"
     return InputError(f"The filter names an unknown column: {shorten(name)}", hint=hint)
 

@@ -43,10 +43,12 @@ def search(*, as_json: bool, **parameters: Any) -> None:
 
 
 def _warn(document: dict[str, Any]) -> None:
-    """Print which vectors are similar to nothing, and which columns have another name in the hits."""
+    """Print whether nothing was found, which vectors are similar to nothing, and which columns have another name."""
     from frieze import terminal
     from frieze.core import shorten
 
+    if not any(one["hits"] for one in document["queries"]):
+        terminal.show_note("no image passes the filter, so there are no hits.")
     if zeros := document["zero_queries"]:
         terminal.show_note(f"vectors that are all zeros have the score 0 with every image: {shorten(zeros)}.")
     elif (n_zero := document["n_zero"]) and any(

@@ -325,6 +325,15 @@ def test_info_counts_labels_and_failures(world, run_json):
     assert document["counts"] == {"rows": 30, "failed": 1, "ignored": 1}
 
 
+def test_a_search_without_hits_says_so(world, run):
+    """Where no image passes the filter, a line says that, beside an empty table; with a hit it says nothing."""
+    line = ("search", world / "photos.index", "id:red/0.png", "--where")
+    empty, found = run(*line, "label = 'none'"), run(*line, "label = 'red'")
+    assert (empty.exit_code, found.exit_code) == (0, 0)
+    assert "no image passes the filter" in empty.stderr
+    assert "no image passes" not in found.stderr
+
+
 def test_backbones_lists_names(run_json):
     """The list names handle, width, input size and parameters."""
     rows = {row["handle"]: row for row in run_json("backbones")[1]}

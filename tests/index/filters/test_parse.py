@@ -206,6 +206,8 @@ def test_only_its_columns_are_read(stored, monkeypatch):
         ("lable = 'cat'", "unknown column: lable", "Did you mean: label"),
         ("zzz = 1", "unknown column: zzz", "There are: label, camera"),
         ('label = "zzz"', "unknown column: zzz", "Text needs single quotes: 'zzz'."),
+        ("label = zzz", "unknown column: zzz", "Text needs single quotes: 'zzz'. There are: label"),
+        ("label in (zzz)", "unknown column: zzz", "Text needs single quotes: 'zzz'."),
         ("label = = 'cat'", "on: = 'cat'\nThe whole filter: label = = 'cat'", "A filter compares"),
         ("label = 'cat' year = 3", "from here on: year = 3", "A filter compares"),
         ("year in (1, 2", "from here on: 2", "A filter compares"),
