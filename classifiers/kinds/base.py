@@ -2,8 +2,6 @@
 
 import contextlib
 import importlib
-import sys
-import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from frieze.classifiers.config import FitMemory
-from frieze.core import Floats, Strings
+from frieze.core import Floats, Strings, without_module
 
 
 class Softmax:
@@ -103,31 +101,8 @@ def import_skops() -> Any:
     It imports every module of scikit-learn to list the estimators, and with them a shim for PyTorch: where that is
     installed, half a gigabyte and a second for nothing.
     """
-    with _without_module("torch"):
+    with without_module("torch"):
         return importlib.import_module("skops.io")
-
-
-class _BlockedModule:
-    """An import hook that hides one module from one thread."""
-
-    def __init__(self, name: str) -> None:
-        self._name, self._thread = name, threading.get_ident()
-
-    def find_spec(self, name: str, *_: Any) -> None:
-        """Raise for the hidden module; leave all others to the next finder."""
-        if name == self._name and threading.get_ident() == self._thread:
-            raise ModuleNotFoundError(f"No module named {name}", name=name)
-
-
-@contextlib.contextmanager
-def _without_module(name: str) -> Iterator[None]:
-    """Hide a module from imports of this thread; a module that is imported already stays."""
-    hook: Any = _BlockedModule(name)
-    sys.meta_path.insert(0, hook)
-    try:
-        yield
-    finally:
-        sys.meta_path.remove(hook)
 
 
 def check_model(model: Any, *, n_classes: int, dim: int) -> None:

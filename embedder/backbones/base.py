@@ -39,6 +39,7 @@ class Backbone:
         read_pixels: Returns the pixel range that the network itself declares.
         is_pixels_explicit: Whether the user chose the range in the spec.
         request: The request that opened it; None for one that was made otherwise.
+        files_before: sha256 of its files before they were loaded; None where they are not known.
         default_size: Height and width where a request leaves them out; None if this one did not.
         graph_path: Its kept graph as OpenVINO IR; with one, TensorFlow is loaded by the first `call` only.
         graph_drift: Distance of the kept graph's embeddings from TensorFlow's in float32.
@@ -50,6 +51,7 @@ class Backbone:
     read_pixels: "Callable[[], StatedPixels]" = StatedPixels
     is_pixels_explicit: bool = True
     request: BackboneRequest | None = None
+    files_before: str | None = None
     default_size: tuple[int, int] | None = None
     graph_path: Path | None = None
     graph_drift: dict[str, Any] | None = None

@@ -31,6 +31,7 @@ from frieze.core import (
 from frieze.embedder.backbones.base import Backbone, StatedPixels
 from frieze.embedder.backbones.catalogue import BUILTIN, BUILTIN_FILE
 from frieze.embedder.backbones.fingerprint import fingerprint_of_files
+from frieze.embedder.backbones.keras_applications import PREFIX
 from frieze.embedder.backbones.request import BackboneRequest
 from frieze.features import BackboneSpec
 
@@ -105,19 +106,26 @@ def make_spec(  # noqa: PLR0913, PLR0917  a network's facts
 
 
 def cache_dir() -> Path:
-    """Return the folder of kept graphs, one below the user's cache."""
-    return platformdirs.user_cache_path("frieze") / "graphs"
+    """Return the folder of kept graphs, one below the user's cache; one that can't exist for a user without a home."""
+    try:
+        return platformdirs.user_cache_path("frieze") / "graphs"
+    except RuntimeError:
+        return Path(os.devnull) / "graphs"
 
 
-def find_graph(request: BackboneRequest) -> KeptGraph | None:
+def find_graph(request: BackboneRequest, fingerprint: str | None) -> KeptGraph | None:
     """Return the kept graph of a request, its bytes checked; None where there is none.
 
-    A network that was changed has no graph. Nothing is kept of an untrusted network that was run with trust.
+    A network that was changed has no graph. Nothing is kept of an untrusted network that was run with trust, nor of a
+    URL, whose module may have changed.
+
+    Args:
+        request: The requested backbone.
+        fingerprint: From `fingerprint_of_files`.
     """
     if request.trust or importlib.util.find_spec("openvino") is None:
         return None
     shipped = [SHIPPED] if request.handle == BUILTIN and request.layer is None else []
-    fingerprint = fingerprint_of_files(request)
     graphs = (_open(folder) for folder in (*shipped, *_graphs_of(_network_folder(request, fingerprint))))
     for graph in graphs:
         if graph is not None and graph.fits(request) and fingerprint in (None, graph.document["fingerprint"]):
@@ -127,13 +135,24 @@ def find_graph(request: BackboneRequest) -> KeptGraph | None:
 
 def has_graph(spec: BackboneSpec) -> bool:
     """Return whether the graph of a stored backbone is kept."""
-    return find_graph(BackboneRequest.of(spec)) is not None
+    request = BackboneRequest.of(spec)
+    return find_graph(request, fingerprint_of_files(request)) is not None
 
 
-def graph_folder(backbone: Backbone, request: BackboneRequest) -> Path:
-    """Return the folder of a backbone's graph in the cache."""
-    spec = backbone.spec
-    return _network_folder(request, fingerprint_of_files(request)) / "{}x{} {}".format(*spec.image_size, spec.pixels)
+def graph_folder(backbone: Backbone) -> Path | None:
+    """Return the folder of a backbone's graph in the cache; None where it must not be kept.
+
+    That is where it was run with trust, or its files are not known or were changed while it was loaded.
+    """
+    spec, request = backbone.spec, backbone.request
+    if request is None or request.trust:
+        return None
+    fingerprint = fingerprint_of_files(request)
+    if fingerprint is None and not request.handle.startswith(PREFIX):
+        return None
+    if fingerprint is not None and not fingerprint == backbone.files_before == spec.fingerprint:
+        return None
+    return _network_folder(request, fingerprint) / "{}x{} {}".format(*spec.image_size, spec.pixels)
 
 
 def store_graph(backbone: Backbone, folder: Path, drift: dict[str, Any], write: Callable[[Path], None]) -> None:
@@ -192,7 +211,7 @@ def list_graphs() -> list[dict[str, Any]]:
 
 def clear_graphs() -> None:
     """Delete all kept graphs."""
-    shutil.rmtree(cache_dir(), ignore_errors=True)
+    shutil.rmtree(cache_dir().resolve(), ignore_errors=True)
 
 
 def _open(folder: Path) -> KeptGraph | None:
@@ -234,7 +253,7 @@ def _versions() -> dict[str, str]:
 
 def _graphs_of(network: Path) -> Iterator[Path]:
     """Yield the folders of a network's graphs, but for one that is being written: its name begins with a dot."""
-    return (path for path in _children(network) if path.name[0] != "." and (path / DOCUMENT).is_file())
+    return (path for path in _children(network) if path.name[0] != "." and os.path.isfile(path / DOCUMENT))  # noqa: PTH113  false where it may not be read
 
 
 def _children(folder: Path) -> list[Path]:
@@ -245,7 +264,7 @@ def _children(folder: Path) -> list[Path]:
 
 
 def _count_bytes(folder: Path) -> int:
-    with contextlib.suppress(FileNotFoundError):  # another process deletes it
+    with contextlib.suppress(OSError):  # another process deletes it
         return sum(path.stat().st_size for path in _children(folder))
     return 0
 
@@ -255,7 +274,7 @@ def _to_text(seconds: float) -> str:
 
 
 def _used_at(folder: Path) -> float:
-    with contextlib.suppress(FileNotFoundError):  # another process deletes it
+    with contextlib.suppress(OSError):  # another process deletes it
         return (folder / DOCUMENT).stat().st_mtime
     return 0.0
 

@@ -13,12 +13,13 @@ from frieze.embedder.backbones.base import Backbone, Network, StatedPixels
 from frieze.embedder.backbones.batch_dependence import probe_network
 from frieze.embedder.backbones.builtin import open_builtin
 from frieze.embedder.backbones.catalogue import APPLICATIONS, BUILTIN, BUILTIN_MODEL, BUILTIN_NAME
+from frieze.embedder.backbones.fingerprint import fingerprint_of_files
 from frieze.embedder.backbones.hub_download import open_remote
 from frieze.embedder.backbones.kept_graph import KeptGraph, find_graph, make_spec
 from frieze.embedder.backbones.keras_applications import PREFIX, open_application, to_row
 from frieze.embedder.backbones.keras_file import open_keras_file
 from frieze.embedder.backbones.request import MODEL_FILES, PRECISIONS, BackboneRequest
-from frieze.embedder.backbones.saved_model import open_saved_model
+from frieze.embedder.backbones.saved_model import check_listed_files, open_saved_model
 from frieze.embedder.images.resize import FITS, PIXELS
 from frieze.features import BackboneSpec, check_same_backbone
 
@@ -80,12 +81,18 @@ def open_backbone(request: BackboneRequest) -> Backbone:
         InputError: An option does not fit it.
     """
     _check(request)
-    graph = find_graph(request)
+    graph = find_graph(request, fingerprint_of_files(request))
     return load_backbone(request) if graph is None else _of_graph(graph, request)
 
 
 def _of_graph(graph: KeptGraph, request: BackboneRequest) -> Backbone:
-    """Return the backbone of a kept graph, which loads itself in TensorFlow where more is needed than inference."""
+    """Return the backbone of a kept graph, which loads itself in TensorFlow where more is needed than inference.
+
+    Raises:
+        FeatureFileError: It is a model that Frieze wrote, and a file of it was altered.
+    """
+    if Path(request.handle).is_dir():
+        check_listed_files(Path(request.handle).absolute())
     load = functools.cache(lambda: load_backbone(request))
 
     def call(images: Any) -> Any:
@@ -107,6 +114,7 @@ def _of_graph(graph: KeptGraph, request: BackboneRequest) -> Backbone:
 
 def load_backbone(request: BackboneRequest) -> Backbone:
     """Load a backbone in TensorFlow."""
+    files_before = fingerprint_of_files(request)
     kind = next((kind for kind in _KINDS if kind.matches(request.handle)), None)
     if kind is None:
         raise ModelError(
@@ -123,7 +131,7 @@ def load_backbone(request: BackboneRequest) -> Backbone:
     is_pixels_explicit = request.pixels is not None
     read_pixels = network.read_pixels if is_pixels_explicit else lambda: stated
     default_size = size if request.size is None else None
-    return Backbone(spec, call, network.model, read_pixels, is_pixels_explicit, request, default_size)
+    return Backbone(spec, call, network.model, read_pixels, is_pixels_explicit, request, files_before, default_size)
 
 
 def reopen_backbone(spec: BackboneSpec, *, where: str) -> Backbone:

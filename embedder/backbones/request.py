@@ -101,7 +101,7 @@ class BackboneRequest:
     @property
     def _is_path(self) -> bool:
         is_named = self.handle == BUILTIN or self.handle.startswith("keras:") or "://" in self.handle
-        return not is_named and (self.handle.endswith(".keras") or Path(self.handle).is_dir())
+        return not is_named and (self.handle.endswith(MODEL_FILES) or Path(self.handle).is_dir())
 
     @classmethod
     def of(cls, spec: BackboneSpec) -> "BackboneRequest":

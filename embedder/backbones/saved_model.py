@@ -41,16 +41,20 @@ def open_saved_model(request: BackboneRequest) -> Network:
     """
     named = Path(request.handle).absolute()
     folder = fingerprint.model_folder(named)
-    _check_listed_files(named, folder)
+    check_listed_files(named)
     return load(folder, handle=str(named), name=module_name(named), layer=request.layer, trust=request.trust)
 
 
-def _check_listed_files(named: Path, folder: Path) -> None:
+def check_listed_files(named: Path) -> None:
     """Check the files of a model that Frieze wrote against their checksums.
+
+    Args:
+        named: The folder of a SavedModel, or of a head that holds one.
 
     Raises:
         FeatureFileError: A file was altered, or the JSON file that lists them.
     """
+    folder = fingerprint.model_folder(named)
     base = named.parent if named == folder and named.name == "saved_model" else named
     for path in (base / name for name in _LISTS if (base / name).is_file()):
         document = read_json(path, hint=_MAKE_AGAIN)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from frieze.core import Floats, ModelError, count_cores, locked_temporary_folder
+from frieze.core import Floats, ModelError, count_cores, import_openvino, locked_temporary_folder
 from frieze.embedder.backbones import Backbone
 from frieze.embedder.engines.openvino_first_layers import split_first_layers
 from frieze.embedder.engines.settings import EngineSettings, are_gpus
@@ -129,7 +129,7 @@ class _Request:
 
 def read_graph(backbone: Backbone) -> Any:
     """Return a backbone's graph, the kept one if there is, as OpenVINO's: uint8 [B, H, W, 3] -> float32 [B, D]."""
-    import openvino
+    openvino = import_openvino()
 
     core = openvino.Core()
     if backbone.graph_path is not None:
@@ -141,7 +141,7 @@ def read_graph(backbone: Backbone) -> Any:
 
 
 def _compile(backbone: Backbone, batch_size: int, settings: EngineSettings) -> list[Any]:
-    import openvino
+    openvino = import_openvino()
 
     core, model = openvino.Core(), read_graph(backbone)
     model.reshape([batch_size, *backbone.spec.image_size, 3])
@@ -159,6 +159,6 @@ def _compile(backbone: Backbone, batch_size: int, settings: EngineSettings) -> l
 
 
 def _has_bfloat16() -> bool:
-    import openvino
+    openvino = import_openvino()
 
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from frieze.core import import_openvino
+
 _WEIGHTED = {"Convolution", "GroupConvolution", "MatMul"}
 _LAYERS = 4
 """The cut lies behind one of so many layers with weights. Measured on MobileNets: the first two to three cause most of
@@ -22,7 +24,7 @@ def split_first_layers(model: Any) -> list[Any]:
     Raises:
         RuntimeError: No early tensor carries everything that later layers use.
     """
-    import openvino
+    openvino = import_openvino()
     from openvino import opset13
 
     cuts = [output for output in _early_outputs(model) if _is_cut(model, output)]

@@ -57,6 +57,7 @@ _PLUGINS = (
     WebPImagePlugin,
 )
 """Imported here so that each is registered before the first image is opened."""
+Image.preinit()  # in threads, Ctrl-C in the midst of its imports would leave a lock held
 
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 _UPRIGHT = {

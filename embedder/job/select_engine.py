@@ -122,7 +122,12 @@ def default_engine(backbone: Backbone) -> Engine:
     except InputError:
         names, settings = [REFERENCE], dataclasses.replace(settings, precision="float32")
     name = min(names, key=lambda name: not _is_kept(backbone, name, settings))
-    engine = ENGINES[name](backbone, settings)
+    try:
+        engine = ENGINES[name](backbone, settings)
+    except ModelError:  # the graph was deleted meanwhile, or OpenVINO does not start here
+        if not _is_kept(backbone, name, settings):
+            raise
+        engine = ENGINES[REFERENCE](backbone, settings)
     if not are_gpus(settings.devices):
         keep_graph(backbone)
     return engine

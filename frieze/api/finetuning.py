@@ -302,7 +302,12 @@ def _to_context(
         trainable.save(folder)
         before = frieze.embedder.BackboneRequest.of(trainable.spec)
         request = frieze.embedder.BackboneRequest(
-            handle=str(folder), fit=before.fit, image_size=before.image_size, stretch=before.stretch, trust=trust
+            handle=str(folder),
+            fit=before.fit,
+            image_size=before.image_size,
+            stretch=before.stretch,
+            trust=trust,
+            decoding_version=before.decoding_version,
         )
         written = frieze.embedder.open_backbone(request.with_pixels("0..1"))
         _check_written(written, trainable, read(np.arange(min(_N_CHECKED, len(table)))))

@@ -9,7 +9,15 @@ from frieze.core.errors import (
     ModelError,
     translate_errors,
 )
-from frieze.core.lazy_imports import environment, import_keras, import_tensorflow, import_tensorflow_hub, seeded
+from frieze.core.lazy_imports import (
+    environment,
+    import_keras,
+    import_openvino,
+    import_tensorflow,
+    import_tensorflow_hub,
+    seeded,
+    without_module,
+)
 from frieze.core.message_text import counted, shorten, truncate
 from frieze.core.options import RecalledOptions, recall_options, to_command_line, to_parameters
 from frieze.core.ray_client import connect_to_ray, not_visible_error, reraise_input_errors, run_on_cluster
@@ -103,6 +111,7 @@ __all__ = [
     "has_checksums",
     "hash_file",
     "import_keras",
+    "import_openvino",
     "import_tensorflow",
     "import_tensorflow_hub",
     "is_being_written",
@@ -142,6 +151,7 @@ __all__ = [
     "truncate",
     "try_lock",
     "unit_rows",
+    "without_module",
     "write_file",
     "write_json",
     "write_new_file",

@@ -1,10 +1,11 @@
-"""Lazy imports of TensorFlow, Keras and TensorFlow Hub, without their warnings and log lines."""
+"""Lazy imports of TensorFlow, Keras, TensorFlow Hub and OpenVINO, without warnings, log lines and telemetry."""
 
 import contextlib
 import importlib
 import os
 import random
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -104,6 +105,38 @@ def import_tensorflow_hub() -> Any:
         warnings.filterwarnings("ignore", category=DeprecationWarning, module="pkg_resources|tensorflow_hub")
         import tensorflow_hub
     return tensorflow_hub
+
+
+def import_openvino() -> Any:
+    """Import OpenVINO without its telemetry, which reports each import to its makers from a process of its own.
+
+    If it was imported before, its settings stay.
+    """
+    with without_module("openvino_telemetry"):  # then OpenVINO takes its own stub
+        return importlib.import_module("openvino")
+
+
+class _BlockedModule:
+    """An import hook that hides one module from one thread."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self._thread = name, threading.get_ident()
+
+    def find_spec(self, name: str, *_: Any) -> None:
+        """Raise for the hidden module; leave all others to the next finder."""
+        if name == self._name and threading.get_ident() == self._thread:
+            raise ModuleNotFoundError(f"No module named {name}", name=name)
+
+
+@contextlib.contextmanager
+def without_module(name: str) -> Iterator[None]:
+    """Hide a module from imports of this thread; a module that is imported already stays."""
+    hook: Any = _BlockedModule(name)
+    sys.meta_path.insert(0, hook)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(hook)
 
 
 @contextlib.contextmanager

@@ -4,11 +4,13 @@ import types
 
 import pytest
 
-from frieze.classifiers.kinds.base import _without_module, import_skops
+from frieze.classifiers.kinds.base import import_skops
+from frieze.core import without_module
 
 _CODE = """
 import sys
-from frieze.classifiers.kinds.base import _BlockedModule, import_skops
+from frieze.classifiers.kinds.base import import_skops
+from frieze.core.lazy_imports import _BlockedModule
 name = import_skops().__name__
 print(name, "torch" in sys.modules, any(isinstance(one, _BlockedModule) for one in sys.meta_path))
 """
@@ -25,7 +27,7 @@ def test_only_one_name_of_one_thread_is_left_out(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     for name in ("frieze_test_absent", "frieze_test_present"):
         (tmp_path / f"{name}.py").write_text("")
-    with _without_module("frieze_test_absent"):
+    with without_module("frieze_test_absent"):
         assert isinstance(__import__("frieze_test_present"), types.ModuleType)
         with pytest.raises(ModuleNotFoundError, match="frieze_test_absent"):
             __import__("frieze_test_absent")

@@ -58,3 +58,10 @@ def test_older_requests_are_the_same():
     assert BackboneRequest().is_same_as(stored)
     assert not BackboneRequest(stretch=True).is_same_as(stored)
     assert not BackboneRequest().is_same_as(stored | {"stretch": True})
+
+
+@pytest.mark.parametrize("name", ["net.keras", "net.h5", "net.hdf5"])
+def test_files_are_absolute(name, tmp_path, monkeypatch):
+    """A file is stored by its absolute path: two folders' files of one relative name are two networks."""
+    monkeypatch.chdir(tmp_path)
+    assert BackboneRequest(handle=name).to_json()["handle"] == str(tmp_path / name)

@@ -2,15 +2,18 @@ import dataclasses
 import errno
 import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
+from frieze.core import FeatureFileError
 from frieze.embedder import BackboneRequest, embed_images, load_backbone, open_backbone
-from frieze.embedder.backbones import kept_graph
-from frieze.embedder.backbones.kept_graph import DOCUMENT, SHIPPED, find_graph, list_graphs
+from frieze.embedder.backbones import fingerprint_of_files, kept_graph
+from frieze.embedder.backbones.kept_graph import DOCUMENT, SHIPPED, graph_folder, list_graphs
 from frieze.embedder.engines import EngineSettings
-from frieze.embedder.engines.keep_graph import keep_graph
+from frieze.embedder.engines.keep_graph import has_only_keras_layers, keep_graph
 from frieze.embedder.engines.openvino import OpenVINOEngine
 from frieze.embedder.engines.tensorflow import TensorFlowEngine
 from frieze.embedder.job.select_engine import default_engine
@@ -18,6 +21,11 @@ from frieze.features import open_features
 
 pytestmark = pytest.mark.usefixtures("needs_openvino")
 CPU = EngineSettings(devices=("CPU:0",))
+
+
+def find_graph(request):
+    """Return the kept graph of a request."""
+    return kept_graph.find_graph(request, fingerprint_of_files(request))
 
 
 @pytest.fixture(autouse=True)
@@ -191,3 +199,86 @@ def test_using_the_shipped_one_leaves_it_alone():
     before = (SHIPPED / DOCUMENT).stat().st_mtime_ns
     open_backbone(BackboneRequest())
     assert (SHIPPED / DOCUMENT).stat().st_mtime_ns == before
+
+
+def test_files_that_change_while_they_are_loaded(network):
+    """A network that was overwritten while it was loaded is not kept: its graph may be of the files before."""
+    backbone = open_backbone(BackboneRequest(handle=str(network)))
+    assert graph_folder(backbone) is not None
+    assert graph_folder(dataclasses.replace(backbone, files_before="f" * 64)) is None
+    file = network / "variables" / "variables.data-00000-of-00001"
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    assert graph_folder(backbone) is None
+
+
+def test_a_module_of_a_url(network):
+    """A module of a URL is not kept: what is behind the URL may change."""
+    request = BackboneRequest(handle=network.as_uri())
+    keep_graph(dataclasses.replace(open_backbone(BackboneRequest(handle=str(network))), request=request))
+    assert list_graphs() == []
+
+
+def test_layers_of_somebodys_own(tf):
+    """A network with a layer or function that is not of Keras is not kept: its code is not in its file."""
+    import keras
+
+    @keras.saving.register_keras_serializable(package="test_keep_graph")
+    class Power(keras.layers.Layer):
+        def call(self, values):
+            return values**3
+
+    @keras.saving.register_keras_serializable(package="test_keep_graph")
+    def cube(values):
+        return values**3
+
+    inputs = keras.Input((8, 8, 3))
+    outputs = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
+    inner = keras.Model(inputs, Power()(outputs))
+    assert has_only_keras_layers(keras.Model(inputs, keras.layers.Activation("relu")(outputs)))
+    assert not has_only_keras_layers(inner)
+    assert not has_only_keras_layers(keras.Sequential([keras.Input((8, 8, 3)), inner]))
+    assert not has_only_keras_layers(keras.Model(inputs, keras.layers.Activation(cube)(outputs)))
+    assert has_only_keras_layers(None)
+
+
+def test_a_graph_that_is_deleted_meanwhile(request_, cache):
+    """A graph that another process deletes after it was found is no error: the network is loaded."""
+    backbone = open_backbone(request_)
+    shutil.rmtree(cache)
+    assert isinstance(default_engine(backbone), TensorFlowEngine)
+
+
+def test_an_altered_head_is_refused_as_before(request_, network):
+    """A model that Frieze wrote is refused where its JSON file was altered, though its graph is kept."""
+    (network / "head.json").write_text('{"kind": "head", "files": {}, "sha256": "0"}')
+    with pytest.raises(FeatureFileError, match=r"head\.json"):
+        open_backbone(request_)
+
+
+def test_no_home(monkeypatch):
+    """A user without a home directory has no cache, and no error."""
+
+    def refuse(*_):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr("platformdirs.user_cache_path", refuse)
+    assert open_backbone(BackboneRequest()).graph_path is not None
+    assert (list_graphs(), kept_graph.is_writable()) == ([], False)
+
+
+def test_openvino_fails_to_write(network, monkeypatch, caplog):
+    """An error of OpenVINO's while it writes ends no run."""
+
+    def refuse(*_, **__):
+        raise RuntimeError("basic_ios::clear: iostream error")
+
+    monkeypatch.setattr("openvino.save_model", refuse)
+    keep_graph(open_backbone(BackboneRequest(handle=str(network))))
+    assert "iostream error" in caplog.text
+    assert list_graphs() == []
+
+
+def test_no_telemetry():
+    """OpenVINO is imported without its telemetry: nothing is sent."""
+    code = "import sys, frieze.core as core; core.import_openvino(); print('openvino_telemetry' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"

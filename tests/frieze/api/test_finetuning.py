@@ -130,6 +130,18 @@ def test_what_is_left(tuned):
     assert not list(out.parent.glob(".*"))
 
 
+def test_a_table_of_the_first_decoding_is_tuned_with_it(table, probe, tmp_path):
+    """A table that was begun with an earlier version of decoding is fine-tuned, scored and used with that version."""
+    first = shutil.copytree(table, tmp_path / "first.features")
+    text = (first / "features.json").read_text()
+    (first / "features.json").write_text(text.replace("pillow-draft-bilinear-2", "pillow-draft-bilinear-1"))
+    out = tmp_path / "tuned.model"
+    frieze.finetune(first, out=out, **QUICK)
+    document = json.loads((out / "head.json").read_text())
+    decodings = {document["backbone"]["decoding"], document["finetuned"]["backbone"]["decoding"]}
+    assert decodings == {"pillow-draft-bilinear-1"}
+
+
 def test_head_json_names_both_backbones(tuned, table):
     """head.json has the new backbone, and under `finetuned` the first one and the course."""
     document = json.loads((tuned[0] / "head.json").read_text())
