@@ -96,13 +96,17 @@ class _Commands(click.Group):
             ctx.exit(_INPUT_ERROR)
 
     def _show_error(self, ctx: click.Context, error: "InputError") -> None:
-        """Print an error of the library, with the command's options in place of parameters."""
+        """Print an error of the library, with the command's options, or else another one's, in place of parameters."""
         from frieze import terminal
         from frieze.cli.parameter_names import to_flags
         from frieze.core import InputError
 
-        command = self.get_command(ctx, ctx.invoked_subcommand or "") or self
-        terminal.show_error(InputError(to_flags(error.message, command), hint=to_flags(error.hint, command)))
+        message, hint = error.message, error.hint
+        for name in (ctx.invoked_subcommand or "", *_COMMANDS):
+            command = self.get_command(ctx, name) if "`" in message + hint else None
+            if command is not None:
+                message, hint = to_flags(message, command), to_flags(hint, command)
+        terminal.show_error(InputError(message, hint=hint))
 
 
 @click.command(

@@ -119,11 +119,11 @@ def test_stray_backtick():
 
 
 def test_error_of_a_command(run, monkeypatch):
-    """Message and hint of the library's errors are shown with the options of the command that ran."""
+    """Errors of the library are shown with the options of the command that ran, or else of another one."""
 
     def fail(*_args, **_kwargs):
         raise InputError("`image_size` is 0.", hint="Leave `accept_drift=False`, `shots` and `source` out.")
 
     monkeypatch.setattr(api, "embed", fail)
     result = run("embed", "photos", "--out", "x")
-    assert result.stderr == "Error: --image-size is 0.\nLeave --no-accept-drift, `shots` and `source` out.\n"
+    assert result.stderr == "Error: --image-size is 0.\nLeave --no-accept-drift, --shots and `source` out.\n"
