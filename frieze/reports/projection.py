@@ -1,6 +1,8 @@
 """Projection of embeddings to points on a plane, by PCA or UMAP."""
 
 import importlib.util
+import sys
+import types
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -89,9 +91,25 @@ def _pca(unit: Floats) -> tuple[Floats, float]:
     return positions, float(model.explained_variance_ratio_.sum())
 
 
-def _umap(unit: Floats) -> Floats:
-    import umap
+def import_umap() -> Any:
+    """Import umap without its parametric_umap, which imports Keras, TensorFlow and PyTorch, and warns of their lack.
 
+    If it was imported before, it stays as it is.
+    """
+    name = "umap.parametric_umap"
+    if name in sys.modules or "umap" in sys.modules:
+        return importlib.import_module("umap")
+    stub: Any = types.ModuleType(name)
+    stub.ParametricUMAP = stub.load_ParametricUMAP = None
+    sys.modules[name] = stub
+    try:
+        return importlib.import_module("umap")
+    finally:
+        del sys.modules[name]
+
+
+def _umap(unit: Floats) -> Floats:
+    umap = import_umap()
     n_neighbors = min(15, len(unit) - 1)  # source: UMAP's own default
     if n_neighbors < _LEAST_NEIGHBOURS:
         return _pca(unit)[0]

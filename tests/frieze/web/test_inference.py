@@ -1,7 +1,6 @@
 import pytest
 
 import frieze.embedder
-from frieze.embedder.backbones.kept_graph import find_graph
 from frieze.web.inference import Inference
 
 
@@ -36,4 +35,3 @@ def test_builtin_has_a_graph(inference):
     """The graph of the built-in network is always kept, where OpenVINO is installed."""
     pytest.importorskip("openvino")
     assert frieze.embedder.has_graph(inference._spec)
-    assert find_graph(frieze.embedder.BackboneRequest()) is not None

@@ -1,0 +1,19 @@
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.slow
+def test_umap_without_other_frameworks():
+    """UMAP is imported without Keras, TensorFlow and PyTorch, and what was left out can be imported afterwards."""
+    pytest.importorskip("umap")
+    code = """
+import sys
+from frieze.reports.projection import import_umap
+umap = import_umap()
+print(umap.UMAP.__name__, sorted({"keras", "tensorflow", "torch", "umap.parametric_umap"} & set(sys.modules)))
+print(import_umap() is umap)
+"""
+    printed = subprocess.check_output([sys.executable, "-W", "error::UserWarning", "-c", code], text=True)
+    assert printed.splitlines() == ["UMAP []", "True"]
