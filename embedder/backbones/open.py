@@ -81,8 +81,9 @@ def open_backbone(request: BackboneRequest) -> Backbone:
         InputError: An option does not fit it.
     """
     _check(request)
-    graph = find_graph(request, fingerprint_of_files(request))
-    return load_backbone(request) if graph is None else _of_graph(graph, request)
+    fingerprint = fingerprint_of_files(request)
+    graph = find_graph(request, fingerprint)
+    return _load(request, fingerprint) if graph is None else _of_graph(graph, request)
 
 
 def _of_graph(graph: KeptGraph, request: BackboneRequest) -> Backbone:
@@ -114,7 +115,10 @@ def _of_graph(graph: KeptGraph, request: BackboneRequest) -> Backbone:
 
 def load_backbone(request: BackboneRequest) -> Backbone:
     """Load a backbone in TensorFlow."""
-    files_before = fingerprint_of_files(request)
+    return _load(request, fingerprint_of_files(request))
+
+
+def _load(request: BackboneRequest, files_before: str | None) -> Backbone:
     kind = next((kind for kind in _KINDS if kind.matches(request.handle)), None)
     if kind is None:
         raise ModelError(

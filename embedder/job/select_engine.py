@@ -204,7 +204,7 @@ class _Trials:
     def select(self, trials: list[list[Trial]], conditions: dict[str, Any]) -> EngineChoice:
         """Return the fastest engine whose embeddings agree with the reference."""
         problem: InputError | None = None
-        timings = [timing for by_engine in trials for trial in by_engine for timing in trial.timings.items()]
+        tried = {name: rate for by_engine in trials for trial in by_engine for name, rate in trial.timings.items()}
         has_reference = any(best.engine == REFERENCE and best.timings for best, *_ in trials)
         for trial in self._in_order(trials):
             try:
@@ -215,7 +215,7 @@ class _Trials:
                 continue
             timed = self._timed(trial, engine)
             pipeline = {"decode_batch": self._decode_batch(engine), "workers": self._workers(timed)}
-            tuning = {"asked": conditions, **timed.to_json(), **pipeline, "tried": dict(timings) | timed.timings}
+            tuning = {"asked": conditions, **timed.to_json(), **pipeline, "tried": tried | timed.timings}
             spec = dataclasses.replace(self.backbone.spec, drift=drift)
             return _to_choice(engine, self.options, pipeline, tuning if conditions else self.stored.tuning, spec)
         raise problem or ValueError("no engine was tried")
