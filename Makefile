@@ -2,7 +2,7 @@
 # make test                   the tests (about seven CPU-minutes)
 # make test-bare              some of them as on a machine without bfloat16, and without OpenVINO, Ray and UMAP
 # make test-slow              the long ones, in two processes where there are two cores; with FRIEZE_DATA=folder also those on real data
-# make mutants                which small changes of the code does no test notice? (four minutes; drawn by the commit)
+# make mutants                which small changes of the code does no test notice? (six minutes; drawn by the commit)
 # make check                  format, lint, types, generated docs
 # make bench FRIEZE_DATA=...  runs the benchmarks (BENCHMARKS="startup heads.solver": these) and writes docs/benchmarks.md's tables
 

@@ -4,14 +4,12 @@ import argparse
 import contextlib
 import json
 import os
-import queue
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +20,6 @@ from tools.mutation.mutants import Mutant, draw_mutants
 _ROOT = Path(__file__).parents[2]
 _FOLDERS = ("frieze", "embedder", "index", "classifiers", "features")
 _HEAVY = ("numpy", "pyarrow.parquet", "pyarrow.dataset", "faiss", "sklearn.linear_model", "sklearn.svm", "keras")
-_WORKERS = 2
 _LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "dist", "demo-out")
 
 
@@ -80,7 +77,7 @@ class Worker:
 
 
 def run_mutants(root: Path, mutants: list[Mutant], *, limit_s: float, each_s: float) -> list[Result]:
-    """Try mutants in two scratch copies of a checkout.
+    """Try mutants in a scratch copy of a checkout, one after the other: they run beside the tests.
 
     Args:
         root: The checkout.
@@ -88,30 +85,22 @@ def run_mutants(root: Path, mutants: list[Mutant], *, limit_s: float, each_s: fl
         limit_s: Seconds after which no further mutant is run.
         each_s: Seconds for the tests of one mutant.
     """
-    end, results, idle = time.monotonic() + limit_s, list[Result](), queue.SimpleQueue[Worker]()
+    end, results = time.monotonic() + limit_s, list[Result]()
     tests_of = {mutant.path: find_tests(root, mutant.path) for mutant in mutants}
-
-    def run(mutant: Mutant) -> Result:
-        tests, start = tests_of[mutant.path], time.monotonic()
-        if not tests:
-            return Result(mutant, "no test", "", 0.0)
-        one = idle.get()
-        try:
-            state, test = one.run(mutant, tests, limit_s=each_s) if start < end else ("not run", "")
-        finally:
-            idle.put(one)
-        return Result(mutant, state, test, time.monotonic() - start)
-
     with tempfile.TemporaryDirectory(prefix="frieze-mutants-", ignore_cleanup_errors=True) as folder:
-        workers = [Worker(root, Path(folder) / str(number)) for number in range(_WORKERS)]
-        for one in workers:
-            idle.put(one)
+        worker_process = Worker(root, Path(folder))
         try:
-            with ThreadPoolExecutor(_WORKERS) as pool:
-                results = list(pool.map(run, mutants))
+            for mutant in mutants:
+                start = time.monotonic()
+                if not tests_of[mutant.path]:
+                    state, test = "no test", ""
+                elif start >= end:
+                    state, test = "not run", ""
+                else:
+                    state, test = worker_process.run(mutant, tests_of[mutant.path], limit_s=each_s)
+                results.append(Result(mutant, state, test, time.monotonic() - start))
         finally:
-            for one in workers:
-                one.close()
+            worker_process.close()
     return results
 
 
@@ -141,7 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", help="by default the commit's hash")
     parser.add_argument("--mutants", type=int, default=30, help="how many to draw")
-    parser.add_argument("--limit-s", type=float, default=200.0, help="seconds after which no further mutant is run")
+    parser.add_argument("--limit-s", type=float, default=320.0, help="seconds after which no further mutant is run")
     parser.add_argument("--each-s", type=float, default=25.0, help="seconds for the tests of one mutant")
     options = parser.parse_args()
     seed = options.seed or read_seed(_ROOT)
