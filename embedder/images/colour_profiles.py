@@ -20,7 +20,9 @@ _GREYS = Image.fromarray(np.array([_STEPS], np.uint8))
 _PROBES = {"RGB": _COLOURS, "GRAY": _GREYS}
 """Colour space of a profile -> test colours."""
 
-_INTEROPERABILITY, _INDEX, _ADOBE = 0xA005, 1, "R03"  # Exif 2.3, 4.6.7: a camera set to Adobe RGB
+_INTEROPERABILITY, _INDEX = 0xA005, 1
+ADOBE_INDEX = b"R03"
+"""Interoperability index of a camera set to Adobe RGB (Exif 2.3, 4.6.7)."""
 _SCREEN_GAMMA, _GAMMA_TOLERANCE = 2.2, 0.2
 
 _PRIMARIES = {1: "BT.709", 9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
@@ -41,12 +43,12 @@ def non_srgb_profile(image: Image.Image, data: bytes) -> str | None:
     """
     profile = image.info.get("icc_profile")
     if isinstance(profile, bytes) and profile:
-        return _name_profile(profile)
+        return name_profile(profile)
     return _name_code(image, data) or _name_exif(image) or _name_gamma(image)
 
 
 @functools.lru_cache(maxsize=_MOST_PROFILES)
-def _name_profile(profile: bytes) -> str | None:
+def name_profile(profile: bytes) -> str | None:
     """Return the name of an ICC profile that differs from sRGB; None for a broken one, which viewers ignore."""
     try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -81,13 +83,13 @@ def _name_code(image: Image.Image, data: bytes) -> str | None:
 
 def _name_exif(image: Image.Image) -> str | None:
     exif = image.info.get("exif")  # None for a HEIC without EXIF
-    if not isinstance(exif, bytes) or _ADOBE.encode() not in exif:
+    if not isinstance(exif, bytes) or ADOBE_INDEX not in exif:
         return None
     try:
         index = image.getexif().get_ifd(_INTEROPERABILITY).get(_INDEX)
     except Exception:  # noqa: BLE001  broken EXIF data does not make the pixels worse
         return None
-    return "Adobe RGB" if str(index).strip("\0 ") == _ADOBE else None
+    return "Adobe RGB" if str(index).strip("\0 ") == ADOBE_INDEX.decode() else None
 
 
 def _name_gamma(image: Image.Image) -> str | None:

@@ -22,9 +22,9 @@ from PIL import (
 )
 
 from frieze.core import OUT_OF_MEMORY, ImageError
-from frieze.embedder.images import png_chunks, tiff_pages
+from frieze.embedder.images import jpeg, png_chunks, tiff_pages
 from frieze.embedder.images.bit_depth import to_8_bits
-from frieze.embedder.images.colour_profiles import non_srgb_profile
+from frieze.embedder.images.colour_profiles import name_profile, non_srgb_profile
 from frieze.embedder.images.decode_memory import DECODE_MEMORY
 from frieze.embedder.images.decoding_tally import Traits
 from frieze.embedder.images.pillow_fixes import fix_colours
@@ -142,7 +142,7 @@ class Decoded(NamedTuple):
     """A decoded image.
 
     Attributes:
-        image: Mode RGB, upright.
+        image: Mode RGB or RGBX, upright.
         size: Full width and height in pixels as displayed.
         traits: Properties that are counted for the report.
     """
@@ -188,8 +188,8 @@ def decode(data: bytes, *, side_px: int, max_pixels: int = MAX_PIXELS) -> tuple[
         ImageError: The format is unsupported, the file is damaged, has too many pixels, or memory runs out.
     """
     with _translate_memory_errors(), contextlib.ExitStack() as held:
-        decoded_image = _decode_or_raise(data, _Options(side_px, max_pixels), held)
-        return decoded_image.image, decoded_image.size
+        image, size, _ = _decode_or_raise(data, _Options(side_px, max_pixels), held)
+        return image.convert("RGB"), size
 
 
 @contextlib.contextmanager
@@ -246,6 +246,23 @@ def _may_have_large_texts(data: bytes, error: Exception) -> bool:
 
 
 def _decode(data: bytes, options: _Options, held: contextlib.ExitStack) -> Decoded:
+    decoded_image = _decode_usual_jpeg(data, options, held) if data.startswith(jpeg.SIGNATURE) else None
+    return decoded_image or _decode_by_pillow(data, options, held)
+
+
+def _decode_usual_jpeg(data: bytes, options: _Options, held: contextlib.ExitStack) -> Decoded | None:
+    header = jpeg.read_header(data)
+    if header is None or header.width * header.height > options.max_pixels:
+        return None
+    least_px = least_draft_px(options.decoding, side_px=options.side_px)
+    image = jpeg.decode_pixels(data, header, least_px=least_px, held=held)
+    if image is None:
+        return None
+    profile = name_profile(header.profile) if header.profile else None
+    return _upright(image, (header.width, header.height), header.orientation, Traits(profile=profile))
+
+
+def _decode_by_pillow(data: bytes, options: _Options, held: contextlib.ExitStack) -> Decoded:
     picture = _find_picture(data, options.max_pixels)
     with _open(picture.data) as image:
         size = image.size  # of a TIFF as displayed: Pillow turns it upright while it loads
@@ -260,9 +277,13 @@ def _decode(data: bytes, options: _Options, held: contextlib.ExitStack) -> Decod
         profile = non_srgb_profile(image, picture.data)
         rgb, n_levels, is_cleared = _to_rgb(image, picture, stretches=options.stretches)
         traits = Traits(n_levels, _is_first_of_several(image, data), profile, is_cleared)
+    return _upright(rgb, size, orientation, traits)
+
+
+def _upright(image: Image.Image, size: tuple[int, int], orientation: int | None, traits: Traits) -> Decoded:
     if orientation not in _UPRIGHT:
-        return Decoded(rgb, size, traits)
-    return Decoded(rgb.transpose(_UPRIGHT[orientation]), size[::-1] if orientation in _TRANSPOSED else size, traits)
+        return Decoded(image, size, traits)
+    return Decoded(image.transpose(_UPRIGHT[orientation]), size[::-1] if orientation in _TRANSPOSED else size, traits)
 
 
 def _find_picture(data: bytes, max_pixels: int) -> Picture:

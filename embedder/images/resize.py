@@ -33,7 +33,7 @@ def fit_image(image: Image.Image, *, fit: str, image_size: tuple[int, int]) -> P
     """Resize an image to the input size of a network.
 
     Args:
-        image: Mode RGB.
+        image: Mode RGB or RGBX.
         fit: A key of `FITS`.
         image_size: Height and width in pixels.
 
@@ -41,7 +41,8 @@ def fit_image(image: Image.Image, *, fit: str, image_size: tuple[int, int]) -> P
         uint8 [H, W, 3].
     """
     height, width = image_size
-    return np.asarray(FITS[fit](image, (width, height)), dtype=np.uint8)
+    rgb = FITS[fit](image, (width, height)).tobytes("raw", "RGB")
+    return np.frombuffer(rgb, np.uint8).reshape(height, width, 3)
 
 
 def _caffe(images: Any) -> Any:
