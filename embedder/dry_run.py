@@ -13,7 +13,7 @@ from frieze.embedder.backbones.open import open_backbone
 from frieze.embedder.embed import EmbedJob, list_source
 from frieze.embedder.job.calibration_sample import CalibrationSample
 from frieze.embedder.job.dedup import EmbeddingCache
-from frieze.embedder.job.inference import embed_rows
+from frieze.embedder.job.inference import embed_rows, open_pool
 from frieze.embedder.job.options import JobOptions
 from frieze.embedder.job.run import Progress, failures_to_retry, reasons_to_retry
 from frieze.embedder.job.select_engine import choose_engine
@@ -126,15 +126,15 @@ def _measure(
 
     The first batch is not counted if there are others: it waits for the pipeline to fill.
     """
-    max_pixels = options.limits.max_pixels
     is_update = is_features(out) and not options.force
     stored = read_manifest(out) if is_update else Manifest(spec=backbone.spec, source=source.listing.source)
-    sample = CalibrationSample(source, rows, backbone.spec, max_pixels)
+    sample = CalibrationSample(source, rows, backbone.spec, options.limits.max_pixels)
     choice = choose_engine(backbone, options, sample, stored)
     n_done, at = [0], [time.perf_counter()]
-    with embed_rows(
-        [sample.sampled_rows], source, choice, EmbeddingCache(), StageTimes(), max_pixels=max_pixels
-    ) as batches:
+    with (
+        open_pool(choice, options.limits) as pool,
+        embed_rows([sample.sampled_rows], source, choice, EmbeddingCache(), StageTimes(), pool) as batches,
+    ):
         for embedded in batches:
             n_done.append(n_done[-1] + len(embedded.batch.requested.rows))
             at.append(time.perf_counter())

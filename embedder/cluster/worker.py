@@ -16,7 +16,7 @@ from frieze.embedder.backbones.open import open_backbone
 from frieze.embedder.images.decoding_tally import DecodingTally
 from frieze.embedder.job.calibration_sample import CalibrationSample
 from frieze.embedder.job.dedup import EmbeddingCache
-from frieze.embedder.job.inference import embed_rows
+from frieze.embedder.job.inference import DecodePool, embed_rows, open_pool
 from frieze.embedder.job.options import JobOptions
 from frieze.embedder.job.select_engine import EngineChoice, choose_engine
 from frieze.embedder.job.shard_writer import ShardBuffer
@@ -83,6 +83,7 @@ class Worker:
         self._held = contextlib.ExitStack()
         self._backbone: Backbone
         self._choice: EngineChoice
+        self._pool: DecodePool
 
     def hostname(self) -> str:
         """Return the machine's name, as soon as the machine has room for this worker."""
@@ -117,6 +118,7 @@ class Worker:
         check_same_backbone(backbone.spec, manifest.spec, where="the table", hint="Give all machines the same file.")
         sample = CalibrationSample(self._config.source, rows, backbone.spec, options.limits.max_pixels)
         self._choice = choose_engine(backbone, options, sample, manifest)
+        self._pool = self._held.enter_context(open_pool(self._choice, options.limits))
         return self._choice.engine.name, self._choice.tuning, self._choice.spec
 
     def embed(self, rows: Rows, file: Path) -> SliceResult:
@@ -126,9 +128,9 @@ class Worker:
             rows: int64 [n], ascending, n >= 1.
             file: The staged file to write.
         """
-        source, max_pixels = self._config.source, self._config.options.limits.max_pixels
+        source = self._config.source
         buffer, times, tally, n_embedded = ShardBuffer(), StageTimes(), DecodingTally(), 0
-        with embed_rows([rows], source, self._choice, EmbeddingCache(), times, max_pixels=max_pixels) as batches:
+        with embed_rows([rows], source, self._choice, EmbeddingCache(), times, self._pool) as batches:
             for embedded in batches:
                 buffer.add(embedded, source.listing.images)
                 n_embedded += embedded.n_inferred

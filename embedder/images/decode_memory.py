@@ -21,10 +21,14 @@ class DecodeMemory:
 
     Args:
         free: Returns the free bytes; called whenever no large image is being decoded.
+
+    Attributes:
+        n_processes: How many processes share the memory.
     """
 
     def __init__(self, free: Callable[[], int] = free_memory) -> None:
         self._free = free
+        self.n_processes = 1
         self._turn = threading.Lock()  # first come, first served: a large image does not starve
         self._changed = threading.Condition()
         self._taken = self._limit = 0
@@ -38,7 +42,7 @@ class DecodeMemory:
         with self._turn, self._changed:
             self._changed.wait_for(lambda: not self._taken or self._taken + n_bytes <= self._limit)
             if not self._taken:
-                self._limit = int(self._free() * _SHARE)
+                self._limit = int(self._free() * _SHARE / self.n_processes)
             self._taken += n_bytes
         try:
             yield

@@ -9,11 +9,16 @@ import numpy as np
 
 from frieze.core import Floats, Rows
 from frieze.embedder.engines.base import Engine
+from frieze.embedder.images.decode import Limits
+from frieze.embedder.images.decode_processes import DecodeProcesses
 from frieze.embedder.job.dedup import CachedEmbedding, EmbeddingCache
 from frieze.embedder.job.pipeline import Batch, Decoder, stream
 from frieze.embedder.job.select_engine import EngineChoice
 from frieze.embedder.job.timing import StageTimes
 from frieze.embedder.sources import Source
+
+_AHEAD = 2
+"""Threads that read and hash the next batches while as many as there are processes wait for these."""
 
 
 class EmbeddedBatch(NamedTuple):
@@ -28,6 +33,28 @@ class EmbeddedBatch(NamedTuple):
     batch: Batch
     embeddings: list[CachedEmbedding | None]
     n_inferred: int
+
+
+class DecodePool(NamedTuple):
+    """What decodes the images of a run.
+
+    Attributes:
+        limits: Which images are refused.
+        processes: Processes that decode; None where threads of this process do.
+    """
+
+    limits: Limits
+    processes: DecodeProcesses | None
+
+
+@contextlib.contextmanager
+def open_pool(choice: EngineChoice, limits: Limits) -> Iterator[DecodePool]:
+    """Start the processes that decode, where the choice has some, while the block runs."""
+    if not choice.processes:
+        yield DecodePool(limits, None)
+        return
+    with contextlib.closing(DecodeProcesses(choice.processes, choice.spec, limits, choice.batch_size)) as processes:
+        yield DecodePool(limits, processes)
 
 
 class _InFlight(NamedTuple):
@@ -45,8 +72,7 @@ def embed_rows(
     choice: EngineChoice,
     cache: EmbeddingCache,
     times: StageTimes,
-    *,
-    max_pixels: int,
+    pool: DecodePool,
 ) -> Iterator[Iterator[EmbeddedBatch]]:
     """Decode and embed rows of a source; the pipeline runs while the block does, and is closed at its end.
 
@@ -56,15 +82,22 @@ def embed_rows(
         choice: The engine, and how the pipeline feeds it.
         cache: Bytes found here are not decoded; new embeddings are added.
         times: Counts the seconds of each stage.
-        max_pixels: Largest width times height accepted.
+        pool: What decodes, from `open_pool` of the same choice.
 
     Yields:
         The embedded batches in order; a batch never spans two shards.
     """
-    decoder = Decoder(source, choice.spec, max_pixels=max_pixels, is_known=cache.__contains__)
+    decoder = Decoder(
+        source,
+        choice.spec,
+        max_pixels=pool.limits.max_pixels,
+        is_known=cache.__contains__,
+        processes=pool.processes,
+    )
+    workers = choice.workers if pool.processes is None else choice.workers + _AHEAD
     # Closed here: a pipeline still open at the interpreter's exit waits for ever for threads that no longer exist.
     with (
-        contextlib.closing(stream(shards, decoder, batch_size=choice.batch_size, workers=choice.workers)) as batches,
+        contextlib.closing(stream(shards, decoder, batch_size=choice.batch_size, workers=workers)) as batches,
         contextlib.closing(choice.engine.prefetch(batches)) as prefetched,
     ):
         yield embed_batches(prefetched, choice.engine, cache, times)

@@ -15,7 +15,7 @@ class JobOptions:
         engine: A key of `ENGINES`, or `auto` for the fastest.
         device: `auto` (every GPU, else the CPU), `cpu`, `gpu`, or names such as `gpu:1`, with commas.
         batch_size: Images a batch; None for the fastest in a short trial.
-        workers: Threads that decode; None for as many as their share of the work needs.
+        workers: Images decoded at once; None for as many as their share of the work needs.
         accept_drift: Accept an engine or precision whose embeddings drift too far from the reference's.
         shard_size: Images in a new part.
         limit: Most images embedded in this run.

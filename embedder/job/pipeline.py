@@ -1,6 +1,7 @@
 """The input pipeline: read, decode and resize images into batches in threads, through all shards without a pause."""
 
 import collections
+import contextlib
 import dataclasses
 import hashlib
 import itertools
@@ -12,9 +13,11 @@ from typing import Any
 import numpy as np
 
 from frieze.core import ImageError, Rows
-from frieze.embedder.images.decode import MAX_PIXELS, decoded
-from frieze.embedder.images.decoding_tally import DecodingTally, Traits
-from frieze.embedder.images.resize import Pixels, fit_image
+from frieze.embedder.images.decode import MAX_PIXELS
+from frieze.embedder.images.decode_processes import DecodeProcesses, DecoderDiedError
+from frieze.embedder.images.decoding_tally import DecodingTally
+from frieze.embedder.images.prepare import BatchDecoder, ThreadDecoder
+from frieze.embedder.images.resize import Pixels
 from frieze.embedder.sources import Content, Source
 from frieze.features import BackboneSpec, Failure
 
@@ -55,6 +58,7 @@ class Batch:
         decode_s: Seconds a thread spent decoding and resizing.
         read_cpu_s: CPU seconds of reading.
         decode_cpu_s: CPU seconds of hashing, decoding and resizing.
+        other_cpu_s: Those of them that other processes used.
     """
 
     requested: BatchRows
@@ -68,6 +72,7 @@ class Batch:
     decode_s: float = 0.0
     read_cpu_s: float = 0.0
     decode_cpu_s: float = 0.0
+    other_cpu_s: float = 0.0
 
 
 class Decoder:
@@ -78,6 +83,7 @@ class Decoder:
         spec: Image size and fit.
         max_pixels: Largest width times height accepted.
         is_known: sha256 -> whether the bytes have an embedding already; these are not decoded.
+        processes: Where the images are decoded; None for the calling thread.
     """
 
     def __init__(
@@ -87,27 +93,59 @@ class Decoder:
         *,
         max_pixels: int = MAX_PIXELS,
         is_known: Callable[[bytes], bool] = lambda _: False,
+        processes: DecodeProcesses | None = None,
     ) -> None:
         self.source = source
         self._images = source.listing.images.select(["id", "uri", "size_bytes", "mtime_ns"])
         self._spec = spec
         self._max_pixels = max_pixels
         self._is_known = is_known
+        self._processes = processes
 
     def batch(self, requested: BatchRows, contents: Iterable[Content]) -> Batch:
         """Decode a batch from its images' bytes; unusable images are its failures."""
+        try:
+            return self._batch(requested, contents)
+        except DecoderDiedError:
+            kept = contents if isinstance(contents, list) else None
+            return self._batch(requested, self._without_deadly(requested, kept))
+
+    def _batch(self, requested: BatchRows, contents: Iterable[Content]) -> Batch:
         batch = Batch(requested)
-        usable: list[int] = []
         pixels = np.empty((len(requested.rows), *self._spec.image_size, 3), np.uint8)
-        for row, content in zip(requested.rows, _timed(contents, batch), strict=True):
-            try:
-                self._decode(content, batch, pixels)
+        decoding = _Decoding(batch, self._is_known)
+        with self._take(pixels) as images:
+            for content in _timed(contents, batch):
+                with decoding.timed():
+                    decoding.add(content, images)
+            with decoding.timed():
+                results = decoding.finish(images)
+        usable = list[int]()
+        for row, result in zip(requested.rows, results, strict=True):
+            if isinstance(result, ImageError):
+                batch.failures.append(self._failure(int(row), result))
+            else:
                 usable.append(row)
-            except ImageError as error:
-                batch.failures.append(self._failure(int(row), error))
+                batch.digests.append(result)
         batch.rows = np.array(usable, np.int64)
         batch.pixels = pixels[: len(batch.sizes)]
         return batch
+
+    def _take(self, pixels: Pixels) -> contextlib.AbstractContextManager[BatchDecoder]:
+        if self._processes is not None:
+            return self._processes.take(pixels)
+        return contextlib.nullcontext(ThreadDecoder(self._spec, self._max_pixels, pixels))
+
+    def _without_deadly(self, requested: BatchRows, kept: list[Content] | None) -> Iterator[Content]:
+        """Yield the contents of a batch again; those that end the process that decodes them are failures."""
+        for at, row in enumerate(requested.rows):
+            one = BatchRows(requested.shard, is_last=False, rows=requested.rows[at : at + 1])
+            (content,) = self.source.read(one.rows) if kept is None else kept[at : at + 1]
+            try:
+                self._batch(one, [content])
+                yield content
+            except DecoderDiedError:
+                yield ImageError("decode", "damaged", f"it ends the process that decodes it (row {row} of the listing)")
 
     def _failure(self, row: int, error: ImageError) -> Failure:
         (image,) = self._images.slice(row, 1).to_pylist()
@@ -121,20 +159,49 @@ class Decoder:
             image["mtime_ns"],
         )
 
-    def _decode(self, content: Content, batch: Batch, pixels: Pixels) -> None:
+
+class _Decoding:
+    """One batch while it is decoded: equal bytes are decoded once, and known ones not at all."""
+
+    def __init__(self, batch: Batch, is_known: Callable[[bytes], bool]) -> None:
+        self._batch = batch
+        self._is_known = is_known
+        self._images: list[bytes | ImageError] = []  # a digest, or why the bytes could not be read
+        self._decoded: dict[bytes, None] = {}
+
+    def add(self, content: Content, images: BatchDecoder) -> None:
         if isinstance(content, ImageError):
-            raise content
+            self._images.append(content)
+            return
+        digest = hashlib.sha256(content).digest()
+        self._images.append(digest)
+        if digest not in self._decoded and not self._is_known(digest):
+            self._decoded[digest] = None
+            images.add(content)
+
+    def finish(self, images: BatchDecoder) -> list[bytes | ImageError]:
+        """Return each image's digest, or why it is unusable."""
+        done = images.finish()
+        self._batch.decode_cpu_s += done.cpu_s
+        self._batch.other_cpu_s += done.cpu_s
+        failed = dict[bytes, ImageError]()
+        for digest, result in zip(self._decoded, done.results, strict=True):
+            if isinstance(result, ImageError):
+                failed[digest] = result
+            else:
+                self._batch.sizes[digest], traits = result
+                self._batch.tally.add(traits)
+        return [one if isinstance(one, ImageError) else failed.get(one, one) for one in self._images]
+
+    @contextlib.contextmanager
+    def timed(self) -> Iterator[None]:
+        """Count the block's seconds as decoding."""
         start, cpu = time.perf_counter(), time.thread_time()
         try:
-            digest = hashlib.sha256(content).digest()
-            if digest not in batch.sizes and not self._is_known(digest):
-                decoded_image = decode_and_fit(content, self._spec, max_pixels=self._max_pixels)
-                pixels[len(batch.sizes)], batch.sizes[digest], traits = decoded_image
-                batch.tally.add(traits)
-            batch.digests.append(digest)
+            yield
         finally:
-            batch.decode_s += time.perf_counter() - start
-            batch.decode_cpu_s += time.thread_time() - cpu
+            self._batch.decode_s += time.perf_counter() - start
+            self._batch.decode_cpu_s += time.thread_time() - cpu
 
 
 def _timed(contents: Iterable[Content], batch: Batch) -> Iterator[Content]:
@@ -148,28 +215,6 @@ def _timed(contents: Iterable[Content], batch: Batch) -> Iterator[Content]:
         if content is None:
             return
         yield content
-
-
-def decode_for(data: bytes, spec: BackboneSpec, *, max_pixels: int = MAX_PIXELS) -> tuple[Pixels, tuple[int, int]]:
-    """Decode and resize an image's bytes into the input of a backbone.
-
-    Returns:
-        uint8 [H, W, 3], and the image's width and height in pixels as displayed.
-
-    Raises:
-        ImageError: The bytes are not a usable image.
-    """
-    pixels, size, _ = decode_and_fit(data, spec, max_pixels=max_pixels)
-    return pixels, size
-
-
-def decode_and_fit(
-    data: bytes, spec: BackboneSpec, *, max_pixels: int = MAX_PIXELS
-) -> tuple[Pixels, tuple[int, int], Traits]:
-    """Decode as `decode_for` does, and return the traits of the image too."""
-    with decoded(data, side_px=max(spec.image_size), max_pixels=max_pixels, decoding=spec.decoding) as image:
-        pixels = fit_image(image.image, fit=spec.fit, image_size=spec.image_size)
-        return pixels, image.size, image.traits
 
 
 def stream(shards: Sequence[Rows], decoder: Decoder, *, batch_size: int, workers: int) -> Generator[Batch, None, None]:

@@ -40,6 +40,7 @@ def to_document(run: Run, stats: RunStats, pixels: dict[str, str | None]) -> dic
         "dim": manifest.spec.dim,
         "backbone": manifest.spec.name,
         "engine": manifest.engine,
+        "decode_processes": bool(manifest.tuning.get("decode_processes")),
         "batch_size": manifest.tuning.get("batch_size"),
         "precision": manifest.spec.precision,
         "pixels": manifest.spec.pixels,

@@ -18,7 +18,7 @@ from frieze.embedder.images.decoding_tally import DecodingTally
 from frieze.embedder.images.unsupported_formats import are_readable_now
 from frieze.embedder.job.calibration_sample import CalibrationSample
 from frieze.embedder.job.dedup import EmbeddingCache
-from frieze.embedder.job.inference import EmbeddedBatch, embed_rows
+from frieze.embedder.job.inference import EmbeddedBatch, embed_rows, open_pool
 from frieze.embedder.job.options import JobOptions
 from frieze.embedder.job.renames import find_renamed
 from frieze.embedder.job.select_engine import choose_engine
@@ -193,13 +193,14 @@ class Run:
         self.progress(0, self.plan.n_pending)
         shards = [shard for shard in self.plan.shards if len(shard.rows)]
         rows = [shard.rows for shard in shards]
-        max_pixels = self.options.limits.max_pixels
-        sample = CalibrationSample(self.source, np.concatenate(rows), backbone.spec, max_pixels)
+        limits = self.options.limits
+        sample = CalibrationSample(self.source, np.concatenate(rows), backbone.spec, limits.max_pixels)
         choice = choose_engine(backbone, self.options, sample, self.writer.manifest)
         self.writer.update(engine=choice.engine.name, tuning=choice.tuning, spec=choice.spec)
         stats, core_times = RunStats(first_read_at=time.perf_counter()), read_core_times()
         with (
-            embed_rows(rows, self.source, choice, self.cache, stats.times, max_pixels=max_pixels) as batches,
+            open_pool(choice, limits) as pool,
+            embed_rows(rows, self.source, choice, self.cache, stats.times, pool) as batches,
             ShardWriter(self.writer, self.comparison, shards, self.cache) as shard_writer,
         ):
             n_done = 0

@@ -18,6 +18,7 @@ from frieze.embedder.engines.benchmark import Trial, images_per_call, measure_ra
 from frieze.embedder.engines.keep_graph import keep_graph
 from frieze.embedder.images.resize import Pixels
 from frieze.embedder.job.calibration_sample import CalibrationSample
+from frieze.embedder.job.decode_parallelism import needs_processes
 from frieze.embedder.job.options import JobOptions
 from frieze.features import BackboneSpec, Manifest
 
@@ -41,7 +42,8 @@ class EngineChoice:
     Attributes:
         engine: The engine, warm.
         batch_size: Images that are decoded in one call and submitted at once.
-        workers: Threads that decode.
+        workers: Images that are decoded at once.
+        processes: Processes that decode them; 0 for threads of this process.
         tuning: What features.json keeps, so that the next run needs no trials; empty where nothing was tried.
         spec: The backbone's, with the measured drift.
     """
@@ -49,6 +51,7 @@ class EngineChoice:
     engine: Engine
     batch_size: int
     workers: int
+    processes: int
     tuning: dict[str, Any]
     spec: BackboneSpec
 
@@ -155,6 +158,7 @@ def _is_valid(tuning: dict[str, Any], names: Sequence[str]) -> bool:
         and all(isinstance(number, int) and number > 0 for number in numbers)
         and (streams is None or (isinstance(streams, int) and streams > 0))
         and isinstance(has_float32_stem, bool)
+        and isinstance(tuning.get("decode_processes", False), bool)
     )
 
 
@@ -177,8 +181,9 @@ def _to_choice(
     engine: Engine, options: JobOptions, pipeline: dict[str, Any], tuning: dict[str, Any], spec: BackboneSpec
 ) -> EngineChoice:
     """Return the choice; options that are given overrule the measured ones."""
-    batch_size = options.batch_size or pipeline["decode_batch"]
-    return EngineChoice(engine, batch_size, options.workers or pipeline["workers"], tuning, spec)
+    batch_size, workers = options.batch_size or pipeline["decode_batch"], options.workers or pipeline["workers"]
+    processes = workers if pipeline.get("decode_processes") else 0
+    return EngineChoice(engine, batch_size, workers, processes, tuning, spec)
 
 
 def _check_is_lower(embeddings: Floats, reference: Floats, trial: Trial) -> None:
@@ -214,7 +219,7 @@ class _Trials:
                 problem = problem or error
                 continue
             timed = self._timed(trial, engine)
-            pipeline = {"decode_batch": self._decode_batch(engine), "workers": self._workers(timed)}
+            pipeline = self._pipeline(engine, timed)
             tuning = {"asked": conditions, **timed.to_json(), **pipeline, "tried": tried | timed.timings}
             spec = dataclasses.replace(self.backbone.spec, drift=drift)
             return _to_choice(engine, self.options, pipeline, tuning if conditions else self.stored.tuning, spec)
@@ -260,6 +265,11 @@ class _Trials:
             )
         return self.references[len(pixels)]
 
+    def _pipeline(self, engine: Engine, timed: Trial) -> dict[str, Any]:
+        workers = self._workers(timed)
+        is_shared = self.sample.is_full and needs_processes(self.sample, self.options.workers or workers)
+        return {"decode_batch": self._decode_batch(engine), "workers": workers, "decode_processes": is_shared}
+
     def _decode_batch(self, engine: Engine) -> int:
         """Return how many images to decode in one call: many if decoding is fast, few if cores would end up idle."""
         if self.sample.is_full:
@@ -269,7 +279,7 @@ class _Trials:
         return min(images_per_call(engine), max(_CALL_MULTIPLE, most // _CALL_MULTIPLE * _CALL_MULTIPLE))
 
     def _workers(self, trial: Trial) -> int:
-        """Return how many threads decode: the share of the cores that decoding needs beside the network."""
+        """Return how many images are decoded at once: the share of the cores that decoding needs beside the network."""
         cores, rate = count_cores(), trial.images_per_second
         if rate is None or are_gpus(trial.settings.devices):
             return cores

@@ -10,8 +10,8 @@ from frieze.core import Floats, ImageError, InputError, Rows, count_cores
 from frieze.embedder.backbones import Backbone
 from frieze.embedder.images.decode import MAX_BYTES, MAX_PIXELS
 from frieze.embedder.images.decoding_tally import DecodingTally, describe_tally
+from frieze.embedder.images.prepare import decode_for, prepare
 from frieze.embedder.images.resize import Pixels
-from frieze.embedder.job.pipeline import decode_and_fit, decode_for
 from frieze.embedder.job.select_engine import default_engine
 from frieze.embedder.sources import encode
 from frieze.embedder.sources.open import read_image
@@ -42,7 +42,7 @@ def embed_images(
     pixels, tally = [], DecodingTally()
     for name, image in zip(names or map(str, images), images, strict=True):
         try:
-            resized, _, traits = decode_and_fit(encode(image, MAX_BYTES), backbone.spec)
+            resized, _, traits = prepare(encode(image, MAX_BYTES), backbone.spec)
             pixels.append(resized)
             tally.add(traits)
         except ImageError as error:

@@ -14,7 +14,7 @@ from frieze.embedder.backbones.open import reopen_backbone
 from frieze.embedder.engines.accuracy import LEAST_COSINE
 from frieze.embedder.engines.base import Engine
 from frieze.embedder.images.decode import MAX_BYTES, Limits
-from frieze.embedder.job.pipeline import decode_for
+from frieze.embedder.images.prepare import decode_for
 from frieze.embedder.job.select_engine import default_engine
 from frieze.embedder.sources.open import read_image
 from frieze.features import BackboneSpec, Features

@@ -43,6 +43,7 @@ class StageTimes:
         self.waited = Seconds()
         self.cpu = Seconds()
         self._started = time.process_time()
+        self._others_s = 0.0
 
     def timed(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """Pass batches on; split the wait for each between reading and decoding as its threads' time was split."""
@@ -54,6 +55,7 @@ class StageTimes:
             self.waited.decode += waited * (1 - share)
             self.cpu.read += batch.read_cpu_s
             self.cpu.decode += batch.decode_cpu_s
+            self._others_s += batch.other_cpu_s
             yield batch
             start = time.perf_counter()
 
@@ -79,7 +81,7 @@ class StageTimes:
     def end(self, *, write_cpu_s: float) -> None:
         """Complete the CPU seconds, once nothing is in flight."""
         self.cpu.write = write_cpu_s
-        others = self.cpu.read + self.cpu.decode + self.cpu.write
+        others = self.cpu.read + self.cpu.decode + self.cpu.write - self._others_s
         self.cpu.infer = max(0.0, time.process_time() - self._started - others)
 
 

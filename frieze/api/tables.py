@@ -76,7 +76,7 @@ def embed(
         accept_drift: Accept an engine or precision that changes the embeddings too much.
         device: `auto` (every GPU, else the CPU), `cpu`, `gpu`, or names such as `gpu:1`, comma-separated.
         batch_size: Images per batch; None for the fastest, measured in a short trial.
-        workers: Threads that decode; None to choose by their measured share of the work.
+        workers: Images decoded at once; None to choose by their measured share of the work.
         labels: `folder` (default: the parent folder's name, or the labels of a manifest), `none`, or a file with ids
             and labels.
         image: Column that holds an image's path or bytes; a usual name by default.

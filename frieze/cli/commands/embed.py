@@ -34,7 +34,7 @@ _PRECISIONS = ("float32", "bfloat16", "float16")
 )
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|gpu|NAME,...", help="Where it runs.")
 @click.option("--batch-size", type=options.Size(), default="auto", show_default=True, help="Images per batch.")
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Threads that decode.  [default: measured]")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Images decoded at once.  [default: measured]")
 @click.option("--labels", metavar="folder|none|FILE", help="Where labels come from.  [default: folder]")
 @click.option("--image", metavar="COLUMN", help="Column of paths or bytes in a manifest.  [default: a usual name]")
 @click.option(

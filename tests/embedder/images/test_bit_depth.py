@@ -9,7 +9,7 @@ from PIL import Image
 from frieze.core import ImageError
 from frieze.embedder.images.decode import STRETCH, VERSION, decoded
 from frieze.embedder.images.decoding_tally import DecodingTally, Traits, describe_tally
-from frieze.embedder.job.pipeline import decode_for
+from frieze.embedder.images.prepare import decode_for
 from frieze.features import BackboneSpec
 
 GREY = np.linspace(0, 255, 64 * 48).reshape(48, 64).round().astype(np.uint16)

@@ -67,7 +67,7 @@ class MeansEngine:
 
 def choose(*_):
     """Stand in for the choice of an engine."""
-    return EngineChoice(MeansEngine(), batch_size=2, workers=1, tuning={}, spec=SPEC)
+    return EngineChoice(MeansEngine(), batch_size=2, workers=1, processes=0, tuning={}, spec=SPEC)
 
 
 def plain_stream(shards, decoder, *, batch_size, **_):

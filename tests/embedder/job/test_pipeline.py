@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import hashlib
 import threading
@@ -6,7 +7,9 @@ import numpy as np
 import pytest
 
 from frieze.embedder import SourceOptions, decode, open_source
-from frieze.embedder.job.pipeline import Batch, BatchRows, Decoder, decode_for, stream
+from frieze.embedder.images.decode_processes import DecoderDiedError
+from frieze.embedder.images.prepare import ThreadDecoder, decode_for
+from frieze.embedder.job.pipeline import Batch, BatchRows, Decoder, stream
 from frieze.embedder.sources import Source
 from frieze.embedder.sources.base import Listing
 from frieze.features import LISTING
@@ -95,6 +98,37 @@ def test_known_bytes_are_not_decoded(decoder, folder):
     batch = decoder(0, 1, is_known=lambda digest: digest == known)
     assert (batch.rows.tolist(), batch.digests[1], len(batch.pixels)) == ([0, 1], known, 1)
     assert list(batch.sizes) == batch.digests[:1]
+
+
+class Deadly:
+    """Processes that die of an image whose bytes contain a word."""
+
+    def __init__(self, spec, word):
+        self.spec, self.word, self.n_died = spec, word, 0
+
+    @contextlib.contextmanager
+    def take(self, pixels):
+        """Decode in a thread, and die in place of a process."""
+        decoder = ThreadDecoder(self.spec, 1_000_000, pixels)
+
+        def add(data):
+            if self.word in data:
+                self.n_died += 1
+                raise DecoderDiedError("died")
+            ThreadDecoder.add(decoder, data)
+
+        decoder.add = add
+        yield decoder
+
+
+def test_an_image_that_ends_its_process_is_a_failure(decoder, folder, tiny, opened):
+    """The images beside it are decoded; the failure says which image it was."""
+    (folder / "b.jpg").write_bytes((folder / "b.jpg").read_bytes() + b"deadly")
+    processes = Deadly(opened(str(tiny)).spec, b"deadly")
+    batch = decoder(0, 1, 3, processes=processes)
+    assert (batch.rows.tolist(), processes.n_died, len(batch.pixels)) == ([0, 3], 2, 2)
+    ((name, reason),) = [(one.id, one.reason) for one in batch.failures]
+    assert (name, reason) == ("b.jpg", "damaged")
 
 
 def test_all_failed(decoder):

@@ -30,9 +30,13 @@ ALL_DRIFT = dict.fromkeys(
 @pytest.fixture
 def machine(monkeypatch, tf):
     """`machine(noise={})`: fake engines with noise in some precisions; returns a record of those made and tried."""
-    record = types.SimpleNamespace(made=[], tried=0)
+    record = types.SimpleNamespace(made=[], tried=0, measured=[])
 
-    def set_up(noise=None, cores=2):
+    def set_up(noise=None, cores=2, *, has_processes=False):
+        def needs_processes(_sample, workers):
+            record.measured.append(workers)
+            return has_processes
+
         def make(name):
             def engine(backbone, settings):
                 record.made.append((name, settings.precision, settings.batch_size, settings.streams))
@@ -64,6 +68,7 @@ def machine(monkeypatch, tf):
         monkeypatch.setattr("frieze.embedder.engines.benchmark.ENGINES", kinds)
         monkeypatch.setattr(select_engine, "try_engines", try_engines)
         monkeypatch.setattr(select_engine, "count_cores", lambda: cores)
+        monkeypatch.setattr(select_engine, "needs_processes", needs_processes)
         return record
 
     return set_up
@@ -299,6 +304,22 @@ def test_explicit_workers(machine):
     """An explicit number of workers is used."""
     machine()
     assert choose(workers=5).workers == 5
+
+
+@pytest.mark.parametrize(("options", "workers"), [({}, 1), ({"workers": 9}, 9)])
+def test_processes_decode(options, workers, machine):
+    """Where threads would wait for each other, as many processes decode; the next run knows without measuring."""
+    record = machine(has_processes=True)
+    choice = choose(**options)
+    second = choose(stored=choice.tuning, **options)
+    assert (choice.processes, second.processes, record.measured) == (workers, workers, [workers])
+    assert choice.tuning["decode_processes"] is True
+
+
+def test_threads_decode(machine):
+    """Without need, threads decode; a small run does not even measure."""
+    record = machine()
+    assert (choose().processes, choose(24).processes, record.measured) == (0, 0, [1])
 
 
 def test_reference_keeps_the_drift(machine):

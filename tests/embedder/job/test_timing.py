@@ -1,10 +1,11 @@
 import contextlib
-import types
 
+import numpy as np
 import pytest
 
 from frieze.core import CoreTimes
 from frieze.embedder.job import timing
+from frieze.embedder.job.pipeline import Batch, BatchRows
 from frieze.embedder.job.timing import NAMES, Load, Seconds, StageTimes, explain, measure_load
 
 IDLE, FULL = Load(others=0.1, idle=0.5), Load(others=0.55, idle=0.05)
@@ -94,9 +95,9 @@ def clock(monkeypatch):
     return advance
 
 
-def batch(read_s=0.0, decode_s=0.0, read_cpu_s=0.0, decode_cpu_s=0.0):
+def batch(**seconds):
     """Make a batch that took so long."""
-    return types.SimpleNamespace(read_s=read_s, decode_s=decode_s, read_cpu_s=read_cpu_s, decode_cpu_s=decode_cpu_s)
+    return Batch(BatchRows(0, is_last=False, rows=np.arange(1)), **seconds)
 
 
 def test_waiting(clock):
@@ -133,6 +134,15 @@ def test_cpu(clock):
     clock(10, cpu=15)
     times.end(write_cpu_s=0.5)
     assert times.cpu.to_json() == {"read": 1.0, "decode": 6.0, "infer": 7.5, "write": 0.5}
+
+
+def test_cpu_of_other_processes(clock):
+    """What other processes decoded is decoding, and not taken from what this one had for `infer`."""
+    times = StageTimes()
+    list(times.timed(iter([batch(decode_cpu_s=9, other_cpu_s=8)])))
+    clock(10, cpu=5)
+    times.end(write_cpu_s=0.5)
+    assert times.cpu.to_json() == {"read": 0.0, "decode": 9.0, "infer": 3.5, "write": 0.5}
 
 
 def test_no_seconds(clock):

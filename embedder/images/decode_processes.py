@@ -1,0 +1,175 @@
+"""Decodes images in processes of their own, into memory that they share with this one.
+
+For machines whose many cores one Python can't keep busy with decoding, however little of it holds its lock.
+"""
+
+import contextlib
+import mmap
+import multiprocessing
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from typing import IO, NamedTuple
+
+import numpy as np
+
+from frieze.core import ImageError, InputError
+from frieze.embedder.images.decode import Limits
+from frieze.embedder.images.decode_memory import DECODE_MEMORY
+from frieze.embedder.images.prepare import BatchDecoder, BatchResult, ThreadDecoder
+from frieze.embedder.images.resize import Pixels
+from frieze.features import BackboneSpec
+
+_IMAGE, _END = b"i", b""
+"""What is sent before the bytes of an image, and after the last of a batch."""
+
+
+class DecoderDiedError(InputError):
+    """A process ended while it decoded."""
+
+
+class _Task(NamedTuple):
+    """What a process is told once.
+
+    Attributes:
+        spec: Image size, fit and version of decoding.
+        limits: Which images are refused.
+        batch_size: Images that its memory holds.
+        n_processes: With how many it shares the machine's memory.
+    """
+
+    spec: BackboneSpec
+    limits: Limits
+    batch_size: int
+    n_processes: int
+
+
+class _Process:
+    """One process, and the memory into which it decodes."""
+
+    def __init__(self, task: _Task) -> None:
+        self._shape = task.batch_size, *task.spec.image_size, 3
+        n_bytes = int(np.prod(self._shape))
+        self._connection, theirs = multiprocessing.Pipe()
+        with theirs, _open_memory(n_bytes) as memory:
+            self._memory = mmap.mmap(memory.fileno(), n_bytes)
+            self._child = _start((theirs.fileno(), memory.fileno()))
+        self.pixels: Pixels
+        with _translate_death():
+            self._connection.send(task)
+
+    def add(self, data: bytes) -> None:
+        with _translate_death():
+            self._connection.send_bytes(_IMAGE)
+            self._connection.send_bytes(data)
+
+    def finish(self) -> BatchResult:
+        with _translate_death():
+            self._connection.send_bytes(_END)
+            done: BatchResult = self._connection.recv()
+        n_decoded = sum(not isinstance(result, ImageError) for result in done.results)
+        self.pixels[:n_decoded] = np.frombuffer(self._memory, np.uint8).reshape(self._shape)[:n_decoded]
+        return done
+
+    def close(self) -> None:
+        self._connection.close()
+        self._child.terminate()
+        self._child.wait()
+
+
+def _open_memory(n_bytes: int) -> IO[bytes]:
+    in_memory = hasattr(os, "memfd_create")  # on Linux
+    memory = os.fdopen(os.memfd_create("frieze"), "w+b") if in_memory else tempfile.TemporaryFile()  # noqa: SIM115
+    memory.truncate(n_bytes)
+    return memory
+
+
+def _start(descriptors: tuple[int, int]) -> "subprocess.Popen[bytes]":
+    """Start a process that is no child of `multiprocessing`: it does not import the user's main module again."""
+    main = f"from {__name__} import {decode_for_other.__name__} as main; main()"
+    command = [sys.executable, "-P", "-c", main, *map(str, descriptors)]
+    variables = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.Popen(command, pass_fds=descriptors, stdin=subprocess.DEVNULL, env=variables)  # noqa: S603
+
+
+@contextlib.contextmanager
+def _translate_death() -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, BrokenPipeError, ConnectionResetError) as error:
+        raise DecoderDiedError(
+            "A process that decodes images was ended, perhaps for lack of memory.",
+            hint="Run the same again: it goes on where this run stopped; fewer `workers` take less memory.",
+        ) from error
+
+
+class DecodeProcesses:
+    """A pool of processes that decode; each thread of the pipeline takes one for a batch.
+
+    Args:
+        n_processes: How many.
+        spec: Image size, fit and version of decoding.
+        limits: Which images are refused.
+        batch_size: Most images of a batch.
+    """
+
+    def __init__(self, n_processes: int, spec: BackboneSpec, limits: Limits, batch_size: int) -> None:
+        self._task = _Task(spec, limits, batch_size, n_processes)
+        self._n_processes = n_processes
+        self._idle = queue.SimpleQueue[_Process]()
+        for _ in range(n_processes):
+            self._idle.put(_Process(self._task))
+
+    @contextlib.contextmanager
+    def take(self, pixels: Pixels) -> Iterator[BatchDecoder]:
+        """Wait for an idle process, and hold it while the block runs.
+
+        Args:
+            pixels: uint8 [n, H, W, 3], where the images go.
+
+        Raises:
+            DecoderDiedError: It ended meanwhile; another takes its place.
+        """
+        process = self._idle.get()
+        process.pixels = pixels
+        try:
+            yield process
+        except BaseException:
+            process.close()  # it may be in the midst of a batch
+            process = _Process(self._task)
+            raise
+        finally:
+            self._idle.put(process)
+
+    def close(self) -> None:
+        """End the processes; no batch may be in flight."""
+        for _ in range(self._n_processes):
+            self._idle.get().close()
+
+
+def decode_for_other() -> None:
+    """Decode batch after batch until the other process closes the connection."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
+    connection, memory = Connection(int(sys.argv[1])), int(sys.argv[2])
+    try:
+        task: _Task = connection.recv()
+        DECODE_MEMORY.n_processes = task.n_processes
+        pixels = np.frombuffer(mmap.mmap(memory, 0), np.uint8).reshape(task.batch_size, *task.spec.image_size, 3)
+        with task.limits.hold():
+            while True:
+                connection.send(_decode_batch(connection, task, pixels))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        os._exit(0)
+
+
+def _decode_batch(connection: Connection, task: _Task, pixels: Pixels) -> BatchResult:
+    decoder, cpu = ThreadDecoder(task.spec, task.limits.max_pixels, pixels), time.process_time()
+    while connection.recv_bytes() != _END:
+        decoder.add(connection.recv_bytes())
+    return BatchResult(decoder.finish().results, time.process_time() - cpu)

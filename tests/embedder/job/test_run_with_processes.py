@@ -1,0 +1,63 @@
+"""A run whose images are decoded by processes: a run with threads is the judge."""
+
+import dataclasses
+import os
+import signal
+
+import pyarrow.parquet as pq
+import pytest
+
+from frieze.embedder.job import run
+from frieze.features import open_features, read_failures
+
+
+@pytest.fixture
+def in_processes(monkeypatch):
+    """Let two processes decode, as on a machine of many cores."""
+    choose = run.choose_engine
+
+    def choose_processes(*args):
+        return dataclasses.replace(choose(*args), processes=2)
+
+    monkeypatch.setattr(run, "choose_engine", choose_processes)
+
+
+def rows_of(out):
+    """Return a table's rows as plain values, and its failures."""
+    failures = [(one["id"], one["reason"], one["message"]) for one in read_failures(out).to_pylist()]
+    return [row for part in sorted(out.glob("parts/*")) for row in pq.read_table(part).to_pylist()], failures
+
+
+@pytest.fixture
+def messy(folder):
+    """Ten photographs, of which one is truncated, one empty, and two are equal."""
+    (folder / "c.jpg").write_bytes((folder / "c.jpg").read_bytes()[:400])
+    (folder / "e.jpg").write_bytes(b"")
+    (folder / "h.jpg").write_bytes((folder / "a.jpg").read_bytes())
+    return folder
+
+
+def test_same_table(messy, embed, tmp_path, request):
+    """Rows, vectors and failures are those of a run with threads, bit for bit."""
+    expected = embed(messy, tmp_path / "threads.features")
+    request.getfixturevalue("in_processes")
+    actual = embed(messy, tmp_path / "processes.features")
+    assert actual["embedded"] == expected["embedded"] == 7
+    assert actual["failures"] == expected["failures"]
+    assert rows_of(tmp_path / "processes.features") == rows_of(tmp_path / "threads.features")
+    assert actual["cpu_seconds"]["decode"] > 0
+
+
+def test_interrupted(messy, embed, out, in_processes):
+    """Ctrl-C ends the run and its processes; what was embedded stays, and the next run goes on."""
+    interrupt = iter([None, None, *[os.kill] * 20])
+
+    def progress(n_done, _):
+        if n_done and (kill := next(interrupt)):
+            kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        embed(messy, out, progress=progress)
+    n_stored = len(open_features(out))
+    assert 0 < n_stored < 8
+    assert embed(messy, out)["rows"] == 8
