@@ -32,9 +32,9 @@ def check_kind(path: TablePath, expected: str) -> None:
         raise InputError(f"There is no {path}.", hint=f"Make {_ARTICLES[expected]} with: {_COMMANDS[expected]}")
     kind = folder_kind(path)
     if kind != expected:
-        found = "holds nothing of ours" if kind is None else f"is {_ARTICLES[kind]}"
+        actual = "holds nothing of ours" if kind is None else f"is {_ARTICLES[kind]}"
         raise InputError(
-            f"{path} {found}; expected {_ARTICLES[expected]}.",
+            f"{path} {actual}; expected {_ARTICLES[expected]}.",
             hint=f"Check the order of the arguments, or make one with: {_COMMANDS[expected]}",
         )
 

@@ -248,20 +248,20 @@ def predict(
         source=frieze.embedder.SourceOptions(labels="none"), ray=ray, cpus_per_worker=cpus_per_worker
     )
     with scratch_folder(out_path) as folder:
-        image_info = _embed_for(head, source, folder, options, again=f"frieze predict {head} FEATURES --out {out}")
+        image_info = _embed_for(head, source, folder, options, command=f"frieze predict {head} FEATURES --out {out}")
         table = open_table(folder)
         document = frieze.classifiers.predict_features(head_path, table, out_path, scores=scores, force=force)
         return document | image_info | {"failures": list_failures(folder)}
 
 
-def _embed_for(head: str | Path, source: Any, folder: Path, options: "JobOptions", *, again: str) -> dict[str, Any]:
+def _embed_for(head: str | Path, source: Any, folder: Path, options: "JobOptions", *, command: str) -> dict[str, Any]:
     """Embed images with a head's backbone, and return the fields that describe them."""
     import frieze.classifiers
     import frieze.embedder
 
     spec = frieze.classifiers.open_head(to_local_path(head)).spec
     stored.check_can_embed(
-        spec, where=str(head), hint=f"Import their vectors together with the old ones, train again, then: {again}"
+        spec, where=str(head), hint=f"Import their vectors together with the old ones, train again, then: {command}"
     )
     with terminal.progress("Embedding", "images") as step:
         embedded = frieze.embedder.embed_source(

@@ -91,9 +91,9 @@ def test_gamma_is_of_the_mean_squared_distance():
     """One over gamma is the mean squared distance of two rows, a row of weight 2 standing for two."""
     rows = draw_shells(50)[0]
     weights = 1 + (np.arange(50) % 3 == 0)
-    for own in (None, weights):
-        all_rows = np.repeat(rows, 1 if own is None else own, axis=0)
-        assert find_gamma(rows, own) == pytest.approx(1 / (pairwise_distances(all_rows) ** 2).mean(), rel=1e-4)
+    for repeats in (None, weights):
+        all_rows = np.repeat(rows, 1 if repeats is None else repeats, axis=0)
+        assert find_gamma(rows, repeats) == pytest.approx(1 / (pairwise_distances(all_rows) ** 2).mean(), rel=1e-4)
 
 
 @pytest.mark.parametrize("most", [100, 1000])

@@ -210,7 +210,7 @@ def test_no_room(pool, embed, gallery, out, monkeypatch, caplog):
     monkeypatch.setattr("frieze.embedder.cluster.driver._PATIENCE_S", 0.0)
     pool.shortage = "2 CPUs of the cluster: 0 are free"
     replies, n_calls = pool.replies, iter(range(100))
-    monkeypatch.setattr(pool, "replies", lambda self, **words: replies(self, **words) if next(n_calls) > 5 else ())
+    monkeypatch.setattr(pool, "replies", lambda self, **options: replies(self, **options) if next(n_calls) > 5 else ())
     document = embed(gallery, out, ray="auto")
     assert document["rows"] == 24
     (note,) = document["cluster_notes"]
@@ -258,8 +258,8 @@ def break_disks(pool, monkeypatch):
             bad.extend(worker.actor for worker in started if worker.slot.cores.start < n_bad)
             return started
 
-        def embed(self, *words):
-            return _fail_to_read(self, *words, embed=original) if self in bad else original(self, *words)
+        def embed(self, *args):
+            return _fail_to_read(self, *args, embed=original) if self in bad else original(self, *args)
 
         monkeypatch.setattr(pool, "node_of", staticmethod(str))
         monkeypatch.setattr(pool, "start_workers", start_and_note)

@@ -36,7 +36,7 @@ def local(photos, embed, tmp_path_factory):
 
 
 def table_of(out):
-    """Give id -> embedding, sorted."""
+    """Return id -> embedding, sorted."""
     features = open_features(out)
     return dict(sorted(zip(features.ids, features.embeddings(), strict=True)))
 
@@ -116,8 +116,8 @@ def test_a_disk_of_one_machine(cluster, photos, local, embed, out, monkeypatch):
 
     opened, bad = frieze.embedder.embed.open_source, next(iter(cluster.worker_nodes)).node_id
 
-    def failing_there(*words):
-        source = opened(*words)
+    def failing_there(*args):
+        source = opened(*args)
 
         def read(rows):
             import ray
@@ -147,8 +147,8 @@ def test_poison_image(cluster, photos, local, embed, out, monkeypatch):
 
     opened = frieze.embedder.embed.open_source
 
-    def poison(*words):
-        source = opened(*words)
+    def poison(*args):
+        source = opened(*args)
 
         def read(rows):
             import os

@@ -32,9 +32,9 @@ def test_straggler_is_copied():
     slow = next(iter(scheduler.take("a")))
     other = next(iter(scheduler.take("b")))
     assert scheduler.finish("b", other)
-    (again,) = scheduler.take("b")
-    assert again is slow
-    assert scheduler.finish("b", again)
+    (copied,) = scheduler.take("b")
+    assert copied is slow
+    assert scheduler.finish("b", copied)
     assert not scheduler.finish("a", slow)
     assert not scheduler
 

@@ -149,8 +149,8 @@ def test_an_empty_text_restores_the_default(source, tmp_path, run):
     typed = [word for name in OTHERWISE for word in (f"--{name.replace('_', '-')}", "")]
     document = json.loads(run("embed", source, "--out", tmp_path / "t", *typed, "--dry-run", "--json").stdout)
     assert {name: one["before"] for name, one in document["changed"].items()} == OTHERWISE
-    again = frieze.embed(source, out=tmp_path / "t", **dict.fromkeys(OTHERWISE, ""), dry_run=True)
-    assert again["changed"] == document["changed"]
+    rerun = frieze.embed(source, out=tmp_path / "t", **dict.fromkeys(OTHERWISE, ""), dry_run=True)
+    assert rerun["changed"] == document["changed"]
 
 
 def test_every_remembered_option_takes_an_empty_text():

@@ -37,7 +37,7 @@ def train(folder, tmp_path):
     )
 
 
-ASKED = {
+OPTIONS = {
     "head": "prototype",
     "group": "day",
     "test_size": 0.25,
@@ -50,18 +50,18 @@ ASKED = {
 
 def test_all_is_remembered(train, folder):
     """A rerun without options makes the same head again, and reports the recalled options."""
-    options = ASKED | {"labels": str(folder / "l.csv"), "label": "kind"}
+    options = OPTIONS | {"labels": str(folder / "l.csv"), "label": "kind"}
     first = train(**options)
-    again = train()
-    assert (again["remembered"], again["changed"]) == (options, {})
+    rerun = train()
+    assert (rerun["remembered"], rerun["changed"]) == (options, {})
     same = ("head", "classes", "n_train", "n_test", "accuracy", "abstain", "shots", "naive_accuracy", "labels")
-    assert [again[name] for name in same] == [first[name] for name in same]
+    assert [rerun[name] for name in same] == [first[name] for name in same]
     assert first["remembered"] == {}
 
 
 def test_changes_are_reported(train, folder, tmp_path, run):
     """A changed option is reported in one line, with its former value; the rest stays."""
-    train(**ASKED)
+    train(**OPTIONS)
     line = ("train", folder / "a.features", "--out", tmp_path / "head", "--force", "--seed", 0, "--shots", "", "--json")
     result = run(*line, "--no-balanced", "--abstain", "")
     document = json.loads(result.stdout)
