@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from sklearn.kernel_approximation import Nystroem
 from sklearn.metrics import pairwise_distances
+from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
@@ -106,6 +107,15 @@ def test_equal_rows_are_fitted(monkeypatch, most):
     for rows in (np.zeros(200, int), np.arange(200) // 2):
         head = fit(embeddings[rows], np.resize(labels, 200))
         assert np.isfinite(head.probabilities(embeddings)).all()
+
+
+@pytest.mark.parametrize("gamma", [0.05, None])
+def test_equal_rows_do_not_amplify_rounding(gamma):
+    """A basis of rows that are each there twice, in float32, has the inner products of the kernel."""
+    rows = np.repeat(draw_shells(100)[0], 2, axis=0)
+    gamma = gamma or find_gamma(rows)
+    mapped = kernel_head._mapped(rows, kernel_head._basis(rows, gamma, 0))
+    assert mapped @ mapped.T == pytest.approx(rbf_kernel(rows, gamma=gamma), abs=1e-4)
 
 
 def test_weights_count_rows():

@@ -129,10 +129,11 @@ def test_raw_alone():
         decode(write([page(bytes(FULL[0] * FULL[1]), t262=CFA, t277=1)]), side_px=32)
 
 
-def test_raw_with_its_full_jpeg(full, small):
-    """The JPEG of the sensor's size that a camera puts in its raw file is the picture, turned as the file says."""
+@pytest.mark.parametrize("compression", [6, 7])
+def test_raw_with_its_full_jpeg(full, small, compression):
+    """A JPEG of the sensor's size in a raw file is the picture, turned as the file says; no tag needs its size."""
     sensor = page(bytes(FULL[0] * FULL[1]), t254=0, t262=CFA, t277=1)
-    developed = page(jpeg(full), t254=1, t259=6, t262=6)
+    developed = page(jpeg(full), t254=1, t256=0, t257=0, t259=compression, t262=6)
     thumbnail = page(small, t254=1, t274=3)
     data = write([thumbnail, developed], below=[sensor])
     image, size = decode(data, side_px=32)
