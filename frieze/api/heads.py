@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from frieze import core, terminal
 from frieze import features as stored
+from frieze.api.duplicate_groups import split_by_group
 from frieze.api.folder_kinds import check_kind, folder_kind, list_failures
 from frieze.api.label_source import open_labelled, open_labelled_as
 from frieze.api.paths import open_table, scratch_folder, to_local_or_bucket_path, to_local_path
-from frieze.api.remembered_training import TrainOptions, resolve_train_options
-from frieze.api.split_options import split_by_group
+from frieze.api.remembered_options import TrainOptions, resolve_train_options
 from frieze.reports.html import PAGE_NAME, head_page
 
 if TYPE_CHECKING:

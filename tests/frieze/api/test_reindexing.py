@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import frieze
-from frieze.api.remembered_indexing import DEFAULTS
+from frieze.api.remembered_options import INDEX_DEFAULTS
 from frieze.indexing import open_index
 
 OPTIONS = {"metric": "l2", "recall": 0.9, "kind": "hnsw", "max_memory": "500MB"}
@@ -55,7 +55,7 @@ def test_an_empty_text_restores_the_default(table, tmp_path):
     """Every option goes back to its default by an empty text."""
     frieze.index(table, out=tmp_path / "i", **OPTIONS)
     frieze.index(table, out=tmp_path / "i", **dict.fromkeys(OPTIONS, ""))
-    assert stored_options(tmp_path / "i") == DEFAULTS
+    assert stored_options(tmp_path / "i") == INDEX_DEFAULTS
 
 
 def test_another_tables_index_is_ignored(table, tmp_path):
@@ -64,7 +64,7 @@ def test_another_tables_index_is_ignored(table, tmp_path):
     np.save(tmp_path / "w.npy", np.ones((3, 8), "f4"))
     frieze.import_vectors(tmp_path / "w.npy", out=tmp_path / "other")
     assert frieze.index(tmp_path / "other", out=tmp_path / "i", force=True)["remembered"] == {}
-    assert stored_options(tmp_path / "i") == DEFAULTS
+    assert stored_options(tmp_path / "i") == INDEX_DEFAULTS
 
 
 def test_a_moved_table_is_the_same(table, tmp_path):
@@ -80,4 +80,4 @@ def test_a_broken_index_is_ignored(table, tmp_path):
     frieze.index(table, out=tmp_path / "i", **OPTIONS)
     (tmp_path / "i" / "index.json").write_text("{")
     assert frieze.index(table, out=tmp_path / "i", force=True)["remembered"] == {}
-    assert stored_options(tmp_path / "i") == DEFAULTS
+    assert stored_options(tmp_path / "i") == INDEX_DEFAULTS
