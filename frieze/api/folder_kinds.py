@@ -39,7 +39,7 @@ def check_kind(path: TablePath, expected: str) -> None:
         )
 
 
-def check_is_ours(path: TablePath) -> None:
+def check_has_kind(path: TablePath) -> None:
     """Check that a path is a folder of features, an index, a head or an exported model.
 
     Raises:
@@ -61,7 +61,7 @@ def describe(path: TablePath) -> dict[str, Any]:
     Raises:
         InputError: It is none of these, or the JSON of a head or an exported model was altered.
     """
-    check_is_ours(path)
+    check_has_kind(path)
     kind = str(folder_kind(path))
     if kind == "features":
         return _describe_features(path)
