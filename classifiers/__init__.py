@@ -5,16 +5,15 @@ from frieze.classifiers.data.embedding_rows import PooledFeatures
 from frieze.classifiers.data.splits import SplitConfig
 from frieze.classifiers.evaluation.compare import compare_heads
 from frieze.classifiers.evaluation.evaluate import evaluate_head
-from frieze.classifiers.evaluation.predict import predict_features
+from frieze.classifiers.evaluation.predict import check_predictions, predict_features
 from frieze.classifiers.finetuning.finetune import CHECKPOINT, FinetuneContext, finetune_head
 from frieze.classifiers.finetuning.warm_start import check_images, check_memory
 from frieze.classifiers.label_audit.audit import audit_labels, check_audit
 from frieze.classifiers.label_audit.knn_votes import N_NEIGHBOURS, Neighbourhood
 from frieze.classifiers.registry import HEADS, name_head
 from frieze.classifiers.solver.linear import fit_linear, fit_path
-from frieze.classifiers.storage.head_folder import Head, open_head, read_report
+from frieze.classifiers.storage.head_folder import Head, check_head, open_head, read_report
 from frieze.classifiers.storage.head_json import read_head_json, read_labels_from, read_train_options
-from frieze.classifiers.storage.output_checks import check_head, check_predictions
 from frieze.classifiers.storage.split_file import read_split
 from frieze.classifiers.training.fit import HeadConfig
 from frieze.classifiers.training.train import train_head

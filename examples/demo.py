@@ -59,8 +59,8 @@ def main() -> None:
     step("Search: the most similar images to a few of them")
     ids = frieze.open_features(features).ids
     queries = [f"id:{ids[row]}" for row in range(0, len(ids), max(1, len(ids) // N_SHOWN))][:N_SHOWN]
-    found = frieze.search(index, queries, k=8)
-    for one in found["queries"]:
+    results = frieze.search(index, queries, k=8)
+    for one in results["queries"]:
         others = [hit["id"] for hit in one["hits"] if f"id:{hit['id']}" != one["query"]]
         print(f"{one['query']:24} -> {', '.join(others[:3])}")
     made = [features, index]
@@ -76,7 +76,7 @@ def main() -> None:
         print(f"{predicted['rows']} rows in {OUT / 'predictions.parquet'}")
         made += [head, OUT / "predictions.parquet"]
     page = OUT / "report.html"
-    frieze.write_report(page, title="Frieze demo", found=found, head=head if head in made else None)
+    frieze.write_report(page, title="Frieze demo", found=results, head=head if head in made else None)
     _print_summary(images, [*made, page], time.perf_counter() - start)
 
 

@@ -32,7 +32,7 @@ _COLUMNS = "columns"
 """The check without which the rows can't be read."""
 _MAX_IDS = 20
 """The maximum number of ids in a problem; all are counted."""
-_RUN_AGAIN = "Run the command that made the table again: it completes what was interrupted."
+_RERUN = "Run the command that made the table again: it completes what was interrupted."
 _BEING_WRITTEN = "A run is writing to this table: only what it had committed before this check was checked."
 _REWRITE = "Delete that file and run the command that made the table again: it writes its rows anew."
 
@@ -128,7 +128,7 @@ class _Check:
         """Check that features.json names all parts that are there."""
         named = {part.name for part in self.manifest.parts}
         for name in sorted({file.name for file in part_files(self.path)} - named):
-            yield Problem("parts", str(self.path / PARTS / name), "features.json does not name it", _RUN_AGAIN)
+            yield Problem("parts", str(self.path / PARTS / name), "features.json does not name it", _RERUN)
 
     def counts(self) -> Iterator[Problem]:
         """Check failures.parquet against features.json."""
@@ -139,7 +139,7 @@ class _Check:
             return
         if n_failed != self.manifest.n_failed:
             message = f"failures.parquet has {counted(n_failed, 'row')}, features.json says {self.manifest.n_failed:,}"
-            yield Problem("counts", str(self.path), message, _RUN_AGAIN)
+            yield Problem("counts", str(self.path), message, _RERUN)
 
     def part(self, part: Part) -> Iterator[Problem]:
         """Check one part: its bytes, then its content.
@@ -174,7 +174,7 @@ class _Check:
         try:
             if not file.is_file():
                 report.problems.append(
-                    Problem("parts", str(file), "features.json names it, and it is not there", _RUN_AGAIN)
+                    Problem("parts", str(file), "features.json names it, and it is not there", _RERUN)
                 )
                 return report
             with name_broken_part(file):
@@ -195,7 +195,7 @@ class _Check:
         stored, rows = describe_part(file)
         if rows != part.rows:
             yield Problem(
-                "counts", str(file), f"it has {counted(rows, 'row')}, features.json says {part.rows:,}", _RUN_AGAIN
+                "counts", str(file), f"it has {counted(rows, 'row')}, features.json says {part.rows:,}", _RERUN
             )
         try:
             check_same_backbone(stored, self.manifest.spec, where="features.json", hint=_REWRITE)

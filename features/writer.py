@@ -76,15 +76,15 @@ class FeatureWriter:
             FeatureFileError: The disk refuses. The table is unchanged, or the next run recovers the new part.
         """
         path = self.path / PARTS / part_name(shard.part)
-        pieces = [piece for piece in (_read_kept_rows(path, shard), rows) if piece is not None and len(piece)]
+        tables = [table for table in (_read_kept_rows(path, shard), rows) if table is not None and len(table)]
         others = [part for part in self.manifest.parts if part.name != path.name]
-        if pieces:
-            others.append(self.write_part(shard, join_rows(pieces)))
+        if tables:
+            others.append(self.write_part(shard, join_rows(tables)))
         else:
             self._keep_for_readers(path.name)
         self.add_failures(failures)
         self.update(parts=tuple(sorted(others, key=lambda part: part.name)))
-        if not pieces:
+        if not tables:
             _delete([path])
 
     def write_part(self, shard: Shard, rows: pa.Table) -> Part:

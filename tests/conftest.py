@@ -94,7 +94,7 @@ def tf():
 
 
 def _build_residual(seed):
-    """Give a network of three convolutions, live batch norm and a connection past the second: [B, 16, 16, 3] -> 12."""
+    """Build a network of three convolutions, live batch norm and a connection past the second, [B, 16, 16, 3] -> 12."""
     keras = import_keras()
     keras.utils.set_random_seed(seed)
     layers = keras.layers
@@ -153,7 +153,7 @@ class Bucket:
         self._system.delete_file(f"{self._name}/{key}")
 
     def reads(self):
-        """Give the keys that were read so far, once for each request of their bytes."""
+        """Return the keys that were read so far, one for each request of their bytes."""
         return re.findall(rf'"GET /{self._name}/([^ ?]+) HTTP', self._log.read_text())
 
 
@@ -179,7 +179,7 @@ def _server(tmp_path_factory):
 
 
 def _environment(url):
-    """Give what a user would set."""
+    """Return what a user would set."""
     return {
         "AWS_ENDPOINT_URL": url,
         "AWS_ACCESS_KEY_ID": "key",
@@ -221,11 +221,11 @@ def cluster(_server):
 
 @pytest.fixture
 def run_recipe(tmp_path, monkeypatch, capsys):
-    """`run_recipe(recipe, *words)`: what a recipe of examples/ prints, run in a folder of its own."""
+    """`run_recipe(recipe, *args)`: what a recipe of examples/ prints, run in a folder of its own."""
     monkeypatch.chdir(tmp_path)
 
-    def run_script(recipe, *words):
-        monkeypatch.setattr("sys.argv", [recipe, *map(str, words)])
+    def run_script(recipe, *args):
+        monkeypatch.setattr("sys.argv", [recipe, *map(str, args)])
         runpy.run_path(str(EXAMPLES / f"{recipe}.py"), run_name="__main__")
         return capsys.readouterr().out
 

@@ -68,8 +68,8 @@ def test_the_keras_recipe(colours, pictures, run_recipe, tmp_path):
     """Recipe 1 in Keras separates red from blue, keeps the backbone unchanged, and saves a model without it."""
     import keras
 
-    words = (pictures, "--backbone", colours, "--side", 8, "--epochs", 30)
-    assert accuracy_in(run_recipe("recipe1_keras", *words)) == 1.0
+    options = (pictures, "--backbone", colours, "--side", 8, "--epochs", 30)
+    assert accuracy_in(run_recipe("recipe1_keras", *options)) == 1.0
     model = keras.saving.load_model(tmp_path / "recipe1.keras")
     (layer,) = [one for one in model.layers if isinstance(one, frieze.HubLayer)]
     assert np.array_equal(layer.get_weights()[0], 10 * np.eye(3))
@@ -109,8 +109,8 @@ def test_commands_in_docstrings(recipe):
     lines = re.findall(r"^ +\$ frieze (.*)", ast.get_docstring(tree), re.MULTILINE)
     parsed = {}
     for line in lines:
-        name, *words = shlex.split(line)
-        parsed[name] = main.get_command(click.Context(main), name).make_context(name, words).params
+        name, *args = shlex.split(line)
+        parsed[name] = main.get_command(click.Context(main), name).make_context(name, args).params
     assert list(parsed) == ["embed", "train"]
     assert parsed["embed"]["backbone"] == backbone
     assert parsed["embed"]["out"] == parsed["train"]["features"]
@@ -132,6 +132,6 @@ def test_the_command_of_the_fine_tuned_recipe():
 def test_real_photographs(recipe, run_recipe, data_dir):
     """On real flowers with a real backbone each recipe is as good as its vectors; in a wrong range they are not."""
     backbone = data_dir / "backbones" / "mobilenet_v1_025_128" / "saved_model"
-    words = ["--side", 128] if recipe == "recipe1_keras" else []
-    accuracy = accuracy_in(run_recipe(recipe, data_dir / "images" / "flowers_ccby_200", "--backbone", backbone, *words))
+    more = ["--side", 128] if recipe == "recipe1_keras" else []
+    accuracy = accuracy_in(run_recipe(recipe, data_dir / "images" / "flowers_ccby_200", "--backbone", backbone, *more))
     assert accuracy >= LEAST[recipe]

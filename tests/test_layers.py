@@ -3,6 +3,7 @@
 import ast
 import functools
 import io
+import re
 import tokenize
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -45,6 +46,14 @@ FORMER_NAMES = {"features", "embedder", "index", "indexing", "classifiers"}
 """Folders of the checkout that are imported below `frieze` alone: a user may have a file of that name."""
 HEAVY = {"tensorflow", "keras", "tf_keras", "tensorflow_hub", "faiss", "sklearn", "skops", "openvino", "ray"}
 NO_NAMES = {"utils", "util", "helpers", "helper", "common", "misc"}
+NO_VALUES = re.compile(
+    "_*(again|asked|brings|does|found|gives|meets|own|said|tells|told|wanted|words)_*", re.IGNORECASE
+)
+"""Names that say nothing of a value: `second_run`, `options`, `results`, `message`, `args` do."""
+_ALLOWED = {
+    ("frieze/reports/html.py", "found"),  # a parameter of the public API
+    ("embedder/images/decode.py", "words"),  # those of an error's text
+}
 MAX_FUNCTION_LINES = 40
 MAX_MODULE_LINES = 400
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -69,7 +78,7 @@ class Module:
         return f"{self.path}:{line}: {message}"
 
     def imports(self):
-        """Give (line, module, names) of each import anywhere; names is None for `import module`."""
+        """Yield (line, module, names) of each import anywhere; names is None for `import module`."""
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):
                 yield from ((node.lineno, alias.name, None) for alias in node.names)
@@ -80,12 +89,12 @@ class Module:
                     yield node.lineno, node.module, names
 
     def foreign_imports(self):
-        """Give those of `imports` that name another room."""
+        """Return those of `imports` that name another room."""
         return [actual for actual in self.imports() if (room := _room(actual[1])) and room != self.room]
 
 
 def _import_name(path):
-    """Give the name under which a file of the checkout is imported."""
+    """Return the name under which a file of the checkout is imported."""
     stem = path.with_suffix("").parts
     room = next((room for room, folder in FOLDERS.items() if path.is_relative_to(folder)), None)
     inside = stem[len(Path(FOLDERS[room]).parts) :] if room else stem
@@ -93,12 +102,12 @@ def _import_name(path):
 
 
 def _room(name):
-    """Give the room of an import name; None for a library or a script."""
+    """Return the room of an import name; None for a library or a script."""
     return next((room for room in FOLDERS if f"{name}.".startswith(f"{room}.")), None)
 
 
 def _code_lines(text, tree):
-    """Give the numbers of the lines that are not blank, comment or docstring."""
+    """Return the numbers of the lines that are not blank, comment or docstring."""
     skipped = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
     tokens = tokenize.generate_tokens(io.StringIO(text).readline)
     lines = {n for token in tokens if token.type not in skipped for n in range(token.start[0], token.end[0] + 1)}
@@ -115,7 +124,7 @@ def _span(node):
 
 
 def _is_table(node):
-    """Tell whether a statement is a module's table of data: a literal with an UPPERCASE name."""
+    """Return whether a statement is a module's table of data: a literal with an UPPERCASE name."""
     target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
     is_literal = isinstance(getattr(node, "value", None), ast.Dict | ast.List | ast.Tuple | ast.Set)
     return is_literal and isinstance(target, ast.Name) and target.id.isupper()
@@ -164,7 +173,7 @@ def only_public_names(module):
 
 
 def _attributes(module, name):
-    """Give (line, attribute) of each use of an imported package."""
+    """Yield (line, attribute) of each use of an imported package."""
     rooms = {one.removeprefix("frieze.") for one in FOLDERS if one.startswith(f"{name}.")}
     known = {name, name.removeprefix("frieze.")}
     for node in ast.walk(module.tree):
@@ -192,7 +201,7 @@ def _sort_key(name):
 
 
 def _listed(module):
-    """Give the names in `__all__` and its line; none, and line 0, where there is no `__all__`."""
+    """Return the names in `__all__` and its line; none, and line 0, where there is no `__all__`."""
     for node in module.tree.body:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
             return ast.literal_eval(node.value), node.lineno
@@ -200,7 +209,7 @@ def _listed(module):
 
 
 def _bound(module):
-    """Give the names that a module imports at its top, and those that it makes there."""
+    """Return the names that a module imports at its top, and those that it makes there."""
     imported, made = set(), set()
     pending = list(module.tree.body)
     while pending:
@@ -250,6 +259,23 @@ def names_say_what_is_in(module):
     yield from (module.at(1, f"named {name}") for name in {*module.path.parts[:-1], module.path.stem} & NO_NAMES)
 
 
+def values_say_what_they_are(module):
+    """No variable, parameter, attribute, function or fixture is called found, told, words or the like."""
+    for node in ast.walk(module.tree):
+        name = _bound_name(node)
+        if NO_VALUES.fullmatch(name) and (module.path.as_posix(), name) not in _ALLOWED:
+            yield module.at(node.lineno, f"named {name}")
+
+
+def _bound_name(node):
+    """Return the name that a node gives to a value; empty if none."""
+    if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+        return node.id if isinstance(node, ast.Name) else node.attr
+    if isinstance(node, ast.arg):
+        return node.arg
+    return node.name if isinstance(node, _FUNCTIONS) else ""
+
+
 def each_test_states_its_rule(module):
     """Each test function has a docstring: the rule that it proves."""
     for node in ast.walk(module.tree):
@@ -267,9 +293,15 @@ ROOM_RULES = [
     functions_fit_a_screen,
     modules_are_short,
     names_say_what_is_in,
+    values_say_what_they_are,
 ]
-SCRIPT_RULES = [everything_is_imported_below_frieze, only_public_names, names_say_what_is_in]
-TEST_RULES = [everything_is_imported_below_frieze, each_test_states_its_rule, names_say_what_is_in]
+SCRIPT_RULES = [everything_is_imported_below_frieze, only_public_names, names_say_what_is_in, values_say_what_they_are]
+TEST_RULES = [
+    everything_is_imported_below_frieze,
+    each_test_states_its_rule,
+    names_say_what_is_in,
+    values_say_what_they_are,
+]
 HELD = [
     *((rule, folder) for rule in ROOM_RULES for folder in FOLDERS.values()),
     *((rule, folder) for rule in SCRIPT_RULES for folder in ("benchmarks", "examples")),
@@ -300,7 +332,7 @@ def test_no_circles():
 
 
 def _targets(module, known):
-    """Give the modules of ours that one imports, by statement or by a name in quotes."""
+    """Return the modules of ours that one imports, by statement or by a name in quotes."""
     named = {f"{name}.{one}" for _, name, names in module.imports() for one in names or [""]}
     homes = {name.rstrip(".") if name.rstrip(".") in known else name.rpartition(".")[0] for name in named}
     strings = (node.value for node in ast.walk(module.tree) if isinstance(node, ast.Constant))
@@ -308,7 +340,7 @@ def _targets(module, known):
 
 
 def _files(folder):
-    """Give the Python files of a folder; those of the rooms that are linked into frieze/ belong to the rooms."""
+    """Return the Python files of a folder; those of the rooms that are linked into frieze/ belong to the rooms."""
     return sorted((ROOT / folder).rglob("*.py"))
 
 
@@ -344,6 +376,13 @@ OFFENCES = [
     (modules_are_short, "index/x.py", "X = [\n" + "1,\n" * 300 + "]\n" + "x = 1\n\n" * 400, []),
     (names_say_what_is_in, "index/utils/x.py", "", [1]),
     (names_say_what_is_in, "index/common.py", "", [1]),
+    (
+        values_say_what_they_are,
+        "index/x.py",
+        "def told(_found): ...\na.asked = [words for words in OWN]\n",
+        [1, 1, 2, 2],
+    ),
+    (values_say_what_they_are, "index/x.py", "f(words=meets_target)\nown_s = a.words\n", []),
     (each_test_states_its_rule, "tests/test_x.py", "def test_a(): ...\ndef test_b():\n    'Rule.'\n", [1]),
 ]
 """Rule, path, text, and the lines on which the rule must complain."""

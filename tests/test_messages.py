@@ -56,12 +56,12 @@ def test_library_names_parameters():
     """A message of the library names `force=True`, not --force: a user of Python has no options to type."""
     files = [path for folder in LIBRARY for path in sorted((ROOT / folder).rglob("*.py"))]
     names = {path.relative_to(ROOT).as_posix(): path for path in files}
-    found = {
+    options_of = {
         name: options_in(path.read_text(encoding="utf-8"))
         for name, path in names.items()
         if not name.startswith(COMMAND_LINE)
     }
-    assert {name: options for name, options in found.items() if options} == OF_DOCUMENTS | OF_COMMANDS
+    assert {name: options for name, options in options_of.items() if options} == OF_DOCUMENTS | OF_COMMANDS
 
 
 @pytest.mark.parametrize(

@@ -19,13 +19,13 @@ PAGES = ("README.md", "docs/howto.md", "docs/page.md", "docs/scale.md", "CONTRIB
 
 
 def console_lines(page: str) -> list[str]:
-    """Give the commands of a page's console blocks, without their comments."""
+    """Return the commands of a page's console blocks, without their comments."""
     blocks = re.findall(r"```console\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     return [line.removeprefix("$ ") for block in blocks for line in block.splitlines() if line.startswith("$ ")]
 
 
-def words_of(line: str) -> list[str]:
-    """Give a `frieze` line's words after `frieze`."""
+def arguments(line: str) -> list[str]:
+    """Return a `frieze` line's words after `frieze`."""
     return shlex.split(line, comments=True)[1:]
 
 
@@ -35,9 +35,9 @@ FRIEZE_LINES = [line for page in PAGES for line in console_lines(page) if line.s
 @pytest.mark.parametrize("line", FRIEZE_LINES)
 def test_each_line_parses(line):
     """Every `frieze` line of the pages is a right use of the command."""
-    name, *words = words_of(line)
+    name, *args = arguments(line)
     command = main.get_command(click.Context(main), name)
-    assert command.make_context(name, words).params
+    assert command.make_context(name, args).params
 
 
 def test_each_make_target_is_there():
@@ -77,7 +77,7 @@ def test_the_tour_of_five_commands_runs(home):
     lines = [line for line in console_lines("README.md") if line.startswith("frieze")]
     assert len(lines) == 5
     for line in lines:
-        result = CliRunner().invoke(main, words_of(line))
+        result = CliRunner().invoke(main, arguments(line))
         assert result.exit_code == 0, (line, result.output, result.exception)
     assert (home / "found.html").exists()
     assert (home / "predictions.parquet").exists()
@@ -119,9 +119,9 @@ def test_the_demo_runs(tmp_path):
     """`make demo`'s script makes everything and says where, twice in a row, and the second time embeds nothing."""
     script = [sys.executable, ROOT / "examples" / "demo.py"]
     first = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    again = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    second = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert "1797 embedded, 0 unchanged, 0 failed" in first
-    assert "0 embedded, 1797 unchanged, 0 failed" in again
+    assert "0 embedded, 1797 unchanged, 0 failed" in second
     page = (tmp_path / "demo-out" / "report.html").read_text()
     assert page.count('<figure class="query">') == 6
     assert "Confusion: rows are true, columns predicted" in page

@@ -102,15 +102,15 @@ def test_audit_finds_flipped_labels(accuracy, audit, folder):
     """Half of 5 % flipped labels stand in the audit's first 5 %, and no fewer than in scikit-learn's at any cost."""
     table = accuracy.embed(folder, "flowers5_128", "mobilenet_v2_100_224")
     labels, is_wrong = audit.flip(table.labels, 0)
-    ours = audit.share_found(audit.audit_ranking(table, labels, folder), table, is_wrong)
-    plain = [audit.share_found(ranking, table, is_wrong) for ranking in audit.baseline_rankings(table, labels)]
+    ours = audit.recall_of_errors(audit.audit_ranking(table, labels, folder), table, is_wrong)
+    plain = [audit.recall_of_errors(ranking, table, is_wrong) for ranking in audit.baseline_rankings(table, labels)]
     assert ours >= max(0.5, *plain)
 
 
 def test_audit_finds_planted_copies(audit, tmp_path):
     """Every planted copy and edit but the grey ones is reported, under another label and across a split."""
     planted = audit.plant(audit.DATA / "images" / audit.IMAGES, tmp_path / "planted")
-    reported = {row[0]: row[3:] for row in audit.pairs_found(tmp_path, planted)}
+    reported = {row[0]: row[3:] for row in audit.reported_pairs(tmp_path, planted)}
     for name in set(audit.EDITS) - {"grey"}:  # the reason is in docs/benchmarks.md
         assert [len(set(count.split(" of "))) for count in reported[name]] == [1, 1]
 

@@ -88,9 +88,9 @@ def test_frozen_recipes(recipe, pictures, run_recipe, tmp_path):
     assert cosines.min() > 1 - 1e-4
 
 
-def measured(*words):
+def measured(*args):
     """Run a command in a separate process; return its document and its peak memory."""
-    command = [sys.executable, "-c", MEASURED, *map(str, words), "--json"]
+    command = [sys.executable, "-c", MEASURED, *map(str, args), "--json"]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=MOST_SECONDS)
     document, peak = done.stdout.strip().rsplit("\n", 1)
     return json.loads(document), json.loads(peak)["peak"]
@@ -103,8 +103,8 @@ RECIPE2 += ("--unfreeze", "block5_conv1", "--layers", "256", "--learning-rate", 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 def test_the_fine_tuned_recipe(pictures, tmp_path):
     """Recipe 2 at 224 pixels is one command, and needs neither an hour nor the memory of a square of its maps."""
-    words = ("finetune", pictures, *RECIPE2, "--no-augment", "--cache", "--epochs", 1, "--batch-size", 8)
-    tuned, peak = measured(*words, "--out", tmp_path / "m")
+    command = ("finetune", pictures, *RECIPE2, "--no-augment", "--cache", "--epochs", 1, "--batch-size", 8)
+    tuned, peak = measured(*command, "--out", tmp_path / "m")
     network = frieze.open_head(tmp_path / "m").classifier.network
     assert [layer.units for layer in network.layers if hasattr(layer, "units")] == [256, 3]
     assert (network.count_params(), tuned["n_unfrozen"]) == (25_088 * 256 + 256 + 256 * 3 + 3, 7_079_424)

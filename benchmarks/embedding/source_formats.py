@@ -37,9 +37,9 @@ def embed(source: Path, out: Path) -> tuple[dict[str, object], float]:
     command = [FRIEZE, "embed", source, "--backbone", BACKBONE, "--out", out, "--json"]
     document = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     start = time.perf_counter()
-    again = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    if again["unchanged"] != document["rows"]:
-        raise SystemExit(f"{source}: {again}")
+    rerun = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    if rerun["unchanged"] != document["rows"]:
+        raise SystemExit(f"{source}: {rerun}")
     return document, time.perf_counter() - start
 
 
@@ -59,13 +59,13 @@ def rows(folder: Path) -> Iterator[list[object]]:
     for form, write in FORMS.items():
         directory = folder / form
         directory.mkdir()
-        document, again = embed(write(images, directory), directory / "out")
+        document, rerun_s = embed(write(images, directory), directory / "out")
         stored = content(directory / "out")
         expected = expected or stored
         labels = all(stored[sha][0] == label for sha, (label, _) in expected.items())
         largest = max(np.abs(stored[sha][1] - vector).max() for sha, (_, vector) in expected.items())
         rate = f"{document['images_per_second']:,.0f}"
-        yield [form, f"{document['rows']:,}", rate, f"{again:.1f}", "yes" if labels else "NO", f"{largest:.1e}"]
+        yield [form, f"{document['rows']:,}", rate, f"{rerun_s:.1f}", "yes" if labels else "NO", f"{largest:.1e}"]
 
 
 def main() -> None:

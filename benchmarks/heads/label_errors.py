@@ -79,7 +79,7 @@ def baseline_rankings(table: Features, labels: Strings) -> list[list[str]]:
     return [*ranked, ranked[int(np.argmax(n_right))]]
 
 
-def share_found(ranked: list[str], table: Features, is_wrong: np.ndarray) -> float:
+def recall_of_errors(ranked: list[str], table: Features, is_wrong: np.ndarray) -> float:
     """Return the share of the wrong labels that stand in the first 5 % of a ranking."""
     first = set(ranked[: int(is_wrong.sum())])
     return float(np.mean([name in first for name in table.ids[is_wrong]]))
@@ -91,7 +91,7 @@ def shares_by_seed(folder: Path) -> Iterator[list[object]]:
     for seed in SEEDS:
         flipped, is_wrong = flip(table.labels, seed)
         rankings = [audit_ranking(table, flipped, folder), *baseline_rankings(table, flipped)]
-        rows.append([share_found(ranking, table, is_wrong) for ranking in rankings])
+        rows.append([recall_of_errors(ranking, table, is_wrong) for ranking in rankings])
         yield [seed, *rows[-1]]
     yield ["mean", *map(float, np.mean(rows, axis=0))]
 
@@ -131,7 +131,7 @@ def _edit(original: Path, copy: Path, edit: Callable[[Image.Image], Image.Image]
         edit(Image.open(original).convert("RGB")).save(copy, quality=90)
 
 
-def pairs_found(folder: Path, planted: dict[str, list[tuple[str, str]]]) -> Iterator[list[object]]:
+def reported_pairs(folder: Path, planted: dict[str, list[tuple[str, str]]]) -> Iterator[list[object]]:
     """Audit the planted folder with a head's split; yield the pairs reported, by edit."""
     backbone = DATA / "backbones" / BACKBONE / "saved_model"
     frieze.embed(folder / "planted", out=folder / "p.features", backbone=str(backbone))
@@ -180,7 +180,7 @@ def duplicates(folder: Path) -> None:
     show(
         "audit duplicates",
         "planted | median cosine | nearest of all | reported under another label | reported across a split",
-        pairs_found(folder, planted),
+        reported_pairs(folder, planted),
     )
 
 

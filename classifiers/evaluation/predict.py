@@ -9,9 +9,24 @@ from typing import Any
 import pyarrow as pa
 
 from frieze.classifiers.storage.head_folder import Head, check_backbone, open_head
-from frieze.classifiers.storage.output_checks import ABSTAINED, PREDICTION_COLUMNS, SCORE, check_predictions
-from frieze.core import Floats, Strings, connect_to_ray, not_visible_error, run_on_cluster, write_table_file
+from frieze.core import (
+    Floats,
+    Strings,
+    check_table_file,
+    connect_to_ray,
+    not_visible_error,
+    run_on_cluster,
+    write_table_file,
+)
 from frieze.features import Features
+
+_COLUMNS = ("id", "prediction", "probability")
+
+_ABSTAINED = "abstained"
+"""Column: whether the head abstains from this prediction."""
+
+_SCORE = "score_"
+"""Prefix of the columns of scores."""
 
 
 def predict_features(
@@ -57,11 +72,30 @@ def predict_features(
     return {"rows": len(features), "failed": 0, "out": str(out), "stale": head.staleness()}
 
 
+def check_predictions(out: Path, *, force: bool) -> None:
+    """Check that predictions can be written to a file.
+
+    Args:
+        out: The file to write; its suffix selects Parquet, CSV or JSON lines.
+        force: Whether existing predictions are overwritten; any other file or folder never is.
+
+    Raises:
+        FeatureFileError: It can't be written, would overwrite something else, or has another suffix.
+    """
+    check_table_file(out, _are_predictions, "predictions", force=force)
+
+
+def _are_predictions(names: list[str]) -> bool:
+    n_columns = len(_COLUMNS)
+    others = [name for name in names[n_columns:] if name != _ABSTAINED]
+    return tuple(names[:n_columns]) == _COLUMNS and all(name.startswith(_SCORE) for name in others)
+
+
 def prediction_schema(head: Head, *, scores: bool) -> pa.Schema:
     """Return the columns: id, prediction, probability, `abstained` where the head abstains, and scores."""
-    fields = list(zip(PREDICTION_COLUMNS, (pa.string(), pa.string(), pa.float32()), strict=True))
-    fields += [] if head.threshold is None else [(ABSTAINED, pa.bool_())]
-    fields += [(f"{SCORE}{name}", pa.float32()) for name in head.classes] if scores else []
+    fields = list(zip(_COLUMNS, (pa.string(), pa.string(), pa.float32()), strict=True))
+    fields += [] if head.threshold is None else [(_ABSTAINED, pa.bool_())]
+    fields += [(f"{_SCORE}{name}", pa.float32()) for name in head.classes] if scores else []
     return pa.schema([pa.field(name, kind, nullable=False) for name, kind in fields])
 
 

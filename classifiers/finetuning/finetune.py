@@ -24,9 +24,8 @@ from frieze.classifiers.finetuning.trainer import Trainer, TrainingState
 from frieze.classifiers.finetuning.warm_start import check_feasible, mean_norm, reuse_split, warm_start
 from frieze.classifiers.metrics import report, score
 from frieze.classifiers.registry import Classifier, name_of_kind
-from frieze.classifiers.storage.head_folder import BACKBONE_NAME, Head, finish_head, write_model
+from frieze.classifiers.storage.head_folder import BACKBONE_NAME, Head, check_head, finish_head, write_model
 from frieze.classifiers.storage.head_json import describe_head
-from frieze.classifiers.storage.output_checks import check_head
 from frieze.classifiers.storage.split_file import write_split
 from frieze.classifiers.training.notes import notes_on_split, split_gaps
 from frieze.core import Floats, Rows, format_size, import_keras, new_folder

@@ -12,7 +12,7 @@ from frieze.core import Floats, Rows
 _PENALTIES = (0.3, 1.0, 3.0, 10.0)
 """Factors of the squared weights, for unit vectors."""
 _BLOCK_FLOATS = 1 << 24  # of coordinates held at once: 64 MB
-_LEAST = 1e-6  # keeps 1 - leverage above 0
+_DAMPING = 1e-6  # added to the eigenvalues, one of which is 0 where all rows are of one image
 
 Doubles = npt.NDArray[np.float64]
 
@@ -76,7 +76,7 @@ class _Fit:
                 self._targets[rows] - self._class_shares - block @ (shrinkage[:, None] * self._targets_by_axis)
             )
             leverages[rows] = np.square(block) @ shrinkage + 1 / len(leverages)
-        residuals_without = residuals / np.maximum(1 - leverages, _LEAST)[:, None]
+        residuals_without = residuals / (1 - leverages)[:, None]
         for group in copies:
             residuals_without[group] = self._residuals_without(group, shrinkage, residuals[group])
         return (self._targets - residuals_without).astype(np.float32)
@@ -87,8 +87,8 @@ class _Fit:
         scaled = np.column_stack([block, np.full(len(rows), len(self._targets) ** -0.5)])  # the mean is fitted, too
         residuals_without: Doubles
         if len(rows) <= scaled.shape[1]:
-            residuals_without = np.linalg.solve(np.eye(len(rows)) * (1 + _LEAST) - scaled @ scaled.T, residuals)
+            residuals_without = np.linalg.solve(np.eye(len(rows)) * (1 + _DAMPING) - scaled @ scaled.T, residuals)
         else:  # the same by the Woodbury identity
-            remainder = np.eye(scaled.shape[1]) * (1 + _LEAST) - scaled.T @ scaled
+            remainder = np.eye(scaled.shape[1]) * (1 + _DAMPING) - scaled.T @ scaled
             residuals_without = residuals + scaled @ np.linalg.solve(remainder, scaled.T @ residuals)
         return residuals_without

@@ -127,7 +127,7 @@ class _Problem:
 
     def __init__(self, row_blocks: RowBlocks, loss: Loss, n_classes: int, row_weights: Floats | None) -> None:
         self.loss = loss
-        self._pieces, self._n_classes, self._row_weights = row_blocks, n_classes, row_weights
+        self._row_blocks, self._n_classes, self._row_weights = row_blocks, n_classes, row_weights
 
     def of(self, row_blocks: RowBlocks) -> "_Problem":
         """Return the same problem for other embeddings."""
@@ -135,7 +135,7 @@ class _Problem:
 
     def path(self, costs: Sequence[float], start: Solution | None) -> Iterator[Solution]:
         """Fit at each cost, from the head before."""
-        axes = find_axes(self._pieces, self._row_weights, self.loss)
+        axes = find_axes(self._row_blocks, self._row_weights, self.loss)
         at = _stacked(start) if start else np.zeros((self._n_classes, axes.width), np.float32)
         for cost in costs:
             solution = self.solve(cost, axes, at)
@@ -185,7 +185,7 @@ class _Problem:
         columns = np.full(self._n_classes, -1)
         columns[classes] = np.arange(len(classes))
         losses, curvature, derivative = np.zeros(1), np.zeros(1), np.zeros(weights.shape)
-        for embeddings, codes, row_weights in small_blocks(self._pieces, self._row_weights):
+        for embeddings, codes, row_weights in small_blocks(self._row_blocks, self._row_weights):
             decisions = embeddings @ weights[:, :-1].T
             decisions += weights[:, -1]
             block_loss, block_curvature = self.loss.of_block(decisions, _positions(columns[codes]), row_weights)

@@ -20,11 +20,14 @@ from frieze.classifiers.storage.head_json import (
     read_head_json,
     retrain_command,
 )
+from frieze.classifiers.storage.split_file import SPLIT_NAME
 from frieze.core import (
     FeatureFileError,
     Floats,
     MismatchError,
     Strings,
+    check_holds_only,
+    check_writable,
     hash_file,
     read_consistent,
     read_json,
@@ -38,6 +41,11 @@ REPORT_NAME, WEIGHTS_NAME = "report.json", "weights.npz"
 
 BACKBONE_NAME = "saved_model"
 """Folder of the backbone that was fine-tuned with a head."""
+
+_FILES = {NAME, SPLIT_NAME, REPORT_NAME, WEIGHTS_NAME, "report.html", *(kind.file_name for kind in HEADS.values())}
+
+_FOLDERS = {BACKBONE_NAME}
+"""Files and folders of a head; frieze.api writes the HTML report."""
 
 
 class Head:
@@ -188,6 +196,25 @@ def check_backbone(head: Head, features: Features) -> None:
         MismatchError: It has another one; the message names both and what to type.
     """
     check_same_backbone(features.spec, head.spec, where=str(head.path), hint=_embed_with(head.spec))
+
+
+def check_head(out: Path, *, force: bool) -> None:
+    """Check that a head can be written to a folder.
+
+    Args:
+        out: The folder to write.
+        force: Whether an existing head is replaced; a folder with anything else in it never is.
+
+    Raises:
+        FeatureFileError: It can't be written, or holds something else.
+    """
+    check_writable(out, force=force)
+    check_holds_only(out, "head", "a head", is_part=lambda path: _is_part(out, path))
+
+
+def _is_part(out: Path, path: Path) -> bool:
+    is_in_folder = path.parts[0] in _FOLDERS and (out / path.parts[0]).is_dir()
+    return is_in_folder or (path.name in _FILES and len(path.parts) == 1 and not (out / path).is_dir())
 
 
 def write_model(folder: Path, classifier: Classifier) -> dict[str, str]:

@@ -12,9 +12,8 @@ from frieze.classifiers.data.labelled_examples import Examples, labelled_rows
 from frieze.classifiers.data.splits import Split, SplitConfig, few_shot_figures, split_stratified
 from frieze.classifiers.metrics import abstention, report, score
 from frieze.classifiers.registry import Classifier, kind_of_head
-from frieze.classifiers.storage.head_folder import finish_head, write_model
+from frieze.classifiers.storage.head_folder import check_head, finish_head, write_model
 from frieze.classifiers.storage.head_json import describe_head
-from frieze.classifiers.storage.output_checks import check_head
 from frieze.classifiers.storage.split_file import write_split
 from frieze.classifiers.training.fit import HeadConfig, MemoryBudget, find_threshold, fit_split, name_hyperparameter
 from frieze.classifiers.training.hyperparameters import Tuned

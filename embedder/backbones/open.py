@@ -199,12 +199,12 @@ def _check(request: BackboneRequest) -> None:
     if request.pixels is not None and request.has_known_pixels:
         raise InputError(f"{request.handle} has its own preprocessing.", hint="Leave `pixels` out.")
     _ = request.size  # raises for an invalid one
-    words = (
+    choices = (
         ("fit", request.fit, FITS),
         ("pixels", request.pixels, PIXELS),
         ("precision", request.precision, PRECISIONS),
     )
-    for option, value, table in words:
+    for option, value, table in choices:
         if value is not None and value not in table:
             raise InputError(f"Unknown `{option}`: {value}.", hint=f"Use one of: {', '.join(table)}.")
 

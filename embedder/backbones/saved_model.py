@@ -20,7 +20,7 @@ _NAMED_SIDES = {"inception_resnet_v2": 299, "inception_v3": 299, "nasnet_large":
 
 _LISTS = ("head.json", "export.json")
 """Files that list the checksums of a model that `frieze finetune` or `frieze export` wrote."""
-_MAKE_AGAIN = "Make the model again (frieze finetune or frieze export), or put its files back."
+_REMAKE = "Make the model again (frieze finetune or frieze export), or put its files back."
 
 _IMAGES_RANK = 4
 _ONLY = "default"  # the hub's name for the default output
@@ -57,10 +57,10 @@ def check_listed_files(named: Path) -> None:
     folder = fingerprint.model_folder(named)
     base = named.parent if named == folder and named.name == "saved_model" else named
     for path in (base / name for name in _LISTS if (base / name).is_file()):
-        document = read_json(path, hint=_MAKE_AGAIN)
-        check_own_checksum(path, document, hint=_MAKE_AGAIN)
+        document = read_json(path, hint=_REMAKE)
+        check_own_checksum(path, document, hint=_REMAKE)
         files = [file.relative_to(base).as_posix() for file in fingerprint.files_of_saved_model(folder)]
-        check_files(base, document, files, hint=_MAKE_AGAIN)
+        check_files(base, document, files, hint=_REMAKE)
 
 
 def load(folder: Path, *, handle: str, name: str, layer: str | None, trust: bool) -> Network:

@@ -85,7 +85,7 @@ class ClusterDriver:
         self._loaded: list[WorkerHandle] = []  # with the backbone, not asked for an engine yet
         self._choosing: set[WorkerHandle] = set()  # asked before there was a choice, without a reply
         self._has_choice = False
-        self._no_worker_since = self._asked_at = time.perf_counter()
+        self._no_worker_since = self._requested_at = time.perf_counter()
         self._is_shortage_logged = False
         self._n_false_starts = self._n_slots = 0
         self._n_done = 0
@@ -113,7 +113,7 @@ class ClusterDriver:
             self._start_workers()
             for worker in self._workers:  # a slice that workers avoided becomes free for them after a while
                 self._assign(worker)
-        if not self._has_choice and self._loaded and (not self._choosing or now - self._asked_at > _CHOICE_S):
+        if not self._has_choice and self._loaded and (not self._choosing or now - self._requested_at > _CHOICE_S):
             self._ask_another_to_choose()
         while self._has_choice and self._loaded:
             self._ask_to_choose(self._loaded.pop())
@@ -143,7 +143,7 @@ class ClusterDriver:
             after = f"after {_CHOICE_S:.0f} s {worker.host} is asked, too"
             self._note(f"A worker on {', '.join(slow_hosts)} has not chosen an engine yet; {after}.")
         self._choosing.add(worker)
-        self._asked_at = time.perf_counter()
+        self._requested_at = time.perf_counter()
         self._ask_to_choose(worker)
 
     def _ask_to_choose(self, worker: WorkerHandle) -> None:
@@ -212,7 +212,7 @@ class ClusterDriver:
             self._has_choice = True
 
     def _on_worker_death(self, worker: WorkerHandle) -> None:
-        """Give a dead worker's slices to others; a poison image that kills every worker becomes a failure."""
+        """Reassign a dead worker's slices; a poison image that kills every worker becomes a failure."""
         if worker not in self._workers:  # each of its open calls returns
             return
         self._workers.remove(worker)

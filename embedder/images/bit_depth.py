@@ -95,7 +95,7 @@ def _from_colours(image: Image.Image, data: bytes, *, stretches: bool) -> Levels
     clear = image.info.get("transparency")
     if not stretches and _stated_range(image, data) is None and not isinstance(clear, tuple):
         return Levels(image, _count_colours(image, data))
-    values = _words(image, data)
+    values = _read_16_bit(image, data)
     is_clear = (values == np.array(clear)).all(axis=-1) if isinstance(clear, tuple) else None
     visible = values if is_clear is None else values[~is_clear]
     extremes = _extremes(visible)
@@ -111,13 +111,13 @@ def _from_colours(image: Image.Image, data: bytes, *, stretches: bool) -> Levels
 def _count_colours(image: Image.Image, data: bytes) -> int | None:
     extremes: Any = image.getextrema()[:3]
     is_flat = all(low == high for low, high in extremes)
-    words = _words(image, data) if is_flat else None
-    if words is not None and (words == words[0, 0]).all():
+    values = _read_16_bit(image, data) if is_flat else None
+    if values is not None and (values == values[0, 0]).all():
         return None
     return int(max(high for _, high in extremes) - min(low for low, _ in extremes)) + 1
 
 
-def _words(image: Image.Image, data: bytes) -> _Values:
+def _read_16_bit(image: Image.Image, data: bytes) -> _Values:
     """Return uint16 [h, w, 3]: the upper bytes and, where Pillow can decode them, the lower ones."""
     upper = np.asarray(image.convert("RGB") if image.mode == "RGBA" else image).astype(np.uint16)
     with Image.open(io.BytesIO(data), formats=(str(image.format),)) as other:
@@ -127,8 +127,8 @@ def _words(image: Image.Image, data: bytes) -> _Values:
         other.tile = [tile for tile in tiles if tile is not None]
         other.load()
         lower = np.asarray(other.convert("RGB") if other.mode == "RGBA" else other)
-    words: _Values = upper << np.uint16(_BYTE_BITS) | lower
-    return words
+    values: _Values = upper << np.uint16(_BYTE_BITS) | lower
+    return values
 
 
 def _lower(tile: Any) -> Any:

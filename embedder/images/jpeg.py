@@ -135,13 +135,13 @@ def _read_orientation(exif: bytes) -> int | None:
     (start,) = struct.unpack_from(order + "I", exif, 4)
     (n_entries,) = struct.unpack_from(order + "H", exif, start)
     entries = exif[start + 2 : start + 2 + _ENTRY_BYTES * n_entries]
-    found = [entry[1:4] for entry in struct.iter_unpack(order + "HHIHxx", entries) if entry[0] == _ORIENTATION]
+    orientations = [entry[1:4] for entry in struct.iter_unpack(order + "HHIHxx", entries) if entry[0] == _ORIENTATION]
     _require(
         len(entries) == _ENTRY_BYTES * n_entries
-        and all(entry[:2] == (_SHORT, 1) for entry in found)
-        and len(found) <= 1
+        and all(entry[:2] == (_SHORT, 1) for entry in orientations)
+        and len(orientations) <= 1
     )
-    return found[0][2] if found else None
+    return orientations[0][2] if orientations else None
 
 
 def _take_buffer(n_bytes: int) -> npt.NDArray[np.uint8]:

@@ -151,9 +151,9 @@ class ColumnMapping:
     def _column(self, row_range: RowRange, name: str) -> pa.Array:
         n_rows = len(row_range.lists)
         if name == "uri":
-            places = pa.array([_place(row_range, row) for row in range(n_rows)])
+            uris = pa.array([_place(row_range, row) for row in range(n_rows)])
             known = [row_range.columns[one].cast(pa.string()) for one in self.uri_columns if one in row_range.columns]
-            return pc.coalesce(*known, places)
+            return pc.coalesce(*known, uris)
         if name == "id" and name not in self.sources:
             return pa.array(
                 [f"{self._prefix(row_range)}{row}" for row in range(row_range.first, row_range.first + n_rows)]

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from frieze import terminal
+from frieze.api.duplicate_groups import find_duplicate_groups, number_rows, temporary_index
 from frieze.api.folder_kinds import check_kind
 from frieze.api.label_source import open_labelled
 from frieze.api.paths import to_local_path
-from frieze.api.temporary_index import find_duplicate_groups, number_rows, temporary_index
 from frieze.core import Floats, Rows
 from frieze.features import Features
 from frieze.reports.audit_page import Finding, write_audit_page

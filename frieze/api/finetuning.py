@@ -9,13 +9,13 @@ import numpy as np
 
 from frieze import core, terminal
 from frieze import features as stored
+from frieze.api.duplicate_groups import split_by_group
 from frieze.api.finetune_work_folder import discard_if_changed, hash_head, may_replace, stored_options, work_folder
 from frieze.api.folder_kinds import check_kind, folder_kind
 from frieze.api.heads import to_units
 from frieze.api.label_source import open_labelled
 from frieze.api.paths import open_table, to_local_path
-from frieze.api.remembered_training import FinetuneOptions, resolve_finetune_options
-from frieze.api.split_options import split_by_group
+from frieze.api.remembered_options import FinetuneOptions, resolve_finetune_options
 from frieze.reports.html import PAGE_NAME, head_page
 
 if TYPE_CHECKING:

@@ -32,14 +32,14 @@ def check_kind(path: TablePath, expected: str) -> None:
         raise InputError(f"There is no {path}.", hint=f"Make {_ARTICLES[expected]} with: {_COMMANDS[expected]}")
     kind = folder_kind(path)
     if kind != expected:
-        found = "holds nothing of ours" if kind is None else f"is {_ARTICLES[kind]}"
+        actual = "holds nothing of ours" if kind is None else f"is {_ARTICLES[kind]}"
         raise InputError(
-            f"{path} {found}; expected {_ARTICLES[expected]}.",
+            f"{path} {actual}; expected {_ARTICLES[expected]}.",
             hint=f"Check the order of the arguments, or make one with: {_COMMANDS[expected]}",
         )
 
 
-def check_is_ours(path: TablePath) -> None:
+def check_has_kind(path: TablePath) -> None:
     """Check that a path is a folder of features, an index, a head or an exported model.
 
     Raises:
@@ -61,7 +61,7 @@ def describe(path: TablePath) -> dict[str, Any]:
     Raises:
         InputError: It is none of these, or the JSON of a head or an exported model was altered.
     """
-    check_is_ours(path)
+    check_has_kind(path)
     kind = str(folder_kind(path))
     if kind == "features":
         return _describe_features(path)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from frieze import core, terminal
 from frieze import features as stored
+from frieze.api.duplicate_groups import split_by_group
 from frieze.api.folder_kinds import check_kind, folder_kind, list_failures
 from frieze.api.label_source import open_labelled, open_labelled_as
 from frieze.api.paths import open_table, scratch_folder, to_local_or_bucket_path, to_local_path
-from frieze.api.remembered_training import TrainOptions, resolve_train_options
-from frieze.api.split_options import split_by_group
+from frieze.api.remembered_options import TrainOptions, resolve_train_options
 from frieze.reports.html import PAGE_NAME, head_page
 
 if TYPE_CHECKING:
@@ -248,20 +248,20 @@ def predict(
         source=frieze.embedder.SourceOptions(labels="none"), ray=ray, cpus_per_worker=cpus_per_worker
     )
     with scratch_folder(out_path) as folder:
-        image_info = _embed_for(head, source, folder, options, again=f"frieze predict {head} FEATURES --out {out}")
+        image_info = _embed_for(head, source, folder, options, command=f"frieze predict {head} FEATURES --out {out}")
         table = open_table(folder)
         document = frieze.classifiers.predict_features(head_path, table, out_path, scores=scores, force=force)
         return document | image_info | {"failures": list_failures(folder)}
 
 
-def _embed_for(head: str | Path, source: Any, folder: Path, options: "JobOptions", *, again: str) -> dict[str, Any]:
+def _embed_for(head: str | Path, source: Any, folder: Path, options: "JobOptions", *, command: str) -> dict[str, Any]:
     """Embed images with a head's backbone, and return the fields that describe them."""
     import frieze.classifiers
     import frieze.embedder
 
     spec = frieze.classifiers.open_head(to_local_path(head)).spec
     stored.check_can_embed(
-        spec, where=str(head), hint=f"Import their vectors together with the old ones, train again, then: {again}"
+        spec, where=str(head), hint=f"Import their vectors together with the old ones, train again, then: {command}"
     )
     with terminal.progress("Embedding", "images") as step:
         embedded = frieze.embedder.embed_source(

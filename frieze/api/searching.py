@@ -7,7 +7,7 @@ from frieze import terminal
 from frieze.api.folder_kinds import check_kind
 from frieze.api.paths import open_table, to_local_path
 from frieze.api.query_vectors import to_vectors
-from frieze.api.remembered_indexing import resolve_index_options
+from frieze.api.remembered_options import resolve_index_options
 from frieze.api.result_tables import check_groups, check_hits, write_groups, write_hits
 from frieze.reports.html import check_page, write_report
 from frieze.search_document import SearchOptions, search_document

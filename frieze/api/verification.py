@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from frieze.api import export_folder
-from frieze.api.folder_kinds import FILES, check_is_ours, folder_kind
+from frieze.api.folder_kinds import FILES, check_has_kind, folder_kind
 from frieze.core import FeatureFileError, InputError, TablePath, find_altered_files, has_checksums, read_consistent
 from frieze.features import check_can_embed, open_features, verify_features
 
@@ -22,7 +22,7 @@ def verify(path: TablePath, *, sample: int) -> dict[str, Any]:
     Raises:
         InputError: It is none of these, or too broken to be checked.
     """
-    check_is_ours(path)
+    check_has_kind(path)
     kind = str(folder_kind(path))
     if kind == "features":
         document = _verify_features(path, sample)

@@ -26,13 +26,13 @@ def to_flags(text: str, command: click.Command) -> str:
     options = {option.name or "": option for option in command.params if isinstance(option, click.Option)}
 
     def typed(match: re.Match[str]) -> str:
-        words = _words(match["code"].removesuffix("`"), options)
-        return match[0] if words is None else " ".join(words)
+        typed_options = _typed(match["code"].removesuffix("`"), options)
+        return match[0] if typed_options is None else " ".join(typed_options)
 
     return _QUOTED.sub(typed, text)
 
 
-def _words(code: str, options: dict[str, click.Option]) -> list[str] | None:
+def _typed(code: str, options: dict[str, click.Option]) -> list[str] | None:
     """Return what to type for code such as `out` or `k=3, where='a < b'`; None where it is no options with values."""
     if code in options:
         return [_flag(options[code])]
@@ -40,10 +40,10 @@ def _words(code: str, options: dict[str, click.Option]) -> list[str] | None:
     try:
         call = ast.parse(source, mode="eval").body
         keywords = call.keywords if isinstance(call, ast.Call) and not call.args else []
-        words = [_option(options[str(one.arg)], one.value, source) for one in keywords]
+        typed_options = [_option(options[str(one.arg)], one.value, source) for one in keywords]
     except (SyntaxError, KeyError, ValueError):
         return None
-    return words or None
+    return typed_options or None
 
 
 def _option(option: click.Option, node: ast.expr, source: str) -> str:

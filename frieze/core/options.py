@@ -57,10 +57,10 @@ def to_command_line(options: Mapping[str, Any]) -> str:
     >>> to_command_line({"max_pixels": 9, "exclude": ["*.gif", "old"], "accept_truncated": False, "layer": None})
     "--max-pixels 9 --exclude '*.gif' --exclude old --no-accept-truncated --layer ''"
     """
-    return " ".join(word for name, value in options.items() for word in _words(name.replace("_", "-"), value))
+    return " ".join(word for name, value in options.items() for word in _to_options(name.replace("_", "-"), value))
 
 
-def _words(name: str, value: Any) -> list[str]:
+def _to_options(name: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         return [f"--{name}" if value else f"--no-{name}"]
     values = (value or [None]) if isinstance(value, list) else [value]

@@ -57,7 +57,7 @@ def read_core_times() -> CoreTimes | None:
     """Read how busy the cores are; None where the system does not say (macOS, some containers)."""
     cores = {f"cpu{number}" for number in available_cores()}
     lines = [line.split() for line in _read(_STAT).splitlines()]
-    times = [[int(ticks) for ticks in words[1:9]] for words in lines if words and words[0] in cores]
+    times = [[int(ticks) for ticks in fields[1:9]] for fields in lines if fields and fields[0] in cores]
     idle = sum(sum(one[3:5]) for one in times)  # user nice system idle iowait irq softirq steal
     busy = sum(sum(one) for one in times) - idle
     per_second = os.sysconf("SC_CLK_TCK")
@@ -75,10 +75,10 @@ def _read_quotas(process: Path) -> tuple[float, ...]:
     """Read the quotas of CPU time, each in cores; empty where there is no limit."""
     quotas = []
     for group in _find_groups(process, "cpu"):
-        words = _read(group / "cpu.max").split() or [
+        numbers = _read(group / "cpu.max").split() or [
             _read(group / f"cpu.cfs_{name}_us") for name in ("quota", "period")
         ]
-        quota, period = (_to_number(word) for word in words)
+        quota, period = (_to_number(word) for word in numbers)
         if quota and period:
             quotas.append(quota / period)
     return tuple(quotas)

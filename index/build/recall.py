@@ -39,7 +39,7 @@ class GroundTruth:
     Attributes:
         rows: int64 [Q], the queries' own row numbers, ascending; a fifth of the table at most.
         queries: float32 [Q, D].
-        answers: int64 [Q, k], the exact k nearest rows without the query's own; k is less in a table of fewer rows.
+        neighbours: int64 [Q, k], the exact k nearest rows without the query's own; k is less in a table of fewer rows.
         worst: float32 [Q], score of the last exact answer.
         rounding: float32 [Q], by how much a score may differ from `worst` and tie with it.
         left_out: int64 [m], rows that the measured index must not contain yet: none, or `rows` and those equal to them.
@@ -47,15 +47,15 @@ class GroundTruth:
 
     rows: Rows
     queries: Floats
-    answers: Rows
+    neighbours: Rows
     worst: Floats
     rounding: Floats
     left_out: Rows = dataclasses.field(default_factory=lambda: NO_ROWS)
 
     @property
     def k(self) -> int:
-        """Number of answers of each query."""
-        return int(self.answers.shape[1])
+        """Number of neighbours of each query."""
+        return int(self.neighbours.shape[1])
 
 
 def compute_ground_truth(vectors: Vectors, *, k: int = TUNED_K) -> GroundTruth:
@@ -67,7 +67,7 @@ def compute_ground_truth(vectors: Vectors, *, k: int = TUNED_K) -> GroundTruth:
     rows = draw_rows(len(vectors), min(_N_QUERIES, max(1, len(vectors) // _QUERY_PART)))
     queries = vectors.take(rows)
     kept = _informative(queries, vectors.metric)
-    return _find_answers(vectors, rows[kept], queries[kept], k=k)
+    return _find_neighbours(vectors, rows[kept], queries[kept], k=k)
 
 
 def hold_out(vectors: Vectors, ground_truth: GroundTruth) -> GroundTruth:
@@ -86,7 +86,7 @@ def hold_out(vectors: Vectors, ground_truth: GroundTruth) -> GroundTruth:
     left_out = equal[np.isin(query_numbers, kept)]
     if 2 * len(left_out) > len(vectors):
         return ground_truth
-    return _find_answers(vectors, rows[kept], queries[kept], k=TUNED_K, left_out=left_out)
+    return _find_neighbours(vectors, rows[kept], queries[kept], k=TUNED_K, left_out=left_out)
 
 
 def _with_few_equals(counts: Rows, max_rows: int) -> Rows:
@@ -106,15 +106,15 @@ def _every_nth(n: int, n_max: int) -> slice:
     return slice(None, None, -(-n // n_max))
 
 
-def _find_answers(vectors: Vectors, rows: Rows, queries: Floats, *, k: int, left_out: Rows = NO_ROWS) -> GroundTruth:
+def _find_neighbours(vectors: Vectors, rows: Rows, queries: Floats, *, k: int, left_out: Rows = NO_ROWS) -> GroundTruth:
     """Find the exact neighbours of rows [Q] without some; where none are left out, without the query's own row."""
     if len(left_out):
-        answers, scores = nearest(vectors, queries, k=min(k, len(vectors) - len(left_out)), left_out=left_out)
+        neighbours, scores = nearest(vectors, queries, k=min(k, len(vectors) - len(left_out)), left_out=left_out)
     else:
-        answers, scores = nearest(vectors, queries, k=min(k + 1, len(vectors)))
-        answers, scores = _without_own_row(answers, scores, rows)
-    worst = scores[:, -1] if answers.size else np.zeros(len(rows), np.float32)
-    return GroundTruth(rows, queries, answers, worst, _rounding(queries, worst, vectors.metric), left_out)
+        neighbours, scores = nearest(vectors, queries, k=min(k + 1, len(vectors)))
+        neighbours, scores = _without_own_row(neighbours, scores, rows)
+    worst = scores[:, -1] if neighbours.size else np.zeros(len(rows), np.float32)
+    return GroundTruth(rows, queries, neighbours, worst, _rounding(queries, worst, vectors.metric), left_out)
 
 
 def _informative(queries: Floats, metric: str) -> Rows:
@@ -140,7 +140,7 @@ def ground_truth_at_100(vectors: Vectors, ground_truth: GroundTruth) -> GroundTr
     """Compute the 100 exact neighbours of up to 100 of the queries, among the same rows."""
     chosen = _every_nth(len(ground_truth.rows), _N_QUERIES_AT_100)
     rows, queries = ground_truth.rows[chosen], ground_truth.queries[chosen]
-    return _find_answers(vectors, rows, queries, k=MANY_K, left_out=ground_truth.left_out)
+    return _find_neighbours(vectors, rows, queries, k=MANY_K, left_out=ground_truth.left_out)
 
 
 def _without_own_row(rows: Rows, scores: Floats, query_rows: Rows) -> tuple[Rows, Floats]:
@@ -150,7 +150,7 @@ def _without_own_row(rows: Rows, scores: Floats, query_rows: Rows) -> tuple[Rows
 
 
 def measure_recall(searcher: Searcher, ground_truth: GroundTruth) -> Floats:
-    """Compute each query's recall: the fraction of its exact answers that an index finds.
+    """Compute each query's recall: the fraction of its exact neighbours that an index finds.
 
     The index contains all rows but those that the ground truth leaves out. A hit is right when it is an exact answer or
     its score is within rounding of the last one's. Ties are judged by the index's own scores, which are those of the
@@ -166,9 +166,9 @@ def measure_recall(searcher: Searcher, ground_truth: GroundTruth) -> Floats:
     rows, scores = map(np.vstack, zip(*blocks, strict=True))
     if has_own_row:
         rows, scores = _without_own_row(rows, scores, ground_truth.rows)
-    is_answer = (rows[:, :, None] == ground_truth.answers[:, None]).any(axis=2)
+    is_neighbour = (rows[:, :, None] == ground_truth.neighbours[:, None]).any(axis=2)
     is_tie = np.abs(scores - ground_truth.worst[:, None]) <= ground_truth.rounding[:, None]
-    recalls: Floats = (is_answer | is_tie).mean(axis=1, dtype=np.float32)
+    recalls: Floats = (is_neighbour | is_tie).mean(axis=1, dtype=np.float32)
     return recalls
 
 

@@ -18,28 +18,28 @@ def data(tmp_path):
     return TrainingData(views, targets, np.arange(10, 290), epochs=4, seed=7)
 
 
-def told(data, epoch):
+def epoch_targets(data, epoch):
     """Return the targets of an epoch's batches, concatenated."""
     return np.concatenate([batch.targets[:, 0] for batch in batches(data, epoch)]).astype(int)
 
 
 def test_whole_batches(data):
     """An epoch shows each image once at most, in whole batches; those left out never."""
-    rows = told(data, 0)
+    rows = epoch_targets(data, 0)
     assert len(rows) == len(set(rows)) == 280 // BATCH * BATCH
     assert set(rows) <= set(range(10, 290))
 
 
 def test_views_in_turn(data):
     """Each epoch shows the next view, and begins with the first again."""
-    assert [int(told(data, epoch).min() >= 1000) for epoch in range(4)] == [0, 1, 0, 1]
+    assert [int(epoch_targets(data, epoch).min() >= 1000) for epoch in range(4)] == [0, 1, 0, 1]
 
 
 def test_same_again(data):
     """An epoch has the same batches each time, and another epoch has others."""
-    first, again, other = (list(batches(data, epoch)) for epoch in (0, 0, 2))
-    for one, same, new in zip(first, again, other, strict=True):
-        assert all((a == b).all() for a, b in zip(one, same, strict=True))
+    first, second, other = (list(batches(data, epoch)) for epoch in (0, 0, 2))
+    for one, repeated, new in zip(first, second, other, strict=True):
+        assert all((a == b).all() for a, b in zip(one, repeated, strict=True))
         assert (one.targets != new.targets).any()
 
 

@@ -64,9 +64,9 @@ def embed(path, pool):
 def uninterrupted(pool, teacher, tmp_path_factory):
     """An uninterrupted run's file and stderr."""
     out = tmp_path_factory.mktemp("uninterrupted") / "mini.keras"
-    code, said = run(*command(pool, teacher, out))
-    assert code == 0, said
-    return out, said
+    code, output = run(*command(pool, teacher, out))
+    assert code == 0, output
+    return out, output
 
 
 def test_learns(uninterrupted):
@@ -101,19 +101,19 @@ def test_killed(pool, teacher, uninterrupted, tmp_path):
         next(message for message in process.stderr if "epoch 1" in message)
         os.kill(process.pid, signal.SIGKILL)
         process.stderr.read()  # ends when the process that trains has ended too
-    code, said = run(*line)
-    assert code == 0, said
-    assert [message.split()[2] for message in said.splitlines() if "loss" in message][-1] == "3:"
-    assert "epoch 1:" not in said
+    code, output = run(*line)
+    assert code == 0, output
+    assert [message.split()[2] for message in output.splitlines() if "loss" in message][-1] == "3:"
+    assert "epoch 1:" not in output
     ours, theirs = embed(tmp_path / "mini.keras", pool), embed(uninterrupted[0], pool)
     assert ours == pytest.approx(theirs, abs=2e-2 * float(np.abs(theirs).max()))
 
 
 def test_other_work(uninterrupted, pool, teacher):
     """A folder of work with other options is refused, with the options that differ."""
-    code, said = run(*command(pool, teacher, uninterrupted[0], epochs=4))
+    code, output = run(*command(pool, teacher, uninterrupted[0], epochs=4))
     assert code == 1
-    assert "was begun with other epochs, steps, images_seen" in said
+    assert "was begun with other epochs, steps, images_seen" in output
 
 
 def test_judged_images_are_left_out(pool, teacher, tmp_path):
@@ -123,8 +123,8 @@ def test_judged_images_are_left_out(pool, teacher, tmp_path):
         path = judged / str(number % 2) / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.open(pool / f"{number:03d}.png").resize((180, 140)).save(path)
-    code, said = run(*command(pool, teacher, tmp_path / "mini.keras", "--score", judged, epochs=1))
-    assert code == 0, said
+    code, output = run(*command(pool, teacher, tmp_path / "mini.keras", "--score", judged, epochs=1))
+    assert code == 0, output
     card = json.loads((tmp_path / "mini.card.json").read_text())
     assert card["left_out"] == [f"{number:03d}.png" for number in range(4)]
     paths = sorted(judged.rglob("*.jpg"))
@@ -177,8 +177,8 @@ def test_beats_the_descriptor(data_dir, tmp_path):
     scores = [word for name in OLD for word in ("--score", str(data_dir / "images" / name))]
     peer = data_dir / "backbones" / "mobilenet_v1_025_128" / "saved_model"
     line = command(data_dir / "images" / "distill_pool", peer, tmp_path / "mini.keras", *scores, epochs=4)
-    code, said = run(*line)
-    assert code == 0, said
+    code, output = run(*line)
+    assert code == 0, output
     reached = json.loads((tmp_path / "mini.card.json").read_text())["nearest_neighbour_accuracy"]
     for name, old in OLD.items():
         assert reached[name] > old, reached

@@ -6,7 +6,7 @@ from tools.distill.whitening import whitening
 
 @pytest.fixture
 def views():
-    """Give images and two crops of each, float32 [2000, 8]; they differ by 0, and .5 to 8, along axes of their own."""
+    """Return images and two crops of each, float32 [2000, 8]; they differ by 0, and .5 to 8, along random axes."""
     rng = np.random.default_rng(0)
     spread = np.sqrt(np.float32([0, 0.5, 1, 2, 3, 4, 6, 8])) / 100
     axes, _ = np.linalg.qr(rng.normal(size=(8, 8)))
@@ -15,7 +15,7 @@ def views():
 
 
 def variances(whole, crops, change):
-    """Give what a crop differs from its image, along the axes of that, ascending."""
+    """Return by how much a crop differs from its image, along the axes of that, ascending."""
     changes = np.concatenate([crop - whole for crop in crops]) @ change
     return np.linalg.eigvalsh(changes.T @ changes)
 

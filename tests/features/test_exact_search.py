@@ -41,9 +41,9 @@ def test_agrees_with_sorted(metric, queries, embeddings, data):
     k = data.draw(st.integers(1, len(embeddings)))
     arrays = np.array(queries, np.float32).reshape(-1, 4), np.array(embeddings, np.float32)
     rows, scores = top_k(*arrays, k=k, metric=metric)
-    wanted_rows, wanted_scores = _plain_top_k(queries, embeddings, k=k, metric=metric)
-    assert rows.tolist() == wanted_rows
-    assert np.array_equal(scores, np.array(wanted_scores, np.float32).reshape(-1, k))
+    expected_rows, expected_scores = _plain_top_k(queries, embeddings, k=k, metric=metric)
+    assert rows.tolist() == expected_rows
+    assert np.array_equal(scores, np.array(expected_scores, np.float32).reshape(-1, k))
 
 
 @pytest.mark.parametrize("metric", METRICS)

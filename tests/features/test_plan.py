@@ -77,10 +77,10 @@ def test_second_run_has_nothing_to_do(before, now):
     """Run again on the same source, nothing is embedded, rewritten or removed."""
     _, stored, failed = _carry_out(before, [], NONE_FAILED)
     _, stored, failed = _carry_out(now, stored, failed)
-    again, _, failed_again = _carry_out(now, stored, failed)
-    assert (again.shards, again.n_removed) == ((), 0)
-    assert again.n_unchanged == sum(image[1] != 13 for image in now)
-    assert failed_again.equals(failed)
+    plan, _, failed_later = _carry_out(now, stored, failed)
+    assert (plan.shards, plan.n_removed) == ((), 0)
+    assert plan.n_unchanged == sum(image[1] != 13 for image in now)
+    assert failed_later.equals(failed)
 
 
 @given(before=_IMAGES)

@@ -60,9 +60,9 @@ def test_rows_have_every_column_but_the_vectors(table):
 
 def test_rows_part_by_part(tmp_path, run, manifest, spec):
     """Part by part the rows are those of the whole, in its columns and types, whatever a part has of its own."""
-    own = [pa.field("year", pa.int64())], [pa.field("year", pa.string()), pa.field("camera", pa.string())]
+    fields_of_parts = [pa.field("year", pa.int64())], [pa.field("year", pa.string()), pa.field("camera", pa.string())]
     with open_writer(tmp_path, manifest) as writer:
-        for number, (fields, year) in enumerate(zip(own, (1999, "unknown"), strict=True)):
+        for number, (fields, year) in enumerate(zip(fields_of_parts, (1999, "unknown"), strict=True)):
             schema = part_schema(spec, fields)
             columns = {key: [None] for key in schema.names} | {"id": [f"i{number}"], "uri": ["u"], "year": [year]}
             writer.commit(Shard(number, np.arange(1)), to_part(columns, np.zeros((1, 4), np.float32), schema))

@@ -288,8 +288,8 @@ def table_in_bucket(bucket, run, images):
 @pytest.mark.parametrize("name", ["rewritten", "row removed", "part removed"])
 def test_in_a_bucket(name, table_in_bucket, run, images):
     """In a bucket a reader sees the generation that it opened; replaced parts are kept for an hour."""
-    opened, again = open_features(table_in_bucket), open_features(table_in_bucket)
-    expected = read_all(again)
+    opened, control = open_features(table_in_bucket), open_features(table_in_bucket)
+    expected = read_all(control)
     run(table_in_bucket, images(*LATER[name]))
     assert read_all(opened) == expected
     assert len(kept(table_in_bucket)) == (2 if name == "rewritten" else 1)

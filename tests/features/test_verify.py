@@ -15,14 +15,14 @@ from frieze.features.part_files import write_part
 PART = "parts/part-000000.parquet"
 
 
-def found(path):
+def problems(path):
     """Return what a check finds: (check, message), in order."""
     return [(problem["check"], problem["message"]) for problem in verify_features(path)["problems"]]
 
 
 def checks(path):
     """Return the checks that fail."""
-    return [check for check, _ in found(path)]
+    return [check for check, _ in problems(path)]
 
 
 def rewrite(table, change, *, name=PART):
@@ -57,13 +57,13 @@ def test_changed_byte(table):
 def test_missing_part(table):
     """A part that is not there is named."""
     (table / PART).unlink()
-    assert found(table) == [("parts", "features.json names it, and it is not there")]
+    assert problems(table) == [("parts", "features.json names it, and it is not there")]
 
 
 def test_unnamed_part(table):
     """A part that features.json does not know is named: a run was cut short."""
     shutil.copy(table / PART, table / "parts" / "part-000009.parquet")
-    assert found(table) == [("parts", "features.json does not name it")]
+    assert problems(table) == [("parts", "features.json does not name it")]
 
 
 def test_cut_part(table):
@@ -79,14 +79,14 @@ def test_repeated_ids(table):
     """An id that is there twice, in one part or in two, is named."""
     rewrite(table, lambda rows: pa.concat_tables([rows, rows.slice(0, 1)]))
     shutil.copy(table / PART, table / "parts" / "part-000001.parquet")
-    messages = [message for check, message in found(table) if check == "ids"]
+    messages = [message for check, message in problems(table) if check == "ids"]
     assert messages == ["1 image is there more than once: a", "2 images are there more than once: a, b"]
 
 
 def test_not_finite(table):
     """A vector that is not finite is named by its image."""
     rewrite(table, lambda rows: with_vectors(rows, lambda vectors: vectors[1].fill(np.nan)))
-    assert ("vectors", "1 image has a vector that is not finite: b") in found(table)
+    assert ("vectors", "1 image has a vector that is not finite: b") in problems(table)
 
 
 def test_zero_vectors(table):
@@ -114,7 +114,7 @@ def test_equal_files(table):
 def test_rows_are_counted(table):
     """A part with another number of rows than features.json says is named."""
     rewrite(table, lambda rows: rows.filter(pc.equal(rows["id"], "a")))
-    assert ("counts", "it has 1 row, features.json says 2") in found(table)
+    assert ("counts", "it has 1 row, features.json says 2") in problems(table)
 
 
 def test_failures_are_counted(table):
@@ -122,7 +122,7 @@ def test_failures_are_counted(table):
     document = json.loads((table / "features.json").read_text())
     document["counts"]["failed"] = 3
     (table / "features.json").write_text(json.dumps(document))
-    assert found(table) == [("counts", "failures.parquet has 0 rows, features.json says 3")]
+    assert problems(table) == [("counts", "failures.parquet has 0 rows, features.json says 3")]
     (table / "failures.parquet").write_text("broken")
     assert checks(table) == ["failures"]
 
@@ -132,14 +132,14 @@ def test_other_backbone(table, run, images, spec):
     document = json.loads((table / "features.json").read_text())
     document["backbone"]["fingerprint"] = "ef" * 32
     (table / "features.json").write_text(json.dumps(document))
-    ((check, message), _) = found(table)
+    ((check, message), _) = problems(table)
     assert (check, "abababababab here, efefefefefef there" in message) == ("backbone", True)
 
 
 def test_other_columns(table):
     """A column of another type, or none, is reported with the expected type."""
     rewrite(table, lambda rows: rows.drop_columns("sha256").set_column(1, "uri", rows["uri"].cast(pa.large_string())))
-    messages = [message for check, message in found(table) if check == "columns"]
+    messages = [message for check, message in problems(table) if check == "columns"]
     assert [message.split(",")[0] for message in messages] == [
         "expected pyarrow.Field<uri: string not null>",
         "expected pyarrow.Field<sha256: string>",
@@ -166,7 +166,7 @@ def test_dangling_part(table):
     """A part that is a link to nowhere is not there."""
     (table / PART).unlink()
     (table / PART).symlink_to("nowhere.parquet")
-    assert found(table) == [("parts", "features.json names it, and it is not there")]
+    assert problems(table) == [("parts", "features.json names it, and it is not there")]
 
 
 def test_part_whose_names_are_no_text(table):
@@ -193,8 +193,8 @@ def test_beside_a_run(later, table, run, images, monkeypatch):
         return check_file(*args)
 
     monkeypatch.setattr(verification._Check, "_check_file", change_and_check)
-    found = verify_features(table)
-    assert found == expected
+    document = verify_features(table)
+    assert document == expected
 
 
 def test_rewritten_while_it_is_read(table, run, images, monkeypatch):
@@ -214,9 +214,9 @@ def test_half_a_commit(table, manifest, rows, images):
     """A part that a run has written and not named yet is no problem as long as the run is at work."""
     with open_writer(table, manifest) as writer:
         writer.write_part(Shard(7, np.arange(1)), rows(images(("e", 5, 1))))
-        found = verify_features(table)
-    assert found["problems"] == []
-    assert found["notes"][0].startswith("A run is writing to this table")
+        document = verify_features(table)
+    assert document["problems"] == []
+    assert document["notes"][0].startswith("A run is writing to this table")
     assert [problem["check"] for problem in verify_features(table)["problems"]] == ["parts"]
 
 
@@ -230,15 +230,15 @@ def test_a_run_that_ends_meanwhile(table, run, images, monkeypatch):
         return listed(folder)
 
     monkeypatch.setattr(verification, "part_files", change_and_list)
-    found = verify_features(table)
-    assert (found["problems"], found["rows"]) == ([], 6)
+    document = verify_features(table)
+    assert (document["problems"], document["rows"]) == ([], 6)
 
 
 def test_missing_part_beside_a_run(table, manifest):
     """A part that is gone is named, also while a run is at work."""
     with open_writer(table, manifest):
         (table / PART).unlink()
-        assert found(table) == [("parts", "features.json names it, and it is not there")]
+        assert problems(table) == [("parts", "features.json names it, and it is not there")]
 
 
 def test_replaced_meanwhile(table, run, images, monkeypatch):
@@ -252,5 +252,5 @@ def test_replaced_meanwhile(table, run, images, monkeypatch):
         return check_file(*args)
 
     monkeypatch.setattr(verification._Check, "_check_file", replace_and_check)
-    found = verify_features(table)
-    assert (found["problems"], found["rows"]) == ([], 1)
+    document = verify_features(table)
+    assert (document["problems"], document["rows"]) == ([], 1)

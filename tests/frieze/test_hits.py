@@ -14,7 +14,7 @@ import frieze
 from frieze.core import InputError
 
 N = 40
-OWN = {
+USER_COLUMNS = {
     "score": pa.array([row * 100.0 for row in range(N)]),
     "rank": pa.array([row * 1000 for row in range(N)]),
     "query": pa.array([f"q{row}" for row in range(N)]),
@@ -34,7 +34,7 @@ def world(tmp_path_factory):
     """An index of 40 images, named a0 to a39, with columns whose names hits need and whose types JSON lacks."""
     folder = tmp_path_factory.mktemp("hits")
     vectors = np.random.default_rng(0).normal(size=(N, 8)).astype(np.float32)
-    columns = {"id": [f"a{row}" for row in range(N)], "embedding": vectors.tolist(), **OWN}
+    columns = {"id": [f"a{row}" for row in range(N)], "embedding": vectors.tolist(), **USER_COLUMNS}
     pq.write_table(pa.table(columns), folder / "vectors.parquet")
     frieze.import_vectors(folder / "vectors.parquet", out=folder / "t.features")
     frieze.index(folder / "t.features", out=folder / "t.index")
@@ -73,7 +73,7 @@ def test_a_table_of_hits_has_the_types_of_the_index(world, tmp_path):
     rows = [int(hit["id"][1:]) for actual in document["queries"] for hit in actual["hits"]]
     assert document["renamed"] == IN_TABLES
     assert table["rank"].to_pylist() == [1, 2, 3] * 2
-    for name, values in OWN.items():
+    for name, values in USER_COLUMNS.items():
         column = table[IN_TABLES.get(name, name)]
         assert (column.type, str(column.to_pylist())) == (values.type, str(values.take(rows).to_pylist())), name
 

@@ -55,8 +55,8 @@ def test_what_leaves_the_table_is_said(run, tmp_path):
     for name in ("a/1.png", "a/2.png", "b/3.png"):
         (folder / name).unlink()
     (folder / "a").rmdir()
-    dry, again = (run("embed", folder, "--out", tmp_path / "out", *words) for words in (["--dry-run"], []))
+    dry, rerun = (run("embed", folder, "--out", tmp_path / "out", *options) for options in (["--dry-run"], []))
     assert "Note: would remove 2 rows whose images the source no longer has, among them all of a (2).\n" in dry.stderr
-    assert "Note: removed 2 rows whose images the source no longer has, among them all of a (2).\n" in again.stderr
-    assert "Note: empty now, and all rows of it stay: b (1); mount the disk" in again.stderr
-    assert again.exit_code == 3
+    assert "Note: removed 2 rows whose images the source no longer has, among them all of a (2).\n" in rerun.stderr
+    assert "Note: empty now, and all rows of it stay: b (1); mount the disk" in rerun.stderr
+    assert rerun.exit_code == 3

@@ -34,8 +34,8 @@ def _write_table(path, embeddings, *, spec=None, names=None, columns=None, part_
     with open_writer(path, Manifest(spec=spec, source="/photos")) as writer:
         for part, start in enumerate(range(0, len(embeddings), part_rows)):
             rows = range(start, min(start + part_rows, len(embeddings)))
-            own = {name: values[rows.start : rows.stop] for name, values in (columns or {}).items()}
-            made = _columns([names[row] for row in rows]) | own
+            replaced = {name: values[rows.start : rows.stop] for name, values in (columns or {}).items()}
+            made = _columns([names[row] for row in rows]) | replaced
             table = to_part(made, embeddings[rows.start : rows.stop], schema)
             writer.commit(Shard(part, np.arange(rows.start, rows.stop)), table)
     return open_features(path)

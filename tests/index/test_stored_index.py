@@ -59,9 +59,9 @@ def test_same_after_reopening(kind, metric, indexes, queries):
     """An index answers the same when it is opened again."""
     index = indexes(kind, metric)
     ids, scores = index.top_k(queries, 7)
-    again_ids, again_scores = open_index(index.path).top_k(queries, 7)
-    assert (ids == again_ids).all()
-    np.testing.assert_array_equal(scores, again_scores)
+    reopened_ids, reopened_scores = open_index(index.path).top_k(queries, 7)
+    assert (ids == reopened_ids).all()
+    np.testing.assert_array_equal(scores, reopened_scores)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if "PQ" not in KINDS[kind].recipe])
@@ -69,11 +69,11 @@ def test_same_after_reopening(kind, metric, indexes, queries):
 @given(row=st.integers(0, 1_999), metric=st.sampled_from(["cosine", "l2"]))
 def test_a_stored_row_finds_itself(kind, row, metric, indexes, table):
     """A stored row finds itself first, or a tie with it."""
-    index, own = indexes(kind, metric), table.ids[row]
+    index, row_id = indexes(kind, metric), table.ids[row]
     ids, scores = index.top_k(table.embeddings()[[row]], 2)
     best = 1.0 if metric == "cosine" and row != 5 else 0.0  # row 5 is all zeros
     assert scores[0, 0] == pytest.approx(best, abs=1e-5)
-    assert own in ids[0] or scores[0, 1] == pytest.approx(best, abs=1e-5)
+    assert row_id in ids[0] or scores[0, 1] == pytest.approx(best, abs=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)

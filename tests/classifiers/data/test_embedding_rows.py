@@ -91,5 +91,5 @@ def test_codes_and_weights_go_with_their_rows(parts, rows):
     codes, weights = np.arange(50), np.arange(50, dtype="f4")
     row_blocks, ordered = as_row_blocks(EmbeddingRows(parts, rows), codes, weights)
     actual = list(row_blocks)
-    assert np.array_equal(np.concatenate([own for _, own in actual]), ordered)
+    assert np.array_equal(np.concatenate([weight for _, weight in actual]), ordered)
     assert np.array_equal(np.concatenate([block for block, _ in actual]), unit_rows(parts.embeddings())[np.sort(rows)])

@@ -154,6 +154,6 @@ def test_each_fold_has_its_share_of_each_class(seed):
 def test_the_seed_decides():
     """The same seed deals the same folds, another one others."""
     codes, images = np.repeat([0, 1], 20), np.arange(40)
-    one, again, other = (fold_rows(codes, images, n_folds=5, seed=seed) for seed in (1, 1, 2))
-    assert np.array_equal(one, again)
+    one, same, other = (fold_rows(codes, images, n_folds=5, seed=seed) for seed in (1, 1, 2))
+    assert np.array_equal(one, same)
     assert not np.array_equal(one, other)

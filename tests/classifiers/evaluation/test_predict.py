@@ -30,8 +30,8 @@ def test_columns_are_plain(trained, tmp_path):
 def test_unsure_predictions_are_marked(overlapping, tmp_path):
     """A head that abstains marks the predictions below its threshold, in a column before the scores."""
     train_head(overlapping, tmp_path / "head", config=HeadConfig("linear", precision=0.9))
-    for again in (False, True):
-        predict_features(tmp_path / "head", overlapping, tmp_path / "p.parquet", scores=True, force=again)
+    for force in (False, True):
+        predict_features(tmp_path / "head", overlapping, tmp_path / "p.parquet", scores=True, force=force)
     table, threshold = pq.read_table(tmp_path / "p.parquet"), open_head(tmp_path / "head").threshold
     assert table.column_names == ["id", "prediction", "probability", "abstained", "score_ant", "score_bee", "score_cow"]
     marked = table["abstained"].to_numpy()

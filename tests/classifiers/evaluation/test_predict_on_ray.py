@@ -24,11 +24,11 @@ def cluster(monkeypatch):
     message = types.SimpleNamespace(n_tasks=0, most_waiting=0, n_fetched=0, error=None)
 
     def remote(function):
-        def ask(*words, **named):
+        def ask(*args, **kwargs):
             message.n_tasks += 1
             message.most_waiting = max(message.most_waiting, message.n_tasks - message.n_fetched)
-            words, named = pickle.loads(pickle.dumps((words, named)))  # noqa: S301  our own, as Ray does
-            return lambda: function(*words, **named)
+            args, kwargs = pickle.loads(pickle.dumps((args, kwargs)))  # noqa: S301  our own, as Ray does
+            return lambda: function(*args, **kwargs)
 
         return types.SimpleNamespace(remote=ask)
 
@@ -70,9 +70,9 @@ def test_a_machine_that_does_not_see_the_head(trained, parts, cluster, tmp_path,
     """Who does not see the head says so, and nothing is written."""
     head = shutil.copytree(trained["linear"], tmp_path / "head")
 
-    def schema_and_gone(*words, **named):
+    def schema_and_gone(*args, **kwargs):
         shutil.rmtree(head)
-        return prediction_schema(*words, **named)
+        return prediction_schema(*args, **kwargs)
 
     monkeypatch.setattr("frieze.classifiers.evaluation.predict.prediction_schema", schema_and_gone)
     with pytest.raises(InputError, match="does not see"):

@@ -38,9 +38,9 @@ def test_layers_predict_like_the_head(fitted, kind, n_classes):
     layers = to_layers(head, 8)
     assert random.getstate() == before, "the caller's generator was drawn from"
     assert np.allclose(layers(embeddings), head.probabilities(embeddings), atol=1e-5)
-    again = to_head(layers, head)
-    assert np.allclose(again.probabilities(embeddings), head.probabilities(embeddings), atol=1e-5)
-    assert again.classes.tolist() == ["ant", "bee", "cow"][:n_classes]
+    converted = to_head(layers, head)
+    assert np.allclose(converted.probabilities(embeddings), head.probabilities(embeddings), atol=1e-5)
+    assert converted.classes.tolist() == ["ant", "bee", "cow"][:n_classes]
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("svm", "linear"), ("linear", "linear"), ("keras", "keras")])
@@ -49,10 +49,10 @@ def test_what_it_becomes(fitted, tmp_path, kind, expected):
     embeddings, head = fitted(kind, 3)
     layers = to_layers(head, 8)
     layers.layers[-1].set_weights([2 * weight for weight in layers.layers[-1].get_weights()])
-    again = to_head(layers, head)
-    again.save(tmp_path / again.file_name)
-    loaded = HEADS[expected].load(tmp_path / again.file_name, classes=again.classes, dim=8)
-    assert isinstance(again, HEADS[expected])
+    converted = to_head(layers, head)
+    converted.save(tmp_path / converted.file_name)
+    loaded = HEADS[expected].load(tmp_path / converted.file_name, classes=converted.classes, dim=8)
+    assert isinstance(converted, HEADS[expected])
     assert np.allclose(loaded.probabilities(embeddings), layers(embeddings), atol=1e-5)
 
 

@@ -16,7 +16,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 3), dtype=np.uint8
 
 @pytest.fixture
 def images():
-    """Twenty images of 4 x 4 pixels; `asked` lists the positions that were read."""
+    """Twenty images of 4 x 4 pixels; `requested` lists the positions that were read."""
     requested = []
 
     def read(positions):
@@ -24,7 +24,7 @@ def images():
         return PIXELS[positions]
 
     actual = Images(read, [(4, 4, 3)])
-    actual.asked = requested
+    actual.requested = requested
     return actual
 
 
@@ -32,31 +32,31 @@ def drawn(images, positions, **options):
     """Return the positions drawn, batch by batch, by looking them up among the pixels."""
     actual = [(pixels.numpy(), codes.numpy()) for (pixels,), codes in batches(images, CODES, positions, **options)]
     rows = [[int(np.flatnonzero((one == PIXELS).all((1, 2, 3)))[0]) for one in pixels] for pixels, _ in actual]
-    assert all(np.array_equal(CODES[own], codes) for own, (_, codes) in zip(rows, actual, strict=True))
+    assert all(np.array_equal(CODES[drawn_rows], codes) for drawn_rows, (_, codes) in zip(rows, actual, strict=True))
     return rows
 
 
 def test_each_row_comes_once(images, tf):
     """Batches have each row once, with its class, the last batch what is left."""
     rows = drawn(images, np.arange(3, 20), batch_size=5, seed=[0, 1])
-    assert [len(own) for own in rows] == [5, 5, 5, 2]
+    assert [len(batch) for batch in rows] == [5, 5, 5, 2]
     assert sorted(itertools.chain(*rows)) == list(range(3, 20))
 
 
 def test_the_seed_decides_the_order(images, tf):
     """The same seed draws the same order, another one another; without a seed the order is that of the positions."""
-    one, again, other, none = (
+    one, same, other, none = (
         list(itertools.chain(*drawn(images, np.arange(20), batch_size=8, seed=seed)))
         for seed in ([0, 1], [0, 1], [0, 2], None)
     )
-    assert one == again != other
+    assert one == same != other
     assert none == list(range(20))
 
 
 def test_the_number_of_batches_is_known(images, tf):
     """Keras is told how many batches there are before any is drawn."""
     assert int(batches(images, CODES, np.arange(20), batch_size=6, seed=None).cardinality()) == 4
-    assert images.asked == []
+    assert images.requested == []
 
 
 def test_a_failed_read_raises_its_error(tf):
@@ -127,10 +127,10 @@ def test_maps_take_two_bytes_a_number(maps, tmp_path):
 def test_maps_are_made_once(maps, images):
     """Made before, they are not made again; only the images asked for go through the frozen part."""
     maps().fill(np.arange(5, 15), untold)
-    again = maps()
-    again.fill(np.arange(5, 15), untold)
-    assert images.asked == list(range(5, 15))
-    assert np.allclose(again.rows(np.array([9]))[0], PIXELS[[9]] / 127.5, atol=1e-3)
+    reopened = maps()
+    reopened.fill(np.arange(5, 15), untold)
+    assert images.requested == list(range(5, 15))
+    assert np.allclose(reopened.rows(np.array([9]))[0], PIXELS[[9]] / 127.5, atol=1e-3)
 
 
 def test_incomplete_caches_are_written_again(maps, images):
@@ -141,10 +141,10 @@ def test_incomplete_caches_are_written_again(maps, images):
 
     with pytest.raises(KeyboardInterrupt):
         maps().fill(np.arange(20), stop)
-    again = maps()
-    again.fill(np.arange(20), untold)
-    assert images.asked == [*range(CHUNK), *range(20)]
-    assert np.allclose(again.rows(np.arange(20))[0], PIXELS / 127.5, atol=1e-3)
+    reopened = maps()
+    reopened.fill(np.arange(20), untold)
+    assert images.requested == [*range(CHUNK), *range(20)]
+    assert np.allclose(reopened.rows(np.arange(20))[0], PIXELS / 127.5, atol=1e-3)
 
 
 def test_progress_ends_with_all(maps):

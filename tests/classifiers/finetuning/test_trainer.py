@@ -29,7 +29,7 @@ class Run:
         hidden = keras.layers.Dense(units, activation="tanh")(seen)
         self.network = keras.Model([points], keras.layers.Dense(3, activation="softmax")(hidden))
         self.config = FinetuneConfig(**{"epochs": 3, "learning_rate": 0.05, "batch_size": 9} | config)
-        self.path, self.stop_at, self.told = path, stop_at, []
+        self.path, self.stop_at, self.steps = path, stop_at, []
 
     def go(self, codes=CODES):
         """Run on these classes, watched on the true ones, and give the progress."""
@@ -43,7 +43,7 @@ class Run:
 
     def step(self, done, total):
         """Note a step, and break off at one."""
-        self.told.append((done, total))
+        self.steps.append((done, total))
         if done == self.stop_at:
             raise KeyboardInterrupt
 
@@ -88,7 +88,7 @@ def test_history_starts_before_training(unbroken):
 
 def test_steps_are_reported(unbroken):
     """Each step of all epochs is told with the number there may be."""
-    assert unbroken[0].told == [(n, 3 * STEPS) for n in range(1, 3 * STEPS + 1)]
+    assert unbroken[0].steps == [(n, 3 * STEPS) for n in range(1, 3 * STEPS + 1)]
 
 
 def test_the_best_weights_stay(unbroken):
@@ -101,11 +101,11 @@ def test_goes_on_where_it_was_cut(run, unbroken):
     """Cut within an epoch, it goes on after the last whole one, and ends with the weights of the unbroken run."""
     with pytest.raises(KeyboardInterrupt):
         run(stop_at=STEPS + 2).go()
-    again = run()
-    progress = again.go()
-    assert again.told[0] == (STEPS + 1, 3 * STEPS)
+    resumed = run()
+    progress = resumed.go()
+    assert resumed.steps[0] == (STEPS + 1, 3 * STEPS)
     assert len(progress.history) == 4
-    pairs = zip(again.network.get_weights(), unbroken[0].network.get_weights(), strict=True)
+    pairs = zip(resumed.network.get_weights(), unbroken[0].network.get_weights(), strict=True)
     assert max(np.abs(one - other).max() for one, other in pairs) < 1e-4
 
 
@@ -114,18 +114,18 @@ def test_random_images_go_on_where_they_were_cut(run, tmp_path, tf):
     whole = Run(tmp_path / "whole.npz", noise=0.7).go()
     with pytest.raises(KeyboardInterrupt):
         run(noise=0.7, stop_at=2 * STEPS + 1).go()
-    again = run(noise=0.7).go()
+    resumed = run(noise=0.7).go()
     for name in ("loss", "val_loss"):
-        assert [one[name] for one in again.history[1:]] == pytest.approx([one[name] for one in whole.history[1:]])
+        assert [one[name] for one in resumed.history[1:]] == pytest.approx([one[name] for one in whole.history[1:]])
 
 
 def test_a_finished_run_is_not_repeated(run, unbroken):
     """Run once more when all is done, it takes no step, and has the same best weights."""
-    again = run()
-    shutil.copy(unbroken[0].path, again.path)
-    assert again.go().history == unbroken[1].history
-    assert again.told == []
-    assert again.watched_loss() == pytest.approx(unbroken[0].watched_loss(), rel=1e-5)
+    rerun = run()
+    shutil.copy(unbroken[0].path, rerun.path)
+    assert rerun.go().history == unbroken[1].history
+    assert rerun.steps == []
+    assert rerun.watched_loss() == pytest.approx(unbroken[0].watched_loss(), rel=1e-5)
 
 
 def test_stops_when_patience_ends(run):
@@ -138,10 +138,10 @@ def test_stops_when_patience_ends(run):
 
 def test_the_start_may_be_best(run, unbroken):
     """Where each epoch makes it worse, the network ends with the weights that it had."""
-    again, before = run(epochs=1), unbroken[0].network.get_weights()
-    again.network.set_weights(before)
-    assert again.go(codes=(CODES + 1) % 3).best_epoch == 0
-    assert all(np.array_equal(a, b) for a, b in zip(again.network.get_weights(), before, strict=True))
+    started, before = run(epochs=1), unbroken[0].network.get_weights()
+    started.network.set_weights(before)
+    assert started.go(codes=(CODES + 1) % 3).best_epoch == 0
+    assert all(np.array_equal(a, b) for a, b in zip(started.network.get_weights(), before, strict=True))
 
 
 def test_a_loss_that_is_no_number(run):

@@ -56,8 +56,8 @@ def test_the_split_is_the_probes(probe, examples_and_split):
 def test_the_seed_decides_the_validation(probe, overlapping):
     """Another seed draws other rows to validate on."""
     examples = examples_of(overlapping)
-    one, again, other = (reuse_split(probe, examples, seed=seed)[0].validation.tolist() for seed in (0, 0, 1))
-    assert one == again != other
+    one, same, other = (reuse_split(probe, examples, seed=seed)[0].validation.tolist() for seed in (0, 0, 1))
+    assert one == same != other
 
 
 def test_groups_stay_together_in_the_validation(probe, examples_and_split):
@@ -162,11 +162,11 @@ def test_a_network_keeps_its_architecture(examples_and_split, overlapping, monke
 
 def test_a_new_network(probe, examples_and_split, overlapping):
     """Asked for hidden layers, it begins with a network that has learnt nothing; the seed decides its weights."""
-    one, again, other = (
+    one, same, other = (
         warm_start(probe, overlapping, *examples_and_split, hidden=Network((6,)), seed=seed) for seed in (0, 0, 1)
     )
     assert one.architecture == Network((6,))
-    weights = [head.network.get_weights()[0] for head in (one, again, other)]
+    weights = [head.network.get_weights()[0] for head in (one, same, other)]
     assert np.array_equal(weights[0], weights[1])
     assert not np.allclose(weights[0], weights[2])
     assert one.classes.tolist() == ["ant", "bee", "cow"]

@@ -37,16 +37,16 @@ def test_a_batch_has_its_rows_codes_and_weights(embeddings, overlapping):
     """Embeddings, codes and weights of a batch belong together, and have the shape that the network was built for."""
     weights = np.linspace(0, 1, 150, dtype="f4")
     unit = unit_rows(overlapping.embeddings())
-    for actual, codes, own in draw(embeddings, 3, weights=weights):
-        assert (actual.shape, codes.shape, own.shape) == ((64, 8), (64,), (64,))
+    for actual, codes, row_weights in draw(embeddings, 3, weights=weights):
+        assert (actual.shape, codes.shape, row_weights.shape) == ((64, 8), (64,), (64,))
         assert np.array_equal(actual, unit[codes])
-        assert np.array_equal(own, weights[codes])
+        assert np.array_equal(row_weights, weights[codes])
 
 
 def test_the_order_is_drawn(embeddings):
     """Two rounds differ in their order; the same seed gives the same."""
-    one, again = (np.concatenate([codes for _, codes, _ in draw(embeddings, 4, seed=5)]) for _ in range(2))
-    assert np.array_equal(one, again)
+    one, same = (np.concatenate([codes for _, codes, _ in draw(embeddings, 4, seed=5)]) for _ in range(2))
+    assert np.array_equal(one, same)
     assert not np.array_equal(one[:75], one[75:150])
     other = np.concatenate([codes for _, codes, _ in draw(embeddings, 4, seed=6)])
     assert not np.array_equal(one, other)
@@ -55,8 +55,8 @@ def test_the_order_is_drawn(embeddings):
 def test_watched_rows_are_in_memory(embeddings, overlapping):
     """A tenth of each class is watched, read into memory, and none of it fitted."""
     codes = np.repeat(np.arange(3), 50)
-    fitted, (validation, own) = split_for_early_stopping(embeddings, codes, 0)
-    assert (len(fitted), np.bincount(own).tolist()) == (135, [5, 5, 5])
+    fitted, (validation, validation_codes) = split_for_early_stopping(embeddings, codes, 0)
+    assert (len(fitted), np.bincount(validation_codes).tolist()) == (135, [5, 5, 5])
     unit = unit_rows(overlapping.embeddings())
     assert np.array_equal(validation, unit[np.setdiff1d(np.arange(150), fitted)])
 

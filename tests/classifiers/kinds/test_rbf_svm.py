@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from sklearn.kernel_approximation import Nystroem
 from sklearn.metrics import pairwise_distances
+from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
@@ -91,9 +92,9 @@ def test_gamma_is_of_the_mean_squared_distance():
     """One over gamma is the mean squared distance of two rows, a row of weight 2 standing for two."""
     rows = draw_shells(50)[0]
     weights = 1 + (np.arange(50) % 3 == 0)
-    for own in (None, weights):
-        all_rows = np.repeat(rows, 1 if own is None else own, axis=0)
-        assert find_gamma(rows, own) == pytest.approx(1 / (pairwise_distances(all_rows) ** 2).mean(), rel=1e-4)
+    for repeats in (None, weights):
+        all_rows = np.repeat(rows, 1 if repeats is None else repeats, axis=0)
+        assert find_gamma(rows, repeats) == pytest.approx(1 / (pairwise_distances(all_rows) ** 2).mean(), rel=1e-4)
 
 
 @pytest.mark.parametrize("most", [100, 1000])
@@ -106,6 +107,15 @@ def test_equal_rows_are_fitted(monkeypatch, most):
     for rows in (np.zeros(200, int), np.arange(200) // 2):
         head = fit(embeddings[rows], np.resize(labels, 200))
         assert np.isfinite(head.probabilities(embeddings)).all()
+
+
+@pytest.mark.parametrize("gamma", [0.05, None])
+def test_equal_rows_do_not_amplify_rounding(gamma):
+    """A basis of rows that are each there twice, in float32, has the inner products of the kernel."""
+    rows = np.repeat(draw_shells(100)[0], 2, axis=0)
+    gamma = gamma or find_gamma(rows)
+    mapped = kernel_head._mapped(rows, kernel_head._basis(rows, gamma, 0))
+    assert mapped @ mapped.T == pytest.approx(rbf_kernel(rows, gamma=gamma), abs=1e-4)
 
 
 def test_weights_count_rows():

@@ -123,10 +123,10 @@ def test_the_order_of_the_table_does_not_matter(audit, points, tmp_path):
     ids, labels, embeddings = points(noise=0.4)
     first = audit(ids, labels, embeddings, name="one")[1]
     order = np.random.default_rng(0).permutation(60)
-    again = audit([ids[row] for row in order], [labels[row] for row in order], embeddings[order], name="two")[1]
+    shuffled = audit([ids[row] for row in order], [labels[row] for row in order], embeddings[order], name="two")[1]
     assert first["label"]
     assert {name: row["suggested"] for name, row in first["label"].items()} == {
-        name: row["suggested"] for name, row in again["label"].items()
+        name: row["suggested"] for name, row in shuffled["label"].items()
     }
 
 

@@ -9,9 +9,9 @@ from frieze.classifiers.label_audit.audit import pool_probabilities
 def probabilities(codes, *, n_right, probability):
     """Return probabilities float32 [N, 2] that is right on the first rows, as sure of each."""
     is_right = np.arange(len(codes)) < n_right
-    own = np.where(is_right, probability, 1 - probability)
+    of_label = np.where(is_right, probability, 1 - probability)
     actual = np.empty((len(codes), 2), np.float32)
-    actual[np.arange(len(codes)), codes], actual[np.arange(len(codes)), 1 - codes] = own, 1 - own
+    actual[np.arange(len(codes)), codes], actual[np.arange(len(codes)), 1 - codes] = of_label, 1 - of_label
     return actual
 
 

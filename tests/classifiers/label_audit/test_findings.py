@@ -10,7 +10,7 @@ from frieze.core import FeatureFileError, write_table_file
 NAMES = np.array([f"{name}.jpg" for name in "abcdefgh"], object)
 GROUPS = np.array([5, 2, 5, 2, -1, -1, -1, -1])
 PARTS = np.array(["train", "test", *[None] * 6], object)
-FOUND = [
+FINDINGS = [
     Finding("outlier", 7, 0.25),
     Finding("duplicate_labels", 2, 0.9, "a"),
     Finding("duplicate_labels", 1, 0.9),
@@ -22,23 +22,23 @@ FOUND = [
 
 
 @pytest.fixture
-def found():
+def findings():
     """The findings above as a table."""
     table = pa.table({"id": NAMES, "sha256": pa.nulls(8, pa.string()), "uri": "/p/" + NAMES})
     examples = Examples(np.arange(8), np.repeat(["x", "y"], 4).astype(object), table)
-    return to_table(FOUND, examples, groups=GROUPS, parts=PARTS)
+    return to_table(FINDINGS, examples, groups=GROUPS, parts=PARTS)
 
 
-def test_the_order_is_kind_then_score_then_group(found):
+def test_the_order_is_kind_then_score_then_group(findings):
     """Kinds come in their order, in each the most serious first, a group's rows together."""
-    assert found["kind"].to_pylist() == ["label"] * 2 + ["duplicate_labels"] * 4 + ["outlier"]
-    assert [name[0] for name in found["id"].to_pylist()] == list("aebdach")
+    assert findings["kind"].to_pylist() == ["label"] * 2 + ["duplicate_labels"] * 4 + ["outlier"]
+    assert [name[0] for name in findings["id"].to_pylist()] == list("aebdach")
 
 
-def test_the_columns(found):
+def test_the_columns(findings):
     """Each row has what is known of its image; what is not there is null."""
-    assert found.schema == SCHEMA
-    assert found.slice(0, 1).to_pylist() == [
+    assert findings.schema == SCHEMA
+    assert findings.slice(0, 1).to_pylist() == [
         {
             "kind": "label",
             "id": "a.jpg",
@@ -51,29 +51,29 @@ def test_the_columns(found):
             "uri": "/p/a.jpg",
         }
     ]
-    last = found.slice(6, 1).to_pylist()[0]
+    last = findings.slice(6, 1).to_pylist()[0]
     assert {name for name, value in last.items() if value is None} == {"suggested", "probability", "group", "part"}
 
 
-def test_the_file_is_the_table(found, tmp_path):
+def test_the_file_is_the_table(findings, tmp_path):
     """What is read back is what was written, into a folder that is made for it."""
-    write_table_file(tmp_path / "new" / "f.parquet", SCHEMA, [found])
-    assert pq.read_table(tmp_path / "new" / "f.parquet").equals(found)
+    write_table_file(tmp_path / "new" / "f.parquet", SCHEMA, [findings])
+    assert pq.read_table(tmp_path / "new" / "f.parquet").equals(findings)
 
 
-def test_a_parent_that_is_no_folder(found, tmp_path):
+def test_a_parent_that_is_no_folder(findings, tmp_path):
     """A file where a folder should be is an error that names the path."""
     (tmp_path / "file").touch()
     with pytest.raises(FeatureFileError, match=r"f\.parquet can't be written"):
-        write_table_file(tmp_path / "file" / "f.parquet", SCHEMA, [found])
+        write_table_file(tmp_path / "file" / "f.parquet", SCHEMA, [findings])
 
 
-def test_the_summary_counts_every_kind(found, monkeypatch):
+def test_the_summary_counts_every_kind(findings, monkeypatch):
     """Each kind has its count, also none, and its first findings, as many as wanted."""
     monkeypatch.setattr("frieze.classifiers.label_audit.findings._FIRST", 3)
-    summary = summarise(found)
+    summary = summarise(findings)
     assert summary["counts"] == dict(zip(KINDS, [2, 4, 0, 1, 0], strict=True))
-    first = {kind: [one["id"][0] for one in found] for kind, found in summary["first"].items()}
+    first = {kind: [one["id"][0] for one in rows] for kind, rows in summary["first"].items()}
     assert first == dict(zip(KINDS, [["a", "e"], ["b", "d", "a"], [], ["h"], []], strict=True))
 
 

@@ -38,12 +38,12 @@ def test_rows_without_a_class_have_no_vote():
     assert shares == pytest.approx(np.array([[1, 3], [3, 1], [3, 1], [3, 1], [1, 3]]) / 4)
 
 
-@pytest.mark.parametrize("shares_of_own", [[1] * 3 + [0.5] * 37, [0.65] * 40])
-def test_the_decay_explains_the_labels_best(shares_of_own):
+@pytest.mark.parametrize("shares_of_class", [[1] * 3 + [0.5] * 37, [0.65] * 40])
+def test_the_decay_explains_the_labels_best(shares_of_class):
     """Where the nearest rows alone share a row's class they decide; where all do as often, all count."""
     rng, codes = np.random.default_rng(0), np.arange(200) % 2
-    is_own = rng.random((200, 40)) < shares_of_own
-    actual = 2 * rng.integers(0, 100, (200, 40)) + np.where(is_own, codes[:, None], 1 - codes[:, None])
+    has_class = rng.random((200, 40)) < shares_of_class
+    actual = 2 * rng.integers(0, 100, (200, 40)) + np.where(has_class, codes[:, None], 1 - codes[:, None])
     near = Neighbourhood(np.full(200, -1), actual, np.tile(np.linspace(1, 0, 40, dtype="f4"), (200, 1)))
     shares = knn_probabilities(near, np.arange(200), codes)
     assert (shares.argmax(axis=1) == codes).mean() > 0.9

@@ -57,6 +57,15 @@ def test_an_image_with_many_copies_is_predicted(planted):
     assert actual.sum(axis=1) == pytest.approx(np.ones(20), abs=1e-5)
 
 
+@pytest.mark.parametrize("width", [6, 500])
+def test_all_rows_are_of_one_image(width):
+    """Where no row is left to fit without the image, the probabilities are about the shares of the classes."""
+    codes = (np.arange(20) % 4 == 0).astype(int)
+    embeddings = unit_rows(np.random.default_rng(0).normal(size=(20, width))).astype("f4")
+    actual = loo_ridge_probabilities(embeddings, codes, np.zeros(20, int))
+    assert actual == pytest.approx(np.tile([0.75, 0.25], (20, 1)), abs=0.03)
+
+
 def test_few_long_rows(planted, monkeypatch):
     """What is said of rows that are longer than there are of them is what scikit-learn says."""
     embeddings, codes, images = planted

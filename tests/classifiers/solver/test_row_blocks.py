@@ -21,7 +21,7 @@ def test_blocks_give_each_row_once():
     embeddings, codes = draw(3000)
     weights = codes.astype("f4")
     actual = list(small_blocks([(embeddings[:2500], codes[:2500]), (embeddings[2500:], codes[2500:])], weights))
-    assert [len(own) for _, own, _ in actual] == [1024, 1024, 452, 500]
+    assert [len(block) for _, block, _ in actual] == [1024, 1024, 452, 500]
     assert np.array_equal(np.concatenate([one for one, _, _ in actual]), embeddings)
     assert np.array_equal(np.concatenate([one for _, one, _ in actual]), codes)
     assert np.array_equal(np.concatenate([one for _, _, one in actual]), weights)
@@ -69,6 +69,6 @@ def test_rows_are_drawn_evenly(n, most, stride):
     embeddings, codes = draw(n)
     weights = codes.astype("f4")
     row_blocks = [(embeddings[:1500], codes[:1500]), (embeddings[1500:], codes[1500:])]
-    rows, own = sample_rows(row_blocks, weights, most=most)
+    rows, row_weights = sample_rows(row_blocks, weights, most=most)
     assert np.array_equal(rows, embeddings[::stride])
-    assert np.array_equal(own, weights[::stride])
+    assert np.array_equal(row_weights, weights[::stride])

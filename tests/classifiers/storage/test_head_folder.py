@@ -158,10 +158,10 @@ def test_a_changed_table_makes_a_head_stale(table, tmp_path, points):
     train_head(table(*points(noise=0.1)), tmp_path / "my head", split_config=SplitConfig(test_size=0.5, seed=3))
     shutil.rmtree(tmp_path / "new.features")
     table(*points(noise=0.1, seed=1))
-    again = f"frieze train {tmp_path}/new.features --out '{tmp_path}/my head' --head linear --test-size 0.5 --seed 3"
-    said = open_head(tmp_path / "my head").staleness()
-    assert "has changed since" in said
-    assert said.endswith(f"Train again with: {again} --force")
+    command = f"frieze train {tmp_path}/new.features --out '{tmp_path}/my head' --head linear --test-size 0.5 --seed 3"
+    message = open_head(tmp_path / "my head").staleness()
+    assert "has changed since" in message
+    assert message.endswith(f"Train again with: {command} --force")
 
 
 LABELS = [None, {"column": "the kind"}, {"file": "/a b/l.csv", "column": "kind"}]

@@ -11,8 +11,8 @@ LABELS = [None, {"column": "the kind"}, {"file": "/a b/l.csv", "column": "kind"}
 
 
 @pytest.fixture
-def again(table, tmp_path, points):
-    """`again(labels_from, config, split_config)`: the staleness of such a head after its table has changed."""
+def staleness(table, tmp_path, points):
+    """`staleness(labels_from, config, split_config)`: the staleness of such a head after its table has changed."""
 
     def train_and_change(labels, config, split_config):
         features = table(*points(noise=0.1), sha256=["train", "train", "test"] * 20)
@@ -29,7 +29,7 @@ PAIRS = SplitConfig(groups=lambda: np.arange(60) // 2, test_size=0.25)
 
 
 @pytest.mark.parametrize(
-    ("labels", "config", "split_config", "words"),
+    ("labels", "config", "split_config", "options"),
     [
         (LABELS[0], {}, SplitConfig(group="sha256"), "--test-size 0.2 --group sha256 --seed 0"),
         (
@@ -46,20 +46,20 @@ PAIRS = SplitConfig(groups=lambda: np.arange(60) // 2, test_size=0.25)
         ),
     ],
 )
-def test_the_retrain_command_has_the_same_options(labels, config, split_config, words, again):
+def test_the_retrain_command_has_the_same_options(labels, config, split_config, options, staleness):
     """The command to train again repeats where the labels came from, the split, and how the head was fitted."""
-    assert again(labels, HeadConfig("prototype", **config), split_config).endswith(
-        f"/head --head prototype {words} --force"
+    assert staleness(labels, HeadConfig("prototype", **config), split_config).endswith(
+        f"/head --head prototype {options} --force"
     )
 
 
-def test_the_retrain_command_has_the_kernel(again):
+def test_the_retrain_command_has_the_kernel(staleness):
     """A head with a kernel is asked for by both, as `train` takes them."""
-    assert " --head svm --kernel rbf --test-size 0.2 " in again(None, HeadConfig("svm-rbf"), SplitConfig())
+    assert " --head svm --kernel rbf --test-size 0.2 " in staleness(None, HeadConfig("svm-rbf"), SplitConfig())
 
 
-def test_the_retrain_command_has_the_network(again):
+def test_the_retrain_command_has_the_network(staleness):
     """Of a `keras` head the command repeats layers, dropout, epochs and patience."""
-    said = again(None, HeadConfig("keras", network=Network((16, 8), 0.25, 2, 3)), SplitConfig())
+    message = staleness(None, HeadConfig("keras", network=Network((16, 8), 0.25, 2, 3)), SplitConfig())
     options = "--test-size 0.2 --layers 16,8 --dropout 0.25 --epochs 2 --patience 3 --seed 0"
-    assert said.endswith(f"/head --head keras {options} --force")
+    assert message.endswith(f"/head --head keras {options} --force")

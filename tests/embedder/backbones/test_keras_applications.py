@@ -46,9 +46,9 @@ def test_default_size(small_application):
 
 def test_random_weights_are_the_same_twice(small_application):
     """Random weights are the same ones every time: same fingerprint, same vectors."""
-    first, again = (open_backbone(BackboneRequest(handle=small_application, weights="random")) for _ in range(2))
-    assert again.spec == first.spec
-    assert np.allclose(again.call(images()), first.call(images()), atol=1e-6)
+    first, second = (open_backbone(BackboneRequest(handle=small_application, weights="random")) for _ in range(2))
+    assert second.spec == first.spec
+    assert np.allclose(second.call(images()), first.call(images()), atol=1e-6)
 
 
 @pytest.mark.parametrize("ending", [".keras", ".weights.h5"])

@@ -1,13 +1,14 @@
 """The scheduler: stragglers, crashes, poison images; the judge is a count of the rows that came back."""
 
 import collections
+import time
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from frieze.embedder.cluster.scheduler import Scheduler
+from frieze.embedder.cluster.scheduler import Scheduler, ShardSlice
 
 
 def scheduler_of(*sizes):
@@ -32,9 +33,9 @@ def test_straggler_is_copied():
     slow = next(iter(scheduler.take("a")))
     other = next(iter(scheduler.take("b")))
     assert scheduler.finish("b", other)
-    (again,) = scheduler.take("b")
-    assert again is slow
-    assert scheduler.finish("b", again)
+    (copied,) = scheduler.take("b")
+    assert copied is slow
+    assert scheduler.finish("b", copied)
     assert not scheduler.finish("a", slow)
     assert not scheduler
 
@@ -127,3 +128,10 @@ def test_nothing_lost_nothing_twice(data):
 def test_death_of_an_idle_worker(worker):
     """A worker that never had a slice may die."""
     assert scheduler_of(1).on_worker_death(worker) is None
+
+
+@pytest.mark.parametrize(("age_s", "is_free"), [(30, False), (90, True)])
+def test_avoided_workers_wait_a_minute(age_s, is_free):
+    """A slice that a worker could not read is for others only, and after a minute for anyone."""
+    shard_slice = ShardSlice(0, np.arange(3), avoided={"a"}, created_at=time.monotonic() - age_s)
+    assert (shard_slice.is_for("a"), shard_slice.is_for("b")) == (is_free, True)

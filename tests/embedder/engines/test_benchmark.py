@@ -108,6 +108,16 @@ def test_rate(monkeypatch):
     assert (engine.most, engine.in_flight) == (2, 0)
 
 
+@pytest.mark.parametrize(("batch_size", "expected"), [(1, 8), (3, 9), (20, 20)])
+def test_images_measured_at_once(batch_size, expected, monkeypatch):
+    """Calls that are measured have four images for each core, rounded up to whole batches."""
+    monkeypatch.setattr(benchmark, "count_cores", lambda: 2)
+    engine, sizes = Fake(None, EngineSettings(batch_size=batch_size)), []
+    monkeypatch.setattr(engine, "infer", lambda pixels: sizes.append(len(pixels)) or pixels)
+    measure_rate(engine, PIXELS, seconds=0)
+    assert sizes[0] == expected
+
+
 def test_rate_of_a_slow_network(monkeypatch):
     """When the warm-up batches already take long, their rate is the result."""
     now = iter(np.arange(0, 1000.0, 40))

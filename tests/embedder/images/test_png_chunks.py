@@ -50,10 +50,10 @@ def test_bombs_of_text_are_bounded(photo, monkeypatch):
 
     class Counting:
         def __init__(self):
-            self.own = decompressobj()
+            self.decompressor = decompressobj()
 
         def decompress(self, data, limit):
-            unpacked.append(len(actual := self.own.decompress(data, limit)))
+            unpacked.append(len(actual := self.decompressor.decompress(data, limit)))
             return actual
 
     monkeypatch.setattr(png_chunks.zlib, "decompressobj", Counting)

@@ -27,13 +27,13 @@ def write(pages, *, below=(), order="<", start=8):
         at = len(body)
         body += data + bytes(len(data) % 2)
         size = FULL if isinstance(image, bytes) else image.size
-        own = {256: size[0], 257: size[1], 258: 8, 259: 1, 262: RGB, 273: at, 277: 3, 278: size[1], 279: len(data)}
-        own |= tags
+        fields = {256: size[0], 257: size[1], 258: 8, 259: 1, 262: RGB, 273: at, 277: 3, 278: size[1], 279: len(data)}
+        fields |= tags
         if below and image is pages[0][0]:
-            own[330] = places[0]
+            fields[330] = places[0]
         places.append(len(body))
-        entries = b"".join(struct.pack(f"{order}HHII", tag, 4, 1, value) for tag, value in sorted(own.items()))
-        body += struct.pack(f"{order}H", len(own)) + entries + bytes(4)
+        entries = b"".join(struct.pack(f"{order}HHII", tag, 4, 1, value) for tag, value in sorted(fields.items()))
+        body += struct.pack(f"{order}H", len(fields)) + entries + bytes(4)
     following = places[len(below) :]
     for here, after in itertools.pairwise(following):
         (n_entries,) = struct.unpack_from(f"{order}H", body, here)
@@ -129,10 +129,11 @@ def test_raw_alone():
         decode(write([page(bytes(FULL[0] * FULL[1]), t262=CFA, t277=1)]), side_px=32)
 
 
-def test_raw_with_its_full_jpeg(full, small):
-    """The JPEG of the sensor's size that a camera puts in its raw file is the picture, turned as the file says."""
+@pytest.mark.parametrize("compression", [6, 7])
+def test_raw_with_its_full_jpeg(full, small, compression):
+    """A JPEG of the sensor's size in a raw file is the picture, turned as the file says; no tag needs its size."""
     sensor = page(bytes(FULL[0] * FULL[1]), t254=0, t262=CFA, t277=1)
-    developed = page(jpeg(full), t254=1, t259=6, t262=6)
+    developed = page(jpeg(full), t254=1, t256=0, t257=0, t259=compression, t262=6)
     thumbnail = page(small, t254=1, t274=3)
     data = write([thumbnail, developed], below=[sensor])
     image, size = decode(data, side_px=32)

@@ -29,8 +29,8 @@ def test_document(whole):
     assert document["bound_by"] in document["stages"]
     counts = ("images", "embedded", "unchanged", "removed", "failed", "ignored", "left", "rows", "dim", "renamed")
     assert [document[name] for name in counts] == [24, 24, 0, 0, 0, 0, 0, 24, 16, 0]
-    words = ("backbone", "engine", "precision", "out")
-    assert [document[name] for name in words] == ["tiny", "tensorflow", "float32", str(out)]
+    names = ("backbone", "engine", "precision", "out")
+    assert [document[name] for name in names] == ["tiny", "tensorflow", "float32", str(out)]
     assert document["failures"] == {}
     assert document["images_per_second"] == pytest.approx(24 / document["seconds"], rel=0.05)
     assert json.loads(json.dumps(document)) == document

@@ -183,9 +183,9 @@ def test_first_layers_in_float32_again(machine):
     """The next run keeps the first layers in float32."""
     machine(ALL_DRIFT | {("openvino", "bfloat16", "first layers"): 0.001})
     first = choose(precision="bfloat16")
-    again = choose(1, precision="bfloat16", stored=first.tuning, drift=first.spec.drift)
-    assert np.array_equal(again.engine.infer(PIXELS), first.engine.infer(PIXELS))
-    assert again.tuning == first.tuning
+    second = choose(1, precision="bfloat16", stored=first.tuning, drift=first.spec.drift)
+    assert np.array_equal(second.engine.infer(PIXELS), first.engine.infer(PIXELS))
+    assert second.tuning == first.tuning
 
 
 def test_precision_in_name_only(machine):
@@ -216,10 +216,10 @@ def test_next_run(machine):
     record = machine()
     first = choose()
     record.made.clear()
-    again = choose(1, stored=first.tuning, drift=first.spec.drift)
+    second = choose(1, stored=first.tuning, drift=first.spec.drift)
     assert (record.tried, record.made) == (1, [("openvino", "float32", 4, 2)])
-    assert (again.engine.name, again.batch_size, again.workers) == ("openvino", first.batch_size, first.workers)
-    assert (again.spec, again.tuning) == (first.spec, first.tuning)
+    assert (second.engine.name, second.batch_size, second.workers) == ("openvino", first.batch_size, first.workers)
+    assert (second.spec, second.tuning) == (first.spec, first.tuning)
 
 
 @pytest.mark.parametrize(
@@ -245,10 +245,10 @@ def test_accepted_once(machine):
     """A drift that was accepted for one run is refused in the next unless it is accepted again."""
     machine(ALL_DRIFT)
     first = choose(precision="bfloat16", accept_drift=True)
-    again = {"precision": "bfloat16", "stored": first.tuning, "drift": first.spec.drift}
-    assert choose(**again, accept_drift=True).engine.name == "openvino"
+    rerun = {"precision": "bfloat16", "stored": first.tuning, "drift": first.spec.drift}
+    assert choose(**rerun, accept_drift=True).engine.name == "openvino"
     with pytest.raises(MismatchError, match="`accept_drift=True`"):
-        choose(**again)
+        choose(**rerun)
 
 
 def test_few_images_keep_the_choice(machine):

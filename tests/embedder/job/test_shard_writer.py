@@ -110,9 +110,9 @@ def test_cut_short(error, writer, ids):
 def test_rewrite_cut_short(writer, ids):
     """An interrupted rewrite leaves the part as it was: half of it would lose rows that are not embedded yet."""
     write(writer, ([0, 1, 2], True), shards=SHARDS[:1])
-    again = [Shard(0, np.array([0, 1]), drop=frozenset("ab"))]
+    rewritten = [Shard(0, np.array([0, 1]), drop=frozenset("ab"))]
     with pytest.raises(KeyboardInterrupt):
-        write(writer, ([0], False), shards=again, error=KeyboardInterrupt)
+        write(writer, ([0], False), shards=rewritten, error=KeyboardInterrupt)
     assert ids() == ["a", "b", "c"]
 
 

@@ -4,7 +4,7 @@ from frieze.embedder import BackboneRequest, JobOptions, estimate_source
 from frieze.features import open_features, read_failures
 
 NAMES = ["a/1.jpg", "a/in/2.jpg", "b/3.jpg", "b/4.jpg", "c.jpg"]
-TOLD = ("removed", "removed_folders", "kept_folders", "rows", "failures")
+REPORTED = ("removed", "removed_folders", "kept_folders", "rows", "failures")
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def folders(tmp_path, write_photos, embed, out):
 
 def removed_and_kept(document):
     """Return the fields of a document about rows that are removed or kept."""
-    return tuple(document[name] for name in TOLD)
+    return tuple(document[name] for name in REPORTED)
 
 
 def empty(folder):
@@ -90,5 +90,5 @@ def test_dry_run(folders, tiny, out):
     empty(folders / "b")
     (folders / "b").rmdir()
     document = estimate_source(folders, out, request=BackboneRequest(handle=str(tiny)), options=JobOptions())
-    assert [document[name] for name in TOLD[:3]] == [2, {"b": 2}, {"a/in": 1}]
+    assert [document[name] for name in REPORTED[:3]] == [2, {"b": 2}, {"a/in": 1}]
     assert len(open_features(out).ids) == 5

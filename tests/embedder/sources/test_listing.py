@@ -9,10 +9,10 @@ from frieze.embedder.sources.listing import ImageRecord, build_listing
 from frieze.features import LISTING
 
 
-def found(*columns):
+def image_records(*columns):
     """Create images with these columns of the user's."""
     return [
-        ImageRecord(f"{number}.jpg", f"/{number}.jpg", None, 5, 6, 7, number, own) for number, own in enumerate(columns)
+        ImageRecord(f"{number}.jpg", f"/{number}.jpg", None, 5, 6, 7, number, row) for number, row in enumerate(columns)
     ]
 
 
@@ -53,7 +53,7 @@ def test_duplicate_ids():
 
 def test_reserved_column_names():
     """A column of the user's that has the name of one of ours gets another."""
-    (row,) = build_listing(found({"label": "owl", "width": 3, "year": 1})).images.to_pylist()
+    (row,) = build_listing(image_records({"label": "owl", "width": 3, "year": 1})).images.to_pylist()
     assert (row["label"], row["source_label"], row["source_width"], row["year"]) == (None, "owl", 3, 1)
 
 
@@ -61,7 +61,7 @@ def test_reserved_column_names():
 def test_colliding_column_names(batch_rows, monkeypatch):
     """Where the other name is taken, in whatever batch, no value is lost or mistaken for another column's."""
     monkeypatch.setattr(collecting, "_BATCH_ROWS", batch_rows)
-    images = build_listing(found({"uri": 1}, {"uri": 2, "source_uri": 3})).images
+    images = build_listing(image_records({"uri": 1}, {"uri": 2, "source_uri": 3})).images
     assert (images["source_source_uri"].to_pylist(), images["source_uri"].to_pylist()) == ([1, 2], [None, 3])
 
 
@@ -85,7 +85,7 @@ def test_colliding_column_names(batch_rows, monkeypatch):
 def test_types(column, kind, expected, batch_rows, monkeypatch):
     """A column has the type that its values share, and is text where they share none, in one batch or in several."""
     monkeypatch.setattr(collecting, "_BATCH_ROWS", batch_rows)
-    assert values(found(*({"own": value} for value in column)), "own") == (kind, expected)
+    assert values(image_records(*({"own": value} for value in column)), "own") == (kind, expected)
 
 
 def nest(levels):
@@ -96,7 +96,7 @@ def nest(levels):
 @pytest.mark.parametrize("levels", [45, 120])
 def test_deep_columns(levels, tmp_path):
     """Values that are nested deeper than Parquet's readers go are text, so that what is written can be read."""
-    images = build_listing(found({"own": nest(levels)})).images
+    images = build_listing(image_records({"own": nest(levels)})).images
     pq.write_table(images, tmp_path / "part.parquet")
     assert pq.read_table(tmp_path / "part.parquet")["own"].to_pylist() == [str(nest(levels))]
 
@@ -108,7 +108,7 @@ ROWS = st.lists(st.dictionaries(NAMES, st.integers(0, 9) | st.text("xy", max_siz
 @given(rows=ROWS, batch_rows=st.integers(1, 9))
 def test_batches_leave_no_trace(rows, batch_rows):
     """The listing is the same however many images are turned into Arrow at a time."""
-    expected = build_listing(found(*rows)).images.to_pylist()
+    expected = build_listing(image_records(*rows)).images.to_pylist()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(collecting, "_BATCH_ROWS", batch_rows)
-        assert build_listing(found(*rows)).images.to_pylist() == expected
+        assert build_listing(image_records(*rows)).images.to_pylist() == expected

@@ -14,7 +14,7 @@ from frieze.features import VectorOptions, to_embeddings
 from frieze.features.importers.columns import CHUNK_ROWS, find_width, map_columns, read_chunks
 from frieze.features.importers.formats import open_vectors
 
-ASKED = VectorOptions()
+OPTIONS = VectorOptions()
 VECTORS = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
 
 
@@ -49,8 +49,8 @@ def notes_of(spec):
     """(path) -> what its layout notes."""
 
     def lay(path):
-        files = open_vectors(path, ASKED)
-        return map_columns(files, ASKED, dataclasses.replace(spec, dim=find_width(files))).notes
+        files = open_vectors(path, OPTIONS)
+        return map_columns(files, OPTIONS, dataclasses.replace(spec, dim=find_width(files))).notes
 
     return lay
 
@@ -68,7 +68,7 @@ def test_pieces_hold_4096_rows(sizes, first, tmp_path_factory):
         lists = pa.FixedSizeListArray.from_arrays(pa.array(some, pa.float32()), 1)
         table = pa.table({"n": some, "in_file": np.arange(len(some)), "vec": lists})
         pq.write_table(table, folder / f"{number}.parquet", row_group_size=1000)
-    for number, chunks in read_chunks(open_vectors(folder, ASKED), first):
+    for number, chunks in read_chunks(open_vectors(folder, OPTIONS), first):
         read = [row for chunk in chunks for row in chunk.columns["n"].to_pylist()]
         assert read == [*range(number * CHUNK_ROWS, min((number + 1) * CHUNK_ROWS, sum(sizes)))]
         assert read == [row[0] for chunk in chunks for row in chunk.lists.to_pylist()]
@@ -130,19 +130,19 @@ def test_numbers_of_any_kind(write, rows_of, kind):
 def test_the_width_that_most_have(write):
     """The width is that of most of the first vectors, not of the first."""
     vectors = [None, [], [1.0], [1.0, 2.0], [3.0, 4.0]]
-    assert find_width(open_vectors(write(vec=vectors), ASKED)) == 2
+    assert find_width(open_vectors(write(vec=vectors), OPTIONS)) == 2
 
 
 def test_a_first_vector_far_down(write):
     """The width is found behind thousands of empty rows."""
     vectors = pa.array([None] * 5000 + [[1.0, 2.0, 3.0]], pa.list_(pa.float32()))
-    assert find_width(open_vectors(write(vec=vectors), ASKED)) == 3
+    assert find_width(open_vectors(write(vec=vectors), OPTIONS)) == 3
 
 
 def test_no_vector_at_all(write):
     """A column of empty rows is refused."""
     with pytest.raises(InputError, match="holds no vector: every row is empty"):
-        find_width(open_vectors(write(vec=pa.array([None, []], pa.list_(pa.float32()))), ASKED))
+        find_width(open_vectors(write(vec=pa.array([None, []], pa.list_(pa.float32()))), OPTIONS))
 
 
 def test_repeated_ids(write, rows_of):
@@ -390,7 +390,7 @@ def test_range_of_pandas(tmp_path, rows_of, notes_of):
     """A range named `id` is the ids, from any row on; of another name it is a column, that --id takes."""
     path = _write_indexed(tmp_path / "v.parquet", pd.RangeIndex(5, 11, 2, name="id"))
     assert (rows_of(path)[0]["id"].to_pylist(), notes_of(path)) == (["5", "7", "9"], ())
-    (file,) = open_vectors(path, ASKED).files
+    (file,) = open_vectors(path, OPTIONS).files
     assert [columns["id"].to_pylist() for columns, _ in file.read(1)] == [[7, 9]]
     other = _write_indexed(tmp_path / "w.parquet", pd.RangeIndex(5, 8, name="n"))
     assert _stored(rows_of(other)[0], "id", "n") == [("0", 5), ("1", 6), ("2", 7)]
@@ -423,12 +423,12 @@ def test_index_of_pandas(index, note, tmp_path, notes_of):
 
 
 @pytest.mark.parametrize(
-    "said", ["", "no JSON", "{}", '{"index_columns": 1}', '{"index_columns": [{"kind": "range"}]}']
+    "metadata", ["", "no JSON", "{}", '{"index_columns": 1}', '{"index_columns": [{"kind": "range"}]}']
 )
-def test_broken_index_of_pandas(said, write, rows_of, notes_of):
+def test_broken_index_of_pandas(metadata, write, rows_of, notes_of):
     """What can't be read as pandas's words is nothing to us, nor a range of another length."""
     longer = '{"index_columns": [{"kind": "range", "name": "id", "start": 0, "stop": 9, "step": 1}]}'
-    for text in (said, longer):
+    for text in (metadata, longer):
         path = write()
         pq.write_table(pq.read_table(path).replace_schema_metadata({"pandas": text}), path)
         assert rows_of(path)[0]["id"].to_pylist() == ["0", "1", "2"]
@@ -451,16 +451,16 @@ def test_a_file_that_calls_its_vectors_otherwise(tmp_path, write):
     odd = tmp_path / "t" / "2.parquet"
     pq.write_table(pa.table({"emb": VECTORS}), odd)
     with pytest.raises(InputError, match=r"in the column vec; .*2\.parquet has none there, only: emb\.") as caught:
-        open_vectors(odd.parent, ASKED)
+        open_vectors(odd.parent, OPTIONS)
     exec(caught.value.hint.removeprefix("Rename it, in Python: "))  # noqa: S102  what it says to type
-    assert open_vectors(odd.parent, ASKED).rows == 9
+    assert open_vectors(odd.parent, OPTIONS).rows == 9
 
 
 def test_a_file_without_vectors(tmp_path, write):
     """The file is named, whichever column is asked for."""
     write("t/0.parquet")
     pq.write_table(pa.table({"vec": ["x"]}), tmp_path / "t" / "1.parquet")
-    for requested in (ASKED, VectorOptions(embedding="vec")):
+    for requested in (OPTIONS, VectorOptions(embedding="vec")):
         with pytest.raises(InputError, match=r"1\.parquet has none there, only: vec\.") as caught:
             open_vectors(tmp_path / "t", requested)
         assert caught.value.hint == "Write it anew with the column vec, or move it to another folder."

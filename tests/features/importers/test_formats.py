@@ -10,7 +10,7 @@ from frieze.features import VectorOptions
 from frieze.features.importers.formats import open_vectors
 
 ROWS = np.arange(6).reshape(3, 2)
-ASKED = VectorOptions()
+OPTIONS = VectorOptions()
 
 
 def _save(path, array):
@@ -47,7 +47,7 @@ def clip(tmp_path):
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_npy_of_any_number(tmp_path, dtype, order):
     """Arrays of any float or whole number, any byte order and either memory order give the same float32."""
-    files = open_vectors(_save(tmp_path / "v.npy", ROWS.astype(dtype, order=order)), ASKED)
+    files = open_vectors(_save(tmp_path / "v.npy", ROWS.astype(dtype, order=order)), OPTIONS)
     lists, _ = _read(files)
     assert (files.rows, lists) == (3, [ROWS.tolist()])
     assert next(iter(files.files[0].read(0)))[1].type == pa.list_(pa.float32(), 2)
@@ -65,7 +65,7 @@ def test_npy_from_a_row_on(tmp_path):
 
 def test_npy_too_large_for_float32(tmp_path):
     """A number beyond float32 becomes infinite, without a warning."""
-    lists, _ = _read(open_vectors(_save(tmp_path / "v.npy", np.array([[1e300, -1e300]])), ASKED))
+    lists, _ = _read(open_vectors(_save(tmp_path / "v.npy", np.array([[1e300, -1e300]])), OPTIONS))
     assert lists == [[[np.inf, -np.inf]]]
 
 
@@ -86,7 +86,7 @@ NO_VECTORS = {
 def test_npy_that_holds_no_vectors(tmp_path, array):
     """An array that is not [N, D] of numbers is refused, with its shape and type."""
     with pytest.raises(InputError, match="holds no vectors: its shape is") as caught:
-        open_vectors(_save(tmp_path / "v.npy", array), ASKED)
+        open_vectors(_save(tmp_path / "v.npy", array), OPTIONS)
     assert str(np.shape(array)) in caught.value.message
     assert caught.value.hint == "Save numbers [N, D] with numpy.save('FILE.npy', vectors)."
 
@@ -94,7 +94,7 @@ def test_npy_that_holds_no_vectors(tmp_path, array):
 def test_pickles_are_refused(tmp_path):
     """An array of Python objects is never unpickled."""
     with pytest.raises(InputError, match=r"v\.npy can't be read: .*Python objects"):
-        open_vectors(_save(tmp_path / "v.npy", np.array([[None, 1]], object)), ASKED)
+        open_vectors(_save(tmp_path / "v.npy", np.array([[None, 1]], object)), OPTIONS)
 
 
 @pytest.mark.parametrize(("old", "new"), [(b"}", b" "), (b"'descr'", b"b'desc'"), (b": (", b": )")])
@@ -114,16 +114,16 @@ def test_a_cut_npy(tmp_path, keep):
     path = _save(tmp_path / "v.npy", ROWS)
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(InputError, match=r"v\.npy can't be read"):
-        open_vectors(path, ASKED)
+        open_vectors(path, OPTIONS)
 
 
 @pytest.mark.parametrize("array", [np.zeros((0, 4), np.float32)])
 def test_no_rows(tmp_path, array):
     """Files without rows are refused."""
     with pytest.raises(InputError, match=r"v\.npy holds no rows"):
-        open_vectors(_save(tmp_path / "v.npy", array), ASKED)
+        open_vectors(_save(tmp_path / "v.npy", array), OPTIONS)
     with pytest.raises(InputError, match=r"v\.parquet holds no rows"):
-        open_vectors(_write(tmp_path / "v.parquet", a=pa.array([], pa.list_(pa.float32()))), ASKED)
+        open_vectors(_write(tmp_path / "v.parquet", a=pa.array([], pa.list_(pa.float32()))), OPTIONS)
 
 
 @pytest.mark.parametrize("text", ["a\nb\nc\n", "a\r\nb\r\nc", "\ufeffa\nb\nc"])
@@ -196,7 +196,7 @@ def test_ids_that_are_no_names(tmp_path, ids):
 def test_parquet(tmp_path):
     """A Parquet file is known by its first bytes, whatever it is called."""
     path = _write(tmp_path / "table.data", name=["a", "b"], v=[[1.0], [2.0]])
-    files = open_vectors(path, ASKED)
+    files = open_vectors(path, OPTIONS)
     assert _read(files) == ([[[1], [2]]], [{"name": ["a", "b"]}])
     assert (files.rows, files.files[0].schema.names) == (2, ["name"])
     assert [one.to_pylist() for one in files.files[0].read_column("name")] == [["a", "b"]]
@@ -207,20 +207,20 @@ def test_folder_of_parquet(tmp_path):
     for name, value in (("b.parquet", 2), ("a.parquet", 1), (".c.parquet", 3), ("a.txt", 4)):
         _write(tmp_path / "t" / name, v=[[value]])
     (tmp_path / "t" / "d.parquet").mkdir()
-    files = open_vectors(tmp_path / "t", ASKED)
+    files = open_vectors(tmp_path / "t", OPTIONS)
     assert ([file.path.name for file in files.files], _read(files)[0]) == (["a.parquet", "b.parquet"], [[[1]], [[2]]])
 
 
 def test_folder_of_nothing(tmp_path):
     """A folder without such files is refused, with all that is read."""
     with pytest.raises(InputError, match=r"holds no \.parquet file and no img_emb/") as caught:
-        open_vectors(tmp_path, ASKED)
+        open_vectors(tmp_path, OPTIONS)
     assert all(word in caught.value.hint for word in (".npy", "Parquet", "clip-retrieval"))
 
 
 def test_clip_retrieval(clip):
     """Vectors and metadata are tied together by number, in the order of the numbers, and by row."""
-    files = open_vectors(clip, ASKED)
+    files = open_vectors(clip, OPTIONS)
     assert _read(files) == ([[[2, 2], [2, 2]], [[10, 10]]], [{"image_path": ["a", "b"]}, {"image_path": ["c"]}])
     assert [path.name for path in files.all_paths] == [
         "img_emb_2.npy",
@@ -235,7 +235,7 @@ def test_clip_retrieval_from_a_row_on(clip):
     vectors = np.arange(5000, dtype=np.float32)[:, None] * [1, 1]
     _save(clip / "img_emb" / "img_emb_2.npy", vectors)
     _write(clip / "metadata" / "metadata_2.parquet", n=np.arange(5000))
-    first, *_ = open_vectors(clip, ASKED).files
+    first, *_ = open_vectors(clip, OPTIONS).files
     for columns, lists in first.read(4100):
         assert [row[0] for row in lists.to_pylist()] == columns["n"].to_pylist() == [*range(4100, 5000)]
 
@@ -245,28 +245,28 @@ def test_clip_retrieval_without_a_partner(clip, lost):
     """A file without a partner is refused, with both counts and its number."""
     (clip / lost).unlink()
     with pytest.raises(MismatchError, match=r"[12] files img_emb.* and [12] metadata.* \(without a partner: 10\)"):
-        open_vectors(clip, ASKED)
+        open_vectors(clip, OPTIONS)
 
 
 def test_clip_retrieval_without_metadata(tmp_path):
     """Vectors alone are refused: nothing would tell what they are of."""
     _save(tmp_path / "img_emb" / "img_emb_0.npy", ROWS)
     with pytest.raises(MismatchError, match=r"has 1 files .* and 0 metadata"):
-        open_vectors(tmp_path, ASKED)
+        open_vectors(tmp_path, OPTIONS)
 
 
 def test_clip_retrieval_of_other_counts(clip):
     """A pair with different row counts is refused, with both."""
     _save(clip / "img_emb" / "img_emb_10.npy", np.zeros((2, 2), np.float16))
     with pytest.raises(MismatchError, match=r"img_emb_10\.npy has 2 rows, but .*metadata_10\.parquet has 1"):
-        open_vectors(clip, ASKED)
+        open_vectors(clip, OPTIONS)
 
 
 def test_clip_retrieval_of_other_widths(clip):
     """Files of different widths do not come from one network, and are refused."""
     _save(clip / "img_emb" / "img_emb_10.npy", np.zeros((1, 3), np.float16))
     with pytest.raises(MismatchError, match=r"img_emb_10\.npy have width 3, those of the first file 2"):
-        open_vectors(clip, ASKED)
+        open_vectors(clip, OPTIONS)
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def test_unknown_files(tmp_path, data):
     """A file of another kind is refused, with how it begins and all that is read."""
     (tmp_path / "v.npy").write_bytes(data)
     with pytest.raises(InputError, match="is no file of vectors: it begins with") as caught:
-        open_vectors(tmp_path / "v.npy", ASKED)
+        open_vectors(tmp_path / "v.npy", OPTIONS)
     assert "Parquet file" in caught.value.hint
 
 
@@ -298,7 +298,7 @@ def test_npz_is_refused(tmp_path):
     """An archive of arrays is refused, with the way to save the right one."""
     np.savez(tmp_path / "v.npz", vectors=ROWS)
     with pytest.raises(InputError, match="is an archive") as caught:
-        open_vectors(tmp_path / "v.npz", ASKED)
+        open_vectors(tmp_path / "v.npz", OPTIONS)
     assert "numpy.save('FILE.npy', vectors)" in caught.value.hint
 
 
@@ -307,13 +307,13 @@ def test_nothing_there(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for name in ("nothing", "pipe"):
         with pytest.raises(InputError, match=f"There is no file or folder .*{name}"):
-            open_vectors(tmp_path / name, ASKED)
+            open_vectors(tmp_path / name, OPTIONS)
 
 
 @pytest.mark.parametrize("name", [b"v\xff.npy", "v \n\U0001f600.npy".encode()], ids=["no UTF-8", "emoji"])
 def test_odd_names(tmp_path, name):
     """A file of any name is read; the place of its rows is text."""
     path = tmp_path / os.fsdecode(name)
-    files = open_vectors(_save(path, ROWS), ASKED)
+    files = open_vectors(_save(path, ROWS), OPTIONS)
     assert _read(files)[0] == [ROWS.tolist()]
     assert files.files[0].place == (str(path) if name[1:2] == b" " else f"file://{tmp_path}/v%FF.npy")

@@ -13,7 +13,7 @@ from frieze.features import VectorOptions, check_can_embed, import_vectors, open
 from frieze.features.importers.columns import ColumnMapping, read_chunks
 from frieze.features.writer import FeatureWriter
 
-ASKED = VectorOptions()
+OPTIONS = VectorOptions()
 N_ROWS = 10_000
 BAD_ROWS = [3, 4095, 4096, 9999]
 
@@ -232,15 +232,15 @@ def test_force_replaces(npy, tmp_path, unbroken):
     assert not (tmp_path / ".out.new").exists()
 
 
-@pytest.mark.parametrize("again", ["the same", "another"])
-def test_a_stopped_force_keeps_the_table(npy, tmp_path, monkeypatch, unbroken, again):
+@pytest.mark.parametrize("source", ["the same", "another"])
+def test_a_stopped_force_keeps_the_table(npy, tmp_path, monkeypatch, unbroken, source):
     """Until the new table is whole the old one stays; a later --force goes on with the new one, if it is its own."""
     np.save(tmp_path / "other.npy", np.eye(3))
     _run(tmp_path / "other.npy", tmp_path / "out")
     with _stopped(monkeypatch, "add_failures", 1):
         _run(npy, tmp_path / "out", force=True)
     assert open_features(tmp_path / "out").ids.tolist() == ["0", "1", "2"]
-    if again == "the same":
+    if source == "the same":
         assert _counts(_run(npy, tmp_path / "out", force=True)) == (9996, 5902, 4094, 4)
         assert _content(tmp_path / "out") == unbroken
     else:
@@ -300,7 +300,7 @@ def test_a_broken_file_leaves_nothing(tmp_path):
 def test_progress(npy, tmp_path):
     """Progress is told at the start and after each piece, in rows."""
     message = []
-    import_vectors(npy, tmp_path / "out", options=ASKED, progress=lambda done, total: message.append((done, total)))
+    import_vectors(npy, tmp_path / "out", options=OPTIONS, progress=lambda done, total: message.append((done, total)))
     assert message == [(0, N_ROWS), (4096, N_ROWS), (8192, N_ROWS), (N_ROWS, N_ROWS)]
 
 
@@ -314,7 +314,7 @@ def test_memory_stays_flat(tmp_path):
     import_vectors(
         tmp_path / "v.parquet",
         tmp_path / "out",
-        options=ASKED,
+        options=OPTIONS,
         progress=lambda *_: held.append(pa.total_allocated_bytes() - before),
     )
     assert max(held) < n_bytes / 4

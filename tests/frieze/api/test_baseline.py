@@ -26,15 +26,15 @@ def table(tmp_path):
     return make
 
 
-@pytest.mark.parametrize(("n_rare", "baseline", "is_said"), [(50, 0.5, False), (5, 0.95, True)])
-def test_one_class_has_most_images(n_rare, baseline, is_said, table, run, tmp_path):
+@pytest.mark.parametrize(("n_rare", "baseline", "has_note"), [(50, 0.5, False), (5, 0.95, True)])
+def test_one_class_has_most_images(n_rare, baseline, has_note, table, run, tmp_path):
     """train, evaluate and compare report the share of the most frequent class, with a note from 90 % on."""
     features = table(n_rare)
     train = ("train", features, "--out", tmp_path / "head", "--head", "prototype")
-    for words in (train, ("evaluate", tmp_path / "head", features), ("compare", features, "--heads", "prototype")):
-        result = run(*words, "--json")
+    for command in (train, ("evaluate", tmp_path / "head", features), ("compare", features, "--heads", "prototype")):
+        result = run(*command, "--json")
         assert f'"baseline_accuracy": {baseline}' in result.stdout
-        assert (NOTE in result.stderr) == is_said
+        assert (NOTE in result.stderr) == has_note
 
 
 def test_no_better_than_a_guess(table, run, tmp_path):

@@ -328,10 +328,10 @@ def test_info_counts_labels_and_failures(world, run_json):
 def test_a_search_without_hits_says_so(world, run):
     """Where no image passes the filter, a line says that, beside an empty table; with a hit it says nothing."""
     line = ("search", world / "photos.index", "id:red/0.png", "--where")
-    empty, found = run(*line, "label = 'none'"), run(*line, "label = 'red'")
-    assert (empty.exit_code, found.exit_code) == (0, 0)
+    empty, with_hits = run(*line, "label = 'none'"), run(*line, "label = 'red'")
+    assert (empty.exit_code, with_hits.exit_code) == (0, 0)
     assert "no image passes the filter" in empty.stderr
-    assert "no image passes" not in found.stderr
+    assert "no image passes" not in with_hits.stderr
 
 
 def test_backbones_lists_names(run_json):
@@ -358,9 +358,9 @@ def test_index_prints_the_kinds_it_tried(world, run, monkeypatch, tmp_path):
     monkeypatch.setattr("frieze.indexing.build.choose_kind.time_exact", lambda _: Speed(100.0, 10.0))
     monkeypatch.setattr("frieze.indexing.build.choose_kind.count_lists", lambda _: 2)
     result = run("index", world / "photos.features", "--out", tmp_path / "tried.index")
-    words = [line.split() for line in result.stdout.splitlines()]
-    header = words.index(["kind", "recall_at_10", "queries_per_second", "memory_bytes", "recipe"])
-    assert {row[0] for row in words[header + 1 :]} == {"ivf", "fp16", "sq8", "rabitq", "hnsw"}
+    table = [line.split() for line in result.stdout.splitlines()]
+    header = table.index(["kind", "recall_at_10", "queries_per_second", "memory_bytes", "recipe"])
+    assert {row[0] for row in table[header + 1 :]} == {"ivf", "fp16", "sq8", "rabitq", "hnsw"}
 
 
 def test_near_duplicates_come_on_one_side(tmp_path, run_json):

@@ -42,15 +42,15 @@ def test_precisions_do_not_meet(lower, world, run):
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("options", "message"),
     [
         (("--precision", "float16"), "TensorFlow has no float16 on a CPU"),
         (("--device", "gpu:7"), "There is no device gpu:7 here; there are: cpu:0"),
     ],
 )
-def test_what_is_not_here(words, message, world, run, tmp_path):
+def test_what_is_not_here(options, message, world, run, tmp_path):
     """What this machine has not is refused with what it has, before anything is written."""
-    result = run("embed", world / "photos", "--out", tmp_path / "none.features", *words)
+    result = run("embed", world / "photos", "--out", tmp_path / "none.features", *options)
     assert result.exit_code == 1
     assert message in result.stderr
 

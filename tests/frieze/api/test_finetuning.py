@@ -527,9 +527,9 @@ def test_augmented_images_go_on_as_they_would_have(table, probe, tmp_path, stop)
     with pytest.raises(KeyboardInterrupt):
         frieze.finetune(table, out=tmp_path / "m", head=probe, **options)
     stop()
-    again = frieze.finetune(table, out=tmp_path / "m", head=probe, **options)
+    resumed = frieze.finetune(table, out=tmp_path / "m", head=probe, **options)
     for name in ("loss", "val_loss"):
-        mine, theirs = ([epoch[name] for epoch in one["history"][1:]] for one in (again, whole))
+        mine, theirs = ([epoch[name] for epoch in one["history"][1:]] for one in (resumed, whole))
         assert mine == pytest.approx(theirs, rel=1e-4)
 
 
@@ -637,8 +637,8 @@ def test_unusable_images_are_reported(photos, residual, tmp_path, capsys, stop):
 
 def test_the_command_prints_the_epochs(table, probe, tmp_path, run, idle):
     """Without --json a table of the epochs stands above the facts; talk goes to stderr."""
-    words = ("--head", probe, "--unfreeze", "top", "--epochs", 1, "--no-augment")
-    result = run("finetune", table, "--out", tmp_path / "m", *words)
+    options = ("--head", probe, "--unfreeze", "top", "--epochs", 1, "--no-augment")
+    result = run("finetune", table, "--out", tmp_path / "m", *options)
     assert result.exit_code == 0
     assert result.stdout.index("val_loss") < result.stdout.index("probe_accuracy")
     assert "Fine-tuning 2 of 10 layers, from top on: 876 numbers." in result.stderr

@@ -81,8 +81,8 @@ def test_each_kind_comes_to_the_same(line, run_json, vectors):
 def test_each_kind_is_searched(line, run_json, tmp_path, vectors):
     """A table of each kind is indexed and searched, by id and by vectors, and finds what NumPy finds."""
     np.save(tmp_path / "query.npy", vectors[40])
-    for words in (["import", *line], ["index", line[-1], "--out", tmp_path / "i"]):
-        assert run_json(*words)[0] == 0
+    for command in (["import", *line], ["index", line[-1], "--out", tmp_path / "i"]):
+        assert run_json(*command)[0] == 0
     _, document = run_json("search", tmp_path / "i", f"id:{NAMES[3]}", tmp_path / "query.npy", "-k", 5)
     expected, _ = top_k(vectors[[3, 40]], vectors, k=5)
     actual = [[hit["id"] for hit in query["hits"]] for query in document["queries"]]

@@ -27,7 +27,7 @@ def folder(tmp_path_factory):
     vectors = 0.12 * np.random.default_rng(0).normal(size=(80, 32)).astype("f4")
     vectors[np.arange(80), (LABELS == "dog") * 1] += 1
     vectors[np.arange(80), 2 + (KINDS == "old")] += 1
-    own = {
+    columns = {
         "kind": [None if row < 4 else kind for row, kind in enumerate(KINDS)],
         "year": pa.array(np.where(KINDS == "old", 1900, 2020)),
         "gap": pa.array([np.nan, *np.where(KINDS == "old", 0.5, 2)[1:]]),
@@ -36,7 +36,7 @@ def folder(tmp_path_factory):
         "shot": [row // 8 for row in range(80)],
         "lost": pa.nulls(80, pa.string()),
     }
-    pq.write_table(pa.table({"id": IDS, "label": LABELS, "embedding": list(vectors)} | own), folder / "v.parquet")
+    pq.write_table(pa.table({"id": IDS, "label": LABELS, "embedding": list(vectors)} | columns), folder / "v.parquet")
     frieze.import_vectors(folder / "v.parquet", out=folder / "a.features")
     (part,) = (shutil.copytree(folder / "a.features", folder / "bare.features") / "parts").iterdir()
     pq.write_table(pq.read_table(part).drop_columns("kind"), part)
@@ -182,8 +182,8 @@ def test_evaluate_takes_the_labels_of_training(folder, heads, run_json, way):
 def test_evaluate_takes_other_labels(folder, heads, run, tmp_path, options):
     """Named labels count before those of training; here they are none that the head knows."""
     (tmp_path / "labels.csv").write_text("id,label\n" + "".join(f"{name},cat\n" for name in IDS))
-    words = [tmp_path / "labels.csv" if word == "LABELS" else word for word in options]
-    result = run("evaluate", folder / "column.head", folder / "a.features", *words)
+    args = [tmp_path / "labels.csv" if word == "LABELS" else word for word in options]
+    result = run("evaluate", folder / "column.head", folder / "a.features", *args)
     assert result.exit_code == 1
     assert "rows with a label that the head does not know" in result.stderr
 
@@ -255,8 +255,8 @@ def test_the_command_to_train_again_runs(folder, run, run_json, tmp_path):
 
 def test_a_file_of_labels_needs_no_tensorflow(folder, tmp_path):
     """Training on a file of labels imports no TensorFlow."""
-    words = ["train", "a.features", "--labels", "kinds.tsv", "--out", str(tmp_path / "h")]
-    script = f"import sys; from frieze.cli.main import main; main({words}, standalone_mode=False); print(*sys.modules)"
+    args = ["train", "a.features", "--labels", "kinds.tsv", "--out", str(tmp_path / "h")]
+    script = f"import sys; from frieze.cli.main import main; main({args}, standalone_mode=False); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=True)
     loaded = done.stdout.split()
     assert "frieze.embedder.sources.tables.labels" in loaded

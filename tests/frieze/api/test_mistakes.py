@@ -38,8 +38,8 @@ def loads_nothing(monkeypatch):
 def test_the_wrong_folder_is_named(world, run, tmp_path, loads_nothing, line, message):
     """A folder of another kind, or none, is named, with the command that makes the expected kind."""
     paths = {kind: world / f"photos.{kind}" for kind in ("features", "index", "head")}
-    words = line.format(**paths, photos=world / "photos", photo=world / "photos/red/0.png", new=tmp_path / "new")
-    result = run(*words.split())
+    command = line.format(**paths, photos=world / "photos", photo=world / "photos/red/0.png", new=tmp_path / "new")
+    result = run(*command.split())
     assert result.exit_code == 1
     assert message in result.stderr
 
@@ -194,8 +194,8 @@ def test_paths_that_no_table_can_have(world, run, tmp_path, name):
 def test_urls_of_what_lies_on_disk(world, run, monkeypatch, tmp_path, line, url):
     """A URL in place of a path on disk is refused, and no folder of that name is made."""
     monkeypatch.chdir(tmp_path)
-    words = line.format(**{name: world / f"photos.{name}" for name in ("features", "index")}, photos=world / "photos")
-    result = run(*words.split(), url)
+    command = line.format(**{name: world / f"photos.{name}" for name in ("features", "index")}, photos=world / "photos")
+    result = run(*command.split(), url)
     assert (result.exit_code, f"{url} is not on disk" in result.stderr) == (1, True)
     assert list(tmp_path.iterdir()) == []
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import frieze
-from frieze.api.remembered_training import DEFAULTS, FINETUNE_DEFAULTS
+from frieze.api.remembered_options import FINETUNE_DEFAULTS, INDEX_DEFAULTS, TRAIN_DEFAULTS
 from frieze.cli.commands.embed import embed
 from frieze.cli.commands.finetune import finetune
 from frieze.cli.commands.index import index
@@ -15,8 +15,6 @@ from frieze.cli.commands.train import train
 from frieze.core import InputError, MismatchError
 from frieze.embedder.job.stored_request import _NAMES
 from frieze.features import open_features, read_manifest
-
-INDEX = ("metric", "recall", "kind", "max_memory")
 
 
 @pytest.fixture
@@ -149,13 +147,18 @@ def test_an_empty_text_restores_the_default(source, tmp_path, run):
     typed = [word for name in OTHERWISE for word in (f"--{name.replace('_', '-')}", "")]
     document = json.loads(run("embed", source, "--out", tmp_path / "t", *typed, "--dry-run", "--json").stdout)
     assert {name: one["before"] for name, one in document["changed"].items()} == OTHERWISE
-    again = frieze.embed(source, out=tmp_path / "t", **dict.fromkeys(OTHERWISE, ""), dry_run=True)
-    assert again["changed"] == document["changed"]
+    rerun = frieze.embed(source, out=tmp_path / "t", **dict.fromkeys(OTHERWISE, ""), dry_run=True)
+    assert rerun["changed"] == document["changed"]
 
 
 def test_every_remembered_option_takes_an_empty_text():
     """Every option that a table, a head, a model or an index remembers is restored by an empty text or a value."""
-    for command, names in ((embed, _NAMES), (train, DEFAULTS), (finetune, FINETUNE_DEFAULTS), (index, INDEX)):
+    for command, names in (
+        (embed, _NAMES),
+        (train, TRAIN_DEFAULTS),
+        (finetune, FINETUNE_DEFAULTS),
+        (index, INDEX_DEFAULTS),
+    ):
         options = {option.name: option for option in command.params}
         for name in names:
             with command.make_context("it", ["x", "--out", "y"]) as context:

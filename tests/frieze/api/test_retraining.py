@@ -37,7 +37,7 @@ def train(folder, tmp_path):
     )
 
 
-ASKED = {
+OPTIONS = {
     "head": "prototype",
     "group": "day",
     "test_size": 0.25,
@@ -50,18 +50,18 @@ ASKED = {
 
 def test_all_is_remembered(train, folder):
     """A rerun without options makes the same head again, and reports the recalled options."""
-    options = ASKED | {"labels": str(folder / "l.csv"), "label": "kind"}
+    options = OPTIONS | {"labels": str(folder / "l.csv"), "label": "kind"}
     first = train(**options)
-    again = train()
-    assert (again["remembered"], again["changed"]) == (options, {})
+    rerun = train()
+    assert (rerun["remembered"], rerun["changed"]) == (options, {})
     same = ("head", "classes", "n_train", "n_test", "accuracy", "abstain", "shots", "naive_accuracy", "labels")
-    assert [again[name] for name in same] == [first[name] for name in same]
+    assert [rerun[name] for name in same] == [first[name] for name in same]
     assert first["remembered"] == {}
 
 
 def test_changes_are_reported(train, folder, tmp_path, run):
     """A changed option is reported in one line, with its former value; the rest stays."""
-    train(**ASKED)
+    train(**OPTIONS)
     line = ("train", folder / "a.features", "--out", tmp_path / "head", "--force", "--seed", 0, "--shots", "", "--json")
     result = run(*line, "--no-balanced", "--abstain", "")
     document = json.loads(result.stdout)
@@ -93,9 +93,9 @@ def test_an_empty_text_restores_the_default(train, folder, tmp_path, run):
 
 def test_layers_may_be_a_number(folder, tmp_path):
     """One hidden layer may be given as a number, and is remembered as its text would be."""
-    from frieze.api.remembered_training import DEFAULTS, resolve_train_options
+    from frieze.api.remembered_options import TRAIN_DEFAULTS, resolve_train_options
 
-    options = dict.fromkeys(DEFAULTS) | {"layers": 8}
+    options = dict.fromkeys(TRAIN_DEFAULTS) | {"layers": 8}
     assert resolve_train_options(options, "a.features", tmp_path / "head", force=True).options["layers"] == "8"
 
 
@@ -116,12 +116,12 @@ def test_layers_may_be_a_number(folder, tmp_path):
 )
 def test_dependent_options_are_dropped_together(before, now, remembered, folder, monkeypatch):
     """Labels and their column, split and group, kind and kernel, kind and network go with each other."""
-    from frieze.api.remembered_training import DEFAULTS, resolve_train_options
+    from frieze.api.remembered_options import TRAIN_DEFAULTS, resolve_train_options
 
     monkeypatch.chdir(folder)
-    blank = dict.fromkeys(DEFAULTS)
+    blank = dict.fromkeys(TRAIN_DEFAULTS)
     first = resolve_train_options(blank | before, "a.features", folder / "none", force=True).options
-    monkeypatch.setattr("frieze.api.remembered_training._before", lambda *_: first)
+    monkeypatch.setattr("frieze.api.remembered_options._read_train_options", lambda *_: first)
     assert resolve_train_options(blank | now, "a.features", folder / "none", force=True).remembered == remembered
 
 
@@ -164,7 +164,7 @@ def test_a_broken_head_is_ignored(text, train, tmp_path):
 )
 def test_options_that_fine_tuning_keeps(before, now, remembered):
     """It is as with `train --force`: what is left out is as before, and what is of another backbone goes with it."""
-    from frieze.api.remembered_training import FINETUNE_DEFAULTS, resolve_finetune_options
+    from frieze.api.remembered_options import FINETUNE_DEFAULTS, resolve_finetune_options
 
     actual = resolve_finetune_options(dict.fromkeys(FINETUNE_DEFAULTS) | now, before)
     assert actual.remembered == remembered
@@ -173,7 +173,7 @@ def test_options_that_fine_tuning_keeps(before, now, remembered):
 
 def test_the_options_of_a_fine_tuning_are_those_of_the_function():
     """Each option that shapes the model is remembered."""
-    from frieze.api.remembered_training import FINETUNE_DEFAULTS
+    from frieze.api.remembered_options import FINETUNE_DEFAULTS
 
     names = set(inspect.signature(frieze.finetune).parameters) - {"source", "out", "trust_backbone", "force"}
     assert names == FINETUNE_DEFAULTS.keys()
@@ -182,9 +182,9 @@ def test_the_options_of_a_fine_tuning_are_those_of_the_function():
 @pytest.mark.parametrize("extra", [{"novel": 1}, {"seed": None}])
 def test_an_option_without_a_default_is_an_error(extra, tmp_path):
     """An option that no field stores, or a field that no option fills, is a TypeError, not silently lost."""
-    from frieze.api.remembered_training import DEFAULTS, resolve_train_options
+    from frieze.api.remembered_options import TRAIN_DEFAULTS, resolve_train_options
 
-    options = dict.fromkeys(DEFAULTS) | extra
+    options = dict.fromkeys(TRAIN_DEFAULTS) | extra
     if "novel" not in extra:
         del options["seed"]
     with pytest.raises(TypeError, match=next(iter(extra))):

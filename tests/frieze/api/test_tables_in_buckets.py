@@ -42,8 +42,8 @@ def test_as_on_disk(world, url, embedded):
 
 def test_run_again(photos, url, embedded):
     """A second run embeds nothing; nothing else than a table lies there afterwards, no lock and no staging."""
-    again = frieze.embed(photos, out=url, shard_size=8)
-    assert (again["embedded"], again["unchanged"]) == (0, embedded["rows"])
+    rerun = frieze.embed(photos, out=url, shard_size=8)
+    assert (rerun["embedded"], rerun["unchanged"]) == (0, embedded["rows"])
     assert sorted(path.name for path in BucketPath(url).iterdir()) == ["failures.parquet", "features.json", "parts"]
 
 
@@ -88,10 +88,10 @@ def test_a_killed_run(photos, url, monkeypatch):
 
     commit, n = frieze.embedder.job.shard_writer.commit, iter(range(100))
 
-    def fail(*words):
+    def fail(*args):
         if next(n) == 2:
             raise KeyboardInterrupt
-        commit(*words)
+        commit(*args)
 
     monkeypatch.setattr(frieze.embedder.job.shard_writer, "commit", fail)
     with pytest.raises(KeyboardInterrupt):

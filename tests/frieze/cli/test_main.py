@@ -54,8 +54,8 @@ def test_help_loads_nothing_heavy(args):
 
 def test_the_parser_waits_for_a_filter(world):
     """A search by id without --where loads neither what reads a filter nor pandas."""
-    words = ["search", str(world / "photos.index"), "id:red/0.png", "--json"]
-    loaded = modules_after(f"from frieze.cli.main import main; main({words!r}, standalone_mode=False)")
+    args = ["search", str(world / "photos.index"), "id:red/0.png", "--json"]
+    loaded = modules_after(f"from frieze.cli.main import main; main({args!r}, standalone_mode=False)")
     assert "frieze.indexing.stored_index" in loaded
     assert not loaded & {"sqlglot", "pandas"}
 
@@ -80,8 +80,8 @@ def test_defaults_agree(name):
     """An option left out means the same on the command line and in Python."""
     parameters = inspect.signature(function(name)).parameters
     required = [param for param in command(name).params if param.required]
-    words = [word for param in required for word in ([param.opts[0], "x"] if "--" in param.opts[0] else ["x"])]
-    read = command(name).make_context(name, words).params
+    args = [word for param in required for word in ([param.opts[0], "x"] if "--" in param.opts[0] else ["x"])]
+    read = command(name).make_context(name, args).params
     others = set(parameters) - {param.name for param in required}
     assert {one: read[one] for one in others} == {one: parameters[one].default for one in others}
 
@@ -176,21 +176,21 @@ def test_the_installed_command_runs():
     assert done.stdout.startswith("frieze, version ")
 
 
-def start(*words, **streams):
+def start(*args, **streams):
     """Run our command in a process of its own, with other streams than ours."""
     code = "from frieze.cli.main import main; main()"
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
-    return subprocess.run([sys.executable, "-c", code, *words], cwd=Path(__file__).parents[3], check=False, **streams)
+    return subprocess.run([sys.executable, "-c", code, *args], cwd=Path(__file__).parents[3], check=False, **streams)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
-@pytest.mark.parametrize("words", [["backbones"], ["backbones", "--json"], ["--help"], ["info", GOLDEN]])
+@pytest.mark.parametrize("args", [["backbones"], ["backbones", "--json"], ["--help"], ["info", GOLDEN]])
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_full_disk_under_stdout_is_reported(words, unbuffered, monkeypatch):
+def test_a_full_disk_under_stdout_is_reported(args, unbuffered, monkeypatch):
     """A stdout that can't be written ends in one line on stderr and exit code 1, whoever wrote to it."""
     monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     with Path("/dev/full").open("wb") as full:
-        done = start(*map(str, words), stdout=full)
+        done = start(*map(str, args), stdout=full)
     lines = done.stderr.decode().splitlines()
     assert (done.returncode, lines[-1]) == (1, "Error: stdout can't be written: No space left on device.")
     assert "Traceback" not in done.stderr.decode()

@@ -25,7 +25,7 @@ COMMAND = click.Command(
 
 
 def typed(text):
-    """Give a text as the command line shows it."""
+    """Return a text as the command line shows it."""
     return to_flags(text, COMMAND)
 
 
@@ -58,9 +58,9 @@ def test_number(number):
 @pytest.mark.parametrize("text", ["cosine", "my photos", "it's", "a`b", "", "256,128", "both '\"", "a\\b", "é"])
 def test_text(text):
     """A text loses Python's quotes, and is quoted for the shell where it has to be."""
-    words = typed(f"`out={text!r}`")
-    assert words == f"--out {shlex.quote(text)}"
-    assert shlex.split(words) == ["--out", text]
+    option = typed(f"`out={text!r}`")
+    assert option == f"--out {shlex.quote(text)}"
+    assert shlex.split(option) == ["--out", text]
 
 
 def test_several():

@@ -10,7 +10,7 @@ ROOMS = ("features", "embedder", "index", "classifiers", "frieze")
 
 
 @pytest.mark.parametrize(
-    ("n", "words", "expected"),
+    ("n", "nouns", "expected"),
     [
         (1, ("image",), "1 image"),
         (0, ("image",), "0 images"),
@@ -19,13 +19,13 @@ ROOMS = ("features", "embedder", "index", "classifiers", "frieze")
         (2, ("match is", "matches are"), "2 matches are"),
     ],
 )
-def test_counted(n, words, expected):
+def test_counted(n, nouns, expected):
     """One is in the singular, none and many in the plural, with commas between thousands."""
-    assert counted(n, *words) == expected
+    assert counted(n, *nouns) == expected
 
 
 def test_nobody_else_makes_plurals():
     """No other module puts an `s` behind a word by itself."""
-    own = re.compile(r"""['"]s['"] if """)
-    actual = [str(path) for room in ROOMS for path in (ROOT / room).rglob("*.py") if own.search(path.read_text())]
+    plural = re.compile(r"""['"]s['"] if """)
+    actual = [str(path) for room in ROOMS for path in (ROOT / room).rglob("*.py") if plural.search(path.read_text())]
     assert actual == []

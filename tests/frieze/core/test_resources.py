@@ -167,8 +167,8 @@ def memory_v1(group, limit, used):
 
 def test_free_memory_of_version_1(container):
     """Version 1 has other names, and a huge number for no limit; the least of all groups around counts."""
-    own = memory_v1("a/b/", 9000, 2000) | {"memory/a/b/memory.stat": "inactive_file 1\ntotal_inactive_file 500"}
-    container(memory_v1("", NO_LIMIT, 10**12) | memory_v1("a/", 5000, 4000) | own, "/a/b", version=1)
+    group = memory_v1("a/b/", 9000, 2000) | {"memory/a/b/memory.stat": "inactive_file 1\ntotal_inactive_file 500"}
+    container(memory_v1("", NO_LIMIT, 10**12) | memory_v1("a/", 5000, 4000) | group, "/a/b", version=1)
     assert free_memory() == 1000
 
 

@@ -10,7 +10,7 @@ import frieze
 
 
 @pytest.fixture
-def found(tmp_path):
+def search_document(tmp_path):
     """A search document with a picture, a lost one, and a hostile name."""
     Image.new("RGB", (300, 100), "red").save(tmp_path / "a.png")
     hits = [
@@ -21,9 +21,9 @@ def found(tmp_path):
 
 
 @pytest.fixture
-def page(found, tmp_path):
-    """The page written from `found`."""
-    frieze.write_report(tmp_path / "page.html", title="A & B", found=found)
+def page(search_document, tmp_path):
+    """The page written from `search_document`."""
+    frieze.write_report(tmp_path / "page.html", title="A & B", found=search_document)
     return (tmp_path / "page.html").read_text()
 
 

@@ -178,6 +178,14 @@ def test_openapi(page):
     assert all(call["description"] for path in paths.values() for call in path.values())
 
 
+@pytest.mark.parametrize("path", ["/search", "/crop"])
+def test_uploads_are_described(page, path):
+    """The calls with an image require a body of bytes, for which generated clients have a parameter."""
+    body = page.get("/openapi.json").json()["paths"][path]["post"]["requestBody"]
+    assert body["required"] is True
+    assert body["content"] == {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+
+
 def test_operation_ids(page):
     """The operations keep their ids, after which generated clients name their methods."""
     paths = page.get("/openapi.json").json()["paths"]

@@ -75,6 +75,22 @@ def test_limit(pictures):
     assert opened(kept.get(str(pictures / "0.png"), "")).size == (192, 144)
 
 
+@pytest.mark.parametrize(("n_too_few", "n_kept"), [(0, 9), (1, 7)])
+def test_a_file_of_just_the_limit(tmp_path, monkeypatch, n_too_few, n_kept):
+    """A file may have exactly its limit; one byte more, and a fifth of it is evicted, and one thumbnail."""
+    monkeypatch.setattr(thumbnails, "draw", lambda *_: bytes(8000))
+
+    def fill(name, **options):
+        kept = Thumbnails(tmp_path / name, **options)
+        for number in range(9):
+            kept.get(f"{number}.png", "")
+        return kept
+
+    size = fill("measured")._size_bytes()
+    kept = fill("limited", limit_bytes=size - n_too_few)
+    assert kept._connection.execute("SELECT COUNT(*) FROM pictures").fetchone() == (n_kept,)
+
+
 def test_limit_of_two(pictures):
     """Two processes that fill the same file keep to one limit."""
     both = [Thumbnails(pictures / "cache", limit_bytes=100_000) for _ in range(2)]

@@ -35,9 +35,9 @@ class Inline:
         """Wrap a function as a task that runs at once."""
 
         def wrap(function):
-            def run(*words):
+            def run(*args):
                 self.n_tasks += 1
-                return function(*words)
+                return function(*args)
 
             return type("Task", (), {"remote": staticmethod(run)})
 

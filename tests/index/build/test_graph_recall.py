@@ -121,7 +121,7 @@ def test_answers_are_rows_of_the_graph(k, held):
     ground_truth = ground_truth if k == 10 else ground_truth_at_100(held, ground_truth)
     others = np.setdiff1d(np.arange(1_000), ground_truth.left_out)
     exact, scores = top_k(held.take(ground_truth.rows), held.take(others), k=k)
-    np.testing.assert_array_equal(ground_truth.answers, others[exact])
+    np.testing.assert_array_equal(ground_truth.neighbours, others[exact])
     np.testing.assert_allclose(ground_truth.worst, scores[:, -1], atol=1e-6)
 
 

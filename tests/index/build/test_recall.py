@@ -41,8 +41,8 @@ def test_answers_are_numpys_without_the_own_row(metric, vectors):
     ground_truth = compute_ground_truth(InMemoryVectors(vectors, metric=metric))
     scores = METRICS[metric](ground_truth.queries, vectors)
     scores[np.arange(len(ground_truth.rows)), ground_truth.rows] = -np.inf
-    assert not (ground_truth.answers == ground_truth.rows[:, None]).any()
-    assert np.isin(ground_truth.answers, ground_truth.rows).any()  # other queries' rows are answers as any
+    assert not (ground_truth.neighbours == ground_truth.rows[:, None]).any()
+    assert np.isin(ground_truth.neighbours, ground_truth.rows).any()  # other queries' rows are neighbours as any
     np.testing.assert_allclose(ground_truth.worst, np.sort(scores, axis=1)[:, -10], atol=1e-5)
 
 
@@ -124,7 +124,7 @@ def test_small_tables(n_rows, n_queries, k, clustered):
     """At most a fifth of a table are queries, for all other rows where these are few; a single row has recall 1."""
     embeddings = clustered(n_rows, 8)
     ground_truth = compute_ground_truth(InMemoryVectors(embeddings, metric="dot"))
-    assert ground_truth.answers.shape == (n_queries, k)
+    assert ground_truth.neighbours.shape == (n_queries, k)
     actual = exact(ground_truth, embeddings, "dot") if k else (np.empty((1, 0)), np.empty((1, 0)))
     assert (measure_recall(fixed(*actual), ground_truth) == 1).all()
 
@@ -134,7 +134,7 @@ def test_fewer_queries_for_100_hits(vectors):
     held = InMemoryVectors(vectors, metric="cosine")
     ground_truth = compute_ground_truth(held)
     many = ground_truth_at_100(held, ground_truth)
-    assert many.answers.shape == (100, 100)
+    assert many.neighbours.shape == (100, 100)
     assert set(many.rows) <= set(ground_truth.rows)
 
 

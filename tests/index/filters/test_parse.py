@@ -13,12 +13,12 @@ from frieze.indexing.filters.parse import find_rows
 from frieze.indexing.storage.row_metadata import RowMetadata, write_rows
 
 N = 200
-WORDS = ["cat", "Cat", "dog", "it's", "50%", "a_b", "a.b", "(", "É", "日本", "two\nlines", ""]
+TEXTS = ["cat", "Cat", "dog", "it's", "50%", "a_b", "a.b", "(", "É", "日本", "two\nlines", ""]
 DAYS = [dt.date(2024, 1, 1) + dt.timedelta(day) for day in range(5)]
 TIMES = [dt.datetime(2024, 1, day, hour) for day in range(1, 4) for hour in (0, 12)]  # noqa: DTZ001  no time zone
 VALUES = {
-    "label": WORDS[:4],
-    "camera": WORDS,
+    "label": TEXTS[:4],
+    "camera": TEXTS,
     "year": [2018, 2019, 2020, -1],
     "iso": [0.1, 100.0, -2.5, float("nan")],
     "weight": [0.1, 2.5, 16777216.0],
@@ -105,7 +105,7 @@ def predicates(draw):
 
 NOT = st.sampled_from(["", "not "])
 LIKE = st.sampled_from(["like", "ilike"])
-PATTERNS = st.one_of(st.text("%_catéÉ.(日\n'", max_size=5), st.sampled_from(WORDS))
+PATTERNS = st.one_of(st.text("%_catéÉ.(日\n'", max_size=5), st.sampled_from(TEXTS))
 LEAVES = st.one_of(
     predicates(), st.sampled_from(["is_good", "true", "null", "label = camera", "year > weight", "day < taken"])
 )

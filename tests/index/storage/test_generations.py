@@ -297,9 +297,9 @@ def test_the_hash_of_earlier_versions_is_known(small, tmp_path):
     """An index.json of an earlier version, with a hash of its values, is read; edited it is refused."""
     build_index(small, tmp_path / "i")
     path = tmp_path / "i" / "index.json"
-    said = {name: value for name, value in json.loads(path.read_text()).items() if name != "sha256"}
-    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-    path.write_text(json.dumps(said | {"sha256": digest}))
+    values = {name: value for name, value in json.loads(path.read_text()).items() if name != "sha256"}
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+    path.write_text(json.dumps(values | {"sha256": digest}))
     assert len(open_index(tmp_path / "i")) == 60
     change(tmp_path / "i", rows=61)
     with pytest.raises(FeatureFileError, match="not as it was written"):

@@ -217,10 +217,10 @@ def test_trust_is_for_the_layer_that_was_given_it(writing, keras, tmp_path):
 @pytest.fixture
 def vocabulary(tf, tmp_path):
     """A module that looks up words in a file of its assets."""
-    words, module = tmp_path / "words.txt", tf.Module()
-    words.write_text("one\ntwo\n")
+    vocabulary_path, module = tmp_path / "vocabulary_path.txt", tf.Module()
+    vocabulary_path.write_text("one\ntwo\n")
     whole, number = tf.lookup.TextFileIndex.WHOLE_LINE, tf.lookup.TextFileIndex.LINE_NUMBER
-    file = tf.lookup.TextFileInitializer(str(words), tf.string, whole, tf.int64, number)
+    file = tf.lookup.TextFileInitializer(str(vocabulary_path), tf.string, whole, tf.int64, number)
     module.table = tf.lookup.StaticVocabularyTable(file, 1)
 
     def call(images):
@@ -240,14 +240,14 @@ def test_a_module_with_a_vocabulary_loads_once_it_is_trusted(vocabulary, keras, 
     model = keras.Sequential([keras.Input((8, 8, 3)), HubLayer(vocabulary, trust=True, name="hub_layer")])
     with pytest.warns(UserWarning, match="InitializeTableFromTextFile") as caught:
         path = saved(model, tmp_path)
-    wanted = model.layers[0].get_config()["saved_model"]["fingerprint"]
+    fingerprint = model.layers[0].get_config()["saved_model"]["fingerprint"]
     hub_archive._FOLDERS.clear()
-    assert str(caught[0].message).endswith(f"call: frieze.HubLayer.trust_module('{wanted}')")
+    assert str(caught[0].message).endswith(f"call: frieze.HubLayer.trust_module('{fingerprint}')")
     if not is_there:
         shutil.rmtree(vocabulary)
-    with pytest.raises((ValueError, ModelError), match=rf"trust_module\('{wanted}'\), then load"):
+    with pytest.raises((ValueError, ModelError), match=rf"trust_module\('{fingerprint}'\), then load"):
         keras.saving.load_model(path)
-    HubLayer.trust_module(wanted)
+    HubLayer.trust_module(fingerprint)
     assert np.array_equal(keras.saving.load_model(path).predict(IMAGES, verbose=0), IMAGES[:, 0, 0] + 1)
 
 

@@ -44,7 +44,7 @@ def train(layer, keras, photographs, *, rate, n_epochs=3):
 
 
 def theirs_and_ours(folder, mode):
-    """Give `hub.KerasLayer` and our layer of one module, all trainable, each with the Keras it belongs to."""
+    """Return `hub.KerasLayer` and our layer of one module, all trainable, each with the Keras it belongs to."""
     import keras
     import tf_keras
 
@@ -58,7 +58,7 @@ def theirs_and_ours(folder, mode):
 
 
 def distance(some, others):
-    """Give the Euclidean distance of two lists of arrays, as if each were one vector."""
+    """Return the Euclidean distance of two lists of arrays, as if each were one vector."""
     return np.sqrt(sum(float(((one - other) ** 2).sum()) for one, other in zip(some, others, strict=True)))
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from frieze.core import ImageError, InputError
 from frieze.embedder.sources import SourceOptions
+from frieze.embedder.sources.archives import parquet
 from frieze.embedder.sources.open import open_source, read_image
 
 OURS = ("id", "uri", "label", "size_bytes", "mtime_ns")
@@ -214,6 +215,21 @@ def test_damaged_group(tmp_path):
     path.write_bytes(data)
     actual = read(open_source(str(path), SourceOptions()), range(8))
     assert actual == [("read", "unreadable")] * 4 + [image(number) * 50 for number in range(4, 8)]
+
+
+@pytest.mark.parametrize(("batch_bytes", "n_batches"), [(1, 32), (4000, 8), (1 << 20, 1)])
+def test_a_group_is_read_in_batches(batch_bytes, n_batches, tmp_path, monkeypatch):
+    """A batch has as many images as fit, one at least."""
+    monkeypatch.setattr(parquet, "_BATCH_BYTES", batch_bytes)
+    images = pa.array([image(0) * 9 for _ in range(32)])  # 936 bytes each
+    pq.write_table(pa.table({"image": images}), tmp_path / "a.parquet", use_dictionary=False)
+    source = open_source(str(tmp_path / "a.parquet"), SourceOptions())
+    batches, iterate = [], parquet._ImageFile.batches
+    monkeypatch.setattr(
+        parquet._ImageFile, "batches", lambda *args: (batches.append(one) or one for one in iterate(*args))
+    )
+    assert read(source, range(32)) == images.to_pylist()
+    assert [len(one) for one in batches] == [32 // n_batches] * n_batches
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@ import datetime as dt
 import pyarrow as pa
 import pytest
 
-from frieze.embedder.sources.tables.infer_types import infer_types
+from frieze.embedder.sources.tables.infer_types import infer_types, note_labels_like_missing
 
 
 def typed(texts, names=("x",)):
@@ -53,3 +53,11 @@ def test_other_columns_stay():
     """Columns that are not named, or are no text, stay as they are."""
     assert typed(["1"], names=()) == ["1"]
     assert infer_types(pa.table({"x": [0.5]}), ["x"])["x"].to_pylist() == [0.5]
+
+
+@pytest.mark.parametrize(("n_more", "end"), [(0, "nan (1)."), (1, "nan (1), ....")])
+def test_five_spellings_are_listed(n_more, end):
+    """A note lists five spellings of a missing value, with how many labels have each, and that there are more."""
+    labels = ["<NA>", "N/A", "NA", "NA", "NULL", "nan", *["null"] * n_more, "cat"]
+    (note,) = note_labels_like_missing(pa.chunked_array([labels]))
+    assert f": <NA> (1), N/A (1), NA (2), NULL (1), {end} If" in note

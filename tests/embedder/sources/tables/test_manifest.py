@@ -42,7 +42,7 @@ def rows(source, *names):
     return [tuple(row[name] for name in names) for row in source.listing.images.to_pylist()]
 
 
-def own(source):
+def user_columns(source):
     """Return the user's own columns of each row."""
     return [
         {name: value for name, value in row.items() if name not in OURS} for row in source.listing.images.to_pylist()
@@ -77,7 +77,7 @@ def test_forms(name, listed, folder):
         ("007", f"{folder}/a.jpg", "1", facts[0].st_size, facts[0].st_mtime_ns),
         ("008", f"{folder}/in/b.jpg", None, facts[1].st_size, facts[1].st_mtime_ns),
     ]
-    assert (own(source), failures(source)) == ([{"year": 1999}, {"year": 2000}], [])
+    assert (user_columns(source), failures(source)) == ([{"year": 1999}, {"year": 2000}], [])
     assert list(source.read(np.array([0, 1]))) == [JPEG + b"a.jpg", JPEG + b"in/b.jpg"]
 
 
@@ -116,12 +116,12 @@ def test_names_of_columns(header, options, listed):
 def test_no_labels(listed):
     """With --labels none the column of labels is one of the user's own."""
     source = listed("path,label\na.jpg,cat\n", labels="none")
-    assert (rows(source, "label"), own(source)) == ([(None,)], [{"source_label": "cat"}])
+    assert (rows(source, "label"), user_columns(source)) == ([(None,)], [{"source_label": "cat"}])
 
 
 def test_user_columns(listed):
     """Own columns are numbers, dates and text; one that has the name of ours gets another."""
-    row, _ = own(listed("path,score,day,note,width\na.jpg,0.5,2024-05-06,NA,3\nin/b.jpg,1,2024-05-07,DE,4\n"))
+    row, _ = user_columns(listed("path,score,day,note,width\na.jpg,0.5,2024-05-06,NA,3\nin/b.jpg,1,2024-05-07,DE,4\n"))
     assert (row["score"], str(row["day"]), row["note"], row["source_width"]) == (0.5, "2024-05-06", "NA", 3)
 
 
@@ -130,19 +130,19 @@ def test_types_over_several_files(listed, folder):
     listed("path,zip,n\na.jpg,99999,1\n", "1.csv")
     listed("path,zip,n\nin/b.jpg,01234,2\n", "2.csv")
     source = open_source(f"{folder}/*.csv", SourceOptions())
-    assert own(source) == [{"zip": "99999", "n": 1}, {"zip": "01234", "n": 2}]
+    assert user_columns(source) == [{"zip": "99999", "n": 1}, {"zip": "01234", "n": 2}]
 
 
 @pytest.mark.parametrize("text", ["2024-05-06", "2024-05-06 07:08:09", "2024-05-06T07:08:09Z"])
 def test_dates_in_json(text, listed):
     """What is text in JSON stays text, also where it looks like a date and lies in a list or an object."""
     row = {"day": text, "days": [text], "all": {"day": text, "n": 1}}
-    assert own(listed(json.dumps(row | {"path": "a.jpg"}), "m.jsonl")) == [row]
+    assert user_columns(listed(json.dumps(row | {"path": "a.jpg"}), "m.jsonl")) == [row]
 
 
 def test_values_across_lines(listed):
     """A quoted value may go over several lines."""
-    assert own(listed('path,note\na.jpg,"one\ntwo"\nin/b.jpg,x\n')) == [{"note": "one\ntwo"}, {"note": "x"}]
+    assert user_columns(listed('path,note\na.jpg,"one\ntwo"\nin/b.jpg,x\n')) == [{"note": "one\ntwo"}, {"note": "x"}]
 
 
 def test_column_without_a_name(listed):
@@ -165,19 +165,22 @@ def test_missing_keys(listed):
     lines = [{"path": "a.jpg"}, {"path": "in/b.jpg", "label": "dog", "tags": ["x", "y"]}]
     source = listed("\n".join(map(json.dumps, lines)), "m.jsonl")
     assert rows(source, "label") == [(None,), ("dog",)]
-    assert own(source) == [{"tags": []}, {"tags": ["x", "y"]}] or own(source) == [{"tags": None}, {"tags": ["x", "y"]}]
+    assert user_columns(source) == [{"tags": []}, {"tags": ["x", "y"]}] or user_columns(source) == [
+        {"tags": None},
+        {"tags": ["x", "y"]},
+    ]
 
 
 def test_late_key(listed):
     """A key that first comes after many lines is a column all the same."""
     lines = [{"path": f"{number}.jpg"} for number in range(5000)] + [{"path": "a.jpg", "late": 3}]
-    assert own(listed("\n".join(map(json.dumps, lines)), "m.jsonl")) == [{"late": 3}]
+    assert user_columns(listed("\n".join(map(json.dumps, lines)), "m.jsonl")) == [{"late": 3}]
 
 
 def test_many_brackets(listed):
     """Brackets side by side, or in text, are no nesting."""
     lines = [{"path": "a.jpg", "box": [[1, 2]] * 50}, {"path": "in/b.jpg", "note": '[{\\"' * 50}]
-    one, other = own(listed("\n".join(map(json.dumps, lines)), "m.jsonl"))
+    one, other = user_columns(listed("\n".join(map(json.dumps, lines)), "m.jsonl"))
     assert (one["box"], other["note"]) == ([[1, 2]] * 50, '[{\\"' * 50)
 
 
@@ -192,7 +195,7 @@ def test_parquet_of_paths(listed, folder):
     pq.write_table(pa.table(columns), folder / "m.parquet")
     source = open_source(str(folder / "m.parquet"), SourceOptions())
     assert rows(source, "id", "label") == [("7", "cat"), ("in/b.jpg", None)]
-    assert [str(row["day"]) for row in own(source)] == ["1970-01-01", "1970-01-02"]
+    assert [str(row["day"]) for row in user_columns(source)] == ["1970-01-01", "1970-01-02"]
 
 
 @pytest.mark.parametrize(
@@ -213,7 +216,7 @@ def test_parquet_of_views(kind, value, folder):
     columns = {"path": pa.array(["a.jpg", None, "in/b.jpg"], VIEW), "x": pa.array([value, None, value], kind)}
     pq.write_table(pa.table(columns), folder / "m.parquet")
     source = open_source(str(folder / "m.parquet"), SourceOptions())
-    assert (rows(source, "id"), own(source)) == ([("a.jpg",), ("in/b.jpg",)], [{"x": value}] * 2)
+    assert (rows(source, "id"), user_columns(source)) == ([("a.jpg",), ("in/b.jpg",)], [{"x": value}] * 2)
 
 
 MISSING = ("", "NaN", "nan", "NA", "N/A", "n/a", "NULL", "null", "None", "<NA>", "#N/A")
@@ -268,7 +271,10 @@ def test_values_of_several_types(listed):
     ]
     source = listed("\n".join(map(json.dumps, lines)), "m.jsonl")
     assert rows(source, "id", "label") == [("a.jpg", "1"), ("in/b.jpg", "two")]
-    assert own(source) == [{"m": {"a": 1}, "x": "1.5", "big": str(2**70)}, {"m": None, "x": "True", "big": "1"}]
+    assert user_columns(source) == [
+        {"m": {"a": 1}, "x": "1.5", "big": str(2**70)},
+        {"m": None, "x": "True", "big": "1"},
+    ]
 
 
 def test_one_url(listed):
@@ -463,7 +469,7 @@ LARGE = [2**63 + 1, 2**63 + 2]
 def test_large_numbers_in_json(values, expected, listed):
     """Whole numbers of JSON are exact, however large: as numbers where a type has room for all, else as text."""
     text = "".join(f'{{"path": "{name}", "x": {json.dumps(x)}}}\n' for name, x in zip(NAMES, values, strict=True))
-    assert [row["x"] for row in own(listed(text, "m.jsonl"))] == expected
+    assert [row["x"] for row in user_columns(listed(text, "m.jsonl"))] == expected
 
 
 def test_large_numbers_as_names(listed):

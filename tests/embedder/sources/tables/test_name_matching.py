@@ -8,8 +8,8 @@ from frieze.embedder.sources.tables.name_matching import images_below, match_by_
 
 def match(names, others):
     """Match names with others; the numbers, and how."""
-    found = match_by_name(pa.chunked_array([names]), pa.chunked_array([others]), uri="list.csv", hint="Do that.")
-    return None if found is None else (found[0].to_pylist(), found[1])
+    matched = match_by_name(pa.chunked_array([names]), pa.chunked_array([others]), uri="list.csv", hint="Do that.")
+    return None if matched is None else (matched[0].to_pylist(), matched[1])
 
 
 @pytest.mark.parametrize(

@@ -27,9 +27,9 @@ with new_folder(Path(sys.argv[1]), replace=True) as folder:
 @pytest.fixture(params=["file", "folder"])
 def writing(request, tmp_path):
     """A process that is writing `tmp_path/out`, and its temporary file or folder."""
-    words = [sys.executable, "-c", HOLD, str(tmp_path / "out"), request.param]
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "out"), request.param]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(words, cwd=Path(__file__).parents[4], **pipes) as process:
+    with subprocess.Popen(command, cwd=Path(__file__).parents[4], **pipes) as process:
         yield process, Path(process.stdout.readline().strip())
         process.kill()
 

@@ -1,4 +1,4 @@
-"""The options of `train` and `finetune`: a repeated command keeps the options of the last run."""
+"""The options of `index`, `train` and `finetune`: a repeated command keeps the options of the last run."""
 
 import dataclasses
 from collections.abc import Collection, Mapping
@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from frieze.api.paths import is_url, to_local_or_bucket_path, to_local_path
-from frieze.core import FeatureFileError, RecalledOptions, recall_options
+from frieze.core import FeatureFileError, RecalledOptions, TablePath, recall_options
+from frieze.features import read_manifest
 
 _OF_NETWORK = ("layers", "dropout", "epochs", "patience")
 """Options of `keras` heads only."""
@@ -67,7 +68,9 @@ class FinetuneOptions:
         return {name: value for name, value in dataclasses.asdict(self).items() if name != "trust_backbone"}
 
 
-DEFAULTS: dict[str, Any] = dataclasses.asdict(TrainOptions())
+INDEX_DEFAULTS: dict[str, Any] = {"metric": "cosine", "recall": 0.95, "kind": "auto", "max_memory": None}
+"""Options that index.json stores -> default."""
+TRAIN_DEFAULTS: dict[str, Any] = dataclasses.asdict(TrainOptions())
 """Options of `train` that a later run with `force` keeps -> default."""
 FINETUNE_DEFAULTS: dict[str, Any] = {
     name: value
@@ -83,6 +86,19 @@ _FINETUNE_RESETS: dict[str, tuple[str, ...]] = {"backbone": _OF_BACKBONE, **_OF_
 _TEXTS = ("layers", "unfreeze")  # stored as text, also where given as a number
 
 
+def resolve_index_options(options: Mapping[str, Any], features: str | Path, out: Path) -> RecalledOptions:
+    """Fill in omitted options of `index` from the index at `out`, then from the defaults.
+
+    An index of another table is ignored.
+
+    Args:
+        options: Every option of `INDEX_DEFAULTS`; None was omitted, and an empty text restores the default.
+        features: The table, as the user typed it.
+        out: The index's folder, existing or not.
+    """
+    return recall_options(_given(options, INDEX_DEFAULTS), _read_index_options(features, out), INDEX_DEFAULTS)
+
+
 def resolve_train_options(
     options: Mapping[str, Any], features: str | Path, out: Path, *, force: bool
 ) -> RecalledOptions:
@@ -91,16 +107,16 @@ def resolve_train_options(
     A head of another table, or a fine-tuned one, is ignored.
 
     Args:
-        options: Every option of `DEFAULTS`; None was omitted, and an empty text restores the default.
+        options: Every option of `TRAIN_DEFAULTS`; None was omitted, and an empty text restores the default.
         features: The table, as the user typed it.
         out: The head's folder, existing or not.
         force: Whether an existing head is replaced; else it is ignored.
     """
-    given = _given(options, DEFAULTS)
-    before = _before(features, out) if force else {}
-    head = given.get("head", before.get("head", DEFAULTS["head"]))
+    given = _given(options, TRAIN_DEFAULTS)
+    before = _read_train_options(features, out) if force else {}
+    head = given.get("head", before.get("head", TRAIN_DEFAULTS["head"]))
     before = {name: value for name, value in before.items() if head == "keras" or name not in _OF_NETWORK}
-    return recall_options(given, before, DEFAULTS, dropped=_dropped(given, before, _RESETS))
+    return recall_options(given, before, TRAIN_DEFAULTS, dropped=_dropped(given, before, _RESETS))
 
 
 def resolve_finetune_options(options: Mapping[str, Any], before: Mapping[str, Any]) -> RecalledOptions:
@@ -138,7 +154,7 @@ def _to_stored(name: str, value: Any) -> Any:
     return str(value) if isinstance(value, Path) or name in _TEXTS else value
 
 
-def _before(features: str | Path, out: Path) -> dict[str, Any]:
+def _read_train_options(features: str | Path, out: Path) -> dict[str, Any]:
     """Return the stored options of the head at `out`; empty where there is none to keep."""
     import frieze.classifiers
 
@@ -152,4 +168,31 @@ def _before(features: str | Path, out: Path) -> dict[str, Any]:
     stored = {
         name: value for name, value in frieze.classifiers.read_train_options(document).items() if value is not None
     }
-    return {name: stored.get(name, DEFAULTS[name]) for name in DEFAULTS if name in stored or name not in _OF_NETWORK}
+    return {
+        name: stored.get(name, TRAIN_DEFAULTS[name])
+        for name in TRAIN_DEFAULTS
+        if name in stored or name not in _OF_NETWORK
+    }
+
+
+def _read_index_options(features: str | Path, out: Path) -> dict[str, Any]:
+    """Return the stored options of the index at `out`; empty where there is none to keep."""
+    import frieze.indexing
+
+    try:
+        document = frieze.indexing.read_document(out)
+    except FeatureFileError:  # there is none; or it is to be replaced, and may be unreadable
+        return {}
+    if not _is_index_of(document["features"], to_local_or_bucket_path(features)):
+        return {}
+    return {name: document["request"].get(name, default) for name, default in INDEX_DEFAULTS.items()}
+
+
+def _is_index_of(made_of: Mapping[str, Any], table: TablePath) -> bool:
+    """Return whether an index was made of a table, which may have moved or changed since."""
+    if to_local_or_bucket_path(made_of["path"]).resolve() == table.resolve():
+        return True
+    try:
+        return bool(read_manifest(table).generation == made_of["generation"])
+    except FeatureFileError:  # reported by whoever opens it
+        return False

@@ -4,7 +4,7 @@ import pytest
 
 from frieze.classifiers import check_predictions
 from frieze.classifiers.label_audit.findings import SCHEMA, check_findings
-from frieze.classifiers.storage.output_checks import check_head
+from frieze.classifiers.storage.head_folder import check_head
 from frieze.core import FeatureFileError
 
 CHECKS = pytest.mark.parametrize("check", [check_head, check_predictions, check_findings])

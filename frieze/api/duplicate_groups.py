@@ -1,4 +1,4 @@
-"""A temporary index of a table, and the near-duplicates that it finds."""
+"""Groups of near-duplicates of a table, found by a temporary index, and splits that keep groups on one side."""
 
 import contextlib
 import dataclasses
@@ -14,6 +14,7 @@ from frieze.core import Rows
 from frieze.features import Features
 
 if TYPE_CHECKING:
+    from frieze.classifiers import SplitConfig
     from frieze.indexing import Index
 
 
@@ -66,3 +67,32 @@ def find_duplicate_groups(index: "Index", *, min_score: float | None = None) -> 
     for number, group in enumerate(document["groups"]):
         groups[[rows[name] for name in group["ids"]]] = number
     return DuplicateGroups(groups, document["min_score"])
+
+
+def number_groups(table: Features, near: Path) -> Rows:
+    """Number the groups of near-duplicates of a table.
+
+    Args:
+        table: The table.
+        near: A path beside which a temporary index of the table may be written.
+
+    Returns:
+        int64 [N]; a row without a duplicate is a group of its own.
+    """
+    with temporary_index(table, near) as index:
+        groups = find_duplicate_groups(index).groups
+    return np.where(groups >= 0, groups, groups.max(initial=-1) + 1 + np.arange(len(groups)))
+
+
+def split_by_group(config: "SplitConfig", table: Features, near: Path, *, group: str | None) -> "SplitConfig":
+    """Return a split that keeps groups on one side.
+
+    Args:
+        config: The split without groups.
+        table: The table.
+        near: A path beside which a temporary index of the table may be written.
+        group: A column, or `duplicates` for groups of near-duplicates; None for no groups.
+    """
+    if group == "duplicates":
+        return dataclasses.replace(config, groups=lambda: number_groups(table, near))
+    return dataclasses.replace(config, group=group)
