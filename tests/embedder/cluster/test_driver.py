@@ -239,7 +239,7 @@ def _fail_to_read(worker, rows, file, *, embed):
             yield ImageError("read", "unreadable", "Input/output error") if row % 4 == 1 else content
 
     broken = Worker(dataclasses.replace(worker._config, source=dataclasses.replace(source, read=read)))
-    broken._choice = worker._choice
+    broken._choice, broken._pool = worker._choice, worker._pool
     return embed(broken, rows, file)
 
 

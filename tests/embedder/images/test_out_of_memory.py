@@ -5,8 +5,8 @@ import pytest
 from PIL import Image, ImageFile
 
 from frieze.core import ImageError
+from frieze.embedder.images import prepare
 from frieze.embedder.images.decode import decode, decoded
-from frieze.embedder.job import pipeline
 from frieze.embedder.sources import SourceOptions
 from frieze.embedder.sources.base import read_error
 from frieze.embedder.sources.open import open_source
@@ -81,14 +81,14 @@ def test_of_one_file(folder, monkeypatch):
 
 def test_it_passes(folder, embed, out, monkeypatch):
     """An image for which there was no memory is tried again by the next plain run, and no other."""
-    tried, fit = set(), pipeline.fit_image
+    tried, fit = set(), prepare.fit_image
     Image.new("RGB", (99, 99)).save(folder / "c.jpg")
 
     def fit_small(image, **options):
         return no_room() if image.size == (99, 99) else fit(image, **options)
 
-    monkeypatch.setattr(pipeline, "fit_image", fit_small)
+    monkeypatch.setattr(prepare, "fit_image", fit_small)
     assert embed(folder, out)["failures"] == {"out of memory": 1}
-    monkeypatch.setattr(pipeline, "fit_image", fit)
+    monkeypatch.setattr(prepare, "fit_image", fit)
     document = embed(folder, out, progress=lambda _, n_pending: tried.add(n_pending))
     assert (document["embedded"], document["failures"], tried) == (1, {}, {1})

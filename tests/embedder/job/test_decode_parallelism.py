@@ -22,9 +22,9 @@ def busy(monkeypatch):
     """`busy(share)`: threads are busy for this share; the returned list counts the measurements."""
 
     def install(share):
-        asked = []
-        monkeypatch.setattr(decode_parallelism, "measure_busy", lambda *_args, **_options: asked.append(1) or share)
-        return asked
+        measured = []
+        monkeypatch.setattr(decode_parallelism, "measure_busy", lambda *_args, **_options: measured.append(1) or share)
+        return measured
 
     return install
 
