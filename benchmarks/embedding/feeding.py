@@ -25,10 +25,7 @@ from PIL import Image
 
 from benchmarks.embedding.contestants import large, photographs, small
 from benchmarks.tables import show
-from frieze.embedder import SourceOptions, decode_for, open_source
-from frieze.embedder.images.decode import Limits
-from frieze.embedder.images.decode_processes import DecodeProcesses
-from frieze.embedder.job.pipeline import Decoder, stream
+from frieze.embedder import DecodeProcesses, Decoder, Limits, SourceOptions, decode_for, open_source, stream
 from frieze.features import BackboneSpec
 
 ROUNDS, AHEAD = 5, 2

@@ -178,7 +178,7 @@ def test_damaged_files(special, monkeypatch):
 
 @pytest.mark.slow
 def test_photographs(data_dir, monkeypatch):
-    """Real photographs, also large and progressive ones, have Pillow's pixels; nearly all are decoded outside the lock."""
+    """Real photographs, also large and progressive ones, have Pillow's pixels; nearly all are usual JPEGs."""
     sets = [
         sorted((data_dir / "images" / name).rglob("*.jp*g"))[:300]
         for name in ("imagenette_val", "neardup_ccby", "large_photos")
