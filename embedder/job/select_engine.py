@@ -95,16 +95,17 @@ def _try_engines(
     backbone: Backbone, options: JobOptions, names: list[str], settings: EngineSettings, sample: CalibrationSample
 ) -> list[list[Trial]]:
     """Try the engines, the fastest first; only that of a kept graph where loading TensorFlow does not pay."""
+    names, n_images = sorted(names, key=lambda name: name == REFERENCE), len(sample.rows)  # mostly the slowest
     kept = [name for name in names if options.engine == AUTO and _is_kept(backbone, name, settings)]
     if not kept:
-        return try_engines(options.engine, names, backbone, settings, sample.pixels)
-    trials = try_engines(AUTO, kept, backbone, settings, sample.pixels)
+        return try_engines(options.engine, names, backbone, settings, sample.pixels, n_images)
+    trials = try_engines(AUTO, kept, backbone, settings, sample.pixels, n_images)
     if trials:
         expected_s = len(sample.rows) / (trials[0][0].images_per_second or math.inf)
         if _LOADING_SHARE * expected_s < _LOADING_S:
             return trials
     others = [name for name in names if name not in kept]
-    trials += try_engines(AUTO, others, backbone, settings, sample.pixels)
+    trials += try_engines(AUTO, others, backbone, settings, sample.pixels, n_images)
     return sorted(trials, key=lambda one: one[0].images_per_second or 0.0, reverse=True)
 
 

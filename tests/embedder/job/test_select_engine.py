@@ -57,7 +57,7 @@ def machine(monkeypatch, tf):
             )
             return engine
 
-        def try_engines(engine, names, backbone, settings, pixels):
+        def try_engines(engine, names, backbone, settings, pixels, n_images):
             record.tried += 1
             fast = dataclasses.replace(settings, batch_size=4, streams=2)
             return [[Trial(name, fast, RATES[name])] for name in sorted(names, key=lambda name: -RATES[name])]
