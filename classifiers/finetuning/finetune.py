@@ -21,6 +21,7 @@ from frieze.classifiers.data.splits import Split, SplitConfig
 from frieze.classifiers.finetuning.head_layers import to_head, to_layers
 from frieze.classifiers.finetuning.inputs import CHUNK, CachedActivations, Images, Inputs, Read, augmentation, batches
 from frieze.classifiers.finetuning.trainer import Trainer, TrainingState
+from frieze.classifiers.finetuning.validation import Validation
 from frieze.classifiers.finetuning.warm_start import check_feasible, mean_norm, reuse_split, warm_start
 from frieze.classifiers.metrics import report, score
 from frieze.classifiers.registry import Classifier, name_of_kind
@@ -179,11 +180,12 @@ def _learn(context: FinetuneContext, layers: Any, data: _Data, config: FinetuneC
     prepare: Callable[..., tuple[Inputs, Any]] = _cached if config.caches else _whole
     inputs, network = prepare(context, layers, data, images, config)
     trainer = Trainer(network, config, n_rows=len(data.split.fit))
-    size = config.batch_size
+    draw = functools.partial(batches, inputs, data.codes, batch_size=config.batch_size)
+    validation = Validation(lambda: draw(data.split.validation, seed=None), data.codes[data.split.validation])
     with images.reraising():
         return trainer.run(
-            lambda epoch: batches(inputs, data.codes, data.split.fit, batch_size=size, seed=[config.seed, epoch]),
-            lambda: batches(inputs, data.codes, data.split.validation, batch_size=size, seed=None),
+            lambda epoch: draw(data.split.fit, seed=[config.seed, epoch]),
+            validation,
             context.work_dir / CHECKPOINT,
             context.on_step,
         )

@@ -108,7 +108,7 @@ def test_the_document(tuned, probe):
 
 def test_it_learnt(tuned):
     """An epoch was better than the start on the validation images, and its weights are kept."""
-    losses = [epoch["val_loss"] for epoch in tuned[1]["history"]]
+    losses = [epoch["val_calibrated_loss"] for epoch in tuned[1]["history"]]
     assert tuned[1]["best_epoch"] == losses.index(min(losses)) > 0
     assert not [note for note in tuned[1]["notes"] if "No epoch" in note]
 
