@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from frieze.classifiers.config import FinetuneConfig
+from frieze.classifiers.finetuning.devices import MIXED_FLOAT16, Devices
 from frieze.classifiers.finetuning.validation import Validation, loss_not_finite
-from frieze.core import InputError, import_keras, import_tensorflow, write_file
+from frieze.core import InputError, import_keras, write_file
 
 _WARM_UP_SHARE = 0.1  # of the steps; Adam's first steps are the largest and would destroy the weights of the head
+_INITIAL_SCALE = 2.0**10  # of the loss; from Keras' 2**15 on, the few steps of a small data set were skipped
 _LISTS = ("best", "state", "seeds")
 Arrays = list[Any]
 
@@ -71,19 +73,22 @@ class TrainingState:
 class Trainer:
     """Trains a network with Adam, epoch by epoch."""
 
-    def __init__(self, network: Any, config: FinetuneConfig, *, n_rows: int) -> None:
-        """Compile the network for `n_rows` rows an epoch."""
-        keras, tf = import_keras(), import_tensorflow()
+    def __init__(self, network: Any, config: FinetuneConfig, *, n_rows: int, devices: Devices | None = None) -> None:
+        """Compile the network for `n_rows` rows an epoch; by default in float32, on the device TensorFlow chooses."""
+        keras, devices = import_keras(), devices or Devices()
 
-        self._network, self._config = network, config
-        self._predict = tf.function(lambda inputs: network(inputs, training=False), reduce_retracing=True)
+        self._network, self._config = devices.replicate(network), config
+        self._predict = devices.predictor(self._network)
         self.n_steps = -(-n_rows // config.batch_size)
-        self._optimizer = keras.optimizers.Adam(_rate(config, self.n_steps * config.epochs))
+        optimizer = self._optimizer = keras.optimizers.Adam(_rate(config, self.n_steps * config.epochs))
+        if devices.policy == MIXED_FLOAT16:
+            # The scale is in no checkpoint: a run may resume in another precision.
+            optimizer = keras.optimizers.LossScaleOptimizer(self._optimizer, initial_scale=_INITIAL_SCALE)
         # XLA takes long to compile, and on a CPU its convolutions are several times slower.
-        network.compile(
-            self._optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False
+        self._network.compile(
+            optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False
         )
-        self._optimizer.build(network.trainable_variables)
+        optimizer.build(self._network.trainable_variables)
 
     def run(
         self,
