@@ -128,7 +128,7 @@ def finetune_head(
     groups = None if context.split_config is None else context.split_config.find_groups(features, examples)
     split, unused = reuse_split(probe, examples, seed=config.seed, groups=groups)
     check_feasible(examples, split, context.backbone, config.batch_size)
-    initial_head = warm_start(probe, features, examples, split, hidden=config.hidden, seed=config.seed)
+    initial_head = warm_start(probe, features, examples, split, config=config, groups=groups)
     layers = to_layers(initial_head, features.spec.dim, norm=None if config.hidden is None else mean_norm(features))
     probe_table = match_width(features, context.backbone.maps, probe.spec.dim)
     data = _Data(features, examples, split, unused, probe, probe_table)
