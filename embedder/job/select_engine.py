@@ -18,7 +18,7 @@ from frieze.embedder.engines.benchmark import Trial, images_per_call, measure_ra
 from frieze.embedder.engines.keep_graph import keep_graph
 from frieze.embedder.images.resize import Pixels
 from frieze.embedder.job.calibration_sample import CalibrationSample
-from frieze.embedder.job.decode_parallelism import needs_processes
+from frieze.embedder.job.decode_parallelism import FEW_THREADS, needs_processes
 from frieze.embedder.job.options import JobOptions
 from frieze.features import BackboneSpec, Manifest
 
@@ -183,7 +183,7 @@ def _to_choice(
 ) -> EngineChoice:
     """Return the choice; options that are given overrule the measured ones."""
     batch_size, workers = options.batch_size or pipeline["decode_batch"], options.workers or pipeline["workers"]
-    processes = workers if pipeline.get("decode_processes") else 0
+    processes = workers if pipeline.get("decode_processes") and workers > FEW_THREADS else 0
     return EngineChoice(engine, batch_size, workers, processes, tuning, spec)
 
 
