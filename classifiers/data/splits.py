@@ -201,7 +201,7 @@ def draw_validation_groups(labels: Strings | Rows, groups: Rows, *, share: float
         int64, ascending positions in `labels`; empty where no class has a group to spare.
 
     >>> draw_validation_groups(np.array([0, 0, 0, 0, 1, 1]), np.array([5, 5, 6, 6, 7, 7]), share=0.1, seed=0)
-    array([2, 3])
+    array([0, 1])
     """
     codes = np.unique(labels, return_inverse=True)[1]
     _, firsts, numbers = np.unique(groups, return_index=True, return_inverse=True)
