@@ -65,12 +65,10 @@ def rate(images: Images, workers: int, *, in_processes: bool) -> float:
         if in_processes:
             pool = DecodeProcesses(workers, spec(images.side), Limits(), images.batch)
             processes = held.enter_context(contextlib.closing(pool))
-        decoder = Decoder(source, spec(images.side), processes=processes)
         options = {"batch_size": images.batch, "workers": workers + AHEAD * in_processes}
-        for _ in stream([rows[: images.batch]], decoder, **options):
-            pass  # the processes are up
-        start = time.perf_counter()
-        n_images = sum(len(batch.rows) for batch in stream([rows], decoder, **options))
+        for timed in (rows[: images.batch], rows):  # after the first batch the processes are up
+            decoder, start = Decoder(source, spec(images.side), processes=processes), time.perf_counter()
+            n_images = sum(len(batch.rows) for batch in stream([timed], decoder, **options))
         return n_images / (time.perf_counter() - start)
 
 
