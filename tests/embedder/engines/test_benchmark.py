@@ -150,6 +150,15 @@ def test_rate_of_a_slow_network(monkeypatch):
     assert measure_rate(Fake(None, EngineSettings(batch_size=20)), PIXELS) == pytest.approx(2 * 20 / 40)
 
 
+def test_a_first_batch_that_compiles(monkeypatch):
+    """The time of a slow first batch, in which a GPU's algorithms are selected, is not in the rate."""
+    now = iter([0, 40, 40, 40.5, *range(41, 100)])
+    monkeypatch.setattr(benchmark, "count_cores", lambda: 2)
+    monkeypatch.setattr(benchmark.time, "perf_counter", lambda: next(now))
+    engine = Fake(None, EngineSettings(batch_size=20))
+    assert measure_rate(engine, PIXELS, seconds=4) == pytest.approx(3 * 20 / 5)
+
+
 @pytest.mark.parametrize(("batch_size", "expected"), [(1, 32), (4, 32), (5, 35), (32, 32), (64, 64)])
 def test_images_per_call(batch_size, expected):
     """The pipeline submits whole batches of an engine, enough for few calls."""
