@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from frieze.core import BucketPath, FeatureFileError, InputError, TablePath, lock, replace_folder, sweep_leftovers
-from frieze.features.manifest import is_features, read_manifest
-from frieze.features.paths import check_only_table_files, part_files
+from frieze.features.manifest import PARTS, is_features, read_manifest
+from frieze.features.paths import STAGING, check_only_table_files
 
 _PathT = TypeVar("_PathT", Path, BucketPath, TablePath)
 
@@ -51,19 +51,39 @@ def replace_table(out: TablePath, *, can_resume: Callable[[Path], bool]) -> Iter
 
 @contextlib.contextmanager
 def remove_if_refused(out: TablePath) -> Iterator[None]:
-    """Remove a new table where the block ends in an InputError before a row is stored.
+    """Remove a new table where the block ends in an InputError before anything is stored.
 
     The next run would take its options for asked ones.
 
     Args:
-        out: The table, which does not exist yet.
+        out: The table, which does not exist yet; an empty folder of that name, or a link to one, stays.
     """
+    was_there = isinstance(out, Path) and out.exists()
     try:
         yield
     except InputError:
-        if isinstance(out, Path) and is_features(out) and not (read_manifest(out).n_rows or part_files(out)):
-            with contextlib.suppress(FeatureFileError):  # another process writes to it, or there are other files
-                check_only_table_files(out)
-                with lock(out):
-                    shutil.rmtree(out, ignore_errors=True)
+        if isinstance(out, Path):
+            with contextlib.suppress(InputError, OSError):  # another process writes to it, or there are other files
+                _remove_if_empty(out, keeps_folder=was_there)
         raise
+
+
+def _remove_if_empty(out: Path, *, keeps_folder: bool) -> None:
+    """Remove a table without rows and failures.
+
+    Raises:
+        FeatureFileError: It is broken, holds other files, or another process writes to it.
+    """
+    if not is_features(out):
+        return
+    check_only_table_files(out)
+    with lock(out):
+        manifest = read_manifest(out)
+        has_rows = any(path.is_file() for folder in (PARTS, STAGING) for path in (out / folder).rglob("*"))
+        if manifest.n_rows or manifest.n_failed or has_rows:
+            return
+        if not keeps_folder:
+            shutil.rmtree(out)
+            return
+        for path in out.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -187,14 +187,14 @@ def _without_untrained(is_held: npt.NDArray[np.bool_], codes: Rows, groups: Rows
 
 
 def draw_validation_groups(labels: Strings | Rows, groups: Rows, *, share: float, seed: int) -> Rows:
-    """Draw whole groups of training rows to validate on: the same share of each class's groups.
+    """Draw whole groups of training rows to validate on: about the same share of each class's rows.
 
     A group has the class of its first row; a class of two groups or more is on both sides, as in `split_rows`.
 
     Args:
         labels: The label of each row [N].
         groups: int64 [N]; rows of one group stay on one side.
-        share: Share of the groups to draw, between 0 and 1, both excluded.
+        share: Share of the rows to draw, between 0 and 1, both excluded.
         seed: The same seed draws the same groups.
 
     Returns:
@@ -204,9 +204,21 @@ def draw_validation_groups(labels: Strings | Rows, groups: Rows, *, share: float
     array([0, 1])
     """
     codes = np.unique(labels, return_inverse=True)[1]
-    _, firsts, numbers = np.unique(groups, return_index=True, return_inverse=True)
-    is_drawn = np.isin(numbers, _draw_held_out(codes[firsts], share, seed))
-    return np.flatnonzero(_without_untrained(is_drawn, codes, groups))
+    _, firsts, numbers, sizes = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
+    generator = np.random.default_rng(seed)
+    of_classes = [generator.permutation(np.flatnonzero(codes[firsts] == code)) for code in range(codes.max() + 1)]
+    drawn = np.concatenate([_take_share(one, sizes[one], share) for one in of_classes])
+    return np.flatnonzero(_without_untrained(np.isin(numbers, drawn), codes, groups))
+
+
+def _take_share(groups: Rows, sizes: Rows, share: float) -> Rows:
+    """Return the first of a class's groups that hold at most a share of its rows; the smallest where none does."""
+    if len(groups) <= 1:
+        return groups[:0]
+    most = share * sizes.sum()
+    is_small = sizes <= most
+    n_groups = np.searchsorted(np.cumsum(sizes[is_small]), most, side="right")
+    return groups[is_small][:n_groups] if n_groups else groups[[sizes.argmin()]]
 
 
 def split_given(parts: Strings, labels: Strings, *, column: str) -> Split:

@@ -255,9 +255,11 @@ def _decode_usual_jpeg(data: bytes, options: _Options, held: contextlib.ExitStac
     if header is None or header.width * header.height > options.max_pixels:
         return None
     least_px = least_draft_px(options.decoding, side_px=options.side_px)
-    image = jpeg.decode_pixels(data, header, least_px=least_px, held=held)
-    if image is None:
-        return None
+    with contextlib.ExitStack() as reserved:  # released before Pillow reserves its own
+        image = jpeg.decode_pixels(data, header, least_px=least_px, held=reserved)
+        if image is None:
+            return None
+        held.push(reserved.pop_all())
     profile = name_profile(header.profile) if header.profile else None
     return _upright(image, (header.width, header.height), header.orientation, Traits(profile=profile))
 

@@ -26,12 +26,24 @@ from frieze.embedder.images.prepare import BatchDecoder, BatchResult, ThreadDeco
 from frieze.embedder.images.resize import Pixels
 from frieze.features import BackboneSpec
 
-_IMAGE, _END = b"i", b""
-"""What is sent before the bytes of an image, and after the last of a batch."""
+_IMAGE, _END, _READY = b"i", b"", b"r"
+"""What is sent before the bytes of an image, after the last of a batch, and by a process that has begun."""
+_ENDING_S = 5.0
 
 
 class DecoderDiedError(InputError):
-    """A process ended while it decoded."""
+    """A process ended while it decoded.
+
+    Attributes:
+        was_killed: Whether it was killed from outside, as for lack of memory; else it crashed, or could not begin.
+    """
+
+    def __init__(self, *, was_killed: bool) -> None:
+        super().__init__(
+            "A process that decodes images was ended, perhaps for lack of memory.",
+            hint="Run the same again: it goes on where this run stopped; fewer `workers` take less memory.",
+        )
+        self.was_killed = was_killed
 
 
 class _Task(NamedTuple):
@@ -61,16 +73,22 @@ class _Process:
             self._memory = mmap.mmap(memory.fileno(), n_bytes)
             self._child = _start((theirs.fileno(), memory.fileno()))
         self.pixels: Pixels
-        with _translate_death():
-            self._connection.send(task)
+        self._task = task
+
+    def begin(self) -> "_Process":
+        """Hand over the task, and wait until the process takes images."""
+        with self._translate_death():
+            self._connection.send(self._task)
+            self._connection.recv_bytes()
+        return self
 
     def add(self, data: bytes) -> None:
-        with _translate_death():
+        with self._translate_death():
             self._connection.send_bytes(_IMAGE)
             self._connection.send_bytes(data)
 
     def finish(self) -> BatchResult:
-        with _translate_death():
+        with self._translate_death():
             self._connection.send_bytes(_END)
             done: BatchResult = self._connection.recv()
         n_decoded = sum(not isinstance(result, ImageError) for result in done.results)
@@ -79,8 +97,17 @@ class _Process:
 
     def close(self) -> None:
         self._connection.close()
-        self._child.terminate()
+        self._child.kill()  # a stopped one, too; it has nothing to lose
         self._child.wait()
+
+    @contextlib.contextmanager
+    def _translate_death(self) -> Iterator[None]:
+        try:
+            yield
+        except (EOFError, OSError) as error:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._child.wait(_ENDING_S)
+            raise DecoderDiedError(was_killed=self._child.returncode == -signal.SIGKILL) from error
 
 
 def _open_memory(n_bytes: int) -> IO[bytes]:
@@ -94,19 +121,15 @@ def _start(descriptors: tuple[int, int]) -> "subprocess.Popen[bytes]":
     """Start a process that is no child of `multiprocessing`: it does not import the user's main module again."""
     main = f"from {__name__} import {decode_for_other.__name__} as main; main()"
     command = [sys.executable, "-P", "-c", main, *map(str, descriptors)]
-    variables = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1"}
-    return subprocess.Popen(command, pass_fds=descriptors, stdin=subprocess.DEVNULL, env=variables)  # noqa: S603
-
-
-@contextlib.contextmanager
-def _translate_death() -> Iterator[None]:
-    try:
-        yield
-    except (EOFError, BrokenPipeError, ConnectionResetError) as error:
-        raise DecoderDiedError(
-            "A process that decodes images was ended, perhaps for lack of memory.",
-            hint="Run the same again: it goes on where this run stopped; fewer `workers` take less memory.",
-        ) from error
+    path = os.pathsep.join(one for one in sys.path if isinstance(one, str))
+    variables = os.environ | {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
+    return subprocess.Popen(  # noqa: S603
+        command,
+        pass_fds=descriptors,
+        stdin=subprocess.DEVNULL,
+        env=variables,
+        start_new_session=True,  # a terminal's Ctrl-C is for this process alone
+    )
 
 
 class DecodeProcesses:
@@ -122,9 +145,16 @@ class DecodeProcesses:
     def __init__(self, n_processes: int, spec: BackboneSpec, limits: Limits, batch_size: int) -> None:
         self._task = _Task(spec, limits, batch_size, n_processes)
         self._n_processes = n_processes
-        self._idle = queue.SimpleQueue[_Process]()
-        for _ in range(n_processes):
-            self._idle.put(_Process(self._task))
+        self._idle = queue.SimpleQueue[_Process | None]()
+        processes = list[_Process]()
+        try:
+            processes.extend(_Process(self._task) for _ in range(n_processes))
+            for process in processes:
+                self._idle.put(process.begin())
+        except BaseException:
+            for process in processes:
+                process.close()
+            raise
 
     @contextlib.contextmanager
     def take(self, pixels: Pixels) -> Iterator[BatchDecoder]:
@@ -137,34 +167,51 @@ class DecodeProcesses:
             DecoderDiedError: It ended meanwhile; another takes its place.
         """
         process = self._idle.get()
-        process.pixels = pixels
         try:
+            if process is None:
+                process = self._start_again()
+            process.pixels = pixels
             yield process
         except BaseException:
-            process.close()  # it may be in the midst of a batch
-            process = _Process(self._task)
+            if process is not None:
+                process.close()  # it may be in the midst of a batch
+            process = None
             raise
         finally:
             self._idle.put(process)
 
+    def _start_again(self) -> _Process:
+        """Start a process in place of one that ended."""
+        try:
+            process = _Process(self._task)
+        except OSError as error:  # no process or memory is to be had
+            raise DecoderDiedError(was_killed=True) from error
+        try:
+            return process.begin()
+        except DecoderDiedError:
+            process.close()
+            raise
+
     def close(self) -> None:
         """End the processes; no batch may be in flight."""
         for _ in range(self._n_processes):
-            self._idle.get().close()
+            process = self._idle.get()
+            if process is not None:
+                process.close()
 
 
 def decode_for_other() -> None:
     """Decode batch after batch until the other process closes the connection."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     connection, memory = Connection(int(sys.argv[1])), int(sys.argv[2])
     try:
         task: _Task = connection.recv()
         DECODE_MEMORY.n_processes = task.n_processes
         pixels = np.frombuffer(mmap.mmap(memory, 0), np.uint8).reshape(task.batch_size, *task.spec.image_size, 3)
+        connection.send_bytes(_READY)
         with task.limits.hold():
             while True:
                 connection.send(_decode_batch(connection, task, pixels))
-    except (EOFError, BrokenPipeError, ConnectionResetError):
+    except (EOFError, OSError):
         os._exit(0)
 
 

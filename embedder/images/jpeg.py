@@ -16,13 +16,17 @@ from frieze.embedder.images.decode_memory import DECODE_MEMORY
 SIGNATURE = b"\xff\xd8\xff"
 
 _SOS, _FRAMES, _PROGRESSIVE = 0xFFDA, (0xFFC0, 0xFFC1, 0xFFC2), 0xFFC2
-_EXIF_AT, _PROFILE_AT = 0xFFE1, 0xFFE2
+_JFIF_AT, _EXIF_AT, _PROFILE_AT, _ADOBE_AT = 0xFFE0, 0xFFE1, 0xFFE2, 0xFFEE
+_READ = (*_FRAMES, _JFIF_AT, _EXIF_AT, _PROFILE_AT, _ADOBE_AT)
 _SKIPPED = {0xFFC4, 0xFFDB, 0xFFDD, 0xFFFE, *range(0xFFE0, 0xFFF0)}  # tables, comments, APP0 to APP15
 """Markers (ITU-T T.81, table B.1)."""
 
 _EXIF, _XMP, _PROFILE = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
+_NAMES, _SHORTEST_BYTES = {_JFIF_AT: b"JFIF", _ADOBE_AT: b"Adobe"}, 7
 _BYTE_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
-_ORIENTATION, _SHORT, _ENTRY_BYTES = 0x0112, 3, 12
+_ORIENTATION, _SHORT, _ENTRY_BYTES, _INLINE_BYTES = 0x0112, 3, 12, 4
+_VALUE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
+"""Type of an EXIF value -> its bytes (TIFF 6.0, section 2)."""
 
 _LAYOUTS = {b"\x11", b"\x11\x11\x11", b"\x21\x11\x11", b"\x22\x11\x11", b"\x41\x11\x11"}
 """Sampling of the components: grey, 4:4:4, 4:2:2, 4:2:0, 4:1:1. Others are left to Pillow."""
@@ -73,6 +77,8 @@ class _Reader:
             self.exif = body[len(_EXIF) :]
         elif marker == _EXIF_AT and body.startswith(_XMP):
             self.has_xmp_orientation |= b"Orientation" in body
+        elif marker in _NAMES:  # Pillow refuses one that is too short
+            _require(len(body) >= _SHORTEST_BYTES or not body.startswith(_NAMES[marker]))
         elif marker == _PROFILE_AT and body.startswith(_PROFILE):
             _require(self.frame is None)  # Pillow ignores a profile behind the frame
             self.profiles.append(body[len(_PROFILE) :])
@@ -118,7 +124,7 @@ def _read_header(data: bytes) -> JpegHeader:
     marker, length = struct.unpack_from(">HH", data, at)
     while marker != _SOS:
         _require((marker in _FRAMES or marker in _SKIPPED) and length >= _LENGTH_BYTES)
-        if marker in _FRAMES or marker in (_EXIF_AT, _PROFILE_AT):
+        if marker in _READ:
             reader.read(marker, data[at + _MARKER_BYTES + _LENGTH_BYTES : at + _MARKER_BYTES + length])
         at += _MARKER_BYTES + length
         marker, length = struct.unpack_from(">HH", data, at)
@@ -135,6 +141,9 @@ def _read_orientation(exif: bytes) -> int | None:
     (start,) = struct.unpack_from(order + "I", exif, 4)
     (n_entries,) = struct.unpack_from(order + "H", exif, start)
     entries = exif[start + 2 : start + 2 + _ENTRY_BYTES * n_entries]
+    for _, kind, count, at in struct.iter_unpack(order + "HHII", entries):  # Pillow ends at a value beyond the block
+        n_bytes = count * _VALUE_BYTES.get(kind, len(exif))
+        _require(n_bytes <= _INLINE_BYTES or at + n_bytes <= len(exif))
     orientations = [entry[1:4] for entry in struct.iter_unpack(order + "HHIHxx", entries) if entry[0] == _ORIENTATION]
     _require(
         len(entries) == _ENTRY_BYTES * n_entries

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -10,13 +11,14 @@ import numpy as np
 from frieze.core import Floats, Rows
 from frieze.embedder.engines.base import Engine
 from frieze.embedder.images.decode import Limits
-from frieze.embedder.images.decode_processes import DecodeProcesses
+from frieze.embedder.images.decode_processes import DecodeProcesses, DecoderDiedError
 from frieze.embedder.job.dedup import CachedEmbedding, EmbeddingCache
 from frieze.embedder.job.pipeline import Batch, Decoder, stream
 from frieze.embedder.job.select_engine import EngineChoice
 from frieze.embedder.job.timing import StageTimes
 from frieze.embedder.sources import Source
 
+_LOG = logging.getLogger("frieze")
 _AHEAD = 2
 """Threads that read and hash the next batches while as many as there are processes wait for these."""
 
@@ -50,10 +52,14 @@ class DecodePool(NamedTuple):
 @contextlib.contextmanager
 def open_pool(choice: EngineChoice, limits: Limits) -> Iterator[DecodePool]:
     """Start the processes that decode, where the choice has some, while the block runs."""
-    if not choice.processes:
-        yield DecodePool(limits, None)
-        return
-    with contextlib.closing(DecodeProcesses(choice.processes, choice.spec, limits, choice.batch_size)) as processes:
+    with contextlib.ExitStack() as held:
+        processes = None
+        if choice.processes:
+            try:
+                processes = DecodeProcesses(choice.processes, choice.spec, limits, choice.batch_size)
+                held.callback(processes.close)
+            except (DecoderDiedError, OSError) as error:
+                _LOG.warning("Images are decoded by threads, for no process can be started here: %s", error)
         yield DecodePool(limits, processes)
 
 

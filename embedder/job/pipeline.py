@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from frieze.core import ImageError, Rows
+from frieze.core import OUT_OF_MEMORY, ImageError, Rows
 from frieze.embedder.images.decode import MAX_PIXELS
 from frieze.embedder.images.decode_processes import DecodeProcesses, DecoderDiedError
 from frieze.embedder.images.decoding_tally import DecodingTally
@@ -114,7 +114,9 @@ class Decoder:
             return self._batch(requested, contents)
         except DecoderDiedError:
             kept = contents if isinstance(contents, list) else None
-            return self._batch(requested, self._without_deadly(requested, kept))
+            deadly = self._find_deadly(requested, kept)
+            others = self.source.read(requested.rows) if kept is None else kept
+            return self._batch(requested, map(deadly.get, requested.rows.tolist(), others))
 
     def _batch(self, requested: BatchRows, contents: Iterable[Content]) -> Batch:
         batch = Batch(requested)
@@ -144,16 +146,17 @@ class Decoder:
             return self._processes.take(pixels)
         return contextlib.nullcontext(ThreadDecoder(self._spec, self._max_pixels, pixels))
 
-    def _without_deadly(self, requested: BatchRows, kept: list[Content] | None) -> Iterator[Content]:
-        """Yield the contents of a batch again; those that end the process that decodes them are failures."""
-        for at, row in enumerate(requested.rows):
+    def _find_deadly(self, requested: BatchRows, kept: list[Content] | None) -> dict[int, Content]:
+        """Return the failures of the rows of a batch that end the process that decodes them."""
+        deadly = dict[int, Content]()
+        for at, row in enumerate(requested.rows.tolist()):
             one = BatchRows(requested.shard, is_last=False, rows=requested.rows[at : at + 1])
-            (content,) = self.source.read(one.rows) if kept is None else kept[at : at + 1]
             try:
-                self._batch(one, [content])
-                yield content
-            except DecoderDiedError:
-                yield ImageError("decode", "damaged", f"it ends the process that decodes it (row {row} of the listing)")
+                self._batch(one, self.source.read(one.rows) if kept is None else kept[at : at + 1])
+            except DecoderDiedError as error:
+                reason = OUT_OF_MEMORY if error.was_killed else "damaged"
+                deadly[row] = ImageError("decode", reason, "the process that decoded it was ended")
+        return deadly
 
     def _failure(self, row: int, error: ImageError) -> Failure:
         (image,) = self._images.slice(row, 1).to_pylist()

@@ -18,7 +18,7 @@ from frieze.embedder.engines.benchmark import Trial, images_per_call, measure_ra
 from frieze.embedder.engines.keep_graph import keep_graph
 from frieze.embedder.images.resize import Pixels
 from frieze.embedder.job.calibration_sample import CalibrationSample
-from frieze.embedder.job.decode_parallelism import FEW_THREADS, needs_processes
+from frieze.embedder.job.decode_parallelism import can_pay, needs_processes
 from frieze.embedder.job.options import JobOptions
 from frieze.features import BackboneSpec, Manifest
 
@@ -30,6 +30,8 @@ _CALL_MULTIPLE, _LONGEST_CALL_S = 8, 0.1
 """Images decoded in one call are a multiple of this; a call with more than that takes at most so long."""
 _LOADING_S, _LOADING_SHARE = 6.0, 0.05
 """What TensorFlow takes to be loaded and tried, and the fraction of a run that this may take."""
+_GROWTH = 4
+"""A choice is made anew for a run that is so many times as large: then more trials pay."""
 _CALLS_PER_CORE = 4
 """A small run has at least so many calls a core, so that all cores end together."""
 _LIBRARIES = ("frieze", "openvino", "tensorflow")
@@ -78,8 +80,9 @@ def choose_engine(backbone: Backbone, options: JobOptions, sample: CalibrationSa
     settings = EngineSettings(precision=backbone.spec.precision, devices=devices, batch_size=options.batch_size)
     names = usable_engines(options.engine, settings)
     conditions = _conditions(options, settings)
-    if stored.tuning.get("asked") == conditions and _is_valid(stored.tuning, names):
-        return _reuse(backbone, options, settings, stored)
+    is_similar = len(sample.rows) <= _GROWTH * stored.tuning.get("tried_for", math.inf)
+    if stored.tuning.get("asked") == conditions and _is_valid(stored.tuning, names) and is_similar:
+        return _reuse(backbone, options, settings, stored, len(sample.rows))
     if not sample.is_full:
         names = sorted(names, key=lambda name: not _is_kept(backbone, name, settings))
         trials, conditions = [[Trial(name, settings)] for name in names], {}
@@ -163,7 +166,9 @@ def _is_valid(tuning: dict[str, Any], names: Sequence[str]) -> bool:
     )
 
 
-def _reuse(backbone: Backbone, options: JobOptions, settings: EngineSettings, stored: Manifest) -> EngineChoice:
+def _reuse(
+    backbone: Backbone, options: JobOptions, settings: EngineSettings, stored: Manifest, n_images: int
+) -> EngineChoice:
     tuning, drift = stored.tuning, stored.spec.drift
     if drift is not None and not options.accept_drift:
         check_drift(drift, engine=tuning["engine"], precision=settings.precision)
@@ -175,7 +180,9 @@ def _reuse(backbone: Backbone, options: JobOptions, settings: EngineSettings, st
     )
     engine = Trial(tuning["engine"], settings).make(backbone)
     spec = dataclasses.replace(backbone.spec, drift=drift)
-    return _to_choice(engine, options, tuning, tuning, spec)
+    workers, rate = options.workers or tuning["workers"], tuning["images_per_second"] or math.inf
+    is_shared = tuning.get("decode_processes", False) and can_pay(n_images, workers, images_per_second=rate)
+    return _to_choice(engine, options, tuning | {"decode_processes": is_shared}, tuning, spec)
 
 
 def _to_choice(
@@ -183,7 +190,7 @@ def _to_choice(
 ) -> EngineChoice:
     """Return the choice; options that are given overrule the measured ones."""
     batch_size, workers = options.batch_size or pipeline["decode_batch"], options.workers or pipeline["workers"]
-    processes = workers if pipeline.get("decode_processes") and workers > FEW_THREADS else 0
+    processes = workers if pipeline.get("decode_processes") else 0
     return EngineChoice(engine, batch_size, workers, processes, tuning, spec)
 
 
@@ -222,6 +229,7 @@ class _Trials:
             timed = self._timed(trial, engine)
             pipeline = self._pipeline(engine, timed)
             tuning = {"asked": conditions, **timed.to_json(), **pipeline, "tried": tried | timed.timings}
+            tuning["tried_for"] = len(self.sample.rows)
             spec = dataclasses.replace(self.backbone.spec, drift=drift)
             return _to_choice(engine, self.options, pipeline, tuning if conditions else self.stored.tuning, spec)
         raise problem or ValueError("no engine was tried")

@@ -9,6 +9,7 @@ from PIL import ExifTags, Image, ImageCms
 from frieze.core import ImageError
 from frieze.embedder.images import jpeg
 from frieze.embedder.images.decode import decoded
+from frieze.embedder.images.decode_memory import DECODE_MEMORY
 from frieze.embedder.images.resize import fit_image
 
 RNG = np.random.default_rng(3)
@@ -122,6 +123,13 @@ UNUSUAL = {
     "orientation as a long": lambda data: with_segment(
         data, 0xE1, b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x04\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
     ),
+    "EXIF value beyond the block": lambda data: with_segment(
+        data,
+        0xE1,
+        b"Exif\0\0II*\0\x08\0\0\0\x02\0\x0f\x01\x02\0\x40\0\0\0\xff\xff\0\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0",
+    ),
+    "JFIF too short": lambda data: with_segment(data, 0xE0, b"JFIF\0\1"),
+    "Adobe too short": lambda data: with_segment(data, 0xEE, b"Adobe\0"),
     "fill bytes": lambda data: data[:2] + b"\xff\xff\xff" + data[2:],
     "no pixels": lambda data: data[: data.index(b"\xff\xda")],
     "signature alone": lambda data: data[:3],
@@ -149,6 +157,15 @@ def test_cmyk_is_left_to_pillow(monkeypatch):
     data = encode(picture(80, 50).convert("CMYK"))
     assert jpeg.read_header(data) is None
     assert_same(data, monkeypatch)
+
+
+def test_memory_of_a_large_damaged_file(monkeypatch):
+    """A large file that Pillow has to decode as well reserves its memory once, not twice, and waits for nobody."""
+    whole = encode(picture(8, 8).resize((3500, 3500)), progressive=True)
+    taken = []
+    monkeypatch.setattr(DECODE_MEMORY, "_free", lambda: taken.append(DECODE_MEMORY._taken) or 1 << 20)
+    assert read(whole[:-1000])[0] == "truncated"
+    assert taken == [0, 0]
 
 
 def test_broken_profile_counts_as_none(monkeypatch):

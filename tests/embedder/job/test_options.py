@@ -60,11 +60,23 @@ def refuse(out):
         raise InputError("refused")
 
 
-@pytest.mark.parametrize("what", ["rows", "a file of somebody's own", "a writer"])
+@pytest.mark.parametrize("kind", ["folder", "link"])
+def test_an_empty_folder_stays(kind, folder, embed, out, tmp_path):
+    """A folder or link that was there before a refused run is there afterwards, and empty."""
+    (tmp_path / "own").mkdir()
+    out.symlink_to(tmp_path / "own") if kind == "link" else out.mkdir()
+    with pytest.raises(InputError, match="precision"):
+        embed(folder, out, precision="float16")
+    assert list(out.iterdir()) == []
+
+
+@pytest.mark.parametrize("what", ["rows", "failures", "a file of somebody's own", "a writer"])
 def test_what_a_refused_run_leaves(what, folder, embed, out):
-    """A table with rows stays, and so does one with another file in it, and one that another process writes to."""
+    """A table with rows or failures stays, one with another file in it, and one that another process writes to."""
+    if what == "failures":
+        (folder / "a.jpg").write_bytes(b"")
     with contextlib.suppress(LookupError):
-        embed(folder, out, **({"limit": 2} if what == "rows" else {"progress": stop}))
+        embed(folder, out, **({"limit": 2} if what in ("rows", "failures") else {"progress": stop}))
     if what == "a file of somebody's own":
         (out / "notes.txt").write_text("mine")
     with lock(out) if what == "a writer" else contextlib.nullcontext():

@@ -108,8 +108,8 @@ def test_known_bytes_are_not_decoded(decoder, folder):
 class Deadly:
     """Processes that die of an image whose bytes contain a word."""
 
-    def __init__(self, spec, word):
-        self.spec, self.word, self.n_died = spec, word, 0
+    def __init__(self, spec, word, *, was_killed):
+        self.spec, self.word, self.was_killed, self.n_died, self.n_taken = spec, word, was_killed, 0, 0
 
     @contextlib.contextmanager
     def take(self, pixels):
@@ -119,21 +119,27 @@ class Deadly:
         def add(data):
             if self.word in data:
                 self.n_died += 1
-                raise DecoderDiedError("died")
+                raise DecoderDiedError(was_killed=self.was_killed)
             ThreadDecoder.add(decoder, data)
 
         decoder.add = add
-        yield decoder
+        self.n_taken += 1
+        assert self.n_taken == 1  # two at once, and threads that wait for each other's
+        try:
+            yield decoder
+        finally:
+            self.n_taken -= 1
 
 
-def test_an_image_that_ends_its_process_is_a_failure(decoder, folder, tiny, opened):
-    """The images beside it are decoded; the failure says which image it was."""
+@pytest.mark.parametrize(("was_killed", "expected"), [(False, "damaged"), (True, "out of memory")])
+def test_an_image_that_ends_its_process_is_a_failure(was_killed, expected, decoder, folder, tiny, opened):
+    """The images beside it are decoded; one whose process was killed from outside is tried again by a later run."""
     (folder / "b.jpg").write_bytes((folder / "b.jpg").read_bytes() + b"deadly")
-    processes = Deadly(opened(str(tiny)).spec, b"deadly")
+    processes = Deadly(opened(str(tiny)).spec, b"deadly", was_killed=was_killed)
     batch = decoder(0, 1, 3, processes=processes)
     assert (batch.rows.tolist(), processes.n_died, len(batch.pixels)) == ([0, 3], 2, 2)
     ((name, reason),) = [(one.id, one.reason) for one in batch.failures]
-    assert (name, reason) == ("b.jpg", "damaged")
+    assert (name, reason) == ("b.jpg", expected)
 
 
 def test_all_failed(decoder):

@@ -311,10 +311,20 @@ def test_processes_decode(options, workers, machine):
     """Where threads would wait for each other, as many processes decode; the next run knows without measuring."""
     record = machine(cores=12, has_processes=True)
     choice = choose(decode_s=1.0, **options)
-    second = choose(decode_s=1.0, stored=choice.tuning, **options)
+    stored = choice.tuning | {"tried_for": 10_000}
+    second = choose(10_000, decode_s=1.0, stored=stored, **options)
     assert (choice.processes, second.processes, record.measured) == (workers, workers, [workers])
     assert choice.tuning["decode_processes"] is True
-    assert choose(stored=choice.tuning, workers=4).processes == 0
+    assert choose(10_000, stored=stored, workers=4).processes == 0
+    assert choose(stored=stored, **options).processes == 0  # too few images to start them for
+
+
+@pytest.mark.parametrize(("n_images", "n_tried"), [(1024, 1), (1025, 2)])
+def test_a_run_that_is_much_larger_chooses_anew(n_images, n_tried, machine):
+    """The choice of a run of 256 images is not that of one of more than four times as many."""
+    record = machine()
+    choose(n_images, stored=choose().tuning)
+    assert record.tried == n_tried
 
 
 def test_threads_decode(machine):
