@@ -9,18 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from frieze.core import Floats, InputError, MismatchError, ModelError, count_cores
+from frieze.core import Floats, InputError, MismatchError, ModelError, TablePath, count_cores
 from frieze.embedder.backbones import Backbone
 from frieze.embedder.engines import AUTO, EngineSettings, are_gpus, find_devices
 from frieze.embedder.engines.accuracy import check_drift, measure_drift
 from frieze.embedder.engines.base import ENGINES, REFERENCE, Engine, usable_engines
 from frieze.embedder.engines.benchmark import Trial, images_per_call, measure_rate, try_engines
+from frieze.embedder.engines.calibrate import Calibration, calibrate
 from frieze.embedder.engines.keep_graph import keep_graph
+from frieze.embedder.engines.settings import INT8
 from frieze.embedder.images.resize import Pixels
 from frieze.embedder.job.calibration_sample import CalibrationSample
 from frieze.embedder.job.decode_parallelism import needs_processes
 from frieze.embedder.job.options import JobOptions
-from frieze.features import BackboneSpec, Manifest
+from frieze.features import BackboneSpec, Manifest, read_graph, write_graph
 
 _FEW = 32
 """So many images show whether an engine agrees with the reference in float32."""
@@ -46,6 +48,7 @@ class EngineChoice:
         processes: Processes that decode them; 0 for threads of this process.
         tuning: What features.json keeps, so that the next run needs no trials; empty where nothing was tried.
         spec: The backbone's, with the measured drift.
+        int8_graph: The graph in int8, which belongs to the table; None in other precisions.
     """
 
     engine: Engine
@@ -54,9 +57,17 @@ class EngineChoice:
     processes: int
     tuning: dict[str, Any]
     spec: BackboneSpec
+    int8_graph: bytes | None = None
+
+    def store_graph(self, table: TablePath) -> None:
+        """Store the graph in int8 with the table, before features.json names it."""
+        if self.int8_graph is not None:
+            write_graph(table, self.int8_graph)
 
 
-def choose_engine(backbone: Backbone, options: JobOptions, sample: CalibrationSample, stored: Manifest) -> EngineChoice:
+def choose_engine(
+    backbone: Backbone, options: JobOptions, sample: CalibrationSample, stored: Manifest, table: TablePath
+) -> EngineChoice:
     """Select the engine of a run and its settings.
 
     The choice stored in the table is reused while options, libraries and machine stay the same. Otherwise a large run
@@ -68,9 +79,11 @@ def choose_engine(backbone: Backbone, options: JobOptions, sample: CalibrationSa
         options: Engine, device, batch size and workers, where they are given.
         sample: Some of the images.
         stored: The table's manifest.
+        table: Its folder. In int8 the graph there is used; where there is none, one is calibrated on the sample.
 
     Raises:
         InputError: No engine here supports the options.
+        FeatureFileError: The table's graph in int8 is missing or altered.
         ModelError: The engine of the options can't run the backbone.
         MismatchError: The embeddings drift too far from the reference's.
     """
@@ -78,6 +91,10 @@ def choose_engine(backbone: Backbone, options: JobOptions, sample: CalibrationSa
     settings = EngineSettings(precision=backbone.spec.precision, devices=devices, batch_size=options.batch_size)
     names = usable_engines(options.engine, settings)
     conditions = _conditions(options, settings)
+    if settings.precision == INT8:
+        calibration = _find_calibration(backbone, sample, stored, table)
+        settings = dataclasses.replace(settings, int8_graph=calibration.graph)
+        stored = dataclasses.replace(stored, tuning=stored.tuning | {INT8: calibration.document})
     if stored.tuning.get("asked") == conditions and _is_valid(stored.tuning, names):
         return _reuse(backbone, options, settings, stored)
     if not sample.is_full:
@@ -89,6 +106,14 @@ def choose_engine(backbone: Backbone, options: JobOptions, sample: CalibrationSa
     if not are_gpus(devices) and options.engine == AUTO:
         keep_graph(backbone)
     return choice
+
+
+def _find_calibration(backbone: Backbone, sample: CalibrationSample, stored: Manifest, table: TablePath) -> Calibration:
+    """Return the calibration that made the table's rows, which new rows share; a new one where there are no rows."""
+    graph = read_graph(table, stored)
+    if graph is not None:
+        return Calibration(graph, stored.tuning[INT8])
+    return calibrate(backbone, sample.other_pixels, sample.pixels)
 
 
 def _try_engines(
@@ -117,9 +142,11 @@ def _is_kept(backbone: Backbone, engine: str, settings: EngineSettings) -> bool:
 def default_engine(backbone: Backbone) -> Engine:
     """Make an engine for a few images: one that runs a kept graph, else the reference, else any for the precision.
 
-    Where no engine here supports it, float32 replaces it: it is more accurate.
+    Where no engine here supports it, float32 replaces it: it is more accurate. So it is always in int8: queries in
+    float32 find more of the true neighbours among rows in int8 than queries in int8 do.
     """
-    settings = EngineSettings(precision=backbone.spec.precision, devices=find_devices())
+    precision = "float32" if backbone.spec.precision == INT8 else backbone.spec.precision
+    settings = EngineSettings(precision=precision, devices=find_devices())
     try:
         names = usable_engines(AUTO, settings)
     except InputError:
@@ -172,18 +199,22 @@ def _reuse(backbone: Backbone, options: JobOptions, settings: EngineSettings, st
         streams=tuning["streams"],
         has_float32_stem=tuning.get("has_float32_stem", False),
     )
-    engine = Trial(tuning["engine"], settings).make(backbone)
+    trial = Trial(tuning["engine"], settings)
     spec = dataclasses.replace(backbone.spec, drift=drift)
-    return _to_choice(engine, options, tuning, tuning, spec)
+    return _to_choice((trial, trial.make(backbone)), options, tuning, tuning, spec)
 
 
 def _to_choice(
-    engine: Engine, options: JobOptions, pipeline: dict[str, Any], tuning: dict[str, Any], spec: BackboneSpec
+    trial: tuple[Trial, Engine],
+    options: JobOptions,
+    pipeline: dict[str, Any],
+    tuning: dict[str, Any],
+    spec: BackboneSpec,
 ) -> EngineChoice:
     """Return the choice; options that are given overrule the measured ones."""
     batch_size, workers = options.batch_size or pipeline["decode_batch"], options.workers or pipeline["workers"]
     processes = workers if pipeline.get("decode_processes") else 0
-    return EngineChoice(engine, batch_size, workers, processes, tuning, spec)
+    return EngineChoice(trial[1], batch_size, workers, processes, tuning, spec, trial[0].settings.int8_graph)
 
 
 def _check_is_lower(embeddings: Floats, reference: Floats, trial: Trial) -> None:
@@ -221,8 +252,10 @@ class _Trials:
             timed = self._timed(trial, engine)
             pipeline = self._pipeline(engine, timed)
             tuning = {"asked": conditions, **timed.to_json(), **pipeline, "tried": tried | timed.timings}
+            tuning |= {INT8: self.stored.tuning[INT8]} if INT8 in self.stored.tuning else {}
             spec = dataclasses.replace(self.backbone.spec, drift=drift)
-            return _to_choice(engine, self.options, pipeline, tuning if conditions else self.stored.tuning, spec)
+            tuning = tuning if conditions else self.stored.tuning
+            return _to_choice((trial, engine), self.options, pipeline, tuning, spec)
         raise problem or ValueError("no engine was tried")
 
     def _in_order(self, trials: list[list[Trial]]) -> Iterator[Trial]:

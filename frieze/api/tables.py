@@ -72,7 +72,8 @@ def embed(
         stretch: Stretch images of more than 8 bits per channel: the lowest value becomes black, the highest white.
         trust_backbone: Run a SavedModel that reads or writes files, calls Python or the like.
         engine: `tensorflow`, `openvino` (CPU), or `auto` (default) for the one that is faster on some of the images.
-        precision: `float32` (default); `bfloat16` (CPU) and `float16` (GPU) are refused where they change neighbours.
+        precision: `float32` (default); `bfloat16` and `int8` (CPU) and `float16` (GPU) are refused where they change
+            neighbours; `int8` is calibrated on some of the images.
         accept_drift: Accept an engine or precision that changes the embeddings too much.
         device: `auto` (every GPU, else the CPU), `cpu`, `gpu`, or names such as `gpu:1`, comma-separated.
         batch_size: Images per batch; None for the fastest, measured in a short trial.

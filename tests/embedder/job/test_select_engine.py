@@ -80,7 +80,7 @@ def choose(n=256, *, precision="float32", decode_s=0.001, stored=None, drift=Non
     spec = dataclasses.replace(SPEC, precision=precision)
     manifest = Manifest(spec=dataclasses.replace(spec, drift=drift), source="s", tuning=stored or {})
     backbone = Backbone(spec, None, graph_path=None if kept is None else Path("model.xml"), graph_drift=kept)
-    return choose_engine(backbone, JobOptions(**options), sample, manifest)
+    return choose_engine(backbone, JobOptions(**options), sample, manifest, Path("none"))
 
 
 def test_fastest(machine):
