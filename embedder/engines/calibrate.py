@@ -21,7 +21,7 @@ from frieze.embedder.images.resize import Pixels
 
 _SAFE_RECALL = LEAST_RECALL + 0.003
 """Recall that ends the search: it is measured against OpenVINO, and judged against TensorFlow."""
-_SHARES = (0.7, 0.5, 0.35, 0.25, 0.18, 0.125, 0.09)
+_SHARES = (0.7, 0.5, 0.35, 0.25, 0.18, 0.125, 0.09, 0.06, 0.03)
 """Shares of all layers' drift that those in int8 may cause, in turn. With less, few layers are left."""
 _CORRECTED_RECALL = 0.01
 """Recall that NNCF's correction of biases, which the ranking leaves out, may win."""

@@ -217,7 +217,7 @@ def _to_choice(
     return EngineChoice(trial[1], batch_size, workers, processes, tuning, spec, trial[0].settings.int8_graph)
 
 
-def _check_is_lower(embeddings: Floats, reference: Floats, trial: Trial) -> None:
+def check_is_lower(embeddings: Floats, reference: Floats, trial: Trial) -> None:
     """Check that a lower precision took effect: where a processor lacks it, the graph is not rewritten."""
     precision = trial.settings.precision
     if precision != "float32" and np.array_equal(embeddings, reference, equal_nan=True):
@@ -282,7 +282,7 @@ class _Trials:
             return self.stored.spec.drift or {"engine": trial.engine} | (self.backbone.graph_drift or {})
         pixels = self.sample.pixels[:_FEW] if precision == "float32" else self.sample.pixels
         embeddings, reference = engine.infer(pixels), self._reference(pixels, trial.settings.devices)
-        _check_is_lower(embeddings, reference, trial)
+        check_is_lower(embeddings, reference, trial)
         drift = {"engine": trial.engine} | measure_drift(embeddings, reference)
         if not self.options.accept_drift:
             check_drift(drift, engine=trial.engine, precision=precision)
