@@ -9,10 +9,9 @@ from frieze.embedder.engines.calibrate import calibrate
 from frieze.embedder.engines.openvino import OpenVINOEngine
 from frieze.embedder.engines.tensorflow import TensorFlowEngine
 
-pytest.importorskip("nncf")
-
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("needs_nncf")
 @pytest.mark.parametrize("name", ["mobilenet_v2_100_224", "mobilenet_v2_100_224_bn"])
 def test_recall(name, shared_data):
     """Of networks that int8 throughout would spoil, few layers are left in float32, and the neighbours stay."""

@@ -13,7 +13,7 @@ from frieze.embedder.engines.calibrate import _Group, _worst_layers
 from frieze.embedder.engines.int8_graph import unpack_graph
 from frieze.embedder.engines.openvino import OpenVINOEngine
 
-pytest.importorskip("openvino")
+pytestmark = pytest.mark.usefixtures("needs_nncf")
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +23,8 @@ def pixels(photo):
 
 
 @pytest.fixture(scope="module")
-def quantized(opened, tiny, pixels):
+def quantized(needs_nncf, opened, tiny, pixels):
     """The calibration of the tiny network, which has two layers with weights."""
-    pytest.importorskip("nncf")
     return calibrate.calibrate(opened(str(tiny)), pixels[::2], pixels)
 
 
@@ -49,7 +48,6 @@ def test_int8(quantized, opened, tiny, pixels):
 
 def test_layers_are_left_out(opened, tiny, monkeypatch, pixels):
     """Where int8 misses the recall, layers stay in float32 until it is reached or none is left, and are named."""
-    pytest.importorskip("nncf")
     monkeypatch.setattr(calibrate, "_SAFE_RECALL", 1.1)
     calibration = calibrate.calibrate(opened(str(tiny)), pixels[:16], pixels)
     assert calibration.document["float32_layers"] in ([0], [1], [0, 1])
@@ -69,7 +67,6 @@ def test_worst_layers():
 
 def test_too_few_images(opened, tiny, pixels):
     """With too few images to judge by, nothing is calibrated."""
-    pytest.importorskip("nncf")
     with pytest.raises(InputError, match=rf"calibrated on images: {ENOUGH} usable ones at least, here are 3"):
         calibrate.calibrate(opened(str(tiny)), pixels[:3], pixels[:3])
 
@@ -84,7 +81,6 @@ def test_without_nncf(monkeypatch, opened, tiny, pixels):
 
 def test_nncf_is_quiet(opened, tiny, capfd, pixels):
     """Calibration prints nothing, and leaves the logging of other programs alone."""
-    pytest.importorskip("nncf")
     kind = logging.getLoggerClass()
     import_nncf()
     calibrate.calibrate(opened(str(tiny)), pixels[:8], pixels)

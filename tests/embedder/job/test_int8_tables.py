@@ -10,7 +10,7 @@ from frieze.embedder import BackboneRequest, default_engine, open_backbone
 from frieze.embedder.job import select_engine
 from frieze.features import open_features, read_manifest
 
-pytest.importorskip("nncf")
+pytestmark = pytest.mark.usefixtures("needs_nncf")
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def many(tmp_path_factory, write_photos):
 
 
 @pytest.fixture(scope="module")
-def made(many, embed, tmp_path_factory):
+def made(needs_nncf, many, embed, tmp_path_factory):
     """Their table in int8, and the document of the run."""
     out = tmp_path_factory.mktemp("int8") / "int8.features"
     return out, embed(many, out, precision="int8", shard_size=64)
@@ -59,6 +59,14 @@ def test_queries_in_float32(tiny):
     pixels = np.zeros((1, 32, 32, 3), np.uint8)
     exact = open_backbone(BackboneRequest(handle=str(tiny)))
     assert np.array_equal(default_engine(backbone).infer(pixels), default_engine(exact).infer(pixels))
+
+
+def test_images_that_meet_stored_rows(folder, embed, out, plain_loop, cosines):
+    """A job whose images meet stored rows in int8, such as predictions, embeds in float32: however few they are."""
+    embed(folder, out, precision="int8", is_query=True)
+    table = open_features(out)
+    assert table.spec.precision == "int8"
+    assert cosines(table.embeddings(), plain_loop([folder / name for name in table.ids])).min() > 0.99999
 
 
 def test_few_images(folder, embed, out):
