@@ -139,7 +139,11 @@ class _Graph:
     """A backbone's graph, its layers with weights named by their numbers."""
 
     def __init__(self, backbone: Backbone) -> None:
+        from openvino._offline_transformations import apply_moc_transformations  # NNCF imports it, too: no public name
+
         self._model = read_graph(backbone)
+        # Batch norm and padding join their convolutions, as they would when compiled: rounding must not stand between.
+        apply_moc_transformations(self._model, cf=False)
         self._model.reshape([1, *backbone.spec.image_size, 3])
         weighted = [op for op in self._model.get_ordered_ops() if op.get_type_name() in WEIGHTED]
         for number, op in enumerate(weighted):
