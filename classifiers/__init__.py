@@ -6,6 +6,7 @@ from frieze.classifiers.data.splits import SplitConfig
 from frieze.classifiers.evaluation.compare import compare_heads
 from frieze.classifiers.evaluation.evaluate import evaluate_head
 from frieze.classifiers.evaluation.predict import check_predictions, predict_features
+from frieze.classifiers.finetuning.devices import Devices
 from frieze.classifiers.finetuning.finetune import CHECKPOINT, FinetuneContext, finetune_head
 from frieze.classifiers.finetuning.warm_start import check_images, check_memory
 from frieze.classifiers.label_audit.audit import audit_labels, check_audit
@@ -23,6 +24,7 @@ __all__ = [
     "HEADS",
     "N_NEIGHBOURS",
     "SCHEDULES",
+    "Devices",
     "FinetuneConfig",
     "FinetuneContext",
     "Head",

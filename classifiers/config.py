@@ -60,16 +60,19 @@ class FitOptions:
         seed: Random seed.
         network: Architecture of a `keras` head.
         n_rows: Rows of the final fit, where this one is of a fold; 0 for the rows of this fit.
+        groups: int64 [N]; rows of one group stay on one side of what early stopping looks at. None for single rows.
     """
 
     weights: Floats | None = None
     seed: int = 0
     network: Network = DEFAULT_NETWORK
     n_rows: int = 0
+    groups: Rows | None = None
 
     def take(self, rows: Rows) -> Self:
         """Return the options for some of the rows."""
-        return self if self.weights is None else dataclasses.replace(self, weights=self.weights[rows])
+        taken = {name: values[rows] for name in ("weights", "groups") if (values := getattr(self, name)) is not None}
+        return dataclasses.replace(self, **taken)
 
 
 @dataclasses.dataclass(frozen=True)

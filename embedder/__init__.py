@@ -19,11 +19,13 @@ from frieze.embedder.engines.base import ENGINES
 from frieze.embedder.engines.benchmark import measure_rate, try_engines
 from frieze.embedder.engines.keep_graph import ship_graph
 from frieze.embedder.images.decode import MAX_BYTES, MAX_PIXELS, Limits, decode
+from frieze.embedder.images.decode_processes import DecodeProcesses
 from frieze.embedder.images.decoding_tally import describe_tally
 from frieze.embedder.images.prepare import decode_for
 from frieze.embedder.images.resize import FITS, PIXELS
 from frieze.embedder.in_graph import decode_batch, fit_batch, freeze_with
 from frieze.embedder.job.options import JobOptions
+from frieze.embedder.job.pipeline import Decoder, stream
 from frieze.embedder.job.run import plan_run
 from frieze.embedder.job.select_engine import default_engine
 from frieze.embedder.job.single_images import embed_images, image_reader
@@ -50,6 +52,8 @@ __all__ = [
     "Backbone",
     "BackboneRequest",
     "ClusterDriver",
+    "DecodeProcesses",
+    "Decoder",
     "EngineSettings",
     "HubLayer",
     "JobOptions",
@@ -95,6 +99,7 @@ __all__ = [
     "reopen_backbone",
     "ship_graph",
     "spot_check",
+    "stream",
     "try_engines",
     "try_precisions",
 ]

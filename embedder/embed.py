@@ -27,6 +27,7 @@ from frieze.features import (
     is_features,
     open_writer,
     read_manifest,
+    remove_if_refused,
     replace_table,
     successor_of,
 )
@@ -63,7 +64,10 @@ def embed_source(
     started_at = time.perf_counter()
     out = out.absolute()
     job = EmbedJob(list_source(source, out, options, progress), request, options, started_at, progress, load)
-    if not (options.force and is_features(out)):
+    if not is_features(out):
+        with remove_if_refused(out):
+            return job.update(out)
+    if not options.force:
         return job.update(out)
     with replace_table(out, can_resume=job.can_resume) as fresh:
         document = job.update(fresh)

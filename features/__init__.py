@@ -13,7 +13,7 @@ from frieze.features.part_files import read_part, write_part
 from frieze.features.paths import check_only_table_files, check_table_dir
 from frieze.features.plan import Plan, Shard, make_plan
 from frieze.features.reader import Features, open_features
-from frieze.features.replacement import replace_table, successor_of
+from frieze.features.replacement import remove_if_refused, replace_table, successor_of
 from frieze.features.schema import LISTING, OURS, PART, free_names, part_schema, to_embeddings, to_part, user_columns
 from frieze.features.spec import BackboneSpec, check_same_backbone, is_same_backbone
 from frieze.features.staged_parts import clear_staged_parts, move_staged_part, staged_file, staging_path
@@ -62,6 +62,7 @@ __all__ = [
     "read_manifest",
     "read_part",
     "read_stored",
+    "remove_if_refused",
     "replace_table",
     "resume_manifest",
     "staged_file",

@@ -1,4 +1,7 @@
-"""Replace a whole table (`--force`): the old one stays until the new one is complete; an interrupted run can resume."""
+"""Replace a whole table (`--force`), or remove one that was refused before it had a row.
+
+The old table stays until the new one is complete; an interrupted run can resume.
+"""
 
 import contextlib
 import shutil
@@ -6,8 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from frieze.core import BucketPath, FeatureFileError, TablePath, lock, replace_folder, sweep_leftovers
-from frieze.features.paths import check_only_table_files
+from frieze.core import BucketPath, FeatureFileError, InputError, TablePath, lock, replace_folder, sweep_leftovers
+from frieze.features.manifest import is_features, read_manifest
+from frieze.features.paths import check_only_table_files, part_files
 
 _PathT = TypeVar("_PathT", Path, BucketPath, TablePath)
 
@@ -43,3 +47,23 @@ def replace_table(out: TablePath, *, can_resume: Callable[[Path], bool]) -> Iter
             shutil.rmtree(new_dir)
         yield new_dir
         replace_folder(new_dir, out)
+
+
+@contextlib.contextmanager
+def remove_if_refused(out: TablePath) -> Iterator[None]:
+    """Remove a new table where the block ends in an InputError before a row is stored.
+
+    The next run would take its options for asked ones.
+
+    Args:
+        out: The table, which does not exist yet.
+    """
+    try:
+        yield
+    except InputError:
+        if isinstance(out, Path) and is_features(out) and not (read_manifest(out).n_rows or part_files(out)):
+            with contextlib.suppress(FeatureFileError):  # another process writes to it, or there are other files
+                check_only_table_files(out)
+                with lock(out):
+                    shutil.rmtree(out, ignore_errors=True)
+        raise

@@ -1,7 +1,7 @@
 """Decoding alone, and the network alone by each engine; prints JSON.
 
 Usage: python -m benchmarks.embedding.decode_and_infer decode FOLDER SIDE
-           images/s of one thread and of one a core; CPU-seconds an image; seconds an image holds Python's interpreter
+           images/s of one thread and of one a core; CPU-seconds an image
        python -m benchmarks.embedding.decode_and_infer forward FOLDER SAVED_MODEL ENGINE [PRECISION] [--stem]
            [--out VECTORS.npy]
            images/s and CPU-seconds an image with the best engine settings
@@ -10,9 +10,8 @@ Usage: python -m benchmarks.embedding.decode_and_infer decode FOLDER SIDE
 import argparse
 import json
 import sys
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -40,7 +39,7 @@ def decode(folder: str, side: str) -> dict[str, float]:
     files = [path.read_bytes() for path in _photographs(folder)[:400]]
     one, cpu_s = _decode_rate(files, spec, 1)
     many, _ = _decode_rate(files, spec, count_cores())
-    return {"one": one, "many": many, "cpu_s": cpu_s, "interpreter_s": _interpreter_s(files, spec)}
+    return {"one": one, "many": many, "cpu_s": cpu_s}
 
 
 def _decode_rate(files: Sequence[bytes], spec: BackboneSpec, workers: int) -> tuple[float, float]:
@@ -48,33 +47,6 @@ def _decode_rate(files: Sequence[bytes], spec: BackboneSpec, workers: int) -> tu
         start, cpu = time.perf_counter(), time.process_time()
         n_images = len(list(pool.map(lambda data: decode_for(data, spec), files, chunksize=32)))
         return n_images / (time.perf_counter() - start), (time.process_time() - cpu) / n_images
-
-
-def _interpreter_s(files: Sequence[bytes], spec: BackboneSpec) -> float:
-    """Return the seconds an image holds the interpreter: the slowdown of a Python thread while another decodes."""
-    sys.setswitchinterval(1e-5)
-    alone = _turns_per_second(lambda: time.sleep(0.5))
-    start = time.perf_counter()
-    shared = _turns_per_second(lambda: [decode_for(data, spec) for data in files])
-    seconds = time.perf_counter() - start
-    return max(0.0, seconds * (1 - shared / alone)) / len(files)
-
-
-def _turns_per_second(work: Callable[[], object]) -> float:
-    """Return the turns a second of a Python loop while other work runs."""
-    turns, done = [0], threading.Event()
-
-    def turn() -> None:
-        while not done.is_set():
-            turns[0] += 1
-
-    thread = threading.Thread(target=turn)
-    start = time.perf_counter()
-    thread.start()
-    work()
-    done.set()
-    thread.join()
-    return turns[0] / (time.perf_counter() - start)
 
 
 def forward(folder: str, model: str, *arguments: str) -> dict[str, object]:

@@ -19,7 +19,6 @@ from benchmarks import FRIEZE
 from benchmarks.embedding import scale
 from benchmarks.embedding.contestants import (
     NETWORKS,
-    ROUNDS,
     Result,
     decoding,
     embed,
@@ -145,17 +144,6 @@ def nearest(embeddings: np.ndarray) -> float:
     return float((labels[scores.argmax(axis=1)] == labels).mean())
 
 
-def workers(folder: Path) -> None:
-    """Print the decoding rate by number of threads."""
-    rows = []
-    for source, side in ((natural(folder), 224), (large(folder), 224), (small(folder), 128)):
-        measured = [decoding(source, side) for _ in range(ROUNDS)]
-        one, many, held = (median(measured, name) for name in ("one", "many", "interpreter_s"))
-        rows.append([source.name, f"{one:,.0f}", f"{many:,.0f}", f"{many / one:.2f}", f"{held * 1e3:.2f}"])
-    header = f"images | 1 thread | {count_cores()} threads | x | interpreter held, ms an image"
-    show("embed workers", header, rows)
-
-
 def memory(folder: Path) -> None:
     """Print peak memory by number of images and batch size."""
     sizes = ((200, 32), (2000, 8), (2000, 32), (2000, 128), (2000, 512))
@@ -171,7 +159,7 @@ def _peak(folder: Path, engine: str, count: int, batch: int) -> str:
     return f"{peak:,.0f}"
 
 
-PASSAGES = {passage.__name__: passage for passage in (speed, sizes, start, precisions, workers, memory)}
+PASSAGES = {passage.__name__: passage for passage in (speed, sizes, start, precisions, memory)}
 
 
 def main() -> None:

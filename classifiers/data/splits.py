@@ -143,10 +143,15 @@ def split_rows(labels: Strings | Rows, *, test_size: float, seed: int) -> tuple[
     """
     classes, codes = np.unique(labels, return_inverse=True)
     _check(classes, codes, test_size)
-    generator = np.random.default_rng(seed)
-    shuffled = [generator.permutation(np.flatnonzero(codes == code)) for code in range(len(classes))]
-    test = np.sort(np.concatenate([rows[: count_held_out(len(rows), test_size)] for rows in shuffled]))
+    test = _draw_held_out(codes, test_size, seed)
     return np.setdiff1d(np.arange(len(labels)), test), test
+
+
+def _draw_held_out(codes: Rows, test_size: float, seed: int) -> Rows:
+    """Draw the rows to hold out of class numbers 0..C-1, ascending."""
+    generator = np.random.default_rng(seed)
+    shuffled = [generator.permutation(np.flatnonzero(codes == code)) for code in range(codes.max() + 1)]
+    return np.sort(np.concatenate([rows[: count_held_out(len(rows), test_size)] for rows in shuffled]))
 
 
 def split_groups(labels: Strings, groups: Rows, *, test_size: float, seed: int) -> Split:
@@ -165,16 +170,43 @@ def split_groups(labels: Strings, groups: Rows, *, test_size: float, seed: int) 
     _check(classes, codes, test_size)
     group_numbers = np.unique(groups, return_inverse=True)[1]
     folds = fold_rows(codes, group_numbers, n_folds=max(2, round(1 / test_size)), seed=seed)
-    train, test = np.flatnonzero(folds != 0), np.flatnonzero(folds == 0)
-    is_untrained = ~np.isin(codes[test], codes[train])  # a class that is never fitted can't be predicted: move it
-    is_moved = np.isin(groups[test], groups[test][is_untrained])
-    train, test = np.sort(np.append(train, test[is_moved])), test[~is_moved]
+    is_test = _without_untrained(folds == 0, codes, groups)
+    train, test = np.flatnonzero(~is_test), np.flatnonzero(is_test)
     if not len(test) or len(np.unique(codes[train])) < FEWEST_CLASSES:
         raise InputError(
             "The groups are too few or too large to hold some out and fit on others of the same classes.",
             hint="Group by a column with more values, or leave `group` out.",
         )
     return Split(train, _no_rows(), test, "grouped")
+
+
+def _without_untrained(is_held: npt.NDArray[np.bool_], codes: Rows, groups: Rows) -> npt.NDArray[np.bool_]:
+    """Return the held-out rows without the groups of classes that no other row has: these could never be predicted."""
+    is_untrained = is_held & ~np.isin(codes, codes[~is_held])
+    return is_held & ~np.isin(groups, groups[is_untrained])
+
+
+def draw_validation_groups(labels: Strings | Rows, groups: Rows, *, share: float, seed: int) -> Rows:
+    """Draw whole groups of training rows to validate on: the same share of each class's groups.
+
+    A group has the class of its first row; a class of two groups or more is on both sides, as in `split_rows`.
+
+    Args:
+        labels: The label of each row [N].
+        groups: int64 [N]; rows of one group stay on one side.
+        share: Share of the groups to draw, between 0 and 1, both excluded.
+        seed: The same seed draws the same groups.
+
+    Returns:
+        int64, ascending positions in `labels`; empty where no class has a group to spare.
+
+    >>> draw_validation_groups(np.array([0, 0, 0, 0, 1, 1]), np.array([5, 5, 6, 6, 7, 7]), share=0.1, seed=0)
+    array([0, 1])
+    """
+    codes = np.unique(labels, return_inverse=True)[1]
+    _, firsts, numbers = np.unique(groups, return_index=True, return_inverse=True)
+    is_drawn = np.isin(numbers, _draw_held_out(codes[firsts], share, seed))
+    return np.flatnonzero(_without_untrained(is_drawn, codes, groups))
 
 
 def split_given(parts: Strings, labels: Strings, *, column: str) -> Split:
@@ -329,11 +361,25 @@ VALIDATION_SHARE = 0.1
 _MAX_EARLY_STOPPING_ROWS = 20_000  # enough to measure the loss to a hundredth
 
 
-def early_stopping_split(codes: Rows, seed: int) -> tuple[Rows, Rows]:
-    """Split training rows into fit and validation rows; where each class has one row, all rows are both."""
+def early_stopping_split(codes: Rows, seed: int, groups: Rows | None = None) -> tuple[Rows, Rows]:
+    """Split training rows into fit and validation rows.
+
+    Where each class has one row, all rows are both.
+
+    Args:
+        codes: The class of each row [N].
+        seed: The same seed gives the same split.
+        groups: int64 [N]; rows of one group stay on one side, unless no class has a group to spare. None for single
+            rows.
+    """
+    share = min(VALIDATION_SHARE, _MAX_EARLY_STOPPING_ROWS / len(codes))
+    if groups is not None:
+        validation = draw_validation_groups(codes, groups, share=share, seed=seed)
+        if len(validation):
+            return np.setdiff1d(np.arange(len(codes)), validation), validation
     if len(np.unique(codes)) == len(codes):
         return np.arange(len(codes)), np.arange(len(codes))
-    return split_rows(codes, test_size=min(VALIDATION_SHARE, _MAX_EARLY_STOPPING_ROWS / len(codes)), seed=seed)
+    return split_rows(codes, test_size=share, seed=seed)
 
 
 _FOLDS = 3

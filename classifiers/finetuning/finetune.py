@@ -8,6 +8,7 @@ import functools
 import importlib.metadata
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,9 +19,11 @@ from frieze.classifiers.config import FinetuneConfig
 from frieze.classifiers.data.embedding_rows import EmbeddingRows, map_rows, match_width
 from frieze.classifiers.data.labelled_examples import Examples, labelled_rows
 from frieze.classifiers.data.splits import Split, SplitConfig
+from frieze.classifiers.finetuning.devices import FLOAT32, Devices
 from frieze.classifiers.finetuning.head_layers import to_head, to_layers
 from frieze.classifiers.finetuning.inputs import CHUNK, CachedActivations, Images, Inputs, Read, augmentation, batches
 from frieze.classifiers.finetuning.trainer import Trainer, TrainingState
+from frieze.classifiers.finetuning.validation import Validation
 from frieze.classifiers.finetuning.warm_start import check_feasible, mean_norm, reuse_split, warm_start
 from frieze.classifiers.metrics import report, score
 from frieze.classifiers.registry import Classifier, name_of_kind
@@ -28,7 +31,7 @@ from frieze.classifiers.storage.head_folder import BACKBONE_NAME, Head, check_he
 from frieze.classifiers.storage.head_json import describe_head
 from frieze.classifiers.storage.split_file import write_split
 from frieze.classifiers.training.notes import notes_on_split, split_gaps
-from frieze.core import Floats, Rows, format_size, import_keras, new_folder
+from frieze.core import Floats, ModelError, Rows, format_size, import_keras, new_folder
 from frieze.features import BackboneSpec, Features
 
 CHECKPOINT = "checkpoint.npz"
@@ -56,6 +59,9 @@ class TrainableBackbone(Protocol):
     def split(self) -> tuple[Any, Any]:
         """Return the frozen layers and the rest as Keras models."""
 
+    def computing(self, policy: str) -> AbstractContextManager[str]:
+        """Compute by a Keras dtype policy while the block runs; yields the policy that it can compute by."""
+
     def count_bytes(self, batch_size: int) -> int:
         """Estimate the memory of a training step."""
 
@@ -74,6 +80,7 @@ class FinetuneContext:
         write_page: Called with the folder after report.json is written, to write the HTML report.
         split_config: Its groups stay together in the validation part; None for single rows.
         options: The options, as head.json stores them.
+        devices: Where to train, and how precisely; None for the GPUs of this machine.
     """
 
     backbone: TrainableBackbone
@@ -85,6 +92,7 @@ class FinetuneContext:
     write_page: Callable[[Path], None]
     split_config: SplitConfig | None = None
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    devices: Devices | None = None
 
 
 def finetune_head(
@@ -119,11 +127,11 @@ def finetune_head(
     groups = None if context.split_config is None else context.split_config.find_groups(features, examples)
     split, unused = reuse_split(probe, examples, seed=config.seed, groups=groups)
     check_feasible(examples, split, context.backbone, config.batch_size)
-    initial_head = warm_start(probe, features, examples, split, hidden=config.hidden, seed=config.seed)
+    initial_head = warm_start(probe, features, examples, split, config=config, groups=groups)
     layers = to_layers(initial_head, features.spec.dim, norm=None if config.hidden is None else mean_norm(features))
     probe_table = match_width(features, context.backbone.maps, probe.spec.dim)
     data = _Data(features, examples, split, unused, probe, probe_table)
-    progress = _learn(context, layers, data, config)
+    progress, devices = _learn(context, layers, data, config)
     is_better = progress.best_epoch > 0 or config.hidden is not None
     head = to_head(layers, initial_head) if is_better else probe.classifier
     if is_better:
@@ -133,6 +141,7 @@ def finetune_head(
     figures = _figures(head, context.backbone, data, progress) | score(
         probabilities, held_out.labels, classes=head.classes
     )
+    figures |= {"training_precision": devices.policy, "n_replicas": devices.n_replicas}
     figures["notes"] = [*_notes(figures, is_new=config.hidden is not None), *notes_on_split(figures, split.method)]
     with new_folder(out, replace=force) as folder:
         spec = context.save(folder / BACKBONE_NAME)
@@ -170,22 +179,40 @@ class _Data:
         return score(probabilities, held_out.labels, classes=self.probe.classes)
 
 
-def _learn(context: FinetuneContext, layers: Any, data: _Data, config: FinetuneConfig) -> TrainingState:
-    """Train backbone and head in place."""
+def _learn(context: FinetuneContext, layers: Any, data: _Data, config: FinetuneConfig) -> tuple[TrainingState, Devices]:
+    """Train backbone and head in place; return the devices that did, with the precision in which they did."""
     images = Images(
         lambda positions: context.read(data.examples.rows[positions]), [(*context.backbone.spec.image_size, 3)]
     )
     prepare: Callable[..., tuple[Inputs, Any]] = _cached if config.caches else _whole
     inputs, network = prepare(context, layers, data, images, config)
-    trainer = Trainer(network, config, n_rows=len(data.split.fit))
-    size = config.batch_size
+    devices = context.devices or Devices.find()
+    train = functools.partial(_train, context, network, inputs=inputs, data=data, config=config)
     with images.reraising():
-        return trainer.run(
-            lambda epoch: batches(inputs, data.codes, data.split.fit, batch_size=size, seed=[config.seed, epoch]),
-            lambda: batches(inputs, data.codes, data.split.validation, batch_size=size, seed=None),
-            context.work_dir / CHECKPOINT,
-            context.on_step,
-        )
+        with context.backbone.computing(devices.policy) as policy:
+            devices = dataclasses.replace(devices, policy=policy)
+            try:
+                return train(devices=devices), devices
+            except ModelError:
+                if policy == FLOAT32:
+                    raise
+        context.on_message("The loss is not finite in float16: training continues in float32.")
+        devices = dataclasses.replace(devices, policy=FLOAT32)
+        return train(devices=devices), devices
+
+
+def _train(
+    context: FinetuneContext, network: Any, *, inputs: Inputs, data: _Data, config: FinetuneConfig, devices: Devices
+) -> TrainingState:
+    """Run the missing epochs on these devices."""
+    draw = functools.partial(batches, inputs, data.codes, batch_size=config.batch_size)
+    validation = Validation(lambda: draw(data.split.validation, seed=None), data.codes[data.split.validation])
+    return Trainer(network, config, n_rows=len(data.split.fit), devices=devices).run(
+        lambda epoch: draw(data.split.fit, seed=[config.seed, epoch]),
+        validation,
+        context.work_dir / CHECKPOINT,
+        context.on_step,
+    )
 
 
 def _whole(

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 
 from frieze.classifiers.config import FinetuneConfig
-from frieze.core import InputError, ModelError, import_keras, write_file
+from frieze.classifiers.finetuning.devices import MIXED_FLOAT16, Devices
+from frieze.classifiers.finetuning.validation import Validation, loss_not_finite
+from frieze.core import InputError, import_keras, write_file
 
 _WARM_UP_SHARE = 0.1  # of the steps; Adam's first steps are the largest and would destroy the weights of the head
+_INITIAL_SCALE = 2.0**10  # of the loss; from Keras' 2**15 on, the few steps of a small data set were skipped
 _LISTS = ("best", "state", "seeds")
 Arrays = list[Any]
 
@@ -22,8 +25,9 @@ class TrainingState:
     """The state of a training after its last complete epoch: what a checkpoint stores.
 
     Attributes:
-        history: `loss`, `accuracy`, `val_loss`, `val_accuracy`, `seconds` of each epoch; the first is before training.
-        best: The trainable weights of lowest validation loss.
+        history: `loss`, `accuracy`, `seconds` and the figures of `Validation.measure` of each epoch; the first has the
+            latter only, before training.
+        best: The trainable weights of the best epoch.
         state: Trainable weights and the variables of the optimizer.
         seeds: States of the random generators, in the order of the layers.
     """
@@ -35,8 +39,9 @@ class TrainingState:
 
     @property
     def best_epoch(self) -> int:
-        """The epoch of lowest validation loss; 0 is before training."""
-        return int(np.argmin([epoch["val_loss"] for epoch in self.history]))
+        """The epoch of lowest validation loss at its own temperature; 0 is before training."""
+        # Checkpoints of earlier versions have the plain loss alone.
+        return int(np.argmin([epoch.get("val_calibrated_loss", epoch["val_loss"]) for epoch in self.history]))
 
     def save(self, path: Path) -> None:
         """Write the checkpoint, replacing the one before atomically."""
@@ -68,31 +73,35 @@ class TrainingState:
 class Trainer:
     """Trains a network with Adam, epoch by epoch."""
 
-    def __init__(self, network: Any, config: FinetuneConfig, *, n_rows: int) -> None:
-        """Compile the network for `n_rows` rows an epoch."""
-        keras = import_keras()
+    def __init__(self, network: Any, config: FinetuneConfig, *, n_rows: int, devices: Devices | None = None) -> None:
+        """Compile the network for `n_rows` rows an epoch; by default in float32, on the device TensorFlow chooses."""
+        keras, devices = import_keras(), devices or Devices()
 
-        self._network, self._config = network, config
+        self._network, self._config = devices.replicate(network), config
+        self._predict = devices.predictor(self._network)
         self.n_steps = -(-n_rows // config.batch_size)
-        self._optimizer = keras.optimizers.Adam(_rate(config, self.n_steps * config.epochs))
+        optimizer = self._optimizer = keras.optimizers.Adam(_rate(config, self.n_steps * config.epochs))
+        if devices.policy == MIXED_FLOAT16:
+            # The scale is in no checkpoint: a run may resume in another precision.
+            optimizer = keras.optimizers.LossScaleOptimizer(self._optimizer, initial_scale=_INITIAL_SCALE)
         # XLA takes long to compile, and on a CPU its convolutions are several times slower.
-        network.compile(
-            self._optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False
+        self._network.compile(
+            optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False
         )
-        self._optimizer.build(network.trainable_variables)
+        optimizer.build(self._network.trainable_variables)
 
     def run(
         self,
         draw: Callable[[int], Any],
-        validation: Callable[[], Any],
+        validation: Validation,
         checkpoint: Path,
         step: Callable[[int, int], None],
     ) -> TrainingState:
-        """Run the missing epochs, and leave the network with its best weights.
+        """Run the missing epochs, and leave the network with its best weights, also where an error ends them.
 
         Args:
             draw: Returns the batches of an epoch, the same ones for the same number.
-            validation: Returns the validation batches.
+            validation: The images that choose the epoch.
             checkpoint: File that is written after each epoch; an existing one is resumed from.
             step: Called with the steps done and the number of steps.
 
@@ -101,35 +110,32 @@ class Trainer:
         """
         state = TrainingState.load(checkpoint)
         if not state.history:
-            before = self._network.evaluate(validation(), verbose=0, return_dict=True)
-            state = TrainingState([{f"val_{name}": value for name, value in before.items()}], self._trained())
+            state = TrainingState([validation.measure(self._predict)], self._trained())
         else:
             self._restore(state, checkpoint)
-        for epoch in range(len(state.history), self._config.epochs + 1):
-            if epoch - state.best_epoch > self._config.patience:
-                break
-            state.history.append(self._epoch(epoch, draw(epoch), validation, step))
-            if state.best_epoch == epoch:
-                state.best = self._trained()
-            state.state, state.seeds = _copies(self._variables()), _copies(self._seeds())
-            state.save(checkpoint)
-        for variable, value in zip(self._network.trainable_variables, state.best, strict=True):
-            variable.assign(value)
+        try:
+            for epoch in range(len(state.history), self._config.epochs + 1):
+                if epoch - state.best_epoch > self._config.patience:
+                    break
+                state.history.append(self._epoch(epoch, draw(epoch), validation, step))
+                if state.best_epoch == epoch:
+                    state.best = self._trained()
+                state.state, state.seeds = _copies(self._variables()), _copies(self._seeds())
+                state.save(checkpoint)
+        finally:
+            for variable, value in zip(self._network.trainable_variables, state.best, strict=True):
+                variable.assign(value)
         return state
 
     def _epoch(
-        self, epoch: int, batches: Any, validation: Callable[[], Any], step: Callable[[int, int], None]
+        self, epoch: int, batches: Any, validation: Validation, step: Callable[[int, int], None]
     ) -> dict[str, float]:
         started = time.perf_counter()
         before = (epoch - 1) * self.n_steps
         progress = _progress_callback(lambda done: step(before + done, self._config.epochs * self.n_steps))
-        history = self._network.fit(
-            batches, shuffle=False, epochs=1, validation_data=validation(), callbacks=[progress], verbose=0
-        )
+        history = self._network.fit(batches, shuffle=False, epochs=1, callbacks=[progress], verbose=0)
         figures = {name: float(values[-1]) for name, values in history.history.items()}
-        if not np.isfinite(figures["val_loss"]):
-            raise _loss_not_finite()
-        return figures | {"seconds": time.perf_counter() - started}
+        return figures | validation.measure(self._predict) | {"seconds": time.perf_counter() - started}
 
     def _trained(self) -> Arrays:
         return _copies(self._network.trainable_variables)
@@ -173,14 +179,7 @@ def _progress_callback(step: Callable[[int], None]) -> Any:
     class ProgressCallback(keras.callbacks.Callback):  # type: ignore[name-defined,misc]  # Keras has no types
         def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
             if logs is not None and not np.isfinite(logs["loss"]):
-                raise _loss_not_finite()
+                raise loss_not_finite()
             step(batch + 1)
 
     return ProgressCallback()
-
-
-def _loss_not_finite() -> ModelError:
-    return ModelError(
-        "The loss is no longer finite: the steps are too large for this network.",
-        hint="Restart with smaller ones: `learning_rate=1e-5, force=True`",
-    )

@@ -7,14 +7,14 @@ from typing import Protocol
 import numpy as np
 
 from frieze.classifiers.calibration import fit_temperature
-from frieze.classifiers.config import DEFAULT_NETWORK, FitOptions, Network
+from frieze.classifiers.config import DEFAULT_NETWORK, FinetuneConfig, FitOptions
 from frieze.classifiers.data.embedding_rows import EmbeddingRows
 from frieze.classifiers.data.labelled_examples import Examples
 from frieze.classifiers.data.splits import (
     VALIDATION_SHARE,
     Split,
     count_held_out,
-    split_groups,
+    draw_validation_groups,
     split_rows,
     split_stratified,
 )
@@ -93,24 +93,39 @@ def _draw_validation(
             hint=_add_images_hint(test_size),
         )
     if groups is not None:
-        return train[split_groups(labels[train], groups[train], test_size=VALIDATION_SHARE, seed=seed).test]
+        return train[draw_validation_groups(labels[train], groups[train], share=VALIDATION_SHARE, seed=seed)]
     return train[split_rows(labels[train], test_size=VALIDATION_SHARE, seed=seed)[1]]
 
 
 def warm_start(
-    probe: Head, features: Features, examples: Examples, split: Split, *, hidden: Network | None, seed: int
+    probe: Head,
+    features: Features,
+    examples: Examples,
+    split: Split,
+    *,
+    config: FinetuneConfig,
+    groups: Rows | None = None,
 ) -> Classifier:
     """Fit a head of the probe's kind and hyperparameter without the validation rows; or build a new network.
 
     The probe itself was fitted on the validation rows, so its loss there would stop fine-tuning too early.
+
+    Args:
+        probe: The head.
+        features: The table.
+        examples: The labelled rows.
+        split: From `reuse_split`.
+        config: Its hidden layers and seed.
+        groups: As for `reuse_split`; a head with early stopping keeps them together as well.
     """
-    if hidden is not None:
-        return KerasHead.new(features.spec.dim, probe.classes, hidden, seed=seed)
+    if config.hidden is not None:
+        return KerasHead.new(features.spec.dim, probe.classes, config.hidden, seed=config.seed)
     kind = HEADS[probe.document["head"]]
     value = next(iter(probe.document["scores"].get("setting", {}).values()), kind.default)  # a fine-tuned head has none
     network = probe.classifier.architecture if isinstance(probe.classifier, KerasHead) else DEFAULT_NETWORK
     embeddings = EmbeddingRows(features, examples.rows[split.fit]).read()
-    head = next(kind.fit_each(embeddings, examples.labels[split.fit], [value], FitOptions(seed=seed, network=network)))
+    options = FitOptions(seed=config.seed, network=network, groups=None if groups is None else groups[split.fit])
+    head = next(kind.fit_each(embeddings, examples.labels[split.fit], [value], options))
     held_out = EmbeddingRows(features, examples.rows[split.validation]).read()
     head.scale_logits(
         fit_temperature(head.logits(held_out), np.searchsorted(head.classes, examples.labels[split.validation]))

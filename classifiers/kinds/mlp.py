@@ -24,8 +24,8 @@ class KerasHead:
     """Hidden layers (128 units by default) and a softmax on embeddings scaled to length sqrt(D), with early stopping.
 
     Dividing by the standard deviation instead would blow up a dimension that is rarely active. A tenth of each class of
-    the training rows is for validation; the weights of lowest validation loss are kept. Fitting sets the seeds of
-    Python, NumPy and TensorFlow.
+    the training rows is for validation, in whole groups where there are groups; the weights of lowest validation loss
+    are kept. Fitting sets the seeds of Python, NumPy and TensorFlow.
     """
 
     file_name: ClassVar[str] = "head.keras"
@@ -72,7 +72,7 @@ class KerasHead:
         # XLA takes longer to compile so small a network than to train it.
         self.network.compile(adam, loss="sparse_categorical_crossentropy", jit_compile=False, steps_per_execution=32)
         started = time.perf_counter()
-        fit_rows, validation = split_for_early_stopping(embeddings, codes, options.seed)
+        fit_rows, validation = split_for_early_stopping(embeddings, codes, options)
         batches = Batches(embeddings, codes, fit_rows, options)
         with batches.reraising():
             history = self.network.fit(

@@ -113,8 +113,10 @@ class Batches(ReadErrors):
             yield self._embeddings, self._rows, self._rows
 
 
-def split_for_early_stopping(embeddings: Embeddings, codes: Rows, seed: int) -> tuple[Rows, tuple[Floats, Rows]]:
+def split_for_early_stopping(
+    embeddings: Embeddings, codes: Rows, options: FitOptions
+) -> tuple[Rows, tuple[Floats, Rows]]:
     """Return the rows to fit, and embeddings and codes of the validation rows, in memory."""
-    fit_rows, validation = early_stopping_split(codes, seed)
+    fit_rows, validation = early_stopping_split(codes, options.seed, options.groups)
     held = embeddings[validation]
     return fit_rows, (held.read() if isinstance(held, EmbeddingRows) else held, codes[validation])

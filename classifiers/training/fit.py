@@ -114,13 +114,13 @@ def fit_head(
         config: Kind of head and options.
         embeddings: float32 [N, D] of unit length.
         labels: Class names [N], two or more.
-        groups: int64 [N]; rows of one group stay in one fold.
+        groups: int64 [N]; rows of one group stay in one fold, and on one side of what early stopping looks at.
         validation: int64, rows to choose the hyperparameter on in place of folds.
     """
     kind = kind_of_head(config.head)
     _check_streams(kind, config, embeddings, len(set(labels)))
     weights = _balance(labels) if config.is_balanced else None
-    options = FitOptions(weights, config.seed, config.network, n_rows=len(labels))
+    options = FitOptions(weights, config.seed, config.network, n_rows=len(labels), groups=groups)
     needs_folds = len(kind.grid) > 1 or not kind.is_calibrated or config.precision is not None
     folds = _folds(labels, groups, validation, config.seed) if needs_folds else []
     tuned = tune_head(kind, embeddings, labels, folds, options)

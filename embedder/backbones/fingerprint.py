@@ -9,6 +9,7 @@ import numpy as np
 
 from frieze.core import ModelError, hash_file
 from frieze.embedder.backbones.catalogue import BUILTIN, BUILTIN_FILE, BUILTIN_NAME
+from frieze.embedder.backbones.hub_cache import module_dir
 from frieze.embedder.backbones.request import MODEL_FILES, BackboneRequest
 
 _SAVED = ("saved_model.pb", "saved_model.pbtxt", "tfhub_module.pb", "variables/*", "assets/*")
@@ -61,6 +62,9 @@ def fingerprint_of_files(request: BackboneRequest) -> str | None:
         return of_file(BUILTIN_NAME, BUILTIN_FILE)
     if path.is_dir():
         return of_saved_model(model_folder(path))
+    if "://" in request.handle:
+        module = module_dir(request.handle)
+        return of_saved_model(module) if files_of_saved_model(module) else None
     if path.suffix in MODEL_FILES and path.is_file():
         return of_file("", path)
     if request.weights_path is not None:

@@ -1,18 +1,15 @@
 """TensorFlow Hub handles (tfhub.dev, Kaggle, gs://), downloaded once into the user's cache."""
 
 import contextlib
-import hashlib
-import os
 import shutil
 import sys
 import urllib.parse
 from pathlib import Path
 
-import platformdirs
-
 from frieze.core import ModelError, environment, import_tensorflow, import_tensorflow_hub, new_folder
 from frieze.embedder.backbones import saved_model
 from frieze.embedder.backbones.base import Network
+from frieze.embedder.backbones.hub_cache import cache_dir, module_dir
 from frieze.embedder.backbones.request import BackboneRequest
 
 
@@ -42,15 +39,6 @@ def module_name(handle: str) -> str:
     return urllib.parse.urlsplit(handle).path.strip("/")
 
 
-def cache_dir() -> Path:
-    """Return the folder of downloaded modules: `TFHUB_CACHE_DIR`, or one below the user's cache.
-
-    The default of tensorflow_hub is the temporary folder, whose cleanup leaves broken modules (tensorflow/hub#896).
-    """
-    stated = os.environ.get("TFHUB_CACHE_DIR")
-    return Path(stated) if stated else platformdirs.user_cache_path("frieze") / "hub"
-
-
 def _resolve(handle: str) -> Path:
     with environment(TFHUB_CACHE_DIR=str(cache_dir())):
         folder = _download(handle)
@@ -77,7 +65,7 @@ def _download(handle: str) -> Path:
 def _copy(handle: str) -> Path:
     """Copy a module from a TensorFlow file system (`gs://...`) into the cache."""
     gfile = import_tensorflow().io.gfile
-    folder = cache_dir() / hashlib.sha256(handle.encode()).hexdigest()
+    folder = module_dir(handle)
     if saved_model.has_model(folder):
         return folder
     try:

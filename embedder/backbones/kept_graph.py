@@ -117,7 +117,7 @@ def find_graph(request: BackboneRequest, fingerprint: str | None) -> KeptGraph |
     """Return the kept graph of a request, its bytes checked; None where there is none.
 
     A network that was changed has no graph. Nothing is kept of an untrusted network that was run with trust, nor of a
-    URL, whose module may have changed.
+    URL whose module lies in no cache that we know.
 
     Args:
         request: The requested backbone.
@@ -150,7 +150,9 @@ def graph_folder(backbone: Backbone) -> Path | None:
     fingerprint = fingerprint_of_files(request)
     if fingerprint is None and not request.handle.startswith(PREFIX):
         return None
-    if fingerprint is not None and not fingerprint == backbone.files_before == spec.fingerprint:
+    is_just_downloaded = "://" in request.handle and backbone.files_before is None
+    before = fingerprint if is_just_downloaded else backbone.files_before
+    if fingerprint is not None and not fingerprint == before == spec.fingerprint:
         return None
     return _network_folder(request, fingerprint) / "{}x{} {}".format(*spec.image_size, spec.pixels)
 

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import math
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,6 +15,8 @@ from frieze.embedder.images.resize import Pixels
 
 _TRIAL_S, _LONGEST_BATCH_S = 0.2, 1.0
 """How long a trial runs, and how long one of its batches may be expected to take."""
+_TRIALS_S, _TRIALS_SHARE = 2.0, 0.05
+"""Trials end when they have taken so long, or this share of what the run will take, whichever is more."""
 _AS_GOOD = 0.97
 """A smaller batch, which takes less memory, wins with this share of the best speed."""
 _IMAGES_PER_CALL = 32
@@ -58,9 +61,14 @@ class Trial:
 
 
 def try_engines(
-    engine: str, names: Sequence[str], backbone: Backbone, settings: EngineSettings, pixels: Pixels
+    engine: str,
+    names: Sequence[str],
+    backbone: Backbone,
+    settings: EngineSettings,
+    pixels: Pixels,
+    n_images: float = math.inf,
 ) -> list[list[Trial]]:
-    """Measure each engine with each of its candidate settings.
+    """Measure each engine with each of its candidate settings, as long as the trials pay.
 
     Args:
         engine: `auto` to leave out an engine that can't run the backbone; else that is an error.
@@ -68,6 +76,7 @@ def try_engines(
         backbone: What they run.
         settings: Precision, devices and, where it is given, batch size.
         pixels: uint8 [n, H, W, 3], n >= 1.
+        n_images: How many the run will embed: for few, little time is spent on trials.
 
     Returns:
         Each engine's trials, its winner first; the fastest engine first.
@@ -75,25 +84,53 @@ def try_engines(
     Raises:
         ModelError: The engine can't run the backbone.
     """
-    by_engine = []
+    by_engine, budget = [], _Budget(n_images)
     for name in names:
         try:
-            trials = list(_trials(name, backbone, settings, pixels))
+            trials = list(_trials(name, backbone, settings, pixels, budget))
         except ModelError:
             if engine != AUTO:
                 raise
             continue
-        by_engine.append(_best_first(trials))
+        if trials:
+            by_engine.append(_best_first(trials))
     return sorted(by_engine, key=lambda trials: -_rate(trials[0]))
 
 
-def _trials(name: str, backbone: Backbone, settings: EngineSettings, pixels: Pixels) -> Iterator[Trial]:
+class _Budget:
+    """The time that trials may take.
+
+    Args:
+        n_images: How many the run will embed.
+
+    Attributes:
+        best: Images per second of the fastest trial so far; 0 before the first.
+    """
+
+    def __init__(self, n_images: float) -> None:
+        self.best = 0.0
+        self._n_images = n_images
+        self._started = time.perf_counter()
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether no further trial pays."""
+        if not self.best:
+            return False
+        limit_s = max(_TRIALS_S, _TRIALS_SHARE * self._n_images / self.best)
+        return time.perf_counter() - self._started > limit_s
+
+
+def _trials(
+    name: str, backbone: Backbone, settings: EngineSettings, pixels: Pixels, budget: _Budget
+) -> Iterator[Trial]:
     best = 0.0
     for candidate in _candidates(name, settings):
-        if best and (candidate.batch_size or 1) / best > _LONGEST_BATCH_S:
+        if budget.is_spent or (best and (candidate.batch_size or 1) / best > _LONGEST_BATCH_S):
             return
         engine = ENGINES[name](backbone, candidate)
         best = max(best, rate := measure_rate(engine, pixels))
+        budget.best = max(budget.best, rate)
         yield Trial(name, dataclasses.replace(candidate, batch_size=engine.batch_size), rate)  # as memory has it
 
 
@@ -125,9 +162,12 @@ def measure_rate(engine: Engine, pixels: Pixels, *, seconds: float = _TRIAL_S) -
     """
     step = _round_up_to_batches(engine, _IMAGES_PER_CORE * count_cores())
     chunks = [pixels[at : at + step] for at in range(0, len(pixels), step)]
-    start = time.perf_counter()
-    n_warm = sum(len(wait()) for wait in [engine.submit(chunks[0]) for _ in range(engine.depth)])
-    if (warm_s := time.perf_counter() - start) > _LONGEST_BATCH_S:
+    for _ in range(2):  # the first may compile, or select the algorithms of a GPU
+        start = time.perf_counter()
+        n_warm = sum(len(wait()) for wait in [engine.submit(chunks[0]) for _ in range(engine.depth)])
+        if (warm_s := time.perf_counter() - start) <= _LONGEST_BATCH_S:
+            break
+    else:
         return n_warm / warm_s
     in_flight, n_submitted, n_done, start = collections.deque[Any](), 0, 0, time.perf_counter()
     while time.perf_counter() - start < seconds or not n_done:

@@ -27,8 +27,8 @@ def keep_graph(backbone: Backbone) -> None:
     """Keep the graph of a backbone that TensorFlow has loaded; nothing happens where that is not possible.
 
     That is where OpenVINO is not installed, can't run the network or is not exact, where the user has no folder for
-    caches, and for a network whose files do not tell all of it: one that was run with trust, of a URL, changed while it
-    was loaded, or with Keras layers of somebody's own.
+    caches, and for a network whose files do not tell all of it: one that was run with trust, that Kaggle's library
+    downloaded, that changed while it was loaded, or has Keras layers of somebody's own.
     """
     if backbone.graph_path is not None or OpenVINOEngine.unsupported_reason(_CPU) is not None or not is_writable():
         return

@@ -94,7 +94,7 @@ def _start(descriptors: tuple[int, int]) -> "subprocess.Popen[bytes]":
     """Start a process that is no child of `multiprocessing`: it does not import the user's main module again."""
     main = f"from {__name__} import {decode_for_other.__name__} as main; main()"
     command = [sys.executable, "-P", "-c", main, *map(str, descriptors)]
-    variables = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    variables = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1"}
     return subprocess.Popen(command, pass_fds=descriptors, stdin=subprocess.DEVNULL, env=variables)  # noqa: S603
 
 

@@ -1,6 +1,8 @@
 """Whether threads keep the cores busy with decoding, or processes have to decode."""
 
 import contextlib
+import os
+import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +12,7 @@ from frieze.embedder.images.prepare import prepare
 from frieze.embedder.job.calibration_sample import CalibrationSample
 from frieze.features import BackboneSpec
 
-_FEW_THREADS = 4
+FEW_THREADS = 4
 """So many threads never wait for Python's lock long enough to pay for processes."""
 _BUSY = 0.8
 """Below this share of their time on the processor, threads wait for each other."""
@@ -25,7 +27,9 @@ def needs_processes(sample: CalibrationSample, workers: int) -> bool:
         sample: Some of the images.
         workers: How many would decode at once.
     """
-    if workers <= _FEW_THREADS or len(sample.rows) * sample.decode_s / workers < _SHORTEST_S:
+    can_start = os.name == "posix" and bool(sys.executable)
+    is_long = len(sample.rows) * sample.decode_s / workers >= _SHORTEST_S
+    if workers <= FEW_THREADS or not can_start or not is_long:
         return False
     files = [content for content in sample.source.read(sample.sampled_rows) if not isinstance(content, ImageError)]
     return bool(files) and measure_busy(files, sample.spec, workers, max_pixels=sample.max_pixels) < _BUSY

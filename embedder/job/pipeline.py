@@ -5,9 +5,10 @@ import contextlib
 import dataclasses
 import hashlib
 import itertools
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,11 @@ class Decoder:
         self._max_pixels = max_pixels
         self._is_known = is_known
         self._processes = processes
+        self._is_stopped = threading.Event()
+
+    def stop(self) -> None:
+        """End the batches in flight at their next image: nobody waits for them any more."""
+        self._is_stopped.set()
 
     def batch(self, requested: BatchRows, contents: Iterable[Content]) -> Batch:
         """Decode a batch from its images' bytes; unusable images are its failures."""
@@ -116,6 +122,8 @@ class Decoder:
         decoding = _Decoding(batch, self._is_known)
         with self._take(pixels) as images:
             for content in _timed(contents, batch):
+                if self._is_stopped.is_set():
+                    raise CancelledError
                 with decoding.timed():
                     decoding.add(content, images)
             with decoding.timed():
@@ -241,6 +249,7 @@ def stream(shards: Sequence[Rows], decoder: Decoder, *, batch_size: int, workers
         while ahead:
             yield ahead.popleft().result()
     finally:
+        decoder.stop()
         for pool in (reader, decoders):
             pool.shutdown(cancel_futures=True)
 

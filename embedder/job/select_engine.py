@@ -20,7 +20,7 @@ from frieze.embedder.engines.keep_graph import keep_graph
 from frieze.embedder.engines.settings import INT8
 from frieze.embedder.images.resize import Pixels
 from frieze.embedder.job.calibration_sample import CalibrationSample
-from frieze.embedder.job.decode_parallelism import needs_processes
+from frieze.embedder.job.decode_parallelism import FEW_THREADS, needs_processes
 from frieze.embedder.job.options import JobOptions
 from frieze.features import BackboneSpec, Manifest, read_graph, write_graph
 
@@ -121,16 +121,17 @@ def _try_engines(
     backbone: Backbone, options: JobOptions, names: list[str], settings: EngineSettings, sample: CalibrationSample
 ) -> list[list[Trial]]:
     """Try the engines, the fastest first; only that of a kept graph where loading TensorFlow does not pay."""
+    names, n_images = sorted(names, key=lambda name: name == REFERENCE), len(sample.rows)  # mostly the slowest
     kept = [name for name in names if options.engine == AUTO and _is_kept(backbone, name, settings)]
     if not kept:
-        return try_engines(options.engine, names, backbone, settings, sample.pixels)
-    trials = try_engines(AUTO, kept, backbone, settings, sample.pixels)
+        return try_engines(options.engine, names, backbone, settings, sample.pixels, n_images)
+    trials = try_engines(AUTO, kept, backbone, settings, sample.pixels, n_images)
     if trials:
         expected_s = len(sample.rows) / (trials[0][0].images_per_second or math.inf)
         if _LOADING_SHARE * expected_s < _LOADING_S:
             return trials
     others = [name for name in names if name not in kept]
-    trials += try_engines(AUTO, others, backbone, settings, sample.pixels)
+    trials += try_engines(AUTO, others, backbone, settings, sample.pixels, n_images)
     return sorted(trials, key=lambda one: one[0].images_per_second or 0.0, reverse=True)
 
 
@@ -221,7 +222,7 @@ def _to_choice(
 ) -> EngineChoice:
     """Return the choice; options that are given overrule the measured ones."""
     batch_size, workers = options.batch_size or pipeline["decode_batch"], options.workers or pipeline["workers"]
-    processes = workers if pipeline.get("decode_processes") else 0
+    processes = workers if pipeline.get("decode_processes") and workers > FEW_THREADS else 0
     return EngineChoice(trial[1], batch_size, workers, processes, tuning, spec, trial[0].settings.int8_graph)
 
 

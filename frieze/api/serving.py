@@ -1,5 +1,6 @@
 """`frieze.serve`: the page, one process over an existing index."""
 
+import errno
 import importlib.util
 import socket
 from pathlib import Path
@@ -75,7 +76,6 @@ def _listening(host: str, port: int) -> socket.socket:
         return socket.create_server(address[:2], family=family)
     except (OSError, UnicodeError) as error:  # UnicodeError: of a name that no host can have
         reason = getattr(error, "strerror", None) or error
-        raise InputError(
-            f"Can't listen on {host}:{port}: {reason}.",
-            hint="Use another `port`, or `port=0` for any.",
-        ) from error
+        is_port = getattr(error, "errno", None) in (errno.EADDRINUSE, errno.EACCES)
+        hint = "Use another `port`, or `port=0` for any." if is_port else "Use an address of this machine as `host`."
+        raise InputError(f"Can't listen on {host}:{port}: {reason}.", hint=hint) from error

@@ -168,7 +168,7 @@ def _interval(report: dict[str, Any]) -> str:
 
 def _finetuning(report: dict[str, Any]) -> dict[str, Any]:
     """Return the rows of the probe and the fine-tuned head, and those of the epochs."""
-    names = ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")
+    names = ("loss", "accuracy", "val_loss", "val_calibrated_loss", "val_accuracy", "seconds")
     return {
         "unfrozen": report["unfrozen"],
         "sides": [_side("probe", report["probe"]), _side("fine-tuned", report)],

@@ -34,10 +34,11 @@ def test_only_a_network_has_layers():
     assert "`head='keras'`" in caught.value.hint
 
 
-def test_weights_go_with_rows():
-    """The options for some rows have the weights of these."""
-    options = FitOptions(np.arange(5, dtype="f4"), seed=3).take(np.array([4, 1]))
-    assert (options.weights.tolist(), options.seed) == ([4, 1], 3)
+def test_weights_and_groups_go_with_rows():
+    """The options for some rows have the weights and groups of these, or none."""
+    options = FitOptions(np.arange(5, dtype="f4"), seed=3, groups=np.arange(5) * 2).take(np.array([4, 1]))
+    assert (options.weights.tolist(), options.groups.tolist(), options.seed) == ([4, 1], [8, 2], 3)
+    assert FitOptions(seed=3).take(np.array([4, 1])) == FitOptions(seed=3)
     assert FitOptions().take(np.array([0])).weights is None
 
 

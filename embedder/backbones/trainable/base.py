@@ -1,6 +1,7 @@
 """The interface of trainable backbones, and what they share: inference mode, pooling, saving."""
 
 import math
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,6 +37,13 @@ class TrainableBackbone(Protocol):
 
         Raises:
             InputError: The backbone can't be split.
+        """
+
+    def computing(self, policy: str) -> AbstractContextManager[str]:
+        """Compute by a Keras dtype policy such as `mixed_float16` while the block runs; the weights stay float32.
+
+        Yields:
+            The policy by which it computes: `float32` where its graph is of fixed types.
         """
 
     def count_bytes(self, batch_size: int) -> int:

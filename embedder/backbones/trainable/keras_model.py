@@ -1,7 +1,9 @@
 """A trainable Keras model: its last layers are unfrozen for fine-tuning, and it is saved as a new backbone."""
 
+import contextlib
 import difflib
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,24 @@ class TrainableKerasModel:
         upper = keras.Model(cuts, self._model.outputs[0])
         return keras.Model(images, maps), keras.Model(inputs, global_average_pool(inference_mode(upper)(inputs)))
 
+    @contextlib.contextmanager
+    def computing(self, policy: str) -> Iterator[str]:
+        """Compute by a dtype policy, except in layers with code of somebody's own, which may rely on float32."""
+        keras = import_keras()
+
+        layers = [
+            layer
+            for layer in self._model._flatten_layers()  # noqa: SLF001  also those inside of wrappers
+            if layer.dtype_policy.name == "float32" and _is_keras_own(layer, keras)
+        ]
+        try:
+            for layer in layers:
+                layer.dtype_policy = policy
+            yield policy
+        finally:
+            for layer in layers:
+                layer.dtype_policy = "float32"
+
     def count_bytes(self, batch_size: int) -> int:
         """Estimate bytes: activations of free layers, the largest frozen layers, weights and Adam's moments."""
         sizes = [_count(shape) * batch_size * _BYTES for shape in self._shapes()]
@@ -107,6 +127,10 @@ def _first_free(model: str, names: list[str], unfreeze: str | None) -> int:
         f"{model} has {len(names)} layers, and none named {unfreeze}.",
         hint=f"Set `unfreeze` to a number from 1 to {len(names)}, all, or a layer's name, such as {', '.join(near)}",
     )
+
+
+def _is_keras_own(layer: Any, keras: Any) -> bool:
+    return type(layer).__module__.startswith("keras.") and not isinstance(layer, keras.layers.Lambda)
 
 
 def _cuts(operations: list[Any], n_frozen: int) -> list[Any]:

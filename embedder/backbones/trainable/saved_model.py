@@ -1,5 +1,7 @@
 """A trainable SavedModel in hub form, whose variables are unfrozen by name."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,11 @@ class TrainableSavedModel:
             f"{self.spec.name} is a SavedModel, whose frozen part can't be separated from the rest.",
             hint="Leave `cache` out, or use a Keras model.",
         )
+
+    @contextlib.contextmanager
+    def computing(self, policy: str) -> Iterator[str]:  # noqa: ARG002  the interface
+        """Yield float32 for any policy: the graph of a SavedModel is of fixed types."""
+        yield "float32"
 
     def count_bytes(self, batch_size: int) -> int:
         """Estimate bytes: weights and Adam's moments; activations of the graph are unknown before it runs."""

@@ -67,5 +67,6 @@ def finetune(*, as_json: bool, **parameters: Any) -> None:
         terminal.show_json(document)
     else:
         history = document.pop("history")
-        terminal.show_table(history, ("loss", "accuracy", "val_loss", "val_accuracy", "seconds"))
+        names = ("loss", "accuracy", "val_loss", "val_calibrated_loss", "val_accuracy", "seconds")
+        terminal.show_table(history, names)
         terminal.show_fields(document)

@@ -3,7 +3,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from frieze.classifiers.data.splits import fold_rows, image_numbers, split_given, split_groups, split_rows
+from frieze.classifiers.data.splits import (
+    draw_validation_groups,
+    fold_rows,
+    image_numbers,
+    split_given,
+    split_groups,
+    split_rows,
+)
 from frieze.core import InputError
 
 COUNTS = st.lists(st.integers(1, 30), min_size=2, max_size=6).filter(lambda counts: max(counts) > 1)
@@ -95,6 +102,30 @@ def test_groups_that_cannot_be_split(groups):
     """One group, or one for each class, leave nothing to hold out."""
     with pytest.raises(InputError, match="too few or too large"):
         split_groups(LABELS, groups, test_size=0.25, seed=0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12)), min_size=1, max_size=60), st.integers(0, 3))
+def test_validation_is_of_whole_groups(rows, seed):
+    """No group is on both sides, and each class that validates has other rows to be fitted on."""
+    codes, groups = np.array(rows).T
+    drawn = draw_validation_groups(codes, groups, share=0.1, seed=seed)
+    rest = np.setdiff1d(np.arange(len(codes)), drawn)
+    assert not np.intersect1d(groups[drawn], groups[rest]).size
+    assert set(codes[drawn]) <= set(codes[rest])
+
+
+def test_each_class_with_a_group_to_spare_validates():
+    """Of 30 groups of a class three validate, of two groups one, of a single group none."""
+    labels = np.repeat(np.array(["ant", "bee", "cow"], dtype=object), [90, 6, 3])
+    groups = np.arange(99) // 3
+    drawn = draw_validation_groups(labels, groups, share=0.1, seed=0)
+    assert np.unique(labels[drawn].astype(str), return_counts=True)[1].tolist() == [9, 3]
+    assert not (labels[drawn] == "cow").any()
+
+
+def test_no_group_to_spare():
+    """Where each class is a single group, none is drawn."""
+    assert draw_validation_groups(LABELS, np.arange(40) // 20, share=0.1, seed=0).size == 0
 
 
 def test_a_column_decides_the_split():

@@ -9,6 +9,7 @@ import pytest
 from frieze.classifiers import FinetuneConfig
 from frieze.classifiers.finetuning.inputs import Images, batches
 from frieze.classifiers.finetuning.trainer import Trainer, TrainingState
+from frieze.classifiers.finetuning.validation import Validation
 from frieze.core import InputError, ModelError, import_keras
 
 RNG = np.random.default_rng(0)
@@ -36,7 +37,7 @@ class Run:
         points = Images(lambda positions: POINTS[positions], [(3,)], "float32")
         return Trainer(self.network, self.config, n_rows=len(FITTED)).run(
             lambda epoch: batches(points, codes, FITTED, batch_size=9, seed=[0, epoch]),
-            lambda: batches(points, CODES, WATCHED, batch_size=9, seed=None),
+            Validation(lambda: batches(points, CODES, WATCHED, batch_size=9, seed=None), CODES[WATCHED]),
             self.path,
             self.step,
         )
@@ -48,8 +49,9 @@ class Run:
             raise KeyboardInterrupt
 
     def watched_loss(self):
-        """Evaluate the network as it is on the watched rows."""
-        return float(self.network.evaluate(POINTS[WATCHED], CODES[WATCHED], verbose=0)[0])
+        """Measure the network as it is on the watched rows."""
+        probabilities = np.asarray(self.network([POINTS[WATCHED]]))
+        return float(-np.log(probabilities[np.arange(len(WATCHED)), CODES[WATCHED]]).mean())
 
 
 @pytest.fixture
@@ -81,8 +83,9 @@ def test_a_checkpoint_comes_back(tmp_path):
 def test_history_starts_before_training(unbroken):
     """The first entry is the start's, on the watched rows alone; the others tell both sides and the time."""
     history = unbroken[1].history
-    assert sorted(history[0]) == ["val_accuracy", "val_loss"]
-    assert [sorted(one) for one in history[1:]] == [["accuracy", "loss", "seconds", "val_accuracy", "val_loss"]] * 3
+    of_validation = ["val_accuracy", "val_calibrated_loss", "val_loss"]
+    assert sorted(history[0]) == of_validation
+    assert [sorted(one) for one in history[1:]] == [["accuracy", "loss", "seconds", *of_validation]] * 3
     assert history[-1]["val_loss"] < history[0]["val_loss"]
 
 
@@ -92,9 +95,20 @@ def test_steps_are_reported(unbroken):
 
 
 def test_the_best_weights_stay(unbroken):
-    """The watched loss of the best weights, which the network has in the end, is the lowest of the history."""
-    lowest = min(one["val_loss"] for one in unbroken[1].history)
-    assert unbroken[0].watched_loss() == pytest.approx(lowest, rel=1e-5)
+    """In the end the network has the weights of the epoch whose calibrated loss is the lowest of the history."""
+    best = min(unbroken[1].history, key=lambda one: one["val_calibrated_loss"])
+    assert unbroken[0].watched_loss() == pytest.approx(best["val_loss"], rel=1e-5)
+
+
+def test_a_sharper_epoch_is_not_at_a_disadvantage():
+    """The best epoch has the lowest loss at its own temperature, also where its plain loss is higher than another's."""
+    history = [{"val_loss": 0.5, "val_calibrated_loss": 0.45}, {"val_loss": 0.9, "val_calibrated_loss": 0.4}]
+    assert TrainingState(history).best_epoch == 1
+
+
+def test_epochs_of_an_earlier_version_are_judged_by_their_plain_loss():
+    """A checkpoint that has no calibrated losses is resumed by the plain ones."""
+    assert TrainingState([{"val_loss": 0.5}, {"val_loss": 0.4}, {"val_loss": 0.6}]).best_epoch == 1
 
 
 def test_goes_on_where_it_was_cut(run, unbroken):
@@ -131,7 +145,7 @@ def test_a_finished_run_is_not_repeated(run, unbroken):
 def test_stops_when_patience_ends(run):
     """At a rate that soon makes it worse, it stops when `patience` epochs have been no better."""
     progress = run(learning_rate=0.9, epochs=20, patience=2).go()
-    losses = [one["val_loss"] for one in progress.history]
+    losses = [one["val_calibrated_loss"] for one in progress.history]
     assert progress.best_epoch == losses.index(min(losses))
     assert len(losses) - 1 == progress.best_epoch + 2 < 20
 

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from frieze.classifiers import HeadConfig, open_head, train_head
-from frieze.classifiers.config import Network
+from frieze.classifiers.config import FinetuneConfig, Network
 from frieze.classifiers.data.labelled_examples import labelled_rows
 from frieze.classifiers.data.splits import Split
 from frieze.classifiers.finetuning.warm_start import check_feasible, check_images, mean_norm, reuse_split, warm_start
@@ -70,7 +70,7 @@ def test_groups_stay_together_in_the_validation(probe, examples_and_split):
         return set(groups[split.validation]) & set(groups[split.fit])
 
     assert (on_both_sides(split), len(on_both_sides(without)) > 0) == (set(), True)
-    assert 6 <= len(split.validation) <= 24
+    assert 3 <= len(split.validation) <= 24
     assert set(examples.labels[split.validation]) == set(examples.labels)
     assert split.test.tolist() == without.test.tolist()
 
@@ -136,7 +136,7 @@ def test_warm_start_is_fitted_without_validation_rows(overlapping, table, points
     ids, labels, embeddings = points(noise=0.4, n=50)
     embeddings[examples.rows[split.validation]] = embeddings[examples.rows[split.validation]][::-1]
     moved = table(ids, labels, embeddings)
-    heads = [warm_start(head, rows, examples, split, hidden=None, seed=0) for rows in (overlapping, moved)]
+    heads = [warm_start(head, rows, examples, split, config=FinetuneConfig()) for rows in (overlapping, moved)]
     one, other = (
         coef_and_intercept / np.linalg.norm(coef_and_intercept)
         for coef_and_intercept, _ in (part.coef_and_intercept() for part in heads)
@@ -147,7 +147,7 @@ def test_warm_start_is_fitted_without_validation_rows(overlapping, table, points
 
 def test_warm_start_has_the_probes_hyperparameter(probe, examples_and_split, overlapping):
     """The setting that was chosen for the probe is not chosen again; the head is another one than the probe."""
-    head = warm_start(probe, overlapping, *examples_and_split, hidden=None, seed=0)
+    head = warm_start(probe, overlapping, *examples_and_split, config=FinetuneConfig())
     assert probe.document["scores"]["setting"]["C"] == head.pipeline[-1].C
     assert not np.allclose(head.coef_and_intercept()[0], probe.classifier.coef_and_intercept()[0], atol=1e-3)
 
@@ -157,13 +157,26 @@ def test_a_network_keeps_its_architecture(examples_and_split, overlapping, monke
     monkeypatch.setattr(KerasHead, "fit", lambda *_: None)
     network = KerasHead.new(8, np.array(["ant", "bee", "cow"]), Network((7, 5), 0.2), seed=0)
     probe = SimpleNamespace(document={"head": "keras", "scores": {}}, classifier=network, classes=network.classes)
-    assert warm_start(probe, overlapping, *examples_and_split, hidden=None, seed=0).architecture == Network((7, 5), 0.2)
+    assert warm_start(probe, overlapping, *examples_and_split, config=FinetuneConfig()).architecture == Network(
+        (7, 5), 0.2
+    )
+
+
+def test_groups_of_the_rows_to_fit_go_with_a_network(examples_and_split, overlapping, monkeypatch):
+    """Of a keras probe early stopping gets the groups of the rows that it is fitted on."""
+    options, groups = [], np.arange(150) // 5
+    monkeypatch.setattr(KerasHead, "fit", lambda *args: options.append(args[-1]))
+    network = KerasHead.new(8, np.array(["ant", "bee", "cow"]), Network((7,)), seed=0)
+    probe = SimpleNamespace(document={"head": "keras", "scores": {}}, classifier=network, classes=network.classes)
+    warm_start(probe, overlapping, *examples_and_split, config=FinetuneConfig(), groups=groups)
+    assert options[0].groups.tolist() == groups[examples_and_split[1].fit].tolist()
 
 
 def test_a_new_network(probe, examples_and_split, overlapping):
     """Asked for hidden layers, it begins with a network that has learnt nothing; the seed decides its weights."""
     one, same, other = (
-        warm_start(probe, overlapping, *examples_and_split, hidden=Network((6,)), seed=seed) for seed in (0, 0, 1)
+        warm_start(probe, overlapping, *examples_and_split, config=FinetuneConfig(hidden=Network((6,)), seed=seed))
+        for seed in (0, 0, 1)
     )
     assert one.architecture == Network((6,))
     weights = [head.network.get_weights()[0] for head in (one, same, other)]

@@ -49,6 +49,22 @@ def test_a_tenth_of_the_training_rows_is_watched():
     assert labels[validation].tolist() == ["ant"] * 3 + ["bee"] * 3
 
 
+def test_whole_groups_are_watched():
+    """With groups a tenth of each class's groups is watched, and no group is both fitted and watched."""
+    codes, groups = np.repeat([0, 1], 30), np.arange(60) // 3
+    seen, validation = early_stopping_split(codes, 0, groups)
+    assert sorted([*seen, *validation]) == list(range(60))
+    assert codes[validation].tolist() == [0] * 3 + [1] * 3
+    assert not np.intersect1d(groups[seen], groups[validation]).size
+
+
+def test_single_rows_are_watched_where_no_group_can_be_spared():
+    """Where each class is one group, single rows are watched, as without groups."""
+    codes = np.repeat([0, 1], 30)
+    for actual, expected in zip(early_stopping_split(codes, 0, codes), early_stopping_split(codes, 0), strict=True):
+        assert actual.tolist() == expected.tolist()
+
+
 def test_keras_reads_the_file_by_itself(fitted, overlapping, tmp_path):
     """The stored file is a plain Keras model that gives our probabilities without our help."""
     import keras

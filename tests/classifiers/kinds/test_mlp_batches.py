@@ -55,7 +55,7 @@ def test_the_order_is_drawn(embeddings):
 def test_watched_rows_are_in_memory(embeddings, overlapping):
     """A tenth of each class is watched, read into memory, and none of it fitted."""
     codes = np.repeat(np.arange(3), 50)
-    fitted, (validation, validation_codes) = split_for_early_stopping(embeddings, codes, 0)
+    fitted, (validation, validation_codes) = split_for_early_stopping(embeddings, codes, FitOptions())
     assert (len(fitted), np.bincount(validation_codes).tolist()) == (135, [5, 5, 5])
     unit = unit_rows(overlapping.embeddings())
     assert np.array_equal(validation, unit[np.setdiff1d(np.arange(150), fitted)])

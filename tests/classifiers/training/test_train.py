@@ -9,6 +9,7 @@ import pytest
 
 from frieze.classifiers import HEADS, HeadConfig, SplitConfig, evaluate_head, open_head, train_head
 from frieze.classifiers.config import Network
+from frieze.classifiers.data.splits import early_stopping_split
 from frieze.core import FeatureFileError, InputError, parse_size
 
 BRIEF = dict.fromkeys(HEADS, Network()) | {"keras": Network(epochs=1)}
@@ -242,6 +243,23 @@ def test_twins_on_both_sides_flatter(twins, tmp_path):
     parts = {row["id"]: row["part"] for row in split}
     assert all(parts[name[:-1] + "a"] == parts[name[:-1] + "b"] for name in parts)
     assert read(tmp_path / "head" / "head.json")["split"]["method"] == "grouped"
+
+
+def test_twins_are_on_one_side_of_early_stopping(twins, tmp_path, monkeypatch):
+    """Of a keras head the rows that end the fit are whole groups of the training rows."""
+    seen = []
+
+    def watch(codes, seed, groups):
+        seen.append((groups, early_stopping_split(codes, seed, groups)))
+        return seen[-1][1]
+
+    monkeypatch.setattr("frieze.classifiers.kinds.mlp_batches.early_stopping_split", watch)
+    split_config = SplitConfig(groups=lambda: np.arange(300) // 2)
+    train_head(twins, tmp_path / "head", config=HeadConfig("keras", network=BRIEF["keras"]), split_config=split_config)
+    groups, (fitted, watched) = seen[0]
+    assert set(np.unique(groups, return_counts=True)[1]) == {2}
+    assert not np.intersect1d(groups[fitted], groups[watched]).size
+    assert len(watched) == 24
 
 
 def test_a_column_groups(twins, tmp_path):

@@ -12,8 +12,7 @@ import pytest
 
 from frieze.core import ModelError
 from frieze.embedder import BackboneRequest, open_backbone
-from frieze.embedder.backbones import fingerprint_of_files
-from frieze.embedder.backbones import hub_download as hub
+from frieze.embedder.backbones import fingerprint_of_files, hub_cache
 
 MODULE = "/tiny/feature_vector/1"
 
@@ -105,7 +104,7 @@ def test_default_cache(tmp_path, monkeypatch):
     """Without any setting the cache lies in the user's home, not in the temporary folder."""
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert hub.cache_dir() == tmp_path / ".cache" / "frieze" / "hub"
+    assert hub_cache.cache_dir() == tmp_path / ".cache" / "frieze" / "hub"
 
 
 @pytest.mark.parametrize("keep_folders", [True, False])

@@ -52,9 +52,9 @@ def rates(monkeypatch):
     return set_up
 
 
-def tried(names, settings=ANY, engine="auto"):
+def tried(names, settings=ANY, engine="auto", **options):
     """Return the name, batch sizes and rates of each engine that was tried."""
-    by_engine = try_engines(engine, names, None, settings, PIXELS)
+    by_engine = try_engines(engine, names, None, settings, PIXELS, **options)
     return [
         [(trial.engine, trial.settings.batch_size, trial.images_per_second) for trial in trials] for trials in by_engine
     ]
@@ -67,6 +67,30 @@ def test_fastest_first(rates):
         [("fast", 4, 90), ("fast", 1, 30), ("fast", 16, 40)],
         [("slow", 4, 20), ("slow", 1, 10), ("slow", 16, 15)],
     ]
+
+
+@pytest.mark.parametrize(
+    ("trial_s", "n_images", "n_tried"),
+    [
+        (0.3, 10, 6),  # 1.8 seconds in all
+        (0.9, 10, 3),  # the third ends beyond 2 seconds, and the second engine is not tried
+        (5.0, 10, 1),
+        (5.0, 100_000, 6),  # at 100 images a second, 5 % of the run are 50 seconds
+        (5.0, 30_000, 4),  # 15 seconds
+    ],
+)
+def test_trials_end(trial_s, n_images, n_tried, rates, monkeypatch):
+    """Trials end after two seconds, or after a twentieth of the run where that is more; one is always made."""
+    now = [0.0]
+
+    def measure(_engine, _pixels):
+        now[0] += trial_s
+        return 100
+
+    names = rates(one=[], other=[])
+    monkeypatch.setattr(benchmark, "measure_rate", measure)
+    monkeypatch.setattr(benchmark.time, "perf_counter", lambda: now[0])
+    assert sum(map(len, tried(names, n_images=n_images))) == n_tried
 
 
 def test_small_batches_win_ties(rates):
@@ -124,6 +148,15 @@ def test_rate_of_a_slow_network(monkeypatch):
     monkeypatch.setattr(benchmark, "count_cores", lambda: 2)
     monkeypatch.setattr(benchmark.time, "perf_counter", lambda: next(now))
     assert measure_rate(Fake(None, EngineSettings(batch_size=20)), PIXELS) == pytest.approx(2 * 20 / 40)
+
+
+def test_a_first_batch_that_compiles(monkeypatch):
+    """The time of a slow first batch, in which a GPU's algorithms are selected, is not in the rate."""
+    now = iter([0, 40, 40, 40.5, *range(41, 100)])
+    monkeypatch.setattr(benchmark, "count_cores", lambda: 2)
+    monkeypatch.setattr(benchmark.time, "perf_counter", lambda: next(now))
+    engine = Fake(None, EngineSettings(batch_size=20))
+    assert measure_rate(engine, PIXELS, seconds=4) == pytest.approx(3 * 20 / 5)
 
 
 @pytest.mark.parametrize(("batch_size", "expected"), [(1, 32), (4, 32), (5, 35), (32, 32), (64, 64)])

@@ -10,7 +10,7 @@ import pytest
 
 from frieze.core import FeatureFileError
 from frieze.embedder import BackboneRequest, embed_images, load_backbone, open_backbone
-from frieze.embedder.backbones import fingerprint_of_files, kept_graph
+from frieze.embedder.backbones import fingerprint_of_files, hub_cache, kept_graph
 from frieze.embedder.backbones.kept_graph import DOCUMENT, SHIPPED, graph_folder, list_graphs
 from frieze.embedder.engines import EngineSettings
 from frieze.embedder.engines.keep_graph import has_only_keras_layers, keep_graph
@@ -211,9 +211,23 @@ def test_files_that_change_while_they_are_loaded(network):
     assert graph_folder(backbone) is None
 
 
-def test_a_module_of_a_url(network):
-    """A module of a URL is not kept: what is behind the URL may change."""
-    request = BackboneRequest(handle=network.as_uri())
+@pytest.mark.parametrize("scheme", ["https://tfhub.dev", "gs://modules"])
+def test_a_module_of_a_url(scheme, network, tmp_path, monkeypatch):
+    """The graph of a URL's module is kept by the files in the cache of downloads; without them it is not found."""
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "hub"))
+    request = BackboneRequest(handle=f"{scheme}/tiny/1")
+    module = shutil.copytree(network, hub_cache.module_dir(request.handle))
+    keep_graph(dataclasses.replace(open_backbone(request), files_before=None))  # as if it was downloaded just now
+    assert open_backbone(request).graph_path is not None
+    (module / "variables" / "variables.data-00000-of-00001").unlink()
+    assert find_graph(request) is None
+    shutil.rmtree(module)
+    assert find_graph(request) is None
+
+
+def test_a_module_that_lies_elsewhere(network):
+    """A module of a URL that is in no known cache is not kept: what is behind the URL may change."""
+    request = BackboneRequest(handle="https://www.kaggle.com/models/tiny")
     keep_graph(dataclasses.replace(open_backbone(BackboneRequest(handle=str(network))), request=request))
     assert list_graphs() == []
 

@@ -174,3 +174,16 @@ def test_damaged_files(special, monkeypatch):
             data[at] = chance.integers(256)
         n_bytes = len(whole) if chance.random() < 0.5 else chance.integers(len(whole))
         assert_same(bytes(data[:n_bytes]), monkeypatch)
+
+
+@pytest.mark.slow
+def test_photographs(data_dir, monkeypatch):
+    """Real photographs, also large and progressive ones, have Pillow's pixels; nearly all are usual JPEGs."""
+    sets = [
+        sorted((data_dir / "images" / name).rglob("*.jp*g"))[:300]
+        for name in ("imagenette_val", "neardup_ccby", "large_photos")
+    ]
+    files = [path.read_bytes() for paths in sets for path in paths]
+    assert sum(jpeg.read_header(file) is not None for file in files) >= 0.95 * len(files) > 500
+    for file in files:
+        assert_same(file, monkeypatch)

@@ -1,7 +1,10 @@
+import contextlib
+
 import pytest
 
-from frieze.core import InputError
+from frieze.core import InputError, lock
 from frieze.embedder import JobOptions, Limits
+from frieze.features import is_features, remove_if_refused
 
 
 def refusal(**options):
@@ -9,6 +12,11 @@ def refusal(**options):
     with pytest.raises(InputError) as caught:
         JobOptions(**options).check()
     return caught.value
+
+
+def stop(*_):
+    """End a run before its first image."""
+    raise LookupError
 
 
 def test_defaults():
@@ -36,3 +44,29 @@ def test_checked_first(folder, embed, out):
     with pytest.raises(InputError):
         embed(folder, out, limit=0)
     assert not out.exists()
+
+
+def test_a_refused_run_leaves_no_table(folder, embed, out):
+    """A table that was refused before it had a row is gone: the next run does not take its options for asked ones."""
+    with pytest.raises(InputError, match="precision"):
+        embed(folder, out, precision="float16")
+    assert not out.exists()
+    assert embed(folder, out)["precision"] == "float32"
+
+
+def refuse(out):
+    """Refuse a run over a table."""
+    with pytest.raises(InputError), remove_if_refused(out):
+        raise InputError("refused")
+
+
+@pytest.mark.parametrize("what", ["rows", "a file of somebody's own", "a writer"])
+def test_what_a_refused_run_leaves(what, folder, embed, out):
+    """A table with rows stays, and so does one with another file in it, and one that another process writes to."""
+    with contextlib.suppress(LookupError):
+        embed(folder, out, **({"limit": 2} if what == "rows" else {"progress": stop}))
+    if what == "a file of somebody's own":
+        (out / "notes.txt").write_text("mine")
+    with lock(out) if what == "a writer" else contextlib.nullcontext():
+        refuse(out)
+    assert is_features(out)

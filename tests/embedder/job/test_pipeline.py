@@ -2,10 +2,12 @@ import contextlib
 import dataclasses
 import hashlib
 import threading
+from concurrent.futures import CancelledError
 
 import numpy as np
 import pytest
 
+from frieze.core import ImageError
 from frieze.embedder import SourceOptions, decode, open_source
 from frieze.embedder.images.decode_processes import DecoderDiedError
 from frieze.embedder.images.prepare import ThreadDecoder, decode_for
@@ -30,6 +32,9 @@ class Decoding:
         self.batch = batch
         self.source = Source(Listing("/photos", LISTING.empty_table()), self.read, in_order)
         self.read_rows = []
+
+    def stop(self):
+        """Stop nothing: a batch is decoded in no time."""
 
     def read(self, rows):
         """Yield each row as its content."""
@@ -141,6 +146,22 @@ def test_seconds(decoder):
     """A batch counts its seconds of reading and of decoding, failures included."""
     assert decoder(1, 4).read_s > 0
     assert decoder(2).decode_s > 0
+
+
+def test_batches_in_flight_end(folder, tiny, opened, monkeypatch):
+    """A stream that is closed waits for one image of each thread, not for their batches."""
+    source, decoded = open_source(folder, SourceOptions()), []
+    decoder = Decoder(source, opened(str(tiny)).spec)
+
+    def prepare(*_args, **_options):
+        decoded.append(1)
+        decoder.stop()
+        raise ImageError("decode", "damaged", "")
+
+    monkeypatch.setattr("frieze.embedder.images.prepare.prepare", prepare)
+    with pytest.raises(CancelledError):
+        list(stream([np.arange(10)], decoder, batch_size=10, workers=1))
+    assert len(decoded) == 1
 
 
 def test_fit(folder, tiny, opened):

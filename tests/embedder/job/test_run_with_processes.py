@@ -48,7 +48,15 @@ def test_same_table(messy, embed, tmp_path, request):
     assert actual["cpu_seconds"]["decode"] > 0
 
 
-def test_interrupted(messy, embed, out, in_processes):
+@pytest.fixture
+def interruptible():
+    """Let SIGINT raise KeyboardInterrupt, also where a shell runs the tests in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_interrupted(messy, embed, out, in_processes, interruptible):
     """Ctrl-C ends the run and its processes; what was embedded stays, and the next run goes on."""
     killed = []
 

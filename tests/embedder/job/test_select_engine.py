@@ -57,7 +57,7 @@ def machine(monkeypatch, tf):
             )
             return engine
 
-        def try_engines(engine, names, backbone, settings, pixels):
+        def try_engines(engine, names, backbone, settings, pixels, n_images):
             record.tried += 1
             fast = dataclasses.replace(settings, batch_size=4, streams=2)
             return [[Trial(name, fast, RATES[name])] for name in sorted(names, key=lambda name: -RATES[name])]
@@ -306,14 +306,15 @@ def test_explicit_workers(machine):
     assert choose(workers=5).workers == 5
 
 
-@pytest.mark.parametrize(("options", "workers"), [({}, 1), ({"workers": 9}, 9)])
+@pytest.mark.parametrize(("options", "workers"), [({}, 12), ({"workers": 9}, 9)])
 def test_processes_decode(options, workers, machine):
     """Where threads would wait for each other, as many processes decode; the next run knows without measuring."""
-    record = machine(has_processes=True)
-    choice = choose(**options)
-    second = choose(stored=choice.tuning, **options)
+    record = machine(cores=12, has_processes=True)
+    choice = choose(decode_s=1.0, **options)
+    second = choose(decode_s=1.0, stored=choice.tuning, **options)
     assert (choice.processes, second.processes, record.measured) == (workers, workers, [workers])
     assert choice.tuning["decode_processes"] is True
+    assert choose(stored=choice.tuning, workers=4).processes == 0
 
 
 def test_threads_decode(machine):

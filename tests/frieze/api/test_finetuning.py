@@ -15,9 +15,10 @@ import frieze
 import frieze.classifiers
 import frieze.classifiers.finetuning.finetune
 import frieze.embedder
+from frieze.classifiers.finetuning.devices import Devices
 from frieze.classifiers.finetuning.trainer import Trainer
 from frieze.classifiers.metrics import accuracy_interval
-from frieze.core import FeatureFileError, InputError, ModelError, lock
+from frieze.core import FeatureFileError, InputError, ModelError, import_keras, lock
 
 QUICK = {"unfreeze": "high", "augment": False, "epochs": 2, "learning_rate": 0.004, "batch_size": 16}
 COLOURS = {"blue": (30, 60, 200), "green": (40, 170, 60), "red": (200, 40, 40)}
@@ -104,11 +105,12 @@ def test_the_document(tuned, probe):
     assert document["probe"]["macro_f1"] == stored["macro_f1"]
     assert document["epochs"] == len(document["history"]) - 1 == 2
     assert (document["unfrozen"], document["n_unfrozen"]) == ("5 of 10 layers, from high on", 1476)
+    assert (document["training_precision"], document["n_replicas"]) == ("float32", 1)
 
 
 def test_it_learnt(tuned):
     """An epoch was better than the start on the validation images, and its weights are kept."""
-    losses = [epoch["val_loss"] for epoch in tuned[1]["history"]]
+    losses = [epoch["val_calibrated_loss"] for epoch in tuned[1]["history"]]
     assert tuned[1]["best_epoch"] == losses.index(min(losses)) > 0
     assert not [note for note in tuned[1]["notes"] if "No epoch" in note]
 
@@ -321,6 +323,72 @@ def half(table, probe, tmp_path, stop):
 
     go.begun = begun
     return go
+
+
+@pytest.fixture
+def mixed(monkeypatch):
+    """A machine that trains in mixed precision."""
+    monkeypatch.setattr(Devices, "find", lambda: Devices(policy="mixed_float16"))
+
+
+def test_mixed_precision_learns_the_same(table, probe, tuned, tmp_path, mixed, tf):
+    """In mixed precision the losses are those of float32 within a hundredth; what is stored and scored is float32."""
+    document = frieze.finetune(table, out=tmp_path / "m", head=probe, **QUICK)
+    one, other = ([epoch["val_loss"] for epoch in run["history"]] for run in (document, tuned[1]))
+    assert document["training_precision"] == "mixed_float16"
+    assert one != other
+    assert one == pytest.approx(other, abs=0.01)
+    stored = tf.saved_model.load(str(tmp_path / "m" / "saved_model"))
+    assert {variable.dtype for variable in stored.variables} == {tf.float32}
+
+
+def test_a_run_resumes_in_another_precision(half, tuned, mixed):
+    """A run that was interrupted on a machine of float32 resumes in mixed precision."""
+    document = half()
+    assert (half.begun, document["training_precision"]) == ([2], "mixed_float16")
+    losses = [epoch["val_loss"] for epoch in document["history"]]
+    assert losses == pytest.approx([epoch["val_loss"] for epoch in tuned[1]["history"]], abs=0.01)
+
+
+def test_float32_takes_over_where_float16_overflows(pictures, residual, tmp_path, mixed, capsys):
+    """A network whose activations are too large for float16 is trained in float32, and that is said."""
+    keras = import_keras()
+    network = keras.saving.load_model(residual)
+    large = keras.layers.Rescaling(1e9, name="large")(network.get_layer("add").output)
+    small = keras.layers.Rescaling(1e-9, name="small")(large)
+    maps = network.get_layer("top")(small)
+    keras.Model(network.inputs[0], keras.layers.GlobalAveragePooling2D()(maps)).save(tmp_path / "large.keras")
+    options = QUICK | {"unfreeze": "top", "epochs": 1}
+    document = frieze.finetune(pictures, out=tmp_path / "m", backbone=str(tmp_path / "large.keras"), **options)
+    assert (document["training_precision"], document["best_epoch"]) == ("float32", 1)
+    assert "The loss is not finite in float16: training continues in float32." in capsys.readouterr().err
+
+
+TWO_PROCESSORS = """
+import json, sys
+from frieze.core import import_tensorflow
+config = import_tensorflow().config
+processors = [config.LogicalDeviceConfiguration() for _ in range(2)]
+config.set_logical_device_configuration(config.list_physical_devices("CPU")[0], processors)
+import frieze
+from frieze.classifiers.finetuning.devices import Devices
+Devices.find = lambda: Devices(("/device:CPU:0", "/device:CPU:1"))
+for options in json.loads(sys.argv[1]):
+    sys.stdout.write(json.dumps(frieze.finetune(**options)) + "\\n")
+"""
+
+
+@pytest.mark.slow
+def test_two_devices_come_to_what_one_does(table, probe, tuned, tmp_path, tf):
+    """With two devices, whole and cached, a run has the losses and the accuracy of one device."""
+    options = QUICK | {"source": str(table), "head": str(probe), "out": str(tmp_path / "whole")}
+    cached = options | {"out": str(tmp_path / "cached"), "cache": True}
+    command = [sys.executable, "-c", TWO_PROCESSORS, json.dumps([options, cached])]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    for document, tolerance in zip(map(json.loads, printed.splitlines()), (1e-3, 0.02), strict=True):
+        assert (document["n_replicas"], document["accuracy"]) == (2, tuned[1]["accuracy"])
+        losses = [epoch["val_loss"] for epoch in document["history"]]
+        assert losses == pytest.approx([epoch["val_loss"] for epoch in tuned[1]["history"]], abs=tolerance)
 
 
 def test_other_options_over_a_half_done_one(half):
@@ -603,12 +671,12 @@ def save_dense(path, tf, factor=lambda: 1.0):
     return str(path)
 
 
-def test_a_saved_model_learns_too(tmp_path, pictures, tf):
-    """A SavedModel in hub form is fine-tuned by the names of its variables, and its model embeds as it was scored."""
+def test_a_saved_model_learns_too(tmp_path, pictures, tf, mixed):
+    """A SavedModel is fine-tuned by names of variables, in float32 on any machine, and embeds as it was scored."""
     options = QUICK | {"unfreeze": "dense", "epochs": 1, "backbone": save_dense(tmp_path / "module", tf)}
     document = frieze.finetune(pictures, out=tmp_path / "m", **options)
     frieze.embed(pictures, out=tmp_path / "f", backbone=str(tmp_path / "m"))
-    assert document["unfrozen"] == "1 of 1 variables"
+    assert (document["unfrozen"], document["training_precision"]) == ("1 of 1 variables", "float32")
     assert frieze.evaluate(tmp_path / "m", tmp_path / "f")["accuracy"] == document["accuracy"]
 
 

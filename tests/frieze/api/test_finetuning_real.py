@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import frieze
+from frieze.classifiers.finetuning.devices import Devices
 from frieze.classifiers.finetuning.trainer import Trainer
 
 pytestmark = pytest.mark.slow
@@ -94,3 +95,39 @@ def test_statistics_of_a_saved_model_stay(options, data_dir, tmp_path, tf):
     assert len(statistics) == 106
     assert not statistics & moved
     assert len(moved) > 150
+
+
+@pytest.mark.parametrize(("policy", "tolerance"), [("mixed_float16", 0.01), ("mixed_bfloat16", 0.05)])
+def test_mixed_precision_learns_the_same(options, unbroken, tmp_path, monkeypatch, policy, tolerance):
+    """In mixed precision MobileNetV2 has the losses of float32, nearer in float16 than in bfloat16."""
+    monkeypatch.setattr(Devices, "find", lambda: Devices(policy=policy))
+    document = frieze.finetune(**options, out=tmp_path / "m")
+    losses = [[epoch["val_loss"] for epoch in one["history"]] for one in (document, unbroken)]
+    assert document["training_precision"] == policy
+    assert np.allclose(*losses, atol=tolerance)
+    assert document["accuracy"] == pytest.approx(unbroken["accuracy"], abs=0.05)
+
+
+TWO_PROCESSORS = """
+import json, sys
+from frieze.core import import_tensorflow
+config = import_tensorflow().config
+processors = [config.LogicalDeviceConfiguration() for _ in range(2)]
+config.set_logical_device_configuration(config.list_physical_devices("CPU")[0], processors)
+import frieze
+from frieze.classifiers.finetuning.devices import Devices
+Devices.find = lambda: Devices(("/device:CPU:0", "/device:CPU:1"), "mixed_float16")
+sys.stdout.write(json.dumps(frieze.finetune(**json.loads(sys.argv[1]))))
+"""
+
+
+def test_a_saved_model_on_two_devices(options, data_dir, tmp_path):
+    """A SavedModel on two devices has the losses of one, in the float32 of its graph whatever is chosen."""
+    folder = data_dir / "backbones" / "mobilenet_v1_025_128" / "saved_model"
+    options = options | {"backbone": str(folder), "weights": None, "image_size": None, "epochs": 1}
+    command = [sys.executable, "-c", TWO_PROCESSORS, json.dumps(options | {"out": str(tmp_path / "two")})]
+    two = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    one = frieze.finetune(**options, out=tmp_path / "one")
+    assert (two["n_replicas"], two["training_precision"]) == (2, "float32")
+    losses = [[epoch["val_loss"] for epoch in document["history"]] for document in (one, two)]
+    assert np.allclose(*losses, rtol=0.02)

@@ -14,17 +14,17 @@ import frieze
 
 
 @pytest.mark.parametrize(
-    ("line", "message"),
+    ("line", "message", "hint"),
     [
-        ("{features}", "is a table of features; expected an index"),
-        ("{nothing}", "There is no"),
-        ("{index} --head {index}", "is an index; expected a head"),
-        ("{index} --host 203.0.113.7", "Can't listen on 203.0.113.7"),
-        ("{index} --host no..host", "Can't listen on no..host"),
-        ("{index} --port {taken}", "Can't listen on 127.0.0.1"),
+        ("{features}", "is a table of features; expected an index", ""),
+        ("{nothing}", "There is no", ""),
+        ("{index} --head {index}", "is an index; expected a head", ""),
+        ("{index} --host 203.0.113.7", "Can't listen on 203.0.113.7", "Use an address of this machine as --host."),
+        ("{index} --host no..host", "Can't listen on no..host", "Use an address of this machine as --host."),
+        ("{index} --port {taken}", "Can't listen on 127.0.0.1", "Use another --port, or --port 0 for any."),
     ],
 )
-def test_what_can_not_be_served(world, run, tmp_path, line, message):
+def test_what_can_not_be_served(world, run, tmp_path, line, message, hint):
     """What is no index, and a port that can't be had, is refused with what to type."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         paths = {kind: world / f"photos.{kind}" for kind in ("features", "index")}
@@ -32,6 +32,7 @@ def test_what_can_not_be_served(world, run, tmp_path, line, message):
         result = run("serve", *line.split())
     assert result.exit_code == 1
     assert message in result.stderr
+    assert hint in result.stderr
 
 
 def test_web_is_not_there(world, run, monkeypatch):

@@ -86,12 +86,13 @@ def test_fine_tuned_beside_its_probe(report, tmp_path):
     """Of a fine-tuned head the page shows both sides' figures, each epoch, and which one is kept."""
     probe = {"accuracy": 0.5, "confidence_interval": [0.2, 0.8], "macro_f1": 0.45, "expected_calibration_error": 0.2}
     epoch = {"loss": 0.5, "accuracy": 0.75, "val_loss": 0.25, "val_accuracy": 1.0, "seconds": 2.0}
+    epoch |= {"val_calibrated_loss": 0.125}
     tuned = {"probe": probe, "history": [{"val_loss": 0.9, "val_accuracy": 0.5}, epoch], "best_epoch": 1}
     (tmp_path / "report.json").write_text(json.dumps(report | tuned | {"unfrozen": "2 of 9 layers, from <top> on"}))
     frieze.write_report(tmp_path / "page.html", title="t", head=tmp_path)
     rows = [re.findall(r"<t[hd]>(.*?)</t[hd]>", row) for row in (tmp_path / "page.html").read_text().split("<tr>")]
     assert ["probe", "50.0%", "20.0% to 80.0%", "0.450", "0.200"] in rows
     assert ["fine-tuned", "87.5%", "50.0% to 100.0%", "0.900", "0.010"] in rows
-    assert ["0", "", "", "0.9000", "0.5000", ""] in rows
-    assert ["1", "0.5000", "0.7500", "0.2500", "1.0000", "2.0000"] in [row[:6] for row in rows]
+    assert ["0", "", "", "0.9000", "", "0.5000", ""] in rows
+    assert ["1", "0.5000", "0.7500", "0.2500", "0.1250", "1.0000", "2.0000"] in [row[:7] for row in rows]
     assert "from &lt;top&gt; on</h3>" in (tmp_path / "page.html").read_text()

@@ -252,3 +252,39 @@ def test_builtin_is_taught_apart(images):
         weight.assign(weight * 1.5)
     assert not np.allclose(backbone.model(pixels), before, atol=1e-2)
     assert (backbone.call(pixels).numpy() == before).all()
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_computes_in_mixed_precision(residual, images, frozen, policy):
+    """In the block it computes in half precision, near what float32 gives; the weights are float32 all the time."""
+    trunk = free(residual, "high")
+    with trunk.computing(policy) as actual:
+        embeddings = trunk.embeddings(images)
+        assert (actual, f"mixed_{embeddings.dtype.name}") == (policy, policy)
+        assert {weight.value.dtype.name for weight in trunk._model.weights} == {"float32"}
+    assert np.allclose(np.asarray(embeddings, np.float32), frozen, atol=0.02)
+
+
+def test_the_precision_ends_with_the_block(residual, images, frozen):
+    """After the block, also one that an error ends, it computes in float32 again."""
+    trunk = free(residual, "high")
+    with pytest.raises(KeyboardInterrupt), trunk.computing("mixed_float16"):
+        raise KeyboardInterrupt
+    assert trunk.embeddings(images).dtype == "float32"
+    assert np.allclose(trunk.embeddings(images), frozen, atol=1e-5)
+
+
+def test_code_of_somebodys_own_stays_in_float32(residual, images):
+    """A layer whose code is not Keras' own may rely on float32: it gets float32, whatever the policy."""
+    keras, trunk = import_keras(), free(residual, "high")
+
+    class Own(keras.layers.ReLU):
+        def call(self, values):
+            assert values.dtype == "float32"
+            return super().call(values)
+
+    trunk._model = keras.Sequential(
+        [keras.Input((16, 16, 3)), keras.layers.Conv2D(4, 3), Own(), keras.layers.Flatten()]
+    )
+    with trunk.computing("mixed_float16"):
+        assert trunk.embeddings(images).dtype == "float16"

@@ -77,6 +77,14 @@ def test_stays_in_inference_mode(live, images, training):
     assert np.allclose(network(images, training=training), frozen, atol=1e-5)
 
 
+def test_the_precision_of_a_graph_is_fixed(live, images):
+    """In any policy it computes in the float32 that it was saved in, and says so."""
+    trunk = free(live)
+    with trunk.computing("mixed_float16") as policy:
+        embeddings = trunk.embeddings(images)
+    assert (policy, embeddings.dtype) == ("float32", "float32")
+
+
 def test_statistics_stay(taught, live, tf):
     """After training the moving statistics are the same bits, and all else has moved."""
     before = {one.name: one.numpy() for one in tf.saved_model.load(str(live)).variables}
