@@ -32,6 +32,7 @@ from frieze.embedder.job.single_images import embed_images, image_reader
 from frieze.embedder.job.spot_check import spot_check
 from frieze.embedder.job.stored_request import recall_embed_options
 from frieze.embedder.job.timing import StageTimes
+from frieze.embedder.job.try_precisions import try_precisions
 from frieze.embedder.sources import LabelFile, Source, SourceOptions, as_images, read_labels
 from frieze.embedder.sources.base import Listing
 from frieze.embedder.sources.open import LABELS, open_source, read_image
@@ -100,6 +101,7 @@ __all__ = [
     "spot_check",
     "stream",
     "try_engines",
+    "try_precisions",
 ]
 
 

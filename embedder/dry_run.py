@@ -129,7 +129,7 @@ def _measure(
     is_update = is_features(out) and not options.force
     stored = read_manifest(out) if is_update else Manifest(spec=backbone.spec, source=source.listing.source)
     sample = CalibrationSample(source, rows, backbone.spec, options.limits.max_pixels)
-    choice = choose_engine(backbone, options, sample, stored)
+    choice = choose_engine(backbone, options, sample, stored, out)
     n_done, at = [0], [time.perf_counter()]
     with (
         open_pool(choice, options.limits) as pool,

@@ -7,6 +7,7 @@ from frieze.features.importers.exact_text import to_text
 from frieze.features.importers.formats import VectorOptions
 from frieze.features.importers.job import check_can_embed, import_vectors
 from frieze.features.importers.parquet import partition_values
+from frieze.features.int8_graph import read_graph, write_graph
 from frieze.features.manifest import Manifest, Part, is_features, read_manifest
 from frieze.features.part_files import read_part, write_part
 from frieze.features.paths import check_only_table_files, check_table_dir
@@ -57,6 +58,7 @@ __all__ = [
     "part_schema",
     "partition_values",
     "read_failures",
+    "read_graph",
     "read_manifest",
     "read_part",
     "read_stored",
@@ -73,5 +75,6 @@ __all__ = [
     "top_k",
     "user_columns",
     "verify_features",
+    "write_graph",
     "write_part",
 ]

@@ -12,9 +12,11 @@ STAGING = "staging"
 _FILES = (NAME, "failures.parquet", ".lock")
 _PART = r"part-\d{6,}\.parquet"
 _REPLACED = r"part-\d{6,}\.[0-9a-f]{16}\.parquet"
-_LEFT_OVER = re.compile(rf"\.({_PART}|{_REPLACED}|{re.escape(NAME)}|failures\.parquet)\.\d+\.tmp")
+_GRAPH = r"int8-[0-9a-f]{16}\.zip"
+_LEFT_OVER = re.compile(rf"\.({_PART}|{_REPLACED}|{_GRAPH}|{re.escape(NAME)}|failures\.parquet)\.\d+\.tmp")
 _STORED_PART = re.compile(_PART)
 _REPLACED_PART = re.compile(_REPLACED)
+_STORED_GRAPH = re.compile(_GRAPH)
 _STAGED = re.compile(rf"{_PART}|{_REPLACED}|{_LEFT_OVER.pattern}")
 
 
@@ -22,6 +24,11 @@ def part_files(folder: TablePath) -> list[TablePath]:
     """List a table's parts, in the order of their numbers, without broken links."""
     paths = (folder / PARTS).glob("part-*")
     return sorted(path for path in paths if _STORED_PART.fullmatch(path.name) and path.is_file())
+
+
+def graph_files(folder: TablePath) -> list[TablePath]:
+    """List the graphs in int8."""
+    return [path for path in folder.iterdir() if _STORED_GRAPH.fullmatch(path.name) and path.is_file()]
 
 
 def leftovers(folder: TablePath) -> list[TablePath]:
@@ -93,5 +100,5 @@ def _foreign(folder: TablePath) -> Iterator[TablePath]:
             yield from (path for path in child.iterdir() if not _STORED_PART.fullmatch(path.name))
         elif child.name == STAGING and child.is_dir() and not child.is_symlink():
             yield from (path for path in child.iterdir() if not _STAGED.fullmatch(path.name))
-        elif child.name not in _FILES and not _LEFT_OVER.fullmatch(child.name):
+        elif child.name not in _FILES and not (_LEFT_OVER.fullmatch(child.name) or _STORED_GRAPH.fullmatch(child.name)):
             yield child

@@ -20,6 +20,7 @@ from frieze.core import (
 )
 from frieze.features.failures import read_failures
 from frieze.features.importers.equal_files import EqualFiles
+from frieze.features.int8_graph import read_graph
 from frieze.features.manifest import PARTS, Part, read_manifest
 from frieze.features.part_files import describe_part, name_broken_part, read_schema
 from frieze.features.paths import part_files
@@ -92,7 +93,7 @@ def _begin(path: TablePath) -> tuple["_Check", list[Problem], list[str]]:
     """Compare features.json with the files beside it, unless a run is writing, which changes both."""
     while True:
         check = _Check(Snapshot(path))
-        problems = [*check.names(), *check.counts()]
+        problems = [*check.names(), *check.graph(), *check.counts()]
         if is_being_written(path):
             return check, [], [_BEING_WRITTEN]
         if not problems or read_manifest(path) == check.manifest:
@@ -129,6 +130,13 @@ class _Check:
         named = {part.name for part in self.manifest.parts}
         for name in sorted({file.name for file in part_files(self.path)} - named):
             yield Problem("parts", str(self.path / PARTS / name), "features.json does not name it", _RERUN)
+
+    def graph(self) -> Iterator[Problem]:
+        """Check the graph in int8, by which later rows are made."""
+        try:
+            read_graph(self.path, self.manifest)
+        except FeatureFileError as error:
+            yield Problem("graph", str(self.path), error.message, error.hint)
 
     def counts(self) -> Iterator[Problem]:
         """Check failures.parquet against features.json."""

@@ -20,6 +20,7 @@ from frieze.core import (
 from frieze.features.compaction import groups_to_compact, merge_parts, recover_compaction
 from frieze.features.concat import join_rows
 from frieze.features.failures import Failure, read_failures, to_failures, write_failures
+from frieze.features.int8_graph import sweep_graphs
 from frieze.features.manifest import PARTS, Manifest, Part, is_features, read_manifest
 from frieze.features.part_files import part_name, read_part, write_part
 from frieze.features.paths import STAGING, check_table_dir
@@ -193,6 +194,7 @@ def open_writer(path: TablePath, manifest: Manifest) -> Iterator[FeatureWriter]:
             manifest.write(path)
         writer = _recover(path, resume_manifest(path, manifest))
         sweep_replaced(path)
+        sweep_graphs(path, writer.manifest)
         yield writer
         writer.sweep()
 

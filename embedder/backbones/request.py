@@ -13,7 +13,7 @@ from frieze.features import BackboneSpec
 NAMED_WEIGHTS = ("imagenet", "random")
 """Values of `--weights` besides a file."""
 
-PRECISIONS = ("float32", "bfloat16", "float16")
+PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 """Precisions of inference; embeddings are always stored as float32."""
 
 _OLD_DEFAULTS = {"stretch": False}
@@ -35,7 +35,7 @@ class BackboneRequest:
         image_size: Side of the square input in pixels; or height and width, also as `64x96`.
         fit: `squash`, `crop` or `pad`.
         pixels: Pixel range that the network was trained on.
-        precision: Precision of inference: `float32`, `bfloat16` or `float16`.
+        precision: Precision of inference, one of `PRECISIONS`.
         trust: Also run a SavedModel with operations that do more than compute.
         stretch: Map the lowest and highest value of each image of more than 8 bits to black and white.
         decoding_version: A key of `MIN_DRAFT_PX`; a table keeps the one that it was begun with.

@@ -117,7 +117,8 @@ class Worker:
         options, backbone = self._config.options, self._backbone
         check_same_backbone(backbone.spec, manifest.spec, where="the table", hint="Give all machines the same file.")
         sample = CalibrationSample(self._config.source, rows, backbone.spec, options.limits.max_pixels)
-        self._choice = choose_engine(backbone, options, sample, manifest)
+        self._choice = choose_engine(backbone, options, sample, manifest, self._config.out)
+        self._choice.store_graph(self._config.out)
         self._pool = self._held.enter_context(open_pool(self._choice, options.limits))
         return self._choice.engine.name, self._choice.tuning, self._choice.spec
 

@@ -10,16 +10,17 @@ import numpy as np
 
 from frieze.core import Floats, ModelError, count_cores, import_openvino, locked_temporary_folder
 from frieze.embedder.backbones import Backbone
+from frieze.embedder.engines.int8_graph import unpack_graph
 from frieze.embedder.engines.openvino_first_layers import split_first_layers
-from frieze.embedder.engines.settings import EngineSettings, are_gpus
+from frieze.embedder.engines.settings import INT8, EngineSettings, are_gpus
 from frieze.embedder.images.resize import Pixels
 
 _BATCHES = (1, 4, 8)
 _BATCH = 4
 _LARGEST_BATCH = 32
 """More would only cost memory: a batch takes its full size however few images it has."""
-_TYPES = {"float32": "f32", "bfloat16": "bf16"}
-"""Precision -> its name in OpenVINO."""
+_TYPES = {"float32": "f32", "bfloat16": "bf16", INT8: "f32"}
+"""Precision -> its name in OpenVINO; a graph in int8 says itself which layers are."""
 
 
 class OpenVINOEngine:
@@ -59,7 +60,7 @@ class OpenVINOEngine:
     @staticmethod
     def fallbacks(settings: EngineSettings) -> Iterator[EngineSettings]:
         """Yield the same with the first layers in float32, for a lower precision that drifts too far."""
-        if settings.precision != "float32":
+        if settings.precision not in ("float32", INT8):
             yield dataclasses.replace(settings, has_float32_stem=True)
 
     @staticmethod
@@ -71,7 +72,7 @@ class OpenVINOEngine:
             return "OpenVINO runs on the CPU alone, and `device` is a GPU"
         if settings.precision not in _TYPES:
             return f"OpenVINO has no {settings.precision} on a CPU"
-        return None if settings.precision == "float32" or _has_bfloat16() else "this processor has no bfloat16"
+        return None if settings.precision != "bfloat16" or _has_bfloat16() else "this processor has no bfloat16"
 
     @staticmethod
     def prefetch(batches: Iterator[Any]) -> Generator[Any, None, None]:
@@ -143,7 +144,8 @@ def read_graph(backbone: Backbone) -> Any:
 def _compile(backbone: Backbone, batch_size: int, settings: EngineSettings) -> list[Any]:
     openvino = import_openvino()
 
-    core, model = openvino.Core(), read_graph(backbone)
+    core = openvino.Core()
+    model = read_graph(backbone) if settings.int8_graph is None else unpack_graph(settings.int8_graph)
     model.reshape([batch_size, *backbone.spec.image_size, 3])
     options = {
         "NUM_STREAMS": settings.streams or count_cores(),

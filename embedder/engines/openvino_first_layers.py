@@ -6,7 +6,8 @@ from typing import Any
 
 from frieze.core import import_openvino
 
-_WEIGHTED = {"Convolution", "GroupConvolution", "MatMul"}
+WEIGHTED = {"Convolution", "GroupConvolution", "MatMul"}
+"""Types of operations with weights."""
 _LAYERS = 4
 """The cut lies behind one of so many layers with weights. Measured on MobileNets: the first two to three cause most of
 the drift of bfloat16, since later layers sum over more channels."""
@@ -43,7 +44,7 @@ def _early_outputs(model: Any) -> Iterator[Any]:
     """Yield the outputs behind the first layer with weights, up to the last one allowed."""
     n_layers = 0
     for op in model.get_ordered_ops():
-        n_layers += op.get_type_name() in _WEIGHTED
+        n_layers += op.get_type_name() in WEIGHTED
         if n_layers > _LAYERS:
             return
         if n_layers and op.get_output_size() == 1 and op.get_type_name() not in ("Constant", "Result"):

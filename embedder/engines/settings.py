@@ -8,6 +8,8 @@ from typing import Any
 from frieze.core import InputError, import_tensorflow
 
 AUTO = "auto"
+INT8 = "int8"
+"""The precision that has to be calibrated on images."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,6 +22,7 @@ class EngineSettings:
         batch_size: Images run at once, >= 1; None for what suits most networks.
         streams: Batches that a CPU engine runs side by side, >= 1; None for one a core.
         has_float32_stem: Whether the first layers stay in float32 where the others have a lower precision.
+        int8_graph: The calibrated graph, from `calibrate`; None in other precisions.
     """
 
     precision: str = "float32"
@@ -27,10 +30,12 @@ class EngineSettings:
     batch_size: int | None = None
     streams: int | None = None
     has_float32_stem: bool = False
+    int8_graph: bytes | None = dataclasses.field(default=None, repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields that features.json keeps."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if name != "devices"}
+        left_out = ("devices", "int8_graph")
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in left_out}
 
 
 def find_devices(names: str = AUTO) -> tuple[str, ...]:

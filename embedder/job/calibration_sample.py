@@ -48,6 +48,12 @@ class CalibrationSample:
         """uint8 [n, H, W, 3], n at most `SIZE`; unusable images are left out."""
         return self._decoded[0]
 
+    @functools.cached_property
+    def other_pixels(self) -> Pixels:
+        """uint8 [n, H, W, 3], n at most `SIZE`, of images outside the sample; the sample's own where there are few."""
+        rows = evenly_spaced(np.setdiff1d(self.rows, self.sampled_rows), SIZE)
+        return self._decode(rows)[0] if len(rows) >= SIZE // 2 else self.pixels
+
     @property
     def decode_s(self) -> float:
         """Mean seconds that a thread takes to read and decode an image."""
@@ -55,7 +61,9 @@ class CalibrationSample:
 
     @functools.cached_property
     def _decoded(self) -> tuple[Pixels, float]:
-        rows = self.sampled_rows
+        return self._decode(self.sampled_rows)
+
+    def _decode(self, rows: Rows) -> tuple[Pixels, float]:
         decoder = Decoder(self.source, self.spec, max_pixels=self.max_pixels)
         batches = list(stream([rows], decoder, batch_size=_BATCH, workers=count_cores()))
         seconds = sum(batch.read_s + batch.decode_s for batch in batches)

@@ -17,6 +17,8 @@ class JobOptions:
         batch_size: Images a batch; None for the fastest in a short trial.
         workers: Images decoded at once; None for as many as their share of the work needs.
         accept_drift: Accept an engine or precision whose embeddings drift too far from the reference's.
+        is_query: The images meet vectors that are stored already: in int8, whose graph is with those, they are embedded
+            in float32, as by `default_engine`.
         shard_size: Images in a new part.
         limit: Most images embedded in this run.
         retry_failures: Embed only the images that failed before.
@@ -32,6 +34,7 @@ class JobOptions:
     batch_size: int | None = None
     workers: int | None = None
     accept_drift: bool = False
+    is_query: bool = False
     shard_size: int = 4096
     limit: int | None = None
     retry_failures: bool = False

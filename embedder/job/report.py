@@ -43,12 +43,18 @@ def to_document(run: Run, stats: RunStats, pixels: dict[str, str | None]) -> dic
         "decode_processes": bool(manifest.tuning.get("decode_processes")),
         "batch_size": manifest.tuning.get("batch_size"),
         "precision": manifest.spec.precision,
+        **_int8(manifest.tuning),
         "pixels": manifest.spec.pixels,
         **pixels,
         "drift": manifest.spec.drift,
         "broken_parts": writer.broken_parts,
         "out": str(writer.path),
     }
+
+
+def _int8(tuning: dict[str, Any]) -> dict[str, Any]:
+    """Return the layers that stay in float32 beside those in int8; nothing in other precisions."""
+    return {"float32_layers": tuning["int8"]["float32_layers"]} if "int8" in tuning else {}
 
 
 def _timing(stats: RunStats, seconds: float, workers: int | None) -> dict[str, Any]:

@@ -195,7 +195,8 @@ class Run:
         rows = [shard.rows for shard in shards]
         limits = self.options.limits
         sample = CalibrationSample(self.source, np.concatenate(rows), backbone.spec, limits.max_pixels)
-        choice = choose_engine(backbone, self.options, sample, self.writer.manifest)
+        choice = choose_engine(backbone, self.options, sample, self.writer.manifest, self.writer.path)
+        choice.store_graph(self.writer.path)
         self.writer.update(engine=choice.engine.name, tuning=choice.tuning, spec=choice.spec)
         stats, core_times = RunStats(first_read_at=time.perf_counter()), read_core_times()
         with (

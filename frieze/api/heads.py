@@ -268,7 +268,7 @@ def _embed_for(head: str | Path, source: Any, folder: Path, options: "JobOptions
             _to_images(source),
             folder,
             request=frieze.embedder.BackboneRequest.of(spec),
-            options=dataclasses.replace(options, accept_drift=spec.precision != "float32"),
+            options=dataclasses.replace(options, accept_drift=spec.precision != "float32", is_query=True),
             progress=step,
             # Checks the fingerprint before the hours of embedding.
             load=lambda _: frieze.embedder.reopen_backbone(spec, where=str(head)),

@@ -11,6 +11,7 @@ from frieze import features as stored
 from frieze import terminal
 from frieze.api.folder_kinds import describe
 from frieze.api.paths import is_url, to_local_or_bucket_path, to_local_path
+from frieze.core import InputError
 
 if TYPE_CHECKING:
     from frieze.embedder import BackboneRequest, JobOptions
@@ -72,7 +73,8 @@ def embed(
         stretch: Stretch images of more than 8 bits per channel: the lowest value becomes black, the highest white.
         trust_backbone: Run a SavedModel that reads or writes files, calls Python or the like.
         engine: `tensorflow`, `openvino` (CPU), or `auto` (default) for the one that is faster on some of the images.
-        precision: `float32` (default); `bfloat16` (CPU) and `float16` (GPU) are refused where they change neighbours.
+        precision: `float32` (default); `bfloat16` and `int8` (CPU) and `float16` (GPU) are refused where they change
+            neighbours; `int8` is calibrated on some of the images.
         accept_drift: Accept an engine or precision that changes the embeddings too much.
         device: `auto` (every GPU, else the CPU), `cpu`, `gpu`, or names such as `gpu:1`, comma-separated.
         batch_size: Images per batch; None for the fastest, measured in a short trial.
@@ -214,11 +216,30 @@ def verify(path: str | Path, *, sample: int = 0) -> dict[str, Any]:
         return verification.verify(to_local_or_bucket_path(path), sample=sample)
 
 
-def backbones() -> list[dict[str, Any]]:
-    """List the named backbones."""
+def backbones(source: Any = None, *, backbone: str | Sequence[str] = ()) -> list[dict[str, Any]]:
+    """List the named backbones, or try backbones in every engine and precision on some of your images.
+
+    Args:
+        source: Images to try on, as `embed` takes them; None to list the named backbones.
+        backbone: Which to try, as `embed` takes it; several in a list. `builtin` by default.
+
+    Returns:
+        The rows of `frieze backbones --json`.
+
+    Raises:
+        InputError: There is no such source or backbone, or no usable image; or `backbone` without `source`.
+    """
     import frieze.embedder
 
-    return frieze.embedder.list_backbones()
+    handles = [backbone] if isinstance(backbone, str) else list(backbone)
+    if source is None:
+        if handles:
+            raise InputError("`backbone` says what to try, and there are no images.", hint="Give `source`, too.")
+        return frieze.embedder.list_backbones()
+    requests = [frieze.embedder.BackboneRequest(handle=handle) for handle in handles or ["builtin"]]
+    opened = frieze.embedder.open_source(source, frieze.embedder.SourceOptions())
+    with terminal.spinner("Trying engines and precisions"):
+        return frieze.embedder.try_precisions(opened, requests)
 
 
 def cache(*, clear: bool = False) -> dict[str, Any]:

@@ -12,9 +12,11 @@ from frieze.core.errors import (
 from frieze.core.lazy_imports import (
     environment,
     import_keras,
+    import_nncf,
     import_openvino,
     import_tensorflow,
     import_tensorflow_hub,
+    muted,
     seeded,
     without_module,
 )
@@ -111,6 +113,7 @@ __all__ = [
     "has_checksums",
     "hash_file",
     "import_keras",
+    "import_nncf",
     "import_openvino",
     "import_tensorflow",
     "import_tensorflow_hub",
@@ -121,6 +124,7 @@ __all__ = [
     "locked_temporary_folder",
     "matches_own_checksum",
     "move_file",
+    "muted",
     "new_folder",
     "not_visible_error",
     "open_file_system",

@@ -1,7 +1,9 @@
-"""Lazy imports of TensorFlow, Keras, TensorFlow Hub and OpenVINO, without warnings, log lines and telemetry."""
+"""Lazy imports of TensorFlow, Keras, TensorFlow Hub, OpenVINO and NNCF, without warnings, log lines and telemetry."""
 
 import contextlib
 import importlib
+import io
+import logging
 import os
 import random
 import sys
@@ -116,6 +118,26 @@ def import_openvino() -> Any:
         return importlib.import_module("openvino")
 
 
+def import_nncf() -> Any:
+    """Import NNCF, which quantizes OpenVINO's graphs, without its telemetry and its log lines on stdout.
+
+    Raises:
+        InputError: It is not installed.
+    """
+    kind = logging.getLoggerClass()  # NNCF sets its own for the whole process
+    try:
+        with without_module("openvino_telemetry"), environment(NNCF_CI="1"), muted(), _preserve_random_state():
+            nncf = importlib.import_module("nncf")
+    except ImportError as error:
+        raise InputError(
+            "`precision='int8'` requires NNCF, which can't be imported here.", hint="Type: pip install 'frieze[int8]'"
+        ) from error
+    finally:
+        logging.setLoggerClass(kind)
+    nncf.set_log_level(logging.CRITICAL)
+    return nncf
+
+
 class _BlockedModule:
     """An import hook that hides one module from one thread."""
 
@@ -137,6 +159,14 @@ def without_module(name: str) -> Iterator[None]:
         yield
     finally:
         sys.meta_path.remove(hook)
+
+
+@contextlib.contextmanager
+def muted() -> Iterator[None]:
+    """Discard what a library prints while the block runs, to Python's stdout and to file descriptor 2."""
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(), _quiet_stderr():
+        warnings.simplefilter("ignore")
+        yield
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import importlib.util
 import os
 from pathlib import Path
 
@@ -119,6 +120,14 @@ def needs_openvino():
     """Skip the test if OpenVINO is not installed."""
     if (reason := OpenVINOEngine.unsupported_reason(EngineSettings(devices=("CPU:0",)))) is not None:
         pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def needs_nncf():
+    """Skip the test if NNCF or OpenVINO is not installed; neither is imported."""
+    missing = [name for name in ("nncf", "openvino") if importlib.util.find_spec(name) is None]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import click
 from frieze.cli import options
 
 _ENGINES = ("auto", "tensorflow", "openvino")
-_PRECISIONS = ("float32", "bfloat16", "float16")
+_PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 
 
 @click.command(epilog="Example: frieze embed photos --backbone keras:MobileNetV2 --out photos.features")

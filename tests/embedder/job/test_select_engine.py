@@ -80,7 +80,7 @@ def choose(n=256, *, precision="float32", decode_s=0.001, stored=None, drift=Non
     spec = dataclasses.replace(SPEC, precision=precision)
     manifest = Manifest(spec=dataclasses.replace(spec, drift=drift), source="s", tuning=stored or {})
     backbone = Backbone(spec, None, graph_path=None if kept is None else Path("model.xml"), graph_drift=kept)
-    return choose_engine(backbone, JobOptions(**options), sample, manifest)
+    return choose_engine(backbone, JobOptions(**options), sample, manifest, Path("none"))
 
 
 def test_fastest(machine):
@@ -351,7 +351,7 @@ def test_a_few_images(precision, used, machine):
 def test_documented(machine):
     """features.json has exactly the fields of a choice that docs/format.md documents."""
     machine()
-    choice, kept = choose(), choose(kept=KEPT | {"synthetic": True})
+    choice, kept = choose(stored={"int8": {}}), choose(kept=KEPT | {"synthetic": True})
     text = (Path(__file__).parents[3] / "docs" / "format.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"^\| `((?:backbone\.drift|tuning)\.\w+)`", text, re.MULTILINE))
     drift = {f"backbone.drift.{name}" for name in (*choice.spec.drift, *kept.spec.drift)}

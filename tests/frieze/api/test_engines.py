@@ -1,8 +1,13 @@
 """Engines and precisions as options of `embed`."""
 
+import itertools
+
 import pytest
 
 import frieze
+from frieze.embedder import ENGINES, PRECISIONS
+from frieze.embedder.engines import benchmark
+from frieze.embedder.job import try_precisions
 
 
 @pytest.fixture
@@ -45,6 +50,7 @@ def test_precisions_do_not_meet(lower, world, run):
     ("options", "message"),
     [
         (("--precision", "float16"), "TensorFlow has no float16 on a CPU"),
+        (("--precision", "int8", "--engine", "tensorflow"), "TensorFlow has no int8 on a CPU"),
         (("--device", "gpu:7"), "There is no device gpu:7 here; there are: cpu:0"),
     ],
 )
@@ -60,3 +66,32 @@ def test_advice_is_printed(world, run, tmp_path):
     result = run("embed", world / "photos", "--out", tmp_path / "new.features")
     assert "advice" in result.stdout
     assert "%" in result.stdout
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Trials that take a moment."""
+    monkeypatch.setattr(try_precisions, "_ROUNDS", 1)
+    monkeypatch.setattr(try_precisions, "_ROUND_S", 0.01)
+    monkeypatch.setattr(benchmark, "_TRIAL_S", 0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick")
+def test_tried(world, run_json):
+    """Each engine is tried in each precision: with its figures, or the reason why it is not available here."""
+    exit_code, rows = run_json("backbones", "--try", world / "photos")
+    assert exit_code == 0
+    assert {(row["engine"], row["precision"]) for row in rows} == set(itertools.product(ENGINES, PRECISIONS))
+    for row in rows:
+        is_measured = row["images_per_second"] is not None
+        assert is_measured == (row["drift"] is not None)
+        assert is_measured or row["reason"]
+    (first,) = (row for row in rows if (row["engine"], row["precision"]) == ("tensorflow", "float32"))
+    assert (first["backbone"], first["drift"]["least_cosine"], first["reason"]) == ("frieze-mini-3", 1.0, None)
+
+
+def test_nothing_to_try_on(run):
+    """A backbone without images to try it on is an error that says so, in options."""
+    result = run("backbones", "--backbone", "builtin")
+    assert (result.exit_code, "Give --try, too." in result.stderr) == (1, True)
