@@ -134,7 +134,7 @@ def import_nncf() -> Any:
         ) from error
     finally:
         logging.setLoggerClass(kind)
-    nncf.set_log_level(logging.CRITICAL)
+    logging.getLogger("nncf").setLevel(logging.CRITICAL)  # its own function changes handlers of others, too
     return nncf
 
 
@@ -163,8 +163,14 @@ def without_module(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def muted() -> Iterator[None]:
-    """Discard what a library prints while the block runs, to Python's stdout and to file descriptor 2."""
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(), _quiet_stderr():
+    """Discard what a library prints while the block runs, to Python's stdout and stderr and to file descriptor 2."""
+    nowhere = io.StringIO()
+    with (
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+        warnings.catch_warnings(),
+        _quiet_stderr(),
+    ):
         warnings.simplefilter("ignore")
         yield
 
