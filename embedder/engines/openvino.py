@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import itertools
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ class OpenVINOEngine:
         self.batch_size = min(settings.batch_size or _BATCH, _LARGEST_BATCH)
         self._dim = backbone.spec.dim
         self._free: list[_Request] = []
+        self._threads = ThreadPoolExecutor(2 * (settings.streams or count_cores()), thread_name_prefix="frieze-parts")
         try:
             self._parts = _compile(backbone, self.batch_size, settings)
             self.infer(np.zeros((1, *backbone.spec.image_size, 3), np.uint8))
@@ -95,7 +97,7 @@ class OpenVINOEngine:
         return wait
 
     def _start(self, pixels: Pixels) -> "_Request":
-        request = self._free.pop() if self._free else _Request(self._parts)
+        request = self._free.pop() if self._free else _Request(self._parts, self._threads)
         request.start(pixels)
         return request
 
@@ -106,24 +108,37 @@ class OpenVINOEngine:
 
 
 class _Request:
-    """One inference at a time through the parts of a graph; each part starts when the one before it ends."""
+    """One inference at a time through the parts of a graph; each part starts when the one before it ends.
 
-    def __init__(self, parts: Sequence[Any]) -> None:
+    In a thread, not in OpenVINO's callback: its threads end with the graph, and wait for Python's lock to forget the
+    callback, while Python, which forgets the graph, waits for them with the lock held.
+    """
+
+    def __init__(self, parts: Sequence[Any], threads: ThreadPoolExecutor) -> None:
         self._steps = [part.create_infer_request() for part in parts]
+        self._threads = threads
+        self._running: Future[None] | None = None
         for step, following in itertools.pairwise(self._steps):
             following.set_input_tensor(step.get_output_tensor())  # shared, not copied
-            step.set_callback(lambda _, following=following: following.start_async(), None)
 
     def start(self, pixels: Pixels) -> None:
         """Start; a batch that is not full is followed by stale images of an earlier one."""
         # Copied: OpenVINO does not keep alive what it shares.
         self._steps[0].get_input_tensor().data[: len(pixels)] = pixels
         self._steps[0].start_async()
+        if len(self._steps) > 1:
+            self._running = self._threads.submit(self._run_others)
+
+    def _run_others(self) -> None:
+        self._steps[0].wait()
+        for step in self._steps[1:]:
+            step.infer()
 
     def wait(self) -> Floats:
         """Wait for the embeddings; the next inference overwrites them."""
-        for step in self._steps:
-            step.wait()
+        if self._running is not None:
+            self._running.result()
+        self._steps[0].wait()
         embeddings: Floats = self._steps[-1].get_output_tensor().data
         return embeddings
 
