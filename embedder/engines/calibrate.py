@@ -6,6 +6,7 @@ Layers whose rounding moves the embeddings most stay in float32: a greedy search
 import dataclasses
 import hashlib
 import importlib.metadata
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -214,11 +215,29 @@ def _embed(model: Any, pixels: Pixels) -> Floats:
     model = model.clone()
     model.reshape([_BATCH, *pixels.shape[1:]])
     options = {"NUM_STREAMS": count_cores(), "INFERENCE_NUM_THREADS": count_cores(), "INFERENCE_PRECISION_HINT": "f32"}
-    queue = openvino.AsyncInferQueue(openvino.Core().compile_model(model, "CPU", options))
+    compiled = openvino.Core().compile_model(model, "CPU", options)
+    idle, running, chunks = (
+        [compiled.create_infer_request() for _ in range(count_cores())],
+        deque[Any](),
+        list[Floats](),
+    )
     padded = np.concatenate([pixels, pixels[: -len(pixels) % _BATCH]])
-    chunks: dict[int, Floats] = {}
-    queue.set_callback(lambda request, at: chunks.update({at: request.get_output_tensor().data.copy()}))
     for at in range(0, len(padded), _BATCH):
-        queue.start_async({0: padded[at : at + _BATCH]}, at)
-    queue.wait_all()
-    return np.concatenate([chunks[at] for at in sorted(chunks)])[: len(pixels)]
+        request = idle.pop() if idle else _wait(running, chunks)
+        request.get_input_tensor().data[:] = padded[at : at + _BATCH]
+        request.start_async()
+        running.append(request)
+    while running:
+        _wait(running, chunks)
+    return np.concatenate(chunks)[: len(pixels)]
+
+
+def _wait(running: deque[Any], chunks: list[Floats]) -> Any:
+    """Wait for the request that was started first, append its embeddings, and return it.
+
+    Without a callback: to forget one, OpenVINO's threads wait for Python's lock (see `openvino._Request`).
+    """
+    request = running.popleft()
+    request.wait()
+    chunks.append(request.get_output_tensor().data.copy())
+    return request
