@@ -54,9 +54,9 @@ def test_nothing_can_be_started(monkeypatch):
     assert not can_pay(1_000_000, 16, images_per_second=1000)
 
 
-@pytest.mark.parametrize(("idle_s", "expected"), [(1000.0, 0.8), (0.0, 0.0), (None, 0.8)])
-def test_waiting_for_the_lock(idle_s, expected, monkeypatch):
-    """Six threads that hold Python's lock wait for five sixths of their time, unless no core was idle meanwhile."""
+@pytest.mark.parametrize(("idle_s", "least"), [(1000.0, 0.7), (0.0, 0.0), (None, 0.7)])
+def test_waiting_for_the_lock(idle_s, least, monkeypatch):
+    """Six threads that hold Python's lock wait for five sixths of their time or more, unless no core was idle."""
 
     def hold_the_lock(*_args, **_options):
         for _ in range(2_000):
@@ -67,4 +67,5 @@ def test_waiting_for_the_lock(idle_s, expected, monkeypatch):
     monkeypatch.setattr(decode_parallelism, "prepare", hold_the_lock)
     monkeypatch.setattr(decode_parallelism, "count_cores", lambda: 8)
     monkeypatch.setattr(decode_parallelism, "read_core_times", lambda: next(times))
-    assert measure_waiting([b"1", b"2"], None, 6, max_pixels=1) == pytest.approx(expected, abs=0.15)
+    waiting = measure_waiting([b"1", b"2"], None, 6, max_pixels=1)
+    assert least <= waiting <= (1 if least else 0)

@@ -97,6 +97,7 @@ def test_every_field_is_documented(name, printed):
     assert documented - set(document) <= {
         "abstain",
         "cluster_notes",
+        "float32_layers",
         "naive_accuracy",
         "narrow_range",
         "nodes",
