@@ -102,10 +102,13 @@ class _Commands(click.Group):
         from frieze.core import InputError
 
         message, hint = error.message, error.hint
+        arguments: set[str] = set()  # of the command that ran: options of others of that name are something else
         for name in (ctx.invoked_subcommand or "", *_COMMANDS):
             command = self.get_command(ctx, name) if "`" in message + hint else None
             if command is not None:
-                message, hint = to_flags(message, command), to_flags(hint, command)
+                message, hint = (to_flags(text, command, kept=arguments) for text in (message, hint))
+            if command is not None and name == ctx.invoked_subcommand:
+                arguments = {one.name or "" for one in command.params if isinstance(one, click.Argument)}
         terminal.show_error(InputError(message, hint=hint))
 
 

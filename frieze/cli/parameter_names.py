@@ -3,6 +3,7 @@
 import ast
 import re
 import shlex
+from collections.abc import Collection
 
 import click
 
@@ -10,7 +11,7 @@ _QUOTED = re.compile(r"""`(?P<code>[a-z]\w*(?:`|=(?:'(?:[^'\\\n]|\\.)*'|"(?:[^"\
 """A name in backticks, or one or more `name=value`; a text among the values may hold backticks itself."""
 
 
-def to_flags(text: str, command: click.Command) -> str:
+def to_flags(text: str, command: click.Command, *, kept: Collection[str] = ()) -> str:
     """Replace the parameters in a message by the options of a command, as they are typed.
 
     What names anything else than options of this command stays as it is, such as its arguments.
@@ -18,12 +19,13 @@ def to_flags(text: str, command: click.Command) -> str:
     Args:
         text: A message or hint; parameters are in backticks, alone or with values, as Python code.
         command: The command that ran.
+        kept: Names that stay as they are.
 
     >>> option = click.Option(["--metric"])
     >>> to_flags("Leave `metric` out, or use `metric='cosine'`.", click.Command("index", params=[option]))
     'Leave --metric out, or use --metric cosine.'
     """
-    options = {option.name or "": option for option in command.params if isinstance(option, click.Option)}
+    options = {one.name or "": one for one in command.params if isinstance(one, click.Option) and one.name not in kept}
 
     def typed(match: re.Match[str]) -> str:
         typed_options = _typed(match["code"].removesuffix("`"), options)
