@@ -98,15 +98,17 @@ def choose_engine(
         calibration = _find_calibration(backbone, sample, stored, table)
         settings = dataclasses.replace(settings, int8_graph=calibration.graph)
         stored = dataclasses.replace(stored, tuning=stored.tuning | {INT8: calibration.document})
-    is_similar = len(sample.rows) <= _GROWTH * stored.tuning.get("tried_for", math.inf)
-    if stored.tuning.get("asked") == conditions and _is_valid(stored.tuning, names) and is_similar:
-        return _reuse(backbone, options, settings, stored, len(sample.rows))
+    n_images = len(sample.rows)
+    if stored.tuning.get("asked") == conditions and _is_valid(stored.tuning, names, n_images):
+        choice = _reuse(backbone, options, settings, stored, n_images)
+        return dataclasses.replace(choice, int8_graph=settings.int8_graph)
     if not sample.is_full:
         names = sorted(names, key=lambda name: not _is_kept(backbone, name, settings))
         trials, conditions = [[Trial(name, settings)] for name in names], {}
     else:
         trials = _try_engines(backbone, options, names, settings, sample)
     choice = _Trials(backbone, options, sample, stored).select(trials, conditions)
+    choice = dataclasses.replace(choice, int8_graph=settings.int8_graph)
     if not are_gpus(devices) and options.engine == AUTO:
         keep_graph(backbone)
     return choice
@@ -188,16 +190,20 @@ def _conditions(options: JobOptions, settings: EngineSettings) -> dict[str, Any]
     }
 
 
-def _is_valid(tuning: dict[str, Any], names: Sequence[str]) -> bool:
-    """Check that a stored choice can be reused: it may come from another machine, or be edited by hand."""
+def _is_valid(tuning: dict[str, Any], names: Sequence[str], n_images: int) -> bool:
+    """Check that a stored choice can be reused for so many images: it may be another machine's, or edited by hand."""
     numbers = [tuning.get(name) for name in ("batch_size", "decode_batch", "workers")]
     streams, has_float32_stem = tuning.get("streams"), tuning.get("has_float32_stem", False)
+    rate, tried_for = tuning.get("images_per_second"), tuning.get("tried_for", n_images)
     return (
         tuning.get("engine") in names
         and all(isinstance(number, int) and number > 0 for number in numbers)
         and (streams is None or (isinstance(streams, int) and streams > 0))
         and isinstance(has_float32_stem, bool)
         and isinstance(tuning.get("decode_processes", False), bool)
+        and (rate is None or (isinstance(rate, int | float) and rate > 0))
+        and isinstance(tried_for, int)
+        and n_images <= _GROWTH * tried_for
     )
 
 
@@ -213,25 +219,21 @@ def _reuse(
         streams=tuning["streams"],
         has_float32_stem=tuning.get("has_float32_stem", False),
     )
-    trial = Trial(tuning["engine"], settings)
+    engine = Trial(tuning["engine"], settings).make(backbone)
     spec = dataclasses.replace(backbone.spec, drift=drift)
-    workers, rate = options.workers or tuning["workers"], tuning["images_per_second"] or math.inf
+    workers, rate = options.workers or tuning["workers"], tuning.get("images_per_second") or math.inf
     is_shared = tuning.get("decode_processes", False) and can_pay(n_images, workers, images_per_second=rate)
     pipeline = tuning | {"decode_processes": is_shared}
-    return _to_choice((trial, trial.make(backbone)), options, pipeline, tuning, spec)
+    return _to_choice(engine, options, pipeline, tuning, spec)
 
 
 def _to_choice(
-    trial: tuple[Trial, Engine],
-    options: JobOptions,
-    pipeline: dict[str, Any],
-    tuning: dict[str, Any],
-    spec: BackboneSpec,
+    engine: Engine, options: JobOptions, pipeline: dict[str, Any], tuning: dict[str, Any], spec: BackboneSpec
 ) -> EngineChoice:
     """Return the choice; options that are given overrule the measured ones."""
     batch_size, workers = options.batch_size or pipeline["decode_batch"], options.workers or pipeline["workers"]
     processes = workers if pipeline.get("decode_processes") else 0
-    return EngineChoice(trial[1], batch_size, workers, processes, tuning, spec, trial[0].settings.int8_graph)
+    return EngineChoice(engine, batch_size, workers, processes, tuning, spec)
 
 
 def check_is_lower(embeddings: Floats, reference: Floats, trial: Trial) -> None:
@@ -273,7 +275,7 @@ class _Trials:
             tuning |= {INT8: self.stored.tuning[INT8]} if INT8 in self.stored.tuning else {}
             spec = dataclasses.replace(self.backbone.spec, drift=drift)
             tuning = tuning if conditions else self.stored.tuning
-            return _to_choice((trial, engine), self.options, pipeline, tuning, spec)
+            return _to_choice(engine, self.options, pipeline, tuning, spec)
         raise problem or ValueError("no engine was tried")
 
     def _in_order(self, trials: list[list[Trial]]) -> Iterator[Trial]:
