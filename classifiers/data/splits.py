@@ -143,15 +143,10 @@ def split_rows(labels: Strings | Rows, *, test_size: float, seed: int) -> tuple[
     """
     classes, codes = np.unique(labels, return_inverse=True)
     _check(classes, codes, test_size)
-    test = _draw_held_out(codes, test_size, seed)
-    return np.setdiff1d(np.arange(len(labels)), test), test
-
-
-def _draw_held_out(codes: Rows, test_size: float, seed: int) -> Rows:
-    """Draw the rows to hold out of class numbers 0..C-1, ascending."""
     generator = np.random.default_rng(seed)
-    shuffled = [generator.permutation(np.flatnonzero(codes == code)) for code in range(codes.max() + 1)]
-    return np.sort(np.concatenate([rows[: count_held_out(len(rows), test_size)] for rows in shuffled]))
+    shuffled = [generator.permutation(np.flatnonzero(codes == code)) for code in range(len(classes))]
+    test = np.sort(np.concatenate([rows[: count_held_out(len(rows), test_size)] for rows in shuffled]))
+    return np.setdiff1d(np.arange(len(labels)), test), test
 
 
 def split_groups(labels: Strings, groups: Rows, *, test_size: float, seed: int) -> Split:

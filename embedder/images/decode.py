@@ -25,7 +25,7 @@ from frieze.core import OUT_OF_MEMORY, ImageError
 from frieze.embedder.images import jpeg, png_chunks, tiff_pages
 from frieze.embedder.images.bit_depth import to_8_bits
 from frieze.embedder.images.colour_profiles import name_profile, non_srgb_profile
-from frieze.embedder.images.decode_memory import DECODE_MEMORY
+from frieze.embedder.images.decode_memory import DECODE_MEMORY, PROGRESSIVE_BYTES
 from frieze.embedder.images.decoding_tally import Traits
 from frieze.embedder.images.pillow_fixes import fix_colours
 from frieze.embedder.images.signatures import is_heic, open_heic, unsupported_error
@@ -75,7 +75,6 @@ _TRANSPOSED = (5, 6, 7, 8)
 
 _PEAK_BYTES = {"WEBP": 17, "AVIF": 12, "HEIF": 12, "GIF": 12}
 _PEAK_BYTES_DEFAULT = 8  # two layers of RGB, which Pillow keeps in 4 bytes
-_PROGRESSIVE_BYTES = 6  # of a JPEG at full size, whatever the draft: two for each coefficient
 """Peak memory of decoding, in bytes a pixel (measured at 36 megapixels)."""
 
 _STRIP_PIXELS = 1 << 20
@@ -332,7 +331,7 @@ def _tile_size(image: Image.Image) -> tuple[int, int]:
 def _count_bytes(image: Image.Image, size: tuple[int, int]) -> int:
     """Estimate the peak memory of decoding."""
     n_bytes = image.width * image.height * _PEAK_BYTES.get(str(image.format), _PEAK_BYTES_DEFAULT)
-    return n_bytes + size[0] * size[1] * _PROGRESSIVE_BYTES * bool(image.info.get("progressive"))
+    return n_bytes + size[0] * size[1] * PROGRESSIVE_BYTES * bool(image.info.get("progressive"))
 
 
 def _orientation(image: Image.Image) -> int | None:

@@ -9,6 +9,9 @@ from frieze.core import free_memory, trim_memory
 SMALL_BYTES = 64 << 20
 """A smaller image is decoded without waiting."""
 
+PROGRESSIVE_BYTES = 6
+"""Peak memory of a progressive JPEG beside its pixels, in bytes a pixel of its full size: two for each coefficient."""
+
 _SHARE = 0.5
 """Share of the free memory; the rest is for the network and other programs."""
 

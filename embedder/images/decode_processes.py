@@ -76,10 +76,14 @@ class _Process:
         self._task = task
 
     def begin(self) -> "_Process":
-        """Hand over the task, and wait until the process takes images."""
-        with self._translate_death():
-            self._connection.send(self._task)
-            self._connection.recv_bytes()
+        """Hand over the task, and wait until the process takes images; one that does not is closed."""
+        try:
+            with self._translate_death():
+                self._connection.send(self._task)
+                self._connection.recv_bytes()
+        except DecoderDiedError:
+            self.close()
+            raise
         return self
 
     def add(self, data: bytes) -> None:
@@ -183,14 +187,9 @@ class DecodeProcesses:
     def _start_again(self) -> _Process:
         """Start a process in place of one that ended."""
         try:
-            process = _Process(self._task)
+            return _Process(self._task).begin()
         except OSError as error:  # no process or memory is to be had
             raise DecoderDiedError(was_killed=True) from error
-        try:
-            return process.begin()
-        except DecoderDiedError:
-            process.close()
-            raise
 
     def close(self) -> None:
         """End the processes; no batch may be in flight."""

@@ -11,7 +11,7 @@ import simplejpeg
 from PIL import Image
 
 from frieze.embedder.images.colour_profiles import ADOBE_INDEX
-from frieze.embedder.images.decode_memory import DECODE_MEMORY
+from frieze.embedder.images.decode_memory import DECODE_MEMORY, PROGRESSIVE_BYTES
 
 SIGNATURE = b"\xff\xd8\xff"
 
@@ -33,7 +33,7 @@ _LAYOUTS = {b"\x11", b"\x11\x11\x11", b"\x21\x11\x11", b"\x22\x11\x11", b"\x41\x
 
 _BITS, _MARKER_BYTES, _LENGTH_BYTES = 8, 2, 2
 _DENOMINATORS = (8, 4, 2, 1)
-_PEAK_BYTES, _PROGRESSIVE_BYTES = 4, 6  # a pixel; the latter of full size, whatever the fraction
+_PIXEL_BYTES = 4
 
 _THREAD, _KEPT_BYTES = threading.local(), 32 << 20
 
@@ -177,9 +177,10 @@ def decode_pixels(data: bytes, header: JpegHeader, *, least_px: int, held: conte
     scale = min(header.width // least_px, header.height // least_px)
     denominator = next((n for n in _DENOMINATORS if scale >= n), 1)
     width, height = -(-header.width // denominator), -(-header.height // denominator)
-    n_bytes = width * height * _PEAK_BYTES + header.width * header.height * _PROGRESSIVE_BYTES * header.is_progressive
-    held.enter_context(DECODE_MEMORY.take(n_bytes))
-    buffer = _take_buffer(width * height * _PEAK_BYTES)
+    n_bytes = width * height * _PIXEL_BYTES
+    coefficients = header.width * header.height * PROGRESSIVE_BYTES * header.is_progressive
+    held.enter_context(DECODE_MEMORY.take(n_bytes + coefficients))
+    buffer = _take_buffer(n_bytes)
     try:
         pixels = simplejpeg.decode_jpeg(data, "RGBX", min_height=height, min_width=width, buffer=buffer)
     except ValueError:

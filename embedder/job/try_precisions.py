@@ -52,7 +52,7 @@ def _try(source: Source, backbone: Backbone) -> list[dict[str, Any]]:
         raise InputError("There is no usable image to try engines on.", hint="Give a source with images.")
     reference = ENGINES[REFERENCE](backbone, EngineSettings(devices=find_devices())).infer(sample.pixels)
     forms = [form for engine in ENGINES for form in _forms(engine, backbone, sample, reference)]
-    _measure([form for form in forms if form.engine is not None], sample.pixels)
+    _measure(forms, sample.pixels)
     full = max((form.rate or 0 for form in forms if form.settings.precision == "float32"), default=0)
     return [form.to_json(backbone.spec.name, full) for form in forms]
 
@@ -118,10 +118,9 @@ def _make(form: _Form, backbone: Backbone, sample: CalibrationSample, reference:
 
 def _measure(forms: Sequence[_Form], pixels: Pixels) -> None:
     """Measure images per second, in turn; the median of the rounds counts."""
-    rates: list[list[float]] = [[] for _ in forms]
+    running = [(form, form.engine, list[float]()) for form in forms if form.engine is not None]
     for _ in range(_ROUNDS):
-        for form, measured in zip(forms, rates, strict=True):
-            if form.engine is not None:
-                measured.append(measure_rate(form.engine, pixels, seconds=_ROUND_S))
-    for form, measured in zip(forms, rates, strict=True):
-        form.rate = statistics.median(measured)
+        for _, engine, rates in running:
+            rates.append(measure_rate(engine, pixels, seconds=_ROUND_S))
+    for form, _, rates in running:
+        form.rate = statistics.median(rates)
