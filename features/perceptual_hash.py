@@ -89,8 +89,8 @@ def orient_hashes(hashes: Hashes) -> Hashes:
 def _to_grids(pixels: npt.NDArray[np.uint8]) -> Floats:
     """Average the grey images to 64 x 64 cells, levels from 0 to 255: float32 [B, 64, 64]."""
     n, height, width, n_channels = pixels.shape
-    _, block, n_cells = _split(width)
-    luma = np.array(_LUMA, np.float32) / _split(height)[1]  # `_sum_rows` gives so many times the mean
+    _, block, n_cells = _split(width, _N_CELLS // 2)  # two cells or more: a matrix is faster than a vector
+    luma = np.array(_LUMA, np.float32) / _split(height, _N_CELLS)[1]  # `_sum_rows` gives so many times the mean
     columns = _averaging(np.array([0, block]), block, n_cells)
     of_block = (columns[:, :, None] * luma).reshape(n_cells, -1).T  # [block * 3, n_cells]
     grids = np.empty((n, _N_CELLS, _N_CELLS), np.float32)
@@ -103,9 +103,9 @@ def _to_grids(pixels: npt.NDArray[np.uint8]) -> Floats:
     return grids
 
 
-def _split(side: int) -> tuple[int, int, int]:
+def _split(side: int, most_blocks: int) -> tuple[int, int, int]:
     """Split a side into blocks of whole pixels and cells: how many blocks, and the pixels and cells of each."""
-    n_blocks = math.gcd(side, _N_CELLS)
+    n_blocks = math.gcd(side, most_blocks)
     return n_blocks, side // n_blocks, _N_CELLS // n_blocks
 
 
@@ -117,13 +117,15 @@ def _sum_rows(pixels: npt.NDArray[np.uint8], *, out: Floats) -> None:
         out: float32 [n, 64, W], where the sums go: the mean of a cell's rows, times the rows of a block.
     """
     n, height, width = pixels.shape
-    n_blocks, block, n_cells = _split(height)
+    n_blocks, block, n_cells = _split(height, _N_CELLS)
     rows, sums = pixels.reshape(n, n_blocks, block, width), out.reshape(n, n_blocks, n_cells, width)
     kind = np.uint16 if block * np.iinfo(np.uint8).max <= np.iinfo(np.uint16).max else np.uint32
     total = np.empty((n, n_blocks, width), kind)
     for cell in range(n_cells):
         (first, before), (last, after) = divmod(cell * block, n_cells), divmod((cell + 1) * block, n_cells)
-        rows[:, :, first:last].sum(axis=2, dtype=kind, out=total)
+        total.fill(0)
+        for row in range(first, last):  # faster than a sum along the axis
+            total += rows[:, :, row]
         total *= kind(n_cells)
         if before:  # this part of the first row belongs to the cell above
             total -= np.multiply(rows[:, :, first], before, dtype=kind)
@@ -143,12 +145,14 @@ def _averaging(spans: npt.NDArray[np.int64], n_inputs: int, n_outputs: int) -> F
     Returns:
         float32 [..., n_outputs, n_inputs].
     """
-    start, end = spans[..., :1], spans[..., 1:]
-    edges = (start + (end - start) * np.arange(n_outputs + 1) / n_outputs)[..., None]  # [..., n_outputs + 1, 1]
-    inputs = np.arange(n_inputs)
-    shares = np.minimum(edges[..., 1:, :], inputs + 1) - np.maximum(edges[..., :-1, :], inputs)
-    shares = np.maximum(shares, 0)
-    return np.asarray(shares / shares.sum(axis=-1, keepdims=True), np.float32)
+    start, end = spans[..., :1].astype(np.float32), spans[..., 1:].astype(np.float32)
+    steps, inputs = np.arange(n_outputs + 1, dtype=np.float32), np.arange(n_inputs, dtype=np.float32)
+    edges = (start + (end - start) / n_outputs * steps)[..., None]  # [..., n_outputs + 1, 1]
+    shares = np.minimum(edges[..., 1:, :], inputs + 1)
+    shares -= np.maximum(edges[..., :-1, :], inputs)
+    np.maximum(shares, 0, out=shares)
+    shares *= (n_outputs / (end - start))[..., None]
+    return shares
 
 
 def _cosines() -> Floats:
@@ -166,8 +170,9 @@ def _hash_grids(grids: Floats, rows: Floats, columns: Floats) -> Hashes:
     """Hash what the matrices `rows` and `columns`, float32 [n or 1, 32, 64], make of grids, float32 [n, 64, 64]."""
     samples = rows @ grids @ columns.swapaxes(1, 2)
     coefficients = _DCT @ samples @ _DCT.T
-    has_contrast = samples.std(axis=(1, 2)) >= _LEAST_CONTRAST
-    return np.where(has_contrast, _pack(coefficients > _ROUNDING), np.uint64(0))
+    mean_square = np.einsum("nij,nij->n", samples, samples) / _N_SAMPLES**2
+    variance = mean_square - (coefficients[:, 0, 0] / _N_SAMPLES) ** 2  # the first one is 32 times the mean
+    return np.where(variance >= _LEAST_CONTRAST**2, _pack(coefficients > _ROUNDING), np.uint64(0))
 
 
 def _pack(bits: npt.NDArray[Any]) -> Hashes:
@@ -187,32 +192,39 @@ def _find_content(grids: Floats) -> tuple[Rows, Rows]:
         boxes: int64 [n, 2, 2], for rows and columns the first cell and the one after the last.
     """
     boxes = np.full((len(grids), 2, 2), (0, _N_CELLS))
-    edges = np.stack([grids[:, 0], grids[:, -1], grids[:, :, 0], grids[:, :, -1]], axis=1)
-    images = np.flatnonzero(np.any(_are_flat(edges, boxes[:, 0]), axis=1))
-    grids, boxes = grids[images], boxes[images]
     lines = grids, grids.swapaxes(1, 2)
+    is_due = np.ones((2, len(grids)), bool)
     for axis in (0, 1, 0, 1):
-        _trim(lines[axis], boxes[:, axis], boxes[:, 1 - axis])
+        images = np.flatnonzero(is_due[axis])
+        is_due[axis] = False
+        is_due[1 - axis] |= _trim(lines[axis], images, boxes[:, axis], boxes[:, 1 - axis])
     sides = boxes[:, :, 1] - boxes[:, :, 0]
     n_left = sides[:, 0] * sides[:, 1]
     is_usable = (sides.min(axis=1) >= _LEAST_CELLS) & (n_left >= _LEAST_SHARE * _N_CELLS**2) & (n_left < _N_CELLS**2)
-    return images[is_usable], boxes[is_usable]
+    return np.flatnonzero(is_usable), boxes[is_usable]
 
 
-def _trim(lines: Floats, spans: Rows, across: Rows) -> None:
-    """Trim flat lines from both ends of boxes.
+def _trim(lines: Floats, images: Rows, spans: Rows, across: Rows) -> npt.NDArray[np.bool_]:
+    """Trim flat lines from both ends of the boxes of some images.
 
     Args:
-        lines: float32 [n, 64, 64], line by line.
-        spans: int64 [n, 2], the first line of each box and the one after the last; trimmed in place, to 0 and 0 where
+        lines: float32 [B, 64, 64], line by line.
+        images: int64 [n], the images.
+        spans: int64 [B, 2], the first line of each box and the one after the last; trimmed in place, to 0 and 0 where
             all lines are flat.
-        across: int64 [n, 2], the first cell of each line in the box and the one after the last.
+        across: int64 [B, 2], the first cell of each line in the box and the one after the last.
+
+    Returns:
+        bool [B], the images of which lines were trimmed.
     """
-    ends = lines[np.arange(len(lines))[:, None], spans - _FIRST_AND_LAST]  # [n, 2, 64]
-    cut = np.flatnonzero(np.any(_are_flat(ends, across), axis=1))
-    is_kept = _is_within(spans[cut]) & ~_are_flat(lines[cut], across[cut])
-    spans[cut, 0] = is_kept.argmax(axis=1)
-    spans[cut, 1] = (_N_CELLS - is_kept[:, ::-1].argmax(axis=1)) * is_kept.any(axis=1)
+    ends = lines[images[:, None], spans[images] - _FIRST_AND_LAST]  # [n, 2, 64]
+    images = images[np.any(_are_flat(ends, across[images]), axis=1)]
+    is_kept = _is_within(spans[images]) & ~_are_flat(lines[images], across[images])
+    spans[images, 0] = is_kept.argmax(axis=1)
+    spans[images, 1] = (_N_CELLS - is_kept[:, ::-1].argmax(axis=1)) * is_kept.any(axis=1)
+    is_trimmed = np.zeros(len(lines), bool)
+    is_trimmed[images] = True
+    return is_trimmed
 
 
 def _is_within(spans: Rows) -> npt.NDArray[np.bool_]:
@@ -227,7 +239,8 @@ def _are_flat(lines: Floats, across: Rows) -> npt.NDArray[np.bool_]:
     n_inside = across[:, 1] - across[:, 0]
     medians = ordered[np.arange(len(lines)), :, (n_inside - 1) // 2]
     is_near = np.abs(ordered - medians[:, :, None]) <= _FLAT_LEVELS + _ROUNDING
-    return np.asarray(is_near.sum(axis=2) >= _FLAT_SHARE * n_inside[:, None])
+    n_near = is_near.view(np.uint8).sum(axis=2, dtype=np.uint8)
+    return np.asarray(n_near >= _FLAT_SHARE * n_inside[:, None])
 
 
 def _flips() -> Hashes:
