@@ -25,7 +25,7 @@ _N_LOWEST = 8
 _ROUNDING = 0.01
 """A coefficient up to this is zero: it is rounding, which differs from machine to machine."""
 _LEAST_CONTRAST = 2.0
-"""Standard deviation, in levels, below which an image has no hash."""
+"""Standard deviation in the hashed frequencies, in levels, below which an image has no hash."""
 _FLAT_SHARE, _FLAT_LEVELS = 0.7, 8.0
 """A line of cells is flat where this share of them lies within so many levels of their median."""
 _LEAST_SHARE, _LEAST_CELLS = 0.2, 16
@@ -57,12 +57,10 @@ def hash_images(pixels: npt.NDArray[np.uint8]) -> tuple[Hashes, Hashes]:
     ([170], [170])
     """
     grids = _to_grids(pixels)
-    pairs = _averaging(np.array([[0, _N_CELLS]]), _N_CELLS, _N_SAMPLES)
-    whole = _hash_grids(grids, pairs, pairs)
+    whole = _hash_grids(grids, np.array([[[0, _N_CELLS]] * 2]))
     content = whole.copy()
     images, boxes = _find_content(grids)
-    rows, columns = (_averaging(boxes[:, axis], _N_CELLS, _N_SAMPLES) for axis in (0, 1))
-    content[images] = _hash_grids(grids[images], rows, columns)
+    content[images] = _hash_grids(grids[images], boxes)
     return whole, content
 
 
@@ -91,7 +89,7 @@ def _to_grids(pixels: npt.NDArray[np.uint8]) -> Floats:
     n, height, width, n_channels = pixels.shape
     _, block, n_cells = _split(width, _N_CELLS // 2)  # two cells or more: a matrix is faster than a vector
     luma = np.array(_LUMA, np.float32) / _split(height, _N_CELLS)[1]  # `_sum_rows` gives so many times the mean
-    columns = _averaging(np.array([0, block]), block, n_cells)
+    columns = _averaging(block, n_cells)
     of_block = (columns[:, :, None] * luma).reshape(n_cells, -1).T  # [block * 3, n_cells]
     grids = np.empty((n, _N_CELLS, _N_CELLS), np.float32)
     sums = np.empty((min(n, _CHUNK), _N_CELLS, width * n_channels), np.float32)
@@ -134,45 +132,48 @@ def _sum_rows(pixels: npt.NDArray[np.uint8], *, out: Floats) -> None:
         sums[:, :, cell] = total
 
 
-def _averaging(spans: npt.NDArray[np.int64], n_inputs: int, n_outputs: int) -> Floats:
-    """Return the matrices that average the inputs within spans to equally many outputs each.
-
-    Args:
-        spans: int64 [..., 2], the first input and the one after the last.
-        n_inputs: How many inputs there are.
-        n_outputs: How many outputs are wanted; an input that lies in two counts for its share in each.
-
-    Returns:
-        float32 [..., n_outputs, n_inputs].
-    """
-    start, end = spans[..., :1].astype(np.float32), spans[..., 1:].astype(np.float32)
-    steps, inputs = np.arange(n_outputs + 1, dtype=np.float32), np.arange(n_inputs, dtype=np.float32)
-    edges = (start + (end - start) / n_outputs * steps)[..., None]  # [..., n_outputs + 1, 1]
-    shares = np.minimum(edges[..., 1:, :], inputs + 1)
-    shares -= np.maximum(edges[..., :-1, :], inputs)
-    np.maximum(shares, 0, out=shares)
-    shares *= (n_outputs / (end - start))[..., None]
-    return shares
+def _averaging(n_inputs: int, n_outputs: int) -> Floats:
+    """Return the matrix that averages inputs to outputs of equal length, float32 [n_outputs, n_inputs]."""
+    edges, inputs = (np.arange(n_outputs + 1) * n_inputs / n_outputs)[:, None], np.arange(n_inputs)
+    shares = np.minimum(edges[1:], inputs + 1) - np.maximum(edges[:-1], inputs)
+    return np.asarray(np.maximum(shares, 0) * n_outputs / n_inputs, np.float32)
 
 
 def _cosines() -> Floats:
-    """Return the lowest rows of the orthonormal DCT-II, float32 [8, 32]."""
+    """Return the lowest rows of the orthonormal DCT-II, and zeros behind: float32 [8, 33]."""
     angles = np.arange(_N_LOWEST)[:, None] * (2 * np.arange(_N_SAMPLES) + 1) * math.pi / (2 * _N_SAMPLES)
     basis = np.cos(angles) * math.sqrt(2 / _N_SAMPLES)
     basis[0] /= math.sqrt(2)
-    return basis.astype(np.float32)
+    return np.pad(basis, ((0, 0), (0, 1))).astype(np.float32)
 
 
-_DCT = _cosines()
+_COSINES = _cosines()
+_COSINE_SUMS = np.cumsum(_COSINES, axis=1) - _COSINES
+"""The sum of the cosines before each sample, float32 [8, 33]."""
 
 
-def _hash_grids(grids: Floats, rows: Floats, columns: Floats) -> Hashes:
-    """Hash what the matrices `rows` and `columns`, float32 [n or 1, 32, 64], make of grids, float32 [n, 64, 64]."""
-    samples = rows @ grids @ columns.swapaxes(1, 2)
-    coefficients = _DCT @ samples @ _DCT.T
-    mean_square = np.einsum("nij,nij->n", samples, samples) / _N_SAMPLES**2
-    variance = mean_square - (coefficients[:, 0, 0] / _N_SAMPLES) ** 2  # the first one is 32 times the mean
-    return np.where(variance >= _LEAST_CONTRAST**2, _pack(coefficients > _ROUNDING), np.uint64(0))
+def _bases(spans: Rows) -> Floats:
+    """Return the matrices that average the cells of spans to 32 samples, and give their lowest coefficients.
+
+    Args:
+        spans: int64 [n, 2], the first cell and the one after the last.
+
+    Returns:
+        float32 [n, 8, 64].
+    """
+    start, end = spans[:, :1], spans[:, 1:]
+    edges = np.clip((np.arange(_N_CELLS + 1) - start) * (_N_SAMPLES / (end - start)), 0, _N_SAMPLES)  # in samples
+    before = edges.astype(np.int64)
+    sums = _COSINE_SUMS[:, before] + _COSINES[:, before] * (edges - before).astype(np.float32)  # [8, n, 65]
+    return np.diff(sums, axis=2).swapaxes(0, 1)
+
+
+def _hash_grids(grids: Floats, boxes: Rows) -> Hashes:
+    """Hash the boxes, int64 [n or 1, 2, 2], of grids, float32 [n, 64, 64]: uint64 [n]."""
+    coefficients = _bases(boxes[:, 0]) @ grids @ _bases(boxes[:, 1]).swapaxes(1, 2)
+    coefficients[:, 0, 0] = 0
+    contrast = np.sqrt(np.einsum("nij,nij->n", coefficients, coefficients)) / _N_SAMPLES
+    return np.where(contrast >= _LEAST_CONTRAST, _pack(coefficients > _ROUNDING), np.uint64(0))
 
 
 def _pack(bits: npt.NDArray[Any]) -> Hashes:
