@@ -11,6 +11,8 @@ from frieze.core import Floats, Rows
 Hashes = npt.NDArray[np.uint64]
 """uint64; 0 stands for none."""
 
+Levels = npt.NDArray[np.int16]
+
 HASH_VERSION = "dct-sign-1"
 """The name in features.json of what this module computes."""
 
@@ -26,12 +28,14 @@ _ROUNDING = 0.01
 """A coefficient up to this is zero: it is rounding, which differs from machine to machine."""
 _LEAST_CONTRAST = 2.0
 """Standard deviation in the hashed frequencies, in levels, below which an image has no hash."""
-_FLAT_SHARE, _FLAT_LEVELS = 0.7, 8.0
+_FLAT_SHARE, _FLAT_LEVELS = 0.7, 8
 """A line of cells is flat where this share of them lies within so many levels of their median."""
 _LEAST_SHARE, _LEAST_CELLS = 0.2, 16
 """What has to be left inside of borders: this share of the area, and so many cells a side."""
-_OUTSIDE = 1e6
+_OUTSIDE = np.int16(10_000)
 """Stands for cells outside of a box: beyond any level."""
+_ROUND_UP = 0.53
+"""Added before a level is truncated; no half, which means of few pixels often meet exactly."""
 _FIRST_AND_LAST = np.array([0, 1])
 """Subtracted from the first of a span and the one after the last."""
 _CHUNK = 8
@@ -185,6 +189,8 @@ def _pack(bits: npt.NDArray[Any]) -> Hashes:
 def _find_content(grids: Floats) -> tuple[Rows, Rows]:
     """Find the images that have flat borders, and what is inside of them.
 
+    Rows and columns are trimmed at once, then again within what is left, so that turned images have turned boxes.
+
     Args:
         grids: float32 [B, 64, 64].
 
@@ -192,54 +198,54 @@ def _find_content(grids: Floats) -> tuple[Rows, Rows]:
         images: int64 [n], ascending.
         boxes: int64 [n, 2, 2], for rows and columns the first cell and the one after the last.
     """
-    boxes = np.full((len(grids), 2, 2), (0, _N_CELLS))
-    lines = grids, grids.swapaxes(1, 2)
-    is_due = np.ones((2, len(grids)), bool)
-    for axis in (0, 1, 0, 1):
-        images = np.flatnonzero(is_due[axis])
-        is_due[axis] = False
-        is_due[1 - axis] |= _trim(lines[axis], images, boxes[:, axis], boxes[:, 1 - axis])
+    n = len(grids)
+    levels = (grids + _ROUND_UP).astype(np.int16)
+    lines = np.concatenate([levels, levels.swapaxes(1, 2)])  # [2B, 64, 64]: rows of all images, then columns
+    spans, due = np.full((2 * n, 2), (0, _N_CELLS)), np.arange(2 * n)
+    for _ in range(2):
+        due = (_trim(lines, due, spans, np.roll(spans, n, axis=0)) + n) % (2 * n)
+    boxes = spans.reshape(2, n, 2).swapaxes(0, 1)
     sides = boxes[:, :, 1] - boxes[:, :, 0]
     n_left = sides[:, 0] * sides[:, 1]
     is_usable = (sides.min(axis=1) >= _LEAST_CELLS) & (n_left >= _LEAST_SHARE * _N_CELLS**2) & (n_left < _N_CELLS**2)
     return np.flatnonzero(is_usable), boxes[is_usable]
 
 
-def _trim(lines: Floats, images: Rows, spans: Rows, across: Rows) -> npt.NDArray[np.bool_]:
-    """Trim flat lines from both ends of the boxes of some images.
+def _trim(lines: Levels, which: Rows, spans: Rows, across: Rows) -> Rows:
+    """Trim flat lines from both ends of some spans; where all lines are flat, none is.
 
     Args:
-        lines: float32 [B, 64, 64], line by line.
-        images: int64 [n], the images.
-        spans: int64 [B, 2], the first line of each box and the one after the last; trimmed in place, to 0 and 0 where
-            all lines are flat.
-        across: int64 [B, 2], the first cell of each line in the box and the one after the last.
+        lines: int16 [N, 64, 64].
+        which: int64 [n], the spans to trim.
+        spans: int64 [N, 2], the first line and the one after the last; trimmed in place.
+        across: int64 [N, 2], the first cell of each line that counts and the one after the last.
 
     Returns:
-        bool [B], the images of which lines were trimmed.
+        int64, those that were trimmed.
     """
-    ends = lines[images[:, None], spans[images] - _FIRST_AND_LAST]  # [n, 2, 64]
-    images = images[np.any(_are_flat(ends, across[images]), axis=1)]
-    is_kept = _is_within(spans[images]) & ~_are_flat(lines[images], across[images])
-    spans[images, 0] = is_kept.argmax(axis=1)
-    spans[images, 1] = (_N_CELLS - is_kept[:, ::-1].argmax(axis=1)) * is_kept.any(axis=1)
-    is_trimmed = np.zeros(len(lines), bool)
-    is_trimmed[images] = True
-    return is_trimmed
+    ends = lines[which[:, None], spans[which] - _FIRST_AND_LAST]  # [n, 2, 64]
+    which = which[np.any(_are_flat(ends, across[which]), axis=1)]
+    is_kept = _is_within(spans[which]) & ~_are_flat(lines[which], across[which])
+    has_kept = np.any(is_kept, axis=1)
+    which, is_kept = which[has_kept], is_kept[has_kept]
+    spans[which, 0] = is_kept.argmax(axis=1)
+    spans[which, 1] = _N_CELLS - is_kept[:, ::-1].argmax(axis=1)
+    return which
 
 
 def _is_within(spans: Rows) -> npt.NDArray[np.bool_]:
     """Return which of the 64 lines or cells lie within spans, int64 [n, 2]: bool [n, 64]."""
-    return (np.arange(_N_CELLS) >= spans[:, :1]) & (np.arange(_N_CELLS) < spans[:, 1:])
+    cells = np.arange(_N_CELLS)
+    return (cells >= spans[:, :1]) & (cells < spans[:, 1:])
 
 
-def _are_flat(lines: Floats, across: Rows) -> npt.NDArray[np.bool_]:
-    """Return which lines of cells, float32 [n, L, 64], are flat within spans, int64 [n, 2]: bool [n, L]."""
-    ordered = np.where(_is_within(across)[:, None], lines, np.float32(_OUTSIDE))
+def _are_flat(lines: Levels, across: Rows) -> npt.NDArray[np.bool_]:
+    """Return which lines of cells, int16 [n, L, 64], are flat within spans, int64 [n, 2]: bool [n, L]."""
+    ordered = np.where(_is_within(across)[:, None], lines, _OUTSIDE)
     ordered.sort(axis=2)
     n_inside = across[:, 1] - across[:, 0]
     medians = ordered[np.arange(len(lines)), :, (n_inside - 1) // 2]
-    is_near = np.abs(ordered - medians[:, :, None]) <= _FLAT_LEVELS + _ROUNDING
+    is_near = np.abs(ordered - medians[:, :, None]) <= _FLAT_LEVELS
     n_near = is_near.view(np.uint8).sum(axis=2, dtype=np.uint8)
     return np.asarray(n_near >= _FLAT_SHARE * n_inside[:, None])
 
