@@ -11,7 +11,7 @@ from frieze.features.int8_graph import read_graph, write_graph
 from frieze.features.manifest import Manifest, Part, is_features, read_manifest
 from frieze.features.part_files import read_part, write_part
 from frieze.features.paths import check_only_table_files, check_table_dir
-from frieze.features.perceptual_hash import HASH_VERSION, hash_images, orient_hashes
+from frieze.features.perceptual_hash import HASH_VERSION, Hashes, hash_images, orient_hashes
 from frieze.features.plan import Plan, Shard, make_plan
 from frieze.features.reader import Features, open_features
 from frieze.features.replacement import remove_if_refused, replace_table, successor_of
@@ -38,6 +38,7 @@ __all__ = [
     "EMPTY_FOLDER",
     "HASHES",
     "HASH_VERSION",
+    "Hashes",
     "LISTING",
     "METRICS",
     "OURS",

@@ -32,6 +32,8 @@ _FLAT_SHARE, _FLAT_LEVELS = 0.7, 8
 """A line of cells is flat where this share of them lies within so many levels of their median."""
 _LEAST_SHARE, _LEAST_CELLS = 0.2, 16
 """What has to be left inside of borders: this share of the area, and so many cells a side."""
+_GAP = 2
+"""So many flat lines between two others belong to what is inside."""
 _OUTSIDE = np.int16(10_000)
 """Stands for cells outside of a box: beyond any level."""
 _ROUND_UP = 0.53
@@ -212,25 +214,44 @@ def _find_content(grids: Floats) -> tuple[Rows, Rows]:
 
 
 def _trim(lines: Levels, which: Rows, spans: Rows, across: Rows) -> Rows:
-    """Trim flat lines from both ends of some spans; where all lines are flat, none is.
+    """Reduce spans with flat lines at an end to the longest run of others; where all lines are flat, none is.
+
+    A bar with a title or icons goes with the flat lines that part it from the rest.
 
     Args:
         lines: int16 [N, 64, 64].
-        which: int64 [n], the spans to trim.
-        spans: int64 [N, 2], the first line and the one after the last; trimmed in place.
+        which: int64 [n], the spans to reduce.
+        spans: int64 [N, 2], the first line and the one after the last; reduced in place.
         across: int64 [N, 2], the first cell of each line that counts and the one after the last.
 
     Returns:
-        int64, those that were trimmed.
+        int64, those that were reduced.
     """
     ends = lines[which[:, None], spans[which] - _FIRST_AND_LAST]  # [n, 2, 64]
     which = which[np.any(_are_flat(ends, across[which]), axis=1)]
     is_kept = _is_within(spans[which]) & ~_are_flat(lines[which], across[which])
     has_kept = np.any(is_kept, axis=1)
     which, is_kept = which[has_kept], is_kept[has_kept]
-    spans[which, 0] = is_kept.argmax(axis=1)
-    spans[which, 1] = _N_CELLS - is_kept[:, ::-1].argmax(axis=1)
+    spans[which] = _longest_runs(is_kept)
     return which
+
+
+def _longest_runs(is_busy: npt.NDArray[np.bool_]) -> Rows:
+    """Return the longest runs, int64 [n, 2], the first and the one after the last; gaps of two lines do not end a run.
+
+    >>> _longest_runs(np.array([[True, False, False, False, True, True, False, True, False]])).tolist()
+    [[4, 8]]
+    """
+    n_lines = is_busy.shape[1]
+    numbers = np.arange(n_lines)
+    last_busy = np.maximum.accumulate(np.where(is_busy, numbers, -n_lines), axis=1)
+    is_start = is_busy.copy()
+    is_start[:, 1:] &= numbers[1:] - last_busy[:, :-1] > _GAP + 1
+    starts = np.maximum.accumulate(np.where(is_start, numbers, 0), axis=1)
+    lengths = np.where(is_busy, numbers - starts + 1, 0)
+    ends = lengths.argmax(axis=1)
+    rows = np.arange(len(is_busy))
+    return np.stack([ends + 1 - lengths[rows, ends], np.where(lengths[rows, ends] > 0, ends + 1, 0)], axis=1)
 
 
 def _is_within(spans: Rows) -> npt.NDArray[np.bool_]:
