@@ -12,7 +12,9 @@ from frieze.core import Floats, InputError
 from frieze.reports.projection import choose_rows, project, to_document
 from frieze.search_document import SearchOptions, search_document
 from frieze.web.background import BackgroundResult
+from frieze.web.decisions import DecisionLog, log_path
 from frieze.web.inference import EmbeddedImage, Inference, describe_input
+from frieze.web.schemas import Decision
 from frieze.web.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
@@ -30,11 +32,13 @@ class Collection:
         head: The head, or None.
         inference: Embeds uploaded images.
         thumbnails: Thumbnails of the images.
+        decision_log: The decisions on duplicates.
     """
 
     def __init__(self, index: indexing.Index, head: "Head | None", thumbnails: Thumbnails) -> None:
         self.index, self.head, self.thumbnails = index, head, thumbnails
         self.inference = Inference(self.index.spec, self._load)
+        self.decision_log = DecisionLog(log_path(index.path))
         self._duplicates = BackgroundResult(lambda: indexing.find_duplicates(index))
         self._maps = {method: BackgroundResult(functools.partial(self._project, method)) for method in ("pca", "umap")}
         self._predictions = BackgroundResult(self._predict_all)
@@ -98,6 +102,35 @@ class Collection:
     def duplicates(self) -> BackgroundResult[dict[str, Any]]:
         """Return the groups of duplicates, computed in the background."""
         return self._duplicates
+
+    def decisions(self) -> dict[str, Any]:
+        """Return the decisions on pairs of images whose bytes are still those that were decided on.
+
+        Raises:
+            InputError: The log can't be read.
+        """
+        logged = self.decision_log.read()
+        hashes = indexing.read_hashes(self.index, {name for one in logged for name in (one.id, one.other)})
+        return {
+            "path": str(self.decision_log.path),
+            "is_writable": self.decision_log.is_writable,
+            "decisions": [
+                one.model_dump(include=set(Decision.model_fields))
+                for one in logged
+                if one.id in hashes and one.other in hashes and (hashes[one.id], hashes[one.other]) == one.sha256
+            ],
+        }
+
+    def decide(self, decision: Decision) -> None:
+        """Store a decision.
+
+        Raises:
+            InputError: An id is not in the collection, both are the same, or the log can't be written.
+        """
+        if decision.id == decision.other:
+            raise InputError("A pair has two images.", hint="Use two ids.")
+        hashes = [self.metadata(name).get("sha256") for name in (decision.id, decision.other)]
+        self.decision_log.append(decision, sha256=(hashes[0], hashes[1]))
 
     def map(self, method: str) -> BackgroundResult[dict[str, Any]]:
         """Return the images as points of a map, computed in the background."""
