@@ -24,6 +24,7 @@ def serve(index: str | Path, *, head: str | Path | None = None, host: str = LOOP
     """Serve a page to search, browse and map the images of an index, until Ctrl-C.
 
     The index is memory-mapped and stays as it was opened; the backbone is loaded when the first image is uploaded.
+    Decisions on duplicates are appended to a file beside the index: `photos.index.decisions.jsonl` for `photos.index`.
 
     Args:
         index: The index's folder.

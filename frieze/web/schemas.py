@@ -102,7 +102,7 @@ class Member(BaseModel):
     uri: str
     kind: str
     score: float | None
-    overlap: float | None = Field(ge=0, le=1)
+    overlap: float | None
 
 
 class Group(BaseModel):

@@ -1,22 +1,23 @@
 // Decisions on pairs of images: which one to keep. The server stores them; until it has, they are kept in this tab.
 
 import { ask, send } from "./api.js";
-import { get } from "./dom.js";
-
 const made = new Map(); // pair -> {id, other, keep}
 const unsent = [];
 const undone = []; // what each decision of this tab replaced, the last one at the end
 let isSending = false;
+let nMade = 0;
 
 const pairOf = (one) => JSON.stringify([one.id, one.other].sort());
 
 export async function load() {
+  const nBefore = nMade;
   try {
     const { path, is_writable: isWritable, decisions } = await ask("/decisions");
+    if (nMade !== nBefore) return; // what was decided meanwhile may not be in the answer
     made.clear();
     for (const one of [...decisions, ...unsent]) made.set(pairOf(one), one);
     if (unsent.length) await store();
-    else tell(isWritable ? `Decisions are stored in ${path}.` : `${path} can't be written: decisions are kept in this tab only.`);
+    else tell(isWritable ? `Decisions are stored beside the index, in ${path.split("/").pop()}.` : `${path} can't be written: decisions are kept in this tab only.`);
   } catch ({ detail }) {
     tell(`Decisions are kept in this tab only. ${detail}`);
   }
@@ -44,6 +45,7 @@ export function undo() {
 export const all = () => [...made.values()].filter(({ keep }) => keep !== null);
 
 function set(decision) {
+  nMade += 1;
   made.set(pairOf(decision), decision);
   unsent.push(decision);
   store();
@@ -62,7 +64,7 @@ async function store() {
 }
 
 function tell(words) {
-  get("decisions-words").textContent = words;
+  for (const place of document.querySelectorAll(".decisions-words")) place.textContent = words;
 }
 
 window.addEventListener("beforeunload", (event) => { if (unsent.length) event.preventDefault(); });

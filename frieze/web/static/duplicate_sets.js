@@ -29,7 +29,7 @@ export const toPairs = (sets) => sets.flatMap(({ id, isCopy, members }) => membe
 export const title = ({ members, how }) => `${count(members.length + 1, "image")}, ${how}`;
 
 // How an image differs from the first one: "cropped, shows 80 % of it".
-export const difference = ({ kind, overlap }) => [kind, kind && overlap < 1 ? `shows ${percent(overlap)} of it` : ""].filter(Boolean).join(", ");
+export const difference = ({ kind, overlap }) => [kind, kind && overlap < 0.995 ? `shows ${percent(overlap)} of it` : ""].filter(Boolean).join(", ");
 
 // What becomes of each image: what was decided; else `keep` for the first one and `copy` for a confirmed copy of it.
 export function advice({ id, isCopy, members }) {

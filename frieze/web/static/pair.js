@@ -50,7 +50,7 @@ function press(event) {
   const act = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
   if (!act || isButton || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
-  act();
+  if (!event.repeat || act === KEYS.n || act === KEYS.p) act(); // a key that is held decides once
 }
 
 async function fill(figure, id, side, number) {

@@ -224,7 +224,7 @@ def test_keys(page, address):
     page.keyboard.press("Escape")
     page.wait_for_function("() => document.activeElement.title === 'red/2.png'")
     page.wait_for_function(
-        "() => document.querySelector('#decisions-words').textContent === 'Every decision is stored.'"
+        "() => document.querySelector('#duplicates .decisions-words').textContent === 'Every decision is stored.'"
     )
     page.reload()
     page.wait_for_selector("#groups .tile")
@@ -242,6 +242,15 @@ def test_keys(page, address):
         page.click("#decisions-list")
     expected = 'id,other,keep\n"red/0.png","red/1.png","other"\n"red/0.png","red/2.png","both"\n'
     assert download.value.path().read_text() == expected
+
+
+def test_a_held_key(page):
+    """A key that is held decides on one pair, not on all that follow."""
+    open_pair(page, "red/1.png")
+    for _ in range(3):
+        page.keyboard.down("1")
+    page.keyboard.up("1")
+    wait_for_title(page, "Pair 2 of 3: not decided")
 
 
 def test_undo_goes_back(page):
@@ -287,10 +296,10 @@ def test_without_the_token(browser, address, folder):
     page.wait_for_selector("#groups .tile")
     open_pair(page, "red/1.png")
     page.keyboard.press("1")
-    page.keyboard.press("Escape")
     page.wait_for_function(
-        "() => /this tab only.*Open the address/.test(document.querySelector('#decisions-words').textContent)"
+        "() => /this tab only.*Open the address/.test(document.querySelector('#pair .decisions-words').textContent)"
     )
+    page.keyboard.press("Escape")
     with page.expect_download() as download:
         page.click("#decisions-list")
     assert download.value.path().read_text() == 'id,other,keep\n"red/0.png","red/1.png","id"\n'
@@ -301,7 +310,7 @@ def test_without_the_token(browser, address, folder):
     open_pair(page, "red/2.png")
     page.keyboard.press("3")
     page.wait_for_function(
-        "() => document.querySelector('#decisions-words').textContent === 'Every decision is stored.'"
+        "() => document.querySelector('#duplicates .decisions-words').textContent === 'Every decision is stored.'"
     )
     assert len(page.request.get(f"{address}decisions").json()["decisions"]) == 2
     context.close()
@@ -315,7 +324,7 @@ def test_two_tabs(page, address):
     open_pair(other, "red/1.png")
     other.keyboard.press("1")
     other.wait_for_function(
-        "() => document.querySelector('#decisions-words').textContent === 'Every decision is stored.'"
+        "() => document.querySelector('#duplicates .decisions-words').textContent === 'Every decision is stored.'"
     )
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     page.wait_for_selector("#groups .wrong")

@@ -202,6 +202,13 @@ def test_what_is_refused(serve, index, decision, message):
     assert not (index.parent / "photos.index.decisions.jsonl").exists()
 
 
+@pytest.mark.parametrize("body", [b"", b"[" * 100_000, b"\xff", b'{"id": "\\ud800", "other": "a", "keep": "id"}'])
+def test_what_is_no_json(serve, body):
+    """A body that is no JSON, or no text, is refused without a server error."""
+    headers = TOKEN | {"content-type": "application/json"}
+    assert serve().post("/decisions", content=body, headers=headers).status_code == 400
+
+
 def test_not_writable(serve, monkeypatch):
     """Where the log can't be written, that is told before anybody decides."""
     monkeypatch.setattr("frieze.web.decisions.os.access", lambda *_: False)
