@@ -1,6 +1,7 @@
 """The collection that the page shows: an index, the metadata of its images, and optionally a head."""
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +23,17 @@ if TYPE_CHECKING:
     from frieze.embedder import Backbone
 
 _ID = "id:"
+FindDuplicates = Callable[[indexing.Index], dict[str, Any]]
 
 
 class Collection:
     """An open index, with the results that are computed from it in the background.
+
+    Args:
+        index: The index.
+        head: The head, or None.
+        thumbnails: Thumbnails of the images.
+        find_duplicates: Finds its duplicates: the document of `frieze duplicates --json`.
 
     Attributes:
         index: The index.
@@ -35,11 +43,13 @@ class Collection:
         decision_log: The decisions on duplicates.
     """
 
-    def __init__(self, index: indexing.Index, head: "Head | None", thumbnails: Thumbnails) -> None:
+    def __init__(
+        self, index: indexing.Index, head: "Head | None", thumbnails: Thumbnails, find_duplicates: FindDuplicates
+    ) -> None:
         self.index, self.head, self.thumbnails = index, head, thumbnails
         self.inference = Inference(self.index.spec, self._load)
         self.decision_log = DecisionLog(log_path(index.path))
-        self._duplicates = BackgroundResult(lambda: indexing.find_duplicates(index))
+        self._duplicates = BackgroundResult(lambda: find_duplicates(index))
         self._maps = {method: BackgroundResult(functools.partial(self._project, method)) for method in ("pca", "umap")}
         self._predictions = BackgroundResult(self._predict_all)
 
@@ -190,8 +200,16 @@ class Collection:
         self.thumbnails.close()
 
 
-def open_collection(index: Path, head: Path | None, thumbnails: Path) -> Collection:
+def open_collection(
+    index: Path, head: Path | None, thumbnails: Path, *, find_duplicates: FindDuplicates = indexing.find_duplicates
+) -> Collection:
     """Open the index and the head.
+
+    Args:
+        index: The index's folder.
+        head: The head's folder, or None.
+        thumbnails: The cache of thumbnails.
+        find_duplicates: Finds the duplicates of an index.
 
     Raises:
         InputError: One of them can't be opened, or they are of different backbones.
@@ -203,4 +221,4 @@ def open_collection(index: Path, head: Path | None, thumbnails: Path) -> Collect
     if opened_head is not None:
         hint = "Give a head that was trained on the index's own table."
         stored.check_same_backbone(opened_head.spec, opened_index.spec, where=str(index), hint=hint)
-    return Collection(opened_index, opened_head, Thumbnails(thumbnails))
+    return Collection(opened_index, opened_head, Thumbnails(thumbnails), find_duplicates)

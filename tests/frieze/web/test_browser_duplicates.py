@@ -10,7 +10,6 @@ import uvicorn
 from PIL import Image
 
 from frieze.web.app import make_app
-from frieze.web.background import BackgroundResult
 from frieze.web.collection import open_collection
 
 pytestmark = pytest.mark.slow
@@ -51,8 +50,8 @@ def folder(world, tmp_path):
 @pytest.fixture
 def address(folder):
     """Where the page is served, on a port of its own, with pairs that are known."""
-    collection = open_collection(folder / "photos.index", None, folder / "thumbnails")
-    collection._duplicates = BackgroundResult(lambda: DOCUMENT)
+    index, thumbnails = folder / "photos.index", folder / "thumbnails"
+    collection = open_collection(index, None, thumbnails, find_duplicates=lambda _: DOCUMENT)
     server = uvicorn.Server(uvicorn.Config(make_app(collection, token=KEY), port=0, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()
