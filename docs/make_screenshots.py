@@ -58,6 +58,13 @@ def map_(page: Page, _: Path) -> None:
             break
 
 
+def pair(page: Page, image: Path) -> None:
+    """Open a copy beside the image to keep."""
+    open_view("duplicates", "#groups .tile img")(page, image)
+    page.locator("#groups .tile").nth(1).click()
+    page.wait_for_selector("#pair small")
+
+
 def open_view(name: str, selector: str) -> Callable[[Page, Path], None]:
     """Return a function that opens a view and waits for its content."""
 
@@ -73,6 +80,7 @@ VIEWS: dict[str, Callable[[Page, Path], None]] = {
     "classes": open_view("classes", "#class-grid .tile img"),
     "mistakes": open_view("mistakes", "#mistakes-grid .tile img"),
     "duplicates": open_view("duplicates", "#groups .tile img"),
+    "pair": pair,
     "map": map_,
 }
 

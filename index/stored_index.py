@@ -4,7 +4,7 @@ import functools
 import itertools
 import math
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -329,6 +329,13 @@ def look_up(index: Index, id: str) -> dict[str, Any]:  # noqa: A002  the stored 
 def take_rows(index: Index, rows: Rows) -> list[dict[str, Any]]:
     """Return the metadata of some rows as plain JSON values, in the order requested."""
     return index.row_metadata.take(rows)
+
+
+def read_hashes(index: Index, ids: Collection[str]) -> dict[str, str | None]:
+    """Return the sha256 of some images, None for one without; ids that the index does not have are left out."""
+    is_asked = pc.is_in(index.row_metadata.ids, value_set=pa.array(list(ids), pa.string()))
+    rows = np.asarray(pc.indices_nonzero(is_asked)).astype(np.int64)
+    return {metadata["id"]: metadata.get("sha256") for metadata in take_rows(index, rows)}
 
 
 def filter_rows(index: Index, where: str | None) -> Rows:

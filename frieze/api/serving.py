@@ -2,6 +2,7 @@
 
 import errno
 import importlib.util
+import secrets
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ def serve(index: str | Path, *, head: str | Path | None = None, host: str = LOOP
     """Serve a page to search, browse and map the images of an index, until Ctrl-C.
 
     The index is memory-mapped and stays as it was opened; the backbone is loaded when the first image is uploaded.
+    Decisions on duplicates are appended to a file beside the index: `photos.index.decisions.jsonl` for `photos.index`.
 
     Args:
         index: The index's folder.
@@ -54,15 +56,25 @@ def _run(collection: "Collection", listener: socket.socket, *, names: frozenset[
 
     host, port = listener.getsockname()[:2]
     try:
-        app = make_app(collection, hosts=names)
+        token = secrets.token_urlsafe(16)
+        app = make_app(collection, hosts=names, token=token)
         server = uvicorn.Server(
             uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=2)
         )
         shown = f"[{host}]" if ":" in host else host
-        terminal.show_message(f"{counted(len(collection.index), 'image')} at http://{shown}:{port} (Ctrl-C ends it)")
+        n_images = counted(len(collection.index), "image")
+        terminal.show_message(f"{n_images} at http://{shown}:{port}/#token={token} (Ctrl-C ends it)")
+        terminal.show_message(_describe_log(collection))
         server.run(sockets=[listener])
     finally:
         collection.close()
+
+
+def _describe_log(collection: "Collection") -> str:
+    log = collection.decision_log
+    if log.is_writable:
+        return f"Decisions on duplicates are stored in {log.path}"
+    return f"{log.path} can't be written: decisions on duplicates are kept in the browser's tab only."
 
 
 def _listening(host: str, port: int) -> socket.socket:

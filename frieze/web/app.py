@@ -1,5 +1,7 @@
 """The page's FastAPI application: routes, middleware and error responses."""
 
+import functools
+import secrets
 from typing import cast
 
 import jinja2
@@ -14,16 +16,25 @@ from frieze.reports import templates
 from frieze.web.collection import Collection
 from frieze.web.inference import MAX_BYTES, BusyError
 from frieze.web.middleware import Guard, TooLargeError, TooSlowError
-from frieze.web.routes import add_collection_routes, add_search_routes
+from frieze.web.routes import TokenError, add_collection_routes, add_decision_routes, add_search_routes
 from frieze.web.schemas import PROBLEMS
 
+_RESPONSES: dict[type[Exception], tuple[int, str, str, dict[str, str]]] = {
+    BusyError: (503, "Too many images wait.", "Ask again.", {"retry-after": "2"}),
+    TooSlowError: (408, "The image came too slowly.", "Send it again.", {"connection": "close"}),
+    TooLargeError: (413, f"At most {MAX_BYTES >> 20} MB are taken.", "", {}),
+    TokenError: (403, "Writing needs this server's token.", "Open the address that frieze serve printed.", {}),
+}
+"""Error -> status, what is wrong, what to do, and headers."""
 
-def make_app(collection: Collection, *, hosts: frozenset[str] = frozenset()) -> FastAPI:
+
+def make_app(collection: Collection, *, hosts: frozenset[str] = frozenset(), token: str | None = None) -> FastAPI:
     """Create the application.
 
     Args:
         collection: The collection to show; the caller closes it.
         hosts: Host names that requests may use, besides loopback's.
+        token: What a request that writes has to send along; a random one, which nobody knows, by default.
     """
     app = FastAPI(title="Frieze", version="1", docs_url=None, redoc_url=None, responses=PROBLEMS)
     app.add_middleware(Guard, hosts=hosts, max_bytes=MAX_BYTES)
@@ -31,6 +42,7 @@ def make_app(collection: Collection, *, hosts: frozenset[str] = frozenset()) -> 
     _add_page(app, collection)
     add_search_routes(app, collection)
     add_collection_routes(app, collection)
+    add_decision_routes(app, collection, token=token or secrets.token_urlsafe())
     return app
 
 
@@ -48,22 +60,19 @@ def _add_errors(app: FastAPI) -> None:
         detail = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())
         return JSONResponse({"detail": detail, "mend": ""}, 400)
 
-    @app.exception_handler(BusyError)
-    def busy(_: Request, __: BusyError) -> Response:
-        return JSONResponse({"detail": "Too many images wait.", "mend": "Ask again."}, 503, {"retry-after": "2"})
-
     @app.exception_handler(ClientDisconnect)
     def disconnected(_: Request, __: ClientDisconnect) -> Response:
         return Response(status_code=400)  # nobody reads it
 
-    @app.exception_handler(TooSlowError)
-    def too_slow(_: Request, __: TooSlowError) -> Response:
-        problem = {"detail": "The image came too slowly.", "mend": "Send it again."}
-        return JSONResponse(problem, 408, {"connection": "close"})
+    for kind, (status, detail, hint, headers) in _RESPONSES.items():
+        response = functools.partial(_respond, status, {"detail": detail, "mend": hint}, headers)
+        app.add_exception_handler(kind, response)
 
-    @app.exception_handler(TooLargeError)
-    def too_large(_: Request, __: TooLargeError) -> Response:
-        return JSONResponse({"detail": f"At most {MAX_BYTES >> 20} MB are taken.", "mend": ""}, 413)
+
+def _respond(
+    status: int, problem: dict[str, str], headers: dict[str, str], _request: Request, _error: Exception
+) -> Response:
+    return JSONResponse(problem, status, headers)
 
 
 def _add_page(app: FastAPI, collection: Collection) -> None:

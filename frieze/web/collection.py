@@ -1,6 +1,7 @@
 """The collection that the page shows: an index, the metadata of its images, and optionally a head."""
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,9 @@ from frieze.core import Floats, InputError
 from frieze.reports.projection import choose_rows, project, to_document
 from frieze.search_document import SearchOptions, search_document
 from frieze.web.background import BackgroundResult
+from frieze.web.decisions import DecisionLog, log_path
 from frieze.web.inference import EmbeddedImage, Inference, describe_input
+from frieze.web.schemas import Decision
 from frieze.web.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
@@ -20,22 +23,33 @@ if TYPE_CHECKING:
     from frieze.embedder import Backbone
 
 _ID = "id:"
+FindDuplicates = Callable[[indexing.Index], dict[str, Any]]
 
 
 class Collection:
     """An open index, with the results that are computed from it in the background.
+
+    Args:
+        index: The index.
+        head: The head, or None.
+        thumbnails: Thumbnails of the images.
+        find_duplicates: Finds its duplicates: the document of `frieze duplicates --json`.
 
     Attributes:
         index: The index.
         head: The head, or None.
         inference: Embeds uploaded images.
         thumbnails: Thumbnails of the images.
+        decision_log: The decisions on duplicates.
     """
 
-    def __init__(self, index: indexing.Index, head: "Head | None", thumbnails: Thumbnails) -> None:
+    def __init__(
+        self, index: indexing.Index, head: "Head | None", thumbnails: Thumbnails, find_duplicates: FindDuplicates
+    ) -> None:
         self.index, self.head, self.thumbnails = index, head, thumbnails
         self.inference = Inference(self.index.spec, self._load)
-        self._duplicates = BackgroundResult(lambda: indexing.find_duplicates(index))
+        self.decision_log = DecisionLog(log_path(index.path))
+        self._duplicates = BackgroundResult(lambda: find_duplicates(index))
         self._maps = {method: BackgroundResult(functools.partial(self._project, method)) for method in ("pca", "umap")}
         self._predictions = BackgroundResult(self._predict_all)
 
@@ -99,6 +113,35 @@ class Collection:
         """Return the groups of duplicates, computed in the background."""
         return self._duplicates
 
+    def decisions(self) -> dict[str, Any]:
+        """Return the decisions on pairs of images whose bytes are still those that were decided on.
+
+        Raises:
+            InputError: The log can't be read.
+        """
+        logged = self.decision_log.read()
+        hashes = indexing.read_hashes(self.index, {name for one in logged for name in (one.id, one.other)})
+        return {
+            "path": str(self.decision_log.path),
+            "is_writable": self.decision_log.is_writable,
+            "decisions": [
+                one.model_dump(include=set(Decision.model_fields))
+                for one in logged
+                if one.id in hashes and one.other in hashes and (hashes[one.id], hashes[one.other]) == one.sha256
+            ],
+        }
+
+    def decide(self, decision: Decision) -> None:
+        """Store a decision.
+
+        Raises:
+            InputError: An id is not in the collection, both are the same, or the log can't be written.
+        """
+        if decision.id == decision.other:
+            raise InputError("A pair has two images.", hint="Use two ids.")
+        hashes = [self.metadata(name).get("sha256") for name in (decision.id, decision.other)]
+        self.decision_log.append(decision, sha256=(hashes[0], hashes[1]))
+
     def map(self, method: str) -> BackgroundResult[dict[str, Any]]:
         """Return the images as points of a map, computed in the background."""
         return self._maps[method]
@@ -157,8 +200,16 @@ class Collection:
         self.thumbnails.close()
 
 
-def open_collection(index: Path, head: Path | None, thumbnails: Path) -> Collection:
+def open_collection(
+    index: Path, head: Path | None, thumbnails: Path, *, find_duplicates: FindDuplicates = indexing.find_duplicates
+) -> Collection:
     """Open the index and the head.
+
+    Args:
+        index: The index's folder.
+        head: The head's folder, or None.
+        thumbnails: The cache of thumbnails.
+        find_duplicates: Finds the duplicates of an index.
 
     Raises:
         InputError: One of them can't be opened, or they are of different backbones.
@@ -170,4 +221,4 @@ def open_collection(index: Path, head: Path | None, thumbnails: Path) -> Collect
     if opened_head is not None:
         hint = "Give a head that was trained on the index's own table."
         stored.check_same_backbone(opened_head.spec, opened_index.spec, where=str(index), hint=hint)
-    return Collection(opened_index, opened_head, Thumbnails(thumbnails))
+    return Collection(opened_index, opened_head, Thumbnails(thumbnails), find_duplicates)

@@ -1,6 +1,7 @@
 """The routes of the page's server."""
 
 import io
+import secrets
 from typing import Annotated, Any, Literal
 
 import fastapi
@@ -17,7 +18,25 @@ from frieze.search_document import SearchOptions
 from frieze.web import schemas
 from frieze.web.background import BackgroundResult
 from frieze.web.collection import Collection
-from frieze.web.schemas import ACCEPTED, BUSY, CACHE_CONTROL, IMAGE, PICTURE, PNG, Count, Id, K, MinScore, Start, Where
+from frieze.web.schemas import (
+    ACCEPTED,
+    BUSY,
+    CACHE_CONTROL,
+    IMAGE,
+    PICTURE,
+    PNG,
+    Count,
+    Id,
+    K,
+    MinScore,
+    Start,
+    Token,
+    Where,
+)
+
+
+class TokenError(Exception):
+    """A request that writes came without the token."""
 
 
 def add_search_routes(app: FastAPI, collection: Collection) -> None:
@@ -99,9 +118,9 @@ def add_collection_routes(app: FastAPI, collection: Collection) -> None:
         """Return some images, in the order of the table."""
         return collection.browse(label, where, start, n)
 
-    @app.get("/duplicates", response_model=schemas.Duplicates, responses=ACCEPTED)
+    @app.get("/duplicates", response_model=schemas.Duplicates, response_model_exclude_unset=True, responses=ACCEPTED)
     def duplicates() -> Any:
-        """Return the groups of duplicates, the image to keep first; computed on the first request."""
+        """Return the groups of duplicates, the image to keep first, and look-alikes; computed on the first request."""
         return _or_working(collection.duplicates())
 
     @app.get("/mistakes", response_model=schemas.Mistakes, responses=ACCEPTED)
@@ -119,6 +138,29 @@ def add_collection_routes(app: FastAPI, collection: Collection) -> None:
         """Return the images as points on a plane, at most 100,000 of them."""
         check_method(method)
         return _or_working(collection.map(method))
+
+
+def add_decision_routes(app: FastAPI, collection: Collection, *, token: str) -> None:
+    """Add the routes for decisions on duplicates.
+
+    Args:
+        app: The application.
+        collection: The collection.
+        token: What a request has to send along to store a decision.
+    """
+
+    @app.get("/decisions", response_model=schemas.Decisions)
+    def decisions() -> dict[str, Any]:
+        """Return the decisions on pairs of images."""
+        return collection.decisions()
+
+    @app.post("/decisions", response_model=schemas.Decision)
+    def decide(decision: schemas.Decision, sent_token: Token = "") -> schemas.Decision:
+        """Store a decision on a pair of images; it replaces an earlier one."""
+        if not secrets.compare_digest(sent_token.encode(), token.encode()):
+            raise TokenError
+        collection.decide(decision)
+        return decision
 
 
 def _or_working(result: BackgroundResult[Any]) -> Any | Response:

@@ -1,6 +1,6 @@
 """The documents and parameters of the page's routes, for OpenAPI."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import fastapi
 from pydantic import BaseModel, ConfigDict, Field
@@ -93,14 +93,36 @@ class Facts(BaseModel):
     stale: str | None
 
 
+class Member(BaseModel):
+    """A copy of a group's keeper: how it differs, their score, and the share of the keeper's picture that it shows."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    uri: str
+    kind: str
+    score: float | None
+    overlap: float | None
+
+
 class Group(BaseModel):
-    """Images that are duplicates of each other, the one to keep first."""
+    """Images that are duplicates of each other, the one to keep first; `members` are all others."""
 
     model_config = ConfigDict(extra="allow")
 
     ids: list[str]
     min_score: float | None
     exact: bool
+    members: list[Member] | None = None
+
+
+class LookAlikes(BaseModel):
+    """Images whose vectors are near each other, and which are not confirmed as copies."""
+
+    model_config = ConfigDict(extra="allow")
+
+    ids: list[str]
+    min_score: float | None
 
 
 class Duplicates(BaseModel):
@@ -109,7 +131,27 @@ class Duplicates(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     groups: list[Group]
+    look_alikes: list[LookAlikes] | None = None
     rows: int
+
+
+Name = Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+class Decision(BaseModel):
+    """Which image of a pair to keep: `id`, `other` or `both`; null takes an earlier decision back."""
+
+    id: Name
+    other: Name
+    keep: Literal["id", "other", "both"] | None
+
+
+class Decisions(BaseModel):
+    """The decisions on pairs of images, the last one of each pair, in the order in which they were made."""
+
+    path: str = Field(description="The file in which they are stored.")
+    is_writable: bool = Field(description="Whether the server may write that file.")
+    decisions: list[Decision]
 
 
 class Mistake(BaseModel):
@@ -166,9 +208,12 @@ Start = Annotated[int, fastapi.Query(ge=0, le=10**9)]
 Count = Annotated[int, fastapi.Query(ge=0, le=MAX_COUNT)]
 
 
+Token = Annotated[str, fastapi.Header(alias="x-frieze-token", description="The token that was printed at the start.")]
+
+
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "Invalid request; the message says what to do."},
-    403: {"model": Problem, "description": "Sent by another site's page."},
+    403: {"model": Problem, "description": "Sent by another site's page, or without the token that writing needs."},
     408: {"model": Problem, "description": "The upload was too slow."},
     413: {"model": Problem, "description": "Too large."},
     421: {"model": Problem, "description": "The host name is not this server's."},

@@ -21,6 +21,7 @@ from frieze.indexing import (
     label_rows,
     look_up,
     open_index,
+    read_hashes,
     read_vectors,
     take_rows,
 )
@@ -472,6 +473,13 @@ def test_look_up(opened, table):
     assert known["uri"] == table.rows["uri"][row].as_py()
     with pytest.raises(InputError, match="has the id nowhere"):
         look_up(opened, "nowhere")
+
+
+def test_hashes(opened, table):
+    """The hashes of the images that are there are those of the table; what is not there is left out."""
+    hashes = read_hashes(opened, [table.ids[9], "nowhere", table.ids[2]])
+    assert hashes == {table.ids[row]: table.rows["sha256"][row].as_py() for row in (2, 9)}
+    assert read_hashes(opened, []) == {}
 
 
 def test_filter_and_take(opened, table):

@@ -30,6 +30,15 @@ export function tile(id, lines, { onclick, kind = "" } = {}) {
   return make("button", { type: "button", className: `tile ${kind}`, title: id, onclick }, picture, ...captions);
 }
 
+const cell = (value) => (typeof value === "number" ? value : `"${String(value).replaceAll('"', '""')}"`);
+
+export function download(name, columns, rows) {
+  const lines = [columns, ...rows.map((row) => row.map(cell))].map((row) => `${row.join(",")}\n`);
+  const href = URL.createObjectURL(new Blob(lines, { type: "text/csv" }));
+  make("a", { href, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(href), 60_000);
+}
+
 export async function copy(button, text) {
   const words = button.textContent;
   try {

@@ -28,6 +28,24 @@ export async function call(path, options = {}) {
 
 export const ask = async (path, options) => (await call(path, options)).json();
 
+// The token that the printed address brings; the server stores decisions for those alone who send it along.
+let token = "";
+
+export function takeToken() {
+  if (!location.hash.startsWith("#token=")) return;
+  token = location.hash.slice("#token=".length);
+  history.replaceState(null, "", location.pathname); // who looks over the shoulder, or copies the address, does not get it
+  try { localStorage.setItem("token", token); } catch { /* this tab knows it */ }
+}
+
+function knownToken() {
+  try { return localStorage.getItem("token") ?? token; } catch { return token; }
+}
+
+export const send = (path, document) => call(path, {
+  method: "POST", headers: { "content-type": "application/json", "x-frieze-token": knownToken() }, body: JSON.stringify(document),
+});
+
 // What takes longer is answered with 202 until it is there.
 export async function askUntilThere(path) {
   for (;;) {

@@ -1,6 +1,6 @@
 // Shows the view that the address names.
 
-import { ask, askUntilThere } from "./api.js";
+import { ask, askUntilThere, takeToken } from "./api.js";
 import * as dom from "./dom.js";
 import * as classes from "./classes.js";
 import * as duplicates from "./duplicates.js";
@@ -27,6 +27,7 @@ function showView() {
 
 function route() {
   say(null);
+  takeToken();
   const [view, parameters] = showView();
   view.show(parameters);
 }
@@ -36,6 +37,7 @@ try {
   get("facts").textContent = `${count(facts.rows, "image")}, backbone ${facts.backbone}`;
   search.begin(facts);
   classes.begin(facts);
+  duplicates.begin();
   map.begin({ dom, load: (method) => askUntilThere(`/map?method=${method}`), like: search.like });
   window.addEventListener("hashchange", route);
   route();

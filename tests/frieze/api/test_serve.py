@@ -54,6 +54,21 @@ def test_the_name_it_was_given(world, monkeypatch, tmp_path):
         assert TestClient(made[0], base_url=f"http://{name}:1").get("/collection").status_code == status
 
 
+def test_the_token(world, monkeypatch, tmp_path, capsys):
+    """The address that is printed has the token that writing needs; where decisions are stored is told."""
+    made = []
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("uvicorn.Server.run", lambda server, sockets: made.append(server.config.app))
+    frieze.serve(world / "photos.index", port=0)
+    printed = capsys.readouterr().err
+    page = TestClient(made[0], base_url=re.search(r"30 images at (http://127\.0\.0\.1:\d+)/#token=", printed)[1])
+    token = re.search(r"#token=(\S{20,}) \(Ctrl-C", printed)[1]
+    decision = {"id": "none", "other": "red/0.png", "keep": "id"}
+    for sent, status in ((token, 400), ("guessed", 403)):
+        assert page.post("/decisions", json=decision, headers={"x-frieze-token": sent}).status_code == status
+    assert f"Decisions on duplicates are stored in {world / 'photos.index.decisions.jsonl'}" in printed
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
 def test_starts_and_stops(world, tmp_path, ended_by):

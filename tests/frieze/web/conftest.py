@@ -1,5 +1,7 @@
 """The page over the small world, asked without a browser."""
 
+import shutil
+
 import pytest
 from fastapi.testclient import TestClient
 
@@ -32,3 +34,17 @@ def later(page):
         return answer
 
     return ask
+
+
+@pytest.fixture(scope="module")  # its event loop must not outlast it
+def browser():
+    """Debian's Chromium, without a window."""
+    from playwright.sync_api import sync_playwright
+
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("there is no chromium: apt install chromium")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        yield chromium
+        chromium.close()

@@ -9,6 +9,7 @@ from PIL import Image
 
 import frieze
 from frieze.core import InputError
+from frieze.web.background import BackgroundResult
 from frieze.web.collection import open_collection
 
 
@@ -74,6 +75,25 @@ def test_duplicates(later, world):
     expected = frieze.duplicates(world / "photos.index")
     assert actual == {name: expected[name] for name in actual}
     assert {"groups", "rows", "n_duplicates", "min_score"} <= set(actual)
+
+
+def test_duplicates_of_the_contract(page, collection, monkeypatch):
+    """Members and look-alikes reach the page as they were found."""
+    member = {"id": "b", "uri": "/b", "kind": "mirrored+cropped", "score": None, "overlap": 0.8}
+    group = {
+        "ids": ["a", "b"],
+        "uris": ["/a", "/b"],
+        "keep": "a",
+        "min_score": 0.9,
+        "exact": False,
+        "members": [member],
+    }
+    look_alikes = [{"ids": ["c", "d"], "uris": ["/c", "/d"], "min_score": 0.8}]
+    document = {"groups": [group], "look_alikes": look_alikes, "rows": 30, "n_look_alikes": 2, "notes": ["A note."]}
+    result = BackgroundResult(lambda: document)
+    result.get()
+    monkeypatch.setattr(collection, "_duplicates", result)
+    assert page.get("/duplicates").json() == document
 
 
 def test_mistakes(later, world, collection):
@@ -144,7 +164,7 @@ def test_page(page):
     answer = page.get("/")
     assert "photos.index" in answer.text
     assert "http" not in answer.text.replace("http-equiv", "")
-    for path in ("app.js", "api.js", "dom.js", "search.js", "map.js", "style.css", "icon.svg"):
+    for path in ("app.js", "api.js", "dom.js", "search.js", "pair.js", "map.js", "style.css", "icon.svg"):
         assert page.get(f"/static/{path}").status_code == 200
 
 
@@ -171,6 +191,7 @@ def test_openapi(page):
         "/images",
         "/collection",
         "/duplicates",
+        "/decisions",
         "/mistakes",
         "/map",
     }
@@ -192,6 +213,8 @@ def test_operation_ids(page):
     assert sorted(call["operationId"] for path in paths.values() for call in path.values()) == [
         "browse_images_get",
         "crop_crop_post",
+        "decide_decisions_post",
+        "decisions_decisions_get",
         "describe_collection_get",
         "duplicates_duplicates_get",
         "image_image_get",

@@ -45,20 +45,6 @@ def address(hostile):
     collection.close()
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """Debian's Chromium, without a window."""
-    from playwright.sync_api import sync_playwright
-
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("there is no chromium: apt install chromium")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
-        yield chromium
-        chromium.close()
-
-
 @pytest.fixture
 def page(browser, address):
     """The page, opened; whatever it logs, asks elsewhere or lets run fails the test."""
@@ -257,7 +243,7 @@ def test_duplicates(page, hostile):
     with page.expect_download() as download:
         page.click("#duplicates-list")
     lines = download.value.path().read_text().splitlines()
-    assert lines[0] == "group,id,advice"
+    assert lines[0] == "group,id,kind,overlap,advice"
     assert len(lines) == 1 + sum(len(group["ids"]) for group in expected)
 
 

@@ -11,9 +11,9 @@ from frieze.web.collection import open_collection
 
 pytestmark = pytest.mark.slow
 CALLS = ("GET /search", "POST /search", "POST /crop", "GET /thumbnail", "GET /picture", "GET /image", "GET /images")
-CALLS += ("GET /collection", "GET /duplicates", "GET /mistakes", "GET /map")
+CALLS += ("GET /collection", "GET /duplicates", "GET /mistakes", "GET /map", "GET /decisions", "POST /decisions")
 
-BARE = ("GET /collection", "GET /duplicates", "POST /crop")
+BARE = ("GET /collection", "GET /duplicates", "GET /decisions", "POST /crop")
 """Calls that take nothing that could be wrong."""
 
 

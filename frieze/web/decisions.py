@@ -1,0 +1,94 @@
+"""Decisions on pairs of duplicates: a log beside the index, which outlasts a rebuild and serves several processes."""
+
+import contextlib
+import errno
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pydantic
+
+from frieze.core import InputError, sync, translate_io_errors
+from frieze.web.schemas import Decision
+
+
+class LoggedDecision(Decision):
+    """A line of the log.
+
+    Attributes:
+        sha256: Of the bytes of `id` and of `other` when it was made; None for an image without one.
+        time: When it was made.
+    """
+
+    sha256: tuple[str | None, str | None]
+    time: datetime
+
+
+class DecisionLog:
+    """An append-only file of decisions, one JSON object a line; of several on one pair the last one holds.
+
+    Args:
+        path: The file, created by the first decision.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether this process may append to the file, or create it."""
+        return os.access(self.path if self.path.exists() else self.path.parent, os.W_OK)
+
+    def append(self, decision: Decision, sha256: tuple[str | None, str | None]) -> None:
+        """Store a decision; it is on disk when this returns.
+
+        Args:
+            decision: The decision.
+            sha256: Of the bytes of its `id` and `other`.
+
+        Raises:
+            FeatureFileError: The file can't be written.
+        """
+        logged = LoggedDecision(**decision.model_dump(), sha256=sha256, time=datetime.now(UTC))
+        line = logged.model_dump_json().encode() + b"\n"
+        with translate_io_errors(self.path), self.path.open("ab+", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
+                line = b"\n" + line  # the last line is torn: a writer was killed, or the disk was full
+            if file.write(line) != len(line):  # one write: lines of two processes do not mix
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(file.fileno())
+            if not size:
+                sync(self.path.parent)
+
+    def read(self) -> list[LoggedDecision]:
+        """Return the decision on each pair, in the order in which they were made; one that was undone is left out.
+
+        Raises:
+            InputError: The file is there, but can't be read.
+        """
+        try:
+            *lines, _ = self.path.read_bytes().split(b"\n")  # what follows the last newline is torn
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            hint = "Check its permissions, or move it elsewhere."
+            raise InputError(f"{self.path} can't be read: {error.strerror}.", hint=hint) from error
+        last: dict[frozenset[str], LoggedDecision] = {}
+        for line in lines:
+            with contextlib.suppress(pydantic.ValidationError):  # a torn line
+                decision = LoggedDecision.model_validate_json(line)
+                pair = frozenset((decision.id, decision.other))
+                last.pop(pair, None)
+                last[pair] = decision
+        return [decision for decision in last.values() if decision.keep is not None]
+
+
+def log_path(index: Path) -> Path:
+    """Return the path of an index's log: beside its folder, whose content a rebuild replaces.
+
+    >>> log_path(Path("/data/photos.index"))
+    PosixPath('/data/photos.index.decisions.jsonl')
+    """
+    folder = index.resolve()
+    return folder.with_name(f"{folder.name}.decisions.jsonl")
