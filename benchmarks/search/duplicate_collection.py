@@ -116,7 +116,7 @@ def _read_files(folder: Path, rng: np.random.Generator) -> Iterator[tuple[str, b
     others = {_flickr_number(path) for path in (IMAGES / EDITED_SETS[1]).rglob("*.jpg")}
     for path in _draw(sorted(folder.rglob("*.jpg")), 3_000, rng):
         if not path.name.startswith(LEFT_OUT) and _flickr_number(path) not in others:
-            yield path.name, path.read_bytes()
+            yield "-".join(path.relative_to(folder).parts), path.read_bytes()
 
 
 def _read_shards(folder: Path, rng: np.random.Generator) -> Iterator[tuple[str, bytes]]:

@@ -58,7 +58,7 @@ class Result:
 
     Attributes:
         label: First cell.
-        threshold: The lowest score of a pair.
+        threshold: The lowest score of a pair; of PHash minus the largest distance.
         pairs: bool [N, N], symmetric: which two are copies of each other.
     """
 
@@ -137,7 +137,7 @@ def peer_results(collection: Collection, truth: Matrix, folder: Path) -> Iterato
             continue
         best = best_threshold(scores, truth)
         for label, threshold in (("its default", default), ("best", best)):
-            shown = (threshold - N_BITS) / 2 if method == "phash" else threshold
+            shown = round((threshold - N_BITS) / 2) if method == "phash" else threshold
             yield Result(f"imagededup {name}, {label}", shown, above(scores, threshold))
 
 
