@@ -104,7 +104,7 @@ def precision_and_recall(pairs: Matrix, truth: Matrix) -> tuple[float, float]:
 def cosines(table: Path, names: list[str]) -> Floats:
     """Return the cosines [N, N] of a table's vectors, in the order of `names`."""
     opened = open_features(table)
-    rows = {name: row for row, name in enumerate(opened.ids())}
+    rows = {name: row for row, name in enumerate(opened.ids)}
     vectors = unit_rows(opened.embeddings()[[rows[name] for name in names]])
     return vectors @ vectors.T
 
@@ -133,7 +133,8 @@ def peer_results(collection: Collection, truth: Matrix, folder: Path) -> Iterato
         try:
             scores = encode(method, collection, folder)
         except MissingError as error:
-            yield f"imagededup {name}", str(error)
+            is_offline = "urlopen" in str(error)
+            yield f"imagededup {name}", "left out, its weights can't be downloaded here" if is_offline else str(error)
             continue
         best = best_threshold(scores, truth)
         for label, threshold in (("its default", default), ("best", best)):
@@ -181,11 +182,11 @@ def kind_rows(documents: dict[str, dict[str, Any]], collection: Collection) -> I
                 for member in group.get("members", []):
                     kinds.get(edit_of[member["id"]], collections.Counter())[member["kind"]] += 1
         for edit, counts in kinds.items():
-            n_members = max(1, counts.total())
-            among = sum(count for kind, count in counts.items() if EDITS[edit].kind in kind.split("+"))
+            right = EDITS[edit].kind
+            among = sum(count for kind, count in counts.items() if right in kind.split("+"))
             most = ", ".join(f"{kind} {count}" for kind, count in counts.most_common(3))
-            row = [backbone, edit, EDITS[edit].kind, counts.total()]
-            yield [*row, counts[EDITS[edit].kind] / n_members, among / n_members, most]
+            shares = [part / counts.total() for part in (counts[right], among)] if counts else ["", ""]
+            yield [backbone, edit, right, counts.total(), *shares, most]
 
 
 def list_wrong(result: Result, collection: Collection, truth: Matrix) -> None:
