@@ -1,0 +1,240 @@
+"""Perceptual hashes: 64 bits of an image's coarse structure, which survive another size, format and quality."""
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from frieze.core import Floats, Rows
+
+Hashes = npt.NDArray[np.uint64]
+"""uint64; 0 stands for none."""
+
+HASH_VERSION = "dct-sign-1"
+"""The name in features.json of what this module computes."""
+
+_LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue. Source: ITU-R BT.601."""
+_N_CELLS = 64
+"""Cells a side of the grid on which borders are found."""
+_N_SAMPLES = 32
+"""Samples a side of what is transformed."""
+_N_LOWEST = 8
+"""Frequencies of each direction that have a bit."""
+_ROUNDING = 0.01
+"""A coefficient up to this is zero: it is rounding, which differs from machine to machine."""
+_LEAST_CONTRAST = 2.0
+"""Standard deviation, in levels, below which an image has no hash."""
+_FLAT_SHARE, _FLAT_LEVELS = 0.7, 8.0
+"""A line of cells is flat where this share of them lies within so many levels of their median."""
+_LEAST_SHARE, _LEAST_CELLS = 0.2, 16
+"""What has to be left inside of borders: this share of the area, and so many cells a side."""
+_OUTSIDE = 1e6
+"""Stands for cells outside of a box: beyond any level."""
+_FIRST_AND_LAST = np.array([0, 1])
+"""Subtracted from the first of a span and the one after the last."""
+_CHUNK = 8
+"""Images reduced at once: what a processor's cache holds."""
+
+
+def hash_images(pixels: npt.NDArray[np.uint8]) -> tuple[Hashes, Hashes]:
+    """Compute the perceptual hashes of images, and of their content inside of flat borders.
+
+    A hash holds the signs of the 8 x 8 lowest coefficients of the DCT-II of the grey image, averaged to 32 x 32: bit
+    8u + v is set where that of vertical frequency u and horizontal frequency v is positive; bit 0 never is.
+
+    Args:
+        pixels: [B, H, W, 3], RGB.
+
+    Returns:
+        whole: uint64 [B]; 0 for none: the image has no contrast.
+        content: uint64 [B], the same as `whole` where there is no border.
+
+    >>> ramp = np.arange(255, 0, -8, dtype=np.uint8)[:, None]
+    >>> whole, content = hash_images(np.broadcast_to(ramp, (1, 32, 32, 3)))
+    >>> whole.tolist(), content.tolist()  # bits 1, 3, 5 and 7: no vertical frequency
+    ([170], [170])
+    """
+    grids = _to_grids(pixels)
+    pairs = _averaging(np.array([[0, _N_CELLS]]), _N_CELLS, _N_SAMPLES)
+    whole = _hash_grids(grids, pairs, pairs)
+    content = whole.copy()
+    images, boxes = _find_content(grids)
+    rows, columns = (_averaging(boxes[:, axis], _N_CELLS, _N_SAMPLES) for axis in (0, 1))
+    content[images] = _hash_grids(grids[images], rows, columns)
+    return whole, content
+
+
+def orient_hashes(hashes: Hashes) -> Hashes:
+    """Compute the hashes that the same images have when they are mirrored and turned, from the bits alone.
+
+    Args:
+        hashes: uint64 [N]; 0 for none.
+
+    Returns:
+        uint64 [8, N], in the order of EXIF's orientations: as it is, mirrored, turned by 180 degrees, upside down,
+        transposed, turned by 90 degrees clockwise, transposed along the other diagonal, turned by 90 degrees
+        counterclockwise; 0 where there is none.
+
+    >>> orient_hashes(np.array([1 << 1], np.uint64))[4:5, 0].tolist() == [1 << 8]
+    True
+    """
+    bits = np.unpackbits(hashes.astype("<u8").view(np.uint8), bitorder="little").reshape(-1, _N_LOWEST, _N_LOWEST)
+    both = np.stack([hashes, _pack(bits.transpose(0, 2, 1))])
+    oriented = both[:, None] ^ _FLIPS[:, None]  # [2, 4, N]
+    return np.where(hashes == 0, np.uint64(0), oriented).reshape(8, len(hashes))
+
+
+def _to_grids(pixels: npt.NDArray[np.uint8]) -> Floats:
+    """Average the grey images to 64 x 64 cells, levels from 0 to 255: float32 [B, 64, 64]."""
+    n, height, width, n_channels = pixels.shape
+    _, block, n_cells = _split(width)
+    luma = np.array(_LUMA, np.float32) / _split(height)[1]  # `_sum_rows` gives so many times the mean
+    columns = _averaging(np.array([0, block]), block, n_cells)
+    of_block = (columns[:, :, None] * luma).reshape(n_cells, -1).T  # [block * 3, n_cells]
+    grids = np.empty((n, _N_CELLS, _N_CELLS), np.float32)
+    sums = np.empty((min(n, _CHUNK), _N_CELLS, width * n_channels), np.float32)
+    for at in range(0, n, _CHUNK):
+        chunk = pixels[at : at + _CHUNK].reshape(-1, height, width * n_channels)
+        _sum_rows(chunk, out=sums[: len(chunk)])
+        rows = sums[: len(chunk)].reshape(-1, len(of_block))
+        np.matmul(rows, of_block, out=grids[at : at + _CHUNK].reshape(-1, n_cells))
+    return grids
+
+
+def _split(side: int) -> tuple[int, int, int]:
+    """Split a side into blocks of whole pixels and cells: how many blocks, and the pixels and cells of each."""
+    n_blocks = math.gcd(side, _N_CELLS)
+    return n_blocks, side // n_blocks, _N_CELLS // n_blocks
+
+
+def _sum_rows(pixels: npt.NDArray[np.uint8], *, out: Floats) -> None:
+    """Sum the rows of each cell.
+
+    Args:
+        pixels: uint8 [n, H, W].
+        out: float32 [n, 64, W], where the sums go: the mean of a cell's rows, times the rows of a block.
+    """
+    n, height, width = pixels.shape
+    n_blocks, block, n_cells = _split(height)
+    rows, sums = pixels.reshape(n, n_blocks, block, width), out.reshape(n, n_blocks, n_cells, width)
+    kind = np.uint16 if block * np.iinfo(np.uint8).max <= np.iinfo(np.uint16).max else np.uint32
+    total = np.empty((n, n_blocks, width), kind)
+    for cell in range(n_cells):
+        (first, before), (last, after) = divmod(cell * block, n_cells), divmod((cell + 1) * block, n_cells)
+        rows[:, :, first:last].sum(axis=2, dtype=kind, out=total)
+        total *= kind(n_cells)
+        if before:  # this part of the first row belongs to the cell above
+            total -= np.multiply(rows[:, :, first], before, dtype=kind)
+        if after:
+            total += np.multiply(rows[:, :, last], after, dtype=kind)
+        sums[:, :, cell] = total
+
+
+def _averaging(spans: npt.NDArray[np.int64], n_inputs: int, n_outputs: int) -> Floats:
+    """Return the matrices that average the inputs within spans to equally many outputs each.
+
+    Args:
+        spans: int64 [..., 2], the first input and the one after the last.
+        n_inputs: How many inputs there are.
+        n_outputs: How many outputs are wanted; an input that lies in two counts for its share in each.
+
+    Returns:
+        float32 [..., n_outputs, n_inputs].
+    """
+    start, end = spans[..., :1], spans[..., 1:]
+    edges = (start + (end - start) * np.arange(n_outputs + 1) / n_outputs)[..., None]  # [..., n_outputs + 1, 1]
+    inputs = np.arange(n_inputs)
+    shares = np.minimum(edges[..., 1:, :], inputs + 1) - np.maximum(edges[..., :-1, :], inputs)
+    shares = np.maximum(shares, 0)
+    return np.asarray(shares / shares.sum(axis=-1, keepdims=True), np.float32)
+
+
+def _cosines() -> Floats:
+    """Return the lowest rows of the orthonormal DCT-II, float32 [8, 32]."""
+    angles = np.arange(_N_LOWEST)[:, None] * (2 * np.arange(_N_SAMPLES) + 1) * math.pi / (2 * _N_SAMPLES)
+    basis = np.cos(angles) * math.sqrt(2 / _N_SAMPLES)
+    basis[0] /= math.sqrt(2)
+    return basis.astype(np.float32)
+
+
+_DCT = _cosines()
+
+
+def _hash_grids(grids: Floats, rows: Floats, columns: Floats) -> Hashes:
+    """Hash what the matrices `rows` and `columns`, float32 [n or 1, 32, 64], make of grids, float32 [n, 64, 64]."""
+    samples = rows @ grids @ columns.swapaxes(1, 2)
+    coefficients = _DCT @ samples @ _DCT.T
+    has_contrast = samples.std(axis=(1, 2)) >= _LEAST_CONTRAST
+    return np.where(has_contrast, _pack(coefficients > _ROUNDING), np.uint64(0))
+
+
+def _pack(bits: npt.NDArray[Any]) -> Hashes:
+    """Pack bits, bool or uint8 [n, 8, 8], into uint64 [n], the first one lowest; the first one counts as 0."""
+    packed = np.packbits(bits.reshape(-1, _N_LOWEST**2), axis=1, bitorder="little")
+    return packed.view("<u8")[:, 0].astype(np.uint64) & ~np.uint64(1)
+
+
+def _find_content(grids: Floats) -> tuple[Rows, Rows]:
+    """Find the images that have flat borders, and what is inside of them.
+
+    Args:
+        grids: float32 [B, 64, 64].
+
+    Returns:
+        images: int64 [n], ascending.
+        boxes: int64 [n, 2, 2], for rows and columns the first cell and the one after the last.
+    """
+    boxes = np.full((len(grids), 2, 2), (0, _N_CELLS))
+    edges = np.stack([grids[:, 0], grids[:, -1], grids[:, :, 0], grids[:, :, -1]], axis=1)
+    images = np.flatnonzero(np.any(_are_flat(edges, boxes[:, 0]), axis=1))
+    grids, boxes = grids[images], boxes[images]
+    lines = grids, grids.swapaxes(1, 2)
+    for axis in (0, 1, 0, 1):
+        _trim(lines[axis], boxes[:, axis], boxes[:, 1 - axis])
+    sides = boxes[:, :, 1] - boxes[:, :, 0]
+    n_left = sides[:, 0] * sides[:, 1]
+    is_usable = (sides.min(axis=1) >= _LEAST_CELLS) & (n_left >= _LEAST_SHARE * _N_CELLS**2) & (n_left < _N_CELLS**2)
+    return images[is_usable], boxes[is_usable]
+
+
+def _trim(lines: Floats, spans: Rows, across: Rows) -> None:
+    """Trim flat lines from both ends of boxes.
+
+    Args:
+        lines: float32 [n, 64, 64], line by line.
+        spans: int64 [n, 2], the first line of each box and the one after the last; trimmed in place, to 0 and 0 where
+            all lines are flat.
+        across: int64 [n, 2], the first cell of each line in the box and the one after the last.
+    """
+    ends = lines[np.arange(len(lines))[:, None], spans - _FIRST_AND_LAST]  # [n, 2, 64]
+    cut = np.flatnonzero(np.any(_are_flat(ends, across), axis=1))
+    is_kept = _is_within(spans[cut]) & ~_are_flat(lines[cut], across[cut])
+    spans[cut, 0] = is_kept.argmax(axis=1)
+    spans[cut, 1] = (_N_CELLS - is_kept[:, ::-1].argmax(axis=1)) * is_kept.any(axis=1)
+
+
+def _is_within(spans: Rows) -> npt.NDArray[np.bool_]:
+    """Return which of the 64 lines or cells lie within spans, int64 [n, 2]: bool [n, 64]."""
+    return (np.arange(_N_CELLS) >= spans[:, :1]) & (np.arange(_N_CELLS) < spans[:, 1:])
+
+
+def _are_flat(lines: Floats, across: Rows) -> npt.NDArray[np.bool_]:
+    """Return which lines of cells, float32 [n, L, 64], are flat within spans, int64 [n, 2]: bool [n, L]."""
+    ordered = np.where(_is_within(across)[:, None], lines, np.float32(_OUTSIDE))
+    ordered.sort(axis=2)
+    n_inside = across[:, 1] - across[:, 0]
+    medians = ordered[np.arange(len(lines)), :, (n_inside - 1) // 2]
+    is_near = np.abs(ordered - medians[:, :, None]) <= _FLAT_LEVELS + _ROUNDING
+    return np.asarray(is_near.sum(axis=2) >= _FLAT_SHARE * n_inside[:, None])
+
+
+def _flips() -> Hashes:
+    """Return the bits that change when an image is left, mirrored, turned by 180 degrees, upside down: uint64 [4]."""
+    odd = np.arange(_N_LOWEST) % 2 == 1  # mirroring changes the sign of the odd frequencies
+    across, down = np.broadcast_to(odd, (_N_LOWEST, _N_LOWEST)), np.broadcast_to(odd[:, None], (_N_LOWEST, _N_LOWEST))
+    return _pack(np.stack([across & ~across, across, across ^ down, down]))
+
+
+_FLIPS = _flips()
