@@ -2,7 +2,7 @@
 
 from frieze.indexing.build.build import build_index
 from frieze.indexing.duplicates.confirm import ReadPicture
-from frieze.indexing.duplicates.find import Steps, check_min_score, find_duplicates
+from frieze.indexing.duplicates.find import check_min_score, find_duplicates
 from frieze.indexing.faiss_layer.kinds import KINDS
 from frieze.indexing.storage.generations import read_document
 from frieze.indexing.stored_index import (
@@ -24,7 +24,6 @@ __all__ = [
     "KINDS",
     "Index",
     "ReadPicture",
-    "Steps",
     "build_index",
     "check_min_score",
     "column_types",

@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
+from frieze import terminal
 from frieze.core import ImageError, InputError, SqliteCache, counted
 from frieze.reports.thumbnails import draw
 from frieze.web.thumbnails import THUMBNAIL_PX, Thumbnails, cache_file
 
 if TYPE_CHECKING:
-    from frieze.indexing import Index, ReadPicture, Steps
+    from frieze.indexing import Index, ReadPicture
 
 _LIMIT_BYTES = 256 << 20
+
+
+def _no_progress(_done: int, _all: int) -> None:
+    pass
 
 
 def can_compare() -> bool:
@@ -57,14 +62,27 @@ def kept_decisions() -> Iterator[SqliteCache | None]:
         cache.close()
 
 
-def find_copies(index: "Index", *, min_score: float | None, keep: str = "best", steps: "Steps") -> dict[str, Any]:
+@contextlib.contextmanager
+def comparison_progress() -> Iterator[tuple[terminal.ProgressStep, terminal.ProgressStep]]:
+    """Show how far a search for copies is: images searched, then pairs compared."""
+    with terminal.progress("Searching", "images") as search, terminal.progress("Comparing", "pairs") as compare:
+        yield search, compare
+
+
+def find_copies(
+    index: "Index",
+    *,
+    min_score: float | None = None,
+    keep: str = "best",
+    progress: tuple[terminal.ProgressStep, terminal.ProgressStep] = (_no_progress, _no_progress),
+) -> dict[str, Any]:
     """Find the duplicates of an index, compared on their pixels where OpenCV is installed.
 
     Args:
         index: An opened index.
         min_score: Lowest score of a pair that looks alike; None for one computed from the collection.
-        keep: Which image of a group to keep.
-        steps: Where progress is told.
+        keep: Which image of a group to keep: `best`, `oldest`, `largest`, or a pattern of paths.
+        progress: Called with images searched and all, and with pairs compared and all.
 
     Returns:
         The document of `frieze duplicates`, but for `index` and `stale`.
@@ -75,9 +93,13 @@ def find_copies(index: "Index", *, min_score: float | None, keep: str = "best", 
     from frieze.indexing import find_duplicates
 
     with picture_reader() as read, kept_decisions() as decisions:
-        usable = read if can_compare() else None
         document = find_duplicates(
-            index, min_score=min_score, keep=keep, read=usable, decisions=decisions, steps=steps
+            index,
+            min_score=min_score,
+            keep=keep,
+            read=read if can_compare() else None,
+            decisions=decisions,
+            progress=progress,
         )
     has_hashes = document.pop("has_hashes")
     return document | {"notes": list(_notes(document, has_hashes=has_hashes))}

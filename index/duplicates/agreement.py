@@ -15,6 +15,9 @@ _SMOOTHING = 0.9  # standard deviation in pixels: what compression and resamplin
 _CONTRAST = 3.0  # levels: standard deviation of a neighbourhood that shows something
 _WEIGHT_LEVELS = 20.0  # contrast from which a neighbourhood counts in full
 _DIFFERENT = 0.4  # correlation below which a neighbourhood shows something else
+_MAX_SCALE = 30.0  # between two copies
+_SHARP = 0.9  # scale down to which nothing is blurred first
+_INSIDE = 252  # of 255: of a pixel's surroundings so much lies inside
 _SHIFT = 14.0  # levels, in the mean of a neighbourhood
 _EDGE = 5  # pixels: the overlap's edge is left out, half of it
 _OUTLIER = 30.0  # levels: pixels that differ by more do not decide on colours
@@ -80,7 +83,7 @@ def lay(picture: Picture, other: Picture, matrix: Affine) -> Laid | None:
         None where they hardly overlap.
     """
     scale = abs(np.linalg.det(matrix[:, :2])) ** 0.5
-    if not 0.03 < scale < 30:
+    if not 1 / _MAX_SCALE < scale < _MAX_SCALE:
         return None
     shares, inverse = _overlap_shares(picture, other, matrix), invert(matrix)
     if scale <= 1:
@@ -96,7 +99,7 @@ def _warp(source: Picture, matrix: Affine, target: Picture, scale: float) -> tup
     """Return a picture in the pixels of another, and where it is."""
     import cv2
 
-    rgb = source.rgb if scale > 0.9 else cv2.GaussianBlur(source.rgb, (0, 0), 0.5 * (1 / scale**2 - 1) ** 0.5)
+    rgb = source.rgb if scale > _SHARP else cv2.GaussianBlur(source.rgb, (0, 0), 0.5 * (1 / scale**2 - 1) ** 0.5)
     warped = cv2.warpAffine(
         rgb, matrix, (target.width, target.height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
@@ -128,7 +131,7 @@ def _cover(source: Picture, matrix: Affine, target: Picture) -> Pixels:
     inside = cv2.warpAffine(
         np.full(source.grey.shape, 255, np.uint8), matrix, (target.width, target.height), flags=cv2.INTER_LINEAR
     )
-    cover: Pixels = (inside > 252).astype(np.uint8)
+    cover: Pixels = (inside > _INSIDE).astype(np.uint8)
     return cover
 
 
@@ -176,6 +179,7 @@ def _overlap_shares(picture: Picture, other: Picture, matrix: Affine) -> tuple[f
 
 
 def to_luma(rgb: Pixels) -> Floats:
+    """Return the luma of pixels, float32 [H, W], in levels."""
     import cv2
 
     grey: Floats = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
@@ -228,13 +232,14 @@ def _local_correlation(first: Floats, second: Floats, mask: Mask) -> tuple[Float
 
     def mean(values: Floats) -> Floats:
         sums: Floats = cv2.boxFilter(values, -1, (_WINDOW, _WINDOW), borderType=cv2.BORDER_CONSTANT)
-        return sums / np.maximum(coverage, 1e-3)
+        means: Floats = sums / np.maximum(coverage, 1e-3)
+        return means
 
     coverage = cv2.boxFilter(inside, -1, (_WINDOW, _WINDOW), borderType=cv2.BORDER_CONSTANT)
     first_mean, second_mean = mean(first), mean(second)
     first_variance = np.maximum(mean(first * first) - first_mean**2, 0)
     second_variance = np.maximum(mean(second * second) - second_mean**2, 0)
     covariance = mean(first * second) - first_mean * second_mean
-    correlation = covariance / np.sqrt(first_variance * second_variance + 1.0)
-    contrast = np.sqrt(np.maximum(first_variance, second_variance))
+    correlation: Floats = covariance / np.sqrt(first_variance * second_variance + 1.0)
+    contrast: Floats = np.sqrt(np.maximum(first_variance, second_variance))
     return correlation, contrast, coverage > _MIN_COVERED

@@ -1,9 +1,8 @@
-"""How one picture may lie on another: affine maps guessed from the whole, from the part inside borders, from features."""
+"""How one picture may lie on another: maps by the whole, by the part inside of borders, by local features."""
 
 import dataclasses
 import functools
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -93,7 +92,7 @@ class Picture:
         return np.stack(flips, axis=1).reshape(len(squares), 8, -1)
 
     def features(self) -> tuple[Floats, Floats]:
-        """Return local features: their places float32 [n, 2] (x, y), and descriptors float32 [n, 128] of unit length."""
+        """Return local features: places float32 [n, 2] (x, y), and descriptors float32 [n, 128] of unit length."""
         places, descriptors = self._features
         lengths = descriptors.sum(axis=1, keepdims=True, dtype=np.float32)
         return places, np.sqrt(descriptors / np.maximum(lengths, 1))  # RootSIFT: Arandjelovic and Zisserman, CVPR 2012
@@ -102,7 +101,7 @@ class Picture:
     def _features(self) -> tuple[Floats, Pixels]:
         import cv2
 
-        detector = cv2.SIFT_create(nfeatures=_N_FEATURES, contrastThreshold=_CONTRAST)
+        detector = cv2.SIFT.create(nfeatures=_N_FEATURES, contrastThreshold=_CONTRAST)
         keypoints, descriptors = detector.detectAndCompute(self.grey, None)
         if descriptors is None:
             return np.empty((0, 2), np.float32), np.empty((0, 128), np.uint8)
@@ -153,12 +152,12 @@ def refine(picture: Picture, other: Picture, matrix: Affine) -> Affine:
     steps = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, _REFINEMENTS, 1e-4)
     start = invert(matrix).astype(np.float32)
     try:
-        _, found = cv2.findTransformECC(
+        _, refined = cv2.findTransformECC(
             picture.grey, other.grey, start, cv2.MOTION_AFFINE, steps, inputMask=None, gaussFiltSize=5
         )
     except cv2.error:  # no overlap is left, or nothing to correlate
         return matrix
-    return invert(found.astype(np.float64))
+    return invert(refined.astype(np.float64))
 
 
 def map_corners(picture: Picture, matrix: Affine) -> Floats:
@@ -181,10 +180,13 @@ def _by_orientation(picture: Picture, other: Picture) -> Iterator[Affine]:
 def _map_box(source: Box, target: Box, orientation: int) -> Affine:
     """Return the map of one box onto another, turned or mirrored."""
     (width, height), (new_width, new_height) = source.size, target.size
-    to_unit = np.array([[1 / width, 0, (0.5 - source.left) / width], [0, 1 / height, (0.5 - source.top) / height], [0, 0, 1]])
+    to_unit = np.array(
+        [[1 / width, 0, (0.5 - source.left) / width], [0, 1 / height, (0.5 - source.top) / height], [0, 0, 1]]
+    )
     turn = np.array([*_ORIENTATIONS[orientation], (0, 0, 1)])
     from_unit = np.array([[new_width, 0, target.left - 0.5], [0, new_height, target.top - 0.5]])
-    return from_unit @ turn @ to_unit
+    matrix: Affine = from_unit @ turn @ to_unit
+    return matrix
 
 
 def _to_grid(grey: Pixels) -> Floats:
@@ -192,11 +194,12 @@ def _to_grid(grey: Pixels) -> Floats:
 
     grid = cv2.resize(grey, (_GRID, _GRID), interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
     grid -= grid.mean()
-    return grid / max(float(np.linalg.norm(grid)), 1e-3)
+    unit: Floats = grid / max(float(np.linalg.norm(grid)), 1e-3)
+    return unit
 
 
 def _inside_borders(grey: Pixels) -> Box:
-    """Find the part inside flat borders, as `features/perceptual_hash.py` does: what rows and columns of one level part."""
+    """Find the part inside flat borders and bars, as `features/perceptual_hash.py` does."""
     height, width = grey.shape
     left, top, right, bottom = 0, 0, width, height
     for _ in range(2):
@@ -238,9 +241,9 @@ def _by_features(picture: Picture, other: Picture, *, mirrored: bool) -> Affine 
     )
     if matrix is None or int(inliers.sum()) < _MIN_INLIERS:
         return None
-    if mirrored:
-        matrix = matrix @ np.array([[-1, 0, other.width - 1], [0, 1, 0], [0, 0, 1]], np.float64)
-    return matrix
+    flip = np.array([[-1, 0, other.width - 1], [0, 1, 0], [0, 0, 1]], np.float64)
+    fitted: Affine = matrix @ flip if mirrored else matrix
+    return fitted
 
 
 def _match(descriptors: Floats, others: Floats) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -1,6 +1,7 @@
 """Pairs of images that may be copies: near by vector, or by perceptual hash in any of the eight orientations."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -106,16 +107,15 @@ def _search_hashes(hashes: Hashes) -> Iterator[tuple[Rows, Rows]]:
     """Yield pairs of distinct hashes that are nearly equal in one of the eight orientations."""
     import faiss
 
-    if len(hashes) <= _MAX_EXHAUSTIVE:
-        found = faiss.IndexBinaryFlat(64)
-    else:
-        found = faiss.IndexBinaryMultiHash(64, _N_TABLES, _KEY_BITS)
-        found.nflip = _N_FLIPS
-    found.add(_to_bytes(hashes))
+    hash_index: Any = faiss.IndexBinaryFlat(64)
+    if len(hashes) > _MAX_EXHAUSTIVE:
+        hash_index = faiss.IndexBinaryMultiHash(64, _N_TABLES, _KEY_BITS)
+        hash_index.nflip = _N_FLIPS
+    hash_index.add(_to_bytes(hashes))
     for start in range(0, len(hashes), _BLOCK // 8):
         block = hashes[start : start + _BLOCK // 8]
         oriented = orient_hashes(block)
-        limits, _, hits = found.range_search(_to_bytes(oriented.ravel()), _NEAR_BITS + 1)
+        limits, _, hits = hash_index.range_search(_to_bytes(oriented.ravel()), _NEAR_BITS + 1)
         of_query = np.repeat(np.arange(oriented.size), np.diff(limits.astype(np.int64)))
         first, second = start + of_query % len(block), hits.astype(np.int64)
         ascending = first < second  # each pair is found from both sides

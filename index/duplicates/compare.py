@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -66,10 +67,22 @@ class Match:
         ]
         return next((sign for sign in signs if sign is not None), None)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the match as plain JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "Match":
+        """Return the match of `to_json`."""
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
+        }
+        return cls(**values)
+
     def kind(self) -> str:
         """Name how the second differs from the first: words of docs/json.md, joined by `+`."""
         is_slanted = abs((self.degrees + 45) % 90 - 45) > _TURNED_DEGREES  # corners are cut and filled
-        words = {
+        parts = {
             "cropped": self.shares[0] < _NEARLY_WHOLE and not self.framed[0] and not is_slanted,
             "uncropped": self.shares[1] < _NEARLY_WHOLE and not self.framed[1] and not is_slanted,
             "framed": self.framed[1] and not is_slanted,
@@ -80,7 +93,7 @@ class Match:
             "recoloured": self.recoloured and not self.grey[1],
             "overlaid": self.overlaid is not None,
         }
-        return "+".join(word for word, holds in words.items() if holds) or "re-encoded"
+        return "+".join(part for part, holds in parts.items() if holds) or "re-encoded"
 
 
 def compare(

@@ -1,12 +1,12 @@
 """Compare candidate pairs on their pixels, in threads, and remember what came of it."""
 
 import contextlib
-import dataclasses
 import functools
 import json
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -62,36 +62,53 @@ class Confirmer:
             Of each pair how it matches, or None where it does not, or that can't be told.
         """
         with one_opencv_thread(), ThreadPoolExecutor(count_cores(), thread_name_prefix="frieze-pairs") as pool:
-            matches = self._compare(pairs.tolist(), by_features.tolist(), pool)
+            tasks = [
+                _Task(row, other, thorough)
+                for (row, other), thorough in zip(pairs.tolist(), by_features.tolist(), strict=True)
+            ]
+            matches = self._compare(tasks, pool)
         self.n_compared += len(pairs)
         return matches
 
-    def _compare(self, pairs: list[list[int]], by_features: list[bool], pool: ThreadPoolExecutor) -> list[Match | None]:
-        keys = [self._key(*pair, thorough) for pair, thorough in zip(pairs, by_features, strict=True)]
+    def _compare(self, tasks: list["_Task"], pool: ThreadPoolExecutor) -> list[Match | None]:
+        keys = [self._key(task) for task in tasks]
         known = {} if self._cache is None else self._cache.get(filter(None, keys))
         new = [at for at, key in enumerate(keys) if key not in known]
-        compared = dict(zip(new, pool.map(lambda at: self._decide(*pairs[at], by_features[at]), new), strict=True))
+        compared = dict(zip(new, pool.map(lambda at: self._decide(tasks[at]), new), strict=True))
         if self._cache is not None:
-            self._cache.put({keys[at]: _to_bytes(match) for at, match in compared.items() if self._can_keep(pairs[at])})
+            unreadable = self.unreadable
+            self._cache.put(
+                {
+                    keys[at]: _to_bytes(match)
+                    for at, match in compared.items()
+                    if keys[at] and not unreadable.intersection((tasks[at].row, tasks[at].other))
+                }
+            )
         return [compared[at] if at in compared else _from_bytes(known[key]) for at, key in enumerate(keys)]
 
-    def _decide(self, row: int, other: int, by_features: bool) -> Match | None:
-        first, second = self._small.get(row), self._small.get(other)
+    def _decide(self, task: "_Task") -> Match | None:
+        first, second = self._small.get(task.row), self._small.get(task.other)
         if first is None or second is None:
             return None
 
         def details() -> tuple[Picture, Picture] | None:
-            larger = self._large.get(row), self._large.get(other)
-            return None if None in larger else larger  # type: ignore[return-value]
+            larger, other = self._large.get(task.row), self._large.get(task.other)
+            return None if larger is None or other is None else (larger, other)
 
-        return compare(first, second, details, by_features=by_features)
+        return compare(first, second, details, by_features=task.by_features)
 
-    def _key(self, row: int, other: int, by_features: bool) -> str:
-        versions = self._versions[row], self._versions[other]
-        return " ".join([_VERSION, *versions, str(int(by_features))]) if all(versions) else ""
+    def _key(self, task: "_Task") -> str:
+        """Return the key of a decision; empty where the bytes are not known."""
+        versions = self._versions[task.row], self._versions[task.other]
+        return " ".join([_VERSION, *versions, str(int(task.by_features))]) if all(versions) else ""
 
-    def _can_keep(self, pair: list[int]) -> bool:
-        return bool(self._key(*pair, False)) and not self.unreadable.intersection(pair)
+
+class _Task(NamedTuple):
+    """Two rows to compare."""
+
+    row: int
+    other: int
+    by_features: bool
 
 
 class _Pictures:
@@ -131,11 +148,9 @@ def one_opencv_thread() -> Iterator[None]:
 
 
 def _to_bytes(match: Match | None) -> bytes:
-    return b"" if match is None else json.dumps(dataclasses.asdict(match)).encode()
+    return json.dumps(match and match.to_json()).encode()
 
 
 def _from_bytes(data: bytes) -> Match | None:
-    if not data:
-        return None
-    fields = json.loads(data)
-    return Match(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+    fields: dict[str, Any] | None = json.loads(data)
+    return None if fields is None else Match.from_json(fields)

@@ -31,21 +31,9 @@ _WIDER = 2.0  # times the squared distance of look-alikes: crops and turned copi
 _HIGHEST = {"cosine": 1.0, "dot": math.inf, "l2": 0.0}
 _LOWEST = {"cosine": -1.0, "dot": -math.inf, "l2": -math.inf}
 
+
 def _no_progress(_done: int, _all: int) -> None:
     pass
-
-
-@dataclasses.dataclass(frozen=True)
-class Steps:
-    """Where the progress of the steps is told: each is called with what is done and all of it.
-
-    Attributes:
-        compare: Images whose nearest ones were searched.
-        confirm: Pairs that were compared on their pixels.
-    """
-
-    compare: Progress = _no_progress
-    confirm: Progress = _no_progress
 
 
 def find_duplicates(
@@ -55,7 +43,7 @@ def find_duplicates(
     keep: str = "best",
     read: ReadPicture | None = None,
     decisions: SqliteCache | None = None,
-    steps: Steps = Steps(),  # noqa: B008  immutable
+    progress: tuple[Progress, Progress] = (_no_progress, _no_progress),
 ) -> dict[str, Any]:
     """Find the groups of images that are copies of each other, and those that only look alike.
 
@@ -66,11 +54,12 @@ def find_duplicates(
     Args:
         index: An opened index.
         min_score: The lowest score of a pair that looks alike; None for one computed from the collection.
-        keep: Which image of a group to keep: `best`, `oldest`, `largest`, or a pattern of paths such as `*/originals/*`.
+        keep: Which image of a group to keep: `best`, `oldest`, `largest`, or a pattern of paths.
         read: Reads an image in small, called in threads; None where images can't be read: then only equal files are
             copies.
         decisions: Where it is kept which pairs are copies; None to decide them anew.
-        steps: Where progress is told.
+        progress: Two functions, called with what is done and all of it: images whose nearest were searched, and pairs
+            that were compared on their pixels.
 
     Returns:
         The document of `frieze duplicates` but for `index`, `stale` and `notes`; docs/json.md describes it.
@@ -81,11 +70,11 @@ def find_duplicates(
     """
     check_min_score(min_score, index.metric)
     facts = read_image_facts(index, keep)
-    near = _find_near(index, facts, min_score, steps.compare, wanted=read is not None)
+    near = _find_near(index, facts, min_score, progress[0], with_candidates=read is not None)
     confirmer = None if read is None else Confirmer(read, facts, decisions)
     groups = []
     if confirmer is not None:
-        groups = group_copies(*near.candidates.pairs(), facts.ranks, confirmer.compare, steps.confirm)
+        groups = group_copies(*near.candidates.pairs(), facts.ranks, confirmer.compare, progress[1])
     described = describe_groups(index, facts, groups)
     look_alikes = describe_look_alikes(index, near.components, facts, groups)
     n_exact = sum(group["exact"] for group in described)
@@ -133,7 +122,9 @@ class _Near:
     candidates: Candidates
 
 
-def _find_near(index: Index, facts: ImageFacts, min_score: float | None, progress: Progress, *, wanted: bool) -> _Near:
+def _find_near(
+    index: Index, facts: ImageFacts, min_score: float | None, progress: Progress, *, with_candidates: bool
+) -> _Near:
     """Find the rows that are near by vector or by hash; candidates only where they are wanted."""
     searcher, components = index.searcher, Components(len(index))
     components.join(np.arange(len(index)), facts.representatives)
@@ -151,10 +142,10 @@ def _find_near(index: Index, facts: ImageFacts, min_score: float | None, progres
         can_pair = _self_scores(lengths, index.metric) >= threshold.floor
         _join_equal(hashes, np.flatnonzero(~is_zero & can_pair), components)
         widened = widen_search(searcher, sample, threshold)
-        collect = candidates.add_neighbours if wanted else None
+        collect = candidates.add_neighbours if with_candidates else None
         join_near_pairs(widened, rows, components, threshold=threshold, progress=progress, collect=collect)
         recall = measure_group_recall(sample, components.labels(), threshold)
-    if wanted:
+    if with_candidates:
         candidates.add_hashes()
     return _Near(components, min_score, recall, candidates)
 

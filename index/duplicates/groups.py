@@ -71,8 +71,8 @@ class _Matches:
 
     def compare(self, pairs: list[tuple[int, int]], by_features: npt.NDArray[np.bool_]) -> None:
         """Compare those pairs, smaller row first, that were not compared."""
-        found = self._compare(np.array(pairs, np.int64).reshape(-1, 2), by_features) if pairs else []
-        for pair, match in zip(pairs, found, strict=True):
+        results = self._compare(np.array(pairs, np.int64).reshape(-1, 2), by_features) if pairs else []
+        for pair, match in zip(pairs, results, strict=True):
             self._known[pair] = match
             if match is not None and (side := match.derived()) is not None:
                 self.derived.add(pair[side])

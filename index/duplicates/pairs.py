@@ -91,7 +91,9 @@ def join_near_pairs(
     progress(len(rows), len(rows))
 
 
-def _join_nearest(searcher: Searcher, rows: Rows, components: Components, threshold: PairThreshold, k: int, collect: Collect | None) -> Rows:
+def _join_nearest(
+    searcher: Searcher, rows: Rows, components: Components, threshold: PairThreshold, k: int, collect: Collect | None
+) -> Rows:
     """Join rows with the near ones of their k nearest; return the rows that may have more."""
     n_rows = searcher.flat.ntotal
     hits, scores = searcher.search(searcher.reconstruct(rows), k=min(k, n_rows))
