@@ -50,7 +50,7 @@ def map_(page: Page, _: Path) -> None:
     """Open the map, and hover over a point near its middle."""
     open_view("map", "#legend li")(page, _)
     page.wait_for_timeout(1000)
-    box = page.locator("canvas").bounding_box() or {}
+    box = page.locator("#canvas").bounding_box() or {}
     for step in range(12):  # until a point is under the pointer
         page.mouse.move(box["x"] + box["width"] * (0.4 + 0.02 * step), box["y"] + box["height"] * (0.4 + 0.015 * step))
         page.wait_for_timeout(150)
@@ -108,12 +108,14 @@ def main() -> None:
         command = [Path(sys.executable).with_name("frieze"), "serve", index, "--head", head, "--port", str(PORT)]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server, sync_playwright() as playwright:
             (server.stderr or io.StringIO()).readline()  # its address, once it answers
-            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-            for look in LOOKS:
-                for view in VIEWS:
-                    shoot(browser, look, view, image)
-            browser.close()
-            server.terminate()
+            try:
+                browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+                for look in LOOKS:
+                    for view in VIEWS:
+                        shoot(browser, look, view, image)
+                browser.close()
+            finally:
+                server.terminate()
 
 
 if __name__ == "__main__":
