@@ -21,9 +21,12 @@ from frieze.embedder.job.stored_request import to_request
 from frieze.embedder.sources import Source
 from frieze.embedder.sources.open import open_source
 from frieze.features import (
+    HASH_VERSION,
+    HASHES,
     Manifest,
     check_same_backbone,
     check_table_dir,
+    free_names,
     is_features,
     open_writer,
     read_manifest,
@@ -87,9 +90,21 @@ def list_source(source: Any, out: TablePath, options: JobOptions, progress: Prog
             f"There is no table {out}, so no image of it has failed before.", hint="Leave `retry_failures` out."
         )
     skip = (out, successor_of(out))
-    return open_source(
+    opened = open_source(
         source, dataclasses.replace(options.source, skip=skip, on_progress=lambda n_listed: progress(n_listed, 0))
     )
+    is_update = is_features(out) and not options.force
+    return opened if is_update and not read_manifest(out).has_perceptual_hashes else _with_hashes_reserved(opened)
+
+
+def _with_hashes_reserved(source: Source) -> Source:
+    """Rename user columns that are named like a table's columns of perceptual hashes."""
+    images = source.listing.images
+    names = free_names(images.column_names, HASHES)
+    if list(names.values()) == images.column_names:
+        return source
+    images = images.rename_columns([names[name] for name in images.column_names])
+    return dataclasses.replace(source, listing=dataclasses.replace(source.listing, images=images))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,8 +132,9 @@ class EmbedJob:
             run.copy()
             stats = RunStats()
             if run.plan.n_pending and self.options.ray is not None:
-                request = self.request.resuming(manifest.spec)
-                stats = embed_on_cluster(run, WorkerConfig(self.source, request, self.options, out))
+                request, has_hashes = self.request.resuming(manifest.spec), writer.manifest.has_perceptual_hashes
+                config = WorkerConfig(self.source, request, self.options, out, has_perceptual_hashes=has_hashes)
+                stats = embed_on_cluster(run, config)
             elif run.plan.n_pending:
                 backbone = backbone or self.reopen_backbone(manifest)
                 stats = run.embed(backbone)
@@ -135,8 +151,8 @@ class EmbedJob:
             source = read_manifest(fresh).source
         except InputError:  # it is broken, or was made with other options
             return False
-        expected = self.source.listing.source, self.request.decoding
-        return stored is not None and (source, stored.spec.decoding) == expected
+        expected = self.source.listing.source, self.request.decoding, HASH_VERSION
+        return stored is not None and (source, stored.spec.decoding, stored.perceptual_hash) == expected
 
     def find_manifest(self, out: TablePath) -> tuple[Manifest, Backbone | None]:
         """Return the manifest of the run, and the backbone if it had to be loaded for that."""
@@ -162,6 +178,7 @@ class EmbedJob:
             spec=backbone.spec,
             source=self.source.listing.source,
             request=to_request(self.request, self.options),
+            perceptual_hash=HASH_VERSION,
             versions={name: importlib.metadata.version(name) for name in _VERSIONS},
             n_ignored=self.source.listing.n_ignored,
         )

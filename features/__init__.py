@@ -11,10 +11,22 @@ from frieze.features.int8_graph import read_graph, write_graph
 from frieze.features.manifest import Manifest, Part, is_features, read_manifest
 from frieze.features.part_files import read_part, write_part
 from frieze.features.paths import check_only_table_files, check_table_dir
+from frieze.features.perceptual_hash import HASH_VERSION, Hashes, hash_images, orient_hashes
 from frieze.features.plan import Plan, Shard, make_plan
 from frieze.features.reader import Features, open_features
 from frieze.features.replacement import remove_if_refused, replace_table, successor_of
-from frieze.features.schema import LISTING, OURS, PART, free_names, part_schema, to_embeddings, to_part, user_columns
+from frieze.features.schema import (
+    HASHES,
+    LISTING,
+    OURS,
+    PART,
+    free_names,
+    part_schema,
+    perceptual_hash_columns,
+    to_embeddings,
+    to_part,
+    user_columns,
+)
 from frieze.features.spec import BackboneSpec, check_same_backbone, is_same_backbone
 from frieze.features.staged_parts import clear_staged_parts, move_staged_part, staged_file, staging_path
 from frieze.features.stored_rows import read_stored
@@ -24,6 +36,8 @@ from frieze.features.writer import FeatureWriter, open_writer, resume_manifest
 
 __all__ = [
     "EMPTY_FOLDER",
+    "HASHES",
+    "HASH_VERSION",
     "LISTING",
     "METRICS",
     "OURS",
@@ -33,6 +47,7 @@ __all__ = [
     "Failure",
     "FeatureWriter",
     "Features",
+    "Hashes",
     "Manifest",
     "Part",
     "Plan",
@@ -47,6 +62,7 @@ __all__ = [
     "count_reasons",
     "count_vanished",
     "free_names",
+    "hash_images",
     "import_vectors",
     "is_features",
     "is_same_backbone",
@@ -55,8 +71,10 @@ __all__ = [
     "move_staged_part",
     "open_features",
     "open_writer",
+    "orient_hashes",
     "part_schema",
     "partition_values",
+    "perceptual_hash_columns",
     "read_failures",
     "read_graph",
     "read_manifest",

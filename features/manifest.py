@@ -63,6 +63,7 @@ class Manifest:
         source: What was embedded, as an absolute path or URL.
         request: The options of the run; a later run with the same ones need not load the backbone.
         engine: The engine that ran the backbone.
+        perceptual_hash: How the columns `HASHES` are computed; None where the table has none, as older ones.
         tuning: The engine's settings and the alternatives tried, for the next run; empty where nothing was tried.
         versions: Library name -> version.
         n_failed: Rows of failures.parquet.
@@ -74,6 +75,7 @@ class Manifest:
     source: str
     request: dict[str, Any] = dataclasses.field(default_factory=dict)
     engine: str = "none"
+    perceptual_hash: str | None = None
     tuning: dict[str, Any] = dataclasses.field(default_factory=dict)
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
     n_failed: int = 0
@@ -84,6 +86,11 @@ class Manifest:
     def n_rows(self) -> int:
         """Count the stored images."""
         return sum(part.rows for part in self.parts)
+
+    @property
+    def has_perceptual_hashes(self) -> bool:
+        """Whether all parts have the columns `HASHES`."""
+        return self.perceptual_hash is not None
 
     @property
     def maker(self) -> str:
@@ -108,6 +115,7 @@ class Manifest:
             "source": self.source,
             "request": self.request,
             "engine": self.engine,
+            **({} if self.perceptual_hash is None else {"perceptual_hash": self.perceptual_hash}),
             **({"tuning": self.tuning} if self.tuning else {}),
             "precision": self.spec.precision,
             "versions": self.versions,
@@ -144,7 +152,8 @@ def read_manifest(folder: TablePath) -> Manifest:
             source=document["source"],
             request=document["request"],
             engine=document["engine"],
-            tuning=document.get("tuning", {}),  # newer than the contract
+            perceptual_hash=document.get("perceptual_hash"),  # newer than the contract, as the next
+            tuning=document.get("tuning", {}),
             versions=document["versions"],
             n_failed=document["counts"]["failed"],
             n_ignored=document["counts"]["ignored"],

@@ -9,7 +9,7 @@ from frieze.features.manifest import Manifest, Part
 from frieze.features.part_files import describe_part, name_broken_part, read_part
 from frieze.features.paths import part_files
 from frieze.features.schema import to_embeddings, wrong_columns
-from frieze.features.spec import BackboneSpec, check_same_backbone
+from frieze.features.spec import check_same_backbone
 
 
 class RecoveredParts(NamedTuple):
@@ -40,7 +40,7 @@ def scan_parts(folder: TablePath, manifest: Manifest) -> RecoveredParts:
         part = known.get(file.name)
         if part is not None and part.matches_file(file):
             live.append(part)
-        elif (part is not None and _has_same_bytes(file, part)) or _is_valid(file, manifest.spec):
+        elif (part is not None and _has_same_bytes(file, part)) or _is_valid(file, manifest):
             live.append(Part.of(file, describe_part(file)[1]))
         else:
             broken.append(file)
@@ -52,7 +52,7 @@ def _has_same_bytes(file: TablePath, part: Part) -> bool:
         return hash_file(file) == part.sha256
 
 
-def _is_valid(file: TablePath, spec: BackboneSpec) -> bool:
+def _is_valid(file: TablePath, manifest: Manifest) -> bool:
     """Return whether a part is complete, with our columns and finite vectors; a disk error is raised."""
     try:
         table = read_part(file, check_pages=True)
@@ -61,7 +61,8 @@ def _is_valid(file: TablePath, spec: BackboneSpec) -> bool:
             raise
         return False
     stored, rows = describe_part(file)
-    check_same_backbone(spec, stored, where=str(file), hint=f"Move it away: {file}")
-    if rows != len(table) or wrong_columns(table.schema, spec):
+    check_same_backbone(manifest.spec, stored, where=str(file), hint=f"Move it away: {file}")
+    wrong = wrong_columns(table.schema, manifest.spec, has_perceptual_hashes=manifest.has_perceptual_hashes)
+    if rows != len(table) or wrong:
         return False
     return bool(np.isfinite(to_embeddings(table["embedding"])).all())

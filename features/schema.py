@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from frieze.core import Floats
+from frieze.features.perceptual_hash import HASH_VERSION
 from frieze.features.spec import BackboneSpec
 
 CONTRACT = 1
@@ -30,6 +31,9 @@ LISTING = pa.schema(
 OURS = ("id", "uri", "label", "sha256", "size_bytes", "mtime_ns", "width", "height", "embedding")
 """The columns of a part that are not user columns."""
 
+HASHES = ("phash", "content_phash")
+"""The columns of perceptual hashes, after `OURS`; a table has both or none."""
+
 PART = "frieze:part"
 """The column with the part number of a stored row; it is never stored."""
 
@@ -47,14 +51,19 @@ FAILURES = pa.schema(
 """One unusable image: size in bytes, mtime in nanoseconds since 1970."""
 
 _LABEL = pa.dictionary(pa.int32(), pa.string())
+_HASH_MARK = {b"frieze:perceptual_hash": HASH_VERSION.encode()}
+"""Metadata of a column of perceptual hashes, so that a user column of that name is none."""
 
 
-def part_schema(spec: BackboneSpec, user_columns: Sequence[pa.Field] = ()) -> pa.Schema:
+def part_schema(
+    spec: BackboneSpec, user_columns: Sequence[pa.Field] = (), *, has_perceptual_hashes: bool = False
+) -> pa.Schema:
     """Return the schema of a part with this backbone's embeddings.
 
     Args:
         spec: The backbone; it decides the width of `embedding` and is stored in the file metadata.
         user_columns: The user columns, stored after ours.
+        has_perceptual_hashes: Whether the table has the columns `HASHES`.
     """
     value = pa.field("element", pa.float32(), nullable=False)
     ours = [
@@ -68,19 +77,23 @@ def part_schema(spec: BackboneSpec, user_columns: Sequence[pa.Field] = ()) -> pa
         pa.field("height", pa.int32()),
         pa.field("embedding", pa.list_(value, spec.dim), nullable=False),
     ]
+    if has_perceptual_hashes:
+        ours += [pa.field(name, pa.uint64(), metadata=_HASH_MARK) for name in HASHES]
     metadata = {SPEC_KEY: json.dumps(spec.to_json(), sort_keys=True).encode(), b"frieze:contract": str(CONTRACT)}
-    return pa.schema([*ours, *user_columns], metadata=metadata)
+    users = [field.remove_metadata() if field.name in HASHES else field for field in user_columns]  # no mark of ours
+    return pa.schema([*ours, *users], metadata=metadata)
 
 
-def wrong_columns(schema: pa.Schema, spec: BackboneSpec) -> list[str]:
+def perceptual_hash_columns(schema: pa.Schema) -> list[str]:
+    """Return the columns of `HASHES` that a schema has as ours; a user column of such a name is none of them."""
+    return [name for name in HASHES if name in schema.names and schema.field(name).metadata == _HASH_MARK]
+
+
+def wrong_columns(schema: pa.Schema, spec: BackboneSpec, *, has_perceptual_hashes: bool) -> list[str]:
     """Describe each of our columns that a part lacks or has in another type: the expected and the actual type."""
-    expected = part_schema(spec)
-    actual = {name: schema.field(name) if schema.names.count(name) == 1 else "nothing" for name in OURS}
-    return [
-        f"expected {expected.field(name)}, but found {actual[name]}"
-        for name in OURS
-        if expected.field(name) != actual[name]
-    ]
+    expected = part_schema(spec, has_perceptual_hashes=has_perceptual_hashes)
+    actual = {name: schema.field(name) if schema.names.count(name) == 1 else "nothing" for name in expected.names}
+    return [f"expected {field}, but found {actual[field.name]}" for field in expected if field != actual[field.name]]
 
 
 def user_columns(names: Iterable[str]) -> list[str]:

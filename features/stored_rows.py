@@ -8,10 +8,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from frieze.core import FeatureFileError, TablePath, is_being_written
-from frieze.features.manifest import PARTS, Part
+from frieze.features.manifest import PARTS, Manifest, Part
 from frieze.features.part_files import part_name, read_part
 from frieze.features.recovery import scan_parts
-from frieze.features.schema import LISTING, PART
+from frieze.features.schema import HASHES, LISTING, PART
 from frieze.features.snapshot import Snapshot
 
 _COMPUTED_COLUMNS = ("sha256", "width", "height", "embedding")
@@ -29,20 +29,24 @@ def read_stored(folder: TablePath) -> pa.Table:
     """
     snapshot = Snapshot(folder)
     parts = snapshot.manifest.parts if is_being_written(folder) else scan_parts(folder, snapshot.manifest).live
-    return _concat_parts((snapshot.read(part, _read_listed), part.number) for part in parts)
+    leave_out = _computed_columns(snapshot.manifest)
+    return _concat_parts(
+        (snapshot.read(part, lambda file: _read_without(file, leave_out)), part.number) for part in parts
+    )
 
 
-def read_listed_columns(folder: TablePath, parts: Sequence[Part]) -> pa.Table:
-    """Read all rows of some parts without the computed columns; `PART` is the number of each row's part.
+def read_listed_columns(folder: TablePath, manifest: Manifest) -> pa.Table:
+    """Read all rows of a table without the computed columns; `PART` is the number of each row's part.
 
     Raises:
         FeatureFileError: A part is broken, or repeats ids of another one.
     """
+    leave_out = _computed_columns(manifest)
     stored = _concat_parts(
-        (read_part(folder / PARTS / part.name, leave_out=_COMPUTED_COLUMNS), part.number) for part in parts
+        (read_part(folder / PARTS / part.name, leave_out=leave_out), part.number) for part in manifest.parts
     )
     if pc.count_distinct(stored["id"]).as_py() != len(stored):
-        _raise_repeated_ids(folder, parts, stored)
+        _raise_repeated_ids(folder, manifest.parts, stored)
     return stored
 
 
@@ -52,9 +56,13 @@ def read_hashes(folder: TablePath, parts: Sequence[Part]) -> pa.ChunkedArray:
     return pa.concat_tables([pa.table({"sha256": pa.array([], pa.string())}), *tables])["sha256"]
 
 
-def read_computed_columns(folder: TablePath, part: int) -> pa.Table:
-    """Read `id, sha256, width, height, embedding` of the part with this number."""
-    return read_part(folder / PARTS / part_name(part), ["id", *_COMPUTED_COLUMNS])
+def read_computed_columns(folder: TablePath, manifest: Manifest, part: int) -> pa.Table:
+    """Read `id, sha256, width, height, embedding`, and the table's perceptual hashes, of the part with this number."""
+    return read_part(folder / PARTS / part_name(part), ["id", *_computed_columns(manifest)])
+
+
+def _computed_columns(manifest: Manifest) -> tuple[str, ...]:
+    return (*_COMPUTED_COLUMNS, *HASHES) if manifest.has_perceptual_hashes else _COMPUTED_COLUMNS
 
 
 def _raise_repeated_ids(folder: TablePath, parts: Sequence[Part], stored: pa.Table) -> None:
@@ -70,8 +78,8 @@ def _raise_repeated_ids(folder: TablePath, parts: Sequence[Part], stored: pa.Tab
         earlier.update(ids)
 
 
-def _read_listed(file: pq.ParquetFile) -> pa.Table:
-    return file.read([name for name in file.schema_arrow.names if name not in _COMPUTED_COLUMNS])
+def _read_without(file: pq.ParquetFile, leave_out: Sequence[str]) -> pa.Table:
+    return file.read([name for name in file.schema_arrow.names if name not in leave_out])
 
 
 def _concat_parts(parts: Iterable[tuple[pa.Table, int]]) -> pa.Table:

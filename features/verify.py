@@ -210,7 +210,8 @@ class _Check:
         except MismatchError as error:
             yield Problem("backbone", str(file), error.message, error.hint)
         schema = read_schema(file)
-        for message in wrong_columns(schema, stored):
+        has_hashes = self.manifest.has_perceptual_hashes
+        for message in wrong_columns(schema, stored, has_perceptual_hashes=has_hashes):
             yield Problem(_COLUMNS, str(file), message, _REWRITE)
 
 

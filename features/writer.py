@@ -55,15 +55,15 @@ class FeatureWriter:
         Raises:
             FeatureFileError: A part repeats ids of another one, or is broken.
         """
-        return read_listed_columns(self.path, self.manifest.parts)
+        return read_listed_columns(self.path, self.manifest)
 
     def hashes(self) -> pa.ChunkedArray:
         """Read the sha256 of each stored image's bytes, hex, in reading order; null where unknown."""
         return read_hashes(self.path, self.manifest.parts)
 
     def computed_columns(self, part: int) -> pa.Table:
-        """Read `id, sha256, width, height, embedding` of the part with this number."""
-        return read_computed_columns(self.path, part)
+        """Read `id, sha256, width, height, embedding`, and the table's `HASHES`, of the part with this number."""
+        return read_computed_columns(self.path, self.manifest, part)
 
     def commit(self, shard: Shard, rows: pa.Table | None = None, failures: Sequence[Failure] = ()) -> None:
         """Write a shard's part, the rows it keeps and then the new ones, and register it in features.json.
@@ -231,7 +231,7 @@ def resume_manifest(path: TablePath, manifest: Manifest) -> Manifest:
     check_same_backbone(manifest.spec, before.spec, where=str(path), hint=other_backbone)
     if manifest.source != before.source:
         raise FeatureFileError(f"{path} was made from {before.source}, not from {manifest.source}.", hint=hint)
-    return dataclasses.replace(manifest, parts=before.parts)
+    return dataclasses.replace(manifest, parts=before.parts, perceptual_hash=before.perceptual_hash)
 
 
 def _as_options(manifest: Manifest) -> str:

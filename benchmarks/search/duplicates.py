@@ -26,11 +26,14 @@ EDITED, UNEDITED = "neardup_ccby", ("imagenette_val", "flowers_ccby_200")
 N_ROWS, DIM, N_CLUSTERS, N_PLANTED, N_SAMPLED = 1_000_000, 128, 10_000, 50_000, 2_000
 
 
-def duplicates(images: str, backbone: str, folder: Path) -> dict[str, object]:
-    """Embed and index a set of photographs; return its duplicates at the default score."""
+def duplicates(images: Path, backbone: str, folder: Path) -> dict[str, object]:
+    """Embed and index a folder of photographs; return its duplicates at the default score.
+
+    The table is `folder`/IMAGES-BACKBONE.features.
+    """
     stored = DATA / "backbones" / backbone / "saved_model"
-    table, index = folder / f"{images}-{backbone}.features", folder / f"{images}-{backbone}.index"
-    frieze.embed(DATA / "images" / images, out=table, backbone=str(stored) if stored.exists() else backbone)
+    table, index = folder / f"{images.name}-{backbone}.features", folder / f"{images.name}-{backbone}.index"
+    frieze.embed(images, out=table, backbone=str(stored) if stored.exists() else backbone)
     frieze.index(table, out=index)
     return frieze.duplicates(index)
 
@@ -45,7 +48,7 @@ def group_rows(folder: Path) -> Iterator[list[object]]:
     text = (DATA / "images" / EDITED / "groundtruth.json").read_text(encoding="utf-8")
     true_pairs = pairs_of([one["query"], *one["positives"]] for one in json.loads(text).values())
     for backbone, images in itertools.product(BACKBONES, (EDITED, *UNEDITED)):
-        results = duplicates(images, backbone, folder)
+        results = duplicates(DATA / "images" / images, backbone, folder)
         pairs = pairs_of(group["ids"] for group in results["groups"])
         row = [backbone, images, results["rows"], results["min_score"], len(results["groups"])]
         largest = max((len(group["ids"]) for group in results["groups"]), default=0)

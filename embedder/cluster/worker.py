@@ -34,12 +34,14 @@ class WorkerConfig:
         request: The backbone.
         options: How images are embedded.
         out: The table's folder, which all workers see.
+        has_perceptual_hashes: Whether the table has the columns of perceptual hashes.
     """
 
     source: Source
     request: BackboneRequest
     options: JobOptions
     out: TablePath
+    has_perceptual_hashes: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +149,8 @@ class Worker:
         )
 
     def _write(self, buffer: ShardBuffer, file: Path) -> Part:
-        table = buffer.to_table(self._config.source.listing.images, self._choice.spec)
+        images, has_hashes = self._config.source.listing.images, self._config.has_perceptual_hashes
+        table = buffer.to_table(images, self._choice.spec, has_perceptual_hashes=has_hashes)
         write_new_file(file, lambda path: write_part(table, path))
         return Part.of(file, len(table))
 

@@ -218,4 +218,4 @@ def _decode_batch(connection: Connection, task: _Task, pixels: Pixels) -> BatchR
     decoder, cpu = ThreadDecoder(task.spec, task.limits.max_pixels, pixels), time.process_time()
     while connection.recv_bytes() != _END:
         decoder.add(connection.recv_bytes())
-    return BatchResult(decoder.finish().results, time.process_time() - cpu)
+    return decoder.finish()._replace(cpu_s=time.process_time() - cpu)

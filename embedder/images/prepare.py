@@ -2,11 +2,14 @@
 
 from typing import NamedTuple, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from frieze.core import ImageError
 from frieze.embedder.images.decode import MAX_PIXELS, decoded
 from frieze.embedder.images.decoding_tally import Traits
 from frieze.embedder.images.resize import Pixels, fit_image
-from frieze.features import BackboneSpec
+from frieze.features import BackboneSpec, hash_images
 
 
 class Prepared(NamedTuple):
@@ -56,16 +59,21 @@ Result = tuple[tuple[int, int], Traits] | ImageError
 """Width and height as displayed, and traits; or why the image is unusable."""
 
 
+Hashes = npt.NDArray[np.uint64]
+
+
 class BatchResult(NamedTuple):
-    """What a process did.
+    """A decoded batch.
 
     Attributes:
         results: One for each image, in order.
-        cpu_s: CPU seconds.
+        hashes: uint64 [n, 2], the perceptual hashes of each usable image, in the order of their pixels; 0 for none.
+        cpu_s: CPU seconds of a process; 0 in the calling thread.
     """
 
     results: list[Result]
-    cpu_s: float
+    hashes: Hashes
+    cpu_s: float = 0.0
 
 
 class BatchDecoder(Protocol):
@@ -104,5 +112,6 @@ class ThreadDecoder:
             self._results.append(error)
 
     def finish(self) -> BatchResult:
-        """Return the results; their CPU time is the thread's own."""
-        return BatchResult(self._results, 0.0)
+        """Hash the images' pixels, and return the results."""
+        hashes = np.stack(hash_images(self._pixels[: self._n_decoded]), axis=1)
+        return BatchResult(self._results, hashes)

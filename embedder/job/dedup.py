@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from frieze.core import Floats
-from frieze.features import to_embeddings
+from frieze.features import HASHES, to_embeddings
 
 _CACHED_PARTS = 4
 
@@ -19,11 +19,15 @@ class CachedEmbedding(NamedTuple):
         embedding: float32 [D].
         width: Pixels, as displayed.
         height: Pixels, as displayed.
+        phash: Perceptual hash of the whole image; 0 for none.
+        content_phash: Perceptual hash of the part inside flat borders; 0 for none.
     """
 
     embedding: Floats
     width: int
     height: int
+    phash: int = 0
+    content_phash: int = 0
 
 
 def _no_part(number: int) -> pa.Table:
@@ -76,9 +80,10 @@ class EmbeddingCache:
 
 def _by_digest(part: pa.Table) -> dict[bytes, CachedEmbedding]:
     embeddings = to_embeddings(part["embedding"])
-    columns = zip(*(part[name].to_pylist() for name in ("sha256", "width", "height")), strict=True)
+    hashes = [part[name].fill_null(0) for name in HASHES if name in part.column_names]
+    columns = zip(*(column.to_pylist() for column in (part["width"], part["height"], *hashes)), strict=True)
     return {
-        bytes.fromhex(sha256): CachedEmbedding(embedding, width, height)
-        for (sha256, width, height), embedding in zip(columns, embeddings, strict=True)
+        bytes.fromhex(sha256): CachedEmbedding(embedding, *values)
+        for sha256, embedding, values in zip(part["sha256"].to_pylist(), embeddings, columns, strict=True)
         if sha256 is not None
     }

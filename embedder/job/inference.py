@@ -149,5 +149,6 @@ def _finish(submitted: _InFlight, cache: EmbeddingCache, times: StageTimes) -> E
         embeddings = submitted.wait()
     is_finite = np.asarray(np.isfinite(embeddings).all(axis=1))
     for digest, embedding, is_usable in zip(submitted.digests, embeddings, is_finite, strict=True):
-        cache.add(digest, CachedEmbedding(embedding, *batch.sizes[digest]) if is_usable else None)
+        computed = CachedEmbedding(embedding, *batch.sizes[digest], *batch.hashes[digest])
+        cache.add(digest, computed if is_usable else None)
     return EmbeddedBatch(batch, [cache.get(digest) for digest in batch.digests], int(is_finite.sum()))

@@ -52,6 +52,7 @@ class Batch:
         digests: sha256 of each row's bytes.
         sizes: For each row of `pixels` its sha256, and the image's width and height in pixels as displayed. Equal bytes
             appear once; bytes that have an embedding already do not appear.
+        hashes: For each row of `pixels` its sha256, and the perceptual hashes of image and content; 0 for none.
         failures: Images of the batch that could not be read or decoded.
         tally: Traits of the images, counted while they are decoded.
         pixels: [len(sizes), H, W, 3] uint8, in the host's memory, or where `Engine.prefetch` copied them.
@@ -66,6 +67,7 @@ class Batch:
     rows: Rows = dataclasses.field(default_factory=_NO_ROWS.copy)
     digests: list[bytes] = dataclasses.field(default_factory=list)
     sizes: dict[bytes, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    hashes: dict[bytes, tuple[int, int]] = dataclasses.field(default_factory=dict)
     failures: list[Failure] = dataclasses.field(default_factory=list)
     tally: DecodingTally = dataclasses.field(default_factory=DecodingTally)
     pixels: Any = None
@@ -202,6 +204,7 @@ class _Decoding:
             else:
                 self._batch.sizes[digest], traits = result
                 self._batch.tally.add(traits)
+        self._batch.hashes = dict(zip(self._batch.sizes, map(tuple, done.hashes.tolist()), strict=True))
         return [one if isinstance(one, ImageError) else failed.get(one, one) for one in self._images]
 
     @contextlib.contextmanager

@@ -23,6 +23,7 @@ from frieze.features import (
     FeatureWriter,
     Shard,
     part_schema,
+    perceptual_hash_columns,
     to_embeddings,
     to_part,
 )
@@ -52,9 +53,11 @@ class ShardBuffer:
         self.failures.extend(batch.failures)
         self.failures.extend(_not_finite(images.take(batch.rows[~is_finite])))
 
-    def to_table(self, images: pa.Table, spec: BackboneSpec) -> pa.Table:
+    def to_table(self, images: pa.Table, spec: BackboneSpec, *, has_perceptual_hashes: bool) -> pa.Table:
         """Return the embedded rows as rows of a part."""
-        return embedded_rows(images.take(np.concatenate(self.rows)), self.digests, self.embeddings, spec)
+        rows = images.take(np.concatenate(self.rows))
+        schema = to_part_schema(images, spec, has_perceptual_hashes=has_perceptual_hashes)
+        return embedded_rows(rows, self.digests, self.embeddings, schema)
 
 
 def _not_finite(images: pa.Table) -> list[Failure]:
@@ -172,15 +175,18 @@ class ShardWriter:
 
     def _write(self, shard: Shard, buffer: ShardBuffer) -> None:
         start = time.thread_time()
-        images, spec = self._comparison.images, self._writer.manifest.spec
-        embedded = buffer.to_table(images, spec) if buffer.embeddings else None
+        images, manifest = self._comparison.images, self._writer.manifest
+        has_hashes = manifest.has_perceptual_hashes
+        embedded = None
+        if buffer.embeddings:
+            embedded = buffer.to_table(images, manifest.spec, has_perceptual_hashes=has_hashes)
         commit(shard, self._writer, self._comparison, embedded, buffer.failures)
         self.cpu_s += time.thread_time() - start
         self._cache.mark_committed(shard.part, buffer.digests)
 
 
 def embedded_rows(
-    images: pa.Table, digests: Sequence[bytes], embeddings: Sequence[CachedEmbedding], spec: BackboneSpec
+    images: pa.Table, digests: Sequence[bytes], embeddings: Sequence[CachedEmbedding], schema: pa.Schema
 ) -> pa.Table:
     """Build the rows of embedded images.
 
@@ -188,18 +194,20 @@ def embedded_rows(
         images: Rows of a listing.
         digests: sha256 of each image's bytes.
         embeddings: Of each image.
-        spec: The backbone's.
+        schema: From `to_part_schema`.
 
     Returns:
         Rows of a part.
     """
-    computed = {
+    computed: dict[str, Any] = {
         "sha256": [digest.hex() for digest in digests],
         "width": [one.width for one in embeddings],
         "height": [one.height for one in embeddings],
     }
-    vectors = np.stack([one.embedding for one in embeddings]) if embeddings else np.empty((0, spec.dim), np.float32)
-    return _to_rows(images, computed, vectors, spec)
+    computed |= {name: [getattr(one, name) or None for one in embeddings] for name in perceptual_hash_columns(schema)}
+    dim = schema.field("embedding").type.list_size
+    vectors = np.stack([one.embedding for one in embeddings]) if embeddings else np.empty((0, dim), np.float32)
+    return _to_rows(images, computed, vectors, schema)
 
 
 def copied_rows(images: pa.Table, stored: pa.Table, shard: Shard, writer: FeatureWriter) -> pa.Table:
@@ -214,7 +222,8 @@ def copied_rows(images: pa.Table, stored: pa.Table, shard: Shard, writer: Featur
     Returns:
         Rows of a part.
     """
-    spec = writer.manifest.spec
+    manifest = writer.manifest
+    schema = to_part_schema(images, manifest.spec, has_perceptual_hashes=manifest.has_perceptual_hashes)
     source_rows = stored.select(["id", PART]).take(shard.source_rows)
     parts = source_rows[PART].to_numpy()
     tables = []
@@ -223,12 +232,17 @@ def copied_rows(images: pa.Table, stored: pa.Table, shard: Shard, writer: Featur
         computed = writer.computed_columns(int(part))
         computed = computed.take(pc.index_in(source_rows["id"].take(at), computed["id"]))
         embeddings = to_embeddings(computed["embedding"])
-        tables.append(_to_rows(images.take(shard.copies[at]), computed, embeddings, spec))
+        tables.append(_to_rows(images.take(shard.copies[at]), computed, embeddings, schema))
     return pa.concat_tables(tables)
 
 
-def _to_rows(images: pa.Table, computed: Any, embeddings: Floats, spec: BackboneSpec) -> pa.Table:
+def to_part_schema(images: pa.Table, spec: BackboneSpec, *, has_perceptual_hashes: bool) -> pa.Schema:
+    """Return the schema of the part that holds a listing's images."""
     user_columns = [field for field in images.schema if field.name not in OURS]
+    return part_schema(spec, user_columns, has_perceptual_hashes=has_perceptual_hashes)
+
+
+def _to_rows(images: pa.Table, computed: Any, embeddings: Floats, schema: pa.Schema) -> pa.Table:
     columns = {name: images[name] for name in images.column_names}
-    columns |= {name: computed[name] for name in ("sha256", "width", "height")}
-    return to_part(columns, embeddings, part_schema(spec, user_columns))
+    columns |= {name: computed[name] for name in ("sha256", "width", "height", *perceptual_hash_columns(schema))}
+    return to_part(columns, embeddings, schema)

@@ -1,14 +1,15 @@
-"""Groups of near-duplicates of a table, found by a temporary index, and splits that keep groups on one side."""
+"""Groups of duplicates of a table, found by a temporary index, and splits that keep groups on one side."""
 
 import contextlib
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from frieze import terminal
+from frieze.api.confirming import can_compare, comparison_progress, find_copies
 from frieze.api.paths import scratch_folder
 from frieze.core import Rows
 from frieze.features import Features
@@ -41,11 +42,11 @@ def number_rows(index: "Index") -> dict[str, int]:
 
 @dataclasses.dataclass(frozen=True)
 class DuplicateGroups:
-    """Near-duplicates of an index.
+    """Duplicates of an index.
 
     Attributes:
-        groups: int64 [N], equal for near-duplicates; -1 for a row that has none.
-        min_score: Minimum score of a pair; None where there is nothing to compare.
+        groups: int64 [N], equal for duplicates; -1 for a row that has none.
+        min_score: Minimum score of a pair that looks alike; None where there is nothing to compare.
     """
 
     groups: Rows
@@ -53,20 +54,33 @@ class DuplicateGroups:
 
 
 def find_duplicate_groups(index: "Index", *, min_score: float | None = None) -> DuplicateGroups:
-    """Find the near-duplicates of an index.
+    """Find the duplicates of an index; where images can't be compared on their pixels, those that look alike, too.
 
     Args:
         index: The index.
-        min_score: Minimum score of a pair; estimated from the collection by default.
+        min_score: Minimum score of a pair that looks alike; estimated from the collection by default.
     """
-    from frieze.indexing import find_duplicates
-
     rows, groups = number_rows(index), np.full(len(index), -1, np.int64)
-    with terminal.progress("Comparing", "images") as step:
-        document = find_duplicates(index, min_score=min_score, progress=step)
-    for number, group in enumerate(document["groups"]):
+    with comparison_progress() as progress:
+        document = find_copies(index, min_score=min_score, progress=progress)
+    sets = document["groups"]
+    if not can_compare() or document["n_unreadable"]:
+        sets = _join_sets([*sets, *document["look_alikes"]])
+        for note in document["notes"]:
+            terminal.show_note(note)
+        terminal.show_note("Images that look alike count as duplicates here.")
+    for number, group in enumerate(sets):
         groups[[rows[name] for name in group["ids"]]] = number
     return DuplicateGroups(groups, document["min_score"])
+
+
+def _join_sets(sets: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Join sets of ids that share one: a group of copies is in a set of look-alikes by its keeper."""
+    joined: dict[str, list[str]] = {}
+    for ids in (one["ids"] for one in sets):
+        whole = list(dict.fromkeys(name for first in ids for name in joined.get(first, [first])))
+        joined.update(dict.fromkeys(whole, whole))
+    return [{"ids": ids} for ids in {id(ids): ids for ids in joined.values()}.values()]
 
 
 def number_groups(table: Features, near: Path) -> Rows:

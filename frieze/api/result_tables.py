@@ -31,9 +31,18 @@ GROUPS = pa.schema(
         pa.field("keep", pa.bool_()),
         pa.field("exact", pa.bool_()),
         pa.field("min_score", pa.float64()),
+        pa.field("kind", pa.string()),
+        pa.field("score", pa.float64()),
+        pa.field("overlap", pa.float64()),
     ]
 )
-"""The columns of a table of duplicates."""
+"""The columns of a table of duplicates; the last three are of a copy, against the one to keep."""
+
+_FIRST_GROUPS = GROUPS.names[:6]
+"""All that earlier versions wrote."""
+
+
+_OF_COPIES = ("kind", "score", "overlap")
 
 
 def hit_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
@@ -48,9 +57,10 @@ def hit_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
 def group_rows(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the images in the document of `duplicates` as rows, group by group, the one to keep first."""
     for number, group in enumerate(document["groups"]):
-        for name, uri in zip(group["ids"], group["uris"], strict=True):
-            of_group = {"keep": name == group["keep"], "exact": group["exact"], "min_score": group["min_score"]}
-            yield {"group": number, "id": name, "uri": uri, **of_group}
+        of_group = {"group": number, "exact": group["exact"], "min_score": group["min_score"]}
+        yield of_group | {"id": group["keep"], "uri": group["uris"][0], "keep": True} | dict.fromkeys(_OF_COPIES)
+        for member in group["members"]:
+            yield of_group | member | {"keep": False}
 
 
 def check_hits(out: Path, *, force: bool) -> None:
@@ -68,7 +78,7 @@ def check_groups(out: Path, *, force: bool) -> None:
     Raises:
         FeatureFileError: It can't, the file holds something else, or has another suffix.
     """
-    check_table_file(out, lambda names: names == GROUPS.names, "duplicates", force=force)
+    check_table_file(out, lambda names: names[: len(_FIRST_GROUPS)] == _FIRST_GROUPS, "duplicates", force=force)
 
 
 def write_hits(out: Path, document: dict[str, Any], index: "Index") -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from frieze import terminal
+from frieze.api.confirming import comparison_progress, find_copies
 from frieze.api.folder_kinds import check_kind
 from frieze.api.paths import open_table, to_local_path
 from frieze.api.query_vectors import to_vectors
@@ -113,26 +114,34 @@ def duplicates(
     index: str | Path,
     *,
     min_score: float | None = None,
+    keep: str = "best",
     html: str | Path | None = None,
     out: str | Path | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
-    """Find the groups of images that are duplicates of each other: equal files first, then near-duplicates.
+    """Find the copies of images, each confirmed on its pixels, and apart from them the images that only look alike.
+
+    Copies are equal files, and the same picture in another size, format or quality, cropped, mirrored, turned, framed,
+    recoloured or with a text over it. Without OpenCV (the extra `duplicates`) only equal files are.
 
     Args:
         index: The index's folder.
-        min_score: Minimum score of a pair of near-duplicates; estimated from the collection by default.
+        min_score: Minimum score of a pair that looks alike; estimated from the collection by default.
+        keep: Which image of a group to keep: `best` (an original before what was made of it, RAW, most pixels, most
+            bytes, the oldest, the shortest path), `oldest`, `largest`, or a pattern of whole paths or ids such as
+            `*/originals/*`, whose images come first.
         html: Write the groups as pictures to this file.
         out: Write the groups as a table, one row per image, to this file: Parquet, CSV or JSON lines, by its suffix.
         force: Replace an existing table of duplicates.
 
     Returns:
-        The groups, largest first: of each the ids, the one to keep first, and the lowest score inside it.
+        `groups` of copies, largest first: of each the ids, the one to keep first, and of the others how they differ;
+        and `look_alikes`.
 
     Raises:
         InputError: The request can't be met; the hint says what to change.
     """
-    from frieze.indexing import find_duplicates, open_index
+    from frieze.indexing import open_index
 
     if html is not None:
         check_page(to_local_path(html))
@@ -140,8 +149,8 @@ def duplicates(
         check_groups(to_local_path(out), force=force)
     check_kind(to_local_path(index), "index")
     opened = open_index(to_local_path(index))
-    with terminal.progress("Comparing", "images") as step:
-        groups = find_duplicates(opened, min_score=min_score, progress=step)
+    with comparison_progress() as progress:
+        groups = find_copies(opened, min_score=min_score, keep=keep, progress=progress)
     document = {"index": str(index), "stale": opened.staleness(), **groups}
     if html is not None:
         write_report(html, title="Duplicates", duplicates=document)

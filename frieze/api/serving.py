@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from frieze import terminal
+from frieze.api.confirming import find_copies
 from frieze.api.folder_kinds import check_kind
 from frieze.api.paths import to_local_path
 from frieze.core import InputError, counted
@@ -45,7 +46,8 @@ def serve(index: str | Path, *, head: str | Path | None = None, host: str = LOOP
     from frieze.web.thumbnails import cache_file
 
     with _listening(host, port) as listener:
-        collection = open_collection(to_local_path(index), None if head is None else to_local_path(head), cache_file())
+        head_path = None if head is None else to_local_path(head)
+        collection = open_collection(to_local_path(index), head_path, cache_file(), find_duplicates=find_copies)
         _run(collection, listener, names=frozenset({host.lower(), socket.gethostname().lower()}))
 
 

@@ -76,6 +76,7 @@ from frieze.core.storage.leftovers import (
     try_lock,
 )
 from frieze.core.storage.locks import is_being_written, lock
+from frieze.core.storage.sqlite_cache import SqliteCache
 from frieze.core.storage.table_files import check_table_file, check_writable, to_finite, write_table_file
 from frieze.core.types import Floats, Rows, Strings, evenly_spaced, unit_rows
 
@@ -91,6 +92,7 @@ __all__ = [
     "ModelError",
     "RecalledOptions",
     "Rows",
+    "SqliteCache",
     "Status",
     "Strings",
     "TablePath",

@@ -1,17 +1,19 @@
-"""Find groups of near-duplicates in an index: equal files first, then images whose score is high enough."""
+"""Find duplicates in an index: equal files, copies that are confirmed on the pixels, and images that look alike."""
 
+import dataclasses
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from frieze.core import InputError, Rows
-from frieze.features import METRICS
+from frieze.core import InputError, Rows, SqliteCache
+from frieze.indexing.duplicates.candidates import Candidates
 from frieze.indexing.duplicates.components import Components
+from frieze.indexing.duplicates.confirm import Confirmer, ReadPicture
+from frieze.indexing.duplicates.describe import describe_groups, describe_look_alikes
+from frieze.indexing.duplicates.groups import Progress, group_copies
+from frieze.indexing.duplicates.image_facts import ImageFacts, read_image_facts
 from frieze.indexing.duplicates.pairs import (
     PairThreshold,
     join_near_pairs,
@@ -19,70 +21,77 @@ from frieze.indexing.duplicates.pairs import (
     measure_scale,
     widen_search,
 )
-from frieze.indexing.duplicates.threshold import choose_min_score, draw_sample
+from frieze.indexing.duplicates.threshold import choose_min_score, draw_sample, widen_score
 from frieze.indexing.faiss_layer.metrics import check_lengths, square_lengths
 from frieze.indexing.faiss_layer.searcher import Searcher
-from frieze.indexing.faiss_layer.vectors import draw_rows
 from frieze.indexing.stored_index import Index
 
 _BLOCK_FLOATS = 1 << 22
-_N_COMPARED = 20_000  # images of a larger group that are compared with each other
-_COLUMNS = ("uri", "sha256", "size_bytes", "width", "height")
+_WIDER = 2.0  # times the squared distance of look-alikes: crops and turned copies are that near
 _HIGHEST = {"cosine": 1.0, "dot": math.inf, "l2": 0.0}
 _LOWEST = {"cosine": -1.0, "dot": -math.inf, "l2": -math.inf}
 
 
-def find_duplicates(
-    index: Index, *, min_score: float | None = None, progress: Callable[[int, int], None] = lambda _done, _all: None
-) -> dict[str, Any]:
-    """Find the groups of images that are duplicates of each other.
+def _no_progress(_done: int, _all: int) -> None:
+    pass
 
-    Two images are duplicates when their bytes are equal or their score is high enough; a chain of such pairs is one
-    group. Images without a sha256 (imported vectors) are compared by vector only, those with a zero vector by bytes
-    only.
+
+def find_duplicates(
+    index: Index,
+    *,
+    min_score: float | None = None,
+    keep: str = "best",
+    read: ReadPicture | None = None,
+    decisions: SqliteCache | None = None,
+    progress: tuple[Progress, Progress] = (_no_progress, _no_progress),
+) -> dict[str, Any]:
+    """Find the groups of images that are copies of each other, and those that only look alike.
+
+    Files of equal bytes are copies. Others are where the pixels say so: candidates are the nearest by vector and those
+    whose perceptual hashes are nearly equal in any orientation. Images whose vectors are near, by a chain of pairs of
+    `min_score` or more, but which are not confirmed as copies, look alike.
 
     Args:
         index: An opened index.
-        min_score: The lowest score of a pair; None for one computed from the collection (`choose_min_score`).
-        progress: Called with the number of images compared so far and in all.
+        min_score: The lowest score of a pair that looks alike; None for one computed from the collection.
+        keep: Which image of a group to keep: `best`, `oldest`, `largest`, or a pattern of paths.
+        read: Reads an image in small, called in threads; None where images can't be read: then only equal files are
+            copies.
+        decisions: Where it is kept which pairs are copies; None to decide them anew.
+        progress: Two functions, called with what is done and all of it: images whose nearest were searched, and pairs
+            that were compared on their pixels.
 
     Returns:
-        `groups`, `rows`, `min_score`, `recall`, `n_exact`, `n_near` and `n_duplicates`; docs/json.md describes them.
+        The document of `frieze duplicates` but for `index`, `stale` and `notes`; docs/json.md describes it.
 
     Raises:
         InputError: `min_score` is no score of the index's metric, or a vector is too large or too small for it.
         FeatureFileError: A file of the index is broken.
     """
     check_min_score(min_score, index.metric)
-    searcher, metadata = index.searcher, index.row_metadata.columns(_COLUMNS)
-    files = _number_texts(metadata["sha256"])
-    components = Components(len(index))
-    _join_equal(files, np.flatnonzero(files >= 0), components)
-    hashes, lengths = _hash_vectors(searcher)
-    check_lengths(lengths, lambda row: f"The embedding of {index.ids[row]} in {index.path}", metric=index.metric)
-    is_zero = lengths == 0
-    rows = _first_rows(hashes, np.flatnonzero(~is_zero))
-    recall = None
-    if len(rows):
-        sample = draw_sample(searcher, rows)
-        if min_score is None:
-            min_score = choose_min_score(sample, metric=index.metric, longest=float(lengths.max()))
-        threshold = PairThreshold(min_score, is_zero, measure_scale(lengths[rows], index.metric))
-        can_pair = _self_scores(lengths, index.metric) >= threshold.floor
-        _join_equal(hashes, np.flatnonzero(~is_zero & can_pair), components)
-        widened = widen_search(searcher, sample, threshold)
-        join_near_pairs(widened, rows, components, threshold=threshold, progress=progress)
-        recall = measure_group_recall(sample, components.labels(), threshold)
-    groups = _describe(index, components.groups(), metadata, files)
-    n_exact = sum(group["exact"] for group in groups)
+    facts = read_image_facts(index, keep)
+    near = _find_near(index, facts, min_score, progress[0], with_candidates=read is not None)
+    confirmer = None if read is None else Confirmer(read, facts, decisions)
+    groups = []
+    if confirmer is not None:
+        groups = group_copies(*near.candidates.pairs(), facts.ranks, confirmer.compare, progress[1])
+    described = describe_groups(index, facts, groups)
+    look_alikes = describe_look_alikes(index, near.components, facts, groups)
+    n_exact = sum(group["exact"] for group in described)
     return {
-        "groups": groups,
+        "groups": described,
+        "look_alikes": look_alikes,
         "rows": len(index),
-        "min_score": min_score,
-        "recall": recall,
+        "min_score": near.min_score,
+        "recall": near.recall,
         "n_exact": n_exact,
-        "n_near": len(groups) - n_exact,
-        "n_duplicates": sum(len(group["ids"]) - 1 for group in groups),
+        "n_near": len(described) - n_exact,
+        "n_duplicates": sum(len(group["ids"]) - 1 for group in described),
+        "n_look_alikes": sum(len(group["ids"]) for group in look_alikes),
+        "n_confirmed": sum(len(group.copies) for group in groups),
+        "has_hashes": facts.has_hashes,
+        "n_compared": 0 if confirmer is None else confirmer.n_compared,
+        "n_unreadable": 0 if confirmer is None else len(confirmer.unreadable),
     }
 
 
@@ -103,14 +112,42 @@ def check_min_score(min_score: float | None, metric: str = "cosine") -> None:
         )
 
 
-def _number_texts(texts: pa.ChunkedArray) -> Rows:
-    """Number texts, int64 [N]: equal texts have equal numbers; -1 where there is none, or a blank one."""
-    if pa.types.is_null(texts.type):
-        return np.full(len(texts), -1, np.int64)
-    texts = pc.if_else(pc.equal(pc.utf8_trim_whitespace(texts), ""), pa.scalar(None, texts.type), texts)
-    codes = texts.dictionary_encode().combine_chunks().indices
-    numbers: Rows = codes.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return numbers
+@dataclasses.dataclass(frozen=True)
+class _Near:
+    """Rows that are near by vector: their chains, the score and the recall of their pairs; candidates for copies."""
+
+    components: Components
+    min_score: float | None
+    recall: float | None
+    candidates: Candidates
+
+
+def _find_near(
+    index: Index, facts: ImageFacts, min_score: float | None, progress: Progress, *, with_candidates: bool
+) -> _Near:
+    """Find the rows that are near by vector or by hash; candidates only where they are wanted."""
+    searcher, components = index.searcher, Components(len(index))
+    components.join(np.arange(len(index)), facts.representatives)
+    hashes, lengths = _hash_vectors(searcher)
+    check_lengths(lengths, lambda row: f"The embedding of {index.ids[row]} in {index.path}", metric=index.metric)
+    is_zero = lengths == 0
+    rows = _first_rows(hashes, np.flatnonzero(~is_zero))
+    candidates, recall = Candidates(facts.hashes, facts.representatives, math.inf), None
+    if len(rows):
+        sample, longest = draw_sample(searcher, rows), float(lengths.max())
+        estimated = choose_min_score(sample, metric=index.metric, longest=longest)
+        min_score = estimated if min_score is None else min_score
+        candidates.near_score = widen_score(estimated, metric=index.metric, longest=longest, factor=_WIDER)
+        threshold = PairThreshold(min_score, is_zero, measure_scale(lengths[rows], index.metric))
+        can_pair = _self_scores(lengths, index.metric) >= threshold.floor
+        _join_equal(hashes, np.flatnonzero(~is_zero & can_pair), components)
+        widened = widen_search(searcher, sample, threshold)
+        collect = candidates.add_neighbours if with_candidates else None
+        join_near_pairs(widened, rows, components, threshold=threshold, progress=progress, collect=collect)
+        recall = measure_group_recall(sample, components.labels(), threshold)
+    if with_candidates:
+        candidates.add_hashes()
+    return _Near(components, min_score, recall, candidates)
 
 
 def _first_rows(keys: npt.NDArray[Any], rows: Rows) -> Rows:
@@ -148,41 +185,3 @@ def _spread_bits(bits: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint64]:
 
 def _self_scores(lengths: npt.NDArray[np.float64], metric: str) -> npt.NDArray[np.float64]:
     return lengths if metric == "dot" else np.full_like(lengths, _HIGHEST[metric])
-
-
-def _describe(index: Index, groups: list[Rows], metadata: pa.Table, files: Rows) -> list[dict[str, Any]]:
-    """Return the groups as plain JSON values, the largest first, then the tightest."""
-    pixels = _to_integers(metadata["width"]) * _to_integers(metadata["height"])
-    sizes, uris, ids = _to_integers(metadata["size_bytes"]), metadata["uri"], index.ids
-    described = []
-    for rows in groups:
-        best = sorted(rows.tolist(), key=lambda row: (-pixels[row], -sizes[row], ids[row]))
-        described.append(
-            {
-                "ids": [ids[row] for row in best],
-                "uris": [uris[row].as_py() for row in best],
-                "keep": ids[best[0]],
-                "exact": bool(files[rows[0]] >= 0 and (files[rows] == files[rows[0]]).all()),
-                "min_score": _lowest_score(index.searcher, rows),
-            }
-        )
-    return sorted(described, key=lambda group: (-len(group["ids"]), -group["min_score"], group["keep"]))
-
-
-def _to_integers(numbers: pa.ChunkedArray) -> Rows:
-    if pa.types.is_null(numbers.type):
-        return np.zeros(len(numbers), np.int64)
-    counts: Rows = numbers.fill_null(0).to_numpy().astype(np.int64)
-    return counts
-
-
-def _lowest_score(searcher: Searcher, rows: Rows) -> float:
-    """Compute the lowest score between two images of a group; of a large group, between 20,000 of them."""
-    vectors = searcher.reconstruct(rows[draw_rows(len(rows), _N_COMPARED)])
-    step = max(1, _BLOCK_FLOATS // len(vectors))
-    lowest = math.inf
-    for start in range(0, len(vectors), step):
-        scores = METRICS[searcher.metric](vectors[start : start + step], vectors[start:])
-        np.fill_diagonal(scores, np.inf)  # an image with itself
-        lowest = min(lowest, float(scores.min()))
-    return lowest + 0.0  # never -0.0

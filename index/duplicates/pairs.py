@@ -21,6 +21,9 @@ _L2_SCALE = 0.1  # of a typical length: rounding leaves far less between equal v
 _MIN_RECALL = 0.95  # of a sample's near pairs that one search has to find
 _MIN_GAIN = 0.001  # recall that doubling the search parameters must gain to double them again
 
+Collect = Callable[[Rows, Rows, Floats], None]
+"""Rows int64 [n], their nearest rows int64 [n, k] and the scores float32 [n, k] -> None."""
+
 
 @dataclasses.dataclass(frozen=True)
 class PairThreshold:
@@ -64,6 +67,7 @@ def join_near_pairs(
     *,
     threshold: PairThreshold,
     progress: Callable[[int, int], None],
+    collect: Collect | None = None,
 ) -> None:
     """Join rows with all near rows of the index.
 
@@ -76,20 +80,25 @@ def join_near_pairs(
         components: Collects the pairs.
         threshold: When two rows are a pair.
         progress: Called with the number of rows done and in all.
+        collect: Called with the ten nearest of each row.
     """
     for start in range(0, len(rows), _BLOCK_ROWS):
         progress(start, len(rows))
         pending = rows[start : start + _BLOCK_ROWS]
         for k in _NEAREST:
-            pending = _join_nearest(searcher, pending, components, threshold, k) if len(pending) else pending
+            pending = _join_nearest(searcher, pending, components, threshold, k, collect) if len(pending) else pending
         _join_all(searcher, pending, components, threshold)
     progress(len(rows), len(rows))
 
 
-def _join_nearest(searcher: Searcher, rows: Rows, components: Components, threshold: PairThreshold, k: int) -> Rows:
+def _join_nearest(
+    searcher: Searcher, rows: Rows, components: Components, threshold: PairThreshold, k: int, collect: Collect | None
+) -> Rows:
     """Join rows with the near ones of their k nearest; return the rows that may have more."""
     n_rows = searcher.flat.ntotal
     hits, scores = searcher.search(searcher.reconstruct(rows), k=min(k, n_rows))
+    if collect is not None and k == _NEAREST[0]:
+        collect(rows, hits, scores)
     is_pair = threshold.are_pairs(hits, scores)
     components.join(np.repeat(rows, is_pair.sum(axis=1)), hits[is_pair])
     may_have_more: Rows = rows[(scores[:, -1] >= threshold.floor) & (k < n_rows)]

@@ -85,6 +85,14 @@ def choose_min_score(sample: Sample, *, metric: str, longest: float) -> float:
     return {"cosine": 1 - near, "dot": longest - near, "l2": -math.sqrt(2 * near)}[metric]
 
 
+def widen_score(min_score: float, *, metric: str, longest: float, factor: float) -> float:
+    """Return the score at so many times the squared distance of another score."""
+    if metric == "l2":
+        return min_score * math.sqrt(factor)
+    highest = 1.0 if metric == "cosine" else longest
+    return highest - factor * (highest - min_score)
+
+
 def _typical_gap(vectors: Floats, length: float) -> float:
     """Estimate half the mean squared distance between two images: the variance, summed over the axes."""
     n_pairs = len(vectors) * (len(vectors) - 1) // 2

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from frieze.core import FeatureFileError, Rows
-from frieze.features import free_names
+from frieze.features import HASHES, free_names, perceptual_hash_columns
 
 _GROUP_ROWS = 4096  # reading a hit reads its row group
 _HIT_COLUMNS = ("query", "rank", "score")
@@ -56,6 +56,9 @@ class RowMetadata:
     Nothing here creates an Arrow value from a Python or NumPy one: pyarrow then imports pandas where that is installed,
     which delays a search by id by 0.4 s. (A filter, index/filters/evaluate.py, can't avoid it.)
 
+    Attributes:
+        schema: Names and types of the columns; those of perceptual hashes, which only `columns` reads, are left out.
+
     Raises:
         FeatureFileError: It is missing or broken.
     """
@@ -65,6 +68,9 @@ class RowMetadata:
             self._file = pq.ParquetFile(path, memory_map=True)
         except (pa.ArrowException, OSError) as error:
             raise FeatureFileError(f"{path} is missing or broken: {error}.", hint=hint) from error
+        stored = self._file.schema_arrow
+        self._hashes = perceptual_hash_columns(stored)
+        self.schema = pa.schema([field for field in stored if field.name not in self._hashes], stored.metadata)
         self._path = path
         self._hint = hint
         self._groups: dict[int, pa.Table] = {}
@@ -78,11 +84,6 @@ class RowMetadata:
     def ids(self) -> pa.ChunkedArray:
         """The ids, string [N]."""
         return self._locked_read(lambda: self._file.read(columns=["id"])["id"])
-
-    @property
-    def schema(self) -> pa.Schema:
-        """Names and types of the columns."""
-        return self._file.schema_arrow
 
     def read(self, names: list[str]) -> pa.Table:
         """Read some columns, all N rows of them."""
@@ -142,8 +143,8 @@ class RowMetadata:
         return table, np.ascontiguousarray(number_at * _GROUP_ROWS + rows % _GROUP_ROWS, dtype=np.int64)
 
     def columns(self, names: Sequence[str]) -> pa.Table:
-        """Return some columns of all rows; a column that the table lacks is null throughout."""
-        existing = [name for name in names if name in self.schema.names]
+        """Return some columns of all rows, also perceptual hashes; one that the table lacks is null throughout."""
+        existing = [name for name in names if name in (self._hashes if name in HASHES else self.schema.names)]
         table = self.read(existing)
         for name in set(names) - set(existing):
             table = table.append_column(name, pa.nulls(len(self)))
@@ -152,7 +153,7 @@ class RowMetadata:
     def _group(self, number: int) -> pa.Table:
         groups = self._groups
         if number not in groups:
-            groups[number] = self._locked_read(lambda: self._file.read_row_group(number))
+            groups[number] = self._locked_read(lambda: self._file.read_row_group(number).drop_columns(self._hashes))
         return groups[number]
 
     def _locked_read(self, read: Callable[[], Any]) -> Any:

@@ -1,17 +1,20 @@
-"""Write golden-features-1/: a tiny table of fixed values that every later version must still read.
+"""Write golden-features-1/ and golden-features-1-phash/: tiny tables of fixed values that later versions must read.
 
-Run it once for a new contract version: python tests/data/make_golden.py
+It writes those that are missing: python tests/data/make_golden.py
 """
 
+import dataclasses
 import os
-import shutil
 from pathlib import Path
 
 import numpy as np
 
 from frieze.features import LISTING, BackboneSpec, Failure, Manifest, Shard, open_writer, part_schema, to_part
 
-FOLDER = Path(__file__).with_name("golden-features-1")
+FOLDERS = {
+    Path(__file__).with_name("golden-features-1"): None,
+    Path(__file__).with_name("golden-features-1-phash"): "dct-sign-1",
+}
 
 SPEC = BackboneSpec(
     name="tiny",
@@ -74,28 +77,34 @@ ROWS = [
         "embedding": [1.0, 2.0, 3.0, 4.0],
     },
 ]
+HASHES = {"phash": [2**64 - 2, 1 << 63, None], "content_phash": [2, None, None]}
 FAILURE = Failure("broken.jpg", "/photos/broken.jpg", "decode", "truncated", "12 bytes are missing", 99, 4)
 
 
-def part_of(rows):
+def part_of(rows, *, has_hashes):
     """Lay rows out as a part."""
-    columns = {name: [row[name] for row in rows] for name in [*LISTING.names, "sha256", "width", "height"]}
-    return to_part(columns, np.array([row["embedding"] for row in rows], np.float32), part_schema(SPEC))
+    columns = {name: [ROWS[row][name] for row in rows] for name in [*LISTING.names, "sha256", "width", "height"]}
+    columns |= {name: [values[row] for row in rows] for name, values in HASHES.items()}
+    schema = part_schema(SPEC, has_perceptual_hashes=has_hashes)
+    return to_part(columns, np.array([ROWS[row]["embedding"] for row in rows], np.float32), schema)
 
 
-def make(folder):
+def make(folder, perceptual_hash=None):
     """Write the table, with fixed file times, so that the same libraries give the same bytes."""
-    with open_writer(folder, MANIFEST) as writer:
-        writer.commit(Shard(0, np.arange(2)), part_of(ROWS[:2]))
-        writer.commit(Shard(1, np.arange(1)), part_of(ROWS[2:]), [FAILURE])
+    has_hashes = perceptual_hash is not None
+    manifest = dataclasses.replace(MANIFEST, perceptual_hash=perceptual_hash)
+    with open_writer(folder, manifest) as writer:
+        writer.commit(Shard(0, np.arange(2)), part_of([0, 1], has_hashes=has_hashes))
+        writer.commit(Shard(1, np.arange(1)), part_of([2], has_hashes=has_hashes), [FAILURE])
     for part in (folder / "parts").iterdir():
         os.utime(part, ns=(5, 5))
-    with open_writer(folder, MANIFEST):
+    with open_writer(folder, manifest):
         pass  # takes up the fixed times
     (folder / ".lock").unlink()
     (folder / "staging").rmdir()
 
 
 if __name__ == "__main__":
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    make(FOLDER)
+    for path, perceptual_hash in FOLDERS.items():
+        if not path.exists():
+            make(path, perceptual_hash)

@@ -13,6 +13,7 @@ from frieze.features import open_features
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "data" / "golden-features-1"
+HASHED = ROOT / "tests" / "data" / "golden-features-1-phash"
 TEXT = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```(sql|python)\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
 
@@ -62,6 +63,15 @@ def test_columns_of_a_part():
     """The page's columns of a part are the stored ones: name, type, nullability, order."""
     expected = [[name, kind.replace("[D]", "[4]"), null] for name, kind, null, _ in _table("A part")]
     assert _columns(GOLDEN / "parts" / "part-000000.parquet") == expected
+
+
+def test_columns_of_perceptual_hashes():
+    """The page's columns and field of perceptual hashes are the stored ones, after our other columns."""
+    *columns, (field, _) = _table("A part, where perceptual hashes are stored")
+    hashed, plain = (_columns(folder / "parts" / "part-000000.parquet") for folder in (HASHED, GOLDEN))
+    assert hashed == [*plain, *(row[:3] for row in columns)]
+    documents = [json.loads((folder / "features.json").read_text()) for folder in (HASHED, GOLDEN)]
+    assert _fields(documents[0]) - _fields(documents[1]) == {field}
 
 
 def test_columns_of_failures():

@@ -8,10 +8,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from frieze.features import BackboneSpec, open_features, open_writer, read_failures, read_manifest
+from frieze.features import (
+    HASHES,
+    BackboneSpec,
+    open_features,
+    open_writer,
+    perceptual_hash_columns,
+    read_failures,
+    read_manifest,
+)
 
 DATA = Path(__file__).parents[1] / "data"
 GOLDEN = DATA / "golden-features-1"
+HASHED = DATA / "golden-features-1-phash"
 IDS = ["cats/one.jpg", 'cats/a "quoted"\nname é.png', r"odd\xff.jpg"]
 BITS = [
     [0x00000000, 0x80000000, 0x3FC00000, 0xC0100000],  # 0, -0, 1.5, -2.25
@@ -114,6 +123,24 @@ def test_schema_today(name, today):
     """Today's code writes the golden file's columns, types, nullability and file metadata."""
     expected, actual = pq.read_schema(GOLDEN / name), pq.read_schema(today / name)
     assert actual.equals(expected, check_metadata=True), actual
+
+
+def test_perceptual_hashes():
+    """The golden table's perceptual hashes are read as they were stored, beside the rows of the table without them."""
+    hashed, plain = open_features(HASHED), open_features(GOLDEN)
+    assert hashed.rows["phash"].to_pylist() == [2**64 - 2, 1 << 63, None]
+    assert hashed.rows["content_phash"].to_pylist() == [2, None, None]
+    assert hashed.rows.drop_columns([*HASHES]).equals(plain.rows)
+    assert (hashed.manifest.perceptual_hash, plain.manifest.perceptual_hash) == ("dct-sign-1", None)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_hashed_schema_today(name, tmp_path):
+    """Today's code writes the golden columns of perceptual hashes, marked as ours."""
+    runpy.run_path(str(DATA / "make_golden.py"))["make"](tmp_path / "today", "dct-sign-1")
+    expected, actual = (pq.read_schema(folder / "parts" / name) for folder in (HASHED, tmp_path / "today"))
+    assert actual.equals(expected, check_metadata=True)
+    assert perceptual_hash_columns(actual) == [*HASHES]
 
 
 def test_columns():

@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from frieze.features import OURS, PART, part_schema, to_embeddings, to_part, user_columns
+from frieze.features import (
+    HASHES,
+    OURS,
+    PART,
+    part_schema,
+    perceptual_hash_columns,
+    to_embeddings,
+    to_part,
+    user_columns,
+)
 
 _FLOATS = st.floats(width=32, allow_nan=False)  # extremes, subnormals, -0.0 and infinities too
 
@@ -15,6 +24,21 @@ def test_columns_in_order(spec):
     schema = part_schema(spec, [pa.field("camera", pa.string())])
     ours = ["id", "uri", "label", "sha256", "size_bytes", "mtime_ns", "width", "height", "embedding"]
     assert schema.names == [*ours, "camera"]
+
+
+def test_perceptual_hashes(spec):
+    """The hashes are nullable uint64 after our other columns and before the user's, where a table has them."""
+    schema = part_schema(spec, [pa.field("camera", pa.string())], has_perceptual_hashes=True)
+    assert schema.names == [*OURS, *HASHES, "camera"]
+    assert [(schema.field(name).type, schema.field(name).nullable) for name in HASHES] == [(pa.uint64(), True)] * 2
+
+
+def test_perceptual_hashes_of_the_user(spec):
+    """A user column that is named like a hash is none of ours, even one that was copied from a table of ours."""
+    ours = part_schema(spec, has_perceptual_hashes=True)
+    assert perceptual_hash_columns(ours) == [*HASHES]
+    assert perceptual_hash_columns(part_schema(spec, [ours.field("phash")])) == []
+    assert perceptual_hash_columns(part_schema(spec, [pa.field("phash", pa.uint64())])) == []
 
 
 @pytest.mark.parametrize("name", [*OURS, PART])

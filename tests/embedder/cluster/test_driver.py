@@ -364,8 +364,8 @@ def test_equal_bytes(pool, embed, folder, out, deaths, monkeypatch):
 
     to_table = ShardBuffer.to_table
 
-    def rounded_elsewhere(buffer, images, spec):
-        table = to_table(buffer, images, spec)
+    def rounded_elsewhere(buffer, *args, **options):
+        table = to_table(buffer, *args, **options)
         vectors = to_embeddings(table["embedding"]) + np.float32(1e-3) * buffer.rows[0][0]
         return to_part({name: table[name] for name in table.column_names}, vectors, table.schema)
 

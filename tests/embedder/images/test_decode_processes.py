@@ -36,11 +36,12 @@ IMAGES = [encode(20), b"", encode(40), b"no image", encode(60), encode(50, "PNG"
 
 
 def decode_with(decoder, images=IMAGES):
-    """Decode a batch; failures as (reason, message)."""
+    """Decode a batch: its results, failures as (stage, reason, message), and its perceptual hashes."""
     for data in images:
         decoder.add(data)
-    results = decoder.finish().results
-    return [(one.stage, one.reason, one.message) if isinstance(one, ImageError) else one for one in results]
+    done = decoder.finish()
+    results = [(one.stage, one.reason, one.message) if isinstance(one, ImageError) else one for one in done.results]
+    return results, done.hashes.tolist()
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +59,14 @@ def expected():
 
 
 def test_same_as_a_thread(processes, expected):
-    """Both processes give the pixels, sizes, traits and failures of a thread, batch after batch."""
+    """Both processes give the pixels, sizes, traits, failures and hashes of a thread, batch after batch."""
     pixels = [np.zeros((8, 24, 32, 3), np.uint8) for _ in range(2)]
     with processes.take(pixels[0]) as one, processes.take(pixels[1]) as other:
         assert decode_with(one) == decode_with(other) == expected[0]
         assert decode_with(one) == expected[0]
     assert all(np.array_equal(actual, expected[1]) for actual in pixels)
-    assert sum(isinstance(one[0], str) for one in expected[0]) == 4
+    assert sum(isinstance(one[0], str) for one in expected[0][0]) == 4
+    assert all(whole for whole, _ in expected[0][1])
 
 
 def test_cpu_seconds(processes):

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from frieze.embedder.job.dedup import CachedEmbedding, EmbeddingCache
-from frieze.embedder.job.shard_writer import embedded_rows
-from frieze.features import LISTING, BackboneSpec, Manifest, Shard, open_writer
+from frieze.embedder.job.shard_writer import embedded_rows, to_part_schema
+from frieze.features import HASH_VERSION, LISTING, BackboneSpec, Manifest, Shard, open_writer
 
 SPEC = BackboneSpec(name="two", handle="two/", fingerprint="ab" * 32, dim=2, image_size=(8, 8))
 A, B, C = (bytes([number] * 32) for number in range(3))
@@ -11,7 +11,7 @@ A, B, C = (bytes([number] * 32) for number in range(3))
 
 def cached(number):
     """Return the cached embedding of some bytes."""
-    return CachedEmbedding(np.array([number, -number], np.float32), number, number + 1)
+    return CachedEmbedding(np.array([number, -number], np.float32), number, number + 1, 2**64 - 2, 0)
 
 
 @pytest.fixture
@@ -25,7 +25,9 @@ def write(writer, part, *digests, drop=()):
     """Write a part whose images have these hashes."""
     rows = [{"id": digest.hex(), "uri": "/x", "size_bytes": 1, "mtime_ns": 1} for digest in digests]
     images = LISTING.empty_table().from_pylist(rows, schema=LISTING)
-    table = embedded_rows(images, digests, [cached(digest[0]) for digest in digests], SPEC)
+    has_hashes = writer.manifest.has_perceptual_hashes
+    schema = to_part_schema(images, SPEC, has_perceptual_hashes=has_hashes)
+    table = embedded_rows(images, digests, [cached(digest[0]) for digest in digests], schema)
     writer.commit(Shard(part, np.arange(1), frozenset(drop)), table)
 
 
@@ -36,6 +38,16 @@ def test_stored(writer):
     stored = cache.get(B)
     assert (stored.embedding.tolist(), stored.width, stored.height) == ([1, -1], 1, 2)
     assert (B in cache, C in cache, cache.get(C)) == (True, False, None)
+
+
+def test_stored_hashes(tmp_path):
+    """A stored embedding comes with the perceptual hashes of its row; one that is null is none."""
+    manifest = Manifest(spec=SPEC, source="/photos", perceptual_hash=HASH_VERSION)
+    with open_writer(tmp_path / "new", manifest) as writer:
+        write(writer, 0, A)
+        assert writer.computed_columns(0)["content_phash"].to_pylist() == [None]
+        stored = EmbeddingCache(writer.computed_columns, {A: 0}).get(A)
+    assert (stored.phash, stored.content_phash) == (2**64 - 2, 0)
 
 
 def test_pending(writer):

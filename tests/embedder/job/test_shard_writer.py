@@ -6,7 +6,7 @@ from frieze.core import FeatureFileError
 from frieze.embedder.job.dedup import CachedEmbedding, EmbeddingCache
 from frieze.embedder.job.inference import EmbeddedBatch
 from frieze.embedder.job.pipeline import Batch, BatchRows
-from frieze.embedder.job.shard_writer import ShardWriter, embedded_rows
+from frieze.embedder.job.shard_writer import ShardWriter, embedded_rows, to_part_schema
 from frieze.features import LISTING, BackboneSpec, Manifest, Shard, compare, open_features, open_writer, read_failures
 
 SPEC = BackboneSpec(name="two", handle="two/", fingerprint="ab" * 32, dim=2, image_size=(8, 8))
@@ -171,7 +171,8 @@ def test_copied_rows(writer, tmp_path):
 def test_user_columns():
     """Columns of the source are stored after ours, unchanged."""
     images = IMAGES.append_column("camera", pa.array([f"camera {row}" for row in range(6)])).take([4, 2])
-    table = embedded_rows(images, [digest(4), digest(2)], cached([4, 2]), SPEC)
+    schema = to_part_schema(images, SPEC, has_perceptual_hashes=False)
+    table = embedded_rows(images, [digest(4), digest(2)], cached([4, 2]), schema)
     assert table.schema.names[-2:] == ["embedding", "camera"]
     assert table["camera"].to_pylist() == ["camera 4", "camera 2"]
     assert table["embedding"].to_pylist() == [[4, -4], [2, -2]]

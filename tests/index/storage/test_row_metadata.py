@@ -8,7 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from frieze.core import FeatureFileError
+from frieze.features import HASHES, BackboneSpec, part_schema
 from frieze.indexing.storage.row_metadata import RowMetadata, to_plain, write_rows
+
+SPEC = BackboneSpec(name="two", handle="two/", fingerprint="ab" * 32, dim=2, image_size=(8, 8))
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +41,30 @@ def test_row_groups_are_whole(sizes, tmp_path):
     file = pq.ParquetFile(tmp_path / "rows.parquet")
     assert [file.metadata.row_group(number).num_rows for number in range(3)] == [4_096, 4_096, 1_808]
     assert file.read()["id"].to_pylist() == [str(row) for row in range(10_000)]
+
+
+@pytest.fixture
+def hashed(tmp_path):
+    """Three rows with perceptual hashes."""
+    fields = [pa.field("id", pa.string()), *(part_schema(SPEC, has_perceptual_hashes=True).field(n) for n in HASHES)]
+    columns = [["a", "b", "c"], pa.array([2**64 - 2, 4, None], pa.uint64()), pa.array([2, None, None], pa.uint64())]
+    write_rows([pa.table(columns, schema=pa.schema(fields))], tmp_path / "rows.parquet")
+    return RowMetadata(tmp_path / "rows.parquet", hint="")
+
+
+def test_perceptual_hashes_are_read_as_columns(hashed):
+    """Perceptual hashes are read by name, and are neither in a row's metadata nor among the columns that are told."""
+    assert hashed.columns(HASHES).to_pydict() == {"phash": [2**64 - 2, 4, None], "content_phash": [2, None, None]}
+    assert (hashed.take(np.array([2, 0])), hashed.schema.names) == ([{"id": "c"}, {"id": "a"}], ["id"])
+    assert hashed.take_table(np.empty(0, np.int64)).column_names == ["id"]
+
+
+def test_columns_named_like_perceptual_hashes(tmp_path):
+    """A user's column `phash` is in a row's metadata, and is no perceptual hash."""
+    write_rows([pa.table({"id": ["a"], "phash": pa.array([5], pa.uint64())})], tmp_path / "rows.parquet")
+    rows = RowMetadata(tmp_path / "rows.parquet", hint="")
+    assert (rows.take(np.array([0])), rows.schema.names) == ([{"id": "a", "phash": 5}], ["id", "phash"])
+    assert rows.columns(HASHES).to_pydict() == {"phash": [None], "content_phash": [None]}
 
 
 def test_no_rows(stored):

@@ -1,0 +1,260 @@
+"""How one picture may lie on another: maps by the whole, by the part inside of borders, by local features."""
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from frieze.core import Floats
+
+Pixels = npt.NDArray[np.uint8]
+Affine = npt.NDArray[np.float64]
+"""float64 [2, 3]: coordinates (x, y, 1) of pixel centres in one picture -> (x, y) in another."""
+
+_GRID = 16  # side of the small pictures that are compared in eight orientations
+_MIN_CORRELATION = 0.7  # of two small pictures, for their orientation to be tried
+_FLAT_LEVELS, _FLAT_SHARE = 8, 0.7  # a row or column of a border: so many of its pixels near its median
+_GAP = 0.04  # of the rows: so many flat ones do not part
+_STEP = 2  # of these each second pixel is looked at
+_MIN_SIDE = 0.25  # of a picture, inside its border
+_N_FEATURES, _CONTRAST = 400, 0.02
+_MAX_RATIO = 0.85  # Lowe's: distance of the nearest over that of the second nearest descriptor
+_MIN_INLIERS = 7
+_INLIER_PX = 2.0
+_REFINEMENTS = 20
+
+_ORIENTATIONS: tuple[tuple[tuple[float, float, float], tuple[float, float, float]], ...] = (
+    ((1, 0, 0), (0, 1, 0)),
+    ((-1, 0, 1), (0, 1, 0)),
+    ((1, 0, 0), (0, -1, 1)),
+    ((-1, 0, 1), (0, -1, 1)),
+    ((0, 1, 0), (1, 0, 0)),
+    ((0, -1, 1), (1, 0, 0)),
+    ((0, 1, 0), (-1, 0, 1)),
+    ((0, -1, 1), (-1, 0, 1)),
+)
+"""Maps of the unit square to itself: mirrors and quarter turns."""
+
+_SIFT_BINS = np.arange(128).reshape(4, 4, 8)
+_MIRRORED_BINS = _SIFT_BINS[::-1][:, :, [0, 7, 6, 5, 4, 3, 2, 1]].ravel()
+"""Where the values of a descriptor go when its patch is mirrored along the axis of its keypoint."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Box:
+    """A part of a picture, in pixels."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.right - self.left, self.bottom - self.top
+
+
+class Picture:
+    """A small picture and what comparisons need of it, computed once.
+
+    Args:
+        rgb: uint8 [H, W, 3].
+    """
+
+    def __init__(self, rgb: Pixels) -> None:
+        import cv2
+
+        self.rgb = rgb
+        self.grey: Pixels = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+        self.height, self.width = self.grey.shape
+
+    @functools.cached_property
+    def boxes(self) -> list[Box]:
+        """The whole picture, and the part inside its flat borders where there are some."""
+        whole = Box(0, 0, self.width, self.height)
+        inner = _inside_borders(self.grey)
+        return [whole] if inner == whole else [whole, inner]
+
+    @functools.cached_property
+    def grids(self) -> Floats:
+        """float32 [n, 256]: each box as a small picture of mean 0 and length 1."""
+        return np.stack([_to_grid(self.grey[box.top : box.bottom, box.left : box.right]) for box in self.boxes])
+
+    @functools.cached_property
+    def oriented_grids(self) -> Floats:
+        """float32 [n, 8, 256]: `grids` in the eight orientations."""
+        squares = self.grids.reshape(-1, _GRID, _GRID)
+        turned = squares.transpose(0, 2, 1)
+        flips = [side[:, ::rows, ::columns] for side in (squares, turned) for rows in (1, -1) for columns in (1, -1)]
+        return np.stack(flips, axis=1).reshape(len(squares), 8, -1)
+
+    def features(self) -> tuple[Floats, Floats]:
+        """Return local features: places float32 [n, 2] (x, y), and descriptors float32 [n, 128] of unit length."""
+        places, descriptors = self._features
+        lengths = descriptors.sum(axis=1, keepdims=True, dtype=np.float32)
+        return places, np.sqrt(descriptors / np.maximum(lengths, 1))  # RootSIFT: Arandjelovic and Zisserman, CVPR 2012
+
+    @functools.cached_property
+    def _features(self) -> tuple[Floats, Pixels]:
+        import cv2
+
+        detector = cv2.SIFT.create(nfeatures=_N_FEATURES, contrastThreshold=_CONTRAST)
+        keypoints, descriptors = detector.detectAndCompute(self.grey, None)
+        if descriptors is None:
+            return np.empty((0, 2), np.float32), np.empty((0, 128), np.uint8)
+        return np.array([keypoint.pt for keypoint in keypoints], np.float32), descriptors.astype(np.uint8)
+
+
+def guess_alignments(picture: Picture, other: Picture, *, by_features: bool) -> Iterator[Affine]:
+    """Yield maps of `other` onto `picture` that may hold, the cheapest to find first.
+
+    Args:
+        picture: A picture.
+        other: Another one.
+        by_features: Whether to look for cropped copies, and for those turned by any angle, by their local features.
+    """
+    yield from _by_orientation(picture, other)
+    for mirrored in (False, True) if by_features else ():
+        matrix = _by_features(picture, other, mirrored=mirrored)
+        if matrix is not None:
+            yield matrix
+
+
+def invert(matrix: Affine) -> Affine:
+    """Return the inverse of a map."""
+    import cv2
+
+    inverse: Affine = cv2.invertAffineTransform(matrix)
+    return inverse
+
+
+def rescale(matrix: Affine, pictures: tuple[Picture, Picture], larger: tuple[Picture, Picture]) -> Affine:
+    """Return the map of the second of two larger pictures onto the first, given that of the small ones."""
+    from_small = _map_box(pictures[0].boxes[0], larger[0].boxes[0], 0)
+    to_small = _map_box(larger[1].boxes[0], pictures[1].boxes[0], 0)
+    steps = [np.vstack([step, (0, 0, 1)]) for step in (from_small, matrix, to_small)]
+    rescaled: Affine = (steps[0] @ steps[1] @ steps[2])[:2]
+    return rescaled
+
+
+def refine(picture: Picture, other: Picture, matrix: Affine) -> Affine:
+    """Refine a map until the pictures correlate best; return it as it was where that fails.
+
+    Source: the enhanced correlation coefficient, Evangelidis and Psarakis, PAMI 2008.
+    """
+    import cv2
+
+    if abs(np.linalg.det(matrix[:, :2])) > 1:
+        return invert(refine(other, picture, invert(matrix)))
+    steps = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, _REFINEMENTS, 1e-4)
+    start = invert(matrix).astype(np.float32)
+    try:
+        _, refined = cv2.findTransformECC(
+            picture.grey, other.grey, start, cv2.MOTION_AFFINE, steps, inputMask=None, gaussFiltSize=5
+        )
+    except cv2.error:  # no overlap is left, or nothing to correlate
+        return matrix
+    return invert(refined.astype(np.float64))
+
+
+def map_corners(picture: Picture, matrix: Affine) -> Floats:
+    """Return where the corners of a picture go, float32 [4, 2]."""
+    width, height = picture.width - 0.5, picture.height - 0.5
+    corners = np.array([(-0.5, -0.5, 1), (width, -0.5, 1), (width, height, 1), (-0.5, height, 1)])
+    return (corners @ matrix.T).astype(np.float32)
+
+
+def _by_orientation(picture: Picture, other: Picture) -> Iterator[Affine]:
+    """Yield maps of boxes onto boxes whose small pictures agree in an orientation, best first, one for each pair."""
+    scores = np.einsum("ag,bog->abo", picture.grids, other.oriented_grids)
+    best = scores.max(axis=2)
+    for at in np.argsort(-best, axis=None):
+        a, b = np.unravel_index(at, best.shape)
+        if best[a, b] >= _MIN_CORRELATION:
+            yield _map_box(other.boxes[b], picture.boxes[a], int(scores[a, b].argmax()))
+
+
+def _map_box(source: Box, target: Box, orientation: int) -> Affine:
+    """Return the map of one box onto another, turned or mirrored."""
+    (width, height), (new_width, new_height) = source.size, target.size
+    to_unit = np.array(
+        [[1 / width, 0, (0.5 - source.left) / width], [0, 1 / height, (0.5 - source.top) / height], [0, 0, 1]]
+    )
+    turn = np.array([*_ORIENTATIONS[orientation], (0, 0, 1)])
+    from_unit = np.array([[new_width, 0, target.left - 0.5], [0, new_height, target.top - 0.5]])
+    matrix: Affine = from_unit @ turn @ to_unit
+    return matrix
+
+
+def _to_grid(grey: Pixels) -> Floats:
+    import cv2
+
+    grid = cv2.resize(grey, (_GRID, _GRID), interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
+    grid -= grid.mean()
+    unit: Floats = grid / max(float(np.linalg.norm(grid)), 1e-3)
+    return unit
+
+
+def _inside_borders(grey: Pixels) -> Box:
+    """Find the part inside flat borders and bars, as `features/perceptual_hash.py` does."""
+    height, width = grey.shape
+    left, top, right, bottom = 0, 0, width, height
+    for _ in range(2):
+        top, bottom = _trim(grey[top:bottom, left:right], top)
+        left, right = _trim(grey[top:bottom, left:right].T, left)
+    if right - left < _MIN_SIDE * width or bottom - top < _MIN_SIDE * height:
+        return Box(0, 0, width, height)
+    return Box(left, top, right, bottom)
+
+
+def _trim(rows: Pixels, offset: int) -> tuple[int, int]:
+    """Return the longest run of rows that are not flat, the first and the one after the last, both plus an offset."""
+    some = rows[:, ::_STEP].astype(np.int16)
+    near = np.abs(some - np.median(some, axis=1, keepdims=True)) <= _FLAT_LEVELS
+    busy = np.flatnonzero(near.mean(axis=1) < _FLAT_SHARE)
+    if not len(busy):
+        return offset, offset + 1
+    runs = np.split(busy, np.flatnonzero(np.diff(busy) > _GAP * len(rows)) + 1)
+    longest = max(runs, key=lambda run: int(run[-1] - run[0]))
+    return offset + int(longest[0]), offset + int(longest[-1]) + 1
+
+
+def _by_features(picture: Picture, other: Picture, *, mirrored: bool) -> Affine | None:
+    """Fit a map to matches of local features: turn, scale and shift, then affine."""
+    import cv2
+
+    places, descriptors = picture.features()
+    others, other_descriptors = other.features()
+    if min(len(places), len(others)) < _MIN_INLIERS:
+        return None
+    if mirrored:
+        other_descriptors = other_descriptors[:, _MIRRORED_BINS]
+        others = np.column_stack([other.width - 1 - others[:, 0], others[:, 1]])
+    first, second = _match(descriptors, other_descriptors)
+    if len(first) < _MIN_INLIERS:
+        return None
+    matrix, inliers = cv2.estimateAffinePartial2D(
+        others[second], places[first], method=cv2.RANSAC, ransacReprojThreshold=_INLIER_PX
+    )
+    if matrix is None or int(inliers.sum()) < _MIN_INLIERS:
+        return None
+    flip = np.array([[-1, 0, other.width - 1], [0, 1, 0], [0, 0, 1]], np.float64)
+    fitted: Affine = matrix @ flip if mirrored else matrix
+    return fitted
+
+
+def _match(descriptors: Floats, others: Floats) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the rows of descriptors that match: each the other's nearest, and clearly nearer than the second."""
+    scores = descriptors @ others.T
+    nearest = scores.argmax(axis=1)
+    rows = np.arange(len(scores))
+    best = scores[rows, nearest].copy()
+    is_mutual = scores.argmax(axis=0)[nearest] == rows
+    scores[rows, nearest] = -1
+    second = scores.max(axis=1)
+    is_clear = 1 - best < _MAX_RATIO**2 * (1 - second)  # squared distances of unit vectors, halved
+    chosen = np.flatnonzero(is_mutual & is_clear)
+    return chosen, nearest[chosen]

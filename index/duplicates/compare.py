@@ -1,0 +1,241 @@
+"""Decide on the pixels whether two images are copies of one picture, and of what kind."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from frieze.indexing.duplicates.agreement import Agreement, Laid, lay, measure_agreement, outside
+from frieze.indexing.duplicates.alignment import Affine, Picture, Pixels, guess_alignments, refine, rescale
+from frieze.indexing.duplicates.overlay import find_overlay, flat_share
+
+_MIN_CORRELATION, _MAX_DIFFERENT = 0.95, 0.012
+_MAX_SHIFTED = 0.02  # of the overlap: smooth parts of other pictures have other levels
+_MIN_RECOLOURED = 0.35  # correlation below which no change of colours can be the reason
+_NEAR = 0.75  # correlation from which the map is refined
+_MIN_TEXTURED = 400  # pixels that show something: with fewer a picture is too smooth to decide on
+_MIN_CONTAINED = 0.985  # of one of two copies lies within the other, but for flat fillings
+_FLAT_LEVELS, _MIN_FLAT = 14, 0.8  # a filling: so many of its pixels near its median
+_MIN_OVERLAID, _MAX_OVERLAID, _MIN_PHOTOGRAPH = 0.6, 0.35, 0.4
+"""Correlation, share that differs, and share that shows something, for a text over a photograph to be looked for."""
+_NEARLY_WHOLE = 0.985
+_MIN_FRAME = 0.6  # of the pixels of a frame have few colours
+_MIN_STEP = 30.0  # levels between a frame and the edge of what it holds
+_MIN_FILLED, _MIN_FILLED_STEP = 0.97, 6.0  # the same of one that has a single colour
+_TURNED_DEGREES = 2.0
+_GREY_CHROMA, _COLOUR_CHROMA = 4.0, 8.0  # levels between the channels of a pixel, in the mean
+_RECOLOURED_LEVELS = 9.0  # mean difference of a channel
+
+
+@dataclasses.dataclass(frozen=True)
+class Match:
+    """How two images show the same picture.
+
+    Attributes:
+        shares: Of the first and of the second image, the part that the other one shows too.
+        framed: Whether what the other does not show is a filling or a frame, of the first and of the second.
+        mirrored: Whether one is the mirror image of the other.
+        degrees: Angle by which the second is turned against the first, 0 to 180.
+        grey: Whether the first, and the second, lost its colours.
+        recoloured: Whether the colours differ.
+        overlaid: 0 or 1: over which of them something was laid; None for neither.
+    """
+
+    shares: tuple[float, float]
+    framed: tuple[bool, bool] = (False, False)
+    mirrored: bool = False
+    degrees: float = 0.0
+    grey: tuple[bool, bool] = (False, False)
+    recoloured: bool = False
+    overlaid: int | None = None
+
+    def swapped(self) -> "Match":
+        """Return the match of the second image with the first."""
+        overlaid = None if self.overlaid is None else 1 - self.overlaid
+        flipped = {name: getattr(self, name)[::-1] for name in ("shares", "framed", "grey")}
+        return dataclasses.replace(self, **flipped, overlaid=overlaid)
+
+    def derived(self) -> int | None:
+        """Return which of the two was made of the other: 0, 1, or None where that can't be told."""
+        signs = [
+            self.overlaid,
+            _only(self.framed),
+            _only(self.grey),
+            None if min(self.shares) > _NEARLY_WHOLE else int(np.argmax(self.shares)),
+        ]
+        return next((sign for sign in signs if sign is not None), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the match as plain JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "Match":
+        """Return the match of `to_json`."""
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
+        }
+        return cls(**values)
+
+    def kind(self) -> str:
+        """Name how the second differs from the first: words of docs/json.md, joined by `+`."""
+        is_slanted = abs((self.degrees + 45) % 90 - 45) > _TURNED_DEGREES  # corners are cut and filled
+        parts = {
+            "cropped": self.shares[0] < _NEARLY_WHOLE and not self.framed[0] and not is_slanted,
+            "uncropped": self.shares[1] < _NEARLY_WHOLE and not self.framed[1] and not is_slanted,
+            "framed": self.framed[1] and not is_slanted,
+            "unframed": self.framed[0] and not self.framed[1] and not is_slanted,
+            "mirrored": self.mirrored,
+            "turned": self.degrees > _TURNED_DEGREES,
+            "grey": self.grey[1],
+            "recoloured": self.recoloured and not self.grey[1],
+            "overlaid": self.overlaid is not None,
+        }
+        return "+".join(part for part, holds in parts.items() if holds) or "re-encoded"
+
+
+def compare(
+    picture: Picture, other: Picture, details: Callable[[], tuple[Picture, Picture] | None], *, by_features: bool
+) -> Match | None:
+    """Decide whether two images show the same picture.
+
+    Args:
+        picture: The first, about 192 pixels wide.
+        other: The second.
+        details: Return both with more pixels; called where the small ones leave a doubt. None where it can't.
+        by_features: Whether to look for crops and turns by any angle, which takes longer.
+
+    Returns:
+        None where they don't, or where that can't be told.
+    """
+    best: tuple[Agreement, Affine] | None = None
+    for guess in guess_alignments(picture, other, by_features=by_features):
+        for matrix, laid, agreement in _try(picture, other, guess):
+            if not _contains(laid):
+                continue
+            if _is_clear(agreement):
+                return _describe(laid, matrix, overlaid=None)
+            if best is None or agreement.correlation > best[0].correlation:
+                best = agreement, matrix
+    return None if best is None else _look_closer(picture, other, *best, details)
+
+
+def _try(picture: Picture, other: Picture, matrix: Affine) -> Iterator[tuple[Affine, Laid, Agreement]]:
+    """Yield a map with its agreement, and the refined one where that may be better."""
+    for is_refined in (False, True):
+        matrix = refine(picture, other, matrix) if is_refined else matrix
+        laid = lay(picture, other, matrix)
+        if laid is None:
+            return
+        agreement = _measure(laid)
+        yield matrix, laid, agreement
+        if agreement.correlation < _NEAR:
+            return
+
+
+def _only(sides: tuple[bool, bool]) -> int | None:
+    """Return which side alone is true."""
+    return int(sides[1]) if sides[0] != sides[1] else None
+
+
+def _measure(laid: Laid) -> Agreement:
+    """Return the better agreement, of the lumas as they are or after the colours were matched."""
+    plain = measure_agreement(laid)
+    if _is_clear(plain) or plain.correlation < _MIN_RECOLOURED:
+        return plain
+    matched = [measure_agreement(side, recoloured=True) for side in (laid, laid.swapped())]
+    return max(plain, *matched, key=lambda agreement: agreement.correlation)
+
+
+def _is_clear(agreement: Agreement) -> bool:
+    return (
+        agreement.correlation >= _MIN_CORRELATION
+        and agreement.different <= _MAX_DIFFERENT
+        and agreement.shifted <= _MAX_SHIFTED
+        and agreement.n_textured >= _MIN_TEXTURED
+    )
+
+
+def _contains(laid: Laid) -> bool:
+    """Tell whether one picture lies within the other, but for flat fillings."""
+    return max(laid.shares) >= _MIN_CONTAINED or any(
+        _flat_share(outside(*source)[0]) >= _MIN_FLAT for source in laid.sources
+    )
+
+
+def _flat_share(colours: Pixels) -> float:
+    """Return the share of pixels near their median colour."""
+    if not len(colours):
+        return 0.0
+    near = np.abs(colours.astype(np.int16) - np.median(colours, axis=0)).max(axis=-1) <= _FLAT_LEVELS
+    return float(near.mean())
+
+
+def _is_framed(laid: Laid, side: int) -> bool:
+    """Tell whether one of the pictures has a border or the bars of a window around the other: few colours, an edge."""
+    if laid.shares[side] >= _NEARLY_WHOLE:
+        return False
+    colours, step = outside(*laid.sources[side])
+    if _flat_share(colours) >= _MIN_FILLED:
+        return step >= _MIN_FILLED_STEP
+    return len(colours) > 0 and flat_share(colours) >= _MIN_FRAME and step >= _MIN_STEP
+
+
+def _look_closer(
+    picture: Picture,
+    other: Picture,
+    agreement: Agreement,
+    matrix: Affine,
+    details: Callable[[], tuple[Picture, Picture] | None],
+) -> Match | None:
+    """Decide with more pixels: a text over a photograph, or a picture that was too small."""
+    if not (
+        agreement.correlation >= _MIN_OVERLAID
+        and agreement.different <= _MAX_OVERLAID
+        and agreement.n_textured >= _MIN_TEXTURED
+        and agreement.textured >= _MIN_PHOTOGRAPH
+    ):
+        return None
+    larger = details()
+    if larger is None:
+        return None
+    matrix = rescale(matrix, (picture, other), larger)
+    laid = lay(*larger, matrix)
+    if laid is None:
+        return None
+    overlaid = find_overlay(laid)
+    return None if overlaid is None else _describe(laid, matrix, overlaid=overlaid)
+
+
+def _describe(laid: Laid, matrix: Affine, *, overlaid: int | None) -> Match:
+    mirrored = bool(np.linalg.det(matrix[:, :2]) < 0)
+    turn = matrix[:, :2] @ np.diag([-1.0 if mirrored else 1.0, 1.0])
+    degrees = abs(math.degrees(math.atan2(turn[1, 0] - turn[0, 1], turn[0, 0] + turn[1, 1])))
+    first, second = laid.first[laid.mask].astype(np.int16), laid.second[laid.mask].astype(np.int16)
+    chroma = [float((side.max(axis=1) - side.min(axis=1)).mean()) for side in (first, second)]
+    grey = tuple(chroma[at] < _GREY_CHROMA and chroma[1 - at] > _COLOUR_CHROMA for at in (0, 1))
+    shares = tuple(min(1.0, share) for share in laid.shares)
+    framed = tuple(_is_framed(laid, side) for side in (0, 1))
+    return Match(
+        shares=shares,  # type: ignore[arg-type]
+        framed=framed,  # type: ignore[arg-type]
+        mirrored=mirrored,
+        degrees=degrees,
+        grey=grey,  # type: ignore[arg-type]
+        recoloured=_colour_difference(laid, overlaid) > _RECOLOURED_LEVELS,
+        overlaid=overlaid,
+    )
+
+
+def _colour_difference(laid: Laid, overlaid: int | None) -> float:
+    """Return the mean difference of smoothed colours, in levels; under a text the median."""
+    import cv2
+
+    first, second = (cv2.blur(side.astype(np.float32), (9, 9)) for side in (laid.first, laid.second))
+    inside = cv2.erode(laid.mask.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    if not inside.any():
+        inside = laid.mask
+    difference = np.abs(first - second)[inside]
+    return float(difference.mean() if overlaid is None else np.median(difference))

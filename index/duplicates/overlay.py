@@ -1,0 +1,95 @@
+"""Is what differs between two aligned pictures laid over one of them: a text, a mark, a banner?"""
+
+import numpy as np
+import numpy.typing as npt
+
+from frieze.core import Floats
+from frieze.indexing.duplicates.agreement import Laid, match_colours, to_luma
+from frieze.indexing.duplicates.alignment import Pixels
+
+_CHANGED = 22  # levels of luma
+_NEAR_CHANGE = 9  # pixels: what differs is left out so far around each change
+_STROKE = 0.04  # of the mean side: the widest stroke of a letter
+_MAX_CHANGED = 0.5  # of the overlap, with what is near a change
+_MAX_THICK = 0.3  # of the changed pixels, in strokes wider than a letter's
+_MIN_STROKES = 5  # letters or parts of them
+_MAX_BETWEEN = 7.0  # levels: median difference between the strokes
+_MIN_ONE_SIDED = 0.7  # of the outlines of what changed are the edges of one of the pictures
+_MIN_REST = 0.95  # correlation of all that is not near a change
+_N_COLOURS, _COLOUR_LEVELS, _MIN_FLAT, _MAX_NOT_FLAT = 3, 20, 0.85, 0.6
+
+Mask = npt.NDArray[np.bool_]
+
+
+def find_overlay(laid: Laid) -> int | None:
+    """Tell over which of two aligned pictures something was laid.
+
+    A text has thin strokes, several of them, and has its outlines in one picture alone; a banner has few colours. An
+    object that has moved is neither: it differs at two places, and at each another picture shows what is behind it.
+
+    Args:
+        laid: The two at a resolution at which a text can be read.
+
+    Returns:
+        0 for the first, 1 for the second; None if all is explained otherwise or not at all.
+    """
+    lumas = (to_luma(laid.first), to_luma(laid.second))
+    overlay = _find(laid, *lumas)
+    return overlay if overlay is not None else _find(laid, *match_colours(laid))
+
+
+def _find(laid: Laid, first: Floats, second: Floats) -> int | None:
+    import cv2
+
+    changed = laid.mask & (np.abs(cv2.GaussianBlur(first - second, (0, 0), 0.7)) > _CHANGED)
+    near = cv2.dilate(changed.astype(np.uint8), np.ones((_NEAR_CHANGE,) * 2, np.uint8)) > 0
+    if not changed.any() or (near & laid.mask).sum() > _MAX_CHANGED * laid.mask.sum():
+        return None
+    if _correlation(first, second, laid.mask & ~near) < _MIN_REST:
+        return None
+    return _find_strokes(first, second, changed)
+
+
+def _correlation(first: Floats, second: Floats, mask: Mask) -> float:
+    return float(np.corrcoef(first[mask], second[mask])[0, 1]) if mask.sum() > 1 else 0.0
+
+
+def _find_strokes(first: Floats, second: Floats, changed: Mask) -> int | None:
+    import cv2
+
+    side = max(3, round(_STROKE * (changed.shape[0] * changed.shape[1]) ** 0.5))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    thick = cv2.morphologyEx(changed.astype(np.uint8), cv2.MORPH_OPEN, kernel) > 0
+    n_strokes = cv2.connectedComponents(changed.astype(np.uint8))[0] - 1
+    if thick.sum() > _MAX_THICK * changed.sum() or n_strokes < _MIN_STROKES:
+        return None
+    between = cv2.dilate(changed.astype(np.uint8), np.ones((9, 9), np.uint8)) > cv2.dilate(
+        changed.astype(np.uint8), np.ones((5, 5), np.uint8)
+    )
+    if between.any() and np.median(np.abs(first - second)[between]) > _MAX_BETWEEN:
+        return None
+    outline = changed & (cv2.erode(changed.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0)
+    more = (_gradient(second) > _gradient(first))[outline].mean()
+    if more >= _MIN_ONE_SIDED:
+        return 1
+    return 0 if more <= 1 - _MIN_ONE_SIDED else None
+
+
+def _gradient(grey: Floats) -> Floats:
+    import cv2
+
+    length: Floats = np.hypot(cv2.Sobel(grey, -1, 1, 0), cv2.Sobel(grey, -1, 0, 1))
+    return length
+
+
+def flat_share(colours: Pixels) -> float:
+    """Return the share of colours, uint8 [n, 3], that are near the three most frequent ones."""
+    left: Floats = colours.astype(np.float32)
+    for _ in range(_N_COLOURS):
+        if not len(left):
+            break
+        codes = (left // 32).astype(np.int64) @ np.array([64, 8, 1])
+        names, counts = np.unique(codes, return_counts=True)
+        centre = np.median(left[codes == names[counts.argmax()]], axis=0)
+        left = left[np.abs(left - centre).max(axis=1) > _COLOUR_LEVELS]
+    return 1 - len(left) / max(1, len(colours))
