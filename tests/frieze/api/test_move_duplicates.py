@@ -12,8 +12,6 @@ import frieze
 from frieze.api import copy_files, moving
 from frieze.api.moving import LOG_NAME, check_move, move_copies, undo_moves
 from frieze.core import InputError
-from frieze.web.decisions import DecisionLog, log_path
-from frieze.web.schemas import Decision
 
 
 @pytest.fixture
@@ -173,10 +171,23 @@ def test_a_row_without_sha256(copies, target):
 @pytest.mark.parametrize(("keep", "left"), [("id", {}), ("other", {copy_files.DECIDED: 1})])
 def test_decisions_of_the_page(copies, target, monkeypatch, keep, left):
     """A copy that was decided to be kept on the page is left; one that was decided against is moved."""
+    pytest.importorskip("pydantic")
+    from frieze.web.decisions import DecisionLog, log_path
+    from frieze.web.schemas import Decision
+
     monkeypatch.setattr("frieze.web.decisions.read_hashes", lambda *_: {"keep.png": "1", "a/copy.png": "2"})
     log = DecisionLog(log_path(copies.index.path))
     log.append(Decision(id="keep.png", other="a/copy.png", keep=keep), ("1", "2"))
     assert copies.move(target)["left"] == left
+
+
+def test_decisions_that_cannot_be_read(copies, target, monkeypatch):
+    """Where there are decisions and nothing to read them with, nothing is moved."""
+    copies.index.path.with_name("photos.index.decisions.jsonl").touch()
+    monkeypatch.setitem(sys.modules, "frieze.web.decisions", None)
+    with pytest.raises(InputError, match="can't be read without") as caught:
+        copies.move(target)
+    assert (caught.value.hint, target.exists()) == ("Type: pip install 'frieze[web]'", False)
 
 
 def test_a_folder_that_may_not_be_written(copies, target, monkeypatch):
@@ -328,7 +339,8 @@ def test_the_command(indexed, run, run_json):
     """The command moves what is advised, tells it on stderr and in JSON, and moves it back without the index."""
     index, target, photo = indexed / "photos.index", indexed / "moved", indexed / "photos/longer name.png"
     assert run("duplicates", index, "--move-to", target).exit_code == 1
-    code, document = run_json("duplicates", index, "--move-to", target, "--yes")
+    code, document = run_json("duplicates", index, "--move-to", target, "--yes", "--script", indexed / "move.sh")
+    assert (document["script"], photo.name in (indexed / "move.sh").read_text()) == (str(indexed / "move.sh"), True)
     assert (code, document["moved"], document["left"], document["moved_to"]) == (0, 1, {}, str(target))
     assert not photo.exists()
     assert (target / photo.name).is_file()
@@ -343,3 +355,12 @@ def test_the_command(indexed, run, run_json):
 def test_an_index_or_undo(run, args):
     """The command takes an index or --undo; neither or both is wrong usage."""
     assert run("duplicates", *args).exit_code == 2
+
+
+@pytest.mark.parametrize(("left", "code"), [({}, 0), ({copy_files.MISSING: 1}, 0), ({moving.DENIED: 1}, 3)])
+def test_exit_codes(run, monkeypatch, left, code):
+    """What is left by a rule is no failure; what the system refused ends with 3. Both are told on stderr."""
+    monkeypatch.setattr("frieze.api.searching.undo_moves", lambda _: {"moved_back": 2, "left": left, "undo": "x"})
+    result = run("duplicates", "--undo", "moved")
+    expected = "".join(f"Left where they are: 1 image ({reason}).\n" for reason in left)
+    assert (result.exit_code, result.stderr) == (code, f"Moved back 2 images.\n{expected}")
