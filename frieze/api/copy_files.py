@@ -18,6 +18,7 @@ CHANGED = "changed since they were embedded"
 SAME_FILE = "the same file as the one to keep"
 KEEPER = "the one to keep is missing, has changed or is no file of its own"
 DECIDED = "decided on the page to be kept"
+_COLUMNS = ("id", "uri", "sha256", "size_bytes")
 
 
 class ImageFile(NamedTuple):
@@ -74,7 +75,7 @@ def list_copies(index: "Index", document: dict[str, Any]) -> tuple[list[CopyFile
 
 def why_not_to_move(one: CopyFile) -> str | None:
     """Read a copy and the image to keep, and return why the copy is left; None where both are as they were embedded."""
-    if not one.copy.path.is_file():
+    if not is_file(one.copy.path):
         return MISSING
     if not is_unchanged(one.keeper):
         return KEEPER
@@ -87,7 +88,7 @@ def relative_names(index: "Index", copies: list[CopyFile]) -> list[Path]:
     """Return the paths of copies relative to the folder that was embedded, or else to the lowest one above all."""
     if not copies:
         return []
-    paths = [one.copy.path for one in copies]
+    paths = [Path(os.path.normpath(one.copy.path)) for one in copies]  # `..` would lead out of a folder
     source = source_folder(index)
     if source is None or not all(path.is_relative_to(source) for path in paths):
         source = Path(os.path.commonpath([path.parent for path in paths]))
@@ -108,7 +109,10 @@ def source_folder(index: "Index") -> Path | None:
 def _image_files(index: "Index", document: dict[str, Any]) -> dict[str, ImageFile | str]:
     """Return the file of each image of the groups, or why it has none."""
     ids = [name for group in document["groups"] for name in group["ids"]]
-    rows = index.metadata(ids).to_pylist() if ids else []
+    if not ids:
+        return {}
+    table = index.metadata(ids)
+    rows = table.select([name for name in _COLUMNS if name in table.column_names]).to_pylist()
     return {row["id"]: _image_file(row) for row in rows}
 
 
@@ -118,10 +122,10 @@ def _image_file(row: dict[str, Any]) -> ImageFile | str:
     path = Path(os.fsdecode(to_path(row["uri"])))
     if not path.is_absolute():
         return NO_FILE
-    if path.is_symlink():
+    if os.path.islink(path):  # noqa: PTH114  Path's raises where a folder can't be read or a name is too long
         return LINK
-    if not path.is_file():
-        return NO_FILE if any(parent.is_file() for parent in path.parents) else MISSING
+    if not is_file(path):
+        return NO_FILE if any(map(is_file, path.parents)) else MISSING
     if not row.get("sha256") or not row.get("size_bytes"):
         return UNKNOWN
     return ImageFile(path, row["sha256"], row["size_bytes"])
@@ -133,6 +137,11 @@ def _is_same_file(file: ImageFile, other: ImageFile) -> bool:
         return file.path.samefile(other.path)
     except OSError:
         return False
+
+
+def is_file(path: Path) -> bool:
+    """Return whether there is a file, which may be behind a link; False where that can't be told."""
+    return os.path.isfile(path)  # noqa: PTH113  Path's raises where a folder can't be read or a name is too long
 
 
 def is_unchanged(file: ImageFile) -> bool:

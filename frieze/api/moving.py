@@ -13,6 +13,7 @@ from frieze.api.copy_files import (
     MISSING,
     CopyFile,
     ImageFile,
+    is_file,
     is_unchanged,
     list_copies,
     relative_names,
@@ -209,12 +210,12 @@ def _is_back(moved: Path, origin: Path) -> bool:
     if os.path.lexists(moved) and os.path.lexists(origin):
         drop_empty(moved)
         drop_empty(origin)
-    return origin.is_file() and not os.path.lexists(moved)
+    return is_file(origin) and not os.path.lexists(moved)
 
 
 def _move_back(file: ImageFile, origin: Path) -> str | None:
     """Move one file back; return why it was left."""
-    if not file.path.is_file():
+    if not is_file(file.path):
         return MISSING
     if os.path.lexists(origin):
         return _TAKEN

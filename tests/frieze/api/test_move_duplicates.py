@@ -40,6 +40,16 @@ def test_paths_are_relative_to_what_was_embedded(copies, target, monkeypatch):
     assert (target / "photos/a/copy.png").is_file()
 
 
+def test_a_path_with_dots(copies, target, monkeypatch):
+    """A path with `..` in it, as lists of paths have them, does not lead out of the folder."""
+    monkeypatch.setattr(copy_files, "source_folder", lambda _: copies.folder / "a")
+    copies.add("c.png", uri=str(copies.folder / "a/../c.png"))
+    copies.document["groups"].clear()
+    copies.group("keep.png", "c.png")
+    copies.move(target / "inner")
+    assert set(copies.files()) >= {"photos/keep.png", "moved/inner/c.png"}
+
+
 def test_undo(copies, target):
     """All files are back where they were; a second time there is nothing to do."""
     before = copies.files()
@@ -151,7 +161,10 @@ def test_a_keeper_behind_a_linked_folder(copies, target):
     assert copies.move(target)["left"] == {copy_files.SAME_FILE: 1}
 
 
-@pytest.mark.parametrize("uri", ["s3://bucket/a.png", "memory:a", "https://host/a.png", "{}/shard.tar/a.png"])
+@pytest.mark.parametrize(
+    "uri",
+    ["s3://bucket/a.png", "memory:a", "https://host/a.png", "{}/shard.tar/a.png", f"{{}}/shard.tar/{'a' * 300}.png"],
+)
 def test_images_without_a_file(copies, target, uri):
     """Images in archives, buckets, on the web and in memory are left, whether they are copies or to be kept."""
     copies.add("shard.tar")
