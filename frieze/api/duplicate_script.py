@@ -57,7 +57,7 @@ def _write(path: Path, lines: list[str]) -> None:
 def _header(document: dict[str, Any], n_copies: int, left: dict[str, int]) -> Iterator[str]:
     of_groups = f"{counted(n_copies, 'copy', 'copies')} in {counted(len(document['groups']), 'group')}"
     yield f"{_FIRST_LINES} from {json.dumps(document['index'])}: {of_groups}."
-    yield "# Every copy was confirmed against the image to keep: equal bytes, or compared pixel by pixel."
+    yield "# Every copy has the bytes of the image to keep, or was confirmed against it on the pixels, in small."
     yield f"# Moves each copy into ./{_FOLDER} of the folder in which you run it; nothing is overwritten or deleted."
     yield "# Review it, and delete the line of each copy that is to stay. To delete a copy, use its line with rm."
     yield "# The files are not checked again: run it only while they are those that were embedded."
