@@ -17,6 +17,7 @@ import dataclasses
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,13 @@ def kind_rows(documents: dict[str, dict[str, Any]], collection: Collection) -> I
             yield [backbone, edit, right, counts.total(), *shares, most]
 
 
+def kept(document: dict[str, Any], collection: Collection) -> str:
+    """Return how many groups keep each edit, the most frequent first."""
+    edit_of = dict(zip(collection.names, collection.edits, strict=True))
+    counts = collections.Counter(edit_of[group["keep"]] or "untouched" for group in document["groups"])
+    return ", ".join(f"{edit} {count}" for edit, count in counts.most_common())
+
+
 def list_wrong(result: Result, collection: Collection, truth: Matrix) -> None:
     """Print wrong pairs, those of two untouched files marked: they may be copies that nobody knew of."""
     wrong = np.argwhere(np.triu(result.pairs & ~truth))
@@ -198,8 +206,14 @@ def list_wrong(result: Result, collection: Collection, truth: Matrix) -> None:
         print(f"  {flag}{collection.names[row]}  {collection.names[other]}")
 
 
+def use_empty_cache(folder: Path) -> None:
+    """Let this process and those that it starts keep thumbnails and decisions in a new folder."""
+    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(dir=folder)
+
+
 def edits(folder: Path) -> None:
     """Print the tables of the edits."""
+    use_empty_cache(folder)
     collection = write_collection(folder / "images")
     truth = collection.truth()
     documents = {backbone: duplicates(collection.folder, backbone, folder) for backbone in BACKBONES}
@@ -216,13 +230,15 @@ def edits(folder: Path) -> None:
     columns = " | ".join(result.label.replace("**", "") for result in measured)
     show("duplicates each edit", f"edit | {columns}", edit_rows(measured, collection), digits=2)
     header = "backbone | edit | it is | members of groups that keep the original | named so | among other kinds | as"
-    show("duplicates kinds", header, kind_rows(documents, collection), digits=2)
+    notes = (f"Kept by {backbone}: {kept(document, collection)}." for backbone, document in documents.items())
+    show("duplicates kinds", header, kind_rows(documents, collection), *notes, digits=2)
     for result in measured[: len(BACKBONES)]:
         list_wrong(result, collection, truth)
 
 
 def look_alikes(folder: Path) -> None:
     """Print the table of the made pictures, of which no two are copies."""
+    use_empty_cache(folder)
     images = write_look_alikes(folder / "look-alikes")
     documents = {backbone: duplicates(images, backbone, folder) for backbone in BACKBONES}
 
@@ -242,7 +258,7 @@ def look_alikes(folder: Path) -> None:
 
 def speed(folder: Path) -> None:
     """Print seconds and memory of each step for 20,000 images, as whole processes with an empty cache."""
-    os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
+    use_empty_cache(folder)
     paths, table, index = folder / "paths.txt", folder / "speed.features", folder / "speed.index"
     images = sorted((IMAGES / "distill_pool").glob("*.jpg"))[:N_SPEED]
     paths.write_text("".join(f"{path}\n" for path in images), encoding="utf-8")
