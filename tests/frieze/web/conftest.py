@@ -5,6 +5,7 @@ import shutil
 import pytest
 from fastapi.testclient import TestClient
 
+from frieze.api.confirming import find_copies
 from frieze.web.app import make_app
 from frieze.web.collection import open_collection
 
@@ -13,7 +14,7 @@ from frieze.web.collection import open_collection
 def collection(world, tmp_path_factory):
     """The world's index and head, opened for the page."""
     thumbnails = tmp_path_factory.mktemp("cache") / "thumbnails.sqlite"
-    opened = open_collection(world / "photos.index", world / "photos.head", thumbnails)
+    opened = open_collection(world / "photos.index", world / "photos.head", thumbnails, find_duplicates=find_copies)
     yield opened
     opened.close()
 
