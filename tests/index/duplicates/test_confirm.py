@@ -12,7 +12,7 @@ from benchmarks.search.edits import EDITS
 from benchmarks.search.made_images import photograph
 from frieze.core import SqliteCache
 from frieze.indexing.duplicates import confirm
-from frieze.indexing.duplicates.confirm import LARGE_PX, SMALL_PX, Confirmer, one_opencv_thread
+from frieze.indexing.duplicates.confirm import LARGE_PX, SMALL_PX, Confirmer
 from frieze.indexing.duplicates.image_facts import ImageFacts
 
 PAIRS = np.array([[0, 1], [0, 2], [1, 2], [2, 3], [0, 4]])
