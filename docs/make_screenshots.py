@@ -1,14 +1,15 @@
-"""Take the screenshots of docs/page.md: each view of the page, over scikit-learn's digits and some copies of them.
+"""Take the screenshots of docs/page.md: the views over scikit-learn's digits, duplicates over its two photographs.
 
 Usage: .venv/bin/python docs/make_screenshots.py   after `make check`'s installation; needs Debian's chromium.
 """
 
+import contextlib
 import io
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +26,39 @@ ADDRESS = f"http://127.0.0.1:{PORT}/"
 LOOKS = {"light": ("light", 1200, 760), "dark": ("dark", 1200, 760), "phone": ("dark", 390, 760)}
 
 
-def make_collection(folder: Path) -> tuple[Path, Path]:
-    """Embed, index and label the digits, eight of them also as smaller, brighter and turned copies."""
+EDITS: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "small": lambda image: image.reduce(2),
+    "detail": lambda image: ImageOps.crop(image, 60),
+    "mirrored": ImageOps.mirror,
+    "grey": ImageOps.grayscale,
+    "turned": lambda image: image.transpose(Image.Transpose.ROTATE_90),
+    "framed": lambda image: ImageOps.expand(image, 40, "white"),
+}
+
+
+def make_digits(folder: Path) -> list[str | Path]:
+    """Embed, index and label the digits; return the options of `frieze serve`."""
     from demo import write_digits
 
-    images = write_digits(folder / "digits")
-    for path in sorted(images.rglob("*.png"))[::230]:
-        with Image.open(path) as image:
-            image.resize((40, 40)).save(path.with_name(f"{path.stem}-small.jpg"), quality=80)
-            ImageOps.autocontrast(image.rotate(4)).save(path.with_name(f"{path.stem}-turned.png"))
-    frieze.embed(images, out=folder / "digits.features")
+    frieze.embed(write_digits(folder / "digits"), out=folder / "digits.features")
     frieze.index(folder / "digits.features", out=folder / "digits.index")
     frieze.train(folder / "digits.features", out=folder / "digits.head")
-    return folder / "digits.index", folder / "digits.head"
+    return [folder / "digits.index", "--head", folder / "digits.head"]
+
+
+def make_photos(folder: Path) -> list[str | Path]:
+    """Embed and index scikit-learn's photographs with edits of each; return the options of `frieze serve`."""
+    from sklearn.datasets import load_sample_images
+
+    (folder / "photos").mkdir()
+    for name, pixels in zip(("temple", "flower"), load_sample_images().images, strict=True):
+        image = Image.fromarray(pixels)
+        image.save(folder / "photos" / f"{name}.png")
+        for edit, change in EDITS.items():
+            change(image).save(folder / "photos" / f"{name}-{edit}.jpg", quality=80)
+    frieze.embed(folder / "photos", out=folder / "photos.features")
+    frieze.index(folder / "photos.features", out=folder / "photos.index")
+    return [folder / "photos.index"]
 
 
 def search(page: Page, image: Path) -> None:
@@ -50,7 +71,7 @@ def map_(page: Page, _: Path) -> None:
     """Open the map, and hover over a point near its middle."""
     open_view("map", "#legend li")(page, _)
     page.wait_for_timeout(1000)
-    box = page.locator("canvas").bounding_box() or {}
+    box = page.locator("#canvas").bounding_box() or {}
     for step in range(12):  # until a point is under the pointer
         page.mouse.move(box["x"] + box["width"] * (0.4 + 0.02 * step), box["y"] + box["height"] * (0.4 + 0.015 * step))
         page.wait_for_timeout(150)
@@ -79,41 +100,53 @@ VIEWS: dict[str, Callable[[Page, Path], None]] = {
     "search": search,
     "classes": open_view("classes", "#class-grid .tile img"),
     "mistakes": open_view("mistakes", "#mistakes-grid .tile img"),
+    "map": map_,
+}
+PHOTO_VIEWS: dict[str, Callable[[Page, Path], None]] = {
     "duplicates": open_view("duplicates", "#groups .tile img"),
     "pair": pair,
-    "map": map_,
 }
 
 
-def shoot(browser: Any, look: str, view: str, image: Path) -> None:
+def shoot(browser: Any, look: str, view: str, open_it: Callable[[Page, Path], None], image: Path) -> None:
     """Write one screenshot."""
     scheme, width, height = LOOKS[look]
     page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": height})
     page.goto(ADDRESS)
     page.wait_for_selector("#hits .tile img")
-    VIEWS[view](page, image)
+    open_it(page, image)
     page.wait_for_load_state("networkidle")
     with Image.open(io.BytesIO(page.screenshot())) as picture:
         picture.convert("RGB").save(DOCS / "page" / f"{view}-{look}.webp", quality=80, method=6)
     page.close()
 
 
+@contextlib.contextmanager
+def serving(options: list[str | Path]) -> Iterator[None]:
+    """Serve a page until the block ends."""
+    command = [Path(sys.executable).with_name("frieze"), "serve", *options, "--port", str(PORT)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        (server.stderr or io.StringIO()).readline()  # its address, once it answers
+        try:
+            yield
+        finally:
+            server.terminate()
+
+
 def main() -> None:
     """Take all screenshots."""
     (DOCS / "page").mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="frieze-page-") as scratch:
-        index, head = make_collection(Path(scratch))
-        image = Path(scratch) / "yours.png"
-        shutil.copy(next((Path(scratch) / "digits" / "0").glob("*.png")), image)
-        command = [Path(sys.executable).with_name("frieze"), "serve", index, "--head", head, "--port", str(PORT)]
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server, sync_playwright() as playwright:
-            (server.stderr or io.StringIO()).readline()  # its address, once it answers
-            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-            for look in LOOKS:
-                for view in VIEWS:
-                    shoot(browser, look, view, image)
-            browser.close()
-            server.terminate()
+    with tempfile.TemporaryDirectory(prefix="frieze-page-") as scratch, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        for make, views in ((make_digits, VIEWS), (make_photos, PHOTO_VIEWS)):
+            options = make(Path(scratch))
+            image = Path(scratch) / "yours.png"
+            shutil.copy(next((Path(scratch) / "digits" / "0").glob("*.png")), image)
+            with serving(options):
+                for look in LOOKS:
+                    for view, open_it in views.items():
+                        shoot(browser, look, view, open_it, image)
+        browser.close()
 
 
 if __name__ == "__main__":

@@ -200,16 +200,14 @@ class Collection:
         self.thumbnails.close()
 
 
-def open_collection(
-    index: Path, head: Path | None, thumbnails: Path, *, find_duplicates: FindDuplicates = indexing.find_duplicates
-) -> Collection:
+def open_collection(index: Path, head: Path | None, thumbnails: Path, *, find_duplicates: FindDuplicates) -> Collection:
     """Open the index and the head.
 
     Args:
         index: The index's folder.
         head: The head's folder, or None.
         thumbnails: The cache of thumbnails.
-        find_duplicates: Finds the duplicates of an index.
+        find_duplicates: Finds the duplicates of an index: the document of `frieze duplicates --json`.
 
     Raises:
         InputError: One of them can't be opened, or they are of different backbones.

@@ -118,7 +118,7 @@ def add_collection_routes(app: FastAPI, collection: Collection) -> None:
         """Return some images, in the order of the table."""
         return collection.browse(label, where, start, n)
 
-    @app.get("/duplicates", response_model=schemas.Duplicates, response_model_exclude_unset=True, responses=ACCEPTED)
+    @app.get("/duplicates", response_model=schemas.Duplicates, responses=ACCEPTED)
     def duplicates() -> Any:
         """Return the groups of duplicates, the image to keep first, and look-alikes; computed on the first request."""
         return _or_working(collection.duplicates())

@@ -113,7 +113,7 @@ class Group(BaseModel):
     ids: list[str]
     min_score: float | None
     exact: bool
-    members: list[Member] | None = None
+    members: list[Member]
 
 
 class LookAlikes(BaseModel):
@@ -131,7 +131,7 @@ class Duplicates(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     groups: list[Group]
-    look_alikes: list[LookAlikes] | None = None
+    look_alikes: list[LookAlikes]
     rows: int
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from frieze.core import Floats
+from frieze.core import Floats, Rows
 
 Pixels = npt.NDArray[np.uint8]
 Affine = npt.NDArray[np.float64]
@@ -17,12 +17,12 @@ _GRID = 16  # side of the small pictures that are compared in eight orientations
 _MIN_CORRELATION = 0.7  # of two small pictures, for their orientation to be tried
 _FLAT_LEVELS, _FLAT_SHARE = 8, 0.7  # a row or column of a border: so many of its pixels near its median
 _GAP = 0.04  # of the rows: so many flat ones do not part
-_STEP = 2  # of these each second pixel is looked at
+_STEP = 3  # of these each second pixel is looked at
 _MIN_SIDE = 0.25  # of a picture, inside its border
-_N_FEATURES, _CONTRAST = 400, 0.02
-_MAX_RATIO = 0.85  # Lowe's: distance of the nearest over that of the second nearest descriptor
+_N_FEATURES, _SCALE, _N_LEVELS, _PATCH_PX, _MIN_CORNER = 450, 1.25, 8, 19, 5
+_MAX_RATIO, _MAX_BITS = 0.9, 70  # distance of the nearest over that of the second descriptor; and the distance
 _MIN_INLIERS = 7
-_INLIER_PX = 2.0
+_INLIER_PX = 2.5
 _REFINEMENTS = 20
 
 _ORIENTATIONS: tuple[tuple[tuple[float, float, float], tuple[float, float, float]], ...] = (
@@ -37,9 +37,8 @@ _ORIENTATIONS: tuple[tuple[tuple[float, float, float], tuple[float, float, float
 )
 """Maps of the unit square to itself: mirrors and quarter turns."""
 
-_SIFT_BINS = np.arange(128).reshape(4, 4, 8)
-_MIRRORED_BINS = _SIFT_BINS[::-1][:, :, [0, 7, 6, 5, 4, 3, 2, 1]].ravel()
-"""Where the values of a descriptor go when its patch is mirrored along the axis of its keypoint."""
+Features = tuple[Floats, Pixels]
+"""Places of keypoints, float32 [n, 2] (x, y), and their descriptors of 256 bits, uint8 [n, 32]."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,21 +90,16 @@ class Picture:
         flips = [side[:, ::rows, ::columns] for side in (squares, turned) for rows in (1, -1) for columns in (1, -1)]
         return np.stack(flips, axis=1).reshape(len(squares), 8, -1)
 
-    def features(self) -> tuple[Floats, Floats]:
-        """Return local features: places float32 [n, 2] (x, y), and descriptors float32 [n, 128] of unit length."""
-        places, descriptors = self._features
-        lengths = descriptors.sum(axis=1, keepdims=True, dtype=np.float32)
-        return places, np.sqrt(descriptors / np.maximum(lengths, 1))  # RootSIFT: Arandjelovic and Zisserman, CVPR 2012
+    @functools.cached_property
+    def features(self) -> Features:
+        """Local features of the picture."""
+        return _find_features(self.grey)
 
     @functools.cached_property
-    def _features(self) -> tuple[Floats, Pixels]:
-        import cv2
-
-        detector = cv2.SIFT.create(nfeatures=_N_FEATURES, contrastThreshold=_CONTRAST)
-        keypoints, descriptors = detector.detectAndCompute(self.grey, None)
-        if descriptors is None:
-            return np.empty((0, 2), np.float32), np.empty((0, 128), np.uint8)
-        return np.array([keypoint.pt for keypoint in keypoints], np.float32), descriptors.astype(np.uint8)
+    def mirrored_features(self) -> Features:
+        """Local features of its mirror image, at the places where they are in the picture."""
+        places, descriptors = _find_features(np.ascontiguousarray(self.grey[:, ::-1]))
+        return np.column_stack([self.width - 1 - places[:, 0], places[:, 1]]), descriptors
 
 
 def guess_alignments(picture: Picture, other: Picture, *, by_features: bool) -> Iterator[Affine]:
@@ -222,39 +216,54 @@ def _trim(rows: Pixels, offset: int) -> tuple[int, int]:
     return offset + int(longest[0]), offset + int(longest[-1]) + 1
 
 
-def _by_features(picture: Picture, other: Picture, *, mirrored: bool) -> Affine | None:
-    """Fit a map to matches of local features: turn, scale and shift, then affine."""
+def _find_features(grey: Pixels) -> Features:
+    """Find ORB features: Rublee et al., ICCV 2011."""
     import cv2
 
-    places, descriptors = picture.features()
-    others, other_descriptors = other.features()
+    detector = cv2.ORB.create(
+        nfeatures=_N_FEATURES,
+        scaleFactor=_SCALE,
+        nlevels=_N_LEVELS,
+        edgeThreshold=_PATCH_PX // 2,
+        patchSize=_PATCH_PX,
+        fastThreshold=_MIN_CORNER,
+    )
+    keypoints, descriptors = detector.detectAndCompute(grey, None)
+    places = np.asarray(cv2.KeyPoint.convert(keypoints), np.float32).reshape(-1, 2)
+    return places, np.empty((0, 32), np.uint8) if descriptors is None else descriptors
+
+
+def _by_features(picture: Picture, other: Picture, *, mirrored: bool) -> Affine | None:
+    """Fit a map to matches of local features: turn, scale and shift, of the mirror image too."""
+    import cv2
+
+    (places, descriptors), (others, other_descriptors) = (
+        picture.features,
+        other.mirrored_features if mirrored else other.features,
+    )
     if min(len(places), len(others)) < _MIN_INLIERS:
         return None
-    if mirrored:
-        other_descriptors = other_descriptors[:, _MIRRORED_BINS]
-        others = np.column_stack([other.width - 1 - others[:, 0], others[:, 1]])
     first, second = _match(descriptors, other_descriptors)
     if len(first) < _MIN_INLIERS:
         return None
+    flip = np.array([[-1 if mirrored else 1, 0, other.width - 1 if mirrored else 0], [0, 1, 0], [0, 0, 1]], np.float64)
+    sources = others[second] @ flip[:2, :2].T + flip[:2, 2]
     matrix, inliers = cv2.estimateAffinePartial2D(
-        others[second], places[first], method=cv2.RANSAC, ransacReprojThreshold=_INLIER_PX
+        sources, places[first], method=cv2.RANSAC, ransacReprojThreshold=_INLIER_PX
     )
     if matrix is None or int(inliers.sum()) < _MIN_INLIERS:
         return None
-    flip = np.array([[-1, 0, other.width - 1], [0, 1, 0], [0, 0, 1]], np.float64)
-    fitted: Affine = matrix @ flip if mirrored else matrix
+    fitted: Affine = matrix @ flip
     return fitted
 
 
-def _match(descriptors: Floats, others: Floats) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _match(descriptors: Pixels, others: Pixels) -> tuple[Rows, Rows]:
     """Return the rows of descriptors that match: each the other's nearest, and clearly nearer than the second."""
-    scores = descriptors @ others.T
-    nearest = scores.argmax(axis=1)
-    rows = np.arange(len(scores))
-    best = scores[rows, nearest].copy()
-    is_mutual = scores.argmax(axis=0)[nearest] == rows
-    scores[rows, nearest] = -1
-    second = scores.max(axis=1)
-    is_clear = 1 - best < _MAX_RATIO**2 * (1 - second)  # squared distances of unit vectors, halved
+    import faiss
+
+    distances, nearest = faiss.knn_hamming(descriptors, others, 2)
+    _, back = faiss.knn_hamming(others, descriptors, 1)
+    is_mutual = back[nearest[:, 0], 0] == np.arange(len(descriptors))
+    is_clear = (distances[:, 0] < _MAX_RATIO * distances[:, 1]) & (distances[:, 0] < _MAX_BITS)
     chosen = np.flatnonzero(is_mutual & is_clear)
-    return chosen, nearest[chosen]
+    return chosen, nearest[chosen, 0]

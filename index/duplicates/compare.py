@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from frieze.indexing.duplicates.agreement import Agreement, Laid, lay, measure_agreement, outside
+from frieze.indexing.duplicates.agreement import Agreement, measure_agreement
 from frieze.indexing.duplicates.alignment import Affine, Picture, Pixels, guess_alignments, refine, rescale
+from frieze.indexing.duplicates.colours import Colours, compare_colours
+from frieze.indexing.duplicates.laid import Laid, lay, outside
 from frieze.indexing.duplicates.overlay import find_overlay, flat_share
 
 _MIN_CORRELATION, _MAX_DIFFERENT = 0.95, 0.012
@@ -25,8 +27,6 @@ _MIN_FRAME = 0.6  # of the pixels of a frame have few colours
 _MIN_STEP = 30.0  # levels between a frame and the edge of what it holds
 _MIN_FILLED, _MIN_FILLED_STEP = 0.97, 6.0  # the same of one that has a single colour
 _TURNED_DEGREES = 2.0
-_GREY_CHROMA, _COLOUR_CHROMA = 4.0, 8.0  # levels between the channels of a pixel, in the mean
-_RECOLOURED_LEVELS = 9.0  # mean difference of a channel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +116,9 @@ def compare(
             if not _contains(laid):
                 continue
             if _is_clear(agreement):
-                return _describe(laid, matrix, overlaid=None)
+                colours = compare_colours(laid)
+                agree = colours.agree and (not colours.changed or agreement.textured >= _MIN_PHOTOGRAPH)
+                return _describe(laid, matrix, colours, overlaid=None) if agree else None
             if best is None or agreement.correlation > best[0].correlation:
                 best = agreement, matrix
     return None if best is None else _look_closer(picture, other, *best, details)
@@ -206,36 +208,18 @@ def _look_closer(
     if laid is None:
         return None
     overlaid = find_overlay(laid)
-    return None if overlaid is None else _describe(laid, matrix, overlaid=overlaid)
+    return None if overlaid is None else _describe(laid, matrix, compare_colours(laid), overlaid=overlaid)
 
 
-def _describe(laid: Laid, matrix: Affine, *, overlaid: int | None) -> Match:
+def _describe(laid: Laid, matrix: Affine, colours: Colours, *, overlaid: int | None) -> Match:
     mirrored = bool(np.linalg.det(matrix[:, :2]) < 0)
     turn = matrix[:, :2] @ np.diag([-1.0 if mirrored else 1.0, 1.0])
-    degrees = abs(math.degrees(math.atan2(turn[1, 0] - turn[0, 1], turn[0, 0] + turn[1, 1])))
-    first, second = laid.first[laid.mask].astype(np.int16), laid.second[laid.mask].astype(np.int16)
-    chroma = [float((side.max(axis=1) - side.min(axis=1)).mean()) for side in (first, second)]
-    grey = tuple(chroma[at] < _GREY_CHROMA and chroma[1 - at] > _COLOUR_CHROMA for at in (0, 1))
-    shares = tuple(min(1.0, share) for share in laid.shares)
-    framed = tuple(_is_framed(laid, side) for side in (0, 1))
     return Match(
-        shares=shares,  # type: ignore[arg-type]
-        framed=framed,  # type: ignore[arg-type]
+        shares=(min(1.0, laid.shares[0]), min(1.0, laid.shares[1])),
+        framed=(_is_framed(laid, 0), _is_framed(laid, 1)),
         mirrored=mirrored,
-        degrees=degrees,
-        grey=grey,  # type: ignore[arg-type]
-        recoloured=_colour_difference(laid, overlaid) > _RECOLOURED_LEVELS,
+        degrees=abs(math.degrees(math.atan2(turn[1, 0] - turn[0, 1], turn[0, 0] + turn[1, 1]))),
+        grey=colours.grey,
+        recoloured=colours.changed and overlaid is None,
         overlaid=overlaid,
     )
-
-
-def _colour_difference(laid: Laid, overlaid: int | None) -> float:
-    """Return the mean difference of smoothed colours, in levels; under a text the median."""
-    import cv2
-
-    first, second = (cv2.blur(side.astype(np.float32), (9, 9)) for side in (laid.first, laid.second))
-    inside = cv2.erode(laid.mask.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
-    if not inside.any():
-        inside = laid.mask
-    difference = np.abs(first - second)[inside]
-    return float(difference.mean() if overlaid is None else np.median(difference))

@@ -61,7 +61,7 @@ class Confirmer:
         Returns:
             Of each pair how it matches, or None where it does not, or that can't be told.
         """
-        with one_opencv_thread(), ThreadPoolExecutor(count_cores(), thread_name_prefix="frieze-pairs") as pool:
+        with one_opencv_thread(), ThreadPoolExecutor(count_cores(), "frieze-pairs", _use_one_faiss_thread) as pool:
             tasks = [
                 _Task(row, other, thorough)
                 for (row, other), thorough in zip(pairs.tolist(), by_features.tolist(), strict=True)
@@ -132,6 +132,13 @@ class _Pictures:
                 self.unreadable.add(row)
             return None
         return Picture(pixels)
+
+
+def _use_one_faiss_thread() -> None:
+    """Let FAISS use one thread where this thread calls it."""
+    import faiss
+
+    faiss.omp_set_num_threads(1)
 
 
 @contextlib.contextmanager

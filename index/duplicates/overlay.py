@@ -1,31 +1,30 @@
 """Is what differs between two aligned pictures laid over one of them: a text, a mark, a banner?"""
 
 import numpy as np
-import numpy.typing as npt
 
 from frieze.core import Floats
-from frieze.indexing.duplicates.agreement import Laid, match_colours, to_luma
 from frieze.indexing.duplicates.alignment import Pixels
+from frieze.indexing.duplicates.colours import has_plain_ground, match_colours
+from frieze.indexing.duplicates.laid import Laid, Mask, to_luma
 
 _CHANGED = 22  # levels of luma
 _NEAR_CHANGE = 9  # pixels: what differs is left out so far around each change
 _STROKE = 0.04  # of the mean side: the widest stroke of a letter
 _MAX_CHANGED = 0.5  # of the overlap, with what is near a change
 _MAX_THICK = 0.3  # of the changed pixels, in strokes wider than a letter's
-_MIN_STROKES = 5  # letters or parts of them
+_MIN_STROKES, _MIN_STROKE_PX = 8, 12  # letters or parts of them, of so many pixels
+_MAX_OF_ONE = 0.45  # of the changed pixels, in the largest of them
 _MAX_BETWEEN = 7.0  # levels: median difference between the strokes
 _MIN_ONE_SIDED = 0.7  # of the outlines of what changed are the edges of one of the pictures
 _MIN_REST = 0.95  # correlation of all that is not near a change
 _N_COLOURS, _COLOUR_LEVELS, _MIN_FLAT, _MAX_NOT_FLAT = 3, 20, 0.85, 0.6
 
-Mask = npt.NDArray[np.bool_]
-
 
 def find_overlay(laid: Laid) -> int | None:
     """Tell over which of two aligned pictures something was laid.
 
-    A text has thin strokes, several of them, and has its outlines in one picture alone; a banner has few colours. An
-    object that has moved is neither: it differs at two places, and at each another picture shows what is behind it.
+    A text over a photograph has thin strokes, several of them, with nothing changed between them, and has its outlines
+    in one picture alone. An object that has moved is not thin, and at its two places different pictures show it.
 
     Args:
         laid: The two at a resolution at which a text can be read.
@@ -33,6 +32,8 @@ def find_overlay(laid: Laid) -> int | None:
     Returns:
         0 for the first, 1 for the second; None if all is explained otherwise or not at all.
     """
+    if has_plain_ground(laid):
+        return None
     lumas = (to_luma(laid.first), to_luma(laid.second))
     overlay = _find(laid, *lumas)
     return overlay if overlay is not None else _find(laid, *match_colours(laid))
@@ -60,8 +61,9 @@ def _find_strokes(first: Floats, second: Floats, changed: Mask) -> int | None:
     side = max(3, round(_STROKE * (changed.shape[0] * changed.shape[1]) ** 0.5))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     thick = cv2.morphologyEx(changed.astype(np.uint8), cv2.MORPH_OPEN, kernel) > 0
-    n_strokes = cv2.connectedComponents(changed.astype(np.uint8))[0] - 1
-    if thick.sum() > _MAX_THICK * changed.sum() or n_strokes < _MIN_STROKES:
+    sizes = cv2.connectedComponentsWithStats(changed.astype(np.uint8))[2][1:, cv2.CC_STAT_AREA]
+    n_strokes = (sizes >= _MIN_STROKE_PX).sum()
+    if n_strokes < _MIN_STROKES or max(sizes.max() / _MAX_OF_ONE, thick.sum() / _MAX_THICK) > sizes.sum():
         return None
     between = cv2.dilate(changed.astype(np.uint8), np.ones((9, 9), np.uint8)) > cv2.dilate(
         changed.astype(np.uint8), np.ones((5, 5), np.uint8)

@@ -4,10 +4,10 @@ import { kept } from "./decisions.js";
 import { count, percent } from "./dom.js";
 
 // A set: its first image, those that are compared with it, and whether they are confirmed copies of it.
-export function toSets({ groups, look_alikes: alike = [] }) {
+export function toSets({ groups, look_alikes: alike }) {
   const copies = groups.map(({ ids, members, exact, min_score: lowest }) => ({
     id: ids[0], isCopy: true, how: exact ? "equal files" : `lowest score ${toText(lowest)}`,
-    members: members ?? ids.slice(1).map((id) => ({ id })),
+    members,
   }));
   const lookAlikes = alike.map(({ ids, min_score: score }) => ({
     id: ids[0], isCopy: false, how: `score ${toText(score)} or more`, members: ids.slice(1).map((id) => ({ id, least: score })),

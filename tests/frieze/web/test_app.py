@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 import frieze
+from frieze.api.confirming import find_copies
 from frieze.core import InputError
 from frieze.web.background import BackgroundResult
 from frieze.web.collection import open_collection
@@ -113,7 +114,7 @@ def test_mistakes_of_another_table(world, tmp_path):
     """Where the table is not the one that the index was made of any more, that is said: its images are others."""
     table = shutil.copytree(world / "photos.features", tmp_path / "f")
     frieze.index(table, out=tmp_path / "i")
-    other = open_collection(tmp_path / "i", world / "photos.head", tmp_path / "cache")
+    other = open_collection(tmp_path / "i", world / "photos.head", tmp_path / "cache", find_duplicates=find_copies)
     shutil.rmtree(table)
     frieze.embed(world / "photos" / "red", out=table)
     with pytest.raises(InputError, match="from an older state of its table") as error:

@@ -9,6 +9,7 @@ import pytest
 import uvicorn
 
 import frieze
+from frieze.api.confirming import find_copies
 from frieze.web.app import make_app
 from frieze.web.collection import open_collection
 
@@ -33,7 +34,9 @@ def hostile(world, tmp_path_factory):
 @pytest.fixture(scope="module")
 def address(hostile):
     """Where the page is served, on a port of its own."""
-    collection = open_collection(hostile / "photos.index", hostile / "head", hostile / "thumbnails.sqlite")
+    collection = open_collection(
+        hostile / "photos.index", hostile / "head", hostile / "thumbnails.sqlite", find_duplicates=find_copies
+    )
     server = uvicorn.Server(uvicorn.Config(make_app(collection), port=0, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -10,6 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 import frieze
+from frieze.api.confirming import find_copies
 from frieze.core import FeatureFileError, InputError
 from frieze.web.app import make_app
 from frieze.web.collection import open_collection
@@ -122,7 +123,7 @@ def serve(index, tmp_path):
     opened = []
 
     def start():
-        opened.append(open_collection(index, None, tmp_path / "thumbnails"))
+        opened.append(open_collection(index, None, tmp_path / "thumbnails", find_duplicates=find_copies))
         return TestClient(make_app(opened[-1], token=KEY), base_url="http://localhost:8501")
 
     yield start

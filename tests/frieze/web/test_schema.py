@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from frieze.api.confirming import find_copies
 from frieze.web.app import make_app
 from frieze.web.collection import open_collection
 
@@ -21,7 +22,7 @@ BARE = ("GET /collection", "GET /duplicates", "GET /decisions", "POST /crop")
 def operations(world, tmp_path_factory):
     """The page's calls by its own description."""
     thumbnails = tmp_path_factory.mktemp("cache") / "thumbnails.sqlite"
-    collection = open_collection(world / "photos.index", world / "photos.head", thumbnails)
+    collection = open_collection(world / "photos.index", world / "photos.head", thumbnails, find_duplicates=find_copies)
     schema = schemathesis.openapi.from_asgi("/openapi.json", make_app(collection, hosts=frozenset({"testserver"})))
     actual = (one.ok() for one in schema.get_all_operations())
     yield {f"{one.method.upper()} {one.path}": one for one in actual}

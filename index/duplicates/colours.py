@@ -1,0 +1,140 @@
+"""Do the colours of two aligned pictures agree, and if not, may one be recoloured?"""
+
+import dataclasses
+import functools
+import itertools
+
+import numpy as np
+
+from frieze.core import Floats
+from frieze.indexing.duplicates.alignment import Pixels
+from frieze.indexing.duplicates.laid import Laid, Mask, to_luma
+
+_N_FITTED = 4_000  # pixels that decide on a function of colours
+_DEGREE, _RIDGE = 3, 1e-6
+_OUTLIER = 30.0  # levels: pixels that differ by more do not decide
+_BLUR = 9  # pixels
+_CHANGED_LEVELS = 24.0  # of a channel, in the mean of a neighbourhood
+_MAX_CHANGED = 0.01  # of the overlap, for the colours to be the same
+_MAX_UNEXPLAINED = 0.03  # of the overlap, for one change of all colours to explain the rest
+_GREY_CHROMA, _COLOUR_CHROMA = 4.0, 8.0  # levels between the channels of a pixel, in the mean
+_GROUND_LEVELS, _MIN_GROUND = 4, 0.45  # of a picture's pixels near one colour: something on a plain ground
+
+
+def match_colours(laid: Laid) -> tuple[Floats, Floats]:
+    """Fit the luma of the first picture to the colours of the second, by one polynomial for all pixels.
+
+    Returns:
+        The first's luma and the fitted one, both float32 [H, W].
+    """
+    luma = to_luma(laid.first)
+    return luma, fit_colours(laid, luma[..., None])[..., 0]
+
+
+def fit_colours(laid: Laid, target: Floats) -> Floats:
+    """Fit channels, float32 [H, W, n], to the colours of the second picture, by one polynomial of degree 3 each."""
+    terms = _polynomials(laid.second)
+    inside = np.flatnonzero(laid.mask.ravel())
+    inside = inside[:: max(1, len(inside) // _N_FITTED)]
+    values = target.reshape(-1, target.shape[-1])
+    weights = _fit(terms[:, inside], values[inside])
+    misses = np.abs(weights @ terms[:, inside] - values[inside].T).max(axis=0)
+    near = inside[misses < _OUTLIER]
+    if len(near) > len(inside) // 2:
+        weights = _fit(terms[:, near], values[near])
+    fitted: Floats = (weights @ terms).T.reshape(target.shape).astype(np.float32)
+    return fitted
+
+
+def _polynomials(rgb: Pixels) -> Floats:
+    """Return the products of up to three channels of each pixel, float32 [20, H * W]."""
+    channels = np.moveaxis(rgb.astype(np.float32) / 255, -1, 0).reshape(3, -1)
+    products = [
+        functools.reduce(np.multiply, factors)
+        for degree in range(1, _DEGREE + 1)
+        for factors in itertools.combinations_with_replacement(channels, degree)
+    ]
+    return np.stack([np.ones_like(channels[0]), *products])
+
+
+def _fit(terms: Floats, values: Floats) -> Floats:
+    """Return the weights, [n, n_terms], whose products with terms, [n_terms, N], come nearest to values, [N, n]."""
+    normal = terms @ terms.T + _RIDGE * len(values) * np.eye(len(terms))
+    weights: Floats = np.linalg.solve(normal, terms @ values).T.astype(np.float32)
+    return weights
+
+
+@dataclasses.dataclass(frozen=True)
+class Colours:
+    """How the colours of two pictures compare.
+
+    Attributes:
+        agree: Whether they are the same, or one change explains all.
+        changed: Whether they differ.
+        grey: Whether the first, and the second, lost its colours.
+    """
+
+    agree: bool
+    changed: bool
+    grey: tuple[bool, bool]
+
+
+def compare_colours(laid: Laid) -> Colours:
+    """Compare the colours of two aligned pictures.
+
+    A photograph may be recoloured as a whole. A thing on a plain ground that has another colour is another thing.
+    """
+    import cv2
+
+    mask = _inner(laid.mask)
+    first, second = (cv2.blur(side, (_BLUR, _BLUR))[mask] for side in (laid.first, laid.second))
+    grey = _lost_colours(first, second)
+    changed = _changed_share(first, second)
+    if changed <= _MAX_CHANGED:
+        return Colours(agree=True, changed=False, grey=grey)
+    return Colours(agree=not has_plain_ground(laid) and _is_explained(laid), changed=True, grey=grey)
+
+
+def has_plain_ground(laid: Laid) -> bool:
+    """Tell whether the overlap has mostly one colour in one of the pictures."""
+    return any(_ground_share(side[laid.mask]) >= _MIN_GROUND for side in (laid.first, laid.second))
+
+
+def _inner(mask: Mask) -> Mask:
+    """Return where whole neighbourhoods lie in a mask; the mask where none does."""
+    import cv2
+
+    inner: Mask = cv2.erode(mask.astype(np.uint8), np.ones((_BLUR, _BLUR), np.uint8)) > 0
+    return inner if inner.any() else mask
+
+
+def _ground_share(colours: Pixels) -> float:
+    codes = (colours // 8).astype(np.int64) @ np.array([1024, 32, 1])
+    ground = np.median(colours[codes == np.bincount(codes).argmax()], axis=0)
+    return float((np.abs(colours.astype(np.int16) - ground).max(axis=1) <= _GROUND_LEVELS).mean())
+
+
+def _lost_colours(first: Pixels, second: Pixels) -> tuple[bool, bool]:
+    """Tell of each of two pictures whether it is grey where the other has colours."""
+    chroma = [float(np.ptp(side.astype(np.int16), axis=1).mean()) for side in (first, second)]
+    is_grey = [chroma[at] < _GREY_CHROMA and chroma[1 - at] > _COLOUR_CHROMA for at in (0, 1)]
+    return is_grey[0], is_grey[1]
+
+
+def _changed_share(first: Floats | Pixels, second: Floats | Pixels) -> float:
+    """Return the share of pixels, [n, channels], that differ."""
+    differences = np.abs(first.astype(np.float32) - second).max(axis=1)
+    return float((differences > _CHANGED_LEVELS).mean()) if len(differences) else 0.0
+
+
+def _is_explained(laid: Laid) -> bool:
+    """Tell whether one function of colours makes one of the pictures from the other, whichever it is."""
+    return any(_unexplained_share(side) <= _MAX_UNEXPLAINED for side in (laid, laid.swapped()))
+
+
+def _unexplained_share(laid: Laid) -> float:
+    import cv2
+
+    fitted = fit_colours(laid, laid.first.astype(np.float32))
+    difference = cv2.blur(laid.first.astype(np.float32) - fitted, (_BLUR, _BLUR))[_inner(laid.mask)]
+    return float((np.abs(difference).max(axis=1) > _CHANGED_LEVELS).mean())
