@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from frieze.indexing import Index, ReadPicture
 
 _LIMIT_BYTES = 256 << 20
+_UNREADABLE = (
+    "image could not be read, and is no copy of any other.",
+    "images could not be read, and are no copies of any other.",
+)
 
 
 def _no_progress(_done: int, _all: int) -> None:
@@ -117,7 +121,7 @@ def _notes(document: dict[str, Any], *, has_hashes: bool) -> Iterator[str]:
             "turned, framed or recoloured may be missed: embed the images into a new table."
         )
     if document["n_unreadable"]:
-        yield f"{counted(document['n_unreadable'], 'image')} could not be read, and are no copies of any other."
+        yield counted(document["n_unreadable"], *_UNREADABLE)
 
 
 def _open_thumbnails() -> Thumbnails | None:

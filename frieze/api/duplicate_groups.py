@@ -69,8 +69,9 @@ def find_duplicate_groups(index: "Index", *, min_score: float | None = None) -> 
         for note in document["notes"]:
             terminal.show_note(note)
         terminal.show_note("Images that look alike count as duplicates here.")
-    for number, group in enumerate(sets):
-        groups[[rows[name] for name in group["ids"]]] = number
+    # Numbered by their first rows: scores of equally tight sets differ by rounding.
+    for number, group in enumerate(sorted(sorted(rows[name] for name in one["ids"]) for one in sets)):
+        groups[group] = number
     return DuplicateGroups(groups, document["min_score"])
 
 

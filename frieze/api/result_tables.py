@@ -41,8 +41,7 @@ GROUPS = pa.schema(
 _FIRST_GROUPS = GROUPS.names[:6]
 """All that earlier versions wrote."""
 
-
-_OF_COPIES = ("kind", "score", "overlap")
+_OF_KEEPER = {"keep": True, "kind": None, "score": None, "overlap": 1.0}
 
 
 def hit_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
@@ -58,7 +57,7 @@ def group_rows(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the images in the document of `duplicates` as rows, group by group, the one to keep first."""
     for number, group in enumerate(document["groups"]):
         of_group = {"group": number, "exact": group["exact"], "min_score": group["min_score"]}
-        yield of_group | {"id": group["keep"], "uri": group["uris"][0], "keep": True} | dict.fromkeys(_OF_COPIES)
+        yield of_group | {"id": group["keep"], "uri": group["uris"][0]} | _OF_KEEPER
         for member in group["members"]:
             yield of_group | member | {"keep": False}
 

@@ -51,11 +51,11 @@ class SqliteCache:
     def put(self, values: dict[str, bytes]) -> None:
         """Cache values."""
         now = time.time()
+        rows = [(key, data, now) for key, data in values.items()]
         with self._lock, _ignore_sqlite_errors():
-            rows = [(key, data, now) for key, data in values.items()]
-            self._connection.execute("BEGIN")
-            self._connection.executemany("INSERT OR REPLACE INTO pictures VALUES (?, ?, ?)", rows)
-            self._connection.execute("COMMIT")
+            with self._connection:  # commits, or rolls back
+                self._connection.execute("BEGIN")
+                self._connection.executemany("INSERT OR REPLACE INTO pictures VALUES (?, ?, ?)", rows)
             self._evict()
 
     def close(self) -> None:

@@ -1,19 +1,26 @@
-"""`frieze duplicates`: its document, its table and its page."""
+"""`frieze duplicates`: its document, its table and its page; and a folder of edits from end to end."""
 
+import json
 import shutil
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
+from PIL import Image
 
 import frieze
+from benchmarks.search.edits import EDITS
+from benchmarks.search.made_images import LOOK_ALIKES, photograph
+from frieze.cli.main import main
 
 
 @pytest.fixture(scope="module")
 def copied(photos, tmp_path_factory):
     """An index of six photographs, two of them there twice: once as the same file, once in half its size."""
-    from PIL import Image
-
     folder = tmp_path_factory.mktemp("copied")
     (folder / "photos").mkdir()
     for colour in ("blue", "green", "red"):
@@ -28,15 +35,42 @@ def copied(photos, tmp_path_factory):
 
 
 def test_groups_of_files_and_pictures(copied, run_json):
-    """Equal files make an exact group, a smaller copy one that keeps the larger; exit code 0."""
+    """Equal files make an exact group that keeps the older, a smaller copy one that keeps the larger; exit code 0."""
     code, document = run_json("duplicates", copied, "--min-score", "0.98")
     groups = {group["keep"]: group for group in document["groups"]}
     assert (code, document["rows"], document["stale"]) == (0, 6, None)
     assert groups["noise.png"]["ids"] == ["noise.png", "noise small.png"]
-    assert [groups[name]["exact"] for name in ("noise.png", "red again.png")] == [False, True]
-    assert groups["red again.png"]["ids"] == ["red again.png", "red.png"]
-    assert groups["red again.png"]["min_score"] == pytest.approx(1, abs=1e-6)
-    assert (document["n_exact"], document["n_near"], document["n_duplicates"]) == (1, 1, 2)
+    assert [groups[name]["exact"] for name in ("noise.png", "red.png")] == [False, True]
+    assert groups["red.png"]["ids"] == ["red.png", "red again.png"]
+    assert groups["red.png"]["min_score"] == pytest.approx(1, abs=1e-6)
+    assert (document["n_exact"], document["n_near"], document["n_duplicates"], document["n_confirmed"]) == (1, 1, 2, 1)
+
+
+def test_members(copied, run_json):
+    """Each image but the one to keep is a member: how it differs, its score, and how much of the kept one it shows."""
+    groups = run_json("duplicates", copied)[1]["groups"]
+    (small,), (again,) = (group["members"] for group in sorted(groups, key=lambda group: group["keep"]))
+    assert {name: small[name] for name in ("id", "kind", "overlap")} == {
+        "id": "noise small.png",
+        "kind": "re-encoded",
+        "overlap": 1.0,
+    }
+    assert small["uri"].endswith("photos/noise small.png")
+    assert 0.9 < small["score"] < 1
+    assert (again["id"], again["kind"], again["overlap"]) == ("red again.png", "same bytes", 1.0)
+
+
+@pytest.mark.parametrize(("keep", "kept"), [("best", "noise.png"), ("* small.png", "noise small.png")])
+def test_which_one_to_keep(copied, run_json, keep, kept):
+    """`--keep` names a pattern of what to keep instead of the best."""
+    assert kept in [group["keep"] for group in run_json("duplicates", copied, "--keep", keep)[1]["groups"]]
+
+
+def test_a_pattern_of_nothing(copied, run):
+    """A pattern that no image has ends with exit code 1 before anything is compared."""
+    result = run("duplicates", copied, "--keep", "*.tiff")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "No image's path or id matches '*.tiff'" in result.stderr
 
 
 def test_the_same_from_python(copied, run_json):
@@ -60,22 +94,50 @@ def test_a_table_for_people(copied, run, monkeypatch):
     lines = [" ".join(line.split()) for line in stdout.splitlines()]
     assert "groups 2" in lines
     assert "n_duplicates 2" in lines
-    assert any(line.startswith("2 1.0000 yes red again.png red.png") for line in lines)
+    assert any(line.startswith("2 same bytes red.png red again.png") for line in lines)
+    assert any(line.startswith("2 re-encoded noise.png noise small.png") for line in lines)
 
 
 def test_a_table_for_programs(copied, run, tmp_path):
     """Into a pipe goes TSV, a line an image, as in the file of --out; the counts go to stderr."""
     result = run("duplicates", copied, "--min-score", "0.98", "--out", tmp_path / "d.csv")
     head, *lines = [line.split("\t") for line in result.stdout.splitlines()]
-    assert head == ["group", "id", "uri", "keep", "exact", "min_score"]
+    assert head == ["group", "id", "uri", "keep", "exact", "min_score", "kind", "score", "overlap"]
     assert [(line[0], line[3], line[4]) for line in lines[:2]] == [("0", "yes", "yes"), ("0", "no", "yes")]
-    assert [line[1] for line in lines[:2]] == ["red again.png", "red.png"]
+    assert [line[1] for line in lines[:2]] == ["red.png", "red again.png"]
     assert "n_duplicates" in result.stderr
     written = pyarrow.csv.read_csv(tmp_path / "d.csv")
     assert written["id"].to_pylist() == [line[1] for line in lines]
     assert written["keep"].to_pylist() == [line[3] == "yes" for line in lines]
     assert run("duplicates", copied, "--out", tmp_path / "d.csv").exit_code == 1
     assert run("duplicates", copied, "--out", tmp_path / "d.csv", "--force").exit_code == 0
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
+def test_columns_of_the_file(copied, tmp_path, suffix):
+    """The file has kind, score and overlap of each copy; the one to keep shows all of itself."""
+    document = frieze.duplicates(copied, out=tmp_path / f"d.{suffix}")
+    read = {"parquet": pq.read_table, "csv": pyarrow.csv.read_csv, "jsonl": pyarrow.json.read_json}[suffix]
+    rows = read(tmp_path / f"d.{suffix}").to_pylist()
+    assert list(rows[0]) == ["group", "id", "uri", "keep", "exact", "min_score", "kind", "score", "overlap"]
+    assert [(row["id"], row["kind"] or None, row["overlap"]) for row in rows if row["keep"]] == [
+        (group["keep"], None, 1.0) for group in document["groups"]
+    ]
+    members = [member for group in document["groups"] for member in group["members"]]
+    assert [{name: row[name] for name in members[0]} for row in rows if not row["keep"]] == members
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_a_table_of_an_earlier_version(copied, tmp_path, suffix):
+    """A table with the six columns of earlier versions is replaced with `force`; one of other columns never is."""
+    file = tmp_path / f"d.{suffix}"
+    write = {"parquet": pq.write_table, "csv": pyarrow.csv.write_csv}[suffix]
+    six = {name: [0] for name in ("group", "id", "uri", "keep", "exact", "min_score")}
+    write(pa.table(six), file)
+    assert frieze.duplicates(copied, out=file, force=True)["out"] == str(file)
+    write(pa.table({"id": ["a"], "price": [3]}), file)
+    with pytest.raises(frieze.InputError, match="duplicates"):
+        frieze.duplicates(copied, out=file, force=True)
 
 
 def test_more_groups_are_counted(copied, run, monkeypatch):
@@ -95,7 +157,7 @@ def test_a_page_of_pictures(copied, run, tmp_path):
     page = (tmp_path / "d.html").read_text()
     assert page.count("data:image/jpeg;base64,") == 4
     assert page.count('<figure class="keep">') == 2
-    assert page.index("red again.png") < page.index(">red.png<")
+    assert page.index(">red.png<") < page.index("red again.png")
     assert "2 images, equal files" in page
     assert "2 groups among 6 images; 2 images could go" in page
 
@@ -152,3 +214,48 @@ def test_a_stale_index_is_reported(photos, run, tmp_path):
     (tmp_path / "red" / "0.png").unlink()
     frieze.embed(tmp_path / "red", out=tmp_path / "t.features")
     assert "was made from an older state of its table" in run("duplicates", tmp_path / "t.index").stderr
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """The document for two photographs with eleven edits each, and two pictures of each kind that are no copies."""
+    folder = tmp_path_factory.mktemp("edited")
+    (folder / "photos").mkdir()
+    for number in range(2):
+        photograph(number).save(folder / "photos" / f"photograph {number}.png")
+        for edit, one in EDITS.items():
+            one.write(photograph(number), np.random.default_rng(number), folder / "photos" / f"{edit} of {number}")
+    for kind, make in LOOK_ALIKES.items():
+        for number in range(2):
+            make(number).save(folder / "photos" / f"{kind} {number}.png")
+    frieze.embed(folder / "photos", out=folder / "t.features")
+    frieze.index(folder / "t.features", out=folder / "t.index")
+    line = ["duplicates", str(folder / "t.index"), "--min-score", "0.5", "--json"]
+    return json.loads(CliRunner().invoke(main, line).stdout)
+
+
+def test_edits_from_end_to_end(found):
+    """Every edit is in the group of its photograph, which is kept, with its kind; no other picture is in a group."""
+    actual = {
+        group["keep"]: {member["id"].rsplit(".", 1)[0]: member["kind"] for member in group["members"]}
+        for group in found["groups"]
+    }
+    expected = {
+        f"photograph {number}.png": {f"{edit} of {number}": one.kind for edit, one in EDITS.items()}
+        for number in range(2)
+    }
+    assert actual == expected
+    overlaps = {member["id"]: round(member["overlap"], 2) for group in found["groups"] for member in group["members"]}
+    assert {name: overlap for name, overlap in overlaps.items() if overlap < 1} == {
+        f"crop {share} % of {number}.jpg": overlap for share, overlap in ((5, 0.9), (20, 0.64)) for number in range(2)
+    }
+    assert (found["n_confirmed"], found["n_duplicates"], found["n_unreadable"], found["notes"]) == (22, 22, 0, [])
+
+
+def test_look_alikes_from_end_to_end(found):
+    """What is near by vector and no copy looks alike: in no set are two images of one group."""
+    group_of = {name: number for number, group in enumerate(found["groups"]) for name in group["ids"]}
+    assert found["n_look_alikes"] > 10
+    for one in found["look_alikes"]:
+        groups = [group_of[name] for name in one["ids"] if name in group_of]
+        assert len(groups) == len(set(groups))

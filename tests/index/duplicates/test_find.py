@@ -57,14 +57,14 @@ def build(write_table, tmp_path_factory):
     return make
 
 
-def rows_of(document):
+def rows_of(document, key="look_alikes"):
     """The groups as sets of row numbers."""
-    return {frozenset(int(name.removesuffix(".jpg")) for name in group["ids"]) for group in document["groups"]}
+    return {frozenset(int(name.removesuffix(".jpg")) for name in group["ids"]) for group in document[key]}
 
 
 @pytest.mark.parametrize(("kind", "metric"), SOME)
-def test_groups_are_those_of_numpy(kind, metric, planted, build):
-    """Every kind of index, and each metric, gives the groups that NumPy gives from all pairs."""
+def test_look_alikes_are_those_of_numpy(kind, metric, planted, build):
+    """Every kind of index, and each metric, gives the chains of near images that NumPy gives from all pairs."""
     embeddings = unit_rows(planted) if metric == "dot" else planted
     actual = find_duplicates(build(embeddings, kind=kind, metric=metric), min_score=MIN_SCORE[metric])
     expected = judge(embeddings, metric, MIN_SCORE[metric])
@@ -77,8 +77,8 @@ def test_groups_are_those_of_numpy(kind, metric, planted, build):
 
 @pytest.mark.parametrize("kind", ["exact", "ivf"])
 @pytest.mark.parametrize("n_crowd", [30, 300, 900])
-def test_crowds_that_touch_are_one_group(kind, n_crowd, clustered, build):
-    """A row is joined with all near rows, however many are nearer: two dense crowds close together are one group."""
+def test_crowds_that_touch_look_alike(kind, n_crowd, clustered, build):
+    """A row is joined with all near rows, however many are nearer: two dense crowds close together are one set."""
     embeddings = clustered(3_000)
     noise = np.random.default_rng(0).normal(size=(2 * n_crowd, 16)).astype(np.float32)
     embeddings[: 2 * n_crowd] = embeddings[0] + 1e-4 * noise
@@ -87,8 +87,8 @@ def test_crowds_that_touch_are_one_group(kind, n_crowd, clustered, build):
     assert frozenset(range(2 * n_crowd)) in rows_of(actual)
 
 
-def test_a_thousand_equal_images_are_one_group(clustered, build):
-    """Equal vectors are one group, however many they are."""
+def test_a_thousand_equal_vectors_look_alike(clustered, build):
+    """Equal vectors are one set of look-alikes, however many they are."""
     embeddings = clustered(3_000)
     embeddings[:1_000] = embeddings[0]
     assert frozenset(range(1_000)) in rows_of(find_duplicates(build(embeddings, kind="ivf"), min_score=0.999999))
@@ -98,16 +98,28 @@ def test_equal_files_are_duplicates(build):
     """Images with equal bytes are one exact group, also where their score is too low."""
     sha256 = ["a", "b", "a", None, "", ""]
     actual = find_duplicates(build(np.eye(6, dtype=np.float32), columns={"sha256": sha256}), min_score=0.9)
-    assert rows_of(actual) == {frozenset({0, 2})}
+    assert (rows_of(actual, "groups"), actual["look_alikes"]) == ({frozenset({0, 2})}, [])
     assert [(group["exact"], group["min_score"]) for group in actual["groups"]] == [(True, 0.0)]
     assert (actual["n_exact"], actual["n_near"], actual["n_duplicates"]) == (1, 0, 1)
+    (member,) = actual["groups"][0]["members"]
+    assert member == {"id": "2.jpg", "uri": "/photos/2.jpg", "kind": "same bytes", "score": 0.0, "overlap": 1.0}
 
 
-def test_files_without_a_hash_are_compared_by_vectors(build):
-    """Without a sha256, equal vectors make a group that is not called exact."""
+def test_files_without_a_hash_only_look_alike(build):
+    """Without a sha256 and without pixels, equal vectors make look-alikes and no group; the counts say so."""
     embeddings = np.eye(6, dtype=np.float32)[[0, 1, 0, 2]]
     actual = find_duplicates(build(embeddings, columns={"sha256": [None] * 4}), min_score=0.9)
-    assert [(group["ids"], group["exact"]) for group in actual["groups"]] == [(["0.jpg", "2.jpg"], False)]
+    assert (rows_of(actual), actual["groups"]) == ({frozenset({0, 2})}, [])
+    assert [actual[name] for name in ("n_look_alikes", "n_confirmed", "n_compared", "n_unreadable")] == [2, 0, 0, 0]
+
+
+def test_equal_files_stand_among_look_alikes_once(build):
+    """A set of look-alikes has of equal files the one that is kept, and equal files alone are no look-alikes."""
+    embeddings = np.eye(4, dtype=np.float32)[[0, 0, 0, 1, 1]]
+    columns = {"sha256": ["a", "a", "b", "c", "c"], "width": [1, 9, 5, 3, 3]}
+    actual = find_duplicates(build(embeddings, columns=columns), min_score=0.9)
+    assert [one["ids"] for one in actual["look_alikes"]] == [["1.jpg", "2.jpg"]]
+    assert [group["ids"] for group in actual["groups"]] == [["1.jpg", "0.jpg"], ["3.jpg", "4.jpg"]]
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -115,54 +127,53 @@ def test_zero_vectors_are_no_duplicates(metric, build):
     """Images with zero vectors are not duplicates of each other."""
     embeddings = np.zeros((5, 4), np.float32)
     embeddings[:2] = [[1, 0, 0, 0], [0, 1, 0, 0]]
-    assert find_duplicates(build(embeddings, metric=metric), min_score=-1 if metric == "l2" else 0.5)["groups"] == []
-    assert find_duplicates(build(embeddings[2:], metric=metric))["groups"] == []
-
-
-def test_the_best_image_is_kept(build):
-    """The image to keep has the most pixels, then the most bytes, then the first id; it comes first."""
-    columns = {"width": [10, 20, 20, 20, None], "height": [10] * 5, "size_bytes": [9, 1, 5, 5, 99]}
-    embeddings = np.ones((5, 4), np.float32)
-    (group,) = find_duplicates(build(embeddings, columns=columns), min_score=1)["groups"]
-    assert group["keep"] == "2.jpg"
-    assert group["ids"] == ["2.jpg", "3.jpg", "1.jpg", "0.jpg", "4.jpg"]
-    assert group["uris"] == [f"/photos/{name}" for name in group["ids"]]
+    actual = find_duplicates(build(embeddings, metric=metric), min_score=-1 if metric == "l2" else 0.5)
+    assert [actual["groups"], actual["look_alikes"]] == [[], []]
+    assert find_duplicates(build(embeddings[2:], metric=metric))["look_alikes"] == []
 
 
 def test_lowest_score_of_a_chain(build):
-    """A chain of near images is one group, and its lowest score is that of its ends."""
+    """A chain of near images is one set, and its lowest score is that of its ends."""
     angles = np.radians([0, 10, 20, 30])
     embeddings = np.stack([np.cos(angles), np.sin(angles), 0 * angles], axis=1).astype(np.float32)
-    (group,) = find_duplicates(build(embeddings), min_score=0.98)["groups"]
+    (group,) = find_duplicates(build(embeddings), min_score=0.98)["look_alikes"]
     assert group["min_score"] == pytest.approx(np.cos(np.radians(30)), abs=1e-6)
 
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_lowest_scores_are_exact(metric, planted, build):
-    """A group's lowest score is NumPy's over all its pairs, without an image with itself."""
+    """A set's lowest score is NumPy's over all its pairs, without an image with itself."""
     embeddings = 2 * planted
     scores = METRICS[metric](embeddings, embeddings)
     np.fill_diagonal(scores, np.inf)
     actual = find_duplicates(build(embeddings, metric=metric), min_score=MIN_SCORE[metric])
-    for group in actual["groups"]:
+    assert actual["look_alikes"]
+    for group in actual["look_alikes"]:
         rows = [int(name.removesuffix(".jpg")) for name in group["ids"]]
         assert group["min_score"] == pytest.approx(
             scores[np.ix_(rows, rows)].min(), abs=1e-3 if metric == "l2" else 1e-5
         )
 
 
-def test_order_of_groups(planted, build):
-    """The largest group comes first, of equal ones the tightest."""
-    groups = find_duplicates(build(planted), min_score=0.999)["groups"]
-    order = [(-len(group["ids"]), -group["min_score"]) for group in groups]
+def test_order_of_look_alikes(planted, build):
+    """The largest set comes last, of equal ones the tightest first."""
+    sets = find_duplicates(build(planted), min_score=0.999)["look_alikes"]
+    order = [(len(one["ids"]), -one["min_score"]) for one in sets]
     assert order == sorted(order)
-    assert len({len(group["ids"]) for group in groups}) > 3
+    assert len({size for size, _ in order}) > 3
+
+
+def test_order_of_groups(build):
+    """The largest group comes first, of equal ones the tightest."""
+    embeddings = np.eye(4, dtype=np.float32)[[0, 1, 2, 2, 3, 3, 3]]
+    groups = find_duplicates(build(embeddings, columns={"sha256": list("aabbccc")}), min_score=0.9)["groups"]
+    assert [group["keep"] for group in groups] == ["4.jpg", "2.jpg", "0.jpg"]
 
 
 def test_progress_counts_to_its_end(planted, build):
     """Progress grows up to the number of distinct vectors."""
     steps = []
-    find_duplicates(build(planted), min_score=0.999, progress=lambda *step: steps.append(step))
+    find_duplicates(build(planted), min_score=0.999, progress=(lambda *step: steps.append(step), pytest.fail))
     assert steps[0] == (0, 2_000 - 99 - 3)
     assert steps[-1] == (steps[0][1], steps[0][1])
 

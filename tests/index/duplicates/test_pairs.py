@@ -63,11 +63,11 @@ def test_recall_is_the_share_of_pairs_in_one_group(sample):
 
 @pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
 def test_pairs_do_not_depend_on_the_scale(scale, clustered, write_table, tmp_path):
-    """With l2, vectors a hundred million times as long or short have the same duplicates."""
+    """With l2, vectors a hundred million times as long or short have the same look-alikes."""
     embeddings = clustered(300, 8)
     embeddings[200:210] = embeddings[:10]
     stored = (embeddings * np.float32(scale)).astype(np.float32)
     columns = {"sha256": [str(row) for row in range(300)]}
     build_index(write_table(tmp_path / "t", stored, columns=columns), tmp_path / "i", metric="l2")
-    groups = find_duplicates(open_index(tmp_path / "i"), min_score=-1e-5 * scale)["groups"]
-    assert sorted(len(group["ids"]) for group in groups) == [2] * 10
+    sets = find_duplicates(open_index(tmp_path / "i"), min_score=-1e-5 * scale)["look_alikes"]
+    assert sorted(len(one["ids"]) for one in sets) == [2] * 10

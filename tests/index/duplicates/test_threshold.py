@@ -11,7 +11,7 @@ from frieze.indexing.duplicates.threshold import Sample, choose_min_score
 
 @pytest.fixture
 def find(write_table, tmp_path):
-    """`find(embeddings, metric="cosine")`: duplicates at the default score, no two files equal."""
+    """`find(embeddings, metric="cosine")`: sets of look-alikes at the default score, no two files equal."""
 
     def run(embeddings, metric="cosine"):
         names = [f"{row}.jpg" for row in range(len(embeddings))]
@@ -43,29 +43,29 @@ def with_edits(embeddings, n_edited):
 def test_finds_edits_and_nothing_else(metric, offset, find):
     """However near unrelated images are to each other, edits are found and unrelated images are not."""
     actual = find(with_edits(photographs(150, offset=offset), 20), metric)
-    groups = sorted(sorted(int(name.removesuffix(".jpg")) for name in group["ids"]) for group in actual["groups"])
+    groups = sorted(sorted(int(name.removesuffix(".jpg")) for name in group["ids"]) for group in actual["look_alikes"])
     assert groups == [[row, 150 + row] for row in range(20)]
 
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("n_rows", [1, 2, 10, 1_000])
 def test_no_duplicates_no_groups(metric, n_rows, find):
-    """A collection of unrelated images has no groups at any size; of a thousand images five may look alike."""
-    assert find(photographs(n_rows, offset=0.5), metric)["n_duplicates"] <= 0.005 * n_rows
+    """A collection of unrelated images has no look-alikes at any size; of a thousand images ten may be."""
+    assert find(photographs(n_rows, offset=0.5), metric)["n_look_alikes"] <= 0.01 * n_rows
 
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_two_images(metric, find):
-    """Two near images are duplicates, though the collection has no other distances."""
+    """Two near images look alike, though the collection has no other distances."""
     edited = photographs(2)
     edited[1] = edited[0] + 0.02 * edited[1]
-    assert [len(group["ids"]) for group in find(edited, metric)["groups"]] == [2]
+    assert [len(one["ids"]) for one in find(edited, metric)["look_alikes"]] == [2]
 
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_equal_vectors_only(metric, find):
-    """A collection of one vector many times is one group."""
-    assert [len(group["ids"]) for group in find(np.repeat(photographs(1), 30, axis=0), metric)["groups"]] == [30]
+    """A collection of one vector many times is one set."""
+    assert [len(one["ids"]) for one in find(np.repeat(photographs(1), 30, axis=0), metric)["look_alikes"]] == [30]
 
 
 def test_threshold_follows_the_collection(find):
@@ -82,14 +82,14 @@ def test_threshold_of_a_crowded_collection(find):
     embeddings = photographs(10)[rng.integers(0, 10, 1_000)] + 0.3 * photographs(1_000, seed=3)
     actual = find(embeddings.astype(np.float32))
     assert actual["min_score"] > 1 - 0.2 * unit_rows(embeddings).var(axis=0, ddof=1).sum()
-    assert actual["n_duplicates"] <= 50
+    assert actual["n_look_alikes"] <= 100
 
 
 def test_long_vectors_are_not_near_to_everything(find):
     """With the dot product a long vector scores high with many: near means near the longest one's own score."""
     embeddings = photographs(200, offset=0.5)
     embeddings[:20] *= 3
-    assert find(embeddings, "dot")["groups"] == []
+    assert find(embeddings, "dot")["look_alikes"] == []
 
 
 def crowded(n_rows, ranks, gaps):

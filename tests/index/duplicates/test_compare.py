@@ -1,0 +1,173 @@
+"""Decisions on the pixels: edits of a photograph are copies of it, and pictures that are alike are not."""
+
+import dataclasses
+import io
+import itertools
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks.search.edits import EDITS
+from benchmarks.search.made_images import LOOK_ALIKES, photograph
+from frieze.indexing.duplicates.alignment import Picture
+from frieze.indexing.duplicates.compare import Match, compare
+from frieze.indexing.duplicates.confirm import LARGE_PX, SMALL_PX, one_opencv_thread
+
+OVERLAPS = {"crop 5 %": 0.9, "crop 20 %": 0.64}
+"""Shares of the photograph that these edits show; the others show all of it."""
+
+
+def picture_of(image, side_px):
+    """Return an image in small, as a thumbnail of it is kept."""
+    small, file = image.convert("RGB"), io.BytesIO()
+    small.thumbnail((side_px, side_px))
+    small.save(file, "JPEG", quality=80)
+    return Picture(np.asarray(Image.open(file)))
+
+
+def compare_images(image, other, *, by_features=True):
+    """Compare two images as `Confirmer` does."""
+
+    def details():
+        return picture_of(image, LARGE_PX), picture_of(other, LARGE_PX)
+
+    with one_opencv_thread():
+        small = [picture_of(one, SMALL_PX) for one in (image, other)]
+        return compare(*small, details, by_features=by_features)
+
+
+def edited(edit, image, folder, *, seed=0):
+    """Return an edit of an image, read from its file."""
+    with Image.open(EDITS[edit].write(image, np.random.default_rng(seed), folder / "edited")) as file:
+        return file.convert("RGB")
+
+
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("edit", EDITS)
+def test_edits_are_confirmed(edit, number, tmp_path):
+    """Each edit of a photograph is a copy of it, of the right kind, with the share of it that is left."""
+    image = photograph(number)
+    match = compare_images(image, edited(edit, image, tmp_path, seed=number))
+    assert match is not None
+    assert match.kind() == EDITS[edit].kind
+    assert match.shares[0] == pytest.approx(OVERLAPS.get(edit, 1.0), abs=0.01)
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_either_may_be_the_first(edit, tmp_path):
+    """The edit compared with the photograph matches as the photograph with the edit; which one was made is told."""
+    image = photograph(2)
+    one = edited(edit, image, tmp_path)
+    match, reverse = compare_images(image, one), compare_images(one, image)
+    assert reverse.swapped().kind() == match.kind()
+    is_told = edit not in {"half size", "JPEG 30", "mirror", "quarter turn", "colour"}
+    assert (match.derived(), reverse.derived()) == ((1, 0) if is_told else (None, None))
+
+
+def test_two_edits_at_once(tmp_path):
+    """A copy of several kinds has all their names."""
+    image = photograph(3)
+    mirrored = edited("mirror", edited("crop 20 %", image, tmp_path), tmp_path)
+    assert compare_images(image, mirrored).kind() == "cropped+mirrored"
+    assert compare_images(mirrored, image).kind() == "uncropped+mirrored"
+
+
+def test_crops_need_features(tmp_path):
+    """Without local features a crop is not found, and a smaller one is."""
+    image = photograph(0)
+    assert compare_images(image, edited("crop 20 %", image, tmp_path), by_features=False) is None
+    assert compare_images(image, edited("half size", image, tmp_path), by_features=False).kind() == "re-encoded"
+
+
+def test_a_text_needs_more_pixels(tmp_path):
+    """Where the larger pictures can't be read, a text over a photograph is not confirmed."""
+    image = photograph(0)
+    small = [picture_of(one, SMALL_PX) for one in (image, edited("text over it", image, tmp_path))]
+    assert compare(*small, lambda: None, by_features=True) is None
+
+
+_PERIODIC = pytest.mark.xfail(strict=True, reason="a periodic pattern, shifted by a period, is taken for a turned crop")
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[_PERIODIC] if kind == "gratings" else []) for kind in LOOK_ALIKES]
+)
+def test_look_alikes_are_no_copies(kind):
+    """No two of four pictures of a kind are copies of each other."""
+    images = [LOOK_ALIKES[kind](number) for number in range(4)]
+    pairs = list(itertools.combinations(range(4), 2))
+    assert [pair for pair in pairs if compare_images(*(images[number] for number in pair)) is not None] == []
+
+
+@pytest.mark.parametrize("edit", ["screenshot", "white border", "text over it"])
+def test_the_same_edit_makes_no_copies(edit, tmp_path):
+    """Two photographs in the same window or border, or under the same text, are no copies."""
+    first, second = (edited(edit, photograph(number), tmp_path) for number in (4, 5))
+    assert compare_images(first, second) is None
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_plain_images_are_no_copies(level):
+    """An image that shows nothing is no copy, not even of an equal one: nothing can be compared."""
+    plain = Image.new("RGB", (320, 240), (level,) * 3)
+    assert compare_images(plain, plain.copy()) is None
+    assert compare_images(plain, photograph(0)) is None
+
+
+MATCH = Match((0.64, 1.0), framed=(False, True), mirrored=True, degrees=90.0, grey=(False, True), overlaid=1)
+
+
+def test_a_match_is_swapped():
+    """Swapped, all that is said of the first image is said of the second; twice is as before."""
+    swapped = MATCH.swapped()
+    assert (swapped.shares, swapped.framed, swapped.grey) == ((1.0, 0.64), (True, False), (True, False))
+    assert (swapped.overlaid, swapped.mirrored, swapped.degrees) == (0, True, 90.0)
+    assert swapped.swapped() == MATCH
+    assert Match((1.0, 1.0)).swapped() == Match((1.0, 1.0))
+
+
+def test_a_match_is_stored_as_json():
+    """A match is the same after it was stored."""
+    assert Match.from_json(json.loads(json.dumps(MATCH.to_json()))) == MATCH
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind"),
+    [
+        ({}, "re-encoded"),
+        ({"shares": (0.9, 1.0)}, "cropped"),
+        ({"shares": (1.0, 0.9)}, "uncropped"),
+        ({"shares": (0.98, 0.99)}, "cropped"),
+        ({"shares": (1.0, 0.5), "framed": (False, True)}, "framed"),
+        ({"shares": (0.5, 1.0), "framed": (True, False)}, "unframed"),
+        ({"shares": (0.6, 0.5), "framed": (True, True)}, "framed"),
+        ({"shares": (0.9, 0.95), "degrees": 10.0}, "turned"),
+        ({"shares": (0.9, 1.0), "degrees": 89.0, "mirrored": True}, "cropped+mirrored+turned"),
+        ({"degrees": 1.9}, "re-encoded"),
+        ({"grey": (False, True), "recoloured": True}, "grey"),
+        ({"grey": (True, False), "recoloured": True}, "recoloured"),
+        ({"overlaid": 0}, "overlaid"),
+    ],
+)
+def test_kinds(fields, kind):
+    """A kind is named by what the second image has and the first has not; corners cut by a turn are no crop."""
+    assert dataclasses.replace(Match((1.0, 1.0)), **fields).kind() == kind
+
+
+@pytest.mark.parametrize(
+    ("fields", "derived"),
+    [
+        ({}, None),
+        ({"mirrored": True, "degrees": 180.0, "recoloured": True}, None),
+        ({"shares": (0.64, 1.0)}, 1),
+        ({"shares": (1.0, 0.64)}, 0),
+        ({"shares": (1.0, 0.64), "framed": (False, True)}, 1),
+        ({"grey": (True, False)}, 0),
+        ({"grey": (True, False), "overlaid": 1}, 1),
+    ],
+)
+def test_what_was_made_of_what(fields, derived):
+    """Crops, framed, grey and overlaid images were made of the other one; of other changes that can't be told."""
+    assert dataclasses.replace(Match((1.0, 1.0)), **fields).derived() == derived

@@ -1,0 +1,150 @@
+"""Comparing pairs in threads, and what is remembered of it."""
+
+import dataclasses
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from benchmarks.search.edits import EDITS
+from benchmarks.search.made_images import photograph
+from frieze.core import SqliteCache
+from frieze.indexing.duplicates import confirm
+from frieze.indexing.duplicates.confirm import LARGE_PX, SMALL_PX, Confirmer
+from frieze.indexing.duplicates.image_facts import ImageFacts
+
+PAIRS = np.array([[0, 1], [0, 2], [1, 2], [2, 3], [0, 4]])
+"""Of a photograph, its mirror image, another one, the other one under a text, and one that can't be read."""
+
+
+@pytest.fixture(scope="module")
+def images():
+    """uint8 [288, 384, 3] of each image; None for the one that can't be read."""
+    first, second, rng = photograph(0), photograph(1), np.random.default_rng(0)
+    made = [first, EDITS["mirror"].apply(first, rng), second, EDITS["text over it"].apply(second, rng)]
+    return [*map(np.asarray, made), None]
+
+
+class Reader:
+    """Reads those images in small, and notes what it was asked for."""
+
+    def __init__(self, images):
+        self.images, self.asked = images, []
+
+    def __call__(self, uri, version, side_px):
+        """Return an image in small; None where it can't be read."""
+        self.asked.append((uri, version, side_px))
+        pixels = self.images[int(uri)]
+        if pixels is None:
+            return None
+        small = Image.fromarray(pixels)
+        small.thumbnail((side_px, side_px))
+        return np.asarray(small)
+
+
+def facts_of(versions):
+    """The facts of images named by their number."""
+    rows = np.arange(len(versions))
+    uris = pa.chunked_array([[str(row) for row in rows]])
+    hashes = np.zeros((len(rows), 2), np.uint64)
+    return ImageFacts(uris, np.array(versions, object), rows, rows, rows, hashes, has_hashes=False)
+
+
+@pytest.fixture
+def confirmer(images, tmp_path):
+    """`confirmer(versions="abcde", images=images)`: one with a cache that all share, and its reader."""
+    cache = SqliteCache(tmp_path / "cache", limit_bytes=1 << 20, what="Decisions")
+
+    def make(versions="abcde", images=images):
+        reader = Reader(images)
+        return Confirmer(reader, facts_of(list(versions)), cache), reader
+
+    yield make
+    cache.close()
+
+
+def compare(confirmer, *, thorough=False):
+    """Return the kinds of all pairs, None for no copies."""
+    matches = confirmer.compare(PAIRS, np.full(len(PAIRS), thorough))
+    return [match and match.kind() for match in matches]
+
+
+def test_pairs_are_decided_on_the_pixels(confirmer):
+    """Each pair gets its decision, in the order of the pairs, and all are counted."""
+    one, reader = confirmer()
+    assert compare(one) == ["mirrored", None, None, "overlaid", None]
+    assert (one.n_compared, one.unreadable) == (5, {4})
+    assert {uri for uri, _, side_px in reader.asked if side_px == LARGE_PX} >= {"2", "3"}
+    assert {side_px for _, _, side_px in reader.asked} == {SMALL_PX, LARGE_PX}
+    assert {(uri, version) for uri, version, _ in reader.asked} == set(zip("01234", "abcde", strict=True))
+
+
+def test_unreadable_images_are_tried_once(confirmer):
+    """An image that can't be read is a copy of nothing, counted, and not read again."""
+    one, reader = confirmer(images=[None] * 5)
+    assert compare(one) + compare(one) == [None] * 10
+    assert one.unreadable == {0, 1, 2, 3, 4}
+    assert sorted(uri for uri, _, _ in reader.asked) == ["0", "1", "2", "3", "4"]
+
+
+def test_images_without_a_path(confirmer):
+    """An image without a path can't be read."""
+    one, reader = confirmer()
+    one._small._facts = dataclasses.replace(one._small._facts, uris=pa.chunked_array([[None] * 5]))
+    assert compare(one) == [None] * 5
+    assert (one.unreadable, reader.asked) == ({0, 1, 2, 3, 4}, [])
+
+
+def test_decisions_are_remembered(confirmer):
+    """Decided once, pairs of the same bytes are not read again, by the next run either; the rest is."""
+    first, decided = confirmer()[0], ["mirrored", None, None, "overlaid", None]
+    assert compare(first) == decided
+    second, reader = confirmer()
+    assert (compare(second), second.n_compared) == (decided, 5)
+    assert {uri for uri, _, _ in reader.asked} == {"0", "4"}  # the pair of which one could not be read
+    third, reader = confirmer(versions="abxde")
+    assert compare(third) == decided
+    assert {uri for uri, _, _ in reader.asked} == {"0", "1", "2", "3", "4"}
+
+
+def test_being_thorough_is_another_decision(confirmer):
+    """What was decided without local features is decided anew with them."""
+    compare(confirmer()[0])
+    thorough, reader = confirmer()
+    compare(thorough, thorough=True)
+    assert {uri for uri, _, _ in reader.asked} == {"0", "1", "2", "3", "4"}
+
+
+@pytest.mark.parametrize("versions", [["", "b", "", "d", "e"], [""] * 5])
+def test_without_a_hash_nothing_is_remembered(confirmer, versions):
+    """Pairs of which one has no known bytes are decided each time."""
+    compare(confirmer(versions)[0])
+    again, reader = confirmer(versions)
+    assert compare(again) == ["mirrored", None, None, "overlaid", None]
+    assert {uri for uri, _, _ in reader.asked} == {"0", "1", "2", "3", "4"}
+
+
+def test_what_could_not_be_read_is_not_remembered(confirmer, images):
+    """A pair of which one could not be read is decided once it can be."""
+    compare(confirmer()[0])
+    assert compare(confirmer(images=[*images[:4], images[1]])[0])[-1] == "mirrored"
+
+
+@pytest.mark.parametrize("n_cores", [1, 4])
+def test_threads_do_not_matter(confirmer, monkeypatch, n_cores):
+    """One thread decides as four do."""
+    monkeypatch.setattr(confirm, "count_cores", lambda: n_cores)
+    one = confirmer(versions=[""] * 5)[0]
+    assert compare(one, thorough=True) == ["mirrored", None, None, "overlaid", None]
+
+
+def test_opencv_has_one_thread_meanwhile(confirmer, monkeypatch):
+    """OpenCV computes with one thread while pairs are compared, and then with as many as before."""
+    before, during = cv2.getNumThreads(), []
+    cv2.setNumThreads(3)
+    monkeypatch.setattr(confirm, "compare", lambda *_, **__: during.append(cv2.getNumThreads()))
+    assert compare(confirmer()[0]) == [None] * 5
+    assert (set(during), cv2.getNumThreads()) == ({1}, 3)
+    cv2.setNumThreads(before)
