@@ -218,6 +218,8 @@ def _repeats(grey: Pixels) -> bool:
 def _inside_borders(grey: Pixels) -> Box:
     """Find the part inside flat borders and bars, as `features/perceptual_hash.py` does."""
     height, width = grey.shape
+    if not any(_are_flat(edge)[0] for edge in (grey[:1], grey[-1:], grey.T[:1], grey.T[-1:])):
+        return Box(0, 0, width, height)
     left, top, right, bottom = 0, 0, width, height
     for _ in range(2):
         top, bottom = _trim(grey[top:bottom, left:right], top)
@@ -229,14 +231,19 @@ def _inside_borders(grey: Pixels) -> Box:
 
 def _trim(rows: Pixels, offset: int) -> tuple[int, int]:
     """Return the longest run of rows that are not flat, the first and the one after the last, both plus an offset."""
-    some = rows[:, ::_STEP].astype(np.int16)
-    near = np.abs(some - np.median(some, axis=1, keepdims=True)) <= _FLAT_LEVELS
-    busy = np.flatnonzero(near.mean(axis=1) < _FLAT_SHARE)
+    busy = np.flatnonzero(~_are_flat(rows))
     if not len(busy):
         return offset, offset + 1
     runs = np.split(busy, np.flatnonzero(np.diff(busy) > 1) + 1)
     longest = max(runs, key=lambda run: int(run[-1] - run[0]))
     return offset + int(longest[0]), offset + int(longest[-1]) + 1
+
+
+def _are_flat(rows: Pixels) -> npt.NDArray[np.bool_]:
+    """Return which rows have one level, nearly; bool [n]."""
+    some = rows[:, ::_STEP].astype(np.int16)
+    near = np.abs(some - np.median(some, axis=1, keepdims=True)) <= _FLAT_LEVELS
+    return np.asarray(near.mean(axis=1) >= _FLAT_SHARE)
 
 
 def _find_features(grey: Pixels) -> Features:
@@ -285,8 +292,9 @@ def _match(descriptors: Pixels, others: Pixels) -> tuple[Rows, Rows]:
     import faiss
 
     distances, nearest = faiss.knn_hamming(descriptors, others, 2)
-    _, back = faiss.knn_hamming(others, descriptors, 1)
-    is_mutual = back[nearest[:, 0], 0] == np.arange(len(descriptors))
-    is_clear = (distances[:, 0] < _MAX_RATIO * distances[:, 1]) & (distances[:, 0] < _MAX_BITS)
-    chosen = np.flatnonzero(is_mutual & is_clear)
+    clear = np.flatnonzero((distances[:, 0] < _MAX_RATIO * distances[:, 1]) & (distances[:, 0] < _MAX_BITS))
+    if len(clear) < _MIN_INLIERS:
+        return clear, nearest[clear, 0]
+    _, back = faiss.knn_hamming(others[nearest[clear, 0]], descriptors, 1)
+    chosen = clear[back[:, 0] == clear]
     return chosen, nearest[chosen, 0]

@@ -15,6 +15,7 @@ _DEGREE, _RIDGE = 3, 1e-6
 _OUTLIER = 30.0  # levels: pixels that differ by more do not decide
 _BLUR = 9  # pixels
 _CHANGED_LEVELS = 24.0  # of a channel, in the mean of a neighbourhood
+_LIGHTEST, _MIN_CLIPPED = 250, 0.02  # level; share of the values
 _SAME_LUMA = 8.0  # levels between something on a plain ground and its grey copy, at most
 _MAX_CHANGED = 0.01  # of the overlap, for the colours to be the same
 _MAX_UNEXPLAINED = 0.03  # of the overlap, for one change of all colours to explain the rest
@@ -73,11 +74,13 @@ class Colours:
         agree: Whether they are the same, or one change explains all.
         changed: Whether they differ.
         grey: Whether the first, and the second, lost its colours.
+        clipped: Whether the first, and the second, lost its lights: they are at the end of the scale.
     """
 
     agree: bool
     changed: bool
     grey: tuple[bool, bool]
+    clipped: tuple[bool, bool] = (False, False)
 
 
 def compare_colours(laid: Laid) -> Colours:
@@ -95,8 +98,10 @@ def compare_colours(laid: Laid) -> Colours:
         return Colours(agree=True, changed=False, grey=grey)
     if has_plain_ground(laid):
         lumas = [to_luma(side[None])[0][:, None] for side in (first, second)]
-        return Colours(agree=any(grey) and _changed_share(*lumas, _SAME_LUMA) <= _MAX_CHANGED, changed=True, grey=grey)
-    return Colours(agree=_is_explained(laid), changed=True, grey=grey)
+        agree = any(grey) and _changed_share(*lumas, _SAME_LUMA) <= _MAX_CHANGED
+    else:
+        agree = _is_explained(laid)
+    return Colours(agree=agree, changed=True, grey=grey, clipped=_lost_lights(laid.first[mask], laid.second[mask]))
 
 
 def has_plain_ground(laid: Laid) -> bool:
@@ -123,6 +128,12 @@ def _lost_colours(first: Pixels, second: Pixels) -> tuple[bool, bool]:
     chroma = [float(np.ptp(side.astype(np.int16), axis=1).mean()) for side in (first, second)]
     is_grey = [chroma[at] < _GREY_CHROMA and chroma[1 - at] > _COLOUR_CHROMA for at in (0, 1)]
     return is_grey[0], is_grey[1]
+
+
+def _lost_lights(first: Pixels, second: Pixels) -> tuple[bool, bool]:
+    """Tell of each of two pictures whether more of its values are at the end of the scale."""
+    shares = [float((side >= _LIGHTEST).mean()) for side in (first, second)]
+    return shares[0] > shares[1] + _MIN_CLIPPED, shares[1] > shares[0] + _MIN_CLIPPED
 
 
 def _changed_share(first: Floats | Pixels, second: Floats | Pixels, levels: float = _CHANGED_LEVELS) -> float:

@@ -40,6 +40,7 @@ class Match:
         degrees: Angle by which the second is turned against the first, 0 to 180.
         grey: Whether the first, and the second, lost its colours.
         recoloured: Whether the colours differ.
+        clipped: Whether the first, and the second, lost its lights by that.
         overlaid: 0 or 1: over which of them something was laid; None for neither.
     """
 
@@ -49,12 +50,13 @@ class Match:
     degrees: float = 0.0
     grey: tuple[bool, bool] = (False, False)
     recoloured: bool = False
+    clipped: tuple[bool, bool] = (False, False)
     overlaid: int | None = None
 
     def swapped(self) -> "Match":
         """Return the match of the second image with the first."""
         overlaid = None if self.overlaid is None else 1 - self.overlaid
-        flipped = {name: getattr(self, name)[::-1] for name in ("shares", "framed", "grey")}
+        flipped = {name: getattr(self, name)[::-1] for name in ("shares", "framed", "grey", "clipped")}
         return dataclasses.replace(self, **flipped, overlaid=overlaid)
 
     def derived(self) -> int | None:
@@ -63,6 +65,7 @@ class Match:
             self.overlaid,
             _only(self.framed),
             _only(self.grey),
+            _only(self.clipped),
             None if min(self.shares) > _NEARLY_WHOLE else int(np.argmax(self.shares)),
         ]
         return next((sign for sign in signs if sign is not None), None)
@@ -223,5 +226,6 @@ def _describe(laid: Laid, matrix: Affine, colours: Colours, *, overlaid: int | N
         degrees=abs(math.degrees(math.atan2(turn[1, 0] - turn[0, 1], turn[0, 0] + turn[1, 1]))),
         grey=colours.grey,
         recoloured=colours.changed and overlaid is None,
+        clipped=colours.clipped if overlaid is None else (False, False),
         overlaid=overlaid,
     )
