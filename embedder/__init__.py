@@ -35,6 +35,7 @@ from frieze.embedder.job.timing import StageTimes
 from frieze.embedder.job.try_precisions import try_precisions
 from frieze.embedder.sources import LabelFile, Source, SourceOptions, as_images, read_labels
 from frieze.embedder.sources.base import Listing
+from frieze.embedder.sources.files import to_path
 from frieze.embedder.sources.open import LABELS, open_source, read_image
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ __all__ = [
     "ship_graph",
     "spot_check",
     "stream",
+    "to_path",
     "try_engines",
     "try_precisions",
 ]

@@ -132,7 +132,7 @@ def _measure(
     choice = choose_engine(backbone, options, sample, stored, out)
     n_done, at = [0], [time.perf_counter()]
     with (
-        open_pool(choice, options.limits) as pool,
+        open_pool(choice, options.limits, hashes=not is_update or stored.has_perceptual_hashes) as pool,
         embed_rows([sample.sampled_rows], source, choice, EmbeddingCache(), StageTimes(), pool) as batches,
     ):
         for embedded in batches:

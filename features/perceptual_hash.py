@@ -127,10 +127,11 @@ def _sum_rows(pixels: npt.NDArray[np.uint8], *, out: Floats) -> None:
     total = np.empty((n, n_blocks, width), kind)
     for cell in range(n_cells):
         (first, before), (last, after) = divmod(cell * block, n_cells), divmod((cell + 1) * block, n_cells)
-        total.fill(0)
-        for row in range(first, last):  # faster than a sum along the axis
+        total[:] = rows[:, :, first] if first < last else 0
+        for row in range(first + 1, last):  # faster than a sum along the axis
             total += rows[:, :, row]
-        total *= kind(n_cells)
+        if n_cells > 1:
+            total *= kind(n_cells)
         if before:  # this part of the first row belongs to the cell above
             total -= np.multiply(rows[:, :, first], before, dtype=kind)
         if after:

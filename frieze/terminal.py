@@ -44,6 +44,18 @@ def is_terminal() -> bool:
     return sys.stdout is not None and sys.stdout.isatty()
 
 
+def can_ask() -> bool:
+    """Return whether stdin is a terminal, where somebody can answer."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def ask(question: str) -> bool:
+    """Ask a question on stderr, and return whether the answer is yes; no answer is no."""
+    import click
+
+    return click.confirm(escape_control_characters(question), err=True)
+
+
 def show_summary(fields: Mapping[str, Any]) -> None:
     """Print the fields that accompany a table; on stderr where stdout is a pipe and holds the table alone."""
     if is_terminal():

@@ -75,3 +75,9 @@ def test_kind_rows(collection):
     assert rows["grey"] == ["grey", 2, 0.5, 1.0, "grey+cropped 1, grey 1"]
     assert rows["mirror"] == ["mirrored", 1, 1.0, 1.0, "mirrored 1"]
     assert rows["half size"] == ["re-encoded", 0, "", "", ""]
+
+
+def test_kept(collection):
+    """The images that groups keep are counted by their edits, the most frequent first."""
+    document = {"groups": [{"keep": name} for name in ("p0-grey", "u1", "p0-original", "p1-original")]}
+    assert duplicate_edits.kept(document, collection) == "original 2, grey 1, untouched 1"

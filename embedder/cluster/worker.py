@@ -121,7 +121,8 @@ class Worker:
         sample = CalibrationSample(self._config.source, rows, backbone.spec, options.limits.max_pixels)
         self._choice = choose_engine(backbone, options, sample, manifest, self._config.out)
         self._choice.store_graph(self._config.out)
-        self._pool = self._held.enter_context(open_pool(self._choice, options.limits))
+        hashes = self._config.has_perceptual_hashes
+        self._pool = self._held.enter_context(open_pool(self._choice, options.limits, hashes=hashes))
         return self._choice.engine.name, self._choice.tuning, self._choice.spec
 
     def embed(self, rows: Rows, file: Path) -> SliceResult:

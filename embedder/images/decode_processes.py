@@ -54,12 +54,14 @@ class _Task(NamedTuple):
         limits: Which images are refused.
         batch_size: Images that its memory holds.
         n_processes: With how many it shares the machine's memory.
+        hashes: Whether to compute perceptual hashes.
     """
 
     spec: BackboneSpec
     limits: Limits
     batch_size: int
     n_processes: int
+    hashes: bool
 
 
 class _Process:
@@ -144,10 +146,13 @@ class DecodeProcesses:
         spec: Image size, fit and version of decoding.
         limits: Which images are refused.
         batch_size: Most images of a batch.
+        hashes: Whether to compute perceptual hashes.
     """
 
-    def __init__(self, n_processes: int, spec: BackboneSpec, limits: Limits, batch_size: int) -> None:
-        self._task = _Task(spec, limits, batch_size, n_processes)
+    def __init__(
+        self, n_processes: int, spec: BackboneSpec, limits: Limits, batch_size: int, *, hashes: bool = True
+    ) -> None:
+        self._task = _Task(spec, limits, batch_size, n_processes, hashes)
         self._n_processes = n_processes
         self._idle = queue.SimpleQueue[_Process | None]()
         processes = list[_Process]()
@@ -215,7 +220,8 @@ def decode_for_other() -> None:
 
 
 def _decode_batch(connection: Connection, task: _Task, pixels: Pixels) -> BatchResult:
-    decoder, cpu = ThreadDecoder(task.spec, task.limits.max_pixels, pixels), time.process_time()
+    cpu = time.process_time()
+    decoder = ThreadDecoder(task.spec, task.limits.max_pixels, pixels, hashes=task.hashes)
     while connection.recv_bytes() != _END:
         decoder.add(connection.recv_bytes())
     return decoder.finish()._replace(cpu_s=time.process_time() - cpu)

@@ -67,7 +67,8 @@ class BatchResult(NamedTuple):
 
     Attributes:
         results: One for each image, in order.
-        hashes: uint64 [n, 2], the perceptual hashes of each usable image, in the order of their pixels; 0 for none.
+        hashes: uint64 [n, 2], the perceptual hashes of each usable image, in the order of their pixels; 0 for none,
+            and where none are computed.
         cpu_s: CPU seconds of a process; 0 in the calling thread.
     """
 
@@ -93,12 +94,14 @@ class ThreadDecoder:
         spec: Image size, fit and version of decoding.
         max_pixels: Largest width times height accepted.
         pixels: uint8 [n, H, W, 3], where the images go; n is at least the number of images.
+        hashes: Whether to compute perceptual hashes.
     """
 
-    def __init__(self, spec: BackboneSpec, max_pixels: int, pixels: Pixels) -> None:
+    def __init__(self, spec: BackboneSpec, max_pixels: int, pixels: Pixels, *, hashes: bool = True) -> None:
         self._spec = spec
         self._max_pixels = max_pixels
         self._pixels = pixels
+        self._hashes = hashes
         self._n_decoded = 0
         self._results: list[Result] = []
 
@@ -112,6 +115,7 @@ class ThreadDecoder:
             self._results.append(error)
 
     def finish(self) -> BatchResult:
-        """Hash the images' pixels, and return the results."""
-        hashes = np.stack(hash_images(self._pixels[: self._n_decoded]), axis=1)
-        return BatchResult(self._results, hashes)
+        """Compute the perceptual hashes, where they are asked for, and return the results."""
+        if not self._hashes:
+            return BatchResult(self._results, np.zeros((self._n_decoded, 2), np.uint64))
+        return BatchResult(self._results, np.stack(hash_images(self._pixels[: self._n_decoded]), axis=1))

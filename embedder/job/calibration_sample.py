@@ -64,7 +64,7 @@ class CalibrationSample:
         return self._decode(self.sampled_rows)
 
     def _decode(self, rows: Rows) -> tuple[Pixels, float]:
-        decoder = Decoder(self.source, self.spec, max_pixels=self.max_pixels)
+        decoder = Decoder(self.source, self.spec, max_pixels=self.max_pixels, hashes=False)
         batches = list(stream([rows], decoder, batch_size=_BATCH, workers=count_cores()))
         seconds = sum(batch.read_s + batch.decode_s for batch in batches)
         return np.concatenate([batch.pixels for batch in batches]), seconds / len(rows)

@@ -43,24 +43,32 @@ class DecodePool(NamedTuple):
     Attributes:
         limits: Which images are refused.
         processes: Processes that decode; None where threads of this process do.
+        hashes: Whether to compute perceptual hashes.
     """
 
     limits: Limits
     processes: DecodeProcesses | None
+    hashes: bool
 
 
 @contextlib.contextmanager
-def open_pool(choice: EngineChoice, limits: Limits) -> Iterator[DecodePool]:
-    """Start the processes that decode, where the choice has some, while the block runs."""
+def open_pool(choice: EngineChoice, limits: Limits, *, hashes: bool) -> Iterator[DecodePool]:
+    """Start the processes that decode, where the choice has some, while the block runs.
+
+    Args:
+        choice: The engine, and how it is fed.
+        limits: Which images are refused.
+        hashes: Whether to compute perceptual hashes.
+    """
     with contextlib.ExitStack() as held:
         processes = None
         if choice.processes:
             try:
-                processes = DecodeProcesses(choice.processes, choice.spec, limits, choice.batch_size)
+                processes = DecodeProcesses(choice.processes, choice.spec, limits, choice.batch_size, hashes=hashes)
                 held.callback(processes.close)
             except (DecoderDiedError, OSError) as error:
                 _LOG.warning("Images are decoded by threads, for no process can be started here: %s", error)
-        yield DecodePool(limits, processes)
+        yield DecodePool(limits, processes, hashes)
 
 
 class _InFlight(NamedTuple):
@@ -99,6 +107,7 @@ def embed_rows(
         max_pixels=pool.limits.max_pixels,
         is_known=cache.__contains__,
         processes=pool.processes,
+        hashes=pool.hashes,
     )
     workers = choice.workers if pool.processes is None else choice.workers + _AHEAD
     # Closed here: a pipeline still open at the interpreter's exit waits for ever for threads that no longer exist.

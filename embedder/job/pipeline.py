@@ -87,6 +87,7 @@ class Decoder:
         max_pixels: Largest width times height accepted.
         is_known: sha256 -> whether the bytes have an embedding already; these are not decoded.
         processes: Where the images are decoded; None for the calling thread.
+        hashes: Whether the calling thread computes perceptual hashes; processes know by themselves.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Decoder:
         max_pixels: int = MAX_PIXELS,
         is_known: Callable[[bytes], bool] = lambda _: False,
         processes: DecodeProcesses | None = None,
+        hashes: bool = True,
     ) -> None:
         self.source = source
         self._images = source.listing.images.select(["id", "uri", "size_bytes", "mtime_ns"])
@@ -104,6 +106,7 @@ class Decoder:
         self._max_pixels = max_pixels
         self._is_known = is_known
         self._processes = processes
+        self._hashes = hashes
         self._is_stopped = threading.Event()
 
     def stop(self) -> None:
@@ -146,7 +149,7 @@ class Decoder:
     def _take(self, pixels: Pixels) -> contextlib.AbstractContextManager[BatchDecoder]:
         if self._processes is not None:
             return self._processes.take(pixels)
-        return contextlib.nullcontext(ThreadDecoder(self._spec, self._max_pixels, pixels))
+        return contextlib.nullcontext(ThreadDecoder(self._spec, self._max_pixels, pixels, hashes=self._hashes))
 
     def _find_deadly(self, requested: BatchRows, kept: list[Content] | None) -> dict[int, Content]:
         """Return the failures of the rows of a batch that end the process that decodes them."""

@@ -200,7 +200,7 @@ class Run:
         self.writer.update(engine=choice.engine.name, tuning=choice.tuning, spec=choice.spec)
         stats, core_times = RunStats(first_read_at=time.perf_counter()), read_core_times()
         with (
-            open_pool(choice, limits) as pool,
+            open_pool(choice, limits, hashes=self.writer.manifest.has_perceptual_hashes) as pool,
             embed_rows(rows, self.source, choice, self.cache, stats.times, pool) as batches,
             ShardWriter(self.writer, self.comparison, shards, self.cache) as shard_writer,
         ):

@@ -1,17 +1,22 @@
 """`frieze.index`, `frieze.search` and `frieze.duplicates`."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from frieze import terminal
 from frieze.api.confirming import comparison_progress, find_copies
+from frieze.api.duplicate_script import check_script, write_script
 from frieze.api.folder_kinds import check_kind
+from frieze.api.moving import check_move, move_copies, undo_moves
 from frieze.api.paths import open_table, to_local_path
 from frieze.api.query_vectors import to_vectors
 from frieze.api.remembered_options import resolve_index_options
 from frieze.api.result_tables import check_groups, check_hits, write_groups, write_hits
 from frieze.reports.html import check_page, write_report
 from frieze.search_document import SearchOptions, search_document
+
+if TYPE_CHECKING:
+    from frieze.indexing import Index
 
 
 def index(
@@ -111,13 +116,17 @@ def search(
 
 
 def duplicates(
-    index: str | Path,
+    index: str | Path | None = None,
     *,
     min_score: float | None = None,
     keep: str = "best",
     html: str | Path | None = None,
     out: str | Path | None = None,
+    script: str | Path | None = None,
     force: bool = False,
+    move_to: str | Path | None = None,
+    yes: bool = False,
+    undo: str | Path | None = None,
 ) -> dict[str, Any]:
     """Find the copies of images, each confirmed on its pixels, and apart from them the images that only look alike.
 
@@ -125,36 +134,69 @@ def duplicates(
     recoloured or with a text over it. Without OpenCV (the extra `duplicates`) only equal files are.
 
     Args:
-        index: The index's folder.
+        index: The index's folder; needed but for `undo`.
         min_score: Minimum score of a pair that looks alike; estimated from the collection by default.
         keep: Which image of a group to keep: `best` (an original before what was made of it, RAW, most pixels, most
             bytes, the oldest, the shortest path), `oldest`, `largest`, or a pattern of whole paths or ids such as
             `*/originals/*`, whose images come first.
         html: Write the groups as pictures to this file.
         out: Write the groups as a table, one row per image, to this file: Parquet, CSV or JSON lines, by its suffix.
-        force: Replace an existing table of duplicates.
+        script: Write a shell script that moves the copies to this file, for review.
+        force: Replace an existing table of duplicates, or script.
+        move_to: Move the files of all copies but the ones to keep into this folder, below their paths relative to the
+            folder that was embedded. Asks on the terminal first. Nothing is deleted or overwritten.
+        yes: With `move_to`: do not ask.
+        undo: Only move back what was moved into this folder before.
 
     Returns:
         `groups` of copies, largest first: of each the ids, the one to keep first, and of the others how they differ;
-        and `look_alikes`.
+        and `look_alikes`. With `move_to` also how many were `moved`, and how many were `left` for what reason.
 
     Raises:
         InputError: The request can't be met; the hint says what to change.
     """
+    if undo is not None:
+        return undo_moves(to_local_path(undo))
+    if index is None:
+        raise TypeError("duplicates() needs an index, or `undo`.")
     from frieze.indexing import open_index
 
-    if html is not None:
-        check_page(to_local_path(html))
-    if out is not None:
-        check_groups(to_local_path(out), force=force)
+    folder = None if move_to is None else to_local_path(move_to)
+    outputs = _Outputs(*(None if path is None else to_local_path(path) for path in (html, out, script)))
+    outputs.check(force=force)
     check_kind(to_local_path(index), "index")
     opened = open_index(to_local_path(index))
+    if folder is not None:
+        check_move(folder, opened, yes=yes)
     with comparison_progress() as progress:
         groups = find_copies(opened, min_score=min_score, keep=keep, progress=progress)
     document = {"index": str(index), "stale": opened.staleness(), **groups}
-    if html is not None:
-        write_report(html, title="Duplicates", duplicates=document)
-    if out is None:
-        return document
-    write_groups(to_local_path(out), document)
-    return document | {"out": str(to_local_path(out))}
+    document |= outputs.write(opened, document)
+    return document if folder is None else document | move_copies(opened, document, folder, yes=yes)
+
+
+class _Outputs(NamedTuple):
+    """The files to write beside the document of duplicates; None for each that is not asked for."""
+
+    html: Path | None
+    out: Path | None
+    script: Path | None
+
+    def check(self, *, force: bool) -> None:
+        """Refuse a file that can't be written."""
+        if self.html is not None:
+            check_page(self.html)
+        if self.out is not None:
+            check_groups(self.out, force=force)
+        if self.script is not None:
+            check_script(self.script, force=force)
+
+    def write(self, index: "Index", document: dict[str, Any]) -> dict[str, str]:
+        """Write the files; return the document's fields of them."""
+        if self.html is not None:
+            write_report(self.html, title="Duplicates", duplicates=document)
+        if self.out is not None:
+            write_groups(self.out, document)
+        if self.script is not None:
+            write_script(self.script, index, document)
+        return {name: str(path) for name, path in self._asdict().items() if path is not None and name != "html"}

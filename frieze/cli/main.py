@@ -19,7 +19,7 @@ _COMMANDS = {
     "verify": "Verify files, hashes and contents of a folder.",
     "index": "Build a FAISS index over a table of features.",
     "search": "Find the most similar images.",
-    "duplicates": "Find groups of duplicate images.",
+    "duplicates": "Find copies of images, confirmed on the pixels, and move them away.",
     "audit": "Find labels that are likely wrong.",
     "train": "Train a head on stored features.",
     "finetune": "Train the top of a backbone, starting from a head.",

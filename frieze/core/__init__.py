@@ -76,6 +76,7 @@ from frieze.core.storage.leftovers import (
     try_lock,
 )
 from frieze.core.storage.locks import is_being_written, lock
+from frieze.core.storage.move_to_free_name import drop_empty, move_to_free_name
 from frieze.core.storage.sqlite_cache import SqliteCache
 from frieze.core.storage.table_files import check_table_file, check_writable, to_finite, write_table_file
 from frieze.core.types import Floats, Rows, Strings, evenly_spaced, unit_rows
@@ -107,6 +108,7 @@ __all__ = [
     "count_cores",
     "counted",
     "cpu_share",
+    "drop_empty",
     "environment",
     "evenly_spaced",
     "find_altered_files",
@@ -126,6 +128,7 @@ __all__ = [
     "locked_temporary_folder",
     "matches_own_checksum",
     "move_file",
+    "move_to_free_name",
     "muted",
     "new_folder",
     "not_visible_error",

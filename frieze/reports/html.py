@@ -1,7 +1,8 @@
 """Self-contained HTML pages: pictures of search results and duplicates, scores and confusion matrix of a head."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from frieze.core import FeatureFileError, ImageError, InputError, counted, sweep_leftovers, write_text
@@ -13,6 +14,8 @@ PAGE_NAME = "report.html"
 
 _THUMBNAIL_PX = 128
 _MOST_GROUPS, _MOST_IMAGES = 200, 24  # of duplicates: each picture is read, and embedded in the page
+_MOST_LOOK_ALIKES = 50  # sets
+_WHOLE = 0.995  # overlap that is shown as all of the picture
 _DOCTYPE = '<!doctype html><html lang="en">'
 """How our pages start; only those are replaced."""
 
@@ -42,7 +45,8 @@ def write_report(
         path: The HTML file; replaced atomically.
         title: Plain text.
         found: The document of `frieze.search`; its hits are shown as pictures.
-        duplicates: The document of `frieze.duplicates`; the first groups are shown as pictures, the one to keep first.
+        duplicates: The document of `frieze.duplicates`; the first groups are shown as pictures, the one to keep first
+            and of each other one how it differs, then the first sets of look-alikes.
         head: Folder of a head; its scores, confusion matrix and most confident mistakes are shown.
     """
     write_page(
@@ -84,6 +88,7 @@ class Figure(NamedTuple):
         kind: Its class in the stylesheet: `query`, `keep` or none.
         url: The thumbnail as a data URL; None where the image can't be read.
         reason: Why it can't be read.
+        detail: A second line of the caption, plain text.
     """
 
     uri: str
@@ -91,14 +96,15 @@ class Figure(NamedTuple):
     kind: str
     url: str | None
     reason: str
+    detail: str = ""
 
 
-def draw_figure(uri: str, caption: str, *, kind: str = "") -> Figure:
+def draw_figure(uri: str, caption: str, *, kind: str = "", detail: str = "") -> Figure:
     """Draw the thumbnail of an image; one that is missing or broken gets the reason in its place."""
     try:
-        return Figure(uri, caption, kind, draw_url(uri, _THUMBNAIL_PX), "")
+        return Figure(uri, caption, kind, draw_url(uri, _THUMBNAIL_PX), "", detail)
     except ImageError as error:
-        return Figure(uri, caption, kind, None, error.reason)
+        return Figure(uri, caption, kind, None, error.reason, detail)
 
 
 def _query(document: dict[str, Any]) -> dict[str, Any]:
@@ -111,24 +117,49 @@ def _query(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _duplicates(document: dict[str, Any]) -> dict[str, Any]:
-    groups = document["groups"]
-    n_left = len(groups) - len(groups[:_MOST_GROUPS])
+    groups, look_alikes = document["groups"], document.get("look_alikes", [])
     return {
         "summary": f"{counted(len(groups), 'group')} among {counted(document['rows'], 'image')};"
         f" {counted(document['n_duplicates'], 'image')} could go.",
         "groups": [_group(group) for group in groups[:_MOST_GROUPS]],
-        "more": f"{counted(n_left, 'more group is', 'more groups are')} left out." if n_left else "",
+        "more": _left_out(len(groups) - _MOST_GROUPS, "group"),
+        "look_alikes": [_look_alikes(one) for one in look_alikes[:_MOST_LOOK_ALIKES]],
+        "more_look_alikes": _left_out(len(look_alikes) - _MOST_LOOK_ALIKES, "set"),
     }
 
 
+def _left_out(n: int, noun: str) -> str:
+    return f"{counted(n, f'more {noun} is', f'more {noun}s are')} left out." if n > 0 else ""
+
+
 def _group(group: dict[str, Any]) -> dict[str, Any]:
-    ids, uris = group["ids"], group["uris"]
     how = "equal files" if group["exact"] else f"lowest score {group['min_score']:.3f}"
-    shown = list(zip(ids, uris, strict=True))[:_MOST_IMAGES]
-    n_left = len(ids) - len(shown)
+    details = {member["id"]: _describe_copy(member) for member in group.get("members", [])}  # newer than the contract
+    return _figures(group, f"{len(group['ids']):,} images, {how}", keep=group["keep"], details=details)
+
+
+def _describe_copy(member: dict[str, Any]) -> str:
+    """Describe how a copy differs from the image to keep."""
+    overlap = member["overlap"]
+    return member["kind"] if overlap > _WHOLE else f"{member['kind']}, shows {overlap:.0%}"
+
+
+def _look_alikes(images: dict[str, Any]) -> dict[str, Any]:
+    return _figures(images, f"{len(images['ids']):,} images, lowest score {images['min_score']:.3f}")
+
+
+def _figures(
+    images: dict[str, Any], title: str, *, keep: str | None = None, details: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Draw the first images of a group or of look-alikes."""
+    shown = list(zip(images["ids"], images["uris"], strict=True))[:_MOST_IMAGES]
+    n_left = len(images["ids"]) - len(shown)
     return {
-        "title": f"{len(ids):,} images, {how}",
-        "figures": [draw_figure(uri, name, kind="" if number else "keep") for number, (name, uri) in enumerate(shown)],
+        "title": title,
+        "figures": [
+            draw_figure(uri, name, kind="keep" if name == keep else "", detail=details.get(name, ""))
+            for name, uri in shown
+        ],
         "more": f"and {n_left:,} more" if n_left else "",
     }
 

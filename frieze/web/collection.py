@@ -13,7 +13,7 @@ from frieze.core import Floats, InputError
 from frieze.reports.projection import choose_rows, project, to_document
 from frieze.search_document import SearchOptions, search_document
 from frieze.web.background import BackgroundResult
-from frieze.web.decisions import DecisionLog, log_path
+from frieze.web.decisions import DecisionLog, log_path, read_current_decisions
 from frieze.web.inference import EmbeddedImage, Inference, describe_input
 from frieze.web.schemas import Decision
 from frieze.web.thumbnails import Thumbnails
@@ -119,15 +119,11 @@ class Collection:
         Raises:
             InputError: The log can't be read.
         """
-        logged = self.decision_log.read()
-        hashes = indexing.read_hashes(self.index, {name for one in logged for name in (one.id, one.other)})
         return {
             "path": str(self.decision_log.path),
             "is_writable": self.decision_log.is_writable,
             "decisions": [
-                one.model_dump(include=set(Decision.model_fields))
-                for one in logged
-                if one.id in hashes and one.other in hashes and (hashes[one.id], hashes[one.other]) == one.sha256
+                one.model_dump(include=set(Decision.model_fields)) for one in read_current_decisions(self.index)
             ],
         }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pydantic
 
 from frieze.core import InputError, sync, translate_io_errors
+from frieze.indexing import Index, read_hashes
 from frieze.web.schemas import Decision
 
 
@@ -22,6 +23,10 @@ class LoggedDecision(Decision):
 
     sha256: tuple[str | None, str | None]
     time: datetime
+
+    def kept_ids(self) -> list[str]:
+        """Return the ids of the images that it keeps."""
+        return [name for which, name in (("id", self.id), ("other", self.other)) if self.keep in (which, "both")]
 
 
 class DecisionLog:
@@ -82,6 +87,21 @@ class DecisionLog:
                 last.pop(pair, None)
                 last[pair] = decision
         return [decision for decision in last.values() if decision.keep is not None]
+
+
+def read_current_decisions(index: Index) -> list[LoggedDecision]:
+    """Return the decisions on pairs of an index's images whose bytes are still those that were decided on.
+
+    Raises:
+        InputError: The log can't be read.
+    """
+    logged = DecisionLog(log_path(index.path)).read()
+    hashes = read_hashes(index, {name for one in logged for name in (one.id, one.other)})
+    return [
+        one
+        for one in logged
+        if one.id in hashes and one.other in hashes and (hashes[one.id], hashes[one.other]) == one.sha256
+    ]
 
 
 def log_path(index: Path) -> Path:

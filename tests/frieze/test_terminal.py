@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from click.testing import CliRunner
 
 from frieze import terminal
 from frieze.core import InputError
@@ -97,3 +98,11 @@ def test_progress_prints_how_far_it_got(steps, message, capsys):
     with pytest.raises(KeyboardInterrupt):
         stop()
     assert capsys.readouterr() == ("", message)
+
+
+@pytest.mark.parametrize(("answer", "is_yes"), [("y", True), ("n", False), ("", False)])
+def test_a_question(answer, is_yes):
+    """A question goes to stderr with control characters escaped; only yes is yes."""
+    with CliRunner().isolation(input=f"{answer}\n") as (_, stderr, _):
+        assert terminal.ask("Move to a\x1b[2J?") is is_yes
+        assert stderr.getvalue().startswith(b"Move to a\\x1b[2J? [y/N]: ")

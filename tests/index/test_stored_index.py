@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from frieze.core import InputError, MismatchError, unit_rows
-from frieze.features import METRICS, top_k
+from frieze.features import HASHES, METRICS, Manifest, Shard, open_features, open_writer, part_schema, to_part, top_k
 from frieze.indexing import (
     KINDS,
     build_index,
@@ -518,3 +518,27 @@ def test_read_vectors(opened, table):
     rows = np.array([9, 2, 1999, 2])
     actual = np.concatenate(list(read_vectors(opened, rows)))
     assert actual == pytest.approx(unit_rows(table.embeddings())[rows], abs=1e-6)
+
+
+@pytest.fixture
+def hashed(tmp_path, make_spec):
+    """An index of a table of 60 rows with perceptual hashes."""
+    spec, vectors = make_spec(8), np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
+    schema = part_schema(spec, has_perceptual_hashes=True)
+    columns = {name: [None] * 60 for name in schema.names} | {name: list(map(str, range(60))) for name in ("id", "uri")}
+    columns |= {name: list(range(2, 122, 2)) for name in HASHES}
+    with open_writer(tmp_path / "t", Manifest(spec=spec, source="/photos", perceptual_hash="dct-sign-1")) as writer:
+        writer.commit(Shard(0, np.arange(60)), to_part(columns, vectors, schema))
+    build_index(open_features(tmp_path / "t"), tmp_path / "i")
+    return open_index(tmp_path / "i"), vectors
+
+
+def test_perceptual_hashes(hashed):
+    """Perceptual hashes are in an index, and are no columns of a hit, of a table of hits, or of a filter."""
+    index, vectors = hashed
+    assert index.row_metadata.columns(HASHES)["content_phash"].to_pylist() == list(range(2, 122, 2))
+    ((hit,),) = index.search(vectors[7:8], k=1)
+    shown = [hit, index.metadata(["7"]).column_names, look_up(index, "7"), column_types(index)]
+    assert [name for names in shown for name in names if "phash" in name] == []
+    with pytest.raises(InputError, match="unknown column: phash"):
+        filter_rows(index, "phash = 4")

@@ -1,5 +1,6 @@
 """`frieze duplicates`."""
 
+import shlex
 from typing import Any
 
 import click
@@ -12,7 +13,7 @@ _MOST_GROUPS, _MOST_OTHERS = 20, 3
 
 
 @click.command(epilog="Example: frieze duplicates photos.index --html duplicates.html")
-@click.argument("index")
+@click.argument("index", required=False)
 @options.min_score
 @click.option(
     "--keep",
@@ -23,25 +24,48 @@ _MOST_GROUPS, _MOST_OTHERS = 20, 3
 )
 @click.option("--html", metavar="FILE", help="Write the groups as pictures to FILE.")
 @options.table_out("groups")
+@click.option("--script", metavar="FILE", help="Write a shell script that moves the copies to FILE, to review it.")
+@click.option(
+    "--move-to", metavar="FOLDER", help="Move the copies, but not the images to keep, into FOLDER; asks first."
+)
+@click.option("--yes", is_flag=True, help="With --move-to: do not ask.")
+@click.option("--undo", metavar="FOLDER", help="Move back what was moved into FOLDER; without INDEX.")
 @options.as_json
 def duplicates(*, as_json: bool, **parameters: Any) -> None:
     """Find copies of images in INDEX: equal files, and the same picture in another form, confirmed on the pixels.
 
     Each group names the image to keep, and how each other one differs from it: re-encoded, cropped, mirrored, turned,
-    framed, recoloured, grey, overlaid. Images that only look alike are counted apart. Deletes nothing.
+    framed, recoloured, grey, overlaid. Images that only look alike are counted apart, and never moved. Deletes nothing.
     """
     from frieze import terminal
     from frieze.api import searching
-    from frieze.api.result_tables import GROUPS, group_rows
-    from frieze.core import counted
 
+    if (parameters["index"] is None) == (parameters["undo"] is None):
+        raise click.UsageError("Give either INDEX or --undo FOLDER.")
     document = searching.duplicates(parameters.pop("index"), **parameters)
+    if "groups" in document:
+        _warn(document)
+    if as_json:
+        terminal.show_json(document)
+    elif "groups" in document:
+        _show_groups(document)
+    if document.get("left") is not None:
+        _show_moves(document)
+
+
+def _warn(document: dict[str, Any]) -> None:
+    from frieze import terminal
+
     options.warn_if_stale(document)
     for note in document["notes"]:
         terminal.show_note(note)
-    if as_json:
-        terminal.show_json(document)
-        return
+
+
+def _show_groups(document: dict[str, Any]) -> None:
+    from frieze import terminal
+    from frieze.api.result_tables import GROUPS, group_rows
+    from frieze.core import counted
+
     groups = document["groups"]
     terminal.show_summary({"groups": len(groups)} | {name: document[name] for name in _FACTS})
     if not terminal.is_terminal():
@@ -52,6 +76,26 @@ def duplicates(*, as_json: bool, **parameters: Any) -> None:
     if len(groups) > _MOST_GROUPS:
         more = counted(len(groups) - _MOST_GROUPS, "more group")
         terminal.show_message(f"{more}: --json and --out list all, --html shows them.")
+
+
+def _show_moves(document: dict[str, Any]) -> None:
+    """Print how many images were moved or moved back, and why others were not; exit with 3 where some can't be."""
+    from frieze import terminal
+    from frieze.api.moving import DENIED
+    from frieze.core import counted, format_size
+
+    if "moved_back" in document:
+        terminal.show_message(f"Moved back {counted(document['moved_back'], 'image')}.")
+    else:
+        size = format_size(document["moved_bytes"])
+        terminal.show_message(f"Moved {counted(document['moved'], 'image')} ({size}) to {document['moved_to']}.")
+    for reason, n in document["left"].items():
+        terminal.show_message(f"Left where they are: {counted(n, 'image')} ({reason}).")
+    if document.get("moved"):
+        undo = f"frieze duplicates --undo {shlex.quote(document['moved_to'])}"
+        terminal.show_message(f"To move them back: {undo}. The index lists them until its table and it are updated.")
+    if DENIED in document["left"]:
+        click.get_current_context().exit(options.SOME_SKIPPED)
 
 
 def _row(group: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from frieze.embedder.images.prepare import ThreadDecoder, decode_for
 from frieze.embedder.job.pipeline import Batch, BatchRows, Decoder, stream
 from frieze.embedder.sources import Source
 from frieze.embedder.sources.base import Listing
-from frieze.features import LISTING
+from frieze.features import LISTING, hash_images
 
 SHARDS = [np.arange(5), np.arange(5, 6), np.arange(6, 20)]
 
@@ -95,6 +95,14 @@ def test_equal_bytes_are_decoded_once(decoder, folder):
     batch = decoder(6, 1, 0)
     assert (batch.rows.tolist(), len(batch.pixels)) == ([6, 1, 0], 2)
     assert batch.digests[0] == batch.digests[1] == next(iter(batch.sizes)) != batch.digests[2]
+
+
+def test_perceptual_hashes(decoder):
+    """A batch has the hashes of its pixels, by the sha256 of the bytes, unless none are asked for."""
+    batch = decoder(0, 2, 3)
+    expected = np.stack(hash_images(batch.pixels), axis=1).tolist()
+    assert [[*batch.hashes[digest]] for digest in batch.sizes] == expected
+    assert list(decoder(0, 3, hashes=False).hashes.values()) == [(0, 0)] * 2
 
 
 def test_known_bytes_are_not_decoded(decoder, folder):

@@ -96,3 +96,40 @@ def test_fine_tuned_beside_its_probe(report, tmp_path):
     assert ["0", "", "", "0.9000", "", "0.5000", ""] in rows
     assert ["1", "0.5000", "0.7500", "0.2500", "0.1250", "1.0000", "2.0000"] in [row[:7] for row in rows]
     assert "from &lt;top&gt; on</h3>" in (tmp_path / "page.html").read_text()
+
+
+@pytest.fixture
+def copies_page(tmp_path):
+    """The page of a group of three, and of a set of look-alikes."""
+    group = {"ids": ["a", "b", "c"], "uris": ["/a", "/b", "/c"], "keep": "a", "exact": False, "min_score": 0.5}
+    kinds = [("b", "mirrored+cropped", 0.804), ("c", "same bytes", 1.0)]
+    group["members"] = [
+        {"id": name, "uri": f"/{name}", "kind": kind, "score": 0.5, "overlap": overlap} for name, kind, overlap in kinds
+    ]
+    look_alikes = [{"ids": ["d", "e"], "uris": ["/d", "/e"], "min_score": 0.9}]
+    document = {"groups": [group], "look_alikes": look_alikes, "rows": 9, "n_duplicates": 2}
+    frieze.write_report(tmp_path / "page.html", title="Duplicates", duplicates=document)
+    return (tmp_path / "page.html").read_text()
+
+
+def test_copies_are_explained(copies_page):
+    """The one to keep comes first; under each copy stands how it differs, and what a crop shows of the picture."""
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", copies_page)
+    assert captions[:3] == ["a", "b<br><b>mirrored+cropped, shows 80%</b>", "c<br><b>same bytes</b>"]
+    assert copies_page.count('<figure class="keep">') == 1
+
+
+def test_look_alikes_are_a_part_of_their_own(copies_page):
+    """Look-alikes stand behind the groups, with the words that nothing is advised and without one to keep."""
+    part = copies_page.partition("<h2>Look-alikes</h2>")[2]
+    assert "nothing is advised about them" in part
+    assert re.findall(r"<figcaption>(.*?)</figcaption>", part) == ["d", "e"]
+    assert "keep" not in part
+
+
+def test_an_earlier_document_of_duplicates(tmp_path):
+    """A document of an earlier version, without members and look-alikes, is shown too."""
+    group = {"ids": ["a", "b"], "uris": ["/a", "/b"], "keep": "a", "exact": True, "min_score": 1.0}
+    document = {"groups": [group], "rows": 2, "n_duplicates": 1}
+    frieze.write_report(tmp_path / "page.html", title="Duplicates", duplicates=document)
+    assert "Look-alikes" not in (tmp_path / "page.html").read_text()
