@@ -61,7 +61,7 @@ class Confirmer:
         Returns:
             Of each pair how it matches, or None where it does not, or that can't be told.
         """
-        with one_opencv_thread(), ThreadPoolExecutor(count_cores(), "frieze-pairs", _use_one_faiss_thread) as pool:
+        with one_library_thread(), ThreadPoolExecutor(count_cores(), "frieze-pairs", _use_one_faiss_thread) as pool:
             tasks = [
                 _Task(row, other, thorough)
                 for (row, other), thorough in zip(pairs.tolist(), by_features.tolist(), strict=True)
@@ -142,16 +142,25 @@ def _use_one_faiss_thread() -> None:
 
 
 @contextlib.contextmanager
-def one_opencv_thread() -> Iterator[None]:
-    """Let OpenCV use one thread: small pictures gain nothing by more, and ours are enough."""
+def one_library_thread() -> Iterator[None]:
+    """Let OpenCV and NumPy use one thread: small pictures gain nothing by more, and ours are enough."""
     import cv2
 
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        yield
+        with _blas().limit(limits=1):  # threads that wait for each other spin: four times the time and more
+            yield
     finally:
         cv2.setNumThreads(before)
+
+
+@functools.cache
+def _blas() -> Any:
+    """Return the libraries that multiply NumPy's matrices; to find them takes ten milliseconds."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
 
 
 def _to_bytes(match: Match | None) -> bytes:

@@ -13,7 +13,7 @@ from benchmarks.search.edits import EDITS
 from benchmarks.search.made_images import LOOK_ALIKES, photograph
 from frieze.indexing.duplicates.alignment import Picture
 from frieze.indexing.duplicates.compare import Match, compare
-from frieze.indexing.duplicates.confirm import LARGE_PX, SMALL_PX, one_opencv_thread
+from frieze.indexing.duplicates.confirm import LARGE_PX, SMALL_PX, one_library_thread
 
 OVERLAPS = {"crop 5 %": 0.9, "crop 20 %": 0.64}
 """Shares of the photograph that these edits show; the others show all of it."""
@@ -33,7 +33,7 @@ def compare_images(image, other, *, by_features=True):
     def details():
         return picture_of(image, LARGE_PX), picture_of(other, LARGE_PX)
 
-    with one_opencv_thread():
+    with one_library_thread():
         small = [picture_of(one, SMALL_PX) for one in (image, other)]
         return compare(*small, details, by_features=by_features)
 

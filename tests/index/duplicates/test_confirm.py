@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from PIL import Image
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from benchmarks.search.edits import EDITS
 from benchmarks.search.made_images import photograph
@@ -140,11 +141,17 @@ def test_threads_do_not_matter(confirmer, monkeypatch, n_cores):
     assert compare(one, thorough=True) == ["mirrored", None, None, "overlaid", None]
 
 
-def test_opencv_has_one_thread_meanwhile(confirmer, monkeypatch):
-    """OpenCV computes with one thread while pairs are compared, and then with as many as before."""
+def test_libraries_have_one_thread_meanwhile(confirmer, monkeypatch):
+    """OpenCV and NumPy compute with one thread while pairs are compared, and then with as many as before."""
+
+    def count_threads():
+        blas = [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+        return {cv2.getNumThreads(), *blas}
+
     before, during = cv2.getNumThreads(), []
-    cv2.setNumThreads(3)
-    monkeypatch.setattr(confirm, "compare", lambda *_, **__: during.append(cv2.getNumThreads()))
-    assert compare(confirmer()[0]) == [None] * 5
-    assert (set(during), cv2.getNumThreads()) == ({1}, 3)
+    cv2.setNumThreads(2)
+    monkeypatch.setattr(confirm, "compare", lambda *_, **__: during.append(count_threads()))
+    with threadpool_limits(2, user_api="blas"):
+        assert compare(confirmer()[0]) == [None] * 5
+        assert (during, count_threads()) == ([{1}] * 4, {2})
     cv2.setNumThreads(before)
