@@ -32,11 +32,11 @@ class Reader:
     """Reads those images in small, and notes what it was asked for."""
 
     def __init__(self, images):
-        self.images, self.asked = images, []
+        self.images, self.requests = images, []
 
     def __call__(self, uri, version, side_px):
         """Return an image in small; None where it can't be read."""
-        self.asked.append((uri, version, side_px))
+        self.requests.append((uri, version, side_px))
         pixels = self.images[int(uri)]
         if pixels is None:
             return None
@@ -77,9 +77,9 @@ def test_pairs_are_decided_on_the_pixels(confirmer):
     one, reader = confirmer()
     assert compare(one) == ["mirrored", None, None, "overlaid", None]
     assert (one.n_compared, one.unreadable) == (5, {4})
-    assert {uri for uri, _, side_px in reader.asked if side_px == LARGE_PX} >= {"2", "3"}
-    assert {side_px for _, _, side_px in reader.asked} == {SMALL_PX, LARGE_PX}
-    assert {(uri, version) for uri, version, _ in reader.asked} == set(zip("01234", "abcde", strict=True))
+    assert {uri for uri, _, side_px in reader.requests if side_px == LARGE_PX} >= {"2", "3"}
+    assert {side_px for _, _, side_px in reader.requests} == {SMALL_PX, LARGE_PX}
+    assert {(uri, version) for uri, version, _ in reader.requests} == set(zip("01234", "abcde", strict=True))
 
 
 def test_unreadable_images_are_tried_once(confirmer):
@@ -87,7 +87,7 @@ def test_unreadable_images_are_tried_once(confirmer):
     one, reader = confirmer(images=[None] * 5)
     assert compare(one) + compare(one) == [None] * 10
     assert one.unreadable == {0, 1, 2, 3, 4}
-    assert sorted(uri for uri, _, _ in reader.asked) == ["0", "1", "2", "3", "4"]
+    assert sorted(uri for uri, _, _ in reader.requests) == ["0", "1", "2", "3", "4"]
 
 
 def test_images_without_a_path(confirmer):
@@ -95,7 +95,7 @@ def test_images_without_a_path(confirmer):
     one, reader = confirmer()
     one._small._facts = dataclasses.replace(one._small._facts, uris=pa.chunked_array([[None] * 5]))
     assert compare(one) == [None] * 5
-    assert (one.unreadable, reader.asked) == ({0, 1, 2, 3, 4}, [])
+    assert (one.unreadable, reader.requests) == ({0, 1, 2, 3, 4}, [])
 
 
 def test_decisions_are_remembered(confirmer):
@@ -104,10 +104,10 @@ def test_decisions_are_remembered(confirmer):
     assert compare(first) == decided
     second, reader = confirmer()
     assert (compare(second), second.n_compared) == (decided, 5)
-    assert {uri for uri, _, _ in reader.asked} == {"0", "4"}  # the pair of which one could not be read
+    assert {uri for uri, _, _ in reader.requests} == {"0", "4"}  # the pair of which one could not be read
     third, reader = confirmer(versions="abxde")
     assert compare(third) == decided
-    assert {uri for uri, _, _ in reader.asked} == {"0", "1", "2", "3", "4"}
+    assert {uri for uri, _, _ in reader.requests} == {"0", "1", "2", "3", "4"}
 
 
 def test_being_thorough_is_another_decision(confirmer):
@@ -115,16 +115,16 @@ def test_being_thorough_is_another_decision(confirmer):
     compare(confirmer()[0])
     thorough, reader = confirmer()
     compare(thorough, thorough=True)
-    assert {uri for uri, _, _ in reader.asked} == {"0", "1", "2", "3", "4"}
+    assert {uri for uri, _, _ in reader.requests} == {"0", "1", "2", "3", "4"}
 
 
 @pytest.mark.parametrize("versions", [["", "b", "", "d", "e"], [""] * 5])
 def test_without_a_hash_nothing_is_remembered(confirmer, versions):
     """Pairs of which one has no known bytes are decided each time."""
     compare(confirmer(versions)[0])
-    again, reader = confirmer(versions)
-    assert compare(again) == ["mirrored", None, None, "overlaid", None]
-    assert {uri for uri, _, _ in reader.asked} == {"0", "1", "2", "3", "4"}
+    second, reader = confirmer(versions)
+    assert compare(second) == ["mirrored", None, None, "overlaid", None]
+    assert {uri for uri, _, _ in reader.requests} == {"0", "1", "2", "3", "4"}
 
 
 def test_what_could_not_be_read_is_not_remembered(confirmer, images):
