@@ -23,6 +23,7 @@ _FLAT_LEVELS, _MIN_FLAT = 14, 0.8  # a filling: so many of its pixels near its m
 _MIN_OVERLAID, _MAX_OVERLAID, _MIN_PHOTOGRAPH = 0.6, 0.35, 0.4
 """Correlation, share that differs, and share that shows something, for a text over a photograph to be looked for."""
 _NEARLY_WHOLE = 0.985
+_SHARPER = 2.0  # times the pixels for what both show: more than an enlarged crop usually has
 _MIN_FRAME = 0.6  # of the pixels of a frame have few colours
 _MIN_STEP = 30.0  # levels between a frame and the edge of what it holds
 _MIN_FILLED, _MIN_FILLED_STEP = 0.97, 6.0  # the same of one that has a single colour
@@ -67,6 +68,27 @@ class Match:
         ]
         return next((sign for sign in signs if sign is not None), None)
 
+    def has_sharper_crop(self, n_pixels: tuple[int, int]) -> bool:
+        """Tell whether one shows more and the other, a crop of it, shows that in far more pixels: both are needed.
+
+        Of a contact sheet and a photograph on it neither replaces the other.
+
+        Args:
+            n_pixels: Of the first and of the second; 0 where it is not known.
+        """
+        inside = [share * n for share, n in zip(self.shares, n_pixels, strict=True)]
+        return not self._is_slanted and any(
+            self.shares[side] < _NEARLY_WHOLE
+            and not self.framed[side]
+            and 0 < _SHARPER * inside[side] < inside[1 - side]
+            for side in (0, 1)
+        )
+
+    @property
+    def _is_slanted(self) -> bool:
+        """Whether one is turned by other than a quarter: corners are cut and filled."""
+        return abs((self.degrees + 45) % 90 - 45) > _TURNED_DEGREES
+
     def to_json(self) -> dict[str, Any]:
         """Return the match as plain JSON values."""
         return dataclasses.asdict(self)
@@ -81,7 +103,7 @@ class Match:
 
     def kind(self) -> str:
         """Name how the second differs from the first: words of docs/json.md, joined by `+`."""
-        is_slanted = abs((self.degrees + 45) % 90 - 45) > _TURNED_DEGREES  # corners are cut and filled
+        is_slanted = self._is_slanted
         parts = {
             "cropped": self.shares[0] < _NEARLY_WHOLE and not self.framed[0] and not is_slanted,
             "uncropped": self.shares[1] < _NEARLY_WHOLE and not self.framed[1] and not is_slanted,

@@ -40,7 +40,7 @@ class Confirmer:
     """
 
     def __init__(self, read: ReadPicture, facts: ImageFacts, cache: SqliteCache | None) -> None:
-        self._versions = facts.versions
+        self._versions, self._n_pixels = facts.versions, facts.n_pixels
         self._cache = cache
         self._small = _Pictures(read, facts, SMALL_PX, _N_PICTURES)
         self._large = _Pictures(read, facts, LARGE_PX, _N_PICTURES // 20)
@@ -68,7 +68,10 @@ class Confirmer:
             ]
             matches = self._compare(tasks, pool)
         self.n_compared += len(pairs)
-        return matches
+        return [
+            None if match is not None and match.has_sharper_crop(tuple(n_pixels)) else match
+            for match, n_pixels in zip(matches, self._n_pixels[pairs].tolist(), strict=True)
+        ]
 
     def _compare(self, tasks: list["_Task"], pool: ThreadPoolExecutor) -> list[Match | None]:
         keys = [self._key(task) for task in tasks]

@@ -171,3 +171,30 @@ def test_kinds(fields, kind):
 def test_what_was_made_of_what(fields, derived):
     """Crops, framed, grey and overlaid images were made of the other one; of other changes that can't be told."""
     assert dataclasses.replace(Match((1.0, 1.0)), **fields).derived() == derived
+
+
+@pytest.mark.parametrize(
+    ("fields", "n_pixels", "is_needed"),
+    [
+        ({"shares": (0.5, 1.0)}, (1000, 1001), True),
+        ({"shares": (0.5, 1.0)}, (1000, 1000), False),
+        ({"shares": (1.0, 0.1)}, (1000, 1000), True),
+        ({"shares": (1.0, 0.1)}, (0, 1000), False),
+        ({"shares": (1.0, 0.99)}, (9000, 1000), False),
+        ({"shares": (1.0, 0.1), "framed": (False, True)}, (1000, 1000), False),
+        ({"shares": (0.9, 0.9), "degrees": 10.0}, (1000, 9000), False),
+    ],
+)
+def test_sharper_crops(fields, n_pixels, is_needed):
+    """A crop of more than twice the pixels for what both show is needed, unless the rest of the other is a frame."""
+    assert dataclasses.replace(Match((1.0, 1.0)), **fields).has_sharper_crop(n_pixels) is is_needed
+
+
+def test_a_contact_sheet_is_found_with_its_photographs():
+    """A photograph lies on a sheet of four: it is a crop of it by its pixels, and by its size one that is needed."""
+    sheet = Image.new("RGB", (384, 288))
+    for number in range(4):
+        sheet.paste(photograph(number).resize((192, 144)), (192 * (number % 2), 144 * (number // 2)))
+    match = compare_images(sheet, photograph(1))
+    assert match.kind() == "cropped"
+    assert match.has_sharper_crop((384 * 288, 384 * 288))

@@ -45,12 +45,13 @@ class Reader:
         return np.asarray(small)
 
 
-def facts_of(versions):
-    """The facts of images named by their number."""
+def facts_of(versions, n_pixels=None):
+    """The facts of images named by their number; how many pixels they have is not known by default."""
     rows = np.arange(len(versions))
     uris = pa.chunked_array([[str(row) for row in rows]])
     hashes = np.zeros((len(rows), 2), np.uint64)
-    return ImageFacts(uris, np.array(versions, object), rows, rows, rows, hashes, has_hashes=False)
+    n_pixels = np.zeros(len(rows), np.int64) if n_pixels is None else np.array(n_pixels)
+    return ImageFacts(uris, np.array(versions, object), rows, rows, rows, n_pixels, hashes, has_hashes=False)
 
 
 @pytest.fixture
@@ -155,3 +156,12 @@ def test_libraries_have_one_thread_meanwhile(confirmer, monkeypatch):
         assert compare(confirmer()[0]) == [None] * 5
         assert (during, count_threads()) == ([{1}] * 4, {2})
     cv2.setNumThreads(before)
+
+
+@pytest.mark.parametrize(("n_pixels", "kind"), [([1200, 3000], None), ([1200, 900], "cropped"), ([0, 3000], "cropped")])
+def test_a_sharper_crop_is_no_copy(images, n_pixels, kind):
+    """A crop with far more pixels for what both show is no copy of what shows more; both are needed."""
+    cropped = images[0][29:-29, 38:-38]
+    one = Confirmer(Reader([images[0], cropped]), facts_of(["", ""], n_pixels), None)
+    (match,) = one.compare(np.array([[0, 1]]), np.array([True]))
+    assert (match and match.kind()) == kind

@@ -74,4 +74,5 @@ def test_equal_files(read):
     assert facts.representatives.tolist() == [1, 1, 2, 3, 4, 5]
     assert facts.versions.tolist()[:3] == ["1", "1", ""]
     assert facts.files[2:].tolist() == [-1] * 4
+    assert facts.n_pixels.tolist() == [4, 8, 12, 12, 12, 12]
     assert (facts.has_hashes, facts.hashes.tolist()) == (False, [[0, 0]] * 6)
