@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from benchmarks.search.edits import EDITS
 from benchmarks.search.made_images import LOOK_ALIKES, photograph
@@ -198,3 +198,45 @@ def test_a_contact_sheet_is_found_with_its_photographs():
     match = compare_images(sheet, photograph(1))
     assert match.kind() == "cropped"
     assert match.has_sharper_crop((384 * 288, 384 * 288))
+
+
+@pytest.mark.parametrize(
+    ("edit", "kind"),
+    [
+        (lambda image: image.rotate(8, Image.Resampling.BICUBIC), "turned"),
+        (lambda image: image.rotate(180), "turned"),
+        (lambda image: image.crop((100, 60, 300, 220)), "cropped"),
+        (lambda image: image.resize((300, 288)), "re-encoded"),
+        (lambda image: image.resize((64, 48)), "re-encoded"),
+        (lambda image: ImageOps.expand(image, (0, 60), "black"), "framed"),
+        (lambda image: ImageOps.expand(ImageOps.mirror(image), 20, "black"), "framed+mirrored"),
+        (lambda image: ImageOps.grayscale(image.crop((30, 20, 350, 270))), "cropped+grey"),
+        (lambda image: image.point(lambda level: int(255 * (level / 255) ** 1.6)), "recoloured"),
+    ],
+)
+def test_other_edits_are_confirmed(edit, kind):
+    """Copies by other edits than those of the benchmark, whose constants were not chosen by these."""
+    image = photograph(6)
+    assert compare_images(image, edit(image)).kind() == kind
+
+
+CHANGES = {
+    "another object": lambda image, other: image.paste(other.crop((100, 80, 200, 160)), (150, 100)),
+    "a plain object": lambda image, _other: image.paste((200, 30, 30), (150, 100, 230, 160)),
+    "another half": lambda image, other: image.paste(other.crop((0, 0, 192, 288)), (0, 0)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_changed_photographs_are_no_copies(change):
+    """A photograph in which something else is seen is no copy, though the rest is the same pixels."""
+    image = photograph(6)
+    CHANGES[change](image, photograph(7))
+    assert compare_images(photograph(6), image) is None
+
+
+@pytest.mark.parametrize("shift", [38, 192])
+def test_pans_are_no_copies(shift):
+    """Two views that overlap, of which each shows what the other does not, are no copies."""
+    wide = photograph(8, (576, 288))
+    assert compare_images(wide.crop((0, 0, 384, 288)), wide.crop((shift, 0, 384 + shift, 288))) is None
