@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
 from benchmarks.search.edits import EDITS
 from benchmarks.search.made_images import LOOK_ALIKES, photograph
@@ -220,7 +220,15 @@ def test_other_edits_are_confirmed(edit, kind):
     assert compare_images(image, edit(image)).kind() == kind
 
 
+def add_discs(image, _other):
+    """Draw eight discs, thicker than strokes of letters."""
+    for number in range(8):
+        x, y = 20 + 90 * (number % 4), 60 + 120 * (number // 4)
+        ImageDraw.Draw(image).ellipse((x, y, x + 40, y + 40), (240, 220, 40))
+
+
 CHANGES = {
+    "discs": add_discs,
     "another object": lambda image, other: image.paste(other.crop((100, 80, 200, 160)), (150, 100)),
     "a plain object": lambda image, _other: image.paste((200, 30, 30), (150, 100, 230, 160)),
     "another half": lambda image, other: image.paste(other.crop((0, 0, 192, 288)), (0, 0)),
