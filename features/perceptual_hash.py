@@ -28,12 +28,10 @@ _ROUNDING = 0.01
 """A coefficient up to this is zero: it is rounding, which differs from machine to machine."""
 _LEAST_CONTRAST = 2.0
 """Standard deviation in the hashed frequencies, in levels, below which an image has no hash."""
-_FLAT_SHARE, _FLAT_LEVELS = 0.7, 8
+_FLAT_SHARE, _FLAT_LEVELS = 0.95, 8
 """A line of cells is flat where this share of them lies within so many levels of their median."""
 _LEAST_SHARE, _LEAST_CELLS = 0.2, 16
 """What has to be left inside of borders: this share of the area, and so many cells a side."""
-_GAP = 2
-"""So many flat lines between two others belong to what is inside."""
 _OUTSIDE = np.int16(10_000)
 """Stands for cells outside of a box: beyond any level."""
 _ROUND_UP = 0.53
@@ -238,21 +236,16 @@ def _trim(lines: Levels, which: Rows, spans: Rows, across: Rows) -> Rows:
 
 
 def _longest_runs(is_busy: npt.NDArray[np.bool_]) -> Rows:
-    """Return the longest runs, int64 [n, 2], the first and the one after the last; gaps of two lines do not end a run.
+    """Return the longest run of each row, int64 [n, 2]: the first and the one after the last.
 
-    >>> _longest_runs(np.array([[True, False, False, False, True, True, False, True, False]])).tolist()
-    [[4, 8]]
+    >>> _longest_runs(np.array([[True, True, False, False, True, True, True, False]])).tolist()
+    [[4, 7]]
     """
-    n_lines = is_busy.shape[1]
-    numbers = np.arange(n_lines)
-    last_busy = np.maximum.accumulate(np.where(is_busy, numbers, -n_lines), axis=1)
-    is_start = is_busy.copy()
-    is_start[:, 1:] &= numbers[1:] - last_busy[:, :-1] > _GAP + 1
-    starts = np.maximum.accumulate(np.where(is_start, numbers, 0), axis=1)
+    numbers = np.arange(is_busy.shape[1])
+    starts = np.maximum.accumulate(np.where(is_busy, -1, numbers), axis=1) + 1
     lengths = np.where(is_busy, numbers - starts + 1, 0)
-    ends = lengths.argmax(axis=1)
-    rows = np.arange(len(is_busy))
-    return np.stack([ends + 1 - lengths[rows, ends], np.where(lengths[rows, ends] > 0, ends + 1, 0)], axis=1)
+    ends = lengths.argmax(axis=1) + 1
+    return np.stack([ends - lengths.max(axis=1), ends], axis=1)
 
 
 def _is_within(spans: Rows) -> npt.NDArray[np.bool_]:

@@ -15,8 +15,7 @@ Affine = npt.NDArray[np.float64]
 
 _GRID = 16  # side of the small pictures that are compared in eight orientations
 _MIN_CORRELATION = 0.7  # of two small pictures, for their orientation to be tried
-_FLAT_LEVELS, _FLAT_SHARE = 8, 0.7  # a row or column of a border: so many of its pixels near its median
-_GAP = 0.04  # of the rows: so many flat ones do not part
+_FLAT_LEVELS, _FLAT_SHARE = 8, 0.95  # a row or column of a border: so many of its pixels near its median
 _STEP = 3  # of these each second pixel is looked at
 _MIN_SIDE = 0.25  # of a picture, inside its border
 _N_FEATURES, _SCALE, _N_LEVELS, _PATCH_PX, _MIN_CORNER = 450, 1.25, 8, 19, 5
@@ -24,6 +23,7 @@ _MAX_RATIO, _MAX_BITS = 0.9, 70  # distance of the nearest over that of the seco
 _MIN_INLIERS = 7
 _INLIER_PX = 2.5
 _REFINEMENTS = 20
+_SEARCHED, _APART, _REPEATED = 32, 0.5, 0.9  # cells a side; correlation between, and at, repetitions
 
 _ORIENTATIONS: tuple[tuple[tuple[float, float, float], tuple[float, float, float]], ...] = (
     ((1, 0, 0), (0, 1, 0)),
@@ -91,6 +91,11 @@ class Picture:
         return np.stack(flips, axis=1).reshape(len(squares), 8, -1)
 
     @functools.cached_property
+    def is_periodic(self) -> bool:
+        """Whether the picture repeats itself, so that it lies on itself in several places."""
+        return _repeats(self.grey)
+
+    @functools.cached_property
     def features(self) -> Features:
         """Local features of the picture."""
         return _find_features(self.grey)
@@ -110,6 +115,9 @@ def guess_alignments(picture: Picture, other: Picture, *, by_features: bool) -> 
         other: Another one.
         by_features: Whether to look for cropped copies, and for those turned by any angle, by their local features.
     """
+    if picture.is_periodic and other.is_periodic:
+        yield _map_box(other.boxes[0], picture.boxes[0], 0)  # any other map could be one of many
+        return
     yield from _by_orientation(picture, other)
     for mirrored in (False, True) if by_features else ():
         matrix = _by_features(picture, other, mirrored=mirrored)
@@ -192,6 +200,21 @@ def _to_grid(grey: Pixels) -> Floats:
     return unit
 
 
+def _repeats(grey: Pixels) -> bool:
+    """Look for the middle of a picture elsewhere in it."""
+    import cv2
+
+    small = cv2.resize(grey, (2 * _SEARCHED, 2 * _SEARCHED), interpolation=cv2.INTER_AREA)
+    quarter = _SEARCHED // 2
+    middle = small[quarter:-quarter, quarter:-quarter]
+    if middle.std() < 1:
+        return False
+    similarity = cv2.matchTemplate(small, middle, cv2.TM_CCOEFF_NORMED)
+    _, parts = cv2.connectedComponents((similarity > _APART).astype(np.uint8))
+    elsewhere = (parts > 0) & (parts != parts[quarter, quarter])
+    return bool(elsewhere.any() and similarity[elsewhere].max() >= _REPEATED)
+
+
 def _inside_borders(grey: Pixels) -> Box:
     """Find the part inside flat borders and bars, as `features/perceptual_hash.py` does."""
     height, width = grey.shape
@@ -211,7 +234,7 @@ def _trim(rows: Pixels, offset: int) -> tuple[int, int]:
     busy = np.flatnonzero(near.mean(axis=1) < _FLAT_SHARE)
     if not len(busy):
         return offset, offset + 1
-    runs = np.split(busy, np.flatnonzero(np.diff(busy) > _GAP * len(rows)) + 1)
+    runs = np.split(busy, np.flatnonzero(np.diff(busy) > 1) + 1)
     longest = max(runs, key=lambda run: int(run[-1] - run[0]))
     return offset + int(longest[0]), offset + int(longest[-1]) + 1
 

@@ -15,6 +15,7 @@ _DEGREE, _RIDGE = 3, 1e-6
 _OUTLIER = 30.0  # levels: pixels that differ by more do not decide
 _BLUR = 9  # pixels
 _CHANGED_LEVELS = 24.0  # of a channel, in the mean of a neighbourhood
+_SAME_LUMA = 8.0  # levels between something on a plain ground and its grey copy, at most
 _MAX_CHANGED = 0.01  # of the overlap, for the colours to be the same
 _MAX_UNEXPLAINED = 0.03  # of the overlap, for one change of all colours to explain the rest
 _GREY_CHROMA, _COLOUR_CHROMA = 4.0, 8.0  # levels between the channels of a pixel, in the mean
@@ -92,7 +93,10 @@ def compare_colours(laid: Laid) -> Colours:
     changed = _changed_share(first, second)
     if changed <= _MAX_CHANGED:
         return Colours(agree=True, changed=False, grey=grey)
-    return Colours(agree=not has_plain_ground(laid) and _is_explained(laid), changed=True, grey=grey)
+    if has_plain_ground(laid):
+        lumas = [to_luma(side[None])[0][:, None] for side in (first, second)]
+        return Colours(agree=any(grey) and _changed_share(*lumas, _SAME_LUMA) <= _MAX_CHANGED, changed=True, grey=grey)
+    return Colours(agree=_is_explained(laid), changed=True, grey=grey)
 
 
 def has_plain_ground(laid: Laid) -> bool:
@@ -121,10 +125,10 @@ def _lost_colours(first: Pixels, second: Pixels) -> tuple[bool, bool]:
     return is_grey[0], is_grey[1]
 
 
-def _changed_share(first: Floats | Pixels, second: Floats | Pixels) -> float:
-    """Return the share of pixels, [n, channels], that differ."""
+def _changed_share(first: Floats | Pixels, second: Floats | Pixels, levels: float = _CHANGED_LEVELS) -> float:
+    """Return the share of pixels, [n, channels], that differ by more than some levels."""
     differences = np.abs(first.astype(np.float32) - second).max(axis=1)
-    return float((differences > _CHANGED_LEVELS).mean()) if len(differences) else 0.0
+    return float((differences > levels).mean()) if len(differences) else 0.0
 
 
 def _is_explained(laid: Laid) -> bool:

@@ -139,7 +139,9 @@ def compare(
                 continue
             if _is_clear(agreement):
                 colours = compare_colours(laid)
-                agree = colours.agree and (not colours.changed or agreement.textured >= _MIN_PHOTOGRAPH)
+                agree = colours.agree and (
+                    not colours.changed or any(colours.grey) or agreement.textured >= _MIN_PHOTOGRAPH
+                )
                 return _describe(laid, matrix, colours, overlaid=None) if agree else None
             if best is None or agreement.correlation > best[0].correlation:
                 best = agreement, matrix
@@ -155,7 +157,7 @@ def _try(picture: Picture, other: Picture, matrix: Affine) -> Iterator[tuple[Aff
             return
         agreement = _measure(laid)
         yield matrix, laid, agreement
-        if agreement.correlation < _NEAR:
+        if agreement.correlation < _NEAR or picture.is_periodic:
             return
 
 

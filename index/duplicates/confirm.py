@@ -61,12 +61,16 @@ class Confirmer:
         Returns:
             Of each pair how it matches, or None where it does not, or that can't be told.
         """
-        with one_library_thread(), ThreadPoolExecutor(count_cores(), "frieze-pairs", _use_one_faiss_thread) as pool:
-            tasks = [
-                _Task(row, other, thorough)
-                for (row, other), thorough in zip(pairs.tolist(), by_features.tolist(), strict=True)
-            ]
-            matches = self._compare(tasks, pool)
+        tasks = [
+            _Task(row, other, thorough)
+            for (row, other), thorough in zip(pairs.tolist(), by_features.tolist(), strict=True)
+        ]
+        pool = ThreadPoolExecutor(count_cores(), "frieze-pairs", _use_one_faiss_thread)
+        try:
+            with one_library_thread():
+                matches = self._compare(tasks, pool)
+        finally:
+            pool.shutdown(cancel_futures=True)  # Ctrl-C waits for the pairs in hand alone
         self.n_compared += len(pairs)
         return [
             None if match is not None and match.has_sharper_crop(tuple(n_pixels)) else match

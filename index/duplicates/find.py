@@ -27,7 +27,7 @@ from frieze.indexing.faiss_layer.searcher import Searcher
 from frieze.indexing.stored_index import Index
 
 _BLOCK_FLOATS = 1 << 22
-_WIDER = 2.0  # times the squared distance of look-alikes: crops and turned copies are that near
+_WIDER = 2.5  # times the squared distance of look-alikes: crops and turned copies are that near
 _HIGHEST = {"cosine": 1.0, "dot": math.inf, "l2": 0.0}
 _LOWEST = {"cosine": -1.0, "dot": -math.inf, "l2": -math.inf}
 

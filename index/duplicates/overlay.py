@@ -9,7 +9,7 @@ from frieze.indexing.duplicates.laid import Laid, Mask, to_luma
 
 _CHANGED = 22  # levels of luma
 _NEAR_CHANGE = 9  # pixels: what differs is left out so far around each change
-_STROKE = 0.04  # of the mean side: the widest stroke of a letter
+_STROKE = 0.055  # of the mean side: the widest stroke of a letter
 _MAX_CHANGED = 0.5  # of the overlap, with what is near a change
 _MAX_THICK = 0.3  # of the changed pixels, in strokes wider than a letter's
 _MIN_STROKES, _MIN_STROKE_PX = 8, 12  # letters or parts of them, of so many pixels

@@ -88,12 +88,7 @@ def test_a_text_needs_more_pixels(tmp_path):
     assert compare(*small, lambda: None, by_features=True) is None
 
 
-_PERIODIC = pytest.mark.xfail(strict=True, reason="a periodic pattern, shifted by a period, is taken for a turned crop")
-
-
-@pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=[_PERIODIC] if kind == "gratings" else []) for kind in LOOK_ALIKES]
-)
+@pytest.mark.parametrize("kind", LOOK_ALIKES)
 def test_look_alikes_are_no_copies(kind):
     """No two of four pictures of a kind are copies of each other."""
     images = [LOOK_ALIKES[kind](number) for number in range(4)]
