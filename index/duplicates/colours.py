@@ -94,8 +94,10 @@ def compare_colours(laid: Laid) -> Colours:
     if changed <= _MAX_CHANGED:
         return Colours(agree=True, changed=False, grey=grey)
     if has_plain_ground(laid):
-        lumas = [to_luma(side[None])[0][:, None] for side in (first, second)]
-        return Colours(agree=any(grey) and _changed_share(*lumas, _SAME_LUMA) <= _MAX_CHANGED, changed=True, grey=grey)
+        luma, other = (to_luma(side[None])[0][:, None] for side in (first, second))
+        return Colours(
+            agree=any(grey) and _changed_share(luma, other, _SAME_LUMA) <= _MAX_CHANGED, changed=True, grey=grey
+        )
     return Colours(agree=_is_explained(laid), changed=True, grey=grey)
 
 
