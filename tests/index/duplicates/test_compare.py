@@ -243,3 +243,17 @@ def test_pans_are_no_copies(shift):
     """Two views that overlap, of which each shows what the other does not, are no copies."""
     wide = photograph(8, (576, 288))
     assert compare_images(wide.crop((0, 0, 384, 288)), wide.crop((shift, 0, 384 + shift, 288))) is None
+
+
+def test_a_thing_on_white_in_another_colour_is_another_thing():
+    """On a plain ground another colour is another thing, and grey is a grey copy."""
+    product = LOOK_ALIKES["products on white"](0)
+    red, green, blue = product.split()
+    assert compare_images(product, Image.merge("RGB", (blue, red, green))) is None
+    assert compare_images(product, ImageOps.grayscale(product)).kind() == "grey"
+
+
+def test_a_periodic_picture_has_copies():
+    """A picture of stripes is a copy of itself in another size."""
+    stripes = LOOK_ALIKES["gratings"](0)
+    assert compare_images(stripes, stripes.resize((192, 144))).kind() == "re-encoded"
