@@ -18,7 +18,7 @@ _CHANGED_LEVELS = 24.0  # of a channel, in the mean of a neighbourhood
 _LIGHTEST, _MIN_CLIPPED = 250, 0.02  # level; share of the values
 _SAME_LUMA = 8.0  # levels between something on a plain ground and its grey copy, at most
 _MAX_CHANGED = 0.01  # of the overlap, for the colours to be the same
-_MAX_UNEXPLAINED = 0.03  # of the overlap, for one change of all colours to explain the rest
+_MAX_UNEXPLAINED = 0.012  # of the overlap, for one change of all colours to explain the rest
 _GREY_CHROMA, _COLOUR_CHROMA = 4.0, 8.0  # levels between the channels of a pixel, in the mean
 _GROUND_LEVELS, _MIN_GROUND = 4, 0.45  # of a picture's pixels near one colour: something on a plain ground
 
@@ -97,8 +97,8 @@ def compare_colours(laid: Laid) -> Colours:
     if changed <= _MAX_CHANGED:
         return Colours(agree=True, changed=False, grey=grey)
     if has_plain_ground(laid):
-        lumas = [to_luma(side[None])[0][:, None] for side in (first, second)]
-        agree = any(grey) and _changed_share(*lumas, _SAME_LUMA) <= _MAX_CHANGED
+        luma, other = (to_luma(side[None])[0][:, None] for side in (first, second))
+        agree = any(grey) and _changed_share(luma, other, _SAME_LUMA) <= _MAX_CHANGED
     else:
         agree = _is_explained(laid)
     return Colours(agree=agree, changed=True, grey=grey, clipped=_lost_lights(laid.first[mask], laid.second[mask]))

@@ -13,7 +13,7 @@ from frieze.indexing.duplicates.colours import Colours, compare_colours
 from frieze.indexing.duplicates.laid import Laid, lay, outside
 from frieze.indexing.duplicates.overlay import find_overlay, flat_share
 
-_MIN_CORRELATION, _MAX_DIFFERENT = 0.95, 0.012
+_MIN_CORRELATION, _MAX_DIFFERENT = 0.95, 0.008
 _MAX_SHIFTED = 0.02  # of the overlap: smooth parts of other pictures have other levels
 _MIN_RECOLOURED = 0.35  # correlation below which no change of colours can be the reason
 _NEAR = 0.75  # correlation from which the map is refined
@@ -23,6 +23,7 @@ _FLAT_LEVELS, _MIN_FLAT = 14, 0.8  # a filling: so many of its pixels near its m
 _MIN_OVERLAID, _MAX_OVERLAID, _MIN_PHOTOGRAPH = 0.6, 0.35, 0.4
 """Correlation, share that differs, and share that shows something, for a text over a photograph to be looked for."""
 _NEARLY_WHOLE = 0.985
+_SHARPER = 2.0  # times the pixels for what both show: more than an enlarged crop usually has
 _MIN_FRAME = 0.6  # of the pixels of a frame have few colours
 _MIN_STEP = 30.0  # levels between a frame and the edge of what it holds
 _MIN_FILLED, _MIN_FILLED_STEP = 0.97, 6.0  # the same of one that has a single colour
@@ -70,6 +71,28 @@ class Match:
         ]
         return next((sign for sign in signs if sign is not None), None)
 
+    def is_mutual_loss(self, n_pixels: tuple[int, int]) -> bool:
+        """Tell whether each has what the other lacks, so that neither can go.
+
+        One shows more or has the colours, or nothing lies over it; the other shows the same in far more pixels. A
+        photograph on a contact sheet is such a case.
+
+        Args:
+            n_pixels: Of the first and of the second; 0 where it is not known.
+        """
+        inside = [share * n for share, n in zip(self.shares, n_pixels, strict=True)]
+        return any(self._lacks(side) and inside[side] > _SHARPER * inside[1 - side] > 0 for side in (0, 1))
+
+    def _lacks(self, side: int) -> bool:
+        """Tell whether one of the two lacks a part of the picture, its colours, lights, or what lies under a text."""
+        is_crop = self.shares[1 - side] < _NEARLY_WHOLE and not self.framed[1 - side] and not self._is_slanted
+        return is_crop or self.grey[side] or self.clipped[side] or self.overlaid == side
+
+    @property
+    def _is_slanted(self) -> bool:
+        """Whether one is turned by other than a quarter: corners are cut and filled."""
+        return abs((self.degrees + 45) % 90 - 45) > _TURNED_DEGREES
+
     def to_json(self) -> dict[str, Any]:
         """Return the match as plain JSON values."""
         return dataclasses.asdict(self)
@@ -84,7 +107,7 @@ class Match:
 
     def kind(self) -> str:
         """Name how the second differs from the first: words of docs/json.md, joined by `+`."""
-        is_slanted = abs((self.degrees + 45) % 90 - 45) > _TURNED_DEGREES  # corners are cut and filled
+        is_slanted = self._is_slanted
         parts = {
             "cropped": self.shares[0] < _NEARLY_WHOLE and not self.framed[0] and not is_slanted,
             "uncropped": self.shares[1] < _NEARLY_WHOLE and not self.framed[1] and not is_slanted,

@@ -40,7 +40,7 @@ class Confirmer:
     """
 
     def __init__(self, read: ReadPicture, facts: ImageFacts, cache: SqliteCache | None) -> None:
-        self._versions = facts.versions
+        self._versions, self._n_pixels = facts.versions, facts.n_pixels
         self._cache = cache
         self._small = _Pictures(read, facts, SMALL_PX, _N_PICTURES)
         self._large = _Pictures(read, facts, LARGE_PX, _N_PICTURES // 20)
@@ -67,12 +67,15 @@ class Confirmer:
         ]
         pool = ThreadPoolExecutor(count_cores(), "frieze-pairs", _use_one_faiss_thread)
         try:
-            with one_opencv_thread():
+            with one_library_thread():
                 matches = self._compare(tasks, pool)
         finally:
             pool.shutdown(cancel_futures=True)  # Ctrl-C waits for the pairs in hand alone
         self.n_compared += len(pairs)
-        return matches
+        return [
+            None if match is not None and match.is_mutual_loss(tuple(n_pixels)) else match
+            for match, n_pixels in zip(matches, self._n_pixels[pairs].tolist(), strict=True)
+        ]
 
     def _compare(self, tasks: list["_Task"], pool: ThreadPoolExecutor) -> list[Match | None]:
         keys = [self._key(task) for task in tasks]
@@ -146,16 +149,25 @@ def _use_one_faiss_thread() -> None:
 
 
 @contextlib.contextmanager
-def one_opencv_thread() -> Iterator[None]:
-    """Let OpenCV use one thread: small pictures gain nothing by more, and ours are enough."""
+def one_library_thread() -> Iterator[None]:
+    """Let OpenCV and NumPy use one thread: small pictures gain nothing by more, and ours are enough."""
     import cv2
 
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        yield
+        with _blas().limit(limits=1):  # threads that wait for each other spin: four times the time and more
+            yield
     finally:
         cv2.setNumThreads(before)
+
+
+@functools.cache
+def _blas() -> Any:
+    """Return the libraries that multiply NumPy's matrices; to find them takes ten milliseconds."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
 
 
 def _to_bytes(match: Match | None) -> bytes:

@@ -32,6 +32,7 @@ class ImageFacts:
         files: int64 [N], equal for equal bytes; -1 where the bytes are not known.
         representatives: int64 [N]: of the images of equal bytes the row of the preferred one.
         ranks: int64 [N]: order of preference, the best first; negative for those that were asked for by a pattern.
+        n_pixels: int64 [N]; 0 where it is not known.
         hashes: uint64 [N, 2]: perceptual hashes of the whole and of what lies inside its borders; 0 for none.
         has_hashes: Whether the table has hashes at all.
     """
@@ -41,6 +42,7 @@ class ImageFacts:
     files: Rows
     representatives: Rows
     ranks: Rows
+    n_pixels: Rows
     hashes: Hashes
     has_hashes: bool
 
@@ -57,7 +59,8 @@ def read_image_facts(index: Index, keep: str) -> ImageFacts:
     """
     metadata = index.row_metadata.columns(_COLUMNS)
     files = _number_texts(metadata["sha256"])
-    ranks = _rank(index, metadata, keep)
+    n_pixels = _to_integers(metadata["width"]) * _to_integers(metadata["height"])
+    ranks = _rank(index, metadata, n_pixels, keep)
     hashes = index.row_metadata.columns(HASHES)
     return ImageFacts(
         uris=metadata["uri"],
@@ -65,6 +68,7 @@ def read_image_facts(index: Index, keep: str) -> ImageFacts:
         files=files,
         representatives=_representatives(files, ranks),
         ranks=ranks,
+        n_pixels=n_pixels,
         hashes=np.column_stack([_or_none(hashes[name], len(index)) for name in HASHES]),
         has_hashes=not any(pa.types.is_null(column.type) for column in hashes.columns),
     )
@@ -77,18 +81,17 @@ def _or_none(column: pa.ChunkedArray, n_rows: int) -> Hashes:
     return hashes
 
 
-def _rank(index: Index, metadata: pa.Table, keep: str) -> Rows:
+def _rank(index: Index, metadata: pa.Table, n_pixels: Rows, keep: str) -> Rows:
     """Number the images by preference: RAW, most pixels, least compressed, oldest, shortest path, first id.
 
     A copy that was encoded again often has more bytes than its original: from 1.5 bits a pixel on they say nothing.
     """
     uris = metadata["uri"]
     is_raw = np.array([uri is not None and uri.lower().endswith(_RAW) for uri in uris.to_pylist()], bool)
-    pixels = _to_integers(metadata["width"]) * _to_integers(metadata["height"])
     age = _to_integers(metadata["mtime_ns"], missing=_LATEST)
     names = np.asarray(pc.rank(index.row_metadata.ids, sort_keys="ascending", tiebreaker="first"))
-    bits = np.minimum(8 * _to_integers(metadata["size_bytes"]) / np.maximum(pixels, 1), _ENOUGH_BITS)
-    best = [names, pc.utf8_length(uris).fill_null(0).to_numpy(), age, -bits, -pixels]
+    bits = np.minimum(8 * _to_integers(metadata["size_bytes"]) / np.maximum(n_pixels, 1), _ENOUGH_BITS)
+    best = [names, pc.utf8_length(uris).fill_null(0).to_numpy(), age, -bits, -n_pixels]
     first = {"oldest": [age], "largest": []}.get(keep, [~is_raw])
     ranks = np.empty(len(uris), np.int64)
     ranks[np.lexsort([*best, *first])] = np.arange(len(uris))

@@ -44,6 +44,8 @@ UNREAD = {
 """Fields of `predict` for images only."""
 GAPS = {"n_without_part", "similar_labels", "test_copies", "unjudged", "untested_classes"}
 """Fields of `train` for some splits only."""
+MOVED = {"script", "moved", "moved_bytes", "moved_to", "moved_back", "left", "undo"}
+"""Fields of `duplicates` with `--script`, `--move-to` and `--undo` only."""
 QUICK = ("--unfreeze", "top", "--epochs", "1", "--no-augment")
 
 
@@ -109,6 +111,7 @@ def test_every_field_is_documented(name, printed):
         *(UNREAD if name == "predict" else ()),
         *({"remembered", "changed", "constant", "peak_memory_bytes"} | GAPS if name == "evaluate" else ()),
         *({"n_copies", "unknown_labels"} if name == "train" else ()),
+        *({"members"} | MOVED if name == "duplicates" else ()),  # `members` of each group
         "converged",
         "failures",
         "n_unknown_label",

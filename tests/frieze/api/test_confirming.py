@@ -113,10 +113,10 @@ def test_pictures_are_read_in_small(stored, cache_dir, side_px, monkeypatch):
     """A picture is uint8 RGB of the side asked for; the small one is that of the page, drawn once."""
     drawn = []
     for module in ("frieze.api.confirming", "frieze.web.thumbnails"):
-        monkeypatch.setattr(f"{module}.draw", lambda *asked: drawn.append(asked[1]) or draw(*asked))
+        monkeypatch.setattr(f"{module}.draw", lambda *args: drawn.append(args[1]) or draw(*args))
     with picture_reader() as read:
-        pixels, again = (read(str(stored / "a.png"), "version", side_px) for _ in range(2))
-        assert np.array_equal(pixels, again)
+        pixels, second = (read(str(stored / "a.png"), "version", side_px) for _ in range(2))
+        assert np.array_equal(pixels, second)
         assert read(str(stored / "none.png"), "version", side_px) is None
     height, width = round(side_px * 3 / 4), side_px
     assert (pixels.dtype, pixels.shape) == (np.uint8, (min(height, 288), min(width, 384), 3))

@@ -7,13 +7,13 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageOps
 
 from benchmarks.search.edits import EDITS
 from benchmarks.search.made_images import LOOK_ALIKES, photograph
 from frieze.indexing.duplicates.alignment import Picture
 from frieze.indexing.duplicates.compare import Match, compare
-from frieze.indexing.duplicates.confirm import LARGE_PX, SMALL_PX, one_opencv_thread
+from frieze.indexing.duplicates.confirm import LARGE_PX, SMALL_PX, one_library_thread
 
 OVERLAPS = {"crop 5 %": 0.9, "crop 20 %": 0.64}
 """Shares of the photograph that these edits show; the others show all of it."""
@@ -33,7 +33,7 @@ def compare_images(image, other, *, by_features=True):
     def details():
         return picture_of(image, LARGE_PX), picture_of(other, LARGE_PX)
 
-    with one_opencv_thread():
+    with one_library_thread():
         small = [picture_of(one, SMALL_PX) for one in (image, other)]
         return compare(*small, details, by_features=by_features)
 
@@ -52,7 +52,7 @@ def test_edits_are_confirmed(edit, number, tmp_path):
     match = compare_images(image, edited(edit, image, tmp_path, seed=number))
     assert match is not None
     assert match.kind() == EDITS[edit].kind
-    assert match.shares[0] == pytest.approx(OVERLAPS.get(edit, 1.0), abs=0.01)
+    assert match.shares[0] == pytest.approx(OVERLAPS.get(edit, 1.0), abs=0.02)
 
 
 @pytest.mark.parametrize("edit", EDITS)
@@ -88,12 +88,7 @@ def test_a_text_needs_more_pixels(tmp_path):
     assert compare(*small, lambda: None, by_features=True) is None
 
 
-_PERIODIC = pytest.mark.xfail(strict=True, reason="a periodic pattern, shifted by a period, is taken for a turned crop")
-
-
-@pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=[_PERIODIC] if kind == "gratings" else []) for kind in LOOK_ALIKES]
-)
+@pytest.mark.parametrize("kind", LOOK_ALIKES)
 def test_look_alikes_are_no_copies(kind):
     """No two of four pictures of a kind are copies of each other."""
     images = [LOOK_ALIKES[kind](number) for number in range(4)]
@@ -171,3 +166,94 @@ def test_kinds(fields, kind):
 def test_what_was_made_of_what(fields, derived):
     """Crops, framed, grey and overlaid images were made of the other one; of other changes that can't be told."""
     assert dataclasses.replace(Match((1.0, 1.0)), **fields).derived() == derived
+
+
+@pytest.mark.parametrize(
+    ("fields", "n_pixels", "is_needed"),
+    [
+        ({"shares": (0.5, 1.0)}, (1000, 1001), True),
+        ({"shares": (0.5, 1.0)}, (1000, 1000), False),
+        ({"shares": (1.0, 0.1)}, (1000, 1000), True),
+        ({"shares": (1.0, 0.1)}, (0, 1000), False),
+        ({"shares": (1.0, 0.99)}, (9000, 1000), False),
+        ({"shares": (1.0, 0.1), "framed": (False, True)}, (1000, 1000), False),
+        ({"shares": (0.9, 0.9), "degrees": 10.0}, (1000, 9000), False),
+    ],
+)
+def test_sharper_crops(fields, n_pixels, is_needed):
+    """A crop of more than twice the pixels for what both show is needed, unless the rest of the other is a frame."""
+    assert dataclasses.replace(Match((1.0, 1.0)), **fields).is_mutual_loss(n_pixels) is is_needed
+
+
+def test_a_contact_sheet_is_found_with_its_photographs():
+    """A photograph lies on a sheet of four: it is a crop of it by its pixels, and by its size one that is needed."""
+    sheet = Image.new("RGB", (384, 288))
+    for number in range(4):
+        sheet.paste(photograph(number).resize((192, 144)), (192 * (number % 2), 144 * (number // 2)))
+    match = compare_images(sheet, photograph(1))
+    assert match.kind() == "cropped"
+    assert match.is_mutual_loss((384 * 288, 384 * 288))
+
+
+@pytest.mark.parametrize(
+    ("edit", "kind"),
+    [
+        (lambda image: image.rotate(8, Image.Resampling.BICUBIC), "turned"),
+        (lambda image: image.rotate(180), "turned"),
+        (lambda image: image.crop((100, 60, 300, 220)), "cropped"),
+        (lambda image: image.resize((300, 288)), "re-encoded"),
+        (lambda image: image.resize((64, 48)), "re-encoded"),
+        (lambda image: ImageOps.expand(image, (0, 60), "black"), "framed"),
+        (lambda image: ImageOps.expand(ImageOps.mirror(image), 20, "black"), "framed+mirrored"),
+        (lambda image: ImageOps.grayscale(image.crop((30, 20, 350, 270))), "cropped+grey"),
+        (lambda image: image.point(lambda level: int(255 * (level / 255) ** 1.6)), "recoloured"),
+    ],
+)
+def test_other_edits_are_confirmed(edit, kind):
+    """Copies by other edits than those of the benchmark, whose constants were not chosen by these."""
+    image = photograph(6)
+    assert compare_images(image, edit(image)).kind() == kind
+
+
+def add_discs(image, _other):
+    """Draw eight discs, thicker than strokes of letters."""
+    for number in range(8):
+        x, y = 20 + 90 * (number % 4), 60 + 120 * (number // 4)
+        ImageDraw.Draw(image).ellipse((x, y, x + 40, y + 40), (240, 220, 40))
+
+
+CHANGES = {
+    "discs": add_discs,
+    "another object": lambda image, other: image.paste(other.crop((100, 80, 200, 160)), (150, 100)),
+    "a plain object": lambda image, _other: image.paste((200, 30, 30), (150, 100, 230, 160)),
+    "another half": lambda image, other: image.paste(other.crop((0, 0, 192, 288)), (0, 0)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_changed_photographs_are_no_copies(change):
+    """A photograph in which something else is seen is no copy, though the rest is the same pixels."""
+    image = photograph(6)
+    CHANGES[change](image, photograph(7))
+    assert compare_images(photograph(6), image) is None
+
+
+@pytest.mark.parametrize("shift", [38, 192])
+def test_pans_are_no_copies(shift):
+    """Two views that overlap, of which each shows what the other does not, are no copies."""
+    wide = photograph(8, (576, 288))
+    assert compare_images(wide.crop((0, 0, 384, 288)), wide.crop((shift, 0, 384 + shift, 288))) is None
+
+
+def test_a_thing_on_white_in_another_colour_is_another_thing():
+    """On a plain ground another colour is another thing, and grey is a grey copy."""
+    product = LOOK_ALIKES["products on white"](0)
+    red, green, blue = product.split()
+    assert compare_images(product, Image.merge("RGB", (blue, red, green))) is None
+    assert compare_images(product, ImageOps.grayscale(product)).kind() == "grey"
+
+
+def test_a_periodic_picture_has_copies():
+    """A picture of stripes is a copy of itself in another size."""
+    stripes = LOOK_ALIKES["gratings"](0)
+    assert compare_images(stripes, stripes.resize((192, 144))).kind() == "re-encoded"

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from PIL import Image
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from benchmarks.search.edits import EDITS
 from benchmarks.search.made_images import photograph
@@ -31,11 +32,11 @@ class Reader:
     """Reads those images in small, and notes what it was asked for."""
 
     def __init__(self, images):
-        self.images, self.asked = images, []
+        self.images, self.requests = images, []
 
     def __call__(self, uri, version, side_px):
         """Return an image in small; None where it can't be read."""
-        self.asked.append((uri, version, side_px))
+        self.requests.append((uri, version, side_px))
         pixels = self.images[int(uri)]
         if pixels is None:
             return None
@@ -44,12 +45,13 @@ class Reader:
         return np.asarray(small)
 
 
-def facts_of(versions):
-    """The facts of images named by their number."""
+def facts_of(versions, n_pixels=None):
+    """The facts of images named by their number; how many pixels they have is not known by default."""
     rows = np.arange(len(versions))
     uris = pa.chunked_array([[str(row) for row in rows]])
     hashes = np.zeros((len(rows), 2), np.uint64)
-    return ImageFacts(uris, np.array(versions, object), rows, rows, rows, hashes, has_hashes=False)
+    n_pixels = np.zeros(len(rows), np.int64) if n_pixels is None else np.array(n_pixels)
+    return ImageFacts(uris, np.array(versions, object), rows, rows, rows, n_pixels, hashes, has_hashes=False)
 
 
 @pytest.fixture
@@ -76,9 +78,9 @@ def test_pairs_are_decided_on_the_pixels(confirmer):
     one, reader = confirmer()
     assert compare(one) == ["mirrored", None, None, "overlaid", None]
     assert (one.n_compared, one.unreadable) == (5, {4})
-    assert {uri for uri, _, side_px in reader.asked if side_px == LARGE_PX} >= {"2", "3"}
-    assert {side_px for _, _, side_px in reader.asked} == {SMALL_PX, LARGE_PX}
-    assert {(uri, version) for uri, version, _ in reader.asked} == set(zip("01234", "abcde", strict=True))
+    assert {uri for uri, _, side_px in reader.requests if side_px == LARGE_PX} >= {"2", "3"}
+    assert {side_px for _, _, side_px in reader.requests} == {SMALL_PX, LARGE_PX}
+    assert {(uri, version) for uri, version, _ in reader.requests} == set(zip("01234", "abcde", strict=True))
 
 
 def test_unreadable_images_are_tried_once(confirmer):
@@ -86,7 +88,7 @@ def test_unreadable_images_are_tried_once(confirmer):
     one, reader = confirmer(images=[None] * 5)
     assert compare(one) + compare(one) == [None] * 10
     assert one.unreadable == {0, 1, 2, 3, 4}
-    assert sorted(uri for uri, _, _ in reader.asked) == ["0", "1", "2", "3", "4"]
+    assert sorted(uri for uri, _, _ in reader.requests) == ["0", "1", "2", "3", "4"]
 
 
 def test_images_without_a_path(confirmer):
@@ -94,7 +96,7 @@ def test_images_without_a_path(confirmer):
     one, reader = confirmer()
     one._small._facts = dataclasses.replace(one._small._facts, uris=pa.chunked_array([[None] * 5]))
     assert compare(one) == [None] * 5
-    assert (one.unreadable, reader.asked) == ({0, 1, 2, 3, 4}, [])
+    assert (one.unreadable, reader.requests) == ({0, 1, 2, 3, 4}, [])
 
 
 def test_decisions_are_remembered(confirmer):
@@ -103,10 +105,10 @@ def test_decisions_are_remembered(confirmer):
     assert compare(first) == decided
     second, reader = confirmer()
     assert (compare(second), second.n_compared) == (decided, 5)
-    assert {uri for uri, _, _ in reader.asked} == {"0", "4"}  # the pair of which one could not be read
+    assert {uri for uri, _, _ in reader.requests} == {"0", "4"}  # the pair of which one could not be read
     third, reader = confirmer(versions="abxde")
     assert compare(third) == decided
-    assert {uri for uri, _, _ in reader.asked} == {"0", "1", "2", "3", "4"}
+    assert {uri for uri, _, _ in reader.requests} == {"0", "1", "2", "3", "4"}
 
 
 def test_being_thorough_is_another_decision(confirmer):
@@ -114,16 +116,16 @@ def test_being_thorough_is_another_decision(confirmer):
     compare(confirmer()[0])
     thorough, reader = confirmer()
     compare(thorough, thorough=True)
-    assert {uri for uri, _, _ in reader.asked} == {"0", "1", "2", "3", "4"}
+    assert {uri for uri, _, _ in reader.requests} == {"0", "1", "2", "3", "4"}
 
 
 @pytest.mark.parametrize("versions", [["", "b", "", "d", "e"], [""] * 5])
 def test_without_a_hash_nothing_is_remembered(confirmer, versions):
     """Pairs of which one has no known bytes are decided each time."""
     compare(confirmer(versions)[0])
-    again, reader = confirmer(versions)
-    assert compare(again) == ["mirrored", None, None, "overlaid", None]
-    assert {uri for uri, _, _ in reader.asked} == {"0", "1", "2", "3", "4"}
+    second, reader = confirmer(versions)
+    assert compare(second) == ["mirrored", None, None, "overlaid", None]
+    assert {uri for uri, _, _ in reader.requests} == {"0", "1", "2", "3", "4"}
 
 
 def test_what_could_not_be_read_is_not_remembered(confirmer, images):
@@ -140,11 +142,26 @@ def test_threads_do_not_matter(confirmer, monkeypatch, n_cores):
     assert compare(one, thorough=True) == ["mirrored", None, None, "overlaid", None]
 
 
-def test_opencv_has_one_thread_meanwhile(confirmer, monkeypatch):
-    """OpenCV computes with one thread while pairs are compared, and then with as many as before."""
+def test_libraries_have_one_thread_meanwhile(confirmer, monkeypatch):
+    """OpenCV and NumPy compute with one thread while pairs are compared, and then with as many as before."""
+
+    def count_threads():
+        blas = [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+        return {cv2.getNumThreads(), *blas}
+
     before, during = cv2.getNumThreads(), []
-    cv2.setNumThreads(3)
-    monkeypatch.setattr(confirm, "compare", lambda *_, **__: during.append(cv2.getNumThreads()))
-    assert compare(confirmer()[0]) == [None] * 5
-    assert (set(during), cv2.getNumThreads()) == ({1}, 3)
+    cv2.setNumThreads(2)
+    monkeypatch.setattr(confirm, "compare", lambda *_, **__: during.append(count_threads()))
+    with threadpool_limits(2, user_api="blas"):
+        assert compare(confirmer()[0]) == [None] * 5
+        assert (during, count_threads()) == ([{1}] * 4, {2})
     cv2.setNumThreads(before)
+
+
+@pytest.mark.parametrize(("n_pixels", "kind"), [([1200, 3000], None), ([1200, 900], "cropped"), ([0, 3000], "cropped")])
+def test_a_sharper_crop_is_no_copy(images, n_pixels, kind):
+    """A crop with far more pixels for what both show is no copy of what shows more; both are needed."""
+    cropped = images[0][29:-29, 38:-38]
+    one = Confirmer(Reader([images[0], cropped]), facts_of(["", ""], n_pixels), None)
+    (match,) = one.compare(np.array([[0, 1]]), np.array([True]))
+    assert (match and match.kind()) == kind

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+from PIL import ImageOps
 
+from benchmarks.search.made_images import photograph
 from frieze.core import InputError, unit_rows
 from frieze.features import METRICS
 from frieze.indexing import KINDS, build_index, find_duplicates, open_index
@@ -187,3 +189,46 @@ def test_an_impossible_min_score_is_refused(metric, min_score, build):
     with pytest.raises(InputError, match=f"The minimum score is {min_score}, but scores with {metric} are") as caught:
         find_duplicates(index, min_score=min_score)
     assert "`min_score`" in caught.value.hint
+
+
+@pytest.fixture
+def read():
+    """Reads images named by their row: rows 0 and 1 are a photograph and its mirror image, the others others."""
+
+    def open_photograph(uri, _version, side_px):
+        row = int(uri.removeprefix("/photos/").removesuffix(".jpg"))
+        image = photograph(max(row, 1))
+        image.thumbnail((side_px, side_px))
+        return np.asarray(ImageOps.mirror(image) if row == 0 else image)
+
+    return open_photograph
+
+
+def test_near_images_are_compared_on_their_pixels(build, read):
+    """Of near images those that the pixels confirm are a group; the rest of them look alike, with its keeper."""
+    index, steps = build(np.eye(4, dtype=np.float32)[[0, 0, 0, 1]]), []
+    progress = (lambda *_: None, lambda *step: steps.append(step))
+    actual = find_duplicates(index, min_score=0.9, read=read, progress=progress)
+    assert (rows_of(actual, "groups"), rows_of(actual)) == ({frozenset({0, 1})}, {frozenset({0, 2})})
+    assert [member["kind"] for member in actual["groups"][0]["members"]] == ["mirrored"]
+    assert [actual[name] for name in ("n_near", "n_confirmed", "n_compared", "n_look_alikes")] == [1, 1, 2, 2]
+    assert (steps[0], steps[-1]) == ((0, 2), (2, 2))
+
+
+def test_copies_of_equal_files(build, read):
+    """Equal files are compared once; each is a member, of the kind of the one that was compared."""
+    columns = {"sha256": ["a", "b", "a", "b"], "width": [5, 9, 5, 9]}
+    actual = find_duplicates(build(np.ones((4, 4), np.float32), columns=columns), min_score=0.9, read=read)
+    (group,) = actual["groups"]
+    assert group["ids"] == ["1.jpg", "3.jpg", "0.jpg", "2.jpg"]
+    assert [member["kind"] for member in group["members"]] == ["same bytes", "mirrored", "mirrored"]
+    assert (group["exact"], actual["n_compared"], actual["n_confirmed"], actual["n_duplicates"]) == (False, 1, 1, 3)
+
+
+def test_another_keeper(build, read):
+    """The image to keep is the one asked for; a pattern of no image is refused before anything is searched."""
+    index = build(np.ones((2, 4), np.float32), columns={"width": [5, 9]})
+    kept = [find_duplicates(index, keep=keep, read=read)["groups"][0]["keep"] for keep in ("best", "*0.jpg")]
+    assert kept == ["1.jpg", "0.jpg"]
+    with pytest.raises(InputError, match="No image's path or id matches 'oldest '"):
+        find_duplicates(index, keep="oldest ", read=read, progress=(pytest.fail, pytest.fail))

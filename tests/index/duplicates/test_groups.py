@@ -32,8 +32,8 @@ def group(matches, *, candidates=None, ranks=range(10), steps=None):
     judge = Judge(matches)
     pairs = np.array(sorted(matches if candidates is None else candidates), np.int64).reshape(-1, 2)
     progress = (lambda *_: None) if steps is None else (lambda *step: steps.append(step))
-    found = group_copies(pairs, np.zeros(len(pairs), bool), np.array(ranks), judge, progress)
-    return {one.keeper: one.copies for one in found}, judge
+    groups = group_copies(pairs, np.zeros(len(pairs), bool), np.array(ranks), judge, progress)
+    return {one.keeper: one.copies for one in groups}, judge
 
 
 def test_the_best_is_kept():

@@ -31,7 +31,8 @@ def preferred(facts):
     [
         (["a.jpg", "long/b.CR2"], {"width": [9, 4], "size_bytes": [9, 4], "mtime_ns": [1, 2]}),
         (["a.jpg", "long/b.jpg"], {"width": [4, 9], "size_bytes": [9, 4], "mtime_ns": [1, 2]}),
-        (["a.jpg", "long/b.jpg"], {"size_bytes": [4, 9], "mtime_ns": [1, 2]}),
+        (["a.jpg", "long/b.jpg"], {"width": [2000, 2000], "size_bytes": [1000, 1400], "mtime_ns": [1, 2]}),
+        (["a.jpg", "long/b.jpg"], {"width": [2000, 2000], "size_bytes": [9000, 1500], "mtime_ns": [2, 1]}),
         (["a.jpg", "long/b.jpg"], {"mtime_ns": [2, 1]}),
         (["a.jpg", "long/b.jpg"], {"mtime_ns": [None, 1]}),
         (["long/a.jpg", "b.jpg"], {}),
@@ -39,7 +40,7 @@ def preferred(facts):
     ],
 )
 def test_the_best(names, columns, read):
-    """RAW is preferred, then most pixels, most bytes, the oldest known time, the shortest path, the first id."""
+    """RAW is preferred, then most pixels, most bits a pixel up to 1.5, the oldest, the shortest path, the first id."""
     assert preferred(read(names, **columns)) == [1, 0]
 
 
@@ -74,4 +75,5 @@ def test_equal_files(read):
     assert facts.representatives.tolist() == [1, 1, 2, 3, 4, 5]
     assert facts.versions.tolist()[:3] == ["1", "1", ""]
     assert facts.files[2:].tolist() == [-1] * 4
+    assert facts.n_pixels.tolist() == [4, 8, 12, 12, 12, 12]
     assert (facts.has_hashes, facts.hashes.tolist()) == (False, [[0, 0]] * 6)
