@@ -1,5 +1,5 @@
 # make demo [IMAGES=folder]   install, then the whole idea on real images
-# make test                   the tests (about seven CPU-minutes)
+# make test                   the tests (six to seven minutes on two cores)
 # make test-bare              some of them as on a machine without bfloat16, and without OpenVINO, Ray and UMAP
 # make test-slow              the long ones, in two processes where there are two cores; with FRIEZE_DATA=folder also those on real data
 # make mutants                which small changes of the code does no test notice? (six minutes; drawn by the commit)
@@ -15,9 +15,8 @@ BENCHMARKS ?= embedding.accuracy embedding.builtin_backbone heads.solver heads.c
 SHELL := /bin/bash
 # The tests write files of any name, whatever the locale says of names.
 export PYTHONUTF8 := 1
-# Processes of the tests, 0 for none beside pytest itself: one of three whole runs of the fast tests in two processes hung.
-WORKERS ?= 0
-SLOW_WORKERS ?= $(shell python3 -c "import os; n = min(2, len(os.sched_getaffinity(0))); print(n if n > 1 else 0)" 2>/dev/null || echo 0)
+# Processes of the tests, two where there are two cores; 0 for none beside pytest itself.
+WORKERS ?= $(shell python3 -c "import os; n = min(2, len(os.sched_getaffinity(0))); print(n if n > 1 else 0)" 2>/dev/null || echo 0)
 # Without this, the tests' several hundred Pythons would compile Frieze anew each.
 unexport PYTHONDONTWRITEBYTECODE
 # Small matrices gain nothing by more threads, and those that wait spin.
@@ -38,7 +37,7 @@ test-bare: .venv/installed-dev
 	FRIEZE_WITHOUT="openvino ray umap" $(PYTEST) -n $(WORKERS) -q $(BARE) tests/frieze/api/test_map.py
 
 test-slow: .venv/installed-distill
-	$(PYTEST) -n $(SLOW_WORKERS) -m slow
+	$(PYTEST) -n $(WORKERS) -m slow --durations=20
 
 mutants: .venv/installed-dev
 	$(BIN)/python -m tools.mutation

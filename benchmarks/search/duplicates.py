@@ -77,7 +77,7 @@ def vectors() -> tuple[Floats, Rows]:
 def pair_recall(embeddings: Floats, rows: Rows, results: dict[str, object]) -> tuple[float, int]:
     """Scan all rows for the pairs of some; return the share of pairs inside a group, and the number of pairs."""
     groups = np.arange(len(embeddings))
-    for number, group in enumerate(results["groups"]):
+    for number, group in enumerate([*results["groups"], *results["look_alikes"]]):  # no pixels: all look alike
         groups[np.array(group["ids"], dtype=np.int64)] = len(embeddings) + number
     right = n_pairs = 0
     for start in range(0, len(embeddings), 10_000):
@@ -100,7 +100,7 @@ def scale_rows(folder: Path) -> Iterator[list[object]]:
     text, seconds, peak = run(FRIEZE, "duplicates", folder / "t.index", "--json")
     results = json.loads(text)
     recall, n_pairs = pair_recall(embeddings, edits[:N_SAMPLED], results)
-    figures = [f"{seconds:,.0f}", f"{peak:,.0f}", results["min_score"], f"{len(results['groups']):,}"]
+    figures = [f"{seconds:,.0f}", f"{peak:,.0f}", results["min_score"], f"{len(results['look_alikes']):,}"]
     yield ["`frieze duplicates`", *figures, f"{recall:.4f} of {n_pairs:,}"]
 
 

@@ -15,7 +15,7 @@ _DEGREE, _RIDGE = 3, 1e-6
 _OUTLIER = 30.0  # levels: pixels that differ by more do not decide
 _BLUR = 9  # pixels
 _CHANGED_LEVELS = 24.0  # of a channel, in the mean of a neighbourhood
-_LIGHTEST, _MIN_CLIPPED = 250, 0.02  # level; share of the values
+_LIGHTEST, _MIN_CLIPPED, _SHADES = 250, 0.02, 6.0  # luma; share of the pixels; levels that these differ by
 _SAME_LUMA = 8.0  # levels between something on a plain ground and its grey copy, at most
 _MAX_CHANGED = 0.01  # of the overlap, for the colours to be the same
 _MAX_UNEXPLAINED = 0.012  # of the overlap, for one change of all colours to explain the rest
@@ -131,9 +131,14 @@ def _lost_colours(first: Pixels, second: Pixels) -> tuple[bool, bool]:
 
 
 def _lost_lights(first: Pixels, second: Pixels) -> tuple[bool, bool]:
-    """Tell of each of two pictures whether more of its values are at the end of the scale."""
-    shares = [float((side >= _LIGHTEST).mean()) for side in (first, second)]
-    return shares[0] > shares[1] + _MIN_CLIPPED, shares[1] > shares[0] + _MIN_CLIPPED
+    """Tell of each of two pictures whether it is white where the other has shades."""
+    return _is_clipped(first, second), _is_clipped(second, first)
+
+
+def _is_clipped(colours: Pixels, others: Pixels) -> bool:
+    luma, other = (to_luma(side[None])[0] for side in (colours, others))
+    is_lost = (luma >= _LIGHTEST) & (other < _LIGHTEST)
+    return bool(is_lost.mean() > _MIN_CLIPPED and other[is_lost].std() > _SHADES)
 
 
 def _changed_share(first: Floats | Pixels, second: Floats | Pixels, levels: float = _CHANGED_LEVELS) -> float:

@@ -257,3 +257,12 @@ def test_a_periodic_picture_has_copies():
     """A picture of stripes is a copy of itself in another size."""
     stripes = LOOK_ALIKES["gratings"](0)
     assert compare_images(stripes, stripes.resize((192, 144))).kind() == "re-encoded"
+
+
+@pytest.mark.parametrize(("factor", "made_of_other"), [(1.5, 1), (0.7, None)])
+def test_lost_lights_tell_which_was_made(factor, made_of_other):
+    """A brighter copy that is white where the photograph has shades was made of it; a darker one may be either."""
+    light = photograph(3).point(lambda level: 90 + level * 140 // 255)
+    brighter = light.point(lambda level: min(255, round(level * factor)))
+    match = compare_images(light, brighter)
+    assert (match.kind(), match.derived()) == ("recoloured", made_of_other)
