@@ -18,7 +18,7 @@ KEEP = ("best", "oldest", "largest")
 
 _COLUMNS = ("uri", "sha256", "size_bytes", "width", "height", "mtime_ns")
 _RAW = (".3fr", ".arw", ".cr2", ".cr3", ".dng", ".erf", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".srw")
-_ENOUGH_BITS = 1.5  # of a pixel
+_ENOUGH_BITS = 0.8  # of a pixel
 _LATEST = np.iinfo(np.int64).max
 
 
