@@ -49,6 +49,7 @@ def duplicates(*, as_json: bool, **parameters: Any) -> None:
         terminal.show_json(document)
     elif "groups" in document:
         _show_groups(document)
+        _show_next(document, parameters)
     if document.get("left") is not None:
         _show_moves(document)
 
@@ -76,6 +77,20 @@ def _show_groups(document: dict[str, Any]) -> None:
     if len(groups) > _MOST_GROUPS:
         more = counted(len(groups) - _MOST_GROUPS, "more group")
         terminal.show_message(f"{more}: --json and --out list all, --html shows them.")
+
+
+def _show_next(document: dict[str, Any], asked: dict[str, Any]) -> None:
+    """Print on a terminal where the pictures are, or how to look at the groups and what then moves the copies."""
+    from frieze import terminal
+
+    if not (document["groups"] and terminal.is_terminal()):
+        return
+    if asked["html"] is not None:
+        terminal.show_message(f"The pictures of the groups are in {asked['html']}.")
+    elif not any(asked[name] for name in ("out", "script", "move_to")):
+        terminal.show_message(
+            "Nothing was moved. To look at the groups, use --html FILE; then to move the copies, --move-to FOLDER."
+        )
 
 
 def _show_moves(document: dict[str, Any]) -> None:
