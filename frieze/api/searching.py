@@ -136,8 +136,8 @@ def duplicates(
     Args:
         index: The index's folder; needed but for `undo`.
         min_score: Minimum score of a pair that looks alike; estimated from the collection by default.
-        keep: Which image of a group to keep: `best` (an original before what was made of it, RAW, most pixels, most
-            bytes, the oldest, the shortest path), `oldest`, `largest`, or a pattern of whole paths or ids such as
+        keep: Which image of a group to keep: `best` (an original before what was made of it, RAW, most pixels, least
+            compressed, the oldest, the shortest path), `oldest`, `largest`, or a pattern of whole paths or ids such as
             `*/originals/*`, whose images come first.
         html: Write the groups as pictures to this file.
         out: Write the groups as a table, one row per image, to this file: Parquet, CSV or JSON lines, by its suffix.
