@@ -69,7 +69,7 @@ clean:
 
 .venv/installed: pyproject.toml | .venv/bin/python
 	@echo "Installing Frieze and what it needs (TensorFlow is large: the first time takes a few minutes) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[web]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[duplicates,web]'
 	@touch $@
 
 .venv/installed-dev: pyproject.toml | .venv/bin/python

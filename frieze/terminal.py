@@ -259,6 +259,8 @@ def _to_text(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.4g}" if abs(value) < 1 else f"{value:,.1f}"
+    if isinstance(value, Mapping):  # within a list
+        return " ".join(f"{name} {_to_text(one)}" for name, one in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(_to_text, value))
 

@@ -24,7 +24,7 @@ def check_script(path: Path, *, force: bool) -> None:
     Raises:
         FeatureFileError: It is such a path.
     """
-    check_writable(path, force=force)
+    check_writable(path, force=force, name="script")
     if path.is_dir() or (path.exists() and not path.read_bytes().startswith(_FIRST_LINES.encode())):
         raise FeatureFileError(
             f"{path} already exists and is no script written by Frieze.", hint="Use another `script`."

@@ -114,7 +114,7 @@ def move_copies(index: "Index", document: dict[str, Any], folder: Path, *, yes: 
         yes: Whether to move without a question.
 
     Returns:
-        The fields `moved`, `moved_bytes`, `moved_to`, `left` and `undo` of the document.
+        The fields `moved`, `moved_bytes`, `moved_to`, `emptied`, `left` and `undo` of the document.
 
     Raises:
         FeatureFileError: The disk refuses; what was moved is in the log.
@@ -133,9 +133,22 @@ def move_copies(index: "Index", document: dict[str, Any], folder: Path, *, yes: 
         "moved": len(moved),
         "moved_bytes": sum(file.size_bytes for file in moved),
         "moved_to": str(folder),
+        "emptied": _empty_folders(file.path for file in moved),
         "left": dict(left),
         "undo": str(folder / LOG_NAME) if moved else None,
     }
+
+
+def _empty_folders(paths: Iterable[Path]) -> list[str]:
+    """Return the folders of those files that hold nothing any more, sorted."""
+    return [str(folder) for folder in sorted({path.parent for path in paths}) if _is_empty(folder)]
+
+
+def _is_empty(folder: Path) -> bool:
+    try:
+        return not any(folder.iterdir())
+    except OSError:  # it is gone already, or may not be read
+        return False
 
 
 def _question(copies: list[CopyFile], folder: Path) -> str:

@@ -137,8 +137,8 @@ def duplicates(
         index: The index's folder; needed but for `undo`.
         min_score: Minimum score of a pair that looks alike; estimated from the collection by default.
         keep: Which image of a group to keep: `best` (an original before what was made of it, RAW, most pixels, least
-            compressed, the oldest, the shortest path), `oldest`, `largest`, or a pattern of whole paths or ids such as
-            `*/originals/*`, whose images come first.
+            compressed, the oldest, the shortest path), `oldest` or `largest` (originals still come first), or a pattern
+            of whole paths or ids such as `*/originals/*`, whose images come before all others.
         html: Write the groups as pictures to this file.
         out: Write the groups as a table, one row per image, to this file: Parquet, CSV or JSON lines, by its suffix.
         script: Write a shell script that moves the copies to this file, for review.

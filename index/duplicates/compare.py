@@ -27,6 +27,7 @@ _SHARPER = 2.0  # times the pixels for what both show: more than an enlarged cro
 _MIN_FRAME = 0.6  # of the pixels of a frame have few colours
 _MIN_STEP = 30.0  # levels between a frame and the edge of what it holds
 _MIN_FILLED, _MIN_FILLED_STEP = 0.97, 6.0  # the same of one that has a single colour
+_SAME_SCALE = 1.06  # ratio of pixels for what both show, up to which it may be a crop
 _TURNED_DEGREES = 2.0
 
 
@@ -37,6 +38,7 @@ class Match:
     Attributes:
         shares: Of the first and of the second image, the part that the other one shows too.
         framed: Whether what the other does not show is a filling or a frame, of the first and of the second.
+        plain: Whether it has few colours but no clear edge, so that it may be a frame or a part of the picture.
         mirrored: Whether one is the mirror image of the other.
         degrees: Angle by which the second is turned against the first, 0 to 180.
         grey: Whether the first, and the second, lost its colours.
@@ -47,6 +49,7 @@ class Match:
 
     shares: tuple[float, float]
     framed: tuple[bool, bool] = (False, False)
+    plain: tuple[bool, bool] = (False, False)
     mirrored: bool = False
     degrees: float = 0.0
     grey: tuple[bool, bool] = (False, False)
@@ -57,7 +60,7 @@ class Match:
     def swapped(self) -> "Match":
         """Return the match of the second image with the first."""
         overlaid = None if self.overlaid is None else 1 - self.overlaid
-        flipped = {name: getattr(self, name)[::-1] for name in ("shares", "framed", "grey", "clipped")}
+        flipped = {name: getattr(self, name)[::-1] for name in ("shares", "framed", "plain", "grey", "clipped")}
         return dataclasses.replace(self, **flipped, overlaid=overlaid)
 
     def derived(self) -> int | None:
@@ -70,6 +73,17 @@ class Match:
             None if min(self.shares) > _NEARLY_WHOLE else int(np.argmax(self.shares)),
         ]
         return next((sign for sign in signs if sign is not None), None)
+
+    def with_sizes(self, n_pixels: tuple[int, int]) -> "Match":
+        """Decide with the sizes of both whether what is plain is a frame: a crop keeps the scale of its original.
+
+        Args:
+            n_pixels: Of the first and of the second; 0 where it is not known.
+        """
+        first, second = (share * n for share, n in zip(self.shares, n_pixels, strict=True))
+        is_scaled = min(first, second) > 0 and not 1 / _SAME_SCALE < first / second < _SAME_SCALE
+        framed = [framed or (plain and is_scaled) for framed, plain in zip(self.framed, self.plain, strict=True)]
+        return dataclasses.replace(self, framed=(framed[0], framed[1]))
 
     def is_mutual_loss(self, n_pixels: tuple[int, int]) -> bool:
         """Tell whether each has what the other lacks, so that neither can go.
@@ -210,7 +224,16 @@ def _is_framed(laid: Laid, side: int) -> bool:
     colours, step = outside(*laid.sources[side])
     if _flat_share(colours) >= _MIN_FILLED:
         return step >= _MIN_FILLED_STEP
-    return len(colours) > 0 and flat_share(colours) >= _MIN_FRAME and step >= _MIN_STEP
+    return _has_few_colours(colours) and step >= _MIN_STEP
+
+
+def _is_plain(laid: Laid, side: int) -> bool:
+    """Tell whether what the other does not show has few colours, as a frame has, and some sides of pictures."""
+    return laid.shares[side] < _NEARLY_WHOLE and _has_few_colours(outside(*laid.sources[side])[0])
+
+
+def _has_few_colours(colours: Pixels) -> bool:
+    return len(colours) > 0 and flat_share(colours) >= _MIN_FRAME
 
 
 def _look_closer(
@@ -245,6 +268,7 @@ def _describe(laid: Laid, matrix: Affine, colours: Colours, *, overlaid: int | N
     return Match(
         shares=(min(1.0, laid.shares[0]), min(1.0, laid.shares[1])),
         framed=(_is_framed(laid, 0), _is_framed(laid, 1)),
+        plain=(_is_plain(laid, 0), _is_plain(laid, 1)),
         mirrored=mirrored,
         degrees=abs(math.degrees(math.atan2(turn[1, 0] - turn[0, 1], turn[0, 0] + turn[1, 1]))),
         grey=colours.grey,

@@ -73,7 +73,7 @@ class Confirmer:
             pool.shutdown(cancel_futures=True)  # Ctrl-C waits for the pairs in hand alone
         self.n_compared += len(pairs)
         return [
-            None if match is not None and match.is_mutual_loss(tuple(n_pixels)) else match
+            None if match is None else _weigh(match, tuple(n_pixels))
             for match, n_pixels in zip(matches, self._n_pixels[pairs].tolist(), strict=True)
         ]
 
@@ -108,6 +108,12 @@ class Confirmer:
         """Return the key of a decision; empty where the bytes are not known."""
         versions = self._versions[task.row], self._versions[task.other]
         return " ".join([_VERSION, *versions, str(int(task.by_features))]) if all(versions) else ""
+
+
+def _weigh(match: Match, n_pixels: tuple[int, int]) -> Match | None:
+    """Take the sizes of both images into account; None where neither of them can go."""
+    match = match.with_sizes(n_pixels)
+    return None if match.is_mutual_loss(n_pixels) else match
 
 
 class _Task(NamedTuple):

@@ -84,7 +84,7 @@ def _or_none(column: pa.ChunkedArray, n_rows: int) -> Hashes:
 def _rank(index: Index, metadata: pa.Table, n_pixels: Rows, keep: str) -> Rows:
     """Number the images by preference: RAW, most pixels, least compressed, oldest, shortest path, first id.
 
-    A copy that was encoded again often has more bytes than its original: from 1.5 bits a pixel on they say nothing.
+    A copy that was encoded again often has more bytes than its original: from .8 bits a pixel on they say nothing.
     """
     uris = metadata["uri"]
     is_raw = np.array([uri is not None and uri.lower().endswith(_RAW) for uri in uris.to_pylist()], bool)

@@ -76,6 +76,8 @@ def test_facts_are_plain_text(capsys):
     """Numbers, lists, tables and nothing are written so that a person can read them."""
     terminal.show_fields({"a": 0.12345, "bb": [1, 2], "c": {"x": True, "y": None}, "d": 1234.5, "e": {}})
     assert capsys.readouterr().out == "a   0.1235\nbb  1, 2\nc\n  x  yes\nd   1,234.5\n"
+    terminal.show_fields({"tried": [{"C": 3, "accuracy": 0.51234}, {"C": 10, "accuracy": 0.5}]})
+    assert capsys.readouterr().out == "tried  C 3 accuracy 0.5123, C 10 accuracy 0.5\n"
 
 
 def test_progress_is_silent_without_a_terminal(capsys):

@@ -49,6 +49,7 @@ def duplicates(*, as_json: bool, **parameters: Any) -> None:
         terminal.show_json(document)
     elif "groups" in document:
         _show_groups(document)
+        _show_next(document, parameters)
     if document.get("left") is not None:
         _show_moves(document)
 
@@ -78,11 +79,25 @@ def _show_groups(document: dict[str, Any]) -> None:
         terminal.show_message(f"{more}: --json and --out list all, --html shows them.")
 
 
+def _show_next(document: dict[str, Any], parameters: dict[str, Any]) -> None:
+    """Print on a terminal where the pictures are, or how to look at the groups and what then moves the copies."""
+    from frieze import terminal
+
+    if not (document["groups"] and terminal.is_terminal()):
+        return
+    if parameters["html"] is not None:
+        terminal.show_message(f"The pictures of the groups are in {parameters['html']}.")
+    elif not any(parameters[name] for name in ("out", "script", "move_to")):
+        terminal.show_message(
+            "Nothing was moved. To look at the groups, use --html FILE; then to move the copies, --move-to FOLDER."
+        )
+
+
 def _show_moves(document: dict[str, Any]) -> None:
     """Print how many images were moved or moved back, and why others were not; exit with 3 where some can't be."""
     from frieze import terminal
     from frieze.api.moving import DENIED
-    from frieze.core import counted, format_size
+    from frieze.core import counted, format_size, shorten
 
     if "moved_back" in document:
         terminal.show_message(f"Moved back {counted(document['moved_back'], 'image')}.")
@@ -91,6 +106,12 @@ def _show_moves(document: dict[str, Any]) -> None:
         terminal.show_message(f"Moved {counted(document['moved'], 'image')} ({size}) to {document['moved_to']}.")
     for reason, n in document["left"].items():
         terminal.show_message(f"Left where they are: {counted(n, 'image')} ({reason}).")
+    if document.get("emptied"):
+        folders = counted(len(document["emptied"]), "folder is empty now", "folders are empty now")
+        terminal.show_message(
+            f"{folders}: {shorten(document['emptied'], most=_MOST_OTHERS)}. Before frieze embed, delete what is empty:"
+            " it keeps the rows of an empty folder, whose disk may only be missing. --undo makes the folders again."
+        )
     if document.get("moved"):
         undo = f"frieze duplicates --undo {shlex.quote(document['moved_to'])}"
         terminal.show_message(f"To move them back: {undo}. The index lists them until its table and it are updated.")

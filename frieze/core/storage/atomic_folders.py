@@ -18,8 +18,13 @@ from frieze.core.storage.leftovers import (
 _HERE, _RENAME_EXCHANGE = -100, 2  # AT_FDCWD and the flag of renameat2(2)
 
 
-def check_free(path: Path, *, replace: bool) -> None:
+def check_free(path: Path, *, replace: bool, name: str = "out") -> None:
     """Refuse to overwrite something, and delete what crashed runs left beside it.
+
+    Args:
+        path: Where something is to be written.
+        replace: Whether something may be there.
+        name: The parameter that gave the path.
 
     Raises:
         FeatureFileError: Something exists at `path` and `replace` is not set.
@@ -28,7 +33,7 @@ def check_free(path: Path, *, replace: bool) -> None:
         is_there = path.exists()
     sweep_leftovers(path)
     if is_there and not replace:
-        raise FeatureFileError(f"{path} already exists.", hint="Use another `out`, or `force=True` to replace it.")
+        raise FeatureFileError(f"{path} already exists.", hint=f"Use another `{name}`, or `force=True` to replace it.")
 
 
 def check_holds_only(folder: Path, kind: str, what: str, *, is_part: Callable[[Path], bool]) -> None:

@@ -42,13 +42,18 @@ def check_table_file(out: Path, is_ours: Callable[[list[str]], bool], what: str,
     _writer_of(out)
 
 
-def check_writable(out: Path, *, force: bool) -> None:
+def check_writable(out: Path, *, force: bool, name: str = "out") -> None:
     """Refuse a path where nothing can be written, or where something exists and `force` is not set.
+
+    Args:
+        out: The path.
+        force: Whether to replace what is there.
+        name: The parameter that gave the path.
 
     Raises:
         FeatureFileError: It is such a path.
     """
-    check_free(out, replace=force)
+    check_free(out, replace=force, name=name)
     with translate_io_errors(out):
         nearest = next(folder for folder in out.absolute().parents if folder.exists())
         # The result is first written under such a name, which must be allowed and not too long.

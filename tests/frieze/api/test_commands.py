@@ -44,7 +44,7 @@ UNREAD = {
 """Fields of `predict` for images only."""
 GAPS = {"n_without_part", "similar_labels", "test_copies", "unjudged", "untested_classes"}
 """Fields of `train` for some splits only."""
-MOVED = {"script", "moved", "moved_bytes", "moved_to", "moved_back", "left", "undo"}
+MOVED = {"script", "moved", "moved_bytes", "moved_to", "emptied", "moved_back", "left", "undo"}
 """Fields of `duplicates` with `--script`, `--move-to` and `--undo` only."""
 QUICK = ("--unfreeze", "top", "--epochs", "1", "--no-augment")
 

@@ -83,8 +83,9 @@ def test_force_replaces_scripts_only(copies, script):
     """A script is replaced with `force` only, and another file never."""
     write_script(script, copies.index, copies.document)
     check_script(script, force=True)
-    with pytest.raises(FeatureFileError, match="already exists"):
+    with pytest.raises(FeatureFileError, match="already exists") as refused:
         check_script(script, force=False)
+    assert refused.value.hint == "Use another `script`, or `force=True` to replace it."
     script.write_text("mine")
     with pytest.raises(FeatureFileError, match="no script written by Frieze"):
         check_script(script, force=True)

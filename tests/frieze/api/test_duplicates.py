@@ -98,6 +98,16 @@ def test_a_table_for_people(copied, run, monkeypatch):
     assert any(line.startswith("2 re-encoded noise.png noise small.png") for line in lines)
 
 
+def test_what_to_do_next(copied, run, tmp_path, monkeypatch):
+    """On a terminal the way to the pictures and to moving is named, then the page; in a pipe neither is."""
+    assert "--html" not in run("duplicates", copied).stderr
+    monkeypatch.setattr("frieze.terminal.is_terminal", lambda: True)
+    assert "use --html FILE; then to move the copies, --move-to FOLDER." in run("duplicates", copied).stderr
+    assert "--html" not in run("duplicates", copied, "--out", tmp_path / "d.csv").stderr
+    result = run("duplicates", copied, "--html", tmp_path / "d.html")
+    assert f"The pictures of the groups are in {tmp_path / 'd.html'}." in result.stderr
+
+
 def test_a_table_for_programs(copied, run, tmp_path):
     """Into a pipe goes TSV, a line an image, as in the file of --out; the counts go to stderr."""
     result = run("duplicates", copied, "--min-score", "0.98", "--out", tmp_path / "d.csv")

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -28,6 +29,7 @@ def test_copies_are_moved(copies, target):
         "moved": 2,
         "moved_bytes": 14,
         "moved_to": str(target),
+        "emptied": [str(copies.folder / "a"), str(copies.folder / "b")],
         "left": {},
         "undo": str(target / LOG_NAME),
     }
@@ -362,6 +364,24 @@ def test_the_command(indexed, run, run_json):
     assert photo.is_file()
     result = run("duplicates", index, "--move-to", target, "--yes")
     assert f"frieze duplicates --undo {target}" in result.stderr
+
+
+def test_a_folder_that_is_empty_now(indexed, run):
+    """A folder without files is named, since `frieze embed` keeps its rows; deleted, it is made again by --undo."""
+    photos, features, target = (indexed / name for name in ("photos", "photos.features", "moved"))
+    album = photos / "album of copies"
+    album.mkdir()
+    shutil.copy2(photos / "longer name.png", album)
+    frieze.embed(photos, out=features)
+    frieze.index(features, out=indexed / "photos.index", force=True)
+    result = run("duplicates", indexed / "photos.index", "--move-to", target, "--yes")
+    assert f"1 folder is empty now: {album}. Before frieze embed, delete what is empty" in result.stderr
+    assert frieze.embed(photos, out=features)["rows"] == frieze.embed(photos, out=features)["unchanged"] + 1
+    album.rmdir()
+    rows = frieze.embed(photos, out=features)["rows"]
+    assert rows == len(list(photos.iterdir()))
+    run("duplicates", "--undo", target)
+    assert len(list(album.iterdir())) == 1
 
 
 @pytest.mark.parametrize("args", [[], ["photos.index", "--undo", "moved"]])
