@@ -26,7 +26,7 @@ _NEARLY_WHOLE = 0.985
 _SHARPER = 2.0  # times the pixels for what both show: more than an enlarged crop usually has
 _MIN_FRAME = 0.6  # of the pixels of a frame have few colours
 _MIN_STEP = 30.0  # levels between a frame and the edge of what it holds
-_MIN_FILLED, _MIN_FILLED_STEP = 0.97, 6.0  # the same of one that has a single colour
+_MIN_FILLED = 0.97  # of the pixels of a frame of one colour: nothing is lost with it
 _SAME_SCALE = 1.06  # ratio of pixels for what both show, up to which it may be a crop
 _TURNED_DEGREES = 2.0
 
@@ -222,9 +222,7 @@ def _is_framed(laid: Laid, side: int) -> bool:
     if laid.shares[side] >= _NEARLY_WHOLE:
         return False
     colours, step = outside(*laid.sources[side])
-    if _flat_share(colours) >= _MIN_FILLED:
-        return step >= _MIN_FILLED_STEP
-    return _has_few_colours(colours) and step >= _MIN_STEP
+    return _flat_share(colours) >= _MIN_FILLED or (_has_few_colours(colours) and step >= _MIN_STEP)
 
 
 def _is_plain(laid: Laid, side: int) -> bool:

@@ -1,5 +1,6 @@
 """Groups of copies around a keeper: each copy was confirmed against the keeper itself."""
 
+import collections
 import dataclasses
 from collections.abc import Callable
 
@@ -66,8 +67,7 @@ class _Matches:
     def __init__(self, compare: Compare) -> None:
         self._compare = compare
         self._known: dict[tuple[int, int], Match | None] = {}
-        self.derived: set[int] = set()
-        """Rows that were made of another: crops, framed and grey ones."""
+        self._balance: collections.Counter[int] = collections.Counter()
 
     def compare(self, pairs: list[tuple[int, int]], by_features: npt.NDArray[np.bool_]) -> None:
         """Compare those pairs, smaller row first, that were not compared."""
@@ -75,7 +75,12 @@ class _Matches:
         for pair, match in zip(pairs, results, strict=True):
             self._known[pair] = match
             if match is not None and (side := match.derived()) is not None:
-                self.derived.add(pair[side])
+                self._balance[pair[side]] += 1
+                self._balance[pair[1 - side]] -= 1
+
+    def is_derived(self, row: int) -> bool:
+        """Tell whether a row looks as if it was made of others (a crop, framed, grey) more often than they of it."""
+        return self._balance[row] > 0
 
     def get(self, row: int, other: int) -> Match | None:
         """Return how another row matches a row."""
@@ -149,16 +154,14 @@ def _turns(rows: Rows) -> Rows:
 
 def _choose_keepers(chains: list[list[int]], matches: _Matches, ranks: Rows) -> list[int]:
     """Return the best row of each chain, compared with all others of it: that may show that it was made of another."""
-    keepers: list[int] = []
     while True:
-        chosen = [min(rows, key=lambda row: _preference(row, ranks, matches.derived)) for rows in chains]
-        if chosen == keepers:
-            return keepers
-        keepers = chosen
+        keepers = [min(rows, key=lambda row: _preference(row, ranks, matches)) for rows in chains]
         unknown = [pair for rows, row in zip(chains, keepers, strict=True) for pair in matches.unknown(row, rows)]
+        if not unknown:
+            return keepers
         matches.compare(unknown, np.ones(len(unknown), bool))
 
 
-def _preference(row: int, ranks: Rows, derived: set[int]) -> tuple[bool, bool, int]:
+def _preference(row: int, ranks: Rows, matches: _Matches) -> tuple[bool, bool, int]:
     rank = int(ranks[row])
-    return rank >= 0, row in derived, rank
+    return rank >= 0, matches.is_derived(row), rank
