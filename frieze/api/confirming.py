@@ -40,7 +40,9 @@ def picture_reader() -> Iterator["ReadPicture"]:
     def read(uri: str, version: str, side_px: int) -> Any:
         with contextlib.suppress(ImageError):
             is_kept = side_px == THUMBNAIL_PX and thumbnails is not None
-            return _to_pixels(thumbnails.get(uri, version) if is_kept and thumbnails else draw(uri, side_px))
+            return _to_pixels(
+                thumbnails.get(uri, version) if is_kept and thumbnails else draw(uri, side_px, sha256=version)
+            )
         return None
 
     try:

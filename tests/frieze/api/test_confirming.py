@@ -52,7 +52,7 @@ def test_confirmed_copies(stored):
 def test_without_opencv(stored, monkeypatch):
     """Without OpenCV only equal files are copies, a note says so, and no picture is read."""
     monkeypatch.setattr(confirming, "can_compare", lambda: False)
-    monkeypatch.setattr(confirming, "draw", lambda *_: pytest.fail("a picture was read"))
+    monkeypatch.setattr(confirming, "draw", lambda *_, **__: pytest.fail("a picture was read"))
     document = frieze.duplicates(stored.parent / "t.index", min_score=0.5)
     assert groups_of(document) == [["a.png", "again.png"]]
     assert {"a.png", "mirror.jpg"} <= set(document["look_alikes"][0]["ids"])
@@ -113,7 +113,7 @@ def test_pictures_are_read_in_small(stored, cache_dir, side_px, monkeypatch):
     """A picture is uint8 RGB of the side asked for; the small one is that of the page, drawn once."""
     drawn = []
     for module in ("frieze.api.confirming", "frieze.web.thumbnails"):
-        monkeypatch.setattr(f"{module}.draw", lambda *args: drawn.append(args[1]) or draw(*args))
+        monkeypatch.setattr(f"{module}.draw", lambda *args, **_: drawn.append(args[1]) or draw(*args))
     with picture_reader() as read:
         pixels, second = (read(str(stored / "a.png"), "version", side_px) for _ in range(2))
         assert np.array_equal(pixels, second)
@@ -121,3 +121,16 @@ def test_pictures_are_read_in_small(stored, cache_dir, side_px, monkeypatch):
     height, width = round(side_px * 3 / 4), side_px
     assert (pixels.dtype, pixels.shape) == (np.uint8, (min(height, 288), min(width, 384), 3))
     assert drawn == [side_px] * (2 if side_px == 192 else 3)
+
+
+def test_images_that_have_changed(stored, tmp_path):
+    """An image that has changed is not compared, and nothing is remembered of it: restored, it is what it was."""
+    photos = shutil.copytree(stored, tmp_path / "photos")
+    frieze.embed(photos, out=tmp_path / "t.features")
+    frieze.index(tmp_path / "t.features", out=tmp_path / "t.index")
+    original = (photos / "mirror.jpg").read_bytes()
+    photograph(5).save(photos / "mirror.jpg")
+    changed = frieze.duplicates(tmp_path / "t.index")
+    assert (groups_of(changed), changed["n_unreadable"]) == ([["a.png", "again.png"]], 1)
+    (photos / "mirror.jpg").write_bytes(original)
+    assert groups_of(frieze.duplicates(tmp_path / "t.index")) == [["a.png", "again.png", "mirror.jpg"]]
