@@ -18,7 +18,7 @@ from frieze.embedder.engines.accuracy import LEAST_COSINE, measure_drift
 from frieze.embedder.engines.base import ENGINES
 from frieze.embedder.engines.benchmark import measure_rate, try_engines
 from frieze.embedder.engines.keep_graph import ship_graph
-from frieze.embedder.images.decode import MAX_BYTES, MAX_PIXELS, Limits, decode
+from frieze.embedder.images.decode import MAX_BYTES, MAX_PIXELS, Limits, decode, has_several
 from frieze.embedder.images.decode_processes import DecodeProcesses
 from frieze.embedder.images.decoding_tally import describe_tally
 from frieze.embedder.images.prepare import decode_for
@@ -84,6 +84,7 @@ __all__ = [
     "freeze_with",
     "graph_cache_dir",
     "has_graph",
+    "has_several",
     "image_reader",
     "list_backbones",
     "list_graphs",

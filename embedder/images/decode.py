@@ -309,6 +309,15 @@ def _unidentified(data: bytes) -> ImageError:
     return ImageError("decode", "unsupported", f"a TIFF with {layout} is not read; convert it to PNG")
 
 
+def has_several(data: bytes) -> bool:
+    """Return whether an image file is an animation or has several pages; False for one that can't be opened."""
+    try:
+        with _open(data) as image:
+            return _is_first_of_several(image, data)
+    except Exception:  # noqa: BLE001  `decode` says what is broken
+        return False
+
+
 def _is_first_of_several(image: Image.Image, data: bytes) -> bool:
     """Return whether a file is an animation or has several pages; other images in a JPEG (MPO) do not count."""
     if data.startswith(tiff_pages.SIGNATURES):

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from frieze.indexing import Index, ReadPicture
 
 _LIMIT_BYTES = 256 << 20
+_MAY_HAVE_SEVERAL = (".gif", ".tif", ".tiff", ".webp", ".png", ".apng", ".avif")
 _UNREADABLE = (
-    "image could not be read, and is no copy of any other.",
-    "images could not be read, and are no copies of any other.",
+    "image could not be read, has changed or has several frames or pages, and is no copy of any other.",
+    "images could not be read, have changed or have several frames or pages, and are no copies of any other.",
 )
 
 
@@ -39,8 +40,12 @@ def picture_reader() -> Iterator["ReadPicture"]:
 
     def read(uri: str, version: str, side_px: int) -> Any:
         with contextlib.suppress(ImageError):
+            if uri.lower().endswith(_MAY_HAVE_SEVERAL) and _has_several(uri):
+                return None  # only the first picture would be compared
             is_kept = side_px == THUMBNAIL_PX and thumbnails is not None
-            return _to_pixels(thumbnails.get(uri, version) if is_kept and thumbnails else draw(uri, side_px))
+            return _to_pixels(
+                thumbnails.get(uri, version) if is_kept and thumbnails else draw(uri, side_px, sha256=version)
+            )
         return None
 
     try:
@@ -129,6 +134,15 @@ def _open_thumbnails() -> Thumbnails | None:
         return Thumbnails(cache_file())
     except InputError:  # the cache folder is not writable
         return None
+
+
+def _has_several(uri: str) -> bool:
+    from frieze.embedder import has_several, read_image
+
+    try:
+        return has_several(read_image(uri))
+    except OSError:  # gone; `draw` says so where it is read
+        return False
 
 
 def _to_pixels(jpeg: bytes) -> Any:

@@ -38,13 +38,13 @@ class Thumbnails:
             version: A text that changes with its bytes.
 
         Raises:
-            ImageError: It is missing or broken.
+            ImageError: It is missing or broken, or `version` is a sha256 that its bytes no longer have.
         """
         key = f"{version} {uri}"
         cached = self._cache.get([key])
         if key in cached:
             return cached[key]
-        data = draw(uri, THUMBNAIL_PX)
+        data = draw(uri, THUMBNAIL_PX, sha256=version)
         self._cache.put({key: data})
         return data
 

@@ -14,6 +14,7 @@ _CONTRAST = 3.0  # levels: standard deviation of a neighbourhood that shows some
 _WEIGHT_LEVELS = 20.0  # contrast from which a neighbourhood counts in full
 _DIFFERENT = 0.4  # correlation below which a neighbourhood shows something else
 _SHIFT = 14.0  # levels, in the mean of a neighbourhood
+_PATCH_DIFFERENT, _PATCH_CONTRAST, _PATCH_WIDTH = 0.7, 20.0, 4  # the same for a patch: correlation, levels, pixels
 _MIN_COVERED = 0.3  # of a neighbourhood: less says nothing
 
 
@@ -27,6 +28,7 @@ class Agreement:
         shifted: Share of the overlap whose level differs in the large.
         n_textured: Number of pixels whose neighbourhood shows something.
         textured: These as a share of the overlap.
+        patch: Number of pixels of the largest patch that shows something else: other words, another object.
     """
 
     correlation: float
@@ -34,6 +36,7 @@ class Agreement:
     shifted: float
     n_textured: int
     textured: float
+    patch: int
 
 
 def measure_agreement(laid: Laid, *, recoloured: bool = False) -> Agreement:
@@ -49,12 +52,23 @@ def measure_agreement(laid: Laid, *, recoloured: bool = False) -> Agreement:
     textured = laid.mask & covered & (contrast > _CONTRAST)
     n_textured = int(textured.sum())
     if not n_textured:
-        return Agreement(0.0, 1.0, shifted, 0, 0.0)
+        return Agreement(0.0, 1.0, shifted, 0, 0.0, 0)
     weights = np.minimum(contrast[textured] / _WEIGHT_LEVELS, 1)
     weights /= weights.sum()
     values = correlation[textured]
     different = float(weights[values < _DIFFERENT].sum())
-    return Agreement(float(values @ weights), different, shifted, n_textured, n_textured / int(laid.mask.sum()))
+    patch = _largest_patch(textured & (contrast > _PATCH_CONTRAST) & (correlation < _PATCH_DIFFERENT))
+    share = n_textured / int(laid.mask.sum())
+    return Agreement(float(values @ weights), different, shifted, n_textured, share, patch)
+
+
+def _largest_patch(different: Mask) -> int:
+    """Return the pixels of the largest part; what is narrow, as along the edges of a frame, does not count."""
+    import cv2
+
+    wide = cv2.morphologyEx(different.astype(np.uint8), cv2.MORPH_OPEN, np.ones((_PATCH_WIDTH,) * 2, np.uint8))
+    sizes = cv2.connectedComponentsWithStats(wide)[2][1:, cv2.CC_STAT_AREA]
+    return int(sizes.max(initial=0))
 
 
 def _shifted_share(first: Floats, second: Floats, mask: Mask) -> float:

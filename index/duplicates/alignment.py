@@ -250,6 +250,8 @@ def _find_features(grey: Pixels) -> Features:
     """Find ORB features: Rublee et al., ICCV 2011."""
     import cv2
 
+    if min(grey.shape) < _PATCH_PX:  # no patch fits in; OpenCV would raise on a picture of one line
+        return np.empty((0, 2), np.float32), np.empty((0, 32), np.uint8)
     detector = cv2.ORB.create(
         nfeatures=_N_FEATURES,
         scaleFactor=_SCALE,

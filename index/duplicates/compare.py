@@ -14,6 +14,7 @@ from frieze.indexing.duplicates.laid import Laid, lay, outside
 from frieze.indexing.duplicates.overlay import find_overlay, flat_share
 
 _MIN_CORRELATION, _MAX_DIFFERENT = 0.95, 0.008
+_MAX_PATCH = 45  # pixels of a part that shows something else; copies by the benchmark's edits have 36 at most
 _MAX_SHIFTED = 0.02  # of the overlap: smooth parts of other pictures have other levels
 _MIN_RECOLOURED = 0.35  # correlation below which no change of colours can be the reason
 _NEAR = 0.75  # correlation from which the map is refined
@@ -198,6 +199,7 @@ def _is_clear(agreement: Agreement) -> bool:
         agreement.correlation >= _MIN_CORRELATION
         and agreement.different <= _MAX_DIFFERENT
         and agreement.shifted <= _MAX_SHIFTED
+        and agreement.patch <= _MAX_PATCH
         and agreement.n_textured >= _MIN_TEXTURED
     )
 

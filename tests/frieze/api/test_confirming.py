@@ -52,7 +52,7 @@ def test_confirmed_copies(stored):
 def test_without_opencv(stored, monkeypatch):
     """Without OpenCV only equal files are copies, a note says so, and no picture is read."""
     monkeypatch.setattr(confirming, "can_compare", lambda: False)
-    monkeypatch.setattr(confirming, "draw", lambda *_: pytest.fail("a picture was read"))
+    monkeypatch.setattr(confirming, "draw", lambda *_, **__: pytest.fail("a picture was read"))
     document = frieze.duplicates(stored.parent / "t.index", min_score=0.5)
     assert groups_of(document) == [["a.png", "again.png"]]
     assert {"a.png", "mirror.jpg"} <= set(document["look_alikes"][0]["ids"])
@@ -76,7 +76,10 @@ def test_tables_without_hashes(tmp_path):
     document = frieze.duplicates(tmp_path / "t.index", min_score=0.9)
     assert document["n_unreadable"] == 2
     assert "The table has no perceptual hashes" in document["notes"][0]
-    assert document["notes"][1] == "2 images could not be read, and are no copies of any other."
+    assert (
+        document["notes"][1]
+        == "2 images could not be read, have changed or have several frames or pages, and are no copies of any other."
+    )
     assert [one["ids"] for one in document["look_alikes"]] == [["0", "1"]]
 
 
@@ -88,7 +91,9 @@ def test_images_that_are_gone(stored, tmp_path):
     (photos / "mirror.jpg").write_text("no image any more")
     document = frieze.duplicates(tmp_path / "t.index", min_score=0.5)
     assert (groups_of(document), document["n_unreadable"]) == ([["a.png", "again.png"]], 1)
-    assert document["notes"] == ["1 image could not be read, and is no copy of any other."]
+    assert document["notes"] == [
+        "1 image could not be read, has changed or has several frames or pages, and is no copy of any other."
+    ]
     assert {"a.png", "mirror.jpg"} <= set(document["look_alikes"][-1]["ids"])
 
 
@@ -113,11 +118,36 @@ def test_pictures_are_read_in_small(stored, cache_dir, side_px, monkeypatch):
     """A picture is uint8 RGB of the side asked for; the small one is that of the page, drawn once."""
     drawn = []
     for module in ("frieze.api.confirming", "frieze.web.thumbnails"):
-        monkeypatch.setattr(f"{module}.draw", lambda *args: drawn.append(args[1]) or draw(*args))
+        monkeypatch.setattr(f"{module}.draw", lambda *args, **_: drawn.append(args[1]) or draw(*args))
     with picture_reader() as read:
         pixels, second = (read(str(stored / "a.png"), "version", side_px) for _ in range(2))
         assert np.array_equal(pixels, second)
         assert read(str(stored / "none.png"), "version", side_px) is None
     height, width = round(side_px * 3 / 4), side_px
     assert (pixels.dtype, pixels.shape) == (np.uint8, (min(height, 288), min(width, 384), 3))
-    assert drawn == [side_px] * (2 if side_px == 192 else 3)
+    assert drawn == [side_px] * (1 if side_px == 192 else 2)
+
+
+def test_images_that_have_changed(stored, tmp_path):
+    """An image that has changed is not compared, and nothing is remembered of it: restored, it is what it was."""
+    photos = shutil.copytree(stored, tmp_path / "photos")
+    frieze.embed(photos, out=tmp_path / "t.features")
+    frieze.index(tmp_path / "t.features", out=tmp_path / "t.index")
+    original = (photos / "mirror.jpg").read_bytes()
+    photograph(5).save(photos / "mirror.jpg")
+    changed = frieze.duplicates(tmp_path / "t.index")
+    assert (groups_of(changed), changed["n_unreadable"]) == ([["a.png", "again.png"]], 1)
+    (photos / "mirror.jpg").write_bytes(original)
+    assert groups_of(frieze.duplicates(tmp_path / "t.index")) == [["a.png", "again.png", "mirror.jpg"]]
+
+
+@pytest.mark.parametrize("suffix", ["gif", "tif", "webp", "png"])
+def test_animations_are_compared_by_their_bytes(suffix, tmp_path):
+    """Two animations or files of pages that begin with one picture are no copies of each other, nor of that picture."""
+    with picture_reader() as read:
+        for number in (1, 2):
+            path = tmp_path / f"{number}.{suffix}"
+            photograph(0).save(path, save_all=True, append_images=[photograph(number)])
+            assert read(str(path), "", 192) is None
+        photograph(0).save(tmp_path / f"still.{suffix}")
+        assert read(str(tmp_path / f"still.{suffix}"), "", 192) is not None

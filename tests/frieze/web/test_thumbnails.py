@@ -47,7 +47,7 @@ def test_made_once(pictures, monkeypatch):
     """A thumbnail is drawn once, also for the next process; another version of the image is drawn again."""
     drawn = []
     real = thumbnails.draw
-    monkeypatch.setattr(thumbnails, "draw", lambda *requested: drawn.append(requested) or real(*requested))
+    monkeypatch.setattr(thumbnails, "draw", lambda *requested, **_: drawn.append(requested) or real(*requested))
     uri = str(pictures / "0.png")
     for version in ("a", "a", "b"):
         Thumbnails(pictures / "cache").get(uri, version)
@@ -57,7 +57,7 @@ def test_made_once(pictures, monkeypatch):
 def test_threads_share_the_cache(pictures, monkeypatch):
     """A thumbnail that one thread drew is cached for all threads."""
     drawn = []
-    monkeypatch.setattr(thumbnails, "draw", lambda uri, _: drawn.append(uri) or b"drawn")
+    monkeypatch.setattr(thumbnails, "draw", lambda uri, _px, **_: drawn.append(uri) or b"drawn")
     cache = Thumbnails(pictures / "cache")
     for _ in range(2):
         with ThreadPoolExecutor(1) as threads:

@@ -7,9 +7,9 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from benchmarks.search.edits import EDITS
+from benchmarks.search.edits import EDITS, pseudo_words
 from benchmarks.search.made_images import LOOK_ALIKES, photograph
 from frieze.indexing.duplicates.alignment import Picture
 from frieze.indexing.duplicates.compare import Match, compare
@@ -266,3 +266,58 @@ def test_lost_lights_tell_which_was_made(factor, made_of_other):
     brighter = light.point(lambda level: min(255, round(level * factor)))
     match = compare_images(light, brighter)
     assert (match.kind(), match.derived()) == ("recoloured", made_of_other)
+
+
+def captioned(text):
+    """Return a photograph with words on a bar below."""
+    image = photograph(3, (640, 400))
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((0, 330, 640, 400), (20, 20, 20))
+    draw.text((20, 345), text, "white", ImageFont.load_default(30))
+    return image
+
+
+def test_other_words_below_a_photograph_make_no_copies():
+    """Slides and posters that share a photograph, but have other words on a bar, are no copies."""
+    texts = ["review the market total", "invoice of my customers", "growth and risk by city"]
+    pairs = itertools.combinations(map(captioned, texts), 2)
+    assert [compare_images(*pair) for pair in pairs] == [None] * 3
+
+
+def draw_board(number):
+    """Draw a board of two colours with strokes at places that are drawn by chance."""
+    squares = np.where((np.indices((8, 8)).sum(0) % 2)[..., None], (181, 136, 99), (240, 217, 181)).astype(np.uint8)
+    image = Image.fromarray(squares).resize((800, 800), Image.Resampling.NEAREST)
+    draw, rng = ImageDraw.Draw(image), np.random.default_rng(number)
+    for x, y in rng.permutation(np.argwhere(np.ones((8, 8))))[: 8 + number] * 100:
+        draw.text((x + 30, y + 10), "K", "black", ImageFont.load_default(60))
+    return image
+
+
+def test_other_positions_on_a_board_make_no_copies():
+    """Of a drawing in few colours, strokes are the content, and not laid over it."""
+    pairs = itertools.combinations(map(draw_board, range(0, 24, 4)), 2)
+    assert [compare_images(*pair) for pair in pairs] == [None] * 15
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 192), (192, 1), (18, 192), (192, 2)])
+def test_thin_images_are_compared(size):
+    """An image too thin for local features is no copy of a photograph; nothing raises."""
+    thin = Image.fromarray(np.random.default_rng(0).integers(0, 255, (*size, 3), dtype=np.uint8))
+    assert compare_images(thin, photograph(0)) is None
+
+
+def draw_card(number):
+    """Draw a card: a pale photograph that all have, the picture of a person, and some lines of text."""
+    card = Image.eval(photograph(3, (640, 400)), lambda level: 150 + level // 3)
+    card.paste(photograph(number, (160, 210)), (30, 90))
+    rng, draw = np.random.default_rng(number), ImageDraw.Draw(card)
+    for row in range(6):
+        draw.text((220, 90 + 45 * row), pseudo_words(rng, 8), "black", ImageFont.load_default(22))
+    return card
+
+
+def test_cards_of_one_design_are_no_copies():
+    """Nothing was laid over one of two cards: both have a text and a picture of their own."""
+    pairs = itertools.combinations(map(draw_card, range(20, 26)), 2)
+    assert [compare_images(*pair) for pair in pairs] == [None] * 15
