@@ -79,7 +79,7 @@ class Confirmer:
 
     def _compare(self, tasks: list["_Task"], pool: ThreadPoolExecutor) -> list[Match | None]:
         keys = [self._key(task) for task in tasks]
-        known = {} if self._cache is None else self._cache.get(filter(None, keys))
+        known = self._remembered(keys)
         new = [at for at, key in enumerate(keys) if key not in known]
         compared = dict(zip(new, pool.map(lambda at: self._decide(tasks[at]), new), strict=True))
         if self._cache is not None:
@@ -91,7 +91,15 @@ class Confirmer:
                     if keys[at] and not unreadable.intersection((tasks[at].row, tasks[at].other))
                 }
             )
-        return [compared[at] if at in compared else _from_bytes(known[key]) for at, key in enumerate(keys)]
+        return [compared[at] if at in compared else known[key] for at, key in enumerate(keys)]
+
+    def _remembered(self, keys: list[str]) -> dict[str, Match | None]:
+        """Return the decisions that are kept; one that can't be read is made anew."""
+        known: dict[str, Match | None] = {}
+        for key, data in ({} if self._cache is None else self._cache.get(filter(None, keys))).items():
+            with contextlib.suppress(ValueError, TypeError, AttributeError):
+                known[key] = _from_bytes(data)
+        return known
 
     def _decide(self, task: "_Task") -> Match | None:
         first, second = self._small.get(task.row), self._small.get(task.other)

@@ -11,13 +11,13 @@ _CHANGED = 22  # levels of luma
 _NEAR_CHANGE = 9  # pixels: what differs is left out so far around each change
 _STROKE = 0.055  # of the mean side: the widest stroke of a letter
 _MAX_CHANGED = 0.5  # of the overlap, with what is near a change
-_MAX_THICK = 0.12  # of the changed pixels, in wider strokes: over photographs words had .084 at most
+_MAX_THICK = 0.3  # of the changed pixels, in wider strokes
 _MIN_STROKES, _MIN_STROKE_PX = 8, 12  # letters or parts of them, of so many pixels
 _MAX_OF_ONE = 0.45  # of the changed pixels, in the largest of them
 _MAX_BETWEEN = 7.0  # levels: median difference between the strokes
-_MIN_ONE_SIDED = 0.84  # of the outlines of what changed are the edges of one of the pictures; other cards have .83
+_MIN_ONE_SIDED = 0.83  # of the outlines of what changed are the edges of one of the pictures; of two cards .829 were
 _MIN_REST = 0.95  # correlation of all that is not near a change
-_N_COLOURS, _COLOUR_LEVELS, _MIN_FLAT, _MAX_NOT_FLAT = 3, 20, 0.85, 0.6
+_N_COLOURS, _COLOUR_LEVELS, _MIN_FLAT = 3, 20, 0.85  # a drawing: so many of its pixels near three colours
 
 
 def find_overlay(laid: Laid) -> int | None:

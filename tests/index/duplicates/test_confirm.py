@@ -165,3 +165,11 @@ def test_a_sharper_crop_is_no_copy(images, n_pixels, kind):
     one = Confirmer(Reader([images[0], cropped]), facts_of(["", ""], n_pixels), None)
     (match,) = one.compare(np.array([[0, 1]]), np.array([True]))
     assert (match and match.kind()) == kind
+
+
+def test_a_garbled_decision_is_made_anew(confirmer, tmp_path):
+    """What the cache holds and no decision can be read from is as if it was not there."""
+    expected = confirmer()[0].compare(PAIRS, np.ones(5, bool))
+    cache = SqliteCache(tmp_path / "cache", limit_bytes=1 << 20, what="Decisions")
+    cache._connection.execute("UPDATE pictures SET data = 'garbled'")
+    assert confirmer()[0].compare(PAIRS, np.ones(5, bool)) == expected
