@@ -16,7 +16,7 @@ from frieze.indexing.duplicates.overlay import find_overlay, flat_share
 _MIN_CORRELATION, _MAX_DIFFERENT = 0.95, 0.008
 _MAX_PATCH = 45  # pixels of a part that shows something else; copies by the benchmark's edits have 36 at most
 _MAX_SHIFTED = 0.02  # of the overlap: smooth parts of other pictures have other levels
-_MIN_RECOLOURED = 0.35  # correlation below which no change of colours can be the reason
+_MIN_RECOLOURED = 0.5  # correlation below which no change of colours can be the reason
 _NEAR = 0.75  # correlation from which the map is refined
 _MIN_TEXTURED = 400  # pixels that show something: with fewer a picture is too smooth to decide on
 _MIN_CONTAINED = 0.985  # of one of two copies lies within the other, but for flat fillings
@@ -154,9 +154,9 @@ def compare(
     best: tuple[Agreement, Affine] | None = None
     for guess in guess_alignments(picture, other, by_features=by_features):
         for matrix, laid, agreement in _try(picture, other, guess):
-            if not _contains(laid):
-                continue
             if _is_clear(agreement):
+                if not _contains(laid):
+                    continue
                 colours = compare_colours(laid)
                 agree = colours.agree and (
                     not colours.changed or any(colours.grey) or agreement.textured >= _MIN_PHOTOGRAPH
@@ -251,7 +251,8 @@ def _look_closer(
         and agreement.textured >= _MIN_PHOTOGRAPH
     ):
         return None
-    larger = details()
+    small = lay(picture, other, matrix)
+    larger = details() if small is not None and _contains(small) else None
     if larger is None:
         return None
     matrix = rescale(matrix, (picture, other), larger)

@@ -10,6 +10,7 @@ from frieze.indexing.duplicates.alignment import Affine, Picture, Pixels, invert
 
 _EDGE = 5  # pixels: the overlap's edge is left out, half of it
 _MAX_SCALE = 30.0  # between two copies
+_MIN_SHARE = 0.8  # of one of two copies that the other one shows
 _SHARP = 0.9  # scale down to which nothing is blurred first
 _INSIDE = 252  # of 255: of a pixel's surroundings so much lies inside
 
@@ -48,12 +49,14 @@ def lay(picture: Picture, other: Picture, matrix: Affine) -> Laid | None:
         matrix: Maps the other onto the picture.
 
     Returns:
-        None where they hardly overlap.
+        None where neither lies for the most part within the other.
     """
     scale = abs(np.linalg.det(matrix[:, :2])) ** 0.5
     if not 1 / _MAX_SCALE < scale < _MAX_SCALE:
         return None
     shares, inverse = _overlap_shares(picture, other, matrix), invert(matrix)
+    if max(shares) < _MIN_SHARE:
+        return None
     if scale <= 1:
         first, (second, mask) = picture.rgb, _warp(other, matrix, picture, scale)
     else:
