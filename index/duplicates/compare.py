@@ -25,7 +25,7 @@ _MIN_OVERLAID, _MAX_OVERLAID, _MIN_PHOTOGRAPH = 0.6, 0.35, 0.4
 """Correlation, share that differs, and share that shows something, for a text over a photograph to be looked for."""
 _NEARLY_WHOLE = 0.985
 _SHARPER = 2.0  # times the pixels for what both show: more than an enlarged crop usually has
-_MIN_FRAME = 0.6  # of the pixels of a frame have few colours
+_MIN_FRAME, _MIN_PLAIN = 0.8, 0.93  # of the pixels of a frame have few colours; where it has no clear edge
 _MIN_STEP = 30.0  # levels between a frame and the edge of what it holds
 _MIN_FILLED = 0.97  # of the pixels of a frame of one colour: nothing is lost with it
 _SAME_SCALE = 1.06  # ratio of pixels for what both show, up to which it may be a crop
@@ -224,16 +224,17 @@ def _is_framed(laid: Laid, side: int) -> bool:
     if laid.shares[side] >= _NEARLY_WHOLE:
         return False
     colours, step = outside(*laid.sources[side])
-    return _flat_share(colours) >= _MIN_FILLED or (_has_few_colours(colours) and step >= _MIN_STEP)
+    return _flat_share(colours) >= _MIN_FILLED or (_plain_share(colours) >= _MIN_FRAME and step >= _MIN_STEP)
 
 
 def _is_plain(laid: Laid, side: int) -> bool:
     """Tell whether what the other does not show has few colours, as a frame has, and some sides of pictures."""
-    return laid.shares[side] < _NEARLY_WHOLE and _has_few_colours(outside(*laid.sources[side])[0])
+    return laid.shares[side] < _NEARLY_WHOLE and _plain_share(outside(*laid.sources[side])[0]) >= _MIN_PLAIN
 
 
-def _has_few_colours(colours: Pixels) -> bool:
-    return len(colours) > 0 and flat_share(colours) >= _MIN_FRAME
+def _plain_share(colours: Pixels) -> float:
+    """Return the share of pixels with one of the three most frequent colours."""
+    return flat_share(colours) if len(colours) else 0.0
 
 
 def _look_closer(
