@@ -13,6 +13,7 @@ _SMOOTHING = 0.9  # standard deviation in pixels: what compression and resamplin
 _CONTRAST = 3.0  # levels: standard deviation of a neighbourhood that shows something
 _WEIGHT_LEVELS = 20.0  # contrast from which a neighbourhood counts in full
 _DIFFERENT = 0.4  # correlation below which a neighbourhood shows something else
+_CHANGED = 25.0  # levels
 _SHIFT = 14.0  # levels, in the mean of a neighbourhood
 _PATCH_DIFFERENT, _PATCH_CONTRAST, _PATCH_WIDTH = 0.7, 20.0, 4  # the same for a patch: correlation, levels, pixels
 _MIN_COVERED = 0.3  # of a neighbourhood: less says nothing
@@ -29,6 +30,7 @@ class Agreement:
         n_textured: Number of pixels whose neighbourhood shows something.
         textured: These as a share of the overlap.
         patch: Number of pixels of the largest patch that shows something else: other words, another object.
+        changed: Number of pixels that differ as they are, as a share of `n_textured`.
     """
 
     correlation: float
@@ -37,6 +39,7 @@ class Agreement:
     n_textured: int
     textured: float
     patch: int
+    changed: float = 0.0
 
 
 def measure_agreement(laid: Laid, *, recoloured: bool = False) -> Agreement:
@@ -59,7 +62,8 @@ def measure_agreement(laid: Laid, *, recoloured: bool = False) -> Agreement:
     different = float(weights[values < _DIFFERENT].sum())
     patch = _largest_patch(textured & (contrast > _PATCH_CONTRAST) & (correlation < _PATCH_DIFFERENT))
     share = n_textured / int(laid.mask.sum())
-    return Agreement(float(values @ weights), different, shifted, n_textured, share, patch)
+    changed = int((laid.mask & (np.abs(_smooth(first - second)) > _CHANGED)).sum()) / n_textured
+    return Agreement(float(values @ weights), different, shifted, n_textured, share, patch, changed)
 
 
 def _largest_patch(different: Mask) -> int:

@@ -104,9 +104,9 @@ def compare_colours(laid: Laid) -> Colours:
     return Colours(agree=agree, changed=True, grey=grey, clipped=_lost_lights(laid.first[mask], laid.second[mask]))
 
 
-def has_plain_ground(laid: Laid) -> bool:
-    """Tell whether the overlap has mostly one colour in one of the pictures."""
-    return any(_ground_share(side[laid.mask]) >= _MIN_GROUND for side in (laid.first, laid.second))
+def has_plain_ground(laid: Laid, least: float = _MIN_GROUND) -> bool:
+    """Tell whether so large a share of the overlap has one colour in one of the pictures."""
+    return any(_ground_share(side[laid.mask]) >= least for side in (laid.first, laid.second))
 
 
 def _inner(mask: Mask) -> Mask:

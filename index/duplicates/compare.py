@@ -9,12 +9,13 @@ import numpy as np
 
 from frieze.indexing.duplicates.agreement import Agreement, measure_agreement
 from frieze.indexing.duplicates.alignment import Affine, Picture, Pixels, guess_alignments, refine, rescale
-from frieze.indexing.duplicates.colours import Colours, compare_colours
+from frieze.indexing.duplicates.colours import Colours, compare_colours, has_plain_ground
 from frieze.indexing.duplicates.laid import Laid, lay, outside
 from frieze.indexing.duplicates.overlay import find_overlay, flat_share
 
 _MIN_CORRELATION, _MAX_DIFFERENT = 0.95, 0.008
 _MAX_PATCH = 45  # pixels of a part that shows something else; copies by the benchmark's edits have 36 at most
+_SOME_GROUND, _MIN_SAME_THING, _MAX_CHANGED_THING = 0.35, 0.98, 0.004  # of what stands on a plain ground
 _MAX_SHIFTED = 0.02  # of the overlap: smooth parts of other pictures have other levels
 _MIN_RECOLOURED = 0.5  # correlation below which no change of colours can be the reason
 _NEAR = 0.75  # correlation from which the map is refined
@@ -155,7 +156,7 @@ def compare(
     for guess in guess_alignments(picture, other, by_features=by_features):
         for matrix, laid, agreement in _try(picture, other, guess):
             if _is_clear(agreement):
-                if not _contains(laid):
+                if not _contains(laid) or not _is_same_thing(laid, agreement):
                     continue
                 colours = compare_colours(laid)
                 agree = colours.agree and (
@@ -202,6 +203,12 @@ def _is_clear(agreement: Agreement) -> bool:
         and agreement.patch <= _MAX_PATCH
         and agreement.n_textured >= _MIN_TEXTURED
     )
+
+
+def _is_same_thing(laid: Laid, agreement: Agreement) -> bool:
+    """Tell whether what stands on a plain ground is the same: there a small part makes another thing of it."""
+    is_equal = agreement.correlation >= _MIN_SAME_THING and agreement.changed <= _MAX_CHANGED_THING
+    return is_equal or not has_plain_ground(laid, _SOME_GROUND)
 
 
 def _contains(laid: Laid) -> bool:
