@@ -104,9 +104,14 @@ def compare_colours(laid: Laid) -> Colours:
     return Colours(agree=agree, changed=True, grey=grey, clipped=_lost_lights(laid.first[mask], laid.second[mask]))
 
 
-def has_plain_ground(laid: Laid, least: float = _MIN_GROUND) -> bool:
-    """Tell whether so large a share of the overlap has one colour in one of the pictures."""
-    return any(_ground_share(side[laid.mask]) >= least for side in (laid.first, laid.second))
+def has_plain_ground(laid: Laid) -> bool:
+    """Tell whether the overlap has mostly one colour in one of the pictures."""
+    return max(ground_shares(laid)) >= _MIN_GROUND
+
+
+def ground_shares(laid: Laid) -> tuple[float, float]:
+    """Return the share of the overlap that has the most frequent colour, in each of the pictures."""
+    return _ground_share(laid.first[laid.mask]), _ground_share(laid.second[laid.mask])
 
 
 def _inner(mask: Mask) -> Mask:

@@ -9,7 +9,7 @@ import numpy as np
 
 from frieze.indexing.duplicates.agreement import Agreement, measure_agreement
 from frieze.indexing.duplicates.alignment import Affine, Picture, Pixels, guess_alignments, refine, rescale
-from frieze.indexing.duplicates.colours import Colours, compare_colours, has_plain_ground
+from frieze.indexing.duplicates.colours import Colours, compare_colours, ground_shares
 from frieze.indexing.duplicates.laid import Laid, lay, outside
 from frieze.indexing.duplicates.overlay import find_overlay, flat_share
 
@@ -208,7 +208,7 @@ def _is_clear(agreement: Agreement) -> bool:
 def _is_same_thing(laid: Laid, agreement: Agreement) -> bool:
     """Tell whether what stands on a plain ground is the same: there a small part makes another thing of it."""
     is_equal = agreement.correlation >= _MIN_SAME_THING and agreement.changed <= _MAX_CHANGED_THING
-    return is_equal or not has_plain_ground(laid, _SOME_GROUND)
+    return is_equal or min(ground_shares(laid)) < _SOME_GROUND
 
 
 def _contains(laid: Laid) -> bool:
