@@ -42,10 +42,9 @@ def picture_reader() -> Iterator["ReadPicture"]:
         with contextlib.suppress(ImageError):
             if uri.lower().endswith(_MAY_HAVE_SEVERAL) and _has_several(uri):
                 return None  # only the first picture would be compared
-            is_kept = side_px == THUMBNAIL_PX and thumbnails is not None
-            return _to_pixels(
-                thumbnails.get(uri, version) if is_kept and thumbnails else draw(uri, side_px, sha256=version)
-            )
+            if thumbnails is not None and side_px == THUMBNAIL_PX:
+                return _to_pixels(thumbnails.get(uri, version))
+            return _to_pixels(draw(uri, side_px, sha256=version))
         return None
 
     try:

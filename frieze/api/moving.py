@@ -22,11 +22,11 @@ from frieze.api.copy_files import (
 )
 from frieze.core import (
     InputError,
+    append_line,
     counted,
     drop_empty,
     format_size,
     move_to_free_name,
-    sync,
     translate_io_errors,
 )
 
@@ -59,26 +59,7 @@ class _Move(NamedTuple):
 
     def to_line(self) -> bytes:
         document = {"from": self.origin, "to": self.target, "sha256": self.sha256, "size": self.size_bytes}
-        return json.dumps(document).encode() + b"\n"
-
-
-class _MoveLog:
-    """Writes a line before each move; it is on disk when `append` returns."""
-
-    def __init__(self, folder: Path) -> None:
-        path = folder / LOG_NAME
-        self._file = path.open("ab+", buffering=0)
-        size = self._file.seek(0, os.SEEK_END)
-        if size and os.pread(self._file.fileno(), 1, size - 1) != b"\n":
-            self._file.write(b"\n")  # the last line is torn: its writer was killed
-        sync(folder)
-
-    def append(self, move: _Move) -> None:
-        self._file.write(move.to_line())
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        self._file.close()
+        return json.dumps(document).encode()
 
 
 def check_move(folder: Path, index: "Index", *, yes: bool) -> None:
@@ -160,22 +141,24 @@ def _move_all(copies: list[CopyFile], names: Iterable[Path], folder: Path) -> It
     """Move copies; yield each with the reason why it was left, None for one that was moved."""
     with translate_io_errors(folder), terminal.progress("Moving", "images") as step:
         folder.mkdir(parents=True, exist_ok=True)
-        log = _MoveLog(folder)
-        try:
-            for number, (one, name) in enumerate(zip(copies, names, strict=True), 1):
-                yield one, why_not_to_move(one) or _move(one.copy, folder, name, log)
-                step(number, len(copies))
-        finally:
-            log.close()
+        for number, (one, name) in enumerate(zip(copies, names, strict=True), 1):
+            yield one, why_not_to_move(one) or _move(one.copy, folder, name)
+            step(number, len(copies))
 
 
-def _move(file: ImageFile, folder: Path, name: Path, log: _MoveLog) -> str | None:
-    """Move one file; return why it was left."""
+def _move(file: ImageFile, folder: Path, name: Path) -> str | None:
+    """Move one file, after a line in the log; return why it was left."""
+    target = _free_name(folder / name)
+    move = _Move(str(file.path), str(target.relative_to(folder)), file.sha256, file.size_bytes)
+    append_line(folder / LOG_NAME, move.to_line())
+    return _move_file(file.path, target)
+
+
+def _move_file(path: Path, target: Path) -> str | None:
+    """Move a file below a folder that may be missing; return why it was left."""
     try:
-        target = _free_name(folder / name)
         target.parent.mkdir(parents=True, exist_ok=True)
-        log.append(_Move(str(file.path), str(target.relative_to(folder)), file.sha256, file.size_bytes))
-        move_to_free_name(file.path, target)
+        move_to_free_name(path, target)
     except PermissionError:
         return DENIED
     except (FileExistsError, NotADirectoryError):
@@ -232,16 +215,7 @@ def _move_back(file: ImageFile, origin: Path) -> str | None:
         return MISSING
     if os.path.lexists(origin):
         return _TAKEN
-    if not is_unchanged(file):
-        return _CHANGED
-    try:
-        origin.parent.mkdir(parents=True, exist_ok=True)
-        move_to_free_name(file.path, origin)
-    except PermissionError:
-        return DENIED
-    except (FileExistsError, NotADirectoryError):
-        return _TAKEN
-    return None
+    return _move_file(file.path, origin) if is_unchanged(file) else _CHANGED
 
 
 def _read_log(path: Path) -> list[_Move]:

@@ -36,6 +36,7 @@ from frieze.core.resources import (
     trim_memory,
 )
 from frieze.core.storage.atomic_files import (
+    append_line,
     hash_file,
     read_consistent,
     read_json,
@@ -97,6 +98,7 @@ __all__ = [
     "Status",
     "Strings",
     "TablePath",
+    "append_line",
     "check_bucket_url",
     "check_files",
     "check_free",

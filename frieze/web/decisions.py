@@ -1,14 +1,13 @@
 """Decisions on pairs of duplicates: a log beside the index, which outlasts a rebuild and serves several processes."""
 
 import contextlib
-import errno
 import os
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pydantic
 
-from frieze.core import InputError, sync, translate_io_errors
+from frieze.core import InputError, append_line, translate_io_errors
 from frieze.indexing import Index, read_hashes
 from frieze.web.schemas import Decision
 
@@ -55,16 +54,8 @@ class DecisionLog:
             FeatureFileError: The file can't be written.
         """
         logged = LoggedDecision(**decision.model_dump(), sha256=sha256, time=datetime.now(UTC))
-        line = logged.model_dump_json().encode() + b"\n"
-        with translate_io_errors(self.path), self.path.open("ab+", buffering=0) as file:
-            size = file.seek(0, os.SEEK_END)
-            if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
-                line = b"\n" + line  # the last line is torn: a writer was killed, or the disk was full
-            if file.write(line) != len(line):  # one write: lines of two processes do not mix
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.fsync(file.fileno())
-            if not size:
-                sync(self.path.parent)
+        with translate_io_errors(self.path):
+            append_line(self.path, logged.model_dump_json().encode())
 
     def read(self) -> list[LoggedDecision]:
         """Return the decision on each pair, in the order in which they were made; one that was undone is left out.

@@ -16,7 +16,7 @@ Affine = npt.NDArray[np.float64]
 _GRID = 16  # side of the small pictures that are compared in eight orientations
 _MIN_CORRELATION = 0.7  # of two small pictures, for their orientation to be tried
 _FLAT_LEVELS, _FLAT_SHARE = 8, 0.95  # a row or column of a border: so many of its pixels near its median
-_STEP = 3  # of these each second pixel is looked at
+_STEP = 3  # of these each third pixel is looked at
 _MIN_SIDE = 0.25  # of a picture, inside its border
 _N_FEATURES, _SCALE, _N_LEVELS, _PATCH_PX, _MIN_CORNER = 450, 1.25, 8, 19, 5
 _MAX_RATIO, _MAX_BITS = 0.9, 70  # distance of the nearest over that of the second descriptor; and the distance
@@ -102,9 +102,8 @@ class Picture:
 
     @functools.cached_property
     def mirrored_features(self) -> Features:
-        """Local features of its mirror image, at the places where they are in the picture."""
-        places, descriptors = _find_features(np.ascontiguousarray(self.grey[:, ::-1]))
-        return np.column_stack([self.width - 1 - places[:, 0], places[:, 1]]), descriptors
+        """Local features of its mirror image."""
+        return _find_features(np.ascontiguousarray(self.grey[:, ::-1]))
 
 
 def guess_alignments(picture: Picture, other: Picture, *, by_features: bool) -> Iterator[Affine]:
@@ -278,14 +277,13 @@ def _by_features(picture: Picture, other: Picture, *, mirrored: bool) -> Affine 
     first, second = _match(descriptors, other_descriptors)
     if len(first) < _MIN_INLIERS:
         return None
-    flip = np.array([[-1 if mirrored else 1, 0, other.width - 1 if mirrored else 0], [0, 1, 0], [0, 0, 1]], np.float64)
-    sources = others[second] @ flip[:2, :2].T + flip[:2, 2]
     matrix, inliers = cv2.estimateAffinePartial2D(
-        sources, places[first], method=cv2.RANSAC, ransacReprojThreshold=_INLIER_PX
+        others[second], places[first], method=cv2.RANSAC, ransacReprojThreshold=_INLIER_PX
     )
     if matrix is None or int(inliers.sum()) < _MIN_INLIERS:
         return None
-    fitted: Affine = matrix @ flip
+    to_mirror = np.array([[-1, 0, other.width - 1], [0, 1, 0], [0, 0, 1]], np.float64)
+    fitted: Affine = matrix @ to_mirror if mirrored else matrix
     return fitted
 
 

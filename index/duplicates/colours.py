@@ -20,6 +20,7 @@ _SAME_LUMA = 8.0  # levels between something on a plain ground and its grey copy
 _MAX_CHANGED = 0.01  # of the overlap, for the colours to be the same
 _MAX_UNEXPLAINED = 0.012  # of the overlap, for one change of all colours to explain the rest
 _GREY_CHROMA, _COLOUR_CHROMA = 4.0, 8.0  # levels between the channels of a pixel, in the mean
+_N_FREQUENT, _FREQUENT_LEVELS = 3, 20  # colours of a drawing or a frame; levels of each channel
 _GROUND_LEVELS, _MIN_GROUND = 4, 0.45  # of a picture's pixels near one colour: something on a plain ground
 
 
@@ -112,6 +113,19 @@ def has_plain_ground(laid: Laid) -> bool:
 def ground_shares(laid: Laid) -> tuple[float, float]:
     """Return the share of the overlap that has the most frequent colour, in each of the pictures."""
     return _ground_share(laid.first[laid.mask]), _ground_share(laid.second[laid.mask])
+
+
+def few_colours_share(colours: Pixels) -> float:
+    """Return the share of colours, uint8 [n, 3], that are near the three most frequent ones; 0 of none."""
+    left: Floats = colours.astype(np.float32)
+    for _ in range(_N_FREQUENT):
+        if not len(left):
+            break
+        codes = (left // 32).astype(np.int64) @ np.array([64, 8, 1])
+        names, counts = np.unique(codes, return_counts=True)
+        centre = np.median(left[codes == names[counts.argmax()]], axis=0)
+        left = left[np.abs(left - centre).max(axis=1) > _FREQUENT_LEVELS]
+    return 1 - len(left) / len(colours) if len(colours) else 0.0
 
 
 def _inner(mask: Mask) -> Mask:

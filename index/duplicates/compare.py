@@ -9,9 +9,9 @@ import numpy as np
 
 from frieze.indexing.duplicates.agreement import Agreement, measure_agreement
 from frieze.indexing.duplicates.alignment import Affine, Picture, Pixels, guess_alignments, refine, rescale
-from frieze.indexing.duplicates.colours import Colours, compare_colours, ground_shares
+from frieze.indexing.duplicates.colours import Colours, compare_colours, few_colours_share, ground_shares
 from frieze.indexing.duplicates.laid import Laid, lay, outside
-from frieze.indexing.duplicates.overlay import find_overlay, flat_share
+from frieze.indexing.duplicates.overlay import find_overlay
 
 _MIN_CORRELATION, _MAX_DIFFERENT = 0.95, 0.008
 _MAX_PATCH = 45  # pixels of a part that shows something else; copies by the benchmark's edits have 36 at most
@@ -20,11 +20,10 @@ _MAX_SHIFTED = 0.02  # of the overlap: smooth parts of other pictures have other
 _MIN_RECOLOURED = 0.5  # correlation below which no change of colours can be the reason
 _NEAR = 0.75  # correlation from which the map is refined
 _MIN_TEXTURED = 400  # pixels that show something: with fewer a picture is too smooth to decide on
-_MIN_CONTAINED = 0.985  # of one of two copies lies within the other, but for flat fillings
 _FLAT_LEVELS, _MIN_FLAT = 14, 0.8  # a filling: so many of its pixels near its median
 _MIN_OVERLAID, _MAX_OVERLAID, _MIN_PHOTOGRAPH = 0.6, 0.35, 0.4
 """Correlation, share that differs, and share that shows something, for a text over a photograph to be looked for."""
-_NEARLY_WHOLE = 0.985
+_NEARLY_WHOLE = 0.985  # of a picture: it lies within the other, but for rounding
 _SHARPER = 2.0  # times the pixels for what both show: more than an enlarged crop usually has
 _MIN_FRAME, _MIN_PLAIN = 0.8, 0.93  # of the pixels of a frame have few colours; where it has no clear edge
 _MIN_STEP = 30.0  # levels between a frame and the edge of what it holds
@@ -152,7 +151,7 @@ def compare(
     Returns:
         None where they don't, or where that can't be told.
     """
-    best: tuple[Agreement, Affine] | None = None
+    best: tuple[Agreement, Affine, Laid] | None = None
     for guess in guess_alignments(picture, other, by_features=by_features):
         for matrix, laid, agreement in _try(picture, other, guess):
             if _is_clear(agreement):
@@ -164,7 +163,7 @@ def compare(
                 )
                 return _describe(laid, matrix, colours, overlaid=None) if agree else None
             if best is None or agreement.correlation > best[0].correlation:
-                best = agreement, matrix
+                best = agreement, matrix, laid
     return None if best is None else _look_closer(picture, other, *best, details)
 
 
@@ -213,12 +212,12 @@ def _is_same_thing(laid: Laid, agreement: Agreement) -> bool:
 
 def _contains(laid: Laid) -> bool:
     """Tell whether one picture lies within the other, but for flat fillings."""
-    return max(laid.shares) >= _MIN_CONTAINED or any(
-        _flat_share(outside(*source)[0]) >= _MIN_FLAT for source in laid.sources
+    return max(laid.shares) >= _NEARLY_WHOLE or any(
+        _one_colour_share(outside(*source)[0]) >= _MIN_FLAT for source in laid.sources
     )
 
 
-def _flat_share(colours: Pixels) -> float:
+def _one_colour_share(colours: Pixels) -> float:
     """Return the share of pixels near their median colour."""
     if not len(colours):
         return 0.0
@@ -226,22 +225,19 @@ def _flat_share(colours: Pixels) -> float:
     return float(near.mean())
 
 
-def _is_framed(laid: Laid, side: int) -> bool:
-    """Tell whether one of the pictures has a border or the bars of a window around the other: few colours, an edge."""
+def _look_around(laid: Laid, side: int) -> tuple[bool, bool]:
+    """Look at what one of the pictures has around the other.
+
+    Returns:
+        Whether it is a border or the bars of a window: few colours, and an edge; and whether it has few colours, as a
+        frame has, and some sides of pictures.
+    """
     if laid.shares[side] >= _NEARLY_WHOLE:
-        return False
+        return False, False
     colours, step = outside(*laid.sources[side])
-    return _flat_share(colours) >= _MIN_FILLED or (_plain_share(colours) >= _MIN_FRAME and step >= _MIN_STEP)
-
-
-def _is_plain(laid: Laid, side: int) -> bool:
-    """Tell whether what the other does not show has few colours, as a frame has, and some sides of pictures."""
-    return laid.shares[side] < _NEARLY_WHOLE and _plain_share(outside(*laid.sources[side])[0]) >= _MIN_PLAIN
-
-
-def _plain_share(colours: Pixels) -> float:
-    """Return the share of pixels with one of the three most frequent colours."""
-    return flat_share(colours) if len(colours) else 0.0
+    share = few_colours_share(colours)
+    is_frame = _one_colour_share(colours) >= _MIN_FILLED or (share >= _MIN_FRAME and step >= _MIN_STEP)
+    return is_frame, share >= _MIN_PLAIN
 
 
 def _look_closer(
@@ -249,9 +245,10 @@ def _look_closer(
     other: Picture,
     agreement: Agreement,
     matrix: Affine,
+    laid: Laid,
     details: Callable[[], tuple[Picture, Picture] | None],
 ) -> Match | None:
-    """Decide with more pixels: a text over a photograph, or a picture that was too small."""
+    """Decide with more pixels whether all that differs is a text over a photograph."""
     if not (
         agreement.correlation >= _MIN_OVERLAID
         and agreement.different <= _MAX_OVERLAID
@@ -259,25 +256,24 @@ def _look_closer(
         and agreement.textured >= _MIN_PHOTOGRAPH
     ):
         return None
-    small = lay(picture, other, matrix)
-    larger = details() if small is not None and _contains(small) else None
+    larger = details() if _contains(laid) else None
     if larger is None:
         return None
     matrix = rescale(matrix, (picture, other), larger)
-    laid = lay(*larger, matrix)
-    if laid is None:
+    closer = lay(*larger, matrix)
+    if closer is None or (overlaid := find_overlay(closer)) is None:
         return None
-    overlaid = find_overlay(laid)
-    return None if overlaid is None else _describe(laid, matrix, compare_colours(laid), overlaid=overlaid)
+    return _describe(closer, matrix, compare_colours(closer), overlaid=overlaid)
 
 
 def _describe(laid: Laid, matrix: Affine, colours: Colours, *, overlaid: int | None) -> Match:
     mirrored = bool(np.linalg.det(matrix[:, :2]) < 0)
     turn = matrix[:, :2] @ np.diag([-1.0 if mirrored else 1.0, 1.0])
+    (framed, plain), (other_framed, other_plain) = (_look_around(laid, side) for side in (0, 1))
     return Match(
         shares=(min(1.0, laid.shares[0]), min(1.0, laid.shares[1])),
-        framed=(_is_framed(laid, 0), _is_framed(laid, 1)),
-        plain=(_is_plain(laid, 0), _is_plain(laid, 1)),
+        framed=(framed, other_framed),
+        plain=(plain, other_plain),
         mirrored=mirrored,
         degrees=abs(math.degrees(math.atan2(turn[1, 0] - turn[0, 1], turn[0, 0] + turn[1, 1]))),
         grey=colours.grey,

@@ -36,11 +36,10 @@ def describe_look_alikes(
 
     A group of copies is there by its keeper.
     """
-    stands_for = facts.representatives.copy()
     keepers = np.arange(len(index))
     for group in groups:
         keepers[list(group.copies)] = group.keeper
-    stands_for = keepers[stands_for]
+    stands_for = keepers[facts.representatives]
     described = []
     for rows in components.groups():
         distinct = np.unique(stands_for[rows])

@@ -3,8 +3,7 @@
 import numpy as np
 
 from frieze.core import Floats
-from frieze.indexing.duplicates.alignment import Pixels
-from frieze.indexing.duplicates.colours import has_plain_ground, match_colours
+from frieze.indexing.duplicates.colours import few_colours_share, has_plain_ground, match_colours
 from frieze.indexing.duplicates.laid import Laid, Mask, to_luma
 
 _CHANGED = 22  # levels of luma
@@ -17,7 +16,7 @@ _MAX_OF_ONE = 0.45  # of the changed pixels, in the largest of them
 _MAX_BETWEEN = 7.0  # levels: median difference between the strokes
 _MIN_ONE_SIDED = 0.83  # of the outlines of what changed are the edges of one of the pictures; of two cards .829 were
 _MIN_REST = 0.95  # correlation of all that is not near a change
-_N_COLOURS, _COLOUR_LEVELS, _MIN_FLAT = 3, 20, 0.85  # a drawing: so many of its pixels near three colours
+_MIN_FLAT = 0.85  # of the pixels of a drawing have few colours
 
 
 def find_overlay(laid: Laid) -> int | None:
@@ -32,7 +31,9 @@ def find_overlay(laid: Laid) -> int | None:
     Returns:
         0 for the first, 1 for the second; None if all is explained otherwise or not at all.
     """
-    if has_plain_ground(laid) or any(flat_share(side[laid.mask]) >= _MIN_FLAT for side in (laid.first, laid.second)):
+    if has_plain_ground(laid) or any(
+        few_colours_share(side[laid.mask]) >= _MIN_FLAT for side in (laid.first, laid.second)
+    ):
         return None  # of a drawing the strokes are the content: a chess board
     lumas = (to_luma(laid.first), to_luma(laid.second))
     overlay = _find(laid, *lumas)
@@ -82,16 +83,3 @@ def _gradient(grey: Floats) -> Floats:
 
     length: Floats = np.hypot(cv2.Sobel(grey, -1, 1, 0), cv2.Sobel(grey, -1, 0, 1))
     return length
-
-
-def flat_share(colours: Pixels) -> float:
-    """Return the share of colours, uint8 [n, 3], that are near the three most frequent ones."""
-    left: Floats = colours.astype(np.float32)
-    for _ in range(_N_COLOURS):
-        if not len(left):
-            break
-        codes = (left // 32).astype(np.int64) @ np.array([64, 8, 1])
-        names, counts = np.unique(codes, return_counts=True)
-        centre = np.median(left[codes == names[counts.argmax()]], axis=0)
-        left = left[np.abs(left - centre).max(axis=1) > _COLOUR_LEVELS]
-    return 1 - len(left) / max(1, len(colours))

@@ -48,6 +48,27 @@ def write_file(path: TablePath, write: Callable[[Path], None], *, staging_dir: T
         sync(path.parent)
 
 
+def append_line(path: Path, line: bytes) -> None:
+    """Append a line to a log that several processes may write, and of which a kill may have torn the last line.
+
+    Args:
+        path: The file, created where it is missing.
+        line: Without its end; it is on disk when this returns.
+
+    Raises:
+        OSError: The file can't be written; a part of the line may be.
+    """
+    with path.open("ab+", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        is_torn = size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
+        written = b"\n" * is_torn + line + b"\n"
+        if file.write(written) != len(written):  # one write: lines of two processes do not mix
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(file.fileno())
+        if not size:
+            sync(path.parent)
+
+
 def write_new_file(path: TablePath, write: Callable[[Path], None]) -> None:
     """Write and sync a new file that no reader opens before the writer announces it; it is not renamed.
 

@@ -84,6 +84,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     file = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
     file.execute("PRAGMA journal_mode=WAL")
     file.execute("PRAGMA synchronous=OFF")  # a lost value is computed again
+    # Named by the first cache, of thumbnails, whose files users have.
     file.execute("CREATE TABLE IF NOT EXISTS pictures (key TEXT PRIMARY KEY, data BLOB, used REAL)")
     file.execute("SELECT key, data, used FROM pictures LIMIT 1")  # fails here if it is another program's table
     return file

@@ -1,13 +1,36 @@
 """The page over the small world, asked without a browser."""
 
+import contextlib
 import shutil
+import threading
 
 import pytest
+import uvicorn
 from fastapi.testclient import TestClient
 
 from frieze.api.confirming import find_copies
 from frieze.web.app import make_app
 from frieze.web.collection import open_collection
+
+
+@contextlib.contextmanager
+def serve_page(collection, **options):
+    """Serve the page of a collection on a port of its own, and close both afterwards; yield the address."""
+    server = uvicorn.Server(uvicorn.Config(make_app(collection, **options), port=0, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        pass
+    yield f"http://localhost:{server.servers[0].sockets[0].getsockname()[1]}/"
+    server.should_exit = True
+    thread.join()
+    collection.close()
+
+
+@pytest.fixture(scope="session")
+def served():
+    """Return `serve_page`, a context manager for tests that open the page in a browser."""
+    return serve_page
 
 
 @pytest.fixture(scope="session")

@@ -3,14 +3,11 @@
 import json
 import re
 import shutil
-import threading
 
 import pytest
-import uvicorn
 
 import frieze
 from frieze.api.confirming import find_copies
-from frieze.web.app import make_app
 from frieze.web.collection import open_collection
 
 pytestmark = pytest.mark.slow
@@ -32,20 +29,13 @@ def hostile(world, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def address(hostile):
+def address(hostile, served):
     """Where the page is served, on a port of its own."""
     collection = open_collection(
         hostile / "photos.index", hostile / "head", hostile / "thumbnails.sqlite", find_duplicates=find_copies
     )
-    server = uvicorn.Server(uvicorn.Config(make_app(collection), port=0, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        pass
-    yield f"http://localhost:{server.servers[0].sockets[0].getsockname()[1]}/"
-    server.should_exit = True
-    thread.join()
-    collection.close()
+    with served(collection) as address:
+        yield address
 
 
 @pytest.fixture

@@ -2,14 +2,11 @@
 
 import io
 import shutil
-import threading
 
 import numpy as np
 import pytest
-import uvicorn
 from PIL import Image
 
-from frieze.web.app import make_app
 from frieze.web.collection import open_collection
 
 pytestmark = pytest.mark.slow
@@ -48,19 +45,12 @@ def folder(world, tmp_path):
 
 
 @pytest.fixture
-def address(folder):
+def address(folder, served):
     """Where the page is served, on a port of its own, with pairs that are known."""
     index, thumbnails = folder / "photos.index", folder / "thumbnails"
     collection = open_collection(index, None, thumbnails, find_duplicates=lambda _: DOCUMENT)
-    server = uvicorn.Server(uvicorn.Config(make_app(collection, token=KEY), port=0, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        pass
-    yield f"http://localhost:{server.servers[0].sockets[0].getsockname()[1]}/"
-    server.should_exit = True
-    thread.join()
-    collection.close()
+    with served(collection, token=KEY) as address:
+        yield address
 
 
 @pytest.fixture
