@@ -1,5 +1,5 @@
 # make demo [IMAGES=folder]   install, then the whole idea on real images
-# make test                   the tests (six to seven minutes on two cores)
+# make test                   the tests (five to seven minutes on two cores)
 # make test-bare              some of them as on a machine without bfloat16, and without OpenVINO, Ray and UMAP
 # make test-slow              the long ones, in two processes where there are two cores; with FRIEZE_DATA=folder also those on real data
 # make mutants                which small changes of the code does no test notice? (six minutes; drawn by the commit)
