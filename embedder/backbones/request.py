@@ -16,12 +16,14 @@ NAMED_WEIGHTS = ("imagenet", "random")
 PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 """Precisions of inference; embeddings are always stored as float32."""
 
-_OLD_DEFAULTS = {"stretch": False}
+_OLD_DEFAULTS = {"stretch": False, "pool": None}
 """Options of tables that are older than the option."""
 
 
 MODEL_FILES = (".keras", ".h5", ".hdf5")
 """Suffixes of files that hold a whole Keras model."""
+ONNX = ".onnx"
+"""Suffix of a model that OpenVINO reads."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,9 +31,10 @@ class BackboneRequest:
     """A requested backbone; None means the default of the backbone.
 
     Attributes:
-        handle: `builtin`, a SavedModel's folder, a URL, `keras:NAME` or a `.keras` file.
+        handle: `builtin`, a SavedModel's folder, a URL, `keras:NAME`, a `.keras` or an `.onnx` file.
         weights: `imagenet`, `random` or a file; for `keras:NAME` only.
         layer: The layer or output to read.
+        pool: How its maps or tokens become one vector, a key of `POOLS`.
         image_size: Side of the square input in pixels; or height and width, also as `64x96`.
         fit: `squash`, `crop` or `pad`.
         pixels: Pixel range that the network was trained on.
@@ -44,6 +47,7 @@ class BackboneRequest:
     handle: str = BUILTIN
     weights: str | None = None
     layer: str | None = None
+    pool: str | None = None
     image_size: int | str | tuple[int, int] | None = None
     fit: str = "squash"
     pixels: str | None = None
@@ -101,7 +105,7 @@ class BackboneRequest:
     @property
     def _is_path(self) -> bool:
         is_named = self.handle == BUILTIN or self.handle.startswith("keras:") or "://" in self.handle
-        return not is_named and (self.handle.endswith(MODEL_FILES) or Path(self.handle).is_dir())
+        return not is_named and (self.handle.endswith((*MODEL_FILES, ONNX)) or Path(self.handle).is_dir())
 
     @classmethod
     def of(cls, spec: BackboneSpec) -> "BackboneRequest":
@@ -110,6 +114,7 @@ class BackboneRequest:
             handle=spec.handle,
             weights=spec.weights,
             layer=spec.layer,
+            pool=spec.pool,
             image_size=_as_typed(spec.image_size),
             fit=spec.fit,
             precision=spec.precision,

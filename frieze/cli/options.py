@@ -10,7 +10,8 @@ SOME_SKIPPED = 3
 _MOST_OF_ONE_CLASS = 0.9
 """Share of the most frequent class above which any head has a high accuracy."""
 _FITS = ("squash", "crop", "pad")
-_RANGES = ("0..1", "-1..1", "0..255", "caffe", "torch")
+_POOLS = ("avg", "max", "gem", "cls", "none")
+_RANGES = ("0..1", "-1..1", "0..255", "caffe", "torch", "clip")
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -69,6 +70,12 @@ image_size = click.option(
 )
 fit = click.option(
     "--fit", cls=OrDefault, type=click.Choice(_FITS), help="How an image is resized to it.  [default: squash]"
+)
+pool = click.option(
+    "--pool",
+    cls=OrDefault,
+    type=click.Choice(_POOLS),
+    help="How maps or tokens become one vector.  [default: avg of maps; tokens need one]",
 )
 pixels = click.option(
     "--pixels", cls=OrDefault, type=click.Choice(_RANGES), help="Range of pixels the network was trained on."

@@ -16,6 +16,7 @@ _PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 @click.option("--backbone", metavar="SPEC", help="See: frieze backbones.  [default: builtin]")
 @options.weights
 @click.option("--layer", metavar="NAME", help="Layer or output to read.  [default: the last one]")
+@options.pool
 @options.image_size
 @options.fit
 @options.pixels

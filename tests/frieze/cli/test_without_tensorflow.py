@@ -92,3 +92,20 @@ def test_a_module(world, run, tmp_path):
     assert "tensorflow" in run(*line)
     Image.new("RGB", (40, 40), (9, 99, 200)).save(run.folder / "photos" / "red" / "new.png")
     assert run(*line) == []
+
+
+def test_onnx(run, onnx_network):
+    """An ONNX file never needs TensorFlow, not to embed and not to embed again."""
+    options = ("--backbone", onnx_network("tokens"), "--pixels", "torch", "--pool", "cls")
+    assert run("embed", "photos", *options, "--out", "onnx.features") == []
+    assert run("verify", "onnx.features", "--sample", "3") == []
+
+
+@pytest.mark.slow
+def test_onnx_predicts(run, onnx_network):
+    """Nor to search by an image or to predict new ones."""
+    run("embed", "photos", "--backbone", onnx_network("nhwc"), "--pixels", "clip", "--out", "nhwc.features")
+    run("index", "nhwc.features", "--out", "nhwc.index")
+    run("train", "nhwc.features", "--head", "linear", "--out", "nhwc.head")
+    assert run("search", "nhwc.index", "photos/red/1.png") == []
+    assert run("predict", "nhwc.head", "photos/blue", "--out", "of_onnx.csv") == []
