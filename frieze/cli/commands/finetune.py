@@ -13,6 +13,7 @@ from frieze.cli import options
 @click.option("--backbone", metavar="SPEC", help="See: frieze backbones  [default: the table's]")
 @options.weights
 @click.option("--layer", metavar="NAME", help="Layer or output to read; NAME:flatten for its maps as they are.")
+@options.pool
 @options.image_size
 @options.fit
 @options.pixels
