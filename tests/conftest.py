@@ -163,7 +163,7 @@ def _save_onnx_network(kind, folder):
     weights = {"positions": _random(1, 17, dim), "query": _random(dim, dim), "key": -_random(dim, dim)}
     numbers = {"sides": np.array([0, dim, 16]), "pads": np.array([0, 1, 0, 0, 0, 0])}
     networks = {
-        "tokens": (["b", 3, side, side], attention, weights | numbers | {"value": _random(dim, dim)}),
+        "tokens": (["b", 3, side, side], attention, weights | numbers | {"value": _random(dim, dim).T.copy()}),
         "maps": (["b", "c", "h", "w"], [("Conv x kernel -> m", conv), ("Relu m -> y", {})], {}),
         "nhwc": (
             ["b", 32, 24, 3],

@@ -32,7 +32,7 @@ from frieze.embedder.backbones.base import Backbone, StatedPixels
 from frieze.embedder.backbones.catalogue import BUILTIN, BUILTIN_FILE
 from frieze.embedder.backbones.fingerprint import fingerprint_of_files
 from frieze.embedder.backbones.keras_applications import PREFIX
-from frieze.embedder.backbones.request import BackboneRequest
+from frieze.embedder.backbones.request import ONNX, BackboneRequest
 from frieze.features import BackboneSpec
 
 CONTRACT = 1
@@ -135,9 +135,12 @@ def find_graph(request: BackboneRequest, fingerprint: str | None) -> KeptGraph |
 
 
 def has_graph(spec: BackboneSpec) -> bool:
-    """Return whether the graph of a stored backbone is kept."""
+    """Return whether a stored backbone starts without TensorFlow: its graph is kept, or OpenVINO reads its file."""
     request = BackboneRequest.of(spec)
-    return find_graph(request, fingerprint_of_files(request)) is not None
+    fingerprint = fingerprint_of_files(request)
+    if request.handle.endswith(ONNX):
+        return fingerprint == spec.fingerprint
+    return find_graph(request, fingerprint) is not None
 
 
 def graph_folder(backbone: Backbone) -> Path | None:

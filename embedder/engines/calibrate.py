@@ -35,6 +35,8 @@ _MOST_GROUPS = 64
 _FEW = 32
 """So many images rank the layers."""
 _BATCH = 4
+_ATTENTION = "ScaledDotProductAttention"
+"""What OpenVINO makes of an attention's products."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,10 +149,9 @@ class _Graph:
         # Batch norm and padding join their convolutions, as they would when compiled: rounding must not stand between.
         apply_moc_transformations(self._model, cf=False)
         self._model.reshape([1, *backbone.spec.image_size, 3])
-        weighted = [op for op in self._model.get_ordered_ops() if op.get_type_name() in WEIGHTED and has_weights(op)]
-        for number, op in enumerate(weighted):
-            op.set_friendly_name(f"layer {number}")
-        self.layers = [op.get_friendly_name() for op in weighted]
+        multiplying = [op for op in self._model.get_ordered_ops() if op.get_type_name() in {*WEIGHTED, _ATTENTION}]
+        self.layers = _name([op for op in multiplying if has_weights(op)], "layer")
+        self._without_weights = _name([op for op in multiplying if not has_weights(op)], "product")
 
     def read(self) -> Any:
         """Return a copy in float32."""
@@ -161,10 +162,14 @@ class _Graph:
         return _embed(model, pixels, self._batch_size)
 
     def quantize(self, float32_layers: Sequence[str], pixels: Pixels) -> Any:
-        """Return a copy in int8, with the ranges of activations on some images."""
+        """Return a copy in int8, with the ranges of activations on some images.
+
+        Products of activations, as in attention, stay in float32: they take little time, and cause much drift.
+        """
         nncf = import_nncf()
 
-        ignored = nncf.IgnoredScope(names=list(float32_layers)) if float32_layers else None
+        left_out = [*float32_layers, *self._without_weights]
+        ignored = nncf.IgnoredScope(names=left_out) if left_out else None
         images = nncf.Dataset([image[None] for image in pixels])
         with muted():
             return nncf.quantize(self.read(), images, subset_size=len(pixels), ignored_scope=ignored)
@@ -207,6 +212,13 @@ class _Graph:
                 op.input(0).replace_source_output(rounded.output(0))
             op.input(1).replace_source_output(other.input_value(1))
         return model
+
+
+def _name(ops: Sequence[Any], what: str) -> list[str]:
+    """Name operations by their numbers, and return the names."""
+    for number, op in enumerate(ops):
+        op.set_friendly_name(f"{what} {number}")
+    return [op.get_friendly_name() for op in ops]
 
 
 def _by_name(model: Any) -> dict[str, Any]:

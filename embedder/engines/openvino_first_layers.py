@@ -14,7 +14,7 @@ the drift of bfloat16, since later layers sum over more channels."""
 
 
 def has_weights(layer: Any) -> bool:
-    """Return whether an operation multiplies by constants: attention multiplies activations with each other."""
+    """Return whether an operation multiplies by constants, unlike attention, which multiplies activations."""
     pending = [layer.input_value(1).get_node()]
     while pending:
         node = pending.pop()

@@ -1,8 +1,10 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 from frieze.core import InputError, ModelError
-from frieze.embedder import PIXELS, BackboneRequest, open_backbone
+from frieze.embedder import PIXELS, BackboneRequest, has_graph, open_backbone
 from frieze.embedder.backbones.pooling import POOLS
 from frieze.embedder.engines import EngineSettings
 from frieze.embedder.engines.openvino import OpenVINOEngine
@@ -192,6 +194,13 @@ def test_no_images(shape, save_onnx, tmp_path):
     path = save_onnx(tmp_path / "net.onnx", shape, [("Relu x -> y", {})])
     with pytest.raises(ModelError, match=r"takes inputs of the shape \[.*images are \[B, 3, H, W\] or \[B, H, W, 3\]"):
         open_backbone(BackboneRequest(handle=str(path), pixels="0..1"))
+
+
+def test_starts_without_tensorflow(open_onnx):
+    """A stored backbone starts without TensorFlow as long as its file is the same."""
+    spec = open_onnx("nhwc").spec
+    assert has_graph(spec)
+    assert not has_graph(dataclasses.replace(spec, fingerprint="other"))
 
 
 def test_tensorflow_can_not_run_it(open_onnx):
