@@ -205,7 +205,7 @@ def folder(tmp_path):
 
 @pytest.fixture(scope="session")
 def embed(tiny):
-    """`embed(source, out, backbone=, labels=, progress=, **options)`: of the backbone or job; shards of 4, batches of 2."""
+    """`embed(source, out, backbone=, labels=, progress=, **options)`: shards of 4, batches of 2."""
 
     def run(source, out, /, *, backbone=tiny, labels="folder", progress=_no_progress, **options):
         backbone_options = {
