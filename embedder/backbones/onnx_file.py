@@ -5,7 +5,7 @@ Nothing of a file runs as code: an operator is one of OpenVINO's own, or the fil
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from frieze.embedder.backbones.request import BackboneRequest
 _PREFERRED = ("image_embeds", "pooler_output")
 """Names of the one output among several that is an image's embedding. Source: the vision models of Hugging Face's
 transformers, whose exports name their outputs so."""
-_MOST_SHOWN = 8
+_MOST_SHOWN = 5
 _UNKNOWN_OPERATORS = re.compile(r"No conversion rule found for operations: (.+)")
 
 
@@ -111,9 +111,7 @@ def _find_tensor(model: Any, layer: str, name: str) -> Any:
     tensors = _inner_tensors(model)
     if layer in tensors:
         return tensors[layer]
-    outputs = [_any_name(output) for output in model.outputs]
-    near = difflib.get_close_matches(layer, [*outputs, *tensors], n=5, cutoff=0.3) or outputs
-    raise ModelError(f"{name} has no output or tensor {layer}.", hint=f"Similar names: {_shown(near)}.")
+    raise ModelError(f"{name} has no output or tensor {layer}.", hint=f"Similar names: {_similar(layer, tensors)}.")
 
 
 def _inner_tensors(model: Any) -> dict[str, Any]:
@@ -133,8 +131,14 @@ def _any_name(output: Any) -> str:
     return names[0] if names else str(_source(output).get_node().get_friendly_name())
 
 
-def _shown(names: Iterable[str]) -> str:
-    return ", ".join(list(names)[:_MOST_SHOWN])
+def _similar(layer: str, tensors: Mapping[str, Any]) -> str:
+    """List tensors whose names contain a text, the last ones first; else those of the most similar names."""
+    by_tensor = {(one.get_node().get_name(), one.get_index()): name for name, one in tensors.items()}  # a name each
+    names = list(reversed(by_tensor.values()))
+    near = [name for name in names if layer.lower() in name.lower()] or difflib.get_close_matches(
+        layer, names, n=_MOST_SHOWN, cutoff=0.3
+    )
+    return ", ".join(f"{name} {_to_text(tensors[name])}" for name in (near or names)[:_MOST_SHOWN])
 
 
 def _to_text(output: Any) -> str:

@@ -132,10 +132,11 @@ def test_one_image_at_once(open_onnx):
 
 
 def test_layer(open_onnx):
-    """`layer` reads an inner tensor, here maps; the message for an unknown one lists similar names."""
+    """`layer` reads an inner tensor, here maps; the message for an unknown one lists similar names, the last first."""
     backbone = open_onnx("nhwc", layer="m")
     assert backbone.spec.dim == 8
-    assert refusal(open_onnx, "tokens", layer="mixe").hint == "Similar names: mixed."
+    assert refusal(open_onnx, "tokens", layer="mixe").hint == "Similar names: mixed [?,17,8]."
+    assert refusal(open_onnx, "tokens", layer="Y").hint == "Similar names: y [?,17,8]."
 
 
 def test_several_outputs(save_onnx, tmp_path):
