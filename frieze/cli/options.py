@@ -16,6 +16,7 @@ _RANGES = ("0..1", "-1..1", "0..255", "caffe", "torch", "clip")
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+verbose = click.option("-v", "--verbose", is_flag=True, help="Print all fields.")
 force = click.option("--force", is_flag=True, help="Replace what is there.")
 min_score = click.option(
     "--min-score",
@@ -244,3 +245,16 @@ def end(document: dict[str, Any], *, where: str, unit: str = "image") -> None:
     if n_failed:
         terminal.show_message(f"{counted(n_failed, unit)} can't be used: {where}")
         click.get_current_context().exit(SOME_SKIPPED)
+
+
+def show(command: str, document: dict[str, Any], *, as_json: bool, verbose: bool) -> None:
+    """Print a command's document on stdout: in a few lines, with `--verbose` all fields, or as JSON."""
+    from frieze import terminal
+    from frieze.cli.summaries import summarize
+
+    if as_json:
+        terminal.show_json(document)
+    elif verbose:
+        terminal.show_fields(document)
+    else:
+        terminal.show_lines(summarize(command, document))
