@@ -27,6 +27,7 @@ class BackboneSpec:
         decoding: Version of decoding from bytes to pixels; another version gives other vectors.
         drift: Difference of the engine's vectors from the float32 reference, measured on some of the images; None
             where the reference made them.
+        text_encoder: `handle` and `fingerprint` of the text tower that belongs to it; None for images alone.
     """
 
     name: str
@@ -41,11 +42,12 @@ class BackboneSpec:
     precision: str = "float32"
     decoding: str = "none"
     drift: dict[str, Any] | None = None
+    text_encoder: dict[str, str] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the spec as plain JSON values."""
         stored = dataclasses.asdict(self) | {"image_size": list(self.image_size)}
-        return {name: value for name, value in stored.items() if name != "drift" or value is not None}
+        return {name: value for name, value in stored.items() if name not in _LEFT_OUT or value is not None}
 
     @property
     def is_made_elsewhere(self) -> bool:
@@ -59,6 +61,9 @@ class BackboneSpec:
         values = {key: value for key, value in stored.items() if key in known}
         return cls(**values | {"image_size": tuple(values["image_size"])})
 
+
+_LEFT_OUT = ("drift", "text_encoder")
+"""Fields that are stored only where there is something to store."""
 
 _IDENTITY = ("fingerprint", "dim", "image_size", "fit", "pixels", "layer", "precision", "decoding")
 """Two embeddings are compatible only when these fields agree; names and handles are for people."""

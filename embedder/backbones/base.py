@@ -95,6 +95,7 @@ class Network:
         read_pixels: Returns the pixel range that it was trained on; may trace the graph.
         call: TensorFlow function: float32 [B, H, W, 3] in that range -> [B, D] or [B, h, w, D].
         model: Returns the Keras model behind it, for training; None for a SavedModel.
+        text_encoder: `handle` and `fingerprint` of its own text tower; None for a network of images alone.
     """
 
     name: str
@@ -104,6 +105,7 @@ class Network:
     read_pixels: Callable[[], StatedPixels]
     call: Callable[[Any], Any]
     model: Callable[[], Any] | None = None
+    text_encoder: dict[str, str] | None = None
 
 
 def freeze(call: Callable[[Any], Any], image_size: tuple[int, int]) -> Any:
