@@ -23,6 +23,7 @@ _CLASS_TOKEN = {"DINOV2Backbone", "DINOV3Backbone", "DeiTBackbone", "ViTBackbone
 """Networks whose first token stands for the image, as their classifiers and papers read it."""
 _IMAGES_RANK, _TOKENS_RANK, _COLOURS = 4, 3, 3
 _ROUNDING = 1e-4
+_TEXTS_AT_ONCE = 256
 _MAX_CHARACTERS = 300
 
 
@@ -75,9 +76,13 @@ def open_preset_text_encoder(handle: str) -> TextEncoder:
 
 
 def _encoder(backbone: Any, preprocessor: Any) -> Callable[[Sequence[str]], Floats]:
-    def encode(texts: Sequence[str]) -> Floats:
+    def encode_some(texts: Sequence[str]) -> Floats:
         tokens = preprocessor({"prompts": list(texts), "images": None})["token_ids"]
         return np.asarray(backbone.get_text_embeddings(tokens), np.float32)
+
+    def encode(texts: Sequence[str]) -> Floats:
+        starts = range(0, len(texts), _TEXTS_AT_ONCE)
+        return np.concatenate([encode_some(texts[start : start + _TEXTS_AT_ONCE]) for start in starts])
 
     return encode
 

@@ -28,15 +28,25 @@ def open_onnx_text_encoder(path: Path) -> TextEncoder:
         ModelError: A file is missing or can't be used.
         InputError: `tokenizers` or OpenVINO is not installed.
     """
+    digest = fingerprint_of_onnx_text_encoder(path)
+    model = _model_file(path)
+    tokenizer, config = model.with_name(_TOKENIZER), model.with_name(_CONFIG)
+    pad_token = _pad_token(config) if config.is_file() else None
+    return TextEncoder(_encoder(_read_graph(model), _load_tokenizer(tokenizer), pad_token), digest, LOGIT_SCALE)
+
+
+def fingerprint_of_onnx_text_encoder(path: Path) -> str:
+    """Hash the files of a text tower.
+
+    Raises:
+        ModelError: One is missing.
+    """
     model = _model_file(path)
     beside = {name: model.with_name(name) for name in (_TOKENIZER, _CONFIG) if model.with_name(name).is_file()}
     if _TOKENIZER not in beside:
         raise ModelError(f"There is no {_TOKENIZER} beside {model}.", hint="Put the tokenizer of the text tower there.")
     weights = {one.name: one for one in model.parent.glob(f"{model.name}*")}  # those of more than 2 GB are beside it
-    digest = fingerprint.of_files(weights | beside)
-    tokenizer = _load_tokenizer(beside[_TOKENIZER])
-    pad_token = _pad_token(beside[_CONFIG]) if _CONFIG in beside else None
-    return TextEncoder(_encoder(_read_graph(model), tokenizer, pad_token), digest, LOGIT_SCALE)
+    return fingerprint.of_files(weights | beside)
 
 
 def _model_file(path: Path) -> Path:

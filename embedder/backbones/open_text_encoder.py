@@ -5,7 +5,7 @@ from pathlib import Path
 from frieze.core import InputError, MismatchError
 from frieze.embedder.backbones.catalogue import KERASHUB
 from frieze.embedder.backbones.kerashub import open_preset_text_encoder
-from frieze.embedder.backbones.onnx_text_encoder import open_onnx_text_encoder
+from frieze.embedder.backbones.onnx_text_encoder import fingerprint_of_onnx_text_encoder, open_onnx_text_encoder
 from frieze.embedder.backbones.text_encoder import TextEncoder
 from frieze.features import BackboneSpec
 
@@ -28,7 +28,8 @@ def open_text_encoder(spec: BackboneSpec, *, where: str) -> TextEncoder:
     if spec.text_encoder is None:
         raise InputError(
             f"{where} was made with {spec.name}, which knows no words.",
-            hint=f"Embed with {WITH_WORDS}: frieze embed SOURCE --backbone SPEC --text-encoder FOLDER --out FEATURES",
+            hint=f"Embed with {WITH_WORDS}: frieze embed SOURCE --backbone SPEC --text-encoder FOLDER --out FEATURES;"
+            " then index again.",
         )
     handle, expected = spec.text_encoder["handle"], spec.text_encoder["fingerprint"]
     encoder = _open(handle)
@@ -36,7 +37,8 @@ def open_text_encoder(spec: BackboneSpec, *, where: str) -> TextEncoder:
         raise MismatchError(
             f"The text tower {handle} is another one than {where} was made with"
             f" ({encoder.fingerprint[:12]} here, {expected[:12]} there).",
-            hint=f"Put the first one back at {handle}, or embed again.",
+            hint=f"Put the first one back at {handle}, or run `frieze embed` and `frieze index` again: they"
+            " store the new one, and embed nothing again.",
         )
     return encoder
 
@@ -60,6 +62,18 @@ def describe_text_encoder(path: str, *, dim: int) -> dict[str, str]:
             hint="Pass the text tower that was trained with this backbone, both with their projections.",
         )
     return {"handle": str(Path(path).absolute()), "fingerprint": encoder.fingerprint}
+
+
+def has_stored_text_encoder(path: str | None, spec: BackboneSpec) -> bool:
+    """Return whether the text tower at a path is the one of a stored spec; True without a path.
+
+    Raises:
+        ModelError: There is none at the path.
+    """
+    if path is None:
+        return True
+    stored = spec.text_encoder or {}
+    return stored.get("fingerprint") == fingerprint_of_onnx_text_encoder(Path(path))
 
 
 def _open(handle: str) -> TextEncoder:

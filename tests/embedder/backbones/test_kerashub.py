@@ -6,6 +6,7 @@ import pytest
 
 from frieze.core import InputError, ModelError, import_keras_hub, unit_rows
 from frieze.embedder import BackboneRequest, open_backbone, open_text_encoder
+from frieze.embedder.backbones import kerashub
 from frieze.embedder.backbones.kept_graph import find_graph
 from frieze.embedder.engines.keep_graph import keep_graph
 
@@ -149,6 +150,25 @@ def test_towers_agree(name, presets, pixels, keras_hub):
     )["vision_logits"]
     cosines = unit_rows(embed(backbone, pixels)) @ unit_rows(encoder.encode(texts)).T
     assert cosines * encoder.logit_scale == pytest.approx(np.asarray(logits), abs=1e-4)
+
+
+@pytest.mark.slow
+def test_many_texts(presets, monkeypatch):
+    """Texts are encoded some at a time, and a text does not depend on those beside it."""
+    monkeypatch.setattr("frieze.embedder.backbones.kerashub._TEXTS_AT_ONCE", 2)
+    encoder = open_text_encoder(opened(presets / "clip").spec, where="the test")
+    texts = ["a red bird", "bird", "a", "red", "a bird"]
+    alone = np.concatenate([encoder.encode([text]) for text in texts])
+    assert encoder.encode(texts) == pytest.approx(alone, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_other_converters(presets, keras_hub, tmp_path):
+    """Preprocessing that does more than scale and shift pixels is refused, not left out."""
+    rounding = keras_hub.layers.ImageConverter(scale=1.0)
+    rounding.call = lambda images: np.round(images / 50)
+    with pytest.raises(ModelError, match="does more to pixels"):
+        kerashub._rescaling(rounding)
 
 
 @pytest.mark.slow

@@ -70,13 +70,16 @@ def test_no_words(world, run):
 
 
 def test_another_tower(text_world, world, tmp_path, write_text_tower):
-    """A text tower that was replaced since is refused."""
+    """A text tower that was replaced since is refused, until another run stores it."""
     tower = shutil.copytree(text_world / "tower", tmp_path / "tower")
     frieze.embed(world / "photos", out=tmp_path / "f", text_encoder=tower)
     frieze.index(tmp_path / "f", out=tmp_path / "index")
     write_text_tower(tower, {"red": np.ones(256)})
     with pytest.raises(MismatchError, match="is another one than"):
         frieze.search(tmp_path / "index", "text:red")
+    assert frieze.embed(world / "photos", out=tmp_path / "f")["embedded"] == 0
+    frieze.index(tmp_path / "f", out=tmp_path / "index")
+    assert len(frieze.search(tmp_path / "index", "text:red", k=3)["queries"][0]["hits"]) == 3
 
 
 def test_wrong_tower(world, tmp_path, write_text_tower):
