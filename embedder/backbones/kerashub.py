@@ -3,7 +3,7 @@
 import contextlib
 import difflib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from frieze.embedder.backbones.base import Network, StatedPixels
 from frieze.embedder.backbones.batch_dependence import check_image_input
 from frieze.embedder.backbones.catalogue import KERASHUB
 from frieze.embedder.backbones.keras_file import cut_model, read_pixels
-from frieze.embedder.backbones.request import BackboneRequest, absolute_handle, preset_folder
+from frieze.embedder.backbones.request import PRESET_CONFIG, BackboneRequest, absolute_handle, preset_folder
 from frieze.embedder.backbones.text_encoder import TextEncoder
 
 _BYTES = "0..255"
@@ -100,7 +100,7 @@ def _has_text_tower(backbone: Any) -> bool:
 def _load_backbone(request: BackboneRequest) -> Any:
     """Load a network, for the requested size where its preset has another one."""
     keras_hub = import_keras_hub(request.handle)
-    preset = _preset(request.handle)
+    preset = _check_known(request.handle, keras_hub.models.Backbone.presets)
     with _translate_errors(request.handle):
         backbone = keras_hub.models.Backbone.from_preset(preset)
     shape = _image_shape(backbone, request.handle)
@@ -108,6 +108,23 @@ def _load_backbone(request: BackboneRequest) -> Any:
         return backbone
     with _translate_errors(request.handle):
         return keras_hub.models.Backbone.from_preset(preset, image_shape=(*(request.size or ()), _COLOURS))
+
+
+def _check_known(handle: str, presets: Collection[str]) -> str:
+    """Return a preset as KerasHub takes it.
+
+    Raises:
+        ModelError: It is no URL, no folder with a preset, and none of the names.
+    """
+    preset = _preset(handle)
+    if "://" in preset or preset in presets or preset_folder(handle) is not None:
+        return preset
+    near = difflib.get_close_matches(preset, presets, n=3, cutoff=0.6)
+    raise ModelError(
+        f"KerasHub has no preset {preset}, and there is no folder {preset} with a {PRESET_CONFIG}.",
+        hint=(f"Did you mean {' or '.join(near)}? " if near else "")
+        + "Give a name of keras.io/keras_hub/presets, kaggle://..., hf://..., or a folder.",
+    )
 
 
 def _image_shape(backbone: Any, handle: str) -> tuple[int | None, ...]:
@@ -208,11 +225,7 @@ def _translate_errors(handle: str) -> Iterator[None]:
             yield
     except Exception as error:
         reason = " ".join(str(error).split())[:_MAX_CHARACTERS]
-        raise ModelError(f"{handle} can't be loaded by KerasHub: {reason}", hint=_hint(handle)) from error
-
-
-def _hint(handle: str) -> str:
-    presets = import_keras_hub(handle).models.Backbone.presets
-    near = difflib.get_close_matches(_preset(handle), presets, n=3, cutoff=0.6)
-    names = f"Did you mean {' or '.join(near)}? " if near else ""
-    return f"{names}Give the name of a preset (keras.io/keras_hub/presets), kaggle://..., hf://..., or a local folder."
+        hint = "Copy its folder again, or try another `image_size`."
+        if preset_folder(handle) is None:
+            hint = f"Check the connection and your access, or download it elsewhere and pass {KERASHUB}FOLDER."
+        raise ModelError(f"{handle} can't be loaded by KerasHub: {reason}", hint=hint) from error

@@ -20,6 +20,9 @@ _OLD_DEFAULTS = {"stretch": False, "text_encoder": None}
 """Options of tables that are older than the option."""
 
 
+PRESET_CONFIG = "config.json"
+"""The file that each preset of KerasHub has."""
+
 MODEL_FILES = (".keras", ".h5", ".hdf5")
 """Suffixes of files that hold a whole Keras model."""
 
@@ -136,7 +139,7 @@ class BackboneRequest:
 def preset_folder(handle: str) -> Path | None:
     """Return the absolute path of a preset of KerasHub in a local folder; None for any other handle."""
     path = Path(handle.removeprefix(KERASHUB)).absolute()
-    return path if handle.startswith(KERASHUB) and path.is_dir() else None
+    return path if handle.startswith(KERASHUB) and (path / PRESET_CONFIG).is_file() else None
 
 
 def absolute_handle(handle: str) -> str:

@@ -268,11 +268,14 @@ def test_no_code_is_run(presets, tmp_path):
 
 
 @pytest.mark.slow
-def test_unknown_name(keras_hub):
-    """A name that no preset has is refused, with similar names."""
-    with pytest.raises(ModelError, match="can't be loaded by KerasHub") as caught:
+def test_unknown_name(keras_hub, tmp_path):
+    """A name that no preset has, and a folder without one, are refused, with similar names."""
+    with pytest.raises(ModelError, match="KerasHub has no preset siglip_base_patch16_225") as caught:
         opened("siglip_base_patch16_225")
     assert "siglip_base_patch16_224 or" in caught.value.hint
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelError, match=r"with a config\.json"):
+        opened(tmp_path / "empty")
 
 
 @pytest.mark.slow

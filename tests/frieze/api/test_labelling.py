@@ -44,3 +44,11 @@ def test_label_refused(options, message, text_world, tmp_path):
     """Too few classes, and a template without a place for the name, are refused."""
     with pytest.raises(InputError, match=message):
         frieze.label(text_world / "text.features", out=tmp_path / "head", **options)
+
+
+def test_training_takes_its_place(text_world, tmp_path):
+    """`train` with `force` over such a head recalls nothing of it, for it was not trained with any options."""
+    frieze.label(text_world / "text.features", classes="red,blue", out=tmp_path / "head")
+    document = frieze.train(text_world / "text.features", out=tmp_path / "head", force=True)
+    assert (document["remembered"], document["classes"]) == ({}, ["blue", "green", "red"])
+    assert frieze.open_head(tmp_path / "head").document.get("zero_shot") is None

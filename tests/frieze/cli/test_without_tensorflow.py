@@ -92,3 +92,11 @@ def test_a_module(world, run, tmp_path):
     assert "tensorflow" in run(*line)
     Image.new("RGB", (40, 40), (9, 99, 200)).save(run.folder / "photos" / "red" / "new.png")
     assert run(*line) == []
+
+
+def test_words(world, run, write_text_tower):
+    """A search by words with an ONNX text tower imports none of them."""
+    write_text_tower(run.folder / "tower", {"red": np.ones(256)})
+    run("embed", "photos", "--text-encoder", "tower", "--out", "text.features")
+    run("index", "text.features", "--out", "text.index")
+    assert run("search", "text.index", "text:a red bird") == []
