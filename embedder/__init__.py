@@ -20,9 +20,10 @@ from frieze.embedder.engines.accuracy import LEAST_COSINE, measure_drift
 from frieze.embedder.engines.base import ENGINES
 from frieze.embedder.engines.benchmark import measure_rate, try_engines
 from frieze.embedder.engines.keep_graph import ship_graph
-from frieze.embedder.images.decode import MAX_BYTES, MAX_PIXELS, Limits, decode, has_several
+from frieze.embedder.images.decode import MAX_BYTES, MAX_PIXELS, Limits, decode
 from frieze.embedder.images.decode_processes import DecodeProcesses
 from frieze.embedder.images.decoding_tally import describe_tally
+from frieze.embedder.images.open_image import has_several
 from frieze.embedder.images.prepare import decode_for
 from frieze.embedder.images.resize import FITS, PIXELS
 from frieze.embedder.in_graph import decode_batch, fit_batch, freeze_with

@@ -40,6 +40,9 @@ _FIRST_AND_LAST = np.array([0, 1])
 """Subtracted from the first of a span and the one after the last."""
 _CHUNK = 8
 """Images reduced at once: what a processor's cache holds."""
+_LARGEST_PRODUCT = 1 << 18
+"""Multiplications of one product of matrices. OpenBLAS shares a larger one between threads, which then spin for a while
+and take the cores from the network. Source: SMP_THRESHOLD_MIN and GEMM_MULTITHREAD_THRESHOLD in interface/gemm.c."""
 
 
 def hash_images(pixels: npt.NDArray[np.uint8]) -> tuple[Hashes, Hashes]:
@@ -100,9 +103,15 @@ def _to_grids(pixels: npt.NDArray[np.uint8]) -> Floats:
     for at in range(0, n, _CHUNK):
         chunk = pixels[at : at + _CHUNK].reshape(-1, height, width * n_channels)
         _sum_rows(chunk, out=sums[: len(chunk)])
-        rows = sums[: len(chunk)].reshape(-1, len(of_block))
-        np.matmul(rows, of_block, out=grids[at : at + _CHUNK].reshape(-1, n_cells))
+        rows = sums[: len(chunk)].reshape(-1, _rows_per_product(of_block.size), len(of_block))
+        np.matmul(rows, of_block, out=grids[at : at + _CHUNK].reshape(*rows.shape[:2], n_cells))
     return grids
+
+
+def _rows_per_product(n_weights: int) -> int:
+    """Return how many rows to multiply at once by so many weights: a power of two up to 64."""
+    most = max(1, _LARGEST_PRODUCT // n_weights)
+    return int(min(_N_CELLS, 2 ** (most.bit_length() - 1)))
 
 
 def _split(side: int, most_blocks: int) -> tuple[int, int, int]:

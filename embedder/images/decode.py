@@ -2,34 +2,35 @@
 
 import contextlib
 import dataclasses
-import io
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from PIL import (
-    AvifImagePlugin,
-    BmpImagePlugin,
-    ExifTags,
-    GifImagePlugin,
-    Image,
-    ImageFile,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    UnidentifiedImageError,
-    WebPImagePlugin,
-)
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from frieze.core import OUT_OF_MEMORY, ImageError
 from frieze.embedder.images import jpeg, png_chunks, tiff_pages
 from frieze.embedder.images.bit_depth import to_8_bits
+from frieze.embedder.images.camera_raw import develop, read_raw
 from frieze.embedder.images.colour_profiles import name_profile, non_srgb_profile
-from frieze.embedder.images.decode_memory import DECODE_MEMORY, PROGRESSIVE_BYTES
+from frieze.embedder.images.decode_memory import DECODE_MEMORY
 from frieze.embedder.images.decoding_tally import Traits
+from frieze.embedder.images.jpeg_xl import open_jpeg_xl, read_size
+from frieze.embedder.images.open_image import (
+    PEAK_BYTES,
+    count_bytes,
+    is_first_of_several,
+    open_image,
+    tile_size,
+    unidentified_error,
+)
 from frieze.embedder.images.pillow_fixes import fix_colours
-from frieze.embedder.images.signatures import is_heic, open_heic, unsupported_error
-from frieze.embedder.images.tiff_pages import Picture, find_picture
+from frieze.embedder.images.signatures import (
+    can_read_raw,
+    is_jpeg_xl,
+    raw_name,
+)
+from frieze.embedder.images.tiff_pages import Picture, RawFileError, find_picture
 
 VERSION = "pillow-draft-bilinear-2"
 """The version of decoding, stored with every table: any change of pixels changes it."""
@@ -47,19 +48,6 @@ MAX_BYTES = 1 << 30
 STRETCH = "+stretch"
 """Follows the version with `--stretch`: images of more than 8 bits a channel are stretched to their range."""
 
-_PLUGINS = (
-    AvifImagePlugin,
-    BmpImagePlugin,
-    GifImagePlugin,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
-"""Imported here so that each is registered before the first image is opened."""
-Image.preinit()  # in threads, Ctrl-C in the midst of its imports would leave a lock held
-
-_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -72,10 +60,6 @@ _UPRIGHT = {
 """EXIF orientation -> the operation that turns the image upright (CIPA DC-008, tag 274)."""
 _TRANSPOSED = (5, 6, 7, 8)
 """Orientations that swap width and height."""
-
-_PEAK_BYTES = {"WEBP": 17, "AVIF": 12, "HEIF": 12, "GIF": 12}
-_PEAK_BYTES_DEFAULT = 8  # two layers of RGB, which Pillow keeps in 4 bytes
-"""Peak memory of decoding, in bytes a pixel (measured at 36 megapixels)."""
 
 _STRIP_PIXELS = 1 << 20
 _OPAQUE, _ALL_WHITE = 255, ((255, 255),) * 3
@@ -229,7 +213,7 @@ def _decode_or_raise(data: bytes, options: _Options, held: contextlib.ExitStack)
     except (ImageError, MemoryError):
         raise
     except UnidentifiedImageError as error:
-        raise _unidentified(data) from error
+        raise unidentified_error(data) from error
     except Image.DecompressionBombError as error:
         raise ImageError("decode", "too large", str(error)) from error
     except Exception as error:
@@ -245,8 +229,15 @@ def _may_have_large_texts(data: bytes, error: Exception) -> bool:
 
 
 def _decode(data: bytes, options: _Options, held: contextlib.ExitStack) -> Decoded:
+    if is_jpeg_xl(data):
+        return _decode_jpeg_xl(data, options, held)
     decoded_image = _decode_usual_jpeg(data, options, held) if data.startswith(jpeg.SIGNATURE) else None
-    return decoded_image or _decode_by_pillow(data, options, held)
+    try:
+        return decoded_image or _decode_by_pillow(data, options, held)
+    except RawFileError:
+        if not can_read_raw():
+            raise
+    return _decode_raw(data, options, held)
 
 
 def _decode_usual_jpeg(data: bytes, options: _Options, held: contextlib.ExitStack) -> Decoded | None:
@@ -263,21 +254,49 @@ def _decode_usual_jpeg(data: bytes, options: _Options, held: contextlib.ExitStac
     return _upright(image, (header.width, header.height), header.orientation, Traits(profile=profile))
 
 
+def _decode_jpeg_xl(data: bytes, options: _Options, held: contextlib.ExitStack) -> Decoded:
+    size = read_size(data) or (0, 0)
+    _check_size(size, options)
+    with DECODE_MEMORY.take(size[0] * size[1] * PEAK_BYTES["JXL"]):
+        image = open_jpeg_xl(data)
+    if isinstance(image, bytes):
+        return _decode(image, options, held)
+    rgb, n_levels, is_cleared = _to_rgb(image, Picture(data), stretches=options.stretches)
+    traits = Traits(n_levels, profile=non_srgb_profile(image, data), is_cleared=is_cleared)
+    return _upright(rgb, image.size, None, traits)
+
+
+def _decode_raw(data: bytes, options: _Options, held: contextlib.ExitStack) -> Decoded:
+    least_px = least_draft_px(options.decoding, side_px=options.side_px)
+    raw = read_raw(data, least_px=least_px)
+    _check_size(raw.size, options)
+    if raw.preview:
+        preview = _decode(raw.preview, options, held)
+        return _upright(preview.image, preview.size, raw.orientation, preview.traits)._replace(size=raw.size)
+    held.enter_context(DECODE_MEMORY.take(raw.size[0] * raw.size[1] * PEAK_BYTES["RAW"]))
+    return Decoded(develop(data, least_px=least_px), raw.size, Traits())
+
+
+def _check_size(size: tuple[int, int], options: _Options) -> None:
+    width, height = size
+    if width * height > options.max_pixels:
+        raise ImageError("decode", "too large", f"{width} x {height} pixels; the limit is {options.max_pixels}")
+
+
 def _decode_by_pillow(data: bytes, options: _Options, held: contextlib.ExitStack) -> Decoded:
     picture = _find_picture(data, options.max_pixels)
-    with _open(picture.data) as image:
+    with open_image(picture.data) as image:
         size = image.size  # of a TIFF as displayed: Pillow turns it upright while it loads
-        for width, height in (size, _tile_size(image)):
-            if width * height > options.max_pixels:
-                raise ImageError("decode", "too large", f"{width} x {height} pixels; the limit is {options.max_pixels}")
+        _check_size(size, options)
+        _check_size(tile_size(image), options)
         drafted_px = least_draft_px(options.decoding, side_px=options.side_px)
         image.draft(None, (drafted_px, drafted_px))
-        held.enter_context(DECODE_MEMORY.take(_count_bytes(image, size)))
+        held.enter_context(DECODE_MEMORY.take(count_bytes(image, size)))
         image.load()
         orientation = _orientation(image) or picture.orientation
         profile = non_srgb_profile(image, picture.data)
         rgb, n_levels, is_cleared = _to_rgb(image, picture, stretches=options.stretches)
-        traits = Traits(n_levels, _is_first_of_several(image, data), profile, is_cleared)
+        traits = Traits(n_levels, is_first_of_several(image, data), profile, is_cleared)
     return _upright(rgb, size, orientation, traits)
 
 
@@ -290,57 +309,12 @@ def _upright(image: Image.Image, size: tuple[int, int], orientation: int | None,
 def _find_picture(data: bytes, max_pixels: int) -> Picture:
     if data.startswith(tiff_pages.SIGNATURES):
         return find_picture(data, max_pixels=max_pixels)
+    raw = raw_name(data)
+    if raw is not None:
+        raise tiff_pages.raw_error(raw)
     if png_chunks.is_ios_png(data):
         raise ImageError("decode", "unsupported", _IOS_PNG)
     return Picture(png_chunks.without_misleading_texts(data))
-
-
-def _open(data: bytes) -> Image.Image:
-    return open_heic(data) if is_heic(data) else Image.open(io.BytesIO(data), formats=_FORMATS)
-
-
-def _unidentified(data: bytes) -> ImageError:
-    page = tiff_pages.read_first_page(data) if data.startswith(tiff_pages.SIGNATURES) else None
-    if page is None or not page.tags:
-        return unsupported_error(data)
-    bits, names = page.tags.get(tiff_pages.BITS, (1,)), (tiff_pages.PHOTOMETRIC, tiff_pages.COMPRESSION)
-    photometric, compression = (page.first(tag) for tag in names)
-    layout = f"{' + '.join(map(str, bits))} bits a pixel, photometric {photometric}, compression {compression}"
-    return ImageError("decode", "unsupported", f"a TIFF with {layout} is not read; convert it to PNG")
-
-
-def has_several(data: bytes) -> bool:
-    """Return whether an image file is an animation or has several pages; False for one that can't be opened."""
-    try:
-        with _open(data) as image:
-            return _is_first_of_several(image, data)
-    except Exception:  # noqa: BLE001  `decode` says what is broken
-        return False
-
-
-def _is_first_of_several(image: Image.Image, data: bytes) -> bool:
-    """Return whether a file is an animation or has several pages; other images in a JPEG (MPO) do not count."""
-    if data.startswith(tiff_pages.SIGNATURES):
-        return tiff_pages.has_several(data)
-    if image.format != "GIF":
-        return bool(getattr(image, "is_animated", False)) and image.format != "MPO"
-    try:
-        with _open(data) as other:  # looking for a second picture seeks
-            return bool(getattr(other, "is_animated", False))
-    except Exception:  # noqa: BLE001  what comes after the first picture is broken
-        return False
-
-
-def _tile_size(image: Image.Image) -> tuple[int, int]:
-    """Return width and height of a TIFF's tile: whole tiles are decoded, and may be larger than the image."""
-    tags: Mapping[int, Any] = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
-    return int(tags.get(TiffImagePlugin.TILEWIDTH, 0)), int(tags.get(TiffImagePlugin.TILELENGTH, 0))
-
-
-def _count_bytes(image: Image.Image, size: tuple[int, int]) -> int:
-    """Estimate the peak memory of decoding."""
-    n_bytes = image.width * image.height * _PEAK_BYTES.get(str(image.format), _PEAK_BYTES_DEFAULT)
-    return n_bytes + size[0] * size[1] * PROGRESSIVE_BYTES * bool(image.info.get("progressive"))
 
 
 def _orientation(image: Image.Image) -> int | None:

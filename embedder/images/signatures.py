@@ -3,6 +3,7 @@
 import functools
 import importlib.util
 import io
+import re
 import struct
 
 from PIL import Image, features
@@ -15,7 +16,17 @@ HEAD_BYTES = 64
 
 _BMP_BYTES = 18  # up to and including the size of its second header
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
-_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", *tiff_pages.SIGNATURES)
+_JPEG_2000 = (b"\x00\x00\x00\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
+_PHOTOSHOP = b"8BPS\x00\x01"
+_SIGNATURES = (
+    *(b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a"),
+    *(*tiff_pages.SIGNATURES, *_JPEG_2000, _PHOTOSHOP),
+)
+_NETPBM = re.compile(rb"P[1-6Ff]\s(#[^\n]*\n|\s)*(\d+\s+-?\d|#)")
+"""Letter and number, comments, and a number: text may begin with the first two."""
+_ICON, _ICON_BYTES, _MOST_ICONS = b"\x00\x00\x01\x00", 22, 256
+_TGA_BYTES, _TGA_KINDS, _TGA_PALETTES, _TGA_DEPTHS = 18, (1, 2, 3, 9, 10, 11), (15, 16, 24, 32), (8, 15, 16, 24, 32)
+"""Truevision TGA 2.0, "Image type", "Color map entry size", "Pixel depth"; it has no signature at its start."""
 
 _AVIF = {b"avif", b"avis"}
 _HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
@@ -32,12 +43,8 @@ _RAW = {
     b"\x00MRM": "Minolta MRW",
 }
 _OTHERS = {
-    b"\x00\x00\x00\x0cjP  \r\n\x87\n": "JPEG 2000",
-    b"\xff\x4f\xff\x51": "JPEG 2000",
-    b"\x00\x00\x00\x0cJXL \r\n\x87\n": "JPEG XL",
-    b"\xff\x0a": "JPEG XL",
     b"II\xbc": "JPEG XR",
-    b"8BPS": "Photoshop",
+    b"8BPS": "a Photoshop file that is large (PSB), or has more than 8 bits a channel,",
     b"\x76\x2f\x31\x01": "OpenEXR",
     b"#?RADIANCE": "Radiance HDR",
     b"%PDF": "PDF",
@@ -61,7 +68,45 @@ def is_image(head: bytes) -> bool:
         return len(head) >= _BMP_BYTES and struct.unpack("<I", head[14:18])[0] in _BMP_HEADERS
     if is_heic(head):
         return can_read_heic()
-    return head.startswith(_SIGNATURES) or (can_read_avif() and bool(_brands(head) & _AVIF))
+    if is_jpeg_xl(head):
+        return can_read_jpeg_xl()
+    if raw_name(head):
+        return can_read_raw()
+    is_known = head.startswith(_SIGNATURES) or _NETPBM.match(head) is not None or _is_icon(head) or is_tga(head)
+    return is_known or (can_read_avif() and bool(_brands(head) & _AVIF))
+
+
+def _is_icon(head: bytes) -> bool:
+    """Return whether a file is an icon of Windows: a list of images, each entry with a zero as its fourth byte."""
+    if not head.startswith(_ICON) or len(head) < _ICON_BYTES:
+        return False
+    n_icons, reserved, planes = struct.unpack("<H3xBH", head[4:12])
+    return 0 < n_icons <= _MOST_ICONS and not reserved and planes <= 1
+
+
+def is_tga(head: bytes) -> bool:
+    """Return whether the fields of a file's header are those of a TGA."""
+    if len(head) < _TGA_BYTES:
+        return False
+    palette, kind, first, n_colours, bits, width, height, depth, flags = struct.unpack(
+        "<xBBHHB4xHHBB", head[:_TGA_BYTES]
+    )
+    is_plain = palette == 0 and kind not in (1, 9) and (first, n_colours, bits) == (0, 0, 0)
+    has_palette = palette == 1 and kind in (1, 9) and 0 < n_colours <= 256 and bits in _TGA_PALETTES  # noqa: PLR2004
+    return bool(
+        (is_plain or has_palette) and kind in _TGA_KINDS and width and height and depth in _TGA_DEPTHS and flags < 64  # noqa: PLR2004
+    )
+
+
+def is_jpeg_xl(head: bytes) -> bool:
+    """Return whether a file is a JPEG XL, in a container or bare."""
+    return head.startswith((b"\x00\x00\x00\x0cJXL \r\n\x87\n", b"\xff\x0a"))
+
+
+@functools.cache
+def can_read_jpeg_xl() -> bool:
+    """Return whether the extra that reads JPEG XL is installed."""
+    return importlib.util.find_spec("pillow_jxl") is not None
 
 
 def _brands(head: bytes) -> set[bytes]:
@@ -104,6 +149,19 @@ def open_heic(data: bytes) -> Image.Image:
     return image
 
 
+def raw_name(head: bytes) -> str | None:
+    """Return the format of a camera's RAW file by its first bytes; None for others, and for one that is a TIFF."""
+    if _brands(head) & _CANON_RAW:
+        return "Canon CR3"
+    return next((name for start, name in _RAW.items() if head.startswith(start)), None)
+
+
+@functools.cache
+def can_read_raw() -> bool:
+    """Return whether the extra that reads RAW files is installed."""
+    return importlib.util.find_spec("rawpy") is not None
+
+
 def unsupported_error(head: bytes) -> ImageError:
     """Return the failure of a file that is no supported image; it names the format if known.
 
@@ -112,20 +170,21 @@ def unsupported_error(head: bytes) -> ImageError:
     >>> unsupported_error(b"IIRO").message.partition(";")[0]
     "a camera's RAW file (Olympus ORF)"
     """
-    if is_heic(head):
-        return _unsupported("a HEIC image, as iPhones write them; to read it: pip install 'frieze[heic]'")
-    if _brands(head) & _AVIF:
-        return _unsupported("an AVIF image; to read it: pip install --upgrade --force-reinstall pillow")
-    if _brands(head) & _CANON_RAW:
-        return tiff_pages.raw_error("Canon CR3")
-    raw = next((name for start, name in _RAW.items() if head.startswith(start)), None)
+    raw, message = raw_name(head), _message(head)
     if raw is not None:
         return tiff_pages.raw_error(raw)
-    other = next((name for start, name in _OTHERS.items() if head.startswith(start)), None)
-    if other is not None:
-        return _unsupported(f"{other} is not read; convert it to PNG or JPEG")
+    if message is not None:
+        return ImageError("decode", "unsupported", message)
     return ImageError("decode", "not an image", "the bytes are no image of a supported format")
 
 
-def _unsupported(message: str) -> ImageError:
-    return ImageError("decode", "unsupported", message)
+def _message(head: bytes) -> str | None:
+    """Return what to do about a format that is known, and not read here; None for any other file."""
+    if is_heic(head):
+        return "a HEIC image, as iPhones write them; to read it: pip install 'frieze[heic]'"
+    if is_jpeg_xl(head):
+        return "a JPEG XL image; to read it: pip install 'frieze[formats]'"
+    if _brands(head) & _AVIF:
+        return "an AVIF image; to read it: pip install --upgrade --force-reinstall pillow"
+    other = next((name for start, name in _OTHERS.items() if head.startswith(start)), None)
+    return other and f"{other} is not read; convert it to PNG or JPEG"

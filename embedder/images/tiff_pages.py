@@ -221,18 +221,19 @@ def _find(data: bytes, first: Page) -> Picture:
     return reader.picture(_full(pages) or first, first)
 
 
-def raw_error(name: str, holds: str = "") -> ImageError:
-    """Return the failure of a camera's raw file, with the hint to develop it.
+class RawFileError(ImageError):
+    """A file is a camera's RAW file without a picture of the sensor's size."""
+
+
+def raw_error(name: str, holds: str = "") -> RawFileError:
+    """Return the failure of a camera's RAW file where LibRaw is not installed.
 
     Args:
         name: The format.
         holds: Description of its content.
     """
-    return ImageError(
-        "decode",
-        "unsupported",
-        f"a camera's RAW file ({name}){holds}; develop it first, for example with: darktable-cli FILE FILE.jpg",
-    )
+    message = f"a camera's RAW file ({name}){holds}; to read it: pip install 'frieze[formats]'"
+    return RawFileError("decode", "unsupported", message)
 
 
 def _may_be_elsewhere(first: Page, data: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""Unsupported picture formats: how to recognize them, and hints for converting them."""
+"""Picture formats that are not read, or were not once: how to recognize them, and what to do about them."""
 
 import posixpath
 from collections import Counter
@@ -7,7 +7,13 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from frieze.embedder.images.signatures import can_read_avif, can_read_heic, unsupported_error
+from frieze.embedder.images.signatures import (
+    can_read_avif,
+    can_read_heic,
+    can_read_jpeg_xl,
+    can_read_raw,
+    unsupported_error,
+)
 
 _CONVERT = "convert them to PNG or JPEG"
 _NAMED_FORMATS = 20
@@ -18,6 +24,10 @@ OTHER, NO_SUFFIX = "other", "no suffix"
 
 def _never() -> bool:
     return False
+
+
+def _always() -> bool:
+    return True
 
 
 class UnsupportedFormat(NamedTuple):
@@ -61,20 +71,24 @@ FORMATS = (
             *(".srw", ".x3f"),
         ),
         "a camera's RAW file",
-        "develop them, for example with: darktable-cli FILE FILE.jpg",
+        "pip install 'frieze[formats]'",
+        can_read_raw,
     ),
-    UnsupportedFormat("JPEG 2000", (".jp2", ".j2k", ".j2c", ".jpf", ".jpx"), "JPEG 2000 is not read"),
-    UnsupportedFormat("JPEG XL", (".jxl",), "JPEG XL is not read"),
+    UnsupportedFormat("JPEG 2000", (".jp2", ".j2k", ".j2c", ".jpf", ".jpx"), "JPEG 2000 is not read", is_read=_always),
+    UnsupportedFormat("JPEG XL", (".jxl",), "a JPEG XL image", "pip install 'frieze[formats]'", can_read_jpeg_xl),
     UnsupportedFormat("JPEG XR", (".jxr", ".wdp", ".hdp"), "JPEG XR is not read"),
-    UnsupportedFormat("Photoshop", (".psd", ".psb"), "Photoshop is not read"),
+    UnsupportedFormat("Photoshop", (".psd",), "Photoshop is not read", is_read=_always),
+    UnsupportedFormat("large Photoshop", (".psb",), "a Photoshop file that is large"),
     UnsupportedFormat("OpenEXR", (".exr",), "OpenEXR is not read"),
     UnsupportedFormat("Radiance HDR", (".hdr",), "Radiance HDR is not read"),
     UnsupportedFormat("SVG", (".svg", ".svgz"), "SVG is not read"),
     UnsupportedFormat("DICOM", (".dcm", ".dicom"), "DICOM is not read"),
     UnsupportedFormat("FITS", (".fits", ".fit", ".fts"), "FITS is not read"),
-    UnsupportedFormat("Netpbm", (".pbm", ".pgm", ".ppm", ".pnm", ".pam", ".pfm"), "Netpbm is not read"),
-    UnsupportedFormat("icon", (".ico", ".cur", ".icns"), "icon is not read"),
-    UnsupportedFormat("TGA", (".tga",), "TGA is not read"),
+    UnsupportedFormat("Netpbm", (".pbm", ".pgm", ".ppm", ".pnm", ".pfm"), "Netpbm is not read", is_read=_always),
+    UnsupportedFormat("PAM", (".pam",), "PAM is not read"),
+    UnsupportedFormat("icon of Windows", (".ico",), "an icon of Windows is not read", is_read=_always),
+    UnsupportedFormat("icon", (".cur", ".icns"), "icon is not read"),
+    UnsupportedFormat("TGA", (".tga",), "TGA is not read", is_read=_always),
     UnsupportedFormat("DDS", (".dds",), "DDS is not read"),
     UnsupportedFormat("PCX", (".pcx",), "PCX is not read"),
     UnsupportedFormat("GIMP", (".xcf",), "GIMP is not read"),

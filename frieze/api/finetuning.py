@@ -268,11 +268,17 @@ def _open_probe(table: stored.Features, work: Path, options: FinetuneOptions, tr
 
 
 def _validation_split(table: stored.Features, work: Path, probe: "Head") -> "SplitConfig | None":
-    """Return the split with the groups of the probe's split, for the validation images; None without groups."""
+    """Return the split with the groups of the probe's split, for the validation images; None where there are none."""
     import frieze.classifiers
 
     group = probe.document["split"].get("group")
-    if group is None or (group != "duplicates" and group not in table.rows.column_names):
+    if group is None:
+        return None
+    if group != "duplicates" and group not in table.rows.column_names:
+        terminal.show_note(
+            f"the images have no column {group} now, which kept the probe's test images apart: for validation images of"
+            " one group may be trained on."
+        )
         return None
     return split_by_group(frieze.classifiers.SplitConfig(), table, work / "probe", group=group)
 

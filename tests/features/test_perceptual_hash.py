@@ -1,5 +1,9 @@
 """Hashes of made pictures: SciPy's DCT, and pictures that are really mirrored, framed or resized, are the judges."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -129,3 +133,24 @@ def test_no_images():
     """No images have no hashes."""
     assert [one.tolist() for one in hash_images(np.empty((0, 64, 64, 3), np.uint8))] == [[], []]
     assert orient_hashes(np.empty(0, np.uint64)).shape == (8, 0)
+
+
+ONE_THREAD = """
+import time, numpy as np
+from frieze.features import hash_images
+pixels = np.random.default_rng(0).integers(0, 256, (16, {side}, {side}, 3), np.uint8)
+hash_images(pixels)
+whole, own = time.process_time(), time.thread_time()
+for _ in range(20):
+    hash_images(pixels)
+print((time.process_time() - whole) / (time.thread_time() - own))
+"""
+
+
+@pytest.mark.parametrize("side", [224, 299])
+def test_no_other_thread_works(side):
+    """No thread of BLAS works or spins beside the one that hashes: the network needs the other cores."""
+    variables = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    command = [sys.executable, "-c", ONE_THREAD.format(side=side)]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 1.2

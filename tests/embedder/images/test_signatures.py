@@ -23,8 +23,9 @@ def encode(image, kind):
 
 @pytest.fixture
 def without_extra(monkeypatch):
-    """An environment without the extra that reads HEIC."""
-    monkeypatch.setattr(signatures, "can_read_heic", lambda: False)
+    """An environment without the extra that reads HEIC, JPEG XL and RAW."""
+    for name in ("can_read_heic", "can_read_jpeg_xl", "can_read_raw"):
+        monkeypatch.setattr(signatures, name, lambda: False)
 
 
 def test_heic_without_the_extra(without_extra):
@@ -88,11 +89,12 @@ def test_avif(photo):
         (b"IIRO\x08\0\0\0", "RAW file .Olympus ORF"),
         (b"FUJIFILMCCD-RAW 0201", "RAW file .Fujifilm RAF"),
         (b"IIU\0\x18\0\0\0", "RAW file .Panasonic RW2"),
-        (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000 is not read"),
-        (b"8BPS\0\1", "Photoshop is not read"),
+        (b"\xff\x0a\xf8\xbe", "JPEG XL image; to read it: pip install"),
+        (b"8BPS\0\2", "a Photoshop file that is large .PSB."),
+        (b"<svg ", "SVG is not read"),
     ],
 )
-def test_other_formats_are_named(head, name):
+def test_other_formats_are_named(head, name, without_extra):
     """A picture of a format that is not read is named by it."""
     with pytest.raises(ImageError, match=name) as caught:
         raise unsupported_error(head)

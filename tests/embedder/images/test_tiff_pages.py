@@ -111,19 +111,25 @@ def test_orientation_of_the_first_page(full, small):
     assert np.array_equal(image, full.transpose(Image.Transpose.ROTATE_270))
 
 
+@pytest.fixture
+def no_libraw(monkeypatch):
+    """An environment without the extra that develops RAW files."""
+    monkeypatch.setattr("frieze.embedder.images.decode.can_read_raw", lambda: False)
+
+
 @pytest.mark.parametrize("is_dng", [True, False])
-def test_raw_with_a_thumbnail(small, is_dng):
+def test_raw_with_a_thumbnail(small, is_dng, no_libraw):
     """A camera's raw file with only a thumbnail is named as such, with what to do, and never embedded by that."""
     sensor = page(bytes(FULL[0] * FULL[1]), t254=0, t262=CFA, t277=1)
     dng = {"t50706": 1025} if is_dng else {}
     with pytest.raises(
-        ImageError, match=r"RAW file .*96 x 64 pixels with only a preview of 24 x 16; develop"
+        ImageError, match=r"RAW file .*96 x 64 pixels with only a preview of 24 x 16; to read it"
     ) as caught:
         decode(write([page(small, t254=1, **dng)], below=[sensor]), side_px=32)
     assert caught.value.reason == "unsupported"
 
 
-def test_raw_alone():
+def test_raw_alone(no_libraw):
     """So is one that holds nothing but what the sensor measured."""
     with pytest.raises(ImageError, match=r"RAW file .* no developed picture"):
         decode(write([page(bytes(FULL[0] * FULL[1]), t262=CFA, t277=1)]), side_px=32)
@@ -141,7 +147,7 @@ def test_raw_with_its_full_jpeg(full, small, compression):
     assert np.abs(np.asarray(image, int) - np.asarray(full.rotate(180), int)).mean() < 3
 
 
-def test_canon(full):
+def test_canon(full, no_libraw):
     """A CR2, whose sensor's page tells no size, uses the size in its EXIF data."""
     for width, is_taken in ((FULL[0], True), (4 * FULL[0], False)):
         data = jpeg(full)

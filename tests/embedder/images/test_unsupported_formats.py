@@ -31,7 +31,7 @@ def no_heic(monkeypatch):
         ("a.bin", b"\x00\x00\x00\x18ftypcrx \x00\x00\x00\x01crx isom", "RAW"),
         ("a.NEF", b"", "RAW"),
         ("a.arw", b"", "RAW"),
-        ("a.x", b"8BPS\x00\x01", "Photoshop"),
+        ("a.x", b"8BPS\x00\x02", "large Photoshop"),
         ("a.jxl", b"\xff\x0a", "JPEG XL"),
         ("a.tar.gz", b"\x1f\x8b", ".gz"),
         ("README", b"text", "no suffix"),

@@ -434,6 +434,18 @@ def test_an_interrupted_replacement_resumes(tuned, table, probe, tmp_path, stop)
     assert (out / "head.json").read_bytes() != before
 
 
+def test_a_lost_group_column_is_said(pictures, residual, tmp_path, capsys):
+    """Where the images no longer have the column of the head's groups, a note says what that means."""
+    days = {path: str(number % 20) for number, path in enumerate(sorted(pictures.glob("*/*.png")))}
+    for name, header in (("days", "path,label,day"), ("later", "path,label,week")):
+        rows = [f"{path},{path.parent.name},{day}" for path, day in days.items()]
+        (tmp_path / f"{name}.csv").write_text("\n".join([header, *rows]))
+        frieze.embed(tmp_path / f"{name}.csv", out=tmp_path / name, backbone=str(residual))
+    frieze.train(tmp_path / "days", out=tmp_path / "head", group="day")
+    frieze.finetune(tmp_path / "later", out=tmp_path / "m", head=tmp_path / "head", **QUICK)
+    assert "no column day now" in capsys.readouterr().err
+
+
 def test_groups_stay_together_while_it_learns(pictures, residual, tmp_path, idle):
     """With --group no image of a validation image's group is trained on."""
     paths = sorted(pictures.glob("*/*.png"))

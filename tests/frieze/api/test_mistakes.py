@@ -161,13 +161,12 @@ def test_shards_among_images(world, run, tmp_path, option):
 def test_omissions_are_reported(world, run, tmp_path, option):
     """Ignored files are reported by format, pictures that are not read with what to do, and an idle --exclude."""
     images = shutil.copytree(world / "photos" / "red", tmp_path / "red")
-    for name in ("a.txt", "b.txt", "c.CR3", ".DS_Store"):
+    for name in ("a.txt", "b.txt", "c.EXR", ".DS_Store"):
         (images / name).write_bytes(b"text")
     result = run("embed", images, "--out", tmp_path / "f", "--exclude", "*.gif", "--exclude", "9.*", option)
     assert result.stderr == (
-        "Note: files that are no images and are ignored: 3 (1 RAW, 2 .txt).\n"
-        "Note: RAW pictures that are not read: 1; to have them: develop them, for example with: darktable-cli FILE"
-        " FILE.jpg\n"
+        "Note: files that are no images and are ignored: 3 (1 OpenEXR, 2 .txt).\n"
+        "Note: OpenEXR pictures that are not read: 1; to have them: convert them to PNG or JPEG\n"
         "Note: --exclude '*.gif' leaves out nothing.\n"
     )
 
