@@ -253,7 +253,7 @@ def test_box_for_words(page, text_page):
     """The page has a box for words; where the backbone knows none it says so, and which do."""
     assert 'id="text" type="text" autocomplete' in text_page.get("/").text
     box = page.get("/").text
-    assert 'disabled placeholder="frieze-mini-3 knows none"' in box
-    assert "presets of CLIP and SigLIP" in box
+    assert 'disabled placeholder="with CLIP, SigLIP or the like"' in box
+    assert "frieze-mini-3 knows no words. Presets of CLIP and SigLIP" in box
     answer = page.get("/search-text", params={"text": "red"})
     assert (answer.status_code, "knows no words" in answer.json()["detail"]) == (400, True)
