@@ -40,7 +40,7 @@ def open_preset(request: BackboneRequest) -> Network:
     converter = _load_optional("layers", "ImageConverter", request.handle)
     if converter is not None and request.pixels not in (None, _BYTES):
         raise InputError(f"{request.handle} has its own preprocessing.", hint="Leave `pixels` out.")
-    digest = digest or fingerprint.of_weights(request.handle, backbone.get_weights())
+    digest = digest or _fingerprint(request.handle, backbone, converter)
     handle = absolute_handle(request.handle)
     size = None if converter is None else converter.image_size
     model = _to_model(backbone, converter, name=_name(request.handle))
@@ -71,8 +71,14 @@ def open_preset_text_encoder(handle: str) -> TextEncoder:
     if preprocessor is None or not _has_text_tower(backbone):
         raise ModelError(f"{handle} has no text tower with a tokenizer.", hint="Use a preset of CLIP or SigLIP.")
     preprocessor.image_converter = None  # some convert images even where there are none
-    digest = digest or fingerprint.of_weights(handle, backbone.get_weights())
+    digest = digest or _fingerprint(handle, backbone, _load_optional("layers", "ImageConverter", handle))
     return TextEncoder(_encoder(backbone, preprocessor), digest, _logit_scale(backbone))
+
+
+def _fingerprint(handle: str, backbone: Any, converter: Any) -> str:
+    """Hash the weights and the preprocessing of a preset that is downloaded: its files lie in caches of others."""
+    numbers = None if converter is None else (converter.scale, converter.offset)
+    return fingerprint.of_weights(f"{handle}:{numbers}", backbone.get_weights())
 
 
 def _encoder(backbone: Any, preprocessor: Any) -> Callable[[Sequence[str]], Floats]:

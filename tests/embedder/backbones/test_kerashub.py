@@ -235,6 +235,33 @@ def test_kept_graph(presets, pixels, monkeypatch, tmp_path):
     assert open_backbone(request).graph_path is not None
 
 
+@pytest.fixture
+def named(presets, keras_hub, monkeypatch):
+    """`tiny_clip`, one more name of KerasHub, whose files are in a folder already."""
+    from keras_hub.src.utils import preset_utils
+
+    described = {"kaggle_handle": str(presets / "clip")}
+    monkeypatch.setitem(preset_utils.BUILTIN_PRESETS, "tiny_clip", described)
+    of_class = preset_utils.BUILTIN_PRESETS_FOR_BACKBONE[keras_hub.models.CLIPBackbone]
+    monkeypatch.setitem(of_class, "tiny_clip", described)
+    return "tiny_clip"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("needs_openvino")
+def test_named_preset(named, presets, pixels, monkeypatch, tmp_path):
+    """A name is its own handle; it knows words, and its graph is kept by the name and the libraries' versions."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    backbone = opened(named)
+    assert (backbone.spec.name, backbone.spec.handle) == ("tiny_clip", "kerashub:tiny_clip")
+    assert embed(backbone, pixels) == pytest.approx(embed(opened(presets / "clip"), pixels), abs=1e-6)
+    assert open_text_encoder(backbone.spec, where="the test").encode(["bird"]).shape == (1, 12)
+    keep_graph(backbone)
+    again = open_backbone(BackboneRequest.of(backbone.spec))
+    assert again.graph_path is not None
+    assert again.spec == backbone.spec
+
+
 @pytest.mark.slow
 def test_pixels_of_a_preset(presets, keras_hub, tmp_path):
     """A preset with preprocessing takes no other range; one without it has to be told."""

@@ -17,6 +17,7 @@ def test_label(text_world, run_json, tmp_path):
     assert frieze.predict(head, features, out=tmp_path / "p.csv")["rows"] == 30
     assert (head / "report.html").exists()
     assert frieze.verify(head)["ok"]
+    assert frieze.info(head)["zero_shot"]["templates"] == ["a photo of a {}."]
 
 
 def test_label_without_labels(text_world, tmp_path):
