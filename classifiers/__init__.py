@@ -18,12 +18,14 @@ from frieze.classifiers.storage.head_json import read_head_json, read_labels_fro
 from frieze.classifiers.storage.split_file import read_split
 from frieze.classifiers.training.fit import HeadConfig
 from frieze.classifiers.training.train import train_head
+from frieze.classifiers.training.zero_shot import ClassVectors, check_classes, make_zero_shot_head
 
 __all__ = [
     "CHECKPOINT",
     "HEADS",
     "N_NEIGHBOURS",
     "SCHEDULES",
+    "ClassVectors",
     "Devices",
     "FinetuneConfig",
     "FinetuneContext",
@@ -35,6 +37,7 @@ __all__ = [
     "SplitConfig",
     "audit_labels",
     "check_audit",
+    "check_classes",
     "check_head",
     "check_images",
     "check_memory",
@@ -44,6 +47,7 @@ __all__ = [
     "finetune_head",
     "fit_linear",
     "fit_path",
+    "make_zero_shot_head",
     "name_head",
     "open_head",
     "predict_features",

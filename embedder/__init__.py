@@ -7,6 +7,8 @@ from frieze.embedder.backbones import PRECISIONS, Backbone, BackboneRequest
 from frieze.embedder.backbones.kept_graph import cache_dir as graph_cache_dir
 from frieze.embedder.backbones.kept_graph import clear_graphs, has_graph, list_graphs
 from frieze.embedder.backbones.open import list_backbones, load_backbone, open_backbone, reopen_backbone
+from frieze.embedder.backbones.open_text_encoder import WITH_WORDS, open_text_encoder
+from frieze.embedder.backbones.text_encoder import TEXT, TextEncoder, split_prompts
 from frieze.embedder.backbones.trainable import TrainableBackbone, open_trainable
 from frieze.embedder.cluster.driver import ClusterDriver
 from frieze.embedder.cluster.worker import SliceResult
@@ -51,6 +53,8 @@ __all__ = [
     "MAX_PIXELS",
     "PIXELS",
     "PRECISIONS",
+    "TEXT",
+    "WITH_WORDS",
     "Backbone",
     "BackboneRequest",
     "ClusterDriver",
@@ -68,6 +72,7 @@ __all__ = [
     "Source",
     "SourceOptions",
     "StageTimes",
+    "TextEncoder",
     "TrainableBackbone",
     "WorkerHandle",
     "as_images",
@@ -94,6 +99,7 @@ __all__ = [
     "measure_rate",
     "open_backbone",
     "open_source",
+    "open_text_encoder",
     "open_trainable",
     "plan_run",
     "read_image",
@@ -101,6 +107,7 @@ __all__ = [
     "recall_embed_options",
     "reopen_backbone",
     "ship_graph",
+    "split_prompts",
     "spot_check",
     "stream",
     "to_path",

@@ -12,6 +12,7 @@ from typing import Any
 from frieze.core import InputError, TablePath
 from frieze.embedder.backbones import NETWORK, OPTION, TABLE, Backbone, BackboneRequest, fingerprint_of_files
 from frieze.embedder.backbones.open import open_backbone
+from frieze.embedder.backbones.open_text_encoder import has_stored_text_encoder
 from frieze.embedder.cluster.driver import embed_on_cluster
 from frieze.embedder.cluster.worker import WorkerConfig
 from frieze.embedder.job.options import JobOptions
@@ -132,7 +133,8 @@ class EmbedJob:
             run.copy()
             stats = RunStats()
             if run.plan.n_pending and self.options.ray is not None:
-                request, has_hashes = self.request.resuming(manifest.spec), writer.manifest.has_perceptual_hashes
+                request = dataclasses.replace(self.request.resuming(manifest.spec), text_encoder=None)
+                has_hashes = writer.manifest.has_perceptual_hashes
                 config = WorkerConfig(self.source, request, self.options, out, has_perceptual_hashes=has_hashes)
                 stats = embed_on_cluster(run, config)
             elif run.plan.n_pending:
@@ -169,6 +171,8 @@ class EmbedJob:
         stored = read_manifest(out)
         is_same = self.request.is_same_as(stored.request)
         if not is_same or fingerprint_of_files(self.request) not in (None, stored.spec.fingerprint):
+            return None
+        if not has_stored_text_encoder(self.request.text_encoder, stored.spec):
             return None
         listing, request = self.source.listing, to_request(self.request, self.options)
         return dataclasses.replace(stored, source=listing.source, request=request, n_ignored=listing.n_ignored)

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from frieze.core import MismatchError
 
-_OPTIONAL = ("pool", "drift")
+_OPTIONAL = ("pool", "drift", "text_encoder")
 """Fields that are left out where they are None."""
 
 MADE_ELSEWHERE = "made elsewhere"
@@ -31,6 +31,7 @@ class BackboneSpec:
         decoding: Version of decoding from bytes to pixels; another version gives other vectors.
         drift: Difference of the engine's vectors from the float32 reference, measured on some of the images; None
             where the reference made them.
+        text_encoder: `handle` and `fingerprint` of the text tower that belongs to it; None for images alone.
     """
 
     name: str
@@ -46,6 +47,7 @@ class BackboneSpec:
     precision: str = "float32"
     decoding: str = "none"
     drift: dict[str, Any] | None = None
+    text_encoder: dict[str, str] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the spec as plain JSON values."""

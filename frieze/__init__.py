@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from frieze.api.exporting import export
     from frieze.api.finetuning import finetune
     from frieze.api.heads import compare, evaluate, predict, train
+    from frieze.api.labelling import label
     from frieze.api.mapping import map  # noqa: A004  the command's own name
     from frieze.api.searching import duplicates, index, search
     from frieze.api.serving import serve
@@ -37,6 +38,7 @@ __all__ = [
     "import_vectors",
     "index",
     "info",
+    "label",
     "map",
     "open_features",
     "open_head",
@@ -58,6 +60,7 @@ _HOMES = {
     "export": "frieze.api.exporting",
     "finetune": "frieze.api.finetuning",
     "serve": "frieze.api.serving",
+    "label": "frieze.api.labelling",
     "map": "frieze.api.mapping",
     "open_features": "frieze.features",
     "open_head": "frieze.classifiers",

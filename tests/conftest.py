@@ -202,6 +202,48 @@ def onnx_network(tmp_path_factory):
     return lambda kind: _save_onnx_network(kind, folder)
 
 
+def _write_text_tower(folder, vectors, *, length=None, is_masked=True):
+    """Write a text tower whose text is the sum of its words' vectors: model.onnx and tokenizer.json.
+
+    Args:
+        folder: Where to; made.
+        vectors: Word -> float32 [D]; other words have a vector of zeros.
+        length: Number of tokens that the graph requires; None for any.
+        is_masked: Whether it takes a mask, by which the tokens that fill up a short text do not count.
+    """
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    rows = np.array([np.zeros_like(next(iter(vectors.values()))), *vectors.values()], np.float32)
+    ids, mask = (
+        helper.make_tensor_value_info(name, TensorProto.INT64, [1, length]) for name in ("input_ids", "attention_mask")
+    )
+    nodes = [
+        helper.make_node("Gather", ["rows", "input_ids"], ["tokens"]),
+        helper.make_node("Cast", ["attention_mask" if is_masked else "input_ids"], ["numbers"], to=TensorProto.FLOAT),
+        helper.make_node("MatMul", ["numbers", "tokens"], ["sums"]),  # [1, L] @ [1, L, D]
+        helper.make_node("Reshape", ["sums", "shape"], ["text_embeds"]),
+    ]
+    constants = {"rows": rows, "shape": np.array([1, rows.shape[1]], np.int64)}
+    out = helper.make_tensor_value_info("text_embeds", TensorProto.FLOAT, [1, rows.shape[1]])
+    weights = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "text", [ids, mask][: 1 + is_masked], [out], weights)
+    folder.mkdir(parents=True, exist_ok=True)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), folder / "model.onnx")
+    vocabulary = {"[UNK]": 0} | {word: number for number, word in enumerate(vectors, 1)}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))  # noqa: S106  a token of text
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def write_text_tower():
+    """`write_text_tower(folder, {word: vector}, length=None)`: a text tower of two files; a text is its words' sum."""
+    return _write_text_tower
+
+
 class Bucket:
     """A bucket of the server, and the requests that it was asked.
 

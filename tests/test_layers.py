@@ -44,7 +44,18 @@ SHELVES = {
 """Room -> its shelves, folders and files, each of which imports only those before it."""
 FORMER_NAMES = {"features", "embedder", "index", "indexing", "classifiers"}
 """Folders of the checkout that are imported below `frieze` alone: a user may have a file of that name."""
-HEAVY = {"tensorflow", "keras", "tf_keras", "tensorflow_hub", "faiss", "sklearn", "skops", "openvino", "ray"}
+HEAVY = {
+    "tensorflow",
+    "keras",
+    "keras_hub",
+    "tf_keras",
+    "tensorflow_hub",
+    "faiss",
+    "sklearn",
+    "skops",
+    "openvino",
+    "ray",
+}
 NO_NAMES = {"utils", "util", "helpers", "helper", "common", "misc"}
 NO_VALUES = re.compile(
     "_*(again|asked|brings|does|found|gives|meets|own|said|tells|told|wanted|words)_*", re.IGNORECASE

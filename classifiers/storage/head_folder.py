@@ -14,6 +14,7 @@ from frieze.classifiers.registry import HEADS, Classifier
 from frieze.classifiers.storage.head_json import (
     NAME,
     RETRAIN,
+    ZERO_SHOT,
     broken_head_error,
     check_head_file,
     hash_names,
@@ -137,7 +138,7 @@ class Head:
         Returns:
             A sentence with the command to retrain; None if the table is the same, missing or unreadable.
         """
-        if "finetuned" in self.document:  # it has a backbone of its own and no longer depends on the table
+        if {"finetuned", ZERO_SHOT} & self.document.keys():  # neither depends on the table any longer
             return None
         table, generation = (self.document["features"][name] for name in ("path", "generation"))
         try:

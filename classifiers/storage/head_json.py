@@ -92,6 +92,10 @@ CONTRACT = 1
 NAME = "head.json"
 
 
+ZERO_SHOT = "zero_shot"
+"""Field of a head that was made of class names in words, without training."""
+
+
 _SCHEMA = {
     "head": str,
     "backbone": {

@@ -123,6 +123,7 @@ class Network:
         call: TensorFlow function: float32 [B, H, W, 3] in that range -> [B, D], [B, T, D] or [B, h, w, D].
         model: Returns the Keras model behind it, for training; None for a SavedModel.
         to_openvino: For a network that OpenVINO reads: returns its graph for H and W and a range of pixels.
+        text_encoder: `handle` and `fingerprint` of its own text tower; None for a network of images alone.
     """
 
     name: str
@@ -133,6 +134,7 @@ class Network:
     call: Callable[[Any], Any]
     model: Callable[[], Any] | None = None
     to_openvino: Callable[[tuple[int, int], str], OpenVINOGraph] | None = None
+    text_encoder: dict[str, str] | None = None
 
 
 def no_tensorflow_error(name: str) -> ModelError:

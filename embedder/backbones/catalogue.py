@@ -23,6 +23,9 @@ class Application(NamedTuple):
 BUILTIN = "builtin"
 """Handle of the network that comes with the package."""
 
+KERASHUB = "kerashub:"
+"""Prefix of a preset of KerasHub: `kerashub:NAME`, `kerashub:kaggle://...`, `kerashub:hf://...`, `kerashub:FOLDER`."""
+
 BUILTIN_NAME = "frieze-mini-3"
 """The name contains the version: other weights are another network."""
 

@@ -29,7 +29,7 @@ from frieze.core import (
     write_with_checksums,
 )
 from frieze.embedder.backbones.base import Backbone, StatedPixels
-from frieze.embedder.backbones.catalogue import BUILTIN, BUILTIN_FILE
+from frieze.embedder.backbones.catalogue import BUILTIN, BUILTIN_FILE, KERASHUB
 from frieze.embedder.backbones.fingerprint import fingerprint_of_files
 from frieze.embedder.backbones.keras_applications import PREFIX
 from frieze.embedder.backbones.request import ONNX, BackboneRequest
@@ -39,7 +39,7 @@ CONTRACT = 1
 DOCUMENT, MODEL = "graph.json", "model.xml"
 SHIPPED = BUILTIN_FILE.with_suffix(".graph")
 """The graph of `builtin`, which comes with the package."""
-_VERSIONS = ("frieze", "openvino", "tensorflow", "keras")
+_VERSIONS = ("frieze", "openvino", "tensorflow", "keras", "keras-hub")
 _LISTED = ("name", "handle", "layer", "image_size", "pixels", "drift", "versions")
 _LARGEST_BYTES, _OLDEST_S = 4 << 30, 90 * 86_400
 """All graphs together take at most so much; one that was not used for so long is deleted."""
@@ -71,7 +71,8 @@ class KeptGraph:
         """Return the spec of the network with the options of a request."""
         one = self.document
         size = (one["image_size"][0], one["image_size"][1])
-        return make_spec(one["name"], one["handle"], one["fingerprint"], one["dim"], size, one["pixels"], request)
+        spec = make_spec(one["name"], one["handle"], one["fingerprint"], one["dim"], size, one["pixels"], request)
+        return dataclasses.replace(spec, text_encoder=one.get("text_encoder"))
 
     def fits(self, request: BackboneRequest) -> bool:
         """Return whether it has the input size and range of pixels of a request."""
@@ -152,13 +153,18 @@ def graph_folder(backbone: Backbone) -> Path | None:
     if request is None or request.trust:
         return None
     fingerprint = fingerprint_of_files(request)
-    if fingerprint is None and not request.handle.startswith(PREFIX):
+    if fingerprint is None and not _is_name(request.handle):
         return None
     is_just_downloaded = "://" in request.handle and backbone.files_before is None
     before = fingerprint if is_just_downloaded else backbone.files_before
     if fingerprint is not None and not fingerprint == before == spec.fingerprint:
         return None
     return _network_folder(request, fingerprint) / "{}x{} {}".format(*spec.image_size, spec.pixels)
+
+
+def _is_name(handle: str) -> bool:
+    """Return whether a name stands for the same network as long as our libraries stay: their versions name it, too."""
+    return handle.startswith((PREFIX, KERASHUB)) and "://" not in handle
 
 
 def store_graph(backbone: Backbone, folder: Path, drift: dict[str, Any], write: Callable[[Path], None]) -> None:
@@ -187,6 +193,7 @@ def store_graph(backbone: Backbone, folder: Path, drift: dict[str, Any], write: 
             "image_size": list(spec.image_size),
             "default_size": backbone.default_size and list(backbone.default_size),
             "pixels": spec.pixels,
+            "text_encoder": spec.text_encoder,
             "stated_pixels": list(dataclasses.astuple(backbone.stated_pixels)),
             "drift": drift,
             "versions": _versions(),

@@ -2,11 +2,12 @@
 
 import difflib
 import importlib
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from frieze.core import ModelError, import_keras, import_tensorflow, seeded
+from frieze.core import ModelError, import_keras, import_keras_hub, import_tensorflow, seeded
 from frieze.embedder.backbones import fingerprint
 from frieze.embedder.backbones.base import LAYERS, Network, StatedPixels
 from frieze.embedder.backbones.batch_dependence import check_image_input
@@ -34,7 +35,7 @@ def open_keras_file(request: BackboneRequest) -> Network:
         handle=str(path),
         fingerprint=digest,
         image_size=_stated_size(model),
-        read_pixels=lambda: _read_pixels(cut),
+        read_pixels=lambda: read_pixels(cut),
         call=lambda images: cut(images, training=False),
         model=lambda: cut,
     )
@@ -48,6 +49,8 @@ def load_model(path: Path) -> Any:
     """
     keras = import_keras()
     importlib.import_module("frieze.embedder.backbones.hub_layer.layer")  # registers HubLayer with Keras
+    if _has_keras_hub_layers(path):
+        import_keras_hub(str(path))  # registers its layers with Keras
 
     try:
         with seeded(0):  # layers draw initial weights before loading
@@ -69,6 +72,15 @@ def load_model(path: Path) -> Any:
             f"{path} can't be loaded by Keras {keras.__version__}: {error}.",
             hint="Save it with model.save('NAME.keras'), with layers that are part of Keras.",
         ) from error
+
+
+def _has_keras_hub_layers(path: Path) -> bool:
+    """Return whether a `.keras` file names layers of KerasHub; False for any other file."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return b'"keras_hub' in archive.read("config.json")
+    except (OSError, LookupError, zipfile.BadZipFile):  # what is wrong with it, Keras says
+        return False
 
 
 def _first_sentence(error: Exception) -> str:
@@ -156,7 +168,7 @@ def _paths(model: Any) -> Iterator[str]:
             yield from (f"{layer.name}{_INSIDE}{path}" for path in _paths(layer))
 
 
-def _read_pixels(model: Any) -> StatedPixels:
+def read_pixels(model: Any) -> StatedPixels:
     """Infer the pixel range from the numbers of a model's first layers."""
     tf = import_tensorflow()
     (images,) = model.inputs

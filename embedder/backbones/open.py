@@ -12,13 +12,15 @@ from frieze.core import InputError, ModelError, import_tensorflow
 from frieze.embedder.backbones.base import Backbone, Network, StatedPixels
 from frieze.embedder.backbones.batch_dependence import probe_network
 from frieze.embedder.backbones.builtin import open_builtin
-from frieze.embedder.backbones.catalogue import APPLICATIONS, BUILTIN, BUILTIN_MODEL, BUILTIN_NAME
+from frieze.embedder.backbones.catalogue import APPLICATIONS, BUILTIN, BUILTIN_MODEL, BUILTIN_NAME, KERASHUB
 from frieze.embedder.backbones.fingerprint import fingerprint_of_files
 from frieze.embedder.backbones.hub_download import open_remote
 from frieze.embedder.backbones.kept_graph import KeptGraph, find_graph, make_spec
 from frieze.embedder.backbones.keras_applications import PREFIX, open_application, to_row
 from frieze.embedder.backbones.keras_file import open_keras_file
+from frieze.embedder.backbones.kerashub import open_preset
 from frieze.embedder.backbones.onnx_file import open_onnx_file
+from frieze.embedder.backbones.open_text_encoder import describe_text_encoder
 from frieze.embedder.backbones.pooling import POOLS, pool_tensor
 from frieze.embedder.backbones.request import MODEL_FILES, ONNX, PRECISIONS, BackboneRequest
 from frieze.embedder.backbones.saved_model import check_listed_files, open_saved_model
@@ -57,6 +59,7 @@ class _Kind:
 _KINDS = (
     _Kind(lambda handle: handle == BUILTIN, open_builtin),
     _Kind(lambda handle: handle.startswith(PREFIX), open_application),
+    _Kind(lambda handle: handle.startswith(KERASHUB), open_preset),
     _Kind(lambda handle: "://" in handle, open_remote),
     _Kind(lambda handle: Path(handle).is_dir(), open_saved_model),
     _Kind(lambda handle: handle.endswith(MODEL_FILES), open_keras_file),
@@ -80,7 +83,11 @@ def open_backbone(request: BackboneRequest) -> Backbone:
     _check(request)
     fingerprint = fingerprint_of_files(request)
     graph = find_graph(request, fingerprint)
-    return _load(request, fingerprint) if graph is None else _of_graph(graph, request)
+    backbone = _load(request, fingerprint) if graph is None else _of_graph(graph, request)
+    if request.text_encoder is None:
+        return backbone
+    described = describe_text_encoder(request.text_encoder, dim=backbone.spec.dim)
+    return dataclasses.replace(backbone, spec=dataclasses.replace(backbone.spec, text_encoder=described))
 
 
 def _of_graph(graph: KeptGraph, request: BackboneRequest) -> Backbone:
@@ -130,6 +137,7 @@ def _load(request: BackboneRequest, files_before: str | None) -> Backbone:
     call = _images_to_embeddings(network, pixels, request.pool)
     dim = _try_out(call, network, size, is_known=request.has_known_pixels) if graph is None else graph.dim
     spec = make_spec(network.name, network.handle, network.fingerprint, dim, size, pixels, request)
+    spec = dataclasses.replace(spec, text_encoder=network.text_encoder)
     is_pixels_explicit = request.pixels is not None
     read_pixels = network.read_pixels if is_pixels_explicit else lambda: stated
     default_size = size if request.size is None else None
@@ -194,7 +202,7 @@ def _suggest(handle: str) -> str:
 def _check(request: BackboneRequest) -> None:
     is_application = request.handle.startswith(PREFIX)
     is_file = request.handle.endswith((*MODEL_FILES, ONNX)) and not Path(request.handle).is_dir()
-    has_graph = not (request.has_known_pixels or is_file)
+    has_graph = not (request.has_known_pixels or is_file or request.handle.startswith(KERASHUB))
     if request.trust and not has_graph:
         raise InputError(
             f"`trust_backbone` does not go with {request.handle}: it runs only code of Frieze, Keras or OpenVINO.",

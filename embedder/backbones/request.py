@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from frieze.core import InputError
-from frieze.embedder.backbones.catalogue import BUILTIN
+from frieze.embedder.backbones.catalogue import BUILTIN, KERASHUB
 from frieze.embedder.images.decode import MIN_DRAFT_PX, STRETCH, VERSION
 from frieze.features import BackboneSpec
 
@@ -16,9 +16,12 @@ NAMED_WEIGHTS = ("imagenet", "random")
 PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 """Precisions of inference; embeddings are always stored as float32."""
 
-_OLD_DEFAULTS = {"stretch": False, "pool": None}
+_OLD_DEFAULTS = {"stretch": False, "pool": None, "text_encoder": None}
 """Options of tables that are older than the option."""
 
+
+PRESET_CONFIG = "config.json"
+"""The file that each preset of KerasHub has."""
 
 MODEL_FILES = (".keras", ".h5", ".hdf5")
 """Suffixes of files that hold a whole Keras model."""
@@ -42,6 +45,7 @@ class BackboneRequest:
         trust: Also run a SavedModel with operations that do more than compute.
         stretch: Map the lowest and highest value of each image of more than 8 bits to black and white.
         decoding_version: A key of `MIN_DRAFT_PX`; a table keeps the one that it was begun with.
+        text_encoder: The folder or ONNX file of the text tower that belongs to it; None for its own, or none.
     """
 
     handle: str = BUILTIN
@@ -55,6 +59,7 @@ class BackboneRequest:
     trust: bool = False
     stretch: bool = False
     decoding_version: str = VERSION
+    text_encoder: str | None = None
 
     @property
     def weights_path(self) -> Path | None:
@@ -92,8 +97,9 @@ class BackboneRequest:
         Without trust, which is for one run, and the version of decoding, which is no option.
         """
         options = dataclasses.asdict(self) | {
-            "handle": str(Path(self.handle).absolute()) if self._is_path else self.handle,
+            "handle": absolute_handle(self.handle),
             "weights": self.weights if self.weights_path is None else str(self.weights_path),
+            "text_encoder": None if self.text_encoder is None else str(Path(self.text_encoder).absolute()),
             "image_size": None if self.size is None else _as_typed(self.size),
         }
         return {name: value for name, value in options.items() if name not in ("trust", "decoding_version")}
@@ -101,11 +107,6 @@ class BackboneRequest:
     def is_same_as(self, stored: Mapping[str, Any]) -> bool:
         """Return whether a stored request, possibly older than some options, is the same as this one."""
         return self.to_json().items() <= (_OLD_DEFAULTS | dict(stored)).items()
-
-    @property
-    def _is_path(self) -> bool:
-        is_named = self.handle == BUILTIN or self.handle.startswith("keras:") or "://" in self.handle
-        return not is_named and (self.handle.endswith((*MODEL_FILES, ONNX)) or Path(self.handle).is_dir())
 
     @classmethod
     def of(cls, spec: BackboneSpec) -> "BackboneRequest":
@@ -138,6 +139,22 @@ class BackboneRequest:
     def with_pixels(self, pixels: str) -> "BackboneRequest":
         """Return this request with a pixel range, unless the handle implies it."""
         return self if self.has_known_pixels else dataclasses.replace(self, pixels=pixels)
+
+
+def preset_folder(handle: str) -> Path | None:
+    """Return the absolute path of a preset of KerasHub in a local folder; None for any other handle."""
+    path = Path(handle.removeprefix(KERASHUB)).absolute()
+    return path if handle.startswith(KERASHUB) and (path / PRESET_CONFIG).is_file() else None
+
+
+def absolute_handle(handle: str) -> str:
+    """Return a handle with its path made absolute; a name or URL as it is."""
+    if handle.startswith(KERASHUB):
+        folder = preset_folder(handle)
+        return handle if folder is None else f"{KERASHUB}{folder}"
+    is_named = handle == BUILTIN or handle.startswith("keras:") or "://" in handle
+    is_path = not is_named and (handle.endswith((*MODEL_FILES, ONNX)) or Path(handle).is_dir())
+    return str(Path(handle).absolute()) if is_path else handle
 
 
 def _as_typed(size: tuple[int, int]) -> int | str:

@@ -46,8 +46,11 @@ def keep_graph(backbone: Backbone) -> None:
 
 
 def has_only_keras_layers(model: Any) -> bool:
-    """Return whether Keras itself defines all of a model: code of others is not in its file; True for no model."""
+    """Return whether Keras and KerasHub define all of a model: others' code is not in its file; True for no model."""
     return model is None or _is_of_keras(json.loads(model.to_json()))
+
+
+_KNOWN = ("keras", "keras_hub")
 
 
 def _is_of_keras(config: Any) -> bool:
@@ -56,7 +59,7 @@ def _is_of_keras(config: Any) -> bool:
     if not isinstance(config, dict):
         return True
     is_object = {"class_name", "config", "module"} <= config.keys()
-    is_known = not is_object or str(config["module"]).split(".")[0] == "keras"
+    is_known = not is_object or str(config["module"]).split(".")[0] in _KNOWN
     return is_known and all(map(_is_of_keras, config.values()))
 
 

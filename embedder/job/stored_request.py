@@ -12,7 +12,7 @@ from frieze.embedder.sources import SourceOptions
 from frieze.embedder.sources.open import has_columns, is_listed_as
 from frieze.features import Manifest, is_features, read_manifest
 
-_OF_BACKBONE = ("weights", "layer", "pool", "image_size", "fit", "pixels", "stretch", "precision")
+_OF_BACKBONE = ("weights", "layer", "pool", "image_size", "fit", "pixels", "stretch", "precision", "text_encoder")
 """Options that shape the rows of one backbone, and mean nothing for another."""
 _OF_SOURCE = ("labels", "image", "id", "label", "exclude")
 _OF_RUN = ("max_pixels", "max_bytes", "accept_truncated", "engine", "accept_drift")
@@ -85,6 +85,8 @@ def _to_stored(name: str, value: Any) -> Any:
         return BackboneRequest(handle=str(value)).to_json()["handle"]
     if name == "weights":
         return BackboneRequest(weights=str(value)).to_json()["weights"]
+    if name == "text_encoder":
+        return BackboneRequest(text_encoder=str(value)).to_json()["text_encoder"]
     return BackboneRequest(image_size=value).to_json()["image_size"] if name == "image_size" else value
 
 

@@ -1,5 +1,6 @@
 """Queries of a search -> query vectors."""
 
+import functools
 import numbers
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,14 +13,17 @@ from frieze.core import Floats, InputError, MismatchError
 from frieze.features import check_can_embed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from frieze.embedder import TextEncoder
     from frieze.indexing import Index
 
-_ID = "id:"
+_ID, _TEXT = "id:", "text:"
 _VECTOR_AXES = (1, 2)  # one vector [D], or several [n, D]
 _FILE_HINT = "Save float vectors [n, D] with numpy.save('FILE.npy', vectors)."
 _QUERY_HINT = (
-    "Give an image file, id:NAME, FILE.npy, a PIL image, uint8 pixels [H, W, 3] or float vectors [n, D], or a list of"
-    " these; convert pixels in [0, 1] by (pixels * 255).round().astype('uint8')."
+    "Give an image file, id:NAME, text:WORDS, FILE.npy, a PIL image, uint8 pixels [H, W, 3] or float vectors [n, D],"
+    " or a list of these; convert pixels in [0, 1] by (pixels * 255).round().astype('uint8')."
 )
 
 
@@ -28,8 +32,9 @@ def to_vectors(index: "Index", query: Any, *, where: str) -> tuple[list[str], Fl
 
     Args:
         index: The index to search, in which stored images are looked up.
-        query: One of these, or a sequence: an image file, `id:NAME`, a `.npy` file of vectors [D] or [n, D], a PIL
-            image, an image file's bytes, uint8 pixels [H, W, 3] or [n, H, W, 3], vectors [D] or [n, D] of floats.
+        query: One of these, or a sequence: an image file, `id:NAME`, `text:WORDS`, a `.npy` file of vectors [D] or
+            [n, D], a PIL image, an image file's bytes, uint8 pixels [H, W, 3] or [n, H, W, 3], vectors [D] or [n, D]
+            of floats.
         where: The index's name, for messages.
 
     Returns:
@@ -43,8 +48,9 @@ def to_vectors(index: "Index", query: Any, *, where: str) -> tuple[list[str], Fl
     """
     queries = list(_flatten(query))
     if not queries:
-        raise InputError("There is no query.", hint="Give an image, id:NAME or FILE.npy.")
-    stored = [None if _is_image(one) else _stored_vectors(index, one) for one in queries]
+        raise InputError("There is no query.", hint="Give an image, id:NAME, text:WORDS or FILE.npy.")
+    text_encoder = functools.cache(lambda: _open_text_encoder(index, where=where))
+    stored = [None if _is_image(one) else _stored_vectors(index, one, text_encoder) for one in queries]
     names = _name(queries, [1 if vectors is None else len(vectors) for vectors in stored])
     images = [(of_one[0], one) for of_one, one, vectors in zip(names, queries, stored, strict=True) if vectors is None]
     embedded = iter(_embed_images(index, images, where=where))
@@ -94,7 +100,7 @@ def _is_picture(query: Any) -> bool:
 def _is_image(query: Any) -> bool:
     """Return whether a single query is an image, in a file or in memory."""
     if isinstance(query, str):
-        return not (query.startswith(_ID) or query.endswith(".npy"))
+        return not (query.startswith((_ID, _TEXT)) or query.endswith(".npy"))
     return _is_picture(query) or (query.dtype == np.uint8 and query.ndim > 1)
 
 
@@ -131,11 +137,21 @@ def _embed_images(index: "Index", images: Sequence[tuple[str, Any]], *, where: s
         return list(embedded)
 
 
-def _stored_vectors(index: "Index", query: Any) -> Floats:
+def _open_text_encoder(index: "Index", *, where: str) -> "TextEncoder":
+    """Open the text tower of an index, once for all queries in words."""
+    import frieze.embedder
+
+    with terminal.spinner("Loading the text tower"):
+        return frieze.embedder.open_text_encoder(index.spec, where=where)
+
+
+def _stored_vectors(index: "Index", query: Any, text_encoder: "Callable[[], TextEncoder]") -> Floats:
     if not isinstance(query, str):
         return _check_vectors(query, index, "The array", hint=_QUERY_HINT)
     if query.startswith(_ID):
         return index.embedding(query.removeprefix(_ID))[None]
+    if query.startswith(_TEXT):
+        return text_encoder().query_vector(query)[None]
     try:
         with Path(query).open("rb") as file:
             vectors = np.lib.format.read_array(file, allow_pickle=False)

@@ -164,7 +164,7 @@ def _read_train_options(features: str | Path, out: Path) -> dict[str, Any]:
     except FeatureFileError:  # there is none; or it is to be replaced, and may be unreadable
         return {}
     is_other = document["features"]["path"] != str(to_local_or_bucket_path(features).resolve())
-    if is_other or "finetuned" in document:
+    if is_other or {"finetuned", "zero_shot"} & document.keys():
         return {}
     stored = {
         name: value for name, value in frieze.classifiers.read_train_options(document).items() if value is not None

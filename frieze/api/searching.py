@@ -81,8 +81,10 @@ def search(
 
     Args:
         index: The index's folder.
-        query: One of these, or a list: an image file, `id:NAME` of a stored image, a `.npy` file of vectors [n, D], a
-            PIL image, an image file's bytes, uint8 pixels [H, W, 3] or [n, H, W, 3], vectors [D] or [n, D] of floats.
+        query: One of these, or a list: an image file, `id:NAME` of a stored image, `text:WORDS` where the backbone has
+            a text tower (`text:a red bird|a photo of a bird|-a drawing`: prompts are averaged, those after `-`
+            subtracted), a `.npy` file of vectors [n, D], a PIL image, an image file's bytes, uint8 pixels [H, W, 3] or
+            [n, H, W, 3], vectors [D] or [n, D] of floats.
         k: Maximum number of hits per query.
         where: Filter: a condition in SQL over the hits' columns, such as `label = 'cat' and year >= 2019`.
         min_score: Leave out hits below this score.

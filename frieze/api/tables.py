@@ -30,6 +30,7 @@ def embed(
     pixels: str | None = None,
     stretch: bool | None = None,
     trust_backbone: bool = False,
+    text_encoder: str | Path | None = None,
     engine: str | None = None,
     precision: str | None = None,
     accept_drift: bool | None = None,
@@ -65,7 +66,8 @@ def embed(
             omitted id is the element's number, also of a path, and an omitted label is unknown; a list of paths in a
             file or on stdin takes both from the path.
         out: Folder of the table; updated where it exists.
-        backbone: `builtin` (default), `keras:NAME`, a SavedModel's folder, a `.keras` or `.onnx` file, or a hub URL.
+        backbone: `builtin` (default), `keras:NAME`, `kerashub:PRESET`, a SavedModel's folder, a `.keras` or `.onnx`
+            file, or a hub URL.
         weights: For `keras:NAME`: `imagenet` (default), `random` or a file.
         layer: Layer or output to read; the last one by default.
         pool: How maps [h, w, D] or tokens [T, D] become one vector: `avg`, `max`, `gem` (generalized mean), `cls` (the
@@ -75,6 +77,8 @@ def embed(
         pixels: Range the network was trained on: `0..1`, `-1..1`, `0..255`, `caffe`, `torch` or `clip`.
         stretch: Stretch images of more than 8 bits per channel: the lowest value becomes black, the highest white.
         trust_backbone: Run a SavedModel that reads or writes files, calls Python or the like.
+        text_encoder: The text tower of the backbone, with which `search` takes words: an ONNX file beside its
+            `tokenizer.json`, or their folder. Two-tower presets of KerasHub bring their own.
         engine: `tensorflow`, `openvino` (CPU), or `auto` (default) for the one that is faster on some of the images.
         precision: `float32` (default); `bfloat16` and `int8` (CPU) and `float16` (GPU) are refused where they change
             neighbours; `int8` is calibrated on some of the images.
@@ -147,7 +151,7 @@ def _to_options(options: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions
     request = BackboneRequest(
         handle=left.pop("backbone"),
         trust=left.pop("trust_backbone"),
-        **take("weights", "layer", "pool", "image_size", "fit", "pixels", "stretch", "precision"),
+        **take("weights", "layer", "pool", "image_size", "fit", "pixels", "stretch", "precision", "text_encoder"),
     )
     limits = Limits(**take("max_pixels", "max_bytes", "accept_truncated"))
     exclude = tuple(left.pop("exclude"))

@@ -22,6 +22,7 @@ _COMMANDS = {
     "search": "Find the most similar images.",
     "duplicates": "Find copies of images, confirmed on the pixels, and move them away.",
     "audit": "Find labels that are likely wrong.",
+    "label": "Make a head of class names in words, without training.",
     "train": "Train a head on stored features.",
     "finetune": "Train the top of a backbone, starting from a head.",
     "compare": "Rank heads over several tables of the same images.",

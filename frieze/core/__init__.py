@@ -12,6 +12,7 @@ from frieze.core.errors import (
 from frieze.core.lazy_imports import (
     environment,
     import_keras,
+    import_keras_hub,
     import_nncf,
     import_openvino,
     import_tensorflow,
@@ -119,6 +120,7 @@ __all__ = [
     "has_checksums",
     "hash_file",
     "import_keras",
+    "import_keras_hub",
     "import_nncf",
     "import_openvino",
     "import_tensorflow",

@@ -99,6 +99,26 @@ def import_keras() -> Any:
     return keras
 
 
+def import_keras_hub(needed_by: str) -> Any:
+    """Import KerasHub, after Keras.
+
+    Args:
+        needed_by: What needs it, for the message.
+
+    Raises:
+        InputError: It is not installed, or Keras uses another backend.
+    """
+    import_keras()
+    try:
+        with muted(), _preserve_random_state():
+            return importlib.import_module("keras_hub")
+    except ImportError as error:
+        raise InputError(
+            f"{needed_by} requires KerasHub, which can't be imported here: {error}.",
+            hint="Type: pip install 'frieze[kerashub]'",
+        ) from error
+
+
 def import_tensorflow_hub() -> Any:
     """Import tensorflow_hub without the warning of its pkg_resources (tensorflow/hub#934)."""
     import_tensorflow()

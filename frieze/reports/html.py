@@ -16,6 +16,7 @@ _THUMBNAIL_PX = 128
 _MOST_GROUPS, _MOST_IMAGES = 200, 24  # of duplicates: each picture is read, and embedded in the page
 _MOST_LOOK_ALIKES = 50  # sets
 _WHOLE = 0.995  # overlap that is shown as all of the picture
+_TEXT = "text:"  # prefix of a query in words, which has no picture
 _DOCTYPE = '<!doctype html><html lang="en">'
 """How our pages start; only those are replaced."""
 
@@ -111,7 +112,7 @@ def _query(document: dict[str, Any]) -> dict[str, Any]:
     query, hits = document["query"], document["hits"]
     shown = [hit for hit in hits if f"id:{hit['id']}" != query]
     itself = [hit["uri"] for hit in hits if hit not in shown] or [query]
-    figures = [draw_figure(itself[0], "query", kind="query")]
+    figures = [] if query.startswith(_TEXT) else [draw_figure(itself[0], "query", kind="query")]
     figures += [draw_figure(hit["uri"], f"{hit['score']:.3f} {hit['label'] or ''} {hit['id']}") for hit in shown]
     return {"title": query, "figures": figures}
 

@@ -83,4 +83,6 @@ def _add_page(app: FastAPI, collection: Collection) -> None:
 
     @app.get("/", include_in_schema=False)
     def show() -> HTMLResponse:
-        return HTMLResponse(page.render(index=collection.index.path.name, has_head=collection.head is not None))
+        spec = collection.index.spec
+        facts = {"has_head": collection.head is not None, "has_words": spec.text_encoder is not None}
+        return HTMLResponse(page.render(index=collection.index.path.name, backbone=spec.name, **facts))

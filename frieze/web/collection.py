@@ -20,7 +20,7 @@ from frieze.web.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
     from frieze.classifiers import Head
-    from frieze.embedder import Backbone
+    from frieze.embedder import Backbone, TextEncoder
 
 _ID = "id:"
 FindDuplicates = Callable[[indexing.Index], dict[str, Any]]
@@ -47,7 +47,7 @@ class Collection:
         self, index: indexing.Index, head: "Head | None", thumbnails: Thumbnails, find_duplicates: FindDuplicates
     ) -> None:
         self.index, self.head, self.thumbnails = index, head, thumbnails
-        self.inference = Inference(self.index.spec, self._load)
+        self.inference = Inference(self.index.spec, self._load, self._load_text_encoder)
         self.decision_log = DecisionLog(log_path(index.path))
         self._duplicates = BackgroundResult(lambda: find_duplicates(index))
         self._maps = {method: BackgroundResult(functools.partial(self._project, method)) for method in ("pca", "umap")}
@@ -65,6 +65,7 @@ class Collection:
             "backbone": spec.name,
             "backbone_state": self.inference.state,
             "sees": describe_input(spec),
+            "has_words": spec.text_encoder is not None,
             "columns": indexing.column_types(self.index),
             "labels": self._labels,
             "head": None
@@ -84,6 +85,14 @@ class Collection:
             InputError: There is no such id, or an option is invalid.
         """
         return search_document(self.index, [_ID + id], self.index.embedding(id)[None], options)
+
+    def search_text(self, query: str, options: SearchOptions) -> dict[str, Any]:
+        """Find the images nearest to a query in words, `text:...`.
+
+        Raises:
+            InputError: It has no words to look for, or the backbone has no text tower.
+        """
+        return search_document(self.index, [query], self.inference.embed_text(query)[None], options)
 
     def search_embedded(self, name: str, image: EmbeddedImage, options: SearchOptions) -> dict[str, Any]:
         """Find the images most similar to an uploaded one; with a head, also predict its label."""
@@ -189,6 +198,11 @@ class Collection:
         hint = "Search by an image of the collection instead."
         stored.check_can_embed(self.index.spec, where=str(self.index.path), hint=hint)
         return frieze.embedder.reopen_backbone(self.index.spec, where=str(self.index.path))
+
+    def _load_text_encoder(self) -> "TextEncoder":
+        import frieze.embedder
+
+        return frieze.embedder.open_text_encoder(self.index.spec, where=str(self.index.path))
 
     def close(self) -> None:
         """Stop the background work."""

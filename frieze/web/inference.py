@@ -1,4 +1,4 @@
-"""Embedding of uploaded images: one at a time, with a short queue."""
+"""Embedding of uploaded images and of words: one at a time, with a short queue."""
 
 import threading
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from frieze.features import BackboneSpec
 from frieze.web.background import BackgroundResult
 
 if TYPE_CHECKING:
-    from frieze.embedder import Backbone
+    from frieze.embedder import Backbone, TextEncoder
 
 MAX_BYTES = 64 << 20
 MAX_PIXELS = 100_000_000
@@ -38,16 +38,20 @@ class EmbeddedImage(NamedTuple):
 
 
 class Inference:
-    """One worker thread that decodes and embeds uploaded images; the first one loads the backbone.
+    """One worker thread that embeds uploaded images and words; the first of each loads what embeds it.
 
     Args:
         spec: Spec of the backbone.
         load: Loads the backbone, or raises InputError.
+        load_text_encoder: Loads its text tower, or raises InputError.
     """
 
-    def __init__(self, spec: BackboneSpec, load: Callable[[], "Backbone"]) -> None:
+    def __init__(
+        self, spec: BackboneSpec, load: Callable[[], "Backbone"], load_text_encoder: Callable[[], "TextEncoder"]
+    ) -> None:
         self._spec = spec
         self._engine = BackgroundResult(lambda: _engine(load()))
+        self._text_encoder = BackgroundResult(load_text_encoder)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="frieze-inference")
         self._queue_slots = threading.BoundedSemaphore(_MOST_WAITING)
 
@@ -76,9 +80,19 @@ class Inference:
         """
         return self._run_queued(lambda: self._embed(data))
 
+    def embed_text(self, query: str) -> Floats:
+        """Embed a query in words, `text:...`: float32 [D].
+
+        Raises:
+            BusyError: The queue is full.
+            InputError: It has no words to look for, or the backbone has no text tower.
+        """
+        return self._run_queued(lambda: self._text_encoder.get().query_vector(query))
+
     def close(self) -> None:
         """Stop the worker after its current image, without waiting for a backbone that is still being loaded."""
         self._engine.abandon()
+        self._text_encoder.abandon()
         self._worker.shutdown(wait=False, cancel_futures=True)
 
     def _run_queued(self, work: Callable[[], _Result]) -> _Result:

@@ -30,6 +30,7 @@ from frieze.web.schemas import (
     K,
     MinScore,
     Start,
+    Text,
     Token,
     Where,
 )
@@ -54,6 +55,12 @@ def _add_search(app: FastAPI, collection: Collection) -> None:
         """Find the images most similar to one of the collection."""
         options = SearchOptions(k, where, min_score)
         return await to_thread.run_sync(lambda: JSONResponse(collection.search(id, options)), limiter=limiter)
+
+    @app.get("/search-text", response_model=schemas.Found, response_model_exclude_unset=True, responses=BUSY)
+    async def search_text(text: Text, k: K = 10, where: Where = None, min_score: MinScore = None) -> Any:
+        """Find the images nearest to a text, where the backbone has a text tower."""
+        options = SearchOptions(k, where, min_score)
+        return JSONResponse(await run_in_threadpool(collection.search_text, f"text:{text}", options))
 
     @app.post(
         "/search",

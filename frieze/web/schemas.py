@@ -87,6 +87,7 @@ class Facts(BaseModel):
     backbone: str
     backbone_state: str
     sees: str
+    has_words: bool
     columns: dict[str, str]
     labels: list[LabelCount]
     head: HeadFacts | None
@@ -201,6 +202,9 @@ CACHE_CONTROL = "private, max-age=3600"
 
 
 Id = Annotated[str, fastapi.Query(description="An image's id.", max_length=4096)]
+Text = Annotated[
+    str, fastapi.Query(description="`a red bird|a photo of a bird|-a drawing`, as after `text:`.", max_length=4096)
+]
 K = Annotated[int, fastapi.Query(ge=1, le=MAX_COUNT, description="Maximum number of hits.")]
 Where = Annotated[str | None, fastapi.Query(max_length=4096, description="A filter, as in `frieze search --where`.")]
 MinScore = Annotated[float | None, fastapi.Query(allow_inf_nan=False, description="Leave out hits below this score.")]

@@ -124,7 +124,7 @@ def build_index(  # noqa: PLR0913  the mirror of a command
         delete_old_generations(out, live=before["generation"] if before else None)
         usable = before if before and not force and _is_usable(before, options, out) else None
         if usable and usable["features"]["generation"] == features.manifest.generation:
-            return _report(usable, out, rebuilt=False)
+            return _report(_with_text_encoder(usable, features.spec, out), out, rebuilt=False)
         with _connect_populator(ray) as populator:
             document = _write_generation(
                 features, options, next_generation(out), max_build_bytes, populator, before=usable
@@ -185,6 +185,16 @@ def _is_usable(before: dict[str, Any], options: dict[str, Any], out: Path) -> bo
     except FeatureFileError:
         return False
     return True
+
+
+def _with_text_encoder(document: dict[str, Any], spec: BackboneSpec, out: Path) -> dict[str, Any]:
+    """Store the text tower of a table in the index.json of a current index, where it was added or replaced since."""
+    stored = document["features"]
+    if stored["backbone"].get("text_encoder") == spec.text_encoder:
+        return document
+    document = document | {"features": stored | {"backbone": spec.to_json()}}
+    write_document(out, document)
+    return document
 
 
 def _write_generation(

@@ -41,6 +41,19 @@ def world(photos) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def text_world(world, tmp_path_factory, write_text_tower) -> Path:
+    """A folder with text.features and text.index of the world's photographs, and `tower`, which knows its colours."""
+    pytest.importorskip("openvino")
+    folder, table = tmp_path_factory.mktemp("text"), frieze.open_features(world / "photos.features")
+    vectors, labels = table.embeddings(), np.array(table.labels)
+    colours = {label: vectors[labels == label].mean(axis=0) - vectors.mean(axis=0) for label in COLOURS}
+    write_text_tower(folder / "tower", colours)
+    frieze.embed(world / "photos", out=folder / "text.features", text_encoder=folder / "tower")
+    frieze.index(folder / "text.features", out=folder / "text.index")
+    return folder
+
+
 @pytest.fixture
 def run():
     """Run a command in this process: `run("info", path)` returns click's result, stdout and stderr apart."""

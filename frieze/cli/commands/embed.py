@@ -24,6 +24,7 @@ _PRECISIONS = ("float32", "bfloat16", "float16", "int8")
     "--stretch/--no-stretch", default=None, help="Stretch images of more than 8 bits per channel to their own range."
 )
 @options.trust_backbone
+@click.option("--text-encoder", metavar="PATH", help="ONNX file or folder of the text tower, to search by words.")
 @click.option("--engine", cls=options.OrDefault, type=click.Choice(_ENGINES), help="What runs it.  [default: auto]")
 @click.option(
     "--precision", cls=options.OrDefault, type=click.Choice(_PRECISIONS), help="Lower is faster.  [default: float32]"

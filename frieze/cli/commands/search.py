@@ -21,8 +21,10 @@ _COLUMNS = ("score", "label", "id")
 def search(*, as_json: bool, **parameters: Any) -> None:
     """Find the images most similar to each QUERY.
 
-    QUERY is an image file, id:NAME of a stored image, or FILE.npy of vectors. A higher score is nearer. A stored image
-    is among its own hits.
+    QUERY is an image file, id:NAME of a stored image, FILE.npy of vectors, or, where the backbone has a text tower
+    (CLIP, SigLIP), words: 'text:a red bird'. Of 'text:a red bird|a photo of a bird|-a drawing' the first two are
+    averaged, the one after - is subtracted. A higher score is nearer; scores of words are lower than those of images,
+    also for the right ones. A stored image is among its own hits.
     """
     from frieze import terminal
     from frieze.api import searching

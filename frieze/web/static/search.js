@@ -1,10 +1,10 @@
-// Search: by an image that is dropped, pasted or chosen, by one of the collection, or by a filter alone.
+// Search: by an image that is dropped, pasted or chosen, by one of the collection, by words, or by a filter alone.
 
 import { address, ask, call } from "./api.js";
 import { copy, count, get, make, percent, say, thumbnail, tile } from "./dom.js";
 
 let facts;
-let query = null; // {id} or {file}
+let query = null; // {id}, {file} or {words}
 let found = null; // the answer as it came: a number that JavaScript can't hold is copied unchanged
 const uploads = []; // files; the address names them by number
 let latest = 0; // number of the newest request: answers to older ones are dropped
@@ -57,14 +57,19 @@ export function show(parameters) {
   get("where").value = parameters.get("where") ?? "";
   const id = parameters.get("id");
   const file = uploads[parameters.get("file")];
-  query = id !== null ? { id } : file ? { file } : null;
+  const words = parameters.get("words");
+  query = id !== null ? { id } : file ? { file } : words ? { words } : null;
   if (query) run();
   else browse();
 }
 
 function submit() {
   const name = get("name").value.trim();
-  if (name) go({ id: idIn(name) });
+  const words = get("text").value.trim();
+  if (words && words !== query?.words) go({ words });
+  else if (name && name !== query?.id) go({ id: idIn(name) });
+  else if (words) go({ words });
+  else if (name) go({ id: idIn(name) });
   else if (query?.file) go({ file: uploads.indexOf(query.file) });
   else go({});
 }
@@ -94,7 +99,7 @@ async function run() {
   say(null);
   showQuery();
   try {
-    const answer = await (query.file ? searchFile(number, query.file) : call(address("/search", { id: query.id, ...searchOptions() })));
+    const answer = await findHits(number);
     const text = await answer.text();
     if (number !== latest) return;
     showHits(JSON.parse(text).queries[0]);
@@ -118,6 +123,11 @@ function offerCopies(text) {
   get("copy-command").title = query?.file ? "To be run in the folder of the image" : "";
 }
 
+function findHits(number) {
+  if (query.file) return searchFile(number, query.file);
+  return query.words ? call(address("/search-text", { text: query.words, ...searchOptions() })) : call(address("/search", { id: query.id, ...searchOptions() }));
+}
+
 async function searchFile(number, file) {
   const { backbone_state: state } = await ask("/collection");
   if (number === latest && state !== "ready") get("hits-title").textContent = `Loading ${facts.backbone}, once ...`;
@@ -125,19 +135,20 @@ async function searchFile(number, file) {
 }
 
 function showQuery() {
-  const { id, file } = query;
+  const { id, file, words } = query;
   get("query").hidden = false;
-  get("query-image").hidden = false;
-  get("query-image").src = file ? URL.createObjectURL(file) : thumbnail(id);
-  get("query-image").alt = get("query-name").textContent = file ? file.name : id;
+  get("query-image").hidden = words !== undefined;
+  if (words === undefined) get("query-image").src = file ? URL.createObjectURL(file) : thumbnail(id);
+  get("query-image").alt = get("query-name").textContent = file?.name ?? id ?? words;
   get("name").value = id ?? "";
+  get("text").value = words ?? "";
   get("query-prediction").hidden = get("query-crop").hidden = true;
   get("hits-title").textContent = "Searching ...";
 }
 
 function showHits({ hits, prediction }) {
   const shown = hits.filter((hit) => hit.id !== query.id);
-  get("hits-title").textContent = shown.length ? `${shown.length.toLocaleString()} most similar` : "No other image passes";
+  get("hits-title").textContent = shown.length ? `${shown.length.toLocaleString()} most similar` : query.words ? "No image passes" : "No other image passes";
   get("hits").replaceChildren(...shown.map((hit) => tile(hit.id, [[hit.score.toFixed(3), "score"], [hit.label ?? ""], [hit.id, "quiet"]], { onclick: () => like(hit.id) })));
   if (document.activeElement === document.body) get("hits-title").focus({ preventScroll: true }); // the tile that was clicked is gone
   if (prediction) {
@@ -158,7 +169,7 @@ async function browse() {
   const number = ++latest;
   say(null);
   get("query").hidden = true;
-  get("name").value = "";
+  get("name").value = get("text").value = "";
   offerCopies(null);
   try {
     const { total, images } = await ask(address("/images", { n: get("k").value || 48, where: get("where").value.trim() }));
@@ -175,7 +186,7 @@ const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
 function command() {
   const { k, where, min_score: least } = searchOptions();
-  const parts = ["frieze search", quoted(facts.index), quoted(query.file ? query.file.name : `id:${query.id}`), "-k", k];
+  const parts = ["frieze search", quoted(facts.index), quoted(query.words ? `text:${query.words}` : query.file ? query.file.name : `id:${query.id}`), "-k", k];
   if (where) parts.push("--where", quoted(where));
   if (least !== null) parts.push("--min-score", least);
   return parts.join(" ");

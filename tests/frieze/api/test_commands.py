@@ -24,6 +24,7 @@ DOCUMENTS = {
     "import": "rows imported unchanged failed failures dim backbone seconds out",
     "verify": "ok problems rows",
     "index": "rows dim kind recipe metric recall_at_10 ms_per_query bytes build_seconds peak_memory_bytes",
+    "label": "head accuracy classes templates logit_scale n_train n_test is_calibrated seconds",
     "train": "head accuracy macro_f1 classes n_train n_test seconds fit_seconds confidence_interval "
     "expected_calibration_error",
     "evaluate": "head accuracy macro_f1 classes n_train n_test seconds fit_seconds confidence_interval "
@@ -50,7 +51,7 @@ QUICK = ("--unfreeze", "top", "--epochs", "1", "--no-augment")
 
 
 @pytest.fixture(scope="module")
-def lines(world, residual, tmp_path_factory):
+def lines(world, text_world, residual, tmp_path_factory):
     """A call of each command on the small world."""
     tmp_path = tmp_path_factory.mktemp("lines")
     vectors = tmp_path / "vectors.npy"
@@ -62,6 +63,7 @@ def lines(world, residual, tmp_path_factory):
         "import": ("import", vectors, "--out", tmp_path / "imported"),
         "verify": ("verify", features, "--sample", "2"),
         "index": ("index", features, "--out", tmp_path / "index"),
+        "label": ("label", text_world / "text.features", "--classes", "red,blue", "--out", tmp_path / "label"),
         "train": ("train", features, "--out", tmp_path / "head"),
         "evaluate": ("evaluate", head, features),
         "finetune": ("finetune", world / "photos", "--out", tmp_path / "tuned", "--backbone", residual, *QUICK),

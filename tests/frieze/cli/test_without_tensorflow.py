@@ -109,3 +109,11 @@ def test_onnx_predicts(run, onnx_network):
     run("train", "nhwc.features", "--head", "linear", "--out", "nhwc.head")
     assert run("search", "nhwc.index", "photos/red/1.png") == []
     assert run("predict", "nhwc.head", "photos/blue", "--out", "of_onnx.csv") == []
+
+
+def test_words(world, run, write_text_tower):
+    """A search by words with an ONNX text tower imports none of them."""
+    write_text_tower(run.folder / "tower", {"red": np.ones(256)})
+    run("embed", "photos", "--text-encoder", "tower", "--out", "text.features")
+    run("index", "text.features", "--out", "text.index")
+    assert run("search", "text.index", "text:a red bird") == []

@@ -5,11 +5,13 @@ import shutil
 
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 from PIL import Image
 
 import frieze
 from frieze.api.confirming import find_copies
 from frieze.core import InputError
+from frieze.web.app import make_app
 from frieze.web.background import BackgroundResult
 from frieze.web.collection import open_collection
 
@@ -185,6 +187,7 @@ def test_openapi(page):
     paths = page.get("/openapi.json").json()["paths"]
     expected = {
         "/search",
+        "/search-text",
         "/crop",
         "/thumbnail",
         "/picture",
@@ -224,5 +227,33 @@ def test_operation_ids(page):
         "picture_picture_get",
         "search_image_search_post",
         "search_search_get",
+        "search_text_search_text_get",
         "thumbnail_thumbnail_get",
     ]
+
+
+@pytest.fixture(scope="module")
+def text_page(text_world, tmp_path_factory):
+    """The page of an index whose backbone has a text tower."""
+    thumbnails = tmp_path_factory.mktemp("cache") / "thumbnails.sqlite"
+    collection = open_collection(text_world / "text.index", None, thumbnails, find_duplicates=find_copies)
+    yield TestClient(make_app(collection), base_url="http://localhost:8501", raise_server_exceptions=False)
+    collection.close()
+
+
+def test_search_by_words(text_page, text_world):
+    """Words find what the command finds."""
+    assert text_page.get("/collection").json()["has_words"]
+    answer = text_page.get("/search-text", params={"text": "red|-blue", "k": 3, "where": "label != 'green'"})
+    assert answer.json() == frieze.search(text_world / "text.index", "text:red|-blue", k=3, where="label != 'green'")
+    assert text_page.get("/search-text", params={"text": "-red"}).status_code == 400
+
+
+def test_box_for_words(page, text_page):
+    """The page has a box for words; where the backbone knows none it says so, and which do."""
+    assert 'id="text" type="text" autocomplete' in text_page.get("/").text
+    box = page.get("/").text
+    assert 'disabled placeholder="with CLIP, SigLIP or the like"' in box
+    assert "frieze-mini-3 knows no words. Presets of CLIP and SigLIP" in box
+    answer = page.get("/search-text", params={"text": "red"})
+    assert (answer.status_code, "knows no words" in answer.json()["detail"]) == (400, True)

@@ -11,7 +11,16 @@ from frieze.web.app import make_app
 from frieze.web.collection import open_collection
 
 pytestmark = pytest.mark.slow
-CALLS = ("GET /search", "POST /search", "POST /crop", "GET /thumbnail", "GET /picture", "GET /image", "GET /images")
+CALLS = (
+    "GET /search",
+    "GET /search-text",
+    "POST /search",
+    "POST /crop",
+    "GET /thumbnail",
+    "GET /picture",
+    "GET /image",
+    "GET /images",
+)
 CALLS += ("GET /collection", "GET /duplicates", "GET /mistakes", "GET /map", "GET /decisions", "POST /decisions")
 
 BARE = ("GET /collection", "GET /duplicates", "GET /decisions", "POST /crop")

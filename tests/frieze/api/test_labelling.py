@@ -1,0 +1,63 @@
+"""Heads of class names in words, without training."""
+
+import numpy as np
+import pytest
+
+import frieze
+from frieze.core import InputError
+
+
+def test_label(text_world, run_json, tmp_path):
+    """A head of class names predicts them without training, is measured and calibrated where there are labels."""
+    features, head = text_world / "text.features", tmp_path / "head"
+    code, document = run_json("label", features, "--classes", "red,green,blue", "--out", head)
+    assert (code, document["classes"], document["accuracy"]) == (0, ["blue", "green", "red"], 1.0)
+    assert (document["n_train"], document["n_test"], document["is_calibrated"]) == (24, 6, True)
+    assert frieze.evaluate(head, features)["accuracy"] == 1.0
+    assert frieze.predict(head, features, out=tmp_path / "p.csv")["rows"] == 30
+    assert (head / "report.html").exists()
+    assert frieze.verify(head)["ok"]
+    assert frieze.info(head)["zero_shot"]["templates"] == ["a photo of a {}."]
+
+
+def test_calibrated_by_labels(text_world, tmp_path):
+    """Labelled images set the scale of the probabilities: without a mistake, one in N + 2 is taken to be wrong."""
+    frieze.label(text_world / "text.features", classes="red,green,blue", out=tmp_path / "head")
+    vectors = frieze.open_features(text_world / "text.features").embeddings()
+    _, probabilities = frieze.open_head(tmp_path / "head").predict(vectors)
+    assert probabilities.mean() == pytest.approx(1 - 1 / (24 + 2), abs=0.03)  # 1.0 at the network's own scale
+
+
+def test_label_without_labels(text_world, tmp_path):
+    """Where no image has a label of the classes, the network's own logit scale makes the probabilities."""
+    document = frieze.label(
+        text_world / "text.features", classes=["red", "blue bird"], template=["{}", "the {}"], out=tmp_path / "head"
+    )
+    assert (document["accuracy"], document["is_calibrated"], document["logit_scale"]) == (None, False, 100.0)
+    head, table = frieze.open_head(tmp_path / "head"), frieze.open_features(text_world / "text.features")
+    vectors = table.embeddings()
+    names, _ = head.predict(vectors)
+    assert set(names[np.array(table.labels) == "blue"]) == {"blue bird"}
+    assert head.staleness() is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"classes": "red"}, "expected are two different names or more"),
+        ({"classes": "red,red"}, "expected are two different names or more"),
+        ({"classes": "red,blue", "template": "a photo"}, "has no place for a class's name"),
+    ],
+)
+def test_label_refused(options, message, text_world, tmp_path):
+    """Too few classes, and a template without a place for the name, are refused."""
+    with pytest.raises(InputError, match=message):
+        frieze.label(text_world / "text.features", out=tmp_path / "head", **options)
+
+
+def test_training_takes_its_place(text_world, tmp_path):
+    """`train` with `force` over such a head recalls nothing of it, for it was not trained with any options."""
+    frieze.label(text_world / "text.features", classes="red,blue", out=tmp_path / "head")
+    document = frieze.train(text_world / "text.features", out=tmp_path / "head", force=True)
+    assert (document["remembered"], document["classes"]) == ({}, ["blue", "green", "red"])
+    assert frieze.open_head(tmp_path / "head").document.get("zero_shot") is None
