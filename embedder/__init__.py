@@ -11,8 +11,8 @@ from frieze.embedder.backbones.trainable import TrainableBackbone, open_trainabl
 from frieze.embedder.cluster.driver import ClusterDriver
 from frieze.embedder.cluster.worker import SliceResult
 from frieze.embedder.cluster.worker_pool import Reply, Slot, WorkerHandle
-from frieze.embedder.dry_run import estimate_source
-from frieze.embedder.embed import embed_source
+from frieze.embedder.dry_run import estimate_source, estimate_tables
+from frieze.embedder.embed import TableRequest, embed_source, embed_tables
 from frieze.embedder.engines import EngineSettings, find_devices
 from frieze.embedder.engines.accuracy import LEAST_COSINE, measure_drift
 from frieze.embedder.engines.base import ENGINES
@@ -67,6 +67,7 @@ __all__ = [
     "Source",
     "SourceOptions",
     "StageTimes",
+    "TableRequest",
     "TrainableBackbone",
     "WorkerHandle",
     "as_images",
@@ -78,7 +79,9 @@ __all__ = [
     "describe_tally",
     "embed_images",
     "embed_source",
+    "embed_tables",
     "estimate_source",
+    "estimate_tables",
     "find_devices",
     "fit_batch",
     "freeze_with",
