@@ -32,6 +32,7 @@ from frieze.embedder.job.single_images import embed_images, image_reader
 from frieze.embedder.job.spot_check import spot_check
 from frieze.embedder.job.stored_request import recall_embed_options
 from frieze.embedder.job.timing import StageTimes
+from frieze.embedder.job.try_backbones import TriedSample, draw_sample, try_backbones
 from frieze.embedder.job.try_precisions import try_precisions
 from frieze.embedder.sources import LabelFile, Source, SourceOptions, as_images, read_labels
 from frieze.embedder.sources.base import Listing
@@ -69,6 +70,7 @@ __all__ = [
     "StageTimes",
     "TableRequest",
     "TrainableBackbone",
+    "TriedSample",
     "WorkerHandle",
     "as_images",
     "clear_graphs",
@@ -77,6 +79,7 @@ __all__ = [
     "decode_for",
     "default_engine",
     "describe_tally",
+    "draw_sample",
     "embed_images",
     "embed_source",
     "embed_tables",
@@ -106,6 +109,7 @@ __all__ = [
     "spot_check",
     "stream",
     "to_path",
+    "try_backbones",
     "try_engines",
     "try_precisions",
 ]

@@ -5,6 +5,8 @@ from typing import Any, Self
 
 from frieze.core import MismatchError
 
+_OPTIONAL = ("drift", "views")
+"""Fields that are stored only where they say something."""
 MADE_ELSEWHERE = "made elsewhere"
 """The value of fit, pixels and decoding for imported vectors."""
 
@@ -24,6 +26,7 @@ class BackboneSpec:
         layer: The layer or output that is read; None for the last one.
         weights: What to type after `--weights` to get it again; None where the handle suffices.
         precision: `float32` unless a lower one was chosen.
+        views: Views of an image whose unit vectors are averaged, `flip` or `five-crop`; None for the image alone.
         decoding: Version of decoding from bytes to pixels; another version gives other vectors.
         drift: Difference of the engine's vectors from the float32 reference, measured on some of the images; None
             where the reference made them.
@@ -39,13 +42,14 @@ class BackboneSpec:
     layer: str | None = None
     weights: str | None = None
     precision: str = "float32"
+    views: str | None = None
     decoding: str = "none"
     drift: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the spec as plain JSON values."""
         stored = dataclasses.asdict(self) | {"image_size": list(self.image_size)}
-        return {name: value for name, value in stored.items() if name != "drift" or value is not None}
+        return {name: value for name, value in stored.items() if name not in _OPTIONAL or value is not None}
 
     @property
     def is_made_elsewhere(self) -> bool:
@@ -60,7 +64,7 @@ class BackboneSpec:
         return cls(**values | {"image_size": tuple(values["image_size"])})
 
 
-_IDENTITY = ("fingerprint", "dim", "image_size", "fit", "pixels", "layer", "precision", "decoding")
+_IDENTITY = ("fingerprint", "dim", "image_size", "fit", "pixels", "layer", "precision", "views", "decoding")
 """Two embeddings are compatible only when these fields agree; names and handles are for people."""
 
 

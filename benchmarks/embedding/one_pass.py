@@ -28,12 +28,12 @@ SOURCES: dict[str, Callable[[Path], Path]] = {
 
 def embed(source: Path, folder: Path, numbers: tuple[int, ...]) -> float:
     """Embed with some of the backbones, each into a new table; return the seconds."""
-    words: list[object] = []
+    arguments: list[object] = []
     for number in numbers:
         out = folder / f"{len(numbers)}-{number}.features"
         shutil.rmtree(out, ignore_errors=True)
-        words += ["--backbone", BACKBONES[number], "--out", out]
-    document: Result = run(FRIEZE, "embed", source, *words, "--json")
+        arguments += ["--backbone", BACKBONES[number], "--out", out]
+    document: Result = run(FRIEZE, "embed", source, *arguments, "--json")
     seconds: float = document.get("tables", [document])[0]["seconds"]
     return seconds
 

@@ -20,6 +20,7 @@ from frieze.embedder.backbones.keras_applications import PREFIX, open_applicatio
 from frieze.embedder.backbones.keras_file import open_keras_file
 from frieze.embedder.backbones.request import MODEL_FILES, PRECISIONS, BackboneRequest
 from frieze.embedder.backbones.saved_model import check_listed_files, open_saved_model
+from frieze.embedder.backbones.views import VIEWS, average_views
 from frieze.embedder.images.resize import FITS, PIXELS
 from frieze.features import BackboneSpec, check_same_backbone
 
@@ -129,7 +130,7 @@ def _load(request: BackboneRequest, files_before: str | None) -> Backbone:
     size = request.size or network.image_size or (_SIDE_PX, _SIDE_PX)
     stated = StatedPixels() if request.pixels else network.read_pixels()
     pixels = request.pixels or _require_pixels(stated, network)
-    call = _images_to_embeddings(network, pixels)
+    call = average_views(_images_to_embeddings(network, pixels), request.views)
     dim = _try_out(call, network, size, is_known=request.has_known_pixels)
     spec = make_spec(network.name, network.handle, network.fingerprint, dim, size, pixels, request)
     is_pixels_explicit = request.pixels is not None
@@ -203,6 +204,7 @@ def _check(request: BackboneRequest) -> None:
         ("fit", request.fit, FITS),
         ("pixels", request.pixels, PIXELS),
         ("precision", request.precision, PRECISIONS),
+        ("views", request.views, VIEWS),
     )
     for option, value, table in choices:
         if value is not None and value not in table:

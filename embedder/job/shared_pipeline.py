@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from frieze.core import ImageError, Rows
+from frieze.embedder.images.decode import MAX_PIXELS
 from frieze.embedder.images.prepare import prepare_for_all
 from frieze.embedder.images.resize import Pixels
 from frieze.embedder.job.pipeline import (
@@ -157,7 +158,7 @@ class SharedDecoder:
         max_pixels: Largest width times height accepted.
     """
 
-    def __init__(self, decoders: Sequence[Decoder], *, max_pixels: int) -> None:
+    def __init__(self, decoders: Sequence[Decoder], *, max_pixels: int = MAX_PIXELS) -> None:
         self.source = decoders[0].source
         self._decoders = decoders
         self._max_pixels = max_pixels

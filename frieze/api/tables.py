@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 PerTable: TypeAlias = _T | list[_T]
 """One value, or a list with one for each table."""
-_OF_TABLE = ("out", "backbone", "weights", "layer", "image_size", "fit", "pixels", "precision")
+_OF_TABLE = ("out", "backbone", "weights", "layer", "image_size", "fit", "pixels", "precision", "views")
 """The options of `embed` that may differ from table to table."""
 
 
@@ -37,6 +37,7 @@ def embed(
     trust_backbone: bool = False,
     engine: str | None = None,
     precision: PerTable[str] | None = None,
+    views: PerTable[str] | None = None,
     accept_drift: bool | None = None,
     device: str = "auto",
     batch_size: int | None = None,
@@ -64,8 +65,8 @@ def embed(
     default.
 
     A list of folders makes several tables in one pass, which reads and decodes each image once. `backbone`, `weights`,
-    `layer`, `image_size`, `fit`, `pixels` and `precision` are then one value for all tables, or a list with one for
-    each. All backbones are in memory at once.
+    `layer`, `image_size`, `fit`, `pixels`, `precision` and `views` are then one value for all tables, or a list with
+    one for each. All backbones are in memory at once.
 
     Args:
         source: A path, glob or URL as in README's table of sources, or `-` for a list of paths on stdin; or a uint8
@@ -85,6 +86,8 @@ def embed(
         engine: `tensorflow`, `openvino` (CPU), or `auto` (default) for the one that is faster on some of the images.
         precision: `float32` (default); `bfloat16` and `int8` (CPU) and `float16` (GPU) are refused where they change
             neighbours; `int8` is calibrated on some of the images.
+        views: Average the unit vectors of several views of an image: `flip`, itself and its mirror image, or
+            `five-crop`, corners and middle; the network runs as many times.
         accept_drift: Accept an engine or precision that changes the embeddings too much.
         device: `auto` (every GPU, else the CPU), `cpu`, `gpu`, or names such as `gpu:1`, comma-separated.
         batch_size: Images per batch; None for the fastest, measured in a short trial.
@@ -174,7 +177,7 @@ def _to_options(options: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions
     request = BackboneRequest(
         handle=left.pop("backbone"),
         trust=left.pop("trust_backbone"),
-        **take("weights", "layer", "image_size", "fit", "pixels", "stretch", "precision"),
+        **take("weights", "layer", "image_size", "fit", "pixels", "stretch", "precision", "views"),
     )
     limits = Limits(**take("max_pixels", "max_bytes", "accept_truncated"))
     exclude = tuple(left.pop("exclude"))

@@ -7,6 +7,7 @@ import click
 from frieze.cli import options
 
 _ENGINES = ("auto", "tensorflow", "openvino")
+_VIEWS = ("flip", "five-crop")
 _PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 
 
@@ -28,6 +29,9 @@ _PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 @click.option("--engine", cls=options.OrDefault, type=click.Choice(_ENGINES), help="What runs it.  [default: auto]")
 @click.option(
     "--precision", cls=options.PerTable, type=click.Choice(_PRECISIONS), help="Lower is faster.  [default: float32]"
+)
+@click.option(
+    "--views", cls=options.PerTable, type=click.Choice(_VIEWS), help="Average the vectors of several views of an image."
 )
 @click.option(
     "--accept-drift/--no-accept-drift",
@@ -87,7 +91,8 @@ def embed(*, as_json: bool, **parameters: Any) -> None:
     code is 3.
 
     Several --out make several tables in one pass, which reads and decodes each image once: --backbone, --weights,
-    --layer, --image-size, --fit, --pixels and --precision are then given once for all, or once for each in that order.
+    --layer, --image-size, --fit, --pixels, --precision and --views are then given once for all, or once for each in
+    that order.
     """
     from frieze import terminal
     from frieze.api import tables

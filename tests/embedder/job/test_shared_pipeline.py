@@ -19,15 +19,15 @@ def tables_of_rows(draw):
 
 def batches_of(table, units, number):
     """Return the batches that a table gets, as (shard, is_last, rows)."""
-    found, rows = [], []
+    batches, rows = [], []
     for unit in units:
         piece = unit.by_table[number]
         rows += piece.rows.tolist()
         if unit.ends[number]:
-            found.append((piece.shard, piece.is_last, rows))
+            batches.append((piece.shard, piece.is_last, rows))
             rows = []
     assert not rows
-    return found
+    return batches
 
 
 @given(st.lists(tables_of_rows(), min_size=1, max_size=3))

@@ -120,9 +120,9 @@ def test_interrupted(folder, update, tmp_path, monkeypatch):
         update(folder, "both")
     monkeypatch.undo()
     done = [read_manifest(tmp_path / f"both{one}").n_rows for one in "01"]
-    again = update(folder, "both")
+    rerun = update(folder, "both")
     assert all(n_rows > 0 for n_rows in done)
-    assert [n_rows + one["embedded"] for n_rows, one in zip(done, again, strict=True)] == [10, 10]
+    assert [n_rows + one["embedded"] for n_rows, one in zip(done, rerun, strict=True)] == [10, 10]
 
 
 def test_a_disk_that_refuses_one(folder, update, tmp_path, monkeypatch):
@@ -139,10 +139,10 @@ def test_a_disk_that_refuses_one(folder, update, tmp_path, monkeypatch):
         update(folder, "both")
     monkeypatch.undo()
     before = read_manifest(tmp_path / "both0").n_rows
-    again = update(folder, "both")
+    rerun = update(folder, "both")
     assert before > 0
-    assert [one["rows"] for one in again] == [10, 10]
-    assert again[0]["embedded"] == 10 - before
+    assert [one["rows"] for one in rerun] == [10, 10]
+    assert rerun[0]["embedded"] == 10 - before
 
 
 def test_force_replaces_both(folder, update, tmp_path):

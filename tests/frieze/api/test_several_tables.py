@@ -19,10 +19,10 @@ def source(tmp_path):
     return tmp_path / "photos"
 
 
-def embed(source, out, *words):
-    """Return the words of a run that makes `a`, of cropped images, and `b`, of padded ones."""
+def embed(source, out, *arguments):
+    """Return the arguments of a run that makes `a`, of cropped images, and `b`, of padded ones."""
     fits = ["--fit", "crop", "--fit", "pad"]
-    return ["embed", source, "--out", out / "a", "--out", out / "b", *fits, *words]
+    return ["embed", source, "--out", out / "a", "--out", out / "b", *fits, *arguments]
 
 
 def test_command(source, tmp_path, run_json):
@@ -47,9 +47,9 @@ def test_a_rerun_recalls_the_options_of_each(source, tmp_path):
     """Omitted options keep the value of each table."""
     outs = [tmp_path / "a", tmp_path / "b"]
     frieze.embed(source, out=outs, fit=["crop", "pad"])
-    again = frieze.embed(source, out=outs)
-    assert [one["remembered"]["fit"] for one in again] == ["crop", "pad"]
-    assert [one["unchanged"] for one in again] == [3, 3]
+    rerun = frieze.embed(source, out=outs)
+    assert [one["remembered"]["fit"] for one in rerun] == ["crop", "pad"]
+    assert [one["unchanged"] for one in rerun] == [3, 3]
 
 
 def test_generators_are_listed_once(tmp_path):
