@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from frieze.embedder.backbones import PRECISIONS, Backbone, BackboneRequest
+from frieze.embedder.backbones.in_program import as_backbone
 from frieze.embedder.backbones.kept_graph import cache_dir as graph_cache_dir
 from frieze.embedder.backbones.kept_graph import clear_graphs, has_graph, list_graphs
 from frieze.embedder.backbones.open import list_backbones, load_backbone, open_backbone, reopen_backbone
@@ -72,6 +73,7 @@ __all__ = [
     "TrainableBackbone",
     "TriedSample",
     "WorkerHandle",
+    "as_backbone",
     "as_images",
     "clear_graphs",
     "decode",

@@ -15,6 +15,8 @@ from frieze.embedder.backbones.builtin import open_builtin
 from frieze.embedder.backbones.catalogue import APPLICATIONS, BUILTIN, BUILTIN_MODEL, BUILTIN_NAME
 from frieze.embedder.backbones.fingerprint import fingerprint_of_files
 from frieze.embedder.backbones.hub_download import open_remote
+from frieze.embedder.backbones.in_program import PREFIX as PROGRAM_PREFIX
+from frieze.embedder.backbones.in_program import open_registered
 from frieze.embedder.backbones.kept_graph import KeptGraph, find_graph, make_spec
 from frieze.embedder.backbones.keras_applications import PREFIX, open_application, to_row
 from frieze.embedder.backbones.keras_file import open_keras_file
@@ -62,6 +64,7 @@ class _Kind:
 _KINDS = (
     _Kind(lambda handle: handle == BUILTIN, open_builtin),
     _Kind(lambda handle: handle.startswith(PREFIX), open_application),
+    _Kind(lambda handle: handle.startswith(PROGRAM_PREFIX), open_registered),
     _Kind(lambda handle: "://" in handle, open_remote),
     _Kind(lambda handle: Path(handle).is_dir(), open_saved_model),
     _Kind(lambda handle: handle.endswith(MODEL_FILES), open_keras_file),

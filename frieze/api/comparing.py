@@ -114,24 +114,23 @@ def _rank(row: dict[str, Any]) -> tuple[float, float]:
 
 
 def advise(rows: Sequence[dict[str, Any]]) -> str:
-    """Return one sentence: which backbone to use, and why.
+    """Return one sentence: which backbone to use, and which faster one may do as well.
 
     Args:
-        rows: Of the document, the best first. The fastest of those that can't be told from the best is advised.
+        rows: Of the document, the best first.
     """
     best, name = rows[0], _ranked_by(rows[0])
     what = {"linear": "linear accuracy", "nearest_neighbour": "1-NN accuracy", "stability": "share of crops found"}[
         name
     ]
-    value = best[name]["accuracy"]
-    alike = [row for row in rows if row[name]["confidence_interval"][1] >= value]
-    fastest = max(alike, key=lambda row: row["images_per_second"])
-    low, high = best[name]["confidence_interval"]
-    if fastest is best:
-        rest = "" if len(alike) > 1 or len(rows) == 1 else ", above all others"
-        return f"Use {best['handle']}: its {what} is {value:.3f} ({low:.3f} to {high:.3f}){rest}."
+    value, (low, high) = best[name]["accuracy"], best[name]["confidence_interval"]
+    alike = [row for row in rows[1:] if row[name]["confidence_interval"][1] >= value]
+    sentence = f"Use {best['handle']}: its {what} of {value:.3f} ({low:.3f} to {high:.3f}) is the highest"
+    fastest = max(alike, key=lambda row: row["images_per_second"], default=best)
     times = fastest["images_per_second"] / best["images_per_second"]
+    if times <= 1:
+        return f"{sentence}."
     return (
-        f"Use {fastest['handle']}: its {what} of {fastest[name]['accuracy']:.3f} can't be told from the {value:.3f} of"
-        f" {best['handle']} on these images, and it is {times:.1f} times as fast."
+        f"{sentence}; {fastest['handle']} is {times:.1f} times as fast, and this sample can't tell its"
+        f" {fastest[name]['accuracy']:.3f} from that."
     )

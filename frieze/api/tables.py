@@ -27,7 +27,7 @@ def embed(
     source: Any,
     *,
     out: PerTable[str | Path],
-    backbone: PerTable[str] | None = None,
+    backbone: PerTable[Any] = None,
     weights: PerTable[str] | None = None,
     layer: PerTable[str] | None = None,
     image_size: PerTable[int | str | tuple[int, int]] | None = None,
@@ -75,7 +75,8 @@ def embed(
             omitted id is the element's number, also of a path, and an omitted label is unknown; a list of paths in a
             file or on stdin takes both from the path.
         out: Folder of the table, or a list of several; updated where it exists.
-        backbone: `builtin` (default), `keras:NAME`, a SavedModel's folder, a `.keras` file or a hub URL.
+        backbone: `builtin` (default), `keras:NAME`, a SavedModel's folder, a `.keras` file or a hub URL; or a Keras
+            model of this program, or a function by `frieze.as_backbone`.
         weights: For `keras:NAME`: `imagenet` (default), `random` or a file.
         layer: Layer or output to read; the last one by default.
         image_size: Side of the network's input in pixels, or `HxW`, or both numbers; its own by default.
@@ -124,6 +125,10 @@ def _embed(source: Any, *, dry_run: bool, **given: Any) -> list[dict[str, Any]]:
     import frieze.embedder
 
     given["labels"] = _to_absolute(given["labels"])
+    one_or_several = given["backbone"]
+    given["backbone"] = (
+        [_to_handle(one) for one in one_or_several] if isinstance(one_or_several, list) else _to_handle(one_or_several)
+    )
     requests, recalled = [], []
     for options_of_table in _split_by_table(given):
         out = to_local_or_bucket_path(options_of_table.pop("out"))
@@ -134,6 +139,13 @@ def _embed(source: Any, *, dry_run: bool, **given: Any) -> list[dict[str, Any]]:
     with terminal.progress("Estimating" if dry_run else "Embedding", "images") as step:
         documents = run(source, requests, progress=step)
     return [document | options for document, options in zip(documents, recalled, strict=True)]
+
+
+def _to_handle(backbone: Any) -> str | None:
+    """Return the handle of a backbone; a network of this program is registered."""
+    from frieze.embedder import as_backbone
+
+    return None if backbone is None else str(backbone) if isinstance(backbone, str | Path) else as_backbone(backbone)
 
 
 def _split_by_table(given: dict[str, Any]) -> list[dict[str, Any]]:
