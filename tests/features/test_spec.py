@@ -14,6 +14,7 @@ CHANGED = {
     "pixels": "-1..1",
     "layer": "top",
     "precision": "bfloat16",
+    "views": "flip",
     "decoding": "2",
 }
 """Each field that decides what an embedding is, with another value."""
