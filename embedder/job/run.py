@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from frieze.core import TablePath, count_cores, cpu_share, read_core_times
+from frieze.core import Rows, TablePath, count_cores, cpu_share, read_core_times
 from frieze.embedder.backbones import Backbone
 from frieze.embedder.images.decode import LIMITED, Limits
 from frieze.embedder.images.decoding_tally import DecodingTally
+from frieze.embedder.images.resize import Pixels
 from frieze.embedder.images.unsupported_formats import are_readable_now
 from frieze.embedder.job.calibration_sample import CalibrationSample
 from frieze.embedder.job.dedup import EmbeddingCache
@@ -194,10 +195,21 @@ class Run:
         """The shards with images to embed."""
         return [shard for shard in self.plan.shards if len(shard.rows)]
 
-    def choose_engine(self, backbone: Backbone) -> EngineChoice:
-        """Choose the engine that embeds, and store the choice with the table."""
-        rows = np.concatenate([shard.rows for shard in self.shards])
-        sample = CalibrationSample(self.source, rows, backbone.spec, self.options.limits.max_pixels)
+    @property
+    def rows(self) -> Rows:
+        """The listing's rows to embed, int64 [n], in the order of the shards."""
+        return np.concatenate([shard.rows for shard in self.shards])
+
+    def choose_engine(
+        self, backbone: Backbone, decode: Callable[[], tuple[Pixels, float]] | None = None
+    ) -> EngineChoice:
+        """Choose the engine that embeds, and store the choice with the table.
+
+        Args:
+            backbone: The network.
+            decode: As of a `CalibrationSample`.
+        """
+        sample = CalibrationSample(self.source, self.rows, backbone.spec, self.options.limits.max_pixels, decode)
         choice = choose_engine(backbone, self.options, sample, self.writer.manifest, self.writer.path)
         choice.store_graph(self.writer.path)
         self.writer.update(engine=choice.engine.name, tuning=choice.tuning, spec=choice.spec)

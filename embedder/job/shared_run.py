@@ -1,13 +1,16 @@
 """Runs over several tables of the same source, in one pass over its images."""
 
 import contextlib
+import functools
 import time
 from collections.abc import Sequence
 
 import numpy as np
 
-from frieze.core import read_core_times
+from frieze.core import Rows, count_cores, evenly_spaced, read_core_times
 from frieze.embedder.backbones import Backbone
+from frieze.embedder.images.resize import Pixels
+from frieze.embedder.job.calibration_sample import SIZE
 from frieze.embedder.job.inference import EmbeddedBatch, InferenceQueue
 from frieze.embedder.job.pipeline import Batch, Decoder, stream_batches
 from frieze.embedder.job.run import Progress, Run, RunStats
@@ -15,6 +18,10 @@ from frieze.embedder.job.select_engine import EngineChoice
 from frieze.embedder.job.shard_writer import ShardWriter
 from frieze.embedder.job.shared_pipeline import SharedBatch, SharedDecoder, TableRows, join_batches, share_rows
 from frieze.embedder.job.timing import StageTimes, measure_load
+from frieze.embedder.sources import Source
+from frieze.features import BackboneSpec
+
+_SAMPLE_BATCH = 32
 
 
 def embed_together(runs: Sequence[Run], backbones: Sequence[Backbone], *, progress: Progress) -> list[RunStats]:
@@ -28,9 +35,9 @@ def embed_together(runs: Sequence[Run], backbones: Sequence[Backbone], *, progre
     Returns:
         What each run embedded; the seconds are those of the whole pass.
     """
-    n_pending = len(np.unique(np.concatenate([shard.rows for run in runs for shard in run.shards])))
+    n_pending = len(np.unique(np.concatenate([run.rows for run in runs])))
     progress(0, n_pending)
-    choices = [run.choose_engine(backbone) for run, backbone in zip(runs, backbones, strict=True)]
+    choices = _choose_engines(runs, backbones)
     times, core_times = StageTimes(), read_core_times()
     stats = [RunStats(first_read_at=time.perf_counter(), times=times) for _ in runs]
     with contextlib.ExitStack() as held:
@@ -53,6 +60,46 @@ def embed_together(runs: Sequence[Run], backbones: Sequence[Backbone], *, progre
         one.finished_at = time.perf_counter()
         one.load = measure_load(core_times, own_s=times.cpu.total)
     return stats
+
+
+def _choose_engines(runs: Sequence[Run], backbones: Sequence[Backbone]) -> list[EngineChoice]:
+    """Choose the engine of each; the images that they are tried on are decoded once where all lack the same."""
+    if not all(np.array_equal(run.rows, runs[0].rows) for run in runs):
+        return [run.choose_engine(backbone) for run, backbone in zip(runs, backbones, strict=True)]
+
+    @functools.cache
+    def decode() -> list[tuple[Pixels, float]]:
+        specs, rows = [backbone.spec for backbone in backbones], evenly_spaced(runs[0].rows, SIZE)
+        return decode_for_all(runs[0].source, rows, specs, max_pixels=runs[0].options.limits.max_pixels)
+
+    def take(at: int) -> tuple[Pixels, float]:
+        return decode()[at]
+
+    pairs = zip(runs, backbones, strict=True)
+    return [run.choose_engine(backbone, functools.partial(take, at)) for at, (run, backbone) in enumerate(pairs)]
+
+
+def decode_for_all(
+    source: Source, rows: Rows, specs: Sequence[BackboneSpec], *, max_pixels: int
+) -> list[tuple[Pixels, float]]:
+    """Decode images once for several backbones.
+
+    Args:
+        source: The images.
+        rows: int64 [n], the listing's, ascending.
+        specs: Image size, fit and version of decoding of each backbone.
+        max_pixels: Largest width times height accepted.
+
+    Returns:
+        For each backbone uint8 [m, H, W, 3] of the m <= n usable images, and the seconds that a thread took for one.
+    """
+    decoders = [Decoder(source, spec, max_pixels=max_pixels, hashes=False) for spec in specs]
+    decoder = SharedDecoder(decoders, max_pixels=max_pixels)
+    requests = share_rows([TableRows([rows], 1, _SAMPLE_BATCH)] * len(specs))
+    batches = list(stream_batches(requests, decoder, workers=count_cores()))
+    seconds = sum(batch.read_s + batch.decode_s for batch in batches) / len(rows)
+    of_each = zip(*(batch.batches for batch in batches), strict=True)
+    return [(np.concatenate([batch.pixels for batch in one]), seconds) for one in of_each]
 
 
 def _distribute(batch: SharedBatch, tables: Sequence["_Table"]) -> None:

@@ -121,7 +121,7 @@ def _decode(source: Source, rows: Rows, specs: Sequence[BackboneSpec]) -> _Sampl
 def _try(backbone: Backbone, sample: _Sample, pixels: Pixels, source: Source, crops_seed: int | None) -> TriedBackbone:
     few = pixels[evenly_spaced(np.arange(len(pixels)), SIZE)]
     rows = np.arange(len(source.listing.images)) if len(pixels) >= SIZE else sample.rows
-    images = CalibrationSample(source, rows, backbone.spec, known=(few, sample.decode_s))
+    images = CalibrationSample(source, rows, backbone.spec, decode=lambda: (few, sample.decode_s))
     manifest = Manifest(spec=backbone.spec, source=source.listing.source)
     choice = choose_engine(backbone, JobOptions(), images, manifest, _NO_TABLE)
     rate = choice.tuning.get("images_per_second") or measure_rate(choice.engine, few)

@@ -40,7 +40,8 @@ def compare_backbones(
 
     handles = backbones.split(",") if isinstance(backbones, str) else list(backbones)
     requests = [frieze.embedder.BackboneRequest(handle=handle.strip()) for handle in handles]
-    where = labels if labels is None or is_url(str(labels)) else to_local_path(str(labels))
+    is_path = labels not in (None, *frieze.embedder.LABELS) and not is_url(str(labels))
+    where = to_local_path(str(labels)) if is_path else labels
     options = frieze.embedder.SourceOptions(labels=str(where or "folder"), label=label)
     with terminal.spinner("Comparing"):
         opened = frieze.embedder.open_source(source, options)

@@ -6,6 +6,7 @@ import pytest
 from frieze.core import InputError
 from frieze.embedder import BackboneRequest, JobOptions, Limits, TableRequest, embed_tables
 from frieze.embedder.images import prepare
+from frieze.embedder.job import calibration_sample, shared_run
 from frieze.embedder.job.shard_writer import ShardWriter
 from frieze.features import FeatureWriter, read_failures, read_manifest
 
@@ -192,3 +193,12 @@ def test_other_limits(folder, networks, tmp_path):
     tables = [TableRequest(tmp_path / str(at), networks[at], options[at]) for at in range(2)]
     with pytest.raises(InputError, match="`max_pixels`"):
         embed_tables(folder, tables)
+
+
+def test_engines_are_tried_on_images_decoded_once(folder, update, tmp_path, decoded, monkeypatch):
+    """Where both tables lack the same images, those that engines are tried on are decoded once for both."""
+    monkeypatch.setattr(calibration_sample, "SIZE", 4)
+    monkeypatch.setattr(shared_run, "SIZE", 4)
+    update(folder, "both")
+    assert len(decoded) == 4 + 10
+    assert all(read_manifest(tmp_path / f"both{one}").tuning["tried"] for one in "01")

@@ -10,14 +10,6 @@ from frieze.api.comparing import advise
 from frieze.core import InputError
 
 
-@pytest.fixture
-def unlabelled(photos, tmp_path):
-    """The images in one folder, so that no label is known."""
-    for path in photos.rglob("*.png"):
-        (tmp_path / f"{path.parent.name}-{path.name}").write_bytes(path.read_bytes())
-    return tmp_path
-
-
 def test_document(photos, run_json):
     """The document ranks the backbones with intervals, and each of its fields is documented."""
     exit_code, document = run_json("compare", photos, "--backbones", "builtin", "--sample", 24)
@@ -30,9 +22,9 @@ def test_document(photos, run_json):
     assert {*document, *row} <= set(re.findall(r"`(\w+)`", section))
 
 
-def test_without_labels(unlabelled):
+def test_without_labels(photos):
     """Where there are no labels, crops and neighbours in common say which backbone is steady."""
-    document = frieze.compare(unlabelled, backbones=["builtin", "builtin"], sample=24)
+    document = frieze.compare(photos, backbones=["builtin", "builtin"], sample=24, labels="none")
     assert [row["agreement"] for row in document["rows"]] == [1.0, 1.0]
     assert all(row["linear"] is None and row["stability"]["accuracy"] > 0 for row in document["rows"])
     assert "share of crops found" in document["advice"]
