@@ -4,6 +4,7 @@ from frieze.classifiers.config import SCHEDULES, FinetuneConfig, Network
 from frieze.classifiers.data.embedding_rows import PooledFeatures
 from frieze.classifiers.data.splits import SplitConfig
 from frieze.classifiers.evaluation.compare import compare_heads
+from frieze.classifiers.evaluation.compare_backbones import score_labelled, score_unlabelled
 from frieze.classifiers.evaluation.evaluate import evaluate_head
 from frieze.classifiers.evaluation.predict import check_predictions, predict_features
 from frieze.classifiers.finetuning.devices import Devices
@@ -56,5 +57,7 @@ __all__ = [
     "read_report",
     "read_split",
     "read_train_options",
+    "score_labelled",
+    "score_unlabelled",
     "train_head",
 ]

@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from frieze.embedder.backbones import PRECISIONS, Backbone, BackboneRequest
+from frieze.embedder.backbones.in_program import as_backbone
 from frieze.embedder.backbones.kept_graph import cache_dir as graph_cache_dir
 from frieze.embedder.backbones.kept_graph import clear_graphs, has_graph, list_graphs
 from frieze.embedder.backbones.open import list_backbones, load_backbone, open_backbone, reopen_backbone
@@ -13,8 +14,8 @@ from frieze.embedder.backbones.trainable import TrainableBackbone, open_trainabl
 from frieze.embedder.cluster.driver import ClusterDriver
 from frieze.embedder.cluster.worker import SliceResult
 from frieze.embedder.cluster.worker_pool import Reply, Slot, WorkerHandle
-from frieze.embedder.dry_run import estimate_source
-from frieze.embedder.embed import embed_source
+from frieze.embedder.dry_run import estimate_source, estimate_tables
+from frieze.embedder.embed import TableRequest, embed_source, embed_tables
 from frieze.embedder.engines import EngineSettings, find_devices
 from frieze.embedder.engines.accuracy import LEAST_COSINE, measure_drift
 from frieze.embedder.engines.base import ENGINES
@@ -35,6 +36,7 @@ from frieze.embedder.job.single_images import embed_images, image_reader
 from frieze.embedder.job.spot_check import spot_check
 from frieze.embedder.job.stored_request import recall_embed_options
 from frieze.embedder.job.timing import StageTimes
+from frieze.embedder.job.try_backbones import TriedSample, draw_sample, try_backbones
 from frieze.embedder.job.try_precisions import try_precisions
 from frieze.embedder.sources import LabelFile, Source, SourceOptions, as_images, read_labels
 from frieze.embedder.sources.base import Listing
@@ -72,9 +74,12 @@ __all__ = [
     "Source",
     "SourceOptions",
     "StageTimes",
+    "TableRequest",
     "TextEncoder",
     "TrainableBackbone",
+    "TriedSample",
     "WorkerHandle",
+    "as_backbone",
     "as_images",
     "clear_graphs",
     "decode",
@@ -82,9 +87,12 @@ __all__ = [
     "decode_for",
     "default_engine",
     "describe_tally",
+    "draw_sample",
     "embed_images",
     "embed_source",
+    "embed_tables",
     "estimate_source",
+    "estimate_tables",
     "find_devices",
     "fit_batch",
     "freeze_with",
@@ -111,6 +119,7 @@ __all__ = [
     "spot_check",
     "stream",
     "to_path",
+    "try_backbones",
     "try_engines",
     "try_precisions",
 ]

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from frieze.core import BucketPath, Rows, TablePath
 from frieze.embedder.backbones import Backbone, BackboneRequest
 from frieze.embedder.backbones.open import open_backbone
-from frieze.embedder.embed import EmbedJob, list_source
+from frieze.embedder.embed import EmbedJob, TableRequest, list_source
 from frieze.embedder.job.calibration_sample import CalibrationSample
 from frieze.embedder.job.dedup import EmbeddingCache
 from frieze.embedder.job.inference import embed_rows, open_pool
@@ -63,16 +63,38 @@ def estimate_source(
     Raises:
         InputError: Something the user can fix.
     """
+    (document,) = estimate_tables(source, [TableRequest(out, request, options)], progress=progress)
+    return document
+
+
+def estimate_tables(
+    source: Any, tables: Sequence[TableRequest], *, progress: Progress = lambda _done, _total: None
+) -> list[dict[str, Any]]:
+    """Estimate what `embed_tables` would do; nothing is written.
+
+    Args:
+        source: What `open_source` takes; listed once.
+        tables: As `embed_tables` takes them.
+        progress: As in `estimate_source`.
+
+    Returns:
+        A document of each table as if it were embedded by itself: together they take less time.
+    """
     started_at = time.perf_counter()
-    opened = list_source(source, out, options, progress)
-    load_backbone = _check_table(out, EmbedJob(opened, request, options, started_at))
-    rows, counts = _pending(opened, out, options)
+    opened = list_source(source, tables, progress)
+    return [_estimate(EmbedJob.of(one, opened, started_at, progress), one.out) for one in tables]
+
+
+def _estimate(job: EmbedJob, out: TablePath) -> dict[str, Any]:
+    load_backbone = _check_table(out, job)
+    source, options, progress = job.source, job.options, job.progress
+    rows, counts = _pending(source, out, options)
     document = {"dry_run": True, "out": str(out), "free_bytes": _free_bytes(out), "to_embed": len(rows)} | counts
     if len(rows) == 0:
         return document | {"bytes": 0, "images_per_second": 0.0, "seconds": 0.0, "startup_seconds": 0.0}
     progress(0, len(rows))
     backbone = load_backbone()
-    rate, first_read_at = _measure(opened, rows, backbone, options, out)
+    rate, first_read_at = _measure(source, rows, backbone, options, out)
     return document | {
         "backbone": backbone.spec.name,
         "dim": backbone.spec.dim,
@@ -80,7 +102,7 @@ def estimate_source(
         "bytes": len(rows) * (4 * backbone.spec.dim + _ROW_BYTES),
         "images_per_second": round(rate, 1),
         "seconds": round(len(rows) / rate, 1),
-        "startup_seconds": round(first_read_at - started_at, 3),
+        "startup_seconds": round(first_read_at - job.started_at, 3),
     }
 
 

@@ -1,13 +1,14 @@
-"""The embedding job: embed new and changed images into a table of features, in this process or on a Ray cluster.
+"""The embedding job: embed new and changed images into tables of features, in this process or on a Ray cluster.
 
 An interrupted or crashed job resumes: every committed part is kept, and the next run embeds what is missing.
 """
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Self
 
 from frieze.core import InputError, TablePath
 from frieze.embedder.backbones import NETWORK, OPTION, TABLE, Backbone, BackboneRequest, fingerprint_of_files
@@ -17,7 +18,8 @@ from frieze.embedder.cluster.driver import embed_on_cluster
 from frieze.embedder.cluster.worker import WorkerConfig
 from frieze.embedder.job.options import JobOptions
 from frieze.embedder.job.report import to_document
-from frieze.embedder.job.run import Progress, RunStats, plan_run, reasons_to_retry
+from frieze.embedder.job.run import Progress, Run, RunStats, plan_run, reasons_to_retry
+from frieze.embedder.job.shared_run import embed_together
 from frieze.embedder.job.stored_request import to_request
 from frieze.embedder.sources import Source
 from frieze.embedder.sources.open import open_source
@@ -37,6 +39,23 @@ from frieze.features import (
 )
 
 _VERSIONS = ("frieze", "keras", "numpy", "pillow", "pyarrow", "tensorflow")
+
+
+@dataclasses.dataclass(frozen=True)
+class TableRequest:
+    """A table to update.
+
+    Attributes:
+        out: Its folder; made when missing, updated or resumed when it exists.
+        request: The backbone.
+        options: How.
+        load: Loads the backbone of a new table, and may refuse it; by default `open_backbone`.
+    """
+
+    out: TablePath
+    request: BackboneRequest
+    options: JobOptions
+    load: Callable[[BackboneRequest], Backbone] | None = None
 
 
 def embed_source(
@@ -65,37 +84,104 @@ def embed_source(
     Raises:
         InputError: Something the user can fix; the stored rows stay.
     """
-    started_at = time.perf_counter()
-    out = out.absolute()
-    job = EmbedJob(list_source(source, out, options, progress), request, options, started_at, progress, load)
-    if not is_features(out):
-        with remove_if_refused(out):
-            return job.update(out)
-    if not options.force:
-        return job.update(out)
-    with replace_table(out, can_resume=job.can_resume) as fresh:
-        document = job.update(fresh)
-    return document | {"out": str(out)}
+    (document,) = embed_tables(source, [TableRequest(out, request, options, load)], progress=progress)
+    return document
 
 
-def list_source(source: Any, out: TablePath, options: JobOptions, progress: Progress) -> Source:
-    """Check the options and the table's folder, then list the source.
+def embed_tables(
+    source: Any, tables: Sequence[TableRequest], *, progress: Progress = lambda _done, _total: None
+) -> list[dict[str, Any]]:
+    """Update several tables of features in one pass over the images of a source, as `embed_source` does each.
+
+    An image that several tables lack is read, hashed and decoded once. All backbones are loaded at once.
+
+    Args:
+        source: What `open_source` takes.
+        tables: One or more, which list and limit the images alike; on a Ray cluster one.
+        progress: As in `embed_source`.
+
+    Returns:
+        The document of each, with the seconds of the whole pass.
 
     Raises:
-        InputError: An option makes no sense, the folder holds other files, or there is no such source.
+        InputError: Something the user can fix; the stored rows of all tables stay.
     """
-    options.check()
-    check_table_dir(out)
-    if options.retry_failures and not is_features(out):
-        raise InputError(
-            f"There is no table {out}, so no image of it has failed before.", hint="Leave `retry_failures` out."
-        )
-    skip = (out, successor_of(out))
-    opened = open_source(
-        source, dataclasses.replace(options.source, skip=skip, on_progress=lambda n_listed: progress(n_listed, 0))
+    started_at = time.perf_counter()
+    tables = [dataclasses.replace(one, out=one.out.absolute()) for one in tables]
+    opened = list_source(source, tables, progress)
+    jobs = [EmbedJob.of(one, opened, started_at, progress) for one in tables]
+    with contextlib.ExitStack() as held:
+        folders = [held.enter_context(job.open_folder(one.out)) for job, one in zip(jobs, tables, strict=True)]
+        documents = _update(jobs, folders, progress)
+    return [document | {"out": str(one.out)} for document, one in zip(documents, tables, strict=True)]
+
+
+def _update(jobs: Sequence["EmbedJob"], folders: Sequence[TablePath], progress: Progress) -> list[dict[str, Any]]:
+    """Embed what each table lacks, and complete it."""
+    with contextlib.ExitStack() as held:
+        held.enter_context(jobs[0].options.limits.hold())
+        tables = [held.enter_context(job.plan(folder)) for job, folder in zip(jobs, folders, strict=True)]
+        pending = [table for table in tables if table.run.plan.n_pending]
+        if len(pending) == 1:
+            pending[0].embed()
+        elif pending:
+            stats = embed_together(
+                [table.run for table in pending], [table.load() for table in pending], progress=progress
+            )
+            for table, one in zip(pending, stats, strict=True):
+                table.stats = one
+        return [table.complete() for table in tables]
+
+
+def list_source(source: Any, tables: Sequence[TableRequest], progress: Progress) -> Source:
+    """Check the options and the folders of tables, then list their source.
+
+    Raises:
+        InputError: An option makes no sense, a folder holds other files, there is no such source, or the tables can't
+            share one pass.
+    """
+    for one in tables:
+        one.options.check()
+        check_table_dir(one.out)
+        if one.options.retry_failures and not is_features(one.out):
+            raise InputError(
+                f"There is no table {one.out}, so no image of it has failed before.", hint="Leave `retry_failures` out."
+            )
+    _check_together(tables)
+    skip = tuple(folder for one in tables for folder in (one.out, successor_of(one.out)))
+    options = dataclasses.replace(
+        tables[0].options.source, skip=skip, on_progress=lambda n_listed: progress(n_listed, 0)
     )
-    is_update = is_features(out) and not options.force
-    return opened if is_update and not read_manifest(out).has_perceptual_hashes else _with_hashes_reserved(opened)
+    return open_source(source, options)
+
+
+def _check_together(tables: Sequence[TableRequest]) -> None:
+    """Check that tables can share one pass over the images."""
+    first, *others = tables
+    if others and first.options.ray is not None:
+        raise InputError("On a Ray cluster a run makes one table.", hint="Give one `backbone` and one `out` a run.")
+    outs = [one.out for one in tables]
+    if len({out.resolve() for out in outs}) < len(outs):
+        raise InputError(f"Two tables have the same folder: {', '.join(map(str, outs))}.", hint="Give each its `out`.")
+    for other in others:
+        differing = _differing_options(first.options, other.options)
+        if differing:
+            names = ", ".join(f"`{name}`" for name in differing)
+            raise InputError(
+                f"{first.out} and {other.out} were made with other options of the images: {names}.",
+                hint="Update each table by itself, or give the option for both.",
+            )
+
+
+def _differing_options(one: JobOptions, other: JobOptions) -> list[str]:
+    """Return the options of two jobs that decide which images there are, and differ."""
+    pairs = ((one.source, other.source), (one.limits, other.limits))
+    return [
+        field.name
+        for ours, theirs in pairs
+        for field in dataclasses.fields(ours)
+        if getattr(ours, field.name) != getattr(theirs, field.name)
+    ]
 
 
 def _with_hashes_reserved(source: Source) -> Source:
@@ -124,27 +210,35 @@ class EmbedJob:
     progress: Progress = lambda _done, _total: None
     load: Callable[[BackboneRequest], Backbone] | None = None
 
-    def update(self, out: TablePath) -> dict[str, Any]:
-        """Embed the images that a table lacks; the backbone is loaded only if there are any."""
+    @classmethod
+    def of(cls, table: TableRequest, source: Source, started_at: float, progress: Progress) -> Self:
+        """Return the job of a table."""
+        is_update = is_features(table.out) and not table.options.force
+        has_hashes = not is_update or read_manifest(table.out).has_perceptual_hashes
+        source = _with_hashes_reserved(source) if has_hashes else source
+        return cls(source, table.request, table.options, started_at, progress, table.load)
+
+    @contextlib.contextmanager
+    def open_folder(self, out: TablePath) -> Iterator[TablePath]:
+        """Yield the folder to write to; with `force` it replaces the table when the block ends without an error."""
+        if not is_features(out):
+            with remove_if_refused(out):
+                yield out
+        elif self.options.force:
+            with replace_table(out, can_resume=self.can_resume) as fresh:
+                yield fresh
+        else:
+            yield out
+
+    @contextlib.contextmanager
+    def plan(self, out: TablePath) -> Iterator["PlannedTable"]:
+        """Lock a table and compare it with the source; the backbone is loaded only if it is new."""
         manifest, backbone = self.find_manifest(out)
         retried = reasons_to_retry(out, self.options)
-        with self.options.limits.hold(), open_writer(out, manifest) as writer:
+        with open_writer(out, manifest) as writer:
             run = plan_run(self.started_at, writer, self.source, self.options, self.progress, retried=retried)
             run.copy()
-            stats = RunStats()
-            if run.plan.n_pending and self.options.ray is not None:
-                request = dataclasses.replace(self.request.resuming(manifest.spec), text_encoder=None)
-                has_hashes = writer.manifest.has_perceptual_hashes
-                config = WorkerConfig(self.source, request, self.options, out, has_perceptual_hashes=has_hashes)
-                stats = embed_on_cluster(run, config)
-            elif run.plan.n_pending:
-                backbone = backbone or self.reopen_backbone(manifest)
-                stats = run.embed(backbone)
-            run.remove()
-            if run.plan.shards:
-                writer.compact(shard_size=self.options.shard_size)
-            writer.update()
-            return to_document(run, stats, self._pixels(backbone))
+            yield PlannedTable(self, run, manifest, backbone)
 
     def can_resume(self, fresh: TablePath) -> bool:
         """Check whether an unfinished table of an earlier run is the one that this run would make."""
@@ -187,7 +281,7 @@ class EmbedJob:
             n_ignored=self.source.listing.n_ignored,
         )
 
-    def _pixels(self, backbone: Backbone | None) -> dict[str, str | None]:
+    def describe_pixels(self, backbone: Backbone | None) -> dict[str, str | None]:
         """Return where the range of pixels is known from, and the range of the network's layers if it contradicts."""
         if self.request.has_known_pixels:
             return {"pixels_from": NETWORK, "pixels_stated": None}
@@ -205,3 +299,46 @@ class EmbedJob:
         backbone = open_backbone(self.request.resuming(manifest.spec))
         check_same_backbone(backbone.spec, manifest.spec, where="the table", hint="Start again with `force=True`.")
         return backbone
+
+
+@dataclasses.dataclass
+class PlannedTable:
+    """A table that is locked for writing, with what it lacks.
+
+    Attributes:
+        job: Its job.
+        run: What it lacks.
+        manifest: Its manifest.
+        backbone: The network, once it is loaded.
+        stats: What was embedded.
+    """
+
+    job: EmbedJob
+    run: Run
+    manifest: Manifest
+    backbone: Backbone | None = None
+    stats: RunStats = dataclasses.field(default_factory=RunStats)
+
+    def load(self) -> Backbone:
+        """Return the network; load it if need be."""
+        self.backbone = self.backbone or self.job.reopen_backbone(self.manifest)
+        return self.backbone
+
+    def embed(self) -> None:
+        """Embed what the table lacks, in this process or on a Ray cluster."""
+        options, writer = self.job.options, self.run.writer
+        if options.ray is None:
+            self.stats = self.run.embed(self.load())
+            return
+        request = dataclasses.replace(self.job.request.resuming(self.manifest.spec), text_encoder=None)
+        has_hashes = writer.manifest.has_perceptual_hashes
+        config = WorkerConfig(self.job.source, request, options, writer.path, has_perceptual_hashes=has_hashes)
+        self.stats = embed_on_cluster(self.run, config)
+
+    def complete(self) -> dict[str, Any]:
+        """Remove what the source no longer has, merge small parts, and return the document."""
+        self.run.remove()
+        if self.run.plan.shards:
+            self.run.writer.compact(shard_size=self.job.options.shard_size)
+        self.run.writer.update()
+        return to_document(self.run, self.stats, self.job.describe_pixels(self.backbone))

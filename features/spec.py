@@ -5,8 +5,8 @@ from typing import Any, Self
 
 from frieze.core import MismatchError
 
-_OPTIONAL = ("pool", "drift", "text_encoder")
-"""Fields that are left out where they are None."""
+_OPTIONAL = ("pool", "drift", "text_encoder", "views")
+"""Fields that are stored only where they say something."""
 
 MADE_ELSEWHERE = "made elsewhere"
 """The value of fit, pixels and decoding for imported vectors."""
@@ -28,6 +28,7 @@ class BackboneSpec:
         pool: How its maps or tokens become one vector; None for the mean of maps, and for a vector that it returns.
         weights: What to type after `--weights` to get it again; None where the handle suffices.
         precision: `float32` unless a lower one was chosen.
+        views: Views of an image whose unit vectors are averaged, `flip` or `five-crop`; None for the image alone.
         decoding: Version of decoding from bytes to pixels; another version gives other vectors.
         drift: Difference of the engine's vectors from the float32 reference, measured on some of the images; None
             where the reference made them.
@@ -45,6 +46,7 @@ class BackboneSpec:
     pool: str | None = None
     weights: str | None = None
     precision: str = "float32"
+    views: str | None = None
     decoding: str = "none"
     drift: dict[str, Any] | None = None
     text_encoder: dict[str, str] | None = None
@@ -67,7 +69,7 @@ class BackboneSpec:
         return cls(**values | {"image_size": tuple(values["image_size"])})
 
 
-_IDENTITY = ("fingerprint", "dim", "image_size", "fit", "pixels", "layer", "pool", "precision", "decoding")
+_IDENTITY = ("fingerprint", "dim", "image_size", "fit", "pixels", "layer", "pool", "precision", "views", "decoding")
 """Two embeddings are compatible only when these fields agree; names and handles are for people."""
 _MEAN = "avg"
 """The pooling of maps where none is named; tokens have no default."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from frieze.api.tables import backbones, cache, embed, import_vectors, info, verify
     from frieze.classifiers import open_head
     from frieze.core import InputError
-    from frieze.embedder import HubLayer
+    from frieze.embedder import HubLayer, as_backbone
     from frieze.features import open_features
     from frieze.indexing import open_index
     from frieze.reports.html import write_report
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "HubLayer",
     "InputError",
+    "as_backbone",
     "audit",
     "backbones",
     "cache",
@@ -52,7 +53,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "HubLayer": "frieze.embedder",
+    **dict.fromkeys(("HubLayer", "as_backbone"), "frieze.embedder"),
     "InputError": "frieze.core",
     **dict.fromkeys(("compare", "evaluate", "predict", "train"), "frieze.api.heads"),
     **dict.fromkeys(("duplicates", "index", "search"), "frieze.api.searching"),

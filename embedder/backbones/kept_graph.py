@@ -103,6 +103,7 @@ def make_spec(  # noqa: PLR0913, PLR0917  a network's facts
         pool=request.pool,
         weights=request.weights if request.weights_path is None else str(request.weights_path),
         precision=request.precision,
+        views=request.views,
         decoding=request.decoding,
     )
 
@@ -127,7 +128,8 @@ def find_graph(request: BackboneRequest, fingerprint: str | None) -> KeptGraph |
     """
     if request.trust or importlib.util.find_spec("openvino") is None:
         return None
-    shipped = [SHIPPED] if request.handle == BUILTIN and request.layer is request.pool is None else []
+    is_shipped = (request.handle, request.layer, request.pool, request.views) == (BUILTIN, None, None, None)
+    shipped = [SHIPPED] if is_shipped else []
     graphs = (_open(folder) for folder in (*shipped, *_graphs_of(_network_folder(request, fingerprint))))
     for graph in graphs:
         if graph is not None and graph.fits(request) and fingerprint in (None, graph.document["fingerprint"]):
@@ -253,7 +255,7 @@ def _network_folder(request: BackboneRequest, fingerprint: str | None) -> Path:
     """Return the folder of a network's graphs: its files, or for a named network its name, and our libraries decide."""
     options = request.to_json()
     parts = [options["handle"], options["weights"], options["layer"], fingerprint, _versions()]
-    parts += [request.pool] if request.pool else []
+    parts += [f"{name} {value}" for name, value in (("pool", request.pool), ("views", request.views)) if value]
     return cache_dir() / hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
 

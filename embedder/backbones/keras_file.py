@@ -27,13 +27,21 @@ def open_keras_file(request: BackboneRequest) -> Network:
     """
     path = Path(request.handle).absolute()
     digest = fingerprint.of_file("", path)
-    model = load_model(path)
-    cut = cut_model(model, request.layer)
-    check_image_input(cut.inputs[0].shape, name=path.stem)
+    return network_of_model(load_model(path), request.layer, name=path.stem, handle=str(path), fingerprint=digest)
+
+
+def network_of_model(model: Any, layer: str | None, *, name: str, handle: str, fingerprint: str) -> Network:
+    """Return a Keras model, or the part of it up to a layer, as a network.
+
+    Raises:
+        ModelError: It takes no images, or the layer can't be used.
+    """
+    cut = cut_model(model, layer)
+    check_image_input(cut.inputs[0].shape, name=name)
     return Network(
-        name=path.stem,
-        handle=str(path),
-        fingerprint=digest,
+        name=name,
+        handle=handle,
+        fingerprint=fingerprint,
         image_size=_stated_size(model),
         read_pixels=lambda: read_pixels(cut),
         call=lambda images: cut(images, training=False),

@@ -15,6 +15,8 @@ from frieze.embedder.backbones.builtin import open_builtin
 from frieze.embedder.backbones.catalogue import APPLICATIONS, BUILTIN, BUILTIN_MODEL, BUILTIN_NAME, KERASHUB
 from frieze.embedder.backbones.fingerprint import fingerprint_of_files
 from frieze.embedder.backbones.hub_download import open_remote
+from frieze.embedder.backbones.in_program import PREFIX as PROGRAM_PREFIX
+from frieze.embedder.backbones.in_program import open_registered
 from frieze.embedder.backbones.kept_graph import KeptGraph, find_graph, make_spec
 from frieze.embedder.backbones.keras_applications import PREFIX, open_application, to_row
 from frieze.embedder.backbones.keras_file import open_keras_file
@@ -24,6 +26,7 @@ from frieze.embedder.backbones.open_text_encoder import describe_text_encoder
 from frieze.embedder.backbones.pooling import POOLS, pool_tensor
 from frieze.embedder.backbones.request import MODEL_FILES, ONNX, PRECISIONS, BackboneRequest
 from frieze.embedder.backbones.saved_model import check_listed_files, open_saved_model
+from frieze.embedder.backbones.views import VIEWS, average_views
 from frieze.embedder.images.resize import FITS, PIXELS
 from frieze.features import BackboneSpec, check_same_backbone
 
@@ -60,6 +63,7 @@ _KINDS = (
     _Kind(lambda handle: handle == BUILTIN, open_builtin),
     _Kind(lambda handle: handle.startswith(PREFIX), open_application),
     _Kind(lambda handle: handle.startswith(KERASHUB), open_preset),
+    _Kind(lambda handle: handle.startswith(PROGRAM_PREFIX), open_registered),
     _Kind(lambda handle: "://" in handle, open_remote),
     _Kind(lambda handle: Path(handle).is_dir(), open_saved_model),
     _Kind(lambda handle: handle.endswith(MODEL_FILES), open_keras_file),
@@ -134,7 +138,7 @@ def _load(request: BackboneRequest, files_before: str | None) -> Backbone:
     stated = StatedPixels() if request.pixels else network.read_pixels()
     pixels = request.pixels or _require_pixels(stated, network)
     graph = None if network.to_openvino is None else network.to_openvino(size, pixels)
-    call = _images_to_embeddings(network, pixels, request.pool)
+    call = average_views(_images_to_embeddings(network, pixels, request.pool), request.views)
     dim = _try_out(call, network, size, is_known=request.has_known_pixels) if graph is None else graph.dim
     spec = make_spec(network.name, network.handle, network.fingerprint, dim, size, pixels, request)
     spec = dataclasses.replace(spec, text_encoder=network.text_encoder)
@@ -208,6 +212,11 @@ def _check(request: BackboneRequest) -> None:
             f"`trust_backbone` does not go with {request.handle}: it runs only code of Frieze, Keras or OpenVINO.",
             hint="Leave `trust_backbone` out: it is for SavedModels.",
         )
+    if request.views is not None and request.handle.endswith(ONNX):
+        raise InputError(
+            f"`views` does not go with {request.handle}: views are made in TensorFlow, and OpenVINO runs an ONNX file.",
+            hint="Leave `views` out.",
+        )
     if request.weights is not None and not is_application:
         raise InputError(
             f"`weights` does not go with {request.handle}: its weights are in it.", hint="Leave `weights` out."
@@ -220,6 +229,7 @@ def _check(request: BackboneRequest) -> None:
         ("pool", request.pool, POOLS),
         ("pixels", request.pixels, PIXELS),
         ("precision", request.precision, PRECISIONS),
+        ("views", request.views, VIEWS),
     )
     for option, value, table in choices:
         if value is not None and value not in table:

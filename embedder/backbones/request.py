@@ -16,7 +16,7 @@ NAMED_WEIGHTS = ("imagenet", "random")
 PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 """Precisions of inference; embeddings are always stored as float32."""
 
-_OLD_DEFAULTS = {"stretch": False, "pool": None, "text_encoder": None}
+_OLD_DEFAULTS = {"stretch": False, "pool": None, "views": None, "text_encoder": None}
 """Options of tables that are older than the option."""
 
 
@@ -42,6 +42,7 @@ class BackboneRequest:
         fit: `squash`, `crop` or `pad`.
         pixels: Pixel range that the network was trained on.
         precision: Precision of inference, one of `PRECISIONS`.
+        views: A key of `VIEWS`.
         trust: Also run a SavedModel with operations that do more than compute.
         stretch: Map the lowest and highest value of each image of more than 8 bits to black and white.
         decoding_version: A key of `MIN_DRAFT_PX`; a table keeps the one that it was begun with.
@@ -56,6 +57,7 @@ class BackboneRequest:
     fit: str = "squash"
     pixels: str | None = None
     precision: str = "float32"
+    views: str | None = None
     trust: bool = False
     stretch: bool = False
     decoding_version: str = VERSION
@@ -119,6 +121,7 @@ class BackboneRequest:
             image_size=_as_typed(spec.image_size),
             fit=spec.fit,
             precision=spec.precision,
+            views=spec.views,
             stretch=spec.decoding.endswith(STRETCH),
         ).resuming(spec)
 

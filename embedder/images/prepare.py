@@ -1,12 +1,14 @@
 """From the bytes of image files to the input of a backbone, one image or a batch."""
 
+import collections
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from frieze.core import ImageError
-from frieze.embedder.images.decode import MAX_PIXELS, decoded
+from frieze.embedder.images.decode import MAX_PIXELS, STRETCH, decoded, least_draft_px
 from frieze.embedder.images.decoding_tally import Traits
 from frieze.embedder.images.resize import Pixels, fit_image
 from frieze.features import BackboneSpec, hash_images
@@ -40,6 +42,49 @@ def prepare(data: bytes, spec: BackboneSpec, *, max_pixels: int = MAX_PIXELS) ->
     with decoded(data, side_px=max(spec.image_size), max_pixels=max_pixels, decoding=spec.decoding) as image:
         pixels = fit_image(image.image, fit=spec.fit, image_size=spec.image_size)
         return Prepared(pixels, image.size, image.traits)
+
+
+def prepare_for_all(
+    data: bytes, specs: Sequence[BackboneSpec], *, max_pixels: int = MAX_PIXELS
+) -> list[Prepared | ImageError]:
+    """Decode an image's bytes once, and resize it for several backbones.
+
+    Only backbones whose pixels differ are decoded for anew: of inputs so large that a JPEG is decoded at another
+    fraction of its size, with stretching, or of an older version of decoding.
+
+    Args:
+        data: The bytes of the file.
+        specs: Image size, fit and version of decoding of each.
+        max_pixels: Largest width times height accepted.
+
+    Returns:
+        For each spec what `prepare` gives or raises.
+    """
+    by_decoding = collections.defaultdict[tuple[int, bool], list[BackboneSpec]](list)
+    for spec in specs:
+        by_decoding[_decoding_of(spec)].append(spec)
+    results = {decoding: _prepare_alike(data, alike, max_pixels) for decoding, alike in by_decoding.items()}
+    return [results[_decoding_of(spec)].pop(0) for spec in specs]
+
+
+def _decoding_of(spec: BackboneSpec) -> tuple[int, bool]:
+    """Return all that decides the pixels of an image before it is resized."""
+    least_px = least_draft_px(spec.decoding, side_px=max(spec.image_size))
+    return least_px, spec.decoding.endswith(STRETCH)
+
+
+def _prepare_alike(data: bytes, specs: Sequence[BackboneSpec], max_pixels: int) -> list[Prepared | ImageError]:
+    """Prepare an image for backbones of the same decoding; equal sizes share their pixels."""
+    side_px, fitted = max(specs[0].image_size), dict[tuple[str, tuple[int, int]], Pixels]()
+    try:
+        with decoded(data, side_px=side_px, max_pixels=max_pixels, decoding=specs[0].decoding) as image:
+            for spec in specs:
+                key = spec.fit, spec.image_size
+                if key not in fitted:
+                    fitted[key] = fit_image(image.image, fit=spec.fit, image_size=spec.image_size)
+            return [Prepared(fitted[spec.fit, spec.image_size], image.size, image.traits) for spec in specs]
+    except ImageError as error:
+        return [error for _ in specs]
 
 
 def decode_for(data: bytes, spec: BackboneSpec, *, max_pixels: int = MAX_PIXELS) -> tuple[Pixels, tuple[int, int]]:
@@ -108,11 +153,18 @@ class ThreadDecoder:
     def add(self, data: bytes) -> None:
         """Decode an image."""
         try:
-            self._pixels[self._n_decoded], size, traits = prepare(data, self._spec, max_pixels=self._max_pixels)
-            self._results.append((size, traits))
-            self._n_decoded += 1
+            self.put(prepare(data, self._spec, max_pixels=self._max_pixels))
         except ImageError as error:
-            self._results.append(error)
+            self.put(error)
+
+    def put(self, image: Prepared | ImageError) -> None:
+        """Take an image that is decoded already."""
+        if isinstance(image, ImageError):
+            self._results.append(image)
+            return
+        self._pixels[self._n_decoded] = image.pixels
+        self._results.append((image.size, image.traits))
+        self._n_decoded += 1
 
     def finish(self) -> BatchResult:
         """Compute the perceptual hashes, where they are asked for, and return the results."""

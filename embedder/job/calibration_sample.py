@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import numpy as np
 
@@ -26,12 +27,14 @@ class CalibrationSample:
         rows: int64, the listing's rows to be embedded.
         spec: Image size and fit.
         max_pixels: Largest width times height accepted.
+        decode: Returns the pixels of the sampled rows and the seconds an image takes; None to decode them here.
     """
 
     source: Source
     rows: Rows
     spec: BackboneSpec
     max_pixels: int = MAX_PIXELS
+    decode: Callable[[], tuple[Pixels, float]] | None = None
 
     @property
     def is_full(self) -> bool:
@@ -61,7 +64,7 @@ class CalibrationSample:
 
     @functools.cached_property
     def _decoded(self) -> tuple[Pixels, float]:
-        return self._decode(self.sampled_rows)
+        return self._decode(self.sampled_rows) if self.decode is None else self.decode()
 
     def _decode(self, rows: Rows) -> tuple[Pixels, float]:
         decoder = Decoder(self.source, self.spec, max_pixels=self.max_pixels, hashes=False)

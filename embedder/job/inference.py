@@ -132,14 +132,41 @@ def embed_batches(
     Yields:
         The batches in order.
     """
-    in_flight = collections.deque[_InFlight]()
+    queue = InferenceQueue(engine, cache, times)
     for batch in times.timed(batches):
-        with times.waiting("infer"):
-            in_flight.append(_submit(batch, engine, cache))
-        if len(in_flight) >= engine.depth:
-            yield _finish(in_flight.popleft(), cache, times)
-    while in_flight:
-        yield _finish(in_flight.popleft(), cache, times)
+        yield from queue.put(batch)
+    yield from queue.drain()
+
+
+class InferenceQueue:
+    """Keeps an engine busy with several batches in flight, and returns them in order.
+
+    Args:
+        engine: Runs `depth` batches at a time.
+        cache: Looked up first; new embeddings are added.
+        times: Counts the seconds of inference.
+    """
+
+    def __init__(self, engine: Engine, cache: EmbeddingCache, times: StageTimes) -> None:
+        self._engine = engine
+        self._cache = cache
+        self._times = times
+        self._in_flight = collections.deque[_InFlight]()
+
+    def put(self, batch: Batch) -> Iterator[EmbeddedBatch]:
+        """Submit a batch; yield the oldest one where enough are in flight."""
+        with self._times.waiting("infer"):
+            self._in_flight.append(_submit(batch, self._engine, self._cache))
+        if len(self._in_flight) >= self._engine.depth:
+            yield self._finish()
+
+    def drain(self) -> Iterator[EmbeddedBatch]:
+        """Yield the batches that are still in flight."""
+        while self._in_flight:
+            yield self._finish()
+
+    def _finish(self) -> EmbeddedBatch:
+        return _finish(self._in_flight.popleft(), self._cache, self._times)
 
 
 def _submit(batch: Batch, engine: Engine, cache: EmbeddingCache) -> _InFlight:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -102,9 +102,9 @@ class Decoder:
     ) -> None:
         self.source = source
         self._images = source.listing.images.select(["id", "uri", "size_bytes", "mtime_ns"])
-        self._spec = spec
+        self.spec = spec
+        self.is_known = is_known
         self._max_pixels = max_pixels
-        self._is_known = is_known
         self._processes = processes
         self._hashes = hashes
         self._is_stopped = threading.Event()
@@ -125,18 +125,36 @@ class Decoder:
 
     def _batch(self, requested: BatchRows, contents: Iterable[Content]) -> Batch:
         batch = Batch(requested)
-        pixels = np.empty((len(requested.rows), *self._spec.image_size, 3), np.uint8)
-        decoding = _Decoding(batch, self._is_known)
+        pixels = self.allocate(len(requested.rows))
+        decoding = Decoding(batch, self.is_known)
         with self._take(pixels) as images:
-            for content in _timed(contents, batch):
-                if self._is_stopped.is_set():
-                    raise CancelledError
-                with decoding.timed():
+            for content in time_reading(contents, batch):
+                self.check_stopped()
+                with time_decoding(batch):
                     decoding.add(content, images)
-            with decoding.timed():
+            with time_decoding(batch):
                 results = decoding.finish(images)
+        return self.complete(batch, results, pixels)
+
+    def allocate(self, n_images: int) -> Pixels:
+        """Return memory for the pixels of so many images: uint8 [n, H, W, 3]."""
+        return np.empty((n_images, *self.spec.image_size, 3), np.uint8)
+
+    def check_stopped(self) -> None:
+        """Raise CancelledError after `stop`."""
+        if self._is_stopped.is_set():
+            raise CancelledError
+
+    def complete(self, batch: Batch, results: Sequence[bytes | ImageError], pixels: Pixels) -> Batch:
+        """Fill in the rows, digests, failures and pixels of a batch.
+
+        Args:
+            batch: The batch, after `Decoding.finish`.
+            results: From there.
+            pixels: From `allocate`.
+        """
         usable = list[int]()
-        for row, result in zip(requested.rows, results, strict=True):
+        for row, result in zip(batch.requested.rows, results, strict=True):
             if isinstance(result, ImageError):
                 batch.failures.append(self._failure(int(row), result))
             else:
@@ -149,7 +167,11 @@ class Decoder:
     def _take(self, pixels: Pixels) -> contextlib.AbstractContextManager[BatchDecoder]:
         if self._processes is not None:
             return self._processes.take(pixels)
-        return contextlib.nullcontext(ThreadDecoder(self._spec, self._max_pixels, pixels, hashes=self._hashes))
+        return contextlib.nullcontext(self.in_thread(pixels))
+
+    def in_thread(self, pixels: Pixels) -> ThreadDecoder:
+        """Return what decodes a batch in the calling thread, into the memory of `allocate`."""
+        return ThreadDecoder(self.spec, self._max_pixels, pixels, hashes=self._hashes)
 
     def _find_deadly(self, requested: BatchRows, kept: list[Content] | None) -> dict[int, Content]:
         """Return the failures of the rows of a batch that end the process that decodes them."""
@@ -176,8 +198,13 @@ class Decoder:
         )
 
 
-class _Decoding:
-    """One batch while it is decoded: equal bytes are decoded once, and known ones not at all."""
+class Decoding:
+    """One batch while it is decoded: equal bytes are decoded once, and known ones not at all.
+
+    Args:
+        batch: What is decoded.
+        is_known: sha256 -> whether the bytes have an embedding already.
+    """
 
     def __init__(self, batch: Batch, is_known: Callable[[bytes], bool]) -> None:
         self._batch = batch
@@ -186,14 +213,19 @@ class _Decoding:
         self._decoded: dict[bytes, None] = {}
 
     def add(self, content: Content, images: BatchDecoder) -> None:
+        """Take the next image, and decode it if need be."""
         if isinstance(content, ImageError):
-            self._images.append(content)
-            return
-        digest = hashlib.sha256(content).digest()
-        self._images.append(digest)
-        if digest not in self._decoded and not self._is_known(digest):
-            self._decoded[digest] = None
+            self.needs(content)
+        elif self.needs(hashlib.sha256(content).digest()):
             images.add(content)
+
+    def needs(self, image: bytes | ImageError) -> bool:
+        """Take the next image, its digest or why it can't be read; return whether it has to be decoded."""
+        self._images.append(image)
+        if isinstance(image, ImageError) or image in self._decoded or self._is_known(image):
+            return False
+        self._decoded[image] = None
+        return True
 
     def finish(self, images: BatchDecoder) -> list[bytes | ImageError]:
         """Return each image's digest, or why it is unusable."""
@@ -210,18 +242,29 @@ class _Decoding:
         self._batch.hashes = dict(zip(self._batch.sizes, map(tuple, done.hashes.tolist()), strict=True))
         return [one if isinstance(one, ImageError) else failed.get(one, one) for one in self._images]
 
-    @contextlib.contextmanager
-    def timed(self) -> Iterator[None]:
-        """Count the block's seconds as decoding."""
-        start, cpu = time.perf_counter(), time.thread_time()
-        try:
-            yield
-        finally:
-            self._batch.decode_s += time.perf_counter() - start
-            self._batch.decode_cpu_s += time.thread_time() - cpu
+
+class Clocked(Protocol):
+    """A batch that counts its seconds; see `Batch`."""
+
+    read_s: float
+    decode_s: float
+    read_cpu_s: float
+    decode_cpu_s: float
+    other_cpu_s: float
 
 
-def _timed(contents: Iterable[Content], batch: Batch) -> Iterator[Content]:
+@contextlib.contextmanager
+def time_decoding(batch: Clocked) -> Iterator[None]:
+    """Count the block's seconds as decoding."""
+    start, cpu = time.perf_counter(), time.thread_time()
+    try:
+        yield
+    finally:
+        batch.decode_s += time.perf_counter() - start
+        batch.decode_cpu_s += time.thread_time() - cpu
+
+
+def time_reading(contents: Iterable[Content], batch: Clocked) -> Iterator[Content]:
     """Count the time to get each image's bytes as reading."""
     remaining = iter(contents)
     while True:
@@ -234,7 +277,37 @@ def _timed(contents: Iterable[Content], batch: Batch) -> Iterator[Content]:
         yield content
 
 
-def stream(shards: Sequence[Rows], decoder: Decoder, *, batch_size: int, workers: int) -> Generator[Batch, None, None]:
+class _Requested(Protocol):
+    """The rows of a batch, before reading."""
+
+    @property
+    def rows(self) -> Rows:
+        """int64 [n], ascending."""
+
+
+R_contra = TypeVar("R_contra", bound=_Requested, contravariant=True)
+B_co = TypeVar("B_co", bound=Clocked, covariant=True)
+
+
+class _Decoder(Protocol[R_contra, B_co]):
+    """Decodes batches of a source's images."""
+
+    source: Source
+
+    def stop(self) -> None:
+        """End the batches in flight at their next image."""
+
+    def batch(self, requested: R_contra, contents: Iterable[Content], /) -> B_co:
+        """Decode a batch from its images' bytes."""
+
+
+R = TypeVar("R", bound=_Requested)
+B = TypeVar("B", bound=Clocked)
+
+
+def stream(
+    shards: Sequence[Rows], decoder: _Decoder[BatchRows, B], *, batch_size: int, workers: int
+) -> Generator[B, None, None]:
     """Decode all shards' rows, batch after batch, while those before are embedded.
 
     Args:
@@ -246,11 +319,22 @@ def stream(shards: Sequence[Rows], decoder: Decoder, *, batch_size: int, workers
     Yields:
         The batches in order, decoded at most `workers` + 2 ahead; pixels are in the host's memory.
     """
+    return stream_batches(cut_into_batches(shards, batch_size), decoder, workers=workers)
+
+
+def stream_batches(requests: Iterable[R], decoder: _Decoder[R, B], *, workers: int) -> Generator[B, None, None]:
+    """Decode batches as `stream` does.
+
+    Args:
+        requests: The rows of each batch.
+        decoder: Decodes one batch; called from `workers` threads at once.
+        workers: Threads that decode.
+    """
     reader = ThreadPoolExecutor(1, thread_name_prefix="frieze-read")
     decoders = ThreadPoolExecutor(workers, thread_name_prefix="frieze-decode")
-    ahead = collections.deque[Future[Batch]]()
+    ahead = collections.deque[Future[B]]()
     try:
-        for requested in _cut_into_batches(shards, batch_size):
+        for requested in requests:
             opened = reader.submit(_open, decoder.source, requested)
             ahead.append(decoders.submit(_decode, decoder, requested, opened))
             if len(ahead) >= workers + _PREFETCHED_BATCHES:
@@ -263,14 +347,14 @@ def stream(shards: Sequence[Rows], decoder: Decoder, *, batch_size: int, workers
             pool.shutdown(cancel_futures=True)
 
 
-def _open(source: Source, requested: BatchRows) -> tuple[Iterable[Content], Batch]:
+def _open(source: Source, requested: _Requested) -> tuple[Iterable[Content], Batch]:
     """Open the bytes of a batch, one batch at a time; a sequential source is read here."""
-    clock = Batch(requested)
+    clock = Batch(BatchRows(0, is_last=False, rows=requested.rows))
     contents = source.read(requested.rows)
-    return list(_timed(contents, clock)) if source.in_order else contents, clock
+    return list(time_reading(contents, clock)) if source.in_order else contents, clock
 
 
-def _decode(decoder: Decoder, requested: BatchRows, opened: "Future[tuple[Iterable[Content], Batch]]") -> Batch:
+def _decode(decoder: _Decoder[R, B], requested: R, opened: "Future[tuple[Iterable[Content], Batch]]") -> B:
     """Decode a batch; a whole batch is one call, so that threads rarely wait for Python."""
     contents, clock = opened.result()
     batch = decoder.batch(requested, contents)
@@ -278,7 +362,8 @@ def _decode(decoder: Decoder, requested: BatchRows, opened: "Future[tuple[Iterab
     return batch
 
 
-def _cut_into_batches(shards: Sequence[Rows], batch_size: int) -> Iterator[BatchRows]:
+def cut_into_batches(shards: Sequence[Rows], batch_size: int) -> Iterator[BatchRows]:
+    """Cut the rows of shards into batches, of which none spans two shards."""
     for shard, rows in enumerate(shards):
         parts = np.split(rows, range(batch_size, len(rows), batch_size))
         for part, is_last in zip(parts, itertools.chain([False] * (len(parts) - 1), [True]), strict=True):

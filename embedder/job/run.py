@@ -11,17 +11,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from frieze.core import TablePath, count_cores, cpu_share, read_core_times
+from frieze.core import Rows, TablePath, count_cores, cpu_share, read_core_times
 from frieze.embedder.backbones import Backbone
 from frieze.embedder.images.decode import LIMITED, Limits
 from frieze.embedder.images.decoding_tally import DecodingTally
+from frieze.embedder.images.resize import Pixels
 from frieze.embedder.images.unsupported_formats import are_readable_now
 from frieze.embedder.job.calibration_sample import CalibrationSample
 from frieze.embedder.job.dedup import EmbeddingCache
 from frieze.embedder.job.inference import EmbeddedBatch, embed_rows, open_pool
 from frieze.embedder.job.options import JobOptions
 from frieze.embedder.job.renames import find_renamed
-from frieze.embedder.job.select_engine import choose_engine
+from frieze.embedder.job.select_engine import EngineChoice, choose_engine
 from frieze.embedder.job.shard_writer import ShardWriter, commit
 from frieze.embedder.job.timing import Load, StageTimes, measure_load
 from frieze.embedder.sources import Source
@@ -30,6 +31,7 @@ from frieze.features import (
     Comparison,
     FeatureWriter,
     Plan,
+    Shard,
     compare,
     is_features,
     keep_rows_of_empty,
@@ -188,16 +190,36 @@ class Run:
             if not len(shard.rows) and shard.drop:
                 commit(shard, self.writer, self.comparison)
 
-    def embed(self, backbone: Backbone) -> RunStats:
-        """Embed and commit all other shards in this process."""
-        self.progress(0, self.plan.n_pending)
-        shards = [shard for shard in self.plan.shards if len(shard.rows)]
-        rows = [shard.rows for shard in shards]
-        limits = self.options.limits
-        sample = CalibrationSample(self.source, np.concatenate(rows), backbone.spec, limits.max_pixels)
+    @property
+    def shards(self) -> list[Shard]:
+        """The shards with images to embed."""
+        return [shard for shard in self.plan.shards if len(shard.rows)]
+
+    @property
+    def rows(self) -> Rows:
+        """The listing's rows to embed, int64 [n], in the order of the shards."""
+        return np.concatenate([shard.rows for shard in self.shards])
+
+    def choose_engine(
+        self, backbone: Backbone, decode: Callable[[], tuple[Pixels, float]] | None = None
+    ) -> EngineChoice:
+        """Choose the engine that embeds, and store the choice with the table.
+
+        Args:
+            backbone: The network.
+            decode: As of a `CalibrationSample`.
+        """
+        sample = CalibrationSample(self.source, self.rows, backbone.spec, self.options.limits.max_pixels, decode)
         choice = choose_engine(backbone, self.options, sample, self.writer.manifest, self.writer.path)
         choice.store_graph(self.writer.path)
         self.writer.update(engine=choice.engine.name, tuning=choice.tuning, spec=choice.spec)
+        return choice
+
+    def embed(self, backbone: Backbone) -> RunStats:
+        """Embed and commit all other shards in this process."""
+        self.progress(0, self.plan.n_pending)
+        shards, limits, choice = self.shards, self.options.limits, self.choose_engine(backbone)
+        rows = [shard.rows for shard in shards]
         stats, core_times = RunStats(first_read_at=time.perf_counter()), read_core_times()
         with (
             open_pool(choice, limits, hashes=self.writer.manifest.has_perceptual_hashes) as pool,

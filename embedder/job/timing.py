@@ -4,10 +4,12 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Iterator
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
 
 from frieze.core import CoreTimes, read_core_times
-from frieze.embedder.job.pipeline import Batch
+from frieze.embedder.job.pipeline import Clocked
+
+_Batch = TypeVar("_Batch", bound=Clocked)
 
 NAMES = ("read", "decode", "infer", "write")
 
@@ -45,7 +47,7 @@ class StageTimes:
         self._started = time.process_time()
         self._others_s = 0.0
 
-    def timed(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+    def timed(self, batches: Iterator[_Batch]) -> Iterator[_Batch]:
         """Pass batches on; split the wait for each between reading and decoding as its threads' time was split."""
         start = time.perf_counter()
         for batch in batches:

@@ -1,17 +1,20 @@
 """`frieze.train`, `frieze.compare`, `frieze.evaluate` and `frieze.predict`."""
 
 import dataclasses
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frieze import core, terminal
 from frieze import features as stored
+from frieze.api.comparing import compare_backbones
 from frieze.api.duplicate_groups import split_by_group
 from frieze.api.folder_kinds import check_kind, folder_kind, list_failures
 from frieze.api.label_source import open_labelled, open_labelled_as
 from frieze.api.paths import open_table, scratch_folder, to_local_or_bucket_path, to_local_path
 from frieze.api.remembered_options import TrainOptions, resolve_train_options
+from frieze.core import InputError
 from frieze.reports.html import PAGE_NAME, head_page
 
 if TYPE_CHECKING:
@@ -132,11 +135,17 @@ def compare(  # the mirror of a command
     split: str | None = None,
     group: str | None = None,
     seed: int = 0,
+    backbones: str | Sequence[str] | None = None,
+    sample: int = 500,
 ) -> dict[str, Any]:
     """Fit several heads on several tables of the same images, and score all on the same held-out images.
 
+    With `backbones` the first argument is a source of images instead: a sample of them is decoded once and embedded by
+    each backbone. Backbones are ranked by a linear head where there are labels, and where there are none by how often
+    a crop finds the image that it was cut from.
+
     Args:
-        features: The tables' folders.
+        features: The tables' folders; or a source of images, with `backbones`.
         heads: Kinds of head, comma-separated.
         labels: A file with ids and labels; by default the labels of the tables.
         label: The column of the labels, of that file or else of the tables.
@@ -144,13 +153,20 @@ def compare(  # the mirror of a command
         split: A column of the first table that says `train`, `val` or `test` for each image.
         group: A column of the first table: images of one group stay on one side of the split.
         seed: Seed of the split and every other random choice.
+        backbones: Backbones as `embed` takes them, comma-separated or a list. With these `heads`, `test_size`, `split`
+            and `group` stay as they are.
+        sample: With `backbones`: images to draw, the same share of each label.
 
     Returns:
-        `rows`: one for each table and head, the highest accuracy first.
+        `rows`: one for each table and head, the highest accuracy first; or one for each backbone, and `advice`.
 
     Raises:
         InputError: The request can't be met; the hint says what to change.
     """
+    if backbones is not None:
+        _check_of_backbones(heads=heads, test_size=test_size, split=split, group=group)
+        source = features[0] if isinstance(features, tuple) and len(features) == 1 else features
+        return compare_backbones(source, backbones, sample=sample, labels=labels, label=label, seed=seed)
     import frieze.classifiers
 
     paths = [features] if isinstance(features, str | Path) else list(features)
@@ -160,6 +176,17 @@ def compare(  # the mirror of a command
     with terminal.spinner("Comparing"):
         document = frieze.classifiers.compare_heads([table for table, _ in opened], configs, split_config)
     return document | opened[0][1]
+
+
+def _check_of_backbones(**options: Any) -> None:
+    """Check that no option of tables is given beside backbones."""
+    defaults = inspect.signature(compare).parameters
+    for name, value in options.items():
+        if value != defaults[name].default:
+            raise InputError(
+                f"`{name}` is for tables; with `backbones` a sample of the images is cut into folds.",
+                hint=f"Leave `{name}` out, or compare tables made with frieze embed.",
+            )
 
 
 def evaluate(

@@ -5,34 +5,44 @@ Each returns the document that its command prints with `--json`. The embedder is
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from frieze import features as stored
 from frieze import terminal
 from frieze.api.folder_kinds import describe
 from frieze.api.paths import is_url, to_local_or_bucket_path, to_local_path
-from frieze.core import InputError
+from frieze.core import InputError, counted
 
 if TYPE_CHECKING:
     from frieze.embedder import BackboneRequest, JobOptions
+
+_T = TypeVar("_T")
+PerTable: TypeAlias = _T | list[_T]
+"""One value, or a list with one for each table."""
+_OF_TABLE = (
+    *("out", "backbone", "weights", "layer", "pool", "image_size", "fit", "pixels", "precision", "views"),
+    "text_encoder",
+)
+"""The options of `embed` that may differ from table to table."""
 
 
 def embed(
     source: Any,
     *,
-    out: str | Path,
-    backbone: str | None = None,
-    weights: str | None = None,
-    layer: str | None = None,
-    pool: str | None = None,
-    image_size: int | str | tuple[int, int] | None = None,
-    fit: str | None = None,
-    pixels: str | None = None,
+    out: PerTable[str | Path],
+    backbone: PerTable[Any] = None,
+    weights: PerTable[str] | None = None,
+    layer: PerTable[str] | None = None,
+    pool: PerTable[str] | None = None,
+    image_size: PerTable[int | str | tuple[int, int]] | None = None,
+    fit: PerTable[str] | None = None,
+    pixels: PerTable[str] | None = None,
     stretch: bool | None = None,
     trust_backbone: bool = False,
-    text_encoder: str | Path | None = None,
+    text_encoder: PerTable[str | Path] | None = None,
     engine: str | None = None,
-    precision: str | None = None,
+    precision: PerTable[str] | None = None,
+    views: PerTable[str] | None = None,
     accept_drift: bool | None = None,
     device: str = "auto",
     batch_size: int | None = None,
@@ -52,12 +62,16 @@ def embed(
     dry_run: bool = False,
     ray: str | None = None,
     cpus_per_worker: int | None = None,
-) -> dict[str, Any]:
+) -> Any:
     """Embed every image of a source once; run it again to update the table, or to resume an interrupted run.
 
     The table stores the options that shape its rows: backbone, layer, engine and precision, the source of labels,
     names of columns, limits, exclusions. Such an option keeps its value where it is omitted; an empty text restores its
     default.
+
+    A list of folders makes several tables in one pass, which reads and decodes each image once. `backbone`, `weights`,
+    `layer`, `image_size`, `fit`, `pixels`, `precision` and `views` are then one value for all tables, or a list with
+    one for each. All backbones are in memory at once.
 
     Args:
         source: A path, glob or URL as in README's table of sources, or `-` for a list of paths on stdin; or a uint8
@@ -65,9 +79,9 @@ def embed(
             `(id, image)`, or as a dict with `image` and optionally `id`, `label` and other columns. In memory an
             omitted id is the element's number, also of a path, and an omitted label is unknown; a list of paths in a
             file or on stdin takes both from the path.
-        out: Folder of the table; updated where it exists.
+        out: Folder of the table, or a list of several; updated where it exists.
         backbone: `builtin` (default), `keras:NAME`, `kerashub:PRESET`, a SavedModel's folder, a `.keras` or `.onnx`
-            file, or a hub URL.
+            file or a hub URL; or a Keras model of this program, or a function by `frieze.as_backbone`.
         weights: For `keras:NAME`: `imagenet` (default), `random` or a file.
         layer: Layer or output to read; the last one by default.
         pool: How maps [h, w, D] or tokens [T, D] become one vector: `avg`, `max`, `gem` (generalized mean), `cls` (the
@@ -82,6 +96,8 @@ def embed(
         engine: `tensorflow`, `openvino` (CPU), or `auto` (default) for the one that is faster on some of the images.
         precision: `float32` (default); `bfloat16` and `int8` (CPU) and `float16` (GPU) are refused where they change
             neighbours; `int8` is calibrated on some of the images.
+        views: Average the unit vectors of several views of an image: `flip`, itself and its mirror image, or
+            `five-crop`, corners and middle; the network runs as many times.
         accept_drift: Accept an engine or precision that changes the embeddings too much.
         device: `auto` (every GPU, else the CPU), `cpu`, `gpu`, or names such as `gpu:1`, comma-separated.
         batch_size: Images per batch; None for the fastest, measured in a short trial.
@@ -105,26 +121,57 @@ def embed(
         cpus_per_worker: Cores of each of its workers; by default one worker per GPU, or one per machine.
 
     Returns:
-        Counts, seconds, images per second, and the options used.
+        Counts, seconds, images per second, and the options used; for a list of folders a list of these.
 
     Raises:
         InputError: The request can't be met; the hint says what to change. What is stored stays.
     """
-    return _embed(**locals())
+    documents = _embed(**locals())
+    return documents if isinstance(out, list) else documents[0]
 
 
-def _embed(source: Any, *, out: str | Path, dry_run: bool, **given: Any) -> dict[str, Any]:
+def _embed(source: Any, *, dry_run: bool, **given: Any) -> list[dict[str, Any]]:
     import frieze.embedder
 
-    table_path = to_local_or_bucket_path(out)
-    resolved = frieze.embedder.recall_embed_options(
-        given | {"labels": _to_absolute(given["labels"])}, source, table_path
+    given["labels"] = _to_absolute(given["labels"])
+    one_or_several = given["backbone"]
+    given["backbone"] = (
+        [_to_handle(one) for one in one_or_several] if isinstance(one_or_several, list) else _to_handle(one_or_several)
     )
-    request, options = _to_options(resolved.options)
-    run = frieze.embedder.estimate_source if dry_run else frieze.embedder.embed_source
+    requests, recalled = [], []
+    for options_of_table in _split_by_table(given):
+        out = to_local_or_bucket_path(options_of_table.pop("out"))
+        resolved = frieze.embedder.recall_embed_options(options_of_table, source, out)
+        requests.append(frieze.embedder.TableRequest(out, *_to_options(resolved.options)))
+        recalled.append(resolved.to_json())
+    run = frieze.embedder.estimate_tables if dry_run else frieze.embedder.embed_tables
     with terminal.progress("Estimating" if dry_run else "Embedding", "images") as step:
-        document = run(source, table_path, request=request, options=options, progress=step)
-    return document | resolved.to_json()
+        documents = run(source, requests, progress=step)
+    return [document | options for document, options in zip(documents, recalled, strict=True)]
+
+
+def _to_handle(backbone: Any) -> str | None:
+    """Return the handle of a backbone; a network of this program is registered."""
+    from frieze.embedder import as_backbone
+
+    return None if backbone is None else str(backbone) if isinstance(backbone, str | Path) else as_backbone(backbone)
+
+
+def _split_by_table(given: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the options of each table.
+
+    Raises:
+        InputError: An option has another number of values than there are tables.
+    """
+    lists = {name: given[name] for name in _OF_TABLE if isinstance(given[name], list)}
+    n_tables = len(lists.get("out", [given["out"]]))
+    for name, values in lists.items():
+        if len(values) not in (1, n_tables) or not n_tables:
+            raise InputError(
+                f"`{name}` has {counted(len(values), 'value')}, for {counted(n_tables, 'table')}.",
+                hint="Give `out` once for each table, and each other option once, or once for each table.",
+            )
+    return [given | {name: values[table % len(values)] for name, values in lists.items()} for table in range(n_tables)]
 
 
 def _to_absolute(labels: str | Path | None) -> str | Path | None:
@@ -151,7 +198,9 @@ def _to_options(options: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions
     request = BackboneRequest(
         handle=left.pop("backbone"),
         trust=left.pop("trust_backbone"),
-        **take("weights", "layer", "pool", "image_size", "fit", "pixels", "stretch", "precision", "text_encoder"),
+        **take(
+            "weights", "layer", "pool", "image_size", "fit", "pixels", "stretch", "precision", "views", "text_encoder"
+        ),
     )
     limits = Limits(**take("max_pixels", "max_bytes", "accept_truncated"))
     exclude = tuple(left.pop("exclude"))

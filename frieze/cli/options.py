@@ -1,7 +1,7 @@
 """Options, notes and exit codes that several commands share."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
@@ -37,9 +37,6 @@ def labels(command: _Command) -> _Command:
     return click.option("--labels", metavar="FILE", help="Labels by id, in a CSV, TSV, JSONL or Parquet file.")(command)
 
 
-weights = click.option("--weights", metavar="imagenet|random|FILE", help="For keras:NAME.  [default: imagenet]")
-
-
 class _ImageSize(click.ParamType[int | str]):
     """A side in pixels, or height and width."""
 
@@ -62,25 +59,47 @@ class OrDefault(click.Option):
         return value if value == "" else super().type_cast_value(ctx, value)
 
 
-image_size = click.option(
-    "--image-size",
-    cls=OrDefault,
-    type=_ImageSize(),
-    metavar="N|HxW",
-    help="Side of the network's input in pixels, or height x width.",
-)
-fit = click.option(
-    "--fit", cls=OrDefault, type=click.Choice(_FITS), help="How an image is resized to it.  [default: squash]"
-)
-pool = click.option(
-    "--pool",
-    cls=OrDefault,
-    type=click.Choice(_POOLS),
-    help="How maps or tokens become one vector.  [default: avg of maps; tokens need one]",
-)
-pixels = click.option(
-    "--pixels", cls=OrDefault, type=click.Choice(_RANGES), help="Range of pixels the network was trained on."
-)
+class PerTable(OrDefault):
+    """An option that can be repeated, once for each table: its value is None, one value, or a list of several."""
+
+    def __init__(self, *args: Any, **attrs: Any) -> None:
+        super().__init__(*args, **attrs | {"multiple": True})
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        """Parse the option's texts."""
+        return tuple(one if one == "" else click.Option.type_cast_value(self, ctx, [one])[0] for one in value or ())
+
+    def process_value(self, ctx: click.Context, value: Any) -> Any:
+        """Parse the option's texts; a single one is no list."""
+        values = super().process_value(ctx, value)
+        return list(values) if len(values) > 1 else next(iter(values), None)
+
+
+def _image_size(kind: type[click.Option]) -> Callable[[_Command], _Command]:
+    text = "Side of the network's input in pixels, or height x width."
+    return click.option("--image-size", cls=kind, type=_ImageSize(), metavar="N|HxW", help=text)
+
+
+def _fit(kind: type[click.Option]) -> Callable[[_Command], _Command]:
+    text = "How an image is resized to it.  [default: squash]"
+    return click.option("--fit", cls=kind, type=click.Choice(_FITS), help=text)
+
+
+def _pixels(kind: type[click.Option]) -> Callable[[_Command], _Command]:
+    text = "Range of pixels the network was trained on."
+    return click.option("--pixels", cls=kind, type=click.Choice(_RANGES), help=text)
+
+
+def _pool(kind: type[click.Option]) -> Callable[[_Command], _Command]:
+    text = "How maps or tokens become one vector.  [default: avg of maps; tokens need one]"
+    return click.option("--pool", cls=kind, type=click.Choice(_POOLS), help=text)
+
+
+image_size, fit, pixels, pool = _image_size(OrDefault), _fit(OrDefault), _pixels(OrDefault), _pool(OrDefault)
+image_sizes, fits, pixel_ranges, pools = _image_size(PerTable), _fit(PerTable), _pixels(PerTable), _pool(PerTable)
+"""The same, once for each table."""
+_WEIGHTS = {"metavar": "imagenet|random|FILE", "help": "For keras:NAME.  [default: imagenet]"}
+weights, weights_of_each = (click.option("--weights", cls=kind, **_WEIGHTS) for kind in (click.Option, PerTable))
 trust_backbone = click.option(
     "--trust-backbone", is_flag=True, help="Run a SavedModel that reads or writes files or calls Python."
 )
@@ -238,12 +257,23 @@ def warn_of_baseline(document: dict[str, Any]) -> None:
 
 def end(document: dict[str, Any], *, where: str, unit: str = "image") -> None:
     """Exit with code 3 and a message where inputs were skipped."""
+    end_all({where: document}, unit=unit)
+
+
+def end_all(documents: Mapping[str, dict[str, Any]], *, unit: str = "image") -> None:
+    """Exit with code 3 and a message for each document of which inputs were skipped.
+
+    Args:
+        documents: Where to look for what was skipped -> document.
+        unit: What is skipped.
+    """
     from frieze import terminal
     from frieze.core import counted
 
-    n_failed = document["failed"]
-    if n_failed:
+    failed = {where: document["failed"] for where, document in documents.items() if document["failed"]}
+    for where, n_failed in failed.items():
         terminal.show_message(f"{counted(n_failed, unit)} can't be used: {where}")
+    if failed:
         click.get_current_context().exit(SOME_SKIPPED)
 
 

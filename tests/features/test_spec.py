@@ -15,6 +15,7 @@ CHANGED = {
     "layer": "top",
     "pool": "max",
     "precision": "bfloat16",
+    "views": "flip",
     "decoding": "2",
 }
 """Each field that decides what an embedding is, with another value."""

@@ -14,6 +14,16 @@ from frieze.embedder.backbones.hub_layer.module import HubModule, Shape, check_t
 _keras: Any = import_keras()
 
 MODES = ("inference", "train")
+_LOADED = "Load the module yourself, and pass it: HubLayer(tf.saved_model.load(FOLDER, {}=...))."
+_OF_HUB = {
+    "signature": "Name it with `output='SIGNATURE'`.",
+    "output_key": "Name it with `output='KEY'`, or `output='SIGNATURE:KEY'`.",
+    "signature_outputs_as_dict": "Make a layer for each output that you need, with `output='KEY'`.",
+    "output_shape": "Leave it out: the layer finds the shape of its output by itself.",
+    "tags": _LOADED.format("tags"),
+    "load_options": _LOADED.format("options"),
+}
+"""Options of `hub.KerasLayer` that this layer does not take -> what to do."""
 
 
 class _BoundVariable(_keras.Variable):  # type: ignore[misc]  # Keras has no types
@@ -97,8 +107,9 @@ class HubLayer(_keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         Raises:
             ModelError: The module can't be downloaded, loaded or called, or is not trusted.
             InputError: There is nothing to train, a name matches no trainable variable, the module has no training
-                mode, or `dtype` is an integer type.
+                mode, `dtype` is an integer type, or an option is one of `hub.KerasLayer` alone.
         """
+        _check_options(options)
         _check_floats(options.get("dtype"))
         module = open_module(handle, output=output, trust=trust)
         chosen = choose_weights(module, trainable)
@@ -137,8 +148,9 @@ class HubLayer(_keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         """Run the module on a batch, as Keras has it.
 
         Raises:
-            InputError: The module takes floats, and the inputs are integers.
+            InputError: The module takes floats, and the inputs are integers; or they are several.
         """
+        _check_one_input(inputs, others, self.name)
         # Here and not in `call`, whose errors Keras rewrites without their hint.
         if self._module.call is not None and hasattr(inputs, "dtype"):
             self._module.check_dtype(inputs.dtype)
@@ -260,6 +272,24 @@ def _is_set_by_keras() -> bool:
     while frame is not None and frame.f_code is not setter:
         frame = frame.f_back
     return frame is not None
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    """Refuse options that `hub.KerasLayer` has and this layer has not."""
+    for name in options:
+        if name in _OF_HUB:
+            raise InputError(f"HubLayer has no `{name}`, as hub.KerasLayer has.", hint=_OF_HUB[name])
+
+
+def _check_one_input(inputs: Any, others: Sequence[Any], name: str) -> None:
+    """Refuse several inputs, as modules of texts take them in a dict."""
+    if others or isinstance(inputs, dict | list | tuple):
+        kind = "several arguments" if others else f"a {type(inputs).__name__}"
+        raise InputError(
+            f"{name} gets {kind} of inputs; HubLayer takes one batch of images.",
+            hint="Call such a module in a layer of your own: self.module = tf.saved_model.load(FOLDER), then"
+            " self.module(inputs) in `call`.",
+        )
 
 
 def _check_floats(dtype: Any) -> None:

@@ -1,5 +1,6 @@
 """Backbones whose last layers are fine-tuned: open one, train it, save it as a SavedModel."""
 
+from frieze.core import InputError
 from frieze.embedder.backbones import BackboneRequest
 from frieze.embedder.backbones.base import no_tensorflow_error
 from frieze.embedder.backbones.open import open_backbone
@@ -22,6 +23,11 @@ def open_trainable(request: BackboneRequest, *, unfreeze: str | None = None) -> 
         InputError: `unfreeze` matches no layer or variable, or there is nothing to train.
         ModelError: The backbone can't be found, loaded or understood.
     """
+    if request.views is not None:
+        raise InputError(
+            f"A backbone is fine-tuned on whole images, not on the mean of views (`views={request.views!r}`).",
+            hint="Fine-tune it on a table without `views`.",
+        )
     backbone = open_backbone(request)
     if backbone.openvino_graph is not None:
         raise no_tensorflow_error(backbone.spec.name)

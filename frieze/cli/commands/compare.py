@@ -7,6 +7,9 @@ import click
 
 from frieze.cli import options
 
+_OF_BACKBONE = (
+    "handle", "images_per_second", "hours", "dim", "linear", "nearest_neighbour", "stability", "agreement",
+)  # fmt: skip
 _SHOWN = ("accuracy", "macro_f1", "head", "setting", "features", "fit_seconds")
 
 
@@ -18,13 +21,26 @@ _SHOWN = ("accuracy", "macro_f1", "head", "setting", "features", "fit_seconds")
 @options.split
 @click.option("--group", metavar="COLUMN", help="Keep images of one group on one side of the split.")
 @options.seed
+@click.option("--backbones", metavar="A,B,...", help="Rank these on the images of a SOURCE instead.")
+@click.option(
+    "--sample", type=click.IntRange(min=1), default=500, show_default=True, help="With --backbones: images to draw."
+)
 @options.as_json
 def compare(*, as_json: bool, **parameters: Any) -> None:
-    """Rank heads over several tables FEATURES of the same images, all on the same held-out images."""
+    """Rank heads over several tables FEATURES of the same images, all on the same held-out images.
+
+    With --backbones FEATURES is a SOURCE of images, as embed takes it. A sample is decoded once and embedded by each
+    backbone: images a second, hours for all images, the accuracy of a linear head and of the nearest neighbour where
+    there are labels (--labels FILE, else the folders), and without labels how often a crop finds its image. One
+    sentence says which to use.
+    """
     from frieze import terminal
     from frieze.api import heads
 
     document = heads.compare(parameters.pop("features"), **parameters)
+    if parameters["backbones"] is not None:
+        _show_backbones(document, as_json=as_json)
+        return
     options.warn_of_labels(document)
     options.warn_of_baseline(document["rows"][0])
     for note in document["notes"]:
@@ -35,6 +51,30 @@ def compare(*, as_json: bool, **parameters: Any) -> None:
         is_short = terminal.is_terminal()
         terminal.show_table([_shown(row, is_short=is_short) for row in document.pop("rows")], _SHOWN)
         terminal.show_summary(document)
+
+
+def _show_backbones(document: dict[str, Any], *, as_json: bool) -> None:
+    from frieze import terminal
+
+    for note in document["notes"]:
+        terminal.show_note(f"{note}")
+    if as_json:
+        terminal.show_json(document)
+        return
+    rows = document.pop("rows")
+    columns = [name for name in _OF_BACKBONE if rows[0][name] is not None]
+    terminal.show_table([_shown_backbone(row) for row in rows], columns)
+    terminal.show_summary(document)
+
+
+def _shown_backbone(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of the table, with intervals behind the figures that have one."""
+    figures = {name: value for name, value in row.items() if isinstance(value, dict)}
+    texts = {
+        name: "{:.3f} ({:.3f} to {:.3f})".format(value["accuracy"], *value["confidence_interval"])
+        for name, value in figures.items()
+    }
+    return row | texts
 
 
 def _shown(row: dict[str, Any], *, is_short: bool) -> dict[str, Any]:

@@ -7,27 +7,38 @@ import click
 from frieze.cli import options
 
 _ENGINES = ("auto", "tensorflow", "openvino")
+_VIEWS = ("flip", "five-crop")
 _PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 
 
 @click.command(epilog="Example: frieze embed photos --backbone keras:MobileNetV2 --out photos.features")
 @click.argument("source")
-@options.out("Folder of the table; updated where it exists.")
-@click.option("--backbone", metavar="SPEC", help="See: frieze backbones.  [default: builtin]")
-@options.weights
-@click.option("--layer", metavar="NAME", help="Layer or output to read.  [default: the last one]")
-@options.pool
-@options.image_size
-@options.fit
-@options.pixels
+@click.option(
+    "--out", cls=options.PerTable, required=True, metavar="PATH", help="Folder of the table; updated where it exists."
+)
+@click.option("--backbone", cls=options.PerTable, metavar="SPEC", help="See: frieze backbones.  [default: builtin]")
+@options.weights_of_each
+@click.option("--layer", cls=options.PerTable, metavar="NAME", help="Layer or output to read.  [default: the last one]")
+@options.pools
+@options.image_sizes
+@options.fits
+@options.pixel_ranges
 @click.option(
     "--stretch/--no-stretch", default=None, help="Stretch images of more than 8 bits per channel to their own range."
 )
 @options.trust_backbone
-@click.option("--text-encoder", metavar="PATH", help="ONNX file or folder of the text tower, to search by words.")
+@click.option(
+    "--text-encoder",
+    cls=options.PerTable,
+    metavar="PATH",
+    help="ONNX file or folder of the text tower, to search by words.",
+)
 @click.option("--engine", cls=options.OrDefault, type=click.Choice(_ENGINES), help="What runs it.  [default: auto]")
 @click.option(
-    "--precision", cls=options.OrDefault, type=click.Choice(_PRECISIONS), help="Lower is faster.  [default: float32]"
+    "--precision", cls=options.PerTable, type=click.Choice(_PRECISIONS), help="Lower is faster.  [default: float32]"
+)
+@click.option(
+    "--views", cls=options.PerTable, type=click.Choice(_VIEWS), help="Average the vectors of several views of an image."
 )
 @click.option(
     "--accept-drift/--no-accept-drift",
@@ -86,16 +97,32 @@ def embed(*, as_json: bool, verbose: bool, **parameters: Any) -> None:
     again at any time: only new and changed images are embedded, and options that shape the rows keep their values where
     they are omitted ('' restores the default). Images that can't be used are listed in failures.parquet, and the exit
     code is 3.
+
+    Several --out make several tables in one pass, which reads and decodes each image once: --backbone, --weights,
+    --layer, --image-size, --fit, --pixels, --precision and --views are then given once for all, or once for each in
+    that order.
     """
     from frieze import terminal
     from frieze.api import tables
 
-    document = tables.embed(parameters.pop("source"), **parameters)
-    options.show("embed", document, as_json=as_json, verbose=verbose)
+    result = tables.embed(parameters.pop("source"), **parameters)
+    documents = result if isinstance(result, list) else [result]
+    if as_json:
+        terminal.show_json({"tables": documents} if isinstance(result, list) else result)
+    for document in documents:
+        if not as_json:
+            options.show("embed", document, as_json=False, verbose=verbose)
+        _warn(document)
+    done = [document for document in documents if not document.get("dry_run")]
+    options.end_all({f"see {document['out']}/failures.parquet": document for document in done})
+
+
+def _warn(document: dict[str, Any]) -> None:
+    """Print what is to be known of a table beside its figures."""
+    from frieze import terminal
+
     terminal.show_pixel_range(document)
     terminal.show_changes(document)
     options.warn_of_source(document)
     options.warn_of_removed(document)
     options.warn_of_images(document, hint="with --stretch each takes its own lowest value for black, highest for white")
-    if not document.get("dry_run"):
-        options.end(document, where=f"see {document['out']}/failures.parquet")

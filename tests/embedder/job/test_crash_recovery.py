@@ -72,7 +72,7 @@ def choose(*_):
 
 def plain_stream(shards, decoder, *, batch_size, **_):
     """Stand in for the pipeline's threads: the same batches, one after the other."""
-    for requested in frieze.embedder.job.pipeline._cut_into_batches(shards, batch_size):
+    for requested in frieze.embedder.job.pipeline.cut_into_batches(shards, batch_size):
         yield decoder.batch(requested, decoder.source.read(requested.rows))
 
 

@@ -60,7 +60,8 @@ def test_search_writes_pictures(world, tmp_path):
 
 def test_labels_may_lie_in_a_bucket(monkeypatch, tmp_path):
     """A file of labels is handed on as it was given where it is a URL, as an absolute path else."""
-    monkeypatch.setattr(frieze.embedder, "embed_source", lambda *_, options, **__: {"labels": options.source.labels})
+    labels_of = lambda _, tables, **__: [{"labels": one.options.source.labels} for one in tables]  # noqa: E731
+    monkeypatch.setattr(frieze.embedder, "embed_tables", labels_of)
     monkeypatch.chdir(tmp_path)
     given = ["s3://bucket/labels.csv", Path("labels.csv"), "none"]
     expected = ["s3://bucket/labels.csv", str(tmp_path / "labels.csv"), "none"]

@@ -15,6 +15,7 @@ from frieze.api import tables as api
 from frieze.classifiers import HEADS
 from frieze.cli.main import main
 from frieze.embedder import ENGINES, FITS, PIXELS, PRECISIONS
+from frieze.embedder.backbones.views import VIEWS
 from frieze.features import METRICS
 from frieze.indexing import KINDS
 
@@ -91,6 +92,7 @@ def test_defaults_agree(name):
     [
         ("embed", "fit", set(FITS)),
         ("embed", "pixels", set(PIXELS)),
+        ("embed", "views", set(VIEWS)),
         ("embed", "engine", {"auto", *ENGINES}),
         ("embed", "precision", set(PRECISIONS)),
         ("index", "metric", set(METRICS)),

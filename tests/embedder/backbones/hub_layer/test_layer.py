@@ -347,3 +347,29 @@ def test_a_model_that_is_freed_around_it(make, signature, build):
     with pytest.warns(UserWarning, match="frozen stays frozen: net has no trainable variables"):
         model.trainable = True
     assert (layer.trainable, len(model.trainable_weights)) == (False, 2)
+
+
+@pytest.mark.parametrize(
+    ("option", "mend"),
+    [
+        ({"signature": "serving_default"}, "output='SIGNATURE'"),
+        ({"output_key": "top"}, "output='KEY'"),
+        ({"signature_outputs_as_dict": True}, "a layer for each output"),
+        ({"output_shape": [4]}, "finds the shape"),
+        ({"tags": ["serve"]}, "tf.saved_model.load(FOLDER, tags=...)"),
+        ({"load_options": None}, "tf.saved_model.load(FOLDER, options=...)"),
+    ],
+)
+def test_options_of_the_hub_s_layer(option, mend, make):
+    """Each option of `hub.KerasLayer` that is not taken is refused by its name, with the way to do it here."""
+    with pytest.raises(InputError, match=f"no `{next(iter(option))}`") as caught:
+        make(**option)
+    assert mend in caught.value.hint
+
+
+def test_several_inputs_are_refused(make):
+    """A dict or several tensors of inputs are refused with the way."""
+    layer, images = make(), np.zeros((1, 8, 8, 3), np.float32)
+    for inputs in ({"images": images}, [images, images]):
+        with pytest.raises(InputError, match=f"a {type(inputs).__name__} of inputs"):
+            layer(inputs)

@@ -1,0 +1,137 @@
+"""`frieze.compare` of backbones: which one is best for some images, measured on a sample of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from frieze import terminal
+from frieze.api.paths import is_url, to_local_path
+from frieze.core import InputError, counted
+
+if TYPE_CHECKING:
+    from frieze.embedder import TriedSample
+
+_FEWEST = 20
+"""Images of which figures say anything."""
+
+
+def compare_backbones(
+    source: Any, backbones: str | Sequence[str], *, sample: int, labels: str | Path | None, label: str | None, seed: int
+) -> dict[str, Any]:
+    """Embed a sample of a source by several backbones, and rank them.
+
+    Args:
+        source: Images, as `embed` takes them.
+        backbones: As `embed` takes one; comma-separated, or a list.
+        sample: Images to draw, about the same share of each label.
+        labels: A file with ids and labels; by default the folders.
+        label: Its column.
+        seed: Of the draw, of crops and of folds.
+
+    Returns:
+        The document of `frieze compare --backbones --json`.
+
+    Raises:
+        InputError: There is no such source or backbone, or there are too few images.
+    """
+    import frieze.embedder
+
+    handles = backbones.split(",") if isinstance(backbones, str) else list(backbones)
+    requests = [frieze.embedder.BackboneRequest(handle=handle.strip()) for handle in handles]
+    is_path = labels not in (None, *frieze.embedder.LABELS) and not is_url(str(labels))
+    where = to_local_path(str(labels)) if is_path else labels
+    options = frieze.embedder.SourceOptions(labels=str(where or "folder"), label=label)
+    with terminal.spinner("Comparing"):
+        opened = frieze.embedder.open_source(source, options)
+        rows = frieze.embedder.draw_sample(opened.listing.images["label"].to_pylist(), sample, seed=seed)
+        _check(len(rows), sample)
+        has_labels = opened.listing.images["label"].drop_null().unique().__len__() > 1
+        tried = frieze.embedder.try_backbones(opened, rows, requests, crops_seed=None if has_labels else seed)
+        figures = _score(tried, seed)
+    n_images = len(opened.listing.images)
+    table = [
+        {
+            "backbone": one.spec.name,
+            "handle": one.spec.handle,
+            "dim": one.spec.dim,
+            "image_size": list(one.spec.image_size),
+            "engine": one.engine,
+            "images_per_second": round(one.images_per_second, 1),
+            "hours": float(f"{n_images / one.images_per_second / 3600:.3g}"),
+            **figure,
+        }
+        for one, figure in zip(tried.backbones, figures, strict=True)
+    ]
+    table.sort(key=_rank, reverse=True)
+    return {
+        "rows": table,
+        "advice": advise(table),
+        "images": n_images,
+        "sampled": len(tried.images),
+        "failed": tried.n_failed,
+        "classes": sorted(tried.images["label"].drop_null().unique().to_pylist()) if has_labels else None,
+        "seed": seed,
+        "notes": list(opened.notes),
+    }
+
+
+def _check(n_drawn: int, sample: int) -> None:
+    if n_drawn < _FEWEST:
+        raise InputError(
+            f"{counted(n_drawn, 'image')} of `sample={sample}` can't tell backbones apart.",
+            hint=f"Give {_FEWEST} images or more.",
+        )
+
+
+def _score(tried: "TriedSample", seed: int) -> list[dict[str, Any]]:
+    """Return the figures of each backbone; those that need labels, or none, are None."""
+    import frieze.classifiers
+
+    nothing = dict.fromkeys(("linear", "nearest_neighbour", "stability", "agreement"))
+    crops = [one.crops for one in tried.backbones if one.crops is not None]
+    if crops:
+        scored = frieze.classifiers.score_unlabelled([one.embeddings for one in tried.backbones], crops)
+    else:
+        names = np.array(tried.images["label"].to_pylist(), object)
+        kept = np.flatnonzero([name is not None for name in names])
+        scored = [
+            frieze.classifiers.score_labelled(one.embeddings[kept], names[kept], seed=seed) for one in tried.backbones
+        ]
+    return [nothing | one for one in scored]
+
+
+_RANKED_BY = ("linear", "nearest_neighbour", "stability")
+
+
+def _ranked_by(row: dict[str, Any]) -> str:
+    """Return the figure that decides: the first one there is."""
+    return next(name for name in _RANKED_BY if row[name] is not None)
+
+
+def _rank(row: dict[str, Any]) -> tuple[float, float]:
+    return row[_ranked_by(row)]["accuracy"], row["images_per_second"]
+
+
+def advise(rows: Sequence[dict[str, Any]]) -> str:
+    """Return one sentence: which backbone to use, and which faster one may do as well.
+
+    Args:
+        rows: Of the document, the best first.
+    """
+    best, name = rows[0], _ranked_by(rows[0])
+    what = {"linear": "linear accuracy", "nearest_neighbour": "1-NN accuracy", "stability": "share of crops found"}[
+        name
+    ]
+    value, (low, high) = best[name]["accuracy"], best[name]["confidence_interval"]
+    alike = [row for row in rows[1:] if row[name]["confidence_interval"][1] >= value]
+    sentence = f"Use {best['handle']}: its {what} of {value:.3f} ({low:.3f} to {high:.3f}) is the highest"
+    fastest = max(alike, key=lambda row: row["images_per_second"], default=best)
+    times = fastest["images_per_second"] / best["images_per_second"]
+    if times <= 1:
+        return f"{sentence}."
+    return (
+        f"{sentence}; {fastest['handle']} is {times:.1f} times as fast, and this sample can't tell its"
+        f" {fastest[name]['accuracy']:.3f} from that."
+    )
