@@ -257,9 +257,9 @@ def test_named_preset(named, presets, pixels, monkeypatch, tmp_path):
     assert embed(backbone, pixels) == pytest.approx(embed(opened(presets / "clip"), pixels), abs=1e-6)
     assert open_text_encoder(backbone.spec, where="the test").encode(["bird"]).shape == (1, 12)
     keep_graph(backbone)
-    again = open_backbone(BackboneRequest.of(backbone.spec))
-    assert again.graph_path is not None
-    assert again.spec == backbone.spec
+    reopened = open_backbone(BackboneRequest.of(backbone.spec))
+    assert reopened.graph_path is not None
+    assert reopened.spec == backbone.spec
 
 
 @pytest.mark.slow

@@ -20,6 +20,14 @@ def test_label(text_world, run_json, tmp_path):
     assert frieze.info(head)["zero_shot"]["templates"] == ["a photo of a {}."]
 
 
+def test_calibrated_by_labels(text_world, tmp_path):
+    """Labelled images set the scale of the probabilities: without a mistake, one in N + 2 is taken to be wrong."""
+    frieze.label(text_world / "text.features", classes="red,green,blue", out=tmp_path / "head")
+    vectors = frieze.open_features(text_world / "text.features").embeddings()
+    _, probabilities = frieze.open_head(tmp_path / "head").predict(vectors)
+    assert probabilities.mean() == pytest.approx(1 - 1 / (24 + 2), abs=0.03)  # 1.0 at the network's own scale
+
+
 def test_label_without_labels(text_world, tmp_path):
     """Where no image has a label of the classes, the network's own logit scale makes the probabilities."""
     document = frieze.label(
